@@ -1,0 +1,36 @@
+"""Few-shot image classification with CLIP that feels like scikit-learn."""
+
+from importlib.metadata import PackageNotFoundError, version
+
+from . import datasets
+from ._classifier import SeMoBridgeClassifier
+from ._pipeline import make_semobridge_pipeline
+from ._zero_shot import ZeroShotClassifier
+from .encoders import (
+    CLIPImageEncoder,
+    CLIPTextEncoder,
+    ImageReadError,
+    ModelLoadError,
+    NoProjectionError,
+    PrecomputedTextEncoder,
+    clear_model_cache,
+)
+
+try:
+    __version__ = version("sksemobridge")
+except PackageNotFoundError:  # a source tree that was not installed
+    __version__ = "0+unknown"
+
+__all__ = [
+    "CLIPImageEncoder",
+    "CLIPTextEncoder",
+    "ImageReadError",
+    "ModelLoadError",
+    "NoProjectionError",
+    "PrecomputedTextEncoder",
+    "SeMoBridgeClassifier",
+    "ZeroShotClassifier",
+    "clear_model_cache",
+    "datasets",
+    "make_semobridge_pipeline",
+]

@@ -1,0 +1,112 @@
+"""Labelled shots, pooled: rows that say the same thing become one row with their weight."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+
+@dataclass(frozen=True)
+class Shots:
+    """Pooled shots, sorted by class, then by content: the order of the input leaves no trace.
+
+    Attributes
+    ----------
+    X : ndarray of shape (n, D)
+    codes : ndarray of shape (n,)
+        Index of each shot's class.
+    weight : ndarray of shape (n,)
+        Summed sample weights, positive, float64.
+    unit : ndarray of shape (n,)
+        Shots with the same value are copies of one image (`groups`): they are held out together and count
+        as one.
+    """
+
+    X: np.ndarray
+    codes: np.ndarray
+    weight: np.ndarray
+    unit: np.ndarray
+
+    def share(self):
+        """Weight of each shot within its class; sums to one in each class. Shape (n,)."""
+        return self.weight / np.bincount(self.codes, weights=self.weight)[self.codes]
+
+    def images(self):
+        """Groups the shots by (class, unit): what counts as one image of a class.
+
+        Returns
+        -------
+        image : ndarray of shape (n,)
+            Index of each shot's image.
+        codes : ndarray of shape (m,)
+            Class of each image.
+        unit : ndarray of shape (m,)
+            Unit of each image; a unit with several labels has several images.
+        """
+        cells, image = np.unique(np.stack([self.codes, self.unit]), axis=1, return_inverse=True)
+        return image.ravel(), cells[0], cells[1]
+
+    def take(self, chosen):
+        """The shots at `chosen` (mask or indices)."""
+        return Shots(self.X[chosen], self.codes[chosen], self.weight[chosen], self.unit[chosen])
+
+
+def sum_rows(values, index, n):
+    """Sums of the rows of `values (m, k)` that share an `index`, shape (n, k)."""
+    ones = np.ones(len(index), dtype=values.dtype)
+    return coo_array((ones, (index, np.arange(len(index)))), shape=(n, len(index))).tocsr() @ values
+
+
+def effective_number(weight):
+    """`(sum w)^2 / sum w^2`: the number of equally weighted shots that are worth as much."""
+    return float(weight.sum() ** 2 / np.square(weight).sum()) if len(weight) else 0.0
+
+
+def pool_shots(X, codes, weight, groups=None):
+    """Pool rows with equal label and embedding (weights added) and sort them.
+
+    Rows of one group, and groups that share a pooled row, get one `unit`; without groups every pooled row is
+    its own.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n, D)
+    codes : ndarray of shape (n,)
+        Class indices.
+    weight : ndarray of shape (n,)
+        Positive.
+    groups : ndarray of shape (n,) or None
+        What the rows are copies of.
+
+    Returns
+    -------
+    shots : Shots
+    unit : ndarray of shape (n,)
+        Unit of each row of the input.
+    """
+    X = X + X.dtype.type(0)  # -0.0 becomes 0.0: equal numbers, equal bytes
+    rows = np.ascontiguousarray(X).view(np.dtype((np.void, X.dtype.itemsize * X.shape[1]))).ravel()
+    _, content = np.unique(rows, return_inverse=True)
+    # Equal rows stand together, lighter ones first, so that sums do not depend on the order of the input.
+    order = np.lexsort((weight, content, codes))
+    first = np.ones(len(order), dtype=bool)
+    first[1:] = (np.diff(codes[order]) != 0) | (np.diff(content[order]) != 0)
+    pooled = np.empty(len(order), dtype=np.intp)
+    pooled[order] = np.cumsum(first) - 1
+    n = int(first.sum())
+    if groups is None:
+        unit = np.arange(n)
+    else:
+        _, group = np.unique(groups, return_inverse=True)
+        # Pooled rows and groups are the two sides of a graph; its parts are what is held out together.
+        links = coo_array(
+            (np.ones(len(order)), (pooled, n + group.ravel())), shape=(n + group.max() + 1,) * 2
+        )
+        part = connected_components(links, directed=False)[1][:n]
+        # Numbered in the order of the shots: names of groups leave no trace.
+        _, where, index = np.unique(part, return_index=True, return_inverse=True)
+        unit = np.argsort(np.argsort(where))[index]
+    total = np.add.reduceat(weight[order], np.flatnonzero(first))
+    keep = order[first]
+    return Shots(X=X[keep], codes=np.asarray(codes)[keep], weight=total, unit=unit), unit[pooled]

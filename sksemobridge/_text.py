@@ -1,0 +1,87 @@
+"""What the text tower says of each class."""
+
+from dataclasses import dataclass
+
+import joblib
+import numpy as np
+
+from ._bridge import unit
+from ._memo import Memo
+
+_class_texts = Memo(max_items=32)
+
+
+@dataclass(frozen=True)
+class ClassTexts:
+    """Text side of the method, one row per class.
+
+    Attributes
+    ----------
+    embeddings : ndarray of shape (C, D)
+        `T_c = nrm(mean_j nrm(eos_cj @ W + b_W))`, the zero-shot classifier.
+    eos_directions : ndarray of shape (C, d)
+        `E_c = nrm(mean_j nrm(eos_cj))`.
+    lengths : ndarray of shape (C,)
+        `|| mean_j eos_cj ||`; their mean over the classes is `L`.
+    """
+
+    embeddings: np.ndarray
+    eos_directions: np.ndarray
+    lengths: np.ndarray
+
+
+def _mean_by_class(values, counts):
+    starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
+    return np.add.reduceat(values, starts, axis=0) / np.asarray(counts)[:, None]
+
+
+def encode_classes(text_encoder, prompt_lists):
+    """Encode the prompts of every class with the text tower, before and after its projection.
+
+    The same prompts under an equal encoder are encoded once per process.
+
+    Parameters
+    ----------
+    text_encoder : object
+        Offers `encode`, `projection_` and `projection_bias_`, as `CLIPTextEncoder` does.
+    prompt_lists : list of lists of str
+        Prompts of each class.
+
+    Returns
+    -------
+    ClassTexts
+    """
+
+    def compute():
+        counts = [len(texts) for texts in prompt_lists]
+        eos = np.asarray(text_encoder.encode(_flat(prompt_lists)), dtype=np.float64)
+        joint = eos @ np.asarray(text_encoder.projection_, dtype=np.float64)
+        if text_encoder.projection_bias_ is not None:
+            joint = joint + np.asarray(text_encoder.projection_bias_, dtype=np.float64)
+        return ClassTexts(
+            embeddings=unit(_mean_by_class(unit(joint), counts)),
+            eos_directions=unit(_mean_by_class(unit(eos), counts)),
+            lengths=np.linalg.norm(_mean_by_class(eos, counts), axis=1),
+        )
+
+    return _class_texts.get(("eos", joblib.hash((text_encoder, prompt_lists))), compute)
+
+
+def embed_classes(text_encoder, prompt_lists):
+    """`T_c` alone, through `transform`: also for towers that have no projection to read before.
+
+    Returns
+    -------
+    ndarray of shape (C, D), float64
+    """
+
+    def compute():
+        counts = [len(texts) for texts in prompt_lists]
+        joint = np.asarray(text_encoder.transform(_flat(prompt_lists)), dtype=np.float64)
+        return unit(_mean_by_class(unit(joint), counts))
+
+    return _class_texts.get(("joint", joblib.hash((text_encoder, prompt_lists))), compute)
+
+
+def _flat(lists):
+    return [text for texts in lists for text in texts]

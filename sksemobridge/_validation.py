@@ -1,0 +1,80 @@
+"""Checks of what users hand in, with errors that name the offender."""
+
+import numpy as np
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_consistent_length, column_or_1d, validate_data
+
+
+def validate_embeddings(estimator, X, *, reset):
+    """Embeddings as a float32 or float64 array of shape (n, D); half precision is widened to float32.
+
+    Raises
+    ------
+    ValueError
+        If a value is NaN or infinite (names the rows), or the width differs from the one seen in `fit`.
+    """
+    if getattr(X, "dtype", None) == np.float16:
+        X = np.asarray(X, dtype=np.float32)
+    X = validate_data(
+        estimator, X, reset=reset, dtype=[np.float64, np.float32], order="C", ensure_all_finite=False
+    )
+    finite = np.isfinite(X).all(axis=1)
+    if not finite.all():
+        rows = np.flatnonzero(~finite)
+        kind = "NaN" if np.isnan(X[rows]).any() else "infinity"
+        shown = ", ".join(map(str, rows[:10])) + (f" and {len(rows) - 10} more" if len(rows) > 10 else "")
+        raise ValueError(
+            f"Input X contains {kind} in {len(rows)} of {len(X)} rows: {shown}. Drop these rows from X and y "
+            "together, for example with mask = np.isfinite(X).all(axis=1)."
+        )
+    return X
+
+
+def validate_labels(y, n_rows):
+    """Labels as a one-dimensional array of `n_rows` values of a classification target.
+
+    Raises
+    ------
+    ValueError
+        If `y` is None, continuous, of another length, or has missing values.
+    """
+    if y is None:
+        raise ValueError("This classifier requires y to be passed, but the target y is None.")
+    y = column_or_1d(y, warn=True)
+    if y.dtype.kind == "f" and not np.isfinite(y).all():
+        raise ValueError("Input y contains NaN or infinity.")
+    check_classification_targets(y)
+    if len(y) != n_rows:
+        raise ValueError(
+            f"Found input variables with inconsistent numbers of samples: X has {n_rows} rows, y {len(y)}."
+        )
+    return y
+
+
+def validate_weights(sample_weight, n_rows):
+    """Sample weights as float64 of shape (n_rows,): finite, none negative, not all zero."""
+    if sample_weight is None:
+        return np.ones(n_rows)
+    weight = np.asarray(sample_weight, dtype=np.float64)
+    if weight.ndim == 0:
+        weight = np.full(n_rows, float(weight))
+    if weight.shape != (n_rows,):
+        raise ValueError(f"sample_weight.shape == {weight.shape}, expected {(n_rows,)}!")
+    if not np.isfinite(weight).all():
+        raise ValueError("Input sample_weight contains NaN or infinity.")
+    if (weight < 0).any():
+        raise ValueError(
+            f"Negative values in sample_weight at rows {np.flatnonzero(weight < 0)[:10].tolist()}; weights must be >= 0."
+        )
+    if not (weight > 0).any():
+        raise ValueError("Every value of sample_weight is zero: there is no shot to learn from.")
+    return weight
+
+
+def validate_groups(groups, n_rows):
+    """Groups as an array of shape (n_rows,), or None."""
+    if groups is None:
+        return None
+    groups = column_or_1d(groups)
+    check_consistent_length(groups, np.empty(n_rows))
+    return groups

@@ -1,0 +1,113 @@
+"""Images of a user, sorted into one folder per class."""
+
+import os
+import warnings
+from pathlib import Path
+
+import numpy as np
+from sklearn.utils import Bunch
+
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
+
+
+def load_image_folder(root):
+    """List the images in a folder that has one sub-folder per class.
+
+    Images are found by the ending of their names (jpg, jpeg, png, webp, gif, bmp, tif, tiff; upper or lower
+    case), also in folders below that of the class. Hidden files and folders (with a leading dot) are passed
+    over. Nothing is read but names; `CLIPImageEncoder` takes the paths as they are.
+
+    Parameters
+    ----------
+    root : str or os.PathLike
+        The folder. Files that lie in it directly belong to no class and are passed over.
+
+    Returns
+    -------
+    Bunch
+        With the attributes
+
+        paths : ndarray of str (dtype object) of shape (n,)
+            Sorted by class, then by path.
+        target : ndarray of str of shape (n,)
+            Name of the class of each image, which is that of the sub-folder.
+        target_names : list of str
+            Sorted names of the classes.
+
+    Raises
+    ------
+    FileNotFoundError
+        If `root` does not exist.
+    NotADirectoryError
+        If `root` is a file.
+    ValueError
+        If `root` has no sub-folders, or one of them no images.
+
+    Warns
+    -----
+    UserWarning
+        If a sub-folder has files that are not images, with their number.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from sksemobridge.datasets import load_image_folder
+    >>> with tempfile.TemporaryDirectory() as root:
+    ...     for name in ["cat/1.jpg", "cat/2.jpg", "dog/1.png"]:
+    ...         path = Path(root, name)
+    ...         path.parent.mkdir(exist_ok=True)
+    ...         path.touch()
+    ...     pets = load_image_folder(root)
+    >>> pets.target_names
+    ['cat', 'dog']
+    >>> pets.target
+    array(['cat', 'cat', 'dog'], dtype='<U3')
+    >>> [Path(path).name for path in pets.paths]
+    ['1.jpg', '2.jpg', '1.png']
+    """
+    root = Path(root)
+    if not root.exists():
+        raise FileNotFoundError(f"There is no folder {str(root)!r}.")
+    if not root.is_dir():
+        raise NotADirectoryError(f"{str(root)!r} is a file, not a folder with one sub-folder per class.")
+    folders = sorted(path for path in root.iterdir() if path.is_dir() and not _is_hidden(path.name))
+    if not folders:
+        raise ValueError(
+            f"The folder {str(root)!r} has no sub-folders. Put the images of each class into a sub-folder "
+            "with the name of the class."
+        )
+    paths, target, others = [], [], []
+    for folder in folders:
+        files = _files_below(folder)
+        images = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES]
+        others += [path for path in files if path.suffix.lower() not in IMAGE_SUFFIXES]
+        if not images:
+            endings = ", ".join(sorted(suffix[1:] for suffix in IMAGE_SUFFIXES))
+            raise ValueError(f"The folder {str(folder)!r} has no images (files that end in {endings}).")
+        paths += [str(path) for path in images]
+        target += [folder.name] * len(images)
+    if others:
+        warnings.warn(
+            f"{len(others)} of the files in {str(root)!r} are no images by their names and were passed over, "
+            f"the first is {str(others[0])!r}.",
+            UserWarning,
+            stacklevel=2,
+        )
+    return Bunch(
+        paths=np.array(paths, dtype=object),
+        target=np.array(target),
+        target_names=[folder.name for folder in folders],
+    )
+
+
+def _files_below(folder):
+    files = []
+    for parent, subfolders, names in os.walk(folder):
+        subfolders[:] = [name for name in subfolders if not _is_hidden(name)]
+        files += [Path(parent, name) for name in names if not _is_hidden(name)]
+    return sorted(files)
+
+
+def _is_hidden(name):
+    return name.startswith(".")

@@ -1,0 +1,1 @@
+"""Models shipped in the package."""

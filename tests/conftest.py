@@ -1,0 +1,47 @@
+"""Made-up CLIP embeddings that the tests share."""
+
+import numpy as np
+import pytest
+
+from sksemobridge import PrecomputedTextEncoder
+
+NAMES = ["cat", "dog", "bird", "hot dog", "fire truck"]
+
+
+class World:
+    """Five classes whose images and texts live close together in a made-up joint space."""
+
+    def __init__(self, seed=0, d=24, width=16, bias=False, dtype=np.float64):
+        rng = np.random.default_rng(seed)
+        self.names = sorted(NAMES)
+        self.projection = rng.normal(size=(d, width)) / np.sqrt(d)
+        self.projection_bias = rng.normal(scale=0.1, size=width) if bias else None
+        self.eos = 3 * rng.normal(size=(len(self.names), d))
+        self._joint = self.eos @ self.projection + (
+            0 if self.projection_bias is None else self.projection_bias
+        )
+        self._rng, self._dtype = rng, dtype
+
+    def text_encoder(self):
+        texts = [f"a photo of a {name}." for name in self.names]
+        return PrecomputedTextEncoder(
+            texts, self.eos, self.projection, projection_bias=self.projection_bias, logit_scale=20.0
+        )
+
+    def draw(self, per_class, noise=1.2):
+        """Images `X` and labels `y`; `per_class` is a number or one for each class."""
+        counts = np.broadcast_to(per_class, len(self.names))
+        codes = np.repeat(np.arange(len(self.names)), counts)
+        X = self._joint[codes] + noise * self._rng.normal(size=(len(codes), self._joint.shape[1]))
+        order = self._rng.permutation(len(codes))
+        return X[order].astype(self._dtype), np.array(self.names)[codes[order]]
+
+
+@pytest.fixture
+def world():
+    return World()
+
+
+@pytest.fixture
+def make_world():
+    return World

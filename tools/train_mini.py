@@ -1,0 +1,288 @@
+"""Train `mini`, the small CLIP that ships with the package, on drawn emoji and icons.
+
+    python tools/train_mini.py NODE_MODULES OUTPUT [--steps N] [--threads N]
+
+NODE_MODULES holds the packages that `python tools/emoji_pictures.py` names; OUTPUT becomes a folder with
+`open_clip_config.json` and `open_clip_model.safetensors`. Seeded. Every 500 steps it prints zero-shot
+accuracy on the development style (openmoji), which is not trained on; the held-out style is never read
+here (see `evaluate_mini.py`).
+"""
+
+import argparse
+import copy
+import json
+import math
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from emoji_pictures import (
+    COLOUR_ICON_SETS,
+    DEVELOPMENT_SET,
+    EMOJI_SETS,
+    MONO_ICON_SETS,
+    SUBGROUP_NAMES,
+    EmojiWords,
+    read_emoji_once,
+    read_set,
+)
+from evaluate_mini import subgroup_accuracy
+from torch.nn import functional as F
+
+CONFIG = {
+    "model_cfg": {
+        "embed_dim": 128,
+        "vision_cfg": {
+            "image_size": 48,
+            "patch_size": 8,
+            "width": 160,
+            "layers": 5,
+            "head_width": 32,
+        },
+        "text_cfg": {
+            "context_length": 32,
+            "vocab_size": 49408,
+            "width": 128,
+            "heads": 4,
+            "layers": 2,
+        },
+    },
+    "preprocess_cfg": {
+        "mean": [0.5, 0.5, 0.5],
+        "std": [0.5, 0.5, 0.5],
+        "interpolation": "bicubic",
+        "resize_mode": "shortest",
+    },
+}
+TEMPLATES = (
+    "{}",
+    "{}",
+    "{}",
+    "a {}",
+    "a {}.",
+    "the {}.",
+    "a photo of a {}.",
+    "a photo of a {}.",
+    "a picture of a {}.",
+    "an icon of a {}.",
+    "an emoji of a {}.",
+    "a drawing of a {}.",
+    "itap of a {}.",
+    "a bad photo of the {}.",
+    "a origami {}.",
+    "a photo of the large {}.",
+    "a {} in a video game.",
+    "art of the {}.",
+    "a photo of the small {}.",
+    "a cartoon {}.",
+    "this is a {}.",
+)
+BATCH = 192
+
+
+class Pictures:
+    """All training pictures as one uint8 array, with the texts each of them may be called."""
+
+    def __init__(self, node_modules):
+        words = EmojiWords(node_modules)
+        images, self.labels, self.tags, self.subgroups, self.weights, self.mono = [], [], [], [], [], []
+        # Share of the batch for each kind of set; within a kind every picture is as likely.
+        for share, names in ((0.75, EMOJI_SETS), (0.1, COLOUR_ICON_SETS), (0.15, MONO_ICON_SETS)):
+            rows = [row for name in names for row in read_set(node_modules, name, words)]
+            for _, rgba, label, tags, subgroup in rows:
+                images.append(rgba)
+                self.labels.append(label)
+                self.tags.append(tags)
+                self.subgroups.append(subgroup)
+                # Hundreds of flags would crowd out what people look for.
+                self.weights.append(share / len(rows) * (0.3 if subgroup == "country-flag" else 1))
+                self.mono.append(names is MONO_ICON_SETS)
+            print(f"{len(rows)} pictures from {', '.join(names)}", flush=True)
+        self.images = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous()
+        self.weights = np.array(self.weights) / np.sum(self.weights)
+        self.mono = torch.tensor(self.mono)
+        self.concepts = [
+            {label, *tags, subgroup} for label, tags, subgroup in zip(self.labels, self.tags, self.subgroups)
+        ]
+
+    def caption(self, i, rng):
+        """A caption of picture `i` and the concept it names."""
+        label, tags, subgroup = self.labels[i], self.tags[i], self.subgroups[i]
+        draw = rng.random()
+        if subgroup is not None and draw < 0.3:
+            text, concept = SUBGROUP_NAMES[subgroup], subgroup
+            if rng.random() < 0.25:
+                text = subgroup.replace("-", " ")
+        elif tags and draw < 0.55:
+            concept = text = tags[rng.integers(len(tags))]
+        elif tags and draw < 0.65:
+            chosen = rng.permutation(tags)[: rng.integers(1, 5)]
+            return f"{label}, {', '.join(chosen)}", label
+        else:
+            concept = text = label
+        return TEMPLATES[rng.integers(len(TEMPLATES))].replace("{}", text), concept
+
+    def no_flip(self, i):
+        return any(word in self.labels[i] for word in ("left", "right", "clockwise", "letter", "button"))
+
+
+def augment(rgba, mono, no_flip, generator):
+    """Random affine map, outline, colours and background: `(n, 4, 64, 64)` uint8 to `(n, 3, 48, 48)`."""
+    n = len(rgba)
+
+    def uniform(low, high, *shape):
+        return torch.rand(n, *shape, generator=generator) * (high - low) + low
+
+    angle = uniform(-0.25, 0.25) * (uniform(0, 1) < 0.7)
+    scale, stretch, shear = uniform(0.85, 1.25), uniform(0.9, 1.1), uniform(-0.1, 0.1)
+    flip = torch.where((uniform(0, 1) < 0.5) & ~no_flip, -1.0, 1.0)
+    cos, sin = torch.cos(angle) * scale, torch.sin(angle) * scale
+    theta = torch.zeros(n, 2, 3)
+    theta[:, 0, 0], theta[:, 0, 1] = cos * stretch * flip, -sin + shear
+    theta[:, 1, 0], theta[:, 1, 1] = sin * flip, cos / stretch
+    theta[:, :, 2] = uniform(-0.12, 0.12, 2)
+    picture = rgba.float() / 255
+    picture[:, :3] *= picture[:, 3:]  # premultiplied, so that edges do not bleed
+    picture = F.grid_sample(
+        picture, F.affine_grid(theta, (n, 4, 48, 48), align_corners=False), align_corners=False
+    )
+    colour, alpha = picture[:, :3], picture[:, 3:]
+    ink = torch.rand(n, 3, 1, 1, generator=generator)
+    colour = torch.where(mono.view(-1, 1, 1, 1), ink * alpha, colour)
+
+    # Some pictures in grey, some with channels mixed, all with other contrast and brightness.
+    mix = torch.eye(3) + uniform(-0.25, 0.25, 3, 3) * (uniform(0, 1) < 0.4).view(-1, 1, 1)
+    grey = torch.full((3, 3), 1 / 3)
+    mix = torch.where((uniform(0, 1) < 0.08).view(-1, 1, 1), grey, mix)
+    colour = torch.einsum("nij,njhw->nihw", mix, colour)
+    colour = colour * uniform(0.75, 1.25, 1, 1, 1) + alpha * uniform(-0.12, 0.12, 1, 1, 1)
+    colour = torch.minimum(colour.clamp(min=0), alpha)
+
+    # Some with an outline, as several drawing styles have.
+    wide = F.max_pool2d(alpha, 3, stride=1, padding=1)
+    outline = (uniform(0, 1) < 0.2).view(-1, 1, 1, 1) * (wide - alpha).clamp(min=0)
+    shade = (torch.rand(n, 1, 1, 1, generator=generator) < 0.3).float()
+    colour, alpha = colour + outline * shade, alpha + outline
+
+    corner = torch.rand(n, 3, 2, 2, generator=generator)
+    gradient = F.interpolate(corner, size=(48, 48), mode="bilinear")
+    kind = uniform(0, 1).view(-1, 1, 1, 1)
+    noise = torch.rand(n, 3, 48, 48, generator=generator)
+    background = torch.where(kind < 0.45, torch.ones(1), corner[:, :, :1, :1])
+    background = torch.where(kind > 0.75, gradient, background)
+    background = torch.where(kind > 0.93, noise, background)
+    # Ink must differ from the paper.
+    close = (mono.view(-1, 1, 1, 1)) & ((ink - background).abs().amax(1, keepdim=True) < 0.35)
+    background = torch.where(close, (ink + 0.5) % 1.0, background)
+    return (colour + (1 - alpha) * background).clamp(0, 1) * 2 - 1
+
+
+def encode_text(model, tokens):
+    """`model.encode_text` on tokens cut to their own length (attention is causal: nothing changes)."""
+    length = int(tokens.argmax(dim=-1).max()) + 1
+    tokens = tokens[:, :length]
+    x = model.token_embedding(tokens) + model.positional_embedding[:length]
+    x = model.ln_final(model.transformer(x, attn_mask=model.attn_mask[:length, :length]))
+    return x[torch.arange(len(x)), tokens.argmax(dim=-1)] @ model.text_projection
+
+
+def masked_contrastive_loss(images, texts, scale, also_true):
+    """CLIP's loss, where a text that is also true of another picture is no negative for it."""
+    logits = scale * F.normalize(images.float(), dim=1) @ F.normalize(texts.float(), dim=1).T
+    logits = logits.masked_fill(also_true, -math.inf)
+    target = torch.arange(len(logits))
+    return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
+
+
+def save(model, tokens_met, output):
+    from safetensors.torch import save_file
+
+    state = {key: value.detach().half() for key, value in model.state_dict().items() if key != "attn_mask"}
+    state["token_embedding.weight"][~tokens_met] = 0  # rows that training never met compress to nothing
+    output.mkdir(parents=True, exist_ok=True)
+    save_file({k: v.contiguous() for k, v in state.items()}, output / "open_clip_model.safetensors")
+    (output / "open_clip_config.json").write_text(json.dumps(CONFIG, indent=2) + "\n")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("node_modules", type=Path)
+    parser.add_argument("output", type=Path)
+    parser.add_argument("--steps", type=int, default=5500)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--learning-rate", type=float, default=1.5e-3)
+    parser.add_argument("--patch-dropout", type=float, default=0.5)
+    args = parser.parse_args()
+
+    import open_clip
+
+    torch.set_num_threads(args.threads)
+    torch.set_flush_denormal(True)
+    torch.manual_seed(0)
+    rng, generator = np.random.default_rng(0), torch.Generator().manual_seed(0)
+    pictures = Pictures(args.node_modules)
+    development = read_emoji_once(args.node_modules, DEVELOPMENT_SET)
+    tokenizer = open_clip.SimpleTokenizer(context_length=32)
+    config = copy.deepcopy(CONFIG["model_cfg"])
+    config["vision_cfg"]["patch_dropout"] = args.patch_dropout
+    model = open_clip.model.CLIP(**config)
+    # Averaged weights: what is evaluated and saved. Its configuration has no patch dropout.
+    average = open_clip.model.CLIP(**CONFIG["model_cfg"]).eval()
+    average.load_state_dict(model.state_dict())
+
+    decay = [p for n, p in model.named_parameters() if p.ndim >= 2 and "embedding" not in n]
+    rest = [p for n, p in model.named_parameters() if p.ndim < 2 or "embedding" in n]
+    optimizer = torch.optim.AdamW(
+        [{"params": decay, "weight_decay": 0.1}, {"params": rest, "weight_decay": 0.0}],
+        betas=(0.9, 0.98),
+    )
+    tokens_met = torch.zeros(49408, dtype=torch.bool)
+    start = time.time()
+    for step in range(args.steps):
+        warm = min(1.0, (step + 1) / 300)
+        rate = args.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * step / args.steps))
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        if step >= 0.88 * args.steps:
+            # Half of the patches teach faster; all of them are what the model will see.
+            model.visual.patch_dropout = torch.nn.Identity()
+        chosen = rng.choice(len(pictures.images), BATCH, replace=False, p=pictures.weights)
+        captions, concepts = zip(*(pictures.caption(i, rng) for i in chosen))
+        also_true = torch.tensor(
+            [[concept in pictures.concepts[i] for concept in concepts] for i in chosen]
+        ).fill_diagonal_(False)
+        tokens = tokenizer(list(captions))
+        tokens_met[tokens.unique()] = True
+        batch = augment(
+            pictures.images[chosen],
+            pictures.mono[chosen],
+            torch.tensor([pictures.no_flip(i) for i in chosen]),
+            generator,
+        )
+        with torch.autocast("cpu", torch.bfloat16):
+            image_features, text_features = model.encode_image(batch), encode_text(model, tokens)
+        loss = masked_contrastive_loss(image_features, text_features, model.logit_scale.exp(), also_true)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        with torch.no_grad():
+            model.logit_scale.clamp_(0, math.log(100))
+            momentum = min(0.998, (step + 1) / (step + 10))
+            for slow, fast in zip(average.parameters(), model.parameters()):
+                slow.lerp_(fast, 1 - momentum)
+        if step % 100 == 0:
+            seconds = time.time() - start
+            print(
+                f"step {step} loss {loss.item():.3f} scale {model.logit_scale.exp().item():.1f} {seconds:.0f} s",
+                flush=True,
+            )
+        if (step + 1) % 500 == 0 or step + 1 == args.steps:
+            score = subgroup_accuracy(average, tokenizer, development)
+            print(f"step {step + 1} {DEVELOPMENT_SET}: {score}", flush=True)
+            save(average, tokens_met, args.output)
+
+
+if __name__ == "__main__":
+    main()
