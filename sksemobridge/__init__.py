@@ -9,6 +9,7 @@ from ._zero_shot import ZeroShotClassifier
 from .encoders import (
     CLIPImageEncoder,
     CLIPTextEncoder,
+    EmbeddingCache,
     ImageReadError,
     ModelLoadError,
     NoProjectionError,
@@ -24,6 +25,7 @@ except PackageNotFoundError:  # a source tree that was not installed
 __all__ = [
     "CLIPImageEncoder",
     "CLIPTextEncoder",
+    "EmbeddingCache",
     "ImageReadError",
     "ModelLoadError",
     "NoProjectionError",

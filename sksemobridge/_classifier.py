@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from ._affinities import compute_affinities
 from ._blend import class_divergence, paper_log_scores
 from ._bridge import Bridge, pseudo_inverse, unit
-from ._fusion import fuse, fit_fusion
+from ._fusion import fit_fusion, fuse
 from ._held_out import leave_one_out
 from ._prompts import build_prompts
 from ._shots import pool_shots, sum_rows

@@ -14,7 +14,6 @@ from scipy.special import logsumexp
 
 from ._shots import effective_number
 
-
 # Logit spread of `z2` and of `z3` by default, as a share of the text's; and without text in nats.
 SHOT_SHARE, SHOT_SPREAD = 0.06, 0.75
 # Default of `z4` as a share of the discriminant of a Gaussian model with the same scatter.

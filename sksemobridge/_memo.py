@@ -32,18 +32,26 @@ class Memo:
         self._lock = threading.Lock()
 
     def get(self, key, compute):
+        """The result kept under `key`, else that of `compute()`."""
+        return self.get_many([key], [None], lambda _: [compute()])[0]
+
+    def get_many(self, keys, items, compute):
+        """The results of `items`, kept under `keys`; the missing ones come from one `compute(items)`."""
         with self._lock:
-            if key in self._items:
+            found = {key: self._items[key] for key in keys if key in self._items}
+        missing = {key: item for key, item in zip(keys, items) if key not in found}
+        if missing:
+            found.update(zip(missing, compute(list(missing.values()))))
+        with self._lock:
+            for key in keys:
+                self._items[key] = found[key]
                 self._items.move_to_end(key)
-                return self._items[key]
-        value = compute()
-        with self._lock:
-            self._items[key] = value
             while len(self._items) > self._max_items:
                 self._items.popitem(last=False)
-        return value
+        return [found[key] for key in keys]
 
     def clear(self):
+        """Forget everything."""
         with self._lock:
             self._items.clear()
 

@@ -8,7 +8,8 @@ import numpy as np
 from ._bridge import unit
 from ._memo import Memo
 
-_class_texts = Memo(max_items=32)
+# One item is a few kilobytes: the texts of one class.
+_class_texts = Memo(max_items=8192)
 
 
 @dataclass(frozen=True)
@@ -30,15 +31,10 @@ class ClassTexts:
     lengths: np.ndarray
 
 
-def _mean_by_class(values, counts):
-    starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
-    return np.add.reduceat(values, starts, axis=0) / np.asarray(counts)[:, None]
-
-
 def encode_classes(text_encoder, prompt_lists):
     """Encode the prompts of every class with the text tower, before and after its projection.
 
-    The same prompts under an equal encoder are encoded once per process.
+    The prompts of a class under an equal encoder are encoded once per process.
 
     Parameters
     ----------
@@ -52,19 +48,17 @@ def encode_classes(text_encoder, prompt_lists):
     ClassTexts
     """
 
-    def compute():
-        counts = [len(texts) for texts in prompt_lists]
-        eos = np.asarray(text_encoder.encode(_flat(prompt_lists)), dtype=np.float64)
+    def compute(lists):
+        counts = [len(texts) for texts in lists]
+        eos = np.asarray(text_encoder.encode(_flat(lists)), dtype=np.float64)
         joint = eos @ np.asarray(text_encoder.projection_, dtype=np.float64)
         if text_encoder.projection_bias_ is not None:
             joint = joint + np.asarray(text_encoder.projection_bias_, dtype=np.float64)
-        return ClassTexts(
-            embeddings=unit(_mean_by_class(unit(joint), counts)),
-            eos_directions=unit(_mean_by_class(unit(eos), counts)),
-            lengths=np.linalg.norm(_mean_by_class(eos, counts), axis=1),
-        )
+        lengths = np.linalg.norm(_mean_by_class(eos, counts), axis=1)
+        return zip(unit(_mean_by_class(unit(joint), counts)), unit(_mean_by_class(unit(eos), counts)), lengths)
 
-    return _class_texts.get(("eos", joblib.hash((text_encoder, prompt_lists))), compute)
+    rows = _remember("eos", text_encoder, prompt_lists, compute)
+    return ClassTexts(*(np.stack(part) for part in zip(*rows)))
 
 
 def embed_classes(text_encoder, prompt_lists):
@@ -75,12 +69,21 @@ def embed_classes(text_encoder, prompt_lists):
     ndarray of shape (C, D), float64
     """
 
-    def compute():
-        counts = [len(texts) for texts in prompt_lists]
-        joint = np.asarray(text_encoder.transform(_flat(prompt_lists)), dtype=np.float64)
-        return unit(_mean_by_class(unit(joint), counts))
+    def compute(lists):
+        joint = np.asarray(text_encoder.transform(_flat(lists)), dtype=np.float64)
+        return unit(_mean_by_class(unit(joint), [len(texts) for texts in lists]))
 
-    return _class_texts.get(("joint", joblib.hash((text_encoder, prompt_lists))), compute)
+    return np.stack(_remember("joint", text_encoder, prompt_lists, compute))
+
+
+def _remember(kind, text_encoder, prompt_lists, compute):
+    key = text_encoder._memo_key() if hasattr(text_encoder, "_memo_key") else joblib.hash(text_encoder)
+    return _class_texts.get_many([(kind, key, tuple(texts)) for texts in prompt_lists], prompt_lists, compute)
+
+
+def _mean_by_class(values, counts):
+    starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
+    return np.add.reduceat(values, starts, axis=0) / np.asarray(counts)[:, None]
 
 
 def _flat(lists):

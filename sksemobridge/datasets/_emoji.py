@@ -35,7 +35,7 @@ def load_emoji():
     >>> emoji.images.shape
     (973, 72, 72, 3)
     >>> emoji.target_names[emoji.target[:2]].tolist()
-    ['aircraft', 'aircraft']
+    ['arrow', 'arrow']
     """
     folder = files("sksemobridge.datasets") / "data"
     with as_file(folder / "emoji.npz") as path, np.load(path, allow_pickle=False) as data:

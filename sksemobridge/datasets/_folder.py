@@ -29,10 +29,10 @@ def load_image_folder(root):
 
         paths : ndarray of str (dtype object) of shape (n,)
             Sorted by class, then by path.
-        target : ndarray of str of shape (n,)
-            Name of the class of each image, which is that of the sub-folder.
-        target_names : list of str
-            Sorted names of the classes.
+        target : ndarray of int of shape (n,)
+            Index of each image's class.
+        target_names : ndarray of str of shape (C,)
+            Sorted names of the sub-folders; `target_names[target]` are labels as text.
 
     Raises
     ------
@@ -59,10 +59,8 @@ def load_image_folder(root):
     ...         path.parent.mkdir(exist_ok=True)
     ...         path.touch()
     ...     pets = load_image_folder(root)
-    >>> pets.target_names
-    ['cat', 'dog']
-    >>> pets.target
-    array(['cat', 'cat', 'dog'], dtype='<U3')
+    >>> pets.target_names[pets.target].tolist()
+    ['cat', 'cat', 'dog']
     >>> [Path(path).name for path in pets.paths]
     ['1.jpg', '2.jpg', '1.png']
     """
@@ -78,7 +76,7 @@ def load_image_folder(root):
             "with the name of the class."
         )
     paths, target, others = [], [], []
-    for folder in folders:
+    for code, folder in enumerate(folders):
         files = _files_below(folder)
         images = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES]
         others += [path for path in files if path.suffix.lower() not in IMAGE_SUFFIXES]
@@ -86,7 +84,7 @@ def load_image_folder(root):
             endings = ", ".join(sorted(suffix[1:] for suffix in IMAGE_SUFFIXES))
             raise ValueError(f"The folder {str(folder)!r} has no images (files that end in {endings}).")
         paths += [str(path) for path in images]
-        target += [folder.name] * len(images)
+        target += [code] * len(images)
     if others:
         warnings.warn(
             f"{len(others)} of the files in {str(root)!r} are no images by their names and were passed over, "
@@ -96,8 +94,8 @@ def load_image_folder(root):
         )
     return Bunch(
         paths=np.array(paths, dtype=object),
-        target=np.array(target),
-        target_names=[folder.name for folder in folders],
+        target=np.array(target, dtype=np.int64),
+        target_names=np.array([folder.name for folder in folders]),
     )
 
 

@@ -1,0 +1,252 @@
+"""Images to embeddings with the image tower of a CLIP model."""
+
+import hashlib
+import os
+import warnings
+from contextlib import closing, contextmanager
+from numbers import Integral
+
+import joblib
+import numpy as np
+from sklearn.utils._param_validation import Interval, StrOptions
+
+from ._base import StatelessEncoder
+from ._cache import CacheSession
+from ._compute import PRECISIONS, autocast, resolve_image_precision
+from ._forward import FittingForward
+from ._models import get_model, read_embed_dim
+from ._pictures import ImageReadError, describe, list_pictures
+from ._reader import Reader
+from ._stream import iterate_batches
+
+
+class CLIPImageEncoder(StatelessEncoder):
+    """Embed images with the image tower of a CLIP model.
+
+    Images are read as people see them: turned upright by their EXIF orientation, the first frame of animated
+    ones, transparent ones on white. Then they go through the preprocessing that the model was trained with.
+    The model is loaded on first use and shared with all encoders of the same model in this process; the
+    encoder itself holds nothing but its parameters.
+
+    Parameters
+    ----------
+    model_name : str, default="ViT-B-16"
+        A model of open_clip, or a name with its `hf-hub:` or `local-dir:` scheme; `"mini"` with
+        `pretrained="bundled"` is the small model shipped in the package.
+    pretrained : str, path or None, default="openai"
+        A tag of open_clip or the path of a checkpoint. Ignored for the schemes. With a checkpoint, choose the
+        model name by its activation: OpenAI's weights need a name that ends in `-quickgelu`; for tags this is
+        seen to.
+    device : str, default="auto"
+        `"auto"` takes a CUDA GPU where there is one, else the CPU. Resolved on each use, so that an encoder
+        may be pickled on one machine and loaded on another.
+    precision : {"auto", "fp32", "bf16", "fp16"}, default="auto"
+        Of the computation; weights are held and results given in float32. `"auto"` is bf16 on CPUs with
+        native support (AVX512-BF16 or AMX) and on CUDA GPUs from compute capability 8, fp16 on older GPUs,
+        else fp32.
+    batch_size : int, default=64
+        Images in one forward pass; also bounds how many decoded images are in memory.
+    n_jobs : int or None, default=None
+        Threads that read images while the model computes, as in joblib: `None` is one, -1 one for each core.
+    cache : path or None, default=None
+        Directory on a local disk in which embeddings are kept between calls and runs, by the content of the
+        images, the model, its preprocessing and the precision; see `EmbeddingCache`. Several processes may
+        share one.
+    normalize : bool, default=False
+        Whether to scale embeddings to unit length.
+    on_error : {"raise", "nan"}, default="raise"
+        What to do where an image cannot be read: raise an error that names it, or give a row of NaN and one
+        warning for all.
+    progress : bool, default=False
+        Whether to show a progress bar.
+
+    See Also
+    --------
+    CLIPTextEncoder : The text tower.
+    sksemobridge.datasets.load_image_folder : Paths and labels of a folder with one sub-folder per class.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sksemobridge import CLIPImageEncoder
+    >>> encoder = CLIPImageEncoder("mini", pretrained="bundled")
+    >>> images = np.zeros((2, 32, 32, 3), dtype=np.uint8)
+    >>> encoder.transform(images).shape
+    (2, 128)
+
+    Rows of images that cannot be read can be dropped together with their labels:
+
+    >>> import warnings
+    >>> encoder.set_params(on_error="nan")
+    CLIPImageEncoder(model_name='mini', on_error='nan', pretrained='bundled')
+    >>> y = np.array(["black", "none"])
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore")
+    ...     embeddings = encoder.transform([images[0], "missing.jpg"])
+    >>> readable = ~np.isnan(embeddings).any(axis=1)
+    >>> embeddings[readable].shape, y[readable]
+    ((1, 128), array(['black'], dtype='<U5'))
+    """
+
+    _parameter_constraints: dict = {
+        "model_name": [str],
+        "pretrained": [str, os.PathLike, None],
+        "device": [str],
+        "precision": [StrOptions(set(PRECISIONS))],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "n_jobs": [Integral, None],
+        "cache": [str, os.PathLike, None],
+        "normalize": ["boolean"],
+        "on_error": [StrOptions({"raise", "nan"})],
+        "progress": ["boolean"],
+    }
+
+    def __init__(
+        self,
+        model_name="ViT-B-16",
+        pretrained="openai",
+        *,
+        device="auto",
+        precision="auto",
+        batch_size=64,
+        n_jobs=None,
+        cache=None,
+        normalize=False,
+        on_error="raise",
+        progress=False,
+    ):
+        self.model_name = model_name
+        self.pretrained = pretrained
+        self.device = device
+        self.precision = precision
+        self.batch_size = batch_size
+        self.n_jobs = n_jobs
+        self.cache = cache
+        self.normalize = normalize
+        self.on_error = on_error
+        self.progress = progress
+
+    def transform(self, X):
+        """Embed images.
+
+        Parameters
+        ----------
+        X : list, tuple, array, series or one-column data frame of n images
+            Each a path, encoded bytes, an image of Pillow or uint8 pixels of shape `(h, w)`, `(h, w, 3)` or
+            `(h, w, 4)`; or one uint8 array of shape `(n, h, w, 3)`.
+
+        Returns
+        -------
+        ndarray of shape (n, D), float32
+            Of unit length only with `normalize=True`.
+
+        Raises
+        ------
+        ImageReadError
+            If an image cannot be read and `on_error="raise"`; names its position and source.
+        ModelLoadError
+            If the model or its weights cannot be had.
+        """
+        self._validate_params()
+        sources = list_pictures(X)
+        loaded = get_model(self.model_name, self.pretrained, self.device)
+        firsts, inverse = _unique(sources)
+        embeddings, failures = self._embed([sources[i] for i in firsts], firsts, loaded)
+        if failures:
+            positions = [i for i, unique in enumerate(inverse) if unique in failures]
+            _warn_of_failures(sources, positions, failures[inverse[positions[0]]])
+        if self.normalize:
+            lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
+            embeddings /= np.where(lengths == 0, 1, lengths)
+        return embeddings[inverse]
+
+    def _embed(self, sources, positions, loaded):
+        """Embeddings `(n, D)` of distinct sources and the errors of those that cannot be read, by row."""
+        import torch
+
+        precision = resolve_image_precision(self.precision, loaded.device)
+        embeddings = np.full((len(sources), loaded.embed_dim), np.nan, dtype=np.float32)
+        failures, waiting = {}, []
+
+        def forward(pixels):
+            with torch.inference_mode(), autocast(precision, loaded.device):
+                # CoCa normalises unless told not to.
+                return loaded.model.encode_image(loaded.as_input(pixels), normalize=False).float().cpu()
+
+        def embed_waiting():
+            rows, read = [row for row, _ in waiting], [item for _, item in waiting]
+            waiting.clear()
+            embeddings[rows] = compute(torch.from_numpy(np.stack([item.pixels for item in read])))
+            cache.put([item.key for item in read], embeddings[rows])
+
+        compute = FittingForward(forward, self.batch_size)
+        n_threads = joblib.effective_n_jobs(self.n_jobs)
+        with CacheSession(self.cache) as cache, _progress_bar(len(sources), self.progress) as advance:
+            reader = Reader(loaded, precision, cache)
+            # Closed at once where an image cannot be read, so that no thread outlives the call.
+            with closing(iterate_batches(reader, sources, self.batch_size, n_threads=n_threads)) as batches:
+                for start, items in batches:
+                    for row, item in enumerate(items, start):
+                        if item.error is not None:
+                            if self.on_error == "raise":
+                                name = describe(sources[row])
+                                message = f"Image {positions[row]} ({name}) cannot be read: {item.error}."
+                                raise ImageReadError(message) from item.error
+                            failures[row] = item.error
+                        elif item.embedding is not None:
+                            embeddings[row] = item.embedding
+                        else:
+                            waiting.append((row, item))
+                            if len(waiting) == self.batch_size:
+                                embed_waiting()
+                    advance(len(items))
+            if waiting:
+                embed_waiting()
+        compute.warn_if_halved()
+        return embeddings, failures
+
+    def _embedding_width(self):
+        return read_embed_dim(self.model_name, self.pretrained)
+
+
+def _unique(sources):
+    """Rows of the first of equal sources, and for each source which of them it equals."""
+    firsts, inverse, seen = [], [], {}
+    for position, source in enumerate(sources):
+        key = _identity(source)
+        if key not in seen:
+            seen[key] = len(firsts)
+            firsts.append(position)
+        inverse.append(seen[key])
+    return firsts, np.array(inverse, dtype=np.intp)
+
+
+def _identity(source):
+    if isinstance(source, (str, os.PathLike)):
+        return ("path", os.fspath(source))
+    if isinstance(source, (bytes, bytearray)):
+        return ("bytes", bytes(source))
+    if isinstance(source, np.ndarray) and source.dtype == np.uint8:
+        return ("pixels", source.shape, hashlib.blake2b(np.ascontiguousarray(source)).digest())
+    return ("object", id(source))
+
+
+def _warn_of_failures(sources, positions, first_error):
+    named = "; ".join(f"{i} ({describe(sources[i])})" for i in positions[:3])
+    warnings.warn(
+        f"{len(positions)} of {len(sources)} images cannot be read and have rows of NaN: {named}"
+        f"{'; ...' if len(positions) > 3 else ''}. The first: {first_error}.",
+        UserWarning,
+        stacklevel=2,
+    )
+
+
+@contextmanager
+def _progress_bar(total, show):
+    if not show:
+        yield lambda n: None
+        return
+    from tqdm.auto import tqdm
+
+    with tqdm(total=total, unit="image") as bar:
+        yield bar.update

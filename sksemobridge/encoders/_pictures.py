@@ -1,0 +1,295 @@
+"""Reading one picture, whatever holds it, into an RGB image of Pillow."""
+
+import hashlib
+import io
+import os
+import stat
+from urllib.parse import urlsplit
+
+import numpy as np
+
+from ._containers import as_list
+
+# How a camera was held (EXIF tag 0x0112) and Pillow's name of what sets the picture upright.
+_UPRIGHT = {
+    2: "FLIP_LEFT_RIGHT",
+    3: "ROTATE_180",
+    4: "FLIP_TOP_BOTTOM",
+    5: "TRANSPOSE",
+    6: "ROTATE_270",
+    7: "TRANSVERSE",
+    8: "ROTATE_90",
+}
+_ORIENTATION = 0x0112
+
+
+class ImageReadError(ValueError):
+    """An image that cannot be read."""
+
+
+def list_pictures(X):
+    """The pictures in any container that `CLIPImageEncoder` takes, as a list of sources.
+
+    Raises
+    ------
+    ValueError
+        If `X` is a single image, an array of other pixels than uint8, or has several columns.
+    TypeError
+        If `X` is no container of images.
+    """
+    if _is_pil(X):
+        raise ValueError("X is one image, not a list of images: write [X].")
+    if isinstance(X, np.ndarray) and X.dtype.kind in "uifb":
+        _check_pixel_type(X)
+        if X.ndim != 4 or X.shape[3] not in (3, 4):
+            raise ValueError(
+                f"An array of images has the shape (n, h, w, 3); got {X.shape}. Wrap a single picture, or "
+                "pictures of several sizes, in a list."
+            )
+        return list(X)
+    return as_list(X, "images")
+
+
+def describe(source):
+    """A picture's source for messages: its path, or what kind of object it is."""
+    if isinstance(source, (str, os.PathLike)):
+        return repr(os.fspath(source))
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return f"{len(source):,} encoded bytes"
+    if isinstance(source, np.ndarray):
+        return f"array of shape {source.shape}"
+    return type(source).__name__
+
+
+def fetch(source):
+    """What a source holds before it is decoded: the bytes of a file, an image of Pillow or pixels.
+
+    Raises
+    ------
+    ImageReadError
+        If there is nothing to decode; the message says why.
+    """
+    if isinstance(source, np.ndarray):
+        _check_pixels(source)
+        return source
+    if _is_pil(source):
+        return source
+    if isinstance(source, (str, os.PathLike)):
+        source = _read_file(os.fspath(source))
+    elif not isinstance(source, (bytes, bytearray, memoryview)):
+        raise ImageReadError(
+            f"{source!r:.60} ({type(source).__name__}) is not an image; give a path, encoded bytes, an image "
+            "of Pillow or a uint8 array"
+        )
+    if not len(source):
+        raise ImageReadError("the file is empty")
+    return source
+
+
+def decode(content, *, shortest_side=None):
+    """A picture as people see it: upright, its first frame, on white where it is transparent.
+
+    Parameters
+    ----------
+    content : bytes, PIL.Image.Image or ndarray
+        From `fetch`. An image of Pillow is left as it is.
+    shortest_side : int or None
+        Where given, a JPEG may be decoded smaller, which is much faster, as long as both sides keep at least
+        so many pixels and their proportion.
+
+    Returns
+    -------
+    PIL.Image.Image
+        Of mode RGB.
+
+    Raises
+    ------
+    ImageReadError
+        If it cannot be decoded; the message says why.
+    """
+    from PIL import Image
+
+    if isinstance(content, np.ndarray):
+        return _to_rgb(Image.fromarray(np.ascontiguousarray(content)))
+    image = content if _is_pil(content) else _open(content)
+    check_size(*image.size)
+    try:
+        if shortest_side is not None and image is not content:
+            _draft(image, shortest_side)
+        image.load()
+        return _to_rgb(_upright(image))
+    except ImageReadError:
+        raise
+    # Decoders of broken files fail in every way: OSError, SyntaxError, struct.error, zlib.error and others.
+    except Exception as error:
+        raise ImageReadError(
+            f"it is broken or of an unknown kind: {error or type(error).__name__}"
+        ) from error
+
+
+def picture_digest(content):
+    """Digest of all that `decode` makes a picture of.
+
+    Parameters
+    ----------
+    content : bytes, PIL.Image.Image or ndarray
+        From `fetch`.
+
+    Raises
+    ------
+    ImageReadError
+        If an image of Pillow cannot be decoded.
+    """
+    if _is_pil(content):
+        content = np.asarray(decode(content))
+    if isinstance(content, np.ndarray):
+        head = f"pixels {content.shape} "
+        content = np.ascontiguousarray(content)
+    else:
+        head = "file "
+    digest = hashlib.sha256(head.encode())
+    digest.update(content)
+    return digest.digest()
+
+
+def _is_pil(value):
+    # Without Pillow imported nothing can be one of its images.
+    return any(f"{kind.__module__}.{kind.__qualname__}" == "PIL.Image.Image" for kind in type(value).__mro__)
+
+
+def _check_pixel_type(pixels):
+    if pixels.dtype != np.uint8:
+        raise ImageReadError(
+            f"pixels must be uint8 from 0 to 255, not {pixels.dtype}; for values from 0 to 1 use "
+            "(255 * pixels).round().astype('uint8')"
+        )
+
+
+def _check_pixels(pixels):
+    _check_pixel_type(pixels)
+    if pixels.ndim != 2 and (pixels.ndim != 3 or pixels.shape[2] not in (3, 4)):
+        raise ImageReadError(f"pixels must have the shape (h, w), (h, w, 3) or (h, w, 4), not {pixels.shape}")
+    if not pixels.size:
+        raise ImageReadError(f"the picture has no pixels, its shape is {pixels.shape}")
+
+
+def _read_file(path):
+    if isinstance(path, str) and urlsplit(path[:16]).scheme.lower() in (
+        "http",
+        "https",
+        "ftp",
+        "s3",
+        "gs",
+        "data",
+    ):
+        raise ImageReadError(
+            "addresses are not fetched; download the file and give its path, or give its content as bytes, "
+            "for example urllib.request.urlopen(address).read()"
+        )
+    try:
+        status = os.stat(path)
+        if stat.S_ISDIR(status.st_mode):
+            raise ImageReadError(
+                "it is a directory; sksemobridge.datasets.load_image_folder lists the images in one"
+            )
+        if not stat.S_ISREG(status.st_mode):
+            raise ImageReadError("it is not a regular file")
+        with open(path, "rb") as file:
+            return file.read()
+    except FileNotFoundError as error:
+        raise ImageReadError("there is no such file") from error
+    except (OSError, ValueError) as error:
+        if isinstance(error, ImageReadError):
+            raise
+        raise ImageReadError(str(error)) from error
+
+
+def _open(content):
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        return Image.open(io.BytesIO(content))
+    except UnidentifiedImageError as error:
+        raise ImageReadError("its content is not an image that Pillow knows") from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise _bomb(str(error)) from error
+    except Exception as error:
+        raise ImageReadError(f"Pillow cannot open it: {error}") from error
+
+
+def _draft(image, shortest_side):
+    width, height = image.size
+    # Only where nothing is rounded: a size that is off by half a pixel would shift what is cropped later.
+    shrinks = [
+        s for s in (8, 4, 2) if not width % s and not height % s and min(width, height) >= s * shortest_side
+    ]
+    if shrinks:
+        # Does nothing for other files than JPEG.
+        image.draft(None, (width // shrinks[0], height // shrinks[0]))
+
+
+def check_size(width, height):
+    """Refuse pictures of no pixels, and of more than Pillow's limit.
+
+    Raises
+    ------
+    ImageReadError
+    """
+    from PIL import Image
+
+    if not width or not height:
+        raise ImageReadError(f"the picture has no pixels, its size is {width} x {height}")
+    limit = Image.MAX_IMAGE_PIXELS
+    if limit is not None and width * height > limit:
+        raise _bomb(f"{width} x {height} pixels are more than the limit of {limit:,}")
+
+
+def _bomb(reason):
+    return ImageReadError(
+        f"{reason}; such a file may be made to exhaust memory. Raise PIL.Image.MAX_IMAGE_PIXELS if you "
+        "trust it"
+    )
+
+
+def _upright(image):
+    from PIL import Image
+
+    # Read after loading: some formats store the orientation behind the pixels, TIFF applies it on loading.
+    try:
+        orientation = image.getexif().get(_ORIENTATION)
+    except Exception:
+        # Broken metadata of a sound picture: it stands as it is stored.
+        orientation = None
+    name = _UPRIGHT.get(orientation)
+    return image.transpose(Image.Transpose[name]) if name else image
+
+
+def _to_rgb(image):
+    from PIL import Image
+
+    if image.mode == "RGB" and "transparency" not in image.info:
+        return image
+    if image.mode.startswith("I"):
+        image = _to_8_bits(image)
+    elif image.mode == "F":
+        raise ImageReadError("its pixels are floating-point numbers of unknown range; convert them to 8 bits")
+    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
+        if image.mode == "La":
+            image = image.convert("LA")
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image).convert("RGB")
+    return image.convert("RGB")
+
+
+def _to_8_bits(image):
+    from PIL import Image
+
+    values = np.asarray(image)
+    lowest, highest = values.min(), values.max()
+    if lowest < 0 or highest > 65535:
+        raise ImageReadError("its pixels are 32-bit integers of unknown range; convert them to 8 bits")
+    # 32-bit images that Pillow made from 8-bit ones (mode I) keep their values; those of files have 16 bits.
+    if image.mode == "I" and highest <= 255 and image.format is None:
+        return Image.fromarray(values.astype(np.uint8))
+    return Image.fromarray(((values.astype(np.uint32) + 128) // 257).astype(np.uint8))

@@ -1,0 +1,187 @@
+"""Text embeddings that were computed before."""
+
+from numbers import Real
+
+import numpy as np
+from sklearn.utils import check_array
+from sklearn.utils._param_validation import Interval
+
+from ._base import StatelessEncoder
+from ._text_encoder import check_texts
+
+
+class PrecomputedTextEncoder(StatelessEncoder):
+    """Look up embeddings of texts that were computed elsewhere.
+
+    Parameters
+    ----------
+    texts : sequence of str of length n
+        What was embedded.
+    eos : array-like of shape (n, d)
+        Their embeddings before the text projection, in the same order.
+    projection : array-like of shape (d, D)
+        `W`, the text projection.
+    projection_bias : array-like of shape (D,) or None, default=None
+        `b_W`, where the model has one.
+    logit_scale : float, default=100.0
+        The factor that the model learned for cosine similarities before the softmax.
+
+    Attributes
+    ----------
+    projection_ : ndarray of shape (d, D)
+        As given.
+    projection_bias_ : ndarray of shape (D,) or None
+        As given.
+    logit_scale_ : float
+        As given.
+
+    See Also
+    --------
+    CLIPTextEncoder : Computes the embeddings.
+
+    Examples
+    --------
+    >>> from sksemobridge import PrecomputedTextEncoder
+    >>> encoder = PrecomputedTextEncoder(["a cat", "a dog"], [[1.0, 0.0], [0.0, 1.0]], [[2.0], [3.0]])
+    >>> encoder.transform(["a dog", "a cat"])
+    array([[3.],
+           [2.]])
+    """
+
+    _parameter_constraints: dict = {
+        "texts": ["array-like"],
+        "eos": ["array-like"],
+        "projection": ["array-like"],
+        "projection_bias": ["array-like", None],
+        "logit_scale": [Interval(Real, 0, None, closed="neither")],
+    }
+
+    def __init__(self, texts, eos, projection, *, projection_bias=None, logit_scale=100.0):
+        self.texts = texts
+        self.eos = eos
+        self.projection = projection
+        self.projection_bias = projection_bias
+        self.logit_scale = logit_scale
+
+    def fit(self, X=None, y=None):
+        """Check the parameters; there is nothing to learn.
+
+        Parameters
+        ----------
+        X, y : ignored
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ValueError
+            If the shapes of the parameters do not fit together, or a text has two different embeddings.
+        """
+        super().fit()
+        self._table()
+        self._projection_and_bias()
+        return self
+
+    def encode(self, texts):
+        """Embeddings before the projection.
+
+        Parameters
+        ----------
+        texts : sequence of str
+
+        Returns
+        -------
+        ndarray of shape (n, d)
+
+        Raises
+        ------
+        ValueError
+            If a text was not embedded; the message says which.
+        """
+        texts = check_texts(texts)
+        self._validate_params()
+        rows, eos = self._table()
+        missing = list(dict.fromkeys(text for text in texts if text not in rows))
+        if missing:
+            shown = ", ".join(repr(text) for text in missing[:3])
+            raise ValueError(
+                f"{len(missing)} of the texts are not among the {len(rows)} that were precomputed: {shown}"
+                f"{', ...' if len(missing) > 3 else ''}. Embed them too, or use CLIPTextEncoder."
+            )
+        return eos[[rows[text] for text in texts]]
+
+    def transform(self, texts):
+        """Embeddings in the joint space of images and texts, not normalised: `eos @ W + b_W`.
+
+        Parameters
+        ----------
+        texts : sequence of str
+
+        Returns
+        -------
+        ndarray of shape (n, D)
+
+        Raises
+        ------
+        ValueError
+            If a text was not embedded; the message says which.
+        """
+        eos = self.encode(texts)
+        projection, bias = self._projection_and_bias()
+        return eos @ projection if bias is None else eos @ projection + bias
+
+    @property
+    def projection_(self):
+        return self._projection_and_bias()[0]
+
+    @property
+    def projection_bias_(self):
+        return self._projection_and_bias()[1]
+
+    @property
+    def logit_scale_(self):
+        self._validate_params()
+        return float(self.logit_scale)
+
+    def _table(self):
+        texts = check_texts(self.texts)
+        eos = _floats(self.eos, "eos")
+        if len(texts) != len(eos):
+            raise ValueError(
+                f"There are {len(texts)} texts and {len(eos)} rows of eos; they must be as many."
+            )
+        rows = {}
+        for row, text in enumerate(texts):
+            first = rows.setdefault(text, row)
+            if not np.array_equal(eos[first], eos[row]):
+                raise ValueError(
+                    f"The text {text!r} has two different embeddings, in rows {first} and {row} of eos."
+                )
+        return rows, eos
+
+    def _projection_and_bias(self):
+        projection = _floats(self.projection, "projection")
+        width = _floats(self.eos, "eos").shape[1]
+        if len(projection) != width:
+            raise ValueError(
+                f"projection has {len(projection)} rows for embeddings (eos) of width {width}; its shape "
+                f"must be ({width}, D)."
+            )
+        if self.projection_bias is None:
+            return projection, None
+        bias = _floats(self.projection_bias, "projection_bias", ensure_2d=False)
+        if bias.shape != projection.shape[1:]:
+            raise ValueError(
+                f"projection_bias has the shape {bias.shape}; for a projection of shape {projection.shape} "
+                f"it must be {projection.shape[1:]}."
+            )
+        return projection, bias
+
+    def _embedding_width(self):
+        return self._projection_and_bias()[0].shape[1]
+
+
+def _floats(values, name, **options):
+    return check_array(values, dtype=[np.float64, np.float32], input_name=name, **options)

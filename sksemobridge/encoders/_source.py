@@ -1,0 +1,154 @@
+"""Where a model comes from: open_clip's names and tags, a checkpoint, a folder or a hub."""
+
+import difflib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+BUNDLED_NAME = "mini"
+BUNDLED_TAG = "bundled"
+_MODELS_FOLDER = Path(__file__).resolve().parent.parent / "models"
+_LOCAL = "local-dir:"
+_HUB = "hf-hub:"
+
+
+class ModelLoadError(RuntimeError):
+    """A CLIP model or its weights cannot be had; the message says what was tried and what to do."""
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """One model with its weights, as open_clip is asked for it.
+
+    Attributes
+    ----------
+    name : str
+        Model name, or one with open_clip's `hf-hub:` or `local-dir:` scheme.
+    pretrained : str or None
+        Tag or path of a checkpoint; `None` for the schemes, whose names say where the weights are.
+    files : tuple
+        Path, time of change and size of each local file that the result depends on: a model folder or
+        checkpoint that is written anew is another source.
+    """
+
+    name: str
+    pretrained: str | None
+    files: tuple = ()
+
+    def __str__(self):
+        return (
+            repr(self.name) if self.pretrained is None else f"{self.name!r}, pretrained={self.pretrained!r}"
+        )
+
+
+def find_source(model_name, pretrained):
+    """The source that the parameters of an encoder name; reads no weights.
+
+    Raises
+    ------
+    ModelLoadError
+        If the parameters cannot name one: no tag, a folder or bundled model that is not there.
+    """
+    if model_name == BUNDLED_NAME or pretrained == BUNDLED_TAG:
+        if (model_name, pretrained) != (BUNDLED_NAME, BUNDLED_TAG):
+            raise ModelLoadError(
+                f"There is no model {model_name!r} with pretrained={pretrained!r}. The model shipped in the "
+                f"package is model_name={BUNDLED_NAME!r} with pretrained={BUNDLED_TAG!r}."
+            )
+        return _folder_source(_MODELS_FOLDER / BUNDLED_NAME)
+    if model_name.startswith(_LOCAL):
+        return _folder_source(Path(model_name[len(_LOCAL) :]))
+    if model_name.startswith(_HUB):
+        return ModelSource(model_name, None)
+    if pretrained is None or not os.fspath(pretrained):
+        raise ModelLoadError(
+            f"Model {model_name!r} needs weights: pretrained is {pretrained!r}. Give one of open_clip's "
+            "tags, such as 'openai', or the path of a checkpoint."
+        )
+    # open_clip reads "ViT-B/16" as "ViT-B-16"; one spelling makes one entry in the registry.
+    name = model_name.replace("/", "-")
+    pretrained = os.fspath(pretrained)
+    if os.path.isfile(pretrained) and not _is_tag(name, pretrained):
+        return ModelSource(name, os.path.abspath(pretrained), (_stamp(Path(pretrained)),))
+    return ModelSource(name, pretrained)
+
+
+def _is_tag(name, pretrained):
+    import open_clip
+
+    return open_clip.is_pretrained_cfg(name, pretrained)
+
+
+def _folder_source(folder):
+    if not (folder / "open_clip_config.json").is_file():
+        raise ModelLoadError(
+            f"No model in the folder {str(folder)!r}: it "
+            f"{'has no open_clip_config.json' if folder.is_dir() else 'does not exist'}. A model folder "
+            "holds open_clip_config.json and the weights, for example open_clip_model.safetensors."
+        )
+    folder = folder.resolve()
+    files = tuple(_stamp(path) for path in sorted(folder.iterdir()) if path.is_file())
+    return ModelSource(f"{_LOCAL}{folder}", None, files)
+
+
+def _stamp(path):
+    status = path.stat()
+    return (str(path.resolve()), status.st_mtime_ns, status.st_size)
+
+
+def read_config(source):
+    """The architecture of a source as open_clip describes it.
+
+    Raises
+    ------
+    ModelLoadError
+        If the model name or tag is unknown, or the configuration cannot be read.
+    """
+    import open_clip
+
+    try:
+        config = open_clip.get_model_config(source.name)
+    except Exception as error:
+        raise cannot_load(source, error) from error
+    if config is None:
+        raise ModelLoadError(
+            f"open_clip knows no model {source.name!r}.{_close(source.name, open_clip.list_models())} "
+            "open_clip.list_models() lists all."
+        )
+    if "embed_dim" not in config:
+        raise ModelLoadError(f"The configuration of the model {source} has no 'embed_dim'.")
+    if source.pretrained is not None and not source.files:
+        tags = open_clip.list_pretrained_tags_by_model(source.name)
+        if not _is_tag(source.name, source.pretrained):
+            known = f"Tags of this model: {', '.join(tags)}." if tags else "open_clip has no weights for it."
+            raise ModelLoadError(
+                f"pretrained={source.pretrained!r} is neither a tag of the model {source.name!r} nor a file."
+                f"{_close(source.pretrained, tags)} {known}"
+            )
+    return config
+
+
+def _close(word, possible):
+    matches = difflib.get_close_matches(word.lower(), [name.lower() for name in possible], n=3)
+    by_lower = {name.lower(): name for name in possible}
+    return f" Did you mean {' or '.join(repr(by_lower[match]) for match in matches)}?" if matches else ""
+
+
+def cannot_load(source, error):
+    """A `ModelLoadError` that says what was tried and what to do."""
+    if source.files:
+        remedy = (
+            "Check that the weights are whole and belong to this architecture (weights trained with "
+            "QuickGELU, such as OpenAI's, need the model name that ends in '-quickgelu')."
+        )
+    else:
+        fetch = f"open_clip.create_model({source.name!r}"
+        fetch += ")" if source.pretrained is None else f", pretrained={source.pretrained!r})"
+        remedy = (
+            "The first use downloads the weights and keeps them in the cache of huggingface_hub (HF_HOME, by "
+            f"default ~/.cache/huggingface). Without network, run {fetch} on a machine that has one and copy "
+            "that folder, or give the path of a checkpoint or a 'local-dir:' folder. "
+            f"model_name={BUNDLED_NAME!r}, pretrained={BUNDLED_TAG!r} needs no download."
+        )
+    reason = str(error).strip() or type(error).__name__
+    return ModelLoadError(f"The model {source} could not be loaded: {reason}\n{remedy}")

@@ -1,0 +1,94 @@
+"""Small models with the structure of real ones, and pictures to feed them."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+# Shrunken in depth and width only: what an architecture does differently stays.
+_TEXT = {"width": 48, "heads": 4, "layers": 2}
+_VISION = {"image_size": 32, "patch_size": 16, "width": 32, "layers": 1, "head_width": 8}
+# timm's own tiny vision transformer, for architectures whose image tower comes from timm.
+_TIMM = {"timm_model_name": "test_vit", "image_size": 160}
+SHRINK = {
+    "ViT-B-16": {"embed_dim": 32, "vision_cfg": _VISION, "text_cfg": _TEXT},
+    "RN50": {
+        "embed_dim": 64,
+        "vision_cfg": {"image_size": 32, "width": 8, "layers": [1, 1, 1, 1], "head_width": 8},
+        "text_cfg": _TEXT,
+    },
+    "MobileCLIP-B": {"embed_dim": 32, "vision_cfg": _TIMM | {"timm_proj": "linear"}, "text_cfg": _TEXT},
+    "ViT-B-16-SigLIP": {"embed_dim": 64, "vision_cfg": _TIMM, "text_cfg": _TEXT | {"vocab_size": 1000}},
+    "coca_ViT-B-32": {
+        "embed_dim": 32,
+        "vision_cfg": _VISION | {"attn_pooler_heads": 4},
+        "text_cfg": _TEXT,
+        "multimodal_cfg": {"width": 32, "heads": 4, "layers": 1, "attn_pooler_heads": 4},
+    },
+    "ViT-SO400M-16-SigLIP-i18n-256": {
+        "embed_dim": 64,
+        "vision_cfg": _TIMM,
+        "text_cfg": _TEXT | {"width": 64, "vocab_size": 1000},
+    },
+}
+
+
+def small_config(architecture, **model_changes):
+    import open_clip
+
+    config = open_clip.get_model_config(architecture)
+    for part, changes in SHRINK[architecture].items():
+        if isinstance(changes, dict):
+            config[part].update(changes)
+        else:
+            config[part] = changes
+    return config | model_changes
+
+
+def randomise(model, seed=0):
+    """Give every weight and bias a random value, so that none is a zero or one that hides a mistake."""
+    import torch
+
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            noise = torch.randn(parameter.shape, generator=generator)
+            if name == "logit_scale":
+                parameter.copy_(3 + 0.1 * noise)
+            elif parameter.ndim < 2:
+                # Around one for the weights of norms, around zero for all biases.
+                parameter.copy_(float(name.endswith("weight")) + 0.2 * noise)
+            else:
+                parameter.copy_(noise / parameter.shape[-1] ** 0.5)
+    return model
+
+
+def write_model(folder, config, *, seed=0, weights=True, preprocess=None):
+    """A model folder as open_clip's `local-dir:` scheme reads it; returns the name with the scheme."""
+    import open_clip
+    from safetensors.torch import save_file
+
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    description = {"model_cfg": config, "preprocess_cfg": preprocess or {}}
+    (folder / "open_clip_config.json").write_text(json.dumps(description))
+    name = f"local-dir:{folder}"
+    if weights:
+        model = open_clip.create_model(name, load_weights=False)
+        state = randomise(model, seed).state_dict()
+        save_file(
+            {key: value.contiguous() for key, value in state.items()}, folder / "open_clip_model.safetensors"
+        )
+    return name
+
+
+def some_pictures(n, *, size=(40, 56), seed=0):
+    """Smooth random pictures, each different."""
+    from PIL import Image
+
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(0, 256, size=(n, 6, 6, 3), dtype=np.uint8)
+    return [
+        np.asarray(Image.fromarray(pixels).resize((size[1], size[0]), Image.Resampling.BICUBIC))
+        for pixels in coarse
+    ]

@@ -1,0 +1,352 @@
+"""Embeddings kept between runs: found again by content, by several processes, after crashes."""
+
+import os
+import pickle
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from PIL import Image
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+
+from sksemobridge.encoders import CLIPImageEncoder, EmbeddingCache
+from sksemobridge.encoders._cache import CacheSession
+from sksemobridge.encoders._models import get_model
+
+from .encoder_helpers import small_config, some_pictures, write_model
+
+
+@pytest.fixture
+def directory(tmp_path):
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def encoder(directory):
+    return CLIPImageEncoder("mini", "bundled", precision="fp32", cache=directory)
+
+
+@pytest.fixture
+def paths(tmp_path):
+    names = [str(tmp_path / f"{i}.png") for i in range(6)]
+    for name, picture in zip(names, some_pictures(6)):
+        Image.fromarray(picture).save(name)
+    return names
+
+
+@pytest.fixture
+def embedded(monkeypatch):
+    """Counts the images that go through the image tower."""
+    counts = []
+    model = get_model("mini", "bundled", "cpu").model
+    encode = model.encode_image
+
+    def counting(batch, normalize=False):
+        counts.append(len(batch))
+        return encode(batch, normalize=normalize)
+
+    monkeypatch.setattr(model, "encode_image", counting)
+    return counts
+
+
+def keys(n, seed=0):
+    rng = np.random.default_rng(seed)
+    return [rng.bytes(32) for _ in range(n)]
+
+
+def rows(n, width=8, seed=0):
+    return np.random.default_rng(seed).normal(size=(n, width)).astype(np.float32)
+
+
+# With the encoder
+
+
+def test_the_second_time_nothing_is_embedded(encoder, paths, embedded):
+    first = encoder.transform(paths)
+    assert sum(embedded) == 6
+    assert_array_equal(encoder.transform(paths[::-1]), first[::-1])
+    assert_array_equal(pickle.loads(pickle.dumps(encoder)).transform(paths), first)
+    assert sum(embedded) == 6
+    assert_allclose(encoder.set_params(cache=None).transform(paths), first, atol=1e-5)
+
+
+def test_only_new_images_are_embedded_in_full_batches(encoder, paths, embedded):
+    encoder.transform(paths[1:6:2])
+    embedded.clear()
+    encoder.set_params(batch_size=2).transform(paths)
+    assert embedded == [2, 1]
+
+
+def test_content_counts_not_the_name(encoder, paths, tmp_path, embedded):
+    encoder.transform(paths)
+    embedded.clear()
+    moved = tmp_path / "elsewhere.png"
+    Path(paths[0]).rename(moved)
+    encoder.transform([moved, moved.read_bytes()])
+    assert embedded == []
+
+
+def test_a_file_changed_in_place_is_seen(encoder, paths):
+    before = encoder.transform(paths[:1])
+    status = os.stat(paths[0])
+    other = Path(paths[1]).read_bytes()
+    Path(paths[0]).write_bytes(other)
+    os.utime(paths[0], ns=(status.st_atime_ns, status.st_mtime_ns))
+    after = encoder.transform(paths[:1])
+    assert not np.allclose(after, before)
+    assert_array_equal(after, encoder.transform(paths[1:2]))
+
+
+def test_pixels_and_images_are_kept_too(encoder, paths, embedded):
+    pixels = np.stack([np.asarray(Image.open(path)) for path in paths])
+    encoder.transform(pixels)
+    encoder.transform([Image.open(path) for path in paths])
+    assert sum(embedded) == 6
+
+
+def test_another_model_or_precision_is_another_entry(encoder, paths, directory, tmp_path):
+    encoder.transform(paths)
+    config = small_config("ViT-B-16")
+    names = [
+        write_model(tmp_path / "a", config),
+        write_model(tmp_path / "b", config, seed=1),
+        write_model(tmp_path / "c", config, preprocess={"mean": [0.5, 0.5, 0.5]}),
+        write_model(tmp_path / "d", config | {"quick_gelu": True}),
+    ]
+    for name in names:
+        CLIPImageEncoder(name, precision="fp32", cache=directory).transform(paths)
+    encoder.set_params(precision="bf16").transform(paths)
+    assert len(EmbeddingCache(directory)) == 6 * 6
+
+
+def test_a_copy_of_the_model_elsewhere_is_the_same_model(paths, directory, tmp_path):
+    write_model(tmp_path / "a", small_config("ViT-B-16"))
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    for folder in ("a", "b"):
+        CLIPImageEncoder(f"local-dir:{tmp_path / folder}", cache=directory).transform(paths)
+    assert len(EmbeddingCache(directory)) == 6
+
+
+def test_unit_length_is_no_matter_of_the_cache(encoder, paths, embedded):
+    raw = encoder.transform(paths)
+    unit = encoder.set_params(normalize=True).transform(paths)
+    assert_allclose(unit, raw / np.linalg.norm(raw, axis=1, keepdims=True), rtol=1e-6)
+    assert sum(embedded) == 6
+
+
+def test_images_that_cannot_be_read_are_not_kept(encoder, paths, tmp_path):
+    encoder.set_params(on_error="nan")
+    late = tmp_path / "late.png"
+    with pytest.warns(UserWarning, match="1 of 2 images"):
+        encoder.transform([paths[0], late])
+    Image.fromarray(some_pictures(1, seed=9)[0]).save(late)
+    assert np.isfinite(encoder.transform([paths[0], late])).all()
+
+
+def test_a_search_embeds_each_image_once(encoder, paths, embedded):
+    X, y = np.array(paths, dtype=object), ["a", "b"] * 3
+    search = GridSearchCV(
+        make_pipeline(encoder, LogisticRegression()), {"logisticregression__C": [0.1, 1, 10]}, cv=3
+    )
+    search.fit(X, y)
+    assert sum(embedded) == 6
+    search.fit(X, y)
+    assert sum(embedded) == 6
+
+
+def test_what_was_embedded_before_an_error_is_kept(encoder, paths, directory):
+    with pytest.raises(ValueError, match="Image 4"):
+        encoder.set_params(batch_size=2).transform([*paths[:4], "missing.jpg"])
+    assert len(EmbeddingCache(directory)) >= 2
+
+
+@pytest.mark.parametrize("broken", ["file in place of directory", "no database", "cut off"])
+def test_a_cache_that_cannot_be_used_gives_one_warning_and_goes_on(encoder, paths, directory, broken):
+    expected = encoder.transform(paths)
+    database = directory / "embeddings.sqlite3"
+    content = database.read_bytes()
+    if broken == "file in place of directory":
+        database.unlink()
+        directory.rmdir()
+        directory.touch()
+    else:
+        database.write_bytes(b"x" * len(content) if broken == "no database" else content[:70_000])
+    with pytest.warns(RuntimeWarning, match="cannot be used .*went on without it") as caught:
+        got = encoder.transform(paths)
+    assert len(caught) == 1
+    assert_allclose(got, expected, atol=1e-5)
+
+
+def test_a_full_disk_gives_one_warning_and_goes_on(encoder, paths, directory, monkeypatch):
+    expected = encoder.transform(paths[:1])
+    connect = sqlite3.connect
+
+    def connect_to_full_disk(*args, **kwargs):
+        connection = connect(*args, **kwargs)
+        connection.execute("PRAGMA max_page_count = 1")
+        return connection
+
+    monkeypatch.setattr(sqlite3, "connect", connect_to_full_disk)
+    noise = np.random.default_rng(0).integers(0, 256, (300, 48, 48, 3), dtype=np.uint8)
+    with pytest.warns(RuntimeWarning, match="disk is full.*went on without it") as caught:
+        got = encoder.transform([paths[0], *noise])
+    assert len(caught) == 1
+    assert_array_equal(got[:1], expected)
+    assert np.isfinite(got).all()
+
+
+# The store
+
+
+def test_what_is_put_is_got(directory):
+    some, values = keys(5), rows(5)
+    with CacheSession(directory) as cache:
+        assert cache.active
+        cache.put(some[:3], values[:3])
+        cache.put(some, values)
+        for key, value in zip(some, values):
+            assert_array_equal(cache.get(key), value)
+        assert cache.get(keys(1, seed=1)[0]) is None
+    assert len(EmbeddingCache(directory)) == 5
+
+
+def test_without_a_directory_nothing_is_kept():
+    with CacheSession(None) as cache:
+        assert not cache.active
+        cache.put(keys(1), rows(1))
+        assert cache.get(keys(1)[0]) is None
+
+
+def test_keys_that_begin_alike_are_told_apart(directory):
+    with CacheSession(directory) as cache:
+        cache.put([b"a" * 12], rows(1))
+        assert cache.get(b"a" * 11 + b"b") is None
+        cache.put([b"a" * 11 + b"b"], rows(1, seed=1))
+        assert cache.get(b"a" * 11 + b"b") is None
+        assert_array_equal(cache.get(b"a" * 12), rows(1)[0])
+
+
+@pytest.mark.parametrize("width", [128, 512, 640, 768, 1024, 1280])
+def test_the_file_is_hardly_larger_than_the_embeddings(directory, width):
+    n = 4_000_000 // width * 2
+    with CacheSession(directory) as cache:
+        for start in range(0, n, 1000):
+            count = min(1000, n - start)
+            cache.put(keys(count, seed=start), rows(count, width, seed=start))
+    assert EmbeddingCache(directory).size() <= 1.1 * n * width * 4
+
+
+def test_a_hit_is_fast(directory):
+    some, values = keys(1000), rows(1000, 512)
+    with CacheSession(directory) as cache:
+        cache.put(some, values)
+        start = time.perf_counter()
+        found = [cache.get(key) for key in some]
+        seconds = time.perf_counter() - start
+    assert_array_equal(np.stack(found), values)
+    assert seconds / 1000 < 0.0002
+
+
+def test_a_cache_can_be_cleared(directory):
+    cache = EmbeddingCache(directory)
+    assert (len(cache), cache.size()) == (0, 0)
+    cache.clear()
+    with CacheSession(directory) as session:
+        session.put(keys(5000), rows(5000, 128))
+    assert cache.size() > 2_000_000
+    cache.clear()
+    assert len(cache) == 0
+    assert cache.size() < 300_000
+    with CacheSession(directory) as session:
+        session.put(keys(5), rows(5))
+        assert session.get(keys(1)[0]) is not None
+
+
+def test_a_cache_can_be_pruned_and_the_newest_stay(directory):
+    some, values = keys(5000), rows(5000, 128)
+    with CacheSession(directory) as session:
+        for start in range(0, 5000, 500):
+            session.put(some[start : start + 500], values[start : start + 500])
+    cache = EmbeddingCache(directory)
+    before = cache.size()
+    cache.prune(before)
+    assert len(cache) == 5000
+    cache.prune(before // 2)
+    assert 1500 < len(cache) < 2500
+    assert cache.size() <= before // 2
+    with CacheSession(directory) as session:
+        assert session.get(some[0]) is None
+        assert_array_equal(session.get(some[-1]), values[-1])
+
+
+def test_a_cache_may_be_pruned_while_it_is_in_use(directory):
+    with CacheSession(directory) as session:
+        session.put(keys(5), rows(5))
+        EmbeddingCache(directory).clear()
+        assert session.get(keys(5)[0]) is None
+        session.put(keys(5), rows(5))
+        assert session.get(keys(5)[4]) is not None
+
+
+WRITER = """
+import sys
+import numpy as np
+from sksemobridge.encoders._cache import CacheSession
+
+directory, seed, batches = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+rng = np.random.default_rng(seed)
+with CacheSession(directory) as cache:
+    while batches:
+        values = rng.normal(size=(20, 256)).astype(np.float32)
+        # Keys that tell what belongs under them.
+        cache.put([value[:3].tobytes() for value in values], values)
+        print("written", flush=True)
+        batches -= 1
+"""
+
+
+def start_writer(directory, seed, batches):
+    command = [sys.executable, "-W", "error", "-c", WRITER, str(directory), str(seed), str(batches)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def check_all_rows(directory):
+    connection = sqlite3.connect(directory / "embeddings.sqlite3")
+    assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    found = connection.execute("SELECT head, tail, embedding FROM embeddings").fetchall()
+    connection.close()
+    for head, tail, embedding in found:
+        key = head.to_bytes(6, "big", signed=True) + tail
+        assert key == embedding[:12]
+        assert len(embedding) == 1024
+    return len(found)
+
+
+def test_processes_may_write_at_once_to_a_cache_that_none_has_made(directory):
+    writers = [start_writer(directory, seed, batches=20) for seed in range(4)]
+    for writer in writers:
+        _, errors = writer.communicate(timeout=120)
+        assert writer.returncode == 0, errors
+    assert check_all_rows(directory) == 4 * 20 * 20
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="processes are killed otherwise on Windows")
+def test_a_killed_writer_leaves_a_sound_cache(directory):
+    writer = start_writer(directory, seed=0, batches=-1)
+    for _ in range(30):
+        assert writer.stdout.readline() == "written\n"
+    writer.send_signal(signal.SIGKILL)
+    writer.communicate()
+    assert check_all_rows(directory) >= 30 * 20
+    with CacheSession(directory) as cache:
+        cache.put(keys(1), rows(1, 256))
+        assert cache.get(keys(1)[0]) is not None

@@ -1,0 +1,407 @@
+"""Loading models: which weights, once, and clear errors where there are none."""
+
+import logging
+import os
+import pickle
+import shutil
+import subprocess
+import sys
+import threading
+import time
+import warnings
+
+import numpy as np
+import open_clip
+import pytest
+import torch
+from sklearn.base import clone
+
+from sksemobridge.encoders import (
+    CLIPImageEncoder,
+    CLIPTextEncoder,
+    ModelLoadError,
+    _compute,
+    _models,
+    clear_model_cache,
+)
+from sksemobridge.encoders._models import get_model
+
+from .encoder_helpers import randomise, small_config, some_pictures, write_model
+
+
+@pytest.fixture(autouse=True)
+def _empty_registry():
+    clear_model_cache()
+    yield
+    clear_model_cache()
+
+
+@pytest.fixture
+def loads(monkeypatch):
+    """Names of models in the order in which open_clip was asked to make them."""
+    made = []
+    create = open_clip.create_model
+
+    def counting(name, *args, **kwargs):
+        made.append(name)
+        return create(name, *args, **kwargs)
+
+    monkeypatch.setattr(open_clip, "create_model", counting)
+    return made
+
+
+@pytest.fixture(scope="module")
+def folder_model(tmp_path_factory):
+    return write_model(tmp_path_factory.mktemp("model"), small_config("ViT-B-16"))
+
+
+@pytest.fixture
+def small_vit(monkeypatch):
+    """open_clip's ViT-B-16 made small, so that its real tags can be tried with small weights."""
+    config = small_config("ViT-B-16")
+    monkeypatch.setitem(open_clip.factory._MODEL_CONFIGS, "ViT-B-16", config)
+    return config
+
+
+@pytest.fixture
+def download(monkeypatch, tmp_path, small_vit):
+    """Stands in for the download of a tag's weights: those of a small model with QuickGELU."""
+    model = open_clip.create_model("ViT-B-16", load_weights=False, force_quick_gelu=True)
+    path = tmp_path / "downloaded.pt"
+    torch.save(randomise(model).state_dict(), path)
+    monkeypatch.setattr(open_clip.factory, "download_pretrained", lambda cfg, cache_dir=None: str(path))
+    return model.eval().requires_grad_(False)
+
+
+@pytest.fixture
+def no_network(monkeypatch):
+    def refuse(*args, **kwargs):
+        raise OSError("Network is unreachable")
+
+    monkeypatch.setattr(open_clip.factory, "download_pretrained", refuse)
+    monkeypatch.setattr(open_clip.factory, "download_pretrained_from_hf", refuse)
+
+
+def activations(model):
+    return {type(block.mlp.gelu).__name__ for block in model.transformer.resblocks} | {
+        type(block.mlp.gelu).__name__ for block in model.visual.transformer.resblocks
+    }
+
+
+# What is loaded
+
+
+def test_bundled_model_needs_no_network(no_network):
+    loaded = get_model("mini", "bundled", "cpu")
+    assert loaded.embed_dim == CLIPImageEncoder("mini", "bundled").transform(some_pictures(1)).shape[1]
+    assert CLIPTextEncoder("mini", "bundled").transform(["a cat"]).shape == (1, loaded.embed_dim)
+
+
+def test_bundled_model_is_loaded_as_any_model_folder(loads, tmp_path):
+    bundled = get_model("mini", "bundled", "cpu")
+    assert [name.partition(":")[0] for name in loads] == ["local-dir"]
+    folder = bundled.source.name.partition(":")[2]
+    copied = get_model(f"local-dir:{shutil.copytree(folder, tmp_path / 'copy')}", None, "cpu")
+    for ours, theirs in zip(bundled.model.parameters(), copied.model.parameters()):
+        assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize(
+    ("model_name", "pretrained"), [("mini", "openai"), ("mini", None), ("ViT-B-16", "bundled")]
+)
+def test_bundled_model_and_tag_belong_together(model_name, pretrained):
+    with pytest.raises(ModelLoadError, match="model_name='mini' with pretrained='bundled'"):
+        CLIPImageEncoder(model_name, pretrained).transform(some_pictures(1))
+
+
+def test_quickgelu_is_used_where_the_tag_says_so(download):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        loaded = get_model("ViT-B-16", "openai", "cpu")
+    assert activations(loaded.model) == {"QuickGELU"}
+    tokens = torch.randint(1, 1000, (3, loaded.model.context_length))
+    torch.testing.assert_close(loaded.model.encode_text(tokens), download.encode_text(tokens))
+
+
+def test_gelu_is_used_where_the_tag_does_not_ask_for_quickgelu(download):
+    assert activations(get_model("ViT-B-16", "laion2b_s34b_b88k", "cpu").model) == {"GELU"}
+
+
+def test_preprocessing_is_the_models_own(folder_model, tmp_path):
+    from PIL import Image
+
+    preprocess = {
+        "mean": [0.1, 0.2, 0.3],
+        "std": [0.9, 0.8, 0.7],
+        "interpolation": "bilinear",
+        "resize_mode": "squash",
+    }
+    squashing = write_model(tmp_path, small_config("ViT-B-16"), preprocess=preprocess)
+    for name in (folder_model, squashing):
+        loaded = get_model(name, None, "cpu")
+        _, _, theirs = open_clip.create_model_and_transforms(name)
+        images = [Image.fromarray(pixels) for pixels in some_pictures(3, size=(50, 90))]
+        ours = loaded.as_input(
+            torch.from_numpy(np.stack([np.asarray(loaded.crop(image)) for image in images]))
+        )
+        assert torch.equal(ours, torch.stack([theirs(image) for image in images]))
+        assert loaded.image_size == tuple(ours.shape[2:])
+
+
+def test_model_is_frozen_and_in_evaluation_mode(folder_model):
+    model = get_model(folder_model, None, "cpu").model
+    assert not any(module.training for module in model.modules())
+    assert not any(parameter.requires_grad for parameter in model.parameters())
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+
+
+@pytest.mark.parametrize("as_type", [str, os.fspath, lambda path: path])
+def test_a_checkpoint_may_be_given_by_path(small_vit, tmp_path, as_type):
+    model = randomise(open_clip.create_model("ViT-B-16", load_weights=False))
+    torch.save(model.state_dict(), tmp_path / "checkpoint.pt")
+    loaded = get_model("ViT-B/16", as_type(tmp_path / "checkpoint.pt"), "cpu")
+    assert torch.equal(loaded.model.text_projection, model.text_projection)
+
+
+def test_a_file_in_the_working_directory_does_not_hide_a_tag(download, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "openai").write_text("not weights")
+    assert activations(get_model("ViT-B-16", "openai", "cpu").model) == {"QuickGELU"}
+
+
+# Clear errors where there are no weights
+
+
+def test_an_unknown_model_is_answered_with_close_ones():
+    with pytest.raises(ModelLoadError, match="knows no model 'vit-b16'. Did you mean .*'ViT-B-16'"):
+        get_model("vit-b16", "openai", "cpu")
+
+
+def test_an_unknown_tag_is_answered_with_the_tags_there_are():
+    with pytest.raises(ModelLoadError, match="Did you mean 'openai'. Tags of this model: openai, "):
+        get_model("ViT-B-16", "openia", "cpu")
+
+
+@pytest.mark.parametrize("pretrained", [None, ""])
+def test_a_model_without_weights_is_an_error(pretrained):
+    with pytest.raises(ModelLoadError, match="'ViT-B-16' needs weights"):
+        CLIPTextEncoder("ViT-B-16", pretrained).transform(["a cat"])
+
+
+def test_without_network_the_error_names_model_attempt_and_remedy(small_vit, no_network):
+    with pytest.raises(ModelLoadError) as caught:
+        CLIPImageEncoder().transform(some_pictures(1))
+    message = str(caught.value)
+    for part in (
+        "'ViT-B-16'",
+        "'openai'",
+        "Network is unreachable",
+        "HF_HOME",
+        "open_clip.create_model",
+        "'bundled'",
+    ):
+        assert part in message
+    assert caught.value.__cause__ is not None
+
+
+def test_without_network_a_hub_model_is_the_same_error(no_network):
+    with pytest.raises(ModelLoadError, match="'hf-hub:some/model' could not be loaded"):
+        CLIPImageEncoder("hf-hub:some/model", None).transform(some_pictures(1))
+
+
+def test_a_hub_model_whose_weights_are_missing_is_not_made_up(monkeypatch, tmp_path):
+    config = tmp_path / "open_clip_config.json"
+    write_model(tmp_path, small_config("ViT-B-16"), weights=False)
+
+    def only_config(model_id, filename=None, **kwargs):
+        if filename == "open_clip_config.json":
+            return str(config)
+        raise FileNotFoundError("no weights")
+
+    monkeypatch.setattr(open_clip.factory, "download_pretrained_from_hf", only_config)
+    with pytest.raises(ModelLoadError, match="hf-hub:some/model"):
+        get_model("hf-hub:some/model", None, "cpu")
+
+
+def test_a_missing_folder_is_an_error(tmp_path):
+    with pytest.raises(ModelLoadError, match="does not exist"):
+        get_model(f"local-dir:{tmp_path / 'nothing'}", None, "cpu")
+    with pytest.raises(ModelLoadError, match="has no open_clip_config.json"):
+        get_model(f"local-dir:{tmp_path}", None, "cpu")
+
+
+def test_a_folder_without_weights_never_gives_random_ones(tmp_path):
+    name = write_model(tmp_path, small_config("ViT-B-16"), weights=False)
+    with pytest.raises(ModelLoadError, match="could not be loaded"):
+        get_model(name, None, "cpu")
+
+
+@pytest.mark.parametrize("content", [b"", b"not weights", None], ids=["empty", "text", "truncated"])
+def test_broken_weights_are_an_error(tmp_path, folder_model, content):
+    folder = shutil.copytree(folder_model.partition(":")[2], tmp_path / "broken")
+    weights = folder / "open_clip_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:100_000] if content is None else content)
+    with pytest.raises(ModelLoadError, match="Check that the weights are whole"):
+        get_model(f"local-dir:{folder}", None, "cpu")
+
+
+def test_weights_of_another_architecture_are_an_error(tmp_path, folder_model):
+    source = folder_model.partition(":")[2]
+    write_model(tmp_path, small_config("RN50"), weights=False)
+    shutil.copy(os.path.join(source, "open_clip_model.safetensors"), tmp_path)
+    with pytest.raises(ModelLoadError, match="belong to this architecture"):
+        get_model(f"local-dir:{tmp_path}", None, "cpu")
+
+
+def test_a_checkpoint_that_would_run_code_is_refused(small_vit, tmp_path):
+    class Payload:
+        def __reduce__(self):
+            return (os.mkdir, (str(tmp_path / "ran"),))
+
+    torch.save({"state_dict": Payload()}, tmp_path / "evil.pt")
+    with pytest.raises(ModelLoadError):
+        get_model("ViT-B-16", str(tmp_path / "evil.pt"), "cpu")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_missing_tokenizer_does_not_keep_images_from_being_embedded(tmp_path):
+    config = small_config("ViT-B-16-SigLIP")
+    name = write_model(tmp_path, config)
+    assert CLIPImageEncoder(name).transform(some_pictures(2)).shape == (2, config["embed_dim"])
+    with pytest.raises(ModelLoadError, match="tokenizer"):
+        CLIPTextEncoder(name).transform(["a cat"])
+
+
+# The registry
+
+
+def test_image_and_text_encoder_share_one_model(folder_model, loads):
+    CLIPImageEncoder(folder_model).transform(some_pictures(1))
+    CLIPTextEncoder(folder_model).transform(["a cat"])
+    clone(CLIPTextEncoder(folder_model)).encode(["a cat"])
+    assert len(loads) == 1
+
+
+def test_threads_that_ask_at_once_load_once(folder_model, monkeypatch):
+    made = []
+    create = open_clip.create_model
+
+    def slow(*args, **kwargs):
+        made.append(args)
+        time.sleep(0.2)
+        return create(*args, **kwargs)
+
+    monkeypatch.setattr(open_clip, "create_model", slow)
+    found = []
+    threads = [
+        threading.Thread(target=lambda: found.append(get_model(folder_model, None, "cpu"))) for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(made) == 1
+    assert len(found) == 4
+    assert len({id(loaded) for loaded in found}) == 1
+
+
+def test_a_failed_load_is_tried_again(tmp_path, folder_model):
+    folder = tmp_path / "model"
+    with pytest.raises(ModelLoadError):
+        get_model(f"local-dir:{folder}", None, "cpu")
+    shutil.copytree(folder_model.partition(":")[2], folder)
+    assert get_model(f"local-dir:{folder}", None, "cpu").embed_dim == 32
+
+
+def test_weights_written_anew_are_loaded_anew(tmp_path):
+    config = small_config("ViT-B-16")
+    name = write_model(tmp_path, config, seed=0)
+    before = CLIPTextEncoder(name).projection_
+    write_model(tmp_path, config, seed=1)
+    assert not np.allclose(CLIPTextEncoder(name).projection_, before)
+
+
+def test_the_registry_is_bounded_and_keeps_what_was_used_last(folder_model, tmp_path, loads):
+    folder = folder_model.partition(":")[2]
+    names = [f"local-dir:{shutil.copytree(folder, tmp_path / str(i))}" for i in range(_models.MAX_MODELS + 1)]
+    for name in names[:-1]:
+        get_model(name, None, "cpu")
+    get_model(names[0], None, "cpu")
+    get_model(names[-1], None, "cpu")
+    assert len(_models._slots) == _models.MAX_MODELS
+    loads.clear()
+    get_model(names[0], None, "cpu")
+    assert loads == []
+    get_model(names[1], None, "cpu")
+    assert len(loads) == 1
+
+
+def test_the_registry_can_be_emptied(folder_model, loads):
+    get_model(folder_model, None, "cpu")
+    clear_model_cache()
+    assert not _models._slots
+    get_model(folder_model, None, "cpu")
+    assert len(loads) == 2
+
+
+@pytest.mark.parametrize("encoder_class", [CLIPImageEncoder, CLIPTextEncoder])
+def test_encoders_hold_no_weights(encoder_class, folder_model, loads):
+    encoder = encoder_class(folder_model)
+    encoder.transform(some_pictures(1) if encoder_class is CLIPImageEncoder else ["a cat"])
+    assert set(vars(encoder)) == set(encoder.get_params())
+    assert len(pickle.dumps(encoder)) < 2000
+    loads.clear()
+    clear_model_cache()
+    copy = clone(encoder)
+    repr(copy)
+    copy._repr_html_()
+    assert loads == []
+    assert copy.get_params() == encoder.get_params()
+
+
+# Device and precision
+
+
+def test_a_pickle_from_a_machine_with_a_gpu_loads_where_there_is_none(folder_model):
+    encoder = pickle.loads(pickle.dumps(CLIPImageEncoder(folder_model, device="cuda")))
+    assert encoder.device == "cuda"
+    if not torch.cuda.is_available():
+        with pytest.raises(ValueError, match="sees no CUDA GPU.*device='auto'"):
+            encoder.transform(some_pictures(1))
+    assert encoder.set_params(device="auto").transform(some_pictures(1)).shape == (1, 32)
+
+
+def test_a_device_unknown_to_torch_is_an_error(folder_model):
+    with pytest.raises(ValueError, match="device='gpu' is no device"):
+        CLIPImageEncoder(folder_model, device="gpu").transform(some_pictures(1))
+
+
+@pytest.mark.parametrize(("native", "expected"), [(True, "bf16"), (False, "fp32")])
+def test_automatic_precision_on_a_cpu_follows_its_abilities(monkeypatch, native, expected):
+    monkeypatch.setattr(_compute, "_cpu_has_bf16", lambda: native)
+    device = torch.device("cpu")
+    assert _compute.resolve_image_precision("auto", device) == expected
+    assert _compute.resolve_image_precision("fp32", device) == "fp32"
+    assert _compute.resolve_text_precision("auto") == "fp32"
+
+
+@pytest.mark.parametrize(("capability", "expected"), [((9, 0), "bf16"), ((8, 0), "bf16"), ((7, 5), "fp16")])
+def test_automatic_precision_on_a_gpu_follows_its_generation(monkeypatch, capability, expected):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    assert _compute.resolve_image_precision("auto", torch.device("cuda", 0)) == expected
+
+
+def test_importing_the_encoders_loads_no_heavy_package():
+    code = (
+        "import sys, sksemobridge.encoders\n"
+        "heavy = {'torch', 'open_clip', 'torchvision', 'PIL'} & set(sys.modules)\n"
+        "sys.exit(', '.join(heavy) or None)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_loading_a_model_says_nothing(folder_model, caplog):
+    with caplog.at_level(logging.WARNING):
+        get_model(folder_model, None, "cpu")
+    assert caplog.records == []

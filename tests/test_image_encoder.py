@@ -1,0 +1,440 @@
+"""Images to embeddings: every container, every batch, and rows that stay in place."""
+
+import threading
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import open_clip
+import pandas as pd
+import polars as pl
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose
+from PIL import Image
+from sklearn.base import clone
+from sklearn.compose import ColumnTransformer
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import cross_val_score
+from sklearn.pipeline import make_pipeline
+
+from sksemobridge.encoders import CLIPImageEncoder, ImageReadError, _reader
+from sksemobridge.encoders._models import get_model
+from sksemobridge.encoders._pictures import decode
+
+from .encoder_helpers import small_config, some_pictures, write_model
+
+
+@pytest.fixture
+def encoder():
+    return CLIPImageEncoder("mini", "bundled", precision="fp32")
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    return some_pictures(7)
+
+
+@pytest.fixture(scope="module")
+def paths(tmp_path_factory, pictures):
+    folder = tmp_path_factory.mktemp("pictures")
+    names = [str(folder / f"{i}.png") for i in range(len(pictures))]
+    for name, picture in zip(names, pictures):
+        Image.fromarray(picture).save(name)
+    return names
+
+
+@pytest.fixture(scope="module")
+def expected(pictures):
+    """The usual loop over open_clip, one image at a time."""
+    name = get_model("mini", "bundled", "cpu").source.name
+    model, _, preprocess = open_clip.create_model_and_transforms(name)
+    model.eval()
+    with torch.no_grad():
+        rows = [model.encode_image(preprocess(Image.fromarray(picture))[None])[0] for picture in pictures]
+    return torch.stack(rows).numpy()
+
+
+def close(got, wanted):
+    assert got.dtype == np.float32
+    assert_allclose(got, wanted, atol=1e-5)
+
+
+def test_image_encoder_agrees_with_the_usual_loop(encoder, paths, pictures, expected):
+    close(encoder.transform(paths), expected)
+    close(encoder.transform(pictures), expected)
+    assert not np.allclose(np.linalg.norm(expected, axis=1), 1)
+
+
+def test_coca_is_not_normalised_either(tmp_path, pictures):
+    name = write_model(tmp_path, small_config("coca_ViT-B-32"))
+    lengths = np.linalg.norm(CLIPImageEncoder(name, precision="fp32").transform(pictures), axis=1)
+    assert not np.allclose(lengths, 1, atol=0.01)
+
+
+def test_large_jpegs_are_decoded_smaller_without_harm(encoder, tmp_path):
+    large = Image.fromarray(some_pictures(1)[0]).resize((1600, 1200), Image.Resampling.BICUBIC)
+    path = tmp_path / "large.jpg"
+    large.save(path, quality=95)
+    assert min(decode(path.read_bytes(), shortest_side=96).size) == 150
+    fast = encoder.transform([path])[0]
+    full = encoder.transform([np.asarray(Image.open(path))])[0]
+    assert fast @ full / np.linalg.norm(fast) / np.linalg.norm(full) > 0.999
+
+
+def test_unit_length_on_request(encoder, pictures, expected):
+    got = encoder.set_params(normalize=True).transform(pictures)
+    close(got, expected / np.linalg.norm(expected, axis=1, keepdims=True))
+
+
+def test_fit_changes_nothing_and_is_not_needed(encoder, paths, expected):
+    assert encoder.fit(paths) is encoder
+    assert encoder.fit() is encoder
+    close(clone(encoder).fit_transform(paths, ["any"] * len(paths)), expected)
+
+
+# Containers
+
+
+def objects(items):
+    array = np.empty(len(items), dtype=object)
+    array[:] = items
+    return array
+
+
+@pytest.mark.parametrize(
+    "container",
+    [
+        list,
+        tuple,
+        np.array,
+        objects,
+        lambda paths: objects(paths)[:, None],
+        lambda paths: [Path(path) for path in paths],
+        lambda paths: [Path(path).read_bytes() for path in paths],
+        lambda paths: [Image.open(path) for path in paths],
+        lambda paths: objects([Image.open(path) for path in paths]),
+        lambda paths: np.stack([np.asarray(Image.open(path)) for path in paths]),
+        pd.Series,
+        lambda paths: pd.Series([Path(path) for path in paths]),
+        lambda paths: pd.Series([np.asarray(Image.open(path)) for path in paths]),
+        lambda paths: pd.Series(paths, index=range(10, 10 + len(paths)), dtype=object),
+        lambda paths: pd.DataFrame({"image": paths}),
+        lambda paths: pd.DataFrame({"image": [Path(path).read_bytes() for path in paths]}),
+        pl.Series,
+        lambda paths: pl.Series([Path(path).read_bytes() for path in paths]),
+        lambda paths: pl.Series([Image.open(path) for path in paths], dtype=pl.Object),
+        lambda paths: pl.DataFrame({"image": paths}),
+    ],
+)
+def test_images_come_in_any_container(encoder, paths, expected, container):
+    close(encoder.transform(container(paths)), expected)
+
+
+def test_kinds_of_sources_may_be_mixed(encoder, paths, pictures, expected):
+    mixed = [paths[0], Path(paths[1]), Path(paths[2]).read_bytes(), pictures[3], Image.open(paths[4])]
+    close(encoder.transform(mixed), expected[:5])
+
+
+def test_pictures_of_several_sizes_and_kinds_of_pixels(encoder, pictures, expected):
+    with_alpha = np.dstack([pictures[0], np.full(pictures[0].shape[:2], 255, np.uint8)])
+    grey = pictures[1][..., 0]
+    got = encoder.transform([with_alpha, pictures[2][:20], grey])
+    close(got[:1], expected[:1])
+    close(got[2:], encoder.transform([np.repeat(grey[..., None], 3, 2)]))
+
+
+def test_no_images_give_no_rows(encoder):
+    for nothing in ([], np.empty((0, 8, 8, 3), np.uint8), pd.Series([], dtype=object)):
+        assert encoder.transform(nothing).shape == (0, 128)
+
+
+def test_one_image_is_refused_with_the_remedy(encoder, paths, pictures):
+    for single in (paths[0], Path(paths[0]), Path(paths[0]).read_bytes(), Image.fromarray(pictures[0])):
+        with pytest.raises(ValueError, match=r"write \[X\]"):
+            encoder.transform(single)
+    with pytest.raises(ValueError, match=r"\(n, h, w, 3\).*in a list"):
+        encoder.transform(pictures[0])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int64, bool])
+def test_arrays_of_other_pixels_are_refused_with_the_remedy(encoder, pictures, dtype):
+    with pytest.raises(ValueError, match=f"must be uint8 .* not {np.dtype(dtype)}.*255"):
+        encoder.transform(np.stack(pictures).astype(dtype))
+    with pytest.raises(ImageReadError, match=r"Image 1 \(array .*must be uint8"):
+        encoder.transform([pictures[0], pictures[1].astype(dtype)])
+
+
+@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
+def test_a_data_frame_of_several_columns_is_refused(encoder, frame, paths):
+    with pytest.raises(ValueError, match=r"has 2 columns \(image, label\); select the one"):
+        encoder.transform(frame({"image": paths, "label": paths}))
+
+
+@pytest.mark.parametrize("X", [{"a": 1}, {"a.jpg"}, 3, None, (p for p in ["a.jpg"])])
+def test_what_is_no_container_is_refused(encoder, X):
+    with pytest.raises(TypeError, match="X must be a list, array, series"):
+        encoder.transform(X)
+
+
+def test_an_array_of_paths_with_several_columns_is_refused(encoder, paths):
+    with pytest.raises(ValueError, match=r"shape \(n,\) or \(n, 1\)"):
+        encoder.transform(np.array(paths[:6]).reshape(3, 2))
+
+
+# Order, batches, duplicates
+
+
+@settings(max_examples=10, deadline=None)
+@given(
+    order=st.permutations(range(7)), batch_size=st.integers(1, 8), n_jobs=st.sampled_from([None, 1, 2, -1])
+)
+def test_order_batch_size_and_threads_do_not_matter(order, batch_size, n_jobs):
+    pictures = some_pictures(7)
+    encoder = CLIPImageEncoder("mini", "bundled", precision="fp32")
+    shuffled = (
+        clone(encoder)
+        .set_params(batch_size=batch_size, n_jobs=n_jobs)
+        .transform([pictures[i] for i in order])
+    )
+    close(shuffled, encoder.transform(pictures)[list(order)])
+
+
+@pytest.fixture
+def passes(monkeypatch):
+    """Sizes of the batches that go through the image tower."""
+    sizes = []
+    model = get_model("mini", "bundled", "cpu").model
+    encode = model.encode_image
+
+    def counting(batch, normalize=False):
+        sizes.append(len(batch))
+        return encode(batch, normalize=normalize)
+
+    monkeypatch.setattr(model, "encode_image", counting)
+    return sizes
+
+
+def test_images_go_through_the_model_in_batches(encoder, paths, passes):
+    encoder.set_params(batch_size=3).transform(paths)
+    assert passes == [3, 3, 1]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [str, Path, lambda path: Path(path).read_bytes(), lambda path: np.asarray(Image.open(path))],
+    ids=["str", "Path", "bytes", "pixels"],
+)
+def test_duplicates_are_embedded_once(encoder, paths, expected, passes, kind):
+    order = [0, 1, 0, 2, 1, 0]
+    close(encoder.transform([kind(paths[i]) for i in order]), expected[order])
+    assert sum(passes) == 3
+
+
+def test_an_image_object_given_twice_is_embedded_once(encoder, paths, expected, passes):
+    image = Image.open(paths[0])
+    close(encoder.transform([image, image]), expected[[0, 0]])
+    assert sum(passes) == 1
+
+
+def test_few_images_are_read_ahead_of_the_model(encoder, monkeypatch):
+    read, embedded, ahead = 0, 0, []
+    lock = threading.Lock()
+    decode = _reader.decode
+    model = get_model("mini", "bundled", "cpu").model
+    encode = model.encode_image
+
+    def counting_decode(content, **options):
+        nonlocal read
+        with lock:
+            read += 1
+            ahead.append(read - embedded)
+        return decode(content, **options)
+
+    def slow_encode(batch, normalize=False):
+        nonlocal embedded
+        time.sleep(0.02)
+        result = encode(batch, normalize=normalize)
+        with lock:
+            embedded += len(batch)
+        return result
+
+    monkeypatch.setattr(_reader, "decode", counting_decode)
+    monkeypatch.setattr(model, "encode_image", slow_encode)
+    encoder.set_params(batch_size=4, n_jobs=2).transform(some_pictures(40))
+    assert read == 40
+    # And while one batch is in the model the next is read.
+    assert 4 < max(ahead) <= 2 * 4
+
+
+def test_a_batch_that_does_not_fit_is_halved_with_one_warning(encoder, pictures, expected, monkeypatch):
+    model = get_model("mini", "bundled", "cpu").model
+    encode = model.encode_image
+
+    def encode_at_most_two(batch, normalize=False):
+        if len(batch) > 2:
+            raise torch.OutOfMemoryError("out of memory")
+        return encode(batch, normalize=normalize)
+
+    monkeypatch.setattr(model, "encode_image", encode_at_most_two)
+    with pytest.warns(RuntimeWarning, match="did not fit in the memory of the device") as caught:
+        got = encoder.set_params(batch_size=4).transform(pictures)
+    assert len(caught) == 1
+    close(got, expected)
+
+
+def test_a_model_that_does_not_fit_even_one_image_says_so(encoder, pictures, monkeypatch):
+    def refuse(batch, normalize=False):
+        raise torch.OutOfMemoryError("out of memory")
+
+    monkeypatch.setattr(get_model("mini", "bundled", "cpu").model, "encode_image", refuse)
+    with pytest.raises(torch.OutOfMemoryError):
+        encoder.transform(pictures)
+
+
+def test_an_error_leaves_no_threads_behind(encoder, paths):
+    before = threading.active_count()
+    with pytest.raises(ImageReadError):
+        encoder.set_params(batch_size=1, n_jobs=3).transform(["missing.jpg", *paths])
+    assert threading.active_count() == before
+
+
+# Images that cannot be read
+
+
+def test_a_bad_image_is_named_with_position_and_source(encoder, paths, tmp_path):
+    bad = tmp_path / "note.jpg"
+    bad.write_text("this is not a picture")
+    with pytest.raises(
+        ImageReadError, match=r"Image 2 \('.*note.jpg'\) cannot be read: .* not an image"
+    ) as caught:
+        encoder.transform([paths[0], paths[0], bad, paths[1]])
+    assert isinstance(caught.value.__cause__, ImageReadError)
+
+
+@pytest.mark.parametrize("bad", [None, float("nan"), pd.NA, "https://a.org/b.jpg", b"", "", 3])
+def test_every_kind_of_bad_image_is_named(encoder, paths, bad):
+    with pytest.raises(ImageReadError, match=r"Image 1 \(.*\) cannot be read"):
+        encoder.transform([paths[0], bad])
+
+
+def test_bad_images_become_rows_of_nan_and_all_others_stay_in_place(encoder, paths, expected):
+    sources = [paths[0], "missing.jpg", *paths[1:4], b"", *paths[4:], "missing.jpg", None, paths[0]]
+    bad = np.array([1, 5, 9, 10])
+    message = (
+        r"4 of 12 images .*: 1 \('missing.jpg'\); 5 \(0 encoded bytes\); 9 \('missing.jpg'\); "
+        r".*. The first: there is no such file"
+    )
+    with pytest.warns(UserWarning, match=message) as caught:
+        got = encoder.set_params(on_error="nan", batch_size=2).transform(sources)
+    assert len(caught) == 1
+    assert np.isnan(got[bad]).all()
+    close(np.delete(got, bad, axis=0), np.vstack([expected, expected[:1]]))
+
+
+def test_pictures_too_narrow_to_be_resized_are_named(encoder):
+    # Resized by its shorter side, this one would take 48 x 4,800,000 pixels.
+    with pytest.raises(ImageReadError, match="Image 0 .*more than the limit"):
+        encoder.transform([np.zeros((1, 100_000), np.uint8)])
+    assert encoder.transform([np.zeros((1, 1000), np.uint8)]).shape == (1, 128)
+
+
+def test_only_bad_images_are_only_nan(encoder):
+    with pytest.warns(UserWarning, match="2 of 2 images"):
+        got = encoder.set_params(on_error="nan", normalize=True).transform(["a.jpg", "b.jpg"])
+    assert got.shape == (2, 128)
+    assert np.isnan(got).all()
+
+
+def test_good_images_warn_of_nothing(encoder, paths):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        encoder.set_params(on_error="nan").transform(paths)
+
+
+# Manners of scikit-learn
+
+
+def test_output_in_pandas_keeps_the_index(encoder, paths, expected):
+    X = pd.Series(paths, index=[f"row {i}" for i in range(len(paths))])
+    encoder.set_output(transform="pandas")
+    for given_ in (X, X.to_frame("image")):
+        frame = encoder.transform(given_)
+        assert list(frame.index) == list(X.index)
+        assert list(frame.columns[:2]) == ["clipimageencoder000", "clipimageencoder001"]
+        assert list(frame.columns) == sorted(frame.columns)
+        close(frame.to_numpy(), expected)
+
+
+def test_output_in_polars(encoder, paths, expected):
+    frame = encoder.set_output(transform="polars").transform(pl.DataFrame({"image": paths}))
+    assert isinstance(frame, pl.DataFrame)
+    close(frame.to_numpy(), expected)
+
+
+@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
+def test_encoder_works_on_a_column_of_a_data_frame(encoder, frame, paths, expected):
+    X = frame({"price": np.arange(7.0), "image": paths})
+    columns = ColumnTransformer([("picture", encoder, ["image"]), ("rest", "passthrough", ["price"])])
+    close(np.float32(columns.fit_transform(X))[:, :-1], expected)
+    columns = ColumnTransformer([("picture", encoder, "image"), ("rest", "passthrough", ["price"])])
+    close(np.float32(columns.fit_transform(X))[:, :-1], expected)
+    assert list(columns.get_feature_names_out()[[0, -1]]) == ["picture__clipimageencoder000", "rest__price"]
+
+
+def test_encoder_works_on_a_column_of_an_object_array(encoder, paths, expected):
+    X = np.array([[i, path] for i, path in enumerate(paths)], dtype=object)
+    close(np.float32(ColumnTransformer([("picture", encoder, [1])]).fit_transform(X)), expected)
+
+
+def test_encoder_works_in_a_pipeline_under_cross_validation(encoder, paths):
+    X = np.array(paths[:6], dtype=object)
+    y = np.array(["a", "b"] * 3)
+    scores = cross_val_score(make_pipeline(encoder, LogisticRegression()), X, y, cv=3)
+    assert np.isfinite(scores).all()
+    assert len(scores) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("batch_size", 0),
+        ("precision", "fp8"),
+        ("on_error", "ignore"),
+        ("normalize", "yes"),
+        ("n_jobs", "all"),
+        ("model_name", 3),
+        ("cache", 3),
+        ("device", None),
+    ],
+)
+@pytest.mark.parametrize("method", ["fit", "transform"])
+def test_wrong_parameters_are_named(encoder, paths, name, value, method):
+    with pytest.raises(ValueError, match=f"The '{name}' parameter"):
+        getattr(encoder.set_params(**{name: value}), method)(paths)
+
+
+def test_tags_tell_what_the_encoder_is(encoder):
+    tags = encoder.__sklearn_tags__()
+    assert not tags.requires_fit
+    assert not tags.input_tags.two_d_array
+    assert tags.input_tags.string
+    assert tags.target_tags.required is False
+
+
+def test_half_precision_stays_close(pictures, expected):
+    for precision in ("bf16", "auto"):
+        got = CLIPImageEncoder("mini", "bundled", precision=precision).transform(pictures)
+        assert got.dtype == np.float32
+        cosine = (got * expected).sum(1) / np.linalg.norm(got, axis=1) / np.linalg.norm(expected, axis=1)
+        assert cosine.min() > 0.999
+
+
+def test_progress_is_shown_on_request_only(encoder, paths, capsys):
+    encoder.transform(paths)
+    assert capsys.readouterr() == ("", "")
+    encoder.set_params(progress=True).transform([*paths, "missing.jpg"][:-1])
+    assert "7/7" in capsys.readouterr().err

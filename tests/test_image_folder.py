@@ -1,0 +1,93 @@
+"""Listing a folder of images with one sub-folder per class."""
+
+import os
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+from sksemobridge.datasets._folder import load_image_folder
+
+
+@pytest.fixture
+def root(tmp_path):
+    def make(*names):
+        for name in names:
+            path = tmp_path / "root" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+        return tmp_path / "root"
+
+    return make
+
+
+def relative(found, root):
+    return [os.path.relpath(path, root).replace(os.sep, "/") for path in found.paths]
+
+
+def test_each_sub_folder_is_a_class(root):
+    folder = root("dog/b.png", "dog/a.jpg", "cat/x.jpeg")
+    found = load_image_folder(folder)
+    assert relative(found, folder) == ["cat/x.jpeg", "dog/a.jpg", "dog/b.png"]
+    assert_array_equal(found.target, [0, 1, 1])
+    assert found.target_names.tolist() == ["cat", "dog"]
+    assert found.paths.dtype == object
+    assert all(type(path) is str for path in found.paths)
+
+
+def test_the_folder_may_be_given_as_a_string(root):
+    folder = root("cat/x.jpeg")
+    assert_array_equal(load_image_folder(str(folder)).paths, load_image_folder(folder).paths)
+
+
+def test_paths_can_be_taken_by_rows(root):
+    found = load_image_folder(root("cat/1.jpg", "dog/1.jpg", "owl/1.jpg"))
+    rows = np.array([2, 0])
+    assert_array_equal(found.target_names[found.target[rows]], ["owl", "cat"])
+    assert len(found.paths[rows]) == 2
+
+
+def test_all_common_endings_count_in_any_case(root):
+    names = ["a.JPG", "b.jpeg", "c.Png", "d.webp", "e.gif", "f.BMP", "g.tif", "h.tiff"]
+    assert len(load_image_folder(root(*[f"cat/{name}" for name in names])).paths) == len(names)
+
+
+def test_folders_below_a_class_belong_to_it(root):
+    folder = root("cat/2019/may/1.jpg", "cat/2.jpg", "dog/1.jpg")
+    found = load_image_folder(folder)
+    assert relative(found, folder) == ["cat/2.jpg", "cat/2019/may/1.jpg", "dog/1.jpg"]
+    assert_array_equal(found.target, [0, 0, 1])
+
+
+def test_hidden_files_and_folders_are_passed_over_in_silence(root):
+    folder = root("cat/1.jpg", "cat/.2.jpg", "cat/.DS_Store", "cat/.thumbs/3.jpg", ".git/4.jpg")
+    assert relative(load_image_folder(folder), folder) == ["cat/1.jpg"]
+
+
+def test_other_files_are_counted_in_one_warning(root):
+    folder = root("cat/1.jpg", "cat/notes.txt", "dog/1.jpg", "dog/table.csv", "README.md")
+    with pytest.warns(UserWarning, match="2 of the files .*notes.txt") as caught:
+        found = load_image_folder(folder)
+    assert len(caught) == 1
+    assert len(found.paths) == 2
+
+
+def test_a_missing_root_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no folder .*nowhere"):
+        load_image_folder(tmp_path / "nowhere")
+
+
+def test_a_file_as_root_is_an_error(root):
+    with pytest.raises(NotADirectoryError, match="is a file"):
+        load_image_folder(root("x.jpg") / "x.jpg")
+
+
+def test_a_root_without_sub_folders_is_an_error(root):
+    with pytest.raises(ValueError, match="no sub-folders. Put the images of each class"):
+        load_image_folder(root("1.jpg", "2.jpg"))
+
+
+def test_a_class_without_images_is_named(root):
+    folder = root("cat/1.jpg", "dog/notes.txt")
+    with pytest.raises(ValueError, match="dog' has no images"):
+        load_image_folder(folder)

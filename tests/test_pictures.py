@@ -1,0 +1,368 @@
+"""Reading one picture: as people see it, or an error that says why not."""
+
+import io
+import os
+import struct
+import warnings
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from PIL import Image, features
+
+from sksemobridge.encoders import ImageReadError
+from sksemobridge.encoders._pictures import decode, fetch, picture_digest
+
+from .encoder_helpers import some_pictures
+
+
+@pytest.fixture
+def pixels():
+    return some_pictures(1, size=(24, 36))[0]
+
+
+def read_picture(source, **options):
+    return decode(fetch(source), **options)
+
+
+def encoded(image, kind="PNG", **options):
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def seen(source):
+    image = read_picture(source)
+    assert image.mode == "RGB"
+    return np.asarray(image)
+
+
+def test_all_sources_of_one_picture_are_seen_alike(pixels, tmp_path):
+    content = encoded(Image.fromarray(pixels))
+    path = tmp_path / "picture.png"
+    path.write_bytes(content)
+    for source in (
+        str(path),
+        path,
+        np.str_(path),
+        content,
+        bytearray(content),
+        memoryview(content),
+        Image.open(path),
+        Image.fromarray(pixels),
+        pixels,
+        np.asfortranarray(pixels),
+        pixels[::-1][::-1],
+    ):
+        assert_array_equal(seen(source), pixels)
+
+
+def test_kind_is_told_by_content_not_by_name(pixels, tmp_path):
+    path = tmp_path / "picture.jpg"
+    path.write_bytes(encoded(Image.fromarray(pixels), "PNG"))
+    assert_array_equal(seen(path), pixels)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP", "GIF", "BMP", "TIFF", "PNG", "JPEG2000"])
+def test_common_kinds_are_read(pixels, kind):
+    if kind == "JPEG2000" and not features.check("jpg_2000"):
+        pytest.skip("this Pillow has no JPEG 2000")
+    assert np.abs(seen(encoded(Image.fromarray(pixels), kind)).astype(int) - pixels).mean() < 12
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize(
+    ("orientation", "stored"),
+    [
+        (1, lambda a: a),
+        (2, lambda a: a[:, ::-1]),
+        (3, lambda a: a[::-1, ::-1]),
+        (4, lambda a: a[::-1]),
+        (5, lambda a: a.swapaxes(0, 1)),
+        (6, lambda a: np.rot90(a)),
+        (7, lambda a: a[::-1, ::-1].swapaxes(0, 1)),
+        (8, lambda a: np.rot90(a, -1)),
+    ],
+)
+def test_pictures_stand_upright(pixels, kind, orientation, stored):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    options = {"quality": 95} if kind == "JPEG" else {"lossless": True} if kind == "WEBP" else {}
+    content = encoded(Image.fromarray(np.ascontiguousarray(stored(pixels))), kind, exif=exif, **options)
+    upright = seen(content).astype(int)
+    assert upright.shape == pixels.shape
+    assert np.abs(upright - pixels).mean() < 6
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_jpegs_may_be_decoded_smaller_but_not_too_small(orientation):
+    pixels = some_pictures(1, size=(600, 904))[0]
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    content = encoded(Image.fromarray(pixels), "JPEG", quality=95, exif=exif)
+    full = read_picture(content)
+    assert read_picture(content, shortest_side=601).size == full.size
+    for shortest_side, shrink in ((300, 2), (299, 2), (150, 4), (10, 8)):
+        small = read_picture(content, shortest_side=shortest_side)
+        assert min(small.size) == 600 // shrink
+        again = np.asarray(full.resize(small.size, Image.Resampling.BOX)).astype(int)
+        assert np.abs(np.asarray(small) - again).mean() < 3
+
+
+def test_jpegs_are_not_decoded_smaller_where_that_would_round_their_size():
+    content = encoded(Image.fromarray(some_pictures(1, size=(602, 900))[0]), "JPEG")
+    assert read_picture(content, shortest_side=100).size == (450, 301)
+
+
+def test_only_files_are_decoded_smaller(pixels):
+    image = Image.open(io.BytesIO(encoded(Image.fromarray(pixels), "JPEG")))
+    assert read_picture(image, shortest_side=4).size == image.size == (36, 24)
+
+
+def test_broken_metadata_does_not_spoil_a_sound_picture(pixels):
+    content = encoded(Image.fromarray(pixels), exif=b"Exif\x00\x00" + b"II*\x00garbage")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert_array_equal(seen(content), pixels)
+
+
+def test_an_orientation_that_does_not_exist_is_passed_over(pixels):
+    exif = Image.Exif()
+    exif[0x0112] = 9
+    assert_array_equal(seen(encoded(Image.fromarray(pixels), exif=exif)), pixels)
+
+
+def test_grey_and_black_and_white(pixels):
+    grey = pixels[..., 0]
+    expected = np.repeat(grey[..., None], 3, axis=2)
+    assert_array_equal(seen(grey), expected)
+    assert_array_equal(seen(encoded(Image.fromarray(grey))), expected)
+    assert set(np.unique(seen(encoded(Image.fromarray(grey > 100))))) == {0, 255}
+
+
+def test_transparent_parts_are_white(pixels):
+    alpha = np.full(pixels.shape[:2], 255, dtype=np.uint8)
+    alpha[:10], alpha[10:14] = 0, 128
+    both = np.dstack([pixels, alpha])
+    expected = np.where(
+        alpha[..., None] == 255, pixels, np.round(pixels * (alpha / 255)[..., None] + 255 - alpha[..., None])
+    )
+    for source in (both, encoded(Image.fromarray(both)), Image.fromarray(both)):
+        assert_allclose(seen(source), expected, atol=1)
+        assert (seen(source)[:10] == 255).all()
+
+
+def test_grey_with_alpha(pixels):
+    image = Image.fromarray(pixels[..., 0])
+    image.putalpha(Image.fromarray(np.where(np.arange(36) < 9, 0, 255).astype(np.uint8)[None].repeat(24, 0)))
+    assert image.mode == "LA"
+    got = seen(encoded(image))
+    assert (got[:, :9] == 255).all()
+    assert_array_equal(got[:, 9:, 0], pixels[:, 9:, 0])
+
+
+def test_premultiplied_alpha(pixels):
+    both = np.dstack([pixels, np.full(pixels.shape[:2], 0, dtype=np.uint8)])
+    assert (seen(Image.fromarray(both).convert("RGBa")) == 255).all()
+    assert (seen(Image.fromarray(both).convert("LA").convert("La")) == 255).all()
+
+
+def test_palettes_with_and_without_a_transparent_colour(pixels):
+    image = Image.fromarray(pixels).quantize(16)
+    assert_array_equal(seen(encoded(image)), np.asarray(image.convert("RGB")))
+    index = np.asarray(image)
+    for transparency in (3, bytes([255, 255, 255, 0] + [255] * 12)):
+        got = seen(encoded(image, transparency=transparency))
+        assert (got[index == 3] == 255).all()
+        assert_array_equal(got[index != 3], np.asarray(image.convert("RGB"))[index != 3])
+
+
+def test_a_transparent_colour_of_a_picture_without_palette(pixels):
+    pixels = pixels.copy()
+    pixels[:5] = (1, 2, 3)
+    got = seen(encoded(Image.fromarray(pixels), transparency=(1, 2, 3)))
+    assert (got[:5] == 255).all()
+    assert_array_equal(got[5:], pixels[5:])
+
+
+def test_cmyk(pixels):
+    image = Image.fromarray(pixels).convert("CMYK")
+    assert np.abs(seen(encoded(image, "JPEG", quality=95)).astype(int) - pixels).mean() < 8
+    assert_allclose(seen(encoded(image, "TIFF")), pixels, atol=1)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_16_bits_are_scaled_not_cut_off(kind):
+    deep = (np.arange(24 * 36).reshape(24, 36) * 75).astype(np.uint16)
+    got = seen(encoded(Image.fromarray(deep), kind))
+    assert_allclose(got[..., 0], deep / 257, atol=0.51)
+
+
+def test_16_bits_in_the_other_byte_order():
+    deep = (np.arange(24 * 36).reshape(24, 36) * 75).astype(np.uint16)
+    image = Image.frombytes("I;16B", (36, 24), deep.astype(">u2").tobytes())
+    assert_allclose(seen(image)[..., 0], deep / 257, atol=0.51)
+
+
+def test_dark_16_bit_pictures_stay_dark():
+    deep = np.full((8, 8), 200, dtype=np.uint16)
+    assert seen(encoded(Image.fromarray(deep))).max() <= 1
+
+
+def test_16_bit_colours_are_scaled():
+    # Pillow writes no such files: a PNG by hand, of one row of white, middle grey and black.
+    def chunk(name, data):
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    row = b"\0" + struct.pack(">9H", *[65535] * 3, *[32896] * 3, *[0] * 3)
+    content = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 3, 1, 16, 2, 0, 0, 0))
+    content += chunk(b"IDAT", zlib.compress(row)) + chunk(b"IEND", b"")
+    assert_array_equal(seen(content)[0, :, 0], [255, 128, 0])
+
+
+def test_integers_that_pillow_made_of_8_bits_keep_their_values(pixels):
+    grey = Image.fromarray(pixels[..., 0])
+    assert_array_equal(seen(grey.convert("I"))[..., 0], pixels[..., 0])
+
+
+@pytest.mark.parametrize(
+    "values", [np.full((4, 4), 70000, np.int32), np.full((4, 4), -1, np.int32), np.eye(4, dtype=np.float32)]
+)
+def test_pixels_of_unknown_range_are_refused(values):
+    with pytest.raises(ImageReadError, match="unknown range; convert them to 8 bits"):
+        read_picture(encoded(Image.fromarray(values), "TIFF"))
+
+
+@pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "TIFF"])
+def test_of_an_animation_the_first_frame_counts(kind):
+    frames = [Image.new("RGB", (16, 16), colour) for colour in ("red", "lime", "blue")]
+    content = encoded(frames[0], kind, save_all=True, append_images=frames[1:])
+    assert_allclose(seen(content), np.full((16, 16, 3), [255, 0, 0]), atol=3)
+
+
+@pytest.mark.parametrize("mode", ["YCbCr", "HSV", "RGBX"])
+def test_other_colour_spaces_are_converted(pixels, mode):
+    assert np.abs(seen(Image.fromarray(pixels).convert(mode)).astype(int) - pixels).mean() < 4
+
+
+def test_equal_pictures_have_equal_digests_and_others_do_not(pixels, tmp_path):
+    content = encoded(Image.fromarray(pixels))
+    path = tmp_path / "picture.png"
+    path.write_bytes(content)
+    assert picture_digest(fetch(path)) == picture_digest(content) == picture_digest(bytearray(content))
+    of_pixels = {picture_digest(fetch(source)) for source in (pixels, np.asfortranarray(pixels))}
+    of_pixels |= {picture_digest(Image.fromarray(pixels)), picture_digest(Image.open(path))}
+    assert len(of_pixels) == 1
+    others = [pixels[::-1], pixels[..., 0], pixels.reshape(36, 24, 3), pixels.tobytes(), content]
+    assert len({picture_digest(other) for other in others} | of_pixels) == len(others) + 1
+
+
+def test_the_given_image_is_left_as_it_is(pixels):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image = Image.open(io.BytesIO(encoded(Image.fromarray(pixels), "JPEG", exif=exif)))
+    image.load()
+    before = np.asarray(image).copy()
+    assert seen(image).shape[:2] == pixels.shape[1::-1]
+    assert_array_equal(np.asarray(image), before)
+    assert image.getexif()[0x0112] == 6
+
+
+# What cannot be read
+
+
+def refused(source, message):
+    with pytest.raises(ImageReadError, match=message):
+        read_picture(source)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP"])
+@pytest.mark.parametrize("part", [0.1, 0.5, 0.9])
+def test_truncated_files_are_refused(kind, part):
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    content = encoded(Image.fromarray(noise), kind)
+    refused(content[: int(part * len(content))], "broken|cannot open|not an image")
+
+
+def test_text_with_the_name_of_a_picture_is_refused(tmp_path):
+    path = tmp_path / "note.jpg"
+    path.write_text("this is not a picture")
+    refused(path, "not an image that Pillow knows")
+
+
+def test_empty_files_are_refused(tmp_path):
+    path = tmp_path / "empty.png"
+    path.touch()
+    refused(path, "the file is empty")
+    refused(b"", "the file is empty")
+
+
+def test_directories_and_missing_files_are_refused(tmp_path):
+    refused(tmp_path, "it is a directory; .*load_image_folder")
+    refused(tmp_path / "nothing.jpg", "there is no such file")
+    refused(str(tmp_path / "nul\0byte"), "null byte")
+    refused("", "no such file")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes exist on POSIX systems only")
+def test_what_would_wait_for_ever_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    refused(tmp_path / "pipe", "not a regular file")
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
+def test_files_that_may_not_be_read_are_refused(tmp_path):
+    path = tmp_path / "secret.png"
+    path.touch(mode=0)
+    refused(path, "Permission denied")
+
+
+@pytest.mark.parametrize("address", ["http://a.org/b.jpg", "HTTPS://a.org/b.jpg", "s3://bucket/b.jpg"])
+def test_addresses_are_refused_saying_how(address):
+    refused(address, "addresses are not fetched; download the file")
+
+
+def test_a_path_with_a_colon_is_no_address(pixels, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("c:x.png").write_bytes(encoded(Image.fromarray(pixels)))
+    assert_array_equal(seen("c:x.png"), pixels)
+
+
+def test_decompression_bombs_are_refused(pixels, monkeypatch):
+    content = encoded(Image.fromarray(pixels))
+    image = Image.open(io.BytesIO(content))
+    # Pillow itself only warns up to twice its limit, and is silent about images that are already open.
+    for limit in (pixels[..., 0].size - 1, pixels[..., 0].size // 3):
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            refused(content, "exhaust memory. Raise PIL.Image.MAX_IMAGE_PIXELS")
+            refused(image, "exhaust memory")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            refused(content, "exhaust memory")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
+    assert_array_equal(seen(content), pixels)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64, np.uint16, bool])
+def test_pixels_that_are_not_uint8_are_refused_with_the_remedy(pixels, dtype):
+    refused(pixels.astype(dtype), f"must be uint8 from 0 to 255, not {np.dtype(dtype)}; .*round")
+
+
+@pytest.mark.parametrize("shape", [(4,), (4, 4, 1), (4, 4, 2), (3, 8, 8), (2, 4, 4, 3)])
+def test_pixels_of_other_shapes_are_refused(shape):
+    refused(np.zeros(shape, np.uint8), "must have the shape")
+
+
+@pytest.mark.parametrize("shape", [(0, 4), (4, 0, 3), (0, 0, 4)])
+def test_pictures_without_pixels_are_refused(shape):
+    refused(np.zeros(shape, np.uint8), "has no pixels")
+    refused(Image.new("RGB", (0, 5)), "has no pixels")
+
+
+@pytest.mark.parametrize("source", [None, 3, float("nan"), ["a.jpg"], {"path": "a.jpg"}, object()])
+def test_what_is_no_picture_is_refused(source):
+    refused(source, "is not an image; give a path")
