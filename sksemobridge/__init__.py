@@ -5,6 +5,8 @@ from importlib.metadata import PackageNotFoundError, version
 from . import datasets
 from ._classifier import SeMoBridgeClassifier
 from ._pipeline import make_semobridge_pipeline
+from ._retrieval import mean_average_precision
+from ._semantic_bridge import SemanticBridge
 from ._zero_shot import ZeroShotClassifier
 from .encoders import (
     CLIPImageEncoder,
@@ -31,8 +33,10 @@ __all__ = [
     "NoProjectionError",
     "PrecomputedTextEncoder",
     "SeMoBridgeClassifier",
+    "SemanticBridge",
     "ZeroShotClassifier",
     "clear_model_cache",
     "datasets",
     "make_semobridge_pipeline",
+    "mean_average_precision",
 ]

@@ -4,10 +4,17 @@ import numpy as np
 from scipy.special import logsumexp, softmax
 
 
-def class_divergence(image_means, text_embeddings):
-    """`KL_c = log2((1 + 1e-6) / (p_cc + 1e-6))` with `p = softmax_rows(F @ T.T)`, shape (C,)."""
-    p = softmax(image_means @ text_embeddings.T, axis=1)
-    return np.log2((1 + 1e-6) / (np.diagonal(p) + 1e-6))
+def class_divergence(image_means, text_embeddings, has_shots):
+    """`KL_c = log2((1 + 1e-6) / (p_cc + 1e-6))` with `p = softmax_rows(F @ T.T)`, shape (C,).
+
+    Classes without shots have the mean of the others.
+    """
+    seen = np.flatnonzero(has_shots)
+    p = softmax(image_means[seen] @ text_embeddings.T, axis=1)[np.arange(len(seen)), seen]
+    divergence = np.log2((1 + 1e-6) / (p + 1e-6))
+    filled = np.full(len(has_shots), divergence.mean(), dtype=divergence.dtype)
+    filled[seen] = divergence
+    return filled
 
 
 def paper_log_scores(affinities, settings, divergence=None):

@@ -2,26 +2,43 @@
 
 import warnings
 from collections.abc import Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from numbers import Integral, Real
 
 import numpy as np
 from scipy.special import log_softmax, softmax
-from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
+from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context, clone
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from ._affinities import compute_affinities
-from ._blend import class_divergence, paper_log_scores
-from ._bridge import Bridge, pseudo_inverse, unit
-from ._fusion import fit_fusion, fuse
-from ._held_out import leave_one_out
-from ._prompts import build_prompts
-from ._shots import pool_shots, sum_rows
+from ._fit import TextSide, fit_from_shots, fit_from_sums
+from ._prompts import build_prompts, name_classes
+from ._shots import ClassSums, ShotMemory, pool_shots
 from ._text import encode_classes
-from ._validation import validate_embeddings, validate_groups, validate_labels, validate_weights
-from ._whitening import Whitening, WhiteningFit
+from ._validation import (
+    validate_classes,
+    validate_embeddings,
+    validate_groups,
+    validate_labels,
+    validate_weights,
+)
 
 PAPER_SETTINGS = ("alpha", "beta", "gamma", "lambda1", "lambda2", "lambda3", "smoothness")
+TRAINING_SETTINGS = (
+    "solver",
+    "class_bias",
+    "lambda_it",
+    "lambda_c",
+    "lambda_b",
+    "max_iter",
+    "learning_rate",
+    "weight_decay",
+    "tol",
+    "device",
+    "verbose",
+)
 
 
 class SeMoBridgeClassifier(ClassifierMixin, BaseEstimator):
@@ -46,8 +63,9 @@ class SeMoBridgeClassifier(ClassifierMixin, BaseEstimator):
     class_names : mapping, sequence or None, default=None
         How to say each label: a mapping from labels, or one name for each of the sorted classes. By default
         `str(label)` with `_` read as a space.
-    solver : {"closed_form"}, default="closed_form"
-        How the bridge is found: from the text projection alone.
+    solver : {"closed_form", "adamw", "lbfgs"}, default="closed_form"
+        How the bridge is found: from the text projection alone; trained on the shots with the paper's recipe,
+        step for step; or trained to the minimum of the same loss, many times faster.
     atol : "auto" or float, default="auto"
         Singular values of the text projection at or below it are treated as zero. `"auto"` is 0.7 times
         their median, safe for any model; the paper uses 0.3.
@@ -68,7 +86,8 @@ class SeMoBridgeClassifier(ClassifierMixin, BaseEstimator):
     lambda_it, lambda_c, lambda_b : float, default=0.5, 0.1, 0.1
         Weights of the training loss. Not used in closed form.
     max_iter : int or None, default=None
-        Steps of a trained solver; None is the solver's own default. Not used in closed form.
+        Steps of a trained solver. None is 5,000 for `"adamw"`, the paper's number, and 1,000 at the most for
+        `"lbfgs"`. Not used in closed form.
     learning_rate : float, default=1.5e-4
         Of `solver="adamw"`.
     weight_decay : float, default=0.01
@@ -78,7 +97,8 @@ class SeMoBridgeClassifier(ClassifierMixin, BaseEstimator):
     device : str, default="auto"
         Torch device of trained solvers.
     random_state : int, RandomState instance or None, default=None
-        Used only where folds of the shots are shuffled.
+        Shuffles the shots before they are dealt to the folds in which `blend="auto"` puts them to a trained
+        bridge. None leaves them in the order of their content: fits repeat exactly.
     verbose : int, default=0
         Whether trained solvers report progress.
 
@@ -110,6 +130,12 @@ class SeMoBridgeClassifier(ClassifierMixin, BaseEstimator):
     feature_names_in_ : ndarray of shape (D,)
         Only where `X` has names of features that are all strings.
 
+    Notes
+    -----
+    Classes without shots, which `partial_fit` and `with_classes` allow where there is text, have NaN in
+    `prototypes_`, `image_means_` and in the affinities `z2` to `z4`. For scores these are predicted from `z1`,
+    as they go with it among the classes with shots.
+
     See Also
     --------
     ZeroShotClassifier : The class texts alone, without shots.
@@ -139,7 +165,7 @@ class SeMoBridgeClassifier(ClassifierMixin, BaseEstimator):
         "text_encoder": [HasMethods(["encode", "transform"]), None],
         "prompts": [str, Mapping, "array-like"],
         "class_names": [Mapping, "array-like", None],
-        "solver": [StrOptions({"closed_form"})],
+        "solver": [StrOptions({"closed_form", "adamw", "lbfgs"})],
         "atol": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
         "class_bias": ["boolean"],
         "blend": [StrOptions({"auto", "paper"})],
@@ -245,19 +271,90 @@ class SeMoBridgeClassifier(ClassifierMixin, BaseEstimator):
         ValueError
             If `X` has NaN or infinite values (names the rows) or another width than the text encoder, a class
             has no name or no prompt, or every `lambda` of the paper's blend is zero.
+        FloatingPointError
+            If the training loss turns NaN or infinite.
         """
-        X = validate_embeddings(self, X, reset=True)
-        y = validate_labels(y, len(X))
-        weight = validate_weights(sample_weight, len(X))
-        groups = validate_groups(groups, len(X))
-        self._check_blend()
-        kept = weight > 0
-        self.classes_, codes = np.unique(y[kept], return_inverse=True)
-        self._warn_about_words()
-        shots, _ = pool_shots(X[kept], codes, weight[kept], None if groups is None else groups[kept])
-        self._fit_text()
-        self._fit_shots(shots)
+        with self._restored_on_error():
+            X = validate_embeddings(self, X, reset=True)
+            self._forget()
+            self._learn(X, y, None, sample_weight, groups)
         return self
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y, classes=None, sample_weight=None, groups=None):
+        """Add shots, also of classes not seen before.
+
+        In closed form the result is that of `fit` on all shots together. Trained solvers continue from the
+        fitted bridge, on all shots together.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, D)
+        y : array-like of shape (n,)
+        classes : array-like or None, default=None
+            Labels to know besides those seen so far. Classes without shots need text.
+        sample_weight : array-like of shape (n,) or None, default=None
+            On the same scale in every call.
+        groups : array-like of shape (n,) or None, default=None
+            See `fit`; equal values in several calls mark copies of one image too.
+
+        Returns
+        -------
+        self : object
+        """
+        with self._restored_on_error():
+            first = not hasattr(self, "classes_")
+            X = validate_embeddings(self, X, reset=first)
+            if first:
+                self._forget()
+            self._learn(X, y, classes, sample_weight, groups)
+        return self
+
+    def with_classes(self, classes):
+        """A fitted classifier over other classes: fewer, or more that are known by name only.
+
+        Nothing is learnt anew: bridge and `blend_` are kept.
+
+        Parameters
+        ----------
+        classes : array-like of shape (C,)
+            Labels. Those without shots need the text encoder, and a name if `class_names` is given.
+
+        Returns
+        -------
+        SeMoBridgeClassifier
+
+        Raises
+        ------
+        ValueError
+            If a class has neither shots nor text (names it), or none of them has shots.
+        """
+        check_is_fitted(self)
+        wanted = validate_classes(classes)
+        position = {label: i for i, label in enumerate(self.classes_.tolist())}
+        rows = np.array([position.get(label, -1) for label in wanted.tolist()])
+        result = clone(self)
+        if self.class_names is not None and not isinstance(self.class_names, Mapping):
+            # One name for each class in sorted order would no longer fit.
+            names = name_classes(self.classes_, self.class_names)
+            result.class_names = dict(zip(self.classes_.tolist(), names))
+        params = self.get_params(deep=False)
+        result.__dict__.update({name: value for name, value in self.__dict__.items() if name not in params})
+        result.classes_ = wanted
+        has_shots = np.where(rows < 0, False, self._model.has_shots[rows])
+        result._require_shots_or_text(has_shots)
+        texts = None
+        if self.text_embeddings_ is not None:
+            texts = self.text_embeddings_[rows]
+            if (rows < 0).any():
+                prompts = build_prompts(wanted[rows < 0], result.prompts, result.class_names)
+                texts[rows < 0] = encode_classes(self.text_encoder, prompts).embeddings
+        new_code = np.full(len(self.classes_), -1)
+        new_code[rows[rows >= 0]] = np.flatnonzero(rows >= 0)
+        result._memory = None if self._memory is None else self._memory.take(new_code)
+        result._sums = None if self._sums is None else self._sums.take(rows)
+        result._publish(self._model.take(rows, texts))
+        return result
 
     def predict(self, X):
         """Most probable label of each row of `X (n, D)`, shape (n,)."""
@@ -312,10 +409,113 @@ class SeMoBridgeClassifier(ClassifierMixin, BaseEstimator):
         dict of ndarray of shape (n, C)
             `"z1"` query and class text (only where there is text), `"z2"` query and bridged shots, `"z3"`
             bridged query and shots, and `"z4"` query and shots in whitened coordinates where the blend uses
-            it.
+            it. Classes without shots have NaN in all but `"z1"`.
         """
         check_is_fitted(self)
-        return self._affinities(validate_embeddings(self, X, reset=False))
+        return self._model.affinities(validate_embeddings(self, X, reset=False))
+
+    # Fitting
+
+    @contextmanager
+    def _restored_on_error(self):
+        """Leave the estimator as it was if fitting fails or is interrupted."""
+        before = self.__dict__.copy()
+        try:
+            yield
+        except BaseException:
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            raise
+
+    def _forget(self):
+        self.classes_, self._memory, self._sums, self._model = None, None, None, None
+
+    def _learn(self, X, y, classes, sample_weight, groups):
+        y = validate_labels(y, len(X))
+        weight = validate_weights(sample_weight, len(X))
+        groups = validate_groups(groups, len(X))
+        self._check_blend()
+        kept = weight > 0
+        X, y, weight = X[kept], y[kept], weight[kept]
+        groups = None if groups is None else groups[kept]
+        before = self.classes_
+        self.classes_ = validate_classes(classes, before, y)
+        self._warn_about_words()
+        codes = np.searchsorted(self.classes_, y)
+        moved = None if before is None else np.searchsorted(self.classes_, before)
+        text = self._read_text()
+        self.rank_ = text.bridge.basis.shape[1]
+        paper_blend = None
+        if self.blend == "paper":
+            paper_blend = {name: float(getattr(self, name)) for name in PAPER_SETTINGS}
+        if self.solver == "closed_form" and self.blend == "paper":
+            model, trained = self._learn_from_sums(text, X, codes, weight, moved, paper_blend), None
+            dtype = X.dtype if before is None else self.prototypes_.dtype
+        else:
+            model, trained = self._learn_from_shots(text, X, codes, weight, groups, moved, paper_blend)
+            dtype = self._memory.shots.X.dtype
+        has_shots = np.isin(np.arange(len(self.classes_)), self._seen())
+        rows = np.where(has_shots, np.cumsum(has_shots) - 1, -1)
+        model = model.take(rows, text.embeddings)
+        self.loss_curve_ = None if trained is None else trained.loss_curve.tolist()
+        self.n_iter_ = 1 if trained is None else trained.n_iter
+        self._publish(model.astype(dtype))
+
+    def _learn_from_sums(self, text, X, codes, weight, moved, paper_blend):
+        """Closed form, paper's blend: memory does not grow with the number of shots."""
+        shots, _ = pool_shots(X.astype(np.float64), codes, weight)
+        sums = ClassSums.of(shots, text.bridge, len(self.classes_))
+        if self._sums is not None:
+            rows = np.full(len(self.classes_), -1)
+            rows[moved] = np.arange(len(moved))
+            sums = sums + self._sums.take(rows)
+        self._sums = sums
+        seen = self._seen()
+        self._require_shots_or_text(sums.weight > 0)
+        return fit_from_sums(text.take(seen), sums.take(seen), paper_blend)
+
+    def _learn_from_shots(self, text, X, codes, weight, groups, moved, paper_blend):
+        memory = ShotMemory() if self._memory is None else self._memory.take(moved)
+        self._memory = memory.add(X, codes, weight, groups)
+        seen = self._seen()
+        self._require_shots_or_text(np.isin(np.arange(len(self.classes_)), seen))
+        shots = self._memory.shots
+        shots = replace(shots, X=shots.X.astype(np.float64), codes=np.searchsorted(seen, shots.codes))
+        training, start = None, None
+        if self.solver != "closed_form":
+            training = {name: getattr(self, name) for name in TRAINING_SETTINGS}
+            if self._model is not None:
+                start = self._start(seen, moved)
+        model, trained = fit_from_shots(
+            text.take(seen),
+            shots,
+            training=training,
+            start=start,
+            paper_blend=paper_blend,
+            whiten=bool(self.whiten),
+            random_state=self.random_state,
+        )
+        if trained is not None and not trained.converged:
+            warnings.warn(
+                f"The bridge did not converge in {trained.n_iter} iterations. Increase max_iter or tol.",
+                ConvergenceWarning,
+                stacklevel=6,
+            )
+        return model, trained
+
+    def _start(self, seen, moved):
+        """Bridge and class bias to continue from; classes that are new start without a bias."""
+        if self.class_bias_ is None or not self.class_bias:
+            return self.bridge_, None
+        class_bias = np.zeros((len(self.classes_), self.class_bias_.shape[1]))
+        class_bias[moved] = np.nan_to_num(self.class_bias_)
+        return self.bridge_, class_bias[seen]
+
+    def _seen(self):
+        """Indices of the classes that have shots."""
+        if self._memory is not None:
+            return np.unique(self._memory.shots.codes)
+        return np.flatnonzero(self._sums.weight > 0)
 
     def _check_blend(self):
         if self.blend == "paper":
@@ -336,7 +536,7 @@ class SeMoBridgeClassifier(ClassifierMixin, BaseEstimator):
                 "There are names of classes but no text_encoder, so the names are not used. Pass "
                 "text_encoder=CLIPTextEncoder(...) of the model that embedded the images to use them.",
                 UserWarning,
-                stacklevel=3,
+                stacklevel=6,
             )
         elif (
             self.text_encoder is not None
@@ -348,112 +548,53 @@ class SeMoBridgeClassifier(ClassifierMixin, BaseEstimator):
                 f"The labels are not text, so the text encoder is told of '{self.classes_[0]}' and the like. "
                 "Pass class_names, a mapping from labels to names.",
                 UserWarning,
-                stacklevel=3,
+                stacklevel=6,
             )
 
-    def _fit_text(self):
-        """Set the text side: class texts, the projection, and the closed-form bridge."""
-        if self.text_encoder is None:
-            self.text_embeddings_ = None
-            self._logit_scale = 100.0
-            identity = np.eye(self.n_features_in_)
-            self._bridge = Bridge(identity, basis=identity)
-            self.rank_ = self.n_features_in_
-            return
-        projection = np.asarray(self.text_encoder.projection_, dtype=np.float64)
-        bias = self.text_encoder.projection_bias_
-        if projection.shape[1] != self.n_features_in_:
+    def _require_shots_or_text(self, has_shots):
+        missing = self.classes_[~has_shots].tolist()
+        if missing and self.text_encoder is None:
             raise ValueError(
-                f"X has {self.n_features_in_} features, but the text encoder's embeddings have "
-                f"{projection.shape[1]}. Embed the images with the model of the text encoder."
+                f"There are no shots of the classes {missing}, and without a text_encoder nothing else is known "
+                "of them."
             )
-        texts = encode_classes(
-            self.text_encoder, build_prompts(self.classes_, self.prompts, self.class_names)
-        )
-        self.text_embeddings_ = texts.embeddings
-        self._eos_directions = texts.eos_directions
-        self._logit_scale = float(self.text_encoder.logit_scale_)
-        inverse, basis = pseudo_inverse(projection, self.atol)
-        self.rank_ = basis.shape[1]
-        if self.rank_ == 0:
+        if not has_shots.any():
+            raise ValueError(
+                f"None of the classes {missing} has shots. Use ZeroShotClassifier for names alone."
+            )
+
+    def _read_text(self):
+        """The text side over all classes: `TextSide`."""
+        if self.text_encoder is None:
+            return TextSide.without_text(self.n_features_in_)
+        width = self.text_encoder.projection_.shape[1]
+        if width != self.n_features_in_:
+            raise ValueError(
+                f"X has {self.n_features_in_} features, but the text encoder's embeddings have {width}. Embed "
+                "the images with the model of the text encoder."
+            )
+        prompts = build_prompts(self.classes_, self.prompts, self.class_names)
+        text = TextSide.of(self.text_encoder, encode_classes(self.text_encoder, prompts), self.atol)
+        if text.bridge.basis.shape[1] == 0:
             warnings.warn(
-                f"atol={self.atol} cuts off every direction of the text projection: shots are only seen "
-                'unbridged or not at all. Use atol="auto".',
+                f"atol={self.atol} cuts off every direction of the text projection, so that nothing can be "
+                'bridged. Use atol="auto".',
                 UserWarning,
-                stacklevel=4,
+                stacklevel=6,
             )
-        self._bridge = Bridge(
-            inverse,
-            projection,
-            None if bias is None else np.asarray(bias, dtype=np.float64),
-            float(texts.lengths.mean()),
-            basis,
-        )
+        return text
 
-    def _fit_shots(self, shots):
-        dtype = shots.X.dtype
-        n_classes = len(self.classes_)
-        shots = type(shots)(shots.X.astype(np.float64), shots.codes, shots.weight, shots.unit)
-        share = shots.share()[:, None]
-        self.class_bias_, self.loss_curve_, self.n_iter_ = None, None, 1
-        self.prototypes_ = self._bridge.prototypes(
-            sum_rows(share * self._bridge.to_eos(shots.X), shots.codes, n_classes)
-        )
-        self.image_means_ = unit(sum_rows(share * shots.X, shots.codes, n_classes))
-        self._fit_blend(shots)
-        self._cast(dtype)
-
-    def _fit_blend(self, shots):
-        self._whitening, self._divergence = None, None
-        if self.blend == "paper":
-            self.blend_ = {name: float(getattr(self, name)) for name in PAPER_SETTINGS}
-            if self.text_embeddings_ is not None:
-                self._divergence = class_divergence(self.image_means_, self.text_embeddings_)
-            return
-        whitening_fit = self._fit_whitening(shots)
-        held_out = leave_one_out(
-            shots, self._bridge, len(self.classes_), self.text_embeddings_, whitening_fit
-        )
-        self.blend_ = fit_fusion(held_out, self._logit_scale, self.n_features_in_)
-
-    def _fit_whitening(self, shots):
-        if self.whiten is False:
-            return None
-        image, codes, _ = shots.images()
-        weight = np.bincount(image, weights=shots.weight)
-        means = sum_rows(unit(shots.X) * shots.weight[:, None], image, len(codes)) / weight[:, None]
-        whitening_fit = WhiteningFit(means, codes, weight, len(self.classes_))
-        if not whitening_fit.has_variation:
-            return None
-        self._whitening = whitening_fit.fitted()
-        return whitening_fit
-
-    def _cast(self, dtype):
-        """Keep fitted arrays in the precision of the shots, and publish the bridge."""
-        self._bridge = self._bridge.astype(dtype)
-        self.bridge_ = self._bridge.matrix
-        for name in ("text_embeddings_", "prototypes_", "image_means_", "class_bias_", "_divergence"):
-            value = getattr(self, name)
-            setattr(self, name, None if value is None else value.astype(dtype))
-        if self._whitening is not None:
-            self._whitening = Whitening(
-                self._whitening.weights.astype(dtype), self._whitening.offsets.astype(dtype)
-            )
-
-    def _affinities(self, X):
-        return compute_affinities(
-            X,
-            text_embeddings=self.text_embeddings_,
-            prototypes=self.prototypes_,
-            image_means=self.image_means_,
-            bridge=self._bridge,
-            whitening=self._whitening,
-        )
+    def _publish(self, model):
+        """Keep the fitted model, and its arrays under their public names."""
+        self._model = model
+        self.text_embeddings_ = model.text_embeddings
+        self.prototypes_ = model.prototypes
+        self.image_means_ = model.image_means
+        self.bridge_ = model.bridge.matrix
+        self.class_bias_ = model.class_bias
+        self.blend_ = model.blend
 
     def _scores(self, X):
         """Decision values with one column for each class, also for two."""
         check_is_fitted(self)
-        affinities = self._affinities(validate_embeddings(self, X, reset=False))
-        if self.blend == "paper":
-            return paper_log_scores(affinities, self.blend_, self._divergence)
-        return fuse(affinities, self.blend_)
+        return self._model.scores(validate_embeddings(self, X, reset=False))

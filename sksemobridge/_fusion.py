@@ -152,7 +152,7 @@ def fit_fusion(held_out, logit_scale, n_features):
     mask, codes = held_out.mask, held_out.codes
     n_classes = next(iter(held_out.affinities.values())).shape[1]
     n = effective_number(np.bincount(held_out.image, weights=held_out.weight))
-    defaults = default_scales(held_out.affinities, codes, logit_scale, max(n - n_classes, 0) / n_features)
+    defaults = default_scales(held_out.affinities, codes, logit_scale, max(n - n_classes, 1) / n_features)
     queries = {name: z[mask] for name, z in held_out.affinities.items()}
     weight = query_weights(codes[mask], held_out.weight[mask], held_out.image[mask])
     return fit_scales(queries, codes[mask], weight, defaults, PRIOR_STRENGTH)

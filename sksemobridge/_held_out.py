@@ -3,9 +3,13 @@
 from dataclasses import dataclass
 
 import numpy as np
+from sklearn.utils import check_random_state
 
 from ._bridge import unit
 from ._shots import sum_rows
+
+# Folds in which a trained bridge is fitted anew; fewer where no class has as many images.
+N_FOLDS = 3
 
 
 @dataclass(frozen=True)
@@ -91,3 +95,51 @@ def leave_one_out(shots, bridge, n_classes, text_embeddings=None, whitening_fit=
         affinities["z4"] = whitening_fit.fitted().affinity(unit_shots)
         affinities["z4"][mask] = whitening_fit.held_out(unit_shots[mask], image_of)
     return HeldOut(affinities, shots.codes, shots.weight, image, mask)
+
+
+def cross_fit(shots, model, fit_part, whitening_fit=None, random_state=None):
+    """Trained bridge: shots of each fold are put to a model that was trained on the other folds.
+
+    Parameters
+    ----------
+    shots : Shots
+    model : Model
+        Of all shots.
+    fit_part : callable
+        `fit_part(shots)` gives the `Model` of some of the shots.
+    whitening_fit : WhiteningFit or None
+        See `leave_one_out`.
+    random_state : int, RandomState instance or None
+        Shuffles the images of each class before they are dealt to folds; None leaves them in the order of
+        their content.
+
+    Returns
+    -------
+    HeldOut
+    """
+    image, image_codes, _ = shots.images()
+    mask = can_be_held_out(shots)
+    n_folds = min(N_FOLDS, int(np.bincount(image_codes).max()))
+    fold = _deal(image_codes, n_folds, random_state)[image]
+    affinities = model.affinities(shots.X)
+    for k in range(n_folds):
+        held = mask & (fold == k)
+        if not held.any():
+            continue
+        of_fold = fit_part(shots.take(~held)).affinities(shots.X[held])
+        for name, z in of_fold.items():
+            affinities[name][held] = z
+    if whitening_fit is not None:
+        affinities["z4"][mask] = whitening_fit.held_out(unit(shots.X[mask]), image[mask])
+    return HeldOut(affinities, shots.codes, shots.weight, image, mask)
+
+
+def _deal(codes, n_folds, random_state):
+    """A fold for each image, dealt class by class so that folds are as even as can be."""
+    order = np.arange(len(codes))
+    if random_state is not None:
+        order = check_random_state(random_state).permutation(len(codes))
+    order = order[np.argsort(codes[order], kind="stable")]
+    fold = np.empty(len(codes), dtype=np.intp)
+    fold[order] = np.arange(len(codes)) % n_folds
+    return fold

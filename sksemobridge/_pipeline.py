@@ -16,7 +16,8 @@ def make_semobridge_pipeline(
     model_name, pretrained : str
         See `CLIPImageEncoder`.
     encoder_params : dict or None, default=None
-        Further parameters of `CLIPImageEncoder`; `device` and `precision` hold for the text side too.
+        Further parameters of `CLIPImageEncoder`; `device`, `precision` and `cache` hold for the text
+        side too.
     **classifier_params
         Parameters of `SeMoBridgeClassifier`, without `text_encoder`.
 
@@ -33,7 +34,7 @@ def make_semobridge_pipeline(
     ['clipimageencoder', 'semobridgeclassifier']
     """
     encoder_params = dict(encoder_params or {})
-    shared = {key: encoder_params[key] for key in ("device", "precision") if key in encoder_params}
+    shared = {key: encoder_params[key] for key in ("device", "precision", "cache") if key in encoder_params}
     return make_pipeline(
         CLIPImageEncoder(model_name, pretrained, **encoder_params),
         SeMoBridgeClassifier(CLIPTextEncoder(model_name, pretrained, **shared), **classifier_params),

@@ -1,6 +1,6 @@
 """Labelled shots, pooled: rows that say the same thing become one row with their weight."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.sparse import coo_array
@@ -50,6 +50,50 @@ class Shots:
     def take(self, chosen):
         """The shots at `chosen` (mask or indices)."""
         return Shots(self.X[chosen], self.codes[chosen], self.weight[chosen], self.unit[chosen])
+
+
+@dataclass(frozen=True)
+class ClassSums:
+    """All that the closed form needs of the shots: sums over each class, which shots can be added to.
+
+    Attributes
+    ----------
+    eos : ndarray of shape (C, d)
+        Weighted sums of the shots as `Bridge.to_eos` gives them, float64.
+    images : ndarray of shape (C, D)
+        Weighted sums of the embeddings, float64.
+    weight : ndarray of shape (C,)
+        Summed weights.
+    """
+
+    eos: np.ndarray
+    images: np.ndarray
+    weight: np.ndarray
+
+    @classmethod
+    def of(cls, shots, bridge, n_classes, class_bias=None):
+        """Sums of `shots`, bridged with the bias of their class where there is one."""
+        bias = None if class_bias is None else class_bias[shots.codes]
+        weight = shots.weight[:, None]
+        return cls(
+            sum_rows(weight * bridge.to_eos(shots.X, bias), shots.codes, n_classes),
+            sum_rows(weight * shots.X, shots.codes, n_classes),
+            np.bincount(shots.codes, weights=shots.weight, minlength=n_classes),
+        )
+
+    def __add__(self, other):
+        return ClassSums(self.eos + other.eos, self.images + other.images, self.weight + other.weight)
+
+    def take(self, rows):
+        """The sums of the classes at `rows`, where -1 is a class without shots."""
+        keep = rows >= 0
+        return ClassSums(
+            self.eos[rows] * keep[:, None], self.images[rows] * keep[:, None], self.weight[rows] * keep
+        )
+
+    def means(self):
+        """Class means `(eos, images)`."""
+        return self.eos / self.weight[:, None], self.images / self.weight[:, None]
 
 
 def sum_rows(values, index, n):
@@ -110,3 +154,40 @@ def pool_shots(X, codes, weight, groups=None):
     total = np.add.reduceat(weight[order], np.flatnonzero(first))
     keep = order[first]
     return Shots(X=X[keep], codes=np.asarray(codes)[keep], weight=total, unit=unit), unit[pooled]
+
+
+@dataclass(frozen=True)
+class ShotMemory:
+    """All shots of several calls, and which unit the groups of earlier calls became."""
+
+    shots: Shots | None = None
+    unit_of_group: dict = field(default_factory=dict)
+
+    def add(self, X, codes, weight, groups=None):
+        """The memory with more rows; copies of one image keep one unit over all calls."""
+        old = self.shots
+        n_old, next_unit = (0, 0) if old is None else (len(old.codes), int(old.unit.max()) + 1)
+        group = next_unit + np.arange(len(codes))
+        labels, first = [], []
+        if groups is not None:
+            labels, first, which = np.unique(groups, return_index=True, return_inverse=True)
+            labels = labels.tolist()
+            group = np.array([self.unit_of_group.get(g, next_unit + i) for g, i in zip(labels, first)])[which]
+        if old is not None:
+            X = np.vstack([old.X, X.astype(old.X.dtype)])
+            codes = np.concatenate([old.codes, codes])
+            weight = np.concatenate([old.weight, weight])
+            group = np.concatenate([old.unit, group])
+        if groups is None and not self.unit_of_group:
+            return ShotMemory(pool_shots(X, codes, weight)[0])
+        shots, unit = pool_shots(X, codes, weight, group)
+        now = dict(zip(group.tolist(), unit.tolist()))
+        unit_of_group = {label: now[u] for label, u in self.unit_of_group.items() if u in now}
+        unit_of_group.update((label, int(unit[n_old + i])) for label, i in zip(labels, first))
+        return ShotMemory(shots, unit_of_group)
+
+    def take(self, new_code):
+        """The shots of some classes: class `c` becomes `new_code[c]`, and goes where that is negative."""
+        codes = new_code[self.shots.codes]
+        kept = self.shots.take(codes >= 0)
+        return ShotMemory(Shots(kept.X, codes[codes >= 0], kept.weight, kept.unit), self.unit_of_group)

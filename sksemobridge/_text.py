@@ -55,7 +55,9 @@ def encode_classes(text_encoder, prompt_lists):
         if text_encoder.projection_bias_ is not None:
             joint = joint + np.asarray(text_encoder.projection_bias_, dtype=np.float64)
         lengths = np.linalg.norm(_mean_by_class(eos, counts), axis=1)
-        return zip(unit(_mean_by_class(unit(joint), counts)), unit(_mean_by_class(unit(eos), counts)), lengths)
+        return zip(
+            unit(_mean_by_class(unit(joint), counts)), unit(_mean_by_class(unit(eos), counts)), lengths
+        )
 
     rows = _remember("eos", text_encoder, prompt_lists, compute)
     return ClassTexts(*(np.stack(part) for part in zip(*rows)))

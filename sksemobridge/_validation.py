@@ -83,3 +83,23 @@ def validate_groups(groups, n_rows):
     groups = column_or_1d(groups)
     check_consistent_length(groups, np.empty(n_rows))
     return groups
+
+
+def validate_classes(classes, *known):
+    """Sorted labels: those of `classes` (or None) together with all that are `known` (arrays or None).
+
+    Raises
+    ------
+    ValueError
+        If there are none, or text and numbers are mixed.
+    """
+    parts = [np.asarray(part) for part in known if part is not None]
+    if classes is not None:
+        parts.append(column_or_1d(classes))
+    kinds = {"text" if part.dtype.kind in "US" else "number" for part in parts if part.dtype.kind in "USiufb"}
+    if len(kinds) > 1:
+        raise ValueError("The labels mix text and numbers; use one kind for all classes, in every call.")
+    labels = np.unique(np.concatenate(parts))
+    if not len(labels):
+        raise ValueError("classes is empty; give at least one label.")
+    return labels

@@ -93,7 +93,8 @@ class ZeroShotClassifier(ClassifierMixin, BaseEstimator):
 
     def predict(self, X):
         """Most probable label of each row of `X (n, D)`, shape (n,)."""
-        return self.classes_[self._scores(X).argmax(axis=1)]
+        scores = self._scores(X)
+        return self.classes_[scores.argmax(axis=1)]
 
     def predict_proba(self, X):
         """Probability of each class for each row of `X (n, D)`, shape (n, C)."""

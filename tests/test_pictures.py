@@ -253,7 +253,7 @@ def test_equal_pictures_have_equal_digests_and_others_do_not(pixels, tmp_path):
     path.write_bytes(content)
     assert picture_digest(fetch(path)) == picture_digest(content) == picture_digest(bytearray(content))
     of_pixels = {picture_digest(fetch(source)) for source in (pixels, np.asfortranarray(pixels))}
-    of_pixels |= {picture_digest(Image.fromarray(pixels)), picture_digest(Image.open(path))}
+    of_pixels |= {picture_digest(fetch(source)) for source in (Image.fromarray(pixels), Image.open(path))}
     assert len(of_pixels) == 1
     others = [pixels[::-1], pixels[..., 0], pixels.reshape(36, 24, 3), pixels.tobytes(), content]
     assert len({picture_digest(other) for other in others} | of_pixels) == len(others) + 1
