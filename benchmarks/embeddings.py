@@ -59,7 +59,9 @@ def digits():
     data = load_digits()
     pixels = np.round(data.images / 16 * 255).astype(np.uint8)
     names = np.array(["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"])
-    return from_pictures("digits", list(np.kron(pixels, np.ones((1, 8, 8), dtype=np.uint8))), names[data.target])
+    return from_pictures(
+        "digits", list(np.kron(pixels, np.ones((1, 8, 8), dtype=np.uint8))), names[data.target]
+    )
 
 
 def openmoji(node_modules):

@@ -98,7 +98,9 @@ def report(task, shots, seeds, with_oracle):
     for k in shots:
         draws = [one_draw(task, k, seed, with_oracle) for seed in seeds]
         print(f"\n{task.name}, {k} shots a class, {len(seeds)} draws")
-        print(f"  {'method':20s} {'accuracy':>9s} {'to zero-shot':>15s} {'log loss':>9s} {'ECE':>6s} {'moved':>6s}")
+        print(
+            f"  {'method':20s} {'accuracy':>9s} {'to zero-shot':>15s} {'log loss':>9s} {'ECE':>6s} {'moved':>6s}"
+        )
         zero = np.array([100 * (d["zero-shot"][0].argmax(1) == codes).mean() for d, codes in draws])
         for name in draws[0][0]:
             if name == "oracle":
@@ -110,11 +112,16 @@ def report(task, shots, seeds, with_oracle):
                 confidence = np.concatenate([d[name][0].max(1) for d, _ in draws])
                 right = np.concatenate([d[name][0].argmax(1) == codes for d, codes in draws])
                 error = embeddings.expected_calibration_error(confidence, right)
-                moved = "" if draws[0][0][name][1] is None else f"{np.mean([d[name][1] for d, _ in draws]):6.2f}"
+                moved = (
+                    "" if draws[0][0][name][1] is None else f"{np.mean([d[name][1] for d, _ in draws]):6.2f}"
+                )
                 rest = f"{loss:9.3f} {error:6.3f} {moved:>6s}"
             gain = accuracy - zero
             spread = gain.std(ddof=1) / np.sqrt(len(gain))
-            print(f"  {name:20s} {accuracy.mean():8.2f}  {gain.mean():+7.2f} ± {spread:4.2f}  {rest}", flush=True)
+            print(
+                f"  {name:20s} {accuracy.mean():8.2f}  {gain.mean():+7.2f} ± {spread:4.2f}  {rest}",
+                flush=True,
+            )
 
 
 def main():

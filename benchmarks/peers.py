@@ -43,7 +43,9 @@ class TipAdapter(_WithTexts):
         return self
 
     def decision_function(self, X):
-        return self.scale * X @ self.texts.T + self.a * np.exp(-self.b * (1 - X @ self.shots_.T)) @ self.labels_
+        return (
+            self.scale * X @ self.texts.T + self.a * np.exp(-self.b * (1 - X @ self.shots_.T)) @ self.labels_
+        )
 
 
 class GDA(_WithTexts):

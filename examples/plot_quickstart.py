@@ -19,13 +19,17 @@ import matplotlib.pyplot as plt  # noqa: E402
 # The pictures, and labels as text: the words are what CLIP knows of a class beforehand.
 emoji = load_emoji()
 labels = emoji.target_names[emoji.target]
-print(f"{len(labels)} pictures in {len(emoji.target_names)} classes, such as {', '.join(emoji.target_names[:5])}")
+print(
+    f"{len(labels)} pictures in {len(emoji.target_names)} classes, such as {', '.join(emoji.target_names[:5])}"
+)
 
 
 def draw_shots(k, seed):
     """Indices of `k` pictures of each class, and of all others."""
     rng = np.random.default_rng(seed)
-    shots = np.concatenate([rng.permutation(np.flatnonzero(labels == name))[:k] for name in emoji.target_names])
+    shots = np.concatenate(
+        [rng.permutation(np.flatnonzero(labels == name))[:k] for name in emoji.target_names]
+    )
     return shots, np.setdiff1d(np.arange(len(labels)), shots)
 
 
@@ -34,7 +38,9 @@ def draw_shots(k, seed):
 pipeline = make_semobridge_pipeline("mini", "bundled")
 shots, queries = draw_shots(4, seed=0)
 pipeline.fit(emoji.images[shots], labels[shots])
-print(f"4 shots a class: {pipeline.score(emoji.images[queries], labels[queries]):.1%} of {len(queries)} are right")
+print(
+    f"4 shots a class: {pipeline.score(emoji.images[queries], labels[queries]):.1%} of {len(queries)} are right"
+)
 
 # %%
 # How much do shots help? Embeddings are computed once; the classifier is the pipeline's last step.
@@ -51,7 +57,9 @@ for k in (1, 2, 4, 8, 16):
         scores.append([model.score(embeddings[queries], labels[queries]) for model in (few_shot, zero_shot)])
     few, zero = 100 * np.array(scores).T
     gain = few - zero
-    print(f"{k:5d}  {few.mean():8.1f} %  {zero.mean():7.1f} %  {gain.mean():+5.1f} ± {gain.std(ddof=1) / 10**0.5:.1f}")
+    print(
+        f"{k:5d}  {few.mean():8.1f} %  {zero.mean():7.1f} %  {gain.mean():+5.1f} ± {gain.std(ddof=1) / 10**0.5:.1f}"
+    )
 
 # %%
 # Some predictions with their probabilities.

@@ -131,26 +131,3 @@ class Bridge:
         arrays = (self.matrix, self.projection, self.projection_bias, self.basis)
         matrix, projection, bias, basis = (None if a is None else a.astype(dtype, copy=False) for a in arrays)
         return Bridge(matrix, projection, bias, self.text_length, basis)
-
-
-# Kept while callers move to `Bridge`.
-def to_eos(x, bridge, projection_bias=None, class_bias=None):
-    """Directions in the text tower's space before the projection: `nrm((x - b_W) @ W+ [+ bias_c])`.
-
-    `class_bias` broadcasts over rows. Shape (n, d).
-    """
-    if projection_bias is not None:
-        x = x - projection_bias
-    eos = x @ bridge
-    return unit(eos if class_bias is None else eos + class_bias)
-
-
-def to_joint(eos, projection, projection_bias=None, text_length=1.0):
-    """Back into the joint space at the length of a text: `L * eos @ W + b_W`. Shape (n, D)."""
-    joint = (text_length * eos) @ projection
-    return joint if projection_bias is None else joint + projection_bias
-
-
-def apply_bridge(x, bridge, projection, projection_bias=None, text_length=1.0):
-    """`bridge(x) = nrm(L * nrm((x - b_W) @ W+) @ W + b_W)`, shape (n, D)."""
-    return unit(to_joint(to_eos(x, bridge, projection_bias), projection, projection_bias, text_length))

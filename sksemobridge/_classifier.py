@@ -463,8 +463,8 @@ class SeMoBridgeClassifier(ClassifierMixin, BaseEstimator):
 
     def _learn_from_sums(self, text, X, codes, weight, moved, paper_blend):
         """Closed form, paper's blend: memory does not grow with the number of shots."""
-        shots, _ = pool_shots(X.astype(np.float64), codes, weight)
-        sums = ClassSums.of(shots, text.bridge, len(self.classes_))
+        shots, _ = pool_shots(X, codes, weight)
+        sums = ClassSums.of(shots, text.bridge.astype(X.dtype), len(self.classes_))
         if self._sums is not None:
             rows = np.full(len(self.classes_), -1)
             rows[moved] = np.arange(len(moved))

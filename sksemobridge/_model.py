@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ._bridge import Bridge, unit
 from ._blend import class_divergence, paper_log_scores
+from ._bridge import Bridge, unit
 from ._fusion import fuse
 from ._name_only import fill_in
 from ._whitening import Whitening

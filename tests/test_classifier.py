@@ -161,7 +161,9 @@ def test_numbers_are_named_by_class_names(world, labels, as_mapping):
     expected = classifier_of(world).fit(X, y)
     np.testing.assert_array_equal(classifier.text_embeddings_, expected.text_embeddings_)
     assert classifier.classes_.tolist() == labels
-    assert (classifier.predict(X) == np.array(labels)[np.searchsorted(world.names, expected.predict(X))]).all()
+    assert (
+        classifier.predict(X) == np.array(labels)[np.searchsorted(world.names, expected.predict(X))]
+    ).all()
 
 
 def test_boolean_labels(world):

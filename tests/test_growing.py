@@ -24,7 +24,9 @@ def assert_equal_models(a, b, queries, rtol=1e-6):
     for name in ("prototypes_", "image_means_", "bridge_"):
         np.testing.assert_allclose(getattr(a, name), getattr(b, name), rtol=rtol, atol=1e-9)
     assert a.blend_ == pytest.approx(b.blend_, rel=rtol)
-    np.testing.assert_allclose(a.decision_function(queries), b.decision_function(queries), rtol=rtol, atol=1e-6)
+    np.testing.assert_allclose(
+        a.decision_function(queries), b.decision_function(queries), rtol=rtol, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("blend", BLENDS)
@@ -53,8 +55,10 @@ def test_any_split_gives_the_model_of_all_shots(seed, blend, with_text, part, wi
     X, y = world.draw(rng.integers(1, 6, 5))
     codes = np.unique(y, return_inverse=True)[1]
     labels = y if with_text else codes
-    make = (lambda: classifier_of(world, blend=blend)) if with_text else (
-        lambda: SeMoBridgeClassifier(blend=blend)
+    make = (
+        (lambda: classifier_of(world, blend=blend))
+        if with_text
+        else (lambda: SeMoBridgeClassifier(blend=blend))
     )
     part = np.array(part[: len(X)])
     weight = rng.integers(0, 4, len(X)).astype(float)

@@ -230,10 +230,10 @@ def read_set(node_modules, name, words, *, size=64):
         if icon.get("hidden") or (name == "ph" and re.search(r"-(thin|light|bold)$", icon_name)):
             continue
         found = words.find(icon_name, codes.get(icon_name, [])) if is_emoji else None
-        if found is None and is_emoji:
-            # Concatenated file names make no caption; pictures with no entry are no labelled emoji.
-            if _SKIN_TONE.search(icon_name) or name in ("fxemoji", DEVELOPMENT_SET, HELD_OUT_SET):
-                continue
+        # Concatenated file names make no caption; pictures with no entry are no labelled emoji.
+        unnamed = _SKIN_TONE.search(icon_name) or name in ("fxemoji", DEVELOPMENT_SET, HELD_OUT_SET)
+        if found is None and is_emoji and unnamed:
+            continue
         if found is not None:
             label, tags, subgroup = found["label"], found["tags"], found["subgroup"]
         else:

@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.utils import check_array
 from sklearn.utils._param_validation import Interval
 
+from .._memo import content_key
 from ._base import StatelessEncoder
 from ._text_encoder import check_texts
 
@@ -144,6 +145,11 @@ class PrecomputedTextEncoder(StatelessEncoder):
     def logit_scale_(self):
         self._validate_params()
         return float(self.logit_scale)
+
+    def _memo_key(self):
+        bias = None if self.projection_bias is None else np.asarray(self.projection_bias)
+        texts = tuple(check_texts(self.texts))
+        return content_key(texts, np.asarray(self.eos), np.asarray(self.projection), bias)
 
     def _table(self):
         texts = check_texts(self.texts)

@@ -1,0 +1,32 @@
+"""
+Search parameters without embedding again
+=========================================
+
+Images are embedded once; the search runs on the embeddings.
+"""
+
+import numpy as np
+from sklearn.model_selection import GridSearchCV
+
+from sksemobridge import CLIPImageEncoder, CLIPTextEncoder, SeMoBridgeClassifier
+from sksemobridge.datasets import load_emoji
+
+emoji = load_emoji()
+labels = emoji.target_names[emoji.target]
+rng = np.random.default_rng(0)
+shots = np.concatenate([rng.permutation(np.flatnonzero(labels == c))[:8] for c in emoji.target_names])
+X, y = CLIPImageEncoder("mini", "bundled").transform(emoji.images[shots]), labels[shots]
+
+search = GridSearchCV(
+    SeMoBridgeClassifier(CLIPTextEncoder("mini", "bundled")),
+    [
+        {"blend": ["auto"], "atol": ["auto", 0.3]},
+        {"blend": ["paper"], "alpha": [1.0, 10.0], "beta": [1.0, 10.0], "lambda2": [0.2, 0.8]},
+    ],
+    scoring="neg_log_loss",
+    cv=4,
+)
+search.fit(X, y)
+for rank in range(1, 4):
+    i = list(search.cv_results_["rank_test_score"]).index(rank)
+    print(f"log loss {-search.cv_results_['mean_test_score'][i]:.3f}  {search.cv_results_['params'][i]}")
