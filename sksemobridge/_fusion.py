@@ -19,7 +19,7 @@ SHOT_SHARE, SHOT_SPREAD = 0.06, 0.75
 # Default of `z4` as a share of the discriminant of a Gaussian model with the same scatter.
 WHITENED_SHARE, WHITENED_SHARE_WITHOUT_TEXT = 0.03, 0.3
 # Weight of the prior, in held-out images.
-PRIOR_STRENGTH = 2.0
+PRIOR_STRENGTH = 3.0
 
 
 def fuse(affinities, scales):
