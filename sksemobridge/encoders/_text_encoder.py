@@ -1,15 +1,18 @@
 """Texts to embeddings with the text tower of a CLIP model."""
 
+import hashlib
 import os
 from numbers import Integral
 
-import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from ._base import StatelessEncoder
+from ._cache import CacheSession
+from ._collector import Collector, Item
 from ._compute import PRECISIONS, autocast, resolve_text_precision
 from ._containers import as_list
 from ._forward import FittingForward
+from ._image_tower import read_image_projection
 from ._models import get_model, read_embed_dim
 from ._source import find_source
 from ._text_tower import encode_tokens, read_projection, without_projection
@@ -37,6 +40,9 @@ class CLIPTextEncoder(StatelessEncoder):
         Of the computation; results are float32. `"auto"` is fp32 here on all devices.
     batch_size : int, default=256
         Texts in one forward pass.
+    cache : path or None, default=None
+        Directory on a local disk in which embeddings are kept between calls and runs; see `EmbeddingCache`.
+        It may be the one of `CLIPImageEncoder`.
 
     Attributes
     ----------
@@ -44,6 +50,10 @@ class CLIPTextEncoder(StatelessEncoder):
         `W`, the last linear layer of the tower.
     projection_bias_ : ndarray of shape (D,) or None
         `b_W`.
+    image_projection_ : ndarray of shape (d_image, D)
+        The last linear layer of the image tower; `NoProjectionError` where it ends otherwise.
+    image_projection_bias_ : ndarray of shape (D,) or None
+        Its bias.
     logit_scale_ : float
         The factor that the model learned for cosine similarities before the softmax.
 
@@ -66,16 +76,25 @@ class CLIPTextEncoder(StatelessEncoder):
         "device": [str],
         "precision": [StrOptions(set(PRECISIONS))],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "cache": [str, os.PathLike, None],
     }
 
     def __init__(
-        self, model_name="ViT-B-16", pretrained="openai", *, device="auto", precision="auto", batch_size=256
+        self,
+        model_name="ViT-B-16",
+        pretrained="openai",
+        *,
+        device="auto",
+        precision="auto",
+        batch_size=256,
+        cache=None,
     ):
         self.model_name = model_name
         self.pretrained = pretrained
         self.device = device
         self.precision = precision
         self.batch_size = batch_size
+        self.cache = cache
 
     def encode(self, texts):
         """Embeddings before the projection, at the end-of-text token after the final layer norm.
@@ -126,6 +145,16 @@ class CLIPTextEncoder(StatelessEncoder):
         return None if bias is None else bias.detach().cpu().numpy().copy()
 
     @property
+    def image_projection_(self):
+        weight, _ = read_image_projection(self._model().model)
+        return weight.detach().cpu().numpy().copy()
+
+    @property
+    def image_projection_bias_(self):
+        _, bias = read_image_projection(self._model().model)
+        return None if bias is None else bias.detach().cpu().numpy().copy()
+
+    @property
     def logit_scale_(self):
         return float(self._model().model.logit_scale.detach().exp())
 
@@ -149,18 +178,30 @@ class CLIPTextEncoder(StatelessEncoder):
         width = loaded.embed_dim if project else read_projection(loaded.model)[0].shape[0]
         model = loaded.model if project else without_projection(loaded.model)
         precision = resolve_text_precision(self.precision)
-        embeddings = np.empty((len(texts), width), dtype=np.float32)
 
         def forward(tokens):
             with torch.inference_mode(), autocast(precision, loaded.device):
                 return encode_tokens(model, tokens.to(loaded.device)).float().cpu()
 
-        compute = FittingForward(forward, self.batch_size)
-        for start in range(0, len(texts), self.batch_size):
-            tokens = loaded.tokenize(texts[start : start + self.batch_size])
-            embeddings[start : start + len(tokens)] = compute(tokens)
-        compute.warn_if_halved()
-        return embeddings
+        fitting = FittingForward(forward, self.batch_size)
+        with CacheSession(self.cache) as cache:
+            context = f"text {'joint' if project else 'eos'} {precision} ".encode()
+            if cache.active:
+                context += loaded.text_digest()
+
+            def read(rows):
+                for row in rows:
+                    tokens = loaded.tokenize([texts[row]])[0].numpy()
+                    key = hashlib.sha256(context + tokens.tobytes()).digest()
+                    embedding, claimed = cache.find_or_claim(key)
+                    yield Item(key, embedding, tokens if claimed else None)
+
+            found = Collector(
+                len(texts), width, lambda tokens: fitting(torch.from_numpy(tokens)), cache, self.batch_size
+            )
+            found.collect(read)
+        fitting.warn_if_halved()
+        return found.embeddings
 
 
 def check_texts(texts):

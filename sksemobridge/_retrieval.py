@@ -1,0 +1,192 @@
+"""How good a ranking by cosine similarity is."""
+
+import warnings
+from numbers import Integral
+
+import numpy as np
+from sklearn.utils import check_array
+from sklearn.utils._param_validation import Interval, validate_params
+from sklearn.utils.validation import assert_all_finite, check_consistent_length, column_or_1d
+
+from ._bridge import unit
+
+# Similarities that are ranked at a time; a block and its ranks take about 25 bytes for each.
+BLOCK_SIZE = 2**22
+
+
+@validate_params(
+    {
+        "query": ["array-like"],
+        "gallery": ["array-like"],
+        "query_labels": ["array-like"],
+        "gallery_labels": ["array-like"],
+        "exclude_self": ["boolean"],
+        "batch_size": [Interval(Integral, 1, None, closed="left"), None],
+    },
+    prefer_skip_nested_validation=True,
+)
+def mean_average_precision(
+    query, gallery, query_labels, gallery_labels, *, exclude_self=False, batch_size=None
+):
+    """Mean average precision of the whole gallery ranked by cosine similarity to each query.
+
+    The average precision of a query is the mean, over all gallery rows with its label, of the share of such
+    rows among those ranked as high or higher. It is 1 where all of them come first.
+
+    Parameters
+    ----------
+    query : array-like of shape (n, D)
+        Embeddings of any length. Half precision is computed in float32.
+    gallery : array-like of shape (m, D)
+        Embeddings that are ranked. Where several are equally similar to a query, they rank in the order of
+        the gallery; equal rows always are equally similar.
+    query_labels : array-like of shape (n,)
+        Labels of any type that can be sorted.
+    gallery_labels : array-like of shape (m,)
+        Labels of the same type; a match is a row with the query's label.
+    exclude_self : bool, default=False
+        Whether query `i` and gallery row `i` are the same item, which is then left out of the ranking of
+        query `i`. Needs as many queries as gallery rows. The two embeddings may differ, as when only the
+        query is bridged.
+    batch_size : int or None, default=None
+        Queries ranked at a time; None bounds the memory to about 100 MB besides copies of the embeddings.
+
+    Returns
+    -------
+    float
+        Mean over the queries that have a match, between 0 and 1.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit together, values are NaN or infinite, labels are text on one side only, or no
+        query has a match.
+
+    Warns
+    -----
+    UserWarning
+        If some queries have no match in the gallery, with their number; they are left out of the mean.
+
+    See Also
+    --------
+    SemanticBridge : Maps queries into the other modality before they are compared.
+    sklearn.metrics.average_precision_score : Of a single ranking; treats equally ranked rows as one group.
+
+    References
+    ----------
+    Manning, Raghavan, Schütze: "Introduction to Information Retrieval", Cambridge University Press, 2008,
+    section 8.4.
+
+    Examples
+    --------
+    The first query finds its matches at ranks 1 and 3, the second its match at rank 1:
+
+    >>> from sksemobridge import mean_average_precision
+    >>> gallery = [[1.0, 0.0], [0.9, 0.4], [0.5, 0.9]]
+    >>> query = [[2.0, 0.0], [0.9, 0.5]]
+    >>> mean_average_precision(query, gallery, ["cat", "dog"], ["cat", "dog", "cat"])
+    0.916...
+    """
+    precisions = average_precisions(
+        query, gallery, query_labels, gallery_labels, exclude_self=exclude_self, batch_size=batch_size
+    )
+    n_missed = int(np.isnan(precisions).sum())
+    if n_missed == len(precisions):
+        raise ValueError(
+            f"None of the {len(precisions)} queries has an item with its label in the gallery"
+            f"{' other than itself' if exclude_self else ''}. Check that both sides use the same labels."
+        )
+    if n_missed:
+        warnings.warn(
+            f"{n_missed} of {len(precisions)} queries have no item with their label in the gallery"
+            f"{' other than themselves' if exclude_self else ''} and are left out of the mean.",
+            UserWarning,
+            stacklevel=2,
+        )
+    return float(np.nanmean(precisions))
+
+
+def average_precisions(query, gallery, query_labels, gallery_labels, *, exclude_self=False, batch_size=None):
+    """Average precision of each query; see `mean_average_precision`.
+
+    Returns
+    -------
+    ndarray of shape (n,), float64
+        NaN for queries without a match.
+    """
+    query, gallery = _embeddings(query, "query"), _embeddings(gallery, "gallery")
+    if query.shape[1] != gallery.shape[1]:
+        raise ValueError(
+            f"query has {query.shape[1]} columns, gallery {gallery.shape[1]}; they must be as many."
+        )
+    if exclude_self and len(query) != len(gallery):
+        raise ValueError(
+            f"With exclude_self=True query i is gallery row i, but there are {len(query)} queries and "
+            f"{len(gallery)} gallery rows."
+        )
+    query_codes, gallery_codes = _codes(query, gallery, query_labels, gallery_labels)
+    if batch_size is None:
+        batch_size = max(1, BLOCK_SIZE // len(gallery))
+    query, gallery = unit(query), unit(gallery)
+    twins = _first_of_equal_rows(gallery)
+    precisions = np.empty(len(query))
+    for start in range(0, len(query), batch_size):
+        block = slice(start, start + batch_size)
+        similarity = query[block] @ gallery.T
+        if twins is not None:
+            # A matrix product may round equal rows differently, by where they stand.
+            similarity = similarity[:, twins]
+        is_match = query_codes[block, None] == gallery_codes
+        if exclude_self:
+            rows = np.arange(len(similarity))
+            # Behind all others it changes no other rank.
+            similarity[rows, start + rows] = -np.inf
+            is_match[rows, start + rows] = False
+        precisions[block] = _rank_and_average(similarity, is_match)
+    return precisions
+
+
+def _rank_and_average(similarity, is_match):
+    """Average precision of each row of `similarity (b, m)`; NaN without a match."""
+    order = np.argsort(-similarity, axis=1, kind="stable")
+    # Matches in the order of their ranks, row after row.
+    row, rank = np.nonzero(np.take_along_axis(is_match, order, axis=1))
+    n_matches = np.bincount(row, minlength=len(similarity))
+    first = np.cumsum(n_matches) - n_matches
+    precision = (np.arange(len(row)) - first[row] + 1) / (rank + 1)
+    total = np.bincount(row, weights=precision, minlength=len(similarity))
+    return np.divide(total, n_matches, out=np.full(len(similarity), np.nan), where=n_matches > 0)
+
+
+def _first_of_equal_rows(X):
+    """For each row of `X` the position of the first row equal to it; None if all rows differ."""
+    # Zero has two signs and one value; as bytes they must be one too.
+    whole_rows = (X + X.dtype.type(0)).view(np.dtype((np.void, X.dtype.itemsize * X.shape[1]))).ravel()
+    _, first, inverse = np.unique(whole_rows, return_index=True, return_inverse=True)
+    return None if len(first) == len(X) else first[inverse]
+
+
+def _embeddings(X, name):
+    if getattr(X, "dtype", None) == np.float16:
+        X = np.asarray(X, dtype=np.float32)
+    return check_array(X, dtype=[np.float64, np.float32], order="C", input_name=name)
+
+
+def _codes(query, gallery, query_labels, gallery_labels):
+    """Labels of both sides as integers that are equal where the labels are."""
+    query_labels, gallery_labels = column_or_1d(query_labels), column_or_1d(gallery_labels)
+    check_consistent_length(query, query_labels)
+    check_consistent_length(gallery, gallery_labels)
+    assert_all_finite(query_labels, input_name="query_labels")
+    assert_all_finite(gallery_labels, input_name="gallery_labels")
+    # Joined with text, numbers would turn into text.
+    if (query_labels.dtype.kind in "US") != (gallery_labels.dtype.kind in "US") and "O" not in (
+        query_labels.dtype.kind,
+        gallery_labels.dtype.kind,
+    ):
+        raise ValueError(
+            f"query_labels are of type {query_labels.dtype}, gallery_labels of type {gallery_labels.dtype}: "
+            "no label could match. Use text or numbers on both sides."
+        )
+    _, codes = np.unique(np.concatenate([query_labels, gallery_labels]), return_inverse=True)
+    return codes[: len(query)], codes[len(query) :]

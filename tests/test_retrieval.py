@@ -1,0 +1,184 @@
+"""Mean average precision: what it measures, and that blocks, ties and missing matches are handled."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import average_precision_score
+
+from sksemobridge import mean_average_precision
+
+
+def plain_average_precisions(query, gallery, query_labels, gallery_labels, exclude_self):
+    """As the definition reads, one query and one rank after the other."""
+    unit_gallery = [row / np.linalg.norm(row) for row in gallery]
+    results = []
+    for i, (row, label) in enumerate(zip(query, query_labels)):
+        row = row / np.linalg.norm(row)
+        candidates = [j for j in range(len(gallery)) if not (exclude_self and i == j)]
+        # sorted is stable: equal similarities stay in the order of the gallery.
+        ranking = sorted(candidates, key=lambda j: -round(float(row @ unit_gallery[j]), 12))
+        found, precisions = 0, []
+        for rank, j in enumerate(ranking, 1):
+            if gallery_labels[j] == label:
+                found += 1
+                precisions.append(found / rank)
+        if precisions:
+            results.append(np.mean(precisions))
+    return results
+
+
+@st.composite
+def searches(draw):
+    """Random embeddings, some of them repeated in the gallery, and few labels; one may be a query's alone."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    n, width = draw(st.integers(1, 12)), draw(st.integers(1, 6))
+    exclude_self = draw(st.booleans())
+    m = n if exclude_self else draw(st.integers(1, 25))
+    gallery = rng.normal(size=(m, width))
+    repeated = rng.integers(0, m, size=draw(st.integers(0, 2 * m)))
+    gallery[rng.integers(0, m, size=len(repeated))] = gallery[repeated]
+    query = rng.normal(size=(n, width))
+    n_labels = draw(st.integers(1, 4))
+    return query, gallery, rng.integers(0, n_labels + 1, n), rng.integers(0, n_labels, m), exclude_self
+
+
+@pytest.mark.filterwarnings("ignore:.* queries have no item with their label")
+@settings(deadline=None)
+@given(searches(), st.integers(1, 13) | st.none())
+def test_equals_the_definition(search, batch_size):
+    *arrays, exclude_self = search
+    expected = plain_average_precisions(*arrays, exclude_self)
+    if expected:
+        actual = mean_average_precision(*arrays, exclude_self=exclude_self, batch_size=batch_size)
+        assert actual == pytest.approx(np.mean(expected), abs=1e-12)
+    else:
+        with pytest.raises(ValueError, match="None of the"):
+            mean_average_precision(*arrays, exclude_self=exclude_self, batch_size=batch_size)
+
+
+@pytest.fixture
+def search():
+    rng = np.random.default_rng(0)
+    names = np.array(["bird", "cat", "dog"])
+    return (
+        rng.normal(size=(20, 8)),
+        rng.normal(size=(300, 8)),
+        names[rng.integers(0, 3, 20)],
+        names[rng.integers(0, 3, 300)],
+    )
+
+
+def test_agrees_with_scikit_learn_where_nothing_is_tied(search):
+    query, gallery, query_labels, gallery_labels = search
+    cosine = (query @ gallery.T) / np.linalg.norm(gallery, axis=1)
+    expected = np.mean(
+        [average_precision_score(gallery_labels == y, row) for y, row in zip(query_labels, cosine)]
+    )
+    assert mean_average_precision(*search) == pytest.approx(expected, abs=1e-12)
+
+
+def test_lengths_of_embeddings_do_not_matter(search):
+    query, gallery, *labels = search
+    scale = np.random.default_rng(1).uniform(0.1, 10, size=(300, 1))
+    assert mean_average_precision(3 * query, scale * gallery, *labels) == pytest.approx(
+        mean_average_precision(query, gallery, *labels)
+    )
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 7, None])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
+def test_copies_rank_in_the_order_of_the_gallery(batch_size, dtype):
+    rng = np.random.default_rng(0)
+    gallery = np.tile(rng.normal(size=(1, 129)), (101, 1)).astype(dtype)
+    query = rng.normal(size=(7, 129)).astype(dtype)
+    labels = np.zeros(101, dtype=int)
+    labels[[9, 49]] = 1
+    actual = mean_average_precision(query, gallery, np.ones(7), labels, batch_size=batch_size)
+    assert actual == pytest.approx((1 / 10 + 2 / 50) / 2)
+
+
+def test_plus_and_minus_zero_are_one_value():
+    gallery = np.array([[1.0, 0.0], [1.0, -0.0], [0.5, 0.5]])
+    assert mean_average_precision([[1.0, 0.0]], gallery, [1], [0, 1, 0]) == 0.5
+
+
+def test_a_row_of_zeros_is_similar_to_nothing():
+    assert mean_average_precision([[1.0, 0.0]], [[0.0, 0.0], [1.0, 0.1], [-1.0, 0.0]], [1], [1, 0, 0]) == 0.5
+
+
+def test_an_item_does_not_find_itself(search):
+    _, gallery, _, labels = search
+    alone = mean_average_precision(gallery, gallery, labels, labels, exclude_self=True)
+    assert alone < mean_average_precision(gallery, gallery, labels, labels)
+    one_by_one = [
+        mean_average_precision(gallery[[i]], np.delete(gallery, i, axis=0), labels[[i]], np.delete(labels, i))
+        for i in range(len(gallery))
+    ]
+    assert alone == pytest.approx(np.mean(one_by_one))
+
+
+def test_queries_without_a_match_are_counted_and_left_out(search):
+    query, gallery, query_labels, gallery_labels = search
+    expected = mean_average_precision(*search)
+    strangers = np.r_[query_labels, ["horse", "cow"]]
+    with pytest.warns(UserWarning, match="2 of 22 queries have no item with their label in the gallery and"):
+        actual = mean_average_precision(np.r_[query, query[:2]], gallery, strangers, gallery_labels)
+    assert actual == pytest.approx(expected)
+
+
+def test_an_item_that_is_the_only_one_of_its_label_has_no_match_but_itself():
+    X = np.eye(3)
+    with pytest.warns(UserWarning, match="1 of 3 queries have no .* other than themselves"):
+        assert mean_average_precision(X, X, [0, 0, 1], [0, 0, 1], exclude_self=True) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"query": np.ones((2, 3))}, "query has 3 columns, gallery 2"),
+        ({"query": [[np.nan, 1.0], [1.0, 1.0]]}, "query contains NaN"),
+        ({"gallery": [[np.inf, 1.0], [1.0, 1.0], [1.0, 2.0]]}, "gallery contains infinity"),
+        ({"query_labels": [0]}, "inconsistent numbers of samples"),
+        ({"gallery_labels": ["a", "b", "c"]}, "Use text or numbers on both sides"),
+        ({"query_labels": [0.0, np.nan]}, "query_labels contains NaN"),
+        ({"gallery_labels": np.array(["a", None, np.nan], dtype=object)}, "contains NaN"),
+        ({"query_labels": [7, 8]}, "None of the 2 queries has an item .* Check that both sides"),
+        ({"exclude_self": True}, "2 queries and 3 gallery rows"),
+        ({"batch_size": 0}, "The 'batch_size' parameter"),
+        ({"gallery": np.ones((0, 2)), "gallery_labels": []}, "0 sample"),
+    ],
+)
+def test_what_does_not_fit_is_named(changes, message):
+    arguments = {
+        "query": np.eye(2),
+        "gallery": [[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]],
+        "query_labels": [0, 1],
+        "gallery_labels": [0, 1, 1],
+    } | changes
+    with pytest.raises(ValueError, match=message):
+        mean_average_precision(**arguments)
+
+
+MEASURE = """
+import resource, sys
+import numpy as np
+from sksemobridge import mean_average_precision
+
+rng = np.random.default_rng(0)
+n, m = int(sys.argv[1]), 100_000
+query = rng.standard_normal((n, 512), dtype=np.float32)
+gallery = rng.standard_normal((m, 512), dtype=np.float32)
+mean_average_precision(query, gallery, rng.integers(0, 100, n), rng.integers(0, 100, m))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss has another unit elsewhere")
+def test_a_gallery_of_100_000_fits_into_two_gigabytes():
+    # Blocks of 41 queries: more of them take longer and no more memory but for the queries themselves.
+    done = subprocess.run([sys.executable, "-c", MEASURE, "100"], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 1.9 * 2**20

@@ -1,0 +1,456 @@
+"""The bridge as a transformer: what it computes, in both directions, and how it composes."""
+
+import pickle
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+from sklearn.cluster import KMeans
+from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
+from sklearn.neighbors import NearestNeighbors
+from sklearn.pipeline import make_pipeline
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from sksemobridge import (
+    CLIPImageEncoder,
+    CLIPTextEncoder,
+    NoProjectionError,
+    SemanticBridge,
+    SeMoBridgeClassifier,
+    clear_model_cache,
+)
+from sksemobridge.encoders._image_tower import read_image_projection
+from sksemobridge.encoders._models import get_model
+
+from .encoder_helpers import small_config, some_pictures, write_model
+
+
+@parametrize_with_checks([SemanticBridge(), SemanticBridge(normalize=False)])
+def test_scikit_learn_checks(estimator, check):
+    check(estimator)
+
+
+def nrm(x):
+    return x / np.linalg.norm(x, axis=1, keepdims=True)
+
+
+def random_projection(d, width, seed=0):
+    return np.random.default_rng(seed).normal(size=(d, width)) / np.sqrt(d)
+
+
+def both_towers(d_text=24, d_image=20, width=16, bias=False):
+    """An encoder of made-up projections of both towers."""
+    rng = np.random.default_rng(1)
+    return SimpleNamespace(
+        projection_=random_projection(d_text, width, 2),
+        projection_bias_=rng.normal(size=width) if bias else None,
+        image_projection_=random_projection(d_image, width, 3),
+        image_projection_bias_=rng.normal(size=width) if bias else None,
+    )
+
+
+DIRECTIONS = {"image_to_text": "", "text_to_image": "image_"}
+embeddings = np.random.default_rng(0).normal(size=(30, 16))
+
+
+# What it computes
+
+
+@pytest.mark.parametrize(("direction", "prefix"), DIRECTIONS.items())
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize(("d_text", "d_image"), [(24, 20), (16, 16), (10, 9)])
+def test_follows_the_formula_of_the_method(direction, prefix, bias, d_text, d_image):
+    encoder = both_towers(d_text, d_image, bias=bias)
+    atol = 0.6
+    bridge = SemanticBridge(encoder, direction=direction, atol=atol).fit(embeddings)
+    W = getattr(encoder, f"{prefix}projection_")
+    b = getattr(encoder, f"{prefix}projection_bias_") if bias else 0
+    left, values, right = np.linalg.svd(W, full_matrices=False)
+    keep = values > atol
+    inverse = (right[keep].T / values[keep]) @ left[:, keep].T
+    eos = (embeddings - b) @ inverse
+    L = np.linalg.norm(eos, axis=1).mean()
+    expected = nrm(L * nrm(eos) @ W + b)
+    assert 0 < keep.sum() < min(W.shape)
+    assert bridge.rank_ == keep.sum()
+    assert_allclose(bridge.bridge_, inverse)
+    assert_allclose(bridge.transform(embeddings), expected)
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+@settings(deadline=None)
+@given(st.integers(0, 1000), st.floats(1e-3, 1e3))
+def test_without_a_bias_the_length_of_an_embedding_does_not_matter(direction, seed, factor):
+    X = np.random.default_rng(seed).normal(size=(3, 16))
+    bridge = SemanticBridge(both_towers(), direction=direction).fit(embeddings)
+    assert_allclose(bridge.transform(factor * X), bridge.transform(X), atol=1e-12)
+    # Nor which embeddings `fit` has seen, or how often the map is applied.
+    assert_allclose(SemanticBridge(both_towers(), direction=direction).fit_transform(X), bridge.transform(X))
+    assert_allclose(bridge.transform(bridge.transform(X)), bridge.transform(X), atol=1e-12)
+
+
+def test_with_a_bias_an_average_embedding_keeps_its_length_and_bias():
+    encoder = both_towers(bias=True)
+    bridge = SemanticBridge(encoder, atol=0.0, normalize=False).fit(embeddings[:1])
+    # Nothing is cut off, and the one row that `fit` saw is as long as the average.
+    assert_allclose(bridge.transform(embeddings[:1]), embeddings[:1])
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_where_nothing_is_cut_off_it_is_the_identity_and_the_rank_says_so(direction):
+    bridge = SemanticBridge(both_towers(), direction=direction, atol=0.0).fit(embeddings)
+    assert bridge.rank_ == embeddings.shape[1]
+    assert_allclose(bridge.transform(embeddings), nrm(embeddings))
+
+
+def test_a_tower_narrower_than_the_joint_space_always_cuts():
+    bridge = SemanticBridge(both_towers(d_text=10), atol=0.0).fit(embeddings)
+    assert bridge.rank_ == 10
+    assert not np.allclose(bridge.transform(embeddings), nrm(embeddings), atol=0.1)
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_bridged_embeddings_are_what_texts_can_be(bias):
+    encoder = both_towers(d_text=10, bias=bias)
+    bridged = SemanticBridge(encoder, normalize=False).fit(embeddings).transform(embeddings)
+    without_bias = bridged - (encoder.projection_bias_ if bias else 0)
+    assert_allclose(without_bias @ np.linalg.pinv(encoder.projection_) @ encoder.projection_, without_bias)
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_normalize_only_scales_the_rows(direction, bias):
+    bridge = SemanticBridge(both_towers(bias=bias), direction=direction).fit(embeddings)
+    assert_allclose(np.linalg.norm(bridge.transform(embeddings), axis=1), 1)
+    longer = clone(bridge).set_params(normalize=False).fit(embeddings).transform(embeddings)
+    assert_allclose(nrm(longer), bridge.transform(embeddings))
+
+
+def test_without_normalize_and_bias_it_is_linear():
+    bridge = SemanticBridge(both_towers(), normalize=False).fit(embeddings)
+    assert_allclose(bridge.transform(embeddings), embeddings @ bridge.bridge_ @ both_towers().projection_)
+
+
+def test_without_a_text_encoder_embeddings_stay_as_they_are():
+    bridge = SemanticBridge().fit(embeddings)
+    assert bridge.rank_ == 16
+    assert_allclose(bridge.transform(embeddings), nrm(embeddings))
+    assert_allclose(SemanticBridge(normalize=False).fit_transform(embeddings), embeddings)
+
+
+def test_auto_keeps_the_same_directions_whatever_the_scale_of_the_projection():
+    encoder = both_towers()
+    scaled = SimpleNamespace(projection_=1000 * encoder.projection_)
+    bridge, other = SemanticBridge(encoder).fit(embeddings), SemanticBridge(scaled).fit(embeddings)
+    assert bridge.rank_ == other.rank_ >= 8
+    assert_allclose(bridge.transform(embeddings), other.transform(embeddings))
+
+
+def test_uses_the_rule_of_the_classifier_for_auto(world):
+    X, y = world.draw(4)
+    classifier = SeMoBridgeClassifier(world.text_encoder(), prompts="a photo of a {}.").fit(X, y)
+    bridge = SemanticBridge(world.text_encoder()).fit(X)
+    assert bridge.rank_ == classifier.rank_
+    assert_allclose(bridge.bridge_, classifier.bridge_)
+
+
+def test_cutting_everything_off_warns_and_gives_no_nan():
+    with pytest.warns(UserWarning, match="atol=100.0 cuts off every direction") as caught:
+        bridge = SemanticBridge(both_towers(), atol=100.0).fit(embeddings)
+    assert caught[0].filename == __file__
+    assert bridge.rank_ == 0
+    assert_array_equal(bridge.transform(embeddings), np.zeros_like(embeddings))
+
+
+# Precision and what comes in
+
+
+@pytest.mark.parametrize("encoder", [None, both_towers(), both_towers(bias=True)])
+@pytest.mark.parametrize("normalize", [True, False])
+@pytest.mark.parametrize(
+    ("given", "computed"),
+    [(np.float64, np.float64), (np.float32, np.float32), (np.float16, np.float32), (np.int64, np.float64)],
+)
+def test_results_have_the_precision_of_the_embeddings(encoder, normalize, given, computed):
+    X = (10 * embeddings).astype(given)
+    bridge = SemanticBridge(encoder, normalize=normalize).fit(X)
+    assert type(bridge.bridge_) is np.ndarray
+    assert bridge.bridge_.dtype == computed
+    bridged = bridge.transform(X)
+    assert bridged.dtype == computed
+    exact = SemanticBridge(encoder, normalize=normalize).fit_transform(X.astype(np.float64))
+    assert_allclose(bridged, exact, atol=1e-4)
+    # Each call follows what comes in, not what `fit` has seen.
+    assert bridge.transform(X.astype(np.float64)).dtype == np.float64
+
+
+def test_the_caller_s_embeddings_are_not_written_to():
+    X = embeddings.copy()
+    X.flags.writeable = False
+    SemanticBridge(both_towers(bias=True)).fit(X).transform(X)
+    SemanticBridge(normalize=False).fit(X).transform(X)[:] = 0
+    assert_array_equal(X, embeddings)
+
+
+@pytest.mark.parametrize("method", ["fit", "transform"])
+def test_rows_with_nan_are_named(method):
+    bridge = SemanticBridge(both_towers()).fit(embeddings)
+    X = embeddings.copy()
+    X[[3, 17]] = np.nan
+    with pytest.raises(ValueError, match="NaN in 2 of 30 rows: 3, 17"):
+        getattr(bridge, method)(X)
+
+
+def test_embeddings_of_another_model_are_refused():
+    with pytest.raises(ValueError, match="X has 15 features, but the projection .* embeddings of 16"):
+        SemanticBridge(both_towers()).fit(embeddings[:, 1:])
+    with pytest.raises(ValueError, match="X has 15 features, but SemanticBridge is expecting 16"):
+        SemanticBridge(both_towers()).fit(embeddings).transform(embeddings[:, 1:])
+
+
+def test_names_of_the_columns_and_data_frames():
+    X = pd.DataFrame(embeddings, columns=[f"clip{i}" for i in range(16)])
+    bridge = SemanticBridge(both_towers()).set_output(transform="pandas").fit(X)
+    names = bridge.get_feature_names_out().tolist()
+    assert names == [f"semanticbridge{i}" for i in range(16)]
+    assert bridge.transform(X).columns.tolist() == names
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_an_encoder_that_lacks_what_the_direction_needs_is_named(direction):
+    needed = f"{DIRECTIONS[direction]}projection_"
+    with pytest.raises(ValueError, match=f"offers {needed}, and SimpleNamespace does not"):
+        SemanticBridge(SimpleNamespace(), direction=direction).fit(embeddings)
+
+
+def test_precomputed_embeddings_of_texts_have_no_image_projection(world):
+    with pytest.raises(ValueError, match="image_projection_, and PrecomputedTextEncoder does not"):
+        SemanticBridge(world.text_encoder(), direction="text_to_image").fit(embeddings)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("direction", "text"), ("atol", -1), ("atol", "paper"), ("normalize", 2)]
+)
+def test_wrong_parameters_are_named(name, value):
+    with pytest.raises(ValueError, match=f"The '{name}' parameter"):
+        SemanticBridge(both_towers()).set_params(**{name: value}).fit(embeddings)
+
+
+# Of a classifier
+
+
+@pytest.fixture(params=["closed_form", "lbfgs"])
+def solver(request):
+    return request.param
+
+
+@pytest.fixture(params=[{}, {"bias": True}, {"d": 10, "width": 18, "dtype": np.float32}])
+def fitted(request, make_world, solver):
+    world = make_world(**request.param)
+    X, y = world.draw(4)
+    classifier = SeMoBridgeClassifier(world.text_encoder(), prompts="a photo of a {}.", solver=solver)
+    return classifier.fit(X, y), X
+
+
+def test_a_classifier_s_bridge_maps_as_within_the_classifier(fitted, solver):
+    classifier, X = fitted
+    bridge = SemanticBridge.from_classifier(classifier)
+    assert bridge.bridge_ is classifier.bridge_
+    assert bridge.rank_ == classifier.rank_
+    assert bridge.n_features_in_ == X.shape[1]
+    assert_allclose(
+        bridge.transform(X) @ classifier.image_means_.T, classifier.affinities(X)["z3"], atol=1e-5
+    )
+    closed_form = SemanticBridge(classifier.text_encoder).fit_transform(X)
+    if classifier.text_encoder.projection_bias_ is None:
+        assert np.allclose(bridge.transform(X), closed_form, atol=1e-3) == (solver == "closed_form")
+    longer = SemanticBridge.from_classifier(classifier, normalize=False).transform(X)
+    assert_allclose(nrm(longer), bridge.transform(X), atol=1e-5)
+
+
+def test_clones_and_refits_keep_the_classifier_s_bridge(fitted):
+    classifier, X = fitted
+    bridge = SemanticBridge.from_classifier(classifier)
+    expected = bridge.transform(X)
+    again = clone(bridge)
+    with pytest.raises(NotFittedError):
+        again.transform(X)
+    assert_array_equal(again.fit(X).transform(X), expected)
+    assert_array_equal(make_pipeline(bridge, "passthrough").fit(X).transform(X), expected)
+    assert_array_equal(pickle.loads(pickle.dumps(bridge)).transform(X), expected)
+    assert_array_equal(SemanticBridge(FrozenEstimator(classifier)).fit(X).transform(X), expected)
+
+
+def test_a_classifier_without_text_gives_the_bridge_that_it_trained(world):
+    X, y = world.draw(4)
+    with pytest.warns(UserWarning, match="no text_encoder"):
+        classifier = SeMoBridgeClassifier(solver="lbfgs", blend="paper").fit(X, y)
+    bridge = SemanticBridge.from_classifier(classifier)
+    assert_allclose(bridge.transform(X), nrm(X @ classifier.bridge_), atol=1e-6)
+    assert not np.allclose(bridge.transform(X), nrm(X), atol=1e-3)
+
+
+def test_a_classifier_must_be_fitted_frozen_and_of_the_same_width(world):
+    X, y = world.draw(4)
+    classifier = SeMoBridgeClassifier(world.text_encoder(), prompts="a photo of a {}.")
+    with pytest.raises(NotFittedError):
+        SemanticBridge.from_classifier(classifier)
+    with pytest.raises(NotFittedError):
+        SemanticBridge(FrozenEstimator(classifier)).fit(X)
+    classifier.fit(X, y)
+    with pytest.raises(TypeError, match="got Pipeline. Of a pipeline or a search, give the classifier"):
+        SemanticBridge.from_classifier(make_pipeline(classifier))
+    with pytest.raises(ValueError, match="SemanticBridge.from_classifier"):
+        SemanticBridge(classifier).fit(X)
+    bridge = SemanticBridge.from_classifier(classifier)
+    with pytest.raises(ValueError, match="maps images to texts"):
+        clone(bridge).set_params(direction="text_to_image").fit(X)
+    with pytest.raises(ValueError, match="X has 15 features, but the classifier was fitted on 16"):
+        clone(bridge).fit(X[:, 1:])
+
+
+def test_an_encoder_may_be_frozen_too(world):
+    X, _ = world.draw(4)
+    frozen = SemanticBridge(FrozenEstimator(world.text_encoder())).fit(X)
+    assert_array_equal(frozen.transform(X), SemanticBridge(world.text_encoder()).fit_transform(X))
+
+
+def test_a_classifier_s_names_of_features_are_kept(world):
+    X, y = world.draw(4)
+    X = pd.DataFrame(X, columns=[f"clip{i}" for i in range(16)])
+    classifier = SeMoBridgeClassifier(world.text_encoder(), prompts="a photo of a {}.").fit(X, y)
+    bridge = SemanticBridge.from_classifier(classifier)
+    assert_array_equal(bridge.feature_names_in_, X.columns)
+    assert bridge.transform(X).shape == X.shape
+
+
+# With encoders and scikit-learn
+
+
+def test_composes_into_a_search_by_image():
+    pictures = some_pictures(8)
+    bridge = SemanticBridge(CLIPTextEncoder("mini", pretrained="bundled"))
+    pipeline = make_pipeline(
+        CLIPImageEncoder("mini", pretrained="bundled"),
+        bridge,
+        NearestNeighbors(n_neighbors=3, metric="cosine"),
+    )
+    pipeline.fit(pictures)
+    bridged = pipeline[:-1].transform(pictures)
+    nearest = pipeline[-1].kneighbors(bridged, return_distance=False)
+    assert_array_equal(nearest[:, 0], np.arange(8))
+    assert bridged.dtype == np.float32
+    assert "SemanticBridge" in pipeline._repr_html_()
+
+
+def test_composes_with_clustering():
+    pipeline = make_pipeline(
+        CLIPImageEncoder("mini", pretrained="bundled"),
+        SemanticBridge(CLIPTextEncoder("mini", pretrained="bundled")),
+        KMeans(n_clusters=2, random_state=0, n_init=3),
+    )
+    assert pipeline.fit_predict(some_pictures(8)).shape == (8,)
+
+
+def test_texts_of_the_bundled_model_are_bridged_to_images():
+    encoder = CLIPTextEncoder("mini", pretrained="bundled")
+    texts = encoder.transform(["a red apple", "a green tree"])
+    bridge = SemanticBridge(encoder, direction="text_to_image").fit(texts)
+    kept = bridge.transform(texts).astype(np.float64)
+    assert 64 <= bridge.rank_ < 128
+    assert bridge.bridge_.shape == (128, len(encoder.image_projection_))
+    assert_allclose(kept @ bridge.bridge_ @ encoder.image_projection_, kept, atol=1e-5)
+
+
+# The projection of image towers
+
+
+def write_wide(folder, architecture, **vision):
+    """A small model whose joint space is wider than its tower, so that the span of the projection shows."""
+    width = {"RN50": 300}.get(architecture, 96)
+    config = small_config(architecture, embed_dim=width)
+    config["vision_cfg"].update(vision)
+    return write_model(folder, config)
+
+
+HEADS = {
+    "ViT-B-16": {},
+    "RN50": {},
+    "MobileCLIP-B": {"timm_proj": "linear"},
+    "MobileCLIP-B with bias": {"timm_proj": "linear", "timm_proj_bias": True},
+    "MobileCLIP-B with timm's classifier": {"timm_proj": None},
+}
+
+
+@pytest.fixture(scope="module", params=HEADS)
+def wide_model(request, tmp_path_factory):
+    name = write_wide(
+        tmp_path_factory.mktemp("wide"), request.param.split(" with ")[0], **HEADS[request.param]
+    )
+    yield name
+    clear_model_cache()
+
+
+def test_image_embeddings_are_spanned_by_the_image_projection(wide_model):
+    encoder = CLIPTextEncoder(wide_model)
+    W, b = encoder.image_projection_, encoder.image_projection_bias_
+    X = _image_embeddings(get_model(wide_model, None, "cpu").model)
+    assert W.shape[0] < W.shape[1] == X.shape[1]
+
+    def rest(x):
+        return np.abs(x - x @ np.linalg.pinv(W.astype(np.float64)) @ W).max() / np.abs(x).max()
+
+    assert rest(X if b is None else X - b) < 1e-5
+    if b is not None:
+        assert rest(X) > 1e-2
+
+
+def _image_embeddings(model):
+    import torch
+
+    generator = torch.Generator().manual_seed(0)
+    if hasattr(model.visual, "attnpool"):
+        # From what comes before it: with random weights a ResNet's pixels grow until no bias is seen.
+        return model.visual.attnpool(torch.randn(5, 256, 1, 1, generator=generator)).double().numpy()
+    return model.encode_image(_pixels(model)).double().numpy()
+
+
+def test_an_mlp_s_last_layer_is_the_image_projection(tmp_path):
+    # Its hidden layer is twice as wide as the joint space, so that the layer itself has to be compared.
+    model = get_model(write_wide(tmp_path, "MobileCLIP-B", timm_proj="mlp"), None, "cpu").model
+    weight, bias = read_image_projection(model)
+    seen = []
+    handle = model.visual.head.mlp.fc2.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    expected = model.encode_image(_pixels(model))
+    handle.remove()
+    assert_allclose(seen[0] @ weight + (0 if bias is None else bias), expected, atol=1e-5)
+
+
+def _pixels(model):
+    import torch
+
+    return torch.rand(5, 3, *model.visual.image_size, generator=torch.Generator().manual_seed(0))
+
+
+def test_towers_that_end_in_attention_pooling_have_no_image_projection(tmp_path):
+    encoder = CLIPTextEncoder(write_model(tmp_path, small_config("ViT-B-16-SigLIP")))
+    for name in ("image_projection_", "image_projection_bias_"):
+        with pytest.raises(NoProjectionError, match="TimmModel.* no image_projection_"):
+            getattr(encoder, name)
+    with pytest.raises(NoProjectionError):
+        SemanticBridge(encoder, direction="text_to_image").fit(np.ones((1, 64)))
+    # Its text tower has a projection with a bias, so the other direction works.
+    bridge = SemanticBridge(encoder).fit(np.random.default_rng(0).normal(size=(5, 64)))
+    assert bridge.bridge_.shape == (64, 48)
+
+
+def test_changing_the_image_projection_that_was_given_out_does_not_change_the_model():
+    encoder = CLIPTextEncoder("mini", pretrained="bundled")
+    encoder.image_projection_[:] = 0
+    assert encoder.image_projection_.any()
