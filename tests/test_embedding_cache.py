@@ -18,7 +18,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
-from sksemobridge.encoders import CLIPImageEncoder, EmbeddingCache
+from sksemobridge.encoders import CLIPImageEncoder, EmbeddingCache, _claims
 from sksemobridge.encoders._cache import CacheSession
 from sksemobridge.encoders._models import get_model
 
@@ -111,6 +111,21 @@ def test_pixels_and_images_are_kept_too(encoder, paths, embedded):
     encoder.transform(pixels)
     encoder.transform([Image.open(path) for path in paths])
     assert sum(embedded) == 6
+
+
+def test_equal_files_are_embedded_once_with_a_cache_and_without(encoder, paths, tmp_path, embedded):
+    copy, broken, again = (tmp_path / name for name in ("copy.png", "broken.png", "again.png"))
+    shutil.copy(paths[0], copy)
+    for path in (broken, again):
+        path.write_bytes(Path(paths[1]).read_bytes()[:100])
+    for cache in (encoder.cache, None):
+        embedded.clear()
+        encoder.set_params(cache=cache, on_error="nan", n_jobs=3)
+        with pytest.warns(UserWarning, match="2 of 6 images"):
+            got = encoder.transform([paths[0], copy, paths[0], broken, again, paths[2]])
+        assert sum(embedded) == 2
+        assert_array_equal(got[1:3], got[:1].repeat(2, axis=0))
+        assert_array_equal(np.isnan(got).all(axis=1), [False, False, False, True, True, False])
 
 
 def test_another_model_or_precision_is_another_entry(encoder, paths, directory, tmp_path):
@@ -225,6 +240,38 @@ def test_without_a_directory_nothing_is_kept():
         assert cache.get(keys(1)[0]) is None
 
 
+def test_what_is_missing_is_claimed_once_until_it_is_put_or_released(directory):
+    a, b = keys(2)
+    with CacheSession(directory) as first, CacheSession(directory) as second:
+        assert first.find_or_claim(a) == (None, True)
+        assert second.find_or_claim(a) == (None, False)
+        assert first.find_or_claim(a) == (None, False)
+        assert second.find_or_claim(b) == (None, True)
+        first.put([a], rows(1))
+        embedding, claimed = second.find_or_claim(a)
+        assert_array_equal(embedding, rows(1)[0])
+        assert not claimed
+        second.release([b])
+        assert first.find_or_claim(b) == (None, True)
+
+
+def test_a_call_that_ends_gives_its_claims_up(directory):
+    (key,) = keys(1)
+    with CacheSession(directory) as second:
+        with CacheSession(directory) as first:
+            assert first.find_or_claim(key) == (None, True)
+            assert second.find_or_claim(key) == (None, False)
+        second.wait(key)
+        assert second.find_or_claim(key) == (None, True)
+
+
+def test_without_locks_of_the_system_everyone_computes_what_is_missing(directory, monkeypatch):
+    monkeypatch.setattr(_claims, "_SET_LOCK", None)
+    with CacheSession(directory) as first, CacheSession(directory) as second:
+        assert first.find_or_claim(keys(1)[0]) == second.find_or_claim(keys(1)[0]) == (None, True)
+        second.wait(keys(1)[0])
+
+
 def test_keys_that_begin_alike_are_told_apart(directory):
     with CacheSession(directory) as cache:
         cache.put([b"a" * 12], rows(1))
@@ -329,13 +376,13 @@ def check_all_rows(directory):
     connection = sqlite3.connect(directory / "embeddings.sqlite3")
     assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     found = connection.execute(
-        "SELECT head, substr(records, position * record_bytes + 1, record_bytes), length(records), record_bytes "
-        "FROM places JOIN blocks USING (block)"
+        "SELECT head, substr(records, position * record_bytes + 1, record_bytes), record_bytes, "
+        "length(records) FROM places JOIN blocks USING (block)"
     ).fetchall()
     assert len(found) == connection.execute("SELECT count(*) FROM places").fetchone()[0]
     assert len(found) == connection.execute("SELECT sum(length(records) / 1030) FROM blocks").fetchone()[0]
     connection.close()
-    for head, record, block_bytes, record_bytes in found:
+    for head, record, record_bytes, block_bytes in found:
         assert (len(record), record_bytes, block_bytes % record_bytes) == (6 + 1024, 6 + 1024, 0)
         assert head.to_bytes(6, "big") + record[:6] == record[6:18]
     return len(found)

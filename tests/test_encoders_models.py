@@ -380,15 +380,23 @@ def test_a_device_unknown_to_torch_is_an_error(folder_model):
 def test_automatic_precision_on_a_cpu_follows_its_abilities(monkeypatch, native, expected):
     monkeypatch.setattr(_compute, "_cpu_has_bf16", lambda: native)
     device = torch.device("cpu")
-    assert _compute.resolve_image_precision("auto", device) == expected
-    assert _compute.resolve_image_precision("fp32", device) == "fp32"
+    assert _compute.resolve_image_precision("auto", device, n_parameters=86_000_000) == expected
+    assert _compute.resolve_image_precision("fp32", device, n_parameters=86_000_000) == "fp32"
     assert _compute.resolve_text_precision("auto") == "fp32"
 
 
 @pytest.mark.parametrize(("capability", "expected"), [((9, 0), "bf16"), ((8, 0), "bf16"), ((7, 5), "fp16")])
 def test_automatic_precision_on_a_gpu_follows_its_generation(monkeypatch, capability, expected):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
-    assert _compute.resolve_image_precision("auto", torch.device("cuda", 0)) == expected
+    assert _compute.resolve_image_precision("auto", torch.device("cuda", 0), 86_000_000) == expected
+
+
+def test_small_towers_stay_in_full_precision_unless_told_otherwise(monkeypatch):
+    monkeypatch.setattr(_compute, "_cpu_has_bf16", lambda: True)
+    n_parameters = get_model("mini", "bundled", "cpu").n_image_parameters
+    assert 0 < n_parameters < _compute.SMALL_TOWER
+    assert _compute.resolve_image_precision("auto", torch.device("cpu"), n_parameters) == "fp32"
+    assert _compute.resolve_image_precision("bf16", torch.device("cpu"), n_parameters) == "bf16"
 
 
 def test_importing_the_encoders_loads_no_heavy_package():
@@ -405,3 +413,25 @@ def test_loading_a_model_says_nothing(folder_model, caplog):
     with caplog.at_level(logging.WARNING):
         get_model(folder_model, None, "cpu")
     assert caplog.records == []
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no GPU")
+@pytest.mark.parametrize("architecture", ["ViT-B-16", "RN50"])
+def test_a_gpu_gives_the_embeddings_of_the_cpu(tmp_path, architecture):
+    name = write_model(tmp_path, small_config(architecture))
+    pictures = some_pictures(20)
+    on_cpu = CLIPImageEncoder(name, precision="fp32", device="cpu").transform(pictures)
+    for precision, tolerance in (("fp32", 1e-4), ("auto", 1e-3)):
+        on_gpu = CLIPImageEncoder(name, precision=precision, device="cuda").transform(pictures)
+        lengths = np.linalg.norm(on_cpu, axis=1) * np.linalg.norm(on_gpu, axis=1)
+        assert ((on_cpu * on_gpu).sum(axis=1) / lengths).min() > 1 - tolerance
+
+
+def test_channels_last_in_memory_changes_nothing_but_speed(tmp_path):
+    # What is done on a GPU, on the CPU.
+    loaded = get_model(write_model(tmp_path, small_config("RN50")), None, "cpu")
+    inputs = loaded.as_input(torch.from_numpy(np.stack(some_pictures(3, size=(32, 32)))))
+    wanted = loaded.model.encode_image(inputs)
+    loaded.model.visual.to(memory_format=torch.channels_last)
+    got = loaded.model.encode_image(inputs.to(memory_format=torch.channels_last))
+    torch.testing.assert_close(got, wanted, rtol=1e-3, atol=1e-4 * float(wanted.abs().max()))

@@ -1,5 +1,6 @@
 """Images to embeddings: every container, every batch, and rows that stay in place."""
 
+import io
 import threading
 import time
 import warnings
@@ -17,6 +18,7 @@ from numpy.testing import assert_allclose
 from PIL import Image
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
+from sklearn.datasets import load_sample_images
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -79,10 +81,27 @@ def test_large_jpegs_are_decoded_smaller_without_harm(encoder, tmp_path):
     large = Image.fromarray(some_pictures(1)[0]).resize((1600, 1200), Image.Resampling.BICUBIC)
     path = tmp_path / "large.jpg"
     large.save(path, quality=95)
-    assert min(decode(path.read_bytes(), shortest_side=96).size) == 150
+    assert min(decode(path.read_bytes(), shortest_side=48).size) == 150
     fast = encoder.transform([path])[0]
     full = encoder.transform([np.asarray(Image.open(path))])[0]
     assert fast @ full / np.linalg.norm(fast) / np.linalg.norm(full) > 0.999
+
+
+@pytest.mark.parametrize(("shrink", "side"), [(2, 96), (4, 72), (8, 72)])
+def test_the_smallest_that_jpegs_are_decoded_to_does_no_harm_either(encoder, shrink, side):
+    # Photographs, and fine noise, which is the hardest to make smaller.
+    photos = [photo[:420, :560] for photo in load_sample_images().images]
+    noise = np.random.default_rng(0).integers(0, 256, (420, 560, 3), dtype=np.uint8)
+    size = (side * shrink * 4 // 3, side * shrink)
+    contents = []
+    for pixels in [*photos, noise]:
+        buffer = io.BytesIO()
+        Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC).save(buffer, "JPEG", quality=90)
+        contents.append(buffer.getvalue())
+    assert decode(contents[0], shortest_side=48).size == (side * 4 // 3, side)
+    fast = encoder.set_params(normalize=True).transform(contents)
+    full = encoder.transform([np.asarray(decode(content)) for content in contents])
+    assert (fast * full).sum(axis=1).min() > 0.999
 
 
 def test_unit_length_on_request(encoder, pictures, expected):

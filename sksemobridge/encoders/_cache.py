@@ -5,25 +5,37 @@ import sqlite3
 import threading
 import time
 import warnings
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import numpy as np
 
+from ._claims import Claims
+
 _FILE = "embeddings.sqlite3"
-# Large pages hold rows of a few kilobytes with little left over at their ends.
-_PAGE_BYTES = 65536
+_CLAIMS_FILE = "claims.lock"
+# Embeddings lie in blocks, of which only the last page is not full: with small pages a small cache is
+# hardly larger than its embeddings either. A block is read as a whole, so it must not be large.
+_PAGE_BYTES = 512
+_BLOCK_BYTES = 16384
 _WAIT_SECONDS = 30
+_POLL_SECONDS = 0.02
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS embeddings (
-    place INTEGER PRIMARY KEY, head INTEGER NOT NULL, tail BLOB NOT NULL, embedding BLOB NOT NULL
+CREATE TABLE IF NOT EXISTS blocks (
+    block INTEGER PRIMARY KEY, record_bytes INTEGER NOT NULL, records BLOB NOT NULL
 );
-CREATE UNIQUE INDEX IF NOT EXISTS by_head ON embeddings (head);
+CREATE TABLE IF NOT EXISTS places (
+    head INTEGER PRIMARY KEY, block INTEGER NOT NULL, position INTEGER NOT NULL
+);
+"""
+_FIND = """
+SELECT substr(records, position * record_bytes + 1, record_bytes) FROM places JOIN blocks USING (block)
+WHERE head = ?
 """
 
 
 class EmbeddingCache:
-    """A directory in which `CLIPImageEncoder(cache=directory)` keeps embeddings.
+    """A directory in which encoders with `cache=directory` keep embeddings.
 
     Several processes may use it at once, on a local disk. What is written is there after a crash; what was
     being written then is not.
@@ -32,6 +44,10 @@ class EmbeddingCache:
     ----------
     directory : str or os.PathLike
         Made on first use.
+
+    See Also
+    --------
+    CLIPImageEncoder, CLIPTextEncoder : Fill it and read it.
 
     Examples
     --------
@@ -50,15 +66,15 @@ class EmbeddingCache:
         """Number of embeddings kept."""
         if not self._path.exists():
             return 0
-        with _Connection(self._path) as connection:
-            return _count(connection)
+        with closing(_connect(self._path)) as connection:
+            return _count(connection, "places")
 
     def size(self):
         """Bytes taken on disk."""
         return sum(path.stat().st_size for path in self.directory.glob(f"{_FILE}*"))
 
     def clear(self):
-        """Forget all embeddings and give their space back; an empty cache takes some 200 kB."""
+        """Forget all embeddings and give their space back."""
         self.prune(0)
 
     def prune(self, max_bytes):
@@ -67,20 +83,20 @@ class EmbeddingCache:
         Parameters
         ----------
         max_bytes : int
-            An empty cache takes some 200 kB, which is the least.
+            An empty cache takes some 2 kB, which is the least.
         """
         if not self._path.exists():
             return
-        with _Connection(self._path) as connection:
+        with closing(_connect(self._path)) as connection:
             _compact(connection)
-            while (count := _count(connection)) and (size := _bytes(connection)) > max_bytes:
+            while (count := _count(connection, "blocks")) and (size := _bytes(connection)) > max_bytes:
                 drop = max(1, int(count * (1 - max_bytes / size)))
                 with connection:
                     connection.execute(
-                        "DELETE FROM embeddings WHERE place IN "
-                        "(SELECT place FROM embeddings ORDER BY place LIMIT ?)",
+                        "DELETE FROM blocks WHERE block IN (SELECT block FROM blocks ORDER BY block LIMIT ?)",
                         (drop,),
                     )
+                    connection.execute("DELETE FROM places WHERE block NOT IN (SELECT block FROM blocks)")
                 _compact(connection)
 
     @property
@@ -88,8 +104,8 @@ class EmbeddingCache:
         return self.directory / _FILE
 
 
-def _count(connection):
-    return connection.execute("SELECT count(*) FROM embeddings").fetchone()[0]
+def _count(connection, table):
+    return connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
 
 
 def _bytes(connection):
@@ -101,49 +117,44 @@ def _compact(connection):
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
-class _Connection:
-    """A connection to a database that is made where it is missing; closed at the end of a `with` block."""
+def _connect(path):
+    """A connection to the database, which is made where it is missing."""
+    connection = sqlite3.connect(path, timeout=_WAIT_SECONDS, check_same_thread=False)
+    try:
+        _prepare(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
-    def __init__(self, path):
-        self._path = path
 
-    def __enter__(self):
-        self._connection = sqlite3.connect(self._path, timeout=_WAIT_SECONDS, check_same_thread=False)
+def _prepare(connection):
+    connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
+    deadline = time.monotonic() + _WAIT_SECONDS
+    # Of processes that make the same database at once, SQLite lets only one change the journal and does not
+    # let the others wait.
+    while connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
         try:
-            self._prepare()
-        except BaseException:
-            self._connection.close()
-            raise
-        return self._connection
-
-    def __exit__(self, *exception):
-        self._connection.close()
-
-    def _prepare(self):
-        connection = self._connection
-        connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
-        deadline = time.monotonic() + _WAIT_SECONDS
-        # Of processes that make the same database at once, SQLite lets only one change the journal and does
-        # not let the others wait.
-        while connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
-            try:
-                connection.execute("PRAGMA journal_mode = WAL")
-            except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
-                    raise
-                time.sleep(0.05)
-        # In WAL mode a power cut may lose the last embeddings but not damage the file.
-        connection.execute("PRAGMA synchronous = NORMAL")
-        # In pages: SQLite's default of 1000 would let the journal grow to 64 MB.
-        connection.execute("PRAGMA wal_autocheckpoint = 64")
-        connection.executescript(_SCHEMA)
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+    # In WAL mode a power cut may lose the last embeddings but not damage the file.
+    connection.execute("PRAGMA synchronous = NORMAL")
+    # In pages; the journal of SQLite's default, 1000 of them, would be copied into the file every 0.5 MB.
+    connection.execute("PRAGMA wal_autocheckpoint = 8192")
+    connection.executescript(_SCHEMA)
 
 
 class CacheSession:
-    """The cache of one call to `transform`, for keys that are digests of at least 12 bytes.
+    """The cache of one call, for keys that are digests of at least 12 bytes; threads may share it.
+
+    It also says who computes what is missing: a key is claimed by one call in one process at a time, until it
+    is put or released.
 
     A cache that fails (a full disk, a directory that cannot be written, a broken file) is out of use for the
-    rest of the call and warns once at its end. Threads may share a session.
+    rest of the call and warns once at its end.
 
     Parameters
     ----------
@@ -155,7 +166,9 @@ class CacheSession:
         self._directory = directory
         self._lock = threading.Lock()
         self._stack = ExitStack()
+        self._begun = set()
         self._connection = None
+        self._claims = None
         self._error = None
 
     @property
@@ -166,13 +179,15 @@ class CacheSession:
         if self._directory is not None:
             try:
                 os.makedirs(self._directory, exist_ok=True)
-                self._connection = self._stack.enter_context(_Connection(Path(self._directory) / _FILE))
+                folder = Path(self._directory)
+                self._claims = self._stack.enter_context(closing(Claims(folder / _CLAIMS_FILE)))
+                self._connection = self._stack.enter_context(closing(_connect(folder / _FILE)))
             except (OSError, sqlite3.Error) as error:
                 self._give_up(error)
         return self
 
     def __exit__(self, kind, value, traceback):
-        self._connection = None
+        self._connection = self._claims = None
         self._stack.close()
         if self._error is not None and kind is None:
             warnings.warn(
@@ -188,34 +203,84 @@ class CacheSession:
             if self._connection is None:
                 return None
             try:
-                row = self._connection.execute(
-                    "SELECT tail, embedding FROM embeddings WHERE head = ?", (head,)
-                ).fetchone()
+                row = self._connection.execute(_FIND, (head,)).fetchone()
             except sqlite3.Error as error:
                 self._give_up(error)
                 return None
-        return np.frombuffer(row[1], dtype="<f4") if row is not None and row[0] == tail else None
+        return np.frombuffer(row[0][6:], dtype="<f4") if row is not None and row[0][:6] == tail else None
+
+    def find_or_claim(self, key):
+        """The embedding under a key, or `None`, and whether the caller shall compute it.
+
+        Neither is given where another process or an earlier request of this call is computing it, or has
+        computed it and could not keep it.
+        """
+        embedding = self.get(key)
+        if embedding is not None or not self._claim(key):
+            return embedding, False
+        # Another process may have kept it between the first look and the claim.
+        embedding = self.get(key)
+        if embedding is not None:
+            self.release([key])
+        return embedding, embedding is None
+
+    def release(self, keys):
+        """Let other processes compute what is still missing under these keys."""
+        with self._lock:
+            if self._claims is not None:
+                for key in keys:
+                    self._claims.release(_split(key)[0])
+
+    def wait(self, key):
+        """Until no other process computes what is missing under a key."""
+        while True:
+            with self._lock:
+                if not self.active or self._claims.take(head := _split(key)[0]):
+                    if self.active:
+                        self._claims.release(head)
+                    return
+            time.sleep(_POLL_SECONDS)
 
     def put(self, keys, embeddings):
-        """Keep rows of float32, all or none of them."""
+        """Keep rows of float32, all or none of them, and release their keys."""
         with self._lock:
-            if self._connection is None:
-                return
-            rows = [(*_split(key), row.astype("<f4").tobytes()) for key, row in zip(keys, embeddings)]
-            try:
-                with self._connection:
-                    self._connection.executemany(
-                        "INSERT OR IGNORE INTO embeddings (head, tail, embedding) VALUES (?, ?, ?)", rows
-                    )
-            except sqlite3.Error as error:
-                self._give_up(error)
+            if self._connection is not None:
+                try:
+                    with self._connection:
+                        _write(self._connection, keys, embeddings)
+                except sqlite3.Error as error:
+                    self._give_up(error)
+        self.release(keys)
+
+    def _claim(self, key):
+        with self._lock:
+            if key in self._begun or (self.active and not self._claims.take(_split(key)[0])):
+                return False
+            self._begun.add(key)
+            return True
 
     def _give_up(self, error):
         self._connection = None
         self._error = error
 
 
+def _write(connection, keys, embeddings):
+    # At once, since what is read here must not change before it is written.
+    connection.execute("BEGIN IMMEDIATE")
+    first = connection.execute("SELECT coalesce(max(block), 0) + 1 FROM blocks").fetchone()[0]
+    per_block = max(1, _BLOCK_BYTES // (6 + 4 * embeddings.shape[1]))
+    records = []
+    for key, embedding in zip(keys, embeddings):
+        head, tail = _split(key)
+        place = head, first + len(records) // per_block, len(records) % per_block
+        if connection.execute("INSERT OR IGNORE INTO places VALUES (?, ?, ?)", place).rowcount:
+            records.append(tail + embedding.astype("<f4").tobytes())
+    for block, start in enumerate(range(0, len(records), per_block), first):
+        row = block, len(records[0]), b"".join(records[start : start + per_block])
+        connection.execute("INSERT INTO blocks VALUES (?, ?, ?)", row)
+
+
 def _split(key):
     # An index over 6 bytes keeps the file within a tenth of its embeddings. Should two keys share them, the
     # other 6 tell them apart, and the second is not kept.
-    return int.from_bytes(key[:6], "big", signed=True), bytes(key[6:12])
+    return int.from_bytes(key[:6], "big"), bytes(key[6:12])

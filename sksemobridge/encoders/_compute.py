@@ -3,6 +3,8 @@
 from contextlib import nullcontext
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+# In parameters. The image towers of released models have more, that of the bundled one has 1.6 million.
+SMALL_TOWER = 5_000_000
 
 
 def resolve_device(device):
@@ -39,12 +41,17 @@ def resolve_device(device):
     return device
 
 
-def resolve_image_precision(precision, device):
-    """`"auto"` is bf16 where the processor computes in it natively, fp16 on older GPUs, else fp32."""
+def resolve_image_precision(precision, device, n_parameters):
+    """`"auto"` is bf16 where the processor computes in it natively, fp16 on older GPUs, else fp32.
+
+    Towers of few parameters stay in fp32: they are fast enough not to be worth a prediction that changes.
+    """
     import torch
 
     if precision != "auto":
         return precision
+    if n_parameters < SMALL_TOWER:
+        return "fp32"
     if device.type == "cuda":
         return "bf16" if torch.cuda.get_device_capability(device)[0] >= 8 else "fp16"
     if device.type == "cpu" and _cpu_has_bf16():

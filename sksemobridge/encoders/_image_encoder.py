@@ -1,6 +1,5 @@
 """Images to embeddings with the image tower of a CLIP model."""
 
-import hashlib
 import os
 import warnings
 from contextlib import closing, contextmanager
@@ -12,12 +11,13 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from ._base import StatelessEncoder
 from ._cache import CacheSession
+from ._collector import Collector
 from ._compute import PRECISIONS, autocast, resolve_image_precision
 from ._forward import FittingForward
 from ._models import get_model, read_embed_dim
 from ._pictures import ImageReadError, describe, list_pictures
 from ._reader import Reader
-from ._stream import iterate_batches
+from ._stream import iterate_items
 
 
 class CLIPImageEncoder(StatelessEncoder):
@@ -41,9 +41,9 @@ class CLIPImageEncoder(StatelessEncoder):
         `"auto"` takes a CUDA GPU where there is one, else the CPU. Resolved on each use, so that an encoder
         may be pickled on one machine and loaded on another.
     precision : {"auto", "fp32", "bf16", "fp16"}, default="auto"
-        Of the computation; weights are held and results given in float32. `"auto"` is bf16 on CPUs with
+        Of the computation; results are float32. `"auto"` is bf16 on CPUs with
         native support (AVX512-BF16 or AMX) and on CUDA GPUs from compute capability 8, fp16 on older GPUs,
-        else fp32.
+        else fp32; always fp32 for image towers of less than 5 million parameters, such as the bundled one.
     batch_size : int, default=64
         Images in one forward pass; also bounds how many decoded images are in memory.
     n_jobs : int or None, default=None
@@ -151,69 +151,62 @@ class CLIPImageEncoder(StatelessEncoder):
         sources = list_pictures(X)
         loaded = get_model(self.model_name, self.pretrained, self.device)
         firsts, inverse = _unique(sources)
-        embeddings, failures = self._embed([sources[i] for i in firsts], firsts, loaded)
-        if failures:
-            positions = [i for i, unique in enumerate(inverse) if unique in failures]
-            _warn_of_failures(sources, positions, failures[inverse[positions[0]]])
+        embeddings, errors = self._embed([sources[i] for i in firsts], firsts, loaded)
+        if errors:
+            positions = [i for i, unique in enumerate(inverse) if unique in errors]
+            _warn_of_errors(sources, positions, errors[inverse[positions[0]]])
         if self.normalize:
             lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
             embeddings /= np.where(lengths == 0, 1, lengths)
         return embeddings[inverse]
 
     def _embed(self, sources, positions, loaded):
-        """Embeddings `(n, D)` of distinct sources and the errors of those that cannot be read, by row."""
+        """Embeddings `(n, D)` of sources, and the errors of those that cannot be read, by row."""
         import torch
 
-        precision = resolve_image_precision(self.precision, loaded.device)
-        embeddings = np.full((len(sources), loaded.embed_dim), np.nan, dtype=np.float32)
-        failures, waiting = {}, []
+        precision = resolve_image_precision(self.precision, loaded.device, loaded.n_image_parameters)
+
+        model, dtype = loaded.image_model(precision)
+        casting = autocast(precision if dtype == torch.float32 else "fp32", loaded.device)
 
         def forward(pixels):
-            with torch.inference_mode(), autocast(precision, loaded.device):
+            with torch.inference_mode(), casting:
                 # CoCa normalises unless told not to.
-                return loaded.model.encode_image(loaded.as_input(pixels), normalize=False).float().cpu()
+                return model.encode_image(loaded.as_input(pixels).to(dtype), normalize=False).float().cpu()
 
-        def embed_waiting():
-            rows, read = [row for row, _ in waiting], [item for _, item in waiting]
-            waiting.clear()
-            embeddings[rows] = compute(torch.from_numpy(np.stack([item.pixels for item in read])))
-            cache.put([item.key for item in read], embeddings[rows])
+        fitting = FittingForward(forward, self.batch_size)
 
-        compute = FittingForward(forward, self.batch_size)
-        n_threads = joblib.effective_n_jobs(self.n_jobs)
+        def compute(pixels):
+            return fitting(torch.from_numpy(pixels))
+
         with CacheSession(self.cache) as cache, _progress_bar(len(sources), self.progress) as advance:
             reader = Reader(loaded, precision, cache)
-            # Closed at once where an image cannot be read, so that no thread outlives the call.
-            with closing(iterate_batches(reader, sources, self.batch_size, n_threads=n_threads)) as batches:
-                for start, items in batches:
-                    for row, item in enumerate(items, start):
-                        if item.error is not None:
-                            if self.on_error == "raise":
-                                name = describe(sources[row])
-                                message = f"Image {positions[row]} ({name}) cannot be read: {item.error}."
-                                raise ImageReadError(message) from item.error
-                            failures[row] = item.error
-                        elif item.embedding is not None:
-                            embeddings[row] = item.embedding
-                        else:
-                            waiting.append((row, item))
-                            if len(waiting) == self.batch_size:
-                                embed_waiting()
-                    advance(len(items))
-            if waiting:
-                embed_waiting()
-        compute.warn_if_halved()
-        return embeddings, failures
+            n_threads = joblib.effective_n_jobs(self.n_jobs)
+
+            def read(rows):
+                items = iterate_items(reader, [sources[row] for row in rows], self.batch_size, n_threads)
+                with closing(items):
+                    for row, item in zip(rows, items):
+                        if item.error is not None and self.on_error == "raise":
+                            name = describe(sources[row])
+                            message = f"Image {positions[row]} ({name}) cannot be read: {item.error}."
+                            raise ImageReadError(message) from item.error
+                        yield item
+
+            found = Collector(len(sources), loaded.embed_dim, compute, cache, self.batch_size, advance)
+            found.collect(read)
+        fitting.warn_if_halved()
+        return found.embeddings, found.errors
 
     def _embedding_width(self):
         return read_embed_dim(self.model_name, self.pretrained)
 
 
 def _unique(sources):
-    """Rows of the first of equal sources, and for each source which of them it equals."""
+    """Rows of the first of repeated sources, and for each source which of them it repeats."""
     firsts, inverse, seen = [], [], {}
     for position, source in enumerate(sources):
-        key = _identity(source)
+        key = os.fspath(source) if isinstance(source, (str, os.PathLike)) else id(source)
         if key not in seen:
             seen[key] = len(firsts)
             firsts.append(position)
@@ -221,17 +214,7 @@ def _unique(sources):
     return firsts, np.array(inverse, dtype=np.intp)
 
 
-def _identity(source):
-    if isinstance(source, (str, os.PathLike)):
-        return ("path", os.fspath(source))
-    if isinstance(source, (bytes, bytearray)):
-        return ("bytes", bytes(source))
-    if isinstance(source, np.ndarray) and source.dtype == np.uint8:
-        return ("pixels", source.shape, hashlib.blake2b(np.ascontiguousarray(source)).digest())
-    return ("object", id(source))
-
-
-def _warn_of_failures(sources, positions, first_error):
+def _warn_of_errors(sources, positions, first_error):
     named = "; ".join(f"{i} ({describe(sources[i])})" for i in positions[:3])
     warnings.warn(
         f"{len(positions)} of {len(sources)} images cannot be read and have rows of NaN: {named}"

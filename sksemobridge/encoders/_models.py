@@ -1,5 +1,6 @@
 """Models, loaded once per process and shared by all encoders."""
 
+import copy
 import dataclasses
 import hashlib
 import json
@@ -9,6 +10,7 @@ from collections import OrderedDict
 from ._compute import resolve_device
 from ._pictures import check_size
 from ._source import cannot_load, find_source, read_config
+from ._text_tower import shallow_copy
 
 MAX_MODELS = 4
 
@@ -24,6 +26,8 @@ class LoadedModel:
         In float32, in evaluation mode, without gradients.
     embed_dim : int
         `D`, the width of the joint space.
+    n_image_parameters : int
+        Of the image tower.
     image_size : tuple of int
         Height and width that the image tower takes.
     """
@@ -36,6 +40,7 @@ class LoadedModel:
         self.device = device
         self.model = model
         self.embed_dim = int(config["embed_dim"])
+        self.n_image_parameters = sum(weight.numel() for weight in model.visual.parameters())
         self._config = config
         self._preprocess = PreprocessCfg(**model.visual.preprocess_cfg)
         # The model's own preprocessing in two parts: on one image, and on a batch where the model computes.
@@ -47,7 +52,8 @@ class LoadedModel:
         self._std = tuple(normalize.std)
         self._lock = threading.Lock()
         self._tokenizer = None
-        self._digest = None
+        self._bf16_model = None
+        self._digests = {}
 
     def crop(self, image):
         """Resize and crop an RGB image of Pillow to `image_size`: the model's own preprocessing of one image.
@@ -73,13 +79,35 @@ class LoadedModel:
         Returns
         -------
         torch.Tensor of shape (n, 3, h, w), float32
+            On a GPU with channels last in memory, as its convolutions are fastest.
         """
         import torch
 
-        pixels = pixels.to(self.device).permute(0, 3, 1, 2)
+        if self.device.type == "cuda":
+            # Only from pinned memory a copy need not be waited for.
+            pixels = pixels.pin_memory().to(self.device, non_blocking=True).permute(0, 3, 1, 2)
+        else:
+            pixels = pixels.to(self.device).permute(0, 3, 1, 2).contiguous()
         mean = torch.tensor(self._mean, device=self.device).view(3, 1, 1)
         std = torch.tensor(self._std, device=self.device).view(3, 1, 1)
-        return pixels.contiguous().float().div_(255).sub_(mean).div_(std)
+        return pixels.float().div_(255).sub_(mean).div_(std)
+
+    def image_model(self, precision):
+        """The model to embed images with, and the type of its inputs.
+
+        On a CPU bf16 is that of a copy of the image tower. Autocast would convert all weights in every batch
+        and bar torch's fast attention, which together cost more than bf16 gains.
+        """
+        import torch
+
+        if precision != "bf16" or self.device.type != "cpu":
+            return self.model, torch.float32
+        with self._lock:
+            if self._bf16_model is None:
+                tower = copy.deepcopy(self.model.visual).to(torch.bfloat16)
+                self._bf16_model = shallow_copy(self.model)
+                self._bf16_model._modules["visual"] = tower
+        return self._bf16_model, torch.bfloat16
 
     def tokenize(self, texts):
         """Token ids of texts. The tokenizer is made on first use: some come from a hub, and images need none.
@@ -101,16 +129,24 @@ class LoadedModel:
 
     def image_digest(self):
         """Digest of all that an image embedding depends on, but for the image and the precision."""
+        description = [self._config, dataclasses.asdict(self._preprocess), str(self.model.visual)]
+        return self._digest("image", description, self.model.visual.state_dict())
+
+    def text_digest(self):
+        """Digest of all that a text embedding depends on, but for the tokens and the precision."""
+        state = self.model.state_dict()
+        weights = {name: value for name, value in state.items() if not name.startswith("visual.")}
+        return self._digest("text", [self._config, str(self.model)], weights)
+
+    def _digest(self, tower, description, weights):
         with self._lock:
-            if self._digest is None:
-                digest = hashlib.sha256()
-                description = [self._config, dataclasses.asdict(self._preprocess), str(self.model.visual)]
-                digest.update(json.dumps(description, sort_keys=True).encode())
-                for name, value in self.model.visual.state_dict().items():
+            if tower not in self._digests:
+                digest = hashlib.sha256(json.dumps([tower, *description], sort_keys=True).encode())
+                for name, value in weights.items():
                     digest.update(name.encode())
                     digest.update(value.cpu().contiguous().numpy())
-                self._digest = digest.digest()
-        return self._digest
+                self._digests[tower] = digest.digest()
+            return self._digests[tower]
 
 
 def _cannot_tokenize(source, error):
@@ -219,4 +255,6 @@ def _load(source, device):
         raise cannot_load(source, error) from error
     model.eval()
     model.requires_grad_(False)
+    if device.type == "cuda":
+        model.visual.to(memory_format=torch.channels_last)
     return LoadedModel(source, device, model, config)

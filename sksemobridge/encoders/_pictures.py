@@ -22,6 +22,11 @@ _UPRIGHT = {
 }
 _ORIENTATION = 0x0112
 
+# How much smaller a JPEG may be decoded, and how many times what the model takes it must measure then, so that
+# the resizing of the model's preprocessing has the last word. With less, embeddings of photographs or of noise
+# by the bundled model differ by cosines below 0.999.
+_SHRINKS = {8: 1.5, 4: 1.5, 2: 2}
+
 
 class ImageReadError(ValueError):
     """An image that cannot be read."""
@@ -62,18 +67,22 @@ def describe(source):
 
 
 def fetch(source):
-    """What a source holds before it is decoded: the bytes of a file, an image of Pillow or pixels.
+    """What a source holds: the bytes of a file, or pixels.
+
+    Returns
+    -------
+    bytes, bytearray, memoryview or ndarray
 
     Raises
     ------
     ImageReadError
-        If there is nothing to decode; the message says why.
+        If there is nothing to decode, or an image of Pillow cannot be decoded; the message says why.
     """
     if isinstance(source, np.ndarray):
         _check_pixels(source)
         return source
     if _is_pil(source):
-        return source
+        return np.asarray(_to_picture(source))
     if isinstance(source, (str, os.PathLike)):
         source = _read_file(os.fspath(source))
     elif not isinstance(source, (bytes, bytearray, memoryview)):
@@ -91,11 +100,11 @@ def decode(content, *, shortest_side=None):
 
     Parameters
     ----------
-    content : bytes, PIL.Image.Image or ndarray
-        From `fetch`. An image of Pillow is left as it is.
+    content : bytes, bytearray, memoryview or ndarray
+        From `fetch`.
     shortest_side : int or None
-        Where given, a JPEG may be decoded smaller, which is much faster, as long as both sides keep at least
-        so many pixels and their proportion.
+        Where given, a JPEG may be decoded smaller, which is much faster, as long as it can still be made
+        smaller to have so many pixels on its shortest side, and keeps its proportion.
 
     Returns
     -------
@@ -111,10 +120,25 @@ def decode(content, *, shortest_side=None):
 
     if isinstance(content, np.ndarray):
         return _to_rgb(Image.fromarray(np.ascontiguousarray(content)))
-    image = content if _is_pil(content) else _open(content)
+    return _to_picture(_open(content), shortest_side)
+
+
+def picture_digest(content):
+    """Digest of all that `decode` makes a picture of: what `fetch` gives."""
+    if isinstance(content, np.ndarray):
+        head = f"pixels {content.shape} "
+        content = np.ascontiguousarray(content)
+    else:
+        head = "file "
+    digest = hashlib.sha256(head.encode())
+    digest.update(content)
+    return digest.digest()
+
+
+def _to_picture(image, shortest_side=None):
     check_size(*image.size)
     try:
-        if shortest_side is not None and image is not content:
+        if shortest_side is not None:
             _draft(image, shortest_side)
         image.load()
         return _to_rgb(_upright(image))
@@ -125,31 +149,6 @@ def decode(content, *, shortest_side=None):
         raise ImageReadError(
             f"it is broken or of an unknown kind: {error or type(error).__name__}"
         ) from error
-
-
-def picture_digest(content):
-    """Digest of all that `decode` makes a picture of.
-
-    Parameters
-    ----------
-    content : bytes, PIL.Image.Image or ndarray
-        From `fetch`.
-
-    Raises
-    ------
-    ImageReadError
-        If an image of Pillow cannot be decoded.
-    """
-    if _is_pil(content):
-        content = np.asarray(decode(content))
-    if isinstance(content, np.ndarray):
-        head = f"pixels {content.shape} "
-        content = np.ascontiguousarray(content)
-    else:
-        head = "file "
-    digest = hashlib.sha256(head.encode())
-    digest.update(content)
-    return digest.digest()
 
 
 def _is_pil(value):
@@ -221,7 +220,11 @@ def _draft(image, shortest_side):
     width, height = image.size
     # Only where nothing is rounded: a size that is off by half a pixel would shift what is cropped later.
     shrinks = [
-        s for s in (8, 4, 2) if not width % s and not height % s and min(width, height) >= s * shortest_side
+        shrink
+        for shrink, margin in _SHRINKS.items()
+        if not width % shrink
+        and not height % shrink
+        and min(width, height) >= margin * shrink * shortest_side
     ]
     if shrinks:
         # Does nothing for other files than JPEG.

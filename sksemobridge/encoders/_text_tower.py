@@ -54,7 +54,7 @@ def without_projection(model):
 
     tower, name = _tower(model), _projection_name(model)
     projection = getattr(tower, name)
-    bare_tower = _shallow_copy(tower)
+    bare_tower = shallow_copy(tower)
     if isinstance(projection, nn.Parameter):
         bare_tower._parameters[name] = None
     elif isinstance(projection, nn.Sequential):
@@ -63,7 +63,7 @@ def without_projection(model):
         bare_tower._modules[name] = nn.Identity() if name == "proj" else None
     if tower is model:
         return bare_tower
-    bare = _shallow_copy(model)
+    bare = shallow_copy(model)
     bare._modules["text"] = bare_tower
     return bare
 
@@ -109,7 +109,8 @@ def _projection_name(model):
     )
 
 
-def _shallow_copy(module):
+def shallow_copy(module):
+    """A module that shares its parts with another, but not the table of them."""
     # copy.copy alone would share the dictionaries of parts, and taking one out would take it from both.
     clone = copy.copy(module)
     clone._parameters = dict(module._parameters)

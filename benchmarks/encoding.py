@@ -1,0 +1,367 @@
+"""Speed, memory and cache of the image encoder.
+
+    python benchmarks/encoding.py
+    python benchmarks/encoding.py --device cuda --n-jobs -1
+    python benchmarks/encoding.py --only speed
+
+Needs no network: the large model is open_clip's ViT-B-32 with random weights, the pictures are crops of the
+photographs of scikit-learn. Rates are images a second. Other programs on the machine distort times; ratios
+compare runs that alternate with each other.
+"""
+
+import argparse
+import json
+import logging
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+
+MODEL = "ViT-B-32"
+BATCH_SIZE = 64
+N_PHOTOS = 500
+N_LARGE = 32
+N_PATHS = 10_000
+
+
+def report(name, value, wanted=""):
+    print(f"{name:<74}{value:>14}{'   wanted: ' + wanted if wanted else ''}", flush=True)
+
+
+# Pictures and models
+
+
+def crop(rng, photos, size):
+    width, height = size
+    photo = photos[rng.integers(len(photos))]
+    top = rng.integers(photo.shape[0] - height + 1)
+    left = rng.integers(photo.shape[1] - width + 1)
+    return photo[top : top + height, left : left + width]
+
+
+def write_photos(folder, n, rng, size=(500, 375), enlarge_to=None, grain=0):
+    """JPEG files of quality 90 with crops of photographs; returns their paths."""
+    from PIL import Image
+    from sklearn.datasets import load_sample_images
+
+    photos = load_sample_images().images
+    folder.mkdir(exist_ok=True)
+    paths = [str(folder / f"{i:05d}.jpg") for i in range(n)]
+    for path in paths:
+        image = Image.fromarray(crop(rng, photos, size))
+        if enlarge_to:
+            image = image.resize(enlarge_to, Image.Resampling.BICUBIC)
+        if grain:
+            noise = rng.normal(0, grain, (image.height, image.width, 1)).astype(np.int16)
+            image = Image.fromarray((np.asarray(image) + noise).clip(0, 255).astype(np.uint8))
+        image.save(path, quality=90)
+    return paths
+
+
+def write_copies(paths, folder, n):
+    """Files of different content with the same pictures: bytes behind its end are no part of a JPEG."""
+    folder.mkdir(exist_ok=True)
+    contents = [Path(path).read_bytes() for path in paths]
+    copies = [folder / f"{i:05d}.jpg" for i in range(n)]
+    for i, copy in enumerate(copies):
+        copy.write_bytes(contents[i % len(contents)] + i.to_bytes(4, "big"))
+    return [str(copy) for copy in copies]
+
+
+def write_random_model(folder, vision_layers=None):
+    """A folder with open_clip's ViT-B-32 with random weights and a short text tower."""
+    import open_clip
+    import torch
+    from safetensors.torch import save_file
+
+    folder.mkdir(exist_ok=True)
+    config = open_clip.get_model_config(MODEL)
+    config["text_cfg"]["layers"] = 1
+    if vision_layers:
+        config["vision_cfg"]["layers"] = vision_layers
+    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": config, "preprocess_cfg": {}}))
+    torch.manual_seed(0)
+    model = open_clip.create_model(f"local-dir:{folder}", load_weights=False)
+    save_file(
+        {name: value.contiguous() for name, value in model.state_dict().items()},
+        folder / "open_clip_model.safetensors",
+    )
+    return f"local-dir:{folder}"
+
+
+# Cache
+
+
+def cache_size(folder):
+    """Bytes on disk for each byte of embeddings, as `transform` fills the cache: in batches."""
+    from sksemobridge.encoders import EmbeddingCache
+    from sksemobridge.encoders._cache import CacheSession
+
+    rng = np.random.default_rng(0)
+    for width in (128, 512, 768):
+        for n in (100, 1000, 10_000):
+            directory = folder / f"{width} x {n}"
+            embeddings = rng.normal(size=(n, width)).astype(np.float32)
+            with CacheSession(directory) as cache:
+                for start in range(0, n, BATCH_SIZE):
+                    batch = embeddings[start : start + BATCH_SIZE]
+                    cache.put([rng.bytes(32) for _ in batch], batch)
+            ratio = EmbeddingCache(directory).size() / embeddings.nbytes
+            report(f"size on disk / size of the arrays, {n} x {width}", f"{ratio:.3f}", "<= 1.1")
+
+
+def cache_hits(folder, paths):
+    """Milliseconds of a second run for each image, beyond reading and hashing the files."""
+    from sksemobridge.encoders import CLIPImageEncoder
+    from sksemobridge.encoders._pictures import fetch, picture_digest
+
+    encoder = CLIPImageEncoder("mini", "bundled", cache=folder)
+    encoder.transform(paths)
+    hits, reads = [], []
+    for _ in range(5):
+        start = perf_counter()
+        encoder.transform(paths)
+        hits.append(perf_counter() - start)
+        start = perf_counter()
+        for path in paths:
+            picture_digest(fetch(path))
+        reads.append(perf_counter() - start)
+    milliseconds = 1000 * (min(hits) - min(reads)) / len(paths)
+    report(f"a hit beyond reading and hashing, ms ({len(paths)} images)", f"{milliseconds:.3f}", "< 0.2")
+
+
+def cache_search(folder, paths):
+    """Images embedded by a search of 5 folds and 4 candidates over 100 images, and by a second one."""
+    from sklearn.model_selection import GridSearchCV
+
+    from sksemobridge import make_semobridge_pipeline
+    from sksemobridge.encoders._models import get_model
+
+    model = get_model("mini", "bundled", "cpu").model
+    encode_image, counts = model.encode_image, []
+
+    def counting(batch, normalize=False):
+        counts.append(len(batch))
+        return encode_image(batch, normalize=normalize)
+
+    model.encode_image = counting
+    y = np.array(["china", "flower", "garden", "roof"])[np.arange(100) % 4]
+    grid = {"semobridgeclassifier__alpha": [0.5, 1, 2, 4]}
+    for name, cache, wanted in (("no cache", None, ""), ("first", folder, "100"), ("second", folder, "0")):
+        pipeline = make_semobridge_pipeline(
+            "mini", "bundled", blend="paper", encoder_params={"cache": cache, "device": "cpu"}
+        )
+        counts.clear()
+        start = perf_counter()
+        GridSearchCV(pipeline, grid, cv=5).fit(np.array(paths[:100], dtype=object), y)
+        seconds = perf_counter() - start
+        report(f"search, {name} run ({seconds:.1f} s): images embedded", str(sum(counts)), wanted)
+    del model.encode_image
+
+
+# Speed
+
+
+def usual_loop(loaded, paths):
+    """Open, preprocess and embed one by one in fp32, as open_clip's documentation shows."""
+    import torch
+    from open_clip.transform import PreprocessCfg, image_transform_v2
+    from PIL import Image
+
+    preprocess = image_transform_v2(PreprocessCfg(**loaded.model.visual.preprocess_cfg), is_train=False)
+    rows = []
+    with torch.no_grad():
+        for path in paths:
+            pixels = preprocess(Image.open(path))[None].to(loaded.device)
+            rows.append(loaded.model.encode_image(pixels)[0].float().cpu().numpy())
+    return np.stack(rows)
+
+
+def bare_forward(loaded, batches, precision):
+    """The model alone, on tensors that are ready where it computes."""
+    import torch
+
+    from sksemobridge.encoders._compute import autocast
+
+    model, dtype = loaded.image_model(precision)
+    with torch.inference_mode(), autocast(precision if dtype == torch.float32 else "fp32", loaded.device):
+        for batch in batches:
+            embeddings = model.encode_image(batch.to(dtype))
+        embeddings.float().cpu()
+
+
+def timed(function, *args):
+    start = perf_counter()
+    result = function(*args)
+    return perf_counter() - start, result
+
+
+def cosine(a, b):
+    return float(((a * b).sum(axis=1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)).min())
+
+
+def throughput(name, paths, device, n_jobs, rounds):
+    """`transform` against the bare forward pass, run by run."""
+    import torch
+
+    from sksemobridge.encoders import CLIPImageEncoder
+    from sksemobridge.encoders._compute import resolve_image_precision
+    from sksemobridge.encoders._models import get_model
+
+    encoder = CLIPImageEncoder(name, device=device, n_jobs=n_jobs, batch_size=BATCH_SIZE)
+    loaded = get_model(name, None, device)
+    precision = resolve_image_precision("auto", loaded.device, loaded.n_image_parameters)
+    sizes = [len(paths[start : start + BATCH_SIZE]) for start in range(0, len(paths), BATCH_SIZE)]
+    batches = [torch.randn(size, 3, *loaded.image_size, device=loaded.device) for size in sizes]
+    bare_forward(loaded, batches[:1], precision)
+    encoder.transform(paths[:BATCH_SIZE])
+    bare, ours = [], []
+    for _ in range(rounds):
+        bare.append(timed(bare_forward, loaded, batches, precision)[0])
+        ours.append(timed(encoder.transform, paths)[0])
+    loop, rows = timed(usual_loop, loaded, paths[:100])
+    report(f"{MODEL} {precision} on {loaded.device}, bare forward pass", f"{len(paths) / min(bare):.1f} / s")
+    report(f"transform of {len(paths)} JPEG of 500 x 375", f"{len(paths) / min(ours):.1f} / s")
+    report("the usual loop in fp32, one by one", f"{100 / loop:.1f} / s")
+    share = np.median(np.array(bare) / np.array(ours))
+    report(f"transform / bare forward pass, median of {rounds}", f"{share:.1%}", ">= 85 %")
+    report(
+        "smallest cosine to the usual loop", f"{cosine(encoder.transform(paths[:100]), rows):.5f}", "0.999"
+    )
+
+
+def large_photos(name, kind, paths, device):
+    from sksemobridge.encoders import CLIPImageEncoder
+    from sksemobridge.encoders._models import get_model
+
+    encoder = CLIPImageEncoder(name, device=device, n_jobs=-1, batch_size=BATCH_SIZE)
+    loaded = get_model(name, None, device)
+    encoder.transform(paths[:2])
+    loop, rows = timed(usual_loop, loaded, paths)
+    ours, embeddings = timed(encoder.transform, paths)
+    megabytes = np.mean([os.path.getsize(path) for path in paths]) / 1e6
+    title = f"4000 x 3000 JPEG, {kind}, {megabytes:.1f} MB"
+    report(f"{title}: the usual loop in fp32", f"{len(paths) / loop:.2f} / s")
+    report(f"{title}: transform", f"{len(paths) / ours:.2f} / s")
+    report(f"{title}: transform / usual loop", f"{loop / ours:.1f} x", ">= 5 x")
+    report(f"{title}: smallest cosine", f"{cosine(embeddings, rows):.5f}", "0.999")
+
+
+def precisions(device):
+    """What bf16 and the automatic choice change on the bundled pictures."""
+    from sksemobridge import SeMoBridgeClassifier, ZeroShotClassifier
+    from sksemobridge.datasets import load_emoji
+    from sksemobridge.encoders import CLIPImageEncoder, CLIPTextEncoder
+
+    emoji = load_emoji()
+    y = emoji.target_names[emoji.target]
+    text_encoder = CLIPTextEncoder("mini", "bundled")
+    first = np.concatenate([np.flatnonzero(y == name)[:4] for name in emoji.target_names])
+
+    def embed_and_predict(precision):
+        encoder = CLIPImageEncoder("mini", "bundled", device=device, precision=precision)
+        embeddings = encoder.transform(emoji.images)
+        zero_shot = ZeroShotClassifier(text_encoder).fit(embeddings, y).predict(embeddings)
+        few_shot = SeMoBridgeClassifier(text_encoder).fit(embeddings[first], y[first]).predict(embeddings)
+        return embeddings, zero_shot, few_shot
+
+    wanted = embed_and_predict("fp32")
+    for precision in ("auto", "bf16"):
+        got = embed_and_predict(precision)
+        report(
+            f"emoji through mini, {precision} against fp32: smallest cosine",
+            f"{cosine(got[0], wanted[0]):.5f}",
+            ">= 0.999",
+        )
+        for kind, ours, theirs in zip(("zero-shot", "4-shot"), got[1:], wanted[1:]):
+            title = f"emoji through mini, {precision} against fp32: changed {kind} predictions"
+            report(title, f"{np.sum(ours != theirs)} / {len(y)}", "0" if precision == "auto" else "")
+
+
+# Memory and manners
+
+
+def peak_memory():
+    """Peak resident memory of this process so far, in GB."""
+    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform == "darwin" else 1)
+    return kilobytes * 1024 / 1e9
+
+
+def memory(name, folder, device, n_jobs):
+    """Print the peak memory of many paths beyond that of the loaded model; runs in a process of its own."""
+    from sksemobridge.encoders import CLIPImageEncoder
+
+    paths = sorted(str(path) for path in Path(folder).glob("*.jpg"))
+    encoder = CLIPImageEncoder(name, device=device, n_jobs=n_jobs, batch_size=BATCH_SIZE)
+    encoder.transform(paths[:1])
+    before = peak_memory()
+    encoder.transform(paths[:1000])
+    thousand = peak_memory()
+    embeddings = encoder.transform(paths)
+    assert np.isfinite(embeddings).all()
+    report(f"peak memory, {len(paths)} paths, GB", f"{peak_memory():.2f}")
+    report("  beyond the loaded model, 1000 paths, GB", f"{thousand - before:.2f}")
+    report(f"  beyond the loaded model, {len(paths)} paths, GB", f"{peak_memory() - before:.2f}", "< 1.5")
+
+
+def order_and_batches(name, paths, device):
+    from sksemobridge.encoders import CLIPImageEncoder
+
+    encoder = CLIPImageEncoder(name, device=device, precision="fp32", batch_size=BATCH_SIZE)
+    wanted = encoder.transform(paths)
+    scale = np.abs(wanted).max()
+    backwards = encoder.transform(paths[::-1])[::-1]
+    small = encoder.set_params(batch_size=7).transform(paths)
+    report(
+        "largest difference by order, of the largest value", f"{np.abs(backwards - wanted).max() / scale:.1e}"
+    )
+    report("largest difference by batch size", f"{np.abs(small - wanted).max() / scale:.1e}")
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--n-jobs", type=int, default=None)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--only", choices=["cache", "speed", "memory"])
+    parser.add_argument("--memory", nargs=2, metavar=("MODEL", "FOLDER"), help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.memory:
+        memory(*args.memory, args.device, args.n_jobs)
+        return
+    # open_clip tells that the weights are random, which is meant.
+    logging.disable(logging.WARNING)
+    rng = np.random.default_rng(0)
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        photos = write_photos(folder / "photos", N_PHOTOS, rng)
+        if args.only in (None, "cache"):
+            cache_size(folder)
+            cache_hits(folder / "hits", photos)
+            cache_search(folder / "search", photos)
+        if args.only in (None, "speed"):
+            name = write_random_model(folder / "model")
+            throughput(name, photos, args.device, args.n_jobs, args.rounds)
+            for kind, grain in (("smooth", 0), ("grainy", 6)):
+                large = write_photos(folder / kind, N_LARGE, rng, (400, 300), (4000, 3000), grain)
+                large_photos(name, kind, large, args.device)
+            precisions(args.device)
+        if args.only in (None, "memory"):
+            # One layer of the vision transformer: the pictures that are in memory are those of all twelve.
+            name = write_random_model(folder / "small", vision_layers=1)
+            order_and_batches(name, photos[:100], args.device)
+            write_copies(photos, folder / "copies", N_PATHS)
+            options = ["--device", args.device, *(["--n-jobs", str(args.n_jobs)] if args.n_jobs else [])]
+            command = [sys.executable, __file__, *options, "--memory", name, str(folder / "copies")]
+            subprocess.run(command, check=True)
+
+
+if __name__ == "__main__":
+    main()

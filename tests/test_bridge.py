@@ -1,0 +1,88 @@
+"""The closed-form bridge and its cutoff."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sksemobridge._bridge import Bridge, pseudo_inverse, unit
+
+
+def closed_form(projection, atol="auto", bias=None, length=1.0):
+    inverse, basis = pseudo_inverse(projection, atol)
+    return Bridge(inverse, projection, bias, length, basis)
+
+
+@pytest.mark.parametrize("shape", [(20, 20), (12, 20), (20, 12)])
+@pytest.mark.parametrize("atol", ["auto", 0.5, 1.5])
+def test_without_a_bias_it_is_an_orthogonal_projector(shape, atol):
+    rng = np.random.default_rng(0)
+    projection = rng.normal(size=shape) / np.sqrt(shape[0])
+    bridge = closed_form(projection, atol)
+    projector = bridge.matrix @ projection
+    np.testing.assert_allclose(projector, bridge.basis @ bridge.basis.T, atol=1e-12)
+    np.testing.assert_allclose(projector @ projector, projector, atol=1e-12)
+    x, means = rng.normal(size=(7, shape[1])), unit(rng.normal(size=(3, shape[1])))
+    np.testing.assert_allclose(bridge.affinity(x, means), bridge.apply(x) @ means.T, atol=1e-12)
+
+
+def test_nothing_cut_makes_it_the_identity():
+    rng = np.random.default_rng(0)
+    bridge = closed_form(rng.normal(size=(9, 6)), atol=0.0)
+    x = rng.normal(size=(5, 6))
+    assert bridge.basis.shape[1] == 6
+    np.testing.assert_allclose(bridge.apply(x), unit(x), atol=1e-12)
+
+
+def test_with_a_bias_it_maps_texts_to_themselves():
+    rng = np.random.default_rng(0)
+    projection, bias = rng.normal(size=(6, 9)), rng.normal(size=9)
+    eos = rng.normal(size=(4, 6))
+    eos *= 3 / np.linalg.norm(eos, axis=1, keepdims=True)
+    texts = eos @ projection + bias
+    bridge = closed_form(projection, 0.0, bias, length=3.0)
+    np.testing.assert_allclose(bridge.apply(texts), unit(texts), atol=1e-12)
+
+
+@pytest.mark.parametrize("factor", [0.01, 0.3, 1.0, 7.0, 100.0])
+@pytest.mark.parametrize("shape", [(30, 30), (10, 30)])
+def test_the_rank_of_auto_does_not_depend_on_the_scale(shape, factor):
+    rng = np.random.default_rng(1)
+    projection = rng.normal(size=shape)
+    _, basis = pseudo_inverse(projection)
+    _, scaled = pseudo_inverse(factor * projection)
+    assert scaled.shape == basis.shape
+    assert basis.shape[1] >= min(shape) / 4
+
+
+def test_auto_drops_directions_that_are_only_rounding():
+    rng = np.random.default_rng(2)
+    low_rank = rng.normal(size=(20, 5)) @ rng.normal(size=(5, 20))
+    assert pseudo_inverse(low_rank)[1].shape[1] <= 5
+    assert pseudo_inverse(np.zeros((4, 4)))[1].shape[1] == 0
+
+
+def test_the_same_content_is_computed_once():
+    projection = np.random.default_rng(3).normal(size=(8, 8))
+    first, _ = pseudo_inverse(projection)
+    second, _ = pseudo_inverse(projection.copy())
+    assert first is second
+    assert pseudo_inverse(projection, 0.1)[0] is not first
+
+
+@pytest.mark.skipif("SKSEMOBRIDGE_REAL_CLIP" not in os.environ, reason="SKSEMOBRIDGE_REAL_CLIP is not set")
+@pytest.mark.parametrize(
+    ("file", "key"),
+    [
+        ("vit_b16_text_projection.npz", "text_projection"),
+        ("vit_l14_projections.npz", "text_projection"),
+        ("vit_l14_projections.npz", "image_projection"),
+    ],
+)
+def test_auto_on_real_projections(file, key):
+    projection = np.load(Path(os.environ["SKSEMOBRIDGE_REAL_CLIP"]) / file)[key]
+    rank = pseudo_inverse(projection)[1].shape[1]
+    assert rank >= min(projection.shape) / 4
+    for factor in (0.01, 0.1, 10.0, 100.0):
+        assert pseudo_inverse(np.float32(factor) * projection)[1].shape[1] == rank

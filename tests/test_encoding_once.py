@@ -1,0 +1,192 @@
+"""What is embedded how often: in a search, in several processes, in a second run."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from joblib import Parallel, delayed
+from numpy.testing import assert_array_equal
+from PIL import Image
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+
+from sksemobridge import SeMoBridgeClassifier, _text, make_semobridge_pipeline
+from sksemobridge.encoders import (
+    CLIPImageEncoder,
+    CLIPTextEncoder,
+    EmbeddingCache,
+    _image_encoder,
+    _text_encoder,
+    clear_model_cache,
+)
+
+from .encoder_helpers import some_pictures
+
+MINI = {"model_name": "mini", "pretrained": "bundled"}
+
+
+class CountingEncoder(CLIPImageEncoder):
+    """Writes the number of images of each forward pass into a file, in whatever process it is."""
+
+    def __init__(self, *, cache=None, counts=None):
+        super().__init__(**MINI, precision="fp32", cache=cache)
+        self.counts = counts
+
+    def transform(self, X):
+        model = _image_encoder.get_model(**MINI, device=self.device).model
+        encode_image = type(model).encode_image
+
+        def counting(pixels, normalize=False):
+            with open(self.counts, "a") as file:
+                file.write(f"{os.getpid()} {len(pixels)}\n")
+            return encode_image(model, pixels, normalize=normalize)
+
+        model.encode_image = counting
+        try:
+            return super().transform(X)
+        finally:
+            del model.encode_image
+
+
+@pytest.fixture(scope="module")
+def paths(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pictures")
+    names = [str(folder / f"{i:03d}.png") for i in range(100)]
+    for name, picture in zip(names, some_pictures(100)):
+        Image.fromarray(picture).save(name)
+    return np.array(names, dtype=object)
+
+
+class Counts:
+    """The numbers of images that went through the model since the last look."""
+
+    def __init__(self, path):
+        self.path = path
+        path.touch()
+
+    def take(self):
+        lines = [line.split() for line in self.path.read_text().splitlines()]
+        self.path.write_text("")
+        return sum(int(count) for _, count in lines), {process for process, _ in lines}
+
+
+@pytest.fixture
+def counts(tmp_path):
+    return Counts(tmp_path / "counts.txt")
+
+
+def search(encoder, paths, n_jobs):
+    """5 folds x 4 candidates, and the best on all images."""
+    pipeline = make_pipeline(encoder, SeMoBridgeClassifier(CLIPTextEncoder(**MINI)))
+    grid = {"semobridgeclassifier__alpha": [0.5, 1, 2, 4]}
+    y = np.arange(len(paths)) % 5
+    names = dict(enumerate(["apple", "cat", "car", "tree", "house"]))
+    pipeline.set_params(semobridgeclassifier__class_names=names, semobridgeclassifier__blend="paper")
+    return GridSearchCV(pipeline, grid, cv=5, n_jobs=n_jobs, error_score="raise").fit(paths, y)
+
+
+def test_a_search_in_one_process_embeds_each_image_once_and_a_second_run_none(paths, counts, tmp_path):
+    encoder = CountingEncoder(cache=tmp_path / "cache", counts=counts.path)
+    first = search(encoder, paths, n_jobs=1)
+    assert counts.take()[0] == 100
+    second = search(encoder, paths, n_jobs=1)
+    assert counts.take()[0] == 0
+    assert_array_equal(second.cv_results_["mean_test_score"], first.cv_results_["mean_test_score"])
+
+
+def test_a_search_in_two_processes_embeds_each_image_once_and_a_second_run_none(paths, counts, tmp_path):
+    encoder = CountingEncoder(cache=tmp_path / "cache", counts=counts.path)
+    search(encoder, paths, n_jobs=2)
+    total, processes = counts.take()
+    assert total == 100
+    assert str(os.getpid()) not in processes
+    search(encoder, paths, n_jobs=2)
+    assert counts.take()[0] == 0
+    assert len(EmbeddingCache(tmp_path / "cache")) == 100
+
+
+def test_two_calls_at_once_share_the_work(paths, counts, tmp_path):
+    encoder = CountingEncoder(cache=tmp_path / "cache", counts=counts.path)
+    results = Parallel(n_jobs=2)(delayed(encoder.transform)(paths) for _ in range(4))
+    assert counts.take()[0] == 100
+    for result in results:
+        assert_array_equal(result, results[0])
+
+
+# Texts
+
+
+@pytest.fixture
+def encoded(monkeypatch):
+    """The number of texts in each pass through the text tower."""
+    sizes = []
+    encode_tokens = _text_encoder.encode_tokens
+
+    def counting(model, tokens):
+        sizes.append(len(tokens))
+        return encode_tokens(model, tokens)
+
+    monkeypatch.setattr(_text_encoder, "encode_tokens", counting)
+    return sizes
+
+
+def start_anew():
+    """Forget what a process remembers, as a new one would."""
+    clear_model_cache()
+    _text._class_texts.clear()
+
+
+TEXTS = ["a red apple", "a green tree", "a red apple", "a house"]
+
+
+def test_equal_texts_are_encoded_once(encoded):
+    got = CLIPTextEncoder(**MINI).transform(TEXTS)
+    assert encoded == [3]
+    assert_array_equal(got[0], got[2])
+
+
+def test_texts_are_encoded_once_per_machine_with_a_cache(encoded, tmp_path):
+    encoder = CLIPTextEncoder(**MINI, cache=tmp_path)
+    eos, joint = encoder.encode(TEXTS), encoder.transform(TEXTS)
+    assert encoded == [3, 3]
+    start_anew()
+    assert_array_equal(encoder.encode(TEXTS[::-1]), eos[::-1])
+    assert_array_equal(encoder.transform(TEXTS), joint)
+    assert encoded == [3, 3]
+    encoder.transform(["a new one", *TEXTS])
+    encoder.set_params(precision="bf16").transform(TEXTS[:1])
+    assert encoded == [3, 3, 1, 1]
+
+
+def test_images_and_texts_may_share_a_cache(tmp_path, paths):
+    texts, images = CLIPTextEncoder(**MINI, cache=tmp_path), CLIPImageEncoder(**MINI, cache=tmp_path)
+    wanted = texts.transform(TEXTS), images.transform(paths[:5])
+    assert len(EmbeddingCache(tmp_path)) == 3 + 5
+    assert_array_equal(texts.transform(TEXTS), wanted[0])
+    assert_array_equal(images.transform(paths[:5]), wanted[1])
+
+
+def test_class_prompts_are_encoded_once_per_process_and_with_a_cache_once_per_machine(
+    encoded, paths, tmp_path
+):
+    y = ["apple", "cat"] * 5
+    pipeline = make_semobridge_pipeline("mini", "bundled", encoder_params={"cache": tmp_path / "cache"})
+    start_anew()
+    pipeline.fit(paths[:10], y)
+    assert sum(encoded) > 0
+    encoded.clear()
+    pipeline.fit(paths[:10], y)
+    start_anew()
+    predicted = pipeline.fit(paths[:10], y).predict(paths[:10])
+    assert encoded == []
+    start_anew()
+    pipeline.set_params(clipimageencoder__cache=None, semobridgeclassifier__text_encoder__cache=None)
+    assert_array_equal(pipeline.fit(paths[:10], y).predict(paths[:10]), predicted)
+    assert sum(encoded) > 0
+
+
+def test_a_missing_directory_of_a_cache_is_made(tmp_path):
+    directory = Path(tmp_path, "a", "b")
+    CLIPTextEncoder(**MINI, cache=directory).transform(TEXTS[:1])
+    assert len(EmbeddingCache(directory)) == 1

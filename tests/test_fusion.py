@@ -1,0 +1,179 @@
+"""The blend that is estimated from the shots."""
+
+import numpy as np
+import pytest
+from scipy.special import log_softmax
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.metrics import log_loss
+
+from sksemobridge import SeMoBridgeClassifier, ZeroShotClassifier
+from sksemobridge._bridge import Bridge, pseudo_inverse, unit
+from sksemobridge._fusion import PRIOR_STRENGTH, fit_scales, query_weights
+from sksemobridge._held_out import leave_one_out
+from sksemobridge._shots import effective_number, pool_shots
+from sksemobridge._whitening import WhiteningFit
+
+TEMPLATE = "a photo of a {}."
+
+
+def whitened(means, codes, weight, queries, n_classes):
+    """`z4` as its definition says."""
+    weight = weight * effective_number(weight) / weight.sum()
+    m = np.stack(
+        [np.average(means[codes == c], axis=0, weights=weight[codes == c]) for c in range(n_classes)]
+    )
+    deviations = means - m[codes]
+    scatter = (deviations * weight[:, None]).T @ deviations
+    t = np.trace(scatter) / (effective_number(weight) - 1)
+    P = means.shape[1] * np.linalg.inv(scatter + t * np.eye(means.shape[1]))
+    return queries @ P @ m.T - 0.5 * np.einsum("cd,de,ce->c", m, P, m)
+
+
+@pytest.mark.parametrize(("width", "n"), [(5, 30), (40, 12)])
+def test_whitening_and_its_leave_one_out_are_exact(width, n):
+    rng = np.random.default_rng(0)
+    codes = np.sort(np.concatenate([np.repeat(np.arange(3), 2), rng.integers(0, 3, n - 6)]))
+    u, weight = unit(rng.normal(size=(n, width)) + codes[:, None]), rng.uniform(0.5, 2, n)
+    fit = WhiteningFit(u, codes, weight, 3)
+    np.testing.assert_allclose(fit.fitted().affinity(u), whitened(u, codes, weight, u, 3), rtol=1e-8)
+    held_out = fit.held_out(u, np.arange(n))
+    for i in range(n):
+        rest = np.arange(n) != i
+        expected = whitened(u[rest], codes[rest], weight[rest], u[i : i + 1], 3)
+        np.testing.assert_allclose(held_out[i : i + 1], expected, rtol=1e-7)
+
+
+def test_without_variation_there_is_nothing_to_whiten():
+    u = unit(np.random.default_rng(0).normal(size=(4, 6)))
+    assert not WhiteningFit(u, np.arange(4), np.ones(4), 4).has_variation
+    assert WhiteningFit(u, np.array([0, 0, 1, 1]), np.ones(4), 2).has_variation
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_leaving_one_image_out_is_fitting_without_it(make_world, bias):
+    world = make_world(bias=bias)
+    X, y = world.draw([3, 2, 4, 1, 5])
+    codes = np.searchsorted(world.names, y)
+    rng = np.random.default_rng(0)
+    weight, groups = rng.uniform(0.5, 2, len(X)), np.arange(len(X)) // 2
+    shots, _ = pool_shots(X, codes, weight, groups)
+    inverse, basis = pseudo_inverse(world.projection)
+    bridge = Bridge(inverse, world.projection, world.projection_bias, 2.0, basis)
+    image, image_codes, _ = shots.images()
+
+    def affinities(rows, queries):
+        part = shots.take(rows)
+        share = part.share()[:, None]
+        sums = lambda v: np.stack([(share * v)[part.codes == c].sum(axis=0) for c in range(5)])  # noqa: E731
+        prototypes = bridge.prototypes(sums(bridge.to_eos(part.X)))
+        return unit(queries) @ prototypes.T, bridge.apply(queries) @ unit(sums(part.X)).T
+
+    held_out = leave_one_out(shots, bridge, 5)
+    assert held_out.mask.any()
+    assert not held_out.mask[np.bincount(image_codes)[shots.codes] == 1].any()
+    for i in np.flatnonzero(held_out.mask):
+        z2, z3 = affinities(shots.unit != shots.unit[i], shots.X[i : i + 1])
+        np.testing.assert_allclose(held_out.affinities["z2"][i], z2[0], rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(held_out.affinities["z3"][i], z3[0], rtol=1e-9, atol=1e-12)
+
+
+def test_an_image_with_two_labels_is_never_held_out(world):
+    X, y = world.draw(3)
+    codes = np.searchsorted(world.names, y)
+    groups = np.arange(len(X))
+    first, second = np.flatnonzero(codes == 0)[0], np.flatnonzero(codes == 1)[0]
+    groups[second] = groups[first]
+    shots, unit_of_row = pool_shots(X, codes, np.ones(len(X)), groups)
+    bridge = Bridge(np.eye(X.shape[1]), basis=np.eye(X.shape[1]))
+    mask = leave_one_out(shots, bridge, 5).mask
+    np.testing.assert_array_equal(mask, shots.unit != unit_of_row[first])
+
+
+def test_scales_are_the_minimum_of_their_objective():
+    rng = np.random.default_rng(0)
+    codes = rng.integers(0, 4, 60)
+    z = {name: rng.normal(size=(60, 4)) + np.eye(4)[codes] for name in ("z1", "z2", "z4")}
+    defaults, weight = {"z1": 1.0, "z2": 0.3, "z4": 2.0}, rng.uniform(0.5, 1.5, 60)
+
+    def objective(scales):
+        logits = sum(scales[name] * z[name] for name in z)
+        loss = -weight @ log_softmax(logits, axis=1)[np.arange(60), codes]
+        return loss + 1.5 * sum(np.log(scales[name] / defaults[name]) ** 2 for name in z)
+
+    scales = fit_scales(z, codes, weight, defaults, strength=3.0)
+    for name in z:
+        for factor in (0.97, 1.03):
+            assert objective({**scales, name: factor * scales[name]}) > objective(scales)
+    assert fit_scales(z, codes, weight, defaults, strength=1e9) == pytest.approx(defaults, rel=1e-4)
+
+
+def test_every_class_and_every_image_count_alike():
+    codes, image = np.array([0, 0, 0, 1, 1, 1]), np.array([0, 0, 1, 2, 3, 4])
+    weight = query_weights(codes, np.ones(6), image)
+    assert weight[codes == 0].sum() == pytest.approx(weight[codes == 1].sum())
+    even = query_weights(np.array([0, 0, 1, 1]), np.ones(4), np.arange(4))
+    assert even.sum() == pytest.approx(4)
+    # Two copies of each of two images are worth two images.
+    copies = query_weights(np.array([0, 0, 0, 0]), np.ones(4), np.array([0, 0, 1, 1]))
+    assert copies.sum() == pytest.approx(2)
+
+
+def test_with_one_shot_the_defaults_stand(world):
+    X, y = world.draw(1)
+    blend = SeMoBridgeClassifier(world.text_encoder(), prompts=TEMPLATE).fit(X, y).blend_
+    assert blend["z1"] == pytest.approx(20.0)  # the model's logit scale
+    assert PRIOR_STRENGTH > 0
+
+
+def test_a_useless_text_loses_its_weight(world):
+    X, y = world.draw(12)
+    encoder = world.text_encoder()
+    encoder.eos = np.random.default_rng(5).normal(size=encoder.eos.shape)
+    useless = SeMoBridgeClassifier(encoder, prompts=TEMPLATE).fit(X, y)
+    useful = SeMoBridgeClassifier(world.text_encoder(), prompts=TEMPLATE).fit(X, y)
+    assert useless.blend_["z1"] < 0.5 * useful.blend_["z1"]
+    queries, truth = world.draw(40)
+    assert useless.score(queries, truth) > 0.8
+
+
+@pytest.mark.parametrize("k", [1, 2, 4, 8])
+def test_log_loss_is_below_that_of_zero_shot(world, k):
+    X, y = world.draw(k, noise=2.0)
+    queries, truth = world.draw(60, noise=2.0)
+    few = SeMoBridgeClassifier(world.text_encoder(), prompts=TEMPLATE).fit(X, y)
+    zero = ZeroShotClassifier(world.text_encoder(), prompts=TEMPLATE).fit(X, y)
+    assert log_loss(truth, few.predict_proba(queries)) < log_loss(truth, zero.predict_proba(queries))
+
+
+@pytest.mark.parametrize("method", ["sigmoid", "isotonic", "temperature"])
+def test_calibration_on_top(world, method):
+    X, y = world.draw(12)
+    # For "temperature" scikit-learn hands over indices of the labels: a sequence of names fits both.
+    classifier = SeMoBridgeClassifier(world.text_encoder(), prompts=TEMPLATE, class_names=world.names)
+    calibrated = CalibratedClassifierCV(classifier, method=method, cv=3).fit(X, y)
+    assert calibrated.score(X, y) > 0.8
+
+
+@pytest.mark.parametrize("solver", ["closed_form", "lbfgs"])
+def test_hard_shots_stay_finite(world, solver):
+    X, y = world.draw([1, 2, 3, 9, 1])
+    X[:, 3] = 0.5  # a constant feature
+    X, y = np.vstack([X, X[:4]]).astype(np.float32), np.concatenate([y, y[:4]])
+    classifier = SeMoBridgeClassifier(world.text_encoder(), prompts=TEMPLATE, solver=solver).fit(X, y)
+    assert np.isfinite(list(classifier.blend_.values())).all()
+    assert np.isfinite(classifier.predict_proba(X)).all()
+    assert classifier.score(X, y) > 0.8
+
+
+def test_folds_are_shuffled_by_the_random_state_alone(world):
+    X, y = world.draw(5, noise=3.0)
+
+    def blend(random_state):
+        classifier = SeMoBridgeClassifier(
+            world.text_encoder(), prompts=TEMPLATE, solver="lbfgs", tol=1e-3, random_state=random_state
+        )
+        return classifier.fit(X, y).blend_
+
+    assert blend(None) == blend(None)
+    assert blend(3) == blend(3)
+    assert blend(3) != blend(4)
