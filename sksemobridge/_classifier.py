@@ -13,10 +13,12 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from ._callbacks import CONTEXT_ATTRIBUTES, CallbackSupportMixin, fit_task
 from ._fit import TextSide, fit_from_shots, fit_from_sums
 from ._prompts import build_prompts, name_classes
 from ._shots import ClassSums, ShotMemory, pool_shots
 from ._text import encode_classes
+from ._training import MAX_ITER
 from ._validation import (
     validate_classes,
     validate_embeddings,
@@ -41,7 +43,7 @@ TRAINING_SETTINGS = (
 )
 
 
-class SeMoBridgeClassifier(ClassifierMixin, BaseEstimator):
+class SeMoBridgeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     """Few-shot classifier on CLIP image embeddings, bridged into the text modality.
 
     Image embeddings and the words for the classes are compared where CLIP is calibrated, across modalities:
@@ -277,7 +279,8 @@ class SeMoBridgeClassifier(ClassifierMixin, BaseEstimator):
         with self._restored_on_error():
             X = validate_embeddings(self, X, reset=True)
             self._forget()
-            self._learn(X, y, None, sample_weight, groups)
+            with fit_task(self, X, y, self._max_iter()) as callback:
+                self._learn(X, y, None, sample_weight, groups, callback)
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -307,7 +310,8 @@ class SeMoBridgeClassifier(ClassifierMixin, BaseEstimator):
             X = validate_embeddings(self, X, reset=first)
             if first:
                 self._forget()
-            self._learn(X, y, classes, sample_weight, groups)
+            with fit_task(self, X, y, self._max_iter()) as callback:
+                self._learn(X, y, classes, sample_weight, groups, callback)
         return self
 
     def with_classes(self, classes):
@@ -423,6 +427,7 @@ class SeMoBridgeClassifier(ClassifierMixin, BaseEstimator):
         try:
             yield
         except BaseException:
+            before |= {name: self.__dict__[name] for name in CONTEXT_ATTRIBUTES if name in self.__dict__}
             self.__dict__.clear()
             self.__dict__.update(before)
             raise
@@ -430,7 +435,11 @@ class SeMoBridgeClassifier(ClassifierMixin, BaseEstimator):
     def _forget(self):
         self.classes_, self._memory, self._sums, self._model = None, None, None, None
 
-    def _learn(self, X, y, classes, sample_weight, groups):
+    def _max_iter(self):
+        """Iterations of the solver at the most; 0 in closed form."""
+        return 0 if self.solver == "closed_form" else self.max_iter or MAX_ITER[self.solver]
+
+    def _learn(self, X, y, classes, sample_weight, groups, callback):
         y = validate_labels(y, len(X))
         weight = validate_weights(sample_weight, len(X))
         groups = validate_groups(groups, len(X))
@@ -452,7 +461,8 @@ class SeMoBridgeClassifier(ClassifierMixin, BaseEstimator):
             model, trained = self._learn_from_sums(text, X, codes, weight, moved, paper_blend), None
             dtype = X.dtype if before is None else self.prototypes_.dtype
         else:
-            model, trained = self._learn_from_shots(text, X, codes, weight, groups, moved, paper_blend)
+            self._remember(X, codes, weight, groups, moved)
+            model, trained = self._learn_from_shots(text, moved, paper_blend, callback)
             dtype = self._memory.shots.X.dtype
         has_shots = np.isin(np.arange(len(self.classes_)), self._seen())
         rows = np.where(has_shots, np.cumsum(has_shots) - 1, -1)
@@ -474,16 +484,18 @@ class SeMoBridgeClassifier(ClassifierMixin, BaseEstimator):
         self._require_shots_or_text(sums.weight > 0)
         return fit_from_sums(text.take(seen), sums.take(seen), paper_blend)
 
-    def _learn_from_shots(self, text, X, codes, weight, groups, moved, paper_blend):
+    def _remember(self, X, codes, weight, groups, moved):
         memory = ShotMemory() if self._memory is None else self._memory.take(moved)
         self._memory = memory.add(X, codes, weight, groups)
+
+    def _learn_from_shots(self, text, moved, paper_blend, callback):
         seen = self._seen()
         self._require_shots_or_text(np.isin(np.arange(len(self.classes_)), seen))
         shots = self._memory.shots
         shots = replace(shots, X=shots.X.astype(np.float64), codes=np.searchsorted(seen, shots.codes))
         training, start = None, None
         if self.solver != "closed_form":
-            training = {name: getattr(self, name) for name in TRAINING_SETTINGS}
+            training = {name: getattr(self, name) for name in TRAINING_SETTINGS} | {"callback": callback}
             if self._model is not None:
                 start = self._start(seen, moved)
         model, trained = fit_from_shots(

@@ -124,7 +124,8 @@ def fit_from_shots(
         held_out = leave_one_out(shots, bridge, n_classes, text.embeddings, whitening_fit)
     else:
         # Parts are always trained with L-BFGS, and less far: the blend asks for no more digits.
-        of_parts = {**training, "solver": "lbfgs", "verbose": 0, "tol": max(training["tol"], TOL_OF_PARTS)}
+        of_parts = {**training, "solver": "lbfgs", "tol": max(training["tol"], TOL_OF_PARTS)}
+        of_parts |= {"verbose": 0, "callback": None}
         if training["solver"] != "lbfgs":
             of_parts["max_iter"] = None
 
