@@ -160,7 +160,7 @@ def _rank_by_content(X):
     values, rank = np.unique(X[:, 0], return_inverse=True)
     if len(values) < len(X):  # some rows start alike: compare them whole
         rows = np.ascontiguousarray(X).view(np.dtype((np.void, X.dtype.itemsize * X.shape[1]))).ravel()
-        rank = np.unique(rows, return_inverse=True)[1]
+        rank = rank * len(X) + np.unique(rows, return_inverse=True)[1]
     return rank
 
 

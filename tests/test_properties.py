@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sksemobridge import SeMoBridgeClassifier
+from sksemobridge._shots import pool_shots
 
 from .conftest import World
 
@@ -97,3 +98,16 @@ def test_names_and_order_of_groups(problem, seed):
     renamed = np.array(list("fbdcae"))[groups]
     after = classifier.fit(X[order], y[order], groups=renamed[order]).predict_proba(X)
     np.testing.assert_array_equal(after, before)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 1000))
+def test_pooled_shots_do_not_depend_on_how_often_rows_come(seed):
+    rng = np.random.default_rng(seed)
+    X, codes = rng.integers(0, 3, (12, 2)).astype(float), rng.integers(0, 3, 12)
+    X[:6, 0] = rng.normal(size=6)
+    repeats = rng.integers(1, 4, 12)
+    weighted, _ = pool_shots(X, codes, repeats.astype(float))
+    repeated, _ = pool_shots(np.repeat(X, repeats, axis=0), np.repeat(codes, repeats), np.ones(repeats.sum()))
+    for name in ("X", "codes", "weight", "unit"):
+        np.testing.assert_array_equal(getattr(weighted, name), getattr(repeated, name))
