@@ -20,8 +20,14 @@ _pseudo_inverses = Memo(max_items=16)
 
 def unit(x):
     """Rows of `x` divided by their lengths; a row of zeros stays zero instead of turning NaN."""
-    length = np.linalg.norm(x, axis=-1, keepdims=True)
-    return x / np.maximum(length, np.finfo(x.dtype).tiny)
+    tiny = np.finfo(x.dtype).tiny
+    with np.errstate(over="ignore", under="ignore"):
+        length = np.linalg.norm(x, axis=-1, keepdims=True)
+        if length.size and (length.min() < np.sqrt(tiny) * x.shape[-1] or length.max() == np.inf):
+            # Squares of so short or so long rows leave the range of floats: measure them by their largest value.
+            x = x / np.maximum(np.abs(x).max(axis=-1, keepdims=True), tiny)
+            length = np.linalg.norm(x, axis=-1, keepdims=True)
+        return x / np.maximum(length, tiny)
 
 
 def singular_value_cutoff(singular_values, atol, shape):

@@ -25,6 +25,7 @@ from ._validation import (
     validate_groups,
     validate_labels,
     validate_weights,
+    warn_about_numbers,
 )
 
 PAPER_SETTINGS = ("alpha", "beta", "gamma", "lambda1", "lambda2", "lambda3", "smoothness")
@@ -334,6 +335,8 @@ class SeMoBridgeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator)
             If a class has neither shots nor text (names it), or none of them has shots.
         """
         check_is_fitted(self)
+        if classes is None:
+            raise ValueError("classes is None; give the labels of the classes.")
         wanted = validate_classes(classes)
         position = {label: i for i, label in enumerate(self.classes_.tolist())}
         rows = np.array([position.get(label, -1) for label in wanted.tolist()])
@@ -346,7 +349,8 @@ class SeMoBridgeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator)
         result.__dict__.update({name: value for name, value in self.__dict__.items() if name not in params})
         result.classes_ = wanted
         has_shots = np.where(rows < 0, False, self._model.has_shots[rows])
-        result._require_shots_or_text(has_shots)
+        result._require_shots_or_text(has_shots | (rows >= 0))
+        result._require_some_shots(has_shots)
         texts = None
         if self.text_embeddings_ is not None:
             texts = self.text_embeddings_[rows]
@@ -457,7 +461,13 @@ class SeMoBridgeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator)
         paper_blend = None
         if self.blend == "paper":
             paper_blend = {name: float(getattr(self, name)) for name in PAPER_SETTINGS}
-        if self.solver == "closed_form" and self.blend == "paper":
+        only_sums = self.solver == "closed_form" and self.blend == "paper" and self._memory is None
+        if self._sums is not None and not only_sums:
+            raise ValueError(
+                "With blend='paper' in closed form only sums of the earlier shots were kept, which "
+                f"solver={self.solver!r} with blend={self.blend!r} cannot go on from. Call fit with all shots."
+            )
+        if only_sums:
             model, trained = self._learn_from_sums(text, X, codes, weight, moved, paper_blend), None
             dtype = X.dtype if before is None else self.prototypes_.dtype
         else:
@@ -482,6 +492,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator)
         self._sums = sums
         seen = self._seen()
         self._require_shots_or_text(sums.weight > 0)
+        self._require_some_shots(sums.weight > 0)
         return fit_from_sums(text.take(seen), sums.take(seen), paper_blend)
 
     def _remember(self, X, codes, weight, groups, moved):
@@ -491,6 +502,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator)
     def _learn_from_shots(self, text, moved, paper_blend, callback):
         seen = self._seen()
         self._require_shots_or_text(np.isin(np.arange(len(self.classes_)), seen))
+        self._require_some_shots(np.isin(np.arange(len(self.classes_)), seen))
         shots = self._memory.shots
         shots = replace(shots, X=shots.X.astype(np.float64), codes=np.searchsorted(seen, shots.codes))
         training, start = None, None
@@ -511,7 +523,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator)
             warnings.warn(
                 f"The bridge did not converge in {trained.n_iter} iterations. Increase max_iter or tol.",
                 ConvergenceWarning,
-                stacklevel=6,
+                stacklevel=5,
             )
         return model, trained
 
@@ -542,37 +554,29 @@ class SeMoBridgeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator)
                 )
 
     def _warn_about_words(self):
-        labels_are_text = self.classes_.dtype.kind in "US" or any(isinstance(c, str) for c in self.classes_)
-        if self.text_encoder is None and (labels_are_text or self.class_names is not None):
+        if self.text_encoder is not None:
+            warn_about_numbers(self.classes_, self.class_names, self.prompts, stacklevel=5)
+        elif self.class_names is not None or any(isinstance(label, str) for label in self.classes_):
             warnings.warn(
                 "There are names of classes but no text_encoder, so the names are not used. Pass "
                 "text_encoder=CLIPTextEncoder(...) of the model that embedded the images to use them.",
                 UserWarning,
-                stacklevel=6,
-            )
-        elif (
-            self.text_encoder is not None
-            and not labels_are_text
-            and self.class_names is None
-            and not isinstance(self.prompts, Mapping)
-        ):
-            warnings.warn(
-                f"The labels are not text, so the text encoder is told of '{self.classes_[0]}' and the like. "
-                "Pass class_names, a mapping from labels to names.",
-                UserWarning,
-                stacklevel=6,
+                stacklevel=5,
             )
 
     def _require_shots_or_text(self, has_shots):
         missing = self.classes_[~has_shots].tolist()
-        if missing and self.text_encoder is None:
+        knows_text = self._model is None or self._model.text_embeddings is not None
+        if missing and (self.text_encoder is None or not knows_text):
             raise ValueError(
                 f"There are no shots of the classes {missing}, and without a text_encoder nothing else is known "
                 "of them."
             )
+
+    def _require_some_shots(self, has_shots):
         if not has_shots.any():
             raise ValueError(
-                f"None of the classes {missing} has shots. Use ZeroShotClassifier for names alone."
+                f"None of the classes {self.classes_.tolist()} has shots. Use ZeroShotClassifier for names alone."
             )
 
     def _read_text(self):
@@ -592,7 +596,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator)
                 f"atol={self.atol} cuts off every direction of the text projection, so that nothing can be "
                 'bridged. Use atol="auto".',
                 UserWarning,
-                stacklevel=6,
+                stacklevel=5,
             )
         return text
 

@@ -46,6 +46,8 @@ def name_classes(classes, class_names=None):
                 f"{'it' if len(missing) == 1 else 'them'} to the mapping from labels to names."
             )
         return [str(class_names[label]) for label in labels]
+    if isinstance(class_names, (set, frozenset)):
+        raise TypeError("class_names is a set, which has no order; give a mapping from labels to names.")
     if isinstance(class_names, str):
         raise TypeError("class_names is a string; give a mapping or one name for each class.")
     names = [str(name) for name in class_names]

@@ -104,7 +104,10 @@ def sum_rows(values, index, n):
 
 def effective_number(weight):
     """`(sum w)^2 / sum w^2`: the number of equally weighted shots that are worth as much."""
-    return float(weight.sum() ** 2 / np.square(weight).sum()) if len(weight) else 0.0
+    if not len(weight):
+        return 0.0
+    weight = weight / weight.max()
+    return float(weight.sum() ** 2 / np.square(weight).sum())
 
 
 def pool_shots(X, codes, weight, groups=None):
@@ -198,4 +201,6 @@ class ShotMemory:
         """The shots of some classes: class `c` becomes `new_code[c]`, and goes where that is negative."""
         codes = new_code[self.shots.codes]
         kept = self.shots.take(codes >= 0)
-        return ShotMemory(Shots(kept.X, codes[codes >= 0], kept.weight, kept.unit), self.unit_of_group)
+        units = set(kept.unit.tolist())
+        unit_of_group = {label: u for label, u in self.unit_of_group.items() if u in units}
+        return ShotMemory(Shots(kept.X, codes[codes >= 0], kept.weight, kept.unit), unit_of_group)

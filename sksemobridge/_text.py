@@ -79,7 +79,13 @@ def embed_classes(text_encoder, prompt_lists):
 
 
 def _remember(kind, text_encoder, prompt_lists, compute):
-    key = text_encoder._memo_key() if hasattr(text_encoder, "_memo_key") else joblib.hash(text_encoder)
+    if hasattr(text_encoder, "_memo_key"):
+        key = text_encoder._memo_key()
+    else:
+        try:
+            key = joblib.hash(text_encoder)
+        except Exception:  # an encoder that cannot be pickled has no content to remember by
+            return list(compute(prompt_lists))
     return _class_texts.get_many([(kind, key, tuple(texts)) for texts in prompt_lists], prompt_lists, compute)
 
 

@@ -1,6 +1,7 @@
 """Checks of what users hand in, with errors that name the offender."""
 
 import warnings
+from collections.abc import Mapping
 
 import numpy as np
 from sklearn.utils.multiclass import check_classification_targets
@@ -43,6 +44,7 @@ def validate_labels(y, n_rows):
     if y is None:
         raise ValueError("This classifier requires y to be passed, but the target y is None.")
     y = column_or_1d(y, warn=True)
+    _refuse_missing(y, "y")
     if y.dtype.kind == "f" and not np.isfinite(y).all():
         raise ValueError("Input y contains NaN or infinity.")
     with warnings.catch_warnings():
@@ -80,7 +82,14 @@ def validate_groups(groups, n_rows):
     """Groups as an array of shape (n_rows,), or None."""
     if groups is None:
         return None
-    groups = column_or_1d(groups)
+    groups = np.asarray(groups)
+    if groups.ndim != 1:
+        raise ValueError(f"groups must have one value for each row; got an array of shape {groups.shape}.")
+    _refuse_missing(groups, "groups")
+    try:
+        np.unique(groups)
+    except TypeError:
+        raise ValueError("groups mixes kinds of values that cannot be compared; use one kind.") from None
     check_consistent_length(groups, np.empty(n_rows))
     return groups
 
@@ -91,15 +100,56 @@ def validate_classes(classes, *known):
     Raises
     ------
     ValueError
-        If there are none, or text and numbers are mixed.
+        If there are none, one is missing (None or NaN), or text and numbers are mixed.
     """
     parts = [np.asarray(part) for part in known if part is not None]
     if classes is not None:
-        parts.append(column_or_1d(classes))
-    kinds = {"text" if part.dtype.kind in "US" else "number" for part in parts if part.dtype.kind in "USiufb"}
-    if len(kinds) > 1:
+        if isinstance(classes, (str, bytes)) or not np.iterable(classes):
+            raise ValueError(f"classes must be a sequence of labels; got {classes!r}.")
+        classes = list(classes)
+        if {isinstance(label, str) for label in classes} == {True, False}:
+            raise ValueError(f"The labels in classes mix text and other values: {classes[:10]!r}.")
+        parts.append(column_or_1d(np.asarray(classes)) if classes else np.empty(0))
+        _refuse_missing(parts[-1], "classes")
+    if len({_is_text(part) for part in parts if len(part)}) > 1:
         raise ValueError("The labels mix text and numbers; use one kind for all classes, in every call.")
-    labels = np.unique(np.concatenate(parts))
+    labels = np.unique(np.concatenate([part for part in parts if len(part)] or [np.empty(0)]))
     if not len(labels):
         raise ValueError("classes is empty; give at least one label.")
     return labels
+
+
+def warn_about_numbers(classes, class_names, prompts, stacklevel):
+    """Warn where the text encoder would be told of numbers."""
+    if not _is_text(classes) and class_names is None and not isinstance(prompts, Mapping):
+        warnings.warn(
+            f"The labels are not text, so the text encoder is told of '{classes[0]}' and the like. "
+            "Pass class_names, a mapping from labels to names.",
+            UserWarning,
+            stacklevel=stacklevel + 1,
+        )
+
+
+def _is_text(labels):
+    return labels.dtype.kind in "US" or any(isinstance(label, str) for label in labels)
+
+
+def _refuse_missing(values, name):
+    if values.dtype.kind == "f":
+        missing = np.isnan(values)
+    elif values.dtype.kind == "O":
+        missing = np.array([_is_missing(value) for value in values], dtype=bool)
+    else:
+        return
+    if missing.any():
+        rows = np.flatnonzero(missing)
+        raise ValueError(
+            f"Input {name} contains NaN or None in rows {rows[:10].tolist()}; drop or fill them."
+        )
+
+
+def _is_missing(value):
+    try:
+        return value is None or bool(value != value)
+    except (TypeError, ValueError):  # pandas.NA compares to neither
+        return True

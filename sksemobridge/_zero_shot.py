@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from ._bridge import unit
 from ._prompts import build_prompts
 from ._text import embed_classes
-from ._validation import validate_embeddings, validate_labels
+from ._validation import validate_embeddings, validate_labels, warn_about_numbers
 
 
 class ZeroShotClassifier(ClassifierMixin, BaseEstimator):
@@ -80,6 +80,7 @@ class ZeroShotClassifier(ClassifierMixin, BaseEstimator):
         """
         X = validate_embeddings(self, X, reset=True)
         self.classes_ = np.unique(validate_labels(y, len(X)))
+        warn_about_numbers(self.classes_, self.class_names, self.prompts, stacklevel=3)
         self.text_embeddings_ = embed_classes(
             self.text_encoder, build_prompts(self.classes_, self.prompts, self.class_names)
         )

@@ -458,3 +458,68 @@ def test_zero_shot_log_odds_of_two_classes(world):
     assert classifier.decision_function(X).shape == (4,)
     with pytest.raises(ValueError, match="9 features"):
         ZeroShotClassifier(world.text_encoder(), prompts=TEMPLATE).fit(X[:, :9], y)
+
+
+# What reviewers found
+
+
+@pytest.mark.parametrize("missing", [None, np.nan, pd.NA])
+def test_missing_labels_and_groups_are_named(world, missing):
+    X, y = world.draw(2)
+    labels = y.astype(object)
+    labels[3] = missing
+    with pytest.raises(ValueError, match=r"y contains NaN or None in rows \[3\]"):
+        classifier_of(world).fit(X, labels)
+    with pytest.raises(ValueError, match=r"groups contains NaN or None in rows \[3\]"):
+        classifier_of(world).fit(X, y, groups=labels)
+    with pytest.raises(ValueError, match="mixes kinds"):
+        classifier_of(world, blend="paper").fit(X, y, groups=np.array(["a", 1] * 5, dtype=object))
+
+
+@pytest.mark.parametrize(("dtype", "factors"), [(np.float32, [1e-30, 1e25]), (np.float64, [1e-290, 1e200])])
+def test_embeddings_of_any_length(world, dtype, factors):
+    X, y = world.draw(3)
+    X = X.astype(dtype)
+    classifier = classifier_of(world, blend="paper", lambda3=0).fit(X, y)
+    for factor in factors:
+        np.testing.assert_allclose(
+            classifier.predict_proba(X * dtype(factor)), classifier.predict_proba(X), rtol=1e-4
+        )
+
+
+def test_names_without_an_order_are_refused(world):
+    X, y = world.draw(2)
+    with pytest.raises(TypeError, match="no order"):
+        classifier_of(world, class_names=set(world.names)).fit(X, y)
+
+
+def test_a_text_encoder_that_cannot_be_pickled_works_all_the_same(world):
+    X, y = world.draw(2)
+    encoder = world.text_encoder()
+
+    class Unpicklable:
+        projection_, projection_bias_, logit_scale_ = encoder.projection_, None, 20.0
+        encode, transform = staticmethod(encoder.encode), staticmethod(encoder.transform)
+
+        def __init__(self):
+            self.secret = lambda: None
+
+    classifier = SeMoBridgeClassifier(Unpicklable(), prompts=TEMPLATE).fit(X, y)
+    np.testing.assert_allclose(
+        classifier.predict_proba(X), classifier_of(world).fit(X, y).predict_proba(X), rtol=1e-9
+    )
+
+
+def test_warnings_point_at_the_caller(world):
+    X, y = world.draw(2)
+    with pytest.warns(UserWarning, match="no text_encoder") as caught:
+        SeMoBridgeClassifier().fit(X, y)
+    assert caught[0].filename == __file__
+
+
+def test_zero_shot_warns_of_numbers_too(world):
+    X, y = world.draw(2)
+    encoder = world.text_encoder()
+    encoder.texts = [f"a photo of a {i}." for i in range(5)]
+    with pytest.warns(UserWarning, match="labels are not text"):
+        ZeroShotClassifier(encoder, prompts=TEMPLATE).fit(X, np.searchsorted(world.names, y))

@@ -222,3 +222,49 @@ def test_trained_solvers_continue_from_the_fitted_bridge(world):
     assert classifier.class_bias_.shape == (5, world.projection.shape[0])
     whole = classifier_of(world, solver="lbfgs", blend="paper").fit(X, y)
     assert classifier.loss_curve_[-1] == pytest.approx(whole.loss_curve_[-1], rel=0.05)
+
+
+def test_changing_the_blend_between_calls_loses_no_shots(world):
+    X, y = world.draw(4)
+    half = np.arange(len(X)) < 12
+    classifier = classifier_of(world).fit(X[half], y[half])
+    classifier.set_params(blend="paper").partial_fit(X[~half], y[~half])
+    np.testing.assert_allclose(
+        classifier.image_means_, classifier_of(world, blend="paper").fit(X, y).image_means_, rtol=1e-9
+    )
+    only_sums = classifier_of(world, blend="paper").fit(X[half], y[half])
+    with pytest.raises(ValueError, match="only sums of the earlier shots"):
+        only_sums.set_params(blend="auto").partial_fit(X[~half], y[~half])
+
+
+def test_groups_of_classes_that_left_do_not_come_back():
+    rng = np.random.default_rng(0)
+    A, N = rng.normal(size=(4, 8)), rng.normal(size=(3, 8))
+    part = SeMoBridgeClassifier().fit(A, [0, 0, 1, 1], groups=["a0", "a1", "b0", "b1"]).with_classes([0])
+    part.partial_fit(N, [2, 2, 2], groups=["x", "b1", "b0"])
+    whole = SeMoBridgeClassifier().fit(
+        np.vstack([A[:2], N]), [0, 0, 2, 2, 2], groups=["a0", "a1", "x", "b1", "b0"]
+    )
+    assert part.blend_ == pytest.approx(whole.blend_)
+
+
+def test_known_names_need_no_text_encoder(world):
+    X, y = world.draw(3)
+    shown = y != "cat"
+    classifier = classifier_of(world).partial_fit(X[shown], y[shown], classes=world.names)
+    expected = classifier.predict_proba(X)
+    classifier.set_params(text_encoder=None)
+    np.testing.assert_allclose(classifier.with_classes(world.names).predict_proba(X), expected)
+    codes = np.searchsorted(world.names, y)
+    without_text = SeMoBridgeClassifier().fit(X, codes).set_params(text_encoder=world.text_encoder())
+    with pytest.raises(ValueError, match=r"no shots of the classes \[9\]"):
+        without_text.with_classes([0, 9])
+
+
+@pytest.mark.parametrize(
+    "classes", [None, "cat", 3, [], ["cat", None], ["cat", 1], ["cat", np.nan], [0, None]]
+)
+def test_bad_classes_are_refused(world, classes):
+    X, y = world.draw(2)
+    with pytest.raises(ValueError, match="classes|mix"):
+        classifier_of(world).fit(X, y).with_classes(classes)
