@@ -124,7 +124,8 @@ def warn_about_numbers(classes, class_names, prompts, stacklevel):
     if not _is_text(classes) and class_names is None and not isinstance(prompts, Mapping):
         warnings.warn(
             f"The labels are not text, so the text encoder is told of '{classes[0]}' and the like. "
-            "Pass class_names, a mapping from labels to names.",
+            "Pass class_names, a mapping from labels to names. If your labels are text and a tool of "
+            "scikit-learn has numbered them, pass the sorted names as a list.",
             UserWarning,
             stacklevel=stacklevel + 1,
         )
