@@ -3,9 +3,14 @@
 `decision_c = sum_k s_k z_k,c` and `predict_proba = softmax(decision)`. The scales `s_k > 0` are a posterior
 mode: they minimise
 
-    sum_i omega_i * -log softmax(sum_k s_k z_k(x_i))[y_i]  +  strength / 2 * sum_k (log s_k - log s0_k)^2
+    sum_i omega_i * -log softmax(sum_k s_k z_k(x_i))[y_i]  +  strength / 2 * sum_k log(1 + log(s_k / s0_k)^2)
 
-over the shots `x_i`, each seen as a query of a model that was fitted without it (and without its copies).
+over the shots `x_i`, each seen as a query of a model that was fitted without it (and without its copies). The
+prior is Student's t with one degree of freedom: it holds scales near their defaults `s0_k` while shots are few,
+and lets go of a default that the shots speak against (a text that means nothing, say).
+
+The defaults come from a first step that a single shot a class is enough for: no shot has been seen by the class
+texts, so that the scale of `z1` alone is fitted to all shots, in the same way and around the model's logit scale.
 """
 
 import numpy as np
@@ -14,12 +19,13 @@ from scipy.special import logsumexp
 
 from ._shots import effective_number
 
-# Logit spread of `z2` and of `z3` by default, as a share of the text's; and without text in nats.
-SHOT_SHARE, SHOT_SPREAD = 0.06, 0.75
+# Logits of `z2` and of `z3` spread by this share of the text's where class means are free of noise; the mean of
+# `k` images is worth `k / (k + IMAGES_FOR_HALF)` of it. Without text they spread by so many nats.
+SHOT_SHARE, IMAGES_FOR_HALF, SHOT_SPREAD = 0.5, 10.0, 0.75
 # Default of `z4` as a share of the discriminant of a Gaussian model with the same scatter.
 WHITENED_SHARE, WHITENED_SHARE_WITHOUT_TEXT = 0.03, 0.3
 # Weight of the prior, in held-out images.
-PRIOR_STRENGTH = 3.0
+PRIOR_STRENGTH = 5.0
 
 
 def fuse(affinities, scales):
@@ -42,39 +48,51 @@ def spread_over_others(z, codes):
     return value if value > 0 else None
 
 
-def default_scales(affinities, codes, logit_scale, n_effective):
+def default_scales(affinities, codes, text_scale, n_images, n_features):
     """The scales `s0_k` before any shot was held out.
 
-    - `s0_1` is the model's logit scale;
-    - `s0_2` and `s0_3` give their logits a fixed share of the spread that the text's logits have;
-    - `s0_4 = share * (n - C) / D`, as `(n - C) / D * z4` is the log density of a Gaussian model.
+    With text, and `sigma_k` the spread of `z_k` over other classes, up to a common factor:
+
+    - `s0_1` is the scale `a` that the text has alone;
+    - `s0_2` and `s0_3` are `a sigma_1 / sigma_k` times `0.5 k / (k + 10)` for `k` images a class;
+    - `s0_4 = 0.03 (n - C) / D`, as `(n - C) / D * z4` is the log density of a Gaussian model.
+
+    The common factor makes their sum as sharp as the text alone: it spreads by `a sigma_1` over other classes.
+    Without text `s0_2` and `s0_3` are `0.75 / sigma_k`, and `s0_4 = 0.3 (n - C) / D`.
 
     Parameters
     ----------
     affinities : dict of ndarray of shape (n, C)
         Of the shots, in sample.
     codes : ndarray of shape (n,)
-    logit_scale : float
-    n_effective : float
-        `(n - C) / D`, see above.
+    text_scale : float
+    n_images : float
+        Effective number `n` of images in all.
+    n_features : int
+        `D`.
     """
+    n_classes = next(iter(affinities.values())).shape[1]
     spreads = {name: spread_over_others(z, codes) for name, z in affinities.items()}
-    text = spreads.get("z1")
+    has_text = "z1" in affinities
+    per_class = n_images / n_classes
+    share = SHOT_SHARE * per_class / (per_class + IMAGES_FOR_HALF)
     defaults = {}
     for name in affinities:
         if name == "z1":
-            defaults[name] = logit_scale
+            defaults[name] = text_scale
         elif name == "z4":
-            defaults[name] = (
-                WHITENED_SHARE if "z1" in affinities else WHITENED_SHARE_WITHOUT_TEXT
-            ) * n_effective
-        elif "z1" not in affinities:
-            defaults[name] = SHOT_SPREAD / (spreads[name] or 0.05)
+            gaussian = max(n_images - n_classes, 1) / n_features
+            defaults[name] = (WHITENED_SHARE if has_text else WHITENED_SHARE_WITHOUT_TEXT) * gaussian
+        elif has_text:
+            both = spreads["z1"] and spreads[name]
+            defaults[name] = share * text_scale * (spreads["z1"] / spreads[name] if both else 1.0)
         else:
-            defaults[name] = (
-                SHOT_SHARE * logit_scale * (text / spreads[name] if text and spreads[name] else 1.0)
-            )
-    return defaults
+            defaults[name] = SHOT_SPREAD / (spreads[name] or 0.05)
+    fused = has_text and spread_over_others(fuse(affinities, defaults), codes)
+    if not fused or not spreads["z1"]:
+        return defaults
+    as_sharp = text_scale * spreads["z1"] / fused
+    return {name: as_sharp * scale for name, scale in defaults.items()}
 
 
 def query_weights(codes, weight, image):
@@ -125,8 +143,8 @@ def fit_scales(affinities, codes, weight, defaults, strength):
             scale * weight @ (np.einsum("nc,nc->n", probability, affinities[name]) - own[name])
             for scale, name in zip(scales, names)
         ]
-        loss = weight @ (log_total - true) + 0.5 * strength * offset @ offset
-        return float(loss), np.asarray(gradient, dtype=np.float64) + strength * offset
+        loss = weight @ (log_total - true) + 0.5 * strength * np.log1p(offset**2).sum()
+        return float(loss), np.asarray(gradient, dtype=np.float64) + strength * offset / (1 + offset**2)
 
     best = minimize(
         objective, np.zeros(len(names)), jac=True, method="L-BFGS-B", bounds=[(-7, 7)] * len(names)
@@ -135,7 +153,7 @@ def fit_scales(affinities, codes, weight, defaults, strength):
 
 
 def fit_fusion(held_out, logit_scale, n_features):
-    """Defaults and posterior mode in one: the weight of each affinity.
+    """Scale of the text alone, defaults and posterior mode: the weight of each affinity.
 
     Parameters
     ----------
@@ -149,10 +167,17 @@ def fit_fusion(held_out, logit_scale, n_features):
     -------
     dict of float
     """
-    mask, codes = held_out.mask, held_out.codes
-    n_classes = next(iter(held_out.affinities.values())).shape[1]
-    n = effective_number(np.bincount(held_out.image, weights=held_out.weight))
-    defaults = default_scales(held_out.affinities, codes, logit_scale, max(n - n_classes, 1) / n_features)
-    queries = {name: z[mask] for name, z in held_out.affinities.items()}
-    weight = query_weights(codes[mask], held_out.weight[mask], held_out.image[mask])
-    return fit_scales(queries, codes[mask], weight, defaults, PRIOR_STRENGTH)
+    affinities, mask = held_out.affinities, held_out.mask
+
+    def fit(names, rows, defaults):
+        codes = held_out.codes[rows]
+        weight = query_weights(codes, held_out.weight[rows], held_out.image[rows])
+        queries = {name: affinities[name][rows] for name in names}
+        return fit_scales(queries, codes, weight, defaults, PRIOR_STRENGTH)
+
+    text_scale = logit_scale
+    if "z1" in affinities:
+        text_scale = fit(["z1"], np.ones_like(mask), {"z1": logit_scale})["z1"]
+    n_images = effective_number(np.bincount(held_out.image, weights=held_out.weight))
+    defaults = default_scales(affinities, held_out.codes, text_scale, n_images, n_features)
+    return fit(list(affinities), mask, defaults)

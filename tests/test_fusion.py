@@ -6,9 +6,9 @@ from scipy.special import log_softmax
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.metrics import log_loss
 
-from sksemobridge import SeMoBridgeClassifier, ZeroShotClassifier
+from sksemobridge import SeMoBridgeClassifier, ZeroShotClassifier, _fusion
 from sksemobridge._bridge import Bridge, pseudo_inverse, unit
-from sksemobridge._fusion import PRIOR_STRENGTH, fit_scales, query_weights
+from sksemobridge._fusion import default_scales, fit_scales, fuse, query_weights, spread_over_others
 from sksemobridge._held_out import leave_one_out
 from sksemobridge._shots import effective_number, pool_shots
 from sksemobridge._whitening import WhiteningFit
@@ -98,7 +98,7 @@ def test_scales_are_the_minimum_of_their_objective():
     def objective(scales):
         logits = sum(scales[name] * z[name] for name in z)
         loss = -weight @ log_softmax(logits, axis=1)[np.arange(60), codes]
-        return loss + 1.5 * sum(np.log(scales[name] / defaults[name]) ** 2 for name in z)
+        return loss + 1.5 * sum(np.log1p(np.log(scales[name] / defaults[name]) ** 2) for name in z)
 
     scales = fit_scales(z, codes, weight, defaults, strength=3.0)
     for name in z:
@@ -118,11 +118,33 @@ def test_every_class_and_every_image_count_alike():
     assert copies.sum() == pytest.approx(2)
 
 
-def test_with_one_shot_the_defaults_stand(world):
-    X, y = world.draw(1)
-    blend = SeMoBridgeClassifier(world.text_encoder(), prompts=TEMPLATE).fit(X, y).blend_
-    assert blend["z1"] == pytest.approx(20.0)  # the model's logit scale
-    assert PRIOR_STRENGTH > 0
+def test_with_one_shot_the_temperature_alone_is_fitted(world, monkeypatch):
+    X, y = world.draw(1, noise=4.0)
+    classifier = SeMoBridgeClassifier(world.text_encoder(), prompts=TEMPLATE)
+    fitted = classifier.fit(X, y).blend_
+    monkeypatch.setattr(_fusion, "PRIOR_STRENGTH", 1e9)
+    default = classifier.fit(X, y).blend_
+    factor = {name: fitted[name] / default[name] for name in default}
+    assert factor["z1"] != pytest.approx(1, rel=1e-3)
+    assert factor == pytest.approx(dict.fromkeys(factor, factor["z1"]))
+
+
+def test_defaults_are_as_sharp_as_the_text_alone(world):
+    X, y = world.draw(6)
+    codes = np.searchsorted(world.names, y)
+    affinities = SeMoBridgeClassifier(world.text_encoder(), prompts=TEMPLATE).fit(X, y).affinities(X)
+    defaults = default_scales(affinities, codes, 20.0, n_images=30, n_features=16)
+    assert spread_over_others(fuse(affinities, defaults), codes) == pytest.approx(
+        20 * spread_over_others(affinities["z1"], codes)
+    )
+
+
+def test_more_images_make_the_shots_count_more(world):
+    X, y = world.draw(6)
+    codes = np.searchsorted(world.names, y)
+    affinities = SeMoBridgeClassifier(world.text_encoder(), prompts=TEMPLATE).fit(X, y).affinities(X)
+    few, many = (default_scales(affinities, codes, 20.0, n, n_features=16) for n in (10, 80))
+    assert many["z2"] / many["z1"] > 2 * few["z2"] / few["z1"]
 
 
 def test_a_useless_text_loses_its_weight(world):
@@ -137,12 +159,17 @@ def test_a_useless_text_loses_its_weight(world):
 
 
 @pytest.mark.parametrize("k", [1, 2, 4, 8])
-def test_log_loss_is_below_that_of_zero_shot(world, k):
-    X, y = world.draw(k, noise=2.0)
-    queries, truth = world.draw(60, noise=2.0)
-    few = SeMoBridgeClassifier(world.text_encoder(), prompts=TEMPLATE).fit(X, y)
-    zero = ZeroShotClassifier(world.text_encoder(), prompts=TEMPLATE).fit(X, y)
-    assert log_loss(truth, few.predict_proba(queries)) < log_loss(truth, zero.predict_proba(queries))
+def test_log_loss_is_below_that_of_an_overconfident_zero_shot(make_world, k):
+    losses = []
+    for seed in range(8):
+        world = make_world(seed)
+        X, y = world.draw(k, noise=6.0)
+        queries, truth = world.draw(60, noise=6.0)
+        few = SeMoBridgeClassifier(world.text_encoder(), prompts=TEMPLATE).fit(X, y)
+        zero = ZeroShotClassifier(world.text_encoder(), prompts=TEMPLATE).fit(X, y)
+        losses.append([log_loss(truth, model.predict_proba(queries)) for model in (few, zero)])
+    ours, zero_shot = np.mean(losses, axis=0)
+    assert ours < 0.9 * zero_shot
 
 
 @pytest.mark.parametrize("method", ["sigmoid", "isotonic", "temperature"])
