@@ -3,7 +3,7 @@
 `decision_c = sum_k s_k z_k,c` and `predict_proba = softmax(decision)`. The scales `s_k > 0` are a posterior
 mode: they minimise
 
-    sum_i omega_i * -log softmax(sum_k s_k z_k(x_i))[y_i]  +  strength / 2 * sum_k log(1 + log(s_k / s0_k)^2)
+    sum_i omega_i * -log softmax(sum_k s_k z_k(x_i))[y_i]  +  strength * sum_k log(1 + (log(s_k / s0_k) / width)^2)
 
 over the shots `x_i`, each seen as a query of a model that was fitted without it (and without its copies). The
 prior is Student's t with one degree of freedom: it holds scales near their defaults `s0_k` while shots are few,
@@ -21,11 +21,11 @@ from ._shots import effective_number
 
 # Logits of `z2` and of `z3` spread by this share of the text's where class means are free of noise; the mean of
 # `k` images is worth `k / (k + IMAGES_FOR_HALF)` of it. Without text they spread by so many nats.
-SHOT_SHARE, IMAGES_FOR_HALF, SHOT_SPREAD = 0.5, 10.0, 0.75
+SHOT_SHARE, IMAGES_FOR_HALF, SHOT_SPREAD = 0.24, 4.0, 0.75
 # Default of `z4` as a share of the discriminant of a Gaussian model with the same scatter.
 WHITENED_SHARE, WHITENED_SHARE_WITHOUT_TEXT = 0.03, 0.3
-# Weight of the prior, in held-out images.
-PRIOR_STRENGTH = 5.0
+# Weight of the prior, in held-out images, and its width in `log s`.
+PRIOR_STRENGTH, PRIOR_WIDTH = 1.25, 0.5
 
 
 def fuse(affinities, scales):
@@ -54,7 +54,7 @@ def default_scales(affinities, codes, text_scale, n_images, n_features):
     With text, and `sigma_k` the spread of `z_k` over other classes, up to a common factor:
 
     - `s0_1` is the scale `a` that the text has alone;
-    - `s0_2` and `s0_3` are `a sigma_1 / sigma_k` times `0.5 k / (k + 10)` for `k` images a class;
+    - `s0_2` and `s0_3` are `a sigma_1 / sigma_k` times `0.24 k / (k + 4)` for `k` images a class;
     - `s0_4 = 0.03 (n - C) / D`, as `(n - C) / D * z4` is the log density of a Gaussian model.
 
     The common factor makes their sum as sharp as the text alone: it spreads by `a sigma_1` over other classes.
@@ -143,8 +143,10 @@ def fit_scales(affinities, codes, weight, defaults, strength):
             scale * weight @ (np.einsum("nc,nc->n", probability, affinities[name]) - own[name])
             for scale, name in zip(scales, names)
         ]
-        loss = weight @ (log_total - true) + 0.5 * strength * np.log1p(offset**2).sum()
-        return float(loss), np.asarray(gradient, dtype=np.float64) + strength * offset / (1 + offset**2)
+        square = (offset / PRIOR_WIDTH) ** 2
+        loss = weight @ (log_total - true) + strength * np.log1p(square).sum()
+        pull = 2 * strength * offset / (PRIOR_WIDTH**2 * (1 + square))
+        return float(loss), np.asarray(gradient, dtype=np.float64) + pull
 
     best = minimize(
         objective, np.zeros(len(names)), jac=True, method="L-BFGS-B", bounds=[(-7, 7)] * len(names)

@@ -98,7 +98,7 @@ def test_scales_are_the_minimum_of_their_objective():
     def objective(scales):
         logits = sum(scales[name] * z[name] for name in z)
         loss = -weight @ log_softmax(logits, axis=1)[np.arange(60), codes]
-        return loss + 1.5 * sum(np.log1p(np.log(scales[name] / defaults[name]) ** 2) for name in z)
+        return loss + 3 * sum(np.log1p((2 * np.log(scales[name] / defaults[name])) ** 2) for name in z)
 
     scales = fit_scales(z, codes, weight, defaults, strength=3.0)
     for name in z:
