@@ -14,7 +14,7 @@ from ._training import train_bridge
 from ._whitening import WhiteningFit
 
 # Relative decrease of the loss at which training without a fold of the shots stops.
-TOL_OF_PARTS = 1e-3
+TOL_OF_PARTS = 5e-4
 
 
 @dataclass(frozen=True)

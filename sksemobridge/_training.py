@@ -11,7 +11,7 @@ import numpy as np
 from . import _training_lbfgs
 from ._bridge import unit
 from ._training_loss import LossWeights
-from ._training_problem import Problem, build_loss, eos_basis, in_basis, shots_basis
+from ._training_problem import Problem, build_loss, eos_basis, in_bases, shots_basis, singular_bases
 
 MAX_ITER = {"adamw": 5000, "lbfgs": 1000}
 
@@ -120,7 +120,7 @@ def train_bridge(
     learning_rate, weight_decay : float
         Of "adamw".
     tol : float
-        "lbfgs" stops when ten iterations together lower the loss by no more than `tol` times itself.
+        "lbfgs" stops when ten iterations lower the loss by less than `tol / 2` of itself on average.
     device : str or torch.device
         "auto" is a CUDA device if torch has one, else the CPU. With "cpu" torch is not even loaded.
     verbose : int
@@ -213,14 +213,20 @@ def _lbfgs(problem, dtype, max_iter, tol, device, report):
 
     `Q` and `U` are orthonormal bases. Gradients of the bridge lie in the span of the shots `x - b_W`, so with
     fewer shots than dimensions nothing is lost in `Q`. Where `W` is the identity, everything that `v` is
-    compared with lies in one space, and gradients of `v` in the span of all of it: `U`.
+    compared with lies in one space, and gradients of `v` in the span of all of it: `U`. Any other `W` is
+    diagonal in the bases of its singular vectors.
     """
     start = problem.inputs.astype(np.float64) @ problem.bridge  # v_i0
-    q, u = shots_basis(problem), eos_basis(problem, start)
+    q = shots_basis(problem)
     inputs = problem.inputs if q is None else problem.inputs @ q
+    if problem.projection is None:
+        u = joint = eos_basis(problem, start)
+        singular_values = None
+    else:
+        u, singular_values, joint = singular_bases(problem.projection)
     if u is not None:
         start = start @ u
-        problem = in_basis(problem, u)
+        problem = in_bases(problem, u, joint, singular_values)
     # In these units v has length one, and so has a step of the bridge that turns it by as much.
     v_unit = _typical_length(start, problem.share)
     bridge_unit = v_unit / _typical_length(inputs, problem.share)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import linalg
 
-# Corrections kept, and iterations whose joint progress decides about convergence.
+# Corrections kept, and iterations whose mean progress decides about convergence.
 MEMORY = 10
 WINDOW = 10
 
@@ -50,7 +50,8 @@ def minimize(function, x, *, max_iter, tol, report):
         Start. Its dtype is the dtype of all vectors.
     max_iter : int
     tol : float
-        Converged when `WINDOW` iterations together lowered the value by no more than `tol` times itself.
+        Converged when the last `WINDOW` iterations lowered the value by less than `tol / 2` of itself on average.
+        What is left to gain is then of the order of what the window gained.
     report : callable
         Called with the value at the start and after each iteration; a true answer stops.
     """
@@ -71,7 +72,7 @@ def minimize(function, x, *, max_iter, tol, report):
         x, value, gradient = end.x, end.value, end.gradient
         values.append(value)
         stopped = report(value)
-        if len(values) > WINDOW and values[-1 - WINDOW] - value <= tol * abs(value):
+        if len(values) > WINDOW and values[-1 - WINDOW] - value <= 0.5 * WINDOW * tol * abs(value):
             return Minimum(x, len(values) - 1, True)
     return Minimum(x, len(values) - 1, False)
 

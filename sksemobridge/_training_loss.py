@@ -58,9 +58,9 @@ class BridgeLoss:
         Weight of each shot within its class.
     text, eos : arrays of shape (C, D) and (C, d), or None
         `T` and `E`.
-    projection : array of shape (d, D) or None
-        `W`. None is the identity, which then is never multiplied with.
-    gram : array of shape (d, d) or None
+    projection : array of shape (d, D), of shape (D,), or None
+        `W`. One dimension is a diagonal; None is the identity, which then is never multiplied with.
+    gram : array of shape (d, d), of shape (d,), or None
         `W @ W.T`. The length of `e_i @ W` and its gradient both come from the one product `e @ gram`.
     projection_bias : array of shape (D,) or None
         `b_W`.
@@ -112,12 +112,12 @@ class BridgeLoss:
 
     def _joint(self, mean):
         """`L * mean @ W + b_W`."""
-        joint = self.text_length * (mean if self.projection is None else mean @ self.projection)
+        joint = self.text_length * _product(mean, self.projection)
         return joint if self.projection_bias is None else joint + self.projection_bias
 
     def _joint_transposed(self, gradient):
         """Gradient in `mean` from the gradient in `_joint(mean)`."""
-        return self.text_length * (gradient if self.projection is None else gradient @ self.projection.T)
+        return self.text_length * _product(gradient, self.projection, transposed=True)
 
     def _text_terms(self, prototypes, mean_unit):
         """Weighted `(txtp + txte) / 2`, its gradients in `P` and in `nrm(G)`."""
@@ -142,7 +142,7 @@ class BridgeLoss:
         loss = 0.0
         # bridge(x_i) . P_c = (L e_i . (W P_c) + b_W . P_c) / m_i with m_i = ||L e_i W + b_W||: W goes through
         # the few prototypes instead of the many shots.
-        pulled = prototypes if self.projection is None else prototypes @ self.projection.T
+        pulled = _product(prototypes, self.projection, transposed=True)
         shift = None if b is None else prototypes @ b
         eos_sum = xp.zeros_like(pulled)  # sum_i a_ic e_i, with a_ic the gradient in logit_ic over m_i
         a_sum = xp.zeros_like(prototypes[:, 0])
@@ -173,7 +173,7 @@ class BridgeLoss:
                     through_logits -= (radial * inverse_length**2)[:, None] * d_square
                 d_e[block] = through_logits
         if self.weights.consistency:
-            d_prototypes += length * (eos_sum if self.projection is None else eos_sum @ self.projection)
+            d_prototypes += length * _product(eos_sum, self.projection)
             if b is not None:
                 d_prototypes += a_sum[:, None] * b
         return loss, d_prototypes, d_e
@@ -186,10 +186,10 @@ class BridgeLoss:
         xp, length, b = self.xp, self.text_length, self.projection_bias
         if self.gram is None and b is None:
             return xp.full_like(e[:, 0], 1 / length), None
-        square = length**2 * (e if self.gram is None else e @ self.gram)
+        square = length**2 * _product(e, self.gram)
         m_square = xp.einsum("ij,ij->i", square, e)
         if b is not None:
-            bias_in_eos = length * (b if self.projection is None else self.projection @ b)
+            bias_in_eos = length * _product(b, self.projection, transposed=True)
             m_square = m_square + 2 * (e @ bias_in_eos) + b @ b
             square = square + bias_in_eos
         return self._inverse_sqrt(m_square), square
@@ -228,3 +228,12 @@ class BridgeLoss:
     def _inverse_sqrt(self, square):
         positive = square > 0
         return self.xp.where(positive, 1 / self.xp.sqrt(self.xp.where(positive, square, 1)), 0)
+
+
+def _product(rows, matrix, transposed=False):
+    """`rows @ matrix`, where one dimension stands for a diagonal matrix and None for the identity."""
+    if matrix is None:
+        return rows
+    if matrix.ndim == 1:
+        return rows * matrix
+    return rows @ (matrix.T if transposed else matrix)

@@ -7,7 +7,10 @@ from scipy import linalg
 from scipy.sparse import csr_array
 
 from ._bridge import unit
+from ._memo import Memo, content_key
 from ._training_loss import BridgeLoss, LossWeights
+
+_singular_bases = Memo(max_items=4)
 
 
 @dataclass(frozen=True)
@@ -55,11 +58,32 @@ def eos_basis(problem, start):
     return basis[:, :rank] if 0 < rank < width else None
 
 
-def in_basis(problem, basis):
-    """The problem (`W` the identity) in coordinates of an orthonormal basis."""
-    names = ("unit_shots", "text", "eos", "bias", "projection_bias")
-    parts = {name: getattr(problem, name) for name in names}
-    return replace(problem, **{name: part @ basis for name, part in parts.items() if part is not None})
+def singular_bases(projection):
+    """Orthonormal bases `U` and `V` in which `W` is the diagonal `s`: `W = U diag(s) V'`.
+
+    Where `W` is not square the smaller space is padded with columns of zeros.
+
+    Returns
+    -------
+    u : ndarray of shape (d, max(d, D))
+    singular_values : ndarray of shape (max(d, D),)
+    v : ndarray of shape (D, max(d, D))
+    """
+
+    def compute():
+        u, s, vt = linalg.svd(np.asarray(projection, dtype=np.float64), check_finite=False)
+        size = max(projection.shape)
+        return tuple(np.pad(a, [(0, 0)] * (a.ndim - 1) + [(0, size - a.shape[-1])]) for a in (u, s, vt.T))
+
+    return _singular_bases.get(content_key(projection), compute)
+
+
+def in_bases(problem, eos, joint, projection):
+    """The problem in coordinates of orthonormal bases of the two spaces; `projection` is `W` in them."""
+    bases = {"unit_shots": joint, "text": joint, "projection_bias": joint, "eos": eos, "bias": eos}
+    parts = {name: getattr(problem, name) for name in bases}
+    rotated = {name: part @ bases[name] for name, part in parts.items() if part is not None}
+    return replace(problem, projection=projection, **rotated)
 
 
 def build_loss(problem, dtype, device):
@@ -97,10 +121,17 @@ def build_loss(problem, dtype, device):
         text=to_array(problem.text),
         eos=to_array(problem.eos),
         projection=projection,
-        gram=None if projection is None else projection @ projection.T,
+        gram=_gram(projection),
         projection_bias=to_array(problem.projection_bias),
         text_length=problem.text_length,
         logit_scale=problem.logit_scale,
         weights=problem.weights,
     )
     return loss, to_array
+
+
+def _gram(projection):
+    """`W W'`; a diagonal stays one."""
+    if projection is None:
+        return None
+    return projection**2 if projection.ndim == 1 else projection @ projection.T
