@@ -21,7 +21,7 @@ from ._shots import effective_number
 
 # Logits of `z2` and of `z3` spread by this share of the text's where class means are free of noise; the mean of
 # `k` images is worth `k / (k + IMAGES_FOR_HALF)` of it. Without text they spread by so many nats.
-SHOT_SHARE, IMAGES_FOR_HALF, SHOT_SPREAD = 0.24, 4.0, 0.75
+SHOT_SHARE, IMAGES_FOR_HALF, SHOT_SPREAD = 0.42, 10.0, 0.75
 # Default of `z4` as a share of the discriminant of a Gaussian model with the same scatter.
 WHITENED_SHARE, WHITENED_SHARE_WITHOUT_TEXT = 0.03, 0.3
 # Weight of the prior, in held-out images, and its width in `log s`.
@@ -48,13 +48,14 @@ def spread_over_others(z, codes):
     return value if value > 0 else None
 
 
-def default_scales(affinities, codes, text_scale, n_images, n_features):
+def default_scales(affinities, codes, logit_scale, text_scale, n_images, n_features):
     """The scales `s0_k` before any shot was held out.
 
     With text, and `sigma_k` the spread of `z_k` over other classes, up to a common factor:
 
     - `s0_1` is the scale `a` that the text has alone;
-    - `s0_2` and `s0_3` are `a sigma_1 / sigma_k` times `0.24 k / (k + 4)` for `k` images a class;
+    - `s0_2` and `s0_3` are `L sigma_1 / sigma_k` times `0.42 k / (k + 10)` for `k` images a class, with `L` the
+      model's logit scale, so that they gain where the text turns out to mean little;
     - `s0_4 = 0.03 (n - C) / D`, as `(n - C) / D * z4` is the log density of a Gaussian model.
 
     The common factor makes their sum as sharp as the text alone: it spreads by `a sigma_1` over other classes.
@@ -65,7 +66,10 @@ def default_scales(affinities, codes, text_scale, n_images, n_features):
     affinities : dict of ndarray of shape (n, C)
         Of the shots, in sample.
     codes : ndarray of shape (n,)
+    logit_scale : float
+        `L`.
     text_scale : float
+        `a`.
     n_images : float
         Effective number `n` of images in all.
     n_features : int
@@ -85,7 +89,7 @@ def default_scales(affinities, codes, text_scale, n_images, n_features):
             defaults[name] = (WHITENED_SHARE if has_text else WHITENED_SHARE_WITHOUT_TEXT) * gaussian
         elif has_text:
             both = spreads["z1"] and spreads[name]
-            defaults[name] = share * text_scale * (spreads["z1"] / spreads[name] if both else 1.0)
+            defaults[name] = share * logit_scale * (spreads["z1"] / spreads[name] if both else 1.0)
         else:
             defaults[name] = SHOT_SPREAD / (spreads[name] or 0.05)
     fused = has_text and spread_over_others(fuse(affinities, defaults), codes)
@@ -181,5 +185,5 @@ def fit_fusion(held_out, logit_scale, n_features):
     if "z1" in affinities:
         text_scale = fit(["z1"], np.ones_like(mask), {"z1": logit_scale})["z1"]
     n_images = effective_number(np.bincount(held_out.image, weights=held_out.weight))
-    defaults = default_scales(affinities, held_out.codes, text_scale, n_images, n_features)
+    defaults = default_scales(affinities, held_out.codes, logit_scale, text_scale, n_images, n_features)
     return fit(list(affinities), mask, defaults)
