@@ -1,8 +1,13 @@
 """Tasks of the benchmarks: embeddings with labels and the text side of their model."""
 
+import gzip
+import re
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+
+FASHION_MNIST = "/usr/share/datasets/fashion-mnist"  # where Debian's package `dataset-fashion-mnist` puts it
 
 
 @dataclass(frozen=True)
@@ -36,39 +41,111 @@ def from_npz(path, name="npz"):
     return Task(name, X, y, encoder, "a photo of a {}.")
 
 
-def from_pictures(name, images, labels):
-    """Pictures through the bundled model."""
+def from_pictures(name, images, labels, model="mini", pretrained="bundled", cache=None):
+    """Pictures through a model, the bundled one by default; `cache` is a folder that keeps their embeddings."""
     from sksemobridge import CLIPImageEncoder, CLIPTextEncoder
 
-    X = CLIPImageEncoder("mini", "bundled", precision="fp32").transform(images)
-    return Task(name, X.astype(np.float64), labels, CLIPTextEncoder("mini", "bundled"), "auto")
+    encoder = CLIPImageEncoder(model, pretrained, precision="fp32", cache=cache)
+    text_encoder = CLIPTextEncoder(model, pretrained, cache=cache)
+    return Task(name, encoder.transform(images).astype(np.float64), labels, text_encoder, "auto")
 
 
-def emoji():
+def emoji(cache=None):
     """The bundled pictures, in the style that the bundled model has not seen."""
     from sksemobridge.datasets import load_emoji
 
     data = load_emoji()
-    return from_pictures("emoji", list(data.images), data.target_names[data.target])
+    return from_pictures("emoji", list(data.images), data.target_names[data.target], cache=cache)
 
 
-def digits():
+def emoji_finer(cache=None):
+    """The bundled pictures of people by what they do or are: artist, biking, elf, ...
+
+    Classes are the names without man, woman or person; those with three pictures or more are taken. Pictures
+    that are others mirrored ("facing right") are left out.
+    """
+    from sksemobridge.datasets import load_emoji
+
+    data = load_emoji()
+    what = np.array([re.sub(r"^(man|woman|person|men|women|people)(: | )", "", name) for name in data.names])
+    names, code, count = np.unique(what, return_inverse=True, return_counts=True)
+    mirrored = np.char.endswith(data.names, ": facing right")
+    taken = (count[code] >= 3) & ~mirrored
+    return from_pictures("emoji-finer", list(data.images[taken]), what[taken], cache=cache)
+
+
+def digits(cache=None):
     """scikit-learn's handwritten digits: a task that the bundled model knows nothing of."""
     from sklearn.datasets import load_digits
 
     data = load_digits()
     pixels = np.round(data.images / 16 * 255).astype(np.uint8)
     names = np.array(["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"])
-    return from_pictures(
-        "digits", list(np.kron(pixels, np.ones((1, 8, 8), dtype=np.uint8))), names[data.target]
-    )
+    images = list(np.kron(pixels, np.ones((1, 8, 8), dtype=np.uint8)))
+    return from_pictures("digits", images, names[data.target], cache=cache)
+
+
+def fashion_mnist(folder=FASHION_MNIST, cache=None):
+    """The 10,000 test pictures of Fashion-MNIST, from its four files as published."""
+    pixels, labels = (Path(folder, f"t10k-{part}-ubyte.gz") for part in ("images-idx3", "labels-idx1"))
+    for path in (pixels, labels):
+        if not path.exists():
+            raise FileNotFoundError(
+                f"There is no {str(path)!r}. Install Debian's package dataset-fashion-mnist, or name the folder."
+            )
+    images = np.frombuffer(gzip.decompress(pixels.read_bytes()), np.uint8, offset=16).reshape(-1, 28, 28)
+    target = np.frombuffer(gzip.decompress(labels.read_bytes()), np.uint8, offset=8)
+    names = [
+        "t-shirt",
+        "trousers",
+        "pullover",
+        "dress",
+        "coat",
+        "sandal",
+        "shirt",
+        "sneaker",
+        "bag",
+        "ankle boot",
+    ]
+    return from_pictures("fashion-mnist", list(images), np.array(names)[target], cache=cache)
+
+
+def image_folder(root, model="mini", pretrained="bundled", cache=None):
+    """Pictures of a user, one sub-folder for each class."""
+    from sksemobridge.datasets import load_image_folder
+
+    data = load_image_folder(root)
+    labels = data.target_names[data.target]
+    return from_pictures(Path(root).resolve().name, list(data.paths), labels, model, pretrained, cache)
+
+
+def torchvision_dataset(name, root, model="mini", pretrained="bundled", cache=None):
+    """The test set of a data set of torchvision, such as `CIFAR10`, found in `root` or downloaded to it."""
+    import inspect
+
+    from torchvision import datasets
+
+    kind = getattr(datasets, name, None)
+    if not inspect.isclass(kind):
+        raise ValueError(f"torchvision has no data set {name!r}; names are those of torchvision.datasets.")
+    parameters = inspect.signature(kind).parameters
+    options = {"root": root}
+    if "download" in parameters:
+        options["download"] = True
+    options |= {"split": "test"} if "split" in parameters else {}
+    options |= {"train": False} if "train" in parameters else {}
+    data = kind(**options)
+    names = getattr(data, "classes", None)
+    if names is None:
+        raise ValueError(f"torchvision's {name} has no names of classes (`classes`).")
+    images, target = zip(*(data[i] for i in range(len(data))))
+    return from_pictures(name, list(images), np.array(names)[list(target)], model, pretrained, cache)
 
 
 def openmoji(node_modules):
     """The style on which settings were chosen, drawn from npm packages (see `tools/emoji_pictures.py`)."""
     import sys
     from collections import Counter
-    from pathlib import Path
 
     sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
     from emoji_pictures import DEVELOPMENT_SET, SUBGROUP_NAMES, read_emoji_once

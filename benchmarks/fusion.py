@@ -65,7 +65,7 @@ def one_draw(task, k, seed, with_oracle):
     results = {}
     zero = ZeroShotClassifier(task.text_encoder, prompts=task.prompts).fit(X, y)
     texts, scale = zero.text_embeddings_, task.text_encoder.logit_scale_
-    results["zero-shot"] = softmax(zero._scores(Q), axis=1), None
+    results["zero-shot"] = softmax(zero.decision_function(Q), axis=1), None
     means = unit(np.stack([U[y == c].mean(axis=0) for c in classes]))
     results["class means"] = softmax(scale * V @ means.T, axis=1), None
     for name, peer in (

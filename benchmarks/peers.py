@@ -1,21 +1,24 @@
-"""Compact versions of published few-shot methods, as classifiers on unit embeddings and class texts.
+"""Compact versions of published few-shot methods, as classifiers on embeddings and unit class texts.
 
-`f` unit query, `F` unit shots, `Y` one-hot labels, `T` unit class texts, `N` shots in all, `m` class means.
+`f` unit query, `F` unit shots, `Y` one-hot labels, `T` unit class texts, `N` shots in all, `C` classes, `m` class
+means. All scale rows to unit length themselves; probabilities are the softmax of `decision_function`.
 """
 
 import numpy as np
+from scipy.optimize import minimize
+from scipy.special import log_softmax, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.preprocessing import normalize
 
 
 class _WithTexts(ClassifierMixin, BaseEstimator):
-    """`texts (C, D)` in the order of the sorted classes."""
-
-    def __init__(self, texts, scale=100.0):
-        self.texts = texts
-        self.scale = scale
+    """`texts (C, D)` in the order of the sorted classes, `scale` the model's logit scale."""
 
     def predict(self, X):
         return self.classes_[self.decision_function(X).argmax(axis=1)]
+
+    def predict_proba(self, X):
+        return softmax(self.decision_function(X), axis=1)
 
     def _one_hot(self, y):
         self.classes_, codes = np.unique(y, return_inverse=True)
@@ -25,39 +28,91 @@ class _WithTexts(ClassifierMixin, BaseEstimator):
 class ZeroShot(_WithTexts):
     """`scale f T'`."""
 
+    def __init__(self, texts, scale=100.0):
+        self.texts = texts
+        self.scale = scale
+
     def fit(self, X, y):
         self._one_hot(y)
         return self
 
     def decision_function(self, X):
-        return self.scale * X @ self.texts.T
+        return self.scale * normalize(X) @ self.texts.T
 
 
 class TipAdapter(_WithTexts):
-    """`scale f T' + a exp(-b (1 - f F')) Y` with the common defaults `a = 1`, `b = 5.5`."""
+    """`scale f T' + a exp(-b (1 - f F')) Y` (Zhang et al., ECCV 2022)."""
 
-    a, b = 1.0, 5.5
+    def __init__(self, texts, scale=100.0, a=1.0, b=5.5):
+        self.texts = texts
+        self.scale = scale
+        self.a = a
+        self.b = b
 
     def fit(self, X, y):
-        self.shots_, self.labels_ = X, self._one_hot(y)
+        self.shots_, self.labels_ = normalize(X), self._one_hot(y)
         return self
 
     def decision_function(self, X):
-        return (
-            self.scale * X @ self.texts.T + self.a * np.exp(-self.b * (1 - X @ self.shots_.T)) @ self.labels_
-        )
+        queries = normalize(X)
+        closeness = np.exp(-self.b * (1 - queries @ self.shots_.T))
+        return self.scale * queries @ self.texts.T + self.a * closeness @ self.labels_
+
+
+class APE(_WithTexts):
+    """Tip-Adapter on the features that tell texts apart, with weighted shots (Zhu et al., ICCV 2023).
+
+    Kept is the `share` of the features where `0.3 var_c T_c - 0.7 mean_{c != c'} T_c T_c'` is largest: those
+    that vary between classes and are little alike. Shot `i` counts `exp(g KL_i)` with
+    `KL_i = log2((1 + 1e-6) / (p_i + 1e-6))`, `p_i` the softmax of `F_i T'` at its own class, both in the kept
+    features and of unit length there.
+    """
+
+    def __init__(self, texts, scale=100.0, a=1.0, b=5.5, g=0.1, share=0.5):
+        self.texts = texts
+        self.scale = scale
+        self.a = a
+        self.b = b
+        self.g = g
+        self.share = share
+
+    def fit(self, X, y):
+        labels = self._one_hot(y)
+        n_classes, n_features = self.texts.shape
+        # sum_{c != c'} T_c T_c' = (sum_c T_c)^2 - sum_c T_c^2, feature by feature
+        products = self.texts.sum(axis=0) ** 2 - (self.texts**2).sum(axis=0)
+        similarity = products / max(n_classes * (n_classes - 1), 1)
+        worth = 0.3 * self.texts.var(axis=0, ddof=1) - 0.7 * similarity
+        n_kept = max(1, round(self.share * n_features))
+        self.features_ = np.sort(np.argsort(-worth, kind="stable")[:n_kept])
+        self.shots_ = self._refine(normalize(X))
+        own = (softmax(self.shots_ @ self._refine(self.texts).T, axis=1) * labels).sum(axis=1)
+        self.labels_ = labels * np.exp(self.g * np.log2((1 + 1e-6) / (own + 1e-6)))[:, None]
+        return self
+
+    def decision_function(self, X):
+        queries = normalize(X)
+        closeness = np.exp(-self.b * (1 - self._refine(queries) @ self.shots_.T))
+        return self.scale * queries @ self.texts.T + self.a * closeness @ self.labels_
+
+    def _refine(self, rows):
+        return normalize(rows[:, self.features_])
 
 
 class GDA(_WithTexts):
     """`scale f T' + a (f P m' + c)`, `P = D pinv((N - 1) S + tr(S) I)`, `c_k = -m_k P m_k' / 2`.
 
-    `S` is the pooled within-class covariance. `a = 1`; `texts=None` leaves the text out.
+    `S` is the pooled within-class covariance (Wang et al., "A hard-to-beat baseline", ICLR 2024).
+    `texts=None` leaves the text out.
     """
 
-    a = 1.0
+    def __init__(self, texts, scale=100.0, a=1.0):
+        self.texts = texts
+        self.scale = scale
+        self.a = a
 
     def fit(self, X, y):
-        labels = self._one_hot(y)
+        X, labels = normalize(X), self._one_hot(y)
         means = (labels.T @ X) / labels.sum(axis=0)[:, None]
         centred = X - labels @ means
         covariance = centred.T @ centred / max(len(X) - 1, 1)
@@ -68,5 +123,39 @@ class GDA(_WithTexts):
         return self
 
     def decision_function(self, X):
-        gaussian = X @ self.coef_.T + self.intercept_
-        return gaussian if self.texts is None else self.scale * X @ self.texts.T + self.a * gaussian
+        queries = normalize(X)
+        gaussian = queries @ self.coef_.T + self.intercept_
+        return gaussian if self.texts is None else self.scale * queries @ self.texts.T + self.a * gaussian
+
+
+class CLAPProbe(_WithTexts):
+    """Logistic regression that starts from the class texts and is pulled towards them.
+
+    The weights `W (C, D)` minimise `sum_i CE(f_i W') + 1 / (2 C) sum_c r_c ||W_c - scale T_c||^2` with `r_c` the
+    mean zero-shot probability that the shots of class `c` give it, at least 0.01: where the text is right, it
+    is kept. After CLAP (Silva-Rodriguez et al., CVPR 2024), whose pull is adapted in the same way.
+    """
+
+    def __init__(self, texts, scale=100.0, C=1.0):
+        self.texts = texts
+        self.scale = scale
+        self.C = C
+
+    def fit(self, X, y):
+        X, labels = normalize(X), self._one_hot(y)
+        start = self.scale * self.texts
+        right = (softmax(X @ start.T, axis=1) * labels).sum(axis=1)
+        pull = np.maximum(labels.T @ right / labels.sum(axis=0), 0.01)[:, None] / self.C
+
+        def loss(flat):
+            weights = flat.reshape(start.shape)
+            log_probability = log_softmax(X @ weights.T, axis=1)
+            moved = weights - start
+            gradient = (np.exp(log_probability) - labels).T @ X + pull * moved
+            return 0.5 * (pull * moved**2).sum() - (labels * log_probability).sum(), gradient.ravel()
+
+        self.coef_ = minimize(loss, start.ravel(), jac=True, method="L-BFGS-B").x.reshape(start.shape)
+        return self
+
+    def decision_function(self, X):
+        return normalize(X) @ self.coef_.T

@@ -1,0 +1,117 @@
+"""The methods that are compared: how each is built for a task, and what a search may change of it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import peers
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier, NearestCentroid
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import Normalizer
+from sklearn.svm import SVC
+
+from sksemobridge import SeMoBridgeClassifier
+
+OURS, TRAINED = "SeMoBridge", "SeMoBridge trained"
+ZERO_SHOT = "zero-shot"
+
+
+def n_folds(k):
+    """Folds of a search on `k` shots of each class."""
+    return min(k, 3)
+
+
+@dataclass(frozen=True)
+class Method:
+    """A method.
+
+    Attributes
+    ----------
+    name : str
+    build : callable
+        `build(task, texts)` gives an estimator; `texts (C, D)` are the unit class texts.
+    grid : callable or None
+        `grid(task)` gives what a search tries, as `GridSearchCV` takes it, the default first: among equals the
+        first is taken. None where there is nothing to tune.
+    min_shots, min_images : int
+        The method needs as many shots of each class, and as many in all.
+    """
+
+    name: str
+    build: Callable
+    grid: Callable | None = None
+    min_shots: int = 1
+    min_images: int = 1
+
+    def can_fit(self, k, n_classes):
+        """Whether `k` shots of each class are enough."""
+        return k >= self.min_shots and k * n_classes >= self.min_images
+
+    def can_tune(self, k, n_classes):
+        """Whether they are enough to fit all but one fold of them."""
+        return self.grid is not None and k >= 2 and self.can_fit(k - -(-k // n_folds(k)), n_classes)
+
+
+def _with_text(kind, **grid):
+    def build(task, texts):
+        return kind(texts, task.text_encoder.logit_scale_)
+
+    return {"build": build, "grid": (lambda task: grid) if grid else None}
+
+
+def _on_unit_rows(estimator, **grid):
+    """scikit-learn's estimators are given embeddings of unit length, as CLIP compares them."""
+
+    def build(task, texts):
+        return Pipeline([("unit", Normalizer()), ("model", estimator)])
+
+    of_model = {f"model__{name}": values for name, values in grid.items()}
+    return {"build": build, "grid": (lambda task: of_model) if grid else None}
+
+
+def _ours(task, texts):
+    return SeMoBridgeClassifier(task.text_encoder, prompts=task.prompts, device="cpu")
+
+
+def _ours_trained(task, texts):
+    return _ours(task, texts).set_params(solver="lbfgs")
+
+
+def _ours_grid(task):
+    """Closed form with and without text, with and without whitening; trained."""
+    return [
+        {"text_encoder": [task.text_encoder, None], "whiten": ["auto", False]},
+        {"solver": ["lbfgs"]},
+    ]
+
+
+CS = [1.0, 0.1, 10.0, 100.0, 1000.0]
+
+METHODS = [
+    Method(OURS, _ours, _ours_grid),
+    Method(TRAINED, _ours_trained),
+    Method(ZERO_SHOT, **_with_text(peers.ZeroShot)),
+    Method("Tip-Adapter", **_with_text(peers.TipAdapter, a=[1.0, 0.3, 3.0, 10.0, 30.0], b=[5.5, 1.0, 15.0])),
+    Method(
+        "APE",
+        **_with_text(peers.APE, a=[1.0, 3.0, 10.0, 30.0], b=[5.5, 1.0], g=[0.1, 0.0, 0.5], share=[0.5, 0.8]),
+    ),
+    Method("GDA", **_with_text(peers.GDA, a=[1.0, 0.001, 0.01, 0.1, 10.0])),
+    Method("CLAP-style probe", **_with_text(peers.CLAPProbe, C=CS)),
+    Method(f"{OURS}, no text", lambda task, texts: SeMoBridgeClassifier(device="cpu")),
+    Method(f"{TRAINED}, no text", lambda task, texts: SeMoBridgeClassifier(solver="lbfgs", device="cpu")),
+    Method("GDA, no text", lambda task, texts: peers.GDA(None), min_shots=2),
+    Method("LogisticRegression", **_on_unit_rows(LogisticRegression(max_iter=2000), C=CS)),
+    Method("SVC, linear", **_on_unit_rows(SVC(kernel="linear"), C=CS)),
+    Method("KNeighbors", **_on_unit_rows(KNeighborsClassifier(), n_neighbors=[5, 1, 3]), min_images=5),
+    Method("NearestCentroid", **_on_unit_rows(NearestCentroid())),
+    Method(
+        "LDA, shrinkage",
+        **_on_unit_rows(
+            LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto"), shrinkage=["auto", 0.3, 0.6, 0.9]
+        ),
+        min_shots=2,
+    ),
+]
+NAMES = [method.name for method in METHODS]

@@ -1,0 +1,336 @@
+"""Tables and plots of `few_shot.py`, from its rows."""
+
+import numpy as np
+import pandas as pd
+from few_shot_methods import NAMES, OURS, TRAINED, ZERO_SHOT
+from scipy.stats import t as student
+
+CELL = ["model", "task", "shots"]  # what draws are paired within
+TITLES = {"defaults": "Defaults", "tuned": "Tuned by cross-validation on the shots"}
+COMMAND = "python benchmarks/few_shot.py"
+
+
+def write(results, folder):
+    """Write `benchmarks_few_shot.md` and `images/few_shot_*.png` below a folder, and print the first.
+
+    `results` is the path of the rows.
+    """
+    frame = pd.read_csv(results)
+    frame["accuracy"] *= 100
+    (folder / "images").mkdir(parents=True, exist_ok=True)
+    plots = [plot_shots(frame, folder / "images"), plot_times(frame, folder / "images")]
+    text = report(frame, plots)
+    (folder / "benchmarks_few_shot.md").write_text(text, encoding="utf-8")
+    print(text)
+
+
+def report(frame, plots):
+    """The whole page."""
+    parts = [
+        "# Few-shot benchmark: results",
+        f"Written by `{COMMAND}`; how it was measured is said in [benchmarks.md](benchmarks.md). Accuracies are in "
+        "percent, intervals are of 95 %.",
+        "## Tasks",
+        tasks_table(frame),
+        "## In words",
+        in_words(frame),
+    ]
+    for protocol, title in TITLES.items():
+        of_protocol = frame[frame.protocol == protocol]
+        if of_protocol.empty:
+            continue
+        parts += [
+            f"## {title}",
+            f"Mean accuracy over {full_tasks_in_words(of_protocol)}, and mean rank of the "
+            "accuracy over all tasks and draws (1 is best).",
+            means_table(of_protocol),
+        ]
+        parts += [
+            versus_text(of_protocol, ours) for ours in (OURS, TRAINED) if ours in set(of_protocol.method)
+        ]
+    parts += [
+        "## Probabilities and times",
+        "With defaults, from two shots on, over all tasks and draws: mean log loss (natural logarithm), mean expected "
+        "calibration error (15 bins, each draw on its own), and median times to fit and to predict a thousand queries.",
+        quality_table(frame[frame.protocol == "defaults"]),
+        "## Plots",
+        "\n\n".join(f"![{caption}](images/{name})" for name, caption in plots),
+        "## Accuracy by task",
+        "Mean over the draws ± its standard error.",
+    ]
+    for (protocol, model, task), group in frame.groupby(["protocol", "model", "task"], sort=False):
+        parts += [f"### {task} ({model}), {protocol}", accuracy_table(group)]
+    return "\n\n".join(parts) + "\n"
+
+
+def table(header, rows):
+    """A Markdown table, the first column to the left, the others to the right."""
+    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def shots_in_words(k):
+    return f"{k} shot" if k == 1 else f"{k} shots"
+
+
+def in_order(methods):
+    return [name for name in NAMES if name in set(methods)]
+
+
+def tasks_table(frame):
+    rows = []
+    for (model, task), group in frame.groupby(["model", "task"], sort=False):
+        zero = group[group.method == ZERO_SHOT].accuracy
+        fewest = int(group.queries.min())
+        shots = ", ".join(str(k) for k in sorted(group.shots.unique()))
+        zero = f"{zero.mean():.1f}" if len(zero) else "-"
+        draws = group.seed.nunique()
+        rows.append([task, model, str(group.classes.iloc[0]), shots, f"{fewest:,}", str(draws), zero])
+    return table(["task", "model", "classes", "shots", "queries at least", "draws", "zero-shot"], rows)
+
+
+def full_tasks(frame):
+    """Rows of the tasks that have every number of shots: means over others cannot be compared along shots."""
+    counts = frame.groupby(["model", "task"]).shots.transform("nunique")
+    return frame[counts == counts.max()]
+
+
+def full_tasks_in_words(frame):
+    return ", ".join(full_tasks(frame).task.unique())
+
+
+def means_table(frame):
+    shots = sorted(frame.shots.unique())
+    means = full_tasks(frame).pivot_table(index="method", columns="shots", values="accuracy")
+    draws = frame.pivot_table(index=[*CELL, "seed"], columns="method", values="accuracy")
+    ranks = draws.rank(axis=1, ascending=False).groupby("shots").mean()
+    rows = []
+    for name in in_order(means.index):
+        accuracies = [means.loc[name].get(k, np.nan) for k in shots]
+        of_ranks = [ranks.at[k, name] for k in shots]
+        cells = [f"{a:.1f} ({r:.1f})" if np.isfinite(a) else "-" for a, r in zip(accuracies, of_ranks)]
+        rows.append([name, *cells, f"{np.nanmean(of_ranks):.1f}"])
+    return table(["method", *[f"{shots_in_words(k)} (rank)" for k in shots], "mean rank"], rows)
+
+
+def paired(frame, ours):
+    """For every other method and cell: mean difference of `ours` to it over the draws, and its half-width."""
+    draws = frame.pivot_table(index=[*CELL, "seed"], columns="method", values="accuracy")
+    gains = -draws.drop(columns=ours).sub(draws[ours], axis=0)
+    long = gains.stack().rename("gain").reset_index()
+    cells = long.groupby(["method", *CELL], sort=False).gain.agg(["mean", "std", "count"]).reset_index()
+    error = cells["std"] / np.sqrt(cells["count"])
+    cells["half"] = error * student.ppf(0.975, np.maximum(cells["count"] - 1, 1))
+    cells["error"] = error
+    return cells
+
+
+def verdicts(cells):
+    """Wins, losses: cells whose interval is on one side of zero. An interval needs two draws."""
+    return cells["mean"] > cells.half, cells["mean"] < -cells.half
+
+
+def versus_text(frame, ours):
+    cells = paired(frame, ours)
+    rows = []
+    for name in in_order(cells.method):
+        group = cells[cells.method == name]
+        wins, losses = verdicts(group)
+        half = 1.96 * np.sqrt((group.error**2).sum()) / len(group)
+        counts = [str(wins.sum()), str(len(group) - wins.sum() - losses.sum()), str(losses.sum())]
+        rows.append([name, f"{group['mean'].mean():+.2f} ± {half:.2f}", *counts])
+    return "\n\n".join(
+        [
+            f"### {ours} against each",
+            "Mean difference in points over all tasks and shots, paired over the same draws, and in how many of "
+            "these cells (a task at a number of shots) the interval of the difference is above, around or below zero.",
+            table(["against", f"{ours} ahead by", "wins", "open", "losses"], rows),
+        ]
+    )
+
+
+def in_words(frame):
+    """Where our methods stand against the others, whichever way it comes out: a Markdown list."""
+    lines = []
+    for protocol in TITLES:
+        of_protocol = frame[frame.protocol == protocol]
+        for ours in (OURS, TRAINED):
+            if ours not in set(of_protocol.method):
+                continue
+            cells = paired(of_protocol, ours)
+            cells = cells[~cells.method.str.startswith(OURS)]
+            wins, losses = verdicts(cells)
+            lines.append(
+                f"- {ours}, {protocol}: of {len(cells)} comparisons (another method, a task and a number of shots) "
+                f"it wins {wins.sum()}, loses {losses.sum()}, and {len(cells) - wins.sum() - losses.sum()} are open."
+            )
+            lost = cells[losses]
+            for name in in_order(lost.method):
+                to_one = lost[lost.method == name]
+                lines.append(
+                    f"  - It loses to {name} by {-to_one['mean'].mean():.1f} points on average over {where(to_one)}."
+                )
+    return "\n".join(lines)
+
+
+def where(lost):
+    """The tasks and shots of some cells."""
+    groups = lost.sort_values("shots").groupby("task", sort=False).shots
+    return "; ".join(
+        f"{task} at {', '.join(map(str, shots))} shot{'s' if list(shots) != [1] else ''}"
+        for task, shots in groups
+    )
+
+
+def quality_table(frame):
+    """Means where every method has rows: from two shots on."""
+    frame = frame[frame.shots >= min(2, frame.shots.max())]
+    predict = frame.predict_seconds / frame.queries * 1000
+    rows = []
+    for name in in_order(frame.method):
+        chosen = frame.method == name
+        loss, error = frame.log_loss[chosen].mean(), frame.calibration_error[chosen].mean()
+        quality = [f"{loss:.2f}", f"{error:.3f}"] if np.isfinite(loss) else ["-", "-"]
+        times = frame.fit_seconds[chosen].median(), predict[chosen].median()
+        rows.append([name, *quality, *(f"{1000 * seconds:.1f}" for seconds in times)])
+    return table(["method", "log loss", "calibration error", "fit, ms", "predict 1,000, ms"], rows)
+
+
+def accuracy_table(frame):
+    stats = frame.groupby(["method", "shots"]).accuracy.agg(["mean", "sem"])
+    shots = sorted(frame.shots.unique())
+    rows = []
+    for name in in_order(frame.method):
+        cells = []
+        for k in shots:
+            if (name, k) not in stats.index:
+                cells.append("-")
+                continue
+            mean, error = stats.loc[(name, k)]
+            cells.append(f"{mean:.1f} ± {error:.1f}" if np.isfinite(error) else f"{mean:.1f}")
+        rows.append([name, *cells])
+    return table(["method", *map(shots_in_words, shots)], rows)
+
+
+# Ours are red and orange, paler without text; methods that see no text are dashed.
+COLOURS = {
+    OURS: "#d62728",
+    TRAINED: "#ff7f0e",
+    ZERO_SHOT: "black",
+    "Tip-Adapter": "#1f77b4",
+    "APE": "#17becf",
+    "GDA": "#3f007d",
+    "CLAP-style probe": "#6baed6",
+    f"{OURS}, no text": "#f4a3a3",
+    f"{TRAINED}, no text": "#ffc890",
+    "GDA, no text": "#9e8ac8",
+    "LogisticRegression": "#2ca02c",
+    "SVC, linear": "#98b954",
+    "KNeighbors": "#8c8c8c",
+    "NearestCentroid": "#8c564b",
+    "LDA, shrinkage": "#e377c2",
+}
+MARKERS = dict(zip(NAMES, "osx^v<>osDPXd*p"))
+
+
+def style(name):
+    """Line and marker of a method: ours thick, those without text dashed."""
+    ours = name.startswith(OURS)
+    dashed = "no text" in name or name in NAMES[NAMES.index("LogisticRegression") :]
+    return {
+        "color": COLOURS[name],
+        "marker": MARKERS[name],
+        "linestyle": "--" if dashed else "-",
+        "linewidth": 2.4 if ours else 1.3,
+        "markersize": 6 if ours else 5,
+        "zorder": 3 if ours else 2,
+    }
+
+
+def plot_shots(frame, folder):
+    """Accuracy against shots, a panel for each task and protocol; `(name of the file, caption)`."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    protocols = [protocol for protocol in TITLES if (frame.protocol == protocol).any()]
+    tasks = list(frame.groupby(["model", "task"], sort=False).groups)
+    figure, axes = plt.subplots(
+        len(protocols),
+        len(tasks),
+        figsize=(3.4 * len(tasks), 3.3 * len(protocols)),
+        squeeze=False,
+    )
+    handles = {}
+    for row, protocol in enumerate(protocols):
+        for column, (model, task) in enumerate(tasks):
+            ax = axes[row, column]
+            panel = frame[(frame.protocol == protocol) & (frame.model == model) & (frame.task == task)]
+            for name in in_order(panel.method):
+                means = panel[panel.method == name].groupby("shots").accuracy.mean()
+                (handles[name],) = ax.plot(means.index, means.values, label=name, **style(name))
+            ax.set_xscale("log", base=2)
+            ax.set_xticks(sorted(panel.shots.unique()), sorted(panel.shots.unique()))
+            ax.minorticks_off()
+            ax.grid(alpha=0.3)
+            ax.set_title(f"{task}, {protocol}", fontsize=10)
+            if row == len(protocols) - 1:
+                ax.set_xlabel("shots a class")
+        axes[row, 0].set_ylabel("accuracy in percent")
+    finish(figure, handles)
+    figure.savefig(folder / "few_shot_accuracy.png", dpi=110)
+    plt.close(figure)
+    return "few_shot_accuracy.png", "Accuracy against shots, by task and protocol"
+
+
+def plot_times(frame, folder):
+    """Accuracy against the time to fit, one point for each method and protocol."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    full = full_tasks(frame)
+    shots = sorted(full.shots.unique())
+    shown = [shots[len(shots) // 2], shots[-1]] if len(shots) > 1 else shots
+    figure, axes = plt.subplots(1, len(shown), figsize=(5.2 * len(shown), 4.2), squeeze=False)
+    handles = {}
+    for ax, k in zip(axes[0], shown):
+        at_k = full[full.shots == k]
+        for name in in_order(at_k.method):
+            of_method = at_k[at_k.method == name]
+            for protocol, filled in (("defaults", True), ("tuned", False)):
+                group = of_method[of_method.protocol == protocol]
+                if group.empty:
+                    continue
+                look = style(name) | {"linestyle": "none", "markersize": 8}
+                if not filled and look["marker"] not in "xP":
+                    look["markerfacecolor"] = "white"
+                seconds = group.groupby(["model", "task"]).fit_seconds.median().mean()
+                (handle,) = ax.plot(seconds, group.accuracy.mean(), **look)
+                if filled:
+                    handles[name] = handle
+        ax.set_xscale("log")
+        ax.grid(alpha=0.3)
+        ax.set_xlabel("seconds to fit")
+        ax.set_title(f"{k} shots a class, mean of {full_tasks_in_words(at_k)}", fontsize=10)
+    axes[0, 0].set_ylabel("accuracy in percent")
+    finish(figure, handles)
+    figure.savefig(folder / "few_shot_time.png", dpi=110)
+    plt.close(figure)
+    return (
+        "few_shot_time.png",
+        "Accuracy against the time to fit; hollow points are tuned, the search included",
+    )
+
+
+def finish(figure, handles):
+    """One legend below all panels."""
+    rows = -(-len(handles) // 5)
+    height = figure.get_size_inches()[1]
+    figure.tight_layout(rect=(0, (0.15 + 0.22 * rows) / height, 1, 1))
+    order = in_order(handles)
+    figure.legend(
+        [handles[name] for name in order], order, ncols=5, loc="lower center", fontsize=9, frameon=False
+    )

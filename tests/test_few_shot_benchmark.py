@@ -1,0 +1,162 @@
+"""The few-shot benchmark: resumable, and its tables and plots come from its rows."""
+
+import gzip
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+import embeddings
+import few_shot
+from few_shot_methods import METHODS, NAMES
+from results import Results
+
+
+@pytest.fixture(scope="module")
+def npz(tmp_path_factory):
+    """Three classes of five images around their texts."""
+    rng = np.random.default_rng(0)
+    text = rng.normal(size=(3, 12))
+    labels = np.repeat(np.arange(3), 5)
+    images = text[labels] + rng.normal(scale=0.5, size=(15, 12))
+    path = tmp_path_factory.mktemp("data") / "made_up.npz"
+    np.savez(path, images=images, labels=labels, class_names=np.array(["cat", "dog", "owl"]), text=text)
+    return path
+
+
+@pytest.fixture
+def run(npz, tmp_path):
+    def run(*options):
+        few_shot.main(
+            [f"npz:{npz}", "--quick", "--jobs", "1", *options]
+            + ["--results", str(tmp_path / "rows.csv"), "--docs", str(tmp_path / "docs")]
+        )
+        return pd.read_csv(tmp_path / "rows.csv")
+
+    return run
+
+
+def test_a_run_measures_every_method_and_writes_tables_and_plots(run, tmp_path):
+    rows = run()
+    assert set(rows.method) == set(NAMES)
+    assert not rows.duplicated(list(few_shot.KEY)).any()
+    counts = rows.groupby(["protocol", "shots"]).size().to_dict()
+    fitted = [sum(method.can_fit(k, 3) for method in METHODS) for k in (1, 2)]
+    tuned = sum(method.can_tune(2, 3) for method in METHODS)
+    assert counts == {("defaults", 1): 2 * fitted[0], ("defaults", 2): 2 * fitted[1], ("tuned", 2): 2 * tuned}
+    assert rows.accuracy.between(0, 1).all()
+    assert (rows.queries == 15 - 3 * rows.shots).all()
+    assert rows[rows.method != "SVC, linear"].query("shots == 2").log_loss.notna().all()
+    page = (tmp_path / "docs" / "benchmarks_few_shot.md").read_text()
+    assert all(f"| {name} |" in page for name in NAMES)
+    for name in ("few_shot_accuracy.png", "few_shot_time.png"):
+        assert f"(images/{name})" in page
+        assert (tmp_path / "docs" / "images" / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_methods_are_left_out_where_the_shots_are_too_few():
+    lda = next(method for method in METHODS if method.name == "LDA, shrinkage")
+    neighbours = next(method for method in METHODS if method.name == "KNeighbors")
+    assert [lda.can_fit(k, 9) for k in (1, 2)] == [False, True]
+    assert [lda.can_tune(k, 9) for k in (2, 4)] == [False, True]
+    assert [neighbours.can_fit(1, n) for n in (4, 5)] == [False, True]
+    assert not any(method.can_tune(1, 9) for method in METHODS)
+
+
+def test_an_interrupted_run_goes_on_where_it_was(run, tmp_path, monkeypatch):
+    methods = ["--methods", "zero-shot", "GDA"]
+    whole = run(*methods)
+    path = tmp_path / "rows.csv"
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(lines[:-1]) + lines[-1][:20])
+    measured = []
+    original = few_shot.measure
+
+    def measure(*arguments):
+        measured.append(arguments)
+        return original(*arguments)
+
+    monkeypatch.setattr(few_shot, "measure", measure)
+    again = run(*methods)
+    assert len(measured) == 1
+    few = [*few_shot.KEY, "accuracy", "chosen"]
+    pd.testing.assert_frame_equal(again[few], whole[few])
+
+
+def test_a_method_can_be_done_again(run, monkeypatch):
+    run("--methods", "zero-shot", "Tip-Adapter")
+    measured = []
+    original = few_shot.measure
+    monkeypatch.setattr(
+        few_shot, "measure", lambda estimator, *rest: measured.append(estimator) or original(estimator, *rest)
+    )
+    run("--methods", "zero-shot", "Tip-Adapter", "--redo", "zero-shot")
+    assert len(measured) == 4
+    assert {type(estimator).__name__ for estimator in measured} == {"ZeroShot"}
+
+
+def test_shots_are_the_queries_of_nobody_and_equal_for_all_methods(npz):
+    task = embeddings.from_npz(npz)
+    shots, queries = task.draw(2, seed=3)
+    assert sorted([*shots, *queries]) == list(range(15))
+    assert [sum(task.y[shots] == c) for c in ("cat", "dog", "owl")] == [2, 2, 2]
+    np.testing.assert_array_equal(shots, task.draw(2, seed=3)[0])
+
+
+def test_the_finer_classes_of_the_bundled_pictures_have_three_pictures_or_more():
+    task = embeddings.emoji_finer()
+    names, counts = np.unique(task.y, return_counts=True)
+    assert counts.min() >= 3
+    assert {"artist", "biking", "elf"} <= set(names)
+
+
+def test_a_folder_of_pictures_is_a_task(tmp_path):
+    from PIL import Image
+
+    for name, colour in (("red thing", "red"), ("blue thing", "blue")):
+        (tmp_path / name).mkdir()
+        for i in range(3):
+            Image.new("RGB", (32, 32 + i), colour).save(tmp_path / name / f"{i}.png")
+    task = embeddings.image_folder(tmp_path)
+    assert task.X.shape == (6, 128)
+    assert task.y.tolist() == ["blue thing"] * 3 + ["red thing"] * 3
+
+
+def test_a_data_set_of_torchvision_is_a_task(tmp_path):
+    from PIL import Image
+
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        Image.new("RGB", (32, 32)).save(tmp_path / name / "0.png")
+    task = embeddings.torchvision_dataset("ImageFolder", tmp_path)
+    assert task.y.tolist() == ["cat", "dog"]
+    assert task.X.shape == (2, 128)
+
+
+def test_fashion_mnist_is_read_from_its_files(tmp_path):
+    pixels = np.arange(3 * 28 * 28, dtype=np.uint32).astype(np.uint8)
+    for part, header, content in (("images-idx3", 16, pixels), ("labels-idx1", 8, np.uint8([9, 2, 0]))):
+        data = bytes(header) + content.tobytes()
+        (tmp_path / f"t10k-{part}-ubyte.gz").write_bytes(gzip.compress(data))
+    task = embeddings.fashion_mnist(tmp_path)
+    assert task.y.tolist() == ["ankle boot", "pullover", "t-shirt"]
+    assert task.X.shape == (3, 128)
+
+
+def test_unknown_tasks_and_missing_files_are_named(run, tmp_path):
+    with pytest.raises(ValueError, match="no task 'emojis'"):
+        few_shot.main(["emojis", "--results", str(tmp_path / "r.csv"), "--docs", str(tmp_path)])
+    with pytest.raises(FileNotFoundError, match="t10k-images"):
+        embeddings.fashion_mnist(tmp_path)
+    with pytest.raises(ValueError, match="no data set 'CIFAR11'"):
+        embeddings.torchvision_dataset("CIFAR11", tmp_path)
+
+
+def test_results_of_other_columns_are_refused(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text("a,b\n1,2\n")
+    with pytest.raises(ValueError, match="has the columns a, b; expected a, c"):
+        Results(path, ["a"], ["c"])

@@ -1,0 +1,97 @@
+"""The peers of the benchmarks on cases that can be worked out by hand."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.special import softmax
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+from peers import APE, GDA, CLAPProbe, TipAdapter, ZeroShot
+
+# Two classes, whose texts are the axes of the plane; one shot of each.
+TEXTS = np.eye(2)
+SHOTS, LABELS = np.array([[0.8, 0.6], [0.0, 1.0]]), np.array(["a", "b"])
+QUERY = np.array([[1.0, 0.0]])
+
+
+def test_zero_shot_is_the_scaled_cosine_to_the_texts():
+    fitted = ZeroShot(TEXTS, scale=10.0).fit(SHOTS, LABELS)
+    np.testing.assert_allclose(fitted.decision_function([[3.0, 4.0]]), [[6.0, 8.0]])
+    np.testing.assert_allclose(fitted.predict_proba([[3.0, 4.0]]), softmax([[6.0, 8.0]], axis=1))
+    assert fitted.predict([[3.0, 4.0]]).tolist() == ["b"]
+
+
+def test_tip_adapter_adds_what_the_shots_say():
+    # cosines to the shots are 0.8 and 0: exp(-5 * 0.2) = exp(-1) and exp(-5)
+    scores = TipAdapter(TEXTS, scale=2.0, a=3.0, b=5.0).fit(SHOTS, LABELS).decision_function(QUERY)
+    np.testing.assert_allclose(scores, [[2.0 + 3 * np.exp(-1), 3 * np.exp(-5)]])
+
+
+def test_ape_keeps_the_features_that_tell_the_texts_apart():
+    # Of three features the first is the same in both texts: no variance, all similarity.
+    texts = np.array([[0.6, 0.8, 0.0], [0.6, 0.0, 0.8]])
+    shots = np.array([[0.0, 3.0, 4.0], [1.0, 0.0, 1.0]])
+    fitted = APE(texts, scale=2.0, a=3.0, b=5.0, g=0.5, share=2 / 3).fit(shots, LABELS)
+    assert fitted.features_.tolist() == [1, 2]
+    np.testing.assert_allclose(fitted.shots_, [[0.6, 0.8], [0.0, 1.0]])
+    # In the kept features the texts are the axes: shot 1 is closer to the text of the other class.
+    own = [1 / (1 + np.exp(0.8 - 0.6)), 1 / (1 + np.exp(0.0 - 1.0))]
+    weight = np.exp(0.5 * np.log2((1 + 1e-6) / (np.array(own) + 1e-6)))
+    np.testing.assert_allclose(fitted.labels_, np.diag(weight))
+    scores = fitted.decision_function([[0.0, 1.0, 0.0]])
+    expected = [2 * 0.8 + 3 * np.exp(-5 * 0.4) * weight[0], 3 * np.exp(-5) * weight[1]]
+    np.testing.assert_allclose(scores, [expected])
+
+
+def test_gda_whitens_with_the_scatter_within_classes():
+    # Unit shots at the angles 0 and 90 degrees of class a, and their opposites of class b.
+    shots = np.array([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.0, -1.0]])
+    labels = np.array(["a", "a", "b", "b"])
+    fitted = GDA(TEXTS, scale=2.0, a=0.5).fit(shots, labels)
+    # Means are +-(1/2, 1/2); rows vary by +-(1/2, -1/2): 3 S = [[1, -1], [-1, 1]], tr S = 2/3.
+    inverse = np.linalg.inv(np.array([[1.0, -1.0], [-1.0, 1.0]]) + 2 / 3 * np.eye(2))
+    coef = 2 * np.array([[0.5, 0.5], [-0.5, -0.5]]) @ inverse
+    np.testing.assert_allclose(fitted.coef_, coef)
+    np.testing.assert_allclose(fitted.intercept_, -0.5 * np.full(2, coef[0] @ [0.5, 0.5]))
+    expected = 2 * QUERY @ TEXTS.T + 0.5 * (QUERY @ coef.T + fitted.intercept_)
+    np.testing.assert_allclose(fitted.decision_function(QUERY), expected)
+    without = GDA(None).fit(shots, labels).decision_function(QUERY)
+    np.testing.assert_allclose(without, QUERY @ coef.T + fitted.intercept_)
+
+
+def test_gda_of_single_shots_is_zero_shot():
+    scores = GDA(TEXTS, scale=2.0).fit(SHOTS, LABELS).decision_function(QUERY)
+    np.testing.assert_allclose(scores, [[2.0, 0.0]])
+
+
+def test_the_clap_style_probe_balances_the_shots_against_the_pull_of_the_texts():
+    fitted = CLAPProbe(TEXTS, scale=2.0, C=1.0).fit(SHOTS, LABELS)
+    right = [softmax([1.6, 1.2])[0], softmax([0.0, 2.0])[1]]
+    # At the minimum the gradients of the cross-entropy and of the pull cancel.
+    residual = softmax(SHOTS @ fitted.coef_.T, axis=1) - np.eye(2)
+    pull = np.array(right)[:, None] * (fitted.coef_ - 2 * TEXTS)
+    np.testing.assert_allclose(residual.T @ SHOTS + pull, 0, atol=1e-4)
+    rigid = CLAPProbe(TEXTS, scale=2.0, C=1e-9).fit(SHOTS, LABELS)
+    np.testing.assert_allclose(rigid.coef_, 2 * TEXTS, atol=1e-6)
+
+
+@pytest.mark.parametrize("peer", [ZeroShot, TipAdapter, APE, GDA, CLAPProbe])
+def test_peers_are_estimators_that_can_be_cloned_and_ignore_the_length_of_rows(peer):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(8, 3)), np.repeat([4, 7], 4)
+    estimator = clone(peer(rng.normal(size=(2, 3)))).fit(X, y)
+    assert set(estimator.predict(X)) <= {4, 7}
+    lengths = rng.uniform(0.1, 9, size=(8, 1))
+    rescaled = clone(estimator).fit(lengths * X, y)
+    np.testing.assert_allclose(rescaled.predict_proba(X), estimator.predict_proba(5 * X), atol=1e-3)
+
+
+def test_parameters_of_peers_can_be_searched():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(8, 2)) + np.repeat([[2, 0], [0, 2]], 4, axis=0), np.repeat(["a", "b"], 4)
+    search = GridSearchCV(TipAdapter(TEXTS), {"a": [1.0, 3.0], "b": [1.0]}, cv=2).fit(X, y)
+    assert search.score(X, y) == 1.0
