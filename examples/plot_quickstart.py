@@ -9,11 +9,17 @@ offline, with the small CLIP and the pictures that ship with the package.
 import matplotlib
 import numpy as np
 
-from sksemobridge import CLIPImageEncoder, CLIPTextEncoder, ZeroShotClassifier, make_semobridge_pipeline
+from sksemobridge import (
+    CLIPImageEncoder,
+    CLIPTextEncoder,
+    PredictionsDisplay,
+    ZeroShotClassifier,
+    make_semobridge_pipeline,
+)
 from sksemobridge.datasets import load_emoji
 
+# The plot goes into a file, so that no screen is needed.
 matplotlib.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402
 
 # %%
 # The pictures, and labels as text: the words are what CLIP knows of a class beforehand.
@@ -62,20 +68,12 @@ for k in (1, 2, 4, 8, 16):
     )
 
 # %%
-# Some predictions with their probabilities.
+# Some predictions with their probabilities, and the labelled pictures that are closest to each.
 shots, queries = draw_shots(4, seed=0)
 pipeline.fit(emoji.images[shots], labels[shots])
-some = np.random.default_rng(1).choice(queries, 15, replace=False)
-probabilities = pipeline.predict_proba(emoji.images[some])
-predicted = pipeline.predict(emoji.images[some])
-
-figure, axes = plt.subplots(3, 5, figsize=(11, 7.5), layout="constrained")
-for ax, i, name, proba in zip(axes.flat, some, predicted, probabilities):
-    ax.imshow(emoji.images[i])
-    right = name == labels[i]
-    title = f"{name}\n{proba.max():.0%}" + ("" if right else f"  (is: {labels[i]})")
-    ax.set_title(title, fontsize=9, color="tab:green" if right else "tab:red")
-    ax.axis("off")
-figure.suptitle("Predicted class and its probability, four shots a class")
-figure.savefig("quickstart.png", dpi=100)
+some = np.random.default_rng(1).choice(queries, 10, replace=False)
+display = PredictionsDisplay.from_estimator(
+    pipeline, emoji.images[some], labels[some], shots=emoji.images[shots], y_shots=labels[shots]
+)
+display.figure_.savefig("quickstart.png", dpi=100)
 print("\nSome predictions are drawn in quickstart.png")

@@ -8,6 +8,7 @@ from ._pipeline import make_semobridge_pipeline
 from ._retrieval import mean_average_precision
 from ._semantic_bridge import SemanticBridge
 from ._zero_shot import ZeroShotClassifier
+from .displays import ModalityGapDisplay, PredictionsDisplay
 from .encoders import (
     CLIPImageEncoder,
     CLIPTextEncoder,
@@ -29,9 +30,11 @@ __all__ = [
     "CLIPTextEncoder",
     "EmbeddingCache",
     "ImageReadError",
+    "ModalityGapDisplay",
     "ModelLoadError",
     "NoProjectionError",
     "PrecomputedTextEncoder",
+    "PredictionsDisplay",
     "SeMoBridgeClassifier",
     "SemanticBridge",
     "ZeroShotClassifier",

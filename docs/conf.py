@@ -1,0 +1,99 @@
+"""Configuration of the site: `python -m sphinx -W docs docs/_build`, which needs no network."""
+
+import os
+from importlib.metadata import version as installed_version
+from pathlib import Path
+
+from sphinx_gallery.sorting import ExplicitOrder
+
+project = "sksemobridge"
+author = "the sksemobridge developers"
+copyright = author
+release = version = installed_version("sksemobridge")
+
+extensions = [
+    "myst_parser",
+    "numpydoc",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx_copybutton",
+    "sphinx_design",
+    "sphinx_gallery.gen_gallery",
+]
+# A link that leads nowhere is a warning. Those into the documentation of others need their inventories from the
+# network, and are plain text without.
+nitpicky = True
+nitpick_ignore_regex = [("py:.*", r"sklearn\..*")]
+if os.environ.get("SKSEMOBRIDGE_DOCS_INTERSPHINX"):
+    extensions.append("sphinx.ext.intersphinx")
+    intersphinx_mapping = {
+        "numpy": ("https://numpy.org/doc/stable", None),
+        "python": ("https://docs.python.org/3", None),
+        "sklearn": ("https://scikit-learn.org/stable", None),
+    }
+
+exclude_patterns = ["_build", "auto_examples/*.md5", "auto_examples/*.ipynb", "auto_examples/*.py"]
+templates_path = ["_templates"]
+myst_enable_extensions = ["colon_fence"]
+myst_heading_anchors = 3
+autosummary_generate = True
+autodoc_default_options = {
+    # scikit-learn's own, the same in every estimator.
+    "exclude-members": "get_metadata_routing, set_fit_request, set_output, set_partial_fit_request, "
+    "set_score_request, set_transform_request"
+}
+numpydoc_show_class_members = False
+# What stands in single backticks in docstrings.
+default_role = "code"
+toc_object_entries_show_parents = "hide"
+copybutton_prompt_text = ">>> |\\$ "
+copybutton_prompt_is_regexp = True
+copybutton_exclude = ".linenos, .gp, .go"
+
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples",
+    "gallery_dirs": "auto_examples",
+    "filename_pattern": r"\.py$",
+    "within_subsection_order": ExplicitOrder(
+        [
+            "plot_quickstart.py",
+            "plot_modality_gap.py",
+            "plot_own_images.py",
+            "plot_errors.py",
+            "plot_calibration.py",
+            "plot_solvers.py",
+            "plot_growing.py",
+            "search_grid.py",
+            "search_optuna.py",
+            "plot_tabular.py",
+            "plot_search_by_image.py",
+            "save_and_load.py",
+        ]
+    ),
+    "abort_on_example_error": True,
+    "download_all_examples": False,
+    "show_signature": False,
+    "capture_repr": (),
+    "default_thumb_file": str(Path(__file__).parent / "images" / "overview.png"),
+    "min_reported_time": 1000,
+    "write_computation_times": False,
+}
+
+html_theme = "pydata_sphinx_theme"
+html_title = "sksemobridge"
+html_show_sourcelink = False
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_theme_options = {
+    "logo": {"text": "sksemobridge"},
+    "show_prev_next": True,
+    "navigation_with_keys": False,
+    "navbar_end": ["theme-switcher"],
+    "secondary_sidebar_items": ["page-toc"],
+    "footer_start": ["copyright"],
+    "footer_end": [],
+}
+# Pages outside of the user guide have no neighbours to show.
+html_sidebars = {
+    page: [] for page in ("start", "method", "benchmarks*", "differences", "changelog", "contributing")
+}

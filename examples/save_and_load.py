@@ -1,0 +1,49 @@
+"""
+Save and load
+=============
+
+A fitted pipeline holds arrays and parameters, and no weights of CLIP: files are small, and load on machines without a GPU.
+"""
+
+import tempfile
+from pathlib import Path
+
+import joblib
+import numpy as np
+import skops.io
+
+from sksemobridge import make_semobridge_pipeline
+from sksemobridge.datasets import load_emoji
+
+emoji = load_emoji()
+labels = emoji.target_names[emoji.target]
+rng = np.random.default_rng(0)
+shots = np.concatenate([rng.permutation(np.flatnonzero(labels == c))[:4] for c in emoji.target_names])
+queries = np.setdiff1d(np.arange(len(labels)), shots)[:50]
+pipeline = make_semobridge_pipeline("mini", "bundled").fit(emoji.images[shots], labels[shots])
+expected = pipeline.predict_proba(emoji.images[queries])
+
+# %%
+# joblib stores anything, and a file of it can do anything when it is loaded: load your own files only. A file of
+# skops holds no code; before loading one of others, look at what is in it.
+folder = tempfile.TemporaryDirectory()
+pickled, opened = Path(folder.name, "pipeline.joblib"), Path(folder.name, "pipeline.skops")
+joblib.dump(pipeline, pickled)
+skops.io.dump(pipeline, opened)
+types = skops.io.get_untrusted_types(file=opened)
+print("To be trusted:", *types, sep="\n  ")
+loaded = {pickled: joblib.load(pickled), opened: skops.io.load(opened, trusted=types)}
+
+# %%
+# For embeddings alone, the last step is enough: it predicts where neither torch nor any weights are installed.
+classifier = Path(folder.name, "classifier.joblib")
+joblib.dump(pipeline[-1], classifier)
+loaded[classifier] = joblib.load(classifier)
+embeddings = pipeline[:-1].transform(emoji.images[queries])
+
+print(f"\n{'file':<20}{'size':>10}{'largest difference':>20}")
+for path, estimator in loaded.items():
+    X = embeddings if path == classifier else emoji.images[queries]
+    difference = np.abs(estimator.predict_proba(X) - expected).max()
+    print(f"{path.name:<20}{path.stat().st_size / 1e3:>7.0f} kB{difference:>20.0e}")
+folder.cleanup()

@@ -1,0 +1,43 @@
+"""Axes for displays of several panels."""
+
+
+def divide_axes(ax, n_rows, n_columns, figsize, **layout):
+    """Put a grid of axes into the place of one, which is kept as their frame and for their common title.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes or None
+        None makes a figure of `figsize` inches.
+    n_rows, n_columns : int
+    figsize : tuple of float
+    **layout
+        Of `SubplotSpec.subgridspec`.
+
+    Returns
+    -------
+    ax : matplotlib.axes.Axes
+    axes : ndarray of matplotlib.axes.Axes of shape (n_rows, n_columns)
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    ValueError
+        If `ax` does not lie in a grid.
+    """
+    try:
+        import matplotlib.pyplot as plt
+    except ImportError as error:
+        raise ImportError(
+            "Displays need matplotlib, which is not installed: pip install matplotlib."
+        ) from error
+
+    if ax is None:
+        _, ax = plt.subplots(figsize=figsize, layout="constrained")
+    place = ax.get_subplotspec()
+    if place is None:
+        raise ValueError(
+            "ax must lie in a grid, so that it can be divided: take one that plt.subplots makes."
+        )
+    ax.set_axis_off()
+    return ax, place.subgridspec(n_rows, n_columns, **layout).subplots(squeeze=False)

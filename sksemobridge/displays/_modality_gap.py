@@ -1,0 +1,170 @@
+"""Images and texts in the joint space, before and after the bridge."""
+
+import numpy as np
+from sklearn.decomposition import PCA
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import check_is_fitted
+
+from .._bridge import unit
+from .._semantic_bridge import SemanticBridge
+from ._axes import divide_axes
+
+
+class ModalityGapDisplay:
+    """Image, text and bridged embeddings in two dimensions.
+
+    CLIP's images and texts lie apart in their joint space, also where they mean the same. Two panels show
+    them before the bridge and after it, in the same two principal components. Use `from_estimator` or
+    `from_embeddings`.
+
+    Parameters
+    ----------
+    image_points, text_points, bridged_points : ndarray of shape (n, 2), (C, 2), (n, 2)
+        Images, class texts and bridged images in the plane that is drawn.
+    gap, bridged_gap : float
+        Distance between the mean image and the mean text in the whole space, all of unit length, before and
+        after the bridge.
+
+    Attributes
+    ----------
+    figure_ : matplotlib.figure.Figure
+    ax_ : matplotlib.axes.Axes
+        The frame of both panels.
+    axes_ : ndarray of matplotlib.axes.Axes of shape (2,)
+        Before and after.
+    image_artists_, text_artists_ : list of two matplotlib.collections.PathCollection
+        Images and texts, which stay where they are, in both panels.
+    bridged_artist_ : matplotlib.collections.PathCollection
+        Bridged images, in the second panel.
+
+    See Also
+    --------
+    SemanticBridge : The bridge as a transformer.
+
+    References
+    ----------
+    Liang et al.: "Mind the Gap: Understanding the Modality Gap in Multi-modal Contrastive Representation
+    Learning", NeurIPS 2022.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> from sksemobridge import ModalityGapDisplay, make_semobridge_pipeline
+    >>> from sksemobridge.datasets import load_emoji
+    >>> emoji = load_emoji()
+    >>> images, labels = emoji.images[:60], emoji.target_names[emoji.target[:60]]
+    >>> pipeline = make_semobridge_pipeline("mini", "bundled").fit(images, labels)
+    >>> display = ModalityGapDisplay.from_estimator(pipeline, images)
+    >>> display.image_points.shape, display.text_points.shape
+    ((60, 2), (3, 2))
+    >>> plt.close(display.figure_)
+    """
+
+    def __init__(self, image_points, text_points, bridged_points, *, gap, bridged_gap):
+        self.image_points = image_points
+        self.text_points = text_points
+        self.bridged_points = bridged_points
+        self.gap = gap
+        self.bridged_gap = bridged_gap
+
+    @classmethod
+    def from_estimator(cls, estimator, X, *, ax=None):
+        """Draw images and the class texts of a fitted classifier.
+
+        Parameters
+        ----------
+        estimator : SeMoBridgeClassifier or Pipeline
+            Fitted, with a text encoder; or a fitted pipeline that ends in one.
+        X : array-like of shape (n, D), or what the pipeline takes
+            Images, or their embeddings. They are bridged as queries are.
+        ax : matplotlib.axes.Axes or None, default=None
+            Whose place the panels take; a new figure by default.
+
+        Returns
+        -------
+        ModalityGapDisplay
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+        TypeError
+            If it is no `SeMoBridgeClassifier`.
+        ValueError
+            If the classifier knows no texts.
+        """
+        classifier = estimator
+        if isinstance(estimator, Pipeline):
+            check_is_fitted(estimator)
+            classifier = estimator[-1]
+            X = estimator[:-1].transform(X)
+        bridge = SemanticBridge.from_classifier(classifier)
+        if classifier.text_embeddings_ is None:
+            raise ValueError("The classifier was fitted without a text_encoder, so there is no text to draw.")
+        return cls.from_embeddings(X, classifier.text_embeddings_, bridge.transform(X), ax=ax)
+
+    @classmethod
+    def from_embeddings(cls, image, text, bridged, *, ax=None):
+        """Draw embeddings of any source.
+
+        Parameters
+        ----------
+        image : array-like of shape (n, D)
+        text : array-like of shape (C, D)
+        bridged : array-like of shape (n, D)
+            The images after the bridge. All rows are scaled to unit length.
+        ax : matplotlib.axes.Axes or None, default=None
+            Whose place the panels take; a new figure by default.
+
+        Returns
+        -------
+        ModalityGapDisplay
+        """
+        image, text, bridged = (unit(np.asarray(part, dtype=np.float64)) for part in (image, text, bridged))
+        # Few texts beside many images would hardly turn the plane: they are repeated to count as much.
+        plane = PCA(2, svd_solver="full").fit(np.vstack([image, bridged, np.resize(text, image.shape)]))
+        text_mean = text.mean(axis=0)
+        return cls(
+            *map(plane.transform, (image, text, bridged)),
+            gap=float(np.linalg.norm(image.mean(axis=0) - text_mean)),
+            bridged_gap=float(np.linalg.norm(bridged.mean(axis=0) - text_mean)),
+        ).plot(ax)
+
+    def plot(self, ax=None):
+        """Draw both panels.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes or None, default=None
+            Whose place the panels take; a new figure by default.
+
+        Returns
+        -------
+        ModalityGapDisplay
+        """
+        self.ax_, axes = divide_axes(ax, 1, 2, (9, 4.5))
+        self.axes_, self.figure_ = axes[0], self.ax_.figure
+        before, after = self.axes_
+        after.sharex(before)
+        after.sharey(before)
+        dots = {"s": 14, "alpha": 0.5, "linewidths": 0}
+        self.image_artists_ = [
+            before.scatter(*self.image_points.T, color="tab:blue", label="images", **dots),
+            after.scatter(*self.image_points.T, color="darkgray", label="images", **dots),
+        ]
+        self.bridged_artist_ = after.scatter(
+            *self.bridged_points.T, color="tab:green", label="bridged images", **dots
+        )
+        self.text_artists_ = [
+            panel.scatter(*self.text_points.T, color="tab:red", marker="*", s=60, label="class texts")
+            for panel in self.axes_
+        ]
+        before.set(title=f"Before the bridge: gap {self.gap:.2f}", ylabel="principal component 2")
+        after.set_title(f"After the bridge: gap {self.bridged_gap:.2f}")
+        for panel in self.axes_:
+            panel.set_xlabel("principal component 1")
+            panel.legend(loc="upper center", ncols=3, fontsize="small", handletextpad=0.1, columnspacing=1)
+        # Room for the legends above all points.
+        bottom, top = before.get_ylim()
+        before.set_ylim(bottom, top + 0.15 * (top - bottom))
+        return self

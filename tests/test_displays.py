@@ -1,0 +1,230 @@
+"""What the displays draw, by the data of their artists."""
+
+import subprocess
+import sys
+
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib.colors import to_rgba
+from PIL import Image
+from sklearn.decomposition import PCA
+from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import make_pipeline
+
+from sksemobridge import (
+    CLIPImageEncoder,
+    CLIPTextEncoder,
+    ModalityGapDisplay,
+    PredictionsDisplay,
+    SemanticBridge,
+    SeMoBridgeClassifier,
+    ZeroShotClassifier,
+    make_semobridge_pipeline,
+)
+from sksemobridge._bridge import unit
+from sksemobridge.datasets import load_emoji
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def _closed_figures():
+    yield
+    plt.close("all")
+
+
+class Pictures:
+    """Shots and queries of three classes, and a pipeline fitted on the shots."""
+
+    def __init__(self):
+        emoji = load_emoji()
+        labels = emoji.target_names[emoji.target]
+        some = np.concatenate([np.flatnonzero(labels == name)[:8] for name in ("clock", "fruit", "mammal")])
+        shots, queries = some[::2], some[1::2]
+        self.shots, self.y_shots = emoji.images[shots], labels[shots]
+        self.queries, self.y_queries = emoji.images[queries], labels[queries]
+        self.pipeline = make_semobridge_pipeline("mini", "bundled").fit(self.shots, self.y_shots)
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    return Pictures()
+
+
+def offsets(artist):
+    return np.asarray(artist.get_offsets())
+
+
+def pixels(ax):
+    return np.asarray(ax.get_images()[0].get_array())
+
+
+# The modality gap
+
+
+def test_the_gap_shows_images_texts_and_bridged_images_in_one_plane(pictures):
+    display = ModalityGapDisplay.from_estimator(pictures.pipeline, pictures.queries)
+    classifier = pictures.pipeline[-1]
+    image = pictures.pipeline[:-1].transform(pictures.queries)
+    text = classifier.text_embeddings_
+    bridged = SemanticBridge.from_classifier(classifier).transform(image)
+    parts = [unit(part).astype(np.float64) for part in (image, text, bridged)]
+    plane = PCA(2).fit(np.vstack([parts[0], parts[2], np.tile(parts[1], (len(image) // len(text), 1))]))
+    expected = [plane.transform(part) for part in parts]
+    before, after = display.axes_
+    assert [artist.axes for artist in display.image_artists_] == [before, after]
+    assert [artist.axes for artist in display.text_artists_] == [before, after]
+    assert display.bridged_artist_.axes is after
+    for artist in display.image_artists_:
+        np.testing.assert_allclose(offsets(artist), expected[0], atol=1e-5)
+    for artist in display.text_artists_:
+        np.testing.assert_allclose(offsets(artist), expected[1], atol=1e-5)
+    np.testing.assert_allclose(offsets(display.bridged_artist_), expected[2], atol=1e-5)
+    assert before.get_xlim() == after.get_xlim()
+    assert before.get_ylim() == after.get_ylim()
+
+
+def test_the_gap_is_the_distance_between_the_means():
+    image, text, bridged = np.array([[3.0, 0, 0], [1, 0, 0]]), np.array([[0, 2.0, 0]]), np.eye(3)[[1, 1]]
+    display = ModalityGapDisplay.from_embeddings(image, text, bridged)
+    assert display.gap == pytest.approx(np.sqrt(2))
+    assert display.bridged_gap == 0
+    assert [ax.get_title() for ax in display.axes_] == [
+        "Before the bridge: gap 1.41",
+        "After the bridge: gap 0.00",
+    ]
+
+
+def test_the_gap_of_a_classifier_takes_embeddings(pictures):
+    X = pictures.pipeline[:-1].transform(pictures.queries)
+    of_classifier = ModalityGapDisplay.from_estimator(pictures.pipeline[-1], X)
+    of_pipeline = ModalityGapDisplay.from_estimator(pictures.pipeline, pictures.queries)
+    np.testing.assert_array_equal(of_classifier.bridged_points, of_pipeline.bridged_points)
+
+
+def test_the_gap_needs_a_fitted_classifier_with_texts(world):
+    X, y = world.draw(3)
+    with pytest.raises(NotFittedError):
+        ModalityGapDisplay.from_estimator(SeMoBridgeClassifier(world.text_encoder()), X)
+    zero_shot = ZeroShotClassifier(world.text_encoder(), prompts="a photo of a {}.").fit(X, y)
+    with pytest.raises(TypeError, match="fitted SeMoBridgeClassifier; got ZeroShotClassifier"):
+        ModalityGapDisplay.from_estimator(zero_shot, X)
+    wordless = SeMoBridgeClassifier().fit(X, np.unique(y, return_inverse=True)[1])
+    with pytest.raises(ValueError, match="no text to draw"):
+        ModalityGapDisplay.from_estimator(wordless, X)
+
+
+# Predictions
+
+
+def test_predictions_show_each_picture_with_class_probability_and_closest_shots(pictures):
+    display = PredictionsDisplay.from_estimator(
+        pictures.pipeline,
+        pictures.queries,
+        pictures.y_queries,
+        shots=pictures.shots,
+        y_shots=pictures.y_shots,
+        n_shots=2,
+    )
+    embed = pictures.pipeline[:-1].transform
+    cosines = unit(embed(pictures.queries)) @ unit(embed(pictures.shots)).T
+    closest = np.argsort(-cosines, axis=1)[:, :2]
+    predicted = pictures.pipeline.predict(pictures.queries)
+    probability = pictures.pipeline.predict_proba(pictures.queries).max(axis=1)
+    assert display.axes_.shape == (len(pictures.queries), 3)
+    for i, (own, *beside) in enumerate(display.axes_):
+        np.testing.assert_array_equal(pixels(own), pictures.queries[i])
+        assert own.get_title().startswith(f"{predicted[i]}\n{probability[i]:.0%}")
+        for ax, j in zip(beside, closest[i]):
+            np.testing.assert_array_equal(pixels(ax), pictures.shots[j])
+            assert ax.get_title() == pictures.y_shots[j]
+
+
+def test_wrong_predictions_are_red_and_say_what_is_right(pictures):
+    display = PredictionsDisplay.from_predictions(
+        pictures.queries[:2], ["clock", "fruit"], [0.9, 0.8], y_true=["clock", "clock"]
+    )
+    assert [ax.get_title() for ax in display.axes_[:, 0]] == ["clock\n90%", "fruit\n80%\nis: clock"]
+    colors = [ax.title.get_color() for ax in display.axes_[:, 0]]
+    assert colors == ["tab:green", "tab:red"]
+    assert [ax.spines["left"].get_edgecolor() for ax in display.axes_[:, 0]] == [to_rgba(c) for c in colors]
+
+
+def test_without_labels_nothing_is_right_or_wrong(pictures):
+    display = PredictionsDisplay.from_estimator(pictures.pipeline, pictures.queries[:3])
+    assert display.axes_.shape == (3, 1)
+    assert {ax.title.get_color() for ax in display.axes_.flat} == {"black"}
+
+
+def test_pictures_may_be_files_and_are_drawn_small(pictures, tmp_path):
+    path = tmp_path / "large.png"
+    Image.fromarray(pictures.queries[0]).resize((720, 360)).save(path)
+    display = PredictionsDisplay.from_estimator(pictures.pipeline, [path])
+    assert pixels(display.axes_[0, 0]).shape == (112, 224, 3)
+
+
+def test_few_shots_are_drawn_only_once(pictures):
+    display = PredictionsDisplay.from_estimator(
+        pictures.pipeline, pictures.queries[:1], shots=pictures.shots[:2], y_shots=pictures.y_shots[:2]
+    )
+    assert display.axes_.shape == (1, 3)
+
+
+def test_the_number_of_columns(pictures):
+    display = PredictionsDisplay.from_estimator(pictures.pipeline, pictures.queries[:5], n_columns=2)
+    places = [ax.get_subplotspec() for ax in display.axes_[:, 0]]
+    assert [place.rowspan.start for place in places] == [0, 0, 1, 1, 2]
+
+
+def test_predictions_need_a_fitted_pipeline(pictures):
+    with pytest.raises(TypeError, match="must be a fitted Pipeline .* got SeMoBridgeClassifier"):
+        PredictionsDisplay.from_estimator(pictures.pipeline[-1], pictures.queries)
+    unfitted = make_pipeline(
+        CLIPImageEncoder("mini", "bundled"), SeMoBridgeClassifier(CLIPTextEncoder("mini", "bundled"))
+    )
+    with pytest.raises(NotFittedError):
+        PredictionsDisplay.from_estimator(unfitted, pictures.queries)
+
+
+def test_shots_come_with_labels(pictures):
+    with pytest.raises(ValueError, match="shots and y_shots, their labels, belong together"):
+        PredictionsDisplay.from_estimator(pictures.pipeline, pictures.queries, shots=pictures.shots)
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        PredictionsDisplay.from_estimator(
+            pictures.pipeline, pictures.queries, shots=pictures.shots, y_shots=pictures.y_shots[:3]
+        )
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        PredictionsDisplay.from_estimator(pictures.pipeline, pictures.queries, pictures.y_queries[:3])
+
+
+# Both
+
+
+@pytest.mark.parametrize("kind", [ModalityGapDisplay, PredictionsDisplay])
+def test_a_display_can_be_drawn_in_the_place_of_given_axes(pictures, kind):
+    figure, axes = plt.subplots(1, 2)
+    display = kind.from_estimator(pictures.pipeline, pictures.queries[:4], ax=axes[1])
+    assert display.figure_ is figure
+    assert display.ax_ is axes[1]
+    first = display.axes_
+    assert display.plot() is display
+    assert display.figure_ is not figure
+    assert display.axes_.shape == first.shape
+    with pytest.raises(ValueError, match="must lie in a grid"):
+        display.plot(figure.add_axes([0, 0, 1, 1]))
+
+
+def test_matplotlib_is_imported_when_drawing_and_named_when_missing():
+    code = (
+        "import sys, numpy as np\n"
+        "sys.modules['matplotlib'] = None\n"
+        "from sksemobridge import ModalityGapDisplay\n"
+        "try:\n"
+        "    ModalityGapDisplay.from_embeddings(np.eye(3), np.eye(3), np.eye(3))\n"
+        "except ImportError as error:\n"
+        "    print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "Displays need matplotlib, which is not installed: pip install matplotlib."

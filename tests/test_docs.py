@@ -1,0 +1,98 @@
+"""What the docs say of the sources still holds. Their code blocks run by way of conftest.py."""
+
+import ast
+import re
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pytest
+
+import sksemobridge
+import sksemobridge.distributed
+
+PACKAGE = Path(sksemobridge.__file__).parent
+ROOT = PACKAGE.parent
+PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+# What the build of the site makes.
+BUILT = ("auto_examples/", "generated/")
+
+
+def texts_in_sources():
+    """Every string in the package as the user would see it, with `…` where a value is filled in."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                yield "".join(part.value if isinstance(part, ast.Constant) else "…" for part in node.values)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                yield node.value
+
+
+def quoted_messages():
+    page = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+    return re.findall(r"^- `(.+)`$", page, flags=re.MULTILINE)
+
+
+def test_every_message_in_troubleshooting_is_one_of_the_package():
+    sources = list(texts_in_sources())
+    messages = quoted_messages()
+    assert len(messages) > 30
+    gone = []
+    for message in messages:
+        # What is filled in may hold text of its own.
+        pattern = ".*".join(re.escape(part) for part in message.split("…"))
+        if not any(re.search(pattern, text, flags=re.DOTALL) for text in sources):
+            gone.append(message)
+    assert gone == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_within_the_repository_lead_somewhere(page):
+    broken = []
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        path, _, anchor = target.partition("#")
+        if re.match(r"[a-z]+:", target) or path.startswith(BUILT):
+            continue
+        file = page.parent / path if path else page
+        if not file.exists() or (anchor and anchor not in anchors(file)):
+            broken.append(target)
+    assert broken == []
+
+
+def anchors(page):
+    """Anchors of the headings of a Markdown page, as GitHub and MyST make them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_links_to_examples_name_examples():
+    examples = {path.stem for path in (ROOT / "examples").glob("*.py")}
+    linked = {
+        name
+        for page in PAGES
+        for name in re.findall(
+            r"auto_examples/(?:images/sphx_glr_)?((?:plot|search|save)_[a-z_]+?)(?:_\d{3}\.png|\.rst)",
+            page.read_text(encoding="utf-8"),
+        )
+    }
+    assert linked
+    assert linked <= examples
+
+
+def test_the_reference_lists_all_that_is_public():
+    reference = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    listed = set(re.findall(r"^   ([A-Za-z_.]+)$", reference, flags=re.MULTILINE))
+    public = set(sksemobridge.__all__) - {"datasets"}
+    public |= {f"datasets.{name}" for name in sksemobridge.datasets.__all__}
+    public |= set(sksemobridge.distributed.__all__)
+    assert listed == public
+
+
+def test_every_page_is_in_a_table_of_contents():
+    pages = {path.stem for path in (ROOT / "docs").glob("*.md")} - {"index"}
+    trees = [
+        re.findall(r"```\{toctree\}\n(.*?)```", (ROOT / "docs" / name).read_text(encoding="utf-8"), re.DOTALL)
+        for name in ("index.md", "user_guide.md")
+    ]
+    lines = [line for found in trees for tree in found for line in tree.splitlines()]
+    listed = {re.sub(r".*<(.+)>$", r"\1", line.strip()) for line in lines}
+    assert [page for page in pages if not any(fnmatch(page, entry) for entry in listed)] == []

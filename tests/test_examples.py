@@ -1,0 +1,46 @@
+"""Every example runs, prints or draws something, and needs no network."""
+
+import runpy
+from pathlib import Path
+
+import matplotlib
+import pytest
+
+from sksemobridge.encoders import _image_encoder
+from sksemobridge.encoders._cache import CacheSession
+
+EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
+
+
+@pytest.fixture(scope="module")
+def embeddings(tmp_path_factory):
+    return tmp_path_factory.mktemp("embeddings")
+
+
+@pytest.fixture(autouse=True)
+def _one_cache_for_all(monkeypatch, embeddings):
+    # The examples embed the same pictures again and again.
+    monkeypatch.setattr(
+        _image_encoder, "CacheSession", lambda directory: CacheSession(directory or embeddings)
+    )
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_example(path, monkeypatch, tmp_path, capsys):
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    shown = []
+    monkeypatch.setattr(plt, "show", lambda: shown.extend(plt.get_fignums()))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    try:
+        runpy.run_path(str(path), run_name="__main__")
+    finally:
+        plt.close("all")
+    assert capsys.readouterr().out
+    assert not path.stem.startswith("plot_") or shown or list(tmp_path.glob("*.png"))
+
+
+def test_there_is_an_example():
+    assert len(EXAMPLES) >= 10

@@ -1,0 +1,117 @@
+"""Build source and wheel, look into both, and try the README's recipes with nothing but the wheel.
+
+    pip install build && python tools/check_distribution.py [--weights]
+
+Makes an empty virtual environment in a temporary folder and installs the wheel there with its dependencies, which
+takes some minutes. The recipe for a folder of one's own runs as written with `--weights`, which downloads them;
+without, the bundled model stands in.
+"""
+
+import argparse
+import re
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "sksemobridge"
+DATA = [
+    "sksemobridge/models/mini/open_clip_config.json",
+    "sksemobridge/models/mini/open_clip_model.safetensors",
+    "sksemobridge/datasets/data/emoji.npz",
+]
+LICENCES = ["LICENSE", "sksemobridge/models/LICENSES.md", "sksemobridge/datasets/data/LICENSES.md"]
+IN_SOURCE = ["README.md", "CHANGELOG.md", "examples/plot_quickstart.py", "docs/index.md", "tests/conftest.py"]
+NOT_SHIPPED = re.compile(r"__pycache__|\.pyc$|/_build/|/auto_examples/|/docs/generated/|\.egg-info/.*\.py$")
+
+MAKE_FOLDER = """
+from pathlib import Path
+import numpy as np
+from PIL import Image
+from sksemobridge.datasets import load_emoji
+
+emoji = load_emoji()
+for code in (4, 9, 16):
+    rows = np.flatnonzero(emoji.target == code)
+    folder = Path("my_pictures", emoji.target_names[code])
+    folder.mkdir(parents=True)
+    for i in rows[:10]:
+        Image.fromarray(emoji.images[i]).save(folder / f"{i}.png")
+Image.fromarray(emoji.images[rows[10]]).save("new.jpg")
+"""
+
+
+def run(*command, cwd):
+    print("+", *command, flush=True)
+    done = subprocess.run([str(part) for part in command], cwd=cwd, text=True, stdout=subprocess.PIPE)
+    print(done.stdout)
+    if done.returncode:
+        sys.exit(f"{command[0]} ended with {done.returncode}")
+    return done.stdout
+
+
+def require(names, wanted, what):
+    missing = sorted(set(wanted) - set(names))
+    unwanted = [name for name in names if NOT_SHIPPED.search(name)]
+    if missing or unwanted:
+        sys.exit(f"{what} lacks {missing} and has {unwanted}")
+    print(f"{what}: {len(names)} files, with all of {len(set(wanted))} that must be there")
+
+
+def check_contents(source, wheel):
+    modules = [str(path.relative_to(ROOT)) for path in PACKAGE.rglob("*.py")]
+    with tarfile.open(source) as archive:
+        names = [name.partition("/")[2] for name in archive.getnames()]
+    require(names, [*modules, *DATA, *LICENCES, *IN_SOURCE], source.name)
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+    metadata = wheel.name.rpartition("-py3")[0] + ".dist-info"
+    require(names, [*modules, *DATA, *(f"{metadata}/licenses/{name}" for name in LICENCES)], wheel.name)
+    strangers = [name for name in names if not name.startswith(("sksemobridge/", metadata))]
+    if strangers:
+        sys.exit(f"{wheel.name} has {strangers}, which would be installed beside the package")
+
+
+def own_folder_recipe(readme, with_weights):
+    part = readme.partition("<!-- own folder -->")[2].partition("<!-- end of own folder -->")[0]
+    recipe = re.search(r"```python\n(.*?)```", part, flags=re.DOTALL)[1]
+    return recipe if with_weights else recipe.replace('"ViT-B-16"', '"mini"').replace('"openai"', '"bundled"')
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--weights", action="store_true", help="run the recipe with the model it names")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        run(sys.executable, "-m", "build", "--outdir", folder / "dist", ROOT, cwd=folder)
+        (source,), (wheel,) = (folder / "dist").glob("*.tar.gz"), (folder / "dist").glob("*.whl")
+        check_contents(source, wheel)
+
+        run(sys.executable, "-m", "venv", folder / "venv", cwd=folder)
+        python = folder / "venv" / ("Scripts" if sys.platform == "win32" else "bin") / "python"
+        run(python, "-m", "pip", "install", "--quiet", f"{wheel}[plot]", cwd=folder)
+
+        with tarfile.open(source) as archive:
+            archive.extractall(folder / "source", filter="data")
+        (unpacked,) = (folder / "source").iterdir()
+        # Somewhere else, so that the package can only come from the wheel.
+        here = folder / "elsewhere"
+        here.mkdir()
+        printed = run(python, unpacked / "examples" / "plot_quickstart.py", cwd=here)
+        if (
+            not re.search(r"^ +16 +\d+\.\d %", printed, flags=re.MULTILINE)
+            or not (here / "quickstart.png").exists()
+        ):
+            sys.exit("the quickstart did not print its table or draw its plot")
+        run(python, "-c", MAKE_FOLDER, cwd=here)
+        readme = (unpacked / "README.md").read_text(encoding="utf-8")
+        run(python, "-c", own_folder_recipe(readme, args.weights), cwd=here)
+    print("Source and wheel are complete, and both recipes run from the wheel alone.")
+
+
+if __name__ == "__main__":
+    main()
