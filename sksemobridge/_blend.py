@@ -1,7 +1,8 @@
 """The paper's blend of three affinities, in logarithms."""
 
 import numpy as np
-from scipy.special import logsumexp, softmax
+
+from ._array_api import namespace, softmax
 
 
 def class_divergence(image_means, text_embeddings, has_shots):
@@ -10,7 +11,7 @@ def class_divergence(image_means, text_embeddings, has_shots):
     Classes without shots have the mean of the others.
     """
     seen = np.flatnonzero(has_shots)
-    p = softmax(image_means[seen] @ text_embeddings.T, axis=1)[np.arange(len(seen)), seen]
+    p = softmax(image_means[seen] @ text_embeddings.T)[np.arange(len(seen)), seen]
     divergence = np.log2((1 + 1e-6) / (p + 1e-6))
     filled = np.full(len(has_shots), divergence.mean(), dtype=divergence.dtype)
     filled[seen] = divergence
@@ -48,4 +49,7 @@ def paper_log_scores(affinities, settings, divergence=None):
         if name != "z1" and divergence is not None:
             term = term + settings["smoothness"] * divergence
         terms.append(term)
-    return logsumexp(terms, axis=0)
+    xp = namespace(terms[0])
+    terms = xp.stack(terms)
+    top = xp.max(terms, axis=0)
+    return top + xp.log(xp.sum(xp.exp(terms - top), axis=0))

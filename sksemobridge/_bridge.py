@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import linalg
 
+from ._array_api import astype, namespace
 from ._memo import Memo, content_key
 
 # Cutoff of `atol="auto"` as a share of the median singular value. The absolute 0.3 of the paper is 0.70 of
@@ -16,18 +17,30 @@ from ._memo import Memo, content_key
 AUTO_CUTOFF = 0.7
 
 _pseudo_inverses = Memo(max_items=16)
+_complements = Memo(max_items=16)
+
+
+def measured(x):
+    """Rows in the directions of those of `x`, and their lengths `(n, 1)`; that of a row of zeros is not zero.
+
+    The rows are those of `x`, unless some are so short or long that squares leave the range of floats.
+    """
+    xp = namespace(x)
+    tiny = float(xp.finfo(x.dtype).smallest_normal)
+    with np.errstate(over="ignore", under="ignore"):
+        square = xp.linalg.vecdot(x, x)[..., None]
+        if 0 not in square.shape and (
+            float(xp.min(square)) < tiny * x.shape[-1] ** 2 or float(xp.max(square)) == float("inf")
+        ):
+            x = x / xp.clip(xp.max(xp.abs(x), axis=-1, keepdims=True), tiny, None)
+            square = xp.linalg.vecdot(x, x)[..., None]
+        return x, xp.clip(xp.sqrt(square), tiny, None)
 
 
 def unit(x):
     """Rows of `x` divided by their lengths; a row of zeros stays zero instead of turning NaN."""
-    tiny = np.finfo(x.dtype).tiny
-    with np.errstate(over="ignore", under="ignore"):
-        length = np.linalg.norm(x, axis=-1, keepdims=True)
-        if length.size and (length.min() < np.sqrt(tiny) * x.shape[-1] or length.max() == np.inf):
-            # Squares of so short or so long rows leave the range of floats: measure them by their largest value.
-            x = x / np.maximum(np.abs(x).max(axis=-1, keepdims=True), tiny)
-            length = np.linalg.norm(x, axis=-1, keepdims=True)
-        return x / np.maximum(length, tiny)
+    x, length = measured(x)
+    return x / length
 
 
 def singular_value_cutoff(singular_values, atol, shape):
@@ -74,7 +87,7 @@ def pseudo_inverse(projection, atol="auto"):
     return _pseudo_inverses.get(content_key(projection, atol), compute)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Bridge:
     """The map `bridge(x) = nrm(L * nrm((x - b_W) @ W+) @ W + b_W)`.
 
@@ -125,15 +138,51 @@ class Bridge:
         """`bridge(x)`, shape (n, D)."""
         return unit(self.to_joint(self.to_eos(x)))
 
+    def apply_unscaled(self, x):
+        """`bridge(x)` without the outer `nrm`; without a bias `x @ W+ @ W`, shape (n, D)."""
+        if self.projection_bias is not None:
+            return self.to_joint(self.to_eos(x))
+        # L and the inner nrm would set lengths only.
+        eos = x @ self.matrix
+        return eos if self.projection is None else eos @ self.projection
+
     def affinity(self, queries, image_means):
         """`z3 = bridge(q) . F_c`: bridged queries against the means of the shots as images, shape (n, C)."""
-        if self.basis is not None and self.projection_bias is None:
+        if self.is_projector:
             # An orthogonal projector: lengths and products can be taken in the kept directions.
             return unit(queries @ self.basis) @ (image_means @ self.basis).T
         return self.apply(queries) @ image_means.T
 
+    @property
+    def is_identity(self):
+        """Whether the bridge only scales to unit length: nothing is cut off."""
+        return self.is_projector and self.basis.shape[0] == self.basis.shape[1]
+
+    @property
+    def is_projector(self):
+        """Whether the bridge is an orthogonal projection, scaled to unit length."""
+        return self.basis is not None and self.projection_bias is None
+
+    def cut_directions(self):
+        """Orthonormal columns of what a projector cuts off, shape (D, D - r), float64."""
+
+        def compute():
+            return linalg.qr(self.basis.astype(np.float64))[0][:, self.basis.shape[1] :]
+
+        return _complements.get(content_key(self.basis), compute)
+
+    def public(self):
+        """The fitted attributes of `SemanticBridge` that are read off the bridge."""
+        return {"bridge_": self.matrix}
+
+    def __getstate__(self):
+        # Of the identity the two are one array, which joblib would store twice.
+        one = self.basis is self.matrix
+        return {name: value for name, value in vars(self).items() if not (one and name == "basis")}
+
+    def __setstate__(self, state):
+        vars(self).update({"basis": state["matrix"]} | state)
+
     def astype(self, dtype):
         """The same bridge with arrays of another precision."""
-        arrays = (self.matrix, self.projection, self.projection_bias, self.basis)
-        matrix, projection, bias, basis = (None if a is None else a.astype(dtype, copy=False) for a in arrays)
-        return Bridge(matrix, projection, bias, self.text_length, basis)
+        return astype(self, dtype)

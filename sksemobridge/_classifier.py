@@ -1,50 +1,23 @@
 """The few-shot classifier over CLIP image embeddings."""
 
-import warnings
 from collections.abc import Mapping
-from contextlib import contextmanager
-from dataclasses import replace
 from numbers import Integral, Real
 
 import numpy as np
-from scipy.special import log_softmax, softmax
-from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context, clone
-from sklearn.exceptions import ConvergenceWarning
+from sklearn.base import _fit_context, clone
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from ._callbacks import CONTEXT_ATTRIBUTES, CallbackSupportMixin, fit_task
-from ._fit import TextSide, fit_from_shots, fit_from_sums
+from ._array_api import to_numpy
+from ._callbacks import CallbackSupportMixin, fit_task
+from ._learning import ShotLearner
+from ._prediction import EmbeddingClassifier
 from ._prompts import build_prompts, name_classes
-from ._shots import ClassSums, ShotMemory, pool_shots
 from ._text import encode_classes
-from ._training import MAX_ITER
-from ._validation import (
-    validate_classes,
-    validate_embeddings,
-    validate_groups,
-    validate_labels,
-    validate_weights,
-    warn_about_numbers,
-)
-
-PAPER_SETTINGS = ("alpha", "beta", "gamma", "lambda1", "lambda2", "lambda3", "smoothness")
-TRAINING_SETTINGS = (
-    "solver",
-    "class_bias",
-    "lambda_it",
-    "lambda_c",
-    "lambda_b",
-    "max_iter",
-    "learning_rate",
-    "weight_decay",
-    "tol",
-    "device",
-    "verbose",
-)
+from ._validation import validate_classes, validate_embeddings
 
 
-class SeMoBridgeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
+class SeMoBridgeClassifier(CallbackSupportMixin, ShotLearner, EmbeddingClassifier):
     """Few-shot classifier on CLIP image embeddings, bridged into the text modality.
 
     Image embeddings and the words for the classes are compared where CLIP is calibrated, across modalities:
@@ -128,6 +101,8 @@ class SeMoBridgeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator)
         Training loss of every iteration; None in closed form.
     n_iter_ : int
         Iterations of the solver, 1 in closed form.
+    text_model_ : tuple of (str, str or None) or None
+        `model_name` and `pretrained` of the text encoder, where it has them.
     n_features_in_ : int
         `D`.
     feature_names_in_ : ndarray of shape (D,)
@@ -135,6 +110,9 @@ class SeMoBridgeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator)
 
     Notes
     -----
+    `predict_proba` is the softmax of `decision_function`, which gives `sum_k blend_[k] * affinities[k]` with
+    `blend="auto"` and the logarithm of the paper's score with `blend="paper"`.
+
     Classes without shots, which `partial_fit` and `with_classes` allow where there is text, have NaN in
     `prototypes_`, `image_means_` and in the affinities `z2` to `z4`. For scores these are predicted from `z1`,
     as they go with it among the classes with shots.
@@ -278,7 +256,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator)
             If the training loss turns NaN or infinite.
         """
         with self._restored_on_error():
-            X = validate_embeddings(self, X, reset=True)
+            X = to_numpy(validate_embeddings(self, X, reset=True))
             self._forget()
             with fit_task(self, X, y, self._max_iter()) as callback:
                 self._learn(X, y, None, sample_weight, groups, callback)
@@ -308,7 +286,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator)
         """
         with self._restored_on_error():
             first = not hasattr(self, "classes_")
-            X = validate_embeddings(self, X, reset=first)
+            X = to_numpy(validate_embeddings(self, X, reset=first))
             if first:
                 self._forget()
             with fit_task(self, X, y, self._max_iter()) as callback:
@@ -364,47 +342,6 @@ class SeMoBridgeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator)
         result._publish(self._model.take(rows, texts))
         return result
 
-    def predict(self, X):
-        """Most probable label of each row of `X (n, D)`, shape (n,)."""
-        scores = self._scores(X)
-        return self.classes_[scores.argmax(axis=1)]
-
-    def predict_proba(self, X):
-        """Probability of each class, in the order of `classes_`.
-
-        The softmax of `decision_function`.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, D)
-
-        Returns
-        -------
-        ndarray of shape (n, C)
-        """
-        return softmax(self._scores(X), axis=1)
-
-    def predict_log_proba(self, X):
-        """Logarithm of `predict_proba`, shape (n, C)."""
-        return log_softmax(self._scores(X), axis=1)
-
-    def decision_function(self, X):
-        """Logits of the classes.
-
-        With `blend="auto"` they are `sum_k blend_[k] * affinities[k]`, with `blend="paper"` the logarithm of
-        the paper's score.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, D)
-
-        Returns
-        -------
-        ndarray of shape (n, C), or (n,) for two classes: log-odds of the second
-        """
-        scores = self._scores(X)
-        return scores[:, 1] - scores[:, 0] if scores.shape[1] == 2 else scores
-
     def affinities(self, X):
         """How close each row of `X` is to each class, in up to four ways.
 
@@ -414,203 +351,10 @@ class SeMoBridgeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator)
 
         Returns
         -------
-        dict of ndarray of shape (n, C)
+        dict of arrays of shape (n, C)
             `"z1"` query and class text (only where there is text), `"z2"` query and bridged shots, `"z3"`
             bridged query and shots, and `"z4"` query and shots in whitened coordinates where the blend uses
             it. Classes without shots have NaN in all but `"z1"`.
         """
         check_is_fitted(self)
         return self._model.affinities(validate_embeddings(self, X, reset=False))
-
-    # Fitting
-
-    @contextmanager
-    def _restored_on_error(self):
-        """Leave the estimator as it was if fitting fails or is interrupted."""
-        before = self.__dict__.copy()
-        try:
-            yield
-        except BaseException:
-            before |= {name: self.__dict__[name] for name in CONTEXT_ATTRIBUTES if name in self.__dict__}
-            self.__dict__.clear()
-            self.__dict__.update(before)
-            raise
-
-    def _forget(self):
-        self.classes_, self._memory, self._sums, self._model = None, None, None, None
-
-    def _max_iter(self):
-        """Iterations of the solver at the most; 0 in closed form."""
-        return 0 if self.solver == "closed_form" else self.max_iter or MAX_ITER[self.solver]
-
-    def _learn(self, X, y, classes, sample_weight, groups, callback):
-        y = validate_labels(y, len(X))
-        weight = validate_weights(sample_weight, len(X))
-        groups = validate_groups(groups, len(X))
-        self._check_blend()
-        kept = weight > 0
-        X, y, weight = X[kept], y[kept], weight[kept]
-        groups = None if groups is None else groups[kept]
-        before = self.classes_
-        self.classes_ = validate_classes(classes, before, y)
-        self._warn_about_words()
-        codes = np.searchsorted(self.classes_, y)
-        moved = None if before is None else np.searchsorted(self.classes_, before)
-        text = self._read_text()
-        self.rank_ = text.bridge.basis.shape[1]
-        paper_blend = None
-        if self.blend == "paper":
-            paper_blend = {name: float(getattr(self, name)) for name in PAPER_SETTINGS}
-        only_sums = self.solver == "closed_form" and self.blend == "paper" and self._memory is None
-        if self._sums is not None and not only_sums:
-            raise ValueError(
-                "With blend='paper' in closed form only sums of the earlier shots were kept, which "
-                f"solver={self.solver!r} with blend={self.blend!r} cannot go on from. Call fit with all shots."
-            )
-        if only_sums:
-            model, trained = self._learn_from_sums(text, X, codes, weight, moved, paper_blend), None
-            dtype = X.dtype if before is None else self.prototypes_.dtype
-        else:
-            self._remember(X, codes, weight, groups, moved)
-            model, trained = self._learn_from_shots(text, moved, paper_blend, callback)
-            dtype = self._memory.shots.X.dtype
-        has_shots = np.isin(np.arange(len(self.classes_)), self._seen())
-        rows = np.where(has_shots, np.cumsum(has_shots) - 1, -1)
-        model = model.take(rows, text.embeddings)
-        self.loss_curve_ = None if trained is None else trained.loss_curve.tolist()
-        self.n_iter_ = 1 if trained is None else trained.n_iter
-        self._publish(model.astype(dtype))
-
-    def _learn_from_sums(self, text, X, codes, weight, moved, paper_blend):
-        """Closed form, paper's blend: memory does not grow with the number of shots."""
-        shots, _ = pool_shots(X, codes, weight)
-        sums = ClassSums.of(shots, text.bridge.astype(X.dtype), len(self.classes_))
-        if self._sums is not None:
-            rows = np.full(len(self.classes_), -1)
-            rows[moved] = np.arange(len(moved))
-            sums = sums + self._sums.take(rows)
-        self._sums = sums
-        seen = self._seen()
-        self._require_shots_or_text(sums.weight > 0)
-        self._require_some_shots(sums.weight > 0)
-        return fit_from_sums(text.take(seen), sums.take(seen), paper_blend)
-
-    def _remember(self, X, codes, weight, groups, moved):
-        memory = ShotMemory() if self._memory is None else self._memory.take(moved)
-        self._memory = memory.add(X, codes, weight, groups)
-
-    def _learn_from_shots(self, text, moved, paper_blend, callback):
-        seen = self._seen()
-        self._require_shots_or_text(np.isin(np.arange(len(self.classes_)), seen))
-        self._require_some_shots(np.isin(np.arange(len(self.classes_)), seen))
-        shots = self._memory.shots
-        shots = replace(shots, X=shots.X.astype(np.float64), codes=np.searchsorted(seen, shots.codes))
-        training, start = None, None
-        if self.solver != "closed_form":
-            training = {name: getattr(self, name) for name in TRAINING_SETTINGS} | {"callback": callback}
-            if self._model is not None:
-                start = self._start(seen, moved)
-        model, trained = fit_from_shots(
-            text.take(seen),
-            shots,
-            training=training,
-            start=start,
-            paper_blend=paper_blend,
-            whiten=bool(self.whiten),
-            random_state=self.random_state,
-        )
-        if trained is not None and not trained.converged:
-            warnings.warn(
-                f"The bridge did not converge in {trained.n_iter} iterations. Increase max_iter or tol.",
-                ConvergenceWarning,
-                stacklevel=5,
-            )
-        return model, trained
-
-    def _start(self, seen, moved):
-        """Bridge and class bias to continue from; classes that are new start without a bias."""
-        if self.class_bias_ is None or not self.class_bias:
-            return self.bridge_, None
-        class_bias = np.zeros((len(self.classes_), self.class_bias_.shape[1]))
-        class_bias[moved] = np.nan_to_num(self.class_bias_)
-        return self.bridge_, class_bias[seen]
-
-    def _seen(self):
-        """Indices of the classes that have shots."""
-        if self._memory is not None:
-            return np.unique(self._memory.shots.codes)
-        return np.flatnonzero(self._sums.weight > 0)
-
-    def _check_blend(self):
-        if self.blend == "paper":
-            shares = (self.lambda1 if self.text_encoder is not None else 0, self.lambda2, self.lambda3)
-            if not any(shares):
-                text = (
-                    "" if self.text_encoder is not None else " (lambda1 weighs the text, and there is none)"
-                )
-                raise ValueError(
-                    f"lambda1, lambda2 and lambda3 are all zero{text}: every score would be zero. Set at "
-                    "least one of them above zero."
-                )
-
-    def _warn_about_words(self):
-        if self.text_encoder is not None:
-            warn_about_numbers(self.classes_, self.class_names, self.prompts, stacklevel=5)
-        elif self.class_names is not None or any(isinstance(label, str) for label in self.classes_):
-            warnings.warn(
-                "There are names of classes but no text_encoder, so the names are not used. Pass "
-                "text_encoder=CLIPTextEncoder(...) of the model that embedded the images to use them.",
-                UserWarning,
-                stacklevel=5,
-            )
-
-    def _require_shots_or_text(self, has_shots):
-        missing = self.classes_[~has_shots].tolist()
-        knows_text = self._model is None or self._model.text_embeddings is not None
-        if missing and (self.text_encoder is None or not knows_text):
-            raise ValueError(
-                f"There are no shots of the classes {missing}, and without a text_encoder nothing else is known "
-                "of them."
-            )
-
-    def _require_some_shots(self, has_shots):
-        if not has_shots.any():
-            raise ValueError(
-                f"None of the classes {self.classes_.tolist()} has shots. Use ZeroShotClassifier for names alone."
-            )
-
-    def _read_text(self):
-        """The text side over all classes: `TextSide`."""
-        if self.text_encoder is None:
-            return TextSide.without_text(self.n_features_in_)
-        width = self.text_encoder.projection_.shape[1]
-        if width != self.n_features_in_:
-            raise ValueError(
-                f"X has {self.n_features_in_} features, but the text encoder's embeddings have {width}. Embed "
-                "the images with the model of the text encoder."
-            )
-        prompts = build_prompts(self.classes_, self.prompts, self.class_names)
-        text = TextSide.of(self.text_encoder, encode_classes(self.text_encoder, prompts), self.atol)
-        if text.bridge.basis.shape[1] == 0:
-            warnings.warn(
-                f"atol={self.atol} cuts off every direction of the text projection, so that nothing can be "
-                'bridged. Use atol="auto".',
-                UserWarning,
-                stacklevel=5,
-            )
-        return text
-
-    def _publish(self, model):
-        """Keep the fitted model, and its arrays under their public names."""
-        self._model = model
-        self.text_embeddings_ = model.text_embeddings
-        self.prototypes_ = model.prototypes
-        self.image_means_ = model.image_means
-        self.bridge_ = model.bridge.matrix
-        self.class_bias_ = model.class_bias
-        self.blend_ = model.blend
-
-    def _scores(self, X):
-        """Decision values with one column for each class, also for two."""
-        check_is_fitted(self)
-        return self._model.scores(validate_embeddings(self, X, reset=False))

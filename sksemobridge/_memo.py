@@ -50,6 +50,11 @@ class Memo:
                 self._items.popitem(last=False)
         return [found[key] for key in keys]
 
+    def find(self, key):
+        """The result kept under `key`, or None."""
+        with self._lock:
+            return self._items.get(key)
+
     def clear(self):
         """Forget everything."""
         with self._lock:

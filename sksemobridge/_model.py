@@ -4,14 +4,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ._blend import class_divergence, paper_log_scores
+from ._array_api import astype, constants_like, in_blocks
 from ._bridge import Bridge, unit
-from ._fusion import fuse
-from ._name_only import fill_in
+from ._head import linear_head, paper_head
 from ._whitening import Whitening
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Model:
     """All that prediction needs, one row per class. Rows of classes without shots are NaN.
 
@@ -45,6 +44,17 @@ class Model:
     slopes: dict | None
     has_shots: np.ndarray
 
+    def public(self):
+        """The fitted attributes of the classifier that are read off the model."""
+        return {
+            "text_embeddings_": self.text_embeddings,
+            "prototypes_": self.prototypes,
+            "image_means_": self.image_means,
+            "bridge_": self.bridge.matrix,
+            "class_bias_": self.class_bias,
+            "blend_": self.blend,
+        }
+
     def affinities(self, X):
         """How close the queries `X (n, D)` are to each class.
 
@@ -55,8 +65,12 @@ class Model:
 
         Returns
         -------
-        dict of ndarray of shape (n, C)
+        dict of arrays of shape (n, C)
         """
+        return in_blocks(constants_like(X, self, replace).affinities_of_block, X)
+
+    def affinities_of_block(self, X):
+        """`affinities` of queries in the precision and on the device of the model's arrays."""
         queries = unit(X)
         affinities = {}
         if self.text_embeddings is not None:
@@ -67,17 +81,10 @@ class Model:
             affinities["z4"] = self.whitening.affinity(queries)
         return affinities
 
-    def scores(self, X):
-        """Logits of the classes, shape (n, C)."""
-        affinities = self.affinities(X)
-        if not self.has_shots.all():
-            affinities = fill_in(affinities, self.has_shots, self.slopes)
-        if not self.is_paper_blend:
-            return fuse(affinities, self.blend)
-        divergence = None
-        if self.text_embeddings is not None:
-            divergence = class_divergence(self.image_means, self.text_embeddings, self.has_shots)
-        return paper_log_scores(affinities, self.blend, divergence)
+    def scores(self, X, finish):
+        """`finish(logits)` for the logits `(n, C)` of the classes; `finish` treats each row by itself."""
+        head = constants_like(X, self, paper_head if self.is_paper_blend else linear_head)
+        return in_blocks(lambda block: finish(head(block)), X)
 
     def take(self, rows, text_embeddings=None):
         """The model over other classes: those at `rows`, where -1 is a class without shots.
@@ -104,17 +111,4 @@ class Model:
 
     def astype(self, dtype):
         """The model with arrays of another precision."""
-
-        def cast(values):
-            return None if values is None else values.astype(dtype, copy=False)
-
-        return replace(
-            self,
-            bridge=self.bridge.astype(dtype),
-            text_embeddings=cast(self.text_embeddings),
-            prototypes=cast(self.prototypes),
-            image_means=cast(self.image_means),
-            class_bias=cast(self.class_bias),
-            whitening=self.whitening
-            and Whitening(cast(self.whitening.weights), cast(self.whitening.offsets)),
-        )
+        return astype(self, dtype)

@@ -12,6 +12,8 @@ they would win too rarely.
 
 import numpy as np
 
+from ._array_api import namespace
+
 
 def fit_slopes(affinities):
     """`slope_k` from the affinities of class mean images to the classes, each of shape (C, C).
@@ -34,12 +36,19 @@ def fit_slopes(affinities):
 
 
 def fill_in(affinities, has_shots, slopes):
-    """The affinities with the columns of classes without shots predicted from `z1`."""
+    """The affinities with the columns of classes without shots predicted from `z1`.
+
+    Each row is filled in linearly, so rows may also be those of matrices that give affinities.
+    """
+    xp = namespace(has_shots)
+
+    def mean(z):
+        return xp.sum(xp.where(has_shots, z, xp.zeros_like(z)), axis=1, keepdims=True) / n_seen
+
+    n_seen = int(xp.count_nonzero(has_shots))
     text = affinities["z1"]
-    above = text[:, ~has_shots] - text[:, has_shots].mean(axis=1, keepdims=True)
-    filled = {"z1": text}
-    for name, slope in slopes.items():
-        z = affinities[name].copy()
-        z[:, ~has_shots] = z[:, has_shots].mean(axis=1, keepdims=True) + z.dtype.type(slope) * above
-        filled[name] = z
-    return filled
+    above = text - mean(text)
+    return {"z1": text} | {
+        name: xp.where(has_shots, affinities[name], mean(affinities[name]) + slope * above)
+        for name, slope in slopes.items()
+    }

@@ -1,20 +1,23 @@
 """The bridge between CLIP's modalities as a transformer of embeddings."""
 
 import warnings
+from dataclasses import replace
 from numbers import Real
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin, _fit_context
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin, _fit_context
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from ._array_api import constants_like, in_blocks, to_numpy
 from ._bridge import Bridge, pseudo_inverse
 from ._classifier import SeMoBridgeClassifier
+from ._saving import SavedEstimator
 from ._validation import validate_embeddings
 
 
-class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEstimator):
     """Map embeddings of one modality of CLIP into the other.
 
     CLIP was trained to compare images with texts, not images with images. For a search by image, bridge the
@@ -92,7 +95,8 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
     """
 
     _parameter_constraints = {
-        "text_encoder": "no_validation",
+        # What it must offer depends on the direction; `fit` says what is missing.
+        "text_encoder": [object],
         "direction": [StrOptions({"image_to_text", "text_to_image"})],
         "atol": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
         "normalize": ["boolean"],
@@ -176,7 +180,7 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         NoProjectionError
             If the model of `CLIPTextEncoder` has no linear projection where `direction` needs one.
         """
-        X = validate_embeddings(self, X, reset=True)
+        X = to_numpy(validate_embeddings(self, X, reset=True))
         source = self.text_encoder
         if source is None:
             identity = np.eye(self.n_features_in_)
@@ -198,8 +202,8 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
 
         Returns
         -------
-        ndarray of shape (n, D)
-            In the precision of `X`. A row of which nothing is kept is zero where there is no bias.
+        array of shape (n, D)
+            In the precision of `X`, and under `array_api_dispatch=True` of its library and on its device. A row of which nothing is kept is zero where there is no bias.
 
         Raises
         ------
@@ -208,14 +212,8 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         """
         check_is_fitted(self)
         X = validate_embeddings(self, X, reset=False)
-        bridge = self._bridge.astype(X.dtype)
-        if self.normalize:
-            return bridge.apply(X)
-        if bridge.projection_bias is not None:
-            return bridge.to_joint(bridge.to_eos(X))
-        # L and the inner nrm of the bridge would set lengths only.
-        eos = X @ bridge.matrix
-        return eos if bridge.projection is None else eos @ bridge.projection
+        bridge = constants_like(X, self._model, replace)
+        return in_blocks(bridge.apply if self.normalize else bridge.apply_unscaled, X)
 
     def _closed_form(self, X):
         """The bridge of the encoder's projection, and its rank."""
@@ -269,8 +267,9 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         return classifier._model.bridge, classifier.rank_
 
     def _keep(self, bridge, rank):
-        self._bridge, self.bridge_, self.rank_ = bridge, bridge.matrix, rank
+        self.rank_ = rank
         self._n_features_out = self.n_features_in_
+        self._publish(bridge)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

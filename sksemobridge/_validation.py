@@ -1,5 +1,6 @@
 """Checks of what users hand in, with errors that name the offender."""
 
+import math
 import warnings
 from collections.abc import Mapping
 
@@ -7,29 +8,37 @@ import numpy as np
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, column_or_1d, validate_data
 
+from ._array_api import is_foreign, namespace, to_numpy
+
 
 def validate_embeddings(estimator, X, *, reset):
     """Embeddings as a float32 or float64 array of shape (n, D); half precision is widened to float32.
+
+    An array of another library stays one under scikit-learn's `array_api_dispatch=True`.
 
     Raises
     ------
     ValueError
         If a value is NaN or infinite (names the rows), or the width differs from the one seen in `fit`.
     """
-    if getattr(X, "dtype", None) == np.float16:
-        X = np.asarray(X, dtype=np.float32)
-    X = validate_data(
-        estimator, X, reset=reset, dtype=[np.float64, np.float32], order="C", ensure_all_finite=False
-    )
-    finite = np.isfinite(X).all(axis=1)
-    if not finite.all():
-        rows = np.flatnonzero(~finite)
-        kind = "NaN" if np.isnan(X[rows]).any() else "infinity"
-        shown = ", ".join(map(str, rows[:10])) + (f" and {len(rows) - 10} more" if len(rows) > 10 else "")
-        raise ValueError(
-            f"Input X contains {kind} in {len(rows)} of {len(X)} rows: {shown}. Drop these rows from X and y "
-            "together, for example with mask = np.isfinite(X).all(axis=1)."
-        )
+    xp = namespace(X) if is_foreign(X) else np
+    if "float16" in str(getattr(X, "dtype", None)):
+        X = np.asarray(X, dtype=np.float32) if xp is np else xp.astype(X, xp.float32)
+    dtype = [xp.float64, xp.float32]
+    X = validate_data(estimator, X, reset=reset, dtype=dtype, order="C", ensure_all_finite=False)
+    with np.errstate(over="ignore", invalid="ignore"):
+        # One pass without a mask of the size of X; a sum may also leave the range of floats.
+        looks_finite = math.isfinite(float(xp.sum(X)))
+    if not looks_finite:
+        finite = xp.all(xp.isfinite(X), axis=1)
+        if not bool(xp.all(finite)):
+            rows = np.flatnonzero(~to_numpy(finite))
+            kind = "NaN" if bool(xp.any(xp.isnan(X))) else "infinity"
+            shown = ", ".join(map(str, rows[:10])) + (f" and {len(rows) - 10} more" if len(rows) > 10 else "")
+            raise ValueError(
+                f"Input X contains {kind} in {len(rows)} of {X.shape[0]} rows: {shown}. Drop these rows from X and "
+                "y together, for example with mask = np.isfinite(X).all(axis=1)."
+            )
     return X
 
 
@@ -43,7 +52,7 @@ def validate_labels(y, n_rows):
     """
     if y is None:
         raise ValueError("This classifier requires y to be passed, but the target y is None.")
-    y = column_or_1d(y, warn=True)
+    y = column_or_1d(to_numpy(y), warn=True)
     _refuse_missing(y, "y")
     if y.dtype.kind == "f" and not np.isfinite(y).all():
         raise ValueError("Input y contains NaN or infinity.")
@@ -62,7 +71,7 @@ def validate_weights(sample_weight, n_rows):
     """Sample weights as float64 of shape (n_rows,): finite, none negative, not all zero."""
     if sample_weight is None:
         return np.ones(n_rows)
-    weight = np.asarray(sample_weight, dtype=np.float64)
+    weight = np.asarray(to_numpy(sample_weight), dtype=np.float64)
     if weight.ndim == 0:
         weight = np.full(n_rows, float(weight))
     if weight.shape != (n_rows,):
@@ -82,7 +91,7 @@ def validate_groups(groups, n_rows):
     """Groups as an array of shape (n_rows,), or None."""
     if groups is None:
         return None
-    groups = np.asarray(groups)
+    groups = np.asarray(to_numpy(groups))
     if groups.ndim != 1:
         raise ValueError(f"groups must have one value for each row; got an array of shape {groups.shape}.")
     _refuse_missing(groups, "groups")

@@ -1,20 +1,22 @@
 """CLIP's zero-shot classifier as an estimator."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import log_softmax, softmax
-from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
+from sklearn.base import _fit_context
 from sklearn.utils._param_validation import HasMethods
-from sklearn.utils.validation import check_is_fitted
 
-from ._bridge import unit
+from ._array_api import constants_like, in_blocks, to_numpy
+from ._head import LinearHead
+from ._origin import name_text_model, warn_about_origin
+from ._prediction import EmbeddingClassifier
 from ._prompts import build_prompts
 from ._text import embed_classes
 from ._validation import validate_embeddings, validate_labels, warn_about_numbers
 
 
-class ZeroShotClassifier(ClassifierMixin, BaseEstimator):
+class ZeroShotClassifier(EmbeddingClassifier):
     """Classify image embeddings by the words for the classes alone.
 
     The baseline that labelled shots have to beat: `softmax(logit_scale * nrm(q) . T_c)`.
@@ -35,6 +37,8 @@ class ZeroShotClassifier(ClassifierMixin, BaseEstimator):
         Sorted labels.
     text_embeddings_ : ndarray of shape (C, D)
         `T_c`, float64.
+    text_model_ : tuple of (str, str or None) or None
+        `model_name` and `pretrained` of the text encoder, where it has them.
     n_features_in_ : int
         `D`.
     feature_names_in_ : ndarray of shape (D,)
@@ -78,39 +82,37 @@ class ZeroShotClassifier(ClassifierMixin, BaseEstimator):
         -------
         self : object
         """
-        X = validate_embeddings(self, X, reset=True)
+        X = to_numpy(validate_embeddings(self, X, reset=True))
         self.classes_ = np.unique(validate_labels(y, len(X)))
         warn_about_numbers(self.classes_, self.class_names, self.prompts, stacklevel=3)
-        self.text_embeddings_ = embed_classes(
-            self.text_encoder, build_prompts(self.classes_, self.prompts, self.class_names)
-        )
-        if self.text_embeddings_.shape[1] != self.n_features_in_:
+        warn_about_origin(X, self.text_encoder, stacklevel=3)
+        texts = embed_classes(self.text_encoder, build_prompts(self.classes_, self.prompts, self.class_names))
+        if texts.shape[1] != self.n_features_in_:
             raise ValueError(
                 f"X has {self.n_features_in_} features, but the text encoder's embeddings have "
-                f"{self.text_embeddings_.shape[1]}. Embed the images with the model of the text encoder."
+                f"{texts.shape[1]}. Embed the images with the model of the text encoder."
             )
-        self._logit_scale = float(self.text_encoder.logit_scale_)
+        self.text_model_ = name_text_model(self.text_encoder)
+        self._publish(TextModel(texts, float(self.text_encoder.logit_scale_)))
         return self
 
-    def predict(self, X):
-        """Most probable label of each row of `X (n, D)`, shape (n,)."""
-        scores = self._scores(X)
-        return self.classes_[scores.argmax(axis=1)]
 
-    def predict_proba(self, X):
-        """Probability of each class for each row of `X (n, D)`, shape (n, C)."""
-        return softmax(self._scores(X), axis=1)
+@dataclass(frozen=True, eq=False)
+class TextModel:
+    """The class texts `T_c (C, D)`, and what their cosines are multiplied by."""
 
-    def predict_log_proba(self, X):
-        """Logarithm of `predict_proba`, shape (n, C)."""
-        return log_softmax(self._scores(X), axis=1)
+    text_embeddings: np.ndarray
+    logit_scale: float
 
-    def decision_function(self, X):
-        """Zero-shot logits of shape (n, C), or (n,) for two classes: log-odds of the second."""
-        scores = self._scores(X)
-        return scores[:, 1] - scores[:, 0] if scores.shape[1] == 2 else scores
+    def public(self):
+        """The fitted attributes of the classifier that are read off the model."""
+        return {"text_embeddings_": self.text_embeddings}
 
-    def _scores(self, X):
-        check_is_fitted(self)
-        X = validate_embeddings(self, X, reset=False)
-        return X.dtype.type(self._logit_scale) * (unit(X) @ self.text_embeddings_.T.astype(X.dtype))
+    def scores(self, X, finish):
+        """`finish(logits)` for the logits `(n, C)` of the classes; `finish` treats each row by itself."""
+        head = constants_like(X, self, _text_head)
+        return in_blocks(lambda block: finish(head(block)), X)
+
+
+def _text_head(model):
+    return LinearHead(model.logit_scale * model.text_embeddings.T, np.zeros(len(model.text_embeddings)))

@@ -1,9 +1,14 @@
 """Made-up CLIP embeddings that the tests share."""
 
+import os
+
 import numpy as np
 import pytest
 
-from sksemobridge import PrecomputedTextEncoder
+# scikit-learn's array_api_dispatch asks for it, before scipy is imported.
+os.environ.setdefault("SCIPY_ARRAY_API", "1")
+
+from sksemobridge import PrecomputedTextEncoder  # noqa: E402
 
 NAMES = ["cat", "dog", "bird", "hot dog", "fire truck"]
 
@@ -45,3 +50,25 @@ def world():
 @pytest.fixture
 def make_world():
     return World
+
+
+CHECKS = {"test_estimator_checks.py": "scikit-learn's", "test_common.py": "our own"}
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Print how many checks of estimators were made, and how they ended."""
+    for file, whose in CHECKS.items():
+        counts = {
+            outcome: sum(
+                getattr(report, "nodeid", "").partition("::")[0].endswith(file)
+                for report in terminalreporter.stats.get(outcome, ())
+                if getattr(report, "when", "call") == "call" or outcome != "passed"
+            )
+            for outcome in ("passed", "failed", "error", "skipped")
+        }
+        if any(counts.values()):
+            failed = counts["failed"] + counts["error"]
+            terminalreporter.write_line(
+                f"Checks of estimators, {whose}: {counts['passed']} passed, {failed} failed, "
+                f"{counts['skipped']} skipped."
+            )

@@ -1,10 +1,12 @@
 """What the encoders have in common."""
 
 import numpy as np
-from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
+from sklearn.base import TransformerMixin, _fit_context
+
+from .._documentation import DocumentedEstimator
 
 
-class StatelessEncoder(TransformerMixin, BaseEstimator):
+class StatelessEncoder(TransformerMixin, DocumentedEstimator):
     """A transformer to embeddings that learns nothing: `transform` works with or without `fit`."""
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -36,6 +38,9 @@ class StatelessEncoder(TransformerMixin, BaseEstimator):
         digits = len(str(width - 1))
         prefix = type(self).__name__.lower()
         return np.array([f"{prefix}{i:0{digits}d}" for i in range(width)], dtype=object)
+
+    def __sklearn_is_fitted__(self):
+        return True
 
     def _get_fitted_attr_html(self, doc_link=""):
         # scikit-learn's HTML display reads all properties, which would load a model only to show it.

@@ -3,14 +3,16 @@
 import errno
 import os
 import struct
+import sys
 
 try:
     import fcntl
 except ImportError:
     fcntl = None
 
-# Locks that belong to an open file, not to a process, so that threads do not share them either.
-_SET_LOCK = getattr(fcntl, "F_OFD_SETLK", None)
+# Locks that belong to an open file, not to a process, so that threads do not share them either. Other systems may
+# have them too, with another layout of what they are told.
+_SET_LOCK = getattr(fcntl, "F_OFD_SETLK", None) if sys.platform == "linux" else None
 
 
 class Claims:

@@ -40,19 +40,26 @@ class Collector:
     cache : CacheSession
     batch_size : int
         Inputs that wait before they are computed.
+    device : torch.device or None
+        Where `embeddings` are to be a tensor; None for an array.
     advance : callable
         Told the number of rows whenever some are done.
 
     Attributes
     ----------
-    embeddings : ndarray of shape (n, D), float32
+    embeddings : ndarray or torch.Tensor of shape (n, D), float32
         NaN in rows that cannot be read.
     errors : dict
         From rows that cannot be read to their errors.
     """
 
-    def __init__(self, n, width, compute, cache, batch_size, advance=lambda n: None):
+    def __init__(self, n, width, compute, cache, batch_size, advance=lambda n: None, device=None):
         self.embeddings = np.full((n, width), np.nan, dtype=np.float32)
+        self._on_device = device is not None
+        if self._on_device:
+            import torch
+
+            self.embeddings = torch.from_numpy(self.embeddings).to(device)
         self.errors = {}
         self._compute = compute
         self._cache = cache
@@ -98,14 +105,19 @@ class Collector:
         if item.error is not None:
             self.errors[row] = item.error
         else:
-            self.embeddings[row] = item.embedding
+            found = item.embedding
+            # Copied, since torch does not take what is read-only.
+            self.embeddings[row] = self.embeddings.new_tensor(found.copy()) if self._on_device else found
         self._advance(1)
 
     def _compute_waiting(self):
         rows, items = [row for row, _ in self._waiting], [item for _, item in self._waiting]
         self._waiting = []
         self.embeddings[rows] = self._compute(np.stack([item.input for item in items]))
-        self._cache.put([item.key for item in items], self.embeddings[rows])
+        kept = self.embeddings[rows]
+        if self._on_device and self._cache.active:
+            kept = kept.cpu().numpy()
+        self._cache.put([item.key for item in items], kept)
         self._advance(len(rows))
 
     def _copy_equal(self):

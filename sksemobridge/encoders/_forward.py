@@ -12,7 +12,7 @@ class FittingForward:
     Parameters
     ----------
     forward : callable
-        From a tensor of inputs to a tensor on the CPU with as many rows.
+        From a tensor of inputs to a tensor with as many rows.
     batch_size : int
         To begin with.
     """
@@ -23,7 +23,7 @@ class FittingForward:
         self._size = batch_size
 
     def __call__(self, batch):
-        """Rows of `forward`, as an array.
+        """Rows of `forward`.
 
         Raises
         ------
@@ -45,7 +45,7 @@ class FittingForward:
             size = (min(size, len(batch)) + 1) // 2
             torch.cuda.empty_cache()
         self._size = size
-        return result.numpy()
+        return result
 
     def warn_if_halved(self):
         """Say once, when all is done, that batches were too large."""

@@ -9,6 +9,8 @@ import joblib
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from .._array_api import device_of, namespace
+from .._origin import remember_origin
 from ._base import StatelessEncoder
 from ._cache import CacheSession
 from ._collector import Collector
@@ -59,6 +61,9 @@ class CLIPImageEncoder(StatelessEncoder):
         warning for all.
     progress : bool, default=False
         Whether to show a progress bar.
+    output : {"numpy", "torch"}, default="numpy"
+        Whether `transform` gives an array, or a tensor on the device of the model: with
+        `sklearn.set_config(array_api_dispatch=True)`, classifiers of this package go on there.
 
     See Also
     --------
@@ -99,6 +104,7 @@ class CLIPImageEncoder(StatelessEncoder):
         "normalize": ["boolean"],
         "on_error": [StrOptions({"raise", "nan"})],
         "progress": ["boolean"],
+        "output": [StrOptions({"numpy", "torch"})],
     }
 
     def __init__(
@@ -114,6 +120,7 @@ class CLIPImageEncoder(StatelessEncoder):
         normalize=False,
         on_error="raise",
         progress=False,
+        output="numpy",
     ):
         self.model_name = model_name
         self.pretrained = pretrained
@@ -125,6 +132,7 @@ class CLIPImageEncoder(StatelessEncoder):
         self.normalize = normalize
         self.on_error = on_error
         self.progress = progress
+        self.output = output
 
     def transform(self, X):
         """Embed images.
@@ -138,7 +146,7 @@ class CLIPImageEncoder(StatelessEncoder):
         Returns
         -------
         ndarray of shape (n, D), float32
-            Of unit length only with `normalize=True`.
+            Of unit length only with `normalize=True`; a `torch.Tensor` with `output="torch"`.
 
         Raises
         ------
@@ -155,29 +163,34 @@ class CLIPImageEncoder(StatelessEncoder):
         if errors:
             positions = [i for i, unique in enumerate(inverse) if unique in errors]
             _warn_of_errors(sources, positions, errors[inverse[positions[0]]])
+        xp = namespace(embeddings)
         if self.normalize:
-            lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
-            embeddings /= np.where(lengths == 0, 1, lengths)
-        return embeddings[inverse]
+            lengths = xp.linalg.vector_norm(embeddings, axis=1, keepdims=True)
+            embeddings /= xp.where(lengths == 0, xp.ones_like(lengths), lengths)
+        embeddings = xp.take(embeddings, xp.asarray(inverse, device=device_of(embeddings)), axis=0)
+        remember_origin(embeddings, loaded.source)
+        return embeddings
 
     def _embed(self, sources, positions, loaded):
         """Embeddings `(n, D)` of sources, and the errors of those that cannot be read, by row."""
         import torch
 
+        as_tensor = self.output == "torch"
         precision = resolve_image_precision(self.precision, loaded.device, loaded.n_image_parameters)
-
         model, dtype = loaded.image_model(precision)
         casting = autocast(precision if dtype == torch.float32 else "fp32", loaded.device)
 
         def forward(pixels):
             with torch.inference_mode(), casting:
                 # CoCa normalises unless told not to.
-                return model.encode_image(loaded.as_input(pixels).to(dtype), normalize=False).float().cpu()
+                embeddings = model.encode_image(loaded.as_input(pixels).to(dtype), normalize=False).float()
+            return embeddings if as_tensor else embeddings.cpu()
 
         fitting = FittingForward(forward, self.batch_size)
 
         def compute(pixels):
-            return fitting(torch.from_numpy(pixels))
+            embeddings = fitting(torch.from_numpy(pixels))
+            return embeddings if as_tensor else embeddings.numpy()
 
         with CacheSession(self.cache) as cache, _progress_bar(len(sources), self.progress) as advance:
             reader = Reader(loaded, precision, cache)
@@ -193,7 +206,10 @@ class CLIPImageEncoder(StatelessEncoder):
                             raise ImageReadError(message) from item.error
                         yield item
 
-            found = Collector(len(sources), loaded.embed_dim, compute, cache, self.batch_size, advance)
+            device = loaded.device if as_tensor else None
+            found = Collector(
+                len(sources), loaded.embed_dim, compute, cache, self.batch_size, advance, device
+            )
             found.collect(read)
         fitting.warn_if_halved()
         return found.embeddings, found.errors

@@ -40,6 +40,15 @@ class ModelSource:
             repr(self.name) if self.pretrained is None else f"{self.name!r}, pretrained={self.pretrained!r}"
         )
 
+    def is_same_model(self, other):
+        """Whether both name the same weights: OpenAI's tags mean QuickGELU under either model name."""
+        if self.files or other.files:
+            return self == other
+        return (self._plain_name(), self.pretrained) == (other._plain_name(), other.pretrained)
+
+    def _plain_name(self):
+        return self.name.removesuffix("-quickgelu")
+
 
 def find_source(model_name, pretrained):
     """The source that the parameters of an encoder name; reads no weights.

@@ -158,9 +158,12 @@ class CLIPTextEncoder(StatelessEncoder):
     def logit_scale_(self):
         return float(self._model().model.logit_scale.detach().exp())
 
+    def _source(self):
+        return find_source(self.model_name, self.pretrained)
+
     def _memo_key(self):
         # What embeddings of texts depend on; a checkpoint that is written anew has another source.
-        return find_source(self.model_name, self.pretrained), resolve_text_precision(self.precision)
+        return self._source(), resolve_text_precision(self.precision)
 
     def _model(self):
         self._validate_params()
@@ -196,9 +199,10 @@ class CLIPTextEncoder(StatelessEncoder):
                     embedding, claimed = cache.find_or_claim(key)
                     yield Item(key, embedding, tokens if claimed else None)
 
-            found = Collector(
-                len(texts), width, lambda tokens: fitting(torch.from_numpy(tokens)), cache, self.batch_size
-            )
+            def compute(tokens):
+                return fitting(torch.from_numpy(tokens)).numpy()
+
+            found = Collector(len(texts), width, compute, cache, self.batch_size)
             found.collect(read)
         fitting.warn_if_halved()
         return found.embeddings

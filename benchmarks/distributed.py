@@ -1,0 +1,256 @@
+"""Throughput and memory of the actors of `embed_dataset`, on a cluster of this machine.
+
+    python benchmarks/distributed.py
+    python benchmarks/distributed.py --only throughput --model ViT-B-32 --images 1024 --rounds 1
+    python benchmarks/distributed.py --only sizes
+
+Needs no network and the extra `ray`. The pictures are the bundled ones, each file a little different. An actor
+and `transform` alone are kept on one core each (`--core`), run in turns and timed from the first batch to the
+last, so that neither the loading of the model nor the start of Ray counts. Wall times suffer from other
+programs on that core. The times of the processor do not, nor does the share of an actor's time that it spends
+inside of `transform`, which is the same code in both. `ViT-B-32` has random weights.
+"""
+
+import argparse
+import json
+import os
+import resource
+import shutil
+import tempfile
+from pathlib import Path
+from time import perf_counter, process_time
+
+import numpy as np
+from encoding import report, write_copies, write_photos, write_random_model
+
+from sksemobridge import CLIPImageEncoder
+from sksemobridge.datasets import load_emoji
+from sksemobridge.distributed import embed_dataset
+
+BATCH_SIZE = 1024
+N_LISTED = 200_000
+
+
+class NotingEncoder(CLIPImageEncoder):
+    """Keeps to one core, and notes for each batch the time, the processor's time and its memory."""
+
+    def __init__(self, model_name, pretrained=None, *, core=0, notes=None, on_error="raise", progress=False):
+        super().__init__(model_name, pretrained, on_error=on_error, progress=progress)
+        self.core = core
+        self.notes = notes
+
+    def transform(self, X):
+        if not X:
+            os.sched_setaffinity(0, {self.core})
+            return super().transform(X)
+        start = [perf_counter(), process_time()]
+        embeddings = super().transform(X)
+        line = {"n": len(X), "start": start, "end": [perf_counter(), process_time()], "memory": own_memory()}
+        with open(self.notes, "a") as file:
+            file.write(json.dumps(line) + "\n")
+        return embeddings
+
+
+def own_memory():
+    """MB that belong to this process alone, without the shared memory of Ray's object store."""
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1]) / 1e3 for line in file if line.startswith("RssAnon"))
+
+
+def rates(notes):
+    """Images a second, and a second of the processor, and the share of time inside of `transform`."""
+    lines = [json.loads(line) for line in notes.read_text().splitlines()]
+    spent = np.subtract(lines[-1]["end"], lines[0]["start"])
+    inside = sum(line["end"][0] - line["start"][0] for line in lines)
+    return sum(line["n"] for line in lines) / spent, inside / spent[0]
+
+
+def write_pictures(folder, n):
+    from PIL import Image
+
+    originals = []
+    (folder / "originals").mkdir()
+    for i, pixels in enumerate(load_emoji().images):
+        originals.append(folder / "originals" / f"{i}.png")
+        Image.fromarray(pixels).save(originals[-1])
+    return write_copies(originals, folder / "pictures", n)
+
+
+def start_ray():
+    import ray
+    import torch
+
+    # Ray runs its workers with low priority, which costs them where other programs want the same core.
+    os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112  (as Ray spells it)
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    # By one thread, as in the actors, which Ray tells to by their number of CPUs.
+    torch.set_num_threads(1)
+    ray.init(
+        "local",
+        num_cpus=2,
+        num_gpus=0,
+        include_dashboard=False,
+        object_store_memory=200_000_000,
+        log_to_driver=False,
+    )
+    ray.data.DataContext.get_current().enable_progress_bars = False
+
+
+def run_job(encoder, pictures, output):
+    """Embed pictures by one actor."""
+    shutil.rmtree(output, ignore_errors=True)
+    encoder.notes.unlink(missing_ok=True)
+    return embed_dataset(pictures, output, encoder, concurrency=1, num_gpus=0, batch_size=BATCH_SIZE)
+
+
+def run_alone(encoder, paths):
+    """Embed pictures by `transform` in this process, in batches as large."""
+    encoder.notes.unlink(missing_ok=True)
+    everywhere = os.sched_getaffinity(0)
+    encoder.transform([])
+    for start in range(0, len(paths), BATCH_SIZE):
+        encoder.transform(paths[start : start + BATCH_SIZE])
+    os.sched_setaffinity(0, everywhere)
+
+
+def throughput(encoder, folder, n, rounds):
+    paths = write_pictures(folder, n)
+    ratios, shares = [], []
+    for turn in range(rounds):
+        run_alone(encoder, paths)
+        alone, _ = rates(encoder.notes)
+        run_job(encoder, folder / "pictures", folder / "out")
+        actor, share = rates(encoder.notes)
+        ratios.append(actor / alone)
+        shares.append(share)
+        report(f"round {turn + 1}: `transform` alone, images / s of one core", f"{alone[0]:.0f}")
+        report(f"round {turn + 1}: one actor, images / s of one core", f"{actor[0]:.0f}")
+    wall, processor = np.median(ratios, axis=0)
+    report(f"one actor / alone, {n} images, by time", f"{wall:.3f}", ">= 0.9")
+    report(f"one actor / alone, {n} images, by the processor's time", f"{processor:.3f}", ">= 0.9")
+    report("share of its time that an actor is inside of `transform`", f"{np.median(shares):.3f}", ">= 0.9")
+
+
+def memory(encoder, folder, counts):
+    peaks = []
+    for n in counts:
+        part = folder / str(n)
+        part.mkdir()
+        write_pictures(part, n)
+        start = perf_counter()
+        done = run_job(encoder, part / "pictures", part / "out")
+        seconds = perf_counter() - start
+        peaks.append(max(json.loads(line)["memory"] for line in encoder.notes.read_text().splitlines()))
+        size = sum(file.stat().st_size for file in (part / "out").glob("*.parquet"))
+        report(f"{n} images: rows written, each once", done.n_new, str(n))
+        report(f"{n} images: seconds of the whole job, one actor", f"{seconds:.0f}")
+        report(f"{n} images: bytes on disk for each row", f"{size / n:.0f}")
+        report(f"{n} images: memory of the actor at its highest, MB", f"{peaks[-1]:.0f}")
+    report(f"memory at {counts[-1]} images / at {counts[0]}", f"{peaks[-1] / peaks[0]:.3f}", "<= 1.05")
+
+
+# What grows with the number of images
+
+
+def reading_rate(folder):
+    """Photographs of 500 x 375 pixels that one core reads, decodes and scales for a model of 224 pixels."""
+    from PIL import Image
+
+    from sksemobridge.encoders._pictures import decode, fetch
+
+    paths = write_photos(folder / "photos", 200, np.random.default_rng(0))
+    start = process_time()
+    for path in paths:
+        decode(fetch(path), shortest_side=224).resize((299, 224), Image.Resampling.BICUBIC)
+    size = sum(os.path.getsize(path) for path in paths) / len(paths)
+    return len(paths) / (process_time() - start), size
+
+
+def key_rate():
+    """Keys for which one core computes digests in a second."""
+    import pyarrow as pa
+
+    from sksemobridge.distributed._columns import row_digests
+
+    table = pa.table({"path": [f"/data/photos/{i:012d}.jpg" for i in range(100_000)]})
+    start = process_time()
+    row_digests(table)
+    return len(table) / (process_time() - start)
+
+
+def listing_memory(folder):
+    """Bytes of memory for each file of a folder, at the highest while it is listed."""
+    from sksemobridge.distributed._sources import open_source
+
+    (folder / "many").mkdir()
+    for i in range(N_LISTED):
+        (folder / "many" / f"{i:012d}.jpg").touch()
+    # Whatever that needs by itself.
+    open_source(folder / "many" / "000000000000.jpg", None, None)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    open_source(folder / "many", None, None).digests()
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / N_LISTED
+
+
+def sizes(folder, gpu_rate, width):
+    """The arithmetic of docs/large_jobs.md: figures for 10^6, 10^8 and 10^9 images."""
+    per_path = listing_memory(folder)
+    per_core, image_bytes = reading_rate(folder)
+    keys_per_core = key_rate()
+    report("photographs of 500 x 375 that one core reads, images / s", f"{per_core:.0f}")
+    report("bytes of one of them", f"{image_bytes:.0f}")
+    report("bytes of memory for each path in a folder", f"{per_path:.0f}")
+    report("keys that one core digests, keys / s", f"{keys_per_core:.0f}")
+    counts = (10**6, 10**8, 10**9)
+    print(f"\n| | {' | '.join(f'10^{len(str(n)) - 1}' for n in counts)} |\n| --- | ---: | ---: | ---: |")
+
+    def row(name, value):
+        print(f"| {name} | {' | '.join(f'{value(n):,.{1 if value(n) < 100 else 0}f}' for n in counts)} |")
+
+    row("hours of one GPU", lambda n: n / gpu_rate / 3600)
+    row("GPUs to be done in 24 hours", lambda n: max(1, np.ceil(n / gpu_rate / 3600 / 24)))
+    row("cores that read for them", lambda n: max(1, n / gpu_rate / 3600 / 24) * gpu_rate / per_core)
+    row("images in, TB", lambda n: n * image_bytes / 1e12)
+    row("from storage, Gbit/s", lambda n: max(1, n / gpu_rate / 3600 / 24) * gpu_rate * image_bytes * 8 / 1e9)
+    row("requests/s, one file for each image", lambda n: max(1, n / gpu_rate / 3600 / 24) * gpu_rate)
+    row("float32 vectors out, GB", lambda n: n * width * 4 / 1e9)
+    row("float16 vectors out, GB", lambda n: n * width * 2 / 1e9)
+    row("Parquet files of 4096 rows", lambda n: np.ceil(n / 4096))
+    row("keys in the driver, GB", lambda n: n * 16 * 4 / 1e9)
+    row("paths in the driver, GB", lambda n: n * per_path / 1e9)
+    row("core hours to digest keys, three times", lambda n: 3 * n / keys_per_core / 3600)
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--only", choices=["throughput", "memory", "sizes"])
+    parser.add_argument("--model", default="mini", choices=["mini", "ViT-B-32"])
+    parser.add_argument("--images", type=int, default=8192, help="for throughput")
+    parser.add_argument("--rounds", type=int, default=5, help="for throughput, of which the median counts")
+    parser.add_argument("--counts", type=int, nargs=2, default=[10_000, 40_000], help="for memory")
+    parser.add_argument("--core", type=int, default=0, help="to which the actor and `transform` keep")
+    parser.add_argument("--gpu-rate", type=float, default=1500, help="images a second of one GPU, for sizes")
+    parser.add_argument("--width", type=int, default=512, help="of embeddings, for sizes")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        if arguments.only in (None, "sizes"):
+            sizes(folder, arguments.gpu_rate, arguments.width)
+        if arguments.only == "sizes":
+            return
+        start_ray()
+        names = {"model_name": "mini", "pretrained": "bundled"}
+        if arguments.model != "mini":
+            names = {"model_name": write_random_model(folder / "model")}
+        encoder = NotingEncoder(**names, core=arguments.core, notes=folder / "notes.jsonl")
+        if arguments.only != "memory":
+            (folder / "throughput").mkdir()
+            throughput(encoder, folder / "throughput", arguments.images, arguments.rounds)
+        if arguments.only != "throughput":
+            memory(encoder, folder, arguments.counts)
+
+
+if __name__ == "__main__":
+    main()

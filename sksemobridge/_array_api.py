@@ -1,0 +1,143 @@
+"""Arrays of other libraries: computing where the queries are, with constants brought there once.
+
+Fitted models are plain NumPy. With `sklearn.set_config(array_api_dispatch=True)`, queries may be arrays of any
+library that follows the array API standard, on any device; what is computed from them stays there.
+"""
+
+import threading
+from dataclasses import fields, is_dataclass, replace
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from sklearn import get_config
+
+# Values of X in a block: few enough for the cache of a processor, and many enough for its threads or a GPU.
+HOST_BLOCK = 2**21
+DEVICE_BLOCK = 2**25
+
+_constants = WeakKeyDictionary()
+_constants_lock = threading.Lock()
+
+
+def is_foreign(x):
+    """Whether `x` is an array of another library than NumPy that is to be computed with as it is."""
+    if isinstance(x, np.ndarray) or not get_config()["array_api_dispatch"]:
+        return False
+    import array_api_compat
+
+    return array_api_compat.is_array_api_obj(x)
+
+
+def namespace(x):
+    """The array API functions for `x`; NumPy itself for its arrays."""
+    if isinstance(x, np.ndarray):
+        return np
+    import array_api_compat
+
+    return array_api_compat.array_namespace(x)
+
+
+def device_of(x):
+    """Where `x` is, as functions that make arrays take it."""
+    if isinstance(x, np.ndarray):
+        return "cpu"
+    import array_api_compat
+
+    return array_api_compat.device(x)
+
+
+def to_numpy(x):
+    """`x` as a NumPy array, through the host if need be; what is no array of another library as it is."""
+    if isinstance(x, np.ndarray):
+        return x
+    import array_api_compat
+
+    if array_api_compat.is_torch_array(x):
+        return x.detach().cpu().numpy()
+    if array_api_compat.is_cupy_array(x):
+        return x.get()
+    return np.from_dlpack(x) if is_foreign(x) else x
+
+
+def map_arrays(part, function):
+    """A dataclass with `function(array)` in place of each NumPy array, also of those in its dataclasses.
+
+    What was one array stays one.
+    """
+    done = {}
+
+    def mapped(value):
+        if isinstance(value, np.ndarray):
+            if id(value) not in done:
+                done[id(value)] = function(value)
+            return done[id(value)]
+        return map_arrays(value, function) if is_dataclass(value) else value
+
+    return replace(part, **{field.name: mapped(getattr(part, field.name)) for field in fields(part)})
+
+
+def astype(part, dtype):
+    """A dataclass with its arrays of floats in another precision, copied only where it differs."""
+    return map_arrays(part, lambda a: a.astype(dtype, copy=False) if a.dtype.kind == "f" else a)
+
+
+def constants_like(x, owner, build):
+    """`build(owner)`, a dataclass of NumPy arrays, in the precision of `x` and on its device.
+
+    Kept per device as long as `owner` lives, and neither in it nor in its pickles.
+    """
+    xp, device = namespace(x), device_of(x)
+    dtype = np.float32 if x.dtype == xp.float32 else np.float64
+    key = (build, xp, str(device), dtype)
+    with _constants_lock:
+        kept = _constants.setdefault(owner, {})
+        if key not in kept:
+            constants = astype(build(owner), dtype)
+            if xp is not np:
+                constants = map_arrays(constants, lambda a: xp.asarray(a.copy(), device=device))
+            kept[key] = constants
+        return kept[key]
+
+
+def in_blocks(function, X):
+    """`function(X)` for one that treats each row by itself, so that memory for its work does not grow with `X`.
+
+    Parameters
+    ----------
+    function : callable
+        From rows to an array with as many, or a dict of such arrays.
+    X : array of shape (n, D)
+    """
+    rows = max(1, (HOST_BLOCK if isinstance(X, np.ndarray) else DEVICE_BLOCK) // X.shape[1])
+    n, xp = X.shape[0], namespace(X)
+    if n <= rows:
+        return function(X)
+    whole = None
+    for start in range(0, n, rows):
+        stop = min(start + rows, n)
+        block = function(X[start:stop, ...])
+        parts = block if isinstance(block, dict) else {None: block}
+        if whole is None:
+            whole = {
+                name: xp.empty((n, *part.shape[1:]), dtype=part.dtype, device=device_of(X))
+                for name, part in parts.items()
+            }
+        for name, part in parts.items():
+            whole[name][start:stop, ...] = part
+    return whole if isinstance(block, dict) else whole[None]
+
+
+def softmax(scores):
+    """Softmax of each row, shape (n, C)."""
+    xp = namespace(scores)
+    result = xp.exp(scores - xp.max(scores, axis=1, keepdims=True))
+    result /= xp.sum(result, axis=1, keepdims=True)
+    return result
+
+
+def log_softmax(scores):
+    """Logarithm of the softmax of each row, shape (n, C)."""
+    xp = namespace(scores)
+    shifted = scores - xp.max(scores, axis=1, keepdims=True)
+    shifted -= xp.log(xp.sum(xp.exp(shifted), axis=1, keepdims=True))
+    return shifted

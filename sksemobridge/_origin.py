@@ -1,0 +1,47 @@
+"""Which model embedded the images that a classifier is given.
+
+Embeddings are plain arrays and carry no name. An encoder therefore leaves a digest of the first row that it
+hands over, and `fit` looks up the first row that it gets: wherever the two run in one process, a pipeline or a
+data frame between them included, embeddings of another model than the text side's are noticed, also where the
+width is the same. Nobody is told of embeddings that were scaled, reordered or read from a file in between.
+"""
+
+import os
+import warnings
+
+import numpy as np
+
+from ._array_api import to_numpy
+from ._memo import Memo, content_key
+
+_origins = Memo(max_items=4096)
+
+
+def _key(embeddings):
+    return content_key(np.asarray(to_numpy(embeddings[:1, ...]), dtype=np.float32))
+
+
+def remember_origin(embeddings, source):
+    """Note that the model of `source` gave these embeddings `(n, D)`."""
+    if embeddings.shape[0]:
+        _origins.get(_key(embeddings), lambda: source)
+
+
+def name_text_model(text_encoder):
+    """`(model_name, pretrained)` of a text encoder, or None where it has no such parameters."""
+    name, pretrained = getattr(text_encoder, "model_name", None), getattr(text_encoder, "pretrained", None)
+    return None if name is None else (name, None if pretrained is None else os.fspath(pretrained))
+
+
+def warn_about_origin(embeddings, text_encoder, stacklevel):
+    """Warn where the images `(n, D)` are known to be embedded with another model than the texts."""
+    if not hasattr(text_encoder, "_source"):
+        return
+    images, texts = _origins.find(_key(embeddings)), text_encoder._source()
+    if images is not None and not images.is_same_model(texts):
+        warnings.warn(
+            f"The images were embedded with the model {images}, the texts with {texts}. What they say of each "
+            "other means nothing: use one model for both, as make_semobridge_pipeline does.",
+            UserWarning,
+            stacklevel=stacklevel + 1,
+        )

@@ -1,0 +1,18 @@
+"""Large jobs on Ray: the same embeddings and predictions, from as many machines as there are.
+
+Needs the extra `ray`; nothing else in the package imports this.
+"""
+
+from ._embed import EmbedImages
+from ._jobs import JobReport, embed_dataset, predict_dataset
+from ._predict import Predict
+from ._shared import share_array
+
+__all__ = [
+    "EmbedImages",
+    "JobReport",
+    "Predict",
+    "embed_dataset",
+    "predict_dataset",
+    "share_array",
+]

@@ -1,0 +1,239 @@
+"""Predictions from arrays of other libraries, where those are."""
+
+import gc
+import pickle
+import weakref
+from concurrent.futures import ThreadPoolExecutor
+
+import array_api_strict as strict
+import numpy as np
+import pytest
+import sklearn
+import torch
+
+from sksemobridge import (
+    CLIPImageEncoder,
+    SemanticBridge,
+    SeMoBridgeClassifier,
+    ZeroShotClassifier,
+    make_semobridge_pipeline,
+)
+from sksemobridge._array_api import to_numpy
+
+from .encoder_helpers import some_pictures
+
+TEMPLATE = "a photo of a {}."
+# What makes an array of each library on a device.
+LIBRARIES = {
+    "torch": lambda X: torch.asarray(X),
+    "cuda": lambda X: torch.asarray(X, device="cuda"),
+    "strict": lambda X: strict.asarray(X),
+    "strict on another device": lambda X: strict.asarray(X, device=strict.Device("device1")),
+}
+
+
+@pytest.fixture(params=LIBRARIES)
+def move(request):
+    if request.param == "cuda" and not torch.cuda.is_available():
+        pytest.skip("this machine has no GPU")
+    with sklearn.config_context(array_api_dispatch=True):
+        yield LIBRARIES[request.param]
+
+
+@pytest.fixture(params=[{}, {"d": 10, "width": 18}, {"bias": True}], ids=["square", "wide", "bias"])
+def any_world(request, make_world):
+    return make_world(**request.param, dtype=np.float32)
+
+
+def classifiers(world, X, y):
+    """Fitted classifiers: both blends, trained or not, with and without text, with a class that has no shots."""
+    for blend in ("auto", "paper"):
+        for solver in ("closed_form", "lbfgs"):
+            params = {"prompts": TEMPLATE, "blend": blend, "solver": solver}
+            yield SeMoBridgeClassifier(world.text_encoder(), **params).fit(X, y)
+        seen = y != "dog"
+        few = SeMoBridgeClassifier(world.text_encoder(), prompts=TEMPLATE, blend=blend).fit(X[seen], y[seen])
+        yield few.with_classes(np.unique(y))
+        yield SeMoBridgeClassifier(blend=blend).fit(X, np.unique(y, return_inverse=True)[1])
+    yield ZeroShotClassifier(world.text_encoder(), prompts=TEMPLATE).fit(X, y)
+    two = np.isin(y, ["cat", "dog"])
+    yield SeMoBridgeClassifier(world.text_encoder(), prompts=TEMPLATE).fit(X[two], y[two])
+
+
+def assert_like(actual, given, expected):
+    """An array of the library, precision and device of `given` with the values of `expected`."""
+    assert type(actual) is type(given)
+    assert actual.device == given.device
+    assert actual.dtype == given.dtype
+    np.testing.assert_allclose(to_numpy(actual), expected, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_results_follow_the_queries(any_world, move, dtype):
+    X, y = any_world.draw(4)
+    queries = any_world.draw(6)[0].astype(dtype)
+    given = move(queries)
+    for classifier in classifiers(any_world, X, y):
+        for method in ("predict_proba", "predict_log_proba", "decision_function"):
+            assert_like(getattr(classifier, method)(given), given, getattr(classifier, method)(queries))
+        labels = classifier.predict(given)
+        assert isinstance(labels, np.ndarray)
+        assert (labels == classifier.predict(queries)).all()
+        if isinstance(classifier, SeMoBridgeClassifier):
+            expected = classifier.affinities(queries)
+            for name, z in classifier.affinities(given).items():
+                assert_like(z, given, expected[name])
+    for normalize in (True, False):
+        bridge = SemanticBridge(any_world.text_encoder(), normalize=normalize).fit(X)
+        assert_like(bridge.transform(given), given, bridge.transform(queries))
+
+
+def test_many_rows_are_computed_in_blocks(any_world, move, monkeypatch):
+    X, y = any_world.draw(4)
+    classifier = SeMoBridgeClassifier(any_world.text_encoder(), prompts=TEMPLATE).fit(X, y)
+    queries = any_world.draw(6)[0]
+    expected = classifier.predict_proba(queries), classifier.affinities(queries)["z3"]
+    for block in ("HOST_BLOCK", "DEVICE_BLOCK"):
+        monkeypatch.setattr(f"sksemobridge._array_api.{block}", 7 * X.shape[1])
+    for given in (queries, move(queries)):
+        assert_like(classifier.predict_proba(given), given, expected[0])
+        assert_like(classifier.affinities(given)["z3"], given, expected[1])
+
+
+def test_fitting_takes_them_to_the_host(any_world, move):
+    X, y = any_world.draw(4)
+    codes, weight = np.searchsorted(any_world.names, y), np.linspace(1, 2, len(y))
+
+    def make():
+        return SeMoBridgeClassifier(any_world.text_encoder(), prompts=TEMPLATE, class_names=any_world.names)
+
+    expected = make().fit(X, codes, sample_weight=weight, groups=np.arange(len(y)) // 2)
+    fitted = make().fit(move(X), move(codes), sample_weight=move(weight), groups=move(np.arange(len(y)) // 2))
+    for name in ("classes_", "text_embeddings_", "prototypes_", "image_means_", "bridge_"):
+        assert isinstance(getattr(fitted, name), np.ndarray)
+        np.testing.assert_array_equal(getattr(fitted, name), getattr(expected, name))
+    assert fitted.blend_ == expected.blend_
+    again = make().partial_fit(move(X), move(codes))
+    np.testing.assert_array_equal(again.prototypes_, make().fit(X, codes).prototypes_)
+
+
+def test_half_precision_is_computed_in_float32(world):
+    X, y = world.draw(4)
+    classifier = SeMoBridgeClassifier(world.text_encoder(), prompts=TEMPLATE).fit(X, y)
+    with sklearn.config_context(array_api_dispatch=True):
+        for dtype in (torch.float16, torch.bfloat16):
+            queries = torch.asarray(X, dtype=dtype)
+            probability = classifier.predict_proba(queries)
+            assert probability.dtype == torch.float32
+            np.testing.assert_allclose(
+                probability, classifier.predict_proba(queries.float().numpy()), rtol=1e-3, atol=1e-5
+            )
+
+
+def test_rows_that_are_not_finite_are_named(world, move):
+    X, y = world.draw(4)
+    classifier = SeMoBridgeClassifier(world.text_encoder(), prompts=TEMPLATE).fit(X, y)
+    X[[3, 5], 2] = np.nan
+    with pytest.raises(ValueError, match="NaN in 2 of 20 rows: 3, 5"):
+        classifier.predict(move(X))
+
+
+def test_constants_on_devices_stay_out_of_the_estimator(world, move):
+    X, y = world.draw(4)
+    classifier = SeMoBridgeClassifier(world.text_encoder(), prompts=TEMPLATE).fit(X, y)
+    before, names = pickle.dumps(classifier), set(vars(classifier))
+    for queries in (X, X.astype(np.float32), move(X)):
+        classifier.predict_proba(queries)
+        classifier.affinities(queries)
+    assert set(vars(classifier)) == names
+    assert pickle.dumps(classifier) == before
+
+
+@pytest.mark.parametrize("blend", ["auto", "paper"])
+def test_constants_on_devices_go_with_the_estimator(world, move, blend):
+    X, y = world.draw(4)
+    classifier = SeMoBridgeClassifier(world.text_encoder(), prompts=TEMPLATE, blend=blend).fit(X, y)
+    for queries in (X, X.astype(np.float32), move(X)):
+        classifier.predict_proba(queries)
+        classifier.affinities(queries)
+    model = weakref.ref(classifier._model)
+    del classifier
+    gc.collect()
+    assert model() is None
+
+
+def test_threads_share_an_estimator(world):
+    X, y = world.draw(8)
+    classifier = SeMoBridgeClassifier(world.text_encoder(), prompts=TEMPLATE).fit(X, y)
+    expected = pickle.loads(pickle.dumps(classifier)).predict_proba(X)
+    with ThreadPoolExecutor(8) as threads:
+        for probability in threads.map(classifier.predict_proba, [X] * 40):
+            np.testing.assert_allclose(probability, expected, rtol=1e-9)
+
+
+def test_queries_are_not_copied_through_the_host(world, monkeypatch):
+    X, y = world.draw(4)
+    classifier = SeMoBridgeClassifier(world.text_encoder(), prompts=TEMPLATE).fit(X, y)
+    bridge = SemanticBridge(world.text_encoder()).fit(X)
+    queries = torch.asarray(X)
+
+    class HostArray(Exception):
+        pass
+
+    def refuse(*args, **kwargs):
+        raise HostArray
+
+    with sklearn.config_context(array_api_dispatch=True):
+        classifier.predict_proba(queries)
+        bridge.transform(queries)  # constants are there now
+        for name in ("cpu", "numpy", "tolist", "__array__", "__dlpack__"):
+            monkeypatch.setattr(torch.Tensor, name, refuse)
+        with pytest.raises(HostArray):
+            queries.numpy()
+        classifier.predict_proba(queries)
+        classifier.affinities(queries)
+        classifier.decision_function(queries)
+        bridge.transform(queries)
+
+
+def test_without_dispatch_tensors_are_read_as_numpy(world):
+    X, y = world.draw(4)
+    classifier = SeMoBridgeClassifier(world.text_encoder(), prompts=TEMPLATE).fit(torch.asarray(X), y)
+    probability = classifier.predict_proba(torch.asarray(X))
+    assert isinstance(probability, np.ndarray)
+    np.testing.assert_array_equal(probability, classifier.predict_proba(X))
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_from_pictures_to_probabilities_on_one_device(device, tmp_path):
+    if device == "cuda" and not torch.cuda.is_available():
+        pytest.skip("this machine has no GPU")
+    pictures, y = some_pictures(6), np.arange(6) % 3
+    params = {"output": "torch", "device": device, "cache": tmp_path / "cache", "batch_size": 4}
+    pipeline = make_semobridge_pipeline("mini", "bundled", class_names=["a", "b", "c"])
+    expected = pipeline.fit(pictures, y).predict_proba(pictures)
+    pipeline.set_params(**{f"clipimageencoder__{name}": value for name, value in params.items()})
+    with sklearn.config_context(array_api_dispatch=True):
+        pipeline.fit(pictures, y)
+        for _ in range(2):  # the second time from the cache
+            embeddings = pipeline[:-1].transform(pictures)
+            assert embeddings.device.type == pipeline.predict_proba(pictures).device.type == device
+            np.testing.assert_allclose(pipeline.predict_proba(pictures).cpu(), expected, rtol=1e-3)
+        assert isinstance(pipeline.predict(pictures), np.ndarray)
+
+
+def test_pictures_as_tensors_are_those_as_arrays():
+    pictures = [*some_pictures(5), "missing.png"]
+    for normalize in (False, True):
+        encoder = CLIPImageEncoder("mini", "bundled", normalize=normalize, on_error="nan", device="cpu")
+        with pytest.warns(UserWarning, match="1 of 6 images cannot be read"):
+            expected = encoder.transform(pictures)
+        with pytest.warns(UserWarning, match="1 of 6 images cannot be read"):
+            given = encoder.set_params(output="torch").transform(pictures)
+        assert isinstance(given, torch.Tensor)
+        assert not given.is_inference()
+        np.testing.assert_allclose(given.numpy(), expected, rtol=1e-6)
+
+
+def test_tags_promise_no_array_api(world):
+    assert not SeMoBridgeClassifier(world.text_encoder()).__sklearn_tags__().array_api_support

@@ -1,0 +1,326 @@
+"""What scikit-learn's checks ask of an estimator, asked of those they cannot make: with text, and of images or texts."""
+
+import pickle
+import warnings
+from dataclasses import dataclass
+from email.message import Message
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+import sklearn
+from sklearn.base import BaseEstimator, clone
+from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import make_pipeline
+from sklearn.utils import estimator_html_repr
+from sklearn.utils.validation import check_is_fitted
+
+from sksemobridge import (
+    CLIPImageEncoder,
+    CLIPTextEncoder,
+    PrecomputedTextEncoder,
+    SemanticBridge,
+    SeMoBridgeClassifier,
+    ZeroShotClassifier,
+)
+
+from .conftest import World
+from .encoder_helpers import some_pictures
+
+pytestmark = pytest.mark.filterwarnings("ignore:The bridge did not converge")
+
+
+@dataclass
+class Case:
+    """An estimator that is not fitted, what it is fitted on, and what it is asked."""
+
+    estimator: BaseEstimator
+    X: object
+    y: object
+    methods: tuple
+
+    def fitted(self):
+        return clone(self.estimator).fit(self.X, self.y)
+
+    def results(self, estimator, X=None):
+        results = {}
+        for method in self.methods:
+            result = getattr(estimator, method)(self.X if X is None else X)
+            results |= result if isinstance(result, dict) else {method: result}
+        return results
+
+
+PREDICT = ("predict", "predict_proba", "predict_log_proba", "decision_function")
+
+
+def embedding_cases():
+    for kind, world in {"": World(), " of a tower with a bias": World(bias=True, dtype=np.float32)}.items():
+        text, (X, y) = world.text_encoder(), world.draw(4)
+        params = {"prompts": "a photo of a {}."}
+        few_shot = (*PREDICT, "affinities")
+        for solver in ("closed_form", "lbfgs", "adamw"):
+            for blend in ("auto", "paper"):
+                classifier = SeMoBridgeClassifier(text, solver=solver, blend=blend, max_iter=5, **params)
+                yield f"{solver}, {blend}{kind}", Case(classifier, X, y, few_shot)
+        yield f"zero-shot{kind}", Case(ZeroShotClassifier(text, **params), X, y, PREDICT)
+        yield f"bridge{kind}", Case(SemanticBridge(text), X, None, ("transform",))
+    whiten = SeMoBridgeClassifier(text, whiten=False, random_state=0, **params)
+    yield "without whitening", Case(whiten, X, y, few_shot)
+
+
+def encoder_cases():
+    pictures = some_pictures(5, size=(32, 32))
+    texts = ["a red apple", "a green tree", "a dog", "two dogs"]
+    eos, projection = (
+        np.random.default_rng(0).normal(size=(4, 6)),
+        np.random.default_rng(1).normal(size=(6, 3)),
+    )
+    yield "images", Case(CLIPImageEncoder("mini", "bundled"), pictures, None, ("transform",))
+    yield "texts", Case(CLIPTextEncoder("mini", "bundled"), texts, None, ("transform", "encode"))
+    known = PrecomputedTextEncoder(texts, eos, projection)
+    yield "precomputed texts", Case(known, texts, None, ("transform", "encode"))
+
+
+OF_EMBEDDINGS, ENCODERS = dict(embedding_cases()), dict(encoder_cases())
+every_case = pytest.mark.parametrize(
+    "case", (OF_EMBEDDINGS | ENCODERS).values(), ids=OF_EMBEDDINGS | ENCODERS
+)
+of_embeddings = pytest.mark.parametrize("case", OF_EMBEDDINGS.values(), ids=OF_EMBEDDINGS)
+of_labels = pytest.mark.parametrize(
+    "case",
+    [case for case in OF_EMBEDDINGS.values() if case.y is not None],
+    ids=[name for name, case in OF_EMBEDDINGS.items() if case.y is not None],
+)
+
+
+def assert_equal_results(actual, expected, rtol=0.0, atol=0.0):
+    assert actual.keys() == expected.keys()
+    for name, result in expected.items():
+        if result.dtype.kind == "f":
+            np.testing.assert_allclose(actual[name], result, rtol=rtol, atol=atol)
+        else:
+            np.testing.assert_array_equal(actual[name], result)
+
+
+@every_case
+def test_clones_have_equal_parameters(case):
+    copy = clone(case.estimator)
+    for name, value in case.estimator.get_params(deep=False).items():
+        assert type(copy.get_params()[name]) is type(value)
+        assert joblib.hash(copy.get_params()[name]) == joblib.hash(value)
+    assert joblib.hash(clone(case.fitted()).get_params()) == joblib.hash(case.estimator.get_params())
+
+
+@every_case
+def test_parameters_can_be_got_and_set(case):
+    estimator = clone(case.estimator)
+    params = estimator.get_params()
+    assert estimator.set_params(**params) is estimator
+    assert joblib.hash(estimator.get_params()) == joblib.hash(params)
+    with pytest.raises(ValueError, match="Invalid parameter 'nonsense'"):
+        estimator.set_params(nonsense=1)
+
+
+@every_case
+def test_every_parameter_has_a_constraint(case):
+    estimator = case.estimator
+    assert set(estimator._parameter_constraints) == set(estimator.get_params(deep=False))
+    for name in estimator._parameter_constraints:
+        wrong = clone(estimator).set_params(**{name: object()})
+        # What the bridge needs of its encoder depends on the direction.
+        of_direction = isinstance(estimator, SemanticBridge) and name == "text_encoder"
+        message = "needs a text_encoder that offers" if of_direction else f"The '{name}' parameter of"
+        with pytest.raises(ValueError, match=message):
+            wrong.fit(case.X, case.y)
+
+
+@every_case
+def test_fit_returns_the_estimator_and_changes_no_parameter(case):
+    estimator = clone(case.estimator)
+    before = joblib.hash(estimator.get_params())
+    assert estimator.fit(case.X, case.y) is estimator
+    assert joblib.hash(estimator.get_params()) == before
+    check_is_fitted(estimator)
+
+
+@every_case
+def test_fitting_again_gives_the_same(case):
+    estimator = case.fitted()
+    first = case.results(estimator)
+    assert_equal_results(case.results(estimator.fit(case.X, case.y)), first)
+    assert_equal_results(case.results(case.fitted()), first)
+
+
+@every_case
+def test_nothing_but_fit_changes_the_estimator_or_its_input(case):
+    estimator = case.fitted()
+    before, names = joblib.hash((estimator, case.X, case.y)), list(vars(estimator))
+    case.results(estimator)
+    assert joblib.hash((estimator, case.X, case.y)) == before
+    assert list(vars(estimator)) == names
+
+
+@every_case
+def test_pickles_give_the_same(case):
+    unfitted = pickle.loads(pickle.dumps(case.estimator)).fit(case.X, case.y)
+    estimator = case.fitted()
+    expected = case.results(estimator)
+    assert_equal_results(case.results(unfitted), expected)
+    assert_equal_results(case.results(pickle.loads(pickle.dumps(estimator))), expected)
+    assert_equal_results(case.results(FrozenEstimator(estimator)), expected)
+
+
+@every_case
+def test_rows_do_not_depend_on_their_order_or_company(case):
+    estimator = case.fitted()
+    whole = case.results(estimator)
+    order = np.random.default_rng(0).permutation(len(case.X))
+
+    def rows(chosen):
+        return case.X[chosen] if isinstance(case.X, np.ndarray) else [case.X[i] for i in chosen]
+
+    for chosen in (order, order[:3], order[:1], np.repeat(order[:2], 2)):
+        expected = {name: result[chosen] for name, result in whole.items()}
+        assert_equal_results(case.results(estimator, rows(chosen)), expected, rtol=1e-4, atol=1e-5)
+
+
+@of_embeddings
+def test_memory_maps_may_be_read_only(case, tmp_path):
+    np.save(tmp_path / "X.npy", case.X)
+    X = np.load(tmp_path / "X.npy", mmap_mode="r")
+    estimator = clone(case.estimator).fit(X, case.y)
+    assert_equal_results(case.results(estimator, X), case.results(case.fitted()))
+
+
+@of_embeddings
+def test_arrays_of_the_estimator_may_be_read_only_memory_maps(case, tmp_path):
+    estimator = case.fitted()
+    joblib.dump(estimator, tmp_path / "estimator")
+    loaded = joblib.load(tmp_path / "estimator", mmap_mode="r")
+    assert_equal_results(case.results(loaded), case.results(estimator))
+
+
+@of_embeddings
+def test_memory_layout_does_not_matter(case):
+    estimator = case.fitted()
+    padded = np.zeros((2 * len(case.X), case.X.shape[1]), dtype=case.X.dtype)
+    padded[::2] = case.X
+    for X in (np.asfortranarray(case.X), padded[::2], case.X.tolist()):
+        expected = case.results(estimator)
+        assert_equal_results(case.results(estimator, X), expected, rtol=1e-4, atol=1e-5)
+
+
+@of_embeddings
+def test_asking_before_fit_is_an_error(case):
+    for method in case.methods:
+        with pytest.raises(NotFittedError):
+            getattr(clone(case.estimator), method)(case.X)
+
+
+@of_embeddings
+def test_the_number_and_names_of_features_are_checked(case):
+    estimator = case.fitted()
+    assert estimator.n_features_in_ == case.X.shape[1]
+    for method in case.methods:
+        with pytest.raises(ValueError, match="features"):
+            getattr(estimator, method)(case.X[:, :-1])
+    frame = pd.DataFrame(case.X).add_prefix("d")
+    estimator = clone(case.estimator).fit(frame, case.y)
+    assert estimator.feature_names_in_.tolist() == list(frame)
+    with pytest.raises(ValueError, match="feature names"):
+        getattr(estimator, case.methods[0])(frame[frame.columns[::-1]])
+
+
+@of_labels
+@pytest.mark.parametrize(
+    "relabel",
+    [
+        lambda y: y.astype(object),
+        lambda y: y.tolist(),
+        lambda y: pd.Series(y),
+        lambda y: pd.Series(y, dtype="category"),
+        lambda y: y[:, None],
+    ],
+    ids=["object", "list", "series", "category", "column"],
+)
+def test_containers_of_labels(case, relabel):
+    with warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", "A column-vector y was passed", sklearn.exceptions.DataConversionWarning
+        )
+        estimator = clone(case.estimator).fit(case.X, relabel(case.y))
+    assert_equal_results(case.results(estimator), case.results(case.fitted()))
+
+
+@of_labels
+@pytest.mark.parametrize(
+    "labels",
+    [[3, 5, 7, 11, 13], [-1.0, 0.0, 1.0, 2.0, 3.0], ["a", "b", "c", "d", "e"], np.arange(5, dtype=np.uint8)],
+    ids=["int", "float", "str", "uint8"],
+)
+def test_kinds_of_labels(case, labels):
+    names, codes = np.unique(case.y, return_inverse=True)
+    labels = np.asarray(labels)
+    estimator = clone(case.estimator).set_params(class_names=dict(zip(labels.tolist(), names.tolist())))
+    estimator.fit(case.X, labels[codes])
+    assert estimator.classes_.dtype == labels.dtype
+    expected = case.results(case.fitted())
+    expected["predict"] = labels[np.searchsorted(names, expected["predict"])]
+    assert_equal_results(case.results(estimator), expected)
+
+
+@of_labels
+def test_two_classes_of_booleans(case):
+    chosen = np.isin(case.y, ["cat", "dog"])
+    X, y = case.X[chosen], case.y[chosen] == "dog"
+    estimator = clone(case.estimator).set_params(class_names={False: "cat", True: "dog"}).fit(X, y)
+    assert estimator.predict(X).dtype == bool
+    np.testing.assert_array_equal(estimator.predict(X), estimator.decision_function(X) > 0)
+
+
+@every_case
+def test_the_html_representation_is_small(case):
+    for estimator in (case.estimator, case.fitted()):
+        html = estimator_html_repr(estimator)
+        assert type(estimator).__name__ in html
+        assert len(html) < 100_000
+        assert len(repr(estimator)) < 2_000
+
+
+def test_representations_show_no_large_arrays():
+    texts = [f"text {i}" for i in range(2000)]
+    encoder = PrecomputedTextEncoder(texts, np.full((2000, 100), 0.125), np.full((100, 80), 0.625))
+    for estimator in (encoder, SeMoBridgeClassifier(encoder), make_pipeline(SeMoBridgeClassifier(encoder))):
+        for shown in (repr(estimator), estimator_html_repr(estimator)):
+            assert shown.count("0.125") < 200
+            assert "text 1000" not in shown
+            assert len("".join(shown.split())) < 100_000
+
+
+@every_case
+def test_the_html_representation_links_to_the_documentation(case, monkeypatch):
+    monkeypatch.setattr("sksemobridge._documentation.documentation_url", lambda: "https://docs.example/")
+    link = f"https://docs.example/generated/sksemobridge.{type(case.estimator).__name__}.html"
+    assert link in estimator_html_repr(case.estimator)
+
+
+def test_the_address_of_the_documentation_is_that_of_the_package_s_metadata(monkeypatch):
+    from sksemobridge import _documentation
+
+    message = Message()
+    monkeypatch.setattr(_documentation, "metadata", lambda name: message)
+    assert _documentation.documentation_url.__wrapped__() is None
+    message["Project-URL"] = "Documentation, https://docs.example"
+    assert _documentation.documentation_url.__wrapped__() == "https://docs.example"
+
+
+@every_case
+def test_tags_hide_nothing(case):
+    tags = case.estimator.__sklearn_tags__()
+    assert not tags.no_validation
+    assert not tags.non_deterministic
+    assert not tags._skip_test
+    if tags.classifier_tags is not None:
+        assert not tags.classifier_tags.poor_score

@@ -1,0 +1,255 @@
+"""Fitted estimators on disk: small, loadable without torch, and clear about where they come from."""
+
+import io
+import pickle
+import subprocess
+import sys
+import warnings
+from dataclasses import fields, is_dataclass
+
+import joblib
+import numpy as np
+import pytest
+import skops.io
+from sklearn.base import clone
+from sklearn.pipeline import Pipeline, make_pipeline
+
+import sksemobridge
+from sksemobridge import (
+    CLIPImageEncoder,
+    CLIPTextEncoder,
+    PrecomputedTextEncoder,
+    SemanticBridge,
+    SeMoBridgeClassifier,
+    ZeroShotClassifier,
+    make_semobridge_pipeline,
+)
+from sksemobridge.datasets import load_emoji
+
+from .encoder_helpers import small_config, write_model
+
+TEMPLATE = "a photo of a {}."
+CONFIGURATIONS = {
+    "closed form": {},
+    "paper": {"blend": "paper"},
+    "trained": {"solver": "lbfgs", "max_iter": 3},
+    "without text": {"text_encoder": None},
+}
+
+
+@pytest.fixture(scope="module")
+def emoji():
+    """Eight pictures of each of six classes."""
+    data = load_emoji()
+    labels = data.target_names[data.target]
+    chosen = np.concatenate([np.flatnonzero(labels == name)[:8] for name in data.target_names[:6]])
+    return [data.images[i] for i in chosen], labels[chosen]
+
+
+@pytest.fixture(scope="module")
+def all_fitted(emoji):
+    """A fitted pipeline over the bundled model for each configuration."""
+    pipelines = {}
+    for name, changes in CONFIGURATIONS.items():
+        params = {f"semobridgeclassifier__{key}": value for key, value in changes.items()}
+        pipelines[name] = make_semobridge_pipeline("mini", "bundled").set_params(**params)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "The bridge did not converge|There are names of classes")
+            pipelines[name].fit(*emoji)
+    return pipelines
+
+
+@pytest.fixture(params=CONFIGURATIONS)
+def fitted(request, all_fitted):
+    return all_fitted[request.param]
+
+
+def arrays_of(value, found):
+    """All arrays that an object holds, by their identity."""
+    if isinstance(value, np.ndarray):
+        found[id(value)] = value
+    elif is_dataclass(value):
+        for field in fields(value):
+            arrays_of(getattr(value, field.name), found)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            arrays_of(item, found)
+    elif isinstance(value, dict):
+        arrays_of(list(value.values()), found)
+    elif hasattr(value, "__dict__"):
+        arrays_of(vars(value), found)
+    return found
+
+
+def dump_joblib(estimator):
+    file = io.BytesIO()
+    joblib.dump(estimator, file)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("dump", [pickle.dumps, dump_joblib], ids=["pickle", "joblib"])
+def test_a_saved_pipeline_is_hardly_larger_than_its_arrays(fitted, dump):
+    size = sum(array.nbytes for array in arrays_of(fitted, {}).values())
+    assert fitted[-1].prototypes_.nbytes < size
+    assert len(dump(fitted)) < 1.2 * size
+
+
+def test_loaded_pipelines_predict_the_same(fitted, emoji):
+    images, _ = emoji
+    for loaded in (
+        pickle.loads(pickle.dumps(fitted)),
+        joblib.load(io.BytesIO(dump_joblib(fitted))),
+    ):
+        np.testing.assert_array_equal(loaded.predict_proba(images), fitted.predict_proba(images))
+        assert loaded[-1].prototypes_ is loaded[-1]._model.prototypes
+        assert vars(loaded[-1]).keys() == vars(fitted[-1]).keys()
+
+
+def test_shots_can_be_added_after_loading(fitted, emoji):
+    X = fitted[:-1].transform(emoji[0])
+    for classifier in (fitted[-1], pickle.loads(pickle.dumps(fitted[-1]))):
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "The bridge did not converge|There are names of classes")
+            grown = pickle.loads(pickle.dumps(classifier)).partial_fit(X[:3] + 0.1, emoji[1][:3])
+        assert grown.classes_.tolist() == classifier.classes_.tolist()
+
+
+def test_prediction_needs_no_torch(all_fitted, emoji, tmp_path):
+    X = all_fitted["paper"][:-1].transform(emoji[0])
+    np.save(tmp_path / "X.npy", X)
+    joblib.dump(all_fitted, tmp_path / "pipelines.joblib")
+    (tmp_path / "pipelines.pickle").write_bytes(pickle.dumps(all_fitted))
+    script = """
+import sys
+
+BLOCKED = "torch", "torchvision", "open_clip", "PIL", "tqdm", "array_api_compat"
+
+class NoTorch:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in BLOCKED:
+            raise ImportError(name)
+
+sys.meta_path.insert(0, NoTorch())
+import joblib, numpy as np, pickle
+
+X = np.load("X.npy")
+of_joblib = joblib.load("pipelines.joblib")
+of_pickle = pickle.load(open("pipelines.pickle", "rb"))
+for name, pipeline in of_pickle.items():
+    probability = pipeline[-1].predict_proba(X)
+    assert (of_joblib[name][-1].predict_proba(X) == probability).all()
+    np.save(f"{name}.npy", probability)
+"""
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True)
+    for name, pipeline in all_fitted.items():
+        expected = pipeline[-1].predict_proba(X)
+        np.testing.assert_allclose(np.load(tmp_path / f"{name}.npy"), expected, rtol=1e-5)
+
+
+def test_another_version_warns(fitted, emoji, monkeypatch):
+    X = fitted[:-1].transform(emoji[0])
+    for estimator in (
+        fitted[-1],
+        SemanticBridge(CLIPTextEncoder("mini", "bundled")).fit(X),
+        ZeroShotClassifier(CLIPTextEncoder("mini", "bundled")).fit(X, emoji[1]),
+    ):
+        saved = pickle.dumps(estimator)
+        pickle.loads(saved)
+        with monkeypatch.context() as patch:
+            patch.setattr(sksemobridge, "__version__", "99.0")
+            with pytest.warns(UserWarning, match=r"saved with version .* loaded with 99\.0"):
+                pickle.loads(saved)
+
+
+def test_the_name_of_the_text_model_is_kept(fitted, emoji):
+    X = fitted[:-1].transform(emoji[0])
+    expected = None if fitted[-1].text_encoder is None else ("mini", "bundled")
+    classifier = pickle.loads(pickle.dumps(fitted[-1]))
+    assert classifier.text_model_ == expected
+    assert classifier.with_classes(classifier.classes_[:3]).text_model_ == expected
+    zero_shot = ZeroShotClassifier(CLIPTextEncoder("mini", "bundled")).fit(X, emoji[1])
+    assert zero_shot.text_model_ == ("mini", "bundled")
+
+
+def test_precomputed_texts_have_no_model_name(world):
+    X, y = world.draw(2)
+    assert SeMoBridgeClassifier(world.text_encoder(), prompts=TEMPLATE).fit(X, y).text_model_ is None
+
+
+# Embeddings of another model than the texts
+
+
+@pytest.fixture(scope="module")
+def other_model(tmp_path_factory):
+    """The name of a model as wide as the bundled one."""
+    width = CLIPTextEncoder("mini", "bundled").projection_.shape[1]
+    return write_model(tmp_path_factory.mktemp("other"), small_config("ViT-B-16", embed_dim=width))
+
+
+def pipelines(image_encoder):
+    """Pipelines that predict from the bundled model's texts."""
+    text = CLIPTextEncoder("mini", "bundled")
+    yield make_semobridge_pipeline("mini", "bundled").set_params(clipimageencoder=image_encoder)
+    yield Pipeline([("embed", image_encoder), ("classify", SeMoBridgeClassifier(text, blend="paper"))])
+    yield make_pipeline(clone(image_encoder).set_output(transform="pandas"), SeMoBridgeClassifier(text))
+    yield make_pipeline(clone(image_encoder).set_output(transform="polars"), SeMoBridgeClassifier(text))
+    yield make_pipeline(image_encoder, ZeroShotClassifier(text))
+    yield make_pipeline(make_pipeline(image_encoder), make_pipeline(SeMoBridgeClassifier(text)))
+
+
+def test_images_of_another_model_warn_at_equal_width(other_model, emoji):
+    for pipeline in pipelines(CLIPImageEncoder(other_model)):
+        with pytest.warns(
+            UserWarning, match="embedded with the model .*local-dir.* the texts with"
+        ) as caught:
+            pipeline.fit(*emoji)
+        assert len(caught) == 1
+    classifier = SeMoBridgeClassifier(CLIPTextEncoder("mini", "bundled"))
+    with pytest.warns(UserWarning, match="embedded with the model") as caught:
+        classifier.fit(CLIPImageEncoder(other_model, normalize=True).transform(emoji[0]), emoji[1])
+    assert caught[0].filename == __file__
+
+
+def test_images_of_the_same_model_do_not_warn(emoji):
+    for pipeline in pipelines(CLIPImageEncoder("mini", "bundled", batch_size=5)):
+        pipeline.fit(*emoji)
+
+
+def test_names_of_openai_weights_with_and_without_quickgelu_are_one_model():
+    from sksemobridge.encoders._source import find_source
+
+    with_suffix, without = find_source("ViT-B-16-quickgelu", "openai"), find_source("ViT-B/16", "openai")
+    assert with_suffix.is_same_model(without)
+    assert not with_suffix.is_same_model(find_source("ViT-B-16", "laion2b_s34b_b88k"))
+    assert not with_suffix.is_same_model(find_source("mini", "bundled"))
+
+
+# skops
+
+
+def assert_skops_round_trip(estimator, method, X):
+    saved = skops.io.dumps(estimator)
+    types = skops.io.get_untrusted_types(data=saved)
+    assert all(name.startswith("sksemobridge.") for name in types), types
+    loaded = skops.io.loads(saved, trusted=types)
+    np.testing.assert_array_equal(getattr(loaded, method)(X), getattr(estimator, method)(X))
+    assert vars(loaded).keys() == vars(estimator).keys()
+
+
+def test_skops_trusts_the_types_of_this_package_only(fitted, emoji):
+    assert_skops_round_trip(fitted, "predict_proba", emoji[0])
+    X = fitted[:-1].transform(emoji[0])
+    text = CLIPTextEncoder("mini", "bundled")
+    assert_skops_round_trip(ZeroShotClassifier(text).fit(X, emoji[1]), "predict_proba", X)
+    assert_skops_round_trip(SemanticBridge(text).fit(X), "transform", X)
+    assert_skops_round_trip(SemanticBridge().fit(X), "transform", X)
+
+
+def test_skops_keeps_groups_and_precomputed_texts(world):
+    X, y = world.draw(4)
+    groups = np.array([f"image {i // 2}" for i in range(len(y))])
+    classifier = SeMoBridgeClassifier(world.text_encoder(), prompts=TEMPLATE)
+    classifier.fit(X, y, groups=groups)
+    assert_skops_round_trip(classifier, "predict_proba", X)
+    assert_skops_round_trip(SemanticBridge.from_classifier(classifier), "transform", X)
+    assert isinstance(classifier.text_encoder, PrecomputedTextEncoder)
