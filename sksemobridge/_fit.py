@@ -14,7 +14,7 @@ from ._training import train_bridge
 from ._whitening import WhiteningFit
 
 # Relative decrease of the loss at which training without a fold of the shots stops.
-TOL_OF_PARTS = 5e-4
+TOL_OF_PARTS = 1e-5
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,8 @@ def fit_from_shots(
     if training is None:
         held_out = leave_one_out(shots, bridge, n_classes, text.embeddings, whitening_fit)
     else:
-        # Parts are always trained with L-BFGS, and less far: the blend asks for no more digits.
+        # Parts are always trained with L-BFGS, and to fewer digits. Not to many fewer: the longer a bridge that
+        # texts mislead is trained, the less its `z3` is worth, and the blend has to see that.
         of_parts = {**training, "solver": "lbfgs", "tol": max(training["tol"], TOL_OF_PARTS)}
         of_parts |= {"verbose": 0, "callback": None}
         if training["solver"] != "lbfgs":

@@ -15,7 +15,6 @@ from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.neighbors import NearestNeighbors
 from sklearn.pipeline import make_pipeline
-from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sksemobridge import (
     CLIPImageEncoder,
@@ -29,11 +28,6 @@ from sksemobridge.encoders._image_tower import read_image_projection
 from sksemobridge.encoders._models import get_model
 
 from .encoder_helpers import small_config, some_pictures, write_model
-
-
-@parametrize_with_checks([SemanticBridge(), SemanticBridge(normalize=False)])
-def test_scikit_learn_checks(estimator, check):
-    check(estimator)
 
 
 def nrm(x):
