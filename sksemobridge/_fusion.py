@@ -15,7 +15,6 @@ texts, so that the scale of `z1` alone is fitted to all shots, in the same way a
 
 import numpy as np
 from scipy.optimize import minimize
-from scipy.special import logsumexp
 
 from ._shots import effective_number
 
@@ -24,6 +23,8 @@ from ._shots import effective_number
 SHOT_SHARE, IMAGES_FOR_HALF, SHOT_SPREAD = 0.42, 10.0, 0.75
 # Default of `z4` as a share of the discriminant of a Gaussian model with the same scatter.
 WHITENED_SHARE, WHITENED_SHARE_WITHOUT_TEXT = 0.03, 0.3
+# Affinities in one block: few enough for the cache of a processor.
+BLOCK_ELEMENTS = 2**16
 # Weight of the prior, in held-out images, and its width in `log s`.
 PRIOR_STRENGTH, PRIOR_WIDTH = 1.25, 0.5
 
@@ -135,22 +136,27 @@ def fit_scales(affinities, codes, weight, defaults, strength):
     centre = np.log([defaults[name] for name in names])
     if not len(codes):
         return dict(zip(names, map(float, np.exp(centre))))
-    own = {name: affinities[name][np.arange(len(codes)), codes] for name in names}
+    n, n_classes = affinities[names[0]].shape
+    step = max(1, BLOCK_ELEMENTS // n_classes)
+    own = {name: affinities[name][np.arange(n), codes] for name in names}
 
     def objective(offset):
         scales = np.exp(centre + offset)
-        logits = sum(scale * affinities[name] for scale, name in zip(scales, names))
-        log_total = logsumexp(logits, axis=1)
-        true = sum(scale * own[name] for scale, name in zip(scales, names))
-        probability = np.exp(logits - log_total[:, None])
-        gradient = [
-            scale * weight @ (np.einsum("nc,nc->n", probability, affinities[name]) - own[name])
-            for scale, name in zip(scales, names)
-        ]
         square = (offset / PRIOR_WIDTH) ** 2
-        loss = weight @ (log_total - true) + strength * np.log1p(square).sum()
-        pull = 2 * strength * offset / (PRIOR_WIDTH**2 * (1 + square))
-        return float(loss), np.asarray(gradient, dtype=np.float64) + pull
+        loss = strength * np.log1p(square).sum()
+        gradient = 2 * strength * offset / (PRIOR_WIDTH**2 * (1 + square))
+        for start in range(0, n, step):
+            rows = slice(start, start + step)
+            logits = sum(scale * affinities[name][rows] for scale, name in zip(scales, names))
+            true = sum(scale * own[name][rows] for scale, name in zip(scales, names))
+            top = logits.max(axis=1)
+            probability = np.exp(logits - top[:, None])
+            total = probability.sum(axis=1)
+            loss += weight[rows] @ (top + np.log(total) - true)
+            for k, (scale, name) in enumerate(zip(scales, names)):
+                mean = np.einsum("nc,nc->n", probability, affinities[name][rows]) / total
+                gradient[k] += scale * (weight[rows] @ (mean - own[name][rows]))
+        return float(loss), gradient
 
     best = minimize(
         objective, np.zeros(len(names)), jac=True, method="L-BFGS-B", bounds=[(-7, 7)] * len(names)
