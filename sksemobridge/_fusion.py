@@ -11,15 +11,19 @@ and lets go of a default that the shots speak against (a text that means nothing
 
 The defaults come from a first step that a single shot a class is enough for: no shot has been seen by the class
 texts, so that the scale of `z1` alone is fitted to all shots, in the same way and around the model's logit scale.
+What that leaves of the loss, against guessing, are the odds that the text is of use; the defaults are a mean of
+those with and those without text, by these odds.
 """
 
 import numpy as np
 from scipy.optimize import minimize
+from scipy.special import expit
 
 from ._shots import effective_number
 
 # Logits of `z2` and of `z3` spread by this share of the text's where class means are free of noise; the mean of
-# `k` images is worth `k / (k + IMAGES_FOR_HALF)` of it. Without text they spread by so many nats.
+# `k` images is worth `k / (k + IMAGES_FOR_HALF)` of it. Without text they spread by so many nats over `sqrt(k)`:
+# `z4` takes over.
 SHOT_SHARE, IMAGES_FOR_HALF, SHOT_SPREAD = 0.42, 10.0, 0.75
 # Default of `z4` as a share of the discriminant of a Gaussian model with the same scatter.
 WHITENED_SHARE, WHITENED_SHARE_WITHOUT_TEXT = 0.03, 0.3
@@ -27,6 +31,8 @@ WHITENED_SHARE, WHITENED_SHARE_WITHOUT_TEXT = 0.03, 0.3
 BLOCK_ELEMENTS = 2**16
 # Weight of the prior, in held-out images, and its width in `log s`.
 PRIOR_STRENGTH, PRIOR_WIDTH = 1.25, 0.5
+# Odds that a text is of use, before any shot was seen.
+TEXT_ODDS = 10.0
 
 
 def fuse(affinities, scales):
@@ -50,9 +56,9 @@ def spread_over_others(z, codes):
 
 
 def default_scales(affinities, codes, logit_scale, text_scale, n_images, n_features):
-    """The scales `s0_k` before any shot was held out.
+    """The scales `s0_k` before any shot was held out, if the text is of use.
 
-    With text, and `sigma_k` the spread of `z_k` over other classes, up to a common factor:
+    With `sigma_k` the spread of `z_k` over other classes, up to a common factor:
 
     - `s0_1` is the scale `a` that the text has alone;
     - `s0_2` and `s0_3` are `L sigma_1 / sigma_k` times `0.42 k / (k + 10)` for `k` images a class, with `L` the
@@ -60,7 +66,6 @@ def default_scales(affinities, codes, logit_scale, text_scale, n_images, n_featu
     - `s0_4 = 0.03 (n - C) / D`, as `(n - C) / D * z4` is the log density of a Gaussian model.
 
     The common factor makes their sum as sharp as the text alone: it spreads by `a sigma_1` over other classes.
-    Without text `s0_2` and `s0_3` are `0.75 / sigma_k`, and `s0_4 = 0.3 (n - C) / D`.
 
     Parameters
     ----------
@@ -76,28 +81,40 @@ def default_scales(affinities, codes, logit_scale, text_scale, n_images, n_featu
     n_features : int
         `D`.
     """
-    n_classes = next(iter(affinities.values())).shape[1]
     spreads = {name: spread_over_others(z, codes) for name, z in affinities.items()}
-    has_text = "z1" in affinities
-    per_class = n_images / n_classes
+    per_class = n_images / affinities["z1"].shape[1]
     share = SHOT_SHARE * per_class / (per_class + IMAGES_FOR_HALF)
-    defaults = {}
-    for name in affinities:
-        if name == "z1":
-            defaults[name] = text_scale
-        elif name == "z4":
-            gaussian = max(n_images - n_classes, 1) / n_features
-            defaults[name] = (WHITENED_SHARE if has_text else WHITENED_SHARE_WITHOUT_TEXT) * gaussian
-        elif has_text:
-            both = spreads["z1"] and spreads[name]
-            defaults[name] = share * logit_scale * (spreads["z1"] / spreads[name] if both else 1.0)
-        else:
-            defaults[name] = SHOT_SPREAD / (spreads[name] or 0.05)
-    fused = has_text and spread_over_others(fuse(affinities, defaults), codes)
+    defaults = {"z1": text_scale}
+    for name in affinities.keys() - {"z1", "z4"}:
+        both = spreads["z1"] and spreads[name]
+        defaults[name] = share * logit_scale * (spreads["z1"] / spreads[name] if both else 1.0)
+    if "z4" in affinities:
+        defaults["z4"] = WHITENED_SHARE * _gaussian_scale(affinities["z4"], n_images, n_features)
+    fused = spread_over_others(fuse(affinities, defaults), codes)
     if not fused or not spreads["z1"]:
         return defaults
     as_sharp = text_scale * spreads["z1"] / fused
     return {name: as_sharp * scale for name, scale in defaults.items()}
+
+
+def default_scales_without_text(affinities, codes, n_images, n_features):
+    """The scales `s0_k` of the other affinities if there is no text, or if it is of no use.
+
+    `s0_2` and `s0_3` are `0.75 / (sqrt(k) sigma_k)`, `s0_4 = 0.3 (n - C) / D`. Parameters as in `default_scales`.
+    """
+    defaults = {}
+    for name, z in affinities.items():
+        if name == "z4":
+            defaults[name] = WHITENED_SHARE_WITHOUT_TEXT * _gaussian_scale(z, n_images, n_features)
+        elif name != "z1":
+            per_class = max(n_images / z.shape[1], 1)
+            defaults[name] = SHOT_SPREAD / (per_class**0.5 * (spread_over_others(z, codes) or 0.05))
+    return defaults
+
+
+def _gaussian_scale(z, n_images, n_features):
+    """`(n - C) / D`, at least `1 / D`."""
+    return max(n_images - z.shape[1], 1) / n_features
 
 
 def query_weights(codes, weight, image):
@@ -130,12 +147,14 @@ def fit_scales(affinities, codes, weight, defaults, strength):
 
     Returns
     -------
-    dict of float
+    scales : dict of float
+    loss : float
+        What was minimised, at its minimum.
     """
     names = list(affinities)
     centre = np.log([defaults[name] for name in names])
     if not len(codes):
-        return dict(zip(names, map(float, np.exp(centre))))
+        return dict(zip(names, map(float, np.exp(centre)))), 0.0
     n, n_classes = affinities[names[0]].shape
     step = max(1, BLOCK_ELEMENTS // n_classes)
     own = {name: affinities[name][np.arange(n), codes] for name in names}
@@ -161,11 +180,11 @@ def fit_scales(affinities, codes, weight, defaults, strength):
     best = minimize(
         objective, np.zeros(len(names)), jac=True, method="L-BFGS-B", bounds=[(-7, 7)] * len(names)
     )
-    return dict(zip(names, map(float, np.exp(centre + best.x))))
+    return dict(zip(names, map(float, np.exp(centre + best.x)))), float(best.fun)
 
 
 def fit_fusion(held_out, logit_scale, n_features):
-    """Scale of the text alone, defaults and posterior mode: the weight of each affinity.
+    """Scale of the text alone and its odds, defaults, posterior mode: the weight of each affinity.
 
     Parameters
     ----------
@@ -181,15 +200,21 @@ def fit_fusion(held_out, logit_scale, n_features):
     """
     affinities, mask = held_out.affinities, held_out.mask
 
-    def fit(names, rows, defaults):
+    def queries(rows):
         codes = held_out.codes[rows]
-        weight = query_weights(codes, held_out.weight[rows], held_out.image[rows])
-        queries = {name: affinities[name][rows] for name in names}
-        return fit_scales(queries, codes, weight, defaults, PRIOR_STRENGTH)
+        return codes, query_weights(codes, held_out.weight[rows], held_out.image[rows])
 
-    text_scale = logit_scale
-    if "z1" in affinities:
-        text_scale = fit(["z1"], np.ones_like(mask), {"z1": logit_scale})["z1"]
+    codes, weight = queries(np.ones_like(mask))
     n_images = effective_number(np.bincount(held_out.image, weights=held_out.weight))
-    defaults = default_scales(affinities, held_out.codes, logit_scale, text_scale, n_images, n_features)
-    return fit(list(affinities), mask, defaults)
+    defaults = default_scales_without_text(affinities, codes, n_images, n_features)
+    if "z1" in affinities:
+        text = {"z1": affinities["z1"]}
+        alone, loss = fit_scales(text, codes, weight, {"z1": logit_scale}, PRIOR_STRENGTH)
+        of_use = expit(np.log(TEXT_ODDS) + weight.sum() * np.log(affinities["z1"].shape[1]) - loss)
+        with_text = default_scales(affinities, codes, logit_scale, alone["z1"], n_images, n_features)
+        defaults = {
+            name: of_use * scale + (1 - of_use) * defaults.get(name, 0.0) for name, scale in with_text.items()
+        }
+    codes, weight = queries(mask)
+    held = {name: z[mask] for name, z in affinities.items()}
+    return fit_scales(held, codes, weight, defaults, PRIOR_STRENGTH)[0]

@@ -100,11 +100,12 @@ def test_scales_are_the_minimum_of_their_objective():
         loss = -weight @ log_softmax(logits, axis=1)[np.arange(60), codes]
         return loss + 3 * sum(np.log1p((2 * np.log(scales[name] / defaults[name])) ** 2) for name in z)
 
-    scales = fit_scales(z, codes, weight, defaults, strength=3.0)
+    scales, loss = fit_scales(z, codes, weight, defaults, strength=3.0)
+    assert loss == pytest.approx(objective(scales))
     for name in z:
         for factor in (0.97, 1.03):
             assert objective({**scales, name: factor * scales[name]}) > objective(scales)
-    assert fit_scales(z, codes, weight, defaults, strength=1e9) == pytest.approx(defaults, rel=1e-4)
+    assert fit_scales(z, codes, weight, defaults, strength=1e9)[0] == pytest.approx(defaults, rel=1e-4)
 
 
 def test_every_class_and_every_image_count_alike():
@@ -157,6 +158,25 @@ def test_a_useless_text_loses_its_weight(world):
     assert useless.blend_["z1"] < 0.5 * useful.blend_["z1"]
     queries, truth = world.draw(40)
     assert useless.score(queries, truth) > 0.8
+
+
+def test_a_useless_text_is_noticed_with_one_shot(world):
+    X, y = world.draw(1)
+    encoder = world.text_encoder()
+    encoder.eos = np.roll(encoder.eos, 1, axis=0)  # every class has the text of another
+    misled = SeMoBridgeClassifier(encoder, prompts=TEMPLATE).fit(X, y)
+    without = SeMoBridgeClassifier().fit(X, np.searchsorted(world.names, y))
+    queries, truth = world.draw(40)
+    assert ZeroShotClassifier(encoder, prompts=TEMPLATE).fit(X, y).score(queries, truth) < 0.1
+    assert misled.score(queries, truth) > without.score(queries, np.searchsorted(world.names, truth)) - 0.1
+
+
+def test_a_text_that_fits_leaves_the_defaults_with_text(world):
+    X, y = world.draw(1)
+    fitted = SeMoBridgeClassifier(world.text_encoder(), prompts=TEMPLATE).fit(X, y)
+    codes = np.searchsorted(fitted.classes_, y)
+    defaults = default_scales(fitted.affinities(X), codes, 20.0, fitted.blend_["z1"], len(y), X.shape[1])
+    assert fitted.blend_["z2"] / fitted.blend_["z1"] < 1.5 * defaults["z2"] / defaults["z1"]
 
 
 @pytest.mark.parametrize("k", [1, 2, 4, 8])
