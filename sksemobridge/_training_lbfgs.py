@@ -10,7 +10,7 @@ import numpy as np
 from scipy import linalg
 
 # Corrections kept, and iterations whose mean progress decides about convergence.
-MEMORY = 10
+MEMORY = 5
 WINDOW = 10
 
 # Wolfe conditions: the share of the predicted decrease that is asked for, and of the slope that may stay.
