@@ -10,6 +10,7 @@ import numpy as np
 
 from . import _training_lbfgs
 from ._bridge import unit
+from ._device import resolve_device
 from ._training_loss import LossWeights
 from ._training_problem import Problem, build_loss, eos_basis, in_bases, shots_basis, singular_bases
 
@@ -137,7 +138,8 @@ def train_bridge(
     FloatingPointError
         If the loss is NaN or infinite.
     ValueError
-        If only one of `text_embeddings` and `eos_directions` is given, or the solver is unknown.
+        If only one of `text_embeddings` and `eos_directions` is given, the solver is unknown, or the device is
+        not there.
     """
     if solver not in MAX_ITER:
         raise ValueError(f"solver={solver!r} is not one of {', '.join(map(repr, MAX_ITER))}.")
@@ -276,11 +278,7 @@ def _resolve_device(device):
     """None for the CPU, else a torch device."""
     if device == "cpu":
         return None
-    import torch
-
-    if device == "auto":
-        return torch.device("cuda") if torch.cuda.is_available() else None
-    device = torch.device(device)
+    device = resolve_device(device)
     return None if device.type == "cpu" else device
 
 

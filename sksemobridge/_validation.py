@@ -2,7 +2,8 @@
 
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from os import PathLike
 
 import numpy as np
 from sklearn.utils.multiclass import check_classification_targets
@@ -19,13 +20,23 @@ def validate_embeddings(estimator, X, *, reset):
     Raises
     ------
     ValueError
-        If a value is NaN or infinite (names the rows), or the width differs from the one seen in `fit`.
+        If a value is NaN or infinite (names the rows), the width differs from the one seen in `fit`, or `X` has
+        images in place of embeddings.
     """
     xp = namespace(X) if is_foreign(X) else np
     if "float16" in str(getattr(X, "dtype", None)):
         X = np.asarray(X, dtype=np.float32) if xp is np else xp.astype(X, xp.float32)
     dtype = [xp.float64, xp.float32]
-    X = validate_data(estimator, X, reset=reset, dtype=dtype, order="C", ensure_all_finite=False)
+    try:
+        X = validate_data(estimator, X, reset=reset, dtype=dtype, order="C", ensure_all_finite=False)
+    except (TypeError, ValueError) as error:
+        if _are_images(X):
+            raise ValueError(
+                f"{type(estimator).__name__} expects embeddings, an array of shape (n_samples, n_features), but X holds "
+                "images or their paths. Embed them with CLIPImageEncoder first, or use make_semobridge_pipeline, "
+                "which does both."
+            ) from error
+        raise
     with np.errstate(over="ignore", invalid="ignore"):
         # One pass without a mask of the size of X; a sum may also leave the range of floats.
         looks_finite = math.isfinite(float(xp.sum(X)))
@@ -138,6 +149,15 @@ def warn_about_numbers(classes, class_names, prompts, stacklevel):
             UserWarning,
             stacklevel=stacklevel + 1,
         )
+
+
+def _are_images(X):
+    """Whether `X` is a sequence of paths, encoded bytes, Pillow images or arrays of pixels."""
+    if isinstance(X, (str, bytes)):
+        return True
+    shape = np.shape(X[:1]) if isinstance(X, Sequence) else np.shape(X)
+    first = next(iter(X), None) if len(shape) == 1 and not isinstance(X, Mapping) else None
+    return len(shape) > 2 or isinstance(first, (str, bytes, PathLike)) or hasattr(first, "getpixel")
 
 
 def _is_text(labels):

@@ -2,10 +2,12 @@
 
 import pickle
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 from scipy.special import softmax
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, cross_val_score
@@ -523,3 +525,28 @@ def test_zero_shot_warns_of_numbers_too(world):
     encoder.texts = [f"a photo of a {i}." for i in range(5)]
     with pytest.warns(UserWarning, match="labels are not text"):
         ZeroShotClassifier(encoder, prompts=TEMPLATE).fit(X, np.searchsorted(world.names, y))
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        ["a.jpg", "b.jpg"],
+        np.array(["a.jpg", "b.jpg"]),
+        [Path("a.jpg"), Path("b.jpg")],
+        [b"1", b"2"],
+        [Image.new("RGB", (4, 4)), Image.new("RGB", (4, 4))],
+        np.zeros((2, 4, 4, 3), dtype=np.uint8),
+        [np.zeros((4, 4, 3), dtype=np.uint8), np.zeros((5, 4, 3), dtype=np.uint8)],
+        "a.jpg",
+    ],
+)
+def test_images_in_place_of_embeddings_are_named(images):
+    with pytest.raises(ValueError, match="X holds images or their paths. Embed them with CLIPImageEncoder"):
+        SeMoBridgeClassifier().fit(images, [0, 1])
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "nowhere"])
+def test_a_device_that_is_not_there_is_named(world, device):
+    X, y = world.draw(2)
+    with pytest.raises(ValueError, match=f"device='{device}'"):
+        classifier_of(world, solver="lbfgs", device=device).fit(X, y)

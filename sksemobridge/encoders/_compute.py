@@ -7,40 +7,6 @@ PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 SMALL_TOWER = 5_000_000
 
 
-def resolve_device(device):
-    """The torch device that a parameter names; `"auto"` is CUDA where there is a GPU, else the CPU.
-
-    Raises
-    ------
-    ValueError
-        If torch does not know the device, or this machine has none of its kind.
-    """
-    import torch
-
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(device)
-    except (RuntimeError, TypeError) as error:
-        raise ValueError(
-            f"device={device!r} is no device of torch; use 'auto', 'cpu', 'cuda' or 'cuda:1'."
-        ) from error
-    if device.type == "cuda":
-        count = torch.cuda.device_count()
-        if not count:
-            raise ValueError(
-                f"device={str(device)!r}, but torch sees no CUDA GPU on this machine. Use device='auto', "
-                "which takes a GPU only where there is one."
-            )
-        index = torch.cuda.current_device() if device.index is None else device.index
-        if index >= count:
-            raise ValueError(f"device={str(device)!r}, but torch sees {count} CUDA GPU(s), numbered from 0.")
-        device = torch.device("cuda", index)
-    if device.type == "mps" and not torch.backends.mps.is_available():
-        raise ValueError("device='mps', but torch cannot use Apple's GPU on this machine. Use device='auto'.")
-    return device
-
-
 def resolve_image_precision(precision, device, n_parameters):
     """`"auto"` is bf16 where the processor computes in it natively, fp16 on older GPUs, else fp32.
 
