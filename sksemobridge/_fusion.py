@@ -25,8 +25,8 @@ from ._shots import effective_number
 # `k` images is worth `k / (k + IMAGES_FOR_HALF)` of it. Without text they spread by so many nats over `sqrt(k)`:
 # `z4` takes over.
 SHOT_SHARE, IMAGES_FOR_HALF, SHOT_SPREAD = 0.42, 10.0, 0.75
-# Default of `z4` as a share of the discriminant of a Gaussian model with the same scatter.
-WHITENED_SHARE, WHITENED_SHARE_WITHOUT_TEXT = 0.03, 0.3
+# Default of `z4` beside text, as a share of the discriminant of a Gaussian model with the same scatter.
+WHITENED_SHARE = 0.03
 # Affinities in one block: few enough for the cache of a processor.
 BLOCK_ELEMENTS = 2**16
 # Weight of the prior, in held-out images, and its width in `log s`.
@@ -100,12 +100,12 @@ def default_scales(affinities, codes, logit_scale, text_scale, n_images, n_featu
 def default_scales_without_text(affinities, codes, n_images, n_features):
     """The scales `s0_k` of the other affinities if there is no text, or if it is of no use.
 
-    `s0_2` and `s0_3` are `0.75 / (sqrt(k) sigma_k)`, `s0_4 = 0.3 (n - C) / D`. Parameters as in `default_scales`.
+    `s0_2` and `s0_3` are `0.75 / (sqrt(k) sigma_k)`, `s0_4 = (n - C) / D`. Parameters as in `default_scales`.
     """
     defaults = {}
     for name, z in affinities.items():
         if name == "z4":
-            defaults[name] = WHITENED_SHARE_WITHOUT_TEXT * _gaussian_scale(z, n_images, n_features)
+            defaults[name] = _gaussian_scale(z, n_images, n_features)
         elif name != "z1":
             per_class = max(n_images / z.shape[1], 1)
             defaults[name] = SHOT_SPREAD / (per_class**0.5 * (spread_over_others(z, codes) or 0.05))
