@@ -28,7 +28,7 @@ class Task:
         return shots, np.setdiff1d(np.arange(len(self.y)), shots)
 
 
-def from_npz(path, name="npz"):
+def from_npz(path):
     """A file with `images`, `labels`, `class_names` and joint-space `text`, one row a class; `W` the identity."""
     from sksemobridge import PrecomputedTextEncoder
 
@@ -38,7 +38,7 @@ def from_npz(path, name="npz"):
         [f"a photo of a {n}." for n in names], data["text"].astype(np.float64), np.eye(data["text"].shape[1])
     )
     X, y = data["images"].astype(np.float64), names[data["labels"]]
-    return Task(name, X, y, encoder, "a photo of a {}.")
+    return Task(Path(path).stem, X, y, encoder, "a photo of a {}.")
 
 
 def from_pictures(name, images, labels, model="mini", pretrained="bundled", cache=None):

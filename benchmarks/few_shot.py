@@ -56,7 +56,7 @@ def load_task(name, args):
     kind, _, rest = name.partition(":")
     options = {"model": args.model, "pretrained": args.pretrained, "cache": args.cache}
     if kind == "npz":
-        return "npz", embeddings.from_npz(rest, Path(rest).stem)
+        return "npz", embeddings.from_npz(rest)
     if kind == "folder":
         return f"{args.model} {args.pretrained}", embeddings.image_folder(rest, **options)
     if kind == "torchvision":

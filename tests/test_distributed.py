@@ -121,7 +121,7 @@ def test_an_image_that_ends_its_reader_is_told_from_the_next(paths):
 class TestPredict:
     @pytest.fixture(scope="class")
     def classifier(self, paths):
-        return LogisticRegression().fit(ENCODER.transform(paths), np.repeat(["b", "a", "c"], 4))
+        return LogisticRegression(max_iter=1000).fit(ENCODER.transform(paths), np.repeat(["b", "a", "c"], 4))
 
     def test_gives_what_predict_proba_gives(self, classifier, paths):
         embedded = EmbedImages(ENCODER)(pa.table({"id": range(12), "image": paths}))

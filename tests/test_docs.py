@@ -96,3 +96,12 @@ def test_every_page_is_in_a_table_of_contents():
     lines = [line for found in trees for tree in found for line in tree.splitlines()]
     listed = {re.sub(r".*<(.+)>$", r"\1", line.strip()) for line in lines}
     assert [page for page in pages if not any(fnmatch(page, entry) for entry in listed)] == []
+
+
+def test_the_benchmark_table_of_the_readme_is_that_of_the_results():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    block = readme.split("<!-- benchmark table -->")[1].split("<!-- end -->")[0]
+    rows = [line for line in block.splitlines() if line.startswith("|")]
+    assert len(rows) > 10
+    results = (ROOT / "docs" / "benchmarks_few_shot.md").read_text(encoding="utf-8").splitlines()
+    assert [row for row in rows if row not in results] == []
