@@ -63,7 +63,7 @@ def default_scales(affinities, codes, logit_scale, text_scale, n_images, n_featu
     - `s0_1` is the scale `a` that the text has alone;
     - `s0_2` and `s0_3` are `L sigma_1 / sigma_k` times `0.42 k / (k + 10)` for `k` images a class, with `L` the
       model's logit scale, so that they gain where the text turns out to mean little;
-    - `s0_4 = 0.03 (n - C) / D`, as `(n - C) / D * z4` is the log density of a Gaussian model.
+    - `s0_4 = 0.03 (L / a) (n - C) / D`, as `(n - C) / D * z4` is the log density of a Gaussian model.
 
     The common factor makes their sum as sharp as the text alone: it spreads by `a sigma_1` over other classes.
 
@@ -89,7 +89,8 @@ def default_scales(affinities, codes, logit_scale, text_scale, n_images, n_featu
         both = spreads["z1"] and spreads[name]
         defaults[name] = share * logit_scale * (spreads["z1"] / spreads[name] if both else 1.0)
     if "z4" in affinities:
-        defaults["z4"] = WHITENED_SHARE * _gaussian_scale(affinities["z4"], n_images, n_features)
+        gaussian = _gaussian_scale(affinities["z4"], n_images, n_features)
+        defaults["z4"] = WHITENED_SHARE * gaussian * logit_scale / text_scale
     fused = spread_over_others(fuse(affinities, defaults), codes)
     if not fused or not spreads["z1"]:
         return defaults
