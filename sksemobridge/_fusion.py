@@ -31,6 +31,8 @@ WHITENED_SHARE = 0.03
 BLOCK_ELEMENTS = 2**16
 # Weight of the prior, in held-out images, and its width in `log s`.
 PRIOR_STRENGTH, PRIOR_WIDTH = 1.25, 0.5
+# Spread of affinities, as a share of the largest, that rounding of single precision can account for.
+ROUNDING = 1e-6
 # Odds that a text is of use, before any shot was seen.
 TEXT_ODDS = 10.0
 
@@ -44,7 +46,7 @@ def spread_over_others(z, codes):
     """Root mean square over shots of the standard deviation of `z` over the classes of others, or None.
 
     What a shot's own class says of it is no measure: the class has seen it. With fewer than two other classes
-    there is none.
+    there is none, nor is there where `z` differs by rounding alone.
     """
     n, n_classes = z.shape
     if n_classes < 3:
@@ -52,7 +54,7 @@ def spread_over_others(z, codes):
     others = np.ones(z.shape, dtype=bool)
     others[np.arange(n), codes] = False
     value = float(np.sqrt(np.mean(np.var(z[others].reshape(n, n_classes - 1), axis=1))))
-    return value if value > 0 else None
+    return value if value > ROUNDING * np.abs(z).max() else None
 
 
 def default_scales(affinities, codes, logit_scale, text_scale, n_images, n_features):

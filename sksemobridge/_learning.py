@@ -1,13 +1,11 @@
 """What happens in `SeMoBridgeClassifier.fit` and `partial_fit`, from checked input to the fitted attributes."""
 
 import warnings
-from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from ._callbacks import CONTEXT_ATTRIBUTES
 from ._fit import TextSide, fit_from_shots, fit_from_sums
 from ._origin import name_text_model, warn_about_origin
 from ._prompts import build_prompts
@@ -43,18 +41,6 @@ class ShotLearner:
 
     `_memory` holds all shots; with the paper's blend in closed form `_sums` over each class are enough.
     """
-
-    @contextmanager
-    def _restored_on_error(self):
-        """Leave the estimator as it was if fitting fails or is interrupted."""
-        before = self.__dict__.copy()
-        try:
-            yield
-        except BaseException:
-            before |= {name: self.__dict__[name] for name in CONTEXT_ATTRIBUTES if name in self.__dict__}
-            self.__dict__.clear()
-            self.__dict__.update(before)
-            raise
 
     def _forget(self):
         self.classes_, self._memory, self._sums, self._model = None, None, None, None

@@ -1,10 +1,13 @@
 """From embeddings to labels and probabilities, for every classifier that scores its classes."""
 
+from contextlib import contextmanager
+
 import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from ._array_api import log_softmax, namespace, softmax, to_numpy
+from ._callbacks import CONTEXT_ATTRIBUTES
 from ._saving import SavedEstimator
 from ._validation import validate_embeddings
 
@@ -15,6 +18,18 @@ class EmbeddingClassifier(ClassifierMixin, SavedEstimator):
     Under scikit-learn's `array_api_dispatch=True` results are arrays of the library and on the device of `X`;
     labels are always NumPy. Memory for the work does not grow with the number of rows.
     """
+
+    @contextmanager
+    def _restored_on_error(self):
+        """Leave the estimator as it was if fitting fails or is interrupted."""
+        before = self.__dict__.copy()
+        try:
+            yield
+        except BaseException:
+            before |= {name: self.__dict__[name] for name in CONTEXT_ATTRIBUTES if name in self.__dict__}
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            raise
 
     def predict(self, X):
         """Most probable label of each row.

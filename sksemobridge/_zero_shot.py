@@ -82,18 +82,19 @@ class ZeroShotClassifier(EmbeddingClassifier):
         -------
         self : object
         """
-        X = to_numpy(validate_embeddings(self, X, reset=True))
-        self.classes_ = np.unique(validate_labels(y, len(X)))
-        warn_about_numbers(self.classes_, self.class_names, self.prompts, stacklevel=3)
-        warn_about_origin(X, self.text_encoder, stacklevel=3)
-        texts = embed_classes(self.text_encoder, build_prompts(self.classes_, self.prompts, self.class_names))
-        if texts.shape[1] != self.n_features_in_:
-            raise ValueError(
-                f"X has {self.n_features_in_} features, but the text encoder's embeddings have "
-                f"{texts.shape[1]}. Embed the images with the model of the text encoder."
-            )
-        self.text_model_ = name_text_model(self.text_encoder)
-        self._publish(TextModel(texts, float(self.text_encoder.logit_scale_)))
+        with self._restored_on_error():
+            X = to_numpy(validate_embeddings(self, X, reset=True))
+            self.classes_ = np.unique(validate_labels(y, len(X)))
+            warn_about_numbers(self.classes_, self.class_names, self.prompts, stacklevel=3)
+            warn_about_origin(X, self.text_encoder, stacklevel=3)
+            texts = embed_classes(self.text_encoder, build_prompts(self.classes_, self.prompts, self.class_names))
+            if texts.shape[1] != self.n_features_in_:
+                raise ValueError(
+                    f"X has {self.n_features_in_} features, but the text encoder's embeddings have "
+                    f"{texts.shape[1]}. Embed the images with the model of the text encoder."
+                )
+            self.text_model_ = name_text_model(self.text_encoder)
+            self._publish(TextModel(texts, float(self.text_encoder.logit_scale_)))
         return self
 
 

@@ -14,7 +14,7 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from sksemobridge import SeMoBridgeClassifier, ZeroShotClassifier
+from sksemobridge import PrecomputedTextEncoder, SeMoBridgeClassifier, ZeroShotClassifier
 
 TEMPLATE = "a photo of a {}."
 BLENDS = ["auto", "paper"]
@@ -550,3 +550,11 @@ def test_a_device_that_is_not_there_is_named(world, device):
     X, y = world.draw(2)
     with pytest.raises(ValueError, match=f"device='{device}'"):
         classifier_of(world, solver="lbfgs", device=device).fit(X, y)
+
+
+def test_a_refit_of_zero_shot_that_fails_changes_nothing():
+    encoder = PrecomputedTextEncoder(["a ant", "a cat"], np.eye(2), np.eye(2))
+    classifier = ZeroShotClassifier(encoder, prompts="a {}").fit(np.eye(2), ["ant", "cat"])
+    with pytest.raises(ValueError, match="a dog"):
+        classifier.fit(np.eye(2), ["cat", "dog"])
+    assert classifier.predict(np.eye(2)).tolist() == ["ant", "cat"]

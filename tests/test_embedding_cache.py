@@ -407,3 +407,15 @@ def test_a_killed_writer_leaves_a_sound_cache(directory):
     with CacheSession(directory) as cache:
         cache.put(keys(1), rows(1, 256))
         assert cache.get(keys(1)[0]) is not None
+
+
+def test_a_record_that_was_cut_off_is_embedded_anew(directory):
+    pictures = some_pictures(2)
+    expected = CLIPImageEncoder("mini", "bundled").transform(pictures)
+    CLIPImageEncoder("mini", "bundled", cache=directory).transform(pictures)
+    connection = sqlite3.connect(directory / "embeddings.sqlite3")
+    with connection:
+        connection.execute("UPDATE blocks SET records = substr(records, 1, 10)")
+    connection.close()
+    found = CLIPImageEncoder("mini", "bundled", cache=directory).transform(pictures)
+    assert_allclose(found, expected, rtol=1e-5, atol=1e-5)

@@ -225,3 +225,11 @@ def test_folds_are_shuffled_by_the_random_state_alone(world):
     assert blend(None) == blend(None)
     assert blend(3) == blend(3)
     assert blend(3) != blend(4)
+
+
+def test_embeddings_that_differ_by_rounding_alone_spread_not_at_all(world):
+    X, y = world.draw(2)
+    constant = np.tile(X[:1], (len(X), 1))
+    assert spread_over_others(constant @ constant.T, np.arange(len(X))) is None
+    fitted = SeMoBridgeClassifier(world.text_encoder(), prompts=TEMPLATE).fit(constant, y)
+    assert max(fitted.blend_.values()) < 1e4

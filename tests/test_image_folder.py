@@ -91,3 +91,29 @@ def test_a_class_without_images_is_named(root):
     folder = root("cat/1.jpg", "dog/notes.txt")
     with pytest.raises(ValueError, match="dog' has no images"):
         load_image_folder(folder)
+
+
+def test_links_to_folders_are_followed_and_never_in_circles(root, tmp_path):
+    folder = root("dog/a.jpg", "cat/x.jpeg")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "b.jpg").touch()
+    for link, target in (("dog/more", elsewhere), ("dog/back", folder / "dog"), ("cat/loop", folder)):
+        try:
+            (folder / link).symlink_to(target, target_is_directory=True)
+        except OSError:
+            pytest.skip("this machine makes no links")
+    (elsewhere / "round").symlink_to(folder / "dog", target_is_directory=True)
+    found = load_image_folder(folder)
+    assert relative(found, folder) == ["cat/x.jpeg", "dog/a.jpg", "dog/more/b.jpg"]
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
+def test_a_folder_that_may_not_be_read_is_an_error(root):
+    folder = root("dog/a.jpg", "dog/secret/b.jpg")
+    (folder / "dog" / "secret").chmod(0)
+    try:
+        with pytest.raises(PermissionError, match="secret"):
+            load_image_folder(folder)
+    finally:
+        (folder / "dog" / "secret").chmod(0o700)

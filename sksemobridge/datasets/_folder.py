@@ -20,7 +20,8 @@ def load_image_folder(root):
     Parameters
     ----------
     root : str or os.PathLike
-        The folder. Files that lie in it directly belong to no class and are passed over.
+        The folder. Files that lie in it directly belong to no class and are passed over. Links to folders are
+        followed.
 
     Returns
     -------
@@ -40,6 +41,8 @@ def load_image_folder(root):
         If `root` does not exist.
     NotADirectoryError
         If `root` is a file.
+    PermissionError
+        If a folder may not be read.
     ValueError
         If `root` has no sub-folders, or one of them no images.
 
@@ -101,10 +104,20 @@ def load_image_folder(root):
 
 def _files_below(folder):
     files = []
-    for parent, subfolders, names in os.walk(folder):
-        subfolders[:] = [name for name in subfolders if not _is_hidden(name)]
+    for parent, subfolders, names in os.walk(folder, onerror=_raise, followlinks=True):
+        subfolders[:] = [name for name in subfolders if not _is_hidden(name) and not _leads_back(parent, name)]
         files += [Path(parent, name) for name in names if not _is_hidden(name)]
     return sorted(files)
+
+
+def _raise(error):
+    raise error
+
+
+def _leads_back(parent, name):
+    """Whether a sub-folder is a link to a folder that it lies in."""
+    target = os.path.realpath(os.path.join(parent, name))
+    return any(os.path.realpath(above) == target for above in (parent, *Path(parent).parents))
 
 
 def _is_hidden(name):

@@ -30,7 +30,7 @@ CREATE TABLE IF NOT EXISTS places (
 """
 _FIND = """
 SELECT substr(records, position * record_bytes + 1, record_bytes) FROM places JOIN blocks USING (block)
-WHERE head = ?
+WHERE head = ? AND length(records) >= (position + 1) * record_bytes
 """
 
 
