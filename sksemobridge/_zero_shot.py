@@ -87,7 +87,9 @@ class ZeroShotClassifier(EmbeddingClassifier):
             self.classes_ = np.unique(validate_labels(y, len(X)))
             warn_about_numbers(self.classes_, self.class_names, self.prompts, stacklevel=3)
             warn_about_origin(X, self.text_encoder, stacklevel=3)
-            texts = embed_classes(self.text_encoder, build_prompts(self.classes_, self.prompts, self.class_names))
+            texts = embed_classes(
+                self.text_encoder, build_prompts(self.classes_, self.prompts, self.class_names)
+            )
             if texts.shape[1] != self.n_features_in_:
                 raise ValueError(
                     f"X has {self.n_features_in_} features, but the text encoder's embeddings have "

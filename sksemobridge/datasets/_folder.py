@@ -105,7 +105,9 @@ def load_image_folder(root):
 def _files_below(folder):
     files = []
     for parent, subfolders, names in os.walk(folder, onerror=_raise, followlinks=True):
-        subfolders[:] = [name for name in subfolders if not _is_hidden(name) and not _leads_back(parent, name)]
+        subfolders[:] = [
+            name for name in subfolders if not _is_hidden(name) and not _leads_back(parent, name)
+        ]
         files += [Path(parent, name) for name in names if not _is_hidden(name)]
     return sorted(files)
 
