@@ -95,6 +95,7 @@ class ShotLearner:
         shots, _ = pool_shots(X, codes, weight)
         sums = ClassSums.of(shots, text.bridge.astype(X.dtype), len(self.classes_))
         if self._sums is not None:
+            self._require_same_bridge(text.bridge)
             rows = np.full(len(self.classes_), -1)
             rows[moved] = np.arange(len(moved))
             sums = sums + self._sums.take(rows)
@@ -103,6 +104,15 @@ class ShotLearner:
         self._require_shots_or_text(sums.weight > 0)
         self._require_some_shots(sums.weight > 0)
         return fit_from_sums(text.take(seen), sums.take(seen), paper_blend)
+
+    def _require_same_bridge(self, bridge):
+        """Sums of earlier shots are of their bridge, and mean nothing to another."""
+        before, now = self._model.bridge.matrix, bridge.matrix
+        if before.shape != now.shape or not np.allclose(before, now, rtol=0, atol=1e-4 * np.abs(now).max()):
+            raise ValueError(
+                "text_encoder or atol has changed since the earlier shots, of which only sums were kept. Call fit "
+                "with all shots."
+            )
 
     def _remember(self, X, codes, weight, groups, moved):
         memory = ShotMemory() if self._memory is None else self._memory.take(moved)

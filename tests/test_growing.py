@@ -268,3 +268,13 @@ def test_bad_classes_are_refused(world, classes):
     X, y = world.draw(2)
     with pytest.raises(ValueError, match="classes|mix"):
         classifier_of(world).fit(X, y).with_classes(classes)
+
+
+def test_sums_of_earlier_shots_are_not_added_to_those_of_another_bridge(world, make_world):
+    X, y = world.draw(3)
+    classifier = SeMoBridgeClassifier(world.text_encoder(), prompts=TEMPLATE, blend="paper").fit(X, y)
+    before = classifier.predict_proba(X)
+    classifier.set_params(text_encoder=make_world(3).text_encoder())
+    with pytest.raises(ValueError, match="text_encoder or atol has changed"):
+        classifier.partial_fit(X, y)
+    np.testing.assert_array_equal(classifier.predict_proba(X), before)
