@@ -87,12 +87,13 @@ def default_scales(affinities, codes, logit_scale, text_scale, n_images, n_featu
     per_class = n_images / affinities["z1"].shape[1]
     share = SHOT_SHARE * per_class / (per_class + IMAGES_FOR_HALF)
     defaults = {"z1": text_scale}
-    for name in affinities.keys() - {"z1", "z4"}:
-        both = spreads["z1"] and spreads[name]
-        defaults[name] = share * logit_scale * (spreads["z1"] / spreads[name] if both else 1.0)
-    if "z4" in affinities:
-        gaussian = _gaussian_scale(affinities["z4"], n_images, n_features)
-        defaults["z4"] = WHITENED_SHARE * gaussian * logit_scale / text_scale
+    for name, z in affinities.items():
+        if name == "z4":
+            gaussian = _gaussian_scale(z, n_images, n_features)
+            defaults[name] = WHITENED_SHARE * gaussian * logit_scale / text_scale
+        elif name != "z1":
+            both = spreads["z1"] and spreads[name]
+            defaults[name] = share * logit_scale * (spreads["z1"] / spreads[name] if both else 1.0)
     fused = spread_over_others(fuse(affinities, defaults), codes)
     if not fused or not spreads["z1"]:
         return defaults
