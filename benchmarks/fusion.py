@@ -25,9 +25,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from training import synthetic
 
-from sksemobridge import PrecomputedTextEncoder, SeMoBridgeClassifier, ZeroShotClassifier, _fusion
-from sksemobridge._bridge import unit
-from sksemobridge._fusion import fuse
+from sksemobridge import PrecomputedTextEncoder, SeMoBridgeClassifier, ZeroShotClassifier
+from sksemobridge._method import blend
+from sksemobridge._method.blend import fuse
+from sksemobridge._utils.array_api import l2_normalize
 
 # The oracle multiplies the weights of z2, z3 and z4 by each of these (a common factor changes no accuracy).
 ORACLE_GRID = 2.0 ** np.arange(-6, 9, 2)
@@ -37,11 +38,11 @@ class Defaults:
     """Within the block no weight is estimated: the blend stays at its defaults."""
 
     def __enter__(self):
-        self._strength = _fusion.PRIOR_STRENGTH
-        _fusion.PRIOR_STRENGTH = 1e9
+        self._strength = blend.PRIOR_STRENGTH
+        blend.PRIOR_STRENGTH = 1e9
 
     def __exit__(self, *_):
-        _fusion.PRIOR_STRENGTH = self._strength
+        blend.PRIOR_STRENGTH = self._strength
 
 
 def oracle(classifier, X, y):
@@ -61,14 +62,14 @@ def one_draw(task, k, seed, with_oracle):
     """`{method: (probabilities, movement or None)}` and the test labels' codes; the oracle gives an accuracy."""
     shots, queries = task.draw(k, seed)
     X, y, Q = task.X[shots], task.y[shots], task.X[queries]
-    U, V = unit(X), unit(Q)
+    U, V = l2_normalize(X), l2_normalize(Q)
     classes = np.unique(task.y)
     codes = np.searchsorted(classes, task.y[queries])
     results = {}
     zero = ZeroShotClassifier(task.text_encoder, prompts=task.prompts).fit(X, y)
     texts, scale = zero.text_embeddings_, task.text_encoder.logit_scale_
     results["zero-shot"] = softmax(zero.decision_function(Q), axis=1), None
-    means = unit(np.stack([U[y == c].mean(axis=0) for c in classes]))
+    means = l2_normalize(np.stack([U[y == c].mean(axis=0) for c in classes]))
     results["class means"] = softmax(scale * V @ means.T, axis=1), None
     for name, peer in (
         ("Tip-Adapter", TipAdapter(texts, scale)),

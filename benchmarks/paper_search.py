@@ -6,8 +6,9 @@ from unittest import mock
 import numpy as np
 import torch
 
-from sksemobridge import SeMoBridgeClassifier, _training
-from sksemobridge._training_problem import build_loss
+from sksemobridge import SeMoBridgeClassifier
+from sksemobridge._training import train
+from sksemobridge._training.problem import build_loss
 
 ATOL = 0.3
 # What the paper validates steps with, before any search.
@@ -158,7 +159,7 @@ def _every_step(watch):
         loss, to_array = build_loss(problem, dtype, device)
         return _Watched(loss, watch), to_array
 
-    return mock.patch.object(_training, "build_loss", watched)
+    return mock.patch.object(train, "build_loss", watched)
 
 
 class _Watched:

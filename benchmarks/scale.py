@@ -27,7 +27,7 @@ import numpy as np
 from training import synthetic
 
 from sksemobridge import PrecomputedTextEncoder, SeMoBridgeClassifier
-from sksemobridge._training import train_bridge
+from sksemobridge._training.train import train_bridge
 
 BASE = {"shots": 8, "classes": 100, "queries": 4000, "dimensions": 256}
 STAGES = ("fit, closed form", "training, one step", "predict_proba")

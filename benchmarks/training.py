@@ -21,8 +21,9 @@ import numpy as np
 from sklearn.model_selection import GridSearchCV
 
 from sksemobridge import PrecomputedTextEncoder, SeMoBridgeClassifier, ZeroShotClassifier
-from sksemobridge._bridge import pseudo_inverse, unit
-from sksemobridge._training import train_bridge
+from sksemobridge._method.bridge import pseudo_inverse
+from sksemobridge._training.train import train_bridge
+from sksemobridge._utils.array_api import l2_normalize
 
 HEADER = (
     f"{'problem':<34}{'draws':>6}{'adamw s':>10}{'lbfgs s':>10}{'ratio':>7}{'iterations':>11}"
@@ -63,19 +64,19 @@ def draw(labels, shots, seed):
 def accuracy(outcome, X, y, queries, labels, text):
     """Share of queries where `z1 + z2 + z3` is largest for the right class (`W` the identity)."""
     bias = 0 if outcome.class_bias is None else outcome.class_bias[y]
-    eos = unit(X @ outcome.bridge + bias)
+    eos = l2_normalize(X @ outcome.bridge + bias)
     classes = range(len(text))
-    prototypes = unit(np.stack([eos[y == c].mean(axis=0) for c in classes]))
-    image_means = unit(np.stack([X[y == c].mean(axis=0) for c in classes]))
-    z1, z2 = unit(queries) @ text.T, unit(queries) @ prototypes.T
-    z3 = unit(queries @ outcome.bridge) @ image_means.T
+    prototypes = l2_normalize(np.stack([eos[y == c].mean(axis=0) for c in classes]))
+    image_means = l2_normalize(np.stack([X[y == c].mean(axis=0) for c in classes]))
+    z1, z2 = l2_normalize(queries) @ text.T, l2_normalize(queries) @ prototypes.T
+    z3 = l2_normalize(queries @ outcome.bridge) @ image_means.T
     return np.mean(np.argmax(z1 + z2 + z3, axis=1) == labels)
 
 
 def real(path, shots, draws, device):
     """Both solvers on drawn shots of stored embeddings, with `W` the identity."""
     with np.load(path) as data:
-        images, labels, text = data["images"], data["labels"], unit(data["text"])
+        images, labels, text = data["images"], data["labels"], l2_normalize(data["text"])
     splits = [draw(labels, shots, seed) for seed in range(draws)]
     problems = [
         {
@@ -109,7 +110,7 @@ def synthetic(n_classes, shots, width, seed=0):
     """Classes around random directions, texts near them, and a random projection."""
     rng = np.random.default_rng(seed)
     noise = 1 / np.sqrt(width)
-    means = unit(rng.normal(size=(n_classes, width)))
+    means = l2_normalize(rng.normal(size=(n_classes, width)))
     codes = np.repeat(np.arange(n_classes), shots)
     X = means[codes] + noise * rng.normal(size=(len(codes), width))
     projection = noise * rng.normal(size=(width, width))
@@ -120,8 +121,8 @@ def synthetic(n_classes, shots, width, seed=0):
         "share": np.full(len(codes), 1 / shots),
         "bridge": bridge,
         "projection": projection,
-        "text_embeddings": unit(eos @ projection),
-        "eos_directions": unit(eos),
+        "text_embeddings": l2_normalize(eos @ projection),
+        "eos_directions": l2_normalize(eos),
     }
     return {"codes": codes} | {name: array.astype(np.float32) for name, array in single.items()}
 

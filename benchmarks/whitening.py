@@ -16,7 +16,7 @@ from scipy.special import logsumexp
 from sklearn.covariance import OAS, ledoit_wolf_shrinkage
 
 from sksemobridge import ZeroShotClassifier
-from sksemobridge._bridge import unit
+from sksemobridge._utils.array_api import l2_normalize
 
 SEEDS = range(100, 108)
 
@@ -43,7 +43,7 @@ def report(task, shots):
         rows = {}
         for seed in SEEDS:
             train, test = task.draw(k, seed)
-            U, V = unit(task.X[train]), unit(task.X[test])
+            U, V = l2_normalize(task.X[train]), l2_normalize(task.X[test])
             means = np.stack([U[y[train] == c].mean(axis=0) for c in range(len(classes))])
             deviations = U - means[y[train]]
             values, vectors = np.linalg.eigh(deviations.T @ deviations)

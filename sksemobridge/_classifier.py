@@ -8,13 +8,13 @@ from sklearn.base import _fit_context, clone
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from ._array_api import to_numpy
-from ._callbacks import CallbackSupportMixin, fit_task
+from ._base import EmbeddingClassifier
 from ._learning import ShotLearner
-from ._prediction import EmbeddingClassifier
-from ._prompts import build_prompts, name_classes
-from ._text import encode_classes
-from ._validation import validate_classes, validate_embeddings
+from ._method.class_texts import encode_classes
+from ._method.prompts import build_prompts, name_classes
+from ._utils.array_api import to_numpy
+from ._utils.callbacks import CallbackSupportMixin, fit_task
+from ._utils.validation import validate_classes, validate_embeddings
 
 
 class SeMoBridgeClassifier(CallbackSupportMixin, ShotLearner, EmbeddingClassifier):

@@ -6,13 +6,13 @@ from dataclasses import replace
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from ._fit import TextSide, fit_from_shots, fit_from_sums
-from ._origin import name_text_model, warn_about_origin
-from ._prompts import build_prompts
-from ._shots import ClassSums, ShotMemory, pool_shots
-from ._text import encode_classes
-from ._training import MAX_ITER
-from ._validation import (
+from ._method.class_texts import encode_classes
+from ._method.fit import TextSide, fit_from_shots, fit_from_sums
+from ._method.prompts import build_prompts
+from ._method.shots import ClassSums, ShotMemory, pool_shots
+from ._training.train import MAX_ITER
+from ._utils.provenance import name_text_model, warn_about_origin
+from ._utils.validation import (
     validate_classes,
     validate_groups,
     validate_labels,

@@ -8,7 +8,7 @@ from sklearn.utils import check_array
 from sklearn.utils._param_validation import Interval, validate_params
 from sklearn.utils.validation import assert_all_finite, check_consistent_length, column_or_1d
 
-from ._bridge import unit
+from ._utils.array_api import l2_normalize
 
 # Similarities that are ranked at a time; a block and its ranks take about 25 bytes for each.
 BLOCK_SIZE = 2**22
@@ -127,7 +127,7 @@ def average_precisions(query, gallery, query_labels, gallery_labels, *, exclude_
     query_codes, gallery_codes = _codes(query, gallery, query_labels, gallery_labels)
     if batch_size is None:
         batch_size = max(1, BLOCK_SIZE // len(gallery))
-    query, gallery = unit(query), unit(gallery)
+    query, gallery = l2_normalize(query), l2_normalize(gallery)
     twins = _first_of_equal_rows(gallery)
     precisions = np.empty(len(query))
     for start in range(0, len(query), batch_size):

@@ -2,10 +2,10 @@
 
 import warnings
 
-from ._documentation import DocumentedEstimator
+from sklearn.base import BaseEstimator
 
 
-class SavedEstimator(DocumentedEstimator):
+class SavedEstimator(BaseEstimator):
     """An estimator whose fitted state is one object, `_model`, that also has its arrays under public names.
 
     `_model.public()` is a dict of the fitted attributes. Only `_model` is saved, since joblib would store an

@@ -10,11 +10,11 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from ._array_api import constants_like, in_blocks, to_numpy
-from ._bridge import Bridge, pseudo_inverse
 from ._classifier import SeMoBridgeClassifier
+from ._method.bridge import Bridge, pseudo_inverse
 from ._saving import SavedEstimator
-from ._validation import validate_embeddings
+from ._utils.array_api import constants_like, in_blocks, to_numpy
+from ._utils.validation import validate_embeddings
 
 
 class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEstimator):

@@ -7,13 +7,13 @@ import numpy as np
 from sklearn.base import _fit_context
 from sklearn.utils._param_validation import HasMethods
 
-from ._array_api import constants_like, in_blocks, to_numpy
-from ._head import LinearHead
-from ._origin import name_text_model, warn_about_origin
-from ._prediction import EmbeddingClassifier
-from ._prompts import build_prompts
-from ._text import embed_classes
-from ._validation import validate_embeddings, validate_labels, warn_about_numbers
+from ._base import EmbeddingClassifier
+from ._method.class_texts import embed_classes
+from ._method.head import LinearHead
+from ._method.prompts import build_prompts
+from ._utils.array_api import constants_like, in_blocks, to_numpy
+from ._utils.provenance import name_text_model, warn_about_origin
+from ._utils.validation import validate_embeddings, validate_labels, warn_about_numbers
 
 
 class ZeroShotClassifier(EmbeddingClassifier):

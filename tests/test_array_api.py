@@ -18,7 +18,7 @@ from sksemobridge import (
     ZeroShotClassifier,
     make_semobridge_pipeline,
 )
-from sksemobridge._array_api import to_numpy
+from sksemobridge._utils.array_api import to_numpy
 
 from .encoder_helpers import some_pictures
 
@@ -94,7 +94,7 @@ def test_many_rows_are_computed_in_blocks(any_world, move, monkeypatch):
     queries = any_world.draw(6)[0]
     expected = classifier.predict_proba(queries), classifier.affinities(queries)["z3"]
     for block in ("HOST_BLOCK", "DEVICE_BLOCK"):
-        monkeypatch.setattr(f"sksemobridge._array_api.{block}", 7 * X.shape[1])
+        monkeypatch.setattr(f"sksemobridge._utils.array_api.{block}", 7 * X.shape[1])
     for given in (queries, move(queries)):
         assert_like(classifier.predict_proba(given), given, expected[0])
         assert_like(classifier.affinities(given)["z3"], given, expected[1])

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sksemobridge._bridge import Bridge, pseudo_inverse, unit
+from sksemobridge._method.bridge import Bridge, pseudo_inverse
+from sksemobridge._utils.array_api import l2_normalize
 
 
 def closed_form(projection, atol="auto", bias=None, length=1.0):
@@ -23,7 +24,7 @@ def test_without_a_bias_it_is_an_orthogonal_projector(shape, atol):
     projector = bridge.matrix @ projection
     np.testing.assert_allclose(projector, bridge.basis @ bridge.basis.T, atol=1e-12)
     np.testing.assert_allclose(projector @ projector, projector, atol=1e-12)
-    x, means = rng.normal(size=(7, shape[1])), unit(rng.normal(size=(3, shape[1])))
+    x, means = rng.normal(size=(7, shape[1])), l2_normalize(rng.normal(size=(3, shape[1])))
     np.testing.assert_allclose(bridge.affinity(x, means), bridge.apply(x) @ means.T, atol=1e-12)
 
 
@@ -32,7 +33,7 @@ def test_nothing_cut_makes_it_the_identity():
     bridge = closed_form(rng.normal(size=(9, 6)), atol=0.0)
     x = rng.normal(size=(5, 6))
     assert bridge.basis.shape[1] == 6
-    np.testing.assert_allclose(bridge.apply(x), unit(x), atol=1e-12)
+    np.testing.assert_allclose(bridge.apply(x), l2_normalize(x), atol=1e-12)
 
 
 def test_with_a_bias_it_maps_texts_to_themselves():
@@ -42,7 +43,7 @@ def test_with_a_bias_it_maps_texts_to_themselves():
     eos *= 3 / np.linalg.norm(eos, axis=1, keepdims=True)
     texts = eos @ projection + bias
     bridge = closed_form(projection, 0.0, bias, length=3.0)
-    np.testing.assert_allclose(bridge.apply(texts), unit(texts), atol=1e-12)
+    np.testing.assert_allclose(bridge.apply(texts), l2_normalize(texts), atol=1e-12)
 
 
 @pytest.mark.parametrize("factor", [0.01, 0.3, 1.0, 7.0, 100.0])

@@ -18,7 +18,7 @@ from sksemobridge import (
     clear_model_cache,
     make_semobridge_pipeline,
 )
-from sksemobridge._memo import Memo
+from sksemobridge._utils.lru import LRUCache
 from sksemobridge.datasets import load_emoji, load_image_folder
 from sksemobridge.encoders import _models
 
@@ -128,7 +128,7 @@ def test_a_fitted_classifier_predicts_without_torch(emoji, tmp_path):
 
 
 def test_the_memo_is_bounded_and_safe_among_threads():
-    memo = Memo(max_items=3)
+    memo = LRUCache(max_items=3)
     asked = []
 
     def square(key):

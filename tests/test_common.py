@@ -3,7 +3,6 @@
 import pickle
 import warnings
 from dataclasses import dataclass
-from email.message import Message
 
 import joblib
 import numpy as np
@@ -297,23 +296,6 @@ def test_representations_show_no_large_arrays():
             assert shown.count("0.125") < 200
             assert "text 1000" not in shown
             assert len("".join(shown.split())) < 100_000
-
-
-@every_case
-def test_the_html_representation_links_to_the_documentation(case, monkeypatch):
-    monkeypatch.setattr("sksemobridge._documentation.documentation_url", lambda: "https://docs.example/")
-    link = f"https://docs.example/generated/sksemobridge.{type(case.estimator).__name__}.html"
-    assert link in estimator_html_repr(case.estimator)
-
-
-def test_the_address_of_the_documentation_is_that_of_the_package_s_metadata(monkeypatch):
-    from sksemobridge import _documentation
-
-    message = Message()
-    monkeypatch.setattr(_documentation, "metadata", lambda name: message)
-    assert _documentation.documentation_url.__wrapped__() is None
-    message["Project-URL"] = "Documentation, https://docs.example"
-    assert _documentation.documentation_url.__wrapped__() == "https://docs.example"
 
 
 @every_case

@@ -11,7 +11,8 @@ from PIL import Image
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
-from sksemobridge import SeMoBridgeClassifier, _text, make_semobridge_pipeline
+from sksemobridge import SeMoBridgeClassifier, make_semobridge_pipeline
+from sksemobridge._method import class_texts
 from sksemobridge.encoders import (
     CLIPImageEncoder,
     CLIPTextEncoder,
@@ -134,7 +135,7 @@ def encoded(monkeypatch):
 def start_anew():
     """Forget what a process remembers, as a new one would."""
     clear_model_cache()
-    _text._class_texts.clear()
+    class_texts._class_texts.clear()
 
 
 TEXTS = ["a red apple", "a green tree", "a red apple", "a house"]

@@ -6,12 +6,14 @@ from scipy.special import log_softmax
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.metrics import log_loss
 
-from sksemobridge import SeMoBridgeClassifier, ZeroShotClassifier, _fusion
-from sksemobridge._bridge import Bridge, pseudo_inverse, unit
-from sksemobridge._fusion import default_scales, fit_scales, fuse, query_weights, spread_over_others
-from sksemobridge._held_out import leave_one_out
-from sksemobridge._shots import effective_number, pool_shots
-from sksemobridge._whitening import WhiteningFit
+from sksemobridge import SeMoBridgeClassifier, ZeroShotClassifier
+from sksemobridge._method import blend
+from sksemobridge._method.blend import default_scales, fit_scales, fuse, query_weights, spread_over_others
+from sksemobridge._method.bridge import Bridge, pseudo_inverse
+from sksemobridge._method.out_of_sample import leave_one_out
+from sksemobridge._method.shots import effective_number, pool_shots
+from sksemobridge._method.whitening import WhiteningFit
+from sksemobridge._utils.array_api import l2_normalize
 
 TEMPLATE = "a photo of a {}."
 
@@ -33,7 +35,7 @@ def whitened(means, codes, weight, queries, n_classes):
 def test_whitening_and_its_leave_one_out_are_exact(width, n):
     rng = np.random.default_rng(0)
     codes = np.sort(np.concatenate([np.repeat(np.arange(3), 2), rng.integers(0, 3, n - 6)]))
-    u, weight = unit(rng.normal(size=(n, width)) + codes[:, None]), rng.uniform(0.5, 2, n)
+    u, weight = l2_normalize(rng.normal(size=(n, width)) + codes[:, None]), rng.uniform(0.5, 2, n)
     fit = WhiteningFit(u, codes, weight, 3)
     np.testing.assert_allclose(fit.fitted().affinity(u), whitened(u, codes, weight, u, 3), rtol=1e-8)
     held_out = fit.held_out(u, np.arange(n))
@@ -44,7 +46,7 @@ def test_whitening_and_its_leave_one_out_are_exact(width, n):
 
 
 def test_without_variation_there_is_nothing_to_whiten():
-    u = unit(np.random.default_rng(0).normal(size=(4, 6)))
+    u = l2_normalize(np.random.default_rng(0).normal(size=(4, 6)))
     assert not WhiteningFit(u, np.arange(4), np.ones(4), 4).has_variation
     assert WhiteningFit(u, np.array([0, 0, 1, 1]), np.ones(4), 2).has_variation
 
@@ -66,7 +68,7 @@ def test_leaving_one_image_out_is_fitting_without_it(make_world, bias):
         share = part.share()[:, None]
         sums = lambda v: np.stack([(share * v)[part.codes == c].sum(axis=0) for c in range(5)])  # noqa: E731
         prototypes = bridge.prototypes(sums(bridge.to_eos(part.X)))
-        return unit(queries) @ prototypes.T, bridge.apply(queries) @ unit(sums(part.X)).T
+        return l2_normalize(queries) @ prototypes.T, bridge.apply(queries) @ l2_normalize(sums(part.X)).T
 
     held_out = leave_one_out(shots, bridge, 5)
     assert held_out.mask.any()
@@ -123,7 +125,7 @@ def test_with_one_shot_the_text_alone_is_fitted(world, monkeypatch):
     X, y = world.draw(1, noise=4.0)
     classifier = SeMoBridgeClassifier(world.text_encoder(), prompts=TEMPLATE)
     fitted = classifier.fit(X, y).blend_
-    monkeypatch.setattr(_fusion, "PRIOR_STRENGTH", 1e9)
+    monkeypatch.setattr(blend, "PRIOR_STRENGTH", 1e9)
     default = classifier.fit(X, y).blend_
     factor = {name: fitted[name] / default[name] for name in default}
     assert factor["z1"] != pytest.approx(1, rel=1e-3)

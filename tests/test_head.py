@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sksemobridge import SeMoBridgeClassifier
-from sksemobridge._head import linear_head
+from sksemobridge._method.head import linear_head
 
 TEMPLATE = "a photo of a {}."
 # Worlds, parameters, and which of the head's ways they go.

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sksemobridge import SeMoBridgeClassifier
-from sksemobridge._shots import pool_shots
+from sksemobridge._method.shots import pool_shots
 
 from .conftest import World
 

@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 import scale
 from training import synthetic
 
-from sksemobridge._training import train_bridge
+from sksemobridge._training.train import train_bridge
 
 TINY = {"shots": 3, "classes": 4, "queries": 10, "dimensions": 12}
 

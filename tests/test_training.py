@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 from scipy.optimize import approx_fprime
 
-from sksemobridge import _training, _training_loss
-from sksemobridge._bridge import Bridge, pseudo_inverse, unit
-from sksemobridge._training import train_bridge
+from sksemobridge._method.bridge import Bridge, pseudo_inverse
+from sksemobridge._training import lbfgs as lbfgs_module
+from sksemobridge._training import loss as loss_module
+from sksemobridge._training import train as train_module
+from sksemobridge._training.train import train_bridge
+from sksemobridge._utils.array_api import l2_normalize
 
 DATA = Path(__file__).parent / "data"
 
@@ -46,8 +49,8 @@ def make_problem(n_classes=4, shots=3, D=24, d=16, *, identity=False, bias=False
         "bridge": bridge,
         "projection": projection,
         "projection_bias": projection_bias,
-        "text_embeddings": unit(joint) if text else None,
-        "eos_directions": unit(eos) if text else None,
+        "text_embeddings": l2_normalize(joint) if text else None,
+        "eos_directions": l2_normalize(eos) if text else None,
         "text_length": 2.5,
         "logit_scale": 20.0,
     }
@@ -110,7 +113,7 @@ def test_adamw_agrees_with_the_published_implementation(name, tag):
     data = np.load(DATA / f"{name}.npz")
     eos, projection, X, codes = data["eos"], data["projection"], data["shots"], data["shot_labels"]
     n_classes = len(eos)
-    text = unit(unit(eos @ projection).mean(axis=1))
+    text = l2_normalize(l2_normalize(eos @ projection).mean(axis=1))
     length = float(np.linalg.norm(eos.mean(axis=1), axis=1).mean())
     outcome = train_on_cpu(
         X,
@@ -119,7 +122,7 @@ def test_adamw_agrees_with_the_published_implementation(name, tag):
         bridge=pseudo_inverse(projection, 0.3)[0].astype(np.float32),
         projection=projection,
         text_embeddings=text,
-        eos_directions=unit(unit(eos).mean(axis=1)),
+        eos_directions=l2_normalize(l2_normalize(eos).mean(axis=1)),
         text_length=length,
         class_bias=tag == "bias_200",
         solver="adamw",
@@ -130,8 +133,8 @@ def test_adamw_agrees_with_the_published_implementation(name, tag):
     bridge = Bridge(outcome.bridge, projection, text_length=length)
     shots_eos = bridge.to_eos(X, None if outcome.class_bias is None else outcome.class_bias[codes])
     prototypes = bridge.prototypes(class_means(shots_eos, codes, n_classes))
-    image_means = unit(class_means(X, codes, n_classes))
-    queries = unit(data["queries"])
+    image_means = l2_normalize(class_means(X, codes, n_classes))
+    queries = l2_normalize(data["queries"])
     np.testing.assert_allclose(queries @ text.T, data[f"z1_{tag}"], atol=1e-3)
     np.testing.assert_allclose(queries @ prototypes.T, data[f"z2_{tag}"], atol=1e-3)
     np.testing.assert_allclose(bridge.affinity(data["queries"], image_means), data[f"z3_{tag}"], atol=1e-3)
@@ -149,7 +152,7 @@ def test_first_step_of_adamw_has_the_first_learning_rate():
 def test_adamw_takes_the_steps_of_torch(monkeypatch):
     import torch
 
-    monkeypatch.setattr(_training, "WARM_UP_STEPS", 5)
+    monkeypatch.setattr(train_module, "WARM_UP_STEPS", 5)
     problem = make_problem(bias=True)
     outcome = train_on_cpu(**problem, solver="adamw", max_iter=12, learning_rate=0.01, weight_decay=2.0)
     bridge = torch.tensor(problem["bridge"], requires_grad=True)
@@ -176,7 +179,7 @@ def test_adamw_takes_the_steps_of_torch(monkeypatch):
 def test_loss_and_gradient_are_those_of_autograd(identity, bias, text, block, monkeypatch):
     import torch
 
-    monkeypatch.setattr(_training_loss, "BLOCK_ELEMENTS", block)
+    monkeypatch.setattr(loss_module, "BLOCK_ELEMENTS", block)
     problem = make_problem(identity=identity, bias=bias, text=text)
     rng = np.random.default_rng(1)
     bridge = torch.tensor(
@@ -187,14 +190,14 @@ def test_loss_and_gradient_are_those_of_autograd(identity, bias, text, block, mo
     expected.backward()
 
     seen = {}
-    original = _training_loss.BridgeLoss.value_and_gradient
+    original = loss_module.BridgeLoss.value_and_gradient
 
     def spy(self, *parameters):
         value, *gradients = original(self, *parameters)
         seen.setdefault("gradients", [np.asarray(gradient) for gradient in gradients])
         return value, *gradients
 
-    monkeypatch.setattr(_training_loss.BridgeLoss, "value_and_gradient", spy)
+    monkeypatch.setattr(loss_module.BridgeLoss, "value_and_gradient", spy)
     start = {"bridge": bridge.detach().numpy(), "initial_class_bias": class_bias.detach().numpy()}
     outcome = train_on_cpu(**problem | start, solver="adamw", max_iter=1)
     np.testing.assert_allclose(outcome.loss_curve, expected.item(), rtol=1e-5)
@@ -230,8 +233,8 @@ def test_lbfgs_reaches_no_higher_loss_than_adamw(identity, class_bias):
 def test_basis_of_the_shots_loses_nothing(identity, bias, monkeypatch):
     problem = make_problem(3, 2, D=40, d=30, identity=identity, bias=bias)
     reduced = train_on_cpu(**problem, max_iter=12)
-    monkeypatch.setattr(_training, "shots_basis", lambda problem: None)
-    monkeypatch.setattr(_training, "eos_basis", lambda problem, start: None)
+    monkeypatch.setattr(train_module, "shots_basis", lambda problem: None)
+    monkeypatch.setattr(train_module, "eos_basis", lambda problem, start: None)
     full = train_on_cpu(**problem, max_iter=12)
     np.testing.assert_allclose(reduced.loss_curve, full.loss_curve, rtol=1e-9)
     np.testing.assert_allclose(reduced.bridge, full.bridge, atol=1e-5)
@@ -247,7 +250,7 @@ def test_gradient_of_the_reduced_problem(monkeypatch):
         np.testing.assert_allclose(function(x)[1], numeric, atol=1e-6)
         raise StopIteration
 
-    monkeypatch.setattr(_training._training_lbfgs, "minimize", check)
+    monkeypatch.setattr(lbfgs_module, "minimize", check)
     for identity in (False, True):
         with pytest.raises(StopIteration):
             train_on_cpu(**make_problem(2, 2, D=12, d=8, identity=identity, bias=True))
@@ -378,7 +381,8 @@ def test_every_weight_of_the_loss_may_be_zero(solver, lambdas):
     assert is_finite(outcome)
     start = train_on_cpu(**problem, **lambdas, max_iter=1).loss_curve[0]
     assert start == pytest.approx(
-        loss_at(problem, _training.TrainedBridge(problem["bridge"], None, None, 0, True), **lambdas), rel=1e-9
+        loss_at(problem, train_module.TrainedBridge(problem["bridge"], None, None, 0, True), **lambdas),
+        rel=1e-9,
     )
 
 
@@ -477,7 +481,7 @@ def test_interrupt_propagates():
 
 def test_training_on_the_cpu_loads_no_torch():
     code = (
-        "import sys, numpy as np; from sksemobridge._training import train_bridge; x = np.eye(3);"
+        "import sys, numpy as np; from sksemobridge._training.train import train_bridge; x = np.eye(3);"
         "options = dict(bridge=x, projection=None, max_iter=2, device='cpu');"
         "[train_bridge(x, np.arange(3), np.ones(3), solver=s, **options) for s in ('lbfgs', 'adamw')];"
         "sys.exit('torch' in sys.modules)"
@@ -493,7 +497,7 @@ def test_torch_device_gives_the_results_of_numpy(solver, identity, monkeypatch):
 
     problem = make_problem(identity=identity, bias=True)
     expected = train_on_cpu(**problem, solver=solver, max_iter=10)
-    monkeypatch.setattr(_training, "_resolve_device", lambda device: torch.device("cpu"))
+    monkeypatch.setattr(train_module, "_resolve_device", lambda device: torch.device("cpu"))
     outcome = train_on_cpu(**problem, solver=solver, max_iter=10)
     assert isinstance(outcome.bridge, np.ndarray)
     np.testing.assert_allclose(outcome.loss_curve, expected.loss_curve, rtol=1e-6)

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from sklearn.exceptions import ConvergenceWarning
 
-from sksemobridge import PrecomputedTextEncoder, SeMoBridgeClassifier, _fit
+from sksemobridge import PrecomputedTextEncoder, SeMoBridgeClassifier
+from sksemobridge._method import fit as fit_module
 
 TEMPLATE = "a photo of a {}."
 
@@ -70,7 +71,7 @@ def test_an_interrupted_fit_leaves_the_estimator_as_it_was(world, monkeypatch):
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(_fit, "train_bridge", interrupted)
+    monkeypatch.setattr(fit_module, "train_bridge", interrupted)
     for call in (classifier.fit, classifier.partial_fit):
         with pytest.raises(KeyboardInterrupt):
             call(X[:9], y[:9])

@@ -5,8 +5,8 @@ from sklearn.decomposition import PCA
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from .._bridge import unit
 from .._semantic_bridge import SemanticBridge
+from .._utils.array_api import l2_normalize
 from ._axes import divide_axes
 
 
@@ -120,7 +120,9 @@ class ModalityGapDisplay:
         -------
         ModalityGapDisplay
         """
-        image, text, bridged = (unit(np.asarray(part, dtype=np.float64)) for part in (image, text, bridged))
+        image, text, bridged = (
+            l2_normalize(np.asarray(part, dtype=np.float64)) for part in (image, text, bridged)
+        )
         # Few texts beside many images would hardly turn the plane: they are repeated to count as much.
         plane = PCA(2, svd_solver="full").fit(np.vstack([image, bridged, np.resize(text, image.shape)]))
         text_mean = text.mean(axis=0)

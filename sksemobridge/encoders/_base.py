@@ -1,12 +1,10 @@
 """What the encoders have in common."""
 
 import numpy as np
-from sklearn.base import TransformerMixin, _fit_context
-
-from .._documentation import DocumentedEstimator
+from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 
 
-class StatelessEncoder(TransformerMixin, DocumentedEstimator):
+class StatelessEncoder(TransformerMixin, BaseEstimator):
     """A transformer to embeddings that learns nothing: `transform` works with or without `fit`."""
 
     @_fit_context(prefer_skip_nested_validation=True)

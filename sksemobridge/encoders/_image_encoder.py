@@ -9,8 +9,8 @@ import joblib
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from .._array_api import device_of, namespace
-from .._origin import remember_origin
+from .._utils.array_api import device_of, namespace
+from .._utils.provenance import remember_origin
 from ._base import StatelessEncoder
 from ._cache import CacheSession
 from ._collector import Collector

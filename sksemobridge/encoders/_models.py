@@ -7,7 +7,7 @@ import json
 import threading
 from collections import OrderedDict
 
-from .._device import resolve_device
+from .._utils.device import resolve_device
 from ._pictures import check_size
 from ._source import cannot_load, find_source, read_config
 from ._text_tower import shallow_copy

@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.utils import check_array
 from sklearn.utils._param_validation import Interval
 
-from .._memo import content_key
+from .._utils.lru import content_key
 from ._base import StatelessEncoder
 from ._text_encoder import check_texts
 

@@ -6,10 +6,10 @@ import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from ._array_api import log_softmax, namespace, softmax, to_numpy
-from ._callbacks import CONTEXT_ATTRIBUTES
 from ._saving import SavedEstimator
-from ._validation import validate_embeddings
+from ._utils.array_api import log_softmax, namespace, softmax, to_numpy
+from ._utils.callbacks import CONTEXT_ATTRIBUTES
+from ._utils.validation import validate_embeddings
 
 
 class EmbeddingClassifier(ClassifierMixin, SavedEstimator):

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from . import _training_lbfgs
-from ._bridge import unit
-from ._device import resolve_device
-from ._training_loss import LossWeights
-from ._training_problem import Problem, build_loss, eos_basis, in_bases, shots_basis, singular_bases
+from .._utils.array_api import l2_normalize
+from .._utils.device import resolve_device
+from . import lbfgs
+from .loss import LossWeights
+from .problem import Problem, build_loss, eos_basis, in_bases, shots_basis, singular_bases
 
 MAX_ITER = {"adamw": 5000, "lbfgs": 1000}
 
@@ -156,7 +156,7 @@ def train_bridge(
         bias = bias[present]
     problem = Problem(
         inputs=X if projection_bias is None else X - projection_bias,
-        unit_shots=unit(X),
+        unit_shots=l2_normalize(X),
         codes=codes,
         share=share,
         text=None if text_embeddings is None else text_embeddings[present],
@@ -255,7 +255,7 @@ def _lbfgs(problem, dtype, max_iter, tol, device, report):
 
     # Overflow shows as a loss that is not finite, and is reported as that.
     with np.errstate(over="ignore", invalid="ignore"):
-        minimum = _training_lbfgs.minimize(function, x, max_iter=max_iter, tol=tol, report=report)
+        minimum = lbfgs.minimize(function, x, max_iter=max_iter, tol=tol, report=report)
     change = minimum.x[:size].reshape(shape) * bridge_unit
     bias = None
     if problem.bias is not None:

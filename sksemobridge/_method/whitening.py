@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import linalg
 
-from ._shots import effective_number
+from .shots import effective_number
 
 
 @dataclass(frozen=True)

@@ -141,3 +141,26 @@ def log_softmax(scores):
     shifted = scores - xp.max(scores, axis=1, keepdims=True)
     shifted -= xp.log(xp.sum(xp.exp(shifted), axis=1, keepdims=True))
     return shifted
+
+
+def rows_and_lengths(x):
+    """Rows in the directions of those of `x`, and their lengths `(n, 1)`; that of a row of zeros is not zero.
+
+    The rows are those of `x`, unless some are so short or long that squares leave the range of floats.
+    """
+    xp = namespace(x)
+    tiny = float(xp.finfo(x.dtype).smallest_normal)
+    with np.errstate(over="ignore", under="ignore"):
+        square = xp.linalg.vecdot(x, x)[..., None]
+        if 0 not in square.shape and (
+            float(xp.min(square)) < tiny * x.shape[-1] ** 2 or float(xp.max(square)) == float("inf")
+        ):
+            x = x / xp.clip(xp.max(xp.abs(x), axis=-1, keepdims=True), tiny, None)
+            square = xp.linalg.vecdot(x, x)[..., None]
+        return x, xp.clip(xp.sqrt(square), tiny, None)
+
+
+def l2_normalize(x):
+    """Rows of `x` divided by their lengths; a row of zeros stays zero instead of turning NaN."""
+    x, length = rows_and_lengths(x)
+    return x / length

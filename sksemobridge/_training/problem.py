@@ -6,11 +6,11 @@ import numpy as np
 from scipy import linalg
 from scipy.sparse import csr_array
 
-from ._bridge import unit
-from ._memo import Memo, content_key
-from ._training_loss import BridgeLoss, LossWeights
+from .._utils.array_api import l2_normalize
+from .._utils.lru import LRUCache, content_key
+from .loss import BridgeLoss, LossWeights
 
-_singular_bases = Memo(max_items=4)
+_singular_bases = LRUCache(max_items=4)
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,9 @@ def eos_basis(problem, start):
     if problem.projection is not None or 2 * n > width:
         return None
     rows = [start, problem.unit_shots, problem.text, problem.eos, problem.bias, problem.projection_bias]
-    rows = unit(np.vstack([np.atleast_2d(part) for part in rows if part is not None]).astype(np.float64))
+    rows = l2_normalize(
+        np.vstack([np.atleast_2d(part) for part in rows if part is not None]).astype(np.float64)
+    )
     basis, upper, _ = linalg.qr(rows.T, mode="economic", pivoting=True, check_finite=False)
     diagonal = np.abs(np.diag(upper))
     # Rows come from embeddings of single precision: what is left below its rounding is none of their span.

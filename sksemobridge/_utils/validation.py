@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, column_or_1d, validate_data
 
-from ._array_api import is_foreign, namespace, to_numpy
+from .array_api import is_foreign, namespace, to_numpy
 
 
 def validate_embeddings(estimator, X, *, reset):

@@ -19,7 +19,7 @@ def content_key(*parts):
     return tuple(key)
 
 
-class Memo:
+class LRUCache:
     """A bounded, thread-safe memory of results; the least recently used leaves first.
 
     Two threads that ask for the same missing key may both compute it: results are equal, and nobody waits

@@ -10,11 +10,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ._array_api import namespace
-from ._blend import class_divergence, paper_log_scores
-from ._bridge import Bridge, measured, unit
-from ._fusion import fuse
-from ._name_only import fill_in
+from .._utils.array_api import l2_normalize, namespace, rows_and_lengths
+from .blend import class_divergence, fuse, paper_log_scores
+from .bridge import Bridge
+from .unseen_classes import fill_in
 
 # Share of a query's squared length that must be kept for the difference of squares to be exact enough.
 EXACT_SHARE = 0.05
@@ -51,7 +50,7 @@ class LinearHead:
     def __call__(self, X):
         xp = namespace(X)
         # Lengths are divided out last, of the few columns that products leave.
-        queries, length = measured(X)
+        queries, length = rows_and_lengths(X)
         scores = queries @ self.direct
         scores /= length
         scores += self.offsets
@@ -64,7 +63,7 @@ class LinearHead:
                 scores += (queries @ self.projected) / (length * xp.sqrt(kept))
                 return scores
         if self.columns is not None:
-            scores += unit(queries @ self.columns) @ self.through
+            scores += l2_normalize(queries @ self.columns) @ self.through
         return scores
 
 

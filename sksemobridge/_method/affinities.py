@@ -4,10 +4,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ._array_api import astype, constants_like, in_blocks
-from ._bridge import Bridge, unit
-from ._head import linear_head, paper_head
-from ._whitening import Whitening
+from .._utils.array_api import astype, constants_like, in_blocks, l2_normalize
+from .bridge import Bridge
+from .head import linear_head, paper_head
+from .whitening import Whitening
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +71,7 @@ class Model:
 
     def affinities_of_block(self, X):
         """`affinities` of queries in the precision and on the device of the model's arrays."""
-        queries = unit(X)
+        queries = l2_normalize(X)
         affinities = {}
         if self.text_embeddings is not None:
             affinities["z1"] = queries @ self.text_embeddings.T

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.utils import check_random_state
 
-from ._bridge import unit
-from ._shots import sum_rows
+from .._utils.array_api import l2_normalize
+from .shots import sum_rows
 
 # Folds in which a trained bridge is fitted anew; fewer where no class has as many images.
 N_FOLDS = 3
@@ -76,7 +76,7 @@ def leave_one_out(shots, bridge, n_classes, text_embeddings=None, whitening_fit=
         left = by_class[image_codes] - sum_rows(weighted, image, len(image_codes))
         return by_class, left / rest[:, None]
 
-    unit_shots, bridged = unit(shots.X), bridge.apply(shots.X)
+    unit_shots, bridged = l2_normalize(shots.X), bridge.apply(shots.X)
     eos_means, eos_without = means(bridge.to_eos(shots.X))
     image_means, images_without = means(shots.X)
     rows, codes, image_of = np.flatnonzero(mask), shots.codes[mask], image[mask]
@@ -89,8 +89,8 @@ def leave_one_out(shots, bridge, n_classes, text_embeddings=None, whitening_fit=
         affinities["z1"] = unit_shots @ text_embeddings.T
     affinities["z2"] = unit_shots @ bridge.prototypes(eos_means).T
     affinities["z2"][rows, codes] = paired(unit_shots, bridge.prototypes(eos_without))
-    affinities["z3"] = bridged @ unit(image_means).T
-    affinities["z3"][rows, codes] = paired(bridged, unit(images_without))
+    affinities["z3"] = bridged @ l2_normalize(image_means).T
+    affinities["z3"][rows, codes] = paired(bridged, l2_normalize(images_without))
     if whitening_fit is not None:
         affinities["z4"] = whitening_fit.fitted().affinity(unit_shots)
         affinities["z4"][mask] = whitening_fit.held_out(unit_shots[mask], image_of)
@@ -130,7 +130,7 @@ def cross_fit(shots, model, fit_part, whitening_fit=None, random_state=None):
         for name, z in of_fold.items():
             affinities[name][held] = z
     if whitening_fit is not None:
-        affinities["z4"][mask] = whitening_fit.held_out(unit(shots.X[mask]), image[mask])
+        affinities["z4"][mask] = whitening_fit.held_out(l2_normalize(shots.X[mask]), image[mask])
     return HeldOut(affinities, shots.codes, shots.weight, image, mask)
 
 

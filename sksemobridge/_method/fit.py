@@ -4,14 +4,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ._bridge import Bridge, pseudo_inverse, unit
-from ._fusion import fit_fusion
-from ._held_out import cross_fit, leave_one_out
-from ._model import Model
-from ._name_only import fit_slopes
-from ._shots import ClassSums, sum_rows
-from ._training import train_bridge
-from ._whitening import WhiteningFit
+from .._training.train import train_bridge
+from .._utils.array_api import l2_normalize
+from .affinities import Model
+from .blend import fit_fusion
+from .bridge import Bridge, pseudo_inverse
+from .out_of_sample import cross_fit, leave_one_out
+from .shots import ClassSums, sum_rows
+from .unseen_classes import fit_slopes
+from .whitening import WhiteningFit
 
 # Relative decrease of the loss at which training without a fold of the shots stops.
 TOL_OF_PARTS = 1e-5
@@ -147,7 +148,7 @@ def _with_blend(text, bridge, sums, class_bias, *, whitening, blend, is_paper_bl
         bridge=bridge,
         text_embeddings=text.embeddings,
         prototypes=bridge.prototypes(eos_means),
-        image_means=unit(raw_means),
+        image_means=l2_normalize(raw_means),
         class_bias=class_bias,
         whitening=whitening,
         blend=blend,
@@ -189,6 +190,6 @@ def _fit_whitening(shots, n_classes):
     """Whitening of the images' mean unit embeddings; None where nothing varies within classes."""
     image, codes, _ = shots.images()
     weight = np.bincount(image, weights=shots.weight)
-    means = sum_rows(unit(shots.X) * shots.weight[:, None], image, len(codes)) / weight[:, None]
+    means = sum_rows(l2_normalize(shots.X) * shots.weight[:, None], image, len(codes)) / weight[:, None]
     fit = WhiteningFit(means, codes, weight, n_classes)
     return fit if fit.has_variation else None

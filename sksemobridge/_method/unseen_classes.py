@@ -12,7 +12,7 @@ they would win too rarely.
 
 import numpy as np
 
-from ._array_api import namespace
+from .._utils.array_api import namespace
 
 
 def fit_slopes(affinities):

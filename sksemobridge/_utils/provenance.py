@@ -11,10 +11,10 @@ import warnings
 
 import numpy as np
 
-from ._array_api import to_numpy
-from ._memo import Memo, content_key
+from .array_api import to_numpy
+from .lru import LRUCache, content_key
 
-_origins = Memo(max_items=4096)
+_origins = LRUCache(max_items=4096)
 
 
 def _key(embeddings):

@@ -9,38 +9,15 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import linalg
 
-from ._array_api import astype, namespace
-from ._memo import Memo, content_key
+from .._utils.array_api import astype, l2_normalize
+from .._utils.lru import LRUCache, content_key
 
 # Cutoff of `atol="auto"` as a share of the median singular value. The absolute 0.3 of the paper is 0.70 of
 # the median for ViT-L/14 (0.428) and 0.73 for RN50x64 (0.413), the two models where it keeps most.
 AUTO_CUTOFF = 0.7
 
-_pseudo_inverses = Memo(max_items=16)
-_complements = Memo(max_items=16)
-
-
-def measured(x):
-    """Rows in the directions of those of `x`, and their lengths `(n, 1)`; that of a row of zeros is not zero.
-
-    The rows are those of `x`, unless some are so short or long that squares leave the range of floats.
-    """
-    xp = namespace(x)
-    tiny = float(xp.finfo(x.dtype).smallest_normal)
-    with np.errstate(over="ignore", under="ignore"):
-        square = xp.linalg.vecdot(x, x)[..., None]
-        if 0 not in square.shape and (
-            float(xp.min(square)) < tiny * x.shape[-1] ** 2 or float(xp.max(square)) == float("inf")
-        ):
-            x = x / xp.clip(xp.max(xp.abs(x), axis=-1, keepdims=True), tiny, None)
-            square = xp.linalg.vecdot(x, x)[..., None]
-        return x, xp.clip(xp.sqrt(square), tiny, None)
-
-
-def unit(x):
-    """Rows of `x` divided by their lengths; a row of zeros stays zero instead of turning NaN."""
-    x, length = measured(x)
-    return x / length
+_pseudo_inverses = LRUCache(max_items=16)
+_complements = LRUCache(max_items=16)
 
 
 def singular_value_cutoff(singular_values, atol, shape):
@@ -120,7 +97,7 @@ class Bridge:
             x = x - self.projection_bias
         identity = self.projection is None and self.basis is not None
         eos = x if identity else x @ self.matrix
-        return unit(eos if class_bias is None else eos + class_bias)
+        return l2_normalize(eos if class_bias is None else eos + class_bias)
 
     def to_joint(self, eos):
         """Back into the joint space at the length of a text: `L * eos @ W + b_W`, shape (n, D)."""
@@ -132,11 +109,11 @@ class Bridge:
 
         The re-projection is affine, so the mean over re-projected shots is the re-projected mean.
         """
-        return unit(self.to_joint(eos_means))
+        return l2_normalize(self.to_joint(eos_means))
 
     def apply(self, x):
         """`bridge(x)`, shape (n, D)."""
-        return unit(self.to_joint(self.to_eos(x)))
+        return l2_normalize(self.to_joint(self.to_eos(x)))
 
     def apply_unscaled(self, x):
         """`bridge(x)` without the outer `nrm`; without a bias `x @ W+ @ W`, shape (n, D)."""
@@ -150,7 +127,7 @@ class Bridge:
         """`z3 = bridge(q) . F_c`: bridged queries against the means of the shots as images, shape (n, C)."""
         if self.is_projector:
             # An orthogonal projector: lengths and products can be taken in the kept directions.
-            return unit(queries @ self.basis) @ (image_means @ self.basis).T
+            return l2_normalize(queries @ self.basis) @ (image_means @ self.basis).T
         return self.apply(queries) @ image_means.T
 
     @property

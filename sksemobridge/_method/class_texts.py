@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import joblib
 import numpy as np
 
-from ._bridge import unit
-from ._memo import Memo
+from .._utils.array_api import l2_normalize
+from .._utils.lru import LRUCache
 
 # One item is a few kilobytes: the texts of one class.
-_class_texts = Memo(max_items=8192)
+_class_texts = LRUCache(max_items=8192)
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,9 @@ def encode_classes(text_encoder, prompt_lists):
             joint = joint + np.asarray(text_encoder.projection_bias_, dtype=np.float64)
         lengths = np.linalg.norm(_mean_by_class(eos, counts), axis=1)
         return zip(
-            unit(_mean_by_class(unit(joint), counts)), unit(_mean_by_class(unit(eos), counts)), lengths
+            l2_normalize(_mean_by_class(l2_normalize(joint), counts)),
+            l2_normalize(_mean_by_class(l2_normalize(eos), counts)),
+            lengths,
         )
 
     rows = _remember("eos", text_encoder, prompt_lists, compute)
@@ -73,7 +75,7 @@ def embed_classes(text_encoder, prompt_lists):
 
     def compute(lists):
         joint = np.asarray(text_encoder.transform(_flat(lists)), dtype=np.float64)
-        return unit(_mean_by_class(unit(joint), [len(texts) for texts in lists]))
+        return l2_normalize(_mean_by_class(l2_normalize(joint), [len(texts) for texts in lists]))
 
     return np.stack(_remember("joint", text_encoder, prompt_lists, compute))
 

@@ -1,0 +1,1 @@
+"""Training the bridge from labelled shots: the loss, its minimisation, and the paper's recipe."""
