@@ -1,35 +1,69 @@
-"""From embeddings to labels and probabilities, for every classifier that scores its classes."""
-
-from contextlib import contextmanager
+"""What the estimators share: saving their fitted state, and going from scores to labels and probabilities."""
 
 import numpy as np
-from sklearn.base import ClassifierMixin
+import sklearn
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from ._saving import SavedEstimator
 from ._utils.array_api import log_softmax, namespace, softmax, to_numpy
-from ._utils.callbacks import CONTEXT_ATTRIBUTES
-from ._utils.validation import validate_embeddings
+from ._utils.validation import validate_embeddings, warn_caller
+
+# Fitted attributes that are kept by themselves; all others that end in "_" are read off `_fitted`.
+_KEPT = ("n_features_in_", "feature_names_in_")
+
+
+def package_versions():
+    """Versions of what a saved estimator depends on; of NumPy and scikit-learn the part that matters."""
+    from . import __version__
+
+    others = {"numpy": np.__version__, "scikit-learn": sklearn.__version__}
+    minor = {name: ".".join(number.split(".")[:2]) for name, number in others.items()}
+    return {"sksemobridge": __version__, **minor}
+
+
+class SavedEstimator(BaseEstimator):
+    """An estimator whose fitted state is one object, `_fitted`, with its arrays under public names as well.
+
+    `_set_fitted(fitted)` assigns both. Only `_fitted` is saved, since joblib would store an array as often as it
+    meets it.
+    """
+
+    def __sklearn_is_fitted__(self):
+        return getattr(self, "_fitted", None) is not None
+
+    def __getstate__(self):
+        state = super().__getstate__()
+        if self.__sklearn_is_fitted__():
+            state = {name: value for name, value in state.items() if name in _KEPT or not name.endswith("_")}
+        return state | {"_versions": package_versions()}
+
+    def __setstate__(self, state):
+        state = dict(state)
+        now, saved = package_versions(), state.pop("_versions", None)
+        if saved is None:
+            raise ValueError(
+                f"This {type(self).__name__} was saved with version 0.1.0.dev0 of sksemobridge, whose files this "
+                "version cannot read. Fit it anew, or load it with that version."
+            )
+        changed = [name for name in now if saved.get(name) != now[name]]
+        if changed:
+            warn_caller(
+                f"This {type(self).__name__} was saved with "
+                f"{', '.join(f'{name} {saved.get(name)}' for name in changed)} and is loaded with "
+                f"{', '.join(f'{name} {now[name]}' for name in changed)}. Its results may differ or be wrong; fit "
+                "it anew, or load it with the versions that saved it."
+            )
+        super().__setstate__(state)
+        if self.__sklearn_is_fitted__():
+            self._set_fitted(self._fitted)
 
 
 class EmbeddingClassifier(ClassifierMixin, SavedEstimator):
-    """A classifier of embeddings whose fitted `_model` offers `scores(X, finish)`.
+    """A classifier of embeddings whose `_fitted` offers `classes` and `scores(X, finish)`.
 
     Under scikit-learn's `array_api_dispatch=True` results are arrays of the library and on the device of `X`;
     labels are always NumPy. Memory for the work does not grow with the number of rows.
     """
-
-    @contextmanager
-    def _restored_on_error(self):
-        """Leave the estimator as it was if fitting fails or is interrupted."""
-        before = self.__dict__.copy()
-        try:
-            yield
-        except BaseException:
-            before |= {name: self.__dict__[name] for name in CONTEXT_ATTRIBUTES if name in self.__dict__}
-            self.__dict__.clear()
-            self.__dict__.update(before)
-            raise
 
     def predict(self, X):
         """Most probable label of each row.
@@ -86,7 +120,7 @@ class EmbeddingClassifier(ClassifierMixin, SavedEstimator):
 
     def _finished_scores(self, X, finish):
         check_is_fitted(self)
-        return self._model.scores(validate_embeddings(self, X, reset=False), finish)
+        return self._fitted.scores(validate_embeddings(self, X, reset=False), finish)
 
 
 def _log_odds(scores):

@@ -3,21 +3,48 @@
 from collections.abc import Mapping
 from numbers import Integral, Real
 
-import numpy as np
 from sklearn.base import _fit_context, clone
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from ._base import EmbeddingClassifier
-from ._learning import ShotLearner
+from ._method.bridge import Bridge
 from ._method.class_texts import encode_classes
+from ._method.fit import TextSide, add_shots, fit_model
 from ._method.prompts import build_prompts, name_classes
+from ._training.train import MAX_ITER
 from ._utils.array_api import to_numpy
 from ._utils.callbacks import CallbackSupportMixin, fit_task
-from ._utils.validation import validate_classes, validate_embeddings
+from ._utils.provenance import name_text_model, warn_about_origin
+from ._utils.validation import (
+    record_features,
+    validate_classes,
+    validate_embeddings,
+    validate_groups,
+    validate_labels,
+    validate_weights,
+    warn_about_numbers,
+    warn_caller,
+)
+
+PAPER_BLEND = ("alpha", "beta", "gamma", "lambda1", "lambda2", "lambda3", "smoothness")
+TRAINING_PARAMETERS = (
+    "solver",
+    "class_bias",
+    "lambda_it",
+    "lambda_c",
+    "lambda_b",
+    "max_iter",
+    "learning_rate",
+    "weight_decay",
+    "tol",
+    "device",
+    "verbose",
+)
 
 
-class SeMoBridgeClassifier(CallbackSupportMixin, ShotLearner, EmbeddingClassifier):
+class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
     """Few-shot classifier on CLIP image embeddings, bridged into the text modality.
 
     Image embeddings and the words for the classes are compared where CLIP is calibrated, across modalities:
@@ -237,8 +264,8 @@ class SeMoBridgeClassifier(CallbackSupportMixin, ShotLearner, EmbeddingClassifie
         y : array-like of shape (n,)
             Labels. Any number of shots for each class.
         sample_weight : array-like of shape (n,) or None, default=None
-            Worth of each shot within its class; rows of weight zero are dropped. A common factor changes
-            nothing.
+            Relative weight of each shot in its class; rows of weight zero are dropped. A common factor
+            changes nothing.
         groups : array-like of shape (n,) or None, default=None
             Equal values mark copies of one image (augmentations): they are held out together where the blend
             is estimated, and count as one.
@@ -255,12 +282,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, ShotLearner, EmbeddingClassifie
         FloatingPointError
             If the training loss turns NaN or infinite.
         """
-        with self._restored_on_error():
-            X = to_numpy(validate_embeddings(self, X, reset=True))
-            self._forget()
-            with fit_task(self, X, y, self._max_iter()) as callback:
-                self._learn(X, y, None, sample_weight, groups, callback)
-        return self
+        return self._learn(X, y, None, sample_weight, groups, earlier=None)
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, classes=None, sample_weight=None, groups=None):
@@ -284,14 +306,116 @@ class SeMoBridgeClassifier(CallbackSupportMixin, ShotLearner, EmbeddingClassifie
         -------
         self : object
         """
-        with self._restored_on_error():
-            first = not hasattr(self, "classes_")
-            X = to_numpy(validate_embeddings(self, X, reset=first))
-            if first:
-                self._forget()
-            with fit_task(self, X, y, self._max_iter()) as callback:
-                self._learn(X, y, classes, sample_weight, groups, callback)
+        earlier = self._fitted if self.__sklearn_is_fitted__() else None
+        return self._learn(X, y, classes, sample_weight, groups, earlier)
+
+    def _learn(self, X, y, classes, sample_weight, groups, earlier):
+        """`fit`, from nothing or from the state of earlier shots; the estimator changes at the end only."""
+        # What was handed in
+        embeddings = to_numpy(validate_embeddings(self, X, reset=earlier is None))
+        labels = validate_labels(y, len(embeddings))
+        weight = validate_weights(sample_weight, len(embeddings))
+        groups = validate_groups(groups, len(embeddings))
+        paper_blend = self._paper_blend()
+        used = weight > 0
+        all_classes = validate_classes(classes, None if earlier is None else earlier.classes, labels[used])
+
+        # Texts of the classes
+        self._warn_about_text(all_classes, embeddings)
+        text = self._text_side(all_classes, embeddings.shape[1])
+
+        # Shots, those of earlier calls among them
+        new = embeddings[used], labels[used], weight[used], None if groups is None else groups[used]
+        sums_are_enough = self.solver == "closed_form" and self.blend == "paper"
+        shots = add_shots(earlier, all_classes, new, bridge=text.bridge, sums_are_enough=sums_are_enough)
+
+        # Bridge and blend
+        training = None
+        max_iter = 0
+        if self.solver != "closed_form":
+            training = {name: getattr(self, name) for name in TRAINING_PARAMETERS}
+            max_iter = self.max_iter or MAX_ITER[self.solver]
+        with fit_task(self, X, y, max_iter) as callback:
+            fitted, converged = fit_model(
+                all_classes,
+                text,
+                shots,
+                earlier=earlier,
+                dtype=embeddings.dtype if earlier is None else earlier.model.prototypes.dtype,
+                training=training and training | {"callback": callback},
+                paper_blend=paper_blend,
+                whiten=bool(self.whiten),
+                random_state=self.random_state,
+            )
+        if not converged:
+            warn_caller(
+                f"The bridge did not converge in {fitted.n_iter} iterations. Increase max_iter or tol.",
+                ConvergenceWarning,
+            )
+        if earlier is None:
+            record_features(self, X)
+        self._set_fitted(fitted)
         return self
+
+    def _set_fitted(self, fitted):
+        self._fitted = fitted
+        self.classes_ = fitted.classes
+        self.text_embeddings_ = fitted.model.text_embeddings
+        self.prototypes_ = fitted.model.prototypes
+        self.image_means_ = fitted.model.image_means
+        self.bridge_ = fitted.model.bridge.matrix
+        self.class_bias_ = fitted.model.class_bias
+        self.rank_ = fitted.rank
+        self.blend_ = fitted.model.blend
+        self.loss_curve_ = fitted.loss_curve
+        self.n_iter_ = fitted.n_iter
+        self.text_model_ = fitted.text_model
+
+    def _paper_blend(self):
+        """The seven numbers, or None where the blend is estimated."""
+        if self.blend != "paper":
+            return None
+        if not (self.lambda2 or self.lambda3 or (self.lambda1 and self.text_encoder is not None)):
+            text = "" if self.text_encoder is not None else " (lambda1 weighs the text, and there is none)"
+            raise ValueError(
+                f"lambda1, lambda2 and lambda3 are all zero{text}: every score would be zero. Set at least one "
+                "of them above zero."
+            )
+        return {name: float(getattr(self, name)) for name in PAPER_BLEND}
+
+    def _warn_about_text(self, classes, embeddings):
+        if self.text_encoder is not None:
+            warn_about_numbers(classes, self.class_names, self.prompts)
+            warn_about_origin(embeddings, self.text_encoder)
+        elif self.class_names is not None or any(isinstance(label, str) for label in classes):
+            warn_caller(
+                "There are names of classes but no text_encoder, so the names are not used. Pass "
+                "text_encoder=CLIPTextEncoder(...) of the model that embedded the images to use them."
+            )
+
+    def _text_side(self, classes, width):
+        """`TextSide` of the classes: their texts, and the bridge in closed form."""
+        if self.text_encoder is None:
+            return TextSide(Bridge.identity(width), logit_scale=100.0)
+        if self.text_encoder.projection_.shape[1] != width:
+            raise ValueError(
+                f"X has {width} features, but the text encoder's embeddings have "
+                f"{self.text_encoder.projection_.shape[1]}. Embed the images with the model of the text encoder."
+            )
+        texts = encode_classes(self.text_encoder, build_prompts(classes, self.prompts, self.class_names))
+        bridge = Bridge.closed_form(
+            self.text_encoder.projection_,
+            self.text_encoder.projection_bias_,
+            texts.lengths.mean(),
+            self.atol,
+        )
+        if bridge.basis.shape[1] == 0:
+            warn_caller(
+                f"atol={self.atol} cuts off every direction of the text projection, so that nothing can be "
+                'bridged. Use atol="auto".'
+            )
+        logit_scale = float(self.text_encoder.logit_scale_)
+        return TextSide(bridge, logit_scale, texts, name_text_model(self.text_encoder))
 
     def with_classes(self, classes):
         """A fitted classifier over other classes: fewer, or more that are known by name only.
@@ -316,30 +440,22 @@ class SeMoBridgeClassifier(CallbackSupportMixin, ShotLearner, EmbeddingClassifie
         if classes is None:
             raise ValueError("classes is None; give the labels of the classes.")
         wanted = validate_classes(classes)
-        position = {label: i for i, label in enumerate(self.classes_.tolist())}
-        rows = np.array([position.get(label, -1) for label in wanted.tolist()])
         result = clone(self)
         if self.class_names is not None and not isinstance(self.class_names, Mapping):
             # One name for each class in sorted order would no longer fit.
             names = name_classes(self.classes_, self.class_names)
             result.class_names = dict(zip(self.classes_.tolist(), names))
-        params = self.get_params(deep=False)
-        result.__dict__.update({name: value for name, value in self.__dict__.items() if name not in params})
-        result.classes_ = wanted
-        has_shots = np.where(rows < 0, False, self._model.has_shots[rows])
-        result._require_shots_or_text(has_shots | (rows >= 0))
-        result._require_some_shots(has_shots)
-        texts = None
-        if self.text_embeddings_ is not None:
+        texts, rows = None, self._fitted.position(wanted)
+        new = rows < 0
+        if new.any() and self.text_embeddings_ is not None and self.text_encoder is not None:
             texts = self.text_embeddings_[rows]
-            if (rows < 0).any():
-                prompts = build_prompts(wanted[rows < 0], result.prompts, result.class_names)
-                texts[rows < 0] = encode_classes(self.text_encoder, prompts).embeddings
-        new_code = np.full(len(self.classes_), -1)
-        new_code[rows[rows >= 0]] = np.flatnonzero(rows >= 0)
-        result._memory = None if self._memory is None else self._memory.take(new_code)
-        result._sums = None if self._sums is None else self._sums.take(rows)
-        result._publish(self._model.take(rows, texts))
+            prompts = build_prompts(wanted[new], result.prompts, result.class_names)
+            texts[new] = encode_classes(self.text_encoder, prompts).embeddings
+        fitted = self._fitted.with_classes(wanted, texts)
+        for name in ("n_features_in_", "feature_names_in_"):
+            if hasattr(self, name):
+                setattr(result, name, getattr(self, name))
+        result._set_fitted(fitted)
         return result
 
     def affinities(self, X):
@@ -357,4 +473,4 @@ class SeMoBridgeClassifier(CallbackSupportMixin, ShotLearner, EmbeddingClassifie
             it. Classes without shots have NaN in all but `"z1"`.
         """
         check_is_fitted(self)
-        return self._model.affinities(validate_embeddings(self, X, reset=False))
+        return self._fitted.model.affinities(validate_embeddings(self, X, reset=False))

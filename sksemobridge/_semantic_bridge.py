@@ -1,7 +1,6 @@
 """The bridge between CLIP's modalities as a transformer of embeddings."""
 
-import warnings
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from numbers import Real
 
 import numpy as np
@@ -10,11 +9,11 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from ._base import SavedEstimator
 from ._classifier import SeMoBridgeClassifier
-from ._method.bridge import Bridge, pseudo_inverse
-from ._saving import SavedEstimator
+from ._method.bridge import Bridge
 from ._utils.array_api import constants_like, in_blocks, to_numpy
-from ._utils.validation import validate_embeddings
+from ._utils.validation import record_features, validate_embeddings, warn_caller
 
 
 class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEstimator):
@@ -154,7 +153,7 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
         bridge.n_features_in_ = classifier.n_features_in_
         if hasattr(classifier, "feature_names_in_"):
             bridge.feature_names_in_ = classifier.feature_names_in_
-        bridge._keep(*bridge._of_classifier(classifier))
+        bridge._set_fitted(FittedBridge(*bridge._of_classifier(classifier, classifier.n_features_in_)))
         return bridge
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -180,17 +179,24 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
         NoProjectionError
             If the model of `CLIPTextEncoder` has no linear projection where `direction` needs one.
         """
-        X = to_numpy(validate_embeddings(self, X, reset=True))
-        source = self.text_encoder
+        embeddings = to_numpy(validate_embeddings(self, X, reset=True))
+        source, width = self.text_encoder, embeddings.shape[1]
         if source is None:
-            identity = np.eye(self.n_features_in_)
-            bridge, rank = Bridge(identity, basis=identity), self.n_features_in_
+            bridge, rank = Bridge.identity(width), width
         elif isinstance(source, FrozenEstimator) and isinstance(source.estimator, SeMoBridgeClassifier):
-            bridge, rank = self._of_classifier(source.estimator)
+            bridge, rank = self._of_classifier(source.estimator, width)
         else:
-            bridge, rank = self._closed_form(X)
-        self._keep(bridge.astype(X.dtype), rank)
+            bridge = self._closed_form(embeddings)
+            rank = bridge.basis.shape[1]
+        record_features(self, X)
+        self._set_fitted(FittedBridge(bridge.astype(embeddings.dtype), rank))
         return self
+
+    def _set_fitted(self, fitted):
+        self._fitted = fitted
+        self.bridge_ = fitted.bridge.matrix
+        self.rank_ = fitted.rank
+        self._n_features_out = self.n_features_in_
 
     def transform(self, X):
         """Map embeddings into the other modality.
@@ -212,29 +218,26 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
         """
         check_is_fitted(self)
         X = validate_embeddings(self, X, reset=False)
-        bridge = constants_like(X, self._model, replace)
+        bridge = constants_like(X, self._fitted.bridge, replace)
         return in_blocks(bridge.apply if self.normalize else bridge.apply_unscaled, X)
 
     def _closed_form(self, X):
-        """The bridge of the encoder's projection, and its rank."""
+        """The bridge of the encoder's projection."""
         projection, bias = self._projection_and_bias()
-        if projection.shape[1] != self.n_features_in_:
+        if projection.shape[1] != X.shape[1]:
             raise ValueError(
-                f"X has {self.n_features_in_} features, but the projection of the text encoder gives "
+                f"X has {X.shape[1]} features, but the projection of the text encoder gives "
                 f"embeddings of {projection.shape[1]}. Use the encoder of the model that made X."
             )
-        inverse, basis = pseudo_inverse(projection, self.atol)
-        if basis.shape[1] == 0:
-            warnings.warn(
+        bridge = Bridge.closed_form(projection, bias, 1.0, self.atol)
+        if bridge.basis.shape[1] == 0:
+            warn_caller(
                 f"atol={self.atol} cuts off every direction of the projection, so nothing is left of any "
-                'embedding. Use atol="auto".',
-                UserWarning,
-                stacklevel=4,
+                'embedding. Use atol="auto".'
             )
-        length = 1.0
-        if bias is not None:
-            length = float(np.linalg.norm((X - bias) @ inverse, axis=1).mean())
-        return Bridge(inverse, projection, bias, length, basis), basis.shape[1]
+        if bias is None:
+            return bridge
+        return replace(bridge, text_length=float(np.linalg.norm((X - bias) @ bridge.matrix, axis=1).mean()))
 
     def _projection_and_bias(self):
         prefix = "" if self.direction == "image_to_text" else "image_"
@@ -246,12 +249,9 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
                 "classifier comes with SemanticBridge.from_classifier(classifier)."
             )
         bias = getattr(self.text_encoder, f"{prefix}projection_bias_", None)
-        return (
-            np.asarray(projection, dtype=np.float64),
-            None if bias is None else np.asarray(bias, dtype=np.float64),
-        )
+        return projection, None if bias is None else np.asarray(bias, dtype=np.float64)
 
-    def _of_classifier(self, classifier):
+    def _of_classifier(self, classifier, width):
         """A fitted classifier's bridge, and the rank of its closed form."""
         check_is_fitted(classifier)
         if self.direction != "image_to_text":
@@ -259,19 +259,21 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
                 "The bridge of a classifier maps images to texts, so it cannot be used with "
                 f"direction={self.direction!r}."
             )
-        if classifier.n_features_in_ != self.n_features_in_:
+        if classifier.n_features_in_ != width:
             raise ValueError(
-                f"X has {self.n_features_in_} features, but the classifier was fitted on "
-                f"{classifier.n_features_in_}."
+                f"X has {width} features, but the classifier was fitted on {classifier.n_features_in_}."
             )
-        return classifier._model.bridge, classifier.rank_
-
-    def _keep(self, bridge, rank):
-        self.rank_ = rank
-        self._n_features_out = self.n_features_in_
-        self._publish(bridge)
+        return classifier._fitted.model.bridge, classifier.rank_
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
+
+
+@dataclass(frozen=True)
+class FittedBridge:
+    """The bridge and the number of directions that its closed form keeps."""
+
+    bridge: Bridge
+    rank: int

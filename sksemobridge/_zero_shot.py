@@ -13,7 +13,7 @@ from ._method.head import LinearHead
 from ._method.prompts import build_prompts
 from ._utils.array_api import constants_like, in_blocks, to_numpy
 from ._utils.provenance import name_text_model, warn_about_origin
-from ._utils.validation import validate_embeddings, validate_labels, warn_about_numbers
+from ._utils.validation import record_features, validate_embeddings, validate_labels, warn_about_numbers
 
 
 class ZeroShotClassifier(EmbeddingClassifier):
@@ -82,34 +82,36 @@ class ZeroShotClassifier(EmbeddingClassifier):
         -------
         self : object
         """
-        with self._restored_on_error():
-            X = to_numpy(validate_embeddings(self, X, reset=True))
-            self.classes_ = np.unique(validate_labels(y, len(X)))
-            warn_about_numbers(self.classes_, self.class_names, self.prompts, stacklevel=3)
-            warn_about_origin(X, self.text_encoder, stacklevel=3)
-            texts = embed_classes(
-                self.text_encoder, build_prompts(self.classes_, self.prompts, self.class_names)
+        embeddings = to_numpy(validate_embeddings(self, X, reset=True))
+        classes = np.unique(validate_labels(y, len(embeddings)))
+        warn_about_numbers(classes, self.class_names, self.prompts)
+        warn_about_origin(embeddings, self.text_encoder)
+        texts = embed_classes(self.text_encoder, build_prompts(classes, self.prompts, self.class_names))
+        if texts.shape[1] != embeddings.shape[1]:
+            raise ValueError(
+                f"X has {embeddings.shape[1]} features, but the text encoder's embeddings have {texts.shape[1]}. "
+                "Embed the images with the model of the text encoder."
             )
-            if texts.shape[1] != self.n_features_in_:
-                raise ValueError(
-                    f"X has {self.n_features_in_} features, but the text encoder's embeddings have "
-                    f"{texts.shape[1]}. Embed the images with the model of the text encoder."
-                )
-            self.text_model_ = name_text_model(self.text_encoder)
-            self._publish(TextModel(texts, float(self.text_encoder.logit_scale_)))
+        text_model = name_text_model(self.text_encoder)
+        record_features(self, X)
+        self._set_fitted(TextModel(classes, texts, float(self.text_encoder.logit_scale_), text_model))
         return self
+
+    def _set_fitted(self, fitted):
+        self._fitted = fitted
+        self.classes_ = fitted.classes
+        self.text_embeddings_ = fitted.text_embeddings
+        self.text_model_ = fitted.text_model
 
 
 @dataclass(frozen=True, eq=False)
 class TextModel:
-    """The class texts `T_c (C, D)`, and what their cosines are multiplied by."""
+    """The class texts `T_c (C, D)`, what their cosines are multiplied by, and the name of their model."""
 
+    classes: np.ndarray
     text_embeddings: np.ndarray
     logit_scale: float
-
-    def public(self):
-        """The fitted attributes of the classifier that are read off the model."""
-        return {"text_embeddings_": self.text_embeddings}
+    text_model: tuple | None
 
     def scores(self, X, finish):
         """`finish(logits)` for the logits `(n, C)` of the classes; `finish` treats each row by itself."""

@@ -156,7 +156,7 @@ def test_constants_on_devices_go_with_the_estimator(world, move, blend):
     for queries in (X, X.astype(np.float32), move(X)):
         classifier.predict_proba(queries)
         classifier.affinities(queries)
-    model = weakref.ref(classifier._model)
+    model = weakref.ref(classifier._fitted.model)
     del classifier
     gc.collect()
     assert model() is None

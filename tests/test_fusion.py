@@ -10,8 +10,9 @@ from sksemobridge import SeMoBridgeClassifier, ZeroShotClassifier
 from sksemobridge._method import blend
 from sksemobridge._method.blend import default_scales, fit_scales, fuse, query_weights, spread_over_others
 from sksemobridge._method.bridge import Bridge, pseudo_inverse
+from sksemobridge._method.fit import model_without_blend
 from sksemobridge._method.out_of_sample import leave_one_out
-from sksemobridge._method.shots import effective_number, pool_shots
+from sksemobridge._method.shots import ClassSums, effective_number, pool_shots
 from sksemobridge._method.whitening import WhiteningFit
 from sksemobridge._utils.array_api import l2_normalize
 
@@ -51,6 +52,12 @@ def test_without_variation_there_is_nothing_to_whiten():
     assert WhiteningFit(u, np.array([0, 0, 1, 1]), np.ones(4), 2).has_variation
 
 
+def leave_one_out_of(shots, bridge):
+    eos = bridge.to_eos(shots.X)
+    model = model_without_blend(bridge, None, ClassSums.of(shots, eos, 5), None)
+    return leave_one_out(shots, model, l2_normalize(shots.X), eos)
+
+
 @pytest.mark.parametrize("bias", [False, True])
 def test_leaving_one_image_out_is_fitting_without_it(make_world, bias):
     world = make_world(bias=bias)
@@ -61,20 +68,20 @@ def test_leaving_one_image_out_is_fitting_without_it(make_world, bias):
     shots, _ = pool_shots(X, codes, weight, groups)
     inverse, basis = pseudo_inverse(world.projection)
     bridge = Bridge(inverse, world.projection, world.projection_bias, 2.0, basis)
-    image, image_codes, _ = shots.images()
+    image, image_codes, _ = shots.images
 
     def affinities(rows, queries):
         part = shots.take(rows)
-        share = part.share()[:, None]
+        share = part.weight_in_class[:, None]
         sums = lambda v: np.stack([(share * v)[part.codes == c].sum(axis=0) for c in range(5)])  # noqa: E731
         prototypes = bridge.prototypes(sums(bridge.to_eos(part.X)))
         return l2_normalize(queries) @ prototypes.T, bridge.apply(queries) @ l2_normalize(sums(part.X)).T
 
-    held_out = leave_one_out(shots, bridge, 5)
+    held_out = leave_one_out_of(shots, bridge)
     assert held_out.mask.any()
     assert not held_out.mask[np.bincount(image_codes)[shots.codes] == 1].any()
     for i in np.flatnonzero(held_out.mask):
-        z2, z3 = affinities(shots.unit != shots.unit[i], shots.X[i : i + 1])
+        z2, z3 = affinities(shots.group != shots.group[i], shots.X[i : i + 1])
         np.testing.assert_allclose(held_out.affinities["z2"][i], z2[0], rtol=1e-9, atol=1e-12)
         np.testing.assert_allclose(held_out.affinities["z3"][i], z3[0], rtol=1e-9, atol=1e-12)
 
@@ -87,8 +94,8 @@ def test_an_image_with_two_labels_is_never_held_out(world):
     groups[second] = groups[first]
     shots, unit_of_row = pool_shots(X, codes, np.ones(len(X)), groups)
     bridge = Bridge(np.eye(X.shape[1]), basis=np.eye(X.shape[1]))
-    mask = leave_one_out(shots, bridge, 5).mask
-    np.testing.assert_array_equal(mask, shots.unit != unit_of_row[first])
+    mask = leave_one_out_of(shots, bridge).mask
+    np.testing.assert_array_equal(mask, shots.group != unit_of_row[first])
 
 
 def test_scales_are_the_minimum_of_their_objective():

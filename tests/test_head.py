@@ -51,7 +51,7 @@ def test_logits_are_the_weighted_sum_of_the_affinities(way, dtype, rtol):
     logits, expected = classifier.decision_function(queries), weighted_sum(classifier, queries)
     assert logits.dtype == dtype
     np.testing.assert_allclose(logits, expected, rtol=rtol, atol=rtol * np.abs(expected).max())
-    head = linear_head(classifier._model)
+    head = linear_head(classifier._fitted.model)
     has = {
         name
         for name in ("through", "bridge", "columns", "cut", "projected")
@@ -67,7 +67,7 @@ def test_queries_of_which_nothing_is_left(way, dtype):
     classifier.fit(X.astype(dtype), y)
     queries = world.draw(2)[0].astype(dtype)
     queries[3] = 0
-    basis = classifier._model.bridge.basis
+    basis = classifier._fitted.model.bridge.basis
     if basis is not None:
         queries[5] -= basis @ (basis.T @ queries[5])
         queries[7] = queries[5] + 1e-3 * queries[7]

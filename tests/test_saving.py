@@ -101,7 +101,7 @@ def test_loaded_pipelines_predict_the_same(fitted, emoji):
         joblib.load(io.BytesIO(dump_joblib(fitted))),
     ):
         np.testing.assert_array_equal(loaded.predict_proba(images), fitted.predict_proba(images))
-        assert loaded[-1].prototypes_ is loaded[-1]._model.prototypes
+        assert loaded[-1].prototypes_ is loaded[-1]._fitted.model.prototypes
         assert vars(loaded[-1]).keys() == vars(fitted[-1]).keys()
 
 
@@ -157,8 +157,24 @@ def test_another_version_warns(fitted, emoji, monkeypatch):
         pickle.loads(saved)
         with monkeypatch.context() as patch:
             patch.setattr(sksemobridge, "__version__", "99.0")
-            with pytest.warns(UserWarning, match=r"saved with version .* loaded with 99\.0"):
+            with pytest.warns(
+                UserWarning, match=r"saved with sksemobridge .* loaded with sksemobridge 99\.0"
+            ):
                 pickle.loads(saved)
+
+
+def test_another_version_of_numpy_or_scikit_learn_is_named(fitted, monkeypatch):
+    saved = pickle.dumps(fitted[-1])
+    monkeypatch.setattr(np, "__version__", "9.8.7")
+    with pytest.warns(UserWarning, match=r"saved with numpy .* loaded with numpy 9\.8\."):
+        pickle.loads(saved)
+
+
+def test_files_of_the_first_development_version_are_refused(fitted):
+    state = fitted[-1].__getstate__()
+    del state["_versions"]
+    with pytest.raises(ValueError, match=r"saved with version 0\.1\.0\.dev0 .* Fit it anew"):
+        SeMoBridgeClassifier().__setstate__(state)
 
 
 def test_the_name_of_the_text_model_is_kept(fitted, emoji):

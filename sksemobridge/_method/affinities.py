@@ -29,7 +29,7 @@ class Model:
         Weights of the affinities, or the seven numbers of the paper's blend.
     is_paper_blend : bool
     slopes : dict or None
-        See `_name_only`; None without text.
+        See `unseen_classes`; None without text.
     has_shots : ndarray of shape (C,)
     """
 
@@ -43,17 +43,6 @@ class Model:
     is_paper_blend: bool
     slopes: dict | None
     has_shots: np.ndarray
-
-    def public(self):
-        """The fitted attributes of the classifier that are read off the model."""
-        return {
-            "text_embeddings_": self.text_embeddings,
-            "prototypes_": self.prototypes,
-            "image_means_": self.image_means,
-            "bridge_": self.bridge.matrix,
-            "class_bias_": self.class_bias,
-            "blend_": self.blend,
-        }
 
     def affinities(self, X):
         """How close the queries `X (n, D)` are to each class.

@@ -190,7 +190,7 @@ def fit_scales(affinities, codes, weight, defaults, strength):
     return dict(zip(names, map(float, np.exp(centre + best.x)))), float(best.fun)
 
 
-def fit_fusion(held_out, logit_scale, n_features):
+def fit_blend(held_out, logit_scale, n_features):
     """Scale of the text alone and its odds, defaults, posterior mode: the weight of each affinity.
 
     Parameters

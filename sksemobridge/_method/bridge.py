@@ -88,6 +88,20 @@ class Bridge:
     text_length: float = 1.0
     basis: np.ndarray | None = None
 
+    @classmethod
+    def identity(cls, width):
+        """No text side: `W = I`, `L = 1`."""
+        matrix = np.eye(width)
+        return cls(matrix, basis=matrix)
+
+    @classmethod
+    def closed_form(cls, projection, projection_bias, text_length, atol):
+        """The bridge of a text projection, in float64."""
+        projection = np.asarray(projection, dtype=np.float64)
+        bias = None if projection_bias is None else np.asarray(projection_bias, dtype=np.float64)
+        matrix, basis = pseudo_inverse(projection, atol)
+        return cls(matrix, projection, bias, float(text_length), basis)
+
     def to_eos(self, x, class_bias=None):
         """Directions before the text projection: `nrm((x - b_W) @ W+ [+ bias_c])`, shape (n, d).
 
@@ -147,10 +161,6 @@ class Bridge:
             return linalg.qr(self.basis.astype(np.float64))[0][:, self.basis.shape[1] :]
 
         return _complements.get(content_key(self.basis), compute)
-
-    def public(self):
-        """The fitted attributes of `SemanticBridge` that are read off the bridge."""
-        return {"bridge_": self.matrix}
 
     def __getstate__(self):
         # Of the identity the two are one array, which joblib would store twice.

@@ -30,6 +30,10 @@ class ClassTexts:
     eos_directions: np.ndarray
     lengths: np.ndarray
 
+    def take(self, classes):
+        """The texts of some classes."""
+        return ClassTexts(self.embeddings[classes], self.eos_directions[classes], self.lengths[classes])
+
 
 def encode_classes(text_encoder, prompt_lists):
     """Encode the prompts of every class with the text tower, before and after its projection.

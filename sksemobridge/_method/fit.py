@@ -1,4 +1,4 @@
-"""From shots to a fitted model."""
+"""From texts and shots to the fitted state of a classifier."""
 
 from dataclasses import dataclass, replace
 
@@ -7,171 +7,304 @@ import numpy as np
 from .._training.train import train_bridge
 from .._utils.array_api import l2_normalize
 from .affinities import Model
-from .blend import fit_fusion
-from .bridge import Bridge, pseudo_inverse
+from .blend import fit_blend
+from .bridge import Bridge
+from .class_texts import ClassTexts
 from .out_of_sample import cross_fit, leave_one_out
-from .shots import ClassSums, sum_rows
+from .shots import ClassSums, ShotMemory, pool_shots
 from .unseen_classes import fit_slopes
-from .whitening import WhiteningFit
+from .whitening import fit_whitening
 
-# Relative decrease of the loss at which training without a fold of the shots stops.
-TOL_OF_PARTS = 1e-5
+# Bridges of folds are trained to fewer digits. Not to many fewer: the longer a bridge that texts mislead is
+# trained, the less its `z3` is worth, and the blend has to see that.
+TOL_OF_FOLDS = 1e-5
+# Largest change of the bridge, relative to its largest entry, that rounding can account for.
+SAME_BRIDGE = 1e-4
 
 
 @dataclass(frozen=True)
 class TextSide:
-    """What is known before any shot: the closed-form bridge and the texts of the classes.
+    """What is known before any shot.
 
     Attributes
     ----------
     bridge : Bridge
         In closed form.
     logit_scale : float
-    embeddings : ndarray of shape (C, D) or None
-        `T_c`.
-    eos_directions : ndarray of shape (C, d) or None
-        `E_c`.
+    texts : ClassTexts or None
+        Of all classes, in their order.
+    name : tuple of (str, str or None) or None
+        Name and weights of the text model.
     """
 
     bridge: Bridge
     logit_scale: float
-    embeddings: np.ndarray | None = None
-    eos_directions: np.ndarray | None = None
-
-    @classmethod
-    def without_text(cls, n_features):
-        """`W = I`, `L = 1`, logit scale 100."""
-        identity = np.eye(n_features)
-        return cls(Bridge(identity, basis=identity), logit_scale=100.0)
-
-    @classmethod
-    def of(cls, text_encoder, class_texts, atol):
-        """Of a text encoder and `ClassTexts`, in float64."""
-        projection = np.asarray(text_encoder.projection_, dtype=np.float64)
-        bias = text_encoder.projection_bias_
-        bias = None if bias is None else np.asarray(bias, dtype=np.float64)
-        inverse, basis = pseudo_inverse(projection, atol)
-        length = float(class_texts.lengths.mean())
-        return cls(
-            Bridge(inverse, projection, bias, length, basis),
-            float(text_encoder.logit_scale_),
-            class_texts.embeddings,
-            class_texts.eos_directions,
-        )
-
-    def take(self, classes):
-        """The same with the texts of some classes."""
-        if self.embeddings is None:
-            return self
-        return replace(self, embeddings=self.embeddings[classes], eos_directions=self.eos_directions[classes])
+    texts: ClassTexts | None = None
+    name: tuple | None = None
 
 
-def fit_from_sums(text, sums, paper_blend):
-    """Closed form with the paper's blend, from sums over each class.
+@dataclass(frozen=True, eq=False)
+class FittedState:
+    """All that `fit` learns, also what more shots can be added to.
+
+    Attributes
+    ----------
+    classes : ndarray of shape (C,)
+        Sorted labels.
+    model : Model
+        What prediction needs.
+    shots : ShotMemory or ClassSums
+        Sums over each class, where they are enough to go on from: closed form and the paper's blend.
+    rank : int
+        Directions that the closed-form bridge keeps.
+    text_model : tuple of (str, str or None) or None
+        Name and weights of the text model.
+    loss_curve : list of float or None
+    n_iter : int
+    """
+
+    classes: np.ndarray
+    model: Model
+    shots: ShotMemory | ClassSums
+    rank: int
+    text_model: tuple | None
+    loss_curve: list | None
+    n_iter: int
+
+    def scores(self, X, finish):
+        """See `Model.scores`."""
+        return self.model.scores(X, finish)
+
+    def position(self, classes):
+        """Index of each of other labels among the classes; -1 where it is none of them."""
+        of_label = {label: i for i, label in enumerate(self.classes.tolist())}
+        return np.array([of_label.get(label, -1) for label in classes.tolist()])
+
+    def with_classes(self, classes, text_embeddings=None):
+        """The state over other classes; bridge and blend are kept.
+
+        Parameters
+        ----------
+        classes : ndarray of shape (K,)
+            Sorted labels.
+        text_embeddings : ndarray of shape (K, D) or None
+            `T_c` of these classes; None takes those at hand.
+
+        Raises
+        ------
+        ValueError
+            If a class has neither shots nor text (names it), or none of them has shots.
+        """
+        rows = self.position(classes)
+        model = self.model.take(rows, text_embeddings)
+        _require_shots(classes, model.has_shots, known=(rows >= 0) | (text_embeddings is not None))
+        return replace(self, classes=classes, model=model, shots=self.shots.take(rows))
+
+
+def add_shots(earlier, classes, rows, *, bridge, sums_are_enough):
+    """The shots of earlier calls together with new ones.
 
     Parameters
     ----------
-    text : TextSide
-    sums : ClassSums
-        Each class has shots.
-    paper_blend : dict
-        The seven numbers.
+    earlier : FittedState or None
+    classes : ndarray of shape (C,)
+        Sorted labels, those of `earlier` among them.
+    rows : tuple of (X, y, weight, groups)
+        The new shots; `groups` may be None.
+    bridge : Bridge
+        In closed form.
+    sums_are_enough : bool
+        Whether memory need not grow with the shots.
 
     Returns
     -------
-    Model
+    ShotMemory or ClassSums
+
+    Raises
+    ------
+    ValueError
+        If only sums of the earlier shots were kept and they do not fit what is asked for now.
     """
-    return _with_blend(text, text.bridge, sums, None, whitening=None, blend=paper_blend, is_paper_blend=True)
+    X, y, weight, groups = rows
+    codes = np.searchsorted(classes, y)
+    before = None if earlier is None else earlier.shots.take(earlier.position(classes))
+    if isinstance(before, ClassSums) and not sums_are_enough:
+        raise ValueError(
+            "With blend='paper' in closed form only sums of the earlier shots were kept, which this solver and "
+            "blend cannot go on from. Call fit with all shots."
+        )
+    if not sums_are_enough or isinstance(before, ShotMemory):
+        return (before or ShotMemory()).add(X, codes, weight, groups)
+    shots = pool_shots(X, codes, weight)[0]
+    sums = ClassSums.of(shots, bridge.astype(X.dtype).to_eos(shots.X), len(classes))
+    if before is None:
+        return sums
+    # Sums of earlier shots are of their bridge, and mean nothing to another.
+    was, now = earlier.model.bridge.matrix, bridge.matrix
+    if was.shape != now.shape or not np.allclose(was, now, rtol=0, atol=SAME_BRIDGE * np.abs(now).max()):
+        raise ValueError(
+            "text_encoder or atol has changed since the earlier shots, of which only sums were kept. Call fit "
+            "with all shots."
+        )
+    return before + sums
 
 
-def fit_from_shots(
-    text, shots, *, training=None, start=None, paper_blend=None, whiten=True, random_state=None
+def fit_model(
+    classes,
+    text,
+    shots,
+    *,
+    earlier=None,
+    dtype=np.float64,
+    training=None,
+    paper_blend=None,
+    whiten=True,
+    random_state=None,
 ):
-    """Any solver and blend, from pooled shots.
+    """Fit with any solver and blend.
+
+    Everything is computed in float64, except the training of the bridge, which computes in float32.
 
     Parameters
     ----------
+    classes : ndarray of shape (C,)
+        Sorted labels. Those without shots need text.
     text : TextSide
-    shots : Shots
-        In float64, each class has some.
+    shots : ShotMemory or ClassSums
+        From `add_shots`.
+    earlier : FittedState or None
+        Where training goes on from.
+    dtype : dtype
+        Of the fitted arrays.
     training : dict or None
         Parameters of `train_bridge`; None is the closed form.
-    start : tuple of (ndarray of shape (D, d), ndarray of shape (C, d) or None) or None
-        Bridge and class bias to continue from; None starts from the closed form.
     paper_blend : dict or None
         The seven numbers; None estimates the blend from the shots.
     whiten : bool
+        Whether the estimated blend also sums `z4`.
     random_state : int, RandomState instance or None
 
     Returns
     -------
-    model : Model
-    trained : TrainedBridge or None
+    state : FittedState
+    converged : bool
     """
-    n_classes = int(shots.codes.max()) + 1
-    trained, bridge, class_bias = None, text.bridge, None
-    if training is not None:
-        trained = _train(text, shots, start, training)
-        bridge, class_bias = _trained(text, trained)
-    sums = ClassSums.of(shots, bridge, n_classes, class_bias)
-    if paper_blend is not None:
-        model = _with_blend(
-            text, bridge, sums, class_bias, whitening=None, blend=paper_blend, is_paper_blend=True
-        )
-        return model, trained
-    whitening_fit = _fit_whitening(shots, n_classes) if whiten else None
-    whitening = whitening_fit and whitening_fit.fitted()
-    if training is None:
-        held_out = leave_one_out(shots, bridge, n_classes, text.embeddings, whitening_fit)
+    has_shots = shots.counts(len(classes)) > 0
+    _require_shots(classes, has_shots, known=text.texts is not None)
+    seen = np.flatnonzero(has_shots)
+    texts = text.texts and text.texts.take(seen)
+    bridge, class_bias, trained = text.bridge, None, None
+    if isinstance(shots, ClassSums):
+        sums = shots.take(seen)
     else:
-        # Parts are always trained with L-BFGS, and to fewer digits. Not to many fewer: the longer a bridge that
-        # texts mislead is trained, the less its `z3` is worth, and the blend has to see that.
-        of_parts = {**training, "solver": "lbfgs", "tol": max(training["tol"], TOL_OF_PARTS)}
-        of_parts |= {"verbose": 0, "callback": None}
-        if training["solver"] != "lbfgs":
-            of_parts["max_iter"] = None
+        shots_of_seen = replace(
+            shots.shots, X=shots.shots.X.astype(np.float64), codes=np.searchsorted(seen, shots.shots.codes)
+        )
+        if training is not None:
+            start = _start(earlier, classes, seen, training)
+            trained = _train(text, texts, shots_of_seen, start, training)
+            bridge, class_bias = _trained_bridge(bridge, trained)
+        eos = _to_eos(bridge, shots_of_seen, class_bias)
+        sums = ClassSums.of(shots_of_seen, eos, len(seen))
+    model = model_without_blend(bridge, texts, sums, class_bias)
+    if paper_blend is not None:
+        model = replace(model, blend=paper_blend, is_paper_blend=True)
+    else:
+        unit_shots = l2_normalize(shots_of_seen.X)
+        whitening = fit_whitening(shots_of_seen, unit_shots, len(seen)) if whiten else None
+        model = replace(model, whitening=whitening and whitening.fitted())
+        if training is None:
+            held_out = leave_one_out(shots_of_seen, model, unit_shots, eos, whitening)
+        else:
+            of_folds = {**training, "solver": "lbfgs", "tol": max(training["tol"], TOL_OF_FOLDS)}
+            of_folds |= {"verbose": 0, "callback": None}
+            if training["solver"] != "lbfgs":
+                of_folds["max_iter"] = None
 
-        def fit_part(part):
-            part_bridge, part_bias = _trained(text, _train(text, part, start, of_parts))
-            part_sums = ClassSums.of(part, part_bridge, n_classes, part_bias)
-            return _with_blend(text, part_bridge, part_sums, part_bias, whitening=None, blend={})
+            def fit_fold(part):
+                part_bridge, part_bias = _trained_bridge(bridge, _train(text, texts, part, start, of_folds))
+                part_eos = _to_eos(part_bridge, part, part_bias)
+                return model_without_blend(
+                    part_bridge, texts, ClassSums.of(part, part_eos, len(seen)), part_bias
+                )
 
-        model = _with_blend(text, bridge, sums, class_bias, whitening=whitening, blend={})
-        held_out = cross_fit(shots, model, fit_part, whitening_fit, random_state)
-    blend = fit_fusion(held_out, text.logit_scale, shots.X.shape[1])
-    return _with_blend(text, bridge, sums, class_bias, whitening=whitening, blend=blend), trained
+            held_out = cross_fit(shots_of_seen, model, fit_fold, unit_shots, whitening, random_state)
+        model = replace(model, blend=fit_blend(held_out, text.logit_scale, bridge.matrix.shape[0]))
+    if texts is not None:
+        model = replace(model, slopes=fit_slopes(model.affinities(sums.means()[1])))
+    rows = np.where(has_shots, np.cumsum(has_shots) - 1, -1)
+    state = FittedState(
+        classes=classes,
+        model=model.take(rows, text.texts and text.texts.embeddings).astype(dtype),
+        shots=shots,
+        rank=text.bridge.basis.shape[1],
+        text_model=text.name,
+        loss_curve=None if trained is None else trained.loss_curve.tolist(),
+        n_iter=1 if trained is None else trained.n_iter,
+    )
+    return state, trained is None or trained.converged
 
 
-def _with_blend(text, bridge, sums, class_bias, *, whitening, blend, is_paper_blend=False):
+def _require_shots(classes, has_shots, known):
+    """Refuse classes of which nothing is known, and a set of classes none of which has shots.
+
+    `known` says whether something else is known: of all classes, or of each.
+    """
+    missing = classes[~(has_shots | known)].tolist()
+    if missing:
+        raise ValueError(
+            f"There are no shots of the classes {missing}, and without a text_encoder nothing else is known of them."
+        )
+    if not has_shots.any():
+        raise ValueError(
+            f"None of the classes {classes.tolist()} has shots. Use ZeroShotClassifier for names alone."
+        )
+
+
+def model_without_blend(bridge, texts, sums, class_bias):
+    """The model of sums over each class, before a blend is known."""
     eos_means, raw_means = sums.means()
-    model = Model(
+    return Model(
         bridge=bridge,
-        text_embeddings=text.embeddings,
+        text_embeddings=texts and texts.embeddings,
         prototypes=bridge.prototypes(eos_means),
         image_means=l2_normalize(raw_means),
         class_bias=class_bias,
-        whitening=whitening,
-        blend=blend,
-        is_paper_blend=is_paper_blend,
+        whitening=None,
+        blend={},
+        is_paper_blend=False,
         slopes=None,
         has_shots=sums.weight > 0,
     )
-    return (
-        model if text.embeddings is None else replace(model, slopes=fit_slopes(model.affinities(raw_means)))
-    )
 
 
-def _train(text, shots, start, training):
+def _to_eos(bridge, shots, class_bias):
+    return bridge.to_eos(shots.X, None if class_bias is None else class_bias[shots.codes])
+
+
+def _start(earlier, classes, seen, training):
+    """Bridge and class bias to train on from, or None; classes that are new start without a bias."""
+    if earlier is None:
+        return None
+    model = earlier.model
+    if model.class_bias is None or not training["class_bias"]:
+        return model.bridge.matrix, None
+    rows = earlier.position(classes)[seen]
+    bias = np.where(rows[:, None] < 0, 0.0, np.nan_to_num(model.class_bias)[rows])
+    return model.bridge.matrix, bias
+
+
+def _train(text, texts, shots, start, training):
     matrix, class_bias = (text.bridge.matrix, None) if start is None else start
     return train_bridge(
         shots.X.astype(np.float32),
         shots.codes,
-        shots.share().astype(np.float32),
+        shots.weight_in_class.astype(np.float32),
         bridge=matrix,
         projection=text.bridge.projection,
         projection_bias=text.bridge.projection_bias,
-        text_embeddings=text.embeddings,
-        eos_directions=text.eos_directions,
+        text_embeddings=texts and texts.embeddings,
+        eos_directions=texts and texts.eos_directions,
         text_length=text.bridge.text_length,
         logit_scale=text.logit_scale,
         initial_class_bias=class_bias,
@@ -179,17 +312,8 @@ def _train(text, shots, start, training):
     )
 
 
-def _trained(text, trained):
+def _trained_bridge(bridge, trained):
     """The trained bridge and class bias in float64."""
     class_bias = trained.class_bias
-    bridge = replace(text.bridge, matrix=trained.bridge.astype(np.float64), basis=None)
+    bridge = replace(bridge, matrix=trained.bridge.astype(np.float64), basis=None)
     return bridge, None if class_bias is None else class_bias.astype(np.float64)
-
-
-def _fit_whitening(shots, n_classes):
-    """Whitening of the images' mean unit embeddings; None where nothing varies within classes."""
-    image, codes, _ = shots.images()
-    weight = np.bincount(image, weights=shots.weight)
-    means = sum_rows(l2_normalize(shots.X) * shots.weight[:, None], image, len(codes)) / weight[:, None]
-    fit = WhiteningFit(means, codes, weight, n_classes)
-    return fit if fit.has_variation else None

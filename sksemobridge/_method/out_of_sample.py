@@ -42,20 +42,20 @@ def can_be_held_out(shots):
 
     The others still compete: they stay in the model that the held-out shots are put to.
     """
-    _, codes, units = shots.images()
-    return (np.bincount(codes)[shots.codes] > 1) & (np.bincount(units)[shots.unit] == 1)
+    _, codes, groups = shots.images
+    return (np.bincount(codes)[shots.codes] > 1) & (np.bincount(groups)[shots.group] == 1)
 
 
-def leave_one_out(shots, bridge, n_classes, text_embeddings=None, whitening_fit=None):
+def leave_one_out(shots, model, unit_shots, eos, whitening_fit=None):
     """Closed form, each image left out in turn: its class loses its rows, nothing else changes.
 
     Parameters
     ----------
     shots : Shots
-    bridge : Bridge
-        Closed form.
-    n_classes : int
-    text_embeddings : ndarray of shape (C, D) or None
+    model : Model
+        Of all shots, in closed form.
+    unit_shots, eos : ndarray of shape (n, D) and (n, d)
+        Of `l2_normalize` and of `Bridge.to_eos`.
     whitening_fit : WhiteningFit or None
         Of the shots' images, in the order of `Shots.images`.
 
@@ -63,41 +63,39 @@ def leave_one_out(shots, bridge, n_classes, text_embeddings=None, whitening_fit=
     -------
     HeldOut
     """
-    image, image_codes, _ = shots.images()
-    share = shots.share()
+    image, image_codes, _ = shots.images
+    share, bridge, n_classes = shots.weight_in_class, model.bridge, len(model.has_shots)
     mask = can_be_held_out(shots)
     rest = 1 - np.bincount(image, weights=share)  # share of the class that stays without the image
     rest[image[~mask]] = 1
 
-    def means(values):
-        """Class means of `values`, and what they are for each image once it is left out."""
+    def means_without(values):
+        """The class mean of `values` for each image once it is left out."""
         weighted = share[:, None] * values
         by_class = sum_rows(weighted, shots.codes, n_classes)
         left = by_class[image_codes] - sum_rows(weighted, image, len(image_codes))
-        return by_class, left / rest[:, None]
+        return left / rest[:, None]
 
-    unit_shots, bridged = l2_normalize(shots.X), bridge.apply(shots.X)
-    eos_means, eos_without = means(bridge.to_eos(shots.X))
-    image_means, images_without = means(shots.X)
+    bridged = l2_normalize(bridge.to_joint(eos))
     rows, codes, image_of = np.flatnonzero(mask), shots.codes[mask], image[mask]
 
     def paired(a, b):
         return np.einsum("nd,nd->n", a[mask], b[image_of])
 
     affinities = {}
-    if text_embeddings is not None:
-        affinities["z1"] = unit_shots @ text_embeddings.T
-    affinities["z2"] = unit_shots @ bridge.prototypes(eos_means).T
-    affinities["z2"][rows, codes] = paired(unit_shots, bridge.prototypes(eos_without))
-    affinities["z3"] = bridged @ l2_normalize(image_means).T
-    affinities["z3"][rows, codes] = paired(bridged, l2_normalize(images_without))
+    if model.text_embeddings is not None:
+        affinities["z1"] = unit_shots @ model.text_embeddings.T
+    affinities["z2"] = unit_shots @ model.prototypes.T
+    affinities["z2"][rows, codes] = paired(unit_shots, bridge.prototypes(means_without(eos)))
+    affinities["z3"] = bridged @ model.image_means.T
+    affinities["z3"][rows, codes] = paired(bridged, l2_normalize(means_without(shots.X)))
     if whitening_fit is not None:
-        affinities["z4"] = whitening_fit.fitted().affinity(unit_shots)
+        affinities["z4"] = model.whitening.affinity(unit_shots)
         affinities["z4"][mask] = whitening_fit.held_out(unit_shots[mask], image_of)
     return HeldOut(affinities, shots.codes, shots.weight, image, mask)
 
 
-def cross_fit(shots, model, fit_part, whitening_fit=None, random_state=None):
+def cross_fit(shots, model, fit_fold, unit_shots, whitening_fit=None, random_state=None):
     """Trained bridge: shots of each fold are put to a model that was trained on the other folds.
 
     Parameters
@@ -105,9 +103,9 @@ def cross_fit(shots, model, fit_part, whitening_fit=None, random_state=None):
     shots : Shots
     model : Model
         Of all shots.
-    fit_part : callable
-        `fit_part(shots)` gives the `Model` of some of the shots.
-    whitening_fit : WhiteningFit or None
+    fit_fold : callable
+        `fit_fold(shots)` gives the `Model` of some of the shots.
+    unit_shots, whitening_fit
         See `leave_one_out`.
     random_state : int, RandomState instance or None
         Shuffles the images of each class before they are dealt to folds; None leaves them in the order of
@@ -117,7 +115,7 @@ def cross_fit(shots, model, fit_part, whitening_fit=None, random_state=None):
     -------
     HeldOut
     """
-    image, image_codes, _ = shots.images()
+    image, image_codes, _ = shots.images
     mask = can_be_held_out(shots)
     n_folds = min(N_FOLDS, int(np.bincount(image_codes).max()))
     fold = _deal(image_codes, n_folds, random_state)[image]
@@ -126,11 +124,11 @@ def cross_fit(shots, model, fit_part, whitening_fit=None, random_state=None):
         held = mask & (fold == k)
         if not held.any():
             continue
-        of_fold = fit_part(shots.take(~held)).affinities(shots.X[held])
+        of_fold = fit_fold(shots.take(~held)).affinities(shots.X[held])
         for name, z in of_fold.items():
             affinities[name][held] = z
     if whitening_fit is not None:
-        affinities["z4"][mask] = whitening_fit.held_out(l2_normalize(shots.X[mask]), image[mask])
+        affinities["z4"][mask] = whitening_fit.held_out(unit_shots[mask], image[mask])
     return HeldOut(affinities, shots.codes, shots.weight, image, mask)
 
 

@@ -1,6 +1,8 @@
 """Labelled shots, pooled: rows that say the same thing become one row with their weight."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from scipy.sparse import coo_array
@@ -18,38 +20,50 @@ class Shots:
         Index of each shot's class.
     weight : ndarray of shape (n,)
         Summed sample weights, positive, float64.
-    unit : ndarray of shape (n,)
-        Shots with the same value are copies of one image (`groups`): they are held out together and count
-        as one.
+    group : ndarray of shape (n,)
+        Shots with the same value are copies of one image: they are held out together and count as one.
     """
 
     X: np.ndarray
     codes: np.ndarray
     weight: np.ndarray
-    unit: np.ndarray
+    group: np.ndarray
 
-    def share(self):
-        """Weight of each shot within its class; sums to one in each class. Shape (n,)."""
+    @cached_property
+    def weight_in_class(self):
+        """Weight of each shot relative to its class; sums to one in each class. Shape (n,)."""
         return self.weight / np.bincount(self.codes, weights=self.weight)[self.codes]
 
+    @cached_property
     def images(self):
-        """Groups the shots by (class, unit): what counts as one image of a class.
-
-        Returns
-        -------
-        image : ndarray of shape (n,)
-            Index of each shot's image.
-        codes : ndarray of shape (m,)
-            Class of each image.
-        unit : ndarray of shape (m,)
-            Unit of each image; a unit with several labels has several images.
-        """
-        cells, image = np.unique(np.stack([self.codes, self.unit]), axis=1, return_inverse=True)
-        return image.ravel(), cells[0], cells[1]
+        """The distinct (class, group) pairs, each of which counts as one image of its class: `Images`."""
+        pairs, index = np.unique(np.stack([self.codes, self.group]), axis=1, return_inverse=True)
+        return Images(index.ravel(), pairs[0], pairs[1])
 
     def take(self, chosen):
         """The shots at `chosen` (mask or indices)."""
-        return Shots(self.X[chosen], self.codes[chosen], self.weight[chosen], self.unit[chosen])
+        return Shots(self.X[chosen], self.codes[chosen], self.weight[chosen], self.group[chosen])
+
+    def __getstate__(self):
+        return {name: getattr(self, name) for name in ("X", "codes", "weight", "group")}
+
+
+class Images(NamedTuple):
+    """Which shots are copies of one image.
+
+    Attributes
+    ----------
+    index : ndarray of shape (n,)
+        Index of each shot's image.
+    codes : ndarray of shape (m,)
+        Class of each image.
+    group : ndarray of shape (m,)
+        Group of each image; a group with several labels has several images.
+    """
+
+    index: np.ndarray
+    codes: np.ndarray
+    group: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -60,40 +74,43 @@ class ClassSums:
     ----------
     eos : ndarray of shape (C, d)
         Weighted sums of the shots as `Bridge.to_eos` gives them, float64.
-    images : ndarray of shape (C, D)
+    embeddings : ndarray of shape (C, D)
         Weighted sums of the embeddings, float64.
     weight : ndarray of shape (C,)
         Summed weights.
     """
 
     eos: np.ndarray
-    images: np.ndarray
+    embeddings: np.ndarray
     weight: np.ndarray
 
     @classmethod
-    def of(cls, shots, bridge, n_classes, class_bias=None):
-        """Sums of `shots`, bridged with the bias of their class where there is one."""
-        bias = None if class_bias is None else class_bias[shots.codes]
+    def of(cls, shots, eos, n_classes):
+        """Sums of `shots` and of their `eos (n, d)`."""
         weight = shots.weight[:, None]
         return cls(
-            sum_rows(weight * bridge.to_eos(shots.X, bias), shots.codes, n_classes),
+            sum_rows(weight * eos, shots.codes, n_classes),
             sum_rows(weight * shots.X, shots.codes, n_classes),
             np.bincount(shots.codes, weights=shots.weight, minlength=n_classes),
         )
 
     def __add__(self, other):
-        return ClassSums(self.eos + other.eos, self.images + other.images, self.weight + other.weight)
+        return ClassSums(self.eos + other.eos, self.embeddings + other.embeddings, self.weight + other.weight)
 
     def take(self, rows):
         """The sums of the classes at `rows`, where -1 is a class without shots."""
         keep = rows >= 0
         return ClassSums(
-            self.eos[rows] * keep[:, None], self.images[rows] * keep[:, None], self.weight[rows] * keep
+            self.eos[rows] * keep[:, None], self.embeddings[rows] * keep[:, None], self.weight[rows] * keep
         )
 
+    def counts(self, n_classes):
+        """Summed weight of each class, shape (n_classes,)."""
+        return self.weight
+
     def means(self):
-        """Class means `(eos, images)`."""
-        return self.eos / self.weight[:, None], self.images / self.weight[:, None]
+        """Class means `(eos, embeddings)`."""
+        return self.eos / self.weight[:, None], self.embeddings / self.weight[:, None]
 
 
 def sum_rows(values, index, n):
@@ -113,8 +130,8 @@ def effective_number(weight):
 def pool_shots(X, codes, weight, groups=None):
     """Pool rows with equal label and embedding (weights added) and sort them.
 
-    Rows of one group, and groups that share a pooled row, get one `unit`; without groups every pooled row is
-    its own.
+    Rows of one group, and groups that share a pooled row, get one `group`; without groups every pooled row
+    is its own.
 
     Parameters
     ----------
@@ -129,8 +146,8 @@ def pool_shots(X, codes, weight, groups=None):
     Returns
     -------
     shots : Shots
-    unit : ndarray of shape (n,)
-        Unit of each row of the input.
+    group : ndarray of shape (n,)
+        Group of each row of the input.
     """
     X = X + X.dtype.type(0)  # -0.0 becomes 0.0: equal numbers, equal bytes
     content = _rank_by_content(X)
@@ -142,20 +159,20 @@ def pool_shots(X, codes, weight, groups=None):
     pooled[order] = np.cumsum(first) - 1
     n = int(first.sum())
     if groups is None:
-        unit = np.arange(n)
+        group = np.arange(n)
     else:
-        _, group = np.unique(groups, return_inverse=True)
+        _, given = np.unique(groups, return_inverse=True)
         # Pooled rows and groups are the two sides of a graph; its parts are what is held out together.
         links = coo_array(
-            (np.ones(len(order)), (pooled, n + group.ravel())), shape=(n + group.max() + 1,) * 2
+            (np.ones(len(order)), (pooled, n + given.ravel())), shape=(n + given.max() + 1,) * 2
         )
         part = connected_components(links, directed=False)[1][:n]
         # Numbered in the order of the shots: names of groups leave no trace.
         _, where, index = np.unique(part, return_index=True, return_inverse=True)
-        unit = np.argsort(np.argsort(where))[index]
+        group = np.argsort(np.argsort(where))[index]
     total = np.add.reduceat(weight[order], np.flatnonzero(first))
     keep = order[first]
-    return Shots(X=X[keep], codes=np.asarray(codes)[keep], weight=total, unit=unit), unit[pooled]
+    return Shots(X=X[keep], codes=np.asarray(codes)[keep], weight=total, group=group), group[pooled]
 
 
 def _rank_by_content(X):
@@ -169,38 +186,46 @@ def _rank_by_content(X):
 
 @dataclass(frozen=True)
 class ShotMemory:
-    """All shots of several calls, and which unit the groups of earlier calls became."""
+    """All shots of several calls, and which group each label of `groups` became."""
 
     shots: Shots | None = None
-    unit_of_group: dict = field(default_factory=dict)
+    group_of_label: dict = field(default_factory=dict)
 
     def add(self, X, codes, weight, groups=None):
-        """The memory with more rows; copies of one image keep one unit over all calls."""
+        """The memory with more rows; copies of one image keep one group over all calls."""
         old = self.shots
-        n_old, next_unit = (0, 0) if old is None else (len(old.codes), int(old.unit.max()) + 1)
-        group = next_unit + np.arange(len(codes))
+        n_old, next_group = (0, 0) if old is None else (len(old.codes), int(old.group.max()) + 1)
+        group = next_group + np.arange(len(codes))
         labels, first = [], []
         if groups is not None:
             labels, first, which = np.unique(groups, return_index=True, return_inverse=True)
             labels = labels.tolist()
-            group = np.array([self.unit_of_group.get(g, next_unit + i) for g, i in zip(labels, first)])[which]
+            group = np.array([self.group_of_label.get(g, next_group + i) for g, i in zip(labels, first)])[
+                which
+            ]
         if old is not None:
             X = np.vstack([old.X, X.astype(old.X.dtype)])
             codes = np.concatenate([old.codes, codes])
             weight = np.concatenate([old.weight, weight])
-            group = np.concatenate([old.unit, group])
-        if groups is None and not self.unit_of_group:
+            group = np.concatenate([old.group, group])
+        if groups is None and not self.group_of_label:
             return ShotMemory(pool_shots(X, codes, weight)[0])
-        shots, unit = pool_shots(X, codes, weight, group)
-        now = dict(zip(group.tolist(), unit.tolist()))
-        unit_of_group = {label: now[u] for label, u in self.unit_of_group.items() if u in now}
-        unit_of_group.update((label, int(unit[n_old + i])) for label, i in zip(labels, first))
-        return ShotMemory(shots, unit_of_group)
+        shots, new_group = pool_shots(X, codes, weight, group)
+        now = dict(zip(group.tolist(), new_group.tolist()))
+        group_of_label = {label: now[g] for label, g in self.group_of_label.items() if g in now}
+        group_of_label.update((label, int(new_group[n_old + i])) for label, i in zip(labels, first))
+        return ShotMemory(shots, group_of_label)
 
-    def take(self, new_code):
-        """The shots of some classes: class `c` becomes `new_code[c]`, and goes where that is negative."""
+    def counts(self, n_classes):
+        """Number of pooled shots of each class, shape (n_classes,)."""
+        return np.bincount(self.shots.codes, minlength=n_classes)
+
+    def take(self, rows):
+        """The shots of the classes at `rows`, where -1 is a class without shots."""
+        new_code = np.full(max(self.shots.codes.max(), rows.max()) + 1, -1)
+        new_code[rows[rows >= 0]] = np.flatnonzero(rows >= 0)
         codes = new_code[self.shots.codes]
         kept = self.shots.take(codes >= 0)
-        units = set(kept.unit.tolist())
-        unit_of_group = {label: u for label, u in self.unit_of_group.items() if u in units}
-        return ShotMemory(Shots(kept.X, codes[codes >= 0], kept.weight, kept.unit), unit_of_group)
+        groups = set(kept.group.tolist())
+        group_of_label = {label: g for label, g in self.group_of_label.items() if g in groups}
+        return ShotMemory(replace(kept, codes=codes[codes >= 0]), group_of_label)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import linalg
 
-from .shots import effective_number
+from .shots import effective_number, sum_rows
 
 
 @dataclass(frozen=True)
@@ -128,6 +128,15 @@ class WhiteningFit:
         mean_mean += gain * np.square(dev_mean)
         # The weights that stay sum to their own effective number.
         return (self._dimension * rest / n_rest)[:, None] * (shot_mean - 0.5 * mean_mean)
+
+
+def fit_whitening(shots, unit_shots, n_classes):
+    """`WhiteningFit` of the mean unit shot of each image; None where nothing varies within classes."""
+    index, codes, _ = shots.images
+    weight = np.bincount(index, weights=shots.weight)
+    means = sum_rows(unit_shots * shots.weight[:, None], index, len(codes)) / weight[:, None]
+    fit = WhiteningFit(means, codes, weight, n_classes)
+    return fit if fit.has_variation else None
 
 
 def _scatter_eigenvectors(rows):

@@ -7,12 +7,12 @@ width is the same. Nobody is told of embeddings that were scaled, reordered or r
 """
 
 import os
-import warnings
 
 import numpy as np
 
 from .array_api import to_numpy
 from .lru import LRUCache, content_key
+from .validation import warn_caller
 
 _origins = LRUCache(max_items=4096)
 
@@ -33,15 +33,13 @@ def name_text_model(text_encoder):
     return None if name is None else (name, None if pretrained is None else os.fspath(pretrained))
 
 
-def warn_about_origin(embeddings, text_encoder, stacklevel):
+def warn_about_origin(embeddings, text_encoder):
     """Warn where the images `(n, D)` are known to be embedded with another model than the texts."""
     if not hasattr(text_encoder, "_source"):
         return
     images, texts = _origins.find(_key(embeddings)), text_encoder._source()
     if images is not None and not images.is_same_model(texts):
-        warnings.warn(
+        warn_caller(
             f"The images were embedded with the model {images}, the texts with {texts}. What they say of each "
-            "other means nothing: use one model for both, as make_semobridge_pipeline does.",
-            UserWarning,
-            stacklevel=stacklevel + 1,
+            "other means nothing: use one model for both, as make_semobridge_pipeline does."
         )

@@ -1,21 +1,35 @@
 """Checks of what users hand in, with errors that name the offender."""
 
 import math
+import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from os import PathLike
 
 import numpy as np
+from sklearn.utils import check_array
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, column_or_1d, validate_data
 
 from .array_api import is_foreign, namespace, to_numpy
 
 
+def warn_caller(message, category=UserWarning):
+    """Warn at the line of the user's code that called this package, through scikit-learn or not."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in _OURS:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, stacklevel=level)
+
+
+_OURS = ("sksemobridge", "sklearn")
+
+
 def validate_embeddings(estimator, X, *, reset):
     """Embeddings as a float32 or float64 array of shape (n, D); half precision is widened to float32.
 
-    An array of another library stays one under scikit-learn's `array_api_dispatch=True`.
+    An array of another library stays one under scikit-learn's `array_api_dispatch=True`. The estimator is not
+    changed: with `reset=True` the width of `X` is free, and `record_features` keeps it once the fit succeeded.
 
     Raises
     ------
@@ -26,9 +40,12 @@ def validate_embeddings(estimator, X, *, reset):
     xp = namespace(X) if is_foreign(X) else np
     if "float16" in str(getattr(X, "dtype", None)):
         X = np.asarray(X, dtype=np.float32) if xp is np else xp.astype(X, xp.float32)
-    dtype = [xp.float64, xp.float32]
+    options = {"dtype": [xp.float64, xp.float32], "order": "C", "ensure_all_finite": False}
     try:
-        X = validate_data(estimator, X, reset=reset, dtype=dtype, order="C", ensure_all_finite=False)
+        if reset:
+            X = check_array(X, estimator=estimator, input_name="X", **options)
+        else:
+            X = validate_data(estimator, X, reset=False, **options)
     except (TypeError, ValueError) as error:
         if _are_images(X):
             raise ValueError(
@@ -51,6 +68,11 @@ def validate_embeddings(estimator, X, *, reset):
                 "y together, for example with mask = np.isfinite(X).all(axis=1)."
             )
     return X
+
+
+def record_features(estimator, X):
+    """Keep the number and the names of the features of `X`, as handed in, on the estimator."""
+    validate_data(estimator, X, skip_check_array=True)
 
 
 def validate_labels(y, n_rows):
@@ -139,15 +161,13 @@ def validate_classes(classes, *known):
     return labels
 
 
-def warn_about_numbers(classes, class_names, prompts, stacklevel):
-    """Warn where the text encoder would be told of numbers."""
+def warn_about_numbers(classes, class_names, prompts):
+    """Warn where the prompts would name classes by numbers."""
     if not _is_text(classes) and class_names is None and not isinstance(prompts, Mapping):
-        warnings.warn(
+        warn_caller(
             f"The labels are not text, so the text encoder is told of '{classes[0]}' and the like. "
             "Pass class_names, a mapping from labels to names. If your labels are text and a tool of "
-            "scikit-learn has numbered them, pass the sorted names as a list.",
-            UserWarning,
-            stacklevel=stacklevel + 1,
+            "scikit-learn has numbered them, pass the sorted names as a list."
         )
 
 
