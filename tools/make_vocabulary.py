@@ -28,7 +28,7 @@ DOMAINS = {
     "birds": (145, "bird"),
     "fish": (58, "fish"),
     "reptiles and amphibians": (38, "reptile amphibian#3"),
-    "insects and spiders": (48, "insect arachnid"),
+    "insects and spiders": (42, "insect arachnid"),
     "occupations": (87, "skilled_worker professional performer athlete artist clergyman ruler"),
     "people": (25, "adult juvenile relative"),
     "mammals": (112, "mammal young"),
@@ -41,7 +41,7 @@ DOMAINS = {
     "sweets and baked goods": (72, "baked_goods dessert candy"),
     "dishes": (76, "dish#2 pasta#2"),
     "food": (55, "food#2 condiment"),
-    "flowers": (75, "flower flower#2"),
+    "flowers": (90, "flower flower#2 bulbous_plant wildflower houseplant flowering_shrub"),
     "trees": (62, "tree"),
     "plants": (128, "plant#2 plant_part"),
     "mushrooms": (9, "fungus"),
@@ -83,7 +83,7 @@ DOMAINS = {
     "patterns and textures": (40, "decoration texture texture#4 grain#10 net#6 wrinkle marking#2 grid"),
     "shapes": (25, "plane_figure solid_figure curve"),
     "colors": (25, "chromatic_color"),
-    "stones and gems": (29, "rock#2 rock gem#2 gem#5 mineral"),
+    "stones and gems": (28, "rock#2 rock gem#2 gem#5 mineral"),
     "metals": (20, "metallic_element metal#2"),
     "materials": (40, "building_material paper wood fiber plastic glass soil#2 soil#3 fuel"),
     "hair": (6, "hair hairdo"),
@@ -93,7 +93,7 @@ DOMAINS = {
     "activities": (38, "diversion handicraft#2 cooking"),
     "feasts": (12, "party#2 ceremony festivity show#3"),
     "mythical creatures": (15, "mythical_monster fairy evil_spirit imaginary_being"),
-    "other things": (70, "artifact natural_object"),
+    "other things": (60, "artifact natural_object"),
 }
 SLANG = re.compile("slang|obscene|offensive|derogatory|disparag|vulgar")
 UNWANTED = {

@@ -19,7 +19,7 @@ def load_vocabulary():
     >>> from sksemobridge.datasets import load_vocabulary
     >>> names = load_vocabulary()
     >>> len(names)
-    2998
+    2996
     >>> [f"a {name}" for name in names if name.endswith("retriever")]
     ['a golden retriever', 'a labrador retriever', 'a retriever']
     """
