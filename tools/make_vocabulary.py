@@ -219,9 +219,8 @@ def main(node_modules):
 
     chosen = set()
     for domain, (number, _) in DOMAINS.items():
-        names = [name for value, name in sorted(ranked[domain]) if value < inf and name not in chosen][
-            :number
-        ]
+        known = [name for value, name in sorted(ranked[domain]) if value < inf]
+        names = [name for name in known if name not in chosen][:number]
         chosen.update(names)
         print(f"{domain} ({len(names)}): {', '.join(names)}\n")
     path = Path(__file__).parents[1] / "sksemobridge" / "datasets" / "data" / "vocabulary.txt"
