@@ -2,16 +2,17 @@
 Search by image, search by text
 ===============================
 
-Find the same thing drawn in another style, and the descriptions that belong to a word: with raw embeddings
-and with queries bridged into the other modality. Everything runs offline, with the small CLIP and the emoji
-pictures that ship with the package.
+Find the same thing drawn in another style, and the descriptions that belong to a word: with embeddings as they
+are, and with queries and gallery bridged. Everything runs offline, with the small CLIP and the emoji pictures
+that ship with the package.
 """
 
 import matplotlib
 import numpy as np
 from PIL import Image, ImageChops, ImageFilter, ImageOps
-from sklearn.base import clone
 from sklearn.neighbors import NearestNeighbors
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import Normalizer, StandardScaler
 
 from sksemobridge import CLIPImageEncoder, CLIPTextEncoder, SemanticBridge, mean_average_precision
 from sksemobridge.datasets import load_emoji
@@ -50,43 +51,41 @@ drawings = {style: [style(Image.fromarray(pixels)) for pixels in emoji.images] f
 
 
 # %%
-# The gallery is embedded as it is. Queries are embedded and bridged: with the cutoff that fits any model, and
-# with one that keeps only 32 directions, of the numbers tried one of the best on another set of emoji (openmoji).
-def cutoff(projection, rank=32):
-    """The `atol` that keeps `rank` directions of a projection."""
-    singular_values = np.linalg.svd(projection, compute_uv=False)
-    return singular_values[rank - 1 : rank + 1].mean()
-
-
+# The bridge keeps the part of an image that words can say, and takes off what all images of the gallery share: its
+# mean, which ``fit`` learns. Queries and gallery both go through it. Here the queries are drawn in a style of their
+# own, and share something else; a bridge that is fitted on them takes that off. With this small model that is all
+# of the gain: its images hold little that words do not say.
 gallery = encode_image.transform(emoji.images)
 queries = {style: encode_image.transform(drawings[style]) for style in STYLES}
 bridge = SemanticBridge(encode_text).fit(gallery)
-strong_bridge = SemanticBridge(encode_text, atol=cutoff(encode_text.projection_)).fit(gallery)
-print(f"The bridges keep {bridge.rank_} and {strong_bridge.rank_} of {gallery.shape[1]} directions.")
+own_bridges = {style: SemanticBridge(encode_text).fit(queries[style]) for style in STYLES}
+bridged_gallery = bridge.transform(gallery)
+print(f"The bridge keeps {bridge.rank_} of {gallery.shape[1]} directions.")
 
 
 # %%
 # How good is the search? Average precision over the whole ranking: for the one picture that was drawn, and
 # for all pictures of its class but itself.
-def ways(query, *bridges):
-    """Queries before and after bridging, by name."""
-    yield "as they are", query
-    for bridge in bridges:
-        yield f"bridged, {bridge.rank_} directions", bridge.transform(query)
+def ways(style):
+    """Queries and gallery of each way to search, by name."""
+    yield "as they are", queries[style], gallery
+    yield "bridged", bridge.transform(queries[style]), bridged_gallery
+    yield "bridged by their own mean", own_bridges[style].transform(queries[style]), bridged_gallery
 
 
 itself = np.arange(len(gallery))
 print(f"\n{len(gallery)} queries in each style; mean average precision")
 print(f"{'style':<12}{'queries':<28}{'same picture':>14}{'others of its class':>22}")
 for style in STYLES:
-    for way, query in ways(queries[style], bridge, strong_bridge):
-        same = mean_average_precision(query, gallery, itself, itself)
-        kind = mean_average_precision(query, gallery, classes, classes, exclude_self=True)
+    for way, query, among in ways(style):
+        same = mean_average_precision(query, among, itself, itself)
+        kind = mean_average_precision(query, among, classes, classes, exclude_self=True)
         print(f"{style.__name__:<12}{way:<28}{same:>14.1%}{kind:>22.1%}")
 
 # %%
 # Some queries with their first results. Green: the picture that was drawn; blue: another of its class.
-neighbors = NearestNeighbors(n_neighbors=4, metric="cosine").fit(gallery)
+raw_neighbors = NearestNeighbors(n_neighbors=4, metric="cosine").fit(gallery)
+bridged_neighbors = NearestNeighbors(n_neighbors=4, metric="cosine").fit(bridged_gallery)
 some = np.random.default_rng(0).choice(len(gallery), (len(STYLES), 3), replace=False)
 widths = [1, 0.2, 1, 1, 1, 1, 0.2, 1, 1, 1, 1]
 figure, axes = plt.subplots(
@@ -94,8 +93,8 @@ figure, axes = plt.subplots(
 )
 for row, (style, i) in zip(axes, [(style, i) for style, group in zip(STYLES, some) for i in group]):
     query = queries[style][[i]]
-    before = neighbors.kneighbors(query, return_distance=False)[0]
-    after = neighbors.kneighbors(strong_bridge.transform(query), return_distance=False)[0]
+    before = raw_neighbors.kneighbors(query, return_distance=False)[0]
+    after = bridged_neighbors.kneighbors(own_bridges[style].transform(query), return_distance=False)[0]
     row[0].imshow(drawings[style][i])
     row[0].set_ylabel(emoji.names[i].replace(" ", "\n"), fontsize=8, rotation=0, ha="right", va="center")
     for ax, j in zip([*row[2:6], *row[7:]], [*before, *after]):
@@ -107,25 +106,30 @@ for ax in axes.flat:
 for ax in axes[:, [1, 6]].flat:
     ax.axis("off")
 axes[0, 0].set_title("query", fontsize=10)
-for column, title in ((2, "raw embeddings"), (7, f"bridged queries, {strong_bridge.rank_} directions")):
+for column, title in ((2, "raw embeddings"), (7, "bridged by their own mean")):
     # Titles over several columns must not widen the first of them.
     axes[0, column].set_title(title, fontsize=10, loc="left").set_in_layout(False)
 figure.savefig("search_by_image.png", dpi=100)
 print("Queries and their first results are drawn in search_by_image.png")
 
 # %%
-# Text to text: which descriptions belong to the name of a class? The mirror image of the above: the query is
-# bridged into the image modality.
+# Text to text: which descriptions belong to the name of a class? The mirror image maps the query into the image
+# modality. Texts gain more from being centred, without any bridge.
 descriptions = encode_text.transform([f"a picture of a {name}." for name in emoji.names])
 words = encode_text.transform([f"a picture of a {name}." for name in emoji.target_names])
-bridge = SemanticBridge(encode_text, direction="text_to_image").fit(descriptions)
-strong_bridge = clone(bridge).set_params(atol=cutoff(encode_text.image_projection_)).fit(descriptions)
+to_images = SemanticBridge(encode_text, direction="text_to_image").fit(descriptions)
+centre = make_pipeline(Normalizer(), StandardScaler(with_std=False)).fit(descriptions)
+searches = {
+    "as they are": (words, descriptions),
+    "queries bridged": (to_images.transform(words), descriptions),
+    "centred": (centre.transform(words), centre.transform(descriptions)),
+}
 print(f"\n{len(words)} names of classes, {len(descriptions)} descriptions; mean average precision")
-for way, query in ways(words, bridge, strong_bridge):
-    print(f"{way:<28}{mean_average_precision(query, descriptions, emoji.target_names, classes):>8.1%}")
+for way, (query, among) in searches.items():
+    print(f"{way:<28}{mean_average_precision(query, among, emoji.target_names, classes):>8.1%}")
 
-neighbors = NearestNeighbors(n_neighbors=5, metric="cosine").fit(descriptions)
 for word in ("fruit", "drink", "ground vehicle"):
-    for way, query in ways(words[emoji.target_names == word], strong_bridge):
-        found = emoji.names[neighbors.kneighbors(query, return_distance=False)[0]]
-        print(f"{word}, {way}: {', '.join(found)}")
+    for way, (query, among) in searches.items():
+        neighbors = NearestNeighbors(n_neighbors=5, metric="cosine").fit(among)
+        found = neighbors.kneighbors(query[emoji.target_names == word], return_distance=False)[0]
+        print(f"{word}, {way}: {', '.join(emoji.names[found])}")
