@@ -12,41 +12,53 @@ from sklearn.utils.validation import check_is_fitted
 from ._base import SavedEstimator
 from ._classifier import SeMoBridgeClassifier
 from ._method.bridge import Bridge
+from ._method.class_texts import word_basis
+from ._method.spans import RunningMean, require_width
 from ._utils.array_api import constants_like, in_blocks, to_numpy
 from ._utils.validation import record_features, validate_embeddings, warn_caller
 
 
 class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEstimator):
-    """Map embeddings of one modality of CLIP into the other.
+    """Keep of image embeddings what texts can say, or map embeddings of one modality of CLIP into the other.
 
-    CLIP was trained to compare images with texts, not images with images. For a search by image, bridge the
-    *query* images into the text modality and leave the gallery as it is; for a search among texts by text,
-    bridge the query texts into the image modality.
+    CLIP was trained to compare images with texts, not images with images. For a search by image, fit the bridge
+    on the gallery and send the gallery **and** the query images through it. For a search among texts by text
+    (`direction="text_to_image"`), bridge the query texts into the image modality and leave the gallery as it is.
 
     Parameters
     ----------
     text_encoder : object or None, default=None
-        `CLIPTextEncoder`, `PrecomputedTextEncoder` or another object with `projection_` and, where there is
-        one, `projection_bias_`, of the CLIP model of the embeddings. For `direction="text_to_image"` it must
-        offer `image_projection_` and, where there is one, `image_projection_bias_`, as `CLIPTextEncoder`
-        does. A fitted classifier in a `FrozenEstimator` gives its own bridge (see `from_classifier`). `None`
-        is the identity.
+        `CLIPTextEncoder`, `PrecomputedTextEncoder` or another object with `transform`, or with `projection_`
+        and, where there is one, `projection_bias_`, of the CLIP model of the embeddings. For
+        `direction="text_to_image"` it must offer `image_projection_` and, where there is one,
+        `image_projection_bias_`, as `CLIPTextEncoder` does. A fitted classifier in a `FrozenEstimator` gives its
+        own bridge (see `from_classifier`). `None` is the identity.
+    vocabulary : "auto", sequence of str or None, default="auto"
+        What the bridge from images to texts is learnt from: whole texts, such as `"a red squirrel"`, or with
+        `"auto"` a bundled list of names of things, where the encoder can embed any text (`CLIPTextEncoder`).
+        `None`, and `"auto"` with `PrecomputedTextEncoder`, reads the bridge off the text projection, as the
+        paper does; then only query images are to be bridged.
     direction : {"image_to_text", "text_to_image"}, default="image_to_text"
-        What is mapped into what. Both are embeddings in the joint space.
+        What is mapped into what. Both are embeddings in the joint space. From texts to images there are no words:
+        the bridge is read off the image projection.
     atol : "auto" or float, default="auto"
         Singular values of the projection at or below it are treated as zero. `"auto"` is 0.7 times their
-        median, as in `SeMoBridgeClassifier`; the paper uses 0.3.
+        median, as in `SeMoBridgeClassifier`; the paper uses 0.3. Not used with words.
     normalize : bool, default=True
-        Whether to scale results to unit length. With `False` and no bias of the projection, `transform` is
-        the linear map `x @ W+ @ W`, which keeps the lengths of the parts of `x` that are not cut off; with a
-        bias, results are as long as the average embedding makes them (see Notes).
+        Whether to scale results to unit length. With `False`, `transform` gives `V V' (nrm(x) - m)` with words,
+        and without them `x @ W+ @ W`, which keeps the lengths of the parts of `x` that are not cut off; with a
+        bias of the projection, results are as long as the average embedding makes them (see Notes).
 
     Attributes
     ----------
     bridge_ : ndarray of shape (D, d)
-        `W+`, the pseudo-inverse of the projection or what a classifier trained it to.
+        `W+`, the pseudo-inverse of the projection or what a classifier trained it to. With words `bridge_ @ W` is
+        the projector on their span.
+    mean_ : ndarray of shape (D,) or None
+        `m`, the mean of the unit embeddings that `fit` saw; None without words.
     rank_ : int
-        Number of directions that the closed form keeps. Equal to `D`, nothing was cut off: see Notes.
+        Number of directions that are kept: the width of the words' span, or of the closed form. Equal to `D`,
+        nothing was cut off: see Notes.
     n_features_in_ : int
         `D`.
     feature_names_in_ : ndarray of shape (D,)
@@ -59,7 +71,11 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
 
     Notes
     -----
-    `bridge(x) = nrm(L * nrm((x - b) @ W+) @ W + b)` with the projection `W` and its bias `b`.
+    With words `bridge(x) = nrm(V V' (nrm(x) - m))` (ours): the columns of `V` are the directions in which the words
+    differ most, those of nine tenths of their variance, at least a third and at most half of `D` of them, and all
+    where there are fewer texts. A row that equals the mean has nothing left and is zero.
+
+    Without words `bridge(x) = nrm(L * nrm((x - b) @ W+) @ W + b)` with the projection `W` and its bias `b`.
 
     Without a bias `L` and the length of `x` cancel, and the closed form is the orthogonal projection onto the
     directions that are kept. Where none is cut off and the tower is at least as wide as the joint space
@@ -96,13 +112,23 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
     _parameter_constraints = {
         # What it must offer depends on the direction; `fit` says what is missing.
         "text_encoder": [object],
+        "vocabulary": [StrOptions({"auto"}), "array-like", None],
         "direction": [StrOptions({"image_to_text", "text_to_image"})],
         "atol": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
         "normalize": ["boolean"],
     }
 
-    def __init__(self, text_encoder=None, *, direction="image_to_text", atol="auto", normalize=True):
+    def __init__(
+        self,
+        text_encoder=None,
+        *,
+        vocabulary="auto",
+        direction="image_to_text",
+        atol="auto",
+        normalize=True,
+    ):
         self.text_encoder = text_encoder
+        self.vocabulary = vocabulary
         self.direction = direction
         self.atol = atol
         self.normalize = normalize
@@ -153,18 +179,18 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
         bridge.n_features_in_ = classifier.n_features_in_
         if hasattr(classifier, "feature_names_in_"):
             bridge.feature_names_in_ = classifier.feature_names_in_
-        bridge._set_fitted(FittedBridge(*bridge._of_classifier(classifier, classifier.n_features_in_)))
+        bridge._set_fitted(bridge._of_classifier(classifier, classifier.n_features_in_))
         return bridge
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):
-        """Set up the bridge.
+        """Learn the bridge and, with words, the mean of the gallery.
 
         Parameters
         ----------
         X : array-like of shape (n, D)
-            Embeddings as they will be transformed. Only their width and precision matter, and their average
-            length where the projection has a bias.
+            The embeddings to search among. With words their mean matters; without, only their width and
+            precision, and their average length where the projection has a bias.
         y : ignored
 
         Returns
@@ -174,27 +200,61 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
         Raises
         ------
         ValueError
-            If `X` has NaN or infinite values (names the rows) or another width than the projection, or the
-            text encoder does not offer what `direction` needs.
+            If `X` has NaN or infinite values (names the rows) or another width than the texts, or the text encoder
+            does not offer what `vocabulary` or `direction` needs.
         NoProjectionError
-            If the model of `CLIPTextEncoder` has no linear projection where `direction` needs one.
+            If the model of `CLIPTextEncoder` has no linear projection where the bridge is read off it.
         """
-        embeddings = to_numpy(validate_embeddings(self, X, reset=True))
+        return self._learn(X, earlier=None)
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y=None):
+        """Add embeddings to the gallery, whose mean a bridge of words takes off.
+
+        Embeddings that were transformed before keep the old mean: transform them again.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, D)
+        y : ignored
+
+        Returns
+        -------
+        self : object
+        """
+        return self._learn(X, self._fitted if self.__sklearn_is_fitted__() else None)
+
+    def _learn(self, X, earlier):
+        """`fit`, from nothing or after an earlier part of the gallery; the estimator changes at the end only."""
+        embeddings = to_numpy(validate_embeddings(self, X, reset=earlier is None))
         source, width = self.text_encoder, embeddings.shape[1]
-        if source is None:
-            bridge, rank = Bridge.identity(width), width
-        elif isinstance(source, FrozenEstimator) and isinstance(source.estimator, SeMoBridgeClassifier):
-            bridge, rank = self._of_classifier(source.estimator, width)
+        images_to_texts = self.direction == "image_to_text"
+        words = None
+        if self.vocabulary is not None and not isinstance(self.vocabulary, str) and not images_to_texts:
+            raise ValueError(
+                'vocabulary is for direction="image_to_text"; from texts to images there are no words.'
+            )
+        if isinstance(source, FrozenEstimator) and isinstance(source.estimator, SeMoBridgeClassifier):
+            fitted = self._of_classifier(source.estimator, width)
+        elif images_to_texts and (words := word_basis(source, self.vocabulary)) is not None:
+            require_width(words, width)
+            gallery = (RunningMean() if earlier is None else earlier.gallery).add(embeddings)
+            bridge = Bridge.of_words(words, getattr(source, "projection_", None), gallery.mean)
+            fitted = FittedBridge(bridge, words.shape[1], gallery)
+        elif source is None:
+            fitted = FittedBridge(Bridge.identity(width), width)
         else:
             bridge = self._closed_form(embeddings)
-            rank = bridge.basis.shape[1]
-        record_features(self, X)
-        self._set_fitted(FittedBridge(bridge.astype(embeddings.dtype), rank))
+            fitted = FittedBridge(bridge, bridge.basis.shape[1])
+        if earlier is None:
+            record_features(self, X)
+        self._set_fitted(replace(fitted, bridge=fitted.bridge.astype(embeddings.dtype)))
         return self
 
     def _set_fitted(self, fitted):
         self._fitted = fitted
         self.bridge_ = fitted.bridge.matrix
+        self.mean_ = fitted.bridge.mean
         self.rank_ = fitted.rank
         self._n_features_out = self.n_features_in_
 
@@ -252,7 +312,7 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
         return projection, None if bias is None else np.asarray(bias, dtype=np.float64)
 
     def _of_classifier(self, classifier, width):
-        """A fitted classifier's bridge, and the rank of its closed form."""
+        """The bridge of a fitted classifier."""
         check_is_fitted(classifier)
         if self.direction != "image_to_text":
             raise ValueError(
@@ -263,7 +323,7 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
             raise ValueError(
                 f"X has {width} features, but the classifier was fitted on {classifier.n_features_in_}."
             )
-        return classifier._fitted.model.bridge, classifier.rank_
+        return FittedBridge(classifier._fitted.model.bridge, classifier.rank_)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -273,7 +333,8 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
 
 @dataclass(frozen=True)
 class FittedBridge:
-    """The bridge and the number of directions that its closed form keeps."""
+    """The bridge, the number of directions that it keeps, and the gallery's mean that more rows can be added to."""
 
     bridge: Bridge
     rank: int
+    gallery: RunningMean = RunningMean()

@@ -11,6 +11,7 @@ from scipy import linalg
 
 from .._utils.array_api import astype, l2_normalize
 from .._utils.lru import LRUCache, content_key
+from .spans import Span
 
 # Cutoff of `atol="auto"` as a share of the median singular value. The absolute 0.3 of the paper is 0.70 of
 # the median for ViT-L/14 (0.428) and 0.73 for RN50x64 (0.413), the two models where it keeps most.
@@ -80,6 +81,8 @@ class Bridge:
         `L`. It cancels without a projection bias.
     basis : ndarray of shape (D, r) or None
         In closed form: orthonormal columns `V` with `W+ @ W = V V'`.
+    mean : ndarray of shape (D,) or None
+        With words: `m`. The bridge is then of `nrm(x) - m` in place of `x - b_W`.
     """
 
     matrix: np.ndarray
@@ -87,6 +90,7 @@ class Bridge:
     projection_bias: np.ndarray | None = None
     text_length: float = 1.0
     basis: np.ndarray | None = None
+    mean: np.ndarray | None = None
 
     @classmethod
     def identity(cls, width):
@@ -102,15 +106,31 @@ class Bridge:
         matrix, basis = pseudo_inverse(projection, atol)
         return cls(matrix, projection, bias, float(text_length), basis)
 
+    @classmethod
+    def of_words(cls, basis, projection, mean):
+        """The bridge onto the span `V` of words: `nrm(V V' (nrm(x) - m))`.
+
+        `projection` may be None: then `W = I`.
+        """
+        if projection is None:
+            return cls(basis @ basis.T, basis=basis, mean=mean)
+        projection = np.asarray(projection, dtype=np.float64)
+        inverse, _ = pseudo_inverse(projection, atol=0.0)
+        return cls(basis @ (basis.T @ inverse), projection, basis=basis, mean=mean)
+
+    def inputs(self, x):
+        """What `W+` is multiplied by: `x - b_W`, or with words `nrm(x) - m`."""
+        if self.mean is not None:
+            return l2_normalize(x) - self.mean
+        return x if self.projection_bias is None else x - self.projection_bias
+
     def to_eos(self, x, class_bias=None):
         """Directions before the text projection: `nrm((x - b_W) @ W+ [+ bias_c])`, shape (n, d).
 
         `class_bias` has one row for each row of `x`.
         """
-        if self.projection_bias is not None:
-            x = x - self.projection_bias
-        identity = self.projection is None and self.basis is not None
-        eos = x if identity else x @ self.matrix
+        x = self.inputs(x)
+        eos = x if self.is_identity and self.projection is None else x @ self.matrix
         return l2_normalize(eos if class_bias is None else eos + class_bias)
 
     def to_joint(self, eos):
@@ -127,22 +147,31 @@ class Bridge:
 
     def apply(self, x):
         """`bridge(x)`, shape (n, D)."""
+        if self.span is not None:
+            return self.span.apply(x)
         return l2_normalize(self.to_joint(self.to_eos(x)))
 
     def apply_unscaled(self, x):
         """`bridge(x)` without the outer `nrm`; without a bias `x @ W+ @ W`, shape (n, D)."""
+        if self.span is not None:
+            return self.span.apply_unscaled(x)
         if self.projection_bias is not None:
             return self.to_joint(self.to_eos(x))
         # L and the inner nrm would set lengths only.
-        eos = x @ self.matrix
+        eos = self.inputs(x) @ self.matrix
         return eos if self.projection is None else eos @ self.projection
 
     def affinity(self, queries, image_means):
         """`z3 = bridge(q) . F_c`: bridged queries against the means of the shots as images, shape (n, C)."""
         if self.is_projector:
             # An orthogonal projector: lengths and products can be taken in the kept directions.
-            return l2_normalize(queries @ self.basis) @ (image_means @ self.basis).T
+            return l2_normalize(self.inputs(queries) @ self.basis) @ (image_means @ self.basis).T
         return self.apply(queries) @ image_means.T
+
+    @property
+    def span(self):
+        """With words, and untrained: the bridge as a `Span`."""
+        return None if self.mean is None or self.basis is None else Span(self.basis, self.mean)
 
     @property
     def is_identity(self):

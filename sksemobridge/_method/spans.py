@@ -101,6 +101,15 @@ def span_of_texts(texts):
     return _bases.get(content_key(np.asarray(texts)), compute)
 
 
+def require_width(basis, width):
+    """Refuse images `(n, width)` beside texts of another model."""
+    if len(basis) != width:
+        raise ValueError(
+            f"X has {width} features, but the text encoder's embeddings have {len(basis)}. Embed the images with the "
+            "model of the text encoder."
+        )
+
+
 def _rank(variances, dimension):
     """How many of the directions are kept that have these variances, the largest first."""
     n_spanned = int((variances > RESOLUTION**2).sum())

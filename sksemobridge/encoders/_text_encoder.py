@@ -70,6 +70,9 @@ class CLIPTextEncoder(StatelessEncoder):
     (2, 128)
     """
 
+    # Any text can be embedded, so that a bridge can be learnt from words.
+    open_vocabulary = True
+
     _parameter_constraints: dict = {
         "model_name": [str],
         "pretrained": [str, os.PathLike, None],
