@@ -50,7 +50,9 @@ def make_bridge(encoder, direction, rank, X):
     """A fitted bridge that keeps `rank` directions."""
     _, other = projections(encoder, direction)
     values = np.append(np.linalg.svd(other, compute_uv=False), 0.0)
-    return SemanticBridge(encoder, direction=direction, atol=values[rank - 1 : rank + 1].mean()).fit(X)
+    return SemanticBridge(
+        encoder, vocabulary=None, direction=direction, atol=values[rank - 1 : rank + 1].mean()
+    ).fit(X)
 
 
 def isoclip(encoder, direction, rank, top_share):
@@ -89,7 +91,7 @@ def compare(title, encoder, direction, query, gallery, labels, gallery_labels, *
     found = ~np.isnan(none)
     none = none[found]
     draws = np.random.default_rng(0).integers(0, len(none), size=(N_BOOTSTRAP, len(none)))
-    bridge = SemanticBridge(encoder, direction=direction, normalize=False).fit(query)
+    bridge = SemanticBridge(encoder, vocabulary=None, direction=direction, normalize=False).fit(query)
     kept = np.linalg.norm(bridge.transform(gallery), axis=1) / np.linalg.norm(gallery, axis=1)
     low, middle, high = np.percentile(kept, [5, 50, 95])
     print(f"\n{title}: {len(none)} queries, {len(gallery)} in the gallery")

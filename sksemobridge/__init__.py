@@ -1,4 +1,17 @@
-"""Few-shot image classification with CLIP that feels like scikit-learn."""
+"""Few-shot image classification with CLIP that feels like scikit-learn.
+
+The way of the data, and where each station is:
+
+    images -> encoders/ -> embeddings ------------------------+
+    class names -> _method/prompts -> class_texts ------------+
+    labels, weights, groups -> _method/shots -----------------+-> _classifier: fit -> _method/fit
+        bridge, spans -> affinities, whitening -> out_of_sample -> blend -> unseen_classes
+        _training/ (the trained bridge)
+    embeddings -> _method/head -> logits -> _base: labels and probabilities
+
+`_semantic_bridge` and `_retrieval` serve search, `displays/` draws, `distributed/` runs on Ray, `datasets/` loads
+pictures and words, and `_utils/` holds what all of them use.
+"""
 
 from importlib.metadata import PackageNotFoundError, version
 

@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._base import EmbeddingClassifier
 from ._method.bridge import Bridge
-from ._method.class_texts import encode_classes
+from ._method.class_texts import encode_classes, word_basis
 from ._method.fit import TextSide, add_shots, fit_model
 from ._method.prompts import build_prompts, name_classes
 from ._training.train import MAX_ITER
@@ -63,15 +63,21 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         What is said of each class: a template with `{}` for the class name, several, `"auto"` for the
         ensemble of seven templates of CLIP's authors, or a mapping from labels (else from class names) to
         lists of whole prompts.
-    class_names : mapping, sequence or None, default=None
+    class_names : mapping, sequence, "ignore" or None, default=None
         How to say each label: a mapping from labels, or one name for each of the sorted classes. By default
-        `str(label)` with `_` read as a space.
+        `str(label)` with `_` read as a space. `"ignore"`: the labels mean nothing (part numbers, say), and the
+        encoder serves the bridge alone.
+    vocabulary : "auto", sequence of str or None, default="auto"
+        Where the bridge comes from: whole texts, such as `"a red squirrel"`, whose span images are compared in, or
+        with `"auto"` a bundled list of names of things, where the encoder can embed any text
+        (`CLIPTextEncoder`). `None`, and `"auto"` with `PrecomputedTextEncoder` or `blend="paper"`, reads the
+        bridge off the text projection, as the paper does.
     solver : {"closed_form", "adamw", "lbfgs"}, default="closed_form"
         How the bridge is found: from the text projection alone; trained on the shots with the paper's recipe,
         step for step; or trained to the minimum of the same loss, many times faster.
     atol : "auto" or float, default="auto"
         Singular values of the text projection at or below it are treated as zero. `"auto"` is 0.7 times
-        their median, safe for any model; the paper uses 0.3.
+        their median, safe for any model; the paper uses 0.3. Not used with words.
     class_bias : bool, default=True
         Whether trained solvers learn a bias for each class. Not used in closed form.
     blend : {"auto", "paper"}, default="auto"
@@ -120,7 +126,8 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
     class_bias_ : ndarray of shape (C, d) or None
         Bias of each class; None in closed form.
     rank_ : int
-        Number of directions that the closed-form bridge keeps. Equal to `D`, the bridge is the identity.
+        Number of directions that the closed-form bridge keeps: with words the width of their span. Equal to
+        `D`, the bridge is the identity.
     blend_ : dict
         With `blend="auto"` the weight of each affinity: `decision_function` is
         `sum_k blend_[k] * affinities[k]`. With `blend="paper"` the seven numbers.
@@ -172,7 +179,8 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
     _parameter_constraints = {
         "text_encoder": [HasMethods(["encode", "transform"]), None],
         "prompts": [str, Mapping, "array-like"],
-        "class_names": [Mapping, "array-like", None],
+        "class_names": [Mapping, StrOptions({"ignore"}), "array-like", None],
+        "vocabulary": [StrOptions({"auto"}), "array-like", None],
         "solver": [StrOptions({"closed_form", "adamw", "lbfgs"})],
         "atol": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
         "class_bias": ["boolean"],
@@ -203,6 +211,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         *,
         prompts="auto",
         class_names=None,
+        vocabulary="auto",
         solver="closed_form",
         atol="auto",
         class_bias=True,
@@ -229,6 +238,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         self.text_encoder = text_encoder
         self.prompts = prompts
         self.class_names = class_names
+        self.vocabulary = vocabulary
         self.solver = solver
         self.atol = atol
         self.class_bias = class_bias
@@ -385,8 +395,11 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
 
     def _warn_about_text(self, classes, embeddings):
         if self.text_encoder is not None:
-            warn_about_numbers(classes, self.class_names, self.prompts)
             warn_about_origin(embeddings, self.text_encoder)
+        if _is_ignore(self.class_names):
+            return
+        if self.text_encoder is not None:
+            warn_about_numbers(classes, self.class_names, self.prompts)
         elif self.class_names is not None or any(isinstance(label, str) for label in classes):
             warn_caller(
                 "There are names of classes but no text_encoder, so the names are not used. Pass "
@@ -396,17 +409,20 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
     def _text_side(self, classes, width):
         """`TextSide` of the classes: their texts, and the bridge in closed form."""
         if self.text_encoder is None:
+            word_basis(None, self.vocabulary)
             return TextSide(Bridge.identity(width), logit_scale=100.0)
         if self.text_encoder.projection_.shape[1] != width:
             raise ValueError(
                 f"X has {width} features, but the text encoder's embeddings have "
                 f"{self.text_encoder.projection_.shape[1]}. Embed the images with the model of the text encoder."
             )
-        texts = encode_classes(self.text_encoder, build_prompts(classes, self.prompts, self.class_names))
+        texts = None
+        if not _is_ignore(self.class_names):
+            texts = encode_classes(self.text_encoder, build_prompts(classes, self.prompts, self.class_names))
         bridge = Bridge.closed_form(
             self.text_encoder.projection_,
             self.text_encoder.projection_bias_,
-            texts.lengths.mean(),
+            1.0 if texts is None else texts.lengths.mean(),
             self.atol,
         )
         if bridge.basis.shape[1] == 0:
@@ -415,7 +431,10 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
                 'bridged. Use atol="auto".'
             )
         logit_scale = float(self.text_encoder.logit_scale_)
-        return TextSide(bridge, logit_scale, texts, name_text_model(self.text_encoder))
+        # The paper's blend keeps the paper's bridge unless words are given.
+        of_paper = self.blend == "paper" and isinstance(self.vocabulary, str)
+        words = word_basis(self.text_encoder, None if of_paper else self.vocabulary)
+        return TextSide(bridge, logit_scale, texts, words, name_text_model(self.text_encoder))
 
     def with_classes(self, classes):
         """A fitted classifier over other classes: fewer, or more that are known by name only.
@@ -474,3 +493,8 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         """
         check_is_fitted(self)
         return self._fitted.model.affinities(validate_embeddings(self, X, reset=False))
+
+
+def _is_ignore(class_names):
+    """Whether labels are no words and are not to be read as such."""
+    return isinstance(class_names, str) and class_names == "ignore"

@@ -65,6 +65,8 @@ def embedding_cases():
                 yield f"{solver}, {blend}{kind}", Case(classifier, X, y, few_shot)
         yield f"zero-shot{kind}", Case(ZeroShotClassifier(text, **params), X, y, PREDICT)
         yield f"bridge{kind}", Case(SemanticBridge(text), X, None, ("transform",))
+        spoken = SemanticBridge(text, vocabulary=[f"a photo of a {name}." for name in world.names])
+        yield f"bridge of words{kind}", Case(spoken, X, None, ("transform",))
     whiten = SeMoBridgeClassifier(text, whiten=False, random_state=0, **params)
     yield "without whitening", Case(whiten, X, y, few_shot)
 
@@ -296,6 +298,24 @@ def test_representations_show_no_large_arrays():
             assert shown.count("0.125") < 200
             assert "text 1000" not in shown
             assert len("".join(shown.split())) < 100_000
+
+
+@of_embeddings
+def test_a_failed_fit_changes_nothing(case):
+    estimator = case.fitted()
+    before, kept = joblib.hash(vars(estimator)), case.results(estimator)
+    X = np.array(case.X)
+    broken = X.copy()
+    broken[1, 2] = np.nan
+    calls = [(bad, case.y) for bad in (broken, X[:, :-1], X[:0], "nonsense")]
+    if case.y is not None:
+        calls += [(X, y) for y in (["unheard of"] * len(X), np.full(len(X), np.nan), case.y[1:])]
+    for fit in (estimator.fit, getattr(estimator, "partial_fit", estimator.fit)):
+        for bad, y in calls:
+            with pytest.raises(ValueError, match="X|array|unheard of|NaN|samples"):
+                fit(bad, y)
+            assert joblib.hash(vars(estimator)) == before
+    assert_equal_results(case.results(estimator), kept)
 
 
 @every_case

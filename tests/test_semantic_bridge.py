@@ -20,6 +20,7 @@ from sksemobridge import (
     CLIPImageEncoder,
     CLIPTextEncoder,
     NoProjectionError,
+    PrecomputedTextEncoder,
     SemanticBridge,
     SeMoBridgeClassifier,
     clear_model_cache,
@@ -440,7 +441,7 @@ def test_towers_that_end_in_attention_pooling_have_no_image_projection(tmp_path)
     with pytest.raises(NoProjectionError):
         SemanticBridge(encoder, direction="text_to_image").fit(np.ones((1, 64)))
     # Its text tower has a projection with a bias, so the other direction works.
-    bridge = SemanticBridge(encoder).fit(np.random.default_rng(0).normal(size=(5, 64)))
+    bridge = SemanticBridge(encoder, vocabulary=None).fit(np.random.default_rng(0).normal(size=(5, 64)))
     assert bridge.bridge_.shape == (64, 48)
 
 
@@ -448,3 +449,75 @@ def test_changing_the_image_projection_that_was_given_out_does_not_change_the_mo
     encoder = CLIPTextEncoder("mini", pretrained="bundled")
     encoder.image_projection_[:] = 0
     assert encoder.image_projection_.any()
+
+
+# Learnt from words
+
+
+WORDS = [f"a thing {i}" for i in range(12)]
+
+
+def encoder_of_words(d=20, width=16, n=12):
+    rng = np.random.default_rng(5)
+    return PrecomputedTextEncoder(WORDS[:n], rng.normal(size=(n, d)), random_projection(d, width))
+
+
+def test_with_words_both_sides_are_centred_and_projected_on_their_span():
+    encoder = encoder_of_words(n=5)
+    bridge = SemanticBridge(encoder, vocabulary=WORDS[:5]).fit(embeddings)
+    texts = nrm(encoder.transform(WORDS[:5]))
+    basis = np.linalg.svd(texts - texts.mean(axis=0))[2][:4].T
+    mean = nrm(embeddings).mean(axis=0)
+    assert bridge.rank_ == 4
+    assert_allclose(bridge.mean_, mean)
+    assert_allclose(bridge.bridge_ @ encoder.projection_, basis @ basis.T, atol=1e-12)
+    assert_allclose(bridge.transform(embeddings), nrm((nrm(embeddings) - mean) @ basis @ basis.T), atol=1e-12)
+    kept = SemanticBridge(encoder, vocabulary=WORDS[:5], normalize=False).fit(embeddings)
+    assert_allclose(kept.transform(embeddings), (nrm(embeddings) - mean) @ basis @ basis.T, atol=1e-12)
+
+
+def test_a_gallery_in_parts_gives_the_bridge_of_the_whole():
+    encoder = encoder_of_words()
+    whole = SemanticBridge(encoder, vocabulary=WORDS).fit(embeddings)
+    parts = SemanticBridge(encoder, vocabulary=WORDS)
+    for rows in (slice(0, 4), slice(4, 30)):
+        parts.partial_fit(embeddings[rows])
+    assert_allclose(parts.transform(embeddings), whole.transform(embeddings), atol=1e-12)
+    assert_allclose(parts.fit(embeddings[:9]).mean_, nrm(embeddings[:9]).mean(axis=0))
+
+
+def test_an_image_that_is_the_mean_has_nothing_left():
+    bridge = SemanticBridge(encoder_of_words(), vocabulary=WORDS).fit(embeddings[:1])
+    assert_array_equal(bridge.transform(embeddings[:1]), np.zeros((1, 16)))
+
+
+def test_words_need_an_encoder_that_knows_them_and_differ():
+    encoder = encoder_of_words()
+    with pytest.raises(ValueError, match="no text_encoder that could embed it"):
+        SemanticBridge(vocabulary=WORDS).fit(embeddings)
+    with pytest.raises(ValueError, match="'a unicorn'"):
+        SemanticBridge(encoder, vocabulary=["a unicorn", *WORDS]).fit(embeddings)
+    with pytest.raises(ValueError, match="1 texts whose embeddings do not differ"):
+        SemanticBridge(encoder, vocabulary=WORDS[:1]).fit(embeddings)
+    with pytest.raises(ValueError, match="X has 8 features"):
+        SemanticBridge(encoder, vocabulary=WORDS).fit(embeddings[:, :8])
+    with pytest.raises(ValueError, match="from texts to images there are no words"):
+        SemanticBridge(both_towers(), vocabulary=WORDS, direction="text_to_image").fit(embeddings)
+
+
+def test_precomputed_texts_read_the_bridge_off_the_projection_by_default():
+    encoder = encoder_of_words()
+    assert_array_equal(
+        SemanticBridge(encoder).fit(embeddings).transform(embeddings),
+        SemanticBridge(encoder, vocabulary=None).fit(embeddings).transform(embeddings),
+    )
+
+
+def test_the_bundled_model_says_the_bundled_words():
+    X = np.random.default_rng(0).normal(size=(6, 128))
+    bridge = SemanticBridge(CLIPTextEncoder("mini", pretrained="bundled")).fit(X)
+    assert bridge.rank_ == 43  # a third of its width
+    assert bridge.mean_.shape == (128,)
+    loaded = pickle.loads(pickle.dumps(bridge))
+    assert_array_equal(loaded.transform(X), bridge.transform(X))
+    assert_allclose(loaded.partial_fit(-X).mean_, 0, atol=1e-12)

@@ -121,6 +121,11 @@ def word_basis(text_encoder, vocabulary):
     else:
         texts = tuple(vocabulary)
 
+    if not hasattr(text_encoder, "transform"):
+        raise ValueError(
+            f"vocabulary needs a text_encoder that offers transform, and {type(text_encoder).__name__} does not."
+        )
+
     def compute():
         embed = getattr(text_encoder, "embed_words", text_encoder.transform)
         embeddings = np.asarray(embed(list(texts)), dtype=np.float64)

@@ -33,6 +33,8 @@ class TextSide:
     logit_scale : float
     texts : ClassTexts or None
         Of all classes, in their order.
+    words : ndarray of shape (D, r) or None
+        Directions of a vocabulary, `word_basis`.
     name : tuple of (str, str or None) or None
         Name and weights of the text model.
     """
@@ -40,6 +42,7 @@ class TextSide:
     bridge: Bridge
     logit_scale: float
     texts: ClassTexts | None = None
+    words: np.ndarray | None = None
     name: tuple | None = None
 
 
