@@ -276,6 +276,10 @@ COLOURS = {
     "APE": "#17becf",
     "GDA": "#3f007d",
     "CLAP-style probe": "#6baed6",
+    "SS-Text": "#7b4173",
+    "ProKeR": "#3182bd",
+    "LP++": "#31a354",
+    "TextCoord": "#bcbd22",
     f"{OURS}, no text": "#f4a3a3",
     f"{TRAINED}, no text": "#ffc890",
     "GDA, no text": "#9e8ac8",
@@ -285,7 +289,7 @@ COLOURS = {
     "NearestCentroid": "#8c564b",
     "LDA, shrinkage": "#e377c2",
 }
-MARKERS = dict(zip(NAMES, "osx^v<>osDPXd*p"))
+MARKERS = dict(zip(NAMES, "osx^v<>hH8|osDPXd*p"))
 
 
 def style(name):
@@ -360,7 +364,7 @@ def plot_times(frame, folder):
                 if group.empty:
                     continue
                 look = style(name) | {"linestyle": "none", "markersize": 8}
-                if not filled and look["marker"] not in "xP":
+                if not filled and look["marker"] not in "xP|":
                     look["markerfacecolor"] = "white"
                 seconds = group.groupby(["model", "task"]).fit_seconds.median().mean()
                 (handle,) = ax.plot(seconds, group.accuracy.mean(), **look)
