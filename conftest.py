@@ -16,7 +16,14 @@ from sybil import Sybil
 from sybil.parsers.myst import PythonCodeBlockParser, SkipParser
 
 # Modules that pytest must not import in search of doctests.
-collect_ignore_glob = ["docs/*.py", "docs/auto_examples/*", "examples/*", "benchmarks/*", "tools/*"]
+collect_ignore_glob = [
+    "docs/*.py",
+    "docs/auto_examples/*",
+    "examples/*",
+    "benchmarks/*",
+    "studies/*",
+    "tools/*",
+]
 
 CLASSES = ("bird", "clock", "fruit", "mammal")
 SHOTS = 8

@@ -14,7 +14,6 @@ inside of `transform`, which is the same code in both. `ViT-B-32` has random wei
 import argparse
 import json
 import os
-import resource
 import shutil
 import tempfile
 from pathlib import Path
@@ -22,6 +21,7 @@ from time import perf_counter, process_time
 
 import numpy as np
 from encoding import report, write_copies, write_photos, write_random_model
+from timing import peak_memory, timed
 
 from sksemobridge import CLIPImageEncoder
 from sksemobridge.datasets import load_emoji
@@ -137,9 +137,7 @@ def memory(encoder, folder, counts):
         part = folder / str(n)
         part.mkdir()
         write_pictures(part, n)
-        start = perf_counter()
-        done = run_job(encoder, part / "pictures", part / "out")
-        seconds = perf_counter() - start
+        seconds, done = timed(run_job, encoder, part / "pictures", part / "out")
         peaks.append(max(json.loads(line)["memory"] for line in encoder.notes.read_text().splitlines()))
         size = sum(file.stat().st_size for file in (part / "out").glob("*.parquet"))
         report(f"{n} images: rows written, each once", done.n_new, str(n))
@@ -180,16 +178,17 @@ def key_rate():
 
 def listing_memory(folder):
     """Bytes of memory for each file of a folder, at the highest while it is listed."""
-    from sksemobridge.distributed._sources import open_source
-
     (folder / "many").mkdir()
     for i in range(N_LISTED):
         (folder / "many" / f"{i:012d}.jpg").touch()
-    # Whatever that needs by itself.
-    open_source(folder / "many" / "000000000000.jpg", None, None)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    open_source(folder / "many", None, None).digests()
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / N_LISTED
+    n_bytes, _ = peak_memory(list_files, folder / "many", warm_up=(folder / "many" / "000000000000.jpg",))
+    return n_bytes / N_LISTED
+
+
+def list_files(path):
+    from sksemobridge.distributed._sources import open_source
+
+    open_source(path, None, None).digests()
 
 
 def sizes(folder, gpu_rate, width):

@@ -13,14 +13,11 @@ import argparse
 import json
 import logging
 import os
-import resource
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
-from time import perf_counter
 
 import numpy as np
+from timing import alternate, peak_memory, timed
 
 MODEL = "ViT-B-32"
 BATCH_SIZE = 64
@@ -121,17 +118,10 @@ def cache_hits(folder, paths):
     from sksemobridge.encoders._pictures import fetch, picture_digest
 
     encoder = CLIPImageEncoder("mini", "bundled", cache=folder)
-    encoder.transform(paths)
-    hits, reads = [], []
-    for _ in range(5):
-        start = perf_counter()
-        encoder.transform(paths)
-        hits.append(perf_counter() - start)
-        start = perf_counter()
-        for path in paths:
-            picture_digest(fetch(path))
-        reads.append(perf_counter() - start)
-    milliseconds = 1000 * (min(hits) - min(reads)) / len(paths)
+    hits, reads = alternate(
+        lambda: encoder.transform(paths), lambda: [picture_digest(fetch(path)) for path in paths]
+    ).min(axis=0)
+    milliseconds = 1000 * (hits - reads) / len(paths)
     report(f"a hit beyond reading and hashing, ms ({len(paths)} images)", f"{milliseconds:.3f}", "< 0.2")
 
 
@@ -157,9 +147,8 @@ def cache_search(folder, paths):
             "mini", "bundled", blend="paper", encoder_params={"cache": cache, "device": "cpu"}
         )
         counts.clear()
-        start = perf_counter()
-        GridSearchCV(pipeline, grid, cv=5).fit(np.array(paths[:100], dtype=object), y)
-        seconds = perf_counter() - start
+        search = GridSearchCV(pipeline, grid, cv=5)
+        seconds, _ = timed(search.fit, np.array(paths[:100], dtype=object), y)
         report(f"search, {name} run ({seconds:.1f} s): images embedded", str(sum(counts)), wanted)
     del model.encode_image
 
@@ -195,12 +184,6 @@ def bare_forward(loaded, batches, precision):
         embeddings.float().cpu()
 
 
-def timed(function, *args):
-    start = perf_counter()
-    result = function(*args)
-    return perf_counter() - start, result
-
-
 def cosine(a, b):
     return float(((a * b).sum(axis=1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)).min())
 
@@ -218,17 +201,14 @@ def throughput(name, paths, device, n_jobs, rounds):
     precision = resolve_image_precision("auto", loaded.device, loaded.n_image_parameters)
     sizes = [len(paths[start : start + BATCH_SIZE]) for start in range(0, len(paths), BATCH_SIZE)]
     batches = [torch.randn(size, 3, *loaded.image_size, device=loaded.device) for size in sizes]
-    bare_forward(loaded, batches[:1], precision)
-    encoder.transform(paths[:BATCH_SIZE])
-    bare, ours = [], []
-    for _ in range(rounds):
-        bare.append(timed(bare_forward, loaded, batches, precision)[0])
-        ours.append(timed(encoder.transform, paths)[0])
+    bare, ours = alternate(
+        lambda: bare_forward(loaded, batches, precision), lambda: encoder.transform(paths), repeats=rounds
+    ).T
     loop, rows = timed(usual_loop, loaded, paths[:100])
     report(f"{MODEL} {precision} on {loaded.device}, bare forward pass", f"{len(paths) / min(bare):.1f} / s")
     report(f"transform of {len(paths)} JPEG of 500 x 375", f"{len(paths) / min(ours):.1f} / s")
     report("the usual loop in fp32, one by one", f"{100 / loop:.1f} / s")
-    share = np.median(np.array(bare) / np.array(ours))
+    share = np.median(bare / ours)
     report(f"transform / bare forward pass, median of {rounds}", f"{share:.1%}", ">= 85 %")
     report(
         "smallest cosine to the usual loop", f"{cosine(encoder.transform(paths[:100]), rows):.5f}", "0.999"
@@ -286,27 +266,21 @@ def precisions(device):
 # Memory and manners
 
 
-def peak_memory():
-    """Peak resident memory of this process so far, in GB."""
-    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform == "darwin" else 1)
-    return kilobytes * 1024 / 1e9
+def embed(name, folder, n, device, n_jobs):
+    """Embed the first `n` pictures of a folder."""
+    from sksemobridge.encoders import CLIPImageEncoder
+
+    paths = sorted(str(path) for path in Path(folder).glob("*.jpg"))[:n]
+    encoder = CLIPImageEncoder(name, device=device, n_jobs=n_jobs, batch_size=BATCH_SIZE)
+    encoder.transform(paths)
 
 
 def memory(name, folder, device, n_jobs):
-    """Print the peak memory of many paths beyond that of the loaded model; runs in a process of its own."""
-    from sksemobridge.encoders import CLIPImageEncoder
-
-    paths = sorted(str(path) for path in Path(folder).glob("*.jpg"))
-    encoder = CLIPImageEncoder(name, device=device, n_jobs=n_jobs, batch_size=BATCH_SIZE)
-    encoder.transform(paths[:1])
-    before = peak_memory()
-    encoder.transform(paths[:1000])
-    thousand = peak_memory()
-    embeddings = encoder.transform(paths)
-    assert np.isfinite(embeddings).all()
-    report(f"peak memory, {len(paths)} paths, GB", f"{peak_memory():.2f}")
-    report("  beyond the loaded model, 1000 paths, GB", f"{thousand - before:.2f}")
-    report(f"  beyond the loaded model, {len(paths)} paths, GB", f"{peak_memory() - before:.2f}", "< 1.5")
+    """Peak memory of many paths beyond that of the loaded model."""
+    for n, wanted in ((1000, ""), (N_PATHS, "< 1.5")):
+        warm_up = (name, folder, 1, device, n_jobs)
+        n_bytes, _ = peak_memory(embed, name, folder, n, device, n_jobs, warm_up=warm_up)
+        report(f"peak memory beyond the loaded model, {n} paths, GB", f"{n_bytes / 1e9:.2f}", wanted)
 
 
 def order_and_batches(name, paths, device):
@@ -331,11 +305,7 @@ def main():
     parser.add_argument("--n-jobs", type=int, default=None)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--only", choices=["cache", "speed", "memory"])
-    parser.add_argument("--memory", nargs=2, metavar=("MODEL", "FOLDER"), help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if args.memory:
-        memory(*args.memory, args.device, args.n_jobs)
-        return
     # open_clip tells that the weights are random, which is meant.
     logging.disable(logging.WARNING)
     rng = np.random.default_rng(0)
@@ -358,9 +328,7 @@ def main():
             name = write_random_model(folder / "small", vision_layers=1)
             order_and_batches(name, photos[:100], args.device)
             write_copies(photos, folder / "copies", N_PATHS)
-            options = ["--device", args.device, *(["--n-jobs", str(args.n_jobs)] if args.n_jobs else [])]
-            command = [sys.executable, __file__, *options, "--memory", name, str(folder / "copies")]
-            subprocess.run(command, check=True)
+            memory(name, folder / "copies", args.device, args.n_jobs)
 
 
 if __name__ == "__main__":

@@ -1,43 +1,52 @@
-"""Every method on the same embeddings: accuracy, log loss, calibration error and times, few shots at a time.
+"""Compare few-shot methods on the same embeddings: accuracy, log loss, calibration error and times.
 
-    python benchmarks/few_shot.py
+    python benchmarks/few_shot.py [TASK ...]
+    python benchmarks/few_shot.py --tasks FOLDER
 
-runs what can be run without network, adds rows to `benchmarks/few_shot_results.csv`, and writes
-`docs/benchmarks_few_shot.md` and `docs/images/few_shot_*.png` from all rows in that file. What the file has
-already is not computed again: an interrupted run goes on where it was. `--redo METHOD` forgets the rows of a method
-in the tasks at hand first; `--report-only` computes nothing.
+The first form adds rows to `benchmarks/few_shot_results.csv`, and writes `docs/benchmarks_few_shot.md` and
+`docs/images/few_shot_*.png` from all rows of that file. The second form adds rows to `few_shot_tasks.csv` in the
+current folder and prints tables. Rows that a file has are not computed again, so that an interrupted run goes on where
+it was. `--redo METHOD` computes the rows of a method anew; `--report-only` computes nothing.
 
 TASK is `emoji` or `emoji-finer` (bundled pictures), `digits` (scikit-learn), `fashion-mnist` (Debian's package
-`dataset-fashion-mnist`; left out where it is not installed), or one of your own: `folder:PATH` (a sub-folder for
-each class), `torchvision:NAME` (its test set, found in or downloaded to `--data`), `npz:FILE` (arrays `images (n,
-D)`, `labels (n,)`, `class_names (C,)` and `text (C, D)`; the text projection is taken as the identity).
+`dataset-fashion-mnist`), or one of your own: `folder:PATH` (a sub-folder for each class), `torchvision:NAME` (its test
+set, found in or downloaded to `--data`), `npz:FILE` (arrays `images (n, D)`, `labels (n,)`, `class_names (C,)` and
+perhaps `text (C, D)`; the text projection is taken as the identity). Without TASK all are run that need no network.
 
-Draws: `default_rng(seed)`, for each class `permutation(flatnonzero(y == c))[:k]` are the shots, all other images the
-queries. A class must keep a query. Protocol `defaults` is each method as it comes; `tuned` chooses its parameters by
+FOLDER holds such files. Their draws are the seeds 2000 to 2004, 2000 and 2001 where there are 150 classes or more; a
+class needs two images beyond its shots, and a task 80 % of its classes.
+
+Draws: `default_rng(seed)`, for each class in order `permutation(flatnonzero(y == c))[:k]` are the shots, all other
+images the queries. Protocol `defaults` is each method as it comes. Protocol `tuned` chooses parameters by
 cross-validation on the shots (three folds, two for two shots), from two shots on. Every fit has one thread.
 """
 
 import argparse
 import json
 import os
+import sys
 import warnings
+from itertools import product, zip_longest
 from pathlib import Path
 from time import perf_counter
 
-import embeddings
 import few_shot_report
 import joblib
 import numpy as np
+import tasks
 from few_shot_methods import METHODS, NAMES, n_folds
 from results import Results
 from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.neighbors import NearestCentroid
+from timing import timed
 
 from sksemobridge import SeMoBridgeClassifier
 
-OFFLINE = ("emoji", "emoji-finer", "digits", "fashion-mnist")
+HERE = Path(__file__).parent
 PROTOCOLS = ("defaults", "tuned")
+# Draws of the tasks of a folder.
+FIRST_SEED, MANY_CLASSES = 2000, 150
 KEY = ("model", "task", "method", "protocol", "shots", "seed")
 VALUES = (
     "classes",
@@ -51,50 +60,26 @@ VALUES = (
 )
 
 
-def load_task(name, args):
-    """`(model, Task)` of a task's name on the command line."""
-    kind, _, rest = name.partition(":")
-    options = {"model": args.model, "pretrained": args.pretrained, "cache": args.cache}
-    if kind == "npz":
-        return "npz", embeddings.from_npz(rest)
-    if kind == "folder":
-        return f"{args.model} {args.pretrained}", embeddings.image_folder(rest, **options)
-    if kind == "torchvision":
-        task = embeddings.torchvision_dataset(rest, args.data, **options)
-        return f"{args.model} {args.pretrained}", task
-    if name == "fashion-mnist":
-        return "mini bundled", embeddings.fashion_mnist(args.fashion_mnist, cache=args.cache)
-    loaders = {"emoji": embeddings.emoji, "emoji-finer": embeddings.emoji_finer, "digits": embeddings.digits}
-    if name not in loaders:
-        raise ValueError(
-            f"There is no task {name!r}. Name {', '.join(OFFLINE)}, folder:PATH, torchvision:NAME or npz:FILE."
-        )
-    return "mini bundled", loaders[name](cache=args.cache)
-
-
 def measure(estimator, task, shots, queries):
     """Fit on the shots, predict the queries: the measured columns of a row."""
     X, y = task.X[queries], task.y[queries]
-    start = perf_counter()
-    estimator.fit(task.X[shots], task.y[shots])
-    fitted = perf_counter()
-    predicted = estimator.predict(X)
-    done = perf_counter()
+    fit_seconds, _ = timed(estimator.fit, task.X[shots], task.y[shots])
+    predict_seconds, predicted = timed(estimator.predict, X)
     row = {
-        "classes": len(np.unique(task.y)),
+        "classes": len(estimator.classes_),
         "queries": len(queries),
         "accuracy": f"{np.mean(predicted == y):.6f}",
         "log_loss": "",
         "calibration_error": "",
-        "fit_seconds": f"{fitted - start:.5f}",
-        "predict_seconds": f"{done - fitted:.5f}",
+        "fit_seconds": f"{fit_seconds:.5f}",
+        "predict_seconds": f"{predict_seconds:.5f}",
         "chosen": "",
     }
     probability = probabilities(estimator, X)
     if probability is not None:
         row["log_loss"] = f"{log_loss(y, probability, labels=estimator.classes_):.6f}"
         right = estimator.classes_[probability.argmax(axis=1)] == y
-        error = embeddings.expected_calibration_error(probability.max(axis=1), right)
+        error = tasks.expected_calibration_error(probability.max(axis=1), right)
         row["calibration_error"] = f"{error:.6f}"
     return row
 
@@ -111,83 +96,79 @@ def probabilities(estimator, X):
         raise
 
 
-def tune(method, task, texts, k):
-    """A search over the method's parameters on the shots alone."""
-    folds = StratifiedKFold(n_folds(k))
-    return GridSearchCV(method.build(task, texts), method.grid(task), cv=folds)
-
-
-def one_draw(model, task, k, seed, wanted):
+def one_draw(task, k, seed, wanted):
     """Rows of the wanted `(method, protocol)` pairs on one draw of the shots."""
     shots, queries = task.draw(k, seed)
-    rows = []
+    texts, rows = None, []
     with warnings.catch_warnings():
         # Names without text, too few neighbours, searches that stop early: known, and the same in every draw.
         warnings.simplefilter("ignore")
-        # What a process computes once, the class texts and the pseudo-inverse, is left out of the times.
-        ready = SeMoBridgeClassifier(task.text_encoder, prompts=task.prompts).fit(
-            task.X[shots], task.y[shots]
-        )
-        for method in METHODS:
-            for protocol in PROTOCOLS:
-                if (method.name, protocol) not in wanted:
-                    continue
-                if protocol == "tuned":
-                    estimator = tune(method, task, ready.text_embeddings_, k)
-                else:
-                    estimator = method.build(task, ready.text_embeddings_)
-                row = measure(estimator, task, shots, queries)
-                if protocol == "tuned":
-                    chosen = {name.split("__")[-1]: value for name, value in estimator.best_params_.items()}
-                    row["chosen"] = json.dumps(chosen, default=lambda value: "text", sort_keys=True)
-                key = dict(zip(KEY, (model, task.name, method.name, protocol, k, seed)))
-                rows.append(key | row)
+        if task.text_encoder is not None:
+            # What a process computes once, the class texts and the pseudo-inverse, is left out of the times.
+            ready = SeMoBridgeClassifier(task.text_encoder, prompts=task.prompts)
+            texts = ready.fit(task.X[shots], task.y[shots]).text_embeddings_
+        for name, protocol in wanted:
+            method = METHODS[name]
+            estimator = method.build(task, texts)
+            if protocol == "tuned":
+                folds = StratifiedKFold(n_folds(k))
+                estimator = GridSearchCV(estimator, method.grid(task), cv=folds)
+            row = measure(estimator, task, shots, queries)
+            if protocol == "tuned":
+                chosen = {name.split("__")[-1]: value for name, value in estimator.best_params_.items()}
+                row["chosen"] = json.dumps(chosen, default=lambda value: "text", sort_keys=True)
+            rows.append(dict(zip(KEY, (task.model, task.name, name, protocol, k, seed))) | row)
     return rows
 
 
-def missing(results, model, task, k, seed, methods):
+def missing(results, task, k, seed, names, protocols):
     """The `(method, protocol)` pairs of a draw that are not in the results yet."""
-    n_classes = len(np.unique(task.y))
-    pairs = [(method, "defaults") for method in methods if method.can_fit(k, n_classes)]
-    pairs += [(method, "tuned") for method in methods if method.can_tune(k, n_classes)]
+    drawn = task.draw(k, seed)
+    if drawn is None:
+        return []
+    n_classes = len(np.unique(task.y[drawn[0]]))
+    has_text = task.text_encoder is not None
     return [
-        (method.name, protocol)
-        for method, protocol in pairs
-        if (model, task.name, method.name, protocol, k, seed) not in results
+        (name, protocol)
+        for name, protocol in product(names, protocols)
+        if METHODS[name].can(protocol, k, n_classes, has_text)
+        and (task.model, task.name, name, protocol, k, seed) not in results
     ]
 
 
-def run(tasks, results, shots, seeds, methods, n_jobs):
-    """Add all rows that are missing, the first draw of everything first: it tells what the others will take."""
-    jobs = {seed: [] for seed in seeds}
-    for seed in seeds:
-        for model, task in tasks:
-            smallest = np.unique(task.y, return_counts=True)[1].min()
-            for k in (k for k in shots if k < smallest):
-                if wanted := missing(results, model, task, k, seed, methods):
-                    jobs[seed].append((model, task, k, seed, wanted))
-    left = sum(map(len, jobs.values()))
-    print(f"{left} draws to go, {n_jobs} at a time")
+def run(seeds_of, results, shots, names, protocols, n_jobs):
+    """Add all rows that are missing, the first draw of everything first: it tells what the others will take.
+
+    `seeds_of` are pairs of a task and the seeds of its draws.
+    """
+    rounds = []
+    for seeds in zip_longest(*(seeds for _, seeds in seeds_of)):
+        cells = [
+            (task, k, seed) for (task, _), seed in zip(seeds_of, seeds) if seed is not None for k in shots
+        ]
+        jobs = [(*cell, missing(results, *cell, names, protocols)) for cell in cells]
+        rounds.append([job for job in jobs if job[-1]])
+    left = sum(map(len, rounds))
+    print(f"{left} draws to go, {n_jobs} at a time", file=sys.stderr)
     with joblib.parallel_config("loky", inner_max_num_threads=1):
         parallel = joblib.Parallel(n_jobs, return_as="generator_unordered")
-        for seed in seeds:
-            if not jobs[seed]:
-                continue
+        for number, jobs in enumerate(filter(None, rounds), start=1):
             start = perf_counter()
-            for rows in parallel(joblib.delayed(one_draw)(*job) for job in jobs[seed]):
+            for rows in parallel(joblib.delayed(one_draw)(*job) for job in jobs):
                 for row in rows:
                     results.append(row)
-            left -= len(jobs[seed])
+            left -= len(jobs)
             seconds = perf_counter() - start
-            rest = left * seconds / len(jobs[seed])
-            print(f"seed {seed}: {seconds:.0f} s; the rest takes about {rest:.0f} s more", flush=True)
+            rest = left * seconds / len(jobs)
+            print(f"round {number}: {seconds:.0f} s; the rest takes about {rest:.0f} s more", file=sys.stderr)
 
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("tasks", nargs="*", metavar="TASK", help="default: all that need no network")
-    parser.add_argument("--results", default=Path(__file__).parent / "few_shot_results.csv", type=Path)
-    parser.add_argument("--docs", default=Path(__file__).parents[1] / "docs", type=Path)
+    parser.add_argument("names", nargs="*", metavar="TASK", help="default: all that need no network")
+    parser.add_argument("--tasks", metavar="FOLDER", type=Path, help="compare on the npz files of a folder")
+    parser.add_argument("--results", type=Path, help="default: few_shot_results.csv or few_shot_tasks.csv")
+    parser.add_argument("--docs", default=HERE.parent / "docs", type=Path)
     parser.add_argument("--cache", default="embeddings", help="folder that keeps embeddings of images")
     parser.add_argument("--shots", default=[1, 2, 4, 8, 16], type=int, nargs="+")
     parser.add_argument("--draws", default=10, type=int, help="seeds 0, 1, ...")
@@ -198,21 +179,40 @@ def main(arguments=None):
     parser.add_argument("--jobs", default=os.cpu_count(), type=int)
     parser.add_argument("--model", default="mini", help="of folder: and torchvision:, as open_clip names it")
     parser.add_argument("--pretrained", default="bundled")
-    parser.add_argument("--fashion-mnist", default=embeddings.FASHION_MNIST, help="folder of its four files")
+    parser.add_argument("--fashion-mnist", default=tasks.FASHION_MNIST, help="folder of its four files")
     parser.add_argument("--data", default="data", help="folder of torchvision's data sets")
     args = parser.parse_args(arguments)
-    names = args.tasks or [
-        name for name in OFFLINE if name != "fashion-mnist" or Path(args.fashion_mnist).is_dir()
-    ]
+    if args.tasks:
+        path, protocols = args.results or Path("few_shot_tasks.csv"), PROTOCOLS[:1]
+    else:
+        path, protocols = args.results or HERE / "few_shot_results.csv", PROTOCOLS
     shots, draws = ([1, 2], 2) if args.quick else (args.shots, args.draws)
-    results = Results(args.results, KEY, VALUES)
+    results = Results(path, KEY, VALUES)
     if not args.report_only:
-        tasks = [load_task(name, args) for name in names]
-        here = {(model, task.name) for model, task in tasks}
+        if args.tasks:
+            seeds_of = [(task, task_seeds(task)[:draws]) for task in tasks.from_folder(args.tasks)]
+        else:
+            seeds_of = [(task, range(draws)) for task in load_tasks(args)]
+        here = {(task.model, task.name) for task, _ in seeds_of}
         results.forget(lambda row: row["method"] in args.redo and (row["model"], row["task"]) in here)
-        methods = [method for method in METHODS if method.name in args.methods]
-        run(tasks, results, shots, range(draws), methods, args.jobs)
-    few_shot_report.write(args.results, args.docs)
+        run(seeds_of, results, shots, args.methods, protocols, args.jobs)
+    if args.tasks:
+        print(few_shot_report.comparison(path))
+    else:
+        few_shot_report.write(path, args.docs)
+
+
+def load_tasks(args):
+    """The tasks that are named; by default all that need no network."""
+    names = args.names or [*tasks.OFFLINE, *(["fashion-mnist"] if Path(args.fashion_mnist).is_dir() else [])]
+    options = {name: getattr(args, name) for name in ("model", "pretrained", "cache", "data")}
+    return [tasks.load(name, fashion=args.fashion_mnist, **options) for name in names]
+
+
+def task_seeds(task):
+    """Seeds of the draws of a task in a file: five, where there are many classes two."""
+    n_draws = 2 if len(task.classes) >= MANY_CLASSES else 5
+    return range(FIRST_SEED, FIRST_SEED + n_draws)
 
 
 if __name__ == "__main__":

@@ -36,6 +36,8 @@ class Method:
         first is taken. None where there is nothing to tune.
     min_shots, min_images : int
         The method needs as many shots of each class, and as many in all.
+    with_text : bool
+        Whether the method needs class texts.
     """
 
     name: str
@@ -43,21 +45,24 @@ class Method:
     grid: Callable | None = None
     min_shots: int = 1
     min_images: int = 1
+    with_text: bool = False
 
-    def can_fit(self, k, n_classes):
-        """Whether `k` shots of each class are enough."""
+    def can(self, protocol, k, n_classes, has_text=True):
+        """Whether `k` shots of each class are enough; to tune, all but one fold of them."""
+        if self.with_text and not has_text:
+            return False
+        if protocol == "tuned":
+            return (
+                self.grid is not None and k >= 2 and self.can("defaults", k - -(-k // n_folds(k)), n_classes)
+            )
         return k >= self.min_shots and k * n_classes >= self.min_images
-
-    def can_tune(self, k, n_classes):
-        """Whether they are enough to fit all but one fold of them."""
-        return self.grid is not None and k >= 2 and self.can_fit(k - -(-k // n_folds(k)), n_classes)
 
 
 def _with_text(kind, **grid):
     def build(task, texts):
         return kind(texts, task.text_encoder.logit_scale_)
 
-    return {"build": build, "grid": (lambda task: grid) if grid else None}
+    return {"build": build, "grid": (lambda task: grid) if grid else None, "with_text": True}
 
 
 def _on_unit_rows(estimator, **grid):
@@ -88,9 +93,9 @@ def _ours_grid(task):
 
 CS = [1.0, 0.1, 10.0, 100.0, 1000.0]
 
-METHODS = [
-    Method(OURS, _ours, _ours_grid),
-    Method(TRAINED, _ours_trained),
+_ALL = [
+    Method(OURS, _ours, _ours_grid, with_text=True),
+    Method(TRAINED, _ours_trained, with_text=True),
     Method(ZERO_SHOT, **_with_text(peers.ZeroShot)),
     Method("Tip-Adapter", **_with_text(peers.TipAdapter, a=[1.0, 0.3, 3.0, 10.0, 30.0], b=[5.5, 1.0, 15.0])),
     Method(
@@ -99,6 +104,10 @@ METHODS = [
     ),
     Method("GDA", **_with_text(peers.GDA, a=[1.0, 0.001, 0.01, 0.1, 10.0])),
     Method("CLAP-style probe", **_with_text(peers.CLAPProbe, C=CS)),
+    Method("SS-Text", **_with_text(peers.SSText)),
+    Method("ProKeR", **_with_text(peers.ProKeR)),
+    Method("LP++", lambda task, texts: peers.LPPlusPlus(texts), with_text=True),
+    Method("TextCoord", **_with_text(peers.TextCoord)),
     Method(f"{OURS}, no text", lambda task, texts: SeMoBridgeClassifier(device="cpu")),
     Method(f"{TRAINED}, no text", lambda task, texts: SeMoBridgeClassifier(solver="lbfgs", device="cpu")),
     Method("GDA, no text", lambda task, texts: peers.GDA(None), min_shots=2),
@@ -114,4 +123,5 @@ METHODS = [
         min_shots=2,
     ),
 ]
-NAMES = [method.name for method in METHODS]
+METHODS = {method.name: method for method in _ALL}
+NAMES = list(METHODS)

@@ -7,6 +7,8 @@ from scipy.stats import t as student
 
 CELL = ["model", "task", "shots"]  # what draws are paired within
 TITLES = {"defaults": "Defaults", "tuned": "Tuned by cross-validation on the shots"}
+MEASURES = {"accuracy": 1, "log_loss": 3}  # decimals
+MEASURES_IN_WORDS = {"accuracy": "Accuracy in percent", "log_loss": "Log loss in nats"}
 COMMAND = "python benchmarks/few_shot.py"
 
 
@@ -63,6 +65,59 @@ def report(frame, plots):
     return "\n\n".join(parts) + "\n"
 
 
+def comparison(results):
+    """Markdown: all methods on the tasks of a folder, those with class texts and those without apart."""
+    frame = pd.read_csv(results)
+    frame["accuracy"] *= 100
+    with_text = frame.groupby("task").method.transform(lambda of_task: ZERO_SHOT in set(of_task))
+    parts = []
+    for title, group in (("Tasks with class texts", frame[with_text]), ("Tasks without", frame[~with_text])):
+        if group.empty:
+            continue
+        ours = OURS if (group.method == OURS).any() else f"{OURS}, no text"
+        parts += [f"## {title}", tasks_table(group)]
+        for value, digits in MEASURES.items():
+            parts += [
+                f"### {MEASURES_IN_WORDS[value]}: mean over the tasks",
+                means_by_shots(group, value, digits),
+                f"### {MEASURES_IN_WORDS[value]}: {ours} minus each",
+                "Mean paired difference over tasks and draws ± its standard error; in how many tasks it is a win and a "
+                "loss (the 95 % interval over the draws lies on one side of zero).",
+                differences_by_shots(group, value, digits, ours),
+            ]
+        for task, of_task in group.groupby("task", sort=False):
+            parts += [f"### {task}: accuracy ± standard error", accuracy_table(of_task)]
+    return "\n\n".join(parts)
+
+
+def means_by_shots(frame, value, digits):
+    """Means over the tasks, each the mean of its draws."""
+    means = frame.groupby(["method", "shots", "task"])[value].mean().groupby(["method", "shots"]).mean()
+    shots = sorted(frame.shots.unique())
+    rows = [
+        [name, *(f"{means.get((name, k), np.nan):.{digits}f}" for k in shots)]
+        for name in in_order(frame.method)
+    ]
+    return table(["method", *map(shots_in_words, shots)], rows)
+
+
+def differences_by_shots(frame, value, digits, ours):
+    """Differences of one method to each other: mean, standard error, wins and losses for every number of shots."""
+    cells = paired(frame, ours, value)
+    shots = sorted(frame.shots.unique())
+    rows = []
+    for name in in_order(cells.method):
+        row = [name]
+        for k in shots:
+            group = cells[(cells.method == name) & (cells.shots == k)]
+            mean, error = group["mean"].mean(), np.sqrt((group.error**2).sum()) / max(len(group), 1)
+            above, below = (found.sum() for found in verdicts(group))
+            wins, losses = (above, below) if value == "accuracy" else (below, above)
+            row.append(f"{mean:+.{digits}f} ± {error:.{digits}f} ({wins}:{losses})" if len(group) else "-")
+        rows.append(row)
+    return table([f"{ours} minus", *map(shots_in_words, shots)], rows)
+
+
 def table(header, rows):
     """A Markdown table, the first column to the left, the others to the right."""
     lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
@@ -113,9 +168,9 @@ def means_table(frame):
     return table(["method", *[f"{shots_in_words(k)} (rank)" for k in shots], "mean rank"], rows)
 
 
-def paired(frame, ours):
+def paired(frame, ours, value="accuracy"):
     """For every other method and cell: mean difference of `ours` to it over the draws, and its half-width."""
-    draws = frame.pivot_table(index=[*CELL, "seed"], columns="method", values="accuracy")
+    draws = frame.pivot_table(index=[*CELL, "seed"], columns="method", values=value)
     gains = -draws.drop(columns=ours).sub(draws[ours], axis=0)
     long = gains.stack().rename("gain").reset_index()
     cells = long.groupby(["method", *CELL], sort=False).gain.agg(["mean", "std", "count"]).reset_index()
@@ -221,6 +276,10 @@ COLOURS = {
     "APE": "#17becf",
     "GDA": "#3f007d",
     "CLAP-style probe": "#6baed6",
+    "SS-Text": "#7b4173",
+    "ProKeR": "#3182bd",
+    "LP++": "#31a354",
+    "TextCoord": "#bcbd22",
     f"{OURS}, no text": "#f4a3a3",
     f"{TRAINED}, no text": "#ffc890",
     "GDA, no text": "#9e8ac8",
@@ -230,7 +289,7 @@ COLOURS = {
     "NearestCentroid": "#8c564b",
     "LDA, shrinkage": "#e377c2",
 }
-MARKERS = dict(zip(NAMES, "osx^v<>osDPXd*p"))
+MARKERS = dict(zip(NAMES, "osx^v<>hH8|osDPXd*p"))
 
 
 def style(name):
@@ -305,7 +364,7 @@ def plot_times(frame, folder):
                 if group.empty:
                     continue
                 look = style(name) | {"linestyle": "none", "markersize": 8}
-                if not filled and look["marker"] not in "xP":
+                if not filled and look["marker"] not in "xP|":
                     look["markerfacecolor"] = "white"
                 seconds = group.groupby(["model", "task"]).fit_seconds.median().mean()
                 (handle,) = ax.plot(seconds, group.accuracy.mean(), **look)

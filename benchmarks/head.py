@@ -13,12 +13,14 @@ machine distort the ratios little.
 import argparse
 import tracemalloc
 import warnings
-from time import perf_counter
+from functools import partial
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
+from tasks import made_up
+from timing import alternate
 
-from sksemobridge import PrecomputedTextEncoder, SeMoBridgeClassifier
+from sksemobridge import SeMoBridgeClassifier
 
 WIDTH, RANK, ATOL = 512, 209, 0.3
 SHOTS = 4
@@ -32,21 +34,15 @@ def random_projection(rng):
     return (left * values) @ right
 
 
-def fitted_models(projection, n_classes, rng):
+def fitted_models(projection, n_classes):
     """Both configurations and logistic regression, fitted on the same shots."""
-    d, width = projection.shape
-    eos = rng.normal(size=(n_classes, d))
-    names = [str(code) for code in range(n_classes)]
-    encoder = PrecomputedTextEncoder(names, eos, projection)
-    codes = np.repeat(np.arange(n_classes), SHOTS)
-    centres = rng.normal(size=(n_classes, width))
-    X = (centres[codes] + rng.normal(size=(len(codes), width))).astype(np.float32)
-    prompts = {code: [name] for code, name in enumerate(names)}
-    return {
-        "logistic regression": LogisticRegression(max_iter=3).fit(X, codes),
-        "projection": SeMoBridgeClassifier(encoder, prompts=prompts, atol=ATOL).fit(X, codes),
-        "W = I": SeMoBridgeClassifier().fit(X, codes),
+    task = made_up(n_classes, SHOTS, projection.shape[1], projection)
+    models = {
+        "logistic regression": LogisticRegression(max_iter=3),
+        "projection": SeMoBridgeClassifier(task.text_encoder, prompts=task.prompts, atol=ATOL),
+        "W = I": SeMoBridgeClassifier(),
     }
+    return {name: model.fit(task.X, task.y) for name, model in models.items()}
 
 
 def extra_memory(model, X):
@@ -72,24 +68,21 @@ def main():
         projection = random_projection(rng)
     X = rng.normal(size=(args.rows, projection.shape[1])).astype(np.float32)
     for n_classes, promised in PROMISED.items():
-        models = fitted_models(projection, n_classes, rng)
-        times = {name: [] for name in models}
-        for _ in range(args.repeats):
-            for name, model in models.items():
-                start = perf_counter()
-                output = model.predict_proba(X)
-                times[name].append(perf_counter() - start)
-                assert output.dtype == np.float32
-        base = min(times["logistic regression"])
+        models = fitted_models(projection, n_classes)
+        seconds = alternate(
+            *(partial(model.predict_proba, X) for model in models.values()), repeats=args.repeats
+        )
+        seconds = dict(zip(models, seconds.min(axis=0)))
         print(f"\n{n_classes} classes, {X.shape[0]} x {X.shape[1]}, rank {models['projection'].rank_}")
+        promises = {
+            "projection": f" (promised: {promised:g})",
+            "W = I": f" (promised: {PROMISED_IDENTITY:g})",
+        }
         for name, model in models.items():
-            limit = {
-                "projection": f" (promised: {promised:g})",
-                "W = I": f" (promised: {PROMISED_IDENTITY:g})",
-            }
+            ratio = seconds[name] / seconds["logistic regression"]
             print(
-                f"  {name:20s} {min(times[name]):7.3f} s, {min(times[name]) / base:5.2f} times logistic regression"
-                f"{limit.get(name, '')}; {extra_memory(model, X) / 1e6:6.1f} MB beyond input and output",
+                f"  {name:20s} {seconds[name]:7.3f} s, {ratio:5.2f} times logistic regression"
+                f"{promises.get(name, '')}; {extra_memory(model, X) / 1e6:6.1f} MB beyond input and output",
                 flush=True,
             )
 

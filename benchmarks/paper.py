@@ -19,7 +19,6 @@ import argparse
 import sys
 from itertools import product
 from pathlib import Path
-from time import perf_counter
 
 import numpy as np
 import pandas as pd
@@ -35,6 +34,7 @@ from paper_data import (
 )
 from paper_search import Step, Validation, best_step, paper_classifier, search
 from results import Results
+from timing import timed
 
 from sksemobridge import CLIPImageEncoder, CLIPTextEncoder, SeMoBridgeClassifier, ZeroShotClassifier
 
@@ -81,21 +81,18 @@ class Runner:
         y = shots.labels[image]
         trained = method == "SeMoBridge-T"
         if protocol == "ours":
-            start = perf_counter()
+            solver = "lbfgs" if trained else "closed_form"
             classifier = SeMoBridgeClassifier(
-                self.text_encoder,
-                prompts=self.prompts,
-                solver="lbfgs" if trained else "closed_form",
-                device=self.device,
-            ).fit(X, y, groups=image)
+                self.text_encoder, prompts=self.prompts, solver=solver, device=self.device
+            )
+            seconds, _ = timed(classifier.fit, X, y, groups=image)
             how = {"tuned_on": "shots", "best_step": ""}
         else:
             images, how = self._validation_split()
             queries = self.embed(images)
-            start = perf_counter()
-            classifier = self._learn_as_the_paper(X, y, queries, images.labels, trained, seed)
+            seconds, classifier = timed(self._learn_as_the_paper, X, y, queries, images.labels, trained, seed)
             how["best_step"] = classifier.n_iter_ if trained else ""
-        return classifier, how | {"seconds": f"{perf_counter() - start:.2f}"}
+        return classifier, how | {"seconds": f"{seconds:.2f}"}
 
     def _validation_split(self):
         if self.dataset.val is None:

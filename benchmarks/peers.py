@@ -1,7 +1,8 @@
 """Compact versions of published few-shot methods, as classifiers on embeddings and unit class texts.
 
-`f` unit query, `F` unit shots, `Y` one-hot labels, `T` unit class texts, `N` shots in all, `C` classes, `m` class
-means. All scale rows to unit length themselves; probabilities are the softmax of `decision_function`.
+`f` unit query, `F` unit shots, `Y` one-hot labels, `T` unit class texts, `N` shots in all, `C` classes, `K = N / C`,
+`m` class means. All scale rows to unit length themselves; probabilities are the softmax of `decision_function`. None
+needs validation data: a default that the authors choose by the number of shots is chosen so, others are named ours.
 """
 
 import numpy as np
@@ -23,6 +24,11 @@ class _WithTexts(ClassifierMixin, BaseEstimator):
     def _one_hot(self, y):
         self.classes_, codes = np.unique(y, return_inverse=True)
         return np.eye(len(self.classes_))[codes]
+
+    def _trust(self, X, labels):
+        """Mean zero-shot probability `(C,)` that the shots of a class give it, at least 0.01."""
+        right = (softmax(self.scale * X @ self.texts.T, axis=1) * labels).sum(axis=1)
+        return np.maximum(labels.T @ right / labels.sum(axis=0), 0.01)
 
 
 class ZeroShot(_WithTexts):
@@ -144,8 +150,7 @@ class CLAPProbe(_WithTexts):
     def fit(self, X, y):
         X, labels = normalize(X), self._one_hot(y)
         start = self.scale * self.texts
-        right = (softmax(X @ start.T, axis=1) * labels).sum(axis=1)
-        pull = np.maximum(labels.T @ right / labels.sum(axis=0), 0.01)[:, None] / self.C
+        pull = self._trust(X, labels)[:, None] / self.C
 
         def loss(flat):
             weights = flat.reshape(start.shape)
@@ -159,3 +164,134 @@ class CLAPProbe(_WithTexts):
 
     def decision_function(self, X):
         return normalize(X) @ self.coef_.T
+
+
+class SSText(_WithTexts):
+    """`scale f W'` with `W_c = T_c + sum_{i in c} F_i / (N r_c scale)` (Silva-Rodriguez et al., MICCAI 2025).
+
+    `r_c` as in `CLAPProbe`.
+    """
+
+    def __init__(self, texts, scale=100.0):
+        self.texts = texts
+        self.scale = scale
+
+    def fit(self, X, y):
+        X, labels = normalize(X), self._one_hot(y)
+        trust = self._trust(X, labels)[:, None]
+        self.coef_ = self.texts + labels.T @ X / (len(X) * trust * self.scale)
+        return self
+
+    def decision_function(self, X):
+        return self.scale * normalize(X) @ self.coef_.T
+
+
+class ProKeR(_WithTexts):
+    """`scale (f T' + k(f, F) inv(k(F, F) / l + I) (Y - F T'))` with `k(u, v) = exp(-b (1 - u v'))`.
+
+    Kernel ridge regression of what the texts leave (Bendou et al., "ProKeR", CVPR 2025). `b` and `l` are interpolated
+    over `log K` between those for 1, 4 and 16 shots.
+    """
+
+    SHOTS, B, L = (1, 4, 16), (3.0, 1.5, 1.7), (0.05, 0.05, 0.1)
+
+    def __init__(self, texts, scale=100.0):
+        self.texts = texts
+        self.scale = scale
+
+    def fit(self, X, y):
+        self.shots_, labels = normalize(X), self._one_hot(y)
+        shots = np.log(len(X) / labels.shape[1])
+        self.b_, ridge = (np.interp(shots, np.log(self.SHOTS), values) for values in (self.B, self.L))
+        kernel = self._kernel(self.shots_) / ridge + np.eye(len(X))
+        self.dual_coef_ = np.linalg.solve(kernel, labels - self.shots_ @ self.texts.T)
+        return self
+
+    def decision_function(self, X):
+        queries = normalize(X)
+        return self.scale * (queries @ self.texts.T + self._kernel(queries) @ self.dual_coef_)
+
+    def _kernel(self, rows):
+        return np.exp(-self.b_ * (1 - rows @ self.shots_.T))
+
+
+class LPPlusPlus(_WithTexts):
+    """`f (W_c + a_c T_c)'`, by gradient descent on the mean cross-entropy (Huang et al., "LP++", CVPR 2024).
+
+    From `W = Y' F` and `a_c = 250 / C sum_c' mean_{i in c'} F_i T_c'`; `n_steps` steps of `W` with momentum 0.9 and
+    rate `4 N / eig(F' F)`, `eig` the largest eigenvalue, every tenth with one of `a` of rate
+    `N / (4 max_c sum_i (F_i T_c)^2)`: bounds of the curvature, as the authors take them.
+    """
+
+    MOMENTUM = 0.9
+
+    def __init__(self, texts, n_steps=300):
+        self.texts = texts
+        self.n_steps = n_steps
+
+    def fit(self, X, y):
+        X, labels = normalize(X), self._one_hot(y)
+        n, text_scores = len(X), X @ self.texts.T
+        images = labels.T @ X
+        own = (labels * text_scores).sum(axis=0) / labels.sum(axis=0)
+        text_weights = np.full(labels.shape[1], 250 * own.mean())
+        rate = 4 * n / np.linalg.norm(X, 2) ** 2
+        text_rate = n / (4 * (text_scores**2).sum(axis=0).max())
+        velocity = 0
+        for step in range(1, self.n_steps + 1):
+            residual = (softmax(X @ images.T + text_weights * text_scores, axis=1) - labels) / n
+            velocity = self.MOMENTUM * velocity + residual.T @ X
+            images = images - rate * velocity
+            if step % 10 == 0:
+                text_weights = text_weights - text_rate * (residual * text_scores).sum(axis=0)
+        self.coef_ = images + text_weights[:, None] * self.texts
+        return self
+
+    def decision_function(self, X):
+        return normalize(X) @ self.coef_.T
+
+
+class TextCoord(_WithTexts):
+    """`scale z R / ||(z, f - f Q Q')||` with `z = f Q + f A`: rows move within the span of the texts only.
+
+    `Q (D, r)` is a basis of the centred texts, `R` holds their coordinates. `A (D, r)` starts from zero and minimises the mean
+    cross-entropy `+ ||A||^2 / K`.
+    """
+
+    def __init__(self, texts, scale=100.0):
+        self.texts = texts
+        self.scale = scale
+
+    def fit(self, X, y):
+        X, labels = normalize(X), self._one_hot(y)
+        centred = self.texts - self.texts.mean(axis=0)
+        _, values, right = np.linalg.svd(centred, full_matrices=False)
+        self.basis_ = right[values > 1e-6 * values[0]].T
+        self.coordinates_ = self.basis_.T @ centred.T
+        shape, per_class = self.basis_.shape, len(X) / labels.shape[1]
+
+        def loss(flat):
+            A = flat.reshape(shape)
+            moved, length = self._move(X, A)
+            scores = self.scale * moved @ self.coordinates_ / length
+            log_probability = log_softmax(scores, axis=1)
+            slope = (np.exp(log_probability) - labels) / len(X)
+            # d score_c / d z = scale R_c / length - score_c z / length^2
+            slope_moved = self.scale * slope @ self.coordinates_.T / length
+            slope_moved -= (slope * scores).sum(axis=1, keepdims=True) * moved / length**2
+            gradient = X.T @ slope_moved + 2 * A / per_class
+            return (A**2).sum() / per_class - (labels * log_probability).sum() / len(X), gradient.ravel()
+
+        self.coef_ = minimize(loss, np.zeros(np.prod(shape)), jac=True, method="L-BFGS-B").x.reshape(shape)
+        return self
+
+    def decision_function(self, X):
+        moved, length = self._move(normalize(X), self.coef_)
+        return self.scale * moved @ self.coordinates_ / length
+
+    def _move(self, rows, A):
+        """Coordinates `z (n, r)` in the span of the texts, and the lengths `(n, 1)` of the moved rows."""
+        before = rows @ self.basis_
+        moved = before + rows @ A
+        outside = 1 - (before**2).sum(axis=1)
+        return moved, np.sqrt((moved**2).sum(axis=1) + outside)[:, None]

@@ -3,30 +3,26 @@
     python benchmarks/scale.py
 
 prints Markdown and writes it to `docs/benchmarks_scale.md`. Problems are made up: classes around random directions,
-texts near them, a random projection (`training.synthetic`).
+texts near them, a random projection (`tasks.made_up`).
 
 Growth: from a base problem one size is doubled at a time. Times are the better of two runs; memory is the peak that
 `tracemalloc` sees, the arrays of the problem included (of NumPy, all of it: no torch is used here). A slope is the
 exponent `p` in `size^p`, fitted in logarithms to the three largest sizes. Where 24 GB end follows from `a + b size^p`
 with `p >= 1` through the three largest peaks, all other sizes as in the base. ImageNet's size and the loops run in
-processes of their own, whose peak is that of the resident memory.
+processes of their own; their memory is the peak of the resident memory above that of a tiny run.
 """
 
 import argparse
-import json
 import os
-import resource
-import subprocess
-import sys
 import tracemalloc
 import warnings
 from pathlib import Path
-from time import perf_counter
 
 import numpy as np
-from training import synthetic
+from tasks import as_task, made_up_arrays
+from timing import peak_memory, timed
 
-from sksemobridge import PrecomputedTextEncoder, SeMoBridgeClassifier
+from sksemobridge import SeMoBridgeClassifier
 from sksemobridge._training.train import train_bridge
 
 BASE = {"shots": 8, "classes": 100, "queries": 4000, "dimensions": 256}
@@ -40,6 +36,8 @@ GROWTH = {
 }
 IMAGENET = {"shots": 16, "classes": 1000, "queries": 50_000, "dimensions": 512}
 LOOP = {"shots": 16, "classes": 10, "queries": 1, "dimensions": 512}
+TINY = {"shots": 2, "classes": 3, "queries": 1, "dimensions": 8}
+LOOPS = {"torch": "plain torch", "adamw": 'solver="adamw"', "lbfgs": 'solver="lbfgs"'}
 LIMIT = 24e9
 # Steps that are timed where all would take too long.
 FEW_STEPS = 3
@@ -49,42 +47,42 @@ class Problem:
     """Made-up shots, queries and an unfitted classifier of a size, all in float32."""
 
     def __init__(self, shots, classes, queries, dimensions, solver="closed_form"):
-        self.training = synthetic(classes, shots, dimensions)
-        self.X, self.y = self.training["X"], self.training["codes"]
+        self.training = made_up_arrays(classes, shots, dimensions)
+        task = as_task(self.training)
+        self.X, self.y = task.X, task.y
         noise = np.random.default_rng(1).normal(scale=0.02, size=(queries, dimensions))
         self.queries = self.X[np.arange(queries) % len(self.X)] + noise.astype(np.float32)
-        texts = [f"class {c}" for c in range(classes)]
-        encoder = PrecomputedTextEncoder(texts, self.training["eos_directions"], self.training["projection"])
-        prompts = {c: [text] for c, text in enumerate(texts)}
-        self.classifier = SeMoBridgeClassifier(encoder, prompts=prompts, solver=solver, device="cpu")
+        self.classifier = SeMoBridgeClassifier(
+            task.text_encoder, prompts=task.prompts, solver=solver, device="cpu"
+        )
+
+    def fit(self):
+        return self.classifier.fit(self.X, self.y)
+
+    def train(self):
+        """A few steps; how many were made."""
+        return train_bridge(**self.training, solver="lbfgs", max_iter=FEW_STEPS, device="cpu").n_iter
+
+    def predict(self):
+        """Needs the fit before it."""
+        return self.classifier.predict_proba(self.queries)
 
     def stages(self):
-        """What is measured, by name; predicting needs the fit before it."""
-        return {
-            "fit, closed form": lambda: self.classifier.fit(self.X, self.y),
-            "training, one step": lambda: train_bridge(
-                **self.training, solver="lbfgs", max_iter=FEW_STEPS, device="cpu"
-            ),
-            "predict_proba": lambda: self.classifier.predict_proba(self.queries),
-        }
+        return zip(STAGES, (self.fit, self.train, self.predict))
 
 
 def measure(size):
     """`{stage: (seconds, bytes)}` of a problem of a size."""
     problem = Problem(**size)
     seconds = {}
-    for name, stage in problem.stages().items():
-        times = []
-        for _ in range(2):
-            start = perf_counter()
-            result = stage()
-            times.append(perf_counter() - start)
+    for name, stage in problem.stages():
+        (first, result), (second, _) = timed(stage), timed(stage)
         # A step of L-BFGS may evaluate the loss more than once; what is timed is the mean.
-        seconds[name] = min(times) / (result.n_iter if name == "training, one step" else 1)
+        seconds[name] = min(first, second) / (result if stage == problem.train else 1)
     tracemalloc.start()
     problem = Problem(**size)
     found = {}
-    for name, stage in problem.stages().items():
+    for name, stage in problem.stages():
         tracemalloc.reset_peak()
         stage()
         found[name] = seconds[name], tracemalloc.get_traced_memory()[1]
@@ -137,56 +135,56 @@ def growth():
 
 def imagenet(size, solver="closed_form"):
     """Markdown: fit and predict whole."""
-    found = in_a_process({"what": "whole", "solver": solver, "size": size})
-    row = [
-        solver,
-        str(found["n_iter"]),
-        f"{found['fit']:.1f} s",
-        f"{found['predict']:.1f} s",
-        f"{found['peak'] / 2**30:.2f} GiB",
-    ]
+    peak, (fit, predict, n_iter) = peak_memory(whole, size, solver, warm_up=(TINY, solver))
+    row = [solver, str(n_iter), f"{fit:.1f} s", f"{predict:.1f} s", f"{peak / 2**30:.2f} GiB"]
     name = f"{size['classes']:,} classes x {size['shots']} shots, {size['queries']:,} queries, {size['dimensions']}"
-    header = ["solver", "iterations", "fit", "predict_proba of all", "peak resident memory"]
+    header = ["solver", "iterations", "fit", "predict_proba of all", "peak above imports"]
     return f"## {name} dimensions, whole, {solver}\n\nWith the default blend.\n\n{table(header, [row])}"
 
 
+def whole(size, solver):
+    """Seconds to fit and to predict all queries, and the number of iterations."""
+    problem = Problem(**size, solver=solver)
+    fit, _ = timed(problem.fit)
+    predict, _ = timed(problem.predict)
+    return fit, predict, problem.classifier.n_iter_
+
+
 def loops(size, large, steps):
-    """Markdown: the paper's loop in plain torch, and our two solvers."""
+    """Markdown: the paper's loop in plain torch, and our two solvers; of the large problem a few steps."""
     rows = []
-    for problem, n_steps in ((size, steps), (large, FEW_STEPS)):
-        name = f"{problem['classes']:,} x {problem['shots']} x {problem['dimensions']}"
-        solvers = ("torch", "adamw", "lbfgs") if n_steps == steps else ("torch", "adamw")
-        for solver in solvers:
-            found = in_a_process({"what": "loop", "solver": solver, "size": problem, "steps": n_steps})
-            step = found["seconds"] / found["n_iter"]
-            whole = found["seconds"] if n_steps == steps else step * steps
-            rows.append(
-                [
-                    name,
-                    {"torch": "plain torch", "adamw": 'solver="adamw"', "lbfgs": 'solver="lbfgs"'}[solver],
-                    f"{1000 * step:.2f} ms",
-                    str(found["n_iter"] if n_steps == steps else steps),
-                    f"{whole:,.1f} s"
-                    if n_steps == steps
-                    else f"{whole / 3600:.1f} h, from {FEW_STEPS} steps",
-                    f"{found['loss']:.5f}" if n_steps == steps else "-",
-                    f"{found['peak'] / 2**20:.0f} MiB",
-                ]
-            )
-    header = [
-        "classes x shots x dimensions",
-        "loop",
-        "a step",
-        "steps",
-        "in all",
-        "final loss",
-        "peak above imports",
-    ]
+    for solver in LOOPS:
+        peak, (seconds, losses) = peak_memory(train, size, solver, steps, warm_up=(TINY, solver, 2))
+        step = seconds / len(losses)
+        rows.append(loop_row(size, solver, step, len(losses), f"{seconds:,.1f} s", f"{losses[-1]:.5f}", peak))
+    for solver in ("torch", "adamw"):
+        peak, (seconds, losses) = peak_memory(train, large, solver, FEW_STEPS, warm_up=(TINY, solver, 2))
+        step = seconds / len(losses)
+        hours = f"{step * steps / 3600:.1f} h, from {FEW_STEPS} steps"
+        rows.append(loop_row(large, solver, step, steps, hours, "-", peak))
     text = (
         "The paper's training loop, restated in plain torch with autograd, and ours, from the same start, each in a "
         "process of its own."
     )
-    return f"## The paper's loop\n\n{text}\n\n{table(header, rows)}"
+    header = ["classes x shots x dimensions", "loop", "a step", "steps", "in all", "final loss"]
+    return f"## The paper's loop\n\n{text}\n\n{table([*header, 'peak above imports'], rows)}"
+
+
+def loop_row(size, solver, step, n_steps, in_all, loss, peak):
+    name = f"{size['classes']:,} x {size['shots']} x {size['dimensions']}"
+    peak = f"{peak / 2**20:.0f} MiB"
+    return [name, LOOPS[solver], f"{1000 * step:.2f} ms", str(n_steps), in_all, loss, peak]
+
+
+def train(size, solver, steps):
+    """Seconds of a training and the loss before each of its steps."""
+    problem = Problem(**size).training
+    if solver == "torch":
+        seconds, (losses, *_) = timed(paper_loop, problem, steps)
+        return seconds, losses
+    limit = {"max_iter": steps} if solver == "adamw" else {}
+    seconds, outcome = timed(train_bridge, **problem, solver=solver, device="cpu", **limit)
+    return seconds, outcome.loss_curve.tolist()
 
 
 def paper_loop(problem, steps, logit_scale=100.0, rate=1.5e-4, warm_up=500):
@@ -232,43 +230,6 @@ def paper_loop(problem, steps, logit_scale=100.0, rate=1.5e-4, warm_up=500):
     return losses, bridge.detach(), class_bias.detach()
 
 
-def in_a_process(task):
-    """The answer of `child` in a new process, so that its peak memory is its own."""
-    command = [sys.executable, __file__, "--child", json.dumps(task)]
-    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-
-
-def child(task):
-    """Run one task and say how long it took and how much memory."""
-    problem = Problem(**task["size"], **({"solver": task["solver"]} if task["what"] == "whole" else {}))
-    if task["what"] == "whole":
-        start = perf_counter()
-        problem.classifier.fit(problem.X, problem.y)
-        fitted = perf_counter()
-        problem.classifier.predict_proba(problem.queries)
-        times = {"fit": fitted - start, "predict": perf_counter() - fitted}
-        return times | {"n_iter": problem.classifier.n_iter_, "peak": peak()}
-    small = synthetic(2, 1, 8)
-
-    def train(data, steps):
-        if task["solver"] == "torch":
-            return paper_loop(data, steps)[0]
-        limit = {"max_iter": steps} if task["solver"] == "adamw" else {}
-        return train_bridge(**data, solver=task["solver"], device="cpu", **limit).loss_curve.tolist()
-
-    train(small, 2)  # what is imported when used
-    before = peak()
-    start = perf_counter()
-    losses = train(problem.training, task["steps"])
-    seconds = perf_counter() - start
-    return {"seconds": seconds, "n_iter": len(losses), "loss": losses[-1], "peak": peak() - before}
-
-
-def peak():
-    """Peak resident memory of this process so far, in bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-
-
 def table(header, rows):
     lines = [header, ["---", "---", *["---:"] * (len(header) - 2)], *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
@@ -290,12 +251,8 @@ def main(arguments=None):
     )
     parser.add_argument("--parts", nargs="+", default=DEFAULT_PARTS, choices=PARTS)
     parser.add_argument("--docs", default=Path(__file__).parents[1] / "docs", type=Path)
-    parser.add_argument("--child", type=json.loads, help=argparse.SUPPRESS)
     args = parser.parse_args(arguments)
     warnings.filterwarnings("ignore", message="The bridge did not converge")
-    if args.child:
-        print(json.dumps(child(args.child)))
-        return
     threads = os.environ.get("OMP_NUM_THREADS", os.cpu_count())
     parts = [
         "# Speed and scale: results",

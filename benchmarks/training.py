@@ -10,18 +10,14 @@ machine distort times; ratios compare runs that follow each other.
 import argparse
 import itertools
 import os
-import resource
-import subprocess
-import sys
 from pathlib import Path
-from time import perf_counter
 
-import embeddings
 import numpy as np
 from sklearn.model_selection import GridSearchCV
+from tasks import emoji, from_npz, made_up, made_up_arrays
+from timing import peak_memory, timed
 
-from sksemobridge import PrecomputedTextEncoder, SeMoBridgeClassifier, ZeroShotClassifier
-from sksemobridge._method.bridge import pseudo_inverse
+from sksemobridge import SeMoBridgeClassifier, ZeroShotClassifier
 from sksemobridge._training.train import train_bridge
 from sksemobridge._utils.array_api import l2_normalize
 
@@ -33,16 +29,12 @@ HEADER = (
 
 def compare(name, problems, device):
     """Train every problem with both solvers, print a row, return pairs of outcomes."""
-    outcomes, seconds = [], []
-    for problem in problems:
-        pair, times = [], []
-        for solver in ("adamw", "lbfgs"):
-            start = perf_counter()
-            pair.append(train_bridge(**problem, solver=solver, device=device))
-            times.append(perf_counter() - start)
-        outcomes.append(pair)
-        seconds.append(times)
-    adamw, lbfgs = np.mean(seconds, axis=0)
+    runs = [
+        [timed(train_bridge, **problem, solver=solver, device=device) for solver in ("adamw", "lbfgs")]
+        for problem in problems
+    ]
+    adamw, lbfgs = np.mean([[seconds for seconds, _ in pair] for pair in runs], axis=0)
+    outcomes = [[outcome for _, outcome in pair] for pair in runs]
     losses = np.array([[outcome.loss_curve[-1] for outcome in pair] for pair in outcomes])
     print(
         f"{name:<34}{len(outcomes):>6}{adamw:>10.2f}{lbfgs:>10.3f}{adamw / lbfgs:>7.0f}"
@@ -51,14 +43,6 @@ def compare(name, problems, device):
         flush=True,
     )
     return outcomes
-
-
-def draw(labels, shots, seed):
-    """Indices of `shots` images a class, and of all others."""
-    rng = np.random.default_rng(seed)
-    classes = range(labels.max() + 1)
-    train = np.concatenate([rng.permutation(np.flatnonzero(labels == c))[:shots] for c in classes])
-    return train, np.setdiff1d(np.arange(len(labels)), train)
 
 
 def accuracy(outcome, X, y, queries, labels, text):
@@ -75,25 +59,27 @@ def accuracy(outcome, X, y, queries, labels, text):
 
 def real(path, shots, draws, device):
     """Both solvers on drawn shots of stored embeddings, with `W` the identity."""
-    with np.load(path) as data:
-        images, labels, text = data["images"], data["labels"], l2_normalize(data["text"])
-    splits = [draw(labels, shots, seed) for seed in range(draws)]
+    task = from_npz(path)
+    zero_shot = ZeroShotClassifier(task.text_encoder, prompts=task.prompts).fit(task.X, task.y)
+    texts = zero_shot.text_embeddings_.astype(np.float32)
+    X, codes = task.X.astype(np.float32), np.searchsorted(zero_shot.classes_, task.y)
+    splits = [task.draw(shots, seed) for seed in range(draws)]
     problems = [
         {
-            "X": images[train],
-            "codes": labels[train],
-            "share": np.full(len(train), 1 / shots, dtype=images.dtype),
-            "bridge": np.eye(images.shape[1], dtype=images.dtype),
+            "X": X[train],
+            "codes": codes[train],
+            "share": np.full(len(train), 1 / shots, dtype=np.float32),
+            "bridge": np.eye(X.shape[1], dtype=np.float32),
             "projection": None,
-            "text_embeddings": text,
-            "eos_directions": text,
+            "text_embeddings": texts,
+            "eos_directions": texts,
         }
         for train, _ in splits
     ]
     outcomes = compare(f"{path.stem}, {shots} shots", problems, device)
     scores = np.array(
         [
-            [accuracy(o, images[train], labels[train], images[test], labels[test], text) for o in pair]
+            [accuracy(outcome, X[train], codes[train], X[test], codes[test], texts) for outcome in pair]
             for (train, test), pair in zip(splits, outcomes)
         ]
     )
@@ -106,50 +92,26 @@ def real(path, shots, draws, device):
     )
 
 
-def synthetic(n_classes, shots, width, seed=0):
-    """Classes around random directions, texts near them, and a random projection."""
-    rng = np.random.default_rng(seed)
-    noise = 1 / np.sqrt(width)
-    means = l2_normalize(rng.normal(size=(n_classes, width)))
-    codes = np.repeat(np.arange(n_classes), shots)
-    X = means[codes] + noise * rng.normal(size=(len(codes), width))
-    projection = noise * rng.normal(size=(width, width))
-    bridge, _ = pseudo_inverse(projection)
-    eos = (means + noise * rng.normal(size=means.shape)) @ bridge
-    single = {
-        "X": X,
-        "share": np.full(len(codes), 1 / shots),
-        "bridge": bridge,
-        "projection": projection,
-        "text_embeddings": l2_normalize(eos @ projection),
-        "eos_directions": l2_normalize(eos),
-    }
-    return {"codes": codes} | {name: array.astype(np.float32) for name, array in single.items()}
-
-
 def search():
     """Time a search over solvers and their parameters on 500 embeddings of 10 classes."""
-    rng = np.random.default_rng(0)
-    problem = synthetic(10, 50, 512)
-    texts = [f"class {c}" for c in range(10)]
-    eos = problem["eos_directions"] * 10
-    encoder = PrecomputedTextEncoder(texts, eos, problem["projection"])
-    X = problem["X"] + rng.normal(scale=0.05, size=problem["X"].shape).astype(np.float32)
-    classifier = SeMoBridgeClassifier(encoder, prompts={c: [text] for c, text in enumerate(texts)})
+    task = made_up(10, 50, 512)
+    noise = np.random.default_rng(0).normal(scale=0.05, size=task.X.shape)
+    X = task.X + noise.astype(np.float32)
+    classifier = SeMoBridgeClassifier(task.text_encoder, prompts=task.prompts)
     grid = {"solver": ["closed_form", "lbfgs"], "lambda_it": [0.3, 0.5, 0.7], "class_bias": [True, False]}
     for tol, n_jobs in itertools.product((1e-6, 1e-4), (1, 2)):
-        start = perf_counter()
-        GridSearchCV(classifier.set_params(tol=tol), grid, cv=5, n_jobs=n_jobs).fit(X, problem["codes"])
+        search = GridSearchCV(classifier.set_params(tol=tol), grid, cv=5, n_jobs=n_jobs)
+        seconds, _ = timed(search.fit, X, task.y)
         print(
             f"GridSearchCV, 12 candidates x 5 folds, 500 x 512, 10 classes, tol={tol}, n_jobs={n_jobs}: "
-            f"{perf_counter() - start:.1f} s",
+            f"{seconds:.1f} s",
             flush=True,
         )
 
 
 def bundled(draws):
     """Accuracy and fit time of each solver, default blend, on the bundled pictures."""
-    task = embeddings.emoji()
+    task = emoji()
     zero = ZeroShotClassifier(task.text_encoder).fit(task.X, task.y)
     print(f"bundled pictures, {draws} draws: accuracy, paired difference to zero-shot ± se, seconds to fit")
     for shots in (1, 2, 4, 8, 16):
@@ -158,37 +120,33 @@ def bundled(draws):
             for seed in range(draws):
                 train, test = task.draw(shots, seed)
                 classifier = SeMoBridgeClassifier(task.text_encoder, solver=solver, tol=tol)
-                start = perf_counter()
-                classifier.fit(task.X[train].astype(np.float32), task.y[train])
-                seconds.append(perf_counter() - start)
+                seconds.append(timed(classifier.fit, task.X[train].astype(np.float32), task.y[train])[0])
                 X = task.X[test].astype(np.float32)
                 scores.append([100 * model.score(X, task.y[test]) for model in (classifier, zero)])
             ours, zero_shot = np.array(scores).T
             gain = ours - zero_shot
+            stop = f"tol={tol}" if solver == "lbfgs" else ""
             print(
-                f"  {shots:2d} shots  {solver:12s} {f'tol={tol}' if solver == 'lbfgs' else '':10s} {ours.mean():6.1f} %  {gain.mean():+5.1f} ± "
+                f"  {shots:2d} shots  {solver:12s} {stop:10s} {ours.mean():6.1f} %  {gain.mean():+5.1f} ± "
                 f"{gain.std(ddof=1) / np.sqrt(draws):.1f}  {np.mean(seconds):8.3f} s",
                 flush=True,
             )
 
 
-def peak_memory():
-    """Peak resident memory of this process so far, in GiB."""
-    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform == "darwin" else 1)
-    return kilobytes / 2**20
+def train(solver, n_classes, shots, width, max_iter, device="cpu"):
+    """Train a made-up problem; seconds and number of iterations."""
+    problem = made_up_arrays(n_classes, shots, width)
+    seconds, outcome = timed(train_bridge, **problem, solver=solver, max_iter=max_iter, device=device)
+    return seconds, outcome.n_iter
 
 
 def memory(solver):
-    """Print the peak memory of a large problem above that of the imports; runs in a process of its own."""
-    train_bridge(**synthetic(2, 1, 8), solver=solver, max_iter=2, device="cpu")  # what is imported when used
-    before = peak_memory()
-    problem = synthetic(1000, 16, 512)
-    start = perf_counter()
-    outcome = train_bridge(**problem, solver=solver, max_iter=10, device="cpu")
-    seconds = (perf_counter() - start) / outcome.n_iter
+    """Print what a large problem needs."""
+    size, warm_up = (1000, 16, 512, 10), (solver, 2, 1, 8, 2)
+    peak, (seconds, n_iter) = peak_memory(train, solver, *size, warm_up=warm_up)
     print(
-        f"1000 classes x 16 shots x 512, {solver}: peak {peak_memory() - before:.2f} GiB above imports, "
-        f"{seconds:.2f} s an iteration",
+        f"1000 classes x 16 shots x 512, {solver}: peak {peak / 2**30:.2f} GiB above imports, "
+        f"{seconds / n_iter:.2f} s an iteration",
         flush=True,
     )
 
@@ -202,11 +160,7 @@ def main():
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--only", choices=["solvers", "search", "bundled"], help="one part alone")
     parser.add_argument("--bundled-draws", type=int, default=5)
-    parser.add_argument("--memory", choices=["adamw", "lbfgs"], help="only measure this solver's memory")
     args = parser.parse_args()
-    if args.memory:
-        memory(args.memory)
-        return
     if args.only in (None, "search"):
         search()
     if args.only in (None, "bundled"):
@@ -214,18 +168,16 @@ def main():
     if args.only not in (None, "solvers"):
         return
     print(f"device {args.device}, {os.environ.get('OMP_NUM_THREADS', os.cpu_count())} threads")
-    train_bridge(
-        **synthetic(2, 1, 8), solver="adamw", max_iter=2, device=args.device
-    )  # what is imported when used
+    train("adamw", 2, 1, 8, 2, args.device)  # what is imported when it is used
     print(HEADER)
     if args.embeddings.exists():
         for shots in (1, 8):
             real(args.embeddings, shots, args.draws, args.device)
     else:
         print(f"{args.embeddings} is absent: synthetic problems only")
-    compare("synthetic, 100 classes x 16 x 512", [synthetic(100, 16, 512)], args.device)
+    compare("synthetic, 100 classes x 16 x 512", [made_up_arrays(100, 16, 512)], args.device)
     for solver in ("lbfgs", "adamw"):
-        subprocess.run([sys.executable, __file__, "--memory", solver], check=True)
+        memory(solver)
 
 
 if __name__ == "__main__":

@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
-import embeddings
 import few_shot
+import few_shot_report
+import tasks
 from few_shot_methods import METHODS, NAMES
 from results import Results
 
@@ -44,8 +45,8 @@ def test_a_run_measures_every_method_and_writes_tables_and_plots(run, tmp_path):
     assert set(rows.method) == set(NAMES)
     assert not rows.duplicated(list(few_shot.KEY)).any()
     counts = rows.groupby(["protocol", "shots"]).size().to_dict()
-    fitted = [sum(method.can_fit(k, 3) for method in METHODS) for k in (1, 2)]
-    tuned = sum(method.can_tune(2, 3) for method in METHODS)
+    fitted = [sum(method.can("defaults", k, 3) for method in METHODS.values()) for k in (1, 2)]
+    tuned = sum(method.can("tuned", 2, 3) for method in METHODS.values())
     assert counts == {("defaults", 1): 2 * fitted[0], ("defaults", 2): 2 * fitted[1], ("tuned", 2): 2 * tuned}
     assert rows.accuracy.between(0, 1).all()
     assert (rows.queries == 15 - 3 * rows.shots).all()
@@ -58,12 +59,11 @@ def test_a_run_measures_every_method_and_writes_tables_and_plots(run, tmp_path):
 
 
 def test_methods_are_left_out_where_the_shots_are_too_few():
-    lda = next(method for method in METHODS if method.name == "LDA, shrinkage")
-    neighbours = next(method for method in METHODS if method.name == "KNeighbors")
-    assert [lda.can_fit(k, 9) for k in (1, 2)] == [False, True]
-    assert [lda.can_tune(k, 9) for k in (2, 4)] == [False, True]
-    assert [neighbours.can_fit(1, n) for n in (4, 5)] == [False, True]
-    assert not any(method.can_tune(1, 9) for method in METHODS)
+    lda, neighbours = METHODS["LDA, shrinkage"], METHODS["KNeighbors"]
+    assert [lda.can("defaults", k, 9) for k in (1, 2)] == [False, True]
+    assert [lda.can("tuned", k, 9) for k in (2, 4)] == [False, True]
+    assert [neighbours.can("defaults", 1, n) for n in (4, 5)] == [False, True]
+    assert not any(method.can("tuned", 1, 9) for method in METHODS.values())
 
 
 def test_an_interrupted_run_goes_on_where_it_was(run, tmp_path, monkeypatch):
@@ -99,15 +99,86 @@ def test_a_method_can_be_done_again(run, monkeypatch):
 
 
 def test_shots_are_the_queries_of_nobody_and_equal_for_all_methods(npz):
-    task = embeddings.from_npz(npz)
+    task = tasks.from_npz(npz)
     shots, queries = task.draw(2, seed=3)
     assert sorted([*shots, *queries]) == list(range(15))
     assert [sum(task.y[shots] == c) for c in ("cat", "dog", "owl")] == [2, 2, 2]
     np.testing.assert_array_equal(shots, task.draw(2, seed=3)[0])
 
 
+def write_task(path, counts, text=True):
+    """A file with as many images of each class as told."""
+    rng = np.random.default_rng(0)
+    centres = rng.normal(size=(len(counts), 12))
+    labels = np.repeat(np.arange(len(counts)), counts)
+    images = centres[labels] + rng.normal(scale=0.5, size=(len(labels), 12))
+    names = np.array([f"thing_{c}" for c in range(len(counts))])
+    np.savez(path, images=images, labels=labels, class_names=names, **({"text": centres} if text else {}))
+
+
+def test_classes_with_too_few_images_are_left_out_and_tasks_with_too_few_classes(tmp_path):
+    write_task(tmp_path / "one_small.npz", [4, 4, 3, 4, 4])
+    write_task(tmp_path / "two_small.npz", [4, 4, 3, 4, 3])
+    one, two = tasks.from_folder(tmp_path)
+    assert one.name == "one_small"
+    shots, queries = one.draw(2, seed=0)
+    assert (
+        sorted(set(one.y[shots]))
+        == sorted(set(one.y[queries]))
+        == ["thing_0", "thing_1", "thing_3", "thing_4"]
+    )
+    assert len(shots) == len(queries) == 8
+    assert two.draw(2, seed=0) is None
+    assert two.draw(1, seed=0) is not None
+
+
+def test_shots_are_drawn_class_by_class_in_the_order_of_the_names(tmp_path):
+    write_task(tmp_path / "task.npz", [3] * 11)
+    (task,) = tasks.from_folder(tmp_path)
+    rng = np.random.default_rng(7)
+    expected = [3 * c + rng.permutation(3)[0] for c in range(11)]
+    assert task.draw(1, seed=7)[0].tolist() == expected
+
+
+def test_a_folder_without_files_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no npz file"):
+        tasks.from_folder(tmp_path)
+
+
+def test_methods_are_compared_on_a_folder_with_and_without_texts(tmp_path, capsys):
+    write_task(tmp_path / "named.npz", [5, 6, 7])
+    write_task(tmp_path / "nameless.npz", [5, 6, 7], text=False)
+    path = tmp_path / "rows.csv"
+    few_shot.main(["--tasks", str(tmp_path), "--quick", "--jobs", "1", "--results", str(path)])
+    rows = pd.read_csv(path)
+    assert set(rows.seed) == {2000, 2001}
+    assert set(rows.protocol) == {"defaults"}
+    seen = {task: set(of_task.method) for task, of_task in rows.groupby("task")}
+    assert seen["named"] == set(NAMES)
+    assert seen["nameless"] == {name for name in NAMES if not METHODS[name].with_text}
+    page = capsys.readouterr().out
+    with_text, without = page.split("## Tasks without")
+    assert "| SeMoBridge minus |" in with_text
+    assert "| SeMoBridge, no text minus |" in without
+    # One row in each of four tables and in that of the task.
+    assert with_text.count("| Tip-Adapter |") == 5
+    assert "Tip-Adapter" not in without
+
+
+def test_differences_are_paired_and_a_lower_loss_wins():
+    losses = {("ours", 0): 1.0, ("ours", 1): 2.0, ("zero-shot", 0): 1.5, ("zero-shot", 1): 2.6}
+    frame = pd.DataFrame(
+        [("m", "t", 1, seed, method, loss) for (method, seed), loss in losses.items()],
+        columns=["model", "task", "shots", "seed", "method", "log_loss"],
+    )
+    cell = few_shot_report.differences_by_shots(frame, "log_loss", 2, "ours").splitlines()[-1]
+    assert cell == "| zero-shot | -0.55 ± 0.05 (0:0) |"
+    frame.loc[frame.method == "zero-shot", "log_loss"] += [9, 9]
+    assert few_shot_report.differences_by_shots(frame, "log_loss", 2, "ours").endswith("(1:0) |")
+
+
 def test_the_finer_classes_of_the_bundled_pictures_have_three_pictures_or_more():
-    task = embeddings.emoji_finer()
+    task = tasks.emoji_finer()
     names, counts = np.unique(task.y, return_counts=True)
     assert counts.min() >= 3
     assert {"artist", "biking", "elf"} <= set(names)
@@ -120,7 +191,7 @@ def test_a_folder_of_pictures_is_a_task(tmp_path):
         (tmp_path / name).mkdir()
         for i in range(3):
             Image.new("RGB", (32, 32 + i), colour).save(tmp_path / name / f"{i}.png")
-    task = embeddings.image_folder(tmp_path)
+    task = tasks.image_folder(tmp_path)
     assert task.X.shape == (6, 128)
     assert task.y.tolist() == ["blue thing"] * 3 + ["red thing"] * 3
 
@@ -131,7 +202,7 @@ def test_a_data_set_of_torchvision_is_a_task(tmp_path):
     for name in ("cat", "dog"):
         (tmp_path / name).mkdir()
         Image.new("RGB", (32, 32)).save(tmp_path / name / "0.png")
-    task = embeddings.torchvision_dataset("ImageFolder", tmp_path)
+    task = tasks.torchvision_dataset("ImageFolder", tmp_path)
     assert task.y.tolist() == ["cat", "dog"]
     assert task.X.shape == (2, 128)
 
@@ -141,7 +212,7 @@ def test_fashion_mnist_is_read_from_its_files(tmp_path):
     for part, header, content in (("images-idx3", 16, pixels), ("labels-idx1", 8, np.uint8([9, 2, 0]))):
         data = bytes(header) + content.tobytes()
         (tmp_path / f"t10k-{part}-ubyte.gz").write_bytes(gzip.compress(data))
-    task = embeddings.fashion_mnist(tmp_path)
+    task = tasks.fashion_mnist(tmp_path)
     assert task.y.tolist() == ["ankle boot", "pullover", "t-shirt"]
     assert task.X.shape == (3, 128)
 
@@ -150,9 +221,9 @@ def test_unknown_tasks_and_missing_files_are_named(run, tmp_path):
     with pytest.raises(ValueError, match="no task 'emojis'"):
         few_shot.main(["emojis", "--results", str(tmp_path / "r.csv"), "--docs", str(tmp_path)])
     with pytest.raises(FileNotFoundError, match="t10k-images"):
-        embeddings.fashion_mnist(tmp_path)
+        tasks.fashion_mnist(tmp_path)
     with pytest.raises(ValueError, match="no data set 'CIFAR11'"):
-        embeddings.torchvision_dataset("CIFAR11", tmp_path)
+        tasks.torchvision_dataset("CIFAR11", tmp_path)
 
 
 def test_results_of_other_columns_are_refused(tmp_path):

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 from sklearn.base import clone
+from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV
+from sklearn.preprocessing import normalize
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
-from peers import APE, GDA, CLAPProbe, TipAdapter, ZeroShot
+from peers import APE, GDA, CLAPProbe, LPPlusPlus, ProKeR, SSText, TextCoord, TipAdapter, ZeroShot
 
 # Two classes, whose texts are the axes of the plane; one shot of each.
 TEXTS = np.eye(2)
@@ -79,7 +81,79 @@ def test_the_clap_style_probe_balances_the_shots_against_the_pull_of_the_texts()
     np.testing.assert_allclose(rigid.coef_, 2 * TEXTS, atol=1e-6)
 
 
-@pytest.mark.parametrize("peer", [ZeroShot, TipAdapter, APE, GDA, CLAPProbe])
+def test_ss_text_adds_the_shots_where_the_text_is_not_trusted():
+    fitted = SSText(TEXTS, scale=2.0).fit(SHOTS, LABELS)
+    right = [softmax([1.6, 1.2])[0], softmax([0.0, 2.0])[1]]
+    coef = TEXTS + SHOTS / (2 * np.array(right)[:, None] * 2.0)
+    np.testing.assert_allclose(fitted.decision_function(QUERY), 2 * QUERY @ coef.T)
+
+
+def test_proker_is_a_kernel_regression_of_what_the_texts_leave():
+    fitted = ProKeR(TEXTS, scale=2.0).fit(SHOTS, LABELS)
+    # One shot a class: b = 3, l = 0.05. The shots have cosine 0.6, the query 0.8 and 0 to them.
+    kernel = np.exp([[0.0, -3 * 0.4], [-3 * 0.4, 0.0]])
+    dual = np.linalg.inv(kernel / 0.05 + np.eye(2)) @ (np.eye(2) - SHOTS)
+    expected = 2 * (np.array([[1.0, 0.0]]) + np.exp([[-3 * 0.2, -3.0]]) @ dual)
+    np.testing.assert_allclose(fitted.decision_function(QUERY), expected)
+
+
+@pytest.mark.parametrize(("k", "b"), [(1, 3.0), (2, 2.25), (4, 1.5), (16, 1.7), (32, 1.7)])
+def test_prokers_kernel_is_chosen_by_the_number_of_shots(k, b):
+    assert ProKeR(TEXTS).fit(np.repeat(SHOTS, k, axis=0), np.repeat(LABELS, k)).b_ == pytest.approx(b)
+
+
+def test_lp_plus_plus_starts_from_sums_of_shots_and_texts():
+    fitted = LPPlusPlus(TEXTS, n_steps=0).fit(np.repeat(SHOTS, 2, axis=0), np.repeat(LABELS, 2))
+    # The shots have cosines 0.8 and 1 to their texts.
+    np.testing.assert_allclose(fitted.coef_, 2 * SHOTS + 250 * 0.9 * TEXTS)
+
+
+def test_lp_plus_plus_descends_as_fast_as_the_curvature_allows():
+    # No shot has the third feature, so that it shows the weight of the text alone.
+    texts = np.array([[0.6, 0.0, 0.8], [0.0, 0.6, 0.8]]) / 250
+    shots = np.column_stack([SHOTS, np.zeros(2)])
+    start, one, nine, ten = (LPPlusPlus(texts, n_steps=n).fit(shots, LABELS).coef_ for n in (0, 1, 9, 10))
+    residual = softmax(shots @ start.T, axis=1) - np.eye(2)
+    rate = 4 * 2 / np.linalg.eigvalsh(shots.T @ shots).max()
+    np.testing.assert_allclose(one, start - rate * residual.T @ shots / 2)
+    # Every tenth step is one of the weights of the texts too.
+    np.testing.assert_allclose(nine[:, 2], start[:, 2])
+    residual = softmax(shots @ nine.T, axis=1) - np.eye(2)
+    scores = shots @ texts.T
+    text_rate = 2 / (4 * np.square(scores).sum(axis=0).max())
+    step = text_rate * (residual * scores).sum(axis=0) / 2
+    np.testing.assert_allclose(ten[:, 2], start[:, 2] - step * texts[:, 2])
+
+
+def test_text_coordinates_without_a_move_are_zero_shot():
+    rng = np.random.default_rng(0)
+    texts, X = normalize(rng.normal(size=(3, 5))), rng.normal(size=(6, 5))
+    fitted = TextCoord(texts, scale=7.0).fit(X, np.repeat([0, 1, 2], 2))
+    fitted.coef_ = np.zeros_like(fitted.coef_)
+    assert fitted.coef_.shape == (5, 2)
+    np.testing.assert_allclose(
+        fitted.predict_proba(X), ZeroShot(texts, 7.0).fit(X, [0, 1, 2] * 2).predict_proba(X)
+    )
+
+
+def test_text_coordinates_move_rows_to_the_minimum_of_the_loss():
+    rng = np.random.default_rng(0)
+    texts, X, y = normalize(rng.normal(size=(3, 5))), rng.normal(size=(6, 5)), np.repeat([0, 1, 2], 2)
+    fitted = TextCoord(texts, scale=7.0).fit(X, y)
+    best = fitted.coef_
+
+    def loss(A):
+        fitted.coef_ = A
+        return log_loss(y, fitted.predict_proba(X)) + (A**2).sum() / 2
+
+    assert loss(best) < loss(np.zeros_like(best))
+    # No small move in any direction is better.
+    assert all(loss(best) <= loss(best + 1e-2 * rng.normal(size=best.shape)) for _ in range(50))
+
+
+@pytest.mark.parametrize(
+    "peer", [ZeroShot, TipAdapter, APE, GDA, CLAPProbe, SSText, ProKeR, LPPlusPlus, TextCoord]
+)
 def test_peers_are_estimators_that_can_be_cloned_and_ignore_the_length_of_rows(peer):
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(8, 3)), np.repeat([4, 7], 4)
