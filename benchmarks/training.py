@@ -76,14 +76,15 @@ def accuracy(outcome, X, y, queries, labels, text):
 def real(path, shots, draws, device):
     """Both solvers on drawn shots of stored embeddings, with `W` the identity."""
     with np.load(path) as data:
-        images, labels, text = data["images"], data["labels"], l2_normalize(data["text"])
+        images, labels = data["images"].astype(np.float64), data["labels"]
+        text = l2_normalize(data["text"].astype(np.float64))
     splits = [draw(labels, shots, seed) for seed in range(draws)]
     problems = [
         {
             "X": images[train],
             "codes": labels[train],
-            "share": np.full(len(train), 1 / shots, dtype=images.dtype),
-            "bridge": np.eye(images.shape[1], dtype=images.dtype),
+            "weight_in_class": np.full(len(train), 1 / shots),
+            "bridge": np.eye(images.shape[1]),
             "projection": None,
             "text_embeddings": text,
             "eos_directions": text,
@@ -116,15 +117,15 @@ def synthetic(n_classes, shots, width, seed=0):
     projection = noise * rng.normal(size=(width, width))
     bridge, _ = pseudo_inverse(projection)
     eos = (means + noise * rng.normal(size=means.shape)) @ bridge
-    single = {
+    return {
         "X": X,
-        "share": np.full(len(codes), 1 / shots),
+        "codes": codes,
+        "weight_in_class": np.full(len(codes), 1 / shots),
         "bridge": bridge,
         "projection": projection,
         "text_embeddings": l2_normalize(eos @ projection),
         "eos_directions": l2_normalize(eos),
     }
-    return {"codes": codes} | {name: array.astype(np.float32) for name, array in single.items()}
 
 
 def search():

@@ -11,7 +11,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from ._classifier import SeMoBridgeClassifier
-from ._method.bridge import Bridge, pseudo_inverse
+from ._method.bridge import Bridge
 from ._saving import SavedEstimator
 from ._utils.array_api import constants_like, in_blocks, to_numpy
 from ._utils.validation import validate_embeddings
@@ -183,8 +183,7 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
         X = to_numpy(validate_embeddings(self, X, reset=True))
         source = self.text_encoder
         if source is None:
-            identity = np.eye(self.n_features_in_)
-            bridge, rank = Bridge(identity, basis=identity), self.n_features_in_
+            bridge, rank = Bridge.identity(self.n_features_in_), self.n_features_in_
         elif isinstance(source, FrozenEstimator) and isinstance(source.estimator, SeMoBridgeClassifier):
             bridge, rank = self._of_classifier(source.estimator)
         else:
@@ -223,18 +222,19 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
                 f"X has {self.n_features_in_} features, but the projection of the text encoder gives "
                 f"embeddings of {projection.shape[1]}. Use the encoder of the model that made X."
             )
-        inverse, basis = pseudo_inverse(projection, self.atol)
-        if basis.shape[1] == 0:
+        bridge = Bridge.closed_form(projection, bias, atol=self.atol)
+        rank = bridge.basis.shape[1]
+        if rank == 0:
             warnings.warn(
                 f"atol={self.atol} cuts off every direction of the projection, so nothing is left of any "
                 'embedding. Use atol="auto".',
                 UserWarning,
                 stacklevel=4,
             )
-        length = 1.0
         if bias is not None:
-            length = float(np.linalg.norm((X - bias) @ inverse, axis=1).mean())
-        return Bridge(inverse, projection, bias, length, basis), basis.shape[1]
+            length = float(np.linalg.norm((X - bias) @ bridge.matrix, axis=1).mean())
+            bridge = replace(bridge, text_length=length)
+        return bridge, rank
 
     def _projection_and_bias(self):
         prefix = "" if self.direction == "image_to_text" else "image_"

@@ -8,7 +8,7 @@ from .._training.train import train_bridge
 from .._utils.array_api import l2_normalize
 from .affinities import Model
 from .blend import fit_fusion
-from .bridge import Bridge, pseudo_inverse
+from .bridge import Bridge
 from .out_of_sample import cross_fit, leave_one_out
 from .shots import ClassSums, sum_rows
 from .unseen_classes import fit_slopes
@@ -41,8 +41,7 @@ class TextSide:
     @classmethod
     def without_text(cls, n_features):
         """`W = I`, `L = 1`, logit scale 100."""
-        identity = np.eye(n_features)
-        return cls(Bridge(identity, basis=identity), logit_scale=100.0)
+        return cls(Bridge.identity(n_features), logit_scale=100.0)
 
     @classmethod
     def of(cls, text_encoder, class_texts, atol):
@@ -50,10 +49,8 @@ class TextSide:
         projection = np.asarray(text_encoder.projection_, dtype=np.float64)
         bias = text_encoder.projection_bias_
         bias = None if bias is None else np.asarray(bias, dtype=np.float64)
-        inverse, basis = pseudo_inverse(projection, atol)
-        length = float(class_texts.lengths.mean())
         return cls(
-            Bridge(inverse, projection, bias, length, basis),
+            Bridge.closed_form(projection, bias, float(class_texts.lengths.mean()), atol),
             float(text_encoder.logit_scale_),
             class_texts.embeddings,
             class_texts.eos_directions,
@@ -164,9 +161,9 @@ def _with_blend(text, bridge, sums, class_bias, *, whitening, blend, is_paper_bl
 def _train(text, shots, start, training):
     matrix, class_bias = (text.bridge.matrix, None) if start is None else start
     return train_bridge(
-        shots.X.astype(np.float32),
+        shots.X,
         shots.codes,
-        shots.share().astype(np.float32),
+        shots.share(),
         bridge=matrix,
         projection=text.bridge.projection,
         projection_bias=text.bridge.projection_bias,
@@ -180,10 +177,8 @@ def _train(text, shots, start, training):
 
 
 def _trained(text, trained):
-    """The trained bridge and class bias in float64."""
-    class_bias = trained.class_bias
-    bridge = replace(text.bridge, matrix=trained.bridge.astype(np.float64), basis=None)
-    return bridge, None if class_bias is None else class_bias.astype(np.float64)
+    """The trained bridge and class bias."""
+    return text.bridge.trained(trained.bridge), trained.class_bias
 
 
 def _fit_whitening(shots, n_classes):
