@@ -46,11 +46,11 @@ FEW_STEPS = 3
 
 
 class Problem:
-    """Made-up shots, queries and an unfitted classifier of a size, all in float32."""
+    """Made-up shots, queries and an unfitted classifier of a size, embeddings in float32."""
 
     def __init__(self, shots, classes, queries, dimensions, solver="closed_form"):
         self.training = synthetic(classes, shots, dimensions)
-        self.X, self.y = self.training["X"], self.training["codes"]
+        self.X, self.y = self.training["X"].astype(np.float32), self.training["codes"]
         noise = np.random.default_rng(1).normal(scale=0.02, size=(queries, dimensions))
         self.queries = self.X[np.arange(queries) % len(self.X)] + noise.astype(np.float32)
         texts = [f"class {c}" for c in range(classes)]
@@ -202,7 +202,7 @@ def paper_loop(problem, steps, logit_scale=100.0, rate=1.5e-4, warm_up=500):
     from torch.nn.functional import cross_entropy, normalize
 
     X, bridge, projection, texts, eos_texts = (
-        torch.from_numpy(np.array(problem[name]))
+        torch.from_numpy(problem[name].astype(np.float32))
         for name in ("X", "bridge", "projection", "text_embeddings", "eos_directions")
     )
     codes = torch.from_numpy(problem["codes"])
