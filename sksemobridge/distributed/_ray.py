@@ -1,0 +1,62 @@
+"""Ray, the optional dependency, and arrays that are sent to a cluster once."""
+
+import numpy as np
+
+
+def import_ray():
+    """The module `ray` with `ray.data`.
+
+    Raises
+    ------
+    ImportError
+        If the extra is not installed.
+    """
+    try:
+        import ray
+        import ray.data
+    except ImportError as error:
+        raise ImportError(
+            'sksemobridge.distributed runs on Ray Data, which is not installed: pip install "sksemobridge[ray]".'
+        ) from error
+    return ray
+
+
+def share_array(array):
+    """An equal, read-only array that goes to other processes of a Ray cluster as a reference.
+
+    Use it with joblib's backend `"ray"`, where `cross_val_score` or `GridSearchCV` would else send all
+    embeddings along with each fit. Every machine fetches the array once, and its processes share it.
+
+    Parameters
+    ----------
+    array : ndarray
+
+    Returns
+    -------
+    ndarray
+        Slices of it are ordinary arrays.
+
+    Raises
+    ------
+    ImportError
+        If Ray is not installed.
+    """
+    ray = import_ray()
+    return _fetch(ray.put(np.asarray(array)))
+
+
+class _SharedArray(np.ndarray):
+    _reference = None
+
+    def __reduce_ex__(self, protocol):
+        if self._reference is None:
+            return np.asarray(self).__reduce_ex__(protocol)
+        return _fetch, (self._reference,)
+
+
+def _fetch(reference):
+    import ray
+
+    array = ray.get(reference).view(_SharedArray)
+    array._reference = reference
+    return array
