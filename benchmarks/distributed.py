@@ -168,7 +168,7 @@ def key_rate():
     """Keys for which one core computes digests in a second."""
     import pyarrow as pa
 
-    from sksemobridge.distributed._columns import row_digests
+    from sksemobridge.distributed._keys import row_digests
 
     table = pa.table({"path": [f"/data/photos/{i:012d}.jpg" for i in range(100_000)]})
     start = process_time()

@@ -175,7 +175,7 @@ def bare_forward(loaded, batches, precision):
     """The model alone, on tensors that are ready where it computes."""
     import torch
 
-    from sksemobridge.encoders._compute import autocast
+    from sksemobridge.encoders._models import autocast
 
     model, dtype = loaded.image_model(precision)
     with torch.inference_mode(), autocast(precision if dtype == torch.float32 else "fp32", loaded.device):
@@ -193,8 +193,7 @@ def throughput(name, paths, device, n_jobs, rounds):
     import torch
 
     from sksemobridge.encoders import CLIPImageEncoder
-    from sksemobridge.encoders._compute import resolve_image_precision
-    from sksemobridge.encoders._models import get_model
+    from sksemobridge.encoders._models import get_model, resolve_image_precision
 
     encoder = CLIPImageEncoder(name, device=device, n_jobs=n_jobs, batch_size=BATCH_SIZE)
     loaded = get_model(name, None, device)

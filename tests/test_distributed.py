@@ -18,9 +18,9 @@ import pyarrow as pa  # noqa: E402
 import pyarrow.parquet as pq  # noqa: E402
 
 from sksemobridge.distributed import EmbedImages, Predict  # noqa: E402
-from sksemobridge.distributed._columns import is_among, row_digests  # noqa: E402
+from sksemobridge.distributed._keys import is_among, row_digests  # noqa: E402
 from sksemobridge.distributed._output import OutputFolder  # noqa: E402
-from sksemobridge.distributed._trial import TrialReader  # noqa: E402
+from sksemobridge.distributed._sandbox import Sandbox  # noqa: E402
 
 from .encoder_helpers import some_pictures  # noqa: E402
 
@@ -97,7 +97,7 @@ class TestEmbedImages:
 
     def test_after_a_death_a_huge_image_is_set_aside(self, paths, huge, monkeypatch):
         monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
-        monkeypatch.setattr("sksemobridge.distributed._embed.actor_was_restarted", lambda: True)
+        monkeypatch.setattr("sksemobridge.distributed._stages.actor_was_restarted", lambda: True)
         images = [paths[0], "none.jpg", huge, paths[1]]
         errors = EmbedImages(ENCODER)(pa.table({"image": images}))["error"].to_pylist()
         assert errors == [None, "there is no such file", "reading it takes more than 2 GiB of memory", None]
@@ -113,8 +113,8 @@ class Deadly:
 
 
 def test_an_image_that_ends_its_reader_is_told_from_the_next(paths):
-    with TrialReader() as trial:
-        reasons = [trial.reason_against(image) for image in (paths[0], Deadly(), paths[1])]
+    with Sandbox() as sandbox:
+        reasons = [sandbox.reason_against(image) for image in (paths[0], Deadly(), paths[1])]
     assert reasons == [None, "reading it ends the process that reads it", None]
 
 

@@ -28,7 +28,7 @@ import pyarrow as pa  # noqa: E402
 import pyarrow.parquet as pq  # noqa: E402
 from ray import cluster_utils  # noqa: E402
 
-from sksemobridge.distributed import _jobs, _shared, embed_dataset, predict_dataset, share_array  # noqa: E402
+from sksemobridge.distributed import _jobs, embed_dataset, predict_dataset, share_array  # noqa: E402
 
 from .encoder_helpers import some_pictures  # noqa: E402
 
@@ -446,20 +446,21 @@ class TestJoblib:
         register_ray()
 
     def test_selection_gives_what_one_process_gives(self, world, monkeypatch):
-        sent_as_reference = []
-        pickle = _shared._SharedArray.__reduce_ex__
-
-        def noting(array, protocol):
-            sent_as_reference.append(array._reference is not None)
-            return pickle(array, protocol)
-
-        monkeypatch.setattr(_shared._SharedArray, "__reduce_ex__", noting)
         X, y = world.draw(12)
         classifier = SeMoBridgeClassifier(world.text_encoder(), prompts="a photo of a {}.", blend="paper")
         search = GridSearchCV(classifier, {"alpha": [0.5, 2.0]}, cv=3)
         wanted = search.fit(X, y).cv_results_["mean_test_score"]
         wanted_scores = cross_val_score(classifier, X, y, cv=3)
         shared = share_array(X)
+        sent_as_reference = []
+        pickle = type(shared).__reduce_ex__
+
+        def noting(array, protocol):
+            reduced = pickle(array, protocol)
+            sent_as_reference.append(isinstance(reduced[1][0], ray.ObjectRef))
+            return reduced
+
+        monkeypatch.setattr(type(shared), "__reduce_ex__", noting)
         with parallel_config("ray", n_jobs=2):
             assert_array_equal(search.fit(shared, y).cv_results_["mean_test_score"], wanted)
             assert_array_equal(cross_val_score(classifier, shared, y, cv=3), wanted_scores)

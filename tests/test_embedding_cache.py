@@ -18,7 +18,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
-from sksemobridge.encoders import CLIPImageEncoder, EmbeddingCache, _claims
+from sksemobridge.encoders import CLIPImageEncoder, EmbeddingCache, _locks
 from sksemobridge.encoders._cache import CacheSession
 from sksemobridge.encoders._models import get_model
 
@@ -240,35 +240,35 @@ def test_without_a_directory_nothing_is_kept():
         assert cache.get(keys(1)[0]) is None
 
 
-def test_what_is_missing_is_claimed_once_until_it_is_put_or_released(directory):
+def test_what_is_missing_is_locked_once_until_it_is_put_or_released(directory):
     a, b = keys(2)
     with CacheSession(directory) as first, CacheSession(directory) as second:
-        assert first.find_or_claim(a) == (None, True)
-        assert second.find_or_claim(a) == (None, False)
-        assert first.find_or_claim(a) == (None, False)
-        assert second.find_or_claim(b) == (None, True)
+        assert first.find_or_lock(a) == (None, True)
+        assert second.find_or_lock(a) == (None, False)
+        assert first.find_or_lock(a) == (None, False)
+        assert second.find_or_lock(b) == (None, True)
         first.put([a], rows(1))
-        embedding, claimed = second.find_or_claim(a)
+        embedding, locked = second.find_or_lock(a)
         assert_array_equal(embedding, rows(1)[0])
-        assert not claimed
+        assert not locked
         second.release([b])
-        assert first.find_or_claim(b) == (None, True)
+        assert first.find_or_lock(b) == (None, True)
 
 
-def test_a_call_that_ends_gives_its_claims_up(directory):
+def test_a_call_that_ends_gives_its_locks_up(directory):
     (key,) = keys(1)
     with CacheSession(directory) as second:
         with CacheSession(directory) as first:
-            assert first.find_or_claim(key) == (None, True)
-            assert second.find_or_claim(key) == (None, False)
+            assert first.find_or_lock(key) == (None, True)
+            assert second.find_or_lock(key) == (None, False)
         second.wait(key)
-        assert second.find_or_claim(key) == (None, True)
+        assert second.find_or_lock(key) == (None, True)
 
 
 def test_without_locks_of_the_system_everyone_computes_what_is_missing(directory, monkeypatch):
-    monkeypatch.setattr(_claims, "_SET_LOCK", None)
+    monkeypatch.setattr(_locks, "_SET_LOCK", None)
     with CacheSession(directory) as first, CacheSession(directory) as second:
-        assert first.find_or_claim(keys(1)[0]) == second.find_or_claim(keys(1)[0]) == (None, True)
+        assert first.find_or_lock(keys(1)[0]) == second.find_or_lock(keys(1)[0]) == (None, True)
         second.wait(keys(1)[0])
 
 

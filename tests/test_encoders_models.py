@@ -20,7 +20,6 @@ from sksemobridge.encoders import (
     CLIPImageEncoder,
     CLIPTextEncoder,
     ModelLoadError,
-    _compute,
     _models,
     clear_model_cache,
 )
@@ -378,25 +377,24 @@ def test_a_device_unknown_to_torch_is_an_error(folder_model):
 
 @pytest.mark.parametrize(("native", "expected"), [(True, "bf16"), (False, "fp32")])
 def test_automatic_precision_on_a_cpu_follows_its_abilities(monkeypatch, native, expected):
-    monkeypatch.setattr(_compute, "_cpu_has_bf16", lambda: native)
+    monkeypatch.setattr(_models, "_cpu_has_bf16", lambda: native)
     device = torch.device("cpu")
-    assert _compute.resolve_image_precision("auto", device, n_parameters=86_000_000) == expected
-    assert _compute.resolve_image_precision("fp32", device, n_parameters=86_000_000) == "fp32"
-    assert _compute.resolve_text_precision("auto") == "fp32"
+    assert _models.resolve_image_precision("auto", device, n_parameters=86_000_000) == expected
+    assert _models.resolve_image_precision("fp32", device, n_parameters=86_000_000) == "fp32"
 
 
 @pytest.mark.parametrize(("capability", "expected"), [((9, 0), "bf16"), ((8, 0), "bf16"), ((7, 5), "fp16")])
 def test_automatic_precision_on_a_gpu_follows_its_generation(monkeypatch, capability, expected):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
-    assert _compute.resolve_image_precision("auto", torch.device("cuda", 0), 86_000_000) == expected
+    assert _models.resolve_image_precision("auto", torch.device("cuda", 0), 86_000_000) == expected
 
 
 def test_small_towers_stay_in_full_precision_unless_told_otherwise(monkeypatch):
-    monkeypatch.setattr(_compute, "_cpu_has_bf16", lambda: True)
+    monkeypatch.setattr(_models, "_cpu_has_bf16", lambda: True)
     n_parameters = get_model("mini", "bundled", "cpu").n_image_parameters
-    assert 0 < n_parameters < _compute.SMALL_TOWER
-    assert _compute.resolve_image_precision("auto", torch.device("cpu"), n_parameters) == "fp32"
-    assert _compute.resolve_image_precision("bf16", torch.device("cpu"), n_parameters) == "bf16"
+    assert 0 < n_parameters < _models.SMALL_TOWER
+    assert _models.resolve_image_precision("auto", torch.device("cpu"), n_parameters) == "fp32"
+    assert _models.resolve_image_precision("bf16", torch.device("cpu"), n_parameters) == "bf16"
 
 
 def test_importing_the_encoders_loads_no_heavy_package():

@@ -8,13 +8,14 @@ import time
 
 import numpy as np
 import pytest
+import torch
 from numpy.testing import assert_array_equal
 from PIL import Image
 
 from sksemobridge.encoders import CLIPImageEncoder, EmbeddingCache
 from sksemobridge.encoders._cache import CacheSession
-from sksemobridge.encoders._collector import Collector, Item
-from sksemobridge.encoders._stream import iterate_items
+from sksemobridge.encoders._embedding import Item, embed, iterate_items
+from sksemobridge.encoders._models import get_model
 
 from .encoder_helpers import some_pictures
 
@@ -46,7 +47,7 @@ def test_an_interrupt_stops_promptly_and_keeps_what_is_cached(tmp_path):
     assert kept <= len(cache) < 50_000
     pictures = np.random.default_rng(0).integers(0, 256, (50_000, 8, 8, 3), dtype=np.uint8)[:300]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Collector, "_compute_waiting", None)
+        patch.setattr(get_model("mini", "bundled", "cpu").model, "encode_image", None)
         encoder = CLIPImageEncoder("mini", "bundled", cache=cache.directory)
         assert np.isfinite(encoder.transform(pictures)).all()
 
@@ -92,46 +93,47 @@ def test_errors_of_readers_reach_the_caller():
         list(iterate_items(work, range(10), n_ahead=2))
 
 
+def reader_of(*keys):
+    """A reader of rows with these keys, for `embed`."""
+
+    def make_reader(cache):
+        def read(rows):
+            for row in rows:
+                embedding, locked = cache.find_or_lock(keys[row])
+                yield Item(keys[row], embedding, np.zeros(3) if locked else None)
+
+        return read
+
+    return make_reader
+
+
 def test_what_another_process_embeds_is_waited_for(tmp_path):
     """The other process is played by a second session on the same directory."""
     wanted = np.arange(8, dtype=np.float32).reshape(2, 4)
     theirs, ours = b"t" * 32, b"o" * 32
-    with CacheSession(tmp_path) as other, CacheSession(tmp_path) as cache:
-        assert other.find_or_claim(theirs) == (None, True)
+    with CacheSession(tmp_path) as other:
+        assert other.find_or_lock(theirs) == (None, True)
 
-        def compute(inputs):
+        def forward(inputs):
             # While we compute ours, they finish theirs.
             other.put([theirs], wanted[1:])
-            return wanted[: len(inputs)]
+            return torch.from_numpy(wanted[: len(inputs)])
 
-        def read(rows):
-            for row in rows:
-                key = (ours, theirs)[row]
-                embedding, claimed = cache.find_or_claim(key)
-                yield Item(key, embedding, np.zeros(3) if claimed else None)
-
-        found = Collector(2, 4, compute, cache, batch_size=4)
-        found.collect(read)
-    assert_array_equal(found.embeddings, wanted)
+        embeddings, _ = embed(2, 4, forward, reader_of(ours, theirs), cache=tmp_path, batch_size=4)
+    assert_array_equal(embeddings, wanted)
 
 
 def test_what_another_process_gives_up_is_computed_here(tmp_path):
     key = b"k" * 32
     computed = []
-    with CacheSession(tmp_path) as other, CacheSession(tmp_path) as cache:
-        other.find_or_claim(key)
+    with CacheSession(tmp_path) as other:
+        other.find_or_lock(key)
         threading.Timer(0.1, other.release, [[key]]).start()
 
-        def compute(inputs):
+        def forward(inputs):
             computed.append(len(inputs))
-            return np.ones((len(inputs), 4), dtype=np.float32)
+            return torch.ones(len(inputs), 4)
 
-        def read(rows):
-            for _ in rows:
-                embedding, claimed = cache.find_or_claim(key)
-                yield Item(key, embedding, np.zeros(3) if claimed else None)
-
-        found = Collector(2, 4, compute, cache, batch_size=4)
-        found.collect(read)
+        embeddings, _ = embed(2, 4, forward, reader_of(key, key), cache=tmp_path, batch_size=4)
     assert computed == [1]
-    assert_array_equal(found.embeddings, np.ones((2, 4)))
+    assert_array_equal(embeddings, np.ones((2, 4)))

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import numpy as np
+import open_clip
 import pytest
 from joblib import Parallel, delayed
 from numpy.testing import assert_array_equal
@@ -17,8 +18,6 @@ from sksemobridge.encoders import (
     CLIPImageEncoder,
     CLIPTextEncoder,
     EmbeddingCache,
-    _image_encoder,
-    _text_encoder,
     clear_model_cache,
 )
 
@@ -35,7 +34,7 @@ class CountingEncoder(CLIPImageEncoder):
         self.counts = counts
 
     def transform(self, X):
-        model = _image_encoder.get_model(**MINI, device=self.device).model
+        model = self._model().model
         encode_image = type(model).encode_image
 
         def counting(pixels, normalize=False):
@@ -122,13 +121,13 @@ def test_two_calls_at_once_share_the_work(paths, counts, tmp_path):
 def encoded(monkeypatch):
     """The number of texts in each pass through the text tower."""
     sizes = []
-    encode_tokens = _text_encoder.encode_tokens
+    encode_text = open_clip.CLIP.encode_text
 
-    def counting(model, tokens):
+    def counting(model, tokens, normalize=False):
         sizes.append(len(tokens))
-        return encode_tokens(model, tokens)
+        return encode_text(model, tokens, normalize=normalize)
 
-    monkeypatch.setattr(_text_encoder, "encode_tokens", counting)
+    monkeypatch.setattr(open_clip.CLIP, "encode_text", counting)
     return sizes
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import matplotlib
 import pytest
 
-from sksemobridge.encoders import _image_encoder
+from sksemobridge.encoders import _embedding
 from sksemobridge.encoders._cache import CacheSession
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
@@ -20,9 +20,7 @@ def embeddings(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def _one_cache_for_all(monkeypatch, embeddings):
     # The examples embed the same pictures again and again.
-    monkeypatch.setattr(
-        _image_encoder, "CacheSession", lambda directory: CacheSession(directory or embeddings)
-    )
+    monkeypatch.setattr(_embedding, "CacheSession", lambda directory: CacheSession(directory or embeddings))
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)

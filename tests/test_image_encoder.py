@@ -23,7 +23,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 
-from sksemobridge.encoders import CLIPImageEncoder, ImageReadError, _reader
+from sksemobridge.encoders import CLIPImageEncoder, ImageReadError, _image_encoder
 from sksemobridge.encoders._models import get_model
 from sksemobridge.encoders._pictures import decode
 
@@ -262,7 +262,7 @@ def test_an_image_object_given_twice_is_embedded_once(encoder, paths, expected, 
 def test_few_images_are_read_ahead_of_the_model(encoder, monkeypatch):
     read, embedded, ahead = 0, 0, []
     lock = threading.Lock()
-    decode = _reader.decode
+    decode = _image_encoder.decode
     model = get_model("mini", "bundled", "cpu").model
     encode = model.encode_image
 
@@ -281,7 +281,7 @@ def test_few_images_are_read_ahead_of_the_model(encoder, monkeypatch):
             embedded += len(batch)
         return result
 
-    monkeypatch.setattr(_reader, "decode", counting_decode)
+    monkeypatch.setattr(_image_encoder, "decode", counting_decode)
     monkeypatch.setattr(model, "encode_image", slow_encode)
     encoder.set_params(batch_size=4, n_jobs=2).transform(some_pictures(40))
     assert read == 40

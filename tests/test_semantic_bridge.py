@@ -25,8 +25,8 @@ from sksemobridge import (
     SeMoBridgeClassifier,
     clear_model_cache,
 )
-from sksemobridge.encoders._image_tower import read_image_projection
 from sksemobridge.encoders._models import get_model
+from sksemobridge.encoders._towers import read_image_projection
 
 from .encoder_helpers import small_config, some_pictures, write_model
 

@@ -19,7 +19,7 @@ from sksemobridge.encoders import (
     clear_model_cache,
 )
 from sksemobridge.encoders._models import get_model
-from sksemobridge.encoders._text_tower import encode_tokens, read_projection, without_projection
+from sksemobridge.encoders._towers import read_text_projection, without_projection
 
 from .encoder_helpers import randomise, small_config, some_pictures, write_model
 
@@ -57,13 +57,12 @@ def model(request, models):
 
 def test_embeddings_before_the_projection_and_the_projection_give_the_joint_ones(model):
     tokens = some_tokens(model)
-    eos = encode_tokens(model, tokens, project=False)
-    weight, bias = read_projection(model)
+    eos = without_projection(model).encode_text(tokens, normalize=False)
+    weight, bias = read_text_projection(model)
     joint = eos @ weight + (0 if bias is None else bias)
     expected = model.encode_text(tokens, normalize=False)
     assert eos.shape == (len(tokens), len(weight))
     torch.testing.assert_close(joint, expected)
-    torch.testing.assert_close(encode_tokens(model, tokens), expected)
     assert not torch.allclose(expected.norm(dim=1), torch.ones(len(tokens)))
 
 
@@ -84,7 +83,9 @@ def test_reading_before_the_projection_leaves_the_model_as_it_is(model):
 
 
 def test_projections_with_bias_and_without_square_shape_are_covered(models):
-    shapes = {name: read_projection(get_model(models[name], None, "cpu").model) for name in ARCHITECTURES}
+    shapes = {
+        name: read_text_projection(get_model(models[name], None, "cpu").model) for name in ARCHITECTURES
+    }
     assert all(weight.shape[0] != weight.shape[1] for weight, _ in shapes.values())
     assert [name for name, (_, bias) in shapes.items() if bias is not None] == ["ViT-B-16-SigLIP"]
 
@@ -124,8 +125,8 @@ def test_of_an_mlp_projection_the_last_linear_layer_counts(models):
     layers = [torch.nn.Linear(24, 28, bias=False), torch.nn.GELU(), torch.nn.Linear(28, 32, bias=False)]
     model = hugging_face_model(models["MobileCLIP-B"], torch.nn.Sequential(*layers))
     tokens = some_tokens(model)
-    weight, bias = read_projection(model)
-    eos = encode_tokens(model, tokens, project=False)
+    weight, bias = read_text_projection(model)
+    eos = without_projection(model).encode_text(tokens, normalize=False)
     assert weight.shape == (28, 32)
     assert bias is None
     torch.testing.assert_close(eos @ weight, model.encode_text(tokens, normalize=False))
@@ -134,15 +135,15 @@ def test_of_an_mlp_projection_the_last_linear_layer_counts(models):
 def test_a_linear_projection_of_a_hugging_face_tower_is_read(models):
     model = hugging_face_model(models["MobileCLIP-B"], torch.nn.Linear(24, 32))
     tokens = some_tokens(model)
-    weight, bias = read_projection(model)
-    eos = encode_tokens(model, tokens, project=False)
+    weight, bias = read_text_projection(model)
+    eos = without_projection(model).encode_text(tokens, normalize=False)
     torch.testing.assert_close(eos @ weight + bias, model.encode_text(tokens, normalize=False))
 
 
 def test_a_hugging_face_tower_without_projection_says_so(models):
     model = hugging_face_model(models["MobileCLIP-B"], torch.nn.Identity())
     with pytest.raises(NoProjectionError, match="HFTextEncoder.* without a linear projection"):
-        read_projection(model)
+        read_text_projection(model)
 
 
 def test_without_a_projection_transform_works_and_the_rest_says_so(models, monkeypatch):

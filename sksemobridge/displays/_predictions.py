@@ -7,7 +7,8 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
-from ..encoders._pictures import decode, fetch, list_pictures
+from ..encoders._base import list_images
+from ..encoders._pictures import decode, fetch
 from ._axes import divide_axes
 
 # Pixels that a picture is drawn with at the most: photographs would make figures of many megabytes.
@@ -171,14 +172,14 @@ class PredictionsDisplay:
         ValueError
             If only some of `shots`, `y_shots` and `closest` are given, or numbers of images and labels differ.
         """
-        images = list_pictures(images)
+        images = list_images(images)
         check_consistent_length(images, y_pred, probability, y_true, closest)
         if len({part is None for part in (shots, y_shots, closest)}) > 1:
             raise ValueError(
                 "shots and y_shots, their labels, belong together, and closest says which to draw."
             )
         if shots is not None:
-            shots, closest = list_pictures(shots), np.asarray(closest)
+            shots, closest = list_images(shots), np.asarray(closest)
             check_consistent_length(shots, y_shots)
             y_shots = np.asarray(y_shots)
         display = cls(

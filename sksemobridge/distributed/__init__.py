@@ -3,10 +3,9 @@
 Needs the extra `ray`; nothing else in the package imports this.
 """
 
-from ._embed import EmbedImages
 from ._jobs import JobReport, embed_dataset, predict_dataset
-from ._predict import Predict
-from ._shared import share_array
+from ._ray import share_array
+from ._stages import EmbedImages, Predict
 
 __all__ = [
     "EmbedImages",

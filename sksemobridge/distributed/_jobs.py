@@ -9,37 +9,34 @@ import joblib
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from ..encoders._source import find_source, read_config
-from ._columns import is_among
-from ._embed import EmbedImages
-from ._extra import import_ray
+from ._keys import is_among
 from ._output import OutputFolder
-from ._predict import Predict, check_top_k, takes_images
 from ._sources import open_source
+from ._stages import EmbedImages, Predict, check_top_k, takes_images
 
-# Of one task of an actor, each time because the actor died. Ray's default, without end, would never come to an
-# end where all attempts fail.
+# How often Ray repeats a task whose actor died. Ray's default has no limit, and a task that always fails would
+# never end.
 _MAX_TASK_RETRIES = 8
 
 
 @dataclass(frozen=True)
 class JobReport:
-    """What a job has done, all of it counted in what it has written.
+    """What a job has done, counted in its output.
 
     Attributes
     ----------
     n_rows : int
         Rows of the source, each of which is in the output exactly once.
     n_before : int
-        Those that were there before.
+        Rows that an earlier call wrote.
     n_new : int
-        Those that were written now.
+        Rows that this call wrote.
     n_errors : int
-        Rows of the output without result, each with its reason.
+        Rows of the output without a result, each with its reason.
     n_repeats_dropped : int
-        Rows that were there twice, for a worker was cut off, and were removed.
+        Second copies of rows, which this call removed. A worker that lost its connection may write one.
     n_others : int
-        Rows of the output whose key the source does not have any more.
+        Rows of the output whose key the source no longer has.
     """
 
     n_rows: int
@@ -66,15 +63,15 @@ def embed_dataset(
 ):
     """Embed images on a cluster, into Parquet files with each key exactly once.
 
-    The output has the key columns, `embedding` (vectors of fixed size, null where there is none) and `error`
-    (why there is none, else null). Started again, after whatever ended it, a job goes on where it was.
+    The output has the key columns, `embedding` (vectors of fixed size, or null) and `error` (the reason for a
+    null, else null). The same call, after whatever ended the first, goes on where that stopped.
 
     Parameters
     ----------
     source : ray.data.Dataset, str or os.PathLike
         A dataset; a folder or pattern of images, which all machines see under the same path; Parquet files
-        with a column of paths or of encoded bytes; or WebDataset shards (`.tar`). A dataset is executed twice,
-        first for its keys alone, and must give the same keys each time.
+        with a column of paths or of encoded bytes; or WebDataset shards (`.tar`). Ray executes a dataset twice,
+        first for its keys alone, and it must give the same keys both times.
     output : str or os.PathLike
         A folder that all machines see, or an address that pyarrow knows, such as `s3://bucket/folder`.
     encoder : CLIPImageEncoder
@@ -82,13 +79,13 @@ def embed_dataset(
         Column with the images; for WebDataset their ending. Not needed for a folder, and for WebDataset with
         one image in a sample.
     key_columns : str, list of str or None, default=None
-        Columns that tell rows apart and are kept. `None`: the path of the image; `__url__` and `__key__` of
-        WebDataset.
+        Columns that tell rows apart; the output keeps them. `None`: the path of the image; `__url__` and
+        `__key__` of WebDataset.
     dtype : {"float32", "float16"}, default="float32"
         Of the embeddings.
     concurrency : int, tuple of two int or None, default=None
-        Number of actors, or the least and the most of a pool that grows with the cluster. `None`: as many as
-        the cluster has GPUs for, without GPUs as it has CPUs for, less one.
+        Number of actors, or least and most of a pool that grows with the cluster. `None`: one actor for each GPU
+        of the cluster; without GPUs, as many as its CPUs allow with one CPU left.
     num_cpus : float, default=1
         CPUs for each actor. At least one must be left for reading and writing.
     num_gpus : float or None, default=None
@@ -96,7 +93,7 @@ def embed_dataset(
     batch_size : int, default=1024
         Images in one call of the encoder, whose own `batch_size` is that of the model.
     rows_per_file : int, default=4096
-        Roughly, and so how much work of each actor is lost with it.
+        Roughly. An actor that dies loses about as much work.
 
     Returns
     -------
@@ -113,7 +110,7 @@ def embed_dataset(
 
     See Also
     --------
-    EmbedImages : To be used in an own pipeline of Ray Data.
+    EmbedImages : The same step for a pipeline of your own.
 
     Examples
     --------
@@ -122,7 +119,6 @@ def embed_dataset(
     >>> encoder = CLIPImageEncoder("ViT-B-16", pretrained="openai")
     >>> embed_dataset("/data/photos", "/data/embeddings", encoder)  # doctest: +SKIP
     """
-    ray = import_ray()
     opened = open_source(source, image_column, key_columns)
     manifest = {"job": "embed", "model": _describe_encoder(encoder), "dtype": str(np.dtype(dtype))}
     stage = {
@@ -131,7 +127,7 @@ def embed_dataset(
         "fn_constructor_kwargs": {"image_column": opened.column, "dtype": dtype, "keep": opened.key_columns},
         "batch_size": batch_size,
     }
-    return _run(ray, opened, output, manifest, stage, (concurrency, num_cpus, num_gpus), rows_per_file)
+    return _run(opened, output, manifest, stage, (concurrency, num_cpus, num_gpus), rows_per_file)
 
 
 def predict_dataset(
@@ -165,7 +161,7 @@ def predict_dataset(
     column : str or None, default=None
         Column with the embeddings, by default `"embedding"`, or with the images.
     key_columns : str, list of str or None, default=None
-        Columns that tell rows apart and are kept. `None`: all besides the embeddings; for images as in
+        Columns that tell rows apart; the output keeps them. `None`: all but the embeddings; for images as in
         `embed_dataset`.
     probabilities : bool, default=False
         Whether to give the probabilities of all classes; the file `_sksemobridge.json` in the output has the
@@ -173,7 +169,7 @@ def predict_dataset(
     top_k : int or None, default=None
         Give this many most likely labels with their probabilities.
     concurrency, num_cpus, num_gpus, batch_size, rows_per_file
-        As in `embed_dataset`. From embeddings, `num_gpus=None` is none.
+        As in `embed_dataset`. For embeddings, `num_gpus=None` means no GPU.
 
     Returns
     -------
@@ -193,7 +189,6 @@ def predict_dataset(
     >>> from sksemobridge.distributed import predict_dataset
     >>> predict_dataset("/data/embeddings", "/data/labels", classifier, top_k=5)  # doctest: +SKIP
     """
-    ray = import_ray()
     check_is_fitted(estimator)
     check_top_k(top_k, estimator)
     options = {"probabilities": probabilities, "top_k": top_k}
@@ -216,26 +211,28 @@ def predict_dataset(
         "fn_constructor_kwargs": {"column": opened.column, "keep": opened.key_columns, **options},
         "batch_size": batch_size,
     }
-    return _run(ray, opened, output, manifest, stage, (concurrency, num_cpus, num_gpus), rows_per_file)
+    return _run(opened, output, manifest, stage, (concurrency, num_cpus, num_gpus), rows_per_file)
 
 
-def _run(ray, opened, output, manifest, stage, actors, rows_per_file):
+def _run(opened, output, manifest, stage, actors, rows_per_file):
     """Run a stage over all rows of a source that are not in the output yet."""
+    import ray
+
     keys = opened.key_columns
     folder = OutputFolder(output, keys)
     if f"{folder.location}/".startswith(f"{opened.name}/"):
         raise ValueError(f"The output {folder.location!r} lies in the source {opened.name!r}.")
-    options, n_actors = _actor_options(ray, *actors)
+    options, n_actors = _actor_options(*actors)
     wanted = opened.digests()
     folder.claim(manifest | {"source": opened.name, "column": opened.column, "key_columns": keys})
     before, n_dropped = folder.settle()
     n_before = int(is_among(wanted, before).sum())
     n_open = len(wanted) - n_before
     if n_open:
-        # So many that all actors are busy until near the end.
+        # Small enough that all actors are busy until near the end.
         rows_per_block = min(rows_per_file, max(1, n_open // (4 * n_actors)))
         rows = opened.remaining(before, rows_per_block)
-        # Ray would join smaller blocks to fill a batch.
+        # A larger batch would make Ray join blocks.
         stage["batch_size"] = min(stage["batch_size"], rows_per_block)
         with warnings.catch_warnings():
             # Ray 2.60 deprecates options of actors that have no name of their own in map_batches, and offers
@@ -247,7 +244,7 @@ def _run(ray, opened, output, manifest, stage, actors, rows_per_file):
             batch_format="pyarrow",
             batch_size=rows_per_file,
             fn_kwargs={"folder": folder},
-            # None, or actors that hold all CPUs after the loss of a node would wait for it without end.
+            # After the loss of a node, actors may hold all CPUs; a task that asked for one would never start.
             num_cpus=0,
         )
         try:
@@ -279,8 +276,10 @@ def _run(ray, opened, output, manifest, stage, actors, rows_per_file):
     )
 
 
-def _actor_options(ray, concurrency, num_cpus, num_gpus):
+def _actor_options(concurrency, num_cpus, num_gpus):
     """Options of `map_batches` for the actors, and their number to begin with."""
+    import ray
+
     if num_cpus <= 0:
         raise ValueError(f"num_cpus={num_cpus}, but an actor needs CPUs; a fraction will do.")
     if not ray.is_initialized():
@@ -290,7 +289,7 @@ def _actor_options(ray, concurrency, num_cpus, num_gpus):
     if num_gpus is None:
         num_gpus = 1 if n_gpus else 0
     if concurrency is None:
-        concurrency = max(1, min(_places(ray, num_cpus, num_gpus), int((n_cpus - 1) // num_cpus)))
+        concurrency = max(1, min(_places(num_cpus, num_gpus), int((n_cpus - 1) // num_cpus)))
     least, most = concurrency if isinstance(concurrency, tuple) else (concurrency, concurrency)
     if least * num_cpus + 1 > n_cpus:
         raise ValueError(
@@ -298,7 +297,7 @@ def _actor_options(ray, concurrency, num_cpus, num_gpus):
             f"{n_cpus:g}. Lower concurrency or num_cpus."
         )
     options = {
-        # Few tasks in advance, so that little is repeated where an actor is lost.
+        # Few tasks in advance: they are repeated when an actor is lost.
         "compute": ray.data.ActorPoolStrategy(min_size=least, max_size=most, max_tasks_in_flight_per_actor=2),
         "num_cpus": num_cpus,
         "num_gpus": num_gpus,
@@ -307,8 +306,10 @@ def _actor_options(ray, concurrency, num_cpus, num_gpus):
     return options, least
 
 
-def _places(ray, num_cpus, num_gpus):
+def _places(num_cpus, num_gpus):
     """How many actors the machines of a cluster have room for."""
+    import ray
+
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     by_cpus = [node.get("CPU", 0) // num_cpus for node in nodes]
     by_gpus = [node.get("GPU", 0) // num_gpus for node in nodes] if num_gpus else by_cpus
@@ -326,9 +327,9 @@ def _write_part(batch, folder):
 def _describe_encoder(encoder):
     """What embeddings depend on, apart from the images."""
     encoder._validate_params()
-    source = find_source(encoder.model_name, encoder.pretrained)
-    # What is wrong with a name shows here, and not in actors that cannot start.
-    read_config(source)
+    # A wrong name is an error here, not in actors that cannot start.
+    encoder._embedding_width()
+    source = encoder._source()
     description = {"precision": encoder.precision, "normalize": bool(encoder.normalize)}
     if source.files:
         # By content: a model may lie elsewhere next time, and another may lie here.

@@ -1,4 +1,4 @@
-"""What a job writes: a folder of Parquet files in which every key is once, whatever happened."""
+"""What a job writes: a folder of Parquet files in which each key occurs once, whatever happened."""
 
 import hashlib
 import json
@@ -7,19 +7,19 @@ import uuid
 
 import numpy as np
 
-from ._columns import is_among, repeats, row_digests, sort_digests
+from ._keys import is_among, repeats, row_digests, sort_digests
 
 _MANIFEST = "_sksemobridge.json"
 _UNFINISHED = "_unfinished"
-# Whose keys one task of Ray reads.
+# A task of Ray reads the keys of so many files.
 _FILES_PER_TASK = 256
 
 
 class OutputFolder:
     """A folder of Parquet files, which readers of Parquet take as one table.
 
-    A file is written beside the others and moved among them when it is whole. Its name is made of its keys:
-    should the same rows be written twice, they replace themselves.
+    A file is written in a sub-folder and moved when it is whole. Its name is made of its keys, so that a second
+    write of the same rows replaces the first.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ class OutputFolder:
         self._fs, self._path = fs.FileSystem.from_uri(self.location)
 
     def claim(self, manifest):
-        """Make the folder for a job, or see that it holds results of the same job.
+        """Make the folder for a job, or check that it belongs to the same job.
 
         Raises
         ------
@@ -79,12 +79,12 @@ class OutputFolder:
         self._write(name, lambda stream: pq.write_table(table, stream))
 
     def settle(self):
-        """Remove what was being written when a job ended, and rows whose key is there before.
+        """Remove files that were not finished, and second copies of rows.
 
         Returns
         -------
         digests : ndarray, sorted
-            Of the keys that are there.
+            Of the keys in the folder.
         n_dropped : int
             Rows removed.
         """
@@ -100,7 +100,7 @@ class OutputFolder:
         return once, len(digests) - len(once)
 
     def n_errors(self):
-        """Rows with an error."""
+        """The number of rows with an error."""
         import pyarrow.dataset as pads
 
         if not self.files():
@@ -116,7 +116,7 @@ class OutputFolder:
         return sort_digests(ray.get([read.remote(chunk, self._fs, self.key_columns) for chunk in chunks]))
 
     def _drop(self, file, repeated, seen):
-        """Write a file anew without rows whose key was seen."""
+        """Rewrite a file without the rows whose key is in `seen`."""
         import pyarrow.parquet as pq
 
         digests = row_digests(pq.read_table(file, columns=self.key_columns, filesystem=self._fs))
@@ -127,7 +127,7 @@ class OutputFolder:
         if not keep.all():
             if keep.any():
                 rest = pq.read_table(file, filesystem=self._fs).filter(keep)
-                # A name that no other file can have, for one with the same keys may be next.
+                # A random name, since a later file may have the keys of this one.
                 self._write(f"part-{uuid.uuid4().hex}.parquet", lambda stream: pq.write_table(rest, stream))
             self._fs.delete_file(file)
 
@@ -138,7 +138,7 @@ class OutputFolder:
         with self._fs.open_output_stream(unfinished) as stream:
             write(stream)
         if isinstance(self._fs, fs.LocalFileSystem):
-            # Else a power cut could leave the name without the content.
+            # Without it, a power cut could leave the name without the content.
             _sync(unfinished)
         self._fs.move(unfinished, f"{self._path}/{name}")
 

@@ -1,7 +1,7 @@
 """What a job reads: a dataset of Ray, images in a folder, Parquet or WebDataset shards.
 
-Tasks of Ray here claim no CPU: should a node be lost, the actors that are left may hold all CPUs there are, and
-would wait for what these tasks give them without end.
+Tasks of Ray here ask for no CPU. After the loss of a node the remaining actors may hold all CPUs, and a task that
+asked for one would never start, while the actors wait for its rows.
 """
 
 import glob
@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from ..datasets._folder import IMAGE_SUFFIXES
-from ._columns import is_among, repeats, row_digests, sort_digests
-from ._extra import import_ray
+from ._keys import is_among, repeats, row_digests, sort_digests
+from ._ray import import_ray
 
 _IMAGE_COLUMN = "image"
 _RESULT_COLUMNS = {"embedding", "error", "label", "probabilities", "top_labels", "top_probabilities"}
@@ -27,14 +27,14 @@ class Source:
     Attributes
     ----------
     rows : pyarrow.Table or ray.data.Dataset
-        A table in this process where images are given by their paths. So it can be cut evenly, and leaves all
-        CPUs of the cluster to the actors.
+        Paths of images are a table in this process, which can be cut evenly and leaves all CPUs of the cluster
+        to the actors.
     column : str
-        Of images or embeddings.
+        The column with images or embeddings.
     key_columns : list of str
-        That tell the rows apart.
+        Columns that tell the rows apart.
     name : str
-        What the user gave, for the manifest.
+        The source as the user gave it, for the manifest.
     """
 
     rows: Any
@@ -48,12 +48,12 @@ class Source:
             raise ValueError(f"Rename the key column {reserved[0]!r}: the output has another of that name.")
 
     def digests(self):
-        """Of all keys, sorted.
+        """Sorted digests of all keys.
 
         Raises
         ------
         ValueError
-            If a key is there more than once.
+            If a key occurs more than once.
         """
         if self._is_table():
             digests = np.sort(row_digests(self.rows.select(self.key_columns)))
@@ -73,7 +73,7 @@ class Source:
         return digests
 
     def remaining(self, written, rows_per_block):
-        """A dataset of the rows whose digests are not among the sorted ones; only tables are cut in blocks."""
+        """A dataset of the rows whose digests are not among `written`, which is sorted; tables are cut in blocks."""
         ray = import_ray()
         if self._is_table():
             table = _without_written(self.rows, self.key_columns, written)
@@ -110,9 +110,9 @@ def open_source(source, column, key_columns, *, is_embedding=False):
         A path or address may name a file or a folder, a path also a pattern.
     column : str or None
     key_columns : str, list of str or None
-        `None`: the path of an image; the shard and key of WebDataset; all columns besides an embedding.
+        `None`: the path of an image; the shard and key of WebDataset; all columns but the embedding.
     is_embedding : bool, default=False
-        Whether the column has embeddings; else it has images.
+        Whether the column has embeddings rather than images.
 
     Raises
     ------
@@ -203,7 +203,7 @@ def _kind(file):
 
 
 def _list_files(name):
-    """Sorted files of that name, in the folder of that name or of that pattern; no hidden ones."""
+    """The file, the files of the folder or those of the pattern with that name, sorted; no hidden ones."""
     from pyarrow import fs
 
     if "://" not in name and glob.has_magic(name) and not os.path.exists(name):
@@ -229,11 +229,11 @@ def _list_files(name):
 
 
 def _image_of_sample(batch, suffixes, keys):
-    """The first of the images that samples of WebDataset have, with the key columns."""
+    """The first image of each WebDataset sample, with the key columns."""
     import pyarrow as pa
 
     there = [batch[suffix].to_pylist() for suffix in suffixes if suffix in batch.column_names]
-    # What a sample lacks may be NaN, for Ray reads shards through pandas.
+    # Ray reads shards through pandas: a missing value may be NaN.
     images = [
         next((value for value in sample if isinstance(value, bytes)), None)
         for sample in (zip(*there) if there else [()] * len(batch))

@@ -7,7 +7,7 @@ from ._pictures import ImageReadError
 from ._precomputed import PrecomputedTextEncoder
 from ._source import ModelLoadError
 from ._text_encoder import CLIPTextEncoder
-from ._text_tower import NoProjectionError
+from ._towers import NoProjectionError
 
 __all__ = [
     "CLIPImageEncoder",

@@ -1,7 +1,16 @@
-"""What the encoders have in common."""
+"""What the encoders have in common: the containers that they take, and their parameters."""
+
+import os
+from collections.abc import Sequence
+from numbers import Integral
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
+from sklearn.utils._param_validation import Interval, StrOptions
+
+from ._models import get_model, read_embed_dim
+from ._pictures import check_pixel_type, is_pil
+from ._source import find_source
 
 
 class StatelessEncoder(TransformerMixin, BaseEstimator):
@@ -53,3 +62,97 @@ class StatelessEncoder(TransformerMixin, BaseEstimator):
         tags.input_tags.allow_nan = False
         tags.transformer_tags.preserves_dtype = []
         return tags
+
+
+class CLIPEncoder(StatelessEncoder):
+    """An encoder that names a CLIP model by its parameters and holds nothing else.
+
+    The model is loaded on first use, and all encoders of the process that name it share it.
+    """
+
+    _parameter_constraints: dict = {
+        "model_name": [str],
+        "pretrained": [str, os.PathLike, None],
+        "device": [str],
+        "precision": [StrOptions({"auto", "fp32", "bf16", "fp16"})],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "cache": [str, os.PathLike, None],
+    }
+
+    def _source(self):
+        return find_source(self.model_name, self.pretrained)
+
+    def _model(self):
+        self._validate_params()
+        return get_model(self.model_name, self.pretrained, self.device)
+
+    def _embedding_width(self):
+        return read_embed_dim(self.model_name, self.pretrained)
+
+
+def list_images(X):
+    """The images in any container that `CLIPImageEncoder` takes, as a list of sources.
+
+    Raises
+    ------
+    ValueError
+        If `X` is a single image, an array of other pixels than uint8, or has several columns.
+    TypeError
+        If `X` is no container of images.
+    """
+    if is_pil(X):
+        raise ValueError("X is one image, not a list of images: write [X].")
+    if isinstance(X, np.ndarray) and X.dtype.kind in "uifb":
+        check_pixel_type(X)
+        if X.ndim != 4 or X.shape[3] not in (3, 4):
+            raise ValueError(
+                f"An array of images has the shape (n, h, w, 3); got {X.shape}. Wrap a single picture, or "
+                "pictures of several sizes, in a list."
+            )
+        return list(X)
+    return _as_list(X, "images")
+
+
+def list_texts(X):
+    """The texts in any container, as a list of str.
+
+    Raises
+    ------
+    ValueError
+        If `X` is one string, or has several columns.
+    TypeError
+        If `X` is no container, or an item is not a string; the message says which.
+    """
+    texts = _as_list(X, "texts")
+    for position, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise TypeError(f"texts[{position}] is {text!r} ({type(text).__name__}), not a string.")
+    return [str(text) for text in texts]
+
+
+def _as_list(X, what):
+    """The items of a sequence, one-dimensional or `(n, 1)` array, series or one-column data frame."""
+    if isinstance(X, (str, bytes, bytearray, memoryview, os.PathLike)):
+        one = what[:-1] if isinstance(X, str) else type(X).__name__
+        raise ValueError(f"X is one {one}, not a list of {what}: write [X].")
+    if hasattr(X, "columns"):
+        if len(X.columns) != 1:
+            raise ValueError(
+                f"The data frame has {len(X.columns)} columns ({', '.join(map(str, list(X.columns)[:5]))}); "
+                f"select the one with the {what}, for example in a ColumnTransformer."
+            )
+        X = X[X.columns[0]]
+    if isinstance(X, np.ndarray):
+        if X.ndim == 2 and X.shape[1] == 1:
+            X = X[:, 0]
+        if X.ndim != 1:
+            raise ValueError(f"An array of {what} has the shape (n,) or (n, 1); got {X.shape}.")
+        return list(X)
+    for method in ("to_list", "tolist"):
+        if hasattr(X, method):
+            return list(getattr(X, method)())
+    if isinstance(X, Sequence):
+        return list(X)
+    raise TypeError(
+        f"X must be a list, array, series or one-column data frame of {what}; got {type(X).__name__}."
+    )

@@ -1,4 +1,4 @@
-"""Embeddings kept between runs, by the content of what was embedded."""
+"""Embeddings kept between runs, by the content of the image or text."""
 
 import os
 import sqlite3
@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ._claims import Claims
+from ._locks import NumberLocks
 
 _FILE = "embeddings.sqlite3"
-_CLAIMS_FILE = "claims.lock"
-# Embeddings lie in blocks, of which only the last page is not full: with small pages a small cache is
-# hardly larger than its embeddings either. A block is read as a whole, so it must not be large.
+_LOCK_FILE = "embeddings.lock"
+# Embeddings lie in blocks, and the last page of a block is not full: small pages keep a small cache near the size
+# of its embeddings. SQLite reads a block as a whole, so it must not be large.
 _PAGE_BYTES = 512
 _BLOCK_BYTES = 16384
 _WAIT_SECONDS = 30
@@ -37,8 +37,7 @@ WHERE head = ? AND length(records) >= (position + 1) * record_bytes
 class EmbeddingCache:
     """A directory in which encoders with `cache=directory` keep embeddings.
 
-    Several processes may use it at once, on a local disk. What is written is there after a crash; what was
-    being written then is not.
+    Several processes may use it at once, on a local disk. A crash loses only what was being written.
 
     Parameters
     ----------
@@ -78,12 +77,12 @@ class EmbeddingCache:
         self.prune(0)
 
     def prune(self, max_bytes):
-        """Forget the oldest embeddings, so that the rest take at most so many bytes on disk.
+        """Forget the oldest embeddings until the rest take at most `max_bytes` on disk.
 
         Parameters
         ----------
         max_bytes : int
-            An empty cache takes some 2 kB, which is the least.
+            An empty cache takes about 2 kB.
         """
         if not self._path.exists():
             return
@@ -131,8 +130,8 @@ def _connect(path):
 def _prepare(connection):
     connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
     deadline = time.monotonic() + _WAIT_SECONDS
-    # Of processes that make the same database at once, SQLite lets only one change the journal and does not
-    # let the others wait.
+    # Where several processes make the same database at once, SQLite lets one change the journal and answers the
+    # others with an error instead of a wait.
     while connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
         try:
             connection.execute("PRAGMA journal_mode = WAL")
@@ -142,7 +141,7 @@ def _prepare(connection):
             time.sleep(0.05)
     # In WAL mode a power cut may lose the last embeddings but not damage the file.
     connection.execute("PRAGMA synchronous = NORMAL")
-    # In pages; the journal of SQLite's default, 1000 of them, would be copied into the file every 0.5 MB.
+    # In pages. SQLite's default of 1000 would copy the journal into the file every 0.5 MB.
     connection.execute("PRAGMA wal_autocheckpoint = 8192")
     connection.executescript(_SCHEMA)
 
@@ -150,11 +149,11 @@ def _prepare(connection):
 class CacheSession:
     """The cache of one call, for keys that are digests of at least 12 bytes; threads may share it.
 
-    It also says who computes what is missing: a key is claimed by one call in one process at a time, until it
-    is put or released.
+    It also says who computes a missing embedding: one call in one process at a time holds the lock on its key,
+    until it puts the embedding or releases the key.
 
-    A cache that fails (a full disk, a directory that cannot be written, a broken file) is out of use for the
-    rest of the call and warns once at its end.
+    After a failure (a full disk, a directory that cannot be written, a broken file) the call goes on without
+    the cache and warns once at its end.
 
     Parameters
     ----------
@@ -168,7 +167,7 @@ class CacheSession:
         self._stack = ExitStack()
         self._begun = set()
         self._connection = None
-        self._claims = None
+        self._locks = None
         self._error = None
 
     @property
@@ -180,14 +179,14 @@ class CacheSession:
             try:
                 os.makedirs(self._directory, exist_ok=True)
                 folder = Path(self._directory)
-                self._claims = self._stack.enter_context(closing(Claims(folder / _CLAIMS_FILE)))
+                self._locks = self._stack.enter_context(closing(NumberLocks(folder / _LOCK_FILE)))
                 self._connection = self._stack.enter_context(closing(_connect(folder / _FILE)))
             except (OSError, sqlite3.Error) as error:
                 self._give_up(error)
         return self
 
     def __exit__(self, kind, value, traceback):
-        self._connection = self._claims = None
+        self._connection = self._locks = None
         self._stack.close()
         if self._error is not None and kind is None:
             warnings.warn(
@@ -209,40 +208,40 @@ class CacheSession:
                 return None
         return np.frombuffer(row[0][6:], dtype="<f4") if row is not None and row[0][:6] == tail else None
 
-    def find_or_claim(self, key):
-        """The embedding under a key, or `None`, and whether the caller shall compute it.
+    def find_or_lock(self, key):
+        """The embedding under a key, or `None`, and whether the caller has its lock and shall compute it.
 
-        Neither is given where another process or an earlier request of this call is computing it, or has
-        computed it and could not keep it.
+        Without either, another process or an earlier request of this call is computing it, or has computed it
+        and could not keep it.
         """
         embedding = self.get(key)
-        if embedding is not None or not self._claim(key):
+        if embedding is not None or not self._take(key):
             return embedding, False
-        # Another process may have kept it between the first look and the claim.
+        # Another process may have kept it between the first look and the lock.
         embedding = self.get(key)
         if embedding is not None:
             self.release([key])
         return embedding, embedding is None
 
     def release(self, keys):
-        """Let other processes compute what is still missing under these keys."""
+        """Unlock keys, so that other processes compute what is still missing."""
         with self._lock:
-            if self._claims is not None:
+            if self._locks is not None:
                 for key in keys:
-                    self._claims.release(_split(key)[0])
+                    self._locks.release(_split(key)[0])
 
     def wait(self, key):
-        """Until no other process computes what is missing under a key."""
+        """Return when no other process holds the lock on a key."""
         while True:
             with self._lock:
-                if not self.active or self._claims.take(head := _split(key)[0]):
+                if not self.active or self._locks.take(head := _split(key)[0]):
                     if self.active:
-                        self._claims.release(head)
+                        self._locks.release(head)
                     return
             time.sleep(_POLL_SECONDS)
 
     def put(self, keys, embeddings):
-        """Keep rows of float32, all or none of them, and release their keys."""
+        """Keep rows of float32, all or none of them, and unlock their keys."""
         with self._lock:
             if self._connection is not None:
                 try:
@@ -252,9 +251,9 @@ class CacheSession:
                     self._give_up(error)
         self.release(keys)
 
-    def _claim(self, key):
+    def _take(self, key):
         with self._lock:
-            if key in self._begun or (self.active and not self._claims.take(_split(key)[0])):
+            if key in self._begun or (self.active and not self._locks.take(_split(key)[0])):
                 return False
             self._begun.add(key)
             return True
@@ -265,7 +264,7 @@ class CacheSession:
 
 
 def _write(connection, keys, embeddings):
-    # At once, since what is read here must not change before it is written.
+    # IMMEDIATE: no other process may write between our reading and our writing.
     connection.execute("BEGIN IMMEDIATE")
     first = connection.execute("SELECT coalesce(max(block), 0) + 1 FROM blocks").fetchone()[0]
     per_block = max(1, _BLOCK_BYTES // (6 + 4 * embeddings.shape[1]))
@@ -281,6 +280,6 @@ def _write(connection, keys, embeddings):
 
 
 def _split(key):
-    # An index over 6 bytes keeps the file within a tenth of its embeddings. Should two keys share them, the
-    # other 6 tell them apart, and the second is not kept.
+    # An index over 6 bytes keeps the file at most a tenth larger than its embeddings. Where two keys share these,
+    # the other 6 tell them apart, and the second is not kept.
     return int.from_bytes(key[:6], "big"), bytes(key[6:12])

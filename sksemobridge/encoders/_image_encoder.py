@@ -1,28 +1,27 @@
 """Images to embeddings with the image tower of a CLIP model."""
 
+import hashlib
 import os
 import warnings
 from contextlib import closing, contextmanager
+from functools import partial
 from numbers import Integral
 
 import joblib
 import numpy as np
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import StrOptions
 
 from .._utils.array_api import device_of, namespace
 from .._utils.provenance import remember_origin
-from ._base import StatelessEncoder
-from ._cache import CacheSession
-from ._collector import Collector
-from ._compute import PRECISIONS, autocast, resolve_image_precision
-from ._forward import FittingForward
-from ._models import get_model, read_embed_dim
-from ._pictures import ImageReadError, describe, list_pictures
-from ._reader import Reader
-from ._stream import iterate_items
+from ._base import CLIPEncoder, list_images
+from ._embedding import Item, embed, iterate_items
+from ._pictures import ImageReadError, decode, describe, fetch, picture_digest
+
+# Part of the keys of the cache: raise it whenever pictures are read or scaled differently.
+_READING = 1
 
 
-class CLIPImageEncoder(StatelessEncoder):
+class CLIPImageEncoder(CLIPEncoder):
     """Embed images with the image tower of a CLIP model.
 
     Images are read as people see them: turned upright by their EXIF orientation, the first frame of animated
@@ -94,13 +93,8 @@ class CLIPImageEncoder(StatelessEncoder):
     """
 
     _parameter_constraints: dict = {
-        "model_name": [str],
-        "pretrained": [str, os.PathLike, None],
-        "device": [str],
-        "precision": [StrOptions(set(PRECISIONS))],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        **CLIPEncoder._parameter_constraints,
         "n_jobs": [Integral, None],
-        "cache": [str, os.PathLike, None],
         "normalize": ["boolean"],
         "on_error": [StrOptions({"raise", "nan"})],
         "progress": ["boolean"],
@@ -155,9 +149,8 @@ class CLIPImageEncoder(StatelessEncoder):
         ModelLoadError
             If the model or its weights cannot be had.
         """
-        self._validate_params()
-        sources = list_pictures(X)
-        loaded = get_model(self.model_name, self.pretrained, self.device)
+        sources = list_images(X)
+        loaded = self._model()
         firsts, inverse = _unique(sources)
         embeddings, errors = self._embed([sources[i] for i in firsts], firsts, loaded)
         if errors:
@@ -173,31 +166,14 @@ class CLIPImageEncoder(StatelessEncoder):
 
     def _embed(self, sources, positions, loaded):
         """Embeddings `(n, D)` of sources, and the errors of those that cannot be read, by row."""
-        import torch
+        precision = loaded.image_precision(self.precision)
+        n_threads = joblib.effective_n_jobs(self.n_jobs)
 
-        as_tensor = self.output == "torch"
-        precision = resolve_image_precision(self.precision, loaded.device, loaded.n_image_parameters)
-        model, dtype = loaded.image_model(precision)
-        casting = autocast(precision if dtype == torch.float32 else "fp32", loaded.device)
-
-        def forward(pixels):
-            with torch.inference_mode(), casting:
-                # CoCa normalises unless told not to.
-                embeddings = model.encode_image(loaded.as_input(pixels).to(dtype), normalize=False).float()
-            return embeddings if as_tensor else embeddings.cpu()
-
-        fitting = FittingForward(forward, self.batch_size)
-
-        def compute(pixels):
-            embeddings = fitting(torch.from_numpy(pixels))
-            return embeddings if as_tensor else embeddings.numpy()
-
-        with CacheSession(self.cache) as cache, _progress_bar(len(sources), self.progress) as advance:
-            reader = Reader(loaded, precision, cache)
-            n_threads = joblib.effective_n_jobs(self.n_jobs)
+        def make_reader(cache):
+            work = _Reader(loaded, precision, cache)
 
             def read(rows):
-                items = iterate_items(reader, [sources[row] for row in rows], self.batch_size, n_threads)
+                items = iterate_items(work, [sources[row] for row in rows], self.batch_size, n_threads)
                 with closing(items):
                     for row, item in zip(rows, items):
                         if item.error is not None and self.on_error == "raise":
@@ -206,16 +182,51 @@ class CLIPImageEncoder(StatelessEncoder):
                             raise ImageReadError(message) from item.error
                         yield item
 
-            device = loaded.device if as_tensor else None
-            found = Collector(
-                len(sources), loaded.embed_dim, compute, cache, self.batch_size, advance, device
-            )
-            found.collect(read)
-        fitting.warn_if_halved()
-        return found.embeddings, found.errors
+            return read
 
-    def _embedding_width(self):
-        return read_embed_dim(self.model_name, self.pretrained)
+        with _progress_bar(len(sources), self.progress) as advance:
+            embeddings, errors = embed(
+                len(sources),
+                loaded.embed_dim,
+                partial(loaded.embed_images, precision=precision),
+                make_reader,
+                cache=self.cache,
+                batch_size=self.batch_size,
+                device=loaded.device if self.output == "torch" else "cpu",
+                advance=advance,
+            )
+        return embeddings if self.output == "torch" else embeddings.numpy(), errors
+
+
+class _Reader:
+    """What threads do with one image while the model computes others: find its embedding, or its pixels.
+
+    An image that cannot be read is an `Item` with an error.
+    """
+
+    def __init__(self, loaded, precision, cache):
+        self._loaded = loaded
+        self._cache = cache
+        self._context = b"image %d %s " % (_READING, precision.encode())
+        # Without a cache keys need to tell apart only the images of this call.
+        if cache.active:
+            self._context += loaded.image_digest()
+
+    def __call__(self, source):
+        try:
+            content = fetch(source)
+        except ImageReadError as error:
+            return Item(error=error)
+        key = hashlib.sha256(self._context + picture_digest(content)).digest()
+        embedding, locked = self._cache.find_or_lock(key)
+        if not locked:
+            return Item(key, embedding)
+        try:
+            image = decode(content, shortest_side=max(self._loaded.image_size))
+            return Item(key, input=np.asarray(self._loaded.crop(image)))
+        except ImageReadError as error:
+            self._cache.release([key])
+            return Item(key, error=error)
 
 
 def _unique(sources):

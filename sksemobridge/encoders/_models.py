@@ -1,4 +1,4 @@
-"""Models, loaded once per process and shared by all encoders."""
+"""Models, loaded once per process and shared by all encoders, and how precisely they compute."""
 
 import copy
 import dataclasses
@@ -6,13 +6,16 @@ import hashlib
 import json
 import threading
 from collections import OrderedDict
+from contextlib import nullcontext
 
 from .._utils.device import resolve_device
 from ._pictures import check_size
 from ._source import cannot_load, find_source, read_config
-from ._text_tower import shallow_copy
+from ._towers import shallow_copy, without_projection
 
 MAX_MODELS = 4
+# In parameters. The image towers of released models have more, that of the bundled one has 1.6 million.
+SMALL_TOWER = 5_000_000
 
 
 class LoadedModel:
@@ -88,9 +91,56 @@ class LoadedModel:
             pixels = pixels.pin_memory().to(self.device, non_blocking=True).permute(0, 3, 1, 2)
         else:
             pixels = pixels.to(self.device).permute(0, 3, 1, 2).contiguous()
-        mean = torch.tensor(self._mean, device=self.device).view(3, 1, 1)
-        std = torch.tensor(self._std, device=self.device).view(3, 1, 1)
+        mean, std = (torch.tensor(values).view(3, 1, 1).to(self.device) for values in (self._mean, self._std))
         return pixels.float().div_(255).sub_(mean).div_(std)
+
+    def embed_images(self, pixels, precision):
+        """Embeddings of images in the joint space, not normalised.
+
+        Parameters
+        ----------
+        pixels : torch.Tensor of shape (n, h, w, 3), uint8
+        precision : {"fp32", "bf16", "fp16"}
+
+        Returns
+        -------
+        torch.Tensor of shape (n, D), float32
+        """
+        import torch
+
+        model, dtype = self.image_model(precision)
+        with torch.inference_mode(), autocast(precision if dtype == torch.float32 else "fp32", self.device):
+            # CoCa normalises unless told not to.
+            return model.encode_image(self.as_input(pixels).to(dtype), normalize=False).float()
+
+    def embed_tokens(self, tokens, precision, *, project):
+        """Embeddings of texts, not normalised.
+
+        Parameters
+        ----------
+        tokens : torch.Tensor of shape (n, context_length)
+        precision : {"fp32", "bf16", "fp16"}
+        project : bool
+            Whether to give embeddings in the joint space `(n, D)`, or those before the projection `(n, d)`.
+
+        Returns
+        -------
+        torch.Tensor, float32
+
+        Raises
+        ------
+        NoProjectionError
+            With `project=False`, if the text tower does not end in a linear layer.
+        """
+        import torch
+
+        model = self.model if project else without_projection(self.model)
+        with torch.inference_mode(), autocast(precision, self.device):
+            return model.encode_text(tokens.to(self.device), normalize=False).float()
+
+    def image_precision(self, precision):
+        """The precision that a parameter names for the image tower; see `resolve_image_precision`."""
+        return resolve_image_precision(precision, self.device, self.n_image_parameters)
 
     def image_model(self, precision):
         """The model to embed images with, and the type of its inputs.
@@ -228,9 +278,46 @@ def read_embed_dim(model_name, pretrained):
     return int(read_config(find_source(model_name, pretrained))["embed_dim"])
 
 
+def resolve_image_precision(precision, device, n_parameters):
+    """`"auto"` is bf16 where the processor computes in it natively, fp16 on older GPUs, else fp32.
+
+    Towers of few parameters stay in fp32: they are fast enough not to be worth a prediction that changes.
+    """
+    import torch
+
+    if precision != "auto":
+        return precision
+    if n_parameters < SMALL_TOWER:
+        return "fp32"
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.get_device_capability(device)[0] >= 8 else "fp16"
+    if device.type == "cpu" and _cpu_has_bf16():
+        return "bf16"
+    return "fp32"
+
+
+def _cpu_has_bf16():
+    import torch
+
+    # torch tells the abilities of a CPU by a public function only in its newest versions.
+    if hasattr(torch.cpu, "get_capabilities"):
+        abilities = torch.cpu.get_capabilities()
+        return bool(abilities.get("avx512_bf16") or abilities.get("amx_bf16"))
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def autocast(precision, device):
+    """Context in which a float32 model computes in the precision asked for."""
+    import torch
+
+    if precision == "fp32":
+        return nullcontext()
+    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+    return torch.autocast(device.type, dtype=dtype)
+
+
 def _load(source, device):
     import open_clip
-    import torch
 
     config = read_config(source)
     quick_gelu = bool(config.get("quick_gelu", False))
@@ -244,17 +331,15 @@ def _load(source, device):
             source.name,
             pretrained=source.pretrained,
             precision="fp32",
-            device=device,
             force_quick_gelu=quick_gelu,
             require_pretrained=True,
             weights_only=True,
         )
-    except torch.OutOfMemoryError:
-        raise
     except Exception as error:
         raise cannot_load(source, error) from error
-    model.eval()
-    model.requires_grad_(False)
+    model.eval().requires_grad_(False).to(device)
     if device.type == "cuda":
+        import torch
+
         model.visual.to(memory_format=torch.channels_last)
     return LoadedModel(source, device, model, config)

@@ -8,8 +8,6 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from ._containers import as_list
-
 # How a camera was held (EXIF tag 0x0112) and Pillow's name of what sets the picture upright.
 _UPRIGHT = {
     2: "FLIP_LEFT_RIGHT",
@@ -30,29 +28,6 @@ _SHRINKS = {8: 1.5, 4: 1.5, 2: 2}
 
 class ImageReadError(ValueError):
     """An image that cannot be read."""
-
-
-def list_pictures(X):
-    """The pictures in any container that `CLIPImageEncoder` takes, as a list of sources.
-
-    Raises
-    ------
-    ValueError
-        If `X` is a single image, an array of other pixels than uint8, or has several columns.
-    TypeError
-        If `X` is no container of images.
-    """
-    if _is_pil(X):
-        raise ValueError("X is one image, not a list of images: write [X].")
-    if isinstance(X, np.ndarray) and X.dtype.kind in "uifb":
-        _check_pixel_type(X)
-        if X.ndim != 4 or X.shape[3] not in (3, 4):
-            raise ValueError(
-                f"An array of images has the shape (n, h, w, 3); got {X.shape}. Wrap a single picture, or "
-                "pictures of several sizes, in a list."
-            )
-        return list(X)
-    return as_list(X, "images")
 
 
 def describe(source):
@@ -81,7 +56,7 @@ def fetch(source):
     if isinstance(source, np.ndarray):
         _check_pixels(source)
         return source
-    if _is_pil(source):
+    if is_pil(source):
         return np.asarray(_to_picture(source))
     if isinstance(source, (str, os.PathLike)):
         source = _read_file(os.fspath(source))
@@ -151,12 +126,19 @@ def _to_picture(image, shortest_side=None):
         ) from error
 
 
-def _is_pil(value):
+def is_pil(value):
+    """Whether a value is an image of Pillow."""
     # Without Pillow imported nothing can be one of its images.
     return any(f"{kind.__module__}.{kind.__qualname__}" == "PIL.Image.Image" for kind in type(value).__mro__)
 
 
-def _check_pixel_type(pixels):
+def check_pixel_type(pixels):
+    """Refuse pixels that are not uint8.
+
+    Raises
+    ------
+    ImageReadError
+    """
     if pixels.dtype != np.uint8:
         raise ImageReadError(
             f"pixels must be uint8 from 0 to 255, not {pixels.dtype}; for values from 0 to 1 use "
@@ -165,7 +147,7 @@ def _check_pixel_type(pixels):
 
 
 def _check_pixels(pixels):
-    _check_pixel_type(pixels)
+    check_pixel_type(pixels)
     if pixels.ndim != 2 and (pixels.ndim != 3 or pixels.shape[2] not in (3, 4)):
         raise ImageReadError(f"pixels must have the shape (h, w), (h, w, 3) or (h, w, 4), not {pixels.shape}")
     if not pixels.size:

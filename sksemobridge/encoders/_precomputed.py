@@ -7,8 +7,7 @@ from sklearn.utils import check_array
 from sklearn.utils._param_validation import Interval
 
 from .._utils.lru import content_key
-from ._base import StatelessEncoder
-from ._text_encoder import check_texts
+from ._base import StatelessEncoder, list_texts
 
 
 class PrecomputedTextEncoder(StatelessEncoder):
@@ -101,7 +100,7 @@ class PrecomputedTextEncoder(StatelessEncoder):
         ValueError
             If a text was not embedded; the message says which.
         """
-        texts = check_texts(texts)
+        texts = list_texts(texts)
         self._validate_params()
         rows, eos = self._table()
         missing = list(dict.fromkeys(text for text in texts if text not in rows))
@@ -148,11 +147,11 @@ class PrecomputedTextEncoder(StatelessEncoder):
 
     def _memo_key(self):
         bias = None if self.projection_bias is None else np.asarray(self.projection_bias)
-        texts = tuple(check_texts(self.texts))
+        texts = tuple(list_texts(self.texts))
         return content_key(texts, np.asarray(self.eos), np.asarray(self.projection), bias)
 
     def _table(self):
-        texts = check_texts(self.texts)
+        texts = list_texts(self.texts)
         eos = _floats(self.eos, "eos")
         if len(texts) != len(eos):
             raise ValueError(

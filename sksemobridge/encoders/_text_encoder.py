@@ -1,24 +1,14 @@
 """Texts to embeddings with the text tower of a CLIP model."""
 
 import hashlib
-import os
-from numbers import Integral
+from functools import partial
 
-from sklearn.utils._param_validation import Interval, StrOptions
-
-from ._base import StatelessEncoder
-from ._cache import CacheSession
-from ._collector import Collector, Item
-from ._compute import PRECISIONS, autocast, resolve_text_precision
-from ._containers import as_list
-from ._forward import FittingForward
-from ._image_tower import read_image_projection
-from ._models import get_model, read_embed_dim
-from ._source import find_source
-from ._text_tower import encode_tokens, read_projection, without_projection
+from ._base import CLIPEncoder, list_texts
+from ._embedding import Item, embed
+from ._towers import read_image_projection, read_text_projection
 
 
-class CLIPTextEncoder(StatelessEncoder):
+class CLIPTextEncoder(CLIPEncoder):
     """Embed texts with the text tower of a CLIP model, in the joint space and before its projection.
 
     The model is loaded on first use and shared with all encoders of the same model in this process; the
@@ -27,17 +17,11 @@ class CLIPTextEncoder(StatelessEncoder):
     Parameters
     ----------
     model_name : str, default="ViT-B-16"
-        A model of open_clip, or a name with its `hf-hub:` or `local-dir:` scheme; `"mini"` with
-        `pretrained="bundled"` is the small model shipped in the package.
     pretrained : str, path or None, default="openai"
-        A tag of open_clip or the path of a checkpoint. Ignored for the schemes. With a checkpoint, choose the
-        model name by its activation: OpenAI's weights need a name that ends in `-quickgelu`; for tags this is
-        seen to.
     device : str, default="auto"
-        `"auto"` takes a CUDA GPU where there is one, else the CPU. Resolved on each use, so that an encoder
-        may be pickled on one machine and loaded on another.
+        As in `CLIPImageEncoder`.
     precision : {"auto", "fp32", "bf16", "fp16"}, default="auto"
-        Of the computation; results are float32. `"auto"` is fp32 here on all devices.
+        Of the computation; results are float32. `"auto"` is fp32 on all devices.
     batch_size : int, default=256
         Texts in one forward pass.
     cache : path or None, default=None
@@ -72,15 +56,6 @@ class CLIPTextEncoder(StatelessEncoder):
 
     # Any text can be embedded, so that a bridge can be learnt from words.
     open_vocabulary = True
-
-    _parameter_constraints: dict = {
-        "model_name": [str],
-        "pretrained": [str, os.PathLike, None],
-        "device": [str],
-        "precision": [StrOptions(set(PRECISIONS))],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
-        "cache": [str, os.PathLike, None],
-    }
 
     def __init__(
         self,
@@ -139,58 +114,38 @@ class CLIPTextEncoder(StatelessEncoder):
 
     @property
     def projection_(self):
-        weight, _ = read_projection(self._model().model)
-        return weight.detach().cpu().numpy().copy()
+        return _to_numpy(read_text_projection(self._model().model)[0])
 
     @property
     def projection_bias_(self):
-        _, bias = read_projection(self._model().model)
-        return None if bias is None else bias.detach().cpu().numpy().copy()
+        return _to_numpy(read_text_projection(self._model().model)[1])
 
     @property
     def image_projection_(self):
-        weight, _ = read_image_projection(self._model().model)
-        return weight.detach().cpu().numpy().copy()
+        return _to_numpy(read_image_projection(self._model().model)[0])
 
     @property
     def image_projection_bias_(self):
-        _, bias = read_image_projection(self._model().model)
-        return None if bias is None else bias.detach().cpu().numpy().copy()
+        return _to_numpy(read_image_projection(self._model().model)[1])
 
     @property
     def logit_scale_(self):
         return float(self._model().model.logit_scale.detach().exp())
 
-    def _source(self):
-        return find_source(self.model_name, self.pretrained)
-
     def _memo_key(self):
         # What embeddings of texts depend on; a checkpoint that is written anew has another source.
-        return self._source(), resolve_text_precision(self.precision)
+        return self._source(), self._precision()
 
-    def _model(self):
-        self._validate_params()
-        return get_model(self.model_name, self.pretrained, self.device)
-
-    def _embedding_width(self):
-        return read_embed_dim(self.model_name, self.pretrained)
+    def _precision(self):
+        # Prompts are few, and the bridge needs their exact geometry.
+        return "fp32" if self.precision == "auto" else self.precision
 
     def _run(self, texts, *, project):
-        import torch
+        texts = list_texts(texts)
+        loaded, precision = self._model(), self._precision()
+        width = loaded.embed_dim if project else len(read_text_projection(loaded.model)[0])
 
-        texts = check_texts(texts)
-        loaded = self._model()
-        # Taken apart before there is anything to encode, so that an empty list meets the same errors.
-        width = loaded.embed_dim if project else read_projection(loaded.model)[0].shape[0]
-        model = loaded.model if project else without_projection(loaded.model)
-        precision = resolve_text_precision(self.precision)
-
-        def forward(tokens):
-            with torch.inference_mode(), autocast(precision, loaded.device):
-                return encode_tokens(model, tokens.to(loaded.device)).float().cpu()
-
-        fitting = FittingForward(forward, self.batch_size)
-        with CacheSession(self.cache) as cache:
+        def make_reader(cache):
             context = f"text {'joint' if project else 'eos'} {precision} ".encode()
             if cache.active:
                 context += loaded.text_digest()
@@ -199,30 +154,21 @@ class CLIPTextEncoder(StatelessEncoder):
                 for row in rows:
                     tokens = loaded.tokenize([texts[row]])[0].numpy()
                     key = hashlib.sha256(context + tokens.tobytes()).digest()
-                    embedding, claimed = cache.find_or_claim(key)
-                    yield Item(key, embedding, tokens if claimed else None)
+                    embedding, locked = cache.find_or_lock(key)
+                    yield Item(key, embedding, tokens if locked else None)
 
-            def compute(tokens):
-                return fitting(torch.from_numpy(tokens)).numpy()
+            return read
 
-            found = Collector(len(texts), width, compute, cache, self.batch_size)
-            found.collect(read)
-        fitting.warn_if_halved()
-        return found.embeddings
+        embeddings, _ = embed(
+            len(texts),
+            width,
+            partial(loaded.embed_tokens, precision=precision, project=project),
+            make_reader,
+            cache=self.cache,
+            batch_size=self.batch_size,
+        )
+        return embeddings.numpy()
 
 
-def check_texts(texts):
-    """A list of str from a sequence of texts.
-
-    Raises
-    ------
-    ValueError
-        If `texts` is one string.
-    TypeError
-        If an item is not a string; the message says which.
-    """
-    texts = as_list(texts, "texts")
-    for position, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise TypeError(f"texts[{position}] is {text!r} ({type(text).__name__}), not a string.")
-    return [str(text) for text in texts]
+def _to_numpy(tensor):
+    return None if tensor is None else tensor.detach().cpu().numpy().copy()

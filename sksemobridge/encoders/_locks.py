@@ -1,26 +1,26 @@
-"""Claims on numbers, which end at the latest with the process that made them."""
+"""Locks on numbers, shared between processes. A lock ends with the process that holds it, if not before."""
 
 import errno
 import os
 import struct
 import sys
+from contextlib import suppress
 
 try:
     import fcntl
 except ImportError:
     fcntl = None
 
-# Locks that belong to an open file, not to a process, so that threads do not share them either. Other systems may
-# have them too, with another layout of what they are told.
+# Locks of an open file, not of a process, so that two threads cannot hold the same one either. Other systems may
+# have them with another layout of the structure below.
 _SET_LOCK = getattr(fcntl, "F_OFD_SETLK", None) if sys.platform == "linux" else None
 
 
-class Claims:
-    """Claims on numbers of up to 63 bits, one holder each among all that open the same file.
+class NumberLocks:
+    """Locks on numbers of up to 63 bits; of all that open the same file, one holds a number at a time.
 
-    A claim is a lock on one byte of a file, which may be empty. The system ends it with the process, however
-    that ends, so that no claim outlives its holder. Where the system has no such locks (Linux has them), all
-    claims are granted.
+    Each is a lock of the system on one byte of the file, which may be empty. The system ends it with the
+    process, however that ends. Where the system has no such locks (Linux has them), all are granted.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ class Claims:
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666)
 
     def take(self, number):
-        """Whether the number is ours now: nobody else holds it."""
+        """Lock a number; return whether nobody else holds it."""
         if _SET_LOCK is None:
             return True
         try:
@@ -43,16 +43,14 @@ class Claims:
         return True
 
     def release(self, number):
-        """Give a number up, whether it is ours or not."""
+        """Unlock a number, whether we hold it or not."""
         if _SET_LOCK is not None:
-            try:
+            # As above: where nothing can be locked, nothing is to be unlocked.
+            with suppress(OSError):
                 self._lock(fcntl.F_UNLCK, number)
-            except OSError:
-                # As above; where nothing can be locked, nothing is to be unlocked.
-                return
 
     def close(self):
-        """Give all up."""
+        """Unlock all numbers."""
         os.close(self._file)
 
     def _lock(self, kind, number):

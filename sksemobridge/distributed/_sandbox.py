@@ -1,4 +1,4 @@
-"""Reading images in a child process first, after the parent's process has died."""
+"""A child process of limited memory that reads images first, for an actor whose predecessor has died."""
 
 import multiprocessing
 import sys
@@ -8,13 +8,13 @@ from concurrent.futures.process import BrokenProcessPool
 
 from ..encoders._pictures import ImageReadError, decode, fetch
 
-# More than any image within Pillow's limit on pixels takes, with the copies made while it is read.
-_TRIAL_BYTES = 2 * 2**30
+# Enough for any image within Pillow's limit on pixels, with the copies made while it is read.
+_MAX_BYTES = 2 * 2**30
 
 
 def actor_was_restarted():
     """Whether this process is an actor of Ray in place of one that died."""
-    # Where Ray is not imported this is no actor, and Ray need not be installed.
+    # An actor has imported Ray; elsewhere Ray need not be installed.
     ray = sys.modules.get("ray")
     if ray is None or not ray.is_initialized() or ray.get_runtime_context().get_actor_id() is None:
         return False
@@ -24,8 +24,8 @@ def actor_was_restarted():
         return bool(ray.get_runtime_context().was_current_actor_reconstructed)
 
 
-class TrialReader:
-    """Finds images that would end the process that reads them."""
+class Sandbox:
+    """Reads images in a child process to find those that would end the process that reads them."""
 
     def __init__(self):
         self._pool = None
@@ -37,7 +37,7 @@ class TrialReader:
         self._close()
 
     def reason_against(self, image):
-        """Why an image must not be read, or None; that it cannot be read is no such reason."""
+        """Why an image must not be read here, or None. A broken image does no harm: it may be read."""
         from PIL import Image
 
         if self._pool is None:
@@ -45,14 +45,14 @@ class TrialReader:
                 1,
                 mp_context=multiprocessing.get_context("spawn"),
                 initializer=_limit,
-                initargs=(_TRIAL_BYTES, Image.MAX_IMAGE_PIXELS),
+                initargs=(_MAX_BYTES, Image.MAX_IMAGE_PIXELS),
             )
         try:
             fits = self._pool.submit(_read, image).result()
         except BrokenProcessPool:
             self._close()
             return "reading it ends the process that reads it"
-        return None if fits else f"reading it takes more than {_TRIAL_BYTES / 2**30:g} GiB of memory"
+        return None if fits else f"reading it takes more than {_MAX_BYTES / 2**30:g} GiB of memory"
 
     def _close(self):
         if self._pool is not None:

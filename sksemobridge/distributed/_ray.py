@@ -1,8 +1,24 @@
-"""Arrays that are sent to a cluster once."""
+"""Ray, the optional dependency, and arrays that are sent to a cluster once."""
 
 import numpy as np
 
-from ._extra import import_ray
+
+def import_ray():
+    """The module `ray` with `ray.data`.
+
+    Raises
+    ------
+    ImportError
+        If the extra is not installed.
+    """
+    try:
+        import ray
+        import ray.data
+    except ImportError as error:
+        raise ImportError(
+            'sksemobridge.distributed runs on Ray Data, which is not installed: pip install "sksemobridge[ray]".'
+        ) from error
+    return ray
 
 
 def share_array(array):

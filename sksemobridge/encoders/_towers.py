@@ -1,0 +1,137 @@
+"""The last linear layers of a model's towers, and the text tower without its own.
+
+The joint embedding of a text is `eos @ W + b_W`, that of an image `f @ W_image + b_image`. This module finds these
+layers in the models of open_clip and changes none of them.
+"""
+
+import copy
+from functools import reduce
+
+_TEXT_PLACES = ("text_projection", "proj")
+# Vision transformers, ResNets with attention pooling, and what open_clip puts on top of timm's towers.
+_IMAGE_PLACES = ("proj", "attnpool.c_proj", "head.proj", "head.mlp.fc2")
+
+
+class NoProjectionError(RuntimeError):
+    """A tower ends without a linear layer, so there is nothing before that layer to read."""
+
+
+def read_text_projection(model):
+    """`W` and `b_W`, the last linear layer of the text tower.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        A model of open_clip.
+
+    Returns
+    -------
+    weight : torch.Tensor of shape (d, D)
+    bias : torch.Tensor of shape (D,) or None
+
+    Raises
+    ------
+    NoProjectionError
+        If the tower ends otherwise.
+    """
+    return _weight_and_bias(getattr(*_find_text_projection(model)))
+
+
+def read_image_projection(model):
+    """`W_image` and `b_image`, the last linear layer of the image tower.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        A model of open_clip.
+
+    Returns
+    -------
+    weight : torch.Tensor of shape (d_image, D)
+    bias : torch.Tensor of shape (D,) or None
+
+    Raises
+    ------
+    NoProjectionError
+        If the tower ends otherwise, as those of SigLIP do.
+    """
+    tower = model.visual
+    layers = [
+        reduce(lambda part, name: getattr(part, name, None), place.split("."), tower)
+        for place in _IMAGE_PLACES
+    ]
+    if hasattr(tower, "trunk") and not len(tower.head):
+        # Without a head of open_clip, timm's own classifier gives the embedding.
+        layers.append(tower.trunk.get_classifier())
+    for layer in layers:
+        found = _weight_and_bias(layer)
+        if found is not None:
+            return found
+    raise NoProjectionError(
+        f"The image tower ({type(tower).__name__}) ends without a linear projection, so there is no "
+        "image_projection_. SigLIP's towers, which end in attention pooling, are of this kind. To bridge "
+        "texts to images, choose a model such as OpenAI's ViT or RN50."
+    )
+
+
+def without_projection(model):
+    """A copy whose `encode_text` gives the `(n, d)` embeddings that go into the last linear layer.
+
+    The copy is shallow: it shares all weights with `model`, which stays as it is.
+
+    Raises
+    ------
+    NoProjectionError
+        If the text tower does not end in a linear layer.
+    """
+    from torch import nn
+
+    tower, name = _find_text_projection(model)
+    projection = getattr(tower, name)
+    bare_tower = shallow_copy(tower)
+    if isinstance(projection, nn.Parameter):
+        bare_tower._parameters[name] = None
+    elif isinstance(projection, nn.Sequential):
+        bare_tower._modules[name] = projection[:-1]
+    else:
+        bare_tower._modules[name] = nn.Identity() if name == "proj" else None
+    if tower is model:
+        return bare_tower
+    bare = shallow_copy(model)
+    bare._modules["text"] = bare_tower
+    return bare
+
+
+def shallow_copy(module):
+    """A module that shares its parts with another, but not the table of them."""
+    # copy.copy alone would share the dictionaries of parts, and taking one out would take it from both.
+    clone = copy.copy(module)
+    clone._parameters = dict(module._parameters)
+    clone._buffers = dict(module._buffers)
+    clone._modules = dict(module._modules)
+    return clone
+
+
+def _find_text_projection(model):
+    """The text tower, and the name of the attribute that holds or ends in its last linear layer."""
+    # OpenAI's architecture has the parts of its text tower in the model itself, all others in `model.text`.
+    tower = model.text if hasattr(model, "text") else model
+    for name in _TEXT_PLACES:
+        if _weight_and_bias(getattr(tower, name, None)) is not None:
+            return tower, name
+    raise NoProjectionError(
+        f"The text tower ({type(tower).__name__}) ends without a linear projection, so it has no embeddings "
+        "before one and no projection_. `transform` works, and with it zero-shot classification; for the "
+        "bridge choose a model whose text tower has a projection."
+    )
+
+
+def _weight_and_bias(layer):
+    """Weight `(d, D)` and bias of a linear layer, or of the last in a sequence; None if there is no such layer."""
+    from torch import nn
+
+    if isinstance(layer, nn.Sequential) and len(layer):
+        layer = layer[-1]
+    if isinstance(layer, nn.Parameter):
+        return layer, None
+    return (layer.weight.T, layer.bias) if isinstance(layer, nn.Linear) else None
