@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._base import EmbeddingClassifier
 from ._method.bridge import Bridge
-from ._method.class_texts import encode_classes, word_basis
+from ._method.class_texts import encode_classes, read_projection, word_basis
 from ._method.fit import TextSide, add_shots, fit_model
 from ._method.prompts import build_prompts, name_classes
 from ._training.train import MAX_ITER
@@ -57,8 +57,9 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
     ----------
     text_encoder : object or None, default=None
         `CLIPTextEncoder`, `PrecomputedTextEncoder` or another object with `encode`, `projection_`,
-        `projection_bias_` and `logit_scale_`, of the same CLIP model as the embeddings. `None` works without
-        words: the bridge is then the identity.
+        `projection_bias_` and `logit_scale_`, of the same CLIP model as the embeddings. Texts are embedded once per
+        process with the encoders of this package, and with others in every `fit`. `None` works without words: the
+        bridge is then the identity.
     prompts : "auto", str, list of str or mapping, default="auto"
         What is said of each class: a template with `{}` for the class name, several, `"auto"` for the
         ensemble of seven templates of CLIP's authors, or a mapping from labels (else from class names) to
@@ -411,17 +412,18 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         if self.text_encoder is None:
             word_basis(None, self.vocabulary)
             return TextSide(Bridge.identity(width), logit_scale=100.0)
-        if self.text_encoder.projection_.shape[1] != width:
+        projection, projection_bias = read_projection(self.text_encoder)
+        if projection.shape[1] != width:
             raise ValueError(
-                f"X has {width} features, but the text encoder's embeddings have "
-                f"{self.text_encoder.projection_.shape[1]}. Embed the images with the model of the text encoder."
+                f"X has {width} features, but the text encoder's embeddings have {projection.shape[1]}. Embed the "
+                "images with the model of the text encoder."
             )
         texts = None
         if not _is_ignore(self.class_names):
             texts = encode_classes(self.text_encoder, build_prompts(classes, self.prompts, self.class_names))
         bridge = Bridge.closed_form(
-            self.text_encoder.projection_,
-            self.text_encoder.projection_bias_,
+            projection,
+            projection_bias,
             1.0 if texts is None else texts.lengths.mean(),
             self.atol,
         )
