@@ -275,8 +275,8 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         y : array-like of shape (n,)
             Labels. Any number of shots for each class.
         sample_weight : array-like of shape (n,) or None, default=None
-            Relative weight of each shot in its class; rows of weight zero are dropped. A common factor
-            changes nothing.
+            Relative weight of each shot in its class; rows of weight zero are dropped, and all others count for at
+            least a ten millionth of their class. A common factor changes nothing.
         groups : array-like of shape (n,) or None, default=None
             Equal values mark copies of one image (augmentations): they are held out together where the blend
             is estimated, and count as one.
@@ -330,13 +330,14 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         paper_blend = self._paper_blend()
         used = weight > 0
         all_classes = validate_classes(classes, None if earlier is None else earlier.classes, labels[used])
+        labels = labels[used].astype(all_classes.dtype)
 
         # Texts of the classes
         self._warn_about_text(all_classes, embeddings)
         text = self._text_side(all_classes, embeddings.shape[1])
 
         # Shots, those of earlier calls among them
-        new = embeddings[used], labels[used], weight[used], None if groups is None else groups[used]
+        new = embeddings[used], labels, weight[used], None if groups is None else groups[used]
         sums_are_enough = self.solver == "closed_form" and self.blend == "paper"
         shots = add_shots(earlier, all_classes, new, bridge=text.bridge, sums_are_enough=sums_are_enough)
 

@@ -195,3 +195,119 @@ def arrays_of(part):
             yield from arrays_of(item)
     elif hasattr(part, "__dataclass_fields__"):
         yield from arrays_of(vars(part))
+
+
+# Labels
+
+
+def embeddings(n=12, width=6, seed=0):
+    return np.random.default_rng(seed).normal(size=(n, width))
+
+
+@pytest.mark.parametrize("blend", ["auto", "paper"])
+@pytest.mark.parametrize(
+    ("first", "second"), [(np.uint64, np.int64), (np.int64, np.uint64), (np.int8, np.uint64)]
+)
+def test_integers_of_two_kinds_stay_what_they_are(blend, first, second):
+    X, start = embeddings(20), 100 if first is np.int8 else 2**60
+    labels = np.arange(10) + start
+    classifier = SeMoBridgeClassifier(blend=blend).fit(X[:10], labels.astype(first))
+    classifier.partial_fit(X[10:], labels.astype(second))
+    assert classifier.classes_.tolist() == labels.tolist()
+    expected = SeMoBridgeClassifier(blend=blend).fit(X, np.tile(labels, 2))
+    np.testing.assert_allclose(classifier.predict_proba(X), expected.predict_proba(X))
+    np.testing.assert_array_equal(classifier.with_classes(labels[::3].astype(second)).classes_, labels[::3])
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (np.array([2**63, 2**63 + 1], dtype=np.uint64), np.array([-1, -2])),
+        (np.array([2**60, 2**60 + 1]), np.array([0.0, 1.0])),
+        (np.array(["2020-01-01", "2021-01-01"], dtype="datetime64[s]"), np.array([0, 1])),
+    ],
+)
+def test_labels_that_no_one_type_holds_are_refused(first, second):
+    X = embeddings(2)
+    classifier = SeMoBridgeClassifier().fit(X, first)
+    with pytest.raises(ValueError, match="cannot be compared without loss"):
+        classifier.partial_fit(X, second)
+    assert classifier.classes_.tolist() == first.tolist()
+
+
+def test_lists_of_integers_are_not_rounded():
+    with pytest.raises(ValueError, match="y are integers that no one type"):
+        SeMoBridgeClassifier().fit(embeddings(3), [2**63, 2**63 + 1, -1])
+    assert SeMoBridgeClassifier().fit(embeddings(2), [2**63, 2**63 + 1]).classes_.tolist() == [
+        2**63,
+        2**63 + 1,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ([np.nan, "a", "b"], r"y contains NaN or None in rows \[0\]"),
+        (["a", "b", None], r"y contains NaN or None in rows \[2\]"),
+        ((1, "a", "b"), "y mix text and other values .'a', 1"),
+        (np.array(["a", 1, True], dtype=object), "y mix text and other values"),
+        (np.ma.array([0, 1, 2], mask=[0, 1, 0]), r"y is masked in rows \[1\]"),
+        (np.array(["2020-01-01", "NaT", "2021-01-01"], dtype="datetime64[s]"), r"in rows \[1\]"),
+    ],
+)
+def test_labels_that_are_missing_or_mixed_are_named(labels, message):
+    X = embeddings(3)
+    classifier = SeMoBridgeClassifier()
+    with pytest.raises(ValueError, match=message):
+        classifier.fit(X, labels)
+    fitted = classifier.fit(X, [1, 2, 3])
+    for add in (fitted.with_classes, lambda classes: fitted.partial_fit(X, [1, 2, 3], classes=classes)):
+        with pytest.raises(ValueError, match=message.replace("y ", "classes ")):
+            add(labels)
+
+
+def test_groups_that_are_missing_are_named():
+    X, y = embeddings(4), [0, 0, 1, 1]
+    for groups in ([np.nan, np.nan, "a", "b"], np.ma.array([1, 1, 2, 3], mask=[1, 1, 0, 0])):
+        with pytest.raises(ValueError, match=r"groups .* in rows \[0, 1\]"):
+            SeMoBridgeClassifier().fit(X, y, groups=groups)
+
+
+def test_days_are_labels_too():
+    X = embeddings(6)
+    days = np.array(["2020-01-01", "2021-01-01", "2022-01-01"] * 2, dtype="datetime64[s]")
+    classifier = (
+        SeMoBridgeClassifier().fit(X[:3], days[:3]).partial_fit(X[3:], days[3:].astype("datetime64[ns]"))
+    )
+    expected = SeMoBridgeClassifier().fit(X, days)
+    np.testing.assert_array_equal(classifier.predict(X), expected.predict(X))
+    np.testing.assert_allclose(classifier.predict_proba(X), expected.predict_proba(X))
+    assert len(expected.with_classes(days[:2].astype("datetime64[ns]")).classes_) == 2
+
+
+# Weights
+
+
+@pytest.mark.filterwarnings("ignore:The bridge did not converge")
+@pytest.mark.parametrize("params", [{}, {"blend": "paper"}, {"solver": "lbfgs", "max_iter": 5}])
+@pytest.mark.parametrize("ratio", [1e3, 1e12, 1e24, 1e100, 1e200])
+@pytest.mark.parametrize("with_groups", [False, True])
+def test_weights_of_any_ratio(world, params, ratio, with_groups):
+    X, y = world.draw(4)
+    queries, truth = world.draw(20)
+    groups = np.arange(len(X)) // 2 if with_groups else None
+    for heavy in (np.arange(len(X)) % 3 == 0, np.isin(y, ["cat", "dog"]), np.arange(len(X)) == 3):
+        weight = np.where(heavy, min(ratio, 1e100), min(1, 1e100 / ratio))
+        classifier = SeMoBridgeClassifier(world.text_encoder(), prompts=TEMPLATE, **params)
+        classifier.fit(X, y, sample_weight=weight, groups=groups)
+        assert np.isfinite(classifier.predict_proba(queries)).all()
+        assert np.mean(classifier.predict(queries) == truth) > 0.7
+
+
+@pytest.mark.parametrize("weight", [1e308, 1e-310])
+def test_weights_without_room_for_sums_are_refused(world, weight):
+    X, y = world.draw(2)
+    weights = np.ones(len(X))
+    weights[1] = weight
+    with pytest.raises(ValueError, match="Only their ratios matter: divide all by one factor"):
+        SeMoBridgeClassifier().fit(X, np.arange(len(X)), sample_weight=weights)
