@@ -4,6 +4,7 @@ SciPy's `L-BFGS-B` spends as long on its bookkeeping as the loss takes, works in
 convergence by a single iteration, so that one slow iteration ends it early.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -110,7 +111,7 @@ class _History:
     def direction(self, gradient):
         """`-H g`; without a history the negative gradient at length one."""
         if not self._order:
-            return gradient / -max(np.sqrt(_dot(gradient, gradient)), np.finfo(gradient.dtype).tiny)
+            return gradient / -max(math.sqrt(_dot(gradient, gradient)), float(np.finfo(gradient.dtype).tiny))
         products = (self._rows @ gradient).astype(np.float64)
         order = np.array(self._order)
         newest = order[-1]
