@@ -1,7 +1,8 @@
 """A second device for torch on machines without a GPU: its tensors compute on the CPU, but do not mix with others.
 
-Code that forgets where its tensors are passes on the CPU and fails on a GPU; it fails here, too. As on a GPU, copies
-between devices are fine, and so are indices and tensors without dimensions that lie on the CPU.
+Code that forgets where its tensors are passes on the CPU and fails on a GPU; it fails here, too. Copies between devices
+are fine, and so are tensors without dimensions that lie on the CPU. Indices on the CPU, which a GPU would fetch each
+time, are not.
 """
 
 import torch
@@ -11,7 +12,6 @@ from torch.utils._pytree import tree_flatten, tree_map_only
 # A device that torch knows on every machine.
 NAME = "meta"
 _COPIES = {torch.ops.aten._to_copy.default, torch.ops.aten.copy_.default}
-_INDEXING = {torch.ops.aten.index.Tensor, torch.ops.aten.index_put_.default}
 
 
 class _Tensor(torch.Tensor):
@@ -48,13 +48,12 @@ class SecondDevice(TorchDispatchMode):
         if any(tensor.device.type == NAME for tensor in strangers):
             # Of torch.tensor(..., device=...) or of a list as index, which torch does not show to this class.
             raise RuntimeError(f"{function} takes a tensor without values: make it on the CPU and send it")
-        if len(strangers) < len(tensors) and function not in _COPIES:
-            indices = args[1] if function in _INDEXING else ()
-            if any(tensor.ndim and all(tensor is not i for i in indices) for tensor in strangers):
-                raise RuntimeError(f"{function} mixes tensors of the CPU and of the second device")
+        any_here = len(strangers) < len(tensors)
+        if any_here and function not in _COPIES and any(tensor.ndim for tensor in strangers):
+            raise RuntimeError(f"{function} mixes tensors of the CPU and of the second device")
 
         device = kwargs.get("device")
-        stays = len(strangers) < len(tensors) if device is None else torch.device(device).type == NAME
+        stays = any_here if device is None else torch.device(device).type == NAME
         if device is not None:
             kwargs = kwargs | {"device": torch.device("cpu")}
         args, kwargs = tree_map_only(_Tensor, lambda tensor: tensor.inner, (args, kwargs))
