@@ -7,8 +7,7 @@ import numpy as np
 import torch
 
 from sksemobridge import SeMoBridgeClassifier
-from sksemobridge._training import train
-from sksemobridge._training.problem import build_loss
+from sksemobridge._training.loss import BridgeLoss
 
 ATOL = 0.3
 # What the paper validates steps with, before any search.
@@ -155,20 +154,13 @@ def _every_step(watch):
     scikit-learn's callbacks hear of every step, but of its loss only.
     """
 
-    def watched(problem, dtype, device):
-        loss, to_array = build_loss(problem, dtype, device)
-        return _Watched(loss, watch), to_array
+    original = BridgeLoss.value_and_gradient
 
-    return mock.patch.object(train, "build_loss", watched)
+    def watched(loss, bridge, class_bias):
+        watch(bridge, class_bias)
+        return original(loss, bridge, class_bias)
 
-
-class _Watched:
-    def __init__(self, loss, watch):
-        self.loss, self.watch = loss, watch
-
-    def value_and_gradient(self, bridge, class_bias):
-        self.watch(bridge, class_bias)
-        return self.loss.value_and_gradient(bridge, class_bias)
+    return mock.patch.object(BridgeLoss, "value_and_gradient", watched)
 
 
 def _unit(rows):

@@ -95,7 +95,7 @@ def from_folder(folder):
 
 
 def made_up_arrays(n_classes, shots, width, projection=None, seed=0):
-    """Classes around random directions and texts near them, in float32, as `train_bridge` takes them.
+    """Classes around random directions and texts near them, as `train_bridge` takes them.
 
     `projection (d, width)` is random and square by default.
     """
@@ -110,13 +110,13 @@ def made_up_arrays(n_classes, shots, width, projection=None, seed=0):
     eos = (means + noise * rng.normal(size=means.shape)) @ bridge
     arrays = {
         "X": X,
-        "share": np.full(len(codes), 1 / shots),
+        "weight_in_class": np.full(len(codes), 1 / shots),
         "bridge": bridge,
         "projection": projection,
         "text_embeddings": l2_normalize(eos @ projection),
         "eos_directions": l2_normalize(eos),
     }
-    return {"codes": codes} | {name: array.astype(np.float32) for name, array in arrays.items()}
+    return {"codes": codes} | arrays
 
 
 def made_up(*args, **kwargs):

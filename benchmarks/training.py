@@ -61,15 +61,15 @@ def real(path, shots, draws, device):
     """Both solvers on drawn shots of stored embeddings, with `W` the identity."""
     task = from_npz(path)
     zero_shot = ZeroShotClassifier(task.text_encoder, prompts=task.prompts).fit(task.X, task.y)
-    texts = zero_shot.text_embeddings_.astype(np.float32)
-    X, codes = task.X.astype(np.float32), np.searchsorted(zero_shot.classes_, task.y)
+    texts = zero_shot.text_embeddings_
+    X, codes = task.X.astype(np.float64), np.searchsorted(zero_shot.classes_, task.y)
     splits = [task.draw(shots, seed) for seed in range(draws)]
     problems = [
         {
             "X": X[train],
             "codes": codes[train],
-            "share": np.full(len(train), 1 / shots, dtype=np.float32),
-            "bridge": np.eye(X.shape[1], dtype=np.float32),
+            "weight_in_class": np.full(len(train), 1 / shots),
+            "bridge": np.eye(X.shape[1]),
             "projection": None,
             "text_embeddings": texts,
             "eos_directions": texts,

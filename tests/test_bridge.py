@@ -6,13 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sksemobridge._method.bridge import Bridge, pseudo_inverse
+from sksemobridge._method.bridge import Bridge, pseudo_inverse, singular_vectors
+from sksemobridge._training.bases import singular_bases
 from sksemobridge._utils.array_api import l2_normalize
-
-
-def closed_form(projection, atol="auto", bias=None, length=1.0):
-    inverse, basis = pseudo_inverse(projection, atol)
-    return Bridge(inverse, projection, bias, length, basis)
 
 
 @pytest.mark.parametrize("shape", [(20, 20), (12, 20), (20, 12)])
@@ -20,7 +16,7 @@ def closed_form(projection, atol="auto", bias=None, length=1.0):
 def test_without_a_bias_it_is_an_orthogonal_projector(shape, atol):
     rng = np.random.default_rng(0)
     projection = rng.normal(size=shape) / np.sqrt(shape[0])
-    bridge = closed_form(projection, atol)
+    bridge = Bridge.closed_form(projection, atol=atol)
     projector = bridge.matrix @ projection
     np.testing.assert_allclose(projector, bridge.basis @ bridge.basis.T, atol=1e-12)
     np.testing.assert_allclose(projector @ projector, projector, atol=1e-12)
@@ -28,9 +24,30 @@ def test_without_a_bias_it_is_an_orthogonal_projector(shape, atol):
     np.testing.assert_allclose(bridge.affinity(x, means), bridge.apply(x) @ means.T, atol=1e-12)
 
 
+@pytest.mark.parametrize("shape", [(20, 20), (12, 20), (20, 12)])
+def test_one_decomposition_gives_inverse_directions_and_the_bases_of_training(shape):
+    projection = np.random.default_rng(0).normal(size=shape) / np.sqrt(shape[0])
+    atol = float(np.median(np.linalg.svd(projection, compute_uv=False)))
+    bridge = Bridge.closed_form(projection, atol=atol)
+    u, s, v = np.linalg.svd(projection, full_matrices=False)
+    kept = s > atol
+    inverse = (v[kept].T / s[kept]) @ u[:, kept].T
+    np.testing.assert_allclose(bridge.matrix, inverse, atol=1e-12)
+    np.testing.assert_allclose(bridge.basis @ bridge.basis.T, v[kept].T @ v[kept], atol=1e-12)
+    directions = np.hstack([bridge.basis, bridge.cut])
+    np.testing.assert_allclose(directions.T @ directions, np.eye(shape[1]), atol=1e-12)
+    np.testing.assert_array_equal(directions, singular_vectors(projection)[2])
+
+    u, s, v = singular_bases(projection)
+    size = max(shape)
+    assert (u.shape, s.shape, v.shape) == ((shape[0], size), (size,), (shape[1], size))
+    np.testing.assert_allclose((u * s) @ v.T, projection, atol=1e-12)
+    np.testing.assert_array_equal(v[:, : shape[1]], directions)
+
+
 def test_nothing_cut_makes_it_the_identity():
     rng = np.random.default_rng(0)
-    bridge = closed_form(rng.normal(size=(9, 6)), atol=0.0)
+    bridge = Bridge.closed_form(rng.normal(size=(9, 6)), atol=0.0)
     x = rng.normal(size=(5, 6))
     assert bridge.basis.shape[1] == 6
     np.testing.assert_allclose(bridge.apply(x), l2_normalize(x), atol=1e-12)
@@ -42,7 +59,7 @@ def test_with_a_bias_it_maps_texts_to_themselves():
     eos = rng.normal(size=(4, 6))
     eos *= 3 / np.linalg.norm(eos, axis=1, keepdims=True)
     texts = eos @ projection + bias
-    bridge = closed_form(projection, 0.0, bias, length=3.0)
+    bridge = Bridge.closed_form(projection, bias, 3.0, atol=0.0)
     np.testing.assert_allclose(bridge.apply(texts), l2_normalize(texts), atol=1e-12)
 
 

@@ -109,5 +109,21 @@ def test_pooled_shots_do_not_depend_on_how_often_rows_come(seed):
     repeats = rng.integers(1, 4, 12)
     weighted, _ = pool_shots(X, codes, repeats.astype(float))
     repeated, _ = pool_shots(np.repeat(X, repeats, axis=0), np.repeat(codes, repeats), np.ones(repeats.sum()))
-    for name in ("X", "codes", "weight", "unit"):
+    for name in ("X", "codes", "weight", "group"):
         np.testing.assert_array_equal(getattr(weighted, name), getattr(repeated, name))
+
+
+def test_copies_that_differ_by_rounding_are_one_shot():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(6, 40)).astype(np.float32)
+    codes = np.array([0, 0, 1, 1, 2, 2])
+    rounded = X * (1 + 2e-6 * rng.normal(size=X.shape)).astype(np.float32)
+    twice, group = pool_shots(np.vstack([X, rounded]), np.tile(codes, 2), np.ones(12))
+    once, _ = pool_shots(X, codes, np.full(6, 2.0))
+    np.testing.assert_array_equal(twice.codes, once.codes)
+    np.testing.assert_array_equal(twice.weight, once.weight)
+    np.testing.assert_array_equal(group[:6], group[6:])
+    # A chain of small steps is one shot; the same image under two labels is two.
+    chain = X[:1] * (1 + 8e-6 * np.arange(5, dtype=np.float32)[:, None])
+    assert len(pool_shots(chain, np.zeros(5, dtype=int), np.ones(5))[0].codes) == 1
+    assert len(pool_shots(chain[:2], np.arange(2), np.ones(2))[0].codes) == 2

@@ -4,7 +4,7 @@ Symbols: `W (d, D)` the text projection with bias `b_W (D,)`, `W+ (D, d)` its ps
 length of a text embedding before the projection. Pure functions on NumPy arrays.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import linalg
@@ -13,12 +13,36 @@ from .._utils.array_api import astype, l2_normalize
 from .._utils.lru import LRUCache, content_key
 from .spans import Span
 
-# Cutoff of `atol="auto"` as a share of the median singular value. The absolute 0.3 of the paper is 0.70 of
-# the median for ViT-L/14 (0.428) and 0.73 for RN50x64 (0.413), the two models where it keeps most.
+# Cutoff of `atol="auto"` relative to the median singular value. The absolute 0.3 of the paper is 0.70 of the
+# median for ViT-L/14 (0.428) and 0.73 for RN50x64 (0.413), the two models where it keeps most.
 AUTO_CUTOFF = 0.7
 
+_decompositions = LRUCache(max_items=4)
 _pseudo_inverses = LRUCache(max_items=16)
-_complements = LRUCache(max_items=16)
+
+
+def singular_vectors(projection):
+    """Singular value decomposition `W = U diag(s) V'` of the text projection.
+
+    Parameters
+    ----------
+    projection : ndarray of shape (d, D)
+        Text projection `W`.
+
+    Returns
+    -------
+    u : ndarray of shape (d, d)
+    singular_values : ndarray of shape (min(d, D),)
+        In descending order.
+    v : ndarray of shape (D, D)
+        All three in float64 and read-only: the same content is decomposed once per process.
+    """
+
+    def compute():
+        u, singular_values, vt = linalg.svd(np.asarray(projection, dtype=np.float64))
+        return tuple(map(_read_only, (u, singular_values, np.ascontiguousarray(vt.T))))
+
+    return _decompositions.get(content_key(projection), compute)
 
 
 def singular_value_cutoff(singular_values, atol, shape):
@@ -54,13 +78,12 @@ def pseudo_inverse(projection, atol="auto"):
     """
 
     def compute():
-        matrix = np.asarray(projection, dtype=np.float64)
-        left, singular_values, right = linalg.svd(matrix, full_matrices=False)
-        keep = singular_values > singular_value_cutoff(singular_values, atol, matrix.shape)
-        basis = np.ascontiguousarray(right[keep].T)
-        inverse = (basis / singular_values[keep]) @ left[:, keep].T
-        inverse.flags.writeable = basis.flags.writeable = False
-        return inverse, basis
+        u, singular_values, v = singular_vectors(projection)
+        kept = singular_values[
+            singular_values > singular_value_cutoff(singular_values, atol, projection.shape)
+        ]
+        basis = np.ascontiguousarray(v[:, : len(kept)])
+        return _read_only((basis / kept) @ u[:, : len(kept)].T), _read_only(basis)
 
     return _pseudo_inverses.get(content_key(projection, atol), compute)
 
@@ -80,7 +103,9 @@ class Bridge:
     text_length : float
         `L`. It cancels without a projection bias.
     basis : ndarray of shape (D, r) or None
-        In closed form: orthonormal columns `V` with `W+ @ W = V V'`.
+        In closed form: orthonormal columns `V` with `W+ @ W = V V'`, the directions that are kept.
+    cut : ndarray of shape (D, D - r) or None
+        In closed form: orthonormal columns, the directions that are cut off.
     mean : ndarray of shape (D,) or None
         With words: `m`. The bridge is then of `nrm(x) - m` in place of `x - b_W`.
     """
@@ -90,21 +115,23 @@ class Bridge:
     projection_bias: np.ndarray | None = None
     text_length: float = 1.0
     basis: np.ndarray | None = None
+    cut: np.ndarray | None = None
     mean: np.ndarray | None = None
 
     @classmethod
     def identity(cls, width):
-        """No text side: `W = I`, `L = 1`."""
-        matrix = np.eye(width)
-        return cls(matrix, basis=matrix)
+        """The bridge of `W = I`: rows are scaled to unit length."""
+        identity = np.eye(width)
+        return cls(identity, basis=identity, cut=identity[:, width:])
 
     @classmethod
-    def closed_form(cls, projection, projection_bias, text_length, atol):
-        """The bridge of a text projection, in float64."""
+    def closed_form(cls, projection, projection_bias=None, text_length=1.0, atol="auto"):
+        """The bridge of a text projection, in float64; `atol` as in `pseudo_inverse`."""
         projection = np.asarray(projection, dtype=np.float64)
         bias = None if projection_bias is None else np.asarray(projection_bias, dtype=np.float64)
-        matrix, basis = pseudo_inverse(projection, atol)
-        return cls(matrix, projection, bias, float(text_length), basis)
+        inverse, basis = pseudo_inverse(projection, atol)
+        cut = np.ascontiguousarray(singular_vectors(projection)[2][:, basis.shape[1] :])
+        return cls(inverse, projection, bias, float(text_length), basis, cut)
 
     @classmethod
     def of_words(cls, basis, projection, mean):
@@ -117,6 +144,10 @@ class Bridge:
         projection = np.asarray(projection, dtype=np.float64)
         inverse, _ = pseudo_inverse(projection, atol=0.0)
         return cls(basis @ (basis.T @ inverse), projection, basis=basis, mean=mean)
+
+    def trained(self, matrix):
+        """The same with a trained `W+`, which is no projector."""
+        return replace(self, matrix=matrix, basis=None, cut=None)
 
     def inputs(self, x):
         """What `W+` is multiplied by: `x - b_W`, or with words `nrm(x) - m`."""
@@ -183,14 +214,6 @@ class Bridge:
         """Whether the bridge is an orthogonal projection, scaled to unit length."""
         return self.basis is not None and self.projection_bias is None
 
-    def cut_directions(self):
-        """Orthonormal columns of what a projector cuts off, shape (D, D - r), float64."""
-
-        def compute():
-            return linalg.qr(self.basis.astype(np.float64))[0][:, self.basis.shape[1] :]
-
-        return _complements.get(content_key(self.basis), compute)
-
     def __getstate__(self):
         # Of the identity the two are one array, which joblib would store twice.
         one = self.basis is self.matrix
@@ -202,3 +225,8 @@ class Bridge:
     def astype(self, dtype):
         """The same bridge with arrays of another precision."""
         return astype(self, dtype)
+
+
+def _read_only(array):
+    array.flags.writeable = False
+    return array

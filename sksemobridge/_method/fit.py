@@ -206,7 +206,7 @@ def fit_model(
         if training is not None:
             start = _start(earlier, classes, seen, training)
             trained = _train(text, texts, shots_of_seen, start, training)
-            bridge, class_bias = _trained_bridge(bridge, trained)
+            bridge, class_bias = bridge.trained(trained.bridge), trained.class_bias
         eos = _to_eos(bridge, shots_of_seen, class_bias)
         sums = ClassSums.of(shots_of_seen, eos, len(seen))
     model = model_without_blend(bridge, texts, sums, class_bias)
@@ -225,11 +225,10 @@ def fit_model(
                 of_folds["max_iter"] = None
 
             def fit_fold(part):
-                part_bridge, part_bias = _trained_bridge(bridge, _train(text, texts, part, start, of_folds))
-                part_eos = _to_eos(part_bridge, part, part_bias)
-                return model_without_blend(
-                    part_bridge, texts, ClassSums.of(part, part_eos, len(seen)), part_bias
-                )
+                fold = _train(text, texts, part, start, of_folds)
+                fold_bridge, fold_bias = bridge.trained(fold.bridge), fold.class_bias
+                sums = ClassSums.of(part, _to_eos(fold_bridge, part, fold_bias), len(seen))
+                return model_without_blend(fold_bridge, texts, sums, fold_bias)
 
             held_out = cross_fit(shots_of_seen, model, fit_fold, unit_shots, whitening, random_state)
         model = replace(model, blend=fit_blend(held_out, text.logit_scale, bridge.matrix.shape[0]))
@@ -300,9 +299,9 @@ def _start(earlier, classes, seen, training):
 def _train(text, texts, shots, start, training):
     matrix, class_bias = (text.bridge.matrix, None) if start is None else start
     return train_bridge(
-        shots.X.astype(np.float32),
+        shots.X,
         shots.codes,
-        shots.weight_in_class.astype(np.float32),
+        shots.weight_in_class,
         bridge=matrix,
         projection=text.bridge.projection,
         projection_bias=text.bridge.projection_bias,
@@ -313,10 +312,3 @@ def _train(text, texts, shots, start, training):
         initial_class_bias=class_bias,
         **training,
     )
-
-
-def _trained_bridge(bridge, trained):
-    """The trained bridge and class bias in float64."""
-    class_bias = trained.class_bias
-    bridge = replace(bridge, matrix=trained.bridge.astype(np.float64), basis=None)
-    return bridge, None if class_bias is None else class_bias.astype(np.float64)

@@ -92,7 +92,7 @@ def linear_head(model):
     # Columns to multiply by, for C classes: C r / D + r for `v @ through`, C + D - r for the shorter way.
     if means.shape[1] * (width - rank) >= width * (2 * rank - width):
         return head
-    return replace(head, cut=bridge.cut_directions(), projected=bridge.basis @ head.through)
+    return replace(head, cut=bridge.cut, projected=bridge.basis @ head.through)
 
 
 def _fold(model, z3_direct=0.0, z3_bridged=None):

@@ -8,6 +8,10 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+# Distance, relative to their length, up to which two embeddings of a class are copies of one: single precision
+# and another batch size leave some 1e-6.
+SAME_EMBEDDING = 1e-5
+
 
 @dataclass(frozen=True)
 class Shots:
@@ -128,7 +132,7 @@ def effective_number(weight):
 
 
 def pool_shots(X, codes, weight, groups=None):
-    """Pool rows with equal label and embedding (weights added) and sort them.
+    """Pool rows with equal label and embedding, up to rounding (weights added), and sort them.
 
     Rows of one group, and groups that share a pooled row, get one `group`; without groups every pooled row
     is its own.
@@ -149,15 +153,19 @@ def pool_shots(X, codes, weight, groups=None):
     group : ndarray of shape (n,)
         Group of each row of the input.
     """
+    codes = np.asarray(codes)
     X = X + X.dtype.type(0)  # -0.0 becomes 0.0: equal numbers, equal bytes
     content = _rank_by_content(X)
     # Equal rows stand together, lighter ones first, so that sums do not depend on the order of the input.
     order = np.lexsort((weight, content, codes))
     first = np.ones(len(order), dtype=bool)
     first[1:] = (np.diff(codes[order]) != 0) | (np.diff(content[order]) != 0)
+    distinct = order[first]
+    pooled_of_distinct, keep = _merge_within_rounding(X[distinct], codes[distinct])
     pooled = np.empty(len(order), dtype=np.intp)
-    pooled[order] = np.cumsum(first) - 1
-    n = int(first.sum())
+    pooled[order] = pooled_of_distinct[np.cumsum(first) - 1]
+    keep = distinct[keep]
+    n = len(keep)
     if groups is None:
         group = np.arange(n)
     else:
@@ -170,9 +178,45 @@ def pool_shots(X, codes, weight, groups=None):
         # Numbered in the order of the shots: names of groups leave no trace.
         _, where, index = np.unique(part, return_index=True, return_inverse=True)
         group = np.argsort(np.argsort(where))[index]
-    total = np.add.reduceat(weight[order], np.flatnonzero(first))
-    keep = order[first]
-    return Shots(X=X[keep], codes=np.asarray(codes)[keep], weight=total, group=group), group[pooled]
+    total = np.bincount(pooled[order], weights=weight[order])
+    return Shots(X=X[keep], codes=codes[keep], weight=total, group=group), group[pooled]
+
+
+def _merge_within_rounding(X, codes):
+    """Chains of rows of one class that differ by rounding only, as of two batch sizes.
+
+    Returns
+    -------
+    merged : ndarray of shape (n,)
+        Index of each row's chain, numbered by their first rows.
+    first : ndarray of shape (m,)
+        The first row of each chain.
+    """
+    n, width = X.shape
+    # Squares of very long and very short rows leave the range of floats: largest entries are compared apart.
+    top = np.abs(X).max(axis=1).astype(np.float64)
+    X = X / np.where(top > 0, top, 1)[:, None]
+    tolerance = SAME_EMBEDDING * np.linalg.norm(X, axis=1)
+    # Rows that are close are close in any projection: only neighbours on a line need to be compared.
+    direction = np.random.default_rng(0).normal(size=width)
+    position = X @ (direction / np.linalg.norm(direction))
+    order = np.lexsort((position, codes))
+    pairs = []
+    for step in range(1, n):
+        a, b = order[:-step], order[step:]
+        near = (codes[a] == codes[b]) & (position[b] - position[a] <= tolerance[b])
+        if not near.any():
+            break
+        a, b = a[near], b[near]
+        same = np.linalg.norm(X[a] - X[b], axis=1) <= tolerance[b]
+        same &= np.abs(top[a] - top[b]) <= np.sqrt(width) * SAME_EMBEDDING * top[b]
+        pairs.append((a[same], b[same]))
+    if not pairs:
+        return np.arange(n), np.arange(n)
+    a, b = map(np.concatenate, zip(*pairs))
+    chain = connected_components(coo_array((np.ones(len(a)), (a, b)), shape=(n, n)), directed=False)[1]
+    _, first, index = np.unique(chain, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[index], np.sort(first)
 
 
 def _rank_by_content(X):

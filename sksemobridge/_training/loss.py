@@ -4,18 +4,20 @@ The gradient is written out instead of left to autograd: no graph is kept, produ
 share are computed once, and training on the CPU needs no torch.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
-# Elements in one block of shots x classes logits: 4 MB in float32, so that a block stays in the cache and
-# memory does not grow with the product of shots and classes.
+import numpy as np
+from scipy.sparse import csr_array
+
+# Elements in one block of classes x shots logits: 4 MB in float32, so that a block stays in the cache and
+# memory does not grow with the product of shots and classes (`benchmarks/training.py --memory lbfgs`).
 BLOCK_ELEMENTS = 2**20
 
 
 @dataclass(frozen=True)
 class LossWeights:
-    """How much each part of the loss counts: `lambda_it`, `1 - lambda_it`, `lambda_c` and `lambda_b`."""
+    """Weights of the parts of the loss: `lambda_it`, `1 - lambda_it`, `lambda_c` and `lambda_b`."""
 
     image: float
     text: float
@@ -24,11 +26,52 @@ class LossWeights:
 
 
 @dataclass(frozen=True)
+class Problem:
+    """What the loss is computed from, in float64.
+
+    Attributes
+    ----------
+    inputs : ndarray of shape (n, k)
+        What the bridge multiplies: `x - b_W`, or its coordinates in a basis.
+    unit_shots : ndarray of shape (n, D)
+        `nrm(x)`.
+    codes : ndarray of shape (n,)
+        Class of each shot; every class has a shot.
+    weight_in_class : ndarray of shape (n,)
+        Relative weight of each shot in its class; sums to one in each class.
+    text, eos : ndarray of shape (C, D) and (C, d), or None
+        `T` and `E`.
+    projection : ndarray of shape (d, D), of shape (D,), or None
+        `W`. One dimension is a diagonal; None is the identity.
+    projection_bias : ndarray of shape (D,) or None
+        `b_W`.
+    text_length : float
+        `L`; one without a projection bias, where it cancels.
+    logit_scale : float
+    weights : LossWeights
+    offset : ndarray of shape (n, d) or None
+        The part of `v` that is not trained.
+    """
+
+    inputs: np.ndarray
+    unit_shots: np.ndarray
+    codes: np.ndarray
+    weight_in_class: np.ndarray
+    text: np.ndarray | None
+    eos: np.ndarray | None
+    projection: np.ndarray | None
+    projection_bias: np.ndarray | None
+    text_length: float
+    logit_scale: float
+    weights: LossWeights
+    offset: np.ndarray | None = None
+
+
 class BridgeLoss:
     """The training loss as a function of the bridge and the class bias.
 
-    With `v_i = offset_i + inputs_i @ bridge + bias_c`, `e_i = nrm(v_i)`, `G_c = sum_i share_i e_i` and the
-    prototypes `P_c = nrm(L G_c @ W + b_W)`, the loss is
+    With `v_i = offset_i + inputs_i @ bridge + bias_c`, `e_i = nrm(v_i)`, the means `G_c` of the `e_i` of each
+    class by weight, and the prototypes `P_c = nrm(L G_c @ W + b_W)`, the loss is
 
     `lambda_it * img + (1 - lambda_it) * (txtp + txte) / 2 + lambda_c * cons + lambda_b * bias`,
 
@@ -37,197 +80,225 @@ class BridgeLoss:
     - `cons = CE(bridge(x) @ P.T, y)`, where `bridge(x_i) = nrm(L e_i @ W + b_W)`,
     - `bias = mean_c (||bias_c|| - mean ||bias||)^2`.
 
-    Cross-entropies of shots average within a class by share, then over classes. Vectors of length zero keep
-    it: their gradient counts as zero.
+    Cross-entropies of shots average within a class by weight, then over classes. The gradient in a vector of
+    length zero counts as zero. Logits are held with one row a class: sums over classes then run along memory.
 
-    Attributes
+    Parameters
     ----------
-    xp : module
-        `numpy` or `torch`, whichever the arrays belong to.
-    class_sum : callable
-        Sums rows of an (n, k) array over each class, shape (C, k).
-    inputs : array of shape (n, k)
-        What the bridge multiplies: `x - b_W`, or its coordinates in a basis.
-    offset : array of shape (n, d) or None
-        The part of `v` that is not trained.
-    unit_shots : array of shape (n, D)
-        `nrm(x)`.
-    codes : array of shape (n,)
-        Class of each shot; every class has a shot.
-    share : array of shape (n,)
-        Weight of each shot within its class.
-    text, eos : arrays of shape (C, D) and (C, d), or None
-        `T` and `E`.
-    projection : array of shape (d, D), of shape (D,), or None
-        `W`. One dimension is a diagonal; None is the identity, which then is never multiplied with.
-    gram : array of shape (d, d), of shape (d,), or None
-        `W @ W.T`. The length of `e_i @ W` and its gradient both come from the one product `e @ gram`.
-    projection_bias : array of shape (D,) or None
-        `b_W`.
+    problem : Problem
+    dtype : dtype
+        Precision of the computation; values are summed in float64.
+    device : torch.device or None
+        None computes with NumPy.
+    block_elements : int
+        Logits in a block.
     """
 
-    xp: Any
-    class_sum: Callable
-    inputs: Any
-    offset: Any
-    unit_shots: Any
-    codes: Any
-    share: Any
-    text: Any
-    eos: Any
-    projection: Any
-    gram: Any
-    projection_bias: Any
-    text_length: float
-    logit_scale: float
-    weights: LossWeights
+    def __init__(self, problem, dtype=np.float32, device=None, block_elements=BLOCK_ELEMENTS):
+        self._dtype, self._device = dtype, device
+        codes, weights, n_classes = problem.codes, problem.weights, int(problem.codes.max()) + 1
+        if device is None:
+            self._xp, self._codes = np, codes
+            members = (np.ones(len(codes), dtype=dtype), (codes, np.arange(len(codes))))
+            self._class_sum = csr_array(members, shape=(n_classes, len(codes))).__matmul__
+        else:
+            import torch
+
+            self._xp, self._codes = torch, torch.from_numpy(codes).to(device)
+            self._class_sum = partial(_class_sum_of_tensor, self._codes, n_classes)
+        self._inputs = self.to_array(problem.inputs)
+        self._offset = self.to_array(problem.offset)
+        self._scaled_shots = self.to_array(problem.logit_scale * problem.unit_shots)
+        self._weight_in_class = self.to_array(problem.weight_in_class[:, None])
+        self._text, self._eos = self.to_array(problem.text), self.to_array(problem.eos)
+        self._bias_weight = weights.bias
+        self._projection = self.to_array(
+            _scaled(problem.projection, problem.text_length, problem.unit_shots)
+        )  # L W
+        self._projection_bias = self.to_array(problem.projection_bias)
+        # m_i = ||L e_i W + b_W|| and its gradient both come from the one product with `L W (L W)'`.
+        self._gram = _gram(self._projection)
+        if problem.projection_bias is not None:
+            self._bias_in_eos = _product(self._projection_bias, self._projection, transposed=True)
+            self._bias_square = self._projection_bias @ self._projection_bias
+
+        classes = np.arange(n_classes)
+        self._text_targets = self._targets(classes, (weights.text / 2, weights.text / 2), 1 / n_classes)
+        step = max(1, block_elements // n_classes)
+        self._blocks = [slice(start, start + step) for start in range(0, len(codes), step)]
+        self._shot_targets = [
+            self._targets(
+                codes[block],
+                (weights.image, weights.consistency),
+                problem.weight_in_class[block] / n_classes,
+            )
+            for block in self._blocks
+        ]
+
+    def to_array(self, values):
+        """Values as an array that the loss computes with: in its precision, on its device."""
+        if values is None:
+            return None
+        values = np.asarray(values, dtype=self._dtype)
+        return values if self._device is None else self._xp.tensor(values).to(self._device)
 
     def value_and_gradient(self, bridge, bias=None):
         """The loss, a float, and its gradients in `bridge (k, d)` and `bias (C, d)` (None without a bias)."""
-        v = self.inputs @ bridge
-        if self.offset is not None:
-            v += self.offset
+        v = self._inputs @ bridge
+        if self._offset is not None:
+            v += self._offset
         if bias is not None:
-            v += bias[self.codes]
-        e, v_inverse = self._unit(v)
-        mean = self.class_sum(e * self.share[:, None])  # G
-        mean_unit, mean_inverse = self._unit(mean)
-        prototypes, joint_inverse = self._unit(self._joint(mean))  # P
+            v += bias[self._codes]
+        e, v_inverse = self._normalize(v)
+        mean = self._class_sum(e * self._weight_in_class)  # G
+        mean_unit, mean_inverse = self._normalize(mean)
+        prototypes, joint_inverse = self._normalize(self._joint(mean))  # P
 
-        loss, d_prototypes, d_mean_unit = self._text_terms(prototypes, mean_unit)
-        shot_loss, d_prototypes_shots, d_e = self._shot_terms(e, prototypes)
-        loss += shot_loss
-        d_prototypes += d_prototypes_shots
+        loss, d_prototypes, d_e = self._shot_terms(e, prototypes)
+        d_mean_unit = None
+        if self._text is not None:
+            text_loss, d_prototypes_text, d_mean_unit = self._text_terms(prototypes, mean_unit)
+            loss += text_loss
+            d_prototypes += d_prototypes_text
 
-        d_mean = self._joint_transposed(self._unit_gradient(d_prototypes, prototypes, joint_inverse))
+        d_joint = self._normalize_gradient(d_prototypes, prototypes, joint_inverse)
+        d_mean = _product(d_joint, self._projection, transposed=True)
         if d_mean_unit is not None:
-            d_mean += self._unit_gradient(d_mean_unit, mean_unit, mean_inverse)
-        d_e += self.share[:, None] * d_mean[self.codes]
-        d_v = self._unit_gradient(d_e, e, v_inverse)
-        d_bridge = self.inputs.T @ d_v
+            d_mean += self._normalize_gradient(d_mean_unit, mean_unit, mean_inverse)
+        d_e += self._weight_in_class * d_mean[self._codes]
+        d_v = self._normalize_gradient(d_e, e, v_inverse)
+        d_bridge = self._inputs.T @ d_v
         if bias is None:
             return loss, d_bridge, None
         penalty, d_bias = self._bias_penalty(bias)
-        return loss + penalty, d_bridge, d_bias + self.class_sum(d_v)
+        d_bias += self._class_sum(d_v)
+        return loss + penalty, d_bridge, d_bias
 
     def _joint(self, mean):
         """`L * mean @ W + b_W`."""
-        joint = self.text_length * _product(mean, self.projection)
-        return joint if self.projection_bias is None else joint + self.projection_bias
-
-    def _joint_transposed(self, gradient):
-        """Gradient in `mean` from the gradient in `_joint(mean)`."""
-        return self.text_length * _product(gradient, self.projection, transposed=True)
+        joint = _product(mean, self._projection)
+        return joint if self._projection_bias is None else joint + self._projection_bias
 
     def _text_terms(self, prototypes, mean_unit):
         """Weighted `(txtp + txte) / 2`, its gradients in `P` and in `nrm(G)`."""
-        if self.text is None:
-            return 0.0, self.xp.zeros_like(prototypes), None
         n_classes = len(prototypes)
-        classes = self.xp.arange(n_classes, device=prototypes.device)
-        weight = self.xp.full_like(prototypes[:, 0], self.weights.text / (2 * n_classes))
-        logits = prototypes @ self.text.T
-        in_joint_space = self._cross_entropy(logits, classes, weight)
-        logits_eos = mean_unit @ self.eos.T
-        in_eos_space = self._cross_entropy(logits_eos, classes, weight)
-        return in_joint_space + in_eos_space, logits @ self.text, logits_eos @ self.eos
+        logits = self._xp.concatenate([self._text @ prototypes.T, self._eos @ mean_unit.T], axis=1)
+        loss = self._cross_entropy(logits, *self._text_targets)
+        return loss, logits[:, :n_classes].T @ self._text, logits[:, n_classes:].T @ self._eos
 
     def _shot_terms(self, e, prototypes):
         """Weighted `img` and `cons`, their gradients in `P` and (without the way through `P`) in `e`."""
-        xp, length, b = self.xp, self.text_length, self.projection_bias
-        n_classes = len(prototypes)
-        weight = self.share / n_classes
-        d_prototypes = xp.zeros_like(prototypes)
-        d_e = xp.zeros_like(e)
-        loss = 0.0
-        # bridge(x_i) . P_c = (L e_i . (W P_c) + b_W . P_c) / m_i with m_i = ||L e_i W + b_W||: W goes through
-        # the few prototypes instead of the many shots.
-        pulled = _product(prototypes, self.projection, transposed=True)
-        shift = None if b is None else prototypes @ b
-        eos_sum = xp.zeros_like(pulled)  # sum_i a_ic e_i, with a_ic the gradient in logit_ic over m_i
-        a_sum = xp.zeros_like(prototypes[:, 0])
-        step = max(1, BLOCK_ELEMENTS // n_classes)
-        for start in range(0, len(e), step):
-            block = slice(start, start + step)
-            codes, shots, e_block = self.codes[block], self.unit_shots[block], e[block]
-            if self.weights.image:
-                logits = shots @ (self.logit_scale * prototypes).T
-                loss += self._cross_entropy(logits, codes, self.weights.image * weight[block])
-                d_prototypes += self.logit_scale * (logits.T @ shots)
-            if self.weights.consistency:
-                inverse_length, d_square = self._inverse_joint_length(e_block)
-                a = length * (e_block @ pulled.T)
-                if shift is not None:
-                    a += shift
-                a *= inverse_length[:, None]
-                loss += self._cross_entropy(a, codes, self.weights.consistency * weight[block])
-                a *= inverse_length[:, None]
-                eos_sum += a.T @ e_block
-                a_sum += a.sum(axis=0)
-                through_logits = length * (a @ pulled)
-                if d_square is not None:
-                    # sum_c (gradient in logit_ic) logit_ic / m_i^2, from what is at hand
-                    radial = xp.einsum("ij,ij->i", e_block, through_logits)
-                    if shift is not None:
-                        radial += a @ shift
-                    through_logits -= (radial * inverse_length**2)[:, None] * d_square
-                d_e[block] = through_logits
-        if self.weights.consistency:
-            d_prototypes += length * _product(eos_sum, self.projection)
-            if b is not None:
-                d_prototypes += a_sum[:, None] * b
+        xp = self._xp
+        # bridge(x_i) . P_c = (L e_i . (W P_c) + b_W . P_c) / m_i: W goes through the few prototypes instead of
+        # the many shots.
+        pulled = _product(prototypes, self._projection, transposed=True)
+        loss, d_prototypes, d_e = 0.0, xp.zeros_like(prototypes), xp.empty_like(e)
+        d_pulled = xp.zeros_like(pulled)
+        for block, targets in zip(self._blocks, self._shot_targets):
+            shots, e_block = self._scaled_shots[block], e[block]
+            in_joint = pulled @ e_block.T
+            if self._projection_bias is not None:
+                in_joint += (prototypes @ self._projection_bias)[:, None]
+            inverse_length, d_square = self._inverse_joint_length(e_block)
+            if inverse_length is not None:
+                in_joint *= inverse_length
+            logits = xp.concatenate([prototypes @ shots.T, in_joint], axis=1)
+            loss += self._cross_entropy(logits, *targets)
+            a, b = logits[:, : len(shots)], logits[:, len(shots) :]
+            d_prototypes += a @ shots
+            if inverse_length is not None:
+                b *= inverse_length
+            d_pulled += b @ e_block
+            d_e_block = b.T @ pulled
+            if self._projection_bias is not None:
+                d_prototypes += b.sum(axis=1)[:, None] * self._projection_bias
+            if d_square is not None:
+                # sum_c (gradient in logit_ic) logit_ic / m_i^2, from what is at hand
+                radial = xp.linalg.vecdot(e_block, d_e_block)
+                if self._projection_bias is not None:
+                    radial += (prototypes @ self._projection_bias) @ b
+                d_e_block -= (radial * inverse_length**2)[:, None] * d_square
+            d_e[block] = d_e_block
+        d_prototypes += _product(d_pulled, self._projection)
         return loss, d_prototypes, d_e
 
     def _inverse_joint_length(self, e):
         """`1 / m_i` with `m_i^2 = ||L e_i W + b_W||^2`, and half the gradient of `m_i^2` in `e_i`.
 
-        The gradient is None where it is a multiple of `e_i`: the normalisation of `v_i` cancels it.
+        Both are None where `m_i` is one: the gradient is then a multiple of `e_i`, and the normalisation of
+        `v_i` cancels it.
         """
-        xp, length, b = self.xp, self.text_length, self.projection_bias
-        if self.gram is None and b is None:
-            return xp.full_like(e[:, 0], 1 / length), None
-        square = length**2 * _product(e, self.gram)
-        m_square = xp.einsum("ij,ij->i", square, e)
-        if b is not None:
-            bias_in_eos = length * _product(b, self.projection, transposed=True)
-            m_square = m_square + 2 * (e @ bias_in_eos) + b @ b
-            square = square + bias_in_eos
-        return self._inverse_sqrt(m_square), square
+        if self._gram is None and self._projection_bias is None:
+            return None, None
+        d_square = _product(e, self._gram)
+        square = self._xp.linalg.vecdot(d_square, e)
+        if self._projection_bias is not None:
+            square += 2 * (e @ self._bias_in_eos) + self._bias_square
+            d_square = d_square + self._bias_in_eos
+        return self._inverse_sqrt(square), d_square
 
     def _bias_penalty(self, bias):
         """Weighted `mean_c (||bias_c|| - mean ||bias||)^2` and its gradient."""
-        direction, _ = self._unit(bias)
-        length = self.xp.sqrt(self.xp.einsum("ij,ij->i", bias, bias))
+        direction, _ = self._normalize(bias)
+        length = self._xp.linalg.vecdot(bias, direction)
         excess = length - length.mean()
-        gradient = (2 * self.weights.bias / len(bias)) * excess[:, None] * direction
-        return self.weights.bias * float((excess**2).mean()), gradient
+        gradient = (2 * self._bias_weight / len(bias)) * excess[:, None] * direction
+        return self._bias_weight * float((excess**2).mean()), gradient
 
-    def _cross_entropy(self, logits, targets, weight):
-        """`sum_i weight_i CE_i` in float64; `logits` are replaced by the gradient in them."""
-        xp = self.xp
-        rows = xp.arange(len(logits), device=logits.device)
-        logits -= xp.amax(logits, axis=1, keepdims=True)
-        target = logits[rows, targets]
+    def _targets(self, codes, weights, weight_of_column):
+        """What `_cross_entropy` takes for logits of the same columns twice: the places of the targets, and weights."""
+        places = np.concatenate([codes, codes]), np.arange(2 * len(codes))
+        weight = np.concatenate(
+            [weight * np.broadcast_to(weight_of_column, len(codes)) for weight in weights]
+        )
+        if self._device is not None:
+            places = tuple(self._xp.from_numpy(place).to(self._device) for place in places)
+        return places, self.to_array(weight)
+
+    def _cross_entropy(self, logits, places, weight):
+        """`sum_j weight_j CE_j` over columns, in float64; `logits` are replaced by the gradient in them."""
+        xp = self._xp
+        logits -= xp.amax(logits, axis=0)
+        target = logits[places]
         xp.exp(logits, out=logits)
-        total = logits.sum(axis=1)
+        total = logits.sum(axis=0)
         loss = float((weight * (xp.log(total) - target)).sum(dtype=xp.float64))
-        logits *= (weight / total)[:, None]
-        logits[rows, targets] -= weight
+        logits *= weight / total
+        logits[places] -= weight
         return loss
 
-    def _unit(self, x):
+    def _normalize(self, x):
         """`nrm(x)` and `1 / ||x||`; both are zero for rows of zeros."""
-        inverse = self._inverse_sqrt(self.xp.einsum("ij,ij->i", x, x))
+        inverse = self._inverse_sqrt(self._xp.linalg.vecdot(x, x))
         return x * inverse[:, None], inverse
 
-    def _unit_gradient(self, gradient, unit, inverse_length):
+    def _normalize_gradient(self, gradient, unit, inverse_length):
         """Gradient in `x` from the gradient in `unit = nrm(x)`."""
-        radial = self.xp.einsum("ij,ij->i", gradient, unit)
+        radial = self._xp.linalg.vecdot(gradient, unit)
         return inverse_length[:, None] * (gradient - radial[:, None] * unit)
 
     def _inverse_sqrt(self, square):
-        positive = square > 0
-        return self.xp.where(positive, 1 / self.xp.sqrt(self.xp.where(positive, square, 1)), 0)
+        return 1 / self._xp.sqrt(self._xp.where(square > 0, square, np.inf))
+
+
+def _class_sum_of_tensor(codes, n_classes, values):
+    """Sums of rows over each class, shape (C, k)."""
+    total = values.new_zeros((n_classes, values.shape[1]))
+    return total.index_add_(0, codes, values)
+
+
+def _scaled(projection, length, shots):
+    """`L W`; None where it is the identity."""
+    if projection is not None:
+        return length * projection
+    return None if length == 1 else np.full(shots.shape[1], length)
+
+
+def _gram(projection):
+    """`W W'`; a diagonal stays one."""
+    if projection is None:
+        return None
+    return projection**2 if projection.ndim == 1 else projection @ projection.T
 
 
 def _product(rows, matrix, transposed=False):

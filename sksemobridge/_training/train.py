@@ -11,9 +11,11 @@ import numpy as np
 from .._utils.array_api import l2_normalize
 from .._utils.device import resolve_device
 from . import lbfgs
-from .loss import LossWeights
-from .problem import Problem, build_loss, eos_basis, in_bases, shots_basis, singular_bases
+from .bases import eos_basis, in_bases, shots_basis, singular_bases
+from .loss import BridgeLoss, LossWeights, Problem
 
+# Iterations without `max_iter`: the paper's number for AdamW, and for L-BFGS some times what it needs
+# (`benchmarks/training.py --only solvers`).
 MAX_ITER = {"adamw": 5000, "lbfgs": 1000}
 
 # The paper's warm-up: this learning rate in the first step, then a linear rise over this many steps.
@@ -22,10 +24,11 @@ WARM_UP_STEPS = 500
 BETAS = 0.9, 0.999
 EPSILON = 1e-8
 
-# L-BFGS measures the class bias in this share of the bridge's units. The loss has many minima, and the units
-# choose among them. Queries never get a class bias, so what the bias learns is lost for them: with equal
-# units it learns most, and accuracy falls behind AdamW's. A much smaller share takes more iterations.
-BIAS_UNIT = 0.25
+# The unit in which L-BFGS measures the class bias, relative to that of the bridge. The loss has many minima,
+# and the units choose among them. Queries never get a class bias, so what the bias learns is lost for them:
+# with equal units it learns most, and accuracy falls behind AdamW's. A much smaller unit takes more iterations
+# (`benchmarks/training.py --only solvers` prints both).
+BIAS_SCALE = 0.25
 
 
 @dataclass(frozen=True)
@@ -35,9 +38,9 @@ class TrainedBridge:
     Attributes
     ----------
     bridge : ndarray of shape (D, d)
-        Trained `W+`.
+        Trained `W+`, in float64.
     class_bias : ndarray of shape (C, d) or None
-        Trained class bias, added to labelled shots only; rows of classes without shots are zero.
+        Trained class bias in float64, added to labelled shots only; rows of classes without shots are zero.
     loss_curve : ndarray
         AdamW: the loss before every step, shape (n_iter,). L-BFGS: the loss at the start and after every
         iteration, shape (n_iter + 1,).
@@ -57,7 +60,7 @@ class TrainedBridge:
 def train_bridge(
     X,
     codes,
-    share,
+    weight_in_class,
     *,
     bridge,
     projection,
@@ -76,6 +79,7 @@ def train_bridge(
     learning_rate=1.5e-4,
     weight_decay=0.01,
     tol=1e-6,
+    dtype=np.float32,
     device="auto",
     verbose=0,
     callback=None,
@@ -86,14 +90,16 @@ def train_bridge(
     with the terms of `BridgeLoss`. Without `text_embeddings` the middle part is left out. Classes without
     shots take no part.
 
+    Arrays come and go in float64; the training between computes in `dtype`.
+
     Parameters
     ----------
     X : ndarray of shape (n, D)
-        Image embeddings of the shots, not normalised. Results have its dtype.
+        Image embeddings of the shots, not normalised.
     codes : ndarray of shape (n,)
         Class index of each shot.
-    share : ndarray of shape (n,)
-        Weight of each shot within its class; sums to one in each class.
+    weight_in_class : ndarray of shape (n,)
+        Relative weight of each shot in its class; sums to one in each class.
     bridge : ndarray of shape (D, d)
         Initial `W+`: the closed form, or an earlier outcome to continue from.
     projection : ndarray of shape (d, D) or None
@@ -111,8 +117,7 @@ def train_bridge(
     initial_class_bias : ndarray of shape (C, d) or None
         Where the class bias starts; None is zero.
     solver : {"lbfgs", "adamw"}
-        "adamw" is the paper's recipe: `max_iter` full-batch steps in float32 after which the last weights
-        are taken; the learning rate is 1e-5 in step 0, `learning_rate * t / 500` for `0 < t < 500`, then
+        "adamw" is the paper's recipe: `max_iter` full-batch steps after which the last weights are taken; the learning rate is 1e-5 in step 0, `learning_rate * t / 500` for `0 < t < 500`, then
         `learning_rate`; weight decay acts on bridge and bias. "lbfgs" minimises the same loss to `tol`.
     lambda_it, lambda_c, lambda_b : float
         Weights of the parts of the loss.
@@ -122,6 +127,8 @@ def train_bridge(
         Of "adamw".
     tol : float
         "lbfgs" stops when ten iterations lower the loss by less than `tol / 2` of itself on average.
+    dtype : dtype
+        Precision of the training.
     device : str or torch.device
         "auto" is a CUDA device if torch has one, else the CPU. With "cpu" torch is not even loaded.
     verbose : int
@@ -158,7 +165,7 @@ def train_bridge(
         inputs=X if projection_bias is None else X - projection_bias,
         unit_shots=l2_normalize(X),
         codes=codes,
-        share=share,
+        weight_in_class=weight_in_class,
         text=None if text_embeddings is None else text_embeddings[present],
         eos=None if eos_directions is None else eos_directions[present],
         projection=projection,
@@ -166,111 +173,148 @@ def train_bridge(
         text_length=1.0 if projection_bias is None else text_length,
         logit_scale=logit_scale,
         weights=LossWeights(lambda_it, 1 - lambda_it, lambda_c, lambda_b),
-        bridge=bridge,
-        bias=bias,
     )
     max_iter = MAX_ITER[solver] if max_iter is None else max_iter
     device = _resolve_device(device)
-    with _reporter(solver, max_iter, verbose, callback) as (report, curve):
+    # Overflow shows as a loss that is not finite, and is reported as that.
+    with (
+        _reporter(solver, max_iter, verbose, callback) as (report, curve),
+        np.errstate(over="ignore", invalid="ignore"),
+    ):
         if solver == "adamw":
-            bridge, bias = _adamw(problem, max_iter, learning_rate, weight_decay, device, report)
+            trained, trained_bias = _adamw(
+                BridgeLoss(problem, dtype, device),
+                bridge,
+                bias,
+                max_iter,
+                learning_rate,
+                weight_decay,
+                report,
+            )
             n_iter, converged = len(curve), True
         else:
-            bridge, bias, minimum = _lbfgs(problem, X.dtype, max_iter, tol, device, report)
+            trained, trained_bias, minimum = _lbfgs(
+                problem, bridge, bias, dtype, device, max_iter, tol, report
+            )
             n_iter, converged = minimum.n_iter, minimum.converged
-    if bias is not None:
-        of_present = bias
-        bias = np.zeros((n_classes, bridge.shape[1]), dtype=X.dtype)
-        bias[present] = of_present
-    return TrainedBridge(bridge.astype(X.dtype, copy=False), bias, np.array(curve), n_iter, converged)
+    of_classes = None
+    if class_bias:
+        of_classes = np.zeros((n_classes, bridge.shape[1]))
+        of_classes[present] = trained_bias
+    return TrainedBridge(
+        trained.astype(np.float64, copy=False), of_classes, np.array(curve), n_iter, converged
+    )
 
 
-def _adamw(problem, max_iter, learning_rate, weight_decay, device, report):
+def _adamw(loss, bridge, bias, max_iter, learning_rate, weight_decay, report):
     """AdamW (Loshchilov and Hutter, 2019) by the paper's recipe; bridge and bias (or None)."""
-    loss, to_array = build_loss(problem, np.float32, device)
-    parameters = [to_array(part) for part in (problem.bridge, problem.bias) if part is not None]
+    parameters = [loss.to_array(np.array(part)) for part in (bridge, bias) if part is not None]
     states = [(parameter, 0 * parameter, 0 * parameter) for parameter in parameters]
     first_decay, second_decay = BETAS
-    # Overflow shows as a loss that is not finite, and is reported as that.
-    with np.errstate(over="ignore", invalid="ignore"):
-        for step in range(max_iter):
-            value, *gradients = loss.value_and_gradient(*parameters)
-            _check_finite(value, f"Lower learning_rate={learning_rate}, or rescale the embeddings.")
-            if report(value):
-                break
-            rate = learning_rate * min(1.0, step / WARM_UP_STEPS) if step else FIRST_LEARNING_RATE
-            first_rate = rate / (1 - first_decay ** (step + 1))
-            second_scale = (1 - second_decay ** (step + 1)) ** -0.5
-            for (parameter, first, second), gradient in zip(states, gradients):
-                parameter *= 1 - rate * weight_decay
-                first += (1 - first_decay) * (gradient - first)
-                second += (1 - second_decay) * (gradient * gradient - second)
-                parameter -= first_rate * first / (second_scale * second**0.5 + EPSILON)
-    bridge, bias = [_to_numpy(parameter) for parameter in parameters] + [None] * (problem.bias is None)
-    return bridge, bias
+    for step in range(max_iter):
+        value, *gradients = loss.value_and_gradient(*parameters)
+        _check_finite(value, f"Lower learning_rate={learning_rate}, or rescale the embeddings.")
+        if report(value):
+            break
+        rate = learning_rate * min(1.0, step / WARM_UP_STEPS) if step else FIRST_LEARNING_RATE
+        first_rate = rate / (1 - first_decay ** (step + 1))
+        second_scale = (1 - second_decay ** (step + 1)) ** -0.5
+        for (parameter, first, second), gradient in zip(states, gradients):
+            parameter *= 1 - rate * weight_decay
+            first += (1 - first_decay) * (gradient - first)
+            second += (1 - second_decay) * (gradient * gradient - second)
+            parameter -= first_rate * first / (second_scale * second**0.5 + EPSILON)
+    trained, trained_bias = [_to_numpy(parameter) for parameter in parameters] + [None] * (bias is None)
+    return trained, trained_bias
 
 
-def _lbfgs(problem, dtype, max_iter, tol, device, report):
-    """L-BFGS on `v_i = v_i0 + (x_i - b_W) Q B U' + bias_c`; bridge, bias (or None) and `Minimum`.
+def _lbfgs(problem, bridge, bias, dtype, device, max_iter, tol, report):
+    """L-BFGS in the coordinates of `FlatLoss`; bridge, bias (or None) and `Minimum`."""
+    function = FlatLoss(problem, bridge, bias, dtype, device)
+    minimum = lbfgs.minimize(function, function.start, max_iter=max_iter, tol=tol, report=report)
+    return *function.bridge_and_bias(minimum.x), minimum
 
-    `Q` and `U` are orthonormal bases. Gradients of the bridge lie in the span of the shots `x - b_W`, so with
-    fewer shots than dimensions nothing is lost in `Q`. Where `W` is the identity, everything that `v` is
-    compared with lies in one space, and gradients of `v` in the span of all of it: `U`. Any other `W` is
-    diagonal in the bases of its singular vectors.
+
+class FlatLoss:
+    """The loss as a function of one vector, in the coordinates where it is cheap and well scaled.
+
+    The vector holds `B` and the class bias of `v_i = v_i0 + (x_i - b_W) Q B U' + bias_c U'`, where `v_i0` comes
+    from the bridge at the start, and `Q` and `U` are orthonormal bases. Gradients of the bridge lie in the span
+    of the shots `x - b_W`, so with fewer shots than dimensions nothing is lost in `Q`. Where `W` is the
+    identity, everything that `v` is compared with lies in one space, and gradients of `v` in the span of all of
+    it: `U`. Any other `W` is diagonal in the bases of its singular vectors.
+
+    Parameters
+    ----------
+    problem : Problem
+    bridge : ndarray of shape (D, d)
+        Where training starts.
+    bias : ndarray of shape (C, d) or None
+    dtype, device
+        Of the computation, as in `BridgeLoss`.
+
+    Attributes
+    ----------
+    start : ndarray of shape (size,)
     """
-    start = problem.inputs.astype(np.float64) @ problem.bridge  # v_i0
-    q = shots_basis(problem)
-    inputs = problem.inputs if q is None else problem.inputs @ q
-    if problem.projection is None:
-        u = joint = eos_basis(problem, start)
-        singular_values = None
-    else:
-        u, singular_values, joint = singular_bases(problem.projection)
-    if u is not None:
-        start = start @ u
-        problem = in_bases(problem, u, joint, singular_values)
-    # In these units v has length one, and so has a step of the bridge that turns it by as much.
-    v_unit = _typical_length(start, problem.share)
-    bridge_unit = v_unit / _typical_length(inputs, problem.share)
-    # Without text nothing holds the bridge itself but what the bias leaves to it: equal units.
-    bias_unit = (1.0 if problem.text is None else BIAS_UNIT) * v_unit
-    loss, to_array = build_loss(replace(problem, inputs=inputs * bridge_unit, offset=start), dtype, device)
 
-    shape = inputs.shape[1], start.shape[1]
-    size = shape[0] * shape[1]
-    x = np.zeros(size, dtype=dtype)
-    if problem.bias is not None:
-        x = np.concatenate([x, (problem.bias / bias_unit).ravel().astype(dtype)])
+    def __init__(self, problem, bridge, bias, dtype, device):
+        self._bridge = bridge
+        self._q = shots_basis(problem.inputs)
+        inputs = problem.inputs if self._q is None else problem.inputs @ self._q
+        problem = replace(problem, inputs=inputs, offset=problem.inputs @ bridge)
+        if problem.projection is None:
+            self._u = v = eos_basis(problem, bias)
+            singular_values = None
+        else:
+            self._u, singular_values, v = singular_bases(problem.projection)
+        if self._u is not None:
+            problem = in_bases(problem, self._u, v, singular_values)
+            bias = None if bias is None else bias @ self._u
+        # In these units v has length one, and so has a step of the bridge that turns it by as much.
+        v_scale = _typical_length(problem.offset, problem.weight_in_class)
+        self._bridge_scale = v_scale / _typical_length(inputs, problem.weight_in_class)
+        # Without text nothing holds the bridge itself but what the bias leaves to it: equal units.
+        self._bias_scale = (1.0 if problem.text is None else BIAS_SCALE) * v_scale
+        self._loss = BridgeLoss(replace(problem, inputs=inputs * self._bridge_scale), dtype, device)
+        width = problem.offset.shape[1]
+        start = [np.zeros((inputs.shape[1], width))] + ([] if bias is None else [bias / self._bias_scale])
+        start = np.concatenate(start).astype(dtype)
+        self._shape, self._n_inputs = start.shape, inputs.shape[1]
+        self.start = start.ravel()
 
-    def function(x):
-        parameters = [x[:size].reshape(shape)]
-        if len(x) > size:
-            parameters.append(x[size:].reshape(problem.bias.shape) * dtype.type(bias_unit))
-        value, d_bridge, d_bias = loss.value_and_gradient(*map(to_array, parameters))
+    def __call__(self, x):
+        """The loss and its gradient, an array like `x`."""
+        bridge, bias = self._parts(x)
+        value, d_bridge, d_bias = self._loss.value_and_gradient(
+            self._loss.to_array(bridge), None if bias is None else self._loss.to_array(bias)
+        )
         _check_finite(value, "Rescale the embeddings, the bridge or the projection.")
-        gradient = [np.ravel(_to_numpy(d_bridge))]
+        gradient = np.empty(self._shape, dtype=x.dtype)
+        gradient[: self._n_inputs] = _to_numpy(d_bridge)
         if d_bias is not None:
-            gradient.append(np.ravel(_to_numpy(d_bias)) * dtype.type(bias_unit))
-        return value, np.concatenate(gradient)
+            np.multiply(_to_numpy(d_bias), self._bias_scale, out=gradient[self._n_inputs :])
+        return value, gradient.ravel()
 
-    # Overflow shows as a loss that is not finite, and is reported as that.
-    with np.errstate(over="ignore", invalid="ignore"):
-        minimum = lbfgs.minimize(function, x, max_iter=max_iter, tol=tol, report=report)
-    change = minimum.x[:size].reshape(shape) * bridge_unit
-    bias = None
-    if problem.bias is not None:
-        bias = minimum.x[size:].reshape(problem.bias.shape) * bias_unit
-    if u is not None:
-        change = change @ u.T
-        bias = None if bias is None else bias @ u.T
-    if q is not None:
-        change = q @ change
-    return problem.bridge + change, bias, minimum
+    def bridge_and_bias(self, x):
+        """The bridge `(D, d)` and the class bias `(C, d)` or None that a vector stands for, in float64."""
+        change, bias = self._parts(x.astype(np.float64))
+        change = change * self._bridge_scale
+        if self._u is not None:
+            change = change @ self._u.T
+            bias = None if bias is None else bias @ self._u.T
+        return self._bridge + (change if self._q is None else self._q @ change), bias
+
+    def _parts(self, x):
+        """`B` in its units, and the class bias or None."""
+        matrix = x.reshape(self._shape)
+        bias = matrix[self._n_inputs :]
+        return matrix[: self._n_inputs], bias * x.dtype.type(self._bias_scale) if len(bias) else None
 
 
-def _typical_length(rows, share):
-    """Root of the mean squared length of rows, weighted by share; one if all are zero."""
-    square = np.average(np.square(rows, dtype=np.float64).sum(axis=1), weights=share)
+def _typical_length(rows, weight):
+    """Root of the weighted mean of squared lengths of rows; one if all are zero."""
+    square = np.average((rows**2).sum(axis=1), weights=weight)
     return float(np.sqrt(square)) if square > 0 else 1.0
 
 
