@@ -24,6 +24,7 @@ from ._utils.validation import (
     validate_groups,
     validate_labels,
     validate_weights,
+    warn_about_length,
     warn_about_numbers,
     warn_caller,
 )
@@ -347,6 +348,8 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         if self.solver != "closed_form":
             training = {name: getattr(self, name) for name in TRAINING_PARAMETERS}
             max_iter = self.max_iter or MAX_ITER[self.solver]
+            if self.class_bias and text.words is None:
+                warn_about_length(embeddings)
         with fit_task(self, X, y, max_iter) as callback:
             fitted, converged = fit_model(
                 all_classes,

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 
 from sksemobridge import (
@@ -311,3 +312,20 @@ def test_weights_without_room_for_sums_are_refused(world, weight):
     weights[1] = weight
     with pytest.raises(ValueError, match="Only their ratios matter: divide all by one factor"):
         SeMoBridgeClassifier().fit(X, np.arange(len(X)), sample_weight=weights)
+
+
+# Embeddings
+
+
+@pytest.mark.filterwarnings("ignore:The bridge did not converge")
+@pytest.mark.parametrize("solver", ["lbfgs", "adamw"])
+def test_a_class_bias_beside_embeddings_of_strange_length_is_warned_of(world, solver):
+    X, y = world.draw(3)
+    classifier = SeMoBridgeClassifier(world.text_encoder(), prompts=TEMPLATE, solver=solver, max_iter=3)
+    classifier.fit(X, y)
+    classifier.fit(X * 10, y)
+    for factor in (1e-6, 1e4, 1e15):
+        with pytest.warns(UserWarning, match="Scale X, or set class_bias=False"):
+            classifier.fit(X * factor, y)
+        assert np.isfinite(classifier.predict_proba(X * factor)).all()
+        clone(classifier).set_params(class_bias=False).fit(X * factor, y)

@@ -27,6 +27,8 @@ _OURS = ("sksemobridge", "sklearn")
 
 # Bounds of weights whose squares and sums neither overflow nor vanish.
 LEAST_WEIGHT, MOST_WEIGHT = 1e-100, 1e100
+# Lengths of embeddings for which training with a class bias finds what it finds for those of CLIP.
+LEAST_LENGTH, MOST_LENGTH = 1e-3, 1e3
 
 
 def validate_embeddings(estimator, X, *, reset):
@@ -205,6 +207,18 @@ def warn_about_numbers(classes, class_names, prompts):
             f"The labels are not text, so the text encoder is told of '{classes[0]}' and the like. "
             "Pass class_names, a mapping from labels to names. If your labels are text and a tool of "
             "scikit-learn has numbered them, pass the sorted names as a list."
+        )
+
+
+def warn_about_length(embeddings):
+    """Warn of embeddings beside which a class bias is all or nothing."""
+    with np.errstate(over="ignore"):
+        length = float(np.median(np.linalg.norm(embeddings.astype(np.float64), axis=1)))
+    if not LEAST_LENGTH <= length <= MOST_LENGTH:
+        warn_caller(
+            f"The embeddings are {length:.3g} long, where those of CLIP are about 1 to 100. The class bias that "
+            "trained solvers learn is added to them, so its training depends on their length. Scale X, or set "
+            "class_bias=False."
         )
 
 
