@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from numbers import Integral, Real
 
+import numpy as np
 from sklearn.base import _fit_context, clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
@@ -11,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from ._base import EmbeddingClassifier
 from ._method.bridge import Bridge
 from ._method.class_texts import encode_classes, read_projection, word_basis
-from ._method.fit import TextSide, add_shots, fit_model
+from ._method.fit import SAME_BRIDGE, TextSide, add_shots, fit_model
 from ._method.prompts import build_prompts, name_classes
 from ._training.train import MAX_ITER
 from ._utils.array_api import to_numpy
@@ -301,7 +302,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         """Add shots, also of classes not seen before.
 
         In closed form the result is that of `fit` on all shots together. Trained solvers continue from the
-        fitted bridge, on all shots together.
+        fitted bridge, on all shots together; with another `text_encoder` than before they start anew.
 
         Parameters
         ----------
@@ -355,7 +356,8 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
                 all_classes,
                 text,
                 shots,
-                earlier=earlier,
+                # A bridge goes on to be trained where it leads to the same space.
+                earlier=earlier if _lead_to_one_space(earlier, text.bridge) else None,
                 dtype=embeddings.dtype if earlier is None else earlier.model.prototypes.dtype,
                 training=training and training | {"callback": callback},
                 paper_blend=paper_blend,
@@ -499,6 +501,16 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         """
         check_is_fitted(self)
         return self._fitted.model.affinities(validate_embeddings(self, X, reset=False))
+
+
+def _lead_to_one_space(earlier, bridge):
+    """Whether the bridge of an earlier fit, or None, has the text projection of another."""
+    if earlier is None:
+        return False
+    was, now = earlier.model.bridge.projection, bridge.projection
+    if was is None or now is None:
+        return was is now
+    return was.shape == now.shape and np.allclose(was, now, rtol=0, atol=SAME_BRIDGE * np.abs(now).max())
 
 
 def _is_ignore(class_names):

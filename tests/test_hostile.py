@@ -329,3 +329,26 @@ def test_a_class_bias_beside_embeddings_of_strange_length_is_warned_of(world, so
             classifier.fit(X * factor, y)
         assert np.isfinite(classifier.predict_proba(X * factor)).all()
         clone(classifier).set_params(class_bias=False).fit(X * factor, y)
+
+
+# Another text encoder between calls
+
+
+@pytest.mark.filterwarnings("ignore:The bridge did not converge")
+@pytest.mark.parametrize(
+    "params", [{}, {"solver": "lbfgs"}, {"solver": "adamw"}, {"solver": "lbfgs", "blend": "paper"}]
+)
+@pytest.mark.parametrize("d", [24, 20])
+def test_more_shots_with_another_text_encoder_are_all_shots_with_it(make_world, params, d):
+    world, other = make_world(), make_world(seed=1, d=d)
+    X, y = world.draw(4)
+    classifier = SeMoBridgeClassifier(world.text_encoder(), prompts=TEMPLATE, max_iter=5, **params)
+    expected = clone(classifier).set_params(text_encoder=other.text_encoder()).fit(X, y)
+    classifier.fit(X[:12], y[:12]).set_params(text_encoder=other.text_encoder()).partial_fit(X[12:], y[12:])
+    np.testing.assert_allclose(classifier.predict_proba(X), expected.predict_proba(X), rtol=1e-4)
+    classifier.fit(X[:12], y[:12]).set_params(text_encoder=None, prompts="auto")
+    with pytest.warns(UserWarning, match="no text_encoder"):
+        classifier.partial_fit(X[12:], y[12:])
+    with pytest.warns(UserWarning, match="no text_encoder"):
+        expected = clone(classifier).fit(X, y)
+    np.testing.assert_allclose(classifier.predict_proba(X), expected.predict_proba(X), rtol=1e-4)
