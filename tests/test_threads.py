@@ -1,13 +1,10 @@
 """Training small problems with one thread of linear algebra."""
 
-import threading
-
 import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from sksemobridge._training.train import SMALL_PRODUCT, train_bridge
-from sksemobridge._utils.threads import one_blas_thread
 
 
 def n_threads():
@@ -18,25 +15,6 @@ def n_threads():
 def two_threads():
     with threadpool_limits(2, user_api="blas"):
         yield
-
-
-def test_overlapping_blocks_restore_what_was_before():
-    inside, ended = threading.Event(), threading.Event()
-
-    def other():
-        with one_blas_thread():
-            inside.set()
-            ended.wait()
-
-    thread = threading.Thread(target=other)
-    with one_blas_thread():
-        thread.start()
-        inside.wait()
-        assert n_threads() == {1}
-    assert n_threads() == {1}
-    ended.set()
-    thread.join()
-    assert n_threads() == {2}
 
 
 @pytest.mark.parametrize(("width", "expected"), [(8, {1}), (int((SMALL_PRODUCT / 3) ** 0.5) + 1, {2})])

@@ -112,15 +112,14 @@ class BridgeLoss:
         self._weight_in_class = self.to_array(problem.weight_in_class[:, None])
         self._text, self._eos = self.to_array(problem.text), self.to_array(problem.eos)
         self._bias_weight = weights.bias
-        self._projection = self.to_array(
-            _scaled(problem.projection, problem.text_length, problem.unit_shots)
-        )  # L W
+        projection = _scaled(problem.projection, problem.text_length, problem.unit_shots)  # L W
+        self._projection = self.to_array(projection)
         self._projection_bias = self.to_array(problem.projection_bias)
         # m_i = ||L e_i W + b_W|| and its gradient both come from the one product with `L W (L W)'`.
-        self._gram = _gram(self._projection)
+        self._gram = self.to_array(_gram(projection))
         if problem.projection_bias is not None:
-            self._bias_in_eos = _product(self._projection_bias, self._projection, transposed=True)
-            self._bias_square = self._projection_bias @ self._projection_bias
+            self._bias_in_eos = self.to_array(_product(problem.projection_bias, projection, transposed=True))
+            self._bias_square = float(problem.projection_bias @ problem.projection_bias)
 
         # Work space for `e`, the gradient in it, and what is in between.
         width = self._scaled_shots.shape[1] if np.ndim(problem.projection) < 2 else len(problem.projection)

@@ -7,10 +7,10 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 
 import numpy as np
+from threadpoolctl import get_cached_controller
 
 from .._utils.array_api import l2_normalize
 from .._utils.device import resolve_device
-from .._utils.threads import one_blas_thread
 from . import lbfgs
 from .bases import eos_basis, in_bases, shots_basis, singular_bases
 from .loss import BridgeLoss, LossWeights, Problem
@@ -186,7 +186,9 @@ def train_bridge(
     device = _resolve_device(device)
     # Overflow shows as a loss that is not finite, and is reported as that.
     with (
-        one_blas_thread() if X.shape[0] * bridge.size < SMALL_PRODUCT else nullcontext(),
+        get_cached_controller().limit(limits=1, user_api="blas")
+        if X.shape[0] * bridge.size < SMALL_PRODUCT
+        else nullcontext(),
         _reporter(solver, max_iter, verbose, callback) as (report, curve),
         np.errstate(over="ignore", invalid="ignore"),
     ):
