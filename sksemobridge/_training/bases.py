@@ -13,14 +13,14 @@ ROUNDING = np.finfo(np.float32).eps
 
 # How far L-BFGS evens out the directions of the shots; 1 would be wholly. The further, the fewer iterations, but
 # directions of little variance then change the bridge as much as any (`studies/training.py`).
-EVENING = 0.25
+PRECONDITIONING = 0.25
 
 
 def shots_basis(inputs, weight):
     """Orthogonal columns that span the shots: their principal directions, short where the shots are long, (D, k).
 
     Gradients of the bridge lie in this span, so nothing is lost in it. Directions in which the shots have length
-    `s` are scaled by `s ** -EVENING`.
+    `s` are scaled by `s ** -PRECONDITIONING`.
     """
     rows = np.sqrt(weight)[:, None] * inputs
     n, width = rows.shape
@@ -29,7 +29,7 @@ def shots_basis(inputs, weight):
     lengths, directions = np.sqrt(squares[kept]), directions[:, kept]
     if n < width:
         directions = rows.T @ directions / lengths
-    return directions * lengths**-EVENING
+    return directions * lengths**-PRECONDITIONING
 
 
 def eos_basis(problem, bias):

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 # Elements in one block of classes x shots logits: 4 MB in float32, so that a block stays in the cache and
-# memory does not grow with the product of shots and classes (`benchmarks/training.py --memory lbfgs`).
+# memory does not grow with the product of shots and classes (`benchmarks/training.py --only memory`).
 BLOCK_ELEMENTS = 2**20
 
 
@@ -252,9 +252,9 @@ class BridgeLoss:
         """Weighted `mean_c (||bias_c|| - mean ||bias||)^2` and its gradient."""
         direction, _ = self._normalize(bias)
         length = self._xp.linalg.vecdot(bias, direction)
-        excess = length - length.mean()
-        gradient = (2 * self._bias_weight / len(bias)) * excess[:, None] * direction
-        return self._bias_weight * float((excess**2).mean()), gradient
+        excess = length - length.sum() / len(bias)
+        weight = self._bias_weight / len(bias)
+        return weight * float(excess @ excess), (2 * weight * excess)[:, None] * direction
 
     def _targets(self, codes, weights, weight_of_column):
         """What `_cross_entropy` takes for logits of the same columns twice: the places of the targets, and weights."""
