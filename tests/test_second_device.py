@@ -40,6 +40,8 @@ def test_it_computes_and_keeps_what_it_computes():
     assert {part.device.type for part in (x, y, product)} == {NAME}
     assert_allclose(product.cpu(), [[10, 3], [28, 12]])
     assert float(y.sum()) == 9
+    z = y.clone()
+    assert z.unsqueeze_(0).shape == z.cpu().shape == (1, 2, 3)
 
 
 @pytest.mark.parametrize(
@@ -72,12 +74,13 @@ def test_its_tensors_are_no_arrays_of_numpy():
 # What computes on it
 
 
-@pytest.mark.parametrize("solver", ["lbfgs", "adamw"])
+# In float32, L-BFGS turns the rounding of its first steps into other steps later on.
+@pytest.mark.parametrize(("solver", "max_iter"), [("lbfgs", 5), ("adamw", 200)])
 @pytest.mark.parametrize("identity", [False, True])
-def test_training_gives_what_the_cpu_gives(solver, identity):
+def test_training_gives_what_the_cpu_gives(solver, max_iter, identity):
     problem = make_problem(identity=identity, bias=True)
     on_cpu, there = (
-        train_bridge(**problem, solver=solver, max_iter=200, device=device) for device in ("cpu", NAME)
+        train_bridge(**problem, solver=solver, max_iter=max_iter, device=device) for device in ("cpu", NAME)
     )
     assert_allclose(there.bridge, on_cpu.bridge, atol=1e-5)
     assert_allclose(there.class_bias, on_cpu.class_bias, atol=1e-5)
