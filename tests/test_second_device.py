@@ -40,6 +40,8 @@ def test_it_computes_and_keeps_what_it_computes():
     assert {part.device.type for part in (x, y, product)} == {NAME}
     assert_allclose(product.cpu(), [[10, 3], [28, 12]])
     assert float(y.sum()) == 9
+    z = y.clone()
+    assert z.unsqueeze_(0).shape == z.cpu().shape == (1, 2, 3)
 
 
 @pytest.mark.parametrize(
