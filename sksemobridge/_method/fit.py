@@ -141,8 +141,8 @@ def add_shots(earlier, classes, rows, *, bridge, sums_are_enough):
         )
     if not sums_are_enough or isinstance(before, ShotMemory):
         return (before or ShotMemory()).add(X, codes, weight, groups)
-    shots = pool_shots(X, codes, weight)[0]
-    sums = ClassSums.of(shots, bridge.astype(X.dtype).to_eos(shots.X), len(classes))
+    shots = pool_shots(X.astype(np.float64), codes, weight)[0]
+    sums = ClassSums.of(shots, bridge.to_eos(shots.X), len(classes))
     if before is None:
         return sums
     # Sums of earlier shots are of their bridge, and mean nothing to another.
