@@ -161,11 +161,12 @@ def validate_classes(classes, *known):
     return labels
 
 
-def warn_about_numbers(classes, class_names, prompts):
-    """Warn where the prompts would name classes by numbers."""
-    if not _is_text(classes) and class_names is None and not isinstance(prompts, Mapping):
+def warn_about_numbers(labels):
+    """Warn where labels that are their own names (a list) are numbers."""
+    numbers = [label for label in labels if not isinstance(label, str)]
+    if numbers:
         warn_caller(
-            f"The labels are not text, so the text encoder is told of '{classes[0]}' and the like. "
+            f"The labels are not text, so the text encoder is told of '{numbers[0]}' and the like. "
             "Pass class_names, a mapping from labels to names. If your labels are text and a tool of "
             "scikit-learn has numbered them, pass the sorted names as a list."
         )
