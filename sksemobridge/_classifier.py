@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from numbers import Integral, Real
 
+import numpy as np
 from sklearn.base import _fit_context, clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
@@ -118,7 +119,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         Sorted labels.
     text_embeddings_ : ndarray of shape (C, D) or None
         `T_c`, the zero-shot classifier; None without a text encoder.
-    class_names_ : list of str of length C, or None
+    class_names_ : ndarray of str (dtype object) of shape (C,) or None
         How each class was said; None where no text was asked for.
     prompts_ : list of C lists of str, or None
         What was said of each class.
@@ -388,8 +389,9 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         self.loss_curve_ = fitted.loss_curve
         self.n_iter_ = fitted.n_iter
         self.text_model_ = fitted.text_model
-        self.class_names_ = fitted.class_prompts and fitted.class_prompts.names
-        self.prompts_ = fitted.class_prompts and fitted.class_prompts.prompts
+        said = fitted.class_prompts
+        self.class_names_ = None if said is None else np.array(said.names, dtype=object)
+        self.prompts_ = None if said is None else said.prompts
 
     def _paper_blend(self):
         """The seven numbers, or None where the blend is estimated."""

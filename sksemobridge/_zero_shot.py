@@ -37,7 +37,7 @@ class ZeroShotClassifier(EmbeddingClassifier):
         Sorted labels.
     text_embeddings_ : ndarray of shape (C, D)
         `T_c`, float64.
-    class_names_ : list of str of length C
+    class_names_ : ndarray of str (dtype object) of shape (C,)
         How each class was said.
     prompts_ : list of C lists of str
         What was said of each class.
@@ -107,7 +107,7 @@ class ZeroShotClassifier(EmbeddingClassifier):
         self.classes_ = fitted.classes
         self.text_embeddings_ = fitted.text_embeddings
         self.text_model_ = fitted.text_model
-        self.class_names_ = fitted.class_prompts.names
+        self.class_names_ = np.array(fitted.class_prompts.names, dtype=object)
         self.prompts_ = fitted.class_prompts.prompts
 
 

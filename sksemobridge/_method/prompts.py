@@ -64,9 +64,9 @@ def describe_classes(classes, text_encoder, prompts="auto", class_names=None, ea
         As `name_classes` and `build_prompts` do.
     """
     labels = [_plain(label) for label in classes]
-    names, named_by_label = name_classes(labels, class_names, earlier)
-    if not isinstance(prompts, Mapping):
-        warn_about_numbers(named_by_label)
+    names = name_classes(labels, class_names, earlier)
+    if class_names is None and not isinstance(prompts, Mapping):
+        warn_about_numbers(labels)
     if getattr(text_encoder, "takes_class_names", False):
         prompts = "{}"
     lists = build_prompts(labels, prompts, names)
@@ -88,9 +88,7 @@ def name_classes(classes, class_names=None, earlier=None):
 
     Returns
     -------
-    names : list of str
-    named_by_label : list
-        Labels that are their own names.
+    list of str
 
     Raises
     ------
@@ -103,18 +101,13 @@ def name_classes(classes, class_names=None, earlier=None):
     labels = [_plain(label) for label in classes]
     own = [_read(str(label)) for label in labels]
     if class_names is None:
-        return own, labels
+        return own
     if _is_series(class_names):
         class_names = _series_to_mapping(class_names)
     if isinstance(class_names, Mapping):
-        missing = [label for label in labels if label not in class_names]
-        if missing:
-            raise ValueError(
-                f"class_names has no name for {_some(missing)}. Add "
-                f"{'it' if len(missing) == 1 else 'them'} to the mapping from labels to names."
-            )
+        _refuse_unnamed([label for label in labels if label not in class_names])
         names = [_checked(class_names[label]) for label in labels]
-        return [word if name == str(label) else name for label, name, word in zip(labels, names, own)], []
+        return [word if name == str(label) else name for label, name, word in zip(labels, names, own)]
     if isinstance(class_names, (set, frozenset)):
         raise TypeError("class_names is a set, which has no order; give a mapping from labels to names.")
     if isinstance(class_names, str):
@@ -123,14 +116,12 @@ def name_classes(classes, class_names=None, earlier=None):
     names = [_read(_checked(name)) for name in class_names]
     if len(names) == len(labels) and set(earlier or ()) <= set(labels):
         _refuse_other_order(labels, own, names)
-        return names, []
+        return names
     if earlier:
-        return (
-            [earlier.get(label, word) for label, word in zip(labels, own)],
-            [label for label in labels if label not in earlier],
-        )
+        _refuse_unnamed([label for label in labels if label not in earlier and not isinstance(label, str)])
+        return [earlier.get(label, word) for label, word in zip(labels, own)]
     if set(own) <= set(names):
-        return own, []
+        return own
     raise ValueError(
         f"class_names has {len(names)} names for {len(labels)} classes ({_some(labels)}). Give one for "
         "each class in sorted order, or a mapping from labels to names."
@@ -198,6 +189,14 @@ def _whole_prompts(label, texts):
             "in the place of '{}'. Write the name there, or give templates as a list."
         )
     return [str(text) for text in texts]
+
+
+def _refuse_unnamed(labels):
+    if labels:
+        raise ValueError(
+            f"class_names has no name for {_some(labels)}. Give a mapping from labels to names that has "
+            f"{'it' if len(labels) == 1 else 'them'} too."
+        )
 
 
 def _refuse_other_order(labels, own, names):

@@ -1,7 +1,7 @@
-"""Arrays of other libraries: computing where the queries are, with constants brought there once.
+"""Arrays of other libraries: computing happens where the queries are, and constants are brought there once.
 
 Fitted models are plain NumPy. With `sklearn.set_config(array_api_dispatch=True)`, queries may be arrays of any
-library that follows the array API standard, on any device; what is computed from them stays there.
+library that follows the array API standard, on any device. Results stay in that library and on that device.
 """
 
 import threading
@@ -47,7 +47,7 @@ def device_of(x):
 
 
 def to_numpy(x):
-    """`x` as a NumPy array, through the host if need be; what is no array of another library as it is."""
+    """`x` as a NumPy array, copied from its device if need be; anything but a known array is given back as it is."""
     if isinstance(x, np.ndarray):
         return x
     import array_api_compat
@@ -60,9 +60,9 @@ def to_numpy(x):
 
 
 def map_arrays(part, function):
-    """A dataclass with `function(array)` in place of each NumPy array, also of those in its dataclasses.
+    """A dataclass with `function(array)` in place of each NumPy array, also in the dataclasses that it holds.
 
-    What was one array stays one.
+    An array that stands in two places is mapped once.
     """
     done = {}
 
@@ -100,12 +100,12 @@ def constants_like(x, owner, build):
 
 
 def in_blocks(function, X):
-    """`function(X)` for one that treats each row by itself, so that memory for its work does not grow with `X`.
+    """`function(X)` in blocks of rows, so that memory for the work does not grow with `X`.
 
     Parameters
     ----------
     function : callable
-        From rows to an array with as many, or a dict of such arrays.
+        Treats each row by itself; gives an array with as many rows, or a dict of such arrays.
     X : array of shape (n, D)
     """
     rows = max(1, (HOST_BLOCK if isinstance(X, np.ndarray) else DEVICE_BLOCK) // X.shape[1])
