@@ -4,11 +4,11 @@
     python benchmarks/distributed.py --only throughput --model ViT-B-32 --images 1024 --rounds 1
     python benchmarks/distributed.py --only sizes
 
-Needs no network and the extra `ray`. The pictures are the bundled ones, each file a little different. An actor
-and `transform` alone are kept on one core each (`--core`), run in turns and timed from the first batch to the
-last, so that neither the loading of the model nor the start of Ray counts. Wall times suffer from other
-programs on that core. The times of the processor do not, nor does the share of an actor's time that it spends
-inside of `transform`, which is the same code in both. `ViT-B-32` has random weights.
+It needs the extra `ray` and no network. The pictures are the bundled ones; each file differs a little. An actor and
+`transform` alone take turns on one core (`--core`). They are timed from the first batch to the last, without the loading
+of the model and the start of Ray. Other programs on that core distort wall times. They do not distort the times of the
+processor, nor the share of its time that an actor spends in `transform`, which is the same code in both. `ViT-B-32` has
+random weights.
 """
 
 import argparse
@@ -32,7 +32,7 @@ N_LISTED = 200_000
 
 
 class NotingEncoder(CLIPImageEncoder):
-    """Keeps to one core, and notes for each batch the time, the processor's time and its memory."""
+    """Encoder that stays on one core and writes down the time, the processor's time and the memory of each batch."""
 
     def __init__(self, model_name, pretrained=None, *, core=0, notes=None, on_error="raise", progress=False):
         super().__init__(model_name, pretrained, on_error=on_error, progress=progress)
@@ -52,13 +52,13 @@ class NotingEncoder(CLIPImageEncoder):
 
 
 def own_memory():
-    """MB that belong to this process alone, without the shared memory of Ray's object store."""
+    """Memory of this process in MB, without the shared memory of Ray's object store."""
     with open("/proc/self/status") as file:
         return next(int(line.split()[1]) / 1e3 for line in file if line.startswith("RssAnon"))
 
 
 def rates(notes):
-    """Images a second, and a second of the processor, and the share of time inside of `transform`."""
+    """Images a second, by the clock and by the processor, and the share of time in `transform`."""
     lines = [json.loads(line) for line in notes.read_text().splitlines()]
     spent = np.subtract(lines[-1]["end"], lines[0]["start"])
     inside = sum(line["end"][0] - line["start"][0] for line in lines)
@@ -83,7 +83,7 @@ def start_ray():
     # Ray runs its workers with low priority, which costs them where other programs want the same core.
     os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112  (as Ray spells it)
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    # By one thread, as in the actors, which Ray tells to by their number of CPUs.
+    # One thread, as in the actors, where Ray sets it by their number of CPUs.
     torch.set_num_threads(1)
     ray.init(
         "local",
@@ -97,14 +97,14 @@ def start_ray():
 
 
 def run_job(encoder, pictures, output):
-    """Embed pictures by one actor."""
+    """Embed pictures with one actor."""
     shutil.rmtree(output, ignore_errors=True)
     encoder.notes.unlink(missing_ok=True)
     return embed_dataset(pictures, output, encoder, concurrency=1, num_gpus=0, batch_size=BATCH_SIZE)
 
 
 def run_alone(encoder, paths):
-    """Embed pictures by `transform` in this process, in batches as large."""
+    """Embed pictures with `transform` in this process, in batches of the same size."""
     encoder.notes.unlink(missing_ok=True)
     everywhere = os.sched_getaffinity(0)
     encoder.transform([])
@@ -128,7 +128,7 @@ def throughput(encoder, folder, n, rounds):
     wall, processor = np.median(ratios, axis=0)
     report(f"one actor / alone, {n} images, by time", f"{wall:.3f}", ">= 0.9")
     report(f"one actor / alone, {n} images, by the processor's time", f"{processor:.3f}", ">= 0.9")
-    report("share of its time that an actor is inside of `transform`", f"{np.median(shares):.3f}", ">= 0.9")
+    report("share of its time that an actor spends in `transform`", f"{np.median(shares):.3f}", ">= 0.9")
 
 
 def memory(encoder, folder, counts):
@@ -151,7 +151,7 @@ def memory(encoder, folder, counts):
 
 
 def reading_rate(folder):
-    """Photographs of 500 x 375 pixels that one core reads, decodes and scales for a model of 224 pixels."""
+    """Photographs of 500 x 375 pixels that one core reads, decodes and scales to 224 pixels in a second; bytes of one."""
     from PIL import Image
 
     from sksemobridge.encoders._pictures import decode, fetch
@@ -165,7 +165,7 @@ def reading_rate(folder):
 
 
 def key_rate():
-    """Keys for which one core computes digests in a second."""
+    """Keys that one core digests in a second."""
     import pyarrow as pa
 
     from sksemobridge.distributed._keys import row_digests
@@ -177,7 +177,7 @@ def key_rate():
 
 
 def listing_memory(folder):
-    """Bytes of memory for each file of a folder, at the highest while it is listed."""
+    """Peak memory for each file of a folder while it is listed, in bytes."""
     (folder / "many").mkdir()
     for i in range(N_LISTED):
         (folder / "many" / f"{i:012d}.jpg").touch()
@@ -192,7 +192,7 @@ def list_files(path):
 
 
 def sizes(folder, gpu_rate, width):
-    """The arithmetic of docs/large_jobs.md: figures for 10^6, 10^8 and 10^9 images."""
+    """Print the arithmetic of docs/large_jobs.md: figures for 10^6, 10^8 and 10^9 images."""
     per_path = listing_memory(folder)
     per_core, image_bytes = reading_rate(folder)
     keys_per_core = key_rate()

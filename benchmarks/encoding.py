@@ -4,9 +4,9 @@
     python benchmarks/encoding.py --device cuda --n-jobs -1
     python benchmarks/encoding.py --only speed
 
-Needs no network: the large model is open_clip's ViT-B-32 with random weights, the pictures are crops of the
-photographs of scikit-learn. Rates are images a second. Other programs on the machine distort times; ratios
-compare runs that alternate with each other.
+It needs no network: the large model is open_clip's ViT-B-32 with random weights, and the pictures are crops of
+scikit-learn's photographs. Rates are images a second. Other programs on the machine distort times; ratios are of runs
+that take turns.
 """
 
 import argparse
@@ -17,7 +17,21 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+import open_clip
+import torch
+from open_clip.transform import PreprocessCfg, image_transform_v2
+from PIL import Image
+from safetensors.torch import save_file
+from sklearn.datasets import load_sample_images
+from sklearn.model_selection import GridSearchCV
 from timing import alternate, peak_memory, timed
+
+from sksemobridge import SeMoBridgeClassifier, ZeroShotClassifier, make_semobridge_pipeline
+from sksemobridge.datasets import load_emoji
+from sksemobridge.encoders import CLIPImageEncoder, CLIPTextEncoder, EmbeddingCache
+from sksemobridge.encoders._cache import CacheSession
+from sksemobridge.encoders._models import autocast, get_model, resolve_image_precision
+from sksemobridge.encoders._pictures import fetch, picture_digest
 
 MODEL = "ViT-B-32"
 BATCH_SIZE = 64
@@ -42,10 +56,7 @@ def crop(rng, photos, size):
 
 
 def write_photos(folder, n, rng, size=(500, 375), enlarge_to=None, grain=0):
-    """JPEG files of quality 90 with crops of photographs; returns their paths."""
-    from PIL import Image
-    from sklearn.datasets import load_sample_images
-
+    """Write JPEG files of quality 90 with crops of photographs, and return their paths."""
     photos = load_sample_images().images
     folder.mkdir(exist_ok=True)
     paths = [str(folder / f"{i:05d}.jpg") for i in range(n)]
@@ -61,7 +72,7 @@ def write_photos(folder, n, rng, size=(500, 375), enlarge_to=None, grain=0):
 
 
 def write_copies(paths, folder, n):
-    """Files of different content with the same pictures: bytes behind its end are no part of a JPEG."""
+    """Write files that differ but show the same pictures: a JPEG ignores the bytes after its end."""
     folder.mkdir(exist_ok=True)
     contents = [Path(path).read_bytes() for path in paths]
     copies = [folder / f"{i:05d}.jpg" for i in range(n)]
@@ -71,11 +82,7 @@ def write_copies(paths, folder, n):
 
 
 def write_random_model(folder, vision_layers=None):
-    """A folder with open_clip's ViT-B-32 with random weights and a short text tower."""
-    import open_clip
-    import torch
-    from safetensors.torch import save_file
-
+    """Write a folder with open_clip's ViT-B-32 with random weights and a short text tower."""
     folder.mkdir(exist_ok=True)
     config = open_clip.get_model_config(MODEL)
     config["text_cfg"]["layers"] = 1
@@ -95,10 +102,7 @@ def write_random_model(folder, vision_layers=None):
 
 
 def cache_size(folder):
-    """Bytes on disk for each byte of embeddings, as `transform` fills the cache: in batches."""
-    from sksemobridge.encoders import EmbeddingCache
-    from sksemobridge.encoders._cache import CacheSession
-
+    """Report the bytes on disk for each byte of embeddings. `transform` fills the cache in batches."""
     rng = np.random.default_rng(0)
     for width in (128, 512, 768):
         for n in (100, 1000, 10_000):
@@ -113,10 +117,7 @@ def cache_size(folder):
 
 
 def cache_hits(folder, paths):
-    """Milliseconds of a second run for each image, beyond reading and hashing the files."""
-    from sksemobridge.encoders import CLIPImageEncoder
-    from sksemobridge.encoders._pictures import fetch, picture_digest
-
+    """Report what a second run takes for each image, beyond reading and hashing the files."""
     encoder = CLIPImageEncoder("mini", "bundled", cache=folder)
     hits, reads = alternate(
         lambda: encoder.transform(paths), lambda: [picture_digest(fetch(path)) for path in paths]
@@ -126,12 +127,7 @@ def cache_hits(folder, paths):
 
 
 def cache_search(folder, paths):
-    """Images embedded by a search of 5 folds and 4 candidates over 100 images, and by a second one."""
-    from sklearn.model_selection import GridSearchCV
-
-    from sksemobridge import make_semobridge_pipeline
-    from sksemobridge.encoders._models import get_model
-
+    """Report how many of 100 images a search of 5 folds and 4 candidates embeds: without a cache, at first and again."""
     model = get_model("mini", "bundled", "cpu").model
     encode_image, counts = model.encode_image, []
 
@@ -157,11 +153,7 @@ def cache_search(folder, paths):
 
 
 def usual_loop(loaded, paths):
-    """Open, preprocess and embed one by one in fp32, as open_clip's documentation shows."""
-    import torch
-    from open_clip.transform import PreprocessCfg, image_transform_v2
-    from PIL import Image
-
+    """Open, preprocess and embed images one by one in fp32, as open_clip's documentation shows."""
     preprocess = image_transform_v2(PreprocessCfg(**loaded.model.visual.preprocess_cfg), is_train=False)
     rows = []
     with torch.no_grad():
@@ -172,11 +164,7 @@ def usual_loop(loaded, paths):
 
 
 def bare_forward(loaded, batches, precision):
-    """The model alone, on tensors that are ready where it computes."""
-    import torch
-
-    from sksemobridge.encoders._models import autocast
-
+    """Run the model alone, on tensors that are on its device."""
     model, dtype = loaded.image_model(precision)
     with torch.inference_mode(), autocast(precision if dtype == torch.float32 else "fp32", loaded.device):
         for batch in batches:
@@ -189,12 +177,7 @@ def cosine(a, b):
 
 
 def throughput(name, paths, device, n_jobs, rounds):
-    """`transform` against the bare forward pass, run by run."""
-    import torch
-
-    from sksemobridge.encoders import CLIPImageEncoder
-    from sksemobridge.encoders._models import get_model, resolve_image_precision
-
+    """Compare `transform` with the bare forward pass, run by run."""
     encoder = CLIPImageEncoder(name, device=device, n_jobs=n_jobs, batch_size=BATCH_SIZE)
     loaded = get_model(name, None, device)
     precision = resolve_image_precision("auto", loaded.device, loaded.n_image_parameters)
@@ -215,9 +198,6 @@ def throughput(name, paths, device, n_jobs, rounds):
 
 
 def large_photos(name, kind, paths, device):
-    from sksemobridge.encoders import CLIPImageEncoder
-    from sksemobridge.encoders._models import get_model
-
     encoder = CLIPImageEncoder(name, device=device, n_jobs=-1, batch_size=BATCH_SIZE)
     loaded = get_model(name, None, device)
     encoder.transform(paths[:2])
@@ -232,11 +212,7 @@ def large_photos(name, kind, paths, device):
 
 
 def precisions(device):
-    """What bf16 and the automatic choice change on the bundled pictures."""
-    from sksemobridge import SeMoBridgeClassifier, ZeroShotClassifier
-    from sksemobridge.datasets import load_emoji
-    from sksemobridge.encoders import CLIPImageEncoder, CLIPTextEncoder
-
+    """Report what bf16 and the automatic choice change on the bundled pictures."""
     emoji = load_emoji()
     y = emoji.target_names[emoji.target]
     text_encoder = CLIPTextEncoder("mini", "bundled")
@@ -267,15 +243,13 @@ def precisions(device):
 
 def embed(name, folder, n, device, n_jobs):
     """Embed the first `n` pictures of a folder."""
-    from sksemobridge.encoders import CLIPImageEncoder
-
     paths = sorted(str(path) for path in Path(folder).glob("*.jpg"))[:n]
     encoder = CLIPImageEncoder(name, device=device, n_jobs=n_jobs, batch_size=BATCH_SIZE)
     encoder.transform(paths)
 
 
 def memory(name, folder, device, n_jobs):
-    """Peak memory of many paths beyond that of the loaded model."""
+    """Report the peak memory of many paths beyond that of the loaded model."""
     for n, wanted in ((1000, ""), (N_PATHS, "< 1.5")):
         warm_up = (name, folder, 1, device, n_jobs)
         n_bytes, _ = peak_memory(embed, name, folder, n, device, n_jobs, warm_up=warm_up)
@@ -283,8 +257,6 @@ def memory(name, folder, device, n_jobs):
 
 
 def order_and_batches(name, paths, device):
-    from sksemobridge.encoders import CLIPImageEncoder
-
     encoder = CLIPImageEncoder(name, device=device, precision="fp32", batch_size=BATCH_SIZE)
     wanted = encoder.transform(paths)
     scale = np.abs(wanted).max()

@@ -1,4 +1,4 @@
-"""The methods that are compared: how each is built for a task, and what a search may change of it."""
+"""The methods that are compared: how each is built for a task, and what a search may change."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,10 +32,10 @@ class Method:
     build : callable
         `build(task, texts)` gives an estimator; `texts (C, D)` are the unit class texts.
     grid : callable or None
-        `grid(task)` gives what a search tries, as `GridSearchCV` takes it, the default first: among equals the
-        first is taken. None where there is nothing to tune.
+        `grid(task)` gives what a search tries, as `GridSearchCV` takes it. Defaults come first, since the first of
+        equals is taken. None where there is nothing to tune.
     min_shots, min_images : int
-        The method needs as many shots of each class, and as many in all.
+        Least number of shots of each class, and in all.
     with_text : bool
         Whether the method needs class texts.
     """
@@ -48,7 +48,7 @@ class Method:
     with_text: bool = False
 
     def can(self, protocol, k, n_classes, has_text=True):
-        """Whether `k` shots of each class are enough; to tune, all but one fold of them."""
+        """Whether `k` shots of each class are enough; for tuning, all but one fold of them must be."""
         if self.with_text and not has_text:
             return False
         if protocol == "tuned":

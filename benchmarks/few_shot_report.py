@@ -13,7 +13,7 @@ COMMAND = "python benchmarks/few_shot.py"
 
 
 def write(results, folder):
-    """Write `benchmarks_few_shot.md` and `images/few_shot_*.png` below a folder, and print the first.
+    """Write `benchmarks_few_shot.md` and `images/few_shot_*.png` below a folder, and print the page.
 
     `results` is the path of the rows.
     """
@@ -30,11 +30,11 @@ def report(frame, plots):
     """The whole page."""
     parts = [
         "# Few-shot benchmark: results",
-        f"Written by `{COMMAND}`; how it was measured is said in [benchmarks.md](benchmarks.md). Accuracies are in "
-        "percent, intervals are of 95 %.",
+        f"Written by `{COMMAND}`; [benchmarks.md](benchmarks.md) says how it was measured. Accuracies are in percent; "
+        "intervals cover 95 %.",
         "## Tasks",
         tasks_table(frame),
-        "## In words",
+        "## Summary",
         in_words(frame),
     ]
     for protocol, title in TITLES.items():
@@ -43,8 +43,8 @@ def report(frame, plots):
             continue
         parts += [
             f"## {title}",
-            f"Mean accuracy over {full_tasks_in_words(of_protocol)}, and mean rank of the "
-            "accuracy over all tasks and draws (1 is best).",
+            f"Mean accuracy over {full_tasks_in_words(of_protocol)}; in brackets the mean rank of the accuracy over all "
+            "tasks and draws (1 is best).",
             means_table(of_protocol),
         ]
         parts += [
@@ -52,8 +52,8 @@ def report(frame, plots):
         ]
     parts += [
         "## Probabilities and times",
-        "With defaults, from two shots on, over all tasks and draws: mean log loss (natural logarithm), mean expected "
-        "calibration error (15 bins, each draw on its own), and median times to fit and to predict a thousand queries.",
+        "With defaults, over all tasks and draws from two shots on: mean log loss in nats, mean expected calibration error "
+        "(15 bins, each draw on its own), and median times to fit and to predict a thousand queries.",
         quality_table(frame[frame.protocol == "defaults"]),
         "## Plots",
         "\n\n".join(f"![{caption}](images/{name})" for name, caption in plots),
@@ -145,7 +145,7 @@ def tasks_table(frame):
 
 
 def full_tasks(frame):
-    """Rows of the tasks that have every number of shots: means over others cannot be compared along shots."""
+    """Rows of the tasks that have every number of shots, so that means can be compared along shots."""
     counts = frame.groupby(["model", "task"]).shots.transform("nunique")
     return frame[counts == counts.max()]
 
@@ -197,15 +197,16 @@ def versus_text(frame, ours):
     return "\n\n".join(
         [
             f"### {ours} against each",
-            "Mean difference in points over all tasks and shots, paired over the same draws, and in how many of "
-            "these cells (a task at a number of shots) the interval of the difference is above, around or below zero.",
+            "Mean difference in points over all tasks and shots, paired over the same draws. A cell is a task at a number "
+            "of shots: it is a win where the interval of the difference lies above zero, a loss where it lies below, and "
+            "open otherwise.",
             table(["against", f"{ours} ahead by", "wins", "open", "losses"], rows),
         ]
     )
 
 
 def in_words(frame):
-    """Where our methods stand against the others, whichever way it comes out: a Markdown list."""
+    """Wins and losses of our methods against the others, as a Markdown list."""
     lines = []
     for protocol in TITLES:
         of_protocol = frame[frame.protocol == protocol]
@@ -229,7 +230,7 @@ def in_words(frame):
 
 
 def where(lost):
-    """The tasks and shots of some cells."""
+    """Tasks and shots of cells in words."""
     groups = lost.sort_values("shots").groupby("task", sort=False).shots
     return "; ".join(
         f"{task} at {', '.join(map(str, shots))} shot{'s' if list(shots) != [1] else ''}"

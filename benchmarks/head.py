@@ -3,11 +3,10 @@
     python benchmarks/head.py
     python benchmarks/head.py --projection vit_b16_text_projection.npz
 
-`predict_proba` of made-up float32 embeddings: 100,000 rows as wide as the projection, 100 and 1,000 classes, closed
-form with `blend="auto"`. The projection is `text_projection (d, D)` of the file, which `atol=0.3` cuts; without a
-file a random one of 512 x 512, of which it keeps 209 directions as it does of OpenAI's ViT-B/16. `W = I` is the
-classifier without text. Times are the least of runs that alternate with each other, so that other programs on the
-machine distort the ratios little.
+It measures `predict_proba` of 100,000 made-up float32 embeddings, for 100 and 1,000 classes, in closed form with
+`blend="auto"`. The projection is `text_projection (d, D)` of the file, and `atol=0.3` cuts it. Without a file it is a
+random one of 512 x 512, of which 209 directions are kept, as of OpenAI's ViT-B/16. `W = I` is the classifier without
+text. Times are the least of runs that take turns, so that other programs on the machine distort the ratios little.
 """
 
 import argparse
@@ -24,7 +23,7 @@ from sksemobridge import SeMoBridgeClassifier
 
 WIDTH, RANK, ATOL = 512, 209, 0.3
 SHOTS = 4
-# Of the time of logistic regression: what the package promises with a projection by classes, and without text.
+# Times that the package promises, in those of logistic regression: with a projection, by classes, and without text.
 PROMISED, PROMISED_IDENTITY = {100: 4.0, 1000: 2.5}, 1.3
 
 
@@ -46,7 +45,7 @@ def fitted_models(projection, n_classes):
 
 
 def extra_memory(model, X):
-    """Most bytes held at once during `predict_proba`, beyond its input and output."""
+    """Peak memory of `predict_proba` in bytes, beyond its input and output."""
     tracemalloc.start()
     output = model.predict_proba(X)
     peak = tracemalloc.get_traced_memory()[1]

@@ -1,18 +1,18 @@
-"""The paper's table: its data sets, shots, seeds and prompts, under its protocol and under ours.
+"""The paper's tables: its data sets, shots, seeds and prompts, under its protocol and under ours.
 
     python benchmarks/paper.py --root DATA --model ViT-B-16 --cupl TEXTS
     python benchmarks/paper.py --root DATA --model RN50 --cupl TEXTS
 
-`DATA` holds the data sets in the folders and with the split files of `paper_protocol.json` (those of CoOp); what is
-missing is named at the end, and the rest is run. `TEXTS` holds CuPL's sentences as `<folder of the data
-set>/cupl_full.json`; without it the prompts are the templates alone. Every result is a row of `--results` at once:
-an interrupted run goes on where it was.
+`DATA` holds the data sets in the folders and with the split files of `paper_protocol.json`, which are those of CoOp. The
+program runs what is there and names what is missing at the end. `TEXTS` holds CuPL's sentences as `<folder of the data
+set>/cupl_full.json`; without it the prompts are the templates alone. Every result becomes a row of `--results` at once,
+so that an interrupted run goes on where it was.
 
-Protocol `paper`: seven numbers by 1,000 trials on the whole validation split (of ImageNet, which has none, on the
-*test* images, as in the paper), and of the 5,000 steps of training the one with the best validation accuracy (of
-ImageNet the last). Protocol `ours`: `blend="auto"` and, trained, `solver="lbfgs"`; from the shots alone, the
-validation split is not read. Both have the augmented copies of the paper's configuration; ours knows by `groups` which
-are of one image. The variants of ImageNet are tested with what was learnt on ImageNet.
+Protocol `paper` tunes seven numbers by 1,000 trials on the whole validation split and takes the step of training, of
+5,000, with the best validation accuracy. ImageNet has no validation split: as in the paper, the numbers are tuned on its
+*test* images and the last step is taken. Protocol `ours` is `blend="auto"` and, trained, `solver="lbfgs"`; it sees the
+shots alone. Both use the augmented copies of the paper's configuration; ours is told by `groups` which are of one image.
+The variants of ImageNet are tested with the model of ImageNet.
 """
 
 import argparse
@@ -64,7 +64,7 @@ class Runner:
         self._embedded = {}
 
     def embed(self, images):
-        """Embeddings of a split, kept."""
+        """Embeddings of a split, computed once."""
         if id(images) not in self._embedded:
             self._embedded[id(images)] = self.encoder.transform(images.paths)
         return self._embedded[id(images)]
@@ -75,7 +75,7 @@ class Runner:
         return ZeroShotClassifier(self.text_encoder, prompts=self.prompts).fit(X, y).score(X, y)
 
     def learn(self, method, protocol, k, seed):
-        """A fitted classifier of a method under a protocol, and the columns that say how it came about."""
+        """A fitted classifier of a method under a protocol, and the columns about how it was fitted."""
         shots = self.dataset.train.take(draw_shots(self.dataset.train, k, seed))
         X, image = embed_shots(self.encoder, shots.paths, self.dataset.name, k, self.protocol, seed)
         y = shots.labels[image]
@@ -121,7 +121,7 @@ class Runner:
 
 
 def run(args, results):
-    """Add all rows that are missing; what could not be read is returned, a message for each data set."""
+    """Add all rows that are missing. Return a message for each data set that could not be read."""
     protocol, problems = read_protocol(), []
     for name in args.datasets:
         try:
@@ -176,7 +176,7 @@ def measure(args, results, runner):
 
 
 def report(rows, reported):
-    """Markdown: our rows beside the reported figures, one table for each backbone, method and number of shots."""
+    """Markdown with our rows beside the reported figures: a table for each backbone, method and number of shots."""
     frame = pd.DataFrame(rows)
     if frame.empty:
         return "No results yet."
@@ -199,7 +199,7 @@ def report(rows, reported):
 
 
 def comparison(group, reported, method):
-    """One row for each data set: reported, each protocol, the best other method reported; and the mean."""
+    """A row for each data set and for their mean: reported, by protocol, and the best other method reported."""
     own = reported[reported.method == method].set_index("dataset")
     others = reported[~reported.method.isin([*METHODS, ZERO_SHOT])].sort_values("top1_percent")
     protocols = list(group.protocol.unique())

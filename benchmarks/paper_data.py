@@ -17,7 +17,7 @@ CHUNK = 512
 
 @dataclass(frozen=True)
 class Images:
-    """Paths of images and their labels, as many."""
+    """Paths of images, and one label for each."""
 
     paths: list
     labels: np.ndarray

@@ -1,4 +1,4 @@
-"""What the paper does with its validation split: seven numbers by 1,000 trials, and the best step of training."""
+"""The use that the paper makes of its validation split: seven numbers by 1,000 trials, and the best step of training."""
 
 from dataclasses import dataclass
 from unittest import mock
@@ -56,7 +56,7 @@ class Validation:
         return self.z1, self.queries @ prototypes.T, _unit(self.X @ bridge @ self.projection) @ self.means.T
 
     def accuracy(self, affinities, settings):
-        """Share of the images that the blend with these seven numbers has right."""
+        """Share of the images that the blend with these seven numbers classifies right."""
         terms = [
             settings[f"lambda{k}"] * torch.exp(settings[sharpness] * (z - 1))
             for k, (sharpness, z) in enumerate(zip(("alpha", "beta", "gamma"), affinities), start=1)
@@ -81,7 +81,7 @@ class Step:
 
 
 def search(step, validation, trials, ranges, seed):
-    """The seven numbers that are best on the validation images in `trials` trials of TPE; the first are `INITIAL`.
+    """The best seven numbers on the validation images in `trials` trials of TPE, of which `INITIAL` is the first.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ def search(step, validation, trials, ranges, seed):
 
 
 def best_step(classifier, X, y, validation):
-    """The `Step` after which the blend with its initial numbers is best on the validation images, the first of equals.
+    """The first `Step` after which the blend with its initial numbers is best on the validation images.
 
     Parameters
     ----------
@@ -132,7 +132,7 @@ def best_step(classifier, X, y, validation):
         )
         prototypes = _unit(means @ validation.projection)
         accuracy = validation.accuracy(validation.affinities(bridge, prototypes), INITIAL)
-        # The first call is before any step; the paper looks after each.
+        # The first call comes before any step; the paper validates after each.
         if accuracies and accuracy > max(accuracies[1:], default=-1):
             best = Step(len(accuracies), bridge.clone(), prototypes)
         accuracies.append(accuracy)
@@ -151,7 +151,7 @@ def paper_classifier(text_encoder, prompts, **params):
 def _every_step(watch):
     """Within the block, training calls `watch(bridge, class_bias)` with the weights that each step starts from.
 
-    scikit-learn's callbacks hear of every step, but of its loss only.
+    scikit-learn's callbacks are told the loss of every step, not its weights.
     """
 
     original = BridgeLoss.value_and_gradient

@@ -1,4 +1,4 @@
-"""Results of a benchmark in a CSV file that grows row by row, so that an interrupted run can go on."""
+"""Results of a benchmark in a CSV file that grows row by row, so that an interrupted run can continue."""
 
 import csv
 from pathlib import Path
@@ -10,9 +10,9 @@ class Results:
     Parameters
     ----------
     path : path
-        Made if it does not exist.
+        Created if it does not exist.
     key : sequence of str
-        The columns that say what a row is of.
+        The columns that identify a row.
     values : sequence of str
         The columns that were measured.
 
@@ -35,7 +35,7 @@ class Results:
         return tuple(map(str, key)) in self.rows
 
     def append(self, row):
-        """Write a row, a mapping from all columns, to the end of the file at once."""
+        """Add a row, a mapping from all columns, to the file at once."""
         row = {column: str(row[column]) for column in self.columns}
         with self.path.open("a", newline="", encoding="utf-8") as file:
             csv.DictWriter(file, self.columns, lineterminator="\n").writerow(row)

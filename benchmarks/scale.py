@@ -1,14 +1,14 @@
-"""How time and memory grow, where 24 GB end, ImageNet's size whole, and the paper's training loop beside ours.
+"""Growth of time and memory, the size that 24 GB hold, a problem of ImageNet's size, and the paper's training loop.
 
     python benchmarks/scale.py
 
-prints Markdown and writes it to `docs/benchmarks_scale.md`. Problems are made up: classes around random directions,
-texts near them, a random projection (`tasks.made_up`).
+It prints Markdown and writes it to `docs/benchmarks_scale.md`. Problems are made up (`tasks.made_up_arrays`): classes
+around random directions, texts near them, a random projection.
 
-Growth: from a base problem one size is doubled at a time. Times are the better of two runs; memory is the peak that
-`tracemalloc` sees, the arrays of the problem included (of NumPy, all of it: no torch is used here). A slope is the
-exponent `p` in `size^p`, fitted in logarithms to the three largest sizes. Where 24 GB end follows from `a + b size^p`
-with `p >= 1` through the three largest peaks, all other sizes as in the base. ImageNet's size and the loops run in
+Growth: one size of a base problem is doubled at a time. Times are the better of two runs. Memory is the peak that
+`tracemalloc` sees, the arrays of the problem included; no torch is used here. A slope is the exponent `p` in `size^p`,
+fitted in logarithms to the three largest sizes. The size that 24 GB hold follows from `a + b size^p` with `p >= 1`
+through the three largest peaks, with all other sizes as in the base. The problem of ImageNet's size and the loops run in
 processes of their own; their memory is the peak of the resident memory above that of a tiny run.
 """
 
@@ -27,7 +27,7 @@ from sksemobridge._training.train import train_bridge
 
 BASE = {"shots": 8, "classes": 100, "queries": 4000, "dimensions": 256}
 STAGES = ("fit, closed form", "training, one step", "predict_proba")
-# Sizes that double, and the stages that they matter to.
+# Sizes that double, and the stages that depend on them.
 GROWTH = {
     "shots": ([8, 16, 32, 64, 128], STAGES[:2]),
     "classes": ([100, 200, 400, 800], STAGES),
@@ -39,7 +39,7 @@ LOOP = {"shots": 16, "classes": 10, "queries": 1, "dimensions": 512}
 TINY = {"shots": 2, "classes": 3, "queries": 1, "dimensions": 8}
 LOOPS = {"torch": "plain torch", "adamw": 'solver="adamw"', "lbfgs": 'solver="lbfgs"'}
 LIMIT = 24e9
-# Steps that are timed where all would take too long.
+# Steps that are timed where all steps would take too long.
 FEW_STEPS = 3
 
 
@@ -60,11 +60,11 @@ class Problem:
         return self.classifier.fit(self.X, self.y)
 
     def train(self):
-        """A few steps; how many were made."""
+        """Make a few steps, and return how many."""
         return train_bridge(**self.training, solver="lbfgs", max_iter=FEW_STEPS, device="cpu").n_iter
 
     def predict(self):
-        """Needs the fit before it."""
+        """Predict all queries; the classifier must be fitted."""
         return self.classifier.predict_proba(self.queries)
 
     def stages(self):
@@ -77,7 +77,7 @@ def measure(size):
     seconds = {}
     for name, stage in problem.stages():
         (first, result), (second, _) = timed(stage), timed(stage)
-        # A step of L-BFGS may evaluate the loss more than once; what is timed is the mean.
+        # The mean over the steps: one of L-BFGS may evaluate the loss more than once.
         seconds[name] = min(first, second) / (result if stage == problem.train else 1)
     tracemalloc.start()
     problem = Problem(**size)
@@ -110,7 +110,7 @@ def fits_until(sizes, values, limit=LIMIT):
 
 
 def growth():
-    """Markdown: one row for each size that grows and each stage."""
+    """Markdown with a row for each size that grows and each stage."""
     base = ", ".join(f"{number:,} {name}" for name, number in BASE.items())
     rows = []
     for axis, (sizes, stages) in GROWTH.items():
@@ -134,12 +134,12 @@ def growth():
 
 
 def imagenet(size, solver="closed_form"):
-    """Markdown: fit and predict whole."""
+    """Markdown about a fit and the predictions of all queries."""
     peak, (fit, predict, n_iter) = peak_memory(whole, size, solver, warm_up=(TINY, solver))
     row = [solver, str(n_iter), f"{fit:.1f} s", f"{predict:.1f} s", f"{peak / 2**30:.2f} GiB"]
     name = f"{size['classes']:,} classes x {size['shots']} shots, {size['queries']:,} queries, {size['dimensions']}"
     header = ["solver", "iterations", "fit", "predict_proba of all", "peak above imports"]
-    return f"## {name} dimensions, whole, {solver}\n\nWith the default blend.\n\n{table(header, [row])}"
+    return f"## {name} dimensions, {solver}\n\nWith the default blend.\n\n{table(header, [row])}"
 
 
 def whole(size, solver):
@@ -151,7 +151,7 @@ def whole(size, solver):
 
 
 def loops(size, large, steps):
-    """Markdown: the paper's loop in plain torch, and our two solvers; of the large problem a few steps."""
+    """Markdown about the paper's loop in plain torch and our two solvers; the large problem gets a few steps."""
     rows = []
     for solver in LOOPS:
         peak, (seconds, losses) = peak_memory(train, size, solver, steps, warm_up=(TINY, solver, 2))
@@ -163,8 +163,8 @@ def loops(size, large, steps):
         hours = f"{step * steps / 3600:.1f} h, from {FEW_STEPS} steps"
         rows.append(loop_row(large, solver, step, steps, hours, "-", peak))
     text = (
-        "The paper's training loop, restated in plain torch with autograd, and ours, from the same start, each in a "
-        "process of its own."
+        "The paper's training loop, restated in plain torch with autograd, and ours. They start from the same weights, each "
+        "in a process of its own."
     )
     header = ["classes x shots x dimensions", "loop", "a step", "steps", "in all", "final loss"]
     return f"## The paper's loop\n\n{text}\n\n{table([*header, 'peak above imports'], rows)}"
@@ -241,7 +241,7 @@ PARTS = {
     "loops": lambda: loops(LOOP, IMAGENET | {"queries": 1}, steps=5000),
     "imagenet-trained": lambda: imagenet(IMAGENET, "lbfgs"),
 }
-# Training at ImageNet's size, with the folds of the blend, takes longer than all others together.
+# Training at ImageNet's size, folds of the blend included, takes longer than all other parts together.
 DEFAULT_PARTS = ["growth", "imagenet", "loops"]
 
 
@@ -256,8 +256,8 @@ def main(arguments=None):
     threads = os.environ.get("OMP_NUM_THREADS", os.cpu_count())
     parts = [
         "# Speed and scale: results",
-        f"Written by `python benchmarks/scale.py`, with {threads} thread{'' if threads == '1' else 's'}; how it was "
-        "measured is said in [benchmarks.md](benchmarks.md).",
+        f"Written by `python benchmarks/scale.py`, with {threads} thread{'' if threads == '1' else 's'}; "
+        "[benchmarks.md](benchmarks.md) says how.",
     ]
     for name in args.parts:
         parts.append(PARTS[name]())

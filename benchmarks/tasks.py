@@ -133,7 +133,7 @@ def as_task(arrays):
 
 
 def from_pictures(name, images, labels, model="mini", pretrained="bundled", cache=None):
-    """Pictures through a model, the bundled one by default; `cache` is a folder that keeps their embeddings."""
+    """Embed pictures, by default with the bundled model; `cache` is a folder that keeps embeddings."""
     encoder = CLIPImageEncoder(model, pretrained, precision="fp32", cache=cache)
     text_encoder = CLIPTextEncoder(model, pretrained, cache=cache)
     X = encoder.transform(images).astype(np.float64)
@@ -149,8 +149,8 @@ def emoji(cache=None):
 def emoji_finer(cache=None):
     """The bundled pictures of people by what they do or are: artist, biking, elf, ...
 
-    Classes are the names without man, woman or person; those with three pictures or more are taken. Pictures
-    that are others mirrored ("facing right") are left out.
+    Classes are the names without man, woman or person that have three pictures or more. Mirrored pictures ("facing
+    right") are left out.
     """
     data = load_emoji()
     what = np.array([re.sub(r"^(man|woman|person|men|women|people)(: | )", "", name) for name in data.names])
@@ -161,7 +161,7 @@ def emoji_finer(cache=None):
 
 
 def digits(cache=None):
-    """scikit-learn's handwritten digits: a task that the bundled model knows nothing of."""
+    """scikit-learn's handwritten digits, which the bundled model cannot read."""
     data = load_digits()
     pixels = np.round(data.images / 16 * 255).astype(np.uint8)
     names = np.array(["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"])
@@ -195,7 +195,7 @@ def fashion_mnist(folder=FASHION_MNIST, cache=None):
 
 
 def image_folder(root, model="mini", pretrained="bundled", cache=None):
-    """Pictures of a user, one sub-folder for each class."""
+    """Pictures in a folder that has a sub-folder for each class."""
     data = load_image_folder(root)
     labels = data.target_names[data.target]
     return from_pictures(Path(root).resolve().name, list(data.paths), labels, model, pretrained, cache)

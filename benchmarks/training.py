@@ -2,9 +2,9 @@
 
     python benchmarks/training.py --embeddings cifar10_vit_b32.npz --draws 20
 
-The embeddings file holds `images (n, D)`, `labels (n,)` and `text (C, D)`; without it only synthetic problems
-are run. The largest excess is that of L-BFGS's loss over AdamW's among all draws. Other programs on the
-machine distort times; ratios compare runs that follow each other.
+The embeddings file is one of `tasks.from_npz`; without it only made-up problems are run. The largest excess is that of
+L-BFGS's loss over AdamW's among all draws. Other programs on the machine distort times; ratios are of runs that follow
+each other.
 """
 
 import argparse
@@ -28,7 +28,7 @@ HEADER = (
 
 
 def compare(name, problems, device):
-    """Train every problem with both solvers, print a row, return pairs of outcomes."""
+    """Train every problem with both solvers, print a row, and return the pairs of outcomes."""
     runs = [
         [timed(train_bridge, **problem, solver=solver, device=device) for solver in ("adamw", "lbfgs")]
         for problem in problems
@@ -58,7 +58,7 @@ def accuracy(outcome, X, y, queries, labels, text):
 
 
 def real(path, shots, draws, device):
-    """Both solvers on drawn shots of stored embeddings, with `W` the identity."""
+    """Compare both solvers on draws of stored embeddings, with `W` the identity."""
     task = from_npz(path)
     zero_shot = ZeroShotClassifier(task.text_encoder, prompts=task.prompts).fit(task.X, task.y)
     texts = zero_shot.text_embeddings_
@@ -110,7 +110,7 @@ def search():
 
 
 def bundled(draws):
-    """Accuracy and fit time of each solver, default blend, on the bundled pictures."""
+    """Print accuracy and time of each solver with the default blend on the bundled pictures."""
     task = emoji()
     zero = ZeroShotClassifier(task.text_encoder).fit(task.X, task.y)
     print(f"bundled pictures, {draws} draws: accuracy, paired difference to zero-shot ± se, seconds to fit")
@@ -134,14 +134,14 @@ def bundled(draws):
 
 
 def train(solver, n_classes, shots, width, max_iter, device="cpu"):
-    """Train a made-up problem; seconds and number of iterations."""
+    """Train on a made-up problem, and return seconds and iterations."""
     problem = made_up_arrays(n_classes, shots, width)
     seconds, outcome = timed(train_bridge, **problem, solver=solver, max_iter=max_iter, device=device)
     return seconds, outcome.n_iter
 
 
 def memory(solver):
-    """Print what a large problem needs."""
+    """Print memory and time of a large problem."""
     size, warm_up = (1000, 16, 512, 10), (solver, 2, 1, 8, 2)
     peak, (seconds, n_iter) = peak_memory(train, solver, *size, warm_up=warm_up)
     print(
@@ -174,8 +174,8 @@ def main():
         for shots in (1, 8):
             real(args.embeddings, shots, args.draws, args.device)
     else:
-        print(f"{args.embeddings} is absent: synthetic problems only")
-    compare("synthetic, 100 classes x 16 x 512", [made_up_arrays(100, 16, 512)], args.device)
+        print(f"{args.embeddings} is absent: made-up problems only")
+    compare("made up, 100 classes x 16 x 512", [made_up_arrays(100, 16, 512)], args.device)
     for solver in ("lbfgs", "adamw"):
         memory(solver)
 

@@ -14,12 +14,14 @@ from sklearn.base import clone
 from sksemobridge.encoders import (
     CLIPImageEncoder,
     CLIPTextEncoder,
+    EmbeddingCache,
     NoProjectionError,
     PrecomputedTextEncoder,
+    _text_encoder,
     clear_model_cache,
 )
 from sksemobridge.encoders._models import get_model
-from sksemobridge.encoders._towers import read_text_projection, without_projection
+from sksemobridge.encoders._towers import cut_context, read_text_projection, without_projection
 
 from .encoder_helpers import randomise, small_config, some_pictures, write_model
 
@@ -80,6 +82,39 @@ def test_reading_before_the_projection_leaves_the_model_as_it_is(model):
     # And it shares the weights: nothing is held twice.
     ours = {value.data_ptr() for value in bare.parameters()}
     assert ours < {value.data_ptr() for value in model.parameters()}
+
+
+CUT = {"ViT-B-16", "RN50", "MobileCLIP-B", "mini"}
+
+
+def test_the_context_is_cut_only_where_this_changes_nothing(model, request):
+    tokens = some_tokens(model, n=8)[:5]
+    end = int(tokens.argmax(dim=1).max()) + 1
+    assert end < tokens.shape[1]
+    state = {name: value.clone() for name, value in model.state_dict().items()}
+    for whole in (model, without_projection(model)):
+        short, cut = cut_context(whole, tokens)
+        expected = whole.encode_text(tokens, normalize=False)
+        if request.node.callspec.params["model"] in CUT:
+            assert cut.shape == (5, end)
+            torch.testing.assert_close(short.encode_text(cut, normalize=False), expected)
+        else:
+            assert short is whole
+            assert cut is tokens
+    assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
+
+
+def test_the_context_is_cut_in_a_tower_of_its_own_that_reads_a_token_by_its_id(models):
+    config = small_config("ViT-B-16")
+    config["text_cfg"] |= {"pool_type": "eos", "eos_id": 950}
+    model = randomise(open_clip.CustomTextCLIP(**config)).eval().requires_grad_(False)
+    tokens = some_tokens(model, n=8)[:5]
+    short, cut = cut_context(model, tokens)
+    assert short is not model
+    assert cut.shape[1] < tokens.shape[1]
+    torch.testing.assert_close(
+        short.encode_text(cut, normalize=False), model.encode_text(tokens, normalize=False)
+    )
 
 
 def test_projections_with_bias_and_without_square_shape_are_covered(models):
@@ -253,20 +288,33 @@ def test_half_precision_stays_close(encoder):
 
 
 def test_a_batch_that_does_not_fit_is_halved_with_one_warning(encoder, monkeypatch):
-    model = get_model("mini", "bundled", "cpu").model
-    encode = model.encode_text
+    encode = open_clip.CLIP.encode_text
 
-    def encode_at_most_two(tokens, normalize=False):
+    def encode_at_most_two(model, tokens, normalize=False):
         if len(tokens) > 2:
             raise torch.OutOfMemoryError("out of memory")
-        return encode(tokens, normalize=normalize)
+        return encode(model, tokens, normalize=normalize)
 
     expected = encoder.transform(TEXTS)
-    monkeypatch.setattr(model, "encode_text", encode_at_most_two)
+    monkeypatch.setattr(open_clip.CLIP, "encode_text", encode_at_most_two)
     with pytest.warns(RuntimeWarning, match="Batches of 5 .* computed 2 at a time") as caught:
         halved = encoder.set_params(batch_size=5).transform(TEXTS)
     assert len(caught) == 1
     assert_allclose(halved, expected, atol=1e-5)
+
+
+def test_words_are_embedded_as_texts_and_a_long_wait_says_what_for(encoder, tmp_path, monkeypatch, capsys):
+    expected = encoder.transform(TEXTS)
+    assert_array_equal(encoder.embed_words(TEXTS), expected)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(_text_encoder, "_BAR_AFTER_SECONDS", 0)
+    encoder.embed_words(TEXTS)
+    assert "embedding 5 words for the bridge, once; set cache to keep them" in capsys.readouterr().err
+    encoder.set_params(cache=tmp_path).embed_words(TEXTS)
+    shown = capsys.readouterr().err
+    assert f"kept in cache={str(tmp_path)!r}" in shown
+    assert "5/5" in shown
+    assert len(EmbeddingCache(tmp_path)) == len(TEXTS)
 
 
 def test_names_of_the_dimensions_sort_as_they_count(encoder):

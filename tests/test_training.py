@@ -15,6 +15,7 @@ from sksemobridge._training.loss import BLOCK_ELEMENTS, BridgeLoss, LossWeights,
 from sksemobridge._training.train import FlatLoss, train_bridge
 from sksemobridge._utils.array_api import l2_normalize
 
+OF_SHOTS = "X", "inputs", "codes", "weight_in_class"
 DATA = Path(__file__).parent / "data"
 
 train_on_cpu = partial(train_bridge, device="cpu", dtype=np.float64)
@@ -28,7 +29,7 @@ def loss_problem(problem):
     """What the loss is computed from, with the default weights."""
     bias = problem["projection_bias"]
     return Problem(
-        inputs=problem["X"] - (0 if bias is None else bias),
+        inputs=problem["inputs"],
         unit_shots=l2_normalize(problem["X"]),
         codes=problem["codes"],
         weight_in_class=problem["weight_in_class"],
@@ -61,6 +62,7 @@ def make_problem(n_classes=4, shots=3, D=24, d=16, *, identity=False, bias=False
     joint = (eos if identity else eos @ projection) + (projection_bias if bias else 0)
     return {
         "X": X,
+        "inputs": X - projection_bias if bias else X,
         "codes": codes,
         "weight_in_class": weight_of(codes),
         "bridge": bridge,
@@ -244,7 +246,7 @@ def test_lbfgs_reaches_no_higher_loss_than_adamw(identity, class_bias):
 def test_basis_of_the_shots_loses_nothing(identity, bias):
     problem = make_problem(3, 2, D=40, d=30, identity=identity, bias=bias)
     # Copies of the shots are the same problem, with more shots than dimensions.
-    copies = {name: np.concatenate([problem[name]] * 6) for name in ("X", "codes", "weight_in_class")}
+    copies = {name: np.concatenate([problem[name]] * 6) for name in OF_SHOTS}
     copies["weight_in_class"] /= 6
     reduced, full = (train_on_cpu(**p, max_iter=12) for p in (problem, problem | copies))
     np.testing.assert_allclose(reduced.loss_curve, full.loss_curve, rtol=1e-9)
@@ -320,7 +322,7 @@ def test_order_of_classes_does_not_matter(solver):
 def test_order_of_shots_does_not_matter(solver):
     problem = make_problem()
     order = np.random.default_rng(0).permutation(len(problem["X"]))
-    permuted = problem | {name: problem[name][order] for name in ("X", "codes", "weight_in_class")}
+    permuted = problem | {name: problem[name][order] for name in OF_SHOTS}
     a, b = (train_on_cpu(**p, solver=solver, max_iter=15) for p in (problem, permuted))
     np.testing.assert_allclose(a.bridge, b.bridge, atol=1e-5)
 
@@ -329,9 +331,7 @@ def test_order_of_shots_does_not_matter(solver):
 @pytest.mark.parametrize("shots", [3, 20])
 def test_copy_of_a_shot_with_half_the_weight_each_changes_nothing(solver, shots):
     problem = make_problem(shots=shots)
-    copied = {
-        name: np.concatenate([problem[name], problem[name][:1]]) for name in ("X", "codes", "weight_in_class")
-    }
+    copied = {name: np.concatenate([problem[name], problem[name][:1]]) for name in OF_SHOTS}
     copied["weight_in_class"][[0, -1]] /= 2
     a, b = (train_on_cpu(**p, solver=solver, max_iter=15) for p in (problem, problem | copied))
     np.testing.assert_allclose(a.loss_curve, b.loss_curve, rtol=1e-6)
@@ -341,7 +341,7 @@ def test_copy_of_a_shot_with_half_the_weight_each_changes_nothing(solver, shots)
 def test_class_without_shots_takes_no_part():
     problem = make_problem()
     kept = problem["codes"] != 1
-    few = problem | {name: problem[name][kept] for name in ("X", "codes", "weight_in_class")}
+    few = problem | {name: problem[name][kept] for name in OF_SHOTS}
     present = [0, 2, 3]
     alone = few | {
         "codes": np.searchsorted(present, few["codes"]),

@@ -308,6 +308,7 @@ def _train(text, texts, shots, start, training):
         shots.weight_in_class,
         bridge=matrix,
         projection=text.bridge.projection,
+        inputs=text.bridge.inputs(shots.X),
         projection_bias=text.bridge.projection_bias,
         text_embeddings=texts and texts.embeddings,
         eos_directions=texts and texts.eos_directions,

@@ -18,7 +18,8 @@ from .._utils.lru import LRUCache, content_key
 from .shots import sum_rows
 
 # The rank keeps this share of the variance of the texts. What is left are directions in which no two words
-# differ much; RN50 has a tail of hundreds of them, and loses most of the gain where all are kept.
+# differ much; RN50 has a tail of hundreds of them, and loses most of the gain where all are kept
+# (`python studies/directions.py`).
 VARIANCE_SHARE = 0.9
 # Bounds of the rank as parts of `D`. Coarse words fill few directions, and fine classes need more of them; texts
 # that differ in every direction alike must not turn the bridge into the identity.

@@ -4,19 +4,21 @@ SciPy's `L-BFGS-B` spends as long on its bookkeeping as the loss takes, works in
 convergence by a single iteration, so that one slow iteration ends it early.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import linalg
 
 # Corrections kept, and iterations whose mean progress decides about convergence.
 MEMORY = 5
 WINDOW = 10
 
-# Wolfe conditions: the share of the predicted decrease that is asked for, and of the slope that may stay.
+# Wolfe conditions: how much of the predicted decrease is asked for, and how much of the slope may stay.
 DECREASE = 1e-4
 CURVATURE = 0.9
 MAX_TRIALS = 30
+# Where in an interval the next trial point may lie.
+SAFEGUARD = 0.1, 0.9
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ def minimize(function, x, *, max_iter, tol, report):
     Parameters
     ----------
     function : callable
-        Maps a point to its value (float) and gradient (array of `x`'s dtype).
+        Maps a point to its value (float) and gradient (a new array of `x`'s dtype).
     x : ndarray of shape (size,)
         Start. Its dtype is the dtype of all vectors.
     max_iter : int
@@ -57,10 +59,10 @@ def minimize(function, x, *, max_iter, tol, report):
     """
     value, gradient = function(x)
     values = [value]
-    history = _Corrections(len(x), x.dtype)
+    history = _History(len(x), x.dtype)
     stopped = report(value)
     while len(values) <= max_iter and not stopped:
-        direction = -history.inverse_hessian_times(gradient)
+        direction = history.direction(gradient)
         slope = _dot(direction, gradient)
         if not slope < 0:  # a zero gradient, or nothing left but rounding
             return Minimum(x, len(values) - 1, True)
@@ -68,7 +70,7 @@ def minimize(function, x, *, max_iter, tol, report):
         end = _search(function, start, direction)
         if end is None:
             return Minimum(x, len(values) - 1, True)
-        history.add(end.x - x, end.gradient - gradient)
+        history.add(start, end)
         x, value, gradient = end.x, end.value, end.gradient
         values.append(value)
         stopped = report(value)
@@ -77,48 +79,58 @@ def minimize(function, x, *, max_iter, tol, report):
     return Minimum(x, len(values) - 1, False)
 
 
-class _Corrections:
-    """The last steps `s` and gradient changes `y`, and the inverse Hessian that they imply.
+class _History:
+    """The last steps `s` and gradient changes `y`, and the direction `-H g` that they imply.
 
     In the compact form of Byrd, Nocedal and Schnabel ("Representations of quasi-Newton matrices and their use
-    in limited memory methods", 1994, eq. 3.1) a product passes over the history twice in whole matrices.
+    in limited memory methods", 1994, eq. 3.1): `H g = c g + S a - c Y p` with `p = R^-1 S'g` and
+    `a = R^-T (D p + c Y'Y p - c Y'g)`, where `R` is the upper triangle of `S'Y`, `D` its diagonal, and
+    `c = s'y / y'y` of the newest pair. Each direction passes over the history twice in whole matrices: products
+    of a new `y` with older rows are differences of their products with the gradients.
     """
 
     def __init__(self, size, dtype):
-        self._s = np.zeros((MEMORY, size), dtype=dtype)
-        self._y = np.zeros((MEMORY, size), dtype=dtype)
-        self._sy = np.zeros((MEMORY, MEMORY))
-        self._yy = np.zeros((MEMORY, MEMORY))
-        self._order = []  # rows of the history, oldest first
+        self._rows = np.zeros((2 * MEMORY, size), dtype=dtype)  # S, then Y
+        self._products = np.zeros(2 * MEMORY)  # with the gradient before
+        self._sy, self._yy = np.zeros((2, MEMORY, MEMORY))
+        self._order = []  # rows of S and Y, oldest first
+        self._is_new = False
 
-    def add(self, s, y):
-        if not _dot(s, y) > 0:  # the line search makes it positive; rounding can undo that at the very end
+    def add(self, start, end):
+        """Take in the step between two points on a search line."""
+        if not end.slope > start.slope:  # the line search sees to it; rounding can undo that at the very end
             return
         row = len(self._order) if len(self._order) < MEMORY else self._order.pop(0)
         self._order.append(row)
-        self._s[row], self._y[row] = s, y
-        self._sy[:, row] = self._s @ y  # products with older y, below the triangle `R`, are not needed
-        self._yy[:, row] = self._yy[row] = self._y @ y
+        s, y = self._rows[row], self._rows[MEMORY + row]
+        np.subtract(end.x, start.x, out=s)
+        np.subtract(end.gradient, start.gradient, out=y)
+        self._products[row], self._products[MEMORY + row] = end.step * start.slope, _dot(y, start.gradient)
+        self._is_new = True
 
-    def inverse_hessian_times(self, gradient):
-        """`H g = c g + S a - c Y p` with `p = R^-1 S'g`, `a = R^-T (D p + c Y'Y p - c Y'g)`.
-
-        `R` is the upper triangle of `S'Y`, `D` its diagonal, `c = s'y / y'y` of the newest pair. Without a
-        history the step has length one.
-        """
+    def direction(self, gradient):
+        """`-H g`; without a history the negative gradient at length one."""
         if not self._order:
-            return gradient / max(np.sqrt(_dot(gradient, gradient)), np.finfo(gradient.dtype).tiny)
-        order = self._order
-        square = np.ix_(order, order)
-        upper, diagonal = np.triu(self._sy[square]), np.diag(self._sy)[order]
-        scale = diagonal[-1] / self._yy[order[-1], order[-1]]
-        p = linalg.solve_triangular(upper, (self._s @ gradient)[order].astype(np.float64))
-        a = linalg.solve_triangular(
-            upper, diagonal * p + scale * (self._yy[square] @ p - (self._y @ gradient)[order]), trans="T"
-        )
-        along_s, along_y = np.zeros((2, MEMORY), dtype=gradient.dtype)
-        along_s[order], along_y[order] = a, scale * p
-        return gradient.dtype.type(scale) * gradient + along_s @ self._s - along_y @ self._y
+            return gradient / -max(math.sqrt(_dot(gradient, gradient)), float(np.finfo(gradient.dtype).tiny))
+        products = (self._rows @ gradient).astype(np.float64)
+        order = np.array(self._order)
+        newest = order[-1]
+        if self._is_new:
+            change = products - self._products
+            self._sy[:, newest] = change[:MEMORY]
+            self._yy[newest] = self._yy[:, newest] = change[MEMORY:]
+            self._is_new = False
+        self._products = products
+        scale = self._sy[newest, newest] / self._yy[newest, newest]
+        sy, yy = self._sy[order][:, order], self._yy[order][:, order]
+        upper = np.triu(sy)
+        p = np.linalg.solve(upper, products[order])
+        a = np.linalg.solve(upper.T, sy.diagonal() * p + scale * (yy @ p - products[MEMORY + order]))
+        along = np.zeros(2 * MEMORY, dtype=gradient.dtype)
+        along[order], along[MEMORY + order] = -a, scale * p
+        direction = along @ self._rows
+        direction -= gradient.dtype.type(scale) * gradient
+        return direction
 
 
 def _search(function, start, direction):
@@ -147,10 +159,9 @@ def _search(function, start, direction):
         if high is None:
             step = 2 * step
             continue
-        width = high.step - low.step
         bend = high.slope - low.slope
-        share = -low.slope / bend if bend > 0 else 0.5
-        step = low.step + width * min(max(share, 0.1), 0.9)
+        fraction = -low.slope / bend if bend > 0 else 0.5
+        step = low.step + (high.step - low.step) * np.clip(fraction, *SAFEGUARD)
     return None
 
 

@@ -122,6 +122,10 @@ class BridgeLoss:
             self._bias_in_eos = _product(self._projection_bias, self._projection, transposed=True)
             self._bias_square = self._projection_bias @ self._projection_bias
 
+        # Work space for `e`, the gradient in it, and what is in between.
+        width = self._scaled_shots.shape[1] if np.ndim(problem.projection) < 2 else len(problem.projection)
+        self._buffers = [self.to_array(np.zeros((len(codes), width))) for _ in range(3)]
+
         classes = np.arange(n_classes)
         self._text_targets = self._targets(classes, (weights.text / 2, weights.text / 2), 1 / n_classes)
         step = max(1, block_elements // n_classes)
@@ -144,17 +148,19 @@ class BridgeLoss:
 
     def value_and_gradient(self, bridge, bias=None):
         """The loss, a float, and its gradients in `bridge (k, d)` and `bias (C, d)` (None without a bias)."""
-        v = self._inputs @ bridge
+        xp, e, d_e, scratch = self._xp, *self._buffers
+        v = xp.matmul(self._inputs, bridge, out=e)
         if self._offset is not None:
             v += self._offset
         if bias is not None:
             v += bias[self._codes]
-        e, v_inverse = self._normalize(v)
-        mean = self._class_sum(e * self._weight_in_class)  # G
+        v_inverse = self._inverse_sqrt(xp.linalg.vecdot(v, v))
+        e *= v_inverse[:, None]
+        mean = self._class_sum(xp.multiply(e, self._weight_in_class, out=scratch))  # G
         mean_unit, mean_inverse = self._normalize(mean)
         prototypes, joint_inverse = self._normalize(self._joint(mean))  # P
 
-        loss, d_prototypes, d_e = self._shot_terms(e, prototypes)
+        loss, d_prototypes = self._shot_terms(e, prototypes, d_e, scratch)
         d_mean_unit = None
         if self._text is not None:
             text_loss, d_prototypes_text, d_mean_unit = self._text_terms(prototypes, mean_unit)
@@ -165,8 +171,10 @@ class BridgeLoss:
         d_mean = _product(d_joint, self._projection, transposed=True)
         if d_mean_unit is not None:
             d_mean += self._normalize_gradient(d_mean_unit, mean_unit, mean_inverse)
-        d_e += self._weight_in_class * d_mean[self._codes]
-        d_v = self._normalize_gradient(d_e, e, v_inverse)
+        d_e += xp.multiply(d_mean[self._codes], self._weight_in_class, out=scratch)
+        d_e -= xp.multiply(e, xp.linalg.vecdot(e, d_e)[:, None], out=scratch)
+        d_e *= v_inverse[:, None]
+        d_v = d_e
         d_bridge = self._inputs.T @ d_v
         if bias is None:
             return loss, d_bridge, None
@@ -186,56 +194,60 @@ class BridgeLoss:
         loss = self._cross_entropy(logits, *self._text_targets)
         return loss, logits[:, :n_classes].T @ self._text, logits[:, n_classes:].T @ self._eos
 
-    def _shot_terms(self, e, prototypes):
-        """Weighted `img` and `cons`, their gradients in `P` and (without the way through `P`) in `e`."""
-        xp = self._xp
+    def _shot_terms(self, e, prototypes, d_e, scratch):
+        """Weighted `img` and `cons`, and their gradient in `P`; that in `e` without the way through `P` in `d_e`."""
+        xp, b_w = self._xp, self._projection_bias
         # bridge(x_i) . P_c = (L e_i . (W P_c) + b_W . P_c) / m_i: W goes through the few prototypes instead of
         # the many shots.
         pulled = _product(prototypes, self._projection, transposed=True)
-        loss, d_prototypes, d_e = 0.0, xp.zeros_like(prototypes), xp.empty_like(e)
-        d_pulled = xp.zeros_like(pulled)
+        shift = None if b_w is None else (prototypes @ b_w)[:, None]
+        loss, d_prototypes, d_pulled = 0.0, xp.zeros_like(prototypes), xp.zeros_like(pulled)
         for block, targets in zip(self._blocks, self._shot_targets):
             shots, e_block = self._scaled_shots[block], e[block]
-            in_joint = pulled @ e_block.T
-            if self._projection_bias is not None:
-                in_joint += (prototypes @ self._projection_bias)[:, None]
-            inverse_length, d_square = self._inverse_joint_length(e_block)
+            of_images, of_bridged = prototypes @ shots.T, pulled @ e_block.T
+            if shift is not None:
+                of_bridged += shift
+            inverse_length, d_square = self._inverse_joint_length(e_block, scratch[block])
             if inverse_length is not None:
-                in_joint *= inverse_length
-            logits = xp.concatenate([prototypes @ shots.T, in_joint], axis=1)
+                of_bridged *= inverse_length
+            logits = xp.concatenate([of_images, of_bridged], axis=1)
             loss += self._cross_entropy(logits, *targets)
-            a, b = logits[:, : len(shots)], logits[:, len(shots) :]
-            d_prototypes += a @ shots
+            of_images, of_bridged = logits[:, : len(shots)], logits[:, len(shots) :]
+            d_prototypes += of_images @ shots
             if inverse_length is not None:
-                b *= inverse_length
-            d_pulled += b @ e_block
-            d_e_block = b.T @ pulled
-            if self._projection_bias is not None:
-                d_prototypes += b.sum(axis=1)[:, None] * self._projection_bias
+                of_bridged *= inverse_length
+            d_pulled += of_bridged @ e_block
+            d_e_block = xp.matmul(of_bridged.T, pulled, out=d_e[block])
+            if shift is not None:
+                d_prototypes += of_bridged.sum(axis=1)[:, None] * b_w
             if d_square is not None:
                 # sum_c (gradient in logit_ic) logit_ic / m_i^2, from what is at hand
                 radial = xp.linalg.vecdot(e_block, d_e_block)
-                if self._projection_bias is not None:
-                    radial += (prototypes @ self._projection_bias) @ b
-                d_e_block -= (radial * inverse_length**2)[:, None] * d_square
-            d_e[block] = d_e_block
+                if shift is not None:
+                    radial += (of_bridged * shift).sum(axis=0)
+                d_square *= (radial * inverse_length**2)[:, None]
+                d_e_block -= d_square
         d_prototypes += _product(d_pulled, self._projection)
-        return loss, d_prototypes, d_e
+        return loss, d_prototypes
 
-    def _inverse_joint_length(self, e):
-        """`1 / m_i` with `m_i^2 = ||L e_i W + b_W||^2`, and half the gradient of `m_i^2` in `e_i`.
+    def _inverse_joint_length(self, e, out):
+        """`1 / m_i` with `m_i^2 = ||L e_i W + b_W||^2`, and half the gradient of `m_i^2` in `e_i` in `out`.
 
         Both are None where `m_i` is one: the gradient is then a multiple of `e_i`, and the normalisation of
         `v_i` cancels it.
         """
+        xp = self._xp
         if self._gram is None and self._projection_bias is None:
             return None, None
-        d_square = _product(e, self._gram)
-        square = self._xp.linalg.vecdot(d_square, e)
+        if self._gram is None:
+            out[...] = e
+        else:
+            (xp.multiply if self._gram.ndim == 1 else xp.matmul)(e, self._gram, out=out)
+        square = xp.linalg.vecdot(out, e)
         if self._projection_bias is not None:
             square += 2 * (e @ self._bias_in_eos) + self._bias_square
-            d_square = d_square + self._bias_in_eos
-        return self._inverse_sqrt(square), d_square
+            out += self._bias_in_eos
+        return self._inverse_sqrt(square), out
 
     def _bias_penalty(self, bias):
         """Weighted `mean_c (||bias_c|| - mean ||bias||)^2` and its gradient."""

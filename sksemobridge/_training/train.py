@@ -64,6 +64,7 @@ def train_bridge(
     *,
     bridge,
     projection,
+    inputs=None,
     projection_bias=None,
     text_embeddings=None,
     eos_directions=None,
@@ -104,6 +105,8 @@ def train_bridge(
         Initial `W+`: the closed form, or an earlier outcome to continue from.
     projection : ndarray of shape (d, D) or None
         Text projection `W`, which stays fixed. None stands for the identity.
+    inputs : ndarray of shape (n, D) or None
+        What the bridge multiplies, `x - b_W` for the paper's; None stands for `X`.
     projection_bias : ndarray of shape (D,) or None
         `b_W`.
     text_embeddings, eos_directions : ndarray of shape (C, D) and (C, d), or None
@@ -162,7 +165,7 @@ def train_bridge(
         bias = np.zeros((n_classes, bridge.shape[1])) if initial_class_bias is None else initial_class_bias
         bias = bias[present]
     problem = Problem(
-        inputs=X if projection_bias is None else X - projection_bias,
+        inputs=X if inputs is None else inputs,
         unit_shots=l2_normalize(X),
         codes=codes,
         weight_in_class=weight_in_class,

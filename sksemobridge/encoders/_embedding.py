@@ -129,7 +129,7 @@ class Collector:
         self._waiting = []
         inputs = torch.from_numpy(np.stack([item.input for item in items]))
         computed = self._forward(inputs).to(self.embeddings.device)
-        self.embeddings[list(rows)] = computed
+        self.embeddings[torch.tensor(rows).to(computed.device)] = computed
         kept = computed.cpu().numpy() if self._cache.active else ()
         self._cache.put([item.key for item in items], kept)
         self._advance(len(rows))

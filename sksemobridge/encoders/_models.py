@@ -11,7 +11,7 @@ from contextlib import nullcontext
 from .._utils.device import resolve_device
 from ._pictures import check_size
 from ._source import cannot_load, find_source, read_config
-from ._towers import shallow_copy, without_projection
+from ._towers import cut_context, shallow_copy, without_projection
 
 MAX_MODELS = 4
 # In parameters. The image towers of released models have more, that of the bundled one has 1.6 million.
@@ -134,7 +134,7 @@ class LoadedModel:
         """
         import torch
 
-        model = self.model if project else without_projection(self.model)
+        model, tokens = cut_context(self.model if project else without_projection(self.model), tokens)
         with torch.inference_mode(), autocast(precision, self.device):
             return model.encode_text(tokens.to(self.device), normalize=False).float()
 

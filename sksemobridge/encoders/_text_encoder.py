@@ -1,11 +1,14 @@
 """Texts to embeddings with the text tower of a CLIP model."""
 
 import hashlib
+import os
 from functools import partial
 
 from ._base import CLIPEncoder, list_texts
 from ._embedding import Item, embed
 from ._towers import read_image_projection, read_text_projection
+
+_BAR_AFTER_SECONDS = 2
 
 
 class CLIPTextEncoder(CLIPEncoder):
@@ -112,6 +115,26 @@ class CLIPTextEncoder(CLIPEncoder):
         """
         return self._run(texts, project=True)
 
+    def embed_words(self, texts):
+        """What `transform` gives, with a progress bar on standard error where it takes some seconds.
+
+        For the words that a bridge is read from: many texts, embedded once.
+
+        Parameters
+        ----------
+        texts : sequence of str
+
+        Returns
+        -------
+        ndarray of shape (n, D), float32
+        """
+        from tqdm.auto import tqdm
+
+        kept = "set cache to keep them" if self.cache is None else f"kept in cache={os.fspath(self.cache)!r}"
+        what = f"embedding {len(texts):,} words for the bridge, once; {kept}"
+        with tqdm(total=len(texts), desc=what, unit="text", delay=_BAR_AFTER_SECONDS) as bar:
+            return self._run(texts, project=True, advance=bar.update)
+
     @property
     def projection_(self):
         return _to_numpy(read_text_projection(self._model().model)[0])
@@ -140,7 +163,7 @@ class CLIPTextEncoder(CLIPEncoder):
         # Prompts are few, and the bridge needs their exact geometry.
         return "fp32" if self.precision == "auto" else self.precision
 
-    def _run(self, texts, *, project):
+    def _run(self, texts, *, project, advance=lambda n: None):
         texts = list_texts(texts)
         loaded, precision = self._model(), self._precision()
         width = loaded.embed_dim if project else len(read_text_projection(loaded.model)[0])
@@ -166,6 +189,7 @@ class CLIPTextEncoder(CLIPEncoder):
             make_reader,
             cache=self.cache,
             batch_size=self.batch_size,
+            advance=advance,
         )
         return embeddings.numpy()
 

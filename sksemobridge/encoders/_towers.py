@@ -1,7 +1,7 @@
-"""The last linear layers of a model's towers, and the text tower without its own.
+"""The towers of open_clip's models: their last linear layers, the text tower without its own, and a shorter one.
 
-The joint embedding of a text is `eos @ W + b_W`, that of an image `f @ W_image + b_image`. This module finds these
-layers in the models of open_clip and changes none of them.
+The joint embedding of a text is `eos @ W + b_W`, that of an image `f @ W_image + b_image`. Nothing here changes a
+model.
 """
 
 import copy
@@ -95,11 +95,42 @@ def without_projection(model):
         bare_tower._modules[name] = projection[:-1]
     else:
         bare_tower._modules[name] = nn.Identity() if name == "proj" else None
-    if tower is model:
-        return bare_tower
-    bare = shallow_copy(model)
-    bare._modules["text"] = bare_tower
-    return bare
+    return _with_text_tower(model, bare_tower)
+
+
+def cut_context(model, tokens):
+    """The model and its tokens cut behind the end of the longest text, which is faster and changes no embedding.
+
+    Where attention is causal and the embedding is read at the end-of-text token, the padding behind it has no
+    influence. Other text towers stay whole.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        A model of open_clip, or a copy by `without_projection`.
+    tokens : torch.Tensor of shape (n, context_length)
+
+    Returns
+    -------
+    model : torch.nn.Module
+        The same or a shallow copy.
+    tokens : torch.Tensor of shape (n, length)
+    """
+    import torch
+
+    tower, prefix = (model.text, "") if hasattr(model, "text") else (model, "text_")
+    mask, pooling = getattr(tower, "attn_mask", None), getattr(tower, f"{prefix}pool_type", None)
+    if mask is None or getattr(tower, "cls_emb", None) is not None or pooling not in ("argmax", "eos"):
+        return model, tokens
+    if not torch.equal(mask, torch.full_like(mask, -torch.inf).triu(1)):
+        return model, tokens
+    # The first of the highest ids, or the first end-of-text: where the tower reads the embedding.
+    marks = tokens if pooling == "argmax" else (tokens == getattr(tower, f"{prefix}eos_id")).int()
+    length = int(marks.argmax(dim=1).max()) + 1
+    short_tower = shallow_copy(tower)
+    short_tower._parameters["positional_embedding"] = tower.positional_embedding[:length]
+    short_tower._buffers["attn_mask"] = mask[:length, :length]
+    return _with_text_tower(model, short_tower), tokens[:, :length]
 
 
 def shallow_copy(module):
@@ -112,9 +143,17 @@ def shallow_copy(module):
     return clone
 
 
+def _with_text_tower(model, tower):
+    # OpenAI's architecture has the parts of its text tower in the model itself, all others in `model.text`.
+    if not hasattr(model, "text"):
+        return tower
+    clone = shallow_copy(model)
+    clone._modules["text"] = tower
+    return clone
+
+
 def _find_text_projection(model):
     """The text tower, and the name of the attribute that holds or ends in its last linear layer."""
-    # OpenAI's architecture has the parts of its text tower in the model itself, all others in `model.text`.
     tower = model.text if hasattr(model, "text") else model
     for name in _TEXT_PLACES:
         if _weight_and_bias(getattr(tower, name, None)) is not None:

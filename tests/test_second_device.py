@@ -1,0 +1,125 @@
+"""Everything that computes on a device, on one that does not mix with the CPU."""
+
+import numpy as np
+import pytest
+import sklearn
+import torch
+from numpy.testing import assert_allclose
+
+from sksemobridge import CLIPImageEncoder, CLIPTextEncoder, SeMoBridgeClassifier, clear_model_cache
+from sksemobridge._training.train import train_bridge
+
+from .encoder_helpers import some_pictures
+from .second_device import NAME, SecondDevice
+from .test_training import make_problem
+
+TEXTS = ["a cat", "a dog and a tree", "a cat"]
+
+
+@pytest.fixture(autouse=True)
+def second_device():
+    with SecondDevice():
+        yield
+    clear_model_cache()
+
+
+def mini(encoder_class, device, **params):
+    return encoder_class("mini", "bundled", device=device, **params)
+
+
+# The device itself
+
+
+def test_it_computes_and_keeps_what_it_computes():
+    x = torch.arange(6.0).view(2, 3).to(NAME)
+    y = torch.zeros_like(x)
+    y += 2 * x
+    y[1] = torch.ones(3)
+    with torch.inference_mode():
+        product = x @ y.T
+    assert {part.device.type for part in (x, y, product)} == {NAME}
+    assert_allclose(product.cpu(), [[10, 3], [28, 12]])
+    assert float(y.sum()) == 9
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        lambda x: x + torch.arange(3),
+        lambda x: torch.zeros(x.shape) + x,
+        lambda x: x @ torch.from_numpy(np.ones((3, 2), dtype=np.float32)),
+        lambda x: x + torch.tensor([1.0, 2.0, 3.0], device=x.device),
+    ],
+    ids=[
+        "arange without device",
+        "zeros for zeros_like",
+        "a constant of NumPy",
+        "torch.tensor on the device",
+    ],
+)
+def test_it_catches_mistakes_that_the_cpu_forgives(mistake):
+    x = torch.ones(2, 3)
+    mistake(x)
+    with pytest.raises(RuntimeError, match="mixes tensors|without values"):
+        mistake(x.to(NAME))
+
+
+def test_its_tensors_are_no_arrays_of_numpy():
+    with pytest.raises((TypeError, RuntimeError)):
+        np.asarray(torch.ones(2).to(NAME))
+
+
+# What computes on it
+
+
+@pytest.mark.parametrize("solver", ["lbfgs", "adamw"])
+@pytest.mark.parametrize("identity", [False, True])
+def test_training_gives_what_the_cpu_gives(solver, identity):
+    problem = make_problem(identity=identity, bias=True)
+    on_cpu, there = (
+        train_bridge(**problem, solver=solver, max_iter=200, device=device) for device in ("cpu", NAME)
+    )
+    assert_allclose(there.bridge, on_cpu.bridge, atol=1e-5)
+    assert_allclose(there.class_bias, on_cpu.class_bias, atol=1e-5)
+    assert_allclose(there.loss_curve[-1], on_cpu.loss_curve[-1], rtol=1e-6)
+
+
+@pytest.mark.parametrize("output", ["numpy", "torch"])
+def test_images_are_embedded_as_on_the_cpu(output, tmp_path):
+    pictures = some_pictures(5)
+    pictures.append(pictures[1].copy())
+    expected = mini(CLIPImageEncoder, "cpu", normalize=True).transform(pictures)
+    encoder = mini(CLIPImageEncoder, NAME, normalize=True, output=output, batch_size=2, cache=tmp_path)
+    for _ in range(2):
+        embeddings = encoder.transform(pictures)
+        if output == "torch":
+            assert embeddings.device.type == NAME
+            embeddings = embeddings.cpu()
+        assert_allclose(embeddings, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("method", ["transform", "encode"])
+def test_texts_are_embedded_as_on_the_cpu(method):
+    expected, embeddings = (getattr(mini(CLIPTextEncoder, device), method)(TEXTS) for device in ("cpu", NAME))
+    assert_allclose(embeddings, expected, atol=1e-4)
+
+
+def test_projections_come_back_from_the_device():
+    there, here = mini(CLIPTextEncoder, NAME), mini(CLIPTextEncoder, "cpu")
+    assert_allclose(there.projection_, here.projection_)
+    assert there.logit_scale_ == pytest.approx(here.logit_scale_)
+
+
+@pytest.mark.parametrize("blend", ["auto", "paper"])
+@pytest.mark.parametrize("solver", ["closed_form", "lbfgs"])
+def test_probabilities_stay_on_the_device(blend, solver, make_world):
+    world = make_world(bias=True, dtype=np.float32)
+    X, y = world.draw(4)
+    queries = world.draw(6)[0]
+    classifier = SeMoBridgeClassifier(
+        world.text_encoder(), prompts="a photo of a {}.", blend=blend, solver=solver, device="cpu"
+    ).fit(X, y)
+    with sklearn.config_context(array_api_dispatch=True):
+        probabilities = classifier.predict_proba(torch.from_numpy(queries).to(NAME))
+    assert probabilities.device.type == NAME
+    assert_allclose(probabilities.cpu(), classifier.predict_proba(queries), rtol=1e-3, atol=1e-5)
