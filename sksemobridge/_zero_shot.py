@@ -79,25 +79,28 @@ class ZeroShotClassifier(EmbeddingClassifier):
 
         Parameters
         ----------
-        X : array-like of shape (n, D)
+        X : array-like of shape (n, D) or None
+            Image embeddings, whose width and model are checked; None where there are none yet.
         y : array-like of shape (n,)
+            Labels; with `X=None` any number of them.
 
         Returns
         -------
         self : object
         """
-        embeddings = to_numpy(validate_embeddings(self, X, reset=True))
-        classes = np.unique(validate_labels(y, len(embeddings)))
-        warn_about_origin(embeddings, self.text_encoder)
+        embeddings = None if X is None else to_numpy(validate_embeddings(self, X, reset=True))
+        classes = np.unique(validate_labels(y, np.size(y) if X is None else len(embeddings)))
+        if X is not None:
+            warn_about_origin(embeddings, self.text_encoder)
         class_prompts = describe_classes(classes, self.text_encoder, self.prompts, self.class_names)
         texts = embed_classes(self.text_encoder, class_prompts.prompts)
-        if texts.shape[1] != embeddings.shape[1]:
+        if X is not None and texts.shape[1] != embeddings.shape[1]:
             raise ValueError(
                 f"X has {embeddings.shape[1]} features, but the text encoder's embeddings have {texts.shape[1]}. "
                 "Embed the images with the model of the text encoder."
             )
         text_model = name_text_model(self.text_encoder)
-        record_features(self, X)
+        record_features(self, texts if X is None else X)
         logit_scale = float(self.text_encoder.logit_scale_)
         self._set_fitted(TextModel(classes, texts, logit_scale, text_model, class_prompts))
         return self

@@ -11,7 +11,7 @@ from sklearn.ensemble import VotingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_predict
 
-from sksemobridge import SeMoBridgeClassifier, ZeroShotClassifier
+from sksemobridge import PrecomputedTextEncoder, SeMoBridgeClassifier, ZeroShotClassifier
 
 TEMPLATE = "a photo of a {}."
 
@@ -199,3 +199,87 @@ def test_labels_that_are_no_words_are_not_asked_for(world):
         assert "z1" not in fitted.affinities(X)
         assert fitted.rank_ < X.shape[1]
         fitted.partial_fit(X, labels).with_classes(np.unique(labels)[:2]).predict(X)
+
+
+# Class texts that were projected elsewhere
+
+
+def projected(world):
+    texts = world.text_encoder().transform([f"a photo of a {name}." for name in world.names])
+    return {folder: text for folder, text in zip(folders(np.array(world.names)).tolist(), texts)}
+
+
+@pytest.mark.parametrize("prompts", ["auto", "a drawing of a {}.", {"anything": ["goes"]}])
+def test_projected_texts_are_found_by_the_name_of_the_class(world, prompts):
+    X, y = world.draw(4)
+    encoder = PrecomputedTextEncoder.from_joint(projected(world), logit_scale=20.0)
+    zero = ZeroShotClassifier(encoder, prompts=prompts).fit(X, y)
+    np.testing.assert_allclose(zero.text_embeddings_, zero_shot(world).fit(X, y).text_embeddings_)
+    assert zero.prompts_ == [[name] for name in world.names]
+    few = SeMoBridgeClassifier(encoder, prompts=prompts).fit(X, folders(y))
+    np.testing.assert_allclose(few.text_embeddings_, zero.text_embeddings_)
+    codes = np.searchsorted(world.names, y)
+    numbered = SeMoBridgeClassifier(encoder, class_names=world.names).fit(X, codes)
+    np.testing.assert_allclose(numbered.predict_proba(X), few.predict_proba(X))
+
+
+def test_without_a_projection_the_bridge_is_the_identity(world):
+    X, y = world.draw(4)
+    few = SeMoBridgeClassifier(PrecomputedTextEncoder.from_joint(projected(world))).fit(X, y)
+    assert few.rank_ == X.shape[1]
+    np.testing.assert_array_equal(few.bridge_, np.eye(X.shape[1]))
+
+
+def test_of_several_texts_of_a_class_the_directions_are_averaged(world):
+    X, y = world.draw(2)
+    rng = np.random.default_rng(0)
+    several = {name: rng.normal(size=(3, X.shape[1])) for name in world.names}
+    fitted = ZeroShotClassifier(PrecomputedTextEncoder.from_joint(several)).fit(X, y)
+    unit = np.stack([texts / np.linalg.norm(texts, axis=1, keepdims=True) for texts in several.values()])
+    mean = unit.mean(axis=1)
+    np.testing.assert_allclose(
+        fitted.text_embeddings_, mean / np.linalg.norm(mean, axis=1, keepdims=True), rtol=1e-12
+    )
+
+
+@pytest.mark.parametrize("copy", [clone, lambda encoder: pickle.loads(pickle.dumps(encoder))])
+def test_an_encoder_of_projected_texts_is_copied_as_others_are(world, copy):
+    encoder = PrecomputedTextEncoder.from_joint(projected(world), logit_scale=20.0)
+    X, y = world.draw(2)
+    copied = copy(encoder)
+    assert copied.logit_scale_ == 20.0
+    np.testing.assert_array_equal(
+        SeMoBridgeClassifier(copied).fit(X, y).predict_proba(X),
+        SeMoBridgeClassifier(encoder).fit(X, y).predict_proba(X),
+    )
+
+
+@pytest.mark.parametrize(
+    ("mapping", "error", "message"),
+    [
+        ({}, ValueError, "0 names"),
+        ({"cat": [1.0, 2.0], "dog": [1.0]}, ValueError, "one width"),
+        ({"cat": np.ones((2, 2, 2))}, ValueError, "dim 3|one width"),
+        ({0: [1.0, 2.0]}, TypeError, "not a string"),
+        ({"cat": [np.nan, 2.0]}, ValueError, "NaN"),
+    ],
+)
+def test_what_is_no_mapping_to_vectors_is_refused(mapping, error, message):
+    with pytest.raises(error, match=message):
+        PrecomputedTextEncoder.from_joint(mapping)
+
+
+def test_a_class_without_a_projected_text_is_named(world):
+    X, y = world.draw(2)
+    encoder = PrecomputedTextEncoder.from_joint({"cat": np.ones(X.shape[1])})
+    with pytest.raises(ValueError, match="'bird', 'dog', 'fire truck'"):
+        ZeroShotClassifier(encoder).fit(X, y)
+
+
+def test_zero_shot_needs_no_images_to_fit(world):
+    X, y = world.draw(2)
+    fitted = zero_shot(world).fit(None, world.names)
+    assert fitted.n_features_in_ == X.shape[1]
+    np.testing.assert_array_equal(fitted.predict_proba(X), zero_shot(world).fit(X, y).predict_proba(X))
+    with pytest.raises(ValueError, match="y is None|requires y"):
+        zero_shot(world).fit(None, None)
