@@ -157,6 +157,9 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
     `prototypes_`, `image_means_` and in the affinities `z2` to `z4`. For scores these are predicted from `z1`,
     as they go with it among the classes with shots.
 
+    A fit computes in float64, except the training of the bridge, which computes in float32 whatever `X` is. The
+    fitted arrays are cast to the precision of `X` once, at the end, and prediction computes in that of its query.
+
     See Also
     --------
     ZeroShotClassifier : The class texts alone, without shots.

@@ -17,7 +17,7 @@ from .unseen_classes import fit_slopes
 from .whitening import fit_whitening
 
 # Bridges of folds are trained to fewer digits. Not to many fewer: the longer a bridge that texts mislead is
-# trained, the less its `z3` is worth, and the blend has to see that.
+# trained, the less its `z3` is worth, and the blend has to see that (`python studies/training.py` compares).
 TOL_OF_FOLDS = 1e-5
 # Largest change of the bridge, relative to its largest entry, that rounding can account for.
 SAME_BRIDGE = 1e-4
@@ -142,8 +142,8 @@ def add_shots(earlier, classes, rows, *, bridge, sums_are_enough):
         )
     if not sums_are_enough or isinstance(before, ShotMemory):
         return (before or ShotMemory()).add(X, codes, weight, groups)
-    shots = pool_shots(X, codes, weight)[0]
-    sums = ClassSums.of(shots, bridge.astype(X.dtype).to_eos(shots.X), len(classes))
+    shots = pool_shots(X.astype(np.float64), codes, weight)[0]
+    sums = ClassSums.of(shots, bridge.to_eos(shots.X), len(classes))
     if before is None:
         return sums
     # Sums of earlier shots are of their bridge, and mean nothing to another.
