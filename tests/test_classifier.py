@@ -60,7 +60,17 @@ def test_learns_from_shots(any_world, blend):
     assert 0 < classifier.rank_ <= min(any_world.projection.shape)
     for name in ("text_embeddings_", "prototypes_", "image_means_", "bridge_"):
         assert getattr(classifier, name).dtype == X.dtype
-    assert classifier.predict_proba(queries).dtype == X.dtype
+    assert classifier.decision_function(queries).dtype == X.dtype
+
+
+@pytest.mark.parametrize("blend", BLENDS)
+def test_rows_of_probabilities_sum_to_one(any_world, blend):
+    X, y = any_world.draw(3)
+    classifier = classifier_of(any_world, blend=blend).fit(X, y)
+    for queries in (X, X.astype(np.float32), X.astype(np.float16), X.tolist()):
+        probability = classifier.predict_proba(queries)
+        assert probability.dtype == classifier.predict_log_proba(queries).dtype == np.float64
+        np.testing.assert_allclose(probability.sum(axis=1), 1, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("blend", BLENDS)
@@ -247,7 +257,7 @@ def test_float16_is_computed_in_float32(world):
     classifier = classifier_of(world).fit(half, y)
     expected = classifier_of(world).fit(half.astype(np.float32), y)
     np.testing.assert_array_equal(classifier.prototypes_, expected.prototypes_)
-    assert classifier.predict_proba(half).dtype == np.float32
+    assert classifier.decision_function(half).dtype == np.float32
 
 
 @pytest.mark.parametrize("solver", ["closed_form", "lbfgs", "adamw"])
@@ -472,7 +482,7 @@ def test_zero_shot_only_reads_the_classes(any_world):
     )
     loaded = pickle.loads(pickle.dumps(clone(classifier).fit(X, y)))
     assert (loaded.predict(X) == classifier.predict(X)).all()
-    assert classifier.predict_proba(X).dtype == X.dtype
+    assert classifier.decision_function(X).dtype == X.dtype
 
 
 def test_zero_shot_log_odds_of_two_classes(world):

@@ -11,6 +11,7 @@ from .blend import fit_blend
 from .bridge import Bridge
 from .class_texts import ClassTexts
 from .out_of_sample import cross_fit, leave_one_out
+from .prompts import ClassPrompts
 from .shots import ClassSums, ShotMemory, pool_shots
 from .unseen_classes import fit_slopes
 from .whitening import fit_whitening
@@ -64,6 +65,8 @@ class FittedState:
         Name and weights of the text model.
     loss_curve : list of float or None
     n_iter : int
+    class_prompts : ClassPrompts or None
+        Names and prompts of the classes; None where no text was asked for.
     """
 
     classes: np.ndarray
@@ -73,6 +76,7 @@ class FittedState:
     text_model: tuple | None
     loss_curve: list | None
     n_iter: int
+    class_prompts: ClassPrompts | None = None
 
     def scores(self, X, finish):
         """See `Model.scores`."""

@@ -200,11 +200,11 @@ def _join(parts):
     )
 
 
-def warn_about_numbers(classes, class_names, prompts):
-    """Warn where the prompts would name classes by numbers."""
-    if not _is_text(classes) and class_names is None and not isinstance(prompts, Mapping):
+def warn_about_numbers(labels):
+    """Warn where labels that are to be their own names are numbers."""
+    if not isinstance(labels[0], str):
         warn_caller(
-            f"The labels are not text, so the text encoder is told of '{classes[0]}' and the like. "
+            f"The labels are not text, so the text encoder is told of '{labels[0]}' and the like. "
             "Pass class_names, a mapping from labels to names. If your labels are text and a tool of "
             "scikit-learn has numbered them, pass the sorted names as a list."
         )
