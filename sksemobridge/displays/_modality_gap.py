@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn.decomposition import PCA
 from sklearn.pipeline import Pipeline
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_array, check_is_fitted
 
 from .._semantic_bridge import SemanticBridge
 from .._utils.array_api import l2_normalize
@@ -119,10 +119,21 @@ class ModalityGapDisplay:
         Returns
         -------
         ModalityGapDisplay
+
+        Raises
+        ------
+        ValueError
+            If an array is empty or not finite, or shapes do not fit together.
         """
+        parts = {"image": image, "text": text, "bridged": bridged}
         image, text, bridged = (
-            l2_normalize(np.asarray(part, dtype=np.float64)) for part in (image, text, bridged)
+            l2_normalize(check_array(part, dtype=np.float64, input_name=name)) for name, part in parts.items()
         )
+        if image.shape != bridged.shape or image.shape[1] != text.shape[1]:
+            raise ValueError(
+                f"image and bridged must have one shape (n, D), and text the same D; got {image.shape}, "
+                f"{bridged.shape} and {text.shape}."
+            )
         # A few texts would hardly count beside many images. Repeats give them equal weight in the plane.
         plane = PCA(2, svd_solver="full").fit(np.vstack([image, bridged, np.resize(text, image.shape)]))
         text_mean = text.mean(axis=0)
