@@ -369,3 +369,30 @@ def test_new_names_of_another_text_encoder_are_refused(make_world):
         classifier.with_classes(["dog", "bird"])
     classifier.set_params(text_encoder=Said(world.text_encoder()))
     np.testing.assert_allclose(classifier.with_classes(world.names).predict_proba(X), expected)
+
+
+def test_masked_embeddings_are_named(world):
+    X, y = world.draw(2)
+    masked = np.ma.array(X, mask=np.zeros_like(X, dtype=bool))
+    classifier, bridge = (
+        SeMoBridgeClassifier(world.text_encoder(), prompts=TEMPLATE).fit(masked, y),
+        SemanticBridge(),
+    )
+    expected = classifier.predict_proba(X)
+    np.testing.assert_array_equal(classifier.predict_proba(masked), expected)
+    masked[3, 2] = np.ma.masked
+    for call in (classifier.predict, bridge.fit, lambda X: classifier.fit(X, y)):
+        with pytest.raises(ValueError, match=r"X is masked in rows \[3\]"):
+            call(masked)
+
+
+def test_texts_of_numpy_are_labels_too():
+    y = np.array(["a", "b", "a"], dtype=np.dtypes.StringDType())
+    with pytest.warns(UserWarning, match="no text_encoder"):
+        assert SeMoBridgeClassifier().fit(embeddings(3), y).classes_.tolist() == ["a", "b"]
+
+
+@pytest.mark.parametrize("weight", [[1j, 1j], ["a", "b"], {1: 2}, [10**400, 1], "ab"])
+def test_weights_that_are_no_numbers_are_refused(weight):
+    with pytest.raises(ValueError, match="sample_weight must be one real number for each row"):
+        SeMoBridgeClassifier().fit(embeddings(2), [0, 1], sample_weight=weight)

@@ -40,10 +40,12 @@ def validate_embeddings(estimator, X, *, reset):
     Raises
     ------
     ValueError
-        If a value is NaN or infinite (names the rows), the width differs from the one seen in `fit`, or `X` has
+        If a value is NaN, infinite or masked (names the rows), the width differs from the one seen in `fit`, or `X` has
         images in place of embeddings.
     """
     xp = namespace(X) if is_foreign(X) else np
+    if np.ma.isMaskedArray(X):
+        _refuse_rows(np.ma.getmaskarray(X).reshape(len(X), -1).any(axis=1), "X", "is masked")
     if "float16" in str(getattr(X, "dtype", None)):
         X = np.asarray(X, dtype=np.float32) if xp is np else xp.astype(X, xp.float32)
     options = {"dtype": [xp.float64, xp.float32], "order": "C", "ensure_all_finite": False}
@@ -111,7 +113,11 @@ def validate_weights(sample_weight, n_rows):
     """Sample weights as float64 of shape (n_rows,): none negative, not all zero, with room for sums and squares."""
     if sample_weight is None:
         return np.ones(n_rows)
-    weight = np.asarray(_as_array(sample_weight, "sample_weight"), dtype=np.float64)
+    weight = _as_array(sample_weight, "sample_weight")
+    try:
+        weight = weight.astype(np.float64, casting="unsafe" if weight.dtype.kind == "O" else "same_kind")
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"sample_weight must be one real number for each row: {error}") from error
     if weight.ndim == 0:
         weight = np.full(n_rows, float(weight))
     if weight.shape != (n_rows,):
@@ -244,7 +250,8 @@ def _as_array(values, name):
         _refuse_rows(np.ma.getmaskarray(values), name, "is masked")
         return values.data
     if not isinstance(values, (list, tuple)):
-        return np.asarray(values)
+        array = np.asarray(values)
+        return array.astype(object) if array.dtype.kind == "T" else array
     if {isinstance(value, str) for value in values} == {True, False}:
         return np.asarray(values, dtype=object)
     array = np.asarray(values)
