@@ -12,8 +12,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._base import EmbeddingClassifier
 from ._method.bridge import Bridge
-from ._method.class_texts import encode_classes, word_basis
-from ._method.fit import TextSide, add_shots, fit_model
+from ._method.class_texts import encode_classes, read_projection, word_basis
+from ._method.fit import SAME_BRIDGE, TextSide, add_shots, fit_model
 from ._method.prompts import ClassPrompts, describe_classes, is_sequence
 from ._training.train import MAX_ITER
 from ._utils.array_api import to_numpy
@@ -26,6 +26,7 @@ from ._utils.validation import (
     validate_groups,
     validate_labels,
     validate_weights,
+    warn_about_length,
     warn_caller,
 )
 
@@ -58,8 +59,9 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
     ----------
     text_encoder : object or None, default=None
         `CLIPTextEncoder`, `PrecomputedTextEncoder` or another object with `encode`, `projection_`,
-        `projection_bias_` and `logit_scale_`, of the same CLIP model as the embeddings. `None` works without
-        words: the bridge is then the identity.
+        `projection_bias_` and `logit_scale_`, of the same CLIP model as the embeddings. Texts are embedded once per
+        process with the encoders of this package, and with others in every `fit`. `None` works without words: the
+        bridge is then the identity.
     prompts : "auto", str, list of str or mapping, default="auto"
         What is said of each class: a template with `{}` for the class name, several, `"auto"` for the
         ensemble of seven templates of CLIP's authors, or a mapping from labels (else from class names) to
@@ -283,8 +285,8 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         y : array-like of shape (n,)
             Labels. Any number of shots for each class.
         sample_weight : array-like of shape (n,) or None, default=None
-            Relative weight of each shot in its class; rows of weight zero are dropped. A common factor
-            changes nothing.
+            Relative weight of each shot in its class; rows of weight zero are dropped, and all others count for at
+            least a ten millionth of their class. A common factor changes nothing.
         groups : array-like of shape (n,) or None, default=None
             Equal values mark copies of one image (augmentations): they are held out together where the blend
             is estimated, and count as one.
@@ -308,7 +310,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         """Add shots, also of classes not seen before.
 
         In closed form the result is that of `fit` on all shots together. Trained solvers continue from the
-        fitted bridge, on all shots together.
+        fitted bridge, on all shots together; with another `text_encoder` than before they start anew.
 
         Parameters
         ----------
@@ -338,6 +340,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         paper_blend = self._paper_blend()
         used = weight > 0
         all_classes = validate_classes(classes, None if earlier is None else earlier.classes, labels[used])
+        labels = labels[used].astype(all_classes.dtype)
 
         # Texts of the classes
         self._warn_about_text(all_classes, embeddings)
@@ -347,7 +350,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         text = self._text_side(class_prompts, embeddings.shape[1])
 
         # Shots, those of earlier calls among them
-        new = embeddings[used], labels[used], weight[used], None if groups is None else groups[used]
+        new = embeddings[used], labels, weight[used], None if groups is None else groups[used]
         sums_are_enough = self.solver == "closed_form" and self.blend == "paper"
         shots = add_shots(earlier, all_classes, new, bridge=text.bridge, sums_are_enough=sums_are_enough)
 
@@ -357,12 +360,15 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         if self.solver != "closed_form":
             training = {name: getattr(self, name) for name in TRAINING_PARAMETERS}
             max_iter = self.max_iter or MAX_ITER[self.solver]
+            if self.class_bias and text.words is None:
+                warn_about_length(embeddings)
         with fit_task(self, X, y, max_iter) as callback:
             fitted, converged = fit_model(
                 all_classes,
                 text,
                 shots,
-                earlier=earlier,
+                # A bridge goes on to be trained where it leads to the same space.
+                earlier=earlier if _lead_to_one_space(earlier, text.bridge) else None,
                 dtype=embeddings.dtype if earlier is None else earlier.model.prototypes.dtype,
                 training=training and training | {"callback": callback},
                 paper_blend=paper_blend,
@@ -431,15 +437,16 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         if self.text_encoder is None:
             word_basis(None, self.vocabulary)
             return TextSide(Bridge.identity(width), logit_scale=100.0)
-        if self.text_encoder.projection_.shape[1] != width:
+        projection, projection_bias = read_projection(self.text_encoder)
+        if projection.shape[1] != width:
             raise ValueError(
-                f"X has {width} features, but the text encoder's embeddings have "
-                f"{self.text_encoder.projection_.shape[1]}. Embed the images with the model of the text encoder."
+                f"X has {width} features, but the text encoder's embeddings have {projection.shape[1]}. Embed the "
+                "images with the model of the text encoder."
             )
         texts = class_prompts and encode_classes(self.text_encoder, class_prompts.prompts)
         bridge = Bridge.closed_form(
-            self.text_encoder.projection_,
-            self.text_encoder.projection_bias_,
+            projection,
+            projection_bias,
             1.0 if texts is None else texts.lengths.mean(),
             self.atol,
         )
@@ -513,6 +520,16 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         """
         check_is_fitted(self)
         return self._fitted.model.affinities(validate_embeddings(self, X, reset=False))
+
+
+def _lead_to_one_space(earlier, bridge):
+    """Whether the bridge of an earlier fit, or None, has the text projection of another."""
+    if earlier is None:
+        return False
+    was, now = earlier.model.bridge.projection, bridge.projection
+    if was is None or now is None:
+        return was is now
+    return was.shape == now.shape and np.allclose(was, now, rtol=0, atol=SAME_BRIDGE * np.abs(now).max())
 
 
 def _is_ignore(class_names):

@@ -84,7 +84,10 @@ class FittedState:
 
     def position(self, classes):
         """Index of each of other labels among the classes; -1 where it is none of them."""
-        of_label = {label: i for i, label in enumerate(self.classes.tolist())}
+        known = self.classes
+        if known.dtype.kind in "mM":  # days and seconds become other Python objects
+            known, classes = (labels.astype(np.result_type(known, classes)) for labels in (known, classes))
+        of_label = {label: i for i, label in enumerate(known.tolist())}
         return np.array([of_label.get(label, -1) for label in classes.tolist()])
 
     def with_classes(self, classes, text_embeddings=None):
