@@ -28,14 +28,16 @@ from .._utils.array_api import namespace, softmax
 from .whitening import Affine
 
 # Default of `z4`, which is a Gaussian log-likelihood ratio: its features are not independent.
-WHITENED_SCALE, WHITENED_SCALE_ALONE = 0.05, 0.15
+WHITENED_SCALE, WHITENED_SCALE_ALONE = 0.04, 0.15
 # Spread of `z2` and of `z3` by default, as a share of that of `z1` (without text, of one nat), beside `z4` and without.
-SHOT_SHARE, SHOT_SHARE_ALONE = 0.05, 0.4
+SHOT_SHARE, SHOT_SHARE_ALONE = 0.01, 0.4
 # Weight of the prior of a scale, in held-out images, and its width in `log s`. That of `z4` is held more firmly: a
 # held-out shot has a noisier class than a query.
 STRENGTH, STRENGTH_OF_WHITENED, WIDTH = 1.25, 5.0, 0.5
 # `tau` in nats, and `sigma` of each span.
 OFFSET, CORRECTION = 1.0, 1.0
+# Parameters that the prior of `tau` and `sigma` is worth, and how often they are estimated.
+VARIANCE_WORTH, ROUNDS = 50.0, 2
 # Spread of affinities, as a share of the largest, that rounding of single precision can account for.
 ROUNDING = 1e-6
 # Odds that a text is of use, before any shot was seen.
@@ -92,7 +94,8 @@ def fit_text(z1, codes, weight, logit_scale):
         Of the model: what its zero-shot logits are multiplied by.
     """
     problem = Problem({"z1": z1}, codes, weight, {"z1": logit_scale}, {"z1": STRENGTH})
-    scales, _, _, loss = problem.solve()
+    mode = problem.solve()
+    scales, loss = mode.scales, mode.loss
     if spread_over_others(z1, codes) is None and z1.shape[1] > 2:
         return TextUse(scales["z1"], 0.0)
     return TextUse(scales["z1"], float(expit(np.log(TEXT_ODDS) + weight.sum() * np.log(z1.shape[1]) - loss)))
@@ -137,7 +140,8 @@ class Problem:
     strength : dict of float
         `strength_k`.
     features : ndarray of shape (n, r) or None
-        `v inv(R)'` with `Q = R' R`: a correction has independent coefficients in them. None leaves `b` and `A` out.
+        `v inv(R)'` with `Q = R' R` for `sigma = 1`: a correction has independent coefficients in them. None leaves `b`
+        and `A` out.
     """
 
     affinities: dict
@@ -147,14 +151,15 @@ class Problem:
     strength: dict
     features: np.ndarray | None = None
 
-    def solve(self):
-        """Scales (dict), `b (C,)`, coefficients `(r, C)` of the features, and what was minimised."""
-        names = list(self.affinities)
-        n, n_classes = self.affinities[names[0]].shape if names else (0, 0)
+    @property
+    def n_classes(self):
+        return next(iter(self.affinities.values())).shape[1]
+
+    def solve(self, tau=1.0, sigma=1.0, start=None):
+        """The posterior mode: `Mode`. `start` is another mode to start from."""
+        names, n, n_classes = list(self.affinities), len(self.codes), self.n_classes
         centre = np.log([self.defaults[name] for name in names])
         strength = np.array([self.strength[name] for name in names])
-        if not n:
-            return dict(zip(names, map(float, np.exp(centre)))), np.zeros(n_classes), None, 0.0
         n_features = 0 if self.features is None else self.features.shape[1]
         # A class of which no shot is held out would only be pushed away.
         free = np.bincount(self.codes, minlength=n_classes) > 0
@@ -163,38 +168,94 @@ class Problem:
         def unpack(x):
             return x[:k], x[k : k + n_classes], x[k + n_classes :].reshape(n_features, n_classes)
 
-        def objective(x):
+        def residuals(x):
+            """`omega_i (p_ic - [y_i = c])`, and the log loss."""
             offset, b, coefficients = unpack(x)
-            scales, square = np.exp(centre + offset), (offset / WIDTH) ** 2
-            logits = sum(scale * self.affinities[name] for scale, name in zip(scales, names))
+            logits = sum(scale * self.affinities[name] for scale, name in zip(np.exp(centre + offset), names))
             if self.features is not None:
-                logits += self.features @ coefficients
-                logits += OFFSET * b
+                logits += tau * b
+                logits += self.features @ (sigma * coefficients)
             logits -= logits.max(axis=1, keepdims=True)
             true = logits[rows, self.codes]
             np.exp(logits, out=logits)
             total = logits.sum(axis=1)
-            loss = self.weight @ (np.log(total) - true) + strength @ np.log1p(square) + 0.5 * (x[k:] @ x[k:])
             logits *= (self.weight / total)[:, None]
             logits[rows, self.codes] -= self.weight
+            return logits, self.weight @ (np.log(total) - true)
+
+        def objective(x):
+            residual, loss = residuals(x)
+            offset, b, coefficients = unpack(x)
+            scales, square = np.exp(centre + offset), (offset / WIDTH) ** 2
+            loss += strength @ np.log1p(square) + 0.5 * (x[k:] @ x[k:])
             gradient = np.empty_like(x)
             for i, (scale, name) in enumerate(zip(scales, names)):
-                gradient[i] = scale * np.vdot(logits, self.affinities[name])
+                gradient[i] = scale * np.vdot(residual, self.affinities[name])
             gradient[:k] += 2 * strength * offset / (WIDTH**2 * (1 + square))
             if self.features is not None:
                 _, of_b, of_coefficients = unpack(gradient)
-                of_b[:] = (OFFSET * logits.sum(axis=0) + b) * free
-                np.matmul(self.features.T, logits, out=of_coefficients)
+                of_b[:] = (tau * residual.sum(axis=0) + b) * free
+                np.matmul(self.features.T, residual, out=of_coefficients)
+                of_coefficients *= sigma
                 of_coefficients += coefficients
                 of_coefficients *= free
             return float(loss), gradient
 
-        start = np.zeros(k + (0 if self.features is None else n_classes * (1 + n_features)))
-        bounds = [(-7, 7)] * k + [(None, None)] * (len(start) - k)
-        best = minimize(objective, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"ftol": 1e-8})
-        offset, b, coefficients = unpack(best.x) if self.features is not None else (best.x, np.zeros(n_classes), None)
-        scales = np.exp(centre + offset)
-        return dict(zip(names, map(float, scales))), OFFSET * b, coefficients, float(best.fun)
+        x = np.zeros(k + (0 if self.features is None else n_classes * (1 + n_features))) if start is None else start.x
+        loss = 0.0
+        if n:
+            bounds = [(-7, 7)] * k + [(None, None)] * (len(x) - k)
+            best = minimize(objective, x, jac=True, method="L-BFGS-B", bounds=bounds, options={"ftol": 1e-8})
+            x, loss = best.x, float(best.fun)
+        residual = residuals(x)[0] if n else np.zeros((0, n_classes))
+        if self.features is None:
+            x = np.concatenate([x, np.zeros(n_classes)])
+        offset, b, coefficients = unpack(x)
+        scales = dict(zip(names, map(float, np.exp(centre + offset))))
+        return Mode(scales, tau * b, sigma * coefficients, loss, residual, x)
+
+    def variances(self, mode, tau, sigma):
+        """`tau` and `sigma` by MacKay's rule: mean squares over the parameters that the shots determine.
+
+        The prior counts as `VARIANCE_WORTH` parameters. Curvature is taken shot by shot.
+        """
+        residual = np.abs(mode.residual) / self.weight[:, None]
+        curvature = self.weight[:, None] * residual * (1 - residual)  # omega p (1 - p)
+        of_b = tau**2 * curvature.sum(axis=0)
+        of_a = sigma**2 * curvature * np.square(self.features).sum(axis=1)[:, None]
+        estimates = []
+        for prior, values, strength in ((OFFSET, mode.b, of_b), (1.0, mode.coefficients, of_a)):
+            known = (strength / (1 + strength)).sum()
+            squares = VARIANCE_WORTH * prior**2 + np.vdot(values, values)
+            estimates.append(float(np.sqrt(squares / (VARIANCE_WORTH + known))))
+        return estimates
+
+
+@dataclass(frozen=True)
+class Mode:
+    """A posterior mode.
+
+    Attributes
+    ----------
+    scales : dict of float
+        `s_k`.
+    b : ndarray of shape (C,)
+    coefficients : ndarray of shape (r, C)
+        Of the features: `A`.
+    loss : float
+        What was minimised.
+    residual : ndarray of shape (n, C)
+        `omega_i (p_ic - [y_i = c])`.
+    x : ndarray
+        All of it, as the solver sees it.
+    """
+
+    scales: dict
+    b: np.ndarray
+    coefficients: np.ndarray
+    loss: float
+    residual: np.ndarray
+    x: np.ndarray
 
 
 def fit_blend(held_out, text, centre, spans):
@@ -222,9 +283,13 @@ def fit_blend(held_out, text, centre, spans):
     features, back = correction_features(v, spans)
     affinities = {name: held_out.affinities[name] for name in defaults}
     problem = Problem(affinities, held_out.codes, held_out.weight, defaults, strength, features)
-    scales, b, coefficients, _ = problem.solve()
-    weights = np.zeros((len(b), len(centre))) if coefficients is None else (back @ coefficients).T
-    return scales | {"correction": 1.0}, Affine(weights, b - weights @ centre)
+    tau, sigma, mode = OFFSET, 1.0, None
+    for _ in range(ROUNDS):
+        mode = problem.solve(tau, sigma, mode)
+        tau, sigma = problem.variances(mode, tau, sigma)
+    mode = problem.solve(tau, sigma, mode)
+    weights = (back @ mode.coefficients).T
+    return mode.scales | {"correction": 1.0}, Affine(weights, mode.b - weights @ centre)
 
 
 def correction_features(v, spans):

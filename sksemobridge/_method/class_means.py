@@ -22,7 +22,7 @@ from .shots import sum_rows
 
 # `kappa` before anything is known of the noise, in the span of the class texts and in the rest, and how many degrees
 # of freedom of noise that knowledge is worth.
-KAPPA_OF_TEXTS, KAPPA_OF_REST, KAPPA_WORTH = 1.0, 2.7, 8.0
+KAPPA_OF_TEXTS, KAPPA_OF_REST, KAPPA_WORTH = 1.5, 4.0, 8.0
 # Classes lean on their names this much more than moments say: tails of embeddings are heavier than those of a Gaussian.
 LEANING = 1.5
 # `kappa` where classes do not differ from what names predict.
