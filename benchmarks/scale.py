@@ -200,7 +200,7 @@ def paper_loop(problem, steps, logit_scale=100.0, rate=1.5e-4, warm_up=500):
     from torch.nn.functional import cross_entropy, normalize
 
     X, bridge, projection, texts, eos_texts = (
-        torch.from_numpy(np.array(problem[name]))
+        torch.from_numpy(problem[name].astype(np.float32))
         for name in ("X", "bridge", "projection", "text_embeddings", "eos_directions")
     )
     codes = torch.from_numpy(problem["codes"])

@@ -140,15 +140,29 @@ def train(solver, n_classes, shots, width, max_iter, device="cpu"):
     return seconds, outcome.n_iter
 
 
-def memory(solver):
-    """Print memory and time of a large problem."""
-    size, warm_up = (1000, 16, 512, 10), (solver, 2, 1, 8, 2)
-    peak, (seconds, n_iter) = peak_memory(train, solver, *size, warm_up=warm_up)
-    print(
-        f"1000 classes x 16 shots x 512, {solver}: peak {peak / 2**30:.2f} GiB above imports, "
-        f"{seconds / n_iter:.2f} s an iteration",
-        flush=True,
-    )
+def memory():
+    """Print memory and time of a large problem for each solver."""
+    size = (1000, 16, 512, 10)
+    for solver in ("lbfgs", "adamw"):
+        peak, (seconds, n_iter) = peak_memory(train, solver, *size, warm_up=(solver, 2, 1, 8, 2))
+        print(
+            f"1000 classes x 16 shots x 512, {solver}: peak {peak / 2**30:.2f} GiB above imports, "
+            f"{seconds / n_iter:.2f} s an iteration",
+            flush=True,
+        )
+
+
+def solvers(embeddings, draws, device):
+    """Compare the solvers on real and made-up problems."""
+    print(f"device {device}, {os.environ.get('OMP_NUM_THREADS', os.cpu_count())} threads")
+    train("adamw", 2, 1, 8, 2, device)  # what is imported when it is used
+    print(HEADER)
+    if embeddings.exists():
+        for shots in (1, 8):
+            real(embeddings, shots, draws, device)
+    else:
+        print(f"{embeddings} is absent: made-up problems only")
+    compare("made up, 100 classes x 16 x 512", [made_up_arrays(100, 16, 512)], device)
 
 
 def main():
@@ -158,26 +172,17 @@ def main():
     parser.add_argument("--embeddings", type=Path, default=Path("cifar10_vit_b32.npz"))
     parser.add_argument("--draws", type=int, default=20)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--only", choices=["solvers", "search", "bundled"], help="one part alone")
     parser.add_argument("--bundled-draws", type=int, default=5)
+    parser.add_argument("--only", choices=["search", "bundled", "solvers", "memory"], help="one part alone")
     args = parser.parse_args()
-    if args.only in (None, "search"):
-        search()
-    if args.only in (None, "bundled"):
-        bundled(args.bundled_draws)
-    if args.only not in (None, "solvers"):
-        return
-    print(f"device {args.device}, {os.environ.get('OMP_NUM_THREADS', os.cpu_count())} threads")
-    train("adamw", 2, 1, 8, 2, args.device)  # what is imported when it is used
-    print(HEADER)
-    if args.embeddings.exists():
-        for shots in (1, 8):
-            real(args.embeddings, shots, args.draws, args.device)
-    else:
-        print(f"{args.embeddings} is absent: made-up problems only")
-    compare("made up, 100 classes x 16 x 512", [made_up_arrays(100, 16, 512)], args.device)
-    for solver in ("lbfgs", "adamw"):
-        memory(solver)
+    parts = {
+        "search": search,
+        "bundled": lambda: bundled(args.bundled_draws),
+        "solvers": lambda: solvers(args.embeddings, args.draws, args.device),
+        "memory": memory,
+    }
+    for part in [args.only] if args.only else parts:
+        parts[part]()
 
 
 if __name__ == "__main__":

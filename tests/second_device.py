@@ -6,6 +6,7 @@ time, are not.
 """
 
 import torch
+from torch.utils._mode_utils import no_dispatch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map_only
 
@@ -54,6 +55,10 @@ class SecondDevice(TorchDispatchMode):
 
         device = kwargs.get("device")
         stays = any_here if device is None else torch.device(device).type == NAME
+        if torch.Tag.inplace_view in function.tags:
+            with no_dispatch():
+                # The shape of ours changes with that of the tensor it holds.
+                function(*args, **kwargs)
         if device is not None:
             kwargs = kwargs | {"device": torch.device("cpu")}
         args, kwargs = tree_map_only(_Tensor, lambda tensor: tensor.inner, (args, kwargs))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from sksemobridge.datasets._folder import load_image_folder
+from sksemobridge.datasets import load_image_folder
 
 
 @pytest.fixture

@@ -40,6 +40,8 @@ def test_it_computes_and_keeps_what_it_computes():
     assert {part.device.type for part in (x, y, product)} == {NAME}
     assert_allclose(product.cpu(), [[10, 3], [28, 12]])
     assert float(y.sum()) == 9
+    z = y.clone()
+    assert z.unsqueeze_(0).shape == z.cpu().shape == (1, 2, 3)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +79,8 @@ def test_its_tensors_are_no_arrays_of_numpy():
 def test_training_gives_what_the_cpu_gives(solver, identity):
     problem = make_problem(identity=identity, bias=True)
     on_cpu, there = (
-        train_bridge(**problem, solver=solver, max_iter=200, device=device) for device in ("cpu", NAME)
+        train_bridge(**problem, solver=solver, max_iter=200, dtype=np.float64, device=device)
+        for device in ("cpu", NAME)
     )
     assert_allclose(there.bridge, on_cpu.bridge, atol=1e-5)
     assert_allclose(there.class_bias, on_cpu.class_bias, atol=1e-5)

@@ -183,10 +183,10 @@ def test_a_hugging_face_tower_without_projection_says_so(models):
 
 def test_without_a_projection_transform_works_and_the_rest_says_so(models, monkeypatch):
     encoder = CLIPTextEncoder(models[NO_PROJECTION])
-    loaded = get_model(models[NO_PROJECTION], None, "cpu")
     # Its real tokenizer comes from a hub.
-    monkeypatch.setattr(loaded, "_tokenizer", lambda texts: some_tokens(loaded.model, len(texts)))
-    assert encoder.transform(["a", "b"]).shape == (2, loaded.embed_dim)
+    model = get_model(models[NO_PROJECTION], None, "cpu").model
+    monkeypatch.setattr(open_clip, "get_tokenizer", lambda name: lambda texts: some_tokens(model, len(texts)))
+    assert encoder.transform(["a", "b"]).shape == (2, len(encoder.get_feature_names_out()))
     for use in (encoder.encode, lambda _: encoder.projection_, lambda _: encoder.projection_bias_):
         with pytest.raises(NoProjectionError, match="`transform` works, and with it zero-shot"):
             use(["a", "b"])

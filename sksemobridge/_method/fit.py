@@ -17,7 +17,7 @@ from .unseen_classes import MOST_CLASSES, fit_slopes
 from .whitening import WhiteningFit
 
 # Bridges of folds are trained to fewer digits. Not to many fewer: the longer a bridge that texts mislead is
-# trained, the less its `z3` is worth, and the blend has to see that.
+# trained, the less its `z3` is worth, and the blend has to see that (`python studies/training.py` compares).
 TOL_OF_FOLDS = 1e-5
 # Largest change of the bridge, relative to its largest entry, that rounding can account for.
 SAME_BRIDGE = 1e-4

@@ -11,15 +11,25 @@ from .._utils.array_api import l2_normalize
 # Embeddings come in single precision: what is left of a direction below its rounding is in none of their span.
 ROUNDING = np.finfo(np.float32).eps
 
+# How far L-BFGS evens out the directions of the shots; 1 would be wholly. The further, the fewer iterations, but
+# directions of little variance then change the bridge as much as any (`studies/training.py`).
+PRECONDITIONING = 0.25
 
-def shots_basis(inputs):
-    """Orthonormal columns that span the shots, (D, n); None unless there are fewer shots than dimensions.
 
-    Gradients of the bridge lie in this span, so nothing is lost in it.
+def shots_basis(inputs, weight):
+    """Orthogonal columns that span the shots: their principal directions, short where the shots are long, (D, k).
+
+    Gradients of the bridge lie in this span, so nothing is lost in it. Directions in which the shots have length
+    `s` are scaled by `s ** -PRECONDITIONING`.
     """
-    if inputs.shape[0] >= inputs.shape[1]:
-        return None
-    return linalg.qr(inputs.T, mode="economic", check_finite=False)[0]
+    rows = np.sqrt(weight)[:, None] * inputs
+    n, width = rows.shape
+    squares, directions = linalg.eigh(rows @ rows.T if n < width else rows.T @ rows, check_finite=False)
+    kept = squares > ROUNDING**2 * squares[-1]
+    lengths, directions = np.sqrt(squares[kept]), directions[:, kept]
+    if n < width:
+        directions = rows.T @ directions / lengths
+    return directions * lengths**-PRECONDITIONING
 
 
 def eos_basis(problem, bias):

@@ -82,25 +82,24 @@ def minimize(function, x, *, max_iter, tol, report):
 class _History:
     """The last steps `s` and gradient changes `y`, and the direction `-H g` that they imply.
 
-    In the compact form of Byrd, Nocedal and Schnabel ("Representations of quasi-Newton matrices and their use
-    in limited memory methods", 1994, eq. 3.1): `H g = c g + S a - c Y p` with `p = R^-1 S'g` and
-    `a = R^-T (D p + c Y'Y p - c Y'g)`, where `R` is the upper triangle of `S'Y`, `D` its diagonal, and
-    `c = s'y / y'y` of the newest pair. Each direction passes over the history twice in whole matrices: products
-    of a new `y` with older rows are differences of their products with the gradients.
+    The two loops of Nocedal ("Updating quasi-Newton matrices with limited storage", 1980), on the coefficients
+    of `s`, `y` and `g` in place of vectors. Products of a new `y` with older rows are differences of their
+    products with the gradients, so that each direction passes over the history twice, in whole matrices.
     """
 
     def __init__(self, size, dtype):
-        self._rows = np.zeros((2 * MEMORY, size), dtype=dtype)  # S, then Y
-        self._products = np.zeros(2 * MEMORY)  # with the gradient before
-        self._sy, self._yy = np.zeros((2, MEMORY, MEMORY))
-        self._order = []  # rows of S and Y, oldest first
+        self._rows = np.zeros((2 * MEMORY, size), dtype=dtype)  # all s, then all y
+        self._products = np.zeros(2 * MEMORY)  # of the rows with the last gradient
+        self._sy, self._yy = np.zeros((2, MEMORY, MEMORY)).tolist()  # products s_i . y_j and y_i . y_j
+        self._order, self._free = (
+            [],
+            list(range(MEMORY)),
+        )  # rows of s and y: in use, oldest first, and not in use
         self._is_new = False
 
     def add(self, start, end):
         """Take in the step between two points on a search line."""
-        if not end.slope > start.slope:  # the line search sees to it; rounding can undo that at the very end
-            return
-        row = len(self._order) if len(self._order) < MEMORY else self._order.pop(0)
+        row = self._order.pop(0) if len(self._order) == MEMORY else self._free.pop()
         self._order.append(row)
         s, y = self._rows[row], self._rows[MEMORY + row]
         np.subtract(end.x, start.x, out=s)
@@ -110,27 +109,41 @@ class _History:
 
     def direction(self, gradient):
         """`-H g`; without a history the negative gradient at length one."""
+        products = (self._rows @ gradient).astype(np.float64)
+        if self._is_new:
+            self._complete((products - self._products).tolist())
+        self._products = products
         if not self._order:
             return gradient / -max(math.sqrt(_dot(gradient, gradient)), float(np.finfo(gradient.dtype).tiny))
-        products = (self._rows @ gradient).astype(np.float64)
-        order = np.array(self._order)
+        sg, yg = products.reshape(2, MEMORY).tolist()
+        order, sy, yy = self._order, self._sy, self._yy
+        along_y, along_s = {}, {}
+        for i in reversed(order):
+            along_y[i] = (sg[i] - sum(along_y[j] * sy[i][j] for j in along_y)) / sy[i][i]
         newest = order[-1]
-        if self._is_new:
-            change = products - self._products
-            self._sy[:, newest] = change[:MEMORY]
-            self._yy[newest] = self._yy[:, newest] = change[MEMORY:]
-            self._is_new = False
-        self._products = products
-        scale = self._sy[newest, newest] / self._yy[newest, newest]
-        sy, yy = self._sy[order][:, order], self._yy[order][:, order]
-        upper = np.triu(sy)
-        p = np.linalg.solve(upper, products[order])
-        a = np.linalg.solve(upper.T, sy.diagonal() * p + scale * (yy @ p - products[MEMORY + order]))
+        scale = sy[newest][newest] / yy[newest][newest]
+        for i in order:
+            y_r = scale * (yg[i] - sum(along_y[j] * yy[i][j] for j in order))
+            y_r += sum(along_s[j] * sy[j][i] for j in along_s)
+            along_s[i] = along_y[i] - y_r / sy[i][i]
         along = np.zeros(2 * MEMORY, dtype=gradient.dtype)
-        along[order], along[MEMORY + order] = -a, scale * p
+        for i in order:
+            along[i], along[MEMORY + i] = -along_s[i], scale * along_y[i]
         direction = along @ self._rows
         direction -= gradient.dtype.type(scale) * gradient
         return direction
+
+    def _complete(self, change):
+        """Fill in the products of all rows with the newest `y`."""
+        newest = self._order[-1]
+        for i in self._order:
+            self._sy[i][newest] = change[i]
+            self._yy[i][newest] = self._yy[newest][i] = change[MEMORY + i]
+        self._is_new = False
+        # The line search makes both positive; rounding can undo that at the very end.
+        if not (self._sy[newest][newest] > 0 and self._yy[newest][newest] > 0):
+            self._order.remove(newest)
+            self._free.append(newest)
 
 
 def _search(function, start, direction):

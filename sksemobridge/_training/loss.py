@@ -11,7 +11,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 # Elements in one block of classes x shots logits: 4 MB in float32, so that a block stays in the cache and
-# memory does not grow with the product of shots and classes (`benchmarks/training.py --memory lbfgs`).
+# memory does not grow with the product of shots and classes (`benchmarks/training.py --only memory`).
 BLOCK_ELEMENTS = 2**20
 
 
@@ -112,15 +112,14 @@ class BridgeLoss:
         self._weight_in_class = self.to_array(problem.weight_in_class[:, None])
         self._text, self._eos = self.to_array(problem.text), self.to_array(problem.eos)
         self._bias_weight = weights.bias
-        self._projection = self.to_array(
-            _scaled(problem.projection, problem.text_length, problem.unit_shots)
-        )  # L W
+        projection = _scaled(problem.projection, problem.text_length, problem.unit_shots)  # L W
+        self._projection = self.to_array(projection)
         self._projection_bias = self.to_array(problem.projection_bias)
         # m_i = ||L e_i W + b_W|| and its gradient both come from the one product with `L W (L W)'`.
-        self._gram = _gram(self._projection)
+        self._gram = self.to_array(_gram(projection))
         if problem.projection_bias is not None:
-            self._bias_in_eos = _product(self._projection_bias, self._projection, transposed=True)
-            self._bias_square = self._projection_bias @ self._projection_bias
+            self._bias_in_eos = self.to_array(_product(problem.projection_bias, projection, transposed=True))
+            self._bias_square = float(problem.projection_bias @ problem.projection_bias)
 
         # Work space for `e`, the gradient in it, and what is in between.
         width = self._scaled_shots.shape[1] if np.ndim(problem.projection) < 2 else len(problem.projection)
@@ -253,9 +252,9 @@ class BridgeLoss:
         """Weighted `mean_c (||bias_c|| - mean ||bias||)^2` and its gradient."""
         direction, _ = self._normalize(bias)
         length = self._xp.linalg.vecdot(bias, direction)
-        excess = length - length.mean()
-        gradient = (2 * self._bias_weight / len(bias)) * excess[:, None] * direction
-        return self._bias_weight * float((excess**2).mean()), gradient
+        excess = length - length.sum() / len(bias)
+        weight = self._bias_weight / len(bias)
+        return weight * float(excess @ excess), (2 * weight * excess)[:, None] * direction
 
     def _targets(self, codes, weights, weight_of_column):
         """What `_cross_entropy` takes for logits of the same columns twice: the places of the targets, and weights."""

@@ -3,10 +3,11 @@
 Two solvers minimise the same loss: the paper's 5,000 steps of AdamW, and L-BFGS in the basis of the shots.
 """
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 
 import numpy as np
+from threadpoolctl import get_cached_controller
 
 from .._utils.array_api import l2_normalize
 from .._utils.device import resolve_device
@@ -29,6 +30,10 @@ EPSILON = 1e-8
 # with equal units it learns most, and accuracy falls behind AdamW's. A much smaller unit takes more iterations
 # (`benchmarks/training.py --only solvers` prints both).
 BIAS_SCALE = 0.25
+
+# Multiplications in the product of inputs and bridge below which training computes with one thread: threads would
+# wait for each other longer than they save (`benchmarks/training.py --only threads`).
+SMALL_PRODUCT = 2**27
 
 
 @dataclass(frozen=True)
@@ -181,6 +186,9 @@ def train_bridge(
     device = _resolve_device(device)
     # Overflow shows as a loss that is not finite, and is reported as that.
     with (
+        get_cached_controller().limit(limits=1, user_api="blas")
+        if X.shape[0] * bridge.size < SMALL_PRODUCT
+        else nullcontext(),
         _reporter(solver, max_iter, verbose, callback) as (report, curve),
         np.errstate(over="ignore", invalid="ignore"),
     ):
@@ -242,8 +250,8 @@ class FlatLoss:
     """The loss as a function of one vector, in the coordinates where it is cheap and well scaled.
 
     The vector holds `B` and the class bias of `v_i = v_i0 + (x_i - b_W) Q B U' + bias_c U'`, where `v_i0` comes
-    from the bridge at the start, and `Q` and `U` are orthonormal bases. Gradients of the bridge lie in the span
-    of the shots `x - b_W`, so with fewer shots than dimensions nothing is lost in `Q`. Where `W` is the
+    from the bridge at the start, and `Q` and `U` are orthogonal bases. Gradients of the bridge lie in the span of
+    the shots `x - b_W`, so nothing is lost in `Q`, their principal directions. Where `W` is the
     identity, everything that `v` is compared with lies in one space, and gradients of `v` in the span of all of
     it: `U`. Any other `W` is diagonal in the bases of its singular vectors.
 
@@ -263,8 +271,8 @@ class FlatLoss:
 
     def __init__(self, problem, bridge, bias, dtype, device):
         self._bridge = bridge
-        self._q = shots_basis(problem.inputs)
-        inputs = problem.inputs if self._q is None else problem.inputs @ self._q
+        self._q = shots_basis(problem.inputs, problem.weight_in_class)
+        inputs = problem.inputs @ self._q
         problem = replace(problem, inputs=inputs, offset=problem.inputs @ bridge)
         if problem.projection is None:
             self._u = v = eos_basis(problem, bias)
@@ -306,7 +314,7 @@ class FlatLoss:
         if self._u is not None:
             change = change @ self._u.T
             bias = None if bias is None else bias @ self._u.T
-        return self._bridge + (change if self._q is None else self._q @ change), bias
+        return self._bridge + self._q @ change, bias
 
     def _parts(self, x):
         """`B` in its units, and the class bias or None."""

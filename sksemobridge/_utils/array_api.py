@@ -11,7 +11,8 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from sklearn import get_config
 
-# Values of X in a block: few enough for the cache of a processor, and many enough for its threads or a GPU.
+# Values of X in a block: few enough for the cache of a processor, and many enough for its threads or a GPU
+# (`python benchmarks/head.py` prints time and memory).
 HOST_BLOCK = 2**21
 DEVICE_BLOCK = 2**25
 

@@ -9,8 +9,8 @@ from sklearn.utils import Bunch
 def load_emoji():
     """Load 973 emoji pictures in 29 classes, 20 or more of each.
 
-    The style (Fluent Emoji Flat) is one that the bundled model `mini` was never trained on. The classes are
-    subgroups of Unicode's emoji in plain English.
+    The bundled model `mini` was not trained on this style (Fluent Emoji Flat). The classes are subgroups of
+    Unicode's emoji in plain English.
 
     Returns
     -------

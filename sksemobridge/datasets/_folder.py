@@ -1,4 +1,4 @@
-"""Images of a user, sorted into one folder per class."""
+"""Images in one folder per class."""
 
 import os
 import warnings
@@ -13,15 +13,14 @@ IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".
 def load_image_folder(root):
     """List the images in a folder that has one sub-folder per class.
 
-    Images are found by the ending of their names (jpg, jpeg, png, webp, gif, bmp, tif, tiff; upper or lower
-    case), also in folders below that of the class. Hidden files and folders (with a leading dot) are passed
-    over. Nothing is read but names; `CLIPImageEncoder` takes the paths as they are.
+    An image is known by the ending of its name (jpg, jpeg, png, webp, gif, bmp, tif, tiff; upper or lower
+    case), and may lie in a folder below that of its class. Hidden files and folders (with a leading dot) are
+    passed over. Only names are read; `CLIPImageEncoder` takes the paths as they are.
 
     Parameters
     ----------
     root : str or os.PathLike
-        The folder. Files that lie in it directly belong to no class and are passed over. Links to folders are
-        followed.
+        The folder. Files directly in it belong to no class and are passed over. Links to folders are followed.
 
     Returns
     -------

@@ -2,16 +2,16 @@
 
 
 def divide_axes(ax, n_rows, n_columns, figsize, **layout):
-    """Put a grid of axes into the place of one, which is kept as their frame and for their common title.
+    """Put a grid of axes into the place of one, which stays as their frame.
 
     Parameters
     ----------
     ax : matplotlib.axes.Axes or None
-        None makes a figure of `figsize` inches.
+        `None` makes a figure of `figsize` inches.
     n_rows, n_columns : int
     figsize : tuple of float
     **layout
-        Of `SubplotSpec.subgridspec`.
+        Options of `SubplotSpec.subgridspec`.
 
     Returns
     -------

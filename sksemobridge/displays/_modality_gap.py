@@ -13,17 +13,17 @@ from ._axes import divide_axes
 class ModalityGapDisplay:
     """Image, text and bridged embeddings in two dimensions.
 
-    CLIP's images and texts lie apart in their joint space, also where they mean the same. Two panels show
-    them before the bridge and after it, in the same two principal components. Use `from_estimator` or
+    CLIP's images and texts lie apart in their joint space, even where they mean the same. Two panels show them
+    before and after the bridge, in the same two principal components. Use `from_estimator` or
     `from_embeddings`.
 
     Parameters
     ----------
     image_points, text_points, bridged_points : ndarray of shape (n, 2), (C, 2), (n, 2)
-        Images, class texts and bridged images in the plane that is drawn.
+        Images, class texts and bridged images in the plane of the plot.
     gap, bridged_gap : float
-        Distance between the mean image and the mean text in the whole space, all of unit length, before and
-        after the bridge.
+        Distance between the mean image and the mean text before and after the bridge, in the whole space and
+        with embeddings of unit length.
 
     Attributes
     ----------
@@ -33,7 +33,7 @@ class ModalityGapDisplay:
     axes_ : ndarray of matplotlib.axes.Axes of shape (2,)
         Before and after.
     image_artists_, text_artists_ : list of two matplotlib.collections.PathCollection
-        Images and texts, which stay where they are, in both panels.
+        Images and texts in both panels, each time in the same places.
     bridged_artist_ : matplotlib.collections.PathCollection
         Bridged images, in the second panel.
 
@@ -76,9 +76,9 @@ class ModalityGapDisplay:
         estimator : SeMoBridgeClassifier or Pipeline
             Fitted, with a text encoder; or a fitted pipeline that ends in one.
         X : array-like of shape (n, D), or what the pipeline takes
-            Images, or their embeddings. They are bridged as queries are.
+            Images or their embeddings, which are bridged as queries are.
         ax : matplotlib.axes.Axes or None, default=None
-            Whose place the panels take; a new figure by default.
+            The panels take its place; by default they get a new figure.
 
         Returns
         -------
@@ -89,9 +89,9 @@ class ModalityGapDisplay:
         NotFittedError
             If the estimator is not fitted.
         TypeError
-            If it is no `SeMoBridgeClassifier`.
+            If it is not a `SeMoBridgeClassifier`.
         ValueError
-            If the classifier knows no texts.
+            If the classifier was fitted without texts.
         """
         classifier = estimator
         if isinstance(estimator, Pipeline):
@@ -112,9 +112,9 @@ class ModalityGapDisplay:
         image : array-like of shape (n, D)
         text : array-like of shape (C, D)
         bridged : array-like of shape (n, D)
-            The images after the bridge. All rows are scaled to unit length.
+            The images after the bridge. Rows of all three are scaled to unit length.
         ax : matplotlib.axes.Axes or None, default=None
-            Whose place the panels take; a new figure by default.
+            The panels take its place; by default they get a new figure.
 
         Returns
         -------
@@ -123,7 +123,7 @@ class ModalityGapDisplay:
         image, text, bridged = (
             l2_normalize(np.asarray(part, dtype=np.float64)) for part in (image, text, bridged)
         )
-        # Few texts beside many images would hardly turn the plane: they are repeated to count as much.
+        # A few texts would hardly count beside many images. Repeats give them equal weight in the plane.
         plane = PCA(2, svd_solver="full").fit(np.vstack([image, bridged, np.resize(text, image.shape)]))
         text_mean = text.mean(axis=0)
         return cls(
@@ -138,7 +138,7 @@ class ModalityGapDisplay:
         Parameters
         ----------
         ax : matplotlib.axes.Axes or None, default=None
-            Whose place the panels take; a new figure by default.
+            The panels take its place; by default they get a new figure.
 
         Returns
         -------

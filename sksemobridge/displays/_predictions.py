@@ -1,4 +1,4 @@
-"""Pictures with what was predicted, and the labelled ones that are closest."""
+"""Images with their predictions and the closest shots."""
 
 import textwrap
 
@@ -11,12 +11,12 @@ from ..encoders._base import list_images
 from ..encoders._pictures import decode, fetch
 from ._axes import divide_axes
 
-# Pixels that a picture is drawn with at the most: photographs would make figures of many megabytes.
+# The most pixels of a drawn picture: whole photographs would make figures of many megabytes.
 _DRAWN_SIZE = (224, 224)
 
 
 class PredictionsDisplay:
-    """A grid of pictures with predicted class, its probability, and the closest shots.
+    """A grid of images, each with its predicted class, the probability of it, and the closest shots.
 
     Use `from_estimator` for a pipeline that takes images, or `from_predictions`.
 
@@ -29,13 +29,13 @@ class PredictionsDisplay:
     probability : array-like of shape (n,)
         Probability of the predicted label.
     y_true : array-like of shape (n,) or None, default=None
-        Right labels. With them, wrong predictions are red and right ones green.
+        True labels. With them, right predictions are green and wrong ones red.
     shots : list, array or series of images, or None, default=None
         Labelled images.
     y_shots : array-like or None, default=None
         Labels of the shots.
     closest : array-like of shape (n, k) or None, default=None
-        Positions in `shots` of those to draw beside each picture.
+        Positions in `shots` of those to draw beside each image.
 
     Attributes
     ----------
@@ -43,11 +43,11 @@ class PredictionsDisplay:
     ax_ : matplotlib.axes.Axes
         The frame of the grid.
     axes_ : ndarray of matplotlib.axes.Axes of shape (n, 1 + k)
-        For each picture its own and those of its closest shots.
+        For each image its own axes and those of its closest shots.
 
     See Also
     --------
-    sklearn.metrics.ConfusionMatrixDisplay : Which classes are taken for which.
+    sklearn.metrics.ConfusionMatrixDisplay : Which classes are confused.
 
     Examples
     --------
@@ -83,22 +83,22 @@ class PredictionsDisplay:
         Parameters
         ----------
         estimator : Pipeline
-            Fitted, from images to predictions. All of its steps but the last make the embeddings in which
-            the closest shots are found, by their cosine.
+            Fitted, from images to predictions. All steps but the last make embeddings, whose cosines tell
+            which shots are closest.
         X : list, array or series of n images
-            Those to predict and to draw; give a handful.
+            A handful of images to predict and draw.
         y : array-like of shape (n,) or None, default=None
             Their labels, if known.
         shots : list, array or series of images, or None, default=None
-            Labelled images to choose the closest from, usually those of `fit`. None draws no shots.
+            Labelled images, usually those of `fit`, of which the closest are drawn. `None` draws no shots.
         y_shots : array-like or None, default=None
             Labels of the shots.
         n_shots : int, default=3
-            How many shots to draw beside each picture.
+            How many shots to draw beside each image.
         n_columns : int or None, default=None
-            Pictures side by side, see `plot`.
+            Images side by side, see `plot`.
         ax : matplotlib.axes.Axes or None, default=None
-            Whose place the grid takes; a new figure by default.
+            The grid takes its place; by default it gets a new figure.
 
         Returns
         -------
@@ -109,7 +109,7 @@ class PredictionsDisplay:
         NotFittedError
             If the pipeline is not fitted.
         TypeError
-            If `estimator` is no pipeline.
+            If `estimator` is not a pipeline.
         ValueError
             If there are shots without labels, or numbers of images and labels differ.
         """
@@ -152,16 +152,16 @@ class PredictionsDisplay:
         n_columns=None,
         ax=None,
     ):
-        """Draw predictions of any source.
+        """Draw predictions from any source.
 
         Parameters
         ----------
         images, y_pred, probability, y_true, shots, y_shots, closest
             See `PredictionsDisplay`.
         n_columns : int or None, default=None
-            Pictures side by side, see `plot`.
+            Images side by side, see `plot`.
         ax : matplotlib.axes.Axes or None, default=None
-            Whose place the grid takes; a new figure by default.
+            The grid takes its place; by default it gets a new figure.
 
         Returns
         -------
@@ -199,9 +199,9 @@ class PredictionsDisplay:
         Parameters
         ----------
         ax : matplotlib.axes.Axes or None, default=None
-            Whose place the grid takes; a new figure by default.
+            The grid takes its place; by default it gets a new figure.
         n_columns : int or None, default=None
-            Pictures side by side, each with its shots; by default as many as make rows of about eight.
+            Images side by side, each with its shots. By default a row has about eight pictures in all.
 
         Returns
         -------
@@ -211,7 +211,7 @@ class PredictionsDisplay:
         width = 1 + n_shots
         n_columns = min(n_images, max(1, 8 // width) if n_columns is None else n_columns)
         n_rows = -(-n_images // n_columns)
-        # A narrow empty column keeps each picture and its shots together.
+        # A narrow empty column sets each image and its shots apart from the next.
         widths = ([1] * width + [0.25]) * n_columns
         figsize = (1.35 * sum(widths), 1.9 * n_rows + 0.3)
         self.ax_, grid = divide_axes(ax, n_rows, len(widths), figsize, width_ratios=widths)

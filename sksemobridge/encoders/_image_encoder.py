@@ -24,10 +24,9 @@ _READING = 1
 class CLIPImageEncoder(CLIPEncoder):
     """Embed images with the image tower of a CLIP model.
 
-    Images are read as people see them: turned upright by their EXIF orientation, the first frame of animated
-    ones, transparent ones on white. Then they go through the preprocessing that the model was trained with.
-    The model is loaded on first use and shared with all encoders of the same model in this process; the
-    encoder itself holds nothing but its parameters.
+    Images are read as people see them: upright by their EXIF orientation, the first frame of an animation, on
+    white where they are transparent. The model's own preprocessing follows. The model is loaded on first use
+    and shared with all encoders of the same model in this process; the encoder holds only its parameters.
 
     Parameters
     ----------
@@ -35,34 +34,33 @@ class CLIPImageEncoder(CLIPEncoder):
         A model of open_clip, or a name with its `hf-hub:` or `local-dir:` scheme; `"mini"` with
         `pretrained="bundled"` is the small model shipped in the package.
     pretrained : str, path or None, default="openai"
-        A tag of open_clip or the path of a checkpoint. Ignored for the schemes. With a checkpoint, choose the
-        model name by its activation: OpenAI's weights need a name that ends in `-quickgelu`; for tags this is
-        seen to.
+        A tag of open_clip or the path of a checkpoint. Ignored for the schemes. For a checkpoint, choose the
+        model name by its activation: OpenAI's weights need a name that ends in `-quickgelu`. For a tag, either
+        name does.
     device : str, default="auto"
         `"auto"` takes a CUDA GPU where there is one, else the CPU. Resolved on each use, so that an encoder
-        may be pickled on one machine and loaded on another.
+        pickled on one machine works on another.
     precision : {"auto", "fp32", "bf16", "fp16"}, default="auto"
-        Of the computation; results are float32. `"auto"` is bf16 on CPUs with
-        native support (AVX512-BF16 or AMX) and on CUDA GPUs from compute capability 8, fp16 on older GPUs,
-        else fp32; always fp32 for image towers of less than 5 million parameters, such as the bundled one.
+        Precision of the computation; results are float32. `"auto"` is fp32 for image towers of less than 5
+        million parameters, such as the bundled one. For others it is bf16 on CPUs with native support
+        (AVX512-BF16 or AMX) and on CUDA GPUs from compute capability 8, fp16 on older GPUs, else fp32.
     batch_size : int, default=64
         Images in one forward pass; also bounds how many decoded images are in memory.
     n_jobs : int or None, default=None
         Threads that read images while the model computes, as in joblib: `None` is one, -1 one for each core.
     cache : path or None, default=None
-        Directory on a local disk in which embeddings are kept between calls and runs, by the content of the
-        images, the model, its preprocessing and the precision; see `EmbeddingCache`. Several processes may
-        share one.
+        Directory on a local disk that keeps embeddings between calls and runs, by the content of the images,
+        the model, its preprocessing and the precision; see `EmbeddingCache`. Several processes may share it.
     normalize : bool, default=False
         Whether to scale embeddings to unit length.
     on_error : {"raise", "nan"}, default="raise"
-        What to do where an image cannot be read: raise an error that names it, or give a row of NaN and one
-        warning for all.
+        Where an image cannot be read, raise an error that names it, or give a row of NaN and one warning for
+        all of them.
     progress : bool, default=False
         Whether to show a progress bar.
     output : {"numpy", "torch"}, default="numpy"
-        Whether `transform` gives an array, or a tensor on the device of the model: with
-        `sklearn.set_config(array_api_dispatch=True)`, classifiers of this package go on there.
+        Whether `transform` gives an array, or a tensor on the device of the model. Classifiers of this package
+        compute there, too, with `sklearn.set_config(array_api_dispatch=True)`.
 
     See Also
     --------
@@ -78,7 +76,7 @@ class CLIPImageEncoder(CLIPEncoder):
     >>> encoder.transform(images).shape
     (2, 128)
 
-    Rows of images that cannot be read can be dropped together with their labels:
+    To drop images that cannot be read together with their labels:
 
     >>> import warnings
     >>> encoder.set_params(on_error="nan")
@@ -147,7 +145,7 @@ class CLIPImageEncoder(CLIPEncoder):
         ImageReadError
             If an image cannot be read and `on_error="raise"`; names its position and source.
         ModelLoadError
-            If the model or its weights cannot be had.
+            If the model or its weights are missing.
         """
         sources = list_images(X)
         loaded = self._model()
@@ -208,7 +206,7 @@ class _Reader:
         self._loaded = loaded
         self._cache = cache
         self._context = b"image %d %s " % (_READING, precision.encode())
-        # Without a cache keys need to tell apart only the images of this call.
+        # Without a cache, keys only tell apart the images of this call.
         if cache.active:
             self._context += loaded.image_digest()
 
@@ -230,7 +228,7 @@ class _Reader:
 
 
 def _unique(sources):
-    """Rows of the first of repeated sources, and for each source which of them it repeats."""
+    """Positions of the sources without repeats, and for each source which of these it is."""
     firsts, inverse, seen = [], [], {}
     for position, source in enumerate(sources):
         key = os.fspath(source) if isinstance(source, (str, os.PathLike)) else id(source)

@@ -19,7 +19,7 @@ SMALL_TOWER = 5_000_000
 
 
 class LoadedModel:
-    """A model that encoders share; nobody changes it.
+    """A model that encoders share and never change.
 
     Attributes
     ----------
@@ -30,9 +30,9 @@ class LoadedModel:
     embed_dim : int
         `D`, the width of the joint space.
     n_image_parameters : int
-        Of the image tower.
+        Number of parameters of the image tower.
     image_size : tuple of int
-        Height and width that the image tower takes.
+        Height and width of the inputs of the image tower.
     """
 
     def __init__(self, source, device, model, config):
@@ -46,7 +46,7 @@ class LoadedModel:
         self.n_image_parameters = sum(weight.numel() for weight in model.visual.parameters())
         self._config = config
         self._preprocess = PreprocessCfg(**model.visual.preprocess_cfg)
-        # The model's own preprocessing in two parts: on one image, and on a batch where the model computes.
+        # The model's own preprocessing in two parts: for one image here, for a batch on the model's device.
         *geometry, _, normalize = image_transform_v2(self._preprocess, is_train=False).transforms
         size = self._preprocess.size
         self.image_size = tuple(size) if isinstance(size, (tuple, list)) else (size, size)
@@ -64,7 +64,7 @@ class LoadedModel:
         Raises
         ------
         ImageReadError
-            If the picture is so narrow that, resized by its shortest side, it would exhaust memory.
+            If the image is so narrow that, resized by its shortest side, it would exhaust memory.
         """
         if self._preprocess.resize_mode == "shortest":
             width, height = image.size
@@ -82,12 +82,12 @@ class LoadedModel:
         Returns
         -------
         torch.Tensor of shape (n, 3, h, w), float32
-            On a GPU with channels last in memory, as its convolutions are fastest.
+            On a GPU with channels last in memory, where convolutions are fastest.
         """
         import torch
 
         if self.device.type == "cuda":
-            # Only from pinned memory a copy need not be waited for.
+            # Only a copy from pinned memory runs beside other work.
             pixels = pixels.pin_memory().to(self.device, non_blocking=True).permute(0, 3, 1, 2)
         else:
             pixels = pixels.to(self.device).permute(0, 3, 1, 2).contiguous()
@@ -145,8 +145,8 @@ class LoadedModel:
     def image_model(self, precision):
         """The model to embed images with, and the type of its inputs.
 
-        On a CPU bf16 is that of a copy of the image tower. Autocast would convert all weights in every batch
-        and bar torch's fast attention, which together cost more than bf16 gains.
+        For bf16 on a CPU, the model has a copy of its image tower in bf16. Autocast would convert all weights in
+        every batch and prevent torch's fast attention, which together cost more than bf16 gains.
         """
         import torch
 
@@ -165,7 +165,7 @@ class LoadedModel:
         Raises
         ------
         ModelLoadError
-            If the tokenizer cannot be had.
+            If the tokenizer is missing.
         """
         with self._lock:
             if self._tokenizer is None:
@@ -178,12 +178,12 @@ class LoadedModel:
         return self._tokenizer(texts)
 
     def image_digest(self):
-        """Digest of all that an image embedding depends on, but for the image and the precision."""
+        """Digest of all that image embeddings depend on, apart from the image and the precision."""
         description = [self._config, dataclasses.asdict(self._preprocess), str(self.model.visual)]
         return self._digest("image", description, self.model.visual.state_dict())
 
     def text_digest(self):
-        """Digest of all that a text embedding depends on, but for the tokens and the precision."""
+        """Digest of all that text embeddings depend on, apart from the tokens and the precision."""
         state = self.model.state_dict()
         weights = {name: value for name, value in state.items() if not name.startswith("visual.")}
         return self._digest("text", [self._config, str(self.model)], weights)
@@ -209,7 +209,7 @@ def _cannot_tokenize(source, error):
 
 
 class _Slot:
-    """One place of the registry; its lock makes threads that ask at once wait for a single load."""
+    """One place of the registry. Its lock lets one thread load the model while others wait."""
 
     def __init__(self):
         self.lock = threading.Lock()
@@ -221,7 +221,7 @@ _slots_lock = threading.Lock()
 
 
 def get_model(model_name, pretrained, device):
-    """The loaded model of an encoder's parameters, from the registry where it is there.
+    """The model that an encoder's parameters name, loaded on first use.
 
     Parameters
     ----------
@@ -235,7 +235,7 @@ def get_model(model_name, pretrained, device):
     Raises
     ------
     ModelLoadError
-        If the model or its weights cannot be had.
+        If the model or its weights are missing.
     ValueError
         If the machine has no such device.
     """
@@ -262,7 +262,7 @@ def get_model(model_name, pretrained, device):
 def clear_model_cache():
     """Forget all models that this process has loaded; the next use loads them again.
 
-    Memory is returned once no running `transform` uses them.
+    A running `transform` keeps its model until it ends.
 
     Examples
     --------
@@ -281,7 +281,7 @@ def read_embed_dim(model_name, pretrained):
 def resolve_image_precision(precision, device, n_parameters):
     """`"auto"` is bf16 where the processor computes in it natively, fp16 on older GPUs, else fp32.
 
-    Towers of few parameters stay in fp32: they are fast enough not to be worth a prediction that changes.
+    Towers of few parameters stay in fp32: they are fast, and half precision may change a prediction.
     """
     import torch
 
@@ -299,7 +299,7 @@ def resolve_image_precision(precision, device, n_parameters):
 def _cpu_has_bf16():
     import torch
 
-    # torch tells the abilities of a CPU by a public function only in its newest versions.
+    # Only the newest versions of torch have a public function for this.
     if hasattr(torch.cpu, "get_capabilities"):
         abilities = torch.cpu.get_capabilities()
         return bool(abilities.get("avx512_bf16") or abilities.get("amx_bf16"))
@@ -322,8 +322,8 @@ def _load(source, device):
     config = read_config(source)
     quick_gelu = bool(config.get("quick_gelu", False))
     if source.pretrained is not None and not source.files:
-        # open_clip builds the architecture of the name with GELU and only warns where the weights of the
-        # tag were trained with QuickGELU, as OpenAI's were.
+        # Where a tag was trained with QuickGELU, as OpenAI's were, open_clip builds the model with GELU all the
+        # same and only warns.
         tag = open_clip.get_pretrained_cfg(source.name, source.pretrained)
         quick_gelu = quick_gelu or bool(tag.get("quick_gelu", False))
     try:

@@ -20,9 +20,9 @@ _UPRIGHT = {
 }
 _ORIENTATION = 0x0112
 
-# How much smaller a JPEG may be decoded, and how many times what the model takes it must measure then, so that
-# the resizing of the model's preprocessing has the last word. With less, embeddings of photographs or of noise
-# by the bundled model differ by cosines below 0.999.
+# By how much a JPEG may be shrunk while it is decoded, and how many times the model's input it must measure after
+# that, so that the model's own resizing still decides. With smaller margins, some embeddings of photographs or noise
+# by the bundled model have cosines below 0.999 to those of whole pictures.
 _SHRINKS = {8: 1.5, 4: 1.5, 2: 2}
 
 
@@ -31,7 +31,7 @@ class ImageReadError(ValueError):
 
 
 def describe(source):
-    """A picture's source for messages: its path, or what kind of object it is."""
+    """A source as messages name it: its path, or what kind of object it is."""
     if isinstance(source, (str, os.PathLike)):
         return repr(os.fspath(source))
     if isinstance(source, (bytes, bytearray, memoryview)):
@@ -42,7 +42,7 @@ def describe(source):
 
 
 def fetch(source):
-    """What a source holds: the bytes of a file, or pixels.
+    """The content of a source: the bytes of a file, or pixels.
 
     Returns
     -------
@@ -51,7 +51,7 @@ def fetch(source):
     Raises
     ------
     ImageReadError
-        If there is nothing to decode, or an image of Pillow cannot be decoded; the message says why.
+        If there is nothing to decode, or Pillow cannot decode its image; the message says why.
     """
     if isinstance(source, np.ndarray):
         _check_pixels(source)
@@ -78,8 +78,8 @@ def decode(content, *, shortest_side=None):
     content : bytes, bytearray, memoryview or ndarray
         From `fetch`.
     shortest_side : int or None
-        Where given, a JPEG may be decoded smaller, which is much faster, as long as it can still be made
-        smaller to have so many pixels on its shortest side, and keeps its proportion.
+        If given, a JPEG may be shrunk while it is decoded, which is much faster. It keeps its proportion and
+        more than so many pixels on its shortest side.
 
     Returns
     -------
@@ -99,7 +99,7 @@ def decode(content, *, shortest_side=None):
 
 
 def picture_digest(content):
-    """Digest of all that `decode` makes a picture of: what `fetch` gives."""
+    """Digest of what `fetch` gives, which is all that `decode` depends on."""
     if isinstance(content, np.ndarray):
         head = f"pixels {content.shape} "
         content = np.ascontiguousarray(content)
@@ -119,7 +119,7 @@ def _to_picture(image, shortest_side=None):
         return _to_rgb(_upright(image))
     except ImageReadError:
         raise
-    # Decoders of broken files fail in every way: OSError, SyntaxError, struct.error, zlib.error and others.
+    # For broken files, decoders raise OSError, SyntaxError, struct.error, zlib.error and others.
     except Exception as error:
         raise ImageReadError(
             f"it is broken or of an unknown kind: {error or type(error).__name__}"
@@ -200,7 +200,7 @@ def _open(content):
 
 def _draft(image, shortest_side):
     width, height = image.size
-    # Only where nothing is rounded: a size that is off by half a pixel would shift what is cropped later.
+    # Only by divisors of the size: a rounded size would shift the later crop by half a pixel.
     shrinks = [
         shrink
         for shrink, margin in _SHRINKS.items()
@@ -214,7 +214,7 @@ def _draft(image, shortest_side):
 
 
 def check_size(width, height):
-    """Refuse pictures of no pixels, and of more than Pillow's limit.
+    """Refuse pictures without pixels, and with more than Pillow allows.
 
     Raises
     ------
@@ -239,11 +239,11 @@ def _bomb(reason):
 def _upright(image):
     from PIL import Image
 
-    # Read after loading: some formats store the orientation behind the pixels, TIFF applies it on loading.
+    # After loading: some formats store the orientation behind the pixels, and loading a TIFF applies it.
     try:
         orientation = image.getexif().get(_ORIENTATION)
     except Exception:
-        # Broken metadata of a sound picture: it stands as it is stored.
+        # The metadata are broken, the picture is not.
         orientation = None
     name = _UPRIGHT.get(orientation)
     return image.transpose(Image.Transpose[name]) if name else image
@@ -274,7 +274,7 @@ def _to_8_bits(image):
     lowest, highest = values.min(), values.max()
     if lowest < 0 or highest > 65535:
         raise ImageReadError("its pixels are 32-bit integers of unknown range; convert them to 8 bits")
-    # 32-bit images that Pillow made from 8-bit ones (mode I) keep their values; those of files have 16 bits.
+    # In mode I, a converted 8-bit image keeps its values; an image of a file has 16 bits.
     if image.mode == "I" and highest <= 255 and image.format is None:
         return Image.fromarray(values.astype(np.uint8))
     return Image.fromarray(((values.astype(np.uint32) + 128) // 257).astype(np.uint8))

@@ -1,4 +1,4 @@
-"""Text embeddings that were computed before."""
+"""Text embeddings from elsewhere."""
 
 from numbers import Real
 
@@ -11,12 +11,12 @@ from ._base import StatelessEncoder, list_texts
 
 
 class PrecomputedTextEncoder(StatelessEncoder):
-    """Look up embeddings of texts that were computed elsewhere.
+    """Look up text embeddings that were computed elsewhere.
 
     Parameters
     ----------
     texts : sequence of str of length n
-        What was embedded.
+        The texts.
     eos : array-like of shape (n, d)
         Their embeddings before the text projection, in the same order.
     projection : array-like of shape (d, D)
@@ -77,7 +77,7 @@ class PrecomputedTextEncoder(StatelessEncoder):
         Raises
         ------
         ValueError
-            If the shapes of the parameters do not fit together, or a text has two different embeddings.
+            If shapes do not fit together, or a text has two different embeddings.
         """
         super().fit()
         self._table()
@@ -98,7 +98,7 @@ class PrecomputedTextEncoder(StatelessEncoder):
         Raises
         ------
         ValueError
-            If a text was not embedded; the message says which.
+            If a text is not among `texts`; the message says which.
         """
         texts = list_texts(texts)
         self._validate_params()
@@ -126,7 +126,7 @@ class PrecomputedTextEncoder(StatelessEncoder):
         Raises
         ------
         ValueError
-            If a text was not embedded; the message says which.
+            If a text is not among `texts`; the message says which.
         """
         eos = self.encode(texts)
         projection, bias = self._projection_and_bias()

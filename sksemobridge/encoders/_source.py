@@ -13,12 +13,12 @@ _HUB = "hf-hub:"
 
 
 class ModelLoadError(RuntimeError):
-    """A CLIP model or its weights cannot be had; the message says what was tried and what to do."""
+    """A CLIP model or its weights are missing; the message says what was tried and what to do."""
 
 
 @dataclass(frozen=True)
 class ModelSource:
-    """One model with its weights, as open_clip is asked for it.
+    """One model with its weights, in the terms of open_clip.
 
     Attributes
     ----------
@@ -27,8 +27,8 @@ class ModelSource:
     pretrained : str or None
         Tag or path of a checkpoint; `None` for the schemes, whose names say where the weights are.
     files : tuple
-        Path, time of change and size of each local file that the result depends on: a model folder or
-        checkpoint that is written anew is another source.
+        Path, time of change and size of each local file of the model. A rewritten folder or checkpoint is
+        another source.
     """
 
     name: str
@@ -51,12 +51,12 @@ class ModelSource:
 
 
 def find_source(model_name, pretrained):
-    """The source that the parameters of an encoder name; reads no weights.
+    """The source that the parameters of an encoder name, without a look at its weights.
 
     Raises
     ------
     ModelLoadError
-        If the parameters cannot name one: no tag, a folder or bundled model that is not there.
+        If they name none: the tag is missing, or there is no such folder or bundled model.
     """
     if model_name == BUNDLED_NAME or pretrained == BUNDLED_TAG:
         if (model_name, pretrained) != (BUNDLED_NAME, BUNDLED_TAG):

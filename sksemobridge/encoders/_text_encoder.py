@@ -15,7 +15,7 @@ class CLIPTextEncoder(CLIPEncoder):
     """Embed texts with the text tower of a CLIP model, in the joint space and before its projection.
 
     The model is loaded on first use and shared with all encoders of the same model in this process; the
-    encoder itself holds nothing but its parameters.
+    encoder holds only its parameters.
 
     Parameters
     ----------
@@ -24,12 +24,12 @@ class CLIPTextEncoder(CLIPEncoder):
     device : str, default="auto"
         As in `CLIPImageEncoder`.
     precision : {"auto", "fp32", "bf16", "fp16"}, default="auto"
-        Of the computation; results are float32. `"auto"` is fp32 on all devices.
+        Precision of the computation; results are float32. `"auto"` is fp32 on all devices.
     batch_size : int, default=256
         Texts in one forward pass.
     cache : path or None, default=None
-        Directory on a local disk in which embeddings are kept between calls and runs; see `EmbeddingCache`.
-        It may be the one of `CLIPImageEncoder`.
+        Directory on a local disk that keeps embeddings between calls and runs; see `EmbeddingCache`. Images
+        and texts may share it.
 
     Attributes
     ----------
@@ -38,7 +38,7 @@ class CLIPTextEncoder(CLIPEncoder):
     projection_bias_ : ndarray of shape (D,) or None
         `b_W`.
     image_projection_ : ndarray of shape (d_image, D)
-        The last linear layer of the image tower; `NoProjectionError` where it ends otherwise.
+        The last linear layer of the image tower; `NoProjectionError` where the tower ends otherwise.
     image_projection_bias_ : ndarray of shape (D,) or None
         Its bias.
     logit_scale_ : float
@@ -93,7 +93,7 @@ class CLIPTextEncoder(CLIPEncoder):
         NoProjectionError
             If the tower has no linear projection to stop before.
         ModelLoadError
-            If the model, its weights or its tokenizer cannot be had.
+            If the model, its weights or its tokenizer are missing.
         """
         return self._run(texts, project=False)
 
@@ -111,7 +111,7 @@ class CLIPTextEncoder(CLIPEncoder):
         Raises
         ------
         ModelLoadError
-            If the model, its weights or its tokenizer cannot be had.
+            If the model, its weights or its tokenizer are missing.
         """
         return self._run(texts, project=True)
 
@@ -156,7 +156,7 @@ class CLIPTextEncoder(CLIPEncoder):
         return float(self._model().model.logit_scale.detach().exp())
 
     def _memo_key(self):
-        # What embeddings of texts depend on; a checkpoint that is written anew has another source.
+        # All that embeddings of texts depend on; a rewritten checkpoint has another source.
         return self._source(), self._precision()
 
     def _precision(self):
