@@ -9,8 +9,8 @@ so that the mean of `n_c` images is shrunk towards its name,
 
     mu_c = (n_c mean_c u + kappa mhat_c) / (n_c + kappa),     kappa = var(noise) / var(deviation).
 
-`kappa` is a ratio of variances, found by the method of moments, and another one in the span of the class texts than in
-the rest of the space: where texts live, classes differ more. Without text `mhat_c = m`, and there is one `kappa`.
+`kappa` is a ratio of variances, found by the method of moments, and another one in the span of the class texts, in that
+of words and in the rest of the space: where texts live, classes differ more. Without text `mhat_c = m`.
 """
 
 from dataclasses import dataclass
@@ -20,9 +20,9 @@ from scipy import linalg
 
 from .shots import sum_rows
 
-# `kappa` before anything is known of the noise, in the span of the class texts and in the rest, and how many degrees
-# of freedom of noise that knowledge is worth.
-KAPPA_OF_TEXTS, KAPPA_OF_REST, KAPPA_WORTH = 1.5, 4.0, 8.0
+# `kappa` before anything is known of the noise, in each span, and how many degrees of freedom of noise that
+# knowledge is worth.
+KAPPA_OF_TEXTS, KAPPA_OF_WORDS, KAPPA_OF_REST, KAPPA_WORTH = 1.5, 2.5, 4.0, 8.0
 # Classes lean on their names this much more than moments say: tails of embeddings are heavier than those of a Gaussian.
 LEANING = 1.5
 # `kappa` where classes do not differ from what names predict.
@@ -60,7 +60,7 @@ class ClassMeans:
     counts: np.ndarray
 
 
-def fit_class_means(u, codes, weight, texts=None, text_odds=1.0):
+def fit_class_means(u, codes, weight, texts=None, text_odds=1.0, words=None):
     """Shrink class means towards their names.
 
     Parameters
@@ -75,6 +75,8 @@ def fit_class_means(u, codes, weight, texts=None, text_odds=1.0):
         `T_c`.
     text_odds : float
         Probability that the text is of use.
+    words : ndarray of shape (D, r) or None
+        Directions of a vocabulary.
 
     Returns
     -------
@@ -88,38 +90,35 @@ def fit_class_means(u, codes, weight, texts=None, text_odds=1.0):
     raw = raw - centre
     left, raw_without = _leave_out(u - centre, codes, share, n_classes)
 
-    predicted, basis = np.zeros_like(raw), None
+    predicted, spans = np.zeros_like(raw), []
     if texts is not None and n_classes > 1:
         names = texts - texts.mean(axis=0)
         predicted = (np.vdot(names, raw) / max(np.vdot(names, names), np.finfo(float).tiny)) * names
-        basis = text_basis(texts)
-    deviation, noise = raw - predicted, u - centre - raw[codes]
-    if basis is None or basis.shape[1] == 0:
-        kappas = [_kappa(noise, deviation, share, codes, counts, KAPPA_OF_REST)]
-        parts, parts_without = [deviation], [raw_without - predicted[codes]]
-    else:
-        prior = KAPPA_OF_TEXTS**text_odds * KAPPA_OF_REST ** (1 - text_odds)
-        inside = [rows @ basis for rows in (noise, deviation, raw_without - predicted[codes])]
-        outside = [
-            rows - part @ basis.T for rows, part in zip((noise, deviation, raw_without - predicted[codes]), inside)
-        ]
-        kappas = [
-            _kappa(*part[:2], share, codes, counts, guess)
-            for part, guess in ((outside, KAPPA_OF_REST), (inside, prior))
-        ]
-        parts = [outside[1], inside[1] @ basis.T]
-        parts_without = [outside[2], inside[2] @ basis.T]
+        spans.append((text_basis(texts), KAPPA_OF_TEXTS**text_odds * KAPPA_OF_REST ** (1 - text_odds)))
+    if words is not None:
+        spans.append((_outside_of(words, spans), KAPPA_OF_WORDS))
+    noise, deviation, deviation_without = (
+        _split(rows, [basis for basis, _ in spans])
+        for rows in (u - centre - raw[codes], raw - predicted, raw_without - predicted[codes])
+    )
+    guesses = [guess for _, guess in spans] + [KAPPA_OF_REST]
+    kappas = [
+        _kappa(*of_span, share, codes, counts, guess) for *of_span, guess in zip(noise, deviation, guesses)
+    ]
 
     def shrunk(predicted, parts, n):
-        return predicted + sum((n / (n + kappa))[:, None] * part for kappa, part in zip(kappas, parts))
+        whole = predicted + (n / (n + kappas[-1]))[:, None] * parts[-1]
+        for (basis, _), kappa, part in zip(spans, kappas, parts):
+            whole += ((n / (n + kappa))[:, None] * part) @ basis.T
+        return whole
 
     return ClassMeans(
         centre=centre,
-        means=shrunk(predicted, parts, counts),
-        without=shrunk(predicted[codes], parts_without, left),
+        means=shrunk(predicted, deviation, counts),
+        without=shrunk(predicted[codes], deviation_without, left),
         left=left,
-        share=counts / (counts + kappas[0]),
-        share_without=left / (left + kappas[0]),
+        share=counts / (counts + kappas[-1]),
+        share_without=left / (left + kappas[-1]),
         counts=counts,
     )
 
@@ -128,6 +127,22 @@ def text_basis(texts):
     """Orthonormal directions in which class texts differ, shape (D, C - 1) at most."""
     _, deviations, right = linalg.svd(texts - texts.mean(axis=0), full_matrices=False)
     return right[deviations > 1e-6 * np.sqrt(len(texts))].T
+
+
+def _outside_of(basis, spans):
+    """An orthonormal basis of what a span adds to others."""
+    for other, _ in spans:
+        left, values, _ = linalg.svd(basis - other @ (other.T @ basis), full_matrices=False)
+        basis = left[:, values > 1e-3]
+    return basis
+
+
+def _split(rows, bases):
+    """Coordinates of rows in each of several spans, and what is left, shape (n, D)."""
+    parts = [rows @ basis for basis in bases]
+    for part, basis in zip(parts, bases):
+        rows = rows - part @ basis.T
+    return [*parts, rows]
 
 
 def _leave_out(u, codes, share, n_classes):

@@ -13,6 +13,7 @@ from .class_means import fit_class_means, text_basis
 from .class_texts import ClassTexts
 from .out_of_sample import cross_fit, leave_one_out, queries_of, query_weights
 from .shots import ClassSums, ShotMemory, pool_shots, sum_rows
+from .spans import class_balanced_mean
 from .unseen_classes import MOST_CLASSES, fit_slopes
 from .whitening import WhiteningFit
 
@@ -204,6 +205,10 @@ def fit_model(
         shots_of_seen = replace(
             shots.shots, X=shots.shots.X.astype(np.float64), codes=np.searchsorted(seen, shots.shots.codes)
         )
+        if text.words is not None:
+            mean = class_balanced_mean(shots_of_seen.X, shots_of_seen.codes, shots_of_seen.weight)
+            text = replace(text, bridge=Bridge.of_words(text.words, text.bridge.projection, mean))
+            bridge = text.bridge
         if training is not None:
             start = _start(earlier, classes, seen, training)
             trained = _train(text, texts, shots_of_seen, start, training)
@@ -258,7 +263,7 @@ def _estimate_blend(text, model, shots, sums, eos, fit_fold, whiten, random_stat
         of_queries = query_weights(shots.codes[rows], shots.weight[rows], image[rows])
         of_text = fit_text(z1, shots.codes[rows], of_queries, text.logit_scale)
 
-    class_means = fit_class_means(u, codes, weight, embeddings, 0.0 if of_text is None else of_text.odds)
+    class_means = fit_class_means(u, codes, weight, embeddings, 0.0 if of_text is None else of_text.odds, text.words)
     worth = weight / np.bincount(codes, weights=weight)[codes] * class_means.counts[codes]
     whitening = WhiteningFit(class_means, u, codes, worth) if whiten else None
     model = replace(model, whitening=whitening and whitening.fitted, share=class_means.share)
@@ -274,6 +279,8 @@ def _estimate_blend(text, model, shots, sums, eos, fit_fold, whiten, random_stat
     spans = [(None, CORRECTION)]
     if embeddings is not None:
         spans.append((text_basis(embeddings), CORRECTION * of_text.odds**0.5))
+    if text.words is not None:
+        spans.append((text.words, CORRECTION))
     blend, correction = fit_blend(held_out, of_text, class_means.centre, spans)
     return replace(model, blend=blend, correction=correction)
 
