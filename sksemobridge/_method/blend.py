@@ -28,11 +28,11 @@ from .._utils.array_api import namespace, softmax
 from .whitening import Affine
 
 # Default of `z4`, which is a Gaussian log-likelihood ratio: its features are not independent.
-WHITENED_SCALE, WHITENED_SCALE_ALONE = 0.04, 0.15
+WHITENED_SCALE, WHITENED_SCALE_ALONE = 0.04, 0.1
 # Spread of `z2` and of `z3` by default, as a share of that of `z1` (without text, of one nat), beside `z4` and without.
 SHOT_SHARE, SHOT_SHARE_ALONE = 0.01, 0.4
-# Weight of the prior of a scale, in held-out images, and its width in `log s`. That of `z4` is held more firmly: a
-# held-out shot has a noisier class than a query.
+# Weight of the prior of a scale, in held-out images, and its width in `log s`. Beside text, that of `z4` is held more
+# firmly: a held-out shot has a noisier class than a query.
 STRENGTH, STRENGTH_OF_WHITENED, WIDTH = 1.25, 5.0, 0.5
 # `tau` in nats, and `sigma` of each span.
 OFFSET, CORRECTION = 1.0, 1.0
@@ -101,7 +101,7 @@ def fit_text(z1, codes, weight, logit_scale):
     return TextUse(scales["z1"], float(expit(np.log(TEXT_ODDS) + weight.sum() * np.log(z1.shape[1]) - loss)))
 
 
-def default_scales(affinities, codes, text):
+def default_scales(affinities, codes, text, per_class):
     """The scales `s0_k`.
 
     Parameters
@@ -110,6 +110,8 @@ def default_scales(affinities, codes, text):
         Held out.
     codes : ndarray of shape (n,)
     text : TextUse or None
+    per_class : float
+        Effective number of images of a class. A single one says less, and the mean has been shrunk more.
     """
     odds = 0.0 if text is None else text.odds
     defaults = {}
@@ -121,7 +123,8 @@ def default_scales(affinities, codes, text):
         width = odds * spread + (1 - odds) if text is not None else 1.0
         defaults[name] = share * width / (spread_over_others(affinities[name], codes) or 0.05)
     if "z4" in affinities:
-        defaults["z4"] = odds * WHITENED_SCALE + (1 - odds) * WHITENED_SCALE_ALONE
+        alone = WHITENED_SCALE_ALONE * (1 + 2 / max(per_class, 1))
+        defaults["z4"] = odds * WHITENED_SCALE + (1 - odds) * alone
     return defaults
 
 
@@ -258,15 +261,14 @@ class Mode:
     x: np.ndarray
 
 
-def fit_blend(held_out, text, centre, spans):
+def fit_blend(held_out, text, class_means, spans):
     """Posterior mode: the weight of each affinity, and the correction.
 
     Parameters
     ----------
     held_out : HeldOut
     text : TextUse or None
-    centre : ndarray of shape (D,)
-        `m`.
+    class_means : ClassMeans
     spans : list of (ndarray of shape (D, r) or None, float)
         Directions `V_S` (None is the whole space) and `sigma_S`.
 
@@ -277,9 +279,11 @@ def fit_blend(held_out, text, centre, spans):
     correction : Affine
         `b + A (u - m)`.
     """
-    defaults = default_scales(held_out.affinities, held_out.codes, text)
-    strength = {name: STRENGTH_OF_WHITENED if name == "z4" else STRENGTH for name in defaults}
-    v = held_out.unit_shots - centre
+    defaults = default_scales(held_out.affinities, held_out.codes, text, class_means.counts.mean())
+    strength = dict.fromkeys(defaults, STRENGTH)
+    if text is not None and "z4" in strength:
+        strength["z4"] += text.odds * (STRENGTH_OF_WHITENED - STRENGTH)
+    v = held_out.unit_shots - class_means.centre
     features, back = correction_features(v, spans)
     affinities = {name: held_out.affinities[name] for name in defaults}
     problem = Problem(affinities, held_out.codes, held_out.weight, defaults, strength, features)
@@ -289,7 +293,7 @@ def fit_blend(held_out, text, centre, spans):
         tau, sigma = problem.variances(mode, tau, sigma)
     mode = problem.solve(tau, sigma, mode)
     weights = (back @ mode.coefficients).T
-    return mode.scales | {"correction": 1.0}, Affine(weights, mode.b - weights @ centre)
+    return mode.scales | {"correction": 1.0}, Affine(weights, mode.b - weights @ class_means.centre)
 
 
 def correction_features(v, spans):

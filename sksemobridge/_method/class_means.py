@@ -22,7 +22,7 @@ from .shots import sum_rows
 
 # `kappa` before anything is known of the noise, in each span, and how many degrees of freedom of noise that
 # knowledge is worth.
-KAPPA_OF_TEXTS, KAPPA_OF_WORDS, KAPPA_OF_REST, KAPPA_WORTH = 1.5, 2.5, 4.0, 8.0
+KAPPA_OF_TEXTS, KAPPA_OF_WORDS, KAPPA_BESIDE_WORDS, KAPPA_OF_REST, KAPPA_WORTH = 1.5, 2.0, 12.0, 4.0, 8.0
 # Classes lean on their names this much more than moments say: tails of embeddings are heavier than those of a Gaussian.
 LEANING = 1.5
 # `kappa` where classes do not differ from what names predict.
@@ -101,7 +101,7 @@ def fit_class_means(u, codes, weight, texts=None, text_odds=1.0, words=None):
         _split(rows, [basis for basis, _ in spans])
         for rows in (u - centre - raw[codes], raw - predicted, raw_without - predicted[codes])
     )
-    guesses = [guess for _, guess in spans] + [KAPPA_OF_REST]
+    guesses = [guess for _, guess in spans] + [KAPPA_OF_REST if words is None else KAPPA_BESIDE_WORDS]
     kappas = [
         _kappa(*of_span, share, codes, counts, guess) for *of_span, guess in zip(noise, deviation, guesses)
     ]

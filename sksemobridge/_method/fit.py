@@ -281,7 +281,7 @@ def _estimate_blend(text, model, shots, sums, eos, fit_fold, whiten, random_stat
         spans.append((text_basis(embeddings), CORRECTION * of_text.odds**0.5))
     if text.words is not None:
         spans.append((text.words, CORRECTION))
-    blend, correction = fit_blend(held_out, of_text, class_means.centre, spans)
+    blend, correction = fit_blend(held_out, of_text, class_means, spans)
     return replace(model, blend=blend, correction=correction)
 
 
