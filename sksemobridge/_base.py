@@ -89,6 +89,7 @@ class EmbeddingClassifier(ClassifierMixin, SavedEstimator):
         Returns
         -------
         array of shape (n, C)
+            float64 where `X` is a NumPy array or made one, else in the precision of `X`.
         """
         return self._finished_scores(X, softmax)
 
@@ -102,6 +103,7 @@ class EmbeddingClassifier(ClassifierMixin, SavedEstimator):
         Returns
         -------
         array of shape (n, C)
+            In the precision of `predict_proba`.
         """
         return self._finished_scores(X, log_softmax)
 

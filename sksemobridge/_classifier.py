@@ -1,8 +1,10 @@
 """The few-shot classifier over CLIP image embeddings."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from numbers import Integral, Real
 
+import numpy as np
 from sklearn.base import _fit_context, clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
@@ -10,9 +12,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._base import EmbeddingClassifier
 from ._method.bridge import Bridge
-from ._method.class_texts import encode_classes, word_basis
-from ._method.fit import TextSide, add_shots, fit_model
-from ._method.prompts import build_prompts, name_classes
+from ._method.class_texts import encode_classes, read_projection, word_basis
+from ._method.fit import SAME_BRIDGE, TextSide, add_shots, fit_model
+from ._method.prompts import ClassPrompts, describe_classes, is_sequence
 from ._training.train import MAX_ITER
 from ._utils.array_api import to_numpy
 from ._utils.callbacks import CallbackSupportMixin, fit_task
@@ -24,7 +26,7 @@ from ._utils.validation import (
     validate_groups,
     validate_labels,
     validate_weights,
-    warn_about_numbers,
+    warn_about_length,
     warn_caller,
 )
 
@@ -57,16 +59,18 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
     ----------
     text_encoder : object or None, default=None
         `CLIPTextEncoder`, `PrecomputedTextEncoder` or another object with `encode`, `projection_`,
-        `projection_bias_` and `logit_scale_`, of the same CLIP model as the embeddings. `None` works without
-        words: the bridge is then the identity.
+        `projection_bias_` and `logit_scale_`, of the same CLIP model as the embeddings. Texts are embedded once per
+        process with the encoders of this package, and with others in every `fit`. `None` works without words: the
+        bridge is then the identity.
     prompts : "auto", str, list of str or mapping, default="auto"
         What is said of each class: a template with `{}` for the class name, several, `"auto"` for the
         ensemble of seven templates of CLIP's authors, or a mapping from labels (else from class names) to
         lists of whole prompts.
     class_names : mapping, sequence, "ignore" or None, default=None
-        How to say each label: a mapping from labels, or one name for each of the sorted classes. By default
-        `str(label)` with `_` read as a space. `"ignore"`: the labels mean nothing (part numbers, say), and the
-        encoder serves the bridge alone.
+        How to say each label: a mapping from labels (a pandas Series is one), or one name for each of the sorted
+        classes. By default `str(label)` with `_` read as a space, and so is a name that equals its label, or that is
+        given in a sequence. Classes that come later and are not in a sequence are named by their label.
+        `"ignore"`: the labels mean nothing (part numbers, say), and the encoder serves the bridge alone.
     vocabulary : "auto", sequence of str or None, default="auto"
         Where the bridge comes from: whole texts, such as `"a red squirrel"`, whose span images are compared in, or
         with `"auto"` a bundled list of names of things, where the encoder can embed any text
@@ -117,6 +121,10 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         Sorted labels.
     text_embeddings_ : ndarray of shape (C, D) or None
         `T_c`, the zero-shot classifier; None without a text encoder.
+    class_names_ : ndarray of str (dtype object) of shape (C,) or None
+        How each class was said; None where no text was asked for.
+    prompts_ : list of C lists of str, or None
+        What was said of each class.
     prototypes_ : ndarray of shape (C, D)
         `P_c`, the bridged shots.
     image_means_ : ndarray of shape (C, D)
@@ -150,6 +158,9 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
     Classes without shots, which `partial_fit` and `with_classes` allow where there is text, have NaN in
     `prototypes_`, `image_means_` and in the affinities `z2` to `z4`. For scores these are predicted from `z1`,
     as they go with it among the classes with shots.
+
+    A fit computes in float64, except the training of the bridge, which computes in float32 whatever `X` is. The
+    fitted arrays are cast to the precision of `X` once, at the end, and prediction computes in that of its query.
 
     See Also
     --------
@@ -274,8 +285,8 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         y : array-like of shape (n,)
             Labels. Any number of shots for each class.
         sample_weight : array-like of shape (n,) or None, default=None
-            Relative weight of each shot in its class; rows of weight zero are dropped. A common factor
-            changes nothing.
+            Relative weight of each shot in its class; rows of weight zero are dropped, and all others count for at
+            least a ten millionth of their class. A common factor changes nothing.
         groups : array-like of shape (n,) or None, default=None
             Equal values mark copies of one image (augmentations): they are held out together where the blend
             is estimated, and count as one.
@@ -299,7 +310,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         """Add shots, also of classes not seen before.
 
         In closed form the result is that of `fit` on all shots together. Trained solvers continue from the
-        fitted bridge, on all shots together.
+        fitted bridge, on all shots together; with another `text_encoder` than before they start anew.
 
         Parameters
         ----------
@@ -329,13 +340,17 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         paper_blend = self._paper_blend()
         used = weight > 0
         all_classes = validate_classes(classes, None if earlier is None else earlier.classes, labels[used])
+        labels = labels[used].astype(all_classes.dtype)
 
         # Texts of the classes
         self._warn_about_text(all_classes, embeddings)
-        text = self._text_side(all_classes, embeddings.shape[1])
+        class_prompts = None
+        if self.text_encoder is not None and not _is_ignore(self.class_names):
+            class_prompts = self._describe(all_classes, earlier)
+        text = self._text_side(class_prompts, embeddings.shape[1])
 
         # Shots, those of earlier calls among them
-        new = embeddings[used], labels[used], weight[used], None if groups is None else groups[used]
+        new = embeddings[used], labels, weight[used], None if groups is None else groups[used]
         sums_are_enough = self.solver == "closed_form" and self.blend == "paper" and text.words is None
         shots = add_shots(earlier, all_classes, new, bridge=text.bridge, sums_are_enough=sums_are_enough)
 
@@ -345,12 +360,15 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         if self.solver != "closed_form":
             training = {name: getattr(self, name) for name in TRAINING_PARAMETERS}
             max_iter = self.max_iter or MAX_ITER[self.solver]
+            if self.class_bias and text.words is None:
+                warn_about_length(embeddings)
         with fit_task(self, X, y, max_iter) as callback:
             fitted, converged = fit_model(
                 all_classes,
                 text,
                 shots,
-                earlier=earlier,
+                # A bridge goes on to be trained where it leads to the same space.
+                earlier=earlier if _lead_to_one_space(earlier, text.bridge) else None,
                 dtype=embeddings.dtype if earlier is None else earlier.model.prototypes.dtype,
                 training=training and training | {"callback": callback},
                 paper_blend=paper_blend,
@@ -364,7 +382,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
             )
         if earlier is None:
             record_features(self, X)
-        self._set_fitted(fitted)
+        self._set_fitted(replace(fitted, class_prompts=class_prompts))
         return self
 
     def _set_fitted(self, fitted):
@@ -380,6 +398,9 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         self.loss_curve_ = fitted.loss_curve
         self.n_iter_ = fitted.n_iter
         self.text_model_ = fitted.text_model
+        said = fitted.class_prompts
+        self.class_names_ = None if said is None else np.array(said.names, dtype=object)
+        self.prompts_ = None if said is None else said.prompts
 
     def _paper_blend(self):
         """The seven numbers, or None where the blend is estimated."""
@@ -396,32 +417,36 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
     def _warn_about_text(self, classes, embeddings):
         if self.text_encoder is not None:
             warn_about_origin(embeddings, self.text_encoder)
-        if _is_ignore(self.class_names):
+        elif _is_ignore(self.class_names):
             return
-        if self.text_encoder is not None:
-            warn_about_numbers(classes, self.class_names, self.prompts)
         elif self.class_names is not None or any(isinstance(label, str) for label in classes):
             warn_caller(
                 "There are names of classes but no text_encoder, so the names are not used. Pass "
                 "text_encoder=CLIPTextEncoder(...) of the model that embedded the images to use them."
             )
 
-    def _text_side(self, classes, width):
+    def _describe(self, classes, earlier):
+        """`ClassPrompts` of the classes; names that `earlier` classes had hold."""
+        names = None
+        if earlier is not None and earlier.class_prompts is not None:
+            names = dict(zip(earlier.classes.tolist(), earlier.class_prompts.names))
+        return describe_classes(classes, self.text_encoder, self.prompts, self.class_names, names)
+
+    def _text_side(self, class_prompts, width):
         """`TextSide` of the classes: their texts, and the bridge in closed form."""
         if self.text_encoder is None:
             word_basis(None, self.vocabulary)
             return TextSide(Bridge.identity(width), logit_scale=100.0)
-        if self.text_encoder.projection_.shape[1] != width:
+        projection, projection_bias = read_projection(self.text_encoder)
+        if projection.shape[1] != width:
             raise ValueError(
-                f"X has {width} features, but the text encoder's embeddings have "
-                f"{self.text_encoder.projection_.shape[1]}. Embed the images with the model of the text encoder."
+                f"X has {width} features, but the text encoder's embeddings have {projection.shape[1]}. Embed the "
+                "images with the model of the text encoder."
             )
-        texts = None
-        if not _is_ignore(self.class_names):
-            texts = encode_classes(self.text_encoder, build_prompts(classes, self.prompts, self.class_names))
+        texts = class_prompts and encode_classes(self.text_encoder, class_prompts.prompts)
         bridge = Bridge.closed_form(
-            self.text_encoder.projection_,
-            self.text_encoder.projection_bias_,
+            projection,
+            projection_bias,
             1.0 if texts is None else texts.lengths.mean(),
             self.atol,
         )
@@ -459,22 +484,24 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         if classes is None:
             raise ValueError("classes is None; give the labels of the classes.")
         wanted = validate_classes(classes)
-        result = clone(self)
-        if self.class_names is not None and not isinstance(self.class_names, Mapping):
-            # One name for each class in sorted order would no longer fit.
-            names = name_classes(self.classes_, self.class_names)
-            result.class_names = dict(zip(self.classes_.tolist(), names))
         texts, rows = None, self._fitted.position(wanted)
+        class_prompts, added = self._fitted.class_prompts, ClassPrompts([], [])
         new = rows < 0
-        if new.any() and self.text_embeddings_ is not None and self.text_encoder is not None:
+        if new.any() and class_prompts is not None and self.text_encoder is not None:
+            added = self._describe(wanted[new], self._fitted)
             texts = self.text_embeddings_[rows]
-            prompts = build_prompts(wanted[new], result.prompts, result.class_names)
-            texts[new] = encode_classes(self.text_encoder, prompts).embeddings
+            texts[new] = encode_classes(self.text_encoder, added.prompts).embeddings
         fitted = self._fitted.with_classes(wanted, texts)
+        result = clone(self)
+        if class_prompts is not None:
+            class_prompts = class_prompts.take(rows, added)
+            if is_sequence(self.class_names):
+                # One name for each class in sorted order would no longer fit.
+                result.class_names = class_prompts.names
         for name in ("n_features_in_", "feature_names_in_"):
             if hasattr(self, name):
                 setattr(result, name, getattr(self, name))
-        result._set_fitted(fitted)
+        result._set_fitted(replace(fitted, class_prompts=class_prompts))
         return result
 
     def affinities(self, X):
@@ -493,6 +520,16 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         """
         check_is_fitted(self)
         return self._fitted.model.affinities(validate_embeddings(self, X, reset=False))
+
+
+def _lead_to_one_space(earlier, bridge):
+    """Whether the bridge of an earlier fit, or None, has the text projection of another."""
+    if earlier is None:
+        return False
+    was, now = earlier.model.bridge.projection, bridge.projection
+    if was is None or now is None:
+        return was is now
+    return was.shape == now.shape and np.allclose(was, now, rtol=0, atol=SAME_BRIDGE * np.abs(now).max())
 
 
 def _is_ignore(class_names):

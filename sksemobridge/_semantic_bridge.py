@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from ._base import SavedEstimator
 from ._classifier import SeMoBridgeClassifier
 from ._method.bridge import Bridge
-from ._method.class_texts import word_basis
+from ._method.class_texts import read_projection, word_basis
 from ._method.spans import RunningMean, require_width
 from ._utils.array_api import constants_like, in_blocks, to_numpy
 from ._utils.validation import record_features, validate_embeddings, warn_caller
@@ -239,7 +239,9 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
         elif images_to_texts and (words := word_basis(source, self.vocabulary)) is not None:
             require_width(words, width)
             gallery = (RunningMean() if earlier is None else earlier.gallery).add(embeddings)
-            bridge = Bridge.of_words(words, getattr(source, "projection_", None), gallery.mean)
+            has_projection = getattr(source, "projection_", None) is not None
+            projection = read_projection(source)[0] if has_projection else None
+            bridge = Bridge.of_words(words, projection, gallery.mean)
             fitted = FittedBridge(bridge, words.shape[1], gallery)
         elif source is None:
             fitted = FittedBridge(Bridge.identity(width), width)
@@ -301,15 +303,13 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
 
     def _projection_and_bias(self):
         prefix = "" if self.direction == "image_to_text" else "image_"
-        projection = getattr(self.text_encoder, f"{prefix}projection_", None)
-        if projection is None:
+        if getattr(self.text_encoder, f"{prefix}projection_", None) is None:
             raise ValueError(
                 f"direction={self.direction!r} needs a text_encoder that offers {prefix}projection_, and "
                 f"{type(self.text_encoder).__name__} does not. CLIPTextEncoder does; the bridge of a fitted "
                 "classifier comes with SemanticBridge.from_classifier(classifier)."
             )
-        bias = getattr(self.text_encoder, f"{prefix}projection_bias_", None)
-        return projection, None if bias is None else np.asarray(bias, dtype=np.float64)
+        return read_projection(self.text_encoder, prefix)
 
     def _of_classifier(self, classifier, width):
         """The bridge of a fitted classifier."""

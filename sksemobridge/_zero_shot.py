@@ -10,10 +10,10 @@ from sklearn.utils._param_validation import HasMethods
 from ._base import EmbeddingClassifier
 from ._method.class_texts import embed_classes
 from ._method.head import DirectHead
-from ._method.prompts import build_prompts
+from ._method.prompts import ClassPrompts, describe_classes
 from ._utils.array_api import constants_like, in_blocks, to_numpy
 from ._utils.provenance import name_text_model, warn_about_origin
-from ._utils.validation import record_features, validate_embeddings, validate_labels, warn_about_numbers
+from ._utils.validation import record_features, validate_embeddings, validate_labels
 
 
 class ZeroShotClassifier(EmbeddingClassifier):
@@ -37,6 +37,10 @@ class ZeroShotClassifier(EmbeddingClassifier):
         Sorted labels.
     text_embeddings_ : ndarray of shape (C, D)
         `T_c`, float64.
+    class_names_ : ndarray of str (dtype object) of shape (C,)
+        How each class was said.
+    prompts_ : list of C lists of str
+        What was said of each class.
     text_model_ : tuple of (str, str or None) or None
         `model_name` and `pretrained` of the text encoder, where it has them.
     n_features_in_ : int
@@ -75,26 +79,30 @@ class ZeroShotClassifier(EmbeddingClassifier):
 
         Parameters
         ----------
-        X : array-like of shape (n, D)
+        X : array-like of shape (n, D) or None
+            Image embeddings, whose width and model are checked; None where there are none yet.
         y : array-like of shape (n,)
+            Labels; with `X=None` any number of them.
 
         Returns
         -------
         self : object
         """
-        embeddings = to_numpy(validate_embeddings(self, X, reset=True))
-        classes = np.unique(validate_labels(y, len(embeddings)))
-        warn_about_numbers(classes, self.class_names, self.prompts)
-        warn_about_origin(embeddings, self.text_encoder)
-        texts = embed_classes(self.text_encoder, build_prompts(classes, self.prompts, self.class_names))
-        if texts.shape[1] != embeddings.shape[1]:
+        embeddings = None if X is None else to_numpy(validate_embeddings(self, X, reset=True))
+        classes = np.unique(validate_labels(y, np.size(y) if X is None else len(embeddings)))
+        if X is not None:
+            warn_about_origin(embeddings, self.text_encoder)
+        class_prompts = describe_classes(classes, self.text_encoder, self.prompts, self.class_names)
+        texts = embed_classes(self.text_encoder, class_prompts.prompts)
+        if X is not None and texts.shape[1] != embeddings.shape[1]:
             raise ValueError(
                 f"X has {embeddings.shape[1]} features, but the text encoder's embeddings have {texts.shape[1]}. "
                 "Embed the images with the model of the text encoder."
             )
         text_model = name_text_model(self.text_encoder)
-        record_features(self, X)
-        self._set_fitted(TextModel(classes, texts, float(self.text_encoder.logit_scale_), text_model))
+        record_features(self, texts if X is None else X)
+        logit_scale = float(self.text_encoder.logit_scale_)
+        self._set_fitted(TextModel(classes, texts, logit_scale, text_model, class_prompts))
         return self
 
     def _set_fitted(self, fitted):
@@ -102,16 +110,19 @@ class ZeroShotClassifier(EmbeddingClassifier):
         self.classes_ = fitted.classes
         self.text_embeddings_ = fitted.text_embeddings
         self.text_model_ = fitted.text_model
+        self.class_names_ = np.array(fitted.class_prompts.names, dtype=object)
+        self.prompts_ = fitted.class_prompts.prompts
 
 
 @dataclass(frozen=True, eq=False)
 class TextModel:
-    """The class texts `T_c (C, D)`, what their cosines are multiplied by, and the name of their model."""
+    """The class texts `T_c (C, D)`, what their cosines are multiplied by, the name of their model, and the prompts."""
 
     classes: np.ndarray
     text_embeddings: np.ndarray
     logit_scale: float
     text_model: tuple | None
+    class_prompts: ClassPrompts
 
     def scores(self, X, finish):
         """`finish(logits)` for the logits `(n, C)` of the classes; `finish` treats each row by itself."""

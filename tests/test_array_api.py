@@ -92,11 +92,11 @@ def test_many_rows_are_computed_in_blocks(any_world, move, monkeypatch):
     X, y = any_world.draw(4)
     classifier = SeMoBridgeClassifier(any_world.text_encoder(), prompts=TEMPLATE).fit(X, y)
     queries = any_world.draw(6)[0]
-    expected = classifier.predict_proba(queries), classifier.affinities(queries)["z3"]
+    expected = classifier.decision_function(queries), classifier.affinities(queries)["z3"]
     for block in ("HOST_BLOCK", "DEVICE_BLOCK"):
         monkeypatch.setattr(f"sksemobridge._utils.array_api.{block}", 7 * X.shape[1])
     for given in (queries, move(queries)):
-        assert_like(classifier.predict_proba(given), given, expected[0])
+        assert_like(classifier.decision_function(given), given, expected[0])
         assert_like(classifier.affinities(given)["z3"], given, expected[1])
 
 

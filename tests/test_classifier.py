@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 from scipy.special import softmax
 from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
@@ -59,7 +60,17 @@ def test_learns_from_shots(any_world, blend):
     assert 0 < classifier.rank_ <= min(any_world.projection.shape)
     for name in ("text_embeddings_", "prototypes_", "image_means_", "bridge_"):
         assert getattr(classifier, name).dtype == X.dtype
-    assert classifier.predict_proba(queries).dtype == X.dtype
+    assert classifier.decision_function(queries).dtype == X.dtype
+
+
+@pytest.mark.parametrize("blend", BLENDS)
+def test_rows_of_probabilities_sum_to_one(any_world, blend):
+    X, y = any_world.draw(3)
+    classifier = classifier_of(any_world, blend=blend).fit(X, y)
+    for queries in (X, X.astype(np.float32), X.astype(np.float16), X.tolist()):
+        probability = classifier.predict_proba(queries)
+        assert probability.dtype == classifier.predict_log_proba(queries).dtype == np.float64
+        np.testing.assert_allclose(probability.sum(axis=1), 1, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("blend", BLENDS)
@@ -246,7 +257,27 @@ def test_float16_is_computed_in_float32(world):
     classifier = classifier_of(world).fit(half, y)
     expected = classifier_of(world).fit(half.astype(np.float32), y)
     np.testing.assert_array_equal(classifier.prototypes_, expected.prototypes_)
-    assert classifier.predict_proba(half).dtype == np.float32
+    assert classifier.decision_function(half).dtype == np.float32
+
+
+@pytest.mark.parametrize("solver", ["closed_form", "lbfgs", "adamw"])
+@pytest.mark.parametrize("blend", BLENDS)
+def test_the_precision_of_the_shots_is_that_of_the_fitted_arrays_and_of_nothing_else(world, solver, blend):
+    X, y = world.draw(4)
+    single, double = X.astype(np.float32), X.astype(np.float32).astype(np.float64)
+    params = {"solver": solver, "blend": blend, "max_iter": 5}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        of_single, of_double = (classifier_of(world, **params).fit(shots, y) for shots in (single, double))
+    for name in ("text_embeddings_", "prototypes_", "image_means_", "bridge_"):
+        assert getattr(of_single, name).dtype == np.float32
+        assert getattr(of_double, name).dtype == np.float64
+        # Both were computed in the same numbers, and cast at the end.
+        np.testing.assert_array_equal(getattr(of_single, name), getattr(of_double, name).astype(np.float32))
+    assert of_single.blend_ == of_double.blend_
+    for classifier in (of_single, of_double):
+        assert classifier.decision_function(single).dtype == np.float32
+        assert classifier.decision_function(double).dtype == np.float64
 
 
 def test_rows_of_weight_zero_are_dropped(world):
@@ -451,7 +482,7 @@ def test_zero_shot_only_reads_the_classes(any_world):
     )
     loaded = pickle.loads(pickle.dumps(clone(classifier).fit(X, y)))
     assert (loaded.predict(X) == classifier.predict(X)).all()
-    assert classifier.predict_proba(X).dtype == X.dtype
+    assert classifier.decision_function(X).dtype == X.dtype
 
 
 def test_zero_shot_log_odds_of_two_classes(world):

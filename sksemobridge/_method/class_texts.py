@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from functools import cache
 
-import joblib
 import numpy as np
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils import check_array
 
-from .._utils.array_api import l2_normalize
+from .._utils.array_api import l2_normalize, to_numpy
 from .._utils.lru import LRUCache
 from ..datasets import load_vocabulary
 from .spans import span_of_texts
@@ -43,7 +44,8 @@ class ClassTexts:
 def encode_classes(text_encoder, prompt_lists):
     """Encode the prompts of every class with the text tower, before and after its projection.
 
-    The prompts of a class under an equal encoder are encoded once per process.
+    The prompts of a class under an equal encoder of this package are encoded once per process. Of other encoders
+    nothing is remembered: nobody knows what their answers depend on.
 
     Parameters
     ----------
@@ -55,14 +57,24 @@ def encode_classes(text_encoder, prompt_lists):
     Returns
     -------
     ClassTexts
+
+    Raises
+    ------
+    ValueError
+        If the encoder does not give one finite row for each text (names the texts), or rows of another width
+        than its projection takes.
     """
+    projection, bias = read_projection(text_encoder)
 
     def compute(lists):
         counts = [len(texts) for texts in lists]
-        eos = np.asarray(text_encoder.encode(_flat(lists)), dtype=np.float64)
-        joint = eos @ np.asarray(text_encoder.projection_, dtype=np.float64)
-        if text_encoder.projection_bias_ is not None:
-            joint = joint + np.asarray(text_encoder.projection_bias_, dtype=np.float64)
+        eos = _ask(text_encoder, "encode", _flat(lists))
+        if eos.shape[1] != len(projection):
+            raise ValueError(
+                f"{_name(text_encoder)}.encode gives rows of {eos.shape[1]} values, and its projection_ takes "
+                f"{len(projection)}."
+            )
+        joint = eos @ projection if bias is None else eos @ projection + bias
         lengths = np.linalg.norm(_mean_by_class(eos, counts), axis=1)
         return zip(
             l2_normalize(_mean_by_class(l2_normalize(joint), counts)),
@@ -80,17 +92,24 @@ def embed_classes(text_encoder, prompt_lists):
     Returns
     -------
     ndarray of shape (C, D), float64
+
+    Raises
+    ------
+    ValueError
+        If the encoder does not give one finite row for each text (names the texts).
     """
 
     def compute(lists):
-        joint = np.asarray(text_encoder.transform(_flat(lists)), dtype=np.float64)
+        joint = _ask(text_encoder, "transform", _flat(lists))
         return l2_normalize(_mean_by_class(l2_normalize(joint), [len(texts) for texts in lists]))
 
     return np.stack(_remember("joint", text_encoder, prompt_lists, compute))
 
 
 def word_basis(text_encoder, vocabulary):
-    """Directions in which words differ: `span_of_texts` of a vocabulary, computed once per process.
+    """Directions in which words differ: `span_of_texts` of a vocabulary.
+
+    Computed once per process for the encoders of this package; other encoders are asked at every call.
 
     Parameters
     ----------
@@ -106,7 +125,8 @@ def word_basis(text_encoder, vocabulary):
     Raises
     ------
     ValueError
-        If texts are given without an encoder, or do not differ.
+        If texts are given without an encoder or do not differ, or the encoder does not give one finite row for
+        each (names the texts).
     """
     if vocabulary is None:
         return None
@@ -127,9 +147,8 @@ def word_basis(text_encoder, vocabulary):
         )
 
     def compute():
-        embed = getattr(text_encoder, "embed_words", text_encoder.transform)
-        embeddings = np.asarray(embed(list(texts)), dtype=np.float64)
-        basis = span_of_texts(embeddings)
+        embed = "embed_words" if hasattr(text_encoder, "embed_words") else "transform"
+        basis = span_of_texts(_ask(text_encoder, embed, list(texts)))
         if not basis.shape[1]:
             raise ValueError(
                 f"vocabulary has {len(texts)} texts whose embeddings do not differ; give some hundred names of "
@@ -155,13 +174,67 @@ def _remember(kind, text_encoder, prompt_lists, compute):
 
 
 def _encoder_key(text_encoder):
-    """What embeddings of an encoder are remembered by; None if nothing is to be remembered."""
-    if hasattr(text_encoder, "_memo_key"):
-        return text_encoder._memo_key()
-    try:
-        return joblib.hash(text_encoder)
-    except Exception:  # an encoder that cannot be pickled has no content to remember by
+    """What embeddings of an encoder are remembered by; None if nothing is to be remembered.
+
+    Only the class that brings its `_memo_key` knows what its answers depend on: a subclass may answer
+    otherwise, and so may an object whose methods were replaced.
+    """
+    while isinstance(text_encoder, FrozenEstimator):
+        text_encoder = text_encoder.estimator
+    if "_memo_key" not in vars(type(text_encoder)) or vars(text_encoder).keys() & {"encode", "transform"}:
         return None
+    return text_encoder._memo_key()
+
+
+def read_projection(text_encoder, prefix=""):
+    """`W (d, D)` and `b_W (D,)` or None of an encoder, as float64 arrays that nobody else holds.
+
+    `prefix="image_"` reads the image projection.
+
+    Raises
+    ------
+    ValueError
+        If they have other shapes, or values that are NaN or infinite.
+    """
+    projection = np.array(to_numpy(getattr(text_encoder, f"{prefix}projection_")), dtype=np.float64)
+    bias = getattr(text_encoder, f"{prefix}projection_bias_", None)
+    bias = None if bias is None else np.array(to_numpy(bias), dtype=np.float64)
+    if projection.ndim != 2 or bias is not None and bias.shape != projection.shape[1:]:
+        raise ValueError(
+            f"{_name(text_encoder)} offers {prefix}projection_ of shape {projection.shape} and "
+            f"{prefix}projection_bias_ of shape {None if bias is None else bias.shape}; expected (d, D), and (D,) "
+            "or None."
+        )
+    if not (np.isfinite(projection).all() and (bias is None or np.isfinite(bias).all())):
+        raise ValueError(f"The {prefix}projection_ of {_name(text_encoder)} or its bias has NaN or infinity.")
+    return projection, bias
+
+
+def _ask(text_encoder, method, texts):
+    """What the encoder's method says of texts: one finite row for each, float64."""
+    answer = check_array(
+        to_numpy(getattr(text_encoder, method)(list(texts))),
+        dtype=np.float64,
+        ensure_all_finite=False,
+        input_name=f"what {_name(text_encoder)}.{method} gives",
+    )
+    if len(answer) != len(texts):
+        raise ValueError(
+            f"{_name(text_encoder)}.{method} gives {len(answer)} rows for {len(texts)} texts; expected one for "
+            "each, in their order."
+        )
+    finite = np.isfinite(answer).all(axis=1)
+    if not finite.all():
+        bad = list(dict.fromkeys(text for text, good in zip(texts, finite) if not good))
+        raise ValueError(
+            f"{_name(text_encoder)}.{method} gives NaN or infinity for {len(bad)} of the texts: "
+            f"{', '.join(map(repr, bad[:3]))}{', ...' if len(bad) > 3 else ''}."
+        )
+    return answer
+
+
+def _name(text_encoder):
+    return type(text_encoder).__name__
 
 
 def _mean_by_class(values, counts):

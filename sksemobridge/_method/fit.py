@@ -12,6 +12,7 @@ from .bridge import Bridge
 from .class_means import fit_class_means, text_basis
 from .class_texts import ClassTexts
 from .out_of_sample import cross_fit, leave_one_out, queries_of, query_weights
+from .prompts import ClassPrompts
 from .shots import ClassSums, ShotMemory, pool_shots, sum_rows
 from .spans import class_balanced_mean
 from .unseen_classes import MOST_CLASSES, fit_slopes
@@ -66,6 +67,8 @@ class FittedState:
         Name and weights of the text model.
     loss_curve : list of float or None
     n_iter : int
+    class_prompts : ClassPrompts or None
+        Names and prompts of the classes; None where no text was asked for.
     """
 
     classes: np.ndarray
@@ -75,6 +78,7 @@ class FittedState:
     text_model: tuple | None
     loss_curve: list | None
     n_iter: int
+    class_prompts: ClassPrompts | None = None
 
     def scores(self, X, finish):
         """See `Model.scores`."""
@@ -82,7 +86,10 @@ class FittedState:
 
     def position(self, classes):
         """Index of each of other labels among the classes; -1 where it is none of them."""
-        of_label = {label: i for i, label in enumerate(self.classes.tolist())}
+        known = self.classes
+        if known.dtype.kind in "mM":  # days and seconds become other Python objects
+            known, classes = (labels.astype(np.result_type(known, classes)) for labels in (known, classes))
+        of_label = {label: i for i, label in enumerate(known.tolist())}
         return np.array([of_label.get(label, -1) for label in classes.tolist()])
 
     def with_classes(self, classes, text_embeddings=None):
@@ -140,8 +147,8 @@ def add_shots(earlier, classes, rows, *, bridge, sums_are_enough):
         )
     if not sums_are_enough or isinstance(before, ShotMemory):
         return (before or ShotMemory()).add(X, codes, weight, groups)
-    shots = pool_shots(X, codes, weight)[0]
-    sums = ClassSums.of(shots, bridge.astype(X.dtype).to_eos(shots.X), len(classes))
+    shots = pool_shots(X.astype(np.float64), codes, weight)[0]
+    sums = ClassSums.of(shots, bridge.to_eos(shots.X), len(classes))
     if before is None:
         return sums
     # Sums of earlier shots are of their bridge, and mean nothing to another.

@@ -1,8 +1,12 @@
 """From class labels to prompts: what is said of each class to the text tower."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
+
+from .._utils.validation import warn_about_numbers, warn_caller
 
 # The seven templates that the authors of CLIP found to do best together on ImageNet.
 ENSEMBLE_TEMPLATES = (
@@ -16,80 +20,143 @@ ENSEMBLE_TEMPLATES = (
 )
 
 
-def _plain(label):
-    return label.item() if isinstance(label, np.generic) else label
+@dataclass(frozen=True)
+class ClassPrompts:
+    """What is said of each class, in the order of the classes.
+
+    Attributes
+    ----------
+    names : list of str
+    prompts : list of lists of str
+    """
+
+    names: list
+    prompts: list
+
+    def take(self, rows, new):
+        """Those of some rows; where a row is -1, the next one of `new`."""
+        ours, new = list(zip(self.names, self.prompts)), zip(new.names, new.prompts)
+        names, prompts = zip(*(next(new) if row < 0 else ours[row] for row in rows))
+        return ClassPrompts(list(names), list(prompts))
 
 
-def name_classes(classes, class_names=None):
-    """The words for each class, in the order of `classes`.
+def describe_classes(classes, text_encoder, prompts="auto", class_names=None, earlier=None):
+    """Names and prompts of classes, with a warning where they tell nothing.
 
     Parameters
     ----------
     classes : array-like of shape (C,)
         Sorted labels.
+    text_encoder : object
+        One that is asked for class names themselves (`takes_class_names`) needs no prompts.
+    prompts, class_names
+        See `SeMoBridgeClassifier`.
+    earlier : mapping or None
+        Names of the classes known before.
+
+    Returns
+    -------
+    ClassPrompts
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `name_classes` and `build_prompts` do.
+    """
+    labels = [_plain(label) for label in classes]
+    names = name_classes(labels, class_names, earlier)
+    if class_names is None and not isinstance(prompts, Mapping):
+        warn_about_numbers(labels)
+    if getattr(text_encoder, "takes_class_names", False):
+        prompts = "{}"
+    lists = build_prompts(labels, prompts, names)
+    _warn_about_duplicates(labels, lists)
+    return ClassPrompts(names, lists)
+
+
+def name_classes(classes, class_names=None, earlier=None):
+    """The words for each class, in the order of `classes`.
+
+    Parameters
+    ----------
+    classes : sequence of length C
+        Sorted labels.
     class_names : mapping, sequence or None
         See `SeMoBridgeClassifier`.
+    earlier : mapping or None
+        Names of the classes known before. They hold where a sequence no longer fits.
+
+    Returns
+    -------
+    list of str
 
     Raises
     ------
     ValueError
-        If a class has no name, or a sequence has another length than `classes`.
+        If a class has no name, a sequence has another length than `classes` or holds the labels in another
+        order.
+    TypeError
+        If a name is not a string, or names have no order.
     """
     labels = [_plain(label) for label in classes]
+    own = [_read(str(label)) for label in labels]
     if class_names is None:
-        return [str(label).replace("_", " ") for label in labels]
+        return own
+    if _is_series(class_names):
+        class_names = _series_to_mapping(class_names)
     if isinstance(class_names, Mapping):
-        missing = [label for label in labels if label not in class_names]
-        if missing:
-            raise ValueError(
-                f"class_names has no name for {_some(missing)}. Add "
-                f"{'it' if len(missing) == 1 else 'them'} to the mapping from labels to names."
-            )
-        return [str(class_names[label]) for label in labels]
+        _refuse_unnamed([label for label in labels if label not in class_names])
+        names = [_checked(class_names[label]) for label in labels]
+        return [word if name == str(label) else name for label, name, word in zip(labels, names, own)]
     if isinstance(class_names, (set, frozenset)):
         raise TypeError("class_names is a set, which has no order; give a mapping from labels to names.")
     if isinstance(class_names, str):
         raise TypeError("class_names is a string; give a mapping or one name for each class.")
-    names = [str(name) for name in class_names]
-    if len(names) != len(labels):
-        raise ValueError(
-            f"class_names has {len(names)} names for {len(labels)} classes ({_some(labels)}). Give one for "
-            "each class in sorted order, or a mapping from labels to names."
-        )
-    return names
+    # Labels may have been numbered, so that whether a name equals its label cannot be seen.
+    names = [_read(_checked(name)) for name in class_names]
+    if len(names) == len(labels) and set(earlier or ()) <= set(labels):
+        _refuse_other_order(labels, own, names)
+        return names
+    if earlier:
+        _refuse_unnamed([label for label in labels if label not in earlier and not isinstance(label, str)])
+        return [earlier.get(label, word) for label, word in zip(labels, own)]
+    if set(own) <= set(names):
+        return own
+    raise ValueError(
+        f"class_names has {len(names)} names for {len(labels)} classes ({_some(labels)}). Give one for "
+        "each class in sorted order, or a mapping from labels to names."
+    )
 
 
-def build_prompts(classes, prompts="auto", class_names=None):
+def build_prompts(classes, prompts, names):
     """All prompts of each class: a list of lists of str, in the order of `classes`.
 
     Only `{}` in a template is replaced; other braces stand.
 
+    Parameters
+    ----------
+    classes : sequence of length C
+        Sorted labels.
+    prompts : str, list of str or mapping
+        See `SeMoBridgeClassifier`.
+    names : list of str
+        Of the classes.
+
     Raises
     ------
     ValueError
-        If a template has no `{}`, a mapping lacks a class or holds no prompt for it.
+        If a template has no `{}`, a mapping lacks a class, holds no prompt for it or one that has `{}`.
     """
     if isinstance(prompts, Mapping):
-        # Names are only needed for classes that are not keyed by their label.
-        by_label = {label: prompts.get(_plain(label)) for label in map(_plain, classes)}
-        unnamed = [label for label, found in by_label.items() if found is None]
-        if class_names is None or isinstance(class_names, Mapping):
-            known = [label for label in unnamed if class_names is None or label in class_names]
-            names = dict(zip(known, name_classes(known, class_names)))
-        else:
-            names = dict(zip(by_label, name_classes(classes, class_names)))
-        missing = [label for label in unnamed if label not in names or names[label] not in prompts]
+        by_name = {_read(key): texts for key, texts in prompts.items() if isinstance(key, str)}
+        lists = [prompts.get(label, by_name.get(_read(name))) for label, name in zip(classes, names)]
+        missing = [label for label, texts in zip(classes, lists) if texts is None]
         if missing:
             raise ValueError(
                 f"prompts has no entry for {_some(missing)}, neither under the label nor under the class "
                 "name. Add one, or use a template such as 'a photo of a {}.'."
             )
-        lists = [found if found is not None else prompts[names[label]] for label, found in by_label.items()]
-        lists = [[texts] if isinstance(texts, str) else list(texts) for texts in lists]
-        for label, texts in zip(by_label, lists):
-            if not texts or not all(isinstance(text, str) for text in texts):
-                raise ValueError(f"prompts[{label!r}] must be a list of one or more strings; got {texts!r}.")
-        return lists
+        return [_whole_prompts(label, texts) for label, texts in zip(classes, lists)]
     if isinstance(prompts, str) and prompts == "auto":
         templates = ENSEMBLE_TEMPLATES
     elif isinstance(prompts, str):
@@ -108,10 +175,84 @@ def build_prompts(classes, prompts="auto", class_names=None):
                 f"The template {template!r} has no '{{}}' for the class name. Write for example "
                 "'a photo of a {}.', or give whole prompts as a mapping from labels to lists."
             )
-    return [
-        [template.replace("{}", name) for template in templates]
-        for name in name_classes(classes, class_names)
-    ]
+    return [[str(template).replace("{}", name) for template in templates] for name in names]
+
+
+def _whole_prompts(label, texts):
+    texts = [texts] if isinstance(texts, str) else list(texts)
+    if not texts or not all(isinstance(text, str) for text in texts):
+        raise ValueError(f"prompts[{label!r}] must be a list of one or more strings; got {texts!r}.")
+    templates = [text for text in texts if "{}" in text]
+    if templates:
+        raise ValueError(
+            f"prompts[{label!r}] holds {templates[0]!r}, but the prompts in a mapping are whole: nothing is put "
+            "in the place of '{}'. Write the name there, or give templates as a list."
+        )
+    return [str(text) for text in texts]
+
+
+def _refuse_unnamed(labels):
+    if labels:
+        raise ValueError(
+            f"class_names has no name for {_some(labels)}. Give a mapping from labels to names that has "
+            f"{'it' if len(labels) == 1 else 'them'} too."
+        )
+
+
+def _refuse_other_order(labels, own, names):
+    expected, given = [word.casefold() for word in own], [name.casefold() for name in names]
+    if given != expected and sorted(given) == sorted(expected):
+        raise ValueError(
+            f"class_names holds the labels in another order. The sorted labels are {_some(labels, 20)}; class_names "
+            f"is {_some(names, 20)}. Names are read in the order of the labels: sort them, give a mapping from "
+            "labels to names, or leave class_names out."
+        )
+
+
+def _warn_about_duplicates(labels, lists):
+    """Warn of classes of which the same is said."""
+    alike = defaultdict(list)
+    for label, texts in zip(labels, lists):
+        alike[tuple(sorted(texts))].append(label)
+    for same in alike.values():
+        if len(same) > 1:
+            warn_caller(
+                f"The classes {_some(same)} have the same names and prompts, so text cannot tell them apart. Give "
+                "each a name of its own in class_names."
+            )
+            return
+
+
+def is_sequence(class_names):
+    """Whether `class_names` gives a name for each of the sorted classes."""
+    is_other = class_names is None or isinstance(class_names, (str, Mapping)) or _is_series(class_names)
+    return not is_other
+
+
+def _is_series(class_names):
+    """Whether `class_names` is a pandas Series, without importing pandas."""
+    return hasattr(class_names, "to_dict") and hasattr(class_names, "index") and np.ndim(class_names) == 1
+
+
+def _series_to_mapping(series):
+    if not series.index.is_unique:
+        raise ValueError("class_names is a Series that has a label twice in its index.")
+    return series.to_dict()
+
+
+def _checked(name):
+    if not isinstance(name, str):
+        raise TypeError(f"class_names holds {name!r} ({type(name).__name__}); a name is a string.")
+    return str(name)
+
+
+def _read(text):
+    """Words of a label: `_` stands for a space in labels and in the names of folders."""
+    return text.replace("_", " ")
+
+
+def _plain(label):
+    return label.item() if isinstance(label, np.generic) else label
 
 
 def _some(items, limit=5):

@@ -11,6 +11,9 @@ from scipy.sparse.csgraph import connected_components
 # Distance, relative to their length, up to which two embeddings of a class are copies of one: single precision
 # and another batch size leave some 1e-6.
 SAME_EMBEDDING = 1e-5
+# A shot counts for at least this part of its class: with less, the class without its heaviest shot would be nothing
+# but rounding.
+LEAST_SHARE = 1e-7
 
 
 @dataclass(frozen=True)
@@ -179,6 +182,7 @@ def pool_shots(X, codes, weight, groups=None):
         _, where, index = np.unique(part, return_index=True, return_inverse=True)
         group = np.argsort(np.argsort(where))[index]
     total = np.bincount(pooled[order], weights=weight[order])
+    total = np.maximum(total, LEAST_SHARE * np.bincount(codes[keep], weights=total)[codes[keep]])
     return Shots(X=X[keep], codes=codes[keep], weight=total, group=group), group[pooled]
 
 

@@ -4,6 +4,7 @@ import math
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from os import PathLike
 
 import numpy as np
@@ -23,6 +24,11 @@ def warn_caller(message, category=UserWarning):
 
 
 _OURS = ("sksemobridge", "sklearn")
+
+# Bounds of weights whose squares and sums neither overflow nor vanish.
+LEAST_WEIGHT, MOST_WEIGHT = 1e-100, 1e100
+# Lengths of embeddings for which training with a class bias finds what it finds for those of CLIP.
+LEAST_LENGTH, MOST_LENGTH = 1e-3, 1e3
 
 
 def validate_embeddings(estimator, X, *, reset):
@@ -81,14 +87,15 @@ def validate_labels(y, n_rows):
     Raises
     ------
     ValueError
-        If `y` is None, continuous, of another length, or has missing values.
+        If `y` is None, continuous, of another length, mixes text and other values, or has missing values.
     """
     if y is None:
         raise ValueError("This classifier requires y to be passed, but the target y is None.")
-    y = column_or_1d(to_numpy(y), warn=True)
+    y = column_or_1d(_as_array(y, "y"), warn=True)
     _refuse_missing(y, "y")
     if y.dtype.kind == "f" and not np.isfinite(y).all():
         raise ValueError("Input y contains NaN or infinity.")
+    _refuse_mixed(y, "y")
     with warnings.catch_warnings():
         # One shot of each class is what this package is for.
         warnings.filterwarnings("ignore", "The number of unique classes is greater than 50%", UserWarning)
@@ -101,10 +108,10 @@ def validate_labels(y, n_rows):
 
 
 def validate_weights(sample_weight, n_rows):
-    """Sample weights as float64 of shape (n_rows,): finite, none negative, not all zero."""
+    """Sample weights as float64 of shape (n_rows,): none negative, not all zero, with room for sums and squares."""
     if sample_weight is None:
         return np.ones(n_rows)
-    weight = np.asarray(to_numpy(sample_weight), dtype=np.float64)
+    weight = np.asarray(_as_array(sample_weight, "sample_weight"), dtype=np.float64)
     if weight.ndim == 0:
         weight = np.full(n_rows, float(weight))
     if weight.shape != (n_rows,):
@@ -117,6 +124,12 @@ def validate_weights(sample_weight, n_rows):
         )
     if not (weight > 0).any():
         raise ValueError("Every value of sample_weight is zero: there is no shot to learn from.")
+    least, most = weight[weight > 0].min(), weight.max()
+    if least < LEAST_WEIGHT or most > MOST_WEIGHT:
+        raise ValueError(
+            f"sample_weight has values from {least:.3g} to {most:.3g}; those that are not zero must lie between "
+            f"{LEAST_WEIGHT:g} and {MOST_WEIGHT:g}. Only their ratios matter: divide all by one factor."
+        )
     return weight
 
 
@@ -124,7 +137,7 @@ def validate_groups(groups, n_rows):
     """Groups as an array of shape (n_rows,), or None."""
     if groups is None:
         return None
-    groups = np.asarray(to_numpy(groups))
+    groups = _as_array(groups, "groups")
     if groups.ndim != 1:
         raise ValueError(f"groups must have one value for each row; got an array of shape {groups.shape}.")
     _refuse_missing(groups, "groups")
@@ -144,30 +157,68 @@ def validate_classes(classes, *known):
     ValueError
         If there are none, one is missing (None or NaN), or text and numbers are mixed.
     """
-    parts = [np.asarray(part) for part in known if part is not None]
+    parts = [part for part in known if part is not None]
     if classes is not None:
         if isinstance(classes, (str, bytes)) or not np.iterable(classes):
             raise ValueError(f"classes must be a sequence of labels; got {classes!r}.")
-        classes = list(classes)
-        if {isinstance(label, str) for label in classes} == {True, False}:
-            raise ValueError(f"The labels in classes mix text and other values: {classes[:10]!r}.")
-        parts.append(column_or_1d(np.asarray(classes)) if classes else np.empty(0))
-        _refuse_missing(parts[-1], "classes")
-    if len({_is_text(part) for part in parts if len(part)}) > 1:
-        raise ValueError("The labels mix text and numbers; use one kind for all classes, in every call.")
-    labels = np.unique(np.concatenate([part for part in parts if len(part)] or [np.empty(0)]))
-    if not len(labels):
+        classes = column_or_1d(_as_array(classes if hasattr(classes, "dtype") else list(classes), "classes"))
+        _refuse_missing(classes, "classes")
+        if classes.dtype.kind == "S" or any(isinstance(label, bytes) for label in classes):
+            raise ValueError(
+                f"The labels in classes are bytes: {classes[:10].tolist()!r}. Decode them to text."
+            )
+        _refuse_mixed(classes, "classes")
+        parts.append(classes)
+    parts = [part for part in parts if len(part)]
+    if not parts:
         raise ValueError("classes is empty; give at least one label.")
-    return labels
+    if len({_is_text(part) for part in parts}) > 1:
+        raise ValueError("The labels mix text and numbers; use one kind for all classes, in every call.")
+    return np.unique(_join(parts))
 
 
-def warn_about_numbers(classes, class_names, prompts):
-    """Warn where the prompts would name classes by numbers."""
-    if not _is_text(classes) and class_names is None and not isinstance(prompts, Mapping):
+def _join(parts):
+    """Arrays of labels as one, in which every label is what it was."""
+    dtype = None
+    if {part.dtype.kind for part in parts} == {"i", "u"}:
+        # NumPy joins uint64 and int64 to floats, which hold no integers of more than 53 bits.
+        if max(map(np.max, parts)) <= np.iinfo(np.int64).max:
+            dtype = np.int64
+        elif min(map(np.min, parts)) >= 0:
+            dtype = np.uint64
+    try:
+        joined = np.concatenate(parts, dtype=dtype, casting="unsafe")
+        with np.errstate(all="ignore"):
+            kept = [part.astype(joined.dtype).astype(part.dtype) for part in parts]
+        if all(map(np.array_equal, kept, parts)):
+            return joined
+    except TypeError:
+        pass
+    raise ValueError(
+        f"The labels are of the kinds {', '.join(sorted(str(part.dtype) for part in parts))}, which cannot be "
+        "compared without loss; use one kind for all classes, in every call."
+    )
+
+
+def warn_about_numbers(labels):
+    """Warn where labels that are to be their own names are numbers."""
+    if not isinstance(labels[0], str):
         warn_caller(
-            f"The labels are not text, so the text encoder is told of '{classes[0]}' and the like. "
+            f"The labels are not text, so the text encoder is told of '{labels[0]}' and the like. "
             "Pass class_names, a mapping from labels to names. If your labels are text and a tool of "
             "scikit-learn has numbered them, pass the sorted names as a list."
+        )
+
+
+def warn_about_length(embeddings):
+    """Warn of embeddings beside which a class bias is all or nothing."""
+    with np.errstate(over="ignore"):
+        length = float(np.median(np.linalg.norm(embeddings.astype(np.float64), axis=1)))
+    if not LEAST_LENGTH <= length <= MOST_LENGTH:
+        warn_caller(
+            f"The embeddings are {length:.3g} long, where those of CLIP are about 1 to 100. The class bias that "
+            "trained solvers learn is added to them, so its training depends on their length. Scale X, or set "
+            "class_bias=False."
         )
 
 
@@ -181,21 +232,55 @@ def _are_images(X):
 
 
 def _is_text(labels):
-    return labels.dtype.kind in "US" or any(isinstance(label, str) for label in labels)
+    return labels.dtype.kind in "US" or (
+        labels.dtype.kind == "O" and any(isinstance(label, str) for label in labels)
+    )
+
+
+def _as_array(values, name):
+    """Labels, groups or weights as an array in which nothing was hidden, rounded or turned into text."""
+    values = to_numpy(values)
+    if np.ma.isMaskedArray(values):
+        _refuse_rows(np.ma.getmaskarray(values), name, "is masked")
+        return values.data
+    if not isinstance(values, (list, tuple)):
+        return np.asarray(values)
+    if {isinstance(value, str) for value in values} == {True, False}:
+        return np.asarray(values, dtype=object)
+    array = np.asarray(values)
+    # Integers of more than 64 bits, and large ones beside negative ones, become floats.
+    if array.dtype.kind == "f" and any(
+        isinstance(value, Integral) and value != new for value, new in zip(values, array.tolist())
+    ):
+        raise ValueError(f"The values in {name} are integers that no one type of NumPy holds.")
+    return array
 
 
 def _refuse_missing(values, name):
     if values.dtype.kind == "f":
         missing = np.isnan(values)
+    elif values.dtype.kind in "mM":
+        missing = np.isnat(values)
     elif values.dtype.kind == "O":
         missing = np.array([_is_missing(value) for value in values], dtype=bool)
     else:
         return
-    if missing.any():
-        rows = np.flatnonzero(missing)
-        raise ValueError(
-            f"Input {name} contains NaN or None in rows {rows[:10].tolist()}; drop or fill them."
-        )
+    _refuse_rows(missing, name, "contains NaN or None")
+
+
+def _refuse_rows(rows, name, what):
+    if rows.any():
+        rows = np.flatnonzero(rows)
+        raise ValueError(f"Input {name} {what} in rows {rows[:10].tolist()}; drop or fill them.")
+
+
+def _refuse_mixed(labels, name):
+    if labels.dtype.kind != "O":
+        return
+    is_text = [isinstance(label, str) for label in labels]
+    if len(set(is_text)) > 1:
+        shown = f"{labels[is_text.index(True)]!r}, {labels[is_text.index(False)]!r}"
+        raise ValueError(f"The labels in {name} mix text and other values ({shown}); use one kind.")
 
 
 def _is_missing(value):

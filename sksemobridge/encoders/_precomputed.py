@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.utils import check_array
 from sklearn.utils._param_validation import Interval
 
+from .._utils.array_api import l2_normalize
 from .._utils.lru import content_key
 from ._base import StatelessEncoder, list_texts
 
@@ -19,8 +20,9 @@ class PrecomputedTextEncoder(StatelessEncoder):
         The texts.
     eos : array-like of shape (n, d)
         Their embeddings before the text projection, in the same order.
-    projection : array-like of shape (d, D)
-        `W`, the text projection.
+    projection : array-like of shape (d, D) or None
+        `W`, the text projection. None stands for the identity: `texts` are then names of classes and `eos`
+        their embeddings in the joint space, as `from_joint` sets them.
     projection_bias : array-like of shape (D,) or None, default=None
         `b_W`, where the model has one.
     logit_scale : float, default=100.0
@@ -29,7 +31,7 @@ class PrecomputedTextEncoder(StatelessEncoder):
     Attributes
     ----------
     projection_ : ndarray of shape (d, D)
-        As given.
+        As given, or the identity.
     projection_bias_ : ndarray of shape (D,) or None
         As given.
     logit_scale_ : float
@@ -51,7 +53,7 @@ class PrecomputedTextEncoder(StatelessEncoder):
     _parameter_constraints: dict = {
         "texts": ["array-like"],
         "eos": ["array-like"],
-        "projection": ["array-like"],
+        "projection": ["array-like", None],
         "projection_bias": ["array-like", None],
         "logit_scale": [Interval(Real, 0, None, closed="neither")],
     }
@@ -62,6 +64,61 @@ class PrecomputedTextEncoder(StatelessEncoder):
         self.projection = projection
         self.projection_bias = projection_bias
         self.logit_scale = logit_scale
+
+    @classmethod
+    def from_joint(cls, embeddings_by_class_name, *, logit_scale=100.0):
+        """Texts of classes that were projected already, by the names of the classes.
+
+        The name of a class alone decides what is looked up; no prompts are read.
+
+        Parameters
+        ----------
+        embeddings_by_class_name : mapping from str to array-like of shape (D,) or (p, D)
+            One embedding in the joint space of images and texts, or those of several prompts. `_` in a name is
+            read as a space.
+        logit_scale : float, default=100.0
+
+        Returns
+        -------
+        PrecomputedTextEncoder
+
+        Raises
+        ------
+        ValueError
+            If the mapping is empty, or the embeddings are not equally wide.
+        TypeError
+            If a name is not a string.
+
+        Notes
+        -----
+        What the bridge is read off, the projection `W`, is not known here. It counts as the identity, and so the
+        bridge is the identity too: bridged images are the images. With `W`, or with `CLIPTextEncoder`, predictions
+        are usually better.
+
+        Examples
+        --------
+        >>> from sksemobridge import PrecomputedTextEncoder, ZeroShotClassifier
+        >>> encoder = PrecomputedTextEncoder.from_joint({"cat": [1.0, 0.0], "dog": [[0.0, 1.0], [0.1, 0.9]]})
+        >>> ZeroShotClassifier(encoder).fit(None, ["cat", "dog"]).predict([[0.9, 0.2]]).tolist()
+        ['cat']
+        """
+        names = list_texts(list(embeddings_by_class_name))
+        rows = []
+        for name, embeddings in zip(names, embeddings_by_class_name.values()):
+            embeddings = _floats(embeddings, f"embeddings of {name!r}", ensure_2d=False)
+            # Of several prompts counts the direction of each, as of prompts that are encoded here.
+            rows.append(embeddings if embeddings.ndim == 1 else l2_normalize(embeddings).mean(axis=0))
+        widths = {row.shape for row in rows}
+        if len(widths) != 1 or len(*widths) != 1:
+            raise ValueError(
+                f"The embeddings of the {len(names)} names must be vectors (D,) or matrices (p, D) of one width D."
+            )
+        return cls(names, np.stack(rows), None, logit_scale=logit_scale)
+
+    @property
+    def takes_class_names(self):
+        """Whether the texts are names of classes, so that no prompts are made of them."""
+        return self.projection is None
 
     def fit(self, X=None, y=None):
         """Check the parameters; there is nothing to learn.
@@ -102,6 +159,8 @@ class PrecomputedTextEncoder(StatelessEncoder):
         """
         texts = list_texts(texts)
         self._validate_params()
+        if self.takes_class_names:
+            texts = [text.replace("_", " ") for text in texts]
         rows, eos = self._table()
         missing = list(dict.fromkeys(text for text in texts if text not in rows))
         if missing:
@@ -146,12 +205,14 @@ class PrecomputedTextEncoder(StatelessEncoder):
         return float(self.logit_scale)
 
     def _memo_key(self):
-        bias = None if self.projection_bias is None else np.asarray(self.projection_bias)
+        matrices = (self.eos, self.projection, self.projection_bias)
         texts = tuple(list_texts(self.texts))
-        return content_key(texts, np.asarray(self.eos), np.asarray(self.projection), bias)
+        return content_key(texts, *(None if matrix is None else np.asarray(matrix) for matrix in matrices))
 
     def _table(self):
         texts = list_texts(self.texts)
+        if self.takes_class_names:
+            texts = [text.replace("_", " ") for text in texts]
         eos = _floats(self.eos, "eos")
         if len(texts) != len(eos):
             raise ValueError(
@@ -167,8 +228,8 @@ class PrecomputedTextEncoder(StatelessEncoder):
         return rows, eos
 
     def _projection_and_bias(self):
-        projection = _floats(self.projection, "projection")
         width = _floats(self.eos, "eos").shape[1]
+        projection = np.eye(width) if self.projection is None else _floats(self.projection, "projection")
         if len(projection) != width:
             raise ValueError(
                 f"projection has {len(projection)} rows for embeddings (eos) of width {width}; its shape "
