@@ -7,7 +7,7 @@ import numpy as np
 from .._utils.array_api import astype, constants_like, in_blocks, l2_normalize, namespace
 from .bridge import Bridge
 from .head import linear_head, paper_head
-from .unseen_classes import lean_on_names
+from .unseen_classes import MeanClass, lean_on_names
 from .whitening import Affine
 
 
@@ -34,8 +34,8 @@ class Model:
     blend : dict
         Weights of the affinities, or the seven numbers of the paper's blend.
     is_paper_blend : bool
-    slopes : dict or None
-        See `unseen_classes`; None without text.
+    mean_class : MeanClass or None
+        What the affinities of classes with few shots lean on; None where none does.
     has_shots : ndarray of shape (C,)
     """
 
@@ -49,7 +49,7 @@ class Model:
     share: np.ndarray
     blend: dict
     is_paper_blend: bool
-    slopes: dict | None
+    mean_class: MeanClass | None
     has_shots: np.ndarray
 
     def affinities(self, X):
@@ -66,7 +66,7 @@ class Model:
         dict of arrays of shape (n, C)
         """
         model = constants_like(X, self, replace)
-        return in_blocks(lambda block: model._summed(model.affinities_of_block(block)), X)
+        return in_blocks(model.affinities_of_block if self.is_paper_blend else model.leaning_affinities_of_block, X)
 
     def raw_affinities(self, X):
         """The affinities of the shots alone, not moved towards names; NaN where there are none."""
@@ -74,32 +74,26 @@ class Model:
 
     def affinities_of_block(self, X):
         """`raw_affinities` of queries in the precision and on the device of the model's arrays."""
-        queries = l2_normalize(X)
-        affinities = {}
-        if self.text_embeddings is not None:
-            affinities["z1"] = queries @ self.text_embeddings.T
-        if self.bridge.mean is not None:
-            affinities["z2"] = self.bridge.affinity(X, self.prototypes)
-        else:
-            affinities["z2"] = queries @ self.prototypes.T
-            affinities["z3"] = self.bridge.affinity(X, self.image_means)
-        if self.whitening is not None:
-            affinities["z4"] = self.whitening.affinity(queries)
+        affinities = _affinities(self, self.bridge, X)
         if self.correction is not None:
-            affinities["correction"] = self.correction.affinity(queries)
+            affinities["correction"] = self.correction.affinity(l2_normalize(X))
         return affinities
 
-    def leaning(self, affinities):
-        """Affinities, or matrices that give them, moved towards what names predict."""
-        xp = namespace(self.share)
-        # Means of `z4` have been moved already.
-        seen = xp.astype(self.has_shots, self.share.dtype)
-        shares = {name: seen if name == "z4" else self.share for name in affinities if name in ("z2", "z3", "z4")}
-        leaning = lean_on_names(affinities, shares, self.slopes)
-        return leaning | {"correction": affinities["correction"]} if "correction" in affinities else leaning
+    def leaning_affinities_of_block(self, X):
+        """`affinities_of_block`, moved towards what names predict."""
+        means = _affinities(self.mean_class, self.bridge, X)
+        return lean_on_names(self.affinities_of_block(X), means, self.shares(), self.mean_class.slopes)
 
-    def _summed(self, affinities):
-        return affinities if self.is_paper_blend else self.leaning(affinities)
+    def shares(self):
+        """`lambda_c` of each affinity that leans on names."""
+        shares = {"z2": self.share}
+        if self.bridge.mean is None:
+            shares["z3"] = self.share
+        if self.whitening is not None:
+            # Its class means lean already.
+            xp = namespace(self.share)
+            shares["z4"] = xp.astype(self.has_shots, self.share.dtype)
+        return shares
 
     def scores(self, X, finish):
         """`finish(logits)` for the logits `(n, C)` of the classes; `finish` treats each row by itself."""
@@ -134,3 +128,19 @@ class Model:
     def astype(self, dtype):
         """The model with arrays of another precision."""
         return astype(self, dtype)
+
+
+def _affinities(classes, bridge, X):
+    """`z1` to `z4` of queries to classes: a `Model`, or a `MeanClass`."""
+    queries = l2_normalize(X)
+    affinities = {}
+    if classes.text_embeddings is not None:
+        affinities["z1"] = queries @ classes.text_embeddings.T
+    if bridge.mean is not None:
+        affinities["z2"] = bridge.affinity(X, classes.prototypes)
+    else:
+        affinities["z2"] = queries @ classes.prototypes.T
+        affinities["z3"] = bridge.affinity(X, classes.image_means)
+    if classes.whitening is not None:
+        affinities["z4"] = classes.whitening.affinity(queries)
+    return affinities

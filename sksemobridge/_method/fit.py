@@ -15,7 +15,7 @@ from .out_of_sample import cross_fit, leave_one_out, queries_of, query_weights
 from .prompts import ClassPrompts
 from .shots import ClassSums, ShotMemory, pool_shots, sum_rows
 from .spans import class_balanced_mean
-from .unseen_classes import MOST_CLASSES, fit_slopes
+from .unseen_classes import MOST_CLASSES, MeanClass, fit_slopes
 from .whitening import WhiteningFit
 
 # Bridges of folds are trained to fewer digits. Not to many fewer: the longer a bridge that texts mislead is
@@ -225,8 +225,7 @@ def fit_model(
     model = model_without_blend(bridge, texts, sums, class_bias)
     if paper_blend is not None:
         model = replace(model, blend=paper_blend, is_paper_blend=True)
-        if texts is not None:
-            model = replace(model, slopes=_slopes(model, sums))
+        model = replace(model, mean_class=MeanClass.of(model, _slopes(model, sums)))
     else:
         fit_fold = None
         if training is not None:
@@ -274,8 +273,7 @@ def _estimate_blend(text, model, shots, sums, eos, fit_fold, whiten, random_stat
     worth = weight / np.bincount(codes, weights=weight)[codes] * class_means.counts[codes]
     whitening = WhiteningFit(class_means, u, codes, worth) if whiten else None
     model = replace(model, whitening=whitening and whitening.fitted, share=class_means.share)
-    if embeddings is not None:
-        model = replace(model, slopes=_slopes(model, sums))
+    model = replace(model, mean_class=MeanClass.of(model, _slopes(model, sums)))
 
     if fit_fold is None:
         held_out = leave_one_out(shots, model, rows, unit_shots, eos, class_means.share_without, whitening)
@@ -293,7 +291,9 @@ def _estimate_blend(text, model, shots, sums, eos, fit_fold, whiten, random_stat
 
 
 def _slopes(model, sums):
-    """`fit_slopes` of the class means, of a sample of classes where they are very many."""
+    """`fit_slopes` of the class means, of a sample of classes where they are very many; none without text."""
+    if model.text_embeddings is None:
+        return {}
     n_classes = len(model.has_shots)
     some = np.linspace(0, n_classes - 1, min(n_classes, MOST_CLASSES)).astype(np.intp)
     return fit_slopes(model.take(some).raw_affinities(sums.means()[1][some]))
@@ -329,7 +329,7 @@ def model_without_blend(bridge, texts, sums, class_bias):
         share=(sums.weight > 0).astype(np.float64),
         blend={},
         is_paper_blend=False,
-        slopes=None,
+        mean_class=None,
         has_shots=sums.weight > 0,
     )
 

@@ -13,6 +13,7 @@ import numpy as np
 from .._utils.array_api import l2_normalize, namespace, rows_and_lengths
 from .blend import class_divergence, fuse, paper_log_scores
 from .bridge import Bridge
+from .unseen_classes import lean_on_names
 
 # Share of a query's squared length that must be kept for the difference of squares to be exact enough.
 EXACT_SHARE = 0.05
@@ -135,17 +136,16 @@ def linear_head(model):
     """
     model = model.astype(np.float64)
     bridge = model.bridge
-    bridged = (model.prototypes if bridge.mean is not None else model.image_means).T
     if bridge.is_identity and bridge.mean is None:
-        return DirectHead(*_fold(model, bridged)[:2])
+        return DirectHead(*_fold(model, None)[:2])
     if bridge.projection_bias is not None and bridge.mean is None:
-        direct, offsets, through = _fold(model, 0.0, bridged)
+        direct, offsets, through = _fold(model, np.eye(len(bridge.projection_bias)))
         return BridgedHead(DirectHead(direct, offsets), bridge, through)
-    if bridge.is_projector or bridge.mean is not None and bridge.basis is not None:
-        columns, bridged = bridge.basis, bridge.basis.T @ bridged
-    else:
+    is_span = bridge.basis is not None
+    columns = bridge.basis
+    if not is_span:
         columns = bridge.matrix if bridge.projection is None else bridge.matrix @ bridge.projection
-    direct, offsets, through = _fold(model, 0.0, bridged)
+    direct, offsets, through = _fold(model, bridge.basis if is_span else np.eye(columns.shape[1]))
     shift = None if bridge.mean is None else bridge.mean @ columns
     head = ColumnsHead(DirectHead(direct, offsets), columns, shift, through)
     width, rank = columns.shape
@@ -156,30 +156,45 @@ def linear_head(model):
     return ProjectorHead(head, bridge.cut, columns @ through)
 
 
-def _fold(model, direct_part, bridged_part=None):
-    """`direct (D, C)`, `offsets (C,)` and `through (k, C)` or None of the weighted sum of the affinities.
+def _fold(model, bridged_basis):
+    """`direct (D, C)`, `offsets (C,)` and `through (k, C)` of the weighted sum of the affinities.
 
-    The affinity of the bridged query (`z3`, with words `z2`) is `u @ direct_part`, or `v @ bridged_part`.
+    The affinity of the bridged query (`z3`, with words `z2`) is taken in the coordinates `bridged_basis (D, k)`; None
+    where the bridged query is the query.
     """
-    width, n_classes = model.bridge.matrix.shape[0], len(model.has_shots)
-    n_bridged = 0 if bridged_part is None else len(bridged_part)
+    matrices = _matrices(model, model.bridge, bridged_basis)
+    if model.correction is not None:
+        offsets = model.correction.offsets[None]
+        n_bridged = len(matrices["z2"]) - len(offsets) - len(model.correction.weights.T)
+        bridged = np.zeros((n_bridged, len(model.has_shots)))
+        matrices["correction"] = np.concatenate([model.correction.weights.T, offsets, bridged])
+    means = _matrices(model.mean_class, model.bridge, bridged_basis)
+    leaning = lean_on_names(matrices, means, model.shares(), model.mean_class.slopes)
+    width = model.bridge.matrix.shape[0]
+    direct, offsets, through = np.split(fuse(leaning, model.blend), [width, width + 1])
+    return direct, offsets[0], through
+
+
+def _matrices(classes, bridge, bridged_basis):
+    """What gives the affinities to classes, of a `Model` or a `MeanClass`, from `[u, 1, bridged query]`."""
+    width, n_classes = bridge.matrix.shape[0], len(classes.prototypes)
+    n_bridged = 0 if bridged_basis is None else bridged_basis.shape[1]
 
     def stacked(direct=0.0, offsets=0.0, bridged=0.0):
         parts = ((direct, width), (offsets, 1), (bridged, n_bridged))
         return np.concatenate([np.broadcast_to(part, (rows, n_classes)) for part, rows in parts])
 
-    matrices = {} if model.text_embeddings is None else {"z1": stacked(model.text_embeddings.T)}
-    through_bridge = stacked(direct_part, bridged=0.0 if bridged_part is None else bridged_part)
-    if model.bridge.mean is not None:
-        matrices["z2"] = through_bridge
+    def of_bridged(rows):
+        return stacked(rows.T) if bridged_basis is None else stacked(bridged=bridged_basis.T @ rows.T)
+
+    matrices = {} if classes.text_embeddings is None else {"z1": stacked(classes.text_embeddings.T)}
+    if bridge.mean is not None:
+        matrices["z2"] = of_bridged(classes.prototypes)
     else:
-        matrices["z2"], matrices["z3"] = stacked(model.prototypes.T), through_bridge
-    for name, part in (("z4", model.whitening), ("correction", model.correction)):
-        if part is not None:
-            matrices[name] = stacked(part.weights.T, part.offsets)
-    fused = fuse(model.leaning(matrices), model.blend)
-    direct, offsets, through = np.split(fused, [width, width + 1])
-    return direct, offsets[0], None if bridged_part is None else through
+        matrices["z2"], matrices["z3"] = stacked(classes.prototypes.T), of_bridged(classes.image_means)
+    if classes.whitening is not None:
+        matrices["z4"] = stacked(classes.whitening.weights.T, classes.whitening.offsets)
+    return matrices
 
 
 @dataclass(frozen=True)
@@ -197,17 +212,16 @@ class PaperHead:
     divergence: np.ndarray | None
 
     def __call__(self, X):
-        affinities = self.model.affinities_of_block(X)
-        if self.model.slopes is not None:
-            affinities = self.model.leaning(affinities)
-        return paper_log_scores(affinities, self.model.blend, self.divergence)
+        model = self.model
+        affinities = model.affinities_of_block if model.mean_class is None else model.leaning_affinities_of_block
+        return paper_log_scores(affinities(X), model.blend, self.divergence)
 
 
 def paper_head(model):
     """The head of a model with `blend="paper"`: a `PaperHead`."""
     divergence = None
     if model.has_shots.all():
-        model = replace(model, slopes=None)
+        model = replace(model, mean_class=None)
     if model.text_embeddings is not None:
         divergence = class_divergence(model.image_means, model.text_embeddings, model.has_shots)
     return PaperHead(model, divergence)

@@ -163,12 +163,13 @@ def _held_out(affinities, shots, model, rows, queries, share_without, whitening)
         missing = np.isnan(z[each, codes])
         z[each[missing], codes[missing]] = 0
         z[each[missing], codes[missing]] = z[missing].sum(axis=1) / max(z.shape[1] - 1, 1)
-    leaning = lean_on_names(affinities, {name: model.share for name in affinities if name != "z1"}, model.slopes)
-    for name in leaning.keys() - {"z1"}:
-        predicted = affinities[name].mean(axis=1)
+    means = {name: z.mean(axis=1, keepdims=True) for name, z in affinities.items()}
+    slopes, shares = model.mean_class.slopes, {name: model.share for name in affinities if name != "z1"}
+    leaning = lean_on_names(affinities, means, shares, slopes)
+    for name in shares:
+        predicted = means[name][:, 0]
         if "z1" in affinities:
-            text = affinities["z1"]
-            predicted += model.slopes[name] * (text[each, codes] - text.mean(axis=1))
+            predicted = predicted + slopes[name] * (affinities["z1"][each, codes] - means["z1"][:, 0])
         leaning[name][each, codes] = lambdas * affinities[name][each, codes] + (1 - lambdas) * predicted
     if whitening is not None:
         leaning["z4"] = whitening.held_out(queries, image)

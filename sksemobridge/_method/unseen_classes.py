@@ -2,16 +2,19 @@
 
 For a query `q`, `z_k` of a class `c` is predicted from `z1` as it goes with `z1` among the classes with shots:
 
-    zhat_k,c = mean_c' z_k,c' + slope_k * (z1_c - mean_c' z1_c')        (means over the classes c' with shots)
+    zhat_k,c = mean_c' z_k,c' + slope_k * (z1_c - mean_c' z1_c')        (means over the classes c' that were fitted)
 
 The slope is that of a regression over pairs of different classes with shots, the mean image of one as a query
 to the other. Without text `zhat_k,c` is the mean alone. What is used of a class whose own shots are worth the share
 `lambda_c` is `lambda_c z_k,c + (1 - lambda_c) zhat_k,c`; a class that is known by name only has `lambda_c = 0`.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from .._utils.array_api import namespace
+from .whitening import Affine
 
 # Classes that slopes are fitted on; more tell no more.
 MOST_CLASSES = 1000
@@ -37,7 +40,44 @@ def fit_slopes(affinities):
     }
 
 
-def lean_on_names(affinities, share, slopes):
+@dataclass(frozen=True, eq=False)
+class MeanClass:
+    """The mean of the classes with shots when the model was fitted, and the slopes: what names are read against.
+
+    Attributes
+    ----------
+    text_embeddings : ndarray of shape (1, D) or None
+    prototypes, image_means : ndarray of shape (1, D)
+    whitening : Affine or None
+        Of one row.
+    slopes : dict of float
+        `slope_k`; empty without text.
+    """
+
+    text_embeddings: np.ndarray | None
+    prototypes: np.ndarray
+    image_means: np.ndarray
+    whitening: Affine | None
+    slopes: dict
+
+    @classmethod
+    def of(cls, model, slopes):
+        """Of a model whose classes all have shots."""
+
+        def mean(values):
+            return None if values is None else values.mean(axis=0, keepdims=True)
+
+        whitening = model.whitening
+        return cls(
+            mean(model.text_embeddings),
+            mean(model.prototypes),
+            mean(model.image_means),
+            whitening and Affine(mean(whitening.weights), whitening.offsets.mean(keepdims=True)),
+            slopes,
+        )
+
+
+def lean_on_names(affinities, means, share, slopes):
     """The affinities of classes with few shots moved towards what names predict.
 
     Each row is treated linearly, so rows may also be those of matrices that give affinities.
@@ -46,23 +86,19 @@ def lean_on_names(affinities, share, slopes):
     ----------
     affinities : dict of array of shape (n, C)
         Columns of classes without shots are ignored, except in `"z1"`.
+    means : dict of array of shape (n, 1)
+        Those of the mean class.
     share : dict of array of shape (C,)
-        `lambda_c` for each affinity but `"z1"`; zero for classes without shots.
+        `lambda_c` for each affinity that leans; zero for classes without shots.
     slopes : dict of float
-        `slope_k`; without `"z1"` they count as zero.
+        `slope_k`; without `"z1"` they are not needed.
     """
-    result = {"z1": affinities["z1"]} if "z1" in affinities else {}
+    result = dict(affinities)
     for name, lambdas in share.items():
-        xp, z = namespace(lambdas), affinities[name]
-        own = lambdas > 0
-        predicted = _mean(xp, z, own)
+        xp = namespace(lambdas)
+        predicted = means[name]
         if "z1" in affinities:
-            text = affinities["z1"]
-            predicted = predicted + slopes[name] * (text - _mean(xp, text, own))
-        result[name] = lambdas * xp.where(own, z, xp.zeros_like(z)) + (1 - lambdas) * predicted
+            predicted = predicted + slopes[name] * (affinities["z1"] - means["z1"])
+        own = xp.where(lambdas > 0, affinities[name], xp.zeros_like(affinities[name]))
+        result[name] = lambdas * own + (1 - lambdas) * predicted
     return result
-
-
-def _mean(xp, z, own):
-    n_own = int(xp.count_nonzero(own))
-    return xp.sum(xp.where(own, z, xp.zeros_like(z)), axis=1, keepdims=True) / n_own
