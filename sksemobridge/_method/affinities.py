@@ -66,7 +66,9 @@ class Model:
         dict of arrays of shape (n, C)
         """
         model = constants_like(X, self, replace)
-        return in_blocks(model.affinities_of_block if self.is_paper_blend else model.leaning_affinities_of_block, X)
+        return in_blocks(
+            model.affinities_of_block if self.is_paper_blend else model.leaning_affinities_of_block, X
+        )
 
     def raw_affinities(self, X):
         """The affinities of the shots alone, not moved towards names; NaN where there are none."""

@@ -204,7 +204,11 @@ class Problem:
                 of_coefficients *= free
             return float(loss), gradient
 
-        x = np.zeros(k + (0 if self.features is None else n_classes * (1 + n_features))) if start is None else start.x
+        x = (
+            np.zeros(k + (0 if self.features is None else n_classes * (1 + n_features)))
+            if start is None
+            else start.x
+        )
         loss = 0.0
         if n:
             bounds = [(-7, 7)] * k + [(None, None)] * (len(x) - k)

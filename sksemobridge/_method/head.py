@@ -213,7 +213,9 @@ class PaperHead:
 
     def __call__(self, X):
         model = self.model
-        affinities = model.affinities_of_block if model.mean_class is None else model.leaning_affinities_of_block
+        affinities = (
+            model.affinities_of_block if model.mean_class is None else model.leaning_affinities_of_block
+        )
         return paper_log_scores(affinities(X), model.blend, self.divergence)
 
 
