@@ -353,7 +353,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
 
         # Shots, those of earlier calls among them
         new = embeddings[used], labels, weight[used], None if groups is None else groups[used]
-        sums_are_enough = self.solver == "closed_form" and self.blend == "paper"
+        sums_are_enough = self.solver == "closed_form" and self.blend == "paper" and text.words is None
         shots = add_shots(earlier, all_classes, new, bridge=text.bridge, sums_are_enough=sums_are_enough)
 
         # Bridge and blend

@@ -66,16 +66,13 @@ def load_image_folder(root):
     >>> [Path(path).name for path in pets.paths]
     ['1.jpg', '2.jpg', '1.png']
     """
-    root = Path(root)
-    if not root.exists():
-        raise FileNotFoundError(f"There is no folder {str(root)!r}.")
-    if not root.is_dir():
-        raise NotADirectoryError(f"{str(root)!r} is a file, not a folder with one sub-folder per class.")
+    root = _existing(root)
     folders = sorted(path for path in root.iterdir() if path.is_dir() and not _is_hidden(path.name))
     if not folders:
         raise ValueError(
             f"The folder {str(root)!r} has no sub-folders. Put the images of each class into a sub-folder "
-            "with the name of the class."
+            "with the name of the class. A folder of images without classes is labelled by "
+            "sksemobridge.predict_folder and needs no listing; list their paths yourself with pathlib otherwise."
         )
     paths, target, others = [], [], []
     for code, folder in enumerate(folders):
@@ -99,6 +96,33 @@ def load_image_folder(root):
         target=np.array(target, dtype=np.int64),
         target_names=np.array([folder.name for folder in folders]),
     )
+
+
+def list_files(folder):
+    """Paths (str) of all files in a folder and below it, sorted; hidden ones are passed over.
+
+    Raises
+    ------
+    FileNotFoundError, NotADirectoryError
+        If `folder` is no folder.
+    PermissionError
+        If a folder may not be read.
+    ValueError
+        If there are no files.
+    """
+    files = _files_below(_existing(folder))
+    if not files:
+        raise ValueError(f"The folder {str(folder)!r} has no files.")
+    return [str(path) for path in files]
+
+
+def _existing(folder):
+    folder = Path(folder)
+    if not folder.exists():
+        raise FileNotFoundError(f"There is no folder {str(folder)!r}.")
+    if not folder.is_dir():
+        raise NotADirectoryError(f"{str(folder)!r} is a file, not a folder.")
+    return folder
 
 
 def _files_below(folder):
