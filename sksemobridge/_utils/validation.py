@@ -255,10 +255,12 @@ def as_array(values, name):
     if {isinstance(value, str) for value in values} == {True, False}:
         return np.asarray(values, dtype=object)
     array = np.asarray(values)
-    # Integers of more than 64 bits, and large ones beside negative ones, become floats.
+    # NumPy makes floats of large integers beside small ones.
     if array.dtype.kind == "f" and any(
         isinstance(value, Integral) and value != new for value, new in zip(values, array.tolist())
     ):
+        if all(isinstance(value, Integral) and 0 <= value < 2**64 for value in values):
+            return np.asarray(values, dtype=np.uint64)
         raise ValueError(f"The values in {name} are integers that no one type of NumPy holds.")
     return array
 
