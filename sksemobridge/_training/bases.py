@@ -11,9 +11,10 @@ from .._utils.array_api import l2_normalize
 # Embeddings come in single precision: what is left of a direction below its rounding is in none of their span.
 ROUNDING = np.finfo(np.float32).eps
 
-# How far L-BFGS evens out the directions of the shots; 1 would be wholly. The further, the fewer iterations, but
-# directions of little variance then change the bridge as much as any (`studies/training.py`).
-PRECONDITIONING = 0.25
+# How far L-BFGS evens out the directions of the shots; 1 would be wholly. The further, the fewer iterations; but
+# the loss has many minima, and wholly evened out it ends in some where directions of little variance have changed
+# the bridge as much as any, which costs accuracy (`studies/training.py`).
+PRECONDITIONING = 0.5
 
 
 def shots_basis(inputs, weight):

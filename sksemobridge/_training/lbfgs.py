@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# Corrections kept, and iterations whose mean progress decides about convergence.
+# Corrections kept, and iterations whose mean progress decides about convergence (`studies/training.py`).
 MEMORY = 5
 WINDOW = 10
 

@@ -28,12 +28,12 @@ EPSILON = 1e-8
 # The unit in which L-BFGS measures the class bias, relative to that of the bridge. The loss has many minima,
 # and the units choose among them. Queries never get a class bias, so what the bias learns is lost for them:
 # with equal units it learns most, and accuracy falls behind AdamW's. A much smaller unit takes more iterations
-# (`benchmarks/training.py --only solvers` prints both).
+# (`studies/training.py`).
 BIAS_SCALE = 0.25
 
 # Multiplications in the product of inputs and bridge below which training computes with one thread: threads would
-# wait for each other longer than they save (`benchmarks/training.py --only threads`).
-SMALL_PRODUCT = 2**27
+# wait for each other longer than they save (`studies/training.py --threads`).
+SMALL_PRODUCT = 2**28
 
 
 @dataclass(frozen=True)
