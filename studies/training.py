@@ -26,13 +26,13 @@ from timing import alternate, timed
 
 from sksemobridge import SeMoBridgeClassifier
 from sksemobridge._method import fit
-from sksemobridge._training import bases, lbfgs, train
+from sksemobridge._training import coordinates, lbfgs, train
 
 SEEDS, SHOTS = range(100, 105), (1, 4, 16)
 CONSTANTS = [
     (fit, "TOL_OF_FOLDS", [1e-5, 1e-3, 1e-4, 1e-6]),
-    (train, "BIAS_SCALE", [1 / 4, 1 / 64, 1 / 16, 1.0]),
-    (bases, "PRECONDITIONING", [0.5, 0.0, 0.25, 0.75]),
+    (coordinates, "BIAS_SCALE", [1 / 4, 1 / 64, 1 / 16, 1.0]),
+    (coordinates, "PRECONDITIONING", [0.5, 0.0, 0.25, 0.75]),
     (lbfgs, "MEMORY", [5, 3, 10, 20]),
     (lbfgs, "WINDOW", [10, 5, 20]),
 ]
