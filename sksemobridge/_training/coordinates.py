@@ -9,17 +9,18 @@ from .._method.bridge import singular_vectors
 from .._utils.array_api import l2_normalize, to_numpy
 from .loss import BridgeLoss
 
-# Embeddings come in single precision: what is left of a direction below its rounding is in none of their span.
+# Embeddings come in single precision: what is left of a direction below its rounding is in none of their
+# span.
 ROUNDING = np.finfo(np.float32).eps
 
-# How far the directions of the shots are evened out; 1 would be wholly. The further, the fewer iterations. But the
-# loss has many minima, and wholly evened out L-BFGS ends in some where directions of little variance have changed
-# the bridge as much as any, which costs accuracy (`studies/training.py`).
+# How far the directions of the inputs are evened out; 1 would be wholly. The further, the fewer iterations.
+# But the loss has many minima, and wholly evened out L-BFGS ends in some where directions of little variance
+# have changed the bridge as much as any, which costs accuracy (`studies/training.py`).
 PRECONDITIONING = 0.5
 
-# The unit of the class bias, relative to that of the bridge; it, too, chooses among the minima. Queries never get a
-# class bias, so what the bias learns is lost for them: with equal units it learns most, and accuracy falls behind
-# AdamW's. A much smaller unit takes more iterations (`studies/training.py`).
+# The unit of the class bias, relative to that of the bridge; it, too, chooses among the minima. Queries never
+# get a class bias, so what the bias learns is lost for them: with equal units it learns most, and accuracy
+# falls behind AdamW's. A much smaller unit takes more iterations (`studies/training.py`).
 BIAS_SCALE = 0.25
 
 
@@ -28,12 +29,13 @@ class FlatLoss:
 
     The vector holds `B (k, m)` and the class bias `(C, m)` of
 
-    `v_i = v_i0 + (x_i - b_W) @ Q @ B @ U' + bias_c @ U'`,
+    `v_i = v_i0 + inputs_i @ Q @ B @ U' + bias_c @ U'`,
 
     where `v_i0` comes from the bridge at the start. The columns of `Q (D, k)` and `U (d, m)` are orthogonal.
-    Gradients of the bridge lie in the span of the shots `x - b_W`, so nothing is lost in `Q`, their principal
-    directions. Where `W` is the identity, everything that `v` is compared with lies in one space, and gradients of
-    `v` in the span of all of it: `U`. Any other `W` is diagonal in the bases of its singular vectors.
+    Gradients of the bridge lie in the span of the inputs, so nothing is lost in `Q`, their principal
+    directions. Where `W` is the identity, everything that `v` is compared with lies in one space, and
+    gradients of `v` in the span of all of it: `U`. Any other `W` is diagonal in the bases of its singular
+    vectors.
 
     Parameters
     ----------
@@ -54,7 +56,7 @@ class FlatLoss:
 
     def __init__(self, problem, bridge, bias, dtype=np.float32, device=None):
         self._bridge = bridge
-        self._q = shots_basis(problem.inputs, problem.weight_in_class)
+        self._q = inputs_basis(problem.inputs, problem.weight_in_class)
         inputs = problem.inputs @ self._q
         problem = replace(problem, offset=problem.inputs @ bridge)
         if problem.projection is None:
@@ -104,11 +106,10 @@ class FlatLoss:
         return matrix[: self._n_inputs], bias * x.dtype.type(self._bias_scale) if len(bias) else None
 
 
-def shots_basis(inputs, weight):
-    """Orthogonal columns that span the shots: their principal directions, short where the shots are long, (D, k).
+def inputs_basis(inputs, weight):
+    """The principal directions of the inputs as columns of length `s ** -PRECONDITIONING`, (D, k).
 
-    Gradients of the bridge lie in this span, so nothing is lost in it. Directions in which the shots have length
-    `s` are scaled by `s ** -PRECONDITIONING`.
+    `s` is the length that the inputs, weighted, have in the direction together.
     """
     rows = np.sqrt(weight)[:, None] * inputs
     n, width = rows.shape

@@ -43,8 +43,8 @@ def minimize(function, x, *, max_iter, tol, report):
         Start. Its dtype is the dtype of all vectors.
     max_iter : int
     tol : float
-        Converged when the last `WINDOW` iterations lowered the value by less than `tol / 2` of itself on average.
-        What is left to gain is then of the order of what the window gained.
+        Converged when the last `WINDOW` iterations lowered the value by less than `tol / 2` of itself on
+        average. What is left to gain is then of the order of what the window gained.
     report : callable
         Called with the value at the start and after each iteration; a true answer stops.
 
@@ -79,15 +79,15 @@ def minimize(function, x, *, max_iter, tol, report):
 class _History:
     """The last steps `s` and gradient changes `y`, and the direction `-H g` that they imply.
 
-    The two loops of Nocedal ("Updating quasi-Newton matrices with limited storage", 1980), on the coefficients
-    of `s`, `y` and `g` in place of vectors. Products of a new `y` with older rows are differences of their
+    The two loops of Nocedal ("Updating quasi-Newton matrices with limited storage", 1980), on coefficients of
+    `s`, `y` and `g` in place of vectors. Products of a new `y` with older rows are differences of their
     products with the gradients, so that each direction passes over the history twice, in whole matrices.
     """
 
     def __init__(self, size, dtype):
         self._rows = np.zeros((2 * MEMORY, size), dtype=dtype)  # all s, then all y
         self._products = np.zeros(2 * MEMORY)  # of the rows with the last gradient
-        self._sy, self._yy = np.zeros((2, MEMORY, MEMORY)).tolist()  # products s_i . y_j and y_i . y_j
+        self._sy, self._yy = np.zeros((2, MEMORY, MEMORY)).tolist()  # products s_i . y_j, y_i . y_j
         self._order = []  # rows of s and y in use, oldest first
         self._free = list(range(MEMORY))  # the other rows
         self._is_new = False

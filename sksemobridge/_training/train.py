@@ -25,8 +25,8 @@ WARM_UP_STEPS = 500
 BETAS = 0.9, 0.999
 EPSILON = 1e-8
 
-# Multiplications in the product of inputs and bridge below which training computes with one thread: threads would
-# wait for each other longer than they save (`studies/training.py --threads`).
+# Multiplications in the product of inputs and bridge below which training computes with one thread: threads
+# would wait for each other longer than they save (`studies/training.py --threads`).
 SMALL_PRODUCT = 2**28
 
 NOT_FINITE = {
@@ -110,7 +110,7 @@ def train_bridge(
     projection : ndarray of shape (d, D) or None
         Text projection `W`, which stays fixed. None stands for the identity.
     inputs : ndarray of shape (n, D) or None
-        What the bridge multiplies, `x - b_W` for the paper's; None stands for `X`.
+        What the bridge multiplies: `Bridge.inputs` of the shots. None stands for `X`.
     projection_bias : ndarray of shape (D,) or None
         `b_W`.
     text_embeddings, eos_directions : ndarray of shape (C, D) and (C, d), or None
@@ -153,8 +153,8 @@ def train_bridge(
     FloatingPointError
         If the loss is NaN or infinite.
     ValueError
-        If only one of `text_embeddings` and `eos_directions` is given, the solver is unknown, or the device is
-        not there.
+        If only one of `text_embeddings` and `eos_directions` is given, the solver is unknown, or the device
+        is not there.
     """
     if solver not in MAX_ITER:
         raise ValueError(f"solver={solver!r} is not one of {', '.join(map(repr, MAX_ITER))}.")
