@@ -158,8 +158,8 @@ class Problem:
     def n_classes(self):
         return next(iter(self.affinities.values())).shape[1]
 
-    def solve(self, tau=1.0, sigma=1.0, start=None):
-        """The posterior mode: `Mode`. `start` is another mode to start from."""
+    def solve(self, tau=1.0, sigma=1.0, start=None, tolerance=1e-8):
+        """The posterior mode: `Mode`. `start` is another mode to start from, `tolerance` a relative decrease."""
         names, n, n_classes = list(self.affinities), len(self.codes), self.n_classes
         centre = np.log([self.defaults[name] for name in names])
         strength = np.array([self.strength[name] for name in names])
@@ -169,7 +169,12 @@ class Problem:
         rows, k = np.arange(n), len(names)
 
         def unpack(x):
-            return x[:k], x[k : k + n_classes], x[k + n_classes :].reshape(n_features, n_classes)
+            # Within bounds that only a first step can leave.
+            return (
+                np.clip(x[:k], -7, 7),
+                x[k : k + n_classes],
+                x[k + n_classes :].reshape(n_features, n_classes),
+            )
 
         def residuals(x):
             """`omega_i (p_ic - [y_i = c])`, and the log loss."""
@@ -192,11 +197,14 @@ class Problem:
             scales, square = np.exp(centre + offset), (offset / WIDTH) ** 2
             loss += strength @ np.log1p(square) + 0.5 * (x[k:] @ x[k:])
             gradient = np.empty_like(x)
+            of_b, of_coefficients = (
+                gradient[k : k + n_classes],
+                gradient[k + n_classes :].reshape(-1, n_classes),
+            )
             for i, (scale, name) in enumerate(zip(scales, names)):
                 gradient[i] = scale * np.vdot(residual, self.affinities[name])
             gradient[:k] += 2 * strength * offset / (WIDTH**2 * (1 + square))
             if self.features is not None:
-                _, of_b, of_coefficients = unpack(gradient)
                 of_b[:] = (tau * residual.sum(axis=0) + b) * free
                 np.matmul(self.features.T, residual, out=of_coefficients)
                 of_coefficients *= sigma
@@ -211,8 +219,8 @@ class Problem:
         )
         loss = 0.0
         if n:
-            bounds = [(-7, 7)] * k + [(None, None)] * (len(x) - k)
-            best = minimize(objective, x, jac=True, method="L-BFGS-B", bounds=bounds, options={"ftol": 1e-8})
+            options = {"ftol": tolerance, "maxcor": 6}
+            best = minimize(objective, x, jac=True, method="L-BFGS-B", options=options)
             x, loss = best.x, float(best.fun)
         residual = residuals(x)[0] if n else np.zeros((0, n_classes))
         if self.features is None:
@@ -293,7 +301,7 @@ def fit_blend(held_out, text, class_means, spans):
     problem = Problem(affinities, held_out.codes, held_out.weight, defaults, strength, features)
     tau, sigma, mode = OFFSET, 1.0, None
     for _ in range(ROUNDS):
-        mode = problem.solve(tau, sigma, mode)
+        mode = problem.solve(tau, sigma, mode, tolerance=1e-5)
         tau, sigma = problem.variances(mode, tau, sigma)
     mode = problem.solve(tau, sigma, mode)
     weights = (back @ mode.coefficients).T
