@@ -9,14 +9,15 @@ The way of the data, and where each station is:
         _training/ (the trained bridge)
     embeddings -> _method/head -> logits -> _base: labels and probabilities
 
-`_semantic_bridge` and `_retrieval` serve search, `displays/` draws, `distributed/` runs on Ray, `datasets/` loads
-pictures and words, and `_utils/` holds what all of them use.
+`_semantic_bridge` and `_retrieval` serve search, `_folder_table` and `_command` label folders, `displays/` draws,
+`distributed/` runs on Ray, `datasets/` loads pictures and words, and `_utils/` holds what all of them use.
 """
 
 from importlib.metadata import PackageNotFoundError, version
 
 from . import datasets
 from ._classifier import SeMoBridgeClassifier
+from ._folder_table import predict_folder
 from ._pipeline import make_semobridge_pipeline
 from ._retrieval import mean_average_precision
 from ._semantic_bridge import SemanticBridge
@@ -55,4 +56,5 @@ __all__ = [
     "datasets",
     "make_semobridge_pipeline",
     "mean_average_precision",
+    "predict_folder",
 ]

@@ -11,7 +11,7 @@ from sklearn.ensemble import VotingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_predict
 
-from sksemobridge import PrecomputedTextEncoder, SeMoBridgeClassifier, ZeroShotClassifier
+from sksemobridge import CLIPTextEncoder, PrecomputedTextEncoder, SeMoBridgeClassifier, ZeroShotClassifier
 
 TEMPLATE = "a photo of a {}."
 
@@ -283,3 +283,22 @@ def test_zero_shot_needs_no_images_to_fit(world):
     np.testing.assert_array_equal(fitted.predict_proba(X), zero_shot(world).fit(X, y).predict_proba(X))
     with pytest.raises(ValueError, match="y is None|requires y"):
         zero_shot(world).fit(None, None)
+
+
+def test_prompts_longer_than_the_model_reads_warn():
+    encoder = CLIPTextEncoder("mini", "bundled")
+    fitting = "a " * 30  # and two marks
+    encoder.transform([fitting])
+    for tell in (encoder.encode, encoder.transform, zero_shot_of_prompt(encoder)):
+        with pytest.warns(UserWarning, match="1 of . texts are longer than the 32 tokens") as caught:
+            tell(["cat", fitting + "cat"])
+        assert len(caught) == 1
+        assert caught[0].filename == __file__
+
+
+def zero_shot_of_prompt(encoder):
+    def fit(texts):
+        classifier = ZeroShotClassifier(encoder, prompts={text: [text] for text in texts})
+        return classifier.fit(None, texts)
+
+    return fit

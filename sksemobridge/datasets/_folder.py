@@ -66,16 +66,13 @@ def load_image_folder(root):
     >>> [Path(path).name for path in pets.paths]
     ['1.jpg', '2.jpg', '1.png']
     """
-    root = Path(root)
-    if not root.exists():
-        raise FileNotFoundError(f"There is no folder {str(root)!r}.")
-    if not root.is_dir():
-        raise NotADirectoryError(f"{str(root)!r} is a file, not a folder with one sub-folder per class.")
+    root = _existing(root)
     folders = sorted(path for path in root.iterdir() if path.is_dir() and not _is_hidden(path.name))
     if not folders:
         raise ValueError(
             f"The folder {str(root)!r} has no sub-folders. Put the images of each class into a sub-folder "
-            "with the name of the class."
+            "with the name of the class. A folder of images without classes is labelled by "
+            "sksemobridge.predict_folder and needs no listing; list their paths yourself with pathlib otherwise."
         )
     paths, target, others = [], [], []
     for code, folder in enumerate(folders):
@@ -101,24 +98,55 @@ def load_image_folder(root):
     )
 
 
+def list_files(folder):
+    """Paths (str) of all files in a folder and below it, sorted; hidden ones are passed over.
+
+    Raises
+    ------
+    FileNotFoundError, NotADirectoryError
+        If `folder` is no folder.
+    PermissionError
+        If a folder may not be read.
+    ValueError
+        If there are no files.
+    """
+    files = _files_below(_existing(folder))
+    if not files:
+        raise ValueError(f"The folder {str(folder)!r} has no files.")
+    return [str(path) for path in files]
+
+
+def _existing(folder):
+    folder = Path(folder)
+    if not folder.exists():
+        raise FileNotFoundError(f"There is no folder {str(folder)!r}.")
+    if not folder.is_dir():
+        raise NotADirectoryError(f"{str(folder)!r} is a file, not a folder.")
+    return folder
+
+
 def _files_below(folder):
-    files = []
-    for parent, subfolders, names in os.walk(folder, onerror=_raise, followlinks=True):
-        subfolders[:] = [
-            name for name in subfolders if not _is_hidden(name) and not _leads_back(parent, name)
-        ]
-        files += [Path(parent, name) for name in names if not _is_hidden(name)]
+    """All files that are not hidden. A folder that several links lead to, circles among them, counts once."""
+    files, roots = [], [folder]
+    seen = {os.path.realpath(above) for above in folder.absolute().parents}
+    while roots:
+        links = []
+        for root in roots:
+            for parent, subfolders, names in os.walk(root, onerror=_raise):
+                if (place := os.path.realpath(parent)) in seen:
+                    subfolders.clear()
+                    continue
+                seen.add(place)
+                subfolders[:] = [name for name in subfolders if not _is_hidden(name)]
+                links += [path for name in subfolders if os.path.islink(path := os.path.join(parent, name))]
+                files += [Path(parent, name) for name in names if not _is_hidden(name)]
+        # Behind what lies here itself, so that files are named by their own folders where they have one.
+        roots = sorted(links)
     return sorted(files)
 
 
 def _raise(error):
     raise error
-
-
-def _leads_back(parent, name):
-    """Whether a sub-folder is a link to a folder that it lies in."""
-    target = os.path.realpath(os.path.join(parent, name))
-    return any(os.path.realpath(above) == target for above in (parent, *Path(parent).parents))
 
 
 def _is_hidden(name):

@@ -177,6 +177,14 @@ class LoadedModel:
                     raise _cannot_tokenize(self.source, error) from error
         return self._tokenizer(texts)
 
+    def is_cut(self, text, tokens):
+        """Whether a text is longer than the model reads, so that its `tokens` are only the first of them."""
+        # A token is at least one byte; two more mark start and end.
+        if len(text.encode()) + 2 <= len(tokens):
+            return False
+        # With room for one more token, a cut text has another in the place of the mark of its end.
+        return self._tokenizer([text], context_length=len(tokens) + 1)[0, len(tokens) - 1] != tokens[-1]
+
     def image_digest(self):
         """Digest of all that image embeddings depend on, apart from the image and the precision."""
         description = [self._config, dataclasses.asdict(self._preprocess), str(self.model.visual)]

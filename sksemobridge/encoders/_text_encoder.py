@@ -4,6 +4,7 @@ import hashlib
 import os
 from functools import partial
 
+from .._utils.validation import warn_caller
 from ._base import CLIPEncoder, list_texts
 from ._embedding import Item, embed
 from ._towers import read_image_projection, read_text_projection
@@ -167,6 +168,7 @@ class CLIPTextEncoder(CLIPEncoder):
         texts = list_texts(texts)
         loaded, precision = self._model(), self._precision()
         width = loaded.embed_dim if project else len(read_text_projection(loaded.model)[0])
+        cut = []
 
         def make_reader(cache):
             context = f"text {'joint' if project else 'eos'} {precision} ".encode()
@@ -176,6 +178,8 @@ class CLIPTextEncoder(CLIPEncoder):
             def read(rows):
                 for row in rows:
                     tokens = loaded.tokenize([texts[row]])[0].numpy()
+                    if loaded.is_cut(texts[row], tokens):
+                        cut.append((texts[row], len(tokens)))
                     key = hashlib.sha256(context + tokens.tobytes()).digest()
                     embedding, locked = cache.find_or_lock(key)
                     yield Item(key, embedding, tokens if locked else None)
@@ -191,6 +195,12 @@ class CLIPTextEncoder(CLIPEncoder):
             batch_size=self.batch_size,
             advance=advance,
         )
+        if cut:
+            text, length = cut[0]
+            warn_caller(
+                f"{len(cut)} of {len(texts)} texts are longer than the {length} tokens that the model reads; their ends "
+                f"are cut off. The first is {text!r}. Shorten them."
+            )
         return embeddings.numpy()
 
 

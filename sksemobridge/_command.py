@@ -1,0 +1,234 @@
+"""The command `sksemobridge`: label the images of a folder without writing a program."""
+
+import argparse
+import copy
+import csv
+import filecmp
+import itertools
+import os
+import re
+import shutil
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import joblib
+
+from ._folder_table import COLUMNS, embed_readable, predict_folder
+from ._pipeline import make_semobridge_pipeline
+from .datasets import load_image_folder
+from .encoders import ModelLoadError
+
+# What each kind of file needs beside this package.
+TABLES = {".csv": [], ".parquet": ["pandas", "pyarrow"]}
+MODELS = {".joblib": [], ".skops": ["skops"]}
+EPILOG = """\
+Exit status: 0 if every file has a label, 1 if files were skipped (they are in the table, with the reason), 2 for
+wrong use. Nothing is moved, and nothing that exists is overwritten."""
+
+
+def main(argv=None):
+    """Run the command.
+
+    Parameters
+    ----------
+    argv : list of str or None, default=None
+        Arguments; None reads those of the process.
+
+    Returns
+    -------
+    int
+        Exit status: 0, or 1 if files were skipped. Wrong use leaves with `SystemExit(2)`.
+    """
+    parser, label = _parsers()
+    args = parser.parse_args(argv)
+    try:
+        _check(args)
+        return _label(args)
+    # What the user can mend: arguments, folders, models.
+    except (UsageError, OSError, ModelLoadError, ValueError) as error:
+        label.error(str(error))
+
+
+class UsageError(Exception):
+    """Arguments that do not fit together, or a package that they need."""
+
+
+def _parsers():
+    parser = argparse.ArgumentParser(
+        prog="sksemobridge", description="Few-shot image classification with CLIP."
+    )
+    label = parser.add_subparsers(required=True, metavar="COMMAND").add_parser(
+        "label",
+        help="label the images of a folder",
+        description="Learn from a folder with one sub-folder of images per class, and label another folder.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    label.add_argument("photos", metavar="PHOTOS", help="folder of images, flat or nested")
+    source = label.add_mutually_exclusive_group(required=True)
+    source.add_argument("--shots", metavar="FOLDER", help="labelled images, one sub-folder per class")
+    source.add_argument("--model-file", metavar="FILE", help="use a classifier from an earlier --save")
+    label.add_argument("--out", metavar="FILE", required=True, help="table to write: .csv or .parquet")
+    label.add_argument(
+        "--model", default="ViT-B-16", help="CLIP model of open_clip, with --shots (%(default)s)"
+    )
+    label.add_argument("--pretrained", default="openai", help="its weights (%(default)s)")
+    label.add_argument("--sort-into", metavar="FOLDER", help="copy each image into a sub-folder of its label")
+    label.add_argument(
+        "--min-probability",
+        metavar="P",
+        type=float,
+        help="copy only images whose label has at least this one",
+    )
+    label.add_argument("--save", metavar="FILE", help="keep the classifier: .skops or .joblib")
+    return parser, label
+
+
+def _check(args):
+    """Refuse what would fail only after the work was done."""
+    for option, path, kinds in (("--out", args.out, TABLES), ("--save", args.save, MODELS)):
+        if path is not None:
+            _require(option, path, kinds)
+            if Path(path).exists():
+                raise UsageError(f"{option}: {path!r} exists, and nothing is overwritten; give another name")
+            if not Path(path).absolute().parent.is_dir():
+                raise UsageError(f"{option}: there is no folder {str(Path(path).parent)!r}")
+    if args.model_file is not None:
+        _require("--model-file", args.model_file, MODELS)
+    if args.min_probability is not None and args.sort_into is None:
+        raise UsageError("--min-probability says what --sort-into copies; give both")
+
+
+def _require(option, path, kinds):
+    kind = Path(path).suffix.lower()
+    if kind not in kinds:
+        raise UsageError(f"{option}: {path!r} ends neither in {' nor in '.join(kinds)}")
+    missing = [name for name in kinds[kind] if find_spec(name) is None]
+    if missing:
+        raise UsageError(
+            f"{option}: {kind} files need {' and '.join(missing)}: pip install {' '.join(missing)}"
+        )
+
+
+def _label(args):
+    cache = cache_folder()
+    _say(f"Embeddings are kept in {str(cache)!r}.")
+    if args.model_file is None:
+        pipeline, skipped = _fit(args, cache)
+    else:
+        pipeline, skipped = _load(args.model_file).set_params(clipimageencoder__cache=cache), 0
+    if args.save is not None:
+        _save(pipeline, args.save)
+    table = predict_folder(pipeline, args.photos)
+    _write(table, args.out)
+    problems = [problem for problem in table["problem"] if problem]
+    for path, problem in zip(table["path"], table["problem"]):
+        if problem:
+            _say(f"Skipped {path}: {problem}.")
+    _say(f"{len(table['path']) - len(problems)} labels, {len(problems)} files skipped: {args.out}")
+    if args.sort_into is not None:
+        copied = _sort_into(table, Path(args.sort_into), args.min_probability or 0.0)
+        _say(f"{copied} images copied into {args.sort_into!r}.")
+    return int(bool(problems) or bool(skipped))
+
+
+def cache_folder():
+    """Where embeddings are kept between runs: the user's folder for caches."""
+    if os.name == "nt":
+        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    folder = Path(base, "sksemobridge", "embeddings")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _fit(args, cache):
+    """A pipeline fitted on the shots that can be read, and how many cannot."""
+    shots = load_image_folder(args.shots)
+    pipeline = make_semobridge_pipeline(args.model, args.pretrained, encoder_params={"cache": cache})
+    embeddings, problems = embed_readable(pipeline[0], list(shots.paths), progress=True)
+    for path, problem in problems.items():
+        _say(f"Skipped the shot {path}: {problem}.")
+    readable = [path not in problems for path in shots.paths]
+    labels = shots.target_names[shots.target][readable]
+    lost = sorted(set(shots.target_names.tolist()) - set(labels.tolist()))
+    if lost:
+        raise UsageError(f"--shots: no image of these classes can be read: {', '.join(lost)}")
+    pipeline[-1].fit(embeddings, labels)
+    return pipeline, len(problems)
+
+
+def _save(pipeline, path):
+    # Whoever loads it elsewhere has another folder for caches.
+    pipeline = copy.deepcopy(pipeline)
+    pipeline.set_params(clipimageencoder__cache=None, semobridgeclassifier__text_encoder__cache=None)
+    if Path(path).suffix.lower() == ".joblib":
+        joblib.dump(pipeline, path)
+    else:
+        import skops.io
+
+        skops.io.dump(pipeline, path)
+    _say(f"Classifier: {path}")
+
+
+def _load(path):
+    if not Path(path).is_file():
+        raise UsageError(f"--model-file: there is no file {path!r}")
+    if Path(path).suffix.lower() == ".joblib":
+        return joblib.load(path)
+    import skops.io
+
+    unknown = skops.io.get_untrusted_types(file=path)
+    foreign = [name for name in unknown if not name.startswith("sksemobridge.")]
+    if foreign:
+        raise UsageError(
+            f"--model-file: {path!r} holds types that are not of this package: {', '.join(foreign)}"
+        )
+    return skops.io.load(path, trusted=unknown)
+
+
+def _write(table, path):
+    if Path(path).suffix.lower() == ".parquet":
+        table.to_parquet(path, index=False)
+        return
+    with open(path, "x", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        for row in zip(*(table[name] for name in COLUMNS)):
+            writer.writerow(["" if value is None or value != value else value for value in row])
+
+
+def _sort_into(table, folder, min_probability):
+    """Copy images into a sub-folder for each label, and return how many were copied."""
+    copied = 0
+    for path, label, probability, problem in zip(
+        *map(table.get, ("path", "label", "probability", "problem"))
+    ):
+        if problem or probability < min_probability:
+            continue
+        # A label that is no name of a folder, such as "and/or" or "..", must not lead elsewhere.
+        name = re.sub(r'[\\/:*?"<>|]', "_", str(label)).strip(". ") or "_"
+        target = _free_name(Path(path), folder / name)
+        if target is not None:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(path, target)
+            copied += 1
+    return copied
+
+
+def _free_name(path, folder):
+    """Where to copy a file so that none is overwritten; None if it is there already."""
+    for number in itertools.count(1):
+        target = folder / (path.name if number == 1 else f"{path.stem}-{number}{path.suffix}")
+        if not target.exists():
+            return target
+        if filecmp.cmp(path, target, shallow=False):
+            return None
+
+
+def _say(message):
+    print(message, file=sys.stderr)

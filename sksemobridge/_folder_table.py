@@ -1,0 +1,121 @@
+"""A folder of images to a table of predictions, with a row for every file."""
+
+import warnings
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.pipeline import Pipeline
+from sklearn.utils import Bunch
+
+from .datasets._folder import list_files
+from .encoders import CLIPImageEncoder, ImageReadError
+
+COLUMNS = ("path", "label", "probability", "runner_up", "runner_up_probability", "problem")
+
+
+def predict_folder(estimator, folder, *, progress=True):
+    """Label all images of a folder, and of the folders below it.
+
+    A file that cannot be read costs no other: it has a row without a label that says why.
+
+    Parameters
+    ----------
+    estimator : Pipeline
+        Fitted, begins with a `CLIPImageEncoder` and has `predict_proba`, as `make_semobridge_pipeline` gives it; or a
+        search over one, such as `GridSearchCV`.
+    folder : str or os.PathLike
+        Flat or nested. Hidden files and folders (with a leading dot) are passed over; links to folders are followed.
+    progress : bool, default=True
+        Whether to show a progress bar.
+
+    Returns
+    -------
+    pandas.DataFrame, or sklearn.utils.Bunch of lists where pandas is not installed
+        One row for each file, sorted by path, with the columns
+
+        path : str
+            Begins with `folder`, as it was given.
+        label, runner_up
+            The most probable class, and the second; missing where the file cannot be read.
+        probability, runner_up_probability : float
+            Of these; NaN where the file cannot be read.
+        problem : str
+            Why there is no label; empty where there is one.
+
+    Raises
+    ------
+    FileNotFoundError, NotADirectoryError
+        If `folder` is no folder.
+    ValueError
+        If there are no files in it.
+    TypeError
+        If `estimator` does not begin with a `CLIPImageEncoder`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from PIL import Image
+    >>> from sksemobridge import make_semobridge_pipeline, predict_folder
+    >>> from sksemobridge.datasets import load_emoji
+    >>> emoji = load_emoji()
+    >>> labels = emoji.target_names[emoji.target]
+    >>> pipeline = make_semobridge_pipeline("mini", "bundled").fit(emoji.images[::5], labels[::5])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     Image.fromarray(emoji.images[1]).save(f"{folder}/1.png")
+    ...     _ = open(f"{folder}/broken.png", "w").write("no image")
+    ...     table = predict_folder(pipeline, folder, progress=False)
+    >>> [bool(problem) for problem in table["problem"]]
+    [False, True]
+    """
+    encoder, classifier = _split(getattr(estimator, "best_estimator_", estimator))
+    paths = list_files(folder)
+    embeddings, problems = embed_readable(encoder, paths, progress=progress)
+    columns = {
+        name: list(values)
+        for name, values in zip(COLUMNS, zip(*_rows(classifier, paths, embeddings, problems)))
+    }
+    try:
+        import pandas
+    except ImportError:
+        return Bunch(**columns)
+    return pandas.DataFrame(columns)
+
+
+def embed_readable(encoder, paths, *, progress):
+    """Embeddings `(n, D)` of the images that can be read, and what is wrong with each other, by path."""
+    encoder = clone(encoder).set_params(on_error="nan", progress=progress, output="numpy")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".* images cannot be read")
+        embeddings = encoder.transform(paths)
+    readable = np.isfinite(embeddings).all(axis=1)
+    encoder.set_params(on_error="raise", progress=False)
+    problems = {}
+    for i in np.flatnonzero(~readable):
+        try:
+            encoder.transform([paths[i]])
+        except ImageReadError as error:
+            problems[paths[i]] = str(error.__cause__)
+    return embeddings[readable], problems
+
+
+def _split(estimator):
+    """The encoder and what follows it."""
+    if not (isinstance(estimator, Pipeline) and isinstance(estimator[0], CLIPImageEncoder)):
+        raise TypeError(
+            "predict_folder needs a pipeline that begins with a CLIPImageEncoder, such as make_semobridge_pipeline "
+            f"makes; got {type(estimator).__name__}."
+        )
+    return estimator[0], estimator[1:]
+
+
+def _rows(classifier, paths, embeddings, problems):
+    classes = np.asarray(classifier.classes_).tolist()
+    predictions = iter(classifier.predict_proba(embeddings) if len(embeddings) else ())
+    for path in paths:
+        if path in problems:
+            yield path, None, np.nan, None, np.nan, problems[path]
+            continue
+        row = next(predictions)
+        best = np.argsort(-row, kind="stable")[:2].tolist()
+        ranked = [(classes[i], float(row[i])) for i in best] + [(None, np.nan)]
+        yield path, *ranked[0], *ranked[1], ""
