@@ -219,7 +219,7 @@ class Problem:
         )
         loss = 0.0
         if n:
-            options = {"ftol": tolerance, "maxcor": 6}
+            options = {"ftol": tolerance, "maxcor": 4}
             best = minimize(objective, x, jac=True, method="L-BFGS-B", options=options)
             x, loss = best.x, float(best.fun)
         residual = residuals(x)[0] if n else np.zeros((0, n_classes))

@@ -88,7 +88,7 @@ def leave_one_out(shots, model, sums, rows, unit_shots, eos, share_without, whit
     HeldOut
     """
     image, image_codes, _ = shots.images
-    share, bridge, n_classes = shots.weight_in_class, model.bridge, len(model.has_shots)
+    share, bridge = shots.weight_in_class, model.bridge
     # Share of the class that stays without the image, nothing of a class's only one.
     rest = 1 - np.bincount(image, weights=share)
     rest[np.bincount(image_codes)[image_codes] == 1] = np.nan
