@@ -21,8 +21,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import linalg
-from scipy.optimize import minimize
-from scipy.special import expit
+from scipy.optimize import minimize, minimize_scalar
+from scipy.special import expit, logsumexp
 
 from .._utils.array_api import namespace, softmax
 from .whitening import Affine
@@ -33,11 +33,13 @@ WHITENED_SCALE, WHITENED_SCALE_ALONE = 0.04, 0.1
 SHOT_SHARE, SHOT_SHARE_ALONE = 0.01, 0.4
 # Weight of the prior of a scale, in held-out images, and its width in `log s`. Beside text, that of `z4` is held more
 # firmly: a held-out shot has a noisier class than a query.
-STRENGTH, STRENGTH_OF_WHITENED, WIDTH = 1.25, 5.0, 0.5
+STRENGTH, STRENGTH_OF_WHITENED, STRENGTH_ALONE, WIDTH = 1.25, 5.0, 1.25, 0.5
 # `tau` in nats, and `sigma` of each span.
 OFFSET, CORRECTION = 1.0, 1.0
 # Parameters that the prior of `tau` and `sigma` is worth, and how often they are estimated.
 VARIANCE_WORTH, ROUNDS = 50.0, 2
+# Weight of a prior that the logits need no tempering, in held-out images.
+TEMPER_WORTH = 2.0
 # Spread of affinities, as a share of the largest, that rounding of single precision can account for.
 ROUNDING = 1e-6
 # Odds that a text is of use, before any shot was seen.
@@ -158,8 +160,8 @@ class Problem:
     def n_classes(self):
         return next(iter(self.affinities.values())).shape[1]
 
-    def solve(self, tau=1.0, sigma=1.0, start=None):
-        """The posterior mode: `Mode`. `start` is another mode to start from."""
+    def solve(self, tau=1.0, sigma=1.0, start=None, tolerance=1e-8):
+        """The posterior mode: `Mode`. `start` is another mode to start from, `tolerance` a relative decrease."""
         names, n, n_classes = list(self.affinities), len(self.codes), self.n_classes
         centre = np.log([self.defaults[name] for name in names])
         strength = np.array([self.strength[name] for name in names])
@@ -169,7 +171,12 @@ class Problem:
         rows, k = np.arange(n), len(names)
 
         def unpack(x):
-            return x[:k], x[k : k + n_classes], x[k + n_classes :].reshape(n_features, n_classes)
+            # Within bounds that only a first step can leave.
+            return (
+                np.clip(x[:k], -7, 7),
+                x[k : k + n_classes],
+                x[k + n_classes :].reshape(n_features, n_classes),
+            )
 
         def residuals(x):
             """`omega_i (p_ic - [y_i = c])`, and the log loss."""
@@ -192,11 +199,14 @@ class Problem:
             scales, square = np.exp(centre + offset), (offset / WIDTH) ** 2
             loss += strength @ np.log1p(square) + 0.5 * (x[k:] @ x[k:])
             gradient = np.empty_like(x)
+            of_b, of_coefficients = (
+                gradient[k : k + n_classes],
+                gradient[k + n_classes :].reshape(-1, n_classes),
+            )
             for i, (scale, name) in enumerate(zip(scales, names)):
                 gradient[i] = scale * np.vdot(residual, self.affinities[name])
             gradient[:k] += 2 * strength * offset / (WIDTH**2 * (1 + square))
             if self.features is not None:
-                _, of_b, of_coefficients = unpack(gradient)
                 of_b[:] = (tau * residual.sum(axis=0) + b) * free
                 np.matmul(self.features.T, residual, out=of_coefficients)
                 of_coefficients *= sigma
@@ -211,8 +221,8 @@ class Problem:
         )
         loss = 0.0
         if n:
-            bounds = [(-7, 7)] * k + [(None, None)] * (len(x) - k)
-            best = minimize(objective, x, jac=True, method="L-BFGS-B", bounds=bounds, options={"ftol": 1e-8})
+            options = {"ftol": tolerance, "maxcor": 4}
+            best = minimize(objective, x, jac=True, method="L-BFGS-B", options=options)
             x, loss = best.x, float(best.fun)
         residual = residuals(x)[0] if n else np.zeros((0, n_classes))
         if self.features is None:
@@ -220,6 +230,24 @@ class Problem:
         offset, b, coefficients = unpack(x)
         scales = dict(zip(names, map(float, np.exp(centre + offset))))
         return Mode(scales, tau * b, sigma * coefficients, loss, residual, x)
+
+    def temper(self, mode, tau, sigma):
+        """Factor of all logits that fits shots best whose part of the correction is taken back.
+
+        A shot adds `k_i omega_i ([y_i = c] - p_ic)` to its own logits, with `k_i` its prior variance.
+        """
+        if not len(self.codes):
+            return 1.0
+        logits = sum(scale * self.affinities[name] for name, scale in mode.scales.items())
+        logits += mode.b + self.features @ mode.coefficients
+        logits += (tau**2 + sigma**2 * np.square(self.features).sum(axis=1))[:, None] * mode.residual
+
+        def loss(log_factor):
+            tempered = np.exp(log_factor) * logits
+            true = tempered[np.arange(len(self.codes)), self.codes]
+            return self.weight @ (logsumexp(tempered, axis=1) - true) + TEMPER_WORTH * log_factor**2
+
+        return float(np.exp(minimize_scalar(loss, bounds=(-2, 0.5), method="bounded").x))
 
     def variances(self, mode, tau, sigma):
         """`tau` and `sigma` by MacKay's rule: mean squares over the parameters that the shots determine.
@@ -285,19 +313,23 @@ def fit_blend(held_out, text, class_means, spans):
     """
     defaults = default_scales(held_out.affinities, held_out.codes, text, class_means.counts.mean())
     strength = dict.fromkeys(defaults, STRENGTH)
-    if text is not None and "z4" in strength:
-        strength["z4"] += text.odds * (STRENGTH_OF_WHITENED - STRENGTH)
+    if "z4" in strength:
+        odds = 0.0 if text is None else text.odds
+        strength["z4"] = odds * STRENGTH_OF_WHITENED + (1 - odds) * STRENGTH_ALONE
     v = held_out.unit_shots - class_means.centre
     features, back = correction_features(v, spans)
     affinities = {name: held_out.affinities[name] for name in defaults}
     problem = Problem(affinities, held_out.codes, held_out.weight, defaults, strength, features)
     tau, sigma, mode = OFFSET, 1.0, None
     for _ in range(ROUNDS):
-        mode = problem.solve(tau, sigma, mode)
+        mode = problem.solve(tau, sigma, mode, tolerance=1e-5)
         tau, sigma = problem.variances(mode, tau, sigma)
     mode = problem.solve(tau, sigma, mode)
-    weights = (back @ mode.coefficients).T
-    return mode.scales | {"correction": 1.0}, Affine(weights, mode.b - weights @ class_means.centre)
+    # Beside text, that held-out shots have noisier classes than queries makes up for it.
+    temper = problem.temper(mode, tau, sigma) ** (1.0 if text is None else 1 - text.odds)
+    weights = temper * (back @ mode.coefficients).T
+    scales = {name: temper * scale for name, scale in mode.scales.items()}
+    return scales | {"correction": 1.0}, Affine(weights, temper * mode.b - weights @ class_means.centre)
 
 
 def correction_features(v, spans):

@@ -13,6 +13,7 @@ so that the mean of `n_c` images is shrunk towards its name,
 of words and in the rest of the space: where texts live, classes differ more. Without text `mhat_c = m`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +30,10 @@ LEANING = 1.5
 LARGEST_KAPPA = 60.0
 
 
+# Rows in a block.
+BLOCK = 2**12
+
+
 @dataclass(frozen=True)
 class ClassMeans:
     """Shrunk class means, and what they are without each image. All relative to `centre`.
@@ -39,25 +44,34 @@ class ClassMeans:
         `m`, the class-balanced mean of the unit embeddings.
     means : ndarray of shape (C, D)
         `mu_c - m`.
-    without : ndarray of shape (n, D)
-        `mu_c - m` of each image's class if the image is left out. Of a class's only image: what the name predicts.
+    counts : ndarray of shape (C,)
+        Effective number `n_c` of images.
     left : ndarray of shape (n,)
-        Effective number of images that the class of each image has without it.
+        That of each image's class without the image.
     share : ndarray of shape (C,)
         `n_c / (n_c + kappa)`.
     share_without : ndarray of shape (n,)
         The same of each image's class without the image.
-    counts : ndarray of shape (C,)
-        `n_c`.
+    others : Others
+    shrink : callable
+        `shrink(raw means, codes, n)` of classes `codes`.
     """
 
     centre: np.ndarray
     means: np.ndarray
-    without: np.ndarray
+    counts: np.ndarray
     left: np.ndarray
     share: np.ndarray
     share_without: np.ndarray
-    counts: np.ndarray
+    others: "Others"
+    shrink: Callable
+
+    def without(self, rows):
+        """`mu_c - m` of the class of each image at `rows` if the image is left out, shape (k, D).
+
+        Of a class's only image that is what the name predicts.
+        """
+        return self.shrink(self.others.means(rows) - self.centre, self.others.codes[rows], self.left[rows])
 
 
 def fit_class_means(u, codes, weight, texts=None, text_odds=1.0, words=None):
@@ -83,44 +97,51 @@ def fit_class_means(u, codes, weight, texts=None, text_odds=1.0, words=None):
     ClassMeans
     """
     n_classes = int(codes.max()) + 1
-    share = weight / np.bincount(codes, weights=weight)[codes]
-    counts = 1 / np.bincount(codes, weights=share**2)
-    raw = sum_rows(share[:, None] * u, codes, n_classes)
+    others = Others(u, codes, weight, n_classes)
+    raw, counts = others.class_means, others.counts
     centre = raw.mean(axis=0)
-    raw = raw - centre
-    left, raw_without = _leave_out(u - centre, codes, share, n_classes)
-
     predicted, spans = np.zeros_like(raw), []
     if texts is not None and n_classes > 1:
         names = texts - texts.mean(axis=0)
-        predicted = (np.vdot(names, raw) / max(np.vdot(names, names), np.finfo(float).tiny)) * names
+        predicted = (np.vdot(names, raw - centre) / max(np.vdot(names, names), np.finfo(float).tiny)) * names
         spans.append((text_basis(texts), KAPPA_OF_TEXTS**text_odds * KAPPA_OF_REST ** (1 - text_odds)))
     if words is not None:
         spans.append((_outside_of(words, spans), KAPPA_OF_WORDS))
-    noise, deviation, deviation_without = (
-        _split(rows, [basis for basis, _ in spans])
-        for rows in (u - centre - raw[codes], raw - predicted, raw_without - predicted[codes])
-    )
+    bases = [basis for basis, _ in spans]
     guesses = [guess for _, guess in spans] + [KAPPA_OF_REST if words is None else KAPPA_BESIDE_WORDS]
-    kappas = [
-        _kappa(*of_span, share, codes, counts, guess) for *of_span, guess in zip(noise, deviation, guesses)
+
+    within = np.zeros(len(guesses))
+    for rows in blocks(len(u)):
+        worth = counts[codes[rows]] * others.share[rows]
+        within += [worth @ np.square(part).sum(axis=1) for part in _split(u[rows] - raw[codes[rows]], bases)]
+    between = [
+        np.square(part).sum() / max(n_classes - 1, 1) for part in _split(raw - centre - predicted, bases)
     ]
+    kappas = [_kappa(*of_span, counts) for of_span in zip(within, between, guesses)]
 
-    def shrunk(predicted, parts, n):
-        whole = predicted + (n / (n + kappas[-1]))[:, None] * parts[-1]
-        for (basis, _), kappa, part in zip(spans, kappas, parts):
-            whole += ((n / (n + kappa))[:, None] * part) @ basis.T
-        return whole
+    def shrink(means, of, n):
+        parts = _split(means - predicted[of], bases)
+        result = predicted[of] + (n / (n + kappas[-1]))[:, None] * parts[-1]
+        for basis, kappa, part in zip(bases, kappas, parts):
+            result += ((n / (n + kappa))[:, None] * part) @ basis.T
+        return result
 
+    left = others.counts_without()
     return ClassMeans(
         centre=centre,
-        means=shrunk(predicted, deviation, counts),
-        without=shrunk(predicted[codes], deviation_without, left),
+        means=shrink(raw - centre, np.arange(n_classes), counts),
+        counts=counts,
         left=left,
         share=counts / (counts + kappas[-1]),
         share_without=left / (left + kappas[-1]),
-        counts=counts,
+        others=others,
+        shrink=shrink,
     )
+
+
+def blocks(n):
+    """Slices of `BLOCK` rows."""
+    return [slice(start, min(start + BLOCK, n)) for start in range(0, n, BLOCK)]
 
 
 def text_basis(texts):
@@ -145,30 +166,59 @@ def _split(rows, bases):
     return [*parts, rows]
 
 
-def _leave_out(u, codes, share, n_classes):
-    """Effective number and mean of the other images of each image's class; the mean of none is zero."""
-    # The rest of a class that is nearly all one image is summed up without it: a difference would be rounding.
-    main = share > 0.5
-    rest = np.where(main, 0.0, share)
-    sums = [np.bincount(codes, weights=of, minlength=n_classes)[codes] for of in (rest, rest**2)]
-    vectors = sum_rows(rest[:, None] * u, codes, n_classes)[codes]
-    others = np.zeros(n_classes), np.zeros(n_classes), np.zeros((n_classes, u.shape[1]))
-    others[0][codes[main]], others[1][codes[main]] = share[main], share[main] ** 2
-    others[2][codes[main]] = share[main, None] * u[main]
-    total = sums[0] + np.where(main, 0.0, others[0][codes] - rest)
-    squares = sums[1] + np.where(main, 0.0, others[1][codes] - rest**2)
-    vectors += np.where(main[:, None], 0.0, others[2][codes] - rest[:, None] * u)
-    alone = np.bincount(codes, minlength=n_classes)[codes] == 1
-    total[alone] = squares[alone] = 1.0
-    vectors[alone] = 0.0
-    return np.where(alone, 0.0, total**2 / squares), vectors / total[:, None]
+class Others:
+    """Weighted means and effective numbers of classes, and of the other images of an image's class.
+
+    Parameters
+    ----------
+    u, codes, weight
+        See `fit_class_means`.
+    n_classes : int
+    """
+
+    def __init__(self, u, codes, weight, n_classes):
+        self._u, self.codes = u, codes
+        self.share = weight / np.bincount(codes, weights=weight)[codes]
+        self.counts = 1 / np.bincount(codes, weights=self.share**2)
+        # The rest of a class that is nearly all one image is summed up without it: a difference would be rounding.
+        self._main = self.share > 0.5
+        self._rest = np.where(self._main, 0.0, self.share)
+        self._vectors = sum_rows(self._rest[:, None] * u, codes, n_classes)
+        self._main_vectors = np.zeros((n_classes, u.shape[1]))
+        self._main_vectors[codes[self._main]] = self.share[self._main, None] * u[self._main]
+        self.class_means = self._vectors + self._main_vectors
+        self._alone = np.bincount(codes)[codes] == 1
+
+    def _total(self, power):
+        """Sum of the others' shares, raised to a power."""
+        n_classes = len(self.counts)
+        rest = np.bincount(self.codes, weights=self._rest**power, minlength=n_classes)[self.codes]
+        main = np.bincount(
+            self.codes, weights=np.where(self._main, self.share**power, 0), minlength=n_classes
+        )
+        return np.where(self._main, rest, rest - self._rest**power + main[self.codes])
+
+    def counts_without(self):
+        """Effective number of the other images of each image's class, shape (n,)."""
+        squares = np.where(self._alone, 1.0, self._total(2))
+        return np.where(self._alone, 0.0, self._total(1) ** 2 / squares)
+
+    def means(self, rows):
+        """Mean of the others of each image at `rows`; that of none is the image. Shape (k, D)."""
+        codes, main = self.codes[rows], self._main[rows, None]
+        vectors = self._vectors[codes]
+        vectors += np.where(main, 0.0, self._main_vectors[codes] - self._rest[rows, None] * self._u[rows])
+        alone = self._alone[rows]
+        total = np.where(self._alone, 1.0, self._total(1))[rows, None]
+        return np.where(alone[:, None], self._u[rows], vectors / total)
 
 
-def _kappa(noise, deviation, share, codes, counts, guess):
-    """`var(noise) / var(deviation)` by the method of moments; `guess` before there are two images of a class."""
-    between = np.square(deviation).sum() / max(len(counts) - 1, 1)  # var(deviation) + var(noise) mean(1 / n)
+def _kappa(within, between, guess, counts):
+    """`var(noise) / var(deviation)` by the method of moments; `guess` before there are two images of a class.
+
+    `within` is the sum of squares of the noise, `between = var(deviation) + var(noise) mean(1 / n)`.
+    """
     inverse = np.mean(1 / counts)
-    within = (counts[codes] * share) @ np.square(noise).sum(axis=1)
     guessed = between * guess / (1 + guess * inverse)
     variance = (within + KAPPA_WORTH * guessed) / ((counts - 1).sum() + KAPPA_WORTH)
     if not variance > 0:

@@ -260,7 +260,9 @@ def _estimate_blend(text, model, shots, sums, eos, fit_fold, whiten, random_stat
     image, codes, _ = shots.images
     unit_shots = l2_normalize(shots.X)
     weight = np.bincount(image, weights=shots.weight)
-    u = sum_rows(unit_shots * shots.weight[:, None], image, len(codes)) / weight[:, None]
+    u = unit_shots
+    if len(codes) < len(image):
+        u = sum_rows(unit_shots * shots.weight[:, None], image, len(codes)) / weight[:, None]
     rows = queries_of(shots, n_classes, embeddings is not None)
 
     of_text = None
@@ -278,7 +280,9 @@ def _estimate_blend(text, model, shots, sums, eos, fit_fold, whiten, random_stat
     model = replace(model, mean_class=MeanClass.of(model, _slopes(model, sums)))
 
     if fit_fold is None:
-        held_out = leave_one_out(shots, model, rows, unit_shots, eos, class_means.share_without, whitening)
+        held_out = leave_one_out(
+            shots, model, sums, rows, unit_shots, eos, class_means.share_without, whitening
+        )
     else:
         held_out = cross_fit(
             shots, model, fit_fold, rows, unit_shots, class_means.share_without, whitening, random_state

@@ -15,7 +15,7 @@ from .unseen_classes import lean_on_names
 # Folds in which a trained bridge is fitted anew; fewer where no class has as many images.
 N_FOLDS = 3
 # Held-out affinities in all: beyond that many, queries are sampled.
-MOST_AFFINITIES = 2**22
+MOST_AFFINITIES = 2**21
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def query_weights(codes, weight, image):
     return share * (effective_number(by_image) / share.sum())
 
 
-def leave_one_out(shots, model, rows, unit_shots, eos, share_without, whitening):
+def leave_one_out(shots, model, sums, rows, unit_shots, eos, share_without, whitening):
     """Closed form, each image left out in turn: its class loses its rows, nothing else changes.
 
     Parameters
@@ -73,6 +73,8 @@ def leave_one_out(shots, model, rows, unit_shots, eos, share_without, whitening)
     shots : Shots
     model : Model
         Of all shots, in closed form.
+    sums : ClassSums
+        Of all shots.
     rows : ndarray of shape (k,)
         From `queries_of`.
     unit_shots, eos : ndarray of shape (n, D) and (n, d)
@@ -86,31 +88,36 @@ def leave_one_out(shots, model, rows, unit_shots, eos, share_without, whitening)
     HeldOut
     """
     image, image_codes, _ = shots.images
-    share, bridge, n_classes = shots.weight_in_class, model.bridge, len(model.has_shots)
-    rest = 1 - np.bincount(image, weights=share)  # share of the class that stays without the image
-    only = np.bincount(image_codes)[image_codes] == 1
-    rest[only] = np.nan
+    share, bridge = shots.weight_in_class, model.bridge
+    # Share of the class that stays without the image, nothing of a class's only one.
+    rest = 1 - np.bincount(image, weights=share)
+    rest[np.bincount(image_codes)[image_codes] == 1] = np.nan
+    queried, position = np.unique(image[rows], return_inverse=True)
+    of_queried = np.isin(image, queried)
 
-    def means_without(values):
+    removed = np.searchsorted(queried, image[of_queried])
+
+    def means_without(values, means):
         """The class mean of `values` without the image of each query."""
-        weighted = share[:, None] * values
-        by_class = sum_rows(weighted, shots.codes, n_classes)
-        left = by_class[image_codes] - sum_rows(weighted, image, len(image_codes))
-        return (left / rest[:, None])[image[rows]]
+        left = means[image_codes[queried]]
+        left -= sum_rows(share[of_queried, None] * values[of_queried], removed, len(queried))
+        return (left / rest[queried, None])[position]
 
     codes, each = shots.codes[rows], np.arange(len(rows))
     queries, bridged = unit_shots[rows], l2_normalize(bridge.to_joint(eos[rows]))
+    eos_without = means_without(eos, sums.means()[0])
     affinities = {}
     if model.text_embeddings is not None:
         affinities["z1"] = queries @ model.text_embeddings.T
     if bridge.mean is not None:
         affinities["z2"] = bridged @ model.prototypes.T
-        affinities["z2"][each, codes] = np.einsum("nd,nd->n", bridged, bridge.prototypes(means_without(eos)))
+        affinities["z2"][each, codes] = np.einsum("nd,nd->n", bridged, bridge.prototypes(eos_without))
     else:
         affinities["z2"] = queries @ model.prototypes.T
-        affinities["z2"][each, codes] = np.einsum("nd,nd->n", queries, bridge.prototypes(means_without(eos)))
+        affinities["z2"][each, codes] = np.einsum("nd,nd->n", queries, bridge.prototypes(eos_without))
         affinities["z3"] = bridged @ model.image_means.T
-        affinities["z3"][each, codes] = np.einsum("nd,nd->n", bridged, l2_normalize(means_without(shots.X)))
+        of_images = l2_normalize(means_without(shots.X, sums.means()[1]))
+        affinities["z3"][each, codes] = np.einsum("nd,nd->n", bridged, of_images)
     return _held_out(affinities, shots, model, rows, queries, share_without, whitening)
 
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import linalg
 
+from .class_means import blocks
+
 # What stays of `1 - e' P e / N` at least when an image with a large residual is left out.
 LEAST_SHARE = 0.05
 # Variance of a feature that rounding of single precision can account for.
@@ -51,24 +53,28 @@ class WhiteningFit:
     codes : ndarray of shape (n,)
     weight : ndarray of shape (n,)
         Weights of the images; they sum to the effective number of images.
-    whiten : bool
-        Without it `P = I / t`.
     """
 
-    def __init__(self, class_means, u, codes, weight, whiten=True):
-        self._classes, self._codes, self._weight = class_means, codes, weight
-        self._residuals = u - class_means.centre - class_means.without
+    def __init__(self, class_means, u, codes, weight):
+        self._classes, self._u, self._codes, self._weight = class_means, u, codes, weight
         n, width = float(weight.sum()), u.shape[1]
-        rows = self._residuals * np.sqrt(weight / n)[:, None]
-        scale = max(float(np.square(rows).sum()) / width, ROUNDING)
-        self._kept = max(n - 1, 0) / (max(n - 1, 0) + width) if whiten else 0.0  # 1 - lambda
-        self._ridge = (1 - self._kept) * scale
-        self._basis = np.zeros((width, 0))
-        self._inverse = np.zeros(0)
-        if self._kept:
-            values, self._basis = _eigenvectors(rows)
-            self._inverse = 1 / (self._kept * values + self._ridge) - 1 / self._ridge
+        self._kept = max(n - 1, 0) / (max(n - 1, 0) + width)  # 1 - lambda
+        if len(u) < width:
+            values, basis = _eigenvectors(self._residuals(slice(None)) * np.sqrt(weight / n)[:, None])
+        else:
+            scatter = np.zeros((width, width))
+            for rows in blocks(len(u)):
+                residuals = self._residuals(rows)
+                scatter += (residuals * (weight[rows, None] / n)).T @ residuals
+            values, basis = linalg.eigh(scatter)
+            values = np.maximum(values, 0)
+        self._ridge = (1 - self._kept) * max(values.sum() / width, ROUNDING)
+        self._basis = basis
+        self._inverse = 1 / (self._kept * values + self._ridge) - 1 / self._ridge
         self.fitted = self._fitted()
+
+    def _residuals(self, rows):
+        return self._u[rows] - self._classes.centre - self._classes.without(rows)
 
     def _times_p(self, rows):
         """`rows @ P`."""
@@ -96,7 +102,7 @@ class WhiteningFit:
         """
         classes, rows, own = self._classes, np.arange(len(position)), self._codes[position]
         v, means = unit_shots - classes.centre, classes.means
-        residual, mean = self._residuals[position], classes.without[position]
+        residual, mean = self._residuals(position), classes.without(position)
         v_p, residual_p, mean_p = self._times_p(v), self._times_p(residual), self._times_p(mean)
 
         def paired(a, b):
@@ -104,20 +110,17 @@ class WhiteningFit:
 
         scores = v_p @ means.T - 0.5 * np.einsum("cd,cd->c", self.fitted.weights, means)
         scores[rows, own] = paired(v_p, mean) - 0.5 * paired(mean_p, mean)
-        if self._kept:
-            through = residual_p @ means.T
-            through[rows, own] = paired(residual_p, mean)
-            total = self._weight.sum() / (self._kept * self._weight[position])
-            left = np.maximum(total - paired(residual_p, residual), LEAST_SHARE * total)[:, None]
-            scores += (paired(residual_p, v)[:, None] * through - 0.5 * through**2) / left
+        through = residual_p @ means.T
+        through[rows, own] = paired(residual_p, mean)
+        # Images that weigh nothing leave nothing.
+        total = self._weight.sum() / np.maximum(self._kept * self._weight[position], ROUNDING)
+        left = np.maximum(total - paired(residual_p, residual), LEAST_SHARE * total)[:, None]
+        scores += (paired(residual_p, v)[:, None] * through - 0.5 * through**2) / left
         return scores
 
 
 def _eigenvectors(rows):
-    """Eigenvalues `(r,)` and eigenvectors `(D, r)` of `rows' rows`, through the smaller Gram matrix."""
-    if rows.shape[0] < rows.shape[1]:
-        values, left = linalg.eigh(rows @ rows.T)
-        keep = values > values[-1] * len(values) * np.finfo(rows.dtype).eps
-        return values[keep], (rows.T @ left[:, keep]) / np.sqrt(values[keep])
-    values, vectors = linalg.eigh(rows.T @ rows)
-    return np.maximum(values, 0), vectors
+    """Eigenvalues `(r,)` and eigenvectors `(D, r)` of `rows' rows`, for fewer rows than columns."""
+    values, left = linalg.eigh(rows @ rows.T)
+    keep = values > values[-1] * len(values) * np.finfo(rows.dtype).eps
+    return values[keep], (rows.T @ left[:, keep]) / np.sqrt(values[keep])
