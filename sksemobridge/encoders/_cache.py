@@ -248,17 +248,16 @@ class CacheSession:
         self._connection = self._locks = None
         with suppress(sqlite3.Error):
             self._stack.close()
-        message = None
+        directory, message = str(self._directory), None
         if self._error is not None:
-            message = f"cannot be used ({self._error}); went on without it"
+            message = f"The cache in {directory!r} cannot be used ({self._error}); went on without it."
         elif self._damaged:
-            message = f"is damaged; {len(self._damaged)} embeddings were computed anew"
-        if message is not None and kind is None:
-            warnings.warn(
-                f"The cache in {str(self._directory)!r} {message}. EmbeddingCache(directory).clear() empties it.",
-                RuntimeWarning,
-                stacklevel=2,
+            message = (
+                f"The cache in {directory!r} is damaged; {len(self._damaged)} embeddings were computed anew."
             )
+        if message is not None and kind is None:
+            message += " EmbeddingCache(directory).clear() empties it."
+            warnings.warn(message, RuntimeWarning, stacklevel=2)
 
     def get(self, key):
         """The embedding under a key, or `None`."""
