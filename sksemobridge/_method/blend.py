@@ -28,12 +28,12 @@ from .._utils.array_api import namespace, softmax
 from .whitening import Affine
 
 # Default of `z4`, which is a Gaussian log-likelihood ratio: its features are not independent.
-WHITENED_SCALE, WHITENED_SCALE_ALONE = 0.04, 0.1
+WHITENED_SCALE, WHITENED_SCALE_ALONE = 0.03, 0.1
 # Spread of `z2` and of `z3` by default, as a share of that of `z1` (without text, of one nat), beside `z4` and without.
 SHOT_SHARE, SHOT_SHARE_ALONE = 0.01, 0.4
 # Weight of the prior of a scale, in held-out images, and its width in `log s`. Beside text, that of `z4` is held more
 # firmly: a held-out shot has a noisier class than a query.
-STRENGTH, STRENGTH_OF_WHITENED, STRENGTH_ALONE, WIDTH = 1.25, 5.0, 1.25, 0.5
+STRENGTH, STRENGTH_OF_WHITENED, WIDTH = 1.25, 5.0, 0.5
 # `tau` in nats, and `sigma` of each span.
 OFFSET, CORRECTION = 1.0, 1.0
 # Parameters that the prior of `tau` and `sigma` is worth, and how often they are estimated.
@@ -315,7 +315,7 @@ def fit_blend(held_out, text, class_means, spans):
     strength = dict.fromkeys(defaults, STRENGTH)
     if "z4" in strength:
         odds = 0.0 if text is None else text.odds
-        strength["z4"] = odds * STRENGTH_OF_WHITENED + (1 - odds) * STRENGTH_ALONE
+        strength["z4"] = odds * STRENGTH_OF_WHITENED + (1 - odds) * STRENGTH
     v = held_out.unit_shots - class_means.centre
     features, back = correction_features(v, spans)
     affinities = {name: held_out.affinities[name] for name in defaults}
