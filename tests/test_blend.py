@@ -97,10 +97,13 @@ def test_the_held_out_discriminant_is_that_without_the_image(width, text_odds):
     v = u - fit.centre
     means = np.stack([v[codes == c].mean(axis=0) for c in range(4)])
     means[2] = fit.without(np.flatnonzero(codes == 2))[0]
-    degrees = 3 + 1 + 1 + 2
+    predicted = v - fit.without(np.arange(len(u)))  # less what is predicted
+    degrees = len(u) if text_odds else 3 + 1 + 1 + 2
     kept = degrees / (degrees + width)
 
     def scatter(rows):
+        if text_odds:
+            return predicted[rows].T @ predicted[rows] / degrees
         total = np.zeros((width, width))
         for c in range(4):
             members = v[rows & (codes == c)]

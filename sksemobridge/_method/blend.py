@@ -28,7 +28,7 @@ from .._utils.array_api import namespace, softmax
 from .whitening import Affine
 
 # Default of `z4`, which is a Gaussian log-likelihood ratio: its features are not independent.
-WHITENED_SCALE, WHITENED_SCALE_ALONE = 0.03, 0.1
+WHITENED_SCALE, WHITENED_SCALE_ALONE = 0.04, 0.1
 # Spread of `z2` and of `z3` by default, as a share of that of `z1` (without text, of one nat), beside `z4` and without.
 SHOT_SHARE, SHOT_SHARE_ALONE = 0.01, 0.4
 # Weight of the prior of a scale, in held-out images, and its width in `log s`. Beside text, that of `z4` is held more

@@ -274,7 +274,7 @@ def _estimate_blend(text, model, shots, sums, eos, fit_fold, whiten, random_stat
     odds = 0.0 if of_text is None else of_text.odds
     class_means = fit_class_means(u, codes, weight, embeddings, odds, text.words)
     worth = weight / np.bincount(codes, weights=weight)[codes] * class_means.counts[codes]
-    whitening = WhiteningFit(class_means, u, codes, worth, odds) if whiten else None
+    whitening = WhiteningFit(class_means, u, codes, worth, odds, text.words is not None) if whiten else None
     model = replace(model, whitening=whitening and whitening.fitted, share=class_means.share)
     model = replace(model, mean_class=MeanClass.of(model, _slopes(model, sums)))
 

@@ -2,9 +2,13 @@
 
 `z4_c(q) = v' P mu_c - mu_c' P mu_c / 2` with `v = nrm(q) - m`, `mu_c` the class means shrunk towards their names
 (`class_means`, also relative to `m`) and `P = inv((1 - lambda) S + lambda t I)`, where `S (D, D)` is the covariance of
-images around the mean of their class, `t = tr(S) / D`, and `lambda = D / (f + D)` for `f` degrees of freedom: as many
-as there are images less classes. A class's only image counts as well: it is taken around what the name predicts. It is
-the discriminant of a Gaussian model with one covariance for all classes. Without text `S` is shrunk towards its diagonal.
+residuals `e_i` of the images, `t = tr(S) / D`, and `lambda = D / (f + D)` for `f` degrees of freedom. It is the
+discriminant of a Gaussian model with one covariance for all classes.
+
+- Beside text `e_i` is an image less `mu_c` without that image, and `f` the number of images: names predict where even a
+  class's only image lies.
+- Without text, or where it is of no use, `e_i` is an image less the mean of its class, `f` the number of images less
+  that of classes, and `S` is shrunk towards its diagonal. A class's only image is taken around `m`.
 """
 
 from dataclasses import dataclass
@@ -57,21 +61,27 @@ class WhiteningFit:
         Weights of the images; they sum to the effective number of images.
     text_odds : float
         Probability that the text is of use.
+    has_words : bool
+        Whether class means know a span of words.
     """
 
-    def __init__(self, class_means, u, codes, weight, text_odds=0.0):
+    def __init__(self, class_means, u, codes, weight, text_odds=0.0, has_words=False):
         self._classes, self._u, self._codes, self._weight = class_means, u, codes, weight
         width = u.shape[1]
-        counts, alone = class_means.counts[codes], class_means.left == 0
-        n = max(float(np.where(alone, weight, weight * (1 - 1 / counts)).sum()), ROUNDING)
+        counts = class_means.counts[codes]
+        # Beside text all images are taken around what is predicted without them.
+        self._around_predicted = (class_means.left == 0) | (text_odds > 0.5)
+        n = max(float(np.where(self._around_predicted, weight, weight * (1 - 1 / counts)).sum()), ROUNDING)
         self._degrees, self._kept = n, n / (n + width)  # f, 1 - lambda
         # `gone_i e_i e_i'` leaves the scatter with an image: the mean of the others has moved away from it.
-        self._gone = weight * np.where(alone, 1, counts / np.maximum(counts - 1, ROUNDING))
+        self._gone = weight * np.where(self._around_predicted, 1, counts / np.maximum(counts - 1, ROUNDING))
         squares = np.zeros(width)
         for rows in blocks(len(u)):
             squares += (weight[rows] / n) @ np.square(self._residuals(rows))
         typical = max(squares.mean(), ROUNDING)
-        self._root = np.maximum(squares / typical, LEAST_VARIANCE) ** ((1 - text_odds) / 2)
+        # With single images alone, words say more of which directions matter than variances do.
+        diagonal = 0.0 if has_words and not class_means.left.any() else 1 - text_odds
+        self._root = np.maximum(squares / typical, LEAST_VARIANCE) ** (diagonal / 2)
         if len(u) < width:
             rows = self._residuals(slice(None)) * np.sqrt(weight / n)[:, None] / self._root
             values, basis = _eigenvectors(rows)
@@ -88,11 +98,10 @@ class WhiteningFit:
         self.fitted = self._fitted()
 
     def _residuals(self, rows):
-        """Images less the mean of their class; of a class's only image, less what the name predicts."""
+        """Images less the mean of their class, or less what is predicted of it without them: `e_i`."""
         means = self._classes.others.class_means[self._codes[rows]]
-        alone = self._classes.left[rows] == 0
         predicted = self._classes.centre + self._classes.without(rows)
-        return self._u[rows] - np.where(alone[:, None], predicted, means)
+        return self._u[rows] - np.where(self._around_predicted[rows, None], predicted, means)
 
     def _times_p(self, rows):
         """`rows @ P`."""
