@@ -302,7 +302,7 @@ def fit_blend(held_out, text, class_means, spans):
     text : TextUse or None
     class_means : ClassMeans
     spans : list of (ndarray of shape (D, r) or None, float)
-        Directions `V_S` (None is the whole space) and `sigma_S`.
+        Directions `V_S` (None is the whole space) and `sigma_S`, before any shot, in units of `CORRECTION`.
 
     Returns
     -------
@@ -317,7 +317,7 @@ def fit_blend(held_out, text, class_means, spans):
         odds = 0.0 if text is None else text.odds
         strength["z4"] = odds * STRENGTH_OF_WHITENED + (1 - odds) * STRENGTH
     v = held_out.unit_shots - class_means.centre
-    features, back = correction_features(v, spans)
+    features, back = correction_features(v, [(basis, CORRECTION * part) for basis, part in spans])
     affinities = {name: held_out.affinities[name] for name in defaults}
     problem = Problem(affinities, held_out.codes, held_out.weight, defaults, strength, features)
     tau, sigma, mode = OFFSET, 1.0, None

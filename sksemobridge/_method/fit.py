@@ -7,7 +7,7 @@ import numpy as np
 from .._training.train import train_bridge
 from .._utils.array_api import l2_normalize
 from .affinities import Model
-from .blend import CORRECTION, fit_blend, fit_text
+from .blend import fit_blend, fit_text
 from .bridge import Bridge
 from .class_means import fit_class_means, text_basis
 from .class_texts import ClassTexts
@@ -286,11 +286,11 @@ def _estimate_blend(text, model, shots, sums, eos, fit_fold, whiten, random_stat
         held_out = cross_fit(
             shots, model, fit_fold, rows, unit_shots, class_means.share_without, whitening, random_state
         )
-    spans = [(None, CORRECTION)]
+    spans = [(None, 1.0)]
     if embeddings is not None:
-        spans.append((text_basis(embeddings), CORRECTION * of_text.odds**0.5))
+        spans.append((text_basis(embeddings), of_text.odds**0.5))
     if text.words is not None:
-        spans.append((text.words, CORRECTION))
+        spans.append((text.words, 1.0))
     blend, correction = fit_blend(held_out, of_text, class_means, spans)
     return replace(model, blend=blend, correction=correction)
 
