@@ -30,6 +30,8 @@ from ._utils.validation import (
     warn_caller,
 )
 
+# Cosine of two embeddings of one text by one model, whatever the precision and the device.
+SAME_TEXT = 0.99
 PAPER_BLEND = ("alpha", "beta", "gamma", "lambda1", "lambda2", "lambda3", "smoothness")
 TRAINING_PARAMETERS = (
     "solver",
@@ -352,7 +354,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
 
         # Shots, those of earlier calls among them
         new = embeddings[used], labels, weight[used], None if groups is None else groups[used]
-        sums_are_enough = self.solver == "closed_form" and self.blend == "paper"
+        sums_are_enough = self.solver == "closed_form" and self.blend == "paper" and text.words is None
         shots = add_shots(earlier, all_classes, new, bridge=text.bridge, sums_are_enough=sums_are_enough)
         if class_prompts is not None:
             _refuse_unknown(all_classes[shots.counts(len(all_classes)) == 0], all_classes, class_prompts)
@@ -481,7 +483,8 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         Raises
         ------
         ValueError
-            If a class has neither shots nor text (names it), or none of them has shots.
+            If a class has neither shots nor text (names it), none of them has shots, or `text_encoder` has changed and
+            new classes are among them.
         """
         check_is_fitted(self)
         if classes is None:
@@ -494,7 +497,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
             added = self._describe(wanted[new], self._fitted)
             _refuse_unknown(wanted[new], wanted[new], added)
             texts = self.text_embeddings_[rows]
-            texts[new] = encode_classes(self.text_encoder, added.prompts).embeddings
+            texts[new] = self._say_more(added.prompts)
         fitted = self._fitted.with_classes(wanted, texts)
         result = clone(self)
         if class_prompts is not None:
@@ -507,6 +510,21 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
                 setattr(result, name, getattr(self, name))
         result._set_fitted(replace(fitted, class_prompts=class_prompts))
         return result
+
+    def _say_more(self, prompts):
+        """`T_c` of new classes, of an encoder that still says of a class of `fit` what it said then."""
+        known = self.prompts_[0]
+        said = encode_classes(self.text_encoder, [known, *prompts]).embeddings
+        is_same = (
+            said.shape[1:] == self.text_embeddings_.shape[1:]
+            and said[0] @ self.text_embeddings_[0] > SAME_TEXT
+        )
+        if not is_same:
+            raise ValueError(
+                f"text_encoder has changed: it says something else of {known[0]!r} than in fit, so that new classes "
+                "could not be compared with the old ones. Call fit or partial_fit with it, or set the encoder of fit."
+            )
+        return said[1:]
 
     def affinities(self, X):
         """How close each row of `X` is to each class, in up to four ways.

@@ -9,7 +9,7 @@ from sklearn.utils._param_validation import HasMethods
 
 from ._base import EmbeddingClassifier
 from ._method.class_texts import embed_classes
-from ._method.head import LinearHead
+from ._method.head import DirectHead
 from ._method.prompts import ClassPrompts, describe_classes
 from ._utils.array_api import constants_like, in_blocks, to_numpy
 from ._utils.provenance import name_text_model, warn_about_origin
@@ -133,4 +133,4 @@ class TextModel:
 
 
 def _text_head(model):
-    return LinearHead(model.logit_scale * model.text_embeddings.T, np.zeros(len(model.text_embeddings)))
+    return DirectHead(model.logit_scale * model.text_embeddings.T, np.zeros(len(model.text_embeddings)))

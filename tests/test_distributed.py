@@ -72,7 +72,7 @@ class TestEmbedImages:
         assert table["id"].to_pylist() == [0, 1, 2, 3, 4]
         assert [row is None for row in table["embedding"].to_pylist()] == [False, True, True, True, False]
         assert errors[0] is errors[4] is None
-        assert "not an image that Pillow knows" in errors[1]
+        assert "not an image of a kind that is read" in errors[1]
         assert "no such file" in errors[2]
         assert "is not an image" in errors[3]
         assert_allclose(vectors(table), ENCODER.transform([paths[0], paths[1]]), atol=1e-6)

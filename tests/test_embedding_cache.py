@@ -8,6 +8,9 @@ import sqlite3
 import subprocess
 import sys
 import time
+import warnings
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +21,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
-from sksemobridge.encoders import CLIPImageEncoder, EmbeddingCache, _locks
+from sksemobridge.encoders import CLIPImageEncoder, EmbeddingCache, _cache, _locks
 from sksemobridge.encoders._cache import CacheSession
 from sksemobridge.encoders._models import get_model
 
@@ -380,11 +383,11 @@ def check_all_rows(directory):
         "length(records) FROM places JOIN blocks USING (block)"
     ).fetchall()
     assert len(found) == connection.execute("SELECT count(*) FROM places").fetchone()[0]
-    assert len(found) == connection.execute("SELECT sum(length(records) / 1030) FROM blocks").fetchone()[0]
+    assert len(found) == connection.execute("SELECT sum(length(records) / 1034) FROM blocks").fetchone()[0]
     connection.close()
     for head, record, record_bytes, block_bytes in found:
-        assert (len(record), record_bytes, block_bytes % record_bytes) == (6 + 1024, 6 + 1024, 0)
-        assert head.to_bytes(6, "big") + record[:6] == record[6:18]
+        assert (len(record), record_bytes, block_bytes % record_bytes) == (10 + 1024, 10 + 1024, 0)
+        assert head.to_bytes(6, "big") + record[4:10] == record[10:22]
     return len(found)
 
 
@@ -409,13 +412,161 @@ def test_a_killed_writer_leaves_a_sound_cache(directory):
         assert cache.get(keys(1)[0]) is not None
 
 
-def test_a_record_that_was_cut_off_is_embedded_anew(directory):
+# Damage
+
+
+def change(directory, statement, *values):
+    with closing(sqlite3.connect(directory / "embeddings.sqlite3")) as connection, connection:
+        assert connection.execute(statement, values).rowcount > 0
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE blocks SET records = substr(records, 1, 10)",
+        "UPDATE blocks SET records = 'text'",
+        "UPDATE blocks SET records = zeroblob(length(records))",
+        "UPDATE blocks SET record_bytes = 2 * record_bytes",
+        "UPDATE places SET position = 1 - position",
+        "UPDATE places SET position = -5",
+        "UPDATE places SET block = 99",
+        "DELETE FROM blocks",
+    ],
+)
+def test_a_damaged_record_is_noticed_and_embedded_anew(directory, damage):
     pictures = some_pictures(2)
-    expected = CLIPImageEncoder("mini", "bundled").transform(pictures)
-    CLIPImageEncoder("mini", "bundled", cache=directory).transform(pictures)
-    connection = sqlite3.connect(directory / "embeddings.sqlite3")
-    with connection:
-        connection.execute("UPDATE blocks SET records = substr(records, 1, 10)")
-    connection.close()
-    found = CLIPImageEncoder("mini", "bundled", cache=directory).transform(pictures)
+    encoder = CLIPImageEncoder("mini", "bundled", cache=directory)
+    expected = encoder.transform(pictures)
+    change(directory, damage)
+    with pytest.warns(RuntimeWarning, match="is damaged; 2 embeddings were computed anew"):
+        found = encoder.transform(pictures)
     assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+    assert_array_equal(encoder.transform(pictures), found)
+
+
+def test_a_flipped_bit_is_noticed(directory):
+    some, values = keys(3), rows(3)
+    with CacheSession(directory) as cache:
+        cache.put(some, values)
+    with closing(sqlite3.connect(directory / "embeddings.sqlite3")) as connection:
+        records = bytearray(connection.execute("SELECT records FROM blocks").fetchone()[0])
+    records[60] ^= 1
+    change(directory, "UPDATE blocks SET records = ?", bytes(records))
+
+    def use():
+        with CacheSession(directory) as cache:
+            assert cache.get(some[1]) is None
+            assert_array_equal(cache.get(some[0]), values[0])
+            cache.put(some, values)
+            assert_array_equal(cache.get(some[1]), values[1])
+
+    with pytest.warns(RuntimeWarning, match="1 embeddings"):
+        use()
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_random_bytes_in_the_file_give_no_error_and_no_wrong_row(directory, seed):
+    rng = np.random.default_rng(seed)
+    some, values = keys(300), rows(300, 16)
+    with CacheSession(directory) as cache:
+        cache.put(some, values)
+    path = directory / "embeddings.sqlite3"
+    content = bytearray(path.read_bytes())
+    reach = len(content) if seed % 2 else 1024
+    for position in rng.integers(0, reach, 30):
+        content[position] = rng.integers(256)
+    path.write_bytes(content)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The cache in .* (cannot be used|is damaged)", RuntimeWarning)
+        with CacheSession(directory) as cache:
+            found = [cache.get(key) for key in some]
+            cache.put(some, values)
+    for value, got in zip(values, found):
+        assert got is None or np.array_equal(got, value)
+    EmbeddingCache(directory).clear()
+    with CacheSession(directory) as cache:
+        cache.put(some, values)
+        assert_array_equal(cache.get(some[-1]), values[-1])
+
+
+class FullDisk(sqlite3.Connection):
+    """A disk without room to write a database anew."""
+
+    def execute(self, statement, *values):
+        if statement == "VACUUM":
+            error = sqlite3.OperationalError("database or disk is full")
+            error.sqlite_errorcode = sqlite3.SQLITE_FULL
+            raise error
+        return super().execute(statement, *values)
+
+
+def test_on_a_full_disk_a_cache_can_be_emptied(directory, monkeypatch):
+    with CacheSession(directory) as cache:
+        cache.put(keys(100), rows(100))
+    monkeypatch.setattr(sqlite3, "connect", partial(sqlite3.connect, factory=FullDisk))
+    with pytest.warns(RuntimeWarning, match="disk is full.*all of it was dropped"):
+        EmbeddingCache(directory).prune(4000)
+    assert EmbeddingCache(directory).size() == 0
+    with CacheSession(directory) as cache:
+        cache.put(keys(100), rows(100))
+    EmbeddingCache(directory).clear()
+    assert EmbeddingCache(directory).size() == 0
+
+
+def test_clearing_beside_a_writer_that_does_not_end_says_so(directory, monkeypatch):
+    with CacheSession(directory) as cache:
+        cache.put(keys(3), rows(3))
+    monkeypatch.setattr(_cache, "_WAIT_SECONDS", 0.1)
+    with closing(sqlite3.connect(directory / "embeddings.sqlite3")) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        with pytest.raises(TimeoutError, match="Another process is writing"):
+            EmbeddingCache(directory).clear()
+    assert len(EmbeddingCache(directory)) == 3
+
+
+def test_a_directory_in_the_home_of_the_user(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    with CacheSession("~/cache") as cache:
+        cache.put(keys(3), rows(3))
+    assert len(EmbeddingCache(tmp_path / "cache")) == len(EmbeddingCache("~/cache")) == 3
+
+
+# Other processes that do not go on
+
+
+def test_a_stopped_process_is_not_waited_for_for_ever(directory, monkeypatch):
+    monkeypatch.setattr(_cache, "_PATIENCE_SECONDS", 0.1)
+    a, b = keys(2)
+    with CacheSession(directory) as stopped, CacheSession(directory) as other:
+        assert stopped.find_or_lock(a) == stopped.find_or_lock(b) == (None, True)
+        assert other.find_or_lock(a) == (None, False)
+        other.wait(a)
+        assert other.find_or_lock(a) == (None, True)
+        # Whoever let us wait for one embedding is not waited for again.
+        assert other.find_or_lock(b) == (None, True)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are not forked on Windows")
+def test_a_forked_process_holds_no_locks(directory):
+    a, b = keys(2)
+    read, write = os.pipe()
+    with CacheSession(directory) as first:
+        assert first.find_or_lock(a) == first.find_or_lock(b) == (None, True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of threads, which this child does not need
+            child = os.fork()
+        if not child:
+            os.read(read, 1)
+            os._exit(0)
+        first.put([a], rows(1))
+    try:
+        with CacheSession(directory) as second:
+            assert second.get(a) is not None
+            assert second.find_or_lock(b) == (None, True)
+    finally:
+        os.write(write, b"x")
+        os.waitpid(child, 0)
+        os.close(read)
+        os.close(write)

@@ -16,9 +16,11 @@ import pytest
 import torch
 from sklearn.base import clone
 
+from sksemobridge import SeMoBridgeClassifier
 from sksemobridge.encoders import (
     CLIPImageEncoder,
     CLIPTextEncoder,
+    EmbeddingCache,
     ModelLoadError,
     _models,
     clear_model_cache,
@@ -318,6 +320,38 @@ def test_weights_written_anew_are_loaded_anew(tmp_path):
     before = CLIPTextEncoder(name).projection_
     write_model(tmp_path, config, seed=1)
     assert not np.allclose(CLIPTextEncoder(name).projection_, before)
+
+
+def test_weights_of_equal_size_and_time_are_loaded_anew(tmp_path):
+    config = small_config("ViT-B-16")
+    name = write_model(tmp_path, config, seed=0)
+    before = CLIPTextEncoder(name).projection_
+    times = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    write_model(tmp_path, config, seed=1)
+    for path, changed in times.items():
+        os.utime(path, ns=(changed, changed))
+    assert not np.allclose(CLIPTextEncoder(name).projection_, before)
+
+
+def test_files_that_are_no_part_of_the_model_do_not_matter(tmp_path, loads):
+    name = write_model(tmp_path / "model", small_config("ViT-B-16"))
+    loads.clear()
+    encoder = CLIPImageEncoder(name, cache=tmp_path / "model" / "cache")
+    pictures = some_pictures(2)
+    X = encoder.transform(pictures)
+    (tmp_path / "model" / "notes.txt").write_text("very good")
+    EmbeddingCache(tmp_path / "model").clear()
+    encoder.set_params(cache=tmp_path / "model").transform(pictures)
+    os.utime(tmp_path / "model" / "open_clip_config.json")
+    SeMoBridgeClassifier(CLIPTextEncoder(name), vocabulary=None).fit(X, ["cat", "dog"])
+    assert len(loads) == 1
+
+
+def test_a_copy_of_a_folder_is_the_same_model(tmp_path):
+    name = write_model(tmp_path / "a", small_config("ViT-B-16"))
+    copy = f"local-dir:{shutil.copytree(tmp_path / 'a', tmp_path / 'b')}"
+    X = CLIPImageEncoder(name).transform(some_pictures(2))
+    SeMoBridgeClassifier(CLIPTextEncoder(copy), vocabulary=None).fit(X, ["cat", "dog"])
 
 
 def test_the_registry_is_bounded_and_keeps_what_was_used_last(folder_model, tmp_path, loads):

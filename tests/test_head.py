@@ -6,36 +6,35 @@ import numpy as np
 import pytest
 
 from sksemobridge import SeMoBridgeClassifier
-from sksemobridge._method.head import linear_head
+from sksemobridge._method.head import BridgedHead, ColumnsHead, DirectHead, ProjectorHead, linear_head
 
 TEMPLATE = "a photo of a {}."
-# Worlds, parameters, and which of the head's ways they go.
+VOCABULARY = ["a photo of a cat.", "a photo of a dog.", "a photo of a hot dog."]
+# Worlds, parameters, and which way the head goes.
 WAYS = {
-    "identity": ({"d": 24, "width": 16}, {"atol": 0.0}, set()),
-    "without text": ({}, {"text_encoder": None}, set()),
-    "few directions kept": ({"d": 24, "width": 16}, {"atol": 1.2}, {"through", "columns"}),
-    "few directions cut": (
-        {"d": 64, "width": 64},
-        {"atol": 0.4},
-        {"through", "columns", "cut", "projected"},
-    ),
-    "trained": ({}, {"solver": "lbfgs", "max_iter": 5}, {"through", "columns"}),
-    "trained without text": ({}, {"solver": "lbfgs", "text_encoder": None}, {"through", "columns"}),
-    "bias": ({"bias": True}, {}, {"through", "bridge"}),
-    "trained, bias": ({"bias": True}, {"solver": "lbfgs", "max_iter": 5}, {"through", "bridge"}),
+    "identity": ({"d": 24, "width": 16}, {"atol": 0.0}, DirectHead),
+    "without text": ({}, {"text_encoder": None}, DirectHead),
+    "few directions kept": ({"d": 24, "width": 16}, {"atol": 1.2}, ColumnsHead),
+    "few directions cut": ({"d": 64, "width": 64}, {"atol": 0.4}, ProjectorHead),
+    "trained": ({}, {"solver": "lbfgs", "max_iter": 5}, ColumnsHead),
+    "trained without text": ({}, {"solver": "lbfgs", "text_encoder": None}, ColumnsHead),
+    "bias": ({"bias": True}, {}, BridgedHead),
+    "trained, bias": ({"bias": True}, {"solver": "lbfgs", "max_iter": 5}, BridgedHead),
+    "words": ({}, {"vocabulary": VOCABULARY}, ColumnsHead),
+    "trained, words": ({}, {"vocabulary": VOCABULARY, "solver": "lbfgs", "max_iter": 5}, ColumnsHead),
 }
 
 
 @pytest.fixture(params=WAYS)
 def way(request, make_world):
-    """A world, a classifier fitted on it, and the parts that its head has besides `direct` and `offsets`."""
-    of_world, params, parts = WAYS[request.param]
+    """A world, a classifier fitted on it, and the kind of its head."""
+    of_world, params, kind = WAYS[request.param]
     world = make_world(**of_world)
     X, y = world.draw(4)
     encoder = params.get("text_encoder", world.text_encoder())
     params = {name: value for name, value in params.items() if name != "text_encoder"}
     labels = y if encoder is not None else np.searchsorted(world.names, y)
-    return world, SeMoBridgeClassifier(encoder, prompts=TEMPLATE, **params), X, labels, parts
+    return world, SeMoBridgeClassifier(encoder, prompts=TEMPLATE, **params), X, labels, kind
 
 
 def weighted_sum(classifier, queries):
@@ -45,19 +44,13 @@ def weighted_sum(classifier, queries):
 @pytest.mark.filterwarnings("ignore:The bridge did not converge")
 @pytest.mark.parametrize(("dtype", "rtol"), [(np.float64, 1e-9), (np.float32, 1e-4)])
 def test_logits_are_the_weighted_sum_of_the_affinities(way, dtype, rtol):
-    world, classifier, X, y, parts = way
+    world, classifier, X, y, kind = way
     classifier.fit(X.astype(dtype), y)
     queries = world.draw(20)[0].astype(dtype)
     logits, expected = classifier.decision_function(queries), weighted_sum(classifier, queries)
     assert logits.dtype == dtype
     np.testing.assert_allclose(logits, expected, rtol=rtol, atol=rtol * np.abs(expected).max())
-    head = linear_head(classifier._fitted.model)
-    has = {
-        name
-        for name in ("through", "bridge", "columns", "cut", "projected")
-        if getattr(head, name) is not None
-    }
-    assert has == parts
+    assert type(linear_head(classifier._fitted.model)) is kind
 
 
 @pytest.mark.filterwarnings("ignore:The bridge did not converge")

@@ -352,3 +352,20 @@ def test_more_shots_with_another_text_encoder_are_all_shots_with_it(make_world, 
     with pytest.warns(UserWarning, match="no text_encoder"):
         expected = clone(classifier).fit(X, y)
     np.testing.assert_allclose(classifier.predict_proba(X), expected.predict_proba(X), rtol=1e-4)
+
+
+def test_new_names_of_another_text_encoder_are_refused(make_world):
+    world = make_world()
+    X, y = world.draw(4)
+    shown = y != "cat"
+    classifier = SeMoBridgeClassifier(world.text_encoder(), prompts=TEMPLATE).fit(X[shown], y[shown])
+    expected = classifier.with_classes(world.names).predict_proba(X)
+    for other in (make_world(seed=1), make_world(d=20), make_world(width=20)):
+        classifier.set_params(text_encoder=other.text_encoder())
+        with pytest.raises(
+            ValueError, match="text_encoder has changed: it says something else of 'a photo of"
+        ):
+            classifier.with_classes(world.names)
+        classifier.with_classes(["dog", "bird"])
+    classifier.set_params(text_encoder=Said(world.text_encoder()))
+    np.testing.assert_allclose(classifier.with_classes(world.names).predict_proba(X), expected)

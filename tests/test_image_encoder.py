@@ -158,6 +158,15 @@ def test_kinds_of_sources_may_be_mixed(encoder, paths, pictures, expected):
     close(encoder.transform(mixed), expected[:5])
 
 
+def test_a_tensor_of_pixels_is_an_array(encoder, pictures, expected):
+    tensor = torch.from_numpy(np.stack(pictures))
+    close(encoder.transform(tensor), expected)
+    with pytest.raises(ValueError, match=r"got \(\d+, 3, .*move the channels of \(n, 3, h, w\) to the end"):
+        encoder.transform(tensor.permute(0, 3, 1, 2))
+    with pytest.raises(ValueError, match="uint8"):
+        encoder.transform(tensor / 255)
+
+
 def test_pictures_of_several_sizes_and_kinds_of_pixels(encoder, pictures, expected):
     with_alpha = np.dstack([pictures[0], np.full(pictures[0].shape[:2], 255, np.uint8)])
     grey = pictures[1][..., 0]

@@ -108,6 +108,18 @@ def test_links_to_folders_are_followed_and_never_in_circles(root, tmp_path):
     assert relative(found, folder) == ["cat/x.jpeg", "dog/a.jpg", "dog/more/b.jpg"]
 
 
+def test_a_folder_that_many_links_lead_to_counts_once(root):
+    names = "abcdefg"
+    folder = root(*[f"pets/{name}/1.jpg" for name in names])
+    for name in names:
+        for other in names:
+            try:
+                (folder / "pets" / name / f"to_{other}").symlink_to(folder / "pets" / other)
+            except OSError:
+                pytest.skip("this machine makes no links")
+    assert relative(load_image_folder(folder), folder) == [f"pets/{name}/1.jpg" for name in names]
+
+
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
 def test_a_folder_that_may_not_be_read_is_an_error(root):
     folder = root("dog/a.jpg", "dog/secret/b.jpg")

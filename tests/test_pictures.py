@@ -211,15 +211,27 @@ def test_dark_16_bit_pictures_stay_dark():
     assert seen(encoded(Image.fromarray(deep))).max() <= 1
 
 
-def test_16_bit_colours_are_scaled():
-    # Pillow writes no such files: a PNG by hand, of one row of white, middle grey and black.
+def png_of_16_bits(row, colour, *chunks):
+    """A PNG of one row by hand: Pillow writes no such files."""
+
     def chunk(name, data):
         return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
-    row = b"\0" + struct.pack(">9H", *[65535] * 3, *[32896] * 3, *[0] * 3)
-    content = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 3, 1, 16, 2, 0, 0, 0))
-    content += chunk(b"IDAT", zlib.compress(row)) + chunk(b"IEND", b"")
+    content = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 3, 1, 16, colour, 0, 0, 0))
+    for name, data in chunks:
+        content += chunk(name, data)
+    data = zlib.compress(b"\0" + struct.pack(f">{len(row)}H", *row))
+    return content + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+
+
+def test_16_bit_colours_are_scaled():
+    content = png_of_16_bits([65535] * 3 + [32896] * 3 + [0] * 3, 2)
     assert_array_equal(seen(content)[0, :, 0], [255, 128, 0])
+
+
+def test_a_16_bit_grey_that_stands_for_transparent_is_white():
+    content = png_of_16_bits([32896, 0, 257], 0, (b"tRNS", struct.pack(">H", 0)))
+    assert_array_equal(seen(content)[0, :, 0], [128, 255, 1])
 
 
 def test_integers_that_pillow_made_of_8_bits_keep_their_values(pixels):
@@ -289,7 +301,7 @@ def test_truncated_files_are_refused(kind, part):
 def test_text_with_the_name_of_a_picture_is_refused(tmp_path):
     path = tmp_path / "note.jpg"
     path.write_text("this is not a picture")
-    refused(path, "not an image that Pillow knows")
+    refused(path, "not an image of a kind that is read")
 
 
 def test_empty_files_are_refused(tmp_path):
@@ -319,9 +331,17 @@ def test_files_that_may_not_be_read_are_refused(tmp_path):
     refused(path, "Permission denied")
 
 
-@pytest.mark.parametrize("address", ["http://a.org/b.jpg", "HTTPS://a.org/b.jpg", "s3://bucket/b.jpg"])
+@pytest.mark.parametrize(
+    "address",
+    ["http://a.org/b.jpg", "HTTPS://a.org/b.jpg", "s3://bucket/b.jpg", "file:///b.jpg", "hf://b", "az://b"],
+)
 def test_addresses_are_refused_saying_how(address):
     refused(address, "addresses are not fetched; download the file")
+
+
+def test_a_path_that_begins_as_an_address_does_not_is_only_missing():
+    for path in ("//[2024] trip/1.jpg", "c:/a.jpg", "[::1]://x", "//server/share"):
+        refused(path, "there is no such file")
 
 
 def test_a_path_with_a_colon_is_no_address(pixels, tmp_path, monkeypatch):
@@ -366,3 +386,16 @@ def test_pictures_without_pixels_are_refused(shape):
 @pytest.mark.parametrize("source", [None, 3, float("nan"), ["a.jpg"], {"path": "a.jpg"}, object()])
 def test_what_is_no_picture_is_refused(source):
     refused(source, "is not an image; give a path")
+
+
+def test_content_that_starts_programs_is_refused_under_any_name(tmp_path, monkeypatch):
+    def start(*args, **kwargs):
+        raise AssertionError(f"started {args}")
+
+    monkeypatch.setattr("subprocess.Popen", start)
+    monkeypatch.setattr("subprocess.check_call", start)
+    content = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n%%EOF\n"
+    path = tmp_path / "harmless.jpg"
+    path.write_bytes(content)
+    for source in (content, path):
+        refused(source, "not an image of a kind that is read")

@@ -387,7 +387,7 @@ def test_missing_texts_are_named_and_counted(table):
         ({"projection_bias": np.ones(4)}, r"projection_bias has the shape \(4,\)"),
         ({"eos": np.full((3, 4), np.nan)}, "eos contains NaN"),
         ({"eos": np.ones(3)}, "Expected 2D array"),
-        ({"projection": None}, "The 'projection' parameter"),
+        ({"projection": "identity"}, "The 'projection' parameter"),
         ({"logit_scale": 0}, "The 'logit_scale' parameter"),
     ],
 )

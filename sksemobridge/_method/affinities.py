@@ -4,10 +4,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .._utils.array_api import astype, constants_like, in_blocks, l2_normalize
+from .._utils.array_api import astype, constants_like, in_blocks, l2_normalize, namespace
 from .bridge import Bridge
 from .head import linear_head, paper_head
-from .whitening import Whitening
+from .unseen_classes import MeanClass, lean_on_names
+from .whitening import Affine
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,12 +25,17 @@ class Model:
     image_means : ndarray of shape (C, D)
         `F_c`.
     class_bias : ndarray of shape (C, d) or None
-    whitening : Whitening or None
+    whitening : Affine or None
+        `z4`.
+    correction : Affine or None
+        With the estimated blend: `b_c + A_c . (u - m)`.
+    share : ndarray of shape (C,)
+        What each class's own shots are worth beside its name, see `unseen_classes`; zero without shots.
     blend : dict
         Weights of the affinities, or the seven numbers of the paper's blend.
     is_paper_blend : bool
-    slopes : dict or None
-        See `unseen_classes`; None without text.
+    mean_class : MeanClass or None
+        What the affinities of classes with few shots lean on; None where none does.
     has_shots : ndarray of shape (C,)
     """
 
@@ -38,37 +44,58 @@ class Model:
     prototypes: np.ndarray
     image_means: np.ndarray
     class_bias: np.ndarray | None
-    whitening: Whitening | None
+    whitening: Affine | None
+    correction: Affine | None
+    share: np.ndarray
     blend: dict
     is_paper_blend: bool
-    slopes: dict | None
+    mean_class: MeanClass | None
     has_shots: np.ndarray
 
     def affinities(self, X):
         """How close the queries `X (n, D)` are to each class.
 
         - `z1 = nrm(q) . T_c`, where there is text;
-        - `z2 = nrm(q) . P_c`;
-        - `z3 = bridge(q) . F_c`;
-        - `z4 = nrm(q)' P m_c - m_c' P m_c / 2`, where there is a whitening.
+        - `z2 = nrm(q) . P_c`, with words `bridge(q) . P_c`;
+        - `z3 = bridge(q) . F_c`, not with words;
+        - `z4`, where there is a whitening;
+        - `correction`, with the estimated blend, whose affinities lean on names as they are summed.
 
         Returns
         -------
         dict of arrays of shape (n, C)
         """
+        model = constants_like(X, self, replace)
+        return in_blocks(
+            model.affinities_of_block if self.is_paper_blend else model.leaning_affinities_of_block, X
+        )
+
+    def raw_affinities(self, X):
+        """The affinities of the shots alone, not moved towards names; NaN where there are none."""
         return in_blocks(constants_like(X, self, replace).affinities_of_block, X)
 
     def affinities_of_block(self, X):
-        """`affinities` of queries in the precision and on the device of the model's arrays."""
-        queries = l2_normalize(X)
-        affinities = {}
-        if self.text_embeddings is not None:
-            affinities["z1"] = queries @ self.text_embeddings.T
-        affinities["z2"] = queries @ self.prototypes.T
-        affinities["z3"] = self.bridge.affinity(X, self.image_means)
-        if self.whitening is not None:
-            affinities["z4"] = self.whitening.affinity(queries)
+        """`raw_affinities` of queries in the precision and on the device of the model's arrays."""
+        affinities = _affinities(self, self.bridge, X)
+        if self.correction is not None:
+            affinities["correction"] = self.correction.affinity(l2_normalize(X))
         return affinities
+
+    def leaning_affinities_of_block(self, X):
+        """`affinities_of_block`, moved towards what names predict."""
+        means = _affinities(self.mean_class, self.bridge, X)
+        return lean_on_names(self.affinities_of_block(X), means, self.shares(), self.mean_class.slopes)
+
+    def shares(self):
+        """`lambda_c` of each affinity that leans on names."""
+        shares = {"z2": self.share}
+        if self.bridge.mean is None:
+            shares["z3"] = self.share
+        if self.whitening is not None:
+            # Its class means lean already.
+            xp = namespace(self.share)
+            shares["z4"] = xp.astype(self.has_shots, self.share.dtype)
+        return shares
 
     def scores(self, X, finish):
         """`finish(logits)` for the logits `(n, C)` of the classes; `finish` treats each row by itself."""
@@ -94,10 +121,28 @@ class Model:
             prototypes=of(self.prototypes),
             image_means=of(self.image_means),
             class_bias=of(self.class_bias),
-            whitening=self.whitening and Whitening(of(self.whitening.weights), of(self.whitening.offsets)),
+            whitening=self.whitening and self.whitening.take(rows),
+            correction=self.correction and self.correction.take(rows),
+            share=np.where(rows < 0, 0.0, self.share[rows]),
             has_shots=np.where(rows < 0, False, self.has_shots[rows]),
         )
 
     def astype(self, dtype):
         """The model with arrays of another precision."""
         return astype(self, dtype)
+
+
+def _affinities(classes, bridge, X):
+    """`z1` to `z4` of queries to classes: a `Model`, or a `MeanClass`."""
+    queries = l2_normalize(X)
+    affinities = {}
+    if classes.text_embeddings is not None:
+        affinities["z1"] = queries @ classes.text_embeddings.T
+    if bridge.mean is not None:
+        affinities["z2"] = bridge.affinity(X, classes.prototypes)
+    else:
+        affinities["z2"] = queries @ classes.prototypes.T
+        affinities["z3"] = bridge.affinity(X, classes.image_means)
+    if classes.whitening is not None:
+        affinities["z4"] = classes.whitening.affinity(queries)
+    return affinities

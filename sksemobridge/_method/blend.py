@@ -1,39 +1,43 @@
-"""From affinities to logits: the blend estimated from the shots (`"auto"`, ours) and the paper's (`"paper"`).
+"""The blend of affinities: estimated from the shots (`blend="auto"`, ours), or the paper's.
 
-The estimated blend:
+`decision_c = sum_k s_k z_k,c + b_c + A_c . v` and `predict_proba = softmax(decision)`, with `v = nrm(q) - m`. All of it
+is one posterior mode. It minimises over the scales `s_k > 0`, the offsets `b (C,)` and the corrections `A (C, D)`
 
-`decision_c = sum_k s_k z_k,c` and `predict_proba = softmax(decision)`. The scales `s_k > 0` are a posterior
-mode: they minimise
+    sum_i omega_i * -log softmax(decision(x_i))[y_i]
+    + sum_k strength_k log(1 + (log(s_k / s0_k) / width)^2) + ||b||^2 / (2 tau^2) + sum_c A_c' inv(Q) A_c / 2
 
-    sum_i omega_i * -log softmax(sum_k s_k z_k(x_i))[y_i]  +  strength * sum_k log(1 + (log(s_k / s0_k) / width)^2)
+over the shots `x_i`, whose affinities are those of a model fitted without them. The prior of `s` is Student's t with one
+degree of freedom: it holds scales near their defaults `s0_k` while shots are few, and lets go of a default that the
+shots speak against. The prior of `A` is Gaussian, `Q = sum_S sigma_S^2 V_S V_S' / l_S^2` over spans `S` with
+directions `V_S`, `l_S^2` being the mean square length of the shots' `v` in the span: the whole space, the span of the
+class texts, that of words.
 
-over the shots `x_i`, each seen as a query of a model that was fitted without it (and without its copies). The
-prior is Student's t with one degree of freedom: it holds scales near their defaults `s0_k` while shots are few,
-and lets go of a default that the shots speak against (a text that means nothing, say).
-
-The defaults come from a first step that a single shot a class is enough for: no shot has been seen by the class
-texts, so that the scale of `z1` alone is fitted to all shots, in the same way and around the model's logit scale.
-What that leaves of the loss, against guessing, are the odds that the text is of use; the defaults are a mean of
-those with and those without text, by these odds.
+Of `z1` no shot needs to be held out. The scale that fits it alone is its default, and what that leaves of the loss,
+against guessing, are the odds that the text is of use; defaults are a mean of those with and those without text, by
+these odds.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
+from scipy import linalg
 from scipy.optimize import minimize
 from scipy.special import expit
 
 from .._utils.array_api import namespace, softmax
-from .shots import effective_number
+from .whitening import Affine
 
-# Logits of `z2` and of `z3` spread by this share of the text's where class means are free of noise; the mean of
-# `k` images is worth `k / (k + IMAGES_FOR_HALF)` of it. Without text they spread by so many nats over `sqrt(k)`:
-# `z4` takes over.
-SHOT_SHARE, IMAGES_FOR_HALF, SHOT_SPREAD = 0.42, 10.0, 0.75
-# Default of `z4` beside text, as a share of the discriminant of a Gaussian model with the same scatter.
-WHITENED_SHARE = 0.03
-# Affinities in one block: few enough for the cache of a processor.
-BLOCK_ELEMENTS = 2**16
-# Weight of the prior, in held-out images, and its width in `log s`.
-PRIOR_STRENGTH, PRIOR_WIDTH = 1.25, 0.5
+# Default of `z4`, which is a Gaussian log-likelihood ratio: its features are not independent.
+WHITENED_SCALE, WHITENED_SCALE_ALONE = 0.04, 0.1
+# Spread of `z2` and of `z3` by default, as a share of that of `z1` (without text, of one nat), beside `z4` and without.
+SHOT_SHARE, SHOT_SHARE_ALONE = 0.01, 0.4
+# Weight of the prior of a scale, in held-out images, and its width in `log s`. Beside text, that of `z4` is held more
+# firmly: a held-out shot has a noisier class than a query.
+STRENGTH, STRENGTH_OF_WHITENED, WIDTH = 1.25, 5.0, 0.5
+# `tau` in nats, and `sigma` of each span.
+OFFSET, CORRECTION = 1.0, 1.0
+# Parameters that the prior of `tau` and `sigma` is worth, and how often they are estimated.
+VARIANCE_WORTH, ROUNDS = 50.0, 2
 # Spread of affinities, as a share of the largest, that rounding of single precision can account for.
 ROUNDING = 1e-6
 # Odds that a text is of use, before any shot was seen.
@@ -48,11 +52,11 @@ def fuse(affinities, scales):
 def spread_over_others(z, codes):
     """Root mean square over shots of the standard deviation of `z` over the classes of others, or None.
 
-    What a shot's own class says of it is no measure: the class has seen it. With fewer than two other classes
-    there is none, nor is there where `z` differs by rounding alone.
+    What a shot's own class says of it is no measure. With fewer than two other classes there is none, nor is there
+    where `z` differs by rounding alone.
     """
     n, n_classes = z.shape
-    if n_classes < 3:
+    if n_classes < 3 or not n:
         return None
     others = np.ones(z.shape, dtype=bool)
     others[np.arange(n), codes] = False
@@ -60,171 +64,276 @@ def spread_over_others(z, codes):
     return value if value > ROUNDING * np.abs(z).max() else None
 
 
-def default_scales(affinities, codes, logit_scale, text_scale, n_images, n_features):
-    """The scales `s0_k` before any shot was held out, if the text is of use.
+@dataclass(frozen=True)
+class TextUse:
+    """What shots say of the texts alone.
 
-    With `sigma_k` the spread of `z_k` over other classes, up to a common factor:
+    Attributes
+    ----------
+    scale : float
+        That of `z1` by itself.
+    odds : float
+        Probability that the text is of use.
+    """
 
-    - `s0_1` is the scale `a` that the text has alone;
-    - `s0_2` and `s0_3` are `L sigma_1 / sigma_k` times `0.42 k / (k + 10)` for `k` images a class, with `L` the
-      model's logit scale, so that they gain where the text turns out to mean little;
-    - `s0_4 = 0.03 (L / a) (n - C) / D`, as `(n - C) / D * z4` is the log density of a Gaussian model.
+    scale: float
+    odds: float
 
-    The common factor makes their sum as sharp as the text alone: it spreads by `a sigma_1` over other classes.
+
+def fit_text(z1, codes, weight, logit_scale):
+    """Scale of the text alone, and whether it is of use: `TextUse`.
+
+    Parameters
+    ----------
+    z1 : ndarray of shape (n, C)
+        Of all shots.
+    codes : ndarray of shape (n,)
+    weight : ndarray of shape (n,)
+        `omega_i`.
+    logit_scale : float
+        Of the model: what its zero-shot logits are multiplied by.
+    """
+    problem = Problem({"z1": z1}, codes, weight, {"z1": logit_scale}, {"z1": STRENGTH})
+    mode = problem.solve()
+    scales, loss = mode.scales, mode.loss
+    if spread_over_others(z1, codes) is None and z1.shape[1] > 2:
+        return TextUse(scales["z1"], 0.0)
+    return TextUse(scales["z1"], float(expit(np.log(TEXT_ODDS) + weight.sum() * np.log(z1.shape[1]) - loss)))
+
+
+def default_scales(affinities, codes, text, per_class):
+    """The scales `s0_k`.
 
     Parameters
     ----------
     affinities : dict of ndarray of shape (n, C)
-        Of the shots, in sample.
+        Held out.
     codes : ndarray of shape (n,)
-    logit_scale : float
-        `L`.
-    text_scale : float
-        `a`.
-    n_images : float
-        Effective number `n` of images in all.
-    n_features : int
-        `D`.
+    text : TextUse or None
+    per_class : float
+        Effective number of images of a class. A single one says less, and the mean has been shrunk more.
     """
-    spreads = {name: spread_over_others(z, codes) for name, z in affinities.items()}
-    per_class = n_images / affinities["z1"].shape[1]
-    share = SHOT_SHARE * per_class / (per_class + IMAGES_FOR_HALF)
-    defaults = {"z1": text_scale}
-    for name, z in affinities.items():
-        if name == "z4":
-            gaussian = _gaussian_scale(z, n_images, n_features)
-            defaults[name] = WHITENED_SHARE * gaussian * logit_scale / text_scale
-        elif name != "z1":
-            both = spreads["z1"] and spreads[name]
-            defaults[name] = share * logit_scale * (spreads["z1"] / spreads[name] if both else 1.0)
-    fused = spread_over_others(fuse(affinities, defaults), codes)
-    if not fused or not spreads["z1"]:
-        return defaults
-    as_sharp = text_scale * spreads["z1"] / fused
-    return {name: as_sharp * scale for name, scale in defaults.items()}
-
-
-def default_scales_without_text(affinities, codes, n_images, n_features):
-    """The scales `s0_k` of the other affinities if there is no text, or if it is of no use.
-
-    `s0_2` and `s0_3` are `0.75 / (sqrt(k) sigma_k)`, `s0_4 = (n - C) / D`. Parameters as in `default_scales`.
-    """
+    odds = 0.0 if text is None else text.odds
     defaults = {}
-    for name, z in affinities.items():
-        if name == "z4":
-            defaults[name] = _gaussian_scale(z, n_images, n_features)
-        elif name != "z1":
-            per_class = max(n_images / z.shape[1], 1)
-            defaults[name] = SHOT_SPREAD / (per_class**0.5 * (spread_over_others(z, codes) or 0.05))
+    if text is not None:
+        defaults["z1"] = max(odds, ROUNDING) * text.scale
+        spread = text.scale * (spread_over_others(affinities["z1"], codes) or 0.01)
+    share = SHOT_SHARE if "z4" in affinities else SHOT_SHARE_ALONE
+    for name in [name for name in ("z2", "z3") if name in affinities]:
+        width = odds * spread + (1 - odds) if text is not None else 1.0
+        defaults[name] = share * width / (spread_over_others(affinities[name], codes) or 0.05)
+    if "z4" in affinities:
+        alone = WHITENED_SCALE_ALONE * (1 + 2 / max(per_class, 1))
+        defaults["z4"] = odds * WHITENED_SCALE + (1 - odds) * alone
     return defaults
 
 
-def _gaussian_scale(z, n_images, n_features):
-    """`(n - C) / D`, at least `1 / D`."""
-    return max(n_images - z.shape[1], 1) / n_features
+@dataclass(frozen=True)
+class Problem:
+    """What `decision` is fitted to, see above.
 
-
-def query_weights(codes, weight, image):
-    """Weight of each held-out shot: classes count alike, and all together as many images as they are worth.
-
-    The sum is `(sum_j v_j)^2 / sum_j v_j^2` over the images' shares `v_j` of their class.
-    """
-    if not len(codes):
-        return weight
-    share = weight / np.bincount(codes, weights=weight)[codes]
-    by_image = np.bincount(image, weights=share)
-    return share * (effective_number(by_image) / share.sum())
-
-
-def fit_scales(affinities, codes, weight, defaults, strength):
-    """The scales `s_k` for held-out affinities.
-
-    Parameters
+    Attributes
     ----------
     affinities : dict of ndarray of shape (n, C)
-        Held-out affinities of the queries.
     codes : ndarray of shape (n,)
-        True classes of the queries.
     weight : ndarray of shape (n,)
         `omega_i`.
     defaults : dict of float
         `s0_k`, positive.
-    strength : float
-        Weight of the prior, in queries.
-
-    Returns
-    -------
-    scales : dict of float
-    loss : float
-        What was minimised, at its minimum.
+    strength : dict of float
+        `strength_k`.
+    features : ndarray of shape (n, r) or None
+        `v inv(R)'` with `Q = R' R` for `sigma = 1`: a correction has independent coefficients in them. None leaves `b`
+        and `A` out.
     """
-    names = list(affinities)
-    centre = np.log([defaults[name] for name in names])
-    if not len(codes):
-        return dict(zip(names, map(float, np.exp(centre)))), 0.0
-    n, n_classes = affinities[names[0]].shape
-    step = max(1, BLOCK_ELEMENTS // n_classes)
-    own = {name: affinities[name][np.arange(n), codes] for name in names}
 
-    def objective(offset):
-        scales = np.exp(centre + offset)
-        square = (offset / PRIOR_WIDTH) ** 2
-        loss = strength * np.log1p(square).sum()
-        gradient = 2 * strength * offset / (PRIOR_WIDTH**2 * (1 + square))
-        for start in range(0, n, step):
-            rows = slice(start, start + step)
-            logits = sum(scale * affinities[name][rows] for scale, name in zip(scales, names))
-            true = sum(scale * own[name][rows] for scale, name in zip(scales, names))
-            top = logits.max(axis=1)
-            probability = np.exp(logits - top[:, None])
-            total = probability.sum(axis=1)
-            loss += weight[rows] @ (top + np.log(total) - true)
-            for k, (scale, name) in enumerate(zip(scales, names)):
-                mean = np.einsum("nc,nc->n", probability, affinities[name][rows]) / total
-                gradient[k] += scale * (weight[rows] @ (mean - own[name][rows]))
-        return float(loss), gradient
+    affinities: dict
+    codes: np.ndarray
+    weight: np.ndarray
+    defaults: dict
+    strength: dict
+    features: np.ndarray | None = None
 
-    best = minimize(
-        objective, np.zeros(len(names)), jac=True, method="L-BFGS-B", bounds=[(-7, 7)] * len(names)
-    )
-    return dict(zip(names, map(float, np.exp(centre + best.x)))), float(best.fun)
+    @property
+    def n_classes(self):
+        return next(iter(self.affinities.values())).shape[1]
+
+    def solve(self, tau=1.0, sigma=1.0, start=None):
+        """The posterior mode: `Mode`. `start` is another mode to start from."""
+        names, n, n_classes = list(self.affinities), len(self.codes), self.n_classes
+        centre = np.log([self.defaults[name] for name in names])
+        strength = np.array([self.strength[name] for name in names])
+        n_features = 0 if self.features is None else self.features.shape[1]
+        # A class of which no shot is held out would only be pushed away.
+        free = np.bincount(self.codes, minlength=n_classes) > 0
+        rows, k = np.arange(n), len(names)
+
+        def unpack(x):
+            return x[:k], x[k : k + n_classes], x[k + n_classes :].reshape(n_features, n_classes)
+
+        def residuals(x):
+            """`omega_i (p_ic - [y_i = c])`, and the log loss."""
+            offset, b, coefficients = unpack(x)
+            logits = sum(scale * self.affinities[name] for scale, name in zip(np.exp(centre + offset), names))
+            if self.features is not None:
+                logits += tau * b
+                logits += self.features @ (sigma * coefficients)
+            logits -= logits.max(axis=1, keepdims=True)
+            true = logits[rows, self.codes]
+            np.exp(logits, out=logits)
+            total = logits.sum(axis=1)
+            logits *= (self.weight / total)[:, None]
+            logits[rows, self.codes] -= self.weight
+            return logits, self.weight @ (np.log(total) - true)
+
+        def objective(x):
+            residual, loss = residuals(x)
+            offset, b, coefficients = unpack(x)
+            scales, square = np.exp(centre + offset), (offset / WIDTH) ** 2
+            loss += strength @ np.log1p(square) + 0.5 * (x[k:] @ x[k:])
+            gradient = np.empty_like(x)
+            for i, (scale, name) in enumerate(zip(scales, names)):
+                gradient[i] = scale * np.vdot(residual, self.affinities[name])
+            gradient[:k] += 2 * strength * offset / (WIDTH**2 * (1 + square))
+            if self.features is not None:
+                _, of_b, of_coefficients = unpack(gradient)
+                of_b[:] = (tau * residual.sum(axis=0) + b) * free
+                np.matmul(self.features.T, residual, out=of_coefficients)
+                of_coefficients *= sigma
+                of_coefficients += coefficients
+                of_coefficients *= free
+            return float(loss), gradient
+
+        x = (
+            np.zeros(k + (0 if self.features is None else n_classes * (1 + n_features)))
+            if start is None
+            else start.x
+        )
+        loss = 0.0
+        if n:
+            bounds = [(-7, 7)] * k + [(None, None)] * (len(x) - k)
+            best = minimize(objective, x, jac=True, method="L-BFGS-B", bounds=bounds, options={"ftol": 1e-8})
+            x, loss = best.x, float(best.fun)
+        residual = residuals(x)[0] if n else np.zeros((0, n_classes))
+        if self.features is None:
+            x = np.concatenate([x, np.zeros(n_classes)])
+        offset, b, coefficients = unpack(x)
+        scales = dict(zip(names, map(float, np.exp(centre + offset))))
+        return Mode(scales, tau * b, sigma * coefficients, loss, residual, x)
+
+    def variances(self, mode, tau, sigma):
+        """`tau` and `sigma` by MacKay's rule: mean squares over the parameters that the shots determine.
+
+        The prior counts as `VARIANCE_WORTH` parameters. Curvature is taken shot by shot.
+        """
+        residual = np.abs(mode.residual) / self.weight[:, None]
+        curvature = self.weight[:, None] * residual * (1 - residual)  # omega p (1 - p)
+        of_b = tau**2 * curvature.sum(axis=0)
+        of_a = sigma**2 * curvature * np.square(self.features).sum(axis=1)[:, None]
+        estimates = []
+        for prior, values, strength in ((OFFSET, mode.b, of_b), (1.0, mode.coefficients, of_a)):
+            known = (strength / (1 + strength)).sum()
+            squares = VARIANCE_WORTH * prior**2 + np.vdot(values, values)
+            estimates.append(float(np.sqrt(squares / (VARIANCE_WORTH + known))))
+        return estimates
 
 
-def fit_blend(held_out, logit_scale, n_features):
-    """Scale of the text alone and its odds, defaults, posterior mode: the weight of each affinity.
+@dataclass(frozen=True)
+class Mode:
+    """A posterior mode.
+
+    Attributes
+    ----------
+    scales : dict of float
+        `s_k`.
+    b : ndarray of shape (C,)
+    coefficients : ndarray of shape (r, C)
+        Of the features: `A`.
+    loss : float
+        What was minimised.
+    residual : ndarray of shape (n, C)
+        `omega_i (p_ic - [y_i = c])`.
+    x : ndarray
+        All of it, as the solver sees it.
+    """
+
+    scales: dict
+    b: np.ndarray
+    coefficients: np.ndarray
+    loss: float
+    residual: np.ndarray
+    x: np.ndarray
+
+
+def fit_blend(held_out, text, class_means, spans):
+    """Posterior mode: the weight of each affinity, and the correction.
 
     Parameters
     ----------
     held_out : HeldOut
-    logit_scale : float
-        Of the model: what its zero-shot logits are multiplied by.
-    n_features : int
-        `D`.
+    text : TextUse or None
+    class_means : ClassMeans
+    spans : list of (ndarray of shape (D, r) or None, float)
+        Directions `V_S` (None is the whole space) and `sigma_S`.
 
     Returns
     -------
-    dict of float
+    blend : dict of float
+        `"correction"` has weight 1.
+    correction : Affine
+        `b + A (u - m)`.
     """
-    affinities, mask = held_out.affinities, held_out.mask
+    defaults = default_scales(held_out.affinities, held_out.codes, text, class_means.counts.mean())
+    strength = dict.fromkeys(defaults, STRENGTH)
+    if text is not None and "z4" in strength:
+        strength["z4"] += text.odds * (STRENGTH_OF_WHITENED - STRENGTH)
+    v = held_out.unit_shots - class_means.centre
+    features, back = correction_features(v, spans)
+    affinities = {name: held_out.affinities[name] for name in defaults}
+    problem = Problem(affinities, held_out.codes, held_out.weight, defaults, strength, features)
+    tau, sigma, mode = OFFSET, 1.0, None
+    for _ in range(ROUNDS):
+        mode = problem.solve(tau, sigma, mode)
+        tau, sigma = problem.variances(mode, tau, sigma)
+    mode = problem.solve(tau, sigma, mode)
+    weights = (back @ mode.coefficients).T
+    return mode.scales | {"correction": 1.0}, Affine(weights, mode.b - weights @ class_means.centre)
 
-    def queries(rows):
-        codes = held_out.codes[rows]
-        return codes, query_weights(codes, held_out.weight[rows], held_out.image[rows])
 
-    codes, weight = queries(np.ones_like(mask))
-    n_images = effective_number(np.bincount(held_out.image, weights=held_out.weight))
-    defaults = default_scales_without_text(affinities, codes, n_images, n_features)
-    if "z1" in affinities:
-        text = {"z1": affinities["z1"]}
-        alone, loss = fit_scales(text, codes, weight, {"z1": logit_scale}, PRIOR_STRENGTH)
-        of_use = expit(np.log(TEXT_ODDS) + weight.sum() * np.log(affinities["z1"].shape[1]) - loss)
-        with_text = default_scales(affinities, codes, logit_scale, alone["z1"], n_images, n_features)
-        defaults = {
-            name: of_use * scale + (1 - of_use) * defaults.get(name, 0.0) for name, scale in with_text.items()
-        }
-    codes, weight = queries(mask)
-    held = {name: z[mask] for name, z in affinities.items()}
-    return fit_scales(held, codes, weight, defaults, PRIOR_STRENGTH)[0]
+def correction_features(v, spans):
+    """Features of the shots in which a correction has independent coefficients, and the way back.
+
+    Parameters
+    ----------
+    v : ndarray of shape (n, D)
+    spans : list of (ndarray of shape (D, r) or None, float)
+
+    Returns
+    -------
+    features : ndarray of shape (n, k)
+        `features @ features.T = v Q v'`.
+    back : ndarray of shape (D, k)
+        `A = back @ coefficients`, as `v @ back = features`.
+    """
+    n, width = v.shape
+
+    def times_q(rows):
+        total = np.zeros_like(rows)
+        for basis, sigma in spans:
+            inside = v if basis is None else v @ basis
+            factor = sigma**2 * n / max(float(np.vdot(inside, inside)), ROUNDING**2)
+            total += factor * (rows if basis is None else (rows @ basis) @ basis.T)
+        return total
+
+    if n < width:
+        v_q = times_q(v)
+        values, vectors = linalg.eigh(v_q @ v.T)
+        keep = values > ROUNDING**2 * max(values.max(initial=0.0), 1.0)
+        root = np.sqrt(values[keep])
+        return vectors[:, keep] * root, v_q.T @ (vectors[:, keep] / root)
+    values, vectors = linalg.eigh(times_q(np.eye(width)))
+    back = vectors * np.sqrt(np.maximum(values, 0))
+    return v @ back, back
 
 
 def class_divergence(image_means, text_embeddings, has_shots):

@@ -7,14 +7,16 @@ import numpy as np
 from .._training.train import train_bridge
 from .._utils.array_api import l2_normalize
 from .affinities import Model
-from .blend import fit_blend
+from .blend import CORRECTION, fit_blend, fit_text
 from .bridge import Bridge
+from .class_means import fit_class_means, text_basis
 from .class_texts import ClassTexts
-from .out_of_sample import cross_fit, leave_one_out
+from .out_of_sample import cross_fit, leave_one_out, queries_of, query_weights
 from .prompts import ClassPrompts
-from .shots import ClassSums, ShotMemory, pool_shots
-from .unseen_classes import fit_slopes
-from .whitening import fit_whitening
+from .shots import ClassSums, ShotMemory, pool_shots, sum_rows
+from .spans import class_balanced_mean
+from .unseen_classes import MOST_CLASSES, MeanClass, fit_slopes
+from .whitening import WhiteningFit
 
 # Bridges of folds are trained to fewer digits. Not to many fewer: the longer a bridge that texts mislead is
 # trained, the less its `z3` is worth, and the blend has to see that (`python studies/training.py` compares).
@@ -210,6 +212,10 @@ def fit_model(
         shots_of_seen = replace(
             shots.shots, X=shots.shots.X.astype(np.float64), codes=np.searchsorted(seen, shots.shots.codes)
         )
+        if text.words is not None:
+            mean = class_balanced_mean(shots_of_seen.X, shots_of_seen.codes, shots_of_seen.weight)
+            text = replace(text, bridge=Bridge.of_words(text.words, text.bridge.projection, mean))
+            bridge = text.bridge
         if training is not None:
             start = _start(earlier, classes, seen, training)
             trained = _train(text, texts, shots_of_seen, start, training)
@@ -219,13 +225,10 @@ def fit_model(
     model = model_without_blend(bridge, texts, sums, class_bias)
     if paper_blend is not None:
         model = replace(model, blend=paper_blend, is_paper_blend=True)
+        model = replace(model, mean_class=MeanClass.of(model, _slopes(model, sums)))
     else:
-        unit_shots = l2_normalize(shots_of_seen.X)
-        whitening = fit_whitening(shots_of_seen, unit_shots, len(seen)) if whiten else None
-        model = replace(model, whitening=whitening and whitening.fitted())
-        if training is None:
-            held_out = leave_one_out(shots_of_seen, model, unit_shots, eos, whitening)
-        else:
+        fit_fold = None
+        if training is not None:
             of_folds = {**training, "solver": "lbfgs", "tol": max(training["tol"], TOL_OF_FOLDS)}
             of_folds |= {"verbose": 0, "callback": None}
             if training["solver"] != "lbfgs":
@@ -237,10 +240,7 @@ def fit_model(
                 sums = ClassSums.of(part, _to_eos(fold_bridge, part, fold_bias), len(seen))
                 return model_without_blend(fold_bridge, texts, sums, fold_bias)
 
-            held_out = cross_fit(shots_of_seen, model, fit_fold, unit_shots, whitening, random_state)
-        model = replace(model, blend=fit_blend(held_out, text.logit_scale, bridge.matrix.shape[0]))
-    if texts is not None:
-        model = replace(model, slopes=fit_slopes(model.affinities(sums.means()[1])))
+        model = _estimate_blend(text, model, shots_of_seen, sums, eos, fit_fold, whiten, random_state)
     rows = np.where(has_shots, np.cumsum(has_shots) - 1, -1)
     state = FittedState(
         classes=classes,
@@ -252,6 +252,53 @@ def fit_model(
         n_iter=1 if trained is None else trained.n_iter,
     )
     return state, trained is None or trained.converged
+
+
+def _estimate_blend(text, model, shots, sums, eos, fit_fold, whiten, random_state):
+    """The model with class means that lean on names, weights of the affinities and the correction."""
+    n_classes, embeddings = len(model.has_shots), model.text_embeddings
+    image, codes, _ = shots.images
+    unit_shots = l2_normalize(shots.X)
+    weight = np.bincount(image, weights=shots.weight)
+    u = sum_rows(unit_shots * shots.weight[:, None], image, len(codes)) / weight[:, None]
+    rows = queries_of(shots, n_classes, embeddings is not None)
+
+    of_text = None
+    if embeddings is not None:
+        z1 = unit_shots[rows] @ embeddings.T
+        of_queries = query_weights(shots.codes[rows], shots.weight[rows], image[rows])
+        of_text = fit_text(z1, shots.codes[rows], of_queries, text.logit_scale)
+
+    class_means = fit_class_means(
+        u, codes, weight, embeddings, 0.0 if of_text is None else of_text.odds, text.words
+    )
+    worth = weight / np.bincount(codes, weights=weight)[codes] * class_means.counts[codes]
+    whitening = WhiteningFit(class_means, u, codes, worth) if whiten else None
+    model = replace(model, whitening=whitening and whitening.fitted, share=class_means.share)
+    model = replace(model, mean_class=MeanClass.of(model, _slopes(model, sums)))
+
+    if fit_fold is None:
+        held_out = leave_one_out(shots, model, rows, unit_shots, eos, class_means.share_without, whitening)
+    else:
+        held_out = cross_fit(
+            shots, model, fit_fold, rows, unit_shots, class_means.share_without, whitening, random_state
+        )
+    spans = [(None, CORRECTION)]
+    if embeddings is not None:
+        spans.append((text_basis(embeddings), CORRECTION * of_text.odds**0.5))
+    if text.words is not None:
+        spans.append((text.words, CORRECTION))
+    blend, correction = fit_blend(held_out, of_text, class_means, spans)
+    return replace(model, blend=blend, correction=correction)
+
+
+def _slopes(model, sums):
+    """`fit_slopes` of the class means, of a sample of classes where they are very many; none without text."""
+    if model.text_embeddings is None:
+        return {}
+    n_classes = len(model.has_shots)
+    some = np.linspace(0, n_classes - 1, min(n_classes, MOST_CLASSES)).astype(np.intp)
+    return fit_slopes(model.take(some).raw_affinities(sums.means()[1][some]))
 
 
 def _require_shots(classes, has_shots, known):
@@ -280,9 +327,11 @@ def model_without_blend(bridge, texts, sums, class_bias):
         image_means=l2_normalize(raw_means),
         class_bias=class_bias,
         whitening=None,
+        correction=None,
+        share=(sums.weight > 0).astype(np.float64),
         blend={},
         is_paper_blend=False,
-        slopes=None,
+        mean_class=None,
         has_shots=sums.weight > 0,
     )
 

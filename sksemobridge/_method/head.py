@@ -13,57 +13,113 @@ import numpy as np
 from .._utils.array_api import l2_normalize, namespace, rows_and_lengths
 from .blend import class_divergence, fuse, paper_log_scores
 from .bridge import Bridge
-from .unseen_classes import fill_in
+from .unseen_classes import lean_on_names
 
 # Share of a query's squared length that must be kept for the difference of squares to be exact enough.
 EXACT_SHARE = 0.05
 
 
 @dataclass(frozen=True)
-class LinearHead:
-    """Logits `u @ direct + offsets + v @ through` of `blend="auto"`.
-
-    What `v` is: nothing where the bridge is the identity; `bridge(q)` as it stands with a bias of the projection;
-    else `nrm(u @ columns)`. A projector that cuts off little has a shorter way: with the cut directions `N` and
-    the matrix `projected` of the projection, `v @ through = u @ projected / sqrt(1 - ||u @ N||^2)`.
+class DirectHead:
+    """Logits `u @ direct + offsets`: where the bridge is the identity.
 
     Attributes
     ----------
     direct : ndarray of shape (D, C)
     offsets : ndarray of shape (C,)
-    through : ndarray of shape (k, C) or None
-    bridge : Bridge or None
-    columns : ndarray of shape (D, k) or None
-    cut : ndarray of shape (D, D - k) or None
-        `N`.
-    projected : ndarray of shape (D, C) or None
     """
 
     direct: np.ndarray
     offsets: np.ndarray
-    through: np.ndarray | None = None
-    bridge: Bridge | None = None
-    columns: np.ndarray | None = None
-    cut: np.ndarray | None = None
-    projected: np.ndarray | None = None
 
     def __call__(self, X):
-        xp = namespace(X)
+        return self.of_rows(*rows_and_lengths(X))
+
+    def of_rows(self, queries, length):
         # Lengths are divided out last, of the few columns that products leave.
-        queries, length = rows_and_lengths(X)
         scores = queries @ self.direct
         scores /= length
         scores += self.offsets
-        if self.bridge is not None:
-            scores += self.bridge.apply(X) @ self.through
-            return scores
-        if self.cut is not None:
-            kept = 1 - xp.sum(((queries @ self.cut) / length) ** 2, axis=1, keepdims=True)
-            if float(xp.min(kept)) > EXACT_SHARE:
-                scores += (queries @ self.projected) / (length * xp.sqrt(kept))
-                return scores
-        if self.columns is not None:
-            scores += l2_normalize(queries @ self.columns) @ self.through
+        return scores
+
+
+@dataclass(frozen=True)
+class BridgedHead:
+    """Logits `u @ direct + offsets + bridge(q) @ through`: where the projection has a bias.
+
+    Attributes
+    ----------
+    direct : DirectHead
+    bridge : Bridge
+    through : ndarray of shape (D, C)
+    """
+
+    direct: DirectHead
+    bridge: Bridge
+    through: np.ndarray
+
+    def __call__(self, X):
+        scores = self.direct(X)
+        scores += self.bridge.apply(X) @ self.through
+        return scores
+
+
+@dataclass(frozen=True)
+class ColumnsHead:
+    """Logits `u @ direct + offsets + nrm(u @ columns - shift) @ through`.
+
+    Attributes
+    ----------
+    direct : DirectHead
+    columns : ndarray of shape (D, k)
+    shift : ndarray of shape (k,) or None
+        None stands for zeros.
+    through : ndarray of shape (k, C)
+    """
+
+    direct: DirectHead
+    columns: np.ndarray
+    shift: np.ndarray | None
+    through: np.ndarray
+
+    def __call__(self, X):
+        queries, length = rows_and_lengths(X)
+        scores = self.direct.of_rows(queries, length)
+        bridged = queries @ self.columns
+        if self.shift is not None:
+            bridged = bridged / length - self.shift
+        scores += l2_normalize(bridged) @ self.through
+        return scores
+
+
+@dataclass(frozen=True)
+class ProjectorHead:
+    """The shorter way of `ColumnsHead` where a projector cuts off little.
+
+    With the cut directions `N`, `nrm(u @ V) @ V' = (u - u N N') / sqrt(1 - ||u @ N||^2)`.
+
+    Attributes
+    ----------
+    columns : ColumnsHead
+        For queries of which little is kept: a difference of squares would not be exact enough.
+    cut : ndarray of shape (D, D - k)
+        `N`.
+    projected : ndarray of shape (D, C)
+        `V @ through`.
+    """
+
+    columns: ColumnsHead
+    cut: np.ndarray
+    projected: np.ndarray
+
+    def __call__(self, X):
+        xp = namespace(X)
+        queries, length = rows_and_lengths(X)
+        kept = 1 - xp.sum(((queries @ self.cut) / length) ** 2, axis=1, keepdims=True)
+        if float(xp.min(kept)) <= EXACT_SHARE:
+            return self.columns(X)
+        scores = self.columns.direct.of_rows(queries, length)
+        scores += (queries @ self.projected) / (length * xp.sqrt(kept))
         return scores
 
 
@@ -76,46 +132,69 @@ def linear_head(model):
 
     Returns
     -------
-    LinearHead
+    DirectHead, BridgedHead, ColumnsHead or ProjectorHead
     """
     model = model.astype(np.float64)
-    bridge, means = model.bridge, model.image_means.T
-    if bridge.is_identity:
-        return LinearHead(*_fold(model, z3_direct=means))
-    if bridge.projection_bias is not None:
-        return LinearHead(*_fold(model, z3_bridged=means), bridge=bridge)
-    if not bridge.is_projector:
+    bridge = model.bridge
+    if bridge.is_identity and bridge.mean is None:
+        return DirectHead(*_fold(model, None)[:2])
+    if bridge.projection_bias is not None and bridge.mean is None:
+        direct, offsets, through = _fold(model, np.eye(len(bridge.projection_bias)))
+        return BridgedHead(DirectHead(direct, offsets), bridge, through)
+    is_span = bridge.basis is not None
+    columns = bridge.basis
+    if not is_span:
         columns = bridge.matrix if bridge.projection is None else bridge.matrix @ bridge.projection
-        return LinearHead(*_fold(model, z3_bridged=means), columns=columns)
-    width, rank = bridge.basis.shape
-    head = LinearHead(*_fold(model, z3_bridged=bridge.basis.T @ means), columns=bridge.basis)
+    direct, offsets, through = _fold(model, bridge.basis if is_span else np.eye(columns.shape[1]))
+    shift = None if bridge.mean is None else bridge.mean @ columns
+    head = ColumnsHead(DirectHead(direct, offsets), columns, shift, through)
+    width, rank = columns.shape
     # Columns to multiply by, for C classes: C r / D + r for `v @ through`, C + D - r for the shorter way.
-    if means.shape[1] * (width - rank) >= width * (2 * rank - width):
+    longer = through.shape[1] * (width - rank) >= width * (2 * rank - width)
+    if not bridge.is_projector or bridge.mean is not None or longer:
         return head
-    return replace(head, cut=bridge.cut, projected=bridge.basis @ head.through)
+    return ProjectorHead(head, bridge.cut, columns @ through)
 
 
-def _fold(model, z3_direct=0.0, z3_bridged=None):
-    """`direct (D, C)`, `offsets (C,)` and `through (k, C)` or None of the weighted sum of the affinities.
+def _fold(model, bridged_basis):
+    """`direct (D, C)`, `offsets (C,)` and `through (k, C)` of the weighted sum of the affinities.
 
-    `z3` is `u @ z3_direct`, or `v @ z3_bridged` where there is that.
+    The affinity of the bridged query (`z3`, with words `z2`) is taken in the coordinates `bridged_basis (D, k)`; None
+    where the bridged query is the query.
     """
-    width, n_classes = model.bridge.matrix.shape[0], len(model.has_shots)
-    n_bridged = 0 if z3_bridged is None else len(z3_bridged)
+    matrices = _matrices(model, model.bridge, bridged_basis)
+    if model.correction is not None:
+        offsets = model.correction.offsets[None]
+        n_bridged = len(matrices["z2"]) - len(offsets) - len(model.correction.weights.T)
+        bridged = np.zeros((n_bridged, len(model.has_shots)))
+        matrices["correction"] = np.concatenate([model.correction.weights.T, offsets, bridged])
+    means = _matrices(model.mean_class, model.bridge, bridged_basis)
+    leaning = lean_on_names(matrices, means, model.shares(), model.mean_class.slopes)
+    width = model.bridge.matrix.shape[0]
+    direct, offsets, through = np.split(fuse(leaning, model.blend), [width, width + 1])
+    return direct, offsets[0], through
+
+
+def _matrices(classes, bridge, bridged_basis):
+    """What gives the affinities to classes, of a `Model` or a `MeanClass`, from `[u, 1, bridged query]`."""
+    width, n_classes = bridge.matrix.shape[0], len(classes.prototypes)
+    n_bridged = 0 if bridged_basis is None else bridged_basis.shape[1]
 
     def stacked(direct=0.0, offsets=0.0, bridged=0.0):
         parts = ((direct, width), (offsets, 1), (bridged, n_bridged))
         return np.concatenate([np.broadcast_to(part, (rows, n_classes)) for part, rows in parts])
 
-    matrices = {} if model.text_embeddings is None else {"z1": stacked(model.text_embeddings.T)}
-    matrices["z2"] = stacked(model.prototypes.T)
-    matrices["z3"] = stacked(z3_direct, bridged=0.0 if z3_bridged is None else z3_bridged)
-    if model.whitening is not None:
-        matrices["z4"] = stacked(model.whitening.weights.T, model.whitening.offsets)
-    if not model.has_shots.all():
-        matrices = fill_in(matrices, model.has_shots, model.slopes)
-    direct, offsets, through = np.split(fuse(matrices, model.blend), [width, width + 1])
-    return direct, offsets[0], None if z3_bridged is None else through
+    def of_bridged(rows):
+        return stacked(rows.T) if bridged_basis is None else stacked(bridged=bridged_basis.T @ rows.T)
+
+    matrices = {} if classes.text_embeddings is None else {"z1": stacked(classes.text_embeddings.T)}
+    if bridge.mean is not None:
+        matrices["z2"] = of_bridged(classes.prototypes)
+    else:
+        matrices["z2"], matrices["z3"] = stacked(classes.prototypes.T), of_bridged(classes.image_means)
+    if classes.whitening is not None:
+        matrices["z4"] = stacked(classes.whitening.weights.T, classes.whitening.offsets)
+    return matrices
 
 
 @dataclass(frozen=True)
@@ -133,17 +212,18 @@ class PaperHead:
     divergence: np.ndarray | None
 
     def __call__(self, X):
-        affinities = self.model.affinities_of_block(X)
-        if self.model.slopes is not None:
-            affinities = fill_in(affinities, self.model.has_shots, self.model.slopes)
-        return paper_log_scores(affinities, self.model.blend, self.divergence)
+        model = self.model
+        affinities = (
+            model.affinities_of_block if model.mean_class is None else model.leaning_affinities_of_block
+        )
+        return paper_log_scores(affinities(X), model.blend, self.divergence)
 
 
 def paper_head(model):
     """The head of a model with `blend="paper"`: a `PaperHead`."""
     divergence = None
     if model.has_shots.all():
-        model = replace(model, slopes=None)
+        model = replace(model, mean_class=None)
     if model.text_embeddings is not None:
         divergence = class_divergence(model.image_means, model.text_embeddings, model.has_shots)
     return PaperHead(model, divergence)

@@ -1,4 +1,7 @@
-"""Affinities of the shots as queries of a model that has not seen them."""
+"""Affinities of the shots as queries of a model that has not seen them.
+
+Where there is text every shot can be held out: a class without its only image is a class known by name only.
+"""
 
 from dataclasses import dataclass
 
@@ -6,47 +9,63 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from .._utils.array_api import l2_normalize
-from .shots import sum_rows
+from .shots import effective_number, sum_rows
+from .unseen_classes import lean_on_names
 
 # Folds in which a trained bridge is fitted anew; fewer where no class has as many images.
 N_FOLDS = 3
+# Held-out affinities in all: beyond that many, queries are sampled.
+MOST_AFFINITIES = 2**22
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Affinities of all shots, each as far as possible by a model without it.
+    """Affinities of held-out shots, each by a model without the shot and its copies.
 
     Attributes
     ----------
     affinities : dict of ndarray of shape (n, C)
-        In rows outside of `mask` the own class has seen the shot; the other classes never have.
+    unit_shots : ndarray of shape (n, D)
     codes : ndarray of shape (n,)
         True class of each shot.
     weight : ndarray of shape (n,)
-        Sample weight of each shot.
-    image : ndarray of shape (n,)
-        See `Shots.images`.
-    mask : ndarray of shape (n,)
-        Shots that were held out.
+        Of each shot; they sum to the number of images that all are worth.
     """
 
     affinities: dict
+    unit_shots: np.ndarray
     codes: np.ndarray
     weight: np.ndarray
-    image: np.ndarray
-    mask: np.ndarray
 
 
-def can_be_held_out(shots):
-    """Mask of the shots whose class keeps another image, and whose copies have one label.
+def queries_of(shots, n_classes, with_text):
+    """Indices of the shots that are held out.
 
-    The others still compete: they stay in the model that the held-out shots are put to.
+    Without text a class must keep another image. Copies of one image must have one label. Beyond `MOST_AFFINITIES`
+    every so many shots are taken, in their order.
     """
     _, codes, groups = shots.images
-    return (np.bincount(codes)[shots.codes] > 1) & (np.bincount(groups)[shots.group] == 1)
+    usable = np.bincount(groups)[shots.group] == 1
+    if not with_text:
+        usable &= np.bincount(codes)[shots.codes] > 1
+    rows = np.flatnonzero(usable)
+    most = max(MOST_AFFINITIES // n_classes, 100)
+    return rows if len(rows) <= most else rows[np.linspace(0, len(rows) - 1, most).astype(np.intp)]
 
 
-def leave_one_out(shots, model, unit_shots, eos, whitening_fit=None):
+def query_weights(codes, weight, image):
+    """Weight of each held-out shot: classes count alike, and all together as many images as they are worth.
+
+    The sum is `(sum_j v_j)^2 / sum_j v_j^2` over the images' shares `v_j` of their class.
+    """
+    if not len(codes):
+        return weight
+    share = weight / np.bincount(codes, weights=weight)[codes]
+    by_image = np.bincount(image, weights=share)
+    return share * (effective_number(by_image) / share.sum())
+
+
+def leave_one_out(shots, model, rows, unit_shots, eos, share_without, whitening):
     """Closed form, each image left out in turn: its class loses its rows, nothing else changes.
 
     Parameters
@@ -54,10 +73,13 @@ def leave_one_out(shots, model, unit_shots, eos, whitening_fit=None):
     shots : Shots
     model : Model
         Of all shots, in closed form.
+    rows : ndarray of shape (k,)
+        From `queries_of`.
     unit_shots, eos : ndarray of shape (n, D) and (n, d)
         Of `l2_normalize` and of `Bridge.to_eos`.
-    whitening_fit : WhiteningFit or None
-        Of the shots' images, in the order of `Shots.images`.
+    share_without : ndarray of shape (m,)
+        `lambda` of each image's class without the image.
+    whitening : WhiteningFit
 
     Returns
     -------
@@ -65,37 +87,34 @@ def leave_one_out(shots, model, unit_shots, eos, whitening_fit=None):
     """
     image, image_codes, _ = shots.images
     share, bridge, n_classes = shots.weight_in_class, model.bridge, len(model.has_shots)
-    mask = can_be_held_out(shots)
     rest = 1 - np.bincount(image, weights=share)  # share of the class that stays without the image
-    rest[image[~mask]] = 1
+    only = np.bincount(image_codes)[image_codes] == 1
+    rest[only] = np.nan
 
     def means_without(values):
-        """The class mean of `values` for each image once it is left out."""
+        """The class mean of `values` without the image of each query."""
         weighted = share[:, None] * values
         by_class = sum_rows(weighted, shots.codes, n_classes)
         left = by_class[image_codes] - sum_rows(weighted, image, len(image_codes))
-        return left / rest[:, None]
+        return (left / rest[:, None])[image[rows]]
 
-    bridged = l2_normalize(bridge.to_joint(eos))
-    rows, codes, image_of = np.flatnonzero(mask), shots.codes[mask], image[mask]
-
-    def paired(a, b):
-        return np.einsum("nd,nd->n", a[mask], b[image_of])
-
+    codes, each = shots.codes[rows], np.arange(len(rows))
+    queries, bridged = unit_shots[rows], l2_normalize(bridge.to_joint(eos[rows]))
     affinities = {}
     if model.text_embeddings is not None:
-        affinities["z1"] = unit_shots @ model.text_embeddings.T
-    affinities["z2"] = unit_shots @ model.prototypes.T
-    affinities["z2"][rows, codes] = paired(unit_shots, bridge.prototypes(means_without(eos)))
-    affinities["z3"] = bridged @ model.image_means.T
-    affinities["z3"][rows, codes] = paired(bridged, l2_normalize(means_without(shots.X)))
-    if whitening_fit is not None:
-        affinities["z4"] = model.whitening.affinity(unit_shots)
-        affinities["z4"][mask] = whitening_fit.held_out(unit_shots[mask], image_of)
-    return HeldOut(affinities, shots.codes, shots.weight, image, mask)
+        affinities["z1"] = queries @ model.text_embeddings.T
+    if bridge.mean is not None:
+        affinities["z2"] = bridged @ model.prototypes.T
+        affinities["z2"][each, codes] = np.einsum("nd,nd->n", bridged, bridge.prototypes(means_without(eos)))
+    else:
+        affinities["z2"] = queries @ model.prototypes.T
+        affinities["z2"][each, codes] = np.einsum("nd,nd->n", queries, bridge.prototypes(means_without(eos)))
+        affinities["z3"] = bridged @ model.image_means.T
+        affinities["z3"][each, codes] = np.einsum("nd,nd->n", bridged, l2_normalize(means_without(shots.X)))
+    return _held_out(affinities, shots, model, rows, queries, share_without, whitening)
 
 
-def cross_fit(shots, model, fit_fold, unit_shots, whitening_fit=None, random_state=None):
+def cross_fit(shots, model, fit_fold, rows, unit_shots, share_without, whitening, random_state=None):
     """Trained bridge: shots of each fold are put to a model that was trained on the other folds.
 
     Parameters
@@ -105,7 +124,7 @@ def cross_fit(shots, model, fit_fold, unit_shots, whitening_fit=None, random_sta
         Of all shots.
     fit_fold : callable
         `fit_fold(shots)` gives the `Model` of some of the shots.
-    unit_shots, whitening_fit
+    rows, unit_shots, share_without, whitening
         See `leave_one_out`.
     random_state : int, RandomState instance or None
         Shuffles the images of each class before they are dealt to folds; None leaves them in the order of
@@ -116,20 +135,45 @@ def cross_fit(shots, model, fit_fold, unit_shots, whitening_fit=None, random_sta
     HeldOut
     """
     image, image_codes, _ = shots.images
-    mask = can_be_held_out(shots)
-    n_folds = min(N_FOLDS, int(np.bincount(image_codes).max()))
+    n_images = np.bincount(image_codes)
+    several = n_images[shots.codes] > 1
+    n_folds = min(N_FOLDS, int(n_images.max()))
     fold = _deal(image_codes, n_folds, random_state)[image]
-    affinities = model.affinities(shots.X)
+    affinities = model.raw_affinities(shots.X[rows])
     for k in range(n_folds):
-        held = mask & (fold == k)
+        held = several[rows] & (fold[rows] == k)
         if not held.any():
             continue
-        of_fold = fit_fold(shots.take(~held)).affinities(shots.X[held])
+        of_fold = fit_fold(shots.take(~(several & (fold == k)))).raw_affinities(shots.X[rows[held]])
         for name, z in of_fold.items():
             affinities[name][held] = z
-    if whitening_fit is not None:
-        affinities["z4"][mask] = whitening_fit.held_out(unit_shots[mask], image[mask])
-    return HeldOut(affinities, shots.codes, shots.weight, image, mask)
+    affinities.pop("z4", None)
+    for name in affinities.keys() - {"z1"}:
+        affinities[name][~several[rows], shots.codes[rows][~several[rows]]] = np.nan
+    return _held_out(affinities, shots, model, rows, unit_shots[rows], share_without, whitening)
+
+
+def _held_out(affinities, shots, model, rows, queries, share_without, whitening):
+    """`HeldOut` of affinities whose own class is NaN where it has no other image."""
+    image, codes, each = shots.images.index[rows], shots.codes[rows], np.arange(len(rows))
+    lambdas = share_without[image]
+    for name in affinities.keys() - {"z1"}:
+        # A class without images counts in no mean.
+        z = affinities[name]
+        missing = np.isnan(z[each, codes])
+        z[each[missing], codes[missing]] = 0
+        z[each[missing], codes[missing]] = z[missing].sum(axis=1) / max(z.shape[1] - 1, 1)
+    means = {name: z.mean(axis=1, keepdims=True) for name, z in affinities.items()}
+    slopes, shares = model.mean_class.slopes, {name: model.share for name in affinities if name != "z1"}
+    leaning = lean_on_names(affinities, means, shares, slopes)
+    for name in shares:
+        predicted = means[name][:, 0]
+        if "z1" in affinities:
+            predicted = predicted + slopes[name] * (affinities["z1"][each, codes] - means["z1"][:, 0])
+        leaning[name][each, codes] = lambdas * affinities[name][each, codes] + (1 - lambdas) * predicted
+    if whitening is not None:
+        leaning["z4"] = whitening.held_out(queries, image)
+    return HeldOut(leaning, queries, codes, query_weights(codes, shots.weight[rows], image))
 
 
 def _deal(codes, n_folds, random_state):

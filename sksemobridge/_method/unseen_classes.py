@@ -1,18 +1,23 @@
-"""Classes that are known by name only: their missing affinities are read off their text.
+"""What names predict: the affinities of a class that has few shots, or none, are read off its text.
 
-For a query `q` and a class `u` without shots, `z_k` (k = 2, 3, 4) is predicted from `z1` as it goes with `z1`
-among the classes with shots:
+For a query `q`, `z_k` of a class `c` is predicted from `z1` as it goes with `z1` among the classes with shots:
 
-    z_k,u = mean_c z_k,c + slope_k * (z1_u - mean_c z1_c)        (means over the classes c with shots)
+    zhat_k,c = mean_c' z_k,c' + slope_k * (z1_c - mean_c' z1_c')        (means over the classes c' that were fitted)
 
 The slope is that of a regression over pairs of different classes with shots, the mean image of one as a query
-to the other. Left out instead, `z_k` would count as zero, and such classes would never win; as the mean alone,
-they would win too rarely.
+to the other. Without text `zhat_k,c` is the mean alone. What is used of a class whose own shots are worth the share
+`lambda_c` is `lambda_c z_k,c + (1 - lambda_c) zhat_k,c`; a class that is known by name only has `lambda_c = 0`.
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 
 from .._utils.array_api import namespace
+from .whitening import Affine
+
+# Classes that slopes are fitted on; more tell no more.
+MOST_CLASSES = 1000
 
 
 def fit_slopes(affinities):
@@ -35,20 +40,65 @@ def fit_slopes(affinities):
     }
 
 
-def fill_in(affinities, has_shots, slopes):
-    """The affinities with the columns of classes without shots predicted from `z1`.
+@dataclass(frozen=True, eq=False)
+class MeanClass:
+    """The mean of the classes with shots when the model was fitted, and the slopes: what names are read against.
 
-    Each row is filled in linearly, so rows may also be those of matrices that give affinities.
+    Attributes
+    ----------
+    text_embeddings : ndarray of shape (1, D) or None
+    prototypes, image_means : ndarray of shape (1, D)
+    whitening : Affine or None
+        Of one row.
+    slopes : dict of float
+        `slope_k`; empty without text.
     """
-    xp = namespace(has_shots)
 
-    def mean(z):
-        return xp.sum(xp.where(has_shots, z, xp.zeros_like(z)), axis=1, keepdims=True) / n_seen
+    text_embeddings: np.ndarray | None
+    prototypes: np.ndarray
+    image_means: np.ndarray
+    whitening: Affine | None
+    slopes: dict
 
-    n_seen = int(xp.count_nonzero(has_shots))
-    text = affinities["z1"]
-    above = text - mean(text)
-    return {"z1": text} | {
-        name: xp.where(has_shots, affinities[name], mean(affinities[name]) + slope * above)
-        for name, slope in slopes.items()
-    }
+    @classmethod
+    def of(cls, model, slopes):
+        """Of a model whose classes all have shots."""
+
+        def mean(values):
+            return None if values is None else values.mean(axis=0, keepdims=True)
+
+        whitening = model.whitening
+        return cls(
+            mean(model.text_embeddings),
+            mean(model.prototypes),
+            mean(model.image_means),
+            whitening and Affine(mean(whitening.weights), whitening.offsets.mean(keepdims=True)),
+            slopes,
+        )
+
+
+def lean_on_names(affinities, means, share, slopes):
+    """The affinities of classes with few shots moved towards what names predict.
+
+    Each row is treated linearly, so rows may also be those of matrices that give affinities.
+
+    Parameters
+    ----------
+    affinities : dict of array of shape (n, C)
+        Columns of classes without shots are ignored, except in `"z1"`.
+    means : dict of array of shape (n, 1)
+        Those of the mean class.
+    share : dict of array of shape (C,)
+        `lambda_c` for each affinity that leans; zero for classes without shots.
+    slopes : dict of float
+        `slope_k`; without `"z1"` they are not needed.
+    """
+    result = dict(affinities)
+    for name, lambdas in share.items():
+        xp = namespace(lambdas)
+        predicted = means[name]
+        if "z1" in affinities:
+            predicted = predicted + slopes[name] * (affinities["z1"] - means["z1"])
+        own = xp.where(lambdas > 0, affinities[name], xp.zeros_like(affinities[name]))
+        result[name] = lambdas * own + (1 - lambdas) * predicted
+    return result

@@ -1,9 +1,10 @@
 """The fourth affinity: closeness to class means in whitened coordinates (ours, not in the paper).
 
-`z4_c(q) = u' P m_c - m_c' P m_c / 2` with `u = nrm(q)`, `m_c` the class means of the unit shots, `S` their
-pooled within-class scatter, `n` the effective number of shots, `t = tr(S) / (n - 1)` and
-`P = D * inv(S + t I)`. It is the discriminant of a Gaussian model with one covariance for all classes,
-shrunk by `t`.
+`z4_c(q) = v' P mu_c - mu_c' P mu_c / 2` with `v = nrm(q) - m`, `mu_c` the class means shrunk towards their names
+(`class_means`, also relative to `m`) and `P = inv((1 - lambda) S + lambda t I)`, where `S (D, D)` is the covariance of
+`e_i = v_i - mu_c^(-i)`, images less the means of their classes without them, `t = tr(S) / D`, and
+`lambda = D / (N - 1 + D)` for `N` images. It is the discriminant of a Gaussian model with one covariance for all
+classes. Residuals are of held-out images: there are some where each class has a single one, too.
 """
 
 from dataclasses import dataclass
@@ -11,19 +12,20 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import linalg
 
-from .shots import effective_number, sum_rows
+# What stays of `1 - e' P e / N` at least when an image with a large residual is left out.
+LEAST_SHARE = 0.05
+# Variance of a feature that rounding of single precision can account for.
+ROUNDING = 1e-14
 
 
 @dataclass(frozen=True)
-class Whitening:
-    """`z4 = u @ weights.T + offsets`.
+class Affine:
+    """`nrm(q) @ weights.T + offsets`: an affinity, or a correction of the logits.
 
     Attributes
     ----------
     weights : ndarray of shape (C, D)
-        `P m_c`.
     offsets : ndarray of shape (C,)
-        `-m_c' P m_c / 2`.
     """
 
     weights: np.ndarray
@@ -32,114 +34,86 @@ class Whitening:
     def affinity(self, unit_queries):
         return unit_queries @ self.weights.T + self.offsets
 
+    def take(self, rows):
+        """Those of the classes at `rows`; zero at -1."""
+        keep = rows >= 0
+        return Affine(self.weights[rows] * keep[:, None], self.offsets[rows] * keep)
+
 
 class WhiteningFit:
-    """Whitening of `(class, unit)` means, and what it would be without one of them.
+    """Whitening by the residuals of images, and what it would be without one of them.
 
     Parameters
     ----------
-    means : ndarray of shape (m, D)
-        Mean of the unit shots of each unit (copies of one image) within a class, float64.
-    codes : ndarray of shape (m,)
-        Class indices.
-    weight : ndarray of shape (m,)
-        Summed weights.
-    n_classes : int
+    class_means : ClassMeans
+    u : ndarray of shape (n, D)
+        Unit embeddings of the images.
+    codes : ndarray of shape (n,)
+    weight : ndarray of shape (n,)
+        Weights of the images; they sum to the effective number of images.
+    whiten : bool
+        Without it `P = I / t`.
     """
 
-    def __init__(self, means, codes, weight, n_classes):
-        self._codes, self._dimension = codes, means.shape[1]
-        # Weights sum to the effective number: a common factor changes nothing.
-        self._weight = weight * (effective_number(weight) / weight.sum())
-        self._class_weight = np.bincount(codes, weights=self._weight, minlength=n_classes)
-        sums = np.zeros((n_classes, self._dimension))
-        np.add.at(sums, codes, means * self._weight[:, None])
-        self._means = sums / np.where(self._class_weight > 0, self._class_weight, np.nan)[:, None]
-        self._deviations = means - self._means[codes]
-        scatter_rows = np.sqrt(self._weight)[:, None] * self._deviations
-        self._trace = float(np.square(scatter_rows).sum())
-        rounding = len(means) * np.finfo(np.float64).eps
-        # `has_variation`: without it there is no covariance to whiten by.
-        self.has_variation = self._trace > rounding * self._weight.sum() and effective_number(weight) > 1
-        if self.has_variation:
-            self._eigenvalues, self._basis = _scatter_eigenvectors(scatter_rows)
-            self._means_in_basis = self._means @ self._basis
+    def __init__(self, class_means, u, codes, weight, whiten=True):
+        self._classes, self._codes, self._weight = class_means, codes, weight
+        self._residuals = u - class_means.centre - class_means.without
+        n, width = float(weight.sum()), u.shape[1]
+        rows = self._residuals * np.sqrt(weight / n)[:, None]
+        scale = max(float(np.square(rows).sum()) / width, ROUNDING)
+        self._kept = max(n - 1, 0) / (max(n - 1, 0) + width) if whiten else 0.0  # 1 - lambda
+        self._ridge = (1 - self._kept) * scale
+        self._basis = np.zeros((width, 0))
+        self._inverse = np.zeros(0)
+        if self._kept:
+            values, self._basis = _eigenvectors(rows)
+            self._inverse = 1 / (self._kept * values + self._ridge) - 1 / self._ridge
+        self.fitted = self._fitted()
 
-    def _ridge(self):
-        return self._trace / (effective_number(self._weight) - 1)
+    def _times_p(self, rows):
+        """`rows @ P`."""
+        return rows / self._ridge + ((rows @ self._basis) * self._inverse) @ self._basis.T
 
-    def fitted(self):
-        """The whitening of all units: a `Whitening`."""
-        t = self._ridge()
-        inverse = 1 / (self._eigenvalues + t) - 1 / t  # inv(S + t I) = I / t + V diag(inverse) V'
-        weights = self._dimension * (self._means / t + (self._means_in_basis * inverse) @ self._basis.T)
-        return Whitening(weights, -0.5 * np.einsum("cd,cd->c", weights, self._means))
+    def _fitted(self):
+        means = self._classes.means
+        weights = self._times_p(means)
+        # v = u - m: the part of m goes into the offsets.
+        offsets = -0.5 * np.einsum("cd,cd->c", weights, means) - weights @ self._classes.centre
+        return Affine(weights, offsets)
 
     def held_out(self, unit_shots, position):
-        """`z4` of shots under the whitening fitted without their own unit.
-
-        Removing one unit takes a rank-one term from `S`, so that nothing is fitted again (Sherman-Morrison).
-        Two classes or more must stay populated; the classes of the removed units must keep a unit.
+        """`z4` of shots under the model without their own image; a rank-one term leaves `S` (Sherman-Morrison).
 
         Parameters
         ----------
-        unit_shots : ndarray of shape (n, D)
-        position : ndarray of shape (n,)
-            Index of the `(class, unit)` mean that each shot belongs to.
+        unit_shots : ndarray of shape (k, D)
+        position : ndarray of shape (k,)
+            Index of each shot's image.
 
         Returns
         -------
-        ndarray of shape (n, C)
+        ndarray of shape (k, C)
         """
-        own = self._codes[position]
-        w, total = self._weight[position], self._class_weight[own]
-        deviation = self._deviations[position]
-        shrink = w * total / (total - w)  # S' = S - shrink * deviation deviation'
-        rest = self._weight.sum() - w
-        n_rest = np.square(rest) / (np.square(self._weight).sum() - np.square(w))
-        left = np.maximum(self._trace - shrink * np.square(deviation).sum(axis=1), 0)
-        # Where nothing varies once the unit is gone, a trace within rounding keeps the inverse finite.
-        t = np.maximum(left / np.maximum(n_rest - 1, 0.5), 1e-6 * self._ridge())[:, None]
-        inverse = 1 / (self._eigenvalues + t) - 1 / t
-        shots_in_basis, deviation_in_basis = unit_shots @ self._basis, deviation @ self._basis
+        classes, rows, own = self._classes, np.arange(len(position)), self._codes[position]
+        v, means = unit_shots - classes.centre, classes.means
+        residual, mean = self._residuals[position], classes.without[position]
+        v_p, residual_p, mean_p = self._times_p(v), self._times_p(residual), self._times_p(mean)
 
-        def product(a, a_in_basis, b, b_in_basis):
-            return (a @ b.T) / t + (a_in_basis * inverse) @ b_in_basis.T
+        def paired(a, b):
+            return np.einsum("kd,kd->k", a, b)
 
-        def paired(a, a_in_basis, b, b_in_basis):
-            return (
-                np.einsum("nd,nd->n", a, b)[:, None] / t
-                + np.einsum("nr,nr,nr->n", a_in_basis, inverse, b_in_basis)[:, None]
-            )
-
-        shot_mean = product(unit_shots, shots_in_basis, self._means, self._means_in_basis)
-        dev_mean = product(deviation, deviation_in_basis, self._means, self._means_in_basis)
-        mean_mean = np.square(self._means).sum(axis=1) / t + inverse @ np.square(self._means_in_basis).T
-        shot_dev = paired(unit_shots, shots_in_basis, deviation, deviation_in_basis)
-        dev_dev = paired(deviation, deviation_in_basis, deviation, deviation_in_basis)
-        # The own class mean without the unit: m' = m - back * deviation.
-        rows, back = np.arange(len(own)), w / (total - w)
-        own_dev_mean = dev_mean[rows, own]
-        shot_mean[rows, own] -= back * shot_dev[:, 0]
-        mean_mean[rows, own] += back**2 * dev_dev[:, 0] - 2 * back * own_dev_mean
-        dev_mean[rows, own] -= back * dev_dev[:, 0]
-        gain = shrink[:, None] / np.maximum(1 - shrink[:, None] * dev_dev, np.finfo(np.float64).eps)
-        shot_mean += gain * shot_dev * dev_mean
-        mean_mean += gain * np.square(dev_mean)
-        # The weights that stay sum to their own effective number.
-        return (self._dimension * rest / n_rest)[:, None] * (shot_mean - 0.5 * mean_mean)
+        scores = v_p @ means.T - 0.5 * np.einsum("cd,cd->c", self.fitted.weights, means)
+        scores[rows, own] = paired(v_p, mean) - 0.5 * paired(mean_p, mean)
+        if self._kept:
+            through = residual_p @ means.T
+            through[rows, own] = paired(residual_p, mean)
+            total = self._weight.sum() / (self._kept * self._weight[position])
+            left = np.maximum(total - paired(residual_p, residual), LEAST_SHARE * total)[:, None]
+            scores += (paired(residual_p, v)[:, None] * through - 0.5 * through**2) / left
+        return scores
 
 
-def fit_whitening(shots, unit_shots, n_classes):
-    """`WhiteningFit` of the mean unit shot of each image; None where nothing varies within classes."""
-    index, codes, _ = shots.images
-    weight = np.bincount(index, weights=shots.weight)
-    means = sum_rows(unit_shots * shots.weight[:, None], index, len(codes)) / weight[:, None]
-    fit = WhiteningFit(means, codes, weight, n_classes)
-    return fit if fit.has_variation else None
-
-
-def _scatter_eigenvectors(rows):
+def _eigenvectors(rows):
     """Eigenvalues `(r,)` and eigenvectors `(D, r)` of `rows' rows`, through the smaller Gram matrix."""
     if rows.shape[0] < rows.shape[1]:
         values, left = linalg.eigh(rows @ rows.T)

@@ -126,23 +126,27 @@ def _existing(folder):
 
 
 def _files_below(folder):
-    files = []
-    for parent, subfolders, names in os.walk(folder, onerror=_raise, followlinks=True):
-        subfolders[:] = [
-            name for name in subfolders if not _is_hidden(name) and not _leads_back(parent, name)
-        ]
-        files += [Path(parent, name) for name in names if not _is_hidden(name)]
+    """All files that are not hidden. A folder that several links lead to, circles among them, counts once."""
+    files, roots = [], [folder]
+    seen = {os.path.realpath(above) for above in folder.absolute().parents}
+    while roots:
+        links = []
+        for root in roots:
+            for parent, subfolders, names in os.walk(root, onerror=_raise):
+                if (place := os.path.realpath(parent)) in seen:
+                    subfolders.clear()
+                    continue
+                seen.add(place)
+                subfolders[:] = [name for name in subfolders if not _is_hidden(name)]
+                links += [path for name in subfolders if os.path.islink(path := os.path.join(parent, name))]
+                files += [Path(parent, name) for name in names if not _is_hidden(name)]
+        # Behind what lies here itself, so that files are named by their own folders where they have one.
+        roots = sorted(links)
     return sorted(files)
 
 
 def _raise(error):
     raise error
-
-
-def _leads_back(parent, name):
-    """Whether a sub-folder is a link to a folder that it lies in."""
-    target = os.path.realpath(os.path.join(parent, name))
-    return any(os.path.realpath(above) == target for above in (parent, *Path(parent).parents))
 
 
 def _is_hidden(name):

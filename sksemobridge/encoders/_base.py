@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from .._utils.array_api import to_numpy
 from ._models import get_model, read_embed_dim
 from ._pictures import check_pixel_type, is_pil
 from ._source import find_source
@@ -102,12 +103,13 @@ def list_images(X):
     """
     if is_pil(X):
         raise ValueError("X is one image, not a list of images: write [X].")
+    X = to_numpy(X)
     if isinstance(X, np.ndarray) and X.dtype.kind in "uifb":
         check_pixel_type(X)
         if X.ndim != 4 or X.shape[3] not in (3, 4):
             raise ValueError(
                 f"An array of images has the shape (n, h, w, 3); got {X.shape}. Wrap a single picture, or "
-                "pictures of several sizes, in a list."
+                "pictures of several sizes, in a list, and move the channels of (n, 3, h, w) to the end."
             )
         return list(X)
     return _as_list(X, "images")

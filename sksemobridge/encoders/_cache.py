@@ -5,7 +5,8 @@ import sqlite3
 import threading
 import time
 import warnings
-from contextlib import ExitStack, closing
+import zlib
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import numpy as np
@@ -29,15 +30,22 @@ CREATE TABLE IF NOT EXISTS places (
 );
 """
 _FIND = """
-SELECT substr(records, position * record_bytes + 1, record_bytes) FROM places JOIN blocks USING (block)
-WHERE head = ? AND length(records) >= (position + 1) * record_bytes
+SELECT substr(records, position * record_bytes + 1, record_bytes) FROM places LEFT JOIN blocks USING (block)
+WHERE head = ?
 """
+# What reading and writing raise where the disk is full or the file damaged: SQLite may give values of other types
+# than were stored, and messages that are no text.
+_FAILURES = (OSError, sqlite3.Error, ValueError, TypeError, OverflowError)
+# Other processes are waited for so long, then embeddings that they said they would compute are computed here: they
+# may have been stopped.
+_PATIENCE_SECONDS = 20
 
 
 class EmbeddingCache:
     """A directory in which encoders with `cache=directory` keep embeddings.
 
-    Several processes may use it at once, on a local disk. A crash loses only what was being written.
+    Several processes may use it at once, on a local disk. A crash loses only what was being written. A damaged
+    embedding is noticed and computed anew.
 
     Parameters
     ----------
@@ -59,7 +67,7 @@ class EmbeddingCache:
     """
 
     def __init__(self, directory):
-        self.directory = Path(directory)
+        self.directory = Path(directory).expanduser()
 
     def __len__(self):
         """Number of embeddings kept."""
@@ -73,7 +81,13 @@ class EmbeddingCache:
         return sum(path.stat().st_size for path in self.directory.glob(f"{_FILE}*"))
 
     def clear(self):
-        """Forget all embeddings and give their space back."""
+        """Forget all embeddings and give their space back.
+
+        Raises
+        ------
+        TimeoutError
+            If another process writes for too long.
+        """
         self.prune(0)
 
     def prune(self, max_bytes):
@@ -83,24 +97,61 @@ class EmbeddingCache:
         ----------
         max_bytes : int
             An empty cache takes about 2 kB.
+
+        Raises
+        ------
+        TimeoutError
+            If another process writes for too long.
+
+        Warns
+        -----
+        RuntimeWarning
+            If all had to go, since the file is damaged or the disk too full to write it anew.
         """
         if not self._path.exists():
             return
-        with closing(_connect(self._path)) as connection:
-            _compact(connection)
-            while (count := _count(connection, "blocks")) and (size := _bytes(connection)) > max_bytes:
-                drop = max(1, int(count * (1 - max_bytes / size)))
-                with connection:
-                    connection.execute(
-                        "DELETE FROM blocks WHERE block IN (SELECT block FROM blocks ORDER BY block LIMIT ?)",
-                        (drop,),
-                    )
-                    connection.execute("DELETE FROM places WHERE block NOT IN (SELECT block FROM blocks)")
-                _compact(connection)
+        try:
+            with closing(_connect(self._path)) as connection:
+                _prune(connection, max_bytes)
+        except _FAILURES as error:
+            if getattr(error, "sqlite_errorcode", None) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+                raise TimeoutError(
+                    f"Another process is writing to the cache in {str(self.directory)!r}; try again when it is done."
+                ) from error
+            for path in self.directory.glob(f"{_FILE}*"):
+                path.unlink(missing_ok=True)
+            if max_bytes:
+                warnings.warn(
+                    f"The cache in {str(self.directory)!r} cannot be written anew ({error}), so all of it was "
+                    "dropped.",
+                    RuntimeWarning,
+                    stacklevel=2,
+                )
 
     @property
     def _path(self):
         return self.directory / _FILE
+
+
+def _prune(connection, max_bytes):
+    # First of all, so that what follows has the space of what goes.
+    _drop_oldest(connection, max_bytes)
+    _compact(connection)
+    while _count(connection, "blocks") and _bytes(connection) > max_bytes:
+        _drop_oldest(connection, max_bytes)
+        _compact(connection)
+
+
+def _drop_oldest(connection, max_bytes):
+    count, size = _count(connection, "blocks"), _bytes(connection)
+    if size <= max_bytes:
+        return
+    drop = max(1, int(count * (1 - max_bytes / size)))
+    with connection:
+        connection.execute(
+            "DELETE FROM blocks WHERE block IN (SELECT block FROM blocks ORDER BY block LIMIT ?)", (drop,)
+        )
+        connection.execute("DELETE FROM places WHERE block NOT IN (SELECT block FROM blocks)")
 
 
 def _count(connection, table):
@@ -108,7 +159,9 @@ def _count(connection, table):
 
 
 def _bytes(connection):
-    return connection.execute("PRAGMA page_count").fetchone()[0] * _PAGE_BYTES
+    """Bytes of the pages that are in use."""
+    pages, free = (connection.execute(f"PRAGMA {name}_count").fetchone()[0] for name in ("page", "freelist"))
+    return (pages - free) * _PAGE_BYTES
 
 
 def _compact(connection):
@@ -153,7 +206,7 @@ class CacheSession:
     until it puts the embedding or releases the key.
 
     After a failure (a full disk, a directory that cannot be written, a broken file) the call goes on without
-    the cache and warns once at its end.
+    the cache and warns once at its end. A damaged embedding counts as missing.
 
     Parameters
     ----------
@@ -166,6 +219,8 @@ class CacheSession:
         self._lock = threading.Lock()
         self._stack = ExitStack()
         self._begun = set()
+        self._damaged = set()
+        self._is_patient = True
         self._connection = None
         self._locks = None
         self._error = None
@@ -177,20 +232,26 @@ class CacheSession:
     def __enter__(self):
         if self._directory is not None:
             try:
-                os.makedirs(self._directory, exist_ok=True)
-                folder = Path(self._directory)
+                folder = Path(self._directory).expanduser()
+                os.makedirs(folder, exist_ok=True)
                 self._locks = self._stack.enter_context(closing(NumberLocks(folder / _LOCK_FILE)))
                 self._connection = self._stack.enter_context(closing(_connect(folder / _FILE)))
-            except (OSError, sqlite3.Error) as error:
+            except _FAILURES as error:
                 self._give_up(error)
         return self
 
     def __exit__(self, kind, value, traceback):
         self._connection = self._locks = None
-        self._stack.close()
-        if self._error is not None and kind is None:
+        with suppress(sqlite3.Error):
+            self._stack.close()
+        message = None
+        if self._error is not None:
+            message = f"cannot be used ({self._error}); went on without it"
+        elif self._damaged:
+            message = f"is damaged; {len(self._damaged)} embeddings were computed anew"
+        if message is not None and kind is None:
             warnings.warn(
-                f"The cache in {str(self._directory)!r} cannot be used ({self._error}); went on without it.",
+                f"The cache in {str(self._directory)!r} {message}. EmbeddingCache(directory).clear() empties it.",
                 RuntimeWarning,
                 stacklevel=2,
             )
@@ -203,10 +264,15 @@ class CacheSession:
                 return None
             try:
                 row = self._connection.execute(_FIND, (head,)).fetchone()
-            except sqlite3.Error as error:
+            except _FAILURES as error:
                 self._give_up(error)
                 return None
-        return np.frombuffer(row[0][6:], dtype="<f4") if row is not None and row[0][:6] == tail else None
+            if row is None:
+                return None
+            if not _is_sound(head, row[0]):
+                self._damaged.add(head)
+                return None
+        return np.frombuffer(row[0][10:], dtype="<f4") if row[0][4:10] == tail else None
 
     def find_or_lock(self, key):
         """The embedding under a key, or `None`, and whether the caller has its lock and shall compute it.
@@ -231,13 +297,19 @@ class CacheSession:
                     self._locks.release(_split(key)[0])
 
     def wait(self, key):
-        """Return when no other process holds the lock on a key."""
-        while True:
+        """Return when no other process holds the lock on a key.
+
+        After some seconds patience is at an end: nobody is waited for any more, and no locks are asked for.
+        """
+        head = _split(key)[0]
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while self._is_patient:
             with self._lock:
-                if not self.active or self._locks.take(head := _split(key)[0]):
+                if not self.active or self._locks.take(head):
                     if self.active:
                         self._locks.release(head)
                     return
+            self._is_patient = time.monotonic() < deadline
             time.sleep(_POLL_SECONDS)
 
     def put(self, keys, embeddings):
@@ -246,14 +318,16 @@ class CacheSession:
             if self._connection is not None:
                 try:
                     with self._connection:
-                        _write(self._connection, keys, embeddings)
-                except sqlite3.Error as error:
+                        _write(self._connection, keys, embeddings, self._damaged)
+                except _FAILURES as error:
                     self._give_up(error)
         self.release(keys)
 
     def _take(self, key):
         with self._lock:
-            if key in self._begun or (self.active and not self._locks.take(_split(key)[0])):
+            if key in self._begun:
+                return False
+            if self.active and self._is_patient and not self._locks.take(_split(key)[0]):
                 return False
             self._begun.add(key)
             return True
@@ -263,20 +337,32 @@ class CacheSession:
         self._error = error
 
 
-def _write(connection, keys, embeddings):
+def _write(connection, keys, embeddings, damaged):
     # IMMEDIATE: no other process may write between our reading and our writing.
     connection.execute("BEGIN IMMEDIATE")
     first = connection.execute("SELECT coalesce(max(block), 0) + 1 FROM blocks").fetchone()[0]
-    per_block = max(1, _BLOCK_BYTES // (6 + 4 * embeddings.shape[1]))
+    per_block = max(1, _BLOCK_BYTES // (10 + 4 * embeddings.shape[1]))
     records = []
     for key, embedding in zip(keys, embeddings):
         head, tail = _split(key)
+        if head in damaged:
+            connection.execute("DELETE FROM places WHERE head = ?", (head,))
         place = head, first + len(records) // per_block, len(records) % per_block
         if connection.execute("INSERT OR IGNORE INTO places VALUES (?, ?, ?)", place).rowcount:
-            records.append(tail + embedding.astype("<f4").tobytes())
+            record = tail + embedding.astype("<f4").tobytes()
+            records.append(_checksum(head, record) + record)
     for block, start in enumerate(range(0, len(records), per_block), first):
         row = block, len(records[0]), b"".join(records[start : start + per_block])
         connection.execute("INSERT INTO blocks VALUES (?, ?, ?)", row)
+
+
+def _checksum(head, record):
+    """Four bytes that tell whether a record is what was written, and where it was written."""
+    return zlib.crc32(record, zlib.crc32(head.to_bytes(6, "big"))).to_bytes(4, "big")
+
+
+def _is_sound(head, record):
+    return isinstance(record, bytes) and record[:4] == _checksum(head, record[4:])
 
 
 def _split(key):

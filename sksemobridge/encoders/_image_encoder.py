@@ -18,7 +18,7 @@ from ._embedding import Item, embed, iterate_items
 from ._pictures import ImageReadError, decode, describe, fetch, picture_digest
 
 # Part of the keys of the cache: raise it whenever pictures are read or scaled differently.
-_READING = 1
+_READING = 2
 
 
 class CLIPImageEncoder(CLIPEncoder):

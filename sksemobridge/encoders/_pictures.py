@@ -3,10 +3,19 @@
 import hashlib
 import io
 import os
+import re
 import stat
-from urllib.parse import urlsplit
 
 import numpy as np
+
+# Pillow's names of the kinds of files that are read, plug-ins for HEIF, JPEG XL and AVIF among them. No others:
+# some start programs (EPS starts Ghostscript, under any file name) or have readers that few pictures ever went through.
+FORMATS = (
+    "AVIF", "BMP", "DDS", "DIB", "GIF", "HEIF", "ICNS", "ICO", "JPEG", "JPEG2000", "JXL", "MPO", "PCX", "PNG", "PPM",
+    "PSD", "QOI", "SGI", "TGA", "TIFF", "WEBP", "XBM",
+)  # fmt: skip
+
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://|data:", re.IGNORECASE)
 
 # How a camera was held (EXIF tag 0x0112) and Pillow's name of what sets the picture upright.
 _UPRIGHT = {
@@ -155,14 +164,7 @@ def _check_pixels(pixels):
 
 
 def _read_file(path):
-    if isinstance(path, str) and urlsplit(path[:16]).scheme.lower() in (
-        "http",
-        "https",
-        "ftp",
-        "s3",
-        "gs",
-        "data",
-    ):
+    if isinstance(path, str) and _ADDRESS.match(path):
         raise ImageReadError(
             "addresses are not fetched; download the file and give its path, or give its content as bytes, "
             "for example urllib.request.urlopen(address).read()"
@@ -188,10 +190,14 @@ def _read_file(path):
 def _open(content):
     from PIL import Image, UnidentifiedImageError
 
+    Image.init()
+    formats = [kind for kind in FORMATS if kind in Image.OPEN]
     try:
-        return Image.open(io.BytesIO(content))
+        return Image.open(io.BytesIO(content), formats=formats)
     except UnidentifiedImageError as error:
-        raise ImageReadError("its content is not an image that Pillow knows") from error
+        raise ImageReadError(
+            f"its content is not an image of a kind that is read ({', '.join(formats)})"
+        ) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _bomb(str(error)) from error
     except Exception as error:
@@ -276,5 +282,9 @@ def _to_8_bits(image):
         raise ImageReadError("its pixels are 32-bit integers of unknown range; convert them to 8 bits")
     # In mode I, a converted 8-bit image keeps its values; an image of a file has 16 bits.
     if image.mode == "I" and highest <= 255 and image.format is None:
-        return Image.fromarray(values.astype(np.uint8))
-    return Image.fromarray(((values.astype(np.uint32) + 128) // 257).astype(np.uint8))
+        scaled = values.astype(np.uint8)
+    else:
+        scaled = ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    # On white where it is transparent: one grey of a PNG may stand for that.
+    scaled[values == image.info.get("transparency", -1)] = 255
+    return Image.fromarray(scaled)

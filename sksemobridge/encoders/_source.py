@@ -1,15 +1,23 @@
 """Where a model comes from: open_clip's names and tags, a checkpoint, a folder or a hub."""
 
 import difflib
+import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
+
+from .._utils.lru import LRUCache
 
 BUNDLED_NAME = "mini"
 BUNDLED_TAG = "bundled"
 _MODELS_FOLDER = Path(__file__).resolve().parent.parent / "models"
 _LOCAL = "local-dir:"
 _HUB = "hf-hub:"
+# The files of a model folder that open_clip reads: its configuration, tokenizer and weights.
+_READ_FILES = ("open_clip_config.json", "tokenizer*", "vocab*", "merges.txt", "special_tokens*", "*.model")
+_READ_FILES += ("*.safetensors", "*.bin", "*.pth")
+
+_digests = LRUCache(max_items=64)
 
 
 class ModelLoadError(RuntimeError):
@@ -43,7 +51,7 @@ class ModelSource:
     def is_same_model(self, other):
         """Whether both name the same weights: OpenAI's tags mean QuickGELU under either model name."""
         if self.files or other.files:
-            return self == other
+            return [digest for _, digest in self.files] == [digest for _, digest in other.files]
         return (self._plain_name(), self.pretrained) == (other._plain_name(), other.pretrained)
 
     def _plain_name(self):
@@ -96,13 +104,22 @@ def _folder_source(folder):
             "holds open_clip_config.json and the weights, for example open_clip_model.safetensors."
         )
     folder = folder.resolve()
-    files = tuple(_stamp(path) for path in sorted(folder.iterdir()) if path.is_file())
-    return ModelSource(f"{_LOCAL}{folder}", None, files)
+    paths = {path for pattern in _READ_FILES for path in folder.glob(pattern) if path.is_file()}
+    return ModelSource(f"{_LOCAL}{folder}", None, tuple(_stamp(path) for path in sorted(paths)))
 
 
 def _stamp(path):
+    """Path and digest of a file, which is read once for each state that the system tells apart."""
+    path = path.resolve()
     status = path.stat()
-    return (str(path.resolve()), status.st_mtime_ns, status.st_size)
+    # The time of the last change of the status cannot be set, unlike that of the content.
+    state = str(path), status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+    return str(path), _digests.get(state, lambda: _digest(path))
+
+
+def _digest(path):
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_config(source):
