@@ -34,8 +34,14 @@ import numpy as np
 from sklearn.decomposition import PCA
 from sklearn.metrics import log_loss
 
-from sksemobridge import CLIPImageEncoder, CLIPTextEncoder, SeMoBridgeClassifier, mean_average_precision
-from sksemobridge._method.spans import RunningMean, Span, class_balanced_mean, span_of_texts
+from sksemobridge import (
+    CLIPImageEncoder,
+    CLIPTextEncoder,
+    PrecomputedTextEncoder,
+    SeMoBridgeClassifier,
+    mean_average_precision,
+)
+from sksemobridge._method.spans import RunningMean, Span, span_of_texts
 from sksemobridge._utils.array_api import l2_normalize
 from sksemobridge.datasets import load_emoji
 
@@ -143,15 +149,15 @@ def few_shot(task, k, n_draws):
     classes, counts = np.unique(y, return_counts=True)
     if counts.min() < k + 2:
         return None
-    basis, results = span_of_texts(task.words), []
+    vocabulary, results = [f"word {i}" for i in range(len(task.words))], []
+    encoder = PrecomputedTextEncoder(vocabulary, task.words, np.eye(X.shape[1]))
+    with_words = SeMoBridgeClassifier(encoder, class_names="ignore", vocabulary=vocabulary)
     for s in range(n_draws):
         rng = np.random.default_rng(3000 + s)
         shots = np.concatenate([rng.permutation(np.flatnonzero(y == c))[:k] for c in classes])
         queries = np.setdiff1d(np.arange(len(y)), shots)
-        span = Span(basis, class_balanced_mean(X[shots], y[shots], np.ones(len(shots))))
-        for features in (X, span.coordinates(X)):
-            classifier = SeMoBridgeClassifier().fit(features[shots], y[shots])
-            probabilities = classifier.predict_proba(features[queries])
+        for classifier in (SeMoBridgeClassifier(class_names="ignore"), with_words):
+            probabilities = classifier.fit(X[shots], y[shots]).predict_proba(X[queries])
             accuracy = 100 * (classes[probabilities.argmax(axis=1)] == y[queries]).mean()
             results.append((accuracy, log_loss(y[queries], probabilities, labels=classes)))
     return np.reshape(results, (n_draws, 2, 2)).mean(axis=0)

@@ -41,8 +41,8 @@ of_images_only = 1.5 * np.linalg.norm(texts[0]) * directions[:, -8:].mean(axis=1
 images = meaning + of_images_only + 0.3 * rng.normal(size=(len(labels), 32))
 
 # %%
-# The bridge is the pseudo-inverse of `W` followed by `W`, where small singular values count as zero. It takes away
-# what no text can say.
+# The paper's bridge is the pseudo-inverse of `W` followed by `W`, where small singular values count as zero. It takes
+# away what no text can say. Texts stay where they are.
 classifier = SeMoBridgeClassifier(text_encoder, prompts="{}").fit(images[::10], labels[::10])
 print(f"The bridge keeps {classifier.rank_} of {classifier.n_features_in_} directions.")
 display = ModalityGapDisplay.from_estimator(classifier, images)
@@ -52,9 +52,9 @@ print(f"gap {display.gap:.2f} before the bridge, {display.bridged_gap:.2f} after
 # %%
 # The bundled model
 # -----------------
-# How much there is to bridge differs from model to model. The text projection of OpenAI's ViT-B/16 keeps 209 of
-# 512 directions at the paper's cutoff. The small model in this package was trained to have almost nothing outside of
-# them: its gap lies within the directions that texts reach, and the closed form hardly changes it.
+# In real models `W` tells little of where texts are. The bridge of this package is learnt from words: it keeps the
+# directions in which the embeddings of some thousand names of things differ, and takes off the mean of each modality,
+# of the images and of the texts. What is left of the gap is small, and images of a class lie around its text.
 emoji = load_emoji()
 shots = np.concatenate([np.flatnonzero(emoji.target == code)[:4] for code in range(len(emoji.target_names))])
 pipeline = make_semobridge_pipeline("mini", "bundled")

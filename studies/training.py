@@ -1,14 +1,19 @@
 """Constants of the trained bridge: how exactly folds are trained, the scale of the class bias, the steps of L-BFGS.
 
     python studies/training.py digits npz:cifar10_vit_b32.npz openmoji:NODE_MODULES
+    OPENBLAS_NUM_THREADS=2 python studies/training.py --threads
 
 One constant changes at a time; the first value is that of the package. Columns are means over draws (seeds 100 to 104):
 accuracy, log loss, iterations of the bridge, and seconds of a fit, the folds of the blend included.
+
+`--threads` times a few iterations on made-up shots with one thread of linear algebra, and with as many as there are:
+`SMALL_PRODUCT` lies where the second begins to pay.
 """
 
 import argparse
 import sys
 import warnings
+from functools import partial
 from pathlib import Path
 from unittest import mock
 
@@ -17,16 +22,17 @@ from sklearn.metrics import log_loss
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 import tasks
-from timing import timed
+from timing import alternate, timed
 
 from sksemobridge import SeMoBridgeClassifier
 from sksemobridge._method import fit
-from sksemobridge._training import lbfgs, train
+from sksemobridge._training import coordinates, lbfgs, train
 
 SEEDS, SHOTS = range(100, 105), (1, 4, 16)
 CONSTANTS = [
     (fit, "TOL_OF_FOLDS", [1e-5, 1e-3, 1e-4, 1e-6]),
-    (train, "BIAS_SCALE", [1 / 4, 1 / 64, 1 / 16, 1.0]),
+    (coordinates, "BIAS_SCALE", [1 / 4, 1 / 64, 1 / 16, 1.0]),
+    (coordinates, "PRECONDITIONING", [0.5, 0.0, 0.25, 0.75]),
     (lbfgs, "MEMORY", [5, 3, 10, 20]),
     (lbfgs, "WINDOW", [10, 5, 20]),
 ]
@@ -54,14 +60,39 @@ def report(task, k, seeds=SEEDS):
             )
 
 
+def threads():
+    """Milliseconds of an iteration with one thread and with all, for growing numbers of classes."""
+    print(
+        "classes x 16 shots x 512 dimensions: multiplications in a product, ms with one thread, with all, ratio"
+    )
+    n_iter = 10
+
+    def seconds(problem, small_product):
+        with mock.patch.object(train, "SMALL_PRODUCT", small_product):
+            train.train_bridge(**problem, max_iter=n_iter, device="cpu")
+
+    for n_classes in (5, 10, 20, 40, 80, 160):
+        problem = tasks.made_up_arrays(n_classes, 16, 512)
+        one, many = np.median(
+            alternate(partial(seconds, problem, np.inf), partial(seconds, problem, 0)), axis=0
+        )
+        size = len(problem["X"]) * problem["bridge"].size
+        print(
+            f"  {n_classes:4d} 2^{np.log2(size):.1f} {1000 * one / n_iter:8.1f} {1000 * many / n_iter:8.1f} {many / one:6.2f}"
+        )
+
+
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "tasks", nargs="+", metavar="TASK", help="as for few_shot.py, or openmoji:NODE_MODULES"
+        "tasks", nargs="*", metavar="TASK", help="as for few_shot.py, or openmoji:NODE_MODULES"
     )
+    parser.add_argument("--threads", action="store_true", help="time threads of linear algebra as well")
     args = parser.parse_args()
+    if args.threads:
+        threads()
     warnings.filterwarnings("ignore", category=UserWarning)
     for task in map(tasks.load, args.tasks):
         for k in SHOTS:

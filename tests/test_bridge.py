@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sksemobridge._method.bridge import Bridge, pseudo_inverse, singular_vectors
-from sksemobridge._training.bases import singular_bases
+from sksemobridge._training.coordinates import singular_bases
 from sksemobridge._utils.array_api import l2_normalize
 
 

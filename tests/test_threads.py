@@ -17,11 +17,19 @@ def two_threads():
         yield
 
 
-@pytest.mark.parametrize(("width", "expected"), [(8, {1}), (int((SMALL_PRODUCT / 3) ** 0.5) + 1, {2})])
-def test_small_problems_are_trained_with_one_thread(width, expected):
+@pytest.mark.parametrize(("n", "expected"), [(6, {1}), (SMALL_PRODUCT // 128**2, {2})])
+def test_small_problems_are_trained_with_one_thread(n, expected):
     seen = []
-    X = np.eye(3, width)
-    options = {"bridge": np.eye(width), "projection": None, "max_iter": 1, "device": "cpu"}
-    train_bridge(X, np.arange(3), np.ones(3), callback=lambda *_: seen.append(n_threads()), **options)
+    X, codes = np.random.default_rng(0).normal(size=(n, 128)), np.arange(n) % 3
+    train_bridge(
+        X,
+        codes,
+        1 / np.bincount(codes)[codes],
+        bridge=np.eye(128),
+        projection=None,
+        max_iter=1,
+        device="cpu",
+        callback=lambda *_: seen.append(n_threads()),
+    )
     assert seen == [expected] * 2
     assert n_threads() == {2}

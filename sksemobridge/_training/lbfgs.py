@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# Corrections kept, and iterations whose mean progress decides about convergence.
+# Corrections kept, and iterations whose mean progress decides about convergence (`studies/training.py`).
 MEMORY = 5
 WINDOW = 10
 
@@ -19,15 +19,6 @@ CURVATURE = 0.9
 MAX_TRIALS = 30
 # Where in an interval the next trial point may lie.
 SAFEGUARD = 0.1, 0.9
-
-
-@dataclass(frozen=True)
-class Minimum:
-    """Outcome of `minimize`: the point, iterations done, and whether they converged."""
-
-    x: np.ndarray
-    n_iter: int
-    converged: bool
 
 
 @dataclass(frozen=True)
@@ -52,10 +43,16 @@ def minimize(function, x, *, max_iter, tol, report):
         Start. Its dtype is the dtype of all vectors.
     max_iter : int
     tol : float
-        Converged when the last `WINDOW` iterations lowered the value by less than `tol / 2` of itself on average.
-        What is left to gain is then of the order of what the window gained.
+        Converged when the last `WINDOW` iterations lowered the value by less than `tol / 2` of itself on
+        average. What is left to gain is then of the order of what the window gained.
     report : callable
         Called with the value at the start and after each iteration; a true answer stops.
+
+    Returns
+    -------
+    x : ndarray of shape (size,)
+    converged : bool
+        False after `max_iter` iterations, or when `report` stopped it.
     """
     value, gradient = function(x)
     values = [value]
@@ -65,36 +62,34 @@ def minimize(function, x, *, max_iter, tol, report):
         direction = history.direction(gradient)
         slope = _dot(direction, gradient)
         if not slope < 0:  # a zero gradient, or nothing left but rounding
-            return Minimum(x, len(values) - 1, True)
+            return x, True
         start = _Point(0.0, x, value, gradient, slope)
         end = _search(function, start, direction)
         if end is None:
-            return Minimum(x, len(values) - 1, True)
+            return x, True
         history.add(start, end)
         x, value, gradient = end.x, end.value, end.gradient
         values.append(value)
         stopped = report(value)
         if len(values) > WINDOW and values[-1 - WINDOW] - value <= 0.5 * WINDOW * tol * abs(value):
-            return Minimum(x, len(values) - 1, True)
-    return Minimum(x, len(values) - 1, False)
+            return x, True
+    return x, False
 
 
 class _History:
     """The last steps `s` and gradient changes `y`, and the direction `-H g` that they imply.
 
-    The two loops of Nocedal ("Updating quasi-Newton matrices with limited storage", 1980), on the coefficients
-    of `s`, `y` and `g` in place of vectors. Products of a new `y` with older rows are differences of their
+    The two loops of Nocedal ("Updating quasi-Newton matrices with limited storage", 1980), on coefficients of
+    `s`, `y` and `g` in place of vectors. Products of a new `y` with older rows are differences of their
     products with the gradients, so that each direction passes over the history twice, in whole matrices.
     """
 
     def __init__(self, size, dtype):
         self._rows = np.zeros((2 * MEMORY, size), dtype=dtype)  # all s, then all y
         self._products = np.zeros(2 * MEMORY)  # of the rows with the last gradient
-        self._sy, self._yy = np.zeros((2, MEMORY, MEMORY)).tolist()  # products s_i . y_j and y_i . y_j
-        self._order, self._free = (
-            [],
-            list(range(MEMORY)),
-        )  # rows of s and y: in use, oldest first, and not in use
+        self._sy, self._yy = np.zeros((2, MEMORY, MEMORY)).tolist()  # products s_i . y_j, y_i . y_j
+        self._order = []  # rows of s and y in use, oldest first
+        self._free = list(range(MEMORY))  # the other rows
         self._is_new = False
 
     def add(self, start, end):

@@ -32,7 +32,7 @@ class Problem:
     Attributes
     ----------
     inputs : ndarray of shape (n, k)
-        What the bridge multiplies: `x - b_W`, or its coordinates in a basis.
+        What the bridge multiplies: `Bridge.inputs` of the shots, or its coordinates in a basis.
     unit_shots : ndarray of shape (n, D)
         `nrm(x)`.
     codes : ndarray of shape (n,)
@@ -194,10 +194,13 @@ class BridgeLoss:
         return loss, logits[:, :n_classes].T @ self._text, logits[:, n_classes:].T @ self._eos
 
     def _shot_terms(self, e, prototypes, d_e, scratch):
-        """Weighted `img` and `cons`, and their gradient in `P`; that in `e` without the way through `P` in `d_e`."""
+        """Weighted `img` and `cons`, and their gradient in `P`.
+
+        The gradient in `e`, without the way through `P`, is put into `d_e`.
+        """
         xp, b_w = self._xp, self._projection_bias
-        # bridge(x_i) . P_c = (L e_i . (W P_c) + b_W . P_c) / m_i: W goes through the few prototypes instead of
-        # the many shots.
+        # bridge(x_i) . P_c = (L e_i . (W P_c) + b_W . P_c) / m_i: W goes through the few prototypes instead
+        # of the many shots.
         pulled = _product(prototypes, self._projection, transposed=True)
         shift = None if b_w is None else (prototypes @ b_w)[:, None]
         loss, d_prototypes, d_pulled = 0.0, xp.zeros_like(prototypes), xp.zeros_like(pulled)
@@ -257,7 +260,7 @@ class BridgeLoss:
         return weight * float(excess @ excess), (2 * weight * excess)[:, None] * direction
 
     def _targets(self, codes, weights, weight_of_column):
-        """What `_cross_entropy` takes for logits of the same columns twice: the places of the targets, and weights."""
+        """Places of the targets and weights of the columns, for logits that have the same columns twice."""
         places = np.concatenate([codes, codes]), np.arange(2 * len(codes))
         weight = np.concatenate(
             [weight * np.broadcast_to(weight_of_column, len(codes)) for weight in weights]

@@ -3,16 +3,16 @@
 Two solvers minimise the same loss: the paper's 5,000 steps of AdamW, and L-BFGS in the basis of the shots.
 """
 
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 from threadpoolctl import get_cached_controller
 
-from .._utils.array_api import l2_normalize
+from .._utils.array_api import l2_normalize, to_numpy
 from .._utils.device import resolve_device
 from . import lbfgs
-from .bases import eos_basis, in_bases, shots_basis, singular_bases
+from .coordinates import FlatLoss
 from .loss import BridgeLoss, LossWeights, Problem
 
 # Iterations without `max_iter`: the paper's number for AdamW, and for L-BFGS some times what it needs
@@ -25,15 +25,14 @@ WARM_UP_STEPS = 500
 BETAS = 0.9, 0.999
 EPSILON = 1e-8
 
-# The unit in which L-BFGS measures the class bias, relative to that of the bridge. The loss has many minima,
-# and the units choose among them. Queries never get a class bias, so what the bias learns is lost for them:
-# with equal units it learns most, and accuracy falls behind AdamW's. A much smaller unit takes more iterations
-# (`benchmarks/training.py --only solvers` prints both).
-BIAS_SCALE = 0.25
+# Multiplications in the product of inputs and bridge below which training computes with one thread: threads
+# would wait for each other longer than they save (`studies/training.py --threads`).
+SMALL_PRODUCT = 2**28
 
-# Multiplications in the product of inputs and bridge below which training computes with one thread: threads would
-# wait for each other longer than they save (`benchmarks/training.py --only threads`).
-SMALL_PRODUCT = 2**27
+NOT_FINITE = {
+    "adamw": "Lower learning_rate, or rescale the embeddings.",
+    "lbfgs": "Rescale the embeddings, the bridge or the projection.",
+}
 
 
 @dataclass(frozen=True)
@@ -111,11 +110,11 @@ def train_bridge(
     projection : ndarray of shape (d, D) or None
         Text projection `W`, which stays fixed. None stands for the identity.
     inputs : ndarray of shape (n, D) or None
-        What the bridge multiplies, `x - b_W` for the paper's; None stands for `X`.
+        What the bridge multiplies: `Bridge.inputs` of the shots. None stands for `X`.
     projection_bias : ndarray of shape (D,) or None
         `b_W`.
     text_embeddings, eos_directions : ndarray of shape (C, D) and (C, d), or None
-        `T` and `E`; both or neither.
+        `T` and `E`. Both or neither.
     text_length : float
         `L`. Without a projection bias it has no influence.
     logit_scale : float
@@ -125,8 +124,9 @@ def train_bridge(
     initial_class_bias : ndarray of shape (C, d) or None
         Where the class bias starts; None is zero.
     solver : {"lbfgs", "adamw"}
-        "adamw" is the paper's recipe: `max_iter` full-batch steps after which the last weights are taken; the learning rate is 1e-5 in step 0, `learning_rate * t / 500` for `0 < t < 500`, then
-        `learning_rate`; weight decay acts on bridge and bias. "lbfgs" minimises the same loss to `tol`.
+        "adamw" is the paper's recipe: `max_iter` full-batch steps, of which the last weights are taken. The
+        learning rate is 1e-5 in step 0, `learning_rate * t / 500` for `0 < t < 500`, then `learning_rate`.
+        Weight decay acts on bridge and bias. "lbfgs" minimises the same loss to `tol`.
     lambda_it, lambda_c, lambda_b : float
         Weights of the parts of the loss.
     max_iter : int or None
@@ -153,8 +153,8 @@ def train_bridge(
     FloatingPointError
         If the loss is NaN or infinite.
     ValueError
-        If only one of `text_embeddings` and `eos_directions` is given, the solver is unknown, or the device is
-        not there.
+        If only one of `text_embeddings` and `eos_directions` is given, the solver is unknown, or the device
+        is not there.
     """
     if solver not in MAX_ITER:
         raise ValueError(f"solver={solver!r} is not one of {', '.join(map(repr, MAX_ITER))}.")
@@ -184,37 +184,26 @@ def train_bridge(
     )
     max_iter = MAX_ITER[solver] if max_iter is None else max_iter
     device = _resolve_device(device)
-    # Overflow shows as a loss that is not finite, and is reported as that.
+    threads = 1 if X.shape[0] * bridge.size < SMALL_PRODUCT else None  # None leaves them as they are
     with (
-        get_cached_controller().limit(limits=1, user_api="blas")
-        if X.shape[0] * bridge.size < SMALL_PRODUCT
-        else nullcontext(),
+        get_cached_controller().limit(limits=threads, user_api="blas"),
+        np.errstate(over="ignore", invalid="ignore"),  # a loss that is not finite is reported
         _reporter(solver, max_iter, verbose, callback) as (report, curve),
-        np.errstate(over="ignore", invalid="ignore"),
     ):
         if solver == "adamw":
-            trained, trained_bias = _adamw(
-                BridgeLoss(problem, dtype, device),
-                bridge,
-                bias,
-                max_iter,
-                learning_rate,
-                weight_decay,
-                report,
-            )
+            loss = BridgeLoss(problem, dtype, device)
+            trained, bias = _adamw(loss, bridge, bias, max_iter, learning_rate, weight_decay, report)
             n_iter, converged = len(curve), True
         else:
-            trained, trained_bias, minimum = _lbfgs(
-                problem, bridge, bias, dtype, device, max_iter, tol, report
-            )
-            n_iter, converged = minimum.n_iter, minimum.converged
+            loss = FlatLoss(problem, bridge, bias, dtype, device)
+            x, converged = lbfgs.minimize(loss, loss.start, max_iter=max_iter, tol=tol, report=report)
+            trained, bias = loss.bridge_and_bias(x)
+            n_iter = len(curve) - 1
     of_classes = None
     if class_bias:
         of_classes = np.zeros((n_classes, bridge.shape[1]))
-        of_classes[present] = trained_bias
-    return TrainedBridge(
-        trained.astype(np.float64, copy=False), of_classes, np.array(curve), n_iter, converged
-    )
+        of_classes[present] = bias
+    return TrainedBridge(trained.astype(np.float64), of_classes, np.array(curve), n_iter, converged)
 
 
 def _adamw(loss, bridge, bias, max_iter, learning_rate, weight_decay, report):
@@ -224,7 +213,6 @@ def _adamw(loss, bridge, bias, max_iter, learning_rate, weight_decay, report):
     first_decay, second_decay = BETAS
     for step in range(max_iter):
         value, *gradients = loss.value_and_gradient(*parameters)
-        _check_finite(value, f"Lower learning_rate={learning_rate}, or rescale the embeddings.")
         if report(value):
             break
         rate = learning_rate * min(1.0, step / WARM_UP_STEPS) if step else FIRST_LEARNING_RATE
@@ -235,98 +223,7 @@ def _adamw(loss, bridge, bias, max_iter, learning_rate, weight_decay, report):
             first += (1 - first_decay) * (gradient - first)
             second += (1 - second_decay) * (gradient * gradient - second)
             parameter -= first_rate * first / (second_scale * second**0.5 + EPSILON)
-    trained, trained_bias = [_to_numpy(parameter) for parameter in parameters] + [None] * (bias is None)
-    return trained, trained_bias
-
-
-def _lbfgs(problem, bridge, bias, dtype, device, max_iter, tol, report):
-    """L-BFGS in the coordinates of `FlatLoss`; bridge, bias (or None) and `Minimum`."""
-    function = FlatLoss(problem, bridge, bias, dtype, device)
-    minimum = lbfgs.minimize(function, function.start, max_iter=max_iter, tol=tol, report=report)
-    return *function.bridge_and_bias(minimum.x), minimum
-
-
-class FlatLoss:
-    """The loss as a function of one vector, in the coordinates where it is cheap and well scaled.
-
-    The vector holds `B` and the class bias of `v_i = v_i0 + (x_i - b_W) Q B U' + bias_c U'`, where `v_i0` comes
-    from the bridge at the start, and `Q` and `U` are orthogonal bases. Gradients of the bridge lie in the span of
-    the shots `x - b_W`, so nothing is lost in `Q`, their principal directions. Where `W` is the
-    identity, everything that `v` is compared with lies in one space, and gradients of `v` in the span of all of
-    it: `U`. Any other `W` is diagonal in the bases of its singular vectors.
-
-    Parameters
-    ----------
-    problem : Problem
-    bridge : ndarray of shape (D, d)
-        Where training starts.
-    bias : ndarray of shape (C, d) or None
-    dtype, device
-        Of the computation, as in `BridgeLoss`.
-
-    Attributes
-    ----------
-    start : ndarray of shape (size,)
-    """
-
-    def __init__(self, problem, bridge, bias, dtype, device):
-        self._bridge = bridge
-        self._q = shots_basis(problem.inputs, problem.weight_in_class)
-        inputs = problem.inputs @ self._q
-        problem = replace(problem, inputs=inputs, offset=problem.inputs @ bridge)
-        if problem.projection is None:
-            self._u = v = eos_basis(problem, bias)
-            singular_values = None
-        else:
-            self._u, singular_values, v = singular_bases(problem.projection)
-        if self._u is not None:
-            problem = in_bases(problem, self._u, v, singular_values)
-            bias = None if bias is None else bias @ self._u
-        # In these units v has length one, and so has a step of the bridge that turns it by as much.
-        v_scale = _typical_length(problem.offset, problem.weight_in_class)
-        self._bridge_scale = v_scale / _typical_length(inputs, problem.weight_in_class)
-        # Without text nothing holds the bridge itself but what the bias leaves to it: equal units.
-        self._bias_scale = (1.0 if problem.text is None else BIAS_SCALE) * v_scale
-        self._loss = BridgeLoss(replace(problem, inputs=inputs * self._bridge_scale), dtype, device)
-        width = problem.offset.shape[1]
-        start = [np.zeros((inputs.shape[1], width))] + ([] if bias is None else [bias / self._bias_scale])
-        start = np.concatenate(start).astype(dtype)
-        self._shape, self._n_inputs = start.shape, inputs.shape[1]
-        self.start = start.ravel()
-
-    def __call__(self, x):
-        """The loss and its gradient, an array like `x`."""
-        bridge, bias = self._parts(x)
-        value, d_bridge, d_bias = self._loss.value_and_gradient(
-            self._loss.to_array(bridge), None if bias is None else self._loss.to_array(bias)
-        )
-        _check_finite(value, "Rescale the embeddings, the bridge or the projection.")
-        gradient = np.empty(self._shape, dtype=x.dtype)
-        gradient[: self._n_inputs] = _to_numpy(d_bridge)
-        if d_bias is not None:
-            np.multiply(_to_numpy(d_bias), self._bias_scale, out=gradient[self._n_inputs :])
-        return value, gradient.ravel()
-
-    def bridge_and_bias(self, x):
-        """The bridge `(D, d)` and the class bias `(C, d)` or None that a vector stands for, in float64."""
-        change, bias = self._parts(x.astype(np.float64))
-        change = change * self._bridge_scale
-        if self._u is not None:
-            change = change @ self._u.T
-            bias = None if bias is None else bias @ self._u.T
-        return self._bridge + self._q @ change, bias
-
-    def _parts(self, x):
-        """`B` in its units, and the class bias or None."""
-        matrix = x.reshape(self._shape)
-        bias = matrix[self._n_inputs :]
-        return matrix[: self._n_inputs], bias * x.dtype.type(self._bias_scale) if len(bias) else None
-
-
-def _typical_length(rows, weight):
-    """Root of the weighted mean of squared lengths of rows; one if all are zero."""
-    square = np.average((rows**2).sum(axis=1), weights=weight)
-    return float(np.sqrt(square)) if square > 0 else 1.0
+    return to_numpy(parameters[0]), None if bias is None else to_numpy(parameters[1])
 
 
 def _resolve_device(device):
@@ -337,18 +234,12 @@ def _resolve_device(device):
     return None if device.type == "cpu" else device
 
 
-def _to_numpy(values):
-    return values if isinstance(values, np.ndarray) else values.cpu().numpy()
-
-
-def _check_finite(value, advice):
-    if not np.isfinite(value):
-        raise FloatingPointError(f"The training loss is {value}. {advice}")
-
-
 @contextmanager
 def _reporter(solver, max_iter, verbose, callback):
-    """A function to call with every loss, true if training is to stop, and the list that it fills."""
+    """A function to call with every loss, true if training is to stop, and the list that it fills.
+
+    It raises `FloatingPointError` for a loss that is not finite.
+    """
     curve, bar = [], None
     if verbose > 0:
         from tqdm import tqdm
@@ -356,6 +247,8 @@ def _reporter(solver, max_iter, verbose, callback):
         bar = tqdm(total=max_iter, desc=f"bridge ({solver})", unit="it")
 
     def report(value):
+        if not np.isfinite(value):
+            raise FloatingPointError(f"The training loss is {value}. {NOT_FINITE[solver]}")
         curve.append(value)
         if bar is not None:
             bar.update()

@@ -1,5 +1,7 @@
 """Images and texts in the joint space, before and after the bridge."""
 
+from dataclasses import replace
+
 import numpy as np
 from sklearn.decomposition import PCA
 from sklearn.pipeline import Pipeline
@@ -19,8 +21,10 @@ class ModalityGapDisplay:
 
     Parameters
     ----------
-    image_points, text_points, bridged_points : ndarray of shape (n, 2), (C, 2), (n, 2)
-        Images, class texts and bridged images in the plane of the plot.
+    image_points, text_points : ndarray of shape (n, 2) and (C, 2)
+        Images and class texts in the plane of the plot.
+    bridged_points, bridged_text_points : ndarray of shape (n, 2) and (C, 2)
+        Both after the bridge. The paper's bridge leaves the texts where they are.
     gap, bridged_gap : float
         Distance between the mean image and the mean text before and after the bridge, in the whole space and
         with embeddings of unit length.
@@ -33,7 +37,7 @@ class ModalityGapDisplay:
     axes_ : ndarray of matplotlib.axes.Axes of shape (2,)
         Before and after.
     image_artists_, text_artists_ : list of two matplotlib.collections.PathCollection
-        Images and texts in both panels, each time in the same places.
+        Images and texts in both panels. Images are in the same places, texts where a bridge of words puts them.
     bridged_artist_ : matplotlib.collections.PathCollection
         Bridged images, in the second panel.
 
@@ -60,10 +64,11 @@ class ModalityGapDisplay:
     >>> plt.close(display.figure_)
     """
 
-    def __init__(self, image_points, text_points, bridged_points, *, gap, bridged_gap):
+    def __init__(self, image_points, text_points, bridged_points, bridged_text_points, *, gap, bridged_gap):
         self.image_points = image_points
         self.text_points = text_points
         self.bridged_points = bridged_points
+        self.bridged_text_points = bridged_text_points
         self.gap = gap
         self.bridged_gap = bridged_gap
 
@@ -101,10 +106,14 @@ class ModalityGapDisplay:
         bridge = SemanticBridge.from_classifier(classifier)
         if classifier.text_embeddings_ is None:
             raise ValueError("The classifier was fitted without a text_encoder, so there is no text to draw.")
-        return cls.from_embeddings(X, classifier.text_embeddings_, bridge.transform(X), ax=ax)
+        texts, bridged_texts = classifier.text_embeddings_, None
+        if bridge.mean_ is not None:
+            # In the span of words, each modality without its own mean.
+            bridged_texts = replace(classifier._fitted.model.bridge, mean=texts.mean(axis=0)).apply(texts)
+        return cls.from_embeddings(X, texts, bridge.transform(X), bridged_texts, ax=ax)
 
     @classmethod
-    def from_embeddings(cls, image, text, bridged, *, ax=None):
+    def from_embeddings(cls, image, text, bridged, bridged_text=None, *, ax=None):
         """Draw embeddings of any source.
 
         Parameters
@@ -120,16 +129,18 @@ class ModalityGapDisplay:
         -------
         ModalityGapDisplay
         """
-        image, text, bridged = (
-            l2_normalize(np.asarray(part, dtype=np.float64)) for part in (image, text, bridged)
+        repeated = (text,) if bridged_text is None else (text, bridged_text)
+        parts = (image, text, bridged, repeated[-1])
+        image, text, bridged, bridged_text = (
+            l2_normalize(np.asarray(part, dtype=np.float64)) for part in parts
         )
-        # A few texts would hardly count beside many images. Repeats give them equal weight in the plane.
-        plane = PCA(2, svd_solver="full").fit(np.vstack([image, bridged, np.resize(text, image.shape)]))
-        text_mean = text.mean(axis=0)
+        # Few texts beside many images would hardly turn the plane: they are repeated to count as much.
+        texts = [np.resize(part, image.shape) for part in (text, bridged_text)[: len(repeated)]]
+        plane = PCA(2, svd_solver="full").fit(np.vstack([image, bridged, *texts]))
         return cls(
-            *map(plane.transform, (image, text, bridged)),
-            gap=float(np.linalg.norm(image.mean(axis=0) - text_mean)),
-            bridged_gap=float(np.linalg.norm(bridged.mean(axis=0) - text_mean)),
+            *map(plane.transform, (image, text, bridged, bridged_text)),
+            gap=float(np.linalg.norm(image.mean(axis=0) - text.mean(axis=0))),
+            bridged_gap=float(np.linalg.norm(bridged.mean(axis=0) - bridged_text.mean(axis=0))),
         ).plot(ax)
 
     def plot(self, ax=None):
@@ -158,8 +169,8 @@ class ModalityGapDisplay:
             *self.bridged_points.T, color="tab:green", label="bridged images", **dots
         )
         self.text_artists_ = [
-            panel.scatter(*self.text_points.T, color="tab:red", marker="*", s=60, label="class texts")
-            for panel in self.axes_
+            panel.scatter(*points.T, color="tab:red", marker="*", s=60, label="class texts")
+            for panel, points in zip(self.axes_, (self.text_points, self.bridged_text_points))
         ]
         before.set(title=f"Before the bridge: gap {self.gap:.2f}", ylabel="principal component 2")
         after.set_title(f"After the bridge: gap {self.bridged_gap:.2f}")
