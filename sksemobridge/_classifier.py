@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._base import EmbeddingClassifier
 from ._method.bridge import Bridge
-from ._method.class_texts import encode_classes, read_projection, word_basis
+from ._method.class_texts import encode_classes, read_logit_scale, read_projection, word_basis
 from ._method.fit import SAME_BRIDGE, TextSide, add_shots, fit_model
 from ._method.prompts import ClassPrompts, describe_classes, is_sequence
 from ._training.train import MAX_ITER
@@ -460,7 +460,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
                 f"atol={self.atol} cuts off every direction of the text projection, so that nothing can be "
                 'bridged. Use atol="auto".'
             )
-        logit_scale = float(self.text_encoder.logit_scale_)
+        logit_scale = read_logit_scale(self.text_encoder)
         # The paper's blend keeps the paper's bridge unless words are given.
         of_paper = self.blend == "paper" and isinstance(self.vocabulary, str)
         words = word_basis(self.text_encoder, None if of_paper else self.vocabulary)

@@ -17,6 +17,9 @@ _class_texts = LRUCache(max_items=8192)
 # One item is a megabyte or two: the directions of one vocabulary.
 _word_bases = LRUCache(max_items=8)
 
+# Larger values of an embedding leave no room for the squares of lengths.
+MOST = 1e100
+
 
 @dataclass(frozen=True)
 class ClassTexts:
@@ -133,7 +136,7 @@ def word_basis(text_encoder, vocabulary):
     Raises
     ------
     ValueError
-        If texts are given without an encoder or do not differ, or the encoder does not give one finite row for
+        If texts are given without an encoder, there are none or they do not differ, or the encoder does not give one finite row for
         each (names the texts).
     """
     if vocabulary is None:
@@ -148,6 +151,11 @@ def word_basis(text_encoder, vocabulary):
         )
     else:
         texts = tuple(vocabulary)
+        for position, text in enumerate(texts):
+            if not isinstance(text, str):
+                raise TypeError(f"vocabulary[{position}] is {text!r} ({type(text).__name__}), not a string.")
+        if not texts:
+            raise ValueError("vocabulary is empty; give some hundred names of different things, or None.")
 
     if not hasattr(text_encoder, "transform"):
         raise ValueError(
@@ -218,8 +226,27 @@ def read_projection(text_encoder, prefix=""):
     return projection, bias
 
 
+def read_logit_scale(text_encoder):
+    """The factor of cosines before the softmax, positive and finite.
+
+    Raises
+    ------
+    ValueError
+        If it is none.
+    """
+    try:
+        scale = float(text_encoder.logit_scale_)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{_name(text_encoder)} offers a logit_scale_ that is no number: {error}") from error
+    if not 0 < scale < np.inf:
+        raise ValueError(
+            f"{_name(text_encoder)} offers logit_scale_={scale}; it must be positive and finite."
+        )
+    return scale
+
+
 def _ask(text_encoder, method, texts):
-    """What the encoder's method says of texts: one finite row for each, float64."""
+    """What the encoder's method says of texts: for each a finite row with a direction, float64."""
     answer = check_array(
         to_numpy(getattr(text_encoder, method)(list(texts))),
         dtype=np.float64,
@@ -231,13 +258,18 @@ def _ask(text_encoder, method, texts):
             f"{_name(text_encoder)}.{method} gives {len(answer)} rows for {len(texts)} texts; expected one for "
             "each, in their order."
         )
-    finite = np.isfinite(answer).all(axis=1)
-    if not finite.all():
-        bad = list(dict.fromkeys(text for text, good in zip(texts, finite) if not good))
-        raise ValueError(
-            f"{_name(text_encoder)}.{method} gives NaN or infinity for {len(bad)} of the texts: "
-            f"{', '.join(map(repr, bad[:3]))}{', ...' if len(bad) > 3 else ''}."
-        )
+    # A comparison with NaN is false.
+    largest = np.abs(answer).max(axis=1)
+    for what, is_good in (
+        (f"NaN, infinity or more than {MOST:g}", largest <= MOST),
+        ("nothing but zeros", largest > 0),
+    ):
+        if not is_good.all():
+            bad = list(dict.fromkeys(text for text, good in zip(texts, is_good) if not good))
+            raise ValueError(
+                f"{_name(text_encoder)}.{method} gives {what} for {len(bad)} of the texts: "
+                f"{', '.join(map(repr, bad[:3]))}{', ...' if len(bad) > 3 else ''}."
+            )
     return answer
 
 
