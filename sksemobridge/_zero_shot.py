@@ -93,6 +93,8 @@ class ZeroShotClassifier(EmbeddingClassifier):
         if X is not None:
             warn_about_origin(embeddings, self.text_encoder)
         class_prompts = describe_classes(classes, self.text_encoder, self.prompts, self.class_names)
+        if None in class_prompts.names:
+            raise ValueError("class_names holds None, but without shots every class needs a name.")
         texts = embed_classes(self.text_encoder, class_prompts.prompts)
         if X is not None and texts.shape[1] != embeddings.shape[1]:
             raise ValueError(

@@ -88,30 +88,46 @@ def test_classes_that_names_predict_well_lean_more():
     assert share(0.01) < 0.4 < 0.7 < share(0.4)
 
 
+@pytest.mark.parametrize("text_odds", [0.0, 1.0])
 @pytest.mark.parametrize("width", [6, 40])
-def test_the_held_out_discriminant_is_that_without_the_image(width):
-    u, codes, weight, texts = small_task(width)
-    fit = fit_class_means(u, codes, weight, texts)
-    total = 7.0
-    weight = weight * total / weight.sum()
-    whitening = WhiteningFit(fit, u, codes, weight)
-    residuals = u - fit.centre - fit.without(np.arange(len(u)))
-    kept = (total - 1) / (total - 1 + width)
-    scatter = (residuals * weight[:, None]).T @ residuals / total
-    ridge = (1 - kept) * np.trace(scatter) / width * np.eye(width)
+def test_the_held_out_discriminant_is_that_without_the_image(width, text_odds):
+    u, codes, _, texts = small_task(width)
+    fit = fit_class_means(u, codes, np.ones(len(u)), texts)
+    whitening = WhiteningFit(fit, u, codes, np.ones(len(u)), text_odds)
+    v = u - fit.centre
+    means = np.stack([v[codes == c].mean(axis=0) for c in range(4)])
+    means[2] = fit.without(np.flatnonzero(codes == 2))[0]
+    predicted = v - fit.without(np.arange(len(u)))  # less what is predicted
+    degrees = len(u) if text_odds else 3 + 1 + 1 + 2
+    kept = degrees / (degrees + width)
+
+    def scatter(rows):
+        if text_odds:
+            return predicted[rows].T @ predicted[rows] / degrees
+        total = np.zeros((width, width))
+        for c in range(4):
+            members = v[rows & (codes == c)]
+            if c == 2:
+                total += (members - means[2]).T @ (members - means[2])
+            elif len(members):
+                total += (members - members.mean(axis=0)).T @ (members - members.mean(axis=0))
+        return total / degrees
+
+    whole = scatter(np.ones(len(u), dtype=bool))
+    diagonal = np.diag(whole) if text_odds == 0 else np.full(width, np.trace(whole) / width)
+    target = np.diag(np.maximum(diagonal, 1e-3 * diagonal.mean()))
 
     def discriminant(v, means, scatter):
-        weights = means @ np.linalg.inv(kept * scatter + ridge)
+        weights = means @ np.linalg.inv(kept * scatter + (1 - kept) * target)
         return v @ weights.T - 0.5 * np.einsum("cd,cd->c", weights, means)
 
-    v = u - fit.centre
-    np.testing.assert_allclose(whitening.fitted.affinity(u), discriminant(v, fit.means, scatter), rtol=1e-8)
+    np.testing.assert_allclose(whitening.fitted.affinity(u), discriminant(v, fit.means, whole), rtol=1e-7)
     held_out = whitening.held_out(u, np.arange(len(u)))
     for i in range(len(u)):
-        means = fit.means.copy()
-        means[codes[i]] = fit.without([i])[0]
-        rest = scatter - weight[i] / total * np.outer(residuals[i], residuals[i])
-        np.testing.assert_allclose(held_out[i], discriminant(v[i], means, rest), rtol=1e-7)
+        without = fit.means.copy()
+        without[codes[i]] = fit.without([i])[0]
+        rest = scatter(np.arange(len(u)) != i)
+        np.testing.assert_allclose(held_out[i], discriminant(v[i], without, rest), rtol=1e-6)
 
 
 def some_problem():

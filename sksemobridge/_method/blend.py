@@ -33,7 +33,7 @@ WHITENED_SCALE, WHITENED_SCALE_ALONE = 0.04, 0.1
 SHOT_SHARE, SHOT_SHARE_ALONE = 0.01, 0.4
 # Weight of the prior of a scale, in held-out images, and its width in `log s`. Beside text, that of `z4` is held more
 # firmly: a held-out shot has a noisier class than a query.
-STRENGTH, STRENGTH_OF_WHITENED, STRENGTH_ALONE, WIDTH = 1.25, 5.0, 1.25, 0.5
+STRENGTH, STRENGTH_OF_WHITENED, WIDTH = 1.25, 5.0, 0.5
 # `tau` in nats, and `sigma` of each span.
 OFFSET, CORRECTION = 1.0, 1.0
 # Parameters that the prior of `tau` and `sigma` is worth, and how often they are estimated.
@@ -302,7 +302,7 @@ def fit_blend(held_out, text, class_means, spans):
     text : TextUse or None
     class_means : ClassMeans
     spans : list of (ndarray of shape (D, r) or None, float)
-        Directions `V_S` (None is the whole space) and `sigma_S`.
+        Directions `V_S` (None is the whole space) and `sigma_S`, before any shot, in units of `CORRECTION`.
 
     Returns
     -------
@@ -315,9 +315,9 @@ def fit_blend(held_out, text, class_means, spans):
     strength = dict.fromkeys(defaults, STRENGTH)
     if "z4" in strength:
         odds = 0.0 if text is None else text.odds
-        strength["z4"] = odds * STRENGTH_OF_WHITENED + (1 - odds) * STRENGTH_ALONE
+        strength["z4"] = odds * STRENGTH_OF_WHITENED + (1 - odds) * STRENGTH
     v = held_out.unit_shots - class_means.centre
-    features, back = correction_features(v, spans)
+    features, back = correction_features(v, [(basis, CORRECTION * part) for basis, part in spans])
     affinities = {name: held_out.affinities[name] for name in defaults}
     problem = Problem(affinities, held_out.codes, held_out.weight, defaults, strength, features)
     tau, sigma, mode = OFFSET, 1.0, None

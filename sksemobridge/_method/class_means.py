@@ -74,7 +74,7 @@ class ClassMeans:
         return self.shrink(self.others.means(rows) - self.centre, self.others.codes[rows], self.left[rows])
 
 
-def fit_class_means(u, codes, weight, texts=None, text_odds=1.0, words=None):
+def fit_class_means(u, codes, weight, texts=None, text_odds=0.0, words=None):
     """Shrink class means towards their names.
 
     Parameters
@@ -117,7 +117,7 @@ def fit_class_means(u, codes, weight, texts=None, text_odds=1.0, words=None):
     between = [
         np.square(part).sum() / max(n_classes - 1, 1) for part in _split(raw - centre - predicted, bases)
     ]
-    kappas = [_kappa(*of_span, counts) for of_span in zip(within, between, guesses)]
+    kappas = [LEANING * _kappa(*of_span, counts) for of_span in zip(within, between, guesses)]
 
     def shrink(means, of, n):
         parts = _split(means - predicted[of], bases)
@@ -223,4 +223,4 @@ def _kappa(within, between, guess, counts):
     variance = (within + KAPPA_WORTH * guessed) / ((counts - 1).sum() + KAPPA_WORTH)
     if not variance > 0:
         return guess
-    return LEANING * variance / max(between - variance * inverse, variance / LARGEST_KAPPA)
+    return variance / max(between - variance * inverse, variance / LARGEST_KAPPA)

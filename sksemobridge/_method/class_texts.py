@@ -23,7 +23,7 @@ MOST = 1e100
 
 @dataclass(frozen=True)
 class ClassTexts:
-    """Text side of the method, one row per class.
+    """Text side of the method, one row per class; a class without text has the mean of the others.
 
     Attributes
     ----------
@@ -55,7 +55,7 @@ def encode_classes(text_encoder, prompt_lists):
     text_encoder : object
         Offers `encode`, `projection_` and `projection_bias_`, as `CLIPTextEncoder` does.
     prompt_lists : list of lists of str
-        Prompts of each class.
+        Prompts of each class; None for one without text.
 
     Returns
     -------
@@ -85,8 +85,16 @@ def encode_classes(text_encoder, prompt_lists):
             lengths,
         )
 
-    rows = _remember("eos", text_encoder, prompt_lists, compute)
-    return ClassTexts(*(np.stack(part) for part in zip(*rows)))
+    told = [i for i, texts in enumerate(prompt_lists) if texts is not None]
+    rows = _remember("eos", text_encoder, [prompt_lists[i] for i in told], compute)
+
+    def of_all(part):
+        # The mean says no more of a class than that it is one: nothing is left of it where texts are centred.
+        result = np.repeat(np.mean(part, axis=0, keepdims=True), len(prompt_lists), axis=0)
+        result[told] = part
+        return result
+
+    return ClassTexts(*map(of_all, zip(*rows)))
 
 
 def embed_classes(text_encoder, prompt_lists):

@@ -7,7 +7,7 @@ import numpy as np
 from .._training.train import train_bridge
 from .._utils.array_api import l2_normalize
 from .affinities import Model
-from .blend import CORRECTION, fit_blend, fit_text
+from .blend import fit_blend, fit_text
 from .bridge import Bridge
 from .class_means import fit_class_means, text_basis
 from .class_texts import ClassTexts
@@ -271,11 +271,10 @@ def _estimate_blend(text, model, shots, sums, eos, fit_fold, whiten, random_stat
         of_queries = query_weights(shots.codes[rows], shots.weight[rows], image[rows])
         of_text = fit_text(z1, shots.codes[rows], of_queries, text.logit_scale)
 
-    class_means = fit_class_means(
-        u, codes, weight, embeddings, 0.0 if of_text is None else of_text.odds, text.words
-    )
+    odds = 0.0 if of_text is None else of_text.odds
+    class_means = fit_class_means(u, codes, weight, embeddings, odds, text.words)
     worth = weight / np.bincount(codes, weights=weight)[codes] * class_means.counts[codes]
-    whitening = WhiteningFit(class_means, u, codes, worth) if whiten else None
+    whitening = WhiteningFit(class_means, u, codes, worth, odds, text.words is not None) if whiten else None
     model = replace(model, whitening=whitening and whitening.fitted, share=class_means.share)
     model = replace(model, mean_class=MeanClass.of(model, _slopes(model, sums)))
 
@@ -287,11 +286,11 @@ def _estimate_blend(text, model, shots, sums, eos, fit_fold, whiten, random_stat
         held_out = cross_fit(
             shots, model, fit_fold, rows, unit_shots, class_means.share_without, whitening, random_state
         )
-    spans = [(None, CORRECTION)]
+    spans = [(None, 1.0)]
     if embeddings is not None:
-        spans.append((text_basis(embeddings), CORRECTION * of_text.odds**0.5))
+        spans.append((text_basis(embeddings), of_text.odds**0.5))
     if text.words is not None:
-        spans.append((text.words, CORRECTION))
+        spans.append((text.words, 1.0))
     blend, correction = fit_blend(held_out, of_text, class_means, spans)
     return replace(model, blend=blend, correction=correction)
 

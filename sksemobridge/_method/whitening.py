@@ -2,9 +2,13 @@
 
 `z4_c(q) = v' P mu_c - mu_c' P mu_c / 2` with `v = nrm(q) - m`, `mu_c` the class means shrunk towards their names
 (`class_means`, also relative to `m`) and `P = inv((1 - lambda) S + lambda t I)`, where `S (D, D)` is the covariance of
-`e_i = v_i - mu_c^(-i)`, images less the means of their classes without them, `t = tr(S) / D`, and
-`lambda = D / (N - 1 + D)` for `N` images. It is the discriminant of a Gaussian model with one covariance for all
-classes. Residuals are of held-out images: there are some where each class has a single one, too.
+residuals `e_i` of the images, `t = tr(S) / D`, and `lambda = D / (f + D)` for `f` degrees of freedom. It is the
+discriminant of a Gaussian model with one covariance for all classes.
+
+- Beside text `e_i` is an image less `mu_c` without that image, and `f` the number of images: names predict where even a
+  class's only image lies.
+- Without text, or where it is of no use, `e_i` is an image less the mean of its class, `f` the number of images less
+  that of classes, and `S` is shrunk towards its diagonal. A class's only image is taken around `m`.
 """
 
 from dataclasses import dataclass
@@ -14,6 +18,8 @@ from scipy import linalg
 
 from .class_means import blocks
 
+# Variance of a feature at least, relative to the mean of all.
+LEAST_VARIANCE = 1e-3
 # What stays of `1 - e' P e / N` at least when an image with a large residual is left out.
 LEAST_SHARE = 0.05
 # Variance of a feature that rounding of single precision can account for.
@@ -53,18 +59,36 @@ class WhiteningFit:
     codes : ndarray of shape (n,)
     weight : ndarray of shape (n,)
         Weights of the images; they sum to the effective number of images.
+    text_odds : float
+        Probability that the text is of use.
+    has_words : bool
+        Whether class means know a span of words.
     """
 
-    def __init__(self, class_means, u, codes, weight):
+    def __init__(self, class_means, u, codes, weight, text_odds=0.0, has_words=False):
         self._classes, self._u, self._codes, self._weight = class_means, u, codes, weight
-        n, width = float(weight.sum()), u.shape[1]
-        self._kept = max(n - 1, 0) / (max(n - 1, 0) + width)  # 1 - lambda
+        width = u.shape[1]
+        counts = class_means.counts[codes]
+        # Beside text all images are taken around what is predicted without them.
+        self._around_predicted = (class_means.left == 0) | (text_odds > 0.5)
+        n = max(float(np.where(self._around_predicted, weight, weight * (1 - 1 / counts)).sum()), ROUNDING)
+        self._degrees, self._kept = n, n / (n + width)  # f, 1 - lambda
+        # `gone_i e_i e_i'` leaves the scatter with an image: the mean of the others has moved away from it.
+        self._gone = weight * np.where(self._around_predicted, 1, counts / np.maximum(counts - 1, ROUNDING))
+        squares = np.zeros(width)
+        for rows in blocks(len(u)):
+            squares += (weight[rows] / n) @ np.square(self._residuals(rows))
+        typical = max(squares.mean(), ROUNDING)
+        # With single images alone, words say more of which directions matter than variances do.
+        diagonal = 0.0 if has_words and not class_means.left.any() else 1 - text_odds
+        self._root = np.maximum(squares / typical, LEAST_VARIANCE) ** (diagonal / 2)
         if len(u) < width:
-            values, basis = _eigenvectors(self._residuals(slice(None)) * np.sqrt(weight / n)[:, None])
+            rows = self._residuals(slice(None)) * np.sqrt(weight / n)[:, None] / self._root
+            values, basis = _eigenvectors(rows)
         else:
             scatter = np.zeros((width, width))
             for rows in blocks(len(u)):
-                residuals = self._residuals(rows)
+                residuals = self._residuals(rows) / self._root
                 scatter += (residuals * (weight[rows, None] / n)).T @ residuals
             values, basis = linalg.eigh(scatter)
             values = np.maximum(values, 0)
@@ -74,11 +98,15 @@ class WhiteningFit:
         self.fitted = self._fitted()
 
     def _residuals(self, rows):
-        return self._u[rows] - self._classes.centre - self._classes.without(rows)
+        """Images less the mean of their class, or less what is predicted of it without them: `e_i`."""
+        means = self._classes.others.class_means[self._codes[rows]]
+        predicted = self._classes.centre + self._classes.without(rows)
+        return self._u[rows] - np.where(self._around_predicted[rows, None], predicted, means)
 
     def _times_p(self, rows):
         """`rows @ P`."""
-        return rows / self._ridge + ((rows @ self._basis) * self._inverse) @ self._basis.T
+        rows = rows / self._root
+        return (rows / self._ridge + ((rows @ self._basis) * self._inverse) @ self._basis.T) / self._root
 
     def _fitted(self):
         means = self._classes.means
@@ -113,7 +141,7 @@ class WhiteningFit:
         through = residual_p @ means.T
         through[rows, own] = paired(residual_p, mean)
         # Images that weigh nothing leave nothing.
-        total = self._weight.sum() / np.maximum(self._kept * self._weight[position], ROUNDING)
+        total = self._degrees / np.maximum(self._kept * self._gone[position], ROUNDING)
         left = np.maximum(total - paired(residual_p, residual), LEAST_SHARE * total)[:, None]
         scores += (paired(residual_p, v)[:, None] * through - 0.5 * through**2) / left
         return scores

@@ -296,7 +296,7 @@ def refuse_mixed(labels, name):
         return
     is_text = [isinstance(label, str) for label in labels]
     if len(set(is_text)) > 1:
-        shown = f"{labels[is_text.index(True)]!r}, {labels[is_text.index(False)]!r}"
+        shown = f"{str(labels[is_text.index(True)])!r}, {labels[is_text.index(False)]!r}"
         raise ValueError(f"The labels in {name} mix text and other values ({shown}); use one kind.")
 
 
