@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._base import EmbeddingClassifier
 from ._method.bridge import Bridge
-from ._method.class_texts import encode_classes, read_projection, word_basis
+from ._method.class_texts import encode_classes, read_logit_scale, read_projection, word_basis
 from ._method.fit import SAME_BRIDGE, TextSide, add_shots, fit_model
 from ._method.prompts import ClassPrompts, describe_classes, is_sequence
 from ._training.train import MAX_ITER
@@ -71,7 +71,8 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
     class_names : mapping, sequence, "ignore" or None, default=None
         How to say each label: a mapping from labels (a pandas Series is one), or one name for each of the sorted
         classes. By default `str(label)` with `_` read as a space, and so is a name that equals its label, or that is
-        given in a sequence. Classes that come later and are not in a sequence are named by their label.
+        given in a sequence. Classes that come later and are not in a sequence are named by their label. In a mapping
+        None means that a class has no text: the mean of the other texts stands for it.
         `"ignore"`: the labels mean nothing (part numbers, say), and the encoder serves the bridge alone.
     vocabulary : "auto", sequence of str or None, default="auto"
         Where the bridge comes from: whole texts, such as `"a red squirrel"`, whose span images are compared in, or
@@ -355,6 +356,8 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         new = embeddings[used], labels, weight[used], None if groups is None else groups[used]
         sums_are_enough = self.solver == "closed_form" and self.blend == "paper" and text.words is None
         shots = add_shots(earlier, all_classes, new, bridge=text.bridge, sums_are_enough=sums_are_enough)
+        if class_prompts is not None:
+            _refuse_unknown(all_classes[shots.counts(len(all_classes)) == 0], all_classes, class_prompts)
 
         # Bridge and blend
         training = None
@@ -457,7 +460,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
                 f"atol={self.atol} cuts off every direction of the text projection, so that nothing can be "
                 'bridged. Use atol="auto".'
             )
-        logit_scale = float(self.text_encoder.logit_scale_)
+        logit_scale = read_logit_scale(self.text_encoder)
         # The paper's blend keeps the paper's bridge unless words are given.
         of_paper = self.blend == "paper" and isinstance(self.vocabulary, str)
         words = word_basis(self.text_encoder, None if of_paper else self.vocabulary)
@@ -492,6 +495,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         new = rows < 0
         if new.any() and class_prompts is not None and self.text_encoder is not None:
             added = self._describe(wanted[new], self._fitted)
+            _refuse_unknown(wanted[new], wanted[new], added)
             texts = self.text_embeddings_[rows]
             texts[new] = self._say_more(added.prompts)
         fitted = self._fitted.with_classes(wanted, texts)
@@ -548,6 +552,16 @@ def _lead_to_one_space(earlier, bridge):
     if was is None or now is None:
         return was is now
     return was.shape == now.shape and np.allclose(was, now, rtol=0, atol=SAME_BRIDGE * np.abs(now).max())
+
+
+def _refuse_unknown(without_shots, classes, class_prompts):
+    """Refuse classes that have neither shots nor a name."""
+    unnamed = [label for label, name in zip(classes.tolist(), class_prompts.names) if name is None]
+    unknown = [label for label in without_shots.tolist() if label in unnamed]
+    if unknown:
+        raise ValueError(
+            f"There are no shots of the classes {unknown}, and class_names says that they have no text either."
+        )
 
 
 def _is_ignore(class_names):

@@ -126,7 +126,7 @@ def _label(args):
     for path, problem in zip(table["path"], table["problem"]):
         if problem:
             _say(f"Skipped {path}: {problem}.")
-    _say(f"{len(table['path']) - len(problems)} labels, {len(problems)} files skipped: {args.out}")
+    _say(f"{len(table['path']) - len(problems)} files labelled, {len(problems)} skipped: {args.out}")
     if args.sort_into is not None:
         copied = _sort_into(table, Path(args.sort_into), args.min_probability or 0.0)
         _say(f"{copied} images copied into {args.sort_into!r}.")

@@ -9,6 +9,7 @@ from sklearn.utils._param_validation import Interval, validate_params
 from sklearn.utils.validation import assert_all_finite, check_consistent_length, column_or_1d
 
 from ._utils.array_api import l2_normalize
+from ._utils.validation import as_array, is_text, join_labels, refuse_masked, refuse_missing, refuse_mixed
 
 # Similarities that are ranked at a time; a block and its ranks take about 25 bytes for each.
 BLOCK_SIZE = 2**22
@@ -167,6 +168,7 @@ def _first_of_equal_rows(X):
 
 
 def _embeddings(X, name):
+    refuse_masked(X, name)
     if getattr(X, "dtype", None) == np.float16:
         X = np.asarray(X, dtype=np.float32)
     return check_array(X, dtype=[np.float64, np.float32], order="C", input_name=name)
@@ -174,19 +176,21 @@ def _embeddings(X, name):
 
 def _codes(query, gallery, query_labels, gallery_labels):
     """Labels of both sides as integers that are equal where the labels are."""
-    query_labels, gallery_labels = column_or_1d(query_labels), column_or_1d(gallery_labels)
-    check_consistent_length(query, query_labels)
-    check_consistent_length(gallery, gallery_labels)
-    assert_all_finite(query_labels, input_name="query_labels")
-    assert_all_finite(gallery_labels, input_name="gallery_labels")
-    # Joined with text, numbers would turn into text.
-    if (query_labels.dtype.kind in "US") != (gallery_labels.dtype.kind in "US") and "O" not in (
-        query_labels.dtype.kind,
-        gallery_labels.dtype.kind,
+    labels = []
+    for values, name, rows in (
+        (query_labels, "query_labels", query),
+        (gallery_labels, "gallery_labels", gallery),
     ):
+        values = column_or_1d(as_array(values, name))
+        check_consistent_length(rows, values)
+        refuse_missing(values, name)
+        refuse_mixed(values, name)
+        assert_all_finite(values, input_name=name)
+        labels.append(values)
+    if len(set(map(is_text, labels))) > 1:
         raise ValueError(
-            f"query_labels are of type {query_labels.dtype}, gallery_labels of type {gallery_labels.dtype}: "
+            f"query_labels are of type {labels[0].dtype}, gallery_labels of type {labels[1].dtype}: "
             "no label could match. Use text or numbers on both sides."
         )
-    _, codes = np.unique(np.concatenate([query_labels, gallery_labels]), return_inverse=True)
+    _, codes = np.unique(join_labels(labels), return_inverse=True)
     return codes[: len(query)], codes[len(query) :]

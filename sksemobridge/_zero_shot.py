@@ -8,7 +8,7 @@ from sklearn.base import _fit_context
 from sklearn.utils._param_validation import HasMethods
 
 from ._base import EmbeddingClassifier
-from ._method.class_texts import embed_classes
+from ._method.class_texts import embed_classes, read_logit_scale
 from ._method.head import DirectHead
 from ._method.prompts import ClassPrompts, describe_classes
 from ._utils.array_api import constants_like, in_blocks, to_numpy
@@ -93,6 +93,8 @@ class ZeroShotClassifier(EmbeddingClassifier):
         if X is not None:
             warn_about_origin(embeddings, self.text_encoder)
         class_prompts = describe_classes(classes, self.text_encoder, self.prompts, self.class_names)
+        if None in class_prompts.names:
+            raise ValueError("class_names holds None, but without shots every class needs a name.")
         texts = embed_classes(self.text_encoder, class_prompts.prompts)
         if X is not None and texts.shape[1] != embeddings.shape[1]:
             raise ValueError(
@@ -101,7 +103,7 @@ class ZeroShotClassifier(EmbeddingClassifier):
             )
         text_model = name_text_model(self.text_encoder)
         record_features(self, texts if X is None else X)
-        logit_scale = float(self.text_encoder.logit_scale_)
+        logit_scale = read_logit_scale(self.text_encoder)
         self._set_fitted(TextModel(classes, texts, logit_scale, text_model, class_prompts))
         return self
 

@@ -234,3 +234,48 @@ def test_matplotlib_is_imported_when_drawing_and_named_when_missing():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "Displays need matplotlib, which is not installed: pip install matplotlib."
+
+
+# What does not fit together
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"images": []}, "images is empty"),
+        ({"y_pred": ["a"]}, "inconsistent numbers of samples"),
+        ({"closest": [[0], [5]]}, "positions of the 3 shots"),
+        ({"closest": [[-1], [0]]}, "positions of the 3 shots"),
+        ({"closest": [0, 1]}, "positions of the 3 shots"),
+        ({"closest": [[0.5], [1.0]]}, "positions of the 3 shots"),
+        ({"y_shots": ["a"]}, "inconsistent numbers of samples"),
+    ],
+)
+def test_predictions_that_do_not_fit_together_are_refused(change, message):
+    images = load_emoji().images[:5]
+    parts = {"images": images[:2], "y_pred": ["a", "b"], "probability": [0.5, 0.6]}
+    parts |= {"shots": images[2:], "y_shots": ["a", "b", "c"], "closest": [[0], [1]]}
+    PredictionsDisplay.from_predictions(**parts)
+    with pytest.raises(ValueError, match=message):
+        PredictionsDisplay.from_predictions(**parts | change)
+
+
+def test_a_pipeline_needs_images_to_predict(pictures):
+    for X, shots, name in (([], None, "X"), (pictures.queries[:2], [], "shots")):
+        with pytest.raises(ValueError, match=f"{name} is empty"):
+            PredictionsDisplay.from_estimator(pictures.pipeline, X, shots=shots, y_shots=shots)
+
+
+@pytest.mark.parametrize(
+    ("shapes", "message"),
+    [
+        (((0, 4), (3, 4), (0, 4)), "minimum of 1"),
+        (((5, 4), (3, 5), (5, 4)), "with the same D"),
+        (((5, 4), (3, 4), (6, 4)), "must have one shape"),
+        (((5,), (3, 4), (5, 4)), "2D"),
+    ],
+)
+def test_embeddings_that_do_not_fit_together_are_refused(shapes, message):
+    rng = np.random.default_rng(0)
+    with pytest.raises(ValueError, match=message):
+        ModalityGapDisplay.from_embeddings(*(rng.normal(size=shape) for shape in shapes))

@@ -11,6 +11,7 @@ from sksemobridge import (
     SemanticBridge,
     SeMoBridgeClassifier,
     ZeroShotClassifier,
+    mean_average_precision,
 )
 
 TEMPLATE = "a photo of a {}."
@@ -100,15 +101,30 @@ def nan_in_the_second(rows):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (nan_in_the_second, "gives NaN or infinity for 1 of the texts: 'a photo of a cat.'"),
+        (nan_in_the_second, "gives NaN, infinity or more than .* for 1 of the texts: 'a photo of a cat.'"),
         (lambda rows: np.vstack([rows, rows[:1]]), r"gives \d+ rows for \d+ texts"),
+        (lambda rows: rows * 1e200, r"infinity or more than 1e\+100 for 5 of the texts"),
+        (
+            lambda rows: rows * (np.arange(len(rows)) != 2)[:, None],
+            "nothing but zeros for 1 .*'a photo of a dog.'",
+        ),
         (lambda rows: rows[:-1], r"gives \d+ rows for \d+ texts"),
         (lambda rows: rows[0], "2D array"),
         (lambda rows: rows[None], "dim 3"),
         (lambda rows: [["a"] * 3] * len(rows), "could not convert|numeric"),
         (lambda rows: None, "2D array"),
     ],
-    ids=["nan", "too many", "too few", "one row", "three dimensions", "text", "nothing"],
+    ids=[
+        "nan",
+        "too many",
+        "too large",
+        "zeros",
+        "too few",
+        "one row",
+        "three dimensions",
+        "text",
+        "nothing",
+    ],
 )
 def test_what_a_text_encoder_says_is_checked(world, change, message):
     X, y = world.draw(2)
@@ -369,3 +385,92 @@ def test_new_names_of_another_text_encoder_are_refused(make_world):
         classifier.with_classes(["dog", "bird"])
     classifier.set_params(text_encoder=Said(world.text_encoder()))
     np.testing.assert_allclose(classifier.with_classes(world.names).predict_proba(X), expected)
+
+
+def test_masked_embeddings_are_named(world):
+    X, y = world.draw(2)
+    masked = np.ma.array(X, mask=np.zeros_like(X, dtype=bool))
+    classifier, bridge = (
+        SeMoBridgeClassifier(world.text_encoder(), prompts=TEMPLATE).fit(masked, y),
+        SemanticBridge(),
+    )
+    expected = classifier.predict_proba(X)
+    np.testing.assert_array_equal(classifier.predict_proba(masked), expected)
+    masked[3, 2] = np.ma.masked
+    for call in (classifier.predict, bridge.fit, lambda X: classifier.fit(X, y)):
+        with pytest.raises(ValueError, match=r"X is masked in rows \[3\]"):
+            call(masked)
+
+
+def test_texts_of_numpy_are_labels_too():
+    y = np.array(["a", "b", "a"], dtype=np.dtypes.StringDType())
+    with pytest.warns(UserWarning, match="no text_encoder"):
+        assert SeMoBridgeClassifier().fit(embeddings(3), y).classes_.tolist() == ["a", "b"]
+
+
+@pytest.mark.parametrize("weight", [[1j, 1j], ["a", "b"], {1: 2}, [10**400, 1], "ab"])
+def test_weights_that_are_no_numbers_are_refused(weight):
+    with pytest.raises(ValueError, match="sample_weight must be one real number for each row"):
+        SeMoBridgeClassifier().fit(embeddings(2), [0, 1], sample_weight=weight)
+
+
+@pytest.mark.parametrize("scale", [np.nan, np.inf, 0, -3, None, "a"])
+def test_a_logit_scale_is_checked(world, scale):
+    X, y = world.draw(2)
+    text = Said(world.text_encoder())
+    text.logit_scale_ = scale
+    for classifier in classifiers(text):
+        with pytest.raises(ValueError, match="offers (a )?logit_scale_"):
+            classifier.fit(X, y)
+
+
+@pytest.mark.parametrize(
+    ("vocabulary", "message"),
+    [
+        ([], "vocabulary is empty"),
+        (["a dog", 1], r"vocabulary\[1\] is 1"),
+        ([["a dog"]], r"vocabulary\[0\] is \['a dog'\]"),
+        ([None], r"vocabulary\[0\] is None"),
+    ],
+)
+def test_a_vocabulary_of_other_things_is_refused(world, vocabulary, message):
+    X, y = world.draw(2)
+    for estimator in (
+        SeMoBridgeClassifier(world.text_encoder(), prompts=TEMPLATE, vocabulary=vocabulary),
+        SemanticBridge(world.text_encoder(), vocabulary=vocabulary),
+    ):
+        with pytest.raises((TypeError, ValueError), match=message):
+            estimator.fit(X, y)
+
+
+def test_more_shots_of_another_precision_keep_their_range(world):
+    X, y = world.draw(4)
+    classifier = SeMoBridgeClassifier(world.text_encoder(), prompts=TEMPLATE)
+    classifier.fit(X[:10].astype(np.float32), y[:10]).partial_fit(X[10:] * 1e200, y[10:])
+    assert np.isfinite(classifier.predict_proba(X)).all()
+
+
+# Labels of a search
+
+
+@pytest.mark.parametrize(
+    ("query_labels", "message"),
+    [
+        ([np.nan, "cat", "dog"], r"query_labels contains NaN or None in rows \[0\]"),
+        (np.array([1, "cat", "dog"], dtype=object), "query_labels mix text"),
+        ([1, 2, 3], "no label could match"),
+        (np.array([1, 2, 3], dtype=object), "no label could match"),
+        (np.ma.array(["cat", "dog", "dog"], mask=[0, 1, 0]), r"query_labels is masked in rows \[1\]"),
+        ([None] * 3, "query_labels contains NaN or None"),
+    ],
+)
+def test_labels_of_a_search_are_checked(query_labels, message):
+    X = embeddings(3)
+    with pytest.raises(ValueError, match=message):
+        mean_average_precision(X, X, query_labels, ["cat", "dog", "cat"])
+
+
+def test_large_labels_of_a_search_are_told_apart():
+    X, labels = embeddings(4), np.array([0, 1, 0, 1]) + 2**60
+    expected = mean_average_precision(X, X, labels, labels, exclude_self=True)
+    assert mean_average_precision(X, X, labels.astype(np.uint64), labels, exclude_self=True) == expected < 1

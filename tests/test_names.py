@@ -302,3 +302,49 @@ def zero_shot_of_prompt(encoder):
         return classifier.fit(None, texts)
 
     return fit
+
+
+# Classes without text
+
+
+@pytest.mark.parametrize("solver", ["closed_form", "lbfgs"])
+@pytest.mark.parametrize("blend", ["auto", "paper"])
+def test_a_class_without_text_is_known_by_its_shots(world, solver, blend):
+    X, y = world.draw(8)
+    names = dict(zip(world.names, world.names)) | {"dog": None}
+    fitted = few_shot(world, class_names=names, solver=solver, blend=blend, tol=1e-3).fit(X, y)
+    queries, truth = world.draw(30)
+    dogs = truth == "dog"
+    assert fitted.score(queries[dogs], truth[dogs]) > 0.6
+    assert fitted.score(queries, truth) > 0.7
+    i = world.names.index("dog")
+    assert fitted.class_names_[i] is None
+    assert fitted.prompts_[i] is None
+    texts = few_shot(world).fit(X, y).text_embeddings_
+    np.testing.assert_allclose(np.delete(fitted.text_embeddings_, i, axis=0), np.delete(texts, i, axis=0))
+    np.testing.assert_allclose(fitted.text_embeddings_[i], np.delete(texts, i, axis=0).mean(axis=0))
+
+
+def test_a_class_without_text_needs_shots(world):
+    X, y = world.draw(3)
+    names = dict(zip(world.names, world.names)) | {"dog": None}
+    there = y != "dog"
+    with pytest.raises(ValueError, match=r"no shots of the classes \['dog'\]"):
+        few_shot(world, class_names=names).partial_fit(X[there], y[there], classes=world.names)
+    fitted = few_shot(world, class_names=names).fit(X[there], y[there])
+    with pytest.raises(ValueError, match=r"no shots of the classes \['dog'\]"):
+        fitted.with_classes(world.names)
+    grown = fitted.partial_fit(X[~there], y[~there])
+    expected = few_shot(world, class_names=names).fit(X, y)
+    np.testing.assert_allclose(grown.predict_proba(X), expected.predict_proba(X), rtol=1e-6)
+    assert grown.with_classes(["cat", "dog"]).class_names_.tolist() == ["cat", None]
+
+
+def test_text_of_no_class_at_all_is_refused(world):
+    X, y = world.draw(2)
+    with pytest.raises(ValueError, match="'ignore'"):
+        few_shot(world, class_names=dict.fromkeys(world.names)).fit(X, y)
+    with pytest.raises(ValueError, match="every class needs a name"):
+        zero_shot(world, class_names=dict(zip(world.names, world.names)) | {"dog": None}).fit(X, y)
+    with pytest.raises(TypeError, match="a name is a string"):
+        few_shot(world, class_names=[*world.names[:-1], None]).fit(X, y)

@@ -17,10 +17,13 @@ _class_texts = LRUCache(max_items=8192)
 # One item is a megabyte or two: the directions of one vocabulary.
 _word_bases = LRUCache(max_items=8)
 
+# Larger values of an embedding leave no room for the squares of lengths.
+MOST = 1e100
+
 
 @dataclass(frozen=True)
 class ClassTexts:
-    """Text side of the method, one row per class.
+    """Text side of the method, one row per class; a class without text has the mean of the others.
 
     Attributes
     ----------
@@ -52,7 +55,7 @@ def encode_classes(text_encoder, prompt_lists):
     text_encoder : object
         Offers `encode`, `projection_` and `projection_bias_`, as `CLIPTextEncoder` does.
     prompt_lists : list of lists of str
-        Prompts of each class.
+        Prompts of each class; None for one without text.
 
     Returns
     -------
@@ -82,8 +85,16 @@ def encode_classes(text_encoder, prompt_lists):
             lengths,
         )
 
-    rows = _remember("eos", text_encoder, prompt_lists, compute)
-    return ClassTexts(*(np.stack(part) for part in zip(*rows)))
+    told = [i for i, texts in enumerate(prompt_lists) if texts is not None]
+    rows = _remember("eos", text_encoder, [prompt_lists[i] for i in told], compute)
+
+    def of_all(part):
+        # The mean says no more of a class than that it is one: nothing is left of it where texts are centred.
+        result = np.repeat(np.mean(part, axis=0, keepdims=True), len(prompt_lists), axis=0)
+        result[told] = part
+        return result
+
+    return ClassTexts(*map(of_all, zip(*rows)))
 
 
 def embed_classes(text_encoder, prompt_lists):
@@ -125,7 +136,7 @@ def word_basis(text_encoder, vocabulary):
     Raises
     ------
     ValueError
-        If texts are given without an encoder or do not differ, or the encoder does not give one finite row for
+        If texts are given without an encoder, there are none or they do not differ, or the encoder does not give one finite row for
         each (names the texts).
     """
     if vocabulary is None:
@@ -140,6 +151,11 @@ def word_basis(text_encoder, vocabulary):
         )
     else:
         texts = tuple(vocabulary)
+        for position, text in enumerate(texts):
+            if not isinstance(text, str):
+                raise TypeError(f"vocabulary[{position}] is {text!r} ({type(text).__name__}), not a string.")
+        if not texts:
+            raise ValueError("vocabulary is empty; give some hundred names of different things, or None.")
 
     if not hasattr(text_encoder, "transform"):
         raise ValueError(
@@ -210,8 +226,27 @@ def read_projection(text_encoder, prefix=""):
     return projection, bias
 
 
+def read_logit_scale(text_encoder):
+    """The factor of cosines before the softmax, positive and finite.
+
+    Raises
+    ------
+    ValueError
+        If it is none.
+    """
+    try:
+        scale = float(text_encoder.logit_scale_)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{_name(text_encoder)} offers a logit_scale_ that is no number: {error}") from error
+    if not 0 < scale < np.inf:
+        raise ValueError(
+            f"{_name(text_encoder)} offers logit_scale_={scale}; it must be positive and finite."
+        )
+    return scale
+
+
 def _ask(text_encoder, method, texts):
-    """What the encoder's method says of texts: one finite row for each, float64."""
+    """What the encoder's method says of texts: for each a finite row with a direction, float64."""
     answer = check_array(
         to_numpy(getattr(text_encoder, method)(list(texts))),
         dtype=np.float64,
@@ -223,13 +258,18 @@ def _ask(text_encoder, method, texts):
             f"{_name(text_encoder)}.{method} gives {len(answer)} rows for {len(texts)} texts; expected one for "
             "each, in their order."
         )
-    finite = np.isfinite(answer).all(axis=1)
-    if not finite.all():
-        bad = list(dict.fromkeys(text for text, good in zip(texts, finite) if not good))
-        raise ValueError(
-            f"{_name(text_encoder)}.{method} gives NaN or infinity for {len(bad)} of the texts: "
-            f"{', '.join(map(repr, bad[:3]))}{', ...' if len(bad) > 3 else ''}."
-        )
+    # A comparison with NaN is false.
+    largest = np.abs(answer).max(axis=1)
+    for what, is_good in (
+        (f"NaN, infinity or more than {MOST:g}", largest <= MOST),
+        ("nothing but zeros", largest > 0),
+    ):
+        if not is_good.all():
+            bad = list(dict.fromkeys(text for text, good in zip(texts, is_good) if not good))
+            raise ValueError(
+                f"{_name(text_encoder)}.{method} gives {what} for {len(bad)} of the texts: "
+                f"{', '.join(map(repr, bad[:3]))}{', ...' if len(bad) > 3 else ''}."
+            )
     return answer
 
 

@@ -28,6 +28,7 @@ class ClassPrompts:
     ----------
     names : list of str
     prompts : list of lists of str
+        A class without text has None, here and for its name.
     """
 
     names: list
@@ -89,11 +90,12 @@ def name_classes(classes, class_names=None, earlier=None):
     Returns
     -------
     list of str
+        None for a class that a mapping gives no text.
 
     Raises
     ------
     ValueError
-        If a class has no name, a sequence has another length than `classes` or holds the labels in another
+        If a class, or all, have no name, a sequence has another length than `classes` or holds the labels in another
         order.
     TypeError
         If a name is not a string, or names have no order.
@@ -106,7 +108,12 @@ def name_classes(classes, class_names=None, earlier=None):
         class_names = _series_to_mapping(class_names)
     if isinstance(class_names, Mapping):
         _refuse_unnamed([label for label in labels if label not in class_names])
-        names = [_checked(class_names[label]) for label in labels]
+        names = [None if class_names[label] is None else _checked(class_names[label]) for label in labels]
+        if not earlier and not any(names):
+            raise ValueError(
+                "class_names has no name for any class. Leave it out to read the labels, or set it to 'ignore' to do "
+                "without text."
+            )
         return [word if name == str(label) else name for label, name, word in zip(labels, names, own)]
     if isinstance(class_names, (set, frozenset)):
         raise TypeError("class_names is a set, which has no order; give a mapping from labels to names.")
@@ -149,14 +156,19 @@ def build_prompts(classes, prompts, names):
     """
     if isinstance(prompts, Mapping):
         by_name = {_read(key): texts for key, texts in prompts.items() if isinstance(key, str)}
-        lists = [prompts.get(label, by_name.get(_read(name))) for label, name in zip(classes, names)]
-        missing = [label for label, texts in zip(classes, lists) if texts is None]
+        lists = [
+            None if name is None else prompts.get(label, by_name.get(_read(name)))
+            for label, name in zip(classes, names)
+        ]
+        missing = [
+            label for label, name, texts in zip(classes, names, lists) if texts is None and name is not None
+        ]
         if missing:
             raise ValueError(
                 f"prompts has no entry for {_some(missing)}, neither under the label nor under the class "
                 "name. Add one, or use a template such as 'a photo of a {}.'."
             )
-        return [_whole_prompts(label, texts) for label, texts in zip(classes, lists)]
+        return [texts and _whole_prompts(label, texts) for label, texts in zip(classes, lists)]
     if isinstance(prompts, str) and prompts == "auto":
         templates = ENSEMBLE_TEMPLATES
     elif isinstance(prompts, str):
@@ -175,7 +187,10 @@ def build_prompts(classes, prompts, names):
                 f"The template {template!r} has no '{{}}' for the class name. Write for example "
                 "'a photo of a {}.', or give whole prompts as a mapping from labels to lists."
             )
-    return [[str(template).replace("{}", name) for template in templates] for name in names]
+    return [
+        None if name is None else [str(template).replace("{}", name) for template in templates]
+        for name in names
+    ]
 
 
 def _whole_prompts(label, texts):
@@ -213,7 +228,8 @@ def _warn_about_duplicates(labels, lists):
     """Warn of classes of which the same is said."""
     alike = defaultdict(list)
     for label, texts in zip(labels, lists):
-        alike[tuple(sorted(texts))].append(label)
+        if texts is not None:
+            alike[tuple(sorted(texts))].append(label)
     for same in alike.values():
         if len(same) > 1:
             warn_caller(

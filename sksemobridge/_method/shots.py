@@ -252,7 +252,7 @@ class ShotMemory:
                 which
             ]
         if old is not None:
-            X = np.vstack([old.X, X.astype(old.X.dtype)])
+            X = np.vstack([old.X, X])
             codes = np.concatenate([old.codes, codes])
             weight = np.concatenate([old.weight, weight])
             group = np.concatenate([old.group, group])

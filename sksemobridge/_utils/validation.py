@@ -40,10 +40,11 @@ def validate_embeddings(estimator, X, *, reset):
     Raises
     ------
     ValueError
-        If a value is NaN or infinite (names the rows), the width differs from the one seen in `fit`, or `X` has
+        If a value is NaN, infinite or masked (names the rows), the width differs from the one seen in `fit`, or `X` has
         images in place of embeddings.
     """
     xp = namespace(X) if is_foreign(X) else np
+    refuse_masked(X, "X")
     if "float16" in str(getattr(X, "dtype", None)):
         X = np.asarray(X, dtype=np.float32) if xp is np else xp.astype(X, xp.float32)
     options = {"dtype": [xp.float64, xp.float32], "order": "C", "ensure_all_finite": False}
@@ -91,11 +92,11 @@ def validate_labels(y, n_rows):
     """
     if y is None:
         raise ValueError("This classifier requires y to be passed, but the target y is None.")
-    y = column_or_1d(_as_array(y, "y"), warn=True)
-    _refuse_missing(y, "y")
+    y = column_or_1d(as_array(y, "y"), warn=True)
+    refuse_missing(y, "y")
     if y.dtype.kind == "f" and not np.isfinite(y).all():
         raise ValueError("Input y contains NaN or infinity.")
-    _refuse_mixed(y, "y")
+    refuse_mixed(y, "y")
     with warnings.catch_warnings():
         # One shot of each class is what this package is for.
         warnings.filterwarnings("ignore", "The number of unique classes is greater than 50%", UserWarning)
@@ -111,7 +112,11 @@ def validate_weights(sample_weight, n_rows):
     """Sample weights as float64 of shape (n_rows,): none negative, not all zero, with room for sums and squares."""
     if sample_weight is None:
         return np.ones(n_rows)
-    weight = np.asarray(_as_array(sample_weight, "sample_weight"), dtype=np.float64)
+    weight = as_array(sample_weight, "sample_weight")
+    try:
+        weight = weight.astype(np.float64, casting="unsafe" if weight.dtype.kind == "O" else "same_kind")
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"sample_weight must be one real number for each row: {error}") from error
     if weight.ndim == 0:
         weight = np.full(n_rows, float(weight))
     if weight.shape != (n_rows,):
@@ -137,10 +142,10 @@ def validate_groups(groups, n_rows):
     """Groups as an array of shape (n_rows,), or None."""
     if groups is None:
         return None
-    groups = _as_array(groups, "groups")
+    groups = as_array(groups, "groups")
     if groups.ndim != 1:
         raise ValueError(f"groups must have one value for each row; got an array of shape {groups.shape}.")
-    _refuse_missing(groups, "groups")
+    refuse_missing(groups, "groups")
     try:
         np.unique(groups)
     except TypeError:
@@ -161,23 +166,23 @@ def validate_classes(classes, *known):
     if classes is not None:
         if isinstance(classes, (str, bytes)) or not np.iterable(classes):
             raise ValueError(f"classes must be a sequence of labels; got {classes!r}.")
-        classes = column_or_1d(_as_array(classes if hasattr(classes, "dtype") else list(classes), "classes"))
-        _refuse_missing(classes, "classes")
+        classes = column_or_1d(as_array(classes if hasattr(classes, "dtype") else list(classes), "classes"))
+        refuse_missing(classes, "classes")
         if classes.dtype.kind == "S" or any(isinstance(label, bytes) for label in classes):
             raise ValueError(
                 f"The labels in classes are bytes: {classes[:10].tolist()!r}. Decode them to text."
             )
-        _refuse_mixed(classes, "classes")
+        refuse_mixed(classes, "classes")
         parts.append(classes)
     parts = [part for part in parts if len(part)]
     if not parts:
         raise ValueError("classes is empty; give at least one label.")
-    if len({_is_text(part) for part in parts}) > 1:
+    if len({is_text(part) for part in parts}) > 1:
         raise ValueError("The labels mix text and numbers; use one kind for all classes, in every call.")
-    return np.unique(_join(parts))
+    return np.unique(join_labels(parts))
 
 
-def _join(parts):
+def join_labels(parts):
     """Arrays of labels as one, in which every label is what it was."""
     dtype = None
     if {part.dtype.kind for part in parts} == {"i", "u"}:
@@ -231,32 +236,37 @@ def _are_images(X):
     return len(shape) > 2 or isinstance(first, (str, bytes, PathLike)) or hasattr(first, "getpixel")
 
 
-def _is_text(labels):
+def is_text(labels):
+    """Whether labels are text."""
     return labels.dtype.kind in "US" or (
         labels.dtype.kind == "O" and any(isinstance(label, str) for label in labels)
     )
 
 
-def _as_array(values, name):
+def as_array(values, name):
     """Labels, groups or weights as an array in which nothing was hidden, rounded or turned into text."""
     values = to_numpy(values)
     if np.ma.isMaskedArray(values):
         _refuse_rows(np.ma.getmaskarray(values), name, "is masked")
         return values.data
     if not isinstance(values, (list, tuple)):
-        return np.asarray(values)
+        array = np.asarray(values)
+        return array.astype(object) if array.dtype.kind == "T" else array
     if {isinstance(value, str) for value in values} == {True, False}:
         return np.asarray(values, dtype=object)
     array = np.asarray(values)
-    # Integers of more than 64 bits, and large ones beside negative ones, become floats.
+    # NumPy makes floats of large integers beside small ones.
     if array.dtype.kind == "f" and any(
         isinstance(value, Integral) and value != new for value, new in zip(values, array.tolist())
     ):
+        if all(isinstance(value, Integral) and 0 <= value < 2**64 for value in values):
+            return np.asarray(values, dtype=np.uint64)
         raise ValueError(f"The values in {name} are integers that no one type of NumPy holds.")
     return array
 
 
-def _refuse_missing(values, name):
+def refuse_missing(values, name):
+    """Refuse NaN, None and other values that stand for missing ones."""
     if values.dtype.kind == "f":
         missing = np.isnan(values)
     elif values.dtype.kind in "mM":
@@ -268,18 +278,25 @@ def _refuse_missing(values, name):
     _refuse_rows(missing, name, "contains NaN or None")
 
 
+def refuse_masked(X, name):
+    """Refuse masked rows, whose values nobody meant."""
+    if np.ma.isMaskedArray(X) and X.ndim:
+        _refuse_rows(np.ma.getmaskarray(X).reshape(len(X), -1).any(axis=1), name, "is masked")
+
+
 def _refuse_rows(rows, name, what):
     if rows.any():
         rows = np.flatnonzero(rows)
         raise ValueError(f"Input {name} {what} in rows {rows[:10].tolist()}; drop or fill them.")
 
 
-def _refuse_mixed(labels, name):
+def refuse_mixed(labels, name):
+    """Refuse text beside other values."""
     if labels.dtype.kind != "O":
         return
     is_text = [isinstance(label, str) for label in labels]
     if len(set(is_text)) > 1:
-        shown = f"{labels[is_text.index(True)]!r}, {labels[is_text.index(False)]!r}"
+        shown = f"{str(labels[is_text.index(True)])!r}, {labels[is_text.index(False)]!r}"
         raise ValueError(f"The labels in {name} mix text and other values ({shown}); use one kind.")
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 from sklearn.decomposition import PCA
 from sklearn.pipeline import Pipeline
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_array, check_is_fitted
 
 from .._semantic_bridge import SemanticBridge
 from .._utils.array_api import l2_normalize
@@ -128,12 +128,26 @@ class ModalityGapDisplay:
         Returns
         -------
         ModalityGapDisplay
+
+        Raises
+        ------
+        ValueError
+            If an array is empty or not finite, or shapes do not fit together.
         """
         repeated = (text,) if bridged_text is None else (text, bridged_text)
-        parts = (image, text, bridged, repeated[-1])
+        parts = {"image": image, "text": text, "bridged": bridged, "bridged_text": repeated[-1]}
         image, text, bridged, bridged_text = (
-            l2_normalize(np.asarray(part, dtype=np.float64)) for part in parts
+            l2_normalize(check_array(part, dtype=np.float64, input_name=name)) for name, part in parts.items()
         )
+        if (
+            image.shape != bridged.shape
+            or text.shape != bridged_text.shape
+            or image.shape[1] != text.shape[1]
+        ):
+            raise ValueError(
+                "image and bridged must have one shape (n, D), and the texts one shape (C, D) with the same D; got "
+                f"{image.shape}, {bridged.shape}, {text.shape} and {bridged_text.shape}."
+            )
         # Few texts beside many images would hardly turn the plane: they are repeated to count as much.
         texts = [np.resize(part, image.shape) for part in (text, bridged_text)[: len(repeated)]]
         plane = PCA(2, svd_solver="full").fit(np.vstack([image, bridged, *texts]))

@@ -111,7 +111,7 @@ class PredictionsDisplay:
         TypeError
             If `estimator` is not a pipeline.
         ValueError
-            If there are shots without labels, or numbers of images and labels differ.
+            If there are no images, shots without labels, or numbers of images and labels differ.
         """
         if not isinstance(estimator, Pipeline):
             raise TypeError(
@@ -120,10 +120,12 @@ class PredictionsDisplay:
                 "give its best_estimator_; for other predictions use PredictionsDisplay.from_predictions."
             )
         check_is_fitted(estimator)
+        _refuse_none(X, "X")
         embed, classifier = estimator[:-1].transform, estimator[-1]
         embeddings = embed(X)
         closest = None
         if shots is not None:
+            _refuse_none(shots, "shots")
             neighbors = NearestNeighbors(n_neighbors=min(n_shots, len(shots)), metric="cosine")
             closest = neighbors.fit(embed(shots)).kneighbors(embeddings, return_distance=False)
         return cls.from_predictions(
@@ -170,9 +172,11 @@ class PredictionsDisplay:
         Raises
         ------
         ValueError
-            If only some of `shots`, `y_shots` and `closest` are given, or numbers of images and labels differ.
+            If there are no images, only some of `shots`, `y_shots` and `closest` are given, or their shapes do not
+            fit together.
         """
         images = list_images(images)
+        _refuse_none(images, "images")
         check_consistent_length(images, y_pred, probability, y_true, closest)
         if len({part is None for part in (shots, y_shots, closest)}) > 1:
             raise ValueError(
@@ -182,6 +186,11 @@ class PredictionsDisplay:
             shots, closest = list_images(shots), np.asarray(closest)
             check_consistent_length(shots, y_shots)
             y_shots = np.asarray(y_shots)
+            is_index = closest.ndim == 2 and closest.dtype.kind in "iu"
+            if not is_index or not ((closest >= 0) & (closest < len(shots))).all():
+                raise ValueError(
+                    f"closest must be an array of shape (n, k) with positions of the {len(shots)} shots."
+                )
         display = cls(
             images,
             np.asarray(y_pred),
@@ -239,6 +248,11 @@ class PredictionsDisplay:
         if self.y_true is None:
             return "black"
         return "tab:green" if self.y_pred[i] == self.y_true[i] else "tab:red"
+
+
+def _refuse_none(images, name):
+    if not len(images):
+        raise ValueError(f"{name} is empty: there are no images to draw.")
 
 
 def _wrap(label):

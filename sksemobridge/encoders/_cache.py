@@ -134,6 +134,10 @@ class EmbeddingCache:
 
 
 def _prune(connection, max_bytes):
+    if (problem := connection.execute("PRAGMA quick_check").fetchone()[0]) != "ok":
+        raise sqlite3.DatabaseError(problem)
+    if not max_bytes:
+        connection.executescript(f"DROP TABLE blocks; DROP TABLE places; {_SCHEMA}")
     # First of all, so that what follows has the space of what goes.
     _drop_oldest(connection, max_bytes)
     _compact(connection)

@@ -205,9 +205,8 @@ class PrecomputedTextEncoder(StatelessEncoder):
         return float(self.logit_scale)
 
     def _memo_key(self):
-        matrices = (self.eos, self.projection, self.projection_bias)
-        texts = tuple(list_texts(self.texts))
-        return content_key(texts, *(None if matrix is None else np.asarray(matrix) for matrix in matrices))
+        projection, bias = self._projection_and_bias()
+        return content_key(tuple(list_texts(self.texts)), _floats(self.eos, "eos"), projection, bias)
 
     def _table(self):
         texts = list_texts(self.texts)
@@ -250,4 +249,6 @@ class PrecomputedTextEncoder(StatelessEncoder):
 
 
 def _floats(values, name, **options):
+    if np.ma.is_masked(values):
+        raise ValueError(f"{name} has masked values; fill them.")
     return check_array(values, dtype=[np.float64, np.float32], input_name=name, **options)
