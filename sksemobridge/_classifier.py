@@ -340,7 +340,6 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         labels = validate_labels(y, len(embeddings))
         weight = validate_weights(sample_weight, len(embeddings))
         groups = validate_groups(groups, len(embeddings))
-        paper_blend = self._paper_blend()
         used = weight > 0
         all_classes = validate_classes(classes, None if earlier is None else earlier.classes, labels[used])
         labels = labels[used].astype(all_classes.dtype)
@@ -351,6 +350,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         if self.text_encoder is not None and not _is_ignore(self.class_names):
             class_prompts = self._describe(all_classes, earlier)
         text = self._text_side(class_prompts, embeddings.shape[1])
+        paper_blend = self._paper_blend(text)
 
         # Shots, those of earlier calls among them
         new = embeddings[used], labels, weight[used], None if groups is None else groups[used]
@@ -373,7 +373,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
                 text,
                 shots,
                 # A bridge goes on to be trained where it leads to the same space.
-                earlier=earlier if _lead_to_one_space(earlier, text.bridge) else None,
+                earlier=earlier if _lead_to_one_space(earlier, text) else None,
                 dtype=embeddings.dtype if earlier is None else earlier.model.prototypes.dtype,
                 training=training and training | {"callback": callback},
                 paper_blend=paper_blend,
@@ -407,14 +407,19 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         self.class_names_ = None if said is None else np.array(said.names, dtype=object)
         self.prompts_ = None if said is None else said.prompts
 
-    def _paper_blend(self):
+    def _paper_blend(self, text):
         """The seven numbers, or None where the blend is estimated."""
         if self.blend != "paper":
             return None
-        if not (self.lambda2 or self.lambda3 or (self.lambda1 and self.text_encoder is not None)):
-            text = "" if self.text_encoder is not None else " (lambda1 weighs the text, and there is none)"
+        unused = {}
+        if text.texts is None:
+            unused["lambda1"] = "lambda1 weighs the text, and there is none"
+        if text.words is not None:
+            unused["lambda3"] = "lambda3 weighs z3, which is z2 where the bridge is learnt from words"
+        if not any(getattr(self, name) for name in ("lambda1", "lambda2", "lambda3") if name not in unused):
+            reasons = f" ({'; '.join(unused.values())})" if unused else ""
             raise ValueError(
-                f"lambda1, lambda2 and lambda3 are all zero{text}: every score would be zero. Set at least one "
+                f"lambda1, lambda2 and lambda3 are all zero{reasons}: every score would be zero. Set at least one "
                 "of them above zero."
             )
         return {name: float(getattr(self, name)) for name in PAPER_BLEND}
@@ -440,8 +445,8 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
     def _text_side(self, class_prompts, width):
         """`TextSide` of the classes: their texts, and the bridge in closed form."""
         if self.text_encoder is None:
-            word_basis(None, self.vocabulary)
-            return TextSide(Bridge.identity(width), logit_scale=100.0)
+            word_basis(None, self.vocabulary)  # refuses texts that nothing could embed
+            return TextSide(Bridge.identity(width))
         projection, projection_bias = read_projection(self.text_encoder)
         if projection.shape[1] != width:
             raise ValueError(
@@ -455,15 +460,15 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
             1.0 if texts is None else texts.lengths.mean(),
             self.atol,
         )
-        if bridge.basis.shape[1] == 0:
+        # The paper's blend keeps the paper's bridge unless words are given.
+        of_paper = self.blend == "paper" and isinstance(self.vocabulary, str)
+        words = word_basis(self.text_encoder, None if of_paper else self.vocabulary)
+        if words is None and bridge.basis.shape[1] == 0:
             warn_caller(
                 f"atol={self.atol} cuts off every direction of the text projection, so that nothing can be "
                 'bridged. Use atol="auto".'
             )
         logit_scale = read_logit_scale(self.text_encoder)
-        # The paper's blend keeps the paper's bridge unless words are given.
-        of_paper = self.blend == "paper" and isinstance(self.vocabulary, str)
-        words = word_basis(self.text_encoder, None if of_paper else self.vocabulary)
         return TextSide(bridge, logit_scale, texts, words, name_text_model(self.text_encoder))
 
     def with_classes(self, classes):
@@ -544,11 +549,11 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         return self._fitted.model.affinities(validate_embeddings(self, X, reset=False))
 
 
-def _lead_to_one_space(earlier, bridge):
-    """Whether the bridge of an earlier fit, or None, has the text projection of another."""
-    if earlier is None:
+def _lead_to_one_space(earlier, text):
+    """Whether the bridge of an earlier fit, or None, has the inputs and the text projection of this one."""
+    if earlier is None or (earlier.model.bridge.mean is None) != (text.words is None):
         return False
-    was, now = earlier.model.bridge.projection, bridge.projection
+    was, now = earlier.model.bridge.projection, text.bridge.projection
     if was is None or now is None:
         return was is now
     return was.shape == now.shape and np.allclose(was, now, rtol=0, atol=SAME_BRIDGE * np.abs(now).max())

@@ -104,3 +104,11 @@ def test_auto_on_real_projections(file, key):
     assert rank >= min(projection.shape) / 4
     for factor in (0.01, 0.1, 10.0, 100.0):
         assert pseudo_inverse(np.float32(factor) * projection)[1].shape[1] == rank
+
+
+def test_a_cutoff_of_zero_keeps_no_direction_of_rounding():
+    rng = np.random.default_rng(0)
+    projection = rng.normal(size=(8, 3)) @ rng.normal(size=(3, 6))
+    inverse, basis = pseudo_inverse(projection, 0.0)
+    assert basis.shape == (6, 3)
+    np.testing.assert_allclose(inverse, np.linalg.pinv(projection), atol=1e-10)

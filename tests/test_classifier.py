@@ -390,6 +390,31 @@ def test_bad_weights_are_named(world, weight, message):
         classifier_of(world).fit(X, y, sample_weight=np.full(len(X), weight))
 
 
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"class_names": "ignore", "lambda2": 0, "lambda3": 0}, "lambda1 weighs the text"),
+        (
+            {"vocabulary": ["a photo of a cat.", "a photo of a dog."], "lambda1": 0, "lambda2": 0},
+            "lambda3 weighs z3",
+        ),
+    ],
+)
+def test_a_blend_of_affinities_that_are_not_there_is_refused(world, params, message):
+    X, y = world.draw(3)
+    with pytest.raises(ValueError, match=f"are all zero.*{message}"):
+        classifier_of(world, blend="paper", **params).fit(X, y)
+
+
+def test_with_words_the_cutoff_is_of_no_account(world):
+    X, y = world.draw(3)
+    words = [f"a photo of a {name}." for name in world.names]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        classifier = classifier_of(world, vocabulary=words, atol=1e9).fit(X, y)
+    assert classifier.rank_ == len(words) - 1
+
+
 def test_a_cutoff_above_everything_warns_and_stays_finite(any_world):
     X, y = any_world.draw(3)
     for blend in BLENDS:

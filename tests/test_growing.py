@@ -225,6 +225,16 @@ def test_trained_solvers_continue_from_the_fitted_bridge(world):
     assert classifier.loss_curve_[-1] == pytest.approx(whole.loss_curve_[-1], rel=0.05)
 
 
+def test_training_starts_anew_where_the_bridge_comes_from_elsewhere(world):
+    X, y = world.draw(4)
+    half = np.arange(len(X)) < 12
+    words = [f"a photo of a {name}." for name in world.names]
+    grown = classifier_of(world, solver="lbfgs").fit(X[half], y[half])
+    grown.set_params(vocabulary=words).partial_fit(X[~half], y[~half])
+    whole = classifier_of(world, solver="lbfgs", vocabulary=words).fit(X, y)
+    np.testing.assert_allclose(grown.decision_function(X), whole.decision_function(X), rtol=1e-6)
+
+
 def test_changing_the_blend_between_calls_loses_no_shots(world):
     X, y = world.draw(4)
     half = np.arange(len(X)) < 12

@@ -11,7 +11,7 @@ from scipy import linalg
 
 from .._utils.array_api import astype, l2_normalize
 from .._utils.lru import LRUCache, content_key
-from .spans import Span
+from .spans import Span, normalize_parts
 
 # Cutoff of `atol="auto"` relative to the median singular value. The absolute 0.3 of the paper is 0.70 of the
 # median for ViT-L/14 (0.428) and 0.73 for RN50x64 (0.413), the two models where it keeps most.
@@ -51,11 +51,11 @@ def singular_value_cutoff(singular_values, atol, shape):
     `atol="auto"` is relative to the median of the singular values that are not zero within rounding: the
     same directions are kept for `W` and `c * W`, and never fewer than half of them.
     """
+    rounding = float(singular_values.max(initial=0.0)) * max(shape) * np.finfo(singular_values.dtype).eps
     if atol != "auto":
-        return float(atol)
-    rounding = singular_values.max(initial=0.0) * max(shape) * np.finfo(singular_values.dtype).eps
+        return max(float(atol), rounding)
     kept = singular_values[singular_values > rounding]
-    return max(AUTO_CUTOFF * float(np.median(kept)), float(rounding)) if len(kept) else 0.0
+    return max(AUTO_CUTOFF * float(np.median(kept)), rounding) if len(kept) else 0.0
 
 
 def pseudo_inverse(projection, atol="auto"):
@@ -196,7 +196,9 @@ class Bridge:
         """`z3 = bridge(q) . F_c`: bridged queries against the means of the shots as images, shape (n, C)."""
         if self.is_projector:
             # An orthogonal projector: lengths and products can be taken in the kept directions.
-            return l2_normalize(self.inputs(queries) @ self.basis) @ (image_means @ self.basis).T
+            kept = self.inputs(queries) @ self.basis
+            kept = l2_normalize(kept) if self.mean is None else normalize_parts(kept)
+            return kept @ (image_means @ self.basis).T
         return self.apply(queries) @ image_means.T
 
     @property

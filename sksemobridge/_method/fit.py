@@ -21,6 +21,8 @@ from .whitening import WhiteningFit
 # Bridges of folds are trained to fewer digits. Not to many fewer: the longer a bridge that texts mislead is
 # trained, the less its `z3` is worth, and the blend has to see that (`python studies/training.py` compares).
 TOL_OF_FOLDS = 1e-5
+# What CLIP's models multiply cosines by; stands in where there is no text.
+CLIP_LOGIT_SCALE = 100.0
 # Largest change of the bridge, relative to its largest entry, that rounding can account for.
 SAME_BRIDGE = 1e-4
 
@@ -43,7 +45,7 @@ class TextSide:
     """
 
     bridge: Bridge
-    logit_scale: float
+    logit_scale: float = CLIP_LOGIT_SCALE
     texts: ClassTexts | None = None
     words: np.ndarray | None = None
     name: tuple | None = None
@@ -235,7 +237,8 @@ def fit_model(
                 of_folds["max_iter"] = None
 
             def fit_fold(part):
-                fold = _train(text, texts, part, start, of_folds)
+                # Not from the earlier bridge, which has seen the shots that are held out.
+                fold = _train(text, texts, part, None, of_folds)
                 fold_bridge, fold_bias = bridge.trained(fold.bridge), fold.class_bias
                 sums = ClassSums.of(part, _to_eos(fold_bridge, part, fold_bias), len(seen))
                 return model_without_blend(fold_bridge, texts, sums, fold_bias)

@@ -13,6 +13,7 @@ import numpy as np
 from .._utils.array_api import l2_normalize, namespace, rows_and_lengths
 from .blend import class_divergence, fuse, paper_log_scores
 from .bridge import Bridge
+from .spans import normalize_parts
 from .unseen_classes import lean_on_names
 
 # Share of a query's squared length that must be kept for the difference of squares to be exact enough.
@@ -87,7 +88,8 @@ class ColumnsHead:
         scores = self.direct.of_rows(queries, length)
         bridged = queries @ self.columns
         if self.shift is not None:
-            bridged = bridged / length - self.shift
+            scores += normalize_parts(bridged / length - self.shift) @ self.through
+            return scores
         scores += l2_normalize(bridged) @ self.through
         return scores
 

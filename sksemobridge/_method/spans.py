@@ -64,9 +64,13 @@ class Span:
 
     def apply(self, x):
         """`bridge(x)`, shape (n, D)."""
-        xp = namespace(x)
-        kept = self.apply_unscaled(x)
-        return kept / xp.clip(xp.linalg.vector_norm(kept, axis=1, keepdims=True), RESOLUTION, None)
+        return normalize_parts(self.apply_unscaled(x))
+
+
+def normalize_parts(x):
+    """Parts of unit embeddings `(n, k)` divided by their lengths; what is within rounding stays near zero."""
+    xp = namespace(x)
+    return x / xp.clip(xp.linalg.vector_norm(x, axis=1, keepdims=True), RESOLUTION, None)
 
 
 def span_of_texts(texts):
