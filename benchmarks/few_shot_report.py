@@ -95,10 +95,14 @@ def means_by_shots(frame, value, digits):
     means = frame.groupby(["method", "shots", "task"])[value].mean().groupby(["method", "shots"]).mean()
     shots = sorted(frame.shots.unique())
     rows = [
-        [name, *(f"{means.get((name, k), np.nan):.{digits}f}" for k in shots)]
+        [name, *(_or_dash(means.get((name, k), np.nan), f".{digits}f") for k in shots)]
         for name in in_order(frame.method)
     ]
     return table(["method", *map(shots_in_words, shots)], rows)
+
+
+def _or_dash(value, form):
+    return f"{value:{form}}" if np.isfinite(value) else "-"
 
 
 def differences_by_shots(frame, value, digits, ours):
@@ -113,7 +117,8 @@ def differences_by_shots(frame, value, digits, ours):
             mean, error = group["mean"].mean(), np.sqrt((group.error**2).sum()) / max(len(group), 1)
             above, below = (found.sum() for found in verdicts(group))
             wins, losses = (above, below) if value == "accuracy" else (below, above)
-            row.append(f"{mean:+.{digits}f} ± {error:.{digits}f} ({wins}:{losses})" if len(group) else "-")
+            cell = _or_dash(mean if len(group) else np.nan, f"+.{digits}f")
+            row.append(cell if cell == "-" else f"{cell} ± {error:.{digits}f} ({wins}:{losses})")
         rows.append(row)
     return table([f"{ours} minus", *map(shots_in_words, shots)], rows)
 
