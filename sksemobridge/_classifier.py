@@ -51,8 +51,8 @@ TRAINING_PARAMETERS = (
 class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
     """Few-shot classifier on CLIP image embeddings, bridged into the text modality.
 
-    A query image is compared with the class texts (`z1`), with the labelled shots bridged into the text modality
-    (`z2`), bridged with the shots (`z3`), and with the shots in whitened coordinates (`z4`). Where the bridge is learnt
+    A query image is compared with the class texts (`z1`) and with the labelled shots: bridged into the text modality
+    (`z2`), as they are, with the query bridged (`z3`), and in whitened coordinates (`z4`). Where the bridge is learnt
     from words, as with `CLIPTextEncoder` by default, both sides of `z2` are bridged, and there is no `z3`. With
     `blend="auto"` shots and names make one probability model: the fewer shots a class has, the more it leans on its
     name, and each class has a correction. All weights are estimated from the shots; no validation data is needed.
