@@ -5,7 +5,7 @@ The way of the data, and where each station is:
     images -> encoders/ -> embeddings ------------------------+
     class names -> _method/prompts -> class_texts ------------+
     labels, weights, groups -> _method/shots -----------------+-> _classifier: fit -> _method/fit
-        bridge, spans -> affinities -> class_means -> whitening -> out_of_sample -> unseen_classes -> blend
+        spans, bridge -> class_means, whitening -> unseen_classes -> affinities -> out_of_sample -> blend
         _training/ (the trained bridge)
     embeddings -> _method/head -> logits -> _base: labels and probabilities
 

@@ -51,11 +51,11 @@ TRAINING_PARAMETERS = (
 class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
     """Few-shot classifier on CLIP image embeddings, bridged into the text modality.
 
-    Image embeddings and the words for the classes are compared where CLIP is calibrated, across modalities:
-    a query image with the class texts (`z1`), a query image with the labelled shots bridged into the text
-    modality (`z2`), and a bridged query with the shots (`z3`). With `blend="auto"` how much each comparison
-    counts, and the temperature of the probabilities, is estimated from the shots; no validation data is
-    needed.
+    A query image is compared with the class texts (`z1`) and with the labelled shots: bridged into the text modality
+    (`z2`), as they are, with the query bridged (`z3`), and in whitened coordinates (`z4`). Where the bridge is learnt
+    from words, as with `CLIPTextEncoder` by default, both sides of `z2` are bridged, and there is no `z3`. With
+    `blend="auto"` shots and names make one probability model: the fewer shots a class has, the more it leans on its
+    name, and each class has a correction. All weights are estimated from the shots; no validation data is needed.
 
     Parameters
     ----------
@@ -75,24 +75,23 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         None means that a class has no text: the mean of the other texts stands for it.
         `"ignore"`: the labels mean nothing (part numbers, say), and the encoder serves the bridge alone.
     vocabulary : "auto", sequence of str or None, default="auto"
-        Where the bridge comes from: whole texts, such as `"a red squirrel"`, whose span images are compared in, or
-        with `"auto"` a bundled list of names of things, where the encoder can embed any text
-        (`CLIPTextEncoder`). `None`, and `"auto"` with `PrecomputedTextEncoder` or `blend="paper"`, reads the
-        bridge off the text projection, as the paper does.
+        The words whose span the bridge keeps: whole texts, such as `"a red squirrel"`, or with `"auto"` a bundled
+        list of names of things, where the encoder can embed any text (`CLIPTextEncoder`). `None`, and `"auto"` with
+        `PrecomputedTextEncoder` or `blend="paper"`, reads the bridge off the text projection, as the paper does.
     solver : {"closed_form", "adamw", "lbfgs"}, default="closed_form"
-        How the bridge is found: from the text projection alone; trained on the shots with the paper's recipe,
-        step for step; or trained to the minimum of the same loss, many times faster.
+        How the bridge is found: from words or the text projection, without training; trained on the shots with
+        the paper's recipe, step for step; or trained to the minimum of the same loss, many times faster.
     atol : "auto" or float, default="auto"
         Singular values of the text projection at or below it are treated as zero. `"auto"` is 0.7 times
         their median, safe for any model; the paper uses 0.3. Not used with words.
     class_bias : bool, default=True
         Whether trained solvers learn a bias for each class. Not used in closed form.
     blend : {"auto", "paper"}, default="auto"
-        `"auto"` estimates the weights of the affinities from the shots; `"paper"` takes the seven numbers
-        below as given.
+        `"auto"` estimates the weights of the affinities and a correction of each class from the shots; `"paper"`
+        takes the seven numbers below as given.
     whiten : "auto" or bool, default="auto"
-        Whether `blend="auto"` also fuses `z4`, the shots in whitened coordinates. `"auto"` does where shots
-        vary within classes.
+        Whether `blend="auto"` also fuses `z4`, the shots in whitened coordinates: `"auto"` and True do, False does
+        not.
     alpha, beta, gamma : float, default=1.0
         Sharpness of the three terms of the paper's blend.
     lambda1, lambda2, lambda3 : float, default=0.5
@@ -133,14 +132,15 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
     image_means_ : ndarray of shape (C, D)
         `F_c`, the means of the shots.
     bridge_ : ndarray of shape (D, d)
-        `W+`.
+        `W+`, or with words `V V' W+`, where the columns of `V` are the directions of words. Trained solvers start
+        there.
     class_bias_ : ndarray of shape (C, d) or None
         Bias of each class; None in closed form.
     rank_ : int
         Number of directions that the closed-form bridge keeps: with words the width of their span. Equal to
         `D`, the bridge is the identity.
     blend_ : dict
-        With `blend="auto"` the weight of each affinity: `decision_function` is
+        With `blend="auto"` the weight of each affinity, 1.0 for `"correction"`: `decision_function` is
         `sum_k blend_[k] * affinities[k]`. With `blend="paper"` the seven numbers.
     loss_curve_ : list of float or None
         Training loss of every iteration; None in closed form.
@@ -159,8 +159,8 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
     `blend="auto"` and the logarithm of the paper's score with `blend="paper"`.
 
     Classes without shots, which `partial_fit` and `with_classes` allow where there is text, have NaN in
-    `prototypes_`, `image_means_` and in the affinities `z2` to `z4`. For scores these are predicted from `z1`,
-    as they go with it among the classes with shots.
+    `prototypes_` and `image_means_`. For their scores `z2`, `z3` and `z4` are predicted from `z1`, as they go with it
+    among the classes with shots; their correction is zero.
 
     A fit computes in float64, except the training of the bridge, which computes in float32 whatever `X` is. The
     fitted arrays are cast to the precision of `X` once, at the end, and prediction computes in that of its query.
@@ -320,7 +320,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         X : array-like of shape (n, D)
         y : array-like of shape (n,)
         classes : array-like or None, default=None
-            Labels to know besides those seen so far. Classes without shots need text.
+            Labels of more classes than those seen so far. Classes without shots need text.
         sample_weight : array-like of shape (n,) or None, default=None
             On the same scale in every call.
         groups : array-like of shape (n,) or None, default=None
@@ -532,7 +532,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         return said[1:]
 
     def affinities(self, X):
-        """How close each row of `X` is to each class, in up to four ways.
+        """How close each row of `X` is to each class, by kind of comparison.
 
         Parameters
         ----------
@@ -541,9 +541,11 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         Returns
         -------
         dict of arrays of shape (n, C)
-            `"z1"` query and class text (only where there is text), `"z2"` query and bridged shots, `"z3"`
-            bridged query and shots, and `"z4"` query and shots in whitened coordinates where the blend uses
-            it. Classes without shots have NaN in all but `"z1"`.
+            `"z1"` query and class text, where there is text; `"z2"` query and bridged shots, with words both
+            bridged; `"z3"` bridged query and shots, not with words. With `blend="auto"` these are what the blend
+            sums: classes with few shots lean on their names, and there are `"z4"`, query and shots in whitened
+            coordinates, unless `whiten=False`, and `"correction"`, that of each class. With `blend="paper"`
+            classes without shots have NaN in `"z2"` and `"z3"`.
         """
         check_is_fitted(self)
         return self._fitted.model.affinities(validate_embeddings(self, X, reset=False))
@@ -570,5 +572,5 @@ def _refuse_unknown(without_shots, classes, class_prompts):
 
 
 def _is_ignore(class_names):
-    """Whether labels are no words and are not to be read as such."""
+    """Whether labels carry no meaning."""
     return isinstance(class_names, str) and class_names == "ignore"

@@ -28,9 +28,9 @@ class Model:
     whitening : Affine or None
         `z4`.
     correction : Affine or None
-        With the estimated blend: `b_c + A_c . (u - m)`.
+        With the estimated blend: `b_c + A_c . (nrm(q) - m)`.
     share : ndarray of shape (C,)
-        What each class's own shots are worth beside its name, see `unseen_classes`; zero without shots.
+        What each class's own shots count beside its name, see `class_means`; zero without shots.
     blend : dict
         Weights of the affinities, or the seven numbers of the paper's blend.
     is_paper_blend : bool
@@ -59,7 +59,10 @@ class Model:
         - `z2 = nrm(q) . P_c`, with words `bridge(q) . P_c`;
         - `z3 = bridge(q) . F_c`, not with words;
         - `z4`, where there is a whitening;
-        - `correction`, with the estimated blend, whose affinities lean on names as they are summed.
+        - `correction`, with the estimated blend.
+
+        With the estimated blend affinities lean on names, as they are summed: the fewer shots a class has, the more.
+        With the paper's, classes without shots have NaN in `z2` and `z3`.
 
         Returns
         -------
@@ -71,7 +74,7 @@ class Model:
         )
 
     def raw_affinities(self, X):
-        """The affinities of the shots alone, not moved towards names; NaN where there are none."""
+        """The affinities of the shots alone, not moved towards names; NaN for classes without shots."""
         return in_blocks(constants_like(X, self, replace).affinities_of_block, X)
 
     def affinities_of_block(self, X):
@@ -92,7 +95,7 @@ class Model:
         if self.bridge.mean is None:
             shares["z3"] = self.share
         if self.whitening is not None:
-            # Its class means lean already.
+            # The class means of `z4` lean already.
             xp = namespace(self.share)
             shares["z4"] = xp.astype(self.has_shots, self.share.dtype)
         return shares

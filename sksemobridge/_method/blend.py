@@ -12,9 +12,8 @@ shots speak against. The prior of `A` is Gaussian, `Q = sum_S sigma_S^2 V_S V_S'
 directions `V_S`, `l_S^2` being the mean square length of the shots' `v` in the span: the whole space, the span of the
 class texts, that of words.
 
-Of `z1` no shot needs to be held out. The scale that fits it alone is its default, and what that leaves of the loss,
-against guessing, are the odds that the text is of use; defaults are a mean of those with and those without text, by
-these odds.
+Class texts have seen no shot. The scale that fits `z1` alone is its default. How much lower its loss is than that of
+guessing gives the probability that the text is of use; by it, defaults are a mean of those with and those without text.
 """
 
 from dataclasses import dataclass
@@ -27,22 +26,25 @@ from scipy.special import expit, logsumexp
 from .._utils.array_api import namespace, softmax
 from .whitening import Affine
 
-# Default of `z4`, which is a Gaussian log-likelihood ratio: its features are not independent.
+# `python studies/blend.py` varies the constants of this block, but for `SHOT_SHARE_ALONE`, `WIDTH` and `ROUNDS`.
+# Default of `z4` beside text and without: a share of a Gaussian log-likelihood ratio, as features are not independent.
 WHITENED_SCALE, WHITENED_SCALE_ALONE = 0.04, 0.1
-# Spread of `z2` and of `z3` by default, as a share of that of `z1` (without text, of one nat), beside `z4` and without.
+# Default spread of `z2` and of `z3`, as a share of that of `z1` (without text, of one nat), beside `z4` and without.
 SHOT_SHARE, SHOT_SHARE_ALONE = 0.01, 0.4
-# Weight of the prior of a scale, in held-out images, and its width in `log s`. Beside text, that of `z4` is held more
-# firmly: a held-out shot has a noisier class than a query.
+# Weight of the prior of a scale, in held-out images, and its width in `log s`. Beside text the prior of `z4` weighs
+# more: the class of a held-out shot is noisier than that of a query.
 STRENGTH, STRENGTH_OF_WHITENED, WIDTH = 1.25, 5.0, 0.5
-# `tau` in nats, and `sigma` of each span.
+# `tau` in nats, and `sigma` of each span, before any shot.
 OFFSET, CORRECTION = 1.0, 1.0
-# Parameters that the prior of `tau` and `sigma` is worth, and how often they are estimated.
+# Number of parameters that the prior of `tau` and `sigma` counts as, and how often both are estimated.
 VARIANCE_WORTH, ROUNDS = 50.0, 2
-# Weight of a prior that the logits need no tempering, in held-out images.
+# Weight of the prior that logits need no tempering, in held-out images.
 TEMPER_WORTH = 2.0
-# Spread of affinities, as a share of the largest, that rounding of single precision can account for.
+
+# Spread of affinities, as a share of the largest, that rounding of single precision explains: about ten of its steps.
 ROUNDING = 1e-6
-# Odds that a text is of use, before any shot was seen.
+# Odds that a text is of use, before any shot: most names are words that CLIP knows. They are even once the loss of the
+# text is `log(TEXT_ODDS)` = 2.3 nats above that of guessing.
 TEXT_ODDS = 10.0
 
 
@@ -54,8 +56,7 @@ def fuse(affinities, scales):
 def spread_over_others(z, codes):
     """Root mean square over shots of the standard deviation of `z` over the classes of others, or None.
 
-    What a shot's own class says of it is no measure. With fewer than two other classes there is none, nor is there
-    where `z` differs by rounding alone.
+    Returns None with fewer than two other classes, or if `z` varies by rounding only. A shot's own class is left out.
     """
     n, n_classes = z.shape
     if n_classes < 3 or not n:
@@ -88,7 +89,7 @@ def fit_text(z1, codes, weight, logit_scale):
     Parameters
     ----------
     z1 : ndarray of shape (n, C)
-        Of all shots.
+        Of the shots that can be held out.
     codes : ndarray of shape (n,)
     weight : ndarray of shape (n,)
         `omega_i`.
@@ -113,7 +114,7 @@ def default_scales(affinities, codes, text, per_class):
     codes : ndarray of shape (n,)
     text : TextUse or None
     per_class : float
-        Effective number of images of a class. A single one says less, and the mean has been shrunk more.
+        Effective number of images of a class. The fewer they are, the more class means are shrunk, and `z4` with them.
     """
     odds = 0.0 if text is None else text.odds
     defaults = {}
@@ -132,7 +133,7 @@ def default_scales(affinities, codes, text, per_class):
 
 @dataclass(frozen=True)
 class Problem:
-    """What `decision` is fitted to, see above.
+    """What `decision` is fitted to; symbols as at the top of this module.
 
     Attributes
     ----------
@@ -166,12 +167,12 @@ class Problem:
         centre = np.log([self.defaults[name] for name in names])
         strength = np.array([self.strength[name] for name in names])
         n_features = 0 if self.features is None else self.features.shape[1]
-        # A class of which no shot is held out would only be pushed away.
+        # Shots of others would push away a class of which no shot is held out.
         free = np.bincount(self.codes, minlength=n_classes) > 0
         rows, k = np.arange(n), len(names)
 
         def unpack(x):
-            # Within bounds that only a first step can leave.
+            # Only the first step of a line search leaves these bounds.
             return (
                 np.clip(x[:k], -7, 7),
                 x[k : k + n_classes],
@@ -232,7 +233,7 @@ class Problem:
         return Mode(scales, tau * b, sigma * coefficients, loss, residual, x)
 
     def temper(self, mode, tau, sigma):
-        """Factor of all logits that fits shots best whose part of the correction is taken back.
+        """The factor of all logits that fits the shots best, without each shot's own part in the correction.
 
         A shot adds `k_i omega_i ([y_i = c] - p_ic)` to its own logits, with `k_i` its prior variance.
         """
@@ -325,7 +326,7 @@ def fit_blend(held_out, text, class_means, spans):
         mode = problem.solve(tau, sigma, mode, tolerance=1e-5)
         tau, sigma = problem.variances(mode, tau, sigma)
     mode = problem.solve(tau, sigma, mode)
-    # Beside text, that held-out shots have noisier classes than queries makes up for it.
+    # Beside text no tempering is needed: classes of held-out shots are noisier than those of queries.
     temper = problem.temper(mode, tau, sigma) ** (1.0 if text is None else 1 - text.odds)
     weights = temper * (back @ mode.coefficients).T
     scales = {name: temper * scale for name, scale in mode.scales.items()}

@@ -14,7 +14,8 @@ from .._utils.lru import LRUCache, content_key
 from .spans import Span, normalize_parts
 
 # Cutoff of `atol="auto"` relative to the median singular value. The absolute 0.3 of the paper is 0.70 of the
-# median for ViT-L/14 (0.428) and 0.73 for RN50x64 (0.413), the two models where it keeps most.
+# median for ViT-L/14 (0.428) and 0.73 for RN50x64 (0.413), the two models where it keeps most
+# (`python benchmarks/retrieval.py --projections FILE` prints how many directions both cutoffs keep).
 AUTO_CUTOFF = 0.7
 
 _decompositions = LRUCache(max_items=4)

@@ -9,8 +9,8 @@ so that the mean of `n_c` images is shrunk towards its name,
 
     mu_c = (n_c mean_c u + kappa mhat_c) / (n_c + kappa),     kappa = var(noise) / var(deviation).
 
-`kappa` is a ratio of variances, found by the method of moments, and another one in the span of the class texts, in that
-of words and in the rest of the space: where texts live, classes differ more. Without text `mhat_c = m`.
+`kappa` is a ratio of variances, found by the method of moments. The span of the class texts, that of words and the rest
+of the space have a `kappa` each: where texts live, classes differ more. Without text `mhat_c = m`.
 """
 
 from collections.abc import Callable
@@ -21,16 +21,17 @@ from scipy import linalg
 
 from .shots import sum_rows
 
-# `kappa` before anything is known of the noise, in each span, and how many degrees of freedom of noise that
-# knowledge is worth.
+# `python studies/blend.py` varies the constants of this block, but for the two of words: beside the span of words classes
+# differ little (`python benchmarks/bridge.py` prints what the classifier gives with words).
+# `kappa` in each span before any class has two images, and the degrees of freedom that this guess counts as.
 KAPPA_OF_TEXTS, KAPPA_OF_WORDS, KAPPA_BESIDE_WORDS, KAPPA_OF_REST, KAPPA_WORTH = 1.5, 2.0, 12.0, 4.0, 8.0
-# Classes lean on their names this much more than moments say: tails of embeddings are heavier than those of a Gaussian.
+# Factor of `kappa` as moments give it: embeddings have heavier tails than a Gaussian.
 LEANING = 1.5
-# `kappa` where classes do not differ from what names predict.
+
+# Bound of `kappa`, before `LEANING`, where the scatter of class means is all noise: shots count all the same.
 LARGEST_KAPPA = 60.0
 
-
-# Rows in a block.
+# Rows of a block: 4,096 rows of 512 numbers are 16 MB.
 BLOCK = 2**12
 
 
@@ -47,14 +48,14 @@ class ClassMeans:
     counts : ndarray of shape (C,)
         Effective number `n_c` of images.
     left : ndarray of shape (n,)
-        That of each image's class without the image.
+        Effective number of each image's class without the image.
     share : ndarray of shape (C,)
-        `n_c / (n_c + kappa)`.
+        `n_c / (n_c + kappa)`, with `kappa` of the rest of the space: what a class's own shots count in `z2` and `z3`.
     share_without : ndarray of shape (n,)
-        The same of each image's class without the image.
+        The share of each image's class without the image.
     others : Others
     shrink : callable
-        `shrink(raw means, codes, n)` of classes `codes`.
+        `shrink(raw, codes, n)` shrinks raw means of `n` images each of the classes `codes`.
     """
 
     centre: np.ndarray
@@ -67,9 +68,9 @@ class ClassMeans:
     shrink: Callable
 
     def without(self, rows):
-        """`mu_c - m` of the class of each image at `rows` if the image is left out, shape (k, D).
+        """`mu_c - m` of the class of each image at `rows`, without the image, shape (k, D).
 
-        Of a class's only image that is what the name predicts.
+        A class without its only image lies where its name predicts.
         """
         return self.shrink(self.others.means(rows) - self.centre, self.others.codes[rows], self.left[rows])
 
@@ -151,7 +152,7 @@ def text_basis(texts):
 
 
 def _outside_of(basis, spans):
-    """An orthonormal basis of what a span adds to others."""
+    """An orthonormal basis of the part of a span that lies outside of others."""
     for other, _ in spans:
         left, values, _ = linalg.svd(basis - other @ (other.T @ basis), full_matrices=False)
         basis = left[:, values > 1e-3]
@@ -180,7 +181,7 @@ class Others:
         self._u, self.codes = u, codes
         self.share = weight / np.bincount(codes, weights=weight)[codes]
         self.counts = 1 / np.bincount(codes, weights=self.share**2)
-        # The rest of a class that is nearly all one image is summed up without it: a difference would be rounding.
+        # Where one image is nearly all of a class, the others are summed by themselves: a difference would be rounding.
         self._main = self.share > 0.5
         self._rest = np.where(self._main, 0.0, self.share)
         self._vectors = sum_rows(self._rest[:, None] * u, codes, n_classes)
@@ -204,7 +205,7 @@ class Others:
         return np.where(self._alone, 0.0, self._total(1) ** 2 / squares)
 
     def means(self, rows):
-        """Mean of the others of each image at `rows`; that of none is the image. Shape (k, D)."""
+        """Mean of the other images of the class of each image at `rows`, shape (k, D); an only image is its own."""
         codes, main = self.codes[rows], self._main[rows, None]
         vectors = self._vectors[codes]
         vectors += np.where(main, 0.0, self._main_vectors[codes] - self._rest[rows, None] * self._u[rows])
@@ -214,7 +215,7 @@ class Others:
 
 
 def _kappa(within, between, guess, counts):
-    """`var(noise) / var(deviation)` by the method of moments; `guess` before there are two images of a class.
+    """`var(noise) / var(deviation)` by the method of moments; `guess` before a class has two images.
 
     `within` is the sum of squares of the noise, `between = var(deviation) + var(noise) mean(1 / n)`.
     """

@@ -18,8 +18,8 @@ from .spans import class_balanced_mean
 from .unseen_classes import MOST_CLASSES, MeanClass, fit_slopes
 from .whitening import WhiteningFit
 
-# Bridges of folds are trained to fewer digits. Not to many fewer: the longer a bridge that texts mislead is
-# trained, the less its `z3` is worth, and the blend has to see that (`python studies/training.py` compares).
+# Folds stop earlier than the bridge itself. Not much earlier: long training lowers the worth of `z3` where texts
+# mislead, and the blend must see that (`python studies/training.py` compares).
 TOL_OF_FOLDS = 1e-5
 # What CLIP's models multiply cosines by; stands in where there is no text.
 CLIP_LOGIT_SCALE = 100.0

@@ -1,7 +1,7 @@
 """From embeddings to logits in as few products of matrices as can be.
 
-Every affinity is linear in features of a query `q`: its direction `u = nrm(q)`, a constant, and for `z3` the
-bridged query `v = bridge(q)`. So is a weighted sum of them, whose weights fold into one matrix:
+Every affinity is linear in features of a query `q`: its direction `u = nrm(q)`, a constant, and for `z3`, or with words
+for `z2`, the bridged query `v = bridge(q)`. So is a weighted sum of them, whose weights fold into one matrix:
 
     sum_k s_k z_k = [u, 1, v] @ sum_k s_k M_k.
 """

@@ -12,9 +12,10 @@ from .._utils.array_api import l2_normalize
 from .shots import effective_number, sum_rows
 from .unseen_classes import lean_on_names
 
-# Folds in which a trained bridge is fitted anew; fewer where no class has as many images.
+# Folds in which a trained bridge is trained again, fewer where no class has as many images. Each fold costs one
+# training; three leave two thirds of the shots to train on.
 N_FOLDS = 3
-# Held-out affinities in all: beyond that many, queries are sampled.
+# Most held-out affinities of a kind: 2^21 are 16 MB. Of more, shots are sampled.
 MOST_AFFINITIES = 2**21
 
 
@@ -29,7 +30,7 @@ class HeldOut:
     codes : ndarray of shape (n,)
         True class of each shot.
     weight : ndarray of shape (n,)
-        Of each shot; they sum to the number of images that all are worth.
+        Of each shot; they sum to the effective number of images.
     """
 
     affinities: dict
@@ -41,8 +42,8 @@ class HeldOut:
 def queries_of(shots, n_classes, with_text):
     """Indices of the shots that are held out.
 
-    Without text a class must keep another image. Copies of one image must have one label. Beyond `MOST_AFFINITIES`
-    every so many shots are taken, in their order.
+    Without text a class must keep another image. Copies of one image must have one label. Of more than
+    `MOST_AFFINITIES` an even sample is taken, in the order of the shots.
     """
     _, codes, groups = shots.images
     usable = np.bincount(groups)[shots.group] == 1
@@ -54,9 +55,9 @@ def queries_of(shots, n_classes, with_text):
 
 
 def query_weights(codes, weight, image):
-    """Weight of each held-out shot: classes count alike, and all together as many images as they are worth.
+    """Weight of each held-out shot. Classes count alike. The weights sum to the effective number of images.
 
-    The sum is `(sum_j v_j)^2 / sum_j v_j^2` over the images' shares `v_j` of their class.
+    That is `(sum_j v_j)^2 / sum_j v_j^2` over the images' shares `v_j` of their class.
     """
     if not len(codes):
         return weight
@@ -66,7 +67,7 @@ def query_weights(codes, weight, image):
 
 
 def leave_one_out(shots, model, sums, rows, unit_shots, eos, share_without, whitening):
-    """Closed form, each image left out in turn: its class loses its rows, nothing else changes.
+    """Closed form: each image is left out in turn. Its class loses its rows, and nothing else changes.
 
     Parameters
     ----------
@@ -89,7 +90,7 @@ def leave_one_out(shots, model, sums, rows, unit_shots, eos, share_without, whit
     """
     image, image_codes, _ = shots.images
     share, bridge = shots.weight_in_class, model.bridge
-    # Share of the class that stays without the image, nothing of a class's only one.
+    # Share of the class that stays without the image; none does without a class's only one.
     rest = 1 - np.bincount(image, weights=share)
     rest[np.bincount(image_codes)[image_codes] == 1] = np.nan
     queried, position = np.unique(image[rows], return_inverse=True)
@@ -122,7 +123,7 @@ def leave_one_out(shots, model, sums, rows, unit_shots, eos, share_without, whit
 
 
 def cross_fit(shots, model, fit_fold, rows, unit_shots, share_without, whitening, random_state=None):
-    """Trained bridge: shots of each fold are put to a model that was trained on the other folds.
+    """Trained bridge: the shots of each fold are put to a model that was trained on the other folds.
 
     Parameters
     ----------
@@ -161,7 +162,7 @@ def cross_fit(shots, model, fit_fold, rows, unit_shots, share_without, whitening
 
 
 def _held_out(affinities, shots, model, rows, queries, share_without, whitening):
-    """`HeldOut` of affinities whose own class is NaN where it has no other image."""
+    """`HeldOut` of affinities that are NaN for a shot's own class where it has no other image."""
     image, codes, each = shots.images.index[rows], shots.codes[rows], np.arange(len(rows))
     lambdas = share_without[image]
     for name in affinities.keys() - {"z1"}:
@@ -184,7 +185,7 @@ def _held_out(affinities, shots, model, rows, queries, share_without, whitening)
 
 
 def _deal(codes, n_folds, random_state):
-    """A fold for each image, dealt class by class so that folds are as even as can be."""
+    """A fold for each image. Images are dealt class by class, which makes folds even."""
     order = np.arange(len(codes))
     if random_state is not None:
         order = check_random_state(random_state).permutation(len(codes))

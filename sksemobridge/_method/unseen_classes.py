@@ -1,12 +1,12 @@
-"""What names predict: the affinities of a class that has few shots, or none, are read off its text.
+"""What names predict: affinities of a class with few shots, or none, lean on its text.
 
-For a query `q`, `z_k` of a class `c` is predicted from `z1` as it goes with `z1` among the classes with shots:
+For a query `q`, `z_k` of a class `c` is predicted from `z1`, by how the two go together among the classes with shots:
 
     zhat_k,c = mean_c' z_k,c' + slope_k * (z1_c - mean_c' z1_c')        (means over the classes c' that were fitted)
 
 The slope is that of a regression over pairs of different classes with shots, the mean image of one as a query
-to the other. Without text `zhat_k,c` is the mean alone. What is used of a class whose own shots are worth the share
-`lambda_c` is `lambda_c z_k,c + (1 - lambda_c) zhat_k,c`; a class that is known by name only has `lambda_c = 0`.
+to the other. Without text `zhat_k,c` is the mean alone. With `lambda_c` the share of a class's own shots
+(`class_means`), `lambda_c z_k,c + (1 - lambda_c) zhat_k,c` is used; a class known by name only has `lambda_c = 0`.
 """
 
 from dataclasses import dataclass
@@ -16,14 +16,14 @@ import numpy as np
 from .._utils.array_api import namespace
 from .whitening import Affine
 
-# Classes that slopes are fitted on; more tell no more.
+# Slopes are fitted on at most this many classes; more do not change them.
 MOST_CLASSES = 1000
 
 
 def fit_slopes(affinities):
     """`slope_k` from the affinities of class mean images to the classes, each of shape (C, C).
 
-    A class is not put to itself, as long as three classes are there to compare.
+    With three classes or more, a class is not compared with itself.
     """
     n = len(affinities["z1"])
     pairs = ~np.eye(n, dtype=bool) if n > 2 else np.ones((n, n), dtype=bool)
@@ -42,7 +42,7 @@ def fit_slopes(affinities):
 
 @dataclass(frozen=True, eq=False)
 class MeanClass:
-    """The mean of the classes with shots when the model was fitted, and the slopes: what names are read against.
+    """The mean of the classes that had shots when the model was fitted, and the slopes.
 
     Attributes
     ----------
@@ -80,7 +80,7 @@ class MeanClass:
 def lean_on_names(affinities, means, share, slopes):
     """The affinities of classes with few shots moved towards what names predict.
 
-    Each row is treated linearly, so rows may also be those of matrices that give affinities.
+    Linear in each row, so that rows may also be those of matrices that give affinities.
 
     Parameters
     ----------

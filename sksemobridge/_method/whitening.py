@@ -1,14 +1,16 @@
-"""The fourth affinity: closeness to class means in whitened coordinates (ours, not in the paper).
+"""`z4`: closeness to class means in whitened coordinates (ours, not in the paper).
 
 `z4_c(q) = v' P mu_c - mu_c' P mu_c / 2` with `v = nrm(q) - m`, `mu_c` the class means shrunk towards their names
 (`class_means`, also relative to `m`) and `P = inv((1 - lambda) S + lambda t I)`, where `S (D, D)` is the covariance of
 residuals `e_i` of the images, `t = tr(S) / D`, and `lambda = D / (f + D)` for `f` degrees of freedom. It is the
 discriminant of a Gaussian model with one covariance for all classes.
 
-- Beside text `e_i` is an image less `mu_c` without that image, and `f` the number of images: names predict where even a
+- Beside text `e_i` is an image less `mu_c` without that image, and `f` the number of images: the name predicts where a
   class's only image lies.
-- Without text, or where it is of no use, `e_i` is an image less the mean of its class, `f` the number of images less
-  that of classes, and `S` is shrunk towards its diagonal. A class's only image is taken around `m`.
+- Without text `e_i` is an image less the mean of its class, `f` the number of images less that of classes, and `S` is
+  shrunk towards its diagonal. A class's only image is taken around `m`.
+
+Where the probability that the text is of use is above one half, residuals are those beside text, else those without.
 """
 
 from dataclasses import dataclass
@@ -18,11 +20,12 @@ from scipy import linalg
 
 from .class_means import blocks
 
-# Variance of a feature at least, relative to the mean of all.
+# These three guard divisions.
+# Smallest variance of a feature, relative to the mean variance.
 LEAST_VARIANCE = 1e-3
-# What stays of `1 - e' P e / N` at least when an image with a large residual is left out.
+# Smallest value of `1 - e' P e / N`, the divisor where an image with a large residual is left out.
 LEAST_SHARE = 0.05
-# Variance of a feature that rounding of single precision can account for.
+# Variance of a feature that rounding of single precision explains.
 ROUNDING = 1e-14
 
 
@@ -49,7 +52,7 @@ class Affine:
 
 
 class WhiteningFit:
-    """Whitening by the residuals of images, and what it would be without one of them.
+    """Whitening by the residuals of images, and by those of all images but one.
 
     Parameters
     ----------
@@ -62,24 +65,24 @@ class WhiteningFit:
     text_odds : float
         Probability that the text is of use.
     has_words : bool
-        Whether class means know a span of words.
+        Whether class means have a span of words.
     """
 
     def __init__(self, class_means, u, codes, weight, text_odds=0.0, has_words=False):
         self._classes, self._u, self._codes, self._weight = class_means, u, codes, weight
         width = u.shape[1]
         counts = class_means.counts[codes]
-        # Beside text all images are taken around what is predicted without them.
+        # Where the text is rather of use than not, all images are taken around what is predicted without them.
         self._around_predicted = (class_means.left == 0) | (text_odds > 0.5)
         n = max(float(np.where(self._around_predicted, weight, weight * (1 - 1 / counts)).sum()), ROUNDING)
         self._degrees, self._kept = n, n / (n + width)  # f, 1 - lambda
-        # `gone_i e_i e_i'` leaves the scatter with an image: the mean of the others has moved away from it.
+        # `gone_i e_i e_i'` leaves the scatter with an image: it is more than `e_i e_i'`, as the class mean moves.
         self._gone = weight * np.where(self._around_predicted, 1, counts / np.maximum(counts - 1, ROUNDING))
         squares = np.zeros(width)
         for rows in blocks(len(u)):
             squares += (weight[rows] / n) @ np.square(self._residuals(rows))
         typical = max(squares.mean(), ROUNDING)
-        # With single images alone, words say more of which directions matter than variances do.
+        # Where all classes have one image, words say better than variances which directions matter.
         diagonal = 0.0 if has_words and not class_means.left.any() else 1 - text_odds
         self._root = np.maximum(squares / typical, LEAST_VARIANCE) ** (diagonal / 2)
         if len(u) < width:
@@ -140,7 +143,7 @@ class WhiteningFit:
         scores[rows, own] = paired(v_p, mean) - 0.5 * paired(mean_p, mean)
         through = residual_p @ means.T
         through[rows, own] = paired(residual_p, mean)
-        # Images that weigh nothing leave nothing.
+        # An image without weight changes nothing.
         total = self._degrees / np.maximum(self._kept * self._gone[position], ROUNDING)
         left = np.maximum(total - paired(residual_p, residual), LEAST_SHARE * total)[:, None]
         scores += (paired(residual_p, v)[:, None] * through - 0.5 * through**2) / left

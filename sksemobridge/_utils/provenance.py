@@ -1,9 +1,9 @@
 """Which model embedded the images that a classifier is given.
 
-Embeddings are plain arrays and carry no name. An encoder therefore leaves a digest of the first row that it
-hands over, and `fit` looks up the first row that it gets: wherever the two run in one process, a pipeline or a
-data frame between them included, embeddings of another model than the text side's are noticed, also where the
-width is the same. Nobody is told of embeddings that were scaled, reordered or read from a file in between.
+Embeddings are plain arrays and carry no name. An encoder therefore keeps a digest of the first row that it
+returns, and `fit` looks up the first row that it gets. In one process this notices embeddings of another model than
+that of the texts, also of the same width, and also through a pipeline or a data frame. Embeddings that were scaled,
+reordered or read from a file are not recognised.
 """
 
 import os

@@ -209,7 +209,7 @@ def warn_about_numbers(labels):
     """Warn where labels that are to be their own names are numbers."""
     if not isinstance(labels[0], str):
         warn_caller(
-            f"The labels are not text, so the text encoder is told of '{labels[0]}' and the like. "
+            f"The labels are not text, so the text encoder reads '{labels[0]}' as a name. "
             "Pass class_names, a mapping from labels to names. If your labels are text and a tool of "
             "scikit-learn has numbered them, pass the sorted names as a list."
         )
