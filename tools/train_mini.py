@@ -90,6 +90,7 @@ class Pictures:
 
     def __init__(self, node_modules):
         words = EmojiWords(node_modules)
+        self.emoji_texts = words.texts()
         images, self.labels, self.tags, self.subgroups, self.weights, self.mono = [], [], [], [], [], []
         # Share of the batch for each kind of set; within a kind every picture is as likely.
         for share, names in ((0.9, EMOJI_SETS), (0.05, COLOUR_ICON_SETS), (0.05, MONO_ICON_SETS)):
@@ -128,8 +129,14 @@ class Pictures:
         return TEMPLATES[rng.integers(len(TEMPLATES))].replace("{}", text), concept
 
     def vocabulary(self, tokenizer):
-        """All tokens that captions are made of, sorted, `(n,)` int64."""
-        texts = {*self.labels, *SUBGROUP_NAMES, *SUBGROUP_NAMES.values(), *TEMPLATES, "a, b"}
+        """All tokens of captions, also of emoji that no training set has, sorted, `(n,)` int64."""
+        texts = self.emoji_texts | {
+            *self.labels,
+            *SUBGROUP_NAMES,
+            *SUBGROUP_NAMES.values(),
+            *TEMPLATES,
+            "a, b",
+        }
         texts |= {subgroup.replace("-", " ") for subgroup in SUBGROUP_NAMES}
         return tokenizer(sorted(texts.union(*self.tags))).unique()
 
