@@ -1,14 +1,14 @@
 """Train `mini`, the small CLIP that ships with the package, on drawn emoji and icons.
 
-    python tools/train_mini.py NODE_MODULES OUTPUT [--hours H] [--checkpoint FILE] [--threads N]
+    python tools/train_mini.py NODE_MODULES OUTPUT [--steps N] [--checkpoint FILE] [--hours H]
 
 NODE_MODULES holds the packages that `python tools/emoji_pictures.py` names; OUTPUT becomes a folder with
 `open_clip_config.json` and `open_clip_model.safetensors`. Every 500 steps it prints zero-shot accuracy on
 the development style (openmoji), which is not trained on; the held-out style is never read here (see
 `evaluate_mini.py`).
 
-With `--checkpoint FILE` the state is kept in FILE, and a run goes on from there when FILE exists. The learning
-rate falls over `--hours`, the time of all runs together: more hours than before go on from a finished training.
+With `--checkpoint FILE` the state is kept in FILE every 100 steps, and a run goes on from there when FILE
+exists. The learning rate falls over `--steps`, those of all runs together; `--hours` ends one run before that.
 """
 
 import argparse
@@ -253,7 +253,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("node_modules", type=Path)
     parser.add_argument("output", type=Path)
-    parser.add_argument("--hours", type=float, default=2.0)
+    parser.add_argument("--steps", type=int, default=7000)
+    parser.add_argument("--hours", type=float, default=math.inf)
     parser.add_argument("--checkpoint", type=Path)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--learning-rate", type=float, default=2e-3)
@@ -283,20 +284,20 @@ def main():
         betas=(0.9, 0.98),
         fused=True,
     )
-    step, seconds = 0, 0.0
+    step = 0
     if args.checkpoint and args.checkpoint.exists():
         state = torch.load(args.checkpoint, weights_only=False)
-        step, seconds = state["step"], state["seconds"]
+        step = state["step"]
         model.load_state_dict(state["model"])
         average.load_state_dict(state["average"])
         optimizer.load_state_dict(state["optimizer"])
         rng.bit_generator.state = state["rng"]
         generator.set_state(state["generator"])
-        print(f"goes on from step {step}, {seconds:.0f} s", flush=True)
-    before = time.time() - seconds
-    progress = seconds / (3600 * args.hours)
-    while progress < 1:
-        rate = args.learning_rate * min(1.0, (step + 1) / 300) * 0.5 * (1 + math.cos(math.pi * progress))
+        print(f"goes on from step {step}", flush=True)
+    start, last = time.time(), step >= args.steps
+    while not last:
+        warm = min(1.0, (step + 1) / 300)
+        rate = args.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * step / args.steps))
         for group in optimizer.param_groups:
             group["lr"] = rate
         chosen = rng.choice(len(pictures.images), BATCH, replace=False, p=pictures.weights)
@@ -324,29 +325,27 @@ def main():
             momentum = min(0.999, step / (step + 9))
             for slow, fast in zip(average.state_dict().values(), model.state_dict().values()):
                 slow.lerp_(fast, 1 - momentum) if slow.is_floating_point() else slow.copy_(fast)
-        seconds = time.time() - before
-        progress = seconds / (3600 * args.hours)
+        last = step >= args.steps or time.time() - start > 3600 * args.hours
         if step % 100 == 0:
-            scale = model.logit_scale.exp().item()
-            print(f"step {step} loss {loss.item():.3f} scale {scale:.1f} {seconds:.0f} s", flush=True)
-        if step % 500 == 0 or progress >= 1:
+            scale, seconds = model.logit_scale.exp().item(), time.process_time()
+            print(f"step {step} loss {loss.item():.3f} scale {scale:.1f} {seconds:.0f} s of CPU", flush=True)
+        if args.checkpoint and (step % 100 == 0 or last):
+            state = {
+                "step": step,
+                "model": model.state_dict(),
+                "average": average.state_dict(),
+                "optimizer": optimizer.state_dict(),
+                "rng": rng.bit_generator.state,
+                "generator": generator.get_state(),
+            }
+            unfinished = args.checkpoint.with_suffix(".unfinished")
+            torch.save(state, unfinished)
+            os.replace(unfinished, args.checkpoint)  # a run that is killed leaves the state before
+        if step % 500 == 0 or last:
             whole = with_all_tokens(average, vocabulary)
             score = subgroup_accuracy(whole, tokenizer, development)
             print(f"step {step} {DEVELOPMENT_SET}: {score}", flush=True)
             save(whole, args.output)
-            if args.checkpoint:
-                state = {
-                    "step": step,
-                    "seconds": seconds,
-                    "model": model.state_dict(),
-                    "average": average.state_dict(),
-                    "optimizer": optimizer.state_dict(),
-                    "rng": rng.bit_generator.state,
-                    "generator": generator.get_state(),
-                }
-                unfinished = args.checkpoint.with_suffix(".unfinished")
-                torch.save(state, unfinished)
-                os.replace(unfinished, args.checkpoint)
 
 
 if __name__ == "__main__":
