@@ -182,6 +182,10 @@ class EmojiWords:
     def _code(hexcode):
         return hexcode.lower().replace("-fe0f", "")
 
+    def texts(self):
+        """All labels and tags."""
+        return {text for words in self._by_code.values() for text in (words["label"], *words["tags"])}
+
     def find(self, name, codes):
         for code in codes:
             if self._code(code) in self._by_code:

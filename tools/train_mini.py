@@ -1,17 +1,21 @@
 """Train `mini`, the small CLIP that ships with the package, on drawn emoji and icons.
 
-    python tools/train_mini.py NODE_MODULES OUTPUT [--steps N] [--threads N]
+    python tools/train_mini.py NODE_MODULES OUTPUT [--steps N] [--checkpoint FILE] [--hours H]
 
 NODE_MODULES holds the packages that `python tools/emoji_pictures.py` names; OUTPUT becomes a folder with
-`open_clip_config.json` and `open_clip_model.safetensors`. Seeded. Every 500 steps it prints zero-shot
-accuracy on the development style (openmoji), which is not trained on; the held-out style is never read
-here (see `evaluate_mini.py`).
+`open_clip_config.json` and `open_clip_model.safetensors`. Every 500 steps it prints zero-shot accuracy on
+the development style (openmoji), which is not trained on; the held-out style is never read here (see
+`evaluate_mini.py`).
+
+With `--checkpoint FILE` the state is kept in FILE every 100 steps, and a run goes on from there when FILE
+exists. The learning rate falls over `--steps`, those of all runs together; `--hours` ends one run before that.
 """
 
 import argparse
 import copy
 import json
 import math
+import os
 import time
 from pathlib import Path
 
@@ -34,11 +38,10 @@ CONFIG = {
     "model_cfg": {
         "embed_dim": 128,
         "vision_cfg": {
-            "image_size": 48,
-            "patch_size": 8,
-            "width": 160,
-            "layers": 5,
-            "head_width": 32,
+            "image_size": 64,
+            "layers": [1, 2, 2, 1],
+            "width": 20,
+            "head_width": 64,
         },
         "text_cfg": {
             "context_length": 32,
@@ -79,6 +82,7 @@ TEMPLATES = (
     "this is a {}.",
 )
 BATCH = 192
+SIZE = CONFIG["model_cfg"]["vision_cfg"]["image_size"]
 
 
 class Pictures:
@@ -86,9 +90,10 @@ class Pictures:
 
     def __init__(self, node_modules):
         words = EmojiWords(node_modules)
+        self.emoji_texts = words.texts()
         images, self.labels, self.tags, self.subgroups, self.weights, self.mono = [], [], [], [], [], []
         # Share of the batch for each kind of set; within a kind every picture is as likely.
-        for share, names in ((0.75, EMOJI_SETS), (0.1, COLOUR_ICON_SETS), (0.15, MONO_ICON_SETS)):
+        for share, names in ((0.9, EMOJI_SETS), (0.05, COLOUR_ICON_SETS), (0.05, MONO_ICON_SETS)):
             rows = [row for name in names for row in read_set(node_modules, name, words)]
             for _, rgba, label, tags, subgroup in rows:
                 images.append(rgba)
@@ -96,7 +101,7 @@ class Pictures:
                 self.tags.append(tags)
                 self.subgroups.append(subgroup)
                 # Hundreds of flags would crowd out what people look for.
-                self.weights.append(share / len(rows) * (0.3 if subgroup == "country-flag" else 1))
+                self.weights.append(share / len(rows) * (0.5 if subgroup == "country-flag" else 1))
                 self.mono.append(names is MONO_ICON_SETS)
             print(f"{len(rows)} pictures from {', '.join(names)}", flush=True)
         self.images = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous()
@@ -110,25 +115,37 @@ class Pictures:
         """A caption of picture `i` and the concept it names."""
         label, tags, subgroup = self.labels[i], self.tags[i], self.subgroups[i]
         draw = rng.random()
-        if subgroup is not None and draw < 0.3:
+        if subgroup is not None and draw < 0.25:
             text, concept = SUBGROUP_NAMES[subgroup], subgroup
             if rng.random() < 0.25:
                 text = subgroup.replace("-", " ")
-        elif tags and draw < 0.55:
+        elif tags and draw < 0.4:
             concept = text = tags[rng.integers(len(tags))]
-        elif tags and draw < 0.65:
+        elif tags and draw < 0.5:
             chosen = rng.permutation(tags)[: rng.integers(1, 5)]
             return f"{label}, {', '.join(chosen)}", label
         else:
             concept = text = label
         return TEMPLATES[rng.integers(len(TEMPLATES))].replace("{}", text), concept
 
+    def vocabulary(self, tokenizer):
+        """All tokens of captions, also of emoji that no training set has, sorted, `(n,)` int64."""
+        texts = self.emoji_texts | {
+            *self.labels,
+            *SUBGROUP_NAMES,
+            *SUBGROUP_NAMES.values(),
+            *TEMPLATES,
+            "a, b",
+        }
+        texts |= {subgroup.replace("-", " ") for subgroup in SUBGROUP_NAMES}
+        return tokenizer(sorted(texts.union(*self.tags))).unique()
+
     def no_flip(self, i):
         return any(word in self.labels[i] for word in ("left", "right", "clockwise", "letter", "button"))
 
 
 def augment(rgba, mono, no_flip, generator):
-    """Random affine map, outline, colours and background: `(n, 4, 64, 64)` uint8 to `(n, 3, 48, 48)`."""
+    """Random affine map, outline, colours and background: `(n, 4, s, s)` uint8 to `(n, 3, SIZE, SIZE)`."""
     n = len(rgba)
 
     def uniform(low, high, *shape):
@@ -145,7 +162,7 @@ def augment(rgba, mono, no_flip, generator):
     picture = rgba.float() / 255
     picture[:, :3] *= picture[:, 3:]  # premultiplied, so that edges do not bleed
     picture = F.grid_sample(
-        picture, F.affine_grid(theta, (n, 4, 48, 48), align_corners=False), align_corners=False
+        picture, F.affine_grid(theta, (n, 4, SIZE, SIZE), align_corners=False), align_corners=False
     )
     colour, alpha = picture[:, :3], picture[:, 3:]
     ink = torch.rand(n, 3, 1, 1, generator=generator)
@@ -165,10 +182,17 @@ def augment(rgba, mono, no_flip, generator):
     shade = (torch.rand(n, 1, 1, 1, generator=generator) < 0.3).float()
     colour, alpha = colour + outline * shade, alpha + outline
 
+    # Some with a hole, so that no single part decides.
+    place = (torch.arange(SIZE) + 0.5) / SIZE
+    middle, half = uniform(0.1, 0.9, 2), uniform(0.08, 0.18).view(-1, 1)
+    rows, columns = ((place - middle[:, i, None]).abs() < half for i in (0, 1))
+    hole = rows[:, :, None] & columns[:, None, :] & (uniform(0, 1) < 0.3).view(-1, 1, 1)
+    colour, alpha = colour * ~hole[:, None], alpha * ~hole[:, None]
+
     corner = torch.rand(n, 3, 2, 2, generator=generator)
-    gradient = F.interpolate(corner, size=(48, 48), mode="bilinear")
+    gradient = F.interpolate(corner, size=(SIZE, SIZE), mode="bilinear")
     kind = uniform(0, 1).view(-1, 1, 1, 1)
-    noise = torch.rand(n, 3, 48, 48, generator=generator)
+    noise = torch.rand(n, 3, SIZE, SIZE, generator=generator)
     background = torch.where(kind < 0.45, torch.ones(1), corner[:, :, :1, :1])
     background = torch.where(kind > 0.75, gradient, background)
     background = torch.where(kind > 0.93, noise, background)
@@ -187,6 +211,13 @@ def encode_text(model, tokens):
     return x[torch.arange(len(x)), tokens.argmax(dim=-1)] @ model.text_projection
 
 
+def encode_texts(model, tokens):
+    """`encode_text` in three parts, short texts first, which saves most of the padding."""
+    order = tokens.argmax(dim=-1).argsort()
+    parts = [encode_text(model, part) for part in tokens[order].chunk(3)]
+    return torch.cat(parts)[order.argsort()]
+
+
 def masked_contrastive_loss(images, texts, scale, also_true):
     """CLIP's loss, where a text that is also true of another picture is no negative for it."""
     logits = scale * F.normalize(images.float(), dim=1) @ F.normalize(texts.float(), dim=1).T
@@ -195,13 +226,26 @@ def masked_contrastive_loss(images, texts, scale, also_true):
     return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
 
 
-def save(model, tokens_met, output):
+def with_all_tokens(model, vocabulary):
+    """The model that ships: every token has a row, zero for those that training does not know."""
+    import open_clip
+
+    whole = open_clip.model.CLIP(**CONFIG["model_cfg"]).eval()
+    state = model.state_dict()
+    known = state["token_embedding.weight"]
+    state["token_embedding.weight"] = known.new_zeros(whole.token_embedding.weight.shape)
+    state["token_embedding.weight"][vocabulary] = known
+    whole.load_state_dict(state)
+    return whole
+
+
+def save(model, output):
     from safetensors.torch import save_file
 
-    state = {key: value.detach().half() for key, value in model.state_dict().items() if key != "attn_mask"}
-    state["token_embedding.weight"][~tokens_met] = 0  # rows that training never met compress to nothing
+    state = {key: value.detach() for key, value in model.state_dict().items() if key != "attn_mask"}
+    state = {key: v.half().contiguous() if v.is_floating_point() else v for key, v in state.items()}
     output.mkdir(parents=True, exist_ok=True)
-    save_file({k: v.contiguous() for k, v in state.items()}, output / "open_clip_model.safetensors")
+    save_file(state, output / "open_clip_model.safetensors")
     (output / "open_clip_config.json").write_text(json.dumps(CONFIG, indent=2) + "\n")
 
 
@@ -209,10 +253,11 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("node_modules", type=Path)
     parser.add_argument("output", type=Path)
-    parser.add_argument("--steps", type=int, default=5500)
+    parser.add_argument("--steps", type=int, default=7000)
+    parser.add_argument("--hours", type=float, default=math.inf)
+    parser.add_argument("--checkpoint", type=Path)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--learning-rate", type=float, default=1.5e-3)
-    parser.add_argument("--patch-dropout", type=float, default=0.5)
+    parser.add_argument("--learning-rate", type=float, default=2e-3)
     args = parser.parse_args()
 
     import open_clip
@@ -224,64 +269,83 @@ def main():
     pictures = Pictures(args.node_modules)
     development = read_emoji_once(args.node_modules, DEVELOPMENT_SET)
     tokenizer = open_clip.SimpleTokenizer(context_length=32)
+    # Only rows of tokens that occur are trained; their order is kept, so the end of text stays the largest.
+    vocabulary = pictures.vocabulary(tokenizer)
     config = copy.deepcopy(CONFIG["model_cfg"])
-    config["vision_cfg"]["patch_dropout"] = args.patch_dropout
+    config["text_cfg"]["vocab_size"] = len(vocabulary)
     model = open_clip.model.CLIP(**config)
-    # Averaged weights: what is evaluated and saved. Its configuration has no patch dropout.
-    average = open_clip.model.CLIP(**CONFIG["model_cfg"]).eval()
-    average.load_state_dict(model.state_dict())
+    model.visual.to(memory_format=torch.channels_last)
+    average = copy.deepcopy(model)  # averaged weights: what is evaluated and saved
 
     decay = [p for n, p in model.named_parameters() if p.ndim >= 2 and "embedding" not in n]
     rest = [p for n, p in model.named_parameters() if p.ndim < 2 or "embedding" in n]
     optimizer = torch.optim.AdamW(
         [{"params": decay, "weight_decay": 0.1}, {"params": rest, "weight_decay": 0.0}],
         betas=(0.9, 0.98),
+        fused=True,
     )
-    tokens_met = torch.zeros(49408, dtype=torch.bool)
-    start = time.time()
-    for step in range(args.steps):
+    step = 0
+    if args.checkpoint and args.checkpoint.exists():
+        state = torch.load(args.checkpoint, weights_only=False)
+        step = state["step"]
+        model.load_state_dict(state["model"])
+        average.load_state_dict(state["average"])
+        optimizer.load_state_dict(state["optimizer"])
+        rng.bit_generator.state = state["rng"]
+        generator.set_state(state["generator"])
+        print(f"goes on from step {step}", flush=True)
+    start, last = time.time(), step >= args.steps
+    while not last:
         warm = min(1.0, (step + 1) / 300)
         rate = args.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * step / args.steps))
         for group in optimizer.param_groups:
             group["lr"] = rate
-        if step >= 0.88 * args.steps:
-            # Half of the patches teach faster; all of them are what the model will see.
-            model.visual.patch_dropout = torch.nn.Identity()
         chosen = rng.choice(len(pictures.images), BATCH, replace=False, p=pictures.weights)
         captions, concepts = zip(*(pictures.caption(i, rng) for i in chosen))
         also_true = torch.tensor(
             [[concept in pictures.concepts[i] for concept in concepts] for i in chosen]
         ).fill_diagonal_(False)
-        tokens = tokenizer(list(captions))
-        tokens_met[tokens.unique()] = True
+        tokens = torch.searchsorted(vocabulary, tokenizer(list(captions)))
         batch = augment(
             pictures.images[chosen],
             pictures.mono[chosen],
             torch.tensor([pictures.no_flip(i) for i in chosen]),
             generator,
-        )
+        ).contiguous(memory_format=torch.channels_last)
         with torch.autocast("cpu", torch.bfloat16):
-            image_features, text_features = model.encode_image(batch), encode_text(model, tokens)
+            image_features, text_features = model.encode_image(batch), encode_texts(model, tokens)
         loss = masked_contrastive_loss(image_features, text_features, model.logit_scale.exp(), also_true)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
+        step += 1
         with torch.no_grad():
             model.logit_scale.clamp_(0, math.log(100))
-            momentum = min(0.998, (step + 1) / (step + 10))
-            for slow, fast in zip(average.parameters(), model.parameters()):
-                slow.lerp_(fast, 1 - momentum)
+            momentum = min(0.999, step / (step + 9))
+            for slow, fast in zip(average.state_dict().values(), model.state_dict().values()):
+                slow.lerp_(fast, 1 - momentum) if slow.is_floating_point() else slow.copy_(fast)
+        last = step >= args.steps or time.time() - start > 3600 * args.hours
         if step % 100 == 0:
-            seconds = time.time() - start
-            print(
-                f"step {step} loss {loss.item():.3f} scale {model.logit_scale.exp().item():.1f} {seconds:.0f} s",
-                flush=True,
-            )
-        if (step + 1) % 500 == 0 or step + 1 == args.steps:
-            score = subgroup_accuracy(average, tokenizer, development)
-            print(f"step {step + 1} {DEVELOPMENT_SET}: {score}", flush=True)
-            save(average, tokens_met, args.output)
+            scale, seconds = model.logit_scale.exp().item(), time.process_time()
+            print(f"step {step} loss {loss.item():.3f} scale {scale:.1f} {seconds:.0f} s of CPU", flush=True)
+        if args.checkpoint and (step % 100 == 0 or last):
+            state = {
+                "step": step,
+                "model": model.state_dict(),
+                "average": average.state_dict(),
+                "optimizer": optimizer.state_dict(),
+                "rng": rng.bit_generator.state,
+                "generator": generator.get_state(),
+            }
+            unfinished = args.checkpoint.with_suffix(".unfinished")
+            torch.save(state, unfinished)
+            os.replace(unfinished, args.checkpoint)  # a run that is killed leaves the state before
+        if step % 500 == 0 or last:
+            whole = with_all_tokens(average, vocabulary)
+            score = subgroup_accuracy(whole, tokenizer, development)
+            print(f"step {step} {DEVELOPMENT_SET}: {score}", flush=True)
+            save(whole, args.output)
 
 
 if __name__ == "__main__":
