@@ -103,5 +103,5 @@ def test_the_benchmark_table_of_the_readme_is_that_of_the_results():
     block = readme.split("<!-- benchmark table -->")[1].split("<!-- end -->")[0]
     rows = [line for line in block.splitlines() if line.startswith("|")]
     assert len(rows) > 10
-    results = (ROOT / "docs" / "benchmarks_few_shot.md").read_text(encoding="utf-8").splitlines()
+    results = (ROOT / "docs" / "benchmarks_real.md").read_text(encoding="utf-8").splitlines()
     assert [row for row in rows if row not in results] == []
