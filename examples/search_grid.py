@@ -20,13 +20,12 @@ X, y = CLIPImageEncoder("mini", "bundled").transform(emoji.images[shots]), label
 search = GridSearchCV(
     SeMoBridgeClassifier(CLIPTextEncoder("mini", "bundled")),
     [
-        {"blend": ["auto"], "atol": ["auto", 0.3]},
+        {"blend": ["auto"], "vocabulary": ["auto", None]},
         {"blend": ["paper"], "alpha": [1.0, 10.0], "beta": [1.0, 10.0], "lambda2": [0.2, 0.8]},
     ],
     scoring="neg_log_loss",
     cv=4,
 )
 search.fit(X, y)
-for rank in range(1, 4):
-    i = list(search.cv_results_["rank_test_score"]).index(rank)
+for i in np.argsort(search.cv_results_["rank_test_score"])[:3]:
     print(f"log loss {-search.cv_results_['mean_test_score'][i]:.3f}  {search.cv_results_['params'][i]}")

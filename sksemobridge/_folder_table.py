@@ -54,6 +54,7 @@ def predict_folder(estimator, folder, *, progress=True):
     Examples
     --------
     >>> import tempfile
+    >>> from pathlib import Path
     >>> from PIL import Image
     >>> from sksemobridge import make_semobridge_pipeline, predict_folder
     >>> from sksemobridge.datasets import load_emoji
@@ -62,7 +63,7 @@ def predict_folder(estimator, folder, *, progress=True):
     >>> pipeline = make_semobridge_pipeline("mini", "bundled").fit(emoji.images[::5], labels[::5])
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     Image.fromarray(emoji.images[1]).save(f"{folder}/1.png")
-    ...     _ = open(f"{folder}/broken.png", "w").write("no image")
+    ...     _ = Path(folder, "broken.png").write_text("no image")
     ...     table = predict_folder(pipeline, folder, progress=False)
     >>> [bool(problem) for problem in table["problem"]]
     [False, True]
