@@ -31,7 +31,7 @@ LARGEST_KAPPA = 60.0
 
 
 # Rows in a block.
-BLOCK = 2**12
+BLOCK = 2**10
 
 
 @dataclass(frozen=True)
