@@ -162,7 +162,7 @@ class Problem:
         return next(iter(self.affinities.values())).shape[1]
 
     def solve(self, tau=1.0, sigma=1.0, start=None, tolerance=1e-8):
-        """The posterior mode: `Mode`. `start` is another mode to start from, `tolerance` a relative decrease."""
+        """The posterior mode: `Mode`. `start` is the `x` of another, `tolerance` a relative decrease."""
         names, n, n_classes = list(self.affinities), len(self.codes), self.n_classes
         centre = np.log([self.defaults[name] for name in names])
         strength = np.array([self.strength[name] for name in names])
@@ -218,7 +218,7 @@ class Problem:
         x = (
             np.zeros(k + (0 if self.features is None else n_classes * (1 + n_features)))
             if start is None
-            else start.x
+            else start
         )
         loss = 0.0
         if n:
@@ -294,14 +294,17 @@ class Mode:
     x: np.ndarray
 
 
-def fit_blend(held_out, text, class_means, spans):
+def fit_blend(held_out, text, centre, per_class, spans):
     """Posterior mode: the weight of each affinity, and the correction.
 
     Parameters
     ----------
     held_out : HeldOut
     text : TextUse or None
-    class_means : ClassMeans
+    centre : ndarray of shape (D,)
+        `m`.
+    per_class : float
+        Effective number of images of a class.
     spans : list of (ndarray of shape (D, r) or None, float)
         Directions `V_S` (None is the whole space) and `sigma_S`, before any shot, in units of `CORRECTION`.
 
@@ -312,25 +315,27 @@ def fit_blend(held_out, text, class_means, spans):
     correction : Affine
         `b + A (u - m)`.
     """
-    defaults = default_scales(held_out.affinities, held_out.codes, text, class_means.counts.mean())
+    defaults = default_scales(held_out.affinities, held_out.codes, text, per_class)
     strength = dict.fromkeys(defaults, STRENGTH)
     if "z4" in strength:
         odds = 0.0 if text is None else text.odds
         strength["z4"] = odds * STRENGTH_OF_WHITENED + (1 - odds) * STRENGTH
-    v = held_out.unit_shots - class_means.centre
+    v = held_out.unit_shots - centre
     features, back = correction_features(v, [(basis, CORRECTION * part) for basis, part in spans])
     affinities = {name: held_out.affinities[name] for name in defaults}
     problem = Problem(affinities, held_out.codes, held_out.weight, defaults, strength, features)
-    tau, sigma, mode = OFFSET, 1.0, None
+    tau, sigma, start = OFFSET, 1.0, None
     for _ in range(ROUNDS):
-        mode = problem.solve(tau, sigma, mode, tolerance=1e-5)
+        mode = problem.solve(tau, sigma, start, tolerance=1e-5)
         tau, sigma = problem.variances(mode, tau, sigma)
-    mode = problem.solve(tau, sigma, mode)
+        start = mode.x
+        del mode  # as large as all that a step needs
+    mode = problem.solve(tau, sigma, start)
     # Beside text no tempering is needed: classes of held-out shots are noisier than those of queries.
     temper = problem.temper(mode, tau, sigma) ** (1.0 if text is None else 1 - text.odds)
     weights = temper * (back @ mode.coefficients).T
     scales = {name: temper * scale for name, scale in mode.scales.items()}
-    return scales | {"correction": 1.0}, Affine(weights, temper * mode.b - weights @ class_means.centre)
+    return scales | {"correction": 1.0}, Affine(weights, temper * mode.b - weights @ centre)
 
 
 def correction_features(v, spans):

@@ -31,8 +31,8 @@ LEANING = 1.5
 # Bound of `kappa`, before `LEANING`, where the scatter of class means is all noise: shots count all the same.
 LARGEST_KAPPA = 60.0
 
-# Rows of a block: 4,096 rows of 512 numbers are 16 MB.
-BLOCK = 2**12
+# Rows of a block: 1,024 rows of 512 numbers are 4 MB.
+BLOCK = 2**10
 
 
 @dataclass(frozen=True)

@@ -222,8 +222,7 @@ def fit_model(
             start = _start(earlier, classes, seen, training)
             trained = _train(text, texts, shots_of_seen, start, training)
             bridge, class_bias = bridge.trained(trained.bridge), trained.class_bias
-        eos = _to_eos(bridge, shots_of_seen, class_bias)
-        sums = ClassSums.of(shots_of_seen, eos, len(seen))
+        sums = ClassSums.of(shots_of_seen, _to_eos(bridge, shots_of_seen, class_bias), len(seen))
     model = model_without_blend(bridge, texts, sums, class_bias)
     if paper_blend is not None:
         model = replace(model, blend=paper_blend, is_paper_blend=True)
@@ -243,7 +242,11 @@ def fit_model(
                 sums = ClassSums.of(part, _to_eos(fold_bridge, part, fold_bias), len(seen))
                 return model_without_blend(fold_bridge, texts, sums, fold_bias)
 
-        model = _estimate_blend(text, model, shots_of_seen, sums, eos, fit_fold, whiten, random_state)
+        model, evidence = _hold_out(text, model, shots_of_seen, sums, fit_fold, whiten, random_state)
+        # The shots are no longer needed, and what follows needs as much memory.
+        del shots_of_seen, sums
+        blend, correction = fit_blend(**evidence)
+        model = replace(model, blend=blend, correction=correction)
     rows = np.where(has_shots, np.cumsum(has_shots) - 1, -1)
     state = FittedState(
         classes=classes,
@@ -257,8 +260,8 @@ def fit_model(
     return state, trained is None or trained.converged
 
 
-def _estimate_blend(text, model, shots, sums, eos, fit_fold, whiten, random_state):
-    """The model with class means that lean on names, weights of the affinities and the correction."""
+def _hold_out(text, model, shots, sums, fit_fold, whiten, random_state):
+    """The model with class means that lean on names, and the arguments of `fit_blend`."""
     n_classes, embeddings = len(model.has_shots), model.text_embeddings
     image, codes, _ = shots.images
     unit_shots = l2_normalize(shots.X)
@@ -270,9 +273,8 @@ def _estimate_blend(text, model, shots, sums, eos, fit_fold, whiten, random_stat
 
     of_text = None
     if embeddings is not None:
-        z1 = unit_shots[rows] @ embeddings.T
         of_queries = query_weights(shots.codes[rows], shots.weight[rows], image[rows])
-        of_text = fit_text(z1, shots.codes[rows], of_queries, text.logit_scale)
+        of_text = fit_text(unit_shots[rows] @ embeddings.T, shots.codes[rows], of_queries, text.logit_scale)
 
     odds = 0.0 if of_text is None else of_text.odds
     class_means = fit_class_means(u, codes, weight, embeddings, odds, text.words)
@@ -282,9 +284,7 @@ def _estimate_blend(text, model, shots, sums, eos, fit_fold, whiten, random_stat
     model = replace(model, mean_class=MeanClass.of(model, _slopes(model, sums)))
 
     if fit_fold is None:
-        held_out = leave_one_out(
-            shots, model, sums, rows, unit_shots, eos, class_means.share_without, whitening
-        )
+        held_out = leave_one_out(shots, model, sums, rows, unit_shots, class_means.share_without, whitening)
     else:
         held_out = cross_fit(
             shots, model, fit_fold, rows, unit_shots, class_means.share_without, whitening, random_state
@@ -294,8 +294,13 @@ def _estimate_blend(text, model, shots, sums, eos, fit_fold, whiten, random_stat
         spans.append((text_basis(embeddings), of_text.odds**0.5))
     if text.words is not None:
         spans.append((text.words, 1.0))
-    blend, correction = fit_blend(held_out, of_text, class_means, spans)
-    return replace(model, blend=blend, correction=correction)
+    return model, {
+        "held_out": held_out,
+        "text": of_text,
+        "centre": class_means.centre,
+        "per_class": class_means.counts.mean(),
+        "spans": spans,
+    }
 
 
 def _slopes(model, sums):

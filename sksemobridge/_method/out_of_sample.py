@@ -66,7 +66,7 @@ def query_weights(codes, weight, image):
     return share * (effective_number(by_image) / share.sum())
 
 
-def leave_one_out(shots, model, sums, rows, unit_shots, eos, share_without, whitening):
+def leave_one_out(shots, model, sums, rows, unit_shots, share_without, whitening):
     """Closed form: each image is left out in turn. Its class loses its rows, and nothing else changes.
 
     Parameters
@@ -78,8 +78,7 @@ def leave_one_out(shots, model, sums, rows, unit_shots, eos, share_without, whit
         Of all shots.
     rows : ndarray of shape (k,)
         From `queries_of`.
-    unit_shots, eos : ndarray of shape (n, D) and (n, d)
-        Of `l2_normalize` and of `Bridge.to_eos`.
+    unit_shots : ndarray of shape (n, D)
     share_without : ndarray of shape (m,)
         `lambda` of each image's class without the image.
     whitening : WhiteningFit
@@ -96,18 +95,20 @@ def leave_one_out(shots, model, sums, rows, unit_shots, eos, share_without, whit
     queried, position = np.unique(image[rows], return_inverse=True)
     of_queried = np.isin(image, queried)
 
-    removed = np.searchsorted(queried, image[of_queried])
+    removed, X = np.searchsorted(queried, image[of_queried]), shots.X[of_queried]
+    eos = bridge.to_eos(X)
 
     def means_without(values, means):
-        """The class mean of `values` without the image of each query."""
+        """The class mean without the image of each query, whose `values` it has."""
         left = means[image_codes[queried]]
-        left -= sum_rows(share[of_queried, None] * values[of_queried], removed, len(queried))
+        left -= sum_rows(share[of_queried, None] * values, removed, len(queried))
         return (left / rest[queried, None])[position]
 
     codes, each = shots.codes[rows], np.arange(len(rows))
-    queries, bridged = unit_shots[rows], l2_normalize(bridge.to_joint(eos[rows]))
+    queries, bridged = unit_shots[rows], l2_normalize(bridge.to_joint(eos[np.cumsum(of_queried)[rows] - 1]))
     eos_without = means_without(eos, sums.means()[0])
-    affinities = {}
+    # Before all others: it needs the most memory on its way.
+    affinities = _whitened(whitening, queries, image[rows])
     if model.text_embeddings is not None:
         affinities["z1"] = queries @ model.text_embeddings.T
     if bridge.mean is not None:
@@ -117,9 +118,9 @@ def leave_one_out(shots, model, sums, rows, unit_shots, eos, share_without, whit
         affinities["z2"] = queries @ model.prototypes.T
         affinities["z2"][each, codes] = np.einsum("nd,nd->n", queries, bridge.prototypes(eos_without))
         affinities["z3"] = bridged @ model.image_means.T
-        of_images = l2_normalize(means_without(shots.X, sums.means()[1]))
+        of_images = l2_normalize(means_without(X, sums.means()[1]))
         affinities["z3"][each, codes] = np.einsum("nd,nd->n", bridged, of_images)
-    return _held_out(affinities, shots, model, rows, queries, share_without, whitening)
+    return _held_out(affinities, shots, model, rows, queries, share_without)
 
 
 def cross_fit(shots, model, fit_fold, rows, unit_shots, share_without, whitening, random_state=None):
@@ -155,33 +156,36 @@ def cross_fit(shots, model, fit_fold, rows, unit_shots, share_without, whitening
         of_fold = fit_fold(shots.take(~(several & (fold == k)))).raw_affinities(shots.X[rows[held]])
         for name, z in of_fold.items():
             affinities[name][held] = z
-    affinities.pop("z4", None)
     for name in affinities.keys() - {"z1"}:
         affinities[name][~several[rows], shots.codes[rows][~several[rows]]] = np.nan
-    return _held_out(affinities, shots, model, rows, unit_shots[rows], share_without, whitening)
+    affinities |= _whitened(whitening, unit_shots[rows], image[rows])
+    return _held_out(affinities, shots, model, rows, unit_shots[rows], share_without)
 
 
-def _held_out(affinities, shots, model, rows, queries, share_without, whitening):
+def _whitened(whitening, queries, image):
+    return {} if whitening is None else {"z4": whitening.held_out(queries, image)}
+
+
+def _held_out(affinities, shots, model, rows, queries, share_without):
     """`HeldOut` of affinities that are NaN for a shot's own class where it has no other image."""
     image, codes, each = shots.images.index[rows], shots.codes[rows], np.arange(len(rows))
     lambdas = share_without[image]
-    for name in affinities.keys() - {"z1"}:
+    for name in affinities.keys() - {"z1", "z4"}:
         # A class without images counts in no mean.
         z = affinities[name]
         missing = np.isnan(z[each, codes])
         z[each[missing], codes[missing]] = 0
         z[each[missing], codes[missing]] = z[missing].sum(axis=1) / max(z.shape[1] - 1, 1)
     means = {name: z.mean(axis=1, keepdims=True) for name, z in affinities.items()}
-    slopes, shares = model.mean_class.slopes, {name: model.share for name in affinities if name != "z1"}
-    leaning = lean_on_names(affinities, means, shares, slopes)
-    for name in shares:
+    slopes = model.mean_class.slopes
+    for name in affinities.keys() - {"z1", "z4"}:
+        own = affinities[name][each, codes]
         predicted = means[name][:, 0]
         if "z1" in affinities:
             predicted = predicted + slopes[name] * (affinities["z1"][each, codes] - means["z1"][:, 0])
-        leaning[name][each, codes] = lambdas * affinities[name][each, codes] + (1 - lambdas) * predicted
-    if whitening is not None:
-        leaning["z4"] = whitening.held_out(queries, image)
-    return HeldOut(leaning, queries, codes, query_weights(codes, shots.weight[rows], image))
+        affinities[name] = lean_on_names(affinities, means, {name: model.share}, slopes)[name]
+        affinities[name][each, codes] = lambdas * own + (1 - lambdas) * predicted
+    return HeldOut(affinities, queries, codes, query_weights(codes, shots.weight[rows], image))
 
 
 def _deal(codes, n_folds, random_state):

@@ -146,8 +146,8 @@ class WhiteningFit:
         # An image without weight changes nothing.
         total = self._degrees / np.maximum(self._kept * self._gone[position], ROUNDING)
         left = np.maximum(total - paired(residual_p, residual), LEAST_SHARE * total)[:, None]
-        scores += (paired(residual_p, v)[:, None] * through - 0.5 * through**2) / left
-        return scores
+        through *= (paired(residual_p, v)[:, None] - 0.5 * through) / left
+        return scores + through
 
 
 def _eigenvectors(rows):
