@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import linalg
 
+from .._utils.lru import LRUCache, content_key
 from .shots import sum_rows
 
 # `python studies/blend.py` varies the constants of this block, but for the two of words: beside the span of words classes
@@ -28,11 +29,17 @@ KAPPA_OF_TEXTS, KAPPA_OF_WORDS, KAPPA_BESIDE_WORDS, KAPPA_OF_REST, KAPPA_WORTH =
 # Factor of `kappa` as moments give it: embeddings have heavier tails than a Gaussian.
 LEANING = 1.5
 
+# Class texts that differ by less in a direction, relative to their length, are the same in it; a direction of a span of
+# which less lies outside of another span lies in that one.
+SAME_TEXT, LEAST_PART = 1e-6, 1e-3
 # Bound of `kappa`, before `LEANING`, where the scatter of class means is all noise: shots count all the same.
 LARGEST_KAPPA = 60.0
 
 # Rows of a block: 1,024 rows of 512 numbers are 4 MB.
 BLOCK = 2**10
+
+
+_bases = LRUCache(max_items=32)
 
 
 @dataclass(frozen=True)
@@ -146,17 +153,26 @@ def blocks(n):
 
 
 def text_basis(texts):
-    """Orthonormal directions in which class texts differ, shape (D, C - 1) at most."""
-    _, deviations, right = linalg.svd(texts - texts.mean(axis=0), full_matrices=False)
-    return right[deviations > 1e-6 * np.sqrt(len(texts))].T
+    """Orthonormal directions in which class texts differ, shape (D, C - 1) at most; computed once per process."""
+
+    def compute():
+        _, deviations, right = linalg.svd(texts - texts.mean(axis=0), full_matrices=False)
+        return right[deviations > SAME_TEXT * np.sqrt(len(texts))].T
+
+    return _bases.get(content_key(texts), compute)
 
 
 def _outside_of(basis, spans):
-    """An orthonormal basis of the part of a span that lies outside of others."""
-    for other, _ in spans:
-        left, values, _ = linalg.svd(basis - other @ (other.T @ basis), full_matrices=False)
-        basis = left[:, values > 1e-3]
-    return basis
+    """An orthonormal basis of the part of a span that lies outside of others; computed once per process."""
+
+    def compute():
+        outside = basis
+        for other, _ in spans:
+            left, values, _ = linalg.svd(outside - other @ (other.T @ outside), full_matrices=False)
+            outside = left[:, values > LEAST_PART]
+        return outside
+
+    return _bases.get(content_key(basis, *(other for other, _ in spans)), compute)
 
 
 def _split(rows, bases):
