@@ -117,17 +117,39 @@ def test_the_held_out_discriminant_is_that_without_the_image(width, text_odds):
     diagonal = np.diag(whole) if text_odds == 0 else np.full(width, np.trace(whole) / width)
     target = np.diag(np.maximum(diagonal, 1e-3 * diagonal.mean()))
 
-    def discriminant(v, means, scatter):
-        weights = means @ np.linalg.inv(kept * scatter + (1 - kept) * target)
-        return v @ weights.T - 0.5 * np.einsum("cd,cd->c", weights, means)
+    def inverse(rows):
+        return np.linalg.inv(kept * scatter(rows) + (1 - kept) * target)
 
-    np.testing.assert_allclose(whitening.fitted.affinity(u), discriminant(v, fit.means, whole), rtol=1e-7)
-    held_out = whitening.held_out(u, np.arange(len(u)))
-    for i in range(len(u)):
+    each = np.arange(len(u))
+    residuals = np.where((codes == 2)[:, None] | (text_odds > 0), predicted, v - means[codes])
+    of_images = np.mean([v[i] @ inverse(each != i) @ v[i] for i in each])
+    of_residuals = np.mean([residuals[i] @ inverse(each != i) @ residuals[i] for i in each])
+    wider = 1 + fit.share / fit.counts  # 1 + 1 / (n + kappa)
+    wider /= wider.mean()
+    assert np.argmax(wider) == 2  # a single image
+
+    def discriminant(v, means, rows):
+        weights = means @ inverse(rows)
+        gaussian = v @ weights.T - 0.5 * np.einsum("cd,cd->c", weights, means) - of_images / 2
+        return gaussian / wider - of_residuals / 2 * np.log(wider) + of_images / 2
+
+    np.testing.assert_allclose(whitening.fitted.affinity(u), discriminant(v, fit.means, each >= 0), rtol=1e-6)
+    held_out = whitening.held_out(u, each)
+    for i in each:
         without = fit.means.copy()
         without[codes[i]] = fit.without([i])[0]
-        rest = scatter(np.arange(len(u)) != i)
-        np.testing.assert_allclose(held_out[i], discriminant(v[i], without, rest), rtol=1e-6)
+        np.testing.assert_allclose(held_out[i], discriminant(v[i], without, each != i), rtol=1e-6)
+
+
+def test_equal_numbers_of_images_leave_the_covariance_of_all():
+    u, codes, _, texts = small_task()
+    several = codes != 2
+    u, codes = u[several], np.unique(codes[several], return_inverse=True)[1]
+    first = np.concatenate([np.flatnonzero(codes == c)[:2] for c in range(3)])
+    fit = fit_class_means(u[first], codes[first], np.ones(6), texts[:3])
+    z4 = WhiteningFit(fit, u[first], codes[first], np.ones(6)).fitted
+    at_centre = -0.5 * np.einsum("cd,cd->c", z4.weights, fit.means)
+    np.testing.assert_allclose(z4.affinity(fit.centre[None])[0], at_centre)
 
 
 def some_problem():

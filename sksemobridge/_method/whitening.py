@@ -11,6 +11,14 @@ discriminant of a Gaussian model with one covariance for all classes.
   shrunk towards its diagonal. A class's only image is taken around `m`.
 
 Where the probability that the text is of use is above one half, residuals are those beside text, else those without.
+
+Where classes have unequal numbers of images, the mean of a class with few is less certain, and its images lie farther
+from it. Its covariance is then `r_c S`, with `r_c` proportional to `1 + 1 / (n_c + kappa)` and one in the mean, and
+
+    z4_c = (v' P mu_c - mu_c' P mu_c / 2) / r_c + (a (1 - 1 / r_c) - d log(r_c)) / 2
+
+is the log density of that Gaussian with `v' P v` replaced by its mean `a`, so that it stays linear. `d` is the mean of
+`e' P e`; both are means over images that are left out of `P`.
 """
 
 from dataclasses import dataclass
@@ -27,6 +35,10 @@ LEAST_VARIANCE = 1e-3
 LEAST_SHARE = 0.05
 # Variance of a feature that rounding of single precision explains.
 ROUNDING = 1e-14
+# Differences of `r_c` that rounding explains.
+SAME_WIDTH = 1e-9
+# Images that `a` and `d` are means over, at most: squares in some hundred dimensions vary little.
+SAMPLE = 256
 
 
 @dataclass(frozen=True)
@@ -98,6 +110,7 @@ class WhiteningFit:
         self._ridge = (1 - self._kept) * max(values.sum() / width, ROUNDING)
         self._basis = basis
         self._inverse = 1 / (self._kept * values + self._ridge) - 1 / self._ridge
+        self._wider, self._shift = self._widths()
         self.fitted = self._fitted()
 
     def _residuals(self, rows):
@@ -111,12 +124,34 @@ class WhiteningFit:
         rows = rows / self._root
         return (rows / self._ridge + ((rows @ self._basis) * self._inverse) @ self._basis.T) / self._root
 
+    def _widths(self):
+        """`r_c`, and what it adds to `z4`, each of shape (C,). A sample of the images is enough."""
+        classes = self._classes
+        wider = 1 + classes.share / classes.counts
+        wider /= wider.mean()
+        if np.ptp(wider) < SAME_WIDTH:
+            return np.ones_like(wider), np.zeros_like(wider)
+        rows = np.linspace(0, len(self._u) - 1, min(len(self._u), SAMPLE)).astype(np.intp)
+        v, residual = self._u[rows] - classes.centre, self._residuals(rows)
+        v_p, residual_p = self._times_p(v), self._times_p(residual)
+        total, left = self._left(rows, _paired(residual_p, residual))
+        of_images = _paired(v_p, v) + _paired(residual_p, v) ** 2 / left
+        of_residuals = _paired(residual_p, residual) * total / left
+        a, d = np.average([of_images, of_residuals], axis=1, weights=self._weight[rows])
+        return wider, 0.5 * (a * (1 - 1 / wider) - d * np.log(wider))
+
+    def _left(self, rows, squares):
+        """Of images with `e' P e = squares`: what `P` without them is divided by, before and after."""
+        # An image without weight changes nothing.
+        total = self._degrees / np.maximum(self._kept * self._gone[rows], ROUNDING)
+        return total, np.maximum(total - squares, LEAST_SHARE * total)
+
     def _fitted(self):
         means = self._classes.means
         weights = self._times_p(means)
         # v = u - m: the part of m goes into the offsets.
-        offsets = -0.5 * np.einsum("cd,cd->c", weights, means) - weights @ self._classes.centre
-        return Affine(weights, offsets)
+        offsets = -0.5 * _paired(weights, means) - weights @ self._classes.centre
+        return Affine(weights / self._wider[:, None], offsets / self._wider + self._shift)
 
     def held_out(self, unit_shots, position):
         """`z4` of shots under the model without their own image; a rank-one term leaves `S` (Sherman-Morrison).
@@ -136,18 +171,21 @@ class WhiteningFit:
         residual, mean = self._residuals(position), classes.without(position)
         v_p, residual_p, mean_p = self._times_p(v), self._times_p(residual), self._times_p(mean)
 
-        def paired(a, b):
-            return np.einsum("kd,kd->k", a, b)
-
-        scores = v_p @ means.T - 0.5 * np.einsum("cd,cd->c", self.fitted.weights, means)
-        scores[rows, own] = paired(v_p, mean) - 0.5 * paired(mean_p, mean)
+        scores = v_p @ means.T - 0.5 * self._wider * _paired(self.fitted.weights, means)
+        scores[rows, own] = _paired(v_p, mean) - 0.5 * _paired(mean_p, mean)
         through = residual_p @ means.T
-        through[rows, own] = paired(residual_p, mean)
-        # An image without weight changes nothing.
-        total = self._degrees / np.maximum(self._kept * self._gone[position], ROUNDING)
-        left = np.maximum(total - paired(residual_p, residual), LEAST_SHARE * total)[:, None]
-        through *= (paired(residual_p, v)[:, None] - 0.5 * through) / left
-        return scores + through
+        through[rows, own] = _paired(residual_p, mean)
+        _, left = self._left(position, _paired(residual_p, residual))
+        through *= (_paired(residual_p, v)[:, None] - 0.5 * through) / left[:, None]
+        scores += through
+        scores /= self._wider
+        scores += self._shift
+        return scores
+
+
+def _paired(a, b):
+    """Products of the rows of two arrays."""
+    return np.einsum("kd,kd->k", a, b)
 
 
 def _eigenvectors(rows):
