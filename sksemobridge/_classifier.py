@@ -18,6 +18,7 @@ from ._method.prompts import ClassPrompts, describe_classes, is_sequence
 from ._training.train import MAX_ITER
 from ._utils.array_api import to_numpy
 from ._utils.callbacks import CallbackSupportMixin, fit_task
+from ._utils.device import threads_for
 from ._utils.provenance import name_text_model, warn_about_origin
 from ._utils.validation import (
     record_features,
@@ -367,7 +368,8 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
             max_iter = self.max_iter or MAX_ITER[self.solver]
             if self.class_bias and text.words is None:
                 warn_about_length(embeddings)
-        with fit_task(self, X, y, max_iter) as callback:
+        size = len(embeddings) * text.bridge.matrix.size
+        with fit_task(self, X, y, max_iter) as callback, threads_for(size):
             fitted, converged = fit_model(
                 all_classes,
                 text,

@@ -27,6 +27,7 @@ from timing import alternate, timed
 from sksemobridge import SeMoBridgeClassifier
 from sksemobridge._method import fit
 from sksemobridge._training import coordinates, lbfgs, train
+from sksemobridge._utils import device
 
 SEEDS, SHOTS = range(100, 105), (1, 4, 16)
 CONSTANTS = [
@@ -68,7 +69,7 @@ def threads():
     n_iter = 10
 
     def seconds(problem, small_product):
-        with mock.patch.object(train, "SMALL_PRODUCT", small_product):
+        with mock.patch.object(device, "SMALL_PRODUCT", small_product):
             train.train_bridge(**problem, max_iter=n_iter, device="cpu")
 
     for n_classes in (5, 10, 20, 40, 80, 160):

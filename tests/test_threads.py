@@ -1,10 +1,13 @@
-"""Training small problems with one thread of linear algebra."""
+"""Small problems are fitted and trained with one thread of linear algebra."""
 
 import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from sksemobridge._training.train import SMALL_PRODUCT, train_bridge
+from sksemobridge import SeMoBridgeClassifier
+from sksemobridge._method.blend import Problem
+from sksemobridge._training.train import train_bridge
+from sksemobridge._utils.device import SMALL_PRODUCT
 
 
 def n_threads():
@@ -32,4 +35,18 @@ def test_small_problems_are_trained_with_one_thread(n, expected):
         callback=lambda *_: seen.append(n_threads()),
     )
     assert seen == [expected] * 2
+    assert n_threads() == {2}
+
+
+def test_a_small_fit_has_one_thread_and_gives_back_the_others(monkeypatch):
+    seen = []
+
+    def solve(*args, original=Problem.solve, **kwargs):
+        seen.append(n_threads())
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(Problem, "solve", solve)
+    SeMoBridgeClassifier().fit(np.random.default_rng(0).normal(size=(12, 16)), np.arange(12) % 3)
+    assert seen
+    assert all(threads == {1} for threads in seen)
     assert n_threads() == {2}

@@ -7,10 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
-from threadpoolctl import get_cached_controller
 
 from .._utils.array_api import l2_normalize, to_numpy
-from .._utils.device import resolve_device
+from .._utils.device import resolve_device, threads_for
 from . import lbfgs
 from .coordinates import FlatLoss
 from .loss import BridgeLoss, LossWeights, Problem
@@ -24,10 +23,6 @@ FIRST_LEARNING_RATE = 1e-5
 WARM_UP_STEPS = 500
 BETAS = 0.9, 0.999
 EPSILON = 1e-8
-
-# Multiplications in the product of inputs and bridge below which training computes with one thread: threads
-# would wait for each other longer than they save (`studies/training.py --threads`).
-SMALL_PRODUCT = 2**28
 
 NOT_FINITE = {
     "adamw": "Lower learning_rate, or rescale the embeddings.",
@@ -184,9 +179,8 @@ def train_bridge(
     )
     max_iter = MAX_ITER[solver] if max_iter is None else max_iter
     device = _resolve_device(device)
-    threads = 1 if X.shape[0] * bridge.size < SMALL_PRODUCT else None  # None leaves them as they are
     with (
-        get_cached_controller().limit(limits=threads, user_api="blas"),
+        threads_for(X.shape[0] * bridge.size),
         np.errstate(over="ignore", invalid="ignore"),  # a loss that is not finite is reported
         _reporter(solver, max_iter, verbose, callback) as (report, curve),
     ):

@@ -1,4 +1,16 @@
-"""The torch device that a parameter names."""
+"""Where to compute: the torch device that a parameter names, and how many threads."""
+
+from threadpoolctl import get_cached_controller
+
+# Multiplications of a product below which one thread computes: threads would wait for each other longer than they
+# save (`studies/training.py --threads`).
+SMALL_PRODUCT = 2**28
+
+
+def threads_for(n_multiplications):
+    """Context in which BLAS has one thread where its products are small."""
+    threads = 1 if n_multiplications < SMALL_PRODUCT else None  # None leaves them as they are
+    return get_cached_controller().limit(limits=threads, user_api="blas")
 
 
 def resolve_device(device):
