@@ -11,7 +11,7 @@ from sksemobridge._method import out_of_sample
 from sksemobridge._method.blend import (
     STRENGTH,
     WIDTH,
-    Problem,
+    BlendProblem,
     correction_features,
     fit_text,
     spread_over_others,
@@ -157,7 +157,7 @@ def some_problem():
     codes = rng.integers(0, 4, 30)
     z = {name: rng.normal(size=(30, 4)) + np.eye(4)[codes] for name in ("z1", "z4")}
     defaults, strength = {"z1": 1.0, "z4": 0.3}, {"z1": 3.0, "z4": 1.0}
-    return Problem(z, codes, rng.uniform(0.5, 1.5, 30), defaults, strength, rng.normal(size=(30, 5)))
+    return BlendProblem(z, codes, rng.uniform(0.5, 1.5, 30), defaults, strength, rng.normal(size=(30, 5)))
 
 
 def test_the_mode_is_the_minimum_of_its_objective():

@@ -5,7 +5,7 @@ import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from sksemobridge import SeMoBridgeClassifier
-from sksemobridge._method.blend import Problem
+from sksemobridge._method.blend import BlendProblem
 from sksemobridge._training.train import train_bridge
 from sksemobridge._utils.device import SMALL_PRODUCT
 
@@ -41,11 +41,11 @@ def test_small_problems_are_trained_with_one_thread(n, expected):
 def test_a_small_fit_has_one_thread_and_gives_back_the_others(monkeypatch):
     seen = []
 
-    def solve(*args, original=Problem.solve, **kwargs):
+    def solve(*args, original=BlendProblem.solve, **kwargs):
         seen.append(n_threads())
         return original(*args, **kwargs)
 
-    monkeypatch.setattr(Problem, "solve", solve)
+    monkeypatch.setattr(BlendProblem, "solve", solve)
     SeMoBridgeClassifier().fit(np.random.default_rng(0).normal(size=(12, 16)), np.arange(12) % 3)
     assert seen
     assert all(threads == {1} for threads in seen)

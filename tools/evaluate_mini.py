@@ -16,16 +16,7 @@ import torch
 from emoji_pictures import DEVELOPMENT_SET, SUBGROUP_NAMES, read_emoji_once
 from torch.nn import functional as F
 
-# CLIP's seven best templates for ImageNet.
-TEMPLATES = (
-    "itap of a {}.",
-    "a bad photo of the {}.",
-    "a origami {}.",
-    "a photo of the large {}.",
-    "a {} in a video game.",
-    "art of the {}.",
-    "a photo of the small {}.",
-)
+from sksemobridge._method.prompts import ENSEMBLE_TEMPLATES
 
 
 def on_white(rgba, size):
@@ -40,7 +31,7 @@ def on_white(rgba, size):
 def class_texts(model, tokenizer, names):
     texts = []
     for name in names:
-        tokens = tokenizer([template.replace("{}", name) for template in TEMPLATES])
+        tokens = tokenizer([template.replace("{}", name) for template in ENSEMBLE_TEMPLATES])
         texts.append(F.normalize(model.encode_text(tokens, normalize=True).mean(0), dim=0))
     return torch.stack(texts)
 

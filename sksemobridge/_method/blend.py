@@ -96,7 +96,7 @@ def fit_text(z1, codes, weight, logit_scale):
     logit_scale : float
         Of the model: what its zero-shot logits are multiplied by.
     """
-    problem = Problem({"z1": z1}, codes, weight, {"z1": logit_scale}, {"z1": STRENGTH})
+    problem = BlendProblem({"z1": z1}, codes, weight, {"z1": logit_scale}, {"z1": STRENGTH})
     mode = problem.solve()
     scales, loss = mode.scales, mode.loss
     if spread_over_others(z1, codes) is None and z1.shape[1] > 2:
@@ -132,7 +132,7 @@ def default_scales(affinities, codes, text, per_class):
 
 
 @dataclass(frozen=True)
-class Problem:
+class BlendProblem:
     """What `decision` is fitted to; symbols as at the top of this module.
 
     Attributes
@@ -323,7 +323,7 @@ def fit_blend(held_out, text, centre, per_class, spans):
     v = held_out.unit_shots - centre
     features, back = correction_features(v, [(basis, CORRECTION * part) for basis, part in spans])
     affinities = {name: held_out.affinities[name] for name in defaults}
-    problem = Problem(affinities, held_out.codes, held_out.weight, defaults, strength, features)
+    problem = BlendProblem(affinities, held_out.codes, held_out.weight, defaults, strength, features)
     tau, sigma, start = OFFSET, 1.0, None
     for _ in range(ROUNDS):
         mode = problem.solve(tau, sigma, start, tolerance=1e-5)

@@ -20,7 +20,7 @@ import numpy as np
 from scipy import linalg
 
 from .._utils.lru import LRUCache, content_key
-from .shots import sum_rows
+from .shots import sum_rows, weight_in_class
 
 # `python studies/blend.py` varies the constants of this block, but for the two of words: beside the span of words classes
 # differ little (`python benchmarks/bridge.py` prints what the classifier gives with words).
@@ -195,7 +195,7 @@ class Others:
 
     def __init__(self, u, codes, weight, n_classes):
         self._u, self.codes = u, codes
-        self.share = weight / np.bincount(codes, weights=weight)[codes]
+        self.share = weight_in_class(codes, weight)
         self.counts = 1 / np.bincount(codes, weights=self.share**2)
         # Where one image is nearly all of a class, the others are summed by themselves: a difference would be rounding.
         self._main = self.share > 0.5

@@ -13,7 +13,7 @@ from .class_means import fit_class_means, text_basis
 from .class_texts import ClassTexts
 from .out_of_sample import cross_fit, leave_one_out, queries_of, query_weights
 from .prompts import ClassPrompts
-from .shots import ClassSums, ShotMemory, pool_shots, sum_rows
+from .shots import ClassSums, ShotMemory, pool_shots, sum_rows, weight_in_class
 from .spans import class_balanced_mean
 from .unseen_classes import MOST_CLASSES, MeanClass, fit_slopes
 from .whitening import WhiteningFit
@@ -278,7 +278,7 @@ def _hold_out(text, model, shots, sums, fit_fold, whiten, random_state):
 
     odds = 0.0 if of_text is None else of_text.odds
     class_means = fit_class_means(u, codes, weight, embeddings, odds, text.words)
-    worth = weight / np.bincount(codes, weights=weight)[codes] * class_means.counts[codes]
+    worth = weight_in_class(codes, weight) * class_means.counts[codes]
     whitening = WhiteningFit(class_means, u, codes, worth, odds, text.words is not None) if whiten else None
     model = replace(model, whitening=whitening and whitening.fitted, share=class_means.share)
     model = replace(model, mean_class=MeanClass.of(model, _slopes(model, sums)))

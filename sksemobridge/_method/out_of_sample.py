@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from .._utils.array_api import l2_normalize
-from .shots import effective_number, sum_rows
+from .shots import effective_number, sum_rows, weight_in_class
 from .unseen_classes import lean_on_names
 
 # Folds in which a trained bridge is trained again, fewer where no class has as many images. Each fold costs one
@@ -61,7 +61,7 @@ def query_weights(codes, weight, image):
     """
     if not len(codes):
         return weight
-    share = weight / np.bincount(codes, weights=weight)[codes]
+    share = weight_in_class(codes, weight)
     by_image = np.bincount(image, weights=share)
     return share * (effective_number(by_image) / share.sum())
 

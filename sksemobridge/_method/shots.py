@@ -39,7 +39,7 @@ class Shots:
     @cached_property
     def weight_in_class(self):
         """Weight of each shot relative to its class; sums to one in each class. Shape (n,)."""
-        return self.weight / np.bincount(self.codes, weights=self.weight)[self.codes]
+        return weight_in_class(self.codes, self.weight)
 
     @cached_property
     def images(self):
@@ -118,6 +118,11 @@ class ClassSums:
     def means(self):
         """Class means `(eos, embeddings)`."""
         return self.eos / self.weight[:, None], self.embeddings / self.weight[:, None]
+
+
+def weight_in_class(codes, weight):
+    """Each weight `(n,)` relative to the sum of its class."""
+    return weight / np.bincount(codes, weights=weight)[codes]
 
 
 def sum_rows(values, index, n):

@@ -15,7 +15,7 @@ from scipy import linalg
 
 from .._utils.array_api import l2_normalize, namespace
 from .._utils.lru import LRUCache, content_key
-from .shots import sum_rows
+from .shots import sum_rows, weight_in_class
 
 # The rank keeps this share of the variance of the texts. What is left are directions in which no two words
 # differ much; RN50 has a tail of hundreds of them, and loses most of the gain where all are kept
@@ -140,7 +140,7 @@ def class_balanced_mean(X, codes, weight):
     ndarray of shape (D,), float64
     """
     _, codes = np.unique(codes, return_inverse=True)
-    share = weight / np.bincount(codes, weights=weight)[codes]
+    share = weight_in_class(codes, weight)
     unit = l2_normalize(X.astype(np.float64, copy=False))
     return sum_rows(share[:, None] * unit, codes, codes.max() + 1).mean(axis=0)
 
