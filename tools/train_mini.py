@@ -226,6 +226,17 @@ def masked_contrastive_loss(images, texts, scale, also_true):
     return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
 
 
+def log_directions(features):
+    """Logarithm of the participation ratio of the features' covariance: over how many directions they spread.
+
+    Left to themselves, pictures and texts of a model as small as this one collapse into a few directions.
+    """
+    centred = F.normalize(features.float(), dim=1)
+    centred = centred - centred.mean(dim=0)
+    gram = centred @ centred.T  # its eigenvalues other than zero are those of the covariance
+    return 2 * gram.trace().log() - gram.square().sum().log()
+
+
 def with_all_tokens(model, vocabulary):
     """The model that ships: every token has a row, zero for those that training does not know."""
     import open_clip
@@ -256,6 +267,7 @@ def main():
     parser.add_argument("--steps", type=int, default=7000)
     parser.add_argument("--hours", type=float, default=math.inf)
     parser.add_argument("--checkpoint", type=Path)
+    parser.add_argument("--spread", type=float, default=0.15, help="weight of log_directions")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--learning-rate", type=float, default=2e-3)
     args = parser.parse_args()
@@ -315,6 +327,7 @@ def main():
         with torch.autocast("cpu", torch.bfloat16):
             image_features, text_features = model.encode_image(batch), encode_texts(model, tokens)
         loss = masked_contrastive_loss(image_features, text_features, model.logit_scale.exp(), also_true)
+        loss = loss - args.spread * (log_directions(image_features) + log_directions(text_features))
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
