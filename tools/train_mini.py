@@ -82,6 +82,7 @@ TEMPLATES = (
     "this is a {}.",
 )
 BATCH = 192
+SHORTER = 8
 SIZE = CONFIG["model_cfg"]["vision_cfg"]["image_size"]
 
 
@@ -246,6 +247,11 @@ def with_all_tokens(model, vocabulary):
     known = state["token_embedding.weight"]
     state["token_embedding.weight"] = known.new_zeros(whole.token_embedding.weight.shape)
     state["token_embedding.weight"][vocabulary] = known
+    for part in (
+        "weight",
+        "bias",
+    ):  # embeddings of pictures about as long as CLIP's; a power of two costs no digit
+        state[f"visual.attnpool.c_proj.{part}"] /= SHORTER
     whole.load_state_dict(state)
     return whole
 
@@ -264,7 +270,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("node_modules", type=Path)
     parser.add_argument("output", type=Path)
-    parser.add_argument("--steps", type=int, default=7000)
+    parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--hours", type=float, default=math.inf)
     parser.add_argument("--checkpoint", type=Path)
     parser.add_argument("--spread", type=float, default=0.15, help="weight of log_directions")
