@@ -203,6 +203,14 @@ class TestOutputFolder:
         with pytest.raises(ValueError, match="of another origin"):
             OutputFolder(tmp_path, ["key"]).claim({})
 
+    @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has locks of open files")
+    def test_one_job_at_a_time_writes_to_an_output(self, tmp_path):
+        first, second = (OutputFolder(tmp_path / "out", ["key"]) for _ in range(2))
+        with first.locked(), pytest.raises(RuntimeError, match="Another job is writing to .*out"):
+            second.locked().__enter__()
+        with second.locked():
+            second.claim({"model": "a"})
+
 
 def test_digests_do_not_depend_on_how_arrow_holds_values():
     table = pa.table({"name": ["a", "b"], "number": pa.array([1, None], pa.int32())})

@@ -29,6 +29,7 @@ import pyarrow.parquet as pq  # noqa: E402
 from ray import cluster_utils  # noqa: E402
 
 from sksemobridge.distributed import _jobs, embed_dataset, predict_dataset, share_array  # noqa: E402
+from sksemobridge.distributed._output import OutputFolder  # noqa: E402
 
 from .encoder_helpers import some_pictures  # noqa: E402
 
@@ -248,6 +249,16 @@ class TestResuming:
         assert (report.n_before, report.n_new, report.n_repeats_dropped) == (N_PICTURES, 0, 20)
         assert_whole(output, pictures)
         assert not list((output / "_unfinished").iterdir())
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has locks of open files")
+    def test_beside_another_job_on_the_same_output_it_does_not_begin(self, embedded, pictures):
+        unfinished = embedded[0] / "_unfinished" / "of the other"
+        with OutputFolder(embedded[0], ["path"]).locked():
+            unfinished.touch()
+            with pytest.raises(RuntimeError, match="Another job is writing"):
+                embed_dataset(pictures, embedded[0], ENCODER)
+            assert unfinished.exists()
+        assert embed_dataset(pictures, embedded[0], ENCODER).n_before == N_PICTURES
 
     def test_another_model_is_refused(self, embedded, pictures):
         with pytest.raises(ValueError, match="results of another job: its 'model' is"):

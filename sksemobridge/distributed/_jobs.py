@@ -106,7 +106,8 @@ def embed_dataset(
     ValueError
         If keys of the source are not unique, or the output has results of another job, model or source.
     RuntimeError
-        If keys are missing in the end. What was written stays; the next call goes on.
+        If another job writes to the output, or keys are missing in the end. What was written stays; the next call
+        goes on.
 
     See Also
     --------
@@ -182,7 +183,8 @@ def predict_dataset(
     ValueError
         If keys of the source are not unique, or the output has results of another job, estimator or source.
     RuntimeError
-        If keys are missing in the end. What was written stays; the next call goes on.
+        If another job writes to the output, or keys are missing in the end. What was written stays; the next call
+        goes on.
 
     Examples
     --------
@@ -216,15 +218,21 @@ def predict_dataset(
 
 def _run(opened, output, manifest, stage, actors, rows_per_file):
     """Run a stage over all rows of a source that are not in the output yet."""
-    import ray
-
     keys = opened.key_columns
     folder = OutputFolder(output, keys)
     if f"{folder.location}/".startswith(f"{opened.name}/"):
         raise ValueError(f"The output {folder.location!r} lies in the source {opened.name!r}.")
     options, n_actors = _actor_options(*actors)
     wanted = opened.digests()
-    folder.claim(manifest | {"source": opened.name, "column": opened.column, "key_columns": keys})
+    with folder.locked():
+        folder.claim(manifest | {"source": opened.name, "column": opened.column, "key_columns": keys})
+        return _fill(folder, opened, wanted, stage, options, n_actors, rows_per_file)
+
+
+def _fill(folder, opened, wanted, stage, options, n_actors, rows_per_file):
+    """Write the rows that are `wanted` and not in the folder yet."""
+    import ray
+
     before, n_dropped = folder.settle()
     n_before = int(is_among(wanted, before).sum())
     n_open = len(wanted) - n_before

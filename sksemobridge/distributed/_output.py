@@ -4,13 +4,16 @@ import hashlib
 import json
 import os
 import uuid
+from contextlib import closing, contextmanager
 
 import numpy as np
 
+from ..encoders._locks import NumberLocks
 from ._keys import is_among, repeats, row_digests, sort_digests
 
 _MANIFEST = "_sksemobridge.json"
 _UNFINISHED = "_unfinished"
+_LOCK = "_lock"
 # A task of Ray reads the keys of so many files.
 _FILES_PER_TASK = 256
 
@@ -35,6 +38,28 @@ class OutputFolder:
         self.location = location if "://" in location else os.path.abspath(location)
         self.key_columns = key_columns
         self._fs, self._path = fs.FileSystem.from_uri(self.location)
+
+    @contextmanager
+    def locked(self):
+        """Keep other jobs out, which would remove what this one has not finished. Addresses have no locks.
+
+        Raises
+        ------
+        RuntimeError
+            If another job is writing here.
+        """
+        from pyarrow import fs
+
+        if not isinstance(self._fs, fs.LocalFileSystem):
+            yield
+            return
+        self._fs.create_dir(self._path)
+        with closing(NumberLocks(os.path.join(self._path, _LOCK))) as locks:
+            if not locks.take(0):
+                raise RuntimeError(
+                    f"Another job is writing to {self.location!r}. Call again when it has ended, or choose another output."
+                )
+            yield
 
     def claim(self, manifest):
         """Make the folder for a job, or check that it belongs to the same job.
