@@ -5,17 +5,20 @@ import dataclasses
 import hashlib
 import json
 import threading
+import time
 from collections import OrderedDict
 from contextlib import nullcontext
 
 from .._utils.device import resolve_device
 from ._pictures import check_size
-from ._source import cannot_load, find_source, read_config
+from ._source import ModelLoadError, cannot_load, find_source, read_config
 from ._towers import cut_context, shallow_copy, without_projection
 
 MAX_MODELS = 4
 # In parameters. The image towers of released models have more, that of the bundled one has 1.6 million.
 SMALL_TOWER = 5_000_000
+# A load that failed is not tried again for so long: without network, each try of each fold of a search would wait for it.
+RETRY_SECONDS = 30
 
 
 class LoadedModel:
@@ -222,6 +225,8 @@ class _Slot:
     def __init__(self):
         self.lock = threading.Lock()
         self.loaded = None
+        self.failure = None
+        self.retry_at = 0.0
 
 
 _slots = OrderedDict()
@@ -243,7 +248,7 @@ def get_model(model_name, pretrained, device):
     Raises
     ------
     ModelLoadError
-        If the model or its weights are missing.
+        If the model or its weights are missing, or were some seconds ago. New local files are read at once.
     ValueError
         If the machine has no such device.
     """
@@ -257,12 +262,14 @@ def get_model(model_name, pretrained, device):
             _slots.popitem(last=False)
     with slot.lock:
         if slot.loaded is None:
+            if (left := slot.retry_at - time.monotonic()) > 0:
+                raise ModelLoadError(
+                    f"{slot.failure}\nIt is tried again in {left:.0f} seconds, or after clear_model_cache()."
+                )
             try:
                 slot.loaded = _load(source, device)
-            except BaseException:
-                with _slots_lock:
-                    if _slots.get(key) is slot:
-                        del _slots[key]
+            except ModelLoadError as error:
+                slot.failure, slot.retry_at = str(error), time.monotonic() + RETRY_SECONDS
                 raise
         return slot.loaded
 

@@ -74,7 +74,7 @@ def find_source(model_name, pretrained):
             )
         return _folder_source(_MODELS_FOLDER / BUNDLED_NAME)
     if model_name.startswith(_LOCAL):
-        return _folder_source(Path(model_name[len(_LOCAL) :]))
+        return _folder_source(Path(model_name[len(_LOCAL) :]).expanduser())
     if model_name.startswith(_HUB):
         return ModelSource(model_name, None)
     if pretrained is None or not os.fspath(pretrained):
