@@ -524,6 +524,51 @@ def test_clearing_beside_a_writer_that_does_not_end_says_so(directory, monkeypat
     assert len(EmbeddingCache(directory)) == 3
 
 
+@pytest.mark.parametrize("content", [b"no database" * 1000, b"SQLite format 3\0" * 1000])
+def test_in_a_file_that_is_no_database_nothing_is_counted_and_the_reason_said(directory, content):
+    directory.mkdir()
+    (directory / "embeddings.sqlite3").write_bytes(content)
+    with pytest.warns(RuntimeWarning, match=r"is damaged \(.*\), so nothing is found in it"):
+        assert len(EmbeddingCache(directory)) == 0
+
+
+def test_counting_beside_a_writer_that_lets_nobody_in_says_so(directory, monkeypatch):
+    with CacheSession(directory) as cache:
+        cache.put(keys(3), rows(3))
+    monkeypatch.setattr(_cache, "_WAIT_SECONDS", 0.1)
+    with closing(sqlite3.connect(directory / "embeddings.sqlite3")) as writer:
+        writer.execute("PRAGMA locking_mode = EXCLUSIVE")
+        writer.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(TimeoutError, match="Another process is writing"):
+            len(EmbeddingCache(directory))
+
+
+@pytest.mark.parametrize("max_bytes", [-1, None, "9000", np.nan])
+def test_a_limit_that_is_none_drops_nothing(directory, max_bytes):
+    with CacheSession(directory) as cache:
+        cache.put(keys(3), rows(3))
+    with pytest.raises(ValueError, match="max_bytes must be a number of bytes, at least 0"):
+        EmbeddingCache(directory).prune(max_bytes)
+    assert len(EmbeddingCache(directory)) == 3
+
+
+@pytest.mark.parametrize("code", [sqlite3.SQLITE_BUSY_SNAPSHOT, sqlite3.SQLITE_READONLY_DBMOVED])
+def test_what_others_hold_or_may_not_be_written_is_not_dropped(directory, monkeypatch, code):
+    with CacheSession(directory) as cache:
+        cache.put(keys(3), rows(3))
+
+    def fail(*args):
+        error = sqlite3.OperationalError("no")
+        error.sqlite_errorcode = code
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_cache, "_compact", fail)
+        with pytest.raises((TimeoutError, PermissionError)):
+            EmbeddingCache(directory).prune(100)
+    assert (directory / "embeddings.sqlite3").exists()
+
+
 def test_a_directory_in_the_home_of_the_user(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))

@@ -7,6 +7,7 @@ import time
 import warnings
 import zlib
 from contextlib import ExitStack, closing, suppress
+from numbers import Real
 from pathlib import Path
 
 import numpy as np
@@ -70,11 +71,16 @@ class EmbeddingCache:
         self.directory = Path(directory).expanduser()
 
     def __len__(self):
-        """Number of embeddings kept."""
+        """Number of embeddings kept; 0 with a warning if the file is damaged."""
         if not self._path.exists():
             return 0
-        with closing(_connect(self._path)) as connection:
-            return _count(connection, "places")
+        try:
+            with closing(_connect(self._path)) as connection:
+                return _count(connection, "places")
+        except _FAILURES as error:
+            self._raise_if_whole(error)
+            self._warn(f"is damaged ({error}), so nothing is found in it; clear() empties it.")
+            return 0
 
     def size(self):
         """Bytes taken on disk."""
@@ -100,33 +106,46 @@ class EmbeddingCache:
 
         Raises
         ------
+        ValueError
+            If `max_bytes` is no number, or below zero.
         TimeoutError
             If another process writes for too long.
+        PermissionError
+            If the cache may not be written.
 
         Warns
         -----
         RuntimeWarning
             If all had to go, since the file is damaged or the disk too full to write it anew.
         """
+        # Anything else would drop all, as no limit that was meant.
+        if not isinstance(max_bytes, Real) or not max_bytes >= 0:
+            raise ValueError(f"max_bytes must be a number of bytes, at least 0; got {max_bytes!r}.")
         if not self._path.exists():
             return
         try:
             with closing(_connect(self._path)) as connection:
                 _prune(connection, max_bytes)
         except _FAILURES as error:
-            if getattr(error, "sqlite_errorcode", None) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-                raise TimeoutError(
-                    f"Another process is writing to the cache in {str(self.directory)!r}; try again when it is done."
-                ) from error
+            self._raise_if_whole(error)
             for path in self.directory.glob(f"{_FILE}*"):
                 path.unlink(missing_ok=True)
             if max_bytes:
-                warnings.warn(
-                    f"The cache in {str(self.directory)!r} cannot be written anew ({error}), so all of it was "
-                    "dropped.",
-                    RuntimeWarning,
-                    stacklevel=2,
-                )
+                self._warn(f"cannot be written anew ({error}), so all of it was dropped.")
+
+    def _raise_if_whole(self, error):
+        """Raise where not the file but who else has it, or who we are, is the reason for an error."""
+        if _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            raise TimeoutError(
+                f"Another process is writing to the cache in {str(self.directory)!r}; try again when it is done."
+            ) from error
+        if _code(error) in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
+            raise PermissionError(
+                f"The cache in {str(self.directory)!r} may not be written: {error}."
+            ) from error
+
+    def _warn(self, problem):
+        warnings.warn(f"The cache in {str(self.directory)!r} {problem}", RuntimeWarning, stacklevel=3)
 
     @property
     def _path(self):
@@ -156,6 +175,11 @@ def _drop_oldest(connection, max_bytes):
             "DELETE FROM blocks WHERE block IN (SELECT block FROM blocks ORDER BY block LIMIT ?)", (drop,)
         )
         connection.execute("DELETE FROM places WHERE block NOT IN (SELECT block FROM blocks)")
+
+
+def _code(error):
+    """SQLite's kind of an error, without what it adds on the occasion."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
 def _count(connection, table):
@@ -193,7 +217,7 @@ def _prepare(connection):
         try:
             connection.execute("PRAGMA journal_mode = WAL")
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+            if _code(error) != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
                 raise
             time.sleep(0.05)
     # In WAL mode a power cut may lose the last embeddings but not damage the file.
