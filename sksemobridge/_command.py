@@ -13,11 +13,12 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import joblib
+from sklearn.pipeline import Pipeline
 
 from ._folder_table import COLUMNS, embed_readable, predict_folder
 from ._pipeline import make_semobridge_pipeline
 from .datasets import load_image_folder
-from .encoders import ModelLoadError
+from .encoders import CLIPImageEncoder, ModelLoadError
 
 # What each kind of file needs beside this package.
 TABLES = {".csv": [], ".parquet": ["pandas", "pyarrow"]}
@@ -98,6 +99,10 @@ def _check(args):
         _require("--model-file", args.model_file, MODELS)
     if args.min_probability is not None and args.sort_into is None:
         raise UsageError("--min-probability says what --sort-into copies; give both")
+    if args.min_probability is not None and not 0 <= args.min_probability <= 1:
+        raise UsageError(f"--min-probability: {args.min_probability:g} is not between 0 and 1")
+    if args.sort_into is not None and Path(args.sort_into).exists() and not Path(args.sort_into).is_dir():
+        raise UsageError(f"--sort-into: {args.sort_into!r} is a file, not a folder")
 
 
 def _require(option, path, kinds):
@@ -117,7 +122,8 @@ def _label(args):
     if args.model_file is None:
         pipeline, skipped = _fit(args, cache)
     else:
-        pipeline, skipped = _load(args.model_file).set_params(clipimageencoder__cache=cache), 0
+        pipeline, skipped = _load(args.model_file), 0
+        pipeline[0].set_params(cache=cache)
     if args.save is not None:
         _save(pipeline, args.save)
     table = predict_folder(pipeline, args.photos)
@@ -178,6 +184,21 @@ def _save(pipeline, path):
 def _load(path):
     if not Path(path).is_file():
         raise UsageError(f"--model-file: there is no file {path!r}")
+    try:
+        pipeline = _read(path)
+    except UsageError:
+        raise
+    # What is no such file raises errors of all kinds.
+    except Exception as error:
+        raise UsageError(
+            f"--model-file: {path!r} cannot be read: {str(error) or type(error).__name__}"
+        ) from error
+    if not isinstance(pipeline, Pipeline) or not isinstance(pipeline[0], CLIPImageEncoder):
+        raise UsageError(f"--model-file: {path!r} holds a {type(pipeline).__name__}, not what --save keeps")
+    return pipeline
+
+
+def _read(path):
     if Path(path).suffix.lower() == ".joblib":
         return joblib.load(path)
     import skops.io
@@ -193,9 +214,11 @@ def _load(path):
 
 def _write(table, path):
     if Path(path).suffix.lower() == ".parquet":
-        table.to_parquet(path, index=False)
+        shown = [name.encode(errors="backslashreplace").decode() for name in table["path"]]
+        table.assign(path=shown).to_parquet(path, index=False)
         return
-    with open(path, "x", newline="", encoding="utf-8") as file:
+    # Names of files in another encoding are no text.
+    with open(path, "x", newline="", encoding="utf-8", errors="backslashreplace") as file:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
         for row in zip(*(table[name] for name in COLUMNS)):

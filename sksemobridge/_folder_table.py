@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 from sklearn.utils import Bunch
+from sklearn.utils.validation import check_is_fitted
 
 from .datasets._folder import list_files
 from .encoders import CLIPImageEncoder, ImageReadError
@@ -50,6 +51,8 @@ def predict_folder(estimator, folder, *, progress=True):
         If there are no files in it.
     TypeError
         If `estimator` does not begin with a `CLIPImageEncoder`.
+    NotFittedError
+        If it is not fitted.
 
     Examples
     --------
@@ -69,6 +72,7 @@ def predict_folder(estimator, folder, *, progress=True):
     [False, True]
     """
     encoder, classifier = _split(getattr(estimator, "best_estimator_", estimator))
+    check_is_fitted(classifier)
     paths = list_files(folder)
     embeddings, problems = embed_readable(encoder, paths, progress=progress)
     columns = {
@@ -79,7 +83,11 @@ def predict_folder(estimator, folder, *, progress=True):
         import pandas
     except ImportError:
         return Bunch(**columns)
-    return pandas.DataFrame(columns)
+    try:
+        return pandas.DataFrame(columns)
+    except UnicodeEncodeError:
+        # Names of files in another encoding are no text, as the strings of pandas must be.
+        return pandas.DataFrame(columns, dtype=object).astype(dict.fromkeys(COLUMNS[2::2], float))
 
 
 def embed_readable(encoder, paths, *, progress):
@@ -96,6 +104,8 @@ def embed_readable(encoder, paths, *, progress):
             encoder.transform([paths[i]])
         except ImageReadError as error:
             problems[paths[i]] = str(error.__cause__)
+        else:
+            problems[paths[i]] = "it changed while it was read, or its embedding is not finite"
     return embeddings[readable], problems
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import pickle
 from pathlib import Path
 
 import joblib
@@ -9,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -100,6 +102,45 @@ def test_any_pipeline_over_images_and_searches_over_them(place):
     assert predict_folder(search, "photos", progress=False)["label"].notna().sum() == 6
     with pytest.raises(TypeError, match="begins with a CLIPImageEncoder"):
         predict_folder(LogisticRegression(), "photos")
+
+
+def test_an_embedding_that_is_not_finite_moves_no_other_row(pipeline):
+    class Overflowing(CLIPImageEncoder):
+        def transform(self, X):
+            rows = super().transform(X)
+            rows[[path.endswith("bird.png") for path in X]] = np.inf
+            return rows
+
+    expected = predict_folder(pipeline, "photos", progress=False)
+    pipeline.steps[0] = ("clipimageencoder", Overflowing("mini", "bundled"))
+    table = predict_folder(pipeline, "photos", progress=False)
+    birds = table["path"].str.endswith("bird.png")
+    assert table["problem"][birds].str.contains("its embedding is not finite").all()
+    pd.testing.assert_frame_equal(table[~birds], expected[~birds])
+
+
+def test_names_that_are_no_text_cost_no_row(pipeline):
+    try:
+        os.rename("photos/more", os.fsdecode(b"photos/m\xe9r"))
+    except OSError:
+        pytest.skip("this file system takes text only")
+    table = predict_folder(pipeline, "photos", progress=False)
+    assert (table["label"].notna().sum(), table["probability"].dtype) == (6, float)
+    assert os.path.exists(table["path"].iloc[-1])
+    for file, read in (("a.csv", pd.read_csv), ("a.parquet", pd.read_parquet)):
+        assert main(["label", "photos", "--shots", "shots", "--out", file, *MODEL]) == 1
+        assert read(file)["path"].str.contains(r"m\udce9r", regex=False).sum() == 4
+    with pytest.raises(NotFittedError):
+        predict_folder(make_semobridge_pipeline("mini", "bundled"), "photos")
+
+
+@pytest.mark.parametrize("kind", ["joblib", "skops"])
+@pytest.mark.parametrize("content", [b"", b"junk", pickle.dumps([1])])
+def test_a_file_that_holds_no_classifier_is_said(place, capsys, kind, content):
+    Path(f"model.{kind}").write_bytes(content)
+    with pytest.raises(SystemExit):
+        main(["label", "photos", "--model-file", f"model.{kind}", "--out", "a.csv"])
+    assert f"--model-file: 'model.{kind}'" in capsys.readouterr().err
 
 
 def test_one_class_has_no_runner_up(place):
@@ -220,6 +261,14 @@ def test_labels_do_not_lead_out_of_the_folder(place):
         (["photos", "--shots", "shots", "--out", "nowhere/a.csv"], "no folder 'nowhere'"),
         (["photos", "--shots", "shots", "--out", "a.csv", "--save", "a.pt"], "--save"),
         (["photos", "--shots", "shots", "--out", "a.csv", "--min-probability", "0.5"], "give both"),
+        (
+            ["photos", "--shots", "shots", "--out", "a.csv", "--sort-into", "there.csv"],
+            "is a file, not a folder",
+        ),
+        (
+            ["photos", "--shots", "shots", "--out", "a.csv", "--sort-into", "s", "--min-probability", "nan"],
+            "nan is not between 0 and 1",
+        ),
         (["photos", "--shots", "nowhere", "--out", "a.csv"], "no folder 'nowhere'"),
         (["nowhere", "--shots", "shots", "--out", "a.csv", *MODEL], "no folder 'nowhere'"),
         (["photos", "--shots", "photos/more", "--out", "a.csv"], "has no sub-folders"),
