@@ -249,6 +249,12 @@ def test_matplotlib_is_imported_when_drawing_and_named_when_missing():
         ({"closest": [0, 1]}, "positions of the 3 shots"),
         ({"closest": [[0.5], [1.0]]}, "positions of the 3 shots"),
         ({"y_shots": ["a"]}, "inconsistent numbers of samples"),
+        ({"y_pred": None}, "1d array"),
+        ({"probability": None}, "1d array"),
+        ({"probability": np.eye(2)}, "1d array"),
+        ({"y_true": np.eye(2)}, "1d array"),
+        ({"n_columns": 0}, "n_columns == 0, must be >= 1"),
+        ({"images": ["nothing.png"] * 2}, "image 'nothing.png' cannot be read: there is no such file"),
     ],
 )
 def test_predictions_that_do_not_fit_together_are_refused(change, message):
@@ -264,6 +270,16 @@ def test_a_pipeline_needs_images_to_predict(pictures):
     for X, shots, name in (([], None, "X"), (pictures.queries[:2], [], "shots")):
         with pytest.raises(ValueError, match=f"{name} is empty"):
             PredictionsDisplay.from_estimator(pictures.pipeline, X, shots=shots, y_shots=shots)
+    with pytest.raises(TypeError, match="got NoneType"):
+        PredictionsDisplay.from_estimator(pictures.pipeline, None)
+    for change, error in (({"n_shots": 0}, ValueError), ({"n_columns": 1.5}, TypeError)):
+        with pytest.raises(error, match=next(iter(change))):
+            PredictionsDisplay.from_estimator(pictures.pipeline, pictures.queries, **change)
+
+
+def test_what_is_no_axes_is_refused(pictures):
+    with pytest.raises(TypeError, match="ax must be one Axes of matplotlib; got Figure"):
+        PredictionsDisplay.from_estimator(pictures.pipeline, pictures.queries, ax=plt.figure())
 
 
 @pytest.mark.parametrize(
@@ -273,6 +289,7 @@ def test_a_pipeline_needs_images_to_predict(pictures):
         (((5, 4), (3, 5), (5, 4)), "with the same D"),
         (((5, 4), (3, 4), (6, 4)), "must have one shape"),
         (((5,), (3, 4), (5, 4)), "2D"),
+        (((5, 1), (3, 1), (5, 1)), "minimum of 2"),
     ],
 )
 def test_embeddings_that_do_not_fit_together_are_refused(shapes, message):

@@ -22,6 +22,8 @@ def divide_axes(ax, n_rows, n_columns, figsize, **layout):
     ------
     ImportError
         If matplotlib is not installed.
+    TypeError
+        If `ax` is no Axes.
     ValueError
         If `ax` does not lie in a grid.
     """
@@ -34,6 +36,8 @@ def divide_axes(ax, n_rows, n_columns, figsize, **layout):
 
     if ax is None:
         _, ax = plt.subplots(figsize=figsize, layout="constrained")
+    if not hasattr(ax, "get_subplotspec"):
+        raise TypeError(f"ax must be one Axes of matplotlib; got {type(ax).__name__}.")
     place = ax.get_subplotspec()
     if place is None:
         raise ValueError(

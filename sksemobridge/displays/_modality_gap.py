@@ -137,7 +137,8 @@ class ModalityGapDisplay:
         repeated = (text,) if bridged_text is None else (text, bridged_text)
         parts = {"image": image, "text": text, "bridged": bridged, "bridged_text": repeated[-1]}
         image, text, bridged, bridged_text = (
-            l2_normalize(check_array(part, dtype=np.float64, input_name=name)) for name, part in parts.items()
+            l2_normalize(check_array(part, dtype=np.float64, input_name=name, ensure_min_features=2))
+            for name, part in parts.items()
         )
         if (
             image.shape != bridged.shape

@@ -1,14 +1,16 @@
 """Images with their predictions and the closest shots."""
 
 import textwrap
+from numbers import Integral
 
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 from sklearn.pipeline import Pipeline
+from sklearn.utils import check_scalar, column_or_1d
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from ..encoders._base import list_images
-from ..encoders._pictures import decode, fetch
+from ..encoders._pictures import ImageReadError, decode, describe, fetch
 from ._axes import divide_axes
 
 # The most pixels of a drawn picture: whole photographs would make figures of many megabytes.
@@ -120,12 +122,13 @@ class PredictionsDisplay:
                 "give its best_estimator_; for other predictions use PredictionsDisplay.from_predictions."
             )
         check_is_fitted(estimator)
-        _refuse_none(X, "X")
+        check_scalar(n_shots, "n_shots", Integral, min_val=1)
+        _refuse_none(list_images(X), "X")
         embed, classifier = estimator[:-1].transform, estimator[-1]
         embeddings = embed(X)
         closest = None
         if shots is not None:
-            _refuse_none(shots, "shots")
+            _refuse_none(list_images(shots), "shots")
             neighbors = NearestNeighbors(n_neighbors=min(n_shots, len(shots)), metric="cosine")
             closest = neighbors.fit(embed(shots)).kneighbors(embeddings, return_distance=False)
         return cls.from_predictions(
@@ -177,6 +180,8 @@ class PredictionsDisplay:
         """
         images = list_images(images)
         _refuse_none(images, "images")
+        y_pred, probability = column_or_1d(y_pred), column_or_1d(probability, dtype=np.float64)
+        y_true, y_shots = (None if y is None else column_or_1d(y) for y in (y_true, y_shots))
         check_consistent_length(images, y_pred, probability, y_true, closest)
         if len({part is None for part in (shots, y_shots, closest)}) > 1:
             raise ValueError(
@@ -185,7 +190,6 @@ class PredictionsDisplay:
         if shots is not None:
             shots, closest = list_images(shots), np.asarray(closest)
             check_consistent_length(shots, y_shots)
-            y_shots = np.asarray(y_shots)
             is_index = closest.ndim == 2 and closest.dtype.kind in "iu"
             if not is_index or not ((closest >= 0) & (closest < len(shots))).all():
                 raise ValueError(
@@ -193,9 +197,9 @@ class PredictionsDisplay:
                 )
         display = cls(
             images,
-            np.asarray(y_pred),
-            np.asarray(probability),
-            y_true=None if y_true is None else np.asarray(y_true),
+            y_pred,
+            probability,
+            y_true=y_true,
             shots=shots,
             y_shots=y_shots,
             closest=closest,
@@ -216,6 +220,8 @@ class PredictionsDisplay:
         -------
         PredictionsDisplay
         """
+        if n_columns is not None:
+            check_scalar(n_columns, "n_columns", Integral, min_val=1)
         n_images, n_shots = len(self.images), 0 if self.closest is None else self.closest.shape[1]
         width = 1 + n_shots
         n_columns = min(n_images, max(1, 8 // width) if n_columns is None else n_columns)
@@ -260,7 +266,10 @@ def _wrap(label):
 
 
 def _draw(ax, image, title, color):
-    picture = decode(fetch(image))
+    try:
+        picture = decode(fetch(image))
+    except ImageReadError as error:
+        raise ImageReadError(f"The image {describe(image)} cannot be read: {error}.") from error
     picture.thumbnail(_DRAWN_SIZE)
     ax.imshow(picture)
     ax.set_title(title, fontsize=8, color=color)
