@@ -8,7 +8,7 @@ from sklearn.utils import check_array
 from sklearn.utils._param_validation import Interval, validate_params
 from sklearn.utils.validation import assert_all_finite, check_consistent_length, column_or_1d
 
-from ._utils.array_api import l2_normalize
+from ._utils.array_api import l2_normalize, to_numpy
 from ._utils.validation import as_array, is_text, join_labels, refuse_masked, refuse_missing, refuse_mixed
 
 # Similarities that are ranked at a time; a block and its ranks take about 25 bytes for each.
@@ -168,6 +168,7 @@ def _first_of_equal_rows(X):
 
 
 def _embeddings(X, name):
+    X = to_numpy(X)
     refuse_masked(X, name)
     if getattr(X, "dtype", None) == np.float16:
         X = np.asarray(X, dtype=np.float32)

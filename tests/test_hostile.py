@@ -112,7 +112,9 @@ def nan_in_the_second(rows):
         (lambda rows: rows[0], "2D array"),
         (lambda rows: rows[None], "dim 3"),
         (lambda rows: [["a"] * 3] * len(rows), "could not convert|numeric"),
-        (lambda rows: None, "2D array"),
+        (lambda rows: None, "must give an array with one row of numbers for each text: .*2D array"),
+        (lambda rows: (row for row in rows), "must give an array with one row of numbers for each text"),
+        (lambda rows: np.ma.masked_greater(rows, 1), "is masked in rows"),
     ],
     ids=[
         "nan",
@@ -124,6 +126,8 @@ def nan_in_the_second(rows):
         "three dimensions",
         "text",
         "nothing",
+        "generator",
+        "masked",
     ],
 )
 def test_what_a_text_encoder_says_is_checked(world, change, message):
@@ -133,6 +137,19 @@ def test_what_a_text_encoder_says_is_checked(world, change, message):
     for estimator in (*classifiers(text), SemanticBridge(text, vocabulary=vocabulary)):
         with pytest.raises(ValueError, match=message):
             estimator.fit(X, y)
+
+
+@pytest.mark.parametrize("nothing", [[], "", [" "], 3, np.nan, {"a photo of a cat.": 1}, [None]])
+def test_a_class_of_which_nothing_is_said_is_named(world, nothing):
+    X, y = world.draw(2)
+    prompts = {name: [TEMPLATE.format(name)] for name in world.names} | {"cat": nothing}
+    for classifier in classifiers(world.text_encoder()):
+        with pytest.raises(ValueError, match=r"prompts\['cat'\] must be a list of one or more strings"):
+            classifier.set_params(prompts=prompts).fit(X, y)
+        with pytest.raises(ValueError, match="class_names holds ' ', which says nothing"):
+            classifier.set_params(
+                prompts=TEMPLATE, class_names={name: name for name in y} | {"cat": " "}
+            ).fit(X, y)
 
 
 @pytest.mark.parametrize(
@@ -151,6 +168,22 @@ def test_a_projection_is_checked(world, name, value, message):
     setattr(text, name, value)
     with pytest.raises(ValueError, match=message):
         SeMoBridgeClassifier(text, prompts=TEMPLATE).fit(X, y)
+
+
+def test_tensors_of_any_kind_are_embeddings(world):
+    torch = pytest.importorskip("torch")
+    X, y = world.draw(4)
+    X = torch.tensor(X).bfloat16()
+    eos, projection = (torch.tensor(part, requires_grad=True) for part in (world.eos, world.projection))
+    texts = [TEMPLATE.format(name) for name in world.names]
+    text = Said(
+        PrecomputedTextEncoder(texts, eos.bfloat16(), projection), lambda rows: torch.tensor(rows).bfloat16()
+    )
+    classifier = SeMoBridgeClassifier(text, prompts=TEMPLATE).fit(X.requires_grad_(), y)
+    np.testing.assert_array_equal(
+        classifier.predict_proba(X), classifier.predict_proba(X.float().detach().numpy())
+    )
+    assert mean_average_precision(X, X.float(), y, y) == 1
 
 
 # Arrays that the caller writes to afterwards
@@ -242,6 +275,8 @@ def test_integers_of_two_kinds_stay_what_they_are(blend, first, second):
         (np.array([2**63, 2**63 + 1], dtype=np.uint64), np.array([-1, -2])),
         (np.array([2**60, 2**60 + 1]), np.array([0.0, 1.0])),
         (np.array(["2020-01-01", "2021-01-01"], dtype="datetime64[s]"), np.array([0, 1])),
+        (np.array(["2020-01-01", "2021-01-01"], dtype="datetime64[s]"), np.array([0, 1], dtype="m8[s]")),
+        (np.array([0, 1]), np.array([0, 1], dtype="m8[s]")),
     ],
 )
 def test_labels_that_no_one_type_holds_are_refused(first, second):

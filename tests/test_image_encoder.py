@@ -161,6 +161,7 @@ def test_kinds_of_sources_may_be_mixed(encoder, paths, pictures, expected):
 def test_a_tensor_of_pixels_is_an_array(encoder, pictures, expected):
     tensor = torch.from_numpy(np.stack(pictures))
     close(encoder.transform(tensor), expected)
+    close(encoder.transform([*tensor[:2], *pictures[2:]]), expected)
     with pytest.raises(ValueError, match=r"got \(\d+, 3, .*move the channels of \(n, 3, h, w\) to the end"):
         encoder.transform(tensor.permute(0, 3, 1, 2))
     with pytest.raises(ValueError, match="uint8"):
@@ -173,6 +174,13 @@ def test_pictures_of_several_sizes_and_kinds_of_pixels(encoder, pictures, expect
     got = encoder.transform([with_alpha, pictures[2][:20], grey])
     close(got[:1], expected[:1])
     close(got[2:], encoder.transform([np.repeat(grey[..., None], 3, 2)]))
+
+
+def test_masked_images_are_named(encoder, paths, pictures):
+    for images in (np.ma.array(paths, dtype=object), np.ma.array(pictures)):
+        images[1] = np.ma.masked
+        with pytest.raises(ValueError, match=r"X is masked in rows \[1\]"):
+            encoder.transform(images)
 
 
 def test_no_images_give_no_rows(encoder):

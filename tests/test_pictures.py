@@ -383,6 +383,10 @@ def test_pictures_without_pixels_are_refused(shape):
     refused(Image.new("RGB", (0, 5)), "has no pixels")
 
 
+def test_masked_pixels_are_refused():
+    refused(np.ma.masked_less(np.zeros((4, 4, 3), np.uint8), 1), "pixels are masked; fill them")
+
+
 @pytest.mark.parametrize("source", [None, 3, float("nan"), ["a.jpg"], {"path": "a.jpg"}, object()])
 def test_what_is_no_picture_is_refused(source):
     refused(source, "is not an image; give a path")
@@ -399,3 +403,5 @@ def test_content_that_starts_programs_is_refused_under_any_name(tmp_path, monkey
     path.write_bytes(content)
     for source in (content, path):
         refused(source, "not an image of a kind that is read")
+    with Image.open(path) as opened:
+        refused(opened, "of the kind EPS; call its load")

@@ -1,5 +1,7 @@
 """Texts to embeddings, before and after the projection."""
 
+import os
+
 import numpy as np
 import open_clip
 import pandas as pd
@@ -268,6 +270,11 @@ def test_one_string_is_refused_with_the_remedy(encoder, method):
 def test_what_is_no_string_is_named(encoder, bad):
     with pytest.raises(TypeError, match=r"texts\[1\] is .*, not a string"):
         encoder.transform(["a cat", bad])
+
+
+def test_bytes_that_are_no_text_are_named(encoder):
+    with pytest.raises(ValueError, match=r"texts\[1\] is 'caf.udce9', which has bytes that are no text"):
+        encoder.transform(["a cat", os.fsdecode(b"caf\xe9")])
 
 
 @pytest.mark.parametrize(("name", "value"), [("batch_size", 0), ("precision", "fp8"), ("model_name", None)])

@@ -9,6 +9,7 @@ from sklearn.utils import check_array
 
 from .._utils.array_api import l2_normalize, to_numpy
 from .._utils.lru import LRUCache
+from .._utils.validation import refuse_masked
 from ..datasets import load_vocabulary
 from .spans import span_of_texts
 
@@ -247,12 +248,14 @@ def read_logit_scale(text_encoder):
 
 def _ask(text_encoder, method, texts):
     """What the encoder's method says of texts: for each a finite row with a direction, float64."""
-    answer = check_array(
-        to_numpy(getattr(text_encoder, method)(list(texts))),
-        dtype=np.float64,
-        ensure_all_finite=False,
-        input_name=f"what {_name(text_encoder)}.{method} gives",
-    )
+    answer = to_numpy(getattr(text_encoder, method)(list(texts)))
+    try:
+        refuse_masked(answer, method)
+        answer = check_array(answer, dtype=np.float64, ensure_all_finite=False)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"{_name(text_encoder)}.{method} must give an array with one row of numbers for each text: {error}"
+        ) from error
     if len(answer) != len(texts):
         raise ValueError(
             f"{_name(text_encoder)}.{method} gives {len(answer)} rows for {len(texts)} texts; expected one for "

@@ -168,7 +168,9 @@ def build_prompts(classes, prompts, names):
                 f"prompts has no entry for {_some(missing)}, neither under the label nor under the class "
                 "name. Add one, or use a template such as 'a photo of a {}.'."
             )
-        return [texts and _whole_prompts(label, texts) for label, texts in zip(classes, lists)]
+        return [
+            None if texts is None else _whole_prompts(label, texts) for label, texts in zip(classes, lists)
+        ]
     if isinstance(prompts, str) and prompts == "auto":
         templates = ENSEMBLE_TEMPLATES
     elif isinstance(prompts, str):
@@ -194,9 +196,10 @@ def build_prompts(classes, prompts, names):
 
 
 def _whole_prompts(label, texts):
-    texts = [texts] if isinstance(texts, str) else list(texts)
-    if not texts or not all(isinstance(text, str) for text in texts):
-        raise ValueError(f"prompts[{label!r}] must be a list of one or more strings; got {texts!r}.")
+    given, texts = texts, [texts] if isinstance(texts, str) else texts
+    texts = list(texts) if np.iterable(texts) and not isinstance(texts, Mapping) else []
+    if not texts or not all(isinstance(text, str) and text.strip() for text in texts):
+        raise ValueError(f"prompts[{label!r}] must be a list of one or more strings; got {given!r}.")
     templates = [text for text in texts if "{}" in text]
     if templates:
         raise ValueError(
@@ -259,6 +262,10 @@ def _series_to_mapping(series):
 def _checked(name):
     if not isinstance(name, str):
         raise TypeError(f"class_names holds {name!r} ({type(name).__name__}); a name is a string.")
+    if not name.strip():
+        raise ValueError(
+            f"class_names holds {name!r}, which says nothing; in a mapping, None is a class without text."
+        )
     return str(name)
 
 

@@ -56,6 +56,8 @@ def to_numpy(x):
     import array_api_compat
 
     if array_api_compat.is_torch_array(x):
+        # NumPy has no bfloat16.
+        x = x.float() if str(x.dtype) == "torch.bfloat16" else x
         return x.detach().cpu().numpy()
     if array_api_compat.is_cupy_array(x):
         return x.get()

@@ -43,6 +43,7 @@ def validate_embeddings(estimator, X, *, reset):
         If a value is NaN, infinite or masked (names the rows), the width differs from the one seen in `fit`, or `X` has
         images in place of embeddings.
     """
+    X = X if is_foreign(X) else to_numpy(X)
     xp = namespace(X) if is_foreign(X) else np
     refuse_masked(X, "X")
     if "float16" in str(getattr(X, "dtype", None)):
@@ -184,8 +185,8 @@ def validate_classes(classes, *known):
 
 def join_labels(parts):
     """Arrays of labels as one, in which every label is what it was."""
-    dtype = None
-    if {part.dtype.kind for part in parts} == {"i", "u"}:
+    dtype, kinds = None, {part.dtype.kind for part in parts}
+    if kinds == {"i", "u"}:
         # NumPy joins uint64 and int64 to floats, which hold no integers of more than 53 bits.
         if max(map(np.max, parts)) <= np.iinfo(np.int64).max:
             dtype = np.int64
@@ -195,7 +196,8 @@ def join_labels(parts):
         joined = np.concatenate(parts, dtype=dtype, casting="unsafe")
         with np.errstate(all="ignore"):
             kept = [part.astype(joined.dtype).astype(part.dtype) for part in parts]
-        if all(map(np.array_equal, kept, parts)):
+        # Beside a duration NumPy takes numbers for durations, and beside a date durations for dates.
+        if all(map(np.array_equal, kept, parts)) and not (len(kinds) > 1 and "m" in kinds):
             return joined
     except TypeError:
         pass

@@ -9,6 +9,7 @@ from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from .._utils.array_api import to_numpy
+from .._utils.validation import refuse_masked
 from ._models import get_model, read_embed_dim
 from ._pictures import check_pixel_type, is_pil
 from ._source import find_source
@@ -104,6 +105,7 @@ def list_images(X):
     if is_pil(X):
         raise ValueError("X is one image, not a list of images: write [X].")
     X = to_numpy(X)
+    refuse_masked(X, "X")
     if isinstance(X, np.ndarray) and X.dtype.kind in "uifb":
         check_pixel_type(X)
         if X.ndim != 4 or X.shape[3] not in (3, 4):
@@ -121,7 +123,7 @@ def list_texts(X):
     Raises
     ------
     ValueError
-        If `X` is one string, or has several columns.
+        If `X` is one string, has several columns, or an item has bytes that are no text.
     TypeError
         If `X` is no container, or an item is not a string; the message says which.
     """
@@ -129,6 +131,11 @@ def list_texts(X):
     for position, text in enumerate(texts):
         if not isinstance(text, str):
             raise TypeError(f"texts[{position}] is {text!r} ({type(text).__name__}), not a string.")
+        if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
+            raise ValueError(
+                f"texts[{position}] is {text!r}, which has bytes that are no text, as names of folders in another "
+                "encoding have. Rename them, or say the class by class_names."
+            )
     return [str(text) for text in texts]
 
 
@@ -149,7 +156,7 @@ def _as_list(X, what):
             X = X[:, 0]
         if X.ndim != 1:
             raise ValueError(f"An array of {what} has the shape (n,) or (n, 1); got {X.shape}.")
-        return list(X)
+        return X.tolist()
     for method in ("to_list", "tolist"):
         if hasattr(X, method):
             return list(getattr(X, method)())

@@ -8,6 +8,8 @@ import stat
 
 import numpy as np
 
+from .._utils.array_api import to_numpy
+
 # Pillow's names of the kinds of files that are read, plug-ins for HEIF, JPEG XL and AVIF among them. No others:
 # some start programs (EPS starts Ghostscript, under any file name) or have readers that few pictures ever went through.
 FORMATS = (
@@ -62,10 +64,16 @@ def fetch(source):
     ImageReadError
         If there is nothing to decode, or Pillow cannot decode its image; the message says why.
     """
+    source = to_numpy(source)
     if isinstance(source, np.ndarray):
         _check_pixels(source)
         return source
     if is_pil(source):
+        # Read only now, and by whatever reader opened it.
+        if getattr(source, "tile", None) and source.format not in FORMATS:
+            raise ImageReadError(
+                f"it is of the kind {source.format}; call its load() first if you trust its origin"
+            )
         return np.asarray(_to_picture(source))
     if isinstance(source, (str, os.PathLike)):
         source = _read_file(os.fspath(source))
@@ -159,6 +167,8 @@ def _check_pixels(pixels):
     check_pixel_type(pixels)
     if pixels.ndim != 2 and (pixels.ndim != 3 or pixels.shape[2] not in (3, 4)):
         raise ImageReadError(f"pixels must have the shape (h, w), (h, w, 3) or (h, w, 4), not {pixels.shape}")
+    if np.ma.is_masked(pixels):
+        raise ImageReadError("some of its pixels are masked; fill them, for example with pixels.filled(255)")
     if not pixels.size:
         raise ImageReadError(f"the picture has no pixels, its shape is {pixels.shape}")
 

@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.utils import check_array
 from sklearn.utils._param_validation import Interval
 
-from .._utils.array_api import l2_normalize
+from .._utils.array_api import l2_normalize, to_numpy
 from .._utils.lru import content_key
 from ._base import StatelessEncoder, list_texts
 
@@ -251,4 +251,4 @@ class PrecomputedTextEncoder(StatelessEncoder):
 def _floats(values, name, **options):
     if np.ma.is_masked(values):
         raise ValueError(f"{name} has masked values; fill them.")
-    return check_array(values, dtype=[np.float64, np.float32], input_name=name, **options)
+    return check_array(to_numpy(values), dtype=[np.float64, np.float32], input_name=name, **options)
