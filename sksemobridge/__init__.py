@@ -18,7 +18,7 @@ from importlib.metadata import PackageNotFoundError, version
 from . import datasets
 from ._classifier import SeMoBridgeClassifier
 from ._folder_table import predict_folder
-from ._pipeline import make_semobridge_pipeline
+from ._pipeline import SeMoBridgePipeline, make_semobridge_pipeline
 from ._retrieval import mean_average_precision
 from ._semantic_bridge import SemanticBridge
 from ._zero_shot import ZeroShotClassifier
@@ -50,6 +50,7 @@ __all__ = [
     "PrecomputedTextEncoder",
     "PredictionsDisplay",
     "SeMoBridgeClassifier",
+    "SeMoBridgePipeline",
     "SemanticBridge",
     "ZeroShotClassifier",
     "clear_model_cache",

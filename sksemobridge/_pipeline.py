@@ -1,9 +1,90 @@
 """From images to predictions in one estimator."""
 
-from sklearn.pipeline import make_pipeline
+import copy
+
+from sklearn.pipeline import Pipeline
+from sklearn.utils.metaestimators import available_if
 
 from ._classifier import SeMoBridgeClassifier
 from .encoders import CLIPImageEncoder, CLIPTextEncoder
+
+
+def _last_step_can(method):
+    return available_if(lambda pipeline: hasattr(pipeline.steps[-1][1], method))
+
+
+class SeMoBridgePipeline(Pipeline):
+    """A pipeline from images to predictions that grows: with more shots, and with other classes.
+
+    `make_semobridge_pipeline` makes one. It is scikit-learn's `Pipeline` with two more methods, for steps that learn
+    nothing (encoders of images) before a classifier that has these methods, such as `SeMoBridgeClassifier`.
+
+    Parameters
+    ----------
+    steps : list of (str, estimator)
+    transform_input, memory, verbose
+        See `sklearn.pipeline.Pipeline`.
+
+    See Also
+    --------
+    SeMoBridgeClassifier : What the methods do.
+
+    Examples
+    --------
+    >>> from sksemobridge import make_semobridge_pipeline
+    >>> from sksemobridge.datasets import load_emoji
+    >>> emoji = load_emoji()
+    >>> images, labels = emoji.images, emoji.target_names[emoji.target]
+    >>> pipeline = make_semobridge_pipeline("mini", "bundled").fit(images[:60:4], labels[:60:4])
+    >>> pipeline.classes_.tolist()
+    ['arrow', 'bird', 'building']
+    >>> pipeline.partial_fit(images[60:120:4], labels[60:120:4]).classes_.tolist()
+    ['arrow', 'bird', 'building', 'celebration', 'clock']
+    >>> pipeline.with_classes(["bird", "rainbow"]).classes_.tolist()
+    ['bird', 'rainbow']
+    """
+
+    @_last_step_can("partial_fit")
+    def partial_fit(self, X, y, classes=None, sample_weight=None, groups=None):
+        """Add shots, also of classes not seen before; see `SeMoBridgeClassifier.partial_fit`.
+
+        Parameters
+        ----------
+        X : list, array or series of n images
+            New images only: the classifier keeps what it needs of earlier ones.
+        y : array-like of shape (n,)
+        classes : array-like or None, default=None
+            Labels of more classes than those seen so far. Classes without shots need text.
+        sample_weight : array-like of shape (n,) or None, default=None
+            On the same scale in every call.
+        groups : array-like of shape (n,) or None, default=None
+            Equal values, also of several calls, mark copies of one image.
+
+        Returns
+        -------
+        self : object
+        """
+        embeddings = self[:-1].transform(X)
+        self[-1].partial_fit(embeddings, y, classes=classes, sample_weight=sample_weight, groups=groups)
+        return self
+
+    @_last_step_can("with_classes")
+    def with_classes(self, classes):
+        """A fitted pipeline over other classes: fewer, or more that are known by name only.
+
+        Parameters
+        ----------
+        classes : array-like of shape (C,)
+            Labels. Those without shots need the text encoder.
+
+        Returns
+        -------
+        SeMoBridgePipeline
+            This one stays as it is.
+        """
+        name, classifier = self.steps[-1]
+        steps = [*copy.deepcopy(self.steps[:-1]), (name, classifier.with_classes(classes))]
+        return type(self)(steps, memory=self.memory, verbose=self.verbose)
 
 
 def make_semobridge_pipeline(
@@ -23,7 +104,7 @@ def make_semobridge_pipeline(
 
     Returns
     -------
-    sklearn.pipeline.Pipeline
+    SeMoBridgePipeline
         With the steps `"clipimageencoder"` and `"semobridgeclassifier"`.
 
     Examples
@@ -35,7 +116,10 @@ def make_semobridge_pipeline(
     """
     encoder_params = dict(encoder_params or {})
     shared = {key: encoder_params[key] for key in ("device", "precision", "cache") if key in encoder_params}
-    return make_pipeline(
-        CLIPImageEncoder(model_name, pretrained, **encoder_params),
-        SeMoBridgeClassifier(CLIPTextEncoder(model_name, pretrained, **shared), **classifier_params),
+    classifier = SeMoBridgeClassifier(CLIPTextEncoder(model_name, pretrained, **shared), **classifier_params)
+    return SeMoBridgePipeline(
+        [
+            ("clipimageencoder", CLIPImageEncoder(model_name, pretrained, **encoder_params)),
+            ("semobridgeclassifier", classifier),
+        ]
     )

@@ -1,11 +1,13 @@
 """What the encoders have in common: the containers that they take, and their parameters."""
 
+import hashlib
 import os
 from collections.abc import Sequence
+from multiprocessing import current_process
 from numbers import Integral
 
 import numpy as np
-from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
+from sklearn.base import BaseEstimator, TransformerMixin, _fit_context, clone
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from .._utils.array_api import to_numpy
@@ -69,7 +71,8 @@ class StatelessEncoder(TransformerMixin, BaseEstimator):
 class CLIPEncoder(StatelessEncoder):
     """An encoder that names a CLIP model by its parameters and holds nothing else.
 
-    The model is loaded on first use, and all encoders of the process that name it share it.
+    The model is loaded on first use, and all encoders of the process that name it share it. An encoder that is loaded
+    has no cache until it is given one; a copy, and one that a worker process gets, keep theirs.
     """
 
     _parameter_constraints: dict = {
@@ -81,6 +84,24 @@ class CLIPEncoder(StatelessEncoder):
         "cache": [str, os.PathLike, None],
     }
 
+    def __getstate__(self):
+        state = super().__getstate__()
+        return state if self.cache is None else state | {"_pickled_by": _process()}
+
+    def __setstate__(self, state):
+        family, process_id = state.pop("_pickled_by", (None, None))
+        # A directory that was meant for training must not appear wherever a file of the encoder is loaded.
+        if family != _process()[0] or process_id == os.getpid():
+            state["cache"] = None
+        super().__setstate__(state)
+
+    def __copy__(self):
+        # Not by way of pickling.
+        return clone(self)
+
+    def __deepcopy__(self, memo):
+        return clone(self)
+
     def _source(self):
         return find_source(self.model_name, self.pretrained)
 
@@ -90,6 +111,12 @@ class CLIPEncoder(StatelessEncoder):
 
     def _embedding_width(self):
         return read_embed_dim(self.model_name, self.pretrained)
+
+
+def _process():
+    """A mark of all processes that start each other by multiprocessing, as joblib's workers do, and the process id."""
+    family = hashlib.sha256(current_process().authkey).hexdigest()
+    return family, os.getpid()
 
 
 def list_images(X):

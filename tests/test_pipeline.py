@@ -1,0 +1,124 @@
+"""The pipeline from images to predictions: it grows, and one that is loaded writes nothing."""
+
+import copy
+import pickle
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pytest
+import skops.io
+from joblib import Parallel, delayed
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
+
+from sksemobridge import CLIPImageEncoder, SeMoBridgePipeline, make_semobridge_pipeline
+from sksemobridge.datasets import load_emoji
+
+CLASSES = ("bird", "clock", "fruit", "mammal")
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    """Images and labels of four classes, four of each; those of the last come later."""
+    emoji = load_emoji()
+    labels = emoji.target_names[emoji.target]
+    rows = np.concatenate([np.flatnonzero(labels == name)[:4] for name in CLASSES])
+    return emoji.images[rows], labels[rows]
+
+
+def pipeline_of(**params):
+    return make_semobridge_pipeline("mini", "bundled", **params)
+
+
+def test_shots_and_classes_can_come_later(pictures):
+    images, labels = pictures
+    late = labels == CLASSES[-1]
+    grown = pipeline_of().partial_fit(images[~late], labels[~late])
+    assert grown.classes_.tolist() == list(CLASSES[:-1])
+    assert grown.partial_fit(images[late], labels[late]) is grown
+    expected = pipeline_of().fit(images, labels).predict_proba(images)
+    np.testing.assert_allclose(grown.predict_proba(images), expected, rtol=1e-5, atol=1e-7)
+
+
+def test_weights_groups_and_more_classes_reach_the_classifier(pictures):
+    images, labels = pictures
+    weight, groups = np.arange(1.0, 17), np.arange(16) // 2
+    grown = pipeline_of().partial_fit(images, labels, ["rainbow"], sample_weight=weight, groups=groups)
+    assert grown.classes_.tolist() == [*CLASSES, "rainbow"]
+    embeddings = grown[:-1].transform(images)
+    whole = clone(grown[-1]).partial_fit(embeddings, labels, ["rainbow"], weight, groups)
+    np.testing.assert_array_equal(grown.predict_proba(images), whole.predict_proba(embeddings))
+
+
+def test_other_classes_are_another_pipeline(pictures):
+    images, labels = pictures
+    pipeline = pipeline_of().fit(images, labels)
+    other = pipeline.with_classes(["clock", "rainbow"])
+    assert isinstance(other, SeMoBridgePipeline)
+    assert other.classes_.tolist() == ["clock", "rainbow"]
+    expected = pipeline[-1].with_classes(["clock", "rainbow"]).predict_proba(pipeline[0].transform(images))
+    np.testing.assert_array_equal(other.predict_proba(images), expected)
+    other.set_params(clipimageencoder__batch_size=1)
+    assert pipeline.classes_.tolist() == list(CLASSES)
+    assert pipeline[0].batch_size == 64
+
+
+def test_only_what_the_last_step_can_is_offered():
+    encoder = CLIPImageEncoder("mini", "bundled")
+    pipeline = SeMoBridgePipeline([("encoder", encoder), ("classifier", LogisticRegression())])
+    assert not hasattr(pipeline, "partial_fit")
+    assert not hasattr(pipeline, "with_classes")
+    assert hasattr(pipeline_of(), "partial_fit")
+
+
+# Caches of pipelines that are loaded, copied, and handed to other processes
+
+
+def caches(pipeline):
+    return pipeline[0].cache, pipeline[-1].text_encoder.cache
+
+
+def loaded(pipeline, kind):
+    if kind == "pickle":
+        return pickle.loads(pickle.dumps(pipeline))
+    if kind == "joblib":
+        joblib.dump(pipeline, "pipeline.joblib")
+        return joblib.load("pipeline.joblib")
+    skops.io.dump(pipeline, "pipeline.skops")
+    types = skops.io.get_untrusted_types(file="pipeline.skops")
+    assert all(name.startswith("sksemobridge.") for name in types)
+    return skops.io.load("pipeline.skops", trusted=types)
+
+
+@pytest.mark.parametrize("kind", ["pickle", "joblib", "skops"])
+def test_a_loaded_pipeline_has_no_cache_until_it_is_given_one(kind, pictures, tmp_path, monkeypatch):
+    images, labels = pictures
+    monkeypatch.chdir(tmp_path)
+    pipeline = pipeline_of(encoder_params={"cache": "embeddings"}).fit(images, labels)
+    expected = pipeline.predict_proba(images)
+    served = loaded(pipeline, kind)
+    assert caches(pipeline) == ("embeddings", "embeddings")
+    assert caches(served) == (None, None)
+    Path("elsewhere").mkdir()
+    monkeypatch.chdir("elsewhere")
+    np.testing.assert_allclose(served.predict_proba(images), expected, atol=1e-5)
+    served.with_classes([*CLASSES, "rainbow"]).predict(images)
+    assert list(Path().iterdir()) == []
+    served.set_params(clipimageencoder__cache="here").predict(images)
+    assert [path.name for path in Path().iterdir()] == ["here"]
+
+
+def test_copies_keep_their_cache():
+    pipeline = pipeline_of(encoder_params={"cache": "embeddings"})
+    for other in (copy.copy(pipeline), copy.deepcopy(pipeline), clone(pipeline)):
+        assert caches(other) == ("embeddings", "embeddings")
+    assert copy.deepcopy(pipeline)[0] is not pipeline[0]
+
+
+def test_worker_processes_keep_the_cache_in_both_directions():
+    pipeline = pipeline_of(encoder_params={"cache": "embeddings"})
+    with Parallel(2) as parallel:
+        assert parallel(delayed(caches)(pipeline) for _ in range(2)) == [("embeddings", "embeddings")] * 2
+        back = parallel(delayed(clone)(pipeline) for _ in range(2))
+    assert [caches(other) for other in back] == [("embeddings", "embeddings")] * 2
