@@ -3,8 +3,9 @@
     python benchmarks/encoding.py
     python benchmarks/encoding.py --device cuda --n-jobs -1
     python benchmarks/encoding.py --only speed
+    python benchmarks/encoding.py --only models
 
-It needs no network: the large model is open_clip's ViT-B-32 with random weights, and the pictures are crops of
+It needs no network: large models are those of open_clip with random weights, and the pictures are crops of
 scikit-learn's photographs. Rates are images a second. Other programs on the machine distort times; ratios are of runs
 that take turns.
 """
@@ -13,7 +14,9 @@ import argparse
 import json
 import logging
 import os
+import shutil
 import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
@@ -27,8 +30,8 @@ from sklearn.model_selection import GridSearchCV
 from timing import alternate, peak_memory, timed
 
 from sksemobridge import SeMoBridgeClassifier, ZeroShotClassifier, make_semobridge_pipeline
-from sksemobridge.datasets import load_emoji
-from sksemobridge.encoders import CLIPImageEncoder, CLIPTextEncoder, EmbeddingCache
+from sksemobridge.datasets import load_emoji, load_vocabulary
+from sksemobridge.encoders import CLIPImageEncoder, CLIPTextEncoder, EmbeddingCache, clear_model_cache
 from sksemobridge.encoders._cache import CacheSession
 from sksemobridge.encoders._models import autocast, get_model, resolve_image_precision
 from sksemobridge.encoders._pictures import fetch, picture_digest
@@ -38,6 +41,9 @@ BATCH_SIZE = 64
 N_PHOTOS = 500
 N_LARGE = 32
 N_PATHS = 10_000
+# Whose size and speed are compared, and on how many pictures.
+MODELS = ["RN50", "ViT-B-32", "ViT-B-32-256", "ViT-B-16", "ViT-B-16-SigLIP", "ViT-L-14"]
+N_OF_MODELS = 16
 
 
 def report(name, value, wanted=""):
@@ -81,11 +87,12 @@ def write_copies(paths, folder, n):
     return [str(copy) for copy in copies]
 
 
-def write_random_model(folder, vision_layers=None):
-    """Write a folder with open_clip's ViT-B-32 with random weights and a short text tower."""
-    folder.mkdir(exist_ok=True)
-    config = open_clip.get_model_config(MODEL)
-    config["text_cfg"]["layers"] = 1
+def write_random_model(folder, architecture=MODEL, text_layers=1, vision_layers=None):
+    """Write a folder with a model of open_clip with random weights; None keeps the layers of a tower."""
+    folder.mkdir(parents=True, exist_ok=True)
+    config = open_clip.get_model_config(architecture)
+    if text_layers:
+        config["text_cfg"]["layers"] = text_layers
     if vision_layers:
         config["vision_cfg"]["layers"] = vision_layers
     (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": config, "preprocess_cfg": {}}))
@@ -238,6 +245,44 @@ def precisions(device):
             report(title, f"{np.sum(ours != theirs)} / {len(y)}", "0" if precision == "auto" else "")
 
 
+def compare_models(folder, paths, device):
+    """Print a table of models: their size, and how fast one core embeds images and the words of the bridge."""
+    torch.set_num_threads(1)
+    words = [f"a {word}" for word in load_vocabulary()]
+    print(
+        "| model | parameters, M | float32, MB | width | first image, s | images / s, fp32 | bf16 | words, s |"
+    )
+    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
+    for architecture in MODELS:
+        name = write_random_model(folder / architecture, architecture, text_layers=None)
+        encoder = CLIPImageEncoder(name, device=device, precision="fp32", batch_size=N_OF_MODELS)
+        first = cpu_seconds(encoder.transform, paths[:1])
+        fp32 = cpu_seconds(encoder.transform, paths[1 : 1 + N_OF_MODELS])
+        encoder.set_params(precision="bf16").transform(paths[:1])
+        bf16 = cpu_seconds(encoder.transform, paths[1 : 1 + N_OF_MODELS])
+        model = get_model(name, None, device).model
+        parameters = sum(values.numel() for values in model.parameters())
+        has_tokenizer = "hf_tokenizer_name" not in open_clip.get_model_config(architecture)["text_cfg"]
+        for_words = "-"
+        if has_tokenizer:
+            for_words = f"{cpu_seconds(CLIPTextEncoder(name, device=device).transform, words):.0f}"
+        width = encoder.get_feature_names_out().size
+        print(
+            f"| {architecture} | {parameters / 1e6:.0f} | {4 * parameters / 1e6:,.0f} | {width:,} | {first:.1f} "
+            f"| {N_OF_MODELS / fp32:.1f} | {N_OF_MODELS / bf16:.1f} | {for_words} |",
+            flush=True,
+        )
+        clear_model_cache()
+        shutil.rmtree(folder / architecture)
+
+
+def cpu_seconds(function, *arguments):
+    """Seconds of CPU, which other programs distort less than those of the clock."""
+    start = time.process_time()
+    function(*arguments)
+    return time.process_time() - start
+
+
 # Memory and manners
 
 
@@ -275,7 +320,7 @@ def main():
     parser.add_argument("--device", default="auto")
     parser.add_argument("--n-jobs", type=int, default=None)
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--only", choices=["cache", "speed", "memory"])
+    parser.add_argument("--only", choices=["cache", "speed", "memory", "models"])
     args = parser.parse_args()
     # open_clip tells that the weights are random, which is meant.
     logging.disable(logging.WARNING)
@@ -294,6 +339,8 @@ def main():
                 large = write_photos(folder / kind, N_LARGE, rng, (400, 300), (4000, 3000), grain)
                 large_photos(name, kind, large, args.device)
             precisions(args.device)
+        if args.only == "models":
+            compare_models(folder / "models", photos, args.device)
         if args.only in (None, "memory"):
             # One layer of the vision transformer: the pictures that are in memory are those of all twelve.
             name = write_random_model(folder / "small", vision_layers=1)

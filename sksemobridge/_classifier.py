@@ -377,7 +377,8 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
                 # A bridge goes on to be trained where it leads to the same space.
                 earlier=earlier if _lead_to_one_space(earlier, text) else None,
                 dtype=embeddings.dtype if earlier is None else earlier.model.prototypes.dtype,
-                training=training and training | {"callback": callback},
+                training=training
+                and training | {"callback": callback and (lambda _, loss: callback(loss=loss))},
                 paper_blend=paper_blend,
                 whiten=bool(self.whiten),
                 random_state=self.random_state,

@@ -12,7 +12,8 @@ import torch
 from numpy.testing import assert_array_equal
 from PIL import Image
 
-from sksemobridge.encoders import CLIPImageEncoder, EmbeddingCache
+from sksemobridge import make_semobridge_pipeline
+from sksemobridge.encoders import CLIPImageEncoder, EmbeddingCache, _image_encoder
 from sksemobridge.encoders._cache import CacheSession
 from sksemobridge.encoders._embedding import Item, embed, iterate_items
 from sksemobridge.encoders._models import get_model
@@ -52,7 +53,8 @@ def test_an_interrupt_stops_promptly_and_keeps_what_is_cached(tmp_path):
         assert np.isfinite(encoder.transform(pictures)).all()
 
 
-def test_the_bar_counts_repeated_broken_and_equal_images(tmp_path, capsys):
+def test_the_bar_counts_repeated_broken_and_equal_images(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(_image_encoder, "_BAR_AFTER_SECONDS", 0)
     pictures = some_pictures(4)
     for i, picture in enumerate([*pictures, pictures[0]]):
         Image.fromarray(picture).save(tmp_path / f"{i}.png")
@@ -65,6 +67,54 @@ def test_the_bar_counts_repeated_broken_and_equal_images(tmp_path, capsys):
         # Six different sources: one path is there twice.
         assert "6/6" in shown
         assert "image/s" in shown
+
+
+def test_a_transform_that_is_soon_done_shows_no_bar(capsys, monkeypatch):
+    monkeypatch.setattr(_image_encoder, "_BAR_AFTER_SECONDS", 1000)
+    CLIPImageEncoder("mini", "bundled", progress=True).transform(some_pictures(3))
+    assert capsys.readouterr().err == ""
+
+
+class Listener:
+    """A callback of scikit-learn that pipelines hand on to their steps."""
+
+    max_propagation_depth = 1
+
+    def __init__(self):
+        self.ended = []
+
+    def setup(self, estimator, context):
+        pass
+
+    def on_fit_task_begin(self, estimator, context):
+        pass
+
+    def on_fit_task_end(self, estimator, context):
+        self.ended.append((type(estimator).__name__, context.task_name))
+
+    def teardown(self, estimator, context):
+        pass
+
+
+def test_scikit_learns_callbacks_hear_of_every_batch(tmp_path):
+    pytest.importorskip("sklearn.callback")
+    pictures, y = some_pictures(5), ["red", "red", "green", "green", "green"]
+    params = {"batch_size": 2, "cache": tmp_path / "cache"}
+    pipeline = make_semobridge_pipeline("mini", "bundled", encoder_params=params)
+    for _ in range(2):
+        listener = Listener()
+        pipeline.set_callbacks(listener).fit(pictures, y)
+        assert listener.ended.count(("CLIPImageEncoder", "batch")) == 3
+        assert listener.ended[-1] == ("SeMoBridgePipeline", "fit")
+    encoder = CLIPImageEncoder("mini", "bundled", **params)
+    expected = encoder.transform(pictures)
+    listener = Listener()
+    # One picture is there twice, and embedded once.
+    embeddings = encoder.set_callbacks(listener).fit_transform([*pictures, pictures[0]])
+    assert_array_equal(embeddings[:5], expected)
+    assert listener.ended == [("CLIPImageEncoder", "batch")] * 3 + [("CLIPImageEncoder", "fit")]
+    encoder.transform(pictures)
+    assert len(listener.ended) == 4
 
 
 @pytest.mark.parametrize("n_threads", [1, 3])

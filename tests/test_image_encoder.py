@@ -469,7 +469,8 @@ def test_half_precision_stays_close(pictures, expected):
         assert cosine.min() > 0.999
 
 
-def test_progress_is_shown_on_request_only(encoder, paths, capsys):
+def test_progress_is_shown_on_request_only(encoder, paths, capsys, monkeypatch):
+    monkeypatch.setattr(_image_encoder, "_BAR_AFTER_SECONDS", 0)
     encoder.transform(paths)
     assert capsys.readouterr() == ("", "")
     encoder.set_params(progress=True).transform([*paths, "missing.jpg"][:-1])

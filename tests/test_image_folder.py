@@ -5,6 +5,7 @@ import os
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
+from PIL import Image
 
 from sksemobridge.datasets import load_image_folder
 
@@ -32,7 +33,7 @@ def test_each_sub_folder_is_a_class(root):
     assert_array_equal(found.target, [0, 1, 1])
     assert found.target_names.tolist() == ["cat", "dog"]
     assert found.paths.dtype == object
-    assert all(type(path) is str for path in found.paths)
+    assert all(type(text) is str for text in [*found.paths, *found.target_names])
 
 
 def test_the_folder_may_be_given_as_a_string(root):
@@ -118,6 +119,22 @@ def test_a_folder_that_many_links_lead_to_counts_once(root):
             except OSError:
                 pytest.skip("this machine makes no links")
     assert relative(load_image_folder(folder), folder) == [f"pets/{name}/1.jpg" for name in names]
+
+
+def test_images_that_cannot_be_read_are_passed_over_on_request(root):
+    folder = root("dog/a.jpg", "dog/b.png", "cat/x.png")
+    for name in ("dog/b.png", "cat/x.png"):
+        Image.new("RGB", (8, 8)).save(folder / name)
+    assert len(load_image_folder(folder).paths) == 3
+    with pytest.warns(
+        UserWarning, match=r"1 of 3 images in .* were passed over: .*a.jpg' \(the file is empty\)"
+    ):
+        found = load_image_folder(folder, check=True)
+    assert relative(found, folder) == ["cat/x.png", "dog/b.png"]
+    assert_array_equal(found.target, [0, 1])
+    (folder / "dog/b.png").write_bytes(b"no image")
+    with pytest.raises(ValueError, match="dog' has no readable images"):
+        load_image_folder(folder, check=True)
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")

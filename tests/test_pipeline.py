@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import joblib
@@ -12,7 +13,7 @@ from joblib import Parallel, delayed
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 
-from sksemobridge import CLIPImageEncoder, SeMoBridgePipeline, make_semobridge_pipeline
+from sksemobridge import CLIPImageEncoder, SeMoBridgePipeline, clear_model_cache, make_semobridge_pipeline
 from sksemobridge.datasets import load_emoji
 
 CLASSES = ("bird", "clock", "fruit", "mammal")
@@ -122,3 +123,13 @@ def test_worker_processes_keep_the_cache_in_both_directions():
         assert parallel(delayed(caches)(pipeline) for _ in range(2)) == [("embeddings", "embeddings")] * 2
         back = parallel(delayed(clone)(pipeline) for _ in range(2))
     assert [caches(other) for other in back] == [("embeddings", "embeddings")] * 2
+
+
+def test_several_threads_predict_at_once(pictures):
+    images, labels = pictures
+    served = loaded(pipeline_of().fit(images, labels), "pickle")
+    expected = served.predict_proba(images)
+    clear_model_cache()
+    with ThreadPoolExecutor(4) as threads:
+        answers = threads.map(lambda image: served.predict_proba([image])[0], images)
+        np.testing.assert_allclose(list(answers), expected, atol=1e-5)

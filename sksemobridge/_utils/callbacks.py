@@ -1,4 +1,4 @@
-"""Progress of training through scikit-learn's callbacks, where it has them (from 1.9)."""
+"""Progress of training and embedding through scikit-learn's callbacks, where it has them (from 1.9)."""
 
 from contextlib import contextmanager
 
@@ -7,7 +7,7 @@ try:
 except ImportError:
 
     class CallbackSupportMixin:
-        """Stands in where scikit-learn has no callbacks: `verbose` still shows a progress bar."""
+        """Stands in where scikit-learn has no callbacks: `verbose` and `progress` still show a bar."""
 
 
 # What scikit-learn keeps on the estimator until callbacks are torn down, also after an error.
@@ -15,10 +15,11 @@ CONTEXT_ATTRIBUTES = ("_callback_fit_ctx", "_skl_callbacks_to_teardown")
 
 
 @contextmanager
-def fit_task(estimator, X, y, max_iter):
-    """Tell the callbacks of `estimator` of a fit of at most `max_iter` iterations.
+def fit_task(estimator, X, y, max_iter, task_name="iteration"):
+    """Tell the callbacks of `estimator` of a fit of at most `max_iter` iterations, or other tasks.
 
-    Yields a function for `train_bridge(callback=...)`, or None without callbacks.
+    Yields a function to call after each, with keywords that callbacks are told; None without callbacks. It returns
+    whether to stop.
     """
     if not getattr(estimator, "_skl_callbacks", None):
         yield None
@@ -26,10 +27,10 @@ def fit_task(estimator, X, y, max_iter):
     context = estimator._init_callback_context(max_subtasks=max_iter)
     context.call_on_fit_task_begin(estimator=estimator, X=X, y=y)
 
-    def iteration(step, loss):
-        task = context.subcontext(task_name="iteration")
-        task.call_on_fit_task_begin(estimator=estimator, X=X, y=y, metadata={"loss": loss})
-        return task.call_on_fit_task_end(estimator=estimator, X=X, y=y, metadata={"loss": loss})
+    def done(**metadata):
+        task = context.subcontext(task_name=task_name)
+        task.call_on_fit_task_begin(estimator=estimator, X=X, y=y, metadata=metadata)
+        return task.call_on_fit_task_end(estimator=estimator, X=X, y=y, metadata=metadata)
 
-    yield iteration
+    yield done
     context.call_on_fit_task_end(estimator=estimator, X=X, y=y)

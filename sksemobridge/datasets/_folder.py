@@ -7,20 +7,25 @@ from pathlib import Path
 import numpy as np
 from sklearn.utils import Bunch
 
+from ..encoders._pictures import ImageReadError, decode, fetch
+
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
 
 
-def load_image_folder(root):
+def load_image_folder(root, *, check=False):
     """List the images in a folder that has one sub-folder per class.
 
     An image is known by the ending of its name (jpg, jpeg, png, webp, gif, bmp, tif, tiff; upper or lower
     case), and may lie in a folder below that of its class. Hidden files and folders (with a leading dot) are
-    passed over. Only names are read; `CLIPImageEncoder` takes the paths as they are.
+    passed over. `CLIPImageEncoder` takes the paths as they are.
 
     Parameters
     ----------
     root : str or os.PathLike
         The folder. Files directly in it belong to no class and are passed over. Links to folders are followed.
+    check : bool, default=False
+        Whether to open every image, and to pass over those that cannot be read. By default only names are read, and a
+        broken image is an error of whatever embeds it.
 
     Returns
     -------
@@ -31,7 +36,7 @@ def load_image_folder(root):
             Sorted by class, then by path.
         target : ndarray of int of shape (n,)
             Index of each image's class.
-        target_names : ndarray of str of shape (C,)
+        target_names : ndarray of str (dtype object) of shape (C,)
             Sorted names of the sub-folders; `target_names[target]` are labels as text.
 
     Raises
@@ -48,7 +53,7 @@ def load_image_folder(root):
     Warns
     -----
     UserWarning
-        If a sub-folder has files that are not images, with their number.
+        If a sub-folder has files that are not images, with their number; with `check`, if images cannot be read.
 
     Examples
     --------
@@ -74,14 +79,19 @@ def load_image_folder(root):
             "with the name of the class. A folder of images without classes is labelled by "
             "sksemobridge.predict_folder and needs no listing; list their paths yourself with pathlib otherwise."
         )
-    paths, target, others = [], [], []
+    paths, target, others, broken = [], [], [], {}
     for code, folder in enumerate(folders):
         files = _files_below(folder)
         images = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES]
         others += [path for path in files if path.suffix.lower() not in IMAGE_SUFFIXES]
+        if check:
+            problems = {path: _problem(path) for path in images}
+            images = [path for path in images if problems[path] is None]
+            broken |= {path: problem for path, problem in problems.items() if problem is not None}
         if not images:
             endings = ", ".join(sorted(suffix[1:] for suffix in IMAGE_SUFFIXES))
-            raise ValueError(f"The folder {str(folder)!r} has no images (files that end in {endings}).")
+            kind = "readable images" if check else "images"
+            raise ValueError(f"The folder {str(folder)!r} has no {kind} (files that end in {endings}).")
         paths += [str(path) for path in images]
         target += [code] * len(images)
     if others:
@@ -91,10 +101,18 @@ def load_image_folder(root):
             UserWarning,
             stacklevel=2,
         )
+    if broken:
+        named = "; ".join(f"{str(path)!r} ({problem})" for path, problem in list(broken.items())[:5])
+        warnings.warn(
+            f"{len(broken)} of {len(broken) + len(paths)} images in {str(root)!r} cannot be read and were passed over: "
+            f"{named}{'; ...' if len(broken) > 5 else ''}.",
+            UserWarning,
+            stacklevel=2,
+        )
     return Bunch(
         paths=np.array(paths, dtype=object),
         target=np.array(target, dtype=np.int64),
-        target_names=np.array([folder.name for folder in folders]),
+        target_names=np.array([folder.name for folder in folders], dtype=object),
     )
 
 
@@ -114,6 +132,15 @@ def list_files(folder):
     if not files:
         raise ValueError(f"The folder {str(folder)!r} has no files.")
     return [str(path) for path in files]
+
+
+def _problem(path):
+    """Why an image cannot be read, or None."""
+    try:
+        decode(fetch(path))
+    except ImageReadError as error:
+        return str(error)
+    return None
 
 
 def _existing(folder):

@@ -9,9 +9,11 @@ from numbers import Integral
 
 import joblib
 import numpy as np
+from sklearn.base import _fit_context
 from sklearn.utils._param_validation import StrOptions
 
 from .._utils.array_api import device_of, namespace
+from .._utils.callbacks import CallbackSupportMixin, fit_task
 from .._utils.provenance import remember_origin
 from ._base import CLIPEncoder, list_images
 from ._embedding import Item, embed, iterate_items
@@ -20,8 +22,11 @@ from ._pictures import ImageReadError, decode, describe, fetch, picture_digest
 # Part of the keys of the cache: raise it whenever pictures are read or scaled differently.
 _READING = 2
 
+# A search calls `transform` hundreds of times, and images that are in the cache need no bar.
+_BAR_AFTER_SECONDS = 1
 
-class CLIPImageEncoder(CLIPEncoder):
+
+class CLIPImageEncoder(CallbackSupportMixin, CLIPEncoder):
     """Embed images with the image tower of a CLIP model.
 
     Images are read as people see them: upright by their EXIF orientation, the first frame of an animation, on
@@ -57,7 +62,8 @@ class CLIPImageEncoder(CLIPEncoder):
         Where an image cannot be read, raise an error that names it, or give a row of NaN and one warning for
         all of them.
     progress : bool, default=False
-        Whether to show a progress bar.
+        Whether to show a progress bar on standard error where a `transform` takes more than a second. scikit-learn's
+        callbacks (`set_callbacks`) hear of `fit_transform`, and so of the `fit` of a pipeline, batch by batch.
     output : {"numpy", "torch"}, default="numpy"
         Whether `transform` gives an array, or a tensor on the device of the model. Classifiers of this package
         compute there, too, with `sklearn.set_config(array_api_dispatch=True)`.
@@ -147,10 +153,32 @@ class CLIPImageEncoder(CLIPEncoder):
         ModelLoadError
             If the model or its weights are missing.
         """
+        return self._transform(list_images(X))
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit_transform(self, X, y=None):
+        """What `transform` gives; callbacks hear of every `batch_size` images.
+
+        Parameters
+        ----------
+        X : list, tuple, array, series or one-column data frame of n images
+            See `transform`.
+        y : ignored
+
+        Returns
+        -------
+        ndarray of shape (n, D), float32
+            See `transform`.
+        """
         sources = list_images(X)
+        with fit_task(self, X, y, -(-len(sources) // self.batch_size), "batch") as batch_done:
+            return self._transform(sources, batch_done)
+
+    def _transform(self, sources, batch_done=None):
         loaded = self._model()
         firsts, inverse = _unique(sources)
-        embeddings, errors = self._embed([sources[i] for i in firsts], firsts, loaded)
+        unique = [sources[i] for i in firsts]
+        embeddings, errors = self._embed(unique, firsts, loaded, batch_done)
         if errors:
             positions = [i for i, unique in enumerate(inverse) if unique in errors]
             _warn_of_errors(sources, positions, errors[inverse[positions[0]]])
@@ -162,7 +190,7 @@ class CLIPImageEncoder(CLIPEncoder):
         remember_origin(embeddings, loaded.source)
         return embeddings
 
-    def _embed(self, sources, positions, loaded):
+    def _embed(self, sources, positions, loaded, batch_done):
         """Embeddings `(n, D)` of sources, and the errors of those that cannot be read, by row."""
         precision = loaded.image_precision(self.precision)
         n_threads = joblib.effective_n_jobs(self.n_jobs)
@@ -182,7 +210,7 @@ class CLIPImageEncoder(CLIPEncoder):
 
             return read
 
-        with _progress_bar(len(sources), self.progress) as advance:
+        with _progress(len(sources), self.progress, self.batch_size, batch_done) as advance:
             embeddings, errors = embed(
                 len(sources),
                 loaded.embed_dim,
@@ -250,11 +278,21 @@ def _warn_of_errors(sources, positions, first_error):
 
 
 @contextmanager
-def _progress_bar(total, show):
-    if not show:
-        yield lambda n: None
-        return
+def _progress(total, show_bar, batch_size, batch_done):
+    """A function to call with the number of images that are done, which moves the bar and tells of full batches."""
     from tqdm.auto import tqdm
 
-    with tqdm(total=total, unit="image") as bar:
-        yield bar.update
+    n_done = 0
+    with tqdm(
+        total=total, desc="images", unit="image", delay=_BAR_AFTER_SECONDS, disable=not show_bar
+    ) as bar:
+
+        def advance(n):
+            nonlocal n_done
+            bar.update(n)
+            before, n_done = n_done, n_done + n
+            if batch_done is not None:
+                for _ in range(-(-n_done // batch_size) - -(-before // batch_size)):
+                    batch_done()
+
+        yield advance

@@ -205,9 +205,7 @@ def _open(content):
     try:
         return Image.open(io.BytesIO(content), formats=formats)
     except UnidentifiedImageError as error:
-        raise ImageReadError(
-            f"its content is not an image of a kind that is read ({', '.join(formats)})"
-        ) from error
+        raise ImageReadError("its content is not an image of a kind that is read") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _bomb(str(error)) from error
     except Exception as error:

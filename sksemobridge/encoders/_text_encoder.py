@@ -133,7 +133,7 @@ class CLIPTextEncoder(CLIPEncoder):
 
         kept = "set cache to keep them" if self.cache is None else f"kept in cache={os.fspath(self.cache)!r}"
         what = f"embedding {len(texts):,} words for the bridge, once; {kept}"
-        with tqdm(total=len(texts), desc=what, unit="text", delay=_BAR_AFTER_SECONDS) as bar:
+        with tqdm(total=len(texts), desc=what, unit="text", delay=_BAR_AFTER_SECONDS, leave=False) as bar:
             return self._run(texts, project=True, advance=bar.update)
 
     @property
