@@ -11,6 +11,7 @@ from PIL import Image
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics.pairwise import cosine_similarity
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import normalize
 
@@ -171,6 +172,47 @@ def test_pictures_may_be_files_and_are_drawn_small(pictures, tmp_path):
     assert pixels(display.axes_[0, 0]).shape == (112, 224, 3)
 
 
+def test_why_a_class_was_predicted(pictures):
+    classes = pictures.pipeline.classes_
+    embeddings = pictures.pipeline[:-1].transform(pictures.queries)
+    logits = pictures.pipeline[-1].decision_function(embeddings)
+    best, second = np.argsort(-logits, axis=1)[:, :2].T
+    rows = np.arange(len(logits))
+    # The first picture is not what is predicted; of the second nothing is known but that it is none of the classes.
+    y = classes[best]
+    worst = logits[0].argmin()
+    y[:2] = classes[worst], "rainbow"
+    second[0] = worst
+    display = PredictionsDisplay.from_estimator(pictures.pipeline, pictures.queries, y, why=True)
+    np.testing.assert_array_equal(display.against, classes[second])
+    assert set(display.shares) == set(pictures.pipeline[-1].blend_)
+    total = sum(display.shares.values())
+    np.testing.assert_allclose(total, logits[rows, best] - logits[rows, second], rtol=1e-4, atol=1e-5)
+    assert display.why_axes_.shape == (len(rows),)
+    for i, ax in enumerate(display.why_axes_):
+        drawn = [bar.get_width() for bar in ax.patches]
+        np.testing.assert_allclose(drawn, [share[i] for share in display.shares.values()])
+        assert ax.get_title() == f"rather than\n{display.against[i]}"
+    unknown = PredictionsDisplay.from_estimator(pictures.pipeline, pictures.queries, why=True)
+    np.testing.assert_array_equal(unknown.against[1:], classes[second[1:]])
+
+
+def test_why_needs_a_sum_of_affinities(pictures):
+    paper = make_semobridge_pipeline("mini", "bundled", blend="paper").fit(pictures.shots, pictures.y_shots)
+    with pytest.raises(TypeError, match='SeMoBridgeClassifier with blend="auto"; got'):
+        PredictionsDisplay.from_estimator(paper, pictures.queries, why=True)
+    one = make_semobridge_pipeline("mini", "bundled").fit(pictures.shots[:1], pictures.y_shots[:1])
+    with pytest.raises(ValueError, match="there is only one"):
+        PredictionsDisplay.from_estimator(one, pictures.queries, why=True)
+
+
+@pytest.mark.parametrize("kind", [ModalityGapDisplay, PredictionsDisplay])
+def test_a_search_is_drawn_as_its_best_pipeline(pictures, kind):
+    search = GridSearchCV(pictures.pipeline, {"semobridgeclassifier__whiten": [False]}, cv=2)
+    search.fit(pictures.shots, pictures.y_shots)
+    assert kind.from_estimator(search, pictures.queries[:3]).figure_ is not None
+
+
 def test_few_shots_are_drawn_only_once(pictures):
     display = PredictionsDisplay.from_estimator(
         pictures.pipeline, pictures.queries[:1], shots=pictures.shots[:2], y_shots=pictures.y_shots[:2]
@@ -255,12 +297,15 @@ def test_matplotlib_is_imported_when_drawing_and_named_when_missing():
         ({"y_true": np.eye(2)}, "1d array"),
         ({"n_columns": 0}, "n_columns == 0, must be >= 1"),
         ({"images": ["nothing.png"] * 2}, "image 'nothing.png' cannot be read: there is no such file"),
+        ({"shares": {"name": [0.1]}}, "inconsistent numbers of samples"),
+        ({"shares": None}, "belong together"),
     ],
 )
 def test_predictions_that_do_not_fit_together_are_refused(change, message):
     images = load_emoji().images[:5]
     parts = {"images": images[:2], "y_pred": ["a", "b"], "probability": [0.5, 0.6]}
     parts |= {"shots": images[2:], "y_shots": ["a", "b", "c"], "closest": [[0], [1]]}
+    parts |= {"against": ["b", "a"], "shares": {"name": [0.1, -0.2]}}
     PredictionsDisplay.from_predictions(**parts)
     with pytest.raises(ValueError, match=message):
         PredictionsDisplay.from_predictions(**parts | change)

@@ -79,7 +79,7 @@ class ModalityGapDisplay:
         Parameters
         ----------
         estimator : SeMoBridgeClassifier or Pipeline
-            Fitted, with a text encoder; or a fitted pipeline that ends in one.
+            Fitted, with a text encoder; or a fitted pipeline that ends in one, or a search over either.
         X : array-like of shape (n, D), or what the pipeline takes
             Images or their embeddings, which are bridged as queries are.
         ax : matplotlib.axes.Axes or None, default=None
@@ -98,7 +98,7 @@ class ModalityGapDisplay:
         ValueError
             If the classifier was fitted without texts.
         """
-        classifier = estimator
+        classifier = estimator = getattr(estimator, "best_estimator_", estimator)
         if isinstance(estimator, Pipeline):
             check_is_fitted(estimator)
             classifier = estimator[-1]

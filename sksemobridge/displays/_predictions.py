@@ -9,9 +9,19 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import check_scalar, column_or_1d
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
+from .._classifier import SeMoBridgeClassifier
 from ..encoders._base import list_images
 from ..encoders._pictures import ImageReadError, decode, describe, fetch
 from ._axes import divide_axes
+
+# What each affinity compares an image with, as plots say it.
+AFFINITY_NAMES = {
+    "z1": "name",
+    "z2": "shots, bridged",
+    "z3": "shots, query bridged",
+    "z4": "shots, whitened",
+    "correction": "correction",
+}
 
 # The most pixels of a drawn picture: whole photographs would make figures of many megabytes.
 _DRAWN_SIZE = (224, 224)
@@ -38,6 +48,11 @@ class PredictionsDisplay:
         Labels of the shots.
     closest : array-like of shape (n, k) or None, default=None
         Positions in `shots` of those to draw beside each image.
+    against : array-like of shape (n,) or None, default=None
+        Another class for each image.
+    shares : mapping from str to array-like of shape (n,), or None, default=None
+        What speaks for the predicted class (above zero) or for that of `against` (below): parts of the difference of
+        their logits, by name.
 
     Attributes
     ----------
@@ -46,6 +61,8 @@ class PredictionsDisplay:
         The frame of the grid.
     axes_ : ndarray of matplotlib.axes.Axes of shape (n, 1 + k)
         For each image its own axes and those of its closest shots.
+    why_axes_ : ndarray of matplotlib.axes.Axes of shape (n,), or None
+        Bars of the shares of each image.
 
     See Also
     --------
@@ -67,7 +84,19 @@ class PredictionsDisplay:
     >>> plt.close(display.figure_)
     """
 
-    def __init__(self, images, y_pred, probability, *, y_true=None, shots=None, y_shots=None, closest=None):
+    def __init__(
+        self,
+        images,
+        y_pred,
+        probability,
+        *,
+        y_true=None,
+        shots=None,
+        y_shots=None,
+        closest=None,
+        against=None,
+        shares=None,
+    ):
         self.images = images
         self.y_pred = y_pred
         self.probability = probability
@@ -75,18 +104,30 @@ class PredictionsDisplay:
         self.shots = shots
         self.y_shots = y_shots
         self.closest = closest
+        self.against = against
+        self.shares = shares
 
     @classmethod
     def from_estimator(
-        cls, estimator, X, y=None, *, shots=None, y_shots=None, n_shots=3, n_columns=None, ax=None
+        cls,
+        estimator,
+        X,
+        y=None,
+        *,
+        shots=None,
+        y_shots=None,
+        n_shots=3,
+        why=False,
+        n_columns=None,
+        ax=None,
     ):
         """Predict some images and draw them.
 
         Parameters
         ----------
         estimator : Pipeline
-            Fitted, from images to predictions. All steps but the last make embeddings, whose cosines tell
-            which shots are closest.
+            Fitted, from images to predictions, or a search over one. All steps but the last make embeddings, whose
+            cosines tell which shots are closest.
         X : list, array or series of n images
             A handful of images to predict and draw.
         y : array-like of shape (n,) or None, default=None
@@ -97,6 +138,10 @@ class PredictionsDisplay:
             Labels of the shots.
         n_shots : int, default=3
             How many shots to draw beside each image.
+        why : bool, default=False
+            Whether to draw what each affinity says for the predicted class: its part of the difference of logits
+            to the true class, or to the runner-up where the prediction is right or `y` is not given. The
+            pipeline then ends in a `SeMoBridgeClassifier` with `blend="auto"`.
         n_columns : int or None, default=None
             Images side by side, see `plot`.
         ax : matplotlib.axes.Axes or None, default=None
@@ -111,15 +156,16 @@ class PredictionsDisplay:
         NotFittedError
             If the pipeline is not fitted.
         TypeError
-            If `estimator` is not a pipeline.
+            If `estimator` is not a pipeline, or does not end in a `SeMoBridgeClassifier` with `why`.
         ValueError
             If there are no images, shots without labels, or numbers of images and labels differ.
         """
+        estimator = getattr(estimator, "best_estimator_", estimator)
         if not isinstance(estimator, Pipeline):
             raise TypeError(
                 "estimator must be a fitted Pipeline that takes images, such as "
-                f"make_pipeline(CLIPImageEncoder(...), classifier); got {type(estimator).__name__}. Of a search, "
-                "give its best_estimator_; for other predictions use PredictionsDisplay.from_predictions."
+                f"make_pipeline(CLIPImageEncoder(...), classifier); got {type(estimator).__name__}. For other "
+                "predictions use PredictionsDisplay.from_predictions."
             )
         check_is_fitted(estimator)
         check_scalar(n_shots, "n_shots", Integral, min_val=1)
@@ -131,14 +177,21 @@ class PredictionsDisplay:
             _refuse_none(list_images(shots), "shots")
             neighbors = NearestNeighbors(n_neighbors=min(n_shots, len(shots)), metric="cosine")
             closest = neighbors.fit(embed(shots)).kneighbors(embeddings, return_distance=False)
+        predicted = classifier.predict(embeddings)
+        against = shares = None
+        if why:
+            check_consistent_length(embeddings, y)
+            against, shares = _explain(classifier, embeddings, predicted, y)
         return cls.from_predictions(
             X,
-            classifier.predict(embeddings),
+            predicted,
             classifier.predict_proba(embeddings).max(axis=1),
             y_true=y,
             shots=shots,
             y_shots=y_shots,
             closest=closest,
+            against=against,
+            shares=shares,
             n_columns=n_columns,
             ax=ax,
         )
@@ -154,6 +207,8 @@ class PredictionsDisplay:
         shots=None,
         y_shots=None,
         closest=None,
+        against=None,
+        shares=None,
         n_columns=None,
         ax=None,
     ):
@@ -161,7 +216,7 @@ class PredictionsDisplay:
 
         Parameters
         ----------
-        images, y_pred, probability, y_true, shots, y_shots, closest
+        images, y_pred, probability, y_true, shots, y_shots, closest, against, shares
             See `PredictionsDisplay`.
         n_columns : int or None, default=None
             Images side by side, see `plot`.
@@ -175,14 +230,17 @@ class PredictionsDisplay:
         Raises
         ------
         ValueError
-            If there are no images, only some of `shots`, `y_shots` and `closest` are given, or their shapes do not
-            fit together.
+            If there are no images, only some of `shots`, `y_shots` and `closest` or of `against` and `shares` are
+            given, or their shapes do not fit together.
         """
         images = list_images(images)
         _refuse_none(images, "images")
         y_pred, probability = column_or_1d(y_pred), column_or_1d(probability, dtype=np.float64)
-        y_true, y_shots = (None if y is None else column_or_1d(y) for y in (y_true, y_shots))
-        check_consistent_length(images, y_pred, probability, y_true, closest)
+        y_true, y_shots, against = (None if y is None else column_or_1d(y) for y in (y_true, y_shots, against))
+        if (against is None) != (shares is None):
+            raise ValueError("shares, and against, the classes that they speak against, belong together.")
+        shares = {name: column_or_1d(share, dtype=np.float64) for name, share in (shares or {}).items()}
+        check_consistent_length(images, y_pred, probability, y_true, closest, against, *shares.values())
         if len({part is None for part in (shots, y_shots, closest)}) > 1:
             raise ValueError(
                 "shots and y_shots, their labels, belong together, and closest says which to draw."
@@ -203,6 +261,8 @@ class PredictionsDisplay:
             shots=shots,
             y_shots=y_shots,
             closest=closest,
+            against=against,
+            shares=shares or None,
         )
         return display.plot(ax, n_columns=n_columns)
 
@@ -223,27 +283,51 @@ class PredictionsDisplay:
         if n_columns is not None:
             check_scalar(n_columns, "n_columns", Integral, min_val=1)
         n_images, n_shots = len(self.images), 0 if self.closest is None else self.closest.shape[1]
-        width = 1 + n_shots
-        n_columns = min(n_images, max(1, 8 // width) if n_columns is None else n_columns)
+        # A narrow empty column sets each image, its shots and its bars apart from the next.
+        widths = [1] * (1 + n_shots) + ([1.6] if self.shares else []) + [0.25]
+        n_columns = min(n_images, max(1, int(8 // (sum(widths) - 0.25))) if n_columns is None else n_columns)
         n_rows = -(-n_images // n_columns)
-        # A narrow empty column sets each image and its shots apart from the next.
-        widths = ([1] * width + [0.25]) * n_columns
-        figsize = (1.35 * sum(widths), 1.9 * n_rows + 0.3)
-        self.ax_, grid = divide_axes(ax, n_rows, len(widths), figsize, width_ratios=widths)
+        figsize = (1.35 * n_columns * sum(widths), 1.9 * n_rows + 0.3)
+        self.ax_, grid = divide_axes(
+            ax, n_rows, n_columns * len(widths), figsize, width_ratios=widths * n_columns
+        )
         self.figure_ = self.ax_.figure
         for panel in grid.flat:
             panel.set(xticks=[], yticks=[])
             panel.spines[:].set_visible(False)
-        blocks = grid.reshape(n_rows * n_columns, width + 1)
-        self.axes_ = blocks[:n_images, :width]
+        blocks = grid.reshape(n_rows * n_columns, len(widths))[:n_images]
+        self.axes_ = blocks[:, : 1 + n_shots]
+        self.why_axes_ = blocks[:, -2] if self.shares else None
         for i, (own, *beside) in enumerate(self.axes_):
             _draw(own, self.images[i], self._title(i), self._color(i))
             own.spines[:].set(visible=True, color=self._color(i), linewidth=2)
             for panel, j in zip(beside, self.closest[i] if n_shots else ()):
                 _draw(panel, self.shots[j], _wrap(self.y_shots[j]), "dimgray")
-        if ax is None and n_shots:
-            self.figure_.suptitle("Predicted class and its probability, and the closest shots", fontsize=10)
+        if self.shares:
+            self._draw_shares()
+        drawn = ["the closest shots"] * bool(n_shots) + ["what speaks for it, in logits"] * bool(self.shares)
+        if ax is None and drawn:
+            self.figure_.suptitle(
+                f"Predicted class and its probability, {', '.join([*drawn[:-1], f'and {drawn[-1]}'])}",
+                fontsize=10,
+            )
         return self
+
+    def _draw_shares(self):
+        names = [AFFINITY_NAMES.get(name, name) for name in self.shares]
+        shares = np.stack(list(self.shares.values()), axis=1)
+        # One scale for all images.
+        least, most = min(shares.min(), 0.0), max(shares.max(), 0.0)
+        room = 0.35 * (most - least)
+        for ax, share, against in zip(self.why_axes_, shares, self.against):
+            bars = ax.barh(names, share, color=np.where(share < 0, "tab:orange", "tab:blue"))
+            ax.bar_label(bars, fmt="%+.1f", padding=2, fontsize=7)
+            ax.axvline(0, color="black", linewidth=0.8)
+            ax.set_xlim(least - room * (least < 0), most + room)
+            ax.set_yticks(range(len(names)), names, fontsize=7)
+            ax.tick_params(length=0)
+            ax.invert_yaxis()
+            ax.set_title(f"rather than\n{_wrap(against)}", fontsize=8, color="dimgray")
 
     def _title(self, i):
         title = f"{_wrap(self.y_pred[i])}\n{self.probability[i]:.0%}"
@@ -254,6 +338,32 @@ class PredictionsDisplay:
         if self.y_true is None:
             return "black"
         return "tab:green" if self.y_pred[i] == self.y_true[i] else "tab:red"
+
+
+def _explain(classifier, embeddings, predicted, y):
+    """The class that each image could have been, and what each affinity says for the predicted one beside it."""
+    if not isinstance(classifier, SeMoBridgeClassifier) or classifier.blend != "auto":
+        raise TypeError(
+            f'why needs a pipeline that ends in a SeMoBridgeClassifier with blend="auto"; got {classifier!r}.'
+        )
+    classes, rows = classifier.classes_, np.arange(len(predicted))
+    if len(classes) < 2:
+        raise ValueError("why compares two classes, and there is only one.")
+    affinities = classifier.affinities(embeddings)
+    logits = sum(weight * affinities[name] for name, weight in classifier.blend_.items())
+    chosen = np.searchsorted(classes, predicted)
+    logits[rows, chosen] = -np.inf
+    other = logits.argmax(axis=1)
+    if y is not None:
+        # The true class of what is wrong, where the classifier knows it.
+        y = np.asarray(y)
+        known = np.isin(y, classes) & (y != predicted)
+        other[known] = np.searchsorted(classes, y[known])
+    shares = {
+        name: weight * (affinities[name][rows, chosen] - affinities[name][rows, other])
+        for name, weight in classifier.blend_.items()
+    }
+    return classes[other], shares
 
 
 def _refuse_none(images, name):
