@@ -273,42 +273,29 @@ def accuracy_table(frame):
     return table(["method", *map(shots_in_words, shots)], rows)
 
 
-# Ours are red and orange, paler without text; methods that see no text are dashed.
-COLOURS = {
+# What stands out; all others are grey.
+HIGHLIGHTED = {
     OURS: "#d62728",
-    TRAINED: "#ff7f0e",
+    f"{OURS}, no text": "#f08a8a",
     ZERO_SHOT: "black",
     "Tip-Adapter": "#1f77b4",
-    "APE": "#17becf",
-    "GDA": "#3f007d",
-    "CLAP-style probe": "#6baed6",
-    "SS-Text": "#7b4173",
-    "ProKeR": "#3182bd",
-    "LP++": "#31a354",
-    "TextCoord": "#bcbd22",
-    f"{OURS}, no text": "#f4a3a3",
-    f"{TRAINED}, no text": "#ffc890",
-    "GDA, no text": "#9e8ac8",
     "LogisticRegression": "#2ca02c",
-    "SVC, linear": "#98b954",
-    "KNeighbors": "#8c8c8c",
-    "NearestCentroid": "#8c564b",
-    "LDA, shrinkage": "#e377c2",
 }
+OTHERS = "other methods"
 MARKERS = dict(zip(NAMES, "osx^v<>hH8|osDPXd*p"))
 
 
 def style(name):
-    """Line and marker of a method: ours thick, those without text dashed."""
-    ours = name.startswith(OURS)
+    """Line and marker of a method: few stand out, those without text are dashed."""
+    stands_out = name in HIGHLIGHTED
     dashed = "no text" in name or name in NAMES[NAMES.index("LogisticRegression") :]
     return {
-        "color": COLOURS[name],
+        "color": HIGHLIGHTED.get(name, "#b0b0b0"),
         "marker": MARKERS[name],
         "linestyle": "--" if dashed else "-",
-        "linewidth": 2.4 if ours else 1.3,
-        "markersize": 6 if ours else 5,
-        "zorder": 3 if ours else 2,
+        "linewidth": 2.2 if stands_out else 0.8,
+        "markersize": 6 if stands_out else 3,
+        "zorder": 3 if stands_out else 2,
     }
 
 
@@ -334,7 +321,8 @@ def plot_shots(frame, folder):
             panel = frame[(frame.protocol == protocol) & (frame.model == model) & (frame.task == task)]
             for name in in_order(panel.method):
                 means = panel[panel.method == name].groupby("shots").accuracy.mean()
-                (handles[name],) = ax.plot(means.index, means.values, label=name, **style(name))
+                entry = name if name in HIGHLIGHTED else OTHERS
+                (handles[entry],) = ax.plot(means.index, means.values, **style(name))
             ax.set_xscale("log", base=2)
             ax.set_xticks(sorted(panel.shots.unique()), sorted(panel.shots.unique()))
             ax.minorticks_off()
@@ -346,7 +334,10 @@ def plot_shots(frame, folder):
     finish(figure, handles)
     figure.savefig(folder / "few_shot_accuracy.png", dpi=110)
     plt.close(figure)
-    return "few_shot_accuracy.png", "Accuracy against shots, by task and protocol"
+    return (
+        "few_shot_accuracy.png",
+        "Accuracy against shots, by task and protocol; the tables name all methods",
+    )
 
 
 def plot_times(frame, folder):
@@ -392,10 +383,10 @@ def plot_times(frame, folder):
 
 def finish(figure, handles):
     """One legend below all panels."""
-    rows = -(-len(handles) // 5)
+    rows = -(-len(handles) // 6)
     height = figure.get_size_inches()[1]
     figure.tight_layout(rect=(0, (0.15 + 0.22 * rows) / height, 1, 1))
-    order = in_order(handles)
+    order = [*in_order(handles), *({OTHERS} & set(handles))]
     figure.legend(
-        [handles[name] for name in order], order, ncols=5, loc="lower center", fontsize=9, frameon=False
+        [handles[name] for name in order], order, ncols=6, loc="lower center", fontsize=9, frameon=False
     )

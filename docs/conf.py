@@ -34,7 +34,7 @@ if os.environ.get("SKSEMOBRIDGE_DOCS_INTERSPHINX"):
 
 exclude_patterns = ["_build", "auto_examples/*.md5", "auto_examples/*.ipynb", "auto_examples/*.py"]
 templates_path = ["_templates"]
-myst_enable_extensions = ["colon_fence"]
+myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3
 autosummary_generate = True
 autodoc_default_options = {

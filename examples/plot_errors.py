@@ -2,8 +2,7 @@
 Looking at errors
 =================
 
-Which classes are taken for which, what the wrong pictures look like, and which comparison of the classifier led it
-astray.
+Which classes are taken for which, what the wrong pictures look like, and which comparison led the classifier astray.
 """
 
 import matplotlib.pyplot as plt
@@ -41,6 +40,10 @@ print(f"Most often, {NAMES[true]} is taken for {NAMES[taken]}: {confusion.max()}
 # The errors that the classifier was most sure of, each with the shots that are closest to it. Where these are of
 # the predicted class too, more varied shots of the right class help; where they look nothing like the picture,
 # the model does not see what we see.
+#
+# The bars say why: what speaks for the predicted class (above zero) or for the right one (below). A logit is a sum over
+# comparisons with the name of the class, with the shots by way of the bridge, with the shots as images, and a
+# correction that is learnt for each class.
 wrong = np.flatnonzero(predicted != labels[queries])
 worst = wrong[np.argsort(-probability[wrong])][:6]
 PredictionsDisplay.from_estimator(
@@ -49,28 +52,6 @@ PredictionsDisplay.from_estimator(
     labels[queries[worst]],
     shots=images[shots],
     y_shots=labels[shots],
+    why=True,
 )
-
-# %%
-# What speaks for the predicted class and what for the right one? A logit is a sum over the affinities: `z1`
-# compares with the words, `z2` and `z3` with the shots by way of the bridge, `z4` with the shots as images.
-embeddings = pipeline[:-1].transform(images[queries[worst]])
-classifier = pipeline[-1]
-affinities = classifier.affinities(embeddings)
-row = np.arange(len(worst))
-right = np.searchsorted(classifier.classes_, labels[queries[worst]])
-chosen = np.searchsorted(classifier.classes_, predicted[worst])
-figure, ax = plt.subplots(figsize=(8, 4), layout="constrained")
-shares = {
-    name: scale * (affinities[name][row, chosen] - affinities[name][row, right])
-    for name, scale in classifier.blend_.items()
-}
-for i, (name, share) in enumerate(shares.items()):
-    ax.bar(row + 0.2 * i, share, 0.2, label=name)
-ax.axhline(0, color="black", linewidth=0.8)
-names = [f"{a}\nfor {b}" for a, b in zip(predicted[worst], labels[queries[worst]])]
-ax.set_xticks(row + 0.3, names, fontsize=8)
-ax.set_title("What speaks for the wrong class (above zero) or the right one (below)")
-ax.set_ylabel("difference of logits")
-ax.legend()
 plt.show()

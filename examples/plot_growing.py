@@ -56,7 +56,7 @@ print(f"{'known of it':<12}{'new class found':>18}{'old classes right':>20}")
 for stage in found:
     print(f"{stage:<12}{np.mean(found[stage]):>18.0%}{np.mean(kept[stage]):>20.1%}")
 
-figure, ax = plt.subplots(figsize=(8, 4.4), layout="constrained")
+figure, ax = plt.subplots(figsize=(8, 4.6), layout="constrained")
 for i, shares in enumerate(zip(*found.values())):
     ax.plot(
         list(found),
@@ -70,5 +70,5 @@ ax.plot(list(found), [np.mean(shares) for shares in found.values()], "o-", label
 ax.plot(list(kept), [np.mean(shares) for shares in kept.values()], "s--", label="old classes right, mean")
 ax.set(ylim=(-0.02, 1.05), xlabel="what is known of the new class", ylabel="share of pictures")
 ax.set_title("A class that comes later")
-ax.legend(loc="lower right", bbox_to_anchor=(1, 0.1))
+figure.legend(loc="outside lower center", ncols=3)
 plt.show()

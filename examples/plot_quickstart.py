@@ -90,10 +90,17 @@ for title, (images, y) in tasks.items():
         print(f"{k:5d}", *of_models, f"{gain.mean():+8.1f} ± {gain.std(ddof=1) / 10**0.5:.1f}", sep="  ")
 
 # %%
-# Some predictions with their probabilities, and the labelled pictures that are closest to each.
+# Twelve predictions with their probabilities, as many of them right as the accuracy says, and the labelled pictures that
+# are closest to each.
 shots, queries = draw_shots(labels, 4, seed=0)
 pipeline.fit(emoji.images[shots], labels[shots])
-some = np.random.default_rng(1).choice(queries, 10, replace=False)
+is_right = pipeline.predict(emoji.images[queries]) == labels[queries]
+n_right = round(12 * is_right.mean())
+rng = np.random.default_rng(0)
+some = np.concatenate(
+    [rng.choice(queries[is_right], n_right, False), rng.choice(queries[~is_right], 12 - n_right, False)]
+)
+some = rng.permutation(some)
 display = PredictionsDisplay.from_estimator(
     pipeline, emoji.images[some], labels[some], shots=emoji.images[shots], y_shots=labels[shots]
 )

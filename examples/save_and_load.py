@@ -6,13 +6,15 @@ A fitted pipeline holds arrays and parameters, and no weights of CLIP: files are
 """
 
 import tempfile
+from importlib.resources import files
 from pathlib import Path
 
 import joblib
+import matplotlib.pyplot as plt
 import numpy as np
 import skops.io
 
-from sksemobridge import make_semobridge_pipeline
+from sksemobridge import make_semobridge_pipeline, models
 from sksemobridge.datasets import load_emoji
 
 emoji = load_emoji()
@@ -46,4 +48,16 @@ for path, estimator in loaded.items():
     X = embeddings if path == classifier else emoji.images[queries]
     difference = np.abs(estimator.predict_proba(X) - expected).max()
     print(f"{path.name:<20}{path.stat().st_size / 1e3:>7.0f} kB{difference:>20.0e}")
+
+# %%
+# Beside the size of the bundled model's weights, which are not in the files.
+sizes = {path.name: path.stat().st_size / 1e3 for path in loaded}
+sizes["weights of the model"] = sum(file.stat().st_size for file in (files(models) / "mini").iterdir()) / 1e3
 folder.cleanup()
+figure, ax = plt.subplots(figsize=(7, 2.8), layout="constrained")
+bars = ax.barh(list(sizes), list(sizes.values()), color=["tab:blue"] * len(loaded) + ["darkgray"])
+ax.bar_label(bars, fmt="{:,.0f} kB", padding=3)
+ax.set_xlim(right=1.2 * max(sizes.values()))
+ax.invert_yaxis()
+ax.set(xlabel="kB", title="What a file holds")
+plt.show()

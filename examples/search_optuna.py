@@ -2,10 +2,10 @@
 Search the paper's seven numbers with Optuna
 ============================================
 
-The paper tunes its blend with Optuna on a validation split. Here folds of the shots take its place. Needs
-`pip install optuna`.
+The paper tunes its blend with Optuna on a validation split. Here folds of the shots take its place.
 """
 
+import matplotlib.pyplot as plt
 import numpy as np
 import optuna
 from sklearn.model_selection import cross_val_score
@@ -34,3 +34,13 @@ study.optimize(objective, n_trials=40)
 print(f"accuracy on held-out shots {study.best_value:.3f} with")
 for name, value in study.best_params.items():
     print(f"  {name} = {value:.2f}")
+
+# %%
+# Each trial, and the best so far.
+values = [trial.value for trial in study.trials]
+figure, ax = plt.subplots(figsize=(7, 3.6), layout="constrained")
+ax.plot(values, "o", color="darkgray", label="trial")
+ax.step(range(len(values)), np.maximum.accumulate(values), where="post", label="best so far")
+ax.set(xlabel="trial", ylabel="accuracy on held-out shots", title="A search over the paper's blend")
+ax.legend(loc="lower right")
+plt.show()
