@@ -12,6 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_predict
 
 from sksemobridge import CLIPTextEncoder, PrecomputedTextEncoder, SeMoBridgeClassifier, ZeroShotClassifier
+from sksemobridge.encoders import _precomputed
 
 TEMPLATE = "a photo of a {}."
 
@@ -223,9 +224,14 @@ def test_projected_texts_are_found_by_the_name_of_the_class(world, prompts):
     np.testing.assert_allclose(numbered.predict_proba(X), few.predict_proba(X))
 
 
-def test_without_a_projection_the_bridge_is_the_identity(world):
+def test_without_a_projection_the_bridge_is_the_identity_and_that_is_said_once(world, caplog):
     X, y = world.draw(4)
+    _precomputed._say_that_nothing_is_bridged.cache_clear()
     few = SeMoBridgeClassifier(PrecomputedTextEncoder.from_joint(projected(world))).fit(X, y)
+    PrecomputedTextEncoder.from_joint(projected(world))
+    assert [
+        record.getMessage().count("the bridge of classifiers is the identity") for record in caplog.records
+    ] == [1]
     assert few.rank_ == X.shape[1]
     np.testing.assert_array_equal(few.bridge_, np.eye(X.shape[1]))
 

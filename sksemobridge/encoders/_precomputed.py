@@ -1,5 +1,7 @@
 """Text embeddings from elsewhere."""
 
+import logging
+from functools import cache
 from numbers import Real
 
 import numpy as np
@@ -93,7 +95,7 @@ class PrecomputedTextEncoder(StatelessEncoder):
         -----
         What the bridge is read off, the projection `W`, is not known here. It counts as the identity, and so the
         bridge is the identity too: bridged images are the images. With `W`, or with `CLIPTextEncoder`, predictions
-        are usually better.
+        are usually better. The log says so once in a process.
 
         Examples
         --------
@@ -113,6 +115,7 @@ class PrecomputedTextEncoder(StatelessEncoder):
             raise ValueError(
                 f"The embeddings of the {len(names)} names must be vectors (D,) or matrices (p, D) of one width D."
             )
+        _say_that_nothing_is_bridged()
         return cls(names, np.stack(rows), None, logit_scale=logit_scale)
 
     @property
@@ -246,6 +249,14 @@ class PrecomputedTextEncoder(StatelessEncoder):
 
     def _embedding_width(self):
         return self._projection_and_bias()[0].shape[1]
+
+
+@cache
+def _say_that_nothing_is_bridged():
+    logging.getLogger("sksemobridge").warning(
+        "Texts were projected elsewhere, and the text projection is not known: the bridge of classifiers is the identity. "
+        "PrecomputedTextEncoder(texts, eos, projection) gives it."
+    )
 
 
 def _floats(values, name, **options):
