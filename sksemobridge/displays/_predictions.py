@@ -236,7 +236,9 @@ class PredictionsDisplay:
         images = list_images(images)
         _refuse_none(images, "images")
         y_pred, probability = column_or_1d(y_pred), column_or_1d(probability, dtype=np.float64)
-        y_true, y_shots, against = (None if y is None else column_or_1d(y) for y in (y_true, y_shots, against))
+        y_true, y_shots, against = (
+            None if y is None else column_or_1d(y) for y in (y_true, y_shots, against)
+        )
         if (against is None) != (shares is None):
             raise ValueError("shares, and against, the classes that they speak against, belong together.")
         shares = {name: column_or_1d(share, dtype=np.float64) for name, share in (shares or {}).items()}
