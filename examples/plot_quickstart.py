@@ -6,6 +6,8 @@ A few labelled emoji pictures per class and the names of the classes make a clas
 offline, with the small CLIP and the pictures that ship with the package.
 """
 
+import warnings
+
 import matplotlib
 import numpy as np
 from sklearn.datasets import load_digits
@@ -63,6 +65,7 @@ tasks = {
 
 # %%
 # Embeddings are computed once; all three classifiers work on the same ones.
+warnings.filterwarnings("ignore", "The number of unique classes")  # one shot of each class is meant
 encoder = CLIPImageEncoder("mini", "bundled")
 models = {
     "SeMoBridge": pipeline[-1],

@@ -320,7 +320,7 @@ def test_words_are_embedded_as_texts_and_a_long_wait_says_what_for(encoder, tmp_
     encoder.set_params(cache=tmp_path).embed_words(TEXTS)
     shown = capsys.readouterr().err
     assert f"kept in cache={str(tmp_path)!r}" in shown
-    assert "5/5" in shown
+    assert "/5 [" in shown
     assert len(EmbeddingCache(tmp_path)) == len(TEXTS)
 
 

@@ -153,7 +153,21 @@ class CLIPImageEncoder(CallbackSupportMixin, CLIPEncoder):
         ModelLoadError
             If the model or its weights are missing.
         """
-        return self._transform(list_images(X))
+        sources = list_images(X)
+        loaded = self._model()
+        firsts, inverse = _unique(sources)
+        unique = [sources[i] for i in firsts]
+        embeddings, errors = self._embed(unique, firsts, loaded)
+        if errors:
+            positions = [i for i, unique in enumerate(inverse) if unique in errors]
+            _warn_of_errors(sources, positions, errors[inverse[positions[0]]])
+        xp = namespace(embeddings)
+        if self.normalize:
+            lengths = xp.linalg.vector_norm(embeddings, axis=1, keepdims=True)
+            embeddings /= xp.where(lengths == 0, xp.ones_like(lengths), lengths)
+        embeddings = xp.take(embeddings, xp.asarray(inverse, device=device_of(embeddings)), axis=0)
+        remember_origin(embeddings, loaded.source)
+        return embeddings
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit_transform(self, X, y=None):
@@ -170,27 +184,14 @@ class CLIPImageEncoder(CallbackSupportMixin, CLIPEncoder):
         ndarray of shape (n, D), float32
             See `transform`.
         """
-        sources = list_images(X)
-        with fit_task(self, X, y, -(-len(sources) // self.batch_size), "batch") as batch_done:
-            return self._transform(sources, batch_done)
+        n_batches = -(-len(list_images(X)) // self.batch_size)
+        with fit_task(self, X, y, n_batches, "batch") as self._batch_done:
+            try:
+                return self.transform(X)  # also that of a subclass
+            finally:
+                del self._batch_done
 
-    def _transform(self, sources, batch_done=None):
-        loaded = self._model()
-        firsts, inverse = _unique(sources)
-        unique = [sources[i] for i in firsts]
-        embeddings, errors = self._embed(unique, firsts, loaded, batch_done)
-        if errors:
-            positions = [i for i, unique in enumerate(inverse) if unique in errors]
-            _warn_of_errors(sources, positions, errors[inverse[positions[0]]])
-        xp = namespace(embeddings)
-        if self.normalize:
-            lengths = xp.linalg.vector_norm(embeddings, axis=1, keepdims=True)
-            embeddings /= xp.where(lengths == 0, xp.ones_like(lengths), lengths)
-        embeddings = xp.take(embeddings, xp.asarray(inverse, device=device_of(embeddings)), axis=0)
-        remember_origin(embeddings, loaded.source)
-        return embeddings
-
-    def _embed(self, sources, positions, loaded, batch_done):
+    def _embed(self, sources, positions, loaded):
         """Embeddings `(n, D)` of sources, and the errors of those that cannot be read, by row."""
         precision = loaded.image_precision(self.precision)
         n_threads = joblib.effective_n_jobs(self.n_jobs)
@@ -210,6 +211,7 @@ class CLIPImageEncoder(CallbackSupportMixin, CLIPEncoder):
 
             return read
 
+        batch_done = getattr(self, "_batch_done", None)
         with _progress(len(sources), self.progress, self.batch_size, batch_done) as advance:
             embeddings, errors = embed(
                 len(sources),
