@@ -350,8 +350,8 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         class_prompts = None
         if self.text_encoder is not None and not _is_ignore(self.class_names):
             class_prompts = self._describe(all_classes, earlier)
-        text = self._text_side(class_prompts, embeddings.shape[1])
-        paper_blend = self._paper_blend(text)
+        text, class_texts = self._text_side(class_prompts, embeddings.shape[1])
+        paper_blend = self._paper_blend(text, class_texts)
 
         # Shots, those of earlier calls among them
         new = embeddings[used], labels, weight[used], None if groups is None else groups[used]
@@ -373,6 +373,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
             fitted, converged = fit_model(
                 all_classes,
                 text,
+                class_texts,
                 shots,
                 # A bridge goes on to be trained where it leads to the same space.
                 earlier=earlier if _lead_to_one_space(earlier, text) else None,
@@ -410,12 +411,12 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         self.class_names_ = None if said is None else np.array(said.names, dtype=object)
         self.prompts_ = None if said is None else said.prompts
 
-    def _paper_blend(self, text):
+    def _paper_blend(self, text, class_texts):
         """The seven numbers, or None where the blend is estimated."""
         if self.blend != "paper":
             return None
         unused = {}
-        if text.texts is None:
+        if class_texts is None:
             unused["lambda1"] = "lambda1 weighs the text, and there is none"
         if text.words is not None:
             unused["lambda3"] = "lambda3 weighs z3, which is z2 where the bridge is learnt from words"
@@ -446,10 +447,11 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         return describe_classes(classes, self.text_encoder, self.prompts, self.class_names, names)
 
     def _text_side(self, class_prompts, width):
-        """`TextSide` of the classes: their texts, and the bridge in closed form."""
+        """`TextSide` of the encoder, and the `ClassTexts` that it gives, or None."""
+        is_auto = self.blend == "auto"
         if self.text_encoder is None:
             word_basis(None, self.vocabulary)  # refuses texts that nothing could embed
-            return TextSide(Bridge.identity(width))
+            return TextSide(Bridge.identity(width), is_centred=is_auto), None
         projection, projection_bias = read_projection(self.text_encoder)
         if projection.shape[1] != width:
             raise ValueError(
@@ -464,15 +466,18 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
             self.atol,
         )
         # The paper's blend keeps the paper's bridge unless words are given.
-        of_paper = self.blend == "paper" and isinstance(self.vocabulary, str)
-        words = word_basis(self.text_encoder, None if of_paper else self.vocabulary)
+        words = word_basis(
+            self.text_encoder, self.vocabulary if is_auto or not isinstance(self.vocabulary, str) else None
+        )
         if words is None and bridge.basis.shape[1] == 0:
             warn_caller(
                 f"atol={self.atol} cuts off every direction of the text projection, so that nothing can be "
                 'bridged. Use atol="auto".'
             )
         logit_scale = read_logit_scale(self.text_encoder)
-        return TextSide(bridge, logit_scale, texts, words, name_text_model(self.text_encoder))
+        is_centred = words is not None or is_auto and bridge.is_identity
+        name = name_text_model(self.text_encoder)
+        return TextSide(bridge, logit_scale, words, name, is_centred), texts
 
     def with_classes(self, classes):
         """A fitted classifier over other classes: fewer, or more that are known by name only.
@@ -556,7 +561,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
 
 def _lead_to_one_space(earlier, text):
     """Whether the bridge of an earlier fit, or None, has the inputs and the text projection of this one."""
-    if earlier is None or (earlier.model.bridge.mean is None) != (text.words is None):
+    if earlier is None or (earlier.model.bridge.mean is not None) != text.is_centred:
         return False
     was, now = earlier.model.bridge.projection, text.bridge.projection
     if was is None or now is None:

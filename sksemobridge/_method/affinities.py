@@ -28,7 +28,7 @@ class Model:
     whitening : Affine or None
         `z4`.
     correction : Affine or None
-        With the estimated blend: `b_c + A_c . (nrm(q) - m)`.
+        With the estimated blend: `b_c + A_c . v`.
     share : ndarray of shape (C,)
         What each class's own shots count beside its name, see `class_means`; zero without shots.
     blend : dict
@@ -56,10 +56,10 @@ class Model:
         """How close the queries `X (n, D)` are to each class.
 
         - `z1 = nrm(q) . T_c`, where there is text;
-        - `z2 = nrm(q) . P_c`, with words `bridge(q) . P_c`;
-        - `z3 = bridge(q) . F_c`, not with words;
-        - `z4`, where there is a whitening;
-        - `correction`, with the estimated blend.
+        - `z2 = v . P_c` with `v = nrm(q)`, centred `nrm(nrm(q) - m)`;
+        - `z3 = bridge(q) . F_c`, unless images are centred;
+        - `z4` of `v`, where there is a whitening;
+        - `correction` of `v`, with the estimated blend.
 
         With the estimated blend affinities lean on names, as they are summed: the fewer shots a class has, the more.
         With the paper's, classes without shots have NaN in `z2` and `z3`.
@@ -81,7 +81,7 @@ class Model:
         """`raw_affinities` of queries in the precision and on the device of the model's arrays."""
         affinities = _affinities(self, self.bridge, X)
         if self.correction is not None:
-            affinities["correction"] = self.correction.affinity(l2_normalize(X))
+            affinities["correction"] = self.correction.affinity(self.bridge.images(X))
         return affinities
 
     def leaning_affinities_of_block(self, X):
@@ -137,14 +137,12 @@ class Model:
 
 def _affinities(classes, bridge, X):
     """`z1` to `z4` of queries to classes: a `Model`, or a `MeanClass`."""
-    queries = l2_normalize(X)
     affinities = {}
     if classes.text_embeddings is not None:
-        affinities["z1"] = queries @ classes.text_embeddings.T
-    if bridge.mean is not None:
-        affinities["z2"] = bridge.affinity(X, classes.prototypes)
-    else:
-        affinities["z2"] = queries @ classes.prototypes.T
+        affinities["z1"] = l2_normalize(X) @ classes.text_embeddings.T
+    queries = bridge.images(X)
+    affinities["z2"] = queries @ classes.prototypes.T
+    if bridge.mean is None:
         affinities["z3"] = bridge.affinity(X, classes.image_means)
     if classes.whitening is not None:
         affinities["z4"] = classes.whitening.affinity(queries)

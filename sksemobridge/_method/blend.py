@@ -83,19 +83,16 @@ class TextUse:
     odds: float
 
 
-def fit_text(z1, codes, weight, logit_scale):
+def fit_text(queries, logit_scale):
     """Scale of the text alone, and whether it is of use: `TextUse`.
 
     Parameters
     ----------
-    z1 : ndarray of shape (n, C)
-        Of the shots that can be held out.
-    codes : ndarray of shape (n,)
-    weight : ndarray of shape (n,)
-        `omega_i`.
+    queries : Queries
     logit_scale : float
         Of the model: what its zero-shot logits are multiplied by.
     """
+    _, codes, weight, z1 = queries
     problem = BlendProblem({"z1": z1}, codes, weight, {"z1": logit_scale}, {"z1": STRENGTH})
     mode = problem.solve()
     scales, loss = mode.scales, mode.loss
@@ -320,7 +317,7 @@ def fit_blend(held_out, text, centre, per_class, spans):
     if "z4" in strength:
         odds = 0.0 if text is None else text.odds
         strength["z4"] = odds * STRENGTH_OF_WHITENED + (1 - odds) * STRENGTH
-    v = held_out.unit_shots - centre
+    v = held_out.images - centre
     features, back = correction_features(v, [(basis, CORRECTION * part) for basis, part in spans])
     affinities = {name: held_out.affinities[name] for name in defaults}
     problem = BlendProblem(affinities, held_out.codes, held_out.weight, defaults, strength, features)

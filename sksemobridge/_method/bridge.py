@@ -108,7 +108,7 @@ class Bridge:
     cut : ndarray of shape (D, D - r) or None
         In closed form: orthonormal columns, the directions that are cut off.
     mean : ndarray of shape (D,) or None
-        With words: `m`. The bridge is then of `nrm(x) - m` in place of `x - b_W`.
+        Where images are centred: `m`. The bridge is then of `nrm(x) - m` in place of `x - b_W`.
     """
 
     matrix: np.ndarray
@@ -136,7 +136,7 @@ class Bridge:
 
     @classmethod
     def of_words(cls, basis, projection, mean):
-        """The bridge onto the span `V` of words: `nrm(V V' (nrm(x) - m))`.
+        """The bridge onto a span `V`, of words or of all directions: `nrm(V V' (nrm(x) - m))`.
 
         `projection` may be None: then `W = I`.
         """
@@ -150,8 +150,13 @@ class Bridge:
         """The same with a trained `W+`, which is no projector."""
         return replace(self, matrix=matrix, basis=None, cut=None)
 
+    def images(self, x):
+        """Images as they are compared with each other: `nrm(x)`, centred `nrm(nrm(x) - m)`, shape (n, D)."""
+        unit = l2_normalize(x)
+        return unit if self.mean is None else normalize_parts(unit - self.mean)
+
     def inputs(self, x):
-        """What `W+` is multiplied by: `x - b_W`, or with words `nrm(x) - m`."""
+        """What `W+` is multiplied by: `x - b_W`, or centred `nrm(x) - m`."""
         if self.mean is not None:
             return l2_normalize(x) - self.mean
         return x if self.projection_bias is None else x - self.projection_bias
@@ -195,11 +200,9 @@ class Bridge:
 
     def affinity(self, queries, image_means):
         """`z3 = bridge(q) . F_c`: bridged queries against the means of the shots as images, shape (n, C)."""
-        if self.is_projector:
+        if self.is_projector and self.mean is None:
             # An orthogonal projector: lengths and products can be taken in the kept directions.
-            kept = self.inputs(queries) @ self.basis
-            kept = l2_normalize(kept) if self.mean is None else normalize_parts(kept)
-            return kept @ (image_means @ self.basis).T
+            return l2_normalize(queries @ self.basis) @ (image_means @ self.basis).T
         return self.apply(queries) @ image_means.T
 
     @property

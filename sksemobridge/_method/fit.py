@@ -1,6 +1,7 @@
 """From texts and shots to the fitted state of a classifier."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -10,8 +11,7 @@ from .affinities import Model
 from .blend import fit_blend, fit_text
 from .bridge import Bridge
 from .class_means import fit_class_means, text_basis
-from .class_texts import ClassTexts
-from .out_of_sample import cross_fit, leave_one_out, queries_of, query_weights
+from .out_of_sample import cross_fit, leave_one_out, queries_of
 from .prompts import ClassPrompts
 from .shots import ClassSums, ShotMemory, pool_shots, sum_rows, weight_in_class
 from .spans import class_balanced_mean
@@ -29,26 +29,35 @@ SAME_BRIDGE = 1e-4
 
 @dataclass(frozen=True)
 class TextSide:
-    """What is known before any shot.
+    """What is known of the model before any shot.
 
     Attributes
     ----------
     bridge : Bridge
         In closed form.
     logit_scale : float
-    texts : ClassTexts or None
-        Of all classes, in their order.
     words : ndarray of shape (D, r) or None
         Directions of a vocabulary, `word_basis`.
     name : tuple of (str, str or None) or None
         Name and weights of the text model.
+    is_centred : bool
+        Whether images are compared after their mean is taken off.
     """
 
     bridge: Bridge
     logit_scale: float = CLIP_LOGIT_SCALE
-    texts: ClassTexts | None = None
     words: np.ndarray | None = None
     name: tuple | None = None
+    is_centred: bool = False
+
+    def bridge_of(self, shots):
+        """The bridge in closed form, with the mean of the shots if images are centred."""
+        if not self.is_centred:
+            return self.bridge
+        mean = class_balanced_mean(shots.X, shots.codes, shots.weight)
+        if self.words is None:
+            return replace(self.bridge, mean=mean)
+        return Bridge.of_words(self.words, self.bridge.projection, mean)
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,6 +175,7 @@ def add_shots(earlier, classes, rows, *, bridge, sums_are_enough):
 def fit_model(
     classes,
     text,
+    class_texts,
     shots,
     *,
     earlier=None,
@@ -184,6 +194,8 @@ def fit_model(
     classes : ndarray of shape (C,)
         Sorted labels. Those without shots need text.
     text : TextSide
+    class_texts : ClassTexts or None
+        Of all classes, in their order.
     shots : ShotMemory or ClassSums
         From `add_shots`.
     earlier : FittedState or None
@@ -204,55 +216,37 @@ def fit_model(
     converged : bool
     """
     has_shots = shots.counts(len(classes)) > 0
-    _require_shots(classes, has_shots, known=text.texts is not None)
+    _require_shots(classes, has_shots, known=class_texts is not None)
     seen = np.flatnonzero(has_shots)
-    texts = text.texts and text.texts.take(seen)
-    bridge, class_bias, trained = text.bridge, None, None
+    texts = class_texts and class_texts.take(seen)
+    bridge, trained = text.bridge, None
     if isinstance(shots, ClassSums):
         sums = shots.take(seen)
+        model = _model_without_blend(bridge, texts, sums)
     else:
-        shots_of_seen = replace(
-            shots.shots, X=shots.shots.X.astype(np.float64), codes=np.searchsorted(seen, shots.shots.codes)
-        )
-        if text.words is not None:
-            mean = class_balanced_mean(shots_of_seen.X, shots_of_seen.codes, shots_of_seen.weight)
-            text = replace(text, bridge=Bridge.of_words(text.words, text.bridge.projection, mean))
-            bridge = text.bridge
-        if training is not None:
-            start = _start(earlier, classes, seen, training)
-            trained = _train(text, texts, shots_of_seen, start, training)
-            bridge, class_bias = bridge.trained(trained.bridge), trained.class_bias
-        sums = ClassSums.of(shots_of_seen, _to_eos(bridge, shots_of_seen, class_bias), len(seen))
-    model = model_without_blend(bridge, texts, sums, class_bias)
+        of_seen = shots.shots
+        of_seen = replace(of_seen, X=of_seen.X.astype(np.float64), codes=np.searchsorted(seen, of_seen.codes))
+        bridge = text.bridge_of(of_seen)
+        start = None if training is None else _start(earlier, classes, seen, training)
+        model, sums, trained = _bridged(bridge, texts, text.logit_scale, training, of_seen, start)
     if paper_blend is not None:
-        model = replace(model, blend=paper_blend, is_paper_blend=True)
-        model = replace(model, mean_class=MeanClass.of(model, _slopes(model, sums)))
+        mean_class = MeanClass.of(model, _slopes(model, sums))
+        model = replace(model, blend=paper_blend, is_paper_blend=True, mean_class=mean_class)
     else:
         fit_fold = None
         if training is not None:
-            of_folds = {**training, "solver": "lbfgs", "tol": max(training["tol"], TOL_OF_FOLDS)}
-            of_folds |= {"verbose": 0, "callback": None}
-            if training["solver"] != "lbfgs":
-                of_folds["max_iter"] = None
-
-            def fit_fold(part):
-                # Not from the earlier bridge, which has seen the shots that are held out.
-                fold = _train(text, texts, part, None, of_folds)
-                fold_bridge, fold_bias = bridge.trained(fold.bridge), fold.class_bias
-                sums = ClassSums.of(part, _to_eos(fold_bridge, part, fold_bias), len(seen))
-                return model_without_blend(fold_bridge, texts, sums, fold_bias)
-
-        model, evidence = _hold_out(text, model, shots_of_seen, sums, fit_fold, whiten, random_state)
+            fit_fold = partial(_bridged, bridge, texts, text.logit_scale, _of_folds(training))
+        model, evidence = _hold_out(text, model, of_seen, sums, fit_fold, whiten, random_state)
         # The shots are no longer needed, and what follows needs as much memory.
-        del shots_of_seen, sums
+        del of_seen, sums
         blend, correction = fit_blend(**evidence)
         model = replace(model, blend=blend, correction=correction)
     rows = np.where(has_shots, np.cumsum(has_shots) - 1, -1)
     state = FittedState(
         classes=classes,
-        model=model.take(rows, text.texts and text.texts.embeddings).astype(dtype),
+        model=model.take(rows, class_texts and class_texts.embeddings).astype(dtype),
         shots=shots,
-        rank=text.bridge.basis.shape[1],
+        rank=bridge.basis.shape[1],
         text_model=text.name,
         loss_curve=None if trained is None else trained.loss_curve.tolist(),
         n_iter=1 if trained is None else trained.n_iter,
@@ -260,39 +254,74 @@ def fit_model(
     return state, trained is None or trained.converged
 
 
+def _bridged(bridge, texts, logit_scale, training, shots, start=None):
+    """The model before a blend, the sums that it is made of, and how training went; None in closed form."""
+    trained = class_bias = bias_of_shots = None
+    if training is not None:
+        trained = _train(bridge, texts, logit_scale, shots, start, training)
+        bridge, class_bias = bridge.trained(trained.bridge), trained.class_bias
+        bias_of_shots = None if class_bias is None else class_bias[shots.codes]
+    n_classes = len(np.unique(shots.codes))
+    sums = ClassSums.of(shots, bridge.to_eos(shots.X, bias_of_shots), n_classes)
+    return _model_without_blend(bridge, texts, sums, class_bias), sums, trained
+
+
+def _model_without_blend(bridge, texts, sums, class_bias=None):
+    eos_means, raw_means = sums.means()
+    has_shots = sums.weight > 0
+    return Model(
+        bridge=bridge,
+        text_embeddings=texts and texts.embeddings,
+        prototypes=bridge.prototypes(eos_means),
+        image_means=l2_normalize(raw_means),
+        class_bias=class_bias,
+        whitening=None,
+        correction=None,
+        share=has_shots.astype(np.float64),
+        blend={},
+        is_paper_blend=False,
+        mean_class=None,
+        has_shots=has_shots,
+    )
+
+
+def _of_folds(training):
+    """How folds are trained: not from an earlier bridge, which has seen the shots that are held out."""
+    of_folds = {**training, "solver": "lbfgs", "tol": max(training["tol"], TOL_OF_FOLDS)}
+    of_folds |= {"verbose": 0, "callback": None}
+    return of_folds if training["solver"] == "lbfgs" else of_folds | {"max_iter": None}
+
+
 def _hold_out(text, model, shots, sums, fit_fold, whiten, random_state):
     """The model with class means that lean on names, and the arguments of `fit_blend`."""
-    n_classes, embeddings = len(model.has_shots), model.text_embeddings
-    image, codes, _ = shots.images
-    unit_shots = l2_normalize(shots.X)
-    weight = np.bincount(image, weights=shots.weight)
-    u = unit_shots
-    if len(codes) < len(image):
-        u = sum_rows(unit_shots * shots.weight[:, None], image, len(codes)) / weight[:, None]
-    rows = queries_of(shots, n_classes, embeddings is not None)
-
-    of_text = None
+    embeddings, has_words = model.text_embeddings, text.words is not None
+    queries = queries_of(shots, len(model.has_shots), embeddings)
+    of_text, odds = None, 0.0
     if embeddings is not None:
-        of_queries = query_weights(shots.codes[rows], shots.weight[rows], image[rows])
-        of_text = fit_text(unit_shots[rows] @ embeddings.T, shots.codes[rows], of_queries, text.logit_scale)
+        of_text = fit_text(queries, text.logit_scale)
+        odds = of_text.odds
 
-    odds = 0.0 if of_text is None else of_text.odds
+    image, codes, _ = shots.images
+    images = model.bridge.images(shots.X)
+    weight = np.bincount(image, weights=shots.weight)
+    u = images
+    if len(codes) < len(image):
+        u = sum_rows(images * shots.weight[:, None], image, len(codes)) / weight[:, None]
     class_means = fit_class_means(u, codes, weight, embeddings, odds, text.words)
     worth = weight_in_class(codes, weight) * class_means.counts[codes]
-    whitening = WhiteningFit(class_means, u, codes, worth, odds, text.words is not None) if whiten else None
+    whitening = WhiteningFit(class_means, u, codes, worth, odds, has_words) if whiten else None
     model = replace(model, whitening=whitening and whitening.fitted, share=class_means.share)
     model = replace(model, mean_class=MeanClass.of(model, _slopes(model, sums)))
 
+    of_model = images, class_means.share_without, whitening
     if fit_fold is None:
-        held_out = leave_one_out(shots, model, sums, rows, unit_shots, class_means.share_without, whitening)
+        held_out = leave_one_out(shots, queries, model, sums, *of_model)
     else:
-        held_out = cross_fit(
-            shots, model, fit_fold, rows, unit_shots, class_means.share_without, whitening, random_state
-        )
+        held_out = cross_fit(shots, queries, model, fit_fold, *of_model, random_state)
     spans = [(None, 1.0)]
     if embeddings is not None:
-        spans.append((text_basis(embeddings), of_text.odds**0.5))
-    if text.words is not None:
+        spans.append((text_basis(embeddings), odds**0.5))
+    if has_words:
         spans.append((text.words, 1.0))
     return model, {
         "held_out": held_out,
@@ -328,29 +357,6 @@ def _require_shots(classes, has_shots, known):
         )
 
 
-def model_without_blend(bridge, texts, sums, class_bias):
-    """The model of sums over each class, before a blend is known."""
-    eos_means, raw_means = sums.means()
-    return Model(
-        bridge=bridge,
-        text_embeddings=texts and texts.embeddings,
-        prototypes=bridge.prototypes(eos_means),
-        image_means=l2_normalize(raw_means),
-        class_bias=class_bias,
-        whitening=None,
-        correction=None,
-        share=(sums.weight > 0).astype(np.float64),
-        blend={},
-        is_paper_blend=False,
-        mean_class=None,
-        has_shots=sums.weight > 0,
-    )
-
-
-def _to_eos(bridge, shots, class_bias):
-    return bridge.to_eos(shots.X, None if class_bias is None else class_bias[shots.codes])
-
-
 def _start(earlier, classes, seen, training):
     """Bridge and class bias to train on from, or None; classes that are new start without a bias."""
     if earlier is None:
@@ -363,20 +369,20 @@ def _start(earlier, classes, seen, training):
     return model.bridge.matrix, bias
 
 
-def _train(text, texts, shots, start, training):
-    matrix, class_bias = (text.bridge.matrix, None) if start is None else start
+def _train(bridge, texts, logit_scale, shots, start, training):
+    matrix, class_bias = (bridge.matrix, None) if start is None else start
     return train_bridge(
         shots.X,
         shots.codes,
         shots.weight_in_class,
         bridge=matrix,
-        projection=text.bridge.projection,
-        inputs=text.bridge.inputs(shots.X),
-        projection_bias=text.bridge.projection_bias,
+        projection=bridge.projection,
+        inputs=bridge.inputs(shots.X),
+        projection_bias=bridge.projection_bias,
         text_embeddings=texts and texts.embeddings,
         eos_directions=texts and texts.eos_directions,
-        text_length=text.bridge.text_length,
-        logit_scale=text.logit_scale,
+        text_length=bridge.text_length,
+        logit_scale=logit_scale,
         initial_class_bias=class_bias,
         **training,
     )

@@ -1,7 +1,7 @@
 """From embeddings to logits in as few products of matrices as can be.
 
-Every affinity is linear in features of a query `q`: its direction `u = nrm(q)`, a constant, and for `z3`, or with words
-for `z2`, the bridged query `v = bridge(q)`. So is a weighted sum of them, whose weights fold into one matrix:
+Every affinity is linear in features of a query `q`: its direction `u = nrm(q)`, a constant, and `v`, the bridged query
+for `z3` or, where images are centred, `nrm(u - m)`. So is a weighted sum of them, whose weights fold into one matrix:
 
     sum_k s_k z_k = [u, 1, v] @ sum_k s_k M_k.
 """
@@ -13,7 +13,7 @@ import numpy as np
 from .._utils.array_api import l2_normalize, namespace, rows_and_lengths
 from .blend import class_divergence, fuse, paper_log_scores
 from .bridge import Bridge
-from .spans import normalize_parts
+from .spans import RESOLUTION
 from .unseen_classes import lean_on_names
 
 # Share of a query's squared length that must be kept for the difference of squares to be exact enough.
@@ -66,31 +66,58 @@ class BridgedHead:
 
 
 @dataclass(frozen=True)
+class CentredHead:
+    """Logits `u @ direct + offsets + nrm(u - m) @ through`.
+
+    Attributes
+    ----------
+    direct : DirectHead or None
+        None where there is no text: offsets alone.
+    offsets : ndarray of shape (C,)
+    mean : ndarray of shape (D,)
+        `m`.
+    through : ndarray of shape (D, C)
+    """
+
+    direct: DirectHead | None
+    offsets: np.ndarray
+    mean: np.ndarray
+    through: np.ndarray
+
+    def __call__(self, X):
+        xp = namespace(X)
+        queries, length = rows_and_lengths(X)
+        along = (queries @ self.mean)[:, None] / length
+        square = 1 - 2 * along + self.mean @ self.mean
+        if float(xp.min(square)) <= EXACT_SHARE:
+            square = xp.sum((queries / length - self.mean) ** 2, axis=1, keepdims=True)
+        scores = queries @ self.through
+        scores /= length
+        scores -= self.mean @ self.through
+        scores /= xp.clip(xp.sqrt(square), RESOLUTION, None)
+        scores += self.offsets
+        return scores if self.direct is None else scores + self.direct.of_rows(queries, length)
+
+
+@dataclass(frozen=True)
 class ColumnsHead:
-    """Logits `u @ direct + offsets + nrm(u @ columns - shift) @ through`.
+    """Logits `u @ direct + offsets + nrm(u @ columns) @ through`.
 
     Attributes
     ----------
     direct : DirectHead
     columns : ndarray of shape (D, k)
-    shift : ndarray of shape (k,) or None
-        None stands for zeros.
     through : ndarray of shape (k, C)
     """
 
     direct: DirectHead
     columns: np.ndarray
-    shift: np.ndarray | None
     through: np.ndarray
 
     def __call__(self, X):
         queries, length = rows_and_lengths(X)
         scores = self.direct.of_rows(queries, length)
-        bridged = queries @ self.columns
-        if self.shift is not None:
-            scores += normalize_parts(bridged / length - self.shift) @ self.through
-            return scores
-        scores += l2_normalize(bridged) @ self.through
+        scores += l2_normalize(queries @ self.columns) @ self.through
         return scores
 
 
@@ -134,13 +161,18 @@ def linear_head(model):
 
     Returns
     -------
-    DirectHead, BridgedHead, ColumnsHead or ProjectorHead
+    DirectHead, CentredHead, BridgedHead, ColumnsHead or ProjectorHead
     """
     model = model.astype(np.float64)
     bridge = model.bridge
-    if bridge.is_identity and bridge.mean is None:
+    if bridge.mean is not None:
+        direct, offsets, through = _fold(model, np.eye(len(bridge.mean)))
+        has_text = model.text_embeddings is not None
+        of_text = DirectHead(direct, np.zeros_like(offsets)) if has_text else None
+        return CentredHead(of_text, offsets, bridge.mean, through)
+    if bridge.is_identity:
         return DirectHead(*_fold(model, None)[:2])
-    if bridge.projection_bias is not None and bridge.mean is None:
+    if bridge.projection_bias is not None:
         direct, offsets, through = _fold(model, np.eye(len(bridge.projection_bias)))
         return BridgedHead(DirectHead(direct, offsets), bridge, through)
     is_span = bridge.basis is not None
@@ -148,12 +180,11 @@ def linear_head(model):
     if not is_span:
         columns = bridge.matrix if bridge.projection is None else bridge.matrix @ bridge.projection
     direct, offsets, through = _fold(model, bridge.basis if is_span else np.eye(columns.shape[1]))
-    shift = None if bridge.mean is None else bridge.mean @ columns
-    head = ColumnsHead(DirectHead(direct, offsets), columns, shift, through)
+    head = ColumnsHead(DirectHead(direct, offsets), columns, through)
     width, rank = columns.shape
     # Columns to multiply by, for C classes: C r / D + r for `v @ through`, C + D - r for the shorter way.
     longer = through.shape[1] * (width - rank) >= width * (2 * rank - width)
-    if not bridge.is_projector or bridge.mean is not None or longer:
+    if not bridge.is_projector or longer:
         return head
     return ProjectorHead(head, bridge.cut, columns @ through)
 
@@ -161,15 +192,9 @@ def linear_head(model):
 def _fold(model, bridged_basis):
     """`direct (D, C)`, `offsets (C,)` and `through (k, C)` of the weighted sum of the affinities.
 
-    The affinity of the bridged query (`z3`, with words `z2`) is taken in the coordinates `bridged_basis (D, k)`; None
-    where the bridged query is the query.
+    The affinities of `v` are taken in the coordinates `bridged_basis (D, k)`; None where the bridged query is the query.
     """
-    matrices = _matrices(model, model.bridge, bridged_basis)
-    if model.correction is not None:
-        offsets = model.correction.offsets[None]
-        n_bridged = len(matrices["z2"]) - len(offsets) - len(model.correction.weights.T)
-        bridged = np.zeros((n_bridged, len(model.has_shots)))
-        matrices["correction"] = np.concatenate([model.correction.weights.T, offsets, bridged])
+    matrices = _matrices(model, model.bridge, bridged_basis, model.correction)
     means = _matrices(model.mean_class, model.bridge, bridged_basis)
     leaning = lean_on_names(matrices, means, model.shares(), model.mean_class.slopes)
     width = model.bridge.matrix.shape[0]
@@ -177,8 +202,8 @@ def _fold(model, bridged_basis):
     return direct, offsets[0], through
 
 
-def _matrices(classes, bridge, bridged_basis):
-    """What gives the affinities to classes, of a `Model` or a `MeanClass`, from `[u, 1, bridged query]`."""
+def _matrices(classes, bridge, bridged_basis, correction=None):
+    """What gives the affinities to classes, of a `Model` or a `MeanClass`, from `[u, 1, v]`."""
     width, n_classes = bridge.matrix.shape[0], len(classes.prototypes)
     n_bridged = 0 if bridged_basis is None else bridged_basis.shape[1]
 
@@ -189,13 +214,16 @@ def _matrices(classes, bridge, bridged_basis):
     def of_bridged(rows):
         return stacked(rows.T) if bridged_basis is None else stacked(bridged=bridged_basis.T @ rows.T)
 
+    def of_images(rows, offsets=0.0):
+        return stacked(rows.T, offsets) if bridge.mean is None else stacked(0.0, offsets, rows.T)
+
     matrices = {} if classes.text_embeddings is None else {"z1": stacked(classes.text_embeddings.T)}
-    if bridge.mean is not None:
-        matrices["z2"] = of_bridged(classes.prototypes)
-    else:
-        matrices["z2"], matrices["z3"] = stacked(classes.prototypes.T), of_bridged(classes.image_means)
-    if classes.whitening is not None:
-        matrices["z4"] = stacked(classes.whitening.weights.T, classes.whitening.offsets)
+    matrices["z2"] = of_images(classes.prototypes)
+    if bridge.mean is None:
+        matrices["z3"] = of_bridged(classes.image_means)
+    for name, affine in (("z4", classes.whitening), ("correction", correction)):
+        if affine is not None:
+            matrices[name] = of_images(affine.weights, affine.offsets)
     return matrices
 
 

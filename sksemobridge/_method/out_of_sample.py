@@ -4,6 +4,7 @@ Where there is text every shot can be held out: a class without its only image i
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from sklearn.utils import check_random_state
@@ -19,6 +20,27 @@ N_FOLDS = 3
 MOST_AFFINITIES = 2**21
 
 
+class Queries(NamedTuple):
+    """The shots that are held out.
+
+    Attributes
+    ----------
+    rows : ndarray of shape (n,)
+        Their indices.
+    codes : ndarray of shape (n,)
+        Their classes.
+    weight : ndarray of shape (n,)
+        `omega_i`; they sum to the effective number of images.
+    z1 : ndarray of shape (n, C) or None
+        None without text.
+    """
+
+    rows: np.ndarray
+    codes: np.ndarray
+    weight: np.ndarray
+    z1: np.ndarray | None
+
+
 @dataclass(frozen=True)
 class HeldOut:
     """Affinities of held-out shots, each by a model without the shot and its copies.
@@ -26,32 +48,35 @@ class HeldOut:
     Attributes
     ----------
     affinities : dict of ndarray of shape (n, C)
-    unit_shots : ndarray of shape (n, D)
-    codes : ndarray of shape (n,)
-        True class of each shot.
-    weight : ndarray of shape (n,)
-        Of each shot; they sum to the effective number of images.
+    images : ndarray of shape (n, D)
+        `Bridge.images` of the shots.
+    codes, weight : ndarray of shape (n,)
+        See `Queries`.
     """
 
     affinities: dict
-    unit_shots: np.ndarray
+    images: np.ndarray
     codes: np.ndarray
     weight: np.ndarray
 
 
-def queries_of(shots, n_classes, with_text):
-    """Indices of the shots that are held out.
+def queries_of(shots, n_classes, text_embeddings=None):
+    """The shots that are held out: `Queries`.
 
     Without text a class must keep another image. Copies of one image must have one label. Of more than
     `MOST_AFFINITIES` an even sample is taken, in the order of the shots.
     """
-    _, codes, groups = shots.images
+    image, codes, groups = shots.images
     usable = np.bincount(groups)[shots.group] == 1
-    if not with_text:
+    if text_embeddings is None:
         usable &= np.bincount(codes)[shots.codes] > 1
     rows = np.flatnonzero(usable)
     most = max(MOST_AFFINITIES // n_classes, 100)
-    return rows if len(rows) <= most else rows[np.linspace(0, len(rows) - 1, most).astype(np.intp)]
+    if len(rows) > most:
+        rows = rows[np.linspace(0, len(rows) - 1, most).astype(np.intp)]
+    codes = shots.codes[rows]
+    z1 = None if text_embeddings is None else l2_normalize(shots.X[rows]) @ text_embeddings.T
+    return Queries(rows, codes, query_weights(codes, shots.weight[rows], image[rows]), z1)
 
 
 def query_weights(codes, weight, image):
@@ -66,29 +91,29 @@ def query_weights(codes, weight, image):
     return share * (effective_number(by_image) / share.sum())
 
 
-def leave_one_out(shots, model, sums, rows, unit_shots, share_without, whitening):
+def leave_one_out(shots, queries, model, sums, images, share_without, whitening):
     """Closed form: each image is left out in turn. Its class loses its rows, and nothing else changes.
 
     Parameters
     ----------
     shots : Shots
+    queries : Queries
     model : Model
         Of all shots, in closed form.
     sums : ClassSums
         Of all shots.
-    rows : ndarray of shape (k,)
-        From `queries_of`.
-    unit_shots : ndarray of shape (n, D)
+    images : ndarray of shape (n, D)
+        `Bridge.images` of all shots.
     share_without : ndarray of shape (m,)
         `lambda` of each image's class without the image.
-    whitening : WhiteningFit
+    whitening : WhiteningFit or None
 
     Returns
     -------
     HeldOut
     """
     image, image_codes, _ = shots.images
-    share, bridge = shots.weight_in_class, model.bridge
+    rows, share, bridge = queries.rows, shots.weight_in_class, model.bridge
     # Share of the class that stays without the image; none does without a class's only one.
     rest = 1 - np.bincount(image, weights=share)
     rest[np.bincount(image_codes)[image_codes] == 1] = np.nan
@@ -104,36 +129,29 @@ def leave_one_out(shots, model, sums, rows, unit_shots, share_without, whitening
         left -= sum_rows(share[of_queried, None] * values, removed, len(queried))
         return (left / rest[queried, None])[position]
 
-    codes, each = shots.codes[rows], np.arange(len(rows))
-    queries, bridged = unit_shots[rows], l2_normalize(bridge.to_joint(eos[np.cumsum(of_queried)[rows] - 1]))
-    eos_without = means_without(eos, sums.means()[0])
-    # Before all others: it needs the most memory on its way.
-    affinities = _whitened(whitening, queries, image[rows])
-    if model.text_embeddings is not None:
-        affinities["z1"] = queries @ model.text_embeddings.T
-    if bridge.mean is not None:
-        affinities["z2"] = bridged @ model.prototypes.T
-        affinities["z2"][each, codes] = np.einsum("nd,nd->n", bridged, bridge.prototypes(eos_without))
-    else:
-        affinities["z2"] = queries @ model.prototypes.T
-        affinities["z2"][each, codes] = np.einsum("nd,nd->n", queries, bridge.prototypes(eos_without))
+    codes, each = queries.codes, np.arange(len(rows))
+    own_prototypes = bridge.prototypes(means_without(eos, sums.means()[0]))
+    affinities = {"z2": images[rows] @ model.prototypes.T}
+    affinities["z2"][each, codes] = np.einsum("nd,nd->n", images[rows], own_prototypes)
+    if bridge.mean is None:
+        bridged = l2_normalize(bridge.to_joint(eos[np.cumsum(of_queried)[rows] - 1]))
+        own_means = l2_normalize(means_without(X, sums.means()[1]))
         affinities["z3"] = bridged @ model.image_means.T
-        of_images = l2_normalize(means_without(X, sums.means()[1]))
-        affinities["z3"][each, codes] = np.einsum("nd,nd->n", bridged, of_images)
-    return _held_out(affinities, shots, model, rows, queries, share_without)
+        affinities["z3"][each, codes] = np.einsum("nd,nd->n", bridged, own_means)
+    return _held_out(affinities, shots, queries, model, images, share_without, whitening)
 
 
-def cross_fit(shots, model, fit_fold, rows, unit_shots, share_without, whitening, random_state=None):
+def cross_fit(shots, queries, model, fit_fold, images, share_without, whitening, random_state=None):
     """Trained bridge: the shots of each fold are put to a model that was trained on the other folds.
 
     Parameters
     ----------
-    shots : Shots
+    shots, queries : Shots, Queries
     model : Model
         Of all shots.
     fit_fold : callable
-        `fit_fold(shots)` gives the `Model` of some of the shots.
-    rows, unit_shots, share_without, whitening
+        `fit_fold(shots)` gives the `Model` of some of the shots, and what else is known of it.
+    images, share_without, whitening
         See `leave_one_out`.
     random_state : int, RandomState instance or None
         Shuffles the images of each class before they are dealt to folds; None leaves them in the order of
@@ -143,7 +161,7 @@ def cross_fit(shots, model, fit_fold, rows, unit_shots, share_without, whitening
     -------
     HeldOut
     """
-    image, image_codes, _ = shots.images
+    (image, image_codes, _), rows = shots.images, queries.rows
     n_images = np.bincount(image_codes)
     several = n_images[shots.codes] > 1
     n_folds = min(N_FOLDS, int(n_images.max()))
@@ -153,23 +171,22 @@ def cross_fit(shots, model, fit_fold, rows, unit_shots, share_without, whitening
         held = several[rows] & (fold[rows] == k)
         if not held.any():
             continue
-        of_fold = fit_fold(shots.take(~(several & (fold == k)))).raw_affinities(shots.X[rows[held]])
+        of_fold = fit_fold(shots.take(~(several & (fold == k))))[0].raw_affinities(shots.X[rows[held]])
         for name, z in of_fold.items():
             affinities[name][held] = z
     for name in affinities.keys() - {"z1"}:
-        affinities[name][~several[rows], shots.codes[rows][~several[rows]]] = np.nan
-    affinities |= _whitened(whitening, unit_shots[rows], image[rows])
-    return _held_out(affinities, shots, model, rows, unit_shots[rows], share_without)
+        affinities[name][~several[rows], queries.codes[~several[rows]]] = np.nan
+    return _held_out(affinities, shots, queries, model, images, share_without, whitening)
 
 
-def _whitened(whitening, queries, image):
-    return {} if whitening is None else {"z4": whitening.held_out(queries, image)}
-
-
-def _held_out(affinities, shots, model, rows, queries, share_without):
-    """`HeldOut` of affinities that are NaN for a shot's own class where it has no other image."""
-    image, codes, each = shots.images.index[rows], shots.codes[rows], np.arange(len(rows))
-    lambdas = share_without[image]
+def _held_out(affinities, shots, queries, model, images, share_without, whitening):
+    """`HeldOut` of `z2` and `z3` that are NaN for a shot's own class where it has no other image."""
+    image, codes, each = shots.images.index[queries.rows], queries.codes, np.arange(len(queries.rows))
+    images, lambdas = images[queries.rows], share_without[image]
+    if queries.z1 is not None:
+        affinities["z1"] = queries.z1
+    if whitening is not None:
+        affinities["z4"] = whitening.held_out(images, image)
     for name in affinities.keys() - {"z1", "z4"}:
         # A class without images counts in no mean.
         z = affinities[name]
@@ -185,7 +202,7 @@ def _held_out(affinities, shots, model, rows, queries, share_without):
             predicted = predicted + slopes[name] * (affinities["z1"][each, codes] - means["z1"][:, 0])
         affinities[name] = lean_on_names(affinities, means, {name: model.share}, slopes)[name]
         affinities[name][each, codes] = lambdas * own + (1 - lambdas) * predicted
-    return HeldOut(affinities, queries, codes, query_weights(codes, shots.weight[rows], image))
+    return HeldOut(affinities, images, codes, queries.weight)
 
 
 def _deal(codes, n_folds, random_state):
