@@ -163,6 +163,7 @@ class BlendProblem:
         names, n, n_classes = list(self.affinities), len(self.codes), self.n_classes
         centre = np.log([self.defaults[name] for name in names])
         strength = np.array([self.strength[name] for name in names])
+        units = self._units()
         n_features = 0 if self.features is None else self.features.shape[1]
         # Shots of others would push away a class of which no shot is held out.
         free = np.bincount(self.codes, minlength=n_classes) > 0
@@ -171,7 +172,7 @@ class BlendProblem:
         def unpack(x):
             # Only the first step of a line search leaves these bounds.
             return (
-                np.clip(x[:k], -7, 7),
+                np.clip(units * x[:k], -7, 7),
                 x[k : k + n_classes],
                 x[k + n_classes :].reshape(n_features, n_classes),
             )
@@ -204,6 +205,7 @@ class BlendProblem:
             for i, (scale, name) in enumerate(zip(scales, names)):
                 gradient[i] = scale * np.vdot(residual, self.affinities[name])
             gradient[:k] += 2 * strength * offset / (WIDTH**2 * (1 + square))
+            gradient[:k] *= units
             if self.features is not None:
                 of_b[:] = (tau * residual.sum(axis=0) + b) * free
                 np.matmul(self.features.T, residual, out=of_coefficients)
@@ -229,16 +231,42 @@ class BlendProblem:
         scales = dict(zip(names, map(float, np.exp(centre + offset))))
         return Mode(scales, tau * b, sigma * coefficients, loss, residual, x)
 
-    def temper(self, mode, tau, sigma):
-        """The factor of all logits that fits the shots best, without each shot's own part in the correction.
+    def _units(self):
+        """Deviation of each `log s` at its default: the solver needs fewer steps in such units."""
+        logits = sum(self.defaults[name] * z for name, z in self.affinities.items())
+        p = softmax(logits)
+        curvatures = []
+        for name, z in self.affinities.items():
+            of_name = self.defaults[name] * z
+            variances = (p * of_name**2).sum(axis=1) - (p * of_name).sum(axis=1) ** 2
+            curvatures.append(2 * self.strength[name] / WIDTH**2 + self.weight @ variances)
+        return 1 / np.sqrt(curvatures)
 
-        A shot adds `k_i omega_i ([y_i = c] - p_ic)` to its own logits, with `k_i` its prior variance.
+    def _curvature(self, mode):
+        """Mean of `p (1 - p)` over shots and classes."""
+        p = np.abs(mode.residual) / self.weight[:, None]
+        return self.weight @ (p * (1 - p)).mean(axis=1) / max(self.weight.sum(), ROUNDING)
+
+    def _known(self, tau, sigma, curvature):
+        """Of each direction of the offset and the features, the share that the shots determine, `(1 + r,)`."""
+        squares = np.concatenate([[tau**2 * self.weight.sum()], sigma**2 * (self.weight @ self.features**2)])
+        return squares * curvature / (1 + squares * curvature)
+
+    def temper(self, mode, tau, sigma):
+        """The factor of all logits that fits the shots best, each without its own part in offset and correction.
+
+        To first order a shot adds `k_i omega_i ([y_i = c] - p_ic)` to its own logits, with `k_i` the variance that
+        the other shots leave it.
         """
         if not len(self.codes):
             return 1.0
+        curvature = self._curvature(mode)
         logits = sum(scale * self.affinities[name] for name, scale in mode.scales.items())
         logits += mode.b + self.features @ mode.coefficients
-        logits += (tau**2 + sigma**2 * np.square(self.features).sum(axis=1))[:, None] * mode.residual
+        left = 1 - self._known(tau, sigma, curvature)
+        variance = tau**2 * left[0] + self.features**2 @ (sigma**2 * left[1:])
+        own = np.minimum(self.weight * curvature * variance, 0.9)
+        logits += (variance / (1 - own))[:, None] * mode.residual
 
         def loss(log_factor):
             tempered = np.exp(log_factor) * logits
@@ -252,13 +280,10 @@ class BlendProblem:
 
         The prior counts as `VARIANCE_WORTH` parameters. Curvature is taken shot by shot.
         """
-        residual = np.abs(mode.residual) / self.weight[:, None]
-        curvature = self.weight[:, None] * residual * (1 - residual)  # omega p (1 - p)
-        of_b = tau**2 * curvature.sum(axis=0)
-        of_a = sigma**2 * curvature * np.square(self.features).sum(axis=1)[:, None]
+        of_directions = self.n_classes * self._known(tau, sigma, self._curvature(mode))
         estimates = []
-        for prior, values, strength in ((OFFSET, mode.b, of_b), (1.0, mode.coefficients, of_a)):
-            known = (strength / (1 + strength)).sum()
+        known_b, known_a = of_directions[0], of_directions[1:].sum()
+        for prior, values, known in ((OFFSET, mode.b, known_b), (1.0, mode.coefficients, known_a)):
             squares = VARIANCE_WORTH * prior**2 + np.vdot(values, values)
             estimates.append(float(np.sqrt(squares / (VARIANCE_WORTH + known))))
         return estimates
@@ -329,7 +354,9 @@ def fit_blend(held_out, text, centre, per_class, spans):
         del mode  # as large as all that a step needs
     mode = problem.solve(tau, sigma, start)
     # Beside text no tempering is needed: classes of held-out shots are noisier than those of queries.
-    temper = problem.temper(mode, tau, sigma) ** (1.0 if text is None else 1 - text.odds)
+    odds = 0.0 if text is None else text.odds
+    grows = per_class**2 / (per_class**2 - 1) if per_class > 1 else 1.0
+    temper = (grows * problem.temper(mode, tau, sigma)) ** (1 - odds)
     weights = temper * (back @ mode.coefficients).T
     scales = {name: temper * scale for name, scale in mode.scales.items()}
     return scales | {"correction": 1.0}, Affine(weights, temper * mode.b - weights @ centre)
@@ -368,7 +395,9 @@ def correction_features(v, spans):
         return vectors[:, keep] * root, v_q.T @ (vectors[:, keep] / root)
     values, vectors = linalg.eigh(times_q(np.eye(width)))
     back = vectors * np.sqrt(np.maximum(values, 0))
-    return v @ back, back
+    features = v @ back
+    _, vectors = linalg.eigh(features.T @ features)
+    return features @ vectors, back @ vectors
 
 
 def class_divergence(image_means, text_embeddings, has_shots):
