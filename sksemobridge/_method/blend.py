@@ -17,6 +17,7 @@ guessing gives the probability that the text is of use; by it, defaults are a me
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy import linalg
@@ -98,7 +99,8 @@ def fit_text(queries, logit_scale):
     scales, loss = mode.scales, mode.loss
     if spread_over_others(z1, codes) is None and z1.shape[1] > 2:
         return TextUse(scales["z1"], 0.0)
-    return TextUse(scales["z1"], float(expit(np.log(TEXT_ODDS) + weight.sum() * np.log(z1.shape[1]) - loss)))
+    guess = -weight @ problem.log_prior[codes]
+    return TextUse(scales["z1"], float(expit(np.log(TEXT_ODDS) + guess - loss)))
 
 
 def default_scales(affinities, codes, text, per_class):
@@ -158,6 +160,12 @@ class BlendProblem:
     def n_classes(self):
         return next(iter(self.affinities.values())).shape[1]
 
+    @cached_property
+    def log_prior(self):
+        """Logarithm of the share of each class among the shots, `(C,)`: how often they are sampled says nothing."""
+        counts = np.bincount(self.codes, weights=self.weight, minlength=self.n_classes)
+        return np.log(np.maximum(counts, np.finfo(float).tiny) / max(counts.sum(), ROUNDING))
+
     def solve(self, tau=1.0, sigma=1.0, start=None, tolerance=1e-8):
         """The posterior mode: `Mode`. `start` is the `x` of another, `tolerance` a relative decrease."""
         names, n, n_classes = list(self.affinities), len(self.codes), self.n_classes
@@ -165,8 +173,6 @@ class BlendProblem:
         strength = np.array([self.strength[name] for name in names])
         units = self._units()
         n_features = 0 if self.features is None else self.features.shape[1]
-        # Shots of others would push away a class of which no shot is held out.
-        free = np.bincount(self.codes, minlength=n_classes) > 0
         rows, k = np.arange(n), len(names)
 
         def unpack(x):
@@ -181,6 +187,7 @@ class BlendProblem:
             """`omega_i (p_ic - [y_i = c])`, and the log loss."""
             offset, b, coefficients = unpack(x)
             logits = sum(scale * self.affinities[name] for scale, name in zip(np.exp(centre + offset), names))
+            logits += self.log_prior
             if self.features is not None:
                 logits += tau * b
                 logits += self.features @ (sigma * coefficients)
@@ -207,11 +214,10 @@ class BlendProblem:
             gradient[:k] += 2 * strength * offset / (WIDTH**2 * (1 + square))
             gradient[:k] *= units
             if self.features is not None:
-                of_b[:] = (tau * residual.sum(axis=0) + b) * free
+                of_b[:] = tau * residual.sum(axis=0) + b
                 np.matmul(self.features.T, residual, out=of_coefficients)
                 of_coefficients *= sigma
                 of_coefficients += coefficients
-                of_coefficients *= free
             return float(loss), gradient
 
         x = (
@@ -233,8 +239,7 @@ class BlendProblem:
 
     def _units(self):
         """Deviation of each `log s` at its default: the solver needs fewer steps in such units."""
-        logits = sum(self.defaults[name] * z for name, z in self.affinities.items())
-        p = softmax(logits)
+        p = softmax(sum(self.defaults[name] * z for name, z in self.affinities.items()) + self.log_prior)
         curvatures = []
         for name, z in self.affinities.items():
             of_name = self.defaults[name] * z
@@ -269,7 +274,7 @@ class BlendProblem:
         logits += (variance / (1 - own))[:, None] * mode.residual
 
         def loss(log_factor):
-            tempered = np.exp(log_factor) * logits
+            tempered = np.exp(log_factor) * logits + self.log_prior
             true = tempered[np.arange(len(self.codes)), self.codes]
             return self.weight @ (logsumexp(tempered, axis=1) - true) + TEMPER_WORTH * log_factor**2
 

@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from .._utils.array_api import l2_normalize
-from .shots import effective_number, sum_rows, weight_in_class
+from .shots import sum_rows, weight_in_class
 from .unseen_classes import lean_on_names
 
 # Folds in which a trained bridge is trained again, fewer where no class has as many images. Each fold costs one
@@ -30,7 +30,7 @@ class Queries(NamedTuple):
     codes : ndarray of shape (n,)
         Their classes.
     weight : ndarray of shape (n,)
-        `omega_i`; they sum to the effective number of images.
+        `omega_i`; in a class they sum to its effective number of images.
     z1 : ndarray of shape (n, C) or None
         None without text.
     """
@@ -80,15 +80,13 @@ def queries_of(shots, n_classes, text_embeddings=None):
 
 
 def query_weights(codes, weight, image):
-    """Weight of each held-out shot. Classes count alike. The weights sum to the effective number of images.
+    """Weight of each held-out shot. In a class they sum to its effective number of images.
 
-    That is `(sum_j v_j)^2 / sum_j v_j^2` over the images' shares `v_j` of their class.
+    That is `1 / sum_j v_j^2` over the images' shares `v_j` of their class.
     """
-    if not len(codes):
-        return weight
     share = weight_in_class(codes, weight)
-    by_image = np.bincount(image, weights=share)
-    return share * (effective_number(by_image) / share.sum())
+    of_image = np.bincount(image, weights=share)[image]
+    return share / np.bincount(codes, weights=share * of_image)[codes]
 
 
 def leave_one_out(shots, queries, model, sums, images, share_without, whitening):
