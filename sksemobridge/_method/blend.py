@@ -383,22 +383,20 @@ def correction_features(v, spans):
         `A = back @ coefficients`, as `v @ back = features`.
     """
     n, width = v.shape
-
-    def times_q(rows):
-        total = np.zeros_like(rows)
-        for basis, sigma in spans:
-            inside = v if basis is None else v @ basis
-            factor = sigma**2 * n / max(float(np.vdot(inside, inside)), ROUNDING**2)
-            total += factor * (rows if basis is None else (rows @ basis) @ basis.T)
-        return total
-
+    v_q, q = np.zeros_like(v), np.zeros((width, width if n >= width else 0))
+    for basis, sigma in spans:
+        inside = v if basis is None else v @ basis
+        factor = sigma**2 * n / max(float(np.vdot(inside, inside)), ROUNDING**2)
+        if n < width:
+            v_q += factor * (v if basis is None else inside @ basis.T)
+        else:
+            q += factor * (np.eye(width) if basis is None else basis @ basis.T)
     if n < width:
-        v_q = times_q(v)
         values, vectors = linalg.eigh(v_q @ v.T)
         keep = values > ROUNDING**2 * max(values.max(initial=0.0), 1.0)
         root = np.sqrt(values[keep])
         return vectors[:, keep] * root, v_q.T @ (vectors[:, keep] / root)
-    values, vectors = linalg.eigh(times_q(np.eye(width)))
+    values, vectors = linalg.eigh(q)
     back = vectors * np.sqrt(np.maximum(values, 0))
     features = v @ back
     _, vectors = linalg.eigh(features.T @ features)

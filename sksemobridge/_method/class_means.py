@@ -108,31 +108,35 @@ def fit_class_means(u, codes, weight, texts=None, text_odds=0.0, words=None):
     others = Others(u, codes, weight, n_classes)
     raw, counts = others.class_means, others.counts
     centre = raw.mean(axis=0)
-    predicted, spans = np.zeros_like(raw), []
+    width = raw.shape[1]
+    predicted, bases, guesses = np.zeros_like(raw), [np.zeros((width, 0))], []
     if texts is not None and n_classes > 1:
         names = texts - texts.mean(axis=0)
         predicted = (np.vdot(names, raw - centre) / max(np.vdot(names, names), np.finfo(float).tiny)) * names
-        spans.append((text_basis(texts), KAPPA_OF_TEXTS**text_odds * KAPPA_OF_REST ** (1 - text_odds)))
+        bases.append(text_basis(texts))
+        guesses.append(KAPPA_OF_TEXTS**text_odds * KAPPA_OF_REST ** (1 - text_odds))
     if words is not None:
-        spans.append((_outside_of(words, spans), KAPPA_OF_WORDS))
-    bases = [basis for basis, _ in spans]
-    guesses = [guess for _, guess in spans] + [KAPPA_OF_REST if words is None else KAPPA_BESIDE_WORDS]
+        bases.append(_outside_of(words, bases[-1]))
+        guesses.append(KAPPA_OF_WORDS)
+    guesses.append(KAPPA_OF_REST if words is None else KAPPA_BESIDE_WORDS)
+    basis, span = np.hstack(bases), np.repeat(np.arange(len(bases) - 1), [b.shape[1] for b in bases[1:]])
+
+    def squares(rows, weight):
+        """Weighted sums of the squares of rows in each span, and of what is left."""
+        inside = np.bincount(span, weight @ np.square(rows @ basis), minlength=len(guesses))
+        inside[-1] = weight @ np.square(rows).sum(axis=1) - inside.sum()
+        return np.maximum(inside, 0)
 
     within = np.zeros(len(guesses))
     for rows in blocks(len(u)):
-        worth = counts[codes[rows]] * others.share[rows]
-        within += [worth @ np.square(part).sum(axis=1) for part in _split(u[rows] - raw[codes[rows]], bases)]
-    between = [
-        np.square(part).sum() / max(n_classes - 1, 1) for part in _split(raw - centre - predicted, bases)
-    ]
-    kappas = [LEANING * _kappa(*of_span, counts) for of_span in zip(within, between, guesses)]
+        within += squares(u[rows] - raw[codes[rows]], counts[codes[rows]] * others.share[rows])
+    between = squares(raw - centre - predicted, np.full(n_classes, 1 / max(n_classes - 1, 1)))
+    kappas = np.array([LEANING * _kappa(*of_span, counts) for of_span in zip(within, between, guesses)])
 
     def shrink(means, of, n):
-        parts = _split(means - predicted[of], bases)
-        result = predicted[of] + (n / (n + kappas[-1]))[:, None] * parts[-1]
-        for basis, kappa, part in zip(bases, kappas, parts):
-            result += ((n / (n + kappa))[:, None] * part) @ basis.T
-        return result
+        means, of_rest = means - predicted[of], (n / (n + kappas[-1]))[:, None]
+        more = n[:, None] / (n[:, None] + kappas[span]) - of_rest
+        return predicted[of] + of_rest * means + (more * (means @ basis)) @ basis.T
 
     left = others.counts_without()
     return ClassMeans(
@@ -162,25 +166,14 @@ def text_basis(texts):
     return _bases.get(content_key(texts), compute)
 
 
-def _outside_of(basis, spans):
-    """An orthonormal basis of the part of a span that lies outside of others; computed once per process."""
+def _outside_of(basis, other):
+    """An orthonormal basis of the part of a span that lies outside of another; computed once per process."""
 
     def compute():
-        outside = basis
-        for other, _ in spans:
-            left, values, _ = linalg.svd(outside - other @ (other.T @ outside), full_matrices=False)
-            outside = left[:, values > LEAST_PART]
-        return outside
+        left, values, _ = linalg.svd(basis - other @ (other.T @ basis), full_matrices=False)
+        return left[:, values > LEAST_PART]
 
-    return _bases.get(content_key(basis, *(other for other, _ in spans)), compute)
-
-
-def _split(rows, bases):
-    """Coordinates of rows in each of several spans, and what is left, shape (n, D)."""
-    parts = [rows @ basis for basis in bases]
-    for part, basis in zip(parts, bases):
-        rows = rows - part @ basis.T
-    return [*parts, rows]
+    return _bases.get(content_key(basis, other), compute)
 
 
 class Others:
