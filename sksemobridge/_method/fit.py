@@ -322,7 +322,7 @@ def _hold_out(text, model, shots, sums, fit_fold, whiten, random_state):
     if embeddings is not None:
         spans.append((text_basis(embeddings), odds**0.5))
     if has_words:
-        spans.append((text.words, 1.0))
+        spans.append((text.words, (1 - odds) ** 0.5))
     return model, {
         "held_out": held_out,
         "text": of_text,
