@@ -46,7 +46,7 @@ def test_many_images_outweigh_the_name_and_one_does_not():
     raw = np.stack([u[codes == c].mean(axis=0) for c in range(6)]) - fit.centre
     moved = np.linalg.norm(fit.means - raw, axis=1)
     assert moved[0] > 10 * moved[1:].max()
-    assert fit.share[0] < 0.5 < 0.9 < fit.share[1:].min()
+    assert fit.own_share[0] < 0.5 < 0.9 < fit.own_share[1:].min()
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -56,7 +56,7 @@ def test_the_only_image_left_out_leaves_what_the_name_predicts(seed):
     (only,) = np.flatnonzero(codes == 2)
     names = texts - texts.mean(axis=0)
     assert fit.left[only] == 0
-    assert fit.share_without[only] == 0
+    assert fit.own_share_without[only] == 0
     cosine = (
         fit.without([only])[0] @ names[2] / np.linalg.norm(fit.without([only])[0]) / np.linalg.norm(names[2])
     )
@@ -72,7 +72,9 @@ def test_leaving_out_an_image_is_the_mean_of_the_others():
         mean = np.average(u[others], axis=0, weights=weight[others]) - fit.centre
         n = weight[others].sum() ** 2 / np.square(weight[others]).sum()
         assert fit.left[i] == pytest.approx(n)
-        np.testing.assert_allclose(fit.without([i])[0], fit.share_without[i] * mean, rtol=1e-7, atol=1e-12)
+        np.testing.assert_allclose(
+            fit.without([i])[0], fit.own_share_without[i] * mean, rtol=1e-7, atol=1e-12
+        )
 
 
 def test_classes_that_names_predict_well_lean_more():
@@ -83,7 +85,7 @@ def test_classes_that_names_predict_well_lean_more():
     def share(deviation):
         means = texts + deviation * rng.normal(size=texts.shape)
         u = l2_normalize(means[codes] + 0.2 * rng.normal(size=(80, 40)))
-        return fit_class_means(u, codes, np.ones(80), texts).share.mean()
+        return fit_class_means(u, codes, np.ones(80), texts).own_share.mean()
 
     assert share(0.01) < 0.4 < 0.7 < share(0.4)
 
@@ -124,7 +126,7 @@ def test_the_held_out_discriminant_is_that_without_the_image(width, text_odds):
     residuals = np.where((codes == 2)[:, None] | (text_odds > 0), predicted, v - means[codes])
     of_images = np.mean([v[i] @ inverse(each != i) @ v[i] for i in each])
     of_residuals = np.mean([residuals[i] @ inverse(each != i) @ residuals[i] for i in each])
-    wider = 1 + fit.share / fit.counts  # 1 + 1 / (n + kappa)
+    wider = 1 + fit.own_share / fit.counts  # 1 + 1 / (n + kappa)
     wider /= wider.mean()
     assert np.argmax(wider) == 2  # a single image
 

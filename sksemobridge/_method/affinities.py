@@ -29,7 +29,7 @@ class Model:
         `z4`.
     correction : Affine or None
         With the estimated blend: `b_c + A_c . v`.
-    share : ndarray of shape (C,)
+    own_share : ndarray of shape (C,)
         What each class's own shots count beside its name, see `class_means`; zero without shots.
     blend : dict
         Weights of the affinities, or the seven numbers of the paper's blend.
@@ -46,7 +46,7 @@ class Model:
     class_bias: np.ndarray | None
     whitening: Affine | None
     correction: Affine | None
-    share: np.ndarray
+    own_share: np.ndarray
     blend: dict
     is_paper_blend: bool
     mean_class: MeanClass | None
@@ -87,17 +87,17 @@ class Model:
     def leaning_affinities_of_block(self, X):
         """`affinities_of_block`, moved towards what names predict."""
         means = _affinities(self.mean_class, self.bridge, X)
-        return lean_on_names(self.affinities_of_block(X), means, self.shares(), self.mean_class.slopes)
+        return lean_on_names(self.affinities_of_block(X), means, self.own_shares(), self.mean_class.slopes)
 
-    def shares(self):
+    def own_shares(self):
         """`lambda_c` of each affinity that leans on names."""
-        shares = {"z2": self.share}
+        shares = {"z2": self.own_share}
         if self.bridge.mean is None:
-            shares["z3"] = self.share
+            shares["z3"] = self.own_share
         if self.whitening is not None:
             # The class means of `z4` lean already.
-            xp = namespace(self.share)
-            shares["z4"] = xp.astype(self.has_shots, self.share.dtype)
+            xp = namespace(self.own_share)
+            shares["z4"] = xp.astype(self.has_shots, self.own_share.dtype)
         return shares
 
     def scores(self, X, finish):
@@ -126,7 +126,7 @@ class Model:
             class_bias=of(self.class_bias),
             whitening=self.whitening and self.whitening.take(rows),
             correction=self.correction and self.correction.take(rows),
-            share=np.where(rows < 0, 0.0, self.share[rows]),
+            own_share=np.where(rows < 0, 0.0, self.own_share[rows]),
             has_shots=np.where(rows < 0, False, self.has_shots[rows]),
         )
 

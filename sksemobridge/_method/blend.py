@@ -1,12 +1,13 @@
 """The blend of affinities: estimated from the shots (`blend="auto"`, ours), or the paper's.
 
-`decision_c = sum_k s_k z_k,c + b_c + A_c . v` and `predict_proba = softmax(decision)`, with `v = nrm(q) - m`. All of it
+`decision_c = sum_k s_k z_k,c + b_c + A_c . v` and `predict_proba = softmax(decision)`, with `v` a query less the mean of the shots. All of it
 is one posterior mode. It minimises over the scales `s_k > 0`, the offsets `b (C,)` and the corrections `A (C, D)`
 
-    sum_i omega_i * -log softmax(decision(x_i))[y_i]
+    sum_i omega_i * -log softmax(decision(x_i) + log pi)[y_i]
     + sum_k strength_k log(1 + (log(s_k / s0_k) / width)^2) + ||b||^2 / (2 tau^2) + sum_c A_c' inv(Q) A_c / 2
 
-over the shots `x_i`, whose affinities are those of a model fitted without them. The prior of `s` is Student's t with one
+over the shots `x_i`, whose affinities are those of a model fitted without them. `pi_c` is the share of class `c` among
+the shots: how often a class is sampled says nothing of how likely it is. The prior of `s` is Student's t with one
 degree of freedom: it holds scales near their defaults `s0_k` while shots are few, and lets go of a default that the
 shots speak against. The prior of `A` is Gaussian, `Q = sum_S sigma_S^2 V_S V_S' / l_S^2` over spans `S` with
 directions `V_S`, `l_S^2` being the mean square length of the shots' `v` in the span: the whole space, the span of the
@@ -27,7 +28,7 @@ from scipy.special import expit, logsumexp
 from .._utils.array_api import namespace, softmax
 from .whitening import Affine
 
-# `python studies/blend.py` varies the constants of this block, but for `SHOT_SHARE_ALONE`, `WIDTH` and `ROUNDS`.
+# `python studies/blend.py` varies the constants of this block, but for `SHOT_SHARE_ALONE` and `WIDTH`.
 # Default of `z4` beside text and without: a share of a Gaussian log-likelihood ratio, as features are not independent.
 WHITENED_SCALE, WHITENED_SCALE_ALONE = 0.04, 0.1
 # Default spread of `z2` and of `z3`, as a share of that of `z1` (without text, of one nat), beside `z4` and without.
@@ -37,13 +38,15 @@ SHOT_SHARE, SHOT_SHARE_ALONE = 0.01, 0.4
 STRENGTH, STRENGTH_OF_WHITENED, WIDTH = 1.25, 5.0, 0.5
 # `tau` in nats, and `sigma` of each span, before any shot.
 OFFSET, CORRECTION = 1.0, 1.0
-# Number of parameters that the prior of `tau` and `sigma` counts as, and how often both are estimated.
-VARIANCE_WORTH, ROUNDS = 50.0, 2
+# Number of parameters that the prior of `tau` and of `sigma` counts as.
+VARIANCE_WORTH = 50.0
 # Weight of the prior that logits need no tempering, in held-out images.
 TEMPER_WORTH = 2.0
 
 # Spread of affinities, as a share of the largest, that rounding of single precision explains: about ten of its steps.
 ROUNDING = 1e-6
+# Largest part that a shot is taken to have in its own logits: guards a division.
+MOST_OWN = 0.9
 # Odds that a text is of use, before any shot: most names are words that CLIP knows. They are even once the loss of the
 # text is `log(TEXT_ODDS)` = 2.3 nats above that of guessing.
 TEXT_ODDS = 10.0
@@ -94,8 +97,9 @@ def fit_text(queries, logit_scale):
         Of the model: what its zero-shot logits are multiplied by.
     """
     _, codes, weight, z1 = queries
-    problem = BlendProblem({"z1": z1}, codes, weight, {"z1": logit_scale}, {"z1": STRENGTH})
-    mode = problem.solve()
+    no_features = np.zeros((len(codes), 0))
+    problem = BlendProblem({"z1": z1}, codes, weight, {"z1": logit_scale}, {"z1": STRENGTH}, no_features)
+    mode = problem.solve(np.zeros(0))
     scales, loss = mode.scales, mode.loss
     if spread_over_others(z1, codes) is None and z1.shape[1] > 2:
         return TextUse(scales["z1"], 0.0)
@@ -144,9 +148,8 @@ class BlendProblem:
         `s0_k`, positive.
     strength : dict of float
         `strength_k`.
-    features : ndarray of shape (n, r) or None
-        `v inv(R)'` with `Q = R' R` for `sigma = 1`: a correction has independent coefficients in them. None leaves `b`
-        and `A` out.
+    features : ndarray of shape (n, r)
+        Those of `features_of`: offset and correction have independent coefficients in them. None leaves both out.
     """
 
     affinities: dict
@@ -154,7 +157,7 @@ class BlendProblem:
     weight: np.ndarray
     defaults: dict
     strength: dict
-    features: np.ndarray | None = None
+    features: np.ndarray
 
     @property
     def n_classes(self):
@@ -162,35 +165,38 @@ class BlendProblem:
 
     @cached_property
     def log_prior(self):
-        """Logarithm of the share of each class among the shots, `(C,)`: how often they are sampled says nothing."""
+        """Logarithm of `pi_c`, of shape (C,)."""
         counts = np.bincount(self.codes, weights=self.weight, minlength=self.n_classes)
         return np.log(np.maximum(counts, np.finfo(float).tiny) / max(counts.sum(), ROUNDING))
 
-    def solve(self, tau=1.0, sigma=1.0, start=None, tolerance=1e-8):
-        """The posterior mode: `Mode`. `start` is the `x` of another, `tolerance` a relative decrease."""
-        names, n, n_classes = list(self.affinities), len(self.codes), self.n_classes
+    def solve(self, deviations, start=None, tolerance=1e-8):
+        """The posterior mode: `Mode`.
+
+        Parameters
+        ----------
+        deviations : ndarray of shape (r,)
+            Prior standard deviations of the coefficients of the features.
+        start : ndarray or None
+            The `x` of another mode.
+        tolerance : float
+            Relative decrease of the loss that ends the search.
+        """
+        n, names, deviations = len(self.codes), list(self.affinities), deviations[:, None]
         centre = np.log([self.defaults[name] for name in names])
         strength = np.array([self.strength[name] for name in names])
-        units = self._units()
-        n_features = 0 if self.features is None else self.features.shape[1]
-        rows, k = np.arange(n), len(names)
+        units, rows, k = self._units(), np.arange(n), len(names)
 
         def unpack(x):
             # Only the first step of a line search leaves these bounds.
-            return (
-                np.clip(units * x[:k], -7, 7),
-                x[k : k + n_classes],
-                x[k + n_classes :].reshape(n_features, n_classes),
-            )
+            return np.clip(units * x[:k], -7, 7), x[k:].reshape(-1, self.n_classes)
 
         def residuals(x):
             """`omega_i (p_ic - [y_i = c])`, and the log loss."""
-            offset, b, coefficients = unpack(x)
-            logits = sum(scale * self.affinities[name] for scale, name in zip(np.exp(centre + offset), names))
+            log_ratio, coefficients = unpack(x)
+            logits = self.features @ (deviations * coefficients)
             logits += self.log_prior
-            if self.features is not None:
-                logits += tau * b
-                logits += self.features @ (sigma * coefficients)
+            for scale, name in zip(np.exp(centre + log_ratio), names):
+                logits += scale * self.affinities[name]
             logits -= logits.max(axis=1, keepdims=True)
             true = logits[rows, self.codes]
             np.exp(logits, out=logits)
@@ -201,97 +207,81 @@ class BlendProblem:
 
         def objective(x):
             residual, loss = residuals(x)
-            offset, b, coefficients = unpack(x)
-            scales, square = np.exp(centre + offset), (offset / WIDTH) ** 2
+            log_ratio, coefficients = unpack(x)
+            scales, square = np.exp(centre + log_ratio), (log_ratio / WIDTH) ** 2
             loss += strength @ np.log1p(square) + 0.5 * (x[k:] @ x[k:])
             gradient = np.empty_like(x)
-            of_b, of_coefficients = (
-                gradient[k : k + n_classes],
-                gradient[k + n_classes :].reshape(-1, n_classes),
-            )
-            for i, (scale, name) in enumerate(zip(scales, names)):
-                gradient[i] = scale * np.vdot(residual, self.affinities[name])
-            gradient[:k] += 2 * strength * offset / (WIDTH**2 * (1 + square))
+            gradient[:k] = scales * [np.vdot(residual, self.affinities[name]) for name in names]
+            gradient[:k] += 2 * strength * log_ratio / (WIDTH**2 * (1 + square))
             gradient[:k] *= units
-            if self.features is not None:
-                of_b[:] = tau * residual.sum(axis=0) + b
-                np.matmul(self.features.T, residual, out=of_coefficients)
-                of_coefficients *= sigma
-                of_coefficients += coefficients
+            of_coefficients = gradient[k:].reshape(coefficients.shape)
+            np.matmul(self.features.T, residual, out=of_coefficients)
+            of_coefficients *= deviations
+            of_coefficients += coefficients
             return float(loss), gradient
 
-        x = (
-            np.zeros(k + (0 if self.features is None else n_classes * (1 + n_features)))
-            if start is None
-            else start
-        )
-        loss = 0.0
+        x, loss = np.zeros(k + self.features.shape[1] * self.n_classes) if start is None else start, 0.0
         if n:
             options = {"ftol": tolerance, "maxcor": 4}
             best = minimize(objective, x, jac=True, method="L-BFGS-B", options=options)
             x, loss = best.x, float(best.fun)
-        residual = residuals(x)[0] if n else np.zeros((0, n_classes))
-        if self.features is None:
-            x = np.concatenate([x, np.zeros(n_classes)])
-        offset, b, coefficients = unpack(x)
-        scales = dict(zip(names, map(float, np.exp(centre + offset))))
-        return Mode(scales, tau * b, sigma * coefficients, loss, residual, x)
+        residual = residuals(x)[0] if n else np.zeros((0, self.n_classes))
+        log_ratio, coefficients = unpack(x)
+        scales = dict(zip(names, np.exp(centre + log_ratio).tolist()))
+        return Mode(scales, deviations * coefficients, loss, residual, x)
 
     def _units(self):
-        """Deviation of each `log s` at its default: the solver needs fewer steps in such units."""
-        p = softmax(sum(self.defaults[name] * z for name, z in self.affinities.items()) + self.log_prior)
+        """Deviation of each `log s_k` at its default: in such units the search takes fewer steps."""
+        p = softmax(self.log_prior + fuse(self.affinities, self.defaults))
         curvatures = []
         for name, z in self.affinities.items():
-            of_name = self.defaults[name] * z
-            variances = (p * of_name**2).sum(axis=1) - (p * of_name).sum(axis=1) ** 2
-            curvatures.append(2 * self.strength[name] / WIDTH**2 + self.weight @ variances)
+            of_logits = (p * z**2).sum(axis=1) - (p * z).sum(axis=1) ** 2
+            of_prior = 2 * self.strength[name] / WIDTH**2
+            curvatures.append(of_prior + self.defaults[name] ** 2 * (self.weight @ of_logits))
         return 1 / np.sqrt(curvatures)
 
-    def _curvature(self, mode):
-        """Mean of `p (1 - p)` over shots and classes."""
+    def known(self, mode, deviations):
+        """How much of each feature's coefficients the shots determine, from 0 to 1, and the curvature used, a mean.
+
+        Features are taken as orthogonal, and `p (1 - p)` as its mean over shots and classes.
+        """
         p = np.abs(mode.residual) / self.weight[:, None]
-        return self.weight @ (p * (1 - p)).mean(axis=1) / max(self.weight.sum(), ROUNDING)
+        curvature = self.weight @ (p * (1 - p)).mean(axis=1) / max(self.weight.sum(), ROUNDING)
+        squares = curvature * deviations**2 * (self.weight @ self.features**2)
+        return squares / (1 + squares), curvature
 
-    def _known(self, tau, sigma, curvature):
-        """Of each direction of the offset and the features, the share that the shots determine, `(1 + r,)`."""
-        squares = np.concatenate([[tau**2 * self.weight.sum()], sigma**2 * (self.weight @ self.features**2)])
-        return squares * curvature / (1 + squares * curvature)
+    def variances(self, mode, deviations):
+        """`deviations` by MacKay's rule: mean squares over the parameters that the shots determine.
 
-    def temper(self, mode, tau, sigma):
+        The prior counts as `VARIANCE_WORTH` parameters.
+        """
+        known, _ = self.known(mode, deviations)
+        estimates = []
+        for part in (slice(1), slice(1, None)):
+            squares = VARIANCE_WORTH * deviations[part][:1] ** 2 + np.square(mode.coefficients[part]).sum()
+            estimate = squares / (VARIANCE_WORTH + self.n_classes * known[part].sum())
+            estimates.append(np.broadcast_to(np.sqrt(estimate), known[part].shape))
+        return np.concatenate(estimates)
+
+    def temper(self, mode, deviations):
         """The factor of all logits that fits the shots best, each without its own part in offset and correction.
 
         To first order a shot adds `k_i omega_i ([y_i = c] - p_ic)` to its own logits, with `k_i` the variance that
         the other shots leave it.
         """
-        if not len(self.codes):
-            return 1.0
-        curvature = self._curvature(mode)
-        logits = sum(scale * self.affinities[name] for name, scale in mode.scales.items())
-        logits += mode.b + self.features @ mode.coefficients
-        left = 1 - self._known(tau, sigma, curvature)
-        variance = tau**2 * left[0] + self.features**2 @ (sigma**2 * left[1:])
-        own = np.minimum(self.weight * curvature * variance, 0.9)
+        known, curvature = self.known(mode, deviations)
+        variance = self.features**2 @ (deviations**2 * (1 - known))
+        own = np.minimum(self.weight * curvature * variance, MOST_OWN)
+        logits = fuse(self.affinities, mode.scales) + self.features @ mode.coefficients
         logits += (variance / (1 - own))[:, None] * mode.residual
+        rows = np.arange(len(self.codes))
 
         def loss(log_factor):
             tempered = np.exp(log_factor) * logits + self.log_prior
-            true = tempered[np.arange(len(self.codes)), self.codes]
-            return self.weight @ (logsumexp(tempered, axis=1) - true) + TEMPER_WORTH * log_factor**2
+            losses = logsumexp(tempered, axis=1) - tempered[rows, self.codes]
+            return self.weight @ losses + TEMPER_WORTH * log_factor**2
 
         return float(np.exp(minimize_scalar(loss, bounds=(-2, 0.5), method="bounded").x))
-
-    def variances(self, mode, tau, sigma):
-        """`tau` and `sigma` by MacKay's rule: mean squares over the parameters that the shots determine.
-
-        The prior counts as `VARIANCE_WORTH` parameters. Curvature is taken shot by shot.
-        """
-        of_directions = self.n_classes * self._known(tau, sigma, self._curvature(mode))
-        estimates = []
-        known_b, known_a = of_directions[0], of_directions[1:].sum()
-        for prior, values, known in ((OFFSET, mode.b, known_b), (1.0, mode.coefficients, known_a)):
-            squares = VARIANCE_WORTH * prior**2 + np.vdot(values, values)
-            estimates.append(float(np.sqrt(squares / (VARIANCE_WORTH + known))))
-        return estimates
 
 
 @dataclass(frozen=True)
@@ -302,9 +292,8 @@ class Mode:
     ----------
     scales : dict of float
         `s_k`.
-    b : ndarray of shape (C,)
     coefficients : ndarray of shape (r, C)
-        Of the features: `A`.
+        Of the features: `b` and `A`.
     loss : float
         What was minimised.
     residual : ndarray of shape (n, C)
@@ -314,7 +303,6 @@ class Mode:
     """
 
     scales: dict
-    b: np.ndarray
     coefficients: np.ndarray
     loss: float
     residual: np.ndarray
@@ -340,35 +328,34 @@ def fit_blend(held_out, text, centre, per_class, spans):
     blend : dict of float
         `"correction"` has weight 1.
     correction : Affine
-        `b + A (u - m)`.
+        `b + A (v - m)`.
     """
+    odds = 0.0 if text is None else text.odds
     defaults = default_scales(held_out.affinities, held_out.codes, text, per_class)
     strength = dict.fromkeys(defaults, STRENGTH)
     if "z4" in strength:
-        odds = 0.0 if text is None else text.odds
         strength["z4"] = odds * STRENGTH_OF_WHITENED + (1 - odds) * STRENGTH
-    v = held_out.images - centre
-    features, back = correction_features(v, [(basis, CORRECTION * part) for basis, part in spans])
+    features, back = features_of(held_out.images - centre, spans)
     affinities = {name: held_out.affinities[name] for name in defaults}
     problem = BlendProblem(affinities, held_out.codes, held_out.weight, defaults, strength, features)
-    tau, sigma, start = OFFSET, 1.0, None
-    for _ in range(ROUNDS):
-        mode = problem.solve(tau, sigma, start, tolerance=1e-5)
-        tau, sigma = problem.variances(mode, tau, sigma)
-        start = mode.x
-        del mode  # as large as all that a step needs
-    mode = problem.solve(tau, sigma, start)
-    # Beside text no tempering is needed: classes of held-out shots are noisier than those of queries.
-    odds = 0.0 if text is None else text.odds
-    grows = per_class**2 / (per_class**2 - 1) if per_class > 1 else 1.0
-    temper = (grows * problem.temper(mode, tau, sigma)) ** (1 - odds)
-    weights = temper * (back @ mode.coefficients).T
+    deviations = np.full(features.shape[1], CORRECTION)
+    deviations[0] = OFFSET
+    mode = problem.solve(deviations, tolerance=1e-5)
+    deviations = problem.variances(mode, deviations)
+    mode = problem.solve(deviations, mode.x)
+    temper = 1.0
+    if odds < 1 and len(held_out.codes):
+        # Beside text no tempering is needed: classes of held-out shots are noisier than those of queries. Without, a
+        # class of n images is sharper than that of n - 1.
+        sharper = per_class**2 / max(per_class**2 - 1, ROUNDING)
+        temper = (sharper * problem.temper(mode, deviations)) ** (1 - odds)
+    weights = temper * (back @ mode.coefficients[1:]).T
     scales = {name: temper * scale for name, scale in mode.scales.items()}
-    return scales | {"correction": 1.0}, Affine(weights, temper * mode.b - weights @ centre)
+    return scales | {"correction": 1.0}, Affine(weights, temper * mode.coefficients[0] - weights @ centre)
 
 
-def correction_features(v, spans):
-    """Features of the shots in which a correction has independent coefficients, and the way back.
+def features_of(v, spans):
+    """Features of the shots in which offset and correction have independent coefficients, and the way back.
 
     Parameters
     ----------
@@ -377,13 +364,13 @@ def correction_features(v, spans):
 
     Returns
     -------
-    features : ndarray of shape (n, k)
-        `features @ features.T = v Q v'`.
+    features : ndarray of shape (n, 1 + k)
+        Ones, for the offset, and `f` with `f @ f.T = v Q v'` for `CORRECTION = 1`; columns of `f` are orthogonal.
     back : ndarray of shape (D, k)
-        `A = back @ coefficients`, as `v @ back = features`.
+        `A = back @ coefficients`, as `v @ back = f`.
     """
     n, width = v.shape
-    v_q, q = np.zeros_like(v), np.zeros((width, width if n >= width else 0))
+    v_q, q = np.zeros_like(v), None if n < width else np.zeros((width, width))
     for basis, sigma in spans:
         inside = v if basis is None else v @ basis
         factor = sigma**2 * n / max(float(np.vdot(inside, inside)), ROUNDING**2)
@@ -395,12 +382,14 @@ def correction_features(v, spans):
         values, vectors = linalg.eigh(v_q @ v.T)
         keep = values > ROUNDING**2 * max(values.max(initial=0.0), 1.0)
         root = np.sqrt(values[keep])
-        return vectors[:, keep] * root, v_q.T @ (vectors[:, keep] / root)
-    values, vectors = linalg.eigh(q)
-    back = vectors * np.sqrt(np.maximum(values, 0))
-    features = v @ back
-    _, vectors = linalg.eigh(features.T @ features)
-    return features @ vectors, back @ vectors
+        features, back = vectors[:, keep] * root, v_q.T @ (vectors[:, keep] / root)
+    else:
+        values, vectors = linalg.eigh(q)
+        back = vectors * np.sqrt(np.maximum(values, 0))
+        features = v @ back
+        _, vectors = linalg.eigh(features.T @ features)
+        features, back = features @ vectors, back @ vectors
+    return np.column_stack([np.ones(n), features]), back
 
 
 def class_divergence(image_means, text_embeddings, has_shots):

@@ -56,10 +56,10 @@ class ClassMeans:
         Effective number `n_c` of images.
     left : ndarray of shape (n,)
         Effective number of each image's class without the image.
-    share : ndarray of shape (C,)
+    own_share : ndarray of shape (C,)
         `n_c / (n_c + kappa)`, with `kappa` of the rest of the space: what a class's own shots count in `z2` and `z3`.
-    share_without : ndarray of shape (n,)
-        The share of each image's class without the image.
+    own_share_without : ndarray of shape (n,)
+        The own share of each image's class without the image.
     others : Others
     shrink : callable
         `shrink(raw, codes, n)` shrinks raw means of `n` images each of the classes `codes`.
@@ -69,8 +69,8 @@ class ClassMeans:
     means: np.ndarray
     counts: np.ndarray
     left: np.ndarray
-    share: np.ndarray
-    share_without: np.ndarray
+    own_share: np.ndarray
+    own_share_without: np.ndarray
     others: "Others"
     shrink: Callable
 
@@ -123,9 +123,9 @@ def fit_class_means(u, codes, weight, texts=None, text_odds=0.0, words=None):
 
     def squares(rows, weight):
         """Weighted sums of the squares of rows in each span, and of what is left."""
-        inside = np.bincount(span, weight @ np.square(rows @ basis), minlength=len(guesses))
-        inside[-1] = weight @ np.square(rows).sum(axis=1) - inside.sum()
-        return np.maximum(inside, 0)
+        inside = np.bincount(span, weight @ np.square(rows @ basis), minlength=len(bases) - 1)
+        rest = weight @ np.square(rows).sum(axis=1) - inside.sum()
+        return np.maximum([*inside, rest], 0.0)
 
     within = np.zeros(len(guesses))
     for rows in blocks(len(u)):
@@ -144,8 +144,8 @@ def fit_class_means(u, codes, weight, texts=None, text_odds=0.0, words=None):
         means=shrink(raw - centre, np.arange(n_classes), counts),
         counts=counts,
         left=left,
-        share=counts / (counts + kappas[-1]),
-        share_without=left / (left + kappas[-1]),
+        own_share=counts / (counts + kappas[-1]),
+        own_share_without=left / (left + kappas[-1]),
         others=others,
         shrink=shrink,
     )

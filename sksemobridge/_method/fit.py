@@ -277,7 +277,7 @@ def _model_without_blend(bridge, texts, sums, class_bias=None):
         class_bias=class_bias,
         whitening=None,
         correction=None,
-        share=has_shots.astype(np.float64),
+        own_share=has_shots.astype(np.float64),
         blend={},
         is_paper_blend=False,
         mean_class=None,
@@ -310,10 +310,10 @@ def _hold_out(text, model, shots, sums, fit_fold, whiten, random_state):
     class_means = fit_class_means(u, codes, weight, embeddings, odds, text.words)
     worth = weight_in_class(codes, weight) * class_means.counts[codes]
     whitening = WhiteningFit(class_means, u, codes, worth, odds, has_words) if whiten else None
-    model = replace(model, whitening=whitening and whitening.fitted, share=class_means.share)
+    model = replace(model, whitening=whitening and whitening.fitted, own_share=class_means.own_share)
     model = replace(model, mean_class=MeanClass.of(model, _slopes(model, sums)))
 
-    of_model = images, class_means.share_without, whitening
+    of_model = images, class_means.own_share_without, whitening
     if fit_fold is None:
         held_out = leave_one_out(shots, queries, model, sums, *of_model)
     else:
@@ -321,7 +321,7 @@ def _hold_out(text, model, shots, sums, fit_fold, whiten, random_state):
     spans = [(None, 1.0)]
     if embeddings is not None:
         spans.append((text_basis(embeddings), odds**0.5))
-    if has_words:
+    if has_words and odds < 1:
         spans.append((text.words, (1 - odds) ** 0.5))
     return model, {
         "held_out": held_out,

@@ -196,7 +196,7 @@ def _fold(model, bridged_basis):
     """
     matrices = _matrices(model, model.bridge, bridged_basis, model.correction)
     means = _matrices(model.mean_class, model.bridge, bridged_basis)
-    leaning = lean_on_names(matrices, means, model.shares(), model.mean_class.slopes)
+    leaning = lean_on_names(matrices, means, model.own_shares(), model.mean_class.slopes)
     width = model.bridge.matrix.shape[0]
     direct, offsets, through = np.split(fuse(leaning, model.blend), [width, width + 1])
     return direct, offsets[0], through

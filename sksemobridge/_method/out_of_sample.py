@@ -89,7 +89,7 @@ def query_weights(codes, weight, image):
     return share / np.bincount(codes, weights=share * of_image)[codes]
 
 
-def leave_one_out(shots, queries, model, sums, images, share_without, whitening):
+def leave_one_out(shots, queries, model, sums, images, own_share_without, whitening):
     """Closed form: each image is left out in turn. Its class loses its rows, and nothing else changes.
 
     Parameters
@@ -102,7 +102,7 @@ def leave_one_out(shots, queries, model, sums, images, share_without, whitening)
         Of all shots.
     images : ndarray of shape (n, D)
         `Bridge.images` of all shots.
-    share_without : ndarray of shape (m,)
+    own_share_without : ndarray of shape (m,)
         `lambda` of each image's class without the image.
     whitening : WhiteningFit or None
 
@@ -136,10 +136,10 @@ def leave_one_out(shots, queries, model, sums, images, share_without, whitening)
         own_means = l2_normalize(means_without(X, sums.means()[1]))
         affinities["z3"] = bridged @ model.image_means.T
         affinities["z3"][each, codes] = np.einsum("nd,nd->n", bridged, own_means)
-    return _held_out(affinities, shots, queries, model, images, share_without, whitening)
+    return _held_out(affinities, shots, queries, model, images, own_share_without, whitening)
 
 
-def cross_fit(shots, queries, model, fit_fold, images, share_without, whitening, random_state=None):
+def cross_fit(shots, queries, model, fit_fold, images, own_share_without, whitening, random_state=None):
     """Trained bridge: the shots of each fold are put to a model that was trained on the other folds.
 
     Parameters
@@ -149,7 +149,7 @@ def cross_fit(shots, queries, model, fit_fold, images, share_without, whitening,
         Of all shots.
     fit_fold : callable
         `fit_fold(shots)` gives the `Model` of some of the shots, and what else is known of it.
-    images, share_without, whitening
+    images, own_share_without, whitening
         See `leave_one_out`.
     random_state : int, RandomState instance or None
         Shuffles the images of each class before they are dealt to folds; None leaves them in the order of
@@ -174,13 +174,13 @@ def cross_fit(shots, queries, model, fit_fold, images, share_without, whitening,
             affinities[name][held] = z
     for name in affinities.keys() - {"z1"}:
         affinities[name][~several[rows], queries.codes[~several[rows]]] = np.nan
-    return _held_out(affinities, shots, queries, model, images, share_without, whitening)
+    return _held_out(affinities, shots, queries, model, images, own_share_without, whitening)
 
 
-def _held_out(affinities, shots, queries, model, images, share_without, whitening):
+def _held_out(affinities, shots, queries, model, images, own_share_without, whitening):
     """`HeldOut` of `z2` and `z3` that are NaN for a shot's own class where it has no other image."""
     image, codes, each = shots.images.index[queries.rows], queries.codes, np.arange(len(queries.rows))
-    images, lambdas = images[queries.rows], share_without[image]
+    images, lambdas = images[queries.rows], own_share_without[image]
     if queries.z1 is not None:
         affinities["z1"] = queries.z1
     if whitening is not None:
@@ -198,7 +198,7 @@ def _held_out(affinities, shots, queries, model, images, share_without, whitenin
         predicted = means[name][:, 0]
         if "z1" in affinities:
             predicted = predicted + slopes[name] * (affinities["z1"][each, codes] - means["z1"][:, 0])
-        affinities[name] = lean_on_names(affinities, means, {name: model.share}, slopes)[name]
+        affinities[name] = lean_on_names(affinities, means, {name: model.own_share}, slopes)[name]
         affinities[name][each, codes] = lambdas * own + (1 - lambdas) * predicted
     return HeldOut(affinities, images, codes, queries.weight)
 

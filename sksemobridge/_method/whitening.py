@@ -127,7 +127,7 @@ class WhiteningFit:
     def _widths(self):
         """`r_c`, and what it adds to `z4`, each of shape (C,). A sample of the images is enough."""
         classes = self._classes
-        wider = 1 + classes.share / classes.counts
+        wider = 1 + classes.own_share / classes.counts
         wider /= wider.mean()
         if np.ptp(wider) < SAME_WIDTH:
             return np.ones_like(wider), np.zeros_like(wider)
