@@ -1,5 +1,7 @@
 """The blend that is estimated from the shots: class means that lean on names, scales, the correction."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.special import log_softmax
@@ -12,12 +14,12 @@ from sksemobridge._method.blend import (
     STRENGTH,
     WIDTH,
     BlendProblem,
-    correction_features,
+    features_of,
     fit_text,
     spread_over_others,
 )
 from sksemobridge._method.class_means import fit_class_means, text_basis
-from sksemobridge._method.out_of_sample import query_weights
+from sksemobridge._method.out_of_sample import Queries, query_weights
 from sksemobridge._method.whitening import WhiteningFit
 from sksemobridge._utils.array_api import l2_normalize
 
@@ -159,49 +161,66 @@ def some_problem():
     codes = rng.integers(0, 4, 30)
     z = {name: rng.normal(size=(30, 4)) + np.eye(4)[codes] for name in ("z1", "z4")}
     defaults, strength = {"z1": 1.0, "z4": 0.3}, {"z1": 3.0, "z4": 1.0}
-    return BlendProblem(z, codes, rng.uniform(0.5, 1.5, 30), defaults, strength, rng.normal(size=(30, 5)))
+    features = np.column_stack([np.ones(30), rng.normal(size=(30, 5))])
+    return BlendProblem(z, codes, rng.uniform(0.5, 1.5, 30), defaults, strength, features)
+
+
+DEVIATIONS = np.array([0.7, 0.4, 0.4, 0.4, 0.4, 0.4])
 
 
 def test_the_mode_is_the_minimum_of_its_objective():
     problem = some_problem()
-    tau, sigma = 0.7, 0.4
+    sampled = np.bincount(problem.codes, weights=problem.weight) / problem.weight.sum()
 
-    def objective(scales, b, coefficients):
-        logits = sum(scales[name] * z for name, z in problem.affinities.items()) + b
+    def objective(scales, coefficients):
+        logits = sum(scales[name] * z for name, z in problem.affinities.items()) + np.log(sampled)
         logits = logits + problem.features @ coefficients
         loss = -problem.weight @ log_softmax(logits, axis=1)[np.arange(30), problem.codes]
         for name, strength in problem.strength.items():
             loss += strength * np.log1p((np.log(scales[name] / problem.defaults[name]) / WIDTH) ** 2)
-        return loss + 0.5 * np.square(b / tau).sum() + 0.5 * np.square(coefficients / sigma).sum()
+        return loss + 0.5 * np.square(coefficients / DEVIATIONS[:, None]).sum()
 
-    mode = problem.solve(tau, sigma)
-    least = objective(mode.scales, mode.b, mode.coefficients)
+    mode = problem.solve(DEVIATIONS)
+    least = objective(mode.scales, mode.coefficients)
     assert mode.loss == pytest.approx(least)
     rng = np.random.default_rng(1)
     for _ in range(10):
         scales = {name: scale * np.exp(0.05 * rng.normal()) for name, scale in mode.scales.items()}
-        b = mode.b + 0.05 * rng.normal(size=4)
-        coefficients = mode.coefficients + 0.05 * rng.normal(size=(5, 4))
-        assert objective(scales, mode.b, mode.coefficients) > least - 1e-6
-        assert objective(mode.scales, b, mode.coefficients) > least - 1e-6
-        assert objective(mode.scales, mode.b, coefficients) > least - 1e-6
+        coefficients = mode.coefficients + 0.05 * rng.normal(size=(6, 4))
+        assert objective(scales, mode.coefficients) > least - 1e-6
+        assert objective(mode.scales, coefficients) > least - 1e-6
 
 
 def test_variances_grow_with_what_the_shots_show():
     problem = some_problem()
-    mode = problem.solve()
-    tau, sigma = problem.variances(mode, 1.0, 1.0)
-    strong = [np.array([3.0, -3, 3, -3]), np.full((5, 4), 3.0)]
-    more = problem.variances(type(mode)(mode.scales, *strong, mode.loss, mode.residual, mode.x), 1.0, 1.0)
-    assert more[0] > tau
-    assert more[1] > sigma
+    mode = problem.solve(np.ones(6))
+    deviations = problem.variances(mode, np.ones(6))
+    strong = replace(mode, coefficients=np.full((6, 4), 3.0))
+    assert (problem.variances(strong, np.ones(6)) > deviations).all()
+    assert len(set(deviations[1:])) == 1
+
+
+def test_shots_that_the_correction_has_learnt_by_heart_do_not_sharpen_the_logits():
+    rng = np.random.default_rng(0)
+    codes = np.repeat(np.arange(4), 10)
+    z = {"z2": np.eye(4)[codes] + rng.normal(size=(40, 4))}
+    features = np.column_stack([np.ones(40), 6 * np.linalg.qr(rng.normal(size=(40, 40)))[0]])
+    problem = BlendProblem(z, codes, np.ones(40), {"z2": 1.0}, {"z2": 1e3}, features)
+    deviations = np.r_[1.0, np.full(40, 3.0)]
+    mode = problem.solve(deviations)
+    assert np.abs(mode.residual).max() < 0.1
+    assert problem.temper(mode, deviations) < 1
 
 
 @pytest.mark.parametrize("n", [5, 30])
 def test_features_of_the_correction_have_its_prior_covariance(n):
     rng = np.random.default_rng(0)
     v, basis = rng.normal(size=(n, 12)), np.linalg.qr(rng.normal(size=(12, 3)))[0]
-    features, back = correction_features(v, [(None, 0.5), (basis, 2.0)])
+    features, back = features_of(v, [(None, 0.5), (basis, 2.0)])
+    np.testing.assert_array_equal(features[:, 0], 1)
+    features = features[:, 1:]
+    gram = features.T @ features
+    np.testing.assert_allclose(gram, np.diag(np.diag(gram)), atol=1e-8)
     inside = v @ basis
     expected = 0.25 * v @ v.T / np.mean(np.square(v).sum(axis=1))
     expected += 4 * inside @ inside.T / np.mean(np.square(inside).sum(axis=1))
@@ -209,23 +228,36 @@ def test_features_of_the_correction_have_its_prior_covariance(n):
     np.testing.assert_allclose(v @ back, features, atol=1e-8)
 
 
-def test_every_class_and_every_image_count_alike():
-    codes, image = np.array([0, 0, 0, 1, 1, 1]), np.array([0, 0, 1, 2, 3, 4])
-    weight = query_weights(codes, np.ones(6), image)
-    assert weight[codes == 0].sum() == pytest.approx(weight[codes == 1].sum())
-    assert query_weights(np.array([0, 0, 1, 1]), np.ones(4), np.arange(4)).sum() == pytest.approx(4)
+def test_every_image_counts_alike():
+    np.testing.assert_allclose(query_weights(np.array([0, 0, 0, 1]), np.ones(4), np.arange(4)), 1)
     # Two copies of each of two images are worth two images.
-    assert query_weights(np.zeros(4, dtype=int), np.ones(4), np.array([0, 0, 1, 1])).sum() == pytest.approx(2)
+    copies = query_weights(np.array([0, 0, 0, 0, 1]), np.ones(5), np.array([0, 0, 1, 1, 2]))
+    np.testing.assert_allclose(copies, [0.5, 0.5, 0.5, 0.5, 1])
+    # Three images, one of which weighs nearly everything, are worth little more than one.
+    assert query_weights(np.zeros(3, dtype=int), np.array([1, 1, 100.0]), np.arange(3)).sum() < 1.1
+
+
+def test_a_class_of_which_more_is_sampled_is_no_more_likely():
+    rng = np.random.default_rng(0)
+    codes = np.repeat([0, 1], [400, 20])
+    noise = rng.normal(size=(420, 2))
+    features = np.ones((420, 1))
+    problem = BlendProblem({"z2": noise}, codes, np.ones(420), {"z2": 0.01}, {"z2": 1e3}, features)
+    b = problem.solve(np.full(1, 10.0)).coefficients[0]
+    assert abs(b[0] - b[1]) < 0.1
 
 
 def test_a_text_that_says_nothing_has_no_odds():
     codes = np.repeat(np.arange(4), 3)
     rng = np.random.default_rng(0)
     good = np.eye(4)[codes] * 0.1 + rng.normal(scale=0.02, size=(12, 4))
-    weight = np.ones(12)
-    assert fit_text(good, codes, weight, 100.0).odds > 0.99
-    assert fit_text(rng.normal(scale=0.1, size=(12, 4)), codes, weight, 100.0).odds < 0.1
-    assert fit_text(np.full((12, 4), 0.3), codes, weight, 100.0).odds == 0
+
+    def odds(z1):
+        return fit_text(Queries(np.arange(12), codes, np.ones(12), z1), 100.0).odds
+
+    assert odds(good) > 0.99
+    assert odds(rng.normal(scale=0.1, size=(12, 4))) < 0.1
+    assert odds(np.full((12, 4), 0.3)) == 0
     assert STRENGTH > 0
 
 

@@ -6,22 +6,22 @@ import numpy as np
 import pytest
 
 from sksemobridge import SeMoBridgeClassifier
-from sksemobridge._method.head import BridgedHead, ColumnsHead, DirectHead, ProjectorHead, linear_head
+from sksemobridge._method.head import BridgedHead, CentredHead, ColumnsHead, ProjectorHead, linear_head
 
 TEMPLATE = "a photo of a {}."
 VOCABULARY = ["a photo of a cat.", "a photo of a dog.", "a photo of a hot dog."]
 # Worlds, parameters, and which way the head goes.
 WAYS = {
-    "identity": ({"d": 24, "width": 16}, {"atol": 0.0}, DirectHead),
-    "without text": ({}, {"text_encoder": None}, DirectHead),
+    "identity": ({"d": 24, "width": 16}, {"atol": 0.0}, CentredHead),
+    "without text": ({}, {"text_encoder": None}, CentredHead),
     "few directions kept": ({"d": 24, "width": 16}, {"atol": 1.2}, ColumnsHead),
     "few directions cut": ({"d": 64, "width": 64}, {"atol": 0.4}, ProjectorHead),
     "trained": ({}, {"solver": "lbfgs", "max_iter": 5}, ColumnsHead),
-    "trained without text": ({}, {"solver": "lbfgs", "text_encoder": None}, ColumnsHead),
+    "trained without text": ({}, {"solver": "lbfgs", "text_encoder": None}, CentredHead),
     "bias": ({"bias": True}, {}, BridgedHead),
     "trained, bias": ({"bias": True}, {"solver": "lbfgs", "max_iter": 5}, BridgedHead),
-    "words": ({}, {"vocabulary": VOCABULARY}, ColumnsHead),
-    "trained, words": ({}, {"vocabulary": VOCABULARY, "solver": "lbfgs", "max_iter": 5}, ColumnsHead),
+    "words": ({}, {"vocabulary": VOCABULARY}, CentredHead),
+    "trained, words": ({}, {"vocabulary": VOCABULARY, "solver": "lbfgs", "max_iter": 5}, CentredHead),
 }
 
 

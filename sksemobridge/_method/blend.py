@@ -29,8 +29,9 @@ from .._utils.array_api import namespace, softmax
 from .whitening import Affine
 
 # `python studies/blend.py` varies the constants of this block, but for `SHOT_SHARE_ALONE` and `WIDTH`.
-# Default of `z4` beside text and without: a share of a Gaussian log-likelihood ratio, as features are not independent.
-WHITENED_SCALE, WHITENED_SCALE_ALONE = 0.04, 0.1
+# Default of `z4` beside text, and without where each class has one image: a share of a Gaussian log-likelihood ratio,
+# as features are not independent.
+WHITENED_SCALE, WHITENED_SCALE_ALONE = 0.04, 0.3
 # Default spread of `z2` and of `z3`, as a share of that of `z1` (without text, of one nat), beside `z4` and without.
 SHOT_SHARE, SHOT_SHARE_ALONE = 0.01, 0.4
 # Weight of the prior of a scale, in held-out images, and its width in `log s`. Beside text the prior of `z4` weighs
@@ -129,7 +130,7 @@ def default_scales(affinities, codes, text, per_class):
         width = odds * spread + (1 - odds) if text is not None else 1.0
         defaults[name] = share * width / (spread_over_others(affinities[name], codes) or 0.05)
     if "z4" in affinities:
-        alone = WHITENED_SCALE_ALONE * (1 + 2 / max(per_class, 1))
+        alone = max(WHITENED_SCALE_ALONE / max(per_class, 1), WHITENED_SCALE)
         defaults["z4"] = odds * WHITENED_SCALE + (1 - odds) * alone
     return defaults
 
@@ -346,8 +347,8 @@ def fit_blend(held_out, text, centre, per_class, spans):
     temper = 1.0
     if odds < 1 and len(held_out.codes):
         # Beside text no tempering is needed: classes of held-out shots are noisier than those of queries. Without, a
-        # class of n images is sharper than that of n - 1.
-        sharper = per_class**2 / max(per_class**2 - 1, ROUNDING)
+        # class of n images is sharper than that of n - 1, two at least.
+        sharper = 1 / (1 - 1 / max(per_class, 2) ** 2)
         temper = (sharper * problem.temper(mode, deviations)) ** (1 - odds)
     weights = temper * (back @ mode.coefficients[1:]).T
     scales = {name: temper * scale for name, scale in mode.scales.items()}

@@ -22,7 +22,7 @@ EXACT_SHARE = 0.05
 
 @dataclass(frozen=True)
 class DirectHead:
-    """Logits `u @ direct + offsets`: where the bridge is the identity.
+    """Logits `u @ direct + offsets`.
 
     Attributes
     ----------
@@ -87,9 +87,11 @@ class CentredHead:
     def __call__(self, X):
         xp = namespace(X)
         queries, length = rows_and_lengths(X)
-        along = (queries @ self.mean)[:, None] / length
-        square = 1 - 2 * along + self.mean @ self.mean
-        if float(xp.min(square)) <= EXACT_SHARE:
+        square = 1 - 2 * (queries @ self.mean)[:, None] / length + self.mean @ self.mean
+        # Too few digits are left near the mean, and a row of zeros has no direction.
+        if float(xp.min(square)) <= EXACT_SHARE or float(xp.min(length)) <= float(
+            xp.finfo(X.dtype).smallest_normal
+        ):
             square = xp.sum((queries / length - self.mean) ** 2, axis=1, keepdims=True)
         scores = queries @ self.through
         scores /= length
@@ -161,7 +163,7 @@ def linear_head(model):
 
     Returns
     -------
-    DirectHead, CentredHead, BridgedHead, ColumnsHead or ProjectorHead
+    CentredHead, BridgedHead, ColumnsHead or ProjectorHead
     """
     model = model.astype(np.float64)
     bridge = model.bridge
@@ -170,8 +172,6 @@ def linear_head(model):
         has_text = model.text_embeddings is not None
         of_text = DirectHead(direct, np.zeros_like(offsets)) if has_text else None
         return CentredHead(of_text, offsets, bridge.mean, through)
-    if bridge.is_identity:
-        return DirectHead(*_fold(model, None)[:2])
     if bridge.projection_bias is not None:
         direct, offsets, through = _fold(model, np.eye(len(bridge.projection_bias)))
         return BridgedHead(DirectHead(direct, offsets), bridge, through)
@@ -192,7 +192,7 @@ def linear_head(model):
 def _fold(model, bridged_basis):
     """`direct (D, C)`, `offsets (C,)` and `through (k, C)` of the weighted sum of the affinities.
 
-    The affinities of `v` are taken in the coordinates `bridged_basis (D, k)`; None where the bridged query is the query.
+    The affinities of `v` are taken in the coordinates `bridged_basis (D, k)`.
     """
     matrices = _matrices(model, model.bridge, bridged_basis, model.correction)
     means = _matrices(model.mean_class, model.bridge, bridged_basis)
@@ -204,15 +204,11 @@ def _fold(model, bridged_basis):
 
 def _matrices(classes, bridge, bridged_basis, correction=None):
     """What gives the affinities to classes, of a `Model` or a `MeanClass`, from `[u, 1, v]`."""
-    width, n_classes = bridge.matrix.shape[0], len(classes.prototypes)
-    n_bridged = 0 if bridged_basis is None else bridged_basis.shape[1]
+    (width, n_classes), n_bridged = classes.prototypes.T.shape, bridged_basis.shape[1]
 
     def stacked(direct=0.0, offsets=0.0, bridged=0.0):
         parts = ((direct, width), (offsets, 1), (bridged, n_bridged))
         return np.concatenate([np.broadcast_to(part, (rows, n_classes)) for part, rows in parts])
-
-    def of_bridged(rows):
-        return stacked(rows.T) if bridged_basis is None else stacked(bridged=bridged_basis.T @ rows.T)
 
     def of_images(rows, offsets=0.0):
         return stacked(rows.T, offsets) if bridge.mean is None else stacked(0.0, offsets, rows.T)
@@ -220,7 +216,7 @@ def _matrices(classes, bridge, bridged_basis, correction=None):
     matrices = {} if classes.text_embeddings is None else {"z1": stacked(classes.text_embeddings.T)}
     matrices["z2"] = of_images(classes.prototypes)
     if bridge.mean is None:
-        matrices["z3"] = of_bridged(classes.image_means)
+        matrices["z3"] = stacked(bridged=bridged_basis.T @ classes.image_means.T)
     for name, affine in (("z4", classes.whitening), ("correction", correction)):
         if affine is not None:
             matrices[name] = of_images(affine.weights, affine.offsets)

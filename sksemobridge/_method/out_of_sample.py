@@ -16,8 +16,8 @@ from .unseen_classes import lean_on_names
 # Folds in which a trained bridge is trained again, fewer where no class has as many images. Each fold costs one
 # training; three leave two thirds of the shots to train on.
 N_FOLDS = 3
-# Most held-out affinities of a kind: 2^21 are 16 MB. Of more, shots are sampled.
-MOST_AFFINITIES = 2**21
+# Most held-out affinities of a kind: twelve megabytes. Of more, shots are sampled.
+MOST_AFFINITIES = 3 * 2**19
 
 
 class Queries(NamedTuple):
