@@ -54,7 +54,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
 
     A query image is compared with the class texts (`z1`) and with the labelled shots: bridged into the text modality
     (`z2`), as they are, with the query bridged (`z3`), and in whitened coordinates (`z4`). Where the bridge is learnt
-    from words, as with `CLIPTextEncoder` by default, both sides of `z2` are bridged, and there is no `z3`. With
+    from words, as with `CLIPTextEncoder` by default, or would be the identity, images are centred and there is no `z3`. With
     `blend="auto"` shots and names make one probability model: the fewer shots a class has, the more it leans on its
     name, and each class has a correction. All weights are estimated from the shots; no validation data is needed.
 
@@ -550,7 +550,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         -------
         dict of arrays of shape (n, C)
             `"z1"` query and class text, where there is text; `"z2"` query and bridged shots, with words both
-            bridged; `"z3"` bridged query and shots, not with words. With `blend="auto"` these are what the blend
+            centred; `"z3"` bridged query and shots, unless images are centred. With `blend="auto"` these are what the blend
             sums: classes with few shots lean on their names, and there are `"z4"`, query and shots in whitened
             coordinates, unless `whiten=False`, and `"correction"`, that of each class. With `blend="paper"`
             classes without shots have NaN in `"z2"` and `"z3"`.

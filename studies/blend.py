@@ -73,6 +73,7 @@ def main():
     parser.add_argument("--shots", default="1,2,4,8")
     parser.add_argument("--first-seed", type=int, default=6000)
     parser.add_argument("--draws", type=int, default=2)
+    parser.add_argument("--constants", help="those to vary, default: all")
     args = parser.parse_args()
     warnings.filterwarnings("ignore")
     all_tasks = [tasks.load(name) for name in args.names]
@@ -85,8 +86,9 @@ def main():
     print(
         f"{'constant':22s} {'value':>7s} {'half':>8s} {'as is':>8s} {'twice':>8s}  best  best without each task"
     )
+    wanted = args.constants.split(",") if args.constants else sum(CONSTANTS.values(), ())
     for module, names in CONSTANTS.items():
-        for name in names:
+        for name in [name for name in names if name in wanted]:
             value = getattr(module, name)
             table = []
             for factor in FACTORS:
@@ -105,8 +107,7 @@ def main():
     print(
         "\nlog loss, as it is, and what it would add to choose each constant on all other tasks (mean of the constants)"
     )
-    n_constants = sum(map(len, CONSTANTS.values()))
-    for task, loss, more in zip(all_tasks, now, left_out / n_constants):
+    for task, loss, more in zip(all_tasks, now, left_out / len(wanted)):
         print(f"{task.name:22s} {loss:8.4f} {more:+8.4f}")
 
 
