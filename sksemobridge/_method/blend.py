@@ -10,8 +10,8 @@ over the shots `x_i`, whose affinities are those of a model fitted without them.
 the shots: how often a class is sampled says nothing of how likely it is. The prior of `s` is Student's t with one
 degree of freedom: it holds scales near their defaults `s0_k` while shots are few, and lets go of a default that the
 shots speak against. The prior of `A` is Gaussian, `Q = sum_S sigma_S^2 V_S V_S' / l_S^2` over spans `S` with
-directions `V_S`, `l_S^2` being the mean square length of the shots' `v` in the span: the whole space, the span of the
-class texts, that of words.
+directions `V_S`, `l_S^2` being the mean square length of the shots' `v` in the span: the whole space, and the span of the
+class texts.
 
 Class texts have seen no shot. The scale that fits `z1` alone is its default. How much lower its loss is than that of
 guessing gives the probability that the text is of use; by it, defaults are a mean of those with and those without text.

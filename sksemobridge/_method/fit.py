@@ -294,7 +294,7 @@ def _of_folds(training):
 
 def _hold_out(text, model, shots, sums, fit_fold, whiten, random_state):
     """The model with class means that lean on names, and the arguments of `fit_blend`."""
-    embeddings, has_words = model.text_embeddings, text.words is not None
+    embeddings = model.text_embeddings
     queries = queries_of(shots, len(model.has_shots), embeddings)
     of_text, odds = None, 0.0
     if embeddings is not None:
@@ -309,7 +309,7 @@ def _hold_out(text, model, shots, sums, fit_fold, whiten, random_state):
         u = sum_rows(images * shots.weight[:, None], image, len(codes)) / weight[:, None]
     class_means = fit_class_means(u, codes, weight, embeddings, odds, text.words)
     worth = weight_in_class(codes, weight) * class_means.counts[codes]
-    whitening = WhiteningFit(class_means, u, codes, worth, odds, has_words) if whiten else None
+    whitening = WhiteningFit(class_means, u, codes, worth, odds, text.words is not None) if whiten else None
     model = replace(model, whitening=whitening and whitening.fitted, own_share=class_means.own_share)
     model = replace(model, mean_class=MeanClass.of(model, _slopes(model, sums)))
 
@@ -321,8 +321,6 @@ def _hold_out(text, model, shots, sums, fit_fold, whiten, random_state):
     spans = [(None, 1.0)]
     if embeddings is not None:
         spans.append((text_basis(embeddings), odds**0.5))
-    if has_words and odds < 1:
-        spans.append((text.words, (1 - odds) ** 0.5))
     return model, {
         "held_out": held_out,
         "text": of_text,
