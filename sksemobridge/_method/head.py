@@ -98,7 +98,9 @@ class CentredHead:
         scores -= self.mean @ self.through
         scores /= xp.clip(xp.sqrt(square), RESOLUTION, None)
         scores += self.offsets
-        return scores if self.direct is None else scores + self.direct.of_rows(queries, length)
+        if self.direct is not None:
+            scores += self.direct.of_rows(queries, length)
+        return scores
 
 
 @dataclass(frozen=True)
