@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._base import EmbeddingClassifier
 from ._method.bridge import Bridge
-from ._method.class_texts import encode_classes, read_logit_scale, read_projection, word_basis
+from ._method.class_texts import encode_classes, encoder_key, read_logit_scale, read_projection, word_basis
 from ._method.fit import SAME_BRIDGE, TextSide, add_shots, fit_model
 from ._method.prompts import ClassPrompts, describe_classes, is_sequence
 from ._training.train import MAX_ITER
@@ -458,7 +458,8 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
                 f"X has {width} features, but the text encoder's embeddings have {projection.shape[1]}. Embed the "
                 "images with the model of the text encoder."
             )
-        texts = class_prompts and encode_classes(self.text_encoder, class_prompts.prompts)
+        key = class_prompts and encoder_key(self.text_encoder)
+        texts = class_prompts and encode_classes(self.text_encoder, class_prompts.prompts, key)
         bridge = Bridge.closed_form(
             projection,
             projection_bias,
@@ -466,9 +467,8 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
             self.atol,
         )
         # The paper's blend keeps the paper's bridge unless words are given.
-        words = word_basis(
-            self.text_encoder, self.vocabulary if is_auto or not isinstance(self.vocabulary, str) else None
-        )
+        vocabulary = self.vocabulary if is_auto or not isinstance(self.vocabulary, str) else None
+        words = word_basis(self.text_encoder, vocabulary, key)
         if words is None and bridge.basis.shape[1] == 0:
             warn_caller(
                 f"atol={self.atol} cuts off every direction of the text projection, so that nothing can be "

@@ -45,7 +45,7 @@ class ClassTexts:
         return ClassTexts(self.embeddings[classes], self.eos_directions[classes], self.lengths[classes])
 
 
-def encode_classes(text_encoder, prompt_lists):
+def encode_classes(text_encoder, prompt_lists, key=None):
     """Encode the prompts of every class with the text tower, before and after its projection.
 
     The prompts of a class under an equal encoder of this package are encoded once per process. Of other encoders
@@ -57,6 +57,8 @@ def encode_classes(text_encoder, prompt_lists):
         Offers `encode`, `projection_` and `projection_bias_`, as `CLIPTextEncoder` does.
     prompt_lists : list of lists of str
         Prompts of each class; None for one without text.
+    key : tuple or None
+        `encoder_key`, where the caller has it.
 
     Returns
     -------
@@ -87,7 +89,7 @@ def encode_classes(text_encoder, prompt_lists):
         )
 
     told = [i for i, texts in enumerate(prompt_lists) if texts is not None]
-    rows = _remember("eos", text_encoder, [prompt_lists[i] for i in told], compute)
+    rows = _remember("eos", key or encoder_key(text_encoder), [prompt_lists[i] for i in told], compute)
 
     def of_all(part):
         # The mean says no more of a class than that it is one: nothing is left of it where texts are centred.
@@ -115,10 +117,10 @@ def embed_classes(text_encoder, prompt_lists):
         joint = _ask(text_encoder, "transform", _flat(lists))
         return l2_normalize(_mean_by_class(l2_normalize(joint), [len(texts) for texts in lists]))
 
-    return np.stack(_remember("joint", text_encoder, prompt_lists, compute))
+    return np.stack(_remember("joint", encoder_key(text_encoder), prompt_lists, compute))
 
 
-def word_basis(text_encoder, vocabulary):
+def word_basis(text_encoder, vocabulary, key=None):
     """Directions in which words differ: `span_of_texts` of a vocabulary.
 
     Computed once per process for the encoders of this package; other encoders are asked at every call.
@@ -128,6 +130,8 @@ def word_basis(text_encoder, vocabulary):
     text_encoder : object or None
     vocabulary : "auto", sequence of str or None
         Whole texts. `"auto"` is the bundled list where the encoder can embed any text (`open_vocabulary`).
+    key : tuple or None
+        `encoder_key`, where the caller has it.
 
     Returns
     -------
@@ -173,7 +177,7 @@ def word_basis(text_encoder, vocabulary):
             )
         return basis
 
-    key = _encoder_key(text_encoder)
+    key = key or encoder_key(text_encoder)
     return compute() if key is None else _word_bases.get((key, texts), compute)
 
 
@@ -183,14 +187,13 @@ def bundled_words():
     return tuple(f"{'an' if name[0] in 'aeiou' else 'a'} {name}" for name in load_vocabulary())
 
 
-def _remember(kind, text_encoder, prompt_lists, compute):
-    key = _encoder_key(text_encoder)
+def _remember(kind, key, prompt_lists, compute):
     if key is None:
         return list(compute(prompt_lists))
     return _class_texts.get_many([(kind, key, tuple(texts)) for texts in prompt_lists], prompt_lists, compute)
 
 
-def _encoder_key(text_encoder):
+def encoder_key(text_encoder):
     """What embeddings of an encoder are remembered by; None if nothing is to be remembered.
 
     Only the class that brings its `_memo_key` knows what its answers depend on: a subclass may answer

@@ -1,7 +1,9 @@
 """Text embeddings from elsewhere."""
 
+import json
 import logging
 from functools import cache
+from hashlib import sha256
 from numbers import Real
 
 import numpy as np
@@ -209,7 +211,9 @@ class PrecomputedTextEncoder(StatelessEncoder):
 
     def _memo_key(self):
         projection, bias = self._projection_and_bias()
-        return content_key(tuple(list_texts(self.texts)), _floats(self.eos, "eos"), projection, bias)
+        # One short string for all texts: keys are compared often.
+        texts = sha256(json.dumps(list_texts(self.texts)).encode()).hexdigest()
+        return content_key(texts, _floats(self.eos, "eos"), projection, bias)
 
     def _table(self):
         texts = list_texts(self.texts)
