@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.base import _fit_context, clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from ._base import EmbeddingClassifier
@@ -21,6 +22,7 @@ from ._utils.callbacks import CallbackSupportMixin, fit_task
 from ._utils.device import threads_for
 from ._utils.provenance import name_text_model, warn_about_origin
 from ._utils.validation import (
+    carry_features,
     record_features,
     validate_classes,
     validate_embeddings,
@@ -47,6 +49,12 @@ TRAINING_PARAMETERS = (
     "device",
     "verbose",
 )
+
+
+def _estimates_blend(classifier):
+    if classifier.blend == "paper":
+        raise AttributeError('This needs blend="auto": with the paper\'s blend no shot is held out.')
+    return True
 
 
 class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
@@ -79,6 +87,8 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         The words whose span the bridge keeps: whole texts, such as `"a red squirrel"`, or with `"auto"` a bundled
         list of names of things, where the encoder can embed any text (`CLIPTextEncoder`). `None`, and `"auto"` with
         `PrecomputedTextEncoder` or `blend="paper"`, reads the bridge off the text projection, as the paper does.
+    store_held_out : bool, default=False
+        Whether to keep `held_out_proba_`. Needs `blend="auto"`.
     solver : {"closed_form", "adamw", "lbfgs"}, default="closed_form"
         How the bridge is found: from words or the text projection, without training; trained on the shots with
         the paper's recipe, step for step; or trained to the minimum of the same loss, many times faster.
@@ -149,6 +159,11 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         Iterations of the solver, 1 in closed form.
     text_model_ : tuple of (str, str or None) or None
         `model_name` and `pretrained` of the text encoder, where it has them.
+    held_out_proba_ : ndarray of shape (n, C)
+        With `store_held_out=True`, probabilities of the shots, each by the model without it and its copies: rows as in
+        `fit`, after `partial_fit` those of all calls. NaN where a shot is not held out: its weight is zero, without text it is
+        the only one of its class, its copies have several labels, or it is not in the sample taken of very many.
+        Not after `with_classes`.
     n_features_in_ : int
         `D`.
     feature_names_in_ : ndarray of shape (D,)
@@ -196,6 +211,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         "prompts": [str, Mapping, "array-like"],
         "class_names": [Mapping, StrOptions({"ignore"}), "array-like", None],
         "vocabulary": [StrOptions({"auto"}), "array-like", None],
+        "store_held_out": ["boolean"],
         "solver": [StrOptions({"closed_form", "adamw", "lbfgs"})],
         "atol": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
         "class_bias": ["boolean"],
@@ -227,6 +243,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         prompts="auto",
         class_names=None,
         vocabulary="auto",
+        store_held_out=False,
         solver="closed_form",
         atol="auto",
         class_bias=True,
@@ -254,6 +271,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         self.prompts = prompts
         self.class_names = class_names
         self.vocabulary = vocabulary
+        self.store_held_out = store_held_out
         self.solver = solver
         self.atol = atol
         self.class_bias = class_bias
@@ -354,7 +372,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         paper_blend = self._paper_blend(text, class_texts)
 
         # Shots, those of earlier calls among them
-        new = embeddings[used], labels, weight[used], None if groups is None else groups[used]
+        new = embeddings[used], labels, weight[used], None if groups is None else groups[used], used
         sums_are_enough = self.solver == "closed_form" and self.blend == "paper" and text.words is None
         shots = add_shots(earlier, all_classes, new, bridge=text.bridge, sums_are_enough=sums_are_enough)
         if class_prompts is not None:
@@ -382,6 +400,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
                 and training | {"callback": callback and (lambda _, loss: callback(loss=loss))},
                 paper_blend=paper_blend,
                 whiten=bool(self.whiten),
+                store_held_out=self.store_held_out,
                 random_state=self.random_state,
             )
         if not converged:
@@ -407,6 +426,11 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         self.loss_curve_ = fitted.loss_curve
         self.n_iter_ = fitted.n_iter
         self.text_model_ = fitted.text_model
+        if fitted.held_out is not None:
+            pooled = fitted.shots.pooled
+            self.held_out_proba_ = np.where(pooled[:, None] < 0, np.nan, fitted.held_out[pooled])
+        elif hasattr(self, "held_out_proba_"):
+            del self.held_out_proba_
         said = fitted.class_prompts
         self.class_names_ = None if said is None else np.array(said.names, dtype=object)
         self.prompts_ = None if said is None else said.prompts
@@ -415,6 +439,10 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         """The seven numbers, or None where the blend is estimated."""
         if self.blend != "paper":
             return None
+        if self.store_held_out:
+            raise ValueError(
+                'store_held_out=True needs blend="auto": the paper\'s blend is given, and no shot is held out.'
+            )
         unused = {}
         if class_texts is None:
             unused["lambda1"] = "lambda1 weighs the text, and there is none"
@@ -518,11 +546,75 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
             if is_sequence(self.class_names):
                 # One name for each class in sorted order would no longer fit.
                 result.class_names = class_prompts.names
-        for name in ("n_features_in_", "feature_names_in_"):
-            if hasattr(self, name):
-                setattr(result, name, getattr(self, name))
+        carry_features(self, result)
         result._set_fitted(replace(fitted, class_prompts=class_prompts))
         return result
+
+    @available_if(_estimates_blend)
+    def with_unlabeled(self, X):
+        """A fitted classifier that has learnt from images without labels too.
+
+        The images say which classes the model is too ready to name, and where the classes lie. What is learnt is part
+        of the fitted model; images to predict may be others. Unlabelled images of an earlier call are forgotten, and
+        `fit` and `partial_fit` learn from labelled ones alone: call this again after them. `score_samples`, `p_values` and
+        `held_out_proba_` stay those of the shots.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, D)
+            Image embeddings, of all classes if possible. Of very many an even sample is used.
+
+        Returns
+        -------
+        SeMoBridgeClassifier
+
+        Raises
+        ------
+        AttributeError
+            With `blend="paper"`, which is given and learns nothing.
+        """
+        check_is_fitted(self)
+        X = to_numpy(validate_embeddings(self, X, reset=False))
+        result = clone(self)
+        carry_features(self, result)
+        result._set_fitted(self._fitted.with_unlabeled(X))
+        return result
+
+    @available_if(_estimates_blend)
+    def score_samples(self, X):
+        """How typical each image is of the classes; higher is more typical.
+
+        The largest logit, and with a smaller weight the largest cosines, each in units of its deviation over the shots.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, D)
+
+        Returns
+        -------
+        array of shape (n,)
+        """
+        check_is_fitted(self)
+        return self._fitted.typical_scores(validate_embeddings(self, X, reset=False))
+
+    @available_if(_estimates_blend)
+    def p_values(self, X):
+        """How well each image agrees with belonging to one of the classes.
+
+        The share of held-out shots that are no more typical than the image, the image counted among them. Of images of
+        the classes about `alpha` have a p-value of at most `alpha`; where shots are few the smallest p-value is
+        one divided by their number plus one, and it errs on the safe side. One for all images where no shot can be
+        held out: a single one of each class, and no text.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, D)
+
+        Returns
+        -------
+        ndarray of shape (n,)
+        """
+        return self._fitted.typicality.p_values(np.asarray(to_numpy(self.score_samples(X))))
 
     def _say_more(self, prompts):
         """`T_c` of new classes, of an encoder that still says of a class of `fit` what it said then."""

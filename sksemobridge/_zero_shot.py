@@ -1,19 +1,22 @@
 """CLIP's zero-shot classifier as an estimator."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from sklearn.base import _fit_context
+from sklearn.base import _fit_context, clone
 from sklearn.utils._param_validation import HasMethods
+from sklearn.utils.validation import check_is_fitted
 
 from ._base import EmbeddingClassifier
 from ._method.class_texts import embed_classes, read_logit_scale
 from ._method.head import DirectHead
 from ._method.prompts import ClassPrompts, describe_classes
-from ._utils.array_api import constants_like, in_blocks, to_numpy
+from ._method.unlabeled import Learnt, anchors_of_names, learn_unlabeled, sample_rows
+from ._method.whitening import Affine
+from ._utils.array_api import constants_like, in_blocks, l2_normalize, to_numpy
 from ._utils.provenance import name_text_model, warn_about_origin
-from ._utils.validation import record_features, validate_embeddings, validate_labels
+from ._utils.validation import carry_features, record_features, validate_embeddings, validate_labels
 
 
 class ZeroShotClassifier(EmbeddingClassifier):
@@ -107,6 +110,28 @@ class ZeroShotClassifier(EmbeddingClassifier):
         self._set_fitted(TextModel(classes, texts, logit_scale, text_model, class_prompts))
         return self
 
+    def with_unlabeled(self, X):
+        """A fitted classifier that has learnt from images without labels too.
+
+        The images say which names the model is too ready to give, and where the classes lie. What is learnt is part of
+        the fitted model; images to predict may be others. Earlier unlabelled images are forgotten.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, D)
+            Image embeddings, of all classes if possible. Of very many an even sample is used.
+
+        Returns
+        -------
+        ZeroShotClassifier
+        """
+        check_is_fitted(self)
+        X = to_numpy(validate_embeddings(self, X, reset=False))
+        result = clone(self)
+        carry_features(self, result)
+        result._set_fitted(self._fitted.with_unlabeled(X))
+        return result
+
     def _set_fitted(self, fitted):
         self._fitted = fitted
         self.classes_ = fitted.classes
@@ -118,13 +143,26 @@ class ZeroShotClassifier(EmbeddingClassifier):
 
 @dataclass(frozen=True, eq=False)
 class TextModel:
-    """The class texts `T_c (C, D)`, what their cosines are multiplied by, the name of their model, and the prompts."""
+    """The class texts `T_c (C, D)`, what their cosines are multiplied by, the name of their model, and the prompts.
+
+    `learnt` is what unlabelled images taught: a factor of the logits and a change.
+    """
 
     classes: np.ndarray
     text_embeddings: np.ndarray
     logit_scale: float
     text_model: tuple | None
     class_prompts: ClassPrompts
+    learnt: Learnt | None = None
+
+    def with_unlabeled(self, X):
+        """The model that has learnt from unlabelled images `X (n, D)`, in place of earlier ones."""
+        X = X[sample_rows(*X.shape, len(self.classes))].astype(np.float64)
+        model, u = replace(self, learnt=None), l2_normalize(X)
+        logits = model.scores(X, lambda scores: scores)
+        return replace(
+            self, learnt=learn_unlabeled(logits, u, anchors_of_names(logits, u, self.text_embeddings))
+        )
 
     def scores(self, X, finish):
         """`finish(logits)` for the logits `(n, C)` of the classes; `finish` treats each row by itself."""
@@ -133,4 +171,7 @@ class TextModel:
 
 
 def _text_head(model):
-    return DirectHead(model.logit_scale * model.text_embeddings.T, np.zeros(len(model.text_embeddings)))
+    head = Affine(model.logit_scale * model.text_embeddings, np.zeros(len(model.text_embeddings)))
+    if model.learnt is not None:
+        head = model.learnt.change.added_to(head, model.learnt.factor)
+    return DirectHead(head.weights.T, head.offsets)

@@ -118,11 +118,11 @@ def test_copies_that_differ_by_rounding_are_one_shot():
     X = rng.normal(size=(6, 40)).astype(np.float32)
     codes = np.array([0, 0, 1, 1, 2, 2])
     rounded = X * (1 + 2e-6 * rng.normal(size=X.shape)).astype(np.float32)
-    twice, group = pool_shots(np.vstack([X, rounded]), np.tile(codes, 2), np.ones(12))
+    twice, pooled = pool_shots(np.vstack([X, rounded]), np.tile(codes, 2), np.ones(12))
     once, _ = pool_shots(X, codes, np.full(6, 2.0))
     np.testing.assert_array_equal(twice.codes, once.codes)
     np.testing.assert_array_equal(twice.weight, once.weight)
-    np.testing.assert_array_equal(group[:6], group[6:])
+    np.testing.assert_array_equal(pooled[:6], pooled[6:])
     # A chain of small steps is one shot; the same image under two labels is two.
     chain = X[:1] * (1 + 8e-6 * np.arange(5, dtype=np.float32)[:, None])
     assert len(pool_shots(chain, np.zeros(5, dtype=int), np.ones(5))[0].codes) == 1

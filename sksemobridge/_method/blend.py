@@ -264,8 +264,8 @@ class BlendProblem:
             estimates.append(np.broadcast_to(np.sqrt(estimate), known[part].shape))
         return np.concatenate(estimates)
 
-    def temper(self, mode, deviations):
-        """The factor of all logits that fits the shots best, each without its own part in offset and correction.
+    def logits_without_own(self, mode, deviations):
+        """Logits of the shots `(n, C)`, each without its own part in offset and correction.
 
         To first order a shot adds `k_i omega_i ([y_i = c] - p_ic)` to its own logits, with `k_i` the variance that
         the other shots leave it.
@@ -275,6 +275,10 @@ class BlendProblem:
         own = np.minimum(self.weight * curvature * variance, MOST_OWN)
         logits = fuse(self.affinities, mode.scales) + self.features @ mode.coefficients
         logits += (variance / (1 - own))[:, None] * mode.residual
+        return logits
+
+    def temper(self, logits):
+        """The factor of `logits_without_own` that fits the shots best."""
         rows = np.arange(len(self.codes))
 
         def loss(log_factor):
@@ -330,6 +334,8 @@ def fit_blend(held_out, text, centre, per_class, spans):
         `"correction"` has weight 1.
     correction : Affine
         `b + A (v - m)`.
+    logits : ndarray of shape (n, C)
+        Of the held-out shots, out of sample.
     """
     odds = 0.0 if text is None else text.odds
     defaults = default_scales(held_out.affinities, held_out.codes, text, per_class)
@@ -344,15 +350,15 @@ def fit_blend(held_out, text, centre, per_class, spans):
     mode = problem.solve(deviations, tolerance=1e-5)
     deviations = problem.variances(mode, deviations)
     mode = problem.solve(deviations, mode.x)
-    temper = 1.0
+    logits, temper = problem.logits_without_own(mode, deviations), 1.0
     if odds < 1 and len(held_out.codes):
         # Beside text no tempering is needed: classes of held-out shots are noisier than those of queries. Without, a
         # class of n images is sharper than that of n - 1, two at least.
         sharper = 1 / (1 - 1 / max(per_class, 2) ** 2)
-        temper = (sharper * problem.temper(mode, deviations)) ** (1 - odds)
+        temper = (sharper * problem.temper(logits)) ** (1 - odds)
     weights = temper * (back @ mode.coefficients[1:]).T
     scales = {name: temper * scale for name, scale in mode.scales.items()}
-    return scales | {"correction": 1.0}, Affine(weights, temper * mode.coefficients[0] - weights @ centre)
+    return scales | {"correction": 1.0}, Affine(weights, temper * mode.coefficients[0] - weights @ centre), temper * logits
 
 
 def features_of(v, spans):

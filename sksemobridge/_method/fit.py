@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 
 from .._training.train import train_bridge
-from .._utils.array_api import l2_normalize
+from .._utils.array_api import astype, constants_like, in_blocks, l2_normalize, softmax
 from .affinities import Model
 from .blend import fit_blend, fit_text
 from .bridge import Bridge
@@ -15,6 +15,8 @@ from .out_of_sample import cross_fit, leave_one_out, queries_of
 from .prompts import ClassPrompts
 from .shots import ClassSums, ShotMemory, pool_shots, sum_rows, weight_in_class
 from .spans import class_balanced_mean
+from .typicality import Typicality
+from .unlabeled import Anchors, learn_unlabeled, names_predict, sample_rows
 from .unseen_classes import MOST_CLASSES, MeanClass, fit_slopes
 from .whitening import WhiteningFit
 
@@ -80,6 +82,12 @@ class FittedState:
     n_iter : int
     class_prompts : ClassPrompts or None
         Names and prompts of the classes; None where no text was asked for.
+    typicality : Typicality or None
+        None with the paper's blend.
+    held_out : ndarray of shape (n, C) or None
+        Probabilities of each pooled shot by the model without it; None where they were not asked for.
+    of_shots : Model or None
+        The model before unlabelled images; None where `model` has seen none.
     """
 
     classes: np.ndarray
@@ -90,6 +98,9 @@ class FittedState:
     loss_curve: list | None
     n_iter: int
     class_prompts: ClassPrompts | None = None
+    typicality: Typicality | None = None
+    held_out: np.ndarray | None = None
+    of_shots: Model | None = None
 
     def scores(self, X, finish):
         """See `Model.scores`."""
@@ -121,7 +132,58 @@ class FittedState:
         rows = self.position(classes)
         model = self.model.take(rows, text_embeddings)
         _require_shots(classes, model.has_shots, known=(rows >= 0) | (text_embeddings is not None))
-        return replace(self, classes=classes, model=model, shots=self.shots.take(rows))
+        of_shots = self.of_shots and self.of_shots.take(rows, text_embeddings)
+        # Probabilities are those of the classes that were compared.
+        return replace(
+            self, classes=classes, model=model, shots=self.shots.take(rows), held_out=None, of_shots=of_shots
+        )
+
+    def with_unlabeled(self, X):
+        """The state that has learnt from unlabelled images `X (n, D)` too, in place of earlier ones."""
+        model = self.of_shots or self.model
+        X = X[sample_rows(*X.shape, len(self.classes))].astype(np.float64)
+        learnt = learn_unlabeled(
+            model.scores(X, lambda logits: logits),
+            model.bridge.images(X),
+            self._anchors(model.astype(np.float64)),
+        )
+        blend = {
+            name: scale if name == "correction" else learnt.factor * scale
+            for name, scale in model.blend.items()
+        }
+        correction = learnt.change.added_to(model.correction, learnt.factor)
+        taught = replace(model, blend=blend, correction=astype(correction, model.prototypes.dtype))
+        return replace(self, model=taught, of_shots=model)
+
+    def typical_scores(self, X):
+        """See `Typicality.scores`."""
+        model = self.of_shots or self.model
+        constants = constants_like(X, model, replace)
+        return in_blocks(
+            lambda block: self.typicality.scores(constants.leaning_affinities_of_block(block), model.blend), X
+        )
+
+    def _anchors(self, model):
+        """Where shots and names say that the classes lie: `Anchors`."""
+        seen = np.flatnonzero(model.has_shots)
+        texts = model.text_embeddings
+        of_seen = None if texts is None else texts[seen]
+        shots = self.shots.shots
+        shots = replace(shots, X=shots.X.astype(np.float64), codes=np.searchsorted(seen, shots.codes))
+        basis = model.bridge.basis
+        words = basis if model.bridge.mean is not None and not model.bridge.is_identity else None
+        means = fit_class_means(*images_of(model.bridge, shots), of_seen, float(texts is not None), words)
+        kappa = means.counts[0] / means.share[0] - means.counts[0]
+        everywhere, counts = (
+            np.zeros(model.prototypes.shape),
+            np.full(len(texts if texts is not None else seen), kappa),
+        )
+        if texts is not None:
+            everywhere = names_predict(texts, of_seen, means.means, np.ones(len(seen)))
+        everywhere[seen], counts[seen] = means.means, counts[seen] + means.counts
+        rows = np.arange(len(means.left))
+        residuals = images_of(model.bridge, shots)[0] - means.centre - means.without(rows)
+        return Anchors(means.centre, everywhere, counts, residuals)
 
 
 def add_shots(earlier, classes, rows, *, bridge, sums_are_enough):
@@ -132,8 +194,8 @@ def add_shots(earlier, classes, rows, *, bridge, sums_are_enough):
     earlier : FittedState or None
     classes : ndarray of shape (C,)
         Sorted labels, those of `earlier` among them.
-    rows : tuple of (X, y, weight, groups)
-        The new shots; `groups` may be None.
+    rows : tuple of (X, y, weight, groups, used)
+        The new shots; `groups` may be None, and `used` is a mask of the rows that were handed in.
     bridge : Bridge
         In closed form.
     sums_are_enough : bool
@@ -148,7 +210,7 @@ def add_shots(earlier, classes, rows, *, bridge, sums_are_enough):
     ValueError
         If only sums of the earlier shots were kept and they do not fit what is asked for now.
     """
-    X, y, weight, groups = rows
+    X, y, weight, groups, used = rows
     codes = np.searchsorted(classes, y)
     before = None if earlier is None else earlier.shots.take(earlier.position(classes))
     if isinstance(before, ClassSums) and not sums_are_enough:
@@ -157,7 +219,7 @@ def add_shots(earlier, classes, rows, *, bridge, sums_are_enough):
             "blend cannot go on from. Call fit with all shots."
         )
     if not sums_are_enough or isinstance(before, ShotMemory):
-        return (before or ShotMemory()).add(X, codes, weight, groups)
+        return (before or ShotMemory()).add(X, codes, weight, groups, used)
     shots = pool_shots(X.astype(np.float64), codes, weight)[0]
     sums = ClassSums.of(shots, bridge.to_eos(shots.X), len(classes))
     if before is None:
@@ -183,6 +245,7 @@ def fit_model(
     training=None,
     paper_blend=None,
     whiten=True,
+    store_held_out=False,
     random_state=None,
 ):
     """Fit with any solver and blend.
@@ -208,6 +271,8 @@ def fit_model(
         The seven numbers; None estimates the blend from the shots.
     whiten : bool
         Whether the estimated blend also sums `z4`.
+    store_held_out : bool
+        Whether the probabilities of the held-out shots are kept.
     random_state : int, RandomState instance or None
 
     Returns
@@ -215,6 +280,7 @@ def fit_model(
     state : FittedState
     converged : bool
     """
+    typicality = probabilities = None
     has_shots = shots.counts(len(classes)) > 0
     _require_shots(classes, has_shots, known=class_texts is not None)
     seen = np.flatnonzero(has_shots)
@@ -239,8 +305,14 @@ def fit_model(
         model, evidence = _hold_out(text, model, of_seen, sums, fit_fold, whiten, random_state)
         # The shots are no longer needed, and what follows needs as much memory.
         del of_seen, sums
-        blend, correction = fit_blend(**evidence)
+        blend, correction, logits = fit_blend(**evidence)
         model = replace(model, blend=blend, correction=correction)
+        held_out = evidence["held_out"]
+        typicality = Typicality.of(held_out.affinities, logits, held_out.weight)
+        if store_held_out:
+            probabilities = np.full((len(shots.shots.codes), len(classes)), np.nan)
+            probabilities[held_out.rows] = 0.0
+            probabilities[np.ix_(held_out.rows, seen)] = softmax(logits)
     rows = np.where(has_shots, np.cumsum(has_shots) - 1, -1)
     state = FittedState(
         classes=classes,
@@ -250,6 +322,8 @@ def fit_model(
         text_model=text.name,
         loss_curve=None if trained is None else trained.loss_curve.tolist(),
         n_iter=1 if trained is None else trained.n_iter,
+        typicality=typicality,
+        held_out=probabilities,
     )
     return state, trained is None or trained.converged
 
@@ -301,12 +375,8 @@ def _hold_out(text, model, shots, sums, fit_fold, whiten, random_state):
         of_text = fit_text(queries, text.logit_scale)
         odds = of_text.odds
 
-    image, codes, _ = shots.images
     images = model.bridge.images(shots.X)
-    weight = np.bincount(image, weights=shots.weight)
-    u = images
-    if len(codes) < len(image):
-        u = sum_rows(images * shots.weight[:, None], image, len(codes)) / weight[:, None]
+    u, codes, weight = images_of(model.bridge, shots, images)
     class_means = fit_class_means(u, codes, weight, embeddings, odds, text.words)
     worth = weight_in_class(codes, weight) * class_means.counts[codes]
     whitening = WhiteningFit(class_means, u, codes, worth, odds, text.words is not None) if whiten else None
@@ -328,6 +398,19 @@ def _hold_out(text, model, shots, sums, fit_fold, whiten, random_state):
         "per_class": class_means.counts.mean(),
         "spans": spans,
     }
+
+
+def images_of(bridge, shots, images=None):
+    """Embeddings of the images that shots are copies of, means over the copies `(m, D)`, their classes and weights.
+
+    `images` are the `Bridge.images` of the shots, where they are at hand.
+    """
+    index, codes, _ = shots.images
+    images = bridge.images(shots.X) if images is None else images
+    weight = np.bincount(index, weights=shots.weight)
+    if len(codes) < len(index):
+        images = sum_rows(images * shots.weight[:, None], index, len(codes)) / weight[:, None]
+    return images, codes, weight
 
 
 def _slopes(model, sums):

@@ -50,12 +50,13 @@ class HeldOut:
     affinities : dict of ndarray of shape (n, C)
     images : ndarray of shape (n, D)
         `Bridge.images` of the shots.
-    codes, weight : ndarray of shape (n,)
+    rows, codes, weight : ndarray of shape (n,)
         See `Queries`.
     """
 
     affinities: dict
     images: np.ndarray
+    rows: np.ndarray
     codes: np.ndarray
     weight: np.ndarray
 
@@ -200,7 +201,7 @@ def _held_out(affinities, shots, queries, model, images, own_share_without, whit
             predicted = predicted + slopes[name] * (affinities["z1"][each, codes] - means["z1"][:, 0])
         affinities[name] = lean_on_names(affinities, means, {name: model.own_share}, slopes)[name]
         affinities[name][each, codes] = lambdas * own + (1 - lambdas) * predicted
-    return HeldOut(affinities, images, codes, queries.weight)
+    return HeldOut(affinities, images, queries.rows, codes, queries.weight)
 
 
 def _deal(codes, n_folds, random_state):

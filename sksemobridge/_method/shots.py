@@ -158,8 +158,8 @@ def pool_shots(X, codes, weight, groups=None):
     Returns
     -------
     shots : Shots
-    group : ndarray of shape (n,)
-        Group of each row of the input.
+    pooled : ndarray of shape (n,)
+        Index of the pooled shot of each row of the input.
     """
     codes = np.asarray(codes)
     X = X + X.dtype.type(0)  # -0.0 becomes 0.0: equal numbers, equal bytes
@@ -188,7 +188,7 @@ def pool_shots(X, codes, weight, groups=None):
         group = np.argsort(np.argsort(where))[index]
     total = np.bincount(pooled[order], weights=weight[order])
     total = np.maximum(total, LEAST_SHARE * np.bincount(codes[keep], weights=total)[codes[keep]])
-    return Shots(X=X[keep], codes=codes[keep], weight=total, group=group), group[pooled]
+    return Shots(X=X[keep], codes=codes[keep], weight=total, group=group), pooled
 
 
 def _merge_within_rounding(X, codes):
@@ -239,13 +239,26 @@ def _rank_by_content(X):
 
 @dataclass(frozen=True)
 class ShotMemory:
-    """All shots of several calls, and which group each label of `groups` became."""
+    """All shots of several calls, and what became of the rows that were handed in.
+
+    Attributes
+    ----------
+    shots : Shots or None
+    group_of_label : dict
+        Which group each label of `groups` became.
+    pooled : ndarray of shape (n,)
+        Index of the pooled shot of each row of all calls, in their order; -1 for those of weight zero.
+    """
 
     shots: Shots | None = None
     group_of_label: dict = field(default_factory=dict)
+    pooled: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.intp))
 
-    def add(self, X, codes, weight, groups=None):
-        """The memory with more rows; copies of one image keep one group over all calls."""
+    def add(self, X, codes, weight, groups=None, used=None):
+        """The memory with more rows; copies of one image keep one group over all calls.
+
+        `used` is a mask of the rows that were handed in: which of them `X` holds. None stands for all.
+        """
         old = self.shots
         n_old, next_group = (0, 0) if old is None else (len(old.codes), int(old.group.max()) + 1)
         group = next_group + np.arange(len(codes))
@@ -261,13 +274,18 @@ class ShotMemory:
             codes = np.concatenate([old.codes, codes])
             weight = np.concatenate([old.weight, weight])
             group = np.concatenate([old.group, group])
-        if groups is None and not self.group_of_label:
-            return ShotMemory(pool_shots(X, codes, weight)[0])
-        shots, new_group = pool_shots(X, codes, weight, group)
+        without_groups = groups is None and not self.group_of_label
+        shots, pooled = pool_shots(X, codes, weight, None if without_groups else group)
+        rows = np.full(len(codes) - n_old if used is None else len(used), -1)
+        rows[slice(None) if used is None else used] = pooled[n_old:]
+        rows = np.concatenate([_follow(self.pooled, pooled[:n_old]), rows])
+        if without_groups:
+            return ShotMemory(shots, pooled=rows)
+        new_group = shots.group[pooled]
         now = dict(zip(group.tolist(), new_group.tolist()))
         group_of_label = {label: now[g] for label, g in self.group_of_label.items() if g in now}
         group_of_label.update((label, int(new_group[n_old + i])) for label, i in zip(labels, first))
-        return ShotMemory(shots, group_of_label)
+        return ShotMemory(shots, group_of_label, rows)
 
     def counts(self, n_classes):
         """Number of pooled shots of each class, shape (n_classes,)."""
@@ -278,7 +296,14 @@ class ShotMemory:
         new_code = np.full(max(self.shots.codes.max(), rows.max()) + 1, -1)
         new_code[rows[rows >= 0]] = np.flatnonzero(rows >= 0)
         codes = new_code[self.shots.codes]
-        kept = self.shots.take(codes >= 0)
+        is_kept = codes >= 0
+        kept = self.shots.take(is_kept)
         groups = set(kept.group.tolist())
         group_of_label = {label: g for label, g in self.group_of_label.items() if g in groups}
-        return ShotMemory(replace(kept, codes=codes[codes >= 0]), group_of_label)
+        pooled = _follow(self.pooled, np.where(is_kept, np.cumsum(is_kept) - 1, -1))
+        return ShotMemory(replace(kept, codes=codes[is_kept]), group_of_label, pooled)
+
+
+def _follow(pooled, now):
+    """Indices `pooled`, some of them -1, where index `i` has become `now[i]`."""
+    return np.append(now, -1)[pooled]

@@ -57,6 +57,10 @@ class Affine:
     def affinity(self, unit_queries):
         return unit_queries @ self.weights.T + self.offsets
 
+    def added_to(self, other, factor=1.0):
+        """`factor * other + self`."""
+        return Affine(factor * other.weights + self.weights, factor * other.offsets + self.offsets)
+
     def take(self, rows):
         """Those of the classes at `rows`; zero at -1."""
         keep = rows >= 0

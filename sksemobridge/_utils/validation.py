@@ -83,6 +83,13 @@ def record_features(estimator, X):
     validate_data(estimator, X, skip_check_array=True)
 
 
+def carry_features(estimator, result):
+    """Give an estimator the number and the names of the features of another."""
+    for name in ("n_features_in_", "feature_names_in_"):
+        if hasattr(estimator, name):
+            setattr(result, name, getattr(estimator, name))
+
+
 def validate_labels(y, n_rows):
     """Labels as a one-dimensional array of `n_rows` values of a classification target.
 

@@ -1,0 +1,139 @@
+"""What images without a label add: `with_unlabeled` against the same model without them.
+
+    python benchmarks/unlabeled.py --tasks FOLDER
+
+FOLDER holds npz files as `benchmarks/few_shot.py` takes them; those without class texts are left out. The queries of a
+draw are the unlabelled images and what accuracy and log loss are of. Of each draw, a line gives the task, the shots of
+a class (0: `ZeroShotClassifier`), and the differences that unlabelled images make, in points of accuracy and in log
+loss:
+
+- all: all queries;
+- self-training: the control, `SelfTrainingClassifier` on `SeMoBridgeClassifier`, which is refitted with confident labels;
+- 3 classes: 64 queries of three of the classes;
+- no class: all queries and as many images of the other tasks;
+- uneven: queries of a class `c` in proportion to `1 / (1 + c)`, and the differences are those of all queries.
+
+Tables give means over the tasks, and the task with the least gain. `--first-seed` is the seed of the first draw.
+"""
+
+import argparse
+import warnings
+from pathlib import Path
+
+import numpy as np
+import tasks
+from few_shot import FIRST_SEED, task_seeds
+from sklearn.metrics import log_loss
+from sklearn.semi_supervised import SelfTrainingClassifier
+
+from sksemobridge import SeMoBridgeClassifier, ZeroShotClassifier
+
+SHOTS = (0, 1, 2, 4, 8)
+WAYS = ("all", "self-training", "3 classes", "no class", "uneven")
+
+
+def fit(task, k, shots):
+    """The classifier without unlabelled images."""
+    if k == 0:
+        return ZeroShotClassifier(task.text_encoder, prompts=task.prompts).fit(None, task.y[shots])
+    return SeMoBridgeClassifier(task.text_encoder, prompts=task.prompts).fit(task.X[shots], task.y[shots])
+
+
+def unlabeled_rows(way, task, queries, rng):
+    """Rows of the task that are handed over without their labels."""
+    classes, code = np.unique(task.y[queries], return_inverse=True)
+    if way == "3 classes":
+        some = np.flatnonzero(np.isin(code, rng.choice(len(classes), 3, replace=False)))
+        return queries[rng.permutation(some)[:64]]
+    if way == "uneven":
+        return queries[rng.random(len(queries)) < 1 / (1 + rng.permutation(len(classes))[code])]
+    return queries
+
+
+def taught(way, model, task, shots, queries, strangers, rng):
+    if way == "self-training":
+        codes = np.concatenate([np.searchsorted(model.classes_, task.y[shots]), np.full(len(queries), -1)])
+        base = SeMoBridgeClassifier(
+            task.text_encoder, prompts=task.prompts, class_names=model.class_names_.tolist()
+        )
+        return SelfTrainingClassifier(base, threshold=0.9).fit(
+            task.X[np.concatenate([shots, queries])], codes
+        )
+    X = task.X[unlabeled_rows(way, task, queries, rng)]
+    if way == "no class":
+        X = np.concatenate([X, strangers[rng.permutation(len(strangers))[: len(X)]]])
+    return model.with_unlabeled(X)
+
+
+def measure(model, X, codes):
+    """Accuracy in percent, and log loss."""
+    probability = model.predict_proba(X)
+    return np.array(
+        [
+            100 * np.mean(probability.argmax(axis=1) == codes),
+            log_loss(codes, probability, labels=np.arange(probability.shape[1])),
+        ]
+    )
+
+
+def one_draw(task, k, seed, ways, others):
+    """Differences of accuracy and log loss by way; None where the task is too small."""
+    drawn = task.draw(max(k, 1), seed)
+    if drawn is None:
+        return None
+    shots, queries = drawn
+    model = fit(task, k, shots)
+    codes = np.searchsorted(model.classes_, task.y[queries])
+    before = measure(model, task.X[queries], codes)
+    strangers = np.concatenate([other.X for other in others])
+    result = {}
+    for way in ways:
+        if way != "self-training" or k > 0:
+            rng = np.random.default_rng(seed)
+            after = taught(way, model, task, shots, queries, strangers, rng)
+            result[way] = measure(after, task.X[queries], codes) - before
+    return result
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--tasks", metavar="FOLDER", type=Path, required=True)
+    parser.add_argument("--shots", type=int, nargs="+", default=SHOTS)
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS)
+    parser.add_argument("--first-seed", type=int, default=FIRST_SEED)
+    args = parser.parse_args(arguments)
+    warnings.simplefilter("ignore")
+    all_tasks = [task for task in tasks.from_folder(args.tasks) if task.text_encoder is not None]
+    differences = {}
+    for task in all_tasks:
+        others = [other for other in all_tasks if other is not task and other.X.shape[1] == task.X.shape[1]]
+        for k in args.shots:
+            for seed in task_seeds(task):
+                row = one_draw(task, k, seed - FIRST_SEED + args.first_seed, args.ways, others) or {}
+                for way, difference in row.items():
+                    differences.setdefault((way, k), {}).setdefault(task.name, []).append(difference)
+    print(report(differences))
+
+
+def report(differences):
+    """Tables of the differences, which are those of draws by task, by way and shots."""
+    lines = []
+    for (way, k), by_task in sorted(
+        differences.items(), key=lambda item: (WAYS.index(item[0][0]), item[0][1])
+    ):
+        if f"**{way}**" not in lines:
+            lines += ["", f"**{way}**", "", "| shots | points | log loss | least gain | each task |"]
+            lines += ["| ---: | ---: | ---: | --- | --- |"]
+        means = {name: np.mean(draws, axis=0) for name, draws in by_task.items()}
+        points, loss = np.mean(list(means.values()), axis=0)
+        least = min(means, key=lambda name: means[name][0])
+        error = np.std([draw[0] for draw in by_task[least]], ddof=1) / np.sqrt(len(by_task[least]))
+        each = ", ".join(f"{name} {mean[0]:+.2f}" for name, mean in means.items())
+        lines.append(
+            f"| {k} | {points:+.2f} | {loss:+.3f} | {means[least][0]:+.2f} ± {error:.2f} ({least}) | {each} |"
+        )
+    return "\n".join(lines[1:])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""How typical an image is of the classes, and whether it is of one of them at all (ours).
+
+    score(q) = max_c logit_c / d + SHARE sum_k max_c z_k,c / d_k
+
+with the logits of the estimated blend, which grow with the likeness to a class, where probabilities only compare classes,
+and the cosines `z1` to the class texts and `z2` to the prototypes, which weights estimated to tell classes apart leave
+out. Every `d` is the standard deviation of its maximum over the shots, each held out.
+
+A p-value is the share of held-out shots whose score is no higher than that of the image, the image counted among them
+(conformal prediction): of images of the classes about `alpha` have a p-value of at most `alpha`, and fewer where shots are few, as
+a class without one of its few shots is known less well than it is to a query.
+
+Reference: Bates, Candès, Lei, Romano, Sesia: "Testing for outliers with conformal p-values", Annals of Statistics 2023.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .._utils.array_api import namespace
+from .blend import fuse
+
+# Of the cosines beside the logits; `python benchmarks/typicality.py` prints what comes out.
+SHARE = 0.15
+COSINES = ("z1", "z2")
+
+
+@dataclass(frozen=True, eq=False)
+class Typicality:
+    """What scores are measured by.
+
+    Attributes
+    ----------
+    units : dict of float
+        `d` of the logits and of each cosine.
+    shots : ndarray of shape (n,)
+        Scores of the held-out shots, sorted.
+    below : ndarray of shape (n + 1,)
+        What the shots with the lowest scores weigh, in images: of none of them, of the first, the first two, ...
+    """
+
+    units: dict
+    shots: np.ndarray
+    below: np.ndarray
+
+    @classmethod
+    def of(cls, affinities, logits, weight):
+        """From the held-out shots.
+
+        Parameters
+        ----------
+        affinities : dict of ndarray of shape (n, C)
+        logits : ndarray of shape (n, C)
+        weight : ndarray of shape (n,)
+            In images.
+        """
+        largest = {"logits": logits.max(axis=1, initial=-np.inf)}
+        largest |= {
+            name: affinities[name].max(axis=1, initial=-np.inf) for name in COSINES if name in affinities
+        }
+        units = {name: float(np.std(z)) if len(z) else 0.0 for name, z in largest.items()}
+        units = {name: unit if unit > 0 else 1.0 for name, unit in units.items()}
+        scores = _weigh(largest, units)
+        order = np.argsort(scores, kind="stable")
+        return cls(units, scores[order], np.concatenate([[0.0], np.cumsum(weight[order])]))
+
+    def scores(self, affinities, blend):
+        """Of queries, from the affinities that the blend sums; shape (n,)."""
+        xp = namespace(affinities["z2"])
+        logits = fuse(affinities, blend)
+        largest = {name: xp.max(affinities[name], axis=1) for name in COSINES if name in self.units}
+        return _weigh({"logits": xp.max(logits, axis=1)} | largest, self.units)
+
+    def p_values(self, scores):
+        """Of scores `(n,)`: one where no shot could be held out."""
+        return (1 + self.below[np.searchsorted(self.shots, scores, side="right")]) / (1 + self.below[-1])
+
+
+def _weigh(largest, units):
+    return sum((1.0 if name == "logits" else SHARE) / units[name] * z for name, z in largest.items())

@@ -1,0 +1,217 @@
+"""What unlabelled images add to a fitted model (ours).
+
+Two things of its logits are known badly from few shots, and show in images without a label: how readily each class is
+named, and where each class lies. With `f_ic` the logits of the model for the unlabelled image `i`, both become part of
+the logits, as an offset and as a slope for each class.
+
+**Offsets.** `rho_c`, the mean probability of class `c` times the number of classes `C`, is one if the classes are named
+equally often. Where it is not, the images may be so distributed, or the model leans to the class. How much the second
+can explain depends on how ambiguous the images of a class are, `a_c = sum_i p_ic (1 - p_ic) / sum_i p_ic`: a class that
+is named without doubt is as frequent as it looks. The offsets `b` solve `b_c = -eta_c log rho_c(b)` with
+`eta_c = min(LEANING a_c / (1 - a_c), MOST)`, which is the minimum of a convex function,
+
+    mean_i log sum_c exp(f_ic + b_c) + mean_c eta_c exp(-b_c / eta_c).
+
+Where the classes are named so unevenly that no leaning explains it, as where some have no image at all, and where images
+are few, all `eta_c` shrink.
+
+**Means.** With the means `m_c` that shots and names give, which count as `k_c` images, a Gaussian with one covariance for all classes,
+and soft labels (as TransCLIP and StatA have them), the means `mu_c` maximise
+
+    w sum_i log sum_c exp(f_ic + b_c + s g_c(u_i)) - s / 2 sum_c k_c (mu_c - m_c)' P (mu_c - m_c),
+    g_c(u) = (mu_c - m_c)' P u - (mu_c' P mu_c - m_c' P m_c) / 2,
+
+by expectation and maximisation, of which no step lowers it. `w < 1` is what an image counts beside a shot: a soft label
+would otherwise confirm itself. `s < 1`, since features are not independent.
+
+**Temperature.** Images without a label do not say how certain to be: logits are divided by a number, so that their mean
+entropy over the images stays what it was.
+
+References: Zanella, Gérin, Ben Ayed: "Boosting Vision-Language Models with Transduction" (TransCLIP), NeurIPS 2024;
+Zanella et al.: "Realistic Test-Time Adaptation of Vision-Language Models" (StatA), CVPR 2025.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import brentq, minimize
+from scipy.special import log_softmax, logsumexp, softmax
+
+from .whitening import Affine
+
+# `python benchmarks/unlabeled.py` prints what they give.
+# `s` and `w`.
+SHARPNESS, WORTH = 0.06, 0.1
+# Factor and bound of `eta`, and the Kullback-Leibler divergence of `rho / C` from evenness, in nats, that leaning explains.
+LEANING, MOST, UNEVEN = 2.0, 2.0, 0.3
+# What a class's name counts as, in images, where there are no shots.
+WORTH_OF_NAME = 50.0
+# Rounds of soft labels at most, and the relative gain at which they end.
+ROUNDS, TOL = 20, 1e-5
+# Largest array of the work: 2^24 are 128 MB. Of more images an even sample is taken, which an offset and a mean need no
+# more than.
+MOST_VALUES = 2**24
+# Images from which on a temperature is believed more than not at all.
+FEW = 64
+
+
+@dataclass(frozen=True)
+class Anchors:
+    """Where classes lie before unlabelled images are seen.
+
+    Attributes
+    ----------
+    centre : ndarray of shape (D,)
+        `m`, taken off all unit embeddings.
+    means : ndarray of shape (C, D)
+        `m_c`, relative to the centre.
+    counts : ndarray of shape (C,)
+        `k_c`: how many images each counts as.
+    residuals : ndarray of shape (n, D)
+        Of labelled images, each less the mean of its class without it.
+    """
+
+    centre: np.ndarray
+    means: np.ndarray
+    counts: np.ndarray
+    residuals: np.ndarray
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """What unlabelled images teach: the logits become `factor * logits + change`.
+
+    Attributes
+    ----------
+    factor : float
+    change : Affine
+    gains : list of float
+        What the means maximise, after each round.
+    """
+
+    factor: float
+    change: Affine
+    gains: list
+
+
+def sample_rows(n, width, n_classes):
+    """Rows of an even sample of `n` images, all of them where that is not too much."""
+    most = max(MOST_VALUES // max(width, n_classes), 1000)
+    return np.arange(n) if n <= most else np.linspace(0, n - 1, most).astype(np.intp)
+
+
+def names_predict(texts, of_classes, means, weight):
+    """Means `(C, D)` of classes by their names, `slope (T_c - mean T)`, as names and means go together in some classes."""
+    names = of_classes - of_classes.mean(axis=0)
+    square = weight @ np.square(names).sum(axis=1)
+    slope = weight @ np.einsum("cd,cd->c", names, means) / max(square, np.finfo(float).tiny)
+    return slope * (texts - of_classes.mean(axis=0))
+
+
+def anchors_of_names(logits, u, texts):
+    """`Anchors` where there are no shots: class means by soft labels say how far names lead."""
+    labels = softmax(logits, axis=1)
+    counts = labels.sum(axis=0)
+    means = (labels.T @ u) / np.maximum(counts, np.finfo(float).tiny)[:, None]
+    centre = counts @ means / counts.sum()
+    means = names_predict(texts, texts, means - centre, counts)
+    return Anchors(centre, means, np.full(len(texts), WORTH_OF_NAME), np.zeros((0, u.shape[1])))
+
+
+def learn_unlabeled(logits, u, anchors):
+    """Offsets, means and temperature; symbols as at the top of this module.
+
+    Parameters
+    ----------
+    logits : ndarray of shape (N, C)
+        `f`.
+    u : ndarray of shape (N, D)
+        Unit embeddings.
+    anchors : Anchors
+
+    Returns
+    -------
+    Learnt
+    """
+    offsets = fit_offsets(logits)
+    v = u - anchors.centre
+    weights, of_means, gains = fit_means(logits + offsets, v, anchors)
+    offsets = offsets + of_means
+    changed = logits + v @ weights.T + offsets
+    factor = match_entropy(changed, logits)
+    return Learnt(factor, Affine(factor * weights, factor * (offsets - weights @ anchors.centre)), gains)
+
+
+def fit_offsets(logits):
+    """`b (C,)`, with mean zero."""
+    n_classes = logits.shape[1]
+    p = softmax(logits, axis=1)
+    rho = n_classes * p.mean(axis=0)
+    tiny = np.finfo(float).tiny
+    ambiguous = 1 - np.square(p).sum(axis=0) / np.maximum(p.sum(axis=0), tiny)
+    uneven = np.mean(rho * np.log(np.maximum(rho, tiny)))
+    odds = np.minimum(LEANING * ambiguous / np.maximum(1 - ambiguous, tiny), MOST)
+    eta = odds / (1 + (uneven / UNEVEN) ** 2)
+
+    def objective(log_rho):
+        shifted = logits - eta * log_rho
+        top = logsumexp(shifted, axis=1)
+        is_mass, looks = np.exp(log_rho), n_classes * np.exp(shifted - top[:, None]).mean(axis=0)
+        return n_classes * top.mean() + eta @ is_mass, eta * (is_mass - looks)
+
+    bounds = [(-10, 10)] * n_classes
+    best = minimize(objective, np.zeros(n_classes), jac=True, method="L-BFGS-B", bounds=bounds)
+    offsets = -eta * best.x
+    return offsets - offsets.mean()
+
+
+def fit_means(logits, v, anchors):
+    """Slopes `(C, D)` and offsets `(C,)` of `s g_c` as a function of `v = u - m`, and what was gained by each round."""
+    means, counts = anchors.means, anchors.counts[:, None]
+    labels = softmax(logits, axis=1)
+    moved = _towards(labels, v, anchors)
+    precision = _precision(labels, v, moved, anchors.residuals)
+    gains = []
+    for _ in range(ROUNDS):
+        step = moved - means
+        slopes = SHARPNESS * step @ precision
+        offsets = -0.5 * np.einsum("cd,cd->c", slopes, moved + means)
+        changed = logits + v @ slopes.T + offsets
+        gains.append(float(WORTH * logsumexp(changed, axis=1).sum() - 0.5 * np.vdot(counts * slopes, step)))
+        if len(gains) > 1 and gains[-1] - gains[-2] <= TOL * abs(gains[-1]):
+            break
+        moved = _towards(softmax(changed, axis=1), v, anchors)
+    return slopes, offsets, gains
+
+
+def _towards(labels, v, anchors):
+    """The means of the classes under soft labels `(N, C)`."""
+    counts = anchors.counts[:, None]
+    return (counts * anchors.means + WORTH * (labels.T @ v)) / (counts + WORTH * labels.sum(axis=0)[:, None])
+
+
+def _precision(labels, v, means, residuals):
+    """`P = inv((1 - lambda) S + lambda t I)` as in `whitening`, of labelled images and of those with soft labels."""
+    cross = (labels.T @ v).T @ means
+    scatter = v.T @ v - cross - cross.T + (means.T * labels.sum(axis=0)) @ means + residuals.T @ residuals
+    n, width = len(v) + len(residuals), len(scatter)
+    kept = n / (n + width)
+    ridge = (1 - kept) * max(np.trace(scatter) / n / width, np.finfo(float).eps)
+    return np.linalg.inv(kept * scatter / n + ridge * np.eye(width))
+
+
+def match_entropy(changed, logits):
+    """The factor of `changed` logits at which their mean entropy is that of `logits`."""
+
+    def entropy(values):
+        logs = log_softmax(values, axis=1)
+        return -np.mean(np.sum(np.exp(logs) * logs, axis=1))
+
+    wanted, bounds = entropy(logits), (-2.0, 2.0)
+
+    def excess(log_factor):
+        return entropy(np.exp(log_factor) * changed) - wanted
+
+    if excess(bounds[0]) * excess(bounds[1]) >= 0:  # certain of everything, or one class
+        return 1.0
+    return float(np.exp(len(logits) / (len(logits) + FEW) * brentq(excess, *bounds, xtol=1e-4)))
