@@ -15,7 +15,7 @@ from pathlib import Path
 import joblib
 from sklearn.pipeline import Pipeline
 
-from ._folder_table import COLUMNS, embed_readable, predict_folder
+from ._folder_table import COLUMNS, NONE_OF_THESE, embed_readable, predict_folder
 from ._pipeline import make_semobridge_pipeline
 from .datasets import load_image_folder
 from .encoders import CLIPImageEncoder, ModelLoadError
@@ -24,7 +24,7 @@ from .encoders import CLIPImageEncoder, ModelLoadError
 TABLES = {".csv": [], ".parquet": ["pandas", "pyarrow"]}
 MODELS = {".joblib": [], ".skops": ["skops"]}
 EPILOG = """\
-Exit status: 0 if every file has a label, 1 if files were skipped (they are in the table, with the reason), 2 for
+Exit status: 0 if every file has a label or is of none of the classes, 1 if files were skipped (they are in the table, with the reason), 2 for
 wrong use. Nothing is moved, and nothing that exists is overwritten."""
 
 
@@ -82,6 +82,13 @@ def _parsers():
         type=float,
         help="copy only images whose label has at least this one",
     )
+    label.add_argument(
+        "--alpha",
+        metavar="ALPHA",
+        type=float,
+        default=0.0,
+        help="give no label to images with a p-value of at most this one: none of the classes",
+    )
     label.add_argument("--save", metavar="FILE", help="keep the classifier: .skops or .joblib")
     return parser, label
 
@@ -126,13 +133,16 @@ def _label(args):
         pipeline[0].set_params(cache=cache)
     if args.save is not None:
         _save(pipeline, args.save)
-    table = predict_folder(pipeline, args.photos)
+    table = predict_folder(pipeline, args.photos, alpha=args.alpha)
     _write(table, args.out)
-    problems = [problem for problem in table["problem"] if problem]
+    n_none = list(table["problem"]).count(NONE_OF_THESE)
+    problems = [problem for problem in table["problem"] if problem not in ("", NONE_OF_THESE)]
     for path, problem in zip(table["path"], table["problem"]):
-        if problem:
+        if problem in problems:
             _say(f"Skipped {path}: {problem}.")
-    _say(f"{len(table['path']) - len(problems)} files labelled, {len(problems)} skipped: {args.out}")
+    of_none = f", {n_none} of none of the classes" if n_none else ""
+    n_labelled = len(table["path"]) - len(problems) - n_none
+    _say(f"{n_labelled} files labelled{of_none}, {len(problems)} skipped: {args.out}")
     if args.sort_into is not None:
         copied = _sort_into(table, Path(args.sort_into), args.min_probability or 0.0)
         _say(f"{copied} images copied into {args.sort_into!r}.")

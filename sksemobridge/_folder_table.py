@@ -11,10 +11,12 @@ from sklearn.utils.validation import check_is_fitted
 from .datasets._folder import list_files
 from .encoders import CLIPImageEncoder, ImageReadError
 
-COLUMNS = ("path", "label", "probability", "runner_up", "runner_up_probability", "problem")
+COLUMNS = ("path", "label", "probability", "runner_up", "runner_up_probability", "p_value", "problem")
+NUMBERS = ("probability", "runner_up_probability", "p_value")
+NONE_OF_THESE = "none of these"
 
 
-def predict_folder(estimator, folder, *, progress=True):
+def predict_folder(estimator, folder, *, alpha=0.0, progress=True):
     """Label all images of a folder, and of the folders below it.
 
     A file that cannot be read costs no other: it has a row without a label that says why.
@@ -26,6 +28,9 @@ def predict_folder(estimator, folder, *, progress=True):
         search over one, such as `GridSearchCV`.
     folder : str or os.PathLike
         Flat or nested. Hidden files and folders (with a leading dot) are passed over; links to folders are followed.
+    alpha : float, default=0.0
+        Images with a p-value of at most `alpha` are taken to be of none of the classes: about this share of images of the
+        classes are. Needs a classifier with `p_values`, such as `SeMoBridgeClassifier`.
     progress : bool, default=True
         Whether to show a progress bar.
 
@@ -40,8 +45,11 @@ def predict_folder(estimator, folder, *, progress=True):
             The most probable class, and the second; missing where the file cannot be read.
         probability, runner_up_probability : float
             Of these; NaN where the file cannot be read.
+        p_value : float
+            See `SeMoBridgeClassifier.p_values`; NaN where the classifier has none.
         problem : str
-            Why there is no label; empty where there is one.
+            Why there is no label; empty where there is one. Of images that are `"none of these"` the most probable class is
+            the runner-up.
 
     Raises
     ------
@@ -50,7 +58,7 @@ def predict_folder(estimator, folder, *, progress=True):
     ValueError
         If there are no files in it.
     TypeError
-        If `estimator` does not begin with a `CLIPImageEncoder`.
+        If `estimator` does not begin with a `CLIPImageEncoder`, or `alpha` is given and it has no `p_values`.
     NotFittedError
         If it is not fitted.
 
@@ -73,11 +81,15 @@ def predict_folder(estimator, folder, *, progress=True):
     """
     encoder, classifier = _split(getattr(estimator, "best_estimator_", estimator))
     check_is_fitted(classifier)
+    if alpha > 0 and not hasattr(classifier[-1], "p_values"):
+        raise TypeError(
+            f"alpha needs a classifier with p_values, and {type(classifier[-1]).__name__} has none."
+        )
     paths = list_files(folder)
     embeddings, problems = embed_readable(encoder, paths, progress=progress)
     columns = {
         name: list(values)
-        for name, values in zip(COLUMNS, zip(*_rows(classifier, paths, embeddings, problems)))
+        for name, values in zip(COLUMNS, zip(*_rows(classifier, paths, embeddings, problems, alpha)))
     }
     try:
         import pandas
@@ -87,7 +99,7 @@ def predict_folder(estimator, folder, *, progress=True):
         return pandas.DataFrame(columns)
     except UnicodeEncodeError:
         # Names of files in another encoding are no text, as the strings of pandas must be.
-        return pandas.DataFrame(columns, dtype=object).astype(dict.fromkeys(COLUMNS[2::2], float))
+        return pandas.DataFrame(columns, dtype=object).astype(dict.fromkeys(NUMBERS, float))
 
 
 def embed_readable(encoder, paths, *, progress):
@@ -119,14 +131,27 @@ def _split(estimator):
     return estimator[0], estimator[1:]
 
 
-def _rows(classifier, paths, embeddings, problems):
+def _rows(classifier, paths, embeddings, problems, alpha):
     classes = np.asarray(classifier.classes_).tolist()
     predictions = iter(classifier.predict_proba(embeddings) if len(embeddings) else ())
+    p_values = iter(_p_values(classifier, embeddings) if len(embeddings) else ())
     for path in paths:
         if path in problems:
-            yield path, None, np.nan, None, np.nan, problems[path]
+            yield path, None, np.nan, None, np.nan, np.nan, problems[path]
             continue
-        row = next(predictions)
+        row, p_value = next(predictions), float(next(p_values))
         best = np.argsort(-row, kind="stable")[:2].tolist()
         ranked = [(classes[i], float(row[i])) for i in best] + [(None, np.nan)]
-        yield path, *ranked[0], *ranked[1], ""
+        is_none = p_value <= alpha
+        if is_none:
+            ranked.insert(0, (None, np.nan))
+        yield path, *ranked[0], *ranked[1], p_value, NONE_OF_THESE if is_none else ""
+
+
+def _p_values(classifier, embeddings):
+    """Those of the last step, after what stands before it; NaN where it has none."""
+    if not hasattr(classifier[-1], "p_values"):
+        return np.full(len(embeddings), np.nan)
+    return classifier[-1].p_values(
+        classifier[:-1].transform(embeddings) if len(classifier) > 1 else embeddings
+    )

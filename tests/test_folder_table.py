@@ -22,7 +22,7 @@ from sksemobridge.encoders import EmbeddingCache
 
 CLASSES = ("bird", "clock", "fruit")
 MODEL = ["--model", "mini", "--pretrained", "bundled"]
-COLUMNS = ["path", "label", "probability", "runner_up", "runner_up_probability", "problem"]
+COLUMNS = ["path", "label", "probability", "runner_up", "runner_up_probability", "p_value", "problem"]
 
 
 @pytest.fixture
@@ -91,6 +91,20 @@ def test_labels_and_probabilities_are_those_of_the_estimator(pipeline):
     assert pipeline[0].on_error == "raise"
 
 
+def test_images_of_no_class_have_no_label(pipeline):
+    table = predict_folder(pipeline, "photos", progress=False)
+    there = table[table["problem"] == ""]
+    np.testing.assert_allclose(
+        there["p_value"], pipeline[-1].p_values(pipeline[:-1].transform(there["path"]))
+    )
+    alpha = float(there["p_value"].min())
+    strict = predict_folder(pipeline, "photos", alpha=alpha, progress=False)
+    is_none = strict["problem"] == "none of these"
+    assert is_none.tolist() == (table["p_value"] <= alpha).tolist()
+    assert strict["label"][is_none].isna().all()
+    assert strict["runner_up"][is_none].tolist() == table["label"][is_none].tolist()
+
+
 def test_any_pipeline_over_images_and_searches_over_them(place):
     folder = load_image_folder("shots")
     y = folder.target_names[folder.target]
@@ -99,7 +113,11 @@ def test_any_pipeline_over_images_and_searches_over_them(place):
         {"logisticregression__C": [1.0]},
         cv=2,
     ).fit(folder.paths, y)
-    assert predict_folder(search, "photos", progress=False)["label"].notna().sum() == 6
+    table = predict_folder(search, "photos", progress=False)
+    assert table["label"].notna().sum() == 6
+    assert table["p_value"].isna().all()
+    with pytest.raises(TypeError, match="LogisticRegression has none"):
+        predict_folder(search, "photos", alpha=0.1)
     with pytest.raises(TypeError, match="begins with a CLIPImageEncoder"):
         predict_folder(LogisticRegression(), "photos")
 

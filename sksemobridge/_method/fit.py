@@ -16,7 +16,7 @@ from .prompts import ClassPrompts
 from .shots import ClassSums, ShotMemory, pool_shots, sum_rows, weight_in_class
 from .spans import class_balanced_mean
 from .typicality import Typicality
-from .unlabeled import Anchors, learn_unlabeled, names_predict, sample_rows
+from .unlabeled import LEAST_P_VALUE, Anchors, learn_unlabeled, names_predict, sample_rows
 from .unseen_classes import MOST_CLASSES, MeanClass, fit_slopes
 from .whitening import WhiteningFit
 
@@ -142,6 +142,11 @@ class FittedState:
         """The state that has learnt from unlabelled images `X (n, D)` too, in place of earlier ones."""
         model = self.of_shots or self.model
         X = X[sample_rows(*X.shape, len(self.classes))].astype(np.float64)
+        # Images of no class would pass for images of the class that they are least unlike.
+        p_values = self.typicality.p_values(self.typical_scores(X))
+        X = X[p_values > LEAST_P_VALUE]
+        if not len(X):
+            return replace(self, model=model, of_shots=model)
         learnt = learn_unlabeled(
             model.scores(X, lambda logits: logits),
             model.bridge.images(X),

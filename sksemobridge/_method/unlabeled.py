@@ -51,6 +51,8 @@ ROUNDS, TOL = 20, 1e-5
 # Largest array of the work: 2^24 are 128 MB. Of more images an even sample is taken, which an offset and a mean need no
 # more than.
 MOST_VALUES = 2**24
+# Images whose p-value of belonging to a class is no higher are left out.
+LEAST_P_VALUE = 0.1
 # Images from which on a temperature is believed more than not at all.
 FEW = 64
 

@@ -1,0 +1,84 @@
+"""Images of no class."""
+
+import pickle
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from sksemobridge import SeMoBridgeClassifier
+
+TEMPLATE = "a photo of a {}."
+
+
+def fitted(world, per_class, with_text=True):
+    X, y = world.draw(per_class)
+    if with_text:
+        return SeMoBridgeClassifier(world.text_encoder(), prompts=TEMPLATE).fit(X, y)
+    return SeMoBridgeClassifier(class_names="ignore").fit(X, y)
+
+
+@pytest.mark.parametrize(
+    ("per_class", "with_text"), [(1, True), (2, True), (2, False), (8, True), (8, False)]
+)
+def test_strangers_are_less_typical(make_world, per_class, with_text):
+    areas = []
+    for seed in range(5):
+        world = make_world(seed=seed)
+        classifier = fitted(world, per_class, with_text)
+        known, strangers = world.draw(30)[0], make_world(seed=seed + 100).draw(30)[0]
+        scores = classifier.score_samples(np.vstack([known, strangers]))
+        areas.append(roc_auc_score(np.repeat([1, 0], len(known)), scores))
+    assert np.mean(areas) > 0.75
+
+
+@pytest.mark.parametrize("per_class", [2, 4, 16])
+def test_few_images_of_the_classes_are_turned_away(make_world, per_class):
+    shares = {0.1: [], 0.3: []}
+    for seed in range(10):
+        world = make_world(seed=seed)
+        p_values = fitted(world, per_class).p_values(world.draw(60)[0])
+        for alpha, share in shares.items():
+            share.append(np.mean(p_values <= alpha))
+    for alpha, share in shares.items():
+        assert np.mean(share) < alpha + 0.05
+    if per_class == 16:
+        assert np.mean(shares[0.3]) > 0.2
+
+
+def test_p_values_rise_with_the_score_and_lie_between_zero_and_one(world):
+    classifier = fitted(world, 3)
+    X, _ = world.draw(30)
+    scores, p_values = classifier.score_samples(X), classifier.p_values(X)
+    assert scores.shape == p_values.shape == (len(X),)
+    assert np.all(np.diff(p_values[np.argsort(scores)]) >= 0)
+    assert p_values.min() >= 1 / (15 + 1) - 1e-12
+    assert p_values.max() <= 1
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(classifier)).p_values(X), p_values)
+
+
+def test_nothing_is_turned_away_where_no_shot_can_be_held_out(world):
+    X, _ = world.draw(3)
+    np.testing.assert_array_equal(fitted(world, 1, with_text=False).p_values(X), 1.0)
+
+
+def test_they_are_measured_by_the_shots_also_after_unlabelled_images(world):
+    classifier = fitted(world, 3)
+    X, _ = world.draw(20)
+    np.testing.assert_array_equal(classifier.with_unlabeled(X).p_values(X), classifier.p_values(X))
+
+
+def test_repeated_rows_count_as_one_image_of_more_weight(world):
+    X, y = world.draw(3)
+    queries, _ = world.draw(10)
+    classifier = SeMoBridgeClassifier(world.text_encoder(), prompts=TEMPLATE)
+    expected = classifier.fit(X, y).p_values(queries)
+    np.testing.assert_allclose(classifier.fit(np.vstack([X, X]), np.tile(y, 2)).p_values(queries), expected)
+
+
+def test_the_blend_of_the_paper_holds_no_shot_out(world):
+    X, y = world.draw(3)
+    classifier = SeMoBridgeClassifier(world.text_encoder(), prompts=TEMPLATE, blend="paper").fit(X, y)
+    for method in ("score_samples", "p_values"):
+        with pytest.raises(AttributeError, match=method):
+            getattr(classifier, method)(X)

@@ -1,0 +1,185 @@
+"""Learning from images without labels."""
+
+import pickle
+
+import numpy as np
+import pytest
+from scipy.special import softmax
+from sklearn.metrics import log_loss
+
+from sksemobridge import SeMoBridgeClassifier, ZeroShotClassifier
+from sksemobridge._method import unlabeled
+from sksemobridge._method.unlabeled import Anchors, fit_offsets, learn_unlabeled
+
+TEMPLATE = "a photo of a {}."
+KINDS = ["closed form", "trained", "no text", "zero-shot"]
+
+
+def fitted(world, kind, per_class=1):
+    X, y = world.draw(per_class)
+    if kind == "zero-shot":
+        return ZeroShotClassifier(world.text_encoder(), prompts=TEMPLATE).fit(X, y)
+    encoder = None if kind == "no text" else world.text_encoder()
+    names = "ignore" if kind == "no text" else None
+    solver = "lbfgs" if kind == "trained" else "closed_form"
+    classifier = SeMoBridgeClassifier(encoder, prompts=TEMPLATE, class_names=names, solver=solver)
+    return classifier.fit(X, y)
+
+
+def random_problem(seed=0, n=80, n_classes=5, width=8):
+    rng = np.random.default_rng(seed)
+    means = rng.normal(size=(n_classes, width))
+    u = means[rng.integers(0, n_classes, n)] + rng.normal(size=(n, width))
+    logits = u @ means.T + rng.normal(size=n_classes) + rng.normal(size=(n, n_classes))
+    residuals = rng.normal(size=(10, width))
+    return logits, u, Anchors(u.mean(axis=0), means + 0.5, np.full(n_classes, 4.0), residuals)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_is_another_fitted_classifier_that_predicts_any_image(make_world, kind):
+    world = make_world()
+    classifier = fitted(world, kind, 3)
+    unlabeled_images, _ = world.draw(20)
+    queries, _ = world.draw(5)
+    before = classifier.predict_proba(queries)
+    taught = classifier.with_unlabeled(unlabeled_images)
+    after = taught.predict_proba(queries)
+    assert type(taught) is type(classifier)
+    assert not np.allclose(after, before, rtol=1e-3)
+    np.testing.assert_array_equal(classifier.predict_proba(queries), before)
+    np.testing.assert_array_equal(classifier.with_unlabeled(unlabeled_images).predict_proba(queries), after)
+    np.testing.assert_allclose(taught.predict_proba(queries[:1]), after[:1], rtol=1e-6)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(taught)).predict_proba(queries), after)
+    assert taught.n_features_in_ == classifier.n_features_in_
+
+
+@pytest.mark.parametrize("kind", ["closed form", "no text"])
+def test_logits_are_still_sums_of_affinities(world, kind):
+    taught = fitted(world, kind, 3).with_unlabeled(world.draw(20)[0])
+    queries, _ = world.draw(4)
+    affinities = taught.affinities(queries)
+    total = sum(scale * affinities[name] for name, scale in taught.blend_.items())
+    np.testing.assert_allclose(taught.decision_function(queries), total, rtol=1e-6, atol=1e-6)
+
+
+def test_it_helps_where_some_classes_are_named_too_readily_and_lie_elsewhere():
+    gains = []
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        means = rng.normal(size=(6, 10))
+        codes = rng.integers(0, 6, 600)
+        u = means[codes] + rng.normal(size=(600, 10))
+        believed = means + 0.5 * rng.normal(size=means.shape)
+        logits = u @ believed.T - 0.5 * np.square(believed).sum(axis=1) + rng.normal(size=6)
+        learnt = learn_unlabeled(
+            logits, u, Anchors(np.zeros(10), believed, np.full(6, 4.0), np.zeros((0, 10)))
+        )
+        after = learnt.factor * logits + learnt.change.affinity(u)
+        right = [(values.argmax(axis=1) == codes).mean() for values in (logits, after)]
+        loss = [log_loss(codes, softmax(values, axis=1)) for values in (logits, after)]
+        gains.append([right[1] - right[0], loss[0] - loss[1]])
+    assert np.all(np.mean(gains, axis=0) > [0.01, 0.02])
+
+
+def harm(classifier, unlabeled_images, queries, y):
+    return classifier.score(queries, y) - classifier.with_unlabeled(unlabeled_images).score(queries, y)
+
+
+@pytest.mark.parametrize("kind", ["closed form", "zero-shot"])
+@pytest.mark.parametrize("case", ["classes without an image", "images of no class", "very uneven classes"])
+def test_what_it_cannot_learn_from_does_no_harm(make_world, kind, case):
+    harms = []
+    for seed in range(6):
+        world = make_world(seed=seed)
+        classifier = fitted(world, kind, 2)
+        queries, y = world.draw(60)
+        if case == "classes without an image":
+            images = world.draw([30, 0, 0, 30, 0])[0]
+        elif case == "very uneven classes":
+            images = world.draw([300, 30, 10, 3, 1])[0]
+        else:
+            strangers = make_world(seed=seed + 100)
+            images = np.vstack([world.draw(20)[0], strangers.draw(20)[0]])
+        harms.append(harm(classifier, images, queries, y))
+    assert np.mean(harms) < 0.01
+
+
+def test_one_image_changes_little(world):
+    classifier = fitted(world, "closed form", 4)
+    queries, _ = world.draw(10)
+    before = classifier.decision_function(queries)
+    after = classifier.with_unlabeled(world.draw(1)[0][:1]).decision_function(queries)
+    assert np.abs(after - before).max() < 0.1 * before.std(axis=1).mean()
+
+
+def test_later_calls_learn_anew(world):
+    classifier = fitted(world, "closed form", 3)
+    (first, _), (second, _), (queries, _) = world.draw(20), world.draw(30), world.draw(3)
+    expected = classifier.with_unlabeled(second).decision_function(queries)
+    again = classifier.with_unlabeled(first).with_unlabeled(second)
+    np.testing.assert_array_equal(again.decision_function(queries), expected)
+    X, y = world.draw(2)
+    grown = classifier.with_unlabeled(first).partial_fit(X, y)
+    np.testing.assert_array_equal(
+        grown.decision_function(queries), classifier.partial_fit(X, y).decision_function(queries)
+    )
+
+
+def test_other_classes_keep_what_was_learnt(world):
+    taught = fitted(world, "closed form", 3).with_unlabeled(world.draw(30)[0])
+    queries, _ = world.draw(4)
+    fewer = taught.with_classes(["bird", "cat", "dog"])
+    np.testing.assert_allclose(
+        fewer.decision_function(queries), taught.decision_function(queries)[:, :3], rtol=1e-6, atol=1e-6
+    )
+    # Classes that are known by name only are taught too.
+    fewer.with_classes(["bird", "cat", "hot dog"]).with_unlabeled(queries)
+
+
+def test_the_blend_of_the_paper_learns_nothing(world):
+    X, y = world.draw(3)
+    classifier = SeMoBridgeClassifier(world.text_encoder(), prompts=TEMPLATE, blend="paper").fit(X, y)
+    with pytest.raises(AttributeError, match="with_unlabeled"):
+        classifier.with_unlabeled(X)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_round_lowers_what_the_means_maximise(seed):
+    gains = learn_unlabeled(*random_problem(seed)).gains
+    assert len(gains) > 1
+    assert np.all(np.diff(gains) >= -1e-9 * np.abs(gains[1:]))
+
+
+def test_offsets_make_ambiguous_classes_more_even_and_leave_certain_ones():
+    logits, _, _ = random_problem()
+    shifted = logits + fit_offsets(logits)
+
+    def unevenness(values):
+        share = np.exp(values - values.max(axis=1, keepdims=True))
+        share = (share / share.sum(axis=1, keepdims=True)).mean(axis=0)
+        return (share * np.log(share)).sum()
+
+    assert unevenness(shifted) < unevenness(logits)
+    certain = 50.0 * np.eye(5)[[0, 0, 0, 0, 1, 1, 2, 3, 4]]
+    np.testing.assert_allclose(fit_offsets(certain), 0, atol=1e-6)
+
+
+def test_the_model_is_as_certain_as_before():
+    logits, u, anchors = random_problem(n=2000)
+    learnt = learn_unlabeled(logits, u, anchors)
+    after = learnt.factor * logits + learnt.change.affinity(u)
+
+    def entropy(values):
+        p = np.exp(values - np.logaddexp.reduce(values, axis=1, keepdims=True))
+        return -(p * np.log(p)).sum(axis=1).mean()
+
+    assert entropy(after) == pytest.approx(entropy(logits), rel=0.01)
+
+
+def test_of_very_many_images_an_even_sample_is_used(world, monkeypatch):
+    monkeypatch.setattr(unlabeled, "MOST_VALUES", 1000 * 16)
+    rows = unlabeled.sample_rows(10**6, 16, 5)
+    assert len(rows) == 1000
+    assert rows[0] == 0
+    assert rows[-1] == 10**6 - 1
+    assert np.ptp(np.diff(rows)) <= 1
