@@ -78,7 +78,7 @@ def test_it_helps_where_some_classes_are_named_too_readily_and_lie_elsewhere():
         right = [(values.argmax(axis=1) == codes).mean() for values in (logits, after)]
         loss = [log_loss(codes, softmax(values, axis=1)) for values in (logits, after)]
         gains.append([right[1] - right[0], loss[0] - loss[1]])
-    assert np.all(np.mean(gains, axis=0) > [0.01, 0.02])
+    assert np.all(np.mean(gains, axis=0) > [0.005, 0.02])
 
 
 def harm(classifier, unlabeled_images, queries, y):
