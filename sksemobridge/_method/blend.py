@@ -358,7 +358,11 @@ def fit_blend(held_out, text, centre, per_class, spans):
         temper = (sharper * problem.temper(logits)) ** (1 - odds)
     weights = temper * (back @ mode.coefficients[1:]).T
     scales = {name: temper * scale for name, scale in mode.scales.items()}
-    return scales | {"correction": 1.0}, Affine(weights, temper * mode.coefficients[0] - weights @ centre), temper * logits
+    return (
+        scales | {"correction": 1.0},
+        Affine(weights, temper * mode.coefficients[0] - weights @ centre),
+        temper * logits,
+    )
 
 
 def features_of(v, spans):

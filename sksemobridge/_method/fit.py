@@ -170,25 +170,23 @@ class FittedState:
 
     def _anchors(self, model):
         """Where shots and names say that the classes lie: `Anchors`."""
-        seen = np.flatnonzero(model.has_shots)
-        texts = model.text_embeddings
-        of_seen = None if texts is None else texts[seen]
+        seen, texts, bridge = np.flatnonzero(model.has_shots), model.text_embeddings, model.bridge
         shots = self.shots.shots
         shots = replace(shots, X=shots.X.astype(np.float64), codes=np.searchsorted(seen, shots.codes))
-        basis = model.bridge.basis
-        words = basis if model.bridge.mean is not None and not model.bridge.is_identity else None
-        means = fit_class_means(*images_of(model.bridge, shots), of_seen, float(texts is not None), words)
-        kappa = means.counts[0] / means.share[0] - means.counts[0]
-        everywhere, counts = (
-            np.zeros(model.prototypes.shape),
-            np.full(len(texts if texts is not None else seen), kappa),
+        u, codes, weight = _distinct_images(shots, bridge.images(shots.X))
+        of_seen = None if texts is None else texts[seen]
+        words = bridge.basis if bridge.mean is not None and not bridge.is_identity else None
+        of_shots = fit_class_means(u, codes, weight, of_seen, float(texts is not None), words)
+        counts = np.full(
+            len(model.has_shots), np.mean(of_shots.counts / of_shots.own_share - of_shots.counts)
         )
+        counts[seen] += of_shots.counts
+        means = np.zeros(model.prototypes.shape)
         if texts is not None:
-            everywhere = names_predict(texts, of_seen, means.means, np.ones(len(seen)))
-        everywhere[seen], counts[seen] = means.means, counts[seen] + means.counts
-        rows = np.arange(len(means.left))
-        residuals = images_of(model.bridge, shots)[0] - means.centre - means.without(rows)
-        return Anchors(means.centre, everywhere, counts, residuals)
+            means = names_predict(texts, of_seen, of_shots.means, np.ones(len(seen)))
+        means[seen] = of_shots.means
+        residuals = u - of_shots.centre - of_shots.without(np.arange(len(u)))
+        return Anchors(of_shots.centre, means, counts, residuals)
 
 
 def add_shots(earlier, classes, rows, *, bridge, sums_are_enough):
@@ -381,7 +379,7 @@ def _hold_out(text, model, shots, sums, fit_fold, whiten, random_state):
         odds = of_text.odds
 
     images = model.bridge.images(shots.X)
-    u, codes, weight = images_of(model.bridge, shots, images)
+    u, codes, weight = _distinct_images(shots, images)
     class_means = fit_class_means(u, codes, weight, embeddings, odds, text.words)
     worth = weight_in_class(codes, weight) * class_means.counts[codes]
     whitening = WhiteningFit(class_means, u, codes, worth, odds, text.words is not None) if whiten else None
@@ -405,13 +403,9 @@ def _hold_out(text, model, shots, sums, fit_fold, whiten, random_state):
     }
 
 
-def images_of(bridge, shots, images=None):
-    """Embeddings of the images that shots are copies of, means over the copies `(m, D)`, their classes and weights.
-
-    `images` are the `Bridge.images` of the shots, where they are at hand.
-    """
+def _distinct_images(shots, images):
+    """`Bridge.images` of the shots, in the mean over copies of one image `(m, D)`; their classes and weights."""
     index, codes, _ = shots.images
-    images = bridge.images(shots.X) if images is None else images
     weight = np.bincount(index, weights=shots.weight)
     if len(codes) < len(index):
         images = sum_rows(images * shots.weight[:, None], index, len(codes)) / weight[:, None]
