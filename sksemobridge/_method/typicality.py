@@ -21,7 +21,7 @@ from .._utils.array_api import namespace
 from .blend import fuse
 
 # Of the cosines beside the logits; `python benchmarks/typicality.py` prints what comes out.
-SHARE = 0.15
+SHARE = 0.3
 COSINES = ("z1", "z2")
 
 

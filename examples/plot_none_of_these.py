@@ -1,0 +1,52 @@
+"""
+Images of no class
+==================
+
+A classifier names a class for every image, of whatever it is. `p_values` says how well an image agrees with being of one
+of the classes, and `score_samples` how typical it is of them.
+"""
+
+import matplotlib.pyplot as plt
+import numpy as np
+from sklearn.metrics import roc_auc_score
+
+from sksemobridge import CLIPImageEncoder, CLIPTextEncoder, SeMoBridgeClassifier
+from sksemobridge.datasets import load_emoji
+
+KNOWN = ["bird", "clock", "clothing", "drink", "fruit", "ground vehicle", "heart", "mammal"]
+emoji = load_emoji()
+labels = emoji.target_names[emoji.target]
+X = CLIPImageEncoder("mini", "bundled").transform(emoji.images)
+rng = np.random.default_rng(0)
+shots = np.concatenate([rng.permutation(np.flatnonzero(labels == name))[:8] for name in KNOWN])
+queries = np.setdiff1d(np.arange(len(labels)), shots)
+is_known = np.isin(labels[queries], KNOWN)
+
+# %%
+# A classifier of eight classes meets pictures of 29.
+classifier = SeMoBridgeClassifier(CLIPTextEncoder("mini", "bundled")).fit(X[shots], labels[shots])
+scores = {
+    "score_samples": classifier.score_samples(X[queries]),
+    "largest probability": classifier.predict_proba(X[queries]).max(axis=1),
+}
+for name, score in scores.items():
+    print(
+        f"{name:<20} tells known from unknown with an area under the curve of {roc_auc_score(is_known, score):.2f}"
+    )
+
+# %%
+# Turning away below `alpha` costs about this share of the pictures of the classes.
+p_values = classifier.p_values(X[queries])
+alphas = np.array([0.02, 0.05, 0.1, 0.2, 0.3])
+of_known, of_others = (
+    [(p_values[rows] <= alpha).mean() for alpha in alphas] for rows in (is_known, ~is_known)
+)
+for alpha, known, other in zip(alphas, of_known, of_others):
+    print(f"alpha {alpha:.2f}: {known:.0%} of the known and {other:.0%} of the others are none of these")
+figure, ax = plt.subplots(figsize=(6, 4), layout="constrained")
+ax.plot(alphas, of_others, marker="o", label="pictures of other classes")
+ax.plot(alphas, of_known, marker="o", label="pictures of the classes")
+ax.plot(alphas, alphas, color="gray", linestyle="--", label="promised for the classes")
+ax.set(xlabel="alpha", ylabel="share with a p-value of at most alpha", title="None of these")
+ax.legend()
+plt.show()
