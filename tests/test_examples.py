@@ -12,6 +12,10 @@ from sksemobridge.encoders._cache import CacheSession
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
 
 
+# What is not among the requirements of the tests.
+TOOLS = {"plot_held_out": ("cleanlab", "mapie"), "plot_label_next": ("skactiveml",)}
+
+
 @pytest.fixture(scope="module")
 def embeddings(tmp_path_factory):
     return tmp_path_factory.mktemp("embeddings")
@@ -28,6 +32,8 @@ def test_example(path, monkeypatch, tmp_path, capsys):
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
+    for tool in TOOLS.get(path.stem, ()):
+        pytest.importorskip(tool)
     shown = []
     monkeypatch.setattr(plt, "show", lambda: shown.extend(plt.get_fignums()))
     monkeypatch.chdir(tmp_path)
