@@ -41,7 +41,7 @@ def one_class_methods(text_encoder, name):
 
     return {
         "class_names={name: name, 'other': None}": ours({name: name, "other": None}),
-        "'other' taken for a name": ours({name: name, "other": "other"}),
+        "'other' told as 'not of interest'": ours({name: name, "other": "not of interest"}),
         "class_names='ignore'": ours("ignore"),
         "LogisticRegression": on_unit_rows(LogisticRegression()),
         "LogisticRegression, balanced": on_unit_rows(LogisticRegression(class_weight="balanced", C=100)),

@@ -82,7 +82,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         classes. By default `str(label)` with `_` read as a space, and so is a name that equals its label, or that is
         given in a sequence. Classes that come later and are not in a sequence are named by their label. In a mapping
         None means that a class has no text, such as "everything else": the mean of the other texts stands for it, and
-        beside a single one that of texts such as "a photo of something", where the encoder can embed any text.
+        beside a single one the word "other", where the encoder can embed any text.
         `"ignore"`: the labels mean nothing (part numbers, say), and the encoder serves the bridge alone.
     vocabulary : "auto", sequence of str or None, default="auto"
         The words whose span the bridge keeps: whole texts, such as `"a red squirrel"`, or with `"auto"` a bundled

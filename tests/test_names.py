@@ -11,7 +11,14 @@ from sklearn.ensemble import VotingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_predict
 
-from sksemobridge import CLIPTextEncoder, PrecomputedTextEncoder, SeMoBridgeClassifier, ZeroShotClassifier
+from sksemobridge import (
+    CLIPImageEncoder,
+    CLIPTextEncoder,
+    PrecomputedTextEncoder,
+    SeMoBridgeClassifier,
+    ZeroShotClassifier,
+)
+from sksemobridge.datasets import load_emoji
 from sksemobridge.encoders import _precomputed
 
 TEMPLATE = "a photo of a {}."
@@ -329,6 +336,23 @@ def test_a_class_without_text_is_known_by_its_shots(world, solver, blend):
     texts = few_shot(world).fit(X, y).text_embeddings_
     np.testing.assert_allclose(np.delete(fitted.text_embeddings_, i, axis=0), np.delete(texts, i, axis=0))
     np.testing.assert_allclose(fitted.text_embeddings_[i], np.delete(texts, i, axis=0).mean(axis=0))
+
+
+def test_everything_else_has_no_text_that_misleads():
+    emoji = load_emoji()
+    is_heart = emoji.target_names[emoji.target] == "heart"
+    X = CLIPImageEncoder("mini", "bundled").transform(
+        [*emoji.images[is_heart], *emoji.images[~is_heart][::6]]
+    )
+    y = np.where(np.arange(len(X)) < is_heart.sum(), "heart", "rest")
+    shots = np.concatenate([np.flatnonzero(y == "heart")[:4], np.flatnonzero(y == "rest")[::4][:40]])
+    text_encoder = CLIPTextEncoder("mini", "bundled")
+    fitted = SeMoBridgeClassifier(text_encoder, class_names={"heart": "heart", "rest": None})
+    fitted.fit(X[shots], y[shots])
+    assert fitted.class_names_.tolist() == ["heart", None]
+    assert fitted.text_embeddings_[0] @ fitted.text_embeddings_[1] < 0.99
+    queries = np.setdiff1d(np.arange(len(X)), shots)
+    assert fitted.score(X[queries], y[queries]) > np.mean(y[queries] == "rest")
 
 
 def test_a_class_without_text_needs_shots(world):

@@ -20,6 +20,10 @@ ENSEMBLE_TEMPLATES = (
 )
 
 
+# Said of classes without text beside a single class that has one (`python benchmarks/one_class.py`).
+EVERYTHING_ELSE = "other"
+
+
 @dataclass(frozen=True)
 class ClassPrompts:
     """What is said of each class, in the order of the classes.
@@ -71,6 +75,11 @@ def describe_classes(classes, text_encoder, prompts="auto", class_names=None, ea
     if getattr(text_encoder, "takes_class_names", False):
         prompts = "{}"
     lists = build_prompts(labels, prompts, names)
+    says_any = getattr(text_encoder, "open_vocabulary", False) and not isinstance(prompts, Mapping)
+    if says_any and sum(name is not None for name in names) == 1:
+        # The mean of the other texts would be the one text itself.
+        names_said = [EVERYTHING_ELSE if name is None else name for name in names]
+        lists = build_prompts(labels, prompts, names_said)
     _warn_about_duplicates(labels, lists)
     return ClassPrompts(names, lists)
 

@@ -1,0 +1,44 @@
+"""
+One class against everything else
+=================================
+
+Four pictures of what you are after and forty of all kinds of other things. "Everything else" is a class of negatives, and no
+word describes it: `class_names` gives it no text.
+"""
+
+import matplotlib.pyplot as plt
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import PrecisionRecallDisplay, average_precision_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import Normalizer
+
+from sksemobridge import CLIPImageEncoder, CLIPTextEncoder, SeMoBridgeClassifier
+from sksemobridge.datasets import load_emoji
+
+emoji = load_emoji()
+labels = emoji.target_names[emoji.target]
+X = CLIPImageEncoder("mini", "bundled").transform(emoji.images)
+text_encoder = CLIPTextEncoder("mini", "bundled")
+WANTED = ["clock", "heart", "mammal"]
+
+# %%
+# Each class in turn is the wanted one.
+figure, axes = plt.subplots(1, len(WANTED), figsize=(12, 4), layout="constrained", sharey=True)
+for ax, name in zip(axes, WANTED):
+    rng = np.random.default_rng(0)
+    its, others = (rng.permutation(np.flatnonzero(mask)) for mask in (labels == name, labels != name))
+    shots = np.concatenate([its[:4], others[:40]])
+    queries = np.concatenate([its[4:], others[40:]])
+    y = np.where(labels == name, name, "other")
+    is_wanted = y[queries] == name
+    for kind, classifier in {
+        "SeMoBridge": SeMoBridgeClassifier(text_encoder, class_names={name: name, "other": None}),
+        "LogisticRegression": make_pipeline(Normalizer(), LogisticRegression()),
+    }.items():
+        classifier.fit(X[shots], y[shots])
+        p = classifier.predict_proba(X[queries])[:, list(classifier.classes_).index(name)]
+        PrecisionRecallDisplay.from_predictions(is_wanted, p, ax=ax, name=kind)
+        print(f"{name:<8} {kind:<20} average precision {average_precision_score(is_wanted, p):.2f}")
+    ax.set_title(f"{name}, {is_wanted.sum()} of {len(queries)} pictures")
+plt.show()
