@@ -43,7 +43,7 @@ from .whitening import Affine
 # `s` and `w`.
 SHARPNESS, WORTH = 0.06, 0.1
 # Factor and bound of `eta`, and the Kullback-Leibler divergence of `rho / C` from evenness, in nats, that leaning explains.
-LEANING, MOST, UNEVEN = 2.0, 2.0, 0.3
+LEANING, MOST, UNEVEN = 4.0, 2.5, 0.3
 # What a class's name counts as, in images, where there are no shots.
 WORTH_OF_NAME = 50.0
 # Rounds of soft labels at most, and the relative gain at which they end.
