@@ -14,9 +14,9 @@ def _last_step_can(method):
 
 
 class SeMoBridgePipeline(Pipeline):
-    """A pipeline from images to predictions that grows: with more shots, and with other classes.
+    """A pipeline from images to predictions that grows: with more shots, other classes, and images without a label.
 
-    `make_semobridge_pipeline` makes one. It is scikit-learn's `Pipeline` with two more methods, for steps that learn
+    `make_semobridge_pipeline` makes one. It is scikit-learn's `Pipeline` with more methods, for steps that learn
     nothing (encoders of images) before a classifier that has these methods, such as `SeMoBridgeClassifier`.
 
     Parameters
@@ -82,8 +82,40 @@ class SeMoBridgePipeline(Pipeline):
         SeMoBridgePipeline
             This one stays as it is.
         """
-        name, classifier = self.steps[-1]
-        steps = [*copy.deepcopy(self.steps[:-1]), (name, classifier.with_classes(classes))]
+        return self._with_classifier(self[-1].with_classes(classes))
+
+    @_last_step_can("with_unlabeled")
+    def with_unlabeled(self, X):
+        """A fitted pipeline that has learnt from images without labels too.
+
+        Parameters
+        ----------
+        X : list, array or series of n images
+            See `SeMoBridgeClassifier.with_unlabeled`.
+
+        Returns
+        -------
+        SeMoBridgePipeline
+            This one stays as it is.
+        """
+        return self._with_classifier(self[-1].with_unlabeled(self[:-1].transform(X)))
+
+    @_last_step_can("p_values")
+    def p_values(self, X):
+        """How well each image agrees with being of one of the classes; see `SeMoBridgeClassifier.p_values`.
+
+        Parameters
+        ----------
+        X : list, array or series of n images
+
+        Returns
+        -------
+        ndarray of shape (n,)
+        """
+        return self[-1].p_values(self[:-1].transform(X))
+
+    def _with_classifier(self, classifier):
+        steps = [*copy.deepcopy(self.steps[:-1]), (self.steps[-1][0], classifier)]
         return type(self)(steps, memory=self.memory, verbose=self.verbose)
 
 
