@@ -140,9 +140,10 @@ def test_images_without_a_label_and_of_no_class(pictures):
     pipeline = pipeline_of().fit(images[::2], labels[::2])
     embeddings = pipeline[:-1].transform(images)
     taught = pipeline.with_unlabeled(images[1::2])
-    expected = pipeline[-1].with_unlabeled(embeddings[1::2]).predict_proba(embeddings)
+    unlabeled = pipeline[:-1].transform(images[1::2])
+    expected = pipeline[-1].with_unlabeled(unlabeled).predict_proba(embeddings)
     assert type(taught) is SeMoBridgePipeline
-    np.testing.assert_allclose(taught.predict_proba(images), expected, rtol=1e-6)
+    np.testing.assert_allclose(taught.predict_proba(images), expected, rtol=1e-4)
     np.testing.assert_array_equal(pipeline.p_values(images), pipeline[-1].p_values(embeddings))
     np.testing.assert_array_equal(pipeline.score_samples(images), pipeline[-1].score_samples(embeddings))
     assert not hasattr(pipeline_of(blend="paper"), "p_values")
