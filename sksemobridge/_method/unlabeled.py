@@ -149,10 +149,10 @@ def fit_offsets(logits):
     n_classes = logits.shape[1]
     p = softmax(logits, axis=1)
     rho = n_classes * p.mean(axis=0)
-    tiny = np.finfo(float).tiny
+    tiny, eps = np.finfo(float).tiny, np.finfo(float).eps
     ambiguous = 1 - np.square(p).sum(axis=0) / np.maximum(p.sum(axis=0), tiny)
     uneven = np.mean(rho * np.log(np.maximum(rho, tiny)))
-    odds = np.minimum(LEANING * ambiguous / np.maximum(1 - ambiguous, tiny), MOST)
+    odds = np.minimum(LEANING * ambiguous / np.maximum(1 - ambiguous, eps), MOST)
     eta = odds / (1 + (uneven / UNEVEN) ** 2)
 
     def objective(log_rho):
