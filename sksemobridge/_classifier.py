@@ -89,7 +89,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         list of names of things, where the encoder can embed any text (`CLIPTextEncoder`). `None`, and `"auto"` with
         `PrecomputedTextEncoder` or `blend="paper"`, reads the bridge off the text projection, as the paper does.
     store_held_out : bool, default=False
-        Whether to keep `held_out_proba_`. Needs `blend="auto"`.
+        Whether to keep `held_out_proba_`. Needs `blend="auto"`, and is to be set before the first call.
     solver : {"closed_form", "adamw", "lbfgs"}, default="closed_form"
         How the bridge is found: from words or the text projection, without training; trained on the shots with
         the paper's recipe, step for step; or trained to the minimum of the same loss, many times faster.
@@ -373,7 +373,8 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         paper_blend = self._paper_blend(text, class_texts)
 
         # Shots, those of earlier calls among them
-        new = embeddings[used], labels, weight[used], None if groups is None else groups[used], used
+        new = embeddings[used], labels, weight[used], None if groups is None else groups[used]
+        new = *new, used if self.store_held_out else None
         sums_are_enough = self.solver == "closed_form" and self.blend == "paper" and text.words is None
         shots = add_shots(earlier, all_classes, new, bridge=text.bridge, sums_are_enough=sums_are_enough)
         if class_prompts is not None:

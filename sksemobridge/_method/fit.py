@@ -198,7 +198,7 @@ def add_shots(earlier, classes, rows, *, bridge, sums_are_enough):
     classes : ndarray of shape (C,)
         Sorted labels, those of `earlier` among them.
     rows : tuple of (X, y, weight, groups, used)
-        The new shots; `groups` may be None, and `used` is a mask of the rows that were handed in.
+        The new shots; `groups` may be None, and `used` is a mask of the rows that were handed in, None to remember none.
     bridge : Bridge
         In closed form.
     sums_are_enough : bool

@@ -247,7 +247,7 @@ class ShotMemory:
     group_of_label : dict
         Which group each label of `groups` became.
     pooled : ndarray of shape (n,)
-        Index of the pooled shot of each row of all calls, in their order; -1 for those of weight zero.
+        Index of the pooled shot of each row of all calls that remember rows, in their order; -1 for those of weight zero.
     """
 
     shots: Shots | None = None
@@ -257,7 +257,7 @@ class ShotMemory:
     def add(self, X, codes, weight, groups=None, used=None):
         """The memory with more rows; copies of one image keep one group over all calls.
 
-        `used` is a mask of the rows that were handed in: which of them `X` holds. None stands for all.
+        `used` is a mask of the rows that were handed in: which of them `X` holds. With None rows are not remembered.
         """
         old = self.shots
         n_old, next_group = (0, 0) if old is None else (len(old.codes), int(old.group.max()) + 1)
@@ -276,9 +276,11 @@ class ShotMemory:
             group = np.concatenate([old.group, group])
         without_groups = groups is None and not self.group_of_label
         shots, pooled = pool_shots(X, codes, weight, None if without_groups else group)
-        rows = np.full(len(codes) - n_old if used is None else len(used), -1)
-        rows[slice(None) if used is None else used] = pooled[n_old:]
-        rows = np.concatenate([_follow(self.pooled, pooled[:n_old]), rows])
+        rows = _follow(self.pooled, pooled[:n_old])
+        if used is not None:
+            new_rows = np.full(len(used), -1)
+            new_rows[used] = pooled[n_old:]
+            rows = np.concatenate([rows, new_rows])
         if without_groups:
             return ShotMemory(shots, pooled=rows)
         new_group = shots.group[pooled]
