@@ -311,7 +311,7 @@ def fit_model(
         blend, correction, logits = fit_blend(**evidence)
         model = replace(model, blend=blend, correction=correction)
         held_out = evidence["held_out"]
-        typicality = Typicality.of(held_out.affinities, logits, held_out.weight)
+        typicality = Typicality.of(held_out.affinities, blend, held_out.weight)
         if store_held_out:
             probabilities = np.full((len(shots.shots.codes), len(classes)), np.nan)
             probabilities[held_out.rows] = 0.0

@@ -1,10 +1,11 @@
 """How typical an image is of the classes, and whether it is of one of them at all (ours).
 
-    score(q) = max_c logit_c / d + SHARE sum_k max_c z_k,c / d_k
+    score(q) = max_c sum_k s_k z_k,c / d + sum_k max_c z_k,c / d_k
 
-with the logits of the estimated blend, which grow with the likeness to a class, where probabilities only compare classes,
-and the cosines `z1` to the class texts and `z2` to the prototypes, which weights estimated to tell classes apart leave
-out. Every `d` is the standard deviation of its maximum over the shots, each held out.
+with the weighted affinities of the estimated blend, which grow with the likeness to a class, where probabilities only compare
+classes, and the cosines `z1` to the class texts and `z2` to the prototypes, which weights estimated to tell classes apart
+leave out. Every `d` is the standard deviation of its maximum over the shots, each held out. The correction of each class takes no
+part: it was fitted to the shots, and would find them more typical than other images.
 
 A p-value is the share of held-out shots whose score is no higher than that of the image, the image counted among them
 (conformal prediction): of images of the classes about `alpha` have a p-value of at most `alpha`, and fewer where shots are few, as
@@ -20,8 +21,6 @@ import numpy as np
 from .._utils.array_api import namespace
 from .blend import fuse
 
-# Of the cosines beside the logits; `python benchmarks/typicality.py` prints what comes out.
-SHARE = 0.3
 COSINES = ("z1", "z2")
 
 
@@ -32,7 +31,7 @@ class Typicality:
     Attributes
     ----------
     units : dict of float
-        `d` of the logits and of each cosine.
+        `d` of the blend and of each cosine.
     shots : ndarray of shape (n,)
         Scores of the held-out shots, sorted.
     below : ndarray of shape (n + 1,)
@@ -44,37 +43,40 @@ class Typicality:
     below: np.ndarray
 
     @classmethod
-    def of(cls, affinities, logits, weight):
+    def of(cls, affinities, blend, weight):
         """From the held-out shots.
 
         Parameters
         ----------
         affinities : dict of ndarray of shape (n, C)
-        logits : ndarray of shape (n, C)
+        blend : dict of float
         weight : ndarray of shape (n,)
             In images.
         """
-        largest = {"logits": logits.max(axis=1, initial=-np.inf)}
+        largest = {"blend": _blended(affinities, blend).max(axis=1, initial=-np.inf)}
         largest |= {
             name: affinities[name].max(axis=1, initial=-np.inf) for name in COSINES if name in affinities
         }
         units = {name: float(np.std(z)) if len(z) else 0.0 for name, z in largest.items()}
         units = {name: unit if unit > 0 else 1.0 for name, unit in units.items()}
-        scores = _weigh(largest, units)
+        scores = _in_units(largest, units)
         order = np.argsort(scores, kind="stable")
         return cls(units, scores[order], np.concatenate([[0.0], np.cumsum(weight[order])]))
 
     def scores(self, affinities, blend):
         """Of queries, from the affinities that the blend sums; shape (n,)."""
         xp = namespace(affinities["z2"])
-        logits = fuse(affinities, blend)
         largest = {name: xp.max(affinities[name], axis=1) for name in COSINES if name in self.units}
-        return _weigh({"logits": xp.max(logits, axis=1)} | largest, self.units)
+        return _in_units({"blend": xp.max(_blended(affinities, blend), axis=1)} | largest, self.units)
 
     def p_values(self, scores):
         """Of scores `(n,)`: one where no shot could be held out."""
         return (1 + self.below[np.searchsorted(self.shots, scores, side="right")]) / (1 + self.below[-1])
 
 
-def _weigh(largest, units):
-    return sum((1.0 if name == "logits" else SHARE) / units[name] * z for name, z in largest.items())
+def _blended(affinities, blend):
+    return fuse(affinities, {name: scale for name, scale in blend.items() if name != "correction"})
+
+
+def _in_units(largest, units):
+    return sum(z / units[name] for name, z in largest.items())
