@@ -18,6 +18,7 @@ from importlib.metadata import PackageNotFoundError, version
 from . import datasets
 from ._classifier import SeMoBridgeClassifier
 from ._folder_table import predict_folder
+from ._onnx import register_onnx_converters, to_onnx
 from ._pipeline import SeMoBridgePipeline, make_semobridge_pipeline
 from ._retrieval import mean_average_precision
 from ._semantic_bridge import SemanticBridge
@@ -58,4 +59,6 @@ __all__ = [
     "make_semobridge_pipeline",
     "mean_average_precision",
     "predict_folder",
+    "register_onnx_converters",
+    "to_onnx",
 ]

@@ -5,8 +5,6 @@ import copy
 import csv
 import filecmp
 import itertools
-import os
-import re
 import shutil
 import sys
 from importlib.util import find_spec
@@ -17,6 +15,7 @@ from sklearn.pipeline import Pipeline
 
 from ._folder_table import COLUMNS, NONE_OF_THESE, embed_readable, predict_folder
 from ._pipeline import make_semobridge_pipeline
+from ._utils.platforms import folder_names, user_cache_folder
 from .datasets import load_image_folder
 from .encoders import CLIPImageEncoder, ModelLoadError
 
@@ -151,13 +150,7 @@ def _label(args):
 
 def cache_folder():
     """Where embeddings are kept between runs: the user's folder for caches."""
-    if os.name == "nt":
-        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    folder = Path(base, "sksemobridge", "embeddings")
+    folder = user_cache_folder() / "sksemobridge" / "embeddings"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
@@ -237,15 +230,14 @@ def _write(table, path):
 
 def _sort_into(table, folder, min_probability):
     """Copy images into a sub-folder for each label, and return how many were copied."""
-    copied = 0
+    labels = {label for label, problem in zip(table["label"], table["problem"]) if not problem}
+    copied, names = 0, folder_names(sorted(labels, key=str))
     for path, label, probability, problem in zip(
         *map(table.get, ("path", "label", "probability", "problem"))
     ):
         if problem or probability < min_probability:
             continue
-        # A label that is no name of a folder, such as "and/or" or "..", must not lead elsewhere.
-        name = re.sub(r'[\\/:*?"<>|]', "_", str(label)).strip(". ") or "_"
-        target = _free_name(Path(path), folder / name)
+        target = _free_name(Path(path), folder / names[label])
         if target is not None:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(path, target)

@@ -166,11 +166,11 @@ class TextModel:
 
     def scores(self, X, finish):
         """`finish(logits)` for the logits `(n, C)` of the classes; `finish` treats each row by itself."""
-        head = constants_like(X, self, _text_head)
+        head = constants_like(X, self, text_head)
         return in_blocks(lambda block: finish(head(block)), X)
 
 
-def _text_head(model):
+def text_head(model):
     head = Affine(model.logit_scale * model.text_embeddings, np.zeros(len(model.text_embeddings)))
     if model.learnt is not None:
         head = model.learnt.change.added_to(head, model.learnt.factor)

@@ -21,7 +21,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
-from sksemobridge.encoders import CLIPImageEncoder, EmbeddingCache, _cache, _locks
+from sksemobridge._utils import platforms
+from sksemobridge.encoders import CLIPImageEncoder, EmbeddingCache, _cache
 from sksemobridge.encoders._cache import CacheSession
 from sksemobridge.encoders._models import get_model
 
@@ -270,7 +271,7 @@ def test_a_call_that_ends_gives_its_locks_up(directory):
 
 
 def test_without_locks_of_the_system_everyone_computes_what_is_missing(directory, monkeypatch):
-    monkeypatch.setattr(_locks, "_SET_LOCK", None)
+    monkeypatch.setattr(platforms, "_SET_LOCK", None)
     with CacheSession(directory) as first, CacheSession(directory) as second:
         assert first.find_or_lock(keys(1)[0]) == second.find_or_lock(keys(1)[0]) == (None, True)
         second.wait(keys(1)[0])

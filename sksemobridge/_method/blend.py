@@ -416,6 +416,24 @@ def class_divergence(image_means, text_embeddings, has_shots):
     return filled
 
 
+def paper_terms(names, settings, divergence=None):
+    """`(name, sharpness, offset)` of each term `exp(offset - sharpness * (1 - z))` of the paper's score.
+
+    `names` are those of the affinities at hand; the rest is as in `paper_log_scores`.
+    """
+    for name, sharpness, share in (
+        ("z1", "alpha", "lambda1"),
+        ("z2", "beta", "lambda2"),
+        ("z3", "gamma", "lambda3"),
+    ):
+        if name not in names or settings[share] == 0:
+            continue
+        offset = float(np.log(settings[share]))
+        if name != "z1" and divergence is not None:
+            offset = offset + settings["smoothness"] * divergence
+        yield name, settings[sharpness], offset
+
+
 def paper_log_scores(affinities, settings, divergence=None):
     """Logarithm of the paper's score.
 
@@ -435,18 +453,10 @@ def paper_log_scores(affinities, settings, divergence=None):
     -------
     ndarray of shape (n, C)
     """
-    terms = []
-    for name, sharpness, share in (
-        ("z1", "alpha", "lambda1"),
-        ("z2", "beta", "lambda2"),
-        ("z3", "gamma", "lambda3"),
-    ):
-        if name not in affinities or settings[share] == 0:
-            continue
-        term = float(np.log(settings[share])) - settings[sharpness] * (1 - affinities[name])
-        if name != "z1" and divergence is not None:
-            term = term + settings["smoothness"] * divergence
-        terms.append(term)
+    terms = [
+        offset - sharpness * (1 - affinities[name])
+        for name, sharpness, offset in paper_terms(affinities, settings, divergence)
+    ]
     xp = namespace(terms[0])
     terms = xp.stack(terms)
     top = xp.max(terms, axis=0)

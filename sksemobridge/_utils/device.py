@@ -1,6 +1,14 @@
 """Where to compute: the torch device that a parameter names, and how many threads."""
 
-from threadpoolctl import get_cached_controller
+from contextlib import nullcontext
+from functools import cache
+
+from threadpoolctl import ThreadpoolController
+
+try:
+    from threadpoolctl import get_cached_controller
+except ImportError:  # before 3.7
+    get_cached_controller = cache(ThreadpoolController)
 
 # Multiplications of a product below which one thread computes: threads would wait for each other longer than they
 # save (`studies/training.py --threads`).
@@ -10,7 +18,11 @@ SMALL_PRODUCT = 2**28
 def threads_for(n_multiplications):
     """Context in which BLAS has one thread where its products are small."""
     threads = 1 if n_multiplications < SMALL_PRODUCT else None  # None leaves them as they are
-    return get_cached_controller().limit(limits=threads, user_api="blas")
+    try:
+        controller = get_cached_controller()
+    except FileNotFoundError:  # Linux without its proc file system, where loaded libraries are listed
+        return nullcontext()
+    return controller.limit(limits=threads, user_api="blas")
 
 
 def resolve_device(device):

@@ -6,6 +6,7 @@ import warnings
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 
+from .._utils.platforms import limit_memory
 from ..encoders._pictures import ImageReadError, decode, fetch
 
 # Enough for any image within Pillow's limit on pixels, with the copies made while it is read.
@@ -65,15 +66,8 @@ def _limit(n_bytes, max_image_pixels):
     from PIL import Image
 
     Image.MAX_IMAGE_PIXELS = max_image_pixels
-    try:
-        import resource
-
-        with open("/proc/self/statm") as file:
-            taken = int(file.read().split()[0]) * resource.getpagesize()
-    except (ImportError, FileNotFoundError):
-        # Not Linux: only images that end the process are found.
-        return
-    resource.setrlimit(resource.RLIMIT_AS, (taken + n_bytes, taken + n_bytes))
+    # Without a limit, only images that end the process are found.
+    limit_memory(n_bytes)
 
 
 def _read(image):

@@ -1,20 +1,9 @@
 """Locks on numbers, shared between processes. A lock ends with the process that holds it, if not before."""
 
-import errno
 import os
-import struct
-import sys
 import weakref
-from contextlib import suppress
 
-try:
-    import fcntl
-except ImportError:
-    fcntl = None
-
-# Locks of an open file, not of a process, so that two threads cannot hold the same one either. Other systems may
-# have them with another layout of the structure below.
-_SET_LOCK = getattr(fcntl, "F_OFD_SETLK", None) if sys.platform == "linux" else None
+from .._utils.platforms import call_after_fork, lock_byte, unlock_bytes
 
 
 class NumberLocks:
@@ -35,28 +24,18 @@ class NumberLocks:
 
     def take(self, number):
         """Lock a number; return whether nobody else holds it."""
-        if _SET_LOCK is None or self._file is None:
-            return True
-        try:
-            self._lock(fcntl.F_WRLCK, number)
-        except OSError as error:
-            # Any other error says that this file system has no locks.
-            return error.errno not in (errno.EAGAIN, errno.EACCES)
-        return True
+        return self._file is None or lock_byte(self._file, number)
 
     def release(self, number):
         """Unlock a number, whether we hold it or not."""
-        if _SET_LOCK is not None and self._file is not None:
-            # As above: where nothing can be locked, nothing is to be unlocked.
-            with suppress(OSError):
-                self._lock(fcntl.F_UNLCK, number)
+        if self._file is not None:
+            unlock_bytes(self._file, number)
 
     def close(self):
         """Unlock all numbers."""
-        if _SET_LOCK is not None and self._file is not None:
+        if self._file is not None:
             # Closing alone would not, where a process that was forked meanwhile has the file open as well.
-            with suppress(OSError):
-                self._lock(fcntl.F_UNLCK, 0, length=0)
+            unlock_bytes(self._file, 0, length=0)
         self._close_file()
 
     def _close_file(self):
@@ -64,10 +43,6 @@ class NumberLocks:
         if self._file is not None:
             os.close(self._file)
             self._file = None
-
-    def _lock(self, kind, number, length=1):
-        # The structure flock of fcntl(2) on 64-bit Linux: kind, whence, start, length (zero: to the end) and owner.
-        fcntl.fcntl(self._file, _SET_LOCK, struct.pack("hhqqi4x", kind, os.SEEK_SET, number, length, 0))
 
 
 _opened = weakref.WeakSet()
@@ -79,5 +54,4 @@ def _let_go_of_the_locks_of_the_parent():
         locks._close_file()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_let_go_of_the_locks_of_the_parent)
+call_after_fork(_let_go_of_the_locks_of_the_parent)

@@ -75,6 +75,19 @@ class LoadedModel:
             check_size(max(1, round(width * scale)), max(1, round(height * scale)))
         return self._geometry(image)
 
+    def preprocessing(self):
+        """What `crop` and `as_input` do, in words of JSON, for programs that do it without this package."""
+        return {
+            "mode": "RGB",
+            "resize": self._preprocess.resize_mode,
+            "interpolation": self._preprocess.interpolation,
+            "size": list(self.image_size),
+            "divide_by": 255,
+            "mean": list(self._mean),
+            "std": list(self._std),
+            "layout": "NCHW",
+        }
+
     def as_input(self, pixels):
         """Scale and normalise pixels as the model's own preprocessing does, a batch at once on its device.
 

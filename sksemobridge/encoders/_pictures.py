@@ -284,7 +284,8 @@ def _to_rgb(image):
 def _to_8_bits(image):
     from PIL import Image
 
-    values = np.asarray(image)
+    # In the byte order of this machine: NumPy 2.2.0 crashes where another one is compared with -1 below.
+    values = np.asarray(image, dtype=np.int32)
     lowest, highest = values.min(), values.max()
     if lowest < 0 or highest > 65535:
         raise ImageReadError("its pixels are 32-bit integers of unknown range; convert them to 8 bits")
@@ -292,7 +293,7 @@ def _to_8_bits(image):
     if image.mode == "I" and highest <= 255 and image.format is None:
         scaled = values.astype(np.uint8)
     else:
-        scaled = ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
+        scaled = ((values + 128) // 257).astype(np.uint8)
     # On white where it is transparent: one grey of a PNG may stand for that.
     scaled[values == image.info.get("transparency", -1)] = 255
     return Image.fromarray(scaled)

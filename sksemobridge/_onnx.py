@@ -1,0 +1,338 @@
+"""Fitted estimators as ONNX models: what a classifier or bridge does with embeddings, and an image tower before it."""
+
+import json
+import os
+import warnings
+from dataclasses import replace
+from importlib import import_module
+
+import numpy as np
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import check_is_fitted
+
+from ._classifier import SeMoBridgeClassifier
+from ._method.blend import paper_terms
+from ._method.head import BridgedHead, DirectHead, ProjectorHead, linear_head, paper_head
+from ._method.spans import RESOLUTION
+from ._semantic_bridge import SemanticBridge
+from ._utils.validation import is_text
+from ._zero_shot import ZeroShotClassifier, text_head
+from .encoders import CLIPImageEncoder
+
+# Operators and files as onnxruntime reads them since 1.16 (2023).
+OPSET, IR_VERSION = 18, 9
+# Lengths below it count as zero, as in `rows_and_lengths`.
+TINY = float(np.finfo(np.float32).smallest_normal)
+# Files of protobuf end at 2 GB; weights of larger models lie in a second file.
+LARGEST_FILE = 1.9e9
+
+
+def to_onnx(estimator, path):
+    """Write a fitted estimator as an ONNX model, which onnxruntime runs without this package, scikit-learn or torch.
+
+    Parameters
+    ----------
+    estimator : SeMoBridgeClassifier, ZeroShotClassifier, SemanticBridge or Pipeline
+        Fitted. A pipeline of `CLIPImageEncoder` and one of the others becomes one model, image tower included, in
+        float32.
+    path : str or os.PathLike
+        File to write. Weights of more than 1.9 GB go into a second file beside it, `path` with `.data`.
+
+    Raises
+    ------
+    TypeError
+        If the estimator is none of these, or its pipeline has other steps.
+    ImportError
+        If the package onnx is missing, or for a pipeline onnxscript.
+    NotFittedError
+        If the estimator is not fitted.
+
+    Notes
+    -----
+    The input is `embeddings (n, D)`, or with an image tower `pixels (n, 3, h, w)`; both are float32. Outputs of a
+    classifier are `logits (n, C)` and `probabilities (n, C)`, and its labels are in the model's metadata under `classes`,
+    as JSON. A bridge gives `bridged (n, D)`. The metadata of a model with an image tower have `preprocessing`, also JSON:
+    how an RGB image becomes `pixels`.
+
+    Examples
+    --------
+    >>> from sksemobridge import SeMoBridgeClassifier, to_onnx
+    >>> classifier = SeMoBridgeClassifier().fit([[1.0, 0.0], [0.0, 1.0]], [0, 1])
+    >>> to_onnx(classifier, "classifier.onnx")  # doctest: +SKIP
+    """
+    onnx = _require("onnx")
+    if isinstance(estimator, Pipeline):
+        steps = [step for _, step in estimator.steps if step not in (None, "passthrough")]
+        if len(steps) != 2 or not isinstance(steps[0], CLIPImageEncoder):
+            kinds = ", ".join(type(step).__name__ for step in steps)
+            raise TypeError(
+                f"A pipeline for to_onnx has a CLIPImageEncoder and one of our estimators; this one has {kinds}. "
+                "skl2onnx converts others, after sksemobridge.register_onnx_converters()."
+            )
+        model, loaded = model_of(steps[1]), steps[0]._model()
+        tower = _image_tower(loaded)
+        model.ir_version = tower.ir_version
+        model = onnx.compose.merge_models(tower, model, io_map=[("embeddings", "embeddings")])
+        metadata = _metadata(steps[1]) | {"preprocessing": json.dumps(loaded.preprocessing())}
+    else:
+        model, metadata = model_of(estimator), _metadata(estimator)
+    onnx.helper.set_model_props(model, metadata)
+    is_large = sum(len(weights.raw_data) for weights in model.graph.initializer) > LARGEST_FILE
+    path = os.fspath(path)
+    location = f"{os.path.basename(path)}.data"
+    onnx.save_model(model, path, save_as_external_data=is_large, location=location)
+
+
+def model_of(estimator):
+    """The `onnx.ModelProto` of a fitted classifier or bridge of embeddings."""
+    onnx = _require("onnx")
+    if not isinstance(estimator, (SeMoBridgeClassifier, ZeroShotClassifier, SemanticBridge)):
+        raise TypeError(
+            f"to_onnx takes SeMoBridgeClassifier, ZeroShotClassifier, SemanticBridge, or a pipeline of CLIPImageEncoder "
+            f"and one of them, not {type(estimator).__name__}."
+        )
+    check_is_fitted(estimator)
+    graph, fitted = _Graph(onnx), estimator._fitted
+    if isinstance(estimator, SemanticBridge):
+        graph.bridged("embeddings", fitted.bridge, estimator.normalize, output="bridged")
+        outputs = {"bridged": estimator.n_features_in_}
+    else:
+        if isinstance(estimator, ZeroShotClassifier):
+            graph.linear("embeddings", text_head(fitted), output="logits")
+        elif fitted.model.is_paper_blend:
+            graph.paper("embeddings", fitted.model, output="logits")
+        else:
+            graph.linear("embeddings", linear_head(fitted.model), output="logits")
+        graph.add("Softmax", "logits", axis=1, output="probabilities")
+        outputs = dict.fromkeys(("logits", "probabilities"), len(estimator.classes_))
+    return graph.model({"embeddings": estimator.n_features_in_}, outputs)
+
+
+class _Graph:
+    """Operators and constants of an ONNX model, in the order of the computation.
+
+    Methods take names of values, or arrays, which become constants, and return the name of what they compute.
+    """
+
+    def __init__(self, onnx):
+        self._onnx = onnx
+        self._nodes, self._constants = [], []
+
+    def add(self, operator, *inputs, output=None, **attributes):
+        """The result of one operator."""
+        names = [value if isinstance(value, str) else self._constant(value) for value in inputs]
+        output = output or f"{operator}_{len(self._nodes)}"
+        self._nodes.append(self._onnx.helper.make_node(operator, names, [output], output, **attributes))
+        return output
+
+    def _constant(self, values):
+        values = np.asarray(values)
+        if values.dtype.kind == "f":
+            values = values.astype(np.float32)
+        name = f"constant_{len(self._constants)}"
+        self._constants.append(self._onnx.numpy_helper.from_array(np.ascontiguousarray(values), name))
+        return name
+
+    def normalize(self, x, least=TINY, output=None):
+        """Rows divided by their lengths, as `l2_normalize`."""
+        axis = np.array([1])
+        # By the largest value first, so that no square leaves the range of floats.
+        largest = self.add("Max", self.add("ReduceMax", self.add("Abs", x), axis), least)
+        x = self.add("Div", x, largest)
+        length = self.add("Max", self.add("ReduceL2", x, axis), least)
+        return self.add("Div", x, length, output=output)
+
+    def bridged(self, x, bridge, normalize=True, output=None):
+        """`Bridge.apply`, or `Bridge.apply_unscaled`."""
+        joint_output = None if normalize else output
+        if bridge.mean is not None:
+            x = self.add("Sub", self.normalize(x), bridge.mean)
+        elif bridge.projection_bias is not None:
+            x = self.add("Sub", x, bridge.projection_bias)
+        if bridge.projection_bias is not None and bridge.mean is None:
+            eos = self.normalize(self.add("MatMul", x, bridge.matrix))
+            joint = self.add("MatMul", eos, bridge.text_length * bridge.projection)
+            joint = self.add("Add", joint, bridge.projection_bias, output=joint_output)
+        else:
+            columns = bridge.matrix if bridge.projection is None else bridge.matrix @ bridge.projection
+            joint = self.add("MatMul", x, columns, output=joint_output)
+        return self.normalize(joint, output=output) if normalize else joint
+
+    def linear(self, x, head, output=None):
+        """The logits of a head from `linear_head`."""
+        if isinstance(head, ProjectorHead):
+            head = head.columns
+        direct = head if isinstance(head, DirectHead) else head.direct
+        is_direct = head is direct or not head.through.any()
+        unit = self.normalize(x)
+        scores = self.add("Gemm", unit, direct.direct, direct.offsets, output=output if is_direct else None)
+        if is_direct:
+            return scores
+        if isinstance(head, BridgedHead):
+            bridged = self.bridged(x, head.bridge)
+        else:
+            columns = self.add("MatMul", unit, head.columns)
+            if head.shift is not None:
+                columns = self.add("Sub", columns, head.shift)
+            bridged = self.normalize(columns, RESOLUTION)
+        return self.add("Add", scores, self.add("MatMul", bridged, head.through), output=output)
+
+    def paper(self, x, model, output=None):
+        """The logits of `blend="paper"`: the logarithm of a sum of exponentials, each of one affinity."""
+        names = ["z1"] * (model.text_embeddings is not None) + ["z2"] + ["z3"] * (model.bridge.mean is None)
+        terms = []
+        for name, sharpness, offset in paper_terms(names, model.blend, paper_head(model).divergence):
+            affinity = self.linear(
+                x, linear_head(replace(model, blend={name: sharpness}, is_paper_blend=False))
+            )
+            term = self.add("Add", affinity, np.asarray(offset - sharpness))
+            terms.append(self.add("Unsqueeze", term, np.array([0])))
+        stacked = self.add("Concat", *terms, axis=0)
+        return self.add("ReduceLogSumExp", stacked, np.array([0]), keepdims=0, output=output)
+
+    def model(self, inputs, outputs):
+        """The model; `inputs` and `outputs` are widths by names."""
+        helper, kind = self._onnx.helper, self._onnx.TensorProto.FLOAT
+        ends = [
+            [helper.make_tensor_value_info(name, kind, ["n", width]) for name, width in values.items()]
+            for values in (inputs, outputs)
+        ]
+        graph = helper.make_graph(self._nodes, "sksemobridge", *ends, initializer=self._constants)
+        opset = [helper.make_opsetid("", OPSET)]
+        model = helper.make_model(
+            graph, opset_imports=opset, ir_version=IR_VERSION, producer_name="sksemobridge"
+        )
+        self._onnx.checker.check_model(model, full_check=True)
+        return model
+
+
+def _metadata(estimator):
+    from . import __version__
+
+    metadata = {"sksemobridge": __version__}
+    if hasattr(estimator, "classes_"):
+        metadata["classes"] = json.dumps(estimator.classes_.tolist(), default=str)
+    return metadata
+
+
+def _require(package):
+    try:
+        return import_module(package)
+    except ImportError as error:
+        raise ImportError(
+            f"to_onnx needs the package {package}: pip install 'sksemobridge[onnx]'."
+        ) from error
+
+
+def _image_tower(loaded):
+    """The `onnx.ModelProto` of the image tower, in float32: `pixels (n, 3, h, w)` to `embeddings (n, D)`."""
+    import torch
+
+    _require("onnxscript")
+
+    class Tower(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.model = loaded.model
+
+        def forward(self, pixels):
+            return self.model.encode_image(pixels, normalize=False)
+
+    pixels = torch.zeros(2, 3, *loaded.image_size, device=loaded.device)
+    with warnings.catch_warnings():
+        # Of the exporter, about itself.
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            Tower().eval(),
+            (pixels,),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=["pixels"],
+            output_names=["embeddings"],
+            dynamic_shapes=({0: torch.export.Dim("n")},),
+            verbose=False,
+        )
+    return program.model_proto
+
+
+def register_onnx_converters():
+    """Let skl2onnx convert `SeMoBridgeClassifier`, `ZeroShotClassifier` and `SemanticBridge` in pipelines of scikit-learn.
+
+    They take embeddings in float32, and need a target opset of 18 or newer.
+
+    Raises
+    ------
+    ImportError
+        If the package skl2onnx is missing.
+
+    Examples
+    --------
+    >>> from sksemobridge import register_onnx_converters
+    >>> register_onnx_converters()  # doctest: +SKIP
+    """
+    skl2onnx = _require("skl2onnx")
+    shapes = import_module("skl2onnx.common.shape_calculator").calculate_linear_classifier_output_shapes
+
+    def bridge_shapes(operator):
+        kind = type(operator.inputs[0].type)
+        operator.outputs[0].type = kind([None, operator.raw_operator.n_features_in_])
+
+    for estimator in (SeMoBridgeClassifier, ZeroShotClassifier):
+        options = {
+            "zipmap": [True, False, "columns"],
+            "output_class_labels": [False, True],
+            "nocl": [True, False],
+        }
+        skl2onnx.update_registered_converter(
+            estimator, f"Sksemobridge{estimator.__name__}", shapes, _convert, options=options
+        )
+    skl2onnx.update_registered_converter(
+        SemanticBridge, "SksemobridgeSemanticBridge", bridge_shapes, _convert
+    )
+
+
+def _convert(scope, operator, container):
+    """Copy the nodes of `model_of` into a graph of skl2onnx."""
+    onnx = _require("onnx")
+    estimator = operator.raw_operator
+    graph = model_of(estimator).graph
+    names = {"embeddings": operator.inputs[0].full_name}
+    if hasattr(estimator, "classes_"):
+        names["probabilities"] = operator.outputs[1].full_name
+    else:
+        names["bridged"] = operator.outputs[0].full_name
+
+    def name_of(value):
+        return names.setdefault(value, scope.get_unique_variable_name(value))
+
+    for constant in graph.initializer:
+        values = onnx.numpy_helper.to_array(constant)
+        container.add_initializer(name_of(constant.name), constant.data_type, values.shape, values.ravel())
+    for node in graph.node:
+        attributes = {part.name: onnx.helper.get_attribute_value(part) for part in node.attribute}
+        ends = [list(map(name_of, values)) for values in (node.input, node.output)]
+        name = scope.get_unique_operator_name(node.name)
+        container.add_node(node.op_type, *ends, name=name, op_version=OPSET, **attributes)
+    if hasattr(estimator, "classes_"):
+        text = is_text(estimator.classes_)
+        kind = onnx.TensorProto.STRING if text else onnx.TensorProto.INT64
+        labels = estimator.classes_.astype(str if text else np.int64).tolist()
+        container.add_initializer(name_of("labels"), kind, [len(labels)], labels)
+        add = container.add_node
+        add(
+            "ArgMax",
+            [name_of("logits")],
+            [name_of("best")],
+            axis=1,
+            keepdims=0,
+            op_version=OPSET,
+            name=name_of("best"),
+        )
+        add(
+            "Gather",
+            [name_of("labels"), name_of("best")],
+            [operator.outputs[0].full_name],
+            axis=0,
+            op_version=OPSET,
+            name=name_of("label"),
+        )

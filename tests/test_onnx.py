@@ -1,0 +1,223 @@
+"""What onnxruntime computes from a written model is what the estimator predicts."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from sksemobridge import (
+    CLIPImageEncoder,
+    CLIPTextEncoder,
+    SemanticBridge,
+    SeMoBridgeClassifier,
+    ZeroShotClassifier,
+    _onnx,
+    make_semobridge_pipeline,
+    register_onnx_converters,
+    to_onnx,
+)
+from sksemobridge.datasets import load_emoji
+
+onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra onnx")
+pytest.importorskip("onnx", reason="needs the extra onnx")
+
+NAMES = ["bird", "clock", "fruit", "mammal", "tool"]
+SHOTS = 4
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    """Images and labels of some classes, the shots first."""
+    emoji = load_emoji()
+    labels = emoji.target_names[emoji.target]
+    rows = np.concatenate([np.flatnonzero(labels == name)[:12] for name in NAMES]).reshape(len(NAMES), -1)
+    rows = np.concatenate([rows[:, :SHOTS].ravel(), rows[:, SHOTS:].ravel()])
+    return emoji.images[rows], labels[rows]
+
+
+@pytest.fixture(scope="module")
+def embeddings(pictures):
+    return CLIPImageEncoder("mini", "bundled").transform(pictures[0])
+
+
+def run(path, **inputs):
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(None, inputs))), session.get_modelmeta().custom_metadata_map
+
+
+def assert_same(classifier, X, folder):
+    to_onnx(classifier, folder / "classifier.onnx")
+    result, metadata = run(folder / "classifier.onnx", embeddings=X)
+    np.testing.assert_allclose(result["probabilities"], classifier.predict_proba(X), atol=1e-5)
+    logits = classifier.decision_function(X)
+    if logits.ndim == 1:
+        result["logits"] = result["logits"][:, 1] - result["logits"][:, 0]
+    np.testing.assert_allclose(result["logits"], logits, atol=1e-5 * max(1, np.abs(logits).max()))
+    assert json.loads(metadata["classes"]) == classifier.classes_.tolist()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"vocabulary": None},
+        {"whiten": False},
+        {"solver": "lbfgs"},
+        {"solver": "lbfgs", "vocabulary": None},
+        {"blend": "paper"},
+        {"blend": "paper", "vocabulary": ["a red apple", "a cat", "a hammer"]},
+        {"blend": "paper", "lambda1": 0.0, "gamma": 3.0},
+        {"class_names": "ignore"},
+        {"text_encoder": None, "class_names": "ignore"},
+        {"text_encoder": None, "class_names": "ignore", "blend": "paper"},
+    ],
+    ids=str,
+)
+def test_a_classifier(settings, pictures, embeddings, tmp_path):
+    settings = {"text_encoder": CLIPTextEncoder("mini", "bundled"), **settings}
+    n = SHOTS * len(NAMES)
+    classifier = SeMoBridgeClassifier(**settings).fit(embeddings[:n], pictures[1][:n])
+    assert_same(classifier, embeddings, tmp_path)
+    if classifier.class_names_ is not None:
+        # One class without shots, which leans on its name alone.
+        assert_same(classifier.with_classes(["clock", "fruit", "zebra"]), embeddings, tmp_path)
+    assert_same(classifier.with_classes(["clock", "fruit"]), embeddings, tmp_path)
+
+
+@pytest.mark.parametrize("blend", ["auto", "paper"])
+@pytest.mark.parametrize("solver", ["closed_form", "lbfgs"])
+def test_a_projection_with_a_bias(blend, solver, make_world, tmp_path):
+    world = make_world(bias=True, dtype=np.float32)
+    X, y = world.draw(4)
+    classifier = SeMoBridgeClassifier(
+        world.text_encoder(), prompts="a photo of a {}.", blend=blend, solver=solver
+    )
+    assert_same(classifier.fit(X, y), world.draw(20)[0], tmp_path)
+
+
+def test_zero_shot(embeddings, tmp_path):
+    classifier = ZeroShotClassifier(CLIPTextEncoder("mini", "bundled")).fit(None, NAMES)
+    assert_same(classifier, embeddings, tmp_path)
+
+
+def test_labels_of_other_kinds_are_json(world, tmp_path):
+    X, y = world.draw(3)
+    days = np.array(["2024-01-01", "2024-01-02"], dtype="datetime64[D]")[(y == "cat").astype(int)]
+    classifier = SeMoBridgeClassifier().fit(X, days)
+    to_onnx(classifier, tmp_path / "classifier.onnx")
+    _, metadata = run(tmp_path / "classifier.onnx", embeddings=X.astype(np.float32))
+    assert json.loads(metadata["classes"]) == ["2024-01-01", "2024-01-02"]
+
+
+def test_rows_of_any_length(world, tmp_path):
+    X, y = world.draw(3)
+    classifier = SeMoBridgeClassifier(class_names="ignore").fit(X, y)
+    X = (X * np.logspace(-30, 30, len(X))[:, None]).astype(np.float32)
+    X[0] = 0
+    assert_same(classifier, X, tmp_path)
+    result, _ = run(tmp_path / "classifier.onnx", embeddings=X[:0])
+    assert result["probabilities"].shape == (0, len(classifier.classes_))
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"vocabulary": None}, {"normalize": False}, {"direction": "text_to_image"}], ids=str
+)
+def test_a_bridge(settings, embeddings, tmp_path):
+    bridge = SemanticBridge(CLIPTextEncoder("mini", "bundled"), **settings).fit(embeddings)
+    to_onnx(bridge, tmp_path / "bridge.onnx")
+    result, metadata = run(tmp_path / "bridge.onnx", embeddings=embeddings)
+    np.testing.assert_allclose(result["bridged"], bridge.transform(embeddings), atol=1e-5)
+    assert "classes" not in metadata
+
+
+@pytest.mark.parametrize("normalize", [True, False])
+def test_the_bridge_of_a_classifier_with_a_bias(normalize, make_world, tmp_path):
+    world = make_world(bias=True, dtype=np.float32)
+    X, y = world.draw(4)
+    classifier = SeMoBridgeClassifier(world.text_encoder(), prompts="a photo of a {}.").fit(X, y)
+    bridge = SemanticBridge.from_classifier(classifier, normalize=normalize)
+    to_onnx(bridge, tmp_path / "bridge.onnx")
+    result, _ = run(tmp_path / "bridge.onnx", embeddings=X)
+    np.testing.assert_allclose(result["bridged"], bridge.transform(X), atol=1e-5)
+
+
+def prepare(image, how):
+    """Pixels for the model of a pipeline, from the description in its metadata and nothing else."""
+    height, width = how["size"]
+    assert (how["mode"], how["resize"], how["layout"]) == ("RGB", "shortest", "NCHW")
+    image = Image.fromarray(image).convert(how["mode"])
+    scale = max(how["size"]) / min(image.size)
+    resample = Image.Resampling[how["interpolation"].upper()]
+    image = image.resize([round(side * scale) for side in image.size], resample)
+    left, top = (image.width - width) // 2, (image.height - height) // 2
+    pixels = np.asarray(image.crop((left, top, left + width, top + height)), dtype=np.float32)
+    return ((pixels / how["divide_by"] - how["mean"]) / how["std"]).transpose(2, 0, 1).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def pipeline(pictures):
+    n = SHOTS * len(NAMES)
+    return make_semobridge_pipeline("mini", "bundled").fit(pictures[0][:n], pictures[1][:n])
+
+
+def test_a_whole_pipeline(pipeline, pictures, tmp_path, monkeypatch):
+    pytest.importorskip("onnxscript", reason="needs the extra onnx")
+    to_onnx(pipeline, tmp_path / "pipeline.onnx")
+    # Weights beside the file, as of models too large for one.
+    monkeypatch.setattr(_onnx, "LARGEST_FILE", 0)
+    to_onnx(pipeline, tmp_path / "large.onnx")
+    assert (tmp_path / "large.onnx").stat().st_size < (tmp_path / "large.onnx.data").stat().st_size
+    for name in ("pipeline.onnx", "large.onnx"):
+        session = onnxruntime.InferenceSession(tmp_path / name, providers=["CPUExecutionProvider"])
+        how = json.loads(session.get_modelmeta().custom_metadata_map["preprocessing"])
+        pixels = np.stack([prepare(image, how) for image in pictures[0]])
+        result, _ = run(tmp_path / name, pixels=pixels)
+        np.testing.assert_allclose(result["probabilities"], pipeline.predict_proba(pictures[0]), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "message"),
+    [
+        (LogisticRegression(), "not LogisticRegression"),
+        (make_pipeline(StandardScaler(), SeMoBridgeClassifier()), "StandardScaler, SeMoBridgeClassifier"),
+        (make_pipeline(CLIPImageEncoder("mini", "bundled"), LogisticRegression()), "not LogisticRegression"),
+        (SeMoBridgeClassifier(), "not fitted"),
+    ],
+    ids=["foreign", "steps", "foreign step", "not fitted"],
+)
+def test_what_cannot_be_written_is_an_error(estimator, message, tmp_path):
+    with pytest.raises((TypeError, ValueError), match=message):
+        to_onnx(estimator, tmp_path / "model.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_missing_package_is_named(world, monkeypatch, tmp_path):
+    classifier = SeMoBridgeClassifier(class_names="ignore").fit(*world.draw(2))
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(ImportError, match=r"sksemobridge\[onnx\]"):
+        to_onnx(classifier, tmp_path / "model.onnx")
+
+
+@pytest.mark.parametrize("labels", ["text", "integers"])
+def test_skl2onnx_converts_a_pipeline(labels, make_world):
+    skl2onnx = pytest.importorskip("skl2onnx", reason="needs the extra onnx")
+    register_onnx_converters()
+    X, y = make_world(dtype=np.float32).draw(4)
+    if labels == "integers":
+        y = 10 * np.unique(y, return_inverse=True)[1]
+    steps = StandardScaler(), SemanticBridge(), SeMoBridgeClassifier(class_names="ignore")
+    pipeline = make_pipeline(*steps).fit(X, y)
+    model = skl2onnx.to_onnx(pipeline, X[:1], options={"zipmap": False})
+    predicted, probabilities = run_bytes(model, X=X)
+    assert predicted.tolist() == pipeline.predict(X).tolist()
+    np.testing.assert_allclose(probabilities, pipeline.predict_proba(X), atol=1e-5)
+
+
+def run_bytes(model, **inputs):
+    return onnxruntime.InferenceSession(model.SerializeToString()).run(None, inputs)

@@ -1,0 +1,115 @@
+"""Systems that lack what Linux has: each is taken away here, and the package goes on."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sksemobridge import _command
+from sksemobridge._utils import platforms
+from sksemobridge.encoders._locks import NumberLocks
+
+# What a process of Windows does not find. torch and scikit-learn know by other ways where they are.
+WITHOUT = """
+import builtins, os, sys, threading
+import sklearn, torch
+
+for name in ("fcntl", "resource"):
+    sys.modules[name] = None
+for name in ("fork", "register_at_fork"):
+    delattr(os, name)
+opened = builtins.open
+
+def open_without_proc(file, *args, **kwargs):
+    if str(file).startswith("/proc"):
+        raise FileNotFoundError(file)
+    return opened(file, *args, **kwargs)
+
+builtins.open = open_without_proc
+
+from sksemobridge import make_semobridge_pipeline
+from sksemobridge._utils.platforms import limit_memory
+from sksemobridge.datasets import load_emoji
+from sksemobridge.distributed._sandbox import Sandbox
+from sksemobridge.encoders import EmbeddingCache
+
+assert sys.modules["fcntl"] is None
+assert not limit_memory(1)
+emoji = load_emoji()
+images, y = emoji.images[::24], emoji.target[::24]
+pipeline = make_semobridge_pipeline("mini", "bundled", class_names="ignore", encoder_params={"cache": sys.argv[1]})
+together = [threading.Thread(target=pipeline[0].transform, args=(images,)) for _ in range(2)]
+for thread in together:
+    thread.start()
+for thread in together:
+    thread.join()
+probabilities = pipeline.fit(images, y).predict_proba(images)
+assert len(EmbeddingCache(sys.argv[1])) == len(images)
+if __name__ == "__main__":
+    with Sandbox() as sandbox:
+        assert sandbox.reason_against(images[0]) is None
+    print(len(probabilities), "predicted")
+"""
+
+
+def test_without_fcntl_resource_fork_and_proc(tmp_path):
+    script = tmp_path / "without.py"
+    script.write_text(WITHOUT, encoding="utf-8")
+    command = [sys.executable, script, tmp_path / "cache"]
+    root = str(Path(_command.__file__).parents[1])
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, env=os.environ | {"PYTHONPATH": root}
+    )
+    assert done.stdout.endswith("predicted\n"), done.stderr
+
+
+def test_without_locks_all_are_granted(tmp_path, monkeypatch):
+    first, second = (NumberLocks(tmp_path / "locks") for _ in range(2))
+    if sys.platform == "linux":
+        assert [first.take(7), second.take(7)] == [True, False]
+    monkeypatch.setattr(platforms, "_SET_LOCK", None)
+    assert [first.take(7), second.take(7)] == [True, True]
+    first.release(7)
+    first.close()
+    second.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "platform", "variables", "folder"),
+    [
+        ("posix", "linux", {}, "~/.cache"),
+        ("posix", "linux", {"XDG_CACHE_HOME": "/elsewhere"}, "/elsewhere"),
+        ("posix", "darwin", {}, "~/Library/Caches"),
+        ("nt", "win32", {}, "~/AppData/Local"),
+        ("nt", "win32", {"LOCALAPPDATA": "/local"}, "/local"),
+    ],
+)
+def test_caches_are_where_the_system_keeps_them(name, platform, variables, folder, monkeypatch):
+    for variable in ("XDG_CACHE_HOME", "LOCALAPPDATA"):
+        monkeypatch.delenv(variable, raising=False)
+    for variable, value in variables.items():
+        monkeypatch.setenv(variable, value)
+    folder = Path(folder).expanduser()
+    monkeypatch.setattr(Path, "home", lambda: Path(os.path.expanduser("~")))
+    with monkeypatch.context() as context:
+        context.setattr(platforms.os, "name", name)
+        context.setattr(platforms.sys, "platform", platform)
+        context.setattr(platforms, "Path", type(folder))
+        found = platforms.user_cache_folder()
+    assert found == folder
+
+
+def test_names_of_folders_hold_on_every_system():
+    labels = ["Bird", "bird", "a/b", "a_b", "..", "con", "NUL.txt", "x:y", "trailing. ", "", 3]
+    names = platforms.folder_names(labels)
+    assert list(names) == labels
+    assert len({name.casefold() for name in names.values()}) == len(labels)
+    assert names["Bird"] == "Bird"
+    assert names[3] == "3"
+    assert names["con"] == "_con"
+    for name in names.values():
+        assert not set(name) & set('\\/:*?"<>|')
+        assert name == name.strip(". ")
+        assert name
