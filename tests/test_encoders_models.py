@@ -10,6 +10,7 @@ import threading
 import time
 import warnings
 
+import huggingface_hub
 import numpy as np
 import open_clip
 import pytest
@@ -23,6 +24,7 @@ from sksemobridge.encoders import (
     EmbeddingCache,
     ModelLoadError,
     _models,
+    _source,
     clear_model_cache,
 )
 from sksemobridge.encoders._models import get_model
@@ -31,7 +33,9 @@ from .encoder_helpers import randomise, small_config, some_pictures, write_model
 
 
 @pytest.fixture(autouse=True)
-def _empty_registry():
+def _empty_registry(monkeypatch):
+    # The hub of these tests is a stand-in, which always answers.
+    monkeypatch.setattr(_source, "_hub_error", lambda _: None)
     clear_model_cache()
     yield
     clear_model_cache()
@@ -81,6 +85,7 @@ def no_network(monkeypatch):
 
     monkeypatch.setattr(open_clip.factory, "download_pretrained", refuse)
     monkeypatch.setattr(open_clip.factory, "download_pretrained_from_hf", refuse)
+    monkeypatch.setattr(_source, "_hub_error", lambda _: OSError("Network is unreachable"))
 
 
 def activations(model):
@@ -208,6 +213,55 @@ def test_without_network_the_error_names_model_attempt_and_remedy(small_vit, no_
 def test_without_network_a_hub_model_is_the_same_error(no_network):
     with pytest.raises(ModelLoadError, match="'hf-hub:some/model' could not be loaded"):
         CLIPImageEncoder("hf-hub:some/model", None).transform(some_pictures(1))
+
+
+@pytest.fixture
+def closed_hub(monkeypatch, tmp_path):
+    """A hub at which nothing listens, and an empty cache; counts what open_clip is asked to load."""
+    monkeypatch.undo()
+    _source._hub_error.cache_clear()
+    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    asked = []
+
+    def create(name, **settings):
+        asked.append(huggingface_hub.constants.HF_HUB_OFFLINE)
+        raise FileNotFoundError("not in the cache")
+
+    monkeypatch.setattr(open_clip, "create_model", create)
+    yield asked
+    _source._hub_error.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("variables", "offline", "reason"),
+    [
+        ({}, False, r"does not answer without a proxy"),
+        (
+            {"HTTPS_PROXY": "http://me:secret@127.0.0.1:9"},
+            False,
+            r"does not answer through the proxy in HTTPS_PROXY",
+        ),
+        ({}, True, "HF_HUB_OFFLINE is set"),
+    ],
+)
+def test_a_hub_that_does_not_answer_is_one_error(closed_hub, variables, offline, reason, monkeypatch):
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", offline)
+    for name, pretrained in (("ViT-B-16", "openai"), ("hf-hub:some/model", None)):
+        with pytest.raises(ModelLoadError, match=reason) as caught:
+            get_model(name, pretrained, "cpu")
+        assert "secret" not in str(caught.value)
+    assert closed_hub == []
+
+
+def test_what_is_in_the_cache_needs_no_hub(closed_hub, tmp_path):
+    (tmp_path / "hub" / "models--timm--vit_base_patch16_clip_224.openai" / "snapshots").mkdir(parents=True)
+    with pytest.raises(ModelLoadError, match="not in the cache"):
+        get_model("ViT-B-16", "openai", "cpu")
+    assert closed_hub == [True]
+    assert not huggingface_hub.constants.HF_HUB_OFFLINE
 
 
 def test_a_hub_model_whose_weights_are_missing_is_not_made_up(monkeypatch, tmp_path):

@@ -11,7 +11,7 @@ from contextlib import nullcontext
 
 from .._utils.device import resolve_device
 from ._pictures import check_size
-from ._source import ModelLoadError, cannot_load, find_source, read_config
+from ._source import ModelLoadError, cannot_load, find_source, read_config, without_waiting
 from ._towers import cut_context, shallow_copy, without_projection
 
 MAX_MODELS = 4
@@ -188,7 +188,8 @@ class LoadedModel:
                 import open_clip
 
                 try:
-                    self._tokenizer = open_clip.get_tokenizer(self.source.name)
+                    with without_waiting(self.source):
+                        self._tokenizer = open_clip.get_tokenizer(self.source.name)
                 except Exception as error:
                     raise _cannot_tokenize(self.source, error) from error
         return self._tokenizer(texts)
@@ -355,14 +356,17 @@ def _load(source, device):
         tag = open_clip.get_pretrained_cfg(source.name, source.pretrained)
         quick_gelu = quick_gelu or bool(tag.get("quick_gelu", False))
     try:
-        model = open_clip.create_model(
-            source.name,
-            pretrained=source.pretrained,
-            precision="fp32",
-            force_quick_gelu=quick_gelu,
-            require_pretrained=True,
-            weights_only=True,
-        )
+        with without_waiting(source):
+            model = open_clip.create_model(
+                source.name,
+                pretrained=source.pretrained,
+                precision="fp32",
+                force_quick_gelu=quick_gelu,
+                require_pretrained=True,
+                weights_only=True,
+            )
+    except ModelLoadError:
+        raise
     except Exception as error:
         raise cannot_load(source, error) from error
     model.eval().requires_grad_(False).to(device)

@@ -3,7 +3,10 @@
 import difflib
 import hashlib
 import os
+import time
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from .._utils.lru import LRUCache
@@ -133,7 +136,11 @@ def read_config(source):
     import open_clip
 
     try:
-        config = open_clip.get_model_config(source.name)
+        # Of a hub, the configuration is a file there.
+        with without_waiting(source) if source.name.startswith(_HUB) else nullcontext():
+            config = open_clip.get_model_config(source.name)
+    except ModelLoadError:
+        raise
     except Exception as error:
         raise cannot_load(source, error) from error
     if config is None:
@@ -154,6 +161,77 @@ def read_config(source):
     return config
 
 
+# A hub that does not answer within this time is not asked for files, and one that did not is not asked again for a while.
+_HUB_TIMEOUT, _HUB_MEMORY = 5.0, 30.0
+
+
+@contextmanager
+def without_waiting(source):
+    """Context for loading from a hub: where it does not answer, only files that are here already are used.
+
+    Otherwise huggingface_hub would try again and again, for a minute or two and over some fifty lines of log.
+
+    Raises
+    ------
+    ModelLoadError
+        If nothing of the model is here and the hub does not answer, or must not be asked.
+    """
+    repository = _repository(source)
+    if repository is None:
+        yield
+        return
+    from huggingface_hub import constants
+
+    error = None if constants.HF_HUB_OFFLINE else _hub_error(time.monotonic() // _HUB_MEMORY)
+    if error is None and not constants.HF_HUB_OFFLINE:
+        yield
+        return
+    folder = Path(constants.HF_HUB_CACHE, f"models--{repository.replace('/', '--')}", "snapshots")
+    if not folder.is_dir():
+        # Only its name: an address may hold a password.
+        proxy = next(
+            (name for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY") if os.environ.get(name)), None
+        )
+        way = f"through the proxy in {proxy}" if proxy else "without a proxy (HTTPS_PROXY is not set)"
+        problem = (
+            f"{constants.ENDPOINT} does not answer {way} ({error})" if error else "HF_HUB_OFFLINE is set"
+        )
+        raise cannot_load(
+            source, f"{problem}, and {repository!r} is not in {constants.HF_HUB_CACHE!r}."
+        ) from error
+    was, constants.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE, True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = was
+
+
+def _repository(source):
+    """The repository on the hub that a source loads from, or None."""
+    if source.files:
+        return None
+    if source.name.startswith(_HUB):
+        return source.name[len(_HUB) :].partition("@")[0]
+    import open_clip
+
+    place = (open_clip.get_pretrained_cfg(source.name, source.pretrained) or {}).get("hf_hub", "")
+    return place.rpartition("/")[0] or None
+
+
+@lru_cache(maxsize=1)
+def _hub_error(_):
+    """The error of a try to reach the hub, or None; remembered for one argument."""
+    from huggingface_hub import constants
+    from huggingface_hub.utils import get_session
+
+    try:
+        get_session().head(constants.ENDPOINT, timeout=_HUB_TIMEOUT)
+    # Of the client that huggingface_hub uses: requests, httpx or another.
+    except Exception as error:
+        return error
+    return None
+
+
 def _close(word, possible):
     matches = difflib.get_close_matches(word.lower(), [name.lower() for name in possible], n=3)
     by_lower = {name.lower(): name for name in possible}
@@ -172,7 +250,7 @@ def cannot_load(source, error):
         fetch += ")" if source.pretrained is None else f", pretrained={source.pretrained!r})"
         remedy = (
             "The first use downloads the weights and keeps them in the cache of huggingface_hub (HF_HOME, by "
-            f"default ~/.cache/huggingface). Without network, run {fetch} on a machine that has one and copy "
+            f"default ~/.cache/huggingface). Behind a proxy, set HTTPS_PROXY. Without network, run {fetch} on a machine that has one and copy "
             "that folder, or give the path of a checkpoint or a 'local-dir:' folder. "
             f"model_name={BUNDLED_NAME!r}, pretrained={BUNDLED_TAG!r} needs no download."
         )

@@ -1,0 +1,60 @@
+"""
+Any image encoder: a network of torchvision
+===========================================
+
+A classifier needs embeddings, not CLIP. Here they come from a ResNet of torchvision whose last layer is cut off, and no names
+are used. Its weights are random, so that nothing is downloaded: what it knows is what random filters see. With
+`weights="DEFAULT"` they are those of ImageNet.
+"""
+
+import numpy as np
+import torch
+import torchvision
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+
+from sksemobridge import CLIPImageEncoder, SeMoBridgeClassifier
+from sksemobridge.datasets import load_emoji
+
+torch.manual_seed(0)
+resnet = torchvision.models.resnet18(weights=None).eval()
+resnet.fc = torch.nn.Identity()
+
+
+def embed(images):
+    with torch.inference_mode():
+        return resnet(torch.from_numpy(images).permute(0, 3, 1, 2) / 255).numpy()
+
+
+# %%
+# As a step of a pipeline, a function is an encoder. `class_names="ignore"` says that the labels are no words.
+pipeline = make_pipeline(FunctionTransformer(embed), SeMoBridgeClassifier(class_names="ignore"))
+
+emoji = load_emoji()
+labels = emoji.target_names[emoji.target]
+kinds = np.flatnonzero(np.isin(labels, ["clock", "heart", "concerned face", "building", "clothing"]))
+rng = np.random.default_rng(0)
+shots = np.concatenate(
+    [rng.permutation(kinds[labels[kinds] == name])[:4] for name in np.unique(labels[kinds])]
+)
+queries = np.setdiff1d(kinds, shots)
+pipeline.fit(emoji.images[shots], labels[shots])
+
+# %%
+# Against logistic regression on the same embeddings, and the bundled CLIP, without its texts too.
+clip = CLIPImageEncoder("mini", pretrained="bundled")
+scores = {
+    "random ResNet": pipeline.score(emoji.images[queries], labels[queries]),
+    "random ResNet, LogisticRegression": make_pipeline(
+        FunctionTransformer(embed), LogisticRegression(max_iter=1000)
+    )
+    .fit(emoji.images[shots], labels[shots])
+    .score(emoji.images[queries], labels[queries]),
+    "CLIP without text": make_pipeline(clip, SeMoBridgeClassifier(class_names="ignore"))
+    .fit(emoji.images[shots], labels[shots])
+    .score(emoji.images[queries], labels[queries]),
+}
+print(f"Five kinds, four shots each, {len(queries)} pictures; chance is 20 %.")
+for name, score in scores.items():
+    print(f"{name:36}{score:6.1%}")

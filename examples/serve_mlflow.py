@@ -1,0 +1,64 @@
+"""
+Log, load and serve with MLflow
+===============================
+
+`mlflow.sklearn` keeps a fitted estimator in the format of skops, which holds no code. The types to be trusted are those of
+this package; `get_untrusted_types` lists them, and a look at the list is the point of it.
+"""
+
+import json
+import logging
+import tempfile
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import skops.io
+from mlflow.pyfunc.scoring_server import init as make_server
+from starlette.testclient import TestClient
+
+from sksemobridge import CLIPImageEncoder, CLIPTextEncoder, SeMoBridgeClassifier
+from sksemobridge.datasets import load_emoji
+
+logging.getLogger("mlflow").setLevel(logging.ERROR)
+
+# %%
+# A classifier of embeddings. (A whole pipeline is logged in the same way; requests then carry paths of images.)
+emoji = load_emoji()
+labels = emoji.target_names[emoji.target]
+embeddings = CLIPImageEncoder("mini", pretrained="bundled").transform(emoji.images[::4])
+classifier = SeMoBridgeClassifier(CLIPTextEncoder("mini", pretrained="bundled")).fit(embeddings, labels[::4])
+
+types = skops.io.get_untrusted_types(data=skops.io.dumps(classifier))
+assert all(name.startswith("sksemobridge.") for name in types)
+
+# %%
+# Log it, with probabilities as what the model predicts.
+folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+mlflow.set_tracking_uri(f"sqlite:///{Path(folder.name, 'mlflow.db').as_posix()}")
+mlflow.create_experiment("pictures", artifact_location=Path(folder.name, "artifacts").as_uri())
+mlflow.set_experiment("pictures")
+with mlflow.start_run():
+    mlflow.log_params({"shots": len(embeddings), "blend": classifier.blend})
+    logged = mlflow.sklearn.log_model(
+        classifier,
+        name="classifier",
+        serialization_format="skops",
+        skops_trusted_types=types,
+        pyfunc_predict_fn="predict_proba",
+        pip_requirements=["sksemobridge"],
+    )
+
+# %%
+# Load it as any program with MLflow would, and serve one request. `mlflow models serve` runs the same server.
+model = mlflow.pyfunc.load_model(logged.model_uri)
+expected = classifier.predict_proba(embeddings)
+print("largest difference after loading:", np.abs(model.predict(embeddings) - expected).max())
+
+request = json.dumps({"inputs": embeddings[:1].tolist()})
+with TestClient(make_server(model)) as client:
+    answer = client.post("/invocations", content=request, headers={"Content-Type": "application/json"})
+served = np.array(answer.json()["predictions"])
+print("answer:", answer.status_code, labels[::4][0], "is", classifier.classes_[served[0].argmax()])
+print("largest difference of the answer:", np.abs(served - expected[:1]).max())
+folder.cleanup()
