@@ -7,6 +7,7 @@ names that a reader brings along.
 import os
 import sys
 from contextlib import ExitStack, chdir
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from unittest import mock
@@ -76,6 +77,8 @@ def set_up(namespace):
     X, y = embeddings[::2], labels[chosen[::2]]
     pictures = load_image_folder("my_pictures")
     namespace |= {
+        # For blocks that are skipped without a package.
+        "missing": lambda *packages: any(find_spec(package) is None for package in packages),
         "folder": pictures,
         "paths": pictures.paths,
         "images": list(pictures.paths),

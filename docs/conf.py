@@ -73,6 +73,9 @@ sphinx_gallery_conf = {
             "plot_tabular.py",
             "plot_search_by_image.py",
             "save_and_load.py",
+            "serve_onnx.py",
+            "serve_mlflow.py",
+            "other_encoder.py",
         ]
     ),
     "abort_on_example_error": True,
@@ -100,5 +103,6 @@ html_theme_options = {
 }
 # Pages outside of the user guide have no neighbours to show.
 html_sidebars = {
-    page: [] for page in ("start", "method", "benchmarks*", "differences", "changelog", "contributing")
+    page: []
+    for page in ("start", "method", "benchmarks*", "differences", "stability", "changelog", "contributing")
 }

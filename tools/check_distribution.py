@@ -23,6 +23,7 @@ DATA = [
     "sksemobridge/models/mini/open_clip_model.safetensors",
     "sksemobridge/datasets/data/emoji.npz",
     "sksemobridge/datasets/data/vocabulary.txt",
+    "sksemobridge/py.typed",
 ]
 LICENCES = ["LICENSE", "sksemobridge/models/LICENSES.md", "sksemobridge/datasets/data/LICENSES.md"]
 IN_SOURCE = ["README.md", "CHANGELOG.md", "examples/plot_quickstart.py", "docs/index.md", "tests/conftest.py"]

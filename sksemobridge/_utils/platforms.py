@@ -75,7 +75,7 @@ def limit_memory(n_bytes):
 
 def user_cache_folder():
     """The user's folder for caches."""
-    if os.name == "nt":
+    if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
     if sys.platform == "darwin":
         return Path.home() / "Library" / "Caches"
