@@ -101,7 +101,8 @@ class Commit:
         archive = subprocess.run(
             ["git", "archive", name, "sksemobridge"], cwd=ROOT, check=True, stdout=subprocess.PIPE
         )
-        tarfile.open(fileobj=io.BytesIO(archive.stdout)).extractall(folder, filter="data")
+        with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as files:
+            files.extractall(folder, filter="data")
         self._process = subprocess.Popen(
             [sys.executable, "-P", __file__, "--answer"],
             env=os.environ | {"PYTHONPATH": os.pathsep.join([str(folder), str(ROOT / "benchmarks")])},

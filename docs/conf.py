@@ -42,6 +42,8 @@ autodoc_default_options = {
     "exclude-members": "get_metadata_routing, set_fit_request, set_output, set_partial_fit_request, "
     "set_score_request, set_transform_request"
 }
+# Docstrings say them in words.
+autodoc_typehints = "none"
 numpydoc_show_class_members = False
 # What stands in single backticks in docstrings.
 default_role = "code"

@@ -14,8 +14,8 @@ from pathlib import Path
 import mlflow
 import numpy as np
 import skops.io
+from fastapi.testclient import TestClient
 from mlflow.pyfunc.scoring_server import init as make_server
-from starlette.testclient import TestClient
 
 from sksemobridge import CLIPImageEncoder, CLIPTextEncoder, SeMoBridgeClassifier
 from sksemobridge.datasets import load_emoji

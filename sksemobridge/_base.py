@@ -1,7 +1,10 @@
 """What the estimators share: saving their fitted state, and going from scores to labels and probabilities."""
 
+from typing import Any
+
 import numpy as np
 import sklearn
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
@@ -27,6 +30,9 @@ class SavedEstimator(BaseEstimator):
     `_set_fitted(fitted)` assigns both. Only `_fitted` is saved, since joblib would store an array as often as it
     meets it.
     """
+
+    n_features_in_: int
+    feature_names_in_: NDArray[Any]
 
     def __sklearn_is_fitted__(self):
         return getattr(self, "_fitted", None) is not None
@@ -65,7 +71,9 @@ class EmbeddingClassifier(ClassifierMixin, SavedEstimator):
     labels are always NumPy. Memory for the work does not grow with the number of rows.
     """
 
-    def predict(self, X):
+    classes_: NDArray[Any]
+
+    def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Most probable label of each row.
 
         Parameters
@@ -79,7 +87,7 @@ class EmbeddingClassifier(ClassifierMixin, SavedEstimator):
         best = self._finished_scores(X, lambda scores: namespace(scores).argmax(scores, axis=1))
         return self.classes_[np.asarray(to_numpy(best))]
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: ArrayLike) -> NDArray[Any]:
         """Probability of each class, in the order of `classes_`: the softmax of the logits.
 
         Parameters
@@ -93,7 +101,7 @@ class EmbeddingClassifier(ClassifierMixin, SavedEstimator):
         """
         return self._finished_scores(X, softmax)
 
-    def predict_log_proba(self, X):
+    def predict_log_proba(self, X: ArrayLike) -> NDArray[Any]:
         """Logarithm of `predict_proba`.
 
         Parameters
@@ -107,7 +115,7 @@ class EmbeddingClassifier(ClassifierMixin, SavedEstimator):
         """
         return self._finished_scores(X, log_softmax)
 
-    def decision_function(self, X):
+    def decision_function(self, X: ArrayLike) -> NDArray[Any]:
         """Logits of the classes; see the notes of the class.
 
         Parameters

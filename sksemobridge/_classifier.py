@@ -1,10 +1,12 @@
 """The few-shot classifier over CLIP image embeddings."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from numbers import Integral, Real
+from typing import Any, Literal, Self
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import _fit_context, clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
@@ -239,35 +241,35 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
 
     def __init__(
         self,
-        text_encoder=None,
+        text_encoder: Any = None,
         *,
-        prompts="auto",
-        class_names=None,
-        vocabulary="auto",
-        store_held_out=False,
-        solver="closed_form",
-        atol="auto",
-        class_bias=True,
-        blend="auto",
-        whiten="auto",
-        alpha=1.0,
-        beta=1.0,
-        gamma=1.0,
-        lambda1=0.5,
-        lambda2=0.5,
-        lambda3=0.5,
-        smoothness=0.01,
-        lambda_it=0.5,
-        lambda_c=0.1,
-        lambda_b=0.1,
-        max_iter=None,
-        learning_rate=1.5e-4,
-        weight_decay=0.01,
-        tol=1e-6,
-        device="auto",
-        random_state=None,
-        verbose=0,
-    ):
+        prompts: str | Sequence[str] | Mapping[Any, str | Sequence[str]] = "auto",
+        class_names: Mapping[Any, str | None] | Sequence[str] | str | None = None,
+        vocabulary: str | Sequence[str] | None = "auto",
+        store_held_out: bool = False,
+        solver: Literal["closed_form", "adamw", "lbfgs"] = "closed_form",
+        atol: float | Literal["auto"] = "auto",
+        class_bias: bool = True,
+        blend: Literal["auto", "paper"] = "auto",
+        whiten: bool | Literal["auto"] = "auto",
+        alpha: float = 1.0,
+        beta: float = 1.0,
+        gamma: float = 1.0,
+        lambda1: float = 0.5,
+        lambda2: float = 0.5,
+        lambda3: float = 0.5,
+        smoothness: float = 0.01,
+        lambda_it: float = 0.5,
+        lambda_c: float = 0.1,
+        lambda_b: float = 0.1,
+        max_iter: int | None = None,
+        learning_rate: float = 1.5e-4,
+        weight_decay: float = 0.01,
+        tol: float = 1e-6,
+        device: str = "auto",
+        random_state: Any = None,
+        verbose: int | bool = 0,
+    ) -> None:
         self.text_encoder = text_encoder
         self.prompts = prompts
         self.class_names = class_names
@@ -297,7 +299,13 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None, groups=None):
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+    ) -> Self:
         """Learn from labelled shots.
 
         Parameters
@@ -329,7 +337,14 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         return self._learn(X, y, None, sample_weight, groups, earlier=None)
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y, classes=None, sample_weight=None, groups=None):
+    def partial_fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        classes: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+    ) -> Self:
         """Add shots, also of classes not seen before.
 
         In closed form the result is that of `fit` on all shots together. Trained solvers continue from the
@@ -509,7 +524,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         name = name_text_model(self.text_encoder)
         return TextSide(bridge, logit_scale, words, name, is_centred), texts
 
-    def with_classes(self, classes):
+    def with_classes(self, classes: ArrayLike) -> Self:
         """A fitted classifier over other classes: fewer, or more that are known by name only.
 
         Nothing is learnt anew: bridge and `blend_` are kept.
@@ -553,7 +568,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         return result
 
     @available_if(_estimates_blend)
-    def with_unlabeled(self, X):
+    def with_unlabeled(self, X: ArrayLike) -> Self:
         """A fitted classifier that has learnt from images without labels too.
 
         The images say which classes the model is too ready to name, and where the classes lie. What is learnt is part
@@ -583,7 +598,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         return result
 
     @available_if(_estimates_blend)
-    def score_samples(self, X):
+    def score_samples(self, X: ArrayLike) -> NDArray[Any]:
         """How typical each image is of the classes; higher is more typical.
 
         The largest logit, and with a smaller weight the largest cosines, each in units of its deviation over the shots.
@@ -600,7 +615,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         return self._fitted.typical_scores(validate_embeddings(self, X, reset=False))
 
     @available_if(_estimates_blend)
-    def p_values(self, X):
+    def p_values(self, X: ArrayLike) -> NDArray[Any]:
         """How well each image agrees with belonging to one of the classes.
 
         The share of held-out shots that are no more typical than the image, the image counted among them. Of images of
@@ -633,7 +648,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
             )
         return said[1:]
 
-    def affinities(self, X):
+    def affinities(self, X: ArrayLike) -> dict[str, NDArray[Any]]:
         """How close each row of `X` is to each class, by kind of comparison.
 
         Parameters

@@ -1,6 +1,8 @@
 """A folder of images to a table of predictions, with a row for every file."""
 
+import os
 import warnings
+from typing import Any
 
 import numpy as np
 from sklearn.base import clone
@@ -16,7 +18,9 @@ NUMBERS = ("probability", "runner_up_probability", "p_value")
 NONE_OF_THESE = "none of these"
 
 
-def predict_folder(estimator, folder, *, alpha=0.0, progress=True):
+def predict_folder(
+    estimator: Any, folder: str | os.PathLike[str], *, alpha: float = 0.0, progress: bool = True
+) -> Any:
     """Label all images of a folder, and of the folders below it.
 
     A file that cannot be read costs no other: it has a row without a label that says why.

@@ -5,6 +5,7 @@ import os
 import warnings
 from dataclasses import replace
 from importlib import import_module
+from typing import Any
 
 import numpy as np
 from sklearn.pipeline import Pipeline
@@ -27,7 +28,7 @@ TINY = float(np.finfo(np.float32).smallest_normal)
 LARGEST_FILE = 1.9e9
 
 
-def to_onnx(estimator, path):
+def to_onnx(estimator: Any, path: str | os.PathLike[str]) -> None:
     """Write a fitted estimator as an ONNX model, which onnxruntime runs without this package, scikit-learn or torch.
 
     Parameters
@@ -255,7 +256,7 @@ def _image_tower(loaded):
     return program.model_proto
 
 
-def register_onnx_converters():
+def register_onnx_converters() -> None:
     """Let skl2onnx convert `SeMoBridgeClassifier`, `ZeroShotClassifier` and `SemanticBridge` in pipelines of scikit-learn.
 
     They take embeddings in float32, and need a target opset of 18 or newer.

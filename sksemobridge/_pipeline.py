@@ -1,7 +1,11 @@
 """From images to predictions in one estimator."""
 
 import copy
+import os
+from collections.abc import Mapping
+from typing import Any, Self
 
+from numpy.typing import ArrayLike, NDArray
 from sklearn.pipeline import Pipeline
 from sklearn.utils.metaestimators import available_if
 
@@ -45,7 +49,14 @@ class SeMoBridgePipeline(Pipeline):
     """
 
     @_last_step_can("partial_fit")
-    def partial_fit(self, X, y, classes=None, sample_weight=None, groups=None):
+    def partial_fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        classes: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+    ) -> Self:
         """Add shots, also of classes not seen before; see `SeMoBridgeClassifier.partial_fit`.
 
         Parameters
@@ -69,7 +80,7 @@ class SeMoBridgePipeline(Pipeline):
         return self
 
     @_last_step_can("with_classes")
-    def with_classes(self, classes):
+    def with_classes(self, classes: ArrayLike) -> Self:
         """A fitted pipeline over other classes: fewer, or more that are known by name only.
 
         Parameters
@@ -85,7 +96,7 @@ class SeMoBridgePipeline(Pipeline):
         return self._with_classifier(self[-1].with_classes(classes))
 
     @_last_step_can("with_unlabeled")
-    def with_unlabeled(self, X):
+    def with_unlabeled(self, X: ArrayLike) -> Self:
         """A fitted pipeline that has learnt from images without labels too.
 
         Parameters
@@ -101,7 +112,7 @@ class SeMoBridgePipeline(Pipeline):
         return self._with_classifier(self[-1].with_unlabeled(self[:-1].transform(X)))
 
     @_last_step_can("p_values")
-    def p_values(self, X):
+    def p_values(self, X: ArrayLike) -> NDArray[Any]:
         """How well each image agrees with being of one of the classes; see `SeMoBridgeClassifier.p_values`.
 
         Parameters
@@ -120,8 +131,12 @@ class SeMoBridgePipeline(Pipeline):
 
 
 def make_semobridge_pipeline(
-    model_name="ViT-B-16", pretrained="openai", *, encoder_params=None, **classifier_params
-):
+    model_name: str = "ViT-B-16",
+    pretrained: str | os.PathLike[str] | None = "openai",
+    *,
+    encoder_params: Mapping[str, Any] | None = None,
+    **classifier_params: Any,
+) -> Pipeline:
     """A pipeline of image encoder and few-shot classifier over one shared CLIP model.
 
     Parameters

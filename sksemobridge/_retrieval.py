@@ -4,6 +4,7 @@ import warnings
 from numbers import Integral
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.utils import check_array
 from sklearn.utils._param_validation import Interval, validate_params
 from sklearn.utils.validation import assert_all_finite, check_consistent_length, column_or_1d
@@ -27,8 +28,14 @@ BLOCK_SIZE = 2**22
     prefer_skip_nested_validation=True,
 )
 def mean_average_precision(
-    query, gallery, query_labels, gallery_labels, *, exclude_self=False, batch_size=None
-):
+    query: ArrayLike,
+    gallery: ArrayLike,
+    query_labels: ArrayLike,
+    gallery_labels: ArrayLike,
+    *,
+    exclude_self: bool = False,
+    batch_size: int | None = None,
+) -> float:
     """Mean average precision of the whole gallery ranked by cosine similarity to each query.
 
     The average precision of a query is the mean, over all gallery rows with its label, of the share of such

@@ -1,9 +1,12 @@
 """The bridge between CLIP's modalities as a transformer of embeddings."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from numbers import Real
+from typing import Any, Literal, Self
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin, _fit_context
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -120,13 +123,13 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
 
     def __init__(
         self,
-        text_encoder=None,
+        text_encoder: Any = None,
         *,
-        vocabulary="auto",
-        direction="image_to_text",
-        atol="auto",
-        normalize=True,
-    ):
+        vocabulary: str | Sequence[str] | None = "auto",
+        direction: Literal["image_to_text", "text_to_image"] = "image_to_text",
+        atol: float | Literal["auto"] = "auto",
+        normalize: bool = True,
+    ) -> None:
         self.text_encoder = text_encoder
         self.vocabulary = vocabulary
         self.direction = direction
@@ -134,7 +137,7 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
         self.normalize = normalize
 
     @classmethod
-    def from_classifier(cls, classifier, *, normalize=True):
+    def from_classifier(cls, classifier: SeMoBridgeClassifier, *, normalize: bool = True) -> Self:
         """The bridge of a fitted classifier, trained or in closed form.
 
         Parameters
@@ -183,7 +186,7 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
         return bridge
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
+    def fit(self, X: ArrayLike, y: Any = None) -> Self:
         """Learn the bridge and, with words, the mean of the gallery.
 
         Parameters
@@ -208,7 +211,7 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
         return self._learn(X, earlier=None)
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y=None):
+    def partial_fit(self, X: ArrayLike, y: Any = None) -> Self:
         """Add embeddings to the gallery, whose mean a bridge of words takes off.
 
         Embeddings that were transformed before keep the old mean: transform them again.
@@ -260,7 +263,7 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
         self.rank_ = fitted.rank
         self._n_features_out = self.n_features_in_
 
-    def transform(self, X):
+    def transform(self, X: ArrayLike) -> NDArray[Any]:
         """Map embeddings into the other modality.
 
         Parameters

@@ -1,9 +1,11 @@
 """CLIP's zero-shot classifier as an estimator."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import _fit_context, clone
 from sklearn.utils._param_validation import HasMethods
 from sklearn.utils.validation import check_is_fitted
@@ -71,13 +73,19 @@ class ZeroShotClassifier(EmbeddingClassifier):
         "class_names": [Mapping, "array-like", None],
     }
 
-    def __init__(self, text_encoder, *, prompts="auto", class_names=None):
+    def __init__(
+        self,
+        text_encoder: Any,
+        *,
+        prompts: str | Sequence[str] | Mapping[Any, str | Sequence[str]] = "auto",
+        class_names: Mapping[Any, str | None] | Sequence[str] | str | None = None,
+    ) -> None:
         self.text_encoder = text_encoder
         self.prompts = prompts
         self.class_names = class_names
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y):
+    def fit(self, X: ArrayLike | None, y: ArrayLike) -> Self:
         """Read the classes and encode their prompts; the images are not learnt from.
 
         Parameters
@@ -92,14 +100,14 @@ class ZeroShotClassifier(EmbeddingClassifier):
         self : object
         """
         embeddings = None if X is None else to_numpy(validate_embeddings(self, X, reset=True))
-        classes = np.unique(validate_labels(y, np.size(y) if X is None else len(embeddings)))
+        classes = np.unique(validate_labels(y, np.size(y) if embeddings is None else len(embeddings)))
         if X is not None:
             warn_about_origin(embeddings, self.text_encoder)
         class_prompts = describe_classes(classes, self.text_encoder, self.prompts, self.class_names)
         if None in class_prompts.names:
             raise ValueError("class_names holds None, but without shots every class needs a name.")
         texts = embed_classes(self.text_encoder, class_prompts.prompts)
-        if X is not None and texts.shape[1] != embeddings.shape[1]:
+        if embeddings is not None and texts.shape[1] != embeddings.shape[1]:
             raise ValueError(
                 f"X has {embeddings.shape[1]} features, but the text encoder's embeddings have {texts.shape[1]}. "
                 "Embed the images with the model of the text encoder."
@@ -110,7 +118,7 @@ class ZeroShotClassifier(EmbeddingClassifier):
         self._set_fitted(TextModel(classes, texts, logit_scale, text_model, class_prompts))
         return self
 
-    def with_unlabeled(self, X):
+    def with_unlabeled(self, X: ArrayLike) -> Self:
         """A fitted classifier that has learnt from images without labels too.
 
         The images say which names the model is too ready to give, and where the classes lie. What is learnt is part of

@@ -1,6 +1,7 @@
-"""An editable install is found from every folder, and extras hold what they are for."""
+"""What an installed package offers to Python and to type checkers, and what its extras hold."""
 
 import ast
+import inspect
 import re
 import subprocess
 import sys
@@ -9,6 +10,9 @@ import zipfile
 from importlib import import_module
 from importlib.metadata import packages_distributions
 from pathlib import Path
+
+import sksemobridge
+from sksemobridge import datasets
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -37,7 +41,8 @@ def test_a_folder_of_the_same_name_does_not_hide_an_editable_install(tmp_path, m
 
 def test_the_extra_examples_holds_what_the_examples_import():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    required = [*project["dependencies"], *project["optional-dependencies"]["examples"]]
+    extras = project["optional-dependencies"]
+    required = [*project["dependencies"], *extras["examples"], *extras["systems"], *extras["onnx"]]
     # joblib comes with scikit-learn.
     installed = {"joblib"} | {normal(re.match(r"[\w-]+", line)[0]) for line in required}
     distributions = packages_distributions()
@@ -59,3 +64,35 @@ def imported(path):
 
 def normal(name):
     return name.lower().replace("_", "-")
+
+
+def public_functions():
+    """All that the package offers to be called, by name: functions, and the methods that it adds to scikit-learn's."""
+    for room, names in ((sksemobridge, sksemobridge.__all__), (datasets, datasets.__all__)):
+        for name in names:
+            value = getattr(room, name)
+            if inspect.isfunction(value):
+                yield name, value
+            elif inspect.isclass(value) and not issubclass(value, Exception):
+                for method in dir(value):
+                    function = getattr(value, method)
+                    is_ours = str(getattr(function, "__module__", "")).startswith("sksemobridge")
+                    is_call = inspect.isfunction(function) or inspect.ismethod(function)
+                    if is_call and is_ours and (not method.startswith("_") or method == "__init__"):
+                        yield f"{name}.{method}", function
+
+
+def test_the_public_interface_has_type_hints():
+    assert (Path(sksemobridge.__file__).parent / "py.typed").exists()
+    missing = []
+    functions = dict(public_functions())
+    assert len(functions) > 50
+    for name, function in functions.items():
+        signature = inspect.signature(function)
+        unsaid = [
+            p.name for p in signature.parameters.values() if p.name != "self" and p.annotation is p.empty
+        ]
+        if signature.return_annotation is signature.empty:
+            unsaid.append("return")
+        missing += [f"{name}: {', '.join(unsaid)}"] * bool(unsaid)
+    assert missing == []

@@ -29,7 +29,8 @@ def open_without_proc(file, *args, **kwargs):
 
 builtins.open = open_without_proc
 
-from sksemobridge import make_semobridge_pipeline
+from sklearn.pipeline import make_pipeline
+from sksemobridge import CLIPImageEncoder, SeMoBridgeClassifier
 from sksemobridge._utils.platforms import limit_memory
 from sksemobridge.datasets import load_emoji
 from sksemobridge.distributed._sandbox import Sandbox
@@ -39,8 +40,9 @@ assert sys.modules["fcntl"] is None
 assert not limit_memory(1)
 emoji = load_emoji()
 images, y = emoji.images[::24], emoji.target[::24]
-pipeline = make_semobridge_pipeline("mini", "bundled", class_names="ignore", encoder_params={"cache": sys.argv[1]})
-together = [threading.Thread(target=pipeline[0].transform, args=(images,)) for _ in range(2)]
+encoder = CLIPImageEncoder("mini", "bundled", cache=sys.argv[1])
+pipeline = make_pipeline(encoder, SeMoBridgeClassifier(class_names="ignore"))
+together = [threading.Thread(target=encoder.transform, args=(images,)) for _ in range(2)]
 for thread in together:
     thread.start()
 for thread in together:

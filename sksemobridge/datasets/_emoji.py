@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.utils import Bunch
 
 
-def load_emoji():
+def load_emoji() -> Bunch:
     """Load 973 emoji pictures in 29 classes, 20 or more of each.
 
     The bundled model `mini` was not trained on this style (Fluent Emoji Flat). The classes are subgroups of

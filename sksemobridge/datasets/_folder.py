@@ -3,6 +3,7 @@
 import os
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from sklearn.utils import Bunch
@@ -12,7 +13,7 @@ from ..encoders._pictures import ImageReadError, decode, fetch
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
 
 
-def load_image_folder(root, *, check=False):
+def load_image_folder(root: str | os.PathLike[str], *, check: bool = False) -> Bunch:
     """List the images in a folder that has one sub-folder per class.
 
     An image is known by the ending of its name (jpg, jpeg, png, webp, gif, bmp, tif, tiff; upper or lower
@@ -71,15 +72,16 @@ def load_image_folder(root, *, check=False):
     >>> [Path(path).name for path in pets.paths]
     ['1.jpg', '2.jpg', '1.png']
     """
-    root = _existing(root)
-    folders = sorted(path for path in root.iterdir() if path.is_dir() and not _is_hidden(path.name))
+    parent = _existing(root)
+    folders = sorted(path for path in parent.iterdir() if path.is_dir() and not _is_hidden(path.name))
     if not folders:
         raise ValueError(
-            f"The folder {str(root)!r} has no sub-folders. Put the images of each class into a sub-folder "
+            f"The folder {str(parent)!r} has no sub-folders. Put the images of each class into a sub-folder "
             "with the name of the class. A folder of images without classes is labelled by "
             "sksemobridge.predict_folder and needs no listing; list their paths yourself with pathlib otherwise."
         )
-    paths, target, others, broken = [], [], [], {}
+    paths, target, others = [], [], []
+    broken: dict[Path, str] = {}
     for code, folder in enumerate(folders):
         files = _files_below(folder)
         images = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES]
@@ -96,7 +98,7 @@ def load_image_folder(root, *, check=False):
         target += [code] * len(images)
     if others:
         warnings.warn(
-            f"{len(others)} of the files in {str(root)!r} are no images by their names and were passed over, "
+            f"{len(others)} of the files in {str(parent)!r} are no images by their names and were passed over, "
             f"the first is {str(others[0])!r}.",
             UserWarning,
             stacklevel=2,
@@ -104,7 +106,7 @@ def load_image_folder(root, *, check=False):
     if broken:
         named = "; ".join(f"{str(path)!r} ({problem})" for path, problem in list(broken.items())[:5])
         warnings.warn(
-            f"{len(broken)} of {len(broken) + len(paths)} images in {str(root)!r} cannot be read and were passed over: "
+            f"{len(broken)} of {len(broken) + len(paths)} images in {str(parent)!r} cannot be read and were passed over: "
             f"{named}{'; ...' if len(broken) > 5 else ''}.",
             UserWarning,
             stacklevel=2,

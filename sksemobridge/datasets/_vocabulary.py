@@ -3,7 +3,7 @@
 from importlib.resources import files
 
 
-def load_vocabulary():
+def load_vocabulary() -> list[str]:
     """Load some three thousand names of things, from which the bridge can be read.
 
     Animals with breeds and species, plants, food, clothes, vehicles, tools, buildings, landscapes and other

@@ -1,8 +1,10 @@
 """Images and texts in the joint space, before and after the bridge."""
 
 from dataclasses import replace
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.decomposition import PCA
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_array, check_is_fitted
@@ -64,7 +66,16 @@ class ModalityGapDisplay:
     >>> plt.close(display.figure_)
     """
 
-    def __init__(self, image_points, text_points, bridged_points, bridged_text_points, *, gap, bridged_gap):
+    def __init__(
+        self,
+        image_points: Any,
+        text_points: Any,
+        bridged_points: Any,
+        bridged_text_points: Any,
+        *,
+        gap: Any,
+        bridged_gap: Any,
+    ) -> None:
         self.image_points = image_points
         self.text_points = text_points
         self.bridged_points = bridged_points
@@ -73,7 +84,7 @@ class ModalityGapDisplay:
         self.bridged_gap = bridged_gap
 
     @classmethod
-    def from_estimator(cls, estimator, X, *, ax=None):
+    def from_estimator(cls, estimator: Any, X: ArrayLike, *, ax: Any = None) -> Self:
         """Draw images and the class texts of a fitted classifier.
 
         Parameters
@@ -113,7 +124,9 @@ class ModalityGapDisplay:
         return cls.from_embeddings(X, texts, bridge.transform(X), bridged_texts, ax=ax)
 
     @classmethod
-    def from_embeddings(cls, image, text, bridged, bridged_text=None, *, ax=None):
+    def from_embeddings(
+        cls, image: Any, text: Any, bridged: Any, bridged_text: Any = None, *, ax: Any = None
+    ) -> Any:
         """Draw embeddings of any source.
 
         Parameters
@@ -158,7 +171,7 @@ class ModalityGapDisplay:
             bridged_gap=float(np.linalg.norm(bridged.mean(axis=0) - bridged_text.mean(axis=0))),
         ).plot(ax)
 
-    def plot(self, ax=None):
+    def plot(self, ax: Any = None) -> Self:
         """Draw both panels.
 
         Parameters

@@ -2,8 +2,10 @@
 
 import textwrap
 from numbers import Integral
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.neighbors import NearestNeighbors
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_scalar, column_or_1d
@@ -86,17 +88,17 @@ class PredictionsDisplay:
 
     def __init__(
         self,
-        images,
-        y_pred,
-        probability,
+        images: Any,
+        y_pred: Any,
+        probability: Any,
         *,
-        y_true=None,
-        shots=None,
-        y_shots=None,
-        closest=None,
-        against=None,
-        shares=None,
-    ):
+        y_true: Any = None,
+        shots: Any = None,
+        y_shots: Any = None,
+        closest: Any = None,
+        against: Any = None,
+        shares: Any = None,
+    ) -> None:
         self.images = images
         self.y_pred = y_pred
         self.probability = probability
@@ -110,17 +112,17 @@ class PredictionsDisplay:
     @classmethod
     def from_estimator(
         cls,
-        estimator,
-        X,
-        y=None,
+        estimator: Any,
+        X: ArrayLike,
+        y: ArrayLike | None = None,
         *,
-        shots=None,
-        y_shots=None,
-        n_shots=3,
-        why=False,
-        n_columns=None,
-        ax=None,
-    ):
+        shots: Any = None,
+        y_shots: Any = None,
+        n_shots: Any = 3,
+        why: Any = False,
+        n_columns: Any = None,
+        ax: Any = None,
+    ) -> Self:
         """Predict some images and draw them.
 
         Parameters
@@ -199,19 +201,19 @@ class PredictionsDisplay:
     @classmethod
     def from_predictions(
         cls,
-        images,
-        y_pred,
-        probability,
+        images: Any,
+        y_pred: Any,
+        probability: Any,
         *,
-        y_true=None,
-        shots=None,
-        y_shots=None,
-        closest=None,
-        against=None,
-        shares=None,
-        n_columns=None,
-        ax=None,
-    ):
+        y_true: Any = None,
+        shots: Any = None,
+        y_shots: Any = None,
+        closest: Any = None,
+        against: Any = None,
+        shares: Any = None,
+        n_columns: Any = None,
+        ax: Any = None,
+    ) -> Self:
         """Draw predictions from any source.
 
         Parameters
@@ -268,7 +270,7 @@ class PredictionsDisplay:
         )
         return display.plot(ax, n_columns=n_columns)
 
-    def plot(self, ax=None, *, n_columns=None):
+    def plot(self, ax: Any = None, *, n_columns: Any = None) -> Self:
         """Draw the grid.
 
         Parameters

@@ -5,8 +5,10 @@ import os
 from collections.abc import Sequence
 from multiprocessing import current_process
 from numbers import Integral
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context, clone
 from sklearn.utils._param_validation import Interval, StrOptions
 
@@ -21,7 +23,7 @@ class StatelessEncoder(TransformerMixin, BaseEstimator):
     """A transformer to embeddings that learns nothing: `transform` works with or without `fit`."""
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X=None, y=None):
+    def fit(self, X: Any = None, y: Any = None) -> Self:
         """Check the parameters; there is nothing to learn.
 
         Parameters
@@ -34,7 +36,7 @@ class StatelessEncoder(TransformerMixin, BaseEstimator):
         """
         return self
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(self, input_features: Any = None) -> NDArray[Any]:
         """Names of the dimensions of an embedding, zero-padded so that they sort.
 
         Parameters

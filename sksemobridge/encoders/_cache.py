@@ -67,10 +67,10 @@ class EmbeddingCache:
     0 0
     """
 
-    def __init__(self, directory):
+    def __init__(self, directory: str | os.PathLike[str]) -> None:
         self.directory = Path(directory).expanduser()
 
-    def __len__(self):
+    def __len__(self) -> int:
         """Number of embeddings kept; 0 with a warning if the file is damaged."""
         if not self._path.exists():
             return 0
@@ -82,11 +82,11 @@ class EmbeddingCache:
             self._warn(f"is damaged ({error}), so nothing is found in it; clear() empties it.")
             return 0
 
-    def size(self):
+    def size(self) -> int:
         """Bytes taken on disk."""
         return sum(path.stat().st_size for path in self.directory.glob(f"{_FILE}*"))
 
-    def clear(self):
+    def clear(self) -> None:
         """Forget all embeddings and give their space back.
 
         Raises
@@ -96,7 +96,7 @@ class EmbeddingCache:
         """
         self.prune(0)
 
-    def prune(self, max_bytes):
+    def prune(self, max_bytes: int) -> None:
         """Forget the oldest embeddings until the rest take at most `max_bytes` on disk.
 
         Parameters

@@ -6,9 +6,11 @@ import warnings
 from contextlib import closing, contextmanager
 from functools import partial
 from numbers import Integral
+from typing import Any, Literal
 
 import joblib
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.base import _fit_context
 from sklearn.utils._param_validation import StrOptions
 
@@ -107,19 +109,19 @@ class CLIPImageEncoder(CallbackSupportMixin, CLIPEncoder):
 
     def __init__(
         self,
-        model_name="ViT-B-16",
-        pretrained="openai",
+        model_name: str = "ViT-B-16",
+        pretrained: str | os.PathLike[str] | None = "openai",
         *,
-        device="auto",
-        precision="auto",
-        batch_size=64,
-        n_jobs=None,
-        cache=None,
-        normalize=False,
-        on_error="raise",
-        progress=False,
-        output="numpy",
-    ):
+        device: str = "auto",
+        precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
+        batch_size: int = 64,
+        n_jobs: int | None = None,
+        cache: str | os.PathLike[str] | None = None,
+        normalize: bool = False,
+        on_error: Literal["raise", "nan"] = "raise",
+        progress: bool = False,
+        output: Literal["numpy", "torch"] = "numpy",
+    ) -> None:
         self.model_name = model_name
         self.pretrained = pretrained
         self.device = device
@@ -132,7 +134,7 @@ class CLIPImageEncoder(CallbackSupportMixin, CLIPEncoder):
         self.progress = progress
         self.output = output
 
-    def transform(self, X):
+    def transform(self, X: Any) -> NDArray[Any]:
         """Embed images.
 
         Parameters
@@ -170,7 +172,7 @@ class CLIPImageEncoder(CallbackSupportMixin, CLIPEncoder):
         return embeddings
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit_transform(self, X, y=None):
+    def fit_transform(self, X: Any, y: Any = None) -> Any:
         """What `transform` gives; callbacks hear of every `batch_size` images.
 
         Parameters

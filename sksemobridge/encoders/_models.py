@@ -288,7 +288,7 @@ def get_model(model_name, pretrained, device):
         return slot.loaded
 
 
-def clear_model_cache():
+def clear_model_cache() -> None:
     """Forget all models that this process has loaded; the next use loads them again.
 
     A running `transform` keeps its model until it ends.

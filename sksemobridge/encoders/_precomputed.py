@@ -2,11 +2,14 @@
 
 import json
 import logging
+from collections.abc import Mapping, Sequence
 from functools import cache
 from hashlib import sha256
 from numbers import Real
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_array
 from sklearn.utils._param_validation import Interval
 
@@ -62,7 +65,15 @@ class PrecomputedTextEncoder(StatelessEncoder):
         "logit_scale": [Interval(Real, 0, None, closed="neither")],
     }
 
-    def __init__(self, texts, eos, projection, *, projection_bias=None, logit_scale=100.0):
+    def __init__(
+        self,
+        texts: Sequence[str],
+        eos: ArrayLike,
+        projection: ArrayLike | None,
+        *,
+        projection_bias: ArrayLike | None = None,
+        logit_scale: float = 100.0,
+    ) -> None:
         self.texts = texts
         self.eos = eos
         self.projection = projection
@@ -70,7 +81,9 @@ class PrecomputedTextEncoder(StatelessEncoder):
         self.logit_scale = logit_scale
 
     @classmethod
-    def from_joint(cls, embeddings_by_class_name, *, logit_scale=100.0):
+    def from_joint(
+        cls, embeddings_by_class_name: Mapping[str, ArrayLike], *, logit_scale: float = 100.0
+    ) -> Self:
         """Texts of classes that were projected already, by the names of the classes.
 
         The name of a class alone decides what is looked up; no prompts are read.
@@ -121,11 +134,11 @@ class PrecomputedTextEncoder(StatelessEncoder):
         return cls(names, np.stack(rows), None, logit_scale=logit_scale)
 
     @property
-    def takes_class_names(self):
+    def takes_class_names(self) -> bool:
         """Whether the texts are names of classes, so that no prompts are made of them."""
         return self.projection is None
 
-    def fit(self, X=None, y=None):
+    def fit(self, X: Any = None, y: Any = None) -> Self:
         """Check the parameters; there is nothing to learn.
 
         Parameters
@@ -146,7 +159,7 @@ class PrecomputedTextEncoder(StatelessEncoder):
         self._projection_and_bias()
         return self
 
-    def encode(self, texts):
+    def encode(self, texts: Sequence[str]) -> NDArray[Any]:
         """Embeddings before the projection.
 
         Parameters
@@ -176,7 +189,7 @@ class PrecomputedTextEncoder(StatelessEncoder):
             )
         return eos[[rows[text] for text in texts]]
 
-    def transform(self, texts):
+    def transform(self, texts: Sequence[str]) -> NDArray[Any]:
         """Embeddings in the joint space of images and texts, not normalised: `eos @ W + b_W`.
 
         Parameters
@@ -197,15 +210,15 @@ class PrecomputedTextEncoder(StatelessEncoder):
         return eos @ projection if bias is None else eos @ projection + bias
 
     @property
-    def projection_(self):
+    def projection_(self) -> NDArray[Any]:
         return self._projection_and_bias()[0]
 
     @property
-    def projection_bias_(self):
+    def projection_bias_(self) -> NDArray[Any] | None:
         return self._projection_and_bias()[1]
 
     @property
-    def logit_scale_(self):
+    def logit_scale_(self) -> float:
         self._validate_params()
         return float(self.logit_scale)
 

@@ -2,7 +2,11 @@
 
 import hashlib
 import os
+from collections.abc import Sequence
 from functools import partial
+from typing import Any, Literal
+
+from numpy.typing import NDArray
 
 from .._utils.validation import warn_caller
 from ._base import CLIPEncoder, list_texts
@@ -63,14 +67,14 @@ class CLIPTextEncoder(CLIPEncoder):
 
     def __init__(
         self,
-        model_name="ViT-B-16",
-        pretrained="openai",
+        model_name: str = "ViT-B-16",
+        pretrained: str | os.PathLike[str] | None = "openai",
         *,
-        device="auto",
-        precision="auto",
-        batch_size=256,
-        cache=None,
-    ):
+        device: str = "auto",
+        precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
+        batch_size: int = 256,
+        cache: str | os.PathLike[str] | None = None,
+    ) -> None:
         self.model_name = model_name
         self.pretrained = pretrained
         self.device = device
@@ -78,7 +82,7 @@ class CLIPTextEncoder(CLIPEncoder):
         self.batch_size = batch_size
         self.cache = cache
 
-    def encode(self, texts):
+    def encode(self, texts: Sequence[str]) -> NDArray[Any]:
         """Embeddings before the projection, at the end-of-text token after the final layer norm.
 
         Parameters
@@ -98,7 +102,7 @@ class CLIPTextEncoder(CLIPEncoder):
         """
         return self._run(texts, project=False)
 
-    def transform(self, texts):
+    def transform(self, texts: Sequence[str]) -> NDArray[Any]:
         """Embeddings in the joint space of images and texts, not normalised.
 
         Parameters
@@ -116,7 +120,7 @@ class CLIPTextEncoder(CLIPEncoder):
         """
         return self._run(texts, project=True)
 
-    def embed_words(self, texts):
+    def embed_words(self, texts: Sequence[str]) -> NDArray[Any]:
         """What `transform` gives, with a progress bar on standard error where it takes some seconds.
 
         For the words that a bridge is read from: many texts, embedded once.
@@ -137,23 +141,23 @@ class CLIPTextEncoder(CLIPEncoder):
             return self._run(texts, project=True, advance=bar.update)
 
     @property
-    def projection_(self):
+    def projection_(self) -> NDArray[Any]:
         return _to_numpy(read_text_projection(self._model().model)[0])
 
     @property
-    def projection_bias_(self):
+    def projection_bias_(self) -> NDArray[Any] | None:
         return _to_numpy(read_text_projection(self._model().model)[1])
 
     @property
-    def image_projection_(self):
+    def image_projection_(self) -> NDArray[Any]:
         return _to_numpy(read_image_projection(self._model().model)[0])
 
     @property
-    def image_projection_bias_(self):
+    def image_projection_bias_(self) -> NDArray[Any] | None:
         return _to_numpy(read_image_projection(self._model().model)[1])
 
     @property
-    def logit_scale_(self):
+    def logit_scale_(self) -> float:
         return float(self._model().model.logit_scale.detach().exp())
 
     def _memo_key(self):
