@@ -23,6 +23,8 @@ from sksemobridge._method.out_of_sample import Queries, query_weights
 from sksemobridge._method.whitening import WhiteningFit
 from sksemobridge._utils.array_api import l2_normalize
 
+from .versions import TEMPERATURE
+
 TEMPLATE = "a photo of a {}."
 
 
@@ -400,7 +402,7 @@ def test_a_sample_of_the_shots_is_enough(world, monkeypatch):
     np.testing.assert_allclose(sampled.score(queries, truth), whole.score(queries, truth), atol=0.05)
 
 
-@pytest.mark.parametrize("method", ["sigmoid", "isotonic", "temperature"])
+@pytest.mark.parametrize("method", ["sigmoid", "isotonic", TEMPERATURE])
 def test_calibration_on_top(world, method):
     X, y = world.draw(12)
     # For "temperature" scikit-learn hands over indices of the labels: a sequence of names fits both.

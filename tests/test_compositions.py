@@ -33,6 +33,8 @@ from sksemobridge import (
 )
 from sksemobridge.datasets import load_emoji
 
+from .versions import BRIER, POLARS, TEMPERATURE, needs_sklearn
+
 NAMES = ["clock", "fruit", "mammal"]
 
 
@@ -120,7 +122,7 @@ def test_voting(embeddings, text):
     assert VotingClassifier(members, voting="soft").fit(X, y).score(X, y) > 0.8
 
 
-@pytest.mark.parametrize("method", ["sigmoid", "isotonic", "temperature"])
+@pytest.mark.parametrize("method", ["sigmoid", "isotonic", TEMPERATURE])
 def test_calibration(embeddings, text, method):
     X, y = embeddings
     few_shot = SeMoBridgeClassifier(text, class_names=NAMES)
@@ -165,7 +167,7 @@ def test_grid_search_in_processes(pictures):
     np.testing.assert_allclose(search.cv_results_["mean_test_score"], alone.cv_results_["mean_test_score"])
 
 
-@pytest.mark.parametrize("scoring", ["roc_auc_ovr", "neg_log_loss", "neg_brier_score", "balanced_accuracy"])
+@pytest.mark.parametrize("scoring", ["roc_auc_ovr", "neg_log_loss", BRIER, "balanced_accuracy"])
 def test_scoring(embeddings, text, scoring):
     X, y = embeddings
     few_shot = cross_val_score(SeMoBridgeClassifier(text), X, y, cv=3, scoring=scoring)
@@ -211,7 +213,7 @@ def test_the_bridge_beside_the_embeddings(embeddings, text):
     assert make_pipeline(both, LogisticRegression()).fit(X, y).score(X, y) > 0.8
 
 
-@pytest.mark.parametrize("library", ["pandas", "polars"])
+@pytest.mark.parametrize("library", ["pandas", POLARS])
 def test_output_as_data_frames(pictures, text, library):
     images, labels = pictures
     pipeline = make_pipeline(
@@ -249,6 +251,7 @@ def routing():
 
 
 @pytest.mark.usefixtures("routing")
+@needs_sklearn("1.7", "sends no weights to the score of a pipeline")
 def test_weights_and_groups_reach_the_classifier_through_pipelines_and_searches(embeddings, text):
     X, y = embeddings
     weight, groups = np.linspace(1, 2, len(y)), np.arange(len(y)) // 2

@@ -20,6 +20,8 @@ from sksemobridge._command import cache_folder, main
 from sksemobridge.datasets import load_emoji, load_image_folder
 from sksemobridge.encoders import EmbeddingCache
 
+from .versions import needs_sklearn
+
 CLASSES = ("bird", "clock", "fruit")
 MODEL = ["--model", "mini", "--pretrained", "bundled"]
 COLUMNS = ["path", "label", "probability", "runner_up", "runner_up_probability", "p_value", "problem"]
@@ -179,6 +181,7 @@ def test_folders_in_which_nothing_is(pipeline):
     assert table["problem"].tolist() == ["the file is empty"]
 
 
+@needs_sklearn("1.7", "takes what stands in for a missing pandas for it")
 def test_without_pandas_the_columns_are_lists(pipeline, monkeypatch):
     expected = predict_folder(pipeline, "photos", progress=False)
     monkeypatch.setitem(__import__("sys").modules, "pandas", None)
