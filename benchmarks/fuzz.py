@@ -28,6 +28,7 @@ from unittest import mock
 import numpy as np
 import pandas as pd
 from PIL import Image
+from threadpoolctl import ThreadpoolController
 
 from sksemobridge import CLIPImageEncoder, EmbeddingCache, SeMoBridgeClassifier
 from sksemobridge.encoders._cache import CacheSession
@@ -38,6 +39,8 @@ started = []
 
 def watch():
     """Note all programs that Python starts and all connections that it makes from now on."""
+    # Older versions of threadpoolctl ask ldconfig once where libraries are.
+    ThreadpoolController()
     sys.addaudithook(lambda event, args: started.append((event, args)) if event in STARTS else None)
 
 

@@ -28,6 +28,7 @@ from sksemobridge.encoders._models import get_model
 from sksemobridge.encoders._pictures import decode
 
 from .encoder_helpers import small_config, some_pictures, write_model
+from .versions import needs_sklearn
 
 
 @pytest.fixture
@@ -394,10 +395,20 @@ def test_good_images_warn_of_nothing(encoder, paths):
 # Manners of scikit-learn
 
 
-def test_output_in_pandas_keeps_the_index(encoder, paths, expected):
+@pytest.mark.parametrize(
+    "as_given",
+    [
+        lambda series: series.to_frame("image"),
+        pytest.param(
+            lambda series: series, marks=needs_sklearn("1.7", "keeps the index of data frames only")
+        ),
+    ],
+    ids=["frame", "series"],
+)
+def test_output_in_pandas_keeps_the_index(encoder, paths, expected, as_given):
     X = pd.Series(paths, index=[f"row {i}" for i in range(len(paths))])
     encoder.set_output(transform="pandas")
-    for given_ in (X, X.to_frame("image")):
+    for given_ in (as_given(X),):
         frame = encoder.transform(given_)
         assert list(frame.index) == list(X.index)
         assert list(frame.columns[:2]) == ["clipimageencoder000", "clipimageencoder001"]
@@ -411,7 +422,13 @@ def test_output_in_polars(encoder, paths, expected):
     close(frame.to_numpy(), expected)
 
 
-@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
+@pytest.mark.parametrize(
+    "frame",
+    [
+        pd.DataFrame,
+        pytest.param(pl.DataFrame, marks=needs_sklearn("1.7", "does not read the columns of a new polars")),
+    ],
+)
 def test_encoder_works_on_a_column_of_a_data_frame(encoder, frame, paths, expected):
     X = frame({"price": np.arange(7.0), "image": paths})
     columns = ColumnTransformer([("picture", encoder, ["image"]), ("rest", "passthrough", ["price"])])

@@ -104,6 +104,7 @@ def validate_labels(y, n_rows):
     refuse_missing(y, "y")
     if y.dtype.kind == "f" and not np.isfinite(y).all():
         raise ValueError("Input y contains NaN or infinity.")
+    refuse_bytes(y, "y")
     refuse_mixed(y, "y")
     with warnings.catch_warnings():
         # One shot of each class is what this package is for.
@@ -176,10 +177,7 @@ def validate_classes(classes, *known):
             raise ValueError(f"classes must be a sequence of labels; got {classes!r}.")
         classes = column_or_1d(as_array(classes if hasattr(classes, "dtype") else list(classes), "classes"))
         refuse_missing(classes, "classes")
-        if classes.dtype.kind == "S" or any(isinstance(label, bytes) for label in classes):
-            raise ValueError(
-                f"The labels in classes are bytes: {classes[:10].tolist()!r}. Decode them to text."
-            )
+        refuse_bytes(classes, "classes")
         refuse_mixed(classes, "classes")
         parts.append(classes)
     parts = [part for part in parts if len(part)]
@@ -297,6 +295,12 @@ def _refuse_rows(rows, name, what):
     if rows.any():
         rows = np.flatnonzero(rows)
         raise ValueError(f"Input {name} {what} in rows {rows[:10].tolist()}; drop or fill them.")
+
+
+def refuse_bytes(labels, name):
+    """Refuse encoded text, which older versions of scikit-learn take for labels."""
+    if labels.dtype.kind == "S" or any(isinstance(label, bytes) for label in labels):
+        raise ValueError(f"The labels in {name} are bytes: {labels[:10].tolist()!r}. Decode them to text.")
 
 
 def refuse_mixed(labels, name):
