@@ -26,6 +26,7 @@ from sksemobridge.encoders._models import get_model
 from sksemobridge.encoders._towers import cut_context, read_text_projection, without_projection
 
 from .encoder_helpers import randomise, small_config, some_pictures, write_model
+from .versions import needs
 
 ARCHITECTURES = ["ViT-B-16", "RN50", "MobileCLIP-B", "ViT-B-16-SigLIP", "coca_ViT-B-32"]
 NO_PROJECTION = "ViT-SO400M-16-SigLIP-i18n-256"
@@ -106,6 +107,7 @@ def test_the_context_is_cut_only_where_this_changes_nothing(model, request):
     assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
 
 
+@needs("open_clip_torch", "3.3", "has no such towers")
 def test_the_context_is_cut_in_a_tower_of_its_own_that_reads_a_token_by_its_id(models):
     config = small_config("ViT-B-16")
     config["text_cfg"] |= {"pool_type": "eos", "eos_id": 950}

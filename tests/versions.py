@@ -1,16 +1,19 @@
-"""Parts of scikit-learn that its older versions lack."""
+"""What older versions of dependencies lack."""
+
+from functools import partial
+from importlib.metadata import version as installed
 
 import pytest
-import sklearn
 from sklearn.utils.fixes import parse_version
 
 
-def needs_sklearn(version, why):
-    """Skip where scikit-learn is older than `version`."""
-    is_older = parse_version(sklearn.__version__) < parse_version(version)
-    return pytest.mark.skipif(is_older, reason=f"scikit-learn before {version} {why}")
+def needs(package, version, why):
+    """Skip where a package is older than `version`."""
+    is_older = parse_version(installed(package)) < parse_version(version)
+    return pytest.mark.skipif(is_older, reason=f"{package} before {version} {why}")
 
 
+needs_sklearn = partial(needs, "scikit-learn")
 TEMPERATURE = pytest.param(
     "temperature", marks=needs_sklearn("1.8", "calibrates by sigmoid and isotonic regression only")
 )
