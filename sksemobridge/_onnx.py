@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._classifier import SeMoBridgeClassifier
 from ._method.blend import paper_terms
-from ._method.head import BridgedHead, DirectHead, ProjectorHead, linear_head, paper_head
+from ._method.head import BridgedHead, CentredHead, DirectHead, ProjectorHead, linear_head, paper_head
 from ._method.spans import RESOLUTION
 from ._semantic_bridge import SemanticBridge
 from ._utils.validation import is_text
@@ -163,20 +163,20 @@ class _Graph:
         """The logits of a head from `linear_head`."""
         if isinstance(head, ProjectorHead):
             head = head.columns
-        direct = head if isinstance(head, DirectHead) else head.direct
-        is_direct = head is direct or not head.through.any()
         unit = self.normalize(x)
-        scores = self.add("Gemm", unit, direct.direct, direct.offsets, output=output if is_direct else None)
-        if is_direct:
-            return scores
-        if isinstance(head, BridgedHead):
-            bridged = self.bridged(x, head.bridge)
-        else:
-            columns = self.add("MatMul", unit, head.columns)
-            if head.shift is not None:
-                columns = self.add("Sub", columns, head.shift)
-            bridged = self.normalize(columns, RESOLUTION)
-        return self.add("Add", scores, self.add("MatMul", bridged, head.through), output=output)
+        direct = head if isinstance(head, DirectHead) else head.direct
+        terms = [] if direct is None else [self.add("Gemm", unit, direct.direct, direct.offsets)]
+        if head is not direct and head.through.any():
+            if isinstance(head, BridgedHead):
+                bridged = self.bridged(x, head.bridge)
+            elif isinstance(head, CentredHead):
+                bridged = self.normalize(self.add("Sub", unit, head.mean), RESOLUTION)
+            else:
+                bridged = self.normalize(self.add("MatMul", unit, head.columns))
+            terms.append(self.add("MatMul", bridged, head.through))
+        if isinstance(head, CentredHead):
+            terms[-1] = self.add("Add", terms[-1], head.offsets)
+        return self.add("Sum", *terms, output=output)
 
     def paper(self, x, model, output=None):
         """The logits of `blend="paper"`: the logarithm of a sum of exponentials, each of one affinity."""

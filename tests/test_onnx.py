@@ -88,6 +88,8 @@ def test_a_classifier(settings, pictures, embeddings, tmp_path):
         # One class without shots, which leans on its name alone.
         assert_same(classifier.with_classes(["clock", "fruit", "zebra"]), embeddings, tmp_path)
     assert_same(classifier.with_classes(["clock", "fruit"]), embeddings, tmp_path)
+    if classifier.blend == "auto":
+        assert_same(classifier.with_unlabeled(embeddings[n:]), embeddings, tmp_path)
 
 
 @pytest.mark.parametrize("blend", ["auto", "paper"])

@@ -3,7 +3,6 @@
 import os
 import warnings
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from sklearn.utils import Bunch
