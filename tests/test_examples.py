@@ -1,6 +1,7 @@
 """Every example runs, prints or draws something, and needs no network."""
 
 import runpy
+import warnings
 from pathlib import Path
 
 import matplotlib
@@ -32,7 +33,11 @@ def _one_cache_for_all(monkeypatch, embeddings):
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_example(path, monkeypatch, tmp_path, capsys):
     for package in NEEDS.get(path.stem, ()):
-        pytest.importorskip(package, reason="needs the extra systems")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            pytest.importorskip(package, reason="needs the extra systems")
+    if path.stem in NEEDS:
+        warnings.simplefilter("ignore")  # of these packages about themselves
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
