@@ -15,7 +15,7 @@ from ._source import ModelLoadError, cannot_load, find_source, read_config, with
 from ._towers import cut_context, shallow_copy, without_projection
 
 MAX_MODELS = 4
-# In parameters. The image towers of released models have more, that of the bundled one has 1.6 million.
+# In parameters. The image towers of released models have more, that of the bundled one has 2.2 million.
 SMALL_TOWER = 5_000_000
 # A load that failed is not tried again for so long: without network, each try of each fold of a search would wait for it.
 RETRY_SECONDS = 30
