@@ -54,7 +54,7 @@ drawings = {style: [style(Image.fromarray(pixels)) for pixels in emoji.images] f
 # The bridge keeps the part of an image that words can say, and takes off what all images of the gallery share: its
 # mean, which ``fit`` learns. Queries and gallery both go through it. Here the queries are drawn in a style of their
 # own, and share something else; a bridge that is fitted on them takes that off. With this small model that is all
-# of the gain: its images hold little that words do not say.
+# of the gain: its images hold little that words do not say, and that little helps to find the very same picture.
 gallery = encode_image.transform(emoji.images)
 queries = {style: encode_image.transform(drawings[style]) for style in STYLES}
 bridge = SemanticBridge(encode_text).fit(gallery)
