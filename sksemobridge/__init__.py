@@ -13,8 +13,6 @@ The way of the data, and where each station is:
 `distributed/` runs on Ray, `datasets/` loads pictures and words, and `_utils/` holds what all of them use.
 """
 
-from importlib.metadata import PackageNotFoundError, version
-
 from . import datasets
 from ._classifier import SeMoBridgeClassifier
 from ._folder_table import predict_folder
@@ -22,6 +20,7 @@ from ._onnx import register_onnx_converters, to_onnx
 from ._pipeline import SeMoBridgePipeline, make_semobridge_pipeline
 from ._retrieval import mean_average_precision
 from ._semantic_bridge import SemanticBridge
+from ._utils import __version__ as __version__
 from ._zero_shot import ZeroShotClassifier
 from .displays import ModalityGapDisplay, PredictionsDisplay
 from .encoders import (
@@ -34,11 +33,6 @@ from .encoders import (
     PrecomputedTextEncoder,
     clear_model_cache,
 )
-
-try:
-    __version__ = version("sksemobridge")
-except PackageNotFoundError:  # a source tree that was not installed
-    __version__ = "0+unknown"
 
 __all__ = [
     "CLIPImageEncoder",

@@ -5,9 +5,10 @@ from typing import Any
 import numpy as np
 import sklearn
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
+from ._utils import __version__
 from ._utils.array_api import log_softmax, namespace, softmax, to_numpy
 from ._utils.validation import validate_embeddings, warn_caller
 
@@ -17,8 +18,6 @@ _KEPT = ("n_features_in_", "feature_names_in_")
 
 def package_versions():
     """Versions of what a saved estimator depends on; of NumPy and scikit-learn the part that matters."""
-    from . import __version__
-
     others = {"numpy": np.__version__, "scikit-learn": sklearn.__version__}
     minor = {name: ".".join(number.split(".")[:2]) for name, number in others.items()}
     return {"sksemobridge": __version__, **minor}
@@ -62,6 +61,15 @@ class SavedEstimator(BaseEstimator):
         super().__setstate__(state)
         if self.__sklearn_is_fitted__():
             self._set_fitted(self._fitted)
+
+    def _clone_with(self, fitted, **params):
+        """An estimator of the same features, and of the same parameters but for `params`, in another fitted state."""
+        result = clone(self).set_params(**params)
+        for name in _KEPT:
+            if hasattr(self, name):
+                setattr(result, name, getattr(self, name))
+        result._set_fitted(fitted)
+        return result
 
 
 class EmbeddingClassifier(ClassifierMixin, SavedEstimator):

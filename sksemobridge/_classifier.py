@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import _fit_context, clone
+from sklearn.base import _fit_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from ._base import EmbeddingClassifier
 from ._method.bridge import Bridge
 from ._method.class_texts import encode_classes, encoder_key, read_logit_scale, read_projection, word_basis
-from ._method.fit import SAME_BRIDGE, TextSide, add_shots, fit_model
+from ._method.fit import TextSide, add_shots, fit_model
 from ._method.prompts import ClassPrompts, describe_classes, is_sequence
 from ._training.train import MAX_ITER
 from ._utils.array_api import to_numpy
@@ -24,8 +24,8 @@ from ._utils.callbacks import CallbackSupportMixin, fit_task
 from ._utils.device import threads_for
 from ._utils.provenance import name_text_model, warn_about_origin
 from ._utils.validation import (
-    carry_features,
     record_features,
+    require_width,
     validate_classes,
     validate_embeddings,
     validate_groups,
@@ -388,21 +388,18 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         paper_blend = self._paper_blend(text, class_texts)
 
         # Shots, those of earlier calls among them
-        new = embeddings[used], labels, weight[used], None if groups is None else groups[used]
-        new = *new, used if self.store_held_out else None
+        remembered = used if self.store_held_out else None
+        new = embeddings[used], labels, weight[used], None if groups is None else groups[used], remembered
         sums_are_enough = self.solver == "closed_form" and self.blend == "paper" and text.words is None
         shots = add_shots(earlier, all_classes, new, bridge=text.bridge, sums_are_enough=sums_are_enough)
         if class_prompts is not None:
             _refuse_unknown(all_classes[shots.counts(len(all_classes)) == 0], all_classes, class_prompts)
 
         # Bridge and blend
-        training = None
-        max_iter = 0
-        if self.solver != "closed_form":
-            training = {name: getattr(self, name) for name in TRAINING_PARAMETERS}
-            max_iter = self.max_iter or MAX_ITER[self.solver]
-            if self.class_bias and text.words is None:
-                warn_about_length(embeddings)
+        is_trained = self.solver != "closed_form"
+        if is_trained and self.class_bias and text.words is None:
+            warn_about_length(embeddings)
+        max_iter = self.max_iter or MAX_ITER[self.solver] if is_trained else 0
         size = len(embeddings) * text.bridge.matrix.size
         with fit_task(self, X, y, max_iter) as callback, threads_for(size):
             fitted, converged = fit_model(
@@ -410,11 +407,9 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
                 text,
                 class_texts,
                 shots,
-                # A bridge goes on to be trained where it leads to the same space.
-                earlier=earlier if _lead_to_one_space(earlier, text) else None,
+                earlier=earlier,
                 dtype=embeddings.dtype if earlier is None else earlier.model.prototypes.dtype,
-                training=training
-                and training | {"callback": callback and (lambda _, loss: callback(loss=loss))},
+                training=self._training(callback) if is_trained else None,
                 paper_blend=paper_blend,
                 whiten=bool(self.whiten),
                 store_held_out=self.store_held_out,
@@ -451,6 +446,11 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         said = fitted.class_prompts
         self.class_names_ = None if said is None else np.array(said.names, dtype=object)
         self.prompts_ = None if said is None else said.prompts
+
+    def _training(self, callback):
+        """Parameters of `train_bridge`, which tells `callback` the loss."""
+        params = {name: getattr(self, name) for name in TRAINING_PARAMETERS}
+        return params | {"callback": callback and (lambda _, loss: callback(loss=loss))}
 
     def _paper_blend(self, text, class_texts):
         """The seven numbers, or None where the blend is estimated."""
@@ -498,11 +498,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
             word_basis(None, self.vocabulary)  # refuses texts that nothing could embed
             return TextSide(Bridge.identity(width), is_centred=is_auto), None
         projection, projection_bias = read_projection(self.text_encoder)
-        if projection.shape[1] != width:
-            raise ValueError(
-                f"X has {width} features, but the text encoder's embeddings have {projection.shape[1]}. Embed the "
-                "images with the model of the text encoder."
-            )
+        require_width(width, projection.shape[1])
         key = class_prompts and encoder_key(self.text_encoder)
         texts = class_prompts and encode_classes(self.text_encoder, class_prompts.prompts, key)
         bridge = Bridge.closed_form(
@@ -557,15 +553,13 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
             texts = self.text_embeddings_[rows]
             texts[new] = self._say_more(added.prompts)
         fitted = self._fitted.with_classes(wanted, texts)
-        result = clone(self)
+        params = {}
         if class_prompts is not None:
             class_prompts = class_prompts.take(rows, added)
             if is_sequence(self.class_names):
                 # One name for each class in sorted order would no longer fit.
-                result.class_names = class_prompts.names
-        carry_features(self, result)
-        result._set_fitted(replace(fitted, class_prompts=class_prompts))
-        return result
+                params["class_names"] = class_prompts.names
+        return self._clone_with(replace(fitted, class_prompts=class_prompts), **params)
 
     @available_if(_estimates_blend)
     def with_unlabeled(self, X: ArrayLike) -> Self:
@@ -592,10 +586,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         """
         check_is_fitted(self)
         X = to_numpy(validate_embeddings(self, X, reset=False))
-        result = clone(self)
-        carry_features(self, result)
-        result._set_fitted(self._fitted.with_unlabeled(X))
-        return result
+        return self._clone_with(self._fitted.with_unlabeled(X))
 
     @available_if(_estimates_blend)
     def score_samples(self, X: ArrayLike) -> NDArray[Any]:
@@ -666,16 +657,6 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         """
         check_is_fitted(self)
         return self._fitted.model.affinities(validate_embeddings(self, X, reset=False))
-
-
-def _lead_to_one_space(earlier, text):
-    """Whether the bridge of an earlier fit, or None, has the inputs and the text projection of this one."""
-    if earlier is None or (earlier.model.bridge.mean is not None) != text.is_centred:
-        return False
-    was, now = earlier.model.bridge.projection, text.bridge.projection
-    if was is None or now is None:
-        return was is now
-    return was.shape == now.shape and np.allclose(was, now, rtol=0, atol=SAME_BRIDGE * np.abs(now).max())
 
 
 def _refuse_unknown(without_shots, classes, class_prompts):

@@ -16,6 +16,7 @@ from ._method.blend import paper_terms
 from ._method.head import BridgedHead, CentredHead, DirectHead, ProjectorHead, linear_head, paper_head
 from ._method.spans import RESOLUTION
 from ._semantic_bridge import SemanticBridge
+from ._utils import __version__
 from ._utils.validation import is_text
 from ._zero_shot import ZeroShotClassifier, text_head
 from .encoders import CLIPImageEncoder
@@ -208,8 +209,6 @@ class _Graph:
 
 
 def _metadata(estimator):
-    from . import __version__
-
     metadata = {"sksemobridge": __version__}
     if hasattr(estimator, "classes_"):
         metadata["classes"] = json.dumps(estimator.classes_.tolist(), default=str)

@@ -16,9 +16,9 @@ from ._base import SavedEstimator
 from ._classifier import SeMoBridgeClassifier
 from ._method.bridge import Bridge
 from ._method.class_texts import read_projection, word_basis
-from ._method.spans import RunningMean, require_width
+from ._method.spans import RunningMean
 from ._utils.array_api import constants_like, in_blocks, to_numpy
-from ._utils.validation import record_features, validate_embeddings, warn_caller
+from ._utils.validation import record_features, require_width, validate_embeddings, warn_caller
 
 
 class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEstimator):
@@ -240,7 +240,7 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
         if isinstance(source, FrozenEstimator) and isinstance(source.estimator, SeMoBridgeClassifier):
             fitted = self._of_classifier(source.estimator, width)
         elif images_to_texts and (words := word_basis(source, self.vocabulary)) is not None:
-            require_width(words, width)
+            require_width(width, len(words))
             gallery = (RunningMean() if earlier is None else earlier.gallery).add(embeddings)
             has_projection = getattr(source, "projection_", None) is not None
             projection = read_projection(source)[0] if has_projection else None

@@ -6,7 +6,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import _fit_context, clone
+from sklearn.base import _fit_context
 from sklearn.utils._param_validation import HasMethods
 from sklearn.utils.validation import check_is_fitted
 
@@ -18,7 +18,7 @@ from ._method.unlabeled import Learnt, anchors_of_names, learn_unlabeled, sample
 from ._method.whitening import Affine
 from ._utils.array_api import constants_like, in_blocks, l2_normalize, to_numpy
 from ._utils.provenance import name_text_model, warn_about_origin
-from ._utils.validation import carry_features, record_features, validate_embeddings, validate_labels
+from ._utils.validation import record_features, require_width, validate_embeddings, validate_labels
 
 
 class ZeroShotClassifier(EmbeddingClassifier):
@@ -107,11 +107,8 @@ class ZeroShotClassifier(EmbeddingClassifier):
         if None in class_prompts.names:
             raise ValueError("class_names holds None, but without shots every class needs a name.")
         texts = embed_classes(self.text_encoder, class_prompts.prompts)
-        if embeddings is not None and texts.shape[1] != embeddings.shape[1]:
-            raise ValueError(
-                f"X has {embeddings.shape[1]} features, but the text encoder's embeddings have {texts.shape[1]}. "
-                "Embed the images with the model of the text encoder."
-            )
+        if embeddings is not None:
+            require_width(embeddings.shape[1], texts.shape[1])
         text_model = name_text_model(self.text_encoder)
         record_features(self, texts if X is None else X)
         logit_scale = read_logit_scale(self.text_encoder)
@@ -135,10 +132,7 @@ class ZeroShotClassifier(EmbeddingClassifier):
         """
         check_is_fitted(self)
         X = to_numpy(validate_embeddings(self, X, reset=False))
-        result = clone(self)
-        carry_features(self, result)
-        result._set_fitted(self._fitted.with_unlabeled(X))
-        return result
+        return self._clone_with(self._fitted.with_unlabeled(X))
 
     def _set_fitted(self, fitted):
         self._fitted = fitted

@@ -7,10 +7,10 @@ length of a text embedding before the projection. Pure functions on NumPy arrays
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import linalg
 
 from .._utils.array_api import astype, l2_normalize
 from .._utils.lru import LRUCache, content_key
+from .._utils.svd import read_only, singular_vectors
 from .spans import Span, normalize_parts
 
 # Cutoff of `atol="auto"` relative to the median singular value. The absolute 0.3 of the paper is 0.70 of the
@@ -18,32 +18,7 @@ from .spans import Span, normalize_parts
 # (`python benchmarks/retrieval.py --projections FILE` prints how many directions both cutoffs keep).
 AUTO_CUTOFF = 0.7
 
-_decompositions = LRUCache(max_items=4)
 _pseudo_inverses = LRUCache(max_items=16)
-
-
-def singular_vectors(projection):
-    """Singular value decomposition `W = U diag(s) V'` of the text projection.
-
-    Parameters
-    ----------
-    projection : ndarray of shape (d, D)
-        Text projection `W`.
-
-    Returns
-    -------
-    u : ndarray of shape (d, d)
-    singular_values : ndarray of shape (min(d, D),)
-        In descending order.
-    v : ndarray of shape (D, D)
-        All three in float64 and read-only: the same content is decomposed once per process.
-    """
-
-    def compute():
-        u, singular_values, vt = linalg.svd(np.asarray(projection, dtype=np.float64))
-        return tuple(map(_read_only, (u, singular_values, np.ascontiguousarray(vt.T))))
-
-    return _decompositions.get(content_key(projection), compute)
 
 
 def singular_value_cutoff(singular_values, atol, shape):
@@ -84,7 +59,7 @@ def pseudo_inverse(projection, atol="auto"):
             singular_values > singular_value_cutoff(singular_values, atol, projection.shape)
         ]
         basis = np.ascontiguousarray(v[:, : len(kept)])
-        return _read_only((basis / kept) @ u[:, : len(kept)].T), _read_only(basis)
+        return read_only((basis / kept) @ u[:, : len(kept)].T), read_only(basis)
 
     return _pseudo_inverses.get(content_key(projection, atol), compute)
 
@@ -231,8 +206,3 @@ class Bridge:
     def astype(self, dtype):
         """The same bridge with arrays of another precision."""
         return astype(self, dtype)
-
-
-def _read_only(array):
-    array.flags.writeable = False
-    return array

@@ -61,6 +61,13 @@ class TextSide:
             return replace(self.bridge, mean=mean)
         return Bridge.of_words(self.words, self.bridge.projection, mean)
 
+    def leads_where(self, bridge):
+        """Whether another bridge has the inputs and the text projection of this one, so that its training can go on."""
+        if (bridge.mean is not None) != self.is_centred:
+            return False
+        was, now = bridge.projection, self.bridge.projection
+        return was is now if was is None or now is None else _are_same(was, now)
+
 
 @dataclass(frozen=True, eq=False)
 class FittedState:
@@ -229,12 +236,17 @@ def add_shots(earlier, classes, rows, *, bridge, sums_are_enough):
         return sums
     # Sums of earlier shots are of their bridge, and mean nothing to another.
     was, now = earlier.model.bridge.matrix, bridge.matrix
-    if was.shape != now.shape or not np.allclose(was, now, rtol=0, atol=SAME_BRIDGE * np.abs(now).max()):
+    if not _are_same(was, now):
         raise ValueError(
             "text_encoder or atol has changed since the earlier shots, of which only sums were kept. Call fit "
             "with all shots."
         )
     return before + sums
+
+
+def _are_same(was, now):
+    """Whether two matrices differ by rounding alone."""
+    return was.shape == now.shape and np.allclose(was, now, rtol=0, atol=SAME_BRIDGE * np.abs(now).max())
 
 
 def fit_model(
@@ -265,7 +277,7 @@ def fit_model(
     shots : ShotMemory or ClassSums
         From `add_shots`.
     earlier : FittedState or None
-        Where training goes on from.
+        Where training goes on from, if its bridge leads to the same space.
     dtype : dtype
         Of the fitted arrays.
     training : dict or None
@@ -296,7 +308,7 @@ def fit_model(
         of_seen = shots.shots
         of_seen = replace(of_seen, X=of_seen.X.astype(np.float64), codes=np.searchsorted(seen, of_seen.codes))
         bridge = text.bridge_of(of_seen)
-        start = None if training is None else _start(earlier, classes, seen, training)
+        start = None if training is None else _start(earlier, text, classes, seen, training["class_bias"])
         model, sums, trained = _bridged(bridge, texts, text.logit_scale, training, of_seen, start)
     if paper_blend is not None:
         mean_class = MeanClass.of(model, _slopes(model, sums))
@@ -437,12 +449,12 @@ def _require_shots(classes, has_shots, known):
         )
 
 
-def _start(earlier, classes, seen, training):
+def _start(earlier, text, classes, seen, has_bias):
     """Bridge and class bias to train on from, or None; classes that are new start without a bias."""
-    if earlier is None:
+    if earlier is None or not text.leads_where(earlier.model.bridge):
         return None
     model = earlier.model
-    if model.class_bias is None or not training["class_bias"]:
+    if model.class_bias is None or not has_bias:
         return model.bridge.matrix, None
     rows = earlier.position(classes)[seen]
     bias = np.where(rows[:, None] < 0, 0.0, np.nan_to_num(model.class_bias)[rows])

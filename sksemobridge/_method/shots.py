@@ -131,14 +131,6 @@ def sum_rows(values, index, n):
     return coo_array((ones, (index, np.arange(len(index)))), shape=(n, len(index))).tocsr() @ values
 
 
-def effective_number(weight):
-    """`(sum w)^2 / sum w^2`: the number of equally weighted shots that are worth as much."""
-    if not len(weight):
-        return 0.0
-    weight = weight / weight.max()
-    return float(weight.sum() ** 2 / np.square(weight).sum())
-
-
 def pool_shots(X, codes, weight, groups=None):
     """Pool rows with equal label and embedding, up to rounding (weights added), and sort them.
 

@@ -15,6 +15,7 @@ from scipy import linalg
 
 from .._utils.array_api import l2_normalize, namespace
 from .._utils.lru import LRUCache, content_key
+from .._utils.svd import read_only
 from .shots import sum_rows, weight_in_class
 
 # The rank keeps this share of the variance of the texts. What is left are directions in which no two words
@@ -100,19 +101,9 @@ def span_of_texts(texts):
         # A singular vector has no sign of its own.
         largest = np.abs(basis).argmax(axis=0)
         basis = np.ascontiguousarray(basis * np.sign(basis[largest, np.arange(basis.shape[1])]))
-        basis.flags.writeable = False
-        return basis
+        return read_only(basis)
 
     return _bases.get(content_key(np.asarray(texts)), compute)
-
-
-def require_width(basis, width):
-    """Refuse images `(n, width)` beside texts of another model."""
-    if len(basis) != width:
-        raise ValueError(
-            f"X has {width} features, but the text encoder's embeddings have {len(basis)}. Embed the images with the "
-            "model of the text encoder."
-        )
 
 
 def _rank(variances, dimension):

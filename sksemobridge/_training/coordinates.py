@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 from scipy import linalg
 
-from .._method.bridge import singular_vectors
 from .._utils.array_api import l2_normalize, to_numpy
+from .._utils.svd import singular_vectors
 from .loss import BridgeLoss
 
 # Embeddings come in single precision: what is left of a direction below its rounding is in none of their

@@ -83,11 +83,13 @@ def record_features(estimator, X):
     validate_data(estimator, X, skip_check_array=True)
 
 
-def carry_features(estimator, result):
-    """Give an estimator the number and the names of the features of another."""
-    for name in ("n_features_in_", "feature_names_in_"):
-        if hasattr(estimator, name):
-            setattr(result, name, getattr(estimator, name))
+def require_width(width, of_texts):
+    """Refuse images of `width` features beside text embeddings of another width."""
+    if of_texts != width:
+        raise ValueError(
+            f"X has {width} features, but the text encoder's embeddings have {of_texts}. Embed the images with the "
+            "model of the text encoder."
+        )
 
 
 def validate_labels(y, n_rows):
