@@ -7,10 +7,12 @@ The way of the data, and where each station is:
     labels, weights, groups -> _method/shots -----------------+-> _classifier: fit -> _method/fit
         spans, bridge -> class_means, whitening -> unseen_classes -> affinities -> out_of_sample -> blend
         _training/ (the trained bridge)
+    images without labels -> _method/typicality -> unlabeled -> the fitted state again
     embeddings -> _method/head -> logits -> _base: labels and probabilities
 
-`_semantic_bridge` and `_retrieval` serve search, `_folder_table` and `_command` label folders, `displays/` draws,
-`distributed/` runs on Ray, `datasets/` loads pictures and words, and `_utils/` holds what all of them use.
+`_pipeline` begins with images, `_zero_shot` has no shots, `_semantic_bridge` and `_retrieval` serve search,
+`_folder_table` and `_command` label folders, `_onnx` writes fitted models, `displays/` draws, `distributed/` runs on Ray,
+`datasets/` loads pictures and words, `models/` holds the bundled one, and `_utils/` what all of them use.
 """
 
 from . import datasets

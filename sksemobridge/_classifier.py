@@ -63,9 +63,9 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
     """Few-shot classifier on CLIP image embeddings, bridged into the text modality.
 
     A query image is compared with the class texts (`z1`) and with the labelled shots: bridged into the text modality
-    (`z2`), as they are, with the query bridged (`z3`), and in whitened coordinates (`z4`). Where the bridge is learnt
-    from words, as with `CLIPTextEncoder` by default, or would be the identity, images are centred and there is no `z3`. With
-    `blend="auto"` shots and names make one probability model: the fewer shots a class has, the more it leans on its
+    (`z2`), as they are, with the query bridged (`z3`), and in whitened coordinates (`z4`). Images are centred, and there
+    is no `z3`, where the bridge is learnt from words, as with `CLIPTextEncoder` by default, or would be the identity.
+    With `blend="auto"` shots and names make one probability model: the fewer shots a class has, the more it leans on its
     name, and each class has a correction. All weights are estimated from the shots; no validation data is needed.
 
     Parameters
@@ -76,13 +76,13 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         process with the encoders of this package, and with others in every `fit`. `None` works without words: the
         bridge is then the identity.
     prompts : "auto", str, list of str or mapping, default="auto"
-        What is said of each class: a template with `{}` for the class name, several, `"auto"` for the
+        The texts of each class: a template with `{}` for the class name, several, `"auto"` for the
         ensemble of seven templates of CLIP's authors, or a mapping from labels (else from class names) to
         lists of whole prompts.
     class_names : mapping, sequence, "ignore" or None, default=None
-        How to say each label: a mapping from labels (a pandas Series is one), or one name for each of the sorted
+        The name of each label: a mapping from labels (a pandas Series is one), or one name for each of the sorted
         classes. By default `str(label)` with `_` read as a space, and so is a name that equals its label, or that is
-        given in a sequence. Classes that come later and are not in a sequence are named by their label. In a mapping
+        given in a sequence. Later classes that a sequence does not hold are named by their label. In a mapping
         None means that a class has no text, such as "everything else": the mean of the other texts stands for it, and
         beside a single one the word "other", where the encoder can embed any text.
         `"ignore"`: the labels mean nothing (part numbers, say), and the encoder serves the bridge alone.
@@ -138,9 +138,9 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
     text_embeddings_ : ndarray of shape (C, D) or None
         `T_c`, the zero-shot classifier; None without a text encoder.
     class_names_ : ndarray of str (dtype object) of shape (C,) or None
-        How each class was said; None where no text was asked for.
+        Name of each class; None without texts of the classes.
     prompts_ : list of C lists of str, or None
-        What was said of each class.
+        Texts of each class; None for a class without text.
     prototypes_ : ndarray of shape (C, D)
         `P_c`, the bridged shots.
     image_means_ : ndarray of shape (C, D)
@@ -163,10 +163,10 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
     text_model_ : tuple of (str, str or None) or None
         `model_name` and `pretrained` of the text encoder, where it has them.
     held_out_proba_ : ndarray of shape (n, C)
-        With `store_held_out=True`, probabilities of the shots, each by the model without it and its copies: rows as in
-        `fit`, after `partial_fit` those of all calls. NaN where a shot is not held out: its weight is zero, without text it is
-        the only one of its class, its copies have several labels, or it is not in the sample taken of very many.
-        Not after `with_classes`.
+        With `store_held_out=True`, probabilities of the shots, each by the model without it and its copies. Rows are
+        those of `fit`, and after `partial_fit` those of all calls. A shot that is not held out has NaN: its weight is
+        zero, it is the only one of its class and there is no text, its copies have several labels, or it is not in the
+        sample taken of very many. `with_classes` drops them.
     n_features_in_ : int
         `D`.
     feature_names_in_ : ndarray of shape (D,)
@@ -566,8 +566,8 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         """A fitted classifier that has learnt from images without labels too.
 
         The images say which classes the model is too ready to name, and where the classes lie. What is learnt is part
-        of the fitted model; images to predict may be others. Unlabelled images of an earlier call are forgotten, and
-        `fit` and `partial_fit` learn from labelled ones alone: call this again after them. `score_samples`, `p_values` and
+        of the fitted model; images to predict may be others. Unlabelled images of an earlier call are forgotten. `fit`
+        and `partial_fit` learn from labelled images alone: call this again after them. `score_samples`, `p_values` and
         `held_out_proba_` stay those of the shots.
 
         Parameters
@@ -649,11 +649,11 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         Returns
         -------
         dict of arrays of shape (n, C)
-            `"z1"` query and class text, where there is text; `"z2"` query and bridged shots, with words both
-            centred; `"z3"` bridged query and shots, unless images are centred. With `blend="auto"` these are what the blend
-            sums: classes with few shots lean on their names, and there are `"z4"`, query and shots in whitened
-            coordinates, unless `whiten=False`, and `"correction"`, that of each class. With `blend="paper"`
-            classes without shots have NaN in `"z2"` and `"z3"`.
+            `"z1"`: query and class text, where there is text. `"z2"`: query and bridged shots, both centred where images
+            are. `"z3"`: bridged query and shots, unless images are centred. With `blend="auto"` these are the terms of
+            the blend, in which classes with few shots lean on their names. It has `"z4"` too, query and shots in whitened
+            coordinates, unless `whiten=False`, and `"correction"`, that of each class. With `blend="paper"` classes
+            without shots have NaN in `"z2"` and `"z3"`.
         """
         check_is_fitted(self)
         return self._fitted.model.affinities(validate_embeddings(self, X, reset=False))

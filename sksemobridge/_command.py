@@ -23,8 +23,8 @@ from .encoders import CLIPImageEncoder, ModelLoadError
 TABLES = {".csv": [], ".parquet": ["pandas", "pyarrow"]}
 MODELS = {".joblib": [], ".skops": ["skops"]}
 EPILOG = """\
-Exit status: 0 if every file has a label or is of none of the classes, 1 if files were skipped (they are in the table, with the reason), 2 for
-wrong use. Nothing is moved, and nothing that exists is overwritten."""
+Exit status: 0 if every file has a label or is of none of the classes, 1 if files were skipped (the table has them, with
+the reason), 2 for wrong use. Nothing is moved, and nothing that exists is overwritten."""
 
 
 def main(argv=None):

@@ -33,8 +33,8 @@ def predict_folder(
     folder : str or os.PathLike
         Flat or nested. Hidden files and folders (with a leading dot) are passed over; links to folders are followed.
     alpha : float, default=0.0
-        Images with a p-value of at most `alpha` are taken to be of none of the classes: about this share of images of the
-        classes are. Needs a classifier with `p_values`, such as `SeMoBridgeClassifier`.
+        Images with a p-value of at most `alpha` count as none of the classes; about this share of the images of the
+        classes do. Needs a classifier with `p_values`, such as `SeMoBridgeClassifier`.
     progress : bool, default=True
         Whether to show a progress bar.
 
@@ -52,8 +52,8 @@ def predict_folder(
         p_value : float
             See `SeMoBridgeClassifier.p_values`; NaN where the classifier has none.
         problem : str
-            Why there is no label; empty where there is one. Of images that are `"none of these"` the most probable class is
-            the runner-up.
+            Why there is no label; empty where there is one. Where it is `"none of these"`, the most probable class is the
+            runner-up.
 
     Raises
     ------

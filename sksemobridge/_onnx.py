@@ -1,4 +1,4 @@
-"""Fitted estimators as ONNX models: what a classifier or bridge does with embeddings, and an image tower before it."""
+"""Fitted classifiers and bridges as ONNX models, alone or after an image tower."""
 
 import json
 import os
@@ -51,10 +51,9 @@ def to_onnx(estimator: Any, path: str | os.PathLike[str]) -> None:
 
     Notes
     -----
-    The input is `embeddings (n, D)`, or with an image tower `pixels (n, 3, h, w)`; both are float32. Outputs of a
-    classifier are `logits (n, C)` and `probabilities (n, C)`, and its labels are in the model's metadata under `classes`,
-    as JSON. A bridge gives `bridged (n, D)`. The metadata of a model with an image tower have `preprocessing`, also JSON:
-    how an RGB image becomes `pixels`.
+    The input is `embeddings (n, D)`, or with an image tower `pixels (n, 3, h, w)`; both are float32. A classifier gives
+    `logits (n, C)` and `probabilities (n, C)`, a bridge `bridged (n, D)`. The model's metadata hold JSON: `classes` are
+    the labels, and `preprocessing` of an image tower tells how an RGB image becomes `pixels`.
 
     Examples
     --------
@@ -256,7 +255,7 @@ def _image_tower(loaded):
 
 
 def register_onnx_converters() -> None:
-    """Let skl2onnx convert `SeMoBridgeClassifier`, `ZeroShotClassifier` and `SemanticBridge` in pipelines of scikit-learn.
+    """Let skl2onnx convert the classifiers and `SemanticBridge` in pipelines of scikit-learn.
 
     They take embeddings in float32, and need a target opset of 18 or newer.
 

@@ -274,7 +274,8 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
         Returns
         -------
         array of shape (n, D)
-            In the precision of `X`, and under `array_api_dispatch=True` of its library and on its device. A row of which nothing is kept is zero where there is no bias.
+            In the precision of `X`, and under `array_api_dispatch=True` of its library and on its device. Without a
+            bias, a row of which nothing is kept is zero.
 
         Raises
         ------

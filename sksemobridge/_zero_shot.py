@@ -43,9 +43,9 @@ class ZeroShotClassifier(EmbeddingClassifier):
     text_embeddings_ : ndarray of shape (C, D)
         `T_c`, float64.
     class_names_ : ndarray of str (dtype object) of shape (C,)
-        How each class was said.
+        Name of each class.
     prompts_ : list of C lists of str
-        What was said of each class.
+        Texts of each class.
     text_model_ : tuple of (str, str or None) or None
         `model_name` and `pretrained` of the text encoder, where it has them.
     n_features_in_ : int
@@ -145,9 +145,9 @@ class ZeroShotClassifier(EmbeddingClassifier):
 
 @dataclass(frozen=True, eq=False)
 class TextModel:
-    """The class texts `T_c (C, D)`, what their cosines are multiplied by, the name of their model, and the prompts.
+    """The class texts `T_c (C, D)`, the factor of their cosines, the name of their model, and the prompts.
 
-    `learnt` is what unlabelled images taught: a factor of the logits and a change.
+    `learnt` is what unlabelled images added: a factor of the logits and a change.
     """
 
     classes: np.ndarray
@@ -173,6 +173,7 @@ class TextModel:
 
 
 def text_head(model):
+    """The head of a `TextModel`: a `DirectHead`."""
     head = Affine(model.logit_scale * model.text_embeddings, np.zeros(len(model.text_embeddings)))
     if model.learnt is not None:
         head = model.learnt.change.added_to(head, model.learnt.factor)

@@ -94,21 +94,21 @@ def test_classes_that_names_predict_well_lean_more():
     assert share(0.01) < 0.4 < 0.7 < share(0.4)
 
 
-@pytest.mark.parametrize("text_odds", [0.0, 1.0])
+@pytest.mark.parametrize("text_trust", [0.0, 1.0])
 @pytest.mark.parametrize("width", [6, 40])
-def test_the_held_out_discriminant_is_that_without_the_image(width, text_odds):
+def test_the_held_out_discriminant_is_that_without_the_image(width, text_trust):
     u, codes, _, texts = small_task(width)
     fit = fit_class_means(u, codes, np.ones(len(u)), texts)
-    whitening = WhiteningFit(fit, u, codes, np.ones(len(u)), text_odds)
+    whitening = WhiteningFit(fit, u, codes, np.ones(len(u)), text_trust)
     v = u - fit.centre
     means = np.stack([v[codes == c].mean(axis=0) for c in range(4)])
     means[2] = fit.without(np.flatnonzero(codes == 2))[0]
     predicted = v - fit.without(np.arange(len(u)))  # less what is predicted
-    degrees = len(u) if text_odds else 3 + 1 + 1 + 2
+    degrees = len(u) if text_trust else 3 + 1 + 1 + 2
     kept = degrees / (degrees + width)
 
     def scatter(rows):
-        if text_odds:
+        if text_trust:
             return predicted[rows].T @ predicted[rows] / degrees
         total = np.zeros((width, width))
         for c in range(4):
@@ -120,14 +120,14 @@ def test_the_held_out_discriminant_is_that_without_the_image(width, text_odds):
         return total / degrees
 
     whole = scatter(np.ones(len(u), dtype=bool))
-    diagonal = np.diag(whole) if text_odds == 0 else np.full(width, np.trace(whole) / width)
+    diagonal = np.diag(whole) if text_trust == 0 else np.full(width, np.trace(whole) / width)
     target = np.diag(np.maximum(diagonal, 1e-3 * diagonal.mean()))
 
     def inverse(rows):
         return np.linalg.inv(kept * scatter(rows) + (1 - kept) * target)
 
     each = np.arange(len(u))
-    residuals = np.where((codes == 2)[:, None] | (text_odds > 0), predicted, v - means[codes])
+    residuals = np.where((codes == 2)[:, None] | (text_trust > 0), predicted, v - means[codes])
     of_images = np.mean([v[i] @ inverse(each != i) @ v[i] for i in each])
     of_residuals = np.mean([residuals[i] @ inverse(each != i) @ residuals[i] for i in each])
     wider = 1 + fit.own_share / fit.counts  # 1 + 1 / (n + kappa)
@@ -254,12 +254,12 @@ def test_a_text_that_says_nothing_has_no_odds():
     rng = np.random.default_rng(0)
     good = np.eye(4)[codes] * 0.1 + rng.normal(scale=0.02, size=(12, 4))
 
-    def odds(z1):
-        return fit_text(Queries(np.arange(12), codes, np.ones(12), z1), 100.0).odds
+    def trust(z1):
+        return fit_text(Queries(np.arange(12), codes, np.ones(12), z1), 100.0).trust
 
-    assert odds(good) > 0.99
-    assert odds(rng.normal(scale=0.1, size=(12, 4))) < 0.1
-    assert odds(np.full((12, 4), 0.3)) == 0
+    assert trust(good) > 0.99
+    assert trust(rng.normal(scale=0.1, size=(12, 4))) < 0.1
+    assert trust(np.full((12, 4), 0.3)) == 0
     assert STRENGTH > 0
 
 

@@ -81,7 +81,7 @@ class Model:
         """`raw_affinities` of queries in the precision and on the device of the model's arrays."""
         affinities = _affinities(self, self.bridge, X)
         if self.correction is not None:
-            affinities["correction"] = self.correction.affinity(self.bridge.images(X))
+            affinities["correction"] = self.correction.affinity(self.bridge.compared(X))
         return affinities
 
     def leaning_affinities_of_block(self, X):
@@ -140,7 +140,7 @@ def _affinities(classes, bridge, X):
     affinities = {}
     if classes.text_embeddings is not None:
         affinities["z1"] = l2_normalize(X) @ classes.text_embeddings.T
-    queries = bridge.images(X)
+    queries = bridge.compared(X)
     affinities["z2"] = queries @ classes.prototypes.T
     if bridge.mean is None:
         affinities["z3"] = bridge.affinity(X, classes.image_means)

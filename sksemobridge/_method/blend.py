@@ -1,20 +1,21 @@
 """The blend of affinities: estimated from the shots (`blend="auto"`, ours), or the paper's.
 
-`decision_c = sum_k s_k z_k,c + b_c + A_c . v` and `predict_proba = softmax(decision)`, with `v` a query less the mean of the shots. All of it
-is one posterior mode. It minimises over the scales `s_k > 0`, the offsets `b (C,)` and the corrections `A (C, D)`
+`decision_c = sum_k s_k z_k,c + b_c + A_c . v` and `predict_proba = softmax(decision)`, with `v` a query less the mean of
+the shots. The scales `s_k > 0`, the offsets `b (C,)` and the corrections `A (C, D)` are one posterior mode. It minimises
 
     sum_i omega_i * -log softmax(decision(x_i) + log pi)[y_i]
     + sum_k strength_k log(1 + (log(s_k / s0_k) / width)^2) + ||b||^2 / (2 tau^2) + sum_c A_c' inv(Q) A_c / 2
 
 over the shots `x_i`, whose affinities are those of a model fitted without them. `pi_c` is the share of class `c` among
-the shots: how often a class is sampled says nothing of how likely it is. The prior of `s` is Student's t with one
+the shots, since how often a class is sampled does not tell how likely it is. The prior of `s` is Student's t with one
 degree of freedom: it holds scales near their defaults `s0_k` while shots are few, and lets go of a default that the
 shots speak against. The prior of `A` is Gaussian, `Q = sum_S sigma_S^2 V_S V_S' / l_S^2` over spans `S` with
-directions `V_S`, `l_S^2` being the mean square length of the shots' `v` in the span: the whole space, and the span of the
-class texts.
+directions `V_S`, and `l_S^2` is the mean square length of the shots' `v` in the span. The spans are the whole space and
+that of the class texts.
 
-Class texts have seen no shot. The scale that fits `z1` alone is its default. How much lower its loss is than that of
-guessing gives the probability that the text is of use; by it, defaults are a mean of those with and those without text.
+Class texts do not depend on the shots. The scale that fits `z1` alone is its default. The text is trusted with the
+probability that it is of use, which follows from how much lower its loss is than that of guessing. Defaults are a mean of
+those with text and those without, weighted by this probability.
 """
 
 from dataclasses import dataclass
@@ -46,11 +47,19 @@ TEMPER_WORTH = 2.0
 
 # Spread of affinities, as a share of the largest, that rounding of single precision explains: about ten of its steps.
 ROUNDING = 1e-6
+# Spread that stands in for that of `z1`, and of `z2` and `z3`, where classes are too few, or too much alike, to measure it.
+SPREAD_OF_TEXTS, SPREAD_OF_SHOTS = 0.01, 0.05
+# Bounds of a scale's `log(s / s0)`, which only the first step of a line search leaves, and of the log of the temper.
+MOST_LOG_RATIO, LOG_TEMPERS = 7, (-2, 0.5)
+# Relative decrease of the loss that ends the search for the mode, and for the first one, from which variances come.
+TOL, TOL_OF_VARIANCES = 1e-8, 1e-5
 # Largest part that a shot is taken to have in its own logits: guards a division.
 MOST_OWN = 0.9
 # Odds that a text is of use, before any shot: most names are words that CLIP knows. They are even once the loss of the
 # text is `log(TEXT_ODDS)` = 2.3 nats above that of guessing.
 TEXT_ODDS = 10.0
+# `eps` of the paper's class weights.
+PAPER_EPS = 1e-6
 
 
 def fuse(affinities, scales):
@@ -74,28 +83,28 @@ def spread_over_others(z, codes):
 
 @dataclass(frozen=True)
 class TextUse:
-    """What shots say of the texts alone.
+    """How well the texts alone fit the shots.
 
     Attributes
     ----------
     scale : float
-        That of `z1` by itself.
-    odds : float
+        Scale of `z1` by itself.
+    trust : float
         Probability that the text is of use.
     """
 
     scale: float
-    odds: float
+    trust: float
 
 
 def fit_text(queries, logit_scale):
-    """Scale of the text alone, and whether it is of use: `TextUse`.
+    """Fit the text alone to the held-out shots: `TextUse`.
 
     Parameters
     ----------
     queries : Queries
     logit_scale : float
-        Of the model: what its zero-shot logits are multiplied by.
+        What CLIP's zero-shot cosines are multiplied by.
     """
     _, codes, weight, z1 = queries
     no_features = np.zeros((len(codes), 0))
@@ -120,18 +129,18 @@ def default_scales(affinities, codes, text, per_class):
     per_class : float
         Effective number of images of a class. The fewer they are, the more class means are shrunk, and `z4` with them.
     """
-    odds = 0.0 if text is None else text.odds
+    trust = 0.0 if text is None else text.trust
     defaults = {}
     if text is not None:
-        defaults["z1"] = max(odds, ROUNDING) * text.scale
-        spread = text.scale * (spread_over_others(affinities["z1"], codes) or 0.01)
+        defaults["z1"] = max(trust, ROUNDING) * text.scale
+        spread = text.scale * (spread_over_others(affinities["z1"], codes) or SPREAD_OF_TEXTS)
     share = SHOT_SHARE if "z4" in affinities else SHOT_SHARE_ALONE
     for name in [name for name in ("z2", "z3") if name in affinities]:
-        width = odds * spread + (1 - odds) if text is not None else 1.0
-        defaults[name] = share * width / (spread_over_others(affinities[name], codes) or 0.05)
+        width = trust * spread + (1 - trust) if text is not None else 1.0
+        defaults[name] = share * width / (spread_over_others(affinities[name], codes) or SPREAD_OF_SHOTS)
     if "z4" in affinities:
         alone = max(WHITENED_SCALE_ALONE / max(per_class, 1), WHITENED_SCALE)
-        defaults["z4"] = odds * WHITENED_SCALE + (1 - odds) * alone
+        defaults["z4"] = trust * WHITENED_SCALE + (1 - trust) * alone
     return defaults
 
 
@@ -150,7 +159,7 @@ class BlendProblem:
     strength : dict of float
         `strength_k`.
     features : ndarray of shape (n, r)
-        Those of `features_of`: offset and correction have independent coefficients in them. None leaves both out.
+        Those of `features_of`, in which offset and correction have independent coefficients; `r = 0` leaves both out.
     """
 
     affinities: dict
@@ -170,7 +179,7 @@ class BlendProblem:
         counts = np.bincount(self.codes, weights=self.weight, minlength=self.n_classes)
         return np.log(np.maximum(counts, np.finfo(float).tiny) / max(counts.sum(), ROUNDING))
 
-    def solve(self, deviations, start=None, tolerance=1e-8):
+    def solve(self, deviations, start=None, tolerance=TOL):
         """The posterior mode: `Mode`.
 
         Parameters
@@ -188,8 +197,7 @@ class BlendProblem:
         units, rows, k = self._units(), np.arange(n), len(names)
 
         def unpack(x):
-            # Only the first step of a line search leaves these bounds.
-            return np.clip(units * x[:k], -7, 7), x[k:].reshape(-1, self.n_classes)
+            return np.clip(units * x[:k], -MOST_LOG_RATIO, MOST_LOG_RATIO), x[k:].reshape(-1, self.n_classes)
 
         def residuals(x):
             """`omega_i (p_ic - [y_i = c])`, and the log loss."""
@@ -286,7 +294,7 @@ class BlendProblem:
             losses = logsumexp(tempered, axis=1) - tempered[rows, self.codes]
             return self.weight @ losses + TEMPER_WORTH * log_factor**2
 
-        return float(np.exp(minimize_scalar(loss, bounds=(-2, 0.5), method="bounded").x))
+        return float(np.exp(minimize_scalar(loss, bounds=LOG_TEMPERS, method="bounded").x))
 
 
 @dataclass(frozen=True)
@@ -300,11 +308,11 @@ class Mode:
     coefficients : ndarray of shape (r, C)
         Of the features: `b` and `A`.
     loss : float
-        What was minimised.
+        Value of the minimised function.
     residual : ndarray of shape (n, C)
         `omega_i (p_ic - [y_i = c])`.
     x : ndarray
-        All of it, as the solver sees it.
+        The vector that the solver minimises over.
     """
 
     scales: dict
@@ -337,25 +345,25 @@ def fit_blend(held_out, text, centre, per_class, spans):
     logits : ndarray of shape (n, C)
         Of the held-out shots, out of sample.
     """
-    odds = 0.0 if text is None else text.odds
+    trust = 0.0 if text is None else text.trust
     defaults = default_scales(held_out.affinities, held_out.codes, text, per_class)
     strength = dict.fromkeys(defaults, STRENGTH)
     if "z4" in strength:
-        strength["z4"] = odds * STRENGTH_OF_WHITENED + (1 - odds) * STRENGTH
-    features, back = features_of(held_out.images - centre, spans)
+        strength["z4"] = trust * STRENGTH_OF_WHITENED + (1 - trust) * STRENGTH
+    features, back = features_of(held_out.compared - centre, spans)
     affinities = {name: held_out.affinities[name] for name in defaults}
     problem = BlendProblem(affinities, held_out.codes, held_out.weight, defaults, strength, features)
     deviations = np.full(features.shape[1], CORRECTION)
     deviations[0] = OFFSET
-    mode = problem.solve(deviations, tolerance=1e-5)
+    mode = problem.solve(deviations, tolerance=TOL_OF_VARIANCES)
     deviations = problem.variances(mode, deviations)
     mode = problem.solve(deviations, mode.x)
     logits, temper = problem.logits_without_own(mode, deviations), 1.0
-    if odds < 1 and len(held_out.codes):
+    if trust < 1 and len(held_out.codes):
         # Beside text no tempering is needed: classes of held-out shots are noisier than those of queries. Without, a
         # class of n images is sharper than that of n - 1, two at least.
         sharper = 1 / (1 - 1 / max(per_class, 2) ** 2)
-        temper = (sharper * problem.temper(logits)) ** (1 - odds)
+        temper = (sharper * problem.temper(logits)) ** (1 - trust)
     weights = temper * (back @ mode.coefficients[1:]).T
     scales = {name: temper * scale for name, scale in mode.scales.items()}
     return (
@@ -404,13 +412,13 @@ def features_of(v, spans):
 
 
 def class_divergence(image_means, text_embeddings, has_shots):
-    """`KL_c = log2((1 + 1e-6) / (p_cc + 1e-6))` with `p = softmax_rows(F @ T.T)`, shape (C,).
+    """`KL_c = log2((1 + eps) / (p_cc + eps))`, the paper's, with `p = softmax_rows(F @ T.T)`, shape (C,).
 
     Classes without shots have the mean of the others.
     """
     seen = np.flatnonzero(has_shots)
     p = softmax(image_means[seen] @ text_embeddings.T)[np.arange(len(seen)), seen]
-    divergence = np.log2((1 + 1e-6) / (p + 1e-6))
+    divergence = np.log2((1 + PAPER_EPS) / (p + PAPER_EPS))
     filled = np.full(len(has_shots), divergence.mean(), dtype=divergence.dtype)
     filled[seen] = divergence
     return filled

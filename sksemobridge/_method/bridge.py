@@ -125,7 +125,7 @@ class Bridge:
         """The same with a trained `W+`, which is no projector."""
         return replace(self, matrix=matrix, basis=None, cut=None)
 
-    def images(self, x):
+    def compared(self, x):
         """Images as they are compared with each other: `nrm(x)`, centred `nrm(nrm(x) - m)`, shape (n, D)."""
         unit = l2_normalize(x)
         return unit if self.mean is None else normalize_parts(unit - self.mean)

@@ -1,4 +1,4 @@
-"""Class means that lean on names: what shots and texts say together of where a class lies (ours).
+"""Class means that lean on names: shots and texts together tell where a class lies (ours).
 
 With `u` unit embeddings of images and `T_c` of class texts, one Gaussian model of two levels:
 
@@ -22,8 +22,8 @@ from scipy import linalg
 from .._utils.lru import LRUCache, content_key
 from .shots import sum_rows, weight_in_class
 
-# `python studies/blend.py` varies the constants of this block, but for the two of words: beside the span of words classes
-# differ little (`python benchmarks/bridge.py` prints what the classifier gives with words).
+# `python studies/blend.py` varies the constants of this block, but for the two of words (`python benchmarks/bridge.py`
+# prints accuracies with words): beside the span of words classes differ little.
 # `kappa` in each span before any class has two images, and the degrees of freedom that this guess counts as.
 KAPPA_OF_TEXTS, KAPPA_OF_WORDS, KAPPA_BESIDE_WORDS, KAPPA_OF_REST, KAPPA_WORTH = 1.5, 2.0, 12.0, 4.0, 8.0
 # Factor of `kappa` as moments give it: embeddings have heavier tails than a Gaussian.
@@ -31,7 +31,7 @@ LEANING = 1.5
 
 # Class texts that differ by less in a direction, relative to their length, are the same in it; a direction of a span of
 # which less lies outside of another span lies in that one.
-SAME_TEXT, LEAST_PART = 1e-6, 1e-3
+LEAST_DIFFERENCE, LEAST_PART = 1e-6, 1e-3
 # Bound of `kappa`, before `LEANING`, where the scatter of class means is all noise: shots count all the same.
 LARGEST_KAPPA = 60.0
 
@@ -82,7 +82,7 @@ class ClassMeans:
         return self.shrink(self.others.means(rows) - self.centre, self.others.codes[rows], self.left[rows])
 
 
-def fit_class_means(u, codes, weight, texts=None, text_odds=0.0, words=None):
+def fit_class_means(u, codes, weight, texts=None, text_trust=0.0, words=None):
     """Shrink class means towards their names.
 
     Parameters
@@ -95,7 +95,7 @@ def fit_class_means(u, codes, weight, texts=None, text_odds=0.0, words=None):
         Positive.
     texts : ndarray of shape (C, D) or None
         `T_c`.
-    text_odds : float
+    text_trust : float
         Probability that the text is of use.
     words : ndarray of shape (D, r) or None
         Directions of a vocabulary.
@@ -114,7 +114,7 @@ def fit_class_means(u, codes, weight, texts=None, text_odds=0.0, words=None):
         names = texts - texts.mean(axis=0)
         predicted = (np.vdot(names, raw - centre) / max(np.vdot(names, names), np.finfo(float).tiny)) * names
         bases.append(text_basis(texts))
-        guesses.append(KAPPA_OF_TEXTS**text_odds * KAPPA_OF_REST ** (1 - text_odds))
+        guesses.append(KAPPA_OF_TEXTS**text_trust * KAPPA_OF_REST ** (1 - text_trust))
     if words is not None:
         bases.append(_outside_of(words, bases[-1]))
         guesses.append(KAPPA_OF_WORDS)
@@ -161,7 +161,7 @@ def text_basis(texts):
 
     def compute():
         _, deviations, right = linalg.svd(texts - texts.mean(axis=0), full_matrices=False)
-        return right[deviations > SAME_TEXT * np.sqrt(len(texts))].T
+        return right[deviations > LEAST_DIFFERENCE * np.sqrt(len(texts))].T
 
     return _bases.get(content_key(texts), compute)
 

@@ -1,4 +1,4 @@
-"""What the text tower says: of each class, and of the words that the bridge is learnt from."""
+"""Embeddings of the class texts, and of the words that the bridge is learnt from."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -18,8 +18,8 @@ _class_texts = LRUCache(max_items=8192)
 # One item is a megabyte or two: the directions of one vocabulary.
 _word_bases = LRUCache(max_items=8)
 
-# Larger values of an embedding leave no room for the squares of lengths.
-MOST = 1e100
+# Embeddings with larger values leave no room for the squares of lengths.
+LARGEST_VALUE = 1e100
 
 
 @dataclass(frozen=True)
@@ -141,8 +141,8 @@ def word_basis(text_encoder, vocabulary, key=None):
     Raises
     ------
     ValueError
-        If texts are given without an encoder, there are none or they do not differ, or the encoder does not give one finite row for
-        each (names the texts).
+        If texts are given without an encoder, there are none, they do not differ, or the encoder does not give one
+        finite row for each (names the texts).
     """
     if vocabulary is None:
         return None
@@ -250,7 +250,7 @@ def read_logit_scale(text_encoder):
 
 
 def _ask(text_encoder, method, texts):
-    """What the encoder's method says of texts: for each a finite row with a direction, float64."""
+    """Rows that the method of the encoder gives for texts: each finite and not zero, float64."""
     answer = to_numpy(getattr(text_encoder, method)(list(texts)))
     try:
         refuse_masked(answer, method)
@@ -267,7 +267,7 @@ def _ask(text_encoder, method, texts):
     # A comparison with NaN is false.
     largest = np.abs(answer).max(axis=1)
     for what, is_good in (
-        (f"NaN, infinity or more than {MOST:g}", largest <= MOST),
+        (f"NaN, infinity or more than {LARGEST_VALUE:g}", largest <= LARGEST_VALUE),
         ("nothing but zeros", largest > 0),
     ):
         if not is_good.all():

@@ -71,7 +71,7 @@ class TextSide:
 
 @dataclass(frozen=True, eq=False)
 class FittedState:
-    """All that `fit` learns, also what more shots can be added to.
+    """All that `fit` learns, and all that more shots need.
 
     Attributes
     ----------
@@ -80,7 +80,7 @@ class FittedState:
     model : Model
         What prediction needs.
     shots : ShotMemory or ClassSums
-        Sums over each class, where they are enough to go on from: closed form and the paper's blend.
+        Sums over each class where they are enough: in closed form with the paper's blend, without words.
     rank : int
         Directions that the closed-form bridge keeps.
     text_model : tuple of (str, str or None) or None
@@ -149,14 +149,14 @@ class FittedState:
         """The state that has learnt from unlabelled images `X (n, D)` too, in place of earlier ones."""
         model = self.of_shots or self.model
         X = X[sample_rows(*X.shape, len(self.classes))].astype(np.float64)
-        # Images of no class would pass for images of the class that they are least unlike.
+        # Images of no class would count for the class that they are least unlike.
         p_values = self.typicality.p_values(self.typical_scores(X))
         X = X[p_values > LEAST_P_VALUE]
         if not len(X):
             return replace(self, model=model, of_shots=model)
         learnt = learn_unlabeled(
             model.scores(X, lambda logits: logits),
-            model.bridge.images(X),
+            model.bridge.compared(X),
             self._anchors(model.astype(np.float64)),
         )
         blend = {
@@ -176,11 +176,11 @@ class FittedState:
         )
 
     def _anchors(self, model):
-        """Where shots and names say that the classes lie: `Anchors`."""
+        """Where shots and names place the classes: `Anchors`."""
         seen, texts, bridge = np.flatnonzero(model.has_shots), model.text_embeddings, model.bridge
         shots = self.shots.shots
         shots = replace(shots, X=shots.X.astype(np.float64), codes=np.searchsorted(seen, shots.codes))
-        u, codes, weight = _distinct_images(shots, bridge.images(shots.X))
+        u, codes, weight = _distinct_images(shots, bridge.compared(shots.X))
         of_seen = None if texts is None else texts[seen]
         words = bridge.basis if bridge.mean is not None and not bridge.is_identity else None
         of_shots = fit_class_means(u, codes, weight, of_seen, float(texts is not None), words)
@@ -196,7 +196,7 @@ class FittedState:
         return Anchors(of_shots.centre, means, counts, residuals)
 
 
-def add_shots(earlier, classes, rows, *, bridge, sums_are_enough):
+def add_shots(earlier, classes, new, *, bridge, sums_are_enough):
     """The shots of earlier calls together with new ones.
 
     Parameters
@@ -204,12 +204,12 @@ def add_shots(earlier, classes, rows, *, bridge, sums_are_enough):
     earlier : FittedState or None
     classes : ndarray of shape (C,)
         Sorted labels, those of `earlier` among them.
-    rows : tuple of (X, y, weight, groups, used)
-        The new shots; `groups` may be None, and `used` is a mask of the rows that were handed in, None to remember none.
+    new : tuple of (X, y, weight, groups, used)
+        The new shots. `groups` may be None. `used` marks them among the rows that were handed in; None remembers no rows.
     bridge : Bridge
         In closed form.
     sums_are_enough : bool
-        Whether memory need not grow with the shots.
+        Whether sums over each class may take the place of the shots.
 
     Returns
     -------
@@ -220,7 +220,7 @@ def add_shots(earlier, classes, rows, *, bridge, sums_are_enough):
     ValueError
         If only sums of the earlier shots were kept and they do not fit what is asked for now.
     """
-    X, y, weight, groups, used = rows
+    X, y, weight, groups, used = new
     codes = np.searchsorted(classes, y)
     before = None if earlier is None else earlier.shots.take(earlier.position(classes))
     if isinstance(before, ClassSums) and not sums_are_enough:
@@ -385,27 +385,27 @@ def _hold_out(text, model, shots, sums, fit_fold, whiten, random_state):
     """The model with class means that lean on names, and the arguments of `fit_blend`."""
     embeddings = model.text_embeddings
     queries = queries_of(shots, len(model.has_shots), embeddings)
-    of_text, odds = None, 0.0
+    of_text, trust = None, 0.0
     if embeddings is not None:
         of_text = fit_text(queries, text.logit_scale)
-        odds = of_text.odds
+        trust = of_text.trust
 
-    images = model.bridge.images(shots.X)
-    u, codes, weight = _distinct_images(shots, images)
-    class_means = fit_class_means(u, codes, weight, embeddings, odds, text.words)
+    compared = model.bridge.compared(shots.X)
+    u, codes, weight = _distinct_images(shots, compared)
+    class_means = fit_class_means(u, codes, weight, embeddings, trust, text.words)
     worth = weight_in_class(codes, weight) * class_means.counts[codes]
-    whitening = WhiteningFit(class_means, u, codes, worth, odds, text.words is not None) if whiten else None
+    whitening = WhiteningFit(class_means, u, codes, worth, trust, text.words is not None) if whiten else None
     model = replace(model, whitening=whitening and whitening.fitted, own_share=class_means.own_share)
     model = replace(model, mean_class=MeanClass.of(model, _slopes(model, sums)))
 
-    of_model = images, class_means.own_share_without, whitening
+    of_model = compared, class_means.own_share_without, whitening
     if fit_fold is None:
         held_out = leave_one_out(shots, queries, model, sums, *of_model)
     else:
         held_out = cross_fit(shots, queries, model, fit_fold, *of_model, random_state)
     spans = [(None, 1.0)]
     if embeddings is not None:
-        spans.append((text_basis(embeddings), odds**0.5))
+        spans.append((text_basis(embeddings), trust**0.5))
     return model, {
         "held_out": held_out,
         "text": of_text,
@@ -415,13 +415,13 @@ def _hold_out(text, model, shots, sums, fit_fold, whiten, random_state):
     }
 
 
-def _distinct_images(shots, images):
-    """`Bridge.images` of the shots, in the mean over copies of one image `(m, D)`; their classes and weights."""
+def _distinct_images(shots, compared):
+    """`Bridge.compared` of the shots, in the mean over copies of one image `(m, D)`; their classes and weights."""
     index, codes, _ = shots.images
     weight = np.bincount(index, weights=shots.weight)
     if len(codes) < len(index):
-        images = sum_rows(images * shots.weight[:, None], index, len(codes)) / weight[:, None]
-    return images, codes, weight
+        compared = sum_rows(compared * shots.weight[:, None], index, len(codes)) / weight[:, None]
+    return compared, codes, weight
 
 
 def _slopes(model, sums):

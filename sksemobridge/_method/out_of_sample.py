@@ -16,8 +16,8 @@ from .unseen_classes import lean_on_names
 # Folds in which a trained bridge is trained again, fewer where no class has as many images. Each fold costs one
 # training; three leave two thirds of the shots to train on.
 N_FOLDS = 3
-# Most held-out affinities of a kind: twelve megabytes. Of more, shots are sampled.
-MOST_AFFINITIES = 3 * 2**19
+# Most held-out affinities of a kind: twelve megabytes. Of more, shots are sampled, at least so many.
+MOST_AFFINITIES, LEAST_QUERIES = 3 * 2**19, 100
 
 
 class Queries(NamedTuple):
@@ -48,14 +48,14 @@ class HeldOut:
     Attributes
     ----------
     affinities : dict of ndarray of shape (n, C)
-    images : ndarray of shape (n, D)
-        `Bridge.images` of the shots.
+    compared : ndarray of shape (n, D)
+        `Bridge.compared` of the shots.
     rows, codes, weight : ndarray of shape (n,)
         See `Queries`.
     """
 
     affinities: dict
-    images: np.ndarray
+    compared: np.ndarray
     rows: np.ndarray
     codes: np.ndarray
     weight: np.ndarray
@@ -72,7 +72,7 @@ def queries_of(shots, n_classes, text_embeddings=None):
     if text_embeddings is None:
         usable &= np.bincount(codes)[shots.codes] > 1
     rows = np.flatnonzero(usable)
-    most = max(MOST_AFFINITIES // n_classes, 100)
+    most = max(MOST_AFFINITIES // n_classes, LEAST_QUERIES)
     if len(rows) > most:
         rows = rows[np.linspace(0, len(rows) - 1, most).astype(np.intp)]
     codes = shots.codes[rows]
@@ -90,7 +90,7 @@ def query_weights(codes, weight, image):
     return share / np.bincount(codes, weights=share * of_image)[codes]
 
 
-def leave_one_out(shots, queries, model, sums, images, own_share_without, whitening):
+def leave_one_out(shots, queries, model, sums, compared, own_share_without, whitening):
     """Closed form: each image is left out in turn. Its class loses its rows, and nothing else changes.
 
     Parameters
@@ -101,8 +101,8 @@ def leave_one_out(shots, queries, model, sums, images, own_share_without, whiten
         Of all shots, in closed form.
     sums : ClassSums
         Of all shots.
-    images : ndarray of shape (n, D)
-        `Bridge.images` of all shots.
+    compared : ndarray of shape (n, D)
+        `Bridge.compared` of all shots.
     own_share_without : ndarray of shape (m,)
         `lambda` of each image's class without the image.
     whitening : WhiteningFit or None
@@ -130,17 +130,17 @@ def leave_one_out(shots, queries, model, sums, images, own_share_without, whiten
 
     codes, each = queries.codes, np.arange(len(rows))
     own_prototypes = bridge.prototypes(means_without(eos, sums.means()[0]))
-    affinities = {"z2": images[rows] @ model.prototypes.T}
-    affinities["z2"][each, codes] = np.einsum("nd,nd->n", images[rows], own_prototypes)
+    affinities = {"z2": compared[rows] @ model.prototypes.T}
+    affinities["z2"][each, codes] = np.einsum("nd,nd->n", compared[rows], own_prototypes)
     if bridge.mean is None:
         bridged = l2_normalize(bridge.to_joint(eos[np.cumsum(of_queried)[rows] - 1]))
         own_means = l2_normalize(means_without(X, sums.means()[1]))
         affinities["z3"] = bridged @ model.image_means.T
         affinities["z3"][each, codes] = np.einsum("nd,nd->n", bridged, own_means)
-    return _held_out(affinities, shots, queries, model, images, own_share_without, whitening)
+    return _held_out(affinities, shots, queries, model, compared, own_share_without, whitening)
 
 
-def cross_fit(shots, queries, model, fit_fold, images, own_share_without, whitening, random_state=None):
+def cross_fit(shots, queries, model, fit_fold, compared, own_share_without, whitening, random_state=None):
     """Trained bridge: the shots of each fold are put to a model that was trained on the other folds.
 
     Parameters
@@ -150,7 +150,7 @@ def cross_fit(shots, queries, model, fit_fold, images, own_share_without, whiten
         Of all shots.
     fit_fold : callable
         `fit_fold(shots)` gives the `Model` of some of the shots, and what else is known of it.
-    images, own_share_without, whitening
+    compared, own_share_without, whitening
         See `leave_one_out`.
     random_state : int, RandomState instance or None
         Shuffles the images of each class before they are dealt to folds; None leaves them in the order of
@@ -175,17 +175,17 @@ def cross_fit(shots, queries, model, fit_fold, images, own_share_without, whiten
             affinities[name][held] = z
     for name in affinities.keys() - {"z1"}:
         affinities[name][~several[rows], queries.codes[~several[rows]]] = np.nan
-    return _held_out(affinities, shots, queries, model, images, own_share_without, whitening)
+    return _held_out(affinities, shots, queries, model, compared, own_share_without, whitening)
 
 
-def _held_out(affinities, shots, queries, model, images, own_share_without, whitening):
+def _held_out(affinities, shots, queries, model, compared, own_share_without, whitening):
     """`HeldOut` of `z2` and `z3` that are NaN for a shot's own class where it has no other image."""
     image, codes, each = shots.images.index[queries.rows], queries.codes, np.arange(len(queries.rows))
-    images, lambdas = images[queries.rows], own_share_without[image]
+    compared, lambdas = compared[queries.rows], own_share_without[image]
     if queries.z1 is not None:
         affinities["z1"] = queries.z1
     if whitening is not None:
-        affinities["z4"] = whitening.held_out(images, image)
+        affinities["z4"] = whitening.held_out(compared, image)
     for name in affinities.keys() - {"z1", "z4"}:
         # A class without images counts in no mean.
         z = affinities[name]
@@ -201,7 +201,7 @@ def _held_out(affinities, shots, queries, model, images, own_share_without, whit
             predicted = predicted + slopes[name] * (affinities["z1"][each, codes] - means["z1"][:, 0])
         affinities[name] = lean_on_names(affinities, means, {name: model.own_share}, slopes)[name]
         affinities[name][each, codes] = lambdas * own + (1 - lambdas) * predicted
-    return HeldOut(affinities, images, queries.rows, codes, queries.weight)
+    return HeldOut(affinities, compared, queries.rows, codes, queries.weight)
 
 
 def _deal(codes, n_folds, random_state):

@@ -231,7 +231,7 @@ def _rank_by_content(X):
 
 @dataclass(frozen=True)
 class ShotMemory:
-    """All shots of several calls, and what became of the rows that were handed in.
+    """All shots of several calls, and which pooled shot each row became.
 
     Attributes
     ----------
@@ -239,7 +239,7 @@ class ShotMemory:
     group_of_label : dict
         Which group each label of `groups` became.
     pooled : ndarray of shape (n,)
-        Index of the pooled shot of each row of all calls that remember rows, in their order; -1 for those of weight zero.
+        Index of the pooled shot of each row, in the order of the calls that remember rows; -1 for rows of weight zero.
     """
 
     shots: Shots | None = None

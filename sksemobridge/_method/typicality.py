@@ -2,16 +2,17 @@
 
     score(q) = max_c sum_k s_k z_k,c / d + sum_k max_c z_k,c / d_k
 
-with the weighted affinities of the estimated blend, which grow with the likeness to a class, where probabilities only compare
-classes, and the cosines `z1` to the class texts and `z2` to the prototypes, which weights estimated to tell classes apart
-leave out. Every `d` is the standard deviation of its maximum over the shots, each held out. The correction of each class takes no
-part: it was fitted to the shots, and would find them more typical than other images.
+The first part is the weighted affinities of the estimated blend. They grow with the likeness to a class, where
+probabilities only compare classes. The weights were estimated to tell classes apart, so the cosines `z1` to the class
+texts and `z2` to the prototypes are added. Each `d` is the standard deviation of its maximum over the held-out shots. The
+correction of each class is left out: it was fitted to the shots, and would find them more typical than other images.
 
-A p-value is the share of held-out shots whose score is no higher than that of the image, the image counted among them
-(conformal prediction): of images of the classes about `alpha` have a p-value of at most `alpha`, and fewer where shots are few, as
-a class without one of its few shots is known less well than it is to a query.
+A p-value is the share of held-out shots whose score is no higher than that of the image, which is counted among them
+(conformal prediction). Of images of the classes about `alpha` have a p-value of at most `alpha`. They are fewer where
+shots are few, because a class is known less well without one of its few shots.
 
-Reference: Bates, Candès, Lei, Romano, Sesia: "Testing for outliers with conformal p-values", Annals of Statistics 2023.
+Reference: Bates, Candès, Lei, Romano, Sesia: "Testing for outliers with conformal p-values",
+Annals of Statistics 2023.
 """
 
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ COSINES = ("z1", "z2")
 
 @dataclass(frozen=True, eq=False)
 class Typicality:
-    """What scores are measured by.
+    """Units of the scores, and the scores of the held-out shots.
 
     Attributes
     ----------
@@ -35,7 +36,7 @@ class Typicality:
     shots : ndarray of shape (n,)
         Scores of the held-out shots, sorted.
     below : ndarray of shape (n + 1,)
-        What the shots with the lowest scores weigh, in images: of none of them, of the first, the first two, ...
+        Total weight, in images, of the 0, 1, ..., n shots with the lowest scores.
     """
 
     units: dict
@@ -51,7 +52,7 @@ class Typicality:
         affinities : dict of ndarray of shape (n, C)
         blend : dict of float
         weight : ndarray of shape (n,)
-            In images.
+            Weight of each shot, in images.
         """
         largest = {"blend": _blended(affinities, blend).max(axis=1, initial=-np.inf)}
         largest |= {

@@ -1,31 +1,30 @@
 """What unlabelled images add to a fitted model (ours).
 
-Two things of its logits are known badly from few shots, and show in images without a label: how readily each class is
-named, and where each class lies. With `f_ic` the logits of the model for the unlabelled image `i`, both become part of
-the logits, as an offset and as a slope for each class.
+Few shots tell badly how readily the model names each class, and where each class lies. Images without a label show both.
+What they show becomes part of the logits `f_ic` of the model for the image `i`: an offset and a slope for each class.
 
 **Offsets.** `rho_c`, the mean probability of class `c` times the number of classes `C`, is one if the classes are named
 equally often. Where it is not, the images may be so distributed, or the model leans to the class. How much the second
 can explain depends on how ambiguous the images of a class are, `a_c = sum_i p_ic (1 - p_ic) / sum_i p_ic`: a class that
 is named without doubt is as frequent as it looks. The offsets `b` solve `b_c = -eta_c log rho_c(b)` with
-`eta_c = min(LEANING a_c / (1 - a_c), MOST)`, which is the minimum of a convex function,
+`eta_c = min(READINESS a_c / (1 - a_c), MOST_READINESS)`, which is the minimum of a convex function,
 
     mean_i log sum_c exp(f_ic + b_c) + mean_c eta_c exp(-b_c / eta_c).
 
-Where the classes are named so unevenly that no leaning explains it, as where some have no image at all, and where images
-are few, all `eta_c` shrink.
+All `eta_c` shrink where the classes are named so unevenly that no leaning explains it, for example where some classes have
+no image at all, and where images are few.
 
-**Means.** With the means `m_c` that shots and names give, which count as `k_c` images, a Gaussian with one covariance for all classes,
-and soft labels (as TransCLIP and StatA have them), the means `mu_c` maximise
+**Means.** Shots and names give the means `m_c`, which count as `k_c` images. With a Gaussian of one covariance for all
+classes and soft labels (as in TransCLIP and StatA), the means `mu_c` maximise
 
     w sum_i log sum_c exp(f_ic + b_c + s g_c(u_i)) - s / 2 sum_c k_c (mu_c - m_c)' P (mu_c - m_c),
     g_c(u) = (mu_c - m_c)' P u - (mu_c' P mu_c - m_c' P m_c) / 2,
 
-by expectation and maximisation, of which no step lowers it. `w < 1` is what an image counts beside a shot: a soft label
-would otherwise confirm itself. `s < 1`, since features are not independent.
+by expectation and maximisation; no step lowers it. `w < 1` is what an image counts beside a shot: a soft label would
+otherwise confirm itself. `s < 1`, since features are not independent.
 
-**Temperature.** Images without a label do not say how certain to be: logits are divided by a number, so that their mean
-entropy over the images stays what it was.
+**Temperature.** Images without a label do not tell how certain to be. The logits are divided by the number that keeps their
+mean entropy over the images.
 
 References: Zanella, Gérin, Ben Ayed: "Boosting Vision-Language Models with Transduction" (TransCLIP), NeurIPS 2024;
 Zanella et al.: "Realistic Test-Time Adaptation of Vision-Language Models" (StatA), CVPR 2025.
@@ -42,19 +41,20 @@ from .whitening import Affine
 # `python benchmarks/unlabeled.py` prints what they give.
 # `s` and `w`.
 SHARPNESS, WORTH = 0.06, 0.1
-# Factor and bound of `eta`, and the Kullback-Leibler divergence of `rho / C` from evenness, in nats, that leaning explains.
-LEANING, MOST, UNEVEN = 4.0, 2.5, 0.3
+# Factor and bound of `eta`, and the divergence of `rho / C` from evenness, in nats, that leaning explains.
+READINESS, MOST_READINESS, UNEVEN = 4.0, 2.5, 0.3
 # What a class's name counts as, in images, where there are no shots.
 WORTH_OF_NAME = 50.0
 # Rounds of soft labels at most, and the relative gain at which they end.
 ROUNDS, TOL = 20, 1e-5
-# Largest array of the work: 2^24 are 128 MB. Of more images an even sample is taken, which an offset and a mean need no
-# more than.
-MOST_VALUES = 2**24
+# Values of the largest array of the work, 128 MB. Of more images an even sample is taken, of at least so many.
+MOST_VALUES, LEAST_SAMPLE = 2**24, 1000
 # Images whose p-value of belonging to a class is no higher are left out.
 LEAST_P_VALUE = 0.1
-# Images from which on a temperature is believed more than not at all.
+# Number of images at which the temperature counts half.
 FEW = 64
+# Bounds of `log rho_c`, those of the logarithm of the temperature's factor, and how exactly that is found.
+LOG_RHOS, LOG_FACTORS, TOL_OF_FACTOR = (-10, 10), (-2.0, 2.0), 1e-4
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class Learnt:
     factor : float
     change : Affine
     gains : list of float
-        What the means maximise, after each round.
+        Value that the means maximise, after each round.
     """
 
     factor: float
@@ -98,12 +98,12 @@ class Learnt:
 
 def sample_rows(n, width, n_classes):
     """Rows of an even sample of `n` images, all of them where that is not too much."""
-    most = max(MOST_VALUES // max(width, n_classes), 1000)
+    most = max(MOST_VALUES // max(width, n_classes), LEAST_SAMPLE)
     return np.arange(n) if n <= most else np.linspace(0, n - 1, most).astype(np.intp)
 
 
 def names_predict(texts, of_classes, means, weight):
-    """Means `(C, D)` of classes by their names, `slope (T_c - mean T)`, as names and means go together in some classes."""
+    """Means `(C, D)` that names predict, `slope (T_c - mean T)`; the slope is fitted to the `means` `of_classes`."""
     names = of_classes - of_classes.mean(axis=0)
     square = weight @ np.square(names).sum(axis=1)
     slope = weight @ np.einsum("cd,cd->c", names, means) / max(square, np.finfo(float).tiny)
@@ -152,8 +152,8 @@ def fit_offsets(logits):
     tiny, eps = np.finfo(float).tiny, np.finfo(float).eps
     ambiguous = 1 - np.square(p).sum(axis=0) / np.maximum(p.sum(axis=0), tiny)
     uneven = np.mean(rho * np.log(np.maximum(rho, tiny)))
-    odds = np.minimum(LEANING * ambiguous / np.maximum(1 - ambiguous, eps), MOST)
-    eta = odds / (1 + (uneven / UNEVEN) ** 2)
+    eta = np.minimum(READINESS * ambiguous / np.maximum(1 - ambiguous, eps), MOST_READINESS)
+    eta /= 1 + (uneven / UNEVEN) ** 2
 
     def objective(log_rho):
         shifted = logits - eta * log_rho
@@ -161,14 +161,14 @@ def fit_offsets(logits):
         is_mass, looks = np.exp(log_rho), n_classes * np.exp(shifted - top[:, None]).mean(axis=0)
         return n_classes * top.mean() + eta @ is_mass, eta * (is_mass - looks)
 
-    bounds = [(-10, 10)] * n_classes
+    bounds = [LOG_RHOS] * n_classes
     best = minimize(objective, np.zeros(n_classes), jac=True, method="L-BFGS-B", bounds=bounds)
     offsets = -eta * best.x
     return offsets - offsets.mean()
 
 
 def fit_means(logits, v, anchors):
-    """Slopes `(C, D)` and offsets `(C,)` of `s g_c` as a function of `v = u - m`, and what was gained by each round."""
+    """Slopes `(C, D)` and offsets `(C,)` of `s g_c` in `v = u - m`, and the value that each round reached."""
     means, counts = anchors.means, anchors.counts[:, None]
     labels = softmax(logits, axis=1)
     moved = _towards(labels, v, anchors)
@@ -209,11 +209,11 @@ def match_entropy(changed, logits):
         logs = log_softmax(values, axis=1)
         return -np.mean(np.sum(np.exp(logs) * logs, axis=1))
 
-    wanted, bounds = entropy(logits), (-2.0, 2.0)
+    wanted = entropy(logits)
 
     def excess(log_factor):
         return entropy(np.exp(log_factor) * changed) - wanted
 
-    if excess(bounds[0]) * excess(bounds[1]) >= 0:  # certain of everything, or one class
+    if excess(LOG_FACTORS[0]) * excess(LOG_FACTORS[1]) >= 0:  # certain of everything, or one class
         return 1.0
-    return float(np.exp(len(logits) / (len(logits) + FEW) * brentq(excess, *bounds, xtol=1e-4)))
+    return float(np.exp(len(logits) / (len(logits) + FEW) * brentq(excess, *LOG_FACTORS, xtol=TOL_OF_FACTOR)))

@@ -78,18 +78,18 @@ class WhiteningFit:
     codes : ndarray of shape (n,)
     weight : ndarray of shape (n,)
         Weights of the images; they sum to the effective number of images.
-    text_odds : float
+    text_trust : float
         Probability that the text is of use.
     has_words : bool
         Whether class means have a span of words.
     """
 
-    def __init__(self, class_means, u, codes, weight, text_odds=0.0, has_words=False):
+    def __init__(self, class_means, u, codes, weight, text_trust=0.0, has_words=False):
         self._classes, self._u, self._codes, self._weight = class_means, u, codes, weight
         width = u.shape[1]
         counts = class_means.counts[codes]
         # Where the text is rather of use than not, all images are taken around what is predicted without them.
-        self._around_predicted = (class_means.left == 0) | (text_odds > 0.5)
+        self._around_predicted = (class_means.left == 0) | (text_trust > 0.5)
         n = max(float(np.where(self._around_predicted, weight, weight * (1 - 1 / counts)).sum()), ROUNDING)
         self._degrees, self._kept = n, n / (n + width)  # f, 1 - lambda
         # `gone_i e_i e_i'` leaves the scatter with an image: it is more than `e_i e_i'`, as the class mean moves.
@@ -99,7 +99,7 @@ class WhiteningFit:
             squares += (weight[rows] / n) @ np.square(self._residuals(rows))
         typical = max(squares.mean(), ROUNDING)
         # Where all classes have one image, words say better than variances which directions matter.
-        diagonal = 0.0 if has_words and not class_means.left.any() else 1 - text_odds
+        diagonal = 0.0 if has_words and not class_means.left.any() else 1 - text_trust
         self._root = np.maximum(squares / typical, LEAST_VARIANCE) ** (diagonal / 2)
         if len(u) < width:
             rows = self._residuals(slice(None)) * np.sqrt(weight / n)[:, None] / self._root

@@ -1,4 +1,4 @@
-"""What Linux, macOS and Windows do differently. Where a system lacks something, the package goes on without it.
+"""Differences of Linux, macOS and Windows. Where a system lacks something, the package goes on without it.
 
 Byte locks are those of Linux: elsewhere all are granted, so that two processes may embed the same image twice. Without
 `fork` no child inherits them. The memory of a child process is limited on Linux only.

@@ -1,6 +1,5 @@
 """Whole jobs: from files to files, resumable, with every key once."""
 
-import hashlib
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -341,13 +340,7 @@ def _describe_encoder(encoder):
     description = {"precision": encoder.precision, "normalize": bool(encoder.normalize)}
     if source.files:
         # By content: a model may lie elsewhere next time, and another may lie here.
-        paths = sorted(Path(path) for path, *_ in source.files)
-        description["files"] = {path.name: _file_digest(path) for path in paths}
+        description["files"] = {Path(path).name: digest for path, digest in source.files}
     else:
         description["name"] = str(source)
     return description
-
-
-def _file_digest(path):
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -38,8 +38,7 @@ class ModelSource:
     pretrained : str or None
         Tag or path of a checkpoint; `None` for the schemes, whose names say where the weights are.
     files : tuple
-        Path, time of change and size of each local file of the model. A rewritten folder or checkpoint is
-        another source.
+        Path and digest of each local file of the model. A rewritten folder or checkpoint is another source.
     """
 
     name: str
