@@ -4,7 +4,7 @@ The way of the data, and where each station is:
 
     images -> encoders/ -> embeddings ------------------------+
     class names -> _method/prompts -> class_texts ------------+
-    labels, weights, groups -> _method/shots -----------------+-> _classifier: fit -> _method/fit
+    labels, weights, groups -> _method/shots -----------------+-> _classifier: fit -> _method/fit -> state
         spans, bridge -> class_means, whitening -> unseen_classes -> affinities -> out_of_sample -> blend
         _training/ (the trained bridge)
     images without labels -> _method/typicality -> unlabeled -> the fitted state again

@@ -6,17 +6,16 @@ from functools import partial
 import numpy as np
 
 from .._training.train import train_bridge
-from .._utils.array_api import astype, constants_like, in_blocks, l2_normalize, softmax
+from .._utils.array_api import l2_normalize, softmax
 from .affinities import Model
 from .blend import fit_blend, fit_text
 from .bridge import Bridge
 from .class_means import fit_class_means, text_basis
 from .out_of_sample import cross_fit, leave_one_out, queries_of
-from .prompts import ClassPrompts
-from .shots import ClassSums, ShotMemory, pool_shots, sum_rows, weight_in_class
+from .shots import ClassSums, ShotMemory, pool_shots, weight_in_class
 from .spans import class_balanced_mean
+from .state import FittedState, require_shots
 from .typicality import Typicality
-from .unlabeled import LEAST_P_VALUE, Anchors, learn_unlabeled, names_predict, sample_rows
 from .unseen_classes import MOST_CLASSES, MeanClass, fit_slopes
 from .whitening import WhiteningFit
 
@@ -67,133 +66,6 @@ class TextSide:
             return False
         was, now = bridge.projection, self.bridge.projection
         return was is now if was is None or now is None else _are_same(was, now)
-
-
-@dataclass(frozen=True, eq=False)
-class FittedState:
-    """All that `fit` learns, and all that more shots need.
-
-    Attributes
-    ----------
-    classes : ndarray of shape (C,)
-        Sorted labels.
-    model : Model
-        What prediction needs.
-    shots : ShotMemory or ClassSums
-        Sums over each class where they are enough: in closed form with the paper's blend, without words.
-    rank : int
-        Directions that the closed-form bridge keeps.
-    text_model : tuple of (str, str or None) or None
-        Name and weights of the text model.
-    loss_curve : list of float or None
-    n_iter : int
-    class_prompts : ClassPrompts or None
-        Names and prompts of the classes; None where no text was asked for.
-    typicality : Typicality or None
-        None with the paper's blend.
-    held_out : ndarray of shape (n, C) or None
-        Probabilities of each pooled shot by the model without it; None where they were not asked for.
-    of_shots : Model or None
-        The model before unlabelled images; None where `model` has seen none.
-    """
-
-    classes: np.ndarray
-    model: Model
-    shots: ShotMemory | ClassSums
-    rank: int
-    text_model: tuple | None
-    loss_curve: list | None
-    n_iter: int
-    class_prompts: ClassPrompts | None = None
-    typicality: Typicality | None = None
-    held_out: np.ndarray | None = None
-    of_shots: Model | None = None
-
-    def scores(self, X, finish):
-        """See `Model.scores`."""
-        return self.model.scores(X, finish)
-
-    def position(self, classes):
-        """Index of each of other labels among the classes; -1 where it is none of them."""
-        known = self.classes
-        if known.dtype.kind in "mM":  # days and seconds become other Python objects
-            known, classes = (labels.astype(np.result_type(known, classes)) for labels in (known, classes))
-        of_label = {label: i for i, label in enumerate(known.tolist())}
-        return np.array([of_label.get(label, -1) for label in classes.tolist()])
-
-    def with_classes(self, classes, text_embeddings=None):
-        """The state over other classes; bridge and blend are kept.
-
-        Parameters
-        ----------
-        classes : ndarray of shape (K,)
-            Sorted labels.
-        text_embeddings : ndarray of shape (K, D) or None
-            `T_c` of these classes; None takes those at hand.
-
-        Raises
-        ------
-        ValueError
-            If a class has neither shots nor text (names it), or none of them has shots.
-        """
-        rows = self.position(classes)
-        model = self.model.take(rows, text_embeddings)
-        _require_shots(classes, model.has_shots, known=(rows >= 0) | (text_embeddings is not None))
-        of_shots = self.of_shots and self.of_shots.take(rows, text_embeddings)
-        # Probabilities are those of the classes that were compared.
-        return replace(
-            self, classes=classes, model=model, shots=self.shots.take(rows), held_out=None, of_shots=of_shots
-        )
-
-    def with_unlabeled(self, X):
-        """The state that has learnt from unlabelled images `X (n, D)` too, in place of earlier ones."""
-        model = self.of_shots or self.model
-        X = X[sample_rows(*X.shape, len(self.classes))].astype(np.float64)
-        # Images of no class would count for the class that they are least unlike.
-        p_values = self.typicality.p_values(self.typical_scores(X))
-        X = X[p_values > LEAST_P_VALUE]
-        if not len(X):
-            return replace(self, model=model, of_shots=model)
-        learnt = learn_unlabeled(
-            model.scores(X, lambda logits: logits),
-            model.bridge.compared(X),
-            self._anchors(model.astype(np.float64)),
-        )
-        blend = {
-            name: scale if name == "correction" else learnt.factor * scale
-            for name, scale in model.blend.items()
-        }
-        correction = learnt.change.added_to(model.correction, learnt.factor)
-        taught = replace(model, blend=blend, correction=astype(correction, model.prototypes.dtype))
-        return replace(self, model=taught, of_shots=model)
-
-    def typical_scores(self, X):
-        """See `Typicality.scores`."""
-        model = self.of_shots or self.model
-        constants = constants_like(X, model, replace)
-        return in_blocks(
-            lambda block: self.typicality.scores(constants.leaning_affinities_of_block(block), model.blend), X
-        )
-
-    def _anchors(self, model):
-        """Where shots and names place the classes: `Anchors`."""
-        seen, texts, bridge = np.flatnonzero(model.has_shots), model.text_embeddings, model.bridge
-        shots = self.shots.shots
-        shots = replace(shots, X=shots.X.astype(np.float64), codes=np.searchsorted(seen, shots.codes))
-        u, codes, weight = _distinct_images(shots, bridge.compared(shots.X))
-        of_seen = None if texts is None else texts[seen]
-        words = bridge.basis if bridge.mean is not None and not bridge.is_identity else None
-        of_shots = fit_class_means(u, codes, weight, of_seen, float(texts is not None), words)
-        counts = np.full(
-            len(model.has_shots), np.mean(of_shots.counts / of_shots.own_share - of_shots.counts)
-        )
-        counts[seen] += of_shots.counts
-        means = np.zeros(model.prototypes.shape)
-        if texts is not None:
-            means = names_predict(texts, of_seen, of_shots.means, np.ones(len(seen)))
-        means[seen] = of_shots.means
-        residuals = u - of_shots.centre - of_shots.without(np.arange(len(u)))
-        return Anchors(of_shots.centre, means, counts, residuals)
 
 
 def add_shots(earlier, classes, new, *, bridge, sums_are_enough):
@@ -297,7 +169,7 @@ def fit_model(
     """
     typicality = probabilities = None
     has_shots = shots.counts(len(classes)) > 0
-    _require_shots(classes, has_shots, known=class_texts is not None)
+    require_shots(classes, has_shots, known=class_texts is not None)
     seen = np.flatnonzero(has_shots)
     texts = class_texts and class_texts.take(seen)
     bridge, trained = text.bridge, None
@@ -391,7 +263,7 @@ def _hold_out(text, model, shots, sums, fit_fold, whiten, random_state):
         trust = of_text.trust
 
     compared = model.bridge.compared(shots.X)
-    u, codes, weight = _distinct_images(shots, compared)
+    u, codes, weight = shots.mean_of_copies(compared)
     class_means = fit_class_means(u, codes, weight, embeddings, trust, text.words)
     worth = weight_in_class(codes, weight) * class_means.counts[codes]
     whitening = WhiteningFit(class_means, u, codes, worth, trust, text.words is not None) if whiten else None
@@ -415,15 +287,6 @@ def _hold_out(text, model, shots, sums, fit_fold, whiten, random_state):
     }
 
 
-def _distinct_images(shots, compared):
-    """`Bridge.compared` of the shots, in the mean over copies of one image `(m, D)`; their classes and weights."""
-    index, codes, _ = shots.images
-    weight = np.bincount(index, weights=shots.weight)
-    if len(codes) < len(index):
-        compared = sum_rows(compared * shots.weight[:, None], index, len(codes)) / weight[:, None]
-    return compared, codes, weight
-
-
 def _slopes(model, sums):
     """`fit_slopes` of the class means, of a sample of classes where they are very many; none without text."""
     if model.text_embeddings is None:
@@ -431,22 +294,6 @@ def _slopes(model, sums):
     n_classes = len(model.has_shots)
     some = np.linspace(0, n_classes - 1, min(n_classes, MOST_CLASSES)).astype(np.intp)
     return fit_slopes(model.take(some).raw_affinities(sums.means()[1][some]))
-
-
-def _require_shots(classes, has_shots, known):
-    """Refuse classes of which nothing is known, and a set of classes none of which has shots.
-
-    `known` says whether something else is known: of all classes, or of each.
-    """
-    missing = classes[~(has_shots | known)].tolist()
-    if missing:
-        raise ValueError(
-            f"There are no shots of the classes {missing}, and without a text_encoder nothing else is known of them."
-        )
-    if not has_shots.any():
-        raise ValueError(
-            f"None of the classes {classes.tolist()} has shots. Use ZeroShotClassifier for names alone."
-        )
 
 
 def _start(earlier, text, classes, seen, has_bias):

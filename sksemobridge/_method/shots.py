@@ -47,6 +47,14 @@ class Shots:
         pairs, index = np.unique(np.stack([self.codes, self.group]), axis=1, return_inverse=True)
         return Images(index.ravel(), pairs[0], pairs[1])
 
+    def mean_of_copies(self, values):
+        """Of `values (n, k)` the mean over the copies of each image, `(m, k)`; classes and weights of the images."""
+        index, codes, _ = self.images
+        weight = np.bincount(index, weights=self.weight)
+        if len(codes) < len(index):
+            values = sum_rows(values * self.weight[:, None], index, len(codes)) / weight[:, None]
+        return values, codes, weight
+
     def take(self, chosen):
         """The shots at `chosen` (mask or indices)."""
         return Shots(self.X[chosen], self.codes[chosen], self.weight[chosen], self.group[chosen])

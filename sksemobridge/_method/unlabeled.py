@@ -30,12 +30,13 @@ References: Zanella, Gérin, Ben Ayed: "Boosting Vision-Language Models with Tra
 Zanella et al.: "Realistic Test-Time Adaptation of Vision-Language Models" (StatA), CVPR 2025.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.optimize import brentq, minimize
 from scipy.special import log_softmax, logsumexp, softmax
 
+from .class_means import fit_class_means
 from .whitening import Affine
 
 # `python benchmarks/unlabeled.py` prints what they give.
@@ -108,6 +109,24 @@ def names_predict(texts, of_classes, means, weight):
     square = weight @ np.square(names).sum(axis=1)
     slope = weight @ np.einsum("cd,cd->c", names, means) / max(square, np.finfo(float).tiny)
     return slope * (texts - of_classes.mean(axis=0))
+
+
+def anchors_of_shots(shots, model):
+    """`Anchors` where shots and names place the classes of a `Model`."""
+    seen, texts, bridge = np.flatnonzero(model.has_shots), model.text_embeddings, model.bridge
+    shots = replace(shots, X=shots.X.astype(np.float64), codes=np.searchsorted(seen, shots.codes))
+    u, codes, weight = shots.mean_of_copies(bridge.compared(shots.X))
+    of_seen = None if texts is None else texts[seen]
+    words = bridge.basis if bridge.mean is not None and not bridge.is_identity else None
+    of_shots = fit_class_means(u, codes, weight, of_seen, float(texts is not None), words)
+    counts = np.full(len(model.has_shots), np.mean(of_shots.counts / of_shots.own_share - of_shots.counts))
+    counts[seen] += of_shots.counts
+    means = np.zeros(model.prototypes.shape)
+    if texts is not None:
+        means = names_predict(texts, of_seen, of_shots.means, np.ones(len(seen)))
+    means[seen] = of_shots.means
+    residuals = u - of_shots.centre - of_shots.without(np.arange(len(u)))
+    return Anchors(of_shots.centre, means, counts, residuals)
 
 
 def anchors_of_names(logits, u, texts):
