@@ -72,3 +72,18 @@ def pytest_terminal_summary(terminalreporter):
                 f"Checks of estimators, {whose}: {counts['passed']} passed, {failed} failed, "
                 f"{counts['skipped']} skipped."
             )
+
+
+@pytest.fixture
+def passes(monkeypatch):
+    """Sizes of the batches that go through the image tower."""
+    import open_clip
+
+    sizes, encode = [], open_clip.CLIP.encode_image
+
+    def counting(model, batch, normalize=False):
+        sizes.append(len(batch))
+        return encode(model, batch, normalize=normalize)
+
+    monkeypatch.setattr(open_clip.CLIP, "encode_image", counting)
+    return sizes

@@ -7,6 +7,7 @@ import pytest
 from scipy.special import log_softmax
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.metrics import log_loss
+from sklearn.preprocessing import normalize
 
 from sksemobridge import PrecomputedTextEncoder, SeMoBridgeClassifier, ZeroShotClassifier
 from sksemobridge._method import out_of_sample
@@ -21,7 +22,6 @@ from sksemobridge._method.blend import (
 from sksemobridge._method.class_means import fit_class_means, text_basis
 from sksemobridge._method.out_of_sample import Queries, query_weights
 from sksemobridge._method.whitening import WhiteningFit
-from sksemobridge._utils.array_api import l2_normalize
 
 from .versions import TEMPERATURE
 
@@ -35,17 +35,17 @@ def classifier_of(world, **params):
 def small_task(width=12, counts=(4, 2, 1, 3), seed=0):
     """Unit images, classes, weights and texts."""
     rng = np.random.default_rng(seed)
-    texts = l2_normalize(rng.normal(size=(len(counts), width)))
+    texts = normalize(rng.normal(size=(len(counts), width)))
     codes = np.repeat(np.arange(len(counts)), counts)
-    u = l2_normalize(texts[codes] + rng.normal(size=(len(codes), width)))
+    u = normalize(texts[codes] + rng.normal(size=(len(codes), width)))
     return u, codes, rng.uniform(0.5, 2, len(codes)), texts
 
 
 def test_many_images_outweigh_the_name_and_one_does_not():
     rng = np.random.default_rng(0)
-    texts = l2_normalize(rng.normal(size=(6, 20)))
+    texts = normalize(rng.normal(size=(6, 20)))
     codes = np.repeat(np.arange(6), [1, 400, 400, 400, 400, 400])
-    u = l2_normalize(texts[codes] + 0.3 * rng.normal(size=(len(codes), 20)))
+    u = normalize(texts[codes] + 0.3 * rng.normal(size=(len(codes), 20)))
     fit = fit_class_means(u, codes, np.ones(len(u)), texts)
     raw = np.stack([u[codes == c].mean(axis=0) for c in range(6)]) - fit.centre
     moved = np.linalg.norm(fit.means - raw, axis=1)
@@ -83,12 +83,12 @@ def test_leaving_out_an_image_is_the_mean_of_the_others():
 
 def test_classes_that_names_predict_well_lean_more():
     rng = np.random.default_rng(0)
-    texts = l2_normalize(rng.normal(size=(20, 40)))
+    texts = normalize(rng.normal(size=(20, 40)))
     codes = np.repeat(np.arange(20), 4)
 
     def share(deviation):
         means = texts + deviation * rng.normal(size=texts.shape)
-        u = l2_normalize(means[codes] + 0.2 * rng.normal(size=(80, 40)))
+        u = normalize(means[codes] + 0.2 * rng.normal(size=(80, 40)))
         return fit_class_means(u, codes, np.ones(80), texts).own_share.mean()
 
     assert share(0.01) < 0.4 < 0.7 < share(0.4)

@@ -23,8 +23,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 
+import sksemobridge
 from sksemobridge.encoders import CLIPImageEncoder, ImageReadError, _image_encoder
-from sksemobridge.encoders._models import get_model
 from sksemobridge.encoders._pictures import decode
 
 from .encoder_helpers import small_config, some_pictures, write_model
@@ -53,8 +53,8 @@ def paths(tmp_path_factory, pictures):
 @pytest.fixture(scope="module")
 def expected(pictures):
     """The usual loop over open_clip, one image at a time."""
-    name = get_model("mini", "bundled", "cpu").source.name
-    model, _, preprocess = open_clip.create_model_and_transforms(name)
+    folder = Path(sksemobridge.__file__).parent / "models" / "mini"
+    model, _, preprocess = open_clip.create_model_and_transforms(f"local-dir:{folder}")
     model.eval()
     with torch.no_grad():
         rows = [model.encode_image(preprocess(Image.fromarray(picture))[None])[0] for picture in pictures]
@@ -240,21 +240,6 @@ def test_order_batch_size_and_threads_do_not_matter(order, batch_size, n_jobs):
     close(shuffled, encoder.transform(pictures)[list(order)])
 
 
-@pytest.fixture
-def passes(monkeypatch):
-    """Sizes of the batches that go through the image tower."""
-    sizes = []
-    model = get_model("mini", "bundled", "cpu").model
-    encode = model.encode_image
-
-    def counting(batch, normalize=False):
-        sizes.append(len(batch))
-        return encode(batch, normalize=normalize)
-
-    monkeypatch.setattr(model, "encode_image", counting)
-    return sizes
-
-
 def test_images_go_through_the_model_in_batches(encoder, paths, passes):
     encoder.set_params(batch_size=3).transform(paths)
     assert passes == [3, 3, 1]
@@ -281,8 +266,7 @@ def test_few_images_are_read_ahead_of_the_model(encoder, monkeypatch):
     read, embedded, ahead = 0, 0, []
     lock = threading.Lock()
     decode = _image_encoder.decode
-    model = get_model("mini", "bundled", "cpu").model
-    encode = model.encode_image
+    encode = open_clip.CLIP.encode_image
 
     def counting_decode(content, **options):
         nonlocal read
@@ -291,16 +275,16 @@ def test_few_images_are_read_ahead_of_the_model(encoder, monkeypatch):
             ahead.append(read - embedded)
         return decode(content, **options)
 
-    def slow_encode(batch, normalize=False):
+    def slow_encode(model, batch, normalize=False):
         nonlocal embedded
         time.sleep(0.02)
-        result = encode(batch, normalize=normalize)
+        result = encode(model, batch, normalize=normalize)
         with lock:
             embedded += len(batch)
         return result
 
     monkeypatch.setattr(_image_encoder, "decode", counting_decode)
-    monkeypatch.setattr(model, "encode_image", slow_encode)
+    monkeypatch.setattr(open_clip.CLIP, "encode_image", slow_encode)
     encoder.set_params(batch_size=4, n_jobs=2).transform(some_pictures(40))
     assert read == 40
     # And while one batch is in the model the next is read.
@@ -308,15 +292,14 @@ def test_few_images_are_read_ahead_of_the_model(encoder, monkeypatch):
 
 
 def test_a_batch_that_does_not_fit_is_halved_with_one_warning(encoder, pictures, expected, monkeypatch):
-    model = get_model("mini", "bundled", "cpu").model
-    encode = model.encode_image
+    encode = open_clip.CLIP.encode_image
 
-    def encode_at_most_two(batch, normalize=False):
+    def encode_at_most_two(model, batch, normalize=False):
         if len(batch) > 2:
             raise torch.OutOfMemoryError("out of memory")
-        return encode(batch, normalize=normalize)
+        return encode(model, batch, normalize=normalize)
 
-    monkeypatch.setattr(model, "encode_image", encode_at_most_two)
+    monkeypatch.setattr(open_clip.CLIP, "encode_image", encode_at_most_two)
     with pytest.warns(RuntimeWarning, match="did not fit in the memory of the device") as caught:
         got = encoder.set_params(batch_size=4).transform(pictures)
     assert len(caught) == 1
@@ -324,10 +307,10 @@ def test_a_batch_that_does_not_fit_is_halved_with_one_warning(encoder, pictures,
 
 
 def test_a_model_that_does_not_fit_even_one_image_says_so(encoder, pictures, monkeypatch):
-    def refuse(batch, normalize=False):
+    def refuse(model, batch, normalize=False):
         raise torch.OutOfMemoryError("out of memory")
 
-    monkeypatch.setattr(get_model("mini", "bundled", "cpu").model, "encode_image", refuse)
+    monkeypatch.setattr(open_clip.CLIP, "encode_image", refuse)
     with pytest.raises(torch.OutOfMemoryError):
         encoder.transform(pictures)
 

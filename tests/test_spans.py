@@ -6,9 +6,9 @@ import pytest
 import sklearn
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.preprocessing import normalize
 
 from sksemobridge._method.spans import RunningMean, Span, class_balanced_mean, span_of_texts
-from sksemobridge._utils.array_api import l2_normalize
 
 
 def some_texts(n, dimension, seed=0, decay=0.9):
@@ -23,13 +23,11 @@ def projector(basis):
 
 def some_span(n=40, dimension=24):
     rng = np.random.default_rng(1)
-    return Span(
-        span_of_texts(some_texts(n, dimension)), l2_normalize(rng.normal(size=(9, dimension))).mean(0)
-    )
+    return Span(span_of_texts(some_texts(n, dimension)), normalize(rng.normal(size=(9, dimension))).mean(0))
 
 
 def test_the_basis_is_orthonormal_and_holds_the_differences_of_few_texts():
-    texts = l2_normalize(some_texts(5, 24))
+    texts = normalize(some_texts(5, 24))
     basis = span_of_texts(texts)
     assert basis.shape == (24, 4)
     np.testing.assert_allclose(basis.T @ basis, np.eye(4), atol=1e-12)
@@ -38,9 +36,9 @@ def test_the_basis_is_orthonormal_and_holds_the_differences_of_few_texts():
 
 def test_images_are_centred_projected_and_scaled():
     span, x = some_span(), np.random.default_rng(2).normal(size=(6, 24))
-    centred = (l2_normalize(x) - span.mean) @ projector(span.basis)
+    centred = (normalize(x) - span.mean) @ projector(span.basis)
     np.testing.assert_allclose(span.apply_unscaled(x), centred, atol=1e-12)
-    np.testing.assert_allclose(span.apply(x), l2_normalize(centred), atol=1e-12)
+    np.testing.assert_allclose(span.apply(x), normalize(centred), atol=1e-12)
     np.testing.assert_allclose(span.coordinates(x) @ span.basis.T, centred, atol=1e-12)
 
 
@@ -51,8 +49,8 @@ def test_the_length_of_an_image_does_not_matter():
 
 def test_the_whole_space_without_a_mean_only_scales():
     x = np.random.default_rng(2).normal(size=(6, 24))
-    np.testing.assert_allclose(Span().apply(x), l2_normalize(x), atol=1e-12)
-    np.testing.assert_allclose(Span().coordinates(x), l2_normalize(x), atol=1e-12)
+    np.testing.assert_allclose(Span().apply(x), normalize(x), atol=1e-12)
+    np.testing.assert_allclose(Span().coordinates(x), normalize(x), atol=1e-12)
 
 
 def test_without_a_mean_bridging_twice_is_bridging_once():
@@ -80,7 +78,7 @@ def test_texts_that_do_not_differ_span_nothing(texts):
 
 
 def test_many_texts_keep_nine_tenths_of_their_variance():
-    texts = l2_normalize(some_texts(500, 60, decay=0.95))
+    texts = normalize(some_texts(500, 60, decay=0.95))
     centred = texts - texts.mean(axis=0)
     basis = span_of_texts(texts)
     kept = np.square(centred @ basis).sum() / np.square(centred).sum()
@@ -139,7 +137,7 @@ def test_the_mean_of_shots_gives_classes_equal_weight():
     rng = np.random.default_rng(5)
     X, codes = rng.normal(size=(6, 8)), np.array([0, 0, 0, 0, 2, 2])
     weight = np.array([1.0, 1, 1, 1, 3, 1])
-    unit = l2_normalize(X)
+    unit = normalize(X)
     expected = (unit[:4].mean(axis=0) + (3 * unit[4] + unit[5]) / 4) / 2
     np.testing.assert_allclose(class_balanced_mean(X, codes, weight), expected, atol=1e-12)
     np.testing.assert_allclose(class_balanced_mean(5 * X, codes, 2 * weight), expected, atol=1e-12)
@@ -152,7 +150,7 @@ def test_a_gallery_in_parts_has_the_mean_of_the_whole(sizes):
     for part in np.split(X, np.cumsum(sizes)[:-1]):
         running = running.add(part)
     assert running.n_rows == len(X)
-    np.testing.assert_allclose(running.mean, l2_normalize(X.astype(float)).mean(axis=0), atol=1e-12)
+    np.testing.assert_allclose(running.mean, normalize(X.astype(float)).mean(axis=0), atol=1e-12)
 
 
 def test_arrays_of_other_libraries_stay_what_they_are():

@@ -10,16 +10,18 @@ import pytest
 from scipy.optimize import approx_fprime
 
 from sksemobridge._method.bridge import Bridge, pseudo_inverse
-from sksemobridge._training import train as train_module
 from sksemobridge._training.coordinates import FlatLoss
 from sksemobridge._training.loss import BLOCK_ELEMENTS, BridgeLoss, LossWeights, Problem
-from sksemobridge._training.train import train_bridge
-from sksemobridge._utils.array_api import l2_normalize
+from sksemobridge._training.train import WARM_UP_STEPS, TrainedBridge, train_bridge
 
 OF_SHOTS = "X", "inputs", "codes", "weight_in_class"
 DATA = Path(__file__).parent / "data"
 
 train_on_cpu = partial(train_bridge, device="cpu", dtype=np.float64)
+
+
+def l2_normalize(x):
+    return x / np.linalg.norm(x, axis=-1, keepdims=True)
 
 
 def weight_of(codes):
@@ -174,7 +176,7 @@ def test_first_step_of_adamw_has_the_first_learning_rate():
 def test_adamw_takes_the_steps_of_torch():
     import torch
 
-    steps = train_module.WARM_UP_STEPS + 5
+    steps = WARM_UP_STEPS + 5
     problem = make_problem(bias=True)
     outcome = train_on_cpu(**problem, solver="adamw", max_iter=steps, learning_rate=1e-3, weight_decay=2.0)
     bridge = torch.tensor(problem["bridge"], requires_grad=True)
@@ -400,7 +402,7 @@ def test_every_weight_of_the_loss_may_be_zero(solver, lambdas):
     assert is_finite(outcome)
     start = train_on_cpu(**problem, **lambdas, max_iter=1).loss_curve[0]
     assert start == pytest.approx(
-        loss_at(problem, train_module.TrainedBridge(problem["bridge"], None, None, 0, True), **lambdas),
+        loss_at(problem, TrainedBridge(problem["bridge"], None, None, 0, True), **lambdas),
         rel=1e-9,
     )
 
@@ -506,21 +508,6 @@ def test_training_on_the_cpu_loads_no_torch():
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
-
-
-@pytest.mark.parametrize("solver", ["lbfgs", "adamw"])
-@pytest.mark.parametrize("identity", [False, True])
-def test_torch_device_gives_the_results_of_numpy(solver, identity, monkeypatch):
-    """The path of a GPU, walked on the CPU."""
-    import torch
-
-    problem = make_problem(identity=identity, bias=True)
-    expected = train_on_cpu(**problem, solver=solver, max_iter=10)
-    monkeypatch.setattr(train_module, "_resolve_device", lambda device: torch.device("cpu"))
-    outcome = train_on_cpu(**problem, solver=solver, max_iter=10)
-    assert isinstance(outcome.bridge, np.ndarray)
-    np.testing.assert_allclose(outcome.loss_curve, expected.loss_curve, rtol=1e-6)
-    np.testing.assert_allclose(outcome.bridge, expected.bridge, atol=1e-5)
 
 
 @pytest.mark.parametrize("solver", ["lbfgs", "adamw"])
