@@ -17,7 +17,7 @@ _KEPT = ("n_features_in_", "feature_names_in_")
 
 
 def package_versions():
-    """Versions of what a saved estimator depends on; of NumPy and scikit-learn the part that matters."""
+    """Versions that a saved estimator depends on; major and minor of NumPy and scikit-learn."""
     others = {"numpy": np.__version__, "scikit-learn": sklearn.__version__}
     minor = {name: ".".join(number.split(".")[:2]) for name, number in others.items()}
     return {"sksemobridge": __version__, **minor}

@@ -85,7 +85,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         given in a sequence. Later classes that a sequence does not hold are named by their label. In a mapping
         None means that a class has no text, such as "everything else": the mean of the other texts stands for it, and
         beside a single one the word "other", where the encoder can embed any text.
-        `"ignore"`: the labels mean nothing (part numbers, say), and the encoder serves the bridge alone.
+        `"ignore"`: the labels have no meaning (part numbers, say), and the encoder serves the bridge alone.
     vocabulary : "auto", sequence of str or None, default="auto"
         The words whose span the bridge keeps: whole texts, such as `"a red squirrel"`, or with `"auto"` a bundled
         list of names of things, where the encoder can embed any text (`CLIPTextEncoder`). `None`, and `"auto"` with
@@ -369,7 +369,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         return self._learn(X, y, classes, sample_weight, groups, earlier)
 
     def _learn(self, X, y, classes, sample_weight, groups, earlier):
-        """`fit`, from nothing or from the state of earlier shots; the estimator changes at the end only."""
+        """`fit`, or `partial_fit` from the state of earlier shots; the estimator changes at the end only."""
         # What was handed in
         embeddings = to_numpy(validate_embeddings(self, X, reset=earlier is None))
         labels = validate_labels(y, len(embeddings))
@@ -565,8 +565,8 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
     def with_unlabeled(self, X: ArrayLike) -> Self:
         """A fitted classifier that has learnt from images without labels too.
 
-        The images say which classes the model is too ready to name, and where the classes lie. What is learnt is part
-        of the fitted model; images to predict may be others. Unlabelled images of an earlier call are forgotten. `fit`
+        The images show which classes the model is too ready to name, and where the classes lie. The result predicts any
+        images, not only these. Unlabelled images of an earlier call are forgotten. `fit`
         and `partial_fit` learn from labelled images alone: call this again after them. `score_samples`, `p_values` and
         `held_out_proba_` stay those of the shots.
 
@@ -582,7 +582,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         Raises
         ------
         AttributeError
-            With `blend="paper"`, which is given and learns nothing.
+            With `blend="paper"`, which is not estimated.
         """
         check_is_fitted(self)
         X = to_numpy(validate_embeddings(self, X, reset=False))
@@ -625,7 +625,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         return self._fitted.typicality.p_values(np.asarray(to_numpy(self.score_samples(X))))
 
     def _say_more(self, prompts):
-        """`T_c` of new classes, of an encoder that still says of a class of `fit` what it said then."""
+        """`T_c` of new classes, by an encoder that embeds a class of `fit` as it did then."""
         known = self.prompts_[0]
         said = encode_classes(self.text_encoder, [known, *prompts]).embeddings
         is_same = (

@@ -93,7 +93,7 @@ def _parsers():
 
 
 def _check(args):
-    """Refuse what would fail only after the work was done."""
+    """Refuse arguments that would fail only after the work was done."""
     for option, path, kinds in (("--out", args.out, TABLES), ("--save", args.save, MODELS)):
         if path is not None:
             _require(option, path, kinds)

@@ -23,7 +23,7 @@ def predict_folder(
 ) -> Any:
     """Label all images of a folder, and of the folders below it.
 
-    A file that cannot be read costs no other: it has a row without a label that says why.
+    A file that cannot be read stops no other. Its row has no label and says why.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ def predict_folder(
 
 
 def embed_readable(encoder, paths, *, progress):
-    """Embeddings `(n, D)` of the images that can be read, and what is wrong with each other, by path."""
+    """Embeddings `(n, D)` of the images that can be read, and the problem of each other one, by path."""
     encoder = clone(encoder).set_params(on_error="nan", progress=progress, output="numpy")
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".* images cannot be read")
@@ -126,7 +126,7 @@ def embed_readable(encoder, paths, *, progress):
 
 
 def _split(estimator):
-    """The encoder and what follows it."""
+    """The encoder, and the steps after it."""
     if not (isinstance(estimator, Pipeline) and isinstance(estimator[0], CLIPImageEncoder)):
         raise TypeError(
             "predict_folder needs a pipeline that begins with a CLIPImageEncoder, such as make_semobridge_pipeline "
@@ -153,7 +153,7 @@ def _rows(classifier, paths, embeddings, problems, alpha):
 
 
 def _p_values(classifier, embeddings):
-    """Those of the last step, after what stands before it; NaN where it has none."""
+    """`p_values` of the last step, after the steps before it; NaN where it has none."""
     if not hasattr(classifier[-1], "p_values"):
         return np.full(len(embeddings), np.nan)
     return classifier[-1].p_values(

@@ -17,12 +17,12 @@ from ._classifier import SeMoBridgeClassifier
 from ._method.bridge import Bridge
 from ._method.class_texts import read_projection, word_basis
 from ._method.spans import RunningMean
-from ._utils.array_api import constants_like, in_blocks, to_numpy
+from ._utils.array_api import astype, constants_like, in_blocks, to_numpy
 from ._utils.validation import record_features, require_width, validate_embeddings, warn_caller
 
 
 class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEstimator):
-    """Keep of image embeddings what texts can say, or map embeddings of one modality of CLIP into the other.
+    """Keep the part of image embeddings that texts can describe, or map embeddings of one modality of CLIP into the other.
 
     CLIP was trained to compare images with texts, not images with images. For a search by image, fit the bridge
     on the gallery and send the gallery **and** the query images through it. For a search among texts by text
@@ -42,7 +42,7 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
         `None`, and `"auto"` with `PrecomputedTextEncoder`, reads the bridge off the text projection, as the
         paper does; then only query images are to be bridged.
     direction : {"image_to_text", "text_to_image"}, default="image_to_text"
-        What is mapped into what. Both are embeddings in the joint space. From texts to images there are no words:
+        Which modality is mapped into which. Both are embeddings in the joint space. From texts to images there are no words:
         the bridge is read off the image projection.
     atol : "auto" or float, default="auto"
         Singular values of the projection at or below it are treated as zero. `"auto"` is 0.7 times their
@@ -228,7 +228,7 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
         return self._learn(X, self._fitted if self.__sklearn_is_fitted__() else None)
 
     def _learn(self, X, earlier):
-        """`fit`, from nothing or after an earlier part of the gallery; the estimator changes at the end only."""
+        """`fit`, or `partial_fit` after an earlier part of the gallery; the estimator changes at the end only."""
         embeddings = to_numpy(validate_embeddings(self, X, reset=earlier is None))
         source, width = self.text_encoder, embeddings.shape[1]
         images_to_texts = self.direction == "image_to_text"
@@ -253,7 +253,7 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
             fitted = FittedBridge(bridge, bridge.basis.shape[1])
         if earlier is None:
             record_features(self, X)
-        self._set_fitted(replace(fitted, bridge=fitted.bridge.astype(embeddings.dtype)))
+        self._set_fitted(replace(fitted, bridge=astype(fitted.bridge, embeddings.dtype)))
         return self
 
     def _set_fitted(self, fitted):

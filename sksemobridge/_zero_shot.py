@@ -118,8 +118,8 @@ class ZeroShotClassifier(EmbeddingClassifier):
     def with_unlabeled(self, X: ArrayLike) -> Self:
         """A fitted classifier that has learnt from images without labels too.
 
-        The images say which names the model is too ready to give, and where the classes lie. What is learnt is part of
-        the fitted model; images to predict may be others. Earlier unlabelled images are forgotten.
+        The images show which names the model is too ready to give, and where the classes lie. The result predicts any
+        images, not only these. Earlier unlabelled images are forgotten.
 
         Parameters
         ----------

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .._utils.array_api import astype, constants_like, in_blocks, l2_normalize, namespace
+from .._utils.array_api import constants_like, in_blocks, l2_normalize, namespace
 from .bridge import Bridge
 from .head import linear_head, paper_head
 from .unseen_classes import MeanClass, lean_on_names
@@ -30,12 +30,12 @@ class Model:
     correction : Affine or None
         With the estimated blend: `b_c + A_c . v`.
     own_share : ndarray of shape (C,)
-        What each class's own shots count beside its name, see `class_means`; zero without shots.
+        Weight of each class's own shots beside its name, see `class_means`; zero without shots.
     blend : dict
         Weights of the affinities, or the seven numbers of the paper's blend.
     is_paper_blend : bool
     mean_class : MeanClass or None
-        What the affinities of classes with few shots lean on; None where none does.
+        The affinities of classes with few shots lean on it; None where none do.
     has_shots : ndarray of shape (C,)
     """
 
@@ -85,7 +85,7 @@ class Model:
         return affinities
 
     def leaning_affinities_of_block(self, X):
-        """`affinities_of_block`, moved towards what names predict."""
+        """`affinities_of_block`, moved towards the predictions from names."""
         means = _affinities(self.mean_class, self.bridge, X)
         return lean_on_names(self.affinities_of_block(X), means, self.own_shares(), self.mean_class.slopes)
 
@@ -129,10 +129,6 @@ class Model:
             own_share=np.where(rows < 0, 0.0, self.own_share[rows]),
             has_shots=np.where(rows < 0, False, self.has_shots[rows]),
         )
-
-    def astype(self, dtype):
-        """The model with arrays of another precision."""
-        return astype(self, dtype)
 
 
 def _affinities(classes, bridge, X):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .._utils.array_api import astype, l2_normalize
+from .._utils.array_api import l2_normalize
 from .._utils.lru import LRUCache, content_key
 from .._utils.svd import read_only, singular_vectors
 from .spans import Span, normalize_parts
@@ -202,7 +202,3 @@ class Bridge:
 
     def __setstate__(self, state):
         vars(self).update({"basis": state["matrix"]} | state)
-
-    def astype(self, dtype):
-        """The same bridge with arrays of another precision."""
-        return astype(self, dtype)

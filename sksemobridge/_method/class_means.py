@@ -44,7 +44,7 @@ _bases = LRUCache(max_items=32)
 
 @dataclass(frozen=True)
 class ClassMeans:
-    """Shrunk class means, and what they are without each image. All relative to `centre`.
+    """Shrunk class means, with each image and without it. All relative to `centre`.
 
     Attributes
     ----------
@@ -57,7 +57,7 @@ class ClassMeans:
     left : ndarray of shape (n,)
         Effective number of each image's class without the image.
     own_share : ndarray of shape (C,)
-        `n_c / (n_c + kappa)`, with `kappa` of the rest of the space: what a class's own shots count in `z2` and `z3`.
+        `n_c / (n_c + kappa)`, with `kappa` of the rest of the space: the weight of a class's own shots in `z2` and `z3`.
     own_share_without : ndarray of shape (n,)
         The own share of each image's class without the image.
     others : Others
@@ -122,7 +122,7 @@ def fit_class_means(u, codes, weight, texts=None, text_trust=0.0, words=None):
     basis, span = np.hstack(bases), np.repeat(np.arange(len(bases) - 1), [b.shape[1] for b in bases[1:]])
 
     def squares(rows, weight):
-        """Weighted sums of the squares of rows in each span, and of what is left."""
+        """Weighted sums of the squares of rows in each span, and of the rest."""
         inside = np.bincount(span, weight @ np.square(rows @ basis), minlength=len(bases) - 1)
         rest = weight @ np.square(rows).sum(axis=1) - inside.sum()
         return np.maximum([*inside, rest], 0.0)

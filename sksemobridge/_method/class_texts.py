@@ -48,8 +48,8 @@ class ClassTexts:
 def encode_classes(text_encoder, prompt_lists, key=None):
     """Encode the prompts of every class with the text tower, before and after its projection.
 
-    The prompts of a class under an equal encoder of this package are encoded once per process. Of other encoders
-    nothing is remembered: nobody knows what their answers depend on.
+    The prompts of a class under an equal encoder of this package are encoded once per process. Answers of other
+    encoders are not kept, since it is not known what they depend on.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ def encode_classes(text_encoder, prompt_lists, key=None):
     rows = _remember("eos", key or encoder_key(text_encoder), [prompt_lists[i] for i in told], compute)
 
     def of_all(part):
-        # The mean says no more of a class than that it is one: nothing is left of it where texts are centred.
+        # The mean tells no class from another, and vanishes where texts are centred.
         result = np.repeat(np.mean(part, axis=0, keepdims=True), len(prompt_lists), axis=0)
         result[told] = part
         return result
@@ -194,10 +194,10 @@ def _remember(kind, key, prompt_lists, compute):
 
 
 def encoder_key(text_encoder):
-    """What embeddings of an encoder are remembered by; None if nothing is to be remembered.
+    """Key under which embeddings of an encoder are kept; None if they must not be kept.
 
-    Only the class that brings its `_memo_key` knows what its answers depend on: a subclass may answer
-    otherwise, and so may an object whose methods were replaced.
+    Only the class that defines `_memo_key` knows what its answers depend on. A subclass may answer otherwise, and so
+    may an object whose methods were replaced.
     """
     while isinstance(text_encoder, FrozenEstimator):
         text_encoder = text_encoder.estimator
@@ -207,7 +207,7 @@ def encoder_key(text_encoder):
 
 
 def read_projection(text_encoder, prefix=""):
-    """`W (d, D)` and `b_W (D,)` or None of an encoder, as float64 arrays that nobody else holds.
+    """`W (d, D)` and `b_W (D,)` or None of an encoder, as float64 arrays of their own.
 
     `prefix="image_"` reads the image projection.
 

@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 
 from .._training.train import train_bridge
-from .._utils.array_api import l2_normalize, softmax
+from .._utils.array_api import astype, l2_normalize, softmax
 from .affinities import Model
 from .blend import fit_blend, fit_text
 from .bridge import Bridge
@@ -19,10 +19,10 @@ from .typicality import Typicality
 from .unseen_classes import MOST_CLASSES, MeanClass, fit_slopes
 from .whitening import WhiteningFit
 
-# Folds stop earlier than the bridge itself. Not much earlier: long training lowers the worth of `z3` where texts
-# mislead, and the blend must see that (`python studies/training.py` compares).
+# Folds stop earlier than the bridge itself, but not much earlier: where texts mislead, long training makes `z3` worse, and
+# the blend must see that (`python studies/training.py` compares).
 TOL_OF_FOLDS = 1e-5
-# What CLIP's models multiply cosines by; stands in where there is no text.
+# Factor of the cosines in CLIP's models, where there is no text.
 CLIP_LOGIT_SCALE = 100.0
 # Largest change of the bridge, relative to its largest entry, that rounding can account for.
 SAME_BRIDGE = 1e-4
@@ -30,7 +30,7 @@ SAME_BRIDGE = 1e-4
 
 @dataclass(frozen=True)
 class TextSide:
-    """What is known of the model before any shot.
+    """The model before any shot.
 
     Attributes
     ----------
@@ -90,7 +90,7 @@ def add_shots(earlier, classes, new, *, bridge, sums_are_enough):
     Raises
     ------
     ValueError
-        If only sums of the earlier shots were kept and they do not fit what is asked for now.
+        If only sums of the earlier shots were kept, and this fit needs the shots or has another bridge.
     """
     X, y, weight, groups, used = new
     codes = np.searchsorted(classes, y)
@@ -106,7 +106,7 @@ def add_shots(earlier, classes, new, *, bridge, sums_are_enough):
     sums = ClassSums.of(shots, bridge.to_eos(shots.X), len(classes))
     if before is None:
         return sums
-    # Sums of earlier shots are of their bridge, and mean nothing to another.
+    # Sums of earlier shots hold for their bridge alone.
     was, now = earlier.model.bridge.matrix, bridge.matrix
     if not _are_same(was, now):
         raise ValueError(
@@ -203,7 +203,7 @@ def fit_model(
     rows = np.where(has_shots, np.cumsum(has_shots) - 1, -1)
     state = FittedState(
         classes=classes,
-        model=model.take(rows, class_texts and class_texts.embeddings).astype(dtype),
+        model=astype(model.take(rows, class_texts and class_texts.embeddings), dtype),
         shots=shots,
         rank=bridge.basis.shape[1],
         text_model=text.name,

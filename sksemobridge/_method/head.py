@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .._utils.array_api import l2_normalize, namespace, rows_and_lengths
+from .._utils.array_api import astype, l2_normalize, namespace, rows_and_lengths
 from .blend import class_divergence, fuse, paper_log_scores
 from .bridge import Bridge
 from .spans import RESOLUTION
@@ -167,7 +167,7 @@ def linear_head(model):
     -------
     CentredHead, BridgedHead, ColumnsHead or ProjectorHead
     """
-    model = model.astype(np.float64)
+    model = astype(model, np.float64)
     bridge = model.bridge
     if bridge.mean is not None:
         direct, offsets, through = _fold(model, np.eye(len(bridge.mean)))

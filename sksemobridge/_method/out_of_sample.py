@@ -149,7 +149,7 @@ def cross_fit(shots, queries, model, fit_fold, compared, own_share_without, whit
     model : Model
         Of all shots.
     fit_fold : callable
-        `fit_fold(shots)` gives the `Model` of some of the shots, and what else is known of it.
+        `fit_fold(shots)` gives the `Model` of some of the shots first.
     compared, own_share_without, whitening
         See `leave_one_out`.
     random_state : int, RandomState instance or None

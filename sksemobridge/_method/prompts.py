@@ -1,4 +1,4 @@
-"""From class labels to prompts: what is said of each class to the text tower."""
+"""From class labels to prompts, the texts of each class."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -20,13 +20,13 @@ ENSEMBLE_TEMPLATES = (
 )
 
 
-# Said of classes without text beside a single class that has one (`python benchmarks/one_class.py`).
+# Name of classes without text beside a single class that has one (`python benchmarks/one_class.py`).
 EVERYTHING_ELSE = "other"
 
 
 @dataclass(frozen=True)
 class ClassPrompts:
-    """What is said of each class, in the order of the classes.
+    """Name and texts of each class, in the order of the classes.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class ClassPrompts:
 
 
 def describe_classes(classes, text_encoder, prompts="auto", class_names=None, earlier=None):
-    """Names and prompts of classes, with a warning where they tell nothing.
+    """Names and prompts of classes, with a warning where they do not tell classes apart.
 
     Parameters
     ----------
@@ -237,7 +237,7 @@ def _refuse_other_order(labels, own, names):
 
 
 def _warn_about_duplicates(labels, lists):
-    """Warn of classes of which the same is said."""
+    """Warn of classes that have the same prompts."""
     alike = defaultdict(list)
     for label, texts in zip(labels, lists):
         if texts is not None:

@@ -1,4 +1,4 @@
-"""Labelled shots, pooled: rows that say the same thing become one row with their weight."""
+"""Labelled shots, pooled: equal rows of a class become one row with their summed weight."""
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -11,14 +11,14 @@ from scipy.sparse.csgraph import connected_components
 # Distance, relative to their length, up to which two embeddings of a class are copies of one: single precision
 # and another batch size leave some 1e-6.
 SAME_EMBEDDING = 1e-5
-# A shot counts for at least this part of its class: with less, the class without its heaviest shot would be nothing
-# but rounding.
+# A shot counts for at least this part of its class: with less, rounding would be all that is left of a class without
+# its heaviest shot.
 LEAST_SHARE = 1e-7
 
 
 @dataclass(frozen=True)
 class Shots:
-    """Pooled shots, sorted by class, then by content: the order of the input leaves no trace.
+    """Pooled shots, sorted by class, then by content: the order of the input has no influence.
 
     Attributes
     ----------
@@ -178,12 +178,12 @@ def pool_shots(X, codes, weight, groups=None):
         group = np.arange(n)
     else:
         _, given = np.unique(groups, return_inverse=True)
-        # Pooled rows and groups are the two sides of a graph; its parts are what is held out together.
+        # Pooled rows and groups are the two sides of a graph; each connected part is held out together.
         links = coo_array(
             (np.ones(len(order)), (pooled, n + given.ravel())), shape=(n + given.max() + 1,) * 2
         )
         part = connected_components(links, directed=False)[1][:n]
-        # Numbered in the order of the shots: names of groups leave no trace.
+        # Numbered in the order of the shots: names of groups have no influence.
         _, where, index = np.unique(part, return_index=True, return_inverse=True)
         group = np.argsort(np.argsort(where))[index]
     total = np.bincount(pooled[order], weights=weight[order])
@@ -229,7 +229,7 @@ def _merge_within_rounding(X, codes):
 
 
 def _rank_by_content(X):
-    """A number for each row: equal for equal rows, and sorted by nothing but what the rows hold."""
+    """A number for each row: equal for equal rows, in an order that depends on the content alone."""
     values, rank = np.unique(X[:, 0], return_inverse=True)
     if len(values) < len(X):  # some rows start alike: compare them whole
         rows = np.ascontiguousarray(X).view(np.dtype((np.void, X.dtype.itemsize * X.shape[1]))).ravel()

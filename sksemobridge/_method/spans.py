@@ -4,7 +4,7 @@ With `V (D, r)` the directions in which texts differ and `m (D,)` the mean of th
 
 `bridge(x) = nrm(V V' (nrm(x) - m))`.
 
-It keeps of an image what words can say, and drops what all images share. `V` is learnt from the embeddings of
+It keeps the part of an image that words can describe, and drops the part that all images share. `V` is learnt from the embeddings of
 everyday words, or of the texts of the classes. Both sides of a comparison between images go through it.
 """
 
@@ -38,7 +38,7 @@ _bases = LRUCache(max_items=16)
 class Span:
     """The bridge `bridge(x) = nrm(V V' (nrm(x) - m))`.
 
-    A row within rounding of the mean, or of which nothing lies in the span, stays zero.
+    A row within rounding of the mean, or without a part in the span, stays zero.
 
     Attributes
     ----------
@@ -69,7 +69,7 @@ class Span:
 
 
 def normalize_parts(x):
-    """Parts of unit embeddings `(n, k)` divided by their lengths; what is within rounding stays near zero."""
+    """Parts of unit embeddings `(n, k)` divided by their lengths; rows within rounding of zero stay near zero."""
     xp = namespace(x)
     return x / xp.clip(xp.linalg.vector_norm(x, axis=1, keepdims=True), RESOLUTION, None)
 

@@ -1,4 +1,4 @@
-"""The fitted state of a classifier, and what it becomes over other classes or with unlabelled images."""
+"""The fitted state of a classifier, also over other classes and after unlabelled images."""
 
 from dataclasses import dataclass, replace
 
@@ -31,7 +31,7 @@ class FittedState:
     loss_curve : list of float or None
     n_iter : int
     class_prompts : ClassPrompts or None
-        Names and prompts of the classes; None where no text was asked for.
+        Names and prompts of the classes; None without texts of the classes.
     typicality : Typicality or None
         None with the paper's blend.
     held_out : ndarray of shape (n, C) or None
@@ -100,7 +100,7 @@ class FittedState:
         learnt = learn_unlabeled(
             model.scores(X, lambda logits: logits),
             model.bridge.compared(X),
-            anchors_of_shots(self.shots.shots, model.astype(np.float64)),
+            anchors_of_shots(self.shots.shots, astype(model, np.float64)),
         )
         blend = {
             name: scale if name == "correction" else learnt.factor * scale
@@ -120,9 +120,9 @@ class FittedState:
 
 
 def require_shots(classes, has_shots, known):
-    """Refuse classes of which nothing is known, and a set of classes none of which has shots.
+    """Refuse classes without shots and text, and a set of classes none of which has shots.
 
-    `known` says whether something else is known: of all classes, or of each.
+    `known` tells whether there is text: of all classes, or of each.
     """
     missing = classes[~(has_shots | known)].tolist()
     if missing:

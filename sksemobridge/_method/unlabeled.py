@@ -1,4 +1,4 @@
-"""What unlabelled images add to a fitted model (ours).
+"""Learning from unlabelled images after the fit (ours).
 
 Few shots tell badly how readily the model names each class, and where each class lies. Images without a label show both.
 What they show becomes part of the logits `f_ic` of the model for the image `i`: an offset and a slope for each class.
@@ -39,12 +39,12 @@ from scipy.special import log_softmax, logsumexp, softmax
 from .class_means import fit_class_means
 from .whitening import Affine
 
-# `python benchmarks/unlabeled.py` prints what they give.
+# `python benchmarks/unlabeled.py` prints the accuracies with them.
 # `s` and `w`.
 SHARPNESS, WORTH = 0.06, 0.1
 # Factor and bound of `eta`, and the divergence of `rho / C` from evenness, in nats, that leaning explains.
 READINESS, MOST_READINESS, UNEVEN = 4.0, 2.5, 0.3
-# What a class's name counts as, in images, where there are no shots.
+# Number of images that a class's name counts as where there are no shots.
 WORTH_OF_NAME = 50.0
 # Rounds of soft labels at most, and the relative gain at which they end.
 ROUNDS, TOL = 20, 1e-5
@@ -82,7 +82,7 @@ class Anchors:
 
 @dataclass(frozen=True)
 class Learnt:
-    """What unlabelled images teach: the logits become `factor * logits + change`.
+    """The effect of unlabelled images: the logits become `factor * logits + change`.
 
     Attributes
     ----------
@@ -130,7 +130,7 @@ def anchors_of_shots(shots, model):
 
 
 def anchors_of_names(logits, u, texts):
-    """`Anchors` where there are no shots: class means by soft labels say how far names lead."""
+    """`Anchors` where there are no shots: the slope of names is fitted to class means by soft labels."""
     labels = softmax(logits, axis=1)
     counts = labels.sum(axis=0)
     means = (labels.T @ u) / np.maximum(counts, np.finfo(float).tiny)[:, None]

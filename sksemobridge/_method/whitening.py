@@ -88,7 +88,7 @@ class WhiteningFit:
         self._classes, self._u, self._codes, self._weight = class_means, u, codes, weight
         width = u.shape[1]
         counts = class_means.counts[codes]
-        # Where the text is rather of use than not, all images are taken around what is predicted without them.
+        # Where the text is more likely of use than not, all images are compared with predictions made without them.
         self._around_predicted = (class_means.left == 0) | (text_trust > 0.5)
         n = max(float(np.where(self._around_predicted, weight, weight * (1 - 1 / counts)).sum()), ROUNDING)
         self._degrees, self._kept = n, n / (n + width)  # f, 1 - lambda
@@ -98,7 +98,7 @@ class WhiteningFit:
         for rows in blocks(len(u)):
             squares += (weight[rows] / n) @ np.square(self._residuals(rows))
         typical = max(squares.mean(), ROUNDING)
-        # Where all classes have one image, words say better than variances which directions matter.
+        # Where all classes have one image, words show better than variances which directions matter.
         diagonal = 0.0 if has_words and not class_means.left.any() else 1 - text_trust
         self._root = np.maximum(squares / typical, LEAST_VARIANCE) ** (diagonal / 2)
         if len(u) < width:
@@ -118,7 +118,7 @@ class WhiteningFit:
         self.fitted = self._fitted()
 
     def _residuals(self, rows):
-        """Images less the mean of their class, or less what is predicted of it without them: `e_i`."""
+        """Images less the mean of their class, or less its prediction without them: `e_i`."""
         means = self._classes.others.class_means[self._codes[rows]]
         predicted = self._classes.centre + self._classes.without(rows)
         return self._u[rows] - np.where(self._around_predicted[rows, None], predicted, means)
@@ -129,7 +129,7 @@ class WhiteningFit:
         return (rows / self._ridge + ((rows @ self._basis) * self._inverse) @ self._basis.T) / self._root
 
     def _widths(self):
-        """`r_c`, and what it adds to `z4`, each of shape (C,). A sample of the images is enough."""
+        """`r_c`, and its additive part of `z4`, each of shape (C,), from a sample of the images."""
         classes = self._classes
         wider = 1 + classes.own_share / classes.counts
         wider /= wider.mean()
@@ -145,7 +145,7 @@ class WhiteningFit:
         return wider, 0.5 * (a * (1 - 1 / wider) - d * np.log(wider))
 
     def _left(self, rows, squares):
-        """Of images with `e' P e = squares`: what `P` without them is divided by, before and after."""
+        """For images with `e' P e = squares`: the divisors with which `P` without each follows, before and after."""
         # An image without weight changes nothing.
         total = self._degrees / np.maximum(self._kept * self._gone[rows], ROUNDING)
         return total, np.maximum(total - squares, LEAST_SHARE * total)

@@ -9,8 +9,7 @@ from .._utils.array_api import l2_normalize, to_numpy
 from .._utils.svd import singular_vectors
 from .loss import BridgeLoss
 
-# Embeddings come in single precision: what is left of a direction below its rounding is in none of their
-# span.
+# Embeddings come in single precision: a direction below its rounding is not in their span.
 ROUNDING = np.finfo(np.float32).eps
 
 # How far the directions of the inputs are evened out; 1 would be wholly. The further, the fewer iterations.
@@ -19,7 +18,7 @@ ROUNDING = np.finfo(np.float32).eps
 PRECONDITIONING = 0.5
 
 # The unit of the class bias, relative to that of the bridge; it, too, chooses among the minima. Queries never
-# get a class bias, so what the bias learns is lost for them: with equal units it learns most, and accuracy
+# get a class bias, so they lose what the bias learns: with equal units it learns most, and accuracy
 # falls behind AdamW's. A much smaller unit takes more iterations (`studies/training.py`).
 BIAS_SCALE = 0.25
 
@@ -70,7 +69,7 @@ class FlatLoss:
         # In these units v has length one, and so has a step of the bridge that turns it by as much.
         v_scale = _typical_length(problem.offset, problem.weight_in_class)
         self._bridge_scale = v_scale / _typical_length(inputs, problem.weight_in_class)
-        # Without text nothing holds the bridge itself but what the bias leaves to it: equal units.
+        # Without text, the bridge learns only what the bias leaves to it: equal units.
         self._bias_scale = (1.0 if problem.text is None else BIAS_SCALE) * v_scale
         self._loss = BridgeLoss(replace(problem, inputs=inputs * self._bridge_scale), dtype, device)
         start = np.zeros((inputs.shape[1], problem.offset.shape[1]))

@@ -14,7 +14,7 @@ from . import lbfgs
 from .coordinates import FlatLoss
 from .loss import BridgeLoss, LossWeights, Problem
 
-# Iterations without `max_iter`: the paper's number for AdamW, and for L-BFGS some times what it needs
+# Iterations without `max_iter`: the paper's number for AdamW, and several times the usual number for L-BFGS
 # (`benchmarks/training.py --only solvers`).
 MAX_ITER = {"adamw": 5000, "lbfgs": 1000}
 
@@ -105,7 +105,7 @@ def train_bridge(
     projection : ndarray of shape (d, D) or None
         Text projection `W`, which stays fixed. None stands for the identity.
     inputs : ndarray of shape (n, D) or None
-        What the bridge multiplies: `Bridge.inputs` of the shots. None stands for `X`.
+        Factors of the bridge: `Bridge.inputs` of the shots. None stands for `X`.
     projection_bias : ndarray of shape (D,) or None
         `b_W`.
     text_embeddings, eos_directions : ndarray of shape (C, D) and (C, d), or None

@@ -10,15 +10,11 @@ except ImportError:
         """Stands in where scikit-learn has no callbacks: `verbose` and `progress` still show a bar."""
 
 
-# What scikit-learn keeps on the estimator until callbacks are torn down, also after an error.
-CONTEXT_ATTRIBUTES = ("_callback_fit_ctx", "_skl_callbacks_to_teardown")
-
-
 @contextmanager
 def fit_task(estimator, X, y, max_iter, task_name="iteration"):
     """Tell the callbacks of `estimator` of a fit of at most `max_iter` iterations, or other tasks.
 
-    Yields a function to call after each, with keywords that callbacks are told; None without callbacks. It returns
+    Yields a function to call after each, whose keywords go to the callbacks; None without callbacks. It returns
     whether to stop.
     """
     if not getattr(estimator, "_skl_callbacks", None):

@@ -1,4 +1,4 @@
-"""Checks of what users hand in, with errors that name the offender."""
+"""Checks of the input, with errors that name the offender."""
 
 import math
 import sys
@@ -27,7 +27,7 @@ _OURS = ("sksemobridge", "sklearn")
 
 # Bounds of weights whose squares and sums neither overflow nor vanish.
 LEAST_WEIGHT, MOST_WEIGHT = 1e-100, 1e100
-# Lengths of embeddings for which training with a class bias finds what it finds for those of CLIP.
+# Training with a class bias gives the same results for embeddings of these lengths as for those of CLIP.
 LEAST_LENGTH, MOST_LENGTH = 1e-3, 1e3
 
 
@@ -109,7 +109,7 @@ def validate_labels(y, n_rows):
     refuse_bytes(y, "y")
     refuse_mixed(y, "y")
     with warnings.catch_warnings():
-        # One shot of each class is what this package is for.
+        # This package is made for one shot of each class.
         warnings.filterwarnings("ignore", "The number of unique classes is greater than 50%", UserWarning)
         check_classification_targets(y)
     if len(y) != n_rows:
@@ -191,7 +191,7 @@ def validate_classes(classes, *known):
 
 
 def join_labels(parts):
-    """Arrays of labels as one, in which every label is what it was."""
+    """Arrays of labels as one that changes no label."""
     dtype, kinds = None, {part.dtype.kind for part in parts}
     if kinds == {"i", "u"}:
         # NumPy joins uint64 and int64 to floats, which hold no integers of more than 53 bits.
@@ -225,7 +225,7 @@ def warn_about_numbers(labels):
 
 
 def warn_about_length(embeddings):
-    """Warn of embeddings beside which a class bias is all or nothing."""
+    """Warn of embeddings so short or long that a class bias has all the effect, or none."""
     with np.errstate(over="ignore"):
         length = float(np.median(np.linalg.norm(embeddings.astype(np.float64), axis=1)))
     if not LEAST_LENGTH <= length <= MOST_LENGTH:
@@ -253,7 +253,7 @@ def is_text(labels):
 
 
 def as_array(values, name):
-    """Labels, groups or weights as an array in which nothing was hidden, rounded or turned into text."""
+    """Labels, groups or weights as an array; no value is masked, rounded or turned into text."""
     values = to_numpy(values)
     if np.ma.isMaskedArray(values):
         _refuse_rows(np.ma.getmaskarray(values), name, "is masked")
@@ -288,7 +288,7 @@ def refuse_missing(values, name):
 
 
 def refuse_masked(X, name):
-    """Refuse masked rows, whose values nobody meant."""
+    """Refuse masked rows."""
     if np.ma.isMaskedArray(X) and X.ndim:
         _refuse_rows(np.ma.getmaskarray(X).reshape(len(X), -1).any(axis=1), name, "is masked")
 

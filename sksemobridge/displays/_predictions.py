@@ -16,7 +16,7 @@ from ..encoders._base import list_images
 from ..encoders._pictures import ImageReadError, decode, describe, fetch
 from ._axes import divide_axes
 
-# What each affinity compares an image with, as plots say it.
+# Names in plots of what each affinity compares an image with.
 AFFINITY_NAMES = {
     "z1": "name",
     "z2": "shots, bridged",
@@ -359,7 +359,7 @@ def _explain(classifier, embeddings, predicted, y):
     logits[rows, chosen] = -np.inf
     other = logits.argmax(axis=1)
     if y is not None:
-        # The true class of what is wrong, where the classifier knows it.
+        # The true class of wrong predictions, where the classifier knows it.
         y = np.asarray(y)
         known = np.isin(y, classes) & (y != predicted)
         other[known] = np.searchsorted(classes, y[known])

@@ -147,7 +147,7 @@ def predict_dataset(
 ):
     """Predict on a cluster, into Parquet files with each key exactly once.
 
-    The output has the key columns and what `Predict` gives. A job goes on where it was, as with
+    The output has the key columns and what `Predict` gives. A repeated call goes on where the last one stopped, as with
     `embed_dataset`.
 
     Parameters

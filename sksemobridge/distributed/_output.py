@@ -41,7 +41,7 @@ class OutputFolder:
 
     @contextmanager
     def locked(self):
-        """Keep other jobs out, which would remove what this one has not finished. Addresses have no locks.
+        """Keep other jobs out, which would remove the unfinished files of this one. Addresses have no locks.
 
         Raises
         ------

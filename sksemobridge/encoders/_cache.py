@@ -37,8 +37,7 @@ WHERE head = ?
 # What reading and writing raise where the disk is full or the file damaged: SQLite may give values of other types
 # than were stored, and messages that are no text.
 _FAILURES = (OSError, sqlite3.Error, ValueError, TypeError, OverflowError)
-# Other processes are waited for so long, then embeddings that they said they would compute are computed here: they
-# may have been stopped.
+# A call waits so long for other processes, which may have been stopped, then computes the embeddings that they claimed.
 _PATIENCE_SECONDS = 20
 
 
@@ -157,7 +156,7 @@ def _prune(connection, max_bytes):
         raise sqlite3.DatabaseError(problem)
     if not max_bytes:
         connection.executescript(f"DROP TABLE blocks; DROP TABLE places; {_SCHEMA}")
-    # First of all, so that what follows has the space of what goes.
+    # First of all, so that new rows have the space of the deleted ones.
     _drop_oldest(connection, max_bytes)
     _compact(connection)
     while _count(connection, "blocks") and _bytes(connection) > max_bytes:
@@ -178,7 +177,7 @@ def _drop_oldest(connection, max_bytes):
 
 
 def _code(error):
-    """SQLite's kind of an error, without what it adds on the occasion."""
+    """SQLite's kind of an error, without its details."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
@@ -230,7 +229,7 @@ def _prepare(connection):
 class CacheSession:
     """The cache of one call, for keys that are digests of at least 12 bytes; threads may share it.
 
-    It also says who computes a missing embedding: one call in one process at a time holds the lock on its key,
+    It also decides who computes a missing embedding: one call in one process at a time holds the lock on its key,
     until it puts the embedding or releases the key.
 
     After a failure (a full disk, a directory that cannot be written, a broken file) the call goes on without
@@ -326,7 +325,7 @@ class CacheSession:
     def wait(self, key):
         """Return when no other process holds the lock on a key.
 
-        After some seconds patience is at an end: nobody is waited for any more, and no locks are asked for.
+        After `_PATIENCE_SECONDS` the session waits for no process any more, and takes no locks.
         """
         head = _split(key)[0]
         deadline = time.monotonic() + _PATIENCE_SECONDS
@@ -384,7 +383,7 @@ def _write(connection, keys, embeddings, damaged):
 
 
 def _checksum(head, record):
-    """Four bytes that tell whether a record is what was written, and where it was written."""
+    """Checksum of four bytes of a record and its place."""
     return zlib.crc32(record, zlib.crc32(head.to_bytes(6, "big"))).to_bytes(4, "big")
 
 

@@ -17,7 +17,7 @@ from ._towers import cut_context, shallow_copy, without_projection
 MAX_MODELS = 4
 # In parameters. The image towers of released models have more, that of the bundled one has 2.2 million.
 SMALL_TOWER = 5_000_000
-# A load that failed is not tried again for so long: without network, each try of each fold of a search would wait for it.
+# A failed load is not tried again for so long: without network, each fold of a search would wait for it.
 RETRY_SECONDS = 30
 
 

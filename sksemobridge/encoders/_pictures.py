@@ -116,7 +116,7 @@ def decode(content, *, shortest_side=None):
 
 
 def picture_digest(content):
-    """Digest of what `fetch` gives, which is all that `decode` depends on."""
+    """Digest of the result of `fetch`, on which alone `decode` depends."""
     if isinstance(content, np.ndarray):
         head = f"pixels {content.shape} "
         content = np.ascontiguousarray(content)

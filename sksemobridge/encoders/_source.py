@@ -160,7 +160,7 @@ def read_config(source):
     return config
 
 
-# A hub that does not answer within this time is not asked for files, and one that did not is not asked again for a while.
+# A hub that does not answer within this time is not asked for files, nor asked again for a while.
 _HUB_TIMEOUT, _HUB_MEMORY = 5.0, 30.0
 
 
