@@ -1,9 +1,9 @@
 """
-What the shots say: doubtful labels, calibration and prediction sets
-====================================================================
+Held-out shots: doubtful labels, calibration and prediction sets
+================================================================
 
-To estimate the blend each shot is held out once. `store_held_out=True` keeps what the model without a shot says of it,
-at no further cost: predictions for labelled pictures that were not learnt from, without a test set. Tools of the
+To estimate the blend each shot is held out once. `store_held_out=True` keeps the prediction for each shot by the model
+without it, at no further cost: labelled pictures that were not learnt from, without a test set. Tools of the
 field take them as they are: scikit-learn's displays, cleanlab and MAPIE (`pip install cleanlab mapie`).
 """
 
