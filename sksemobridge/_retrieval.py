@@ -1,6 +1,5 @@
 """How good a ranking by cosine similarity is."""
 
-import warnings
 from numbers import Integral
 
 import numpy as np
@@ -10,7 +9,15 @@ from sklearn.utils._param_validation import Interval, validate_params
 from sklearn.utils.validation import assert_all_finite, check_consistent_length, column_or_1d
 
 from ._utils.array_api import l2_normalize, to_numpy
-from ._utils.validation import as_array, is_text, join_labels, refuse_masked, refuse_missing, refuse_mixed
+from ._utils.validation import (
+    as_array,
+    is_text,
+    join_labels,
+    refuse_masked,
+    refuse_missing,
+    refuse_mixed,
+    warn_caller,
+)
 
 # Similarities that are ranked at a time; a block and its ranks take about 25 bytes for each.
 BLOCK_SIZE = 2**22
@@ -105,11 +112,9 @@ def mean_average_precision(
             f"{' other than itself' if exclude_self else ''}. Check that both sides use the same labels."
         )
     if n_missed:
-        warnings.warn(
+        warn_caller(
             f"{n_missed} of {len(precisions)} queries have no item with their label in the gallery"
             f"{' other than themselves' if exclude_self else ''} and are left out of the mean.",
-            UserWarning,
-            stacklevel=2,
         )
     return float(np.nanmean(precisions))
 

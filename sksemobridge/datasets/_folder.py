@@ -1,12 +1,12 @@
 """Images in one folder per class."""
 
 import os
-import warnings
 from pathlib import Path
 
 import numpy as np
 from sklearn.utils import Bunch
 
+from .._utils.validation import warn_caller
 from ..encoders._pictures import ImageReadError, decode, fetch
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
@@ -96,19 +96,15 @@ def load_image_folder(root: str | os.PathLike[str], *, check: bool = False) -> B
         paths += [str(path) for path in images]
         target += [code] * len(images)
     if others:
-        warnings.warn(
+        warn_caller(
             f"{len(others)} of the files in {str(parent)!r} are no images by their names and were passed over, "
             f"the first is {str(others[0])!r}.",
-            UserWarning,
-            stacklevel=2,
         )
     if broken:
         named = "; ".join(f"{str(path)!r} ({problem})" for path, problem in list(broken.items())[:5])
-        warnings.warn(
+        warn_caller(
             f"{len(broken)} of {len(broken) + len(paths)} images in {str(parent)!r} cannot be read and were passed over: "
             f"{named}{'; ...' if len(broken) > 5 else ''}.",
-            UserWarning,
-            stacklevel=2,
         )
     return Bunch(
         paths=np.array(paths, dtype=object),

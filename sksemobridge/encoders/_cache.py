@@ -4,7 +4,6 @@ import os
 import sqlite3
 import threading
 import time
-import warnings
 import zlib
 from contextlib import ExitStack, closing, suppress
 from numbers import Real
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .._utils.validation import warn_caller
 from ._locks import NumberLocks
 
 _FILE = "embeddings.sqlite3"
@@ -144,7 +144,7 @@ class EmbeddingCache:
             ) from error
 
     def _warn(self, problem):
-        warnings.warn(f"The cache in {str(self.directory)!r} {problem}", RuntimeWarning, stacklevel=3)
+        warn_caller(f"The cache in {str(self.directory)!r} {problem}", RuntimeWarning)
 
     @property
     def _path(self):
@@ -280,7 +280,7 @@ class CacheSession:
             )
         if message is not None and kind is None:
             message += " EmbeddingCache(directory).clear() empties it."
-            warnings.warn(message, RuntimeWarning, stacklevel=2)
+            warn_caller(message, RuntimeWarning)
 
     def get(self, key):
         """The embedding under a key, or `None`."""

@@ -1,6 +1,5 @@
 """Embeddings of many inputs: found in the cache, computed in full batches, or copied from an equal input."""
 
-import warnings
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -8,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .._utils.validation import warn_caller
 from ._cache import CacheSession
 
 
@@ -198,11 +198,10 @@ class FittingForward:
     def warn_if_halved(self):
         """Warn where batches were too large."""
         if self._size < self._batch_size:
-            warnings.warn(
+            warn_caller(
                 f"Batches of {self._batch_size} did not fit in the memory of the device; the last were "
                 f"computed {self._size} at a time. Set batch_size to that or less.",
                 RuntimeWarning,
-                stacklevel=2,
             )
 
 

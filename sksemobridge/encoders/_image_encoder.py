@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import warnings
 from contextlib import closing, contextmanager
 from functools import partial
 from numbers import Integral
@@ -17,6 +16,7 @@ from sklearn.utils._param_validation import StrOptions
 from .._utils.array_api import device_of, namespace
 from .._utils.callbacks import CallbackSupportMixin, fit_task
 from .._utils.provenance import remember_origin
+from .._utils.validation import warn_caller
 from ._base import CLIPEncoder, list_images
 from ._embedding import Item, embed, iterate_items
 from ._pictures import ImageReadError, decode, describe, fetch, picture_digest
@@ -273,11 +273,9 @@ def _unique(sources):
 
 def _warn_of_errors(sources, positions, first_error):
     named = "; ".join(f"{i} ({describe(sources[i])})" for i in positions[:3])
-    warnings.warn(
+    warn_caller(
         f"{len(positions)} of {len(sources)} images cannot be read and have rows of NaN: {named}"
         f"{'; ...' if len(positions) > 3 else ''}. The first: {first_error}.",
-        UserWarning,
-        stacklevel=2,
     )
 
 
