@@ -63,10 +63,11 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
     """Few-shot classifier on CLIP image embeddings, bridged into the text modality.
 
     A query image is compared with the class texts (`z1`) and with the labelled shots: bridged into the text modality
-    (`z2`), as they are, with the query bridged (`z3`), and in whitened coordinates (`z4`). Images are centred, and there
-    is no `z3`, where the bridge is learnt from words, as with `CLIPTextEncoder` by default, or would be the identity.
-    With `blend="auto"` shots and names make one probability model: the fewer shots a class has, the more it leans on its
-    name, and each class has a correction. All weights are estimated from the shots; no validation data is needed.
+    (`z2`), as they are, with the query bridged (`z3`), and in whitened coordinates (`z4`). Images are centred, and
+    there is no `z3`, where the bridge is learnt from words, as with `CLIPTextEncoder` by default, or would be the
+    identity. With `blend="auto"` shots and names make one probability model: the fewer shots a class has, the more it
+    leans on its name, and each class has a correction. All weights are estimated from the shots; no validation data
+    is needed.
 
     Parameters
     ----------
@@ -649,11 +650,11 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         Returns
         -------
         dict of arrays of shape (n, C)
-            `"z1"`: query and class text, where there is text. `"z2"`: query and bridged shots, both centred where images
-            are. `"z3"`: bridged query and shots, unless images are centred. With `blend="auto"` these are the terms of
-            the blend, in which classes with few shots lean on their names. It has `"z4"` too, query and shots in whitened
-            coordinates, unless `whiten=False`, and `"correction"`, that of each class. With `blend="paper"` classes
-            without shots have NaN in `"z2"` and `"z3"`.
+            `"z1"`: query and class text, where there is text. `"z2"`: query and bridged shots, both centred where
+            images are. `"z3"`: bridged query and shots, unless images are centred. With `blend="auto"` these are the
+            terms of the blend, in which classes with few shots lean on their names. It has `"z4"` too, query and
+            shots in whitened coordinates, unless `whiten=False`, and `"correction"`, that of each class. With
+            `blend="paper"` classes without shots have NaN in `"z2"` and `"z3"`.
         """
         check_is_fitted(self)
         return self._fitted.model.affinities(validate_embeddings(self, X, reset=False))

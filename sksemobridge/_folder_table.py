@@ -52,8 +52,8 @@ def predict_folder(
         p_value : float
             See `SeMoBridgeClassifier.p_values`; NaN where the classifier has none.
         problem : str
-            Why there is no label; empty where there is one. Where it is `"none of these"`, the most probable class is the
-            runner-up.
+            Why there is no label; empty where there is one. Where it is `"none of these"`, the most probable class is
+            the runner-up.
 
     Raises
     ------

@@ -22,7 +22,7 @@ from ._utils.validation import record_features, require_width, validate_embeddin
 
 
 class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEstimator):
-    """Keep the part of image embeddings that texts can describe, or map embeddings of one modality of CLIP into the other.
+    """Keep the part of image embeddings that texts can describe, or map one modality of CLIP into the other.
 
     CLIP was trained to compare images with texts, not images with images. For a search by image, fit the bridge
     on the gallery and send the gallery **and** the query images through it. For a search among texts by text
@@ -42,8 +42,8 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
         `None`, and `"auto"` with `PrecomputedTextEncoder`, reads the bridge off the text projection, as the
         paper does; then only query images are to be bridged.
     direction : {"image_to_text", "text_to_image"}, default="image_to_text"
-        Which modality is mapped into which. Both are embeddings in the joint space. From texts to images there are no words:
-        the bridge is read off the image projection.
+        Which modality is mapped into which. Both are embeddings in the joint space. From texts to images there are no
+        words: the bridge is read off the image projection.
     atol : "auto" or float, default="auto"
         Singular values of the projection at or below it are treated as zero. `"auto"` is 0.7 times their
         median, as in `SeMoBridgeClassifier`; the paper uses 0.3. Not used with words.

@@ -1,7 +1,8 @@
 """The blend of affinities: estimated from the shots (`blend="auto"`, ours), or the paper's.
 
-`decision_c = sum_k s_k z_k,c + b_c + A_c . v` and `predict_proba = softmax(decision)`, with `v` a query less the mean of
-the shots. The scales `s_k > 0`, the offsets `b (C,)` and the corrections `A (C, D)` are one posterior mode. It minimises
+`decision_c = sum_k s_k z_k,c + b_c + A_c . v` and `predict_proba = softmax(decision)`, with `v` a query less the mean
+of the shots. The scales `s_k > 0`, the offsets `b (C,)` and the corrections `A (C, D)` are one posterior mode. It
+minimises
 
     sum_i omega_i * -log softmax(decision(x_i) + log pi)[y_i]
     + sum_k strength_k log(1 + (log(s_k / s0_k) / width)^2) + ||b||^2 / (2 tau^2) + sum_c A_c' inv(Q) A_c / 2
@@ -14,8 +15,8 @@ directions `V_S`, and `l_S^2` is the mean square length of the shots' `v` in the
 that of the class texts.
 
 Class texts do not depend on the shots. The scale that fits `z1` alone is its default. The text is trusted with the
-probability that it is of use, which follows from how much lower its loss is than that of guessing. Defaults are a mean of
-those with text and those without, weighted by this probability.
+probability that it is of use, which follows from how much lower its loss is than that of guessing. Defaults are a
+mean of those with text and those without, weighted by this probability.
 """
 
 from dataclasses import dataclass
@@ -47,7 +48,8 @@ TEMPER_WORTH = 2.0
 
 # Spread of affinities, as a share of the largest, that rounding of single precision explains: about ten of its steps.
 ROUNDING = 1e-6
-# Spread that stands in for that of `z1`, and of `z2` and `z3`, where classes are too few, or too much alike, to measure it.
+# Spread that stands in for that of `z1`, and of `z2` and `z3`, where classes are too few, or too much alike, to
+# measure it.
 SPREAD_OF_TEXTS, SPREAD_OF_SHOTS = 0.01, 0.05
 # Bounds of a scale's `log(s / s0)`, which only the first step of a line search leaves, and of the log of the temper.
 MOST_LOG_RATIO, LOG_TEMPERS = 7, (-2, 0.5)

@@ -57,7 +57,8 @@ class ClassMeans:
     left : ndarray of shape (n,)
         Effective number of each image's class without the image.
     own_share : ndarray of shape (C,)
-        `n_c / (n_c + kappa)`, with `kappa` of the rest of the space: the weight of a class's own shots in `z2` and `z3`.
+        `n_c / (n_c + kappa)`, with `kappa` of the rest of the space: the weight of a class's own shots in `z2` and
+        `z3`.
     own_share_without : ndarray of shape (n,)
         The own share of each image's class without the image.
     others : Others

@@ -19,8 +19,8 @@ from .typicality import Typicality
 from .unseen_classes import MOST_CLASSES, MeanClass, fit_slopes
 from .whitening import WhiteningFit
 
-# Folds stop earlier than the bridge itself, but not much earlier: where texts mislead, long training makes `z3` worse, and
-# the blend must see that (`python studies/training.py` compares).
+# Folds stop earlier than the bridge itself, but not much earlier: where texts mislead, long training makes `z3`
+# worse, and the blend must see that (`python studies/training.py` compares).
 TOL_OF_FOLDS = 1e-5
 # Factor of the cosines in CLIP's models, where there is no text.
 CLIP_LOGIT_SCALE = 100.0
@@ -77,7 +77,8 @@ def add_shots(earlier, classes, new, *, bridge, sums_are_enough):
     classes : ndarray of shape (C,)
         Sorted labels, those of `earlier` among them.
     new : tuple of (X, y, weight, groups, used)
-        The new shots. `groups` may be None. `used` marks them among the rows that were handed in; None remembers no rows.
+        The new shots. `groups` may be None. `used` marks them among the rows that were handed in; None remembers no
+        rows.
     bridge : Bridge
         In closed form.
     sums_are_enough : bool

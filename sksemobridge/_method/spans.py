@@ -4,8 +4,9 @@ With `V (D, r)` the directions in which texts differ and `m (D,)` the mean of th
 
 `bridge(x) = nrm(V V' (nrm(x) - m))`.
 
-It keeps the part of an image that words can describe, and drops the part that all images share. `V` is learnt from the embeddings of
-everyday words, or of the texts of the classes. Both sides of a comparison between images go through it.
+It keeps the part of an image that words can describe, and drops the part that all images share. `V` is learnt from
+the embeddings of everyday words, or of the texts of the classes. Both sides of a comparison between images go through
+it.
 """
 
 from dataclasses import dataclass

@@ -4,8 +4,9 @@
 
 The first part is the weighted affinities of the estimated blend. They grow with the likeness to a class, where
 probabilities only compare classes. The weights were estimated to tell classes apart, so the cosines `z1` to the class
-texts and `z2` to the prototypes are added. Each `d` is the standard deviation of its maximum over the held-out shots. The
-correction of each class is left out: it was fitted to the shots, and would find them more typical than other images.
+texts and `z2` to the prototypes are added. Each `d` is the standard deviation of its maximum over the held-out shots.
+The correction of each class is left out: it was fitted to the shots, and would find them more typical than other
+images.
 
 A p-value is the share of held-out shots whose score is no higher than that of the image, which is counted among them
 (conformal prediction). Of images of the classes about `alpha` have a p-value of at most `alpha`. They are fewer where

@@ -1,7 +1,8 @@
 """Learning from unlabelled images after the fit (ours).
 
-Few shots tell badly how readily the model names each class, and where each class lies. Images without a label show both.
-What they show becomes part of the logits `f_ic` of the model for the image `i`: an offset and a slope for each class.
+Few shots tell badly how readily the model names each class, and where each class lies. Images without a label show
+both. What they show becomes part of the logits `f_ic` of the model for the image `i`: an offset and a slope for each
+class.
 
 **Offsets.** `rho_c`, the mean probability of class `c` times the number of classes `C`, is one if the classes are named
 equally often. Where it is not, the images may be so distributed, or the model leans to the class. How much the second
@@ -11,8 +12,8 @@ is named without doubt is as frequent as it looks. The offsets `b` solve `b_c = 
 
     mean_i log sum_c exp(f_ic + b_c) + mean_c eta_c exp(-b_c / eta_c).
 
-All `eta_c` shrink where the classes are named so unevenly that no leaning explains it, for example where some classes have
-no image at all, and where images are few.
+All `eta_c` shrink where the classes are named so unevenly that no leaning explains it, for example where some classes
+have no image at all, and where images are few.
 
 **Means.** Shots and names give the means `m_c`, which count as `k_c` images. With a Gaussian of one covariance for all
 classes and soft labels (as in TransCLIP and StatA), the means `mu_c` maximise
@@ -23,8 +24,8 @@ classes and soft labels (as in TransCLIP and StatA), the means `mu_c` maximise
 by expectation and maximisation; no step lowers it. `w < 1` is what an image counts beside a shot: a soft label would
 otherwise confirm itself. `s < 1`, since features are not independent.
 
-**Temperature.** Images without a label do not tell how certain to be. The logits are divided by the number that keeps their
-mean entropy over the images.
+**Temperature.** Images without a label do not tell how certain to be. The logits are divided by the number that keeps
+their mean entropy over the images.
 
 References: Zanella, Gérin, Ben Ayed: "Boosting Vision-Language Models with Transduction" (TransCLIP), NeurIPS 2024;
 Zanella et al.: "Realistic Test-Time Adaptation of Vision-Language Models" (StatA), CVPR 2025.
