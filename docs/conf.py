@@ -55,7 +55,8 @@ copybutton_exclude = ".linenos, .gp, .go"
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "auto_examples",
-    "filename_pattern": r"\.py$",
+    # One example starts itself as another program, which it can as a file only.
+    "filename_pattern": r"(?<!serve_onnx)\.py$",
     "within_subsection_order": ExplicitOrder(
         [
             "plot_quickstart.py",
