@@ -105,8 +105,9 @@ def _check(args):
         _require("--model-file", args.model_file, MODELS)
     if args.min_probability is not None and args.sort_into is None:
         raise UsageError("--min-probability says what --sort-into copies; give both")
-    if args.min_probability is not None and not 0 <= args.min_probability <= 1:
-        raise UsageError(f"--min-probability: {args.min_probability:g} is not between 0 and 1")
+    for option, value in (("--min-probability", args.min_probability), ("--alpha", args.alpha)):
+        if value is not None and not 0 <= value <= 1:
+            raise UsageError(f"{option}: {value:g} is not between 0 and 1")
     if args.sort_into is not None and Path(args.sort_into).exists() and not Path(args.sort_into).is_dir():
         raise UsageError(f"--sort-into: {args.sort_into!r} is a file, not a folder")
 

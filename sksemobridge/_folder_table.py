@@ -60,7 +60,7 @@ def predict_folder(
     FileNotFoundError, NotADirectoryError
         If `folder` is no folder.
     ValueError
-        If there are no files in it.
+        If there are no files in it, or `alpha` is not between 0 and 1.
     TypeError
         If `estimator` does not begin with a `CLIPImageEncoder`, or `alpha` is given and it has no `p_values`.
     NotFittedError
@@ -85,6 +85,8 @@ def predict_folder(
     """
     encoder, classifier = _split(getattr(estimator, "best_estimator_", estimator))
     check_is_fitted(classifier)
+    if not 0 <= alpha <= 1:
+        raise ValueError(f"alpha={alpha} is not between 0 and 1.")
     if alpha > 0 and not hasattr(classifier[-1], "p_values"):
         raise TypeError(
             f"alpha needs a classifier with p_values, and {type(classifier[-1]).__name__} has none."

@@ -281,6 +281,10 @@ def test_labels_do_not_lead_out_of_the_folder(place):
         (["photos", "--shots", "shots", "--out", "there.csv"], "nothing is overwritten"),
         (["photos", "--shots", "shots", "--out", "nowhere/a.csv"], "no folder 'nowhere'"),
         (["photos", "--shots", "shots", "--out", "a.csv", "--save", "a.pt"], "--save"),
+        (
+            ["photos", "--shots", "shots", "--out", "a.csv", "--alpha", "2"],
+            "--alpha: 2 is not between 0 and 1",
+        ),
         (["photos", "--shots", "shots", "--out", "a.csv", "--min-probability", "0.5"], "give both"),
         (
             ["photos", "--shots", "shots", "--out", "a.csv", "--sort-into", "there.csv"],
