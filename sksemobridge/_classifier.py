@@ -54,7 +54,8 @@ TRAINING_PARAMETERS = (
 
 
 def _estimates_blend(classifier):
-    if classifier.blend == "paper":
+    fitted = getattr(classifier, "_fitted", None)
+    if classifier.blend == "paper" or (fitted is not None and fitted.typicality is None):
         raise AttributeError('This needs blend="auto": with the paper\'s blend no shot is held out.')
     return True
 
@@ -574,7 +575,8 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         Parameters
         ----------
         X : array-like of shape (n, D)
-            Image embeddings, of all classes if possible. Of very many an even sample is used.
+            Image embeddings, of all classes if possible. Of very many an even sample is used. Copies of one image count
+            once; of images that are nearly copies, such as frames of a film, give a few.
 
         Returns
         -------
@@ -623,7 +625,8 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         -------
         ndarray of shape (n,)
         """
-        return self._fitted.typicality.p_values(np.asarray(to_numpy(self.score_samples(X))))
+        scores = np.asarray(to_numpy(self.score_samples(X)))
+        return self._fitted.typicality.p_values(scores)
 
     def _say_more(self, prompts):
         """`T_c` of new classes, by an encoder that embeds a class of `fit` as it did then."""

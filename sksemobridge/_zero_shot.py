@@ -14,7 +14,7 @@ from ._base import EmbeddingClassifier
 from ._method.class_texts import embed_classes, read_logit_scale
 from ._method.head import DirectHead
 from ._method.prompts import ClassPrompts, describe_classes
-from ._method.unlabeled import Learnt, anchors_of_names, learn_unlabeled, sample_rows
+from ._method.unlabeled import Learnt, anchors_of_names, distinct_images, learn_unlabeled
 from ._method.whitening import Affine
 from ._utils.array_api import constants_like, in_blocks, l2_normalize, to_numpy
 from ._utils.provenance import name_text_model, warn_about_origin
@@ -124,7 +124,8 @@ class ZeroShotClassifier(EmbeddingClassifier):
         Parameters
         ----------
         X : array-like of shape (n, D)
-            Image embeddings, of all classes if possible. Of very many an even sample is used.
+            Image embeddings, of all classes if possible. Of very many an even sample is used. Copies of one image count
+            once; of images that are nearly copies, such as frames of a film, give a few.
 
         Returns
         -------
@@ -159,7 +160,7 @@ class TextModel:
 
     def with_unlabeled(self, X):
         """The model that has learnt from unlabelled images `X (n, D)`, in place of earlier ones."""
-        X = X[sample_rows(*X.shape, len(self.classes))].astype(np.float64)
+        X = distinct_images(X, len(self.classes))
         model, u = replace(self, learnt=None), l2_normalize(X)
         logits = model.scores(X, lambda scores: scores)
         return replace(

@@ -83,6 +83,9 @@ def test_results_follow_the_queries(any_world, move, dtype):
             expected = classifier.affinities(queries)
             for name, z in classifier.affinities(given).items():
                 assert_like(z, given, expected[name])
+        if hasattr(classifier, "score_samples"):
+            assert_like(classifier.score_samples(given), given, classifier.score_samples(queries))
+            assert isinstance(classifier.p_values(given), np.ndarray)
     for normalize in (True, False):
         bridge = SemanticBridge(any_world.text_encoder(), normalize=normalize).fit(X)
         assert_like(bridge.transform(given), given, bridge.transform(queries))

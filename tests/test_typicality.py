@@ -4,6 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
+from sklearn.exceptions import NotFittedError
 from sklearn.metrics import roc_auc_score
 
 from sksemobridge import SeMoBridgeClassifier
@@ -82,3 +83,22 @@ def test_the_blend_of_the_paper_holds_no_shot_out(world):
     for method in ("score_samples", "p_values"):
         with pytest.raises(AttributeError, match=method):
             getattr(classifier, method)(X)
+
+
+@pytest.mark.parametrize("n_shots", [2, 6])
+@pytest.mark.parametrize("with_text", [True, False])
+def test_a_single_class_knows_strangers(make_world, n_shots, with_text):
+    areas = []
+    for seed in range(10):
+        world = make_world(seed=seed)
+        classifier = fitted(world, [n_shots, 0, 0, 0, 0], with_text)
+        known, strangers = world.draw([30, 0, 0, 0, 0])[0], world.draw([0, 8, 8, 8, 8])[0]
+        scores = classifier.score_samples(np.vstack([known, strangers]))
+        areas.append(roc_auc_score(np.repeat([1, 0], [len(known), len(strangers)]), scores))
+        assert np.abs(scores).max() < 1e4
+    assert np.mean(areas) > 0.85
+
+
+def test_a_classifier_that_is_not_fitted_says_so():
+    with pytest.raises(NotFittedError):
+        SeMoBridgeClassifier().p_values([[1.0, 2.0]])

@@ -181,3 +181,33 @@ def test_of_very_many_images_an_even_sample_is_used():
     assert rows[0] == 0
     assert rows[-1] == 10**6 - 1
     assert np.ptp(np.diff(rows)) <= 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_order_and_copies_of_images_change_nothing(world, kind):
+    classifier = fitted(world, kind, 3)
+    (images, _), (queries, _) = world.draw(20), world.draw(3)
+    expected = classifier.with_unlabeled(images).predict_proba(queries)
+    copies = np.random.default_rng(0).permutation(np.repeat(images, 50, axis=0))
+    np.testing.assert_array_equal(classifier.with_unlabeled(copies).predict_proba(queries), expected)
+
+
+def test_it_needs_a_blend_that_was_estimated(world):
+    X, y = world.draw(3)
+    classifier = SeMoBridgeClassifier(class_names="ignore", blend="paper").fit(X, y)
+    assert not hasattr(classifier.set_params(blend="auto"), "with_unlabeled")
+    assert hasattr(classifier.fit(X, y), "with_unlabeled")
+
+
+def test_everything_else_may_be_most_of_the_images(make_world):
+    harms = []
+    for seed in range(6):
+        world = make_world(seed=seed)
+        (X, y), (images, _), (queries, y_queries) = world.draw(4), world.draw(40), world.draw(40)
+        y, y_queries = (
+            np.where(np.isin(labels, ["cat", "dog"]), labels, "other") for labels in (y, y_queries)
+        )
+        names = {"cat": "cat", "dog": "dog", "other": None}
+        classifier = SeMoBridgeClassifier(world.text_encoder(), prompts=TEMPLATE, class_names=names)
+        harms.append(harm(classifier.fit(X, y), images, queries, y_queries))
+    assert np.mean(harms) < 0.01

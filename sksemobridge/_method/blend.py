@@ -66,7 +66,7 @@ PAPER_EPS = 1e-6
 
 def fuse(affinities, scales):
     """`sum_k s_k z_k`, shape (n, C)."""
-    return sum(affinities[name].dtype.type(scale) * affinities[name] for name, scale in scales.items())
+    return sum(float(scale) * affinities[name] for name, scale in scales.items())
 
 
 def spread_over_others(z, codes):

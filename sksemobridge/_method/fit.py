@@ -52,10 +52,13 @@ class TextSide:
     is_centred: bool = False
 
     def bridge_of(self, shots):
-        """The bridge in closed form, with the mean of the shots if images are centred."""
+        """The bridge in closed form, with the mean of the shots of several classes if images are centred."""
         if not self.is_centred:
             return self.bridge
         mean = class_balanced_mean(shots.X, shots.codes, shots.weight)
+        if shots.codes.max() == 0:
+            # The mean of a single class is what its images share, and nothing else is known of it.
+            mean = np.zeros_like(mean)
         if self.words is None:
             return replace(self.bridge, mean=mean)
         return Bridge.of_words(self.words, self.bridge.projection, mean)

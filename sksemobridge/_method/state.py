@@ -9,7 +9,7 @@ from .affinities import Model
 from .prompts import ClassPrompts
 from .shots import ClassSums, ShotMemory
 from .typicality import Typicality
-from .unlabeled import LEAST_P_VALUE, anchors_of_shots, learn_unlabeled, sample_rows
+from .unlabeled import LEAST_P_VALUE, anchors_of_shots, distinct_images, learn_unlabeled
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +91,7 @@ class FittedState:
     def with_unlabeled(self, X):
         """The state that has learnt from unlabelled images `X (n, D)` too, in place of earlier ones."""
         model = self.of_shots or self.model
-        X = X[sample_rows(*X.shape, len(self.classes))].astype(np.float64)
+        X = distinct_images(X, len(self.classes))
         # Images of no class would count for the class that they are least unlike.
         p_values = self.typicality.p_values(self.typical_scores(X))
         X = X[p_values > LEAST_P_VALUE]
@@ -101,6 +101,7 @@ class FittedState:
             model.scores(X, lambda logits: logits),
             model.bridge.compared(X),
             anchors_of_shots(self.shots.shots, astype(model, np.float64)),
+            with_offsets=self.class_prompts is None or None not in self.class_prompts.names,
         )
         blend = {
             name: scale if name == "correction" else learnt.factor * scale

@@ -24,6 +24,8 @@ from .._utils.array_api import namespace
 from .blend import fuse
 
 COSINES = ("z1", "z2")
+# Deviations, relative to the largest value, below which values are equal up to rounding.
+EQUAL = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,8 +61,7 @@ class Typicality:
         largest |= {
             name: affinities[name].max(axis=1, initial=-np.inf) for name in COSINES if name in affinities
         }
-        units = {name: float(np.std(z)) if len(z) else 0.0 for name, z in largest.items()}
-        units = {name: unit if unit > 0 else 1.0 for name, unit in units.items()}
+        units = {name: _deviation(z) for name, z in largest.items()}
         scores = _in_units(largest, units)
         order = np.argsort(scores, kind="stable")
         return cls(units, scores[order], np.concatenate([[0.0], np.cumsum(weight[order])]))
@@ -82,3 +83,9 @@ def _blended(affinities, blend):
 
 def _in_units(largest, units):
     return sum(z / units[name] for name, z in largest.items())
+
+
+def _deviation(values):
+    """Their standard deviation; one where they do not differ, as those of two shots that are each other's class."""
+    deviation = float(np.std(values)) if len(values) else 0.0
+    return deviation if deviation > EQUAL * np.abs(values).max(initial=0.0) else 1.0

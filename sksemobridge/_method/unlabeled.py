@@ -104,6 +104,14 @@ def sample_rows(n, width, n_classes):
     return np.arange(n) if n <= most else np.linspace(0, n - 1, most).astype(np.intp)
 
 
+def distinct_images(X, n_classes):
+    """The embeddings `X (n, D)`, of very many an even sample, in float64 and ordered by content.
+
+    Copies of one image are one row: counted as often as they come, they would seem that much to learn from.
+    """
+    return np.unique(X[sample_rows(*X.shape, n_classes)], axis=0).astype(np.float64)
+
+
 def names_predict(texts, of_classes, means, weight):
     """Means `(C, D)` that names predict, `slope (T_c - mean T)`; the slope is fitted to the `means` `of_classes`."""
     names = of_classes - of_classes.mean(axis=0)
@@ -140,7 +148,7 @@ def anchors_of_names(logits, u, texts):
     return Anchors(centre, means, np.full(len(texts), WORTH_OF_NAME), np.zeros((0, u.shape[1])))
 
 
-def learn_unlabeled(logits, u, anchors):
+def learn_unlabeled(logits, u, anchors, with_offsets=True):
     """Offsets, means and temperature; symbols as at the top of this module.
 
     Parameters
@@ -150,12 +158,14 @@ def learn_unlabeled(logits, u, anchors):
     u : ndarray of shape (N, D)
         Unit embeddings.
     anchors : Anchors
+    with_offsets : bool
+        False where one class is everything else: how often classes are named then says nothing.
 
     Returns
     -------
     Learnt
     """
-    offsets = fit_offsets(logits)
+    offsets = fit_offsets(logits) if with_offsets else np.zeros(logits.shape[1])
     v = u - anchors.centre
     weights, of_means, gains = fit_means(logits + offsets, v, anchors)
     offsets = offsets + of_means
