@@ -595,7 +595,8 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
     def score_samples(self, X: ArrayLike) -> NDArray[Any]:
         """How typical each image is of the classes; higher is more typical.
 
-        The largest logit, and with a smaller weight the largest cosines, each in units of its deviation over the shots.
+        The largest blended affinity without the correction, plus the largest cosines to class texts and to prototypes,
+        each in units of its deviation over the held-out shots.
 
         Parameters
         ----------

@@ -98,7 +98,7 @@ class Listener:
 
 
 def test_scikit_learns_callbacks_hear_of_every_batch(tmp_path):
-    pytest.importorskip("sklearn.callback")
+    pytest.importorskip("sklearn.callback", reason="needs scikit-learn 1.9")
     pictures, y = some_pictures(5), ["red", "red", "green", "green", "green"]
     params = {"batch_size": 2, "cache": tmp_path / "cache"}
     pipeline = make_semobridge_pipeline("mini", "bundled", encoder_params=params)

@@ -42,7 +42,7 @@ def test_example(path, monkeypatch, tmp_path, capsys):
     import matplotlib.pyplot as plt
 
     for tool in TOOLS.get(path.stem, ()):
-        pytest.importorskip(tool)
+        pytest.importorskip(tool, reason="needs the extra examples")
     shown = []
     monkeypatch.setattr(plt, "show", lambda: shown.extend(plt.get_fignums()))
     monkeypatch.chdir(tmp_path)

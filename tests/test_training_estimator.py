@@ -97,7 +97,7 @@ def test_progress_is_silent_by_default(world, solver, capsys):
 
 @pytest.mark.parametrize("solver", ["closed_form", "adamw", "lbfgs"])
 def test_scikit_learns_callbacks_hear_of_every_iteration(world, solver):
-    pytest.importorskip("sklearn.callback")
+    pytest.importorskip("sklearn.callback", reason="needs scikit-learn 1.9")
     heard = []
 
     class Listener:

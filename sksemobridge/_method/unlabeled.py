@@ -1,8 +1,7 @@
 """Learning from unlabelled images after the fit (ours).
 
-Few shots tell badly how readily the model names each class, and where each class lies. Images without a label show
-both. What they show becomes part of the logits `f_ic` of the model for the image `i`: an offset and a slope for each
-class.
+A few shots say little about how readily the model names each class, and about where each class lies. Images without a
+label show both. The logits `f_ic` of the model for the image `i` gain an offset and a slope for each class.
 
 **Offsets.** `rho_c`, the mean probability of class `c` times the number of classes `C`, is one if the classes are named
 equally often. Where it is not, the images may be so distributed, or the model leans to the class. How much the second
