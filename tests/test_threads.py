@@ -2,12 +2,16 @@
 
 import numpy as np
 import pytest
+import torch
+from numpy.testing import assert_allclose
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from sksemobridge import SeMoBridgeClassifier
 from sksemobridge._method.blend import BlendProblem
 from sksemobridge._training.train import train_bridge
 from sksemobridge._utils.device import SMALL_PRODUCT
+from sksemobridge.datasets import load_emoji
+from sksemobridge.encoders import CLIPImageEncoder
 
 
 def n_threads():
@@ -50,3 +54,17 @@ def test_a_small_fit_has_one_thread_and_gives_back_the_others(monkeypatch):
     assert seen
     assert all(threads == {1} for threads in seen)
     assert n_threads() == {2}
+
+
+def test_threads_of_torch_have_a_piece_of_a_batch_each_and_order_stays():
+    images = load_emoji().images[:100]
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        alone = CLIPImageEncoder("mini", "bundled", device="cpu").transform(images)
+        torch.set_num_threads(3)
+        together = CLIPImageEncoder("mini", "bundled", device="cpu").transform(images)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(threads)
+    assert_allclose(together, alone, rtol=1e-4, atol=1e-4 * np.abs(alone).max())

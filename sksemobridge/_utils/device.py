@@ -1,5 +1,6 @@
 """Where to compute: the torch device that a parameter names, and how many threads."""
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from functools import cache
 
@@ -13,16 +14,53 @@ except ImportError:  # before 3.7
 # Multiplications of a product below which one thread computes: threads would wait for each other longer than they
 # save (`studies/training.py --threads`).
 SMALL_PRODUCT = 2**28
+# Images of which one thread computes at once: fewer use its time worse (`benchmarks/encoding.py`).
+SMALLEST_PIECE = 16
 
 
 def threads_for(n_multiplications):
     """Context in which BLAS has one thread where its products are small."""
-    threads = 1 if n_multiplications < SMALL_PRODUCT else None  # None leaves them as they are
+    # None leaves them as they are.
+    return _limit_threads(1 if n_multiplications < SMALL_PRODUCT else None, "blas")
+
+
+def on_all_cores(forward, batch):
+    """`forward` of a batch in torch on the CPU, in pieces that each have their share of torch's threads.
+
+    Threads that share a pass wait for each other at every layer, those with a piece of their own only at the end.
+
+    Parameters
+    ----------
+    forward : callable
+        From a tensor of rows to a tensor of as many rows, each of which depends on its own row alone.
+    batch : torch.Tensor
+
+    Returns
+    -------
+    torch.Tensor
+    """
+    import torch
+
+    n_threads = torch.get_num_threads()
+    n_pieces = min(n_threads, len(batch) // SMALLEST_PIECE)
+    if n_pieces < 2:
+        return forward(batch)
+
+    def compute(piece):
+        torch.get_num_threads()  # torch sets the threads of a new thread when it is first asked
+        with _limit_threads(n_threads // n_pieces, "openmp"):
+            return forward(piece)
+
+    with ThreadPoolExecutor(n_pieces, thread_name_prefix="sksemobridge-forward") as pool:
+        return torch.cat(list(pool.map(compute, batch.chunk(n_pieces))))
+
+
+def _limit_threads(n, user_api):
     try:
         controller = get_cached_controller()
     except FileNotFoundError:  # Linux without its proc file system, where loaded libraries are listed
         return nullcontext()
-    return controller.limit(limits=threads, user_api="blas")
+    return controller.limit(limits=n, user_api=user_api)
 
 
 def resolve_device(device):

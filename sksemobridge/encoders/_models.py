@@ -9,7 +9,7 @@ import time
 from collections import OrderedDict
 from contextlib import nullcontext
 
-from .._utils.device import resolve_device
+from .._utils.device import on_all_cores, resolve_device
 from ._pictures import check_size
 from ._source import ModelLoadError, cannot_load, find_source, read_config, without_waiting
 from ._towers import cut_context, shallow_copy, without_projection
@@ -125,9 +125,16 @@ class LoadedModel:
         import torch
 
         model, dtype = self.image_model(precision)
-        with torch.inference_mode(), autocast(precision if dtype == torch.float32 else "fp32", self.device):
-            # CoCa normalises unless told not to.
-            return model.encode_image(self.as_input(pixels).to(dtype), normalize=False).float()
+
+        def forward(pixels):
+            with (
+                torch.inference_mode(),
+                autocast(precision if dtype == torch.float32 else "fp32", self.device),
+            ):
+                # CoCa normalises unless told not to.
+                return model.encode_image(self.as_input(pixels).to(dtype), normalize=False).float()
+
+        return on_all_cores(forward, pixels) if self.device.type == "cpu" else forward(pixels)
 
     def embed_tokens(self, tokens, precision, *, project):
         """Embeddings of texts, not normalised.
