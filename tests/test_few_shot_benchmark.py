@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 import few_shot
 import few_shot_report
 import tasks
+import uneven
 from few_shot_methods import METHODS, NAMES
 from results import Results
 
@@ -231,3 +232,11 @@ def test_results_of_other_columns_are_refused(tmp_path):
     path.write_text("a,b\n1,2\n")
     with pytest.raises(ValueError, match="has the columns a, b; expected a, c"):
         Results(path, ["a"], ["c"])
+
+
+def test_uneven_shots_are_measured_beside_zero_shot(npz, capsys):
+    uneven.main([str(npz), "--first", str(npz), "--draws", "3", "--jobs", "1"])
+    figures = {line.split(" | ")[0]: line.split(" | ")[1:] for line in capsys.readouterr().out.splitlines()}
+    accuracy, zero_shot, difference, *_ = figures["| made_up"]
+    assert float(accuracy) - float(zero_shot) == pytest.approx(float(difference.split()[0]), abs=0.11)
+    assert all(0 <= float(value.strip(" |")) <= 100 for value in figures["| made_up, recall"])
