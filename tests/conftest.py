@@ -1,9 +1,12 @@
 """Made-up CLIP embeddings that the tests share."""
 
 import os
+import sys
+from contextlib import ExitStack
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 # scikit-learn's array_api_dispatch asks for it, before scipy is imported.
 os.environ.setdefault("SCIPY_ARRAY_API", "1")
@@ -75,15 +78,78 @@ def pytest_terminal_summary(terminalreporter):
 
 
 @pytest.fixture
-def passes(monkeypatch):
+def on_pass():
+    """Have a function called with the number of images or texts of each pass through a tower, before or after it."""
+    from open_clip.modified_resnet import ModifiedResNet
+    from open_clip.transformer import VisionTransformer
+    from torch.nn import Embedding
+    from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
+
+    entrances = {"image": (ModifiedResNet, VisionTransformer), "text": Embedding}
+    with ExitStack() as hooks:
+
+        def listen(tower, function, register=register_module_forward_pre_hook):
+            def hook(module, inputs, *output):
+                if isinstance(module, entrances[tower]):
+                    function(len(inputs[0]))
+
+            hooks.enter_context(register(hook))
+
+        listen.after = lambda tower, function: listen(tower, function, register_module_forward_hook)
+        yield listen
+
+
+@pytest.fixture
+def passes(on_pass):
     """Sizes of the batches that go through the image tower."""
+    sizes = []
+    on_pass("image", sizes.append)
+    return sizes
+
+
+@pytest.fixture
+def loads(monkeypatch):
+    """Names of models in the order in which open_clip was asked to make them."""
     import open_clip
 
-    sizes, encode = [], open_clip.CLIP.encode_image
+    made, create = [], open_clip.create_model
 
-    def counting(model, batch, normalize=False):
-        sizes.append(len(batch))
-        return encode(model, batch, normalize=normalize)
+    def counting(name, *args, **kwargs):
+        made.append(name)
+        return create(name, *args, **kwargs)
 
-    monkeypatch.setattr(open_clip.CLIP, "encode_image", counting)
-    return sizes
+    monkeypatch.setattr(open_clip, "create_model", counting)
+    return made
+
+
+@pytest.fixture
+def bars_after(monkeypatch):
+    """Say after how many seconds encoders show a bar of progress."""
+    from sksemobridge.encoders import _image_encoder, _text_encoder
+
+    def say(seconds):
+        for module in (_image_encoder, _text_encoder):
+            monkeypatch.setattr(module, "_BAR_AFTER_SECONDS", seconds)
+
+    return say
+
+
+@pytest.fixture
+def limit_pixels(monkeypatch):
+    """Set Pillow's limit on the pixels of a picture."""
+    from PIL import Image
+
+    return lambda limit: monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+
+
+@pytest.fixture
+def without(monkeypatch):
+    """Take a package away, as if it were not installed."""
+    return lambda package: monkeypatch.setitem(sys.modules, package, None)
+
+
+@pytest.fixture
+def blas_threads():
+    """How many threads BLAS may use, as a set; two to begin with."""
+    with threadpool_limits(2, user_api="blas"):
+        yield lambda: {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}

@@ -5,6 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
+import sksemobridge
+
+# The bundled model as any model folder.
+BUNDLED = f"local-dir:{Path(sksemobridge.__file__).parent / 'models' / 'mini'}"
 # Shrunken in depth and width only: what an architecture does differently stays.
 _TEXT = {"width": 48, "heads": 4, "layers": 2}
 _VISION = {"image_size": 32, "patch_size": 16, "width": 32, "layers": 1, "head_width": 8}
@@ -28,7 +32,8 @@ SHRINK = {
     "ViT-SO400M-16-SigLIP-i18n-256": {
         "embed_dim": 64,
         "vision_cfg": _TIMM,
-        "text_cfg": _TEXT | {"width": 64, "vocab_size": 1000},
+        # Its own tokenizer comes from a hub.
+        "text_cfg": _TEXT | {"width": 64, "vocab_size": 49408, "hf_tokenizer_name": None},
     },
 }
 
@@ -80,6 +85,24 @@ def write_model(folder, config, *, seed=0, weights=True, preprocess=None):
             {key: value.contiguous() for key, value in state.items()}, folder / "open_clip_model.safetensors"
         )
     return name
+
+
+def read_model(name):
+    """A model as open_clip makes it, ready to embed."""
+    import open_clip
+
+    return open_clip.create_model(name).eval().requires_grad_(False)
+
+
+def memory_for(n):
+    """A function that raises torch's error where a pass has more than `n` inputs."""
+    import torch
+
+    def check(size):
+        if size > n:
+            raise torch.OutOfMemoryError("out of memory")
+
+    return check
 
 
 def some_pictures(n, *, size=(40, 56), seed=0):

@@ -5,7 +5,6 @@ import sys
 import threading
 
 import numpy as np
-import open_clip
 import pytest
 from PIL import Image
 from sklearn.model_selection import GridSearchCV, cross_val_score
@@ -91,11 +90,7 @@ def test_model_selection_on_image_paths(emoji, tmp_path):
     assert set(search.predict(list(folder.paths))) <= set(folder.target_names)
 
 
-def test_the_pipeline_shares_one_model_and_its_device(monkeypatch):
-    create, made = open_clip.create_model, []
-    monkeypatch.setattr(
-        open_clip, "create_model", lambda *args, **kw: made.append(args) or create(*args, **kw)
-    )
+def test_the_pipeline_shares_one_model_and_its_device(loads):
     pipeline = make_semobridge_pipeline("mini", "bundled", encoder_params={"device": "cpu"}, blend="paper")
     image_encoder, classifier = pipeline[0], pipeline[1]
     assert classifier.blend == "paper"
@@ -103,7 +98,7 @@ def test_the_pipeline_shares_one_model_and_its_device(monkeypatch):
     clear_model_cache()
     image_encoder.transform([np.zeros((8, 8, 3), dtype=np.uint8)])
     classifier.text_encoder.transform(["a cat"])
-    assert len(made) == 1
+    assert len(loads) == 1
 
 
 def test_importing_the_package_loads_none_of_the_heavy_ones():

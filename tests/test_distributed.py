@@ -95,8 +95,8 @@ class TestEmbedImages:
         assert table["embedding"].null_count == 1
         assert "float16" in table["error"][0].as_py()
 
-    def test_after_a_death_a_huge_image_is_set_aside(self, paths, huge, monkeypatch):
-        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
+    def test_after_a_death_a_huge_image_is_set_aside(self, paths, huge, limit_pixels, monkeypatch):
+        limit_pixels(None)
         monkeypatch.setattr("sksemobridge.distributed._stages.actor_was_restarted", lambda: True)
         images = [paths[0], "none.jpg", huge, paths[1]]
         errors = EmbedImages(ENCODER)(pa.table({"image": images}))["error"].to_pylist()

@@ -16,7 +16,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
 from sksemobridge import CLIPImageEncoder, make_semobridge_pipeline, predict_folder
-from sksemobridge._command import cache_folder, main
+from sksemobridge._command import main
 from sksemobridge.datasets import load_emoji, load_image_folder
 from sksemobridge.encoders import EmbeddingCache
 
@@ -182,9 +182,9 @@ def test_folders_in_which_nothing_is(pipeline):
 
 
 @needs_sklearn("1.7", "takes what stands in for a missing pandas for it")
-def test_without_pandas_the_columns_are_lists(pipeline, monkeypatch):
+def test_without_pandas_the_columns_are_lists(pipeline, without):
     expected = predict_folder(pipeline, "photos", progress=False)
-    monkeypatch.setitem(__import__("sys").modules, "pandas", None)
+    without("pandas")
     table = predict_folder(pipeline, "photos", progress=False)
     assert list(table) == COLUMNS
     assert table["path"] == expected["path"].tolist()
@@ -209,7 +209,7 @@ def test_the_command_labels_a_folder_from_a_folder_of_shots(place, pipeline, cap
 def test_a_folder_without_problems_is_a_success_and_is_embedded_once(place):
     assert main(["label", "photos/more", "--shots", "shots", "--out", "a.csv", *MODEL]) == 1
     os.remove("photos/more/notes.txt")
-    cache = EmbeddingCache(cache_folder())
+    cache = EmbeddingCache(place / "caches" / "sksemobridge" / "embeddings")
     before = len(cache)
     assert main(["label", "photos/more", "--shots", "shots", "--out", "b.csv", *MODEL]) == 0
     assert len(cache) == before > 0

@@ -1,6 +1,5 @@
 """Images to embeddings: every container, every batch, and rows that stay in place."""
 
-import io
 import threading
 import time
 import warnings
@@ -18,16 +17,13 @@ from numpy.testing import assert_allclose
 from PIL import Image
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
-from sklearn.datasets import load_sample_images
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 
-import sksemobridge
-from sksemobridge.encoders import CLIPImageEncoder, ImageReadError, _image_encoder
-from sksemobridge.encoders._pictures import decode
+from sksemobridge.encoders import CLIPImageEncoder, ImageReadError
 
-from .encoder_helpers import small_config, some_pictures, write_model
+from .encoder_helpers import BUNDLED, memory_for, small_config, some_pictures, write_model
 from .versions import needs_sklearn
 
 
@@ -53,8 +49,7 @@ def paths(tmp_path_factory, pictures):
 @pytest.fixture(scope="module")
 def expected(pictures):
     """The usual loop over open_clip, one image at a time."""
-    folder = Path(sksemobridge.__file__).parent / "models" / "mini"
-    model, _, preprocess = open_clip.create_model_and_transforms(f"local-dir:{folder}")
+    model, _, preprocess = open_clip.create_model_and_transforms(BUNDLED)
     model.eval()
     with torch.no_grad():
         rows = [model.encode_image(preprocess(Image.fromarray(picture))[None])[0] for picture in pictures]
@@ -76,33 +71,6 @@ def test_coca_is_not_normalised_either(tmp_path, pictures):
     name = write_model(tmp_path, small_config("coca_ViT-B-32"))
     lengths = np.linalg.norm(CLIPImageEncoder(name, precision="fp32").transform(pictures), axis=1)
     assert not np.allclose(lengths, 1, atol=0.01)
-
-
-def test_large_jpegs_are_decoded_smaller_without_harm(encoder, tmp_path):
-    large = Image.fromarray(some_pictures(1)[0]).resize((1600, 1200), Image.Resampling.BICUBIC)
-    path = tmp_path / "large.jpg"
-    large.save(path, quality=95)
-    assert min(decode(path.read_bytes(), shortest_side=48).size) == 150
-    fast = encoder.transform([path])[0]
-    full = encoder.transform([np.asarray(Image.open(path))])[0]
-    assert fast @ full / np.linalg.norm(fast) / np.linalg.norm(full) > 0.999
-
-
-@pytest.mark.parametrize(("shrink", "side"), [(2, 96), (4, 72), (8, 72)])
-def test_the_smallest_that_jpegs_are_decoded_to_does_no_harm_either(encoder, shrink, side):
-    # Photographs, and fine noise, which is the hardest to make smaller.
-    photos = [photo[:420, :560] for photo in load_sample_images().images]
-    noise = np.random.default_rng(0).integers(0, 256, (420, 560, 3), dtype=np.uint8)
-    size = (side * shrink * 4 // 3, side * shrink)
-    contents = []
-    for pixels in [*photos, noise]:
-        buffer = io.BytesIO()
-        Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC).save(buffer, "JPEG", quality=90)
-        contents.append(buffer.getvalue())
-    assert decode(contents[0], shortest_side=48).size == (side * 4 // 3, side)
-    fast = encoder.set_params(normalize=True).transform(contents)
-    full = encoder.transform([np.asarray(decode(content)) for content in contents])
-    assert (fast * full).sum(axis=1).min() > 0.999
 
 
 def test_unit_length_on_request(encoder, pictures, expected):
@@ -262,55 +230,43 @@ def test_an_image_object_given_twice_is_embedded_once(encoder, paths, expected, 
     assert sum(passes) == 1
 
 
-def test_few_images_are_read_ahead_of_the_model(encoder, monkeypatch):
-    read, embedded, ahead = 0, 0, []
+def test_few_images_are_read_ahead_of_the_model(encoder, on_pass):
+    read, embedded, ahead = set(), 0, []
     lock = threading.Lock()
-    decode = _image_encoder.decode
-    encode = open_clip.CLIP.encode_image
 
-    def counting_decode(content, **options):
-        nonlocal read
-        with lock:
-            read += 1
-            ahead.append(read - embedded)
-        return decode(content, **options)
+    class Counted(Image.Image):
+        def load(self):
+            with lock:
+                read.add(id(self))
+                ahead.append(len(read) - embedded)
+            return super().load()
 
-    def slow_encode(model, batch, normalize=False):
+    def count(n):
         nonlocal embedded
-        time.sleep(0.02)
-        result = encode(model, batch, normalize=normalize)
         with lock:
-            embedded += len(batch)
-        return result
+            embedded += n
 
-    monkeypatch.setattr(_image_encoder, "decode", counting_decode)
-    monkeypatch.setattr(open_clip.CLIP, "encode_image", slow_encode)
-    encoder.set_params(batch_size=4, n_jobs=2).transform(some_pictures(40))
-    assert read == 40
+    on_pass("image", lambda _: time.sleep(0.02))
+    on_pass.after("image", count)
+    pictures = [Image.fromarray(pixels) for pixels in some_pictures(40)]
+    for picture in pictures:
+        picture.__class__ = Counted
+    encoder.set_params(batch_size=4, n_jobs=2).transform(pictures)
+    assert len(read) == 40
     # And while one batch is in the model the next is read.
     assert 4 < max(ahead) <= 2 * 4
 
 
-def test_a_batch_that_does_not_fit_is_halved_with_one_warning(encoder, pictures, expected, monkeypatch):
-    encode = open_clip.CLIP.encode_image
-
-    def encode_at_most_two(model, batch, normalize=False):
-        if len(batch) > 2:
-            raise torch.OutOfMemoryError("out of memory")
-        return encode(model, batch, normalize=normalize)
-
-    monkeypatch.setattr(open_clip.CLIP, "encode_image", encode_at_most_two)
+def test_a_batch_that_does_not_fit_is_halved_with_one_warning(encoder, pictures, expected, on_pass):
+    on_pass("image", memory_for(2))
     with pytest.warns(RuntimeWarning, match="did not fit in the memory of the device") as caught:
         got = encoder.set_params(batch_size=4).transform(pictures)
     assert len(caught) == 1
     close(got, expected)
 
 
-def test_a_model_that_does_not_fit_even_one_image_says_so(encoder, pictures, monkeypatch):
-    def refuse(model, batch, normalize=False):
-        raise torch.OutOfMemoryError("out of memory")
-
-    monkeypatch.setattr(open_clip.CLIP, "encode_image", refuse)
+def test_a_model_that_does_not_fit_even_one_image_says_so(encoder, pictures, on_pass):
+    on_pass("image", memory_for(0))
     with pytest.raises(torch.OutOfMemoryError):
         encoder.transform(pictures)
 
@@ -469,8 +425,8 @@ def test_half_precision_stays_close(pictures, expected):
         assert cosine.min() > 0.999
 
 
-def test_progress_is_shown_on_request_only(encoder, paths, capsys, monkeypatch):
-    monkeypatch.setattr(_image_encoder, "_BAR_AFTER_SECONDS", 0)
+def test_progress_is_shown_on_request_only(encoder, paths, capsys, bars_after):
+    bars_after(0)
     encoder.transform(paths)
     assert capsys.readouterr() == ("", "")
     encoder.set_params(progress=True).transform([*paths, "missing.jpg"][:-1])

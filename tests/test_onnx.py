@@ -1,7 +1,6 @@
 """What onnxruntime computes from a written model is what the estimator predicts."""
 
 import json
-import sys
 
 import numpy as np
 import pytest
@@ -199,9 +198,9 @@ def test_what_cannot_be_written_is_an_error(estimator, message, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_missing_package_is_named(world, monkeypatch, tmp_path):
+def test_a_missing_package_is_named(world, without, tmp_path):
     classifier = SeMoBridgeClassifier(class_names="ignore").fit(*world.draw(2))
-    monkeypatch.setitem(sys.modules, "onnx", None)
+    without("onnx")
     with pytest.raises(ImportError, match=r"sksemobridge\[onnx\]"):
         to_onnx(classifier, tmp_path / "model.onnx")
 

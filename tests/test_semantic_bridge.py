@@ -25,10 +25,8 @@ from sksemobridge import (
     SeMoBridgeClassifier,
     clear_model_cache,
 )
-from sksemobridge.encoders._models import get_model
-from sksemobridge.encoders._towers import read_image_projection
 
-from .encoder_helpers import small_config, some_pictures, write_model
+from .encoder_helpers import read_model, small_config, some_pictures, write_model
 
 
 def nrm(x):
@@ -396,7 +394,7 @@ def wide_model(request, tmp_path_factory):
 def test_image_embeddings_are_spanned_by_the_image_projection(wide_model):
     encoder = CLIPTextEncoder(wide_model)
     W, b = encoder.image_projection_, encoder.image_projection_bias_
-    X = _image_embeddings(get_model(wide_model, None, "cpu").model)
+    X = _image_embeddings(read_model(wide_model))
     assert W.shape[0] < W.shape[1] == X.shape[1]
 
     def rest(x):
@@ -419,13 +417,14 @@ def _image_embeddings(model):
 
 def test_an_mlp_s_last_layer_is_the_image_projection(tmp_path):
     # Its hidden layer is twice as wide as the joint space, so that the layer itself has to be compared.
-    model = get_model(write_wide(tmp_path, "MobileCLIP-B", timm_proj="mlp"), None, "cpu").model
-    weight, bias = read_image_projection(model)
+    name = write_wide(tmp_path, "MobileCLIP-B", timm_proj="mlp")
+    model, encoder = read_model(name), CLIPTextEncoder(name)
+    weight, bias = encoder.image_projection_, encoder.image_projection_bias_
     seen = []
     handle = model.visual.head.mlp.fc2.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     expected = model.encode_image(_pixels(model))
     handle.remove()
-    assert_allclose(seen[0] @ weight + (0 if bias is None else bias), expected, atol=1e-5)
+    assert_allclose(seen[0].numpy() @ weight + (0 if bias is None else bias), expected, atol=1e-5)
 
 
 def _pixels(model):

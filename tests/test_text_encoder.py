@@ -19,13 +19,19 @@ from sksemobridge.encoders import (
     EmbeddingCache,
     NoProjectionError,
     PrecomputedTextEncoder,
-    _text_encoder,
     clear_model_cache,
 )
-from sksemobridge.encoders._models import get_model
 from sksemobridge.encoders._towers import cut_context, read_text_projection, without_projection
 
-from .encoder_helpers import randomise, small_config, some_pictures, write_model
+from .encoder_helpers import (
+    BUNDLED,
+    memory_for,
+    randomise,
+    read_model,
+    small_config,
+    some_pictures,
+    write_model,
+)
 from .versions import needs
 
 ARCHITECTURES = ["ViT-B-16", "RN50", "MobileCLIP-B", "ViT-B-16-SigLIP", "coca_ViT-B-32"]
@@ -54,10 +60,9 @@ def some_tokens(model, n=5, seed=0):
 @pytest.fixture(params=[*ARCHITECTURES, "mini"])
 def model(request, models):
     if request.param != "mini":
-        return get_model(models[request.param], None, "cpu").model
-    # The bundled model's structure, with other weights: those of the registry are never changed.
-    folder = get_model("mini", "bundled", "cpu").source.name
-    return randomise(open_clip.create_model(folder, load_weights=False)).eval().requires_grad_(False)
+        return read_model(models[request.param])
+    # The bundled model's structure, with other weights.
+    return randomise(read_model(BUNDLED))
 
 
 def test_embeddings_before_the_projection_and_the_projection_give_the_joint_ones(model):
@@ -122,9 +127,7 @@ def test_the_context_is_cut_in_a_tower_of_its_own_that_reads_a_token_by_its_id(m
 
 
 def test_projections_with_bias_and_without_square_shape_are_covered(models):
-    shapes = {
-        name: read_text_projection(get_model(models[name], None, "cpu").model) for name in ARCHITECTURES
-    }
+    shapes = {name: read_text_projection(read_model(models[name])) for name in ARCHITECTURES}
     assert all(weight.shape[0] != weight.shape[1] for weight, _ in shapes.values())
     assert [name for name, (_, bias) in shapes.items() if bias is not None] == ["ViT-B-16-SigLIP"]
 
@@ -185,11 +188,8 @@ def test_a_hugging_face_tower_without_projection_says_so(models):
         read_text_projection(model)
 
 
-def test_without_a_projection_transform_works_and_the_rest_says_so(models, monkeypatch):
+def test_without_a_projection_transform_works_and_the_rest_says_so(models):
     encoder = CLIPTextEncoder(models[NO_PROJECTION])
-    # Its real tokenizer comes from a hub.
-    model = get_model(models[NO_PROJECTION], None, "cpu").model
-    monkeypatch.setattr(open_clip, "get_tokenizer", lambda name: lambda texts: some_tokens(model, len(texts)))
     assert encoder.transform(["a", "b"]).shape == (2, len(encoder.get_feature_names_out()))
     for use in (encoder.encode, lambda _: encoder.projection_, lambda _: encoder.projection_bias_):
         with pytest.raises(NoProjectionError, match="`transform` works, and with it zero-shot"):
@@ -208,14 +208,13 @@ TEXTS = ["a red apple", "a green tree", "smile", "a photo of a dog", "snow"]
 
 
 def test_text_encoder_agrees_with_open_clip(encoder):
-    loaded = get_model("mini", "bundled", "cpu")
-    tokens = open_clip.get_tokenizer(loaded.source.name)(TEXTS)
-    joint = loaded.model.encode_text(tokens).numpy()
+    model = read_model(BUNDLED)
+    joint = model.encode_text(open_clip.get_tokenizer(BUNDLED)(TEXTS)).numpy()
     assert_allclose(encoder.transform(TEXTS), joint, atol=1e-5)
     assert_allclose(encoder.encode(TEXTS) @ encoder.projection_, joint, atol=1e-5)
     assert encoder.projection_bias_ is None
     assert encoder.transform(TEXTS).dtype == encoder.encode(TEXTS).dtype == np.float32
-    assert encoder.logit_scale_ == pytest.approx(float(loaded.model.logit_scale.exp()))
+    assert encoder.logit_scale_ == pytest.approx(float(model.logit_scale.exp()))
     assert isinstance(encoder.logit_scale_, float)
 
 
@@ -296,27 +295,20 @@ def test_half_precision_stays_close(encoder):
     assert not np.array_equal(exact, rough)
 
 
-def test_a_batch_that_does_not_fit_is_halved_with_one_warning(encoder, monkeypatch):
-    encode = open_clip.CLIP.encode_text
-
-    def encode_at_most_two(model, tokens, normalize=False):
-        if len(tokens) > 2:
-            raise torch.OutOfMemoryError("out of memory")
-        return encode(model, tokens, normalize=normalize)
-
+def test_a_batch_that_does_not_fit_is_halved_with_one_warning(encoder, on_pass):
     expected = encoder.transform(TEXTS)
-    monkeypatch.setattr(open_clip.CLIP, "encode_text", encode_at_most_two)
+    on_pass("text", memory_for(2))
     with pytest.warns(RuntimeWarning, match="Batches of 5 .* computed 2 at a time") as caught:
         halved = encoder.set_params(batch_size=5).transform(TEXTS)
     assert len(caught) == 1
     assert_allclose(halved, expected, atol=1e-5)
 
 
-def test_words_are_embedded_as_texts_and_a_long_wait_says_what_for(encoder, tmp_path, monkeypatch, capsys):
+def test_words_are_embedded_as_texts_and_a_long_wait_says_what_for(encoder, tmp_path, bars_after, capsys):
     expected = encoder.transform(TEXTS)
     assert_array_equal(encoder.embed_words(TEXTS), expected)
     assert capsys.readouterr().err == ""
-    monkeypatch.setattr(_text_encoder, "_BAR_AFTER_SECONDS", 0)
+    bars_after(0)
     encoder.embed_words(TEXTS)
     assert "embedding 5 words for the bridge, once; set cache to keep them" in capsys.readouterr().err
     encoder.set_params(cache=tmp_path).embed_words(TEXTS)
