@@ -4,11 +4,13 @@ import logging
 import os
 import pickle
 import shutil
+import socketserver
 import subprocess
 import sys
 import threading
-import time
 import warnings
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import huggingface_hub
 import numpy as np
@@ -27,32 +29,17 @@ from sksemobridge.encoders import (
     _source,
     clear_model_cache,
 )
-from sksemobridge.encoders._models import get_model
 
-from .encoder_helpers import randomise, small_config, some_pictures, write_model
+from .encoder_helpers import randomise, read_model, small_config, some_pictures, write_model
+
+get_model = _models.get_model
 
 
 @pytest.fixture(autouse=True)
-def _empty_registry(monkeypatch):
-    # The hub of these tests is a stand-in, which always answers.
-    monkeypatch.setattr(_source, "_hub_error", lambda _: None)
+def _empty_registry():
     clear_model_cache()
     yield
     clear_model_cache()
-
-
-@pytest.fixture
-def loads(monkeypatch):
-    """Names of models in the order in which open_clip was asked to make them."""
-    made = []
-    create = open_clip.create_model
-
-    def counting(name, *args, **kwargs):
-        made.append(name)
-        return create(name, *args, **kwargs)
-
-    monkeypatch.setattr(open_clip, "create_model", counting)
-    return made
 
 
 @pytest.fixture(scope="module")
@@ -68,24 +55,56 @@ def small_vit(monkeypatch):
     return config
 
 
-@pytest.fixture
-def download(monkeypatch, tmp_path, small_vit):
-    """Stands in for the download of a tag's weights: those of a small model with QuickGELU."""
-    model = open_clip.create_model("ViT-B-16", load_weights=False, force_quick_gelu=True)
-    path = tmp_path / "downloaded.pt"
-    torch.save(randomise(model).state_dict(), path)
-    monkeypatch.setattr(open_clip.factory, "download_pretrained", lambda cfg, cache_dir=None: str(path))
-    return model.eval().requires_grad_(False)
+class Hub(socketserver.ThreadingTCPServer):
+    """A hub that hangs up on whoever calls, and the folders in which models that came from it are kept."""
+
+    def __init__(self, cache):
+        super().__init__(("127.0.0.1", 0), None)
+        self.address = f"http://127.0.0.1:{self.server_address[1]}"
+        self.cache = cache
+        self.n_calls = 0
+
+    def finish_request(self, request, client_address):
+        self.n_calls += 1
+
+    def folder(self, repository):
+        home = self.cache / f"models--{repository.replace('/', '--')}"
+        (home / "refs").mkdir(parents=True)
+        (home / "refs" / "main").write_text("abc")
+        return home / "snapshots" / "abc"
 
 
 @pytest.fixture
-def no_network(monkeypatch):
-    def refuse(*args, **kwargs):
-        raise OSError("Network is unreachable")
+def set_hub(monkeypatch):
+    """Set constants of huggingface_hub, which reads them from the environment when it is imported."""
 
-    monkeypatch.setattr(open_clip.factory, "download_pretrained", refuse)
-    monkeypatch.setattr(open_clip.factory, "download_pretrained_from_hf", refuse)
-    monkeypatch.setattr(_source, "_hub_error", lambda _: OSError("Network is unreachable"))
+    def change(**constants):
+        for name, value in constants.items():
+            monkeypatch.setattr(huggingface_hub.constants, name, value)
+
+    return change
+
+
+@pytest.fixture
+def hub(set_hub, tmp_path):
+    with Hub(tmp_path / "hub") as hub:
+        thread = threading.Thread(target=hub.serve_forever, args=(0.01,))
+        thread.start()
+        set_hub(ENDPOINT=hub.address, HF_HUB_CACHE=str(hub.cache))
+        _source._hub_error.cache_clear()
+        yield hub
+        _source._hub_error.cache_clear()
+        hub.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def downloaded(hub, small_vit):
+    """Weights of two tags as earlier downloads left them: those of a small model with QuickGELU."""
+    folder = hub.folder("timm/vit_base_patch16_clip_224.openai")
+    model = read_model(write_model(folder, small_config("ViT-B-16", quick_gelu=True)))
+    shutil.copytree(folder, hub.folder("laion/CLIP-ViT-B-16-laion2B-s34B-b88K"))
+    return model
 
 
 def activations(model):
@@ -97,10 +116,11 @@ def activations(model):
 # What is loaded
 
 
-def test_bundled_model_needs_no_network(no_network):
+def test_bundled_model_needs_no_network(hub):
     loaded = get_model("mini", "bundled", "cpu")
     assert loaded.embed_dim == CLIPImageEncoder("mini", "bundled").transform(some_pictures(1)).shape[1]
     assert CLIPTextEncoder("mini", "bundled").transform(["a cat"]).shape == (1, loaded.embed_dim)
+    assert hub.n_calls == 0
 
 
 def test_bundled_model_is_loaded_as_any_model_folder(loads, tmp_path):
@@ -120,16 +140,16 @@ def test_bundled_model_and_tag_belong_together(model_name, pretrained):
         CLIPImageEncoder(model_name, pretrained).transform(some_pictures(1))
 
 
-def test_quickgelu_is_used_where_the_tag_says_so(download):
+def test_quickgelu_is_used_where_the_tag_says_so(downloaded):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         loaded = get_model("ViT-B-16", "openai", "cpu")
     assert activations(loaded.model) == {"QuickGELU"}
     tokens = torch.randint(1, 1000, (3, loaded.model.context_length))
-    torch.testing.assert_close(loaded.model.encode_text(tokens), download.encode_text(tokens))
+    torch.testing.assert_close(loaded.model.encode_text(tokens), downloaded.encode_text(tokens))
 
 
-def test_gelu_is_used_where_the_tag_does_not_ask_for_quickgelu(download):
+def test_gelu_is_used_where_the_tag_does_not_ask_for_quickgelu(downloaded):
     assert activations(get_model("ViT-B-16", "laion2b_s34b_b88k", "cpu").model) == {"GELU"}
 
 
@@ -169,7 +189,7 @@ def test_a_checkpoint_may_be_given_by_path(small_vit, tmp_path, as_type):
     assert torch.equal(loaded.model.text_projection, model.text_projection)
 
 
-def test_a_file_in_the_working_directory_does_not_hide_a_tag(download, tmp_path, monkeypatch):
+def test_a_file_in_the_working_directory_does_not_hide_a_tag(downloaded, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "openai").write_text("not weights")
     assert activations(get_model("ViT-B-16", "openai", "cpu").model) == {"QuickGELU"}
@@ -194,14 +214,14 @@ def test_a_model_without_weights_is_an_error(pretrained):
         CLIPTextEncoder("ViT-B-16", pretrained).transform(["a cat"])
 
 
-def test_without_network_the_error_names_model_attempt_and_remedy(small_vit, no_network):
+def test_without_network_the_error_names_model_attempt_and_remedy(small_vit, hub):
     with pytest.raises(ModelLoadError) as caught:
         CLIPImageEncoder().transform(some_pictures(1))
     message = str(caught.value)
     for part in (
         "'ViT-B-16'",
         "'openai'",
-        "Network is unreachable",
+        f"{hub.address} does not answer",
         "HF_HOME",
         "open_clip.create_model",
         "'bundled'",
@@ -210,27 +230,9 @@ def test_without_network_the_error_names_model_attempt_and_remedy(small_vit, no_
     assert caught.value.__cause__ is not None
 
 
-def test_without_network_a_hub_model_is_the_same_error(no_network):
+def test_without_network_a_hub_model_is_the_same_error(hub):
     with pytest.raises(ModelLoadError, match="'hf-hub:some/model' could not be loaded"):
         CLIPImageEncoder("hf-hub:some/model", None).transform(some_pictures(1))
-
-
-@pytest.fixture
-def closed_hub(monkeypatch, tmp_path):
-    """A hub at which nothing listens, and an empty cache; counts what open_clip is asked to load."""
-    monkeypatch.undo()
-    _source._hub_error.cache_clear()
-    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    asked = []
-
-    def create(name, **settings):
-        asked.append(huggingface_hub.constants.HF_HUB_OFFLINE)
-        raise FileNotFoundError("not in the cache")
-
-    monkeypatch.setattr(open_clip, "create_model", create)
-    yield asked
-    _source._hub_error.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -245,37 +247,33 @@ def closed_hub(monkeypatch, tmp_path):
         ({}, True, "HF_HUB_OFFLINE is set"),
     ],
 )
-def test_a_hub_that_does_not_answer_is_one_error(closed_hub, variables, offline, reason, monkeypatch):
+def test_a_hub_that_does_not_answer_is_one_error(
+    hub, set_hub, loads, variables, offline, reason, monkeypatch
+):
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", offline)
+    set_hub(HF_HUB_OFFLINE=offline)
     for name, pretrained in (("ViT-B-16", "openai"), ("hf-hub:some/model", None)):
         with pytest.raises(ModelLoadError, match=reason) as caught:
             get_model(name, pretrained, "cpu")
         assert "secret" not in str(caught.value)
-    assert closed_hub == []
+    assert loads == []
+    assert hub.n_calls == (0 if offline else 1)
 
 
-def test_what_is_in_the_cache_needs_no_hub(closed_hub, tmp_path):
-    (tmp_path / "hub" / "models--timm--vit_base_patch16_clip_224.openai" / "snapshots").mkdir(parents=True)
-    with pytest.raises(ModelLoadError, match="not in the cache"):
-        get_model("ViT-B-16", "openai", "cpu")
-    assert closed_hub == [True]
+def test_what_is_in_the_cache_needs_no_hub(hub, downloaded):
+    loaded = get_model("ViT-B-16", "openai", "cpu")
+    assert torch.equal(loaded.model.text_projection, downloaded.text_projection)
+    # Whether it answers, and for nothing more.
+    assert hub.n_calls == 1
     assert not huggingface_hub.constants.HF_HUB_OFFLINE
 
 
-def test_a_hub_model_whose_weights_are_missing_is_not_made_up(monkeypatch, tmp_path):
-    config = tmp_path / "open_clip_config.json"
-    write_model(tmp_path, small_config("ViT-B-16"), weights=False)
-
-    def only_config(model_id, filename=None, **kwargs):
-        if filename == "open_clip_config.json":
-            return str(config)
-        raise FileNotFoundError("no weights")
-
-    monkeypatch.setattr(open_clip.factory, "download_pretrained_from_hf", only_config)
+def test_a_hub_model_whose_weights_are_missing_is_not_made_up(hub, loads):
+    write_model(hub.folder("some/model"), small_config("ViT-B-16"), weights=False)
     with pytest.raises(ModelLoadError, match="hf-hub:some/model"):
         get_model("hf-hub:some/model", None, "cpu")
+    assert loads == ["hf-hub:some/model"]
 
 
 def test_a_missing_folder_is_an_error(tmp_path):
@@ -337,26 +335,16 @@ def test_image_and_text_encoder_share_one_model(folder_model, loads):
     assert len(loads) == 1
 
 
-def test_threads_that_ask_at_once_load_once(folder_model, monkeypatch):
-    made = []
-    create = open_clip.create_model
+def test_threads_that_ask_at_once_load_once(folder_model, loads):
+    together = threading.Barrier(4)
 
-    def slow(*args, **kwargs):
-        made.append(args)
-        time.sleep(0.2)
-        return create(*args, **kwargs)
+    def ask(_):
+        together.wait()
+        return get_model(folder_model, None, "cpu")
 
-    monkeypatch.setattr(open_clip, "create_model", slow)
-    found = []
-    threads = [
-        threading.Thread(target=lambda: found.append(get_model(folder_model, None, "cpu"))) for _ in range(4)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(made) == 1
-    assert len(found) == 4
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(ask, range(4)))
+    assert len(loads) == 1
     assert len({id(loaded) for loaded in found}) == 1
 
 
@@ -368,26 +356,24 @@ def test_a_failed_load_is_tried_again(tmp_path, folder_model):
     assert get_model(f"local-dir:{folder}", None, "cpu").embed_dim == 32
 
 
-def test_a_load_that_failed_is_not_tried_again_at_once(small_vit, no_network, monkeypatch):
-    tries = []
-    unreachable = OSError("Network is unreachable")
-    monkeypatch.setattr(_source, "_hub_error", lambda _: tries.append(1) or unreachable)
+def test_a_load_that_failed_is_not_tried_again_at_once(tmp_path, loads, monkeypatch):
+    name = write_model(tmp_path, small_config("ViT-B-16"), weights=False)
 
     def load():
-        with pytest.raises(ModelLoadError, match="Network is unreachable") as caught:
-            CLIPImageEncoder().transform(some_pictures(1))
+        with pytest.raises(ModelLoadError, match="could not be loaded") as caught:
+            CLIPImageEncoder(name).transform(some_pictures(1))
         return str(caught.value)
 
     assert "tried again" not in load()
     assert "It is tried again in 30 seconds, or after clear_model_cache()" in load()
-    assert len(tries) == 1
+    assert len(loads) == 1
     clear_model_cache()
     load()
     monkeypatch.setattr(_models, "RETRY_SECONDS", 0)
     clear_model_cache()
     load()
     load()
-    assert len(tries) == 4
+    assert len(loads) == 4
 
 
 def test_weights_written_anew_are_loaded_anew(tmp_path):
@@ -428,6 +414,14 @@ def test_a_copy_of_a_folder_is_the_same_model(tmp_path):
     copy = f"local-dir:{shutil.copytree(tmp_path / 'a', tmp_path / 'b')}"
     X = CLIPImageEncoder(name).transform(some_pictures(2))
     SeMoBridgeClassifier(CLIPTextEncoder(copy), vocabulary=None).fit(X, ["cat", "dog"])
+
+
+def test_names_of_openai_weights_with_and_without_quickgelu_are_one_model():
+    find = _source.find_source
+    with_suffix, without = find("ViT-B-16-quickgelu", "openai"), find("ViT-B/16", "openai")
+    assert with_suffix.is_same_model(without)
+    assert not with_suffix.is_same_model(find("ViT-B-16", "laion2b_s34b_b88k"))
+    assert not with_suffix.is_same_model(find("mini", "bundled"))
 
 
 def test_the_registry_is_bounded_and_keeps_what_was_used_last(folder_model, tmp_path, loads):
@@ -484,25 +478,23 @@ def test_a_device_unknown_to_torch_is_an_error(folder_model):
 
 
 @pytest.mark.parametrize(("native", "expected"), [(True, "bf16"), (False, "fp32")])
-def test_automatic_precision_on_a_cpu_follows_its_abilities(monkeypatch, native, expected):
+def test_automatic_precision_on_a_cpu_follows_its_abilities_except_for_small_towers(
+    monkeypatch, native, expected
+):
     monkeypatch.setattr(_models, "_cpu_has_bf16", lambda: native)
-    device = torch.device("cpu")
-    assert _models.resolve_image_precision("auto", device, n_parameters=86_000_000) == expected
-    assert _models.resolve_image_precision("fp32", device, n_parameters=86_000_000) == "fp32"
+    resolve = partial(_models.resolve_image_precision, device=torch.device("cpu"))
+    assert resolve("auto", n_parameters=86_000_000) == expected
+    assert resolve("fp32", n_parameters=86_000_000) == "fp32"
+    n_parameters = get_model("mini", "bundled", "cpu").n_image_parameters
+    assert 0 < n_parameters < _models.SMALL_TOWER
+    assert resolve("auto", n_parameters=n_parameters) == "fp32"
+    assert resolve("bf16", n_parameters=n_parameters) == "bf16"
 
 
 @pytest.mark.parametrize(("capability", "expected"), [((9, 0), "bf16"), ((8, 0), "bf16"), ((7, 5), "fp16")])
 def test_automatic_precision_on_a_gpu_follows_its_generation(monkeypatch, capability, expected):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
     assert _models.resolve_image_precision("auto", torch.device("cuda", 0), 86_000_000) == expected
-
-
-def test_small_towers_stay_in_full_precision_unless_told_otherwise(monkeypatch):
-    monkeypatch.setattr(_models, "_cpu_has_bf16", lambda: True)
-    n_parameters = get_model("mini", "bundled", "cpu").n_image_parameters
-    assert 0 < n_parameters < _models.SMALL_TOWER
-    assert _models.resolve_image_precision("auto", torch.device("cpu"), n_parameters) == "fp32"
-    assert _models.resolve_image_precision("bf16", torch.device("cpu"), n_parameters) == "bf16"
 
 
 def test_importing_the_encoders_loads_no_heavy_package():

@@ -232,15 +232,6 @@ def test_images_of_the_same_model_do_not_warn(emoji):
         pipeline.fit(*emoji)
 
 
-def test_names_of_openai_weights_with_and_without_quickgelu_are_one_model():
-    from sksemobridge.encoders._source import find_source
-
-    with_suffix, without = find_source("ViT-B-16-quickgelu", "openai"), find_source("ViT-B/16", "openai")
-    assert with_suffix.is_same_model(without)
-    assert not with_suffix.is_same_model(find_source("ViT-B-16", "laion2b_s34b_b88k"))
-    assert not with_suffix.is_same_model(find_source("mini", "bundled"))
-
-
 # skops
 
 
