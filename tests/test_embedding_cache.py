@@ -21,11 +21,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
-from sksemobridge._utils import platforms
 from sksemobridge.encoders import CLIPImageEncoder, EmbeddingCache, _cache
-from sksemobridge.encoders._cache import CacheSession
 
 from .encoder_helpers import small_config, some_pictures, write_model
+
+CacheSession = _cache.CacheSession
 
 
 @pytest.fixture
@@ -44,6 +44,40 @@ def paths(tmp_path):
     for name, picture in zip(names, some_pictures(6)):
         Image.fromarray(picture).save(name)
     return names
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """Other processes are waited for no longer than a moment."""
+    for name in ("_WAIT_SECONDS", "_PATIENCE_SECONDS"):
+        monkeypatch.setattr(_cache, name, 0.1)
+
+
+class FullDisk(sqlite3.Connection):
+    """A disk without room for one page more."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.execute("PRAGMA max_page_count = 1")
+
+
+class NotWrittenAnew(sqlite3.Connection):
+    """A database that cannot be written anew, for want of room or another reason of SQLite's."""
+
+    reason = sqlite3.SQLITE_FULL
+
+    def execute(self, statement, *values):
+        if statement == "VACUUM":
+            error = sqlite3.OperationalError("database or disk is full")
+            error.sqlite_errorcode = self.reason
+            raise error
+        return super().execute(statement, *values)
+
+
+@pytest.fixture
+def connect_as(monkeypatch):
+    """Say of what kind connections to databases are from now on."""
+    return lambda kind: monkeypatch.setattr(sqlite3, "connect", partial(sqlite3.connect, factory=kind))
 
 
 def keys(n, seed=0):
@@ -189,16 +223,9 @@ def test_a_cache_that_cannot_be_used_gives_one_warning_and_goes_on(encoder, path
     assert_allclose(got, expected, atol=1e-5)
 
 
-def test_a_full_disk_gives_one_warning_and_goes_on(encoder, paths, directory, monkeypatch):
+def test_a_full_disk_gives_one_warning_and_goes_on(encoder, paths, connect_as):
     expected = encoder.transform(paths[:1])
-    connect = sqlite3.connect
-
-    def connect_to_full_disk(*args, **kwargs):
-        connection = connect(*args, **kwargs)
-        connection.execute("PRAGMA max_page_count = 1")
-        return connection
-
-    monkeypatch.setattr(sqlite3, "connect", connect_to_full_disk)
+    connect_as(FullDisk)
     noise = np.random.default_rng(0).integers(0, 256, (300, 48, 48, 3), dtype=np.uint8)
     with pytest.warns(RuntimeWarning, match="disk is full.*went on without it") as caught:
         got = encoder.transform([paths[0], *noise])
@@ -252,13 +279,6 @@ def test_a_call_that_ends_gives_its_locks_up(directory):
             assert second.find_or_lock(key) == (None, False)
         second.wait(key)
         assert second.find_or_lock(key) == (None, True)
-
-
-def test_without_locks_of_the_system_everyone_computes_what_is_missing(directory, monkeypatch):
-    monkeypatch.setattr(platforms, "_SET_LOCK", None)
-    with CacheSession(directory) as first, CacheSession(directory) as second:
-        assert first.find_or_lock(keys(1)[0]) == second.find_or_lock(keys(1)[0]) == (None, True)
-        second.wait(keys(1)[0])
 
 
 def test_keys_that_begin_alike_are_told_apart(directory):
@@ -475,21 +495,10 @@ def test_random_bytes_in_the_file_give_no_error_and_no_wrong_row(directory, seed
         assert_array_equal(cache.get(some[-1]), values[-1])
 
 
-class FullDisk(sqlite3.Connection):
-    """A disk without room to write a database anew."""
-
-    def execute(self, statement, *values):
-        if statement == "VACUUM":
-            error = sqlite3.OperationalError("database or disk is full")
-            error.sqlite_errorcode = sqlite3.SQLITE_FULL
-            raise error
-        return super().execute(statement, *values)
-
-
-def test_on_a_full_disk_a_cache_can_be_emptied(directory, monkeypatch):
+def test_on_a_full_disk_a_cache_can_be_emptied(directory, connect_as):
     with CacheSession(directory) as cache:
         cache.put(keys(100), rows(100))
-    monkeypatch.setattr(sqlite3, "connect", partial(sqlite3.connect, factory=FullDisk))
+    connect_as(NotWrittenAnew)
     with pytest.warns(RuntimeWarning, match="disk is full.*all of it was dropped"):
         EmbeddingCache(directory).prune(4000)
     assert EmbeddingCache(directory).size() == 0
@@ -499,10 +508,9 @@ def test_on_a_full_disk_a_cache_can_be_emptied(directory, monkeypatch):
     assert EmbeddingCache(directory).size() == 0
 
 
-def test_clearing_beside_a_writer_that_does_not_end_says_so(directory, monkeypatch):
+def test_clearing_beside_a_writer_that_does_not_end_says_so(directory, impatient):
     with CacheSession(directory) as cache:
         cache.put(keys(3), rows(3))
-    monkeypatch.setattr(_cache, "_WAIT_SECONDS", 0.1)
     with closing(sqlite3.connect(directory / "embeddings.sqlite3")) as writer:
         writer.execute("BEGIN IMMEDIATE")
         with pytest.raises(TimeoutError, match="Another process is writing"):
@@ -518,10 +526,9 @@ def test_in_a_file_that_is_no_database_nothing_is_counted_and_the_reason_said(di
         assert len(EmbeddingCache(directory)) == 0
 
 
-def test_counting_beside_a_writer_that_lets_nobody_in_says_so(directory, monkeypatch):
+def test_counting_beside_a_writer_that_lets_nobody_in_says_so(directory, impatient):
     with CacheSession(directory) as cache:
         cache.put(keys(3), rows(3))
-    monkeypatch.setattr(_cache, "_WAIT_SECONDS", 0.1)
     with closing(sqlite3.connect(directory / "embeddings.sqlite3")) as writer:
         writer.execute("PRAGMA locking_mode = EXCLUSIVE")
         writer.execute("BEGIN EXCLUSIVE")
@@ -539,19 +546,12 @@ def test_a_limit_that_is_none_drops_nothing(directory, max_bytes):
 
 
 @pytest.mark.parametrize("code", [sqlite3.SQLITE_BUSY_SNAPSHOT, sqlite3.SQLITE_READONLY_DBMOVED])
-def test_what_others_hold_or_may_not_be_written_is_not_dropped(directory, monkeypatch, code):
+def test_what_others_hold_or_may_not_be_written_is_not_dropped(directory, connect_as, code):
     with CacheSession(directory) as cache:
         cache.put(keys(3), rows(3))
-
-    def fail(*args):
-        error = sqlite3.OperationalError("no")
-        error.sqlite_errorcode = code
-        raise error
-
-    with monkeypatch.context() as patch:
-        patch.setattr(_cache, "_compact", fail)
-        with pytest.raises((TimeoutError, PermissionError)):
-            EmbeddingCache(directory).prune(100)
+    connect_as(type("Refused", (NotWrittenAnew,), {"reason": code}))
+    with pytest.raises((TimeoutError, PermissionError)):
+        EmbeddingCache(directory).prune(100)
     assert (directory / "embeddings.sqlite3").exists()
 
 
@@ -567,8 +567,7 @@ def test_a_directory_in_the_home_of_the_user(tmp_path, monkeypatch):
 # Other processes that do not go on
 
 
-def test_a_stopped_process_is_not_waited_for_for_ever(directory, monkeypatch):
-    monkeypatch.setattr(_cache, "_PATIENCE_SECONDS", 0.1)
+def test_a_stopped_process_is_not_waited_for_for_ever(directory, impatient):
     a, b = keys(2)
     with CacheSession(directory) as stopped, CacheSession(directory) as other:
         assert stopped.find_or_lock(a) == stopped.find_or_lock(b) == (None, True)

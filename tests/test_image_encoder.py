@@ -230,7 +230,8 @@ def test_an_image_object_given_twice_is_embedded_once(encoder, paths, expected, 
     assert sum(passes) == 1
 
 
-def test_few_images_are_read_ahead_of_the_model(encoder, on_pass):
+@pytest.mark.parametrize("n_jobs", [1, 2, 3])
+def test_few_images_are_read_ahead_of_the_model(encoder, on_pass, n_jobs):
     read, embedded, ahead = set(), 0, []
     lock = threading.Lock()
 
@@ -251,7 +252,7 @@ def test_few_images_are_read_ahead_of_the_model(encoder, on_pass):
     pictures = [Image.fromarray(pixels) for pixels in some_pictures(40)]
     for picture in pictures:
         picture.__class__ = Counted
-    encoder.set_params(batch_size=4, n_jobs=2).transform(pictures)
+    encoder.set_params(batch_size=4, n_jobs=n_jobs).transform(pictures)
     assert len(read) == 40
     # And while one batch is in the model the next is read.
     assert 4 < max(ahead) <= 2 * 4
@@ -269,6 +270,17 @@ def test_a_model_that_does_not_fit_even_one_image_says_so(encoder, pictures, on_
     on_pass("image", memory_for(0))
     with pytest.raises(torch.OutOfMemoryError):
         encoder.transform(pictures)
+
+
+def test_errors_of_readers_reach_the_caller(encoder, pictures):
+    class Interrupted(Image.Image):
+        def load(self):
+            raise KeyboardInterrupt("the sixth")
+
+    sixth = Image.fromarray(pictures[5])
+    sixth.__class__ = Interrupted
+    with pytest.raises(KeyboardInterrupt, match="the sixth"):
+        encoder.set_params(batch_size=2).transform([*pictures[:5], sixth, *pictures[5:]])
 
 
 def test_an_error_leaves_no_threads_behind(encoder, paths):

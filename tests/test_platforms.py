@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from sksemobridge import _command
+import sksemobridge
 from sksemobridge._utils import platforms
-from sksemobridge.encoders._locks import NumberLocks
+from sksemobridge.encoders._cache import CacheSession
 
 # What a process of Windows does not find. torch and scikit-learn know by other ways where they are.
 WITHOUT = """
@@ -60,22 +60,22 @@ def test_without_fcntl_resource_fork_and_proc(tmp_path):
     script = tmp_path / "without.py"
     script.write_text(WITHOUT, encoding="utf-8")
     command = [sys.executable, script, tmp_path / "cache"]
-    root = str(Path(_command.__file__).parents[1])
+    root = str(Path(sksemobridge.__file__).parents[1])
     done = subprocess.run(
         command, capture_output=True, text=True, check=False, env=os.environ | {"PYTHONPATH": root}
     )
     assert done.stdout.endswith("predicted\n"), done.stderr
 
 
-def test_without_locks_all_are_granted(tmp_path, monkeypatch):
-    first, second = (NumberLocks(tmp_path / "locks") for _ in range(2))
-    if sys.platform == "linux":
-        assert [first.take(7), second.take(7)] == [True, False]
-    monkeypatch.setattr(platforms, "_SET_LOCK", None)
-    assert [first.take(7), second.take(7)] == [True, True]
-    first.release(7)
-    first.close()
-    second.close()
+def test_without_locks_all_are_granted_and_everyone_computes_what_is_missing(tmp_path, monkeypatch):
+    key, other = b"k" * 32, b"o" * 32
+    with CacheSession(tmp_path) as first, CacheSession(tmp_path) as second:
+        if sys.platform == "linux":
+            assert [first.find_or_lock(key), second.find_or_lock(key)] == [(None, True), (None, False)]
+        monkeypatch.setattr(platforms, "_SET_LOCK", None)
+        assert first.find_or_lock(other) == second.find_or_lock(other) == (None, True)
+        second.wait(other)
+        first.release([other])
 
 
 @pytest.mark.parametrize(
