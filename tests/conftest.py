@@ -88,14 +88,14 @@ def on_pass():
     entrances = {"image": (ModifiedResNet, VisionTransformer), "text": Embedding}
     with ExitStack() as hooks:
 
-        def listen(tower, function, register=register_module_forward_pre_hook):
+        def listen(tower, function, after=False):
             def hook(module, inputs, *output):
                 if isinstance(module, entrances[tower]):
                     function(len(inputs[0]))
 
+            register = register_module_forward_hook if after else register_module_forward_pre_hook
             hooks.enter_context(register(hook))
 
-        listen.after = lambda tower, function: listen(tower, function, register_module_forward_hook)
         yield listen
 
 

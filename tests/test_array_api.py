@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import sklearn
 import torch
+from torch.overrides import TorchFunctionMode
 
 from sksemobridge import (
     CLIPImageEncoder,
@@ -18,7 +19,7 @@ from sksemobridge import (
     ZeroShotClassifier,
     make_semobridge_pipeline,
 )
-from sksemobridge._utils.array_api import to_numpy
+from sksemobridge._utils import array_api
 
 from .encoder_helpers import some_pictures
 
@@ -65,7 +66,7 @@ def assert_like(actual, given, expected):
     assert type(actual) is type(given)
     assert actual.device == given.device
     assert actual.dtype == given.dtype
-    np.testing.assert_allclose(to_numpy(actual), expected, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(array_api.to_numpy(actual), expected, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -97,7 +98,7 @@ def test_many_rows_are_computed_in_blocks(any_world, move, monkeypatch):
     queries = any_world.draw(6)[0]
     expected = classifier.decision_function(queries), classifier.affinities(queries)["z3"]
     for block in ("HOST_BLOCK", "DEVICE_BLOCK"):
-        monkeypatch.setattr(f"sksemobridge._utils.array_api.{block}", 7 * X.shape[1])
+        monkeypatch.setattr(array_api, block, 7 * X.shape[1])
     for given in (queries, move(queries)):
         assert_like(classifier.decision_function(given), given, expected[0])
         assert_like(classifier.affinities(given)["z3"], given, expected[1])
@@ -174,29 +175,31 @@ def test_threads_share_an_estimator(world):
             np.testing.assert_allclose(probability, expected, rtol=1e-9)
 
 
-def test_queries_are_not_copied_through_the_host(world, monkeypatch):
+class NoHost(TorchFunctionMode):
+    """Within it, what would copy a tensor to the host is an error."""
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        if function.__name__ in ("cpu", "numpy", "tolist", "__array__", "__dlpack__"):
+            raise RuntimeError(f"{function.__name__} copies to the host")
+        return function(*args, **(kwargs or {}))
+
+
+def test_queries_are_not_copied_through_the_host(world):
     X, y = world.draw(4)
     classifier = SeMoBridgeClassifier(world.text_encoder(), prompts=TEMPLATE).fit(X, y)
     bridge = SemanticBridge(world.text_encoder()).fit(X)
     queries = torch.asarray(X)
-
-    class HostArray(Exception):
-        pass
-
-    def refuse(*args, **kwargs):
-        raise HostArray
-
     with sklearn.config_context(array_api_dispatch=True):
         classifier.predict_proba(queries)
         bridge.transform(queries)  # constants are there now
-        for name in ("cpu", "numpy", "tolist", "__array__", "__dlpack__"):
-            monkeypatch.setattr(torch.Tensor, name, refuse)
-        with pytest.raises(HostArray):
-            queries.numpy()
-        classifier.predict_proba(queries)
-        classifier.affinities(queries)
-        classifier.decision_function(queries)
-        bridge.transform(queries)
+        with NoHost():
+            for copy in (np.asarray, np.from_dlpack, torch.Tensor.cpu, torch.Tensor.tolist):
+                with pytest.raises(RuntimeError, match="copies to the host"):
+                    copy(queries)
+            classifier.predict_proba(queries)
+            classifier.affinities(queries)
+            classifier.decision_function(queries)
+            bridge.transform(queries)
 
 
 def test_without_dispatch_tensors_are_read_as_numpy(world):

@@ -20,7 +20,6 @@ from sksemobridge._method.blend import (
     spread_over_others,
 )
 from sksemobridge._method.class_means import fit_class_means, text_basis
-from sksemobridge._method.out_of_sample import Queries, query_weights
 from sksemobridge._method.whitening import WhiteningFit
 
 from .versions import TEMPERATURE
@@ -231,12 +230,16 @@ def test_features_of_the_correction_have_its_prior_covariance(n):
 
 
 def test_every_image_counts_alike():
-    np.testing.assert_allclose(query_weights(np.array([0, 0, 0, 1]), np.ones(4), np.arange(4)), 1)
+    np.testing.assert_allclose(
+        out_of_sample.query_weights(np.array([0, 0, 0, 1]), np.ones(4), np.arange(4)), 1
+    )
     # Two copies of each of two images are worth two images.
-    copies = query_weights(np.array([0, 0, 0, 0, 1]), np.ones(5), np.array([0, 0, 1, 1, 2]))
+    copies = out_of_sample.query_weights(np.array([0, 0, 0, 0, 1]), np.ones(5), np.array([0, 0, 1, 1, 2]))
     np.testing.assert_allclose(copies, [0.5, 0.5, 0.5, 0.5, 1])
     # Three images, one of which weighs nearly everything, are worth little more than one.
-    assert query_weights(np.zeros(3, dtype=int), np.array([1, 1, 100.0]), np.arange(3)).sum() < 1.1
+    assert (
+        out_of_sample.query_weights(np.zeros(3, dtype=int), np.array([1, 1, 100.0]), np.arange(3)).sum() < 1.1
+    )
 
 
 def test_a_class_of_which_more_is_sampled_is_no_more_likely():
@@ -255,7 +258,7 @@ def test_a_text_that_says_nothing_has_no_odds():
     good = np.eye(4)[codes] * 0.1 + rng.normal(scale=0.02, size=(12, 4))
 
     def trust(z1):
-        return fit_text(Queries(np.arange(12), codes, np.ones(12), z1), 100.0).trust
+        return fit_text(out_of_sample.Queries(np.arange(12), codes, np.ones(12), z1), 100.0).trust
 
     assert trust(good) > 0.99
     assert trust(rng.normal(scale=0.1, size=(12, 4))) < 0.1
@@ -400,6 +403,20 @@ def test_a_sample_of_the_shots_is_enough(world, monkeypatch):
     sampled = classifier_of(world).fit(X, y)
     assert sampled.blend_ != whole.blend_
     np.testing.assert_allclose(sampled.score(queries, truth), whole.score(queries, truth), atol=0.05)
+
+
+def test_a_small_fit_has_one_thread_and_gives_back_the_others(blas_threads, monkeypatch):
+    seen = []
+
+    def solve(*args, original=BlendProblem.solve, **kwargs):
+        seen.append(blas_threads())
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(BlendProblem, "solve", solve)
+    SeMoBridgeClassifier().fit(np.random.default_rng(0).normal(size=(12, 16)), np.arange(12) % 3)
+    assert seen
+    assert all(threads == {1} for threads in seen)
+    assert blas_threads() == {2}
 
 
 @pytest.mark.parametrize("method", ["sigmoid", "isotonic", TEMPERATURE])

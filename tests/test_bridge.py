@@ -8,7 +8,6 @@ import pytest
 from sklearn.preprocessing import normalize
 
 from sksemobridge._method.bridge import Bridge, pseudo_inverse
-from sksemobridge._training.coordinates import singular_bases
 
 
 @pytest.mark.parametrize("shape", [(20, 20), (12, 20), (20, 12)])
@@ -22,26 +21,6 @@ def test_without_a_bias_it_is_an_orthogonal_projector(shape, atol):
     np.testing.assert_allclose(projector @ projector, projector, atol=1e-12)
     x, means = rng.normal(size=(7, shape[1])), normalize(rng.normal(size=(3, shape[1])))
     np.testing.assert_allclose(bridge.affinity(x, means), bridge.apply(x) @ means.T, atol=1e-12)
-
-
-@pytest.mark.parametrize("shape", [(20, 20), (12, 20), (20, 12)])
-def test_one_decomposition_gives_inverse_directions_and_the_bases_of_training(shape):
-    projection = np.random.default_rng(0).normal(size=shape) / np.sqrt(shape[0])
-    atol = float(np.median(np.linalg.svd(projection, compute_uv=False)))
-    bridge = Bridge.closed_form(projection, atol=atol)
-    u, s, v = np.linalg.svd(projection, full_matrices=False)
-    kept = s > atol
-    inverse = (v[kept].T / s[kept]) @ u[:, kept].T
-    np.testing.assert_allclose(bridge.matrix, inverse, atol=1e-12)
-    np.testing.assert_allclose(bridge.basis @ bridge.basis.T, v[kept].T @ v[kept], atol=1e-12)
-    directions = np.hstack([bridge.basis, bridge.cut])
-    np.testing.assert_allclose(directions.T @ directions, np.eye(shape[1]), atol=1e-12)
-
-    u, s, v = singular_bases(projection)
-    size = max(shape)
-    assert (u.shape, s.shape, v.shape) == ((shape[0], size), (size,), (shape[1], size))
-    np.testing.assert_allclose((u * s) @ v.T, projection, atol=1e-12)
-    np.testing.assert_array_equal(v[:, : shape[1]], directions)
 
 
 def test_nothing_cut_makes_it_the_identity():

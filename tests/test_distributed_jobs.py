@@ -456,7 +456,7 @@ class TestJoblib:
 
         register_ray()
 
-    def test_selection_gives_what_one_process_gives(self, world, monkeypatch):
+    def test_selection_gives_what_one_process_gives(self, world):
         X, y = world.draw(12)
         classifier = SeMoBridgeClassifier(world.text_encoder(), prompts="a photo of a {}.", blend="paper")
         search = GridSearchCV(classifier, {"alpha": [0.5, 2.0]}, cv=3)
@@ -464,14 +464,14 @@ class TestJoblib:
         wanted_scores = cross_val_score(classifier, X, y, cv=3)
         shared = share_array(X)
         sent_as_reference = []
-        pickle = type(shared).__reduce_ex__
 
-        def noting(array, protocol):
-            reduced = pickle(array, protocol)
-            sent_as_reference.append(isinstance(reduced[1][0], ray.ObjectRef))
-            return reduced
+        class Noting(type(shared)):
+            def __reduce_ex__(self, protocol):
+                reduced = super().__reduce_ex__(protocol)
+                sent_as_reference.append(isinstance(reduced[1][0], ray.ObjectRef))
+                return reduced
 
-        monkeypatch.setattr(type(shared), "__reduce_ex__", noting)
+        shared.__class__ = Noting
         with parallel_config("ray", n_jobs=2):
             assert_array_equal(search.fit(shared, y).cv_results_["mean_test_score"], wanted)
             assert_array_equal(cross_val_score(classifier, shared, y, cv=3), wanted_scores)

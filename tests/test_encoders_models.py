@@ -76,13 +76,8 @@ class Hub(socketserver.ThreadingTCPServer):
 
 @pytest.fixture
 def set_hub(monkeypatch):
-    """Set constants of huggingface_hub, which reads them from the environment when it is imported."""
-
-    def change(**constants):
-        for name, value in constants.items():
-            monkeypatch.setattr(huggingface_hub.constants, name, value)
-
-    return change
+    """Set a constant of huggingface_hub, which reads it from the environment when it is imported."""
+    return lambda name, value: monkeypatch.setattr(huggingface_hub.constants, name, value)
 
 
 @pytest.fixture
@@ -90,7 +85,8 @@ def hub(set_hub, tmp_path):
     with Hub(tmp_path / "hub") as hub:
         thread = threading.Thread(target=hub.serve_forever, args=(0.01,))
         thread.start()
-        set_hub(ENDPOINT=hub.address, HF_HUB_CACHE=str(hub.cache))
+        set_hub("ENDPOINT", hub.address)
+        set_hub("HF_HUB_CACHE", str(hub.cache))
         _source._hub_error.cache_clear()
         yield hub
         _source._hub_error.cache_clear()
@@ -252,7 +248,7 @@ def test_a_hub_that_does_not_answer_is_one_error(
 ):
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    set_hub(HF_HUB_OFFLINE=offline)
+    set_hub("HF_HUB_OFFLINE", offline)
     for name, pretrained in (("ViT-B-16", "openai"), ("hf-hub:some/model", None)):
         with pytest.raises(ModelLoadError, match=reason) as caught:
             get_model(name, pretrained, "cpu")

@@ -154,7 +154,7 @@ def test_images_and_texts_may_share_a_cache(tmp_path, paths):
     assert_array_equal(images.transform(paths[:5]), wanted[1])
 
 
-def test_class_prompts_are_encoded_once_per_process_and_with_a_cache_once_per_machine(
+def test_prompts_and_words_are_encoded_once_per_process_and_with_a_cache_once_per_machine(
     encoded, paths, tmp_path
 ):
     y = ["apple", "cat"] * 5
@@ -163,9 +163,8 @@ def test_class_prompts_are_encoded_once_per_process_and_with_a_cache_once_per_ma
         # A process remembers nothing of a copy of the model, which is the same model to a cache.
         if not (tmp_path / copy).exists():
             shutil.copytree(BUNDLED.partition(":")[2], tmp_path / copy)
-        return make_semobridge_pipeline(
-            f"local-dir:{tmp_path / copy}", None, encoder_params={"cache": cache}, vocabulary=None
-        )
+        model, params = f"local-dir:{tmp_path / copy}", {"encoder_params": {"cache": cache}}
+        return make_semobridge_pipeline(model, None, vocabulary=TEXTS, **params)
 
     pipeline("a").fit(paths[:10], y)
     assert sum(encoded) > 0

@@ -7,8 +7,7 @@ from pathlib import Path
 import matplotlib
 import pytest
 
-from sksemobridge.encoders import _embedding
-from sksemobridge.encoders._cache import CacheSession
+from sksemobridge import CLIPImageEncoder, CLIPTextEncoder
 
 # Packages of examples that run in the second step of CI where the test extra lacks them.
 NEEDS = {"serve_onnx": ("onnx", "onnxscript", "onnxruntime"), "serve_mlflow": ("mlflow",)}
@@ -27,7 +26,8 @@ def embeddings(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def _one_cache_for_all(monkeypatch, embeddings):
     # The examples embed the same pictures again and again.
-    monkeypatch.setattr(_embedding, "CacheSession", lambda directory: CacheSession(directory or embeddings))
+    for encoder in (CLIPImageEncoder, CLIPTextEncoder):
+        monkeypatch.setitem(encoder.__init__.__kwdefaults__, "cache", str(embeddings))
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)

@@ -248,7 +248,7 @@ def test_few_images_are_read_ahead_of_the_model(encoder, on_pass, n_jobs):
             embedded += n
 
     on_pass("image", lambda _: time.sleep(0.02))
-    on_pass.after("image", count)
+    on_pass("image", count, after=True)
     pictures = [Image.fromarray(pixels) for pixels in some_pictures(40)]
     for picture in pictures:
         picture.__class__ = Counted
@@ -443,3 +443,19 @@ def test_progress_is_shown_on_request_only(encoder, paths, capsys, bars_after):
     assert capsys.readouterr() == ("", "")
     encoder.set_params(progress=True).transform([*paths, "missing.jpg"][:-1])
     assert "7/7" in capsys.readouterr().err
+
+
+def test_threads_of_torch_have_a_piece_of_a_batch_each_and_order_stays(passes):
+    images, encoder = some_pictures(100), CLIPImageEncoder(BUNDLED, device="cpu")
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        alone = encoder.transform(images)
+        assert passes == [64, 36]
+        torch.set_num_threads(3)
+        together = encoder.transform(images)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(threads)
+    assert sorted(passes[2:]) == [18, 18, 20, 22, 22]
+    assert_allclose(together, alone, rtol=1e-4, atol=1e-4 * np.abs(alone).max())

@@ -10,8 +10,6 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 import scale
 from tasks import made_up_arrays
 
-from sksemobridge._training.train import train_bridge
-
 TINY = {"shots": 3, "classes": 4, "queries": 10, "dimensions": 12}
 
 
@@ -34,7 +32,7 @@ def test_the_size_that_fits_takes_a_constant_share_into_account():
 def test_the_restated_loop_trains_as_the_papers_solver_does():
     problem = made_up_arrays(5, 3, 16)
     losses, bridge, class_bias = scale.paper_loop(problem, steps=60)
-    ours = train_bridge(**problem, solver="adamw", max_iter=60, device="cpu")
+    ours = scale.train_bridge(**problem, solver="adamw", max_iter=60, device="cpu")
     np.testing.assert_allclose(losses, ours.loss_curve, rtol=1e-4)
     np.testing.assert_allclose(bridge.numpy(), ours.bridge, atol=1e-4)
     np.testing.assert_allclose(class_bias.numpy(), ours.class_bias, atol=1e-4)
@@ -54,11 +52,9 @@ def test_every_part_gives_a_table(monkeypatch):
 
 
 def test_the_command_prints_the_parts_it_is_asked_for(monkeypatch, capsys, tmp_path):
-    monkeypatch.setitem(scale.PARTS, "growth", lambda: "## Growth")
+    monkeypatch.setattr(scale, "PARTS", {name: f"## {name}".title for name in scale.PARTS})
     scale.main(["--parts", "growth", "--docs", str(tmp_path)])
     assert "## Growth" in capsys.readouterr().out
     assert not list(tmp_path.iterdir())
-    monkeypatch.setitem(scale.PARTS, "imagenet", lambda: "## ImageNet")
-    monkeypatch.setitem(scale.PARTS, "loops", lambda: "## Loops")
     scale.main(["--docs", str(tmp_path)])
     assert "## Loops" in (tmp_path / "benchmarks_scale.md").read_text()

@@ -10,14 +10,16 @@ import pytest
 from scipy.optimize import approx_fprime
 
 from sksemobridge._method.bridge import Bridge, pseudo_inverse
-from sksemobridge._training.coordinates import FlatLoss
+from sksemobridge._training.coordinates import FlatLoss, singular_bases
 from sksemobridge._training.loss import BLOCK_ELEMENTS, BridgeLoss, LossWeights, Problem
 from sksemobridge._training.train import WARM_UP_STEPS, TrainedBridge, train_bridge
+from sksemobridge._utils.device import SMALL_PRODUCT
 
 OF_SHOTS = "X", "inputs", "codes", "weight_in_class"
 DATA = Path(__file__).parent / "data"
 
-train_on_cpu = partial(train_bridge, device="cpu", dtype=np.float64)
+train_in_float64 = partial(train_bridge, dtype=np.float64)
+train_on_cpu = partial(train_in_float64, device="cpu")
 
 
 def l2_normalize(x):
@@ -276,6 +278,26 @@ def test_the_minimiser_sees_the_loss_and_its_gradient(shape, class_bias):
     np.testing.assert_allclose(gradient, approx_fprime(x, lambda x: function(x)[0], 1e-7), atol=1e-6)
 
 
+@pytest.mark.parametrize("shape", [(20, 20), (12, 20), (20, 12)])
+def test_one_decomposition_gives_inverse_directions_and_the_bases_of_training(shape):
+    projection = np.random.default_rng(0).normal(size=shape) / np.sqrt(shape[0])
+    atol = float(np.median(np.linalg.svd(projection, compute_uv=False)))
+    bridge = Bridge.closed_form(projection, atol=atol)
+    u, s, v = np.linalg.svd(projection, full_matrices=False)
+    kept = s > atol
+    inverse = (v[kept].T / s[kept]) @ u[:, kept].T
+    np.testing.assert_allclose(bridge.matrix, inverse, atol=1e-12)
+    np.testing.assert_allclose(bridge.basis @ bridge.basis.T, v[kept].T @ v[kept], atol=1e-12)
+    directions = np.hstack([bridge.basis, bridge.cut])
+    np.testing.assert_allclose(directions.T @ directions, np.eye(shape[1]), atol=1e-12)
+
+    u, s, v = singular_bases(projection)
+    size = max(shape)
+    assert (u.shape, s.shape, v.shape) == ((shape[0], size), (size,), (shape[1], size))
+    np.testing.assert_allclose((u * s) @ v.T, projection, atol=1e-12)
+    np.testing.assert_array_equal(v[:, : shape[1]], directions)
+
+
 def test_training_goes_on_from_an_earlier_outcome():
     problem = make_problem()
     first = train_on_cpu(**problem, max_iter=15)
@@ -302,6 +324,16 @@ def test_single_precision_reaches_the_loss_of_double_precision():
     np.testing.assert_array_equal(
         outcome.bridge, train_bridge(**problem, device="cpu", dtype=np.float32).bridge
     )
+
+
+@pytest.mark.parametrize(("n", "expected"), [(6, {1}), (SMALL_PRODUCT // 128**2, {2})])
+def test_small_problems_are_trained_with_one_thread(n, expected, blas_threads):
+    seen = []
+    X, codes = np.random.default_rng(0).normal(size=(n, 128)), np.arange(n) % 3
+    params = {"max_iter": 1, "device": "cpu", "callback": lambda *_: seen.append(blas_threads())}
+    train_bridge(X, codes, weight_of(codes), bridge=np.eye(128), projection=None, **params)
+    assert seen == [expected] * 2
+    assert blas_threads() == {2}
 
 
 # What must not matter
