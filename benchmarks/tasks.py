@@ -12,7 +12,7 @@ import numpy as np
 from sklearn.datasets import load_digits
 
 from sksemobridge import CLIPImageEncoder, CLIPTextEncoder, PrecomputedTextEncoder
-from sksemobridge._method.bridge import pseudo_inverse
+from sksemobridge._method.bridge import Bridge
 from sksemobridge._utils.array_api import l2_normalize
 from sksemobridge.datasets import load_emoji, load_image_folder
 
@@ -106,7 +106,7 @@ def made_up_arrays(n_classes, shots, width, projection=None, seed=0):
     X = means[codes] + noise * rng.normal(size=(len(codes), width))
     if projection is None:
         projection = noise * rng.normal(size=(width, width))
-    bridge, _ = pseudo_inverse(projection)
+    bridge = Bridge.closed_form(projection).matrix
     eos = (means + noise * rng.normal(size=means.shape)) @ bridge
     arrays = {
         "X": X,

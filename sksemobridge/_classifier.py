@@ -15,8 +15,15 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._base import EmbeddingClassifier
 from ._method.bridge import Bridge
-from ._method.class_texts import encode_classes, encoder_key, read_logit_scale, read_projection, word_basis
-from ._method.fit import TextSide, add_shots, fit_model
+from ._method.class_texts import (
+    TextSide,
+    encode_classes,
+    encoder_key,
+    read_logit_scale,
+    read_projection,
+    word_bridge,
+)
+from ._method.fit import add_shots, fit_model
 from ._method.prompts import ClassPrompts, describe_classes, is_sequence
 from ._training.train import MAX_ITER
 from ._utils.array_api import to_numpy
@@ -386,20 +393,20 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         class_prompts = None
         if self.text_encoder is not None and not _is_ignore(self.class_names):
             class_prompts = self._describe(all_classes, earlier)
-        text, class_texts = self._text_side(class_prompts, embeddings.shape[1])
-        paper_blend = self._paper_blend(text, class_texts)
+        text = self._text_side(class_prompts, embeddings.shape[1])
+        paper_blend = self._paper_blend(text)
 
         # Shots, those of earlier calls among them
         remembered = used if self.store_held_out else None
         new = embeddings[used], labels, weight[used], None if groups is None else groups[used], remembered
-        sums_are_enough = self.solver == "closed_form" and self.blend == "paper" and text.words is None
+        sums_are_enough = self.solver == "closed_form" and self.blend == "paper" and not text.has_words
         shots = add_shots(earlier, all_classes, new, bridge=text.bridge, sums_are_enough=sums_are_enough)
         if class_prompts is not None:
             _refuse_unknown(all_classes[shots.counts(len(all_classes)) == 0], all_classes, class_prompts)
 
         # Bridge and blend
         is_trained = self.solver != "closed_form"
-        if is_trained and self.class_bias and text.words is None:
+        if is_trained and self.class_bias and not text.has_words:
             warn_about_length(embeddings)
         max_iter = self.max_iter or MAX_ITER[self.solver] if is_trained else 0
         size = len(embeddings) * text.bridge.matrix.size
@@ -407,7 +414,6 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
             fitted, converged = fit_model(
                 all_classes,
                 text,
-                class_texts,
                 shots,
                 earlier=earlier,
                 dtype=embeddings.dtype if earlier is None else earlier.model.prototypes.dtype,
@@ -454,7 +460,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         params = {name: getattr(self, name) for name in TRAINING_PARAMETERS}
         return params | {"callback": callback and (lambda _, loss: callback(loss=loss))}
 
-    def _paper_blend(self, text, class_texts):
+    def _paper_blend(self, text):
         """The seven numbers, or None where the blend is estimated."""
         if self.blend != "paper":
             return None
@@ -463,9 +469,9 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
                 'store_held_out=True needs blend="auto": the paper\'s blend is given, and no shot is held out.'
             )
         unused = {}
-        if class_texts is None:
+        if text.embeddings is None:
             unused["lambda1"] = "lambda1 weighs the text, and there is none"
-        if text.words is not None:
+        if text.has_words:
             unused["lambda3"] = "lambda3 weighs z3, which is z2 where the bridge is learnt from words"
         if not any(getattr(self, name) for name in ("lambda1", "lambda2", "lambda3") if name not in unused):
             reasons = f" ({'; '.join(unused.values())})" if unused else ""
@@ -494,33 +500,40 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         return describe_classes(classes, self.text_encoder, self.prompts, self.class_names, names)
 
     def _text_side(self, class_prompts, width):
-        """`TextSide` of the encoder, and the `ClassTexts` that it gives, or None."""
+        """`TextSide` of the encoder and of the classes."""
         is_auto = self.blend == "auto"
         if self.text_encoder is None:
-            word_basis(None, self.vocabulary)  # refuses texts that nothing could embed
-            return TextSide(Bridge.identity(width), is_centred=is_auto), None
-        projection, projection_bias = read_projection(self.text_encoder)
+            word_bridge(None, self.vocabulary)  # refuses texts that nothing could embed
+            return TextSide(Bridge.identity(width), is_centred=is_auto)
+        projection, bias = read_projection(self.text_encoder)
         require_width(width, projection.shape[1])
-        key = class_prompts and encoder_key(self.text_encoder)
-        texts = class_prompts and encode_classes(self.text_encoder, class_prompts.prompts, key)
-        bridge = Bridge.closed_form(
-            projection,
-            projection_bias,
-            1.0 if texts is None else texts.lengths.mean(),
-            self.atol,
-        )
+        key = encoder_key(self.text_encoder)
+        embeddings, eos_directions, text_length = None, None, 1.0
+        if class_prompts is not None:
+            embeddings, eos_directions, lengths = encode_classes(
+                self.text_encoder, class_prompts.prompts, projection, bias, key
+            )
+            text_length = lengths.mean()
         # The paper's blend keeps the paper's bridge unless words are given.
         vocabulary = self.vocabulary if is_auto or not isinstance(self.vocabulary, str) else None
-        words = word_basis(self.text_encoder, vocabulary, key)
-        if words is None and bridge.basis.shape[1] == 0:
-            warn_caller(
-                f"atol={self.atol} cuts off every direction of the text projection, so that nothing can be "
-                'bridged. Use atol="auto".'
-            )
-        logit_scale = read_logit_scale(self.text_encoder)
-        is_centred = words is not None or is_auto and bridge.is_identity
-        name = name_text_model(self.text_encoder)
-        return TextSide(bridge, logit_scale, words, name, is_centred), texts
+        bridge = word_bridge(self.text_encoder, vocabulary, key)
+        has_words = bridge is not None
+        if not has_words:
+            bridge = Bridge.closed_form(projection, bias, text_length, self.atol, key)
+            if bridge.basis.shape[1] == 0:
+                warn_caller(
+                    f"atol={self.atol} cuts off every direction of the text projection, so that nothing can be "
+                    'bridged. Use atol="auto".'
+                )
+        return TextSide(
+            bridge,
+            embeddings,
+            eos_directions,
+            read_logit_scale(self.text_encoder),
+            has_words,
+            name_text_model(self.text_encoder),
+            is_centred=has_words or is_auto and bridge.is_identity,
+        )
 
     def with_classes(self, classes: ArrayLike) -> Self:
         """A fitted classifier over other classes: fewer, or more that are known by name only.
@@ -632,7 +645,8 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
     def _say_more(self, prompts):
         """`T_c` of new classes, by an encoder that embeds a class of `fit` as it did then."""
         known = self.prompts_[0]
-        said = encode_classes(self.text_encoder, [known, *prompts]).embeddings
+        projection, bias = read_projection(self.text_encoder)
+        said = encode_classes(self.text_encoder, [known, *prompts], projection, bias)[0]
         is_same = (
             said.shape[1:] == self.text_embeddings_.shape[1:]
             and said[0] @ self.text_embeddings_[0] > SAME_TEXT

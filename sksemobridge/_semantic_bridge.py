@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from ._base import SavedEstimator
 from ._classifier import SeMoBridgeClassifier
 from ._method.bridge import Bridge
-from ._method.class_texts import read_projection, word_basis
+from ._method.class_texts import read_projection, word_bridge
 from ._method.spans import RunningMean
 from ._utils.array_api import astype, constants_like, in_blocks, to_numpy
 from ._utils.validation import record_features, require_width, validate_embeddings, warn_caller
@@ -239,13 +239,10 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
             )
         if isinstance(source, FrozenEstimator) and isinstance(source.estimator, SeMoBridgeClassifier):
             fitted = self._of_classifier(source.estimator, width)
-        elif images_to_texts and (words := word_basis(source, self.vocabulary)) is not None:
-            require_width(width, len(words))
+        elif images_to_texts and (words := word_bridge(source, self.vocabulary)) is not None:
+            require_width(width, len(words.basis))
             gallery = (RunningMean() if earlier is None else earlier.gallery).add(embeddings)
-            has_projection = getattr(source, "projection_", None) is not None
-            projection = read_projection(source)[0] if has_projection else None
-            bridge = Bridge.of_words(words, projection, gallery.mean)
-            fitted = FittedBridge(bridge, words.shape[1], gallery)
+            fitted = FittedBridge(replace(words, mean=gallery.mean), words.basis.shape[1], gallery)
         elif source is None:
             fitted = FittedBridge(Bridge.identity(width), width)
         else:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sklearn.preprocessing import normalize
 
-from sksemobridge._method.bridge import Bridge, pseudo_inverse
+from sksemobridge._method.bridge import Bridge
 
 
 @pytest.mark.parametrize("shape", [(20, 20), (12, 20), (20, 12)])
@@ -46,8 +46,8 @@ def test_with_a_bias_it_maps_texts_to_themselves():
 def test_the_rank_of_auto_does_not_depend_on_the_scale(shape, factor):
     rng = np.random.default_rng(1)
     projection = rng.normal(size=shape)
-    _, basis = pseudo_inverse(projection)
-    _, scaled = pseudo_inverse(factor * projection)
+    basis = Bridge.closed_form(projection).basis
+    scaled = Bridge.closed_form(factor * projection).basis
     assert scaled.shape == basis.shape
     assert basis.shape[1] >= min(shape) / 4
 
@@ -55,16 +55,16 @@ def test_the_rank_of_auto_does_not_depend_on_the_scale(shape, factor):
 def test_auto_drops_directions_that_are_only_rounding():
     rng = np.random.default_rng(2)
     low_rank = rng.normal(size=(20, 5)) @ rng.normal(size=(5, 20))
-    assert pseudo_inverse(low_rank)[1].shape[1] <= 5
-    assert pseudo_inverse(np.zeros((4, 4)))[1].shape[1] == 0
+    assert Bridge.closed_form(low_rank).basis.shape[1] <= 5
+    assert Bridge.closed_form(np.zeros((4, 4))).basis.shape[1] == 0
 
 
 def test_the_same_content_is_computed_once():
     projection = np.random.default_rng(3).normal(size=(8, 8))
-    first, _ = pseudo_inverse(projection)
-    second, _ = pseudo_inverse(projection.copy())
+    first = Bridge.closed_form(projection).matrix
+    second = Bridge.closed_form(projection.copy()).matrix
     assert first is second
-    assert pseudo_inverse(projection, 0.1)[0] is not first
+    assert Bridge.closed_form(projection, atol=0.1).matrix is not first
 
 
 @pytest.mark.skipif("SKSEMOBRIDGE_REAL_CLIP" not in os.environ, reason="SKSEMOBRIDGE_REAL_CLIP is not set")
@@ -78,15 +78,15 @@ def test_the_same_content_is_computed_once():
 )
 def test_auto_on_real_projections(file, key):
     projection = np.load(Path(os.environ["SKSEMOBRIDGE_REAL_CLIP"]) / file)[key]
-    rank = pseudo_inverse(projection)[1].shape[1]
+    rank = Bridge.closed_form(projection).basis.shape[1]
     assert rank >= min(projection.shape) / 4
     for factor in (0.01, 0.1, 10.0, 100.0):
-        assert pseudo_inverse(np.float32(factor) * projection)[1].shape[1] == rank
+        assert Bridge.closed_form(np.float32(factor) * projection).basis.shape[1] == rank
 
 
 def test_a_cutoff_of_zero_keeps_no_direction_of_rounding():
     rng = np.random.default_rng(0)
     projection = rng.normal(size=(8, 3)) @ rng.normal(size=(3, 6))
-    inverse, basis = pseudo_inverse(projection, 0.0)
-    assert basis.shape == (6, 3)
-    np.testing.assert_allclose(inverse, np.linalg.pinv(projection), atol=1e-10)
+    bridge = Bridge.closed_form(projection, atol=0.0)
+    assert bridge.basis.shape == (6, 3)
+    np.testing.assert_allclose(bridge.matrix, np.linalg.pinv(projection), atol=1e-10)

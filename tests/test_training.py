@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.optimize import approx_fprime
 
-from sksemobridge._method.bridge import Bridge, pseudo_inverse
+from sksemobridge._method.bridge import Bridge
 from sksemobridge._training.coordinates import FlatLoss, singular_bases
 from sksemobridge._training.loss import BLOCK_ELEMENTS, BridgeLoss, LossWeights, Problem
 from sksemobridge._training.train import WARM_UP_STEPS, TrainedBridge, train_bridge
@@ -61,7 +61,7 @@ def make_problem(n_classes=4, shots=3, D=24, d=16, *, identity=False, bias=False
     means = rng.normal(size=(n_classes, D))
     X = (means[codes] + 0.7 * rng.normal(size=(len(codes), D))) * rng.uniform(0.5, 3, size=(len(codes), 1))
     projection = None if identity else rng.normal(size=(d, D)) / np.sqrt(D)
-    bridge = np.eye(D) if identity else pseudo_inverse(projection)[0].copy()
+    bridge = np.eye(D) if identity else Bridge.closed_form(projection).matrix.copy()
     eos = (means + rng.normal(size=means.shape)) @ bridge
     projection_bias = 0.3 * rng.normal(size=D) if bias else None
     joint = (eos if identity else eos @ projection) + (projection_bias if bias else 0)
@@ -144,7 +144,7 @@ def test_adamw_agrees_with_the_published_implementation(name, tag):
         X,
         codes,
         weight_of(codes),
-        bridge=pseudo_inverse(projection, 0.3)[0],
+        bridge=Bridge.closed_form(projection, atol=0.3).matrix,
         projection=projection,
         text_embeddings=text,
         eos_directions=l2_normalize(l2_normalize(eos).mean(axis=1)),
@@ -158,7 +158,7 @@ def test_adamw_agrees_with_the_published_implementation(name, tag):
 
     bridge = Bridge(outcome.bridge, projection, text_length=length)
     shots_eos = bridge.to_eos(X, None if outcome.class_bias is None else outcome.class_bias[codes])
-    prototypes = bridge.prototypes(class_means(shots_eos, codes, n_classes))
+    prototypes = bridge.prototypes(bridge.project(class_means(shots_eos, codes, n_classes)))
     image_means = l2_normalize(class_means(X, codes, n_classes))
     queries = l2_normalize(data["queries"])
     np.testing.assert_allclose(queries @ text.T, data[f"z1_{tag}"], atol=1e-3)

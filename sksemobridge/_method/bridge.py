@@ -18,7 +18,10 @@ from .spans import Span, normalize_parts
 # (`python benchmarks/retrieval.py --projections FILE` prints how many directions both cutoffs keep).
 AUTO_CUTOFF = 0.7
 
-_pseudo_inverses = LRUCache(max_items=16)
+# Largest change of a matrix, relative to its largest entry, that rounding can account for.
+SAME_MATRIX = 1e-4
+
+_closed_forms = LRUCache(max_items=16)
 
 
 def singular_value_cutoff(singular_values, atol, shape):
@@ -34,34 +37,9 @@ def singular_value_cutoff(singular_values, atol, shape):
     return max(AUTO_CUTOFF * float(np.median(kept)), rounding) if len(kept) else 0.0
 
 
-def pseudo_inverse(projection, atol="auto"):
-    """Moore-Penrose inverse of the text projection with small singular values cut off.
-
-    Parameters
-    ----------
-    projection : ndarray of shape (d, D)
-        Text projection `W`.
-    atol : float or "auto"
-        Singular values `<= atol` are treated as zero (the paper: 0.3).
-
-    Returns
-    -------
-    inverse : ndarray of shape (D, d)
-        `W+`, float64, read-only: the same content is computed once per process.
-    basis : ndarray of shape (D, rank)
-        Right singular vectors that are kept, float64, read-only. `W+ @ W` is the orthogonal projector on
-        their span.
-    """
-
-    def compute():
-        u, singular_values, v = singular_vectors(projection)
-        kept = singular_values[
-            singular_values > singular_value_cutoff(singular_values, atol, projection.shape)
-        ]
-        basis = np.ascontiguousarray(v[:, : len(kept)])
-        return read_only((basis / kept) @ u[:, : len(kept)].T), read_only(basis)
-
-    return _pseudo_inverses.get(content_key(projection, atol), compute)
+def are_same(was, now):
+    """Whether two matrices differ by rounding alone."""
+    return was.shape == now.shape and np.allclose(was, now, rtol=0, atol=SAME_MATRIX * np.abs(now).max())
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +58,8 @@ class Bridge:
         `L`. It cancels without a projection bias.
     basis : ndarray of shape (D, r) or None
         In closed form: orthonormal columns `V` with `W+ @ W = V V'`, the directions that are kept.
+    values : ndarray of shape (r,) or None
+        Of a text projection, in closed form: its singular values in these directions.
     cut : ndarray of shape (D, D - r) or None
         In closed form: orthonormal columns, the directions that are cut off.
     mean : ndarray of shape (D,) or None
@@ -91,6 +71,7 @@ class Bridge:
     projection_bias: np.ndarray | None = None
     text_length: float = 1.0
     basis: np.ndarray | None = None
+    values: np.ndarray | None = None
     cut: np.ndarray | None = None
     mean: np.ndarray | None = None
 
@@ -101,29 +82,53 @@ class Bridge:
         return cls(identity, basis=identity, cut=identity[:, width:])
 
     @classmethod
-    def closed_form(cls, projection, projection_bias=None, text_length=1.0, atol="auto"):
-        """The bridge of a text projection, in float64; `atol` as in `pseudo_inverse`."""
+    def closed_form(cls, projection, projection_bias=None, text_length=1.0, atol="auto", key=None):
+        """The bridge of a text projection, its Moore-Penrose inverse with small singular values cut off.
+
+        Parameters
+        ----------
+        projection : ndarray of shape (d, D)
+            Text projection `W`.
+        projection_bias, text_length
+            See `Bridge`.
+        atol : float or "auto"
+            Singular values `<= atol` are treated as zero (the paper: 0.3).
+        key : hashable or None
+            Stands for the content of the projection, where the caller has such a key.
+
+        Returns
+        -------
+        Bridge
+            Float64; arrays that the same content gives are computed once per process, and read-only.
+        """
         projection = np.asarray(projection, dtype=np.float64)
+
+        def compute():
+            u, values, v = singular_vectors(projection)
+            values = values[values > singular_value_cutoff(values, atol, projection.shape)]
+            basis, cut = (np.ascontiguousarray(part) for part in np.split(v, [len(values)], axis=1))
+            inverse = (basis / values) @ u[:, : len(values)].T
+            return tuple(map(read_only, (inverse, basis, values, cut)))
+
+        key = content_key(projection) if key is None else key
+        inverse, basis, values, cut = _closed_forms.get((key, atol), compute)
         bias = None if projection_bias is None else np.asarray(projection_bias, dtype=np.float64)
-        inverse, basis = pseudo_inverse(projection, atol)
-        cut = np.ascontiguousarray(singular_vectors(projection)[2][:, basis.shape[1] :])
-        return cls(inverse, projection, bias, float(text_length), basis, cut)
+        return cls(inverse, projection, bias, float(text_length), basis, values, cut)
 
     @classmethod
-    def of_words(cls, basis, projection, mean):
+    def of_words(cls, basis, projection, mean=None):
         """The bridge onto a span `V`, of words or of all directions: `nrm(V V' (nrm(x) - m))`.
 
         `projection` may be None: then `W = I`.
         """
         if projection is None:
             return cls(basis @ basis.T, basis=basis, mean=mean)
-        projection = np.asarray(projection, dtype=np.float64)
-        inverse, _ = pseudo_inverse(projection, atol=0.0)
-        return cls(basis @ (basis.T @ inverse), projection, basis=basis, mean=mean)
+        of_all = cls.closed_form(projection, atol=0.0)
+        return cls(basis @ (basis.T @ of_all.matrix), of_all.projection, basis=basis, mean=mean)
 
     def trained(self, matrix):
         """The same with a trained `W+`, which is no projector."""
-        return replace(self, matrix=matrix, basis=None, cut=None)
+        return replace(self, matrix=matrix, basis=None, values=None, cut=None)
 
     def compared(self, x):
         """Images as they are compared with each other: `nrm(x)`, centred `nrm(nrm(x) - m)`, shape (n, D)."""
@@ -139,36 +144,45 @@ class Bridge:
     def to_eos(self, x, class_bias=None):
         """Directions before the text projection: `nrm((x - b_W) @ W+ [+ bias_c])`, shape (n, d).
 
-        `class_bias` has one row for each row of `x`.
+        Read off a text projection, they are in coordinates of the directions that are kept, shape (n, r): there are
+        fewer. `class_bias` has one row for each row of `x`.
         """
         x = self.inputs(x)
+        if self.values is not None:
+            return l2_normalize(x @ (self.basis / self.values))
         eos = x if self.is_identity and self.projection is None else x @ self.matrix
         return l2_normalize(eos if class_bias is None else eos + class_bias)
 
-    def to_joint(self, eos):
-        """Back into the joint space at the length of a text: `L * eos @ W + b_W`, shape (n, D)."""
-        joint = eos if self.projection is None else (self.text_length * eos) @ self.projection
+    def project(self, eos):
+        """`eos @ W` of directions of `to_eos`, or of sums of them, shape (n, D)."""
+        if self.values is not None:
+            return (eos * self.values) @ self.basis.T
+        return eos if self.projection is None else eos @ self.projection
+
+    def to_joint(self, projected):
+        """Of `eos @ W`, at the length of a text: `L * eos @ W + b_W`, shape (n, D)."""
+        joint = self.text_length * projected
         return joint if self.projection_bias is None else joint + self.projection_bias
 
-    def prototypes(self, eos_means):
-        """`P_c = nrm(mean_i bridge'(x_i))` from class means of `to_eos`, shape (C, D).
+    def prototypes(self, projected_means):
+        """`P_c = nrm(mean_i bridge'(x_i))` from class means of `eos @ W`, shape (C, D).
 
         The re-projection is affine, so the mean over re-projected shots is the re-projected mean.
         """
-        return l2_normalize(self.to_joint(eos_means))
+        return l2_normalize(self.to_joint(projected_means))
 
     def apply(self, x):
         """`bridge(x)`, shape (n, D)."""
         if self.span is not None:
             return self.span.apply(x)
-        return l2_normalize(self.to_joint(self.to_eos(x)))
+        return l2_normalize(self.to_joint(self.project(self.to_eos(x))))
 
     def apply_unscaled(self, x):
         """`bridge(x)` without the outer `nrm`; without a bias `x @ W+ @ W`, shape (n, D)."""
         if self.span is not None:
             return self.span.apply_unscaled(x)
         if self.projection_bias is not None:
-            return self.to_joint(self.to_eos(x))
+            return self.to_joint(self.project(self.to_eos(x)))
         # L and the inner nrm would set lengths only.
         eos = self.inputs(x) @ self.matrix
         return eos if self.projection is None else eos @ self.projection
@@ -179,6 +193,11 @@ class Bridge:
             # An orthogonal projector: lengths and products can be taken in the kept directions.
             return l2_normalize(queries @ self.basis) @ (image_means @ self.basis).T
         return self.apply(queries) @ image_means.T
+
+    @property
+    def eos_width(self):
+        """Number of columns of `to_eos`."""
+        return self.matrix.shape[1] if self.values is None else len(self.values)
 
     @property
     def span(self):

@@ -20,7 +20,7 @@ import numpy as np
 from scipy import linalg
 
 from .._utils.lru import LRUCache, content_key
-from .shots import sum_rows, weight_in_class
+from .shots import blocks, sum_rows, weight_in_class
 
 # `python studies/blend.py` varies the constants of this block, but for the two of words (`python benchmarks/bridge.py`
 # prints accuracies with words): beside the span of words classes differ little.
@@ -34,10 +34,6 @@ LEANING = 1.5
 LEAST_DIFFERENCE, LEAST_PART = 1e-6, 1e-3
 # Bound of `kappa`, before `LEANING`, where the scatter of class means is all noise: shots count all the same.
 LARGEST_KAPPA = 60.0
-
-# Rows of a block: 1,024 rows of 512 numbers are 4 MB.
-BLOCK = 2**10
-
 
 _bases = LRUCache(max_items=32)
 
@@ -152,11 +148,6 @@ def fit_class_means(u, codes, weight, texts=None, text_trust=0.0, words=None):
     )
 
 
-def blocks(n):
-    """Slices of `BLOCK` rows."""
-    return [slice(start, min(start + BLOCK, n)) for start in range(0, n, BLOCK)]
-
-
 def text_basis(texts):
     """Orthonormal directions in which class texts differ, shape (D, C - 1) at most; computed once per process."""
 
@@ -194,7 +185,7 @@ class Others:
         # Where one image is nearly all of a class, the others are summed by themselves: a difference would be rounding.
         self._main = self.share > 0.5
         self._rest = np.where(self._main, 0.0, self.share)
-        self._vectors = sum_rows(self._rest[:, None] * u, codes, n_classes)
+        self._vectors = sum_rows(u, self._rest, codes, n_classes)
         self._main_vectors = np.zeros((n_classes, u.shape[1]))
         self._main_vectors[codes[self._main]] = self.share[self._main, None] * u[self._main]
         self.class_means = self._vectors + self._main_vectors

@@ -1,6 +1,6 @@
 """Embeddings of the class texts, and of the words that the bridge is learnt from."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -9,43 +9,82 @@ from sklearn.utils import check_array
 
 from .._utils.array_api import l2_normalize, to_numpy
 from .._utils.lru import LRUCache
+from .._utils.svd import read_only
 from .._utils.validation import refuse_masked
 from ..datasets import load_vocabulary
-from .spans import span_of_texts
+from .bridge import Bridge, are_same
+from .spans import class_balanced_mean, span_of_texts
 
 # One item is a few kilobytes: the texts of one class.
 _class_texts = LRUCache(max_items=8192)
-# One item is a megabyte or two: the directions of one vocabulary.
-_word_bases = LRUCache(max_items=8)
+# One item is some megabytes: the bridge of one vocabulary.
+_word_bridges = LRUCache(max_items=8)
 
 # Embeddings with larger values leave no room for the squares of lengths.
 LARGEST_VALUE = 1e100
 
 
+# Factor of the cosines in CLIP's models, where there is no text.
+CLIP_LOGIT_SCALE = 100.0
+
+
 @dataclass(frozen=True)
-class ClassTexts:
-    """Text side of the method, one row per class; a class without text has the mean of the others.
+class TextSide:
+    """All that is known before any shot. A class without text has the mean of the others.
 
     Attributes
     ----------
-    embeddings : ndarray of shape (C, D)
-        `T_c = nrm(mean_j nrm(eos_cj @ W + b_W))`, the zero-shot classifier.
-    eos_directions : ndarray of shape (C, d)
+    bridge : Bridge
+        In closed form, of the text projection or of words.
+    embeddings : ndarray of shape (C, D) or None
+        `T_c = nrm(mean_j nrm(eos_cj @ W + b_W))`, the zero-shot classifier; None without texts of the classes.
+    eos_directions : ndarray of shape (C, d) or None
         `E_c = nrm(mean_j nrm(eos_cj))`.
-    lengths : ndarray of shape (C,)
-        `|| mean_j eos_cj ||`; their mean over the classes is `L`.
+    logit_scale : float
+    has_words : bool
+        Whether the bridge is that of words.
+    name : tuple of (str, str or None) or None
+        Name and weights of the text model.
+    is_centred : bool
+        Whether images are compared after their mean is taken off.
     """
 
-    embeddings: np.ndarray
-    eos_directions: np.ndarray
-    lengths: np.ndarray
+    bridge: Bridge
+    embeddings: np.ndarray | None = None
+    eos_directions: np.ndarray | None = None
+    logit_scale: float = CLIP_LOGIT_SCALE
+    has_words: bool = False
+    name: tuple | None = None
+    is_centred: bool = False
+
+    @property
+    def words(self):
+        """Directions of a vocabulary, shape (D, r), or None."""
+        return self.bridge.basis if self.has_words else None
 
     def take(self, classes):
-        """The texts of some classes."""
-        return ClassTexts(self.embeddings[classes], self.eos_directions[classes], self.lengths[classes])
+        """The same with the texts of some classes."""
+        if self.embeddings is None:
+            return self
+        return replace(self, embeddings=self.embeddings[classes], eos_directions=self.eos_directions[classes])
+
+    def bridge_of(self, shots):
+        """The bridge in closed form, with the mean of the shots of several classes if images are centred."""
+        if not self.is_centred:
+            return self.bridge
+        mean = class_balanced_mean(shots.X, shots.codes, shots.weight)
+        # The mean of a single class is what its images share, and nothing else is known of it.
+        return replace(self.bridge, mean=mean if shots.codes.max() > 0 else np.zeros_like(mean))
+
+    def leads_where(self, bridge):
+        """Whether another bridge has the inputs and the text projection of this one, so that its training can go on."""
+        if (bridge.mean is not None) != self.is_centred:
+            return False
+        was, now = bridge.projection, self.bridge.projection
+        return was is now if was is None or now is None else are_same(was, now)
 
 
-def encode_classes(text_encoder, prompt_lists, key=None):
+def encode_classes(text_encoder, prompt_lists, projection, bias, key=None):
     """Encode the prompts of every class with the text tower, before and after its projection.
 
     The prompts of a class under an equal encoder of this package are encoded once per process. Answers of other
@@ -54,15 +93,20 @@ def encode_classes(text_encoder, prompt_lists, key=None):
     Parameters
     ----------
     text_encoder : object
-        Offers `encode`, `projection_` and `projection_bias_`, as `CLIPTextEncoder` does.
+        Offers `encode`, as `CLIPTextEncoder` does.
     prompt_lists : list of lists of str
         Prompts of each class; None for one without text.
+    projection, bias
+        `W` and `b_W`, see `read_projection`.
     key : tuple or None
         `encoder_key`, where the caller has it.
 
     Returns
     -------
-    ClassTexts
+    embeddings, eos_directions : ndarray of shape (C, D) and (C, d)
+        See `TextSide`.
+    lengths : ndarray of shape (C,)
+        `|| mean_j eos_cj ||`; their mean over the classes is `L`.
 
     Raises
     ------
@@ -70,7 +114,6 @@ def encode_classes(text_encoder, prompt_lists, key=None):
         If the encoder does not give one finite row for each text (names the texts), or rows of another width
         than its projection takes.
     """
-    projection, bias = read_projection(text_encoder)
 
     def compute(lists):
         counts = [len(texts) for texts in lists]
@@ -97,7 +140,7 @@ def encode_classes(text_encoder, prompt_lists, key=None):
         result[told] = part
         return result
 
-    return ClassTexts(*map(of_all, zip(*rows)))
+    return tuple(map(of_all, zip(*rows)))
 
 
 def embed_classes(text_encoder, prompt_lists):
@@ -120,8 +163,8 @@ def embed_classes(text_encoder, prompt_lists):
     return np.stack(_remember("joint", encoder_key(text_encoder), prompt_lists, compute))
 
 
-def word_basis(text_encoder, vocabulary, key=None):
-    """Directions in which words differ: `span_of_texts` of a vocabulary.
+def word_bridge(text_encoder, vocabulary, key=None):
+    """The bridge onto the span of a vocabulary, `span_of_texts`, without the mean of images.
 
     Computed once per process for the encoders of this package; other encoders are asked at every call.
 
@@ -135,7 +178,7 @@ def word_basis(text_encoder, vocabulary, key=None):
 
     Returns
     -------
-    ndarray of shape (D, r) or None
+    Bridge or None
         None where the bridge is to be read off the text projection instead.
 
     Raises
@@ -175,10 +218,13 @@ def word_basis(text_encoder, vocabulary, key=None):
                 f"vocabulary has {len(texts)} texts whose embeddings do not differ; give some hundred names of "
                 "different things."
             )
-        return basis
+        has_projection = getattr(text_encoder, "projection_", None) is not None
+        bridge = Bridge.of_words(basis, read_projection(text_encoder)[0] if has_projection else None)
+        read_only(bridge.matrix)
+        return bridge
 
     key = key or encoder_key(text_encoder)
-    return compute() if key is None else _word_bases.get((key, texts), compute)
+    return compute() if key is None else _word_bridges.get((key, texts), compute)
 
 
 @cache

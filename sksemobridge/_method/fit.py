@@ -1,6 +1,6 @@
 """From texts and shots to the fitted state of a classifier."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -9,11 +9,10 @@ from .._training.train import train_bridge
 from .._utils.array_api import astype, l2_normalize, softmax
 from .affinities import Model
 from .blend import fit_blend, fit_text
-from .bridge import Bridge
+from .bridge import are_same
 from .class_means import fit_class_means, text_basis
 from .out_of_sample import cross_fit, leave_one_out, queries_of
 from .shots import ClassSums, ShotMemory, pool_shots, weight_in_class
-from .spans import class_balanced_mean
 from .state import FittedState, require_shots
 from .typicality import Typicality
 from .unseen_classes import MOST_CLASSES, MeanClass, fit_slopes
@@ -22,53 +21,6 @@ from .whitening import WhiteningFit
 # Folds stop earlier than the bridge itself, but not much earlier: where texts mislead, long training makes `z3`
 # worse, and the blend must see that (`python studies/training.py` compares).
 TOL_OF_FOLDS = 1e-5
-# Factor of the cosines in CLIP's models, where there is no text.
-CLIP_LOGIT_SCALE = 100.0
-# Largest change of the bridge, relative to its largest entry, that rounding can account for.
-SAME_BRIDGE = 1e-4
-
-
-@dataclass(frozen=True)
-class TextSide:
-    """The model before any shot.
-
-    Attributes
-    ----------
-    bridge : Bridge
-        In closed form.
-    logit_scale : float
-    words : ndarray of shape (D, r) or None
-        Directions of a vocabulary, `word_basis`.
-    name : tuple of (str, str or None) or None
-        Name and weights of the text model.
-    is_centred : bool
-        Whether images are compared after their mean is taken off.
-    """
-
-    bridge: Bridge
-    logit_scale: float = CLIP_LOGIT_SCALE
-    words: np.ndarray | None = None
-    name: tuple | None = None
-    is_centred: bool = False
-
-    def bridge_of(self, shots):
-        """The bridge in closed form, with the mean of the shots of several classes if images are centred."""
-        if not self.is_centred:
-            return self.bridge
-        mean = class_balanced_mean(shots.X, shots.codes, shots.weight)
-        if shots.codes.max() == 0:
-            # The mean of a single class is what its images share, and nothing else is known of it.
-            mean = np.zeros_like(mean)
-        if self.words is None:
-            return replace(self.bridge, mean=mean)
-        return Bridge.of_words(self.words, self.bridge.projection, mean)
-
-    def leads_where(self, bridge):
-        """Whether another bridge has the inputs and the text projection of this one, so that its training can go on."""
-        if (bridge.mean is not None) != self.is_centred:
-            return False
-        was, now = bridge.projection, self.bridge.projection
-        return was is now if was is None or now is None else _are_same(was, now)
 
 
 def add_shots(earlier, classes, new, *, bridge, sums_are_enough):
@@ -106,13 +58,12 @@ def add_shots(earlier, classes, new, *, bridge, sums_are_enough):
         )
     if not sums_are_enough or isinstance(before, ShotMemory):
         return (before or ShotMemory()).add(X, codes, weight, groups, used)
-    shots = pool_shots(X.astype(np.float64), codes, weight)[0]
-    sums = ClassSums.of(shots, bridge.to_eos(shots.X), len(classes))
+    sums = ClassSums.of(pool_shots(X, codes, weight)[0], bridge, len(classes))
     if before is None:
         return sums
     # Sums of earlier shots hold for their bridge alone.
     was, now = earlier.model.bridge.matrix, bridge.matrix
-    if not _are_same(was, now):
+    if not are_same(was, now):
         raise ValueError(
             "text_encoder or atol has changed since the earlier shots, of which only sums were kept. Call fit "
             "with all shots."
@@ -120,15 +71,9 @@ def add_shots(earlier, classes, new, *, bridge, sums_are_enough):
     return before + sums
 
 
-def _are_same(was, now):
-    """Whether two matrices differ by rounding alone."""
-    return was.shape == now.shape and np.allclose(was, now, rtol=0, atol=SAME_BRIDGE * np.abs(now).max())
-
-
 def fit_model(
     classes,
     text,
-    class_texts,
     shots,
     *,
     earlier=None,
@@ -148,7 +93,6 @@ def fit_model(
     classes : ndarray of shape (C,)
         Sorted labels. Those without shots need text.
     text : TextSide
-    class_texts : ClassTexts or None
         Of all classes, in their order.
     shots : ShotMemory or ClassSums
         From `add_shots`.
@@ -173,29 +117,28 @@ def fit_model(
     """
     typicality = probabilities = None
     has_shots = shots.counts(len(classes)) > 0
-    require_shots(classes, has_shots, known=class_texts is not None)
+    require_shots(classes, has_shots, known=text.embeddings is not None)
     seen = np.flatnonzero(has_shots)
-    texts = class_texts and class_texts.take(seen)
-    bridge, trained = text.bridge, None
+    of_seen, bridge, trained = text.take(seen), text.bridge, None
     if isinstance(shots, ClassSums):
         sums = shots.take(seen)
-        model = _model_without_blend(bridge, texts, sums)
+        model = _model_without_blend(of_seen, bridge, sums)
     else:
-        of_seen = shots.shots
-        of_seen = replace(of_seen, X=of_seen.X.astype(np.float64), codes=np.searchsorted(seen, of_seen.codes))
-        bridge = text.bridge_of(of_seen)
+        pooled = shots.shots
+        pooled = replace(pooled, X=pooled.X.astype(np.float64), codes=np.searchsorted(seen, pooled.codes))
+        bridge = text.bridge_of(pooled)
         start = None if training is None else _start(earlier, text, classes, seen, training["class_bias"])
-        model, sums, trained = _bridged(bridge, texts, text.logit_scale, training, of_seen, start)
+        model, sums, trained = _bridged(of_seen, bridge, training, pooled, start)
     if paper_blend is not None:
         mean_class = MeanClass.of(model, _slopes(model, sums))
         model = replace(model, blend=paper_blend, is_paper_blend=True, mean_class=mean_class)
     else:
         fit_fold = None
         if training is not None:
-            fit_fold = partial(_bridged, bridge, texts, text.logit_scale, _of_folds(training))
-        model, evidence = _hold_out(text, model, of_seen, sums, fit_fold, whiten, random_state)
+            fit_fold = partial(_bridged, of_seen, bridge, _of_folds(training))
+        model, evidence = _hold_out(of_seen, model, pooled, sums, fit_fold, whiten, random_state)
         # The shots are no longer needed, and what follows needs as much memory.
-        del of_seen, sums
+        del pooled, sums
         blend, correction, logits = fit_blend(**evidence)
         model = replace(model, blend=blend, correction=correction)
         held_out = evidence["held_out"]
@@ -207,7 +150,7 @@ def fit_model(
     rows = np.where(has_shots, np.cumsum(has_shots) - 1, -1)
     state = FittedState(
         classes=classes,
-        model=astype(model.take(rows, class_texts and class_texts.embeddings), dtype),
+        model=astype(model.take(rows, text.embeddings), dtype),
         shots=shots,
         rank=bridge.basis.shape[1],
         text_model=text.name,
@@ -219,25 +162,23 @@ def fit_model(
     return state, trained is None or trained.converged
 
 
-def _bridged(bridge, texts, logit_scale, training, shots, start=None):
+def _bridged(text, bridge, training, shots, start=None):
     """The model before a blend, the sums that it is made of, and how training went; None in closed form."""
-    trained = class_bias = bias_of_shots = None
+    trained = class_bias = None
     if training is not None:
-        trained = _train(bridge, texts, logit_scale, shots, start, training)
+        trained = _train(text, bridge, shots, start, training)
         bridge, class_bias = bridge.trained(trained.bridge), trained.class_bias
-        bias_of_shots = None if class_bias is None else class_bias[shots.codes]
-    n_classes = len(np.unique(shots.codes))
-    sums = ClassSums.of(shots, bridge.to_eos(shots.X, bias_of_shots), n_classes)
-    return _model_without_blend(bridge, texts, sums, class_bias), sums, trained
+    sums = ClassSums.of(shots, bridge, len(np.unique(shots.codes)), class_bias)
+    return _model_without_blend(text, bridge, sums, class_bias), sums, trained
 
 
-def _model_without_blend(bridge, texts, sums, class_bias=None):
-    eos_means, raw_means = sums.means()
+def _model_without_blend(text, bridge, sums, class_bias=None):
+    projected, raw_means = sums.means()
     has_shots = sums.weight > 0
     return Model(
         bridge=bridge,
-        text_embeddings=texts and texts.embeddings,
-        prototypes=bridge.prototypes(eos_means),
+        text_embeddings=text.embeddings,
+        prototypes=bridge.prototypes(projected),
         image_means=l2_normalize(raw_means),
         class_bias=class_bias,
         whitening=None,
@@ -270,7 +211,7 @@ def _hold_out(text, model, shots, sums, fit_fold, whiten, random_state):
     u, codes, weight = shots.mean_of_copies(compared)
     class_means = fit_class_means(u, codes, weight, embeddings, trust, text.words)
     worth = weight_in_class(codes, weight) * class_means.counts[codes]
-    whitening = WhiteningFit(class_means, u, codes, worth, trust, text.words is not None) if whiten else None
+    whitening = WhiteningFit(class_means, u, codes, worth, trust, text.has_words) if whiten else None
     model = replace(model, whitening=whitening and whitening.fitted, own_share=class_means.own_share)
     model = replace(model, mean_class=MeanClass.of(model, _slopes(model, sums)))
 
@@ -312,7 +253,7 @@ def _start(earlier, text, classes, seen, has_bias):
     return model.bridge.matrix, bias
 
 
-def _train(bridge, texts, logit_scale, shots, start, training):
+def _train(text, bridge, shots, start, training):
     matrix, class_bias = (bridge.matrix, None) if start is None else start
     return train_bridge(
         shots.X,
@@ -322,10 +263,10 @@ def _train(bridge, texts, logit_scale, shots, start, training):
         projection=bridge.projection,
         inputs=bridge.inputs(shots.X),
         projection_bias=bridge.projection_bias,
-        text_embeddings=texts and texts.embeddings,
-        eos_directions=texts and texts.eos_directions,
+        text_embeddings=text.embeddings,
+        eos_directions=text.eos_directions,
         text_length=bridge.text_length,
-        logit_scale=logit_scale,
+        logit_scale=text.logit_scale,
         initial_class_bias=class_bias,
         **training,
     )

@@ -120,20 +120,20 @@ def leave_one_out(shots, queries, model, sums, compared, own_share_without, whit
     of_queried = np.isin(image, queried)
 
     removed, X = np.searchsorted(queried, image[of_queried]), shots.X[of_queried]
-    eos = bridge.to_eos(X)
+    projected = bridge.project(bridge.to_eos(X))
 
     def means_without(values, means):
         """The class mean without the image of each query, whose `values` it has."""
         left = means[image_codes[queried]]
-        left -= sum_rows(share[of_queried, None] * values, removed, len(queried))
+        left -= sum_rows(values, share[of_queried], removed, len(queried))
         return (left / rest[queried, None])[position]
 
     codes, each = queries.codes, np.arange(len(rows))
-    own_prototypes = bridge.prototypes(means_without(eos, sums.means()[0]))
+    own_prototypes = bridge.prototypes(means_without(projected, sums.means()[0]))
     affinities = {"z2": compared[rows] @ model.prototypes.T}
     affinities["z2"][each, codes] = np.einsum("nd,nd->n", compared[rows], own_prototypes)
     if bridge.mean is None:
-        bridged = l2_normalize(bridge.to_joint(eos[np.cumsum(of_queried)[rows] - 1]))
+        bridged = l2_normalize(bridge.to_joint(projected[np.cumsum(of_queried)[rows] - 1]))
         own_means = l2_normalize(means_without(X, sums.means()[1]))
         affinities["z3"] = bridged @ model.image_means.T
         affinities["z3"][each, codes] = np.einsum("nd,nd->n", bridged, own_means)

@@ -8,12 +8,17 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from .._utils.array_api import rows_and_lengths
+
 # Distance, relative to their length, up to which two embeddings of a class are copies of one: single precision
 # and another batch size leave some 1e-6.
 SAME_EMBEDDING = 1e-5
 # A shot counts for at least this part of its class: with less, rounding would be all that is left of a class without
 # its heaviest shot.
 LEAST_SHARE = 1e-7
+
+# Rows of a block: 512 rows of 512 numbers are 2 MB, which the cache of a processor holds.
+BLOCK = 2**9
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,7 @@ class Shots:
         index, codes, _ = self.images
         weight = np.bincount(index, weights=self.weight)
         if len(codes) < len(index):
-            values = sum_rows(values * self.weight[:, None], index, len(codes)) / weight[:, None]
+            values = sum_rows(values, self.weight, index, len(codes)) / weight[:, None]
         return values, codes, weight
 
     def take(self, chosen):
@@ -87,36 +92,44 @@ class ClassSums:
 
     Attributes
     ----------
-    eos : ndarray of shape (C, d)
-        Weighted sums of the shots as `Bridge.to_eos` gives them, float64.
+    projected : ndarray of shape (C, D)
+        Weighted sums of `eos @ W` of the shots, see `Bridge.project`, float64.
     embeddings : ndarray of shape (C, D)
         Weighted sums of the embeddings, float64.
     weight : ndarray of shape (C,)
         Summed weights.
     """
 
-    eos: np.ndarray
+    projected: np.ndarray
     embeddings: np.ndarray
     weight: np.ndarray
 
     @classmethod
-    def of(cls, shots, eos, n_classes):
-        """Sums of `shots` and of their `eos (n, d)`."""
-        weight = shots.weight[:, None]
-        return cls(
-            sum_rows(weight * eos, shots.codes, n_classes),
-            sum_rows(weight * shots.X, shots.codes, n_classes),
-            np.bincount(shots.codes, weights=shots.weight, minlength=n_classes),
-        )
+    def of(cls, shots, bridge, n_classes, class_bias=None):
+        """Sums of `shots`, with the bias `(n_classes, d)` of their classes or none."""
+        eos, embeddings = np.zeros((n_classes, bridge.eos_width)), np.zeros((n_classes, shots.X.shape[1]))
+        for rows in blocks(len(shots.codes)):
+            X, codes = shots.X[rows].astype(np.float64, copy=False), shots.codes[rows]
+            eos_of_shots = bridge.to_eos(X, None if class_bias is None else class_bias[codes])
+            # Shots are sorted by class.
+            first, last = codes[0], codes[-1] + 1
+            for total, values in ((eos, eos_of_shots), (embeddings, X)):
+                total[first:last] += sum_rows(values, shots.weight[rows], codes - first, last - first)
+        weight = np.bincount(shots.codes, weights=shots.weight, minlength=n_classes)
+        return cls(bridge.project(eos), embeddings, weight)
 
     def __add__(self, other):
-        return ClassSums(self.eos + other.eos, self.embeddings + other.embeddings, self.weight + other.weight)
+        return ClassSums(
+            self.projected + other.projected, self.embeddings + other.embeddings, self.weight + other.weight
+        )
 
     def take(self, rows):
         """The sums of the classes at `rows`, where -1 is a class without shots."""
         keep = rows >= 0
         return ClassSums(
-            self.eos[rows] * keep[:, None], self.embeddings[rows] * keep[:, None], self.weight[rows] * keep
+            self.projected[rows] * keep[:, None],
+            self.embeddings[rows] * keep[:, None],
+            self.weight[rows] * keep,
         )
 
     def counts(self, n_classes):
@@ -124,8 +137,8 @@ class ClassSums:
         return self.weight
 
     def means(self):
-        """Class means `(eos, embeddings)`."""
-        return self.eos / self.weight[:, None], self.embeddings / self.weight[:, None]
+        """Class means `(projected, embeddings)`."""
+        return self.projected / self.weight[:, None], self.embeddings / self.weight[:, None]
 
 
 def weight_in_class(codes, weight):
@@ -133,10 +146,14 @@ def weight_in_class(codes, weight):
     return weight / np.bincount(codes, weights=weight)[codes]
 
 
-def sum_rows(values, index, n):
-    """Sums of the rows of `values (m, k)` that share an `index`, shape (n, k)."""
-    ones = np.ones(len(index), dtype=values.dtype)
-    return coo_array((ones, (index, np.arange(len(index)))), shape=(n, len(index))).tocsr() @ values
+def sum_rows(values, weight, index, n):
+    """Weighted sums of the rows of `values (m, k)` that share an `index`, shape (n, k)."""
+    return coo_array((weight, (index, np.arange(len(index)))), shape=(n, len(index))).tocsr() @ values
+
+
+def blocks(n):
+    """Slices of `BLOCK` rows."""
+    return [slice(start, min(start + BLOCK, n)) for start in range(0, n, BLOCK)]
 
 
 def pool_shots(X, codes, weight, groups=None):
@@ -202,23 +219,24 @@ def _merge_within_rounding(X, codes):
         The first row of each chain.
     """
     n, width = X.shape
-    # Squares of very long and very short rows leave the range of floats: largest entries are compared apart.
-    top = np.abs(X).max(axis=1).astype(np.float64)
-    X = X / np.where(top > 0, top, 1)[:, None]
-    tolerance = SAME_EMBEDDING * np.linalg.norm(X, axis=1)
-    # Rows that are close are close in any projection: only neighbours on a line need to be compared.
+    rows, length = rows_and_lengths(X)
+    # Where squares leave the range of floats, rows are in units of their largest entries, which are compared apart.
+    unit = np.ones(n) if rows is X else np.abs(X).max(axis=1).astype(np.float64)
+    tolerance = SAME_EMBEDDING * length[:, 0]
+    # Rows that are close are close in any projection: only neighbours on a line need to be compared. A projection in
+    # single precision is as exact as half of the tolerance.
     direction = np.random.default_rng(0).normal(size=width)
-    position = X @ (direction / np.linalg.norm(direction))
+    position = rows @ (direction / np.linalg.norm(direction)).astype(X.dtype)
     order = np.lexsort((position, codes))
     pairs = []
     for step in range(1, n):
         a, b = order[:-step], order[step:]
-        near = (codes[a] == codes[b]) & (position[b] - position[a] <= tolerance[b])
+        near = (codes[a] == codes[b]) & (position[b] - position[a] <= 2 * tolerance[b])
         if not near.any():
             break
         a, b = a[near], b[near]
-        same = np.linalg.norm(X[a] - X[b], axis=1) <= tolerance[b]
-        same &= np.abs(top[a] - top[b]) <= np.sqrt(width) * SAME_EMBEDDING * top[b]
+        same = np.linalg.norm(rows[a].astype(np.float64) - rows[b], axis=1) <= tolerance[b]
+        same &= np.abs(unit[a] - unit[b]) <= np.sqrt(width) * SAME_EMBEDDING * unit[b]
         pairs.append((a[same], b[same]))
     if not pairs:
         return np.arange(n), np.arange(n)

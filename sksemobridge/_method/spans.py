@@ -134,7 +134,7 @@ def class_balanced_mean(X, codes, weight):
     _, codes = np.unique(codes, return_inverse=True)
     share = weight_in_class(codes, weight)
     unit = l2_normalize(X.astype(np.float64, copy=False))
-    return sum_rows(share[:, None] * unit, codes, codes.max() + 1).mean(axis=0)
+    return sum_rows(unit, share, codes, codes.max() + 1).mean(axis=0)
 
 
 @dataclass(frozen=True, eq=False)

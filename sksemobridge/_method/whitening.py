@@ -26,7 +26,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import linalg
 
-from .class_means import blocks
+from .shots import blocks
 
 # These three guard divisions.
 # Smallest variance of a feature, relative to the mean variance.

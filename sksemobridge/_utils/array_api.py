@@ -168,7 +168,7 @@ def rows_and_lengths(x):
     tiny = float(xp.finfo(x.dtype).smallest_normal)
     with np.errstate(over="ignore", under="ignore"):
         square = xp.linalg.vecdot(x, x)[..., None]
-        if 0 not in square.shape and (
+        if 0 not in x.shape and (
             float(xp.min(square)) < tiny * x.shape[-1] ** 2 or float(xp.max(square)) == float("inf")
         ):
             x = x / xp.clip(xp.max(xp.abs(x), axis=-1, keepdims=True), tiny, None)
