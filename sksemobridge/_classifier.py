@@ -385,8 +385,9 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         weight = validate_weights(sample_weight, len(embeddings))
         groups = validate_groups(groups, len(embeddings))
         used = weight > 0
-        all_classes = validate_classes(classes, None if earlier is None else earlier.classes, labels[used])
-        labels = labels[used].astype(all_classes.dtype)
+        rows = slice(None) if used.all() else used  # a mask would copy
+        all_classes = validate_classes(classes, None if earlier is None else earlier.classes, labels[rows])
+        labels = labels[rows].astype(all_classes.dtype)
 
         # Texts of the classes
         self._warn_about_text(all_classes, embeddings)
@@ -398,7 +399,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
 
         # Shots, those of earlier calls among them
         remembered = used if self.store_held_out else None
-        new = embeddings[used], labels, weight[used], None if groups is None else groups[used], remembered
+        new = embeddings[rows], labels, weight[rows], None if groups is None else groups[rows], remembered
         sums_are_enough = self.solver == "closed_form" and self.blend == "paper" and not text.has_words
         shots = add_shots(earlier, all_classes, new, bridge=text.bridge, sums_are_enough=sums_are_enough)
         if class_prompts is not None:

@@ -149,7 +149,9 @@ class Bridge:
         """
         x = self.inputs(x)
         if self.values is not None:
-            return l2_normalize(x @ (self.basis / self.values))
+            eos = x @ self.basis
+            eos /= self.values
+            return l2_normalize(eos)
         eos = x if self.is_identity and self.projection is None else x @ self.matrix
         return l2_normalize(eos if class_bias is None else eos + class_bias)
 

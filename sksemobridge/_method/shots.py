@@ -110,11 +110,11 @@ class ClassSums:
         eos, embeddings = np.zeros((n_classes, bridge.eos_width)), np.zeros((n_classes, shots.X.shape[1]))
         for rows in blocks(len(shots.codes)):
             X, codes = shots.X[rows].astype(np.float64, copy=False), shots.codes[rows]
-            eos_of_shots = bridge.to_eos(X, None if class_bias is None else class_bias[codes])
             # Shots are sorted by class.
             first, last = codes[0], codes[-1] + 1
-            for total, values in ((eos, eos_of_shots), (embeddings, X)):
-                total[first:last] += sum_rows(values, shots.weight[rows], codes - first, last - first)
+            summing = summing_matrix(shots.weight[rows], codes - first, last - first)
+            embeddings[first:last] += summing @ X
+            eos[first:last] += summing @ bridge.to_eos(X, None if class_bias is None else class_bias[codes])
         weight = np.bincount(shots.codes, weights=shots.weight, minlength=n_classes)
         return cls(bridge.project(eos), embeddings, weight)
 
@@ -148,7 +148,12 @@ def weight_in_class(codes, weight):
 
 def sum_rows(values, weight, index, n):
     """Weighted sums of the rows of `values (m, k)` that share an `index`, shape (n, k)."""
-    return coo_array((weight, (index, np.arange(len(index)))), shape=(n, len(index))).tocsr() @ values
+    return summing_matrix(weight, index, n) @ values
+
+
+def summing_matrix(weight, index, n):
+    """The sparse matrix `(n, m)` of `sum_rows`."""
+    return coo_array((weight, (index, np.arange(len(index)))), shape=(n, len(index))).tocsr()
 
 
 def blocks(n):
@@ -179,18 +184,18 @@ def pool_shots(X, codes, weight, groups=None):
         Index of the pooled shot of each row of the input.
     """
     codes = np.asarray(codes)
-    X = X + X.dtype.type(0)  # -0.0 becomes 0.0: equal numbers, equal bytes
     content = _rank_by_content(X)
     # Equal rows stand together, lighter ones first, so that sums do not depend on the order of the input.
     order = np.lexsort((weight, content, codes))
     first = np.ones(len(order), dtype=bool)
     first[1:] = (np.diff(codes[order]) != 0) | (np.diff(content[order]) != 0)
-    distinct = order[first]
-    pooled_of_distinct, keep = _merge_within_rounding(X[distinct], codes[distinct])
+    X, codes = X[order[first]], codes[order[first]]
+    pooled_of_distinct, kept = _merge_within_rounding(X, codes)
+    if len(kept) < len(codes):
+        X, codes = X[kept], codes[kept]
     pooled = np.empty(len(order), dtype=np.intp)
     pooled[order] = pooled_of_distinct[np.cumsum(first) - 1]
-    keep = distinct[keep]
-    n = len(keep)
+    n = len(codes)
     if groups is None:
         group = np.arange(n)
     else:
@@ -204,8 +209,8 @@ def pool_shots(X, codes, weight, groups=None):
         _, where, index = np.unique(part, return_index=True, return_inverse=True)
         group = np.argsort(np.argsort(where))[index]
     total = np.bincount(pooled[order], weights=weight[order])
-    total = np.maximum(total, LEAST_SHARE * np.bincount(codes[keep], weights=total)[codes[keep]])
-    return Shots(X=X[keep], codes=codes[keep], weight=total, group=group), pooled
+    total = np.maximum(total, LEAST_SHARE * np.bincount(codes, weights=total)[codes])
+    return Shots(X=X, codes=codes, weight=total, group=group), pooled
 
 
 def _merge_within_rounding(X, codes):
@@ -250,7 +255,8 @@ def _rank_by_content(X):
     """A number for each row: equal for equal rows, in an order that depends on the content alone."""
     values, rank = np.unique(X[:, 0], return_inverse=True)
     if len(values) < len(X):  # some rows start alike: compare them whole
-        rows = np.ascontiguousarray(X).view(np.dtype((np.void, X.dtype.itemsize * X.shape[1]))).ravel()
+        rows = X + X.dtype.type(0)  # -0.0 becomes 0.0: equal numbers, equal bytes
+        rows = np.ascontiguousarray(rows).view(np.dtype((np.void, rows[0].nbytes))).ravel()
         rank = rank * len(X) + np.unique(rows, return_inverse=True)[1]
     return rank
 
