@@ -92,8 +92,11 @@ class EmbeddingClassifier(ClassifierMixin, SavedEstimator):
         -------
         ndarray of shape (n,)
         """
-        best = self._finished_scores(X, lambda scores: namespace(scores).argmax(scores, axis=1))
-        return self.classes_[np.asarray(to_numpy(best))]
+
+        def labels(scores):
+            return self.classes_[np.asarray(to_numpy(namespace(scores).argmax(scores, axis=1)))]
+
+        return self._finished_scores(X, labels)
 
     def predict_proba(self, X: ArrayLike) -> NDArray[Any]:
         """Probability of each class, in the order of `classes_`: the softmax of the logits.

@@ -13,7 +13,7 @@ from sklearn import get_config
 
 # Values of X in a block: few enough for the cache of a processor, and many enough for its threads or a GPU
 # (`python benchmarks/head.py` prints time and memory).
-HOST_BLOCK = 2**21
+HOST_BLOCK = 2**20
 DEVICE_BLOCK = 2**25
 # Values of scores in a block of their softmax.
 SOFTMAX_BLOCK = 2**17
@@ -114,7 +114,7 @@ def in_blocks(function, X):
     X : array of shape (n, D)
     """
     rows = max(1, (HOST_BLOCK if isinstance(X, np.ndarray) else DEVICE_BLOCK) // X.shape[1])
-    n, xp = X.shape[0], namespace(X)
+    n = X.shape[0]
     if n <= rows:
         return function(X)
     whole = None
@@ -124,7 +124,7 @@ def in_blocks(function, X):
         parts = block if isinstance(block, dict) else {None: block}
         if whole is None:
             whole = {
-                name: xp.empty((n, *part.shape[1:]), dtype=part.dtype, device=device_of(X))
+                name: namespace(part).empty((n, *part.shape[1:]), dtype=part.dtype, device=device_of(part))
                 for name, part in parts.items()
             }
         for name, part in parts.items():

@@ -215,7 +215,7 @@ class PrecomputedTextEncoder(StatelessEncoder):
 
     @property
     def projection_bias_(self) -> NDArray[Any] | None:
-        return self._projection_and_bias()[1]
+        return None if self.projection_bias is None else self._projection_and_bias()[1]
 
     @property
     def logit_scale_(self) -> float:
