@@ -21,7 +21,7 @@ from time import perf_counter, process_time
 
 import numpy as np
 from encoding import report, write_copies, write_photos, write_random_model
-from timing import peak_memory, timed
+from timing import cpu_timed, peak_memory, timed
 
 from sksemobridge import CLIPImageEncoder
 from sksemobridge.datasets import load_emoji
@@ -157,11 +157,13 @@ def reading_rate(folder):
     from sksemobridge.encoders._pictures import decode, fetch
 
     paths = write_photos(folder / "photos", 200, np.random.default_rng(0))
-    start = process_time()
-    for path in paths:
-        decode(fetch(path), shortest_side=224).resize((299, 224), Image.Resampling.BICUBIC)
+
+    def read_all():
+        for path in paths:
+            decode(fetch(path), shortest_side=224).resize((299, 224), Image.Resampling.BICUBIC)
+
     size = sum(os.path.getsize(path) for path in paths) / len(paths)
-    return len(paths) / (process_time() - start), size
+    return len(paths) / cpu_timed(read_all)[0], size
 
 
 def key_rate():
@@ -171,9 +173,7 @@ def key_rate():
     from sksemobridge.distributed._keys import row_digests
 
     table = pa.table({"path": [f"/data/photos/{i:012d}.jpg" for i in range(100_000)]})
-    start = process_time()
-    row_digests(table)
-    return len(table) / (process_time() - start)
+    return len(table) / cpu_timed(row_digests, table)[0]
 
 
 def listing_memory(folder):

@@ -16,7 +16,6 @@ import logging
 import os
 import shutil
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +26,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from sklearn.datasets import load_sample_images
 from sklearn.model_selection import GridSearchCV
-from timing import alternate, peak_memory, timed
+from timing import alternate, cpu_timed, peak_memory, timed
 
 from sksemobridge import SeMoBridgeClassifier, ZeroShotClassifier, make_semobridge_pipeline
 from sksemobridge.datasets import load_emoji, load_vocabulary
@@ -256,16 +255,16 @@ def compare_models(folder, paths, device):
     for architecture in MODELS:
         name = write_random_model(folder / architecture, architecture, text_layers=None)
         encoder = CLIPImageEncoder(name, device=device, precision="fp32", batch_size=N_OF_MODELS)
-        first = cpu_seconds(encoder.transform, paths[:1])
-        fp32 = cpu_seconds(encoder.transform, paths[1 : 1 + N_OF_MODELS])
+        first = cpu_timed(encoder.transform, paths[:1])[0]
+        fp32 = cpu_timed(encoder.transform, paths[1 : 1 + N_OF_MODELS])[0]
         encoder.set_params(precision="bf16").transform(paths[:1])
-        bf16 = cpu_seconds(encoder.transform, paths[1 : 1 + N_OF_MODELS])
+        bf16 = cpu_timed(encoder.transform, paths[1 : 1 + N_OF_MODELS])[0]
         model = get_model(name, None, device).model
         parameters = sum(values.numel() for values in model.parameters())
         has_tokenizer = "hf_tokenizer_name" not in open_clip.get_model_config(architecture)["text_cfg"]
         for_words = "-"
         if has_tokenizer:
-            for_words = f"{cpu_seconds(CLIPTextEncoder(name, device=device).transform, words):.0f}"
+            for_words = f"{cpu_timed(CLIPTextEncoder(name, device=device).transform, words)[0]:.0f}"
         width = encoder.get_feature_names_out().size
         print(
             f"| {architecture} | {parameters / 1e6:.0f} | {4 * parameters / 1e6:,.0f} | {width:,} | {first:.1f} "
@@ -274,13 +273,6 @@ def compare_models(folder, paths, device):
         )
         clear_model_cache()
         shutil.rmtree(folder / architecture)
-
-
-def cpu_seconds(function, *arguments):
-    """Seconds of CPU, which other programs distort less than those of the clock."""
-    start = time.process_time()
-    function(*arguments)
-    return time.process_time() - start
 
 
 # Memory and manners

@@ -28,7 +28,6 @@ import sys
 import warnings
 from itertools import product, zip_longest
 from pathlib import Path
-from time import perf_counter
 
 import few_shot_report
 import joblib
@@ -152,13 +151,15 @@ def run(seeds_of, results, shots, names, protocols, n_jobs):
     print(f"{left} draws to go, {n_jobs} at a time", file=sys.stderr)
     with joblib.parallel_config("loky", inner_max_num_threads=1):
         parallel = joblib.Parallel(n_jobs, return_as="generator_unordered")
-        for number, jobs in enumerate(filter(None, rounds), start=1):
-            start = perf_counter()
+
+        def one_round(jobs):
             for rows in parallel(joblib.delayed(one_draw)(*job) for job in jobs):
                 for row in rows:
                     results.append(row)
+
+        for number, jobs in enumerate(filter(None, rounds), start=1):
+            seconds, _ = timed(one_round, jobs)
             left -= len(jobs)
-            seconds = perf_counter() - start
             rest = left * seconds / len(jobs)
             print(f"round {number}: {seconds:.0f} s; the rest takes about {rest:.0f} s more", file=sys.stderr)
 

@@ -19,19 +19,20 @@ GRID = {"alpha": [1.0, 5.0], "beta": [1.0, 5.0], "gamma": [1.0, 5.0], "lambda2":
 
 def main():
     task = made_up(100, 16, 512)
+    X = task.X.astype(np.float32)  # as encoders give it
     classifier = SeMoBridgeClassifier(task.text_encoder, prompts=task.prompts, blend="paper")
     train, test = next(StratifiedKFold(5).split(task.X, task.y))
 
     def try_candidate(i):
         candidate = clone(classifier).set_params(alpha=1 + i / 10, lambda2=0.1 + i / 40, smoothness=i / 20)
-        candidate.fit(task.X[train], task.y[train]).score(task.X[test], task.y[test])
+        candidate.fit(X[train], task.y[train]).score(X[test], task.y[test])
 
     first, *later = (1000 * timed(try_candidate, i)[0] for i in range(30))
     print(
         f"one candidate on one fold: first {first:.0f} ms, then median {np.median(later):.1f} ms, "
         f"slowest {max(later):.1f} ms"
     )
-    seconds, _ = timed(GridSearchCV(classifier, GRID, cv=5).fit, task.X, task.y)
+    seconds, _ = timed(GridSearchCV(classifier, GRID, cv=5).fit, X, task.y)
     print(
         f"GridSearchCV over 24 candidates x 5 folds: {seconds:.1f} s, {1000 * seconds / 120:.0f} ms a fit and score"
     )

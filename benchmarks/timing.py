@@ -4,7 +4,7 @@ import multiprocessing
 import resource
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 
 import numpy as np
 
@@ -14,6 +14,13 @@ def timed(function, *args, **kwargs):
     start = perf_counter()
     result = function(*args, **kwargs)
     return perf_counter() - start, result
+
+
+def cpu_timed(function, *args, **kwargs):
+    """As `timed`, in seconds of the processor, which other programs distort less than those of the clock."""
+    start = process_time()
+    result = function(*args, **kwargs)
+    return process_time() - start, result
 
 
 def alternate(*functions, repeats=5):

@@ -136,28 +136,33 @@ class LoadedModel:
 
         return on_all_cores(forward, pixels) if self.device.type == "cpu" else forward(pixels)
 
-    def embed_tokens(self, tokens, precision, *, project):
-        """Embeddings of texts, not normalised.
+    def embed_tokens(self, tokens, precision):
+        """Embeddings `(n, D)` of texts in the joint space, not normalised; as `encode_tokens`."""
+        return self._read(self.model, tokens, precision)
+
+    def encode_tokens(self, tokens, precision):
+        """Embeddings of texts before the projection.
 
         Parameters
         ----------
         tokens : torch.Tensor of shape (n, context_length)
         precision : {"fp32", "bf16", "fp16"}
-        project : bool
-            Whether to give embeddings in the joint space `(n, D)`, or those before the projection `(n, d)`.
 
         Returns
         -------
-        torch.Tensor, float32
+        torch.Tensor of shape (n, d), float32
 
         Raises
         ------
         NoProjectionError
-            With `project=False`, if the text tower does not end in a linear layer.
+            If the text tower does not end in a linear layer.
         """
+        return self._read(without_projection(self.model), tokens, precision)
+
+    def _read(self, model, tokens, precision):
         import torch
 
-        model, tokens = cut_context(self.model if project else without_projection(self.model), tokens)
+        model, tokens = cut_context(model, tokens)
         with torch.inference_mode(), autocast(precision, self.device):
             return model.encode_text(tokens.to(self.device), normalize=False).float()
 

@@ -100,7 +100,7 @@ class CLIPTextEncoder(CLIPEncoder):
         ModelLoadError
             If the model, its weights or its tokenizer are missing.
         """
-        return self._run(texts, project=False)
+        return self._run(texts, "eos")
 
     def transform(self, texts: Sequence[str]) -> NDArray[Any]:
         """Embeddings in the joint space of images and texts, not normalised.
@@ -118,7 +118,7 @@ class CLIPTextEncoder(CLIPEncoder):
         ModelLoadError
             If the model, its weights or its tokenizer are missing.
         """
-        return self._run(texts, project=True)
+        return self._run(texts, "joint")
 
     def embed_words(self, texts: Sequence[str]) -> NDArray[Any]:
         """What `transform` gives, with a progress bar on standard error where it takes some seconds.
@@ -138,7 +138,7 @@ class CLIPTextEncoder(CLIPEncoder):
         kept = "set cache to keep them" if self.cache is None else f"kept in cache={os.fspath(self.cache)!r}"
         what = f"embedding {len(texts):,} words for the bridge, once; {kept}"
         with tqdm(total=len(texts), desc=what, unit="text", delay=_BAR_AFTER_SECONDS, leave=False) as bar:
-            return self._run(texts, project=True, advance=bar.update)
+            return self._run(texts, "joint", advance=bar.update)
 
     @property
     def projection_(self) -> NDArray[Any]:
@@ -168,14 +168,17 @@ class CLIPTextEncoder(CLIPEncoder):
         # Prompts are few, and the bridge needs their exact geometry.
         return "fp32" if self.precision == "auto" else self.precision
 
-    def _run(self, texts, *, project, advance=lambda n: None):
+    def _run(self, texts, space, advance=lambda n: None):
         texts = list_texts(texts)
         loaded, precision = self._model(), self._precision()
-        width = loaded.embed_dim if project else len(read_text_projection(loaded.model)[0])
+        if space == "eos":
+            tower, width = loaded.encode_tokens, len(read_text_projection(loaded.model)[0])
+        else:
+            tower, width = loaded.embed_tokens, loaded.embed_dim
         cut = []
 
         def make_reader(cache):
-            context = f"text {'joint' if project else 'eos'} {precision} ".encode()
+            context = f"text {space} {precision} ".encode()
             if cache.active:
                 context += loaded.text_digest()
 
@@ -193,7 +196,7 @@ class CLIPTextEncoder(CLIPEncoder):
         embeddings, _ = embed(
             len(texts),
             width,
-            partial(loaded.embed_tokens, precision=precision, project=project),
+            partial(tower, precision=precision),
             make_reader,
             cache=self.cache,
             batch_size=self.batch_size,
