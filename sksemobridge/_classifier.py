@@ -511,10 +511,9 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         key = encoder_key(self.text_encoder)
         embeddings, eos_directions, text_length = None, None, 1.0
         if class_prompts is not None:
-            embeddings, eos_directions, lengths = encode_classes(
+            embeddings, eos_directions, text_length = encode_classes(
                 self.text_encoder, class_prompts.prompts, projection, bias, key
             )
-            text_length = lengths.mean()
         # The paper's blend keeps the paper's bridge unless words are given.
         vocabulary = self.vocabulary if is_auto or not isinstance(self.vocabulary, str) else None
         bridge = word_bridge(self.text_encoder, vocabulary, key)

@@ -8,7 +8,7 @@ from sklearn.utils import check_array
 from sklearn.utils._param_validation import Interval, validate_params
 from sklearn.utils.validation import assert_all_finite, check_consistent_length, column_or_1d
 
-from ._utils.array_api import l2_normalize, to_numpy
+from ._utils.array_api import l2_normalize, rows_as_bytes, to_numpy
 from ._utils.validation import (
     as_array,
     is_text,
@@ -173,9 +173,7 @@ def _rank_and_average(similarity, is_match):
 
 def _first_of_equal_rows(X):
     """For each row of `X` the position of the first row equal to it; None if all rows differ."""
-    # Zero has two signs and one value; as bytes they must be one too.
-    whole_rows = (X + X.dtype.type(0)).view(np.dtype((np.void, X.dtype.itemsize * X.shape[1]))).ravel()
-    _, first, inverse = np.unique(whole_rows, return_index=True, return_inverse=True)
+    _, first, inverse = np.unique(rows_as_bytes(X), return_index=True, return_inverse=True)
     return None if len(first) == len(X) else first[inverse]
 
 

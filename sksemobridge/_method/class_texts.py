@@ -105,8 +105,8 @@ def encode_classes(text_encoder, prompt_lists, projection, bias, key=None):
     -------
     embeddings, eos_directions : ndarray of shape (C, D) and (C, d)
         See `TextSide`.
-    lengths : ndarray of shape (C,)
-        `|| mean_j eos_cj ||`; their mean over the classes is `L`.
+    text_length : float
+        `L`, the mean over the classes of `|| mean_j eos_cj ||`.
 
     Raises
     ------
@@ -140,7 +140,8 @@ def encode_classes(text_encoder, prompt_lists, projection, bias, key=None):
         result[told] = part
         return result
 
-    return tuple(map(of_all, zip(*rows)))
+    embeddings, eos_directions, lengths = map(of_all, zip(*rows))
+    return embeddings, eos_directions, lengths.mean()
 
 
 def embed_classes(text_encoder, prompt_lists):

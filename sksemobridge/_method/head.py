@@ -22,13 +22,7 @@ EXACT_SHARE = 0.05
 
 @dataclass(frozen=True)
 class DirectHead:
-    """Logits `u @ direct + offsets`.
-
-    Attributes
-    ----------
-    direct : ndarray of shape (D, C)
-    offsets : ndarray of shape (C,)
-    """
+    """Logits `u @ direct + offsets`, with `direct (D, C)` and `offsets (C,)`."""
 
     direct: np.ndarray
     offsets: np.ndarray
@@ -46,14 +40,7 @@ class DirectHead:
 
 @dataclass(frozen=True)
 class BridgedHead:
-    """Logits `u @ direct + offsets + bridge(q) @ through`: where the projection has a bias.
-
-    Attributes
-    ----------
-    direct : DirectHead
-    bridge : Bridge
-    through : ndarray of shape (D, C)
-    """
+    """Logits `u @ direct + offsets + bridge(q) @ through (D, C)`: where the projection has a bias."""
 
     direct: DirectHead
     bridge: Bridge
@@ -67,17 +54,7 @@ class BridgedHead:
 
 @dataclass(frozen=True)
 class CentredHead:
-    """Logits `u @ direct + offsets + nrm(u - m) @ through`.
-
-    Attributes
-    ----------
-    direct : DirectHead or None
-        None where there is no text: offsets alone.
-    offsets : ndarray of shape (C,)
-    mean : ndarray of shape (D,)
-        `m`.
-    through : ndarray of shape (D, C)
-    """
+    """Logits `u @ direct + offsets + nrm(u - m) @ through (D, C)`; `direct` is None where there is no text."""
 
     direct: DirectHead | None
     offsets: np.ndarray
@@ -105,14 +82,7 @@ class CentredHead:
 
 @dataclass(frozen=True)
 class ColumnsHead:
-    """Logits `u @ direct + offsets + nrm(u @ columns) @ through`.
-
-    Attributes
-    ----------
-    direct : DirectHead
-    columns : ndarray of shape (D, k)
-    through : ndarray of shape (k, C)
-    """
+    """Logits `u @ direct + offsets + nrm(u @ columns (D, k)) @ through (k, C)`."""
 
     direct: DirectHead
     columns: np.ndarray
@@ -129,14 +99,9 @@ class ColumnsHead:
 class ProjectorHead:
     """The shorter way of `ColumnsHead` where a projector cuts off little.
 
-    With the cut directions `N`, `nrm(u @ V) @ V' = (u - u N N') / sqrt(1 - ||u @ N||^2)`.
-
-    Attributes
-    ----------
-    columns : ColumnsHead
-        For queries of which little is kept: a difference of squares would not be exact enough.
-    factors : ndarray of shape (D, D - k + 2 C)
-        Side by side `N`, `direct` and `V @ through`: one product is faster than three.
+    With the cut directions `N`, `nrm(u @ V) @ V' = (u - u N N') / sqrt(1 - ||u @ N||^2)`. The `factors` are `N`,
+    `direct` and `V @ through` side by side, `(D, D - k + 2 C)`: one product is faster than three. The head in `columns`
+    is for queries of which little is kept: a difference of squares would not be exact enough.
     """
 
     columns: ColumnsHead
@@ -147,16 +112,13 @@ class ProjectorHead:
         queries, length = rows_and_lengths(X)
         product = queries @ self.factors
         n_classes = self.columns.through.shape[1]
-        cut_off, direct, bridged = (
-            product[:, : -2 * n_classes],
-            product[:, -2 * n_classes : -n_classes],
-            product[:, -n_classes:],
-        )
+        cut_off, scores = product[:, : -2 * n_classes], product[:, -2 * n_classes : -n_classes]
+        bridged = product[:, -n_classes:]
         kept = 1 - xp.linalg.vecdot(cut_off, cut_off)[:, None] / length / length
         if float(xp.min(kept)) <= EXACT_SHARE:
             return self.columns(X)
         bridged /= xp.sqrt(kept)
-        scores = direct + bridged
+        scores = scores + bridged
         scores /= length
         scores += self.columns.direct.offsets
         return scores

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from .._utils.array_api import rows_and_lengths
+from .._utils.array_api import rows_and_lengths, rows_as_bytes
 
 # Distance, relative to their length, up to which two embeddings of a class are copies of one: single precision
 # and another batch size leave some 1e-6.
@@ -255,9 +255,7 @@ def _rank_by_content(X):
     """A number for each row: equal for equal rows, in an order that depends on the content alone."""
     values, rank = np.unique(X[:, 0], return_inverse=True)
     if len(values) < len(X):  # some rows start alike: compare them whole
-        rows = X + X.dtype.type(0)  # -0.0 becomes 0.0: equal numbers, equal bytes
-        rows = np.ascontiguousarray(rows).view(np.dtype((np.void, rows[0].nbytes))).ravel()
-        rank = rank * len(X) + np.unique(rows, return_inverse=True)[1]
+        rank = rank * len(X) + np.unique(rows_as_bytes(X), return_inverse=True)[1]
     return rank
 
 

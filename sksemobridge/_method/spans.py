@@ -17,7 +17,7 @@ from scipy import linalg
 from .._utils.array_api import l2_normalize, namespace
 from .._utils.lru import LRUCache, content_key
 from .._utils.svd import read_only
-from .shots import sum_rows, weight_in_class
+from .shots import blocks, sum_rows, weight_in_class
 
 # The rank keeps this share of the variance of the texts. What is left are directions in which no two words
 # differ much; RN50 has a tail of hundreds of them, and loses most of the gain where all are kept
@@ -28,9 +28,6 @@ VARIANCE_SHARE = 0.9
 LEAST_RANK, MOST_RANK = 1 / 3, 1 / 2
 # Parts of unit embeddings shorter than this are rounding, of the embedding or of the mean.
 RESOLUTION = 1e-5
-
-# Rows of a gallery summed at a time.
-_BLOCK = 2**14
 
 _bases = LRUCache(max_items=16)
 
@@ -154,9 +151,8 @@ class RunningMean:
     def add(self, X):
         """The mean with more rows `X (n, D)`."""
         total = self.total
-        for start in range(0, len(X), _BLOCK):
-            block = X[start : start + _BLOCK].astype(np.float64, copy=False)
-            total = total + l2_normalize(block).sum(axis=0)
+        for rows in blocks(len(X)):
+            total = total + l2_normalize(X[rows].astype(np.float64, copy=False)).sum(axis=0)
         return RunningMean(total, self.n_rows + len(X))
 
     @property

@@ -13,9 +13,11 @@ import numpy as np
 MEMORY = 5
 WINDOW = 10
 
-# Wolfe conditions: how much of the predicted decrease is asked for, and how much of the slope may stay.
+# Wolfe conditions: how much of the predicted decrease is asked for, and how much of the slope may stay. Values of
+# Nocedal and Wright: "Numerical Optimization", for quasi-Newton methods.
 DECREASE = 1e-4
 CURVATURE = 0.9
+# Points along a line; each search is over after a few, unless rounding hides the decrease.
 MAX_TRIALS = 30
 # Where in an interval the next trial point may lie.
 SAFEGUARD = 0.1, 0.9

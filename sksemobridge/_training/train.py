@@ -21,6 +21,7 @@ MAX_ITER = {"adamw": 5000, "lbfgs": 1000}
 # The paper's warm-up: this learning rate in the first step, then a linear rise over this many steps.
 FIRST_LEARNING_RATE = 1e-5
 WARM_UP_STEPS = 500
+# AdamW's, as its authors and torch set them.
 BETAS = 0.9, 0.999
 EPSILON = 1e-8
 
@@ -122,20 +123,14 @@ def train_bridge(
         "adamw" is the paper's recipe: `max_iter` full-batch steps, of which the last weights are taken. The
         learning rate is 1e-5 in step 0, `learning_rate * t / 500` for `0 < t < 500`, then `learning_rate`.
         Weight decay acts on bridge and bias. "lbfgs" minimises the same loss to `tol`.
-    lambda_it, lambda_c, lambda_b : float
-        Weights of the parts of the loss.
-    max_iter : int or None
-        None is 5,000 for "adamw", 1,000 for "lbfgs".
-    learning_rate, weight_decay : float
-        Of "adamw".
+    lambda_it, lambda_c, lambda_b, max_iter, learning_rate, weight_decay, verbose
+        See `SeMoBridgeClassifier`.
     tol : float
         "lbfgs" stops when ten iterations lower the loss by less than `tol / 2` of itself on average.
     dtype : dtype
         Precision of the training.
     device : str or torch.device
         "auto" is a CUDA device if torch has one, else the CPU. With "cpu" torch is not even loaded.
-    verbose : int
-        Above zero, a progress bar on standard error.
     callback : callable or None
         Called as `callback(step, loss)` with each entry of the loss curve; a true answer stops.
 

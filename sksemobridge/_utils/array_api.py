@@ -176,6 +176,12 @@ def rows_and_lengths(x):
         return x, xp.clip(xp.sqrt(square), tiny, None)
 
 
+def rows_as_bytes(x):
+    """Each row of a NumPy array as one value, equal where all numbers are; shape (n,)."""
+    x = np.ascontiguousarray(x + x.dtype.type(0))  # -0.0 becomes 0.0: equal numbers, equal bytes
+    return x.view(np.dtype((np.void, x.dtype.itemsize * x.shape[1]))).ravel()
+
+
 def l2_normalize(x):
     """Rows of `x` divided by their lengths; a row of zeros stays zero instead of turning NaN."""
     x, length = rows_and_lengths(x)

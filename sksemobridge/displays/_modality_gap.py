@@ -94,7 +94,7 @@ class ModalityGapDisplay:
         X : array-like of shape (n, D), or what the pipeline takes
             Images or their embeddings, which are bridged as queries are.
         ax : matplotlib.axes.Axes or None, default=None
-            The panels take its place; by default they get a new figure.
+            See `plot`.
 
         Returns
         -------
@@ -134,9 +134,11 @@ class ModalityGapDisplay:
         image : array-like of shape (n, D)
         text : array-like of shape (C, D)
         bridged : array-like of shape (n, D)
-            The images after the bridge. Rows of all three are scaled to unit length.
+            The images after the bridge. Rows of all are scaled to unit length.
+        bridged_text : array-like of shape (C, D) or None, default=None
+            The texts after the bridge; None where it leaves them as they are.
         ax : matplotlib.axes.Axes or None, default=None
-            The panels take its place; by default they get a new figure.
+            See `plot`.
 
         Returns
         -------

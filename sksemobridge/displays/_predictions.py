@@ -144,10 +144,8 @@ class PredictionsDisplay:
             Whether to draw what each affinity says for the predicted class: its part of the difference of logits
             to the true class, or to the runner-up where the prediction is right or `y` is not given. The
             pipeline then ends in a `SeMoBridgeClassifier` with `blend="auto"`.
-        n_columns : int or None, default=None
-            Images side by side, see `plot`.
-        ax : matplotlib.axes.Axes or None, default=None
-            The grid takes its place; by default it gets a new figure.
+        n_columns, ax
+            See `plot`.
 
         Returns
         -------
@@ -220,10 +218,8 @@ class PredictionsDisplay:
         ----------
         images, y_pred, probability, y_true, shots, y_shots, closest, against, shares
             See `PredictionsDisplay`.
-        n_columns : int or None, default=None
-            Images side by side, see `plot`.
-        ax : matplotlib.axes.Axes or None, default=None
-            The grid takes its place; by default it gets a new figure.
+        n_columns, ax
+            See `plot`.
 
         Returns
         -------

@@ -156,7 +156,7 @@ def predict_dataset(
         Embeddings, such as the output of `embed_dataset`; or, for a pipeline that begins with a
         `CLIPImageEncoder`, images as `embed_dataset` takes them.
     output : str or os.PathLike
-        A folder that all machines see, or an address that pyarrow knows.
+        As in `embed_dataset`.
     estimator : fitted classifier or Pipeline
     column : str or None, default=None
         Column with the embeddings, by default `"embedding"`, or with the images.
@@ -177,13 +177,8 @@ def predict_dataset(
 
     Raises
     ------
-    ImportError
-        If Ray is not installed.
-    ValueError
-        If keys of the source are not unique, or the output has results of another job, estimator or source.
-    RuntimeError
-        If another job writes to the output, or keys are missing in the end. What was written stays; the next call
-        goes on.
+    ImportError, ValueError, RuntimeError
+        As `embed_dataset` does.
 
     Examples
     --------

@@ -20,6 +20,7 @@ _LOCK_FILE = "embeddings.lock"
 # of its embeddings. SQLite reads a block as a whole, so it must not be large.
 _PAGE_BYTES = 512
 _BLOCK_BYTES = 16384
+# How long SQLite waits for another writer, whose batch takes far less, and between two looks at a claimed embedding.
 _WAIT_SECONDS = 30
 _POLL_SECONDS = 0.02
 _SCHEMA = """

@@ -13,6 +13,7 @@ from ._base import CLIPEncoder, list_texts
 from ._embedding import Item, embed
 from ._towers import read_image_projection, read_text_projection
 
+# A bar for less would only flicker.
 _BAR_AFTER_SECONDS = 2
 
 

@@ -38,22 +38,9 @@ def read_text_projection(model):
 
 
 def read_image_projection(model):
-    """`W_image` and `b_image`, the last linear layer of the image tower.
+    """`W_image (d_image, D)` and `b_image`, the last linear layer of the image tower; as `read_text_projection`.
 
-    Parameters
-    ----------
-    model : torch.nn.Module
-        A model of open_clip.
-
-    Returns
-    -------
-    weight : torch.Tensor of shape (d_image, D)
-    bias : torch.Tensor of shape (D,) or None
-
-    Raises
-    ------
-    NoProjectionError
-        If the tower ends otherwise, as those of SigLIP do.
+    Towers of SigLIP end otherwise.
     """
     tower = model.visual
     layers = [
