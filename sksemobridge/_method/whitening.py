@@ -94,19 +94,21 @@ class WhiteningFit:
         self._degrees, self._kept = n, n / (n + width)  # f, 1 - lambda
         # `gone_i e_i e_i'` leaves the scatter with an image: it is more than `e_i e_i'`, as the class mean moves.
         self._gone = weight * np.where(self._around_predicted, 1, counts / np.maximum(counts - 1, ROUNDING))
+        # Few images are taken in one piece, many in blocks, twice.
+        pieces = [slice(None)] if len(u) < width else blocks(len(u))
         squares = np.zeros(width)
-        for rows in blocks(len(u)):
-            squares += (weight[rows] / n) @ np.square(self._residuals(rows))
+        for rows in pieces:
+            residuals = self._residuals(rows)
+            squares += (weight[rows] / n) @ np.square(residuals)
         typical = max(squares.mean(), ROUNDING)
         # Where all classes have one image, words show better than variances which directions matter.
         diagonal = 0.0 if has_words and not class_means.left.any() else 1 - text_trust
         self._root = np.maximum(squares / typical, LEAST_VARIANCE) ** (diagonal / 2)
         if len(u) < width:
-            rows = self._residuals(slice(None)) * np.sqrt(weight / n)[:, None] / self._root
-            values, basis = _eigenvectors(rows)
+            values, basis = _eigenvectors(residuals * np.sqrt(weight / n)[:, None] / self._root)
         else:
             scatter = np.zeros((width, width))
-            for rows in blocks(len(u)):
+            for rows in pieces:
                 residuals = self._residuals(rows) / self._root
                 scatter += (residuals * (weight[rows, None] / n)).T @ residuals
             values, basis = linalg.eigh(scatter)
@@ -117,10 +119,13 @@ class WhiteningFit:
         self._wider, self._shift = self._widths()
         self.fitted = self._fitted()
 
-    def _residuals(self, rows):
-        """Images less the mean of their class, or less its prediction without them: `e_i`."""
+    def _residuals(self, rows, without=None):
+        """Images less the mean of their class, or less its prediction without them: `e_i`.
+
+        `without` are these predictions, where the caller has them.
+        """
         means = self._classes.others.class_means[self._codes[rows]]
-        predicted = self._classes.centre + self._classes.without(rows)
+        predicted = self._classes.centre + (self._classes.without(rows) if without is None else without)
         return self._u[rows] - np.where(self._around_predicted[rows, None], predicted, means)
 
     def _times_p(self, rows):
@@ -172,7 +177,8 @@ class WhiteningFit:
         """
         classes, rows, own = self._classes, np.arange(len(position)), self._codes[position]
         v, means = unit_shots - classes.centre, classes.means
-        residual, mean = self._residuals(position), classes.without(position)
+        mean = classes.without(position)
+        residual = self._residuals(position, mean)
         v_p, residual_p, mean_p = self._times_p(v), self._times_p(residual), self._times_p(mean)
 
         scores = v_p @ means.T - 0.5 * self._wider * _paired(self.fitted.weights, means)
