@@ -1,7 +1,11 @@
 """What the docs say of the sources still holds. Their code blocks run by way of conftest.py."""
 
 import ast
+import os
 import re
+import shutil
+import subprocess
+import sys
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -105,3 +109,44 @@ def test_the_benchmark_table_of_the_readme_is_that_of_the_results():
     assert len(rows) > 10
     results = (ROOT / "docs" / "benchmarks_real.md").read_text(encoding="utf-8").splitlines()
     assert [row for row in rows if row not in results] == []
+
+
+# Around the page's blocks: what a reader brings along, and what must be true at the end.
+BEFORE_SPARK = """
+from pathlib import Path
+from PIL import Image
+from sksemobridge import CLIPImageEncoder, SeMoBridgeClassifier
+from sksemobridge.datasets import load_emoji
+from sksemobridge.encoders import EmbeddingCache
+
+images, y = load_emoji().images[::24], load_emoji().target[::24].astype(str)
+X = CLIPImageEncoder("mini", "bundled").transform(images)
+classifier = SeMoBridgeClassifier(class_names="ignore").fit(X, y)
+paths = [str(Path(f"{i}.png").resolve()) for i in range(len(images))]
+for path, image in zip(paths, images):
+    Image.fromarray(image).save(path)
+paths.append("missing.png")
+"""
+AFTER_SPARK = """
+assert result["label"].isna().tolist() == [False] * len(X) + [True]
+assert result["label"][:-1].tolist() == classifier.predict(X).tolist()
+assert len(EmbeddingCache("embeddings")) == len(X)
+"""
+
+
+def test_spark_takes_the_function_of_the_page_and_fills_the_cache(tmp_path):
+    pytest.importorskip("pyspark", reason="needs pyspark")
+    if shutil.which("java") is None:
+        pytest.skip("needs Java")
+    page = (ROOT / "docs" / "deploying.md").read_text(encoding="utf-8")
+    page = page.partition("## Dask and Spark")[2].replace('"ViT-B-16", "openai"', '"mini", "bundled"')
+    function, spark = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    function = function.partition("table = ")[0].replace("import dask.dataframe as dd\n", "")
+    program = tmp_path / "program.py"
+    program.write_text("\n".join([BEFORE_SPARK, function, spark, AFTER_SPARK]), encoding="utf-8")
+    where = {"PYSPARK_PYTHON": sys.executable, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, program.name]
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, check=False, env=os.environ | where
+    )
+    assert done.returncode == 0, done.stderr
