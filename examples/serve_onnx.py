@@ -31,10 +31,9 @@ def serve(path):
 
     def prepare(image):
         image = image.convert(how["mode"])
-        scale = max(height, width) / min(image.size)
-        size = [round(side * scale) for side in image.size]
+        size = [max(height, width) * side // min(image.size) for side in image.size]
         image = image.resize(size, Image.Resampling[how["interpolation"].upper()])
-        left, top = (image.width - width) // 2, (image.height - height) // 2
+        left, top = round((image.width - width) / 2), round((image.height - height) / 2)
         pixels = np.asarray(image.crop((left, top, left + width, top + height)), dtype=np.float32)
         return ((pixels / how["divide_by"] - mean) / std).transpose(2, 0, 1)
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import tempfile
 import warnings
 from dataclasses import replace
 from importlib import import_module
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.pipeline import Pipeline
+from sklearn.utils.fixes import parse_version
 from sklearn.utils.validation import check_is_fitted
 
 from ._classifier import SeMoBridgeClassifier
@@ -25,6 +27,8 @@ from .encoders import CLIPImageEncoder
 OPSET, IR_VERSION = 18, 9
 # Lengths below it count as zero, as in `rows_and_lengths`.
 TINY = float(np.finfo(np.float32).smallest_normal)
+# Before it, torch's exporter of whole programs fails for most image towers.
+EXPORTS_PROGRAMS = "2.9"
 # Files of protobuf end at 2 GB; weights of larger models lie in a second file.
 LARGEST_FILE = 1.9e9
 
@@ -45,7 +49,7 @@ def to_onnx(estimator: Any, path: str | os.PathLike[str]) -> None:
     TypeError
         If the estimator is none of these, or its pipeline has other steps.
     ImportError
-        If the package onnx is missing, or for a pipeline onnxscript.
+        If the package onnx is missing, or for a pipeline onnxscript, which torch needs from version 2.9 on.
     NotFittedError
         If the estimator is not fitted.
 
@@ -227,8 +231,6 @@ def _image_tower(loaded):
     """The `onnx.ModelProto` of the image tower, in float32: `pixels (n, 3, h, w)` to `embeddings (n, D)`."""
     import torch
 
-    _require("onnxscript")
-
     class Tower(torch.nn.Module):
         def __init__(self):
             super().__init__()
@@ -237,21 +239,40 @@ def _image_tower(loaded):
         def forward(self, pixels):
             return self.model.encode_image(pixels, normalize=False)
 
-    pixels = torch.zeros(2, 3, *loaded.image_size, device=loaded.device)
+    arguments = Tower().eval(), (torch.zeros(2, 3, *loaded.image_size, device=loaded.device),)
+    options = {
+        "opset_version": OPSET,
+        "input_names": ["pixels"],
+        "output_names": ["embeddings"],
+        "verbose": False,
+    }
     with warnings.catch_warnings():
         # Of the exporter, about itself.
         warnings.simplefilter("ignore")
-        program = torch.onnx.export(
-            Tower().eval(),
-            (pixels,),
-            dynamo=True,
-            opset_version=OPSET,
-            input_names=["pixels"],
-            output_names=["embeddings"],
-            dynamic_shapes=({0: torch.export.Dim("n")},),
-            verbose=False,
-        )
-    return program.model_proto
+        if parse_version(torch.__version__) < parse_version(EXPORTS_PROGRAMS):
+            return _traced(arguments, options)
+        _require("onnxscript")
+        n_images = ({0: torch.export.Dim("n")},)
+        return torch.onnx.export(*arguments, dynamo=True, dynamic_shapes=n_images, **options).model_proto
+
+
+def _traced(arguments, options):
+    """The same from the exporter that follows one call: the only one that is there in old versions of torch."""
+    import torch
+
+    onnx, mha = _require("onnx"), torch.backends.mha
+    # The fast path of attention is one operator, which ONNX lacks.
+    was = mha.get_fastpath_enabled()
+    mha.set_fastpath_enabled(False)
+    try:
+        # By way of a file, since models of more than 2 GB become several.
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "tower.onnx")
+            n_images = {"pixels": {0: "n"}, "embeddings": {0: "n"}}
+            torch.onnx.export(*arguments, path, dynamo=False, dynamic_axes=n_images, **options)
+            return onnx.load(path)
+    finally:
+        mha.set_fastpath_enabled(was)
 
 
 def register_onnx_converters() -> None:

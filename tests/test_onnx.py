@@ -4,10 +4,12 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils.fixes import parse_version
 
 from sksemobridge import (
     CLIPImageEncoder,
@@ -21,6 +23,8 @@ from sksemobridge import (
     to_onnx,
 )
 from sksemobridge.datasets import load_emoji
+
+from .encoder_helpers import SHRINK, small_config, some_pictures, write_model
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra onnx")
 pytest.importorskip("onnx", reason="needs the extra onnx")
@@ -153,10 +157,9 @@ def prepare(image, how):
     height, width = how["size"]
     assert (how["mode"], how["resize"], how["layout"]) == ("RGB", "shortest", "NCHW")
     image = Image.fromarray(image).convert(how["mode"])
-    scale = max(how["size"]) / min(image.size)
-    resample = Image.Resampling[how["interpolation"].upper()]
-    image = image.resize([round(side * scale) for side in image.size], resample)
-    left, top = (image.width - width) // 2, (image.height - height) // 2
+    size = [max(how["size"]) * side // min(image.size) for side in image.size]
+    image = image.resize(size, Image.Resampling[how["interpolation"].upper()])
+    left, top = round((image.width - width) / 2), round((image.height - height) / 2)
     pixels = np.asarray(image.crop((left, top, left + width, top + height)), dtype=np.float32)
     return ((pixels / how["divide_by"] - how["mean"]) / how["std"]).transpose(2, 0, 1).astype(np.float32)
 
@@ -167,8 +170,20 @@ def pipeline(pictures):
     return make_semobridge_pipeline("mini", "bundled").fit(pictures[0][:n], pictures[1][:n])
 
 
+@pytest.fixture(params=["programs", "one call"])
+def exporter(request, monkeypatch):
+    """Both of torch's exporters, where this version of torch has both that work."""
+    if request.param == "one call":
+        monkeypatch.setattr(_onnx, "EXPORTS_PROGRAMS", "99")
+        monkeypatch.setitem(sys.modules, "onnxscript", None)
+    elif parse_version(torch.__version__) < parse_version(_onnx.EXPORTS_PROGRAMS):
+        pytest.skip("this torch is older")
+    else:
+        pytest.importorskip("onnxscript", reason="needs the extra onnx")
+
+
+@pytest.mark.usefixtures("exporter")
 def test_a_whole_pipeline(pipeline, pictures, tmp_path, monkeypatch):
-    pytest.importorskip("onnxscript", reason="needs the extra onnx")
     to_onnx(pipeline, tmp_path / "pipeline.onnx")
     # Weights beside the file, as of models too large for one.
     monkeypatch.setattr(_onnx, "LARGEST_FILE", 0)
@@ -180,6 +195,24 @@ def test_a_whole_pipeline(pipeline, pictures, tmp_path, monkeypatch):
         pixels = np.stack([prepare(image, how) for image in pictures[0]])
         result, _ = run(tmp_path / name, pixels=pixels)
         np.testing.assert_allclose(result["probabilities"], pipeline.predict_proba(pictures[0]), atol=1e-5)
+
+
+@pytest.mark.usefixtures("exporter")
+@pytest.mark.parametrize("architecture", SHRINK)
+def test_every_kind_of_image_tower(architecture, tmp_path):
+    name = write_model(tmp_path / "model", small_config(architecture))
+    images, labels = some_pictures(7, size=(43, 57)), list("aabbaba")
+    classifier = SeMoBridgeClassifier(class_names="ignore")
+    pipeline = make_pipeline(CLIPImageEncoder(name), classifier).fit(images, labels)
+    fast_attention = torch.backends.mha.get_fastpath_enabled()
+    to_onnx(pipeline, tmp_path / "pipeline.onnx")
+    assert torch.backends.mha.get_fastpath_enabled() == fast_attention
+    session = onnxruntime.InferenceSession(tmp_path / "pipeline.onnx", providers=["CPUExecutionProvider"])
+    how = json.loads(session.get_modelmeta().custom_metadata_map["preprocessing"])
+    for n in (1, 7):
+        pixels = np.stack([prepare(image, how) for image in images[:n]])
+        _, probabilities = session.run(None, {"pixels": pixels})
+        np.testing.assert_allclose(probabilities, pipeline.predict_proba(images[:n]), atol=1e-5)
 
 
 @pytest.mark.parametrize(
