@@ -42,13 +42,15 @@ def test_an_interrupt_stops_promptly_and_keeps_what_is_cached(tmp_path, passes):
     while len(cache) < 300:
         assert run.poll() is None, run.stderr.read()
         time.sleep(0.2)
+    # So that nothing is embedded while we look.
+    run.send_signal(signal.SIGSTOP)
     kept = len(cache)
     run.send_signal(signal.SIGINT)
-    start = time.monotonic()
+    run.send_signal(signal.SIGCONT)
     _, errors = run.communicate(timeout=60)
-    assert time.monotonic() - start < 15
     assert errors.rstrip().endswith("KeyboardInterrupt")
-    assert kept <= len(cache) < 50_000
+    # No more batches than those on their way.
+    assert kept <= len(cache) <= kept + 2 * 64
     pictures = np.random.default_rng(0).integers(0, 256, (50_000, 8, 8, 3), dtype=np.uint8)[:300]
     encoder = CLIPImageEncoder("mini", "bundled", cache=cache.directory)
     assert np.isfinite(encoder.transform(pictures)).all()

@@ -31,6 +31,8 @@ pytest.importorskip("onnx", reason="needs the extra onnx")
 
 NAMES = ["bird", "clock", "fruit", "mammal", "tool"]
 SHOTS = 4
+# All but one: two differ in their texts only.
+TOWERS = [name for name in SHRINK if name != "ViT-SO400M-16-SigLIP-i18n-256"]
 
 
 @pytest.fixture(scope="module")
@@ -198,7 +200,7 @@ def test_a_whole_pipeline(pipeline, pictures, tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("exporter")
-@pytest.mark.parametrize("architecture", SHRINK)
+@pytest.mark.parametrize("architecture", TOWERS)
 def test_every_kind_of_image_tower(architecture, tmp_path):
     name = write_model(tmp_path / "model", small_config(architecture))
     images, labels = some_pictures(7, size=(43, 57)), list("aabbaba")
