@@ -27,8 +27,8 @@ from .encoders import CLIPImageEncoder
 OPSET, IR_VERSION = 18, 9
 # Lengths below it count as zero, as in `rows_and_lengths`.
 TINY = float(np.finfo(np.float32).smallest_normal)
-# Before it, torch's exporter of whole programs fails for most image towers.
-EXPORTS_PROGRAMS = "2.9"
+# With the versions before it, torch's exporter of programs fails for image towers with attention, or for most.
+EXPORTS_PROGRAMS = "2.13"
 # Files of protobuf end at 2 GB; weights of larger models lie in a second file.
 LARGEST_FILE = 1.9e9
 
@@ -49,7 +49,7 @@ def to_onnx(estimator: Any, path: str | os.PathLike[str]) -> None:
     TypeError
         If the estimator is none of these, or its pipeline has other steps.
     ImportError
-        If the package onnx is missing, or for a pipeline onnxscript, which torch needs from version 2.9 on.
+        If the package onnx is missing, or for a pipeline onnxscript, which torch needs from version 2.13 on.
     NotFittedError
         If the estimator is not fitted.
 

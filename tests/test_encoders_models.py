@@ -257,6 +257,30 @@ def test_a_hub_that_does_not_answer_is_one_error(
     assert hub.n_calls == (0 if offline else 1)
 
 
+@pytest.mark.parametrize("offline", [False, True])
+@pytest.mark.parametrize(
+    ("architecture", "part"),
+    [("ViT-B-16-SigLIP", "hf_tokenizer_name"), ("roberta-ViT-B-32", "hf_model_name")],
+)
+def test_parts_of_a_checkpoint_that_are_on_a_hub_are_the_same_error(
+    architecture, part, offline, hub, set_hub, tmp_path, monkeypatch
+):
+    config = open_clip.get_model_config(architecture)
+    repository, checkpoint = config["text_cfg"][part], tmp_path / "checkpoint.pt"
+    checkpoint.touch()
+    if part == "hf_tokenizer_name":
+        # Loads, unlike the other, whose text tower is described on the hub.
+        config = small_config(architecture)
+        monkeypatch.setitem(open_clip.factory._MODEL_CONFIGS, architecture, config)
+        torch.save(open_clip.create_model(architecture, load_weights=False).state_dict(), checkpoint)
+    set_hub("HF_HUB_OFFLINE", offline)
+    reason = "HF_HUB_OFFLINE is set" if offline else f"{hub.address} does not answer"
+    with pytest.raises(ModelLoadError, match=f"{reason}.*{repository!r} is not in") as caught:
+        CLIPTextEncoder(architecture, checkpoint).transform(["a cat"])
+    assert ("tokenizer" in str(caught.value)) == (part == "hf_tokenizer_name")
+    assert hub.n_calls == (0 if offline else 1)
+
+
 def test_what_is_in_the_cache_needs_no_hub(hub, downloaded):
     loaded = get_model("ViT-B-16", "openai", "cpu")
     assert torch.equal(loaded.model.text_projection, downloaded.text_projection)

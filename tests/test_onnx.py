@@ -1,6 +1,7 @@
 """What onnxruntime computes from a written model is what the estimator predicts."""
 
 import json
+import sys
 
 import numpy as np
 import pytest

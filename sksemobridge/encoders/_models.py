@@ -11,7 +11,16 @@ from contextlib import nullcontext
 
 from .._utils.device import on_all_cores, resolve_device
 from ._pictures import check_size
-from ._source import ModelLoadError, cannot_load, find_source, read_config, without_waiting
+from ._source import (
+    ModelLoadError,
+    cannot_load,
+    cannot_tokenize,
+    find_source,
+    model_repositories,
+    read_config,
+    tokenizer_repositories,
+    without_waiting,
+)
 from ._towers import cut_context, shallow_copy, without_projection
 
 MAX_MODELS = 4
@@ -200,10 +209,10 @@ class LoadedModel:
                 import open_clip
 
                 try:
-                    with without_waiting(self.source):
+                    with without_waiting(tokenizer_repositories(self.source, self._config)):
                         self._tokenizer = open_clip.get_tokenizer(self.source.name)
                 except Exception as error:
-                    raise _cannot_tokenize(self.source, error) from error
+                    raise cannot_tokenize(self.source, self._config, error) from error
         return self._tokenizer(texts)
 
     def is_cut(self, text, tokens):
@@ -234,15 +243,6 @@ class LoadedModel:
                     digest.update(value.cpu().contiguous().numpy())
                 self._digests[tower] = digest.digest()
             return self._digests[tower]
-
-
-def _cannot_tokenize(source, error):
-    loading = cannot_load(source, f"its tokenizer is missing, {error}")
-    if isinstance(error, ImportError) or "transformers" in str(error):
-        return type(loading)(
-            f"{loading}\nThis tokenizer needs the package transformers: pip install transformers."
-        )
-    return loading
 
 
 class _Slot:
@@ -368,7 +368,7 @@ def _load(source, device):
         tag = open_clip.get_pretrained_cfg(source.name, source.pretrained)
         quick_gelu = quick_gelu or bool(tag.get("quick_gelu", False))
     try:
-        with without_waiting(source):
+        with without_waiting(model_repositories(source, config)):
             model = open_clip.create_model(
                 source.name,
                 pretrained=source.pretrained,
@@ -377,8 +377,6 @@ def _load(source, device):
                 require_pretrained=True,
                 weights_only=True,
             )
-    except ModelLoadError:
-        raise
     except Exception as error:
         raise cannot_load(source, error) from error
     model.eval().requires_grad_(False).to(device)

@@ -7,6 +7,7 @@ import time
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 
 from .._utils.lru import LRUCache
@@ -136,10 +137,8 @@ def read_config(source):
 
     try:
         # Of a hub, the configuration is a file there.
-        with without_waiting(source) if source.name.startswith(_HUB) else nullcontext():
+        with without_waiting(model_repositories(source)) if source.name.startswith(_HUB) else nullcontext():
             config = open_clip.get_model_config(source.name)
-    except ModelLoadError:
-        raise
     except Exception as error:
         raise cannot_load(source, error) from error
     if config is None:
@@ -165,28 +164,29 @@ _HUB_TIMEOUT, _HUB_MEMORY = 5.0, 30.0
 
 
 @contextmanager
-def without_waiting(source):
-    """Context for loading from a hub: where it does not answer, only files that are here already are used.
+def without_waiting(repositories):
+    """Context for loading from repositories on a hub: where it does not answer, only files that are here are used.
 
     Otherwise huggingface_hub would try again and again, for a minute or two and over some fifty lines of log.
 
     Raises
     ------
-    ModelLoadError
-        If nothing of the model is here and the hub does not answer, or must not be asked.
+    ConnectionError
+        If nothing of one of them is here and the hub does not answer, or must not be asked.
     """
-    repository = _repository(source)
-    if repository is None:
-        yield
-        return
     from huggingface_hub import constants
 
-    error = None if constants.HF_HUB_OFFLINE else _hub_error(time.monotonic() // _HUB_MEMORY)
-    if error is None and not constants.HF_HUB_OFFLINE:
+    error = None
+    if repositories and not constants.HF_HUB_OFFLINE:
+        error = _hub_error(time.monotonic() // _HUB_MEMORY)
+    if not repositories or (error is None and not constants.HF_HUB_OFFLINE):
         yield
         return
-    folder = Path(constants.HF_HUB_CACHE, f"models--{repository.replace('/', '--')}", "snapshots")
-    if not folder.is_dir():
+    for repository in repositories:
+        folder = Path(constants.HF_HUB_CACHE, f"models--{repository.replace('/', '--')}", "snapshots")
+        # A configuration may name a folder in the place of a repository.
+        if folder.is_dir() or os.path.isdir(repository):
+            continue
         # Only its name: an address may hold a password.
         proxy = next(
             (name for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY") if os.environ.get(name)), None
@@ -195,8 +195,8 @@ def without_waiting(source):
         problem = (
             f"{constants.ENDPOINT} does not answer {way} ({error})" if error else "HF_HUB_OFFLINE is set"
         )
-        raise cannot_load(
-            source, f"{problem}, and {repository!r} is not in {constants.HF_HUB_CACHE!r}."
+        raise ConnectionError(
+            f"{problem}, and {repository!r} is not in {constants.HF_HUB_CACHE!r}."
         ) from error
     was, constants.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE, True
     try:
@@ -205,16 +205,24 @@ def without_waiting(source):
         constants.HF_HUB_OFFLINE = was
 
 
-def _repository(source):
-    """The repository on the hub that a source loads from, or None."""
-    if source.files:
-        return None
+def model_repositories(source, config=None):
+    """The repositories on the hub that a model loads from: with its weights, and with the description of its text tower."""
+    found = []
     if source.name.startswith(_HUB):
-        return source.name[len(_HUB) :].partition("@")[0]
-    import open_clip
+        found.append(source.name[len(_HUB) :].partition("@")[0])
+    elif not source.files:
+        import open_clip
 
-    place = (open_clip.get_pretrained_cfg(source.name, source.pretrained) or {}).get("hf_hub", "")
-    return place.rpartition("/")[0] or None
+        place = (open_clip.get_pretrained_cfg(source.name, source.pretrained) or {}).get("hf_hub", "")
+        found.append(place.rpartition("/")[0])
+    found.append(((config or {}).get("text_cfg") or {}).get("hf_model_name"))
+    return [repository for repository in found if repository]
+
+
+def tokenizer_repositories(source, config):
+    """The repository on the hub that has a model's tokenizer; none where it is in the model's folder, or open_clip's."""
+    repository = (config.get("text_cfg") or {}).get("hf_tokenizer_name")
+    return [repository] if repository and not source.name.startswith(_LOCAL) else []
 
 
 @lru_cache(maxsize=1)
@@ -227,7 +235,9 @@ def _hub_error(_):
         get_session().head(constants.ENDPOINT, timeout=_HUB_TIMEOUT)
     # Of the client that huggingface_hub uses: requests, httpx or another.
     except Exception as error:
-        return error
+        # Its message says all. With it would come a hundred lines of how the client found out.
+        error.__cause__ = error.__context__ = None
+        return error.with_traceback(None)
     return None
 
 
@@ -255,3 +265,20 @@ def cannot_load(source, error):
         )
     reason = str(error).strip() or type(error).__name__
     return ModelLoadError(f"The model {source} could not be loaded: {reason}\n{remedy}")
+
+
+def cannot_tokenize(source, config, error):
+    """The same for a tokenizer."""
+    repositories = tokenizer_repositories(source, config)
+    if find_spec("transformers") is None:
+        remedy = "This tokenizer needs the package transformers: pip install transformers."
+    elif not repositories:
+        remedy = "A model folder holds the files of its tokenizer too, for example tokenizer.json."
+    else:
+        remedy = (
+            f"It comes from {repositories[0]!r} on the hub, and the cache of huggingface_hub (HF_HOME, by default "
+            "~/.cache/huggingface) keeps it. Behind a proxy, set HTTPS_PROXY. Without network, run "
+            f"open_clip.get_tokenizer({source.name!r}) on a machine that has one and copy that folder."
+        )
+    reason = str(error).strip() or type(error).__name__
+    return ModelLoadError(f"The tokenizer of the model {source} could not be loaded: {reason}\n{remedy}")
