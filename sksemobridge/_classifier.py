@@ -7,10 +7,8 @@ from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import _fit_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from ._base import EmbeddingClassifier
@@ -31,6 +29,8 @@ from ._utils.callbacks import CallbackSupportMixin, fit_task
 from ._utils.device import threads_for
 from ._utils.provenance import name_text_model, warn_about_origin
 from ._utils.validation import (
+    checks_parameters,
+    offered_if,
     record_features,
     require_width,
     validate_classes,
@@ -307,7 +307,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         self.random_state = random_state
         self.verbose = verbose
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @checks_parameters
     def fit(
         self,
         X: ArrayLike,
@@ -345,7 +345,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         """
         return self._learn(X, y, None, sample_weight, groups, earlier=None)
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @checks_parameters
     def partial_fit(
         self,
         X: ArrayLike,
@@ -576,7 +576,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
                 params["class_names"] = class_prompts.names
         return self._clone_with(replace(fitted, class_prompts=class_prompts), **params)
 
-    @available_if(_estimates_blend)
+    @offered_if(_estimates_blend)
     def with_unlabeled(self, X: ArrayLike) -> Self:
         """A fitted classifier that has learnt from images without labels too.
 
@@ -604,7 +604,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         X = to_numpy(validate_embeddings(self, X, reset=False))
         return self._clone_with(self._fitted.with_unlabeled(X))
 
-    @available_if(_estimates_blend)
+    @offered_if(_estimates_blend)
     def score_samples(self, X: ArrayLike) -> NDArray[Any]:
         """How typical each image is of the classes; higher is more typical.
 
@@ -622,7 +622,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         check_is_fitted(self)
         return self._fitted.typical_scores(validate_embeddings(self, X, reset=False))
 
-    @available_if(_estimates_blend)
+    @offered_if(_estimates_blend)
     def p_values(self, X: ArrayLike) -> NDArray[Any]:
         """How well each image agrees with belonging to one of the classes.
 

@@ -2,19 +2,19 @@
 
 import copy
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 from numpy.typing import ArrayLike, NDArray
 from sklearn.pipeline import Pipeline
-from sklearn.utils.metaestimators import available_if
 
 from ._classifier import SeMoBridgeClassifier
+from ._utils.validation import Method, offered_if
 from .encoders import CLIPImageEncoder, CLIPTextEncoder
 
 
-def _last_step_can(method):
-    return available_if(lambda pipeline: hasattr(pipeline.steps[-1][1], method))
+def _last_step_can(method: str) -> Callable[[Method], Method]:
+    return offered_if(lambda pipeline: hasattr(pipeline.steps[-1][1], method))
 
 
 class SeMoBridgePipeline(Pipeline):
@@ -136,7 +136,7 @@ def make_semobridge_pipeline(
     *,
     encoder_params: Mapping[str, Any] | None = None,
     **classifier_params: Any,
-) -> Pipeline:
+) -> SeMoBridgePipeline:
     """A pipeline of image encoder and few-shot classifier over one shared CLIP model.
 
     Parameters

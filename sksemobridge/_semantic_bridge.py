@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin, _fit_context
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
@@ -18,7 +18,13 @@ from ._method.bridge import Bridge
 from ._method.class_texts import read_projection, word_bridge
 from ._method.spans import RunningMean
 from ._utils.array_api import astype, constants_like, in_blocks, to_numpy
-from ._utils.validation import record_features, require_width, validate_embeddings, warn_caller
+from ._utils.validation import (
+    checks_parameters,
+    record_features,
+    require_width,
+    validate_embeddings,
+    warn_caller,
+)
 
 
 class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEstimator):
@@ -185,7 +191,7 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
         bridge._set_fitted(bridge._of_classifier(classifier, classifier.n_features_in_))
         return bridge
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @checks_parameters
     def fit(self, X: ArrayLike, y: Any = None) -> Self:
         """Learn the bridge and, with words, the mean of the gallery.
 
@@ -210,7 +216,7 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
         """
         return self._learn(X, earlier=None)
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @checks_parameters
     def partial_fit(self, X: ArrayLike, y: Any = None) -> Self:
         """Add embeddings to the gallery, whose mean a bridge of words takes off.
 

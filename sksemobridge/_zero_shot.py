@@ -6,7 +6,6 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import _fit_context
 from sklearn.utils._param_validation import HasMethods
 from sklearn.utils.validation import check_is_fitted
 
@@ -18,7 +17,13 @@ from ._method.unlabeled import Learnt, anchors_of_names, distinct_images, learn_
 from ._method.whitening import Affine
 from ._utils.array_api import constants_like, in_blocks, l2_normalize, to_numpy
 from ._utils.provenance import name_text_model, warn_about_origin
-from ._utils.validation import record_features, require_width, validate_embeddings, validate_labels
+from ._utils.validation import (
+    checks_parameters,
+    record_features,
+    require_width,
+    validate_embeddings,
+    validate_labels,
+)
 
 
 class ZeroShotClassifier(EmbeddingClassifier):
@@ -84,7 +89,7 @@ class ZeroShotClassifier(EmbeddingClassifier):
         self.prompts = prompts
         self.class_names = class_names
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @checks_parameters
     def fit(self, X: ArrayLike | None, y: ArrayLike) -> Self:
         """Read the classes and encode their prompts; the images are not learnt from.
 

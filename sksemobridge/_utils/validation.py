@@ -3,12 +3,15 @@
 import math
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral
 from os import PathLike
+from typing import Any, TypeVar
 
 import numpy as np
+from sklearn.base import _fit_context
 from sklearn.utils import check_array
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, column_or_1d, validate_data
 
@@ -29,6 +32,22 @@ _OURS = ("sksemobridge", "sklearn")
 LEAST_WEIGHT, MOST_WEIGHT = 1e-100, 1e100
 # Training with a class bias gives the same results for embeddings of these lengths as for those of CLIP.
 LEAST_LENGTH, MOST_LENGTH = 1e-3, 1e3
+
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+# Methods keep their types in these two, which type checkers lose in scikit-learn's own decorators.
+
+
+def checks_parameters(fit: Method) -> Method:
+    """Let scikit-learn check the estimator's parameters before a method fits it."""
+    return _fit_context(prefer_skip_nested_validation=True)(fit)
+
+
+def offered_if(condition: Callable[[Any], Any]) -> Callable[[Method], Method]:
+    """Offer a method only where the condition holds of the estimator; see `available_if` of scikit-learn."""
+    return available_if(condition)
 
 
 def validate_embeddings(estimator, X, *, reset):

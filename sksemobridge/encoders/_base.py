@@ -9,11 +9,11 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, TransformerMixin, _fit_context, clone
+from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from .._utils.array_api import to_numpy
-from .._utils.validation import refuse_masked
+from .._utils.validation import checks_parameters, refuse_masked
 from ._models import get_model, read_embed_dim
 from ._pictures import check_pixel_type, is_pil
 from ._source import find_source
@@ -22,7 +22,7 @@ from ._source import find_source
 class StatelessEncoder(TransformerMixin, BaseEstimator):
     """A transformer to embeddings that learns nothing: `transform` works with or without `fit`."""
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @checks_parameters
     def fit(self, X: Any = None, y: Any = None) -> Self:
         """Check the parameters; there is nothing to learn.
 

@@ -10,13 +10,12 @@ from typing import Any, Literal
 import joblib
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import _fit_context
 from sklearn.utils._param_validation import StrOptions
 
 from .._utils.array_api import device_of, namespace
 from .._utils.callbacks import CallbackSupportMixin, fit_task
 from .._utils.provenance import remember_origin
-from .._utils.validation import warn_caller
+from .._utils.validation import checks_parameters, warn_caller
 from ._base import CLIPEncoder, list_images
 from ._embedding import Item, embed, iterate_items
 from ._pictures import ImageReadError, decode, describe, fetch, picture_digest
@@ -171,7 +170,7 @@ class CLIPImageEncoder(CallbackSupportMixin, CLIPEncoder):
         remember_origin(embeddings, loaded.source)
         return embeddings
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @checks_parameters
     def fit_transform(self, X: Any, y: Any = None) -> Any:
         """What `transform` gives; callbacks hear of every `batch_size` images.
 
