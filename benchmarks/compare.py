@@ -5,7 +5,8 @@
 
 Each commit is laid out in a temporary folder and measured in a process of its own, by the programs of this checkout. Times
 are of runs that take turns, so that other programs on the machine distort their ratio little; accuracies are of the same
-shots, with the standard error of the paired difference. `--csv` adds a row for each figure to a file, which makes a history.
+shots, with the standard error of the paired difference. `--csv` adds a row for each figure to a file, which makes a history
+by the hashes of the commits.
 """
 
 import argparse
@@ -91,13 +92,25 @@ def answer():
 # In the process that compares
 
 
+COLUMNS = ("date", "figure", "commit", "value", "other commit", "its value", "remark")
+
+
+def hash_of(name):
+    """The short hash of a commit, which stays when a name such as HEAD moves on."""
+    command = ["git", "rev-parse", "--quiet", "--verify", "--short", f"{name}^{{commit}}"]
+    found = subprocess.run(command, cwd=ROOT, text=True, stdout=subprocess.PIPE)
+    if found.returncode:
+        raise SystemExit(f"git knows no commit {name!r}.")
+    return found.stdout.strip()
+
+
 class Commit:
     """A commit laid out in a folder, and a process that measures it."""
 
     def __init__(self, name, folder):
-        self.name = name
+        self.name, self.hash = name, hash_of(name)
         archive = subprocess.run(
-            ["git", "archive", name, "sksemobridge"], cwd=ROOT, check=True, stdout=subprocess.PIPE
+            ["git", "archive", self.hash, "sksemobridge"], cwd=ROOT, check=True, stdout=subprocess.PIPE
         )
         with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as files:
             files.extractall(folder, filter="data")
@@ -159,12 +172,12 @@ def main():
         rows = []
         for figure, of_a, of_b, remark in compare(a, b, tasks, args.rounds, args.seeds):
             print(f"{figure:52}{of_a:>12.4g}{of_b:>12.4g}   {remark}", flush=True)
-            rows.append([datetime.now(UTC).date(), figure, a.name, of_a, b.name, of_b, remark])
+            rows.append([datetime.now(UTC).date(), figure, a.hash, of_a, b.hash, of_b, remark])
         a.close()
         b.close()
     if args.csv:
         with open(args.csv, "a", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows(rows)
+            csv.writer(file).writerows([COLUMNS] * (file.tell() == 0) + rows)
 
 
 if __name__ == "__main__":
