@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def requirements(changes=()):
-    """`name==version` for each dependency of the package, and what its tests need."""
+    """`name==version` for each dependency of the package, and what its tests need, those of ONNX included."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     pins = dict(line.split(">=") for line in project["dependencies"])
     for line in changes:
@@ -28,7 +28,8 @@ def requirements(changes=()):
         if name not in pins:
             raise SystemExit(f"{name!r} is not among the dependencies {sorted(pins)}.")
         pins[name] = version
-    return [f"{name}=={version}" for name, version in pins.items()], project["optional-dependencies"]["test"]
+    extras = project["optional-dependencies"]
+    return [f"{name}=={version}" for name, version in pins.items()], extras["test"] + extras["onnx"]
 
 
 def main():
