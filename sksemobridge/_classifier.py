@@ -508,7 +508,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
             return TextSide(Bridge.identity(width), is_centred=is_auto)
         projection, bias = read_projection(self.text_encoder)
         require_width(width, projection.shape[1])
-        key = encoder_key(self.text_encoder)
+        key = class_prompts and encoder_key(self.text_encoder)
         embeddings, eos_directions, text_length = None, None, 1.0
         if class_prompts is not None:
             embeddings, eos_directions, text_length = encode_classes(

@@ -459,3 +459,10 @@ def test_threads_of_torch_have_a_piece_of_a_batch_each_and_order_stays(passes):
         torch.set_num_threads(threads)
     assert sorted(passes[2:]) == [18, 18, 20, 22, 22]
     assert_allclose(together, alone, rtol=1e-4, atol=1e-4 * np.abs(alone).max())
+
+
+def test_a_callers_autocast_changes_no_row():
+    images, encoder = some_pictures(70), CLIPImageEncoder(BUNDLED, device="cpu")
+    expected = encoder.transform(images)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert_allclose(encoder.transform(images), expected, atol=1e-5 * np.abs(expected).max())

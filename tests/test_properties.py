@@ -127,3 +127,13 @@ def test_copies_that_differ_by_rounding_are_one_shot():
     chain = X[:1] * (1 + 8e-6 * np.arange(5, dtype=np.float32)[:, None])
     assert len(pool_shots(chain, np.zeros(5, dtype=int), np.ones(5))[0].codes) == 1
     assert len(pool_shots(chain[:2], np.arange(2), np.ones(2))[0].codes) == 2
+
+
+@pytest.mark.parametrize("other", [0.0, 1e200])
+def test_whether_rows_are_copies_does_not_depend_on_other_rows(other):
+    x = np.random.default_rng(0).normal(size=(1, 512))
+    for step, expected in ((5e-6, 1), (5e-5, 2)):
+        X = np.vstack([x, x * (1 + step)])
+        assert len(pool_shots(X, np.zeros(2, dtype=int), np.ones(2))[0].codes) == expected
+        beside, _ = pool_shots(np.vstack([X, other * x]), np.array([0, 0, 1]), np.ones(3))
+        assert len(beside.codes) == expected + 1

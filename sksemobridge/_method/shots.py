@@ -241,7 +241,7 @@ def _merge_within_rounding(X, codes):
             break
         a, b = a[near], b[near]
         same = np.linalg.norm(rows[a].astype(np.float64) - rows[b], axis=1) <= tolerance[b]
-        same &= np.abs(unit[a] - unit[b]) <= np.sqrt(width) * SAME_EMBEDDING * unit[b]
+        same &= np.abs(unit[a] - unit[b]) <= SAME_EMBEDDING * unit[b]
         pairs.append((a[same], b[same]))
     if not pairs:
         return np.arange(n), np.arange(n)

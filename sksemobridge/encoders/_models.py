@@ -348,11 +348,12 @@ def _cpu_has_bf16():
 
 
 def autocast(precision, device):
-    """Context in which a float32 model computes in the precision asked for."""
+    """Context in which a float32 model computes in the precision asked for, in whatever context the caller is."""
     import torch
 
     if precision == "fp32":
-        return nullcontext()
+        has_autocast = torch.amp.is_autocast_available(device.type)
+        return torch.autocast(device.type, enabled=False) if has_autocast else nullcontext()
     dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}[precision]
     return torch.autocast(device.type, dtype=dtype)
 
