@@ -7,6 +7,7 @@ import filecmp
 import itertools
 import shutil
 import sys
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from ._folder_table import COLUMNS, NONE_OF_THESE, embed_readable, predict_folde
 from ._pipeline import make_semobridge_pipeline
 from ._utils.platforms import folder_names, user_cache_folder
 from .datasets import load_image_folder
+from .datasets._folder import list_files
 from .encoders import CLIPImageEncoder, ModelLoadError
 
 # What each kind of file needs beside this package.
@@ -58,6 +60,7 @@ def _parsers():
     parser = argparse.ArgumentParser(
         prog="sksemobridge", description="Few-shot image classification with CLIP."
     )
+    parser.add_argument("--version", action="version", version=version("sksemobridge"))
     label = parser.add_subparsers(required=True, metavar="COMMAND").add_parser(
         "label",
         help="label the images of a folder",
@@ -94,6 +97,7 @@ def _parsers():
 
 def _check(args):
     """Refuse arguments that would fail only after the work was done."""
+    list_files(args.photos)
     for option, path, kinds in (("--out", args.out, TABLES), ("--save", args.save, MODELS)):
         if path is not None:
             _require(option, path, kinds)
@@ -159,6 +163,12 @@ def cache_folder():
 def _fit(args, cache):
     """A pipeline fitted on the shots that can be read, and how many cannot."""
     shots = load_image_folder(args.shots)
+    if len(shots.target_names) == 1 and not args.alpha:
+        raise UsageError(
+            f"--shots: {args.shots!r} has one sub-folder, and all images would be labelled "
+            f"{shots.target_names[0]!r}. Give the folder whose sub-folders are the classes, or --alpha to turn away "
+            "what is not of this one"
+        )
     pipeline = make_semobridge_pipeline(args.model, args.pretrained, encoder_params={"cache": cache})
     embeddings, problems = embed_readable(pipeline[0], list(shots.paths), progress=True)
     for path, problem in problems.items():
@@ -168,6 +178,10 @@ def _fit(args, cache):
     lost = sorted(set(shots.target_names.tolist()) - set(labels.tolist()))
     if lost:
         raise UsageError(f"--shots: no image of these classes can be read: {', '.join(lost)}")
+    if 0 < args.alpha < 1 / (len(labels) + 1):
+        _say(
+            f"With {len(labels)} shots no p-value is as low as --alpha {args.alpha:g}: no image is turned away."
+        )
     pipeline[-1].fit(embeddings, labels)
     return pipeline, len(problems)
 

@@ -15,6 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
+import sksemobridge
 from sksemobridge import CLIPImageEncoder, make_semobridge_pipeline, predict_folder
 from sksemobridge._command import main
 from sksemobridge.datasets import load_emoji, load_image_folder
@@ -295,17 +296,31 @@ def test_labels_do_not_lead_out_of_the_folder(place):
             "nan is not between 0 and 1",
         ),
         (["photos", "--shots", "nowhere", "--out", "a.csv"], "no folder 'nowhere'"),
-        (["nowhere", "--shots", "shots", "--out", "a.csv", *MODEL], "no folder 'nowhere'"),
+        (["nowhere", "--shots", "shots", "--out", "a.csv", "--save", "a.joblib"], "no folder 'nowhere'"),
         (["photos", "--shots", "photos/more", "--out", "a.csv"], "has no sub-folders"),
+        (["photos", "--shots", "one", "--out", "a.csv"], "has one sub-folder, and all images"),
         (["photos", "--model-file", "nowhere.skops", "--out", "a.csv"], "no file 'nowhere.skops'"),
         (["photos", "--shots", "shots", "--out", "a.csv", "--model", "no-such-model"], "no-such-model"),
     ],
 )
 def test_wrong_use_is_said_and_has_status_2(place, capsys, arguments, message):
     Path("there.csv").write_text("mine")
+    save(np.zeros((8, 8, 3), dtype=np.uint8), "one/bird/0.png")
     with pytest.raises(SystemExit) as caught:
         main(["label", *arguments])
     assert caught.value.code == 2
     assert message in capsys.readouterr().err
     assert Path("there.csv").read_text() == "mine"
-    assert not Path("a.csv").exists()
+    assert not any(Path(name).exists() for name in ("a.csv", "a.joblib"))
+
+
+def test_too_few_shots_to_turn_images_away_are_said(place, capsys):
+    arguments = ["label", "photos", "--shots", "shots", "--out", "labels.csv", *MODEL]
+    main([*arguments, "--alpha", "0.01"])
+    assert "no p-value is as low as --alpha 0.01" in capsys.readouterr().err
+
+
+def test_the_command_says_its_version(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(["--version"])
+    assert capsys.readouterr().out.strip() == sksemobridge.__version__

@@ -76,8 +76,8 @@ def load_image_folder(root: str | os.PathLike[str], *, check: bool = False) -> B
     if not folders:
         raise ValueError(
             f"The folder {str(parent)!r} has no sub-folders. Put the images of each class into a sub-folder "
-            "with the name of the class. A folder of images without classes is labelled by "
-            "sksemobridge.predict_folder and needs no listing; list their paths yourself with pathlib otherwise."
+            "with the name of the class. This is for labelled images only: to label a folder of images, give it to "
+            "sksemobridge.predict_folder, or to the command `sksemobridge label` as PHOTOS."
         )
     paths, target, others = [], [], []
     broken: dict[Path, str] = {}
