@@ -14,7 +14,8 @@ except ImportError:  # before 3.7
 # Multiplications of a product below which one thread computes: threads would wait for each other longer than they
 # save (`studies/training.py --threads`).
 SMALL_PRODUCT = 2**28
-# Images of which one thread computes at once: fewer use its time worse (`benchmarks/encoding.py`).
+# Images of which one thread computes at once: ViT-B-32 in bf16 takes 18 ms of a processor for one in pieces of 4, 14 of 8,
+# 12.5 of 16 and 12.2 of 32.
 SMALLEST_PIECE = 16
 
 
