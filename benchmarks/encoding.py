@@ -4,6 +4,7 @@
     python benchmarks/encoding.py --device cuda --n-jobs -1
     python benchmarks/encoding.py --only speed
     python benchmarks/encoding.py --only models
+    python benchmarks/encoding.py --only pieces
 
 It needs no network: large models are those of open_clip with random weights, and the pictures are crops of
 scikit-learn's photographs. Rates are images a second. Other programs on the machine distort times; ratios are of runs
@@ -275,6 +276,22 @@ def compare_models(folder, paths, device):
         shutil.rmtree(folder / architecture)
 
 
+def pieces(name, repeats=5):
+    """Report what one core takes for an image, by the number of images that it embeds at once."""
+    torch.set_num_threads(1)
+    loaded = get_model(name, None, "cpu")
+    precision = resolve_image_precision("auto", loaded.device, loaded.n_image_parameters)
+    batch = torch.randn(BATCH_SIZE, 3, *loaded.image_size)
+    for size in (2, 4, 8, 16, 32, 64):
+        split = batch.split(size)
+        bare_forward(loaded, split, precision)
+        best = min(cpu_timed(bare_forward, loaded, split, precision)[0] for _ in range(repeats))
+        report(
+            f"{MODEL} {precision}, {size} images at once, ms of CPU an image",
+            f"{1000 * best / BATCH_SIZE:.1f}",
+        )
+
+
 # Memory and manners
 
 
@@ -312,7 +329,7 @@ def main():
     parser.add_argument("--device", default="auto")
     parser.add_argument("--n-jobs", type=int, default=None)
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--only", choices=["cache", "speed", "memory", "models"])
+    parser.add_argument("--only", choices=["cache", "speed", "memory", "models", "pieces"])
     args = parser.parse_args()
     # open_clip tells that the weights are random, which is meant.
     logging.disable(logging.WARNING)
@@ -331,6 +348,8 @@ def main():
                 large = write_photos(folder / kind, N_LARGE, rng, (400, 300), (4000, 3000), grain)
                 large_photos(name, kind, large, args.device)
             precisions(args.device)
+        if args.only == "pieces":
+            pieces(write_random_model(folder / "model"))
         if args.only == "models":
             compare_models(folder / "models", photos, args.device)
         if args.only in (None, "memory"):

@@ -14,8 +14,7 @@ except ImportError:  # before 3.7
 # Multiplications of a product below which one thread computes: threads would wait for each other longer than they
 # save (`studies/training.py --threads`).
 SMALL_PRODUCT = 2**28
-# Images of which one thread computes at once: ViT-B-32 in bf16 takes 18 ms of a processor for one in pieces of 4, 14 of 8,
-# 12.5 of 16 and 12.2 of 32.
+# Images that one thread embeds at once: with fewer, each takes longer (`python benchmarks/encoding.py --only pieces`).
 SMALLEST_PIECE = 16
 
 
