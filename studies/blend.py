@@ -34,6 +34,7 @@ CONSTANTS = {
         "STRENGTH_OF_WHITENED",
         "OFFSET",
         "CORRECTION",
+        "CORRECTION_ALONE",
         "VARIANCE_WORTH",
         "TEMPER_WORTH",
     ),

@@ -166,7 +166,7 @@ def some_problem():
     return BlendProblem(z, codes, rng.uniform(0.5, 1.5, 30), defaults, strength, features)
 
 
-DEVIATIONS = np.array([0.7, 0.4, 0.4, 0.4, 0.4, 0.4])
+DEVIATIONS = np.array([0.7, 0.4, 0.4, 0.4, 0.4, 0.4])[:, None] * [1, 2, 0.5, 1]
 
 
 def test_the_mode_is_the_minimum_of_its_objective():
@@ -179,7 +179,7 @@ def test_the_mode_is_the_minimum_of_its_objective():
         loss = -problem.weight @ log_softmax(logits, axis=1)[np.arange(30), problem.codes]
         for name, strength in problem.strength.items():
             loss += strength * np.log1p((np.log(scales[name] / problem.defaults[name]) / WIDTH) ** 2)
-        return loss + 0.5 * np.square(coefficients / DEVIATIONS[:, None]).sum()
+        return loss + 0.5 * np.square(coefficients / DEVIATIONS).sum()
 
     mode = problem.solve(DEVIATIONS)
     least = objective(mode.scales, mode.coefficients)
@@ -194,11 +194,24 @@ def test_the_mode_is_the_minimum_of_its_objective():
 
 def test_variances_grow_with_what_the_shots_show():
     problem = some_problem()
-    mode = problem.solve(np.ones(6))
-    deviations = problem.variances(mode, np.ones(6))
-    strong = replace(mode, coefficients=np.full((6, 4), 3.0))
-    assert (problem.variances(strong, np.ones(6)) > deviations).all()
-    assert len(set(deviations[1:])) == 1
+    before = np.ones((6, 1))
+    mode = problem.solve(before)
+    deviations = problem.variances(mode, before)
+    assert (problem.variances(replace(mode, coefficients=np.full((6, 4), 3.0)), before) > deviations).all()
+    assert (deviations[0] == deviations[0, 0]).all()
+    assert (deviations[1:] == deviations[1]).all()
+
+
+def test_a_class_that_needs_more_of_a_correction_has_a_wider_prior():
+    problem = some_problem()
+    before = np.ones((6, 1))
+    mode = problem.solve(before)
+    one_class = mode.coefficients.copy()
+    one_class[1:, 2] = 3.0
+    deviations = problem.variances(mode, before)
+    wider = problem.variances(replace(mode, coefficients=one_class), before)
+    np.testing.assert_array_equal((wider > deviations)[1:], np.arange(4)[None] == np.full((5, 1), 2))
+    np.testing.assert_array_equal(np.delete(wider, 2, axis=1), np.delete(deviations, 2, axis=1))
 
 
 def test_shots_that_the_correction_has_learnt_by_heart_do_not_sharpen_the_logits():
@@ -207,7 +220,7 @@ def test_shots_that_the_correction_has_learnt_by_heart_do_not_sharpen_the_logits
     z = {"z2": np.eye(4)[codes] + rng.normal(size=(40, 4))}
     features = np.column_stack([np.ones(40), 6 * np.linalg.qr(rng.normal(size=(40, 40)))[0]])
     problem = BlendProblem(z, codes, np.ones(40), {"z2": 1.0}, {"z2": 1e3}, features)
-    deviations = np.r_[1.0, np.full(40, 3.0)]
+    deviations = np.r_[1.0, np.full(40, 3.0)][:, None]
     mode = problem.solve(deviations)
     assert np.abs(mode.residual).max() < 0.1
     assert problem.temper(problem.logits_without_own(mode, deviations)) < 1
@@ -223,8 +236,8 @@ def test_features_of_the_correction_have_its_prior_covariance(n):
     gram = features.T @ features
     np.testing.assert_allclose(gram, np.diag(np.diag(gram)), atol=1e-8)
     inside = v @ basis
-    expected = 0.25 * v @ v.T / np.mean(np.square(v).sum(axis=1))
-    expected += 4 * inside @ inside.T / np.mean(np.square(inside).sum(axis=1))
+    expected = 0.5 * v @ v.T / np.mean(np.square(v).sum(axis=1))
+    expected += 2 * inside @ inside.T / np.mean(np.square(inside).sum(axis=1))
     np.testing.assert_allclose(features @ features.T, expected, atol=1e-8)
     np.testing.assert_allclose(v @ back, features, atol=1e-8)
 

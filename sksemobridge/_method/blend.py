@@ -5,14 +5,16 @@ of the shots. The scales `s_k > 0`, the offsets `b (C,)` and the corrections `A 
 minimises
 
     sum_i omega_i * -log softmax(decision(x_i) + log pi)[y_i]
-    + sum_k strength_k log(1 + (log(s_k / s0_k) / width)^2) + ||b||^2 / (2 tau^2) + sum_c A_c' inv(Q) A_c / 2
+    + sum_k strength_k log(1 + (log(s_k / s0_k) / width)^2) + ||b||^2 / (2 tau^2)
+    + sum_c A_c' inv(Q) A_c / (2 sigma_c^2)
 
 over the shots `x_i`, whose affinities are those of a model fitted without them. `pi_c` is the share of class `c` among
 the shots, since how often a class is sampled does not tell how likely it is. The prior of `s` is Student's t with one
 degree of freedom: it holds scales near their defaults `s0_k` while shots are few, and lets go of a default that the
-shots speak against. The prior of `A` is Gaussian, `Q = sum_S sigma_S^2 V_S V_S' / l_S^2` over spans `S` with
-directions `V_S`, and `l_S^2` is the mean square length of the shots' `v` in the span. The spans are the whole space and
-that of the class texts.
+shots speak against. The prior of `A` is Gaussian, `Q = sum_S q_S V_S V_S' / l_S^2` over spans `S` with directions
+`V_S`, and `l_S^2` is the mean square length of the shots' `v` in the span. The spans are the whole space, `q = 1`, and
+that of the class texts. `tau` and the `sigma_c` are estimated: some names fit their images better than others, and need
+less of a correction.
 
 Class texts do not depend on the shots. The scale that fits `z1` alone is its default. The text is trusted with the
 probability that it is of use, which follows from how much lower its loss is than that of guessing. Defaults are a
@@ -39,10 +41,10 @@ SHOT_SHARE, SHOT_SHARE_ALONE = 0.01, 0.4
 # Weight of the prior of a scale, in held-out images, and its width in `log s`. Beside text the prior of `z4` weighs
 # more: the class of a held-out shot is noisier than that of a query.
 STRENGTH, STRENGTH_OF_WHITENED, WIDTH = 1.25, 5.0, 0.5
-# `tau` in nats, and `sigma` of each span, before any shot.
-OFFSET, CORRECTION = 1.0, 1.0
-# Number of parameters that the prior of `tau` and of `sigma` counts as.
-VARIANCE_WORTH = 50.0
+# `tau` in nats, and `sigma_c` beside text and without, before any shot.
+OFFSET, CORRECTION, CORRECTION_ALONE = 1.0, 1.0, 0.7
+# Number of parameters of each class that the priors of `tau` and of `sigma` count as.
+VARIANCE_WORTH = 4.0
 # Weight of the prior that logits need no tempering, in held-out images.
 TEMPER_WORTH = 2.0
 
@@ -111,7 +113,7 @@ def fit_text(queries, logit_scale):
     _, codes, weight, z1 = queries
     no_features = np.zeros((len(codes), 0))
     problem = BlendProblem({"z1": z1}, codes, weight, {"z1": logit_scale}, {"z1": STRENGTH}, no_features)
-    mode = problem.solve(np.zeros(0))
+    mode = problem.solve(np.zeros((0, 1)))
     scales, loss = mode.scales, mode.loss
     if spread_over_others(z1, codes) is None and z1.shape[1] > 2:
         return TextUse(scales["z1"], 0.0)
@@ -186,14 +188,14 @@ class BlendProblem:
 
         Parameters
         ----------
-        deviations : ndarray of shape (r,)
+        deviations : ndarray of shape (r, C) or (r, 1)
             Prior standard deviations of the coefficients of the features.
         start : ndarray or None
             The `x` of another mode.
         tolerance : float
             Relative decrease of the loss that ends the search.
         """
-        n, names, deviations = len(self.codes), list(self.affinities), deviations[:, None]
+        n, names = len(self.codes), list(self.affinities)
         centre = np.log([self.defaults[name] for name in names])
         strength = np.array([self.strength[name] for name in names])
         units, rows, k = self._units(), np.arange(n), len(names)
@@ -252,39 +254,39 @@ class BlendProblem:
         return 1 / np.sqrt(curvatures)
 
     def known(self, mode, deviations):
-        """How much of each feature's coefficients the shots determine, from 0 to 1, and the curvature used, a mean.
+        """How much of each coefficient the shots determine, from 0 to 1, and the curvature used, a mean for each class.
 
-        Features are taken as orthogonal, and `p (1 - p)` as its mean over shots and classes.
+        Features are taken as orthogonal, and `p (1 - p)` as its mean over shots.
         """
         p = np.abs(mode.residual) / self.weight[:, None]
-        curvature = self.weight @ (p * (1 - p)).mean(axis=1) / max(self.weight.sum(), ROUNDING)
-        squares = curvature * deviations**2 * (self.weight @ self.features**2)
+        curvature = self.weight @ (p * (1 - p)) / max(self.weight.sum(), ROUNDING)
+        squares = curvature * deviations**2 * (self.weight @ self.features**2)[:, None]
         return squares / (1 + squares), curvature
 
     def variances(self, mode, deviations):
         """`deviations` by MacKay's rule: mean squares over the parameters that the shots determine.
 
-        The prior counts as `VARIANCE_WORTH` parameters.
+        All classes have one `tau`, and each has its own `sigma_c`. The prior counts as `VARIANCE_WORTH` parameters of
+        each class. Shape (r, C).
         """
         known, _ = self.known(mode, deviations)
-        estimates = []
-        for part in (slice(1), slice(1, None)):
-            squares = VARIANCE_WORTH * deviations[part][:1] ** 2 + np.square(mode.coefficients[part]).sum()
-            estimate = squares / (VARIANCE_WORTH + self.n_classes * known[part].sum())
-            estimates.append(np.broadcast_to(np.sqrt(estimate), known[part].shape))
-        return np.concatenate(estimates)
+        squares = np.square(mode.coefficients / deviations)
+        factors = np.empty_like(known)
+        factors[0] = (VARIANCE_WORTH + squares[0].mean()) / (VARIANCE_WORTH + known[0].mean())
+        factors[1:] = (VARIANCE_WORTH + squares[1:].sum(axis=0)) / (VARIANCE_WORTH + known[1:].sum(axis=0))
+        return deviations * np.sqrt(factors)
 
     def logits_without_own(self, mode, deviations):
         """Logits of the shots `(n, C)`, each without its own part in offset and correction.
 
-        To first order a shot adds `k_i omega_i ([y_i = c] - p_ic)` to its own logits, with `k_i` the variance that
+        To first order a shot adds `k_ic omega_i ([y_i = c] - p_ic)` to its own logits, with `k_ic` the variance that
         the other shots leave it.
         """
         known, curvature = self.known(mode, deviations)
         variance = self.features**2 @ (deviations**2 * (1 - known))
-        own = np.minimum(self.weight * curvature * variance, MOST_OWN)
+        own = np.minimum(self.weight[:, None] * curvature * variance, MOST_OWN)
         logits = fuse(self.affinities, mode.scales) + self.features @ mode.coefficients
-        logits += (variance / (1 - own))[:, None] * mode.residual
+        logits += variance / (1 - own) * mode.residual
         return logits
 
     def temper(self, logits):
@@ -336,7 +338,7 @@ def fit_blend(held_out, text, centre, per_class, spans):
     per_class : float
         Effective number of images of a class.
     spans : list of (ndarray of shape (D, r) or None, float)
-        Directions `V_S` (None is the whole space) and `sigma_S`, before any shot, in units of `CORRECTION`.
+        Directions `V_S` (None is the whole space) and `q_S`.
 
     Returns
     -------
@@ -355,7 +357,7 @@ def fit_blend(held_out, text, centre, per_class, spans):
     features, back = features_of(held_out.compared - centre, spans)
     affinities = {name: held_out.affinities[name] for name in defaults}
     problem = BlendProblem(affinities, held_out.codes, held_out.weight, defaults, strength, features)
-    deviations = np.full(features.shape[1], CORRECTION)
+    deviations = np.full((features.shape[1], 1), trust * CORRECTION + (1 - trust) * CORRECTION_ALONE)
     deviations[0] = OFFSET
     mode = problem.solve(deviations, tolerance=TOL_OF_VARIANCES)
     deviations = problem.variances(mode, deviations)
@@ -386,15 +388,15 @@ def features_of(v, spans):
     Returns
     -------
     features : ndarray of shape (n, 1 + k)
-        Ones, for the offset, and `f` with `f @ f.T = v Q v'` for `CORRECTION = 1`; columns of `f` are orthogonal.
+        Ones, for the offset, and `f` with `f @ f.T = v Q v'`; columns of `f` are orthogonal.
     back : ndarray of shape (D, k)
         `A = back @ coefficients`, as `v @ back = f`.
     """
     n, width = v.shape
     v_q, q = np.zeros_like(v), None if n < width else np.zeros((width, width))
-    for basis, sigma in spans:
+    for basis, share in spans:
         inside = v if basis is None else v @ basis
-        factor = sigma**2 * n / max(float(np.vdot(inside, inside)), ROUNDING**2)
+        factor = share * n / max(float(np.vdot(inside, inside)), ROUNDING**2)
         if n < width:
             v_q += factor * (v if basis is None else inside @ basis.T)
         else:
