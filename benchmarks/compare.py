@@ -26,7 +26,6 @@ import numpy as np
 from timing import timed
 
 ROOT = Path(__file__).resolve().parents[1]
-SHOTS = (1, 4)
 
 
 # In the process of one commit
@@ -54,7 +53,7 @@ def speeds():
     }
 
 
-def accuracies(name, seeds):
+def accuracies(name, all_shots, seeds):
     """Accuracy of each draw, by number of shots."""
     from tasks import load
 
@@ -62,7 +61,7 @@ def accuracies(name, seeds):
 
     task = load(name)
     result = {}
-    for shots in SHOTS:
+    for shots in all_shots:
         scores = []
         for seed in range(seeds):
             rows, rest = task.draw(shots, 6000 + seed)
@@ -85,7 +84,7 @@ def answer():
         elif request["what"] == "time":
             reply = timed(jobs[request["name"]])[0]
         else:
-            reply = accuracies(request["name"], request["seeds"])
+            reply = accuracies(request["name"], request["shots"], request["seeds"])
         print(f"reply {json.dumps(reply)}", flush=True)
 
 
@@ -135,16 +134,16 @@ class Commit:
         self._process.wait()
 
 
-def compare(a, b, tasks, rounds, seeds):
+def compare(a, b, tasks, rounds, all_shots, seeds):
     """Rows `(figure, a, b, remark)`."""
-    for name in a.ask("names"):
+    for name in a.ask("names") if rounds else ():
         for commit in (a, b):
             commit.ask("time", name=name)
         seconds = np.array([[commit.ask("time", name=name) for commit in (a, b)] for _ in range(rounds)])
         ratio = np.median(seconds[:, 1] / seconds[:, 0])
         yield f"{name}, s", *seconds.min(axis=0), f"x {ratio:.2f}"
     for name in tasks:
-        of_a, of_b = (commit.ask("accuracy", name=name, seeds=seeds) for commit in (a, b))
+        of_a, of_b = (commit.ask("accuracy", name=name, shots=all_shots, seeds=seeds) for commit in (a, b))
         for shots in of_a:
             scores = 100 * np.array([of_a[shots], of_b[shots]])
             gain = scores[1] - scores[0]
@@ -161,7 +160,8 @@ def main():
     parser.add_argument(
         "--tasks", nargs="*", default=["emoji", "digits"], help="as in benchmarks/few_shot.py"
     )
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=5, help="of each time; 0 for accuracies alone")
+    parser.add_argument("--shots", type=int, nargs="+", default=[1, 4])
     parser.add_argument("--seeds", type=int, default=5, help="draws of the shots")
     parser.add_argument("--csv", type=Path, help="file to add the figures to")
     args = parser.parse_args()
@@ -170,7 +170,7 @@ def main():
         a, b = (Commit(name, Path(folder, str(i))) for i, name in enumerate(args.commits))
         print(f"{'':52}{a.name[:12]:>12}{b.name[:12]:>12}")
         rows = []
-        for figure, of_a, of_b, remark in compare(a, b, tasks, args.rounds, args.seeds):
+        for figure, of_a, of_b, remark in compare(a, b, tasks, args.rounds, args.shots, args.seeds):
             print(f"{figure:52}{of_a:>12.4g}{of_b:>12.4g}   {remark}", flush=True)
             rows.append([datetime.now(UTC).date(), figure, a.hash, of_a, b.hash, of_b, remark])
         a.close()
