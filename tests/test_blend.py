@@ -15,7 +15,9 @@ from sksemobridge._method.blend import (
     STRENGTH,
     WIDTH,
     BlendProblem,
+    TextUse,
     features_of,
+    fit_blend,
     fit_text,
     spread_over_others,
 )
@@ -212,6 +214,20 @@ def test_a_class_that_needs_more_of_a_correction_has_a_wider_prior():
     wider = problem.variances(replace(mode, coefficients=one_class), before)
     np.testing.assert_array_equal((wider > deviations)[1:], np.arange(4)[None] == np.full((5, 1), 2))
     np.testing.assert_array_equal(np.delete(wider, 2, axis=1), np.delete(deviations, 2, axis=1))
+
+
+def test_the_fewer_shots_the_more_of_the_correction_lies_where_texts_differ():
+    rng = np.random.default_rng(0)
+    codes = np.repeat(np.arange(4), 10)
+    z = {"z1": 0.02 * (np.eye(4)[codes] + rng.normal(size=(40, 4)))}
+    images, directions = rng.normal(size=(40, 12)), np.linalg.qr(rng.normal(size=(12, 3)))[0]
+    held_out = out_of_sample.HeldOut(z, images, np.arange(40), codes, np.ones(40))
+    shares = []
+    for per_class in (1, 10):
+        _, correction, _ = fit_blend(held_out, TextUse(100.0, 1.0), np.zeros(12), per_class, directions)
+        inside = np.square(correction.weights @ directions).sum()
+        shares.append(inside / np.square(correction.weights).sum())
+    assert shares[0] > shares[1] + 0.05
 
 
 def test_shots_that_the_correction_has_learnt_by_heart_do_not_sharpen_the_logits():

@@ -326,7 +326,7 @@ class Mode:
     x: np.ndarray
 
 
-def fit_blend(held_out, text, centre, per_class, spans):
+def fit_blend(held_out, text, centre, per_class, text_directions):
     """Posterior mode: the weight of each affinity, and the correction.
 
     Parameters
@@ -337,8 +337,8 @@ def fit_blend(held_out, text, centre, per_class, spans):
         `m`.
     per_class : float
         Effective number of images of a class.
-    spans : list of (ndarray of shape (D, r) or None, float)
-        Directions `V_S` (None is the whole space) and `q_S`.
+    text_directions : ndarray of shape (D, r) or None
+        Those in which class texts differ.
 
     Returns
     -------
@@ -354,6 +354,10 @@ def fit_blend(held_out, text, centre, per_class, spans):
     strength = dict.fromkeys(defaults, STRENGTH)
     if "z4" in strength:
         strength["z4"] = trust * STRENGTH_OF_WHITENED + (1 - trust) * STRENGTH
+    spans = [(None, 1.0)]
+    if text_directions is not None:
+        # The fewer images a class has, the more of its correction lies where the texts differ.
+        spans.append((text_directions, trust * (1 + 1 / per_class)))
     features, back = features_of(held_out.compared - centre, spans)
     affinities = {name: held_out.affinities[name] for name in defaults}
     problem = BlendProblem(affinities, held_out.codes, held_out.weight, defaults, strength, features)
@@ -384,6 +388,7 @@ def features_of(v, spans):
     ----------
     v : ndarray of shape (n, D)
     spans : list of (ndarray of shape (D, r) or None, float)
+        Directions `V_S` (None is the whole space) and `q_S`.
 
     Returns
     -------

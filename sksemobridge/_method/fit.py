@@ -220,16 +220,12 @@ def _hold_out(text, model, shots, sums, fit_fold, whiten, random_state):
         held_out = leave_one_out(shots, queries, model, sums, *of_model)
     else:
         held_out = cross_fit(shots, queries, model, fit_fold, *of_model, random_state)
-    per_class, spans = class_means.counts.mean(), [(None, 1.0)]
-    if embeddings is not None:
-        # The fewer images a class has, the more of its correction lies where the texts differ.
-        spans.append((text_basis(embeddings), trust * (1 + 1 / per_class)))
     return model, {
         "held_out": held_out,
         "text": of_text,
         "centre": class_means.centre,
-        "per_class": per_class,
-        "spans": spans,
+        "per_class": class_means.counts.mean(),
+        "text_directions": None if embeddings is None else text_basis(embeddings),
     }
 
 
