@@ -42,6 +42,28 @@ def small_task(width=12, counts=(4, 2, 1, 3), seed=0):
     return u, codes, rng.uniform(0.5, 2, len(codes)), texts
 
 
+@pytest.mark.parametrize("same_texts", [False, True])
+@pytest.mark.parametrize("width", [4, 37])
+def test_labels_may_be_called_otherwise(width, same_texts):
+    """In four dimensions seven texts leave no rest of the space; texts that are all the same differ by rounding."""
+    rng = np.random.default_rng(0)
+    means = rng.normal(size=(7, width))
+    y = np.repeat(np.arange(7), [5, 3, 2, 1, 40, 2, 3])
+    X, queries = means[y] + 0.1 * rng.normal(size=(len(y), width)), rng.normal(size=(20, width))
+    texts = means[:1] * rng.uniform(1, 2, size=(7, 1)) if same_texts else means
+    encoder = PrecomputedTextEncoder([f"thing {c}" for c in range(7)], texts, np.eye(width))
+    other = np.array([3, 6, 1, 0, 5, 2, 4])
+    scores = []
+    for names in (np.arange(7), other):
+        prompts = {name: [f"thing {c}"] for c, name in enumerate(names.tolist())}
+        classifier = SeMoBridgeClassifier(encoder, prompts=prompts, vocabulary=None).fit(X, names[y])
+        scores.append(classifier.decision_function(queries)[:, names])
+        affinities = classifier.affinities(queries)
+        total = sum(weight * affinities[name] for name, weight in classifier.blend_.items())
+        np.testing.assert_allclose(total[:, names], scores[-1], rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(*scores, rtol=1e-6, atol=1e-6)
+
+
 def test_many_images_outweigh_the_name_and_one_does_not():
     rng = np.random.default_rng(0)
     texts = normalize(rng.normal(size=(6, 20)))

@@ -109,7 +109,9 @@ def fit_class_means(u, codes, weight, texts=None, text_trust=0.0, words=None):
     predicted, bases, guesses = np.zeros_like(raw), [np.zeros((width, 0))], []
     if texts is not None and n_classes > 1:
         names = texts - texts.mean(axis=0)
-        predicted = (np.vdot(names, raw - centre) / max(np.vdot(names, names), np.finfo(float).tiny)) * names
+        square = np.vdot(names, names)
+        if square > n_classes * LEAST_DIFFERENCE**2:
+            predicted = (np.vdot(names, raw - centre) / square) * names
         bases.append(text_basis(texts))
         guesses.append(KAPPA_OF_TEXTS**text_trust * KAPPA_OF_REST ** (1 - text_trust))
     if words is not None:
@@ -129,6 +131,9 @@ def fit_class_means(u, codes, weight, texts=None, text_trust=0.0, words=None):
         within += squares(u[rows] - raw[codes[rows]], counts[codes[rows]] * others.share[rows])
     between = squares(raw - centre - predicted, np.full(n_classes, 1 / max(n_classes - 1, 1)))
     kappas = np.array([LEANING * _kappa(*of_span, counts) for of_span in zip(within, between, guesses)])
+    if basis.shape[1] == width:
+        # What is left is rounding.
+        kappas[-1] = kappas[-2]
 
     def shrink(means, of, n):
         means, of_rest = means - predicted[of], (n / (n + kappas[-1]))[:, None]

@@ -18,6 +18,8 @@ from .whitening import Affine
 
 # Slopes are fitted on at most this many classes; more do not change them.
 MOST_CLASSES = 1000
+# Spread of cosines that rounding explains: texts that are all the same predict nothing.
+LEAST_SPREAD = 1e-6
 
 
 def fit_slopes(affinities):
@@ -33,8 +35,9 @@ def fit_slopes(affinities):
 
     text = centred(affinities["z1"])[pairs]
     square = text @ text
+    differ = square > len(text) * LEAST_SPREAD**2
     return {
-        name: float(text @ centred(z)[pairs] / square) if square > 0 else 0.0
+        name: float(text @ centred(z)[pairs] / square) if differ else 0.0
         for name, z in affinities.items()
         if name != "z1"
     }
