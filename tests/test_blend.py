@@ -43,13 +43,14 @@ def small_task(width=12, counts=(4, 2, 1, 3), seed=0):
 
 
 @pytest.mark.parametrize("same_texts", [False, True])
-@pytest.mark.parametrize("width", [4, 37])
-def test_labels_may_be_called_otherwise(width, same_texts):
-    """In four dimensions seven texts leave no rest of the space; texts that are all the same differ by rounding."""
+@pytest.mark.parametrize(("rank", "width", "most"), [(4, 4, 40), (4, 12, 40), (37, 37, 40), (12, 12, 400)])
+def test_labels_may_be_called_otherwise(rank, width, most, same_texts):
+    """Seven texts leave no rest of four dimensions; texts that are the same differ by rounding; a part of 400 is a sample."""
     rng = np.random.default_rng(0)
-    means = rng.normal(size=(7, width))
-    y = np.repeat(np.arange(7), [5, 3, 2, 1, 40, 2, 3])
-    X, queries = means[y] + 0.1 * rng.normal(size=(len(y), width)), rng.normal(size=(20, width))
+    space = np.linalg.qr(rng.normal(size=(width, width)))[0][:rank]
+    means = rng.normal(size=(7, rank)) @ space
+    y = np.repeat(np.arange(7), [5, 3, 2, 1, most, 2, 3])
+    X, queries = means[y] + 0.1 * rng.normal(size=(len(y), rank)) @ space, rng.normal(size=(20, rank)) @ space
     texts = means[:1] * rng.uniform(1, 2, size=(7, 1)) if same_texts else means
     encoder = PrecomputedTextEncoder([f"thing {c}" for c in range(7)], texts, np.eye(width))
     other = np.array([3, 6, 1, 0, 5, 2, 4])

@@ -7,7 +7,7 @@ import pytest
 from scipy.special import softmax
 from sklearn.metrics import log_loss
 
-from sksemobridge import SeMoBridgeClassifier, ZeroShotClassifier
+from sksemobridge import PrecomputedTextEncoder, SeMoBridgeClassifier, ZeroShotClassifier
 from sksemobridge._method.unlabeled import Anchors, fit_offsets, learn_unlabeled, sample_rows
 
 TEMPLATE = "a photo of a {}."
@@ -190,6 +190,21 @@ def test_order_and_copies_of_images_change_nothing(world, kind):
     expected = classifier.with_unlabeled(images).predict_proba(queries)
     copies = np.random.default_rng(0).permutation(np.repeat(images, 50, axis=0))
     np.testing.assert_array_equal(classifier.with_unlabeled(copies).predict_proba(queries), expected)
+
+
+def test_names_that_all_say_the_same_predict_nothing():
+    rng = np.random.default_rng(57)
+    means = rng.normal(size=(4, 20))
+    y = np.repeat([0, 1], 8)
+    X = means[y] + 0.3 * rng.normal(size=(16, 20))
+    queries = means[rng.integers(0, 4, 800)] + 0.3 * rng.normal(size=(800, 20))
+    texts = rng.normal(size=20) * rng.uniform(1, 2, size=(4, 1))
+    encoder = PrecomputedTextEncoder([f"thing {c}" for c in range(4)], texts, np.eye(20))
+    prompts = {c: [f"thing {c}"] for c in range(4)}
+    classifier = SeMoBridgeClassifier(encoder, prompts=prompts, vocabulary=None)
+    classifier.partial_fit(X, y, classes=np.arange(4))
+    probabilities = classifier.with_unlabeled(queries).predict_proba(queries)
+    np.testing.assert_allclose(probabilities[:, 2], probabilities[:, 3], atol=1e-9)
 
 
 def test_it_needs_a_blend_that_was_estimated(world):

@@ -13,8 +13,9 @@ the shots, since how often a class is sampled does not tell how likely it is. Th
 degree of freedom: it holds scales near their defaults `s0_k` while shots are few, and lets go of a default that the
 shots speak against. The prior of `A` is Gaussian, `Q = sum_S q_S V_S V_S' / l_S^2` over spans `S` with directions
 `V_S`, and `l_S^2` is the mean square length of the shots' `v` in the span. The spans are the whole space, `q = 1`, and
-that of the class texts. `tau` and the `sigma_c` are estimated: some names fit their images better than others, and need
-less of a correction.
+that of the class texts, `q = p (1 + 1 / n)`, with `p` the probability that the text is of use and `n` the mean number of
+images of a class. `tau` and the `sigma_c` are estimated: some names fit their images better than others, and need less of
+a correction.
 
 Class texts do not depend on the shots. The scale that fits `z1` alone is its default. The text is trusted with the
 probability that it is of use, which follows from how much lower its loss is than that of guessing. Defaults are a
@@ -248,15 +249,15 @@ class BlendProblem:
         p = softmax(self.log_prior + fuse(self.affinities, self.defaults))
         curvatures = []
         for name, z in self.affinities.items():
-            of_logits = (p * z**2).sum(axis=1) - (p * z).sum(axis=1) ** 2
+            of_logits = np.maximum((p * z**2).sum(axis=1) - (p * z).sum(axis=1) ** 2, 0)
             of_prior = 2 * self.strength[name] / WIDTH**2
             curvatures.append(of_prior + self.defaults[name] ** 2 * (self.weight @ of_logits))
         return 1 / np.sqrt(curvatures)
 
     def known(self, mode, deviations):
-        """How much of each coefficient the shots determine, from 0 to 1, and the curvature used, a mean for each class.
+        """How much of each coefficient the shots determine `(r, C)`, from 0 to 1, and the curvature used `(C,)`.
 
-        Features are taken as orthogonal, and `p (1 - p)` as its mean over shots.
+        Features are taken as orthogonal, and the curvature is the mean of `p (1 - p)` over the shots.
         """
         p = np.abs(mode.residual) / self.weight[:, None]
         curvature = self.weight @ (p * (1 - p)) / max(self.weight.sum(), ROUNDING)
@@ -264,7 +265,7 @@ class BlendProblem:
         return squares / (1 + squares), curvature
 
     def variances(self, mode, deviations):
-        """`deviations` by MacKay's rule: mean squares over the parameters that the shots determine.
+        """`deviations` by a step of MacKay's rule: mean squares over the parameters that the shots determine.
 
         All classes have one `tau`, and each has its own `sigma_c`. The prior counts as `VARIANCE_WORTH` parameters of
         each class. Shape (r, C).
@@ -356,7 +357,7 @@ def fit_blend(held_out, text, centre, per_class, text_directions):
         strength["z4"] = trust * STRENGTH_OF_WHITENED + (1 - trust) * STRENGTH
     spans = [(None, 1.0)]
     if text_directions is not None:
-        # The fewer images a class has, the more of its correction lies where the texts differ.
+        # The fewer images classes have in the mean, the more of a correction lies where the texts differ.
         spans.append((text_directions, trust * (1 + 1 / per_class)))
     features, back = features_of(held_out.compared - centre, spans)
     affinities = {name: held_out.affinities[name] for name in defaults}

@@ -29,8 +29,8 @@ KAPPA_OF_TEXTS, KAPPA_OF_WORDS, KAPPA_BESIDE_WORDS, KAPPA_OF_REST, KAPPA_WORTH =
 # Factor of `kappa` as moments give it: embeddings have heavier tails than a Gaussian.
 LEANING = 1.5
 
-# Class texts that differ by less in a direction, relative to their length, are the same in it; a direction of a span of
-# which less lies outside of another span lies in that one.
+# Class texts that differ by less in a direction, relative to their length, are the same in it, and so are images outside
+# of all spans; a direction of a span of which less lies outside of another span lies in that one.
 LEAST_DIFFERENCE, LEAST_PART = 1e-6, 1e-3
 # Bound of `kappa`, before `LEANING`, where the scatter of class means is all noise: shots count all the same.
 LARGEST_KAPPA = 60.0
@@ -108,10 +108,7 @@ def fit_class_means(u, codes, weight, texts=None, text_trust=0.0, words=None):
     width = raw.shape[1]
     predicted, bases, guesses = np.zeros_like(raw), [np.zeros((width, 0))], []
     if texts is not None and n_classes > 1:
-        names = texts - texts.mean(axis=0)
-        square = np.vdot(names, names)
-        if square > n_classes * LEAST_DIFFERENCE**2:
-            predicted = (np.vdot(names, raw - centre) / square) * names
+        predicted = names_predict(texts, texts, raw - centre, np.ones(n_classes))
         bases.append(text_basis(texts))
         guesses.append(KAPPA_OF_TEXTS**text_trust * KAPPA_OF_REST ** (1 - text_trust))
     if words is not None:
@@ -130,10 +127,10 @@ def fit_class_means(u, codes, weight, texts=None, text_trust=0.0, words=None):
     for rows in blocks(len(u)):
         within += squares(u[rows] - raw[codes[rows]], counts[codes[rows]] * others.share[rows])
     between = squares(raw - centre - predicted, np.full(n_classes, 1 / max(n_classes - 1, 1)))
+    if (within + between)[-1] <= LEAST_DIFFERENCE**2 * (within + between).sum():
+        # The spans hold all that differs, and what is left is rounding.
+        within[-1] = between[-1] = 0
     kappas = np.array([LEANING * _kappa(*of_span, counts) for of_span in zip(within, between, guesses)])
-    if basis.shape[1] == width:
-        # What is left is rounding.
-        kappas[-1] = kappas[-2]
 
     def shrink(means, of, n):
         means, of_rest = means - predicted[of], (n / (n + kappas[-1]))[:, None]
@@ -151,6 +148,19 @@ def fit_class_means(u, codes, weight, texts=None, text_trust=0.0, words=None):
         others=others,
         shrink=shrink,
     )
+
+
+def names_predict(texts, of_classes, means, weight):
+    """Means `(C, D)` that names predict, `slope (T_c - mean T)`; the slope is fitted to the `means` `of_classes`.
+
+    Texts `of_classes` that are all the same predict nothing.
+    """
+    names = of_classes - of_classes.mean(axis=0)
+    square = weight @ np.square(names).sum(axis=1)
+    if square <= weight.sum() * LEAST_DIFFERENCE**2:
+        return np.zeros_like(texts)
+    slope = weight @ np.einsum("cd,cd->c", names, means) / square
+    return slope * (texts - of_classes.mean(axis=0))
 
 
 def text_basis(texts):

@@ -36,7 +36,7 @@ import numpy as np
 from scipy.optimize import brentq, minimize
 from scipy.special import log_softmax, logsumexp, softmax
 
-from .class_means import fit_class_means
+from .class_means import fit_class_means, names_predict
 from .whitening import Affine
 
 # `python benchmarks/unlabeled.py` prints the accuracies with them.
@@ -109,14 +109,6 @@ def distinct_images(X, n_classes):
     Copies of one image are one row: counted as often as they come, they would seem that much to learn from.
     """
     return np.unique(X[sample_rows(*X.shape, n_classes)], axis=0).astype(np.float64)
-
-
-def names_predict(texts, of_classes, means, weight):
-    """Means `(C, D)` that names predict, `slope (T_c - mean T)`; the slope is fitted to the `means` `of_classes`."""
-    names = of_classes - of_classes.mean(axis=0)
-    square = weight @ np.square(names).sum(axis=1)
-    slope = weight @ np.einsum("cd,cd->c", names, means) / max(square, np.finfo(float).tiny)
-    return slope * (texts - of_classes.mean(axis=0))
 
 
 def anchors_of_shots(shots, model):

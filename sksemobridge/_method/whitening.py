@@ -140,7 +140,9 @@ class WhiteningFit:
         wider /= wider.mean()
         if np.ptp(wider) < SAME_WIDTH:
             return np.ones_like(wider), np.zeros_like(wider)
-        rows = np.linspace(0, len(self._u) - 1, min(len(self._u), SAMPLE)).astype(np.intp)
+        # In an order that does not depend on what the labels are called.
+        rows = np.argsort(self._u[:, 0], kind="stable")
+        rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), SAMPLE)).astype(np.intp)]
         v, residual = self._u[rows] - classes.centre, self._residuals(rows)
         v_p, residual_p = self._times_p(v), self._times_p(residual)
         total, left = self._left(rows, _paired(residual_p, residual))
