@@ -221,8 +221,10 @@ def test_variances_grow_with_what_the_shots_show():
     problem = some_problem()
     before = np.ones((6, 1))
     mode = problem.solve(before)
-    deviations = problem.variances(mode, before)
-    assert (problem.variances(replace(mode, coefficients=np.full((6, 4), 3.0)), before) > deviations).all()
+    deviations = problem.estimate_deviations(mode, before)
+    assert (
+        problem.estimate_deviations(replace(mode, coefficients=np.full((6, 4), 3.0)), before) > deviations
+    ).all()
     assert (deviations[0] == deviations[0, 0]).all()
     assert (deviations[1:] == deviations[1]).all()
 
@@ -233,8 +235,8 @@ def test_a_class_that_needs_more_of_a_correction_has_a_wider_prior():
     mode = problem.solve(before)
     one_class = mode.coefficients.copy()
     one_class[1:, 2] = 3.0
-    deviations = problem.variances(mode, before)
-    wider = problem.variances(replace(mode, coefficients=one_class), before)
+    deviations = problem.estimate_deviations(mode, before)
+    wider = problem.estimate_deviations(replace(mode, coefficients=one_class), before)
     np.testing.assert_array_equal((wider > deviations)[1:], np.arange(4)[None] == np.full((5, 1), 2))
     np.testing.assert_array_equal(np.delete(wider, 2, axis=1), np.delete(deviations, 2, axis=1))
 

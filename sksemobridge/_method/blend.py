@@ -264,7 +264,7 @@ class BlendProblem:
         squares = curvature * deviations**2 * (self.weight @ self.features**2)[:, None]
         return squares / (1 + squares), curvature
 
-    def variances(self, mode, deviations):
+    def estimate_deviations(self, mode, deviations):
         """`deviations` by a step of MacKay's rule: mean squares over the parameters that the shots determine.
 
         All classes have one `tau`, and each has its own `sigma_c`. The prior counts as `VARIANCE_WORTH` parameters of
@@ -365,7 +365,7 @@ def fit_blend(held_out, text, centre, per_class, text_directions):
     deviations = np.full((features.shape[1], 1), trust * CORRECTION + (1 - trust) * CORRECTION_ALONE)
     deviations[0] = OFFSET
     mode = problem.solve(deviations, tolerance=TOL_OF_VARIANCES)
-    deviations = problem.variances(mode, deviations)
+    deviations = problem.estimate_deviations(mode, deviations)
     mode = problem.solve(deviations, mode.x)
     logits, temper = problem.logits_without_own(mode, deviations), 1.0
     if trust < 1 and len(held_out.codes):
