@@ -14,7 +14,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import skops.io
 
-from sksemobridge import make_semobridge_pipeline, models
+from sksemobridge import make_semobridge_pipeline, models, trusted_types
 from sksemobridge.datasets import load_emoji
 
 emoji = load_emoji()
@@ -27,14 +27,14 @@ expected = pipeline.predict_proba(emoji.images[queries])
 
 # %%
 # joblib stores anything, and a file of it can do anything when it is loaded: load your own files only. A file of
-# skops holds no code; before loading one of others, look at what is in it.
+# skops holds no code, and is refused where it names a class that is not trusted. ``trusted_types`` are those of this
+# package.
 folder = tempfile.TemporaryDirectory()
 pickled, opened = Path(folder.name, "pipeline.joblib"), Path(folder.name, "pipeline.skops")
 joblib.dump(pipeline, pickled)
 skops.io.dump(pipeline, opened)
-types = skops.io.get_untrusted_types(file=opened)
-print("To be trusted:", *types, sep="\n  ")
-loaded = {pickled: joblib.load(pickled), opened: skops.io.load(opened, trusted=types)}
+print("To be trusted:", *skops.io.get_untrusted_types(file=opened), sep="\n  ")
+loaded = {pickled: joblib.load(pickled), opened: skops.io.load(opened, trusted=trusted_types())}
 
 # %%
 # For embeddings alone, the last step is enough: it predicts where neither torch nor any weights are installed.

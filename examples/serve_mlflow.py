@@ -3,7 +3,7 @@ Log, load and serve with MLflow
 ===============================
 
 `mlflow.sklearn` keeps a fitted estimator in the format of skops, which holds no code. The types to be trusted are those of
-this package; `get_untrusted_types` lists them, and a look at the list is the point of it.
+this package, which `trusted_types` names one by one.
 """
 
 import json
@@ -13,11 +13,10 @@ from pathlib import Path
 
 import mlflow
 import numpy as np
-import skops.io
 from fastapi.testclient import TestClient
 from mlflow.pyfunc.scoring_server import init as make_server
 
-from sksemobridge import CLIPImageEncoder, CLIPTextEncoder, SeMoBridgeClassifier
+from sksemobridge import CLIPImageEncoder, CLIPTextEncoder, SeMoBridgeClassifier, trusted_types
 from sksemobridge.datasets import load_emoji
 
 logging.getLogger("mlflow").setLevel(logging.ERROR)
@@ -28,9 +27,6 @@ emoji = load_emoji()
 labels = emoji.target_names[emoji.target]
 embeddings = CLIPImageEncoder("mini", pretrained="bundled").transform(emoji.images[::4])
 classifier = SeMoBridgeClassifier(CLIPTextEncoder("mini", pretrained="bundled")).fit(embeddings, labels[::4])
-
-types = skops.io.get_untrusted_types(data=skops.io.dumps(classifier))
-assert all(name.startswith("sksemobridge.") for name in types)
 
 # %%
 # Log it, with probabilities as what the model predicts.
@@ -44,7 +40,7 @@ with mlflow.start_run():
         classifier,
         name="classifier",
         serialization_format="skops",
-        skops_trusted_types=types,
+        skops_trusted_types=trusted_types(),
         pyfunc_predict_fn="predict_proba",
         pip_requirements=["sksemobridge"],
     )

@@ -21,6 +21,7 @@ from ._folder_table import predict_folder
 from ._onnx import register_onnx_converters, to_onnx
 from ._pipeline import SeMoBridgePipeline, make_semobridge_pipeline
 from ._retrieval import mean_average_precision
+from ._saving import trusted_types
 from ._semantic_bridge import SemanticBridge
 from ._utils import __version__ as __version__
 from ._zero_shot import ZeroShotClassifier
@@ -57,4 +58,5 @@ __all__ = [
     "predict_folder",
     "register_onnx_converters",
     "to_onnx",
+    "trusted_types",
 ]

@@ -23,6 +23,7 @@ from ._method.class_texts import (
 )
 from ._method.fit import add_shots, fit_model
 from ._method.prompts import ClassPrompts, describe_classes, is_sequence
+from ._method.state import FittedState
 from ._training.train import MAX_ITER
 from ._utils.array_api import to_numpy
 from ._utils.callbacks import CallbackSupportMixin, fit_task
@@ -218,6 +219,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
     ['cat', 'cat', 'cat', 'dog', 'dog', 'dog']
     """
 
+    _fitted: FittedState
     _parameter_constraints = {
         "text_encoder": [HasMethods(["encode", "transform"]), None],
         "prompts": [str, Mapping, "array-like"],

@@ -16,6 +16,7 @@ from sklearn.pipeline import Pipeline
 
 from ._folder_table import COLUMNS, NONE_OF_THESE, embed_readable, predict_folder
 from ._pipeline import make_semobridge_pipeline
+from ._saving import trusted_types
 from ._utils.platforms import folder_names, user_cache_folder
 from .datasets import load_image_folder
 from .datasets._folder import list_files
@@ -204,8 +205,6 @@ def _load(path):
         raise UsageError(f"--model-file: there is no file {path!r}")
     try:
         pipeline = _read(path)
-    except UsageError:
-        raise
     # What is no such file raises errors of all kinds.
     except Exception as error:
         raise UsageError(
@@ -221,13 +220,7 @@ def _read(path):
         return joblib.load(path)
     import skops.io
 
-    unknown = skops.io.get_untrusted_types(file=path)
-    foreign = [name for name in unknown if not name.startswith("sksemobridge.")]
-    if foreign:
-        raise UsageError(
-            f"--model-file: {path!r} holds types that are not of this package: {', '.join(foreign)}"
-        )
-    return skops.io.load(path, trusted=unknown)
+    return skops.io.load(path, trusted=trusted_types())
 
 
 def _write(table, path):

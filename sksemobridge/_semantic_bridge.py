@@ -12,11 +12,11 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from ._base import SavedEstimator
 from ._classifier import SeMoBridgeClassifier
 from ._method.bridge import Bridge
 from ._method.class_texts import read_projection, word_bridge
 from ._method.spans import RunningMean
+from ._saving import SavedEstimator
 from ._utils.array_api import astype, constants_like, in_blocks, to_numpy
 from ._utils.validation import (
     checks_parameters,
@@ -118,6 +118,7 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
     (2, 5)
     """
 
+    _fitted: "FittedBridge"
     _parameter_constraints = {
         # What it must offer depends on the direction; `fit` says what is missing.
         "text_encoder": [object],

@@ -72,6 +72,7 @@ class ZeroShotClassifier(EmbeddingClassifier):
     ['cat']
     """
 
+    _fitted: "TextModel"
     _parameter_constraints = {
         "text_encoder": [HasMethods(["transform"])],
         "prompts": [str, Mapping, "array-like"],

@@ -21,6 +21,7 @@ from sksemobridge._command import main
 from sksemobridge.datasets import load_emoji, load_image_folder
 from sksemobridge.encoders import EmbeddingCache
 
+from .skops_files import file_that_runs
 from .versions import needs_sklearn
 
 CLASSES = ("bird", "clock", "fruit")
@@ -162,6 +163,14 @@ def test_a_file_that_holds_no_classifier_is_said(place, capsys, kind, content):
     with pytest.raises(SystemExit):
         main(["label", "photos", "--model-file", f"model.{kind}", "--out", "a.csv"])
     assert f"--model-file: 'model.{kind}'" in capsys.readouterr().err
+
+
+def test_a_model_file_that_would_run_a_command_is_refused(place, capsys):
+    Path("model.skops").write_bytes(file_that_runs("touch ran"))
+    with pytest.raises(SystemExit):
+        main(["label", "photos", "--model-file", "model.skops", "--out", "a.csv"])
+    assert "os.system" in capsys.readouterr().err
+    assert not Path("ran").exists()
 
 
 def test_one_class_has_no_runner_up(place):

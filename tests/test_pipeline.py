@@ -13,7 +13,13 @@ from joblib import Parallel, delayed
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 
-from sksemobridge import CLIPImageEncoder, SeMoBridgePipeline, clear_model_cache, make_semobridge_pipeline
+from sksemobridge import (
+    CLIPImageEncoder,
+    SeMoBridgePipeline,
+    clear_model_cache,
+    make_semobridge_pipeline,
+    trusted_types,
+)
 from sksemobridge.datasets import load_emoji
 
 CLASSES = ("bird", "clock", "fruit", "mammal")
@@ -87,9 +93,7 @@ def loaded(pipeline, kind):
         joblib.dump(pipeline, "pipeline.joblib")
         return joblib.load("pipeline.joblib")
     skops.io.dump(pipeline, "pipeline.skops")
-    types = skops.io.get_untrusted_types(file="pipeline.skops")
-    assert all(name.startswith("sksemobridge.") for name in types)
-    return skops.io.load("pipeline.skops", trusted=types)
+    return skops.io.load("pipeline.skops", trusted=trusted_types())
 
 
 @pytest.mark.parametrize("kind", ["pickle", "joblib", "skops"])

@@ -6,11 +6,13 @@ import subprocess
 import sys
 import warnings
 from dataclasses import fields, is_dataclass
+from importlib import import_module
 
 import joblib
 import numpy as np
 import pytest
 import skops.io
+import skops.io.exceptions
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline, make_pipeline
 
@@ -23,10 +25,12 @@ from sksemobridge import (
     SeMoBridgeClassifier,
     ZeroShotClassifier,
     make_semobridge_pipeline,
+    trusted_types,
 )
 from sksemobridge.datasets import load_emoji
 
 from .encoder_helpers import small_config, write_model
+from .skops_files import file_that_runs
 
 TEMPLATE = "a photo of a {}."
 CONFIGURATIONS = {
@@ -237,27 +241,46 @@ def test_images_of_the_same_model_do_not_warn(emoji):
 
 def assert_skops_round_trip(estimator, method, X):
     saved = skops.io.dumps(estimator)
-    types = skops.io.get_untrusted_types(data=saved)
-    assert all(name.startswith("sksemobridge.") for name in types), types
-    loaded = skops.io.loads(saved, trusted=types)
+    assert set(skops.io.get_untrusted_types(data=saved)) <= set(trusted_types())
+    loaded = skops.io.loads(saved, trusted=trusted_types())
     np.testing.assert_array_equal(getattr(loaded, method)(X), getattr(estimator, method)(X))
     assert vars(loaded).keys() == vars(estimator).keys()
 
 
-def test_skops_trusts_the_types_of_this_package_only(fitted, emoji):
+def test_all_that_a_fitted_estimator_holds_is_trusted(fitted, emoji):
     assert_skops_round_trip(fitted, "predict_proba", emoji[0])
     X = fitted[:-1].transform(emoji[0])
-    text = CLIPTextEncoder("mini", "bundled")
-    assert_skops_round_trip(ZeroShotClassifier(text).fit(X, emoji[1]), "predict_proba", X)
-    assert_skops_round_trip(SemanticBridge(text).fit(X), "transform", X)
-    assert_skops_round_trip(SemanticBridge().fit(X), "transform", X)
+    zero_shot = ZeroShotClassifier(CLIPTextEncoder("mini", "bundled")).fit(X, emoji[1])
+    assert_skops_round_trip(zero_shot, "predict_proba", X)
+    assert_skops_round_trip(zero_shot.with_unlabeled(X), "predict_proba", X)
+    for text in (CLIPTextEncoder("mini", "bundled"), None):
+        assert_skops_round_trip(SemanticBridge(text).fit(X), "transform", X)
 
 
-def test_skops_keeps_groups_and_precomputed_texts(world):
+def test_what_is_learnt_without_labels_is_trusted(all_fitted, emoji):
+    pipeline = all_fitted["closed form"]
+    assert_skops_round_trip(pipeline.with_unlabeled(emoji[0][::2]), "predict_proba", emoji[0])
+    assert_skops_round_trip(pipeline.with_classes([*emoji[1][:2], "boat"]), "predict_proba", emoji[0])
+
+
+def test_groups_and_precomputed_texts_are_trusted(world):
     X, y = world.draw(4)
     groups = np.array([f"image {i // 2}" for i in range(len(y))])
-    classifier = SeMoBridgeClassifier(world.text_encoder(), prompts=TEMPLATE)
+    classifier = SeMoBridgeClassifier(world.text_encoder(), prompts=TEMPLATE, store_held_out=True)
     classifier.fit(X, y, groups=groups)
     assert_skops_round_trip(classifier, "predict_proba", X)
     assert_skops_round_trip(SemanticBridge.from_classifier(classifier), "transform", X)
     assert isinstance(classifier.text_encoder, PrecomputedTextEncoder)
+
+
+def test_trusted_types_are_classes_that_this_package_defines():
+    for name in trusted_types():
+        module, _, kind = name.rpartition(".")
+        assert getattr(import_module(module), kind).__module__ == module
+        assert module.startswith("sksemobridge.")
+
+
+def test_a_file_that_would_run_a_command_is_refused(tmp_path):
+    with pytest.raises(skops.io.exceptions.UntrustedTypesFoundException, match=r"os\.system"):
+        skops.io.loads(file_that_runs(f"touch {tmp_path / 'ran'}"), trusted=trusted_types())
+    assert not (tmp_path / "ran").exists()

@@ -1,0 +1,110 @@
+"""Estimators on disk: what of them is saved, and which classes a file of one may hold."""
+
+from importlib import import_module
+from typing import Any, get_args, get_type_hints
+
+import numpy as np
+import sklearn
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, clone
+
+from ._utils import __version__
+from ._utils.validation import warn_caller
+
+# Fitted attributes that are kept by themselves; all others that end in "_" are read off `_fitted`.
+_KEPT = ("n_features_in_", "feature_names_in_")
+
+
+def trusted_types() -> list[str]:
+    """Names of the classes of this package that a file of one of its estimators may hold.
+
+    They are what `skops.io.load` has to be told to trust. Each is named in full: a file that asks for anything else
+    in a module of this package is refused.
+
+    Returns
+    -------
+    list of str
+        Sorted. The public estimators, and the classes that their fitted states consist of.
+
+    See Also
+    --------
+    skops.io.get_untrusted_types : The classes that one file holds.
+
+    Examples
+    --------
+    >>> from sksemobridge import trusted_types
+    >>> "sksemobridge._classifier.SeMoBridgeClassifier" in trusted_types()
+    True
+    >>> import skops.io  # doctest: +SKIP
+    >>> classifier = skops.io.load("classifier.skops", trusted=trusted_types())  # doctest: +SKIP
+    """
+    found: set[type] = set()
+    package = vars(import_module(__package__))
+    # A parameter or a part of the fitted state is of a class that an annotation names.
+    waiting: list[Any] = [
+        package[name] for name in package["__all__"] if hasattr(package[name], "get_params")
+    ]
+    while waiting:
+        kind = waiting.pop()
+        waiting += get_args(kind)
+        is_ours = isinstance(kind, type) and kind.__module__.startswith(f"{__package__}.")
+        if is_ours and kind not in found:
+            found.add(kind)
+            waiting += get_type_hints(kind).values()
+    return sorted(f"{kind.__module__}.{kind.__qualname__}" for kind in found)
+
+
+def package_versions():
+    """Versions that a saved estimator depends on; major and minor of NumPy and scikit-learn."""
+    others = {"numpy": np.__version__, "scikit-learn": sklearn.__version__}
+    minor = {name: ".".join(number.split(".")[:2]) for name, number in others.items()}
+    return {"sksemobridge": __version__, **minor}
+
+
+class SavedEstimator(BaseEstimator):
+    """An estimator whose fitted state is one object, `_fitted`, with its arrays under public names as well.
+
+    `_set_fitted(fitted)` assigns both. Only `_fitted` is saved, since joblib would store an array as often as it
+    meets it. Each estimator annotates the class of its `_fitted`, where `trusted_types` finds it.
+    """
+
+    n_features_in_: int
+    feature_names_in_: NDArray[Any]
+
+    def __sklearn_is_fitted__(self):
+        return getattr(self, "_fitted", None) is not None
+
+    def __getstate__(self):
+        state = super().__getstate__()
+        if self.__sklearn_is_fitted__():
+            state = {name: value for name, value in state.items() if name in _KEPT or not name.endswith("_")}
+        return state | {"_versions": package_versions()}
+
+    def __setstate__(self, state):
+        state = dict(state)
+        now, saved = package_versions(), state.pop("_versions", None)
+        if saved is None:
+            raise ValueError(
+                f"This {type(self).__name__} was saved with version 0.1.0.dev0 of sksemobridge, whose files this "
+                "version cannot read. Fit it anew, or load it with that version."
+            )
+        changed = [name for name in now if saved.get(name) != now[name]]
+        if changed:
+            warn_caller(
+                f"This {type(self).__name__} was saved with "
+                f"{', '.join(f'{name} {saved.get(name)}' for name in changed)} and is loaded with "
+                f"{', '.join(f'{name} {now[name]}' for name in changed)}. Its results may differ or be wrong; fit "
+                "it anew, or load it with the versions that saved it."
+            )
+        super().__setstate__(state)
+        if self.__sklearn_is_fitted__():
+            self._set_fitted(self._fitted)
+
+    def _clone_with(self, fitted, **params):
+        """An estimator of the same features, and of the same parameters but for `params`, in another fitted state."""
+        result = clone(self).set_params(**params)
+        for name in _KEPT:
+            if hasattr(self, name):
+                setattr(result, name, getattr(self, name))
+        result._set_fitted(fitted)
+        return result
