@@ -53,8 +53,8 @@ def mean_average_precision(
     query : array-like of shape (n, D)
         Embeddings of any length. Half precision is computed in float32.
     gallery : array-like of shape (m, D)
-        Embeddings that are ranked. Where several are equally similar to a query, they rank in the order of
-        the gallery; equal rows always are equally similar.
+        Embeddings that are ranked. Those that are equally similar to a query all have the rank of the last
+        of them, as in scikit-learn: their order has no influence. Equal rows always are equally similar.
     query_labels : array-like of shape (n,)
         Labels of any type that can be sorted.
     gallery_labels : array-like of shape (m,)
@@ -85,7 +85,7 @@ def mean_average_precision(
     See Also
     --------
     SemanticBridge : Maps queries into the other modality before they are compared.
-    sklearn.metrics.average_precision_score : Of a single ranking; treats equally ranked rows as one group.
+    sklearn.metrics.average_precision_score : Of a single ranking.
 
     References
     ----------
@@ -161,14 +161,20 @@ def average_precisions(query, gallery, query_labels, gallery_labels, *, exclude_
 
 def _rank_and_average(similarity, is_match):
     """Average precision of each row of `similarity (b, m)`; NaN without a match."""
-    order = np.argsort(-similarity, axis=1, kind="stable")
-    # Matches in the order of their ranks, row after row.
-    row, rank = np.nonzero(np.take_along_axis(is_match, order, axis=1))
-    n_matches = np.bincount(row, minlength=len(similarity))
+    n, m = similarity.shape
+    order = np.argsort(-similarity, axis=1)
+    ranked = np.take_along_axis(similarity, order, axis=1)
+    is_last = np.ones((n, m), dtype=bool)
+    np.not_equal(ranked[:, 1:], ranked[:, :-1], out=is_last[:, :-1])
+    # Places in the ranks of all rows, one row behind the other: of the last of equally similar ones, and of matches.
+    last = np.flatnonzero(is_last)
+    match = np.flatnonzero(np.take_along_axis(is_match, order, axis=1))
+    row, counted = match // m, last[np.searchsorted(last, match)]
+    n_matches = np.bincount(row, minlength=n)
     first = np.cumsum(n_matches) - n_matches
-    precision = (np.arange(len(row)) - first[row] + 1) / (rank + 1)
-    total = np.bincount(row, weights=precision, minlength=len(similarity))
-    return np.divide(total, n_matches, out=np.full(len(similarity), np.nan), where=n_matches > 0)
+    precision = (np.searchsorted(match, counted, side="right") - first[row]) / (counted - row * m + 1)
+    total = np.bincount(row, weights=precision, minlength=n)
+    return np.divide(total, n_matches, out=np.full(n, np.nan), where=n_matches > 0)
 
 
 def _first_of_equal_rows(X):

@@ -484,29 +484,3 @@ def test_more_shots_of_another_precision_keep_their_range(world):
     classifier = SeMoBridgeClassifier(world.text_encoder(), prompts=TEMPLATE)
     classifier.fit(X[:10].astype(np.float32), y[:10]).partial_fit(X[10:] * 1e200, y[10:])
     assert np.isfinite(classifier.predict_proba(X)).all()
-
-
-# Labels of a search
-
-
-@pytest.mark.parametrize(
-    ("query_labels", "message"),
-    [
-        ([np.nan, "cat", "dog"], r"query_labels contains NaN or None in rows \[0\]"),
-        (np.array([1, "cat", "dog"], dtype=object), "query_labels mix text"),
-        ([1, 2, 3], "no label could match"),
-        (np.array([1, 2, 3], dtype=object), "no label could match"),
-        (np.ma.array(["cat", "dog", "dog"], mask=[0, 1, 0]), r"query_labels is masked in rows \[1\]"),
-        ([None] * 3, "query_labels contains NaN or None"),
-    ],
-)
-def test_labels_of_a_search_are_checked(query_labels, message):
-    X = embeddings(3)
-    with pytest.raises(ValueError, match=message):
-        mean_average_precision(X, X, query_labels, ["cat", "dog", "cat"])
-
-
-def test_large_labels_of_a_search_are_told_apart():
-    X, labels = embeddings(4), np.array([0, 1, 0, 1]) + 2**60
-    expected = mean_average_precision(X, X, labels, labels, exclude_self=True)
-    assert mean_average_precision(X, X, labels.astype(np.uint64), labels, exclude_self=True) == expected < 1

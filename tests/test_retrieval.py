@@ -19,13 +19,12 @@ def plain_average_precisions(query, gallery, query_labels, gallery_labels, exclu
     for i, (row, label) in enumerate(zip(query, query_labels)):
         row = row / np.linalg.norm(row)
         candidates = [j for j in range(len(gallery)) if not (exclude_self and i == j)]
-        # sorted is stable: equal similarities stay in the order of the gallery.
-        ranking = sorted(candidates, key=lambda j: -round(float(row @ unit_gallery[j]), 12))
-        found, precisions = 0, []
-        for rank, j in enumerate(ranking, 1):
-            if gallery_labels[j] == label:
-                found += 1
-                precisions.append(found / rank)
+        similarity = {j: round(float(row @ unit_gallery[j]), 12) for j in candidates}
+        matches = [j for j in candidates if gallery_labels[j] == label]
+        precisions = []
+        for match in matches:
+            as_high = [j for j in candidates if similarity[j] >= similarity[match]]
+            precisions.append(len(set(as_high) & set(matches)) / len(as_high))
         if precisions:
             results.append(np.mean(precisions))
     return results
@@ -72,13 +71,19 @@ def search():
     )
 
 
-def test_agrees_with_scikit_learn_where_nothing_is_tied(search):
+@pytest.mark.parametrize("n_distinct", [300, 40, 1])
+def test_agrees_with_scikit_learn_also_where_rows_are_equal(search, n_distinct):
     query, gallery, query_labels, gallery_labels = search
-    cosine = (query @ gallery.T) / np.linalg.norm(gallery, axis=1)
+    copies = np.arange(300) % n_distinct
+    cosine = ((query @ gallery.T) / np.linalg.norm(gallery, axis=1))[:, copies]
+    gallery = gallery[copies]
     expected = np.mean(
         [average_precision_score(gallery_labels == y, row) for y, row in zip(query_labels, cosine)]
     )
-    assert mean_average_precision(*search) == pytest.approx(expected, abs=1e-12)
+    order = np.random.default_rng(0).permutation(300)
+    for rows in (np.arange(300), order):
+        actual = mean_average_precision(query, gallery[rows], query_labels, gallery_labels[rows])
+        assert actual == pytest.approx(expected, abs=1e-12)
 
 
 def test_lengths_of_embeddings_do_not_matter(search):
@@ -91,14 +96,14 @@ def test_lengths_of_embeddings_do_not_matter(search):
 
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 7, None])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
-def test_copies_rank_in_the_order_of_the_gallery(batch_size, dtype):
+def test_copies_share_a_rank(batch_size, dtype):
     rng = np.random.default_rng(0)
     gallery = np.tile(rng.normal(size=(1, 129)), (101, 1)).astype(dtype)
     query = rng.normal(size=(7, 129)).astype(dtype)
     labels = np.zeros(101, dtype=int)
     labels[[9, 49]] = 1
     actual = mean_average_precision(query, gallery, np.ones(7), labels, batch_size=batch_size)
-    assert actual == pytest.approx((1 / 10 + 2 / 50) / 2)
+    assert actual == pytest.approx(2 / 101)
 
 
 def test_plus_and_minus_zero_are_one_value():
@@ -131,7 +136,7 @@ def test_queries_without_a_match_are_counted_and_left_out(search):
 
 
 def test_an_item_that_is_the_only_one_of_its_label_has_no_match_but_itself():
-    X = np.eye(3)
+    X = np.array([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0]])
     with pytest.warns(UserWarning, match="1 of 3 queries have no .* other than themselves"):
         assert mean_average_precision(X, X, [0, 0, 1], [0, 0, 1], exclude_self=True) == 1.0
 
@@ -161,6 +166,29 @@ def test_what_does_not_fit_is_named(changes, message):
     } | changes
     with pytest.raises(ValueError, match=message):
         mean_average_precision(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("query_labels", "message"),
+    [
+        ([np.nan, "cat", "dog"], r"query_labels contains NaN or None in rows \[0\]"),
+        (np.array([1, "cat", "dog"], dtype=object), "query_labels mix text"),
+        ([1, 2, 3], "no label could match"),
+        (np.array([1, 2, 3], dtype=object), "no label could match"),
+        (np.ma.array(["cat", "dog", "dog"], mask=[0, 1, 0]), r"query_labels is masked in rows \[1\]"),
+        ([None] * 3, "query_labels contains NaN or None"),
+    ],
+)
+def test_labels_of_a_search_are_checked(query_labels, message):
+    X = np.eye(3)
+    with pytest.raises(ValueError, match=message):
+        mean_average_precision(X, X, query_labels, ["cat", "dog", "cat"])
+
+
+def test_large_labels_of_a_search_are_told_apart():
+    X, labels = np.random.default_rng(0).normal(size=(4, 6)), np.array([0, 1, 0, 1]) + 2**60
+    expected = mean_average_precision(X, X, labels, labels, exclude_self=True)
+    assert mean_average_precision(X, X, labels.astype(np.uint64), labels, exclude_self=True) == expected < 1
 
 
 MEASURE = """
