@@ -1,31 +1,38 @@
 """Images in one folder per class."""
 
 import os
+import warnings
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 from sklearn.utils import Bunch
 
 from .._utils.validation import warn_caller
-from ..encoders._pictures import ImageReadError, decode, fetch
+from ..encoders._pictures import FORMATS, ImageReadError, decode, fetch
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
+# Images too, which Pillow reads with a plug-in, or only in newer versions.
+_MORE_SUFFIXES = frozenset({".avif", ".heic", ".heif", ".jxl"})
+# A folder with this file holds copies that were made by label, and is passed over below another one.
+COPIES_MARK = ".sksemobridge-copies"
 
 
 def load_image_folder(root: str | os.PathLike[str], *, check: bool = False) -> Bunch:
     """List the images in a folder that has one sub-folder per class.
 
-    An image is known by the ending of its name (jpg, jpeg, png, webp, gif, bmp, tif, tiff; upper or lower
-    case), and may lie in a folder below that of its class. Hidden files and folders (with a leading dot) are
-    passed over. `CLIPImageEncoder` takes the paths as they are.
+    An image is known by the ending of its name (jpg, jpeg, png, webp, gif, bmp, tif, tiff, avif, heic, heif, jxl; upper
+    or lower case), else by its content, and may lie in a folder below that of its class. Hidden files and folders (with
+    a leading dot) are passed over, and so are copies that `sksemobridge label --sort-into` made. `CLIPImageEncoder`
+    takes the paths as they are.
 
     Parameters
     ----------
     root : str or os.PathLike
         The folder. Files directly in it belong to no class and are passed over. Links to folders are followed.
     check : bool, default=False
-        Whether to open every image, and to pass over those that cannot be read. By default only names are read, and a
-        broken image is an error of whatever embeds it.
+        Whether to open every image, and to pass over those that cannot be read. By default a broken image is an error of
+        whatever embeds it.
 
     Returns
     -------
@@ -46,14 +53,15 @@ def load_image_folder(root: str | os.PathLike[str], *, check: bool = False) -> B
     NotADirectoryError
         If `root` is a file.
     PermissionError
-        If a folder may not be read.
+        If `root` may not be read.
     ValueError
-        If `root` has no sub-folders, or one of them no images.
+        If `root` has no sub-folders, or none with images; with `check`, if no image of a class can be read.
 
     Warns
     -----
     UserWarning
-        If a sub-folder has files that are not images, with their number; with `check`, if images cannot be read.
+        Of all that is passed over, with its number: sub-folders without images, images directly in `root`, files that
+        are no images, folders that may not be read, and with `check` images that cannot be read.
 
     Examples
     --------
@@ -71,64 +79,101 @@ def load_image_folder(root: str | os.PathLike[str], *, check: bool = False) -> B
     >>> [Path(path).name for path in pets.paths]
     ['1.jpg', '2.jpg', '1.png']
     """
-    parent = _existing(root)
-    folders = sorted(path for path in parent.iterdir() if path.is_dir() and not _is_hidden(path.name))
+    parent = existing_folder(root)
+    entries = sorted(path for path in parent.iterdir() if not _is_hidden(path.name))
+    folders = [path for path in entries if path.is_dir() and not (path / COPIES_MARK).exists()]
     if not folders:
         raise ValueError(
             f"The folder {str(parent)!r} has no sub-folders. Put the images of each class into a sub-folder "
             "with the name of the class. This is for labelled images only: to label a folder of images, give it to "
             "sksemobridge.predict_folder, or to the command `sksemobridge label` as PHOTOS."
         )
-    paths, target, others = [], [], []
-    broken: dict[Path, str] = {}
-    for code, folder in enumerate(folders):
-        files = _files_below(folder)
-        images = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES]
-        others += [path for path in files if path.suffix.lower() not in IMAGE_SUFFIXES]
-        if check:
-            problems = {path: _problem(path) for path in images}
-            images = [path for path in images if problems[path] is None]
-            broken |= {path: problem for path, problem in problems.items() if problem is not None}
+    paths, target, names, others, broken, empty, locked = [], [], [], [], [], [], []
+    for folder in folders:
+        files, unread = files_below(folder)
+        images = [path for path in files if is_image(path)]
+        others += sorted(set(files) - set(images))
+        locked += unread
         if not images:
-            endings = ", ".join(sorted(suffix[1:] for suffix in IMAGE_SUFFIXES))
-            kind = "readable images" if check else "images"
-            raise ValueError(f"The folder {str(folder)!r} has no {kind} (files that end in {endings}).")
+            empty += [] if folder in unread else [folder]
+            continue
+        if check:
+            problems = {path: problem for path in images if (problem := _problem(path)) is not None}
+            broken += [f"{str(path)!r} ({problem})" for path, problem in problems.items()]
+            images = [path for path in images if path not in problems]
+            if not images:
+                raise ValueError(f"The folder {str(folder)!r} has no readable images: {broken[-1]}.")
         paths += [str(path) for path in images]
-        target += [code] * len(images)
-    if others:
-        warn_caller(
-            f"{len(others)} of the files in {str(parent)!r} are no images by their names and were passed over, "
-            f"the first is {str(others[0])!r}.",
-        )
-    if broken:
-        named = "; ".join(f"{str(path)!r} ({problem})" for path, problem in list(broken.items())[:5])
-        warn_caller(
-            f"{len(broken)} of {len(broken) + len(paths)} images in {str(parent)!r} cannot be read and were passed over: "
-            f"{named}{'; ...' if len(broken) > 5 else ''}.",
-        )
+        target += [len(names)] * len(images)
+        names.append(folder.name)
+    if not paths:
+        raise ValueError(f"No sub-folder of {str(parent)!r} has images, such as {str((empty + locked)[0])!r}.")
+    loose = [path for path in entries if path.is_file() and is_image(path)]
+    for kind, found in (
+        ("sub-folders without images", empty),
+        ("images that lie in no sub-folder, and so are of no class", loose),
+        ("files that are no images", others),
+        ("folders that may not be read", locked),
+        ("images that cannot be read", broken),
+    ):
+        warn_passed_over(parent, kind, found)
     return Bunch(
         paths=np.array(paths, dtype=object),
         target=np.array(target, dtype=np.int64),
-        target_names=np.array([folder.name for folder in folders], dtype=object),
+        target_names=np.array(names, dtype=object),
     )
 
 
 def list_files(folder):
-    """Paths (str) of all files in a folder and below it, sorted; hidden ones are passed over.
+    """Paths (str) of all files in a folder and below it, sorted.
+
+    Hidden ones are passed over, and so are the copies of `sksemobridge label --sort-into` below it.
 
     Raises
     ------
     FileNotFoundError, NotADirectoryError
         If `folder` is no folder.
     PermissionError
-        If a folder may not be read.
+        If it may not be read.
     ValueError
         If there are no files.
+
+    Warns
+    -----
+    UserWarning
+        If folders below it may not be read, with their number.
     """
-    files = _files_below(_existing(folder))
+    files, locked = files_below(existing_folder(folder))
+    if Path(folder) in locked:
+        raise PermissionError(f"The folder {str(folder)!r} may not be read.")
+    warn_passed_over(folder, "folders that may not be read", locked)
     if not files:
         raise ValueError(f"The folder {str(folder)!r} has no files.")
     return [str(path) for path in files]
+
+
+def is_image(path):
+    """Whether a file is an image, maybe a broken one, by its name or else by its content."""
+    from PIL import Image
+
+    if path.suffix.lower() in IMAGE_SUFFIXES | _MORE_SUFFIXES:
+        return True
+    if not path.is_file():  # a pipe would wait for somebody who writes
+        return False
+    Image.init()
+    formats = [kind for kind in FORMATS if kind in Image.OPEN]
+    # Readers of a broken header raise errors of all kinds, and warn of large pictures.
+    with suppress(Exception), warnings.catch_warnings(action="ignore"), Image.open(path, formats=formats):
+        return True
+    return False
+
+
+def warn_passed_over(folder, kind, found):
+    """Warn of what was passed over in a folder, with the first five."""
+    if found:
+        named = ", ".join(item if isinstance(item, str) else repr(str(item)) for item in found[:5])
+        more = ", ..." if len(found) > 5 else ""
+        warn_caller(f"Passed over in {str(folder)!r}, {kind} ({len(found)}): {named}{more}.")
 
 
 def _problem(path):
@@ -140,7 +185,8 @@ def _problem(path):
     return None
 
 
-def _existing(folder):
+def existing_folder(folder):
+    """A folder as a path; an error where it is none."""
     folder = Path(folder)
     if not folder.exists():
         raise FileNotFoundError(f"There is no folder {str(folder)!r}.")
@@ -149,15 +195,19 @@ def _existing(folder):
     return folder
 
 
-def _files_below(folder):
-    """All files that are not hidden. A folder that several links lead to, circles among them, counts once."""
-    files, roots = [], [folder]
+def files_below(folder):
+    """All files that are not hidden, and the folders that may not be read.
+
+    A folder that several links lead to, circles among them, counts once. Folders of copies by label are passed over.
+    """
+    files, errors, roots = [], [], [folder]
     seen = {os.path.realpath(above) for above in folder.absolute().parents}
     while roots:
         links = []
         for root in roots:
-            for parent, subfolders, names in os.walk(root, onerror=_raise):
-                if (place := os.path.realpath(parent)) in seen:
+            for parent, subfolders, names in os.walk(root, onerror=errors.append):
+                place = os.path.realpath(parent)
+                if place in seen or (COPIES_MARK in names and Path(parent) != folder):
                     subfolders.clear()
                     continue
                 seen.add(place)
@@ -166,11 +216,7 @@ def _files_below(folder):
                 files += [Path(parent, name) for name in names if not _is_hidden(name)]
         # Behind what lies here itself, so that files are named by their own folders where they have one.
         roots = sorted(links)
-    return sorted(files)
-
-
-def _raise(error):
-    raise error
+    return sorted(files), [Path(error.filename) for error in errors]
 
 
 def _is_hidden(name):

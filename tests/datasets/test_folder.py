@@ -8,6 +8,7 @@ from numpy.testing import assert_array_equal
 from PIL import Image
 
 from sksemobridge.datasets import load_image_folder
+from sksemobridge.datasets._folder import COPIES_MARK, list_files
 
 
 @pytest.fixture
@@ -67,10 +68,27 @@ def test_hidden_files_and_folders_are_passed_over_in_silence(root):
 
 def test_other_files_are_counted_in_one_warning(root):
     folder = root("cat/1.jpg", "cat/notes.txt", "dog/1.jpg", "dog/table.csv", "README.md")
-    with pytest.warns(UserWarning, match="2 of the files .*notes.txt") as caught:
+    with pytest.warns(UserWarning, match=r"files that are no images \(2\): .*notes.txt.*table.csv") as caught:
         found = load_image_folder(folder)
     assert len(caught) == 1
     assert len(found.paths) == 2
+
+
+def test_a_file_is_what_its_content_says_whatever_its_name(root):
+    folder = root("cat/1.jpg", "cat/scan", "cat/notes", "dog/1.jpg", "dog/2.heic")
+    Image.new("RGB", (8, 8)).save(folder / "cat/scan", format="PNG")
+    (folder / "cat/notes").write_text("a note")
+    with pytest.warns(UserWarning, match=r"no images \(1\): .*notes"):
+        found = load_image_folder(folder)
+    assert relative(found, folder) == ["cat/1.jpg", "cat/scan", "dog/1.jpg", "dog/2.heic"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this machine makes no pipes")
+def test_a_pipe_is_no_image_and_nobody_waits_for_it(root):
+    folder = root("cat/1.jpg")
+    os.mkfifo(folder / "cat" / "pipe")
+    with pytest.warns(UserWarning, match=r"no images \(1\): .*pipe"):
+        assert relative(load_image_folder(folder), folder) == ["cat/1.jpg"]
 
 
 def test_a_missing_root_is_an_error(tmp_path):
@@ -88,10 +106,23 @@ def test_a_root_without_sub_folders_is_an_error(root):
         load_image_folder(root("1.jpg", "2.jpg"))
 
 
-def test_a_class_without_images_is_named(root):
-    folder = root("cat/1.jpg", "dog/notes.txt")
-    with pytest.raises(ValueError, match="dog' has no images"):
-        load_image_folder(folder)
+def test_a_class_without_images_and_images_without_a_class_are_named(root):
+    folder = root("dog/1.jpg", "owl/1.jpg", "2.jpg")
+    (folder / "cat").mkdir()
+    with pytest.warns(UserWarning, match="Passed over in") as caught:
+        found = load_image_folder(folder)
+    assert found.target_names[found.target].tolist() == ["dog", "owl"]
+    empty, loose = (str(warning.message) for warning in caught)
+    assert "sub-folders without images (1)" in empty
+    assert "cat" in empty
+    assert "lie in no sub-folder, and so are of no class (1)" in loose
+    assert "2.jpg" in loose
+
+
+def test_a_root_of_empty_folders_is_an_error(root):
+    (root("cat/1.jpg") / "cat/1.jpg").unlink()
+    with pytest.raises(ValueError, match="No sub-folder of .* has images"):
+        load_image_folder(root())
 
 
 def test_links_to_folders_are_followed_and_never_in_circles(root, tmp_path):
@@ -126,9 +157,7 @@ def test_images_that_cannot_be_read_are_passed_over_on_request(root):
     for name in ("dog/b.png", "cat/x.png"):
         Image.new("RGB", (8, 8)).save(folder / name)
     assert len(load_image_folder(folder).paths) == 3
-    with pytest.warns(
-        UserWarning, match=r"1 of 3 images in .* were passed over: .*a.jpg' \(the file is empty\)"
-    ):
+    with pytest.warns(UserWarning, match=r"images that cannot be read \(1\): .*a.jpg' \(the file is empty\)"):
         found = load_image_folder(folder, check=True)
     assert relative(found, folder) == ["cat/x.png", "dog/b.png"]
     assert_array_equal(found.target, [0, 1])
@@ -137,12 +166,39 @@ def test_images_that_cannot_be_read_are_passed_over_on_request(root):
         load_image_folder(folder, check=True)
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
-def test_a_folder_that_may_not_be_read_is_an_error(root):
-    folder = root("dog/a.jpg", "dog/secret/b.jpg")
-    (folder / "dog" / "secret").chmod(0)
-    try:
-        with pytest.raises(PermissionError, match="secret"):
-            load_image_folder(folder)
-    finally:
-        (folder / "dog" / "secret").chmod(0o700)
+@pytest.fixture
+def lock(monkeypatch):
+    """Take the right to read folders of some name, also from root."""
+
+    def scandir(path, real=os.scandir):
+        if os.path.basename(path) in locked:
+            raise PermissionError(13, "Permission denied", os.fspath(path))
+        return real(path)
+
+    locked = set()
+    monkeypatch.setattr(os, "scandir", scandir)
+    return locked.add
+
+
+def test_a_folder_that_may_not_be_read_is_counted(root, lock):
+    folder = root("dog/a.jpg", "dog/lost+found/b.jpg", "lost+found/b.jpg", "cat/c.jpg")
+    lock("lost+found")
+    with pytest.warns(UserWarning, match=r"folders that may not be read \(2\): .*lost\+found"):
+        assert relative(load_image_folder(folder), folder) == ["cat/c.jpg", "dog/a.jpg"]
+    with pytest.warns(UserWarning, match=r"folders that may not be read \(2\)"):
+        assert len(list_files(folder)) == 2
+
+
+def test_a_root_that_may_not_be_read_is_an_error(root, lock):
+    folder = root("dog/a.jpg")
+    lock("root")
+    with pytest.raises(PermissionError, match="root"):
+        list_files(folder)
+
+
+def test_copies_by_label_are_passed_over_below_another_folder(root):
+    folder = root("dog/a.jpg", "sorted/dog/a.jpg", f"sorted/{COPIES_MARK}", "cat/c.jpg")
+    assert relative(load_image_folder(folder), folder) == ["cat/c.jpg", "dog/a.jpg"]
+    assert len(list_files(folder)) == 2
+    assert len(list_files(folder / "sorted")) == 1
+    assert load_image_folder(folder / "sorted").target_names.tolist() == ["dog"]
