@@ -7,27 +7,33 @@ import filecmp
 import itertools
 import shutil
 import sys
+import tempfile
+import warnings
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+from unicodedata import normalize
 
 import joblib
 from sklearn.pipeline import Pipeline
 
-from ._folder_table import COLUMNS, NONE_OF_THESE, embed_readable, predict_folder
+from ._folder_table import NONE_OF_THESE, WRITERS, embed_readable, predict_folder, write_table
+from ._method.prompts import ENSEMBLE_TEMPLATES
 from ._pipeline import make_semobridge_pipeline
 from ._saving import trusted_types
+from ._utils.files import new_file
 from ._utils.platforms import folder_names, user_cache_folder
 from .datasets import load_image_folder
-from .datasets._folder import list_files
+from .datasets._folder import COPIES_MARK, existing_folder, is_image
 from .encoders import CLIPImageEncoder, ModelLoadError
 
 # What each kind of file needs beside this package.
-TABLES = {".csv": [], ".parquet": ["pandas", "pyarrow"]}
+TABLES = {kind: needs for kind, (needs, _) in WRITERS.items()}
 MODELS = {".joblib": [], ".skops": ["skops"]}
 EPILOG = """\
-Exit status: 0 if every file has a label or is of none of the classes, 1 if files were skipped (the table has them, with
-the reason), 2 for wrong use. Nothing is moved, and nothing that exists is overwritten."""
+Exit status: 0 if every image has a label or is of none of the classes, 1 if images were skipped (the table has them, with
+the reason), 2 for wrong use, 3 if a model cannot be had or a file cannot be read or written, 130 if interrupted. Nothing
+is moved, and nothing that exists is overwritten."""
 
 
 def main(argv=None):
@@ -41,19 +47,33 @@ def main(argv=None):
     Returns
     -------
     int
-        Exit status: 0, or 1 if files were skipped. Wrong use leaves with `SystemExit(2)`.
+        Exit status, see `EPILOG`. Wrong use leaves with `SystemExit(2)`.
     """
     parser, label = _parsers()
     args = parser.parse_args(argv)
-    try:
-        _check(args)
-        return _label(args)
-    # What the user can mend: arguments, folders, models.
-    except (UsageError, OSError, ModelLoadError, ValueError) as error:
-        label.error(str(error))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("always", UserWarning)
+        warnings.showwarning = lambda message, *_: _say(f"Note: {message}")
+        try:
+            _check(args)
+            return _label(args)
+        # What the user can mend: arguments and folders.
+        except (ValueError, FileNotFoundError, NotADirectoryError) as error:
+            label.error(str(error))
+        except ModelLoadError as error:
+            _say(
+                f"{error}\nThe small model in the package needs no download: --model mini --pretrained bundled"
+            )
+        except OSError as error:
+            _say(f"sksemobridge label: {error}")
+        except KeyboardInterrupt:
+            _say("Interrupted.")
+            return 130
+    return 3
 
 
-class UsageError(Exception):
+class UsageError(ValueError):
     """Arguments that do not fit together, or a package that they need."""
 
 
@@ -72,12 +92,22 @@ def _parsers():
     label.add_argument("photos", metavar="PHOTOS", help="folder of images, flat or nested")
     source = label.add_mutually_exclusive_group(required=True)
     source.add_argument("--shots", metavar="FOLDER", help="labelled images, one sub-folder per class")
-    source.add_argument("--model-file", metavar="FILE", help="use a classifier from an earlier --save")
-    label.add_argument("--out", metavar="FILE", required=True, help="table to write: .csv or .parquet")
+    source.add_argument(
+        "--model-file",
+        metavar="FILE",
+        help="use a classifier from an earlier --save; a .joblib of somebody else can run any program",
+    )
+    label.add_argument("--out", metavar="FILE", required=True, help=f"table to write: {', '.join(TABLES)}")
+    label.add_argument("--sep", choices=(",", ";", "tab"), help="between the cells of a .csv")
+    label.add_argument("--decimal", choices=(".", ","), help="decimal mark of a .csv; a comma sets --sep ';'")
     label.add_argument(
         "--model", default="ViT-B-16", help="CLIP model of open_clip, with --shots (%(default)s)"
     )
     label.add_argument("--pretrained", default="openai", help="its weights (%(default)s)")
+    label.add_argument(
+        "--names", metavar="FILE", help="with --shots: .csv of folder, name of the class, and prompts if any"
+    )
+    label.add_argument("--no-cache", action="store_true", help="keep no embeddings for the next run")
     label.add_argument("--sort-into", metavar="FOLDER", help="copy each image into a sub-folder of its label")
     label.add_argument(
         "--min-probability",
@@ -98,7 +128,7 @@ def _parsers():
 
 def _check(args):
     """Refuse arguments that would fail only after the work was done."""
-    list_files(args.photos)
+    existing_folder(args.photos)
     for option, path, kinds in (("--out", args.out, TABLES), ("--save", args.save, MODELS)):
         if path is not None:
             _require(option, path, kinds)
@@ -108,13 +138,29 @@ def _check(args):
                 raise UsageError(f"{option}: there is no folder {str(Path(path).parent)!r}")
     if args.model_file is not None:
         _require("--model-file", args.model_file, MODELS)
+        if args.names is not None:
+            raise UsageError("--names is for --shots; a classifier of --model-file has its names")
+    is_csv = Path(args.out).suffix.lower() == ".csv"
+    if not is_csv and (args.sep or args.decimal):
+        raise UsageError("--sep and --decimal are for a .csv in --out")
+    args.decimal = args.decimal or "."
+    args.sep = {None: ";" if args.decimal == "," else ",", "tab": "\t"}.get(args.sep, args.sep)
+    if args.sep == args.decimal:
+        raise UsageError("--sep and --decimal are both a comma")
     if args.min_probability is not None and args.sort_into is None:
         raise UsageError("--min-probability says what --sort-into copies; give both")
     for option, value in (("--min-probability", args.min_probability), ("--alpha", args.alpha)):
         if value is not None and not 0 <= value <= 1:
             raise UsageError(f"{option}: {value:g} is not between 0 and 1")
-    if args.sort_into is not None and Path(args.sort_into).exists() and not Path(args.sort_into).is_dir():
-        raise UsageError(f"--sort-into: {args.sort_into!r} is a file, not a folder")
+    if args.sort_into is not None:
+        folder = Path(args.sort_into)
+        if folder.exists() and not folder.is_dir():
+            raise UsageError(f"--sort-into: {args.sort_into!r} is a file, not a folder")
+        if folder.resolve().is_relative_to(Path(args.photos).resolve()) and not _is_of_copies(folder):
+            raise UsageError(
+                f"--sort-into: {args.sort_into!r} is in PHOTOS and holds other files, so that the copies would be "
+                "labelled in the next run; give a new folder, or one elsewhere"
+            )
 
 
 def _require(option, path, kinds):
@@ -129,8 +175,7 @@ def _require(option, path, kinds):
 
 
 def _label(args):
-    cache = cache_folder()
-    _say(f"Embeddings are kept in {str(cache)!r}.")
+    cache = None if args.no_cache else cache_folder()
     if args.model_file is None:
         pipeline, skipped = _fit(args, cache)
     else:
@@ -139,25 +184,40 @@ def _label(args):
     if args.save is not None:
         _save(pipeline, args.save)
     table = predict_folder(pipeline, args.photos, alpha=args.alpha)
-    _write(table, args.out)
-    n_none = list(table["problem"]).count(NONE_OF_THESE)
-    problems = [problem for problem in table["problem"] if problem not in ("", NONE_OF_THESE)]
+    write_table(table, args.out, separator=args.sep, decimal=args.decimal)
+    n_none = n_skipped = n_others = 0
     for path, problem in zip(table["path"], table["problem"]):
-        if problem in problems:
+        if problem == NONE_OF_THESE:
+            n_none += 1
+        elif problem and is_image(Path(path)):
             _say(f"Skipped {path}: {problem}.")
-    of_none = f", {n_none} of none of the classes" if n_none else ""
-    n_labelled = len(table["path"]) - len(problems) - n_none
-    _say(f"{n_labelled} files labelled{of_none}, {len(problems)} skipped: {args.out}")
+            n_skipped += 1
+        elif problem:
+            n_others += 1
+    counts = {
+        "files labelled": list(table["problem"]).count(""),
+        "of none of the classes": n_none,
+        "skipped": n_skipped,
+        "that are no images": n_others,
+    }
+    _say(f"{', '.join(f'{count} {what}' for what, count in counts.items() if count)}: {args.out}")
     if args.sort_into is not None:
         copied = _sort_into(table, Path(args.sort_into), args.min_probability or 0.0)
         _say(f"{copied} images copied into {args.sort_into!r}.")
-    return int(bool(problems) or bool(skipped))
+    return int(skipped + n_skipped > 0)
 
 
 def cache_folder():
-    """Where embeddings are kept between runs: the user's folder for caches."""
-    folder = user_cache_folder() / "sksemobridge" / "embeddings"
-    folder.mkdir(parents=True, exist_ok=True)
+    """Where embeddings are kept between runs: the user's folder for caches. None where nothing can be written there."""
+    try:
+        folder = user_cache_folder() / "sksemobridge" / "embeddings"
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    # The last where there is no home.
+    except (OSError, RuntimeError) as error:
+        _say(f"Note: no embeddings are kept for the next run, since {error}.")
+        return None
+    _say(f"Embeddings are kept in {str(folder)!r}.")
     return folder
 
 
@@ -170,7 +230,8 @@ def _fit(args, cache):
             f"{shots.target_names[0]!r}. Give the folder whose sub-folders are the classes, or --alpha to turn away "
             "what is not of this one"
         )
-    pipeline = make_semobridge_pipeline(args.model, args.pretrained, encoder_params={"cache": cache})
+    words = {} if args.names is None else _read_names(args.names, shots.target_names.tolist())
+    pipeline = make_semobridge_pipeline(args.model, args.pretrained, encoder_params={"cache": cache}, **words)
     embeddings, problems = embed_readable(pipeline[0], list(shots.paths), progress=True)
     for path, problem in problems.items():
         _say(f"Skipped the shot {path}: {problem}.")
@@ -187,16 +248,41 @@ def _fit(args, cache):
     return pipeline, len(problems)
 
 
+def _read_names(path, folders):
+    """Parameters that say the classes in the words of a table: folder, name, and whole prompts if there are any."""
+    try:
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise UsageError(f"--names: {path!r} is no text in UTF-8 (in Excel: CSV UTF-8): {error}") from error
+    separator = max(",;\t", key="".join(lines[:1]).count)
+    rows = [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=separator)]
+    # Systems spell letters with marks in two ways.
+    known = {normalize("NFC", folder): folder for folder in folders}
+    names, prompts = {folder: folder.replace("_", " ") for folder in folders}, {}
+    for number, (folder, *words) in enumerate(filter(any, rows)):
+        folder = known.get(normalize("NFC", folder), folder)
+        if folder in names:
+            names[folder] = next(filter(None, words[:1]), names[folder])
+            prompts |= {folder: own} if (own := list(filter(None, words[1:]))) else {}
+        elif number:  # the first row may be a header
+            raise UsageError(f"--names: {path!r} names {folder!r}, which is no class ({', '.join(folders)})")
+    if prompts:
+        for folder in folders:
+            prompts.setdefault(folder, [text.replace("{}", names[folder]) for text in ENSEMBLE_TEMPLATES])
+    return {"class_names": names, "prompts": prompts or "auto"}
+
+
 def _save(pipeline, path):
     # Whoever loads it elsewhere has another folder for caches.
     pipeline = copy.deepcopy(pipeline)
     pipeline.set_params(clipimageencoder__cache=None, semobridgeclassifier__text_encoder__cache=None)
-    if Path(path).suffix.lower() == ".joblib":
-        joblib.dump(pipeline, path)
-    else:
-        import skops.io
+    with new_file(path) as unfinished:
+        if unfinished.suffix.lower() == ".joblib":
+            joblib.dump(pipeline, unfinished)
+        else:
+            import skops.io
 
-        skops.io.dump(pipeline, path)
+            skops.io.dump(pipeline, unfinished)
     _say(f"Classifier: {path}")
 
 
@@ -223,21 +309,18 @@ def _read(path):
     return skops.io.load(path, trusted=trusted_types())
 
 
-def _write(table, path):
-    if Path(path).suffix.lower() == ".parquet":
-        shown = [name.encode(errors="backslashreplace").decode() for name in table["path"]]
-        table.assign(path=shown).to_parquet(path, index=False)
-        return
-    # Names of files in another encoding are no text.
-    with open(path, "x", newline="", encoding="utf-8", errors="backslashreplace") as file:
-        writer = csv.writer(file)
-        writer.writerow(COLUMNS)
-        for row in zip(*(table[name] for name in COLUMNS)):
-            writer.writerow(["" if value is None or value != value else value for value in row])
+def _is_of_copies(folder):
+    """Whether a folder holds nothing but copies that this command made, or nothing."""
+    return (folder / COPIES_MARK).exists() or not folder.exists() or not any(folder.iterdir())
 
 
 def _sort_into(table, folder, min_probability):
     """Copy images into a sub-folder for each label, and return how many were copied."""
+    if _is_of_copies(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / COPIES_MARK).write_text(
+            "Images here are copies by `sksemobridge label`, which passes them over.\n"
+        )
     labels = {label for label, problem in zip(table["label"], table["problem"]) if not problem}
     copied, names = 0, folder_names(sorted(labels, key=str))
     for path, label, probability, problem in zip(
@@ -248,7 +331,11 @@ def _sort_into(table, folder, min_probability):
         target = _free_name(Path(path), folder / names[label])
         if target is not None:
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(path, target)
+            try:
+                shutil.copy2(path, target)
+            except BaseException:
+                target.unlink(missing_ok=True)
+                raise
             copied += 1
     return copied
 

@@ -1,7 +1,11 @@
-"""A folder of images to a table of predictions, with a row for every file."""
+"""A folder of images to a table of predictions with a row for every file, and the table to a file."""
 
+import csv
+import json
 import os
+import re
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,10 +14,20 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import Bunch
 from sklearn.utils.validation import check_is_fitted
 
+from ._utils.files import new_file
 from .datasets._folder import list_files
 from .encoders import CLIPImageEncoder, ImageReadError
 
-COLUMNS = ("path", "label", "probability", "runner_up", "runner_up_probability", "p_value", "problem")
+# Columns, and what they are called in a table that people open.
+COLUMNS = {
+    "path": "File",
+    "label": "Label",
+    "probability": "Probability",
+    "runner_up": "Second choice",
+    "runner_up_probability": "Probability of second choice",
+    "p_value": "p-value (low: like none of the classes)",
+    "problem": "Problem",
+}
 NUMBERS = ("probability", "runner_up_probability", "p_value")
 NONE_OF_THESE = "none of these"
 
@@ -31,7 +45,8 @@ def predict_folder(
         Fitted, begins with a `CLIPImageEncoder` and has `predict_proba`, as `make_semobridge_pipeline` gives it; or a
         search over one, such as `GridSearchCV`.
     folder : str or os.PathLike
-        Flat or nested. Hidden files and folders (with a leading dot) are passed over; links to folders are followed.
+        Flat or nested. Hidden files and folders (with a leading dot) are passed over, and so are copies below it that
+        `sksemobridge label --sort-into` made; links to folders are followed.
     alpha : float, default=0.0
         Images with a p-value of at most `alpha` count as none of the classes; about this share of the images of the
         classes do. Needs a classifier with `p_values`, such as `SeMoBridgeClassifier`.
@@ -57,14 +72,19 @@ def predict_folder(
 
     Raises
     ------
-    FileNotFoundError, NotADirectoryError
-        If `folder` is no folder.
+    FileNotFoundError, NotADirectoryError, PermissionError
+        If `folder` is no folder, or may not be read.
     ValueError
         If there are no files in it, or `alpha` is not between 0 and 1.
     TypeError
         If `estimator` does not begin with a `CLIPImageEncoder`, or `alpha` is given and it has no `p_values`.
     NotFittedError
         If it is not fitted.
+
+    Warns
+    -----
+    UserWarning
+        If folders below `folder` may not be read, with their number.
 
     Examples
     --------
@@ -114,7 +134,7 @@ def embed_readable(encoder, paths, *, progress):
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".* images cannot be read")
         embeddings = encoder.transform(paths)
-    readable = np.isfinite(embeddings).all(axis=1)
+    readable = np.isfinite(np.asarray(embeddings)).all(axis=1)
     encoder.set_params(on_error="raise", progress=False)
     problems = {}
     for i in np.flatnonzero(~readable):
@@ -124,7 +144,8 @@ def embed_readable(encoder, paths, *, progress):
             problems[paths[i]] = str(error.__cause__)
         else:
             problems[paths[i]] = "it changed while it was read, or its embedding is not finite"
-    return embeddings[readable], problems
+    # `iloc` of a data frame of pandas, where the encoder was set to give one.
+    return getattr(embeddings, "iloc", embeddings)[np.flatnonzero(readable)], problems
 
 
 def _split(estimator):
@@ -161,3 +182,73 @@ def _p_values(classifier, embeddings):
     return classifier[-1].p_values(
         classifier[:-1].transform(embeddings) if len(classifier) > 1 else embeddings
     )
+
+
+def write_table(table, path, *, separator=",", decimal="."):
+    """Write a table of `predict_folder` into a file of the kind that its name ends in, one of `WRITERS`.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written, or exists.
+    """
+    columns = {name: [_plain(value) for value in table[name]] for name in COLUMNS}
+    _, write = WRITERS[Path(path).suffix.lower()]
+    with new_file(path) as unfinished:
+        write(columns, unfinished, separator, decimal)
+
+
+def _plain(value):
+    """A value as all kinds of files take it: None where it is missing, and text that can be encoded."""
+    if isinstance(value, str):
+        # Names of files in another encoding are no text.
+        return value.encode(errors="backslashreplace").decode()
+    return None if value is None or value != value else value
+
+
+def _to_csv(columns, path, separator, decimal):
+    # With the mark at its begin that tells Excel of UTF-8.
+    with open(path, "w", newline="", encoding="utf-8-sig") as file:
+        writer = csv.writer(file, delimiter=separator)
+        writer.writerow(COLUMNS.values())
+        for name in NUMBERS:
+            columns[name] = [
+                "" if value is None else f"{value:.4f}".replace(".", decimal) for value in columns[name]
+            ]
+        writer.writerows(zip(*map(_as_text, columns.values())))
+
+
+def _to_excel(columns, path, separator, decimal):
+    import pandas
+
+    named = {COLUMNS[name]: _as_text(values) for name, values in columns.items()}
+    pandas.DataFrame(named).to_excel(path, index=False, float_format="%.4f")
+
+
+def _to_parquet(columns, path, separator, decimal):
+    import pandas
+
+    pandas.DataFrame(columns).to_parquet(path, index=False)
+
+
+def _to_json_lines(columns, path, separator, decimal):
+    with open(path, "w", encoding="utf-8") as file:
+        for row in zip(*columns.values()):
+            file.write(json.dumps(dict(zip(columns, row)), ensure_ascii=False, default=str) + "\n")
+
+
+def _as_text(values):
+    """Text that a spreadsheet takes for no formula, and without control characters, which Excel refuses."""
+    formula, control = re.compile(r"^(?=[=+\-@\t])"), re.compile(r"[\x00-\x08\x0b-\x1f]")
+    return [
+        formula.sub("'", control.sub("?", value)) if isinstance(value, str) else value for value in values
+    ]
+
+
+# For each kind of file what it needs beside this package, and what writes it.
+WRITERS = {
+    ".csv": ([], _to_csv),
+    ".xlsx": (["pandas", "openpyxl"], _to_excel),
+    ".parquet": (["pandas", "pyarrow"], _to_parquet),
+    ".jsonl": ([], _to_json_lines),
+}

@@ -1,67 +1,39 @@
-"""A folder of images to a table of predictions, in Python and as a command."""
+"""A folder of images to a table of predictions, and the table to a file."""
 
-import csv
+import errno
+import json
 import os
-import pickle
 from pathlib import Path
 
-import joblib
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
+from sklearn import config_context
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
-import sksemobridge
 from sksemobridge import CLIPImageEncoder, make_semobridge_pipeline, predict_folder
-from sksemobridge._command import main
-from sksemobridge.datasets import load_emoji, load_image_folder
-from sksemobridge.encoders import EmbeddingCache
+from sksemobridge._folder_table import WRITERS, write_table
+from sksemobridge.datasets import load_image_folder
 
-from .skops_files import file_that_runs
+from .user_folder import COLUMNS, cells_of, fill
 from .versions import needs_sklearn
-
-CLASSES = ("bird", "clock", "fruit")
-MODEL = ["--model", "mini", "--pretrained", "bundled"]
-COLUMNS = ["path", "label", "probability", "runner_up", "runner_up_probability", "p_value", "problem"]
 
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
-    """A folder of the user with `shots`, and `photos` of which two cannot be read; its caches are there too."""
+    """A folder of the user with `shots` and `photos`."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
-    emoji = load_emoji()
-    labels = emoji.target_names[emoji.target]
-    for name in CLASSES:
-        pictures = emoji.images[labels == name]
-        for i in range(4):
-            save(pictures[i], f"shots/{name}/{i}.png")
-        save(pictures[4], f"photos/{name}.png")
-        save(pictures[5], f"photos/more/{name}.png")
-    Path("photos/broken.jpg").write_bytes(b"no image")
-    Path("photos/more/notes.txt").write_text("no image either")
-    Path("photos/.hidden").write_text("")
-    return tmp_path
-
-
-def save(picture, path):
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(picture).save(path)
+    return fill(tmp_path)
 
 
 @pytest.fixture
 def pipeline(place):
     folder = load_image_folder("shots")
     return make_semobridge_pipeline("mini", "bundled").fit(folder.paths, folder.target_names[folder.target])
-
-
-def rows_of(path):
-    with open(path, newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 def test_every_file_has_a_row(pipeline):
@@ -149,28 +121,14 @@ def test_names_that_are_no_text_cost_no_row(pipeline):
     table = predict_folder(pipeline, "photos", progress=False)
     assert (table["label"].notna().sum(), table["probability"].dtype) == (6, float)
     assert os.path.exists(table["path"].iloc[-1])
-    for file, read in (("a.csv", pd.read_csv), ("a.parquet", pd.read_parquet)):
-        assert main(["label", "photos", "--shots", "shots", "--out", file, *MODEL]) == 1
-        assert read(file)["path"].str.contains(r"m\udce9r", regex=False).sum() == 4
+    for kind in sorted(WRITERS):
+        write_table(table, f"a{kind}")
+        assert READERS[kind](f"a{kind}").iloc[:, 0].str.contains(r"m\udce9r", regex=False).sum() == 4
+
+
+def test_a_pipeline_that_is_not_fitted_is_refused(place):
     with pytest.raises(NotFittedError):
         predict_folder(make_semobridge_pipeline("mini", "bundled"), "photos")
-
-
-@pytest.mark.parametrize("kind", ["joblib", "skops"])
-@pytest.mark.parametrize("content", [b"", b"junk", pickle.dumps([1])])
-def test_a_file_that_holds_no_classifier_is_said(place, capsys, kind, content):
-    Path(f"model.{kind}").write_bytes(content)
-    with pytest.raises(SystemExit):
-        main(["label", "photos", "--model-file", f"model.{kind}", "--out", "a.csv"])
-    assert f"--model-file: 'model.{kind}'" in capsys.readouterr().err
-
-
-def test_a_model_file_that_would_run_a_command_is_refused(place, capsys):
-    Path("model.skops").write_bytes(file_that_runs("touch ran"))
-    with pytest.raises(SystemExit):
-        main(["label", "photos", "--model-file", "model.skops", "--out", "a.csv"])
-    assert "os.system" in capsys.readouterr().err
-    assert not Path("ran").exists()
 
 
 def test_one_class_has_no_runner_up(place):
@@ -200,136 +158,102 @@ def test_without_pandas_the_columns_are_lists(pipeline, without):
     assert table["path"] == expected["path"].tolist()
 
 
-# The command
-
-
-def test_the_command_labels_a_folder_from_a_folder_of_shots(place, pipeline, capsys):
-    assert main(["label", "photos", "--shots", "shots", "--out", "labels.csv", *MODEL]) == 1
-    rows = rows_of("labels.csv")
+@pytest.mark.parametrize("transform", ["pandas", "polars"])
+def test_a_pipeline_of_data_frames_labels_as_one_of_arrays(place, pipeline, transform):
     expected = predict_folder(pipeline, "photos", progress=False)
-    assert list(rows[0]) == COLUMNS
-    assert [row["path"] for row in rows] == expected["path"].tolist()
-    assert [row["label"] for row in rows] == expected["label"].fillna("").tolist()
-    output = capsys.readouterr().err
-    assert "Skipped" in output
-    assert "broken.jpg" in output
-    assert str(place / "caches") in output
+    folder = load_image_folder("shots")
+    frames = make_semobridge_pipeline("mini", "bundled").set_output(transform=transform)
+    frames.fit(folder.paths, folder.target_names[folder.target])
+    pd.testing.assert_frame_equal(predict_folder(frames, "photos", progress=False), expected)
+    with config_context(transform_output=transform):
+        searched = make_pipeline(CLIPImageEncoder("mini", "bundled"), StandardScaler(), LogisticRegression())
+        searched.fit(folder.paths, folder.target_names[folder.target])
+        assert predict_folder(searched, "photos", progress=False)["label"].notna().sum() == 6
 
 
-def test_a_folder_without_problems_is_a_success_and_is_embedded_once(place):
-    assert main(["label", "photos/more", "--shots", "shots", "--out", "a.csv", *MODEL]) == 1
-    os.remove("photos/more/notes.txt")
-    cache = EmbeddingCache(place / "caches" / "sksemobridge" / "embeddings")
-    before = len(cache)
-    assert main(["label", "photos/more", "--shots", "shots", "--out", "b.csv", *MODEL]) == 0
-    assert len(cache) == before > 0
+# The table as a file
+
+READERS = {
+    ".csv": pd.read_csv,
+    ".xlsx": pd.read_excel,
+    ".parquet": pd.read_parquet,
+    ".jsonl": lambda path: pd.DataFrame(map(json.loads, Path(path).read_text("utf-8").splitlines())),
+}
 
 
-def test_one_broken_shot_does_not_cost_the_others(place, capsys):
-    Path("shots/bird/broken.png").write_bytes(b"no image")
-    assert main(["label", "shots/fruit", "--shots", "shots", "--out", "labels.csv", *MODEL]) == 1
-    assert "Skipped the shot" in capsys.readouterr().err
-    for i in range(4):
-        Path(f"shots/bird/{i}.png").write_bytes(b"no image")
-    with pytest.raises(SystemExit) as caught:
-        main(["label", "photos", "--shots", "shots", "--out", "more.csv", *MODEL])
-    assert caught.value.code == 2
-    assert "no image of these classes can be read: bird" in capsys.readouterr().err
+@pytest.fixture
+def table(tmp_path, monkeypatch):
+    """Three files: with a label, of none of the classes, and broken."""
+    monkeypatch.chdir(tmp_path)
+    nan = float("nan")
+    rows = [
+        ("photos/Vögel/1.png", "Vögel", 0.123456, "=1+1", 0.1, 1 / 3, ""),
+        ("=cmd|' /C calc'!A0.png", None, nan, "@home", 0.5, 0.0, "none of these"),
+        ("-2+3.png", None, nan, None, nan, nan, "the file\x07 is empty"),
+    ]
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def test_parquet(place):
-    main(["label", "photos", "--shots", "shots", "--out", "labels.parquet", *MODEL])
-    assert list(pd.read_parquet("labels.parquet").columns) == COLUMNS
+def test_a_csv_opens_in_a_spreadsheet(table):
+    write_table(table, "a.csv")
+    assert Path("a.csv").read_bytes().startswith("\ufeffFile,Label,Probability,".encode())
+    _, vogel, none, broken = cells_of("a.csv")
+    assert vogel == ["photos/Vögel/1.png", "Vögel", "0.1235", "'=1+1", "0.1000", "0.3333", ""]
+    assert none[:5] == ["'=cmd|' /C calc'!A0.png", "", "", "'@home", "0.5000"]
+    assert broken == ["'-2+3.png", "", "", "", "", "", "the file? is empty"]
 
 
-@pytest.mark.parametrize("kind", ["skops", "joblib"])
-def test_a_saved_classifier_labels_as_the_one_from_the_shots(place, kind):
-    main(["label", "photos", "--shots", "shots", "--out", "a.csv", "--save", f"model.{kind}", *MODEL])
-    main(["label", "photos", "--model-file", f"model.{kind}", "--out", "b.csv"])
-    assert rows_of("a.csv") == rows_of("b.csv")
-    assert str(place / "caches").encode() not in Path(f"model.{kind}").read_bytes()
+def test_a_csv_for_other_countries(table):
+    write_table(table, "a.csv", separator=";", decimal=",")
+    assert cells_of("a.csv", ";")[1][2] == "0,1235"
+    assert pd.read_csv("a.csv", sep=";", decimal=",")["Probability"].tolist()[0] == 0.1235
 
 
-def test_images_are_copied_by_their_labels_and_none_is_overwritten(place, capsys):
-    sort = ["--sort-into", "sorted"]
-    main(["label", "photos", "--shots", "shots", "--out", "a.csv", *sort, *MODEL])
-    copies = sorted(path for path in Path("sorted").rglob("*") if path.is_file())
-    assert len(copies) == 6
-    assert all(Path(row["path"]).exists() for row in rows_of("a.csv"))
-    content = [path.read_bytes() for path in copies]
-    main(["label", "photos", "--shots", "shots", "--out", "b.csv", *sort, *MODEL])
-    assert sorted(path for path in Path("sorted").rglob("*") if path.is_file()) == copies
-    assert [path.read_bytes() for path in copies] == content
-    assert "0 images copied" in capsys.readouterr().err
+def test_a_workbook_of_excel(table):
+    openpyxl = pytest.importorskip("openpyxl")
+    write_table(table, "a.xlsx")
+    header, first, none, _ = openpyxl.load_workbook("a.xlsx").active.iter_rows()
+    assert [cell.value for cell in header] == cells_of(csv_of(table))[0]
+    assert [cell.value for cell in first] == [
+        "photos/Vögel/1.png",
+        "Vögel",
+        0.1235,
+        "'=1+1",
+        0.1,
+        0.3333,
+        None,
+    ]
+    assert not any(cell.data_type == "f" for cell in (*first, *none))
 
 
-def test_only_images_of_enough_probability_are_copied(place):
-    options = ["--sort-into", "sorted", "--min-probability", "0.5"]
-    main(["label", "photos", "--shots", "shots", "--out", "a.csv", *options, *MODEL])
-    enough = [row for row in rows_of("a.csv") if row["label"] and float(row["probability"]) >= 0.5]
-    assert len([path for path in Path("sorted").rglob("*") if path.is_file()]) == len(enough)
+def csv_of(table):
+    write_table(table, "same.csv")
+    return "same.csv"
 
 
-def test_labels_do_not_lead_out_of_the_folder(place):
-    os.makedirs("in")
-    labels = ["../../out", "..", "a/b"]
-    pipeline = make_semobridge_pipeline("mini", "bundled").fit(
-        ["photos/bird.png", "photos/clock.png", "photos/fruit.png"], labels
-    )
-    joblib.dump(pipeline, "model.joblib")
-    main(["label", "photos", "--model-file", "model.joblib", "--out", "a.csv", "--sort-into", "in/sorted"])
-    assert {path.parent.parent.as_posix() for path in Path("in").rglob("*.png")} == {"in/sorted"}
-    assert not Path("out").exists()
+@pytest.mark.parametrize("kind", [".parquet", ".jsonl"])
+def test_a_table_for_programs_keeps_its_values(table, kind):
+    write_table(table, f"a{kind}")
+    read = READERS[kind](f"a{kind}")
+    read, expected = (frame.astype(object).where(frame.notna(), None) for frame in (read, table))
+    assert read.to_dict("list") == expected.to_dict("list")
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["photos", "--out", "a.csv"], "one of the arguments --shots --model-file is required"),
-        (["photos", "--shots", "shots"], "--out"),
-        (["photos", "--shots", "shots", "--out", "a.txt"], "ends neither in .csv nor in .parquet"),
-        (["photos", "--shots", "shots", "--out", "there.csv"], "nothing is overwritten"),
-        (["photos", "--shots", "shots", "--out", "nowhere/a.csv"], "no folder 'nowhere'"),
-        (["photos", "--shots", "shots", "--out", "a.csv", "--save", "a.pt"], "--save"),
-        (
-            ["photos", "--shots", "shots", "--out", "a.csv", "--alpha", "2"],
-            "--alpha: 2 is not between 0 and 1",
-        ),
-        (["photos", "--shots", "shots", "--out", "a.csv", "--min-probability", "0.5"], "give both"),
-        (
-            ["photos", "--shots", "shots", "--out", "a.csv", "--sort-into", "there.csv"],
-            "is a file, not a folder",
-        ),
-        (
-            ["photos", "--shots", "shots", "--out", "a.csv", "--sort-into", "s", "--min-probability", "nan"],
-            "nan is not between 0 and 1",
-        ),
-        (["photos", "--shots", "nowhere", "--out", "a.csv"], "no folder 'nowhere'"),
-        (["nowhere", "--shots", "shots", "--out", "a.csv", "--save", "a.joblib"], "no folder 'nowhere'"),
-        (["photos", "--shots", "photos/more", "--out", "a.csv"], "has no sub-folders"),
-        (["photos", "--shots", "one", "--out", "a.csv"], "has one sub-folder, and all images"),
-        (["photos", "--model-file", "nowhere.skops", "--out", "a.csv"], "no file 'nowhere.skops'"),
-        (["photos", "--shots", "shots", "--out", "a.csv", "--model", "no-such-model"], "no-such-model"),
-    ],
-)
-def test_wrong_use_is_said_and_has_status_2(place, capsys, arguments, message):
-    Path("there.csv").write_text("mine")
-    save(np.zeros((8, 8, 3), dtype=np.uint8), "one/bird/0.png")
-    with pytest.raises(SystemExit) as caught:
-        main(["label", *arguments])
-    assert caught.value.code == 2
-    assert message in capsys.readouterr().err
-    assert Path("there.csv").read_text() == "mine"
-    assert not any(Path(name).exists() for name in ("a.csv", "a.joblib"))
+@needs_sklearn("1.7", "takes what stands in for a missing pandas for it")
+@pytest.mark.parametrize("kind", [".csv", ".jsonl"])
+def test_two_kinds_of_tables_need_no_pandas(table, without, kind):
+    columns = {name: table[name].tolist() for name in COLUMNS}
+    without("pandas")
+    write_table(columns, f"a{kind}")
+    assert Path(f"a{kind}").exists()
 
 
-def test_too_few_shots_to_turn_images_away_are_said(place, capsys):
-    arguments = ["label", "photos", "--shots", "shots", "--out", "labels.csv", *MODEL]
-    main([*arguments, "--alpha", "0.01"])
-    assert "no p-value is as low as --alpha 0.01" in capsys.readouterr().err
+@pytest.mark.parametrize("kind", sorted(WRITERS))
+def test_a_full_disk_leaves_no_table(table, monkeypatch, kind):
+    def fsync(file):
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-
-def test_the_command_says_its_version(capsys):
-    with pytest.raises(SystemExit, match="0"):
-        main(["--version"])
-    assert capsys.readouterr().out.strip() == sksemobridge.__version__
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(OSError, match=rf"'a{kind}' could not be written: .*No space left"):
+        write_table(table, f"a{kind}")
+    assert list(Path().iterdir()) == []

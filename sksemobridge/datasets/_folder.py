@@ -107,7 +107,9 @@ def load_image_folder(root: str | os.PathLike[str], *, check: bool = False) -> B
         target += [len(names)] * len(images)
         names.append(folder.name)
     if not paths:
-        raise ValueError(f"No sub-folder of {str(parent)!r} has images, such as {str((empty + locked)[0])!r}.")
+        raise ValueError(
+            f"No sub-folder of {str(parent)!r} has images, such as {str((empty + locked)[0])!r}."
+        )
     loose = [path for path in entries if path.is_file() and is_image(path)]
     for kind, found in (
         ("sub-folders without images", empty),

@@ -1,0 +1,321 @@
+"""The command `sksemobridge label`."""
+
+import errno
+import os
+import pickle
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pytest
+
+import sksemobridge
+from sksemobridge import CLIPImageEncoder, SeMoBridgeClassifier, make_semobridge_pipeline, predict_folder
+from sksemobridge._command import main
+from sksemobridge.datasets import load_image_folder
+from sksemobridge.encoders import EmbeddingCache
+
+from .skops_files import file_that_runs
+from .user_folder import CLASSES, fill, rows_of, save
+
+MODEL = ["--model", "mini", "--pretrained", "bundled"]
+LABEL = ["label", "photos", "--shots", "shots", *MODEL]
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A folder of the user with `shots` and `photos`; its caches are there too."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
+    return fill(tmp_path)
+
+
+def test_the_command_labels_a_folder_from_a_folder_of_shots(place, capsys):
+    assert main([*LABEL, "--out", "labels.csv"]) == 1
+    rows = rows_of("labels.csv")
+    shots = load_image_folder("shots")
+    pipeline = make_semobridge_pipeline("mini", "bundled").fit(shots.paths, shots.target_names[shots.target])
+    expected = predict_folder(pipeline, "photos", progress=False)
+    assert [row["path"] for row in rows] == expected["path"].tolist()
+    assert [row["label"] for row in rows] == expected["label"].fillna("").tolist()
+    output = capsys.readouterr().err
+    assert "Skipped photos/broken.jpg".replace("/", os.sep) in output
+    assert "6 files labelled, 1 skipped, 1 that are no images: labels.csv" in output
+    assert str(place / "caches") in output
+
+
+def test_a_stray_file_is_no_problem_and_images_are_embedded_once(place):
+    assert main(["label", "photos/more", "--shots", "shots", "--out", "a.csv", *MODEL]) == 0
+    assert len(rows_of("a.csv")) == 4
+    cache = EmbeddingCache(place / "caches" / "sksemobridge" / "embeddings")
+    before = len(cache)
+    assert main(["label", "photos/more", "--shots", "shots", "--out", "b.csv", *MODEL]) == 0
+    assert len(cache) == before > 0
+
+
+def test_one_broken_shot_does_not_cost_the_others(place, capsys):
+    Path("shots/bird/broken.png").write_bytes(b"no image")
+    assert main(["label", "shots/fruit", "--shots", "shots", "--out", "labels.csv", *MODEL]) == 1
+    assert "Skipped the shot" in capsys.readouterr().err
+    for i in range(4):
+        Path(f"shots/bird/{i}.png").write_bytes(b"no image")
+    with pytest.raises(SystemExit) as caught:
+        main(["label", "photos", "--shots", "shots", "--out", "more.csv", *MODEL])
+    assert caught.value.code == 2
+    assert "no image of these classes can be read: bird" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "header"),
+    [
+        (["a.csv", "--decimal", ","], "File;Label;"),
+        (["a.csv", "--sep", "tab"], "File\tLabel\t"),
+        (["a.jsonl"], '{"path": '),
+    ],
+)
+def test_the_kind_of_table_is_chosen(place, options, header):
+    main([*LABEL, "--out", *options])
+    assert Path(options[0]).read_text("utf-8-sig").startswith(header)
+
+
+@pytest.mark.parametrize("kind", ["skops", "joblib"])
+def test_a_saved_classifier_labels_as_the_one_from_the_shots(place, kind):
+    main(["label", "photos", "--shots", "shots", "--out", "a.csv", "--save", f"model.{kind}", *MODEL])
+    main(["label", "photos", "--model-file", f"model.{kind}", "--out", "b.csv"])
+    assert rows_of("a.csv") == rows_of("b.csv")
+    assert str(place / "caches").encode() not in Path(f"model.{kind}").read_bytes()
+
+
+def test_images_are_copied_by_their_labels_and_none_is_overwritten(place, capsys):
+    main([*LABEL, "--out", "a.csv", "--sort-into", "sorted"])
+    copies = sorted(Path("sorted").rglob("*.png"))
+    assert len(copies) == 6
+    assert all(Path(row["path"]).exists() for row in rows_of("a.csv"))
+    content = [path.read_bytes() for path in copies]
+    main([*LABEL, "--out", "b.csv", "--sort-into", "sorted"])
+    assert sorted(Path("sorted").rglob("*.png")) == copies
+    assert [path.read_bytes() for path in copies] == content
+    assert "0 images copied" in capsys.readouterr().err
+
+
+def test_only_images_of_enough_probability_are_copied(place):
+    options = ["--sort-into", "sorted", "--min-probability", "0.5"]
+    main(["label", "photos", "--shots", "shots", "--out", "a.csv", *options, *MODEL])
+    enough = [row for row in rows_of("a.csv") if row["label"] and float(row["probability"]) >= 0.5]
+    assert len(list(Path("sorted").rglob("*.png"))) == len(enough)
+
+
+def test_labels_do_not_lead_out_of_the_folder(place):
+    os.makedirs("in")
+    labels = ["../../out", "..", "a/b"]
+    pipeline = make_semobridge_pipeline("mini", "bundled").fit(
+        ["photos/bird.png", "photos/clock.png", "photos/fruit.png"], labels
+    )
+    joblib.dump(pipeline, "model.joblib")
+    main(["label", "photos", "--model-file", "model.joblib", "--out", "a.csv", "--sort-into", "in/sorted"])
+    assert {path.parent.parent.as_posix() for path in Path("in").rglob("*.png")} == {"in/sorted"}
+    assert not Path("out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["photos", "--out", "a.csv"], "one of the arguments --shots --model-file is required"),
+        (["photos", "--shots", "shots"], "--out"),
+        (
+            ["photos", "--shots", "shots", "--out", "a.txt"],
+            "ends neither in .csv nor in .xlsx nor in .parquet nor in .jsonl",
+        ),
+        (["photos", "--shots", "shots", "--out", "there.csv"], "nothing is overwritten"),
+        (["photos", "--shots", "shots", "--out", "nowhere/a.csv"], "no folder 'nowhere'"),
+        (["photos", "--shots", "shots", "--out", "a.csv", "--save", "a.pt"], "--save"),
+        (
+            ["photos", "--shots", "shots", "--out", "a.csv", "--alpha", "2"],
+            "--alpha: 2 is not between 0 and 1",
+        ),
+        (["photos", "--shots", "shots", "--out", "a.csv", "--min-probability", "0.5"], "give both"),
+        (
+            ["photos", "--shots", "shots", "--out", "a.csv", "--sort-into", "there.csv"],
+            "is a file, not a folder",
+        ),
+        (
+            ["photos", "--shots", "shots", "--out", "a.csv", "--sort-into", "s", "--min-probability", "nan"],
+            "nan is not between 0 and 1",
+        ),
+        (["photos", "--shots", "nowhere", "--out", "a.csv"], "no folder 'nowhere'"),
+        (["nowhere", "--shots", "shots", "--out", "a.csv", "--save", "a.joblib"], "no folder 'nowhere'"),
+        (["photos", "--shots", "photos/more", "--out", "a.csv"], "has no sub-folders"),
+        (["photos", "--shots", "one", "--out", "a.csv"], "has one sub-folder, and all images"),
+        (["photos", "--model-file", "nowhere.skops", "--out", "a.csv"], "no file 'nowhere.skops'"),
+        (["photos", "--shots", "shots", "--out", "a.jsonl", "--sep", ";"], "are for a .csv"),
+        (["photos", "--shots", "shots", "--out", "a.csv", "--sep", ",", "--decimal", ","], "both a comma"),
+        (["photos", "--shots", "shots", "--out", "a.csv", "--names", "nowhere.csv"], "nowhere.csv"),
+        (["photos", "--model-file", "a.skops", "--out", "a.csv", "--names", "n.csv"], "is for --shots"),
+        (["photos", "--shots", "shots", "--out", "a.csv", "--sort-into", "photos/more"], "holds other files"),
+    ],
+)
+def test_wrong_use_is_said_and_has_status_2(place, capsys, arguments, message):
+    Path("there.csv").write_text("mine")
+    save(np.zeros((8, 8, 3), dtype=np.uint8), "one/bird/0.png")
+    with pytest.raises(SystemExit) as caught:
+        main(["label", *arguments])
+    assert caught.value.code == 2
+    assert message in capsys.readouterr().err
+    assert Path("there.csv").read_text() == "mine"
+    assert not any(Path(name).exists() for name in ("a.csv", "a.joblib"))
+
+
+def test_too_few_shots_to_turn_images_away_are_said(place, capsys):
+    arguments = ["label", "photos", "--shots", "shots", "--out", "labels.csv", *MODEL]
+    main([*arguments, "--alpha", "0.01"])
+    assert "no p-value is as low as --alpha 0.01" in capsys.readouterr().err
+
+
+def test_the_command_says_its_version(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(["--version"])
+    assert capsys.readouterr().out.strip() == sksemobridge.__version__
+
+
+@pytest.mark.parametrize("kind", ["joblib", "skops"])
+@pytest.mark.parametrize("content", [b"", b"junk", pickle.dumps([1])])
+def test_a_file_that_holds_no_classifier_is_said(place, capsys, kind, content):
+    Path(f"model.{kind}").write_bytes(content)
+    with pytest.raises(SystemExit):
+        main(["label", "photos", "--model-file", f"model.{kind}", "--out", "a.csv"])
+    assert f"--model-file: 'model.{kind}'" in capsys.readouterr().err
+
+
+def test_a_model_file_that_would_run_a_command_is_refused(place, capsys):
+    Path("model.skops").write_bytes(file_that_runs("touch ran"))
+    with pytest.raises(SystemExit):
+        main(["label", "photos", "--model-file", "model.skops", "--out", "a.csv"])
+    assert "os.system" in capsys.readouterr().err
+    assert not Path("ran").exists()
+
+
+def test_a_model_that_cannot_be_had_is_no_wrong_use(place, capsys):
+    assert main([*LABEL, "--out", "a.csv", "--model", "no-such-model"]) == 3
+    output = capsys.readouterr().err
+    assert "no-such-model" in output
+    assert "--model mini --pretrained bundled" in output
+    assert "usage:" not in output
+
+
+@pytest.mark.parametrize("option", ["--out", "--save"])
+def test_a_full_disk_is_said_and_the_next_run_goes_on(place, capsys, monkeypatch, option):
+    def fsync(file, real=os.fsync):
+        if "model" in os.readlink(f"/proc/self/fd/{file.fileno()}") or option == "--out":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(file)
+
+    arguments = [*LABEL, "--no-cache", "--out", "labels.csv", "--save", "model.joblib"]
+    with monkeypatch.context() as full:
+        full.setattr(os, "fsync", fsync)
+        assert main(arguments) == 3
+    assert "could not be written: [Errno 28] No space left on device" in capsys.readouterr().err
+    assert not Path("labels.csv").exists()
+    assert not Path("model.joblib").exists()
+    assert main(arguments) == 1
+
+
+def test_an_interrupt_is_one_line(place, capsys, monkeypatch):
+    def interrupt(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(CLIPImageEncoder, "transform", interrupt)
+    assert main([*LABEL, "--no-cache", "--out", "a.csv"]) == 130
+    assert capsys.readouterr().err == "Interrupted.\n"
+    assert not Path("a.csv").exists()
+
+
+def test_a_cache_that_cannot_be_written_costs_a_note(place, capsys, monkeypatch):
+    Path("caches").write_text("in the way")
+    assert main([*LABEL, "--out", "a.csv"]) == 1
+    assert "Note: no embeddings are kept for the next run, since" in capsys.readouterr().err
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(Path, "home", lambda: Path("/proc/nobody"))
+    assert main([*LABEL, "--out", "b.csv"]) == 1
+    assert rows_of("a.csv") == rows_of("b.csv")
+
+
+def test_no_cache_on_request(place):
+    assert main([*LABEL, "--out", "a.csv", "--no-cache"]) == 1
+    assert not Path("caches").exists()
+
+
+def test_copies_among_the_photos_are_not_labelled_again(place):
+    for run in ("a", "b"):
+        main([*LABEL, "--out", f"{run}.csv", "--sort-into", "photos/sorted"])
+    assert len(list(Path("photos/sorted").rglob("*.png"))) == 6
+    assert rows_of("a.csv") == rows_of("b.csv")
+    corrected = ["label", "photos", "--shots", "photos/sorted", *MODEL]
+    assert main([*corrected, "--out", "c.csv"]) == 1
+
+
+def test_what_lies_wrong_among_the_shots_is_said_in_plain_lines(place, capsys):
+    Path("shots/cat").mkdir()
+    Path("shots/notes.txt").write_text("a note")
+    os.rename("shots/bird/0.png", "shots/bird/scan")
+    os.rename("shots/bird/1.png", "shots/1.png")
+    assert main([*LABEL, "--out", "a.csv"]) == 1
+    output = capsys.readouterr().err
+    assert "Note: Passed over in 'shots', sub-folders without images (1)" in output
+    assert (
+        "Note: Passed over in 'shots', images that lie in no sub-folder, and so are of no class (1)" in output
+    )
+    assert "UserWarning" not in output
+    assert {row["label"] for row in rows_of("a.csv")} <= {*CLASSES, ""}
+
+
+# Names of the classes
+
+
+@pytest.fixture
+def fitted(monkeypatch):
+    """The classifiers that the command fits."""
+    found = []
+    fit = SeMoBridgeClassifier.fit
+
+    def remember(self, *args, **kwargs):
+        found.append(self)
+        return fit(self, *args, **kwargs)
+
+    monkeypatch.setattr(SeMoBridgeClassifier, "fit", remember)
+    return found
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("header", [["Folder", "Name", "Prompts"], None])
+def test_classes_are_said_in_the_words_of_a_table(place, fitted, separator, header):
+    os.rename("shots/bird", "shots/Vo\u0308gel_hier")
+    rows = [["V\u00f6gel_hier", "bird", ""], ["fruit", "", "an apple.", "a pear."]]
+    text = "\n".join(separator.join(row) for row in [header, *rows] if row)
+    Path("names.csv").write_text(text, encoding="utf-8-sig")
+    main([*LABEL, "--out", "a.csv", "--names", "names.csv"])
+    (classifier,) = fitted
+    assert classifier.class_names_.tolist() == ["bird", "clock", "fruit"]
+    of_bird, of_clock, of_fruit = classifier.prompts_
+    assert [text.replace("bird", "clock") for text in of_bird] == of_clock
+    assert of_fruit == ["an apple.", "a pear."]
+
+
+def test_names_alone_keep_the_usual_prompts(place, fitted):
+    Path("names.csv").write_text("bird,animal")
+    main([*LABEL, "--out", "a.csv", "--names", "names.csv"])
+    assert fitted[0].prompts == "auto"
+    assert fitted[0].class_names_.tolist() == ["animal", "clock", "fruit"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"folder,name\nbrid,bird", "names 'brid', which is no class (bird, clock, fruit)"),
+        ("folder,name\nbird,Vögel".encode("cp1252"), "no text in UTF-8"),
+    ],
+)
+def test_a_table_of_names_that_does_not_fit_is_wrong_use(place, capsys, content, message):
+    Path("names.csv").write_bytes(content)
+    with pytest.raises(SystemExit, match="2"):
+        main([*LABEL, "--out", "a.csv", "--names", "names.csv"])
+    assert message in capsys.readouterr().err

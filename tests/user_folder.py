@@ -1,0 +1,43 @@
+"""A folder of a user who labels pictures, and tables that are read back."""
+
+import csv
+from pathlib import Path
+
+from PIL import Image
+
+from sksemobridge.datasets import load_emoji
+
+CLASSES = ("bird", "clock", "fruit")
+COLUMNS = ["path", "label", "probability", "runner_up", "runner_up_probability", "p_value", "problem"]
+
+
+def fill(folder):
+    """Make `shots` of three classes, and `photos` of which two files cannot be read."""
+    emoji = load_emoji()
+    labels = emoji.target_names[emoji.target]
+    for name in CLASSES:
+        pictures = emoji.images[labels == name]
+        for i in range(4):
+            save(pictures[i], folder / f"shots/{name}/{i}.png")
+        save(pictures[4], folder / f"photos/{name}.png")
+        save(pictures[5], folder / f"photos/more/{name}.png")
+    (folder / "photos/broken.jpg").write_bytes(b"no image")
+    (folder / "photos/more/notes.txt").write_text("no image either")
+    (folder / "photos/.hidden").write_text("")
+    return folder
+
+
+def save(picture, path):
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(picture).save(path)
+
+
+def cells_of(path, separator=","):
+    """All cells of a CSV, row by row, the header first."""
+    with open(path, newline="", encoding="utf-8-sig") as file:
+        return list(csv.reader(file, delimiter=separator))
+
+
+def rows_of(path):
+    """A CSV as one mapping for each row, by the columns of `predict_folder`."""
+    return [dict(zip(COLUMNS, row)) for row in cells_of(path)[1:]]
