@@ -9,6 +9,7 @@ import shutil
 import sys
 import tempfile
 import warnings
+from contextlib import ExitStack
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -181,10 +182,14 @@ def _label(args):
     else:
         pipeline, skipped = _load(args.model_file), 0
         pipeline[0].set_params(cache=cache)
-    if args.save is not None:
-        _save(pipeline, args.save)
     table = predict_folder(pipeline, args.photos, alpha=args.alpha)
-    write_table(table, args.out, separator=args.sep, decimal=args.decimal)
+    # Both files or none: the same command would refuse to overwrite one of them.
+    with ExitStack() as undo:
+        if args.save is not None:
+            _save(pipeline, args.save)
+            undo.callback(Path(args.save).unlink)
+        write_table(table, args.out, separator=args.sep, decimal=args.decimal)
+        undo.pop_all()
     n_none = n_skipped = n_others = 0
     for path, problem in zip(table["path"], table["problem"]):
         if problem == NONE_OF_THESE:
@@ -201,6 +206,8 @@ def _label(args):
         "that are no images": n_others,
     }
     _say(f"{', '.join(f'{count} {what}' for what, count in counts.items() if count)}: {args.out}")
+    if args.save is not None:
+        _say(f"Classifier: {args.save}")
     if args.sort_into is not None:
         copied = _sort_into(table, Path(args.sort_into), args.min_probability or 0.0)
         _say(f"{copied} images copied into {args.sort_into!r}.")
@@ -283,7 +290,6 @@ def _save(pipeline, path):
             import skops.io
 
             skops.io.dump(pipeline, unfinished)
-    _say(f"Classifier: {path}")
 
 
 def _load(path):
