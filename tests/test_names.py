@@ -22,6 +22,7 @@ from sksemobridge import (
     SeMoBridgeClassifier,
     ZeroShotClassifier,
 )
+from sksemobridge._method.prompts import name_classes
 from sksemobridge.datasets import load_emoji
 
 TEMPLATE = "a photo of a {}."
@@ -77,6 +78,18 @@ def test_labels_in_another_order_are_refused_with_both_orders(world, make, chang
     message = str(caught.value)
     assert ", ".join(map(repr, world.names)) in message
     assert ", ".join(map(repr, change(world.names))) in message
+
+
+@pytest.mark.parametrize("form", ["{}", "class {}"])
+def test_numbers_as_text_beside_a_list_of_names_are_said(form):
+    labels = [form.format(i) for i in range(11)]
+    names = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
+    with pytest.warns(UserWarning, match="sorted as text, .*10' is 'two'.*Give a mapping"):
+        said = name_classes(sorted(labels), names)
+    assert said == names
+    for classes in (sorted(labels[:10]), range(11)):
+        assert name_classes(classes, names[: len(classes)]) == names[: len(classes)]
+    assert name_classes(sorted(labels), dict(zip(labels, names)))[2] == "ten"
 
 
 def test_a_name_that_equals_its_label_is_read_alike_however_it_is_given(world, make):

@@ -1,5 +1,6 @@
 """From class labels to prompts, the texts of each class."""
 
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -132,6 +133,7 @@ def name_classes(classes, class_names=None, earlier=None):
     names = [_read(_checked(name)) for name in class_names]
     if len(names) == len(labels) and set(earlier or ()) <= set(labels):
         _refuse_other_order(labels, own, names)
+        _warn_about_digits(labels, own, names)
         return names
     if earlier:
         _refuse_unnamed([label for label in labels if label not in earlier and not isinstance(label, str)])
@@ -233,6 +235,21 @@ def _refuse_other_order(labels, own, names):
             f"class_names holds the labels in another order. The sorted labels are {_some(labels, 20)}; class_names "
             f"is {_some(names, 20)}. Names are read in the order of the labels: sort them, give a mapping from "
             "labels to names, or leave class_names out."
+        )
+
+
+def _warn_about_digits(labels, own, names):
+    """Warn where labels in the order of their numbers are not the labels in the order of text, as 10 and 2."""
+
+    def by_number(label):
+        return [int(part) if i % 2 else part for i, part in enumerate(re.split(r"(\d+)", label))]
+
+    is_text = all(isinstance(label, str) for label in labels)
+    if is_text and own != names and sorted(labels, key=by_number) != labels:
+        said = ", ".join(f"{label!r} is {name!r}" for label, name in zip(labels[:5], names))
+        warn_caller(
+            f"The labels are text, sorted as text, and class_names is read in this order: {said}. Give a mapping "
+            "from labels to names, or labels that are numbers."
         )
 
 
