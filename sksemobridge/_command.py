@@ -99,8 +99,10 @@ def _parsers():
         help="use a classifier from an earlier --save; a .joblib of somebody else can run any program",
     )
     label.add_argument("--out", metavar="FILE", required=True, help=f"table to write: {', '.join(TABLES)}")
-    label.add_argument("--sep", choices=(",", ";", "tab"), help="between the cells of a .csv")
-    label.add_argument("--decimal", choices=(".", ","), help="decimal mark of a .csv; a comma sets --sep ';'")
+    label.add_argument("--sep", choices=(",", ";", "tab"), metavar="MARK", help="of a .csv: , ; or tab")
+    label.add_argument(
+        "--decimal", choices=(".", ","), metavar="MARK", help="of a .csv: . or , (then --sep ';')"
+    )
     label.add_argument(
         "--model", default="ViT-B-16", help="CLIP model of open_clip, with --shots (%(default)s)"
     )
@@ -137,6 +139,9 @@ def _check(args):
                 raise UsageError(f"{option}: {path!r} exists, and nothing is overwritten; give another name")
             if not Path(path).absolute().parent.is_dir():
                 raise UsageError(f"{option}: there is no folder {str(Path(path).parent)!r}")
+    for option, path in (("--model-file", args.model_file), ("--names", args.names)):
+        if path is not None and not Path(path).is_file():
+            raise UsageError(f"{option}: there is no file {path!r}")
     if args.model_file is not None:
         _require("--model-file", args.model_file, MODELS)
         if args.names is not None:
@@ -203,7 +208,7 @@ def _label(args):
         "files labelled": list(table["problem"]).count(""),
         "of none of the classes": n_none,
         "skipped": n_skipped,
-        "that are no images": n_others,
+        "no image": n_others,
     }
     _say(f"{', '.join(f'{count} {what}' for what, count in counts.items() if count)}: {args.out}")
     if args.save is not None:
@@ -293,8 +298,6 @@ def _save(pipeline, path):
 
 
 def _load(path):
-    if not Path(path).is_file():
-        raise UsageError(f"--model-file: there is no file {path!r}")
     try:
         pipeline = _read(path)
     # What is no such file raises errors of all kinds.

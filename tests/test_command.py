@@ -40,7 +40,7 @@ def test_the_command_labels_a_folder_from_a_folder_of_shots(place, capsys):
     assert [row["label"] for row in rows] == expected["label"].fillna("").tolist()
     output = capsys.readouterr().err
     assert "Skipped photos/broken.jpg".replace("/", os.sep) in output
-    assert "6 files labelled, 1 skipped, 1 that are no images: labels.csv" in output
+    assert "6 files labelled, 1 skipped, 1 no image: labels.csv" in output
     assert str(place / "caches") in output
 
 
@@ -149,13 +149,14 @@ def test_labels_do_not_lead_out_of_the_folder(place):
         (["photos", "--model-file", "nowhere.skops", "--out", "a.csv"], "no file 'nowhere.skops'"),
         (["photos", "--shots", "shots", "--out", "a.jsonl", "--sep", ";"], "are for a .csv"),
         (["photos", "--shots", "shots", "--out", "a.csv", "--sep", ",", "--decimal", ","], "both a comma"),
-        (["photos", "--shots", "shots", "--out", "a.csv", "--names", "nowhere.csv"], "nowhere.csv"),
-        (["photos", "--model-file", "a.skops", "--out", "a.csv", "--names", "n.csv"], "is for --shots"),
+        (["photos", "--shots", "shots", "--out", "a.csv", "--names", "nowhere.csv"], "no file 'nowhere.csv'"),
+        (["photos", "--model-file", "a.skops", "--out", "a.csv", "--names", "there.csv"], "is for --shots"),
         (["photos", "--shots", "shots", "--out", "a.csv", "--sort-into", "photos/more"], "holds other files"),
     ],
 )
 def test_wrong_use_is_said_and_has_status_2(place, capsys, arguments, message):
     Path("there.csv").write_text("mine")
+    Path("a.skops").touch()
     save(np.zeros((8, 8, 3), dtype=np.uint8), "one/bird/0.png")
     with pytest.raises(SystemExit) as caught:
         main(["label", *arguments])

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import numpy as np
+import openpyxl
 import pandas as pd
 import pytest
 from sklearn import config_context
@@ -210,7 +211,6 @@ def test_a_csv_for_other_countries(table):
 
 
 def test_a_workbook_of_excel(table):
-    openpyxl = pytest.importorskip("openpyxl")
     write_table(table, "a.xlsx")
     header, first, none, _ = openpyxl.load_workbook("a.xlsx").active.iter_rows()
     assert [cell.value for cell in header] == cells_of(csv_of(table))[0]
