@@ -327,9 +327,7 @@ def _sort_into(table, folder, min_probability):
     """Copy images into a sub-folder for each label, and return how many were copied."""
     if _is_of_copies(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / COPIES_MARK).write_text(
-            "Images here are copies by `sksemobridge label`, which passes them over.\n"
-        )
+        (folder / COPIES_MARK).touch()
     labels = {label for label, problem in zip(table["label"], table["problem"]) if not problem}
     copied, names = 0, folder_names(sorted(labels, key=str))
     for path, label, probability, problem in zip(

@@ -1,6 +1,7 @@
 """A folder of images to a table of predictions with a row for every file, and the table to a file."""
 
 import csv
+import io
 import json
 import os
 import re
@@ -222,7 +223,10 @@ def _to_excel(columns, path, separator, decimal):
     import pandas
 
     named = {COLUMNS[name]: _as_text(values) for name, values in columns.items()}
-    pandas.DataFrame(named).to_excel(path, index=False, float_format="%.4f")
+    # By way of memory: on a full disk, the archive of a workbook would try to be closed again.
+    workbook = io.BytesIO()
+    pandas.DataFrame(named).to_excel(workbook, index=False, float_format="%.4f", engine="openpyxl")
+    path.write_bytes(workbook.getvalue())
 
 
 def _to_parquet(columns, path, separator, decimal):
