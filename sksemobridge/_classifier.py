@@ -642,7 +642,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         ndarray of shape (n,)
         """
         scores = np.asarray(to_numpy(self.score_samples(X)))
-        return self._fitted.typicality.p_values(scores)
+        return self._fitted.typicality.p_values(scores)  # type: ignore[union-attr]
 
     def _say_more(self, prompts):
         """`T_c` of new classes, by an encoder that embeds a class of `fit` as it did then."""

@@ -88,7 +88,8 @@ def load_image_folder(root: str | os.PathLike[str], *, check: bool = False) -> B
             "with the name of the class. This is for labelled images only: to label a folder of images, give it to "
             "sksemobridge.predict_folder, or to the command `sksemobridge label` as PHOTOS."
         )
-    paths, target, names, others, broken, empty, locked = [], [], [], [], [], [], []
+    names: list[str] = []
+    paths, target, others, broken, empty, locked = [], [], [], [], [], []
     for folder in folders:
         files, unread = files_below(folder)
         images = [path for path in files if is_image(path)]
