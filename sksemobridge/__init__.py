@@ -11,8 +11,9 @@ The way of the data, and where each station is:
     embeddings -> _method/head -> logits -> _base: labels and probabilities
 
 `_pipeline` begins with images, `_zero_shot` has no shots, `_semantic_bridge` and `_retrieval` serve search,
-`_folder_table` and `_command` label folders, `_onnx` writes fitted models, `displays/` draws, `distributed/` runs on
-Ray, `datasets/` loads pictures and words, `models/` holds the bundled one, and `_utils/` what all of them use.
+`_folder_table` and `_command` label folders, `_saving` says what is saved and what a file may hold, `_onnx` writes
+fitted models, `displays/` draws, `distributed/` runs on Ray, `datasets/` loads pictures and words, `models/` holds the
+bundled one, and `_utils/` what all of them use.
 """
 
 from . import datasets

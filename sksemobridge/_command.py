@@ -264,10 +264,10 @@ def _read_names(path, folders):
     """Parameters that say the classes in the words of a table: folder, name, and whole prompts if there are any."""
     try:
         lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise UsageError(f"--names: {path!r} is no text in UTF-8 (in Excel: CSV UTF-8): {error}") from error
-    separator = max(",;\t", key="".join(lines[:1]).count)
-    rows = [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=separator)]
+        separator = max(",;\t", key="".join(lines[:1]).count)
+        rows = [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=separator)]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UsageError(f"--names: {path!r} is no table in UTF-8 (in Excel: CSV UTF-8): {error}") from error
     # Systems spell letters with marks in two ways.
     known = {normalize("NFC", folder): folder for folder in folders}
     names, prompts = {folder: folder.replace("_", " ") for folder in folders}, {}
@@ -299,23 +299,21 @@ def _save(pipeline, path):
 
 def _load(path):
     try:
-        pipeline = _read(path)
+        if Path(path).suffix.lower() == ".joblib":
+            pipeline = joblib.load(path)
+        else:
+            import skops.io
+
+            pipeline = skops.io.load(path, trusted=trusted_types())
+        is_ours = isinstance(pipeline, Pipeline) and isinstance(pipeline[0], CLIPImageEncoder)
     # What is no such file raises errors of all kinds.
     except Exception as error:
         raise UsageError(
             f"--model-file: {path!r} cannot be read: {str(error) or type(error).__name__}"
         ) from error
-    if not isinstance(pipeline, Pipeline) or not isinstance(pipeline[0], CLIPImageEncoder):
+    if not is_ours:
         raise UsageError(f"--model-file: {path!r} holds a {type(pipeline).__name__}, not what --save keeps")
     return pipeline
-
-
-def _read(path):
-    if Path(path).suffix.lower() == ".joblib":
-        return joblib.load(path)
-    import skops.io
-
-    return skops.io.load(path, trusted=trusted_types())
 
 
 def _is_of_copies(folder):

@@ -8,6 +8,7 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pytest
+from sklearn.pipeline import Pipeline
 
 import sksemobridge
 from sksemobridge import CLIPImageEncoder, SeMoBridgeClassifier, make_semobridge_pipeline, predict_folder
@@ -179,7 +180,7 @@ def test_the_command_says_its_version(capsys):
 
 
 @pytest.mark.parametrize("kind", ["joblib", "skops"])
-@pytest.mark.parametrize("content", [b"", b"junk", pickle.dumps([1])])
+@pytest.mark.parametrize("content", [b"", b"junk", pickle.dumps([1]), pickle.dumps(Pipeline([]))])
 def test_a_file_that_holds_no_classifier_is_said(place, capsys, kind, content):
     Path(f"model.{kind}").write_bytes(content)
     with pytest.raises(SystemExit):
@@ -311,7 +312,8 @@ def test_names_alone_keep_the_usual_prompts(place, fitted):
     ("content", "message"),
     [
         (b"folder,name\nbrid,bird", "names 'brid', which is no class (bird, clock, fruit)"),
-        ("folder,name\nbird,Vögel".encode("cp1252"), "no text in UTF-8"),
+        ("folder,name\nbird,Vögel".encode("cp1252"), "no table in UTF-8"),
+        (b"bird," + b"b" * 200_000, "no table in UTF-8"),
     ],
 )
 def test_a_table_of_names_that_does_not_fit_is_wrong_use(place, capsys, content, message):
