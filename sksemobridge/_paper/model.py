@@ -14,6 +14,8 @@ from .training import train_bridge
 
 # `eps` of the paper's class weights.
 EPS = 1e-6
+# A slope is fitted on at most so many classes: more do not change it.
+MOST_CLASSES = 1000
 NUMBERS = "alpha", "beta", "gamma", "lambda1", "lambda2", "lambda3", "smoothness"
 
 
@@ -95,7 +97,7 @@ class PaperModel:
         prototypes, image_means = (
             rows
             if has_shots.all()
-            else np.where(has_shots, rows, guess_from_names(rows, self.text_embeddings))
+            else np.where(has_shots, rows, guess_from_names(rows, self.text_embeddings, self.image_means))
             for rows in (self.prototypes, self.image_means)
         )
         divergence = class_divergence(self.image_means, self.text_embeddings)
@@ -149,20 +151,26 @@ class PaperModel:
         )
 
 
-def guess_from_names(rows, texts):
-    """What names say about prototypes or image means, of all classes: `mean + slope (T_c - mean T)`.
+def guess_from_names(rows, texts, images):
+    """What names say about `rows`, prototypes or image means, of all classes: `mean + slope (T_c - mean T)`.
 
-    Means and slope are those of a regression over the classes with shots; other `rows` are NaN. Without text the guess
-    is the mean.
+    Means are those of the classes with shots; other `rows` are NaN. The slope is that of a regression of the products
+    of class means of `images` with rows on those with texts, over pairs of different classes. Without text the guess is
+    the mean.
     """
-    seen = ~np.isnan(rows[:, 0])
+    seen = np.flatnonzero(~np.isnan(rows[:, 0]))
     mean = rows[seen].mean(axis=0)
     if texts is None:
         return np.broadcast_to(mean, rows.shape)
     v = texts - texts[seen].mean(axis=0)
-    square = np.sum(v[seen] ** 2)
-    # The sum of `v` over the classes with shots is zero.
-    return mean + (np.sum(v[seen] * rows[seen]) / square if square > EPS else 0.0) * v
+    some = seen[:: -(-len(seen) // MOST_CLASSES)]
+    products = [images[some] @ of_classes.T for of_classes in (v[some], rows[some] - mean)]
+    if len(some) > 2:
+        for of_pairs in products:
+            np.fill_diagonal(of_pairs, 0.0)
+    square = np.sum(products[0] ** 2)
+    # Texts that are all the same say nothing.
+    return mean + (np.sum(products[0] * products[1]) / square if square > EPS * len(some) else 0.0) * v
 
 
 def class_divergence(image_means, texts):
@@ -264,7 +272,9 @@ def fit_paper(shots, texts, *, blend, training=None, earlier=None, dtype=np.floa
     if temperature == "auto":
         temperature = default_temperature(model, texts.logit_scale)
         if trained is None:
-            guesses = [guess_from_names(rows, texts.embeddings) for rows in (prototypes, image_means)]
+            guesses = [
+                guess_from_names(rows, texts.embeddings, image_means) for rows in (prototypes, image_means)
+            ]
             temperature = fit_temperature(
                 model.for_scores(), shots, weight_in_class, projected, guesses, temperature
             )
