@@ -9,7 +9,7 @@ from sklearn.exceptions import ConvergenceWarning
 from .._utils.array_api import astype, constants_like, in_blocks, l2_normalize, namespace, softmax
 from .._utils.validation import warn_about_length, warn_caller
 from .bridge import Bridge, are_same
-from .temperature import default_temperature, fit_temperature
+from .temperature import fit_temperature
 from .training import train_bridge
 
 # `eps` of the paper's class weights.
@@ -270,14 +270,12 @@ def fit_paper(shots, texts, *, blend, training=None, earlier=None, dtype=np.floa
     )
     temperature = 1.0 if blend.temperature is None else blend.temperature
     if temperature == "auto":
-        temperature = default_temperature(model, texts.logit_scale)
-        if trained is None:
-            guesses = [
-                guess_from_names(rows, texts.embeddings, image_means) for rows in (prototypes, image_means)
-            ]
-            temperature = fit_temperature(
-                model.for_scores(), shots, weight_in_class, projected, guesses, temperature
-            )
+        guesses = [
+            guess_from_names(rows, texts.embeddings, image_means) for rows in (prototypes, image_means)
+        ]
+        temperature = fit_temperature(
+            model.for_scores(), shots, weight_in_class, projected, guesses, texts.logit_scale
+        )
     return astype(replace(model, temperature=float(temperature)), dtype)
 
 

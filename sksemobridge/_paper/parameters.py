@@ -20,9 +20,9 @@ class PaperBlend(BaseEstimator):
 
     Parameters
     ----------
-    alpha, beta, gamma : float, default=10.5, 7.0, 7.5
+    alpha, beta, gamma : float, default=6.0, 1.0, 1.5
         Sharpness of the three terms.
-    lambda1, lambda2, lambda3 : float, default=1.0, 1.0, 0.1
+    lambda1, lambda2, lambda3 : float, default=1.0, 0.25, 0.05
         Weights of the three terms. At least one that is used is above zero.
     smoothness : float, default=0.01
         Strength of the class weights.
@@ -63,12 +63,12 @@ class PaperBlend(BaseEstimator):
 
     def __init__(
         self,
-        alpha: float = 10.5,
-        beta: float = 7.0,
-        gamma: float = 7.5,
+        alpha: float = 6.0,
+        beta: float = 1.0,
+        gamma: float = 1.5,
         lambda1: float = 1.0,
-        lambda2: float = 1.0,
-        lambda3: float = 0.1,
+        lambda2: float = 0.25,
+        lambda3: float = 0.05,
         smoothness: float = 0.01,
         *,
         atol: float | Literal["auto"] = "auto",

@@ -10,25 +10,17 @@ from .._utils.array_api import l2_normalize, log_softmax
 MOST_SCORES = 2**22
 # Standard deviation of the prior of the log of a temperature around its default, and how far it may go.
 WIDTH, MOST_WIDTHS = 0.5, 8
+# Step of a numerical derivative of the log of the score.
+STEP = 1e-3
 
 
-def default_temperature(model, logit_scale):
-    """The temperature that gives the term of the text the scale of CLIP by itself; without text, the sharpest term.
+def fit_temperature(model, shots, weight_in_class, projected, guesses, logit_scale):
+    """The temperature of the model's scores.
 
-    Beside a trained bridge it is as good as what test images would choose.
-    """
-    numbers = model.numbers
-    if model.text_embeddings is not None and numbers["lambda1"] and numbers["alpha"]:
-        return logit_scale / numbers["alpha"]
-    sharpest = max(bool(numbers["lambda2"]) * numbers["beta"], bool(numbers["lambda3"]) * numbers["gamma"])
-    return logit_scale / sharpest if sharpest else 1.0
-
-
-def fit_temperature(model, shots, weight_in_class, projected, guesses, default):
-    """The temperature with the least log loss on the shots, each held out of its class mean. In closed form only.
-
-    A class of one image has nothing left without it. If all are such, their names stand in, which say less than an
-    image would: the mean with the default is then taken, in logarithms.
+    The default gives a cosine the scale that CLIP gives it. It is kept beside a trained bridge: that has seen the shots,
+    and test images would not choose another. In closed form each shot is held out of its class mean, and the log loss
+    is minimised. A class of one image has nothing left without it. If all are such, their names stand in, which say
+    less than an image would: the mean with the default is then taken, in logarithms.
 
     Parameters
     ----------
@@ -41,32 +33,38 @@ def fit_temperature(model, shots, weight_in_class, projected, guesses, default):
         `eos @ W` of the shots.
     guesses : list of two ndarrays of shape (C, D)
         What names say about prototypes and image means.
-    default : float
+    logit_scale : float
     """
     images, image = np.unique(np.stack([shots.codes, shots.group]), axis=1, return_inverse=True)
     share, n_images = np.bincount(image, weights=weight_in_class)[image], np.bincount(images[0])[shots.codes]
-    is_single = n_images.max() == 1
+    is_trained, is_single = model.loss_curve is not None, n_images.max() == 1
     rows = np.flatnonzero((n_images > 1) | is_single)
     rows = rows[:: -(-len(rows) * len(model.prototypes) // MOST_SCORES)]
     codes, X = shots.codes[rows], np.asarray(shots.X, dtype=np.float64)
+    own = np.arange(len(rows)), codes
+    affinities = model.affinities_of_block(X[rows])
 
     def without(values):
         """Means of the class of each row, without its image."""
-        size = len(image)
         of_classes, of_images = (
-            csr_array((weight_in_class, (index, np.arange(size)))) @ values for index in (shots.codes, image)
+            csr_array((weight_in_class, (index, np.arange(len(image))))) @ values
+            for index in (shots.codes, image)
         )
         return (of_classes[codes] - of_images[image[rows]]) / (1 - share[rows, None])
 
-    if is_single:
-        prototypes, image_means = (guess[codes] for guess in guesses)
-    else:
-        prototypes, image_means = model.bridge.prototypes(without(projected)), l2_normalize(without(X))
-    X, own = X[rows], (np.arange(len(rows)), codes)
-    affinities = model.affinities_of_block(X)
-    affinities["z2"][own] = np.vecdot(l2_normalize(X), prototypes)
-    affinities["z3"][own] = np.vecdot(model.bridge.apply(X), image_means)
+    if not is_trained:
+        if is_single:
+            prototypes, image_means = (guess[codes] for guess in guesses)
+        else:
+            prototypes, image_means = model.bridge.prototypes(without(projected)), l2_normalize(without(X))
+        affinities["z2"][own] = np.vecdot(l2_normalize(X[rows]), prototypes)
+        affinities["z3"][own] = np.vecdot(model.bridge.apply(X[rows]), image_means)
     scores, weight = model.scores(affinities), (weight_in_class * n_images)[rows]
+    shifted = model.scores({name: z + STEP for name, z in affinities.items()})
+    slope = np.average((shifted - scores)[own], weights=weight) / STEP
+    default = logit_scale / slope if slope > STEP else 1.0
+    if is_trained:
+        return default
 
     def loss(log_ratio):
         of_label = log_softmax(default * np.exp(log_ratio) * scores)[own]
