@@ -77,19 +77,7 @@ class Bridge:
     def closed_form(cls, projection, projection_bias=None, text_length=1.0, atol="auto"):
         """The bridge of a text projection, its Moore-Penrose inverse with small singular values cut off.
 
-        Parameters
-        ----------
-        projection : ndarray of shape (d, D)
-            Text projection `W`.
-        projection_bias, text_length
-            See `Bridge`.
-        atol : float or "auto"
-            Singular values `<= atol` are treated as zero (the paper: 0.3).
-
-        Returns
-        -------
-        Bridge
-            Float64.
+        Singular values of `projection (d, D)` that are `<= atol` count as zero (the paper: 0.3). All is in float64.
         """
         projection = np.asarray(projection, dtype=np.float64)
         u, values, v = singular_vectors(projection)

@@ -28,10 +28,8 @@ class PaperModel:
     bridge : Bridge
     text_embeddings : ndarray of shape (C, D) or None
         `T_c`.
-    prototypes : ndarray of shape (C, D)
-        `P_c`, the bridged shots.
-    image_means : ndarray of shape (C, D)
-        `F_c`, the means of the shots.
+    prototypes, image_means : ndarray of shape (C, D)
+        `P_c`, the bridged shots, and `F_c`, the means of the shots.
     class_bias : ndarray of shape (C, d) or None
     numbers : dict of float
         The seven of the blend.
@@ -39,9 +37,8 @@ class PaperModel:
     rank : int
         Directions that the closed-form bridge keeps.
     loss_curve : list of float or None
-        None in closed form.
+        None in closed form, where `n_iter` is 1.
     n_iter : int
-        1 in closed form.
     converged : bool
     divergence : ndarray of shape (C,) or None
         `KL_c`, while scores are computed.
@@ -66,16 +63,10 @@ class PaperModel:
         return ~np.isnan(self.prototypes[:, 0])
 
     def affinities(self, X):
-        """How close the queries `X (n, D)` are to each class.
+        """How close the queries `X (n, D)` are to each class, a dict of arrays of shape (n, C).
 
-        - `z1 = nrm(q) . T_c`, where there is text;
-        - `z2 = nrm(q) . P_c`;
-        - `z3 = bridge(q) . F_c`.
-
-        Returns
-        -------
-        dict of arrays of shape (n, C)
-            NaN in `z2` and `z3` of classes without shots.
+        `z1 = nrm(q) . T_c` where there is text, `z2 = nrm(q) . P_c` and `z3 = bridge(q) . F_c`; classes without shots
+        have NaN in `z2` and `z3`.
         """
         return in_blocks(constants_like(X, self, replace).affinities_of_block, X)
 
@@ -110,11 +101,8 @@ class PaperModel:
         `w_c = exp(smoothness * KL_c)`.
         """
         numbers, terms = self.numbers, []
-        for name, sharpness, weight in (
-            ("z1", "alpha", "lambda1"),
-            ("z2", "beta", "lambda2"),
-            ("z3", "gamma", "lambda3"),
-        ):
+        names = ("z1", "alpha", "lambda1"), ("z2", "beta", "lambda2"), ("z3", "gamma", "lambda3")
+        for name, sharpness, weight in names:
             if name in affinities and numbers[weight]:
                 term = float(np.log(numbers[weight])) - numbers[sharpness] * (1 - affinities[name])
                 is_weighted = name != "z1" and self.divergence is not None
@@ -125,13 +113,9 @@ class PaperModel:
         return self.temperature * (top + xp.log(xp.sum(xp.exp(terms - top), axis=0)))
 
     def take(self, rows, text_embeddings=None):
-        """The model over other classes: those at `rows`, where -1 is a class without shots.
+        """The model over other classes: those at `rows (K,)`, where -1 is a class without shots.
 
-        Parameters
-        ----------
-        rows : ndarray of shape (K,)
-        text_embeddings : ndarray of shape (K, D) or None
-            `T_c` of these classes; None takes those at hand.
+        `text_embeddings (K, D)` are `T_c` of these classes; None takes those at hand.
         """
         rows = np.asarray(rows)
 
@@ -199,9 +183,8 @@ def fit_paper(shots, texts, *, blend, training=None, earlier=None, dtype=np.floa
         `X (n, D)` embeddings, `codes (n,)` the sorted indices of their classes, `weight (n,)` positive, and
         `group (n,)`, equal for copies of one image. Some classes may have no shots.
     texts : object
-        `embeddings (C, D)` and `eos_directions (C, d)`, `T` and `E`, or None; `projection (d, D)`, `W`, or None;
-        `projection_bias (D,)` or None; `text_length`, `L`; `logit_scale`. Without a projection the bridge is the
-        identity.
+        `embeddings (C, D)` and `eos_directions (C, d)`, `T` and `E`, or None; `projection (d, D)`, `W`, or None: then
+        the bridge is the identity; `projection_bias (D,)` or None; `text_length`, `L`; `logit_scale`.
     blend : PaperBlend
     training : Training or None
         None is the closed form.
@@ -211,10 +194,6 @@ def fit_paper(shots, texts, *, blend, training=None, earlier=None, dtype=np.floa
         Of the fitted arrays.
     callback : callable or None
         Called as `callback(loss=...)` with each loss of training; a true answer stops.
-
-    Returns
-    -------
-    PaperModel
 
     Raises
     ------
@@ -288,21 +267,10 @@ def _train(X, codes, weight_in_class, texts, bridge, training, earlier, callback
         bridge = bridge.trained(earlier.bridge.matrix.astype(np.float64))
         if earlier.class_bias is not None:
             class_bias = np.nan_to_num(earlier.class_bias.astype(np.float64))
-    trained = train_bridge(
-        X,
-        codes,
-        weight_in_class,
-        bridge,
-        training,
-        text_embeddings=texts.embeddings,
-        eos_directions=texts.eos_directions,
-        logit_scale=texts.logit_scale,
-        class_bias=class_bias,
-        callback=callback,
-    )
+    of_texts = {name: getattr(texts, name) for name in ("eos_directions", "logit_scale")}
+    of_texts |= {"text_embeddings": texts.embeddings, "class_bias": class_bias, "callback": callback}
+    trained = train_bridge(X, codes, weight_in_class, bridge, training, **of_texts)
     if not trained.converged:
-        warn_caller(
-            f"The bridge did not converge in {trained.n_iter} iterations. Increase max_iter or tol.",
-            ConvergenceWarning,
-        )
+        message = f"The bridge did not converge in {trained.n_iter} iterations. Increase max_iter or tol."
+        warn_caller(message, ConvergenceWarning)
     return trained

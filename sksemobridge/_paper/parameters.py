@@ -50,12 +50,7 @@ class PaperBlend(BaseEstimator):
     """
 
     _parameter_constraints = {
-        "alpha": [NOT_NEGATIVE],
-        "beta": [NOT_NEGATIVE],
-        "gamma": [NOT_NEGATIVE],
-        "lambda1": [NOT_NEGATIVE],
-        "lambda2": [NOT_NEGATIVE],
-        "lambda3": [NOT_NEGATIVE],
+        **dict.fromkeys(["alpha", "beta", "gamma", "lambda1", "lambda2", "lambda3"], [NOT_NEGATIVE]),
         "smoothness": [Interval(Real, None, None, closed="neither")],
         "atol": [StrOptions({"auto"}), NOT_NEGATIVE],
         "temperature": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither"), None],
@@ -85,19 +80,7 @@ class PaperBlend(BaseEstimator):
         self.temperature = temperature
 
     def validate(self, has_text=True):
-        """Check the values.
-
-        Parameters
-        ----------
-        has_text : bool
-            Whether the classes have texts: without, `lambda1` is not used.
-
-        Raises
-        ------
-        ValueError
-            If a value is out of its range (`sklearn.utils._param_validation.InvalidParameterError`), or every
-            `lambda` that is used is zero.
-        """
+        """Raise a ValueError for a value out of its range, or if every `lambda` that is used is zero."""
         self._validate_params()
         if self.lambda2 == self.lambda3 == 0 and (self.lambda1 == 0 or not has_text):
             unused = "" if has_text else " (lambda1 weighs the text, and there is none)"
@@ -192,11 +175,5 @@ class Training(BaseEstimator):
         return self.max_iter or {"adamw": 5000, "lbfgs": 1000}[self.optimizer]
 
     def validate(self):
-        """Check the values.
-
-        Raises
-        ------
-        ValueError
-            If a value is out of its range (`sklearn.utils._param_validation.InvalidParameterError`).
-        """
+        """Raise a ValueError for a value out of its range."""
         self._validate_params()

@@ -22,18 +22,8 @@ def fit_temperature(model, shots, weight_in_class, projected, guesses, logit_sca
     is minimised. A class of one image has nothing left without it. If all are such, their names stand in, which say
     less than an image would: the mean with the default is then taken, in logarithms.
 
-    Parameters
-    ----------
-    model : PaperModel
-        `for_scores`, with a temperature of 1.
-    shots : object
-        See `fit_paper`.
-    weight_in_class : ndarray of shape (n,)
-    projected : ndarray of shape (n, D)
-        `eos @ W` of the shots.
-    guesses : list of two ndarrays of shape (C, D)
-        What names say about prototypes and image means.
-    logit_scale : float
+    `model` is one `for_scores` with a temperature of 1, `projected (n, D)` are `eos @ W` of the shots, and `guesses`
+    are what names say about prototypes and image means, `(C, D)` each.
     """
     images, image = np.unique(np.stack([shots.codes, shots.group]), axis=1, return_inverse=True)
     share, n_images = np.bincount(image, weights=weight_in_class)[image], np.bincount(images[0])[shots.codes]

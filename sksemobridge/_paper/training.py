@@ -36,20 +36,12 @@ NOT_FINITE = {
 
 @dataclass(frozen=True)
 class TrainedBridge:
-    """Outcome of `train_bridge`.
+    """Outcome of `train_bridge`, in float64.
 
-    Attributes
-    ----------
-    bridge : ndarray of shape (D, d)
-        Trained `W+`, in float64.
-    class_bias : ndarray of shape (C, d) or None
-        In float64, added to labelled shots only; rows of classes without shots are zero.
-    loss_curve : ndarray
-        AdamW: the loss before every step. L-BFGS: the loss at the start and after every iteration.
-    n_iter : int
-    converged : bool
-        False if L-BFGS stopped at `max_iter` or because the callback asked for it. AdamW has no criterion to
-        miss: always True.
+    `bridge (D, d)` is the trained `W+`. `class_bias (C, d)` is added to labelled shots only, zero for classes without
+    shots, or None. `loss_curve` has the loss before every step of AdamW; of L-BFGS at the start and after every
+    iteration. `converged` is False if L-BFGS stopped at `max_iter` or because the callback asked for it; AdamW has no
+    criterion to miss.
     """
 
     bridge: np.ndarray
@@ -73,40 +65,19 @@ def train_bridge(
     dtype=np.float32,
     callback=None,
 ):
-    """Train the bridge, and a bias for each class, on labelled shots.
+    """Train the bridge, and a bias for each class, on labelled shots `X (n, D)` of the classes `codes (n,)`.
 
-    Parameters
-    ----------
-    X : ndarray of shape (n, D)
-        Image embeddings of the shots, not normalised.
-    codes : ndarray of shape (n,)
-        Class index of each shot. Classes without shots take no part.
-    weight_in_class : ndarray of shape (n,)
-        Relative weight of each shot in its class; sums to one in each class.
-    bridge : Bridge
-        Where training starts: the closed form, or an earlier outcome to go on from.
-    training : Training
-    text_embeddings, eos_directions : ndarray of shape (C, D) and (C, d), or None
-        `T` and `E`, both or neither. Without them the loss has no terms of texts.
-    logit_scale : float
-        Factor of the cosines in `img`; the other terms have none.
-    class_bias : ndarray of shape (C, d) or None
-        Where the class bias starts; None is zero.
-    dtype : dtype
-        Precision of the training.
-    callback : callable or None
-        Called as `callback(loss=...)` with each entry of the loss curve; a true answer stops.
-
-    Returns
-    -------
-    TrainedBridge
+    `weight_in_class (n,)` sums to one in each class that has shots; others take no part. Training starts at `bridge`,
+    the closed form or an earlier outcome, and at `class_bias (C, d)`; None is zero. `text_embeddings (C, D)` and
+    `eos_directions (C, d)` are `T` and `E`; without them the loss has no terms of texts. `callback(loss=...)` gets each
+    entry of the loss curve; a true answer stops.
 
     Raises
     ------
     FloatingPointError
         If the loss is NaN or infinite.
     ValueError
-        If only one of `text_embeddings` and `eos_directions` is given, or the device is not there.
+        If only one of `T` and `E` is given, or the device is not there.
     """
     if (text_embeddings is None) != (eos_directions is None):
         raise ValueError("text_embeddings and eos_directions belong together: pass both or neither.")
@@ -117,26 +88,15 @@ def train_bridge(
         of_classes[present] = class_bias[present]
     bias = of_classes[present] if training.class_bias else None
     texts = None if text_embeddings is None else (text_embeddings[present], eos_directions[present])
-    loss = BridgeLoss(
-        X,
-        codes,
-        weight_in_class,
-        bridge,
-        training,
-        texts,
-        logit_scale,
-        dtype,
-        resolve_device(training.device),
-    )
+    loss = BridgeLoss(X, codes, weight_in_class, bridge, training, texts, logit_scale, dtype)
     optimize = _adamw if training.optimizer == "adamw" else _lbfgs
     with _threads(len(X) * bridge.matrix.size), _reporter(training, callback) as (report, curve):
         matrix, bias, converged = optimize(loss, bridge.inputs(X), bridge.matrix, bias, report, curve)
     if bias is not None:
         of_classes[present] = bias
+    bias = None if bias is None else of_classes
     n_iter = len(curve) - (training.optimizer == "lbfgs")
-    return TrainedBridge(
-        matrix.astype(np.float64), None if bias is None else of_classes, np.array(curve), n_iter, converged
-    )
+    return TrainedBridge(matrix.astype(np.float64), bias, np.array(curve), n_iter, converged)
 
 
 class BridgeLoss:
@@ -157,25 +117,21 @@ class BridgeLoss:
     of `train_bridge`, but every class has a shot.
     """
 
-    def __init__(
-        self, X, codes, weight_in_class, bridge, training, texts, logit_scale, dtype=np.float32, device=None
-    ):
+    def __init__(self, X, codes, weight_in_class, bridge, training, texts, logit_scale, dtype=np.float32):
         import torch
 
-        self._torch, self._dtype, self._device = torch, dtype, device
+        self._torch, self._dtype, self._device = torch, dtype, resolve_device(training.device)
         self.training, self.weight_in_class, self.has_text = training, weight_in_class, texts is not None
-        self._codes, self._n_classes = torch.tensor(codes, device=device), int(codes.max()) + 1
-        self._classes = torch.arange(self._n_classes, device=device)
+        self._codes, self._n_classes = torch.tensor(codes, device=self._device), int(codes.max()) + 1
+        self._classes = torch.arange(self._n_classes, device=self._device)
         weight_of_texts = (1 - training.lambda_it) / 2 / self._n_classes
         self._weight_of_texts = torch.full_like(self._classes, weight_of_texts, dtype=torch.float64)
         self._weight_in_class = self.to_tensor(weight_in_class[:, None])
-        weight = torch.tensor(weight_in_class / self._n_classes, device=device)
+        weight = torch.tensor(weight_in_class / self._n_classes, device=self._device)
         self._shots = self.to_tensor(logit_scale * l2_normalize(X)), self._codes, weight
         self._texts = [self.to_tensor(text) for text in texts or ()]
-        self._projection, self._projection_bias = map(
-            self.to_tensor, (bridge.projection, bridge.projection_bias)
-        )
-        self._text_length = bridge.text_length
+        self._projection, self._text_length = self.to_tensor(bridge.projection), bridge.text_length
+        self._projection_bias = self.to_tensor(bridge.projection_bias)
 
     def to_tensor(self, values):
         """Values as a tensor that the loss computes with: in its precision, on its device."""
@@ -184,10 +140,7 @@ class BridgeLoss:
         return self._torch.tensor(np.asarray(values, dtype=self._dtype), device=self._device)
 
     def __call__(self, inputs, bridge, bias=None, offset=None):
-        """The loss of `inputs (n, k)`, `bridge (k, d)` and `bias (C, d)` or None, a tensor of one float64.
-
-        `offset (n, d)` is added to `v`.
-        """
+        """The loss of `inputs (n, k)`, `bridge (k, d)`, `bias (C, d)` or None, and an `offset (n, d)` of `v`."""
         from torch.utils.checkpoint import checkpoint
 
         torch = self._torch
@@ -199,33 +152,23 @@ class BridgeLoss:
         mean = mean.index_add(0, self._codes, self._weight_in_class * e)
         prototypes = self._unit(self._joint(mean))  # P
 
-        n_rows = max(1, BLOCK_ELEMENTS // self._n_classes)
-        blocks = list(zip(*(rows.split(n_rows) for rows in (e, *self._shots))))
         sides = zip((prototypes, mean), self._texts)
-        of_texts = [(self._unit(side) @ text.T, self._classes, self._weight_of_texts) for side, text in sides]
-        if len(blocks) == 1:
-            loss = self._cross_entropy(*self._of_shots(prototypes, *blocks[0]), *of_texts)
-        else:
-            loss = self._cross_entropy(*of_texts) if of_texts else 0.0
-            for block in blocks:
-                loss = loss + checkpoint(self._of_block, prototypes, *block, use_reentrant=False)
+        parts = [(self._unit(side) @ text.T, self._classes, self._weight_of_texts) for side, text in sides]
+        n_rows = max(1, BLOCK_ELEMENTS // self._n_classes)
+        first, *others = zip(*(rows.split(n_rows) for rows in (e, *self._shots)))
+        loss = self._cross_entropy(prototypes, *first, *parts)
+        for block in others:
+            loss = loss + checkpoint(self._cross_entropy, prototypes, *block, use_reentrant=False)
         if bias is not None:
             length = torch.linalg.vector_norm(bias, dim=1)
             loss = loss + self.training.lambda_b * length.var(correction=0)
         return loss
 
-    def _of_shots(self, prototypes, e, scaled_shots, codes, weight):
-        """Logits, classes and weights of `img` and of `cons`, for a block of shots."""
-        return (
-            (scaled_shots @ prototypes.T, codes, self.training.lambda_it * weight),
-            (self._unit(self._joint(e)) @ prototypes.T, codes, self.training.lambda_c * weight),
-        )
-
-    def _of_block(self, *args):
-        return self._cross_entropy(*self._of_shots(*args))
-
-    def _cross_entropy(self, *parts):
-        """Sum of the weighted `CE` of all rows, in float64."""
+    def _cross_entropy(self, prototypes, e, scaled_shots, codes, weight, *parts):
+        """Weighted `img` and `cons` of a block of shots, and other `parts`: logits, classes and weights of rows."""
+        bridged = self._unit(self._joint(e))
+        parts += ((scaled_shots @ prototypes.T, codes, self.training.lambda_it * weight),)
+        parts += ((bridged @ prototypes.T, codes, self.training.lambda_c * weight),)
         logits, codes, weights = map(self._torch.cat, zip(*parts))
         return self._torch.nn.functional.cross_entropy(logits, codes, reduction="none").double() @ weights
 
@@ -285,7 +228,7 @@ def _lbfgs(loss, inputs, bridge, bias, report, curve):
         start = np.vstack([start, bias / bias_unit])
         units = np.vstack([units, np.full((len(bias), 1), bias_unit)])
 
-    def value_and_gradient(x):
+    def evaluate(x):
         rows = loss.to_tensor(x.reshape(start.shape) * units)
         parts = (rows,) if bias is None else (rows[:n_rows], rows[n_rows:])
         parameters = [part.requires_grad_() for part in parts]
@@ -294,7 +237,7 @@ def _lbfgs(loss, inputs, bridge, bias, report, curve):
         gradient = np.concatenate([part.grad.cpu().numpy() for part in parameters], dtype=np.float64)
         return value.item(), (gradient * units).ravel()
 
-    found, converged, stopped = start, False, report(value_and_gradient(start)[0])
+    found, converged, stopped = start, False, report(evaluate(start)[0])
 
     def after_iteration(intermediate_result):
         nonlocal found, converged, stopped
@@ -306,21 +249,9 @@ def _lbfgs(loss, inputs, bridge, bias, report, curve):
             raise StopIteration
 
     if not stopped:
-        limits = {
-            "maxiter": training.most_iterations,
-            "maxfun": np.inf,
-            "maxcor": MEMORY,
-            "ftol": 0,
-            "gtol": 0,
-        }
-        minimize(
-            value_and_gradient,
-            start.ravel(),
-            jac=True,
-            method="L-BFGS-B",
-            callback=after_iteration,
-            options=limits,
-        )
+        limits = dict(maxiter=training.most_iterations, maxfun=np.inf, maxcor=MEMORY, ftol=0, gtol=0)
+        how = {"method": "L-BFGS-B", "jac": True, "callback": after_iteration, "options": limits}
+        minimize(evaluate, start.ravel(), **how)
         # Short of its limit SciPy ends by itself only where rounding hides all decrease.
         converged = converged or (not stopped and len(curve) <= training.most_iterations)
     return bridge + basis @ found[:n_rows], None if bias is None else bias_unit * found[n_rows:], converged

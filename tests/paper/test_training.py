@@ -122,7 +122,7 @@ def test_the_loss_is_that_of_the_paper_word_by_word(identity, bias, text, block_
 
     texts = (problem["text_embeddings"], problem["eos_directions"]) if text else None
     of_shots = (problem[name] for name in OF_SHOTS)
-    loss = BridgeLoss(*of_shots, problem["bridge"], Training(), texts, problem["logit_scale"], np.float64)
+    loss = BridgeLoss(*of_shots, problem["bridge"], Training(device="cpu"), texts, problem["logit_scale"], np.float64)
     value = loss(loss.to_tensor(problem["bridge"].inputs(problem["X"])), *ours)
     value.backward()
     assert value.item() == pytest.approx(expected.item(), rel=1e-12)
