@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sklearn.preprocessing import normalize
 
-from sksemobridge._method.bridge import Bridge
+from sksemobridge._paper.bridge import Bridge
 
 
 @pytest.mark.parametrize("shape", [(20, 20), (12, 20), (20, 12)])
@@ -59,12 +59,16 @@ def test_auto_drops_directions_that_are_only_rounding():
     assert Bridge.closed_form(np.zeros((4, 4))).basis.shape[1] == 0
 
 
-def test_the_same_content_is_computed_once():
-    projection = np.random.default_rng(3).normal(size=(8, 8))
-    first = Bridge.closed_form(projection).matrix
-    second = Bridge.closed_form(projection.copy()).matrix
-    assert first is second
-    assert Bridge.closed_form(projection, atol=0.1).matrix is not first
+@pytest.mark.parametrize("shape", [(20, 20), (12, 20), (20, 12)])
+def test_the_inverse_is_that_of_the_directions_that_are_kept(shape):
+    projection = np.random.default_rng(0).normal(size=shape) / np.sqrt(shape[0])
+    atol = float(np.median(np.linalg.svd(projection, compute_uv=False)))
+    bridge = Bridge.closed_form(projection, atol=atol)
+    u, s, v = np.linalg.svd(projection, full_matrices=False)
+    kept = s > atol
+    inverse = (v[kept].T / s[kept]) @ u[:, kept].T
+    np.testing.assert_allclose(bridge.matrix, inverse, atol=1e-12)
+    np.testing.assert_allclose(bridge.basis @ bridge.basis.T, v[kept].T @ v[kept], atol=1e-12)
 
 
 @pytest.mark.skipif("SKSEMOBRIDGE_REAL_CLIP" not in os.environ, reason="SKSEMOBRIDGE_REAL_CLIP is not set")

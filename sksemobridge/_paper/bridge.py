@@ -1,0 +1,155 @@
+"""The semantic modality bridge: image embeddings mapped into CLIP's text modality.
+
+Symbols: `W (d, D)` the text projection with bias `b_W (D,)`, `W+ (D, d)` its pseudo-inverse, `L` the average
+length of a text embedding before the projection. Pure functions on NumPy arrays.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from .._utils.array_api import l2_normalize
+from .._utils.svd import singular_vectors
+
+# Cutoff of `atol="auto"` relative to the median singular value. The absolute 0.3 of the paper is 0.70 of the
+# median for ViT-L/14 (0.428) and 0.73 for RN50x64 (0.413), the two models where it keeps most
+# (`python benchmarks/retrieval.py --projections FILE` prints how many directions both cutoffs keep).
+AUTO_CUTOFF = 0.7
+
+# Largest change of a matrix, relative to its largest entry, that rounding can account for.
+SAME_MATRIX = 1e-4
+
+
+def singular_value_cutoff(singular_values, atol, shape):
+    """The value at and below which singular values of a `shape` matrix count as zero.
+
+    `atol="auto"` is relative to the median of the singular values that are not zero within rounding: the
+    same directions are kept for `W` and `c * W`, and never fewer than half of them.
+    """
+    rounding = float(singular_values.max(initial=0.0)) * max(shape) * np.finfo(singular_values.dtype).eps
+    if atol != "auto":
+        return max(float(atol), rounding)
+    kept = singular_values[singular_values > rounding]
+    return max(AUTO_CUTOFF * float(np.median(kept)), rounding) if len(kept) else 0.0
+
+
+def are_same(was, now):
+    """Whether two matrices differ by rounding alone; None is the same as None."""
+    if was is None or now is None:
+        return was is now
+    return was.shape == now.shape and np.allclose(was, now, rtol=0, atol=SAME_MATRIX * np.abs(now).max())
+
+
+@dataclass(frozen=True, eq=False)
+class Bridge:
+    """The map `bridge(x) = nrm(L * nrm((x - b_W) @ W+) @ W + b_W)`.
+
+    Attributes
+    ----------
+    matrix : ndarray of shape (D, d)
+        `W+`, in closed form or trained.
+    projection : ndarray of shape (d, D) or None
+        `W`; None stands for the identity (no text side).
+    projection_bias : ndarray of shape (D,) or None
+        `b_W`.
+    text_length : float
+        `L`. It cancels without a projection bias.
+    basis : ndarray of shape (D, r) or None
+        In closed form: orthonormal columns `V` with `W+ @ W = V V'`, the directions that are kept.
+    values : ndarray of shape (r,) or None
+        In closed form, of a text projection: its singular values in these directions.
+    """
+
+    matrix: np.ndarray
+    projection: np.ndarray | None = None
+    projection_bias: np.ndarray | None = None
+    text_length: float = 1.0
+    basis: np.ndarray | None = None
+    values: np.ndarray | None = None
+
+    @classmethod
+    def identity(cls, width):
+        """The bridge of `W = I`: rows are scaled to unit length."""
+        identity = np.eye(width)
+        return cls(identity, basis=identity)
+
+    @classmethod
+    def closed_form(cls, projection, projection_bias=None, text_length=1.0, atol="auto"):
+        """The bridge of a text projection, its Moore-Penrose inverse with small singular values cut off.
+
+        Singular values of `projection (d, D)` that are `<= atol` count as zero (the paper: 0.3). All is in float64.
+        """
+        projection = np.asarray(projection, dtype=np.float64)
+        u, values, v = singular_vectors(projection)
+        values = values[values > singular_value_cutoff(values, atol, projection.shape)]
+        basis = np.ascontiguousarray(v[:, : len(values)])
+        inverse = (basis / values) @ u[:, : len(values)].T
+        bias = None if projection_bias is None else np.asarray(projection_bias, dtype=np.float64)
+        return cls(inverse, projection, bias, float(text_length), basis, values)
+
+    def trained(self, matrix):
+        """The same with a trained `W+`, which is no projector."""
+        return replace(self, matrix=matrix, basis=None, values=None)
+
+    def inputs(self, x):
+        """What `W+` is multiplied by: `x - b_W`."""
+        return x if self.projection_bias is None else x - self.projection_bias
+
+    def to_eos(self, x, class_bias=None):
+        """Directions before the text projection: `nrm((x - b_W) @ W+ [+ bias_c])`, shape (n, d).
+
+        In closed form they are in coordinates of the directions that are kept, shape (n, r): there are fewer.
+        `class_bias` has one row for each row of `x`.
+        """
+        x = self.inputs(x)
+        if self.values is not None:
+            return l2_normalize((x @ self.basis) / self.values)
+        eos = x if self.is_identity and self.projection is None else x @ self.matrix
+        return l2_normalize(eos if class_bias is None else eos + class_bias)
+
+    def project(self, eos):
+        """`eos @ W` of directions of `to_eos`, or of sums of them, shape (n, D)."""
+        if self.values is not None:
+            return (eos * self.values) @ self.basis.T
+        return eos if self.projection is None else eos @ self.projection
+
+    def to_joint(self, projected):
+        """Of `eos @ W`, at the length of a text: `L * eos @ W + b_W`, shape (n, D)."""
+        joint = self.text_length * projected
+        return joint if self.projection_bias is None else joint + self.projection_bias
+
+    def prototypes(self, projected_means):
+        """`P_c = nrm(mean_i bridge'(x_i))` from class means of `eos @ W`, shape (C, D).
+
+        The re-projection is affine, so the mean over re-projected shots is the re-projected mean.
+        """
+        return l2_normalize(self.to_joint(projected_means))
+
+    def apply(self, x):
+        """`bridge(x)`, shape (n, D)."""
+        return l2_normalize(self.to_joint(self.project(self.to_eos(x))))
+
+    def apply_unscaled(self, x):
+        """`bridge(x)` without the outer `nrm`; without a bias `x @ W+ @ W`, shape (n, D)."""
+        if self.projection_bias is not None:
+            return self.to_joint(self.project(self.to_eos(x)))
+        # L and the inner nrm would set lengths only.
+        eos = self.inputs(x) @ self.matrix
+        return eos if self.projection is None else eos @ self.projection
+
+    def affinity(self, queries, image_means):
+        """`z3 = bridge(q) . F_c`: bridged queries against the means of the shots as images, shape (n, C)."""
+        if self.is_projector:
+            # An orthogonal projector: lengths and products can be taken in the kept directions.
+            return l2_normalize(queries @ self.basis) @ (image_means @ self.basis).T
+        return self.apply(queries) @ image_means.T
+
+    @property
+    def is_identity(self):
+        """Whether the bridge only scales to unit length: nothing is cut off."""
+        return self.is_projector and self.basis.shape[0] == self.basis.shape[1]
+
+    @property
+    def is_projector(self):
+        """Whether the bridge is an orthogonal projection, scaled to unit length."""
+        return self.basis is not None and self.projection_bias is None

@@ -1,0 +1,276 @@
+"""The paper's classifier as plain arrays: from shots and texts to affinities to the logarithm of its score."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.sparse import csr_array
+from sklearn.exceptions import ConvergenceWarning
+
+from .._utils.array_api import astype, constants_like, in_blocks, l2_normalize, namespace, softmax
+from .._utils.validation import warn_about_length, warn_caller
+from .bridge import Bridge, are_same
+from .temperature import fit_temperature
+from .training import train_bridge
+
+# `eps` of the paper's class weights.
+EPS = 1e-6
+# A slope is fitted on at most so many classes: more do not change it.
+MOST_CLASSES = 1000
+NUMBERS = "alpha", "beta", "gamma", "lambda1", "lambda2", "lambda3", "smoothness"
+
+
+@dataclass(frozen=True, eq=False)
+class PaperModel:
+    """All that prediction needs, one row per class. Rows of classes without shots are NaN.
+
+    Attributes
+    ----------
+    bridge : Bridge
+    text_embeddings : ndarray of shape (C, D) or None
+        `T_c`.
+    prototypes, image_means : ndarray of shape (C, D)
+        `P_c`, the bridged shots, and `F_c`, the means of the shots.
+    class_bias : ndarray of shape (C, d) or None
+    numbers : dict of float
+        The seven of the blend.
+    temperature : float
+    rank : int
+        Directions that the closed-form bridge keeps.
+    loss_curve : list of float or None
+        None in closed form, where `n_iter` is 1.
+    n_iter : int
+    converged : bool
+    divergence : ndarray of shape (C,) or None
+        `KL_c`, while scores are computed.
+    """
+
+    bridge: Bridge
+    text_embeddings: np.ndarray | None
+    prototypes: np.ndarray
+    image_means: np.ndarray
+    class_bias: np.ndarray | None
+    numbers: dict
+    temperature: float
+    rank: int
+    loss_curve: list | None
+    n_iter: int
+    converged: bool
+    divergence: np.ndarray | None = None
+
+    @property
+    def has_shots(self):
+        """Whether each class has shots, shape (C,)."""
+        return ~np.isnan(self.prototypes[:, 0])
+
+    def affinities(self, X):
+        """How close the queries `X (n, D)` are to each class, a dict of arrays of shape (n, C).
+
+        `z1 = nrm(q) . T_c` where there is text, `z2 = nrm(q) . P_c` and `z3 = bridge(q) . F_c`; classes without shots
+        have NaN in `z2` and `z3`.
+        """
+        return in_blocks(constants_like(X, self, replace).affinities_of_block, X)
+
+    def affinities_of_block(self, X):
+        """The same of queries in the precision and on the device of the model's arrays."""
+        queries = l2_normalize(X)
+        affinities = {} if self.text_embeddings is None else {"z1": queries @ self.text_embeddings.T}
+        of_shots = {"z2": queries @ self.prototypes.T, "z3": self.bridge.affinity(X, self.image_means)}
+        return affinities | of_shots
+
+    def decision(self, X):
+        """Logarithm of the paper's score of queries `X (n, D)`, times the temperature, shape (n, C)."""
+        model = constants_like(X, self, PaperModel.for_scores)
+        return in_blocks(lambda block: model.scores(model.affinities_of_block(block)), X)
+
+    def for_scores(self):
+        """The model with the class weights, and with what names say of classes without shots."""
+        has_shots = self.has_shots[:, None]
+        prototypes, image_means = (
+            rows
+            if has_shots.all()
+            else np.where(has_shots, rows, guess_from_names(rows, self.text_embeddings, self.image_means))
+            for rows in (self.prototypes, self.image_means)
+        )
+        divergence = class_divergence(self.image_means, self.text_embeddings)
+        return replace(self, prototypes=prototypes, image_means=image_means, divergence=divergence)
+
+    def scores(self, affinities):
+        """`temperature * log(score)` of affinities, shape (n, C), by a model `for_scores`.
+
+        `score_c = l1 exp(-alpha (1 - z1)) + [l2 exp(-beta (1 - z2)) + l3 exp(-gamma (1 - z3))] w_c` with
+        `w_c = exp(smoothness * KL_c)`.
+        """
+        numbers, terms = self.numbers, []
+        names = ("z1", "alpha", "lambda1"), ("z2", "beta", "lambda2"), ("z3", "gamma", "lambda3")
+        for name, sharpness, weight in names:
+            if name in affinities and numbers[weight]:
+                term = float(np.log(numbers[weight])) - numbers[sharpness] * (1 - affinities[name])
+                is_weighted = name != "z1" and self.divergence is not None
+                terms.append(term + numbers["smoothness"] * self.divergence if is_weighted else term)
+        xp = namespace(terms[0])
+        terms = xp.stack(terms)
+        top = xp.max(terms, axis=0)
+        return self.temperature * (top + xp.log(xp.sum(xp.exp(terms - top), axis=0)))
+
+    def take(self, rows, text_embeddings=None):
+        """The model over other classes: those at `rows (K,)`, where -1 is a class without shots.
+
+        `text_embeddings (K, D)` are `T_c` of these classes; None takes those at hand.
+        """
+        rows = np.asarray(rows)
+
+        def of(values):
+            if values is None:
+                return None
+            taken = values[rows]
+            taken[rows < 0] = np.nan
+            return taken
+
+        return replace(
+            self,
+            text_embeddings=of(self.text_embeddings) if text_embeddings is None else text_embeddings,
+            prototypes=of(self.prototypes),
+            image_means=of(self.image_means),
+            class_bias=of(self.class_bias),
+        )
+
+
+def guess_from_names(rows, texts, images):
+    """What names say about `rows`, prototypes or image means, of all classes: `mean + slope (T_c - mean T)`.
+
+    Means are those of the classes with shots; other `rows` are NaN. The slope is that of a regression of the products
+    of class means of `images` with rows on those with texts, over pairs of different classes. Without text the guess is
+    the mean.
+    """
+    seen = np.flatnonzero(~np.isnan(rows[:, 0]))
+    mean = rows[seen].mean(axis=0)
+    if texts is None:
+        return np.broadcast_to(mean, rows.shape)
+    v = texts - texts[seen].mean(axis=0)
+    some = seen[:: -(-len(seen) // MOST_CLASSES)]
+    products = [images[some] @ of_classes.T for of_classes in (v[some], rows[some] - mean)]
+    if len(some) > 2:
+        for of_pairs in products:
+            np.fill_diagonal(of_pairs, 0.0)
+    square = np.sum(products[0] ** 2)
+    # Texts that are all the same say nothing.
+    return mean + (np.sum(products[0] * products[1]) / square if square > EPS * len(some) else 0.0) * v
+
+
+def class_divergence(image_means, texts):
+    """`KL_c = log2((1 + eps) / (p_cc + eps))`, the paper's, with `p = softmax_rows(F @ T.T)`, shape (C,).
+
+    Classes without shots have the mean of the others. Without text there is none.
+    """
+    if texts is None:
+        return None
+    seen = np.flatnonzero(~np.isnan(image_means[:, 0]))
+    p = softmax(image_means[seen] @ texts.T)[np.arange(len(seen)), seen]
+    divergence = np.log2((1 + EPS) / (p + EPS))
+    filled = np.full(len(image_means), divergence.mean())
+    filled[seen] = divergence
+    return filled
+
+
+def fit_paper(shots, texts, *, blend, training=None, earlier=None, dtype=np.float64, callback=None):
+    """Fit the paper's classifier.
+
+    Everything is computed in float64, except the training of the bridge, which computes in float32.
+
+    Parameters
+    ----------
+    shots : object
+        `X (n, D)` embeddings, `codes (n,)` the sorted indices of their classes, `weight (n,)` positive, and
+        `group (n,)`, equal for copies of one image. Some classes may have no shots.
+    texts : object
+        `embeddings (C, D)` and `eos_directions (C, d)`, `T` and `E`, or None; `projection (d, D)`, `W`, or None: then
+        the bridge is the identity; `projection_bias (D,)` or None; `text_length`, `L`; `logit_scale`.
+    blend : PaperBlend
+    training : Training or None
+        None is the closed form.
+    earlier : PaperModel or None
+        Of the same classes. Training goes on from its bridge, if that leads to the same space.
+    dtype : dtype
+        Of the fitted arrays.
+    callback : callable or None
+        Called as `callback(loss=...)` with each loss of training; a true answer stops.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of its range, or every `lambda` that is used is zero.
+    FloatingPointError
+        If the training loss turns NaN or infinite.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If L-BFGS did not converge.
+    UserWarning
+        If `atol` cuts off every direction, or a class bias is trained beside embeddings of an unusual length.
+    """
+    blend.validate(has_text=texts.embeddings is not None)
+    X, codes = np.asarray(shots.X, dtype=np.float64), shots.codes
+    if texts.projection is None:
+        bridge = Bridge.identity(X.shape[1])
+    else:
+        bridge = Bridge.closed_form(texts.projection, texts.projection_bias, texts.text_length, blend.atol)
+    rank = bridge.basis.shape[1]
+    if rank == 0:
+        warn_caller(
+            f"atol={blend.atol} cuts off every direction of the text projection, so that nothing can be bridged. "
+            'Use atol="auto".'
+        )
+    weight_in_class = shots.weight / np.bincount(codes, weights=shots.weight)[codes]
+    trained = class_bias = None
+    if training is not None:
+        training.validate()
+        trained = _train(X, codes, weight_in_class, texts, bridge, training, earlier, callback)
+        bridge, class_bias = bridge.trained(trained.bridge), trained.class_bias
+
+    projected = bridge.project(bridge.to_eos(X, None if class_bias is None else class_bias[codes]))
+    n_classes = codes[-1] + 1 if texts.embeddings is None else len(texts.embeddings)
+    averaging = csr_array((weight_in_class, (codes, np.arange(len(codes)))), shape=(n_classes, len(codes)))
+    prototypes, image_means = bridge.prototypes(averaging @ projected), l2_normalize(averaging @ X)
+    prototypes[is_missing := np.bincount(codes, minlength=n_classes) == 0] = np.nan
+    image_means[is_missing] = np.nan
+    model = PaperModel(
+        bridge=bridge,
+        text_embeddings=texts.embeddings,
+        prototypes=prototypes,
+        image_means=image_means,
+        class_bias=class_bias,
+        numbers={name: float(getattr(blend, name)) for name in NUMBERS},
+        temperature=1.0,
+        rank=rank,
+        loss_curve=None if trained is None else trained.loss_curve.tolist(),
+        n_iter=1 if trained is None else trained.n_iter,
+        converged=trained is None or trained.converged,
+    )
+    temperature = 1.0 if blend.temperature is None else blend.temperature
+    if temperature == "auto":
+        guesses = [
+            guess_from_names(rows, texts.embeddings, image_means) for rows in (prototypes, image_means)
+        ]
+        temperature = fit_temperature(
+            model.for_scores(), shots, weight_in_class, projected, guesses, texts.logit_scale
+        )
+    return astype(replace(model, temperature=float(temperature)), dtype)
+
+
+def _train(X, codes, weight_in_class, texts, bridge, training, earlier, callback):
+    """`train_bridge`, from the earlier bridge where it leads to the same space; classes that are new have no bias."""
+    if training.class_bias:
+        warn_about_length(X)
+    class_bias = None
+    if earlier is not None and are_same(earlier.bridge.projection, bridge.projection):
+        bridge = bridge.trained(earlier.bridge.matrix.astype(np.float64))
+        if earlier.class_bias is not None:
+            class_bias = np.nan_to_num(earlier.class_bias.astype(np.float64))
+    of_texts = {name: getattr(texts, name) for name in ("eos_directions", "logit_scale")}
+    of_texts |= {"text_embeddings": texts.embeddings, "class_bias": class_bias, "callback": callback}
+    trained = train_bridge(X, codes, weight_in_class, bridge, training, **of_texts)
+    if not trained.converged:
+        message = f"The bridge did not converge in {trained.n_iter} iterations. Increase max_iter or tol."
+        warn_caller(message, ConvergenceWarning)
+    return trained

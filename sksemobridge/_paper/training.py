@@ -1,0 +1,320 @@
+"""Training the bridge on labelled shots (SeMoBridge-T): the loss, the paper's AdamW, and L-BFGS, many times faster."""
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import linalg
+from scipy.optimize import minimize
+
+from .._utils.array_api import l2_normalize
+from .._utils.device import SMALL_PRODUCT, resolve_device, threads_for
+
+# The paper's warm-up: this learning rate in the first step, then a linear rise over this many steps.
+FIRST_LEARNING_RATE = 1e-5
+WARM_UP_STEPS = 500
+# Corrections that L-BFGS keeps, and iterations whose mean progress decides about convergence.
+MEMORY, WINDOW = 5, 10
+# Logits of shots in memory at once; where there are more, they are computed again for the gradient.
+BLOCK_ELEMENTS = 2**25
+# Embeddings come in single precision: a direction below its rounding is not in their span.
+ROUNDING = np.finfo(np.float32).eps
+# How far the directions of the inputs are evened out; 1 would be wholly. The further, the fewer iterations.
+# But the loss has many minima, and wholly evened out L-BFGS ends in some where directions of little variance
+# have changed the bridge as much as any, which costs accuracy (`studies/training.py`).
+PRECONDITIONING = 0.5
+# The unit of the class bias, relative to that of the bridge; it, too, chooses among the minima. Queries never
+# get a class bias, so they lose what the bias learns: with equal units it learns most, and accuracy
+# falls behind AdamW's. A much smaller unit takes more iterations (`studies/training.py`).
+BIAS_SCALE = 0.25
+
+NOT_FINITE = {
+    "adamw": "Lower learning_rate, or rescale the embeddings.",
+    "lbfgs": "Rescale the embeddings, the bridge or the projection.",
+}
+
+
+@dataclass(frozen=True)
+class TrainedBridge:
+    """Outcome of `train_bridge`, in float64.
+
+    `bridge (D, d)` is the trained `W+`. `class_bias (C, d)` is added to labelled shots only, zero for classes without
+    shots, or None. `loss_curve` has the loss before every step of AdamW; of L-BFGS at the start and after every
+    iteration. `converged` is False if L-BFGS stopped at `max_iter` or because the callback asked for it; AdamW has no
+    criterion to miss.
+    """
+
+    bridge: np.ndarray
+    class_bias: np.ndarray | None
+    loss_curve: np.ndarray
+    n_iter: int
+    converged: bool
+
+
+def train_bridge(
+    X,
+    codes,
+    weight_in_class,
+    bridge,
+    training,
+    *,
+    text_embeddings=None,
+    eos_directions=None,
+    logit_scale=100.0,
+    class_bias=None,
+    dtype=np.float32,
+    callback=None,
+):
+    """Train the bridge, and a bias for each class, on labelled shots `X (n, D)` of the classes `codes (n,)`.
+
+    `weight_in_class (n,)` sums to one in each class that has shots; others take no part. Training starts at `bridge`,
+    the closed form or an earlier outcome, and at `class_bias (C, d)`; None is zero. `text_embeddings (C, D)` and
+    `eos_directions (C, d)` are `T` and `E`; without them the loss has no terms of texts. `callback(loss=...)` gets each
+    entry of the loss curve; a true answer stops.
+
+    Raises
+    ------
+    FloatingPointError
+        If the loss is NaN or infinite.
+    ValueError
+        If only one of `T` and `E` is given, or the device is not there.
+    """
+    if (text_embeddings is None) != (eos_directions is None):
+        raise ValueError("text_embeddings and eos_directions belong together: pass both or neither.")
+    present, codes = np.unique(codes, return_inverse=True)
+    with_rows = [rows for rows in (text_embeddings, class_bias) if rows is not None]
+    of_classes = np.zeros((len(with_rows[0]) if with_rows else present[-1] + 1, bridge.matrix.shape[1]))
+    if class_bias is not None:
+        of_classes[present] = class_bias[present]
+    bias = of_classes[present] if training.class_bias else None
+    texts = None if text_embeddings is None else (text_embeddings[present], eos_directions[present])
+    loss = BridgeLoss(X, codes, weight_in_class, bridge, training, texts, logit_scale, dtype)
+    optimize = _adamw if training.optimizer == "adamw" else _lbfgs
+    with _threads(len(X) * bridge.matrix.size), _reporter(training, callback) as (report, curve):
+        matrix, bias, converged = optimize(loss, bridge.inputs(X), bridge.matrix, bias, report, curve)
+    if bias is not None:
+        of_classes[present] = bias
+    bias = None if bias is None else of_classes
+    n_iter = len(curve) - (training.optimizer == "lbfgs")
+    return TrainedBridge(matrix.astype(np.float64), bias, np.array(curve), n_iter, converged)
+
+
+class BridgeLoss:
+    """The training loss as a function of inputs, the bridge and the class bias, in torch.
+
+    With `v_i = inputs_i @ bridge + bias_c`, `e_i = nrm(v_i)`, the means `G_c` of the `e_i` of each class by
+    weight, and the prototypes `P_c = nrm(L G_c @ W + b_W)`, the loss is
+
+    `lambda_it * img + (1 - lambda_it) * (txtp + txte) / 2 + lambda_c * cons + lambda_b * bias`,
+
+    - `img  = CE(scale * nrm(x) @ P.T, y)`,
+    - `txtp = CE(P @ T.T, c)` and `txte = CE(nrm(G) @ E.T, c)`,
+    - `cons = CE(bridge(x) @ P.T, y)`, where `bridge(x_i) = nrm(L e_i @ W + b_W)`,
+    - `bias = mean_c (||bias_c|| - mean ||bias||)^2`.
+
+    Cross-entropies of shots average within a class by weight, then over classes; they are summed in float64. The
+    gradient in a vector of length zero counts as zero. `texts` are `T` and `E`, or None; other parameters are those
+    of `train_bridge`, but every class has a shot.
+    """
+
+    def __init__(self, X, codes, weight_in_class, bridge, training, texts, logit_scale, dtype=np.float32):
+        import torch
+
+        self._torch, self._dtype, self._device = torch, dtype, resolve_device(training.device)
+        self.training, self.weight_in_class, self.has_text = training, weight_in_class, texts is not None
+        self._codes, self._n_classes = torch.tensor(codes, device=self._device), int(codes.max()) + 1
+        self._classes = torch.arange(self._n_classes, device=self._device)
+        weight_of_texts = (1 - training.lambda_it) / 2 / self._n_classes
+        self._weight_of_texts = torch.full_like(self._classes, weight_of_texts, dtype=torch.float64)
+        self._weight_in_class = self.to_tensor(weight_in_class[:, None])
+        weight = torch.tensor(weight_in_class / self._n_classes, device=self._device)
+        self._shots = self.to_tensor(logit_scale * l2_normalize(X)), self._codes, weight
+        self._texts = [self.to_tensor(text) for text in texts or ()]
+        self._projection, self._text_length = self.to_tensor(bridge.projection), bridge.text_length
+        self._projection_bias = self.to_tensor(bridge.projection_bias)
+
+    def to_tensor(self, values):
+        """Values as a tensor that the loss computes with: in its precision, on its device."""
+        if values is None:
+            return None
+        return self._torch.tensor(np.asarray(values, dtype=self._dtype), device=self._device)
+
+    def __call__(self, inputs, bridge, bias=None, offset=None):
+        """The loss of `inputs (n, k)`, `bridge (k, d)`, `bias (C, d)` or None, and an `offset (n, d)` of `v`."""
+        from torch.utils.checkpoint import checkpoint
+
+        torch = self._torch
+        v = inputs @ bridge if offset is None else torch.addmm(offset, inputs, bridge)
+        if bias is not None:
+            v = v + bias.index_select(0, self._codes)
+        e = self._unit(v)
+        mean = e.new_zeros((self._n_classes, e.shape[1]))  # G
+        mean = mean.index_add(0, self._codes, self._weight_in_class * e)
+        prototypes = self._unit(self._joint(mean))  # P
+
+        sides = zip((prototypes, mean), self._texts)
+        parts = [(self._unit(side) @ text.T, self._classes, self._weight_of_texts) for side, text in sides]
+        n_rows = max(1, BLOCK_ELEMENTS // self._n_classes)
+        first, *others = zip(*(rows.split(n_rows) for rows in (e, *self._shots)))
+        loss = self._cross_entropy(prototypes, *first, *parts)
+        for block in others:
+            loss = loss + checkpoint(self._cross_entropy, prototypes, *block, use_reentrant=False)
+        if bias is not None:
+            length = torch.linalg.vector_norm(bias, dim=1)
+            loss = loss + self.training.lambda_b * length.var(correction=0)
+        return loss
+
+    def _cross_entropy(self, prototypes, e, scaled_shots, codes, weight, *parts):
+        """Weighted `img` and `cons` of a block of shots, and other `parts`: logits, classes and weights of rows."""
+        bridged = self._unit(self._joint(e))
+        parts += ((scaled_shots @ prototypes.T, codes, self.training.lambda_it * weight),)
+        parts += ((bridged @ prototypes.T, codes, self.training.lambda_c * weight),)
+        logits, codes, weights = map(self._torch.cat, zip(*parts))
+        return self._torch.nn.functional.cross_entropy(logits, codes, reduction="none").double() @ weights
+
+    def _joint(self, eos):
+        """`L * eos @ W + b_W`; without `b_W` lengths cancel."""
+        joint = eos if self._projection is None else eos @ self._projection
+        if self._projection_bias is None:
+            return joint
+        return self._text_length * joint + self._projection_bias
+
+    def _unit(self, x):
+        """`nrm(x)`; rows of zeros stay zero, and have no gradient."""
+        length = self._torch.linalg.vector_norm(x, dim=1, keepdim=True)
+        return x / self._torch.where(length > 0, length, np.inf)
+
+
+def _adamw(loss, inputs, bridge, bias, report, curve):
+    """AdamW by the paper's recipe: bridge, bias or None, and whether it converged."""
+    import torch
+
+    training = loss.training
+    inputs = loss.to_tensor(inputs)
+    parameters = [loss.to_tensor(part).requires_grad_() for part in (bridge, bias) if part is not None]
+    optimizer = torch.optim.AdamW(parameters, weight_decay=training.weight_decay)
+    for step in range(training.most_iterations):
+        value = loss(inputs, *parameters)
+        if report(value.item()):
+            break
+        warm_up = min(1.0, step / WARM_UP_STEPS)
+        optimizer.param_groups[0]["lr"] = training.learning_rate * warm_up if step else FIRST_LEARNING_RATE
+        optimizer.zero_grad()
+        value.backward()
+        optimizer.step()
+    bridge, *bias = (parameter.detach().cpu().numpy() for parameter in parameters)
+    return bridge, bias[0] if bias else None, True
+
+
+def _lbfgs(loss, inputs, bridge, bias, report, curve):
+    """The same with L-BFGS, over the rows of `B (k, d)` and the class bias.
+
+    `v_i = inputs_i @ bridge + inputs_i @ Q @ B + bias_c`. Gradients of the bridge lie in the span of the inputs, so
+    nothing is lost in `Q (D, k)`, their principal directions. SciPy would stop after a single slow iteration: here
+    the mean of several decides.
+    """
+    training = loss.training
+    basis = principal_directions(inputs, loss.weight_in_class)
+    offset, coordinates = inputs @ bridge, inputs @ basis
+    # In these units v has length one, and so has a step of the bridge that turns it by as much.
+    unit = _typical_length(offset, loss.weight_in_class)
+    basis *= unit / _typical_length(coordinates, loss.weight_in_class)
+    # Without text, the bridge learns only what the bias leaves to it: equal units.
+    bias_unit = unit * (BIAS_SCALE if loss.has_text else 1.0)
+    inputs, offset = loss.to_tensor(inputs @ basis), loss.to_tensor(offset)
+    start, units = np.zeros((basis.shape[1], bridge.shape[1])), np.ones((basis.shape[1], 1))
+    n_rows = len(start)
+    if bias is not None:
+        start = np.vstack([start, bias / bias_unit])
+        units = np.vstack([units, np.full((len(bias), 1), bias_unit)])
+
+    def evaluate(x):
+        rows = loss.to_tensor(x.reshape(start.shape) * units)
+        parts = (rows,) if bias is None else (rows[:n_rows], rows[n_rows:])
+        parameters = [part.requires_grad_() for part in parts]
+        value = loss(inputs, *parameters, offset=offset)
+        value.backward()
+        gradient = np.concatenate([part.grad.cpu().numpy() for part in parameters], dtype=np.float64)
+        return value.item(), (gradient * units).ravel()
+
+    found, converged, stopped = start, False, report(evaluate(start)[0])
+
+    def after_iteration(intermediate_result):
+        nonlocal found, converged, stopped
+        found, value = intermediate_result.x.reshape(start.shape).copy(), float(intermediate_result.fun)
+        stopped = report(value)
+        if not stopped and len(curve) > WINDOW:
+            converged = curve[-1 - WINDOW] - value <= 0.5 * WINDOW * training.tol * abs(value)
+        if stopped or converged:
+            raise StopIteration
+
+    if not stopped:
+        limits = dict(maxiter=training.most_iterations, maxfun=np.inf, maxcor=MEMORY, ftol=0, gtol=0)
+        how = {"method": "L-BFGS-B", "jac": True, "callback": after_iteration, "options": limits}
+        minimize(evaluate, start.ravel(), **how)
+        # Short of its limit SciPy ends by itself only where rounding hides all decrease.
+        converged = converged or (not stopped and len(curve) <= training.most_iterations)
+    return bridge + basis @ found[:n_rows], None if bias is None else bias_unit * found[n_rows:], converged
+
+
+def principal_directions(inputs, weight):
+    """The principal directions of the inputs as columns of length `s ** -PRECONDITIONING`, (D, k).
+
+    `s` is the length that the inputs, weighted, have in the direction together.
+    """
+    rows = np.sqrt(weight)[:, None] * inputs
+    n, width = rows.shape
+    squares, directions = linalg.eigh(rows @ rows.T if n < width else rows.T @ rows, check_finite=False)
+    kept = squares > ROUNDING**2 * squares[-1]
+    lengths, directions = np.sqrt(squares[kept]), directions[:, kept]
+    if n < width:
+        directions = rows.T @ directions / lengths
+    return directions * lengths**-PRECONDITIONING
+
+
+def _typical_length(rows, weight):
+    """Root of the weighted mean of squared lengths of rows; one if all are zero."""
+    square = np.average((rows**2).sum(axis=1), weights=weight)
+    return float(np.sqrt(square)) if square > 0 else 1.0
+
+
+@contextmanager
+def _threads(n_multiplications):
+    """One thread where products are small: threads would wait for each other longer than they save."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1 if n_multiplications < SMALL_PRODUCT else before)
+    try:
+        with threads_for(n_multiplications):
+            yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def _reporter(training, callback):
+    """A function to call with every loss, true if training is to stop, and the list that it fills.
+
+    It raises `FloatingPointError` for a loss that is not finite.
+    """
+    curve, bar = [], None
+    if training.verbose > 0:
+        from tqdm import tqdm
+
+        bar = tqdm(total=training.most_iterations, desc=f"bridge ({training.optimizer})", unit="it")
+
+    def report(value):
+        if not np.isfinite(value):
+            raise FloatingPointError(f"The training loss is {value}. {NOT_FINITE[training.optimizer]}")
+        curve.append(value)
+        if bar is not None:
+            bar.update()
+            bar.set_postfix(loss=f"{value:.5f}", refresh=False)
+        return callback is not None and bool(callback(loss=value))
+
+    try:
+        yield report, curve
+    finally:
+        if bar is not None:
+            bar.close()

@@ -1,0 +1,212 @@
+"""The paper's classifier on plain arrays."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from sklearn import config_context
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import log_loss
+
+from sksemobridge._paper.bridge import Bridge
+from sksemobridge._paper.model import fit_paper
+from sksemobridge._paper.parameters import PaperBlend, Training
+from sksemobridge._utils.array_api import softmax
+
+from .worlds import ClassTexts, Shots, draw, make_texts
+
+TRAININGS = [None, Training(device="cpu"), Training("adamw", max_iter=20, device="cpu")]
+
+
+def fit(texts, X, codes, *, weight=None, group=None, blend=None, **options):
+    return fit_paper(Shots.of(X, codes, weight, group), texts, blend=blend or PaperBlend(), **options)
+
+
+def decision_from_equations(texts, X, codes, queries, blend):
+    """The score of the closed form, word by word, for classes that all have shots and no bias of the projection."""
+
+    def unit(x):
+        return x / np.linalg.norm(x, axis=-1, keepdims=True)
+
+    bridge = Bridge.closed_form(texts.projection, atol=blend.atol)
+    bridged = [unit(x @ bridge.matrix) @ texts.projection for x in (X, queries)]
+    classes = range(len(texts.embeddings))
+    P, F = (unit(np.stack([rows[codes == c].mean(axis=0) for c in classes])) for rows in (bridged[0], X))
+    z = unit(queries) @ texts.embeddings.T, unit(queries) @ P.T, unit(bridged[1]) @ F.T
+    KL = np.log2((1 + 1e-6) / (np.diag(softmax(F @ texts.embeddings.T)) + 1e-6))
+    w = np.exp(blend.smoothness * KL)
+    first, second, third = (
+        weight * np.exp(-sharpness * (1 - affinity))
+        for weight, sharpness, affinity in zip(
+            (blend.lambda1, blend.lambda2, blend.lambda3), (blend.alpha, blend.beta, blend.gamma), z
+        )
+    )
+    return np.log(first + (second + third) * w)
+
+
+def test_scores_are_those_of_the_equations():
+    texts = make_texts()
+    (X, codes), (queries, _) = draw(texts, [3, 1, 2, 4, 2]), draw(texts, 3, seed=2)
+    blend = PaperBlend(4.0, 2.0, 3.0, 0.7, 0.4, 0.2, 0.5, atol=0.5, temperature=None)
+    model = fit(texts, X, codes, blend=blend)
+    expected = decision_from_equations(texts, X, codes, queries, blend)
+    np.testing.assert_allclose(model.decision(queries), expected, atol=1e-12)
+    assert model.temperature == 1.0
+    assert model.rank == Bridge.closed_form(texts.projection, atol=0.5).basis.shape[1]
+    assert (model.loss_curve, model.n_iter, model.converged, model.class_bias) == (None, 1, True, None)
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("training", TRAININGS)
+def test_weights_count_as_copies(training, bias):
+    texts = make_texts(bias=bias)
+    X, codes = draw(texts, [1, 2, 3, 4, 5])
+    weight, n_copies = np.ones(len(X)), np.ones(len(X), dtype=int)
+    weight[4], n_copies[4] = 3.0, 3
+    rows = np.repeat(np.arange(len(X)), n_copies)
+    weighted = fit(texts, X, codes, weight=7 * weight, training=training)
+    copied = fit(texts, X[rows], codes[rows], group=rows, training=training)
+    np.testing.assert_allclose(weighted.decision(X), copied.decision(X), atol=0.02)
+    np.testing.assert_allclose(weighted.temperature, copied.temperature, rtol=1e-3)
+
+
+@pytest.mark.parametrize("training", TRAININGS)
+def test_without_a_projection_the_bridge_starts_as_the_identity(training):
+    X, codes = draw(make_texts(), 3)
+    model = fit(ClassTexts(), X, codes, training=training)
+    assert model.rank == X.shape[1]
+    assert set(model.affinities(X)) == {"z2", "z3"}
+    assert np.mean(model.decision(X).argmax(axis=1) == codes) > 0.9
+    if training is None:
+        np.testing.assert_array_equal(model.bridge.matrix, np.eye(X.shape[1]))
+
+
+@pytest.mark.parametrize("training", TRAININGS)
+def test_a_class_without_shots_is_known_by_its_name(training):
+    texts = make_texts(n_classes=8)
+    (X, codes), (queries, labels) = draw(texts, 3), draw(texts, 20, seed=2)
+    model = fit(texts, X[codes != 2], codes[codes != 2], training=training)
+    assert model.has_shots.tolist() == [c != 2 for c in range(8)]
+    of_class = {name: np.isnan(z[:, 2]).all() for name, z in model.affinities(queries).items()}
+    assert of_class == {"z1": False, "z2": True, "z3": True}
+    right = model.decision(queries).argmax(axis=1) == labels
+    assert right[labels == 2].mean() > 0.6
+    assert right.mean() > 0.8
+    # It may come later, too.
+    others = np.array([0, 1, 3, 4, 5, 6, 7])
+    later = model.take(others).take(np.array([0, 1, -1, 2, 3, 4, 5, 6]), texts.embeddings)
+    np.testing.assert_allclose(later.decision(queries), model.decision(queries), rtol=1e-12)
+
+
+def test_single_classes_and_texts_that_are_all_the_same_have_finite_scores():
+    texts = make_texts()
+    X, codes = draw(texts, 2)
+    same = replace(texts, embeddings=np.repeat(texts.embeddings[:1], 5, axis=0))
+    assert np.isfinite(fit(same, X[codes < 3], codes[codes < 3]).decision(X)).all()
+    alone = fit(texts, X, codes).take(np.array([1, -1]), texts.embeddings[:2])
+    assert np.isfinite(alone.decision(X)).all()
+    one = ClassTexts(texts.embeddings[:1], texts.eos_directions[:1], texts.projection)
+    for training in TRAININGS:
+        assert fit(one, X[:2], codes[:2], training=training).decision(X).shape == (10, 1)
+
+
+def test_training_goes_on_from_an_earlier_model():
+    texts = make_texts()
+    X, codes = draw(texts, 3)
+    with pytest.warns(ConvergenceWarning, match="did not converge in 12 iterations"):
+        first = fit(texts, X, codes, training=Training(max_iter=12, device="cpu"))
+    assert not first.converged
+    training = Training(device="cpu")
+    more = fit(texts, X, codes, training=training, earlier=first)
+    assert more.loss_curve[0] == pytest.approx(first.loss_curve[-1], rel=1e-6)
+    assert more.n_iter < fit(texts, X, codes, training=training).n_iter
+    # A class that is new has no bias, and a model of another projection is of no use.
+    fit(texts, X, codes, training=training, earlier=first.take(np.array([0, 1, -1, 3, 4]), texts.embeddings))
+    other = fit(make_texts(seed=5), X, codes, training=training)
+    unlike = fit(texts, X, codes, training=training, earlier=other)
+    assert unlike.loss_curve[0] == pytest.approx(first.loss_curve[0], rel=1e-6)
+
+
+def test_a_cutoff_that_leaves_nothing_warns():
+    texts = make_texts()
+    X, codes = draw(texts, 2)
+    with pytest.warns(UserWarning, match="atol=100.0 cuts off every direction"):
+        model = fit(texts, X, codes, blend=PaperBlend(atol=100.0))
+    assert np.isfinite(model.decision(X)).all()
+
+
+def test_a_class_bias_beside_embeddings_of_an_unusual_length_warns():
+    texts = make_texts()
+    X, codes = draw(texts, 2)
+    with pytest.warns(UserWarning, match="long, where those of CLIP are"):
+        fit(texts, 1e6 * X, codes, training=Training(device="cpu"))
+
+
+@pytest.mark.parametrize("training", TRAININGS[:2])
+@pytest.mark.parametrize("library", ["torch", "array_api_strict"])
+def test_arrays_of_other_libraries_stay_where_they_are(training, library):
+    xp = pytest.importorskip(library)
+    texts = make_texts()
+    X, codes = draw(texts, 3)
+    model = fit(texts, X, codes, training=training).take(np.array([0, -1, 2, 3]), texts.embeddings[:4])
+    queries = xp.asarray(X)
+    with config_context(array_api_dispatch=True):
+        decision, affinities = model.decision(queries), model.affinities(queries)
+    for ours, expected in [(decision, model.decision(X)), (affinities["z3"], model.affinities(X)["z3"])]:
+        assert type(ours) is type(queries)
+        np.testing.assert_allclose(np.from_dlpack(ours), expected, atol=1e-10)
+
+
+@pytest.mark.parametrize("training", TRAININGS)
+def test_models_are_in_the_precision_that_was_asked_for(training):
+    texts = make_texts()
+    X, codes = draw(texts, 3)
+    model = fit(texts, X, codes, training=training, dtype=np.float32)
+    parts = model.prototypes, model.image_means, model.bridge.matrix, model.text_embeddings
+    assert {part.dtype for part in parts} == {np.dtype(np.float32)}
+    assert model.decision(X.astype(np.float32)).dtype == np.float32
+
+
+# Temperature
+
+
+def test_a_temperature_changes_probabilities_alone():
+    texts = make_texts()
+    (X, codes), (queries, labels) = draw(texts, 3, noise=0.3), draw(texts, 40, noise=0.3, seed=2)
+    plain, auto, hot = (
+        fit(texts, X, codes, blend=PaperBlend(temperature=temperature)) for temperature in (None, "auto", 5.0)
+    )
+    expected = plain.decision(queries)
+    np.testing.assert_allclose(hot.decision(queries), 5 * expected)
+    np.testing.assert_allclose(auto.decision(queries), auto.temperature * expected)
+    losses = [log_loss(labels, softmax(model.decision(queries))) for model in (plain, auto)]
+    assert losses[1] < losses[0]
+
+
+@pytest.mark.parametrize("training", TRAININGS[:2])
+@pytest.mark.parametrize("per_class", [1, [1, 2, 1, 1, 1], 2])
+@pytest.mark.parametrize("with_text", [True, False])
+def test_the_temperature_is_sensible_with_few_shots(training, per_class, with_text):
+    texts = make_texts()
+    X, codes = draw(texts, per_class)
+    model = fit(texts if with_text else ClassTexts(), X, codes, training=training)
+    assert 0.01 < model.temperature < 1000
+
+
+def test_copies_of_an_image_are_held_out_together():
+    texts = make_texts()
+    X, codes = draw(texts, 2, noise=0.4)
+    copies = np.repeat(np.arange(len(X)), 4)
+    alone = fit(texts, X, codes).temperature
+    together = fit(texts, X[copies], codes[copies], group=copies).temperature
+    apart = fit(texts, X[copies], codes[copies]).temperature
+    assert together == pytest.approx(alone, rel=1e-4)
+    assert apart > 1.2 * alone
+
+
+def test_a_sample_of_the_shots_is_enough_for_the_temperature(monkeypatch):
+    texts = make_texts()
+    X, codes = draw(texts, 60, noise=0.3)
+    expected = fit(texts, X, codes).temperature
+    monkeypatch.setattr("sksemobridge._paper.temperature.MOST_SCORES", 500)
+    assert fit(texts, X, codes).temperature == pytest.approx(expected, rel=0.5)

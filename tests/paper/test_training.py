@@ -1,0 +1,412 @@
+"""The trained bridge: the published recipe to the digit, and the same loss minimised faster."""
+
+import numpy as np
+import pytest
+
+from sksemobridge._paper import training as module
+from sksemobridge._paper.bridge import Bridge
+from sksemobridge._paper.parameters import Training
+from sksemobridge._paper.training import WARM_UP_STEPS, BridgeLoss, TrainedBridge, train_bridge
+from sksemobridge._utils.device import SMALL_PRODUCT
+
+from .worlds import make_problem, weight_of
+
+OF_SHOTS = "X", "codes", "weight_in_class"
+
+
+def train(problem, optimizer="lbfgs", *, dtype=np.float64, callback=None, start_bias=None, **params):
+    """`train_bridge` on the CPU and in float64; `params` are those of `Training`."""
+    training = Training(optimizer, **{"device": "cpu"} | params)
+    return train_bridge(**problem, training=training, dtype=dtype, callback=callback, class_bias=start_bias)
+
+
+def reference_loss(problem, bridge, class_bias=None, *, lambda_it=0.5, lambda_c=0.1, lambda_b=0.1):
+    """The loss word by word, in torch float64."""
+    import torch
+    from torch.nn.functional import cross_entropy, normalize
+
+    x, codes, weight = map(as_tensor, (problem["X"], problem["codes"], problem["weight_in_class"]))
+    text, eos = as_tensor(problem["text_embeddings"]), as_tensor(problem["eos_directions"])
+    W, b = as_tensor(problem["bridge"].projection), as_tensor(problem["bridge"].projection_bias)
+    n_classes = int(codes.max()) + 1
+    pick = torch.nn.functional.one_hot(codes, n_classes).to(x) * weight[:, None]
+
+    def joint(e):
+        e = problem["bridge"].text_length * e
+        return (e if W is None else e @ W) + (0 if b is None else b)
+
+    def of_shots(logits):
+        return (weight * cross_entropy(logits, codes, reduction="none")).sum() / n_classes
+
+    v = (x - (0 if b is None else b)) @ bridge + (0 if class_bias is None else class_bias[codes])
+    e = normalize(v)
+    P = normalize(pick.T @ joint(e))
+    loss = lambda_it * of_shots(problem["logit_scale"] * normalize(x) @ P.T)
+    loss = loss + lambda_c * of_shots(normalize(joint(e)) @ P.T)
+    if text is not None:
+        rows = torch.arange(n_classes)
+        M = normalize(pick.T @ e)
+        loss = loss + (1 - lambda_it) * (cross_entropy(P @ text.T, rows) + cross_entropy(M @ eos.T, rows)) / 2
+    if class_bias is not None:
+        length = class_bias.norm(dim=1)
+        loss = loss + lambda_b * ((length - length.mean()) ** 2).mean()
+    return loss
+
+
+def as_tensor(values):
+    import torch
+
+    return None if values is None else torch.as_tensor(values)
+
+
+def loss_at(problem, outcome, **lambdas):
+    parameters = as_tensor(outcome.bridge), as_tensor(outcome.class_bias)
+    return float(reference_loss(problem, *parameters, **lambdas))
+
+
+def is_finite(outcome):
+    arrays = [outcome.bridge, outcome.loss_curve] + [outcome.class_bias] * (outcome.class_bias is not None)
+    return all(np.isfinite(array).all() for array in arrays)
+
+
+# The paper's recipe
+
+
+def test_first_step_of_adamw_has_the_first_learning_rate():
+    problem = make_problem()
+    first = train(problem, "adamw", max_iter=1, weight_decay=0.0)
+    # AdamW's first step moves every weight by the learning rate.
+    np.testing.assert_allclose(np.abs(first.bridge - problem["bridge"].matrix).max(), 1e-5, rtol=0.05)
+    assert len(first.loss_curve) == first.n_iter == 1
+    assert first.converged
+
+
+def test_adamw_takes_the_steps_of_torch():
+    import torch
+
+    steps = WARM_UP_STEPS + 5
+    problem = make_problem(bias=True)
+    outcome = train(problem, "adamw", max_iter=steps, learning_rate=1e-3, weight_decay=2.0)
+    bridge = torch.tensor(problem["bridge"].matrix, requires_grad=True)
+    class_bias = torch.zeros(4, bridge.shape[1], dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.AdamW([bridge, class_bias], weight_decay=2.0)
+    for step in range(steps):
+        optimizer.param_groups[0]["lr"] = 1e-5 if step == 0 else 1e-3 * min(1, step / 500)
+        optimizer.zero_grad()
+        loss = reference_loss(problem, bridge, class_bias)
+        loss.backward()
+        assert outcome.loss_curve[step] == pytest.approx(loss.item(), rel=1e-6)
+        optimizer.step()
+    np.testing.assert_allclose(outcome.bridge, bridge.detach(), atol=1e-4)
+    np.testing.assert_allclose(outcome.class_bias, class_bias.detach(), atol=1e-4)
+
+
+# The loss
+
+
+@pytest.mark.parametrize("identity", [False, True])
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("text", [False, True])
+@pytest.mark.parametrize("block_elements", [1, module.BLOCK_ELEMENTS])
+def test_the_loss_is_that_of_the_paper_word_by_word(identity, bias, text, block_elements, monkeypatch):
+    import torch
+
+    monkeypatch.setattr(module, "BLOCK_ELEMENTS", block_elements)
+    problem = make_problem(identity=identity, bias=bias, text=text)
+    rng = np.random.default_rng(1)
+    start = problem["bridge"].matrix
+    parameters = start + 0.1 * rng.normal(size=start.shape), rng.normal(size=(4, start.shape[1]))
+    ours, theirs = ([torch.tensor(part, requires_grad=True) for part in parameters] for _ in range(2))
+    expected = reference_loss(problem, *theirs)
+    expected.backward()
+
+    texts = (problem["text_embeddings"], problem["eos_directions"]) if text else None
+    of_shots = (problem[name] for name in OF_SHOTS)
+    loss = BridgeLoss(*of_shots, problem["bridge"], Training(device="cpu"), texts, problem["logit_scale"], np.float64)
+    value = loss(loss.to_tensor(problem["bridge"].inputs(problem["X"])), *ours)
+    value.backward()
+    assert value.item() == pytest.approx(expected.item(), rel=1e-12)
+    for our, their in zip(ours, theirs):
+        np.testing.assert_allclose(our.grad, their.grad, atol=1e-12)
+
+
+@pytest.mark.parametrize("lambdas", [{}, {"lambda_it": 0.2, "lambda_c": 0.7, "lambda_b": 3.0}])
+@pytest.mark.parametrize("bias", [False, True])
+def test_reported_loss_belongs_to_the_result(bias, lambdas):
+    problem = make_problem(bias=bias)
+    outcome = train(problem, **lambdas)
+    assert outcome.loss_curve[-1] == pytest.approx(loss_at(problem, outcome, **lambdas), rel=1e-9)
+    assert outcome.loss_curve[0] > outcome.loss_curve[-1]
+    assert len(outcome.loss_curve) == outcome.n_iter + 1
+
+
+# L-BFGS
+
+
+@pytest.mark.parametrize("identity", [False, True])
+@pytest.mark.parametrize("class_bias", [False, True])
+def test_lbfgs_reaches_no_higher_loss_than_adamw(identity, class_bias):
+    problem = make_problem(identity=identity)
+    adamw = train(problem, "adamw", class_bias=class_bias, max_iter=300, learning_rate=3e-3)
+    lbfgs = train(problem, class_bias=class_bias)
+    assert lbfgs.converged
+    assert lbfgs.loss_curve[-1] <= adamw.loss_curve[-1]
+
+
+@pytest.mark.parametrize("identity", [False, True])
+@pytest.mark.parametrize("bias", [False, True])
+def test_basis_of_the_shots_loses_nothing(identity, bias):
+    problem = make_problem(3, 2, D=40, d=30, identity=identity, bias=bias)
+    # Copies of the shots are the same problem, with more shots than dimensions.
+    copies = {name: np.concatenate([problem[name]] * 6) for name in OF_SHOTS}
+    copies["weight_in_class"] /= 6
+    reduced, full = (train(p, max_iter=12) for p in (problem, problem | copies))
+    np.testing.assert_allclose(reduced.loss_curve, full.loss_curve, rtol=1e-9)
+    np.testing.assert_allclose(reduced.bridge, full.bridge, atol=1e-5)
+    np.testing.assert_allclose(reduced.class_bias, full.class_bias, atol=1e-5)
+
+
+def test_training_goes_on_from_an_earlier_outcome():
+    problem = make_problem()
+    first = train(problem, max_iter=15)
+    assert not first.converged
+    more = train(problem | {"bridge": problem["bridge"].trained(first.bridge)}, start_bias=first.class_bias)
+    assert more.loss_curve[0] == pytest.approx(first.loss_curve[-1], rel=1e-9)
+    assert more.loss_curve[-1] < first.loss_curve[-1]
+
+
+def test_smaller_tolerance_gives_smaller_loss():
+    problem = make_problem()
+    loose, tight = (train(problem, tol=tol) for tol in (1e-2, 1e-8))
+    assert loose.converged
+    assert tight.converged
+    assert loose.n_iter < tight.n_iter
+    assert tight.loss_curve[-1] < loose.loss_curve[-1]
+
+
+def test_single_precision_reaches_the_loss_of_double_precision():
+    problem = make_problem()
+    outcome = train_bridge(**problem, training=Training(device="cpu"))
+    assert outcome.bridge.dtype == outcome.class_bias.dtype == np.float64
+    assert outcome.loss_curve[-1] == pytest.approx(train(problem).loss_curve[-1], rel=1e-4)
+    np.testing.assert_array_equal(outcome.bridge, train(problem, dtype=np.float32).bridge)
+
+
+@pytest.mark.parametrize(("n", "expected"), [(6, 1), (SMALL_PRODUCT // 128**2, 2)])
+def test_small_problems_are_trained_with_one_thread(n, expected, blas_threads):
+    import torch
+
+    seen, threads = [], torch.get_num_threads()
+    X, codes = np.random.default_rng(0).normal(size=(n, 128)), np.arange(n) % 3
+    problem = {"X": X, "codes": codes, "weight_in_class": weight_of(codes), "bridge": Bridge.identity(128)}
+    torch.set_num_threads(2)
+    try:
+        train(
+            problem, max_iter=1, callback=lambda loss: seen.append((torch.get_num_threads(), blas_threads()))
+        )
+        assert seen == [(expected, {expected})] * 2
+        assert (torch.get_num_threads(), blas_threads()) == (2, {2})
+    finally:
+        torch.set_num_threads(threads)
+
+
+# What must not matter
+
+
+@pytest.mark.parametrize("solver", ["lbfgs", "adamw"])
+def test_order_of_classes_does_not_matter(solver):
+    problem = make_problem()
+    order = np.array([2, 0, 3, 1])
+    permuted = problem | {
+        "codes": np.argsort(order)[problem["codes"]],
+        "text_embeddings": problem["text_embeddings"][order],
+        "eos_directions": problem["eos_directions"][order],
+    }
+    a, b = (train(p, solver, max_iter=15) for p in (problem, permuted))
+    np.testing.assert_allclose(a.bridge, b.bridge, atol=1e-5)
+    np.testing.assert_allclose(a.class_bias[order], b.class_bias, atol=1e-5)
+
+
+@pytest.mark.parametrize("solver", ["lbfgs", "adamw"])
+def test_order_of_shots_does_not_matter(solver):
+    problem = make_problem()
+    order = np.random.default_rng(0).permutation(len(problem["X"]))
+    permuted = problem | {name: problem[name][order] for name in OF_SHOTS}
+    a, b = (train(p, solver, max_iter=15) for p in (problem, permuted))
+    np.testing.assert_allclose(a.bridge, b.bridge, atol=1e-5)
+
+
+@pytest.mark.parametrize("solver", ["lbfgs", "adamw"])
+@pytest.mark.parametrize("shots", [3, 20])
+def test_copy_of_a_shot_with_half_the_weight_each_changes_nothing(solver, shots):
+    problem = make_problem(shots=shots)
+    copied = {name: np.concatenate([problem[name], problem[name][:1]]) for name in OF_SHOTS}
+    copied["weight_in_class"][[0, -1]] /= 2
+    a, b = (train(p, solver, max_iter=15) for p in (problem, problem | copied))
+    np.testing.assert_allclose(a.loss_curve, b.loss_curve, rtol=1e-6)
+    np.testing.assert_allclose(a.bridge, b.bridge, atol=1e-4)
+
+
+def test_class_without_shots_takes_no_part():
+    problem = make_problem()
+    kept = problem["codes"] != 1
+    few = problem | {name: problem[name][kept] for name in OF_SHOTS}
+    present = [0, 2, 3]
+    alone = few | {
+        "codes": np.searchsorted(present, few["codes"]),
+        "text_embeddings": problem["text_embeddings"][present],
+        "eos_directions": problem["eos_directions"][present],
+    }
+    a, b = train(few), train(alone)
+    np.testing.assert_array_equal(a.bridge, b.bridge)
+    np.testing.assert_array_equal(a.class_bias[present], b.class_bias)
+    assert not a.class_bias[1].any()
+
+
+@pytest.mark.parametrize("solver", ["lbfgs", "adamw"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_same_input_gives_the_same_bits(solver, dtype):
+    problem = make_problem(D=96, d=64)
+    a, b = (train(problem, solver, dtype=dtype, max_iter=30) for _ in range(2))
+    np.testing.assert_array_equal(a.loss_curve, b.loss_curve)
+    np.testing.assert_array_equal(a.bridge, b.bridge)
+    np.testing.assert_array_equal(a.class_bias, b.class_bias)
+
+
+def test_input_and_state_of_torch_stay_as_they_are():
+    import torch
+
+    problem = make_problem()
+    before = {k: np.copy(v) for k, v in problem.items() if isinstance(v, np.ndarray)}
+    for array in before:
+        problem[array].flags.writeable = False
+    state, dtype, threads = torch.get_rng_state(), torch.get_default_dtype(), torch.get_num_threads()
+    for solver in ("lbfgs", "adamw"):
+        train(problem, solver, max_iter=5)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert (torch.get_default_dtype(), torch.get_num_threads()) == (dtype, threads)
+    assert all(np.array_equal(problem[name], array) for name, array in before.items())
+
+
+# Edges
+
+
+@pytest.mark.parametrize("solver", ["lbfgs", "adamw"])
+@pytest.mark.parametrize(
+    "lambdas",
+    [
+        {"lambda_it": 0.0},
+        {"lambda_it": 1.0},
+        {"lambda_c": 0.0},
+        {"lambda_b": 0.0},
+        {"lambda_it": 0.0, "lambda_c": 0.0, "lambda_b": 0.0},
+    ],
+)
+def test_every_weight_of_the_loss_may_be_zero(solver, lambdas):
+    problem = make_problem(bias=True)
+    outcome = train(problem, solver, **lambdas, max_iter=10)
+    assert is_finite(outcome)
+    start = train(problem, **lambdas, max_iter=1).loss_curve[0]
+    assert start == pytest.approx(
+        loss_at(problem, TrainedBridge(problem["bridge"].matrix, None, None, 0, True), **lambdas),
+        rel=1e-9,
+    )
+
+
+@pytest.mark.parametrize("solver", ["lbfgs", "adamw"])
+@pytest.mark.parametrize(
+    "shape",
+    [
+        {"n_classes": 1, "shots": 1},
+        {"n_classes": 1, "shots": 4},
+        {"n_classes": 5, "shots": 1},
+        {"shots": 1, "identity": True},
+        {"shots": 30},
+        {"shots": 30, "identity": True},
+        {"D": 12, "d": 20},
+        {"D": 20, "d": 6, "bias": True},
+        {"identity": True, "bias": True, "text": False},
+        {"text": False},
+    ],
+)
+def test_every_shape_gives_finite_results(solver, shape):
+    problem = make_problem(**shape)
+    for class_bias in (True, False):
+        outcome = train(problem, solver, class_bias=class_bias, max_iter=20)
+        assert is_finite(outcome)
+        assert outcome.bridge.shape == problem["bridge"].matrix.shape
+        assert (outcome.class_bias is None) == (not class_bias)
+
+
+@pytest.mark.parametrize("solver", ["lbfgs", "adamw"])
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("identity", [False, True])
+def test_zero_rows_and_a_bridge_that_cuts_everything_give_finite_results(solver, bias, identity):
+    problem = make_problem(bias=bias, identity=identity)
+    problem["X"][problem["codes"] == 1] = 0
+    problem["X"][0] = 0
+    assert is_finite(train(problem, solver, max_iter=20))
+    problem["bridge"] = problem["bridge"].trained(np.zeros_like(problem["bridge"].matrix))
+    assert is_finite(train(problem, solver, max_iter=20))
+    problem["X"][:] = 0
+    assert is_finite(train(problem, solver, max_iter=20))
+
+
+@pytest.mark.parametrize("solver", ["lbfgs", "adamw"])
+def test_loss_that_is_not_finite_is_an_error_that_says_what_to_change(solver):
+    problem = make_problem()
+    problem["X"][0, 0] = np.nan
+    advice = {"lbfgs": "Rescale the embeddings", "adamw": "Lower learning_rate"}[solver]
+    with pytest.raises(FloatingPointError, match=advice):
+        train(problem, solver, learning_rate=0.5)
+
+
+def test_text_embeddings_and_eos_directions_belong_together():
+    with pytest.raises(ValueError, match="both or neither"):
+        train(make_problem() | {"eos_directions": None})
+
+
+# Progress and devices
+
+
+@pytest.mark.parametrize("solver", ["lbfgs", "adamw"])
+def test_callback_sees_every_loss_and_can_stop(solver):
+    seen = []
+
+    def callback(loss):
+        seen.append(loss)
+        return len(seen) == 4
+
+    outcome = train(make_problem(), solver, callback=callback)
+    assert seen == outcome.loss_curve.tolist()
+    assert len(seen) == 4
+    assert outcome.converged == (solver == "adamw")
+
+
+@pytest.mark.parametrize("solver", ["lbfgs", "adamw"])
+def test_progress_is_silent_unless_asked_for(solver, capsys):
+    train(make_problem(), solver, max_iter=3)
+    assert capsys.readouterr() == ("", "")
+    train(make_problem(), solver, max_iter=3, verbose=1)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert f"bridge ({solver})" in err
+
+
+def test_interrupt_propagates():
+    def callback(loss):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(make_problem(), callback=callback)
+
+
+@pytest.mark.parametrize("solver", ["lbfgs", "adamw"])
+def test_cuda_gives_the_results_of_the_cpu(solver):
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    problem = make_problem(bias=True)
+    cpu, cuda = (train(problem, solver, dtype=np.float32, max_iter=10, device=d) for d in ("cpu", "auto"))
+    assert isinstance(cuda.bridge, np.ndarray)
+    np.testing.assert_allclose(cuda.loss_curve, cpu.loss_curve, rtol=1e-4)
