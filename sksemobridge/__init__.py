@@ -2,24 +2,25 @@
 
 The way of the data, and where each station is:
 
-    images -> encoders/ -> embeddings ------------------------+
-    class names -> _method/prompts -> class_texts ------------+
-    labels, weights, groups -> _method/shots -----------------+-> _classifier: fit -> _method/fit -> state
-        spans, bridge -> class_means, whitening -> unseen_classes -> affinities -> out_of_sample -> blend
-        _training/ (the trained bridge)
-    images without labels -> _method/typicality -> unlabeled -> the fitted state again
-    embeddings -> _method/head -> logits -> _base: labels and probabilities
+    images -> encoders/ -> embeddings
+    class names -> _texts/: prompts, encode, words -> class texts
+    labels, weights, groups -> _model/shots
+    _classifier: fit -> _model/fit: class_means -> discriminant -> logistic -> one linear model
+                     or _paper/: bridge -> training -> model (the paper's classifier)
+    images without labels -> _model/typicality, unlabeled -> the linear model again
+    embeddings -> _model/linear -> decisions -> _base: labels and probabilities
 
-`_pipeline` begins with images, `_zero_shot` has no shots, `_semantic_bridge` and `_retrieval` serve search,
-`_folder_table` and `_command` label folders, `_saving` says what is saved and what a file may hold, `_onnx` writes
-fitted models, `displays/` draws, `distributed/` runs on Ray, `datasets/` loads pictures and words, `models/` holds the
-bundled one, and `_utils/` what all of them use.
+`_fitted` holds what a classifier has learnt. `_pipeline` begins with images, `_zero_shot` has no shots,
+`_semantic_bridge` and `_retrieval` serve search, `_folder_table` and `_command` label folders, `_saving` says what is saved
+and what a file may hold, `_onnx` writes fitted models, `displays/` draws, `distributed/` runs on Ray, `datasets/` loads
+pictures and words, `models/` holds the bundled one, and `_utils/` what all of them use.
 """
 
 from . import datasets
 from ._classifier import SeMoBridgeClassifier
 from ._folder_table import predict_folder
-from ._onnx import register_onnx_converters, to_onnx
+from ._onnx import to_onnx
+from ._paper.parameters import PaperBlend, Training
 from ._pipeline import SeMoBridgePipeline, make_semobridge_pipeline
 from ._retrieval import mean_average_precision
 from ._saving import trusted_types
@@ -46,18 +47,19 @@ __all__ = [
     "ModalityGapDisplay",
     "ModelLoadError",
     "NoProjectionError",
+    "PaperBlend",
     "PrecomputedTextEncoder",
     "PredictionsDisplay",
     "SeMoBridgeClassifier",
     "SeMoBridgePipeline",
     "SemanticBridge",
+    "Training",
     "ZeroShotClassifier",
     "clear_model_cache",
     "datasets",
     "make_semobridge_pipeline",
     "mean_average_precision",
     "predict_folder",
-    "register_onnx_converters",
     "to_onnx",
     "trusted_types",
 ]

@@ -19,9 +19,9 @@ import joblib
 from sklearn.pipeline import Pipeline
 
 from ._folder_table import NONE_OF_THESE, WRITERS, embed_readable, predict_folder, write_table
-from ._method.prompts import ENSEMBLE_TEMPLATES
 from ._pipeline import make_semobridge_pipeline
 from ._saving import trusted_types
+from ._texts.prompts import ENSEMBLE_TEMPLATES
 from ._utils.files import new_file
 from ._utils.platforms import folder_names, user_cache_folder
 from .datasets import load_image_folder

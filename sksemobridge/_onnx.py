@@ -4,7 +4,6 @@ import json
 import os
 import tempfile
 import warnings
-from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
@@ -14,13 +13,11 @@ from sklearn.utils.fixes import parse_version
 from sklearn.utils.validation import check_is_fitted
 
 from ._classifier import SeMoBridgeClassifier
-from ._method.blend import paper_terms
-from ._method.head import BridgedHead, CentredHead, DirectHead, ProjectorHead, linear_head, paper_head
-from ._method.spans import RESOLUTION
+from ._paper.model import PaperModel
 from ._semantic_bridge import SemanticBridge
+from ._texts.words import RESOLUTION, Span
 from ._utils import __version__
-from ._utils.validation import is_text
-from ._zero_shot import ZeroShotClassifier, text_head
+from ._zero_shot import ZeroShotClassifier
 from .encoders import CLIPImageEncoder
 
 # Operators and files as onnxruntime reads them since 1.16 (2023).
@@ -71,8 +68,7 @@ def to_onnx(estimator: Any, path: str | os.PathLike[str]) -> None:
         if len(steps) != 2 or not isinstance(steps[0], CLIPImageEncoder):
             kinds = ", ".join(type(step).__name__ for step in steps)
             raise TypeError(
-                f"A pipeline for to_onnx has a CLIPImageEncoder and one of our estimators; this one has {kinds}. "
-                "skl2onnx converts others, after sksemobridge.register_onnx_converters()."
+                f"A pipeline for to_onnx has a CLIPImageEncoder and one of our estimators; this one has {kinds}."
             )
         model, loaded = model_of(steps[1]), steps[0]._model()
         tower = _image_tower(loaded)
@@ -102,12 +98,11 @@ def model_of(estimator):
         graph.bridged("embeddings", fitted.bridge, estimator.normalize, output="bridged")
         outputs = {"bridged": estimator.n_features_in_}
     else:
-        if isinstance(estimator, ZeroShotClassifier):
-            graph.linear("embeddings", text_head(fitted), output="logits")
-        elif fitted.model.is_paper_blend:
-            graph.paper("embeddings", fitted.model, output="logits")
+        if isinstance(getattr(fitted, "model", None), PaperModel):
+            graph.paper("embeddings", fitted, output="logits")
         else:
-            graph.linear("embeddings", linear_head(fitted.model), output="logits")
+            unit = graph.normalize("embeddings")
+            graph.add("Gemm", unit, fitted.linear.weights.T, fitted.linear.offsets, output="logits")
         graph.add("Softmax", "logits", axis=1, output="probabilities")
         outputs = dict.fromkeys(("logits", "probabilities"), len(estimator.classes_))
     return graph.model({"embeddings": estimator.n_features_in_}, outputs)
@@ -148,52 +143,36 @@ class _Graph:
         return self.add("Div", x, length, output=output)
 
     def bridged(self, x, bridge, normalize=True, output=None):
-        """`Bridge.apply`, or `Bridge.apply_unscaled`."""
-        joint_output = None if normalize else output
-        if bridge.mean is not None:
-            x = self.add("Sub", self.normalize(x), bridge.mean)
-        elif bridge.projection_bias is not None:
+        """`apply` of a `Bridge` or a `Span`, or its `apply_unscaled`."""
+        joint_output, least = None if normalize else output, TINY
+        if isinstance(bridge, Span):
+            x, least = self.add("Sub", self.normalize(x), bridge.mean), RESOLUTION
+            joint = self.add("MatMul", x, bridge.matrix, output=joint_output)
+        elif bridge.projection_bias is None:
+            columns = bridge.matrix if bridge.projection is None else bridge.matrix @ bridge.projection
+            joint = self.add("MatMul", x, columns, output=joint_output)
+        else:
             x = self.add("Sub", x, bridge.projection_bias)
-        if bridge.projection_bias is not None and bridge.mean is None:
             eos = self.normalize(self.add("MatMul", x, bridge.matrix))
             joint = self.add("MatMul", eos, bridge.text_length * bridge.projection)
             joint = self.add("Add", joint, bridge.projection_bias, output=joint_output)
-        else:
-            columns = bridge.matrix if bridge.projection is None else bridge.matrix @ bridge.projection
-            joint = self.add("MatMul", x, columns, output=joint_output)
-        return self.normalize(joint, output=output) if normalize else joint
+        return self.normalize(joint, least, output=output) if normalize else joint
 
-    def linear(self, x, head, output=None):
-        """The logits of a head from `linear_head`."""
-        if isinstance(head, ProjectorHead):
-            head = head.columns
-        unit = self.normalize(x)
-        direct = head if isinstance(head, DirectHead) else head.direct
-        terms = [] if direct is None else [self.add("Gemm", unit, direct.direct, direct.offsets)]
-        if head is not direct and head.through.any():
-            if isinstance(head, BridgedHead):
-                bridged = self.bridged(x, head.bridge)
-            elif isinstance(head, CentredHead):
-                bridged = self.normalize(self.add("Sub", unit, head.mean), RESOLUTION)
-            else:
-                bridged = self.normalize(self.add("MatMul", unit, head.columns))
-            terms.append(self.add("MatMul", bridged, head.through))
-        if isinstance(head, CentredHead):
-            terms[-1] = self.add("Add", terms[-1], head.offsets)
-        return self.add("Sum", *terms, output=output)
-
-    def paper(self, x, model, output=None):
-        """The logits of `blend="paper"`: the logarithm of a sum of exponentials, each of one affinity."""
-        names = ["z1"] * (model.text_embeddings is not None) + ["z2"] + ["z3"] * (model.bridge.mean is None)
-        terms = []
-        for name, sharpness, offset in paper_terms(names, model.blend, paper_head(model).divergence):
-            affinity = self.linear(
-                x, linear_head(replace(model, blend={name: sharpness}, is_paper_blend=False))
-            )
+    def paper(self, x, fitted, output=None):
+        """The logits of the paper's classifier: the logarithm of a sum of exponentials, each of one affinity."""
+        model = fitted.model.for_scores()
+        classes = {"z1": model.text_embeddings, "z2": model.prototypes, "z3": model.image_means}
+        names = [name for name, rows in classes.items() if rows is not None]
+        unit, terms = self.normalize(x), []
+        for name, sharpness, offset in model.terms(names):
+            queries = self.bridged(x, model.bridge) if name == "z3" else unit
+            affinity = self.add("MatMul", queries, sharpness * classes[name].T)
             term = self.add("Add", affinity, np.asarray(offset - sharpness))
             terms.append(self.add("Unsqueeze", term, np.array([0])))
         stacked = self.add("Concat", *terms, axis=0)
-        return self.add("ReduceLogSumExp", stacked, np.array([0]), keepdims=0, output=output)
+        score = self.add("ReduceLogSumExp", stacked, np.array([0]), keepdims=0)
+        prior = np.zeros(1) if fitted.log_prior is None else fitted.log_prior
+        return self.add("Add", self.add("Mul", score, np.asarray(model.temperature)), prior, output=output)
 
     def model(self, inputs, outputs):
         """The model; `inputs` and `outputs` are widths by names."""
@@ -273,86 +252,3 @@ def _traced(arguments, options):
             return onnx.load(path)
     finally:
         mha.set_fastpath_enabled(was)
-
-
-def register_onnx_converters() -> None:
-    """Let skl2onnx convert the classifiers and `SemanticBridge` in pipelines of scikit-learn.
-
-    They take embeddings in float32, and need a target opset of 18 or newer.
-
-    Raises
-    ------
-    ImportError
-        If the package skl2onnx is missing.
-
-    Examples
-    --------
-    >>> from sksemobridge import register_onnx_converters
-    >>> register_onnx_converters()  # doctest: +SKIP
-    """
-    skl2onnx = _require("skl2onnx")
-    shapes = import_module("skl2onnx.common.shape_calculator").calculate_linear_classifier_output_shapes
-
-    def bridge_shapes(operator):
-        kind = type(operator.inputs[0].type)
-        operator.outputs[0].type = kind([None, operator.raw_operator.n_features_in_])
-
-    for estimator in (SeMoBridgeClassifier, ZeroShotClassifier):
-        options = {
-            "zipmap": [True, False, "columns"],
-            "output_class_labels": [False, True],
-            "nocl": [True, False],
-        }
-        skl2onnx.update_registered_converter(
-            estimator, f"Sksemobridge{estimator.__name__}", shapes, _convert, options=options
-        )
-    skl2onnx.update_registered_converter(
-        SemanticBridge, "SksemobridgeSemanticBridge", bridge_shapes, _convert
-    )
-
-
-def _convert(scope, operator, container):
-    """Copy the nodes of `model_of` into a graph of skl2onnx."""
-    onnx = _require("onnx")
-    estimator = operator.raw_operator
-    graph = model_of(estimator).graph
-    names = {"embeddings": operator.inputs[0].full_name}
-    if hasattr(estimator, "classes_"):
-        names["probabilities"] = operator.outputs[1].full_name
-    else:
-        names["bridged"] = operator.outputs[0].full_name
-
-    def name_of(value):
-        return names.setdefault(value, scope.get_unique_variable_name(value))
-
-    for constant in graph.initializer:
-        values = onnx.numpy_helper.to_array(constant)
-        container.add_initializer(name_of(constant.name), constant.data_type, values.shape, values.ravel())
-    for node in graph.node:
-        attributes = {part.name: onnx.helper.get_attribute_value(part) for part in node.attribute}
-        ends = [list(map(name_of, values)) for values in (node.input, node.output)]
-        name = scope.get_unique_operator_name(node.name)
-        container.add_node(node.op_type, *ends, name=name, op_version=OPSET, **attributes)
-    if hasattr(estimator, "classes_"):
-        text = is_text(estimator.classes_)
-        kind = onnx.TensorProto.STRING if text else onnx.TensorProto.INT64
-        labels = estimator.classes_.astype(str if text else np.int64).tolist()
-        container.add_initializer(name_of("labels"), kind, [len(labels)], labels)
-        add = container.add_node
-        add(
-            "ArgMax",
-            [name_of("logits")],
-            [name_of("best")],
-            axis=1,
-            keepdims=0,
-            op_version=OPSET,
-            name=name_of("best"),
-        )
-        add(
-            "Gather",
-            [name_of("labels"), name_of("best")],
-            [operator.outputs[0].full_name],
-            axis=0,
-            op_version=OPSET,
-            name=name_of("label"),
-        )

@@ -13,11 +13,14 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from ._classifier import SeMoBridgeClassifier
-from ._method.bridge import Bridge
-from ._method.class_texts import read_projection, word_bridge
-from ._method.spans import RunningMean
+from ._model.shots import blocks
+from ._paper.bridge import Bridge
+from ._paper.model import PaperModel
+from ._paper.parameters import PaperBlend
 from ._saving import SavedEstimator
-from ._utils.array_api import astype, constants_like, in_blocks, to_numpy
+from ._texts.encode import read_projection
+from ._texts.words import Span, word_span
+from ._utils.array_api import astype, constants_like, in_blocks, l2_normalize, to_numpy
 from ._utils.validation import (
     checks_parameters,
     record_features,
@@ -61,7 +64,7 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
     Attributes
     ----------
     bridge_ : ndarray of shape (D, d)
-        `W+`, the pseudo-inverse of the projection or what a classifier trained it to. With words `bridge_ @ W` is
+        `W+`, the pseudo-inverse of the projection or what a classifier trained it to. With words it is
         the projector on their span.
     mean_ : ndarray of shape (D,) or None
         `m`, the mean of the unit embeddings that `fit` saw; None without words.
@@ -150,7 +153,7 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
         Parameters
         ----------
         classifier : SeMoBridgeClassifier
-            Fitted.
+            Fitted with `blend=PaperBlend(...)`.
         normalize : bool, default=True
             As of `SemanticBridge`.
 
@@ -166,17 +169,19 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
             If the classifier is not fitted.
         TypeError
             If it is no `SeMoBridgeClassifier`.
+        ValueError
+            If it has no bridge: the default classifier has none.
 
         Examples
         --------
         >>> import numpy as np
-        >>> from sksemobridge import PrecomputedTextEncoder, SeMoBridgeClassifier, SemanticBridge
+        >>> from sksemobridge import PaperBlend, PrecomputedTextEncoder, SeMoBridgeClassifier, SemanticBridge
         >>> rng = np.random.default_rng(0)
         >>> texts = ["a photo of a cat.", "a photo of a dog."]
         >>> encoder = PrecomputedTextEncoder(texts, rng.normal(size=(2, 6)), rng.normal(size=(6, 4)))
         >>> X, y = encoder.transform(texts), ["cat", "dog"]
-        >>> classifier = SeMoBridgeClassifier(encoder, prompts="a photo of a {}.").fit(X, y)
-        >>> SemanticBridge.from_classifier(classifier).transform(X).shape
+        >>> classifier = SeMoBridgeClassifier(encoder, prompts="a photo of a {}.", blend=PaperBlend())
+        >>> SemanticBridge.from_classifier(classifier.fit(X, y)).transform(X).shape
         (2, 4)
         """
         if not isinstance(classifier, SeMoBridgeClassifier):
@@ -185,7 +190,8 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
                 "pipeline or a search, give the classifier within it."
             )
         check_is_fitted(classifier)
-        bridge = cls(FrozenEstimator(classifier), atol=classifier.atol, normalize=normalize)
+        atol = classifier.blend.atol if isinstance(classifier.blend, PaperBlend) else "auto"
+        bridge = cls(FrozenEstimator(classifier), atol=atol, normalize=normalize)
         bridge.n_features_in_ = classifier.n_features_in_
         if hasattr(classifier, "feature_names_in_"):
             bridge.feature_names_in_ = classifier.feature_names_in_
@@ -239,17 +245,16 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
         embeddings = to_numpy(validate_embeddings(self, X, reset=earlier is None))
         source, width = self.text_encoder, embeddings.shape[1]
         images_to_texts = self.direction == "image_to_text"
-        words = None
         if self.vocabulary is not None and not isinstance(self.vocabulary, str) and not images_to_texts:
             raise ValueError(
                 'vocabulary is for direction="image_to_text"; from texts to images there are no words.'
             )
         if isinstance(source, FrozenEstimator) and isinstance(source.estimator, SeMoBridgeClassifier):
             fitted = self._of_classifier(source.estimator, width)
-        elif images_to_texts and (words := word_bridge(source, self.vocabulary)) is not None:
-            require_width(width, len(words.basis))
+        elif images_to_texts and (basis := word_span(source, self.vocabulary)) is not None:
+            require_width(width, len(basis))
             gallery = (RunningMean() if earlier is None else earlier.gallery).add(embeddings)
-            fitted = FittedBridge(replace(words, mean=gallery.mean), words.basis.shape[1], gallery)
+            fitted = FittedBridge(Span(basis, gallery.mean), basis.shape[1], gallery)
         elif source is None:
             fitted = FittedBridge(Bridge.identity(width), width)
         else:
@@ -263,7 +268,7 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
     def _set_fitted(self, fitted):
         self._fitted = fitted
         self.bridge_ = fitted.bridge.matrix
-        self.mean_ = fitted.bridge.mean
+        self.mean_ = getattr(fitted.bridge, "mean", None)
         self.rank_ = fitted.rank
         self._n_features_out = self.n_features_in_
 
@@ -331,6 +336,11 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
             raise ValueError(
                 f"X has {width} features, but the classifier was fitted on {classifier.n_features_in_}."
             )
+        if not isinstance(classifier._fitted.model, PaperModel):
+            raise ValueError(
+                'The classifier has no bridge: with blend="auto" it is a linear classifier. Fit it with '
+                "blend=PaperBlend(), or use SemanticBridge(text_encoder)."
+            )
         return FittedBridge(classifier._fitted.model.bridge, classifier.rank_)
 
     def __sklearn_tags__(self):
@@ -339,10 +349,37 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
         return tags
 
 
+@dataclass(frozen=True, eq=False)
+class RunningMean:
+    """The mean of unit embeddings that come in several parts: `m` of a gallery.
+
+    Attributes
+    ----------
+    total : ndarray of shape (D,)
+        Their sum, float64.
+    n_rows : int
+    """
+
+    total: np.ndarray | float = 0.0
+    n_rows: int = 0
+
+    def add(self, X):
+        """The mean with more rows `X (n, D)`."""
+        total = self.total
+        for rows in blocks(len(X)):
+            total = total + l2_normalize(X[rows].astype(np.float64, copy=False)).sum(axis=0)
+        return RunningMean(total, self.n_rows + len(X))
+
+    @property
+    def mean(self):
+        """The mean so far, shape (D,)."""
+        return self.total / self.n_rows
+
+
 @dataclass(frozen=True)
 class FittedBridge:
     """The bridge, the number of directions that it keeps, and the gallery's mean that more rows can be added to."""
 
-    bridge: Bridge
+    bridge: Bridge | Span
     rank: int
     gallery: RunningMean = RunningMean()

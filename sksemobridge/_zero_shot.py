@@ -10,12 +10,11 @@ from sklearn.utils._param_validation import HasMethods
 from sklearn.utils.validation import check_is_fitted
 
 from ._base import EmbeddingClassifier
-from ._method.class_texts import embed_classes, read_logit_scale
-from ._method.head import DirectHead
-from ._method.prompts import ClassPrompts, describe_classes
-from ._method.unlabeled import Learnt, anchors_of_names, distinct_images, learn_unlabeled
-from ._method.whitening import Affine
-from ._utils.array_api import constants_like, in_blocks, l2_normalize, to_numpy
+from ._model.linear import Linear, total
+from ._model.unlabeled import anchors_of_names, distinct_images, taught
+from ._texts.encode import embed_classes, read_logit_scale
+from ._texts.prompts import ClassPrompts, describe_classes
+from ._utils.array_api import to_numpy
 from ._utils.provenance import name_text_model, warn_about_origin
 from ._utils.validation import (
     checks_parameters,
@@ -27,9 +26,9 @@ from ._utils.validation import (
 
 
 class ZeroShotClassifier(EmbeddingClassifier):
-    """Classify image embeddings by the words for the classes alone.
+    """Classify image embeddings by the names of the classes alone.
 
-    The baseline that labelled shots have to beat: `softmax(logit_scale * nrm(q) . T_c)`.
+    The baseline that labelled shots have to beat: `softmax(logit_scale * nrm(q) . T_c)`, a linear classifier.
 
     Parameters
     ----------
@@ -45,6 +44,10 @@ class ZeroShotClassifier(EmbeddingClassifier):
     ----------
     classes_ : ndarray of shape (C,)
         Sorted labels.
+    coef_ : ndarray of shape (C, D), or (1, D) for two classes
+        Weights of unit embeddings.
+    intercept_ : ndarray of shape (C,), or (1,) for two classes
+        Zero before `with_unlabeled`.
     text_embeddings_ : ndarray of shape (C, D)
         `T_c`, float64.
     class_names_ : ndarray of str (dtype object) of shape (C,)
@@ -118,7 +121,8 @@ class ZeroShotClassifier(EmbeddingClassifier):
         text_model = name_text_model(self.text_encoder)
         record_features(self, texts if X is None else X)
         logit_scale = read_logit_scale(self.text_encoder)
-        self._set_fitted(TextModel(classes, texts, logit_scale, text_model, class_prompts))
+        linear = Linear(logit_scale * texts, np.zeros(len(texts)))
+        self._set_fitted(TextModel(classes, texts, linear, linear, text_model, class_prompts))
         return self
 
     def with_unlabeled(self, X: ArrayLike) -> Self:
@@ -144,6 +148,7 @@ class ZeroShotClassifier(EmbeddingClassifier):
     def _set_fitted(self, fitted):
         self._fitted = fitted
         self.classes_ = fitted.classes
+        self.coef_, self.intercept_ = fitted.linear.for_labels()
         self.text_embeddings_ = fitted.text_embeddings
         self.text_model_ = fitted.text_model
         self.class_names_ = np.array(fitted.class_prompts.names, dtype=object)
@@ -152,36 +157,26 @@ class ZeroShotClassifier(EmbeddingClassifier):
 
 @dataclass(frozen=True, eq=False)
 class TextModel:
-    """The class texts `T_c (C, D)`, the factor of their cosines, the name of their model, and the prompts.
+    """The zero-shot classifier, the class texts `T_c (C, D)`, the name of their model, and the prompts.
 
-    `learnt` is what unlabelled images added: a factor of the logits and a change.
+    `of_texts` is the classifier before unlabelled images.
     """
 
     classes: np.ndarray
     text_embeddings: np.ndarray
-    logit_scale: float
+    linear: Linear
+    of_texts: Linear
     text_model: tuple | None
     class_prompts: ClassPrompts
-    learnt: Learnt | None = None
 
     def with_unlabeled(self, X):
         """The model that has learnt from unlabelled images `X (n, D)`, in place of earlier ones."""
         X = distinct_images(X, len(self.classes))
-        model, u = replace(self, learnt=None), l2_normalize(X)
-        logits = model.scores(X, lambda scores: scores)
-        return replace(
-            self, learnt=learn_unlabeled(logits, u, anchors_of_names(logits, u, self.text_embeddings))
+        terms = taught(
+            {"text": self.of_texts}, X, lambda logits, u: anchors_of_names(logits, u, self.text_embeddings)
         )
+        return replace(self, linear=total(terms.values()))
 
     def scores(self, X, finish):
         """`finish(logits)` for the logits `(n, C)` of the classes; `finish` treats each row by itself."""
-        head = constants_like(X, self, text_head)
-        return in_blocks(lambda block: finish(head(block)), X)
-
-
-def text_head(model):
-    """The head of a `TextModel`: a `DirectHead`."""
-    head = Affine(model.logit_scale * model.text_embeddings, np.zeros(len(model.text_embeddings)))
-    if model.learnt is not None:
-        head = model.learnt.change.added_to(head, model.learnt.factor)
-    return DirectHead(head.weights.T, head.offsets)
+        return self.linear.finished(X, finish)

@@ -100,17 +100,25 @@ class PaperModel:
         `score_c = l1 exp(-alpha (1 - z1)) + [l2 exp(-beta (1 - z2)) + l3 exp(-gamma (1 - z3))] w_c` with
         `w_c = exp(smoothness * KL_c)`.
         """
-        numbers, terms = self.numbers, []
-        names = ("z1", "alpha", "lambda1"), ("z2", "beta", "lambda2"), ("z3", "gamma", "lambda3")
-        for name, sharpness, weight in names:
-            if name in affinities and numbers[weight]:
-                term = float(np.log(numbers[weight])) - numbers[sharpness] * (1 - affinities[name])
-                is_weighted = name != "z1" and self.divergence is not None
-                terms.append(term + numbers["smoothness"] * self.divergence if is_weighted else term)
+        terms = [
+            offset - sharpness * (1 - affinities[name]) for name, sharpness, offset in self.terms(affinities)
+        ]
         xp = namespace(terms[0])
         terms = xp.stack(terms)
         top = xp.max(terms, axis=0)
         return self.temperature * (top + xp.log(xp.sum(xp.exp(terms - top), axis=0)))
+
+    def terms(self, names):
+        """`(name, sharpness, offset)` of each term `exp(offset - sharpness * (1 - z))`, of a model `for_scores`."""
+        numbers = self.numbers
+        of_terms = ("z1", "alpha", "lambda1"), ("z2", "beta", "lambda2"), ("z3", "gamma", "lambda3")
+        for name, sharpness, weight in of_terms:
+            if name not in names or numbers[weight] == 0:
+                continue
+            offset = float(np.log(numbers[weight]))
+            if name != "z1" and self.divergence is not None:
+                offset = offset + numbers["smoothness"] * self.divergence
+            yield name, numbers[sharpness], offset
 
     def take(self, rows, text_embeddings=None):
         """The model over other classes: those at `rows (K,)`, where -1 is a class without shots.

@@ -168,6 +168,21 @@ def validate_weights(sample_weight, n_rows):
     return weight
 
 
+def validate_priors(priors, n_classes):
+    """Logarithms of prior probabilities `(n_classes,)`, scaled to sum to one."""
+    priors = np.asarray(to_numpy(priors), dtype=np.float64)
+    if priors.shape != (n_classes,):
+        raise ValueError(
+            f"priors has the shape {priors.shape}; give one probability for each of the {n_classes} classes, in the order of "
+            "classes_."
+        )
+    if not (np.isfinite(priors).all() and (priors > 0).all()):
+        raise ValueError(
+            f"priors must be positive and finite; got {priors.tolist()}. with_classes leaves out a class that never comes."
+        )
+    return np.log(priors / priors.sum())
+
+
 def validate_groups(groups, n_rows):
     """Groups as an array of shape (n_rows,), or None."""
     if groups is None:

@@ -16,14 +16,8 @@ from ..encoders._base import list_images
 from ..encoders._pictures import ImageReadError, decode, describe, fetch
 from ._axes import divide_axes
 
-# Names in plots of what each affinity compares an image with.
-AFFINITY_NAMES = {
-    "z1": "name",
-    "z2": "shots, bridged",
-    "z3": "shots, query bridged",
-    "z4": "shots, whitened",
-    "correction": "correction",
-}
+# Names in plots of the terms of the decision.
+TERM_NAMES = {"text": "name", "shots": "shots", "correction": "correction", "prior": "prior"}
 
 # The most pixels of a drawn picture: whole photographs would make figures of many megabytes.
 _DRAWN_SIZE = (224, 224)
@@ -141,7 +135,7 @@ class PredictionsDisplay:
         n_shots : int, default=3
             How many shots to draw beside each image.
         why : bool, default=False
-            Whether to draw what each affinity says for the predicted class: its part of the difference of logits
+            Whether to draw what each term says for the predicted class: its part of the difference of logits
             to the true class, or to the runner-up where the prediction is right or `y` is not given. The
             pipeline then ends in a `SeMoBridgeClassifier` with `blend="auto"`.
         n_columns, ax
@@ -314,7 +308,7 @@ class PredictionsDisplay:
         return self
 
     def _draw_shares(self):
-        names = [AFFINITY_NAMES.get(name, name) for name in self.shares]
+        names = [TERM_NAMES.get(name, name) for name in self.shares]
         shares = np.stack(list(self.shares.values()), axis=1)
         # One scale for all images.
         least, most = min(shares.min(), 0.0), max(shares.max(), 0.0)
@@ -341,16 +335,16 @@ class PredictionsDisplay:
 
 
 def _explain(classifier, embeddings, predicted, y):
-    """The class that each image could have been, and what each affinity says for the predicted one beside it."""
-    if not isinstance(classifier, SeMoBridgeClassifier) or classifier.blend != "auto":
+    """The class that each image could have been, and what each term says for the predicted one beside it."""
+    if not isinstance(classifier, SeMoBridgeClassifier) or not isinstance(classifier.blend, str):
         raise TypeError(
             f'why needs a pipeline that ends in a SeMoBridgeClassifier with blend="auto"; got {classifier!r}.'
         )
     classes, rows = classifier.classes_, np.arange(len(predicted))
     if len(classes) < 2:
         raise ValueError("why compares two classes, and there is only one.")
-    affinities = classifier.affinities(embeddings)
-    logits = sum(weight * affinities[name] for name, weight in classifier.blend_.items())
+    terms = classifier.affinities(embeddings)
+    logits = sum(terms.values())
     chosen = np.searchsorted(classes, predicted)
     logits[rows, chosen] = -np.inf
     other = logits.argmax(axis=1)
@@ -359,10 +353,7 @@ def _explain(classifier, embeddings, predicted, y):
         y = np.asarray(y)
         known = np.isin(y, classes) & (y != predicted)
         other[known] = np.searchsorted(classes, y[known])
-    shares = {
-        name: weight * (affinities[name][rows, chosen] - affinities[name][rows, other])
-        for name, weight in classifier.blend_.items()
-    }
+    shares = {name: z[rows, chosen] - z[rows, other] for name, z in terms.items()}
     return classes[other], shares
 
 

@@ -12,7 +12,7 @@ is named without doubt is as frequent as it looks. The offsets `b` solve `b_c = 
     mean_i log sum_c exp(f_ic + b_c) + mean_c eta_c exp(-b_c / eta_c).
 
 All `eta_c` shrink where the classes are named so unevenly that no leaning explains it, for example where some classes
-have no image at all, and where images are few.
+have no image at all, and where the `N` images are few: by `N / (N + 3 C)`, as sampling alone makes few images uneven.
 
 **Means.** Shots and names give the means `m_c`, which count as `k_c` images. With a Gaussian of one covariance for all
 classes and soft labels (as in TransCLIP and StatA), the means `mu_c` maximise
@@ -30,20 +30,23 @@ References: Zanella, Gérin, Ben Ayed: "Boosting Vision-Language Models with Tra
 Zanella et al.: "Realistic Test-Time Adaptation of Vision-Language Models" (StatA), CVPR 2025.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import brentq, minimize
 from scipy.special import log_softmax, logsumexp, softmax
 
-from .class_means import fit_class_means, names_predict
-from .whitening import Affine
+from .._utils.array_api import l2_normalize
+from .class_means import fit_class_means, fit_slope
+from .linear import Linear, total
 
 # `python benchmarks/unlabeled.py` prints the accuracies with them.
 # `s` and `w`.
 SHARPNESS, WORTH = 0.06, 0.1
 # Factor and bound of `eta`, and the divergence of `rho / C` from evenness, in nats, that leaning explains.
 READINESS, MOST_READINESS, UNEVEN = 4.0, 2.5, 0.3
+# Images of a class at which offsets count half (`benchmarks/unlabeled.py --pools`).
+FEW_OF_CLASS = 3.0
 # Number of images that a class's name counts as where there are no shots.
 WORTH_OF_NAME = 50.0
 # Rounds of soft labels at most, and the relative gain at which they end.
@@ -87,13 +90,13 @@ class Learnt:
     Attributes
     ----------
     factor : float
-    change : Affine
+    change : Linear
     gains : list of float
         Value that the means maximise, after each round.
     """
 
     factor: float
-    change: Affine
+    change: Linear
     gains: list
 
 
@@ -111,22 +114,20 @@ def distinct_images(X, n_classes):
     return np.unique(X[sample_rows(*X.shape, n_classes)], axis=0).astype(np.float64)
 
 
-def anchors_of_shots(shots, model):
-    """`Anchors` where shots and names place the classes of a `Model`."""
-    seen, texts, bridge = np.flatnonzero(model.has_shots), model.text_embeddings, model.bridge
-    shots = replace(shots, X=shots.X.astype(np.float64), codes=np.searchsorted(seen, shots.codes))
-    u, codes, weight = shots.mean_of_copies(bridge.compared(shots.X))
-    of_seen = None if texts is None else texts[seen]
-    words = bridge.basis if bridge.mean is not None and not bridge.is_identity else None
-    of_shots = fit_class_means(u, codes, weight, of_seen, float(texts is not None), words)
-    counts = np.full(len(model.has_shots), np.mean(of_shots.counts / of_shots.own_share - of_shots.counts))
-    counts[seen] += of_shots.counts
-    means = np.zeros(model.prototypes.shape)
+def anchors_of_shots(shots, model, texts):
+    """`Anchors` where shots and names place the classes of a `Model`; `texts (C, D)` or None are their `T_c`."""
+    n_classes = len(model.counts)
+    u, codes, weight, _, _ = shots.images()
+    seen, codes = np.unique(codes, return_inverse=True)
+    of_seen = None if texts is None else texts[seen].astype(np.float64)
+    classes = fit_class_means(u, codes, weight, of_seen, model.blend["trust"])
+    means, counts = np.zeros((n_classes, u.shape[1])), np.full(n_classes, classes.kappa[-1])
     if texts is not None:
-        means = names_predict(texts, of_seen, of_shots.means, np.ones(len(seen)))
-    means[seen] = of_shots.means
-    residuals = u - of_shots.centre - of_shots.without(np.arange(len(u)))
-    return Anchors(of_shots.centre, means, counts, residuals)
+        means += classes.slope * (texts - of_seen.mean(axis=0))
+    means[seen] = classes.means
+    counts[seen] += classes.counts
+    residuals = u - classes.centre - classes.without(np.arange(len(u)))[0]
+    return Anchors(classes.centre, means, counts, residuals)
 
 
 def anchors_of_names(logits, u, texts):
@@ -135,8 +136,20 @@ def anchors_of_names(logits, u, texts):
     counts = labels.sum(axis=0)
     means = (labels.T @ u) / np.maximum(counts, np.finfo(float).tiny)[:, None]
     centre = counts @ means / counts.sum()
-    means = names_predict(texts, texts, means - centre, counts)
+    means = fit_slope(texts, means - centre, counts) * (texts - texts.mean(axis=0))
     return Anchors(centre, means, np.full(len(texts), WORTH_OF_NAME), np.zeros((0, u.shape[1])))
+
+
+def taught(terms, X, anchors, with_offsets=True):
+    """Terms of a linear classifier that has learnt from unlabelled images `X (N, D)`: all are scaled, one is changed.
+
+    `anchors(logits, u)` gives the `Anchors`.
+    """
+    logits, u = total(terms.values())(X), l2_normalize(X)
+    learnt = learn_unlabeled(logits, u, anchors(logits, u), with_offsets)
+    scaled = {name: learnt.factor * term for name, term in terms.items()}
+    change = scaled.get("correction")
+    return scaled | {"correction": learnt.change if change is None else change + learnt.change}
 
 
 def learn_unlabeled(logits, u, anchors, with_offsets=True):
@@ -162,7 +175,7 @@ def learn_unlabeled(logits, u, anchors, with_offsets=True):
     offsets = offsets + of_means
     changed = logits + v @ weights.T + offsets
     factor = match_entropy(changed, logits)
-    return Learnt(factor, Affine(factor * weights, factor * (offsets - weights @ anchors.centre)), gains)
+    return Learnt(factor, Linear(factor * weights, factor * (offsets - weights @ anchors.centre)), gains)
 
 
 def fit_offsets(logits):
@@ -175,6 +188,7 @@ def fit_offsets(logits):
     uneven = np.mean(rho * np.log(np.maximum(rho, tiny)))
     eta = np.minimum(READINESS * ambiguous / np.maximum(1 - ambiguous, eps), MOST_READINESS)
     eta /= 1 + (uneven / UNEVEN) ** 2
+    eta *= len(logits) / (len(logits) + FEW_OF_CLASS * n_classes)
 
     def objective(log_rho):
         shifted = logits - eta * log_rho
@@ -214,7 +228,7 @@ def _towards(labels, v, anchors):
 
 
 def _precision(labels, v, means, residuals):
-    """`P = inv((1 - lambda) S + lambda t I)` as in `whitening`, of labelled images and of those with soft labels."""
+    """`P = inv((1 - lambda) S + lambda t I)` as in `discriminant`, of labelled images and of those with soft labels."""
     cross = (labels.T @ v).T @ means
     scatter = v.T @ v - cross - cross.T + (means.T * labels.sum(axis=0)) @ means + residuals.T @ residuals
     n, width = len(v) + len(residuals), len(scatter)

@@ -1,21 +1,22 @@
 """Labelled shots, pooled: equal rows of a class become one row with their summed weight."""
 
 from dataclasses import dataclass, field, replace
-from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from .._utils.array_api import rows_and_lengths, rows_as_bytes
+from .._utils.array_api import l2_normalize, rows_and_lengths, rows_as_bytes
 
 # Distance, relative to their length, up to which two embeddings of a class are copies of one: single precision
 # and another batch size leave some 1e-6.
 SAME_EMBEDDING = 1e-5
-# A shot counts for at least this part of its class: with less, rounding would be all that is left of a class without
-# its heaviest shot.
+# A shot counts for at least this part of its class. With less, rounding errors would exceed what is left of a class
+# without its heaviest shot.
 LEAST_SHARE = 1e-7
+
+# Rows that a row is compared with, at most: of thousands of rows that are nearly the same, all pairs would be too many.
+MOST_NEIGHBOURS = 64
 
 # Rows of a block: 512 rows of 512 numbers are 2 MB, which the cache of a processor holds.
 BLOCK = 2**9
@@ -41,104 +42,27 @@ class Shots:
     weight: np.ndarray
     group: np.ndarray
 
-    @cached_property
-    def weight_in_class(self):
-        """Weight of each shot relative to its class; sums to one in each class. Shape (n,)."""
-        return weight_in_class(self.codes, self.weight)
-
-    @cached_property
     def images(self):
-        """The distinct (class, group) pairs, each of which counts as one image of its class: `Images`."""
-        pairs, index = np.unique(np.stack([self.codes, self.group]), axis=1, return_inverse=True)
-        return Images(index.ravel(), pairs[0], pairs[1])
+        """The distinct images of each class: copies become the mean of their unit embeddings.
 
-    def mean_of_copies(self, values):
-        """Of `values (n, k)` the mean over the copies of each image, `(m, k)`; classes and weights of the images."""
-        index, codes, _ = self.images
+        Returns
+        -------
+        u : ndarray of shape (m, D), float64
+        codes, weight, group : ndarray of shape (m,)
+        index : ndarray of shape (n,)
+            The image of each shot.
+        """
+        unit = l2_normalize(self.X.astype(np.float64, copy=False))
+        pairs, index = np.unique(np.stack([self.codes, self.group]), axis=1, return_inverse=True)
+        index, (codes, group) = index.ravel(), pairs
         weight = np.bincount(index, weights=self.weight)
         if len(codes) < len(index):
-            values = sum_rows(values, self.weight, index, len(codes)) / weight[:, None]
-        return values, codes, weight
+            unit = sum_rows(unit, self.weight, index, len(codes)) / weight[:, None]
+        return unit, codes, weight, group, index
 
     def take(self, chosen):
         """The shots at `chosen` (mask or indices)."""
         return Shots(self.X[chosen], self.codes[chosen], self.weight[chosen], self.group[chosen])
-
-    def __getstate__(self):
-        return {name: getattr(self, name) for name in ("X", "codes", "weight", "group")}
-
-
-class Images(NamedTuple):
-    """Which shots are copies of one image.
-
-    Attributes
-    ----------
-    index : ndarray of shape (n,)
-        Index of each shot's image.
-    codes : ndarray of shape (m,)
-        Class of each image.
-    group : ndarray of shape (m,)
-        Group of each image; a group with several labels has several images.
-    """
-
-    index: np.ndarray
-    codes: np.ndarray
-    group: np.ndarray
-
-
-@dataclass(frozen=True)
-class ClassSums:
-    """All that the closed form needs of the shots: sums over each class, which shots can be added to.
-
-    Attributes
-    ----------
-    projected : ndarray of shape (C, D)
-        Weighted sums of `eos @ W` of the shots, see `Bridge.project`, float64.
-    embeddings : ndarray of shape (C, D)
-        Weighted sums of the embeddings, float64.
-    weight : ndarray of shape (C,)
-        Summed weights.
-    """
-
-    projected: np.ndarray
-    embeddings: np.ndarray
-    weight: np.ndarray
-
-    @classmethod
-    def of(cls, shots, bridge, n_classes, class_bias=None):
-        """Sums of `shots`, with the bias `(n_classes, d)` of their classes or none."""
-        eos, embeddings = np.zeros((n_classes, bridge.eos_width)), np.zeros((n_classes, shots.X.shape[1]))
-        for rows in blocks(len(shots.codes)):
-            X, codes = shots.X[rows].astype(np.float64, copy=False), shots.codes[rows]
-            # Shots are sorted by class.
-            first, last = codes[0], codes[-1] + 1
-            summing = summing_matrix(shots.weight[rows], codes - first, last - first)
-            embeddings[first:last] += summing @ X
-            eos[first:last] += summing @ bridge.to_eos(X, None if class_bias is None else class_bias[codes])
-        weight = np.bincount(shots.codes, weights=shots.weight, minlength=n_classes)
-        return cls(bridge.project(eos), embeddings, weight)
-
-    def __add__(self, other):
-        return ClassSums(
-            self.projected + other.projected, self.embeddings + other.embeddings, self.weight + other.weight
-        )
-
-    def take(self, rows):
-        """The sums of the classes at `rows`, where -1 is a class without shots."""
-        keep = rows >= 0
-        return ClassSums(
-            self.projected[rows] * keep[:, None],
-            self.embeddings[rows] * keep[:, None],
-            self.weight[rows] * keep,
-        )
-
-    def counts(self, n_classes):
-        """Summed weight of each class, shape (n_classes,)."""
-        return self.weight
-
-    def means(self):
-        """Class means `(projected, embeddings)`."""
-        return self.projected / self.weight[:, None], self.embeddings / self.weight[:, None]
 
 
 def weight_in_class(codes, weight):
@@ -148,12 +72,7 @@ def weight_in_class(codes, weight):
 
 def sum_rows(values, weight, index, n):
     """Weighted sums of the rows of `values (m, k)` that share an `index`, shape (n, k)."""
-    return summing_matrix(weight, index, n) @ values
-
-
-def summing_matrix(weight, index, n):
-    """The sparse matrix `(n, m)` of `sum_rows`."""
-    return coo_array((weight, (index, np.arange(len(index)))), shape=(n, len(index))).tocsr()
+    return coo_array((weight, (index, np.arange(len(index)))), shape=(n, len(index))).tocsr() @ values
 
 
 def blocks(n):
@@ -234,7 +153,7 @@ def _merge_within_rounding(X, codes):
     position = rows @ (direction / np.linalg.norm(direction)).astype(X.dtype)
     order = np.lexsort((position, codes))
     pairs = []
-    for step in range(1, n):
+    for step in range(1, min(n, MOST_NEIGHBOURS + 1)):
         a, b = order[:-step], order[step:]
         near = (codes[a] == codes[b]) & (position[b] - position[a] <= 2 * tolerance[b])
         if not near.any():
@@ -310,10 +229,6 @@ class ShotMemory:
         group_of_label = {label: now[g] for label, g in self.group_of_label.items() if g in now}
         group_of_label.update((label, int(new_group[n_old + i])) for label, i in zip(labels, first))
         return ShotMemory(shots, group_of_label, rows)
-
-    def counts(self, n_classes):
-        """Number of pooled shots of each class, shape (n_classes,)."""
-        return np.bincount(self.shots.codes, minlength=n_classes)
 
     def take(self, rows):
         """The shots of the classes at `rows`, where -1 is a class without shots."""

@@ -1,0 +1,172 @@
+"""The fitted state of the few-shot classifier, also over other classes and after unlabelled images."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ._model.fit import Model
+from ._model.linear import Linear, total
+from ._model.shots import ShotMemory
+from ._model.unlabeled import LEAST_P_VALUE, anchors_of_shots, distinct_images, taught
+from ._paper.model import PaperModel
+from ._texts.prompts import ClassPrompts
+from ._utils.array_api import astype, device_of, namespace, softmax
+
+
+@dataclass(frozen=True, eq=False)
+class FittedState:
+    """All that `fit` learns, and all that more shots need.
+
+    Attributes
+    ----------
+    classes : ndarray of shape (C,)
+        Sorted labels.
+    model : Model or PaperModel
+        Without `log_prior`.
+    shots : ShotMemory
+    text_embeddings : ndarray of shape (C, D) or None
+        `T_c`.
+    text_model : tuple of (str, str or None) or None
+        Name and weights of the text model.
+    class_prompts : ClassPrompts or None
+        Names and prompts of the classes; None without texts of the classes.
+    log_prior : ndarray of shape (C,) or None
+        Added to the decision; None where all classes are equally frequent.
+    held_out : ndarray of shape (m, C) or None
+        Probabilities of each pooled shot by the model without it; None where they were not asked for.
+    of_shots : Model or None
+        The model before unlabelled images; None where `model` has seen none.
+    linear : Linear or None
+        The decision with `log_prior`; None of a `PaperModel`.
+    """
+
+    classes: np.ndarray
+    model: Model | PaperModel
+    shots: ShotMemory
+    text_embeddings: np.ndarray | None
+    text_model: tuple | None
+    class_prompts: ClassPrompts | None = None
+    log_prior: np.ndarray | None = None
+    held_out: np.ndarray | None = None
+    of_shots: Model | None = None
+    linear: Linear | None = None
+
+    def with_decision(self):
+        """The same with `linear` of its model and prior."""
+        if isinstance(self.model, PaperModel):
+            return self
+        linear = total(self.model.terms.values())
+        if self.log_prior is not None:
+            linear = replace(linear, offsets=(linear.offsets + self.log_prior).astype(linear.offsets.dtype))
+        return replace(self, linear=linear)
+
+    def scores(self, X, finish):
+        """`finish(decision)` of the decision `(n, C)`; `finish` treats each row by itself."""
+        if self.linear is not None:
+            return self.linear.finished(X, finish)
+        scores = self.model.decision(X)
+        if self.log_prior is not None:
+            scores = scores + self.prior_like(scores)
+        return finish(scores)
+
+    def prior_like(self, scores):
+        """`log_prior` in the library, in the precision and on the device of scores."""
+        return namespace(scores).asarray(self.log_prior, dtype=scores.dtype, device=device_of(scores))
+
+    @property
+    def dtype(self):
+        """Precision of the fitted arrays."""
+        return (self.model.prototypes if isinstance(self.model, PaperModel) else self.model.centre).dtype
+
+    def position(self, classes):
+        """Index of each of other labels among the classes; -1 where it is none of them."""
+        known = self.classes
+        if known.dtype.kind in "mM":  # days and seconds become other Python objects
+            known, classes = (labels.astype(np.result_type(known, classes)) for labels in (known, classes))
+        of_label = {label: i for i, label in enumerate(known.tolist())}
+        return np.array([of_label.get(label, -1) for label in classes.tolist()])
+
+    def with_classes(self, classes, text_embeddings, log_prior):
+        """The state over other classes `(K,)`, whose `T_c (K, D)` are needed where some are new.
+
+        Raises
+        ------
+        ValueError
+            If a class has neither shots nor text (names it), or none of them has shots.
+        """
+        rows = self.position(classes)
+        has_text = (rows >= 0) | (text_embeddings is not None)
+        shots = self.shots.take(rows)
+        require_shots(classes, np.bincount(shots.shots.codes, minlength=len(classes)) > 0, known=has_text)
+        texts = self.text_embeddings
+        if text_embeddings is None and texts is not None:
+            text_embeddings = texts[rows]
+        if isinstance(self.model, PaperModel):
+            model, of_shots = self.model.take(rows, text_embeddings), None
+        else:
+            model, of_shots = (
+                None if part is None else part.over(rows, text_embeddings)
+                for part in (self.model, self.of_shots)
+            )
+        return replace(
+            self,
+            classes=classes,
+            model=model,
+            shots=shots,
+            text_embeddings=text_embeddings,
+            log_prior=log_prior,
+            # Probabilities are those of the classes that were compared.
+            held_out=None,
+            of_shots=of_shots,
+        ).with_decision()
+
+    def with_unlabeled(self, X):
+        """The state that has learnt from unlabelled images `X (n, D)` too, in place of earlier ones."""
+        model = self.of_shots or self.model
+        X = distinct_images(X, len(self.classes))
+        # Images of no class would count for the class that they are least unlike.
+        X = X[model.typicality.p_values(self.typical_scores(X)) > LEAST_P_VALUE]
+        if not len(X):
+            return replace(self, model=model, of_shots=model).with_decision()
+        terms = taught(
+            {name: astype(term, np.float64) for name, term in model.terms.items()},
+            X,
+            lambda logits, u: anchors_of_shots(self.shots.shots, model, self.text_embeddings),
+            with_offsets=self.class_prompts is None or None not in self.class_prompts.names,
+        )
+        terms = {name: astype(term, model.centre.dtype) for name, term in terms.items()}
+        return replace(self, model=replace(model, terms=terms), of_shots=model).with_decision()
+
+    def typical_scores(self, X):
+        """See `Typicality.scores`."""
+        model = self.of_shots or self.model
+        return model.typicality.scores(X, model.views())
+
+    def held_out_probabilities(self, held_out, n_shots, seen):
+        """Probabilities `(n, C)` of pooled shots by the model without them; NaN of those that are not held out.
+
+        `held_out` are the held-out images and their logits over the classes `seen`.
+        """
+        images, logits = held_out
+        index = self.shots.shots.images()[-1]
+        probabilities = np.full((index.max() + 1, len(self.classes)), np.nan)
+        probabilities[images] = 0.0
+        prior = 0.0 if self.log_prior is None else self.log_prior[seen]
+        probabilities[np.ix_(images, seen)] = softmax(logits + prior)
+        return probabilities[index]
+
+
+def require_shots(classes, has_shots, known):
+    """Refuse classes without shots and text, and a set of classes none of which has shots.
+
+    `known` tells whether there is text: of all classes, or of each.
+    """
+    missing = classes[~(has_shots | known)].tolist()
+    if missing:
+        raise ValueError(
+            f"There are no shots of the classes {missing}, and without a text_encoder nothing else is known of them."
+        )
+    if not has_shots.any():
+        raise ValueError(
+            f"None of the classes {classes.tolist()} has shots. Use ZeroShotClassifier for names alone."
+        )

@@ -1,0 +1,192 @@
+"""Class means that lean on names: shots and texts together tell where the images of a class lie.
+
+With `u` unit embeddings of images and `T_c` of class texts, one Gaussian model of two levels:
+
+    u = m + mu_c + noise                              (between the images of a class)
+    mu_c = mhat_c + deviation,  mhat_c = slope (T_c - mean T)      (between a class and what its name predicts)
+
+The mean of `n_c` images is shrunk towards the name, `mu_c = mhat_c + n_c / (n_c + kappa) (r_c - m - mhat_c)`, where
+`r_c` is the class mean and `kappa = var(noise) / var(deviation)` the number of images that a name is worth, found by the
+method of moments. A span of directions and the rest of the space have a `kappa` each: that of the class texts, else that
+of words. Without text `mhat_c = 0`.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import linalg
+
+from .shots import blocks, sum_rows, weight_in_class
+
+# `kappa` in a span and in the rest of the space, as guessed before any class has two images; with and without texts,
+# which may be of use or not, with words in place of texts, and without either.
+KAPPA_OF_TEXTS, KAPPA_OF_WORDS, KAPPA = (1.5, 4.0), (2.0, 12.0), 4.0
+# Degrees of freedom that the guess counts as, and the factor of what moments give: embeddings have heavier tails than a
+# Gaussian. `python studies/blend.py` varies the constants.
+KAPPA_WORTH, LEANING = 8.0, 1.5
+# Bound of `kappa`, before `LEANING`, where the scatter of class means is all noise: shots count all the same.
+LARGEST_KAPPA = 60.0
+# Class texts that differ by less in a direction are the same in it, and so are images.
+LEAST_DIFFERENCE = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class ClassMeans:
+    """Where classes lie, with each image and without it. All but `raw` relative to `centre`.
+
+    Attributes
+    ----------
+    u : ndarray of shape (n, D)
+        Unit embeddings of images.
+    codes : ndarray of shape (n,)
+        Their classes; each class has an image.
+    share : ndarray of shape (n,)
+        Weight of each image in its class; they sum to one.
+    counts : ndarray of shape (C,)
+        Effective number `n_c` of images.
+    raw : ndarray of shape (C, D)
+        `r_c`, the weighted means of the classes.
+    centre : ndarray of shape (D,)
+        `m`, the mean of the class means.
+    predicted : ndarray of shape (C, D)
+        `mhat_c`.
+    span : ndarray of shape (D, r) or None
+        Orthonormal directions that have a `kappa` of their own.
+    kappa : ndarray of shape (1,) or (2,)
+        Of the space, or of the span and of the rest.
+    slope : float
+        Of the names.
+    """
+
+    u: np.ndarray
+    codes: np.ndarray
+    share: np.ndarray
+    counts: np.ndarray
+    raw: np.ndarray
+    centre: np.ndarray
+    predicted: np.ndarray
+    span: np.ndarray | None
+    kappa: np.ndarray
+    slope: float
+
+    @property
+    def alone(self):
+        """Whether each image is the only one of its class, shape (n,)."""
+        return np.bincount(self.codes)[self.codes] == 1
+
+    @property
+    def means(self):
+        """`mu_c`, shape (C, D)."""
+        return self.predicted + self._leaning(self.raw - self.centre - self.predicted, self.counts)
+
+    @property
+    def gaps(self):
+        """How far the mean of each class is from `mu_c`, shape (C, D)."""
+        return self.raw - self.centre - self.means
+
+    def residuals(self, rows):
+        """Images less the mean of their class, shape (k, D)."""
+        return self.u[rows] - self.raw[self.codes[rows]]
+
+    def without(self, rows):
+        """Of the classes of the images at `rows`, without the image: `mu_c`, the gap, and the effective number.
+
+        Without its only image a class lies where its name predicts.
+        """
+        codes, share, alone = self.codes[rows], self.share[rows], self.alone[rows]
+        rest = np.where(alone, 1.0, 1.0 - share)
+        squares = 1 / self.counts[codes] - share**2
+        left = np.where(alone, 0.0, rest**2 / np.maximum(squares, np.finfo(float).tiny))
+        mean = self.raw[codes] - (share / rest)[:, None] * self.residuals(rows) - self.centre
+        mean = np.where(alone[:, None], self.predicted[codes], mean)
+        leaning = self.predicted[codes] + self._leaning(mean - self.predicted[codes], left)
+        return leaning, mean - leaning, left
+
+    def _leaning(self, deviations, counts):
+        """Deviations from what names predict, shrunk by `n / (n + kappa)`."""
+        own = counts[:, None] / (counts[:, None] + self.kappa)
+        if self.span is None:
+            return own * deviations
+        inside = (own[:, :1] - own[:, 1:]) * (deviations @ self.span)
+        return own[:, 1:] * deviations + inside @ self.span.T
+
+
+def fit_class_means(u, codes, weight, texts=None, trust=0.0, words=None):
+    """Class means and how far they lean on names.
+
+    Parameters
+    ----------
+    u : ndarray of shape (n, D)
+        Unit embeddings of images.
+    codes : ndarray of shape (n,)
+        Class indices; each class has an image.
+    weight : ndarray of shape (n,)
+        Positive.
+    texts : ndarray of shape (C, D) or None
+        `T_c`.
+    trust : float
+        Probability that the texts are of use.
+    words : ndarray of shape (D, r) or None
+        Directions in which words differ, for where there are no texts.
+
+    Returns
+    -------
+    ClassMeans
+    """
+    n_classes = int(codes.max()) + 1
+    share = weight_in_class(codes, weight)
+    counts = 1 / np.bincount(codes, weights=share**2)
+    raw = sum_rows(u, share, codes, n_classes)
+    centre = raw.mean(axis=0)
+    slope, span, guesses = 0.0, words, [KAPPA] if words is None else KAPPA_OF_WORDS
+    predicted = np.zeros_like(raw)
+    if texts is not None:
+        slope = fit_slope(texts, raw - centre)
+        predicted, span = slope * (texts - texts.mean(axis=0)), directions(texts)
+        guesses = np.power(KAPPA_OF_TEXTS, trust) * KAPPA ** (1 - trust)
+
+    def squares(rows, weight):
+        """Weighted sums of squares in the span and in the rest."""
+        whole = weight @ np.square(rows).sum(axis=1)
+        if span is None:
+            return np.array([whole])
+        inside = weight @ np.square(rows @ span).sum(axis=1)
+        return np.array([inside, max(whole - inside, 0.0)])
+
+    within = sum(
+        squares(u[rows] - raw[codes[rows]], (counts[codes] * share)[rows]) for rows in blocks(len(u))
+    )
+    between = squares(raw - centre - predicted, np.full(n_classes, 1 / max(n_classes - 1, 1)))
+    if (within + between)[-1] <= LEAST_DIFFERENCE**2 * (within + between).sum():
+        # The span holds all that differs, and what is left is rounding.
+        within[-1] = between[-1] = 0.0
+    kappa = LEANING * np.array([_kappa(*of_part, counts) for of_part in zip(within, between, guesses)])
+    return ClassMeans(u, codes, share, counts, raw, centre, predicted, span, kappa, slope)
+
+
+def fit_slope(texts, means, weight=None):
+    """`slope = <T_c - mean T, mean_c> / ||T - mean T||^2`; zero where all texts are the same."""
+    weight = np.ones(len(texts)) if weight is None else weight
+    names = texts - texts.mean(axis=0)
+    square = weight @ np.square(names).sum(axis=1)
+    differ = square > weight.sum() * LEAST_DIFFERENCE**2
+    return float(weight @ np.einsum("cd,cd->c", names, means) / square) if differ else 0.0
+
+
+def directions(texts):
+    """Orthonormal directions in which class texts differ, shape (D, C - 1) at most."""
+    _, deviations, right = linalg.svd(texts - texts.mean(axis=0), full_matrices=False)
+    return right[deviations > LEAST_DIFFERENCE * np.sqrt(len(texts))].T
+
+
+def _kappa(within, between, guess, counts):
+    """`var(noise) / var(deviation)` by the method of moments; `guess` before a class has two images.
+
+    `within` is the sum of squares of the noise, `between = var(deviation) + var(noise) mean(1 / n)`.
+    """
+    inverse = np.mean(1 / counts)
+    guessed = between * guess / (1 + guess * inverse)
+    variance = (within + KAPPA_WORTH * guessed) / ((counts - 1).sum() + KAPPA_WORTH)
+    if not variance > 0:
+        return guess
+    return variance / max(between - variance * inverse, variance / LARGEST_KAPPA)

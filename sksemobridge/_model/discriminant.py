@@ -1,0 +1,180 @@
+"""The discriminant of a Gaussian with one covariance for all classes, and what it says of images that it has not seen.
+
+`z_c(q) = v' P mu_c - mu_c' P mu_c / 2` with `v = nrm(q) - m` and the class means `mu_c` of `class_means`. It is linear in
+`nrm(q)`. `P = inv((1 - l) S + l t I)` is the inverse of the covariance `S`, shrunk with `l = D / (f + D)` for `f` degrees
+of freedom and `t = tr(S) / D`. The scatter `f S` is the sum over classes of
+
+    sum_i n_c s_i (u_i - r_c) (u_i - r_c)' + w_c n_c g_c g_c',
+
+for images `u_i` with shares `s_i` of their class, its mean `r_c`, and the gap `g_c = r_c - m - mu_c` between that mean and
+the leaning one. `w_c` is the probability that the texts are of use: then the gap says how far images lie from where a
+name predicts. Of a class with one image the gap is all there is, and `w_c = 1`.
+
+Features are divided by the root of their variances first, to the power `f / (f + FEW)`: few residuals say nothing of
+variances. (Where all classes have one image and there are words instead of texts, the words say it better.)
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import linalg
+
+from .class_means import ClassMeans
+from .linear import Linear
+from .shots import blocks
+
+# Degrees of freedom at which variances count half (`python benchmarks/few_classes.py`).
+FEW = 10.0
+# Smallest variance of a feature, relative to the mean variance; and what rounding leaves of all variances.
+LEAST_VARIANCE, ROUNDING = 1e-3, 1e-14
+
+
+@dataclass(frozen=True, eq=False)
+class Precision:
+    """`P = R (1 / ridge + B diag(inverse) B') R` with `R = diag(1 / root)`.
+
+    Attributes
+    ----------
+    root : ndarray of shape (D,)
+    basis : ndarray of shape (D, r)
+    inverse : ndarray of shape (r,)
+    ridge : float
+    """
+
+    root: np.ndarray
+    basis: np.ndarray
+    inverse: np.ndarray
+    ridge: float
+
+    def times(self, rows):
+        """`rows @ P`."""
+        rows = rows / self.root
+        return (rows / self.ridge + ((rows @ self.basis) * self.inverse) @ self.basis.T) / self.root
+
+
+@dataclass(frozen=True, eq=False)
+class Discriminant:
+    """`z_c` of queries and of held-out images.
+
+    Attributes
+    ----------
+    classes : ClassMeans
+    precision : Precision
+    gap_weight : ndarray of shape (C,)
+        `w_c`.
+    kept : float
+        `(1 - l) / f`, the factor of the scatter in `inv(P)`.
+    """
+
+    classes: ClassMeans
+    precision: Precision
+    gap_weight: np.ndarray
+    kept: float
+
+    def linear(self):
+        """`z_c` of queries, as a `Linear`."""
+        return discriminant_of(self.classes.means, self.classes.centre, self.precision)
+
+    def held_out(self, rows):
+        """`z_c` of the images at `rows`, each by a model without it, shape (k, C).
+
+        Its class mean, its residual and its class's gap change; `m`, `kappa` and the slope stay. The scatter loses
+        `U' K U` with three rows `U` for each image: its residual, the gap with it and the gap without it. `P` without
+        them follows from `P` (Woodbury).
+        """
+        n_classes = len(self.classes.counts)
+        result = np.empty((len(rows), n_classes))
+        means = self.classes.means
+        of_means = self.precision.times(means)
+        for part in blocks(len(rows)):
+            result[part] = self._held_out(rows[part], means, of_means)
+        return result
+
+    def _held_out(self, rows, means, of_means):
+        classes, times = self.classes, self.precision.times
+        own, each = classes.codes[rows], np.arange(len(rows))
+        share, weight = classes.share[rows], self.gap_weight[own]
+        mean, gap, left = classes.without(rows)
+        v = classes.u[rows] - classes.centre
+        v_p, mean_p = times(v), times(mean)
+        z = v_p @ means.T - 0.5 * _paired(of_means, means)
+        z[each, own] = _paired(v_p, mean) - 0.5 * _paired(mean_p, mean)
+
+        changed = np.stack([classes.residuals(rows), classes.gaps[own], gap])  # U, shape (3, k, D)
+        lost = classes.counts[own] * share / np.where(classes.alone[rows], np.inf, 1 - share)
+        factor = self.kept * np.stack([-lost, -weight * classes.counts[own], weight * left])  # K
+        changed_p = np.stack([times(part) for part in changed])
+        inner = np.einsum("akd,bkd->kab", changed_p, changed)
+        # (I + K U P U')^-1 K
+        middle = np.linalg.solve(np.eye(3) + factor.T[:, :, None] * inner, np.eye(3) * factor.T[:, :, None])
+        of_classes = np.stack([part @ means.T for part in changed_p])
+        of_classes[:, each, own] = np.einsum("akd,kd->ak", changed_p, mean)
+        of_query = np.einsum("akd,kd->ak", changed_p, v)
+        half = 0.5 * of_classes - of_query[:, :, None]
+        for a in range(3):
+            for b in range(3):
+                z += middle[:, a, b, None] * of_classes[a] * half[b]
+        return z
+
+
+def discriminant_of(means, centre, precision):
+    """`z_c` of class means `(C, D)` relative to the centre, as a `Linear`."""
+    weights = precision.times(means)
+    # v = u - m: the part of m goes into the offsets.
+    return Linear(weights, -0.5 * _paired(weights, means) - weights @ centre)
+
+
+def fit_discriminant(classes, trust=0.0, has_words=False):
+    """The covariance of images around their classes.
+
+    Parameters
+    ----------
+    classes : ClassMeans
+    trust : float
+        Probability that the texts are of use.
+    has_words : bool
+        Whether the span of the class means is that of words.
+
+    Returns
+    -------
+    Discriminant
+    """
+    counts, width = classes.counts, classes.u.shape[1]
+    single = np.bincount(classes.codes) == 1
+    gap_weight = np.where(single, 1.0, trust)
+    own = counts / (counts + classes.kappa[-1])
+    degrees = max(float(np.sum(counts - 1 + gap_weight * (1 - own))), ROUNDING)
+    factors = np.sqrt(counts[classes.codes] * classes.share / degrees)
+    gaps = np.sqrt(gap_weight * counts / degrees)[:, None] * classes.gaps
+    pieces = blocks(len(factors))
+
+    squares = np.square(gaps).sum(axis=0)
+    for rows in pieces:
+        squares += np.square(factors[rows, None] * classes.residuals(rows)).sum(axis=0)
+    typical = max(squares.mean(), ROUNDING)
+    power = 0.0 if has_words and single.all() else degrees / (degrees + FEW)
+    root = np.maximum(squares / typical, LEAST_VARIANCE) ** (power / 2)
+
+    gaps /= root
+    if len(factors) + len(gaps) < width:
+        rows = np.vstack([gaps, *(factors[rows, None] * classes.residuals(rows) / root for rows in pieces)])
+        values, left = linalg.eigh(rows @ rows.T)
+        keep = values > values[-1] * len(values) * np.finfo(float).eps
+        values = values[keep]
+        basis = (rows.T @ left[:, keep]) / np.sqrt(values)
+    else:
+        scatter = gaps.T @ gaps
+        for rows in pieces:
+            residuals = factors[rows, None] * classes.residuals(rows) / root
+            scatter += residuals.T @ residuals
+        values, basis = linalg.eigh(scatter)
+        values = np.maximum(values, 0)
+    kept = degrees / (degrees + width)
+    ridge = (1 - kept) * max(values.sum() / width, ROUNDING)
+    precision = Precision(root, basis, 1 / (kept * values + ridge) - 1 / ridge, float(ridge))
+    return Discriminant(classes, precision, gap_weight, kept / degrees)
+
+
+def _paired(a, b):
+    """Products of the rows of two arrays."""
+    return np.einsum("kd,kd->k", a, b)

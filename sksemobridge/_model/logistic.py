@@ -1,0 +1,197 @@
+"""How much text and shots weigh, and what is left to correct: one penalised logistic regression.
+
+The decision is `sum_k s_k z_k,c + b_c + A_c . v` with `v = nrm(q) - m`. Scales `s_k > 0`, offsets `b (C,)` and corrections
+`A (C, D)` are one posterior mode. It minimises
+
+    sum_i omega_i * -log softmax(decision(x_i) + log pi)[y_i]
+    + sum_k (log(s_k / s0_k) / width)^2 / 2 + ||b||^2 / 2 + sum_c A_c' inv(Q) A_c / (2 sigma^2)
+
+over the shots `x_i`, whose terms `z_k` are those of a model without them. `pi_c` is the share of class `c` among the shots:
+how often a class was labelled does not tell how likely it is. `Q = sum_S q_S V_S V_S' / l_S^2` over spans `S` with
+directions `V_S`, where `l_S^2` is the mean square length of the `v` in the span. The spans are the whole space, with
+`q = 1`, and that of the class texts, with `q = p (1 + 1 / n)`, where `p` is the probability that the texts are of use and
+`n` the mean number of images of a class.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import linalg
+from scipy.optimize import minimize
+from scipy.special import expit
+
+from .._utils.array_api import softmax
+
+# `python studies/blend.py` varies the constants of this block.
+# Width of the prior of `log s`, and `sigma` with texts and without.
+WIDTH, CORRECTION, CORRECTION_WITHOUT_TEXT = 0.5, 1.0, 0.7
+# Odds that texts are of use, before any shot: most names are words that CLIP knows.
+TEXT_ODDS = 10.0
+# Bound of `log(s / s0)`, relative decrease of the loss that ends the search, and what rounding explains.
+MOST_LOG_RATIO, TOL, ROUNDING = 9.0, 1e-8, 1e-14
+# Largest part that a shot is taken to have in its own logits: guards a division.
+MOST_OWN = 0.9
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The posterior mode.
+
+    Attributes
+    ----------
+    scales : dict of float
+        `s_k`.
+    coefficients : ndarray of shape (r, C)
+        Of the features.
+    loss : float
+        Value of the minimised function.
+    log_prior : ndarray of shape (C,)
+        `log pi`.
+    logits : ndarray of shape (n, C)
+        Decisions of the shots, each without its own part in offset and correction, to first order.
+    """
+
+    scales: dict
+    coefficients: np.ndarray
+    loss: float
+    log_prior: np.ndarray
+    logits: np.ndarray
+
+
+def fit_weights(terms, codes, weight, defaults, features, deviations, width=WIDTH):
+    """Scales of terms, and coefficients of features for each class.
+
+    Parameters
+    ----------
+    terms : dict of ndarray of shape (n, C)
+        `z_k`, held out.
+    codes : ndarray of shape (n,)
+    weight : ndarray of shape (n,)
+        `omega_i`.
+    defaults : dict of float
+        `s0_k`.
+    features : ndarray of shape (n, r)
+        With independent coefficients, as `features_of` gives them.
+    deviations : ndarray of shape (r,)
+        Prior standard deviations of the coefficients.
+    width : float
+        Of the prior of `log s`.
+
+    Returns
+    -------
+    Weights
+    """
+    names, values, k = list(terms), list(terms.values()), len(terms)
+    n, n_classes = values[0].shape
+    counts = np.bincount(codes, weights=weight, minlength=n_classes)
+    log_prior = np.log(np.maximum(counts, np.finfo(float).tiny) / max(counts.sum(), ROUNDING))
+    each, deviations, centre = np.arange(n), deviations[:, None], np.log([defaults[name] for name in names])
+
+    def unpack(x):
+        bounded = np.clip(width * x[:k], -MOST_LOG_RATIO, MOST_LOG_RATIO)
+        return np.exp(centre + bounded), deviations * x[k:].reshape(-1, n_classes)
+
+    def decision(scales, coefficients):
+        return sum((s * z for s, z in zip(scales, values)), features @ coefficients)
+
+    def objective(x):
+        scales, coefficients = unpack(x)
+        logits = decision(scales, coefficients)
+        logits += log_prior
+        logits -= logits.max(axis=1, keepdims=True)
+        true = logits[each, codes]
+        np.exp(logits, out=logits)
+        sums = logits.sum(axis=1)
+        loss = weight @ (np.log(sums) - true) + 0.5 * (x @ x)
+        logits *= (weight / sums)[:, None]
+        logits[each, codes] -= weight
+        of_scales = width * scales * [np.vdot(logits, z) for z in values]
+        return float(loss), x + np.concatenate([of_scales, (deviations * (features.T @ logits)).ravel()])
+
+    x, loss = np.zeros(k + features.shape[1] * n_classes), 0.0
+    if n:
+        best = minimize(objective, x, jac=True, method="L-BFGS-B", options={"ftol": TOL, "maxcor": 5})
+        x, loss = best.x, float(best.fun)
+    scales, coefficients = unpack(x)
+    logits = decision(scales, coefficients)
+    logits += _own_part(logits + log_prior, codes, weight, features, deviations)
+    return Weights(dict(zip(names, scales.tolist())), coefficients, loss, log_prior, logits)
+
+
+def _own_part(logits, codes, weight, features, deviations):
+    """What leaves the logits `(n, C)` of each shot where it takes no part in the offset and the correction.
+
+    A shot adds `k_ic omega_i ([y_i = c] - p_ic)` to its own logits, with `k_ic` the variance that the other shots leave
+    it. Features are taken as orthogonal, and the curvature is the mean of `p (1 - p)` over the shots.
+    """
+    if not len(codes):
+        return np.zeros_like(logits)
+    p = softmax(logits)
+    curvature = weight @ (p * (1 - p)) / weight.sum()
+    determined = curvature * deviations**2 * (weight @ features**2)[:, None]
+    variance = features**2 @ (deviations**2 / (1 + determined))
+    p[np.arange(len(codes)), codes] -= 1
+    own = np.minimum(weight[:, None] * curvature * variance, MOST_OWN)
+    return variance / (1 - own) * weight[:, None] * p
+
+
+def fit_text(cosines, codes, weight, logit_scale):
+    """How well texts alone fit the shots: the scale of their cosines, and the probability `p` that they are of use.
+
+    Parameters
+    ----------
+    cosines : ndarray of shape (n, C)
+    codes : ndarray of shape (n,)
+    weight : ndarray of shape (n,)
+    logit_scale : float
+        The default scale, that of CLIP.
+
+    Returns
+    -------
+    scale, trust : float
+    """
+    none = np.zeros((len(codes), 0))
+    fitted = fit_weights(
+        {"text": cosines}, codes, weight, {"text": logit_scale}, none, np.zeros(0), width=1.0
+    )
+    loss_of_guessing = -weight @ fitted.log_prior[codes]
+    return fitted.scales["text"], float(expit(np.log(TEXT_ODDS) + loss_of_guessing - fitted.loss))
+
+
+def features_of(v, spans):
+    """Features of the shots in which offset and correction have independent coefficients, and the way back.
+
+    Parameters
+    ----------
+    v : ndarray of shape (n, D)
+    spans : list of (ndarray of shape (D, r) or None, float)
+        Directions `V_S` (None is the whole space) and `q_S`.
+
+    Returns
+    -------
+    features : ndarray of shape (n, 1 + k)
+        Ones, for the offset, and `f` with `f @ f.T = v Q v'`; columns of `f` are orthogonal.
+    back : ndarray of shape (D, k)
+        `A = back @ coefficients`, as `v @ back = f`.
+    """
+    n, width = v.shape
+    v_q, q = np.zeros_like(v), None if n < width else np.zeros((width, width))
+    for basis, share in spans:
+        inside = v if basis is None else v @ basis
+        factor = share * n / max(float(np.vdot(inside, inside)), ROUNDING**2)
+        if n < width:
+            v_q += factor * (v if basis is None else inside @ basis.T)
+        else:
+            q += factor * (np.eye(width) if basis is None else basis @ basis.T)
+    if n < width:
+        values, vectors = linalg.eigh(v_q @ v.T)
+        keep = values > ROUNDING * max(values.max(initial=0.0), 1.0)
+        root = np.sqrt(values[keep])
+        features, back = vectors[:, keep] * root, v_q.T @ (vectors[:, keep] / root)
+    else:
+        values, vectors = linalg.eigh(q)
+        back = vectors * np.sqrt(np.maximum(values, 0))
+        features = v @ back
+        _, vectors = linalg.eigh(features.T @ features)
+        features, back = features @ vectors, back @ vectors
+    return np.column_stack([np.ones(n), features]), back
