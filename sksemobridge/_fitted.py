@@ -142,7 +142,7 @@ class FittedState:
         model = self.of_shots or self.model
         return model.typicality.scores(X, model.views())
 
-    def held_out_probabilities(self, held_out, n_shots, seen):
+    def held_out_probabilities(self, held_out, seen):
         """Probabilities `(n, C)` of pooled shots by the model without them; NaN of those that are not held out.
 
         `held_out` are the held-out images and their logits over the classes `seen`.
