@@ -8,7 +8,7 @@ from scipy import linalg
 from scipy.optimize import minimize
 
 from .._utils.array_api import l2_normalize
-from .._utils.device import SMALL_PRODUCT, resolve_device, threads_for
+from .._utils.device import resolve_device, threads_for
 
 # The paper's warm-up: this learning rate in the first step, then a linear rise over this many steps.
 FIRST_LEARNING_RATE = 1e-5
@@ -28,11 +28,6 @@ PRECONDITIONING = 0.5
 # falls behind AdamW's. A much smaller unit takes more iterations (`studies/training.py`).
 BIAS_SCALE = 0.25
 
-NOT_FINITE = {
-    "adamw": "Lower learning_rate, or rescale the embeddings.",
-    "lbfgs": "Rescale the embeddings, the bridge or the projection.",
-}
-
 
 @dataclass(frozen=True)
 class TrainedBridge:
@@ -40,63 +35,49 @@ class TrainedBridge:
 
     `bridge (D, d)` is the trained `W+`. `class_bias (C, d)` is added to labelled shots only, zero for classes without
     shots, or None. `loss_curve` has the loss before every step of AdamW; of L-BFGS at the start and after every
-    iteration. `converged` is False if L-BFGS stopped at `max_iter` or because the callback asked for it; AdamW has no
-    criterion to miss.
+    iteration. `converged` is False if L-BFGS stopped at `max_iter` or because the callback asked for it.
     """
 
     bridge: np.ndarray
     class_bias: np.ndarray | None
-    loss_curve: np.ndarray
+    loss_curve: list | None
     n_iter: int
     converged: bool
 
 
 def train_bridge(
-    X,
-    codes,
-    weight_in_class,
-    bridge,
-    training,
-    *,
-    text_embeddings=None,
-    eos_directions=None,
-    logit_scale=100.0,
-    class_bias=None,
-    dtype=np.float32,
-    callback=None,
+    X, codes, weight_in_class, bridge, training, texts, *, class_bias=None, dtype=np.float32, callback=None
 ):
     """Train the bridge, and a bias for each class, on labelled shots `X (n, D)` of the classes `codes (n,)`.
 
     `weight_in_class (n,)` sums to one in each class that has shots; others take no part. Training starts at `bridge`,
-    the closed form or an earlier outcome, and at `class_bias (C, d)`; None is zero. `text_embeddings (C, D)` and
-    `eos_directions (C, d)` are `T` and `E`; without them the loss has no terms of texts. `callback(loss=...)` gets each
-    entry of the loss curve; a true answer stops.
+    the closed form or an earlier outcome, and at `class_bias (C, d)`; None is zero. `texts` are those of `fit_paper`;
+    without embeddings the loss has no terms of texts. `callback(loss=...)` gets each entry of the loss curve; a true
+    answer stops.
 
     Raises
     ------
     FloatingPointError
         If the loss is NaN or infinite.
     ValueError
-        If only one of `T` and `E` is given, or the device is not there.
+        If the device is not there.
     """
-    if (text_embeddings is None) != (eos_directions is None):
-        raise ValueError("text_embeddings and eos_directions belong together: pass both or neither.")
     present, codes = np.unique(codes, return_inverse=True)
-    with_rows = [rows for rows in (text_embeddings, class_bias) if rows is not None]
+    with_rows = [rows for rows in (texts.embeddings, class_bias) if rows is not None]
     of_classes = np.zeros((len(with_rows[0]) if with_rows else present[-1] + 1, bridge.matrix.shape[1]))
     if class_bias is not None:
         of_classes[present] = class_bias[present]
     bias = of_classes[present] if training.class_bias else None
-    texts = None if text_embeddings is None else (text_embeddings[present], eos_directions[present])
-    loss = BridgeLoss(X, codes, weight_in_class, bridge, training, texts, logit_scale, dtype)
+    sides = [] if texts.embeddings is None else [texts.embeddings[present], texts.eos_directions[present]]
+    loss = BridgeLoss(X, codes, weight_in_class, bridge, training, sides, texts.logit_scale, dtype)
     optimize = _adamw if training.optimizer == "adamw" else _lbfgs
-    with _threads(len(X) * bridge.matrix.size), _reporter(training, callback) as (report, curve):
+    with threads_for(len(X) * bridge.matrix.size), _reporter(training, callback) as (report, curve):
         matrix, bias, converged = optimize(loss, bridge.inputs(X), bridge.matrix, bias, report, curve)
     if bias is not None:
         of_classes[present] = bias
     bias = None if bias is None else of_classes
     n_iter = len(curve) - (training.optimizer == "lbfgs")
-    return TrainedBridge(matrix.astype(np.float64), bias, np.array(curve), n_iter, converged)
+    return TrainedBridge(matrix.astype(np.float64), bias, list(curve), n_iter, converged)
 
 
 class BridgeLoss:
@@ -113,7 +94,7 @@ class BridgeLoss:
     - `bias = mean_c (||bias_c|| - mean ||bias||)^2`.
 
     Cross-entropies of shots average within a class by weight, then over classes; they are summed in float64. The
-    gradient in a vector of length zero counts as zero. `texts` are `T` and `E`, or None; other parameters are those
+    gradient in a vector of length zero counts as zero. `texts` are `T` and `E`, or empty; other parameters are those
     of `train_bridge`, but every class has a shot.
     """
 
@@ -121,7 +102,7 @@ class BridgeLoss:
         import torch
 
         self._torch, self._dtype, self._device = torch, dtype, resolve_device(training.device)
-        self.training, self.weight_in_class, self.has_text = training, weight_in_class, texts is not None
+        self.training, self.weight_in_class, self.has_text = training, weight_in_class, bool(texts)
         self._codes, self._n_classes = torch.tensor(codes, device=self._device), int(codes.max()) + 1
         self._classes = torch.arange(self._n_classes, device=self._device)
         weight_of_texts = (1 - training.lambda_it) / 2 / self._n_classes
@@ -129,7 +110,7 @@ class BridgeLoss:
         self._weight_in_class = self.to_tensor(weight_in_class[:, None])
         weight = torch.tensor(weight_in_class / self._n_classes, device=self._device)
         self._shots = self.to_tensor(logit_scale * l2_normalize(X)), self._codes, weight
-        self._texts = [self.to_tensor(text) for text in texts or ()]
+        self._texts = [self.to_tensor(text) for text in texts]
         self._projection, self._text_length = self.to_tensor(bridge.projection), bridge.text_length
         self._projection_bias = self.to_tensor(bridge.projection_bias)
 
@@ -279,20 +260,6 @@ def _typical_length(rows, weight):
 
 
 @contextmanager
-def _threads(n_multiplications):
-    """One thread where products are small: threads would wait for each other longer than they save."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1 if n_multiplications < SMALL_PRODUCT else before)
-    try:
-        with threads_for(n_multiplications):
-            yield
-    finally:
-        torch.set_num_threads(before)
-
-
-@contextmanager
 def _reporter(training, callback):
     """A function to call with every loss, true if training is to stop, and the list that it fills.
 
@@ -306,7 +273,8 @@ def _reporter(training, callback):
 
     def report(value):
         if not np.isfinite(value):
-            raise FloatingPointError(f"The training loss is {value}. {NOT_FINITE[training.optimizer]}")
+            remedy = "Lower learning_rate, or rescale" if training.optimizer == "adamw" else "Rescale"
+            raise FloatingPointError(f"The training loss is {value}. {remedy} the embeddings.")
         curve.append(value)
         if bar is not None:
             bar.update()
