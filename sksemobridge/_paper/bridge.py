@@ -97,8 +97,7 @@ class Bridge:
 
         `class_bias` has one row for each row of `x`.
         """
-        x = self.inputs(x)
-        eos = x if self.is_identity and self.projection is None else x @ self.matrix
+        eos = self.inputs(x) @ self.matrix
         return l2_normalize(eos if class_bias is None else eos + class_bias)
 
     def project(self, eos):
@@ -130,17 +129,7 @@ class Bridge:
 
     def affinity(self, queries, image_means):
         """`z3 = bridge(q) . F_c`: bridged queries against the means of the shots as images, shape (n, C)."""
-        if self.is_projector:
+        if self.basis is not None and self.projection_bias is None:
             # An orthogonal projector: lengths and products can be taken in the kept directions.
             return l2_normalize(queries @ self.basis) @ (image_means @ self.basis).T
         return self.apply(queries) @ image_means.T
-
-    @property
-    def is_identity(self):
-        """Whether the bridge only scales to unit length: nothing is cut off."""
-        return self.is_projector and self.basis.shape[0] == self.basis.shape[1]
-
-    @property
-    def is_projector(self):
-        """Whether the bridge is an orthogonal projection, scaled to unit length."""
-        return self.basis is not None and self.projection_bias is None

@@ -73,9 +73,9 @@ class PaperModel:
     def affinities_of_block(self, X):
         """The same of queries in the precision and on the device of the model's arrays."""
         queries = l2_normalize(X)
-        affinities = {} if self.text_embeddings is None else {"z1": queries @ self.text_embeddings.T}
-        of_shots = {"z2": queries @ self.prototypes.T, "z3": self.bridge.affinity(X, self.image_means)}
-        return affinities | of_shots
+        of_text = {} if self.text_embeddings is None else {"z1": queries @ self.text_embeddings.T}
+        z3 = self.bridge.affinity(X, self.image_means)
+        return of_text | {"z2": queries @ self.prototypes.T, "z3": z3}
 
     def decision(self, X):
         """Logarithm of the paper's score of queries `X (n, D)`, times the temperature, shape (n, C)."""
@@ -122,11 +122,7 @@ class PaperModel:
         rows = np.asarray(rows)
 
         def of(values):
-            if values is None:
-                return None
-            taken = values[rows]
-            taken[rows < 0] = np.nan
-            return taken
+            return None if values is None else np.where((rows < 0)[:, None], np.nan, values[rows])
 
         return replace(
             self,
@@ -177,7 +173,8 @@ def class_divergence(image_means, texts):
 def fit_paper(shots, texts, *, blend, training=None, earlier=None, dtype=np.float64, callback=None):
     """Fit the paper's classifier.
 
-    Everything is computed in float64, except the training of the bridge, which computes in float32.
+    Everything is computed in float64, except the training of the bridge, which computes in float32. Warns if L-BFGS did
+    not converge, if `atol` cuts off every direction, and of embeddings of a length that is unusual for a class bias.
 
     Parameters
     ----------
@@ -203,13 +200,6 @@ def fit_paper(shots, texts, *, blend, training=None, earlier=None, dtype=np.floa
         If a parameter is out of its range, or every `lambda` that is used is zero.
     FloatingPointError
         If the training loss turns NaN or infinite.
-
-    Warns
-    -----
-    ConvergenceWarning
-        If L-BFGS did not converge.
-    UserWarning
-        If `atol` cuts off every direction, or a class bias is trained beside embeddings of an unusual length.
     """
     blend.validate(has_text=texts.embeddings is not None)
     X, codes = np.asarray(shots.X, dtype=np.float64), shots.codes
@@ -250,10 +240,10 @@ def fit_paper(shots, texts, *, blend, training=None, earlier=None, dtype=np.floa
         n_iter=trained.n_iter,
         converged=trained.converged,
     )
-    temperature = 1.0 if blend.temperature is None else blend.temperature
+    temperature = blend.temperature
     if temperature == "auto":
         temperature = fit_temperature(model, shots, weight_in_class, projected, texts.logit_scale)
-    return astype(replace(model, temperature=float(temperature)), dtype)
+    return astype(replace(model, temperature=float(temperature or 1.0)), dtype)
 
 
 def _train(X, codes, weight_in_class, texts, bridge, training, earlier, callback):

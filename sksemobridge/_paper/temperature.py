@@ -9,7 +9,7 @@ from .._utils.array_api import l2_normalize, log_softmax
 # Largest number of scores from which a temperature is estimated: more do not change it.
 MOST_SCORES = 2**22
 # Standard deviation of the prior of the log of a temperature around its default, and how far it may go.
-WIDTH, MOST_WIDTHS = 0.5, 8
+WIDTH, FARTHEST = 0.5, 4.0
 # Step of a numerical derivative of the log of the score.
 STEP = 1e-3
 
@@ -60,6 +60,5 @@ def fit_temperature(model, shots, weight_in_class, projected, logit_scale):
         of_label = log_softmax(default * np.exp(log_ratio) * scores)[own]
         return 0.5 * (log_ratio / WIDTH) ** 2 - weight @ of_label
 
-    bound = MOST_WIDTHS * WIDTH
-    log_ratio = minimize_scalar(loss, bounds=(-bound, bound), method="bounded").x
+    log_ratio = minimize_scalar(loss, bounds=(-FARTHEST, FARTHEST), method="bounded").x
     return default * np.exp(log_ratio / 2 if is_single else log_ratio)

@@ -53,14 +53,7 @@ def train_bridge(
     `weight_in_class (n,)` sums to one in each class that has shots; others take no part. Training starts at `bridge`,
     the closed form or an earlier outcome, and at `class_bias (C, d)`; None is zero. `texts` are those of `fit_paper`;
     without embeddings the loss has no terms of texts. `callback(loss=...)` gets each entry of the loss curve; a true
-    answer stops.
-
-    Raises
-    ------
-    FloatingPointError
-        If the loss is NaN or infinite.
-    ValueError
-        If the device is not there.
+    answer stops. A loss that is not finite is a FloatingPointError.
     """
     present, codes = np.unique(codes, return_inverse=True)
     with_rows = [rows for rows in (texts.embeddings, class_bias) if rows is not None]
@@ -75,9 +68,9 @@ def train_bridge(
         matrix, bias, converged = optimize(loss, bridge.inputs(X), bridge.matrix, bias, report, curve)
     if bias is not None:
         of_classes[present] = bias
-    bias = None if bias is None else of_classes
+        bias = of_classes
     n_iter = len(curve) - (training.optimizer == "lbfgs")
-    return TrainedBridge(matrix.astype(np.float64), bias, list(curve), n_iter, converged)
+    return TrainedBridge(matrix.astype(np.float64), bias, curve, n_iter, converged)
 
 
 class BridgeLoss:
@@ -220,7 +213,7 @@ def _lbfgs(loss, inputs, bridge, bias, report, curve):
 
     found, converged, stopped = start, False, report(evaluate(start)[0])
 
-    def after_iteration(intermediate_result):
+    def listen(intermediate_result):
         nonlocal found, converged, stopped
         found, value = intermediate_result.x.reshape(start.shape).copy(), float(intermediate_result.fun)
         stopped = report(value)
@@ -231,8 +224,7 @@ def _lbfgs(loss, inputs, bridge, bias, report, curve):
 
     if not stopped:
         limits = dict(maxiter=training.most_iterations, maxfun=np.inf, maxcor=MEMORY, ftol=0, gtol=0)
-        how = {"method": "L-BFGS-B", "jac": True, "callback": after_iteration, "options": limits}
-        minimize(evaluate, start.ravel(), **how)
+        minimize(evaluate, start.ravel(), jac=True, method="L-BFGS-B", callback=listen, options=limits)
         # Short of its limit SciPy ends by itself only where rounding hides all decrease.
         converged = converged or (not stopped and len(curve) <= training.most_iterations)
     return bridge + basis @ found[:n_rows], None if bias is None else bias_unit * found[n_rows:], converged
@@ -255,34 +247,24 @@ def principal_directions(inputs, weight):
 
 def _typical_length(rows, weight):
     """Root of the weighted mean of squared lengths of rows; one if all are zero."""
-    square = np.average((rows**2).sum(axis=1), weights=weight)
-    return float(np.sqrt(square)) if square > 0 else 1.0
+    return float(np.sqrt(np.average(np.vecdot(rows, rows), weights=weight))) or 1.0
 
 
 @contextmanager
 def _reporter(training, callback):
-    """A function to call with every loss, true if training is to stop, and the list that it fills.
+    """A function to call with every loss, true if training is to stop, and the list that it fills."""
+    from tqdm import tqdm
 
-    It raises `FloatingPointError` for a loss that is not finite.
-    """
-    curve, bar = [], None
-    if training.verbose > 0:
-        from tqdm import tqdm
-
-        bar = tqdm(total=training.most_iterations, desc=f"bridge ({training.optimizer})", unit="it")
+    curve, steps = [], {"total": training.most_iterations, "unit": "it"}
 
     def report(value):
         if not np.isfinite(value):
             remedy = "Lower learning_rate, or rescale" if training.optimizer == "adamw" else "Rescale"
             raise FloatingPointError(f"The training loss is {value}. {remedy} the embeddings.")
         curve.append(value)
-        if bar is not None:
-            bar.update()
-            bar.set_postfix(loss=f"{value:.5f}", refresh=False)
+        bar.update()
+        bar.set_postfix(loss=f"{value:.5f}", refresh=False)
         return callback is not None and bool(callback(loss=value))
 
-    try:
+    with tqdm(**steps, desc=f"bridge ({training.optimizer})", disable=not training.verbose) as bar:
         yield report, curve
-    finally:
-        if bar is not None:
-            bar.close()
