@@ -96,12 +96,12 @@ class BridgeLoss:
 
         self._torch, self._dtype, self._device = torch, dtype, resolve_device(training.device)
         self.training, self.weight_in_class, self.has_text = training, weight_in_class, bool(texts)
-        self._codes, self._n_classes = torch.tensor(codes, device=self._device), int(codes.max()) + 1
-        self._classes = torch.arange(self._n_classes, device=self._device)
+        self._codes, self._n_classes = torch.tensor(codes).to(self._device), int(codes.max()) + 1
+        self._classes = torch.arange(self._n_classes).to(self._device)
         weight_of_texts = (1 - training.lambda_it) / 2 / self._n_classes
         self._weight_of_texts = torch.full_like(self._classes, weight_of_texts, dtype=torch.float64)
         self._weight_in_class = self.to_tensor(weight_in_class[:, None])
-        weight = torch.tensor(weight_in_class / self._n_classes, device=self._device)
+        weight = torch.tensor(weight_in_class / self._n_classes).to(self._device)
         self._shots = self.to_tensor(logit_scale * l2_normalize(X)), self._codes, weight
         self._texts = [self.to_tensor(text) for text in texts]
         self._projection, self._text_length = self.to_tensor(bridge.projection), bridge.text_length
@@ -111,7 +111,7 @@ class BridgeLoss:
         """Values as a tensor that the loss computes with: in its precision, on its device."""
         if values is None:
             return None
-        return self._torch.tensor(np.asarray(values, dtype=self._dtype), device=self._device)
+        return self._torch.tensor(np.asarray(values, dtype=self._dtype)).to(self._device)
 
     def __call__(self, inputs, bridge, bias=None, offset=None):
         """The loss of `inputs (n, k)`, `bridge (k, d)`, `bias (C, d)` or None, and an `offset (n, d)` of `v`."""
