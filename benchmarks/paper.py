@@ -10,8 +10,8 @@ so that an interrupted run goes on where it was.
 
 Protocol `paper` tunes seven numbers by 1,000 trials on the whole validation split and takes the step of training, of
 5,000, with the best validation accuracy. ImageNet has no validation split: as in the paper, the numbers are tuned on its
-*test* images and the last step is taken. Protocol `ours` is `blend="auto"` and, trained, `solver="lbfgs"`; it sees the
-shots alone. Both use the augmented copies of the paper's configuration; ours is told by `groups` which are of one image.
+*test* images and the last step is taken. Protocol `ours` is the default model and, trained, the paper's method with its default
+numbers; it sees the shots alone. Both use the augmented copies of the paper's configuration; ours is told by `groups` which are of one image.
 The variants of ImageNet are tested with the model of ImageNet.
 """
 
@@ -36,7 +36,14 @@ from paper_search import Step, Validation, best_step, paper_classifier, search
 from results import Results
 from timing import timed
 
-from sksemobridge import CLIPImageEncoder, CLIPTextEncoder, SeMoBridgeClassifier, ZeroShotClassifier
+from sksemobridge import (
+    CLIPImageEncoder,
+    CLIPTextEncoder,
+    PaperBlend,
+    SeMoBridgeClassifier,
+    Training,
+    ZeroShotClassifier,
+)
 
 METHODS = ("SeMoBridge", "SeMoBridge-T")
 PROTOCOLS = ("paper", "ours")
@@ -81,10 +88,9 @@ class Runner:
         y = shots.labels[image]
         trained = method == "SeMoBridge-T"
         if protocol == "ours":
-            solver = "lbfgs" if trained else "closed_form"
-            classifier = SeMoBridgeClassifier(
-                self.text_encoder, prompts=self.prompts, solver=solver, device=self.device
-            )
+            classifier = SeMoBridgeClassifier(self.text_encoder, prompts=self.prompts)
+            if trained:
+                classifier.set_params(blend=PaperBlend(), solver=Training(device=self.device))
             seconds, _ = timed(classifier.fit, X, y, groups=image)
             how = {"tuned_on": "shots", "best_step": ""}
         else:
@@ -100,16 +106,19 @@ class Runner:
         return self.dataset.val, {"tuned_on": "validation split"}
 
     def _learn_as_the_paper(self, X, y, queries, labels, trained, seed):
-        classifier = paper_classifier(self.text_encoder, self.prompts, device=self.device).fit(X, y)
+        classifier = paper_classifier(self.text_encoder, self.prompts).fit(X, y)
         validation = Validation(classifier, queries, labels, self.device)
         if trained:
-            classifier.set_params(solver="adamw", max_iter=self.args.steps)
+            classifier.set_params(solver=Training("adamw", max_iter=self.args.steps, device=self.device))
         if trained and self.protocol["datasets"][self.dataset.name]["step_selected_by"] == "best_val":
             step = best_step(classifier, X, y, validation)
         else:
             step = Step.of(classifier.fit(X, y), self.device)
         settings = search(step, validation, self.args.trials, self.protocol["search"]["ranges"], seed)
-        return classifier.set_params(max_iter=step.number, **settings).fit(X, y)
+        found = {f"blend__{name}": value for name, value in settings.items()}
+        if trained:
+            found["solver__max_iter"] = step.number
+        return classifier.set_params(**found).fit(X, y)
 
     def top1(self, classifier, name):
         """Accuracy on a test split, over the classes that it has."""

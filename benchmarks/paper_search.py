@@ -6,8 +6,8 @@ from unittest import mock
 import numpy as np
 import torch
 
-from sksemobridge import SeMoBridgeClassifier
-from sksemobridge._training.loss import BridgeLoss
+from sksemobridge import PaperBlend, SeMoBridgeClassifier
+from sksemobridge._paper.training import BridgeLoss
 
 ATOL = 0.3
 # What the paper validates steps with, before any search.
@@ -113,7 +113,7 @@ def best_step(classifier, X, y, validation):
     Parameters
     ----------
     classifier : SeMoBridgeClassifier
-        With `solver="adamw"`; fitted here.
+        With `solver=Training("adamw")`; fitted here.
     X, y : ndarray of shape (n, D) and (n,)
         The shots; labels equal to the positions of their classes.
     validation : Validation
@@ -143,9 +143,10 @@ def best_step(classifier, X, y, validation):
     return best
 
 
-def paper_classifier(text_encoder, prompts, **params):
-    """The classifier with the paper's cutoff and blend."""
-    return SeMoBridgeClassifier(text_encoder, prompts=prompts, atol=ATOL, blend="paper", **params)
+def paper_classifier(text_encoder, prompts, solver="closed_form", **numbers):
+    """The classifier with the paper's cutoff and score, and the numbers `INITIAL` where no others are given."""
+    blend = PaperBlend(**INITIAL | numbers, atol=ATOL, temperature=None)
+    return SeMoBridgeClassifier(text_encoder, prompts=prompts, blend=blend, solver=solver)
 
 
 def _every_step(watch):
@@ -154,13 +155,13 @@ def _every_step(watch):
     scikit-learn's callbacks are told the loss of every step, not its weights.
     """
 
-    original = BridgeLoss.value_and_gradient
+    original = BridgeLoss.__call__
 
-    def watched(loss, bridge, class_bias):
-        watch(bridge, class_bias)
-        return original(loss, bridge, class_bias)
+    def watched(loss, inputs, bridge, class_bias):
+        watch(bridge.detach(), class_bias.detach())
+        return original(loss, inputs, bridge, class_bias)
 
-    return mock.patch.object(BridgeLoss, "value_and_gradient", watched)
+    return mock.patch.object(BridgeLoss, "__call__", watched)
 
 
 def _unit(rows):

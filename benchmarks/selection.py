@@ -12,19 +12,29 @@ from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from tasks import made_up
 from timing import timed
 
-from sksemobridge import SeMoBridgeClassifier
+from sksemobridge import PaperBlend, SeMoBridgeClassifier
 
-GRID = {"alpha": [1.0, 5.0], "beta": [1.0, 5.0], "gamma": [1.0, 5.0], "lambda2": [0.2, 0.5, 0.8]}
+GRID = {
+    "blend__alpha": [1.0, 5.0],
+    "blend__beta": [1.0, 5.0],
+    "blend__gamma": [1.0, 5.0],
+    "blend__lambda2": [0.2, 0.5, 0.8],
+}
 
 
 def main():
     task = made_up(100, 16, 512)
     X = task.X.astype(np.float32)  # as encoders give it
-    classifier = SeMoBridgeClassifier(task.text_encoder, prompts=task.prompts, blend="paper")
+    classifier = SeMoBridgeClassifier(
+        task.text_encoder, prompts=task.prompts, blend=PaperBlend(temperature=None)
+    )
     train, test = next(StratifiedKFold(5).split(task.X, task.y))
 
     def try_candidate(i):
-        candidate = clone(classifier).set_params(alpha=1 + i / 10, lambda2=0.1 + i / 40, smoothness=i / 20)
+        numbers = {"alpha": 1 + i / 10, "lambda2": 0.1 + i / 40, "smoothness": i / 20}
+        candidate = clone(classifier).set_params(
+            **{f"blend__{name}": value for name, value in numbers.items()}
+        )
         candidate.fit(X[train], task.y[train]).score(X[test], task.y[test])
 
     first, *later = (1000 * timed(try_candidate, i)[0] for i in range(30))

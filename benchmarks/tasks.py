@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 from sklearn.datasets import load_digits
@@ -94,12 +95,12 @@ def from_folder(folder):
 
 
 def made_up_arrays(n_classes, shots, width, projection=None, seed=0):
-    """Classes around random directions and texts near them, as `train_bridge` takes them.
+    """Classes around random directions and texts near them, what training a bridge needs.
 
     `projection (d, width)` is random and square by default.
     """
     # Here, since other tasks are loaded by versions that have it elsewhere (`compare.py`).
-    from sksemobridge._method.bridge import Bridge
+    from sksemobridge._paper.bridge import Bridge
 
     rng = np.random.default_rng(seed)
     noise = 1 / np.sqrt(width)
@@ -119,6 +120,17 @@ def made_up_arrays(n_classes, shots, width, projection=None, seed=0):
         "eos_directions": normalize(eos),
     }
     return {"codes": codes} | arrays
+
+
+def train_on(arrays, training):
+    """The bridge that `training` makes of `made_up_arrays`."""
+    from sksemobridge._paper.bridge import Bridge
+    from sksemobridge._paper.training import train_bridge
+
+    shots = (arrays[name] for name in ("X", "codes", "weight_in_class"))
+    sides = {"embeddings": arrays["text_embeddings"], "eos_directions": arrays["eos_directions"]}
+    texts = SimpleNamespace(**sides, logit_scale=100.0)
+    return train_bridge(*shots, Bridge(arrays["bridge"], arrays["projection"]), training, texts)
 
 
 def made_up(*args, **kwargs):

@@ -1,10 +1,10 @@
-"""Constants of the trained bridge: how exactly folds are trained, the scale of the class bias, the steps of L-BFGS.
+"""Constants of the trained bridge: the scale of the class bias, how far inputs are evened out, the steps of L-BFGS.
 
     python studies/training.py digits npz:cifar10_vit_b32.npz openmoji:NODE_MODULES
     OPENBLAS_NUM_THREADS=2 python studies/training.py --threads
 
 One constant changes at a time; the first value is that of the package. Columns are means over draws (seeds 100 to 104):
-accuracy, log loss, iterations of the bridge, and seconds of a fit, the folds of the blend included.
+accuracy, log loss, iterations of the bridge, and seconds of a fit.
 
 `--threads` times a few iterations on made-up shots with one thread of linear algebra, and with as many as there are:
 `SMALL_PRODUCT` lies where the second begins to pay.
@@ -24,25 +24,26 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 import tasks
 from timing import alternate, timed
 
-from sksemobridge import SeMoBridgeClassifier
-from sksemobridge._method import fit
-from sksemobridge._training import coordinates, lbfgs, train
+from sksemobridge import PaperBlend, SeMoBridgeClassifier, Training
+from sksemobridge._paper import training
 from sksemobridge._utils import device
 
 SEEDS, SHOTS = range(100, 105), (1, 4, 16)
 CONSTANTS = [
-    (fit, "TOL_OF_FOLDS", [1e-5, 1e-3, 1e-4, 1e-6]),
-    (coordinates, "BIAS_SCALE", [1 / 4, 1 / 64, 1 / 16, 1.0]),
-    (coordinates, "PRECONDITIONING", [0.5, 0.0, 0.25, 0.75]),
-    (lbfgs, "MEMORY", [5, 3, 10, 20]),
-    (lbfgs, "WINDOW", [10, 5, 20]),
+    (training, "BIAS_SCALE", [1 / 4, 1 / 64, 1 / 16, 1.0]),
+    (training, "PRECONDITIONING", [0.5, 0.0, 0.25, 0.75]),
+    (training, "MEMORY", [5, 3, 10, 20]),
+    (training, "WINDOW", [10, 5, 20]),
 ]
 
 
 def measure(task, k, seed):
     """Accuracy in percent, log loss, iterations and seconds of one draw."""
     shots, queries = task.draw(k, seed)
-    classifier = SeMoBridgeClassifier(task.text_encoder, prompts=task.prompts, solver="lbfgs", device="cpu")
+    solver = Training(device="cpu")
+    classifier = SeMoBridgeClassifier(
+        task.text_encoder, prompts=task.prompts, blend=PaperBlend(), solver=solver
+    )
     seconds, _ = timed(classifier.fit, task.X[shots], task.y[shots])
     probability, y = classifier.predict_proba(task.X[queries]), task.y[queries]
     accuracy = 100 * np.mean(classifier.classes_[probability.argmax(axis=1)] == y)
@@ -70,7 +71,7 @@ def threads():
 
     def seconds(problem, small_product):
         with mock.patch.object(device, "SMALL_PRODUCT", small_product):
-            train.train_bridge(**problem, max_iter=n_iter, device="cpu")
+            tasks.train_on(problem, Training(max_iter=n_iter, device="cpu"))
 
     for n_classes in (5, 10, 20, 40, 80, 160):
         problem = tasks.made_up_arrays(n_classes, 16, 512)

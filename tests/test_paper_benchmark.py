@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from sksemobridge import CLIPImageEncoder, CLIPTextEncoder
+from sksemobridge import CLIPImageEncoder, CLIPTextEncoder, Training
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 import paper
@@ -280,13 +280,13 @@ def problem():
     y = np.repeat([0, 1, 2], 4)
     X = texts[y] + rng.normal(scale=texts.std(), size=(12, texts.shape[1]))
     queries = texts[y] + rng.normal(scale=2 * texts.std(), size=(12, texts.shape[1]))
-    classifier = paper_search.paper_classifier(text_encoder, prompts, device="cpu")
+    classifier = paper_search.paper_classifier(text_encoder, prompts)
     return classifier, X.astype(np.float32), y, queries.astype(np.float32)
 
 
 def test_validation_scores_as_the_classifier_does(problem):
     classifier, X, y, queries = problem
-    for params in ({}, {"solver": "adamw", "max_iter": 3}):
+    for params in ({}, {"solver": Training("adamw", max_iter=3, device="cpu")}):
         classifier.set_params(**params).fit(X, y)
         validation = paper_search.Validation(classifier, queries, y, "cpu")
         step = paper_search.Step.of(classifier, "cpu")
@@ -296,17 +296,18 @@ def test_validation_scores_as_the_classifier_does(problem):
         settings = {"alpha": 3.0, "beta": 9.0, "gamma": 0.5, "lambda1": 0.2, "lambda2": 0.9, "lambda3": 0.4}
         settings["smoothness"] = 1.2
         accuracy = validation.accuracy(affinities, settings)
-        assert accuracy == pytest.approx(classifier.set_params(**settings).fit(X, y).score(queries, y))
+        numbers = {f"blend__{name}": value for name, value in settings.items()}
+        assert accuracy == pytest.approx(classifier.set_params(**numbers).fit(X, y).score(queries, y))
 
 
 def test_the_best_step_is_that_of_a_classifier_trained_for_so_many_steps(problem):
     classifier, X, y, queries = problem
     validation = paper_search.Validation(classifier.fit(X, y), queries, y, "cpu")
-    classifier.set_params(solver="adamw", max_iter=8, learning_rate=0.05)
+    classifier.set_params(solver=Training("adamw", max_iter=8, learning_rate=0.05, device="cpu"))
     step = paper_search.best_step(classifier, X, y, validation)
     scores = []
     for n in range(1, 9):
-        classifier.set_params(max_iter=n).fit(X, y)
+        classifier.set_params(solver__max_iter=n).fit(X, y)
         scores.append(classifier.score(queries, y))
         if n == step.number:
             np.testing.assert_allclose(step.bridge.numpy(), classifier.bridge_, rtol=1e-4, atol=1e-5)

@@ -32,7 +32,7 @@ def test_the_size_that_fits_takes_a_constant_share_into_account():
 def test_the_restated_loop_trains_as_the_papers_solver_does():
     problem = made_up_arrays(5, 3, 16)
     losses, bridge, class_bias = scale.paper_loop(problem, steps=60)
-    ours = scale.train_bridge(**problem, solver="adamw", max_iter=60, device="cpu")
+    ours = scale.train_on(problem, scale.Training("adamw", max_iter=60, device="cpu"))
     np.testing.assert_allclose(losses, ours.loss_curve, rtol=1e-4)
     np.testing.assert_allclose(bridge.numpy(), ours.bridge, atol=1e-4)
     np.testing.assert_allclose(class_bias.numpy(), ours.class_bias, atol=1e-4)

@@ -9,8 +9,9 @@ from numpy.testing import assert_allclose
 from sksemobridge import CLIPImageEncoder, CLIPTextEncoder, SeMoBridgeClassifier, clear_model_cache
 
 from .encoder_helpers import some_pictures
+from .paper.test_training import train
+from .paper.worlds import make_problem
 from .second_device import NAME, SecondDevice
-from .test_training import make_problem, train_in_float64
 from .versions import needs
 
 TEXTS = ["a cat", "a dog and a tree", "a cat"]
@@ -78,9 +79,7 @@ def test_its_tensors_are_no_arrays_of_numpy():
 @pytest.mark.parametrize("identity", [False, True])
 def test_training_gives_what_the_cpu_gives(solver, identity):
     problem = make_problem(identity=identity, bias=True)
-    on_cpu, there = (
-        train_in_float64(**problem, solver=solver, max_iter=200, device=device) for device in ("cpu", NAME)
-    )
+    on_cpu, there = (train(problem, solver, max_iter=8, device=device) for device in ("cpu", NAME))
     assert_allclose(there.bridge, on_cpu.bridge, atol=1e-5)
     assert_allclose(there.class_bias, on_cpu.class_bias, atol=1e-5)
     assert_allclose(there.loss_curve[-1], on_cpu.loss_curve[-1], rtol=1e-6)

@@ -1,4 +1,1 @@
-"""The paper's method: the bridge, its training and the blend of seven numbers.
-
-Arrays in, arrays out: nothing here knows the estimators.
-"""
+"""The paper's method: the bridge, its training and the blend of seven numbers, on plain arrays."""

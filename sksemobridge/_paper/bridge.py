@@ -56,8 +56,6 @@ class Bridge:
         `L`. It cancels without a projection bias.
     basis : ndarray of shape (D, r) or None
         In closed form: orthonormal columns `V` with `W+ @ W = V V'`, the directions that are kept.
-    values : ndarray of shape (r,) or None
-        In closed form, of a text projection: its singular values in these directions.
     """
 
     matrix: np.ndarray
@@ -65,7 +63,6 @@ class Bridge:
     projection_bias: np.ndarray | None = None
     text_length: float = 1.0
     basis: np.ndarray | None = None
-    values: np.ndarray | None = None
 
     @classmethod
     def identity(cls, width):
@@ -85,11 +82,11 @@ class Bridge:
         basis = np.ascontiguousarray(v[:, : len(values)])
         inverse = (basis / values) @ u[:, : len(values)].T
         bias = None if projection_bias is None else np.asarray(projection_bias, dtype=np.float64)
-        return cls(inverse, projection, bias, float(text_length), basis, values)
+        return cls(inverse, projection, bias, float(text_length), basis)
 
     def trained(self, matrix):
         """The same with a trained `W+`, which is no projector."""
-        return replace(self, matrix=matrix, basis=None, values=None)
+        return replace(self, matrix=matrix, basis=None)
 
     def inputs(self, x):
         """What `W+` is multiplied by: `x - b_W`."""
@@ -98,19 +95,13 @@ class Bridge:
     def to_eos(self, x, class_bias=None):
         """Directions before the text projection: `nrm((x - b_W) @ W+ [+ bias_c])`, shape (n, d).
 
-        In closed form they are in coordinates of the directions that are kept, shape (n, r): there are fewer.
         `class_bias` has one row for each row of `x`.
         """
-        x = self.inputs(x)
-        if self.values is not None:
-            return l2_normalize((x @ self.basis) / self.values)
-        eos = x if self.is_identity and self.projection is None else x @ self.matrix
+        eos = self.inputs(x) @ self.matrix
         return l2_normalize(eos if class_bias is None else eos + class_bias)
 
     def project(self, eos):
-        """`eos @ W` of directions of `to_eos`, or of sums of them, shape (n, D)."""
-        if self.values is not None:
-            return (eos * self.values) @ self.basis.T
+        """`eos @ W` of directions of `to_eos`, or of means of them, shape (n, D)."""
         return eos if self.projection is None else eos @ self.projection
 
     def to_joint(self, projected):
@@ -134,22 +125,11 @@ class Bridge:
         if self.projection_bias is not None:
             return self.to_joint(self.project(self.to_eos(x)))
         # L and the inner nrm would set lengths only.
-        eos = self.inputs(x) @ self.matrix
-        return eos if self.projection is None else eos @ self.projection
+        return self.project(self.inputs(x) @ self.matrix)
 
     def affinity(self, queries, image_means):
         """`z3 = bridge(q) . F_c`: bridged queries against the means of the shots as images, shape (n, C)."""
-        if self.is_projector:
+        if self.basis is not None and self.projection_bias is None:
             # An orthogonal projector: lengths and products can be taken in the kept directions.
             return l2_normalize(queries @ self.basis) @ (image_means @ self.basis).T
         return self.apply(queries) @ image_means.T
-
-    @property
-    def is_identity(self):
-        """Whether the bridge only scales to unit length: nothing is cut off."""
-        return self.is_projector and self.basis.shape[0] == self.basis.shape[1]
-
-    @property
-    def is_projector(self):
-        """Whether the bridge is an orthogonal projection, scaled to unit length."""
-        return self.basis is not None and self.projection_bias is None

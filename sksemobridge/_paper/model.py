@@ -10,7 +10,7 @@ from .._utils.array_api import astype, constants_like, in_blocks, l2_normalize, 
 from .._utils.validation import warn_about_length, warn_caller
 from .bridge import Bridge, are_same
 from .temperature import fit_temperature
-from .training import train_bridge
+from .training import TrainedBridge, train_bridge
 
 # `eps` of the paper's class weights.
 EPS = 1e-6
@@ -73,24 +73,26 @@ class PaperModel:
     def affinities_of_block(self, X):
         """The same of queries in the precision and on the device of the model's arrays."""
         queries = l2_normalize(X)
-        affinities = {} if self.text_embeddings is None else {"z1": queries @ self.text_embeddings.T}
-        of_shots = {"z2": queries @ self.prototypes.T, "z3": self.bridge.affinity(X, self.image_means)}
-        return affinities | of_shots
+        of_text = {} if self.text_embeddings is None else {"z1": queries @ self.text_embeddings.T}
+        z3 = self.bridge.affinity(X, self.image_means)
+        return of_text | {"z2": queries @ self.prototypes.T, "z3": z3}
 
     def decision(self, X):
         """Logarithm of the paper's score of queries `X (n, D)`, times the temperature, shape (n, C)."""
         model = constants_like(X, self, PaperModel.for_scores)
         return in_blocks(lambda block: model.scores(model.affinities_of_block(block)), X)
 
+    def guesses(self):
+        """What names say about prototypes and image means, a list of two arrays of shape (C, D)."""
+        of_shots = self.prototypes, self.image_means
+        return [guess_from_names(rows, self.text_embeddings, self.image_means) for rows in of_shots]
+
     def for_scores(self):
-        """The model with the class weights, and with what names say of classes without shots."""
-        has_shots = self.has_shots[:, None]
-        prototypes, image_means = (
-            rows
-            if has_shots.all()
-            else np.where(has_shots, rows, guess_from_names(rows, self.text_embeddings, self.image_means))
-            for rows in (self.prototypes, self.image_means)
-        )
+        """The model with the class weights, and with guesses for classes without shots."""
+        prototypes, image_means = self.prototypes, self.image_means
+        if not self.has_shots.all():
+            rows, has_shots = (prototypes, image_means), self.has_shots[:, None]
+            prototypes, image_means = (np.where(has_shots, *pair) for pair in zip(rows, self.guesses()))
         divergence = class_divergence(self.image_means, self.text_embeddings)
         return replace(self, prototypes=prototypes, image_means=image_means, divergence=divergence)
 
@@ -128,11 +130,7 @@ class PaperModel:
         rows = np.asarray(rows)
 
         def of(values):
-            if values is None:
-                return None
-            taken = values[rows]
-            taken[rows < 0] = np.nan
-            return taken
+            return None if values is None else np.where((rows < 0)[:, None], np.nan, values[rows])
 
         return replace(
             self,
@@ -183,7 +181,8 @@ def class_divergence(image_means, texts):
 def fit_paper(shots, texts, *, blend, training=None, earlier=None, dtype=np.float64, callback=None):
     """Fit the paper's classifier.
 
-    Everything is computed in float64, except the training of the bridge, which computes in float32.
+    Everything is computed in float64, except the training of the bridge, which computes in float32. Warns if L-BFGS did
+    not converge, if `atol` cuts off every direction, and of embeddings of a length that is unusual for a class bias.
 
     Parameters
     ----------
@@ -209,13 +208,6 @@ def fit_paper(shots, texts, *, blend, training=None, earlier=None, dtype=np.floa
         If a parameter is out of its range, or every `lambda` that is used is zero.
     FloatingPointError
         If the training loss turns NaN or infinite.
-
-    Warns
-    -----
-    ConvergenceWarning
-        If L-BFGS did not converge.
-    UserWarning
-        If `atol` cuts off every direction, or a class bias is trained beside embeddings of an unusual length.
     """
     blend.validate(has_text=texts.embeddings is not None)
     X, codes = np.asarray(shots.X, dtype=np.float64), shots.codes
@@ -230,12 +222,13 @@ def fit_paper(shots, texts, *, blend, training=None, earlier=None, dtype=np.floa
             'Use atol="auto".'
         )
     weight_in_class = shots.weight / np.bincount(codes, weights=shots.weight)[codes]
-    trained = class_bias = None
+    trained = TrainedBridge(bridge.matrix, None, None, 1, True)
     if training is not None:
         training.validate()
         trained = _train(X, codes, weight_in_class, texts, bridge, training, earlier, callback)
-        bridge, class_bias = bridge.trained(trained.bridge), trained.class_bias
+        bridge = bridge.trained(trained.bridge)
 
+    class_bias = trained.class_bias
     projected = bridge.project(bridge.to_eos(X, None if class_bias is None else class_bias[codes]))
     n_classes = codes[-1] + 1 if texts.embeddings is None else len(texts.embeddings)
     averaging = csr_array((weight_in_class, (codes, np.arange(len(codes)))), shape=(n_classes, len(codes)))
@@ -251,19 +244,14 @@ def fit_paper(shots, texts, *, blend, training=None, earlier=None, dtype=np.floa
         numbers={name: float(getattr(blend, name)) for name in NUMBERS},
         temperature=1.0,
         rank=rank,
-        loss_curve=None if trained is None else trained.loss_curve.tolist(),
-        n_iter=1 if trained is None else trained.n_iter,
-        converged=trained is None or trained.converged,
+        loss_curve=trained.loss_curve,
+        n_iter=trained.n_iter,
+        converged=trained.converged,
     )
-    temperature = 1.0 if blend.temperature is None else blend.temperature
+    temperature = blend.temperature
     if temperature == "auto":
-        guesses = [
-            guess_from_names(rows, texts.embeddings, image_means) for rows in (prototypes, image_means)
-        ]
-        temperature = fit_temperature(
-            model.for_scores(), shots, weight_in_class, projected, guesses, texts.logit_scale
-        )
-    return astype(replace(model, temperature=float(temperature)), dtype)
+        temperature = fit_temperature(model, shots, weight_in_class, projected, texts.logit_scale)
+    return astype(replace(model, temperature=float(temperature or 1.0)), dtype)
 
 
 def _train(X, codes, weight_in_class, texts, bridge, training, earlier, callback):
@@ -275,9 +263,8 @@ def _train(X, codes, weight_in_class, texts, bridge, training, earlier, callback
         bridge = bridge.trained(earlier.bridge.matrix.astype(np.float64))
         if earlier.class_bias is not None:
             class_bias = np.nan_to_num(earlier.class_bias.astype(np.float64))
-    of_texts = {name: getattr(texts, name) for name in ("eos_directions", "logit_scale")}
-    of_texts |= {"text_embeddings": texts.embeddings, "class_bias": class_bias, "callback": callback}
-    trained = train_bridge(X, codes, weight_in_class, bridge, training, **of_texts)
+    options = {"class_bias": class_bias, "callback": callback}
+    trained = train_bridge(X, codes, weight_in_class, bridge, training, texts, **options)
     if not trained.converged:
         message = f"The bridge did not converge in {trained.n_iter} iterations. Increase max_iter or tol."
         warn_caller(message, ConvergenceWarning)

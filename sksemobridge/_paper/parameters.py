@@ -16,7 +16,7 @@ class PaperBlend(BaseEstimator):
     affinities of a query to the text of class `c` (`z1`), to its bridged shots (`z2`), and of the bridged query to its
     shots (`z3`). The weight `w_c = exp(smoothness * KL_c)` is larger the less the text of a class fits its shots.
 
-    The paper tunes the seven numbers on a validation split of hundreds of images. The defaults need none.
+    The paper (arXiv 2509.26036) tunes the seven numbers on a large validation split. The defaults need none.
 
     Parameters
     ----------
@@ -32,15 +32,6 @@ class PaperBlend(BaseEstimator):
     temperature : "auto", float or None, default="auto"
         What the log of the score is multiplied by. It changes probabilities, not predictions. `"auto"` estimates it
         from the shots. None is 1, exactly the paper's score.
-
-    See Also
-    --------
-    Training : How the bridge of the paper is trained.
-
-    References
-    ----------
-    Timmermann, Lee, Lee: "SeMoBridge: Semantic Modality Bridge for Efficient Few-Shot Adaptation of CLIP",
-    ICLR 2026, arXiv 2509.26036.
 
     Examples
     --------
@@ -115,10 +106,6 @@ class Training(BaseEstimator):
         Torch device. `"auto"` is a CUDA device where there is one, else the CPU.
     verbose : int, default=0
         Whether a bar shows progress.
-
-    See Also
-    --------
-    PaperBlend : The score of the paper.
 
     Examples
     --------

@@ -9,12 +9,12 @@ from .._utils.array_api import l2_normalize, log_softmax
 # Largest number of scores from which a temperature is estimated: more do not change it.
 MOST_SCORES = 2**22
 # Standard deviation of the prior of the log of a temperature around its default, and how far it may go.
-WIDTH, MOST_WIDTHS = 0.5, 8
+WIDTH, FARTHEST = 0.5, 4.0
 # Step of a numerical derivative of the log of the score.
 STEP = 1e-3
 
 
-def fit_temperature(model, shots, weight_in_class, projected, guesses, logit_scale):
+def fit_temperature(model, shots, weight_in_class, projected, logit_scale):
     """The temperature of the model's scores.
 
     The default gives a cosine the scale that CLIP gives it. It is kept beside a trained bridge: that has seen the shots,
@@ -22,8 +22,7 @@ def fit_temperature(model, shots, weight_in_class, projected, guesses, logit_sca
     is minimised. A class of one image has nothing left without it. If all are such, their names stand in, which say
     less than an image would: the mean with the default is then taken, in logarithms.
 
-    `model` is one `for_scores` with a temperature of 1, `projected (n, D)` are `eos @ W` of the shots, and `guesses`
-    are what names say about prototypes and image means, `(C, D)` each.
+    `model` has a temperature of 1, and `projected (n, D)` are `eos @ W` of the shots.
     """
     images, image = np.unique(np.stack([shots.codes, shots.group]), axis=1, return_inverse=True)
     share, n_images = np.bincount(image, weights=weight_in_class)[image], np.bincount(images[0])[shots.codes]
@@ -32,7 +31,8 @@ def fit_temperature(model, shots, weight_in_class, projected, guesses, logit_sca
     rows = rows[:: -(-len(rows) * len(model.prototypes) // MOST_SCORES)]
     codes, X = shots.codes[rows], np.asarray(shots.X, dtype=np.float64)
     own = np.arange(len(rows)), codes
-    affinities = model.affinities_of_block(X[rows])
+    scoring = model.for_scores()
+    affinities = scoring.affinities_of_block(X[rows])
 
     def without(values):
         """Means of the class of each row, without its image."""
@@ -44,13 +44,13 @@ def fit_temperature(model, shots, weight_in_class, projected, guesses, logit_sca
 
     if not is_trained:
         if is_single:
-            prototypes, image_means = (guess[codes] for guess in guesses)
+            prototypes, image_means = (guess[codes] for guess in model.guesses())
         else:
             prototypes, image_means = model.bridge.prototypes(without(projected)), l2_normalize(without(X))
         affinities["z2"][own] = np.vecdot(l2_normalize(X[rows]), prototypes)
         affinities["z3"][own] = np.vecdot(model.bridge.apply(X[rows]), image_means)
-    scores, weight = model.scores(affinities), (weight_in_class * n_images)[rows]
-    shifted = model.scores({name: z + STEP for name, z in affinities.items()})
+    scores, weight = scoring.scores(affinities), (weight_in_class * n_images)[rows]
+    shifted = scoring.scores({name: z + STEP for name, z in affinities.items()})
     slope = np.average((shifted - scores)[own], weights=weight) / STEP
     default = logit_scale / slope if slope > STEP else 1.0
     if is_trained:
@@ -60,6 +60,5 @@ def fit_temperature(model, shots, weight_in_class, projected, guesses, logit_sca
         of_label = log_softmax(default * np.exp(log_ratio) * scores)[own]
         return 0.5 * (log_ratio / WIDTH) ** 2 - weight @ of_label
 
-    bound = MOST_WIDTHS * WIDTH
-    log_ratio = minimize_scalar(loss, bounds=(-bound, bound), method="bounded").x
+    log_ratio = minimize_scalar(loss, bounds=(-FARTHEST, FARTHEST), method="bounded").x
     return default * np.exp(log_ratio / 2 if is_single else log_ratio)

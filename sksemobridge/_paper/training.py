@@ -8,7 +8,7 @@ from scipy import linalg
 from scipy.optimize import minimize
 
 from .._utils.array_api import l2_normalize
-from .._utils.device import SMALL_PRODUCT, resolve_device, threads_for
+from .._utils.device import resolve_device, threads_for
 
 # The paper's warm-up: this learning rate in the first step, then a linear rise over this many steps.
 FIRST_LEARNING_RATE = 1e-5
@@ -28,11 +28,6 @@ PRECONDITIONING = 0.5
 # falls behind AdamW's. A much smaller unit takes more iterations (`studies/training.py`).
 BIAS_SCALE = 0.25
 
-NOT_FINITE = {
-    "adamw": "Lower learning_rate, or rescale the embeddings.",
-    "lbfgs": "Rescale the embeddings, the bridge or the projection.",
-}
-
 
 @dataclass(frozen=True)
 class TrainedBridge:
@@ -40,63 +35,42 @@ class TrainedBridge:
 
     `bridge (D, d)` is the trained `W+`. `class_bias (C, d)` is added to labelled shots only, zero for classes without
     shots, or None. `loss_curve` has the loss before every step of AdamW; of L-BFGS at the start and after every
-    iteration. `converged` is False if L-BFGS stopped at `max_iter` or because the callback asked for it; AdamW has no
-    criterion to miss.
+    iteration. `converged` is False if L-BFGS stopped at `max_iter` or because the callback asked for it.
     """
 
     bridge: np.ndarray
     class_bias: np.ndarray | None
-    loss_curve: np.ndarray
+    loss_curve: list | None
     n_iter: int
     converged: bool
 
 
 def train_bridge(
-    X,
-    codes,
-    weight_in_class,
-    bridge,
-    training,
-    *,
-    text_embeddings=None,
-    eos_directions=None,
-    logit_scale=100.0,
-    class_bias=None,
-    dtype=np.float32,
-    callback=None,
+    X, codes, weight_in_class, bridge, training, texts, *, class_bias=None, dtype=np.float32, callback=None
 ):
     """Train the bridge, and a bias for each class, on labelled shots `X (n, D)` of the classes `codes (n,)`.
 
     `weight_in_class (n,)` sums to one in each class that has shots; others take no part. Training starts at `bridge`,
-    the closed form or an earlier outcome, and at `class_bias (C, d)`; None is zero. `text_embeddings (C, D)` and
-    `eos_directions (C, d)` are `T` and `E`; without them the loss has no terms of texts. `callback(loss=...)` gets each
-    entry of the loss curve; a true answer stops.
-
-    Raises
-    ------
-    FloatingPointError
-        If the loss is NaN or infinite.
-    ValueError
-        If only one of `T` and `E` is given, or the device is not there.
+    the closed form or an earlier outcome, and at `class_bias (C, d)`; None is zero. `texts` are those of `fit_paper`;
+    without embeddings the loss has no terms of texts. `callback(loss=...)` gets each entry of the loss curve; a true
+    answer stops. A loss that is not finite is a FloatingPointError.
     """
-    if (text_embeddings is None) != (eos_directions is None):
-        raise ValueError("text_embeddings and eos_directions belong together: pass both or neither.")
     present, codes = np.unique(codes, return_inverse=True)
-    with_rows = [rows for rows in (text_embeddings, class_bias) if rows is not None]
+    with_rows = [rows for rows in (texts.embeddings, class_bias) if rows is not None]
     of_classes = np.zeros((len(with_rows[0]) if with_rows else present[-1] + 1, bridge.matrix.shape[1]))
     if class_bias is not None:
         of_classes[present] = class_bias[present]
     bias = of_classes[present] if training.class_bias else None
-    texts = None if text_embeddings is None else (text_embeddings[present], eos_directions[present])
-    loss = BridgeLoss(X, codes, weight_in_class, bridge, training, texts, logit_scale, dtype)
+    sides = [] if texts.embeddings is None else [texts.embeddings[present], texts.eos_directions[present]]
+    loss = BridgeLoss(X, codes, weight_in_class, bridge, training, sides, texts.logit_scale, dtype)
     optimize = _adamw if training.optimizer == "adamw" else _lbfgs
-    with _threads(len(X) * bridge.matrix.size), _reporter(training, callback) as (report, curve):
+    with threads_for(len(X) * bridge.matrix.size), _reporter(training, callback) as (report, curve):
         matrix, bias, converged = optimize(loss, bridge.inputs(X), bridge.matrix, bias, report, curve)
     if bias is not None:
         of_classes[present] = bias
-    bias = None if bias is None else of_classes
+        bias = of_classes
     n_iter = len(curve) - (training.optimizer == "lbfgs")
-    return TrainedBridge(matrix.astype(np.float64), bias, np.array(curve), n_iter, converged)
+    return TrainedBridge(matrix.astype(np.float64), bias, curve, n_iter, converged)
 
 
 class BridgeLoss:
@@ -113,7 +87,7 @@ class BridgeLoss:
     - `bias = mean_c (||bias_c|| - mean ||bias||)^2`.
 
     Cross-entropies of shots average within a class by weight, then over classes; they are summed in float64. The
-    gradient in a vector of length zero counts as zero. `texts` are `T` and `E`, or None; other parameters are those
+    gradient in a vector of length zero counts as zero. `texts` are `T` and `E`, or empty; other parameters are those
     of `train_bridge`, but every class has a shot.
     """
 
@@ -121,15 +95,15 @@ class BridgeLoss:
         import torch
 
         self._torch, self._dtype, self._device = torch, dtype, resolve_device(training.device)
-        self.training, self.weight_in_class, self.has_text = training, weight_in_class, texts is not None
-        self._codes, self._n_classes = torch.tensor(codes, device=self._device), int(codes.max()) + 1
-        self._classes = torch.arange(self._n_classes, device=self._device)
+        self.training, self.weight_in_class, self.has_text = training, weight_in_class, bool(texts)
+        self._codes, self._n_classes = torch.tensor(codes).to(self._device), int(codes.max()) + 1
+        self._classes = torch.arange(self._n_classes).to(self._device)
         weight_of_texts = (1 - training.lambda_it) / 2 / self._n_classes
         self._weight_of_texts = torch.full_like(self._classes, weight_of_texts, dtype=torch.float64)
         self._weight_in_class = self.to_tensor(weight_in_class[:, None])
-        weight = torch.tensor(weight_in_class / self._n_classes, device=self._device)
+        weight = torch.tensor(weight_in_class / self._n_classes).to(self._device)
         self._shots = self.to_tensor(logit_scale * l2_normalize(X)), self._codes, weight
-        self._texts = [self.to_tensor(text) for text in texts or ()]
+        self._texts = [self.to_tensor(text) for text in texts]
         self._projection, self._text_length = self.to_tensor(bridge.projection), bridge.text_length
         self._projection_bias = self.to_tensor(bridge.projection_bias)
 
@@ -137,7 +111,7 @@ class BridgeLoss:
         """Values as a tensor that the loss computes with: in its precision, on its device."""
         if values is None:
             return None
-        return self._torch.tensor(np.asarray(values, dtype=self._dtype), device=self._device)
+        return self._torch.tensor(np.asarray(values, dtype=self._dtype)).to(self._device)
 
     def __call__(self, inputs, bridge, bias=None, offset=None):
         """The loss of `inputs (n, k)`, `bridge (k, d)`, `bias (C, d)` or None, and an `offset (n, d)` of `v`."""
@@ -239,7 +213,7 @@ def _lbfgs(loss, inputs, bridge, bias, report, curve):
 
     found, converged, stopped = start, False, report(evaluate(start)[0])
 
-    def after_iteration(intermediate_result):
+    def listen(intermediate_result):
         nonlocal found, converged, stopped
         found, value = intermediate_result.x.reshape(start.shape).copy(), float(intermediate_result.fun)
         stopped = report(value)
@@ -250,8 +224,7 @@ def _lbfgs(loss, inputs, bridge, bias, report, curve):
 
     if not stopped:
         limits = dict(maxiter=training.most_iterations, maxfun=np.inf, maxcor=MEMORY, ftol=0, gtol=0)
-        how = {"method": "L-BFGS-B", "jac": True, "callback": after_iteration, "options": limits}
-        minimize(evaluate, start.ravel(), **how)
+        minimize(evaluate, start.ravel(), jac=True, method="L-BFGS-B", callback=listen, options=limits)
         # Short of its limit SciPy ends by itself only where rounding hides all decrease.
         converged = converged or (not stopped and len(curve) <= training.most_iterations)
     return bridge + basis @ found[:n_rows], None if bias is None else bias_unit * found[n_rows:], converged
@@ -274,47 +247,24 @@ def principal_directions(inputs, weight):
 
 def _typical_length(rows, weight):
     """Root of the weighted mean of squared lengths of rows; one if all are zero."""
-    square = np.average((rows**2).sum(axis=1), weights=weight)
-    return float(np.sqrt(square)) if square > 0 else 1.0
-
-
-@contextmanager
-def _threads(n_multiplications):
-    """One thread where products are small: threads would wait for each other longer than they save."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1 if n_multiplications < SMALL_PRODUCT else before)
-    try:
-        with threads_for(n_multiplications):
-            yield
-    finally:
-        torch.set_num_threads(before)
+    return float(np.sqrt(np.average(np.vecdot(rows, rows), weights=weight))) or 1.0
 
 
 @contextmanager
 def _reporter(training, callback):
-    """A function to call with every loss, true if training is to stop, and the list that it fills.
+    """A function to call with every loss, true if training is to stop, and the list that it fills."""
+    from tqdm import tqdm
 
-    It raises `FloatingPointError` for a loss that is not finite.
-    """
-    curve, bar = [], None
-    if training.verbose > 0:
-        from tqdm import tqdm
-
-        bar = tqdm(total=training.most_iterations, desc=f"bridge ({training.optimizer})", unit="it")
+    curve, steps = [], {"total": training.most_iterations, "unit": "it"}
 
     def report(value):
         if not np.isfinite(value):
-            raise FloatingPointError(f"The training loss is {value}. {NOT_FINITE[training.optimizer]}")
+            remedy = "Lower learning_rate, or rescale" if training.optimizer == "adamw" else "Rescale"
+            raise FloatingPointError(f"The training loss is {value}. {remedy} the embeddings.")
         curve.append(value)
-        if bar is not None:
-            bar.update()
-            bar.set_postfix(loss=f"{value:.5f}", refresh=False)
+        bar.update()
+        bar.set_postfix(loss=f"{value:.5f}", refresh=False)
         return callback is not None and bool(callback(loss=value))
 
-    try:
+    with tqdm(**steps, desc=f"bridge ({training.optimizer})", disable=not training.verbose) as bar:
         yield report, curve
-    finally:
-        if bar is not None:
-            bar.close()

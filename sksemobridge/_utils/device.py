@@ -19,9 +19,9 @@ SMALLEST_PIECE = 16
 
 
 def threads_for(n_multiplications):
-    """Context in which BLAS has one thread where its products are small."""
+    """Context in which BLAS and torch have one thread where products are small."""
     # None leaves them as they are.
-    return _limit_threads(1 if n_multiplications < SMALL_PRODUCT else None, "blas")
+    return _limit_threads(1 if n_multiplications < SMALL_PRODUCT else None, None)
 
 
 def on_all_cores(forward, batch):

@@ -9,7 +9,7 @@ from sksemobridge._paper.parameters import Training
 from sksemobridge._paper.training import WARM_UP_STEPS, BridgeLoss, TrainedBridge, train_bridge
 from sksemobridge._utils.device import SMALL_PRODUCT
 
-from .worlds import make_problem, weight_of
+from .worlds import ClassTexts, make_problem, weight_of
 
 OF_SHOTS = "X", "codes", "weight_in_class"
 
@@ -26,7 +26,7 @@ def reference_loss(problem, bridge, class_bias=None, *, lambda_it=0.5, lambda_c=
     from torch.nn.functional import cross_entropy, normalize
 
     x, codes, weight = map(as_tensor, (problem["X"], problem["codes"], problem["weight_in_class"]))
-    text, eos = as_tensor(problem["text_embeddings"]), as_tensor(problem["eos_directions"])
+    text, eos = as_tensor(problem["texts"].embeddings), as_tensor(problem["texts"].eos_directions)
     W, b = as_tensor(problem["bridge"].projection), as_tensor(problem["bridge"].projection_bias)
     n_classes = int(codes.max()) + 1
     pick = torch.nn.functional.one_hot(codes, n_classes).to(x) * weight[:, None]
@@ -41,7 +41,7 @@ def reference_loss(problem, bridge, class_bias=None, *, lambda_it=0.5, lambda_c=
     v = (x - (0 if b is None else b)) @ bridge + (0 if class_bias is None else class_bias[codes])
     e = normalize(v)
     P = normalize(pick.T @ joint(e))
-    loss = lambda_it * of_shots(problem["logit_scale"] * normalize(x) @ P.T)
+    loss = lambda_it * of_shots(problem["texts"].logit_scale * normalize(x) @ P.T)
     loss = loss + lambda_c * of_shots(normalize(joint(e)) @ P.T)
     if text is not None:
         rows = torch.arange(n_classes)
@@ -120,9 +120,12 @@ def test_the_loss_is_that_of_the_paper_word_by_word(identity, bias, text, block_
     expected = reference_loss(problem, *theirs)
     expected.backward()
 
-    texts = (problem["text_embeddings"], problem["eos_directions"]) if text else None
+    texts = problem["texts"]
+    sides = [texts.embeddings, texts.eos_directions] if text else []
     of_shots = (problem[name] for name in OF_SHOTS)
-    loss = BridgeLoss(*of_shots, problem["bridge"], Training(device="cpu"), texts, problem["logit_scale"], np.float64)
+    loss = BridgeLoss(
+        *of_shots, problem["bridge"], Training(device="cpu"), sides, texts.logit_scale, np.float64
+    )
     value = loss(loss.to_tensor(problem["bridge"].inputs(problem["X"])), *ours)
     value.backward()
     assert value.item() == pytest.approx(expected.item(), rel=1e-12)
@@ -198,7 +201,13 @@ def test_small_problems_are_trained_with_one_thread(n, expected, blas_threads):
 
     seen, threads = [], torch.get_num_threads()
     X, codes = np.random.default_rng(0).normal(size=(n, 128)), np.arange(n) % 3
-    problem = {"X": X, "codes": codes, "weight_in_class": weight_of(codes), "bridge": Bridge.identity(128)}
+    problem = {
+        "X": X,
+        "codes": codes,
+        "weight_in_class": weight_of(codes),
+        "bridge": Bridge.identity(128),
+        "texts": ClassTexts(),
+    }
     torch.set_num_threads(2)
     try:
         train(
@@ -219,8 +228,7 @@ def test_order_of_classes_does_not_matter(solver):
     order = np.array([2, 0, 3, 1])
     permuted = problem | {
         "codes": np.argsort(order)[problem["codes"]],
-        "text_embeddings": problem["text_embeddings"][order],
-        "eos_directions": problem["eos_directions"][order],
+        "texts": problem["texts"].take(order),
     }
     a, b = (train(p, solver, max_iter=15) for p in (problem, permuted))
     np.testing.assert_allclose(a.bridge, b.bridge, atol=1e-5)
@@ -254,8 +262,7 @@ def test_class_without_shots_takes_no_part():
     present = [0, 2, 3]
     alone = few | {
         "codes": np.searchsorted(present, few["codes"]),
-        "text_embeddings": problem["text_embeddings"][present],
-        "eos_directions": problem["eos_directions"][present],
+        "texts": problem["texts"].take(present),
     }
     a, b = train(few), train(alone)
     np.testing.assert_array_equal(a.bridge, b.bridge)
@@ -361,11 +368,6 @@ def test_loss_that_is_not_finite_is_an_error_that_says_what_to_change(solver):
         train(problem, solver, learning_rate=0.5)
 
 
-def test_text_embeddings_and_eos_directions_belong_together():
-    with pytest.raises(ValueError, match="both or neither"):
-        train(make_problem() | {"eos_directions": None})
-
-
 # Progress and devices
 
 
@@ -378,7 +380,7 @@ def test_callback_sees_every_loss_and_can_stop(solver):
         return len(seen) == 4
 
     outcome = train(make_problem(), solver, callback=callback)
-    assert seen == outcome.loss_curve.tolist()
+    assert seen == outcome.loss_curve
     assert len(seen) == 4
     assert outcome.converged == (solver == "adamw")
 

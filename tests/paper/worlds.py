@@ -1,6 +1,6 @@
 """Shots and texts as the paper's room takes them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from sklearn.preprocessing import normalize
@@ -32,6 +32,10 @@ class ClassTexts:
     projection_bias: np.ndarray | None = None
     text_length: float = 1.0
     logit_scale: float = 100.0
+
+    def take(self, classes):
+        """The same of some classes."""
+        return replace(self, embeddings=self.embeddings[classes], eos_directions=self.eos_directions[classes])
 
     @classmethod
     def of(cls, eos, projection, projection_bias=None, logit_scale=100.0):
@@ -82,9 +86,9 @@ def make_problem(n_classes=4, shots=3, D=24, d=16, *, identity=False, bias=False
         "codes": codes,
         "weight_in_class": weight_of(codes),
         "bridge": Bridge(matrix, projection, projection_bias, 2.5),
-        "text_embeddings": normalize(joint) if text else None,
-        "eos_directions": normalize(eos) if text else None,
-        "logit_scale": 20.0,
+        "texts": ClassTexts(normalize(joint), normalize(eos), logit_scale=20.0)
+        if text
+        else ClassTexts(logit_scale=20.0),
     }
 
 
