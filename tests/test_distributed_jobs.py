@@ -30,6 +30,7 @@ from ray import cluster_utils  # noqa: E402
 
 from sksemobridge.distributed import _jobs, embed_dataset, predict_dataset, share_array  # noqa: E402
 from sksemobridge.distributed._output import OutputFolder  # noqa: E402
+from sksemobridge.distributed._sources import open_source  # noqa: E402
 
 from .encoder_helpers import some_pictures  # noqa: E402
 
@@ -86,9 +87,18 @@ class Scribbler(CLIPImageEncoder):
     """Writes down each image that it embeds, in whatever process it is, and may meet with an accident."""
 
     def __init__(
-        self, model_name, pretrained, *, notes=None, accident=None, pause=0, on_error="nan", progress=False
+        self,
+        model_name,
+        pretrained,
+        *,
+        notes=None,
+        accident=None,
+        pause=0,
+        on_error="nan",
+        progress=False,
+        output="numpy",
     ):
-        super().__init__(model_name, pretrained, on_error=on_error, progress=progress)
+        super().__init__(model_name, pretrained, on_error=on_error, progress=progress, output=output)
         self.notes = notes
         self.accident = accident
         self.pause = pause
@@ -155,6 +165,14 @@ class TestSources:
         assert len(list(output.glob("*.parquet"))) > 1
         assert_whole(output, pictures)
 
+    def test_links_in_a_folder_or_pattern_lead_nowhere_twice(self, cluster, pictures, tmp_path):
+        (tmp_path / "a").mkdir()
+        files = [str(shutil.copy(pictures / "000.png", tmp_path / name)) for name in ("_0.png", "a/1.png")]
+        for link in ("x", "y", "a/z"):
+            (tmp_path / link).symlink_to(tmp_path)
+        for source in (tmp_path, tmp_path / "**" / "*.png"):
+            assert open_source(source, None, None).rows["path"].to_pylist() == files
+
     def test_parquet_with_bytes_and_two_keys(self, cluster, pictures, tmp_path):
         contents = [path.read_bytes() for path in sorted(pictures.iterdir())]
         shop = [i % 2 for i in range(N_PICTURES)]
@@ -191,6 +209,7 @@ class TestSources:
                 archive.addfile(tarfile.TarInfo("bare.txt"), io.BytesIO())
         report = embed_dataset(tmp_path / "in", tmp_path / "out", ENCODER, **ONE)
         assert (report.n_rows, report.n_errors) == (N_PICTURES + 3, 4)
+        assert report.compared == ("__url__", "__key__")
         table = pq.read_table(tmp_path / "out").sort_by("__key__")
         assert [Path(url).name for url in table["__url__"].to_pylist()[:4]] == [
             "0.tar",
@@ -250,7 +269,36 @@ class TestResuming:
         assert_whole(output, pictures)
         assert not list((output / "_unfinished").iterdir())
 
-    @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has locks of open files")
+    def test_a_picture_that_was_replaced_is_embedded_and_predicted_anew(self, embedded, pictures, tmp_path):
+        folder, output, labels = tmp_path / "in", tmp_path / "out", tmp_path / "labels"
+        shutil.copytree(pictures, folder)
+        files = sorted(folder.iterdir())
+        embed_dataset(folder, output, ENCODER, rows_per_file=16, **ONE)
+        classifier = LogisticRegression().fit(ENCODER.transform(files[:2]), [0, 1])
+        predict_dataset(output, labels, classifier, probabilities=True, **ONE)
+        shutil.copyfile(files[1], files[0])
+        os.utime(files[2])
+        files[3].unlink()
+        report = embed_dataset(folder, output, ENCODER, rows_per_file=16, **ONE)
+        assert (report.n_new, report.n_changed, report.n_before, report.n_others) == (2, 2, N_PICTURES - 3, 1)
+        assert report.compared == ("path", "file_size", "file_modified")
+        table = read(output)
+        assert_allclose(table["embedding"][0].as_py(), table["embedding"][1].as_py(), atol=1e-5)
+        assert table["file_modified"][2].as_py() == files[2].stat().st_mtime_ns
+        report = predict_dataset(output, labels, classifier, probabilities=True, **ONE)
+        assert (report.n_new, report.n_changed) == (2, 2)
+        first, second = read(labels)["probabilities"].to_pylist()[:2]
+        assert_allclose(first, second, atol=1e-5)
+
+    def test_an_image_whose_file_cannot_be_seen_keeps_its_row(self, cluster, pictures, tmp_path):
+        picture = shutil.copy(pictures / "000.png", tmp_path / "a.png")
+        pq.write_table(pa.table({"file": [str(picture)]}), tmp_path / "in.parquet")
+        job = tmp_path / "in.parquet", tmp_path / "out", ENCODER
+        embed_dataset(*job, image_column="file", **ONE)
+        picture.unlink()
+        report = embed_dataset(*job, image_column="file", **ONE)
+        assert (report.n_before, report.n_changed, report.n_errors) == (1, 0, 0)
+
     def test_beside_another_job_on_the_same_output_it_does_not_begin(self, embedded, pictures):
         unfinished = embedded[0] / "_unfinished" / "of the other"
         with OutputFolder(embedded[0], ["path"]).locked():
@@ -332,37 +380,6 @@ class TestFaults:
         assert removed.is_set()
         assert report.n_new == N_PICTURES
         assert_whole(tmp_path / "out", pictures)
-
-    def test_an_image_takes_all_memory(self, cluster, pictures, notes, tmp_path):
-        # The kernel, or Ray's own guard, kills the process that has taken too much. Here, so that the machine
-        # does not run out of memory, the process kills itself once it has grown by 300 MB.
-        shutil.copytree(pictures, tmp_path / "in")
-        Image.new("1", (25_000, 25_000)).save(tmp_path / "in" / "030-huge.png")
-
-        def trust_but_die_of_memory(image):
-            Image.MAX_IMAGE_PIXELS = None
-            if not any(thread.name == "guard" for thread in threading.enumerate()):
-                threading.Thread(
-                    target=guard, name="guard", args=(resident_bytes() + 3e8,), daemon=True
-                ).start()
-
-        def resident_bytes():
-            return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
-
-        def guard(limit):
-            while resident_bytes() < limit:
-                time.sleep(0.001)
-            os.kill(os.getpid(), signal.SIGKILL)
-
-        encoder = Scribbler(**MINI, notes=notes, accident=trust_but_die_of_memory)
-        report = embed_dataset(tmp_path / "in", tmp_path / "out", encoder, rows_per_file=8, **ONE)
-        assert (report.n_new, report.n_errors) == (N_PICTURES + 1, 2)
-        table = read(tmp_path / "out")
-        errors = dict(zip(table["path"].to_pylist(), table["error"].to_pylist()))
-        assert (
-            errors.pop(str(tmp_path / "in" / "030-huge.png")) == "reading it takes more than 2 GiB of memory"
-        )
-        assert sum(error is not None for error in errors.values()) == 1
 
     def test_actors_that_always_die_end_the_run(self, cluster, pictures, notes, tmp_path, monkeypatch):
         monkeypatch.setattr(_jobs, "_MAX_TASK_RETRIES", 1)
