@@ -264,10 +264,9 @@ def _write(rows, stage, options, folder, rows_per_file):
             **options,
         )
     written = results.map_batches(
-        _write_part,
+        folder.write_part,
         batch_format="pyarrow",
         batch_size=rows_per_file,
-        fn_args=[folder],
         # After the loss of a node, actors may hold all CPUs; a task that asked for one would never start.
         num_cpus=0,
     )
@@ -310,14 +309,6 @@ def _actor_options(concurrency, num_cpus, num_gpus):
     # Few tasks in advance: they are repeated when an actor is lost.
     pool = ray.data.ActorPoolStrategy(min_size=least, max_size=most, max_tasks_in_flight_per_actor=2)
     return {"compute": pool, "num_cpus": num_cpus, "num_gpus": num_gpus}, least
-
-
-def _write_part(batch, folder):
-    import pyarrow as pa
-
-    if len(batch):
-        folder.write_part(batch)
-    return pa.table({"n_rows": [len(batch)]})
 
 
 def _describe_encoder(encoder):

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from ._keys import digest_rows, is_changed
+from ._keys import digest_rows, is_among, is_changed
 
 _MANIFEST = "_sksemobridge.json"
 _UNFINISHED = "_unfinished"
@@ -84,19 +84,19 @@ class OutputFolder:
         chunks = [files[i : i + _FILES_PER_TASK] for i in range(0, len(files), _FILES_PER_TASK)]
         chunks = ray.get([digest.remote(chunk, self._fs, *self._columns) for chunk in chunks])
         parts = [part for chunk in chunks for part in chunk]
-        rows = np.concatenate([sorted_rows[:0], *parts])
-        keep = ~is_changed(rows, sorted_rows)
-        keys = np.sort(rows[keep, 0])
-        n_current, n_changed = len(keys), len(rows) - len(keys)
-        if (keys[1:] == keys[:-1]).any():
-            keys, firsts = np.unique(rows[keep, 0], return_index=True)
-            once = np.flatnonzero(keep)[firsts]
-            keep[:] = False
-            keep[once] = True
-        for file, kept in zip(files, np.split(keep, np.cumsum([len(part) for part in parts]))):
+        keep = [~is_changed(part, sorted_rows) for part in parts]
+        keys = np.concatenate([sorted_rows[:0, 0], *(part[kept, 0] for part, kept in zip(parts, keep))])
+        keys.sort()
+        n_changed = sum(map(len, parts)) - len(keys)
+        is_repeat = keys[1:] == keys[:-1]
+        repeated, seen = keys[1:][is_repeat], set()
+        for file, part, kept in zip(files, parts, keep):
+            for row in np.flatnonzero(kept & is_among(part[:, 0], repeated)):
+                kept[row] = part[row, 0] not in seen
+                seen.add(part[row, 0])
             if not kept.all():
                 self._drop_rows(file, kept)
-        return keys, n_changed, n_current - len(keys)
+        return np.delete(keys, 1 + np.flatnonzero(is_repeat)), n_changed, len(repeated)
 
     def n_errors(self):
         """The number of rows with an error."""
@@ -108,9 +108,13 @@ class OutputFolder:
         return dataset.count_rows(filter=pads.field("error").is_valid())
 
     def write_part(self, table):
-        """Write rows as one file, whole or not at all."""
-        keys = np.sort(digest_rows([table], self._columns[0]), axis=None)
-        self._write_table(table, hashlib.blake2b(keys, digest_size=16).hexdigest())
+        """Write rows as one file, whole or not at all; their number as a table."""
+        import pyarrow as pa
+
+        if len(table):
+            keys = np.sort(digest_rows([table], self._columns[0]), axis=None)
+            self._write_table(table, hashlib.blake2b(keys, digest_size=16).hexdigest())
+        return pa.table({"n_rows": [len(table)]})
 
     def _drop_rows(self, file, keep):
         import pyarrow.parquet as pq

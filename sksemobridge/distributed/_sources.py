@@ -49,7 +49,7 @@ class Source:
         repeated = np.unique(rows[1:, 0][rows[1:, 0] == rows[:-1, 0]])
         if len(repeated):
             keys = (table.select(self.key_columns) for table in self._tables())
-            found = (rows.filter(digest_rows([rows], self.key_columns)[:, 0] == repeated[0]) for rows in keys)
+            found = (part.filter(digest_rows([part], self.key_columns)[:, 0] == repeated[0]) for part in keys)
             raise ValueError(
                 f"{len(repeated)} keys of {self.name!r} are there more than once, such as "
                 f"{next(filter(len, found)).to_pylist()[0]}. Give key_columns that tell all rows apart (now "
@@ -114,7 +114,13 @@ def open_source(source, column, key_columns, *, is_embedding=False):
         )
     if keys not in (None, ["path"]):
         raise ValueError(f"Images in a folder have the key column 'path' only, not {keys}.")
-    return Source(name, _with_versions(pa.table({"path": files}), "path"), "path", ["path"], VERSION_COLUMNS)
+    try:
+        rows = _with_versions(pa.table({"path": files}), "path")
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"Rename the file {error.object!r}: its name is not UTF-8, as texts of Parquet are."
+        ) from error
+    return Source(name, rows, "path", ["path"], VERSION_COLUMNS)
 
 
 def _from_dataset(name, rows, column, keys, is_embedding):
@@ -157,9 +163,11 @@ def _with_versions(table, column):
     """A table with the version of each file that a column has the path of; null where it cannot be seen."""
     import pyarrow as pa
 
-    versions = [_version(path) for path in table[column].to_pylist()]
-    for name, values in zip(VERSION_COLUMNS, zip(*versions)):
-        table = table.append_column(name, pa.array(values, pa.int64()))
+    batches = table.select([column]).to_batches(max_chunksize=2**16)
+    versions = (_version(path) for batch in batches for path in batch[0].to_pylist())
+    versions = np.fromiter(versions, dtype=(np.int64, 2), count=len(table))
+    for name, values in zip(VERSION_COLUMNS, versions.T):
+        table = table.append_column(name, pa.array(values, mask=values < 0))
     return table
 
 
@@ -168,7 +176,7 @@ def _version(path):
         status = os.stat(path)
     # A path may be null, too.
     except (OSError, TypeError, ValueError):
-        return None, None
+        return -1, -1
     return status.st_size, status.st_mtime_ns
 
 
@@ -178,7 +186,7 @@ def _files_of_one_kind(name):
     for file in _list_files(name):
         kind = _KINDS.get(Path(file).suffix.lower())
         # Other programs keep unfinished tables in folders such as `_temporary`.
-        if kind and (kind == "images" or "/_" not in file[len(name) :]):
+        if kind and (kind == "images" or "/_" not in file.partition(name)[2]):
             by_kind[kind].append(file)
     if len(by_kind) != 1:
         raise ValueError(
@@ -204,10 +212,8 @@ def _list_files(name):
         return list_files(name)
     start = name.removesuffix(path) if name.endswith(path) else f"{name.split('://')[0]}://"
     infos = file_system.get_file_info(fs.FileSelector(path, recursive=True))
-    paths = [
-        info.path for info in infos if info.is_file and not _is_hidden(info.path[len(path) :].split("/"))
-    ]
-    return sorted(start + path for path in paths)
+    files = [info.path for info in infos if info.is_file]
+    return sorted(start + file for file in files if not _is_hidden(file[len(path) :].split("/")))
 
 
 def _match(pattern):

@@ -74,18 +74,15 @@ class EmbedImages:
         pyarrow.Table of n rows
         """
         embeddings, errors = self.embed(batch)
-        valid = np.array([error is None for error in errors], dtype=bool)
-        column = _spread(_vectors(embeddings[valid]), valid)
-        table = _kept(batch, self.keep, self.image_column, "embedding")
-        return table.append_column("embedding", column).append_column("error", _strings(errors))
+        return _result(batch, self.keep, self.image_column, {"embedding": _vectors(embeddings)}, errors)
 
     def embed(self, batch):
-        """Embeddings `(n, D)` of the images of a batch, and for each the reason why it has none, or None."""
+        """Embeddings `(n, D)` of the images that have one, and for every image the reason why it has none, or None."""
         images = batch[self.image_column].to_pylist()
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*cannot be read and have rows of NaN")
             embeddings = self._transform(self._encoder, images)
-        errors = [None] * len(images)
+        errors = np.full(len(images), None)
         for row in np.flatnonzero(~np.isfinite(embeddings).all(axis=1)):
             try:
                 # A file may have appeared since.
@@ -95,7 +92,7 @@ class EmbedImages:
             else:
                 if not np.isfinite(embeddings[row]).all():
                     errors[row] = f"its embedding has values that are no numbers in {self.dtype}"
-        return embeddings, errors
+        return embeddings[np.equal(errors, None)], errors
 
     def _transform(self, encoder, images):
         with np.errstate(over="ignore"):
@@ -164,11 +161,7 @@ class Predict:
         pyarrow.Table of n rows
         """
         embeddings, errors = self._embed(batch)
-        valid = np.array([error is None for error in errors], dtype=bool)
-        table = _kept(batch, self._keep, self._column)
-        for name, values in self._predict(embeddings[valid]).items():
-            table = table.append_column(name, _spread(values, valid))
-        return table.append_column("error", _strings(errors))
+        return _result(batch, self._keep, self._column, self._predict(embeddings), errors)
 
     def _predict(self, X):
         import pyarrow as pa
@@ -219,32 +212,32 @@ def _read_embeddings(batch, name):
     import pyarrow.compute as pc
 
     column = batch[name]
-    there = column.is_valid().to_numpy()
     widths = pc.unique(pc.list_value_length(column.drop_null())).to_pylist()
     if len(widths) > 1:
         raise ValueError(f"The column {name!r} has vectors of different lengths: {widths[:5]}.")
-    embeddings = np.zeros((len(batch), widths[0] if widths else 0), dtype=np.float32)
-    embeddings[there] = pc.list_flatten(column).to_numpy().reshape(there.sum(), embeddings.shape[1])
-    errors = np.full(len(batch), None)
-    errors[~np.isfinite(embeddings).all(axis=1)] = "its embedding has values that are no numbers"
-    known = batch["error"].to_pylist() if "error" in batch.column_names else errors
-    for row in np.flatnonzero(~there):
-        errors[row] = known[row] or "there is no embedding"
-    return embeddings, errors
+    width = widths[0] if widths else 1
+    embeddings = pc.list_flatten(column).to_numpy().astype(np.float32).reshape(-1, width)
+    finite = np.isfinite(embeddings).all(axis=1)
+    known = batch["error"].to_pylist() if "error" in batch.column_names else [None] * len(batch)
+    errors = np.array([error or "there is no embedding" for error in known], dtype=object)
+    errors[column.is_valid().to_numpy()] = np.where(
+        finite, None, "its embedding has values that are no numbers"
+    )
+    return embeddings[finite], errors
 
 
-def _kept(batch, keep, *results):
-    """The columns `keep` of a batch, or if None all but those of which the result has its own."""
-    if keep is None:
-        keep = [name for name in batch.column_names if name not in (*results, "error")]
-    return batch.select(keep)
-
-
-def _spread(values, valid):
-    """Values of the valid rows as a column over all rows, null in the others."""
+def _result(batch, keep, replaced, columns, errors):
+    """A batch with columns for the rows without error in place of one; if `keep` is None, with all its others."""
     import pyarrow as pa
 
-    return values.take(pa.array(np.cumsum(valid) - 1, mask=~valid))
+    if keep is None:
+        keep = [name for name in batch.column_names if name not in (replaced, *columns, "error")]
+    table = batch.select(keep)
+    valid = np.equal(errors, None)
+    rows = pa.array(np.cumsum(valid) - 1, mask=~valid)
+    for name, values in columns.items():
+        table = table.append_column(name, values.take(rows))
+    return table.append_column("error", pa.array(errors, pa.string()))
 
 
 def _vectors(values):
@@ -252,9 +245,3 @@ def _vectors(values):
     import pyarrow as pa
 
     return pa.FixedSizeListArray.from_arrays(np.ascontiguousarray(values).reshape(-1), values.shape[1])
-
-
-def _strings(values):
-    import pyarrow as pa
-
-    return pa.array(values, pa.string())

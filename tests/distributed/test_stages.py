@@ -1,7 +1,5 @@
-"""Batches, files and arrays of large jobs, without a cluster."""
+"""Batches of images and embeddings, without a cluster."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +13,10 @@ from sksemobridge import CLIPImageEncoder, make_semobridge_pipeline
 pytest.importorskip("ray")
 
 import pyarrow as pa  # noqa: E402
-import pyarrow.parquet as pq  # noqa: E402
 
 from sksemobridge.distributed import EmbedImages, Predict  # noqa: E402
-from sksemobridge.distributed._keys import digest_rows, is_among  # noqa: E402
-from sksemobridge.distributed._output import OutputFolder  # noqa: E402
 
-from .encoder_helpers import some_pictures  # noqa: E402
+from .helpers import some_pictures  # noqa: E402
 
 # Ray's own modules.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
@@ -148,82 +143,3 @@ class TestPredict:
     def test_refuses_more_labels_than_there_are(self, classifier):
         with pytest.raises(ValueError, match="top_k=4, but there are 3 classes"):
             Predict(classifier, top_k=4)
-
-
-class TestOutputFolder:
-    @pytest.fixture
-    def folder(self, tmp_path):
-        folder = OutputFolder(tmp_path / "out", ["key"])
-        folder.claim({"model": "a"})
-        return folder
-
-    def test_rows_written_twice_are_there_once(self, folder, tmp_path):
-        for table in (pa.table({"key": ["a", "b"]}), pa.table({"key": ["b", "a"]})):
-            folder.write_part(table)
-        assert len(list(tmp_path.rglob("*.parquet"))) == 1
-
-    @pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()])
-    def test_a_file_is_there_as_a_whole_or_not_at_all(self, folder, tmp_path, monkeypatch, error):
-        def write_half(table, stream):
-            stream.write(b"PAR1")
-            raise error
-
-        monkeypatch.setattr(pq, "write_table", write_half)
-        with pytest.raises(type(error)):
-            folder.write_part(pa.table({"key": ["a"]}))
-        assert list(tmp_path.rglob("*.parquet")) == []
-
-    def test_a_job_of_another_model_is_refused(self, folder):
-        folder.claim({"model": "a"})
-        with pytest.raises(
-            ValueError, match="results of another job: its 'model' is a, that of this job is b"
-        ):
-            folder.claim({"model": "b"})
-
-    def test_foreign_files_are_refused(self, tmp_path):
-        pq.write_table(pa.table({"key": [1]}), tmp_path / "mine.parquet")
-        with pytest.raises(ValueError, match="of another origin"):
-            OutputFolder(tmp_path, ["key"]).claim({})
-
-    @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has locks of open files")
-    def test_one_job_at_a_time_writes_to_an_output(self, tmp_path):
-        first, second = (OutputFolder(tmp_path / "out", ["key"]) for _ in range(2))
-        with first.locked(), pytest.raises(RuntimeError, match="Another job is writing to .*out"):
-            second.locked().__enter__()
-        with second.locked():
-            second.claim({"model": "a"})
-
-
-def test_digests_do_not_depend_on_how_arrow_holds_values():
-    table = pa.table({"name": ["a", "b"], "number": pa.array([1, None], pa.int32())})
-    other = pa.table(
-        {"name": pa.array(["a", "b"]).dictionary_encode(), "number": pa.array([1, None], pa.int64())}
-    )
-    assert_array_equal(*(digest_rows([rows], ["name", "number"]) for rows in (table, other)))
-    table = pa.table({"a": ["x", "y", "xy"], "b": ["y", "x", ""]})
-    assert len(np.unique(digest_rows([table], ["a", "b"]))) == 3
-
-
-def test_digests_are_found_among_others():
-    keys = digest_rows([pa.table({"key": range(1000)})], ["key"])[:, 0]
-    some = np.sort(keys[::3])
-    assert_array_equal(is_among(keys, some), np.arange(1000) % 3 == 0)
-    assert not is_among(keys, some[:0]).any()
-
-
-WITHOUT_RAY = """
-import sys
-import sksemobridge
-assert not {"ray", "torch", "sksemobridge.distributed"} & set(sys.modules)
-sys.modules["ray"] = None
-from sksemobridge.distributed import embed_dataset
-try:
-    embed_dataset("in", "out", sksemobridge.CLIPImageEncoder())
-except ImportError as error:
-    print(error)
-"""
-
-
-def test_without_ray_the_error_says_what_to_install():
-    done = subprocess.run([sys.executable, "-c", WITHOUT_RAY], capture_output=True, text=True, check=True)
-    assert 'pip install "sksemobridge[ray]"' in done.stdout
