@@ -7,6 +7,7 @@ import uuid
 from contextlib import contextmanager
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 from ._keys import digest_rows, is_among, is_changed
 
@@ -36,8 +37,6 @@ class OutputFolder:
     @contextmanager
     def locked(self):
         """Keep other jobs out, which would remove the unfinished files of this one. Addresses have no locks."""
-        from filelock import FileLock, Timeout
-
         if not self._is_local:
             yield
             return
