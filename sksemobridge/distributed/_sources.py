@@ -82,9 +82,9 @@ def open_source(source, column, key_columns, *, is_embedding=False):
     Without `key_columns`, the key is the path of an image, the shard and key of WebDataset, or all columns beside an
     embedding but its error and the version of its file. Raises errors that say what to give where that is unclear.
     """
+    ray = import_ray()
     import pyarrow as pa
 
-    ray = import_ray()
     keys = [key_columns] if isinstance(key_columns, str) else key_columns
     if isinstance(source, ray.data.Dataset):
         return _from_dataset("a Ray dataset", source, column, keys, is_embedding)
