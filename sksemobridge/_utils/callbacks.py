@@ -1,13 +1,55 @@
 """Progress of training and embedding through scikit-learn's callbacks, where it has them (from 1.9)."""
 
+import threading
 from contextlib import contextmanager
+from weakref import WeakKeyDictionary
 
 try:
-    from sklearn.callback import CallbackSupportMixin
+    from sklearn.callback import CallbackSupportMixin as _CallbackSupportMixin
 except ImportError:
 
-    class CallbackSupportMixin:
+    class _CallbackSupportMixin:
         """Stands in where scikit-learn has no callbacks: `verbose` and `progress` still show a bar."""
+
+
+class _Values(threading.local):
+    def __init__(self):
+        self.by_estimator = WeakKeyDictionary()
+
+
+class OfThisThread:
+    """An attribute of estimators of which each thread sees its own value.
+
+    What belongs to one call of `fit` is kept in it: threads that share an estimator do not take it from each other.
+    """
+
+    def __init__(self):
+        self._values = _Values()
+
+    def __set_name__(self, owner, name):
+        self._name = name
+
+    def __get__(self, estimator, owner=None):
+        if estimator is None:
+            return self
+        if estimator not in self._values.by_estimator:
+            raise AttributeError(self._name)
+        return self._values.by_estimator[estimator]
+
+    def __set__(self, estimator, value):
+        self._values.by_estimator[estimator] = value
+
+    def __delete__(self, estimator):
+        self._values.by_estimator.pop(estimator, None)
+
+
+class CallbackSupportMixin(_CallbackSupportMixin):
+    """scikit-learn's support of callbacks, for estimators that threads may share."""
+
+    # Where scikit-learn keeps what belongs to one call.
+    _parent_callback_ctx = OfThisThread()
+    _callback_fit_ctx = OfThisThread()
+    _skl_callbacks_to_teardown = OfThisThread()
 
 
 @contextmanager

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from .._utils.validation import warn_caller
 from ._base import CLIPEncoder, list_texts
-from ._embedding import Item, embed
+from ._cache import CacheSession
+from ._embedding import Reader, embed
 from ._towers import read_image_projection, read_text_projection
 
 # A bar for less would only flicker.
@@ -176,40 +177,35 @@ class CLIPTextEncoder(CLIPEncoder):
             tower, width = loaded.encode_tokens, len(read_text_projection(loaded.model)[0])
         else:
             tower, width = loaded.embed_tokens, loaded.embed_dim
-        cut = []
-
-        def make_reader(cache):
-            context = f"text {space} {precision} ".encode()
-            if cache.active:
-                context += loaded.text_digest()
-
-            def read(rows):
-                for row in rows:
-                    tokens = loaded.tokenize([texts[row]])[0].numpy()
-                    if loaded.is_cut(texts[row], tokens):
-                        cut.append((texts[row], len(tokens)))
-                    key = hashlib.sha256(context + tokens.tobytes()).digest()
-                    embedding, locked = cache.find_or_lock(key)
-                    yield Item(key, embedding, tokens if locked else None)
-
-            return read
-
-        embeddings, _ = embed(
-            len(texts),
-            width,
-            partial(tower, precision=precision),
-            make_reader,
-            cache=self.cache,
-            batch_size=self.batch_size,
-            advance=advance,
-        )
+        with CacheSession(self.cache) as cache:
+            context = f"text {space} {precision} ".encode() + (loaded.text_digest() if cache.active else b"")
+            cut = []
+            embeddings, _ = embed(
+                _read(texts, Reader(cache), context, loaded, cut),
+                len(texts),
+                width,
+                partial(tower, precision=precision),
+                cache,
+                batch_size=self.batch_size,
+                advance=advance,
+            )
         if cut:
-            text, length = cut[0]
+            text, n_tokens = cut[0]
             warn_caller(
-                f"{len(cut)} of {len(texts)} texts are longer than the {length} tokens that the model reads; their ends "
+                f"{len(cut)} of {len(texts)} texts are longer than the {n_tokens} tokens that the model reads; their ends "
                 f"are cut off. The first is {text!r}. Shorten them."
             )
         return embeddings.numpy()
+
+
+def _read(texts, reader, context, loaded, cut):
+    """Yield the `Reading` of each text, and note those that the model reads only in part."""
+    for row, text in enumerate(texts):
+        tokens = loaded.tokenize([text])[0].numpy()
+        if loaded.is_cut(text, tokens):
+            cut.append((text, len(tokens)))
+        key = hashlib.sha256(context + tokens.tobytes()).digest()
+        yield reader.read(row, key, lambda tokens=tokens: tokens)
 
 
 def _to_numpy(tensor):

@@ -16,7 +16,7 @@ from sklearn.datasets import load_sample_images
 from sksemobridge.encoders import CLIPImageEncoder, ImageReadError
 from sksemobridge.encoders._pictures import decode, fetch, picture_digest
 
-from .encoder_helpers import some_pictures
+from ..encoder_helpers import some_pictures
 
 
 @pytest.fixture

@@ -23,8 +23,8 @@ from sklearn.pipeline import make_pipeline
 
 from sksemobridge.encoders import CLIPImageEncoder, ImageReadError
 
-from .encoder_helpers import BUNDLED, memory_for, small_config, some_pictures, write_model
-from .versions import needs_sklearn
+from ..encoder_helpers import BUNDLED, memory_for, small_config, some_pictures, write_model
+from ..versions import needs_sklearn
 
 
 @pytest.fixture

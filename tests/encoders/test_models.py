@@ -30,7 +30,7 @@ from sksemobridge.encoders import (
     clear_model_cache,
 )
 
-from .encoder_helpers import randomise, read_model, small_config, some_pictures, write_model
+from ..encoder_helpers import randomise, read_model, small_config, some_pictures, write_model
 
 get_model = _models.get_model
 
