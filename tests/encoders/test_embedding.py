@@ -26,7 +26,7 @@ from sksemobridge.encoders import (
     clear_model_cache,
 )
 
-from ..encoder_helpers import BUNDLED, some_pictures
+from ..encoder_helpers import BUNDLED, Listener, some_pictures
 
 MINI = {"model_name": "mini", "pretrained": "bundled"}
 
@@ -292,27 +292,6 @@ def test_a_transform_that_is_soon_done_shows_no_bar(capsys, bars_after):
     bars_after(1000)
     CLIPImageEncoder("mini", "bundled", progress=True).transform(some_pictures(3))
     assert capsys.readouterr().err == ""
-
-
-class Listener:
-    """A callback of scikit-learn that pipelines hand on to their steps."""
-
-    max_propagation_depth = 1
-
-    def __init__(self):
-        self.ended = []
-
-    def setup(self, estimator, context):
-        pass
-
-    def on_fit_task_begin(self, estimator, context):
-        pass
-
-    def on_fit_task_end(self, estimator, context):
-        self.ended.append((type(estimator).__name__, context.task_name))
-
-    def teardown(self, estimator, context):
-        pass
 
 
 def test_scikit_learns_callbacks_hear_of_every_batch(tmp_path):

@@ -3,6 +3,7 @@
 import threading
 import time
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ from sklearn.pipeline import make_pipeline
 
 from sksemobridge.encoders import CLIPImageEncoder, ImageReadError
 
-from ..encoder_helpers import BUNDLED, memory_for, small_config, some_pictures, write_model
+from ..encoder_helpers import BUNDLED, Listener, memory_for, small_config, some_pictures, write_model
 from ..versions import needs_sklearn
 
 
@@ -466,3 +467,26 @@ def test_a_callers_autocast_changes_no_row():
     expected = encoder.transform(images)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert_allclose(encoder.transform(images), expected, atol=1e-5 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("with_callbacks", [False, True])
+def test_threads_may_share_an_encoder(encoder, pictures, expected, with_callbacks):
+    y, n_threads, together = [0, 1, 0, 1, 0, 1, 0], 4, threading.Barrier(4)
+    listener = Listener()
+    if with_callbacks:
+        pytest.importorskip("sklearn.callback", reason="needs scikit-learn 1.9")
+        encoder.set_callbacks(listener)
+
+    def fit(_):
+        together.wait()
+        for _ in range(5):
+            close(encoder.fit_transform(pictures), expected)
+            # scikit-learn takes callbacks of a pipeline or of its steps, not both.
+            if not with_callbacks:
+                make_pipeline(encoder, LogisticRegression()).fit(pictures, y)
+
+    with ThreadPoolExecutor(n_threads) as threads:
+        list(threads.map(fit, range(n_threads)))
+    assert set(vars(encoder)) - {"_skl_callbacks"} == set(encoder.get_params())
+    if with_callbacks:
+        assert listener.ended.count(("CLIPImageEncoder", "batch")) == 5 * n_threads
