@@ -13,13 +13,12 @@ from .._utils.device import on_all_cores, resolve_device
 from ._pictures import check_size
 from ._source import (
     ModelLoadError,
+    arguments_for_loading,
     cannot_load,
-    cannot_tokenize,
     find_source,
-    model_repositories,
+    load_tokenizer,
     read_config,
-    tokenizer_repositories,
-    without_waiting,
+    uses_quick_gelu,
 )
 from ._towers import cut_context, shallow_copy, without_projection
 
@@ -206,13 +205,7 @@ class LoadedModel:
         """
         with self._lock:
             if self._tokenizer is None:
-                import open_clip
-
-                try:
-                    with without_waiting(tokenizer_repositories(self.source, self._config)):
-                        self._tokenizer = open_clip.get_tokenizer(self.source.name)
-                except Exception as error:
-                    raise cannot_tokenize(self.source, self._config, error) from error
+                self._tokenizer = load_tokenizer(self.source, self._config)
         return self._tokenizer(texts)
 
     def is_cut(self, text, tokens):
@@ -245,18 +238,12 @@ class LoadedModel:
             return self._digests[tower]
 
 
-class _Slot:
-    """One place of the registry. Its lock lets one thread load the model while others wait."""
-
-    def __init__(self):
-        self.lock = threading.Lock()
-        self.loaded = None
-        self.failure = None
-        self.retry_at = 0.0
-
-
-_slots = OrderedDict()
-_slots_lock = threading.Lock()
+# Models by source and device, the one used last at the end, and why those that could not be loaded could not.
+_loaded = OrderedDict()
+_failed = {}
+_registry_lock = threading.Lock()
+# One thread loads, others wait: they may want the same model.
+_loading_lock = threading.Lock()
 
 
 def get_model(model_name, pretrained, device):
@@ -278,26 +265,36 @@ def get_model(model_name, pretrained, device):
     ValueError
         If the machine has no such device.
     """
-    source = find_source(model_name, pretrained)
-    device = resolve_device(device)
-    key = (source, str(device))
-    with _slots_lock:
-        slot = _slots.setdefault(key, _Slot())
-        _slots.move_to_end(key)
-        while len(_slots) > MAX_MODELS:
-            _slots.popitem(last=False)
-    with slot.lock:
-        if slot.loaded is None:
-            if (left := slot.retry_at - time.monotonic()) > 0:
-                raise ModelLoadError(
-                    f"{slot.failure}\nIt is tried again in {left:.0f} seconds, or after clear_model_cache()."
-                )
-            try:
-                slot.loaded = _load(source, device)
-            except ModelLoadError as error:
-                slot.failure, slot.retry_at = str(error), time.monotonic() + RETRY_SECONDS
-                raise
-        return slot.loaded
+    source, device = find_source(model_name, pretrained), resolve_device(device)
+    key = source, str(device)
+    if (loaded := _find_loaded(key)) is not None:
+        return loaded
+    with _loading_lock:
+        if (loaded := _find_loaded(key)) is not None:
+            return loaded
+        message, retry_at = _failed.pop(key, ("", 0.0))
+        if (left := retry_at - time.monotonic()) > 0:
+            _failed[key] = message, retry_at
+            raise ModelLoadError(
+                f"{message}\nIt is tried again in {left:.0f} seconds, or after clear_model_cache()."
+            )
+        try:
+            loaded = _load(source, device)
+        except ModelLoadError as error:
+            _failed[key] = str(error), time.monotonic() + RETRY_SECONDS
+            raise
+        with _registry_lock:
+            _loaded[key] = loaded
+            if len(_loaded) > MAX_MODELS:
+                _loaded.popitem(last=False)
+        return loaded
+
+
+def _find_loaded(key):
+    with _registry_lock:
+        if key in _loaded:
+            _loaded.move_to_end(key)
+        return _loaded.get(key)
 
 
 def clear_model_cache() -> None:
@@ -310,8 +307,9 @@ def clear_model_cache() -> None:
     >>> from sksemobridge import clear_model_cache
     >>> clear_model_cache()
     """
-    with _slots_lock:
-        _slots.clear()
+    with _registry_lock:
+        _loaded.clear()
+        _failed.clear()
 
 
 def read_embed_dim(model_name, pretrained):
@@ -362,22 +360,16 @@ def _load(source, device):
     import open_clip
 
     config = read_config(source)
-    quick_gelu = bool(config.get("quick_gelu", False))
-    if source.pretrained is not None and not source.files:
-        # Where a tag was trained with QuickGELU, as OpenAI's were, open_clip builds the model with GELU all the
-        # same and only warns.
-        tag = open_clip.get_pretrained_cfg(source.name, source.pretrained)
-        quick_gelu = quick_gelu or bool(tag.get("quick_gelu", False))
     try:
-        with without_waiting(model_repositories(source, config)):
-            model = open_clip.create_model(
-                source.name,
-                pretrained=source.pretrained,
-                precision="fp32",
-                force_quick_gelu=quick_gelu,
-                require_pretrained=True,
-                weights_only=True,
-            )
+        name, options = arguments_for_loading(source, config)
+        model = open_clip.create_model(
+            name,
+            **options,
+            precision="fp32",
+            force_quick_gelu=uses_quick_gelu(source, config),
+            require_pretrained=True,
+            weights_only=True,
+        )
     except Exception as error:
         raise cannot_load(source, error) from error
     model.eval().requires_grad_(False).to(device)

@@ -19,6 +19,11 @@ FORMATS = (
 
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://|data:", re.IGNORECASE)
 
+# Files of more bytes are looked at before they are read. More than so many bytes for a pixel no picture takes: four
+# channels of 16 bits.
+_LARGE_FILE = 2**24
+_PIXEL_BYTES = 8
+
 # How a camera was held (EXIF tag 0x0112) and Pillow's name of what sets the picture upright.
 _UPRIGHT = {
     2: "FLIP_LEFT_RIGHT",
@@ -112,7 +117,7 @@ def decode(content, *, shortest_side=None):
 
     if isinstance(content, np.ndarray):
         return _to_rgb(Image.fromarray(np.ascontiguousarray(content)))
-    return _to_picture(_open(content), shortest_side)
+    return _to_picture(_open(io.BytesIO(content)), shortest_side)
 
 
 def picture_digest(content):
@@ -174,11 +179,6 @@ def _check_pixels(pixels):
 
 
 def _read_file(path):
-    if isinstance(path, str) and _ADDRESS.match(path):
-        raise ImageReadError(
-            "addresses are not fetched; download the file and give its path, or give its content as bytes, "
-            "for example urllib.request.urlopen(address).read()"
-        )
     try:
         status = os.stat(path)
         if stat.S_ISDIR(status.st_mode):
@@ -188,22 +188,41 @@ def _read_file(path):
         if not stat.S_ISREG(status.st_mode):
             raise ImageReadError("it is not a regular file")
         with open(path, "rb") as file:
-            return file.read()
-    except FileNotFoundError as error:
-        raise ImageReadError("there is no such file") from error
+            if status.st_size > _LARGE_FILE:
+                _check_large_file(file, status.st_size)
+            # Files of the system, as in /proc, may go on for ever beyond the size that they are said to have.
+            return file.read(status.st_size)
+    except ImageReadError:
+        raise
     except (OSError, ValueError) as error:
-        if isinstance(error, ImageReadError):
-            raise
-        raise ImageReadError(str(error)) from error
+        if isinstance(path, str) and _ADDRESS.match(path):
+            raise ImageReadError(
+                "addresses are not fetched; download the file and give its path, or give its content as bytes, "
+                "for example urllib.request.urlopen(address).read()"
+            ) from error
+        is_missing = isinstance(error, FileNotFoundError)
+        raise ImageReadError("there is no such file" if is_missing else str(error)) from error
 
 
-def _open(content):
+def _check_large_file(file, n_bytes):
+    """Refuse a large file that is no picture before it is read."""
+    from PIL import Image
+
+    limit = Image.MAX_IMAGE_PIXELS
+    if limit is not None and n_bytes > _PIXEL_BYTES * limit:
+        raise _bomb(f"its {n_bytes:,} bytes are more than {limit:,} pixels take")
+    check_size(*_open(file).size)
+    file.seek(0)
+
+
+def _open(file):
+    """An image of Pillow of which the head is read."""
     from PIL import Image, UnidentifiedImageError
 
     Image.init()
     formats = [kind for kind in FORMATS if kind in Image.OPEN]
     try:
-        return Image.open(io.BytesIO(content), formats=formats)
+        return Image.open(file, formats=formats)
     except UnidentifiedImageError as error:
         raise ImageReadError("its content is not an image of a kind that is read") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -275,9 +294,11 @@ def _to_rgb(image):
     if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
         if image.mode == "La":
             image = image.convert("LA")
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(white, image).convert("RGB")
+        if image.mode != "RGBA":
+            image = image.convert("RGBA")
+        white = Image.new("RGB", image.size, "white")
+        white.paste(image, mask=image)
+        return white
     return image.convert("RGB")
 
 
@@ -285,15 +306,17 @@ def _to_8_bits(image):
     from PIL import Image
 
     # In the byte order of this machine: NumPy 2.2.0 crashes where another one is compared with -1 below.
-    values = np.asarray(image, dtype=np.int32)
+    values = np.array(image, dtype=np.int32)
     lowest, highest = values.min(), values.max()
     if lowest < 0 or highest > 65535:
         raise ImageReadError("its pixels are 32-bit integers of unknown range; convert them to 8 bits")
+    is_transparent = values == image.info.get("transparency", -1)
     # In mode I, a converted 8-bit image keeps its values; an image of a file has 16 bits.
-    if image.mode == "I" and highest <= 255 and image.format is None:
-        scaled = values.astype(np.uint8)
-    else:
-        scaled = ((values + 128) // 257).astype(np.uint8)
+    if image.mode != "I" or highest > 255 or image.format is not None:
+        # In place, since such a picture may be large.
+        values += 128
+        values //= 257
+    scaled = values.astype(np.uint8)
     # On white where it is transparent: one grey of a PNG may stand for that.
-    scaled[values == image.info.get("transparency", -1)] = 255
+    scaled[is_transparent] = 255
     return Image.fromarray(scaled)
