@@ -12,35 +12,27 @@ except ImportError:
         """Stands in where scikit-learn has no callbacks: `verbose` and `progress` still show a bar."""
 
 
-class _Values(threading.local):
-    def __init__(self):
-        self.by_estimator = WeakKeyDictionary()
-
-
-class OfThisThread:
+class OfThisThread(threading.local):
     """An attribute of estimators of which each thread sees its own value.
 
-    What belongs to one call of `fit` is kept in it: threads that share an estimator do not take it from each other.
+    It keeps what belongs to one call of `fit`: threads that share an estimator do not take it from each other.
     """
 
     def __init__(self):
-        self._values = _Values()
-
-    def __set_name__(self, owner, name):
-        self._name = name
+        self._values = WeakKeyDictionary()
 
     def __get__(self, estimator, owner=None):
         if estimator is None:
             return self
-        if estimator not in self._values.by_estimator:
-            raise AttributeError(self._name)
-        return self._values.by_estimator[estimator]
+        if estimator not in self._values:
+            raise AttributeError("not set in this thread")
+        return self._values[estimator]
 
     def __set__(self, estimator, value):
-        self._values.by_estimator[estimator] = value
+        self._values[estimator] = value
 
     def __delete__(self, estimator):
-        self._values.by_estimator.pop(estimator, None)
+        self._values.pop(estimator, None)
 
 
 class CallbackSupportMixin(_CallbackSupportMixin):

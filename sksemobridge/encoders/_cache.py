@@ -5,7 +5,7 @@ import sqlite3
 import threading
 import time
 import zlib
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from numbers import Real
 from pathlib import Path
 
@@ -61,6 +61,7 @@ class EmbeddingCache:
 
     def __init__(self, directory: str | os.PathLike[str]) -> None:
         self.directory = cache_folder(directory)
+        self._path = self.directory / _FILE
 
     def __len__(self) -> int:
         """Number of embeddings kept; 0 with a warning if the file is damaged."""
@@ -71,7 +72,7 @@ class EmbeddingCache:
                 return _read_number(connection, "SELECT count(*) FROM embeddings")
         except _FAILURES as error:
             self._raise_if_whole(error)
-            self._warn(f"is damaged ({error}), so nothing is found in it; clear() empties it.")
+            _warn(self.directory, f"is damaged ({error}), so nothing is found in it; clear() empties it.")
             return 0
 
     def size(self) -> int:
@@ -123,7 +124,7 @@ class EmbeddingCache:
             for path in self.directory.glob(f"{_FILE}*"):
                 path.unlink(missing_ok=True)
             if max_bytes:
-                self._warn(f"cannot be written anew ({error}), so all of it was dropped.")
+                _warn(self.directory, f"cannot be written anew ({error}), so all of it was dropped.")
 
     def _raise_if_whole(self, error):
         """Raise where the file is sound, but in use by others or not ours to write."""
@@ -134,29 +135,20 @@ class EmbeddingCache:
         if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
             raise PermissionError(f"The cache in {name!r} may not be written: {error}.") from error
 
-    def _warn(self, problem):
-        warn_caller(f"The cache in {str(self.directory)!r} {problem}", RuntimeWarning)
-
-    @property
-    def _path(self):
-        return self.directory / _FILE
-
 
 def cache_folder(directory):
-    """The `Path` of a directory as users name it.
-
-    Raises
-    ------
-    ValueError
-        If it names none.
-    """
-    # Taken as a path, an empty name would be the working directory.
+    """The path of a directory as users name it; `ValueError` if it names none."""
+    # As a path, an empty name would be the working directory.
     if not os.fspath(directory):
         raise ValueError(f"cache={directory!r} names no directory; None keeps no embeddings.")
     try:
         return Path(directory).expanduser()
     except RuntimeError as error:
         raise ValueError(f"cache={os.fspath(directory)!r} names no directory: {error}") from error
+
+
+def _warn(directory, problem):
+    warn_caller(f"The cache in {str(directory)!r} {problem}", RuntimeWarning)
 
 
 def _connect(path):
@@ -178,17 +170,15 @@ def _connect(path):
 
 def _enter_wal_mode(connection):
     """Let readers and a writer work at once."""
-    deadline = time.monotonic() + _WAIT_SECONDS
-    while True:
+    deadline, mode = time.monotonic() + _WAIT_SECONDS, None
+    while mode is None:
         try:
-            mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+            (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
         except sqlite3.OperationalError as error:
             # Where several processes make the same database, SQLite answers all but one with an error, not a wait.
             if _error_code(error) != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
                 raise
             time.sleep(0.05)
-        else:
-            break
     if mode != "wal":
         raise OSError("SQLite cannot share a file there; name a directory on a local disk")
 
@@ -225,24 +215,17 @@ def _checksum(key, embedding):
 
 
 class CacheSession:
-    """The cache of one call; threads may share it.
+    """The cache of one call, which threads may share; without a directory nothing is kept and nothing found.
 
     After a failure (a full disk, a directory that cannot be written, a broken file) the call goes on without the cache
     and warns once, at its end. A damaged embedding counts as missing.
-
-    Parameters
-    ----------
-    directory : str, os.PathLike or None
-        `None`: nothing is kept and nothing found.
     """
 
     def __init__(self, directory):
         self._directory = None if directory is None else cache_folder(directory)
-        self._stack = ExitStack()
-        # One thread at a time may use the connection.
+        # Of several threads one at a time uses the connection.
         self._lock = threading.Lock()
-        self._connection = None
-        self._error = None
+        self._connection = self._open_connection = self._error = None
         self._damaged = set()
         self._is_patient = True
 
@@ -254,28 +237,25 @@ class CacheSession:
         if self._directory is not None:
             try:
                 os.makedirs(self._directory, exist_ok=True)
-                self._in_line, self._at_work = (
-                    FileLock(self._directory / name) for name in ("embeddings.line.lock", "embeddings.lock")
-                )
-                self._connection = self._stack.enter_context(closing(_connect(self._directory / _FILE)))
+                self._at_work = FileLock(self._directory / "embeddings.lock")
+                self._in_line = FileLock(self._directory / "embeddings.line.lock")
+                self._connection = self._open_connection = _connect(self._directory / _FILE)
             except _FAILURES as error:
                 self._give_up(error)
         return self
 
     def __exit__(self, kind, value, traceback):
         self._connection = None
-        with suppress(sqlite3.Error):
-            self._stack.close()
-        directory, problem = str(self._directory), None
+        if self._open_connection is not None:
+            with suppress(sqlite3.Error):
+                self._open_connection.close()
+        problem = None
         if self._error is not None:
             problem = f"cannot be used ({self._error}); went on without it"
         elif self._damaged:
             problem = f"is damaged; {len(self._damaged)} embeddings were computed anew"
         if problem is not None and kind is None:
-            warn_caller(
-                f"The cache in {directory!r} {problem}. EmbeddingCache(directory).clear() empties it.",
-                RuntimeWarning,
-            )
+            _warn(self._directory, f"{problem}. EmbeddingCache(directory).clear() empties it.")
 
     def get(self, key):
         """The embedding under a key, or `None`."""
@@ -283,9 +263,8 @@ class CacheSession:
             if self._connection is None:
                 return None
             try:
-                row = self._connection.execute(
-                    "SELECT embedding FROM embeddings WHERE key = ?", (key,)
-                ).fetchone()
+                found = self._connection.execute("SELECT embedding FROM embeddings WHERE key = ?", (key,))
+                row = found.fetchone()
             except _FAILURES as error:
                 self._give_up(error)
                 return None
@@ -298,11 +277,11 @@ class CacheSession:
 
     def put(self, keys, embeddings):
         """Keep rows of float32, all or none of them."""
+        contents = [embedding.astype("<f4").tobytes() for embedding in embeddings]
+        rows = [(key, _checksum(key, content) + content) for key, content in zip(keys, contents)]
         with self._lock:
             if self._connection is None:
                 return
-            contents = [embedding.astype("<f4").tobytes() for embedding in embeddings]
-            rows = [(key, _checksum(key, content) + content) for key, content in zip(keys, contents)]
             try:
                 with self._connection:
                     self._connection.executemany("INSERT OR REPLACE INTO embeddings VALUES (?, ?)", rows)
@@ -320,26 +299,19 @@ class CacheSession:
                 self._at_work.release()
 
     def _take_turn(self):
+        wait = {"timeout": _PATIENCE_SECONDS, "poll_interval": _POLL_SECONDS}
         while self.active and self._is_patient:
             try:
                 before = self._data_version()
-                if self._acquire():
+                # Who waits for its turn holds the other lock, so that nobody takes two turns while others wait.
+                with suppress(Timeout), self._in_line.acquire(**wait):
+                    self._at_work.acquire(**wait)
                     return True
-                # A process that computes is waited for as long as new embeddings come.
+                # Others are waited for as long as they keep embeddings.
                 self._is_patient = self._data_version() != before
             except _FAILURES as error:
                 self._give_up(error)
         return False
-
-    def _acquire(self):
-        wait = {"timeout": _PATIENCE_SECONDS, "poll_interval": _POLL_SECONDS}
-        try:
-            # Who waits for its turn holds the other lock, so that nobody takes two turns while others wait.
-            with self._in_line.acquire(**wait):
-                self._at_work.acquire(**wait)
-        except Timeout:
-            return False
-        return True
 
     def _data_version(self):
         """A number that changes when others keep embeddings."""

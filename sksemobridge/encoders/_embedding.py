@@ -12,36 +12,22 @@ from .._utils.validation import warn_caller
 
 @dataclass(frozen=True)
 class Reading:
-    """What reading one image or text gave. One of the last four is not None.
+    """What reading one image or text gave: an input to embed, an embedding, the row of an equal one or an error."""
 
-    Attributes
-    ----------
-    key : bytes or None
-        Digest of the content, the model and the precision.
-    input : ndarray or None
-        Pixels or tokens for the model.
-    embedding : ndarray of shape (D,) or None
-        Found in the cache.
-    same_as : int or None
-        Another row, which has the same content.
-    error : Exception or None
-        Why the content cannot be read.
-    """
-
+    # Digest of the content, the model and the precision.
     key: bytes | None = None
+    # Pixels or tokens for the model.
     input: np.ndarray | None = None
+    # Found in the cache.
     embedding: np.ndarray | None = None
+    # Another row, which has the same content.
     same_as: int | None = None
+    # Why the content cannot be read.
     error: Exception | None = None
 
 
 class Reader:
-    """Tells what is to be embedded from what is known, in one call; threads may share it.
-
-    Parameters
-    ----------
-    cache : CacheSession
-    """
+    """Tells what is to be embedded from what is known, in one call; threads may share it."""
 
     def __init__(self, cache):
         self._cache = cache
@@ -58,16 +44,7 @@ class Reader:
 
 
 def read_ahead(read, sources, n_ahead, n_threads):
-    """Yield `read(row, source)` for all sources in order, while threads work on the next ones.
-
-    Parameters
-    ----------
-    read : callable
-    sources : sequence
-    n_ahead : int
-        How many results may wait for the caller, which bounds memory.
-    n_threads : int
-    """
+    """Yield `read(row, source)` for all sources in order, while threads work on the next `n_ahead`."""
     pool = ThreadPoolExecutor(n_threads, thread_name_prefix="sksemobridge-read")
     waiting = deque()
     try:
@@ -166,13 +143,7 @@ def _embed_batch(batch, embeddings, forward, cache, size):
 
 
 def _compute(forward, inputs, size):
-    """Rows of `forward`, and the number of inputs that it took at once: `size`, halved where memory ran out.
-
-    Raises
-    ------
-    torch.OutOfMemoryError
-        If a single input is too much.
-    """
+    """Rows of `forward`, and the number of inputs that it took at once: `size`, halved where memory ran out."""
     import torch
 
     while True:

@@ -30,44 +30,37 @@ _BAR_AFTER_SECONDS = 1
 class CLIPImageEncoder(CallbackSupportMixin, CLIPEncoder):
     """Embed images with the image tower of a CLIP model.
 
-    Images are read as people see them: upright by their EXIF orientation, the first frame of an animation, on
-    white where they are transparent. The model's own preprocessing follows. The model is loaded on first use
-    and shared with all encoders of the same model in this process; the encoder holds only its parameters.
+    Images are read as people see them: upright, the first frame of an animation, on white where they are transparent.
+    The model is loaded on first use and shared with all encoders of the same model in this process.
 
     Parameters
     ----------
     model_name : str, default="ViT-B-16"
         A model of open_clip, or a name with its `hf-hub:` or `local-dir:` scheme; `"mini"` with
-        `pretrained="bundled"` is the small model shipped in the package.
+        `pretrained="bundled"` is the small model in the package.
     pretrained : str, path or None, default="openai"
-        A tag of open_clip or the path of a checkpoint. Ignored for the schemes. For a checkpoint, choose the
-        model name by its activation: OpenAI's weights need a name that ends in `-quickgelu`. For a tag, either
-        name does.
+        A tag of open_clip or a checkpoint; ignored for the schemes. A checkpoint of OpenAI's weights needs a model name
+        that ends in `-quickgelu`.
     device : str, default="auto"
-        `"auto"` takes a CUDA GPU where there is one, else the CPU. Resolved on each use, so that an encoder
-        pickled on one machine works on another.
+        `"auto"` takes a CUDA GPU where there is one, else the CPU, on each use.
     precision : {"auto", "fp32", "bf16", "fp16"}, default="auto"
-        Precision of the computation; results are float32. `"auto"` is fp32 for image towers of less than 5
-        million parameters, such as the bundled one. For others it is bf16 on CPUs with native support
-        (AVX512-BF16 or AMX) and on CUDA GPUs from compute capability 8, fp16 on older GPUs, else fp32.
+        Of the computation; results are float32. `"auto"` is bf16 where the CPU or GPU computes in it natively, fp16 on
+        older GPUs, else fp32; always fp32 for image towers of less than 5 million parameters.
     batch_size : int, default=64
-        Images in one forward pass; also bounds how many decoded images are in memory.
+        Images in one forward pass; at most twice as many decoded images are in memory.
     n_jobs : int or None, default=None
         Threads that read images while the model computes, as in joblib: `None` is one, -1 one for each core.
     cache : path or None, default=None
-        Directory on a local disk that keeps embeddings between calls and runs, by the content of the images,
-        the model, its preprocessing and the precision; see `EmbeddingCache`. Several processes may share it.
+        Directory on a local disk that keeps embeddings between runs; see `EmbeddingCache`.
     normalize : bool, default=False
         Whether to scale embeddings to unit length.
     on_error : {"raise", "nan"}, default="raise"
-        Where an image cannot be read, raise an error that names it, or give a row of NaN and one warning for
-        all of them.
+        Whether an image that cannot be read is an error that names it, or a row of NaN and a warning.
     progress : bool, default=False
-        Whether to show a progress bar on standard error where a `transform` takes more than a second. scikit-learn's
-        callbacks (`set_callbacks`) hear of `fit_transform`, and so of the `fit` of a pipeline, batch by batch.
+        Whether to show a bar where a `transform` takes more than a second. scikit-learn's callbacks (`set_callbacks`)
+        hear of `fit_transform`, batch by batch.
     output : {"numpy", "torch"}, default="numpy"
-        Whether `transform` gives an array, or a tensor on the device of the model. Classifiers of this package
-        compute there, too, with `sklearn.set_config(array_api_dispatch=True)`.
+        Whether `transform` gives an array, or a tensor on the device of the model.
 
     See Also
     --------
@@ -82,19 +75,6 @@ class CLIPImageEncoder(CallbackSupportMixin, CLIPEncoder):
     >>> images = np.zeros((2, 32, 32, 3), dtype=np.uint8)
     >>> encoder.transform(images).shape
     (2, 128)
-
-    To drop images that cannot be read together with their labels:
-
-    >>> import warnings
-    >>> encoder.set_params(on_error="nan")
-    CLIPImageEncoder(model_name='mini', on_error='nan', pretrained='bundled')
-    >>> y = np.array(["black", "none"])
-    >>> with warnings.catch_warnings():
-    ...     warnings.simplefilter("ignore")
-    ...     embeddings = encoder.transform([images[0], "missing.jpg"])
-    >>> readable = ~np.isnan(embeddings).any(axis=1)
-    >>> embeddings[readable].shape, y[readable]
-    ((1, 128), array(['black'], dtype='<U5'))
     """
 
     _parameter_constraints: dict = {
@@ -192,13 +172,11 @@ class CLIPImageEncoder(CallbackSupportMixin, CLIPEncoder):
         Parameters
         ----------
         X : list, tuple, array, series or one-column data frame of n images
-            See `transform`.
         y : ignored
 
         Returns
         -------
         ndarray of shape (n, D), float32
-            See `transform`.
         """
         n_batches = -(-len(list_images(X)) // self.batch_size)
         with fit_task(self, X, y, n_batches, "batch") as self._batch_done:

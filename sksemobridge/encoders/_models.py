@@ -40,8 +40,6 @@ class LoadedModel:
         In float32, in evaluation mode, without gradients.
     embed_dim : int
         `D`, the width of the joint space.
-    n_image_parameters : int
-        Number of parameters of the image tower.
     image_size : tuple of int
         Height and width of the inputs of the image tower.
     """
@@ -62,20 +60,16 @@ class LoadedModel:
         size = self._preprocess.size
         self.image_size = tuple(size) if isinstance(size, (tuple, list)) else (size, size)
         self._geometry = Compose(geometry)
-        self._mean = tuple(normalize.mean)
-        self._std = tuple(normalize.std)
+        self._mean, self._std = tuple(normalize.mean), tuple(normalize.std)
         self._lock = threading.Lock()
         self._tokenizer = None
         self._bf16_model = None
         self._digests = {}
 
     def crop(self, image):
-        """Resize and crop an RGB image of Pillow to `image_size`: the model's own preprocessing of one image.
+        """An RGB image of Pillow, resized and cropped to `image_size` by the model's own preprocessing.
 
-        Raises
-        ------
-        ImageReadError
-            If the image is so narrow that, resized by its shortest side, it would exhaust memory.
+        `ImageReadError` if it is so narrow that, resized by its shortest side, it would exhaust memory.
         """
         if self._preprocess.resize_mode == "shortest":
             width, height = image.size
@@ -97,16 +91,9 @@ class LoadedModel:
         }
 
     def as_input(self, pixels):
-        """Scale and normalise pixels as the model's own preprocessing does, a batch at once on its device.
+        """Inputs `(n, 3, h, w)` in float32 from pixels `(n, h, w, 3)`, scaled as the model's own preprocessing does.
 
-        Parameters
-        ----------
-        pixels : torch.Tensor of shape (n, h, w, 3), uint8
-
-        Returns
-        -------
-        torch.Tensor of shape (n, 3, h, w), float32
-            On a GPU with channels last in memory, where convolutions are fastest.
+        On a GPU with channels last in memory, where convolutions are fastest.
         """
         import torch
 
@@ -119,55 +106,28 @@ class LoadedModel:
         return pixels.float().div_(255).sub_(mean).div_(std)
 
     def embed_images(self, pixels, precision):
-        """Embeddings of images in the joint space, not normalised.
-
-        Parameters
-        ----------
-        pixels : torch.Tensor of shape (n, h, w, 3), uint8
-        precision : {"fp32", "bf16", "fp16"}
-
-        Returns
-        -------
-        torch.Tensor of shape (n, D), float32
-        """
+        """Embeddings `(n, D)` of images `(n, h, w, 3)` in the joint space, in float32, not normalised."""
         import torch
 
         model, dtype = self.image_model(precision)
 
         def forward(pixels):
-            with (
-                torch.inference_mode(),
-                autocast(precision if dtype == torch.float32 else "fp32", self.device),
-            ):
+            context = autocast(precision if dtype == torch.float32 else "fp32", self.device)
+            with torch.inference_mode(), context:
                 # CoCa normalises unless told not to.
                 return model.encode_image(self.as_input(pixels).to(dtype), normalize=False).float()
 
         return on_all_cores(forward, pixels) if self.device.type == "cpu" else forward(pixels)
 
     def embed_tokens(self, tokens, precision):
-        """Embeddings `(n, D)` of texts in the joint space, not normalised; as `encode_tokens`."""
-        return self._read(self.model, tokens, precision)
+        """Embeddings `(n, D)` of tokens `(n, context_length)` in the joint space, in float32, not normalised."""
+        return self._embed_tokens(self.model, tokens, precision)
 
     def encode_tokens(self, tokens, precision):
-        """Embeddings of texts before the projection.
+        """Embeddings `(n, d)` of tokens before the projection; `NoProjectionError` if the tower has none."""
+        return self._embed_tokens(without_projection(self.model), tokens, precision)
 
-        Parameters
-        ----------
-        tokens : torch.Tensor of shape (n, context_length)
-        precision : {"fp32", "bf16", "fp16"}
-
-        Returns
-        -------
-        torch.Tensor of shape (n, d), float32
-
-        Raises
-        ------
-        NoProjectionError
-            If the text tower does not end in a linear layer.
-        """
-        return self._read(without_projection(self.model), tokens, precision)
-
-    def _read(self, model, tokens, precision):
+    def _embed_tokens(self, model, tokens, precision):
         import torch
 
         model, tokens = cut_context(model, tokens)
@@ -190,19 +150,12 @@ class LoadedModel:
             return self.model, torch.float32
         with self._lock:
             if self._bf16_model is None:
-                tower = copy.deepcopy(self.model.visual).to(torch.bfloat16)
                 self._bf16_model = shallow_copy(self.model)
-                self._bf16_model._modules["visual"] = tower
+                self._bf16_model._modules["visual"] = copy.deepcopy(self.model.visual).to(torch.bfloat16)
         return self._bf16_model, torch.bfloat16
 
     def tokenize(self, texts):
-        """Token ids of texts. The tokenizer is made on first use: some come from a hub, and images need none.
-
-        Raises
-        ------
-        ModelLoadError
-            If the tokenizer is missing.
-        """
+        """Token ids of texts. The tokenizer is made on first use: some come from a hub, and images need none."""
         with self._lock:
             if self._tokenizer is None:
                 self._tokenizer = load_tokenizer(self.source, self._config)
@@ -247,23 +200,10 @@ _loading_lock = threading.Lock()
 
 
 def get_model(model_name, pretrained, device):
-    """The model that an encoder's parameters name, loaded on first use.
+    """The `LoadedModel` that an encoder's parameters name, loaded on first use.
 
-    Parameters
-    ----------
-    model_name, pretrained, device
-        As encoders take them.
-
-    Returns
-    -------
-    LoadedModel
-
-    Raises
-    ------
-    ModelLoadError
-        If the model or its weights are missing, or were some seconds ago. New local files are read at once.
-    ValueError
-        If the machine has no such device.
+    `ModelLoadError` if the model or its weights are missing, or were some seconds ago; new local files are read at once.
+    `ValueError` if the machine has no such device.
     """
     source, device = find_source(model_name, pretrained), resolve_device(device)
     key = source, str(device)
@@ -272,9 +212,8 @@ def get_model(model_name, pretrained, device):
     with _loading_lock:
         if (loaded := _find_loaded(key)) is not None:
             return loaded
-        message, retry_at = _failed.pop(key, ("", 0.0))
+        message, retry_at = _failed.get(key, ("", 0.0))
         if (left := retry_at - time.monotonic()) > 0:
-            _failed[key] = message, retry_at
             raise ModelLoadError(
                 f"{message}\nIt is tried again in {left:.0f} seconds, or after clear_model_cache()."
             )

@@ -25,16 +25,17 @@ _LARGE_FILE = 2**24
 _PIXEL_BYTES = 8
 
 # How a camera was held (EXIF tag 0x0112) and Pillow's name of what sets the picture upright.
-_UPRIGHT = {
-    2: "FLIP_LEFT_RIGHT",
-    3: "ROTATE_180",
-    4: "FLIP_TOP_BOTTOM",
-    5: "TRANSPOSE",
-    6: "ROTATE_270",
-    7: "TRANSVERSE",
-    8: "ROTATE_90",
-}
 _ORIENTATION = 0x0112
+_TURNS = [
+    "FLIP_LEFT_RIGHT",
+    "ROTATE_180",
+    "FLIP_TOP_BOTTOM",
+    "TRANSPOSE",
+    "ROTATE_270",
+    "TRANSVERSE",
+    "ROTATE_90",
+]
+_UPRIGHT = dict(enumerate(_TURNS, start=2))
 
 # By how much a JPEG may be shrunk while it is decoded, and how many times the model's input it must measure after
 # that, so that the model's own resizing still decides. With smaller margins, some embeddings of photographs or noise
@@ -58,17 +59,7 @@ def describe(source):
 
 
 def fetch(source):
-    """The content of a source: the bytes of a file, or pixels.
-
-    Returns
-    -------
-    bytes, bytearray, memoryview or ndarray
-
-    Raises
-    ------
-    ImageReadError
-        If there is nothing to decode, or Pillow cannot decode its image; the message says why.
-    """
+    """The content of a source: the bytes of a file, or pixels; `ImageReadError` says why there is none."""
     source = to_numpy(source)
     if isinstance(source, np.ndarray):
         _check_pixels(source)
@@ -93,25 +84,10 @@ def fetch(source):
 
 
 def decode(content, *, shortest_side=None):
-    """A picture as people see it: upright, its first frame, on white where it is transparent.
+    """An RGB image of Pillow as people see it: upright, its first frame, on white where it is transparent.
 
-    Parameters
-    ----------
-    content : bytes, bytearray, memoryview or ndarray
-        From `fetch`.
-    shortest_side : int or None
-        If given, a JPEG may be shrunk while it is decoded, which is much faster. It keeps its proportion and
-        more than so many pixels on its shortest side.
-
-    Returns
-    -------
-    PIL.Image.Image
-        Of mode RGB.
-
-    Raises
-    ------
-    ImageReadError
-        If it cannot be decoded; the message says why.
+    `content` is from `fetch`. With `shortest_side` a JPEG may be shrunk while it is decoded, which is much faster; it
+    keeps its proportion and more than so many pixels on its shortest side. `ImageReadError` says why it cannot be read.
     """
     from PIL import Image
 
@@ -155,12 +131,7 @@ def is_pil(value):
 
 
 def check_pixel_type(pixels):
-    """Refuse pixels that are not uint8.
-
-    Raises
-    ------
-    ImageReadError
-    """
+    """Refuse pixels that are not uint8."""
     if pixels.dtype != np.uint8:
         raise ImageReadError(
             f"pixels must be uint8 from 0 to 255, not {pixels.dtype}; for values from 0 to 1 use "
@@ -247,12 +218,7 @@ def _draft(image, shortest_side):
 
 
 def check_size(width, height):
-    """Refuse pictures without pixels, and with more than Pillow allows.
-
-    Raises
-    ------
-    ImageReadError
-    """
+    """Refuse pictures without pixels, and with more than Pillow allows."""
     from PIL import Image
 
     if not width or not height:

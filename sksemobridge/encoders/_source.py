@@ -19,6 +19,10 @@ _HUB = "hf-hub:"
 _READ_FILES = ("open_clip_config.json", "tokenizer*", "vocab*", "merges.txt", "special_tokens*", "*.model")
 _READ_FILES += ("*.safetensors", "*.bin", "*.pth")
 
+_KEPT = (
+    "Downloads are kept in the cache of huggingface_hub (HF_HOME, by default ~/.cache/huggingface). Behind a proxy, set "
+    "HTTPS_PROXY."
+)
 _TOKENIZER_FILES = ["tokenizer_config.json", "tokenizer.json", "vocab.txt"]
 
 _digests = LRUCache(max_items=64)
@@ -30,16 +34,10 @@ class ModelLoadError(RuntimeError):
 
 @dataclass(frozen=True)
 class ModelSource:
-    """One model with its weights, in the terms of open_clip.
+    """One model with its weights: name and tag or path of a checkpoint, in the terms of open_clip.
 
-    Attributes
-    ----------
-    name : str
-        Model name, or one with open_clip's `hf-hub:` or `local-dir:` scheme.
-    pretrained : str or None
-        Tag or path of a checkpoint; `None` for the schemes, whose names say where the weights are.
-    files : tuple
-        Path and digest of each local file of the model. A rewritten folder or checkpoint is another source.
+    `pretrained` is None for names with a scheme, which say where the weights are. `files` are path and digest of each
+    local file of the model, so that a rewritten folder or checkpoint is another source.
     """
 
     name: str
@@ -47,28 +45,18 @@ class ModelSource:
     files: tuple = ()
 
     def __str__(self):
-        return (
-            repr(self.name) if self.pretrained is None else f"{self.name!r}, pretrained={self.pretrained!r}"
-        )
+        return repr(self.name) + ("" if self.pretrained is None else f", pretrained={self.pretrained!r}")
 
     def is_same_model(self, other):
         """Whether both name the same weights: OpenAI's tags mean QuickGELU under either model name."""
         if self.files or other.files:
             return [digest for _, digest in self.files] == [digest for _, digest in other.files]
-        return (self._plain_name(), self.pretrained) == (other._plain_name(), other.pretrained)
-
-    def _plain_name(self):
-        return self.name.removesuffix("-quickgelu")
+        names = {source.name.removesuffix("-quickgelu") for source in (self, other)}
+        return len(names) == 1 and self.pretrained == other.pretrained
 
 
 def find_source(model_name, pretrained):
-    """The source that the parameters of an encoder name, without a look at its weights.
-
-    Raises
-    ------
-    ModelLoadError
-        If they name none: the tag is missing, or there is no such folder or bundled model.
-    """
+    """The source that the parameters of an encoder name, without a look at its weights; `ModelLoadError` if none."""
     if model_name == BUNDLED_NAME or pretrained == BUNDLED_TAG:
         if (model_name, pretrained) != (BUNDLED_NAME, BUNDLED_TAG):
             raise ModelLoadError(
@@ -101,10 +89,10 @@ def _is_tag(name, pretrained):
 
 def _folder_source(folder):
     if not (folder / "open_clip_config.json").is_file():
+        problem = "has no open_clip_config.json" if folder.is_dir() else "does not exist"
         raise ModelLoadError(
-            f"No model in the folder {str(folder)!r}: it "
-            f"{'has no open_clip_config.json' if folder.is_dir() else 'does not exist'}. A model folder "
-            "holds open_clip_config.json and the weights, for example open_clip_model.safetensors."
+            f"No model in the folder {str(folder)!r}: it {problem}. A model folder holds open_clip_config.json and the "
+            "weights, for example open_clip_model.safetensors."
         )
     folder = folder.resolve()
     paths = {path for pattern in _READ_FILES for path in folder.glob(pattern) if path.is_file()}
@@ -174,13 +162,7 @@ def _weights_names(file):
 
 
 def read_config(source):
-    """The architecture of a source as open_clip describes it.
-
-    Raises
-    ------
-    ModelLoadError
-        If the model name or tag is unknown, or the configuration cannot be read.
-    """
+    """The architecture of a source as open_clip describes it; `ModelLoadError` if model name or tag is unknown."""
     import open_clip
 
     try:
@@ -206,8 +188,8 @@ def read_config(source):
 
 
 def _close(word, possible):
-    matches = difflib.get_close_matches(word.lower(), [name.lower() for name in possible], n=3)
     by_lower = {name.lower(): name for name in possible}
+    matches = difflib.get_close_matches(word.lower(), by_lower, n=3)
     return f" Did you mean {' or '.join(repr(by_lower[match]) for match in matches)}?" if matches else ""
 
 
@@ -215,30 +197,21 @@ def cannot_load(source, error):
     """A `ModelLoadError` that says what was tried and what to do."""
     if source.files:
         remedy = (
-            "Check that the weights are whole and belong to this architecture (weights trained with "
-            "QuickGELU, such as OpenAI's, need the model name that ends in '-quickgelu')."
+            "Check that the weights are whole and belong to this architecture (weights trained with QuickGELU, such as "
+            "OpenAI's, need the model name that ends in '-quickgelu')."
         )
     else:
-        fetch = f"open_clip.create_model({source.name!r}"
-        fetch += ")" if source.pretrained is None else f", pretrained={source.pretrained!r})"
+        tag = "" if source.pretrained is None else f", pretrained={source.pretrained!r}"
         remedy = (
-            "The first use downloads the weights and keeps them in the cache of huggingface_hub (HF_HOME, by "
-            f"default ~/.cache/huggingface). Behind a proxy, set HTTPS_PROXY. Without network, run {fetch} on a machine that has one and copy "
-            "that folder, or give the path of a checkpoint or a 'local-dir:' folder. "
+            f"The first use downloads the weights. {_KEPT} Without network, run open_clip.create_model({source.name!r}{tag}) "
+            "on a machine that has one and copy that folder, or give the path of a checkpoint or a 'local-dir:' folder. "
             f"model_name={BUNDLED_NAME!r}, pretrained={BUNDLED_TAG!r} needs no download."
         )
-    reason = str(error).strip() or type(error).__name__
-    return ModelLoadError(f"The model {source} could not be loaded: {reason}\n{remedy}")
+    return ModelLoadError(f"The model {source} could not be loaded: {_reason(error)}\n{remedy}")
 
 
 def load_tokenizer(source, config):
-    """The tokenizer of a model.
-
-    Raises
-    ------
-    ModelLoadError
-        If it is missing.
-    """
+    """The tokenizer of a model; `ModelLoadError` if it is missing."""
     import open_clip
 
     repository = (config.get("text_cfg") or {}).get("hf_tokenizer_name")
@@ -254,11 +227,12 @@ def load_tokenizer(source, config):
             remedy = "A model folder holds the files of its tokenizer too, for example tokenizer.json."
         else:
             remedy = (
-                f"It comes from {repository!r} on the hub, and the cache of huggingface_hub (HF_HOME, by default "
-                "~/.cache/huggingface) keeps it. Behind a proxy, set HTTPS_PROXY. Without network, run "
+                f"It comes from {repository!r} on the hub. {_KEPT} Without network, run "
                 f"open_clip.get_tokenizer({source.name!r}) on a machine that has one and copy that folder."
             )
-        reason = str(error).strip() or type(error).__name__
-        raise ModelLoadError(
-            f"The tokenizer of the model {source} could not be loaded: {reason}\n{remedy}"
-        ) from error
+        message = f"The tokenizer of the model {source} could not be loaded: {_reason(error)}\n{remedy}"
+        raise ModelLoadError(message) from error
+
+
+def _reason(error):
+    return str(error).strip() or type(error).__name__

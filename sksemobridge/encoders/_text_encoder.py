@@ -21,22 +21,18 @@ _BAR_AFTER_SECONDS = 2
 class CLIPTextEncoder(CLIPEncoder):
     """Embed texts with the text tower of a CLIP model, in the joint space and before its projection.
 
-    The model is loaded on first use and shared with all encoders of the same model in this process; the
-    encoder holds only its parameters.
+    The model is loaded on first use and shared with all encoders of the same model in this process.
 
     Parameters
     ----------
-    model_name : str, default="ViT-B-16"
-    pretrained : str, path or None, default="openai"
-    device : str, default="auto"
+    model_name, pretrained, device
         As in `CLIPImageEncoder`.
     precision : {"auto", "fp32", "bf16", "fp16"}, default="auto"
-        Precision of the computation; results are float32. `"auto"` is fp32 on all devices.
+        Of the computation; results are float32. `"auto"` is fp32.
     batch_size : int, default=256
         Texts in one forward pass.
     cache : path or None, default=None
-        Directory on a local disk that keeps embeddings between calls and runs; see `EmbeddingCache`. Images
-        and texts may share it.
+        Directory that keeps embeddings between runs; see `EmbeddingCache`. Images and texts may share it.
 
     Attributes
     ----------
@@ -44,10 +40,8 @@ class CLIPTextEncoder(CLIPEncoder):
         `W`, the last linear layer of the tower.
     projection_bias_ : ndarray of shape (D,) or None
         `b_W`.
-    image_projection_ : ndarray of shape (d_image, D)
-        The last linear layer of the image tower; `NoProjectionError` where the tower ends otherwise.
-    image_projection_bias_ : ndarray of shape (D,) or None
-        Its bias.
+    image_projection_, image_projection_bias_
+        The same of the image tower, `(d_image, D)` and `(D,)`; `NoProjectionError` where it ends otherwise.
     logit_scale_ : float
         The factor that the model learned for cosine similarities before the softmax.
 
@@ -123,13 +117,11 @@ class CLIPTextEncoder(CLIPEncoder):
         return self._run(texts, "joint")
 
     def embed_words(self, texts: Sequence[str]) -> NDArray[Any]:
-        """What `transform` gives, with a progress bar on standard error where it takes some seconds.
-
-        For the words that a bridge is read from: many texts, embedded once.
+        """What `transform` gives for the many words of a bridge, with a progress bar where it takes some seconds.
 
         Parameters
         ----------
-        texts : sequence of str
+        texts : sequence of n str
 
         Returns
         -------
