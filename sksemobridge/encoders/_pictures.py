@@ -98,13 +98,9 @@ def decode(content, *, shortest_side=None):
 
 def picture_digest(content):
     """Digest of the result of `fetch`, on which alone `decode` depends."""
-    if isinstance(content, np.ndarray):
-        head = f"pixels {content.shape} "
-        content = np.ascontiguousarray(content)
-    else:
-        head = "file "
-    digest = hashlib.sha256(head.encode())
-    digest.update(content)
+    is_pixels = isinstance(content, np.ndarray)
+    digest = hashlib.sha256(f"pixels {content.shape} ".encode() if is_pixels else b"file ")
+    digest.update(np.ascontiguousarray(content) if is_pixels else content)
     return digest.digest()
 
 
@@ -240,11 +236,10 @@ def _upright(image):
 
     # After loading: some formats store the orientation behind the pixels, and loading a TIFF applies it.
     try:
-        orientation = image.getexif().get(_ORIENTATION)
+        name = _UPRIGHT.get(image.getexif().get(_ORIENTATION))
     except Exception:
         # The metadata are broken, the picture is not.
-        orientation = None
-    name = _UPRIGHT.get(orientation)
+        return image
     return image.transpose(Image.Transpose[name]) if name else image
 
 
@@ -253,19 +248,19 @@ def _to_rgb(image):
 
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
+    if image.mode == "F":
+        raise ImageReadError("its pixels are floating-point numbers of unknown range; convert them to 8 bits")
     if image.mode.startswith("I"):
         image = _to_8_bits(image)
-    elif image.mode == "F":
-        raise ImageReadError("its pixels are floating-point numbers of unknown range; convert them to 8 bits")
-    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
-        if image.mode == "La":
-            image = image.convert("LA")
-        if image.mode != "RGBA":
-            image = image.convert("RGBA")
-        white = Image.new("RGB", image.size, "white")
-        white.paste(image, mask=image)
-        return white
-    return image.convert("RGB")
+    if image.mode not in ("LA", "La", "PA", "RGBA", "RGBa") and "transparency" not in image.info:
+        return image.convert("RGB")
+    if image.mode == "La":
+        image = image.convert("LA")
+    if image.mode != "RGBA":
+        image = image.convert("RGBA")
+    white = Image.new("RGB", image.size, "white")
+    white.paste(image, mask=image)
+    return white
 
 
 def _to_8_bits(image):

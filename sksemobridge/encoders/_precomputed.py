@@ -15,10 +15,10 @@ from sklearn.utils._param_validation import Interval
 
 from .._utils.array_api import l2_normalize, to_numpy
 from .._utils.lru import content_key
-from ._base import StatelessEncoder, list_texts
+from ._base import TextEncoder, list_texts
 
 
-class PrecomputedTextEncoder(StatelessEncoder):
+class PrecomputedTextEncoder(TextEncoder):
     """Look up text embeddings that were computed elsewhere.
 
     Parameters
@@ -126,71 +126,24 @@ class PrecomputedTextEncoder(StatelessEncoder):
         """Whether the texts are names of classes, so that no prompts are made of them."""
         return self.projection is None
 
-    def fit(self, X: Any = None, y: Any = None) -> Self:
-        """Check the parameters; there is nothing to learn.
-
-        Parameters
-        ----------
-        X, y : ignored
-
-        Returns
-        -------
-        self : object
-
-        Raises
-        ------
-        ValueError
-            If shapes do not fit together, or a text has two different embeddings.
-        """
-        super().fit()
+    def _check(self):
         self._table()
         self._projection_and_bias()
-        return self
 
-    def encode(self, texts: Sequence[str]) -> NDArray[Any]:
-        """Embeddings before the projection.
-
-        Parameters
-        ----------
-        texts : sequence of n str
-
-        Returns
-        -------
-        ndarray of shape (n, d)
-
-        Raises
-        ------
-        ValueError
-            If a text is not among `texts`; the message says which.
-        """
-        texts = self._as_known(texts)
+    def _encode(self, texts):
         self._validate_params()
         rows, eos = self._table()
+        texts = self._as_known(texts)
         missing = list(dict.fromkeys(text for text in texts if text not in rows))
         if missing:
-            shown = ", ".join(repr(text) for text in missing[:3])
+            shown = ", ".join(repr(text) for text in missing[:3]) + (", ..." if len(missing) > 3 else "")
             raise ValueError(
-                f"{len(missing)} of the texts are not among the {len(rows)} that were precomputed: {shown}"
-                f"{', ...' if len(missing) > 3 else ''}. Embed them too, or use CLIPTextEncoder."
+                f"{len(missing)} of the texts are not among the {len(rows)} that were precomputed: {shown}. Embed them "
+                "too, or use CLIPTextEncoder."
             )
         return eos[[rows[text] for text in texts]]
 
-    def transform(self, texts: Sequence[str]) -> NDArray[Any]:
-        """Embeddings in the joint space of images and texts, not normalised: `eos @ W + b_W`.
-
-        Parameters
-        ----------
-        texts : sequence of n str
-
-        Returns
-        -------
-        ndarray of shape (n, D)
-
-        Raises
-        ------
-        ValueError
-            If a text is not among `texts`; the message says which.
-        """
+    def _transform(self, texts):
         eos = self.encode(texts)
         projection, bias = self._projection_and_bias()
         return eos @ projection if bias is None else eos @ projection + bias
@@ -216,11 +169,10 @@ class PrecomputedTextEncoder(StatelessEncoder):
 
     def _as_known(self, texts):
         """Texts as they are looked up."""
-        texts = list_texts(texts)
         return [text.replace("_", " ") for text in texts] if self.takes_class_names else texts
 
     def _table(self):
-        texts, eos = self._as_known(self.texts), _floats(self.eos, "eos")
+        texts, eos = self._as_known(list_texts(self.texts)), _floats(self.eos, "eos")
         if len(texts) != len(eos):
             raise ValueError(
                 f"There are {len(texts)} texts and {len(eos)} rows of eos; they must be as many."

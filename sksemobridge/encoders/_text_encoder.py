@@ -9,7 +9,7 @@ from typing import Any, Literal
 from numpy.typing import NDArray
 
 from .._utils.validation import warn_caller
-from ._base import CLIPEncoder, list_texts
+from ._base import CLIPEncoder, TextEncoder, list_texts
 from ._cache import CacheSession
 from ._embedding import Reader, embed
 from ._towers import read_image_projection, read_text_projection
@@ -18,7 +18,7 @@ from ._towers import read_image_projection, read_text_projection
 _BAR_AFTER_SECONDS = 2
 
 
-class CLIPTextEncoder(CLIPEncoder):
+class CLIPTextEncoder(TextEncoder, CLIPEncoder):
     """Embed texts with the text tower of a CLIP model, in the joint space and before its projection.
 
     The model is loaded on first use and shared with all encoders of the same model in this process.
@@ -78,44 +78,6 @@ class CLIPTextEncoder(CLIPEncoder):
         self.batch_size = batch_size
         self.cache = cache
 
-    def encode(self, texts: Sequence[str]) -> NDArray[Any]:
-        """Embeddings before the projection, at the end-of-text token after the final layer norm.
-
-        Parameters
-        ----------
-        texts : sequence of str
-
-        Returns
-        -------
-        ndarray of shape (n, d), float32
-
-        Raises
-        ------
-        NoProjectionError
-            If the tower has no linear projection to stop before.
-        ModelLoadError
-            If the model, its weights or its tokenizer are missing.
-        """
-        return self._run(texts, "eos")
-
-    def transform(self, texts: Sequence[str]) -> NDArray[Any]:
-        """Embeddings in the joint space of images and texts, not normalised.
-
-        Parameters
-        ----------
-        texts : sequence of str
-
-        Returns
-        -------
-        ndarray of shape (n, D), float32
-
-        Raises
-        ------
-        ModelLoadError
-            If the model, its weights or its tokenizer are missing.
-        """
-        return self._run(texts, "joint")
-
     def embed_words(self, texts: Sequence[str]) -> NDArray[Any]:
         """What `transform` gives for the many words of a bridge, with a progress bar where it takes some seconds.
 
@@ -132,7 +94,7 @@ class CLIPTextEncoder(CLIPEncoder):
         kept = "set cache to keep them" if self.cache is None else f"kept in cache={os.fspath(self.cache)!r}"
         what = f"embedding {len(texts):,} words for the bridge, once; {kept}"
         with tqdm(total=len(texts), desc=what, unit="text", delay=_BAR_AFTER_SECONDS, leave=False) as bar:
-            return self._run(texts, "joint", advance=bar.update)
+            return self._transform(list_texts(texts), advance=bar.update)
 
     @property
     def projection_(self) -> NDArray[Any]:
@@ -162,16 +124,20 @@ class CLIPTextEncoder(CLIPEncoder):
         # Prompts are few, and the bridge needs their exact geometry.
         return "fp32" if self.precision == "auto" else self.precision
 
-    def _run(self, texts, space, advance=lambda n: None):
-        texts = list_texts(texts)
-        loaded, precision = self._model(), self._precision()
+    def _encode(self, texts):
+        return self._embed(texts, "eos")
+
+    def _transform(self, texts, advance=lambda n: None):
+        return self._embed(texts, "joint", advance)
+
+    def _embed(self, texts, space, advance=lambda n: None):
+        loaded, precision, cut = self._model(), self._precision(), []
         if space == "eos":
             tower, width = loaded.encode_tokens, len(read_text_projection(loaded.model)[0])
         else:
             tower, width = loaded.embed_tokens, loaded.embed_dim
         with CacheSession(self.cache) as cache:
             context = f"text {space} {precision} ".encode() + (loaded.text_digest() if cache.active else b"")
-            cut = []
             embeddings, _ = embed(
                 _read(texts, Reader(cache), context, loaded, cut),
                 len(texts),
