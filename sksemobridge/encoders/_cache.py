@@ -251,11 +251,11 @@ class CacheSession:
                 self._open_connection.close()
         problem = None
         if self._error is not None:
-            problem = f"cannot be used ({self._error}); went on without it"
+            problem = f"cannot be used ({self._error}); went on without it."
         elif self._damaged:
-            problem = f"is damaged; {len(self._damaged)} embeddings were computed anew"
+            problem = f"is damaged; {len(self._damaged)} embeddings were computed anew."
         if problem is not None and kind is None:
-            _warn(self._directory, f"{problem}. EmbeddingCache(directory).clear() empties it.")
+            _warn(self._directory, f"{problem} EmbeddingCache(directory).clear() empties it.")
 
     def get(self, key):
         """The embedding under a key, or `None`."""
