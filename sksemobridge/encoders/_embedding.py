@@ -33,11 +33,15 @@ class Reader:
         self._cache = cache
         self._rows = {}
 
+    def find_equal(self, row, value):
+        """The row that came first with an equal value, or None where it is this one."""
+        # Atomic, so that of several threads with equal values one is first.
+        first = self._rows.setdefault(value, row)
+        return None if first == row else first
+
     def read(self, row, key, load):
         """The `Reading` of a content; `load()` gives the input where its embedding is not known."""
-        # Atomic, so that of several threads with the same content one gets its own row back.
-        first = self._rows.setdefault(key, row)
-        if first != row:
+        if (first := self.find_equal(row, key)) is not None:
             return Reading(same_as=first)
         embedding = self._cache.get(key)
         return Reading(key, input=load()) if embedding is None else Reading(key, embedding=embedding)
@@ -113,8 +117,10 @@ def embed(readings, n, width, forward, cache, *, batch_size, device="cpu", advan
             RuntimeWarning,
         )
     if copies:
-        embeddings[list(copies)] = embeddings[list(copies.values())]
-        errors |= {row: errors[first] for row, first in copies.items() if first in errors}
+        # An equal source, or one of equal content: so twice at most.
+        origins = {row: copies.get(first, first) for row, first in copies.items()}
+        embeddings[list(origins)] = embeddings[list(origins.values())]
+        errors |= {row: errors[origin] for row, origin in origins.items() if origin in errors}
     return embeddings, errors
 
 

@@ -187,6 +187,10 @@ class CLIPImageEncoder(CallbackSupportMixin, CLIPEncoder):
 
     def _read(self, reader, context, loaded, row, source):
         """The `Reading` of one image. Threads do this while the model computes others."""
+        # An image object must not be read by two threads at once.
+        name = os.fspath(source) if isinstance(source, (str, os.PathLike)) else id(source)
+        if (first := reader.find_equal(row, name)) is not None:
+            return Reading(same_as=first)
         try:
             content = fetch(source)
             key = hashlib.sha256(context + picture_digest(content)).digest()

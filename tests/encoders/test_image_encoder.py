@@ -1,5 +1,6 @@
 """Images to embeddings: every container, every batch, and rows that stay in place."""
 
+import shutil
 import threading
 import time
 import warnings
@@ -225,10 +226,43 @@ def test_duplicates_are_embedded_once(encoder, paths, expected, passes, kind):
     assert sum(passes) == 3
 
 
-def test_an_image_object_given_twice_is_embedded_once(encoder, paths, expected, passes):
-    image = Image.open(paths[0])
-    close(encoder.transform([image, image]), expected[[0, 0]])
-    assert sum(passes) == 1
+def test_an_image_object_given_twice_is_read_once(encoder, paths, expected, passes):
+    image, loads = Image.open(paths[0]), []
+
+    class Counted(Image.Image):
+        def load(self):
+            loads.append(threading.get_ident())
+            return super().load()
+
+    pixels = Image.fromarray(np.asarray(image))
+    pixels.__class__ = Counted
+    order = [image, pixels, paths[0], image, pixels, pixels]
+    close(encoder.set_params(n_jobs=3).transform(order), expected[[0] * 6])
+    assert sum(passes) == 2
+    assert len(set(loads)) == 1
+
+
+@pytest.mark.parametrize("n_jobs", [1, 3])
+def test_rows_of_equal_sources_and_equal_contents_are_all_filled(encoder, paths, expected, tmp_path, n_jobs):
+    copy, broken = tmp_path / "copy.png", tmp_path / "broken.png"
+    shutil.copy(paths[0], copy)
+    broken.write_bytes(b"no picture")
+    shutil.copy(broken, tmp_path / "broken too.png")
+    sources = [
+        paths[0],
+        copy,
+        paths[0],
+        copy,
+        broken,
+        tmp_path / "broken too.png",
+        tmp_path / "broken too.png",
+        copy,
+    ]
+    encoder.set_params(on_error="nan", n_jobs=n_jobs, batch_size=2)
+    with pytest.warns(UserWarning, match="3 of 8 images"):
+        got = encoder.transform(sources)
+    close(got[[0, 1, 2, 3, 7]], expected[[0] * 5])
+    assert np.isnan(got[4:7]).all()
 
 
 @pytest.mark.parametrize("n_jobs", [1, 3])
