@@ -19,10 +19,10 @@ from sksemobridge import (
     CLIPImageEncoder,
     CLIPTextEncoder,
     ModalityGapDisplay,
+    PaperBlend,
     PredictionsDisplay,
     SemanticBridge,
     SeMoBridgeClassifier,
-    ZeroShotClassifier,
     make_semobridge_pipeline,
 )
 from sksemobridge.datasets import load_emoji
@@ -66,31 +66,40 @@ def pixels(ax):
 # The modality gap
 
 
+def plane_of(*parts, texts):
+    """Points of parts `(n, D)` and texts `(C, D)` in the plane of their principal components."""
+    parts, texts = ([normalize(np.asarray(part, np.float64)) for part in some] for some in (parts, texts))
+    repeated = [np.resize(part, parts[0].shape) for part in texts]
+    plane = PCA(2).fit(np.vstack([*parts, *repeated]))
+    return [plane.transform(part) for part in [*parts, *texts]]
+
+
 def test_the_gap_shows_images_texts_and_bridged_images_in_one_plane(pictures):
     display = ModalityGapDisplay.from_estimator(pictures.pipeline, pictures.queries)
-    classifier = pictures.pipeline[-1]
-    image = pictures.pipeline[:-1].transform(pictures.queries)
-    text = classifier.text_embeddings_
-    bridge = SemanticBridge.from_classifier(classifier)
-    bridged = bridge.transform(image)
+    classifier, image = pictures.pipeline[-1], pictures.pipeline[:-1].transform(pictures.queries)
+    text, bridge = classifier.text_embeddings_, SemanticBridge(classifier.text_encoder).fit(image)
     # Learnt from words: the texts go through it, too, without their own mean.
-    projector = bridge.bridge_ @ classifier.text_encoder.projection_
-    bridged_text = (text - text.mean(axis=0)) @ projector
-    parts = [normalize(part.astype(np.float64)) for part in (image, text, bridged, bridged_text)]
-    texts = [np.tile(part, (len(image) // len(text), 1)) for part in (parts[1], parts[3])]
-    plane = PCA(2).fit(np.vstack([parts[0], parts[2], *texts]))
-    expected = [plane.transform(part) for part in parts]
+    bridged_text = (text - text.mean(axis=0)) @ bridge.bridge_
+    *expected, texts, bridged_texts = plane_of(image, bridge.transform(image), texts=(text, bridged_text))
     before, after = display.axes_
     assert [artist.axes for artist in display.image_artists_] == [before, after]
     assert [artist.axes for artist in display.text_artists_] == [before, after]
     assert display.bridged_artist_.axes is after
-    for artist in display.image_artists_:
-        np.testing.assert_allclose(offsets(artist), expected[0], atol=1e-5)
-    for artist, points in zip(display.text_artists_, (expected[1], expected[3])):
+    artists = [*display.image_artists_, display.bridged_artist_, *display.text_artists_]
+    for artist, points in zip(artists, [expected[0], *expected, texts, bridged_texts]):
         np.testing.assert_allclose(offsets(artist), points, atol=1e-5)
-    np.testing.assert_allclose(offsets(display.bridged_artist_), expected[2], atol=1e-5)
     assert before.get_xlim() == after.get_xlim()
     assert before.get_ylim() == after.get_ylim()
+
+
+def test_the_gap_shows_the_bridge_of_the_paper(world):
+    X, y = world.draw(3)
+    classifier = world.classifier(blend=PaperBlend(), solver="lbfgs").fit(X, y)
+    display = ModalityGapDisplay.from_estimator(classifier, X)
+    bridged = SemanticBridge.from_classifier(classifier).transform(X)
+    expected = plane_of(X, bridged, texts=(classifier.text_embeddings_,))
+    np.testing.assert_allclose(display.bridged_points, expected[1], atol=1e-8)
+    np.testing.assert_allclose(display.bridged_text_points, display.text_points)
 
 
 def test_the_gap_is_the_distance_between_the_means():
@@ -115,10 +124,10 @@ def test_the_gap_needs_a_fitted_classifier_with_texts(world):
     X, y = world.draw(3)
     with pytest.raises(NotFittedError):
         ModalityGapDisplay.from_estimator(SeMoBridgeClassifier(world.text_encoder()), X)
-    zero_shot = ZeroShotClassifier(world.text_encoder(), prompts="a photo of a {}.").fit(X, y)
+    zero_shot = world.zero_shot().fit(X, y)
     with pytest.raises(TypeError, match="fitted SeMoBridgeClassifier; got ZeroShotClassifier"):
         ModalityGapDisplay.from_estimator(zero_shot, X)
-    wordless = SeMoBridgeClassifier().fit(X, np.unique(y, return_inverse=True)[1])
+    wordless = SeMoBridgeClassifier().fit(X, world.codes(y))
     with pytest.raises(ValueError, match="no text to draw"):
         ModalityGapDisplay.from_estimator(wordless, X)
 
@@ -185,7 +194,7 @@ def test_why_a_class_was_predicted(pictures):
     second[0] = worst
     display = PredictionsDisplay.from_estimator(pictures.pipeline, pictures.queries, y, why=True)
     np.testing.assert_array_equal(display.against, classes[second])
-    assert set(display.shares) == set(pictures.pipeline[-1].blend_)
+    assert set(display.shares) == {"text", "shots", "correction"}
     total = sum(display.shares.values())
     np.testing.assert_allclose(total, logits[rows, best] - logits[rows, second], rtol=1e-4, atol=1e-5)
     assert display.why_axes_.shape == (len(rows),)
@@ -198,7 +207,9 @@ def test_why_a_class_was_predicted(pictures):
 
 
 def test_why_needs_a_sum_of_affinities(pictures):
-    paper = make_semobridge_pipeline("mini", "bundled", blend="paper").fit(pictures.shots, pictures.y_shots)
+    paper = make_semobridge_pipeline("mini", "bundled", blend=PaperBlend()).fit(
+        pictures.shots, pictures.y_shots
+    )
     with pytest.raises(TypeError, match='SeMoBridgeClassifier with blend="auto"; got'):
         PredictionsDisplay.from_estimator(paper, pictures.queries, why=True)
     one = make_semobridge_pipeline("mini", "bundled").fit(pictures.shots[:1], pictures.y_shots[:1])
@@ -208,7 +219,7 @@ def test_why_needs_a_sum_of_affinities(pictures):
 
 @pytest.mark.parametrize("kind", [ModalityGapDisplay, PredictionsDisplay])
 def test_a_search_is_drawn_as_its_best_pipeline(pictures, kind):
-    search = GridSearchCV(pictures.pipeline, {"semobridgeclassifier__whiten": [False]}, cv=2)
+    search = GridSearchCV(pictures.pipeline, {"semobridgeclassifier__vocabulary": [None]}, cv=2)
     search.fit(pictures.shots, pictures.y_shots)
     assert kind.from_estimator(search, pictures.queries[:3]).figure_ is not None
 

@@ -17,6 +17,8 @@ HOST_BLOCK = 2**20
 DEVICE_BLOCK = 2**25
 # Values of scores in a block of their softmax.
 SOFTMAX_BLOCK = 2**17
+# Exponentials of less lose digits in float32, and become zero.
+LEAST_EXPONENT = float(np.log(np.finfo(np.float32).tiny))
 
 _constants = WeakKeyDictionary()
 _constants_lock = threading.Lock()
@@ -147,6 +149,8 @@ def softmax(scores):
     for start in range(0, len(scores), step):
         rows = slice(start, start + step)
         part = scores[rows] - scores[rows].max(axis=1, keepdims=True)
+        if part.dtype == np.float32 and part.min() < LEAST_EXPONENT:
+            part = part.astype(np.float64)
         result[rows] = np.exp(part, out=part)
         result[rows] /= result[rows].sum(axis=1, keepdims=True)
     return result

@@ -9,6 +9,7 @@ from sklearn.decomposition import PCA
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_array, check_is_fitted
 
+from .._classifier import SeMoBridgeClassifier
 from .._semantic_bridge import SemanticBridge
 from .._utils.array_api import l2_normalize
 from ._axes import divide_axes
@@ -114,13 +115,17 @@ class ModalityGapDisplay:
             check_is_fitted(estimator)
             classifier = estimator[-1]
             X = estimator[:-1].transform(X)
-        bridge = SemanticBridge.from_classifier(classifier)
+        if isinstance(classifier, SeMoBridgeClassifier) and hasattr(classifier, "coef_"):
+            # The default classifier has no bridge: show that of a search among the images.
+            bridge = SemanticBridge(classifier.text_encoder).fit(X)
+        else:
+            bridge = SemanticBridge.from_classifier(classifier)
         if classifier.text_embeddings_ is None:
             raise ValueError("The classifier was fitted without a text_encoder, so there is no text to draw.")
         texts, bridged_texts = classifier.text_embeddings_, None
         if bridge.mean_ is not None:
             # In the span of words, each modality without its own mean.
-            bridged_texts = replace(classifier._fitted.model.bridge, mean=texts.mean(axis=0)).apply(texts)
+            bridged_texts = replace(bridge._fitted.bridge, mean=texts.mean(axis=0)).apply(texts)
         return cls.from_embeddings(X, texts, bridge.transform(X), bridged_texts, ax=ax)
 
     @classmethod
