@@ -8,21 +8,17 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgba
 from PIL import Image
-from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics.pairwise import cosine_similarity
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import normalize
 
 from sksemobridge import (
     CLIPImageEncoder,
     CLIPTextEncoder,
-    ModalityGapDisplay,
+    PaperBlend,
     PredictionsDisplay,
-    SemanticBridge,
     SeMoBridgeClassifier,
-    ZeroShotClassifier,
     make_semobridge_pipeline,
 )
 from sksemobridge.datasets import load_emoji
@@ -61,66 +57,6 @@ def offsets(artist):
 
 def pixels(ax):
     return np.asarray(ax.get_images()[0].get_array())
-
-
-# The modality gap
-
-
-def test_the_gap_shows_images_texts_and_bridged_images_in_one_plane(pictures):
-    display = ModalityGapDisplay.from_estimator(pictures.pipeline, pictures.queries)
-    classifier = pictures.pipeline[-1]
-    image = pictures.pipeline[:-1].transform(pictures.queries)
-    text = classifier.text_embeddings_
-    bridge = SemanticBridge.from_classifier(classifier)
-    bridged = bridge.transform(image)
-    # Learnt from words: the texts go through it, too, without their own mean.
-    projector = bridge.bridge_ @ classifier.text_encoder.projection_
-    bridged_text = (text - text.mean(axis=0)) @ projector
-    parts = [normalize(part.astype(np.float64)) for part in (image, text, bridged, bridged_text)]
-    texts = [np.tile(part, (len(image) // len(text), 1)) for part in (parts[1], parts[3])]
-    plane = PCA(2).fit(np.vstack([parts[0], parts[2], *texts]))
-    expected = [plane.transform(part) for part in parts]
-    before, after = display.axes_
-    assert [artist.axes for artist in display.image_artists_] == [before, after]
-    assert [artist.axes for artist in display.text_artists_] == [before, after]
-    assert display.bridged_artist_.axes is after
-    for artist in display.image_artists_:
-        np.testing.assert_allclose(offsets(artist), expected[0], atol=1e-5)
-    for artist, points in zip(display.text_artists_, (expected[1], expected[3])):
-        np.testing.assert_allclose(offsets(artist), points, atol=1e-5)
-    np.testing.assert_allclose(offsets(display.bridged_artist_), expected[2], atol=1e-5)
-    assert before.get_xlim() == after.get_xlim()
-    assert before.get_ylim() == after.get_ylim()
-
-
-def test_the_gap_is_the_distance_between_the_means():
-    image, text, bridged = np.array([[3.0, 0, 0], [1, 0, 0]]), np.array([[0, 2.0, 0]]), np.eye(3)[[1, 1]]
-    display = ModalityGapDisplay.from_embeddings(image, text, bridged)
-    assert display.gap == pytest.approx(np.sqrt(2))
-    assert display.bridged_gap == 0
-    assert [ax.get_title() for ax in display.axes_] == [
-        "Before the bridge: gap 1.41",
-        "After the bridge: gap 0.00",
-    ]
-
-
-def test_the_gap_of_a_classifier_takes_embeddings(pictures):
-    X = pictures.pipeline[:-1].transform(pictures.queries)
-    of_classifier = ModalityGapDisplay.from_estimator(pictures.pipeline[-1], X)
-    of_pipeline = ModalityGapDisplay.from_estimator(pictures.pipeline, pictures.queries)
-    np.testing.assert_array_equal(of_classifier.bridged_points, of_pipeline.bridged_points)
-
-
-def test_the_gap_needs_a_fitted_classifier_with_texts(world):
-    X, y = world.draw(3)
-    with pytest.raises(NotFittedError):
-        ModalityGapDisplay.from_estimator(SeMoBridgeClassifier(world.text_encoder()), X)
-    zero_shot = ZeroShotClassifier(world.text_encoder(), prompts="a photo of a {}.").fit(X, y)
-    with pytest.raises(TypeError, match="fitted SeMoBridgeClassifier; got ZeroShotClassifier"):
-        ModalityGapDisplay.from_estimator(zero_shot, X)
-    wordless = SeMoBridgeClassifier().fit(X, np.unique(y, return_inverse=True)[1])
-    with pytest.raises(ValueError, match="no text to draw"):
-        ModalityGapDisplay.from_estimator(wordless, X)
 
 
 # Predictions
@@ -185,7 +121,7 @@ def test_why_a_class_was_predicted(pictures):
     second[0] = worst
     display = PredictionsDisplay.from_estimator(pictures.pipeline, pictures.queries, y, why=True)
     np.testing.assert_array_equal(display.against, classes[second])
-    assert set(display.shares) == set(pictures.pipeline[-1].blend_)
+    assert set(display.shares) == {"text", "shots", "correction"}
     total = sum(display.shares.values())
     np.testing.assert_allclose(total, logits[rows, best] - logits[rows, second], rtol=1e-4, atol=1e-5)
     assert display.why_axes_.shape == (len(rows),)
@@ -198,7 +134,9 @@ def test_why_a_class_was_predicted(pictures):
 
 
 def test_why_needs_a_sum_of_affinities(pictures):
-    paper = make_semobridge_pipeline("mini", "bundled", blend="paper").fit(pictures.shots, pictures.y_shots)
+    paper = make_semobridge_pipeline("mini", "bundled", blend=PaperBlend()).fit(
+        pictures.shots, pictures.y_shots
+    )
     with pytest.raises(TypeError, match='SeMoBridgeClassifier with blend="auto"; got'):
         PredictionsDisplay.from_estimator(paper, pictures.queries, why=True)
     one = make_semobridge_pipeline("mini", "bundled").fit(pictures.shots[:1], pictures.y_shots[:1])
@@ -206,11 +144,10 @@ def test_why_needs_a_sum_of_affinities(pictures):
         PredictionsDisplay.from_estimator(one, pictures.queries, why=True)
 
 
-@pytest.mark.parametrize("kind", [ModalityGapDisplay, PredictionsDisplay])
-def test_a_search_is_drawn_as_its_best_pipeline(pictures, kind):
-    search = GridSearchCV(pictures.pipeline, {"semobridgeclassifier__whiten": [False]}, cv=2)
+def test_a_search_is_drawn_as_its_best_pipeline(pictures):
+    search = GridSearchCV(pictures.pipeline, {"semobridgeclassifier__vocabulary": [None]}, cv=2)
     search.fit(pictures.shots, pictures.y_shots)
-    assert kind.from_estimator(search, pictures.queries[:3]).figure_ is not None
+    assert PredictionsDisplay.from_estimator(search, pictures.queries[:3]).figure_ is not None
 
 
 def test_few_shots_are_drawn_only_once(pictures):
@@ -247,13 +184,9 @@ def test_shots_come_with_labels(pictures):
         PredictionsDisplay.from_estimator(pictures.pipeline, pictures.queries, pictures.y_queries[:3])
 
 
-# Both
-
-
-@pytest.mark.parametrize("kind", [ModalityGapDisplay, PredictionsDisplay])
-def test_a_display_can_be_drawn_in_the_place_of_given_axes(pictures, kind):
+def test_a_display_can_be_drawn_in_the_place_of_given_axes(pictures):
     figure, axes = plt.subplots(1, 2)
-    display = kind.from_estimator(pictures.pipeline, pictures.queries[:4], ax=axes[1])
+    display = PredictionsDisplay.from_estimator(pictures.pipeline, pictures.queries[:4], ax=axes[1])
     assert display.figure_ is figure
     assert display.ax_ is axes[1]
     first = display.axes_
@@ -268,9 +201,9 @@ def test_matplotlib_is_imported_when_drawing_and_named_when_missing():
     code = (
         "import sys, numpy as np\n"
         "sys.modules['matplotlib'] = None\n"
-        "from sksemobridge import ModalityGapDisplay\n"
+        "from sksemobridge import PredictionsDisplay\n"
         "try:\n"
-        "    ModalityGapDisplay.from_embeddings(np.eye(3), np.eye(3), np.eye(3))\n"
+        "    PredictionsDisplay.from_predictions(np.zeros((1, 8, 8, 3), np.uint8), ['a'], [1.0])\n"
         "except ImportError as error:\n"
         "    print(error)\n"
     )
@@ -325,19 +258,3 @@ def test_a_pipeline_needs_images_to_predict(pictures):
 def test_what_is_no_axes_is_refused(pictures):
     with pytest.raises(TypeError, match="ax must be one Axes of matplotlib; got Figure"):
         PredictionsDisplay.from_estimator(pictures.pipeline, pictures.queries, ax=plt.figure())
-
-
-@pytest.mark.parametrize(
-    ("shapes", "message"),
-    [
-        (((0, 4), (3, 4), (0, 4)), "minimum of 1"),
-        (((5, 4), (3, 5), (5, 4)), "with the same D"),
-        (((5, 4), (3, 4), (6, 4)), "must have one shape"),
-        (((5,), (3, 4), (5, 4)), "2D"),
-        (((5, 1), (3, 1), (5, 1)), "minimum of 2"),
-    ],
-)
-def test_embeddings_that_do_not_fit_together_are_refused(shapes, message):
-    rng = np.random.default_rng(0)
-    with pytest.raises(ValueError, match=message):
-        ModalityGapDisplay.from_embeddings(*(rng.normal(size=shape) for shape in shapes))
