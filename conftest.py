@@ -61,6 +61,8 @@ def set_up(namespace):
     # Other processes would not know of it.
     undo.enter_context(joblib.parallel_config(backend="threading"))
     undo.enter_context(mock.patch.dict(os.environ))
+    # Which a page may lower.
+    undo.enter_context(mock.patch.object(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS))
     undo.enter_context(chdir(undo.enter_context(TemporaryDirectory())))
 
     emoji = load_emoji()

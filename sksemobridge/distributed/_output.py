@@ -4,11 +4,11 @@ import hashlib
 import json
 import os
 import uuid
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 
 import numpy as np
+from filelock import FileLock, Timeout
 
-from ..encoders._locks import NumberLocks
 from ._keys import is_among, repeats, row_digests, sort_digests
 
 _MANIFEST = "_sksemobridge.json"
@@ -54,12 +54,17 @@ class OutputFolder:
             yield
             return
         self._fs.create_dir(self._path)
-        with closing(NumberLocks(os.path.join(self._path, _LOCK))) as locks:
-            if not locks.take(0):
-                raise RuntimeError(
-                    f"Another job is writing to {self.location!r}. Call again when it has ended, or choose another output."
-                )
+        lock = FileLock(os.path.join(self._path, _LOCK))
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            raise RuntimeError(
+                f"Another job is writing to {self.location!r}. Call again when it has ended, or choose another output."
+            ) from error
+        try:
             yield
+        finally:
+            lock.release()
 
     def claim(self, manifest):
         """Make the folder for a job, or check that it belongs to the same job.
