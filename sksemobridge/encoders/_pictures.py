@@ -21,7 +21,7 @@ _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://|data:", re.IGNORECASE)
 
 # Files of more bytes are looked at before they are read. More than so many bytes for a pixel no picture takes: four
 # channels of 16 bits.
-_LARGE_FILE = 2**24
+_LARGE_FILE, _MOST_STEPS = 2**24, 100_000
 _PIXEL_BYTES = 8
 
 # How a camera was held (EXIF tag 0x0112) and Pillow's name of what sets the picture upright.
@@ -178,8 +178,22 @@ def _check_large_file(file, n_bytes):
     limit = Image.MAX_IMAGE_PIXELS
     if limit is not None and n_bytes > _PIXEL_BYTES * limit:
         raise _bomb(f"its {n_bytes:,} bytes are more than {limit:,} pixels take")
-    check_size(*_open(file).size)
+    check_size(*_open(_Head(file)).size)
     file.seek(0)
+
+
+class _Head:
+    """A file whose head is read in few steps: in a broken JPEG, Pillow looks at byte after byte."""
+
+    def __init__(self, file):
+        self.seek, self.tell = file.seek, file.tell
+        self._file, self._n_steps = file, 0
+
+    def read(self, n=-1):
+        self._n_steps += 1
+        if self._n_steps > _MOST_STEPS:
+            raise ImageReadError("its head does not end")
+        return self._file.read(n)
 
 
 def _open(file):

@@ -32,7 +32,6 @@ from sklearn.pipeline import make_pipeline
 from sksemobridge import CLIPImageEncoder, SeMoBridgeClassifier
 from sksemobridge._utils.platforms import limit_memory
 from sksemobridge.datasets import load_emoji
-from sksemobridge.distributed._sandbox import Sandbox
 from sksemobridge.encoders import EmbeddingCache
 
 assert sys.modules["fcntl"] is None
@@ -48,10 +47,7 @@ for thread in together:
     thread.join()
 probabilities = pipeline.fit(images, y).predict_proba(images)
 assert len(EmbeddingCache(sys.argv[1])) == len(images)
-if __name__ == "__main__":
-    with Sandbox() as sandbox:
-        assert sandbox.reason_against(images[0]) is None
-    print(len(probabilities), "predicted")
+print(len(probabilities), "predicted")
 """
 
 

@@ -406,14 +406,15 @@ def memory_of(source):
         tracemalloc.stop()
 
 
+@pytest.mark.skipif(os.name != "posix", reason="files of Windows are not sparse")
 @pytest.mark.parametrize("n_bytes", [2**28, 5 * 2**30], ids=["large", "huge"])
 @pytest.mark.parametrize(
     "head", [b"\0\0\0\x20ftypisom", b"\xff\xd8\xff\xe0", b""], ids=["film", "jpeg", "zeros"]
 )
 def test_large_files_that_are_no_pictures_are_not_read(tmp_path, n_bytes, head):
     path = sparse_file(tmp_path / "film.jpg", n_bytes, head)
-    too_large = r"its 5,368,709,120 bytes are more than 89,478,485 pixels take"
-    refused(path, too_large if n_bytes > 2**30 else "not an image of a kind|cannot open")
+    too_large = r"its 5,368,709,120 bytes are more than [\d,]+ pixels take"
+    refused(path, too_large if n_bytes > 2**30 else "not an image of a kind|cannot open|does not end")
     assert memory_of(path) < 2**20
 
 
