@@ -122,10 +122,10 @@ def as_labels(values, name):
         _refuse_rows(
             np.array(list(map(_is_missing, array.ravel())), dtype=bool), name, "contains NaN or None"
         )
-        of_text = {isinstance(value, str): value for value in array}
+        of_text = {isinstance(value, str): value for value in array.ravel()[::-1]}
         if len(of_text) > 1:
             shown = f"{str(of_text[True])!r}, {of_text[False]!r}"
-            raise ValueError(f"The labels in {name} mix text and other values ({shown}); use one kind.")
+            raise ValueError(f"The values in {name} mix text and other values ({shown}); use one kind.")
     else:
         _refuse_rows(array != array, name, "contains NaN or None")
     return array
@@ -185,10 +185,9 @@ def validate_groups(groups, n_rows):
     if groups is None:
         return None
     groups = as_labels(groups, "groups")
-    if groups.shape != (n_rows,):
-        raise ValueError(
-            f"groups must have one value for each of the {n_rows} rows; got the shape {groups.shape}."
-        )
+    if groups.ndim != 1:
+        raise ValueError(f"groups must have one value for each row; got an array of shape {groups.shape}.")
+    check_consistent_length(np.empty(n_rows), groups)
     return groups
 
 
