@@ -553,7 +553,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         ndarray of shape (n,)
         """
         scores = np.asarray(to_numpy(self.score_samples(X)))
-        return self._fitted.typicality.p_values(scores)  # type: ignore[union-attr]
+        return self._fitted.typicality.p_values(scores)
 
     def _embed_new(self, prompts):
         """`T_c` of new classes; refuses another text encoder than that of `fit`."""

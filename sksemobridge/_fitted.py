@@ -137,12 +137,16 @@ class FittedState:
         terms = {name: astype(term, model.centre.dtype) for name, term in terms.items()}
         return replace(self, model=replace(model, terms=terms), of_shots=model).with_decision()
 
+    @property
+    def typicality(self):
+        """That of the shots, also after unlabelled images."""
+        return (self.of_shots or self.model).typicality
+
     def typical_scores(self, X):
         """See `Typicality.scores`."""
-        model = self.of_shots or self.model
-        return model.typicality.scores(X, model.views())
+        return self.typicality.scores(X, (self.of_shots or self.model).views())
 
-    def held_out_probabilities(self, held_out, n_shots, seen):
+    def held_out_probabilities(self, held_out, seen):
         """Probabilities `(n, C)` of pooled shots by the model without them; NaN of those that are not held out.
 
         `held_out` are the held-out images and their logits over the classes `seen`.

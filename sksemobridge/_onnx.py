@@ -14,8 +14,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._classifier import SeMoBridgeClassifier
 from ._paper.model import PaperModel
-from ._semantic_bridge import SemanticBridge
-from ._texts.words import RESOLUTION, Span
+from ._semantic_bridge import SemanticBridge, Span
+from ._texts.words import RESOLUTION
 from ._utils import __version__
 from ._zero_shot import ZeroShotClassifier
 from .encoders import CLIPImageEncoder

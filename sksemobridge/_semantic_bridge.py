@@ -19,8 +19,8 @@ from ._paper.model import PaperModel
 from ._paper.parameters import PaperBlend
 from ._saving import SavedEstimator
 from ._texts.encode import read_projection
-from ._texts.words import Span, word_span
-from ._utils.array_api import astype, constants_like, in_blocks, l2_normalize, to_numpy
+from ._texts.words import RESOLUTION, word_span
+from ._utils.array_api import astype, constants_like, in_blocks, l2_normalize, namespace, to_numpy
 from ._utils.validation import (
     checks_parameters,
     record_features,
@@ -347,6 +347,39 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
+
+
+@dataclass(frozen=True, eq=False)
+class Span:
+    """`nrm(V V' (nrm(x) - m))`: keeps the directions that words describe, and subtracts the mean image.
+
+    A row within rounding of the mean, or without a part in the span, stays zero.
+
+    Attributes
+    ----------
+    basis : ndarray of shape (D, r)
+        Orthonormal columns `V`.
+    mean : ndarray of shape (D,)
+        `m`.
+    """
+
+    basis: np.ndarray
+    mean: np.ndarray
+
+    @property
+    def matrix(self):
+        """`V V'`, shape (D, D)."""
+        return self.basis @ self.basis.T
+
+    def apply_unscaled(self, x):
+        """Without the outer `nrm`, shape (n, D)."""
+        return ((l2_normalize(x) - self.mean) @ self.basis) @ self.basis.T
+
+    def apply(self, x):
+        """Of embeddings `(n, D)`, shape (n, D)."""
+        x = self.apply_unscaled(x)
+        xp = namespace(x)
+        return x / xp.clip(xp.linalg.vector_norm(x, axis=1, keepdims=True), RESOLUTION, None)
 
 
 @dataclass(frozen=True, eq=False)

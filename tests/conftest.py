@@ -11,9 +11,15 @@ from threadpoolctl import threadpool_info, threadpool_limits
 # scikit-learn's array_api_dispatch asks for it, before scipy is imported.
 os.environ.setdefault("SCIPY_ARRAY_API", "1")
 
-from sksemobridge import PrecomputedTextEncoder  # noqa: E402
+from sksemobridge import (  # noqa: E402
+    PaperBlend,
+    PrecomputedTextEncoder,
+    SeMoBridgeClassifier,
+    ZeroShotClassifier,
+)
 
 NAMES = ["cat", "dog", "bird", "hot dog", "fire truck"]
+TEMPLATE = "a photo of a {}."
 
 
 class World:
@@ -31,10 +37,24 @@ class World:
         self._rng, self._dtype = rng, dtype
 
     def text_encoder(self):
-        texts = [f"a photo of a {name}." for name in self.names]
         return PrecomputedTextEncoder(
-            texts, self.eos, self.projection, projection_bias=self.projection_bias, logit_scale=20.0
+            self.texts, self.eos, self.projection, projection_bias=self.projection_bias, logit_scale=20.0
         )
+
+    @property
+    def texts(self):
+        return [TEMPLATE.format(name) for name in self.names]
+
+    def classifier(self, **params):
+        """A few-shot classifier that knows the texts."""
+        return SeMoBridgeClassifier(self.text_encoder(), prompts=TEMPLATE, **params)
+
+    def zero_shot(self, **params):
+        return ZeroShotClassifier(self.text_encoder(), prompts=TEMPLATE, **params)
+
+    def codes(self, y):
+        """Labels as numbers, for classifiers without text."""
+        return np.searchsorted(self.names, y)
 
     def draw(self, per_class, noise=1.2):
         """Images `X` and labels `y`; `per_class` is a number or one for each class."""
@@ -53,6 +73,20 @@ def world():
 @pytest.fixture
 def make_world():
     return World
+
+
+@pytest.fixture(
+    params=[{}, {"d": 10, "width": 18, "dtype": np.float32}, {"bias": True}], ids=["square", "wide", "bias"]
+)
+def any_world(request):
+    """Projections of several shapes, with a bias or without, and both precisions."""
+    return World(**request.param)
+
+
+@pytest.fixture(params=["auto", PaperBlend()], ids=["auto", "paper"])
+def blend(request):
+    """The default model and the paper's."""
+    return request.param
 
 
 CHECKS = {"test_estimator_checks.py": "scikit-learn's", "test_common.py": "our own"}

@@ -112,26 +112,10 @@ class ClassMeans:
 
 
 def fit_class_means(u, codes, weight, texts=None, trust=0.0, words=None):
-    """Class means and how far they lean on names.
+    """`ClassMeans` of unit embeddings `u (n, D)` with `codes (n,)` and positive weights `(n,)`; each class has an image.
 
-    Parameters
-    ----------
-    u : ndarray of shape (n, D)
-        Unit embeddings of images.
-    codes : ndarray of shape (n,)
-        Class indices; each class has an image.
-    weight : ndarray of shape (n,)
-        Positive.
-    texts : ndarray of shape (C, D) or None
-        `T_c`.
-    trust : float
-        Probability that the texts are of use.
-    words : ndarray of shape (D, r) or None
-        Directions in which words differ, for where there are no texts.
-
-    Returns
-    -------
-    ClassMeans
+    `texts (C, D)` are `T_c`, of use with the probability `trust`. Where there are none, `words (D, r)` may tell in which
+    directions words differ.
     """
     n_classes = int(codes.max()) + 1
     share = weight_in_class(codes, weight)

@@ -125,20 +125,7 @@ def discriminant_of(means, centre, precision):
 
 
 def fit_discriminant(classes, trust=0.0, has_words=False):
-    """The covariance of images around their classes.
-
-    Parameters
-    ----------
-    classes : ClassMeans
-    trust : float
-        Probability that the texts are of use.
-    has_words : bool
-        Whether the span of the class means is that of words.
-
-    Returns
-    -------
-    Discriminant
-    """
+    """`Discriminant` of `ClassMeans`, whose texts are of use with the probability `trust`, or whose span is that of words."""
     counts, width = classes.counts, classes.u.shape[1]
     single = np.bincount(classes.codes) == 1
     gap_weight = np.where(single, 1.0, trust)

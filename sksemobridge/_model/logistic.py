@@ -136,19 +136,9 @@ def _own_part(logits, codes, weight, features, deviations):
 
 
 def fit_text(cosines, codes, weight, logit_scale):
-    """How well texts alone fit the shots: the scale of their cosines, and the probability `p` that they are of use.
+    """How well texts alone fit the shots, by their cosines `(n, C)`: the scale of these, and the probability `p` of use.
 
-    Parameters
-    ----------
-    cosines : ndarray of shape (n, C)
-    codes : ndarray of shape (n,)
-    weight : ndarray of shape (n,)
-    logit_scale : float
-        The default scale, that of CLIP.
-
-    Returns
-    -------
-    scale, trust : float
+    The default scale is `logit_scale`, that of CLIP.
     """
     none = np.zeros((len(codes), 0))
     fitted = fit_weights(

@@ -30,7 +30,7 @@ References: Zanella, Gérin, Ben Ayed: "Boosting Vision-Language Models with Tra
 Zanella et al.: "Realistic Test-Time Adaptation of Vision-Language Models" (StatA), CVPR 2025.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import brentq, minimize
@@ -61,20 +61,11 @@ FEW = 64
 LOG_RHOS, LOG_FACTORS, TOL_OF_FACTOR = (-10, 10), (-2.0, 2.0), 1e-4
 
 
-@dataclass(frozen=True)
-class Anchors:
+class Anchors(NamedTuple):
     """Where classes lie before unlabelled images are seen.
 
-    Attributes
-    ----------
-    centre : ndarray of shape (D,)
-        `m`, taken off all unit embeddings.
-    means : ndarray of shape (C, D)
-        `m_c`, relative to the centre.
-    counts : ndarray of shape (C,)
-        `k_c`: how many images each counts as.
-    residuals : ndarray of shape (n, D)
-        Of labelled images, each less the mean of its class without it.
+    The `centre (D,)` `m` is taken off all unit embeddings. The `means (C, D)` `m_c` are relative to it, and each counts as
+    `k_c` images, `counts (C,)`. The `residuals (n, D)` are labelled images, each less the mean of its class without it.
     """
 
     centre: np.ndarray
@@ -83,17 +74,8 @@ class Anchors:
     residuals: np.ndarray
 
 
-@dataclass(frozen=True)
-class Learnt:
-    """The effect of unlabelled images: the logits become `factor * logits + change`.
-
-    Attributes
-    ----------
-    factor : float
-    change : Linear
-    gains : list of float
-        Value that the means maximise, after each round.
-    """
+class Learnt(NamedTuple):
+    """The logits become `factor * logits + change`; `gains` are what the means maximise, after each round."""
 
     factor: float
     change: Linear
@@ -153,21 +135,9 @@ def taught(terms, X, anchors, with_offsets=True):
 
 
 def learn_unlabeled(logits, u, anchors, with_offsets=True):
-    """Offsets, means and temperature; symbols as at the top of this module.
+    """`Learnt` from logits `f (N, C)` and unit embeddings `u (N, D)`; symbols as at the top of this module.
 
-    Parameters
-    ----------
-    logits : ndarray of shape (N, C)
-        `f`.
-    u : ndarray of shape (N, D)
-        Unit embeddings.
-    anchors : Anchors
-    with_offsets : bool
-        False where one class is everything else: how often classes are named then says nothing.
-
-    Returns
-    -------
-    Learnt
+    `with_offsets` is False where one class is everything else: how often classes are named then says nothing.
     """
     offsets = fit_offsets(logits) if with_offsets else np.zeros(logits.shape[1])
     v = u - anchors.centre

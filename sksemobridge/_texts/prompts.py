@@ -47,27 +47,10 @@ class ClassPrompts:
 
 
 def describe_classes(classes, text_encoder, prompts="auto", class_names=None, earlier=None):
-    """Names and prompts of classes, with a warning where they do not tell classes apart.
+    """`ClassPrompts` of sorted labels, with a warning where prompts do not tell classes apart.
 
-    Parameters
-    ----------
-    classes : array-like of shape (C,)
-        Sorted labels.
-    text_encoder : object
-        One that is asked for class names themselves (`takes_class_names`) needs no prompts.
-    prompts, class_names
-        See `SeMoBridgeClassifier`.
-    earlier : mapping or None
-        Names of the classes known before.
-
-    Returns
-    -------
-    ClassPrompts
-
-    Raises
-    ------
-    ValueError, TypeError
-        As `name_classes` and `build_prompts` do.
+    `prompts` and `class_names` are those of `SeMoBridgeClassifier`; `earlier` maps classes known before to their names. A
+    text encoder that is asked for class names themselves (`takes_class_names`) needs no prompts.
     """
     labels = [_plain(label) for label in classes]
     names = name_classes(labels, class_names, earlier)
@@ -76,31 +59,18 @@ def describe_classes(classes, text_encoder, prompts="auto", class_names=None, ea
     if getattr(text_encoder, "takes_class_names", False):
         prompts = "{}"
     lists = build_prompts(labels, prompts, names)
-    says_any = getattr(text_encoder, "open_vocabulary", False) and not isinstance(prompts, Mapping)
-    if says_any and sum(name is not None for name in names) == 1:
+    takes_any = getattr(text_encoder, "open_vocabulary", False) and not isinstance(prompts, Mapping)
+    if takes_any and sum(name is not None for name in names) == 1:
         # The mean of the other texts would be the one text itself.
-        names_said = [EVERYTHING_ELSE if name is None else name for name in names]
-        lists = build_prompts(labels, prompts, names_said)
+        lists = build_prompts(labels, prompts, [EVERYTHING_ELSE if name is None else name for name in names])
     _warn_about_duplicates(labels, lists)
     return ClassPrompts(names, lists)
 
 
 def name_classes(classes, class_names=None, earlier=None):
-    """The words for each class, in the order of `classes`.
+    """The name of each of the sorted labels; None for a class that a mapping gives no text.
 
-    Parameters
-    ----------
-    classes : sequence of length C
-        Sorted labels.
-    class_names : mapping, sequence or None
-        See `SeMoBridgeClassifier`.
-    earlier : mapping or None
-        Names of the classes known before. They hold where a sequence no longer fits.
-
-    Returns
-    -------
-    list of str
-        None for a class that a mapping gives no text.
+    `earlier` maps classes known before to their names, which hold where a sequence no longer fits.
 
     Raises
     ------
@@ -111,14 +81,14 @@ def name_classes(classes, class_names=None, earlier=None):
         If a name is not a string, or names have no order.
     """
     labels = [_plain(label) for label in classes]
-    own = [_read(str(label)) for label in labels]
+    own = [_as_words(str(label)) for label in labels]
     if class_names is None:
         return own
     if _is_series(class_names):
         class_names = _series_to_mapping(class_names)
     if isinstance(class_names, Mapping):
         _refuse_unnamed([label for label in labels if label not in class_names])
-        names = [None if class_names[label] is None else _checked(class_names[label]) for label in labels]
+        names = [None if class_names[label] is None else _name_of(class_names[label]) for label in labels]
         if not earlier and not any(names):
             raise ValueError(
                 "class_names has no name for any class. Leave it out to read the labels, or set it to 'ignore' to do "
@@ -130,7 +100,7 @@ def name_classes(classes, class_names=None, earlier=None):
     if isinstance(class_names, str):
         raise TypeError("class_names is a string; give a mapping or one name for each class.")
     # Labels may have been numbered, so that whether a name equals its label cannot be seen.
-    names = [_read(_checked(name)) for name in class_names]
+    names = [_as_words(_name_of(name)) for name in class_names]
     if len(names) == len(labels) and set(earlier or ()) <= set(labels):
         _refuse_other_order(labels, own, names)
         _warn_about_digits(labels, own, names)
@@ -141,24 +111,13 @@ def name_classes(classes, class_names=None, earlier=None):
     if set(own) <= set(names):
         return own
     raise ValueError(
-        f"class_names has {len(names)} names for {len(labels)} classes ({_some(labels)}). Give one for "
+        f"class_names has {len(names)} names for {len(labels)} classes ({_listed(labels)}). Give one for "
         "each class in sorted order, or a mapping from labels to names."
     )
 
 
 def build_prompts(classes, prompts, names):
-    """All prompts of each class: a list of lists of str, in the order of `classes`.
-
-    Only `{}` in a template is replaced; other braces stand.
-
-    Parameters
-    ----------
-    classes : sequence of length C
-        Sorted labels.
-    prompts : str, list of str or mapping
-        See `SeMoBridgeClassifier`.
-    names : list of str
-        Of the classes.
+    """All prompts of each class, whose names are `names`. Only `{}` in a template is replaced; other braces stand.
 
     Raises
     ------
@@ -166,9 +125,9 @@ def build_prompts(classes, prompts, names):
         If a template has no `{}`, a mapping lacks a class, holds no prompt for it or one that has `{}`.
     """
     if isinstance(prompts, Mapping):
-        by_name = {_read(key): texts for key, texts in prompts.items() if isinstance(key, str)}
+        by_name = {_as_words(key): texts for key, texts in prompts.items() if isinstance(key, str)}
         lists = [
-            None if name is None else prompts.get(label, by_name.get(_read(name)))
+            None if name is None else prompts.get(label, by_name.get(_as_words(name)))
             for label, name in zip(classes, names)
         ]
         missing = [
@@ -176,7 +135,7 @@ def build_prompts(classes, prompts, names):
         ]
         if missing:
             raise ValueError(
-                f"prompts has no entry for {_some(missing)}, neither under the label nor under the class "
+                f"prompts has no entry for {_listed(missing)}, neither under the label nor under the class "
                 "name. Add one, or use a template such as 'a photo of a {}.'."
             )
         return [
@@ -223,7 +182,7 @@ def _whole_prompts(label, texts):
 def _refuse_unnamed(labels):
     if labels:
         raise ValueError(
-            f"class_names has no name for {_some(labels)}. Give a mapping from labels to names that has "
+            f"class_names has no name for {_listed(labels)}. Give a mapping from labels to names that has "
             f"{'it' if len(labels) == 1 else 'them'} too."
         )
 
@@ -232,8 +191,8 @@ def _refuse_other_order(labels, own, names):
     expected, given = [word.casefold() for word in own], [name.casefold() for name in names]
     if given != expected and sorted(given) == sorted(expected):
         raise ValueError(
-            f"class_names holds the labels in another order. The sorted labels are {_some(labels, 20)}; class_names "
-            f"is {_some(names, 20)}. Names are read in the order of the labels: sort them, give a mapping from "
+            f"class_names holds the labels in another order. The sorted labels are {_listed(labels, 20)}; class_names "
+            f"is {_listed(names, 20)}. Names are read in the order of the labels: sort them, give a mapping from "
             "labels to names, or leave class_names out."
         )
 
@@ -246,9 +205,9 @@ def _warn_about_digits(labels, own, names):
 
     is_text = all(isinstance(label, str) for label in labels)
     if is_text and own != names and sorted(labels, key=by_number) != labels:
-        said = ", ".join(f"{label!r} is {name!r}" for label, name in zip(labels[:5], names))
+        shown = ", ".join(f"{label!r} is {name!r}" for label, name in zip(labels[:5], names))
         warn_caller(
-            f"The labels are text, sorted as text, and class_names is read in this order: {said}. Give a mapping "
+            f"The labels are text, sorted as text, and class_names is read in this order: {shown}. Give a mapping "
             "from labels to names, or labels that are numbers."
         )
 
@@ -262,7 +221,7 @@ def _warn_about_duplicates(labels, lists):
     for same in alike.values():
         if len(same) > 1:
             warn_caller(
-                f"The classes {_some(same)} have the same names and prompts, so text cannot tell them apart. Give "
+                f"The classes {_listed(same)} have the same names and prompts, so text cannot tell them apart. Give "
                 "each a name of its own in class_names."
             )
             return
@@ -285,7 +244,7 @@ def _series_to_mapping(series):
     return series.to_dict()
 
 
-def _checked(name):
+def _name_of(name):
     if not isinstance(name, str):
         raise TypeError(f"class_names holds {name!r} ({type(name).__name__}); a name is a string.")
     if not name.strip():
@@ -295,7 +254,7 @@ def _checked(name):
     return str(name)
 
 
-def _read(text):
+def _as_words(text):
     """Words of a label: `_` stands for a space in labels and in the names of folders."""
     return text.replace("_", " ")
 
@@ -304,6 +263,6 @@ def _plain(label):
     return label.item() if isinstance(label, np.generic) else label
 
 
-def _some(items, limit=5):
+def _listed(items, limit=5):
     shown = ", ".join(repr(item) for item in items[:limit])
     return shown if len(items) <= limit else f"{shown} and {len(items) - limit} more"

@@ -1,20 +1,14 @@
-"""Words tell which directions of an embedding matter (ours, not in the paper).
+"""Words tell which directions of an embedding matter: the span in which their texts differ (ours, not in the paper).
 
-With `V (D, r)` the directions in which the texts of everyday words differ and `m (D,)` the mean of the images at hand,
-
-`bridge(x) = nrm(V V' (nrm(x) - m))`
-
-keeps the directions that words describe and subtracts the mean image. Search by image uses this bridge on both sides. The
-classifier uses `V` where there are no class names.
+Search by image keeps these directions. The classifier uses them where there are no class names.
 """
 
-from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 from scipy import linalg
 
-from .._utils.array_api import l2_normalize, namespace
+from .._utils.array_api import l2_normalize
 from .._utils.lru import LRUCache
 from ..datasets import load_vocabulary
 from .encode import encode_texts, encoder_key
@@ -33,49 +27,11 @@ RESOLUTION = 1e-5
 _spans = LRUCache(max_items=8)
 
 
-@dataclass(frozen=True, eq=False)
-class Span:
-    """The bridge `bridge(x) = nrm(V V' (nrm(x) - m))`.
-
-    A row within rounding of the mean, or without a part in the span, stays zero.
-
-    Attributes
-    ----------
-    basis : ndarray of shape (D, r)
-        Orthonormal columns `V`.
-    mean : ndarray of shape (D,)
-        `m`.
-    """
-
-    basis: np.ndarray
-    mean: np.ndarray
-
-    @property
-    def matrix(self):
-        """`V V'`, shape (D, D)."""
-        return self.basis @ self.basis.T
-
-    def apply_unscaled(self, x):
-        """`V V' (nrm(x) - m)`, shape (n, D)."""
-        return ((l2_normalize(x) - self.mean) @ self.basis) @ self.basis.T
-
-    def apply(self, x):
-        """`bridge(x)`, shape (n, D)."""
-        x = self.apply_unscaled(x)
-        xp = namespace(x)
-        return x / xp.clip(xp.linalg.vector_norm(x, axis=1, keepdims=True), RESOLUTION, None)
-
-
 def word_span(text_encoder, vocabulary):
-    """The span of a vocabulary, `span_of_texts`, or None where there is none.
+    """The span of a vocabulary of whole texts, `span_of_texts`, or None where there is none.
 
-    It is computed once per process for the encoders of this package; other encoders are asked at every call.
-
-    Parameters
-    ----------
-    text_encoder : object or None
-    vocabulary : "auto", sequence of str or None
-        Whole texts. `"auto"` is the bundled list where the encoder can embed any text (`open_vocabulary`).
+    `"auto"` is the bundled list where the encoder can embed any text (`open_vocabulary`). The span is computed once per
+    process for the encoders of this package; other encoders are asked at every call.
 
     Raises
     ------

@@ -65,7 +65,7 @@ def to_numpy(x):
 
 
 def map_arrays(part, function):
-    """A dataclass with `function(array)` in place of each NumPy array, also in the dataclasses that it holds.
+    """A dataclass with `function(array)` in place of each NumPy array, also in the dataclasses and dicts that it holds.
 
     An array that stands in two places is mapped once.
     """
@@ -76,6 +76,8 @@ def map_arrays(part, function):
             if id(value) not in done:
                 done[id(value)] = function(value)
             return done[id(value)]
+        if isinstance(value, dict):
+            return {key: mapped(item) for key, item in value.items()}
         return map_arrays(value, function) if is_dataclass(value) else value
 
     return replace(part, **{field.name: mapped(getattr(part, field.name)) for field in fields(part)})

@@ -9,13 +9,11 @@ from sklearn.metrics import roc_auc_score
 
 from sksemobridge import SeMoBridgeClassifier
 
-TEMPLATE = "a photo of a {}."
-
 
 def fitted(world, per_class, with_text=True):
     X, y = world.draw(per_class)
     if with_text:
-        return SeMoBridgeClassifier(world.text_encoder(), prompts=TEMPLATE).fit(X, y)
+        return world.classifier().fit(X, y)
     return SeMoBridgeClassifier(class_names="ignore").fit(X, y)
 
 
@@ -72,17 +70,9 @@ def test_they_are_measured_by_the_shots_also_after_unlabelled_images(world):
 def test_repeated_rows_count_as_one_image_of_more_weight(world):
     X, y = world.draw(3)
     queries, _ = world.draw(10)
-    classifier = SeMoBridgeClassifier(world.text_encoder(), prompts=TEMPLATE)
+    classifier = world.classifier()
     expected = classifier.fit(X, y).p_values(queries)
     np.testing.assert_allclose(classifier.fit(np.vstack([X, X]), np.tile(y, 2)).p_values(queries), expected)
-
-
-def test_the_blend_of_the_paper_holds_no_shot_out(world):
-    X, y = world.draw(3)
-    classifier = SeMoBridgeClassifier(world.text_encoder(), prompts=TEMPLATE, blend="paper").fit(X, y)
-    for method in ("score_samples", "p_values"):
-        with pytest.raises(AttributeError, match=method):
-            getattr(classifier, method)(X)
 
 
 @pytest.mark.parametrize("n_shots", [2, 6])

@@ -7,22 +7,21 @@ import pytest
 from scipy.special import softmax
 from sklearn.metrics import log_loss
 
-from sksemobridge import PrecomputedTextEncoder, SeMoBridgeClassifier, ZeroShotClassifier
-from sksemobridge._method.unlabeled import Anchors, fit_offsets, learn_unlabeled, sample_rows
+from sksemobridge import PrecomputedTextEncoder, SeMoBridgeClassifier
+from sksemobridge._model.unlabeled import Anchors, fit_offsets, learn_unlabeled, sample_rows
 
-TEMPLATE = "a photo of a {}."
-KINDS = ["closed form", "trained", "no text", "zero-shot"]
+KINDS = ["text", "no text", "words", "zero-shot"]
 
 
 def fitted(world, kind, per_class=1):
     X, y = world.draw(per_class)
-    if kind == "zero-shot":
-        return ZeroShotClassifier(world.text_encoder(), prompts=TEMPLATE).fit(X, y)
-    encoder = None if kind == "no text" else world.text_encoder()
-    names = "ignore" if kind == "no text" else None
-    solver = "lbfgs" if kind == "trained" else "closed_form"
-    classifier = SeMoBridgeClassifier(encoder, prompts=TEMPLATE, class_names=names, solver=solver)
-    return classifier.fit(X, y)
+    classifiers = {
+        "text": world.classifier(),
+        "no text": SeMoBridgeClassifier(class_names="ignore"),
+        "words": world.classifier(class_names="ignore", vocabulary=world.texts),
+        "zero-shot": world.zero_shot(),
+    }
+    return classifiers[kind].fit(X, y)
 
 
 def random_problem(seed=0, n=80, n_classes=5, width=8):
@@ -52,15 +51,6 @@ def test_it_is_another_fitted_classifier_that_predicts_any_image(make_world, kin
     assert taught.n_features_in_ == classifier.n_features_in_
 
 
-@pytest.mark.parametrize("kind", ["closed form", "no text"])
-def test_logits_are_still_sums_of_affinities(world, kind):
-    taught = fitted(world, kind, 3).with_unlabeled(world.draw(20)[0])
-    queries, _ = world.draw(4)
-    affinities = taught.affinities(queries)
-    total = sum(scale * affinities[name] for name, scale in taught.blend_.items())
-    np.testing.assert_allclose(taught.decision_function(queries), total, rtol=1e-6, atol=1e-6)
-
-
 def test_it_helps_where_some_classes_are_named_too_readily_and_lie_elsewhere():
     gains = []
     for seed in range(10):
@@ -73,7 +63,7 @@ def test_it_helps_where_some_classes_are_named_too_readily_and_lie_elsewhere():
         learnt = learn_unlabeled(
             logits, u, Anchors(np.zeros(10), believed, np.full(6, 4.0), np.zeros((0, 10)))
         )
-        after = learnt.factor * logits + learnt.change.affinity(u)
+        after = learnt.factor * logits + learnt.change(u)
         right = [(values.argmax(axis=1) == codes).mean() for values in (logits, after)]
         loss = [log_loss(codes, softmax(values, axis=1)) for values in (logits, after)]
         gains.append([right[1] - right[0], loss[0] - loss[1]])
@@ -84,7 +74,7 @@ def harm(classifier, unlabeled_images, queries, y):
     return classifier.score(queries, y) - classifier.with_unlabeled(unlabeled_images).score(queries, y)
 
 
-@pytest.mark.parametrize("kind", ["closed form", "zero-shot"])
+@pytest.mark.parametrize("kind", ["text", "zero-shot"])
 @pytest.mark.parametrize("case", ["classes without an image", "images of no class", "very uneven classes"])
 def test_what_it_cannot_learn_from_does_no_harm(make_world, kind, case):
     harms = []
@@ -104,7 +94,7 @@ def test_what_it_cannot_learn_from_does_no_harm(make_world, kind, case):
 
 
 def test_one_image_changes_little(world):
-    classifier = fitted(world, "closed form", 4)
+    classifier = fitted(world, "text", 4)
     queries, _ = world.draw(10)
     before = classifier.decision_function(queries)
     after = classifier.with_unlabeled(world.draw(1)[0][:1]).decision_function(queries)
@@ -112,7 +102,7 @@ def test_one_image_changes_little(world):
 
 
 def test_later_calls_learn_anew(world):
-    classifier = fitted(world, "closed form", 3)
+    classifier = fitted(world, "text", 3)
     (first, _), (second, _), (queries, _) = world.draw(20), world.draw(30), world.draw(3)
     expected = classifier.with_unlabeled(second).decision_function(queries)
     again = classifier.with_unlabeled(first).with_unlabeled(second)
@@ -125,7 +115,7 @@ def test_later_calls_learn_anew(world):
 
 
 def test_other_classes_keep_what_was_learnt(world):
-    taught = fitted(world, "closed form", 3).with_unlabeled(world.draw(30)[0])
+    taught = fitted(world, "text", 3).with_unlabeled(world.draw(30)[0])
     queries, _ = world.draw(4)
     fewer = taught.with_classes(["bird", "cat", "dog"])
     np.testing.assert_allclose(
@@ -133,13 +123,6 @@ def test_other_classes_keep_what_was_learnt(world):
     )
     # Classes that are known by name only are taught too.
     fewer.with_classes(["bird", "cat", "hot dog"]).with_unlabeled(queries)
-
-
-def test_the_blend_of_the_paper_learns_nothing(world):
-    X, y = world.draw(3)
-    classifier = SeMoBridgeClassifier(world.text_encoder(), prompts=TEMPLATE, blend="paper").fit(X, y)
-    with pytest.raises(AttributeError, match="with_unlabeled"):
-        classifier.with_unlabeled(X)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -166,7 +149,7 @@ def test_offsets_make_ambiguous_classes_more_even_and_leave_certain_ones():
 def test_the_model_is_as_certain_as_before():
     logits, u, anchors = random_problem(n=2000)
     learnt = learn_unlabeled(logits, u, anchors)
-    after = learnt.factor * logits + learnt.change.affinity(u)
+    after = learnt.factor * logits + learnt.change(u)
 
     def entropy(values):
         p = np.exp(values - np.logaddexp.reduce(values, axis=1, keepdims=True))
@@ -201,17 +184,10 @@ def test_names_that_all_say_the_same_predict_nothing():
     texts = rng.normal(size=20) * rng.uniform(1, 2, size=(4, 1))
     encoder = PrecomputedTextEncoder([f"thing {c}" for c in range(4)], texts, np.eye(20))
     prompts = {c: [f"thing {c}"] for c in range(4)}
-    classifier = SeMoBridgeClassifier(encoder, prompts=prompts, vocabulary=None)
+    classifier = SeMoBridgeClassifier(encoder, prompts=prompts)
     classifier.partial_fit(X, y, classes=np.arange(4))
     probabilities = classifier.with_unlabeled(queries).predict_proba(queries)
     np.testing.assert_allclose(probabilities[:, 2], probabilities[:, 3], atol=1e-9)
-
-
-def test_it_needs_a_blend_that_was_estimated(world):
-    X, y = world.draw(3)
-    classifier = SeMoBridgeClassifier(class_names="ignore", blend="paper").fit(X, y)
-    assert not hasattr(classifier.set_params(blend="auto"), "with_unlabeled")
-    assert hasattr(classifier.fit(X, y), "with_unlabeled")
 
 
 def test_everything_else_may_be_most_of_the_images(make_world):
@@ -223,6 +199,6 @@ def test_everything_else_may_be_most_of_the_images(make_world):
             np.where(np.isin(labels, ["cat", "dog"]), labels, "other") for labels in (y, y_queries)
         )
         names = {"cat": "cat", "dog": "dog", "other": None}
-        classifier = SeMoBridgeClassifier(world.text_encoder(), prompts=TEMPLATE, class_names=names)
+        classifier = world.classifier(class_names=names)
         harms.append(harm(classifier.fit(X, y), images, queries, y_queries))
     assert np.mean(harms) < 0.01

@@ -1,0 +1,103 @@
+"""Class means that lean on names."""
+
+import numpy as np
+import pytest
+from sklearn.preprocessing import normalize
+
+from sksemobridge._model.class_means import directions, fit_class_means, fit_slope
+
+
+def small_task(width=12, counts=(4, 2, 1, 3), seed=0):
+    """Unit images, classes, weights and texts."""
+    rng = np.random.default_rng(seed)
+    texts = normalize(rng.normal(size=(len(counts), width)))
+    codes = np.repeat(np.arange(len(counts)), counts)
+    u = normalize(texts[codes] + rng.normal(size=(len(codes), width)))
+    return u, codes, rng.uniform(0.5, 2, len(codes)), texts
+
+
+def own_share(fit):
+    """How much of each class's deviation from its name is kept, on the whole."""
+    deviation = fit.raw - fit.centre - fit.predicted
+    return np.linalg.norm(fit.means - fit.predicted, axis=1) / np.linalg.norm(deviation, axis=1)
+
+
+def test_many_images_outweigh_the_name_and_one_does_not():
+    rng = np.random.default_rng(0)
+    texts = normalize(rng.normal(size=(6, 20)))
+    codes = np.repeat(np.arange(6), [1, 400, 400, 400, 400, 400])
+    u = normalize(texts[codes] + 0.3 * rng.normal(size=(len(codes), 20)))
+    share = own_share(fit_class_means(u, codes, np.ones(len(u)), texts, trust=1.0))
+    assert share[0] < 0.5 < 0.9 < share[1:].min()
+
+
+def test_classes_that_names_predict_well_lean_more():
+    rng = np.random.default_rng(0)
+    texts = normalize(rng.normal(size=(20, 40)))
+    codes = np.repeat(np.arange(20), 4)
+
+    def share(deviation):
+        means = texts + deviation * rng.normal(size=texts.shape)
+        u = normalize(means[codes] + 0.2 * rng.normal(size=(80, 40)))
+        return own_share(fit_class_means(u, codes, np.ones(80), texts, trust=1.0)).mean()
+
+    assert share(0.01) < 0.4 < 0.7 < share(0.4)
+
+
+def test_without_text_classes_lean_on_their_centre():
+    u, codes, weight, _ = small_task()
+    fit = fit_class_means(u, codes, weight)
+    np.testing.assert_array_equal(fit.predicted, 0)
+    expected = (fit.counts / (fit.counts + fit.kappa))[:, None] * (fit.raw - fit.centre)
+    np.testing.assert_allclose(fit.means, expected)
+
+
+def test_words_shrink_what_they_do_not_describe_more():
+    u, codes, weight, _ = small_task(counts=(1, 1, 1, 1))
+    words = np.eye(12)[:, :4]
+    fit = fit_class_means(u, codes, weight, words=words)
+    kept = fit.means / (fit.raw - fit.centre)
+    assert np.ptp(kept[:, :4]) < 1e-9 > np.ptp(kept[:, 4:])
+    assert kept[0, 0] > kept[0, 5]
+
+
+@pytest.mark.parametrize("with_text", [True, False])
+@pytest.mark.parametrize("heavy", [1.0, 1e4])
+def test_leaving_out_an_image_is_the_mean_of_the_others(with_text, heavy):
+    u, codes, weight, texts = small_task()
+    weight[0] *= heavy  # a class may be nearly all one image
+    fit = fit_class_means(u, codes, weight, texts if with_text else None, trust=0.5)
+    means, gaps, left = fit.without(np.arange(len(u)))
+    for i, c in enumerate(codes):
+        others = (codes == c) & (np.arange(len(u)) != i)
+        if not others.any():  # without its only image a class lies where its name predicts
+            np.testing.assert_array_equal(means[i], fit.predicted[c])
+            assert left[i] == 0
+            continue
+        raw = np.average(u[others], axis=0, weights=weight[others]) - fit.centre
+        assert left[i] == pytest.approx(weight[others].sum() ** 2 / np.square(weight[others]).sum())
+        np.testing.assert_allclose(means[i] + gaps[i], raw, atol=1e-7)
+        own, deviation = left[i] / (left[i] + fit.kappa), raw - fit.predicted[c]
+        inside = deviation @ fit.span @ fit.span.T if with_text else 0.0
+        np.testing.assert_allclose(
+            means[i], fit.predicted[c] + own[0] * inside + own[-1] * (deviation - inside), atol=1e-7
+        )
+
+
+def test_the_slope_is_that_of_a_regression_and_texts_that_are_the_same_have_none():
+    rng = np.random.default_rng(0)
+    texts = rng.normal(size=(5, 8))
+    assert fit_slope(texts, 0.3 * texts) == pytest.approx(0.3)
+    assert fit_slope(np.tile(texts[:1], (5, 1)) * (1 + 1e-9), texts) == 0
+    # A class of weight zero is not looked at.
+    means = 0.3 * (texts - texts.mean(axis=0))
+    means[0] = 100.0
+    assert fit_slope(texts, means, np.array([0.0, 1, 1, 1, 1])) == pytest.approx(0.3)
+
+
+def test_texts_span_one_direction_less_than_there_are():
+    texts = np.random.default_rng(0).normal(size=(5, 12))
+    basis = directions(texts)
+    np.testing.assert_allclose(basis.T @ basis, np.eye(4), atol=1e-12)
+    np.testing.assert_allclose((texts[0] - texts[1]) @ basis @ basis.T, texts[0] - texts[1], atol=1e-12)
+    assert directions(np.tile(texts[:1], (5, 1))).shape == (12, 0)

@@ -1,0 +1,76 @@
+"""The discriminant, of queries and of images that are held out."""
+
+import numpy as np
+import pytest
+
+from sksemobridge._model.class_means import fit_class_means
+from sksemobridge._model.discriminant import FEW, fit_discriminant
+
+from .test_class_means import small_task
+
+
+def refit(discriminant, left_out=None):
+    """Class means and `P` word by word, without an image; `m`, the slope, `kappa` and the ridge are held fixed."""
+    classes, precision = discriminant.classes, discriminant.precision
+    means, scatter = classes.predicted.copy(), 0.0
+    for c in range(len(means)):
+        rows = (classes.codes == c) & (np.arange(len(classes.u)) != left_out)
+        if not rows.any():
+            continue
+        u, weight = classes.u[rows], classes.counts[c] * classes.share[rows]
+        n, mean = weight.sum() ** 2 / np.square(weight).sum(), np.average(u, axis=0, weights=weight)
+        own, deviation = n / (n + classes.kappa), mean - classes.centre - means[c]
+        inside = 0.0 if classes.span is None else deviation @ classes.span @ classes.span.T
+        means[c] += own[0] * inside + own[-1] * (deviation - inside)
+        gap = mean - classes.centre - means[c]
+        scatter += (weight[:, None] * (u - mean)).T @ (u - mean)
+        scatter += discriminant.gap_weight[c] * n * np.outer(gap, gap)
+    covariance = discriminant.kept * scatter + precision.ridge * np.diag(precision.root**2)
+    return means, np.linalg.inv(covariance)
+
+
+def values(u, centre, means, inverse):
+    return (u - centre) @ inverse @ means.T - 0.5 * np.einsum("cd,de,ce->c", means, inverse, means)
+
+
+@pytest.mark.parametrize("trust", [0.0, 0.4, 1.0, None])
+@pytest.mark.parametrize("width", [6, 40])
+@pytest.mark.parametrize("weighted", [True, False])
+@pytest.mark.parametrize("counts", [(4, 2, 1, 3), (1, 1, 1, 1), (9, 1, 2, 1)])
+def test_held_out_values_are_those_of_a_refit_without_the_image(trust, width, weighted, counts):
+    """Without trust there is no text. Images that are means of copies are shorter than one."""
+    u, codes, weight, texts = small_task(width, counts)
+    u[::2] *= 0.9
+    weight = weight if weighted else np.ones(len(u))
+    classes = fit_class_means(u, codes, weight, None if trust is None else texts, trust or 0.0)
+    discriminant = fit_discriminant(classes, trust or 0.0)
+    unit = u / np.linalg.norm(u, axis=1, keepdims=True)
+    expected = values(unit, classes.centre, *refit(discriminant))
+    np.testing.assert_allclose(discriminant.linear()(u), expected, rtol=1e-8, atol=1e-8)
+    held_out = discriminant.held_out(np.arange(len(u)))
+    for i in range(len(u)):
+        expected = values(u[i], classes.centre, *refit(discriminant, i))
+        np.testing.assert_allclose(held_out[i], expected, rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize("per_class", [3, 30])
+def test_the_covariance_is_shrunk_in_features_that_are_scaled_by_what_is_known_of_them(per_class):
+    u, codes, _, _ = small_task(30, (per_class,) * 3)
+    classes = fit_class_means(u, codes, np.ones(len(u)))
+    precision = fit_discriminant(classes).precision
+    degrees = 3.0 * (per_class - 1)  # gaps are of no account without texts
+    residuals = (u - classes.raw[codes]) / np.sqrt(degrees)
+    variances = np.square(residuals).sum(axis=0)
+    root = (variances / variances.mean()) ** (0.5 * degrees / (degrees + FEW))
+    np.testing.assert_allclose(precision.root, root)
+    covariance, kept = (residuals / root).T @ (residuals / root), degrees / (degrees + 30)
+    shrunk = kept * covariance + (1 - kept) * np.trace(covariance) / 30 * np.eye(30)
+    expected = np.linalg.inv(np.diag(root) @ shrunk @ np.diag(root))
+    np.testing.assert_allclose(precision.times(np.eye(30)), expected, rtol=1e-6, atol=1e-8)
+
+
+def test_words_say_more_of_variances_than_one_image_of_each_class():
+    u, codes, _, _ = small_task(20, (1, 1, 1))
+    classes = fit_class_means(u, codes, np.ones(3), words=np.eye(20)[:, :5])
+    assert np.ptp(fit_discriminant(classes).precision.root) > 0
+    np.testing.assert_array_equal(fit_discriminant(classes, has_words=True).precision.root, 1)

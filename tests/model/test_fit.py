@@ -1,0 +1,184 @@
+"""The default model as a whole: what it makes of good texts, useless ones, and uneven shots."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import log_loss
+from sklearn.preprocessing import normalize
+
+from sksemobridge import PrecomputedTextEncoder, SeMoBridgeClassifier
+from sksemobridge._model import fit
+from sksemobridge._model.fit import distinctness, fit_model, held_out_images, weights_of_images
+from sksemobridge._model.shots import pool_shots
+
+from ..conftest import TEMPLATE
+
+
+def with_texts(world, texts):
+    """A classifier to which the classes were named by these texts `(5, d)`."""
+    return SeMoBridgeClassifier(
+        PrecomputedTextEncoder(world.texts, texts, world.projection, logit_scale=20.0), prompts=TEMPLATE
+    )
+
+
+def score_without_text(world, X, y, queries, truth):
+    return SeMoBridgeClassifier().fit(X, world.codes(y)).score(queries, world.codes(truth))
+
+
+@pytest.mark.parametrize("same_texts", [False, True])
+@pytest.mark.parametrize(("rank", "width", "most"), [(4, 4, 40), (4, 12, 40), (37, 37, 40), (12, 12, 400)])
+def test_labels_may_be_called_otherwise_in_spaces_of_any_rank(rank, width, most, same_texts):
+    """Seven texts leave no rest of four dimensions; texts that are the same differ by rounding."""
+    rng = np.random.default_rng(0)
+    space = np.linalg.qr(rng.normal(size=(width, width)))[0][:rank]
+    means = rng.normal(size=(7, rank)) @ space
+    y = np.repeat(np.arange(7), [5, 3, 2, 1, most, 2, 3])
+    X, queries = means[y] + 0.1 * rng.normal(size=(len(y), rank)) @ space, rng.normal(size=(20, rank)) @ space
+    texts = means[:1] * rng.uniform(1, 2, size=(7, 1)) if same_texts else means
+    encoder = PrecomputedTextEncoder([f"thing {c}" for c in range(7)], texts, np.eye(width))
+    scores = []
+    for names in (np.arange(7), np.array([3, 6, 1, 0, 5, 2, 4])):
+        prompts = {name: [f"thing {c}"] for c, name in enumerate(names.tolist())}
+        classifier = SeMoBridgeClassifier(encoder, prompts=prompts).fit(X, names[y])
+        scores.append(classifier.decision_function(queries)[:, names])
+    np.testing.assert_allclose(*scores, rtol=1e-6, atol=1e-6)
+
+
+def test_a_useless_text_loses_its_weight(world):
+    X, y = world.draw(12)
+    useless = with_texts(world, np.random.default_rng(5).normal(size=world.eos.shape)).fit(X, y)
+    assert useless.blend_["text"] < 0.5 * world.classifier().fit(X, y).blend_["text"]
+    assert useless.score(*world.draw(40)) > 0.8
+
+
+@pytest.mark.parametrize("per_class", [1, 4])
+@pytest.mark.parametrize(
+    "change",
+    [lambda eos: np.roll(eos, 1, axis=0), lambda eos: np.tile(eos[:1], (5, 1))],
+    ids=["another's", "one"],
+)
+def test_texts_that_mislead_or_do_not_differ_do_no_harm(world, change, per_class):
+    X, y = world.draw(per_class)
+    queries, truth = world.draw(40)
+    misled = with_texts(world, change(world.eos)).fit(X, y)
+    assert misled.score(queries, truth) > score_without_text(world, X, y, queries, truth) - 0.1
+
+
+def test_half_of_the_names_swapped_end_near_no_names(make_world):
+    harms = []
+    for seed in range(8):
+        world = make_world(seed)
+        (X, y), (queries, truth) = world.draw(8, noise=3.0), world.draw(60, noise=3.0)
+        swapped = with_texts(world, world.eos[[1, 0, 2, 3, 4]]).fit(X, y)
+        harms.append(score_without_text(world, X, y, queries, truth) - swapped.score(queries, truth))
+    assert np.mean(harms) < 0.02
+
+
+@pytest.mark.parametrize("logit_scale", [1.0, 20.0, 1000.0])
+def test_the_scale_of_the_model_is_a_hint_only(world, logit_scale):
+    X, y = world.draw(4)
+    queries, truth = world.draw(60)
+    fitted = world.classifier().set_params(text_encoder__logit_scale=logit_scale).fit(X, y)
+    assert fitted.score(queries, truth) > world.classifier().fit(X, y).score(queries, truth) - 0.05
+
+
+@pytest.mark.parametrize("k", [1, 2, 4, 8])
+def test_log_loss_is_below_that_of_an_overconfident_zero_shot(make_world, k):
+    losses = []
+    for seed in range(8):
+        world = make_world(seed)
+        (X, y), (queries, truth) = world.draw(k, noise=6.0), world.draw(60, noise=6.0)
+        models = world.classifier().fit(X, y), world.zero_shot().fit(X, y)
+        losses.append([log_loss(truth, model.predict_proba(queries)) for model in models])
+    ours, zero_shot = np.mean(losses, axis=0)
+    assert ours < 0.93 * zero_shot
+
+
+def test_the_first_shot_of_a_class_beside_many_of_others_does_no_harm(make_world):
+    recalls = []
+    for seed in range(8):
+        world = make_world(seed)
+        queries, truth = world.draw(60, noise=4.0)
+        first = truth == world.names[0]
+        X, y = world.draw([1, 16, 16, 16, 16], noise=4.0)
+        name_only = y != world.names[0]
+        before = world.classifier().partial_fit(X[name_only], y[name_only], classes=world.names)
+        after = world.classifier().fit(X, y)
+        scores = [model.score(queries, truth) for model in (world.zero_shot().fit(X, y), after)]
+        recalls.append([model.score(queries[first], truth[first]) for model in (before, after)] + scores)
+    before, after, zero_shot, overall = np.mean(recalls, axis=0)
+    assert after > before - 0.03
+    # In these worlds images lie around their texts, so that nothing is better than zero-shot.
+    assert overall > zero_shot - 0.002
+
+
+def test_very_uneven_shots_without_text(make_world):
+    losses, even = [], []
+    for seed in range(5):
+        world = make_world(seed)
+        queries, truth = world.draw(60)
+        truth = world.codes(truth)
+        kept = truth < 3
+        for counts, into in (([1, 1, 500, 0, 0], losses), ([1, 1, 1, 0, 0], even)):
+            X, y = world.draw(counts)
+            model = SeMoBridgeClassifier().fit(X, world.codes(y))
+            into.append(log_loss(truth[kept], model.predict_proba(queries[kept])))
+    assert np.mean(losses) < max(1.0, 1.5 * np.mean(even))
+
+
+def test_words_help_where_there_are_no_names(make_world):
+    gains = []
+    for seed in range(10):
+        world = make_world(seed, d=8, width=64)  # the words span few of the directions
+        (X, y), (queries, truth) = world.draw(2, noise=2.0), world.draw(40, noise=2.0)
+        words = world.classifier(class_names="ignore", vocabulary=world.texts).fit(X, y)
+        gains.append(words.score(queries, truth) - score_without_text(world, X, y, queries, truth))
+    assert np.mean(gains) > 0.01
+
+
+def some_shots(per_class=3, width=10):
+    rng = np.random.default_rng(0)
+    texts = normalize(rng.normal(size=(4, width)))
+    codes = np.repeat(np.arange(4), per_class)
+    return pool_shots(texts[codes] + 0.5 * rng.normal(size=(len(codes), width)), codes, np.ones(len(codes)))[
+        0
+    ], texts
+
+
+@pytest.mark.parametrize("with_text", [True, False])
+def test_the_model_is_the_sum_of_its_terms_over_the_classes(with_text):
+    shots, texts = some_shots()
+    model, (rows, logits) = fit_model(shots, texts if with_text else None)
+    assert logits.shape == (12, 4)
+    assert rows.tolist() == list(range(12))
+    part = model.over(np.array([2, 0]))
+    for name, term in model.terms.items():
+        np.testing.assert_array_equal(part.terms[name](shots.X), term(shots.X)[:, [2, 0]])
+    np.testing.assert_array_equal(part.counts, 3)
+
+
+def test_a_sample_of_the_shots_is_enough(world, monkeypatch):
+    (X, y), (queries, truth) = world.draw(80, noise=3.0), world.draw(60, noise=3.0)
+    whole = world.classifier().fit(X, y)
+    monkeypatch.setattr(fit, "MOST_VALUES", 5 * 100)
+    sampled = world.classifier().fit(X, y)
+    assert sampled.blend_ != whole.blend_
+    np.testing.assert_allclose(sampled.score(queries, truth), whole.score(queries, truth), atol=0.05)
+    rows = held_out_images(np.repeat(np.arange(5), 200), np.arange(1000))
+    assert len(rows) == 100
+    assert np.ptp(np.diff(rows)) <= 1
+
+
+def test_copies_under_several_labels_are_not_held_out():
+    assert held_out_images(np.array([0, 0, 1, 1]), np.array([0, 1, 1, 2])).tolist() == [0, 3]
+
+
+def test_every_image_counts_alike_and_one_that_weighs_nearly_everything_as_one():
+    np.testing.assert_allclose(weights_of_images(np.array([0, 0, 0, 1]), np.full(4, 7.0)), 1)
+    assert weights_of_images(np.zeros(3, dtype=int), np.array([1, 1, 100.0])).sum() < 1.1
+
+
+def test_texts_are_the_less_distinct_the_more_are_alike():
+    texts = np.eye(4)
+    assert distinctness(texts) == distinctness(texts[:1]) == 1
+    assert distinctness(texts[[0, 0, 0, 0]]) == 0
+    assert distinctness(texts[[0, 0, 2, 3]]) == pytest.approx(0.75)

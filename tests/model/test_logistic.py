@@ -1,0 +1,113 @@
+"""Scales, offsets and corrections: one penalised regression."""
+
+import numpy as np
+import pytest
+from scipy.special import log_softmax
+from sklearn.preprocessing import normalize
+
+from sksemobridge._model.logistic import TEXT_ODDS, WIDTH, features_of, fit_text, fit_weights
+
+DEFAULTS, DEVIATIONS = {"text": 1.0, "shots": 0.3}, np.array([0.7, 0.4, 0.4, 0.4, 0.4, 0.4])
+
+
+def some_problem(n=30):
+    """Terms, classes, weights and features."""
+    rng = np.random.default_rng(0)
+    codes = rng.integers(0, 4, n)
+    terms = {name: rng.normal(size=(n, 4)) + np.eye(4)[codes] for name in DEFAULTS}
+    features = np.column_stack([np.ones(n), rng.normal(size=(n, 5))])
+    return terms, codes, rng.uniform(0.5, 1.5, n), features
+
+
+def test_the_mode_is_the_minimum_of_its_objective():
+    terms, codes, weight, features = some_problem()
+    sampled = np.bincount(codes, weights=weight) / weight.sum()
+
+    def objective(scales, coefficients):
+        logits = sum(scales[name] * z for name, z in terms.items()) + np.log(sampled)
+        logits = logits + features @ coefficients
+        loss = -weight @ log_softmax(logits, axis=1)[np.arange(30), codes]
+        for name, default in DEFAULTS.items():
+            loss += 0.5 * (np.log(scales[name] / default) / WIDTH) ** 2
+        return loss + 0.5 * np.square(coefficients / DEVIATIONS[:, None]).sum()
+
+    mode = fit_weights(terms, codes, weight, DEFAULTS, features, DEVIATIONS)
+    least = objective(mode.scales, mode.coefficients)
+    assert mode.loss == pytest.approx(least)
+    rng = np.random.default_rng(1)
+    for _ in range(10):
+        scales = {name: scale * np.exp(0.05 * rng.normal()) for name, scale in mode.scales.items()}
+        coefficients = mode.coefficients + 0.05 * rng.normal(size=(6, 4))
+        assert objective(scales, mode.coefficients) > least - 1e-6
+        assert objective(mode.scales, coefficients) > least - 1e-6
+
+
+def test_logits_are_nearly_those_of_a_fit_without_the_shot():
+    terms, codes, weight, features = some_problem(60)
+    mode = fit_weights(terms, codes, weight, DEFAULTS, features, DEVIATIONS)
+    with_it = sum(mode.scales[name] * z for name, z in terms.items()) + features @ mode.coefficients
+    without = np.empty_like(with_it)
+    for i in range(60):
+        rest = np.arange(60) != i
+        some = {name: z[rest] for name, z in terms.items()}
+        refit = fit_weights(some, codes[rest], weight[rest], DEFAULTS, features[rest], DEVIATIONS)
+        without[i] = (
+            sum(refit.scales[name] * z[i] for name, z in terms.items()) + features[i] @ refit.coefficients
+        )
+
+    def of_label(logits):
+        return log_softmax(logits, axis=1)[np.arange(60), codes]
+
+    assert np.abs(of_label(mode.logits) - of_label(without)).mean() < 0.3 * np.mean(
+        of_label(with_it) - of_label(without)
+    )
+
+
+def test_a_class_of_which_more_is_sampled_is_no_more_likely():
+    rng = np.random.default_rng(0)
+    codes = np.repeat([0, 1], [400, 20])
+    terms = {"shots": rng.normal(size=(420, 2))}
+    mode = fit_weights(terms, codes, np.ones(420), {"shots": 0.01}, np.ones((420, 1)), np.full(1, 10.0))
+    assert abs(mode.coefficients[0, 0] - mode.coefficients[0, 1]) < 0.1
+
+
+def test_a_text_that_says_nothing_has_no_odds():
+    codes = np.repeat(np.arange(4), 3)
+    rng = np.random.default_rng(0)
+
+    def trust(cosines):
+        return fit_text(cosines, codes, np.ones(12), 100.0)[1]
+
+    assert trust(np.eye(4)[codes] * 0.1 + rng.normal(scale=0.02, size=(12, 4))) > 0.99
+    assert trust(rng.normal(scale=0.1, size=(12, 4))) < 0.1
+    assert trust(np.full((12, 4), 0.3)) < TEXT_ODDS / (1 + TEXT_ODDS) + 1e-9
+
+
+@pytest.mark.parametrize("n", [5, 30])
+def test_features_of_the_correction_have_its_prior_covariance(n):
+    rng = np.random.default_rng(0)
+    v, basis = rng.normal(size=(n, 12)), np.linalg.qr(rng.normal(size=(12, 3)))[0]
+    features, back = features_of(v, [(None, 0.5), (basis, 2.0)])
+    np.testing.assert_array_equal(features[:, 0], 1)
+    features = features[:, 1:]
+    gram = features.T @ features
+    np.testing.assert_allclose(gram, np.diag(np.diag(gram)), atol=1e-8)
+    inside = v @ basis
+    expected = 0.5 * v @ v.T / np.mean(np.square(v).sum(axis=1))
+    expected += 2 * inside @ inside.T / np.mean(np.square(inside).sum(axis=1))
+    np.testing.assert_allclose(features @ features.T, expected, atol=1e-8)
+    np.testing.assert_allclose(v @ back, features, atol=1e-8)
+
+
+def test_the_larger_the_share_of_the_texts_span_the_more_of_the_correction_lies_there():
+    rng = np.random.default_rng(0)
+    codes = np.repeat(np.arange(4), 10)
+    terms = {"text": 0.02 * (np.eye(4)[codes] + rng.normal(size=(40, 4)))}
+    v, basis = normalize(rng.normal(size=(40, 12))), np.linalg.qr(rng.normal(size=(12, 3)))[0]
+    shares = []
+    for share in (0.1, 2.0):
+        features, back = features_of(v, [(None, 1.0), (basis, share)])
+        mode = fit_weights(terms, codes, np.ones(40), {"text": 100.0}, features, np.ones(features.shape[1]))
+        correction = back @ mode.coefficients[1:]
+        shares.append(np.square(basis.T @ correction).sum() / np.square(correction).sum())
+    assert shares[0] < shares[1] - 0.05

@@ -1,0 +1,70 @@
+"""Shots are pooled: copies of one row are a heavier row, in one order."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sksemobridge._model.shots import ShotMemory, pool_shots
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 1000))
+def test_pooled_shots_do_not_depend_on_how_often_rows_come(seed):
+    rng = np.random.default_rng(seed)
+    X, codes = rng.integers(0, 3, (12, 2)).astype(float), rng.integers(0, 3, 12)
+    X[:6, 0] = rng.normal(size=6)
+    repeats = rng.integers(1, 4, 12)
+    weighted, _ = pool_shots(X, codes, repeats.astype(float))
+    repeated, _ = pool_shots(np.repeat(X, repeats, axis=0), np.repeat(codes, repeats), np.ones(repeats.sum()))
+    for name in ("X", "codes", "weight", "group"):
+        np.testing.assert_array_equal(getattr(weighted, name), getattr(repeated, name))
+
+
+def test_copies_that_differ_by_rounding_are_one_shot():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(6, 40)).astype(np.float32)
+    codes = np.array([0, 0, 1, 1, 2, 2])
+    rounded = X * (1 + 2e-6 * rng.normal(size=X.shape)).astype(np.float32)
+    twice, pooled = pool_shots(np.vstack([X, rounded]), np.tile(codes, 2), np.ones(12))
+    once, _ = pool_shots(X, codes, np.full(6, 2.0))
+    np.testing.assert_array_equal(twice.codes, once.codes)
+    np.testing.assert_array_equal(twice.weight, once.weight)
+    np.testing.assert_array_equal(pooled[:6], pooled[6:])
+    # A chain of small steps is one shot; the same image under two labels is two.
+    chain = X[:1] * (1 + 8e-6 * np.arange(5, dtype=np.float32)[:, None])
+    assert len(pool_shots(chain, np.zeros(5, dtype=int), np.ones(5))[0].codes) == 1
+    assert len(pool_shots(chain[:2], np.arange(2), np.ones(2))[0].codes) == 2
+
+
+@pytest.mark.parametrize("other", [0.0, 1e200])
+def test_whether_rows_are_copies_does_not_depend_on_other_rows(other):
+    x = np.random.default_rng(0).normal(size=(1, 512))
+    for step, expected in ((5e-6, 1), (5e-5, 2)):
+        X = np.vstack([x, x * (1 + step)])
+        assert len(pool_shots(X, np.zeros(2, dtype=int), np.ones(2))[0].codes) == expected
+        beside, _ = pool_shots(np.vstack([X, other * x]), np.array([0, 0, 1]), np.ones(3))
+        assert len(beside.codes) == expected + 1
+
+
+def test_groups_that_share_a_row_are_one_image():
+    X = np.eye(4)[[0, 1, 1, 2, 3]]
+    shots, _ = pool_shots(X, np.zeros(5, dtype=int), np.ones(5), groups=np.array(["a", "a", "b", "b", "c"]))
+    assert len(set(shots.group.tolist())) == 2
+    u, codes, weight, _, index = shots.images()
+    assert sorted(weight.tolist()) == [1, 4]
+    assert codes.tolist() == [0, 0]
+    np.testing.assert_allclose(np.linalg.norm(u[weight == 1], axis=1), 1)
+    # The mean of copies of one weight 2 and two of weight 1.
+    np.testing.assert_allclose(np.sort(u[weight == 4][0]), [0, 0.25, 0.25, 0.5])
+    assert len(index) == 4
+
+
+def test_groups_keep_their_meaning_over_several_calls():
+    rng = np.random.default_rng(0)
+    X, codes, groups = rng.normal(size=(8, 3)), np.arange(8) % 2, np.array(list("abcdabcd"))
+    memory = ShotMemory().add(X[:4], codes[:4], np.ones(4), groups[:4])
+    memory = memory.add(X[4:], codes[4:], np.ones(4), groups[4:])
+    whole, _ = pool_shots(X, codes, np.ones(8), groups)
+    for name in ("X", "codes", "weight", "group"):
+        np.testing.assert_array_equal(getattr(memory.shots, name), getattr(whole, name))

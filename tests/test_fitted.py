@@ -1,0 +1,304 @@
+"""Shots that arrive over time, label sets that change, and what the model without a shot says of it."""
+
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.base import clone
+from sklearn.metrics import log_loss
+
+from sksemobridge import PaperBlend, SeMoBridgeClassifier, Training
+
+from .conftest import World
+
+LATE = ["bird", "dog"]
+CONVERGENCE = pytest.mark.filterwarnings("ignore:The bridge did not converge")
+
+
+def assert_equal_models(a, b, queries, rtol=1e-6):
+    np.testing.assert_array_equal(a.classes_, b.classes_)
+    assert a.blend_ == pytest.approx(b.blend_, rel=rtol)
+    for name, z in b.affinities(queries).items():
+        np.testing.assert_allclose(a.affinities(queries)[name], z, rtol=rtol, atol=1e-6)
+    expected = b.decision_function(queries)
+    np.testing.assert_allclose(a.decision_function(queries), expected, rtol=rtol, atol=1e-6)
+
+
+# Shots that come later
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_a_class_that_comes_later(make_world, blend, bias):
+    world = make_world(bias=bias)
+    X, y = world.draw(4)
+    late = np.isin(y, LATE)
+    grown = world.classifier(blend=blend).partial_fit(X[~late], y[~late])
+    assert grown.classes_.tolist() == ["cat", "fire truck", "hot dog"]
+    grown.partial_fit(X[late], y[late])
+    assert_equal_models(grown, world.classifier(blend=blend).fit(X, y), X)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.integers(0, 1000),
+    st.sampled_from(["auto", PaperBlend()]),
+    st.booleans(),
+    st.lists(st.integers(0, 3), min_size=25, max_size=25),
+    st.booleans(),
+)
+def test_any_split_gives_the_model_of_all_shots(seed, blend, with_text, part, with_groups):
+    world, rng = World(seed=seed), np.random.default_rng(seed)
+    X, y = world.draw(rng.integers(1, 6, 5))
+    labels = y if with_text else world.codes(y)
+    grown = (world.classifier if with_text else SeMoBridgeClassifier)(blend=blend)
+    part, weight = np.array(part[: len(X)]), rng.integers(0, 4, len(X)).astype(float)
+    weight[0] = 1
+    groups = rng.integers(0, 8, len(X)) if with_groups else None
+    whole = clone(grown).fit(X, labels, sample_weight=weight, groups=groups)
+    for k in np.unique(part):
+        rows = part == k
+        if weight[rows].any():
+            of_part = None if groups is None else groups[rows]
+            grown.partial_fit(X[rows], labels[rows], sample_weight=weight[rows], groups=of_part)
+    assert_equal_models(grown, whole, X)
+
+
+def test_fit_starts_anew(world):
+    X, y = world.draw(4)
+    classifier = world.classifier().fit(X, y)
+    assert classifier.fit(X[y == "cat"], y[y == "cat"]).classes_.tolist() == ["cat"]
+
+
+def test_more_shots_of_another_precision_keep_their_range(world):
+    X, y = world.draw(4)
+    classifier = world.classifier().fit(X[:10].astype(np.float32), y[:10])
+    assert np.isfinite(classifier.partial_fit(X[10:] * 1e200, y[10:]).predict_proba(X)).all()
+
+
+def test_training_continues_from_the_fitted_bridge(world):
+    X, y = world.draw(4)
+    half = np.arange(len(X)) < 12
+    classifier = world.classifier(blend=PaperBlend(), solver="lbfgs").fit(X[half], y[half])
+    n_first = classifier.n_iter_
+    assert classifier.partial_fit(X[half], y[half]).n_iter_ < n_first
+    classifier.partial_fit(X[~half], y[~half])
+    whole = world.classifier(blend=PaperBlend(), solver="lbfgs").fit(X, y)
+    assert classifier.loss_curve_[-1] == pytest.approx(whole.loss_curve_[-1], rel=0.05)
+
+
+@CONVERGENCE
+@pytest.mark.parametrize(
+    "params",
+    [{}, {"blend": PaperBlend()}, {"blend": PaperBlend(), "solver": Training(max_iter=5)}],
+    ids=["auto", "paper", "trained"],
+)
+@pytest.mark.parametrize("d", [24, 20])
+def test_more_shots_with_another_text_encoder_are_all_shots_with_it(make_world, params, d):
+    world, other = make_world(), make_world(seed=1, d=d)
+    X, y = world.draw(4)
+    classifier = world.classifier(**params)
+    expected = clone(classifier).set_params(text_encoder=other.text_encoder()).fit(X, y)
+    classifier.fit(X[:12], y[:12]).set_params(text_encoder=other.text_encoder()).partial_fit(X[12:], y[12:])
+    np.testing.assert_allclose(classifier.predict_proba(X), expected.predict_proba(X), rtol=1e-4)
+    classifier.set_params(class_names="ignore").fit(X[:12], y[:12])
+    classifier.set_params(text_encoder=None).partial_fit(X[12:], y[12:])
+    expected = clone(classifier).fit(X, y)
+    np.testing.assert_allclose(classifier.predict_proba(X), expected.predict_proba(X), rtol=1e-4)
+
+
+def test_changing_the_blend_between_calls_loses_no_shots(world):
+    X, y = world.draw(4)
+    for first, second in (("auto", PaperBlend()), (PaperBlend(), "auto")):
+        grown = world.classifier(blend=first).fit(X[:12], y[:12])
+        grown.set_params(blend=second).partial_fit(X[12:], y[12:])
+        assert_equal_models(grown, world.classifier(blend=second).fit(X, y), X)
+
+
+# Other classes
+
+
+def test_classes_told_of_without_shots_are_known_by_their_names(world, blend):
+    (X, y), (queries, truth) = world.draw(6), world.draw(40)
+    shown = ~np.isin(y, LATE)
+    if blend != "auto":  # a temperature is estimated beside the classes that are there
+        blend = PaperBlend(temperature=None)
+    told = world.classifier(blend=blend).partial_fit(X[shown], y[shown], classes=world.names)
+    assert told.classes_.tolist() == world.names
+    assert np.isfinite(told.predict_proba(queries)).all()
+    for name in LATE:
+        assert (told.predict(queries) == name)[truth == name].mean() > 0.5
+    for name, z in told.affinities(queries).items():
+        # The paper's affinities are those of shots.
+        assert (
+            np.isnan(z).any(axis=0) == (np.isin(world.names, LATE) if name in ("z2", "z3") else False)
+        ).all()
+    fitted = world.classifier(blend=blend).fit(X[shown], y[shown])
+    later = fitted.with_classes(world.names[::-1])
+    assert_equal_models(later, told, queries)
+    assert fitted.classes_.tolist() == ["cat", "fire truck", "hot dog"]
+    # Once shots come, they are as good as any other's.
+    whole = world.classifier(blend=blend).fit(X, y)
+    for grown in (told, later):
+        assert_equal_models(grown.partial_fit(X[~shown], y[~shown]), whole, queries)
+
+
+def test_a_class_without_shots_lies_where_its_name_predicts(world):
+    X, y = world.draw(6)
+    shown = y != "dog"
+    fitted = world.classifier().fit(X[shown], y[shown])
+    model, texts = fitted._fitted.model, fitted.with_classes(world.names).text_embeddings_
+    predicted = model.slope * (texts[2] - model.text_mean)
+    weights = model.precision.times(predicted[None])[0]
+    expected = fitted.blend_["shots"] * weights + fitted.blend_["text"] * texts[2]
+    np.testing.assert_allclose(fitted.with_classes(world.names).coef_[2], expected, rtol=1e-9)
+    correction = fitted.with_classes(world.names).affinities(X)["correction"]
+    np.testing.assert_array_equal(correction[:, 2], 0)
+
+
+@CONVERGENCE
+@pytest.mark.parametrize(
+    "params", [{}, {"blend": PaperBlend()}, {"blend": PaperBlend(), "solver": Training(max_iter=5)}]
+)
+def test_a_subset_keeps_the_columns(world, params):
+    X, y = world.draw(4)
+    whole = world.classifier(**params).fit(X, y)
+    part = whole.with_classes(["dog", "cat"])
+    assert part.classes_.tolist() == ["cat", "dog"]
+    assert part.blend_ == whole.blend_
+    columns = np.searchsorted(whole.classes_, part.classes_)
+    for name, z in part.affinities(X).items():
+        np.testing.assert_allclose(z, whole.affinities(X)[name][:, columns], rtol=1e-12)
+    if not params:
+        both = whole.decision_function(X)[:, columns]
+        np.testing.assert_allclose(part.decision_function(X), both[:, 1] - both[:, 0], rtol=1e-9)
+    back = pickle.loads(pickle.dumps(part))
+    np.testing.assert_array_equal(back.predict(X), part.predict(X))
+    assert (whole.with_classes(["cat"]).predict_proba(X) == 1).all()
+
+
+def test_what_is_known_of_a_class_decides_whether_it_can_be_added(world):
+    X, y = world.draw(3)
+    codes, shown = world.codes(y), y != "cat"
+    without_text = SeMoBridgeClassifier().fit(X, codes)
+    assert without_text.with_classes([0, 1]).classes_.tolist() == [0, 1]
+    for add in (
+        without_text.with_classes,
+        clone(without_text).fit(X, codes).set_params(text_encoder=world.text_encoder()).with_classes,
+        lambda classes: SeMoBridgeClassifier().partial_fit(X, codes, classes=classes),
+    ):
+        with pytest.raises(ValueError, match=r"no shots of the classes \[9\]"):
+            add([0, 9])
+    with pytest.raises(ValueError, match="has shots. Use ZeroShotClassifier"):
+        world.classifier().fit(X[shown], y[shown]).with_classes(["cat"])
+    with pytest.raises(ValueError, match="mix text and numbers"):
+        world.classifier().fit(X, y).partial_fit(X, codes)
+    with pytest.raises(ValueError, match="not among"):
+        world.classifier().fit(X, y).with_classes(["cat", "unicorn"])
+    # Known names need no text encoder.
+    told = world.classifier().partial_fit(X[shown], y[shown], classes=world.names)
+    expected = told.predict_proba(X)
+    again = told.set_params(text_encoder=None).with_classes(world.names)
+    np.testing.assert_allclose(again.predict_proba(X), expected)
+
+
+def test_the_first_class_may_have_no_text_when_others_are_added(world):
+    X, y = world.draw(4)
+    shown, whole = y != "dog", world.classifier().fit(X, y)
+    fitted = world.classifier(class_names=dict(zip(world.names, world.names)) | {"bird": None})
+    added = fitted.fit(X[shown], y[shown]).with_classes(world.names)
+    np.testing.assert_allclose(added.text_embeddings_[1:], whole.text_embeddings_[1:])
+    assert added.class_names_.tolist() == [None, *world.names[1:]]
+
+
+def test_new_names_of_another_text_encoder_are_refused(make_world):
+    world = make_world()
+    X, y = world.draw(4)
+    shown = y != "cat"
+    classifier = world.classifier().fit(X[shown], y[shown])
+    for other in (make_world(seed=1), make_world(d=20), make_world(width=20)):
+        classifier.set_params(text_encoder=other.text_encoder())
+        with pytest.raises(ValueError, match="text_encoder has changed: it embeds 'a photo of"):
+            classifier.with_classes(world.names)
+        classifier.with_classes(["dog", "bird"])
+
+
+@pytest.mark.parametrize(
+    "classes", [None, "cat", 3, [], ["cat", None], ["cat", 1], ["cat", np.nan], [0, None]]
+)
+def test_bad_classes_are_refused(world, classes):
+    X, y = world.draw(2)
+    with pytest.raises(ValueError, match="classes|mix"):
+        world.classifier().fit(X, y).with_classes(classes)
+
+
+def test_groups_of_classes_that_left_do_not_come_back():
+    rng = np.random.default_rng(0)
+    A, N = rng.normal(size=(4, 8)), rng.normal(size=(3, 8))
+    part = SeMoBridgeClassifier().fit(A, [0, 0, 1, 1], groups=["a0", "a1", "b0", "b1"]).with_classes([0])
+    part.partial_fit(N, [2, 2, 2], groups=["x", "b1", "b0"])
+    X, groups = np.vstack([A[:2], N]), ["a0", "a1", "x", "b1", "b0"]
+    assert part.blend_ == pytest.approx(SeMoBridgeClassifier().fit(X, [0, 0, 2, 2, 2], groups=groups).blend_)
+
+
+# Held-out probabilities
+
+
+def test_each_row_of_fit_has_probabilities(world):
+    X, y = world.draw([1, 2, 3, 4, 5])
+    held_out = world.classifier(store_held_out=True).fit(X, y).held_out_proba_
+    assert held_out.shape == (len(y), 5)
+    np.testing.assert_allclose(held_out.sum(axis=1), 1)
+
+
+def test_they_are_about_what_fits_without_the_shot_say(world):
+    X, y = world.draw(6, noise=2.0)
+    classifier, rows = world.classifier(store_held_out=True), np.arange(len(y))
+    held_out = classifier.fit(X, y).held_out_proba_
+    without = np.vstack([classifier.fit(X[rows != i], y[rows != i]).predict_proba(X[[i]]) for i in rows])
+    fitted = classifier.fit(X, y).predict_proba(X)
+    loss, expected, too_low = (log_loss(y, p) for p in (held_out, without, fitted))
+    assert too_low < 0.9 * expected
+    assert loss == pytest.approx(expected, rel=0.2)
+    assert (held_out.argmax(axis=1) == without.argmax(axis=1)).mean() > 0.85
+
+
+def test_pooled_copies_share_and_weight_zero_is_nan(world):
+    X, y = world.draw(3)
+    X, y = np.vstack([X, X[:2]]), np.concatenate([y, y[:2]])
+    weight = np.ones(len(y))
+    weight[4] = 0
+    held_out = world.classifier(store_held_out=True).fit(X, y, sample_weight=weight).held_out_proba_
+    np.testing.assert_array_equal(held_out[-2:], held_out[:2])
+    np.testing.assert_array_equal(np.isnan(held_out).all(axis=1), weight == 0)
+
+
+def test_without_text_the_only_shot_of_a_class_is_not_held_out(world):
+    X, y = world.draw([1, 3, 3, 3, 3])
+    classifier = SeMoBridgeClassifier(class_names="ignore", store_held_out=True).fit(X, y)
+    np.testing.assert_array_equal(np.isnan(classifier.held_out_proba_).all(axis=1), y == "bird")
+
+
+def test_after_partial_fit_all_rows_are_there_in_their_order(world):
+    (X, y), (more, y_more) = world.draw(2), world.draw(2)
+    weight = np.ones(len(y_more))
+    weight[0] = 0
+    grown = world.classifier(store_held_out=True).fit(X, y).partial_fit(more, y_more, sample_weight=weight)
+    at_once = world.classifier(store_held_out=True, priors=None).fit(
+        np.vstack([X, more]),
+        np.concatenate([y, y_more]),
+        sample_weight=np.concatenate([np.ones(len(y)), weight]),
+    )
+    np.testing.assert_allclose(grown.held_out_proba_, at_once.held_out_proba_, atol=1e-6)
+
+
+def test_it_is_there_only_where_it_was_asked_for(world):
+    X, y = world.draw(3)
+    classifier = world.classifier(store_held_out=True).fit(X, y)
+    assert not hasattr(classifier.with_classes(["cat", "dog"]), "held_out_proba_")
+    assert not hasattr(classifier.set_params(store_held_out=False).fit(X, y), "held_out_proba_")
+    told = world.classifier(store_held_out=True).partial_fit(
+        X[y != "cat"], y[y != "cat"], classes=world.names
+    )
+    np.testing.assert_array_equal(told.held_out_proba_[:, 1], 0)
