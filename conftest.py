@@ -27,6 +27,8 @@ def set_up(namespace):
     matplotlib.use("Agg")
     undo = namespace["_undo"] = ExitStack()
     undo.enter_context(mock.patch.dict(os.environ))
+    # Which a page may lower.
+    undo.enter_context(mock.patch.object(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS))
     undo.enter_context(chdir(undo.enter_context(TemporaryDirectory())))
     # For comments that skip the next block where a package is not installed.
     namespace["missing"] = lambda *packages: any(find_spec(package) is None for package in packages)

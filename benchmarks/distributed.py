@@ -34,8 +34,18 @@ N_LISTED = 200_000
 class NotingEncoder(CLIPImageEncoder):
     """Encoder that stays on one core and writes down the time, the processor's time and the memory of each batch."""
 
-    def __init__(self, model_name, pretrained=None, *, core=0, notes=None, on_error="raise", progress=False):
-        super().__init__(model_name, pretrained, on_error=on_error, progress=progress)
+    def __init__(
+        self,
+        model_name,
+        pretrained=None,
+        *,
+        core=0,
+        notes=None,
+        on_error="raise",
+        progress=False,
+        output="numpy",
+    ):
+        super().__init__(model_name, pretrained, on_error=on_error, progress=progress, output=output)
         self.core = core
         self.notes = notes
 
@@ -170,10 +180,10 @@ def key_rate():
     """Keys that one core digests in a second."""
     import pyarrow as pa
 
-    from sksemobridge.distributed._keys import row_digests
+    from sksemobridge.distributed._keys import digest_rows
 
     table = pa.table({"path": [f"/data/photos/{i:012d}.jpg" for i in range(100_000)]})
-    return len(table) / cpu_timed(row_digests, table)[0]
+    return len(table) / cpu_timed(digest_rows, [table], ["path"])[0]
 
 
 def listing_memory(folder):

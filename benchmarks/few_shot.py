@@ -44,8 +44,6 @@ from sksemobridge import SeMoBridgeClassifier
 
 HERE = Path(__file__).parent
 PROTOCOLS = ("defaults", "tuned")
-# Draws of the tasks of a folder.
-FIRST_SEED, MANY_CLASSES = 2000, 150
 KEY = ("model", "task", "method", "protocol", "shots", "seed")
 VALUES = (
     "classes",
@@ -191,7 +189,7 @@ def main(arguments=None):
     results = Results(path, KEY, VALUES)
     if not args.report_only:
         if args.tasks:
-            seeds_of = [(task, task_seeds(task)[:draws]) for task in tasks.from_folder(args.tasks)]
+            seeds_of = [(task, task.seeds()[:draws]) for task in tasks.from_folder(args.tasks)]
         else:
             seeds_of = [(task, range(draws)) for task in load_tasks(args)]
         here = {(task.model, task.name) for task, _ in seeds_of}
@@ -208,12 +206,6 @@ def load_tasks(args):
     names = args.names or [*tasks.OFFLINE, *(["fashion-mnist"] if Path(args.fashion_mnist).is_dir() else [])]
     options = {name: getattr(args, name) for name in ("model", "pretrained", "cache", "data")}
     return [tasks.load(name, fashion=args.fashion_mnist, **options) for name in names]
-
-
-def task_seeds(task):
-    """Seeds of the draws of a task in a file: five, where there are many classes two."""
-    n_draws = 2 if len(task.classes) >= MANY_CLASSES else 5
-    return range(FIRST_SEED, FIRST_SEED + n_draws)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,8 @@
 - pictures: files of every kind that Pillow writes, with bytes changed, cut out, moved, or of two files in one. In lists,
   tuples, arrays and series they go through the bundled model among sound pictures, whose rows must stay what and where they are; a changed picture gives a
   row of NaN, or the row that it gives alone.
+- files: sparse files of up to 64 GB, folders, pipes, links that lead nowhere and files of the system among sound pictures,
+  by an encoder that four threads share. Each gives a row of NaN, and no other row moves.
 - writers: processes that fill one cache and are killed at a random time. What they said was written is found, and all
   that is found is what was written.
 - caches: 30 random bytes in the file of a cache. What is found is what was written, and the cache can be emptied.
@@ -22,6 +24,7 @@ import sys
 import tempfile
 import time
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from unittest import mock
 
@@ -118,6 +121,58 @@ def fuzz_pictures(n, rng, batch=50):
         wrong = ~np.isclose(got[is_sound], expected, atol=1e-4).all(axis=1)
         wrong_one = not np.allclose(got[~is_sound][one], alone, atol=1e-4, equal_nan=True)
         counts["shifted or wrong rows"] += int(wrong.sum()) + int(wrong_one)
+    return counts
+
+
+def write_strange_file(path, rng):
+    """A file among photographs that is none, of a random kind; returns its path."""
+    heads = (
+        b"",
+        b"\0\0\0\x20ftypisom",
+        b"\xff\xd8\xff\xe0",
+        b"\x89PNG\r\n\x1a\n",
+        b"II*\0",
+        b"RIFF\0\0\0\0WEBPVP8 ",
+    )
+    kind = ("sparse", "folder", "pipe", "no target", "circle", "system")[rng.integers(6)]
+    if kind == "sparse":
+        with open(path, "wb") as file:
+            file.write(heads[rng.integers(len(heads))])
+            # Files of Windows are not sparse.
+            file.truncate(int(2 ** rng.uniform(0, 36 if os.name == "posix" else 20)))
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "pipe" and hasattr(os, "mkfifo"):
+        os.mkfifo(path)
+    elif kind == "system" and os.path.exists("/proc/kmsg"):
+        path.symlink_to(("/proc/kmsg", "/proc/self/mem", "/dev/zero", "/proc/self/pagemap")[rng.integers(4)])
+    else:
+        path.symlink_to(path if kind == "circle" else path.with_suffix(".gone"))
+    return str(path)
+
+
+def fuzz_files(n, rng, directory, n_threads=4, batch=5):
+    """Files that are large, endless or no files, among sound pictures, by an encoder that threads share."""
+    directory.mkdir()
+    counts = dict.fromkeys(("refused", "shifted or wrong rows", "crashes"), 0)
+    encoder = CLIPImageEncoder("mini", "bundled", on_error="nan", precision="fp32", n_jobs=2)
+    sound = list(rng.integers(0, 256, (3, 40, 40, 3), dtype=np.uint8))
+    expected = encoder.transform(sound)
+    lists = []
+    for start in range(0, n, batch):
+        strange = [write_strange_file(directory / f"{start + i}.jpg", rng) for i in range(batch)]
+        lists.append([sound[0], *strange[:2], sound[1], *strange[2:], sound[2]])
+    with ThreadPoolExecutor(n_threads) as threads:
+        calls = [threads.submit(encoder.fit_transform, X) for X in lists]
+    for call in calls:
+        if call.exception() is not None:
+            counts["crashes"] += 1
+            print(f"{type(call.exception()).__name__}: {call.exception()}", file=sys.stderr)
+            continue
+        refused = np.isnan(call.result()).all(axis=1)
+        counts["refused"] += int(refused.sum())
+        is_right = np.isclose(call.result()[[0, 3, -1]], expected, atol=1e-4).all(axis=1)
+        counts["shifted or wrong rows"] += int((~is_right).sum()) + batch - int(refused.sum())
     return counts
 
 
@@ -248,7 +303,7 @@ def fuzz_fits(n, rng):
     return counts
 
 
-def run(pictures, writers, caches, fits, seed=0):
+def run(pictures, files, writers, caches, fits, seed=0):
     """Counts of all parts, by part."""
     watch()
     rng = np.random.default_rng(seed)
@@ -260,6 +315,7 @@ def run(pictures, writers, caches, fits, seed=0):
         results["caches"] = fuzz_caches(caches, rng, Path(folder))
         results["fits"] = fuzz_fits(fits, rng)
         results["pictures"] = fuzz_pictures(pictures, rng)
+        results["files"] = fuzz_files(files, rng, Path(folder, "files"))
     results["started"] = {"programs and connections": len(started)}
     return results
 
@@ -269,6 +325,7 @@ def main():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--pictures", type=int, default=10_000)
+    parser.add_argument("--files", type=int, default=1000)
     parser.add_argument("--writers", type=int, default=100)
     parser.add_argument("--caches", type=int, default=500)
     parser.add_argument("--fits", type=int, default=2000)

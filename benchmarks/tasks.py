@@ -5,7 +5,7 @@ import inspect
 import re
 import sys
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,6 +18,8 @@ from sksemobridge.datasets import load_emoji, load_image_folder
 
 # A task needs this share of its classes.
 MIN_CLASSES = 0.8
+# Draws of the tasks of files.
+FIRST_SEED, MANY_CLASSES = 2000, 150
 FASHION_MNIST = "/usr/share/datasets/fashion-mnist"  # where Debian's package `dataset-fashion-mnist` puts it
 
 
@@ -68,6 +70,17 @@ class Task:
         shots = np.concatenate([of_class[:k] for of_class in shuffled])
         return shots, np.sort(np.concatenate([of_class[k:] for of_class in shuffled]))
 
+    def seeds(self):
+        """Seeds of the draws: five, where there are many classes two."""
+        return range(FIRST_SEED, FIRST_SEED + (2 if len(np.unique(self.y)) >= MANY_CLASSES else 5))
+
+    def some_classes(self, size, k, seed):
+        """The task with `size` of the classes that have `k + spare` images; None where there are fewer."""
+        names, counts = np.unique(self.y, return_counts=True)
+        names = np.random.default_rng(seed).permutation(names[counts >= k + self.spare])[:size]
+        rows = np.isin(self.y, names)
+        return replace(self, X=self.X[rows], y=self.y[rows], classes=None) if len(names) == size else None
+
 
 def from_npz(path, spare=1):
     """Embeddings in a file.
@@ -86,12 +99,15 @@ def from_npz(path, spare=1):
     return Task(Path(path).stem, "npz", X, names[y], encoder, "{}", names, spare)
 
 
-def from_folder(folder):
-    """The tasks of all npz files in a folder, in the order of their names."""
-    paths = sorted(Path(folder).glob("*.npz"))
-    if not paths:
-        raise FileNotFoundError(f"There is no npz file in {str(folder)!r}.")
-    return [from_npz(path, spare=2) for path in paths]
+def from_folder(*folders):
+    """The tasks of npz files, or of all those in folders, in the order of their names."""
+    tasks = []
+    for folder in map(Path, folders):
+        paths = [folder] if folder.is_file() else sorted(folder.glob("*.npz"))
+        if not paths:
+            raise FileNotFoundError(f"There is no npz file in {str(folder)!r}.")
+        tasks += [from_npz(path, spare=2) for path in paths]
+    return tasks
 
 
 def made_up_arrays(n_classes, shots, width, projection=None, seed=0):

@@ -1,14 +1,16 @@
-"""Images of no class: with half the classes of a task taken away, are their images told from those of the others?
+"""Images of no class: are they told from those of the classes?
 
     python benchmarks/typicality.py --tasks FOLDER
 
 FOLDER holds npz files as `benchmarks/few_shot.py` takes them; those without class texts are left out. Of each draw of
 the shots half of the classes, `default_rng(seed).permutation`, are known, and a classifier is fitted on their shots.
-Queries are all other images of the task. Printed are the means over the tasks of
+Strangers are near, the images of the other half, or far: up to 300 images of each other file whose embeddings are as wide.
+Printed are the means over the tasks of
 
-- the area under the ROC curve in percent, known against unknown images, by `score_samples` and by the baselines: the
-  largest probability and the energy (logarithm of the summed exponentials) of the zero-shot logits, both of the
-  classifier's logits, and the smallest Mahalanobis distance to a class mean, covariance pooled and shrunk (Ledoit-Wolf);
+- the area under the ROC curve in percent, known images against strangers, by `score_samples` and by the baselines: the
+  energy (logarithm of the summed exponentials) of the zero-shot logits and of the classifier's, the largest probability of
+  both, the largest cosine to a class mean, and the smallest Mahalanobis distance to one, covariance pooled and shrunk
+  (Ledoit-Wolf);
 - the share of the known images, in percent, whose `p_values` are at most `alpha`: wanted is `alpha`.
 
 `--first-seed` is the seed of the first draw.
@@ -20,7 +22,6 @@ from pathlib import Path
 
 import numpy as np
 import tasks
-from few_shot import FIRST_SEED, task_seeds
 from scipy.special import logsumexp
 from sklearn.covariance import ledoit_wolf
 from sklearn.metrics import roc_auc_score
@@ -28,12 +29,19 @@ from sklearn.metrics import roc_auc_score
 from sksemobridge import SeMoBridgeClassifier
 from sksemobridge._utils.array_api import l2_normalize
 
-ALPHAS = (0.05, 0.1)
+ALPHAS = (0.01, 0.05, 0.1)
+# Strangers from another file.
+MOST_FAR = 300
+
+
+def class_means(shots, codes):
+    """Means of the unit shots of each class, shape (C, D)."""
+    return np.stack([shots[codes == code].mean(axis=0) for code in range(codes.max() + 1)])
 
 
 def mahalanobis(shots, codes, queries):
     """Smallest squared distance of each query to a class mean."""
-    means = np.stack([shots[codes == code].mean(axis=0) for code in range(codes.max() + 1)])
+    means = class_means(shots, codes)
     residuals = shots - means[codes]
     if not residuals.any():  # one shot of each class
         residuals = shots - shots.mean(axis=0)
@@ -43,7 +51,26 @@ def mahalanobis(shots, codes, queries):
     return squares.min(axis=1)
 
 
-def one_draw(task, shots, queries, seed):
+def scores(task, classifier, shots, X):
+    """How typical each row of `X` is of the classes, by name."""
+    unit, of_shots = l2_normalize(X), l2_normalize(task.X[shots])
+    codes = np.searchsorted(classifier.classes_, task.y[shots])
+    logits = {
+        "": classifier.decision_function(X),
+        ", zero-shot": task.text_encoder.logit_scale_ * unit @ classifier.text_embeddings_.T,
+    }
+    result = {"score_samples": classifier.score_samples(X)}
+    for name, values in logits.items():
+        energy = logsumexp(values, axis=1)
+        result |= {f"largest probability{name}": values.max(axis=1) - energy, f"energy{name}": energy}
+    cosines = unit @ l2_normalize(class_means(of_shots, codes)).T
+    return result | {
+        "cosine to a class mean": cosines.max(axis=1),
+        "Mahalanobis": -mahalanobis(of_shots, codes, unit),
+    }
+
+
+def one_draw(task, shots, queries, far, seed):
     """Areas and shares by name."""
     classes = np.unique(task.y[shots])
     known = np.random.default_rng(seed).permutation(classes)[: (len(classes) + 1) // 2]
@@ -51,39 +78,43 @@ def one_draw(task, shots, queries, seed):
     classifier = SeMoBridgeClassifier(task.text_encoder, prompts=task.prompts).fit(
         task.X[shots], task.y[shots]
     )
-    X, unit = task.X[queries], l2_normalize(task.X[queries])
-    codes = np.searchsorted(classifier.classes_, task.y[shots])
-    logits = classifier.decision_function(X)
-    zero_shot = task.text_encoder.logit_scale_ * unit @ classifier.text_embeddings_.T
-    scores = {
-        "score_samples": classifier.score_samples(X),
-        "largest probability": np.max(logits, axis=1) - logsumexp(logits, axis=1),
-        "energy": logsumexp(logits, axis=1),
-        "largest probability, zero-shot": np.max(zero_shot, axis=1) - logsumexp(zero_shot, axis=1),
-        "energy, zero-shot": logsumexp(zero_shot, axis=1),
-        "Mahalanobis": -mahalanobis(l2_normalize(task.X[shots]), codes, unit),
+    images = {"known": task.X[queries[is_known]], "near": task.X[queries[~is_known]], "far": far}
+    found = {
+        which: scores(task, classifier, shots, X) for which, X in images.items() if X is not None and len(X)
     }
-    p_values = classifier.p_values(X[is_known])
-    shares = {f"turned away at {alpha}": 100 * np.mean(p_values <= alpha) for alpha in ALPHAS}
-    return {name: 100 * roc_auc_score(is_known, score) for name, score in scores.items()} | shares
+    areas = {}
+    for which in [which for which in ("near", "far") if which in found]:
+        for name, of_known in found["known"].items():
+            both = np.concatenate([of_known, found[which][name]])
+            is_known = np.arange(len(both)) < len(of_known)
+            areas[f"{which}: {name}"] = 100 * roc_auc_score(is_known, both)
+    p_values = classifier.p_values(images["known"])
+    return areas | {f"p at most {alpha}": 100 * np.mean(p_values <= alpha) for alpha in ALPHAS}
+
+
+def strangers(task, others):
+    """Images of the other tasks of the width, shape (n, D); None where there are none."""
+    rng = np.random.default_rng(0)
+    others = [other.X for other in others if other is not task and other.X.shape[1] == task.X.shape[1]]
+    return np.concatenate([X[rng.permutation(len(X))[:MOST_FAR]] for X in others]) if others else None
 
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--tasks", metavar="FOLDER", type=Path, required=True)
+    parser.add_argument("--tasks", metavar="FOLDER", type=Path, nargs="+", required=True)
     parser.add_argument("--shots", type=int, nargs="+", default=[1, 2, 4, 8, 16])
-    parser.add_argument("--first-seed", type=int, default=FIRST_SEED)
+    parser.add_argument("--draws", type=int, default=5, help="at most, of a task")
+    parser.add_argument("--first-seed", type=int, default=tasks.FIRST_SEED)
     args = parser.parse_args(arguments)
     warnings.simplefilter("ignore")
-    results = {}
-    for task in tasks.from_folder(args.tasks):
-        if task.text_encoder is None:
-            continue
+    all_tasks, results = tasks.from_folder(*args.tasks), {}
+    for task in [task for task in all_tasks if task.text_encoder is not None]:
+        far = strangers(task, all_tasks)
         for k in args.shots:
-            for seed in np.array(task_seeds(task)) - FIRST_SEED + args.first_seed:
+            for seed in np.array(task.seeds()[: args.draws]) - tasks.FIRST_SEED + args.first_seed:
                 drawn = task.draw(k, seed)
                 if drawn is not None:
-                    for name, value in one_draw(task, *drawn, seed).items():
+                    for name, value in one_draw(task, *drawn, far, seed).items():
                         results.setdefault(name, {}).setdefault(k, {}).setdefault(task.name, []).append(value)
     print(report(results))
 

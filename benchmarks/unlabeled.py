@@ -1,6 +1,7 @@
 """What images without a label add: `with_unlabeled` against the same model without them.
 
     python benchmarks/unlabeled.py --tasks FOLDER
+    python benchmarks/unlabeled.py --tasks FOLDER --pools
 
 FOLDER holds npz files as `benchmarks/few_shot.py` takes them; those without class texts are left out. The queries of a
 draw are the unlabelled images and what accuracy and log loss are of. Of each draw, a line gives the task, the shots of
@@ -13,7 +14,11 @@ loss:
 - no class: all queries and as many images of the other tasks;
 - uneven: queries of a class `c` in proportion to `1 / (1 + c)`, and the differences are those of all queries.
 
-Tables give means over the tasks, and the task with the least gain. `--first-seed` is the seed of the first draw.
+`--pools` hands over 1, 2, 5, 10 and 50 of the queries instead, of two classes, ten, and all; the differences are those of
+all queries.
+
+Tables give means over the tasks, the task with the least gain, and the draw with the least. `--first-seed` is the seed of
+the first draw.
 """
 
 import argparse
@@ -22,7 +27,6 @@ from pathlib import Path
 
 import numpy as np
 import tasks
-from few_shot import FIRST_SEED, task_seeds
 from sklearn.metrics import log_loss
 from sklearn.semi_supervised import SelfTrainingClassifier
 
@@ -30,6 +34,7 @@ from sksemobridge import SeMoBridgeClassifier, ZeroShotClassifier
 
 SHOTS = (0, 1, 2, 4, 8)
 WAYS = ("all", "self-training", "3 classes", "no class", "uneven")
+SIZES, POOLS = (2, 10, "all"), (1, 2, 5, 10, 50)
 
 
 def fit(task, k, shots):
@@ -76,40 +81,63 @@ def measure(model, X, codes):
     )
 
 
-def one_draw(task, k, seed, ways, others):
-    """Differences of accuracy and log loss by way; None where the task is too small."""
-    drawn = task.draw(max(k, 1), seed)
+def fitted_draw(task, k, seed):
+    """The classifier of a draw, its rows of shots and queries, and `measure(model)`; None where the task is too small."""
+    drawn = None if task is None else task.draw(max(k, 1), seed)
     if drawn is None:
         return None
     shots, queries = drawn
     model = fit(task, k, shots)
     codes = np.searchsorted(model.classes_, task.y[queries])
-    before = measure(model, task.X[queries], codes)
-    strangers = np.concatenate([other.X for other in others])
-    result = {}
-    for way in ways:
+    return model, shots, queries, lambda model: measure(model, task.X[queries], codes)
+
+
+def one_draw(task, k, seed, ways, strangers):
+    """Differences of accuracy and log loss by way."""
+    found, result = fitted_draw(task, k, seed), {}
+    for way in ways if found is not None else ():
         if way != "self-training" or k > 0:
-            rng = np.random.default_rng(seed)
-            after = taught(way, model, task, shots, queries, strangers, rng)
-            result[way] = measure(after, task.X[queries], codes) - before
+            model, shots, queries, measured = found
+            after = taught(way, model, task, shots, queries, strangers, np.random.default_rng(seed))
+            result[way] = measured(after) - measured(model)
+    return result
+
+
+def pools(task, k, seed):
+    """Differences of accuracy and log loss by the number of classes and of images without a label."""
+    result = {}
+    for size in SIZES:
+        some = task if size == "all" else task.some_classes(size, max(k, 1), seed)
+        found = fitted_draw(some, k, seed)
+        if found is not None:
+            model, _, queries, measured = found
+            before, order = measured(model), np.random.default_rng(seed).permutation(queries)
+            for n in POOLS:
+                result[f"{size} classes, {n} images"] = (
+                    measured(model.with_unlabeled(some.X[order[:n]])) - before
+                )
     return result
 
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--tasks", metavar="FOLDER", type=Path, required=True)
+    parser.add_argument("--tasks", metavar="FOLDER", type=Path, nargs="+", required=True)
     parser.add_argument("--shots", type=int, nargs="+", default=SHOTS)
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS)
-    parser.add_argument("--first-seed", type=int, default=FIRST_SEED)
+    parser.add_argument("--pools", action="store_true")
+    parser.add_argument("--draws", type=int, default=5, help="at most, of a task")
+    parser.add_argument("--first-seed", type=int, default=tasks.FIRST_SEED)
     args = parser.parse_args(arguments)
     warnings.simplefilter("ignore")
-    all_tasks = [task for task in tasks.from_folder(args.tasks) if task.text_encoder is not None]
+    all_tasks = [task for task in tasks.from_folder(*args.tasks) if task.text_encoder is not None]
     differences = {}
     for task in all_tasks:
         others = [other for other in all_tasks if other is not task and other.X.shape[1] == task.X.shape[1]]
+        strangers = np.concatenate([other.X for other in others]) if others else None
+        ways = args.ways if others else [way for way in args.ways if way != "no class"]
         for k in args.shots:
-            for seed in task_seeds(task):
-                row = one_draw(task, k, seed - FIRST_SEED + args.first_seed, args.ways, others) or {}
+            for seed in np.array(task.seeds()[: args.draws]) - tasks.FIRST_SEED + args.first_seed:
+                row = pools(task, k, seed) if args.pools else one_draw(task, k, seed, ways, strangers)
                 for way, difference in row.items():
                     differences.setdefault((way, k), {}).setdefault(task.name, []).append(difference)
     print(report(differences))
@@ -118,19 +146,20 @@ def main(arguments=None):
 def report(differences):
     """Tables of the differences, which are those of draws by task, by way and shots."""
     lines = []
-    for (way, k), by_task in sorted(
-        differences.items(), key=lambda item: (WAYS.index(item[0][0]), item[0][1])
-    ):
+    ways = list(dict.fromkeys(way for way, _ in differences))
+    for way, k in sorted(differences, key=lambda key: (ways.index(key[0]), key[1])):
+        by_task = differences[way, k]
         if f"**{way}**" not in lines:
-            lines += ["", f"**{way}**", "", "| shots | points | log loss | least gain | each task |"]
-            lines += ["| ---: | ---: | ---: | --- | --- |"]
+            lines += ["", f"**{way}**", "", "| shots | points | log loss | least gain | least draw | each task |"]
+            lines += ["| ---: | ---: | ---: | --- | ---: | --- |"]
         means = {name: np.mean(draws, axis=0) for name, draws in by_task.items()}
         points, loss = np.mean(list(means.values()), axis=0)
         least = min(means, key=lambda name: means[name][0])
         error = np.std([draw[0] for draw in by_task[least]], ddof=1) / np.sqrt(len(by_task[least]))
+        worst = min(draw[0] for draws in by_task.values() for draw in draws)
         each = ", ".join(f"{name} {mean[0]:+.2f}" for name, mean in means.items())
         lines.append(
-            f"| {k} | {points:+.2f} | {loss:+.3f} | {means[least][0]:+.2f} ± {error:.2f} ({least}) | {each} |"
+            f"| {k} | {points:+.2f} | {loss:+.3f} | {means[least][0]:+.2f} ± {error:.2f} ({least}) | {worst:+.2f} | {each} |"
         )
     return "\n".join(lines[1:])
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ._model.fit import Model
 from ._model.linear import Linear, total
+from ._model.model import Model
 from ._model.shots import ShotMemory
 from ._model.unlabeled import LEAST_P_VALUE, anchors_of_shots, distinct_images, taught
 from ._paper.model import PaperModel

@@ -6,6 +6,7 @@ from contextlib import ExitStack
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from threadpoolctl import threadpool_info, threadpool_limits
 
 # scikit-learn's array_api_dispatch asks for it, before scipy is imported.
@@ -17,6 +18,10 @@ from sksemobridge import (  # noqa: E402
     SeMoBridgeClassifier,
     ZeroShotClassifier,
 )
+
+# Tests assert what comes out, never how long it took.
+settings.register_profile("without deadlines", deadline=None)
+settings.load_profile("without deadlines")
 
 NAMES = ["cat", "dog", "bird", "hot dog", "fire truck"]
 TEMPLATE = "a photo of a {}."

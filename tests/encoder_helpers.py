@@ -105,6 +105,27 @@ def memory_for(n):
     return check
 
 
+class Listener:
+    """A callback of scikit-learn that pipelines hand on to their steps."""
+
+    max_propagation_depth = 1
+
+    def __init__(self):
+        self.ended = []
+
+    def setup(self, estimator, context):
+        pass
+
+    def on_fit_task_begin(self, estimator, context):
+        pass
+
+    def on_fit_task_end(self, estimator, context):
+        self.ended.append((type(estimator).__name__, context.task_name))
+
+    def teardown(self, estimator, context):
+        pass
+
+
 def some_pictures(n, *, size=(40, 56), seed=0):
     """Smooth random pictures, each different."""
     from PIL import Image

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import threading
 
 import numpy as np
 import pytest
@@ -18,7 +17,6 @@ from sksemobridge import (
     clear_model_cache,
     make_semobridge_pipeline,
 )
-from sksemobridge._utils.lru import LRUCache
 from sksemobridge.datasets import load_emoji, load_image_folder
 
 
@@ -124,29 +122,3 @@ def test_a_fitted_classifier_predicts_without_torch(emoji, tmp_path):
         "assert not {'torch', 'open_clip', 'torchvision', 'PIL'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "fitted.joblib")], check=True)
-
-
-def test_the_memo_is_bounded_and_safe_among_threads():
-    memo = LRUCache(max_items=3)
-    asked = []
-
-    def square(key):
-        def compute():
-            asked.append(key)
-            return key * key
-
-        return memo.get(key, compute)
-
-    threads = [threading.Thread(target=lambda: [square(i % 3) for i in range(100)]) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert [square(i) for i in range(3)] == [0, 1, 4]
-    asked.clear()
-    assert square(7) == 49
-    assert square(0) == 0
-    assert asked == [7, 0]
-    assert len(memo) == 3
-    memo.clear()
-    assert len(memo) == 0

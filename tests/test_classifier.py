@@ -454,7 +454,7 @@ def problems(draw):
     return world, world.classifier(blend=blend), X, y
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(problems(), st.integers(0, 100))
 def test_order_of_rows_and_names_of_groups_do_not_matter(problem, seed):
     _, classifier, X, y = problem
@@ -468,7 +468,7 @@ def test_order_of_rows_and_names_of_groups_do_not_matter(problem, seed):
         )
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(problems())
 def test_labels_may_be_called_and_sorted_otherwise(problem):
     world, classifier, X, y = problem
@@ -478,7 +478,7 @@ def test_labels_may_be_called_and_sorted_otherwise(problem):
     np.testing.assert_allclose(after[:, ::-1], before, rtol=1e-4, atol=1e-8)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(problems(), st.lists(st.integers(1, 4), min_size=25, max_size=25), st.floats(1e-3, 1e3))
 def test_a_repeated_row_is_a_heavier_row_and_weights_are_relative(problem, repeats, factor):
     _, classifier, X, y = problem

@@ -40,7 +40,7 @@ def test_a_class_that_comes_later(make_world, blend, bias):
     assert_equal_models(grown, world.classifier(blend=blend).fit(X, y), X)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     st.integers(0, 1000),
     st.sampled_from(["auto", PaperBlend()]),

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
@@ -77,7 +77,6 @@ def test_follows_the_formula_of_the_method(direction, prefix, bias, d_text, d_im
 
 
 @pytest.mark.parametrize("direction", DIRECTIONS)
-@settings(deadline=None)
 @given(st.integers(0, 1000), st.floats(1e-3, 1e3))
 def test_without_a_bias_the_length_of_an_embedding_does_not_matter(direction, seed, factor):
     X = np.random.default_rng(seed).normal(size=(3, 16))

@@ -44,6 +44,8 @@ class ClassMeans:
         Weight of each image in its class; they sum to one.
     counts : ndarray of shape (C,)
         Effective number `n_c` of images.
+    left : ndarray of shape (n,)
+        Effective number of each image's class without the image.
     raw : ndarray of shape (C, D)
         `r_c`, the weighted means of the classes.
     centre : ndarray of shape (D,)
@@ -62,6 +64,7 @@ class ClassMeans:
     codes: np.ndarray
     share: np.ndarray
     counts: np.ndarray
+    left: np.ndarray
     raw: np.ndarray
     centre: np.ndarray
     predicted: np.ndarray
@@ -94,9 +97,7 @@ class ClassMeans:
         Without its only image a class lies where its name predicts.
         """
         codes, share, alone = self.codes[rows], self.share[rows], self.alone[rows]
-        rest = np.where(alone, 1.0, 1.0 - share)
-        squares = 1 / self.counts[codes] - share**2
-        left = np.where(alone, 0.0, rest**2 / np.maximum(squares, np.finfo(float).tiny))
+        left, rest = self.left[rows], np.where(alone, 1.0, 1.0 - share)
         mean = self.raw[codes] - (share / rest)[:, None] * self.residuals(rows) - self.centre
         mean = np.where(alone[:, None], self.predicted[codes], mean)
         leaning = self.predicted[codes] + self._leaning(mean - self.predicted[codes], left)
@@ -111,15 +112,16 @@ class ClassMeans:
         return own[:, 1:] * deviations + inside @ self.span.T
 
 
-def fit_class_means(u, codes, weight, texts=None, trust=0.0, words=None):
+def fit_class_means(u, codes, weight, right, texts=None, trust=0.0, words=None):
     """`ClassMeans` of unit embeddings `u (n, D)` with `codes (n,)` and positive weights `(n,)`; each class has an image.
 
+    `right (n,)` are the probabilities that the labels are right: so much of an image counts.
     `texts (C, D)` are `T_c`, of use with the probability `trust`. Where there are none, `words (D, r)` may tell in which
     directions words differ.
     """
     n_classes = int(codes.max()) + 1
-    share = weight_in_class(codes, weight)
-    counts = 1 / np.bincount(codes, weights=share**2)
+    share = weight_in_class(codes, weight * right)
+    counts, left = effective_numbers(codes, weight, right)
     raw = sum_rows(u, share, codes, n_classes)
     centre = raw.mean(axis=0)
     slope, span, guesses = 0.0, words, [KAPPA] if words is None else KAPPA_OF_WORDS
@@ -145,7 +147,21 @@ def fit_class_means(u, codes, weight, texts=None, trust=0.0, words=None):
         # The span holds all that differs, and what is left is rounding.
         within[-1] = between[-1] = 0.0
     kappa = LEANING * np.array([_kappa(*of_part, counts) for of_part in zip(within, between, guesses)])
-    return ClassMeans(u, codes, share, counts, raw, centre, predicted, span, kappa, slope)
+    return ClassMeans(u, codes, share, counts, left, raw, centre, predicted, span, kappa, slope)
+
+
+def effective_numbers(codes, weight, right):
+    """Effective number of images of each class `(C,)`, and of each image's class without the image `(n,)`.
+
+    That is `(sum w)^2 / sum w^2`, times the share of the weights whose labels are right.
+    """
+    total, of_right, squares = (np.bincount(codes, weights=w) for w in (weight, weight * right, weight**2))
+    tiny, alone = np.finfo(float).tiny, np.bincount(codes)[codes] == 1
+    others = [
+        part[codes] - own for part, own in ((total, weight), (of_right, weight * right), (squares, weight**2))
+    ]
+    left = np.where(alone, 0.0, others[0] * others[1] / np.maximum(others[2], tiny))
+    return total * of_right / squares, np.maximum(left, 0.0)
 
 
 def fit_slope(texts, means, weight=None):

@@ -85,25 +85,32 @@ class Discriminant:
         n_classes = len(self.classes.counts)
         result = np.empty((len(rows), n_classes))
         means = self.classes.means
-        of_means = self.precision.times(means)
+        raw, gaps = self.classes.raw - self.classes.centre, self.classes.gaps
+        products = [self.precision.times(part) for part in (means, raw, gaps)]
         for part in blocks(len(rows)):
-            result[part] = self._held_out(rows[part], means, of_means)
+            result[part] = self._held_out(rows[part], means, gaps, *products)
         return result
 
-    def _held_out(self, rows, means, of_means):
+    def _held_out(self, rows, means, gaps, of_means, of_raw, of_gaps):
         classes, times = self.classes, self.precision.times
         own, each = classes.codes[rows], np.arange(len(rows))
         share, weight = classes.share[rows], self.gap_weight[own]
         mean, gap, left = classes.without(rows)
         v = classes.u[rows] - classes.centre
         v_p, mean_p = times(v), times(mean)
+        residual_p = v_p - of_raw[own]
+        rest = np.where(classes.alone[rows], np.inf, 1 - share)
         z = v_p @ means.T - 0.5 * _paired(of_means, means)
         z[each, own] = _paired(v_p, mean) - 0.5 * _paired(mean_p, mean)
 
-        changed = np.stack([classes.residuals(rows), classes.gaps[own], gap])  # U, shape (3, k, D)
-        lost = classes.counts[own] * share / np.where(classes.alone[rows], np.inf, 1 - share)
+        changed = np.stack([classes.residuals(rows), gaps[own], gap])  # U, shape (3, k, D)
+        # P is linear: only two of the products with it are of images.
+        gap_p = np.where(
+            (left == 0)[:, None], 0.0, of_raw[own] - (share / rest)[:, None] * residual_p - mean_p
+        )
+        changed_p = np.stack([residual_p, of_gaps[own], gap_p])
+        lost = classes.counts[own] * share / rest
         factor = self.kept * np.stack([-lost, -weight * classes.counts[own], weight * left])  # K
-        changed_p = np.stack([times(part) for part in changed])
         inner = np.einsum("akd,bkd->kab", changed_p, changed)
         # (I + K U P U')^-1 K
         middle = np.linalg.solve(np.eye(3) + factor.T[:, :, None] * inner, np.eye(3) * factor.T[:, :, None])

@@ -12,10 +12,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .._utils.array_api import l2_normalize
-from .class_means import directions, fit_class_means
-from .discriminant import Precision, discriminant_of, fit_discriminant
-from .linear import Linear, total
+from .class_means import ClassMeans, directions, effective_numbers, fit_class_means
+from .discriminant import Discriminant, fit_discriminant
+from .label_noise import right_labels
+from .linear import Linear
 from .logistic import CORRECTION, CORRECTION_WITHOUT_TEXT, features_of, fit_text, fit_weights
+from .model import Model
 from .typicality import Typicality
 
 # `python studies/blend.py` varies the constants of this block.
@@ -30,74 +32,7 @@ LEAST_TRUST = 1e-6
 MOST_VALUES, LEAST_HELD_OUT = 3 * 2**19, 100
 
 
-@dataclass(frozen=True, eq=False)
-class Model:
-    """The fitted classifier.
-
-    Attributes
-    ----------
-    terms : dict of Linear
-        `"text"` where there is text, `"shots"` and `"correction"`: their sum is the decision. `"prior"` where classes are
-        not equally frequent.
-    blend : dict of float
-        `"text"` and `"shots"`: the scales, and `"trust"`, the probability that the texts are of use.
-    precision : Precision
-        `P`.
-    centre : ndarray of shape (D,)
-        `m`.
-    slope : float
-        Of names, see `class_means`.
-    text_mean : ndarray of shape (D,) or None
-        Mean of the texts of the classes with shots.
-    class_means : ndarray of shape (C, D)
-        Directions of the means of the images of the classes.
-    counts : ndarray of shape (C,)
-        Effective numbers of images.
-    typicality : Typicality
-    """
-
-    terms: dict[str, Linear]
-    blend: dict[str, float]
-    precision: Precision
-    centre: np.ndarray
-    slope: float
-    text_mean: np.ndarray | None
-    class_means: np.ndarray
-    counts: np.ndarray
-    typicality: Typicality | None
-
-    def views(self):
-        """What tells how typical an image is: the decision without the correction, and cosines, each a `Linear`."""
-        terms = {name: term for name, term in self.terms.items() if name in ("text", "shots")}
-        views = {"decision": total(terms.values())}
-        if "text" in terms:
-            views["text"] = terms["text"]
-        return views | {"images": Linear(self.class_means, np.zeros(len(self.class_means)))}
-
-    def over(self, rows, texts=None):
-        """The model over other classes: those at `rows (K,)`, where -1 is a class without shots.
-
-        Such a class lies where its name predicts, and is not corrected. Classes without shots need `texts (K, D)`, the
-        `T_c` of all these classes.
-        """
-        terms = {name: term.take(rows) for name, term in self.terms.items()}
-        means, new = self.class_means[rows], rows < 0
-        if new.any():
-            names = texts[new].astype(np.float64)
-            predicted = self.slope * (names - self.text_mean)
-            of_names = {
-                "text": Linear(names, np.zeros(len(names))),
-                "shots": discriminant_of(predicted, self.centre, self.precision),
-            }
-            for name, term in of_names.items():
-                terms[name].weights[new] = self.blend[name] * term.weights
-                terms[name].offsets[new] = self.blend[name] * term.offsets
-            means[new] = l2_normalize(self.centre + predicted)
-        counts = np.where(new, 0.0, self.counts[rows])
-        return replace(self, terms=terms, class_means=means, counts=counts)
-
-
-def fit_model(shots, texts=None, logit_scale=100.0, words=None):
+def fit_model(shots, texts=None, logit_scale=100.0, words=None, label_noise="auto"):
     """Fit the classifier to shots of all classes.
 
     Parameters
@@ -110,6 +45,8 @@ def fit_model(shots, texts=None, logit_scale=100.0, words=None):
         Of the texts' model.
     words : ndarray of shape (D, r) or None
         Directions in which words differ: used where there are no texts.
+    label_noise : "auto" or float
+        Share of wrong labels; `"auto"` estimates it, and 0 believes all labels.
 
     Returns
     -------
@@ -119,45 +56,32 @@ def fit_model(shots, texts=None, logit_scale=100.0, words=None):
     """
     # Copies of one image are one image, the mean of their unit embeddings.
     u, codes, weight, group, _ = shots.images()
-    n_classes = int(codes.max()) + 1
     rows = held_out_images(codes, group)
-    # Without text a class has to keep another image.
-    fitted = np.full(len(rows), True) if texts is not None else np.bincount(codes)[codes[rows]] > 1
-    of_images = weights_of_images(codes, weight)[rows]
 
-    # 1. Texts alone: the scale of their cosines, and the probability that they are of use.
-    trust, held_out, defaults = 0.0, {}, {}
-    if texts is not None:
-        held_out["text"] = u[rows] @ texts.T
-        scale, trust = fit_text(held_out["text"], codes[rows], of_images, logit_scale)
-        trust *= distinctness(texts)
-        defaults["text"] = max(trust, LEAST_TRUST) * TEXT_SHARE * scale
+    def hold_out(right):
+        return fit_terms(u, codes, weight, right, rows, texts, logit_scale, words)
 
-    # 2. and 3. Names predict where images lie, and class means lean on them.
-    classes = fit_class_means(u, codes, weight, texts, trust, None if texts is not None else words)
-    per_class = classes.counts.mean()
-
-    # 4. One covariance, and 5. the discriminant, of queries and of images that are held out.
-    discriminant = fit_discriminant(classes, trust, has_words=texts is None and words is not None)
-    held_out["shots"] = discriminant.held_out(rows)
-    alone = max(SHOTS_SCALE_OF_ONE / max(per_class, 1.0), SHOTS_SCALE_WITHOUT_TEXT)
-    defaults["shots"] = trust * SHOTS_SCALE + (1 - trust) * alone
+    # How likely each label is right, by rounds of steps 1 to 5.
+    right = np.ones(len(codes))
+    if label_noise != 0:
+        right = right_labels(hold_out, codes, texts is not None, label_noise)
+    evidence = hold_out(right)
+    classes, discriminant, trust = evidence.classes, evidence.discriminant, evidence.trust
 
     # 6. Scales, offsets and correction, fitted to the held-out images.
     spans = [(None, 1.0)]
     if texts is not None:
-        spans.append((directions(texts), trust * (1 + 1 / per_class)))
-    features, back = features_of(u[rows[fitted]] - classes.centre, spans)
+        spans.append((directions(texts), trust * (1 + 1 / max(classes.counts.mean(), 1.0))))
+    features, back = features_of(u[evidence.rows[evidence.fitted]] - classes.centre, spans)
     deviations = np.full(features.shape[1], trust * CORRECTION + (1 - trust) * CORRECTION_WITHOUT_TEXT)
     deviations[0] = 1.0
-    terms = {name: z[fitted] for name, z in held_out.items()}
-    weights = fit_weights(terms, codes[rows[fitted]], of_images[fitted], defaults, features, deviations)
+    weights = evidence.fit_weights(features, deviations)
 
     # 7. All terms are linear in `u`, and so is their sum.
     correction = (back @ weights.coefficients[1:]).T
     linear = {"shots": weights.scales["shots"] * discriminant.linear()}
     if texts is not None:
-        linear = {"text": weights.scales["text"] * Linear(texts, np.zeros(n_classes)), **linear}
+        linear = {"text": weights.scales["text"] * Linear(texts, np.zeros(len(texts))), **linear}
     linear["correction"] = Linear(correction, weights.coefficients[0] - correction @ classes.centre)
     model = Model(
         terms=linear,
@@ -167,15 +91,84 @@ def fit_model(shots, texts=None, logit_scale=100.0, words=None):
         slope=classes.slope,
         text_mean=None if texts is None else texts.mean(axis=0),
         class_means=l2_normalize(classes.raw),
-        counts=classes.counts,
+        right=right,
         typicality=None,
     )
 
     # How typical the images are that were held out.
-    held_out = {name: weights.scales[name] * z for name, z in held_out.items()}
+    held_out = {name: weights.scales[name] * z for name, z in evidence.held_out.items()}
     held_out = {"decision": sum(held_out.values()), **held_out, "images": cosines_without(classes, rows)}
-    typicality = Typicality.of({name: held_out[name] for name in model.views()}, codes[rows], weight[rows])
-    return replace(model, typicality=typicality), (rows[fitted], weights.logits)
+    of_views = {name: held_out[name] for name in model.views()}
+    typicality = Typicality.of(of_views, codes[rows], (weight * right)[rows])
+    return replace(model, typicality=typicality), (rows[evidence.fitted], weights.logits)
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What steps 1 to 5 tell of the images that are held out.
+
+    Attributes
+    ----------
+    classes : ClassMeans
+    discriminant : Discriminant
+    trust, text_scale : float
+        Probability that the texts are of use, and the scale that fits them alone.
+    rows : ndarray of shape (k,)
+        Indices of the images that are held out.
+    held_out : dict of ndarray of shape (k, C)
+        The terms `z_k`, of each image by a model without the image.
+    defaults : dict of float
+        Of the scales.
+    fitted : ndarray of shape (k,)
+        Whether scales and correction are fitted to an image.
+    weight : ndarray of shape (f,)
+        `omega_i` of these: in a class they sum to its effective number of images.
+    """
+
+    classes: ClassMeans
+    discriminant: Discriminant
+    trust: float
+    text_scale: float
+    rows: np.ndarray
+    held_out: dict
+    defaults: dict
+    fitted: np.ndarray
+    weight: np.ndarray
+
+    def fit_weights(self, features, deviations):
+        """`Weights` of the terms and of features `(f, r)`."""
+        terms = {name: z[self.fitted] for name, z in self.held_out.items()}
+        codes = self.classes.codes[self.rows[self.fitted]]
+        return fit_weights(terms, codes, self.weight, self.defaults, features, deviations)
+
+
+def fit_terms(u, codes, weight, right, rows, texts, logit_scale, words):
+    """Steps 1 to 5: `Evidence` of unit embeddings `u (n, D)`, whose labels are right with the probability `right (n,)`."""
+    # Without text a class has to keep another image.
+    fitted = np.full(len(rows), True) if texts is not None else np.bincount(codes)[codes[rows]] > 1
+    counts, _ = effective_numbers(codes, weight, right)
+    of_images = weight * right
+    of_images = (of_images * (counts / np.bincount(codes, weights=of_images))[codes])[rows]
+
+    # 1. Texts alone: the scale of their cosines, and the probability that they are of use.
+    trust, text_scale, held_out, defaults = 0.0, 0.0, {}, {}
+    if texts is not None:
+        held_out["text"] = u[rows] @ texts.T
+        text_scale, trust = fit_text(held_out["text"], codes[rows], of_images, logit_scale)
+        trust *= distinctness(texts)
+        defaults["text"] = max(trust, LEAST_TRUST) * TEXT_SHARE * text_scale
+
+    # 2. and 3. Names predict where images lie, and class means lean on them.
+    classes = fit_class_means(u, codes, weight, right, texts, trust, None if texts is not None else words)
+
+    # 4. One covariance, and 5. the discriminant, of queries and of images that are held out.
+    discriminant = fit_discriminant(classes, trust, has_words=texts is None and words is not None)
+    held_out["shots"] = discriminant.held_out(rows)
+    alone = max(SHOTS_SCALE_OF_ONE / max(counts.mean(), 1.0), SHOTS_SCALE_WITHOUT_TEXT)
+    defaults["shots"] = trust * SHOTS_SCALE + (1 - trust) * alone
+    return Evidence(
+        classes, discriminant, trust, text_scale, rows, held_out, defaults, fitted, of_images[fitted]
+    )
 
 
 def cosines_without(classes, rows):
@@ -185,12 +178,6 @@ def cosines_without(classes, rows):
     without = l2_normalize(mean + gap + classes.centre)
     cosines[np.arange(len(rows)), classes.codes[rows]] = np.einsum("kd,kd->k", classes.u[rows], without)
     return cosines
-
-
-def weights_of_images(codes, weight):
-    """`omega_i`: in a class they sum to its effective number of images."""
-    sums, squares = np.bincount(codes, weights=weight), np.bincount(codes, weights=weight**2)
-    return weight * (sums / squares)[codes]
 
 
 def held_out_images(codes, group):

@@ -98,11 +98,11 @@ def distinct_images(X, n_classes):
 
 def anchors_of_shots(shots, model, texts):
     """`Anchors` where shots and names place the classes of a `Model`; `texts (C, D)` or None are their `T_c`."""
-    n_classes = len(model.counts)
+    n_classes = len(model.class_means)
     u, codes, weight, _, _ = shots.images()
     seen, codes = np.unique(codes, return_inverse=True)
     of_seen = None if texts is None else texts[seen].astype(np.float64)
-    classes = fit_class_means(u, codes, weight, of_seen, model.blend["trust"])
+    classes = fit_class_means(u, codes, weight, model.right, of_seen, model.blend["trust"])
     means, counts = np.zeros((n_classes, u.shape[1])), np.full(n_classes, classes.kappa[-1])
     if texts is not None:
         means += classes.slope * (texts - of_seen.mean(axis=0))

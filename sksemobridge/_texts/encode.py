@@ -189,6 +189,11 @@ def read_projection(text_encoder, prefix=""):
     ValueError
         If they have other shapes, or values that are NaN or infinite.
     """
+    if not hasattr(text_encoder, f"{prefix}projection_"):
+        raise ValueError(
+            f"text_encoder must offer {prefix}projection_, and {_name(text_encoder)} does not. The paper's bridge is read "
+            "off it."
+        )
     projection = np.array(to_numpy(getattr(text_encoder, f"{prefix}projection_")), dtype=np.float64)
     bias = getattr(text_encoder, f"{prefix}projection_bias_", None)
     bias = None if bias is None else np.array(to_numpy(bias), dtype=np.float64)

@@ -1,65 +1,21 @@
 """Differences of Linux, macOS and Windows. Where a system lacks something, the package goes on without it.
 
-Byte locks are those of Linux: elsewhere all are granted, so that two processes may embed the same image twice. Without
-`fork` no child inherits them. The memory of a child process is limited on Linux only.
+The memory of a child process is limited on Linux only.
 """
 
-import errno
 import os
 import re
-import struct
 import sys
-from contextlib import suppress
 from pathlib import Path
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
 try:
     import resource
 except ImportError:  # Windows
     resource = None
 
-# Locks of an open file, not of a process, so that two threads cannot hold the same one either. Other systems may
-# have them with another layout of the structure below.
-_SET_LOCK = getattr(fcntl, "F_OFD_SETLK", None) if sys.platform == "linux" else None
 _MEMORY = "/proc/self/statm"
 # Windows opens devices under these names, whatever follows a point.
 _DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
-
-
-def lock_byte(file, position):
-    """Lock a byte of an open file; return whether nobody else holds it. The byte need not exist.
-
-    The system ends the lock with the process, or when the file is closed. Without such locks it is granted.
-    """
-    try:
-        _lock(file, "F_WRLCK", position, 1)
-    except OSError as error:
-        # Any other error says that this file system has no locks.
-        return error.errno not in (errno.EAGAIN, errno.EACCES)
-    return True
-
-
-def unlock_bytes(file, position, length=1):
-    """Unlock bytes, whether we hold them or not; of length zero all that follow."""
-    # As above: where nothing can be locked, nothing is to be unlocked.
-    with suppress(OSError):
-        _lock(file, "F_UNLCK", position, length)
-
-
-def _lock(file, kind, position, length):
-    if _SET_LOCK is not None:
-        # The structure flock of fcntl(2) on 64-bit Linux: kind, whence, start, length and owner.
-        flock = struct.pack("hhqqi4x", getattr(fcntl, kind), os.SEEK_SET, position, length, 0)
-        fcntl.fcntl(file, _SET_LOCK, flock)
-
-
-def call_after_fork(function):
-    """Call a function in each child process that is forked from now on."""
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=function)
 
 
 def limit_memory(n_bytes):

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import joblib
 import numpy as np
+from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
 from ._keys import is_among
 from ._output import OutputFolder
 from ._sources import open_source
-from ._stages import EmbedImages, Predict, check_top_k, takes_images
+from ._stages import EmbedImages, Predict, check_top_k, label_column, takes_images
 
 # How often Ray repeats a task whose actor died. Ray's default has no limit, and a task that always fails would
 # never end.
@@ -36,6 +37,11 @@ class JobReport:
         Second copies of rows, which this call removed. A worker that lost its connection may write one.
     n_others : int
         Rows of the output whose key the source no longer has.
+    n_changed : int
+        Rows that an earlier call wrote, and whose file has changed since. They count among `n_new`.
+    compared : tuple of str
+        Columns by which the call knew what an earlier one had done. Without `file_size` and `file_modified`, an image
+        that was replaced under the same key keeps its old row.
     """
 
     n_rows: int
@@ -44,6 +50,8 @@ class JobReport:
     n_errors: int
     n_repeats_dropped: int
     n_others: int
+    n_changed: int
+    compared: tuple
 
 
 def embed_dataset(
@@ -63,7 +71,9 @@ def embed_dataset(
     """Embed images on a cluster, into Parquet files with each key exactly once.
 
     The output has the key columns, `embedding` (vectors of fixed size, or null) and `error` (the reason for a
-    null, else null). The same call, after whatever ended the first, goes on where that stopped.
+    null, else null). The same call, after whatever ended the first, goes on where that stopped. For paths of images
+    the output has `file_size` (bytes) and `file_modified` (nanoseconds since 1970), too, and the same call embeds anew
+    what has changed since.
 
     Parameters
     ----------
@@ -121,13 +131,8 @@ def embed_dataset(
     """
     opened = open_source(source, image_column, key_columns)
     manifest = {"job": "embed", "model": _describe_encoder(encoder), "dtype": str(np.dtype(dtype))}
-    stage = {
-        "fn": EmbedImages,
-        "fn_constructor_args": [encoder],
-        "fn_constructor_kwargs": {"image_column": opened.column, "dtype": dtype, "keep": opened.key_columns},
-        "batch_size": batch_size,
-    }
-    return _run(opened, output, manifest, stage, (concurrency, num_cpus, num_gpus), rows_per_file)
+    stage = EmbedImages, encoder, {"image_column": opened.column, "dtype": dtype, "keep": opened.compared}
+    return _run(opened, output, manifest, stage, batch_size, rows_per_file, concurrency, num_cpus, num_gpus)
 
 
 def predict_dataset(
@@ -161,8 +166,8 @@ def predict_dataset(
     column : str or None, default=None
         Column with the embeddings, by default `"embedding"`, or with the images.
     key_columns : str, list of str or None, default=None
-        Columns that tell rows apart; the output keeps them. `None`: all but the embeddings; for images as in
-        `embed_dataset`.
+        Columns that tell rows apart; the output keeps them. `None`: all but the embeddings, their errors, `file_size`
+        and `file_modified`; for images as in `embed_dataset`.
     probabilities : bool, default=False
         Whether to give the probabilities of all classes; the file `_sksemobridge.json` in the output has the
         classes in their order.
@@ -187,7 +192,6 @@ def predict_dataset(
     """
     check_is_fitted(estimator)
     check_top_k(top_k, estimator)
-    options = {"probabilities": probabilities, "top_k": top_k}
     if takes_images(estimator):
         opened = open_source(source, column, key_columns)
         model = {"encoder": _describe_encoder(estimator[0]), "classifier": joblib.hash(estimator[1:])}
@@ -195,87 +199,89 @@ def predict_dataset(
         opened = open_source(source, column or "embedding", key_columns, is_embedding=True)
         model = {"classifier": joblib.hash(estimator)}
         num_gpus = num_gpus or 0
-    manifest = {
-        "job": "predict",
-        "model": model,
-        "classes": np.asarray(estimator.classes_).tolist(),
-        **options,
-    }
-    stage = {
-        "fn": Predict,
-        "fn_constructor_args": [estimator],
-        "fn_constructor_kwargs": {"column": opened.column, "keep": opened.key_columns, **options},
-        "batch_size": batch_size,
-    }
-    return _run(opened, output, manifest, stage, (concurrency, num_cpus, num_gpus), rows_per_file)
+    options = {"probabilities": probabilities, "top_k": top_k}
+    classes = label_column(estimator.classes_).to_pylist()
+    manifest = {"job": "predict", "model": model, "classes": classes, **options}
+    stage = Predict, estimator, {"column": opened.column, "keep": opened.compared, **options}
+    return _run(opened, output, manifest, stage, batch_size, rows_per_file, concurrency, num_cpus, num_gpus)
 
 
-def _run(opened, output, manifest, stage, actors, rows_per_file):
-    """Run a stage over all rows of a source that are not in the output yet."""
-    keys = opened.key_columns
-    folder = OutputFolder(output, keys)
-    if f"{folder.location}/".startswith(f"{opened.name}/"):
-        raise ValueError(f"The output {folder.location!r} lies in the source {opened.name!r}.")
+def _run(source, output, manifest, stage, batch_size, rows_per_file, *actors):
+    """Write the rows that are in the source and, as they are there now, not in the output yet."""
+    folder = OutputFolder(output, source.key_columns, source.version_columns)
+    if f"{folder.location}/".startswith(f"{source.name}/"):
+        raise ValueError(f"The output {folder.location!r} lies in the source {source.name!r}.")
     options, n_actors = _actor_options(*actors)
-    wanted = opened.digests()
+    rows = source.digests()
+    manifest |= {"source": source.name, "column": source.column}
+    manifest |= {"key_columns": source.key_columns, "compared": source.compared}
     with folder.locked():
-        folder.claim(manifest | {"source": opened.name, "column": opened.column, "key_columns": keys})
-        return _fill(folder, opened, wanted, stage, options, n_actors, rows_per_file)
-
-
-def _fill(folder, opened, wanted, stage, options, n_actors, rows_per_file):
-    """Write the rows that are `wanted` and not in the folder yet."""
-    import ray
-
-    before, n_dropped = folder.settle()
-    n_before = int(is_among(wanted, before).sum())
-    n_open = len(wanted) - n_before
-    if n_open:
-        # Small enough that all actors are busy until near the end.
-        rows_per_block = min(rows_per_file, max(1, n_open // (4 * n_actors)))
-        rows = opened.remaining(before, rows_per_block)
-        # A larger batch would make Ray join blocks.
-        stage["batch_size"] = min(stage["batch_size"], rows_per_block)
-        with warnings.catch_warnings():
-            # Ray 2.60 deprecates options of actors that have no name of their own in map_batches, and offers
-            # nothing else to bound retries.
-            warnings.simplefilter("ignore", DeprecationWarning)
-            results = rows.map_batches(**stage, batch_format="pyarrow", **options)
-        parts = results.map_batches(
-            _write_part,
-            batch_format="pyarrow",
-            batch_size=rows_per_file,
-            fn_kwargs={"folder": folder},
-            # After the loss of a node, actors may hold all CPUs; a task that asked for one would never start.
-            num_cpus=0,
-        )
-        try:
-            for _ in parts.iter_batches(batch_size=None):
-                pass
-        except Exception as error:
-            note = f"What was written to {folder.location!r} stays: the same call goes on from there."
-            if isinstance(error, ray.exceptions.RayActorError):
-                note += (
-                    " Actors have died repeatedly, most often of too little memory: lower batch_size, n_jobs of "
-                    "the encoder, or the number of actors on a machine."
-                )
-            error.add_note(note)
-            raise
-    after, n_repeats = folder.settle() if n_open else (before, 0)
-    n_done = int(is_among(wanted, after).sum())
-    if n_done < len(wanted):
+        folder.claim(manifest)
+        after, n_changed, n_repeats = folder.settle(rows)
+        n_before = int(is_among(rows[:, 0], after).sum())
+        n_open = len(rows) - n_before
+        if n_open:
+            # Small enough that all actors are busy until near the end.
+            rows_per_block = min(rows_per_file, max(1, n_open // (4 * n_actors)))
+            # A larger batch would make Ray join blocks.
+            options["batch_size"] = min(batch_size, rows_per_block)
+            _write(source.remaining(after, rows_per_block), stage, options, folder, rows_per_file)
+            after, _, n_more_repeats = folder.settle(rows)
+            n_repeats += n_more_repeats
+        n_errors = folder.n_errors()
+    n_done = int(is_among(rows[:, 0], after).sum())
+    if n_done < len(rows):
         raise RuntimeError(
-            f"{len(wanted) - n_done} of {len(wanted)} keys of {opened.name!r} are not in {folder.location!r}; "
+            f"{len(rows) - n_done} of {len(rows)} keys of {source.name!r} are not in {folder.location!r}; "
             "call again to add them. If they are missing again, the source gives other keys each time."
         )
     return JobReport(
-        n_rows=len(wanted),
+        n_rows=len(rows),
         n_before=n_before,
-        n_new=n_done - n_before,
-        n_errors=folder.n_errors(),
-        n_repeats_dropped=n_dropped + n_repeats,
+        n_new=n_open,
+        n_errors=n_errors,
+        n_repeats_dropped=n_repeats,
         n_others=len(after) - n_done,
+        n_changed=n_changed,
+        compared=tuple(source.compared),
     )
+
+
+def _write(rows, stage, options, folder, rows_per_file):
+    """Write what actors make of the rows."""
+    import ray
+
+    actor, model, parameters = stage
+    with warnings.catch_warnings():
+        # Ray deprecates options of actors without a name of their own, and offers nothing else to bound retries.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        results = rows.map_batches(
+            actor,
+            fn_constructor_args=[model],
+            fn_constructor_kwargs=parameters,
+            batch_format="pyarrow",
+            max_task_retries=_MAX_TASK_RETRIES,
+            **options,
+        )
+    written = results.map_batches(
+        folder.write_part,
+        batch_format="pyarrow",
+        batch_size=rows_per_file,
+        # After the loss of a node, actors may hold all CPUs; a task that asked for one would never start.
+        num_cpus=0,
+    )
+    try:
+        for _ in written.iter_batches(batch_size=None):
+            pass
+    except Exception as error:
+        note = f"What was written to {folder.location!r} stays: the same call goes on from there."
+        if isinstance(error, ray.exceptions.RayActorError):
+            note += (
+                " Actors have died repeatedly, most often of too little memory: lower batch_size, n_jobs of "
+                "the encoder, or the number of actors on a machine."
+            )
+        error.add_note(note)
+        raise
 
 
 def _actor_options(concurrency, num_cpus, num_gpus):
@@ -286,56 +292,31 @@ def _actor_options(concurrency, num_cpus, num_gpus):
         raise ValueError(f"num_cpus={num_cpus}, but an actor needs CPUs; a fraction will do.")
     if not ray.is_initialized():
         ray.init()
-    resources = ray.cluster_resources()
-    n_cpus, n_gpus = resources.get("CPU", 0), resources.get("GPU", 0)
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    n_cpus, n_gpus = (sum(node.get(kind, 0) for node in nodes) for kind in ("CPU", "GPU"))
     if num_gpus is None:
         num_gpus = 1 if n_gpus else 0
     if concurrency is None:
-        concurrency = max(1, min(_places(num_cpus, num_gpus), int((n_cpus - 1) // num_cpus)))
+        wanted = {"CPU": num_cpus, "GPU": num_gpus}
+        room = sum(min(node.get(kind, 0) // n for kind, n in wanted.items() if n) for node in nodes)
+        concurrency = int(max(1, min(room, (n_cpus - 1) // num_cpus)))
     least, most = concurrency if isinstance(concurrency, tuple) else (concurrency, concurrency)
     if least * num_cpus + 1 > n_cpus:
         raise ValueError(
             f"{least} actors of {num_cpus} CPUs leave no CPU for reading and writing: the cluster has "
             f"{n_cpus:g}. Lower concurrency or num_cpus."
         )
-    options = {
-        # Few tasks in advance: they are repeated when an actor is lost.
-        "compute": ray.data.ActorPoolStrategy(min_size=least, max_size=most, max_tasks_in_flight_per_actor=2),
-        "num_cpus": num_cpus,
-        "num_gpus": num_gpus,
-        "max_task_retries": _MAX_TASK_RETRIES,
-    }
-    return options, least
-
-
-def _places(num_cpus, num_gpus):
-    """How many actors the machines of a cluster have room for."""
-    import ray
-
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    by_cpus = [node.get("CPU", 0) // num_cpus for node in nodes]
-    by_gpus = [node.get("GPU", 0) // num_gpus for node in nodes] if num_gpus else by_cpus
-    return int(sum(map(min, by_cpus, by_gpus)))
-
-
-def _write_part(batch, folder):
-    import pyarrow as pa
-
-    if len(batch):
-        folder.write_part(batch)
-    return pa.table({"n_rows": [len(batch)]})
+    # Few tasks in advance: they are repeated when an actor is lost.
+    pool = ray.data.ActorPoolStrategy(min_size=least, max_size=most, max_tasks_in_flight_per_actor=2)
+    return {"compute": pool, "num_cpus": num_cpus, "num_gpus": num_gpus}, least
 
 
 def _describe_encoder(encoder):
     """What embeddings depend on, apart from the images."""
-    encoder._validate_params()
-    # A wrong name is an error here, not in actors that cannot start.
-    encoder._embedding_width()
+    # A wrong parameter or name is an error here, not in actors that cannot start.
+    clone(encoder).fit().get_feature_names_out()
     source = encoder._source()
-    description = {"precision": encoder.precision, "normalize": bool(encoder.normalize)}
-    if source.files:
-        # By content: a model may lie elsewhere next time, and another may lie here.
-        description["files"] = {Path(path).name: digest for path, digest in source.files}
-    else:
-        description["name"] = str(source)
-    return description
+    # Local files by content: a model may lie elsewhere next time, and another may lie here.
+    files = {Path(path).name: digest for path, digest in source.files}
+    name = {"files": files} if files else {"name": str(source)}
+    return {"precision": encoder.precision, "normalize": bool(encoder.normalize), **name}

@@ -1,38 +1,54 @@
-"""Keys of rows as digests of 16 bytes."""
+"""Digests of the keys of rows, and of the versions of the files behind them."""
 
 import hashlib
 
 import numpy as np
 
+# They change where a file is replaced: its bytes, and nanoseconds since 1970.
+VERSION_COLUMNS = ["file_size", "file_modified"]
+# In place of the digest, where a file cannot be seen.
+_UNKNOWN = b""
 
-def row_digests(table):
-    """A digest of each row; rows with equal values have equal ones, whatever Arrow types hold the values.
 
-    Returns
-    -------
-    ndarray of shape (n,), bytes of length 16
+def digest_rows(tables, key_columns, version_columns=()):
+    """Digests of 16 bytes of the rows of several tables, whatever Arrow types hold the values.
+
+    The first column is of the key. If there are `version_columns`, the second is of key and version together.
     """
+    parts = [np.zeros((0, 2 if version_columns else 1), dtype="S16")]
+    for table in tables:
+        digests = [_digest(table.select(key_columns))]
+        if version_columns:
+            digests.append(_digest(table.select([*key_columns, *version_columns])))
+            digests[1][table[version_columns[0]].is_null().to_numpy()] = _UNKNOWN
+        parts.append(np.stack(digests, axis=1))
+    return np.concatenate(parts)
+
+
+def _digest(table):
     batches = table.to_batches(max_chunksize=2**16)
     rows = (row for batch in batches for row in zip(*(column.to_pylist() for column in batch.columns)))
     digests = (hashlib.blake2b(repr(row).encode(), digest_size=16).digest() for row in rows)
     return np.fromiter(digests, dtype="S16", count=len(table))
 
 
-def is_among(digests, sorted_digests):
-    """Which digests are among `sorted_digests`."""
-    if not len(sorted_digests):
-        return np.zeros(len(digests), dtype=bool)
-    places = np.searchsorted(sorted_digests, digests).clip(max=len(sorted_digests) - 1)
-    return sorted_digests[places] == digests
+def is_among(keys, sorted_keys):
+    """Which keys are among `sorted_keys`."""
+    return _search(keys, sorted_keys)[0]
 
 
-def sort_digests(parts):
-    """One sorted array from several arrays of digests, or from their bytes."""
-    return np.sort(
-        np.concatenate([np.zeros(0, dtype="S16"), *(np.frombuffer(part, "S16") for part in parts)])
-    )
+def is_changed(rows, sorted_rows):
+    """Which rows have another version than the row of the same key in `sorted_rows`, if its version is known."""
+    if rows.shape[1] == 1:
+        return np.zeros(len(rows), dtype=bool)
+    changed, places = _search(rows[:, 0], sorted_rows[:, 0])
+    now = sorted_rows[places[changed], -1]
+    changed[changed] = (now != rows[changed, -1]) & (now != _UNKNOWN)
+    return changed
 
 
-def repeats(sorted_digests):
-    """Digests that occur more than once."""
-    return np.unique(sorted_digests[1:][sorted_digests[1:] == sorted_digests[:-1]])
+def _search(keys, sorted_keys):
+    places = np.searchsorted(sorted_keys, keys)
+    found = places < len(sorted_keys)
+    found[found] = sorted_keys[places[found]] == keys[found]
+    return found, places

@@ -4,12 +4,12 @@ import hashlib
 import json
 import os
 import uuid
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 
 import numpy as np
+from filelock import FileLock, Timeout
 
-from ..encoders._locks import NumberLocks
-from ._keys import is_among, repeats, row_digests, sort_digests
+from ._keys import digest_rows, is_among, is_changed
 
 _MANIFEST = "_sksemobridge.json"
 _UNFINISHED = "_unfinished"
@@ -21,163 +21,133 @@ _FILES_PER_TASK = 256
 class OutputFolder:
     """A folder of Parquet files, which readers of Parquet take as one table.
 
-    A file is written in a sub-folder and moved when it is whole. Its name is made of its keys, so that a second
-    write of the same rows replaces the first.
-
-    Parameters
-    ----------
-    location : str or os.PathLike
-        A path, or an address that pyarrow knows, such as `s3://bucket/folder`.
-    key_columns : list of str
+    It is a path, or an address that pyarrow knows. A file is written in a sub-folder and moved when it is whole. Its
+    name is made of its keys, so that a second write of the same rows replaces the first.
     """
 
-    def __init__(self, location, key_columns):
+    def __init__(self, location, key_columns, version_columns=()):
         from pyarrow import fs
 
         location = os.fspath(location)
         self.location = location if "://" in location else os.path.abspath(location)
-        self.key_columns = key_columns
+        self._columns = key_columns, version_columns
         self._fs, self._path = fs.FileSystem.from_uri(self.location)
+        self._is_local = isinstance(self._fs, fs.LocalFileSystem)
 
     @contextmanager
     def locked(self):
-        """Keep other jobs out, which would remove the unfinished files of this one. Addresses have no locks.
-
-        Raises
-        ------
-        RuntimeError
-            If another job is writing here.
-        """
-        from pyarrow import fs
-
-        if not isinstance(self._fs, fs.LocalFileSystem):
+        """Keep other jobs out, which would remove the unfinished files of this one. Addresses have no locks."""
+        if not self._is_local:
             yield
             return
         self._fs.create_dir(self._path)
-        with closing(NumberLocks(os.path.join(self._path, _LOCK))) as locks:
-            if not locks.take(0):
-                raise RuntimeError(
-                    f"Another job is writing to {self.location!r}. Call again when it has ended, or choose another output."
-                )
+        lock = FileLock(f"{self._path}/{_LOCK}", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise RuntimeError(
+                f"Another job is writing to {self.location!r}. Call again when it has ended, or choose another output."
+            ) from error
+        try:
             yield
+        finally:
+            lock.release()
 
     def claim(self, manifest):
-        """Make the folder for a job, or check that it belongs to the same job.
-
-        Raises
-        ------
-        ValueError
-            If it holds something else; the message says what differs.
-        """
-        from pyarrow import fs
-
+        """Make the folder for a job, or raise a `ValueError` if it holds something else than this job's results."""
+        content = json.dumps(manifest, indent=1, default=str).encode()
         self._fs.create_dir(f"{self._path}/{_UNFINISHED}")
-        path = f"{self._path}/{_MANIFEST}"
-        if self._fs.get_file_info(path).type == fs.FileType.NotFound:
-            if self.files():
+        if not self._fs.get_file_info(f"{self._path}/{_MANIFEST}").is_file:
+            if self._files():
                 raise ValueError(f"The folder {self.location!r} has Parquet files of another origin.")
-            self._write(_MANIFEST, lambda stream: stream.write(json.dumps(manifest, indent=1).encode()))
-            return
-        with self._fs.open_input_stream(path) as stream:
-            found = json.loads(stream.read())
-        for name in manifest.keys() | found.keys():
-            if manifest.get(name) != found.get(name):
+            self._write(_MANIFEST, lambda stream: stream.write(content))
+        with self._fs.open_input_stream(f"{self._path}/{_MANIFEST}") as stream:
+            found, wanted = json.loads(stream.read()), json.loads(content)
+        for name in wanted.keys() | found.keys():
+            if wanted.get(name) != found.get(name):
                 raise ValueError(
                     f"The folder {self.location!r} has results of another job: its {name!r} is "
-                    f"{found.get(name)}, that of this job is {manifest.get(name)}. Choose another output, or "
+                    f"{found.get(name)}, that of this job is {wanted.get(name)}. Choose another output, or "
                     "delete that one to begin anew."
                 )
 
-    def files(self):
-        """Paths of the Parquet files, for pyarrow."""
+    def settle(self, sorted_rows):
+        """Remove unfinished files, rows of an earlier version than that of `sorted_rows`, and second copies of rows.
+
+        Returns the sorted digests of the keys that are left, and how many rows of either kind were removed.
+        """
+        import ray
+
+        self._fs.delete_dir_contents(f"{self._path}/{_UNFINISHED}", missing_dir_ok=True)
+        files, digest = self._files(), ray.remote(_digest_files)
+        chunks = [files[i : i + _FILES_PER_TASK] for i in range(0, len(files), _FILES_PER_TASK)]
+        chunks = ray.get([digest.remote(chunk, self._fs, *self._columns) for chunk in chunks])
+        parts = [part for chunk in chunks for part in chunk]
+        keep = [~is_changed(part, sorted_rows) for part in parts]
+        keys = np.concatenate([sorted_rows[:0, 0], *(part[kept, 0] for part, kept in zip(parts, keep))])
+        keys.sort()
+        n_changed = sum(map(len, parts)) - len(keys)
+        is_repeat = keys[1:] == keys[:-1]
+        repeated, seen = keys[1:][is_repeat], set()
+        for file, part, kept in zip(files, parts, keep):
+            for row in np.flatnonzero(kept & is_among(part[:, 0], repeated)):
+                kept[row] = part[row, 0] not in seen
+                seen.add(part[row, 0])
+            if not kept.all():
+                self._drop_rows(file, kept)
+        return np.delete(keys, 1 + np.flatnonzero(is_repeat)), n_changed, len(repeated)
+
+    def n_errors(self):
+        """The number of rows with an error."""
+        import pyarrow as pa
+        import pyarrow.dataset as pads
+
+        schema = pa.schema({"error": pa.string()})
+        dataset = pads.dataset(self._files(), schema, format="parquet", filesystem=self._fs)
+        return dataset.count_rows(filter=pads.field("error").is_valid())
+
+    def write_part(self, table):
+        """Write rows as one file, whole or not at all; their number as a table."""
+        import pyarrow as pa
+
+        if len(table):
+            keys = np.sort(digest_rows([table], self._columns[0]), axis=None)
+            self._write_table(table, hashlib.blake2b(keys, digest_size=16).hexdigest())
+        return pa.table({"n_rows": [len(table)]})
+
+    def _drop_rows(self, file, keep):
+        import pyarrow.parquet as pq
+
+        if keep.any():
+            # A random name: a later file may have the keys of this one.
+            self._write_table(pq.read_table(file, filesystem=self._fs).filter(keep), uuid.uuid4().hex)
+        self._fs.delete_file(file)
+
+    def _write_table(self, table, name):
+        import pyarrow.parquet as pq
+
+        self._write(f"part-{name}.parquet", lambda stream: pq.write_table(table, stream))
+
+    def _write(self, name, write):
+        unfinished = f"{self._path}/{_UNFINISHED}/{uuid.uuid4().hex}"
+        with self._fs.open_output_stream(unfinished) as stream:
+            write(stream)
+        if self._is_local:
+            # Without it, a power cut could leave the name without the content.
+            with open(unfinished, "rb+") as file:
+                os.fsync(file)
+        self._fs.move(unfinished, f"{self._path}/{name}")
+
+    def _files(self):
         from pyarrow import fs
 
         infos = self._fs.get_file_info(fs.FileSelector(self._path))
         return sorted(info.path for info in infos if info.path.endswith(".parquet"))
 
-    def write_part(self, table):
-        """Write rows as one file, whole or not at all."""
-        import pyarrow.parquet as pq
 
-        digests = np.sort(row_digests(table.select(self.key_columns)))
-        name = f"part-{hashlib.blake2b(digests.tobytes(), digest_size=16).hexdigest()}.parquet"
-        self._write(name, lambda stream: pq.write_table(table, stream))
-
-    def settle(self):
-        """Remove files that were not finished, and second copies of rows.
-
-        Returns
-        -------
-        digests : ndarray, sorted
-            Of the keys in the folder.
-        n_dropped : int
-            Rows removed.
-        """
-        self._fs.delete_dir_contents(f"{self._path}/{_UNFINISHED}", missing_dir_ok=True)
-        digests = self._digests()
-        repeated = repeats(digests)
-        if not len(repeated):
-            return digests, 0
-        seen = set()
-        for file in self.files():
-            self._drop(file, repeated, seen)
-        once = np.unique(digests)
-        return once, len(digests) - len(once)
-
-    def n_errors(self):
-        """The number of rows with an error."""
-        import pyarrow.dataset as pads
-
-        if not self.files():
-            return 0
-        table = pads.dataset(self.files(), filesystem=self._fs)
-        return table.count_rows(filter=pads.field("error").is_valid())
-
-    def _digests(self):
-        import ray
-
-        files, read = self.files(), ray.remote(_digest_files)
-        chunks = [files[i : i + _FILES_PER_TASK] for i in range(0, len(files), _FILES_PER_TASK)]
-        return sort_digests(ray.get([read.remote(chunk, self._fs, self.key_columns) for chunk in chunks]))
-
-    def _drop(self, file, repeated, seen):
-        """Rewrite a file without the rows whose key is in `seen`."""
-        import pyarrow.parquet as pq
-
-        digests = row_digests(pq.read_table(file, columns=self.key_columns, filesystem=self._fs))
-        keep = np.ones(len(digests), dtype=bool)
-        for row in np.flatnonzero(is_among(digests, repeated)):
-            keep[row] = digests[row] not in seen
-            seen.add(digests[row])
-        if not keep.all():
-            if keep.any():
-                rest = pq.read_table(file, filesystem=self._fs).filter(keep)
-                # A random name, since a later file may have the keys of this one.
-                self._write(f"part-{uuid.uuid4().hex}.parquet", lambda stream: pq.write_table(rest, stream))
-            self._fs.delete_file(file)
-
-    def _write(self, name, write):
-        from pyarrow import fs
-
-        unfinished = f"{self._path}/{_UNFINISHED}/{uuid.uuid4().hex}"
-        with self._fs.open_output_stream(unfinished) as stream:
-            write(stream)
-        if isinstance(self._fs, fs.LocalFileSystem):
-            # Without it, a power cut could leave the name without the content.
-            _sync(unfinished)
-        self._fs.move(unfinished, f"{self._path}/{name}")
-
-
-def _sync(path):
-    file = os.open(path, os.O_RDWR)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)
-
-
-def _digest_files(files, file_system, key_columns):
+def _digest_files(files, file_system, key_columns, version_columns):
     import pyarrow.parquet as pq
 
-    tables = (pq.read_table(file, columns=key_columns, filesystem=file_system) for file in files)
-    return np.concatenate([row_digests(table) for table in tables])
+    columns = [*key_columns, *version_columns]
+    tables = (pq.read_table(file, columns=columns, filesystem=file_system) for file in files)
+    return [digest_rows([table], key_columns, version_columns) for table in tables]

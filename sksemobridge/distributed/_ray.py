@@ -4,13 +4,7 @@ import numpy as np
 
 
 def import_ray():
-    """The module `ray` with `ray.data`.
-
-    Raises
-    ------
-    ImportError
-        If the extra is not installed.
-    """
+    """The module `ray` with `ray.data`."""
     try:
         import ray
         import ray.data
@@ -41,8 +35,7 @@ def share_array(array):
     ImportError
         If Ray is not installed.
     """
-    ray = import_ray()
-    return _fetch(ray.put(np.asarray(array)))
+    return _fetch(import_ray().put(np.asarray(array)))
 
 
 class _SharedArray(np.ndarray):

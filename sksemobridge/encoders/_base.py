@@ -33,7 +33,13 @@ class StatelessEncoder(TransformerMixin, BaseEstimator):
         Returns
         -------
         self : object
+
+        Raises
+        ------
+        ValueError
+            If parameters are wrong, or do not fit together.
         """
+        self._check()
         return self
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[Any]:
@@ -52,6 +58,9 @@ class StatelessEncoder(TransformerMixin, BaseEstimator):
         prefix = type(self).__name__.lower()
         return np.array([f"{prefix}{i:0{digits}d}" for i in range(width)], dtype=object)
 
+    def _check(self):
+        """What a subclass checks besides types and ranges of parameters."""
+
     def __sklearn_is_fitted__(self):
         return True
 
@@ -68,6 +77,50 @@ class StatelessEncoder(TransformerMixin, BaseEstimator):
         tags.input_tags.allow_nan = False
         tags.transformer_tags.preserves_dtype = []
         return tags
+
+
+class TextEncoder(StatelessEncoder):
+    """Texts to embeddings, by `_encode` and `_transform` of a subclass, which get lists of str."""
+
+    def encode(self, texts: Sequence[str]) -> NDArray[Any]:
+        """Embeddings before the projection, at the end-of-text token after the final layer norm.
+
+        Parameters
+        ----------
+        texts : sequence of n str
+
+        Returns
+        -------
+        ndarray of shape (n, d)
+
+        Raises
+        ------
+        NoProjectionError
+            If a model's text tower has no linear projection to stop before.
+        ModelLoadError
+            If a model, its weights or its tokenizer are missing.
+        ValueError
+            If a text is not among those that were precomputed; the message says which.
+        """
+        return self._encode(list_texts(texts))
+
+    def transform(self, texts: Sequence[str]) -> NDArray[Any]:
+        """Embeddings in the joint space of images and texts, not normalised: `eos @ W + b_W`.
+
+        Parameters
+        ----------
+        texts : sequence of n str
+
+        Returns
+        -------
+        ndarray of shape (n, D)
+
+        Raises
+        ------
+        ModelLoadError, ValueError
+            As `encode`.
+        """
+        return self._transform(list_texts(texts))
 
 
 class CLIPEncoder(StatelessEncoder):
@@ -92,7 +145,8 @@ class CLIPEncoder(StatelessEncoder):
 
     def __setstate__(self, state):
         family, process_id = state.pop("_pickled_by", (None, None))
-        # A directory that was meant for training must not appear wherever a file of the encoder is loaded.
+        # A directory that was meant for training must not appear wherever a file of the encoder is loaded. The worker
+        # processes of joblib keep it.
         if family != _process()[0] or process_id == os.getpid():
             state["cache"] = None
         super().__setstate__(state)
@@ -124,12 +178,7 @@ def _process():
 def list_images(X):
     """The images in any container that `CLIPImageEncoder` takes, as a list of sources.
 
-    Raises
-    ------
-    ValueError
-        If `X` is a single image, an array of other pixels than uint8, or has several columns.
-    TypeError
-        If `X` is no container of images.
+    `ValueError` for a single image, an array of other pixels than uint8, or several columns; `TypeError` for no container.
     """
     if is_pil(X):
         raise ValueError("X is one image, not a list of images: write [X].")
@@ -147,15 +196,7 @@ def list_images(X):
 
 
 def list_texts(X):
-    """The texts in any container, as a list of str.
-
-    Raises
-    ------
-    ValueError
-        If `X` is one string, has several columns, or an item has bytes that are no text.
-    TypeError
-        If `X` is no container, or an item is not a string; the message says which.
-    """
+    """The texts in any container, as a list of str; `TypeError` for what is no string, `ValueError` for what is no text."""
     texts = _as_list(X, "texts")
     for position, text in enumerate(texts):
         if not isinstance(text, str):
@@ -175,17 +216,16 @@ def _as_list(X, what):
         raise ValueError(f"X is one {one}, not a list of {what}: write [X].")
     if hasattr(X, "columns"):
         if len(X.columns) != 1:
+            names = ", ".join(map(str, list(X.columns)[:5]))
             raise ValueError(
-                f"The data frame has {len(X.columns)} columns ({', '.join(map(str, list(X.columns)[:5]))}); "
-                f"select the one with the {what}, for example in a ColumnTransformer."
+                f"The data frame has {len(X.columns)} columns ({names}); select the one with the {what}, for example in a "
+                "ColumnTransformer."
             )
         X = X[X.columns[0]]
     if isinstance(X, np.ndarray):
-        if X.ndim == 2 and X.shape[1] == 1:
-            X = X[:, 0]
-        if X.ndim != 1:
+        if X.ndim > 2 or X.shape[1:] not in ((), (1,)) or not X.ndim:
             raise ValueError(f"An array of {what} has the shape (n,) or (n, 1); got {X.shape}.")
-        return X.tolist()
+        return X.ravel().tolist()
     for method in ("to_list", "tolist"):
         if hasattr(X, method):
             return list(getattr(X, method)())

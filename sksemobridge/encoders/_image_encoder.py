@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from numbers import Integral
 from typing import Any, Literal
@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils._param_validation import StrOptions
 
-from .._utils.array_api import device_of, namespace
-from .._utils.callbacks import CallbackSupportMixin, fit_task
+from .._utils.callbacks import CallbackSupportMixin, OfThisThread, fit_task
 from .._utils.provenance import remember_origin
 from .._utils.validation import checks_parameters, warn_caller
 from ._base import CLIPEncoder, list_images
-from ._embedding import Item, embed, iterate_items
+from ._cache import CacheSession
+from ._embedding import Reader, Reading, embed, read_ahead
 from ._pictures import ImageReadError, decode, describe, fetch, picture_digest
 
 # Part of the keys of the cache: raise it whenever pictures are read or scaled differently.
@@ -30,44 +30,37 @@ _BAR_AFTER_SECONDS = 1
 class CLIPImageEncoder(CallbackSupportMixin, CLIPEncoder):
     """Embed images with the image tower of a CLIP model.
 
-    Images are read as people see them: upright by their EXIF orientation, the first frame of an animation, on
-    white where they are transparent. The model's own preprocessing follows. The model is loaded on first use
-    and shared with all encoders of the same model in this process; the encoder holds only its parameters.
+    Images are read as people see them: upright, the first frame of an animation, on white where they are transparent.
+    The model is loaded on first use and shared with all encoders of the same model in this process.
 
     Parameters
     ----------
     model_name : str, default="ViT-B-16"
         A model of open_clip, or a name with its `hf-hub:` or `local-dir:` scheme; `"mini"` with
-        `pretrained="bundled"` is the small model shipped in the package.
+        `pretrained="bundled"` is the small model in the package.
     pretrained : str, path or None, default="openai"
-        A tag of open_clip or the path of a checkpoint. Ignored for the schemes. For a checkpoint, choose the
-        model name by its activation: OpenAI's weights need a name that ends in `-quickgelu`. For a tag, either
-        name does.
+        A tag of open_clip or a checkpoint; ignored for the schemes. A checkpoint of OpenAI's weights needs a model name
+        that ends in `-quickgelu`.
     device : str, default="auto"
-        `"auto"` takes a CUDA GPU where there is one, else the CPU. Resolved on each use, so that an encoder
-        pickled on one machine works on another.
+        `"auto"` takes a CUDA GPU where there is one, else the CPU, on each use.
     precision : {"auto", "fp32", "bf16", "fp16"}, default="auto"
-        Precision of the computation; results are float32. `"auto"` is fp32 for image towers of less than 5
-        million parameters, such as the bundled one. For others it is bf16 on CPUs with native support
-        (AVX512-BF16 or AMX) and on CUDA GPUs from compute capability 8, fp16 on older GPUs, else fp32.
+        Of the computation; results are float32. `"auto"` is bf16 where the CPU or GPU computes in it natively, fp16 on
+        older GPUs, else fp32; always fp32 for image towers of less than 5 million parameters.
     batch_size : int, default=64
-        Images in one forward pass; also bounds how many decoded images are in memory.
+        Images in one forward pass; at most twice as many decoded images are in memory.
     n_jobs : int or None, default=None
         Threads that read images while the model computes, as in joblib: `None` is one, -1 one for each core.
     cache : path or None, default=None
-        Directory on a local disk that keeps embeddings between calls and runs, by the content of the images,
-        the model, its preprocessing and the precision; see `EmbeddingCache`. Several processes may share it.
+        Directory on a local disk that keeps embeddings between runs; see `EmbeddingCache`.
     normalize : bool, default=False
         Whether to scale embeddings to unit length.
     on_error : {"raise", "nan"}, default="raise"
-        Where an image cannot be read, raise an error that names it, or give a row of NaN and one warning for
-        all of them.
+        Whether an image that cannot be read is an error that names it, or a row of NaN and a warning.
     progress : bool, default=False
-        Whether to show a progress bar on standard error where a `transform` takes more than a second. scikit-learn's
-        callbacks (`set_callbacks`) hear of `fit_transform`, and so of the `fit` of a pipeline, batch by batch.
+        Whether to show a bar where a `transform` takes more than a second. scikit-learn's callbacks (`set_callbacks`)
+        hear of `fit_transform`, batch by batch.
     output : {"numpy", "torch"}, default="numpy"
-        Whether `transform` gives an array, or a tensor on the device of the model. Classifiers of this package
-        compute there, too, with `sklearn.set_config(array_api_dispatch=True)`.
+        Whether `transform` gives an array, or a tensor on the device of the model.
 
     See Also
     --------
@@ -82,19 +75,6 @@ class CLIPImageEncoder(CallbackSupportMixin, CLIPEncoder):
     >>> images = np.zeros((2, 32, 32, 3), dtype=np.uint8)
     >>> encoder.transform(images).shape
     (2, 128)
-
-    To drop images that cannot be read together with their labels:
-
-    >>> import warnings
-    >>> encoder.set_params(on_error="nan")
-    CLIPImageEncoder(model_name='mini', on_error='nan', pretrained='bundled')
-    >>> y = np.array(["black", "none"])
-    >>> with warnings.catch_warnings():
-    ...     warnings.simplefilter("ignore")
-    ...     embeddings = encoder.transform([images[0], "missing.jpg"])
-    >>> readable = ~np.isnan(embeddings).any(axis=1)
-    >>> embeddings[readable].shape, y[readable]
-    ((1, 128), array(['black'], dtype='<U5'))
     """
 
     _parameter_constraints: dict = {
@@ -105,6 +85,9 @@ class CLIPImageEncoder(CallbackSupportMixin, CLIPEncoder):
         "progress": ["boolean"],
         "output": [StrOptions({"numpy", "torch"})],
     }
+
+    # Set by `fit_transform` for the call of `transform` in it.
+    _batch_done = OfThisThread()
 
     def __init__(
         self,
@@ -156,17 +139,29 @@ class CLIPImageEncoder(CallbackSupportMixin, CLIPEncoder):
         """
         sources = list_images(X)
         loaded = self._model()
-        firsts, inverse = _unique(sources)
-        unique = [sources[i] for i in firsts]
-        embeddings, errors = self._embed(unique, firsts, loaded)
+        precision = loaded.image_precision(self.precision)
+        with CacheSession(self.cache) as cache, self._progress(len(sources)) as advance:
+            # Without a cache, keys only tell apart the images of this call.
+            context = b"image %d %s " % (_READING, precision.encode())
+            context += loaded.image_digest() if cache.active else b""
+            read = partial(self._read, Reader(cache), context, loaded)
+            embeddings, errors = embed(
+                read_ahead(read, sources, self.batch_size, joblib.effective_n_jobs(self.n_jobs)),
+                len(sources),
+                loaded.embed_dim,
+                partial(loaded.embed_images, precision=precision),
+                cache,
+                batch_size=self.batch_size,
+                device=loaded.device if self.output == "torch" else "cpu",
+                advance=advance,
+            )
         if errors:
-            positions = [i for i, unique in enumerate(inverse) if unique in errors]
-            _warn_of_errors(sources, positions, errors[inverse[positions[0]]])
-        xp = namespace(embeddings)
+            _warn_of_errors(sources, errors)
         if self.normalize:
-            lengths = xp.linalg.vector_norm(embeddings, axis=1, keepdims=True)
-            embeddings /= xp.where(lengths == 0, xp.ones_like(lengths), lengths)
-        embeddings = xp.take(embeddings, xp.asarray(inverse, device=device_of(embeddings)), axis=0)
+            lengths = embeddings.norm(dim=1, keepdim=True)
+            embeddings /= lengths.where(lengths > 0, 1)
+        if self.output == "numpy":
+            embeddings = embeddings.numpy()
         remember_origin(embeddings, loaded.source)
         return embeddings
 
@@ -177,13 +172,11 @@ class CLIPImageEncoder(CallbackSupportMixin, CLIPEncoder):
         Parameters
         ----------
         X : list, tuple, array, series or one-column data frame of n images
-            See `transform`.
         y : ignored
 
         Returns
         -------
         ndarray of shape (n, D), float32
-            See `transform`.
         """
         n_batches = -(-len(list_images(X)) // self.batch_size)
         with fit_task(self, X, y, n_batches, "batch") as self._batch_done:
@@ -192,108 +185,51 @@ class CLIPImageEncoder(CallbackSupportMixin, CLIPEncoder):
             finally:
                 del self._batch_done
 
-    def _embed(self, sources, positions, loaded):
-        """Embeddings `(n, D)` of sources, and the errors of those that cannot be read, by row."""
-        precision = loaded.image_precision(self.precision)
-        n_threads = joblib.effective_n_jobs(self.n_jobs)
-
-        def make_reader(cache):
-            work = _Reader(loaded, precision, cache)
-
-            def read(rows):
-                items = iterate_items(work, [sources[row] for row in rows], self.batch_size, n_threads)
-                with closing(items):
-                    for row, item in zip(rows, items):
-                        if item.error is not None and self.on_error == "raise":
-                            name = describe(sources[row])
-                            message = f"Image {positions[row]} ({name}) cannot be read: {item.error}."
-                            raise ImageReadError(message) from item.error
-                        yield item
-
-            return read
-
-        batch_done = getattr(self, "_batch_done", None)
-        with _progress(len(sources), self.progress, self.batch_size, batch_done) as advance:
-            embeddings, errors = embed(
-                len(sources),
-                loaded.embed_dim,
-                partial(loaded.embed_images, precision=precision),
-                make_reader,
-                cache=self.cache,
-                batch_size=self.batch_size,
-                device=loaded.device if self.output == "torch" else "cpu",
-                advance=advance,
-            )
-        return embeddings if self.output == "torch" else embeddings.numpy(), errors
-
-
-class _Reader:
-    """What threads do with one image while the model computes others: find its embedding, or its pixels.
-
-    An image that cannot be read is an `Item` with an error.
-    """
-
-    def __init__(self, loaded, precision, cache):
-        self._loaded = loaded
-        self._cache = cache
-        self._context = b"image %d %s " % (_READING, precision.encode())
-        # Without a cache, keys only tell apart the images of this call.
-        if cache.active:
-            self._context += loaded.image_digest()
-
-    def __call__(self, source):
+    def _read(self, reader, context, loaded, row, source):
+        """The `Reading` of one image. Threads do this while the model computes others."""
+        # An image object must not be read by two threads at once.
+        name = os.fspath(source) if isinstance(source, (str, os.PathLike)) else id(source)
+        if (first := reader.find_equal(row, name)) is not None:
+            return Reading(same_as=first)
         try:
             content = fetch(source)
+            key = hashlib.sha256(context + picture_digest(content)).digest()
+            return reader.read(row, key, lambda: _prepare(content, loaded))
         except ImageReadError as error:
-            return Item(error=error)
-        key = hashlib.sha256(self._context + picture_digest(content)).digest()
-        embedding, locked = self._cache.find_or_lock(key)
-        if not locked:
-            return Item(key, embedding)
-        try:
-            image = decode(content, shortest_side=max(self._loaded.image_size))
-            return Item(key, input=np.asarray(self._loaded.crop(image)))
-        except ImageReadError as error:
-            self._cache.release([key])
-            return Item(key, error=error)
+            if self.on_error == "raise":
+                message = f"Image {row} ({describe(source)}) cannot be read: {error}."
+                raise ImageReadError(message) from error
+            return Reading(error=error)
+
+    @contextmanager
+    def _progress(self, n_images):
+        """A function to call with the number of images that are done, which moves a bar and tells callbacks of batches."""
+        from tqdm.auto import tqdm
+
+        n_done, batch_done = 0, getattr(self, "_batch_done", None)
+        with tqdm(
+            total=n_images, desc="images", unit="image", delay=_BAR_AFTER_SECONDS, disable=not self.progress
+        ) as bar:
+
+            def advance(n):
+                nonlocal n_done
+                bar.update(n)
+                before, n_done = n_done, n_done + n
+                if batch_done is not None:
+                    for _ in range(-(-n_done // self.batch_size) - -(-before // self.batch_size)):
+                        batch_done()
+
+            yield advance
 
 
-def _unique(sources):
-    """Positions of the sources without repeats, and for each source which of these it is."""
-    firsts, inverse, seen = [], [], {}
-    for position, source in enumerate(sources):
-        key = os.fspath(source) if isinstance(source, (str, os.PathLike)) else id(source)
-        if key not in seen:
-            seen[key] = len(firsts)
-            firsts.append(position)
-        inverse.append(seen[key])
-    return firsts, np.array(inverse, dtype=np.intp)
+def _prepare(content, loaded):
+    """The pixels of an image at the size of the model's input."""
+    return np.asarray(loaded.crop(decode(content, shortest_side=max(loaded.image_size))))
 
 
-def _warn_of_errors(sources, positions, first_error):
-    named = "; ".join(f"{i} ({describe(sources[i])})" for i in positions[:3])
+def _warn_of_errors(sources, errors):
+    named = "; ".join(f"{row} ({describe(sources[row])})" for row in sorted(errors)[:3])
     warn_caller(
-        f"{len(positions)} of {len(sources)} images cannot be read and have rows of NaN: {named}"
-        f"{'; ...' if len(positions) > 3 else ''}. The first: {first_error}.",
+        f"{len(errors)} of {len(sources)} images cannot be read and have rows of NaN: {named}"
+        f"{'; ...' if len(errors) > 3 else ''}. The first: {errors[min(errors)]}.",
     )
-
-
-@contextmanager
-def _progress(total, show_bar, batch_size, batch_done):
-    """A function to call with the number of images that are done, which moves the bar and tells of full batches."""
-    from tqdm.auto import tqdm
-
-    n_done = 0
-    with tqdm(
-        total=total, desc="images", unit="image", delay=_BAR_AFTER_SECONDS, disable=not show_bar
-    ) as bar:
-
-        def advance(n):
-            nonlocal n_done
-            bar.update(n)
-            before, n_done = n_done, n_done + n
-            if batch_done is not None:
-                for _ in range(-(-n_done // batch_size) - -(-before // batch_size)):
-                    batch_done()
-
-        yield advance

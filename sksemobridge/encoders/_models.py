@@ -13,13 +13,12 @@ from .._utils.device import on_all_cores, resolve_device
 from ._pictures import check_size
 from ._source import (
     ModelLoadError,
+    arguments_for_loading,
     cannot_load,
-    cannot_tokenize,
     find_source,
-    model_repositories,
+    load_tokenizer,
     read_config,
-    tokenizer_repositories,
-    without_waiting,
+    uses_quick_gelu,
 )
 from ._towers import cut_context, shallow_copy, without_projection
 
@@ -41,8 +40,6 @@ class LoadedModel:
         In float32, in evaluation mode, without gradients.
     embed_dim : int
         `D`, the width of the joint space.
-    n_image_parameters : int
-        Number of parameters of the image tower.
     image_size : tuple of int
         Height and width of the inputs of the image tower.
     """
@@ -63,20 +60,16 @@ class LoadedModel:
         size = self._preprocess.size
         self.image_size = tuple(size) if isinstance(size, (tuple, list)) else (size, size)
         self._geometry = Compose(geometry)
-        self._mean = tuple(normalize.mean)
-        self._std = tuple(normalize.std)
+        self._mean, self._std = tuple(normalize.mean), tuple(normalize.std)
         self._lock = threading.Lock()
         self._tokenizer = None
         self._bf16_model = None
         self._digests = {}
 
     def crop(self, image):
-        """Resize and crop an RGB image of Pillow to `image_size`: the model's own preprocessing of one image.
+        """An RGB image of Pillow, resized and cropped to `image_size` by the model's own preprocessing.
 
-        Raises
-        ------
-        ImageReadError
-            If the image is so narrow that, resized by its shortest side, it would exhaust memory.
+        `ImageReadError` if it is so narrow that, resized by its shortest side, it would exhaust memory.
         """
         if self._preprocess.resize_mode == "shortest":
             width, height = image.size
@@ -98,16 +91,9 @@ class LoadedModel:
         }
 
     def as_input(self, pixels):
-        """Scale and normalise pixels as the model's own preprocessing does, a batch at once on its device.
+        """Inputs `(n, 3, h, w)` in float32 from pixels `(n, h, w, 3)`, scaled as the model's own preprocessing does.
 
-        Parameters
-        ----------
-        pixels : torch.Tensor of shape (n, h, w, 3), uint8
-
-        Returns
-        -------
-        torch.Tensor of shape (n, 3, h, w), float32
-            On a GPU with channels last in memory, where convolutions are fastest.
+        On a GPU with channels last in memory, where convolutions are fastest.
         """
         import torch
 
@@ -120,55 +106,28 @@ class LoadedModel:
         return pixels.float().div_(255).sub_(mean).div_(std)
 
     def embed_images(self, pixels, precision):
-        """Embeddings of images in the joint space, not normalised.
-
-        Parameters
-        ----------
-        pixels : torch.Tensor of shape (n, h, w, 3), uint8
-        precision : {"fp32", "bf16", "fp16"}
-
-        Returns
-        -------
-        torch.Tensor of shape (n, D), float32
-        """
+        """Embeddings `(n, D)` of images `(n, h, w, 3)` in the joint space, in float32, not normalised."""
         import torch
 
         model, dtype = self.image_model(precision)
 
         def forward(pixels):
-            with (
-                torch.inference_mode(),
-                autocast(precision if dtype == torch.float32 else "fp32", self.device),
-            ):
+            context = autocast(precision if dtype == torch.float32 else "fp32", self.device)
+            with torch.inference_mode(), context:
                 # CoCa normalises unless told not to.
                 return model.encode_image(self.as_input(pixels).to(dtype), normalize=False).float()
 
         return on_all_cores(forward, pixels) if self.device.type == "cpu" else forward(pixels)
 
     def embed_tokens(self, tokens, precision):
-        """Embeddings `(n, D)` of texts in the joint space, not normalised; as `encode_tokens`."""
-        return self._read(self.model, tokens, precision)
+        """Embeddings `(n, D)` of tokens `(n, context_length)` in the joint space, in float32, not normalised."""
+        return self._embed_tokens(self.model, tokens, precision)
 
     def encode_tokens(self, tokens, precision):
-        """Embeddings of texts before the projection.
+        """Embeddings `(n, d)` of tokens before the projection; `NoProjectionError` if the tower has none."""
+        return self._embed_tokens(without_projection(self.model), tokens, precision)
 
-        Parameters
-        ----------
-        tokens : torch.Tensor of shape (n, context_length)
-        precision : {"fp32", "bf16", "fp16"}
-
-        Returns
-        -------
-        torch.Tensor of shape (n, d), float32
-
-        Raises
-        ------
-        NoProjectionError
-            If the text tower does not end in a linear layer.
-        """
-        return self._read(without_projection(self.model), tokens, precision)
-
-    def _read(self, model, tokens, precision):
+    def _embed_tokens(self, model, tokens, precision):
         import torch
 
         model, tokens = cut_context(model, tokens)
@@ -191,28 +150,15 @@ class LoadedModel:
             return self.model, torch.float32
         with self._lock:
             if self._bf16_model is None:
-                tower = copy.deepcopy(self.model.visual).to(torch.bfloat16)
                 self._bf16_model = shallow_copy(self.model)
-                self._bf16_model._modules["visual"] = tower
+                self._bf16_model._modules["visual"] = copy.deepcopy(self.model.visual).to(torch.bfloat16)
         return self._bf16_model, torch.bfloat16
 
     def tokenize(self, texts):
-        """Token ids of texts. The tokenizer is made on first use: some come from a hub, and images need none.
-
-        Raises
-        ------
-        ModelLoadError
-            If the tokenizer is missing.
-        """
+        """Token ids of texts. The tokenizer is made on first use: some come from a hub, and images need none."""
         with self._lock:
             if self._tokenizer is None:
-                import open_clip
-
-                try:
-                    with without_waiting(tokenizer_repositories(self.source, self._config)):
-                        self._tokenizer = open_clip.get_tokenizer(self.source.name)
-                except Exception as error:
-                    raise cannot_tokenize(self.source, self._config, error) from error
+                self._tokenizer = load_tokenizer(self.source, self._config)
         return self._tokenizer(texts)
 
     def is_cut(self, text, tokens):
@@ -245,59 +191,49 @@ class LoadedModel:
             return self._digests[tower]
 
 
-class _Slot:
-    """One place of the registry. Its lock lets one thread load the model while others wait."""
-
-    def __init__(self):
-        self.lock = threading.Lock()
-        self.loaded = None
-        self.failure = None
-        self.retry_at = 0.0
-
-
-_slots = OrderedDict()
-_slots_lock = threading.Lock()
+# Models by source and device, the one used last at the end, and why those that could not be loaded could not.
+_loaded = OrderedDict()
+_failed = {}
+_registry_lock = threading.Lock()
+# One thread loads, others wait: they may want the same model.
+_loading_lock = threading.Lock()
 
 
 def get_model(model_name, pretrained, device):
-    """The model that an encoder's parameters name, loaded on first use.
+    """The `LoadedModel` that an encoder's parameters name, loaded on first use.
 
-    Parameters
-    ----------
-    model_name, pretrained, device
-        As encoders take them.
-
-    Returns
-    -------
-    LoadedModel
-
-    Raises
-    ------
-    ModelLoadError
-        If the model or its weights are missing, or were some seconds ago. New local files are read at once.
-    ValueError
-        If the machine has no such device.
+    `ModelLoadError` if the model or its weights are missing, or were some seconds ago; new local files are read at once.
+    `ValueError` if the machine has no such device.
     """
-    source = find_source(model_name, pretrained)
-    device = resolve_device(device)
-    key = (source, str(device))
-    with _slots_lock:
-        slot = _slots.setdefault(key, _Slot())
-        _slots.move_to_end(key)
-        while len(_slots) > MAX_MODELS:
-            _slots.popitem(last=False)
-    with slot.lock:
-        if slot.loaded is None:
-            if (left := slot.retry_at - time.monotonic()) > 0:
-                raise ModelLoadError(
-                    f"{slot.failure}\nIt is tried again in {left:.0f} seconds, or after clear_model_cache()."
-                )
-            try:
-                slot.loaded = _load(source, device)
-            except ModelLoadError as error:
-                slot.failure, slot.retry_at = str(error), time.monotonic() + RETRY_SECONDS
-                raise
-        return slot.loaded
+    source, device = find_source(model_name, pretrained), resolve_device(device)
+    key = source, str(device)
+    if (loaded := _find_loaded(key)) is not None:
+        return loaded
+    with _loading_lock:
+        if (loaded := _find_loaded(key)) is not None:
+            return loaded
+        message, retry_at = _failed.get(key, ("", 0.0))
+        if (left := retry_at - time.monotonic()) > 0:
+            raise ModelLoadError(
+                f"{message}\nIt is tried again in {left:.0f} seconds, or after clear_model_cache()."
+            )
+        try:
+            loaded = _load(source, device)
+        except ModelLoadError as error:
+            _failed[key] = str(error), time.monotonic() + RETRY_SECONDS
+            raise
+        with _registry_lock:
+            _loaded[key] = loaded
+            if len(_loaded) > MAX_MODELS:
+                _loaded.popitem(last=False)
+        return loaded
+
+
+def _find_loaded(key):
+    with _registry_lock:
+        if key in _loaded:
+            _loaded.move_to_end(key)
+        return _loaded.get(key)
 
 
 def clear_model_cache() -> None:
@@ -310,8 +246,9 @@ def clear_model_cache() -> None:
     >>> from sksemobridge import clear_model_cache
     >>> clear_model_cache()
     """
-    with _slots_lock:
-        _slots.clear()
+    with _registry_lock:
+        _loaded.clear()
+        _failed.clear()
 
 
 def read_embed_dim(model_name, pretrained):
@@ -362,22 +299,16 @@ def _load(source, device):
     import open_clip
 
     config = read_config(source)
-    quick_gelu = bool(config.get("quick_gelu", False))
-    if source.pretrained is not None and not source.files:
-        # Where a tag was trained with QuickGELU, as OpenAI's were, open_clip builds the model with GELU all the
-        # same and only warns.
-        tag = open_clip.get_pretrained_cfg(source.name, source.pretrained)
-        quick_gelu = quick_gelu or bool(tag.get("quick_gelu", False))
     try:
-        with without_waiting(model_repositories(source, config)):
-            model = open_clip.create_model(
-                source.name,
-                pretrained=source.pretrained,
-                precision="fp32",
-                force_quick_gelu=quick_gelu,
-                require_pretrained=True,
-                weights_only=True,
-            )
+        name, options = arguments_for_loading(source, config)
+        model = open_clip.create_model(
+            name,
+            **options,
+            precision="fp32",
+            force_quick_gelu=uses_quick_gelu(source, config),
+            require_pretrained=True,
+            weights_only=True,
+        )
     except Exception as error:
         raise cannot_load(source, error) from error
     model.eval().requires_grad_(False).to(device)

@@ -19,17 +19,23 @@ FORMATS = (
 
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://|data:", re.IGNORECASE)
 
+# Files of more bytes are looked at before they are read. More than so many bytes for a pixel no picture takes: four
+# channels of 16 bits.
+_LARGE_FILE, _MOST_STEPS = 2**24, 100_000
+_PIXEL_BYTES = 8
+
 # How a camera was held (EXIF tag 0x0112) and Pillow's name of what sets the picture upright.
-_UPRIGHT = {
-    2: "FLIP_LEFT_RIGHT",
-    3: "ROTATE_180",
-    4: "FLIP_TOP_BOTTOM",
-    5: "TRANSPOSE",
-    6: "ROTATE_270",
-    7: "TRANSVERSE",
-    8: "ROTATE_90",
-}
 _ORIENTATION = 0x0112
+_TURNS = [
+    "FLIP_LEFT_RIGHT",
+    "ROTATE_180",
+    "FLIP_TOP_BOTTOM",
+    "TRANSPOSE",
+    "ROTATE_270",
+    "TRANSVERSE",
+    "ROTATE_90",
+]
+_UPRIGHT = dict(enumerate(_TURNS, start=2))
 
 # By how much a JPEG may be shrunk while it is decoded, and how many times the model's input it must measure after
 # that, so that the model's own resizing still decides. With smaller margins, some embeddings of photographs or noise
@@ -53,17 +59,7 @@ def describe(source):
 
 
 def fetch(source):
-    """The content of a source: the bytes of a file, or pixels.
-
-    Returns
-    -------
-    bytes, bytearray, memoryview or ndarray
-
-    Raises
-    ------
-    ImageReadError
-        If there is nothing to decode, or Pillow cannot decode its image; the message says why.
-    """
+    """The content of a source: the bytes of a file, or pixels; `ImageReadError` says why there is none."""
     source = to_numpy(source)
     if isinstance(source, np.ndarray):
         _check_pixels(source)
@@ -88,42 +84,23 @@ def fetch(source):
 
 
 def decode(content, *, shortest_side=None):
-    """A picture as people see it: upright, its first frame, on white where it is transparent.
+    """An RGB image of Pillow as people see it: upright, its first frame, on white where it is transparent.
 
-    Parameters
-    ----------
-    content : bytes, bytearray, memoryview or ndarray
-        From `fetch`.
-    shortest_side : int or None
-        If given, a JPEG may be shrunk while it is decoded, which is much faster. It keeps its proportion and
-        more than so many pixels on its shortest side.
-
-    Returns
-    -------
-    PIL.Image.Image
-        Of mode RGB.
-
-    Raises
-    ------
-    ImageReadError
-        If it cannot be decoded; the message says why.
+    `content` is from `fetch`. With `shortest_side` a JPEG may be shrunk while it is decoded, which is much faster; it
+    keeps its proportion and more than so many pixels on its shortest side. `ImageReadError` says why it cannot be read.
     """
     from PIL import Image
 
     if isinstance(content, np.ndarray):
         return _to_rgb(Image.fromarray(np.ascontiguousarray(content)))
-    return _to_picture(_open(content), shortest_side)
+    return _to_picture(_open(io.BytesIO(content)), shortest_side)
 
 
 def picture_digest(content):
     """Digest of the result of `fetch`, on which alone `decode` depends."""
-    if isinstance(content, np.ndarray):
-        head = f"pixels {content.shape} "
-        content = np.ascontiguousarray(content)
-    else:
-        head = "file "
-    digest = hashlib.sha256(head.encode())
-    digest.update(content)
+    is_pixels = isinstance(content, np.ndarray)
+    digest = hashlib.sha256(f"pixels {content.shape} ".encode() if is_pixels else b"file ")
+    digest.update(np.ascontiguousarray(content) if is_pixels else content)
     return digest.digest()
 
 
@@ -150,12 +127,7 @@ def is_pil(value):
 
 
 def check_pixel_type(pixels):
-    """Refuse pixels that are not uint8.
-
-    Raises
-    ------
-    ImageReadError
-    """
+    """Refuse pixels that are not uint8."""
     if pixels.dtype != np.uint8:
         raise ImageReadError(
             f"pixels must be uint8 from 0 to 255, not {pixels.dtype}; for values from 0 to 1 use "
@@ -174,11 +146,6 @@ def _check_pixels(pixels):
 
 
 def _read_file(path):
-    if isinstance(path, str) and _ADDRESS.match(path):
-        raise ImageReadError(
-            "addresses are not fetched; download the file and give its path, or give its content as bytes, "
-            "for example urllib.request.urlopen(address).read()"
-        )
     try:
         status = os.stat(path)
         if stat.S_ISDIR(status.st_mode):
@@ -188,22 +155,55 @@ def _read_file(path):
         if not stat.S_ISREG(status.st_mode):
             raise ImageReadError("it is not a regular file")
         with open(path, "rb") as file:
-            return file.read()
-    except FileNotFoundError as error:
-        raise ImageReadError("there is no such file") from error
+            if status.st_size > _LARGE_FILE:
+                _check_large_file(file, status.st_size)
+            # Files of the system, as in /proc, may go on for ever beyond the size that they are said to have.
+            return file.read(status.st_size)
+    except ImageReadError:
+        raise
     except (OSError, ValueError) as error:
-        if isinstance(error, ImageReadError):
-            raise
-        raise ImageReadError(str(error)) from error
+        if isinstance(path, str) and _ADDRESS.match(path):
+            raise ImageReadError(
+                "addresses are not fetched; download the file and give its path, or give its content as bytes, "
+                "for example urllib.request.urlopen(address).read()"
+            ) from error
+        is_missing = isinstance(error, FileNotFoundError)
+        raise ImageReadError("there is no such file" if is_missing else str(error)) from error
 
 
-def _open(content):
+def _check_large_file(file, n_bytes):
+    """Refuse a large file that is no picture before it is read."""
+    from PIL import Image
+
+    limit = Image.MAX_IMAGE_PIXELS
+    if limit is not None and n_bytes > _PIXEL_BYTES * limit:
+        raise _bomb(f"its {n_bytes:,} bytes are more than {limit:,} pixels take")
+    check_size(*_open(_Head(file)).size)
+    file.seek(0)
+
+
+class _Head:
+    """A file whose head is read in few steps: in a broken JPEG, Pillow looks at byte after byte."""
+
+    def __init__(self, file):
+        self.seek, self.tell = file.seek, file.tell
+        self._file, self._n_steps = file, 0
+
+    def read(self, n=-1):
+        self._n_steps += 1
+        if self._n_steps > _MOST_STEPS:
+            raise ImageReadError("its head does not end")
+        return self._file.read(n)
+
+
+def _open(file):
+    """An image of Pillow of which the head is read."""
     from PIL import Image, UnidentifiedImageError
 
     Image.init()
     formats = [kind for kind in FORMATS if kind in Image.OPEN]
     try:
-        return Image.open(io.BytesIO(content), formats=formats)
+        return Image.open(file, formats=formats)
     except UnidentifiedImageError as error:
         raise ImageReadError("its content is not an image of a kind that is read") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -228,12 +228,7 @@ def _draft(image, shortest_side):
 
 
 def check_size(width, height):
-    """Refuse pictures without pixels, and with more than Pillow allows.
-
-    Raises
-    ------
-    ImageReadError
-    """
+    """Refuse pictures without pixels, and with more than Pillow allows."""
     from PIL import Image
 
     if not width or not height:
@@ -255,11 +250,10 @@ def _upright(image):
 
     # After loading: some formats store the orientation behind the pixels, and loading a TIFF applies it.
     try:
-        orientation = image.getexif().get(_ORIENTATION)
+        name = _UPRIGHT.get(image.getexif().get(_ORIENTATION))
     except Exception:
         # The metadata are broken, the picture is not.
-        orientation = None
-    name = _UPRIGHT.get(orientation)
+        return image
     return image.transpose(Image.Transpose[name]) if name else image
 
 
@@ -268,32 +262,36 @@ def _to_rgb(image):
 
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
+    if image.mode == "F":
+        raise ImageReadError("its pixels are floating-point numbers of unknown range; convert them to 8 bits")
     if image.mode.startswith("I"):
         image = _to_8_bits(image)
-    elif image.mode == "F":
-        raise ImageReadError("its pixels are floating-point numbers of unknown range; convert them to 8 bits")
-    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
-        if image.mode == "La":
-            image = image.convert("LA")
+    if image.mode not in ("LA", "La", "PA", "RGBA", "RGBa") and "transparency" not in image.info:
+        return image.convert("RGB")
+    if image.mode == "La":
+        image = image.convert("LA")
+    if image.mode != "RGBA":
         image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(white, image).convert("RGB")
-    return image.convert("RGB")
+    white = Image.new("RGB", image.size, "white")
+    white.paste(image, mask=image)
+    return white
 
 
 def _to_8_bits(image):
     from PIL import Image
 
     # In the byte order of this machine: NumPy 2.2.0 crashes where another one is compared with -1 below.
-    values = np.asarray(image, dtype=np.int32)
+    values = np.array(image, dtype=np.int32)
     lowest, highest = values.min(), values.max()
     if lowest < 0 or highest > 65535:
         raise ImageReadError("its pixels are 32-bit integers of unknown range; convert them to 8 bits")
+    is_transparent = values == image.info.get("transparency", -1)
     # In mode I, a converted 8-bit image keeps its values; an image of a file has 16 bits.
-    if image.mode == "I" and highest <= 255 and image.format is None:
-        scaled = values.astype(np.uint8)
-    else:
-        scaled = ((values + 128) // 257).astype(np.uint8)
+    if image.mode != "I" or highest > 255 or image.format is not None:
+        # In place, since such a picture may be large.
+        values += 128
+        values //= 257
+    scaled = values.astype(np.uint8)
     # On white where it is transparent: one grey of a PNG may stand for that.
-    scaled[values == image.info.get("transparency", -1)] = 255
+    scaled[is_transparent] = 255
     return Image.fromarray(scaled)

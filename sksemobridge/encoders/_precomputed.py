@@ -15,21 +15,19 @@ from sklearn.utils._param_validation import Interval
 
 from .._utils.array_api import l2_normalize, to_numpy
 from .._utils.lru import content_key
-from ._base import StatelessEncoder, list_texts
+from ._base import TextEncoder, list_texts
 
 
-class PrecomputedTextEncoder(StatelessEncoder):
+class PrecomputedTextEncoder(TextEncoder):
     """Look up text embeddings that were computed elsewhere.
 
     Parameters
     ----------
-    texts : sequence of str of length n
-        The texts.
+    texts : sequence of n str
     eos : array-like of shape (n, d)
-        Their embeddings before the text projection, in the same order.
+        Embeddings of the texts before the text projection.
     projection : array-like of shape (d, D) or None
-        `W`, the text projection. None stands for the identity: `texts` are then names of classes and `eos`
-        their embeddings in the joint space, as `from_joint` sets them.
+        `W`, the text projection. None: as `from_joint` makes it.
     projection_bias : array-like of shape (D,) or None, default=None
         `b_W`, where the model has one.
     logit_scale : float, default=100.0
@@ -37,12 +35,8 @@ class PrecomputedTextEncoder(StatelessEncoder):
 
     Attributes
     ----------
-    projection_ : ndarray of shape (d, D)
-        As given, or the identity.
-    projection_bias_ : ndarray of shape (D,) or None
-        As given.
-    logit_scale_ : float
-        As given.
+    projection_, projection_bias_, logit_scale_
+        As given; the identity for `projection=None`.
 
     See Also
     --------
@@ -84,15 +78,15 @@ class PrecomputedTextEncoder(StatelessEncoder):
     def from_joint(
         cls, embeddings_by_class_name: Mapping[str, ArrayLike], *, logit_scale: float = 100.0
     ) -> Self:
-        """Texts of classes that were projected already, by the names of the classes.
+        """Joint-space embeddings of classes, looked up by their names; no prompts are read.
 
-        The name of a class alone decides what is looked up; no prompts are read.
+        The projection `W` is unknown here and counts as the identity, and so does the bridge. With `W`, or with
+        `CLIPTextEncoder`, predictions are usually better. The log says so once in a process.
 
         Parameters
         ----------
         embeddings_by_class_name : mapping from str to array-like of shape (D,) or (p, D)
-            One embedding in the joint space of images and texts, or those of several prompts. `_` in a name is
-            read as a space.
+            One embedding, or those of `p` prompts. `_` in a name is read as a space.
         logit_scale : float, default=100.0
 
         Returns
@@ -105,12 +99,6 @@ class PrecomputedTextEncoder(StatelessEncoder):
             If the mapping is empty, or the embeddings are not equally wide.
         TypeError
             If a name is not a string.
-
-        Notes
-        -----
-        What the bridge is read off, the projection `W`, is not known here. It counts as the identity, and so the
-        bridge is the identity too: bridged images are the images. With `W`, or with `CLIPTextEncoder`, predictions
-        are usually better. The log says so once in a process.
 
         Examples
         --------
@@ -130,7 +118,7 @@ class PrecomputedTextEncoder(StatelessEncoder):
             raise ValueError(
                 f"The embeddings of the {len(names)} names must be vectors (D,) or matrices (p, D) of one width D."
             )
-        _say_that_nothing_is_bridged()
+        _log_that_the_bridge_is_the_identity()
         return cls(names, np.stack(rows), None, logit_scale=logit_scale)
 
     @property
@@ -138,73 +126,24 @@ class PrecomputedTextEncoder(StatelessEncoder):
         """Whether the texts are names of classes, so that no prompts are made of them."""
         return self.projection is None
 
-    def fit(self, X: Any = None, y: Any = None) -> Self:
-        """Check the parameters; there is nothing to learn.
-
-        Parameters
-        ----------
-        X, y : ignored
-
-        Returns
-        -------
-        self : object
-
-        Raises
-        ------
-        ValueError
-            If shapes do not fit together, or a text has two different embeddings.
-        """
-        super().fit()
+    def _check(self):
         self._table()
         self._projection_and_bias()
-        return self
 
-    def encode(self, texts: Sequence[str]) -> NDArray[Any]:
-        """Embeddings before the projection.
-
-        Parameters
-        ----------
-        texts : sequence of str
-
-        Returns
-        -------
-        ndarray of shape (n, d)
-
-        Raises
-        ------
-        ValueError
-            If a text is not among `texts`; the message says which.
-        """
-        texts = list_texts(texts)
+    def _encode(self, texts):
         self._validate_params()
-        if self.takes_class_names:
-            texts = [text.replace("_", " ") for text in texts]
         rows, eos = self._table()
+        texts = self._as_known(texts)
         missing = list(dict.fromkeys(text for text in texts if text not in rows))
         if missing:
-            shown = ", ".join(repr(text) for text in missing[:3])
+            shown = ", ".join(repr(text) for text in missing[:3]) + (", ..." if len(missing) > 3 else "")
             raise ValueError(
-                f"{len(missing)} of the texts are not among the {len(rows)} that were precomputed: {shown}"
-                f"{', ...' if len(missing) > 3 else ''}. Embed them too, or use CLIPTextEncoder."
+                f"{len(missing)} of the texts are not among the {len(rows)} that were precomputed: {shown}. Embed them "
+                "too, or use CLIPTextEncoder."
             )
         return eos[[rows[text] for text in texts]]
 
-    def transform(self, texts: Sequence[str]) -> NDArray[Any]:
-        """Embeddings in the joint space of images and texts, not normalised: `eos @ W + b_W`.
-
-        Parameters
-        ----------
-        texts : sequence of str
-
-        Returns
-        -------
-        ndarray of shape (n, D)
-
-        Raises
-        ------
-        ValueError
-            If a text is not among `texts`; the message says which.
-        """
+    def _transform(self, texts):
         eos = self.encode(texts)
         projection, bias = self._projection_and_bias()
         return eos @ projection if bias is None else eos @ projection + bias
@@ -228,11 +167,12 @@ class PrecomputedTextEncoder(StatelessEncoder):
         texts = sha256(json.dumps(list_texts(self.texts)).encode()).hexdigest()
         return content_key(texts, _floats(self.eos, "eos"), projection, bias)
 
+    def _as_known(self, texts):
+        """Texts as they are looked up."""
+        return [text.replace("_", " ") for text in texts] if self.takes_class_names else texts
+
     def _table(self):
-        texts = list_texts(self.texts)
-        if self.takes_class_names:
-            texts = [text.replace("_", " ") for text in texts]
-        eos = _floats(self.eos, "eos")
+        texts, eos = self._as_known(list_texts(self.texts)), _floats(self.eos, "eos")
         if len(texts) != len(eos):
             raise ValueError(
                 f"There are {len(texts)} texts and {len(eos)} rows of eos; they must be as many."
@@ -269,7 +209,7 @@ class PrecomputedTextEncoder(StatelessEncoder):
 
 
 @cache
-def _say_that_nothing_is_bridged():
+def _log_that_the_bridge_is_the_identity():
     logging.getLogger("sksemobridge").warning(
         "Texts were projected elsewhere, and the text projection is not known: the bridge of classifiers is the identity. "
         "PrecomputedTextEncoder(texts, eos, projection) gives it."

@@ -3,14 +3,12 @@
 import difflib
 import hashlib
 import os
-import time
-from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
 from .._utils.lru import LRUCache
+from ._hub import find_kept
 
 BUNDLED_NAME = "mini"
 BUNDLED_TAG = "bundled"
@@ -21,6 +19,12 @@ _HUB = "hf-hub:"
 _READ_FILES = ("open_clip_config.json", "tokenizer*", "vocab*", "merges.txt", "special_tokens*", "*.model")
 _READ_FILES += ("*.safetensors", "*.bin", "*.pth")
 
+_KEPT = (
+    "Downloads are kept in the cache of huggingface_hub (HF_HOME, by default ~/.cache/huggingface). Behind a proxy, set "
+    "HTTPS_PROXY."
+)
+_TOKENIZER_FILES = ["tokenizer_config.json", "tokenizer.json", "vocab.txt"]
+
 _digests = LRUCache(max_items=64)
 
 
@@ -30,16 +34,10 @@ class ModelLoadError(RuntimeError):
 
 @dataclass(frozen=True)
 class ModelSource:
-    """One model with its weights, in the terms of open_clip.
+    """One model with its weights: name and tag or path of a checkpoint, in the terms of open_clip.
 
-    Attributes
-    ----------
-    name : str
-        Model name, or one with open_clip's `hf-hub:` or `local-dir:` scheme.
-    pretrained : str or None
-        Tag or path of a checkpoint; `None` for the schemes, whose names say where the weights are.
-    files : tuple
-        Path and digest of each local file of the model. A rewritten folder or checkpoint is another source.
+    `pretrained` is None for names with a scheme, which say where the weights are. `files` are path and digest of each
+    local file of the model, so that a rewritten folder or checkpoint is another source.
     """
 
     name: str
@@ -47,28 +45,18 @@ class ModelSource:
     files: tuple = ()
 
     def __str__(self):
-        return (
-            repr(self.name) if self.pretrained is None else f"{self.name!r}, pretrained={self.pretrained!r}"
-        )
+        return repr(self.name) + ("" if self.pretrained is None else f", pretrained={self.pretrained!r}")
 
     def is_same_model(self, other):
         """Whether both name the same weights: OpenAI's tags mean QuickGELU under either model name."""
         if self.files or other.files:
             return [digest for _, digest in self.files] == [digest for _, digest in other.files]
-        return (self._plain_name(), self.pretrained) == (other._plain_name(), other.pretrained)
-
-    def _plain_name(self):
-        return self.name.removesuffix("-quickgelu")
+        names = {source.name.removesuffix("-quickgelu") for source in (self, other)}
+        return len(names) == 1 and self.pretrained == other.pretrained
 
 
 def find_source(model_name, pretrained):
-    """The source that the parameters of an encoder name, without a look at its weights.
-
-    Raises
-    ------
-    ModelLoadError
-        If they name none: the tag is missing, or there is no such folder or bundled model.
-    """
+    """The source that the parameters of an encoder name, without a look at its weights; `ModelLoadError` if none."""
     if model_name == BUNDLED_NAME or pretrained == BUNDLED_TAG:
         if (model_name, pretrained) != (BUNDLED_NAME, BUNDLED_TAG):
             raise ModelLoadError(
@@ -101,10 +89,10 @@ def _is_tag(name, pretrained):
 
 def _folder_source(folder):
     if not (folder / "open_clip_config.json").is_file():
+        problem = "has no open_clip_config.json" if folder.is_dir() else "does not exist"
         raise ModelLoadError(
-            f"No model in the folder {str(folder)!r}: it "
-            f"{'has no open_clip_config.json' if folder.is_dir() else 'does not exist'}. A model folder "
-            "holds open_clip_config.json and the weights, for example open_clip_model.safetensors."
+            f"No model in the folder {str(folder)!r}: it {problem}. A model folder holds open_clip_config.json and the "
+            "weights, for example open_clip_model.safetensors."
         )
     folder = folder.resolve()
     paths = {path for pattern in _READ_FILES for path in folder.glob(pattern) if path.is_file()}
@@ -125,20 +113,60 @@ def _digest(path):
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def read_config(source):
-    """The architecture of a source as open_clip describes it.
+def arguments_for_loading(source, config=None):
+    """Model name and options with which `open_clip.create_model` finds a source: on the hub, or kept on this machine.
 
-    Raises
-    ------
-    ModelLoadError
-        If the model name or tag is unknown, or the configuration cannot be read.
+    With its `config`, what describes the text tower is looked for too. `ConnectionError` if the hub does not answer and
+    something is not kept.
     """
+    name, options, needs, tag, repository = source.name, {"pretrained": source.pretrained}, {}, {}, None
+    if name.startswith(_HUB):
+        repository = name[len(_HUB) :]
+        needs[repository] = ["open_clip_config.json"]
+    elif not source.files:
+        tag = _read_tag(source)
+        repository, _, file = tag.get("hf_hub", "").rpartition("/")
+        if repository:
+            needs[repository] = _weights_names(file)
+    if text_tower := ((config or {}).get("text_cfg") or {}).get("hf_model_name"):
+        needs[text_tower] = ["config.json"]
+    kept = find_kept(needs).get(repository)
+    if kept is not None and tag:
+        # What open_clip knows of a tag, it does not know of a file.
+        options = {"pretrained": kept, "force_preprocess_cfg": tag}
+    elif kept is not None:
+        name = f"{_LOCAL}{Path(kept).parent}"
+    return name, options
+
+
+def uses_quick_gelu(source, config):
+    """Whether a model was trained with QuickGELU.
+
+    Where only the tag says so, as OpenAI's do, open_clip builds the model with GELU all the same and warns.
+    """
+    is_tag = source.pretrained is not None and not source.files
+    return bool(config.get("quick_gelu") or (is_tag and _read_tag(source).get("quick_gelu")))
+
+
+def _read_tag(source):
+    import open_clip
+
+    return open_clip.get_pretrained_cfg(source.name, source.pretrained) or {}
+
+
+def _weights_names(file):
+    """Names under which open_clip looks for the weights of a tag, in its order."""
+    stem, kind = os.path.splitext(file or "open_clip_pytorch_model.bin")
+    names = [f"{stem}.safetensors", f"{stem}{kind}"]
+    return names if file else ["open_clip_model.safetensors", *names]
+
+
+def read_config(source):
+    """The architecture of a source as open_clip describes it; `ModelLoadError` if model name or tag is unknown."""
     import open_clip
 
     try:
-        # Of a hub, the configuration is a file there.
-        with without_waiting(model_repositories(source)) if source.name.startswith(_HUB) else nullcontext():
-            config = open_clip.get_model_config(source.name)
+        config = open_clip.get_model_config(arguments_for_loading(source)[0])
     except Exception as error:
         raise cannot_load(source, error) from error
     if config is None:
@@ -159,91 +187,9 @@ def read_config(source):
     return config
 
 
-# A hub that does not answer within this time is not asked for files, nor asked again for a while.
-_HUB_TIMEOUT, _HUB_MEMORY = 5.0, 30.0
-
-
-@contextmanager
-def without_waiting(repositories):
-    """Context for loading from repositories on a hub: where it does not answer, only files that are here are used.
-
-    Otherwise huggingface_hub would try again and again, for a minute or two and over some fifty lines of log.
-
-    Raises
-    ------
-    ConnectionError
-        If nothing of one of them is here and the hub does not answer, or must not be asked.
-    """
-    from huggingface_hub import constants
-
-    error = None
-    if repositories and not constants.HF_HUB_OFFLINE:
-        error = _hub_error(time.monotonic() // _HUB_MEMORY)
-    if not repositories or (error is None and not constants.HF_HUB_OFFLINE):
-        yield
-        return
-    for repository in repositories:
-        folder = Path(constants.HF_HUB_CACHE, f"models--{repository.replace('/', '--')}", "snapshots")
-        # A configuration may name a folder in the place of a repository.
-        if folder.is_dir() or os.path.isdir(repository):
-            continue
-        # Only its name: an address may hold a password.
-        proxy = next(
-            (name for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY") if os.environ.get(name)), None
-        )
-        way = f"through the proxy in {proxy}" if proxy else "without a proxy (HTTPS_PROXY is not set)"
-        problem = (
-            f"{constants.ENDPOINT} does not answer {way} ({error})" if error else "HF_HUB_OFFLINE is set"
-        )
-        raise ConnectionError(
-            f"{problem}, and {repository!r} is not in {constants.HF_HUB_CACHE!r}."
-        ) from error
-    was, constants.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE, True
-    try:
-        yield
-    finally:
-        constants.HF_HUB_OFFLINE = was
-
-
-def model_repositories(source, config=None):
-    """The repositories on the hub that a model loads from: with its weights, and with the description of its text tower."""
-    found = []
-    if source.name.startswith(_HUB):
-        found.append(source.name[len(_HUB) :].partition("@")[0])
-    elif not source.files:
-        import open_clip
-
-        place = (open_clip.get_pretrained_cfg(source.name, source.pretrained) or {}).get("hf_hub", "")
-        found.append(place.rpartition("/")[0])
-    found.append(((config or {}).get("text_cfg") or {}).get("hf_model_name"))
-    return [repository for repository in found if repository]
-
-
-def tokenizer_repositories(source, config):
-    """The repository on the hub that has a model's tokenizer; none where it is in the model's folder, or open_clip's."""
-    repository = (config.get("text_cfg") or {}).get("hf_tokenizer_name")
-    return [repository] if repository and not source.name.startswith(_LOCAL) else []
-
-
-@lru_cache(maxsize=1)
-def _hub_error(_):
-    """The error of a try to reach the hub, or None; remembered for one argument."""
-    from huggingface_hub import constants
-    from huggingface_hub.utils import get_session
-
-    try:
-        get_session().head(constants.ENDPOINT, timeout=_HUB_TIMEOUT)
-    # Of the client that huggingface_hub uses: requests, httpx or another.
-    except Exception as error:
-        # Its message says all. With it would come a hundred lines of how the client found out.
-        error.__cause__ = error.__context__ = None
-        return error.with_traceback(None)
-    return None
-
-
 def _close(word, possible):
-    matches = difflib.get_close_matches(word.lower(), [name.lower() for name in possible], n=3)
     by_lower = {name.lower(): name for name in possible}
+    matches = difflib.get_close_matches(word.lower(), by_lower, n=3)
     return f" Did you mean {' or '.join(repr(by_lower[match]) for match in matches)}?" if matches else ""
 
 
@@ -251,34 +197,42 @@ def cannot_load(source, error):
     """A `ModelLoadError` that says what was tried and what to do."""
     if source.files:
         remedy = (
-            "Check that the weights are whole and belong to this architecture (weights trained with "
-            "QuickGELU, such as OpenAI's, need the model name that ends in '-quickgelu')."
+            "Check that the weights are whole and belong to this architecture (weights trained with QuickGELU, such as "
+            "OpenAI's, need the model name that ends in '-quickgelu')."
         )
     else:
-        fetch = f"open_clip.create_model({source.name!r}"
-        fetch += ")" if source.pretrained is None else f", pretrained={source.pretrained!r})"
+        tag = "" if source.pretrained is None else f", pretrained={source.pretrained!r}"
         remedy = (
-            "The first use downloads the weights and keeps them in the cache of huggingface_hub (HF_HOME, by "
-            f"default ~/.cache/huggingface). Behind a proxy, set HTTPS_PROXY. Without network, run {fetch} on a machine that has one and copy "
-            "that folder, or give the path of a checkpoint or a 'local-dir:' folder. "
+            f"The first use downloads the weights. {_KEPT} Without network, run open_clip.create_model({source.name!r}{tag}) "
+            "on a machine that has one and copy that folder, or give the path of a checkpoint or a 'local-dir:' folder. "
             f"model_name={BUNDLED_NAME!r}, pretrained={BUNDLED_TAG!r} needs no download."
         )
-    reason = str(error).strip() or type(error).__name__
-    return ModelLoadError(f"The model {source} could not be loaded: {reason}\n{remedy}")
+    return ModelLoadError(f"The model {source} could not be loaded: {_reason(error)}\n{remedy}")
 
 
-def cannot_tokenize(source, config, error):
-    """The same for a tokenizer."""
-    repositories = tokenizer_repositories(source, config)
-    if find_spec("transformers") is None:
-        remedy = "This tokenizer needs the package transformers: pip install transformers."
-    elif not repositories:
-        remedy = "A model folder holds the files of its tokenizer too, for example tokenizer.json."
-    else:
-        remedy = (
-            f"It comes from {repositories[0]!r} on the hub, and the cache of huggingface_hub (HF_HOME, by default "
-            "~/.cache/huggingface) keeps it. Behind a proxy, set HTTPS_PROXY. Without network, run "
-            f"open_clip.get_tokenizer({source.name!r}) on a machine that has one and copy that folder."
-        )
-    reason = str(error).strip() or type(error).__name__
-    return ModelLoadError(f"The tokenizer of the model {source} could not be loaded: {reason}\n{remedy}")
+def load_tokenizer(source, config):
+    """The tokenizer of a model; `ModelLoadError` if it is missing."""
+    import open_clip
+
+    repository = (config.get("text_cfg") or {}).get("hf_tokenizer_name")
+    if source.name.startswith(_LOCAL):
+        repository = None
+    try:
+        kept = find_kept({repository: _TOKENIZER_FILES} if repository else {})
+        return open_clip.get_tokenizer(source.name, **({"local_files_only": True} if kept else {}))
+    except Exception as error:
+        if find_spec("transformers") is None:
+            remedy = "This tokenizer needs the package transformers: pip install transformers."
+        elif repository is None:
+            remedy = "A model folder holds the files of its tokenizer too, for example tokenizer.json."
+        else:
+            remedy = (
+                f"It comes from {repository!r} on the hub. {_KEPT} Without network, run "
+                f"open_clip.get_tokenizer({source.name!r}) on a machine that has one and copy that folder."
+            )
+        message = f"The tokenizer of the model {source} could not be loaded: {_reason(error)}\n{remedy}"
+        raise ModelLoadError(message) from error
+
+
+def _reason(error):
+    return str(error).strip() or type(error).__name__

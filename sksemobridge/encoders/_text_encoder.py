@@ -9,33 +9,30 @@ from typing import Any, Literal
 from numpy.typing import NDArray
 
 from .._utils.validation import warn_caller
-from ._base import CLIPEncoder, list_texts
-from ._embedding import Item, embed
+from ._base import CLIPEncoder, TextEncoder, list_texts
+from ._cache import CacheSession
+from ._embedding import Reader, embed
 from ._towers import read_image_projection, read_text_projection
 
 # A bar for less would only flicker.
 _BAR_AFTER_SECONDS = 2
 
 
-class CLIPTextEncoder(CLIPEncoder):
+class CLIPTextEncoder(TextEncoder, CLIPEncoder):
     """Embed texts with the text tower of a CLIP model, in the joint space and before its projection.
 
-    The model is loaded on first use and shared with all encoders of the same model in this process; the
-    encoder holds only its parameters.
+    The model is loaded on first use and shared with all encoders of the same model in this process.
 
     Parameters
     ----------
-    model_name : str, default="ViT-B-16"
-    pretrained : str, path or None, default="openai"
-    device : str, default="auto"
+    model_name, pretrained, device
         As in `CLIPImageEncoder`.
     precision : {"auto", "fp32", "bf16", "fp16"}, default="auto"
-        Precision of the computation; results are float32. `"auto"` is fp32 on all devices.
+        Of the computation; results are float32. `"auto"` is fp32.
     batch_size : int, default=256
         Texts in one forward pass.
     cache : path or None, default=None
-        Directory on a local disk that keeps embeddings between calls and runs; see `EmbeddingCache`. Images
-        and texts may share it.
+        Directory that keeps embeddings between runs; see `EmbeddingCache`. Images and texts may share it.
 
     Attributes
     ----------
@@ -43,10 +40,8 @@ class CLIPTextEncoder(CLIPEncoder):
         `W`, the last linear layer of the tower.
     projection_bias_ : ndarray of shape (D,) or None
         `b_W`.
-    image_projection_ : ndarray of shape (d_image, D)
-        The last linear layer of the image tower; `NoProjectionError` where the tower ends otherwise.
-    image_projection_bias_ : ndarray of shape (D,) or None
-        Its bias.
+    image_projection_, image_projection_bias_
+        The same of the image tower, `(d_image, D)` and `(D,)`; `NoProjectionError` where it ends otherwise.
     logit_scale_ : float
         The factor that the model learned for cosine similarities before the softmax.
 
@@ -83,52 +78,12 @@ class CLIPTextEncoder(CLIPEncoder):
         self.batch_size = batch_size
         self.cache = cache
 
-    def encode(self, texts: Sequence[str]) -> NDArray[Any]:
-        """Embeddings before the projection, at the end-of-text token after the final layer norm.
-
-        Parameters
-        ----------
-        texts : sequence of str
-
-        Returns
-        -------
-        ndarray of shape (n, d), float32
-
-        Raises
-        ------
-        NoProjectionError
-            If the tower has no linear projection to stop before.
-        ModelLoadError
-            If the model, its weights or its tokenizer are missing.
-        """
-        return self._run(texts, "eos")
-
-    def transform(self, texts: Sequence[str]) -> NDArray[Any]:
-        """Embeddings in the joint space of images and texts, not normalised.
-
-        Parameters
-        ----------
-        texts : sequence of str
-
-        Returns
-        -------
-        ndarray of shape (n, D), float32
-
-        Raises
-        ------
-        ModelLoadError
-            If the model, its weights or its tokenizer are missing.
-        """
-        return self._run(texts, "joint")
-
     def embed_words(self, texts: Sequence[str]) -> NDArray[Any]:
-        """What `transform` gives, with a progress bar on standard error where it takes some seconds.
-
-        For the words that a bridge is read from: many texts, embedded once.
+        """What `transform` gives for the many words of a bridge, with a progress bar where it takes some seconds.
 
         Parameters
         ----------
-        texts : sequence of str
+        texts : sequence of n str
 
         Returns
         -------
@@ -139,7 +94,7 @@ class CLIPTextEncoder(CLIPEncoder):
         kept = "set cache to keep them" if self.cache is None else f"kept in cache={os.fspath(self.cache)!r}"
         what = f"embedding {len(texts):,} words for the bridge, once; {kept}"
         with tqdm(total=len(texts), desc=what, unit="text", delay=_BAR_AFTER_SECONDS, leave=False) as bar:
-            return self._run(texts, "joint", advance=bar.update)
+            return self._transform(list_texts(texts), advance=bar.update)
 
     @property
     def projection_(self) -> NDArray[Any]:
@@ -169,47 +124,46 @@ class CLIPTextEncoder(CLIPEncoder):
         # Prompts are few, and the bridge needs their exact geometry.
         return "fp32" if self.precision == "auto" else self.precision
 
-    def _run(self, texts, space, advance=lambda n: None):
-        texts = list_texts(texts)
-        loaded, precision = self._model(), self._precision()
+    def _encode(self, texts):
+        return self._embed(texts, "eos")
+
+    def _transform(self, texts, advance=lambda n: None):
+        return self._embed(texts, "joint", advance)
+
+    def _embed(self, texts, space, advance=lambda n: None):
+        loaded, precision, cut = self._model(), self._precision(), []
         if space == "eos":
             tower, width = loaded.encode_tokens, len(read_text_projection(loaded.model)[0])
         else:
             tower, width = loaded.embed_tokens, loaded.embed_dim
-        cut = []
-
-        def make_reader(cache):
-            context = f"text {space} {precision} ".encode()
-            if cache.active:
-                context += loaded.text_digest()
-
-            def read(rows):
-                for row in rows:
-                    tokens = loaded.tokenize([texts[row]])[0].numpy()
-                    if loaded.is_cut(texts[row], tokens):
-                        cut.append((texts[row], len(tokens)))
-                    key = hashlib.sha256(context + tokens.tobytes()).digest()
-                    embedding, locked = cache.find_or_lock(key)
-                    yield Item(key, embedding, tokens if locked else None)
-
-            return read
-
-        embeddings, _ = embed(
-            len(texts),
-            width,
-            partial(tower, precision=precision),
-            make_reader,
-            cache=self.cache,
-            batch_size=self.batch_size,
-            advance=advance,
-        )
+        with CacheSession(self.cache) as cache:
+            context = f"text {space} {precision} ".encode() + (loaded.text_digest() if cache.active else b"")
+            embeddings, _ = embed(
+                _read(texts, Reader(cache), context, loaded, cut),
+                len(texts),
+                width,
+                partial(tower, precision=precision),
+                cache,
+                batch_size=self.batch_size,
+                advance=advance,
+            )
         if cut:
-            text, length = cut[0]
+            text, n_tokens = cut[0]
             warn_caller(
-                f"{len(cut)} of {len(texts)} texts are longer than the {length} tokens that the model reads; their ends "
+                f"{len(cut)} of {len(texts)} texts are longer than the {n_tokens} tokens that the model reads; their ends "
                 f"are cut off. The first is {text!r}. Shorten them."
             )
         return embeddings.numpy()
+
+
+def _read(texts, reader, context, loaded, cut):
+    """Yield the `Reading` of each text, and note those that the model reads only in part."""
+    for row, text in enumerate(texts):
+        tokens = loaded.tokenize([text])[0].numpy()
+        if loaded.is_cut(text, tokens):
+            cut.append((text, len(tokens)))
+        key = hashlib.sha256(context + tokens.tobytes()).digest()
+        yield reader.read(row, key, lambda tokens=tokens: tokens)
 
 
 def _to_numpy(tensor):

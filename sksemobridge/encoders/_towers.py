@@ -17,31 +17,15 @@ class NoProjectionError(RuntimeError):
 
 
 def read_text_projection(model):
-    """`W` and `b_W`, the last linear layer of the text tower.
+    """`W (d, D)` and `b_W (D,)` or None, the last linear layer of the text tower of a model of open_clip.
 
-    Parameters
-    ----------
-    model : torch.nn.Module
-        A model of open_clip.
-
-    Returns
-    -------
-    weight : torch.Tensor of shape (d, D)
-    bias : torch.Tensor of shape (D,) or None
-
-    Raises
-    ------
-    NoProjectionError
-        If the tower ends otherwise.
+    `NoProjectionError` if the tower ends otherwise.
     """
     return _weight_and_bias(getattr(*_find_text_projection(model)))
 
 
 def read_image_projection(model):
-    """`W_image (d_image, D)` and `b_image`, the last linear layer of the image tower; as `read_text_projection`.
-
-    Towers of SigLIP end otherwise.
-    """
+    """`W_image (d_image, D)` and `b_image`, the last linear layer of the image tower; as `read_text_projection`."""
     tower = model.visual
     layers = [
         reduce(lambda part, name: getattr(part, name, None), place.split("."), tower)
@@ -64,12 +48,7 @@ def read_image_projection(model):
 def without_projection(model):
     """A copy whose `encode_text` gives the `(n, d)` embeddings that go into the last linear layer.
 
-    The copy is shallow: it shares all weights with `model`, which stays as it is.
-
-    Raises
-    ------
-    NoProjectionError
-        If the text tower does not end in a linear layer.
+    The copy is shallow: it shares all weights with `model`. `NoProjectionError` if there is no such layer.
     """
     from torch import nn
 
@@ -86,22 +65,10 @@ def without_projection(model):
 
 
 def cut_context(model, tokens):
-    """The model and its tokens cut behind the end of the longest text, which is faster and changes no embedding.
+    """The model and its tokens, cut behind the end of the longest text, which is faster and changes no embedding.
 
     Where attention is causal and the embedding is read at the end-of-text token, the padding behind it has no
-    influence. Other text towers stay whole.
-
-    Parameters
-    ----------
-    model : torch.nn.Module
-        A model of open_clip, or a copy by `without_projection`.
-    tokens : torch.Tensor of shape (n, context_length)
-
-    Returns
-    -------
-    model : torch.nn.Module
-        The same or a shallow copy.
-    tokens : torch.Tensor of shape (n, length)
+    influence. Other text towers stay whole. The model stays as it is: the cut one is a shallow copy.
     """
     import torch
 

@@ -1,7 +1,5 @@
-"""Batches, files and arrays of large jobs, without a cluster."""
+"""Batches of images and embeddings, without a cluster."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,14 +13,10 @@ from sksemobridge import CLIPImageEncoder, make_semobridge_pipeline
 pytest.importorskip("ray")
 
 import pyarrow as pa  # noqa: E402
-import pyarrow.parquet as pq  # noqa: E402
 
 from sksemobridge.distributed import EmbedImages, Predict  # noqa: E402
-from sksemobridge.distributed._keys import is_among, row_digests  # noqa: E402
-from sksemobridge.distributed._output import OutputFolder  # noqa: E402
-from sksemobridge.distributed._sandbox import Sandbox  # noqa: E402
 
-from .encoder_helpers import some_pictures  # noqa: E402
+from .helpers import some_pictures  # noqa: E402
 
 # Ray's own modules.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
@@ -37,14 +31,6 @@ def paths(tmp_path_factory):
     for name, picture in zip(names, some_pictures(12)):
         Image.fromarray(picture).save(name)
     return names
-
-
-@pytest.fixture
-def huge(tmp_path):
-    """A file of 76 kB with 625 million pixels."""
-    path = tmp_path / "huge.png"
-    Image.new("1", (25_000, 25_000)).save(path)
-    return str(path)
 
 
 def vectors(table, column="embedding"):
@@ -77,6 +63,12 @@ class TestEmbedImages:
         assert "is not an image" in errors[3]
         assert_allclose(vectors(table), ENCODER.transform([paths[0], paths[1]]), atol=1e-6)
 
+    def test_an_encoder_that_gives_tensors_does_no_harm(self, paths):
+        encoder = CLIPImageEncoder("mini", pretrained="bundled", output="torch")
+        assert_array_equal(
+            vectors(EmbedImages(encoder)(pa.table({"image": paths}))), ENCODER.transform(paths)
+        )
+
     def test_half_precision_halves_the_vectors(self, paths):
         table = EmbedImages(ENCODER, dtype="float16", keep=["id"])(
             pa.table({"id": range(12), "image": paths})
@@ -94,28 +86,6 @@ class TestEmbedImages:
         )
         assert table["embedding"].null_count == 1
         assert "float16" in table["error"][0].as_py()
-
-    def test_after_a_death_a_huge_image_is_set_aside(self, paths, huge, limit_pixels, monkeypatch):
-        limit_pixels(None)
-        monkeypatch.setattr("sksemobridge.distributed._stages.actor_was_restarted", lambda: True)
-        images = [paths[0], "none.jpg", huge, paths[1]]
-        errors = EmbedImages(ENCODER)(pa.table({"image": images}))["error"].to_pylist()
-        assert errors == [None, "there is no such file", "reading it takes more than 2 GiB of memory", None]
-
-
-class Deadly:
-    """Ends the process that it is sent to, as a fault in a decoder would."""
-
-    def __reduce__(self):
-        import os
-
-        return os._exit, (1,)
-
-
-def test_an_image_that_ends_its_reader_is_told_from_the_next(paths):
-    with Sandbox() as sandbox:
-        reasons = [sandbox.reason_against(image) for image in (paths[0], Deadly(), paths[1])]
-    assert reasons == [None, "reading it ends the process that reads it", None]
 
 
 class TestPredict:
@@ -154,6 +124,13 @@ class TestPredict:
         only_bad = Predict(classifier, top_k=1)(embedded.slice(1))
         assert only_bad.schema == Predict(classifier, top_k=1)(embedded.slice(0, 1)).schema
 
+    @pytest.mark.parametrize("unit", ["M", "D", "ns"])
+    def test_dates_are_labels_too(self, unit):
+        days = np.array(["2024-05-01", "2023-01-01"], dtype=f"datetime64[{unit}]")
+        classifier = LogisticRegression().fit(np.eye(2), days)
+        labels = Predict(classifier)(pa.table({"embedding": np.eye(2).tolist()}))["label"].to_pylist()
+        assert [str(label)[:7] for label in labels] == ["2024-05", "2023-01"]
+
     def test_takes_images_where_the_estimator_does(self, paths):
         pipeline = make_semobridge_pipeline("mini", "bundled").fit(paths, np.repeat(["cat", "dog", "sun"], 4))
         table = Predict(pipeline, probabilities=True)(
@@ -166,81 +143,3 @@ class TestPredict:
     def test_refuses_more_labels_than_there_are(self, classifier):
         with pytest.raises(ValueError, match="top_k=4, but there are 3 classes"):
             Predict(classifier, top_k=4)
-
-
-class TestOutputFolder:
-    @pytest.fixture
-    def folder(self, tmp_path):
-        folder = OutputFolder(tmp_path / "out", ["key"])
-        folder.claim({"model": "a"})
-        return folder
-
-    def test_rows_written_twice_are_there_once(self, folder):
-        for table in (pa.table({"key": ["a", "b"]}), pa.table({"key": ["b", "a"]})):
-            folder.write_part(table)
-        assert len(folder.files()) == 1
-
-    @pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()])
-    def test_a_file_is_there_as_a_whole_or_not_at_all(self, folder, monkeypatch, error):
-        def write_half(table, stream):
-            stream.write(b"PAR1")
-            raise error
-
-        monkeypatch.setattr(pq, "write_table", write_half)
-        with pytest.raises(type(error)):
-            folder.write_part(pa.table({"key": ["a"]}))
-        assert folder.files() == []
-
-    def test_a_job_of_another_model_is_refused(self, folder):
-        folder.claim({"model": "a"})
-        with pytest.raises(
-            ValueError, match="results of another job: its 'model' is a, that of this job is b"
-        ):
-            folder.claim({"model": "b"})
-
-    def test_foreign_files_are_refused(self, tmp_path):
-        pq.write_table(pa.table({"key": [1]}), tmp_path / "mine.parquet")
-        with pytest.raises(ValueError, match="of another origin"):
-            OutputFolder(tmp_path, ["key"]).claim({})
-
-    @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has locks of open files")
-    def test_one_job_at_a_time_writes_to_an_output(self, tmp_path):
-        first, second = (OutputFolder(tmp_path / "out", ["key"]) for _ in range(2))
-        with first.locked(), pytest.raises(RuntimeError, match="Another job is writing to .*out"):
-            second.locked().__enter__()
-        with second.locked():
-            second.claim({"model": "a"})
-
-
-def test_digests_do_not_depend_on_how_arrow_holds_values():
-    table = pa.table({"name": ["a", "b"], "number": pa.array([1, None], pa.int32())})
-    other = pa.table(
-        {"name": pa.array(["a", "b"]).dictionary_encode(), "number": pa.array([1, None], pa.int64())}
-    )
-    assert_array_equal(row_digests(table), row_digests(other))
-    assert len(np.unique(row_digests(pa.table({"a": ["x", "y", "xy"], "b": ["y", "x", ""]})))) == 3
-
-
-def test_digests_are_found_among_others():
-    digests = row_digests(pa.table({"key": range(1000)}))
-    some = np.sort(digests[::3])
-    assert_array_equal(is_among(digests, some), np.arange(1000) % 3 == 0)
-    assert not is_among(digests, some[:0]).any()
-
-
-WITHOUT_RAY = """
-import sys
-import sksemobridge
-assert not {"ray", "torch", "sksemobridge.distributed"} & set(sys.modules)
-sys.modules["ray"] = None
-from sksemobridge.distributed import embed_dataset
-try:
-    embed_dataset("in", "out", sksemobridge.CLIPImageEncoder())
-except ImportError as error:
-    print(error)
-"""
-
-
-def test_without_ray_the_error_says_what_to_install():
-    done = subprocess.run([sys.executable, "-c", WITHOUT_RAY], capture_output=True, text=True, check=True)
-    assert 'pip install "sksemobridge[ray]"' in done.stdout

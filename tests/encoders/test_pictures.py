@@ -1,8 +1,12 @@
 """Reading one picture: as people see it, or an error that says why not."""
 
+import contextlib
 import io
 import os
 import struct
+import subprocess
+import sys
+import tracemalloc
 import warnings
 import zlib
 from pathlib import Path
@@ -16,7 +20,7 @@ from sklearn.datasets import load_sample_images
 from sksemobridge.encoders import CLIPImageEncoder, ImageReadError
 from sksemobridge.encoders._pictures import decode, fetch, picture_digest
 
-from .encoder_helpers import some_pictures
+from ..encoder_helpers import some_pictures
 
 
 @pytest.fixture
@@ -374,6 +378,83 @@ def test_a_path_with_a_colon_is_no_address(pixels, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("c:x.png").write_bytes(encoded(Image.fromarray(pixels)))
     assert_array_equal(seen("c:x.png"), pixels)
+
+
+def test_a_file_with_the_name_of_an_address_is_a_file(pixels, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("data:1.png").write_bytes(encoded(Image.fromarray(pixels)))
+    assert_array_equal(seen("data:1.png"), pixels)
+    refused("data:2.png", "addresses are not fetched")
+
+
+def sparse_file(path, n_bytes, head=b""):
+    """A file that takes no space on the disk."""
+    with open(path, "wb") as file:
+        file.write(head)
+        file.truncate(n_bytes)
+    return path
+
+
+def memory_of(source):
+    """The memory that is taken to read a picture, or to refuse it, in bytes."""
+    tracemalloc.start()
+    try:
+        with contextlib.suppress(ImageReadError):
+            read_picture(source)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="files of Windows are not sparse")
+@pytest.mark.parametrize("n_bytes", [2**28, 5 * 2**30], ids=["large", "huge"])
+@pytest.mark.parametrize(
+    "head", [b"\0\0\0\x20ftypisom", b"\xff\xd8\xff\xe0", b""], ids=["film", "jpeg", "zeros"]
+)
+def test_large_files_that_are_no_pictures_are_not_read(tmp_path, n_bytes, head):
+    path = sparse_file(tmp_path / "film.jpg", n_bytes, head)
+    too_large = r"its 5,368,709,120 bytes are more than [\d,]+ pixels take"
+    refused(path, too_large if n_bytes > 2**30 else "not an image of a kind|cannot open|does not end")
+    assert memory_of(path) < 2**20
+
+
+def test_large_files_that_are_pictures_are_read(pixels, tmp_path):
+    content = encoded(Image.fromarray(pixels))
+    path = sparse_file(tmp_path / "large.png", 2**25, content)
+    assert_array_equal(seen(path), pixels)
+    refused(sparse_file(path, 2**25, content[:20]), "broken|cannot open|not an image")
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/kmsg"), reason="a system without such files")
+def test_files_that_never_end_are_refused():
+    for path in ("/proc/kmsg", "/proc/self/mem", "/proc/self/pagemap"):
+        refused(path, "empty|Permission denied|not permitted")
+
+
+READ_AND_TELL_MEMORY = """
+import resource, sys
+from sksemobridge.encoders._pictures import decode, fetch
+
+def taken():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+decode(fetch(sys.argv[1]))
+before = taken()
+decode(fetch(sys.argv[2]))
+print(1024 * (taken() - before))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is told in other units elsewhere")
+@pytest.mark.parametrize("mode", ["RGBA", "I;16", "RGB"])
+def test_a_picture_takes_at_most_twelve_bytes_of_memory_a_pixel(mode, tmp_path):
+    n = 4000
+    for side, name in ((8, "small.png"), (n, "large.png")):
+        Image.new(mode, (side, side)).save(tmp_path / name)
+    paths = [str(tmp_path / name) for name in ("small.png", "large.png")]
+    command = [sys.executable, "-c", READ_AND_TELL_MEMORY, *paths]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 12.5 * n * n
 
 
 def test_decompression_bombs_are_refused(pixels, limit_pixels):

@@ -14,16 +14,15 @@ from torch.overrides import TorchFunctionMode
 
 from sksemobridge import (
     CLIPImageEncoder,
+    PaperBlend,
     SemanticBridge,
     SeMoBridgeClassifier,
-    ZeroShotClassifier,
     make_semobridge_pipeline,
 )
 from sksemobridge._utils import array_api
 
-from .encoder_helpers import some_pictures
+from ..encoder_helpers import some_pictures
 
-TEMPLATE = "a photo of a {}."
 # What makes an array of each library on a device.
 LIBRARIES = {
     "torch": lambda X: torch.asarray(X),
@@ -41,24 +40,17 @@ def move(request):
         yield LIBRARIES[request.param]
 
 
-@pytest.fixture(params=[{}, {"d": 10, "width": 18}, {"bias": True}], ids=["square", "wide", "bias"])
-def any_world(request, make_world):
-    return make_world(**request.param, dtype=np.float32)
-
-
 def classifiers(world, X, y):
     """Fitted classifiers: both blends, trained or not, with and without text, with a class that has no shots."""
-    for blend in ("auto", "paper"):
-        for solver in ("closed_form", "lbfgs"):
-            params = {"prompts": TEMPLATE, "blend": blend, "solver": solver}
-            yield SeMoBridgeClassifier(world.text_encoder(), **params).fit(X, y)
-        seen = y != "dog"
-        few = SeMoBridgeClassifier(world.text_encoder(), prompts=TEMPLATE, blend=blend).fit(X[seen], y[seen])
-        yield few.with_classes(np.unique(y))
-        yield SeMoBridgeClassifier(blend=blend).fit(X, np.unique(y, return_inverse=True)[1])
-    yield ZeroShotClassifier(world.text_encoder(), prompts=TEMPLATE).fit(X, y)
-    two = np.isin(y, ["cat", "dog"])
-    yield SeMoBridgeClassifier(world.text_encoder(), prompts=TEMPLATE).fit(X[two], y[two])
+    seen, codes, two = y != "dog", world.codes(y), np.isin(y, ["cat", "dog"])
+    yield world.classifier(blend=PaperBlend(), solver="lbfgs").fit(X, y)
+    for blend in ("auto", PaperBlend()):
+        yield world.classifier(blend=blend).fit(X, y)
+        yield world.classifier(blend=blend, priors="shots").fit(X[seen], y[seen]).with_classes(world.names)
+        yield SeMoBridgeClassifier(blend=blend).fit(X, codes)
+    yield world.classifier(class_names="ignore", vocabulary=world.texts).fit(X, codes).with_unlabeled(X)
+    yield world.zero_shot().fit(X, y)
+    yield world.classifier().fit(X[two], y[two])
 
 
 def assert_like(actual, given, expected):
@@ -94,36 +86,36 @@ def test_results_follow_the_queries(any_world, move, dtype):
 
 def test_many_rows_are_computed_in_blocks(any_world, move, monkeypatch):
     X, y = any_world.draw(4)
-    classifier = SeMoBridgeClassifier(any_world.text_encoder(), prompts=TEMPLATE).fit(X, y)
+    classifier = any_world.classifier().fit(X, y)
     queries = any_world.draw(6)[0]
-    expected = classifier.decision_function(queries), classifier.affinities(queries)["z3"]
+    expected = classifier.decision_function(queries), classifier.affinities(queries)["shots"]
     for block in ("HOST_BLOCK", "DEVICE_BLOCK"):
         monkeypatch.setattr(array_api, block, 7 * X.shape[1])
     for given in (queries, move(queries)):
         assert_like(classifier.decision_function(given), given, expected[0])
-        assert_like(classifier.affinities(given)["z3"], given, expected[1])
+        assert_like(classifier.affinities(given)["shots"], given, expected[1])
 
 
 def test_fitting_takes_them_to_the_host(any_world, move):
     X, y = any_world.draw(4)
-    codes, weight = np.searchsorted(any_world.names, y), np.linspace(1, 2, len(y))
+    codes, weight = any_world.codes(y), np.linspace(1, 2, len(y))
 
     def make():
-        return SeMoBridgeClassifier(any_world.text_encoder(), prompts=TEMPLATE, class_names=any_world.names)
+        return any_world.classifier(class_names=any_world.names)
 
     expected = make().fit(X, codes, sample_weight=weight, groups=np.arange(len(y)) // 2)
     fitted = make().fit(move(X), move(codes), sample_weight=move(weight), groups=move(np.arange(len(y)) // 2))
-    for name in ("classes_", "text_embeddings_", "prototypes_", "image_means_", "bridge_"):
+    for name in ("classes_", "text_embeddings_", "coef_", "intercept_"):
         assert isinstance(getattr(fitted, name), np.ndarray)
         np.testing.assert_array_equal(getattr(fitted, name), getattr(expected, name))
     assert fitted.blend_ == expected.blend_
     again = make().partial_fit(move(X), move(codes))
-    np.testing.assert_array_equal(again.prototypes_, make().fit(X, codes).prototypes_)
+    np.testing.assert_array_equal(again.coef_, make().fit(X, codes).coef_)
 
 
 def test_half_precision_is_computed_in_float32(world):
     X, y = world.draw(4)
-    classifier = SeMoBridgeClassifier(world.text_encoder(), prompts=TEMPLATE).fit(X, y)
+    classifier = world.classifier().fit(X, y)
     with sklearn.config_context(array_api_dispatch=True):
         for dtype in (torch.float16, torch.bfloat16):
             queries = torch.asarray(X, dtype=dtype)
@@ -136,7 +128,7 @@ def test_half_precision_is_computed_in_float32(world):
 
 def test_rows_that_are_not_finite_are_named(world, move):
     X, y = world.draw(4)
-    classifier = SeMoBridgeClassifier(world.text_encoder(), prompts=TEMPLATE).fit(X, y)
+    classifier = world.classifier().fit(X, y)
     X[[3, 5], 2] = np.nan
     with pytest.raises(ValueError, match="NaN in 2 of 20 rows: 3, 5"):
         classifier.predict(move(X))
@@ -144,7 +136,7 @@ def test_rows_that_are_not_finite_are_named(world, move):
 
 def test_constants_on_devices_stay_out_of_the_estimator(world, move):
     X, y = world.draw(4)
-    classifier = SeMoBridgeClassifier(world.text_encoder(), prompts=TEMPLATE).fit(X, y)
+    classifier = world.classifier().fit(X, y)
     before, names = pickle.dumps(classifier), set(vars(classifier))
     for queries in (X, X.astype(np.float32), move(X)):
         classifier.predict_proba(queries)
@@ -153,10 +145,9 @@ def test_constants_on_devices_stay_out_of_the_estimator(world, move):
     assert pickle.dumps(classifier) == before
 
 
-@pytest.mark.parametrize("blend", ["auto", "paper"])
 def test_constants_on_devices_go_with_the_estimator(world, move, blend):
     X, y = world.draw(4)
-    classifier = SeMoBridgeClassifier(world.text_encoder(), prompts=TEMPLATE, blend=blend).fit(X, y)
+    classifier = world.classifier(blend=blend).fit(X, y)
     for queries in (X, X.astype(np.float32), move(X)):
         classifier.predict_proba(queries)
         classifier.affinities(queries)
@@ -168,7 +159,7 @@ def test_constants_on_devices_go_with_the_estimator(world, move, blend):
 
 def test_threads_share_an_estimator(world):
     X, y = world.draw(8)
-    classifier = SeMoBridgeClassifier(world.text_encoder(), prompts=TEMPLATE).fit(X, y)
+    classifier = world.classifier().fit(X, y)
     expected = pickle.loads(pickle.dumps(classifier)).predict_proba(X)
     with ThreadPoolExecutor(8) as threads:
         for probability in threads.map(classifier.predict_proba, [X] * 40):
@@ -186,7 +177,7 @@ class NoHost(TorchFunctionMode):
 
 def test_queries_are_not_copied_through_the_host(world):
     X, y = world.draw(4)
-    classifier = SeMoBridgeClassifier(world.text_encoder(), prompts=TEMPLATE).fit(X, y)
+    classifier = world.classifier().fit(X, y)
     bridge = SemanticBridge(world.text_encoder()).fit(X)
     queries = torch.asarray(X)
     with sklearn.config_context(array_api_dispatch=True):
@@ -204,7 +195,7 @@ def test_queries_are_not_copied_through_the_host(world):
 
 def test_without_dispatch_tensors_are_read_as_numpy(world):
     X, y = world.draw(4)
-    classifier = SeMoBridgeClassifier(world.text_encoder(), prompts=TEMPLATE).fit(torch.asarray(X), y)
+    classifier = world.classifier().fit(torch.asarray(X), y)
     probability = classifier.predict_proba(torch.asarray(X))
     assert isinstance(probability, np.ndarray)
     np.testing.assert_array_equal(probability, classifier.predict_proba(X))

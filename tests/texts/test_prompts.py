@@ -1,9 +1,5 @@
 """What classes are called, and what is said of them."""
 
-import pickle
-import subprocess
-import sys
-
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -18,22 +14,14 @@ from sklearn.utils.fixes import parse_version
 from sksemobridge import (
     CLIPImageEncoder,
     CLIPTextEncoder,
-    PrecomputedTextEncoder,
+    PaperBlend,
     SeMoBridgeClassifier,
-    ZeroShotClassifier,
+    Training,
 )
-from sksemobridge._method.prompts import name_classes
+from sksemobridge._texts.prompts import build_prompts, name_classes
 from sksemobridge.datasets import load_emoji
 
-TEMPLATE = "a photo of a {}."
-
-
-def few_shot(world, **params):
-    return SeMoBridgeClassifier(world.text_encoder(), prompts=TEMPLATE, **params)
-
-
-def zero_shot(world, **params):
-    return ZeroShotClassifier(world.text_encoder(), prompts=TEMPLATE, **params)
+from ..conftest import TEMPLATE, World
 
 
 def folders(y):
@@ -41,16 +29,19 @@ def folders(y):
     return np.char.replace(y, " ", "_")
 
 
-@pytest.fixture(params=[few_shot, zero_shot])
+@pytest.fixture(params=[World.classifier, World.zero_shot], ids=["few-shot", "zero-shot"])
 def make(request):
     return request.param
+
+
+# Labels and names
 
 
 def test_a_pandas_series_is_a_mapping(world, make):
     X, y = world.draw(3)
     names = pd.Series({name: name for name in world.names}).iloc[::-1]
     assert make(world, class_names=names).fit(X, y).class_names_.tolist() == world.names
-    codes = np.searchsorted(world.names, y)
+    codes = world.codes(y)
     names = pd.Series(world.names[::-1], index=[4, 3, 2, 1, 0])
     assert make(world, class_names=names).fit(X, codes).class_names_.tolist() == world.names
     with pytest.raises(ValueError, match="no name for 'bird'"):
@@ -62,7 +53,7 @@ def test_a_pandas_series_is_a_mapping(world, make):
 @pytest.mark.parametrize("sequence", [list, tuple, np.array, pl.Series, pd.Index])
 def test_a_sequence_is_read_in_the_order_of_the_sorted_labels(world, make, sequence):
     X, y = world.draw(2)
-    codes = np.searchsorted(world.names, y)
+    codes = world.codes(y)
     for labels in (y, codes):
         fitted = make(world, class_names=sequence(world.names)).fit(X, labels)
         assert fitted.class_names_.tolist() == world.names
@@ -104,6 +95,38 @@ def test_a_name_that_equals_its_label_is_read_alike_however_it_is_given(world, m
         np.testing.assert_array_equal(fitted.text_embeddings_, expected.text_embeddings_)
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda names: np.array(names),
+        lambda names: np.array(names, dtype=object),
+        lambda names: pd.Series(names, dtype="category"),
+        lambda names: list(names),
+    ],
+    ids=["str", "object", "category", "list"],
+)
+def test_labels_of_text_need_no_names(world, make):
+    X, y = world.draw(3)
+    classifier = world.classifier().fit(X, make(y))
+    assert classifier.classes_.tolist() == sorted(world.names)
+    assert set(classifier.predict(X)) <= set(world.names)
+
+
+@pytest.mark.parametrize("labels", [[10, 20, 30, 40, 50], [1.0, 2.0, 3.0, 4.0, 5.0]], ids=["int", "float"])
+@pytest.mark.parametrize("as_mapping", [True, False])
+def test_numbers_are_named_by_class_names(world, labels, as_mapping):
+    X, y = world.draw(3)
+    codes = np.array(labels)[world.codes(y)]
+    names = dict(zip(labels, world.names)) if as_mapping else world.names
+    classifier = world.classifier(class_names=names).fit(X, codes)
+    expected = world.classifier().fit(X, y)
+    np.testing.assert_array_equal(classifier.text_embeddings_, expected.text_embeddings_)
+    assert classifier.classes_.tolist() == labels
+    assert (
+        classifier.predict(X) == np.array(labels)[np.searchsorted(world.names, expected.predict(X))]
+    ).all()
+
+
 def test_other_names_in_a_mapping_are_taken_as_they_are(world):
     X, y = world.draw(2)
     encoder = world.text_encoder()
@@ -130,7 +153,7 @@ def test_tools_that_number_the_labels_change_nothing_with_a_list_of_names(world,
 def test_a_list_may_hold_labels_that_a_fold_lacks(world):
     X, y = world.draw(3)
     there = y != "cat"
-    fitted = few_shot(world, class_names=world.names).fit(X[there], y[there])
+    fitted = world.classifier(class_names=world.names).fit(X[there], y[there])
     assert fitted.class_names_.tolist() == [name for name in world.names if name != "cat"]
 
 
@@ -145,10 +168,10 @@ def test_classes_may_come_later_whatever_form_the_names_had(world, form):
         list: [name for name in given if name not in ("cat", "hot_dog")],
         dict: dict(zip(given, given)),
     }[form]
-    classifier = few_shot(world, class_names=names)
+    classifier = world.classifier(class_names=names)
     grown = clone(classifier).fit(X[early], labels[early]).partial_fit(X[~early], labels[~early])
     assert grown.class_names_.tolist() == world.names
-    expected = few_shot(world).fit(X, labels)
+    expected = world.classifier().fit(X, labels)
     np.testing.assert_allclose(grown.predict_proba(X), expected.predict_proba(X), rtol=1e-6)
 
     told = classifier.fit(X[early], labels[early]).with_classes(given)
@@ -158,8 +181,8 @@ def test_classes_may_come_later_whatever_form_the_names_had(world, form):
 
 def test_a_sequence_never_names_another_class_than_before(world):
     X, y = world.draw(3)
-    codes = np.searchsorted(world.names, y)
-    classifier = few_shot(world, class_names=world.names[:4]).fit(X[codes < 4], codes[codes < 4])
+    codes = world.codes(y)
+    classifier = world.classifier(class_names=world.names[:4]).fit(X[codes < 4], codes[codes < 4])
     part = classifier.with_classes([0, 2])
     assert part.class_names_.tolist() == [world.names[0], world.names[2]]
     assert clone(part).fit(
@@ -174,20 +197,6 @@ def test_a_sequence_never_names_another_class_than_before(world):
     assert longer.class_names_.tolist() == world.names
 
 
-def test_names_and_prompts_are_shown(world, make):
-    X, y = world.draw(2)
-    fitted = make(world).fit(X, y)
-    assert fitted.class_names_.tolist() == world.names
-    assert fitted.prompts_ == [[f"a photo of a {name}."] for name in world.names]
-    # In notebooks, from scikit-learn 1.9.
-    if parse_version(sklearn.__version__) >= parse_version("1.9"):
-        assert "class_names_" in fitted._repr_html_()
-        assert "prompts_" in fitted._repr_html_()
-    loaded = pickle.loads(pickle.dumps(fitted))
-    assert loaded.class_names_.tolist() == world.names
-    assert loaded.prompts_ == fitted.prompts_
-
-
 @pytest.mark.parametrize("name", [float("nan"), ["cat"], 3, pd.NA])
 def test_names_are_strings(world, make, name):
     X, y = world.draw(2)
@@ -195,13 +204,6 @@ def test_names_are_strings(world, make, name):
         make(world, class_names=dict(zip(world.names, world.names)) | {"cat": name}).fit(X, y)
     with pytest.raises(TypeError, match="a name is a string"):
         make(world, class_names=[*world.names[:-1], name]).fit(X, y)
-
-
-def test_whole_prompts_that_hold_a_placeholder_are_refused(world, make):
-    X, y = world.draw(2)
-    prompts = {name: [f"a photo of a {name}."] for name in world.names} | {"dog": ["a photo of a {}."]}
-    with pytest.raises(ValueError, match=r"prompts\['dog'\] holds 'a photo of a {}.'"):
-        make(world).set_params(prompts=prompts).fit(X, y)
 
 
 def test_classes_of_one_name_warn(world, make):
@@ -212,154 +214,124 @@ def test_classes_of_one_name_warn(world, make):
     assert len(caught) == 1
 
 
-def test_labels_that_are_no_words_are_not_asked_for(world):
-    X, y = world.draw(3)
-    codes = np.searchsorted(world.names, y)
-    for labels in (y, codes):
-        SeMoBridgeClassifier(class_names="ignore").fit(X, labels)
-        encoder = world.text_encoder()
-        fitted = SeMoBridgeClassifier(encoder, class_names="ignore", atol=0.9).fit(X, labels)
-        assert fitted.text_embeddings_ is None
-        assert fitted.class_names_ is None
-        assert fitted.prompts_ is None
-        assert "z1" not in fitted.affinities(X)
-        assert fitted.rank_ < X.shape[1]
-        fitted.partial_fit(X, labels).with_classes(np.unique(labels)[:2]).predict(X)
-
-
-# Class texts that were projected elsewhere
-
-
-def projected(world):
-    texts = world.text_encoder().transform([f"a photo of a {name}." for name in world.names])
-    return {folder: text for folder, text in zip(folders(np.array(world.names)).tolist(), texts)}
-
-
-@pytest.mark.parametrize("prompts", ["auto", "a drawing of a {}.", {"anything": ["goes"]}])
-def test_projected_texts_are_found_by_the_name_of_the_class(world, prompts):
-    X, y = world.draw(4)
-    encoder = PrecomputedTextEncoder.from_joint(projected(world), logit_scale=20.0)
-    zero = ZeroShotClassifier(encoder, prompts=prompts).fit(X, y)
-    np.testing.assert_allclose(zero.text_embeddings_, zero_shot(world).fit(X, y).text_embeddings_)
-    assert zero.prompts_ == [[name] for name in world.names]
-    few = SeMoBridgeClassifier(encoder, prompts=prompts).fit(X, folders(y))
-    np.testing.assert_allclose(few.text_embeddings_, zero.text_embeddings_)
-    codes = np.searchsorted(world.names, y)
-    numbered = SeMoBridgeClassifier(encoder, class_names=world.names).fit(X, codes)
-    np.testing.assert_allclose(numbered.predict_proba(X), few.predict_proba(X))
-
-
-TWICE = """
-from sksemobridge import PrecomputedTextEncoder, SeMoBridgeClassifier
-for _ in range(2):
-    encoder = PrecomputedTextEncoder.from_joint({"cat": [1.0, 0.0], "dog": [0.0, 1.0]})
-    SeMoBridgeClassifier(encoder).fit([[1.0, 0.1], [0.1, 1.0]], ["cat", "dog"])
-"""
-
-
-def test_without_a_projection_the_bridge_is_the_identity_and_that_is_said_once(world):
-    X, y = world.draw(4)
-    done = subprocess.run([sys.executable, "-c", TWICE], capture_output=True, text=True, check=True)
-    (said,) = done.stderr.splitlines()
-    assert "the bridge of classifiers is the identity" in said
-    few = SeMoBridgeClassifier(PrecomputedTextEncoder.from_joint(projected(world))).fit(X, y)
-    assert few.rank_ == X.shape[1]
-    np.testing.assert_array_equal(few.bridge_, np.eye(X.shape[1]))
-
-
-def test_of_several_texts_of_a_class_the_directions_are_averaged(world):
+def test_names_and_prompts_are_shown(world, make):
     X, y = world.draw(2)
-    rng = np.random.default_rng(0)
-    several = {name: rng.normal(size=(3, X.shape[1])) for name in world.names}
-    fitted = ZeroShotClassifier(PrecomputedTextEncoder.from_joint(several)).fit(X, y)
-    unit = np.stack([texts / np.linalg.norm(texts, axis=1, keepdims=True) for texts in several.values()])
-    mean = unit.mean(axis=1)
-    np.testing.assert_allclose(
-        fitted.text_embeddings_, mean / np.linalg.norm(mean, axis=1, keepdims=True), rtol=1e-12
-    )
+    fitted = make(world).fit(X, y)
+    assert fitted.class_names_.tolist() == world.names
+    assert fitted.prompts_ == [[f"a photo of a {name}."] for name in world.names]
+    # In notebooks, from scikit-learn 1.9.
+    if parse_version(sklearn.__version__) >= parse_version("1.9"):
+        assert "class_names_" in fitted._repr_html_()
+        assert "prompts_" in fitted._repr_html_()
 
 
-@pytest.mark.parametrize("copy", [clone, lambda encoder: pickle.loads(pickle.dumps(encoder))])
-def test_an_encoder_of_projected_texts_is_copied_as_others_are(world, copy):
-    encoder = PrecomputedTextEncoder.from_joint(projected(world), logit_scale=20.0)
+def test_numbers_without_names_warn_once(world, make):
     X, y = world.draw(2)
-    copied = copy(encoder)
-    assert copied.logit_scale_ == 20.0
-    np.testing.assert_array_equal(
-        SeMoBridgeClassifier(copied).fit(X, y).predict_proba(X),
-        SeMoBridgeClassifier(encoder).fit(X, y).predict_proba(X),
-    )
+    classifier = make(world)
+    classifier.text_encoder.texts = [TEMPLATE.format(i) for i in range(5)]
+    with pytest.warns(UserWarning, match="labels are not text") as caught:
+        classifier.fit(X, world.codes(y))
+    assert len(caught) == 1
+    classifier.set_params(prompts={i: [TEMPLATE.format(i)] for i in range(5)}).fit(X, world.codes(y))
 
 
 @pytest.mark.parametrize(
-    ("mapping", "error", "message"),
+    ("names", "error", "message"),
     [
-        ({}, ValueError, "0 names"),
-        ({"cat": [1.0, 2.0], "dog": [1.0]}, ValueError, "one width"),
-        ({"cat": np.ones((2, 2, 2))}, ValueError, "dim 3|one width"),
-        ({0: [1.0, 2.0]}, TypeError, "not a string"),
-        ({"cat": [np.nan, 2.0]}, ValueError, "NaN"),
+        (
+            {"cat": "cat", "dog": "dog", "bird": "bird", "fire truck": "fire truck"},
+            ValueError,
+            "no name for 'hot dog'",
+        ),
+        (["bird", "cat", "dog", "fire truck"], ValueError, "4 names for 5 classes"),
+        (set("abcde"), TypeError, "no order"),
     ],
 )
-def test_what_is_no_mapping_to_vectors_is_refused(mapping, error, message):
+def test_names_that_do_not_fit_are_refused(world, make, names, error, message):
+    X, y = world.draw(2)
     with pytest.raises(error, match=message):
-        PrecomputedTextEncoder.from_joint(mapping)
+        make(world, class_names=names).fit(X, y)
 
 
-def test_a_class_without_a_projected_text_is_named(world):
+def test_labels_that_are_no_words_are_not_asked_for(world):
+    X, y = world.draw(3)
+    for labels in (y, world.codes(y)):
+        fitted = world.classifier(class_names="ignore").fit(X, labels)
+        assert fitted.text_embeddings_ is fitted.class_names_ is fitted.prompts_ is None
+        fitted.partial_fit(X, labels).with_classes(np.unique(labels)[:2]).predict(X)
+
+
+# Prompts
+
+
+@pytest.mark.parametrize(
+    ("prompts", "message"),
+    [
+        ("no braces", "no '{}'"),
+        ([], "empty list"),
+        ({"cat": ["a cat"]}, "prompts has no entry for 'bird', 'dog', 'fire truck', 'hot dog'"),
+        ("an image of {}", "not among"),
+    ],
+)
+def test_prompts_that_do_not_fit_are_refused(world, make, prompts, message):
     X, y = world.draw(2)
-    encoder = PrecomputedTextEncoder.from_joint({"cat": np.ones(X.shape[1])})
-    with pytest.raises(ValueError, match="'bird', 'dog', 'fire truck'"):
-        ZeroShotClassifier(encoder).fit(X, y)
+    with pytest.raises(ValueError, match=message):
+        make(world).set_params(prompts=prompts).fit(X, y)
 
 
-def test_zero_shot_needs_no_images_to_fit(world):
+@pytest.mark.parametrize("nothing", [[], "", [" "], 3, np.nan, {"a photo of a cat.": 1}, [None]])
+def test_a_class_of_which_nothing_is_said_is_named(world, make, nothing):
     X, y = world.draw(2)
-    fitted = zero_shot(world).fit(None, world.names)
-    assert fitted.n_features_in_ == X.shape[1]
-    np.testing.assert_array_equal(fitted.predict_proba(X), zero_shot(world).fit(X, y).predict_proba(X))
-    with pytest.raises(ValueError, match="y is None|requires y"):
-        zero_shot(world).fit(None, None)
+    prompts = {name: [TEMPLATE.format(name)] for name in world.names} | {"cat": nothing}
+    with pytest.raises(ValueError, match=r"prompts\['cat'\] must be a list of one or more strings"):
+        make(world).set_params(prompts=prompts).fit(X, y)
+    with pytest.raises(ValueError, match="class_names holds ' ', which says nothing"):
+        make(world, class_names={name: name for name in y} | {"cat": " "}).fit(X, y)
 
 
-def test_prompts_longer_than_the_model_reads_warn():
-    encoder = CLIPTextEncoder("mini", "bundled")
-    fitting = "a " * 30  # and two marks
-    encoder.transform([fitting])
-    for tell in (encoder.encode, encoder.transform, zero_shot_of_prompt(encoder)):
-        with pytest.warns(UserWarning, match="1 of . texts are longer than the 32 tokens") as caught:
-            tell(["cat", fitting + "cat"])
-        assert len(caught) == 1
-        assert caught[0].filename == __file__
+def test_whole_prompts_that_hold_a_placeholder_are_refused(world, make):
+    X, y = world.draw(2)
+    prompts = {name: [f"a photo of a {name}."] for name in world.names} | {"dog": ["a photo of a {}."]}
+    with pytest.raises(ValueError, match=r"prompts\['dog'\] holds 'a photo of a {}.'"):
+        make(world).set_params(prompts=prompts).fit(X, y)
 
 
-def zero_shot_of_prompt(encoder):
-    def fit(texts):
-        classifier = ZeroShotClassifier(encoder, prompts={text: [text] for text in texts})
-        return classifier.fit(None, texts)
+def test_prompts_are_found_by_label_then_by_name(world):
+    X, y = world.draw(2)
+    codes = world.codes(y)
+    by_label = {i: [f"a photo of a {name}."] for i, name in enumerate(world.names)}
+    by_name = {name: [f"a photo of a {name}."] for name in world.names}
+    expected = world.classifier().fit(X, y).text_embeddings_
+    first = world.classifier().set_params(prompts=by_label).fit(X, codes)
+    second = world.classifier(class_names=world.names).set_params(prompts=by_name).fit(X, codes)
+    np.testing.assert_array_equal(first.text_embeddings_, expected)
+    np.testing.assert_array_equal(second.text_embeddings_, expected)
 
-    return fit
+
+def test_only_a_pair_of_braces_is_replaced():
+    assert build_prompts(["a"], ["a {} with {x} and {}{"], ["cat"]) == [["a cat with {x} and cat{"]]
 
 
 # Classes without text
 
 
-@pytest.mark.parametrize("solver", ["closed_form", "lbfgs"])
-@pytest.mark.parametrize("blend", ["auto", "paper"])
-def test_a_class_without_text_is_known_by_its_shots(world, solver, blend):
+@pytest.mark.parametrize(
+    "params",
+    [{}, {"blend": PaperBlend()}, {"blend": PaperBlend(), "solver": Training(tol=1e-3)}],
+    ids=["auto", "paper", "trained"],
+)
+def test_a_class_without_text_is_known_by_its_shots(world, params):
     X, y = world.draw(8)
     names = dict(zip(world.names, world.names)) | {"dog": None}
-    fitted = few_shot(world, class_names=names, solver=solver, blend=blend, tol=1e-3).fit(X, y)
+    fitted = world.classifier(class_names=names, **params).fit(X, y)
     queries, truth = world.draw(30)
-    dogs = truth == "dog"
+    dogs, i = truth == "dog", world.names.index("dog")
     assert fitted.score(queries[dogs], truth[dogs]) > 0.6
     assert fitted.score(queries, truth) > 0.7
-    i = world.names.index("dog")
-    assert fitted.class_names_[i] is None
-    assert fitted.prompts_[i] is None
-    texts = few_shot(world).fit(X, y).text_embeddings_
-    np.testing.assert_allclose(np.delete(fitted.text_embeddings_, i, axis=0), np.delete(texts, i, axis=0))
-    np.testing.assert_allclose(fitted.text_embeddings_[i], np.delete(texts, i, axis=0).mean(axis=0))
+    assert fitted.class_names_[i] is fitted.prompts_[i] is None
+    others = np.delete(world.zero_shot().fit(X, y).text_embeddings_, i, axis=0)
+    np.testing.assert_allclose(np.delete(fitted.text_embeddings_, i, axis=0), others)
+    np.testing.assert_allclose(fitted.text_embeddings_[i], others.mean(axis=0))
 
 
 def test_everything_else_has_no_text_that_misleads():
@@ -384,12 +356,12 @@ def test_a_class_without_text_needs_shots(world):
     names = dict(zip(world.names, world.names)) | {"dog": None}
     there = y != "dog"
     with pytest.raises(ValueError, match=r"no shots of the classes \['dog'\]"):
-        few_shot(world, class_names=names).partial_fit(X[there], y[there], classes=world.names)
-    fitted = few_shot(world, class_names=names).fit(X[there], y[there])
+        world.classifier(class_names=names).partial_fit(X[there], y[there], classes=world.names)
+    fitted = world.classifier(class_names=names).fit(X[there], y[there])
     with pytest.raises(ValueError, match=r"no shots of the classes \['dog'\]"):
         fitted.with_classes(world.names)
     grown = fitted.partial_fit(X[~there], y[~there])
-    expected = few_shot(world, class_names=names).fit(X, y)
+    expected = world.classifier(class_names=names).fit(X, y)
     np.testing.assert_allclose(grown.predict_proba(X), expected.predict_proba(X), rtol=1e-6)
     assert grown.with_classes(["cat", "dog"]).class_names_.tolist() == ["cat", None]
 
@@ -397,8 +369,8 @@ def test_a_class_without_text_needs_shots(world):
 def test_text_of_no_class_at_all_is_refused(world):
     X, y = world.draw(2)
     with pytest.raises(ValueError, match="'ignore'"):
-        few_shot(world, class_names=dict.fromkeys(world.names)).fit(X, y)
+        world.classifier(class_names=dict.fromkeys(world.names)).fit(X, y)
     with pytest.raises(ValueError, match="every class needs a name"):
-        zero_shot(world, class_names=dict(zip(world.names, world.names)) | {"dog": None}).fit(X, y)
+        world.zero_shot(class_names=dict(zip(world.names, world.names)) | {"dog": None}).fit(X, y)
     with pytest.raises(TypeError, match="a name is a string"):
-        few_shot(world, class_names=[*world.names[:-1], None]).fit(X, y)
+        world.classifier(class_names=[*world.names[:-1], None]).fit(X, y)

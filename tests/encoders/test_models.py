@@ -25,12 +25,13 @@ from sksemobridge.encoders import (
     CLIPTextEncoder,
     EmbeddingCache,
     ModelLoadError,
+    _hub,
     _models,
     _source,
     clear_model_cache,
 )
 
-from .encoder_helpers import randomise, read_model, small_config, some_pictures, write_model
+from ..encoder_helpers import randomise, read_model, small_config, some_pictures, write_model
 
 get_model = _models.get_model
 
@@ -87,9 +88,9 @@ def hub(set_hub, tmp_path):
         thread.start()
         set_hub("ENDPOINT", hub.address)
         set_hub("HF_HUB_CACHE", str(hub.cache))
-        _source._hub_error.cache_clear()
+        _hub._try_to_reach.cache_clear()
         yield hub
-        _source._hub_error.cache_clear()
+        _hub._try_to_reach.cache_clear()
         hub.shutdown()
         thread.join()
 
@@ -281,19 +282,41 @@ def test_parts_of_a_checkpoint_that_are_on_a_hub_are_the_same_error(
     assert hub.n_calls == (0 if offline else 1)
 
 
-def test_what_is_in_the_cache_needs_no_hub(hub, downloaded):
+@pytest.mark.parametrize("offline", [False, True])
+def test_what_is_kept_needs_no_hub(hub, downloaded, set_hub, offline):
+    set_hub("HF_HUB_OFFLINE", offline)
     loaded = get_model("ViT-B-16", "openai", "cpu")
     assert torch.equal(loaded.model.text_projection, downloaded.text_projection)
+    assert loaded.model.visual.preprocess_cfg["mean"] == open_clip.OPENAI_DATASET_MEAN
     # Whether it answers, and for nothing more.
+    assert hub.n_calls == (0 if offline else 1)
+
+
+def test_a_hub_model_that_is_kept_needs_no_hub(hub):
+    config = small_config("ViT-B-16")
+    wanted = read_model(write_model(hub.folder("some/model"), config))
+    loaded = get_model("hf-hub:some/model", None, "cpu")
+    assert torch.equal(loaded.model.text_projection, wanted.text_projection)
     assert hub.n_calls == 1
-    assert not huggingface_hub.constants.HF_HUB_OFFLINE
+
+
+def test_loading_changes_no_setting_of_the_process(hub, downloaded, monkeypatch):
+    seen, create = [], open_clip.create_model
+
+    def look(*args, **kwargs):
+        seen.append(huggingface_hub.constants.HF_HUB_OFFLINE)
+        return create(*args, **kwargs)
+
+    monkeypatch.setattr(open_clip, "create_model", look)
+    get_model("ViT-B-16", "openai", "cpu")
+    assert seen == [False]
 
 
 def test_a_hub_model_whose_weights_are_missing_is_not_made_up(hub, loads):
     write_model(hub.folder("some/model"), small_config("ViT-B-16"), weights=False)
     with pytest.raises(ModelLoadError, match="hf-hub:some/model"):
         get_model("hf-hub:some/model", None, "cpu")
-    assert loads == ["hf-hub:some/model"]
+    assert len(loads) == 1
 
 
 def test_a_missing_folder_is_an_error(tmp_path):

@@ -7,13 +7,16 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import Timeout
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 from sklearn.linear_model import LogisticRegression
@@ -22,7 +25,7 @@ from sklearn.pipeline import make_pipeline
 
 from sksemobridge.encoders import CLIPImageEncoder, EmbeddingCache, _cache
 
-from .encoder_helpers import small_config, some_pictures, write_model
+from ..encoder_helpers import small_config, some_pictures, write_model
 
 CacheSession = _cache.CacheSession
 
@@ -47,9 +50,14 @@ def paths(tmp_path):
 
 @pytest.fixture
 def impatient(monkeypatch):
-    """Other processes are waited for no longer than a moment."""
-    for name in ("_WAIT_SECONDS", "_PATIENCE_SECONDS"):
-        monkeypatch.setattr(_cache, name, 0.1)
+    """Other processes are waited for no longer than a moment, or so many seconds."""
+
+    def wait(seconds):
+        for name in ("_WAIT_SECONDS", "_PATIENCE_SECONDS"):
+            monkeypatch.setattr(_cache, name, seconds)
+
+    wait(0.1)
+    return wait
 
 
 class FullDisk(sqlite3.Connection):
@@ -255,58 +263,17 @@ def test_without_a_directory_nothing_is_kept():
         assert cache.get(keys(1)[0]) is None
 
 
-def test_what_is_missing_is_locked_once_until_it_is_put_or_released(directory):
-    a, b = keys(2)
-    with CacheSession(directory) as first, CacheSession(directory) as second:
-        assert first.find_or_lock(a) == (None, True)
-        assert second.find_or_lock(a) == (None, False)
-        assert first.find_or_lock(a) == (None, False)
-        assert second.find_or_lock(b) == (None, True)
-        first.put([a], rows(1))
-        embedding, locked = second.find_or_lock(a)
-        assert_array_equal(embedding, rows(1)[0])
-        assert not locked
-        second.release([b])
-        assert first.find_or_lock(b) == (None, True)
-
-
-def test_a_call_that_ends_gives_its_locks_up(directory):
-    (key,) = keys(1)
-    with CacheSession(directory) as second:
-        with CacheSession(directory) as first:
-            assert first.find_or_lock(key) == (None, True)
-            assert second.find_or_lock(key) == (None, False)
-        second.wait(key)
-        assert second.find_or_lock(key) == (None, True)
-
-
-def test_keys_that_begin_alike_are_told_apart(directory):
+@pytest.mark.parametrize("width", [128, 384, 512, 640, 768, 1024, 1152, 1280])
+@pytest.mark.parametrize(("n", "at_once"), [(128, 64), (2000, 64), (200, 1)])
+def test_the_file_is_little_larger_than_the_embeddings(directory, n, width, at_once):
     with CacheSession(directory) as cache:
-        cache.put([b"a" * 12], rows(1))
-        assert cache.get(b"a" * 11 + b"b") is None
-        cache.put([b"a" * 11 + b"b"], rows(1, seed=1))
-        assert cache.get(b"a" * 11 + b"b") is None
-        assert_array_equal(cache.get(b"a" * 12), rows(1)[0])
-
-
-@pytest.mark.parametrize("width", [128, 384, 512, 640, 768, 1024, 1280])
-@pytest.mark.parametrize("n", [128, 2000])
-def test_the_file_is_hardly_larger_than_the_embeddings(directory, n, width):
-    with CacheSession(directory) as cache:
-        for start in range(0, n, 64):
-            count = min(64, n - start)
+        for start in range(0, n, at_once):
+            count = min(at_once, n - start)
             cache.put(keys(count, seed=start), rows(count, width, seed=start))
-    assert EmbeddingCache(directory).size() <= 1.1 * n * width * 4
+    assert EmbeddingCache(directory).size() <= 1.3 * n * width * 4
 
 
-def test_a_file_filled_one_image_at_a_time_is_hardly_larger_either(directory):
-    with CacheSession(directory) as cache:
-        for seed in range(200):
-            cache.put(keys(1, seed), rows(1, 512, seed))
-    assert EmbeddingCache(directory).size() <= 1.1 * 200 * 512 * 4
-
-
-def test_a_hit_is_one_look_up_in_one_small_block(directory):
+def test_a_hit_is_one_look_up_by_key(directory):
     some, values = keys(1000), rows(1000, 512)
     with CacheSession(directory) as cache:
         cache.put(some, values)
@@ -318,10 +285,7 @@ def test_a_hit_is_one_look_up_in_one_small_block(directory):
     assert len(statements) == len(some)
     with closing(sqlite3.connect(directory / "embeddings.sqlite3")) as connection:
         plan = [row[-1] for row in connection.execute(f"EXPLAIN QUERY PLAN {statements[0]}")]
-        (longest,) = connection.execute("SELECT max(length(records)) FROM blocks").fetchone()
-    assert len(plan) == 2
-    assert all("USING INTEGER PRIMARY KEY" in step for step in plan)
-    assert longest <= 16384
+    assert plan == ["SEARCH embeddings USING INDEX sqlite_autoindex_embeddings_1 (key=?)"]
 
 
 def test_a_cache_can_be_cleared(directory):
@@ -388,18 +352,12 @@ def start_writer(directory, seed, batches):
 
 
 def check_all_rows(directory):
-    connection = sqlite3.connect(directory / "embeddings.sqlite3")
-    assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-    found = connection.execute(
-        "SELECT head, substr(records, position * record_bytes + 1, record_bytes), record_bytes, "
-        "length(records) FROM places JOIN blocks USING (block)"
-    ).fetchall()
-    assert len(found) == connection.execute("SELECT count(*) FROM places").fetchone()[0]
-    assert len(found) == connection.execute("SELECT sum(length(records) / 1034) FROM blocks").fetchone()[0]
-    connection.close()
-    for head, record, record_bytes, block_bytes in found:
-        assert (len(record), record_bytes, block_bytes % record_bytes) == (10 + 1024, 10 + 1024, 0)
-        assert head.to_bytes(6, "big") + record[4:10] == record[10:22]
+    with closing(sqlite3.connect(directory / "embeddings.sqlite3")) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        found = [key for (key,) in connection.execute("SELECT key FROM embeddings")]
+    with CacheSession(directory) as cache:
+        for key in found:
+            assert cache.get(key)[:3].tobytes() == key
     return len(found)
 
 
@@ -435,17 +393,13 @@ def change(directory, statement, *values):
 @pytest.mark.parametrize(
     "damage",
     [
-        "UPDATE blocks SET records = substr(records, 1, 10)",
-        "UPDATE blocks SET records = 'text'",
-        "UPDATE blocks SET records = zeroblob(length(records))",
-        "UPDATE blocks SET record_bytes = 2 * record_bytes",
-        "UPDATE places SET position = 1 - position",
-        "UPDATE places SET position = -5",
-        "UPDATE places SET block = 99",
-        "DELETE FROM blocks",
+        "UPDATE embeddings SET embedding = substr(embedding, 1, 10)",
+        "UPDATE embeddings SET embedding = substr(embedding, 1, 2)",
+        "UPDATE embeddings SET embedding = 'text'",
+        "UPDATE embeddings SET embedding = zeroblob(length(embedding))",
     ],
 )
-def test_a_damaged_record_is_noticed_and_embedded_anew(directory, damage):
+def test_a_damaged_embedding_is_noticed_and_computed_anew(directory, damage):
     pictures = some_pictures(2)
     encoder = CLIPImageEncoder("mini", "bundled", cache=directory)
     expected = encoder.transform(pictures)
@@ -456,14 +410,26 @@ def test_a_damaged_record_is_noticed_and_embedded_anew(directory, damage):
     assert_array_equal(encoder.transform(pictures), found)
 
 
+def test_an_embedding_under_another_key_is_noticed(directory):
+    a, b = keys(2)
+    with CacheSession(directory) as cache:
+        cache.put([a], rows(1))
+    change(directory, "UPDATE embeddings SET key = ?", b)
+    with pytest.warns(RuntimeWarning, match="is damaged; 1"), CacheSession(directory) as cache:
+        assert cache.get(b) is None
+
+
 def test_a_flipped_bit_is_noticed(directory):
     some, values = keys(3), rows(3)
     with CacheSession(directory) as cache:
         cache.put(some, values)
     with closing(sqlite3.connect(directory / "embeddings.sqlite3")) as connection:
-        records = bytearray(connection.execute("SELECT records FROM blocks").fetchone()[0])
-    records[60] ^= 1
-    change(directory, "UPDATE blocks SET records = ?", bytes(records))
+        (embedding,) = connection.execute(
+            "SELECT embedding FROM embeddings WHERE key = ?", some[1:2]
+        ).fetchone()
+    flipped = bytearray(embedding)
+    flipped[20] ^= 1
+    change(directory, "UPDATE embeddings SET embedding = ? WHERE key = ?", bytes(flipped), some[1])
 
     def use():
         with CacheSession(directory) as cache:
@@ -570,37 +536,134 @@ def test_a_directory_in_the_home_of_the_user(tmp_path, monkeypatch):
     assert len(EmbeddingCache(tmp_path / "cache")) == len(EmbeddingCache("~/cache")) == 3
 
 
-# Other processes that do not go on
+@pytest.mark.parametrize("directory", ["", "~nobody-of-this-name/cache"])
+def test_a_name_that_names_no_directory_is_refused(directory, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for use in (EmbeddingCache, CLIPImageEncoder("mini", "bundled", cache=directory).transform):
+        with pytest.raises(ValueError, match=f"cache='{directory}' names no directory"):
+            use(directory if use is EmbeddingCache else some_pictures(1))
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_a_stopped_process_is_not_waited_for_for_ever(directory, impatient):
-    a, b = keys(2)
-    with CacheSession(directory) as stopped, CacheSession(directory) as other:
-        assert stopped.find_or_lock(a) == stopped.find_or_lock(b) == (None, True)
-        assert other.find_or_lock(a) == (None, False)
-        other.wait(a)
-        assert other.find_or_lock(a) == (None, True)
-        # Whoever let us wait for one embedding is not waited for again.
-        assert other.find_or_lock(b) == (None, True)
+def test_a_directory_that_may_not_be_written_gives_one_warning_and_goes_on(encoder, paths, monkeypatch):
+    def refuse(path, **_):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "makedirs", refuse)
+    with pytest.warns(
+        RuntimeWarning, match="cannot be used .*Permission denied.*went on without it"
+    ) as caught:
+        assert np.isfinite(encoder.transform(paths)).all()
+    assert len(caught) == 1
+
+
+def test_where_sqlite_cannot_share_files_nothing_is_kept(encoder, paths, connect_as):
+    # As on network shares: SQLite answers with the mode that stays.
+    class NotShared(sqlite3.Connection):
+        def execute(self, statement, *values):
+            return super().execute(statement.replace("= WAL", "= DELETE"), *values)
+
+    connect_as(NotShared)
+    with pytest.warns(RuntimeWarning, match="name a directory on a local disk"):
+        assert np.isfinite(encoder.transform(paths)).all()
+
+
+# Turns
+
+
+def is_taken(lock):
+    try:
+        with lock.acquire(timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
+def test_of_two_calls_one_has_its_turn_and_who_waits_is_next(directory):
+    turns = []
+
+    def wait():
+        with CacheSession(directory) as cache, cache.turn():
+            turns.append("other")
+
+    with CacheSession(directory) as cache, ThreadPoolExecutor(1) as thread:
+        with cache.turn():
+            other = thread.submit(wait)
+            while not is_taken(cache._in_line):
+                time.sleep(0.001)
+            turns.append("first")
+        with cache.turn():
+            turns.append("first again")
+        other.result()
+    assert turns == ["first", "other", "first again"]
+
+
+HOLDER = """
+import sys, time
+from sksemobridge.encoders._cache import CacheSession
+
+with CacheSession(sys.argv[1]) as cache, cache.turn():
+    print("mine", flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.fixture
+def holder(directory):
+    """A process that keeps its turn."""
+    command = [sys.executable, "-c", HOLDER, str(directory)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "mine\n"
+        yield process
+        process.kill()
+
+
+def test_a_killed_process_gives_its_turn_up(directory, holder):
+    holder.kill()
+    with CacheSession(directory) as cache, cache.turn():
+        assert cache._is_patient
+
+
+def test_a_process_that_does_not_go_on_is_not_waited_for_for_ever(directory, holder, impatient):
+    with CacheSession(directory) as cache:
+        with cache.turn():
+            assert not cache._is_patient
+        # It is not waited for again.
+        impatient(600)
+        with cache.turn():
+            cache.put(keys(1), rows(1))
+    assert len(EmbeddingCache(directory)) == 1
+
+
+def test_a_process_that_goes_on_is_waited_for(directory, impatient):
+    impatient(0.3)
+    with CacheSession(directory) as first, CacheSession(directory) as second, ThreadPoolExecutor(1) as thread:
+        with first.turn():
+
+            def wait():
+                with second.turn():
+                    return second.get(keys(5)[4])
+
+            found = thread.submit(wait)
+            for key, row in zip(keys(5), rows(5)):
+                time.sleep(0.15)
+                first.put([key], row[None])
+        assert_array_equal(found.result(), rows(5)[4])
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are not forked on Windows")
-def test_a_forked_process_holds_no_locks(directory):
-    a, b = keys(2)
+def test_a_forked_process_holds_no_lock(directory):
     read, write = os.pipe()
-    with CacheSession(directory) as first:
-        assert first.find_or_lock(a) == first.find_or_lock(b) == (None, True)
+    with CacheSession(directory) as first, first.turn():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # of threads, which this child does not need
             child = os.fork()
         if not child:
             os.read(read, 1)
             os._exit(0)
-        first.put([a], rows(1))
     try:
-        with CacheSession(directory) as second:
-            assert second.get(a) is not None
-            assert second.find_or_lock(b) == (None, True)
+        with CacheSession(directory) as second, second.turn():
+            assert second._is_patient
     finally:
         os.write(write, b"x")
         os.waitpid(child, 0)

@@ -1,8 +1,10 @@
 """Images to embeddings: every container, every batch, and rows that stay in place."""
 
+import shutil
 import threading
 import time
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +25,8 @@ from sklearn.pipeline import make_pipeline
 
 from sksemobridge.encoders import CLIPImageEncoder, ImageReadError
 
-from .encoder_helpers import BUNDLED, memory_for, small_config, some_pictures, write_model
-from .versions import needs_sklearn
+from ..encoder_helpers import BUNDLED, Listener, memory_for, small_config, some_pictures, write_model
+from ..versions import needs_sklearn
 
 
 @pytest.fixture
@@ -224,10 +226,43 @@ def test_duplicates_are_embedded_once(encoder, paths, expected, passes, kind):
     assert sum(passes) == 3
 
 
-def test_an_image_object_given_twice_is_embedded_once(encoder, paths, expected, passes):
-    image = Image.open(paths[0])
-    close(encoder.transform([image, image]), expected[[0, 0]])
-    assert sum(passes) == 1
+def test_an_image_object_given_twice_is_read_once(encoder, paths, expected, passes):
+    image, loads = Image.open(paths[0]), []
+
+    class Counted(Image.Image):
+        def load(self):
+            loads.append(threading.get_ident())
+            return super().load()
+
+    pixels = Image.fromarray(np.asarray(image))
+    pixels.__class__ = Counted
+    order = [image, pixels, paths[0], image, pixels, pixels]
+    close(encoder.set_params(n_jobs=3).transform(order), expected[[0] * 6])
+    assert sum(passes) == 2
+    assert len(set(loads)) == 1
+
+
+@pytest.mark.parametrize("n_jobs", [1, 3])
+def test_rows_of_equal_sources_and_equal_contents_are_all_filled(encoder, paths, expected, tmp_path, n_jobs):
+    copy, broken = tmp_path / "copy.png", tmp_path / "broken.png"
+    shutil.copy(paths[0], copy)
+    broken.write_bytes(b"no picture")
+    shutil.copy(broken, tmp_path / "broken too.png")
+    sources = [
+        paths[0],
+        copy,
+        paths[0],
+        copy,
+        broken,
+        tmp_path / "broken too.png",
+        tmp_path / "broken too.png",
+        copy,
+    ]
+    encoder.set_params(on_error="nan", n_jobs=n_jobs, batch_size=2)
+    with pytest.warns(UserWarning, match="3 of 8 images"):
+        got = encoder.transform(sources)
+    close(got[[0, 1, 2, 3, 7]], expected[[0] * 5])
+    assert np.isnan(got[4:7]).all()
 
 
 @pytest.mark.parametrize("n_jobs", [1, 3])
@@ -466,3 +501,26 @@ def test_a_callers_autocast_changes_no_row():
     expected = encoder.transform(images)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert_allclose(encoder.transform(images), expected, atol=1e-5 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("with_callbacks", [False, True])
+def test_threads_may_share_an_encoder(encoder, pictures, expected, with_callbacks):
+    y, n_threads, together = [0, 1, 0, 1, 0, 1, 0], 4, threading.Barrier(4)
+    listener = Listener()
+    if with_callbacks:
+        pytest.importorskip("sklearn.callback", reason="needs scikit-learn 1.9")
+        encoder.set_callbacks(listener)
+
+    def fit(_):
+        together.wait()
+        for _ in range(5):
+            close(encoder.fit_transform(pictures), expected)
+            # scikit-learn takes callbacks of a pipeline or of its steps, not both.
+            if not with_callbacks:
+                make_pipeline(encoder, LogisticRegression()).fit(pictures, y)
+
+    with ThreadPoolExecutor(n_threads) as threads:
+        list(threads.map(fit, range(n_threads)))
+    assert set(vars(encoder)) - {"_skl_callbacks"} == set(encoder.get_params())
+    if with_callbacks:
+        assert listener.ended.count(("CLIPImageEncoder", "batch")) == 5 * n_threads

@@ -23,7 +23,7 @@ from sksemobridge.encoders import (
 )
 from sksemobridge.encoders._towers import cut_context, read_text_projection, without_projection
 
-from .encoder_helpers import (
+from ..encoder_helpers import (
     BUNDLED,
     memory_for,
     randomise,
@@ -32,7 +32,7 @@ from .encoder_helpers import (
     some_pictures,
     write_model,
 )
-from .versions import needs
+from ..versions import needs
 
 ARCHITECTURES = ["ViT-B-16", "RN50", "MobileCLIP-B", "ViT-B-16-SigLIP", "coca_ViT-B-32"]
 NO_PROJECTION = "ViT-SO400M-16-SigLIP-i18n-256"

@@ -1,0 +1,76 @@
+"""The fitted classifier as the terms of its decision, also over other classes."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from .._utils.array_api import l2_normalize
+from .discriminant import Precision, discriminant_of
+from .linear import Linear, total
+from .typicality import Typicality
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """The fitted classifier.
+
+    Attributes
+    ----------
+    terms : dict of Linear
+        `"text"` where there is text, `"shots"` and `"correction"`: their sum is the decision. `"prior"` where classes are
+        not equally frequent.
+    blend : dict of float
+        `"text"` and `"shots"`: the scales, and `"trust"`, the probability that the texts are of use.
+    precision : Precision
+        `P`.
+    centre : ndarray of shape (D,)
+        `m`.
+    slope : float
+        Of names, see `class_means`.
+    text_mean : ndarray of shape (D,) or None
+        Mean of the texts of the classes with shots.
+    class_means : ndarray of shape (C, D)
+        Directions of the means of the images of the classes.
+    right : ndarray of shape (m,)
+        Probability of each image of the shots that its label is right.
+    typicality : Typicality
+    """
+
+    terms: dict[str, Linear]
+    blend: dict[str, float]
+    precision: Precision
+    centre: np.ndarray
+    slope: float
+    text_mean: np.ndarray | None
+    class_means: np.ndarray
+    right: np.ndarray
+    typicality: Typicality | None
+
+    def views(self):
+        """What tells how typical an image is: the decision without the correction, and cosines, each a `Linear`."""
+        terms = {name: term for name, term in self.terms.items() if name in ("text", "shots")}
+        views = {"decision": total(terms.values())}
+        if "text" in terms:
+            views["text"] = terms["text"]
+        return views | {"images": Linear(self.class_means, np.zeros(len(self.class_means)))}
+
+    def over(self, rows, texts=None):
+        """The model over other classes: those at `rows (K,)`, where -1 is a class without shots.
+
+        Such a class lies where its name predicts, and is not corrected. Classes without shots need `texts (K, D)`, the
+        `T_c` of all these classes.
+        """
+        terms = {name: term.take(rows) for name, term in self.terms.items()}
+        means, new = self.class_means[rows], rows < 0
+        if new.any():
+            names = texts[new].astype(np.float64)
+            predicted = self.slope * (names - self.text_mean)
+            of_names = {
+                "text": Linear(names, np.zeros(len(names))),
+                "shots": discriminant_of(predicted, self.centre, self.precision),
+            }
+            for name, term in of_names.items():
+                terms[name].weights[new] = self.blend[name] * term.weights
+                terms[name].offsets[new] = self.blend[name] * term.offsets
+            means[new] = l2_normalize(self.centre + predicted)
+        return replace(self, terms=terms, class_means=means)

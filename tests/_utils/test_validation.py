@@ -1,0 +1,208 @@
+"""What users hand in by mistake or in malice gives a right answer or an error that names it."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from sksemobridge import (
+    PaperBlend,
+    PrecomputedTextEncoder,
+    SemanticBridge,
+    SeMoBridgeClassifier,
+    mean_average_precision,
+)
+
+from ..conftest import TEMPLATE
+
+
+def embeddings(n=12, width=6, seed=0):
+    return np.random.default_rng(seed).normal(size=(n, width))
+
+
+# Embeddings
+
+
+@pytest.mark.parametrize(("bad", "word"), [(np.nan, "NaN"), (np.inf, "infinity")])
+def test_rows_that_are_not_finite_are_named(bad, word):
+    X, y = embeddings(15), np.arange(15) % 3
+    classifier = SeMoBridgeClassifier().fit(X, y)
+    X[[2, 7], 0] = bad
+    for call in (classifier.predict, lambda X: classifier.fit(X, y)):
+        with pytest.raises(ValueError, match=f"{word} in 2 of 15 rows: 2, 7"):
+            call(X)
+
+
+def test_masked_rows_are_named():
+    X, y = embeddings(10), np.arange(10) % 2
+    masked = np.ma.array(X, mask=np.zeros_like(X, dtype=bool))
+    classifier = SeMoBridgeClassifier().fit(masked, y)
+    np.testing.assert_array_equal(classifier.predict_proba(masked), classifier.predict_proba(X))
+    masked[3, 2] = np.ma.masked
+    for call in (classifier.predict, SemanticBridge().fit, lambda X: classifier.fit(X, y)):
+        with pytest.raises(ValueError, match=r"X is masked in rows \[3\]"):
+            call(masked)
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        ["a.jpg", "b.jpg"],
+        np.array(["a.jpg", "b.jpg"]),
+        [Path("a.jpg"), Path("b.jpg")],
+        [b"1", b"2"],
+        [Image.new("RGB", (4, 4)), Image.new("RGB", (4, 4))],
+        np.zeros((2, 4, 4, 3), dtype=np.uint8),
+        [np.zeros((4, 4, 3), dtype=np.uint8), np.zeros((5, 4, 3), dtype=np.uint8)],
+        "a.jpg",
+    ],
+)
+def test_images_in_place_of_embeddings_are_named(images):
+    with pytest.raises(ValueError, match="X holds images or their paths. Embed them with CLIPImageEncoder"):
+        SeMoBridgeClassifier().fit(images, [0, 1])
+
+
+def test_tensors_of_any_kind_are_embeddings(world):
+    import torch
+
+    X, y = world.draw(4)
+    X = torch.tensor(X).bfloat16()
+    eos, projection = (torch.tensor(part, requires_grad=True) for part in (world.eos, world.projection))
+    text = PrecomputedTextEncoder(world.texts, eos.bfloat16(), projection)
+    classifier = SeMoBridgeClassifier(text, prompts=TEMPLATE).fit(X.requires_grad_(), y)
+    expected = classifier.predict_proba(X.float().detach().numpy())
+    np.testing.assert_array_equal(classifier.predict_proba(X), expected)
+    assert mean_average_precision(X, X.float(), y, y) == 1
+
+
+# Labels and groups
+
+
+@pytest.mark.parametrize("blend", ["auto", PaperBlend()])
+@pytest.mark.parametrize(
+    ("first", "second"), [(np.uint64, np.int64), (np.int64, np.uint64), (np.int8, np.uint64)]
+)
+def test_integers_of_two_kinds_stay_what_they_are(blend, first, second):
+    X, start = embeddings(20), 100 if first is np.int8 else 2**60
+    labels = np.arange(10) + start
+    classifier = SeMoBridgeClassifier(blend=blend).fit(X[:10], labels.astype(first))
+    classifier.partial_fit(X[10:], labels.astype(second))
+    assert classifier.classes_.tolist() == labels.tolist()
+    expected = SeMoBridgeClassifier(blend=blend).fit(X, np.tile(labels, 2))
+    np.testing.assert_allclose(classifier.predict_proba(X), expected.predict_proba(X))
+    np.testing.assert_array_equal(classifier.with_classes(labels[::3].astype(second)).classes_, labels[::3])
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (np.array([2**63, 2**63 + 1], dtype=np.uint64), np.array([-1, -2])),
+        (np.array([2**60, 2**60 + 1]), np.array([0.0, 1.0])),
+        (np.array(["2020-01-01", "2021-01-01"], dtype="datetime64[s]"), np.array([0, 1])),
+        (np.array(["2020-01-01", "2021-01-01"], dtype="datetime64[s]"), np.array([0, 1], dtype="m8[s]")),
+        (np.array([0, 1]), np.array([0, 1], dtype="m8[s]")),
+    ],
+)
+def test_labels_that_no_one_type_holds_are_refused(first, second):
+    X = embeddings(2)
+    classifier = SeMoBridgeClassifier().fit(X, first)
+    with pytest.raises(ValueError, match="cannot be compared without loss"):
+        classifier.partial_fit(X, second)
+    assert classifier.classes_.tolist() == first.tolist()
+
+
+def test_lists_of_integers_are_not_rounded():
+    with pytest.raises(ValueError, match="y are integers that no one type"):
+        SeMoBridgeClassifier().fit(embeddings(3), [2**63, 2**63 + 1, -1])
+    large = [2**63, 2**63 + 1]
+    assert SeMoBridgeClassifier().fit(embeddings(2), large).classes_.tolist() == large
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ([np.nan, "a", "b"], r"y contains NaN or None in rows \[0\]"),
+        (["a", "b", None], r"y contains NaN or None in rows \[2\]"),
+        (np.array(["a", pd.NA, "b"], dtype=object), r"y contains NaN or None in rows \[1\]"),
+        ((1, "a", "b"), "y mix text and other values .'a', 1"),
+        (np.array(["a", 1, True], dtype=object), "y mix text and other values"),
+        (np.ma.array([0, 1, 2], mask=[0, 1, 0]), r"y is masked in rows \[1\]"),
+        (np.array(["2020-01-01", "NaT", "2021-01-01"], dtype="datetime64[s]"), r"in rows \[1\]"),
+    ],
+)
+def test_labels_that_are_missing_or_mixed_are_named(labels, message):
+    X = embeddings(3)
+    classifier = SeMoBridgeClassifier()
+    with pytest.raises(ValueError, match=message):
+        classifier.fit(X, labels)
+    fitted = classifier.fit(X, [1, 2, 3])
+    for add in (fitted.with_classes, lambda classes: fitted.partial_fit(X, [1, 2, 3], classes=classes)):
+        with pytest.raises(ValueError, match=message.replace("y ", "classes ")):
+            add(labels)
+
+
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        ([np.nan, np.nan, "a", "b"], r"groups .* in rows \[0, 1\]"),
+        (np.ma.array([1, 1, 2, 3], mask=[1, 1, 0, 0]), r"groups .* in rows \[0, 1\]"),
+        (np.array(["a", pd.NA, "b", "b"], dtype=object), r"groups contains NaN or None in rows \[1\]"),
+        (np.array(["a", 1, "a", 1], dtype=object), "mixes kinds"),
+        ([1, 2], "inconsistent"),
+    ],
+)
+def test_groups_that_are_missing_or_mixed_are_named(groups, message):
+    with pytest.raises(ValueError, match=message):
+        SeMoBridgeClassifier().fit(embeddings(4), [0, 0, 1, 1], groups=groups)
+
+
+def test_groups_of_any_kind_are_taken():
+    X, y = embeddings(6), [0, 0, 0, 1, 1, 1]
+    numbers = np.array([0, 0, 1, 2, 2, 3])
+    expected = SeMoBridgeClassifier().fit(X, y, groups=numbers).predict_proba(X)
+    for groups in (list("aabccd"), np.array(list("aabccd")), numbers.tolist(), pd.Series(list("aabccd"))):
+        np.testing.assert_array_equal(
+            SeMoBridgeClassifier().fit(X, y, groups=groups).predict_proba(X), expected
+        )
+
+
+def test_days_are_labels_too():
+    X = embeddings(6)
+    days = np.array(["2020-01-01", "2021-01-01", "2022-01-01"] * 2, dtype="datetime64[s]")
+    classifier = SeMoBridgeClassifier().fit(X[:3], days[:3])
+    classifier.partial_fit(X[3:], days[3:].astype("datetime64[ns]"))
+    expected = SeMoBridgeClassifier().fit(X, days)
+    np.testing.assert_array_equal(classifier.predict(X), expected.predict(X))
+    np.testing.assert_allclose(classifier.predict_proba(X), expected.predict_proba(X))
+    assert len(expected.with_classes(days[:2].astype("datetime64[ns]")).classes_) == 2
+
+
+def test_texts_of_numpy_are_labels_too():
+    y = np.array(["a", "b", "a"], dtype=np.dtypes.StringDType())
+    with pytest.warns(UserWarning, match="no text_encoder"):
+        assert SeMoBridgeClassifier().fit(embeddings(3), y).classes_.tolist() == ["a", "b"]
+
+
+# Weights
+
+
+@pytest.mark.parametrize(
+    ("weight", "message"),
+    [
+        (np.full(4, -1.0), "Negative"),
+        (np.full(4, np.nan), "NaN"),
+        (np.zeros(4), "zero"),
+        ([1, 1e308, 1, 1], "Only their ratios matter: divide all by one factor"),
+        ([1, 1e-310, 1, 1], "Only their ratios matter: divide all by one factor"),
+        ([1j] * 4, "one real number for each row"),
+        (["a"] * 4, "one real number for each row"),
+        ({1: 2}, "one real number for each row"),
+        ([10**400, 1, 1, 1], "one real number for each row"),
+        ("ab", "one real number for each row"),
+    ],
+)
+def test_bad_weights_are_named(weight, message):
+    with pytest.raises(ValueError, match=message):
+        SeMoBridgeClassifier().fit(embeddings(4), [0, 0, 1, 1], sample_weight=weight)

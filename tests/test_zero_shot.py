@@ -1,0 +1,57 @@
+"""The zero-shot classifier; that it is linear is tested with the few-shot one."""
+
+import pickle
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.preprocessing import normalize
+
+from sksemobridge import PrecomputedTextEncoder, ZeroShotClassifier
+
+
+def test_it_is_the_cosine_to_the_texts(any_world):
+    X, y = any_world.draw(2)
+    classifier = any_world.zero_shot().fit(X, y)
+    texts = normalize(any_world.text_encoder().transform(any_world.texts))
+    np.testing.assert_allclose(classifier.text_embeddings_, texts)
+    np.testing.assert_allclose(classifier.coef_, 20 * texts)
+    np.testing.assert_array_equal(classifier.intercept_, 0)
+    expected = 20 * normalize(X) @ texts.T
+    np.testing.assert_allclose(classifier.decision_function(X), expected, rtol=1e-4, atol=1e-5)
+    assert classifier.decision_function(X).dtype == X.dtype
+
+
+def test_it_only_reads_the_classes(world):
+    X, y = world.draw(2)
+    expected = world.zero_shot().fit(X, y).predict_proba(X)
+    np.testing.assert_array_equal(world.zero_shot().fit(-X, y).predict_proba(X), expected)
+    without_images = world.zero_shot().fit(None, world.names)
+    assert without_images.n_features_in_ == X.shape[1]
+    np.testing.assert_array_equal(without_images.predict_proba(X), expected)
+    loaded = pickle.loads(pickle.dumps(clone(without_images).fit(X, y)))
+    np.testing.assert_array_equal(loaded.predict_proba(X), expected)
+
+
+def test_what_does_not_fit_is_refused(world):
+    X, y = world.draw([2, 2, 0, 0, 0])
+    with pytest.raises(ValueError, match="9 features"):
+        world.zero_shot().fit(X[:, :9], y)
+    with pytest.raises(ValueError, match="y is None|requires y"):
+        world.zero_shot().fit(None, None)
+
+
+def test_a_refit_that_fails_changes_nothing():
+    encoder = PrecomputedTextEncoder(["a ant", "a cat"], np.eye(2), np.eye(2))
+    classifier = ZeroShotClassifier(encoder, prompts="a {}").fit(np.eye(2), ["ant", "cat"])
+    with pytest.raises(ValueError, match="a dog"):
+        classifier.fit(np.eye(2), ["cat", "dog"])
+    assert classifier.predict(np.eye(2)).tolist() == ["ant", "cat"]
+
+
+def test_later_unlabelled_images_replace_earlier_ones(world):
+    (first, _), (second, _) = world.draw(20), world.draw(30)
+    classifier = world.zero_shot().fit(None, world.names)
+    again = classifier.with_unlabeled(first).with_unlabeled(second)
+    np.testing.assert_array_equal(again.coef_, classifier.with_unlabeled(second).coef_)
+    assert again.intercept_.any()

@@ -1,0 +1,296 @@
+"""Embeddings of texts: what a text encoder must offer, and what it says is checked."""
+
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
+
+from sksemobridge import (
+    CLIPTextEncoder,
+    PaperBlend,
+    PrecomputedTextEncoder,
+    SemanticBridge,
+    SeMoBridgeClassifier,
+    ZeroShotClassifier,
+)
+
+from ..conftest import TEMPLATE
+
+MINI = {"model_name": "mini", "pretrained": "bundled"}
+
+
+def classifiers(text):
+    return [
+        SeMoBridgeClassifier(text, prompts=TEMPLATE),
+        SeMoBridgeClassifier(text, prompts=TEMPLATE, blend=PaperBlend()),
+        ZeroShotClassifier(text, prompts=TEMPLATE),
+    ]
+
+
+class Said:
+    """A text encoder of one's own: `change` is what it does to the right answers."""
+
+    def __init__(self, encoder, change=lambda rows: rows):
+        self._encoder, self._change = encoder, change
+        self.projection_, self.projection_bias_ = encoder.projection_, encoder.projection_bias_
+        self.logit_scale_ = encoder.logit_scale_
+
+    def encode(self, texts):
+        return self._change(self._encoder.encode(texts))
+
+    def transform(self, texts):
+        return self._change(self._encoder.transform(texts))
+
+
+class Transformed:
+    """A text encoder that offers the least, and that cannot be pickled."""
+
+    logit_scale_ = 20.0
+
+    def __init__(self, encoder):
+        self.transform = lambda texts: encoder.transform(texts)
+
+
+def test_transform_and_logit_scale_are_enough(world):
+    X, y = world.draw(3)
+    text = Transformed(world.text_encoder())
+    default, paper, zero_shot = classifiers(text)
+    expected = world.classifier().fit(X[y != "dog"], y[y != "dog"]).with_classes(world.names)
+    added = default.fit(X[y != "dog"], y[y != "dog"]).with_classes(world.names)
+    np.testing.assert_allclose(added.predict_proba(X), expected.predict_proba(X), rtol=1e-9)
+    expected = world.zero_shot().fit(X, y).predict_proba(X)
+    np.testing.assert_allclose(zero_shot.fit(X, y).predict_proba(X), expected, rtol=1e-9)
+    words = SeMoBridgeClassifier(text, class_names="ignore", vocabulary=world.texts).fit(X, y)
+    expected = world.classifier(class_names="ignore", vocabulary=world.texts).fit(X, y).predict_proba(X)
+    np.testing.assert_allclose(words.predict_proba(X), expected, rtol=1e-9)
+    with pytest.raises(ValueError, match="text_encoder must offer projection_, and Transformed does not"):
+        paper.fit(X, y)
+
+
+def test_a_subclass_of_an_encoder_speaks_for_itself():
+    class Reversed(CLIPTextEncoder):
+        def encode(self, texts):
+            return super().encode(texts)[::-1]
+
+        def transform(self, texts):
+            return super().transform(texts)[::-1]
+
+    X, y = CLIPTextEncoder(**MINI).transform(["a cat", "a dog"]), ["cat", "dog"]
+    for parent, child in zip(classifiers(CLIPTextEncoder(**MINI)), classifiers(Reversed(**MINI))):
+        expected = parent.fit(X, y).text_embeddings_
+        np.testing.assert_allclose(child.fit(X, y).text_embeddings_, expected[::-1], rtol=1e-5)
+
+
+def test_a_class_that_is_written_anew_is_asked_anew(world):
+    X, y = world.draw(2)
+    vocabulary = [TEMPLATE.format(name) for name in world.names]
+    encoder = world.text_encoder()
+
+    def fit_with(power):
+        class Encoder:
+            projection_, projection_bias_, logit_scale_ = encoder.projection_, None, 20.0
+
+            def encode(self, texts):
+                return encoder.encode(texts) ** power
+
+            def transform(self, texts):
+                return self.encode(texts) @ self.projection_
+
+        return [
+            SeMoBridgeClassifier(Encoder(), prompts=TEMPLATE).fit(X, y).text_embeddings_,
+            ZeroShotClassifier(Encoder(), prompts=TEMPLATE).fit(X, y).text_embeddings_,
+            SemanticBridge(Encoder(), vocabulary=vocabulary).fit(X).bridge_,
+        ]
+
+    for before, after in zip(fit_with(1), fit_with(3)):
+        assert not np.allclose(before, after, atol=1e-3)
+
+
+def test_a_method_that_was_replaced_is_asked(world):
+    X, y = world.draw(2)
+    expected = SeMoBridgeClassifier(world.text_encoder(), prompts=TEMPLATE).fit(X, y).text_embeddings_
+    replaced = world.text_encoder()
+    replaced.encode = lambda texts: -world.text_encoder().encode(texts)
+    for encoder in (replaced, FrozenEstimator(replaced)):
+        got = SeMoBridgeClassifier(encoder, prompts=TEMPLATE).fit(X, y).text_embeddings_
+        np.testing.assert_allclose(got, -expected)
+
+
+def nan_in_the_second(rows):
+    rows = rows.copy()
+    rows[1, 0] = np.nan
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (nan_in_the_second, "gives NaN, infinity or more than .* for 1 of the texts: 'a photo of a cat.'"),
+        (lambda rows: np.vstack([rows, rows[:1]]), r"gives \d+ rows for \d+ texts"),
+        (lambda rows: rows * 1e200, r"infinity or more than 1e\+100 for 5 of the texts"),
+        (
+            lambda rows: rows * (np.arange(len(rows)) != 2)[:, None],
+            "nothing but zeros for 1 .*'a photo of a dog.'",
+        ),
+        (lambda rows: rows[:-1], r"gives \d+ rows for \d+ texts"),
+        (lambda rows: rows[0], "2D array"),
+        (lambda rows: rows[None], "dim 3"),
+        (lambda rows: [["a"] * 3] * len(rows), "could not convert|numeric"),
+        (lambda rows: None, "must give an array with one row of numbers for each text: .*2D array"),
+        (lambda rows: (row for row in rows), "must give an array with one row of numbers for each text"),
+        (lambda rows: np.ma.masked_greater(rows, 1), "is masked in rows"),
+    ],
+    ids=[
+        "nan",
+        "too many",
+        "too large",
+        "zeros",
+        "too few",
+        "one row",
+        "three dimensions",
+        "text",
+        "nothing",
+        "generator",
+        "masked",
+    ],
+)
+def test_what_a_text_encoder_says_is_checked(world, change, message):
+    X, y = world.draw(2)
+    vocabulary = [TEMPLATE.format(name) for name in world.names]
+    text = Said(world.text_encoder(), change)
+    for estimator in (*classifiers(text), SemanticBridge(text, vocabulary=vocabulary)):
+        with pytest.raises(ValueError, match=message):
+            estimator.fit(X, y)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("projection_", np.full((24, 16), np.nan), "NaN or infinity"),
+        ("projection_", np.ones(16), "expected .d, D."),
+        ("projection_", np.ones((23, 16)), "rows of 24 values, and its projection_ takes 23"),
+        ("projection_bias_", np.ones(15), "expected .d, D."),
+        ("projection_bias_", np.full(16, np.inf), "NaN or infinity"),
+    ],
+)
+def test_a_projection_is_checked(world, name, value, message):
+    X, y = world.draw(2)
+    text = Said(world.text_encoder())
+    setattr(text, name, value)
+    with pytest.raises(ValueError, match=message):
+        SeMoBridgeClassifier(text, prompts=TEMPLATE, blend=PaperBlend()).fit(X, y)
+
+
+@pytest.mark.parametrize("scale", [np.nan, np.inf, 0, -3, None, "a"])
+def test_a_logit_scale_is_checked(world, scale):
+    X, y = world.draw(2)
+    text = Said(world.text_encoder())
+    text.logit_scale_ = scale
+    for classifier in classifiers(text):
+        with pytest.raises(ValueError, match="offers (a )?logit_scale_"):
+            classifier.fit(X, y)
+
+
+def test_prompts_longer_than_the_model_reads_warn_where_the_caller_is():
+    encoder, fitting = CLIPTextEncoder(**MINI), "a " * 30  # and two marks
+    encoder.transform([fitting])
+
+    def classify(texts):
+        ZeroShotClassifier(encoder, prompts={text: [text] for text in texts}).fit(None, texts)
+
+    for tell in (encoder.encode, encoder.transform, classify):
+        with pytest.warns(UserWarning, match="1 of . texts are longer than the 32 tokens") as caught:
+            tell(["cat", fitting + "cat"])
+        assert [warning.filename for warning in caught] == [__file__]
+
+
+# Class texts that were projected elsewhere
+
+
+def projected(world):
+    """Class texts by the names of folders."""
+    texts = world.text_encoder().transform(world.texts)
+    return {name.replace(" ", "_"): text for name, text in zip(world.names, texts)}
+
+
+@pytest.mark.parametrize("prompts", ["auto", "a drawing of a {}.", {"anything": ["goes"]}])
+def test_projected_texts_are_found_by_the_name_of_the_class(world, prompts):
+    X, y = world.draw(4)
+    encoder = PrecomputedTextEncoder.from_joint(projected(world), logit_scale=20.0)
+    zero = ZeroShotClassifier(encoder, prompts=prompts).fit(X, y)
+    np.testing.assert_allclose(zero.text_embeddings_, world.zero_shot().fit(X, y).text_embeddings_)
+    assert zero.prompts_ == [[name] for name in world.names]
+    few = SeMoBridgeClassifier(encoder, prompts=prompts).fit(X, np.char.replace(y, " ", "_"))
+    np.testing.assert_allclose(few.text_embeddings_, zero.text_embeddings_)
+    codes = world.codes(y)
+    numbered = SeMoBridgeClassifier(encoder, class_names=world.names).fit(X, codes)
+    np.testing.assert_allclose(numbered.predict_proba(X), few.predict_proba(X))
+
+
+TWICE = """
+from sksemobridge import PaperBlend, PrecomputedTextEncoder, SeMoBridgeClassifier
+for _ in range(2):
+    encoder = PrecomputedTextEncoder.from_joint({"cat": [1.0, 0.0], "dog": [0.0, 1.0]})
+    SeMoBridgeClassifier(encoder, blend=PaperBlend()).fit([[1.0, 0.1], [0.1, 1.0]], ["cat", "dog"])
+"""
+
+
+def test_without_a_projection_the_bridge_is_the_identity_and_that_is_said_once(world):
+    X, y = world.draw(4)
+    done = subprocess.run([sys.executable, "-c", TWICE], capture_output=True, text=True, check=True)
+    (said,) = done.stderr.splitlines()
+    assert "the bridge of classifiers is the identity" in said
+    encoder = PrecomputedTextEncoder.from_joint(projected(world))
+    few = SeMoBridgeClassifier(encoder, blend=PaperBlend()).fit(X, y)
+    assert few.rank_ == X.shape[1]
+    np.testing.assert_array_equal(few.bridge_, np.eye(X.shape[1]))
+
+
+def test_of_several_texts_of_a_class_the_directions_are_averaged(world):
+    X, y = world.draw(2)
+    rng = np.random.default_rng(0)
+    several = {name: rng.normal(size=(3, X.shape[1])) for name in world.names}
+    fitted = ZeroShotClassifier(PrecomputedTextEncoder.from_joint(several)).fit(X, y)
+    unit = np.stack([texts / np.linalg.norm(texts, axis=1, keepdims=True) for texts in several.values()])
+    mean = unit.mean(axis=1)
+    np.testing.assert_allclose(
+        fitted.text_embeddings_, mean / np.linalg.norm(mean, axis=1, keepdims=True), rtol=1e-12
+    )
+
+
+@pytest.mark.parametrize("copy", [clone, lambda encoder: pickle.loads(pickle.dumps(encoder))])
+def test_an_encoder_of_projected_texts_is_copied_as_others_are(world, copy):
+    encoder = PrecomputedTextEncoder.from_joint(projected(world), logit_scale=20.0)
+    X, y = world.draw(2)
+    copied = copy(encoder)
+    assert copied.logit_scale_ == 20.0
+    np.testing.assert_array_equal(
+        SeMoBridgeClassifier(copied).fit(X, y).predict_proba(X),
+        SeMoBridgeClassifier(encoder).fit(X, y).predict_proba(X),
+    )
+
+
+@pytest.mark.parametrize(
+    ("mapping", "error", "message"),
+    [
+        ({}, ValueError, "0 names"),
+        ({"cat": [1.0, 2.0], "dog": [1.0]}, ValueError, "one width"),
+        ({"cat": np.ones((2, 2, 2))}, ValueError, "dim 3|one width"),
+        ({0: [1.0, 2.0]}, TypeError, "not a string"),
+        ({"cat": [np.nan, 2.0]}, ValueError, "NaN"),
+    ],
+)
+def test_what_is_no_mapping_to_vectors_is_refused(mapping, error, message):
+    with pytest.raises(error, match=message):
+        PrecomputedTextEncoder.from_joint(mapping)
+
+
+def test_a_class_without_a_projected_text_is_named(world):
+    X, y = world.draw(2)
+    encoder = PrecomputedTextEncoder.from_joint({"cat": np.ones(X.shape[1])})
+    with pytest.raises(ValueError, match="'bird', 'dog', 'fire truck'"):
+        ZeroShotClassifier(encoder).fit(X, y)

@@ -1,0 +1,120 @@
+"""The directions in which words differ."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.preprocessing import normalize
+
+from sksemobridge import SeMoBridgeClassifier
+from sksemobridge._texts.words import span_of_texts, word_span
+
+
+def some_texts(n, dimension, seed=0, decay=0.9):
+    """Text embeddings around a common mean, of falling spread over the directions."""
+    rng = np.random.default_rng(seed)
+    return 3 + rng.normal(size=(n, dimension)) * decay ** np.arange(dimension)
+
+
+def projector(basis):
+    return basis @ basis.T
+
+
+def test_the_basis_is_orthonormal_and_holds_the_differences_of_few_texts():
+    texts = normalize(some_texts(5, 24))
+    basis = span_of_texts(texts)
+    assert basis.shape == (24, 4)
+    np.testing.assert_allclose(basis.T @ basis, np.eye(4), atol=1e-12)
+    np.testing.assert_allclose((texts[1:] - texts[0]) @ projector(basis), texts[1:] - texts[0], atol=1e-12)
+
+
+@pytest.mark.parametrize("texts", [some_texts(1, 24), np.repeat(some_texts(1, 24), 5, axis=0)])
+def test_texts_that_do_not_differ_span_nothing(texts):
+    basis = span_of_texts(texts)
+    assert basis.shape == (24, 0)
+
+
+def test_many_texts_keep_nine_tenths_of_their_variance():
+    texts = normalize(some_texts(500, 60, decay=0.95))
+    centred = texts - texts.mean(axis=0)
+    basis = span_of_texts(texts)
+    kept = np.square(centred @ basis).sum() / np.square(centred).sum()
+    without_last = np.square(centred @ basis[:, :-1]).sum() / np.square(centred).sum()
+    assert without_last < 0.9 <= kept
+    assert 20 < basis.shape[1] < 30
+
+
+def test_texts_that_differ_in_few_directions_or_all_alike_meet_the_bounds():
+    assert span_of_texts(some_texts(500, 60, decay=0.7)).shape == (60, 20)
+    assert span_of_texts(some_texts(500, 60, decay=1.0)).shape == (60, 30)
+
+
+@given(st.integers(1, 12), st.integers(1, 40), st.integers(0, 5))
+def test_the_rank_is_within_its_bounds(dimension, n, seed):
+    rank = span_of_texts(some_texts(n, dimension, seed)).shape[1]
+    assert rank <= n - 1
+    assert rank <= np.ceil(dimension / 2)
+    assert rank >= min(n - 1, dimension // 3)
+
+
+@given(st.floats(1e-3, 1e3), st.integers(0, 5))
+def test_lengths_of_texts_do_not_matter(factor, seed):
+    texts = some_texts(40, 24, seed)
+    lengths = factor * np.random.default_rng(seed).uniform(0.5, 2, size=(40, 1))
+    np.testing.assert_allclose(span_of_texts(lengths * texts), span_of_texts(texts), atol=1e-9)
+
+
+def test_the_order_of_texts_and_repeating_all_of_them_do_not_matter():
+    texts = some_texts(40, 24)
+    basis = span_of_texts(texts)
+    np.testing.assert_allclose(span_of_texts(texts[::-1]), basis, atol=1e-9)
+    np.testing.assert_allclose(span_of_texts(np.vstack([texts, texts])), basis, atol=1e-9)
+
+
+def test_repeating_some_of_few_texts_keeps_their_span():
+    texts = some_texts(5, 24)
+    repeated = span_of_texts(np.vstack([texts, texts[:2], texts[:1]]))
+    np.testing.assert_allclose(projector(repeated), projector(span_of_texts(texts)), atol=1e-9)
+
+
+def test_rounding_of_equal_texts_spans_nothing():
+    texts = np.repeat(some_texts(2, 24), 4, axis=0)
+    rounded = texts * (1 + 1e-7 * np.random.default_rng(4).normal(size=texts.shape))
+    assert span_of_texts(rounded).shape == (24, 1)
+
+
+def test_words_are_embedded_once_for_the_encoders_of_this_package(world, monkeypatch):
+    encoder, asked = world.text_encoder(), []
+    transform = type(encoder).transform
+    monkeypatch.setattr(
+        type(encoder), "transform", lambda self, texts: asked.append(len(texts)) or transform(self, texts)
+    )
+    basis = word_span(encoder, world.texts[:3])
+    assert word_span(world.text_encoder(), tuple(world.texts[:3])) is basis
+    assert asked == [3]
+
+
+@pytest.mark.parametrize(
+    ("vocabulary", "message"),
+    [
+        ([], "vocabulary is empty"),
+        (["a dog", 1], r"vocabulary\[1\] is 1"),
+        ([["a dog"]], r"vocabulary\[0\] is \['a dog'\]"),
+        ([None], r"vocabulary\[0\] is None"),
+        (["a photo of a dog."] * 2, "2 texts whose embeddings do not differ"),
+        (["a unicorn"], "'a unicorn'"),
+    ],
+)
+def test_a_vocabulary_of_other_things_is_refused(world, vocabulary, message):
+    X, y = world.draw(2)
+    with pytest.raises((TypeError, ValueError), match=message):
+        world.classifier(class_names="ignore", vocabulary=vocabulary).fit(X, y)
+
+
+def test_words_need_an_encoder_of_their_width(world, make_world):
+    X, y = world.draw(2)
+    with pytest.raises(ValueError, match="no text_encoder that could embed it"):
+        SeMoBridgeClassifier(vocabulary=["a dog"]).fit(X, world.codes(y))
+    other = make_world(width=20)
+    with pytest.raises(ValueError, match="X has 16 features, but the text encoder's embeddings have 20"):
+        other.classifier(class_names="ignore", vocabulary=other.texts).fit(X, y)
