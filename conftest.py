@@ -23,6 +23,7 @@ collect_ignore_glob = [
 def set_up(namespace):
     """An empty folder to work in; no block gets a name that its page does not define."""
     import matplotlib
+    from PIL import Image
 
     matplotlib.use("Agg")
     undo = namespace["_undo"] = ExitStack()

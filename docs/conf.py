@@ -99,13 +99,11 @@ html_theme_options = {
     "logo": {"text": "sksemobridge"},
     "show_prev_next": True,
     "navigation_with_keys": False,
+    "navbar_center": [],
     "navbar_end": ["theme-switcher"],
     "secondary_sidebar_items": ["page-toc"],
     "footer_start": ["copyright"],
     "footer_end": [],
 }
-# Pages outside of the user guide have no neighbours to show.
-html_sidebars = {
-    page: []
-    for page in ("start", "method", "benchmarks*", "differences", "stability", "changelog", "contributing")
-}
+# Every page shows all pages, in the groups of index.md.
+html_sidebars = {"**": ["sidebar-pages"]}
