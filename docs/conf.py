@@ -23,7 +23,7 @@ extensions = [
 # A link that leads nowhere is a warning. Those into the documentation of others need their inventories from the
 # network, and are plain text without.
 nitpicky = True
-nitpick_ignore_regex = [("py:.*", r"sklearn\..*")]
+nitpick_ignore_regex = [("py:.*", r"(sklearn|skops)\..*")]
 if os.environ.get("SKSEMOBRIDGE_DOCS_INTERSPHINX"):
     extensions.append("sphinx.ext.intersphinx")
     intersphinx_mapping = {
