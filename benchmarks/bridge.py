@@ -41,7 +41,7 @@ from sksemobridge import (
     SeMoBridgeClassifier,
     mean_average_precision,
 )
-from sksemobridge._method.spans import RunningMean, Span, span_of_texts
+from sksemobridge._texts.words import span_of_texts
 from sksemobridge._utils.array_api import l2_normalize
 from sksemobridge.datasets import load_emoji
 
@@ -109,23 +109,28 @@ def precision(query, labels, gallery=None):
     return 100 * mean_average_precision(query, gallery, labels, labels, exclude_self=True)
 
 
+def centred(X):
+    """Unit rows less their mean."""
+    return l2_normalize(X) - l2_normalize(X).mean(axis=0)
+
+
 def search(task):
     """Directions of the words' span, and mean average precision by the way to search."""
     chosen = np.random.default_rng(0).permutation(len(task.X))[:MAX_IMAGES]
     X, y, words = task.X[chosen], task.y[chosen], task.words
-    mean, basis = RunningMean().add(X).mean, span_of_texts(words)
+    basis = span_of_texts(words)
     half = np.random.default_rng(0).permutation(len(words))[: len(words) // 2]
     n_components = min(basis.shape[1], *X.shape)
     result = {
         "as it is": precision(X, y),
-        "centred": precision(Span(None, mean).apply(X), y),
+        "centred": precision(centred(X), y),
         "PCA": precision(PCA(n_components, svd_solver="full").fit_transform(l2_normalize(X)), y),
-        "one side": precision(Span(basis).apply(X), y, X),
-        "both sides": precision(Span(basis, mean).apply(X), y),
-        "half the words": precision(Span(span_of_texts(words[half]), mean).apply(X), y),
+        "one side": precision(X @ basis @ basis.T, y, X),
+        "both sides": precision(centred(X) @ basis, y),
+        "half the words": precision(centred(X) @ span_of_texts(words[half]), y),
     }
     if task.texts is not None:
-        result["class texts"] = precision(Span(span_of_texts(task.texts), mean).apply(X), y)
+        result["class texts"] = precision(centred(X) @ span_of_texts(task.texts), y)
     return basis.shape[1], result
 
 
@@ -134,12 +139,12 @@ def search_by_text(tasks):
     told = [task for task in tasks if task.texts is not None]
     texts = np.vstack([task.texts for task in told]).astype(np.float64)
     labels = np.concatenate([[task.name] * len(task.texts) for task in told])
-    mean, basis = RunningMean().add(texts).mean, span_of_texts(np.vstack([task.X for task in tasks]))
+    basis = span_of_texts(np.vstack([task.X for task in tasks]))
     return {
         "as it is": precision(texts, labels),
-        "centred": precision(Span(None, mean).apply(texts), labels),
-        "one side": precision(Span(basis).apply(texts), labels, texts),
-        "both sides": precision(Span(basis, mean).apply(texts), labels),
+        "centred": precision(centred(texts), labels),
+        "one side": precision(texts @ basis @ basis.T, labels, texts),
+        "both sides": precision(centred(texts) @ basis, labels),
     }
 
 

@@ -150,7 +150,12 @@ def report(differences):
     for way, k in sorted(differences, key=lambda key: (ways.index(key[0]), key[1])):
         by_task = differences[way, k]
         if f"**{way}**" not in lines:
-            lines += ["", f"**{way}**", "", "| shots | points | log loss | least gain | least draw | each task |"]
+            lines += [
+                "",
+                f"**{way}**",
+                "",
+                "| shots | points | log loss | least gain | least draw | each task |",
+            ]
             lines += ["| ---: | ---: | ---: | --- | ---: | --- |"]
         means = {name: np.mean(draws, axis=0) for name, draws in by_task.items()}
         points, loss = np.mean(list(means.values()), axis=0)

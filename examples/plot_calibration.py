@@ -3,14 +3,20 @@ Calibrated probabilities, and abstaining
 ========================================
 
 A probability is worth something if, of all pictures predicted with 70 %, about 70 % are right. Then one can leave
-the doubtful ones to a person. `blend="auto"` learns the temperature of the probabilities from the shots.
+the doubtful ones to a person. The default model estimates from the shots how certain it can be.
 """
 
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.calibration import CalibrationDisplay
 
-from sksemobridge import CLIPImageEncoder, CLIPTextEncoder, SeMoBridgeClassifier, ZeroShotClassifier
+from sksemobridge import (
+    CLIPImageEncoder,
+    CLIPTextEncoder,
+    PaperBlend,
+    SeMoBridgeClassifier,
+    ZeroShotClassifier,
+)
 from sksemobridge.datasets import load_emoji
 
 emoji = load_emoji()
@@ -21,13 +27,13 @@ shots = np.concatenate([rng.permutation(np.flatnonzero(labels == c))[:8] for c i
 queries = np.setdiff1d(np.arange(len(labels)), shots)
 
 # %%
-# Zero-shot, the paper's blend with its numbers as they come, and the blend from the shots. Of each prediction we
+# Zero-shot, the paper's score as its probability, and the default model. Of each prediction we
 # need two things: the probability of the predicted class, and whether it was right.
 text_encoder = CLIPTextEncoder("mini", "bundled")
 classifiers = {
     "zero-shot": ZeroShotClassifier(text_encoder),
-    'blend="paper", as it comes': SeMoBridgeClassifier(text_encoder, blend="paper"),
-    'blend="auto"': SeMoBridgeClassifier(text_encoder),
+    "the paper's score": SeMoBridgeClassifier(text_encoder, blend=PaperBlend(temperature=None)),
+    "default": SeMoBridgeClassifier(text_encoder),
 }
 confidence, right = {}, {}
 for name, classifier in classifiers.items():

@@ -1,22 +1,39 @@
 """
-The idea in pictures: the modality gap, and what bridges it
-===========================================================
+The modality gap in pictures, and what bridges it
+=================================================
 
 CLIP puts images and texts into one space, but apart: even the image of a cat is nearer to the image of a dog than to
-the words "a photo of a cat". CLIP never learnt to compare two images. SeMoBridge maps an image to where its text
-would be, so that images are compared with each other as CLIP is used to: across modalities.
+the words "a photo of a cat". Two panels show both before and after a bridge, in the same two principal components. The
+gap is the distance between the mean image and the mean text, as unit vectors in the whole space (Liang et al.: "Mind the
+Gap", NeurIPS 2022).
 """
 
 import matplotlib.pyplot as plt
 import numpy as np
+from sklearn.decomposition import PCA
+from sklearn.preprocessing import normalize
 
-from sksemobridge import (
-    ModalityGapDisplay,
-    PrecomputedTextEncoder,
-    SeMoBridgeClassifier,
-    make_semobridge_pipeline,
-)
+from sksemobridge import CLIPImageEncoder, CLIPTextEncoder, PrecomputedTextEncoder, SemanticBridge
 from sksemobridge.datasets import load_emoji
+
+
+def draw(title, *before_and_after):
+    """Panels of pairs of images and texts in one plane."""
+    pairs = [[normalize(part) for part in pair] for pair in before_and_after]
+    # Few texts beside many images would hardly turn the plane: they are repeated to count as much.
+    plane = PCA(2).fit(
+        np.vstack([part for pair in pairs for part in (pair[0], np.resize(pair[1], pair[0].shape))])
+    )
+    figure, axes = plt.subplots(1, 2, figsize=(9, 4.5), sharex=True, sharey=True, layout="constrained")
+    figure.suptitle(title)
+    for ax, when, (images, texts) in zip(axes, ("before", "after"), pairs):
+        ax.scatter(*plane.transform(images).T, s=14, alpha=0.5, linewidths=0, label="images")
+        ax.scatter(*plane.transform(texts).T, s=60, marker="*", color="tab:red", label="class texts")
+        gap = np.linalg.norm(images.mean(axis=0) - texts.mean(axis=0))
+        ax.set_title(f"{when} the bridge: gap {gap:.2f}")
+        print(f"{title}: gap {gap:.2f} {when} the bridge")
+    axes[0].legend()
+
 
 # %%
 # Made-up embeddings
@@ -30,37 +47,31 @@ strength = np.r_[np.ones(24), np.full(8, 0.05)]
 projection = strength[:, None] * directions.T
 
 names = ["bird", "cat", "dog", "fish", "horse"]
-common = rng.normal(size=32)
-eos = common + 0.7 * rng.normal(size=(len(names), 32))
+eos = rng.normal(size=32) + 0.7 * rng.normal(size=(len(names), 32))
 text_encoder = PrecomputedTextEncoder(names, eos, projection)
-texts = eos @ projection
+texts = text_encoder.transform(names)
 
-labels = np.repeat(names, 40)
-meaning = np.repeat(texts, 40, axis=0) + 0.6 * rng.normal(size=(len(labels), 32)) @ projection
+meaning = np.repeat(texts, 40, axis=0) + 0.6 * rng.normal(size=(200, 32)) @ projection
 of_images_only = 1.5 * np.linalg.norm(texts[0]) * directions[:, -8:].mean(axis=1) * np.sqrt(8)
-images = meaning + of_images_only + 0.3 * rng.normal(size=(len(labels), 32))
+images = meaning + of_images_only + 0.3 * rng.normal(size=(200, 32))
 
 # %%
 # The paper's bridge is the pseudo-inverse of `W` followed by `W`, where small singular values count as zero. It takes
 # away what no text can say. Texts stay where they are.
-classifier = SeMoBridgeClassifier(text_encoder, prompts="{}").fit(images[::10], labels[::10])
-print(f"The bridge keeps {classifier.rank_} of {classifier.n_features_in_} directions.")
-display = ModalityGapDisplay.from_estimator(classifier, images)
-display.figure_.suptitle("Made-up embeddings")
-print(f"gap {display.gap:.2f} before the bridge, {display.bridged_gap:.2f} after it")
+bridge = SemanticBridge(text_encoder, vocabulary=None).fit(images)
+draw("Made-up embeddings", (images, texts), (bridge.transform(images), texts))
 
 # %%
 # The bundled model
 # -----------------
-# In real models `W` tells little of where texts are. The bridge of this package is learnt from words: it keeps the
-# directions in which the embeddings of some thousand names of things differ, and takes off the mean of each modality,
-# of the images and of the texts. What is left of the gap is small, and images of a class lie around its text.
+# In real models `W` tells little of where texts are. The bridge for search is learnt from words: it keeps the directions in
+# which the embeddings of some thousand names of things differ, and takes off the mean of the images. Texts without their own
+# mean lie in the same directions. What is left of the gap is small.
 emoji = load_emoji()
-shots = np.concatenate([np.flatnonzero(emoji.target == code)[:4] for code in range(len(emoji.target_names))])
-pipeline = make_semobridge_pipeline("mini", "bundled")
-pipeline.fit(emoji.images[shots], emoji.target_names[emoji.target[shots]])
-print(f"The bridge keeps {pipeline[-1].rank_} of {pipeline[-1].n_features_in_} directions.")
-display = ModalityGapDisplay.from_estimator(pipeline, emoji.images[::3])
-display.figure_.suptitle("Pictures and classes of the bundled model")
-print(f"gap {display.gap:.2f} before the bridge, {display.bridged_gap:.2f} after it")
+images = CLIPImageEncoder("mini", "bundled").transform(emoji.images[::3])
+text_encoder = CLIPTextEncoder("mini", "bundled")
+texts = text_encoder.transform([f"a picture of a {name}." for name in emoji.target_names])
+bridge = SemanticBridge(text_encoder).fit(images)
+bridged_texts = (normalize(texts) - normalize(texts).mean(axis=0)) @ bridge.bridge_
+draw("Pictures and classes of the bundled model", (images, texts), (bridge.transform(images), bridged_texts))
 plt.show()

@@ -9,7 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.model_selection import GridSearchCV
 
-from sksemobridge import CLIPImageEncoder, CLIPTextEncoder, SeMoBridgeClassifier
+from sksemobridge import CLIPImageEncoder, CLIPTextEncoder, PaperBlend, SeMoBridgeClassifier
 from sksemobridge.datasets import load_emoji
 
 emoji = load_emoji()
@@ -22,7 +22,12 @@ search = GridSearchCV(
     SeMoBridgeClassifier(CLIPTextEncoder("mini", "bundled")),
     [
         {"blend": ["auto"], "vocabulary": ["auto", None]},
-        {"blend": ["paper"], "alpha": [1.0, 10.0], "beta": [1.0, 10.0], "lambda2": [0.2, 0.8]},
+        {
+            "blend": [PaperBlend()],
+            "blend__alpha": [2.0, 6.0],
+            "blend__beta": [1.0, 10.0],
+            "blend__lambda2": [0.25, 0.8],
+        },
     ],
     scoring="neg_log_loss",
     cv=4,

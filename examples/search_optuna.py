@@ -10,7 +10,7 @@ import numpy as np
 import optuna
 from sklearn.model_selection import cross_val_score
 
-from sksemobridge import CLIPImageEncoder, CLIPTextEncoder, SeMoBridgeClassifier
+from sksemobridge import CLIPImageEncoder, CLIPTextEncoder, PaperBlend, SeMoBridgeClassifier
 from sksemobridge.datasets import load_emoji
 
 emoji = load_emoji()
@@ -24,7 +24,7 @@ def objective(trial):
     params = {name: trial.suggest_float(name, 0, 10) for name in ("alpha", "beta", "gamma")}
     params |= {name: trial.suggest_float(name, 0.01, 1) for name in ("lambda1", "lambda2", "lambda3")}
     params["smoothness"] = trial.suggest_float("smoothness", 0, 1.5)
-    classifier = SeMoBridgeClassifier(CLIPTextEncoder("mini", "bundled"), blend="paper", **params)
+    classifier = SeMoBridgeClassifier(CLIPTextEncoder("mini", "bundled"), blend=PaperBlend(**params))
     return cross_val_score(classifier, X, y, cv=4).mean()
 
 

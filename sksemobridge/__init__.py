@@ -27,7 +27,7 @@ from ._saving import trusted_types
 from ._semantic_bridge import SemanticBridge
 from ._utils import __version__ as __version__
 from ._zero_shot import ZeroShotClassifier
-from .displays import ModalityGapDisplay, PredictionsDisplay
+from .displays import PredictionsDisplay
 from .encoders import (
     CLIPImageEncoder,
     CLIPTextEncoder,
@@ -44,7 +44,6 @@ __all__ = [
     "CLIPTextEncoder",
     "EmbeddingCache",
     "ImageReadError",
-    "ModalityGapDisplay",
     "ModelLoadError",
     "NoProjectionError",
     "PaperBlend",

@@ -1,115 +1,146 @@
-"""Constants of the estimated blend, chosen by leaving one task out.
+"""Constants of the default model, judged by leaving one task out.
 
-    python studies/blend.py npz:cifar10_vit_b32.npz digits openmoji:NODE_MODULES --tasks FOLDER
+    python studies/blend.py FILE.npz ... --vocabulary vocabulary_vit_b32.npz
 
-Each constant is tried at half and twice its value and at its value, with all others as they are. A row gives the log loss
-to zero-shot (without text, to a guess), the mean over tasks and numbers of shots, for each value; the value that is best
-on average; and the values that are best when each task in turn is left out. The last lines compare, task by task, the
-constants as they are with those that all other tasks would have chosen: a model that only fits its tasks would lose there.
-Constants were chosen on seeds from 6000 on; figures are reported on others.
+Files are as `benchmarks/few_shot.py` takes them. Each is a task with its texts and one without; with a vocabulary of its
+width (`texts`, `text`, as `benchmarks/bridge.py` takes them) it is also one with words in place of texts.
+
+Each constant is tried at half and at twice its value, all others as they are. A row gives accuracy in percent and log loss by
+number of shots, means over the tasks and draws. The line below is what it would cost to choose the constant: each task gets
+the value with the least log loss on all other tasks, and the difference to the value as it is is averaged. A model that only
+fits its tasks would lose there. Draws have the seeds 6000, 6001, ...; figures elsewhere are of other draws.
 """
 
 import argparse
+import os
 import sys
 import warnings
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from unittest import mock
 
+import joblib
 import numpy as np
 from sklearn.metrics import log_loss
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 import tasks
+from bridge import without_own_names
 
-from sksemobridge import SeMoBridgeClassifier, ZeroShotClassifier
-from sksemobridge._method import blend, class_means
+from sksemobridge import PrecomputedTextEncoder, SeMoBridgeClassifier
+from sksemobridge._model import class_means, discriminant, fit, logistic
 
-CONSTANTS = {
-    class_means: ("KAPPA_OF_TEXTS", "KAPPA_OF_REST", "KAPPA_WORTH", "LEANING"),
-    blend: (
-        "WHITENED_SCALE",
-        "WHITENED_SCALE_ALONE",
-        "SHOT_SHARE",
-        "STRENGTH",
-        "STRENGTH_OF_WHITENED",
-        "OFFSET",
-        "CORRECTION",
-        "CORRECTION_ALONE",
-        "VARIANCE_WORTH",
-        "TEMPER_WORTH",
-    ),
-}
-FACTORS = (0.5, 1.0, 2.0)
+MODULES = (fit, class_means, discriminant, logistic)
+CONSTANTS = (
+    *("TEXT_SHARE", "SHOTS_SCALE", "SHOTS_SCALE_WITHOUT_TEXT", "SHOTS_SCALE_OF_ONE"),
+    *("KAPPA_OF_TEXTS", "KAPPA_OF_WORDS", "KAPPA", "KAPPA_WORTH", "LEANING", "LARGEST_KAPPA"),
+    *("FEW", "LEAST_VARIANCE", "WIDTH", "CORRECTION", "CORRECTION_WITHOUT_TEXT", "TEXT_ODDS"),
+)
+FACTORS, FIRST_SEED = (1.0, 0.5, 2.0), 6000
 
 
-def losses(all_tasks, shots, seeds):
-    """Log loss of each task less that of zero-shot, or of a guess; the mean over numbers of shots and draws."""
-    result = []
-    for task in all_tasks:
-        differences = []
-        for k in shots:
-            for seed in seeds:
-                drawn = task.draw(k, seed)
-                if drawn is None:
-                    continue
-                X, y, Q, truth = task.X[drawn[0]], task.y[drawn[0]], task.X[drawn[1]], task.y[drawn[1]]
-                base = np.log(len(np.unique(y)))
-                class_names = "ignore"
-                if task.text_encoder is not None:
-                    class_names = None
-                    zero_shot = ZeroShotClassifier(task.text_encoder, prompts=task.prompts).fit(X, y)
-                    base = log_loss(truth, zero_shot.predict_proba(Q))
-                ours = SeMoBridgeClassifier(
-                    task.text_encoder, prompts=task.prompts, vocabulary=None, class_names=class_names
-                )
-                differences.append(log_loss(truth, ours.fit(X, y).predict_proba(Q)) - base)
-        result.append(np.mean(differences))
-    return np.array(result)
+def value_of(name):
+    return next(getattr(module, name) for module in MODULES if hasattr(module, name))
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("names", nargs="*", help="as in benchmarks/few_shot.py")
-    parser.add_argument("--tasks", help="folder of npz files")
-    parser.add_argument("--shots", default="1,2,4,8")
-    parser.add_argument("--first-seed", type=int, default=6000)
+def times(factor, value):
+    """A constant, or a tuple of them, times a factor."""
+    return tuple(factor * part for part in value) if isinstance(value, tuple) else factor * value
+
+
+@contextmanager
+def changed(name, factor):
+    """A constant times a factor, in every module that knows it."""
+    with ExitStack() as stack:
+        for module in [module for module in MODULES if hasattr(module, name)]:
+            stack.enter_context(mock.patch.object(module, name, times(factor, value_of(name))))
+        if name == "WIDTH":  # a default value, which a function keeps
+            defaults = times(factor, logistic.fit_weights.__defaults__)
+            stack.enter_context(mock.patch.object(logistic.fit_weights, "__defaults__", defaults))
+        yield
+
+
+def classifiers(path, vocabularies):
+    """The task of a file, and `(name, classifier)` of each way to classify it."""
+    task = tasks.from_npz(path, spare=2)
+    ways = [("no text", SeMoBridgeClassifier(class_names="ignore"))]
+    if task.text_encoder is not None:
+        ways.append(("text", SeMoBridgeClassifier(task.text_encoder, prompts=task.prompts)))
+    for vocabulary in vocabularies:
+        if vocabulary["text"].shape[1] == task.X.shape[1]:
+            words = without_own_names(vocabulary, np.unique(task.y))
+            names = [f"word {i}" for i in range(len(words))]
+            encoder = PrecomputedTextEncoder(names, words, np.eye(words.shape[1]))
+            words_alone = SeMoBridgeClassifier(encoder, class_names="ignore", vocabulary=names)
+            ways.append(("words", words_alone))
+    return task, [(f"{task.name}, {name}", classifier) for name, classifier in ways]
+
+
+def measure(task, classifier, k, seeds, name, factor):
+    """Accuracy in percent and log loss, means over draws; NaN where the task has too few images."""
+    warnings.simplefilter("ignore")
+    figures = []
+    for seed in seeds:
+        drawn = task.draw(k, seed)
+        if drawn is None:
+            return np.nan, np.nan
+        shots, queries = drawn
+        with changed(name, factor):
+            classifier.fit(task.X[shots], task.y[shots])
+        probability, y = classifier.predict_proba(task.X[queries]), task.y[queries]
+        right = classifier.classes_[probability.argmax(axis=1)] == y
+        figures.append((100 * right.mean(), log_loss(y, probability, labels=classifier.classes_)))
+    return np.mean(figures, axis=0)
+
+
+def measured(ways, args, seeds, name, factor):
+    """`measure` by number of shots and way; NaN where a task has too few images."""
+    found = joblib.Parallel(args.jobs)(
+        joblib.delayed(measure)(task, classifier, k, seeds, name, factor)
+        for k in args.shots
+        for task, _, classifier in ways
+    )
+    return np.reshape(found, (len(args.shots), len(ways), 2))
+
+
+def cost(losses):
+    """What choosing a value on all other tasks adds to the log loss `(factors, tasks)`; the first is as it is."""
+    n_tasks = losses.shape[1]
+    chosen = [np.delete(losses, i, axis=1).mean(axis=1).argmin() for i in range(n_tasks)]
+    return losses[chosen, range(n_tasks)] - losses[0]
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("files", nargs="+", metavar="FILE.npz")
+    parser.add_argument("--vocabulary", nargs="*", default=[], metavar="FILE.npz")
+    parser.add_argument("--constants", nargs="+", default=CONSTANTS, choices=CONSTANTS, metavar="NAME")
+    parser.add_argument("--shots", type=int, nargs="+", default=[1, 2, 4, 8])
     parser.add_argument("--draws", type=int, default=2)
-    parser.add_argument("--constants", help="those to vary, default: all")
-    args = parser.parse_args()
-    warnings.filterwarnings("ignore")
-    all_tasks = [tasks.load(name) for name in args.names]
-    if args.tasks:
-        all_tasks += tasks.from_folder(args.tasks)
-    shots = [int(k) for k in args.shots.split(",")]
-    seeds = range(args.first_seed, args.first_seed + args.draws)
-    now = losses(all_tasks, shots, seeds)
-    left_out = np.zeros(len(all_tasks))
-    print(
-        f"{'constant':22s} {'value':>7s} {'half':>8s} {'as is':>8s} {'twice':>8s}  best  best without each task"
-    )
-    wanted = args.constants.split(",") if args.constants else sum(CONSTANTS.values(), ())
-    for module, names in CONSTANTS.items():
-        for name in [name for name in names if name in wanted]:
-            value = getattr(module, name)
-            table = []
-            for factor in FACTORS:
-                with mock.patch.object(module, name, factor * value):
-                    table.append(now if factor == 1 else losses(all_tasks, shots, seeds))
-            table = np.array(table)  # (factors, tasks)
-            means = table.mean(axis=1)
-            without = [int(np.delete(table, i, axis=1).mean(axis=1).argmin()) for i in range(len(all_tasks))]
-            left_out += table[without, range(len(all_tasks))] - now
-            chosen = " ".join(f"{FACTORS[i] * value:g}" for i in without)
-            best = FACTORS[int(means.argmin())] * value
-            print(
-                f"{name:22s} {value:7g} {means[0]:8.4f} {means[1]:8.4f} {means[2]:8.4f}  {best:g}  {chosen}",
-                flush=True,
-            )
-    print(
-        "\nlog loss, as it is, and what it would add to choose each constant on all other tasks (mean of the constants)"
-    )
-    for task, loss, more in zip(all_tasks, now, left_out / len(wanted)):
-        print(f"{task.name:22s} {loss:8.4f} {more:+8.4f}")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count())
+    args = parser.parse_args(arguments)
+    vocabularies = [dict(np.load(path)) for path in args.vocabulary]
+    ways = [
+        (task, *way)
+        for task, of_task in (classifiers(path, vocabularies) for path in args.files)
+        for way in of_task
+    ]
+    seeds = range(FIRST_SEED, FIRST_SEED + args.draws)
+    print(" " * 36 + "".join(f"{k:>9} shots" for k in args.shots))
+    now = measured(ways, args, seeds, CONSTANTS[0], 1.0)
+    for name in args.constants:
+        found = np.stack([now, *(measured(ways, args, seeds, name, factor) for factor in FACTORS[1:])])
+        for factor, of_factor in zip(FACTORS, np.nanmean(found, axis=2)):
+            cells = "".join(f"{accuracy:9.2f} {loss:.3f}" for accuracy, loss in of_factor)
+            print(f"{name:24s} {times(factor, value_of(name))!s:>11s}{cells}")
+        more = cost(np.nanmean(found[..., 1], axis=1))
+        most = int(more.argmax())
+        print(
+            f"  to choose it costs {more.mean():+.4f}, at most {more[most]:+.4f} ({ways[most][1]})",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -14,9 +14,8 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
-from bridge import MAX_IMAGES, precision, read_tasks
+from bridge import MAX_IMAGES, centred, precision, read_tasks
 
-from sksemobridge._method.spans import RunningMean, Span
 from sksemobridge._utils.array_api import l2_normalize
 
 PARTS = (0.1, 0.15, 0.2, 1 / 3, 0.4, 1 / 2, 0.6, 0.8)
@@ -35,11 +34,11 @@ def measure(task):
     """Mean average precision by part of the width, and `(precision, rank)` by share of the variance."""
     chosen = np.random.default_rng(0).permutation(len(task.X))[:MAX_IMAGES]
     X, y = task.X[chosen], task.y[chosen]
-    mean = RunningMean().add(X).mean
+    X = centred(X)
     basis, held = directions(task.words)
 
     def search(rank):
-        return precision(Span(np.ascontiguousarray(basis[:, :rank]), mean).apply(X), y)
+        return precision(X @ basis[:, :rank], y)
 
     ranks = [int(np.searchsorted(held, share)) + 1 for share in VARIANCE_SHARES]
     return [search(round(part * X.shape[1])) for part in PARTS], [(search(rank), rank) for rank in ranks]

@@ -8,20 +8,16 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgba
 from PIL import Image
-from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics.pairwise import cosine_similarity
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import normalize
 
 from sksemobridge import (
     CLIPImageEncoder,
     CLIPTextEncoder,
-    ModalityGapDisplay,
     PaperBlend,
     PredictionsDisplay,
-    SemanticBridge,
     SeMoBridgeClassifier,
     make_semobridge_pipeline,
 )
@@ -61,75 +57,6 @@ def offsets(artist):
 
 def pixels(ax):
     return np.asarray(ax.get_images()[0].get_array())
-
-
-# The modality gap
-
-
-def plane_of(*parts, texts):
-    """Points of parts `(n, D)` and texts `(C, D)` in the plane of their principal components."""
-    parts, texts = ([normalize(np.asarray(part, np.float64)) for part in some] for some in (parts, texts))
-    repeated = [np.resize(part, parts[0].shape) for part in texts]
-    plane = PCA(2).fit(np.vstack([*parts, *repeated]))
-    return [plane.transform(part) for part in [*parts, *texts]]
-
-
-def test_the_gap_shows_images_texts_and_bridged_images_in_one_plane(pictures):
-    display = ModalityGapDisplay.from_estimator(pictures.pipeline, pictures.queries)
-    classifier, image = pictures.pipeline[-1], pictures.pipeline[:-1].transform(pictures.queries)
-    text, bridge = classifier.text_embeddings_, SemanticBridge(classifier.text_encoder).fit(image)
-    # Learnt from words: the texts go through it, too, without their own mean.
-    bridged_text = (text - text.mean(axis=0)) @ bridge.bridge_
-    *expected, texts, bridged_texts = plane_of(image, bridge.transform(image), texts=(text, bridged_text))
-    before, after = display.axes_
-    assert [artist.axes for artist in display.image_artists_] == [before, after]
-    assert [artist.axes for artist in display.text_artists_] == [before, after]
-    assert display.bridged_artist_.axes is after
-    artists = [*display.image_artists_, display.bridged_artist_, *display.text_artists_]
-    for artist, points in zip(artists, [expected[0], *expected, texts, bridged_texts]):
-        np.testing.assert_allclose(offsets(artist), points, atol=1e-5)
-    assert before.get_xlim() == after.get_xlim()
-    assert before.get_ylim() == after.get_ylim()
-
-
-def test_the_gap_shows_the_bridge_of_the_paper(world):
-    X, y = world.draw(3)
-    classifier = world.classifier(blend=PaperBlend(), solver="lbfgs").fit(X, y)
-    display = ModalityGapDisplay.from_estimator(classifier, X)
-    bridged = SemanticBridge.from_classifier(classifier).transform(X)
-    expected = plane_of(X, bridged, texts=(classifier.text_embeddings_,))
-    np.testing.assert_allclose(display.bridged_points, expected[1], atol=1e-8)
-    np.testing.assert_allclose(display.bridged_text_points, display.text_points)
-
-
-def test_the_gap_is_the_distance_between_the_means():
-    image, text, bridged = np.array([[3.0, 0, 0], [1, 0, 0]]), np.array([[0, 2.0, 0]]), np.eye(3)[[1, 1]]
-    display = ModalityGapDisplay.from_embeddings(image, text, bridged)
-    assert display.gap == pytest.approx(np.sqrt(2))
-    assert display.bridged_gap == 0
-    assert [ax.get_title() for ax in display.axes_] == [
-        "Before the bridge: gap 1.41",
-        "After the bridge: gap 0.00",
-    ]
-
-
-def test_the_gap_of_a_classifier_takes_embeddings(pictures):
-    X = pictures.pipeline[:-1].transform(pictures.queries)
-    of_classifier = ModalityGapDisplay.from_estimator(pictures.pipeline[-1], X)
-    of_pipeline = ModalityGapDisplay.from_estimator(pictures.pipeline, pictures.queries)
-    np.testing.assert_array_equal(of_classifier.bridged_points, of_pipeline.bridged_points)
-
-
-def test_the_gap_needs_a_fitted_classifier_with_texts(world):
-    X, y = world.draw(3)
-    with pytest.raises(NotFittedError):
-        ModalityGapDisplay.from_estimator(SeMoBridgeClassifier(world.text_encoder()), X)
-    zero_shot = world.zero_shot().fit(X, y)
-    with pytest.raises(TypeError, match="fitted SeMoBridgeClassifier; got ZeroShotClassifier"):
-        ModalityGapDisplay.from_estimator(zero_shot, X)
-    wordless = SeMoBridgeClassifier().fit(X, world.codes(y))
-    with pytest.raises(ValueError, match="no text to draw"):
-        ModalityGapDisplay.from_estimator(wordless, X)
 
 
 # Predictions
@@ -217,11 +144,10 @@ def test_why_needs_a_sum_of_affinities(pictures):
         PredictionsDisplay.from_estimator(one, pictures.queries, why=True)
 
 
-@pytest.mark.parametrize("kind", [ModalityGapDisplay, PredictionsDisplay])
-def test_a_search_is_drawn_as_its_best_pipeline(pictures, kind):
+def test_a_search_is_drawn_as_its_best_pipeline(pictures):
     search = GridSearchCV(pictures.pipeline, {"semobridgeclassifier__vocabulary": [None]}, cv=2)
     search.fit(pictures.shots, pictures.y_shots)
-    assert kind.from_estimator(search, pictures.queries[:3]).figure_ is not None
+    assert PredictionsDisplay.from_estimator(search, pictures.queries[:3]).figure_ is not None
 
 
 def test_few_shots_are_drawn_only_once(pictures):
@@ -258,13 +184,9 @@ def test_shots_come_with_labels(pictures):
         PredictionsDisplay.from_estimator(pictures.pipeline, pictures.queries, pictures.y_queries[:3])
 
 
-# Both
-
-
-@pytest.mark.parametrize("kind", [ModalityGapDisplay, PredictionsDisplay])
-def test_a_display_can_be_drawn_in_the_place_of_given_axes(pictures, kind):
+def test_a_display_can_be_drawn_in_the_place_of_given_axes(pictures):
     figure, axes = plt.subplots(1, 2)
-    display = kind.from_estimator(pictures.pipeline, pictures.queries[:4], ax=axes[1])
+    display = PredictionsDisplay.from_estimator(pictures.pipeline, pictures.queries[:4], ax=axes[1])
     assert display.figure_ is figure
     assert display.ax_ is axes[1]
     first = display.axes_
@@ -279,9 +201,9 @@ def test_matplotlib_is_imported_when_drawing_and_named_when_missing():
     code = (
         "import sys, numpy as np\n"
         "sys.modules['matplotlib'] = None\n"
-        "from sksemobridge import ModalityGapDisplay\n"
+        "from sksemobridge import PredictionsDisplay\n"
         "try:\n"
-        "    ModalityGapDisplay.from_embeddings(np.eye(3), np.eye(3), np.eye(3))\n"
+        "    PredictionsDisplay.from_predictions(np.zeros((1, 8, 8, 3), np.uint8), ['a'], [1.0])\n"
         "except ImportError as error:\n"
         "    print(error)\n"
     )
@@ -336,19 +258,3 @@ def test_a_pipeline_needs_images_to_predict(pictures):
 def test_what_is_no_axes_is_refused(pictures):
     with pytest.raises(TypeError, match="ax must be one Axes of matplotlib; got Figure"):
         PredictionsDisplay.from_estimator(pictures.pipeline, pictures.queries, ax=plt.figure())
-
-
-@pytest.mark.parametrize(
-    ("shapes", "message"),
-    [
-        (((0, 4), (3, 4), (0, 4)), "minimum of 1"),
-        (((5, 4), (3, 5), (5, 4)), "with the same D"),
-        (((5, 4), (3, 4), (6, 4)), "must have one shape"),
-        (((5,), (3, 4), (5, 4)), "2D"),
-        (((5, 1), (3, 1), (5, 1)), "minimum of 2"),
-    ],
-)
-def test_embeddings_that_do_not_fit_together_are_refused(shapes, message):
-    rng = np.random.default_rng(0)
-    with pytest.raises(ValueError, match=message):
-        ModalityGapDisplay.from_embeddings(*(rng.normal(size=shape) for shape in shapes))

@@ -1,6 +1,7 @@
 """The few-shot benchmark: resumable, and its tables and plots come from its rows."""
 
 import gzip
+import importlib.util
 import sys
 from pathlib import Path
 
@@ -9,10 +10,14 @@ import pandas as pd
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+import few_classes
 import few_shot
 import few_shot_report
+import head
 import tasks
+import typicality
 import uneven
+import unlabeled
 from few_shot_methods import METHODS, NAMES
 from results import Results
 
@@ -233,3 +238,59 @@ def test_uneven_shots_are_measured_beside_zero_shot(npz, capsys):
     accuracy, zero_shot, difference, *_ = figures["| made_up"]
     assert float(accuracy) - float(zero_shot) == pytest.approx(float(difference.split()[0]), abs=0.11)
     assert all(0 <= float(value.strip(" |")) <= 100 for value in figures["| made_up, recall"])
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two tasks with texts."""
+    write_task(tmp_path / "one.npz", [6] * 4)
+    write_task(tmp_path / "two.npz", [7] * 4)
+    return tmp_path
+
+
+def cells(line):
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_few_classes_are_drawn_and_compared_with_logistic_regression(folder, capsys):
+    paths = [str(path) for path in sorted(folder.glob("*.npz"))]
+    few_classes.main([*paths, "--draws", "3", "--jobs", "1"])
+    rows = [cells(line) for line in capsys.readouterr().out.splitlines()[2:]]
+    # There are no ten classes.
+    assert [row[0] for row in rows] == [f"{size} x {k}" for size in (2, 3, "all") for k in (1, 2, 4)]
+    for _, files, accuracy, other, difference, *_ in rows:
+        assert files == "2"
+        assert float(accuracy) - float(other) == pytest.approx(float(difference.split()[0]), abs=0.11)
+
+
+def test_some_classes_have_images_enough(folder):
+    write_task(folder / "three.npz", [6, 2, 6, 6])
+    task = tasks.from_npz(folder / "three.npz")
+    assert set(task.some_classes(3, 2, seed=0).y) == {"thing_0", "thing_2", "thing_3"}
+    assert task.some_classes(4, 2, seed=0) is None
+
+
+def test_strangers_are_near_or_far_and_known_images_are_turned_away_as_rarely_as_promised(folder, capsys):
+    typicality.main(["--tasks", str(folder), "--shots", "2", "--draws", "2"])
+    rows = dict(cells(line) for line in capsys.readouterr().out.splitlines()[2:])
+    assert {name.split(":")[0] for name in rows if ":" in name} == {"near", "far"}
+    # Strangers from far away are around other points, and the classes lie far apart.
+    assert float(rows["near: score_samples"]) > 90
+    assert float(rows["p at most 0.01"]) <= float(rows["p at most 0.05"]) <= float(rows["p at most 0.1"])
+
+
+@pytest.mark.parametrize("pools", [True, False])
+def test_what_images_without_a_label_add_is_told_by_their_number_and_kind(folder, capsys, pools):
+    unlabeled.main(["--tasks", str(folder), "--shots", "0", "2", "--draws", "2", *["--pools"] * pools])
+    page = capsys.readouterr().out
+    for title in ("2 classes, 1 images", "all classes, 50 images") if pools else unlabeled.WAYS:
+        assert f"**{title}**" in page
+    assert "10 classes" not in page
+
+
+def test_prediction_is_timed_beside_logistic_regression_and_compared_with_onnx(capsys):
+    head.main(["--classes", "3", "--rows", "50", "--repeats", "1"])
+    page = capsys.readouterr().out
+    assert "times logistic regression;" in page
+    if importlib.util.find_spec("onnxruntime"):
+        assert float(page.split()[-1]) < 1e-5

@@ -21,7 +21,7 @@ def study(name):
 
 
 @pytest.fixture(scope="module")
-def task(tmp_path_factory):
+def npz(tmp_path_factory):
     rng = np.random.default_rng(0)
     text = rng.normal(size=(4, 12))
     labels = np.repeat(np.arange(4), 6)
@@ -30,15 +30,52 @@ def task(tmp_path_factory):
     np.savez(
         path, images=images, labels=labels, class_names=np.array(["ant", "bee", "cat", "dog"]), text=text
     )
-    return tasks.from_npz(path)
+    return path
 
 
-def test_the_blend_is_measured_on_a_task(task):
+@pytest.fixture
+def task(npz):
+    return tasks.from_npz(npz)
+
+
+@pytest.fixture
+def words(tmp_path):
+    """A vocabulary."""
+    rows = np.random.default_rng(1).normal(size=(40, 12))
+    np.savez(tmp_path / "words.npz", texts=[f"a thing {i}" for i in range(40)], text=rows)
+    return tmp_path / "words.npz"
+
+
+def test_every_constant_of_the_model_is_changed_where_it_is_used_and_put_back(npz, words):
     blend = study("blend")
-    assert all(hasattr(module, name) for module, names in blend.CONSTANTS.items() for name in names)
-    with_text = blend.losses([task], (1, 2), range(2))
-    assert np.shape(with_text) == (1,)
-    assert np.isfinite(with_text).all()
+    before = [blend.value_of(name) for name in blend.CONSTANTS]
+    task, ways = blend.classifiers(npz, [dict(np.load(words))])
+    assert [name for name, _ in ways] == ["made_up, no text", "made_up, text", "made_up, words"]
+
+    def losses(name, factor):
+        return [blend.measure(task, way, k, [0, 1], name, factor)[1] for _, way in ways for k in (1, 2)]
+
+    as_it_is = losses("FEW", 1.0)
+    for name in blend.CONSTANTS:
+        # Bounds are tried far enough to reach them.
+        factor = {"LARGEST_KAPPA": 0.01, "LEAST_VARIANCE": 1000.0}.get(name, 2.0)
+        assert losses(name, factor) != as_it_is, name
+    assert [blend.value_of(name) for name in blend.CONSTANTS] == before
+
+
+def test_each_constant_has_a_row_for_each_value_and_what_it_costs_to_choose_it(npz, words, capsys):
+    arguments = ["--vocabulary", str(words), "--shots", "1", "2", "--draws", "1", "--jobs", "1"]
+    study("blend").main([str(npz), *arguments, "--constants", "LEANING"])
+    head, *rows, costs = capsys.readouterr().out.splitlines()
+    assert head.split() == ["1", "shots", "2", "shots"]
+    assert [row.split()[:2] for row in rows] == [["LEANING", value] for value in ("1.5", "0.75", "3.0")]
+    assert "to choose it costs" in costs
+
+
+def test_choosing_costs_what_a_task_loses_with_the_value_that_suits_the_others():
+    as_it_is, half = [1.0, 1.0, 1.0], [0.5, 0.9, 2.0]
+    # The first would be given the first row, the others the second.
+    np.testing.assert_allclose(study("blend").cost(np.array([as_it_is, half])), [0.0, 0.0, 1.0])
 
 
 def test_every_constant_of_training_is_changed_and_put_back(task, capsys):

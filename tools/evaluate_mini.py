@@ -16,7 +16,7 @@ import torch
 from emoji_pictures import DEVELOPMENT_SET, SUBGROUP_NAMES, read_emoji_once
 from torch.nn import functional as F
 
-from sksemobridge._method.prompts import ENSEMBLE_TEMPLATES
+from sksemobridge._texts.prompts import ENSEMBLE_TEMPLATES
 
 
 def on_white(rgba, size):

@@ -14,7 +14,6 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted
 from .._classifier import SeMoBridgeClassifier
 from ..encoders._base import list_images
 from ..encoders._pictures import ImageReadError, decode, describe, fetch
-from ._axes import divide_axes
 
 # Names in plots of the terms of the decision.
 TERM_NAMES = {"text": "name", "shots": "shots", "correction": "correction", "prior": "prior"}
@@ -282,7 +281,7 @@ class PredictionsDisplay:
         n_columns = min(n_images, max(1, int(8 // (sum(widths) - 0.25))) if n_columns is None else n_columns)
         n_rows = -(-n_images // n_columns)
         figsize = (1.35 * n_columns * sum(widths), 1.9 * n_rows + 0.3)
-        self.ax_, grid = divide_axes(
+        self.ax_, grid = _divide_axes(
             ax, n_rows, n_columns * len(widths), figsize, width_ratios=widths * n_columns
         )
         self.figure_ = self.ax_.figure
@@ -355,6 +354,28 @@ def _explain(classifier, embeddings, predicted, y):
         other[known] = np.searchsorted(classes, y[known])
     shares = {name: z[rows, chosen] - z[rows, other] for name, z in terms.items()}
     return classes[other], shares
+
+
+def _divide_axes(ax, n_rows, n_columns, figsize, width_ratios):
+    """A grid of axes `(n_rows, n_columns)` in the place of one, which stays as their frame; None makes a figure."""
+    try:
+        import matplotlib.pyplot as plt
+    except ImportError as error:
+        raise ImportError(
+            "Displays need matplotlib, which is not installed: pip install matplotlib."
+        ) from error
+
+    if ax is None:
+        _, ax = plt.subplots(figsize=figsize, layout="constrained")
+    if not hasattr(ax, "get_subplotspec"):
+        raise TypeError(f"ax must be one Axes of matplotlib; got {type(ax).__name__}.")
+    place = ax.get_subplotspec()
+    if place is None:
+        raise ValueError(
+            "ax must lie in a grid, so that it can be divided: take one that plt.subplots makes."
+        )
+    ax.set_axis_off()
+    return ax, place.subgridspec(n_rows, n_columns, width_ratios=width_ratios).subplots(squeeze=False)
 
 
 def _refuse_none(images, name):
