@@ -7,10 +7,10 @@ from sklearn.preprocessing import normalize
 from sksemobridge._model.class_means import directions, fit_class_means, fit_slope
 
 
-def class_means(u, codes, weight=None, texts=None, right=None, **params):
-    """By default all images count alike, and all labels are right."""
-    weight, right = (np.ones(len(u)) if part is None else part for part in (weight, right))
-    return fit_class_means(u, codes, weight, right, texts, **params)
+def class_means(u, codes, weight=None, texts=None, right=1.0, **params):
+    """By default all images count alike."""
+    weight = np.ones(len(u)) if weight is None else weight
+    return fit_class_means(u, codes, weight, texts, right=right, **params)
 
 
 def small_task(width=12, counts=(4, 2, 1, 3), seed=0):
