@@ -7,7 +7,6 @@ from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from ._base import EmbeddingClassifier
@@ -21,10 +20,8 @@ from ._texts.prompts import ClassPrompts, describe_classes, is_sequence
 from ._texts.words import vocabulary_texts, word_span
 from ._utils.array_api import astype, to_numpy
 from ._utils.callbacks import CallbackSupportMixin, fit_task
-from ._utils.provenance import warn_about_origin
+from ._utils.sklearn import HasMethods, Interval, StrOptions, checks_parameters, offered_if
 from ._utils.validation import (
-    checks_parameters,
-    offered_if,
     record_features,
     require_width,
     validate_classes,
@@ -303,7 +300,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         codes = np.searchsorted(all_classes, labels[rows].astype(all_classes.dtype))
 
         # Texts of the classes
-        self._warn_about_text(all_classes, embeddings)
+        self._warn_about_text(all_classes)
         class_prompts = None
         if self.text_encoder is not None and not _is_ignore(self.class_names):
             class_prompts = self._describe(all_classes, earlier)
@@ -437,12 +434,10 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
             else:
                 vars(self).pop(f"{name}_", None)
 
-    def _warn_about_text(self, classes, embeddings):
-        if self.text_encoder is not None:
-            warn_about_origin(embeddings, self.text_encoder)
-        elif _is_ignore(self.class_names):
+    def _warn_about_text(self, classes):
+        if self.text_encoder is not None or _is_ignore(self.class_names):
             return
-        elif self.class_names is not None or any(isinstance(label, str) for label in classes):
+        if self.class_names is not None or any(isinstance(label, str) for label in classes):
             warn_caller(
                 "There are names of classes but no text_encoder, so the names are not used. Pass "
                 "text_encoder=CLIPTextEncoder(...) of the model that embedded the images to use them."

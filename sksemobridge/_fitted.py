@@ -67,10 +67,9 @@ class FittedState:
         """`finish(decision)` of the decision `(n, C)`; `finish` treats each row by itself."""
         if self.linear is not None:
             return self.linear.finished(X, finish)
-        scores = self.model.decision(X)
-        if self.log_prior is not None:
-            scores = scores + self.prior_like(scores)
-        return finish(scores)
+        if self.log_prior is None:
+            return self.model.decision(X, finish)
+        return self.model.decision(X, lambda scores: finish(scores + self.prior_like(scores)))
 
     def prior_like(self, scores):
         """`log_prior` in the library, in the precision and on the device of scores."""

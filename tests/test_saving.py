@@ -13,12 +13,9 @@ import numpy as np
 import pytest
 import skops.io
 import skops.io.exceptions
-from sklearn.base import clone
-from sklearn.pipeline import Pipeline, make_pipeline
 
 import sksemobridge
 from sksemobridge import (
-    CLIPImageEncoder,
     CLIPTextEncoder,
     PaperBlend,
     PrecomputedTextEncoder,
@@ -31,7 +28,6 @@ from sksemobridge import (
 )
 from sksemobridge.datasets import load_emoji
 
-from .encoder_helpers import small_config, write_model
 from .skops_files import file_that_runs
 
 CONFIGURATIONS = {
@@ -194,45 +190,6 @@ def test_the_name_of_the_text_model_is_kept(fitted, emoji):
 def test_precomputed_texts_have_no_model_name(world):
     X, y = world.draw(2)
     assert world.classifier().fit(X, y).text_model_ is None
-
-
-# Embeddings of another model than the texts
-
-
-@pytest.fixture(scope="module")
-def other_model(tmp_path_factory):
-    """The name of a model as wide as the bundled one."""
-    width = CLIPTextEncoder("mini", "bundled").projection_.shape[1]
-    return write_model(tmp_path_factory.mktemp("other"), small_config("ViT-B-16", embed_dim=width))
-
-
-def pipelines(image_encoder):
-    """Pipelines that predict from the bundled model's texts."""
-    text = CLIPTextEncoder("mini", "bundled")
-    yield make_semobridge_pipeline("mini", "bundled").set_params(clipimageencoder=image_encoder)
-    yield Pipeline([("embed", image_encoder), ("classify", SeMoBridgeClassifier(text, blend=PaperBlend()))])
-    yield make_pipeline(clone(image_encoder).set_output(transform="pandas"), SeMoBridgeClassifier(text))
-    yield make_pipeline(clone(image_encoder).set_output(transform="polars"), SeMoBridgeClassifier(text))
-    yield make_pipeline(image_encoder, ZeroShotClassifier(text))
-    yield make_pipeline(make_pipeline(image_encoder), make_pipeline(SeMoBridgeClassifier(text)))
-
-
-def test_images_of_another_model_warn_at_equal_width(other_model, emoji):
-    for pipeline in pipelines(CLIPImageEncoder(other_model)):
-        with pytest.warns(
-            UserWarning, match="embedded with the model .*local-dir.* the texts with"
-        ) as caught:
-            pipeline.fit(*emoji)
-        assert len(caught) == 1
-    classifier = SeMoBridgeClassifier(CLIPTextEncoder("mini", "bundled"))
-    with pytest.warns(UserWarning, match="embedded with the model") as caught:
-        classifier.fit(CLIPImageEncoder(other_model, normalize=True).transform(emoji[0]), emoji[1])
-    assert caught[0].filename == __file__
-
-
-def test_images_of_the_same_model_do_not_warn(emoji):
-    for pipeline in pipelines(CLIPImageEncoder("mini", "bundled", batch_size=5)):
-        pipeline.fit(*emoji)
 
 
 # skops
