@@ -43,16 +43,16 @@ def test_a_class_that_comes_later(make_world, blend, bias):
 @settings(max_examples=30)
 @given(
     st.integers(0, 1000),
-    st.sampled_from(["auto", PaperBlend()]),
+    st.sampled_from([{}, {"blend": PaperBlend()}, {"label_noise": "auto"}]),
     st.booleans(),
     st.lists(st.integers(0, 3), min_size=25, max_size=25),
     st.booleans(),
 )
-def test_any_split_gives_the_model_of_all_shots(seed, blend, with_text, part, with_groups):
+def test_any_split_gives_the_model_of_all_shots(seed, params, with_text, part, with_groups):
     world, rng = World(seed=seed), np.random.default_rng(seed)
     X, y = world.draw(rng.integers(1, 6, 5))
     labels = y if with_text else world.codes(y)
-    grown = (world.classifier if with_text else SeMoBridgeClassifier)(blend=blend)
+    grown = (world.classifier if with_text else SeMoBridgeClassifier)(**params)
     part, weight = np.array(part[: len(X)]), rng.integers(0, 4, len(X)).astype(float)
     weight[0] = 1
     groups = rng.integers(0, 8, len(X)) if with_groups else None

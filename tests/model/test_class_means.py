@@ -7,6 +7,12 @@ from sklearn.preprocessing import normalize
 from sksemobridge._model.class_means import directions, fit_class_means, fit_slope
 
 
+def class_means(u, codes, weight=None, texts=None, right=1.0, **params):
+    """By default all images count alike."""
+    weight = np.ones(len(u)) if weight is None else weight
+    return fit_class_means(u, codes, weight, texts, right=right, **params)
+
+
 def small_task(width=12, counts=(4, 2, 1, 3), seed=0):
     """Unit images, classes, weights and texts."""
     rng = np.random.default_rng(seed)
@@ -27,7 +33,7 @@ def test_many_images_outweigh_the_name_and_one_does_not():
     texts = normalize(rng.normal(size=(6, 20)))
     codes = np.repeat(np.arange(6), [1, 400, 400, 400, 400, 400])
     u = normalize(texts[codes] + 0.3 * rng.normal(size=(len(codes), 20)))
-    share = own_share(fit_class_means(u, codes, np.ones(len(u)), texts, trust=1.0))
+    share = own_share(class_means(u, codes, texts=texts, trust=1.0))
     assert share[0] < 0.5 < 0.9 < share[1:].min()
 
 
@@ -39,14 +45,14 @@ def test_classes_that_names_predict_well_lean_more():
     def share(deviation):
         means = texts + deviation * rng.normal(size=texts.shape)
         u = normalize(means[codes] + 0.2 * rng.normal(size=(80, 40)))
-        return own_share(fit_class_means(u, codes, np.ones(80), texts, trust=1.0)).mean()
+        return own_share(class_means(u, codes, texts=texts, trust=1.0)).mean()
 
     assert share(0.01) < 0.4 < 0.7 < share(0.4)
 
 
 def test_without_text_classes_lean_on_their_centre():
     u, codes, weight, _ = small_task()
-    fit = fit_class_means(u, codes, weight)
+    fit = class_means(u, codes, weight)
     np.testing.assert_array_equal(fit.predicted, 0)
     expected = (fit.counts / (fit.counts + fit.kappa))[:, None] * (fit.raw - fit.centre)
     np.testing.assert_allclose(fit.means, expected)
@@ -55,7 +61,7 @@ def test_without_text_classes_lean_on_their_centre():
 def test_words_shrink_what_they_do_not_describe_more():
     u, codes, weight, _ = small_task(counts=(1, 1, 1, 1))
     words = np.eye(12)[:, :4]
-    fit = fit_class_means(u, codes, weight, words=words)
+    fit = class_means(u, codes, weight, words=words)
     kept = fit.means / (fit.raw - fit.centre)
     assert np.ptp(kept[:, :4]) < 1e-9 > np.ptp(kept[:, 4:])
     assert kept[0, 0] > kept[0, 5]
@@ -66,7 +72,8 @@ def test_words_shrink_what_they_do_not_describe_more():
 def test_leaving_out_an_image_is_the_mean_of_the_others(with_text, heavy):
     u, codes, weight, texts = small_task()
     weight[0] *= heavy  # a class may be nearly all one image
-    fit = fit_class_means(u, codes, weight, texts if with_text else None, trust=0.5)
+    right = np.random.default_rng(1).uniform(0.2, 1, len(u))
+    fit = class_means(u, codes, weight, texts if with_text else None, right, trust=0.5)
     means, gaps, left = fit.without(np.arange(len(u)))
     for i, c in enumerate(codes):
         others = (codes == c) & (np.arange(len(u)) != i)
@@ -74,14 +81,23 @@ def test_leaving_out_an_image_is_the_mean_of_the_others(with_text, heavy):
             np.testing.assert_array_equal(means[i], fit.predicted[c])
             assert left[i] == 0
             continue
-        raw = np.average(u[others], axis=0, weights=weight[others]) - fit.centre
-        assert left[i] == pytest.approx(weight[others].sum() ** 2 / np.square(weight[others]).sum())
+        w, counted = weight[others], (weight * right)[others]
+        raw = np.average(u[others], axis=0, weights=counted) - fit.centre
+        assert left[i] == pytest.approx(w.sum() * counted.sum() / np.square(w).sum())
         np.testing.assert_allclose(means[i] + gaps[i], raw, atol=1e-7)
         own, deviation = left[i] / (left[i] + fit.kappa), raw - fit.predicted[c]
         inside = deviation @ fit.span @ fit.span.T if with_text else 0.0
         np.testing.assert_allclose(
             means[i], fit.predicted[c] + own[0] * inside + own[-1] * (deviation - inside), atol=1e-7
         )
+
+
+def test_an_image_counts_as_much_as_its_label_is_right():
+    u, codes, _, _ = small_task(counts=(4, 4))
+    right = np.array([1, 1, 1, 0.5, 1, 1, 1, 1e-9])
+    fit = class_means(u, codes, right=right)
+    np.testing.assert_allclose(fit.counts, [3.5, 3.0])
+    np.testing.assert_allclose(fit.raw[1], u[4:7].mean(axis=0), atol=1e-8)
 
 
 def test_the_slope_is_that_of_a_regression_and_texts_that_are_the_same_have_none():

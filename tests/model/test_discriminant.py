@@ -3,13 +3,12 @@
 import numpy as np
 import pytest
 
-from sksemobridge._model.class_means import fit_class_means
 from sksemobridge._model.discriminant import FEW, fit_discriminant
 
-from .test_class_means import small_task
+from .test_class_means import class_means, small_task
 
 
-def refit(discriminant, left_out=None):
+def refit(discriminant, weight, right, left_out=None):
     """Class means and `P` word by word, without an image; `m`, the slope, `kappa` and the ridge are held fixed."""
     classes, precision = discriminant.classes, discriminant.precision
     means, scatter = classes.predicted.copy(), 0.0
@@ -17,13 +16,14 @@ def refit(discriminant, left_out=None):
         rows = (classes.codes == c) & (np.arange(len(classes.u)) != left_out)
         if not rows.any():
             continue
-        u, weight = classes.u[rows], classes.counts[c] * classes.share[rows]
-        n, mean = weight.sum() ** 2 / np.square(weight).sum(), np.average(u, axis=0, weights=weight)
+        u, w, counted = classes.u[rows], weight[rows], (weight * right)[rows]
+        n, mean = w.sum() * counted.sum() / np.square(w).sum(), np.average(u, axis=0, weights=counted)
         own, deviation = n / (n + classes.kappa), mean - classes.centre - means[c]
         inside = 0.0 if classes.span is None else deviation @ classes.span @ classes.span.T
         means[c] += own[0] * inside + own[-1] * (deviation - inside)
         gap = mean - classes.centre - means[c]
-        scatter += (weight[:, None] * (u - mean)).T @ (u - mean)
+        of_images = classes.counts[c] * classes.share[rows]  # as they are beside the image
+        scatter += (of_images[:, None] * (u - mean)).T @ (u - mean)
         scatter += discriminant.gap_weight[c] * n * np.outer(gap, gap)
     covariance = discriminant.kept * scatter + precision.ridge * np.diag(precision.root**2)
     return means, np.linalg.inv(covariance)
@@ -41,22 +41,23 @@ def test_held_out_values_are_those_of_a_refit_without_the_image(trust, width, we
     """Without trust there is no text. Images that are means of copies are shorter than one."""
     u, codes, weight, texts = small_task(width, counts)
     u[::2] *= 0.9
-    weight = weight if weighted else np.ones(len(u))
-    classes = fit_class_means(u, codes, weight, None if trust is None else texts, trust or 0.0)
+    right = np.random.default_rng(1).uniform(0.1, 1, len(u))
+    weight, right = (weight, right) if weighted else np.ones((2, len(u)))
+    classes = class_means(u, codes, weight, None if trust is None else texts, right, trust=trust or 0.0)
     discriminant = fit_discriminant(classes, trust or 0.0)
     unit = u / np.linalg.norm(u, axis=1, keepdims=True)
-    expected = values(unit, classes.centre, *refit(discriminant))
+    expected = values(unit, classes.centre, *refit(discriminant, weight, right))
     np.testing.assert_allclose(discriminant.linear()(u), expected, rtol=1e-8, atol=1e-8)
     held_out = discriminant.held_out(np.arange(len(u)))
     for i in range(len(u)):
-        expected = values(u[i], classes.centre, *refit(discriminant, i))
+        expected = values(u[i], classes.centre, *refit(discriminant, weight, right, i))
         np.testing.assert_allclose(held_out[i], expected, rtol=1e-8, atol=1e-8)
 
 
 @pytest.mark.parametrize("per_class", [3, 30])
 def test_the_covariance_is_shrunk_in_features_that_are_scaled_by_what_is_known_of_them(per_class):
     u, codes, _, _ = small_task(30, (per_class,) * 3)
-    classes = fit_class_means(u, codes, np.ones(len(u)))
+    classes = class_means(u, codes)
     precision = fit_discriminant(classes).precision
     degrees = 3.0 * (per_class - 1)  # gaps are of no account without texts
     residuals = (u - classes.raw[codes]) / np.sqrt(degrees)
@@ -71,6 +72,6 @@ def test_the_covariance_is_shrunk_in_features_that_are_scaled_by_what_is_known_o
 
 def test_words_say_more_of_variances_than_one_image_of_each_class():
     u, codes, _, _ = small_task(20, (1, 1, 1))
-    classes = fit_class_means(u, codes, np.ones(3), words=np.eye(20)[:, :5])
+    classes = class_means(u, codes, words=np.eye(20)[:, :5])
     assert np.ptp(fit_discriminant(classes).precision.root) > 0
     np.testing.assert_array_equal(fit_discriminant(classes, has_words=True).precision.root, 1)

@@ -7,7 +7,7 @@ from sklearn.preprocessing import normalize
 
 from sksemobridge import PrecomputedTextEncoder, SeMoBridgeClassifier
 from sksemobridge._model import fit
-from sksemobridge._model.fit import distinctness, fit_model, held_out_images, weights_of_images
+from sksemobridge._model.fit import distinctness, fit_model, held_out_images
 from sksemobridge._model.shots import pool_shots
 
 from ..conftest import TEMPLATE
@@ -169,11 +169,6 @@ def test_a_sample_of_the_shots_is_enough(world, monkeypatch):
 
 def test_copies_under_several_labels_are_not_held_out():
     assert held_out_images(np.array([0, 0, 1, 1]), np.array([0, 1, 1, 2])).tolist() == [0, 3]
-
-
-def test_every_image_counts_alike_and_one_that_weighs_nearly_everything_as_one():
-    np.testing.assert_allclose(weights_of_images(np.array([0, 0, 0, 1]), np.full(4, 7.0)), 1)
-    assert weights_of_images(np.zeros(3, dtype=int), np.array([1, 1, 100.0])).sum() < 1.1
 
 
 def test_texts_are_the_less_distinct_the_more_are_alike():
