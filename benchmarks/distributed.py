@@ -202,7 +202,7 @@ def list_files(path):
 
 
 def sizes(folder, gpu_rate, width):
-    """Print the arithmetic of docs/large_jobs.md: figures for 10^6, 10^8 and 10^9 images."""
+    """Print the arithmetic of a large job: figures for 10^6, 10^8 and 10^9 images."""
     per_path = listing_memory(folder)
     per_core, image_bytes = reading_rate(folder)
     keys_per_core = key_rate()

@@ -3,8 +3,8 @@
     python benchmarks/few_shot.py [TASK ...]
     python benchmarks/few_shot.py --tasks FOLDER
 
-The first form adds rows to `benchmarks/few_shot_results.csv`, and writes `docs/benchmarks_few_shot.md` and
-`docs/images/few_shot_*.png` from all rows of that file. The second form adds rows to `few_shot_tasks.csv` in the
+The first form adds rows to `benchmarks/few_shot_results.csv`, and writes `benchmarks_few_shot.md` and
+`images/few_shot_*.png` into the current folder (`--docs`) from all rows of that file. The second form adds rows to `few_shot_tasks.csv` in the
 current folder and prints tables. Rows that a file has are not computed again, so that an interrupted run goes on where
 it was. `--redo METHOD` computes the rows of a method anew; `--report-only` computes nothing.
 
@@ -167,7 +167,7 @@ def main(arguments=None):
     parser.add_argument("names", nargs="*", metavar="TASK", help="default: all that need no network")
     parser.add_argument("--tasks", metavar="FOLDER", type=Path, help="compare on the npz files of a folder")
     parser.add_argument("--results", type=Path, help="default: few_shot_results.csv or few_shot_tasks.csv")
-    parser.add_argument("--docs", default=HERE.parent / "docs", type=Path)
+    parser.add_argument("--docs", default=Path(), type=Path)
     parser.add_argument("--cache", default="embeddings", help="folder that keeps embeddings of images")
     parser.add_argument("--shots", default=[1, 2, 4, 8, 16], type=int, nargs="+")
     parser.add_argument("--draws", default=10, type=int, help="seeds 0, 1, ...")

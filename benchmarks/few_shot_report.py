@@ -30,7 +30,7 @@ def report(frame, plots):
     """The whole page."""
     parts = [
         "# Few-shot benchmark: results",
-        f"Written by `{COMMAND}`; [benchmarks.md](benchmarks.md) says how it was measured. Accuracies are in percent; "
+        f"Written by `{COMMAND}`; benchmarks/README.md says how it was measured. Accuracies are in percent; "
         "intervals cover 95 %.",
         "## Tasks",
         tasks_table(frame),

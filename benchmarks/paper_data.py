@@ -80,7 +80,7 @@ def read_dataset(name, root, protocol):
 def _existing(path):
     if not path.exists():
         raise FileNotFoundError(
-            f"There is no {str(path)!r}. Lay the data sets out as docs/benchmarks.md says, or leave this one out "
+            f"There is no {str(path)!r}. Lay the data sets out as benchmarks/README.md says, or leave this one out "
             "with --datasets."
         )
     return path

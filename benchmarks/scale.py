@@ -2,7 +2,7 @@
 
     python benchmarks/scale.py
 
-It prints Markdown and writes it to `docs/benchmarks_scale.md`. Problems are made up (`tasks.made_up_arrays`): classes
+It prints Markdown and writes it to `benchmarks_scale.md` in the current folder (`--docs`). Problems are made up (`tasks.made_up_arrays`): classes
 around random directions, texts near them, a random projection.
 
 Growth: one size of a base problem is doubled at a time. Times are the better of two runs. Memory is the peak that
@@ -250,14 +250,14 @@ def main(arguments=None):
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--parts", nargs="+", default=DEFAULT_PARTS, choices=PARTS)
-    parser.add_argument("--docs", default=Path(__file__).parents[1] / "docs", type=Path)
+    parser.add_argument("--docs", default=Path(), type=Path)
     args = parser.parse_args(arguments)
     warnings.filterwarnings("ignore", message="The bridge did not converge")
     threads = os.environ.get("OMP_NUM_THREADS", os.cpu_count())
     parts = [
         "# Speed and scale: results",
         f"Written by `python benchmarks/scale.py`, with {threads} thread{'' if threads == '1' else 's'}; "
-        "[benchmarks.md](benchmarks.md) says how.",
+        "its docstring says how.",
     ]
     for name in args.parts:
         parts.append(PARTS[name]())

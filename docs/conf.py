@@ -23,7 +23,7 @@ extensions = [
 # A link that leads nowhere is a warning. Those into the documentation of others need their inventories from the
 # network, and are plain text without.
 nitpicky = True
-nitpick_ignore_regex = [("py:.*", r"sklearn\..*")]
+nitpick_ignore_regex = [("py:.*", r"(sklearn|skops)\..*")]
 if os.environ.get("SKSEMOBRIDGE_DOCS_INTERSPHINX"):
     extensions.append("sphinx.ext.intersphinx")
     intersphinx_mapping = {
@@ -99,13 +99,11 @@ html_theme_options = {
     "logo": {"text": "sksemobridge"},
     "show_prev_next": True,
     "navigation_with_keys": False,
+    "navbar_center": [],
     "navbar_end": ["theme-switcher"],
     "secondary_sidebar_items": ["page-toc"],
     "footer_start": ["copyright"],
     "footer_end": [],
 }
-# Pages outside of the user guide have no neighbours to show.
-html_sidebars = {
-    page: []
-    for page in ("start", "method", "benchmarks*", "differences", "stability", "changelog", "contributing")
-}
+# Every page shows all pages, in the groups of index.md.
+html_sidebars = {"**": ["sidebar-pages"]}

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from numbers import Real
 from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils._param_validation import HasMethods, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from ._base import EmbeddingClassifier
@@ -20,10 +20,8 @@ from ._texts.prompts import ClassPrompts, describe_classes, is_sequence
 from ._texts.words import vocabulary_texts, word_span
 from ._utils.array_api import astype, to_numpy
 from ._utils.callbacks import CallbackSupportMixin, fit_task
-from ._utils.provenance import warn_about_origin
+from ._utils.sklearn import HasMethods, Interval, StrOptions, checks_parameters, offered_if
 from ._utils.validation import (
-    checks_parameters,
-    offered_if,
     record_features,
     require_width,
     validate_classes,
@@ -95,6 +93,10 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
     priors : array-like of shape (C,), "shots" or None, default=None
         How often each class comes, in the order of `classes_`: probabilities, or `"shots"` for the shares of the shots.
         None: all classes are equally frequent.
+    label_noise : "auto" or float, default=0.0
+        Share of the shots whose label may be wrong. Each shot then counts as much as its label is likely to be right, by
+        the names and the other shots. `"auto"` estimates the share, and trusts the label of a class's only shot. With 0 all
+        labels are trusted. Needs `blend="auto"`.
     store_held_out : bool, default=False
         Whether to keep `held_out_proba_`. Needs `blend="auto"`, and is to be set before the first call.
 
@@ -118,6 +120,9 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         seven numbers.
     text_model_ : tuple of (str, str or None) or None
         `model_name` and `pretrained` of the text encoder, where it has them.
+    label_proba_ : ndarray of shape (n,)
+        With `label_noise`, the probability of each shot that its label is right. Rows as of `held_out_proba_`; NaN where
+        the weight is zero.
     held_out_proba_ : ndarray of shape (n, C)
         With `store_held_out=True`, probabilities of the shots, each by the model without it and its copies. Rows are
         those of `fit`, and after `partial_fit` those of all calls. A shot that is not held out has NaN: its weight is
@@ -183,6 +188,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         "blend": [StrOptions({"auto"}), PaperBlend],
         "solver": [StrOptions({"closed_form", "lbfgs", "adamw"}), Training],
         "priors": ["array-like", StrOptions({"shots"}), None],
+        "label_noise": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="left")],
         "store_held_out": ["boolean"],
     }
 
@@ -198,6 +204,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         blend: Literal["auto"] | PaperBlend = "auto",
         solver: Literal["closed_form", "lbfgs", "adamw"] | Training = "closed_form",
         priors: ArrayLike | Literal["shots"] | None = None,
+        label_noise: float | Literal["auto"] = 0.0,
         store_held_out: bool = False,
     ) -> None:
         self.text_encoder = text_encoder
@@ -207,6 +214,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         self.blend = blend
         self.solver = solver
         self.priors = priors
+        self.label_noise = label_noise
         self.store_held_out = store_held_out
 
     @checks_parameters
@@ -292,7 +300,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         codes = np.searchsorted(all_classes, labels[rows].astype(all_classes.dtype))
 
         # Texts of the classes
-        self._warn_about_text(all_classes, embeddings)
+        self._warn_about_text(all_classes)
         class_prompts = None
         if self.text_encoder is not None and not _is_ignore(self.class_names):
             class_prompts = self._describe(all_classes, earlier)
@@ -306,7 +314,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         # Shots, those of earlier calls among them
         memory = ShotMemory() if earlier is None else earlier.shots.take(earlier.position(all_classes))
         new_groups = None if groups is None else groups[rows]
-        remembered = used if self.store_held_out else None
+        remembered = used if self.store_held_out or self.label_noise != 0 else None
         memory = memory.add(embeddings[rows], codes, weight[rows], new_groups, remembered)
         has_shots = np.bincount(memory.shots.codes, minlength=len(all_classes)) > 0
         if class_prompts is not None:
@@ -355,7 +363,8 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         seen = np.flatnonzero(has_shots)
         shots = replace(state.shots.shots, codes=np.searchsorted(seen, state.shots.shots.codes))
         of_seen = None if texts.embeddings is None else texts.embeddings[seen]
-        model, held_out = fit_model(shots, of_seen, texts.logit_scale, words)
+        model, held_out, right = fit_model(shots, of_seen, texts.logit_scale, words, self.label_noise)
+        state = replace(state, right=right[shots.images()[-1]])
         if self.store_held_out:
             state = replace(state, held_out=state.held_out_probabilities(held_out, seen))
         if len(seen) < len(has_shots):
@@ -370,6 +379,8 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
                 raise ValueError(
                     'store_held_out=True needs blend="auto": the paper\'s classifier holds out no shot.'
                 )
+            if self.label_noise != 0:
+                raise ValueError('label_noise needs blend="auto": the paper\'s classifier trusts all labels.')
             if self.vocabulary is not None and not isinstance(self.vocabulary, str):
                 raise ValueError('vocabulary needs blend="auto": the paper\'s bridge knows no words.')
         elif self.solver != "closed_form":
@@ -414,20 +425,19 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         else:
             of_model = {"blend": model.blend} | dict(zip(("coef", "intercept"), fitted.linear.for_labels()))
         if fitted.held_out is not None:
-            pooled = fitted.shots.pooled
-            of_model["held_out_proba"] = np.where(pooled[:, None] < 0, np.nan, fitted.held_out[pooled])
-        for name in [*OF_PAPER, "bridge", "blend", "coef", "intercept", "held_out_proba"]:
+            of_model["held_out_proba"] = fitted.of_rows(fitted.held_out)
+        if not isinstance(model, PaperModel) and self.label_noise != 0:
+            of_model["label_proba"] = fitted.of_rows(fitted.right)
+        for name in [*OF_PAPER, "bridge", "blend", "coef", "intercept", "label_proba", "held_out_proba"]:
             if name in of_model:
                 setattr(self, f"{name}_", of_model[name])
             else:
                 vars(self).pop(f"{name}_", None)
 
-    def _warn_about_text(self, classes, embeddings):
-        if self.text_encoder is not None:
-            warn_about_origin(embeddings, self.text_encoder)
-        elif _is_ignore(self.class_names):
+    def _warn_about_text(self, classes):
+        if self.text_encoder is not None or _is_ignore(self.class_names):
             return
-        elif self.class_names is not None or any(isinstance(label, str) for label in classes):
+        if self.class_names is not None or any(isinstance(label, str) for label in classes):
             warn_caller(
                 "There are names of classes but no text_encoder, so the names are not used. Pass "
                 "text_encoder=CLIPTextEncoder(...) of the model that embedded the images to use them."

@@ -32,6 +32,8 @@ class FittedState:
         Names and prompts of the classes; None without texts of the classes.
     log_prior : ndarray of shape (C,) or None
         Added to the decision; None where all classes are equally frequent.
+    right : ndarray of shape (m,) or None
+        Probability of the label of each pooled shot that it is right; None of a `PaperModel`.
     held_out : ndarray of shape (m, C) or None
         Probabilities of each pooled shot by the model without it; None where they were not asked for.
     of_shots : Model or None
@@ -47,6 +49,7 @@ class FittedState:
     text_model: tuple | None
     class_prompts: ClassPrompts | None = None
     log_prior: np.ndarray | None = None
+    right: np.ndarray | None = None
     held_out: np.ndarray | None = None
     of_shots: Model | None = None
     linear: Linear | None = None
@@ -64,10 +67,9 @@ class FittedState:
         """`finish(decision)` of the decision `(n, C)`; `finish` treats each row by itself."""
         if self.linear is not None:
             return self.linear.finished(X, finish)
-        scores = self.model.decision(X)
-        if self.log_prior is not None:
-            scores = scores + self.prior_like(scores)
-        return finish(scores)
+        if self.log_prior is None:
+            return self.model.decision(X, finish)
+        return self.model.decision(X, lambda scores: finish(scores + self.prior_like(scores)))
 
     def prior_like(self, scores):
         """`log_prior` in the library, in the precision and on the device of scores."""
@@ -115,6 +117,7 @@ class FittedState:
             shots=shots,
             text_embeddings=text_embeddings,
             log_prior=log_prior,
+            right=None if self.right is None else self.right[np.isin(self.shots.shots.codes, rows)],
             # Probabilities are those of the classes that were compared.
             held_out=None,
             of_shots=of_shots,
@@ -131,7 +134,7 @@ class FittedState:
         terms = taught(
             {name: astype(term, np.float64) for name, term in model.terms.items()},
             X,
-            lambda logits, u: anchors_of_shots(self.shots.shots, model, self.text_embeddings),
+            lambda logits, u: anchors_of_shots(self.shots.shots, self.right, model, self.text_embeddings),
             with_offsets=self.class_prompts is None or None not in self.class_prompts.names,
         )
         terms = {name: astype(term, model.centre.dtype) for name, term in terms.items()}
@@ -145,6 +148,13 @@ class FittedState:
     def typical_scores(self, X):
         """See `Typicality.scores`."""
         return self.typicality.scores(X, (self.of_shots or self.model).views())
+
+    def of_rows(self, values):
+        """Values of pooled shots for the rows that were handed in; NaN for rows of weight zero."""
+        pooled = self.shots.pooled
+        result = values[pooled]
+        result[pooled < 0] = np.nan
+        return result
 
     def held_out_probabilities(self, held_out, seen):
         """Probabilities `(n, C)` of pooled shots by the model without them; NaN of those that are not held out.

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.pipeline import Pipeline
 
 from ._classifier import SeMoBridgeClassifier
-from ._utils.validation import Method, offered_if
+from ._utils.sklearn import Method, offered_if
 from .encoders import CLIPImageEncoder, CLIPTextEncoder
 
 

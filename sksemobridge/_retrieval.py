@@ -5,19 +5,11 @@ from numbers import Integral
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils import check_array
-from sklearn.utils._param_validation import Interval, validate_params
-from sklearn.utils.validation import assert_all_finite, check_consistent_length, column_or_1d
+from sklearn.utils.validation import check_consistent_length, column_or_1d
 
 from ._utils.array_api import l2_normalize, rows_as_bytes, to_numpy
-from ._utils.validation import (
-    as_array,
-    is_text,
-    join_labels,
-    refuse_masked,
-    refuse_missing,
-    refuse_mixed,
-    warn_caller,
-)
+from ._utils.sklearn import Interval, validate_params
+from ._utils.validation import as_labels, is_text, refuse_masked, warn_caller
 
 # Similarities that are ranked at a time; a block and its ranks take about 25 bytes for each.
 BLOCK_SIZE = 2**22
@@ -198,16 +190,13 @@ def _codes(query, gallery, query_labels, gallery_labels):
         (query_labels, "query_labels", query),
         (gallery_labels, "gallery_labels", gallery),
     ):
-        values = column_or_1d(as_array(values, name))
+        values = column_or_1d(as_labels(values, name))
         check_consistent_length(rows, values)
-        refuse_missing(values, name)
-        refuse_mixed(values, name)
-        assert_all_finite(values, input_name=name)
         labels.append(values)
     if len(set(map(is_text, labels))) > 1:
         raise ValueError(
             f"query_labels are of type {labels[0].dtype}, gallery_labels of type {labels[1].dtype}: "
             "no label could match. Use text or numbers on both sides."
         )
-    _, codes = np.unique(join_labels(labels), return_inverse=True)
+    _, codes = np.unique(np.concatenate(labels), return_inverse=True)
     return codes[: len(query)], codes[len(query) :]

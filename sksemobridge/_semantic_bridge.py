@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from ._classifier import SeMoBridgeClassifier
@@ -21,13 +20,8 @@ from ._saving import SavedEstimator
 from ._texts.encode import read_projection
 from ._texts.words import RESOLUTION, word_span
 from ._utils.array_api import astype, constants_like, in_blocks, l2_normalize, namespace, to_numpy
-from ._utils.validation import (
-    checks_parameters,
-    record_features,
-    require_width,
-    validate_embeddings,
-    warn_caller,
-)
+from ._utils.sklearn import Interval, StrOptions, checks_parameters
+from ._utils.validation import record_features, require_width, validate_embeddings, warn_caller
 
 
 class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEstimator):

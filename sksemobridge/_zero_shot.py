@@ -6,23 +6,16 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.utils._param_validation import HasMethods
 from sklearn.utils.validation import check_is_fitted
 
 from ._base import EmbeddingClassifier
 from ._model.linear import Linear, total
 from ._model.unlabeled import anchors_of_names, distinct_images, taught
-from ._texts.encode import embed_classes, read_logit_scale
+from ._texts.encode import embed_classes, name_text_model, read_logit_scale
 from ._texts.prompts import ClassPrompts, describe_classes
 from ._utils.array_api import to_numpy
-from ._utils.provenance import name_text_model, warn_about_origin
-from ._utils.validation import (
-    checks_parameters,
-    record_features,
-    require_width,
-    validate_embeddings,
-    validate_labels,
-)
+from ._utils.sklearn import HasMethods, checks_parameters
+from ._utils.validation import record_features, require_width, validate_embeddings, validate_labels
 
 
 class ZeroShotClassifier(EmbeddingClassifier):
@@ -100,7 +93,7 @@ class ZeroShotClassifier(EmbeddingClassifier):
         Parameters
         ----------
         X : array-like of shape (n, D) or None
-            Image embeddings, whose width and model are checked; None where there are none yet.
+            Image embeddings, whose width is checked; None where there are none yet.
         y : array-like of shape (n,)
             Labels; with `X=None` any number of them.
 
@@ -110,8 +103,6 @@ class ZeroShotClassifier(EmbeddingClassifier):
         """
         embeddings = None if X is None else to_numpy(validate_embeddings(self, X, reset=True))
         classes = np.unique(validate_labels(y, np.size(y) if embeddings is None else len(embeddings)))
-        if X is not None:
-            warn_about_origin(embeddings, self.text_encoder)
         class_prompts = describe_classes(classes, self.text_encoder, self.prompts, self.class_names)
         if None in class_prompts.names:
             raise ValueError("class_names holds None, but without shots every class needs a name.")

@@ -26,6 +26,7 @@ from sklearn.preprocessing import FunctionTransformer
 from sksemobridge import (
     CLIPImageEncoder,
     CLIPTextEncoder,
+    PaperBlend,
     SemanticBridge,
     SeMoBridgeClassifier,
     ZeroShotClassifier,
@@ -157,7 +158,7 @@ def test_grid_search_in_processes(pictures):
     images, labels = pictures
     pipeline = make_semobridge_pipeline("mini", "bundled")
     grid = {
-        "semobridgeclassifier__blend": ["auto", "paper"],
+        "semobridgeclassifier__blend": ["auto", PaperBlend()],
         "semobridgeclassifier__prompts": ["a picture of a {}.", "auto"],
         "clipimageencoder__normalize": [True],
     }
@@ -184,9 +185,11 @@ def test_nested_pipelines(pictures, text):
             ("classify", Pipeline([("bridge", "passthrough"), ("few", SeMoBridgeClassifier(text))])),
         ]
     )
-    nested.set_params(classify__few__blend="paper", embed__images__encode__batch_size=7).fit(images, labels)
-    assert nested.get_params()["classify__few__blend"] == "paper"
-    flat = make_semobridge_pipeline("mini", "bundled", blend="paper").fit(images, labels)
+    nested.set_params(classify__few__blend=PaperBlend(alpha=2.0), embed__images__encode__batch_size=7).fit(
+        images, labels
+    )
+    assert nested.get_params()["classify__few__blend__alpha"] == 2.0
+    flat = make_semobridge_pipeline("mini", "bundled", blend=PaperBlend(alpha=2.0)).fit(images, labels)
     np.testing.assert_allclose(nested.predict_proba(images), flat.predict_proba(images), rtol=1e-4)
 
 
@@ -262,7 +265,7 @@ def test_weights_and_groups_reach_the_classifier_through_pipelines_and_searches(
     for given, seen in zip((weight, groups), pipeline[-1].seen_):
         np.testing.assert_array_equal(seen, given)
 
-    grid = {"recording__blend": ["auto", "paper"]}
+    grid = {"recording__blend": ["auto", PaperBlend()]}
     search = GridSearchCV(pipeline, grid, cv=GroupKFold(3)).fit(X, y, sample_weight=weight, groups=groups)
     np.testing.assert_array_equal(search.best_estimator_[-1].seen_[1], groups)
     assert search.best_score_ > 0.8

@@ -1,23 +1,23 @@
 """scikit-learn's own checks over every configuration without text."""
 
-import itertools
-
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from sksemobridge import SemanticBridge, SeMoBridgeClassifier
+from sksemobridge import PaperBlend, SemanticBridge, SeMoBridgeClassifier, Training
 
 CONFIGURATIONS = [
-    SeMoBridgeClassifier(solver=solver, blend=blend, class_bias=class_bias, max_iter=max_iter)
-    for (solver, max_iter), blend, class_bias in itertools.product(
-        (("lbfgs", 2), ("adamw", 10)), ("auto", "paper"), (True, False)
-    )
-] + [
     SeMoBridgeClassifier(),
-    SeMoBridgeClassifier(blend="paper"),
-    SeMoBridgeClassifier(whiten=False),
-    SeMoBridgeClassifier(whiten=True, random_state=0),
-    SeMoBridgeClassifier(blend="paper", alpha=5.0, beta=7.0, gamma=3.0, lambda2=0.9, lambda3=0.1),
+    SeMoBridgeClassifier(priors="shots", store_held_out=True),
+    SeMoBridgeClassifier(blend=PaperBlend(5.0, 7.0, 3.0, lambda2=0.9, lambda3=0.1, temperature=None)),
+    *(
+        SeMoBridgeClassifier(blend=PaperBlend(), solver=solver)
+        for solver in (
+            "closed_form",
+            Training(max_iter=2),
+            Training("adamw", max_iter=10),
+            Training("adamw", class_bias=False, max_iter=10),
+        )
+    ),
     SemanticBridge(),
     SemanticBridge(normalize=False),
 ]

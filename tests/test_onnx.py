@@ -15,12 +15,12 @@ from sklearn.utils.fixes import parse_version
 from sksemobridge import (
     CLIPImageEncoder,
     CLIPTextEncoder,
+    PaperBlend,
     SemanticBridge,
     SeMoBridgeClassifier,
     ZeroShotClassifier,
     _onnx,
     make_semobridge_pipeline,
-    register_onnx_converters,
     to_onnx,
 )
 from sksemobridge.datasets import load_emoji
@@ -72,16 +72,13 @@ def assert_same(classifier, X, folder):
     "settings",
     [
         {},
-        {"vocabulary": None},
-        {"whiten": False},
-        {"solver": "lbfgs"},
-        {"solver": "lbfgs", "vocabulary": None},
-        {"blend": "paper"},
-        {"blend": "paper", "vocabulary": ["a red apple", "a cat", "a hammer"]},
-        {"blend": "paper", "lambda1": 0.0, "gamma": 3.0},
+        {"priors": "shots"},
         {"class_names": "ignore"},
         {"text_encoder": None, "class_names": "ignore"},
-        {"text_encoder": None, "class_names": "ignore", "blend": "paper"},
+        {"blend": PaperBlend()},
+        {"blend": PaperBlend(), "solver": "lbfgs"},
+        {"blend": PaperBlend(lambda1=0.0, gamma=3.0, temperature=None), "priors": "shots"},
+        {"blend": PaperBlend(), "text_encoder": None, "class_names": "ignore"},
     ],
     ids=str,
 )
@@ -98,20 +95,26 @@ def test_a_classifier(settings, pictures, embeddings, tmp_path):
         assert_same(classifier.with_unlabeled(embeddings[n:]), embeddings, tmp_path)
 
 
-@pytest.mark.parametrize("blend", ["auto", "paper"])
 @pytest.mark.parametrize("solver", ["closed_form", "lbfgs"])
-def test_a_projection_with_a_bias(blend, solver, make_world, tmp_path):
+def test_a_projection_with_a_bias(solver, make_world, tmp_path):
     world = make_world(bias=True, dtype=np.float32)
     X, y = world.draw(4)
-    classifier = SeMoBridgeClassifier(
-        world.text_encoder(), prompts="a photo of a {}.", blend=blend, solver=solver
-    )
+    classifier = world.classifier(blend=PaperBlend(), solver=solver)
     assert_same(classifier.fit(X, y), world.draw(20)[0], tmp_path)
 
 
 def test_zero_shot(embeddings, tmp_path):
     classifier = ZeroShotClassifier(CLIPTextEncoder("mini", "bundled")).fit(None, NAMES)
     assert_same(classifier, embeddings, tmp_path)
+    assert_same(classifier.with_unlabeled(embeddings), embeddings, tmp_path)
+
+
+def test_a_linear_classifier_is_a_normalisation_and_one_gemm(world, tmp_path):
+    classifier = world.classifier().fit(*world.draw(3))
+    nodes = [node.op_type for node in _onnx.model_of(classifier).graph.node]
+    assert nodes.count("Gemm") == 1
+    assert nodes[-2:] == ["Gemm", "Softmax"]
+    assert not {"MatMul", "ReduceLogSumExp"} & set(nodes)
 
 
 def test_labels_of_other_kinds_are_json(world, tmp_path):
@@ -148,7 +151,7 @@ def test_a_bridge(settings, embeddings, tmp_path):
 def test_the_bridge_of_a_classifier_with_a_bias(normalize, make_world, tmp_path):
     world = make_world(bias=True, dtype=np.float32)
     X, y = world.draw(4)
-    classifier = SeMoBridgeClassifier(world.text_encoder(), prompts="a photo of a {}.").fit(X, y)
+    classifier = world.classifier(blend=PaperBlend()).fit(X, y)
     bridge = SemanticBridge.from_classifier(classifier, normalize=normalize)
     to_onnx(bridge, tmp_path / "bridge.onnx")
     result, _ = run(tmp_path / "bridge.onnx", embeddings=X)
@@ -239,22 +242,3 @@ def test_a_missing_package_is_named(world, without, tmp_path):
     without("onnx")
     with pytest.raises(ImportError, match=r"sksemobridge\[onnx\]"):
         to_onnx(classifier, tmp_path / "model.onnx")
-
-
-@pytest.mark.parametrize("labels", ["text", "integers"])
-def test_skl2onnx_converts_a_pipeline(labels, make_world):
-    skl2onnx = pytest.importorskip("skl2onnx", reason="needs the extra onnx")
-    register_onnx_converters()
-    X, y = make_world(dtype=np.float32).draw(4)
-    if labels == "integers":
-        y = 10 * np.unique(y, return_inverse=True)[1]
-    steps = StandardScaler(), SemanticBridge(), SeMoBridgeClassifier(class_names="ignore")
-    pipeline = make_pipeline(*steps).fit(X, y)
-    model = skl2onnx.to_onnx(pipeline, X[:1], options={"zipmap": False})
-    predicted, probabilities = run_bytes(model, X=X)
-    assert predicted.tolist() == pipeline.predict(X).tolist()
-    np.testing.assert_allclose(probabilities, pipeline.predict_proba(X), atol=1e-5)
-
-
-def run_bytes(model, **inputs):
-    return onnxruntime.InferenceSession(model.SerializeToString()).run(None, inputs)

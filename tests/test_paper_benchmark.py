@@ -101,7 +101,7 @@ def test_every_split_file_is_read_where_the_protocol_puts_it(tmp_path, name):
 
 
 def test_the_documentation_names_every_folder_of_the_protocol():
-    page = (Path(__file__).parents[1] / "docs" / "benchmarks.md").read_text()
+    page = (Path(__file__).parents[1] / "benchmarks" / "README.md").read_text()
     for name, entry in PROTOCOL["datasets"].items():
         images = "/".join(part for part in (entry["directory"], entry["images"]) if part)
         assert f"| {name} |" in page

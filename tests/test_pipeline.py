@@ -15,6 +15,7 @@ from sklearn.linear_model import LogisticRegression
 
 from sksemobridge import (
     CLIPImageEncoder,
+    PaperBlend,
     SeMoBridgePipeline,
     clear_model_cache,
     make_semobridge_pipeline,
@@ -150,4 +151,4 @@ def test_images_without_a_label_and_of_no_class(pictures):
     np.testing.assert_allclose(taught.predict_proba(images), expected, rtol=1e-4)
     np.testing.assert_array_equal(pipeline.p_values(images), pipeline[-1].p_values(embeddings))
     np.testing.assert_array_equal(pipeline.score_samples(images), pipeline[-1].score_samples(embeddings))
-    assert not hasattr(pipeline_of(blend="paper"), "p_values")
+    assert not hasattr(pipeline_of(blend=PaperBlend()), "p_values")

@@ -184,12 +184,6 @@ def test_labels_of_a_search_are_checked(query_labels, message):
         mean_average_precision(X, X, query_labels, ["cat", "dog", "cat"])
 
 
-def test_large_labels_of_a_search_are_told_apart():
-    X, labels = np.random.default_rng(0).normal(size=(4, 6)), np.array([0, 1, 0, 1]) + 2**60
-    expected = mean_average_precision(X, X, labels, labels, exclude_self=True)
-    assert mean_average_precision(X, X, labels.astype(np.uint64), labels, exclude_self=True) == expected < 1
-
-
 MEASURE = """
 import re, sys
 from pathlib import Path

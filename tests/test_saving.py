@@ -13,30 +13,27 @@ import numpy as np
 import pytest
 import skops.io
 import skops.io.exceptions
-from sklearn.base import clone
-from sklearn.pipeline import Pipeline, make_pipeline
 
 import sksemobridge
 from sksemobridge import (
-    CLIPImageEncoder,
     CLIPTextEncoder,
+    PaperBlend,
     PrecomputedTextEncoder,
     SemanticBridge,
     SeMoBridgeClassifier,
+    Training,
     ZeroShotClassifier,
     make_semobridge_pipeline,
     trusted_types,
 )
 from sksemobridge.datasets import load_emoji
 
-from .encoder_helpers import small_config, write_model
 from .skops_files import file_that_runs
 
-TEMPLATE = "a photo of a {}."
 CONFIGURATIONS = {
-    "closed form": {},
-    "paper": {"blend": "paper"},
-    "trained": {"solver": "lbfgs", "max_iter": 3},
+    "default": {},
+    "paper": {"blend": PaperBlend()},
+    "trained": {"blend": PaperBlend(), "solver": Training(max_iter=3)},
     "without text": {"text_encoder": None},
 }
 
@@ -94,7 +91,6 @@ def dump_joblib(estimator):
 @pytest.mark.parametrize("dump", [pickle.dumps, dump_joblib], ids=["pickle", "joblib"])
 def test_a_saved_pipeline_is_hardly_larger_than_its_arrays(fitted, dump):
     size = sum(array.nbytes for array in arrays_of(fitted, {}).values())
-    assert fitted[-1].prototypes_.nbytes < size
     assert len(dump(fitted)) < 1.2 * size
 
 
@@ -105,7 +101,6 @@ def test_loaded_pipelines_predict_the_same(fitted, emoji):
         joblib.load(io.BytesIO(dump_joblib(fitted))),
     ):
         np.testing.assert_array_equal(loaded.predict_proba(images), fitted.predict_proba(images))
-        assert loaded[-1].prototypes_ is loaded[-1]._fitted.model.prototypes
         assert vars(loaded[-1]).keys() == vars(fitted[-1]).keys()
 
 
@@ -194,46 +189,7 @@ def test_the_name_of_the_text_model_is_kept(fitted, emoji):
 
 def test_precomputed_texts_have_no_model_name(world):
     X, y = world.draw(2)
-    assert SeMoBridgeClassifier(world.text_encoder(), prompts=TEMPLATE).fit(X, y).text_model_ is None
-
-
-# Embeddings of another model than the texts
-
-
-@pytest.fixture(scope="module")
-def other_model(tmp_path_factory):
-    """The name of a model as wide as the bundled one."""
-    width = CLIPTextEncoder("mini", "bundled").projection_.shape[1]
-    return write_model(tmp_path_factory.mktemp("other"), small_config("ViT-B-16", embed_dim=width))
-
-
-def pipelines(image_encoder):
-    """Pipelines that predict from the bundled model's texts."""
-    text = CLIPTextEncoder("mini", "bundled")
-    yield make_semobridge_pipeline("mini", "bundled").set_params(clipimageencoder=image_encoder)
-    yield Pipeline([("embed", image_encoder), ("classify", SeMoBridgeClassifier(text, blend="paper"))])
-    yield make_pipeline(clone(image_encoder).set_output(transform="pandas"), SeMoBridgeClassifier(text))
-    yield make_pipeline(clone(image_encoder).set_output(transform="polars"), SeMoBridgeClassifier(text))
-    yield make_pipeline(image_encoder, ZeroShotClassifier(text))
-    yield make_pipeline(make_pipeline(image_encoder), make_pipeline(SeMoBridgeClassifier(text)))
-
-
-def test_images_of_another_model_warn_at_equal_width(other_model, emoji):
-    for pipeline in pipelines(CLIPImageEncoder(other_model)):
-        with pytest.warns(
-            UserWarning, match="embedded with the model .*local-dir.* the texts with"
-        ) as caught:
-            pipeline.fit(*emoji)
-        assert len(caught) == 1
-    classifier = SeMoBridgeClassifier(CLIPTextEncoder("mini", "bundled"))
-    with pytest.warns(UserWarning, match="embedded with the model") as caught:
-        classifier.fit(CLIPImageEncoder(other_model, normalize=True).transform(emoji[0]), emoji[1])
-    assert caught[0].filename == __file__
-
-
-def test_images_of_the_same_model_do_not_warn(emoji):
-    for pipeline in pipelines(CLIPImageEncoder("mini", "bundled", batch_size=5)):
-        pipeline.fit(*emoji)
+    assert world.classifier().fit(X, y).text_model_ is None
 
 
 # skops
@@ -258,7 +214,7 @@ def test_all_that_a_fitted_estimator_holds_is_trusted(fitted, emoji):
 
 
 def test_what_is_learnt_without_labels_is_trusted(all_fitted, emoji):
-    pipeline = all_fitted["closed form"]
+    pipeline = all_fitted["default"]
     assert_skops_round_trip(pipeline.with_unlabeled(emoji[0][::2]), "predict_proba", emoji[0])
     assert_skops_round_trip(pipeline.with_classes([*emoji[1][:2], "boat"]), "predict_proba", emoji[0])
 
@@ -266,10 +222,11 @@ def test_what_is_learnt_without_labels_is_trusted(all_fitted, emoji):
 def test_groups_and_precomputed_texts_are_trusted(world):
     X, y = world.draw(4)
     groups = np.array([f"image {i // 2}" for i in range(len(y))])
-    classifier = SeMoBridgeClassifier(world.text_encoder(), prompts=TEMPLATE, store_held_out=True)
+    classifier = world.classifier(store_held_out=True)
     classifier.fit(X, y, groups=groups)
     assert_skops_round_trip(classifier, "predict_proba", X)
-    assert_skops_round_trip(SemanticBridge.from_classifier(classifier), "transform", X)
+    paper = world.classifier(blend=PaperBlend()).fit(X, y)
+    assert_skops_round_trip(SemanticBridge.from_classifier(paper), "transform", X)
     assert isinstance(classifier.text_encoder, PrecomputedTextEncoder)
 
 

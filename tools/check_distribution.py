@@ -80,7 +80,7 @@ def check_contents(source, wheel):
 def own_folder_recipe(readme, with_weights):
     part = readme.partition("<!-- own folder -->")[2].partition("<!-- end of own folder -->")[0]
     recipe = re.search(r"```python\n(.*?)```", part, flags=re.DOTALL)[1]
-    return recipe if with_weights else recipe.replace('"ViT-B-16"', '"mini"').replace('"openai"', '"bundled"')
+    return recipe.replace('"mini", "bundled"', '"ViT-B-16", "openai"') if with_weights else recipe
 
 
 def main():

@@ -112,12 +112,11 @@ class ClassMeans:
         return own[:, 1:] * deviations + inside @ self.span.T
 
 
-def fit_class_means(u, codes, weight, right, texts=None, trust=0.0, words=None):
+def fit_class_means(u, codes, weight, texts=None, trust=0.0, words=None, right=1.0):
     """`ClassMeans` of unit embeddings `u (n, D)` with `codes (n,)` and positive weights `(n,)`; each class has an image.
 
-    `right (n,)` are the probabilities that the labels are right: so much of an image counts.
     `texts (C, D)` are `T_c`, of use with the probability `trust`. Where there are none, `words (D, r)` may tell in which
-    directions words differ.
+    directions words differ. `right (n,)` are the probabilities that labels are right: so much of an image counts.
     """
     n_classes = int(codes.max()) + 1
     share = weight_in_class(codes, weight * right)

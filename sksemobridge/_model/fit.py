@@ -32,7 +32,7 @@ LEAST_TRUST = 1e-6
 MOST_VALUES, LEAST_HELD_OUT = 3 * 2**19, 100
 
 
-def fit_model(shots, texts=None, logit_scale=100.0, words=None, label_noise="auto"):
+def fit_model(shots, texts=None, logit_scale=100.0, words=None, label_noise=0.0):
     """Fit the classifier to shots of all classes.
 
     Parameters
@@ -46,13 +46,15 @@ def fit_model(shots, texts=None, logit_scale=100.0, words=None, label_noise="aut
     words : ndarray of shape (D, r) or None
         Directions in which words differ: used where there are no texts.
     label_noise : "auto" or float
-        Share of wrong labels; `"auto"` estimates it, and 0 believes all labels.
+        Share of wrong labels; `"auto"` estimates it, and 0 trusts all labels.
 
     Returns
     -------
     model : Model
     held_out : tuple of (rows, logits)
         Indices of the images that were held out, and their logits `(k, C)`, each by a model without the image.
+    right : ndarray of shape (m,)
+        Probability of the label of each image that it is right.
     """
     # Copies of one image are one image, the mean of their unit embeddings.
     u, codes, weight, group, _ = shots.images()
@@ -91,7 +93,6 @@ def fit_model(shots, texts=None, logit_scale=100.0, words=None, label_noise="aut
         slope=classes.slope,
         text_mean=None if texts is None else texts.mean(axis=0),
         class_means=l2_normalize(classes.raw),
-        right=right,
         typicality=None,
     )
 
@@ -100,7 +101,7 @@ def fit_model(shots, texts=None, logit_scale=100.0, words=None, label_noise="aut
     held_out = {"decision": sum(held_out.values()), **held_out, "images": cosines_without(classes, rows)}
     of_views = {name: held_out[name] for name in model.views()}
     typicality = Typicality.of(of_views, codes[rows], (weight * right)[rows])
-    return replace(model, typicality=typicality), (rows[evidence.fitted], weights.logits)
+    return replace(model, typicality=typicality), (rows[evidence.fitted], weights.logits), right
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,9 +147,7 @@ def fit_terms(u, codes, weight, right, rows, texts, logit_scale, words):
     """Steps 1 to 5: `Evidence` of unit embeddings `u (n, D)`, whose labels are right with the probability `right (n,)`."""
     # Without text a class has to keep another image.
     fitted = np.full(len(rows), True) if texts is not None else np.bincount(codes)[codes[rows]] > 1
-    counts, _ = effective_numbers(codes, weight, right)
-    of_images = weight * right
-    of_images = (of_images * (counts / np.bincount(codes, weights=of_images))[codes])[rows]
+    of_images = weights_of_images(codes, weight, right)[rows]
 
     # 1. Texts alone: the scale of their cosines, and the probability that they are of use.
     trust, text_scale, held_out, defaults = 0.0, 0.0, {}, {}
@@ -159,12 +158,12 @@ def fit_terms(u, codes, weight, right, rows, texts, logit_scale, words):
         defaults["text"] = max(trust, LEAST_TRUST) * TEXT_SHARE * text_scale
 
     # 2. and 3. Names predict where images lie, and class means lean on them.
-    classes = fit_class_means(u, codes, weight, right, texts, trust, None if texts is not None else words)
+    classes = fit_class_means(u, codes, weight, texts, trust, None if texts is not None else words, right)
 
     # 4. One covariance, and 5. the discriminant, of queries and of images that are held out.
     discriminant = fit_discriminant(classes, trust, has_words=texts is None and words is not None)
     held_out["shots"] = discriminant.held_out(rows)
-    alone = max(SHOTS_SCALE_OF_ONE / max(counts.mean(), 1.0), SHOTS_SCALE_WITHOUT_TEXT)
+    alone = max(SHOTS_SCALE_OF_ONE / max(classes.counts.mean(), 1.0), SHOTS_SCALE_WITHOUT_TEXT)
     defaults["shots"] = trust * SHOTS_SCALE + (1 - trust) * alone
     return Evidence(
         classes, discriminant, trust, text_scale, rows, held_out, defaults, fitted, of_images[fitted]
@@ -178,6 +177,13 @@ def cosines_without(classes, rows):
     without = l2_normalize(mean + gap + classes.centre)
     cosines[np.arange(len(rows)), classes.codes[rows]] = np.einsum("kd,kd->k", classes.u[rows], without)
     return cosines
+
+
+def weights_of_images(codes, weight, right=1.0):
+    """`omega_i`: in a class they sum to its effective number of images."""
+    believed = weight * right
+    counts, _ = effective_numbers(codes, weight, right)
+    return believed * (counts / np.bincount(codes, weights=believed))[codes]
 
 
 def held_out_images(codes, group):

@@ -31,8 +31,6 @@ class Model:
         Mean of the texts of the classes with shots.
     class_means : ndarray of shape (C, D)
         Directions of the means of the images of the classes.
-    right : ndarray of shape (m,)
-        Probability of each image of the shots that its label is right.
     typicality : Typicality
     """
 
@@ -43,7 +41,6 @@ class Model:
     slope: float
     text_mean: np.ndarray | None
     class_means: np.ndarray
-    right: np.ndarray
     typicality: Typicality | None
 
     def views(self):

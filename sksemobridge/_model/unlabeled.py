@@ -96,13 +96,18 @@ def distinct_images(X, n_classes):
     return np.unique(X[sample_rows(*X.shape, n_classes)], axis=0).astype(np.float64)
 
 
-def anchors_of_shots(shots, model, texts):
-    """`Anchors` where shots and names place the classes of a `Model`; `texts (C, D)` or None are their `T_c`."""
+def anchors_of_shots(shots, right, model, texts):
+    """`Anchors` where shots and names place the classes of a `Model`; `texts (C, D)` or None are their `T_c`.
+
+    `right (n,)` are the probabilities of the labels of the shots.
+    """
     n_classes = len(model.class_means)
-    u, codes, weight, _, _ = shots.images()
+    u, codes, weight, _, index = shots.images()
+    of_images = np.ones(len(codes))
+    of_images[index] = right
     seen, codes = np.unique(codes, return_inverse=True)
     of_seen = None if texts is None else texts[seen].astype(np.float64)
-    classes = fit_class_means(u, codes, weight, model.right, of_seen, model.blend["trust"])
+    classes = fit_class_means(u, codes, weight, of_seen, model.blend["trust"], right=of_images)
     means, counts = np.zeros((n_classes, u.shape[1])), np.full(n_classes, classes.kappa[-1])
     if texts is not None:
         means += classes.slope * (texts - of_seen.mean(axis=0))

@@ -7,9 +7,10 @@ length of a text embedding before the projection. Pure functions on NumPy arrays
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy import linalg
 
 from .._utils.array_api import l2_normalize
-from .._utils.svd import singular_vectors
+from .._utils.lru import LRUCache, content_key
 
 # Cutoff of `atol="auto"` relative to the median singular value. The absolute 0.3 of the paper is 0.70 of the
 # median for ViT-L/14 (0.428) and 0.73 for RN50x64 (0.413), the two models where it keeps most
@@ -18,6 +19,22 @@ AUTO_CUTOFF = 0.7
 
 # Largest change of a matrix, relative to its largest entry, that rounding can account for.
 SAME_MATRIX = 1e-4
+
+# A search over the paper's numbers asks for the same decomposition in every fit.
+_decompositions = LRUCache(max_items=4)
+
+
+def singular_vectors(projection):
+    """`U (d, d)`, singular values in descending order and `V (D, D)` of `W = U diag(s) V'`, float64 and read-only."""
+
+    def compute():
+        u, values, vt = linalg.svd(projection)
+        parts = u, values, np.ascontiguousarray(vt.T)
+        for part in parts:
+            part.flags.writeable = False
+        return parts
+
+    return _decompositions.get(content_key(projection), compute)
 
 
 def singular_value_cutoff(singular_values, atol, shape):

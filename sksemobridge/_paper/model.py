@@ -7,7 +7,7 @@ from scipy.sparse import csr_array
 from sklearn.exceptions import ConvergenceWarning
 
 from .._utils.array_api import astype, constants_like, in_blocks, l2_normalize, namespace, softmax
-from .._utils.validation import warn_about_length, warn_caller
+from .._utils.validation import warn_caller
 from .bridge import Bridge, are_same
 from .temperature import fit_temperature
 from .training import TrainedBridge, train_bridge
@@ -16,6 +16,8 @@ from .training import TrainedBridge, train_bridge
 EPS = 1e-6
 # A slope is fitted on at most so many classes: more do not change it.
 MOST_CLASSES = 1000
+# Training with a class bias gives the same results for embeddings of these lengths as for those of CLIP.
+LEAST_LENGTH, MOST_LENGTH = 1e-3, 1e3
 NUMBERS = "alpha", "beta", "gamma", "lambda1", "lambda2", "lambda3", "smoothness"
 
 
@@ -77,10 +79,10 @@ class PaperModel:
         z3 = self.bridge.affinity(X, self.image_means)
         return of_text | {"z2": queries @ self.prototypes.T, "z3": z3}
 
-    def decision(self, X):
-        """Logarithm of the paper's score of queries `X (n, D)`, times the temperature, shape (n, C)."""
+    def decision(self, X, finish=lambda scores: scores):
+        """`finish(scores)`, in blocks of rows, of the logarithm of the paper's score, times the temperature, shape (n, C)."""
         model = constants_like(X, self, PaperModel.for_scores)
-        return in_blocks(lambda block: model.scores(model.affinities_of_block(block)), X)
+        return in_blocks(lambda block: finish(model.scores(model.affinities_of_block(block))), X)
 
     def guesses(self):
         """What names say about prototypes and image means, a list of two arrays of shape (C, D)."""
@@ -254,10 +256,22 @@ def fit_paper(shots, texts, *, blend, training=None, earlier=None, dtype=np.floa
     return astype(replace(model, temperature=float(temperature or 1.0)), dtype)
 
 
+def _warn_about_length(embeddings):
+    """Warn of embeddings so short or long that a class bias has all the effect, or none."""
+    with np.errstate(over="ignore"):
+        length = float(np.median(np.linalg.norm(embeddings.astype(np.float64), axis=1)))
+    if not LEAST_LENGTH <= length <= MOST_LENGTH:
+        warn_caller(
+            f"The embeddings are {length:.3g} long, where those of CLIP are about 1 to 100. The class bias that "
+            "trained solvers learn is added to them, so its training depends on their length. Scale X, or set "
+            "class_bias=False."
+        )
+
+
 def _train(X, codes, weight_in_class, texts, bridge, training, earlier, callback):
     """`train_bridge`, from the earlier bridge where it leads to the same space; classes that are new have no bias."""
     if training.class_bias:
-        warn_about_length(X)
+        _warn_about_length(X)
     class_bias = None
     if earlier is not None and are_same(earlier.bridge.projection, bridge.projection):
         bridge = bridge.trained(earlier.bridge.matrix.astype(np.float64))

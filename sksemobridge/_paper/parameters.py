@@ -4,7 +4,8 @@ from numbers import Integral, Real
 from typing import Literal
 
 from sklearn.base import BaseEstimator
-from sklearn.utils._param_validation import Interval, StrOptions
+
+from .._utils.sklearn import Interval, StrOptions
 
 NOT_NEGATIVE = Interval(Real, 0, None, closed="left")
 

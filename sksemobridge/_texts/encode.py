@@ -1,5 +1,6 @@
 """Embeddings of texts, asked of a text encoder and checked."""
 
+import os
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +9,6 @@ from sklearn.utils import check_array
 
 from .._utils.array_api import l2_normalize, to_numpy
 from .._utils.lru import LRUCache
-from .._utils.provenance import name_text_model
 from .._utils.validation import refuse_masked
 
 # Embeddings with larger values leave no room for the squares of lengths.
@@ -225,6 +225,12 @@ def read_logit_scale(text_encoder):
             f"{_name(text_encoder)} offers logit_scale_={scale}; it must be positive and finite."
         )
     return scale
+
+
+def name_text_model(text_encoder):
+    """`(model_name, pretrained)` of a text encoder, or None where it has no such parameters."""
+    name, pretrained = getattr(text_encoder, "model_name", None), getattr(text_encoder, "pretrained", None)
+    return None if name is None else (name, None if pretrained is None else os.fspath(pretrained))
 
 
 def _name(text_encoder):

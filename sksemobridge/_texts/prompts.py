@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .._utils.validation import warn_about_numbers, warn_caller
+from .._utils.validation import warn_caller
 
 # The seven templates that the authors of CLIP found to do best together on ImageNet.
 ENSEMBLE_TEMPLATES = (
@@ -46,6 +46,15 @@ class ClassPrompts:
         return ClassPrompts(list(names), list(prompts))
 
 
+def _warn_about_numbers(labels):
+    if not isinstance(labels[0], str):
+        warn_caller(
+            f"The labels are not text, so the text encoder reads '{labels[0]}' as a name. "
+            "Pass class_names, a mapping from labels to names. If your labels are text and a tool of "
+            "scikit-learn has numbered them, pass the sorted names as a list."
+        )
+
+
 def describe_classes(classes, text_encoder, prompts="auto", class_names=None, earlier=None):
     """`ClassPrompts` of sorted labels, with a warning where prompts do not tell classes apart.
 
@@ -55,7 +64,7 @@ def describe_classes(classes, text_encoder, prompts="auto", class_names=None, ea
     labels = [_plain(label) for label in classes]
     names = name_classes(labels, class_names, earlier)
     if class_names is None and not isinstance(prompts, Mapping):
-        warn_about_numbers(labels)
+        _warn_about_numbers(labels)
     if getattr(text_encoder, "takes_class_names", False):
         prompts = "{}"
     lists = build_prompts(labels, prompts, names)

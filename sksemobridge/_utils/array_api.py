@@ -10,13 +10,12 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 from sklearn import get_config
+from sklearn.utils import extmath
 
 # Values of X in a block: few enough for the cache of a processor, and many enough for its threads or a GPU
 # (`python benchmarks/head.py` prints time and memory).
 HOST_BLOCK = 2**20
 DEVICE_BLOCK = 2**25
-# Values of scores in a block of their softmax.
-SOFTMAX_BLOCK = 2**17
 
 _constants = WeakKeyDictionary()
 _constants_lock = threading.Lock()
@@ -65,17 +64,11 @@ def to_numpy(x):
 
 
 def map_arrays(part, function):
-    """A dataclass with `function(array)` in place of each NumPy array, also in the dataclasses and dicts that it holds.
-
-    An array that stands in two places is mapped once.
-    """
-    done = {}
+    """A dataclass with `function(array)` in place of each NumPy array, also in the dataclasses and dicts that it holds."""
 
     def mapped(value):
         if isinstance(value, np.ndarray):
-            if id(value) not in done:
-                done[id(value)] = function(value)
-            return done[id(value)]
+            return function(value)
         if isinstance(value, dict):
             return {key: mapped(item) for key, item in value.items()}
         return map_arrays(value, function) if is_dataclass(value) else value
@@ -135,30 +128,20 @@ def in_blocks(function, X):
 
 
 def softmax(scores):
-    """Softmax of each row, shape (n, C); of NumPy arrays in float64."""
-    xp = namespace(scores)
-    if xp is not np:
-        result = xp.exp(scores - xp.max(scores, axis=1, keepdims=True))
-        return result / xp.sum(result, axis=1, keepdims=True)
-    # Rows have to sum to one to the digits of float64, but exponentials may keep the precision of the scores, which
-    # is faster. A few rows at a time stay in the cache of a processor.
-    result = np.empty(scores.shape)
-    step = max(1, SOFTMAX_BLOCK // scores.shape[1])
-    for start in range(0, len(scores), step):
-        rows = slice(start, start + step)
-        part = scores[rows] - scores[rows].max(axis=1, keepdims=True)
-        result[rows] = np.exp(part, out=part)
-        result[rows] /= result[rows].sum(axis=1, keepdims=True)
-    return result
+    """Softmax of each row, shape (n, C); of NumPy arrays in float64, so that rows sum to one to its last digits."""
+    wide = _widened(scores)
+    return extmath.softmax(wide, copy=wide is scores)
 
 
 def log_softmax(scores):
     """Logarithm of the softmax of each row, shape (n, C); of NumPy arrays in float64."""
-    xp = namespace(scores)
+    xp, scores = namespace(scores), _widened(scores)
     shifted = scores - xp.max(scores, axis=1, keepdims=True)
-    if xp is np:
-        shifted = shifted.astype(np.float64, copy=False)
     return shifted - xp.log(xp.sum(xp.exp(shifted), axis=1, keepdims=True))
+
+
+def _widened(scores):
+    return scores.astype(np.float64, copy=False) if isinstance(scores, np.ndarray) else scores
 
 
 def rows_and_lengths(x):

@@ -49,16 +49,3 @@ class LRUCache:
             while len(self._items) > self._max_items:
                 self._items.popitem(last=False)
         return [found[key] for key in keys]
-
-    def find(self, key):
-        """The result kept under `key`, or None."""
-        with self._lock:
-            return self._items.get(key)
-
-    def clear(self):
-        """Forget everything."""
-        with self._lock:
-            self._items.clear()
-
-    def __len__(self):
-        return len(self._items)

@@ -1,32 +1,12 @@
-"""Differences of Linux, macOS and Windows. Where a system lacks something, the package goes on without it.
-
-The memory of a child process is limited on Linux only.
-"""
+"""Differences of Linux, macOS and Windows."""
 
 import os
 import re
 import sys
 from pathlib import Path
 
-try:
-    import resource
-except ImportError:  # Windows
-    resource = None
-
-_MEMORY = "/proc/self/statm"
 # Windows opens devices under these names, whatever follows a point.
 _DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
-
-
-def limit_memory(n_bytes):
-    """Limit the memory that this process may take from now on; return whether the system can."""
-    try:
-        with open(_MEMORY) as file:
-            taken = int(file.read().split()[0]) * resource.getpagesize()
-    except (AttributeError, FileNotFoundError):
-        return False
-    resource.setrlimit(resource.RLIMIT_AS, (taken + n_bytes, taken + n_bytes))
-    return True
 
 
 def user_cache_folder():

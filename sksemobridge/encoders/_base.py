@@ -10,10 +10,10 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin, clone
-from sklearn.utils._param_validation import Interval, StrOptions
 
 from .._utils.array_api import to_numpy
-from .._utils.validation import checks_parameters, refuse_masked
+from .._utils.sklearn import Interval, StrOptions, checks_parameters
+from .._utils.validation import refuse_masked
 from ._models import get_model, read_embed_dim
 from ._pictures import check_pixel_type, is_pil
 from ._source import find_source

@@ -10,11 +10,10 @@ from typing import Any, Literal
 import joblib
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils._param_validation import StrOptions
 
 from .._utils.callbacks import CallbackSupportMixin, OfThisThread, fit_task
-from .._utils.provenance import remember_origin
-from .._utils.validation import checks_parameters, warn_caller
+from .._utils.sklearn import StrOptions, checks_parameters
+from .._utils.validation import warn_caller
 from ._base import CLIPEncoder, list_images
 from ._cache import CacheSession
 from ._embedding import Reader, Reading, embed, read_ahead
@@ -160,10 +159,7 @@ class CLIPImageEncoder(CallbackSupportMixin, CLIPEncoder):
         if self.normalize:
             lengths = embeddings.norm(dim=1, keepdim=True)
             embeddings /= lengths.where(lengths > 0, 1)
-        if self.output == "numpy":
-            embeddings = embeddings.numpy()
-        remember_origin(embeddings, loaded.source)
-        return embeddings
+        return embeddings.numpy() if self.output == "numpy" else embeddings
 
     @checks_parameters
     def fit_transform(self, X: Any, y: Any = None) -> Any:

@@ -11,10 +11,10 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_array
-from sklearn.utils._param_validation import Interval
 
 from .._utils.array_api import l2_normalize, to_numpy
 from .._utils.lru import content_key
+from .._utils.sklearn import Interval
 from ._base import TextEncoder, list_texts
 
 

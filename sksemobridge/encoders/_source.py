@@ -47,13 +47,6 @@ class ModelSource:
     def __str__(self):
         return repr(self.name) + ("" if self.pretrained is None else f", pretrained={self.pretrained!r}")
 
-    def is_same_model(self, other):
-        """Whether both name the same weights: OpenAI's tags mean QuickGELU under either model name."""
-        if self.files or other.files:
-            return [digest for _, digest in self.files] == [digest for _, digest in other.files]
-        names = {source.name.removesuffix("-quickgelu") for source in (self, other)}
-        return len(names) == 1 and self.pretrained == other.pretrained
-
 
 def find_source(model_name, pretrained):
     """The source that the parameters of an encoder name, without a look at its weights; `ModelLoadError` if none."""

@@ -27,7 +27,6 @@ from sksemobridge.encoders import (
     ModelLoadError,
     _hub,
     _models,
-    _source,
     clear_model_cache,
 )
 
@@ -450,21 +449,6 @@ def test_files_that_are_no_part_of_the_model_do_not_matter(tmp_path, loads):
     os.utime(tmp_path / "model" / "open_clip_config.json")
     SeMoBridgeClassifier(CLIPTextEncoder(name), vocabulary=None).fit(X, ["cat", "dog"])
     assert len(loads) == 1
-
-
-def test_a_copy_of_a_folder_is_the_same_model(tmp_path):
-    name = write_model(tmp_path / "a", small_config("ViT-B-16"))
-    copy = f"local-dir:{shutil.copytree(tmp_path / 'a', tmp_path / 'b')}"
-    X = CLIPImageEncoder(name).transform(some_pictures(2))
-    SeMoBridgeClassifier(CLIPTextEncoder(copy), vocabulary=None).fit(X, ["cat", "dog"])
-
-
-def test_names_of_openai_weights_with_and_without_quickgelu_are_one_model():
-    find = _source.find_source
-    with_suffix, without = find("ViT-B-16-quickgelu", "openai"), find("ViT-B/16", "openai")
-    assert with_suffix.is_same_model(without)
-    assert not with_suffix.is_same_model(find("ViT-B-16", "laion2b_s34b_b88k"))
-    assert not with_suffix.is_same_model(find("mini", "bundled"))
 
 
 def test_the_registry_is_bounded_and_keeps_what_was_used_last(folder_model, tmp_path, loads):
