@@ -33,24 +33,29 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def speeds():
     """What is timed, by name: callables that are ready to run."""
-    from tasks import made_up
-
-    from sksemobridge import CLIPImageEncoder, SeMoBridgeClassifier
+    import sksemobridge
+    from sksemobridge import CLIPImageEncoder, PrecomputedTextEncoder, SeMoBridgeClassifier
     from sksemobridge.datasets import load_emoji
 
-    task = made_up(100, 4, 512)
-    queries = np.random.default_rng(0).normal(size=(20_000, 512)).astype(np.float32)
-    classifier = SeMoBridgeClassifier(task.text_encoder, prompts=task.prompts)
-    fitted = SeMoBridgeClassifier(task.text_encoder, prompts=task.prompts).fit(task.X, task.y)
-    trained = SeMoBridgeClassifier(task.text_encoder, prompts=task.prompts, solver="lbfgs", max_iter=20)
+    rng, names = np.random.default_rng(0), [f"class {code}" for code in range(100)]
+    texts, queries = rng.normal(size=(100, 512)), rng.normal(size=(20_000, 512)).astype(np.float32)
+    y = np.repeat(names, 4)
+    X = (np.repeat(texts, 4, axis=0) + rng.normal(size=(400, 512))).astype(np.float32)
+    text_encoder = PrecomputedTextEncoder(names, texts, np.eye(512))
+    classifier, fitted = (SeMoBridgeClassifier(text_encoder, prompts="{}") for _ in range(2))
     encoder = CLIPImageEncoder("mini", "bundled", precision="fp32")
-    images = load_emoji().images[:256]
-    return {
-        "head: predict_proba, 20,000 x 512, 100 classes": partial(fitted.predict_proba, queries),
-        "fit: closed form, 100 classes x 4": partial(classifier.fit, task.X, task.y),
-        "fit: lbfgs, 20 iterations": partial(trained.fit, task.X, task.y),
-        "encode: 256 pictures through mini": partial(encoder.transform, images),
+    jobs = {
+        "head: predict_proba, 20,000 x 512, 100 classes": partial(fitted.fit(X, y).predict_proba, queries),
+        "fit: 100 classes x 4": partial(classifier.fit, X, y),
+        "encode: 256 pictures through mini": partial(encoder.transform, load_emoji().images[:256]),
     }
+    if hasattr(sksemobridge, "PaperBlend"):  # versions before spelled it otherwise
+        solver = sksemobridge.Training(max_iter=20)
+        paper = SeMoBridgeClassifier(
+            text_encoder, prompts="{}", blend=sksemobridge.PaperBlend(), solver=solver
+        )
+        jobs["fit: the paper's bridge, 20 iterations of lbfgs"] = partial(paper.fit, X, y)
+    return jobs
 
 
 def accuracies(name, all_shots, seeds):
@@ -136,7 +141,8 @@ class Commit:
 
 def compare(a, b, tasks, rounds, all_shots, seeds):
     """Rows `(figure, a, b, remark)`."""
-    for name in a.ask("names") if rounds else ():
+    in_both = [name for name in a.ask("names") if name in b.ask("names")] if rounds else []
+    for name in in_both:
         for commit in (a, b):
             commit.ask("time", name=name)
         seconds = np.array([[commit.ask("time", name=name) for commit in (a, b)] for _ in range(rounds)])

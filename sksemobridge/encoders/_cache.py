@@ -316,7 +316,8 @@ class CacheSession:
     def _data_version(self):
         """A number that changes when others keep embeddings."""
         with self._lock:
-            return _read_number(self._connection, "PRAGMA data_version")
+            # Another thread may have given up.
+            return self._connection and _read_number(self._connection, "PRAGMA data_version")
 
     def _give_up(self, error):
         self._connection = None

@@ -91,7 +91,7 @@ def embed(readings, n, width, forward, cache, *, batch_size, device="cpu", advan
     """
     import torch
 
-    embeddings = torch.full((n, width), torch.nan, device=device)
+    embeddings = torch.full((n, width), torch.nan).to(device)
     errors, copies, batch, fitting_size = {}, {}, [], batch_size
     # Closed at once on an error, so that no reading thread outlives the call.
     with closing(readings):
@@ -119,7 +119,8 @@ def embed(readings, n, width, forward, cache, *, batch_size, device="cpu", advan
     if copies:
         # An equal source, or one of equal content: so twice at most.
         origins = {row: copies.get(first, first) for row, first in copies.items()}
-        embeddings[list(origins)] = embeddings[list(origins.values())]
+        rows, first = (torch.tensor(list(part)).to(embeddings.device) for part in (origins, origins.values()))
+        embeddings[rows] = embeddings[first]
         errors |= {row: errors[origin] for row, origin in origins.items() if origin in errors}
     return embeddings, errors
 
@@ -142,7 +143,7 @@ def _embed_batch(batch, embeddings, forward, cache, size):
         rows, readings = zip(*missing)
         inputs = torch.from_numpy(np.stack([reading.input for reading in readings]))
         computed, size = _compute(forward, inputs, size)
-        embeddings[list(rows)] = computed.to(embeddings.device)
+        embeddings[torch.tensor(rows).to(embeddings.device)] = computed.to(embeddings.device)
         if cache.active:
             cache.put([reading.key for reading in readings], computed.cpu().numpy())
     return size

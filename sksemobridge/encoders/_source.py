@@ -159,7 +159,9 @@ def read_config(source):
     import open_clip
 
     try:
-        config = open_clip.get_model_config(arguments_for_loading(source)[0])
+        # Of a hub, the configuration is a file there.
+        is_there = source.name.startswith(_HUB)
+        config = open_clip.get_model_config(arguments_for_loading(source)[0] if is_there else source.name)
     except Exception as error:
         raise cannot_load(source, error) from error
     if config is None:

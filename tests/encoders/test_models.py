@@ -299,6 +299,11 @@ def test_a_hub_model_that_is_kept_needs_no_hub(hub):
     assert hub.n_calls == 1
 
 
+def test_names_of_dimensions_need_no_hub(hub):
+    assert len(CLIPImageEncoder("ViT-B-16", "openai").get_feature_names_out()) == 512
+    assert hub.n_calls == 0
+
+
 def test_loading_changes_no_setting_of_the_process(hub, downloaded, monkeypatch):
     seen, create = [], open_clip.create_model
 

@@ -1,0 +1,90 @@
+"""Text embeddings that were computed elsewhere."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+
+from sksemobridge.encoders import (
+    CLIPTextEncoder,
+    PrecomputedTextEncoder,
+)
+
+
+@pytest.fixture
+def encoder():
+    return CLIPTextEncoder("mini", "bundled")
+
+
+TEXTS = ["a red apple", "a green tree", "smile", "a photo of a dog", "snow"]
+
+
+@pytest.fixture
+def table():
+    rng = np.random.default_rng(0)
+    return {"texts": ["a", "b", "c"], "eos": rng.normal(size=(3, 4)), "projection": rng.normal(size=(4, 6))}
+
+
+def test_precomputed_embeddings_are_looked_up(table):
+    encoder = PrecomputedTextEncoder(**table, projection_bias=np.arange(6.0), logit_scale=50)
+    assert_array_equal(encoder.encode(["c", "a", "c"]), table["eos"][[2, 0, 2]])
+    assert_allclose(encoder.transform(["c"]), table["eos"][[2]] @ table["projection"] + np.arange(6.0))
+    assert_array_equal(encoder.projection_, table["projection"])
+    assert_array_equal(encoder.projection_bias_, np.arange(6.0))
+    assert encoder.logit_scale_ == 50
+    assert PrecomputedTextEncoder(**table).projection_bias_ is None
+
+
+def test_precomputed_embeddings_stand_in_for_the_model(encoder):
+    precomputed = PrecomputedTextEncoder(
+        TEXTS, encoder.encode(TEXTS), encoder.projection_, logit_scale=encoder.logit_scale_
+    )
+    assert_allclose(precomputed.transform(TEXTS[::-1]), encoder.transform(TEXTS[::-1]), atol=1e-5)
+    assert precomputed.transform(TEXTS).dtype == np.float32
+    assert list(precomputed.get_feature_names_out()[:1]) == ["precomputedtextencoder000"]
+
+
+def test_precomputed_parameters_are_kept_as_given(table):
+    encoder = PrecomputedTextEncoder(**table)
+    assert all(encoder.get_params()[name] is value for name, value in table.items())
+    assert encoder.fit() is encoder
+    assert set(vars(encoder)) == set(encoder.get_params())
+    assert_array_equal(clone(encoder).encode(["b"]), encoder.encode(["b"]))
+
+
+def test_what_is_given_out_is_not_the_table(table):
+    encoder = PrecomputedTextEncoder(**table)
+    encoder.encode(["a"])[:] = 0
+    assert_array_equal(encoder.encode(["a"]), table["eos"][:1])
+
+
+def test_missing_texts_are_named_and_counted(table):
+    encoder = PrecomputedTextEncoder(**table)
+    with pytest.raises(ValueError, match="4 of the texts are not among the 3 .*: 'w', 'x', 'y', ..."):
+        encoder.transform(["a", "w", "x", "y", "z", "w"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"texts": ["a", "b"]}, "2 texts and 3 rows of eos"),
+        ({"texts": ["a", "b", "a"]}, "'a' has two different embeddings, in rows 0 and 2"),
+        ({"texts": ["a", "b", 3]}, r"texts\[2\] is 3"),
+        ({"projection": np.ones((5, 6))}, "projection has 5 rows for embeddings .eos. of width 4"),
+        ({"projection_bias": np.ones(4)}, r"projection_bias has the shape \(4,\)"),
+        ({"eos": np.full((3, 4), np.nan)}, "eos contains NaN"),
+        ({"eos": np.ones(3)}, "Expected 2D array"),
+        ({"projection": "identity"}, "The 'projection' parameter"),
+        ({"logit_scale": 0}, "The 'logit_scale' parameter"),
+    ],
+)
+def test_precomputed_parts_that_do_not_fit_are_named(table, changes, message):
+    encoder = PrecomputedTextEncoder(**table | changes)
+    with pytest.raises((ValueError, TypeError), match=message):
+        encoder.fit()
+
+
+def test_a_text_given_twice_with_one_embedding_is_fine(table):
+    table["texts"] = ["a", "b", "a"]
+    table["eos"][2] = table["eos"][0]
+    assert_array_equal(PrecomputedTextEncoder(**table).encode(["a"]), table["eos"][:1])

@@ -1,0 +1,182 @@
+"""The last layers of towers, and a text tower without its own or with a shorter context."""
+
+import open_clip
+import pytest
+import torch
+
+from sksemobridge.encoders import (
+    CLIPTextEncoder,
+    NoProjectionError,
+    clear_model_cache,
+)
+from sksemobridge.encoders._towers import cut_context, read_text_projection, without_projection
+
+from ..encoder_helpers import (
+    BUNDLED,
+    randomise,
+    read_model,
+    small_config,
+    write_model,
+)
+from ..versions import needs
+
+ARCHITECTURES = ["ViT-B-16", "RN50", "MobileCLIP-B", "ViT-B-16-SigLIP", "coca_ViT-B-32"]
+NO_PROJECTION = "ViT-SO400M-16-SigLIP-i18n-256"
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    """Names of small models with random weights and biases, by architecture."""
+    folder = tmp_path_factory.mktemp("models")
+    names = {name: write_model(folder / name, small_config(name)) for name in [*ARCHITECTURES, NO_PROJECTION]}
+    yield names
+    clear_model_cache()
+
+
+def some_tokens(model, n=5, seed=0):
+    length = model.context_length if hasattr(model, "context_length") else model.text.context_length
+    tokens = torch.randint(1, 900, (n, length), generator=torch.Generator().manual_seed(seed))
+    # Texts of different lengths, with a highest id at their end and padding behind it.
+    for row, end in enumerate(torch.linspace(3, length - 1, n).long()):
+        tokens[row, end] = 950
+        tokens[row, end + 1 :] = 0
+    return tokens
+
+
+@pytest.fixture(params=[*ARCHITECTURES, "mini"])
+def model(request, models):
+    if request.param != "mini":
+        return read_model(models[request.param])
+    # The bundled model's structure, with other weights.
+    return randomise(read_model(BUNDLED))
+
+
+def test_embeddings_before_the_projection_and_the_projection_give_the_joint_ones(model):
+    tokens = some_tokens(model)
+    eos = without_projection(model).encode_text(tokens, normalize=False)
+    weight, bias = read_text_projection(model)
+    joint = eos @ weight + (0 if bias is None else bias)
+    expected = model.encode_text(tokens, normalize=False)
+    assert eos.shape == (len(tokens), len(weight))
+    torch.testing.assert_close(joint, expected)
+    assert not torch.allclose(expected.norm(dim=1), torch.ones(len(tokens)))
+
+
+def test_reading_before_the_projection_leaves_the_model_as_it_is(model):
+    tokens = some_tokens(model)
+    before = model.encode_text(tokens, normalize=False)
+    state = {name: value.clone() for name, value in model.state_dict().items()}
+    modules = dict(model.named_modules())
+    bare = without_projection(model)
+    bare.encode_text(tokens, normalize=False)
+    assert dict(model.named_modules()) == modules
+    assert {name: value for name, value in model.state_dict().items()}.keys() == state.keys()
+    assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
+    assert torch.equal(model.encode_text(tokens, normalize=False), before)
+    # And it shares the weights: nothing is held twice.
+    ours = {value.data_ptr() for value in bare.parameters()}
+    assert ours < {value.data_ptr() for value in model.parameters()}
+
+
+CUT = {"ViT-B-16", "RN50", "MobileCLIP-B", "mini"}
+
+
+def test_the_context_is_cut_only_where_this_changes_nothing(model, request):
+    tokens = some_tokens(model, n=8)[:5]
+    end = int(tokens.argmax(dim=1).max()) + 1
+    assert end < tokens.shape[1]
+    state = {name: value.clone() for name, value in model.state_dict().items()}
+    for whole in (model, without_projection(model)):
+        short, cut = cut_context(whole, tokens)
+        expected = whole.encode_text(tokens, normalize=False)
+        if request.node.callspec.params["model"] in CUT:
+            assert cut.shape == (5, end)
+            torch.testing.assert_close(short.encode_text(cut, normalize=False), expected)
+        else:
+            assert short is whole
+            assert cut is tokens
+    assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
+
+
+@needs("open_clip_torch", "3.3", "has no such towers")
+def test_the_context_is_cut_in_a_tower_of_its_own_that_reads_a_token_by_its_id(models):
+    config = small_config("ViT-B-16")
+    config["text_cfg"] |= {"pool_type": "eos", "eos_id": 950}
+    model = randomise(open_clip.CustomTextCLIP(**config)).eval().requires_grad_(False)
+    tokens = some_tokens(model, n=8)[:5]
+    short, cut = cut_context(model, tokens)
+    assert short is not model
+    assert cut.shape[1] < tokens.shape[1]
+    torch.testing.assert_close(
+        short.encode_text(cut, normalize=False), model.encode_text(tokens, normalize=False)
+    )
+
+
+def test_projections_with_bias_and_without_square_shape_are_covered(models):
+    shapes = {name: read_text_projection(read_model(models[name])) for name in ARCHITECTURES}
+    assert all(weight.shape[0] != weight.shape[1] for weight, _ in shapes.values())
+    assert [name for name, (_, bias) in shapes.items() if bias is not None] == ["ViT-B-16-SigLIP"]
+
+
+class _Outputs:
+    def __init__(self, last_hidden_state):
+        self.last_hidden_state = last_hidden_state
+
+
+class _TransformerOfTransformers(torch.nn.Module):
+    """Stands in for a model of the package transformers, which is not needed to test what comes after it."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.embedding = torch.nn.Embedding(1000, width)
+
+    def forward(self, input_ids, attention_mask):
+        return _Outputs(self.embedding(input_ids))
+
+
+def hugging_face_model(small, projection, width=24):
+    from open_clip.hf_model import HFTextEncoder, MeanPooler
+
+    tower = HFTextEncoder.__new__(HFTextEncoder)
+    torch.nn.Module.__init__(tower)
+    tower.output_tokens = False
+    tower.config = type("Config", (), {"pad_token_id": 0})
+    tower.transformer = _TransformerOfTransformers(width)
+    tower.pooler = MeanPooler()
+    tower.proj = projection
+    model = open_clip.create_model(small, load_weights=False)
+    model.text = tower
+    return randomise(model).eval().requires_grad_(False)
+
+
+def test_of_an_mlp_projection_the_last_linear_layer_counts(models):
+    layers = [torch.nn.Linear(24, 28, bias=False), torch.nn.GELU(), torch.nn.Linear(28, 32, bias=False)]
+    model = hugging_face_model(models["MobileCLIP-B"], torch.nn.Sequential(*layers))
+    tokens = some_tokens(model)
+    weight, bias = read_text_projection(model)
+    eos = without_projection(model).encode_text(tokens, normalize=False)
+    assert weight.shape == (28, 32)
+    assert bias is None
+    torch.testing.assert_close(eos @ weight, model.encode_text(tokens, normalize=False))
+
+
+def test_a_linear_projection_of_a_hugging_face_tower_is_read(models):
+    model = hugging_face_model(models["MobileCLIP-B"], torch.nn.Linear(24, 32))
+    tokens = some_tokens(model)
+    weight, bias = read_text_projection(model)
+    eos = without_projection(model).encode_text(tokens, normalize=False)
+    torch.testing.assert_close(eos @ weight + bias, model.encode_text(tokens, normalize=False))
+
+
+def test_a_hugging_face_tower_without_projection_says_so(models):
+    model = hugging_face_model(models["MobileCLIP-B"], torch.nn.Identity())
+    with pytest.raises(NoProjectionError, match="HFTextEncoder.* without a linear projection"):
+        read_text_projection(model)
+
+
+def test_without_a_projection_transform_works_and_the_rest_says_so(models):
+    encoder = CLIPTextEncoder(models[NO_PROJECTION])
+    assert encoder.transform(["a", "b"]).shape == (2, len(encoder.get_feature_names_out()))
+    for use in (encoder.encode, lambda _: encoder.projection_, lambda _: encoder.projection_bias_):
+        with pytest.raises(NoProjectionError, match="`transform` works, and with it zero-shot"):
+            use(["a", "b"])
