@@ -25,7 +25,7 @@ from .typicality import Typicality
 TEXT_SHARE = 0.7
 # Default scale of the discriminant: a share of a log-likelihood ratio, as features are not independent. Without text,
 # and where classes have one image, no shot can be held out to correct it.
-SHOTS_SCALE, SHOTS_SCALE_WITHOUT_TEXT, SHOTS_SCALE_OF_ONE = 0.05, 0.08, 0.3
+SHOTS_SCALE, SHOTS_SCALE_WITHOUT_TEXT, SHOTS_SCALE_OF_ONE = 0.05, 0.06, 0.3
 # Least probability that texts are of use.
 LEAST_TRUST = 1e-6
 # Most held-out values, twelve megabytes. Of more images an even sample is held out, of at least so many.
@@ -163,7 +163,7 @@ def fit_terms(u, codes, weight, right, rows, texts, logit_scale, words):
     # 4. One covariance, and 5. the discriminant, of queries and of images that are held out.
     discriminant = fit_discriminant(classes, trust, has_words=texts is None and words is not None)
     held_out["shots"] = discriminant.held_out(rows)
-    alone = max(SHOTS_SCALE_OF_ONE / max(classes.counts.mean(), 1.0), SHOTS_SCALE_WITHOUT_TEXT)
+    alone = max(SHOTS_SCALE_OF_ONE / max(classes.counts.mean(), 1.0) ** 2, SHOTS_SCALE_WITHOUT_TEXT)
     defaults["shots"] = trust * SHOTS_SCALE + (1 - trust) * alone
     return Evidence(
         classes, discriminant, trust, text_scale, rows, held_out, defaults, fitted, of_images[fitted]
