@@ -92,13 +92,14 @@ def fit_model(shots, texts=None, logit_scale=100.0, words=None, label_noise=0.0)
         centre=classes.centre,
         slope=classes.slope,
         text_mean=None if texts is None else texts.mean(axis=0),
-        class_means=l2_normalize(classes.raw),
+        class_means=classes.raw,
         typicality=None,
     )
 
     # How typical the images are that were held out.
     held_out = {name: weights.scales[name] * z for name, z in evidence.held_out.items()}
-    held_out = {"decision": sum(held_out.values()), **held_out, "images": cosines_without(classes, rows)}
+    held_out = {"decision": sum(held_out.values()), **held_out, "images": cosines_without(classes, rows, 0.0)}
+    held_out["centred"] = cosines_without(classes, rows, classes.centre)
     of_views = {name: held_out[name] for name in model.views()}
     typicality = Typicality.of(of_views, codes[rows], (weight * right)[rows])
     return replace(model, typicality=typicality), (rows[evidence.fitted], weights.logits), right
@@ -170,13 +171,14 @@ def fit_terms(u, codes, weight, right, rows, texts, logit_scale, words):
     )
 
 
-def cosines_without(classes, rows):
-    """Cosines of images to the class means, each mean without the image, shape (k, C)."""
-    cosines = classes.u[rows] @ l2_normalize(classes.raw).T
+def cosines_without(classes, rows, centre):
+    """`cosines` of images to the class means, each mean without the image, shape (k, C)."""
+    u = classes.u[rows]
+    result = (u - centre) @ l2_normalize(classes.raw - centre).T
     mean, gap, _ = classes.without(rows)
-    without = l2_normalize(mean + gap + classes.centre)
-    cosines[np.arange(len(rows)), classes.codes[rows]] = np.einsum("kd,kd->k", classes.u[rows], without)
-    return cosines
+    without = l2_normalize(mean + gap + classes.centre - centre)
+    result[np.arange(len(rows)), classes.codes[rows]] = np.einsum("kd,kd->k", u - centre, without)
+    return result
 
 
 def weights_of_images(codes, weight, right=1.0):
