@@ -92,7 +92,7 @@ def fit_model(shots, texts=None, logit_scale=100.0, words=None, label_noise=0.0)
         centre=classes.centre,
         slope=classes.slope,
         text_mean=None if texts is None else texts.mean(axis=0),
-        class_means=classes.raw,
+        class_means=classes.centre + classes.means,
         typicality=None,
     )
 
@@ -174,9 +174,8 @@ def fit_terms(u, codes, weight, right, rows, texts, logit_scale, words):
 def cosines_without(classes, rows, centre):
     """`cosines` of images to the class means, each mean without the image, shape (k, C)."""
     u = classes.u[rows]
-    result = (u - centre) @ l2_normalize(classes.raw - centre).T
-    mean, gap, _ = classes.without(rows)
-    without = l2_normalize(mean + gap + classes.centre - centre)
+    result = (u - centre) @ l2_normalize(classes.centre + classes.means - centre).T
+    without = l2_normalize(classes.centre + classes.without(rows)[0] - centre)
     result[np.arange(len(rows)), classes.codes[rows]] = np.einsum("kd,kd->k", u - centre, without)
     return result
 

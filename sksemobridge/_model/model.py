@@ -30,7 +30,7 @@ class Model:
     text_mean : ndarray of shape (D,) or None
         Mean of the texts of the classes with shots.
     class_means : ndarray of shape (C, D)
-        `r_c`.
+        `m + mu_c`.
     typicality : Typicality
     """
 
