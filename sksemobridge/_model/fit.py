@@ -92,14 +92,19 @@ def fit_model(shots, texts=None, logit_scale=100.0, words=None, label_noise=0.0)
         centre=classes.centre,
         slope=classes.slope,
         text_mean=None if texts is None else texts.mean(axis=0),
-        class_means=classes.centre + classes.means,
+        class_means=classes.raw,
+        leaning_means=classes.centre + classes.means,
         typicality=None,
     )
 
     # How typical the images are that were held out.
     held_out = {name: weights.scales[name] * z for name, z in evidence.held_out.items()}
-    held_out = {"decision": sum(held_out.values()), **held_out, "images": cosines_without(classes, rows, 0.0)}
-    held_out["centred"] = cosines_without(classes, rows, classes.centre)
+    held_out = {
+        "decision": sum(held_out.values()),
+        **held_out,
+        "images": cosines_without(classes, rows, of_leaning=False),
+    }
+    held_out["centred"] = cosines_without(classes, rows, of_leaning=True)
     of_views = {name: held_out[name] for name in model.views()}
     typicality = Typicality.of(of_views, codes[rows], (weight * right)[rows])
     return replace(model, typicality=typicality), (rows[evidence.fitted], weights.logits), right
@@ -171,12 +176,14 @@ def fit_terms(u, codes, weight, right, rows, texts, logit_scale, words):
     )
 
 
-def cosines_without(classes, rows, centre):
-    """`cosines` of images to the class means, each mean without the image, shape (k, C)."""
-    u = classes.u[rows]
-    result = (u - centre) @ l2_normalize(classes.centre + classes.means - centre).T
-    without = l2_normalize(classes.centre + classes.without(rows)[0] - centre)
-    result[np.arange(len(rows)), classes.codes[rows]] = np.einsum("kd,kd->k", u - centre, without)
+def cosines_without(classes, rows, of_leaning):
+    """`cosines` of images to the means, or the leaning means, of classes without the image, shape (k, C)."""
+    mean, gap, _ = classes.without(rows)
+    without, means, v = classes.centre + mean + gap, classes.raw, classes.u[rows]
+    if of_leaning:
+        without, means, v = mean, classes.means, v - classes.centre
+    result = v @ l2_normalize(means).T
+    result[np.arange(len(rows)), classes.codes[rows]] = np.einsum("kd,kd->k", v, l2_normalize(without))
     return result
 
 

@@ -29,8 +29,8 @@ class Model:
         Of names, see `class_means`.
     text_mean : ndarray of shape (D,) or None
         Mean of the texts of the classes with shots.
-    class_means : ndarray of shape (C, D)
-        `m + mu_c`.
+    class_means, leaning_means : ndarray of shape (C, D)
+        `r_c` and `m + mu_c`.
     typicality : Typicality
     """
 
@@ -41,6 +41,7 @@ class Model:
     slope: float
     text_mean: np.ndarray | None
     class_means: np.ndarray
+    leaning_means: np.ndarray
     typicality: Typicality | None
 
     def views(self):
@@ -50,7 +51,7 @@ class Model:
         if "text" in terms:
             views["text"] = terms["text"]
         return views | {
-            "centred": cosines(self.class_means, self.centre),
+            "centred": cosines(self.leaning_means, self.centre),
             "images": cosines(self.class_means),
         }
 
@@ -61,7 +62,7 @@ class Model:
         `T_c` of all these classes.
         """
         terms = {name: term.take(rows) for name, term in self.terms.items()}
-        means, new = self.class_means[rows], rows < 0
+        means, leaning, new = self.class_means[rows], self.leaning_means[rows], rows < 0
         if new.any():
             names = texts[new].astype(np.float64)
             predicted = self.slope * (names - self.text_mean)
@@ -72,8 +73,8 @@ class Model:
             for name, term in of_names.items():
                 terms[name].weights[new] = self.blend[name] * term.weights
                 terms[name].offsets[new] = self.blend[name] * term.offsets
-            means[new] = self.centre + predicted
-        return replace(self, terms=terms, class_means=means)
+            means[new] = leaning[new] = self.centre + predicted
+        return replace(self, terms=terms, class_means=means, leaning_means=leaning)
 
 
 def cosines(means, centre=0.0):
