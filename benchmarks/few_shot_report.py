@@ -17,13 +17,18 @@ def write(results, folder):
 
     `results` is the path of the rows.
     """
-    frame = pd.read_csv(results)
-    frame["accuracy"] *= 100
+    frame = read(results)
     (folder / "images").mkdir(parents=True, exist_ok=True)
     plots = [plot_shots(frame, folder / "images"), plot_times(frame, folder / "images")]
     text = report(frame, plots)
     (folder / "benchmarks_few_shot.md").write_text(text, encoding="utf-8")
     print(text)
+
+
+def read(results):
+    """Rows of the methods that there are, accuracy in percent."""
+    frame = pd.read_csv(results)
+    return frame[frame.method.isin(NAMES)].assign(accuracy=lambda rows: 100 * rows.accuracy)
 
 
 def report(frame, plots):
@@ -67,8 +72,7 @@ def report(frame, plots):
 
 def comparison(results):
     """Markdown: all methods on the tasks of a folder, those with class texts and those without apart."""
-    frame = pd.read_csv(results)
-    frame["accuracy"] *= 100
+    frame = read(results)
     with_text = frame.groupby("task").method.transform(lambda of_task: ZERO_SHOT in set(of_task))
     parts = []
     for title, group in (("Tasks with class texts", frame[with_text]), ("Tasks without", frame[~with_text])):
