@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import joblib
 import numpy as np
 import pytest
 from PIL import Image
@@ -12,6 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sksemobridge import (
     CLIPImageEncoder,
     CLIPTextEncoder,
+    PaperBlend,
     SeMoBridgeClassifier,
     ZeroShotClassifier,
     clear_model_cache,
@@ -82,16 +84,16 @@ def test_model_selection_on_image_paths(emoji, tmp_path):
         SeMoBridgeClassifier(CLIPTextEncoder("mini", pretrained="bundled")),
     )
     assert cross_val_score(pipeline, folder.paths, y, cv=3).mean() > 0.6
-    grid = {"semobridgeclassifier__atol": ["auto", 0.3], "semobridgeclassifier__blend": ["auto", "paper"]}
+    grid = {"semobridgeclassifier__blend": ["auto", PaperBlend(), PaperBlend(atol=0.3)]}
     search = GridSearchCV(pipeline, grid, cv=2).fit(folder.paths, y)
     assert search.best_score_ > 0.6
     assert set(search.predict(list(folder.paths))) <= set(folder.target_names)
 
 
 def test_the_pipeline_shares_one_model_and_its_device(loads):
-    pipeline = make_semobridge_pipeline("mini", "bundled", encoder_params={"device": "cpu"}, blend="paper")
+    pipeline = make_semobridge_pipeline("mini", "bundled", encoder_params={"device": "cpu"}, priors="shots")
     image_encoder, classifier = pipeline[0], pipeline[1]
-    assert classifier.blend == "paper"
+    assert classifier.priors == "shots"
     assert classifier.text_encoder.device == image_encoder.device == "cpu"
     clear_model_cache()
     image_encoder.transform([np.zeros((8, 8, 3), dtype=np.uint8)])
@@ -111,14 +113,15 @@ def test_importing_the_package_loads_none_of_the_heavy_ones():
 def test_a_fitted_classifier_predicts_without_torch(emoji, tmp_path):
     X = CLIPImageEncoder("mini", "bundled").transform(emoji.images[:60])
     labels = emoji.target_names[emoji.target[:60]]
-    classifier = SeMoBridgeClassifier(CLIPTextEncoder("mini", "bundled"), solver="lbfgs").fit(X, labels)
-    import joblib
-
-    joblib.dump((classifier, X, classifier.predict_proba(X)), tmp_path / "fitted.joblib")
+    text_encoder = CLIPTextEncoder("mini", "bundled")
+    for name, params in {"default": {}, "paper": {"blend": PaperBlend(), "solver": "lbfgs"}}.items():
+        classifier = SeMoBridgeClassifier(text_encoder, **params).fit(X, labels)
+        joblib.dump((classifier, X, classifier.predict_proba(X)), tmp_path / f"{name}.joblib")
     code = (
         "import sys, joblib, numpy as np\n"
-        "classifier, X, expected = joblib.load(sys.argv[1])\n"
-        "np.testing.assert_allclose(classifier.predict_proba(X), expected, rtol=1e-4, atol=1e-6)\n"
+        "for path in sys.argv[1:]:\n"
+        "    classifier, X, expected = joblib.load(path)\n"
+        "    np.testing.assert_allclose(classifier.predict_proba(X), expected, rtol=1e-4, atol=1e-6)\n"
         "assert not {'torch', 'open_clip', 'torchvision', 'PIL'} & set(sys.modules)\n"
     )
-    subprocess.run([sys.executable, "-c", code, str(tmp_path / "fitted.joblib")], check=True)
+    subprocess.run([sys.executable, "-c", code, *map(str, tmp_path.iterdir())], check=True)

@@ -2,10 +2,8 @@
 
 import pickle
 import tracemalloc
-import warnings
 
 import numpy as np
-import pandas as pd
 import pytest
 import skops.io
 from hypothesis import given, settings
@@ -584,20 +582,6 @@ def test_the_precision_of_the_shots_is_that_of_the_fitted_arrays_and_of_nothing_
 # Manners
 
 
-def test_fit_and_predict_leave_everything_else_alone(any_world, blend):
-    X, y = any_world.draw(3)
-    X.flags.writeable = False
-    classifier = any_world.classifier(blend=blend)
-    before = pickle.dumps((X, y, classifier.get_params()))
-    classifier.fit(X, y)
-    assert pickle.dumps((X, y, classifier.get_params())) == before
-    fitted = state(classifier)
-    for method in ("predict", "predict_proba", "predict_log_proba", "decision_function", "affinities"):
-        getattr(classifier, method)(X)
-    assert state(classifier) == fitted
-    assert state(classifier.fit(X, y)) == state(clone(classifier).fit(X, y)) == fitted
-
-
 @CONVERGENCE
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize(
@@ -637,30 +621,6 @@ def arrays_of(part):
             yield from arrays_of(item)
     elif hasattr(part, "__dataclass_fields__"):
         yield from arrays_of(vars(part))
-
-
-def test_data_frames_keep_feature_names(world):
-    X, y = world.draw(3)
-    frame = pd.DataFrame(X, columns=[f"f{i}" for i in range(X.shape[1])])
-    classifier = world.classifier().fit(frame, y)
-    assert classifier.feature_names_in_.tolist() == list(frame.columns)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        classifier.predict(frame)
-
-
-def test_failed_calls_leave_the_estimator_as_it_was(world):
-    X, y = world.draw(3)
-    classifier = world.classifier().fit(X, y)
-    before = pickle.dumps(classifier)
-    broken = X.copy()
-    broken[0, 0] = np.nan
-    for call in (classifier.fit, classifier.partial_fit):
-        with pytest.raises(ValueError, match="NaN"):
-            call(broken, y)
-        with pytest.raises(ValueError, match="not among"):
-            call(X, np.full(len(X), "unicorn"))
-        assert pickle.dumps(classifier) == before
 
 
 def test_names_without_a_text_encoder_warn_once_where_the_caller_is(world):

@@ -7,7 +7,7 @@ import sklearn
 from PIL import Image
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer
-from sklearn.ensemble import HistGradientBoostingClassifier, StackingClassifier, VotingClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier, StackingClassifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import get_scorer
@@ -18,7 +18,6 @@ from sklearn.model_selection import (
     cross_val_predict,
     cross_val_score,
     cross_validate,
-    learning_curve,
 )
 from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer
@@ -105,24 +104,6 @@ def test_embeddings_beside_numbers_in_one_table(table):
     assert make_pipeline(columns, boosting()).fit(frame, labels).score(frame, labels) > 0.8
 
 
-def test_stacking_over_embeddings(embeddings, text):
-    X, y = embeddings
-    members = [
-        ("few-shot", SeMoBridgeClassifier(text, class_names=NAMES)),
-        ("zero-shot", ZeroShotClassifier(text, class_names=NAMES)),
-        ("linear", LogisticRegression()),
-    ]
-    stack = StackingClassifier(members, LogisticRegression(), cv=3, passthrough=True).fit(X, y)
-    assert stack.predict_proba(X).shape == (30, 3)
-    assert stack.score(X, y) > 0.8
-
-
-def test_voting(embeddings, text):
-    X, y = embeddings
-    members = [("few-shot", SeMoBridgeClassifier(text, class_names=NAMES)), ("linear", LogisticRegression())]
-    assert VotingClassifier(members, voting="soft").fit(X, y).score(X, y) > 0.8
-
-
 @pytest.mark.parametrize("method", ["sigmoid", "isotonic", TEMPERATURE])
 def test_calibration(embeddings, text, method):
     X, y = embeddings
@@ -132,16 +113,6 @@ def test_calibration(embeddings, text, method):
     assert calibrated.score(X, y) > 0.8
     frozen = FrozenEstimator(SeMoBridgeClassifier(text).fit(X[::2], y[::2]))
     assert CalibratedClassifierCV(frozen, method=method, cv=3).fit(X[1::2], y[1::2]).score(X, y) > 0.8
-
-
-def test_learning_curve(embeddings, text):
-    X, y = embeddings
-    sizes, train, test = learning_curve(
-        SeMoBridgeClassifier(text), X, y, train_sizes=[6, 20], cv=3, shuffle=True, random_state=0
-    )
-    assert sizes.tolist() == [6, 20]
-    assert train.shape == test.shape == (2, 3)
-    assert test.mean() > 0.8
 
 
 @pytest.mark.parametrize("method", ["predict", "predict_proba", "decision_function", "predict_log_proba"])

@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
-from sklearn.cluster import KMeans
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.neighbors import NearestNeighbors
@@ -183,14 +182,6 @@ def test_results_have_the_precision_of_the_embeddings(encoder, normalize, given,
     assert bridge.transform(X.astype(np.float64)).dtype == np.float64
 
 
-def test_the_caller_s_embeddings_are_not_written_to():
-    X = embeddings.copy()
-    X.flags.writeable = False
-    SemanticBridge(both_towers(bias=True)).fit(X).transform(X)
-    SemanticBridge(normalize=False).fit(X).transform(X)[:] = 0
-    assert_array_equal(X, embeddings)
-
-
 @pytest.mark.parametrize("method", ["fit", "transform"])
 def test_rows_with_nan_are_named(method):
     bridge = SemanticBridge(both_towers()).fit(embeddings)
@@ -225,14 +216,6 @@ def test_an_encoder_that_lacks_what_the_direction_needs_is_named(direction):
 def test_precomputed_embeddings_of_texts_have_no_image_projection(world):
     with pytest.raises(ValueError, match="image_projection_, and PrecomputedTextEncoder does not"):
         SemanticBridge(world.text_encoder(), direction="text_to_image").fit(embeddings)
-
-
-@pytest.mark.parametrize(
-    ("name", "value"), [("direction", "text"), ("atol", -1), ("atol", "paper"), ("normalize", 2)]
-)
-def test_wrong_parameters_are_named(name, value):
-    with pytest.raises(ValueError, match=f"The '{name}' parameter"):
-        SemanticBridge(both_towers()).set_params(**{name: value}).fit(embeddings)
 
 
 # Of a classifier
@@ -347,15 +330,6 @@ def test_composes_into_a_search_by_image():
     assert_array_equal(nearest[:, 0], np.arange(8))
     assert bridged.dtype == np.float32
     assert "SemanticBridge" in pipeline._repr_html_()
-
-
-def test_composes_with_clustering():
-    pipeline = make_pipeline(
-        CLIPImageEncoder("mini", pretrained="bundled"),
-        SemanticBridge(CLIPTextEncoder("mini", pretrained="bundled")),
-        KMeans(n_clusters=2, random_state=0, n_init=3),
-    )
-    assert pipeline.fit_predict(some_pictures(8)).shape == (8,)
 
 
 def test_texts_of_the_bundled_model_are_bridged_to_images():

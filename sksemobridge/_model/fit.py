@@ -25,7 +25,7 @@ from .typicality import Typicality
 TEXT_SHARE = 0.7
 # Default scale of the discriminant: a share of a log-likelihood ratio, as features are not independent. Without text,
 # and where classes have one image, no shot can be held out to correct it.
-SHOTS_SCALE, SHOTS_SCALE_WITHOUT_TEXT, SHOTS_SCALE_OF_ONE = 0.05, 0.08, 0.3
+SHOTS_SCALE, SHOTS_SCALE_WITHOUT_TEXT, SHOTS_SCALE_OF_ONE = 0.05, 0.06, 0.3
 # Least probability that texts are of use.
 LEAST_TRUST = 1e-6
 # Most held-out values, twelve megabytes. Of more images an even sample is held out, of at least so many.
@@ -92,13 +92,14 @@ def fit_model(shots, texts=None, logit_scale=100.0, words=None, label_noise=0.0)
         centre=classes.centre,
         slope=classes.slope,
         text_mean=None if texts is None else texts.mean(axis=0),
-        class_means=l2_normalize(classes.raw),
+        class_means=classes.centre + classes.means,
         typicality=None,
     )
 
     # How typical the images are that were held out.
     held_out = {name: weights.scales[name] * z for name, z in evidence.held_out.items()}
-    held_out = {"decision": sum(held_out.values()), **held_out, "images": cosines_without(classes, rows)}
+    held_out = {"decision": sum(held_out.values()), **held_out, "images": cosines_without(classes, rows, 0.0)}
+    held_out["centred"] = cosines_without(classes, rows, classes.centre)
     of_views = {name: held_out[name] for name in model.views()}
     typicality = Typicality.of(of_views, codes[rows], (weight * right)[rows])
     return replace(model, typicality=typicality), (rows[evidence.fitted], weights.logits), right
@@ -163,20 +164,20 @@ def fit_terms(u, codes, weight, right, rows, texts, logit_scale, words):
     # 4. One covariance, and 5. the discriminant, of queries and of images that are held out.
     discriminant = fit_discriminant(classes, trust, has_words=texts is None and words is not None)
     held_out["shots"] = discriminant.held_out(rows)
-    alone = max(SHOTS_SCALE_OF_ONE / max(classes.counts.mean(), 1.0), SHOTS_SCALE_WITHOUT_TEXT)
+    alone = max(SHOTS_SCALE_OF_ONE / max(classes.counts.mean(), 1.0) ** 2, SHOTS_SCALE_WITHOUT_TEXT)
     defaults["shots"] = trust * SHOTS_SCALE + (1 - trust) * alone
     return Evidence(
         classes, discriminant, trust, text_scale, rows, held_out, defaults, fitted, of_images[fitted]
     )
 
 
-def cosines_without(classes, rows):
-    """Cosines of images to the class means, each mean without the image, shape (k, C)."""
-    cosines = classes.u[rows] @ l2_normalize(classes.raw).T
-    mean, gap, _ = classes.without(rows)
-    without = l2_normalize(mean + gap + classes.centre)
-    cosines[np.arange(len(rows)), classes.codes[rows]] = np.einsum("kd,kd->k", classes.u[rows], without)
-    return cosines
+def cosines_without(classes, rows, centre):
+    """`cosines` of images to the class means, each mean without the image, shape (k, C)."""
+    u = classes.u[rows]
+    result = (u - centre) @ l2_normalize(classes.centre + classes.means - centre).T
+    without = l2_normalize(classes.centre + classes.without(rows)[0] - centre)
+    result[np.arange(len(rows)), classes.codes[rows]] = np.einsum("kd,kd->k", u - centre, without)
+    return result
 
 
 def weights_of_images(codes, weight, right=1.0):

@@ -30,7 +30,7 @@ class Model:
     text_mean : ndarray of shape (D,) or None
         Mean of the texts of the classes with shots.
     class_means : ndarray of shape (C, D)
-        Directions of the means of the images of the classes.
+        `m + mu_c`.
     typicality : Typicality
     """
 
@@ -49,7 +49,10 @@ class Model:
         views = {"decision": total(terms.values())}
         if "text" in terms:
             views["text"] = terms["text"]
-        return views | {"images": Linear(self.class_means, np.zeros(len(self.class_means)))}
+        return views | {
+            "centred": cosines(self.class_means, self.centre),
+            "images": cosines(self.class_means),
+        }
 
     def over(self, rows, texts=None):
         """The model over other classes: those at `rows (K,)`, where -1 is a class without shots.
@@ -69,5 +72,11 @@ class Model:
             for name, term in of_names.items():
                 terms[name].weights[new] = self.blend[name] * term.weights
                 terms[name].offsets[new] = self.blend[name] * term.offsets
-            means[new] = l2_normalize(self.centre + predicted)
+            means[new] = self.centre + predicted
         return replace(self, terms=terms, class_means=means)
+
+
+def cosines(means, centre=0.0):
+    """Products of images less the centre with the directions of class means less the centre, as a `Linear`."""
+    directions = l2_normalize(means - centre)
+    return Linear(directions, -directions @ (np.zeros(means.shape[1]) + centre))

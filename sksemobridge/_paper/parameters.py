@@ -71,7 +71,7 @@ class PaperBlend(BaseEstimator):
         self.atol = atol
         self.temperature = temperature
 
-    def validate(self, has_text=True):
+    def validate(self, has_text: bool = True) -> None:
         """Raise a ValueError for a value out of its range, or if every `lambda` that is used is zero."""
         self._validate_params()
         if self.lambda2 == self.lambda3 == 0 and (self.lambda1 == 0 or not has_text):
@@ -162,6 +162,6 @@ class Training(BaseEstimator):
         # For L-BFGS several times the usual number.
         return self.max_iter or {"adamw": 5000, "lbfgs": 1000}[self.optimizer]
 
-    def validate(self):
+    def validate(self) -> None:
         """Raise a ValueError for a value out of its range."""
         self._validate_params()

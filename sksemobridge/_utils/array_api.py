@@ -10,12 +10,15 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 from sklearn import get_config
-from sklearn.utils import extmath
 
 # Values of X in a block: few enough for the cache of a processor, and many enough for its threads or a GPU
 # (`python benchmarks/head.py` prints time and memory).
 HOST_BLOCK = 2**20
 DEVICE_BLOCK = 2**25
+# Values of scores in a block of their softmax.
+SOFTMAX_BLOCK = 2**17
+# Exponentials of less lose digits in float32, and become zero.
+LEAST_EXPONENT = float(np.log(np.finfo(np.float32).tiny))
 
 _constants = WeakKeyDictionary()
 _constants_lock = threading.Lock()
@@ -129,8 +132,22 @@ def in_blocks(function, X):
 
 def softmax(scores):
     """Softmax of each row, shape (n, C); of NumPy arrays in float64, so that rows sum to one to its last digits."""
-    wide = _widened(scores)
-    return extmath.softmax(wide, copy=wide is scores)
+    xp = namespace(scores)
+    if xp is not np:
+        result = xp.exp(scores - xp.max(scores, axis=1, keepdims=True))
+        return result / xp.sum(result, axis=1, keepdims=True)
+    # Exponentials may keep the precision of the scores, which is faster. A few rows at a time stay in the cache of a
+    # processor (`python benchmarks/head.py`).
+    result = np.empty(scores.shape)
+    step = max(1, SOFTMAX_BLOCK // scores.shape[1])
+    for start in range(0, len(scores), step):
+        rows = slice(start, start + step)
+        part = scores[rows] - scores[rows].max(axis=1, keepdims=True)
+        if part.dtype == np.float32 and part.min() < LEAST_EXPONENT:
+            part = part.astype(np.float64)
+        np.exp(part, out=part)
+        np.divide(part, part.sum(axis=1, keepdims=True, dtype=np.float64), out=result[rows])
+    return result
 
 
 def log_softmax(scores):

@@ -18,7 +18,7 @@ from PIL import Image
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
-from sksemobridge import SeMoBridgeClassifier, make_semobridge_pipeline
+from sksemobridge import PaperBlend, SeMoBridgeClassifier, make_semobridge_pipeline
 from sksemobridge.encoders import (
     CLIPImageEncoder,
     CLIPTextEncoder,
@@ -84,10 +84,10 @@ def counts(tmp_path):
 def search(encoder, paths, n_jobs):
     """5 folds x 4 candidates, and the best on all images."""
     pipeline = make_pipeline(encoder, SeMoBridgeClassifier(CLIPTextEncoder(**MINI)))
-    grid = {"semobridgeclassifier__alpha": [0.5, 1, 2, 4]}
+    grid = {"semobridgeclassifier__blend__alpha": [0.5, 1, 2, 4]}
     y = np.arange(len(paths)) % 5
     names = dict(enumerate(["apple", "cat", "car", "tree", "house"]))
-    pipeline.set_params(semobridgeclassifier__class_names=names, semobridgeclassifier__blend="paper")
+    pipeline.set_params(semobridgeclassifier__class_names=names, semobridgeclassifier__blend=PaperBlend())
     return GridSearchCV(pipeline, grid, cv=5, n_jobs=n_jobs, error_score="raise").fit(paths, y)
 
 
