@@ -14,6 +14,7 @@ import few_classes
 import few_shot
 import few_shot_report
 import head
+import label_noise
 import tasks
 import typicality
 import uneven
@@ -250,6 +251,14 @@ def folder(tmp_path):
 
 def cells(line):
     return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_wrong_labels_are_planted_and_classifiers_compared(npz, capsys):
+    label_noise.main([str(npz), "--shots", "2", "--draws", "2", "--jobs", "1"])
+    rows = [cells(line) for line in capsys.readouterr().out.splitlines()[2:]]
+    assert [row[:2] for row in rows] == [["2", "0%"], ["2", "10%"], ["2", "20%"], ["2", "40%"]]
+    for _, _, accuracy, *_ in rows:
+        assert 0 <= float(accuracy) <= 100
 
 
 def test_few_classes_are_drawn_and_compared_with_logistic_regression(folder, capsys):
