@@ -78,7 +78,7 @@ class FittedState:
     @property
     def dtype(self):
         """Precision of the fitted arrays."""
-        return (self.model.prototypes if isinstance(self.model, PaperModel) else self.model.centre).dtype
+        return (self.model.prototypes if isinstance(self.model, PaperModel) else self.model.class_means).dtype
 
     def position(self, classes):
         """Index of each of other labels among the classes; -1 where it is none of them."""
@@ -137,7 +137,7 @@ class FittedState:
             lambda logits, u: anchors_of_shots(self.shots.shots, self.right, model, self.text_embeddings),
             with_offsets=self.class_prompts is None or None not in self.class_prompts.names,
         )
-        terms = {name: astype(term, model.centre.dtype) for name, term in terms.items()}
+        terms = {name: astype(term, self.dtype) for name, term in terms.items()}
         return replace(self, model=replace(model, terms=terms), of_shots=model).with_decision()
 
     @property

@@ -32,9 +32,9 @@ from sksemobridge._model import class_means, discriminant, fit, logistic
 
 MODULES = (fit, class_means, discriminant, logistic)
 CONSTANTS = (
-    *("TEXT_SHARE", "SHOTS_SCALE", "SHOTS_SCALE_WITHOUT_TEXT", "SHOTS_SCALE_OF_ONE"),
+    *("TEXT_SHARE", "SHOTS_SCALE", "SHOTS_SCALE_OF_ONE", "SHOTS_SCALE_OF_ONE_WITH_WORDS"),
     *("KAPPA_OF_TEXTS", "KAPPA_OF_WORDS", "KAPPA", "KAPPA_WORTH", "LEANING", "LARGEST_KAPPA"),
-    *("FEW", "LEAST_VARIANCE", "WIDTH", "CORRECTION", "CORRECTION_WITHOUT_TEXT", "TEXT_ODDS"),
+    *("FEW", "LEAST_VARIANCE", "WIDTH", "CORRECTION", "TEXT_ODDS"),
 )
 FACTORS, FIRST_SEED = (1.0, 0.5, 2.0), 6000
 

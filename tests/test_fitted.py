@@ -150,7 +150,9 @@ def test_a_class_without_shots_lies_where_its_name_predicts(world):
     fitted = world.classifier().fit(X[shown], y[shown])
     model, texts = fitted._fitted.model, fitted.with_classes(world.names).text_embeddings_
     predicted = model.slope * (texts[2] - model.text_mean)
-    weights = model.precision.times(predicted[None])[0]
+    gaussian = model.gaussian
+    width = (1 + 1 / gaussian.kappa) / np.mean(1 + 1 / (6 + gaussian.kappa))
+    weights = gaussian.precision.times(predicted[None])[0] / width
     expected = fitted.blend_["shots"] * weights + fitted.blend_["text"] * texts[2]
     np.testing.assert_allclose(fitted.with_classes(world.names).coef_[2], expected, rtol=1e-9)
     correction = fitted.with_classes(world.names).affinities(X)["correction"]

@@ -10,6 +10,10 @@ for images `u_i` with shares `s_i` of their class, its mean `r_c`, and the gap `
 the leaning one. `w_c` is the probability that the texts are of use: then the gap says how far images lie from where a
 name predicts. Of a class with one image the gap is all there is, and `w_c = 1`.
 
+The mean of a class with few images is less certain, and its images lie farther from it: its covariance is wider by
+`r_c = (1 + 1 / (n_c + kappa)) / mean`. That turns `z_c` into `a + (z_c - a) / r_c`, where `a = mean_c mu_c' P mu_c / 2` is what
+images have for their own class: its log density to first order in `r_c - 1`, up to what all classes share.
+
 Features are divided by the root of their variances first, to the power `f / (f + FEW)`: few residuals say nothing of
 variances. (Where all classes have one image and there are words instead of texts, the words say it better.)
 """
@@ -53,13 +57,46 @@ class Precision:
 
 
 @dataclass(frozen=True, eq=False)
+class Gaussian:
+    """What all classes share.
+
+    Attributes
+    ----------
+    precision : Precision
+    centre : ndarray of shape (D,)
+        `m`.
+    kappa, mean_width : float
+        `r_c = (1 + 1 / (n_c + kappa)) / mean_width`.
+    typical : float
+        `a`.
+    """
+
+    precision: Precision
+    centre: np.ndarray
+    kappa: float
+    mean_width: float
+    typical: float
+
+    def width(self, counts):
+        """`r_c` of classes with `counts (C,)` images."""
+        return (1 + 1 / (counts + self.kappa)) / self.mean_width
+
+    def discriminant(self, means, counts):
+        """`z_c` of class means `(C, D)` relative to the centre, from `counts (C,)` images each, as a `Linear`."""
+        weights, width = self.precision.times(means), self.width(counts)
+        # v = u - m: the part of m goes into the offsets.
+        offsets = -0.5 * _paired(weights, means) - weights @ self.centre
+        return Linear(weights / width[:, None], offsets / width + (1 - 1 / width) * self.typical)
+
+
+@dataclass(frozen=True, eq=False)
 class Discriminant:
     """`z_c` of queries and of held-out images.
 
     Attributes
     ----------
     classes : ClassMeans
-    precision : Precision
+    gaussian : Gaussian
     gap_weight : ndarray of shape (C,)
         `w_c`.
     kept : float
@@ -67,13 +104,13 @@ class Discriminant:
     """
 
     classes: ClassMeans
-    precision: Precision
+    gaussian: Gaussian
     gap_weight: np.ndarray
     kept: float
 
     def linear(self):
         """`z_c` of queries, as a `Linear`."""
-        return discriminant_of(self.classes.means, self.classes.centre, self.precision)
+        return self.gaussian.discriminant(self.classes.means, self.classes.counts)
 
     def held_out(self, rows):
         """`z_c` of the images at `rows`, each by a model without it, shape (k, C).
@@ -86,13 +123,14 @@ class Discriminant:
         result = np.empty((len(rows), n_classes))
         means = self.classes.means
         raw, gaps = self.classes.raw - self.classes.centre, self.classes.gaps
-        products = [self.precision.times(part) for part in (means, raw, gaps)]
+        products = [self.gaussian.precision.times(part) for part in (means, raw, gaps)]
         for part in blocks(len(rows)):
             result[part] = self._held_out(rows[part], means, gaps, *products)
-        return result
+        width = self.gaussian.width(self.classes.counts)
+        return result / width + (1 - 1 / width) * self.gaussian.typical
 
     def _held_out(self, rows, means, gaps, of_means, of_raw, of_gaps):
-        classes, times = self.classes, self.precision.times
+        classes, times = self.classes, self.gaussian.precision.times
         own, each = classes.codes[rows], np.arange(len(rows))
         share, weight = classes.share[rows], self.gap_weight[own]
         mean, gap, left = classes.without(rows)
@@ -122,13 +160,6 @@ class Discriminant:
             for b in range(3):
                 z += middle[:, a, b, None] * of_classes[a] * half[b]
         return z
-
-
-def discriminant_of(means, centre, precision):
-    """`z_c` of class means `(C, D)` relative to the centre, as a `Linear`."""
-    weights = precision.times(means)
-    # v = u - m: the part of m goes into the offsets.
-    return Linear(weights, -0.5 * _paired(weights, means) - weights @ centre)
 
 
 def fit_discriminant(classes, trust=0.0, has_words=False):
@@ -166,7 +197,11 @@ def fit_discriminant(classes, trust=0.0, has_words=False):
     kept = degrees / (degrees + width)
     ridge = (1 - kept) * max(values.sum() / width, ROUNDING)
     precision = Precision(root, basis, 1 / (kept * values + ridge) - 1 / ridge, float(ridge))
-    return Discriminant(classes, precision, gap_weight, kept / degrees)
+    means, kappa = classes.means, float(classes.kappa[-1])
+    typical = 0.5 * float(_paired(precision.times(means), means).mean())
+    mean_width = float(np.mean(1 + 1 / (counts + kappa)))
+    gaussian = Gaussian(precision, classes.centre, kappa, mean_width, typical)
+    return Discriminant(classes, gaussian, gap_weight, kept / degrees)
 
 
 def _paired(a, b):

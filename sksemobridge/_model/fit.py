@@ -16,7 +16,7 @@ from .class_means import ClassMeans, directions, effective_numbers, fit_class_me
 from .discriminant import Discriminant, fit_discriminant
 from .label_noise import right_labels
 from .linear import Linear
-from .logistic import CORRECTION, CORRECTION_WITHOUT_TEXT, features_of, fit_text, fit_weights
+from .logistic import CORRECTION, features_of, fit_text, fit_weights
 from .model import Model
 from .typicality import Typicality
 
@@ -24,8 +24,8 @@ from .typicality import Typicality
 # Default scale of the cosines to texts, as a share of that which fits the texts alone.
 TEXT_SHARE = 0.7
 # Default scale of the discriminant: a share of a log-likelihood ratio, as features are not independent. Without text,
-# and where classes have one image, no shot can be held out to correct it.
-SHOTS_SCALE, SHOTS_SCALE_WITHOUT_TEXT, SHOTS_SCALE_OF_ONE = 0.05, 0.06, 0.3
+# and where classes have one image, no shot can be held out to correct it; with words its features are not divided.
+SHOTS_SCALE, SHOTS_SCALE_OF_ONE, SHOTS_SCALE_OF_ONE_WITH_WORDS = 0.04, 0.15, 0.11
 # Least probability that texts are of use.
 LEAST_TRUST = 1e-6
 # Most held-out values, twelve megabytes. Of more images an even sample is held out, of at least so many.
@@ -75,21 +75,21 @@ def fit_model(shots, texts=None, logit_scale=100.0, words=None, label_noise=0.0)
     if texts is not None:
         spans.append((directions(texts), trust * (1 + 1 / max(classes.counts.mean(), 1.0))))
     features, back = features_of(u[evidence.rows[evidence.fitted]] - classes.centre, spans)
-    deviations = np.full(features.shape[1], trust * CORRECTION + (1 - trust) * CORRECTION_WITHOUT_TEXT)
-    deviations[0] = 1.0
+    deviations = np.concatenate([[1.0], np.full(features.shape[1] - 1, CORRECTION)])
     weights = evidence.fit_weights(features, deviations)
 
-    # 7. All terms are linear in `u`, and so is their sum.
-    correction = (back @ weights.coefficients[1:]).T
-    linear = {"shots": weights.scales["shots"] * discriminant.linear()}
+    # 7. All terms are linear in `u`, and so is their sum. A class of `n` images is better known than without one of them.
+    sharper = 1 + (1 - trust) / max(classes.counts.mean(), 1.0) ** 2
+    scales = {name: sharper * scale for name, scale in weights.scales.items()}
+    offsets, correction = sharper * weights.coefficients[0], sharper * (back @ weights.coefficients[1:]).T
+    linear = {"shots": scales["shots"] * discriminant.linear()}
     if texts is not None:
-        linear = {"text": weights.scales["text"] * Linear(texts, np.zeros(len(texts))), **linear}
-    linear["correction"] = Linear(correction, weights.coefficients[0] - correction @ classes.centre)
+        linear = {"text": scales["text"] * Linear(texts, np.zeros(len(texts))), **linear}
+    linear["correction"] = Linear(correction, offsets - correction @ classes.centre)
     model = Model(
         terms=linear,
-        blend=weights.scales | {"trust": trust},
-        precision=discriminant.precision,
-        centre=classes.centre,
+        blend=scales | {"trust": trust},
+        gaussian=discriminant.gaussian,
         slope=classes.slope,
         text_mean=None if texts is None else texts.mean(axis=0),
         class_means=classes.raw,
@@ -98,12 +98,9 @@ def fit_model(shots, texts=None, logit_scale=100.0, words=None, label_noise=0.0)
     )
 
     # How typical the images are that were held out.
-    held_out = {name: weights.scales[name] * z for name, z in evidence.held_out.items()}
-    held_out = {
-        "decision": sum(held_out.values()),
-        **held_out,
-        "images": cosines_without(classes, rows, of_leaning=False),
-    }
+    held_out = {name: scales[name] * z for name, z in evidence.held_out.items()}
+    held_out["decision"] = sum(held_out.values())
+    held_out["images"] = cosines_without(classes, rows, of_leaning=False)
     held_out["centred"] = cosines_without(classes, rows, of_leaning=True)
     of_views = {name: held_out[name] for name in model.views()}
     typicality = Typicality.of(of_views, codes[rows], (weight * right)[rows])
@@ -169,7 +166,8 @@ def fit_terms(u, codes, weight, right, rows, texts, logit_scale, words):
     # 4. One covariance, and 5. the discriminant, of queries and of images that are held out.
     discriminant = fit_discriminant(classes, trust, has_words=texts is None and words is not None)
     held_out["shots"] = discriminant.held_out(rows)
-    alone = max(SHOTS_SCALE_OF_ONE / max(classes.counts.mean(), 1.0) ** 2, SHOTS_SCALE_WITHOUT_TEXT)
+    of_one = SHOTS_SCALE_OF_ONE if words is None else SHOTS_SCALE_OF_ONE_WITH_WORDS
+    alone = max(of_one / max(classes.counts.mean(), 1.0) ** 2, SHOTS_SCALE)
     defaults["shots"] = trust * SHOTS_SCALE + (1 - trust) * alone
     return Evidence(
         classes, discriminant, trust, text_scale, rows, held_out, defaults, fitted, of_images[fitted]

@@ -23,8 +23,8 @@ from scipy.special import expit
 from .._utils.array_api import softmax
 
 # `python studies/blend.py` varies the constants of this block.
-# Width of the prior of `log s`, and `sigma` with texts and without.
-WIDTH, CORRECTION, CORRECTION_WITHOUT_TEXT = 0.5, 1.0, 0.7
+# Width of the prior of `log s`, and `sigma`.
+WIDTH, CORRECTION = 0.35, 0.9
 # Odds that texts are of use, before any shot: most names are words that CLIP knows.
 TEXT_ODDS = 10.0
 # Bound of `log(s / s0)`, relative decrease of the loss that ends the search, and what rounding explains.

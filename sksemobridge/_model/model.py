@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .._utils.array_api import l2_normalize
-from .discriminant import Precision, discriminant_of
+from .discriminant import Gaussian
 from .linear import Linear, total
 from .typicality import Typicality
 
@@ -21,10 +21,8 @@ class Model:
         not equally frequent.
     blend : dict of float
         `"text"` and `"shots"`: the scales, and `"trust"`, the probability that the texts are of use.
-    precision : Precision
-        `P`.
-    centre : ndarray of shape (D,)
-        `m`.
+    gaussian : Gaussian
+        Of the discriminant.
     slope : float
         Of names, see `class_means`.
     text_mean : ndarray of shape (D,) or None
@@ -36,8 +34,7 @@ class Model:
 
     terms: dict[str, Linear]
     blend: dict[str, float]
-    precision: Precision
-    centre: np.ndarray
+    gaussian: Gaussian
     slope: float
     text_mean: np.ndarray | None
     class_means: np.ndarray
@@ -51,7 +48,7 @@ class Model:
         if "text" in terms:
             views["text"] = terms["text"]
         return views | {
-            "centred": cosines(self.leaning_means, self.centre),
+            "centred": cosines(self.leaning_means, self.gaussian.centre),
             "images": cosines(self.class_means),
         }
 
@@ -68,12 +65,12 @@ class Model:
             predicted = self.slope * (names - self.text_mean)
             of_names = {
                 "text": Linear(names, np.zeros(len(names))),
-                "shots": discriminant_of(predicted, self.centre, self.precision),
+                "shots": self.gaussian.discriminant(predicted, np.zeros(len(names))),
             }
             for name, term in of_names.items():
                 terms[name].weights[new] = self.blend[name] * term.weights
                 terms[name].offsets[new] = self.blend[name] * term.offsets
-            means[new] = leaning[new] = self.centre + predicted
+            means[new] = leaning[new] = self.gaussian.centre + predicted
         return replace(self, terms=terms, class_means=means, leaning_means=leaning)
 
 

@@ -10,7 +10,7 @@ from .test_class_means import class_means, small_task
 
 def refit(discriminant, weight, right, left_out=None):
     """Class means and `P` word by word, without an image; `m`, the slope, `kappa` and the ridge are held fixed."""
-    classes, precision = discriminant.classes, discriminant.precision
+    classes, precision = discriminant.classes, discriminant.gaussian.precision
     means, scatter = classes.predicted.copy(), 0.0
     for c in range(len(means)):
         rows = (classes.codes == c) & (np.arange(len(classes.u)) != left_out)
@@ -29,8 +29,14 @@ def refit(discriminant, weight, right, left_out=None):
     return means, np.linalg.inv(covariance)
 
 
-def values(u, centre, means, inverse):
-    return (u - centre) @ inverse @ means.T - 0.5 * np.einsum("cd,de,ce->c", means, inverse, means)
+def values(u, discriminant, means, inverse):
+    """Classes with fewer images have a wider covariance, with the numbers of images in the fit."""
+    classes, gaussian = discriminant.classes, discriminant.gaussian
+    z = (u - classes.centre) @ inverse @ means.T - 0.5 * np.einsum("cd,de,ce->c", means, inverse, means)
+    of_fit = classes.means
+    typical = np.mean([0.5 * mu @ gaussian.precision.times(mu[None])[0] for mu in of_fit])
+    width = 1 + 1 / (classes.counts + classes.kappa[-1])
+    return typical + (z - typical) * width.mean() / width
 
 
 @pytest.mark.parametrize("trust", [0.0, 0.4, 1.0, None])
@@ -46,11 +52,11 @@ def test_held_out_values_are_those_of_a_refit_without_the_image(trust, width, we
     classes = class_means(u, codes, weight, None if trust is None else texts, right, trust=trust or 0.0)
     discriminant = fit_discriminant(classes, trust or 0.0)
     unit = u / np.linalg.norm(u, axis=1, keepdims=True)
-    expected = values(unit, classes.centre, *refit(discriminant, weight, right))
+    expected = values(unit, discriminant, *refit(discriminant, weight, right))
     np.testing.assert_allclose(discriminant.linear()(u), expected, rtol=1e-8, atol=1e-8)
     held_out = discriminant.held_out(np.arange(len(u)))
     for i in range(len(u)):
-        expected = values(u[i], classes.centre, *refit(discriminant, weight, right, i))
+        expected = values(u[i], discriminant, *refit(discriminant, weight, right, i))
         np.testing.assert_allclose(held_out[i], expected, rtol=1e-8, atol=1e-8)
 
 
@@ -58,7 +64,7 @@ def test_held_out_values_are_those_of_a_refit_without_the_image(trust, width, we
 def test_the_covariance_is_shrunk_in_features_that_are_scaled_by_what_is_known_of_them(per_class):
     u, codes, _, _ = small_task(30, (per_class,) * 3)
     classes = class_means(u, codes)
-    precision = fit_discriminant(classes).precision
+    precision = fit_discriminant(classes).gaussian.precision
     degrees = 3.0 * (per_class - 1)  # gaps are of no account without texts
     residuals = (u - classes.raw[codes]) / np.sqrt(degrees)
     variances = np.square(residuals).sum(axis=0)
@@ -73,5 +79,5 @@ def test_the_covariance_is_shrunk_in_features_that_are_scaled_by_what_is_known_o
 def test_words_say_more_of_variances_than_one_image_of_each_class():
     u, codes, _, _ = small_task(20, (1, 1, 1))
     classes = class_means(u, codes, words=np.eye(20)[:, :5])
-    assert np.ptp(fit_discriminant(classes).precision.root) > 0
-    np.testing.assert_array_equal(fit_discriminant(classes, has_words=True).precision.root, 1)
+    assert np.ptp(fit_discriminant(classes).gaussian.precision.root) > 0
+    np.testing.assert_array_equal(fit_discriminant(classes, has_words=True).gaussian.precision.root, 1)

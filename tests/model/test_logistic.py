@@ -44,13 +44,13 @@ def test_the_mode_is_the_minimum_of_its_objective():
 
 def test_logits_are_nearly_those_of_a_fit_without_the_shot():
     terms, codes, weight, features = some_problem(60)
-    mode = fit_weights(terms, codes, weight, DEFAULTS, features, DEVIATIONS)
+    mode = fit_weights(terms, codes, weight, DEFAULTS, features, DEVIATIONS, width=0.5)
     with_it = sum(mode.scales[name] * z for name, z in terms.items()) + features @ mode.coefficients
     without = np.empty_like(with_it)
     for i in range(60):
         rest = np.arange(60) != i
         some = {name: z[rest] for name, z in terms.items()}
-        refit = fit_weights(some, codes[rest], weight[rest], DEFAULTS, features[rest], DEVIATIONS)
+        refit = fit_weights(some, codes[rest], weight[rest], DEFAULTS, features[rest], DEVIATIONS, width=0.5)
         without[i] = (
             sum(refit.scales[name] * z[i] for name, z in terms.items()) + features[i] @ refit.coefficients
         )
