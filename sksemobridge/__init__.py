@@ -18,6 +18,7 @@ pictures and words, `models/` holds the bundled one, and `_utils/` what all of t
 
 from . import datasets
 from ._classifier import SeMoBridgeClassifier
+from ._evaluation import ShotEvaluation, evaluate_shots
 from ._folder_table import predict_folder
 from ._onnx import to_onnx
 from ._paper.parameters import PaperBlend, Training
@@ -52,10 +53,12 @@ __all__ = [
     "SeMoBridgeClassifier",
     "SeMoBridgePipeline",
     "SemanticBridge",
+    "ShotEvaluation",
     "Training",
     "ZeroShotClassifier",
     "clear_model_cache",
     "datasets",
+    "evaluate_shots",
     "make_semobridge_pipeline",
     "mean_average_precision",
     "predict_folder",

@@ -2,10 +2,6 @@
 
 import argparse
 import copy
-import csv
-import filecmp
-import itertools
-import shutil
 import sys
 import tempfile
 import warnings
@@ -13,19 +9,19 @@ from contextlib import ExitStack
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from unicodedata import normalize
 
 import joblib
 from sklearn.pipeline import Pipeline
 
+from ._copies import is_of_copies, sort_into
 from ._folder_table import NONE_OF_THESE, WRITERS, embed_readable, predict_folder, write_table
 from ._pipeline import make_semobridge_pipeline
 from ._saving import trusted_types
-from ._texts.prompts import ENSEMBLE_TEMPLATES
+from ._user_tables import read_names
 from ._utils.files import new_file
-from ._utils.platforms import folder_names, user_cache_folder
+from ._utils.platforms import user_cache_folder
 from .datasets import load_image_folder
-from .datasets._folder import COPIES_MARK, existing_folder, is_image
+from .datasets._folder import existing_folder, is_image
 from .encoders import CLIPImageEncoder, ModelLoadError
 
 # What each kind of file needs beside this package.
@@ -162,7 +158,7 @@ def _check(args):
         folder = Path(args.sort_into)
         if folder.exists() and not folder.is_dir():
             raise UsageError(f"--sort-into: {args.sort_into!r} is a file, not a folder")
-        if folder.resolve().is_relative_to(Path(args.photos).resolve()) and not _is_of_copies(folder):
+        if folder.resolve().is_relative_to(Path(args.photos).resolve()) and not is_of_copies(folder):
             raise UsageError(
                 f"--sort-into: {args.sort_into!r} is in PHOTOS and holds other files, so that the copies would be "
                 "labelled in the next run; give a new folder, or one elsewhere"
@@ -214,7 +210,7 @@ def _label(args):
     if args.save is not None:
         _say(f"Classifier: {args.save}")
     if args.sort_into is not None:
-        copied = _sort_into(table, Path(args.sort_into), args.min_probability or 0.0)
+        copied = sort_into(table, Path(args.sort_into), args.min_probability or 0.0)
         _say(f"{copied} images copied into {args.sort_into!r}.")
     return int(skipped + n_skipped > 0)
 
@@ -242,7 +238,7 @@ def _fit(args, cache):
             f"{shots.target_names[0]!r}. Give the folder whose sub-folders are the classes, or --alpha to turn away "
             "what is not of this one"
         )
-    words = {} if args.names is None else _read_names(args.names, shots.target_names.tolist())
+    words = {} if args.names is None else read_names(args.names, shots.target_names.tolist())
     pipeline = make_semobridge_pipeline(args.model, args.pretrained, encoder_params={"cache": cache}, **words)
     embeddings, problems = embed_readable(pipeline[0], list(shots.paths), progress=True)
     for path, problem in problems.items():
@@ -258,30 +254,6 @@ def _fit(args, cache):
         )
     pipeline[-1].fit(embeddings, labels)
     return pipeline, len(problems)
-
-
-def _read_names(path, folders):
-    """Parameters that say the classes in the words of a table: folder, name, and whole prompts if there are any."""
-    try:
-        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
-        separator = max(",;\t", key="".join(lines[:1]).count)
-        rows = [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=separator)]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(f"--names: {path!r} is no table in UTF-8 (in Excel: CSV UTF-8): {error}") from error
-    # Systems spell letters with marks in two ways.
-    known = {normalize("NFC", folder): folder for folder in folders}
-    names, prompts = {folder: folder.replace("_", " ") for folder in folders}, {}
-    for number, (folder, *words) in enumerate(filter(any, rows)):
-        folder = known.get(normalize("NFC", folder), folder)
-        if folder in names:
-            names[folder] = next(filter(None, words[:1]), names[folder])
-            prompts |= {folder: own} if (own := list(filter(None, words[1:]))) else {}
-        elif number:  # the first row may be a header
-            raise UsageError(f"--names: {path!r} names {folder!r}, which is no class ({', '.join(folders)})")
-    if prompts:
-        for folder in folders:
-            prompts.setdefault(folder, [text.replace("{}", names[folder]) for text in ENSEMBLE_TEMPLATES])
-    return {"class_names": names, "prompts": prompts or "auto"}
 
 
 def _save(pipeline, path):
@@ -314,45 +286,6 @@ def _load(path):
     if not is_ours:
         raise UsageError(f"--model-file: {path!r} holds a {type(pipeline).__name__}, not what --save keeps")
     return pipeline
-
-
-def _is_of_copies(folder):
-    """Whether a folder holds nothing but copies that this command made, or nothing."""
-    return (folder / COPIES_MARK).exists() or not folder.exists() or not any(folder.iterdir())
-
-
-def _sort_into(table, folder, min_probability):
-    """Copy images into a sub-folder for each label, and return how many were copied."""
-    if _is_of_copies(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / COPIES_MARK).touch()
-    labels = {label for label, problem in zip(table["label"], table["problem"]) if not problem}
-    copied, names = 0, folder_names(sorted(labels, key=str))
-    for path, label, probability, problem in zip(
-        *map(table.get, ("path", "label", "probability", "problem"))
-    ):
-        if problem or probability < min_probability:
-            continue
-        target = _free_name(Path(path), folder / names[label])
-        if target is not None:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                shutil.copy2(path, target)
-            except BaseException:
-                target.unlink(missing_ok=True)
-                raise
-            copied += 1
-    return copied
-
-
-def _free_name(path, folder):
-    """Where to copy a file so that none is overwritten; None if it is there already."""
-    for number in itertools.count(1):
-        target = folder / (path.name if number == 1 else f"{path.stem}-{number}{path.suffix}")
-        if not target.exists():
-            return target
-        if filecmp.cmp(path, target, shallow=False):
-            return None
 
 
 def _say(message):

@@ -15,6 +15,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import Bunch
 from sklearn.utils.validation import check_is_fitted
 
+from ._user_tables import FORMULA
 from ._utils.files import new_file
 from .datasets._folder import list_files
 from .encoders import CLIPImageEncoder, ImageReadError
@@ -243,7 +244,7 @@ def _to_json_lines(columns, path, separator, decimal):
 
 def _as_text(values):
     """Text that a spreadsheet takes for no formula, and without control characters, which Excel refuses."""
-    formula, control = re.compile(r"^(?=[=+\-@\t])"), re.compile(r"[\x00-\x08\x0b-\x1f]")
+    formula, control = re.compile(f"^{FORMULA}"), re.compile(r"[\x00-\x08\x0b-\x1f]")
     return [
         formula.sub("'", control.sub("?", value)) if isinstance(value, str) else value for value in values
     ]
