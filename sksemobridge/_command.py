@@ -2,7 +2,6 @@
 
 import argparse
 import copy
-import sys
 import tempfile
 import warnings
 from contextlib import ExitStack
@@ -14,13 +13,11 @@ import joblib
 from sklearn.pipeline import Pipeline
 
 from ._copies import is_of_copies, sort_into
-from ._folder_table import NONE_OF_THESE, WRITERS, embed_readable, predict_folder, write_table
-from ._pipeline import make_semobridge_pipeline
+from ._folder_table import NONE_OF_THESE, WRITERS, label_files, write_table
 from ._saving import trusted_types
-from ._user_tables import read_names
+from ._user_shots import learn, say
 from ._utils.files import new_file
 from ._utils.platforms import user_cache_folder
-from .datasets import load_image_folder
 from .datasets._folder import existing_folder, is_image
 from .encoders import CLIPImageEncoder, ModelLoadError
 
@@ -51,7 +48,7 @@ def main(argv=None):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("always", UserWarning)
-        warnings.showwarning = lambda message, *_: _say(f"Note: {message}")
+        warnings.showwarning = lambda message, *_: say(f"Note: {message}")
         try:
             _check(args)
             return _label(args)
@@ -59,13 +56,13 @@ def main(argv=None):
         except (ValueError, FileNotFoundError, NotADirectoryError) as error:
             label.error(str(error))
         except ModelLoadError as error:
-            _say(
+            say(
                 f"{error}\nThe small model in the package needs no download: --model mini --pretrained bundled"
             )
         except OSError as error:
-            _say(f"sksemobridge label: {error}")
+            say(f"sksemobridge label: {error}")
         except KeyboardInterrupt:
-            _say("Interrupted.")
+            say("Interrupted.")
             return 130
     return 3
 
@@ -106,6 +103,9 @@ def _parsers():
     label.add_argument(
         "--names", metavar="FILE", help="with --shots: .csv of folder, name of the class, and prompts if any"
     )
+    label.add_argument(
+        "--corrections", metavar="FILE", help="with --shots: .csv of path, label; no label takes a shot back"
+    )
     label.add_argument("--no-cache", action="store_true", help="keep no embeddings for the next run")
     label.add_argument("--sort-into", metavar="FOLDER", help="copy each image into a sub-folder of its label")
     label.add_argument(
@@ -135,13 +135,15 @@ def _check(args):
                 raise UsageError(f"{option}: {path!r} exists, and nothing is overwritten; give another name")
             if not Path(path).absolute().parent.is_dir():
                 raise UsageError(f"{option}: there is no folder {str(Path(path).parent)!r}")
-    for option, path in (("--model-file", args.model_file), ("--names", args.names)):
+    tables = {"--names": args.names, "--corrections": args.corrections}
+    for option, path in {"--model-file": args.model_file, **tables}.items():
         if path is not None and not Path(path).is_file():
             raise UsageError(f"{option}: there is no file {path!r}")
     if args.model_file is not None:
         _require("--model-file", args.model_file, MODELS)
-        if args.names is not None:
-            raise UsageError("--names is for --shots; a classifier of --model-file has its names")
+        for option, path in tables.items():
+            if path is not None:
+                raise UsageError(f"{option} is for --shots; a classifier of --model-file has learnt already")
     is_csv = Path(args.out).suffix.lower() == ".csv"
     if not is_csv and (args.sep or args.decimal):
         raise UsageError("--sep and --decimal are for a .csv in --out")
@@ -177,42 +179,55 @@ def _require(option, path, kinds):
 
 
 def _label(args):
-    cache = None if args.no_cache else cache_folder()
+    cache, shots, given = None if args.no_cache else cache_folder(), None, {}
     if args.model_file is None:
-        pipeline, skipped = _fit(args, cache)
+        model, tables = (args.model, args.pretrained), (args.names, args.corrections)
+        shots = learn(args.shots, model, *tables, cache=cache, alpha=args.alpha)
+        pipeline, given = shots.pipeline, shots.given
     else:
-        pipeline, skipped = _load(args.model_file), 0
+        pipeline = _load(args.model_file)
         pipeline[0].set_params(cache=cache)
-    table = predict_folder(pipeline, args.photos, alpha=args.alpha)
-    # Both files or none: the same command would refuse to overwrite one of them.
+    table, paths, embeddings = label_files(pipeline, args.photos, alpha=args.alpha, given=given)
+    # All files or none: the same command would refuse to overwrite one of them.
     with ExitStack() as undo:
         if args.save is not None:
             _save(pipeline, args.save)
             undo.callback(Path(args.save).unlink)
         write_table(table, args.out, separator=args.sep, decimal=args.decimal)
         undo.pop_all()
+    n_skipped = _say_counts(table, args.out)
+    if args.save is not None:
+        say(f"Classifier: {args.save}")
+    if args.sort_into is not None:
+        copied = sort_into(table, Path(args.sort_into), args.min_probability or 0.0)
+        say(f"{copied} images copied into {args.sort_into!r}.")
+    if shots is not None:
+        say("\n".join(shots.summary()))
+        if shots.uncorrected is not None and len(paths):
+            say(shots.changes(paths, embeddings))
+        n_skipped += shots.n_skipped
+    return int(n_skipped > 0)
+
+
+def _say_counts(table, out):
+    """Say what became of the files, and return how many images could not be read."""
     n_none = n_skipped = n_others = 0
     for path, problem in zip(table["path"], table["problem"]):
         if problem == NONE_OF_THESE:
             n_none += 1
         elif problem and is_image(Path(path)):
-            _say(f"Skipped {path}: {problem}.")
+            say(f"Skipped {path}: {problem}.")
             n_skipped += 1
         elif problem:
             n_others += 1
     counts = {
-        "files labelled": list(table["problem"]).count(""),
+        "files labelled": table["problem"].count(""),
         "of none of the classes": n_none,
         "skipped": n_skipped,
         "no image": n_others,
     }
-    _say(f"{', '.join(f'{count} {what}' for what, count in counts.items() if count)}: {args.out}")
-    if args.save is not None:
-        _say(f"Classifier: {args.save}")
-    if args.sort_into is not None:
-        copied = sort_into(table, Path(args.sort_into), args.min_probability or 0.0)
-        _say(f"{copied} images copied into {args.sort_into!r}.")
-    return int(skipped + n_skipped > 0)
+    say(f"{', '.join(f'{count} {what}' for what, count in counts.items() if count)}: {out}")
+    return n_skipped
 
 
 def cache_folder():
@@ -223,37 +238,10 @@ def cache_folder():
         tempfile.TemporaryFile(dir=folder).close()
     # The last where there is no home.
     except (OSError, RuntimeError) as error:
-        _say(f"Note: no embeddings are kept for the next run, since {error}.")
+        say(f"Note: no embeddings are kept for the next run, since {error}.")
         return None
-    _say(f"Embeddings are kept in {str(folder)!r}.")
+    say(f"Embeddings are kept in {str(folder)!r}.")
     return folder
-
-
-def _fit(args, cache):
-    """A pipeline fitted on the shots that can be read, and how many cannot."""
-    shots = load_image_folder(args.shots)
-    if len(shots.target_names) == 1 and not args.alpha:
-        raise UsageError(
-            f"--shots: {args.shots!r} has one sub-folder, and all images would be labelled "
-            f"{shots.target_names[0]!r}. Give the folder whose sub-folders are the classes, or --alpha to turn away "
-            "what is not of this one"
-        )
-    words = {} if args.names is None else read_names(args.names, shots.target_names.tolist())
-    pipeline = make_semobridge_pipeline(args.model, args.pretrained, encoder_params={"cache": cache}, **words)
-    embeddings, problems = embed_readable(pipeline[0], list(shots.paths), progress=True)
-    for path, problem in problems.items():
-        _say(f"Skipped the shot {path}: {problem}.")
-    readable = [path not in problems for path in shots.paths]
-    labels = shots.target_names[shots.target][readable]
-    lost = sorted(set(shots.target_names.tolist()) - set(labels.tolist()))
-    if lost:
-        raise UsageError(f"--shots: no image of these classes can be read: {', '.join(lost)}")
-    if 0 < args.alpha < 1 / (len(labels) + 1):
-        _say(
-            f"With {len(labels)} shots no p-value is as low as --alpha {args.alpha:g}: no image is turned away."
-        )
-    pipeline[-1].fit(embeddings, labels)
-    return pipeline, len(problems)
 
 
 def _save(pipeline, path):
@@ -286,7 +274,3 @@ def _load(path):
     if not is_ours:
         raise UsageError(f"--model-file: {path!r} holds a {type(pipeline).__name__}, not what --save keeps")
     return pipeline
-
-
-def _say(message):
-    print(message, file=sys.stderr)

@@ -72,7 +72,7 @@ class ShotEvaluation:
             lines.append(f"Held-out shots predicted right: {self.accuracy:.1%}{beside}")
         if self.mixed_up is not None:
             one, other, n = self.mixed_up
-            lines.append(f"Most often mixed up: {one} and {other} ({n} shots)")
+            lines.append(f"Most often mixed up: {one} and {other} ({n} shot{'s' * (n > 1)})")
         lines.append(f"Shots with a doubtful label: {len(self.doubtful)}")
         return "\n".join(lines)
 

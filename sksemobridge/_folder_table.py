@@ -105,6 +105,24 @@ def predict_folder(
     >>> [bool(problem) for problem in table["problem"]]
     [False, True]
     """
+    columns, *_ = label_files(estimator, folder, alpha=alpha, progress=progress)
+    try:
+        import pandas
+    except ImportError:
+        return Bunch(**columns)
+    try:
+        return pandas.DataFrame(columns)
+    except UnicodeEncodeError:
+        # Names of files in another encoding are no text, as the strings of pandas must be.
+        return pandas.DataFrame(columns, dtype=object).astype(dict.fromkeys(NUMBERS, float))
+
+
+def label_files(estimator, folder, *, alpha=0.0, progress=True, given=None):
+    """The columns of `predict_folder`, the paths of the images that could be read, and their embeddings `(n, D)`.
+
+    `given` are labels that a person gave, by real path, which the model does not change; an empty one says that the image
+    is of none of the classes.
+    """
     encoder, classifier = _split(getattr(estimator, "best_estimator_", estimator))
     check_is_fitted(classifier)
     if not 0 <= alpha <= 1:
@@ -115,19 +133,9 @@ def predict_folder(
         )
     paths = list_files(folder)
     embeddings, problems = embed_readable(encoder, paths, progress=progress)
-    columns = {
-        name: list(values)
-        for name, values in zip(COLUMNS, zip(*_rows(classifier, paths, embeddings, problems, alpha)))
-    }
-    try:
-        import pandas
-    except ImportError:
-        return Bunch(**columns)
-    try:
-        return pandas.DataFrame(columns)
-    except UnicodeEncodeError:
-        # Names of files in another encoding are no text, as the strings of pandas must be.
-        return pandas.DataFrame(columns, dtype=object).astype(dict.fromkeys(NUMBERS, float))
+    rows = _rows(classifier, paths, embeddings, problems, alpha, given or {})
+    columns = {name: list(values) for name, values in zip(COLUMNS, zip(*rows))}
+    return columns, [path for path in paths if path not in problems], embeddings
 
 
 def embed_readable(encoder, paths, *, progress):
@@ -160,7 +168,7 @@ def _split(estimator):
     return estimator[0], estimator[1:]
 
 
-def _rows(classifier, paths, embeddings, problems, alpha):
+def _rows(classifier, paths, embeddings, problems, alpha, given):
     classes = np.asarray(classifier.classes_).tolist()
     predictions = iter(classifier.predict_proba(embeddings) if len(embeddings) else ())
     p_values = iter(_p_values(classifier, embeddings) if len(embeddings) else ())
@@ -169,6 +177,11 @@ def _rows(classifier, paths, embeddings, problems, alpha):
             yield path, None, np.nan, None, np.nan, np.nan, problems[path]
             continue
         row, p_value = next(predictions), float(next(p_values))
+        label = given.get(os.path.realpath(path)) if given else None
+        if label is not None:
+            sure = (label, 1.0) if label else (None, np.nan)
+            yield path, *sure, None, np.nan, p_value, "" if label else NONE_OF_THESE
+            continue
         best = np.argsort(-row, kind="stable")[:2].tolist()
         ranked = [(classes[i], float(row[i])) for i in best] + [(None, np.nan)]
         is_none = p_value <= alpha

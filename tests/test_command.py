@@ -152,6 +152,14 @@ def test_labels_do_not_lead_out_of_the_folder(place):
         (["photos", "--shots", "shots", "--out", "a.csv", "--sep", ",", "--decimal", ","], "both a comma"),
         (["photos", "--shots", "shots", "--out", "a.csv", "--names", "nowhere.csv"], "no file 'nowhere.csv'"),
         (["photos", "--model-file", "a.skops", "--out", "a.csv", "--names", "there.csv"], "is for --shots"),
+        (
+            ["photos", "--model-file", "a.skops", "--out", "a.csv", "--corrections", "there.csv"],
+            "is for --shots",
+        ),
+        (
+            ["photos", "--shots", "shots", "--out", "a.csv", "--corrections", "there.csv"],
+            "names 1 files that are not there",
+        ),
         (["photos", "--shots", "shots", "--out", "a.csv", "--sort-into", "photos/more"], "holds other files"),
     ],
 )
@@ -294,7 +302,7 @@ def test_classes_are_said_in_the_words_of_a_table(place, fitted, separator, head
     text = "\n".join(separator.join(row) for row in [header, *rows] if row)
     Path("names.csv").write_text(text, encoding="utf-8-sig")
     main([*LABEL, "--out", "a.csv", "--names", "names.csv"])
-    (classifier,) = fitted
+    classifier, *_ = fitted
     assert classifier.class_names_.tolist() == ["bird", "clock", "fruit"]
     of_bird, of_clock, of_fruit = classifier.prompts_
     assert [text.replace("bird", "clock") for text in of_bird] == of_clock
