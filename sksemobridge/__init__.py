@@ -23,6 +23,7 @@ from ._folder_table import predict_folder
 from ._onnx import to_onnx
 from ._paper.parameters import PaperBlend, Training
 from ._pipeline import SeMoBridgePipeline, make_semobridge_pipeline
+from ._report import write_report
 from ._retrieval import mean_average_precision
 from ._saving import trusted_types
 from ._semantic_bridge import SemanticBridge
@@ -64,4 +65,5 @@ __all__ = [
     "predict_folder",
     "to_onnx",
     "trusted_types",
+    "write_report",
 ]

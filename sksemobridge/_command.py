@@ -14,6 +14,7 @@ from sklearn.pipeline import Pipeline
 
 from ._copies import is_of_copies, sort_into
 from ._folder_table import NONE_OF_THESE, WRITERS, label_files, write_table
+from ._report import report
 from ._saving import trusted_types
 from ._user_shots import learn, say
 from ._utils.files import new_file
@@ -24,6 +25,7 @@ from .encoders import CLIPImageEncoder, ModelLoadError
 # What each kind of file needs beside this package.
 TABLES = {kind: needs for kind, (needs, _) in WRITERS.items()}
 MODELS = {".joblib": [], ".skops": ["skops"]}
+PAGES = {".html": []}
 EPILOG = """\
 Exit status: 0 if every image has a label or is of none of the classes, 1 if images were skipped (the table has them, with
 the reason), 2 for wrong use, 3 if a model cannot be had or a file cannot be read or written, 130 if interrupted. Nothing
@@ -92,6 +94,9 @@ def _parsers():
         help="use a classifier from an earlier --save; a .joblib of somebody else can run any program",
     )
     label.add_argument("--out", metavar="FILE", required=True, help=f"table to write: {', '.join(TABLES)}")
+    label.add_argument(
+        "--report", metavar="FILE", help="page to look at the labels, and to correct them: .html"
+    )
     label.add_argument("--sep", choices=(",", ";", "tab"), metavar="MARK", help="of a .csv: , ; or tab")
     label.add_argument(
         "--decimal", choices=(".", ","), metavar="MARK", help="of a .csv: . or , (then --sep ';')"
@@ -128,7 +133,8 @@ def _parsers():
 def _check(args):
     """Refuse arguments that would fail only after the work was done."""
     existing_folder(args.photos)
-    for option, path, kinds in (("--out", args.out, TABLES), ("--save", args.save, MODELS)):
+    files = (("--out", args.out, TABLES), ("--report", args.report, PAGES), ("--save", args.save, MODELS))
+    for option, path, kinds in files:
         if path is not None:
             _require(option, path, kinds)
             if Path(path).exists():
@@ -170,7 +176,7 @@ def _check(args):
 def _require(option, path, kinds):
     kind = Path(path).suffix.lower()
     if kind not in kinds:
-        raise UsageError(f"{option}: {path!r} ends neither in {' nor in '.join(kinds)}")
+        raise UsageError(f"{option}: {path!r} does not end in {' or '.join(kinds)}")
     missing = [name for name in kinds[kind] if find_spec(name) is None]
     if missing:
         raise UsageError(
@@ -193,11 +199,16 @@ def _label(args):
         if args.save is not None:
             _save(pipeline, args.save)
             undo.callback(Path(args.save).unlink)
+        if args.report is not None:
+            report(args.report, args.photos, pipeline, table, paths, embeddings, shots)
+            undo.callback(Path(args.report).unlink)
         write_table(table, args.out, separator=args.sep, decimal=args.decimal)
         undo.pop_all()
     n_skipped = _say_counts(table, args.out)
     if args.save is not None:
         say(f"Classifier: {args.save}")
+    if args.report is not None:
+        say(f"Page to look at: {args.report}")
     if args.sort_into is not None:
         copied = sort_into(table, Path(args.sort_into), args.min_probability or 0.0)
         say(f"{copied} images copied into {args.sort_into!r}.")

@@ -73,7 +73,7 @@ class ShotEvaluation:
         if self.mixed_up is not None:
             one, other, n = self.mixed_up
             lines.append(f"Most often mixed up: {one} and {other} ({n} shot{'s' * (n > 1)})")
-        lines.append(f"Shots with a doubtful label: {len(self.doubtful)}")
+        lines.append(doubtful_shots(len(self.doubtful)))
         return "\n".join(lines)
 
 
@@ -113,7 +113,7 @@ def evaluate_shots(
     >>> print(evaluate_shots(make_semobridge_pipeline("mini", "bundled"), images, labels))
     20 shots of 3 classes: arrow 7, bird 8, building 5
     Held-out shots predicted right: 100.0% (names alone 100.0%, LogisticRegression 100.0%)
-    Shots with a doubtful label: 0
+    0 shots with a doubtful label
     """
     estimator = getattr(estimator, "best_estimator_", estimator)
     classifier = estimator[-1] if isinstance(estimator, Pipeline) else estimator
@@ -154,6 +154,11 @@ def evaluate_embeddings(classifier, X, y, groups=None):
         label_proba=right,
         doubtful=order[right[order] < DOUBTFUL],
     )
+
+
+def doubtful_shots(n):
+    """How a summary counts them."""
+    return f"{n} shot{'s' * (n != 1)} with a doubtful label"
 
 
 def _mean(right):

@@ -207,13 +207,13 @@ def write_table(table, path, *, separator=",", decimal="."):
     OSError
         If it cannot be written, or exists.
     """
-    columns = {name: [_plain(value) for value in table[name]] for name in COLUMNS}
+    columns = {name: [plain(value) for value in table[name]] for name in COLUMNS}
     _, write = WRITERS[Path(path).suffix.lower()]
     with new_file(path) as unfinished:
         write(columns, unfinished, separator, decimal)
 
 
-def _plain(value):
+def plain(value):
     """A value as all kinds of files take it: None where it is missing, and text that can be encoded."""
     if isinstance(value, str):
         # Names of files in another encoding are no text.

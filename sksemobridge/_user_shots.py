@@ -3,13 +3,14 @@
 import os
 import sys
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from sklearn.base import clone
 
-from ._evaluation import ShotEvaluation, evaluate_embeddings
+from ._evaluation import ShotEvaluation, doubtful_shots, evaluate_embeddings
 from ._folder_table import embed_readable
 from ._pipeline import SeMoBridgePipeline, make_semobridge_pipeline
 from ._user_tables import puzzling_names, read_corrections, read_names
@@ -30,8 +31,8 @@ class UserShots:
     paths, labels : ndarray of shape (n,)
     embeddings : ndarray of shape (n, D)
     evaluation : ShotEvaluation
-    given : dict
-        Labels that a person gave to images, by their real paths; an empty label: of none of the classes.
+    corrections : dict
+        Labels that a person gave to images, by path; an empty label: of none of the classes.
     uncorrected : SeMoBridgeClassifier or None
         Fitted to the folder alone; None where there are no corrections.
     n_skipped : int
@@ -43,9 +44,14 @@ class UserShots:
     labels: Any
     embeddings: Any
     evaluation: ShotEvaluation
-    given: dict[str, str]
-    uncorrected: Any
-    n_skipped: int
+    corrections: dict[str, str] = field(default_factory=dict)
+    uncorrected: Any = None
+    n_skipped: int = 0
+
+    @cached_property
+    def given(self):
+        """The corrections by real path."""
+        return {os.path.realpath(path): label for path, label in self.corrections.items()}
 
     def doubtful(self):
         """Rows of shots whose label is doubtful and was not given by a person, the most doubtful first."""
@@ -59,7 +65,10 @@ class UserShots:
         """Lines that say how good the classifier is on its shots, and which of them are doubtful."""
         doubtful, likely = self.doubtful(), self.likely()
         named = [f"{self.paths[i]} ({self.labels[i]}, looks like {likely[i]})" for i in doubtful]
-        return [*str(self.evaluation).splitlines()[:-1], f"Shots with a doubtful label: {_listed(named)}"]
+        return [
+            *str(self.evaluation).splitlines()[:-1],
+            f"{doubtful_shots(len(named))}{': ' * bool(named)}{_first(named)}",
+        ]
 
     def changes(self, paths, embeddings):
         """A line that says which images have another label than without the corrections."""
@@ -97,9 +106,10 @@ def learn(folder, model, names, corrections, *, cache, alpha):
     """
     found = load_image_folder(folder)
     paths, folder_labels = list(found.paths), found.target_names[found.target]
-    labels, given = folder_labels.tolist(), {}
-    if corrections is not None:
-        given = _correct(paths, labels, read_corrections(corrections, found.target_names.tolist()))
+    labels = folder_labels.tolist()
+    corrections = {} if corrections is None else read_corrections(corrections, found.target_names.tolist())
+    if corrections:
+        _correct(paths, labels, corrections)
     classes = sorted({label for label in labels if label})
     if len(classes) == 1 and not alpha:
         raise ValueError(
@@ -119,7 +129,7 @@ def learn(folder, model, names, corrections, *, cache, alpha):
     if lost:
         raise ValueError(f"--shots: no image of these classes can be read: {', '.join(lost)}")
     uncorrected = None
-    if given:
+    if corrections:
         of_folder = readable[: len(folder_labels)]
         uncorrected = clone(pipeline[-1]).fit(embeddings[: of_folder.sum()], folder_labels[of_folder])
         kept = labels != ""
@@ -133,15 +143,16 @@ def learn(folder, model, names, corrections, *, cache, alpha):
             "Note: By these shots, the names of the classes say little to the model. --names gives it others."
         )
     return UserShots(
-        pipeline, paths, labels, embeddings, evaluation, given, uncorrected, n_skipped=len(problems)
+        pipeline, paths, labels, embeddings, evaluation, corrections, uncorrected, n_skipped=len(problems)
     )
 
 
 def _correct(paths, labels, corrections):
-    """Change lists of paths and labels, where an empty label takes a shot back, and return the corrections by real path."""
+    """Change lists of paths and labels; an empty label takes a shot back. Say what changes."""
     row, counts, known = {os.path.realpath(path): i for i, path in enumerate(paths)}, Counter(), set(labels)
-    given = {os.path.realpath(path): (path, label) for path, label in corrections.items()}
-    for real, (path, label) in given.items():
+    for real, (path, label) in {
+        os.path.realpath(path): (path, label) for path, label in corrections.items()
+    }.items():
         if real in row:
             kind = "confirmed shots" if label == labels[row[real]] else "shots with another label"
             counts[kind if label else "shots taken back"] += 1
@@ -159,7 +170,6 @@ def _correct(paths, labels, corrections):
     ):
         if classes := sorted(classes - {""}):
             say(f"Note: {kind} by the corrections: {', '.join(classes)}")
-    return {real: label for real, (_, label) in given.items()}
 
 
 def _say_puzzling(names, model_name):
@@ -170,14 +180,9 @@ def _say_puzzling(names, model_name):
     puzzling = puzzling_names(names.values(), is_english="hf_tokenizer_name" not in text)
     if puzzling:
         say(
-            f"Note: Names that the model may not know: {_listed(puzzling)}. --names gives the classes other names, "
-            "such as English ones."
+            f"Note: {len(puzzling)} names that the model may not know: {_first(puzzling)}. --names gives these classes "
+            "other names, such as English ones."
         )
-
-
-def _listed(items):
-    """The number of items, and the first of them."""
-    return f"{len(items)}{': ' * bool(items)}{_first(items)}"
 
 
 def _first(items):

@@ -125,10 +125,11 @@ def test_labels_do_not_lead_out_of_the_folder(place):
         (["photos", "--shots", "shots"], "--out"),
         (
             ["photos", "--shots", "shots", "--out", "a.txt"],
-            "ends neither in .csv nor in .xlsx nor in .parquet nor in .jsonl",
+            "does not end in .csv or .xlsx or .parquet or .jsonl",
         ),
         (["photos", "--shots", "shots", "--out", "there.csv"], "nothing is overwritten"),
         (["photos", "--shots", "shots", "--out", "nowhere/a.csv"], "no folder 'nowhere'"),
+        (["photos", "--shots", "shots", "--out", "a.csv", "--report", "a.htm"], "does not end in .html"),
         (["photos", "--shots", "shots", "--out", "a.csv", "--save", "a.pt"], "--save"),
         (
             ["photos", "--shots", "shots", "--out", "a.csv", "--alpha", "2"],
@@ -212,14 +213,15 @@ def test_a_model_that_cannot_be_had_is_no_wrong_use(place, capsys):
     assert "usage:" not in output
 
 
-@pytest.mark.parametrize("full", ["model.skops", "labels.csv"])
+@pytest.mark.parametrize("full", ["model.skops", "report.html", "labels.csv"])
 def test_a_full_disk_is_said_and_the_next_run_goes_on(place, capsys, monkeypatch, full):
     def fsync(file, real=os.fsync):
         if file.name.endswith(full):
             raise OSError(errno.ENOSPC, "No space left on device")
         real(file)
 
-    arguments = [*LABEL, "--no-cache", "--out", "labels.csv", "--save", "model.skops"]
+    files = ["--out", "labels.csv", "--save", "model.skops", "--report", "report.html"]
+    arguments = [*LABEL, "--no-cache", *files]
     with monkeypatch.context() as disk:
         disk.setattr(os, "fsync", fsync)
         assert main(arguments) == 3

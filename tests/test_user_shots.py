@@ -38,7 +38,7 @@ def test_the_command_says_how_good_the_classifier_is(place, capsys):
     assert "names alone" in output
     assert "LogisticRegression" in output
     wrong = Path("shots/fruit/wrong.png")
-    assert f"Shots with a doubtful label: 1: {wrong} (fruit, looks like bird)" in output
+    assert f"1 shot with a doubtful label: {wrong} (fruit, looks like bird)" in output
 
 
 def test_corrections_are_further_shots_and_take_shots_back(place, capsys):
@@ -54,7 +54,7 @@ def test_corrections_are_further_shots_and_take_shots_back(place, capsys):
         assert counted in output
     assert "1 images of none of the classes" in output
     assert "12 shots of 3 classes: bird 4, clock 4, fruit 4" in output
-    assert "Shots with a doubtful label: 0\n" in output
+    assert "0 shots with a doubtful label\n" in output
     assert "of 4 other labels" in output
     assert (rows["photos/bird.png"]["label"], rows["photos/bird.png"]["probability"]) == ("bird", "1.0000")
     assert rows["photos/more/clock.png"]["problem"] == "none of these"
@@ -82,14 +82,14 @@ def test_a_label_that_a_person_gave_is_not_doubtful(place, capsys):
     os.rename("shots/bird/0.png", "shots/fruit/odd.png")
     Path("corrections.csv").write_text("shots/fruit/odd.png,fruit\n")
     label("--corrections", "corrections.csv")
-    assert "Shots with a doubtful label: 0\n" in capsys.readouterr().err
+    assert "0 shots with a doubtful label\n" in capsys.readouterr().err
 
 
 def test_names_that_the_model_may_not_know_are_named(place, capsys):
     os.rename("shots/bird", "shots/Vögel")
     os.rename("shots/clock", "shots/A113")
     label()
-    assert "Names that the model may not know: 2: A113, Vögel." in capsys.readouterr().err
+    assert "2 names that the model may not know: A113, Vögel." in capsys.readouterr().err
     Path("names.csv").write_text("Vögel,bird\nA113,clock\n", encoding="utf-8")
     label("--names", "names.csv")
     assert "may not know" not in capsys.readouterr().err
