@@ -154,16 +154,16 @@ def _correct(paths, labels, corrections):
         os.path.realpath(path): (path, label) for path, label in corrections.items()
     }.items():
         if real in row:
-            kind = "confirmed shots" if label == labels[row[real]] else "shots with another label"
-            counts[kind if label else "shots taken back"] += 1
+            kind = "confirmed" if label == labels[row[real]] else "other label"
+            counts[kind if label else "taken back"] += 1
             labels[row[real]] = label
         elif label:
-            counts["further shots"] += 1
+            counts["further shot"] += 1
             paths.append(path)
             labels.append(label)
         else:
-            counts["images of none of the classes"] += 1
-    say(f"Corrections: {', '.join(f'{n} {kind}' for kind, n in counts.items()) or 'none'}")
+            counts["none of the classes"] += 1
+    say(f"Corrections: {', '.join(f'{kind} {n}' for kind, n in sorted(counts.items()))}")
     for kind, classes in (
         ("New classes", set(labels) - known),
         ("Classes without shots", known - set(labels)),

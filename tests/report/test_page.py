@@ -198,7 +198,7 @@ def test_corrections_of_the_page_change_the_next_one(browser, place, capsys):
     Path("corrections.csv").write_text(browser.run("table()"), encoding="utf-8-sig", newline="")
     given = corrections(browser)
     main([*command, "--out", "b.csv", "--report", "b.html", "--corrections", "corrections.csv"])
-    assert "Corrections: 6 further shots, 1 shots with another label" in capsys.readouterr().err
+    assert "Corrections: further shot 6, other label 1" in capsys.readouterr().err
     browser.open(place / "b.html")
     assert sorted(corrections(browser)) == sorted(given)
     assert browser.run("document.querySelectorAll('.right[aria-pressed=true]').length") == 6
