@@ -15,13 +15,7 @@ from sksemobridge import make_semobridge_pipeline
 
 
 class FewShotModel(fom.Model):
-    """A fitted pipeline as a model of FiftyOne.
-
-    Parameters
-    ----------
-    pipeline : SeMoBridgePipeline
-        Fitted.
-    """
+    """A fitted pipeline as a model of FiftyOne."""
 
     def __init__(self, pipeline):
         self.pipeline = pipeline
