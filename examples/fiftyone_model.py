@@ -7,14 +7,14 @@ FiftyOne shows a dataset of images, and people label in it. This model learns fr
 `dataset.sort_by("predictions.doubt", reverse=True)`, the images that need a person come first.
 """
 
-import fiftyone as fo
-import fiftyone.core.models as fom
+import fiftyone
 import numpy as np
+from fiftyone.core.models import Model
 
 from sksemobridge import make_semobridge_pipeline
 
 
-class FewShotModel(fom.Model):
+class FewShotModel(Model):
     """A fitted pipeline as a model of FiftyOne."""
 
     def __init__(self, pipeline):
@@ -44,7 +44,7 @@ class FewShotModel(fom.Model):
         ranked = np.sort(proba, axis=1)
         second = ranked[:, -2] if proba.shape[1] > 1 else np.zeros(len(proba))
         return [
-            fo.Classification(
+            fiftyone.Classification(
                 label=str(self.pipeline.classes_[i]),
                 confidence=float(p[i]),
                 doubt=float(1 - p[i] + other),
@@ -63,12 +63,12 @@ if __name__ == "__main__":
 
     from sksemobridge.datasets import load_emoji
 
-    emoji, dataset = load_emoji(), fo.Dataset()
+    emoji, dataset = load_emoji(), fiftyone.Dataset()
     for i in range(0, 120, 3):
         path = Path(f"{i}.png").absolute()
         Image.fromarray(emoji.images[i]).save(path)
-        label = fo.Classification(label=emoji.target_names[emoji.target[i]]) if i % 9 == 0 else None
-        dataset.add_sample(fo.Sample(filepath=str(path), ground_truth=label))
+        label = fiftyone.Classification(label=emoji.target_names[emoji.target[i]]) if i % 9 == 0 else None
+        dataset.add_sample(fiftyone.Sample(filepath=str(path), ground_truth=label))
     model = FewShotModel.from_labels(dataset, "ground_truth", model_name="mini", pretrained="bundled")
     dataset.apply_model(model, "predictions", batch_size=16)
     first = dataset.sort_by("predictions.doubt", reverse=True).first()
