@@ -25,7 +25,7 @@ from .encoders import CLIPImageEncoder, ModelLoadError
 # What each kind of file needs beside this package.
 TABLES = {kind: needs for kind, (needs, _) in WRITERS.items()}
 MODELS = {".joblib": [], ".skops": ["skops"]}
-PAGES = {".html": []}
+PAGES: dict[str, list[str]] = {".html": []}
 EPILOG = """\
 Exit status: 0 if every image has a label or is of none of the classes, 1 if images were skipped (the table has them, with
 the reason), 2 for wrong use, 3 if a model cannot be had or a file cannot be read or written, 130 if interrupted. Nothing
@@ -213,9 +213,7 @@ def _label(args):
         copied = sort_into(table, Path(args.sort_into), args.min_probability or 0.0)
         say(f"{copied} images copied into {args.sort_into!r}.")
     if shots is not None:
-        say("\n".join(shots.summary()))
-        if shots.uncorrected is not None and len(paths):
-            say(shots.changes(paths, embeddings))
+        say("\n".join(shots.summary(paths, embeddings)))
         n_skipped += shots.n_skipped
     return int(n_skipped > 0)
 

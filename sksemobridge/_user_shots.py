@@ -61,27 +61,27 @@ class UserShots:
         """The class that each shot looks like when it is held out."""
         return self.evaluation.classes[np.nan_to_num(self.evaluation.held_out_proba).argmax(axis=1)]
 
-    def summary(self):
-        """Lines that say how good the classifier is on its shots, and which of them are doubtful."""
+    def summary(self, paths, embeddings):
+        """Lines that say how good the classifier is on its shots, which are doubtful, and what corrections change.
+
+        `paths` and `embeddings` are those of the images that were labelled.
+        """
         doubtful, likely = self.doubtful(), self.likely()
         named = [f"{self.paths[i]} ({self.labels[i]}, looks like {likely[i]})" for i in doubtful]
-        return [
-            *str(self.evaluation).splitlines()[:-1],
-            f"{doubtful_shots(len(named))}{': ' * bool(named)}{_first(named)}",
-        ]
-
-    def changes(self, paths, embeddings):
-        """A line that says which images have another label than without the corrections."""
-        before, after = self.uncorrected.predict(embeddings), self.pipeline[-1].predict(embeddings)
-        others = [os.path.realpath(path) not in self.given for path in paths]
-        changes = Counter(
-            f"from {old} to {new}" for old, new, other in zip(before, after, others) if other and old != new
-        )
-        named = [f"{n} {change}" for change, n in changes.most_common()]
-        return (
-            f"Changed by the corrections: {changes.total()} of {sum(others)} other labels"
-            f"{': ' * bool(named)}{_first(named)}"
-        )
+        lines = [*str(self.evaluation).splitlines()[:-1], f"{doubtful_shots(len(named))}{_first(named)}"]
+        if self.uncorrected is not None and len(paths):
+            others = [os.path.realpath(path) not in self.given for path in paths]
+            before, after = self.uncorrected.predict(embeddings), self.pipeline[-1].predict(embeddings)
+            changes = Counter(
+                f"from {old} to {new}"
+                for old, new, other in zip(before, after, others)
+                if other and old != new
+            )
+            named = [f"{n} {change}" for change, n in changes.most_common()]
+            lines.append(
+                f"Changed by the corrections: {changes.total()} of {sum(others)} other labels{_first(named)}"
+            )
+        return lines
 
 
 def learn(folder, model, names, corrections, *, cache, alpha):
@@ -101,8 +101,8 @@ def learn(folder, model, names, corrections, *, cache, alpha):
     Raises
     ------
     ValueError
-        If there is one class only and `alpha` turns nothing away, a table does not fit, or nothing of a class can be
-        read.
+        If there is no shot, or one class only and `alpha` turns nothing away, a table does not fit, or nothing of a
+        class can be read.
     """
     found = load_image_folder(folder)
     paths, folder_labels = list(found.paths), found.target_names[found.target]
@@ -111,6 +111,8 @@ def learn(folder, model, names, corrections, *, cache, alpha):
     if corrections:
         _correct(paths, labels, corrections)
     classes = sorted({label for label in labels if label})
+    if not classes:
+        raise ValueError("--corrections: they take all shots back, so that there is nothing to learn from")
     if len(classes) == 1 and not alpha:
         raise ValueError(
             f"--shots: {folder!r} has one sub-folder, and all images would be labelled {classes[0]!r}. Give the "
@@ -180,13 +182,14 @@ def _say_puzzling(names, model_name):
     puzzling = puzzling_names(names.values(), is_english="hf_tokenizer_name" not in text)
     if puzzling:
         say(
-            f"Note: {len(puzzling)} names that the model may not know: {_first(puzzling)}. --names gives these classes "
+            f"Note: {len(puzzling)} names that the model may not know{_first(puzzling)}. --names gives these classes "
             "other names, such as English ones."
         )
 
 
 def _first(items):
-    return ", ".join(items[:MOST_NAMED]) + ", ..." * (len(items) > MOST_NAMED)
+    """The first items, after a colon."""
+    return ": " * bool(items) + ", ".join(items[:MOST_NAMED]) + ", ..." * (len(items) > MOST_NAMED)
 
 
 def say(message):

@@ -105,3 +105,10 @@ def test_one_folder_of_shots_and_a_class_by_the_corrections_are_two(place):
     os.rename("shots/clock", "clock")
     Path("corrections.csv").write_text("photos/clock.png,clock\n")
     assert label("--corrections", "corrections.csv")["photos/clock.png"]["label"] == "clock"
+
+
+def test_at_least_one_shot_must_stay(place, capsys):
+    Path("corrections.csv").write_text("".join(f"{path},\n" for path in Path("shots").rglob("*.png")))
+    with pytest.raises(SystemExit, match="2"):
+        main([*LABEL, "--out", "labels.csv", "--corrections", "corrections.csv"])
+    assert "they take all shots back" in capsys.readouterr().err

@@ -86,7 +86,7 @@ def write_report(
     estimator = getattr(estimator, "best_estimator_", estimator)
     table, paths, embeddings = label_files(estimator, folder, alpha=alpha, progress=progress)
     known = None
-    if shots is not None:
+    if y_shots is not None:
         shots = np.asarray([os.fspath(shot) for shot in shots], dtype=object)
         of_shots = estimator[0].transform(shots)
         evaluation = evaluate_shots(estimator[1:], of_shots, y_shots)
@@ -105,7 +105,7 @@ def report(
     counts += [
         f"{n} {what}" for n, what in ((turned_away, "of none of the classes"), (unread, "not read")) if n
     ]
-    summary = [", ".join(counts), *([] if shots is None else shots.summary())]
+    summary = [", ".join(counts), *([] if shots is None else shots.summary(paths, embeddings))]
     # Names of files may be no text.
     title, *summary = (plain(line) for line in (f"Labels of {os.fspath(folder)}", *summary))
     write_page(path, title, summary, data, n_thumbnails=n_thumbnails, progress=progress)

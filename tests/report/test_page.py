@@ -200,6 +200,7 @@ def test_corrections_of_the_page_change_the_next_one(browser, place, capsys):
     main([*command, "--out", "b.csv", "--report", "b.html", "--corrections", "corrections.csv"])
     assert "Corrections: further shot 6, other label 1" in capsys.readouterr().err
     browser.open(place / "b.html")
+    assert "Changed by the corrections: " in browser.run("byId('summary').textContent")
     assert sorted(corrections(browser)) == sorted(given)
     assert browser.run("document.querySelectorAll('.right[aria-pressed=true]').length") == 6
     choose(browser, "view", "doubtful")
