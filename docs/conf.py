@@ -55,8 +55,8 @@ copybutton_exclude = ".linenos, .gp, .go"
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "auto_examples",
-    # One example starts itself as another program, which it can as a file only.
-    "filename_pattern": r"(?<!serve_onnx)\.py$",
+    # One example starts itself as another program, which it can as a file only. One needs a database.
+    "filename_pattern": r"(?<!serve_onnx)(?<!fiftyone_model)\.py$",
     "within_subsection_order": ExplicitOrder(
         [
             "plot_quickstart.py",

@@ -11,17 +11,20 @@ The way of the data, and where each station is:
     embeddings -> _model/linear -> decisions -> _base: labels and probabilities
 
 `_fitted` holds what a classifier has learnt. `_pipeline` begins with images, `_zero_shot` has no shots,
-`_semantic_bridge` and `_retrieval` serve search, `_folder_table` and `_command` label folders, `_saving` says what is saved
-and what a file may hold, `_onnx` writes fitted models, `displays/` draws, `distributed/` runs on Ray, `datasets/` loads
-pictures and words, `models/` holds the bundled one, and `_utils/` what all of them use.
+`_semantic_bridge` and `_retrieval` serve search, `_evaluation` says how good a classifier is, `_folder_table` and
+`_command` label folders, `_report` makes a page of the labels, `_saving` says what is saved and what a file may hold,
+`_onnx` writes fitted models, `displays/` draws, `distributed/` runs on Ray, `datasets/` loads pictures and words,
+`models/` holds the bundled one, and `_utils/` what all of them use.
 """
 
 from . import datasets
 from ._classifier import SeMoBridgeClassifier
+from ._evaluation import ShotEvaluation, evaluate_shots
 from ._folder_table import predict_folder
 from ._onnx import to_onnx
 from ._paper.parameters import PaperBlend, Training
 from ._pipeline import SeMoBridgePipeline, make_semobridge_pipeline
+from ._report import write_report
 from ._retrieval import mean_average_precision
 from ._saving import trusted_types
 from ._semantic_bridge import SemanticBridge
@@ -52,13 +55,16 @@ __all__ = [
     "SeMoBridgeClassifier",
     "SeMoBridgePipeline",
     "SemanticBridge",
+    "ShotEvaluation",
     "Training",
     "ZeroShotClassifier",
     "clear_model_cache",
     "datasets",
+    "evaluate_shots",
     "make_semobridge_pipeline",
     "mean_average_precision",
     "predict_folder",
     "to_onnx",
     "trusted_types",
+    "write_report",
 ]

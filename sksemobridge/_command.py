@@ -2,35 +2,30 @@
 
 import argparse
 import copy
-import csv
-import filecmp
-import itertools
-import shutil
-import sys
 import tempfile
 import warnings
 from contextlib import ExitStack
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from unicodedata import normalize
 
 import joblib
 from sklearn.pipeline import Pipeline
 
-from ._folder_table import NONE_OF_THESE, WRITERS, embed_readable, predict_folder, write_table
-from ._pipeline import make_semobridge_pipeline
+from ._copies import is_of_copies, sort_into
+from ._folder_table import NONE_OF_THESE, WRITERS, label_files, write_table
+from ._report import report
 from ._saving import trusted_types
-from ._texts.prompts import ENSEMBLE_TEMPLATES
+from ._user_shots import learn, say
 from ._utils.files import new_file
-from ._utils.platforms import folder_names, user_cache_folder
-from .datasets import load_image_folder
-from .datasets._folder import COPIES_MARK, existing_folder, is_image
+from ._utils.platforms import user_cache_folder
+from .datasets._folder import existing_folder, is_image
 from .encoders import CLIPImageEncoder, ModelLoadError
 
 # What each kind of file needs beside this package.
 TABLES = {kind: needs for kind, (needs, _) in WRITERS.items()}
 MODELS = {".joblib": [], ".skops": ["skops"]}
+PAGES: dict[str, list[str]] = {".html": []}
 EPILOG = """\
 Exit status: 0 if every image has a label or is of none of the classes, 1 if images were skipped (the table has them, with
 the reason), 2 for wrong use, 3 if a model cannot be had or a file cannot be read or written, 130 if interrupted. Nothing
@@ -55,7 +50,7 @@ def main(argv=None):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("always", UserWarning)
-        warnings.showwarning = lambda message, *_: _say(f"Note: {message}")
+        warnings.showwarning = lambda message, *_: say(f"Note: {message}")
         try:
             _check(args)
             return _label(args)
@@ -63,13 +58,13 @@ def main(argv=None):
         except (ValueError, FileNotFoundError, NotADirectoryError) as error:
             label.error(str(error))
         except ModelLoadError as error:
-            _say(
+            say(
                 f"{error}\nThe small model in the package needs no download: --model mini --pretrained bundled"
             )
         except OSError as error:
-            _say(f"sksemobridge label: {error}")
+            say(f"sksemobridge label: {error}")
         except KeyboardInterrupt:
-            _say("Interrupted.")
+            say("Interrupted.")
             return 130
     return 3
 
@@ -99,6 +94,9 @@ def _parsers():
         help="use a classifier from an earlier --save; a .joblib of somebody else can run any program",
     )
     label.add_argument("--out", metavar="FILE", required=True, help=f"table to write: {', '.join(TABLES)}")
+    label.add_argument(
+        "--report", metavar="FILE", help="page to look at the labels, and to correct them: .html"
+    )
     label.add_argument("--sep", choices=(",", ";", "tab"), metavar="MARK", help="of a .csv: , ; or tab")
     label.add_argument(
         "--decimal", choices=(".", ","), metavar="MARK", help="of a .csv: . or , (then --sep ';')"
@@ -109,6 +107,9 @@ def _parsers():
     label.add_argument("--pretrained", default="openai", help="its weights (%(default)s)")
     label.add_argument(
         "--names", metavar="FILE", help="with --shots: .csv of folder, name of the class, and prompts if any"
+    )
+    label.add_argument(
+        "--corrections", metavar="FILE", help="with --shots: .csv of path, label; no label takes a shot back"
     )
     label.add_argument("--no-cache", action="store_true", help="keep no embeddings for the next run")
     label.add_argument("--sort-into", metavar="FOLDER", help="copy each image into a sub-folder of its label")
@@ -132,20 +133,23 @@ def _parsers():
 def _check(args):
     """Refuse arguments that would fail only after the work was done."""
     existing_folder(args.photos)
-    for option, path, kinds in (("--out", args.out, TABLES), ("--save", args.save, MODELS)):
+    files = (("--out", args.out, TABLES), ("--report", args.report, PAGES), ("--save", args.save, MODELS))
+    for option, path, kinds in files:
         if path is not None:
             _require(option, path, kinds)
             if Path(path).exists():
                 raise UsageError(f"{option}: {path!r} exists, and nothing is overwritten; give another name")
             if not Path(path).absolute().parent.is_dir():
                 raise UsageError(f"{option}: there is no folder {str(Path(path).parent)!r}")
-    for option, path in (("--model-file", args.model_file), ("--names", args.names)):
+    tables = {"--names": args.names, "--corrections": args.corrections}
+    for option, path in {"--model-file": args.model_file, **tables}.items():
         if path is not None and not Path(path).is_file():
             raise UsageError(f"{option}: there is no file {path!r}")
     if args.model_file is not None:
         _require("--model-file", args.model_file, MODELS)
-        if args.names is not None:
-            raise UsageError("--names is for --shots; a classifier of --model-file has its names")
+        for option, path in tables.items():
+            if path is not None:
+                raise UsageError(f"{option} is for --shots; a classifier of --model-file has learnt already")
     is_csv = Path(args.out).suffix.lower() == ".csv"
     if not is_csv and (args.sep or args.decimal):
         raise UsageError("--sep and --decimal are for a .csv in --out")
@@ -162,7 +166,7 @@ def _check(args):
         folder = Path(args.sort_into)
         if folder.exists() and not folder.is_dir():
             raise UsageError(f"--sort-into: {args.sort_into!r} is a file, not a folder")
-        if folder.resolve().is_relative_to(Path(args.photos).resolve()) and not _is_of_copies(folder):
+        if folder.resolve().is_relative_to(Path(args.photos).resolve()) and not is_of_copies(folder):
             raise UsageError(
                 f"--sort-into: {args.sort_into!r} is in PHOTOS and holds other files, so that the copies would be "
                 "labelled in the next run; give a new folder, or one elsewhere"
@@ -172,7 +176,7 @@ def _check(args):
 def _require(option, path, kinds):
     kind = Path(path).suffix.lower()
     if kind not in kinds:
-        raise UsageError(f"{option}: {path!r} ends neither in {' nor in '.join(kinds)}")
+        raise UsageError(f"{option}: {path!r} does not end in {' or '.join(kinds)}")
     missing = [name for name in kinds[kind] if find_spec(name) is None]
     if missing:
         raise UsageError(
@@ -181,42 +185,58 @@ def _require(option, path, kinds):
 
 
 def _label(args):
-    cache = None if args.no_cache else cache_folder()
+    cache, shots, given = None if args.no_cache else cache_folder(), None, {}
     if args.model_file is None:
-        pipeline, skipped = _fit(args, cache)
+        model, tables = (args.model, args.pretrained), (args.names, args.corrections)
+        shots = learn(args.shots, model, *tables, cache=cache, alpha=args.alpha)
+        pipeline, given = shots.pipeline, shots.given
     else:
-        pipeline, skipped = _load(args.model_file), 0
+        pipeline = _load(args.model_file)
         pipeline[0].set_params(cache=cache)
-    table = predict_folder(pipeline, args.photos, alpha=args.alpha)
-    # Both files or none: the same command would refuse to overwrite one of them.
+    table, paths, embeddings = label_files(pipeline, args.photos, alpha=args.alpha, given=given)
+    # All files or none: the same command would refuse to overwrite one of them.
     with ExitStack() as undo:
         if args.save is not None:
             _save(pipeline, args.save)
             undo.callback(Path(args.save).unlink)
+        if args.report is not None:
+            report(args.report, args.photos, pipeline, table, paths, embeddings, shots)
+            undo.callback(Path(args.report).unlink)
         write_table(table, args.out, separator=args.sep, decimal=args.decimal)
         undo.pop_all()
+    n_skipped = _say_counts(table, args.out)
+    if args.save is not None:
+        say(f"Classifier: {args.save}")
+    if args.report is not None:
+        say(f"Page to look at: {args.report}")
+    if args.sort_into is not None:
+        copied = sort_into(table, Path(args.sort_into), args.min_probability or 0.0)
+        say(f"{copied} images copied into {args.sort_into!r}.")
+    if shots is not None:
+        say("\n".join(shots.summary(paths, embeddings)))
+        n_skipped += shots.n_skipped
+    return int(n_skipped > 0)
+
+
+def _say_counts(table, out):
+    """Say what became of the files, and return how many images could not be read."""
     n_none = n_skipped = n_others = 0
     for path, problem in zip(table["path"], table["problem"]):
         if problem == NONE_OF_THESE:
             n_none += 1
         elif problem and is_image(Path(path)):
-            _say(f"Skipped {path}: {problem}.")
+            say(f"Skipped {path}: {problem}.")
             n_skipped += 1
         elif problem:
             n_others += 1
     counts = {
-        "files labelled": list(table["problem"]).count(""),
+        "files labelled": table["problem"].count(""),
         "of none of the classes": n_none,
         "skipped": n_skipped,
         "no image": n_others,
     }
-    _say(f"{', '.join(f'{count} {what}' for what, count in counts.items() if count)}: {args.out}")
-    if args.save is not None:
-        _say(f"Classifier: {args.save}")
-    if args.sort_into is not None:
-        copied = _sort_into(table, Path(args.sort_into), args.min_probability or 0.0)
-        _say(f"{copied} images copied into {args.sort_into!r}.")
-    return int(skipped + n_skipped > 0)
+    say(f"{', '.join(f'{count} {what}' for what, count in counts.items() if count)}: {out}")
+    return n_skipped
 
 
 def cache_folder():
@@ -227,61 +247,10 @@ def cache_folder():
         tempfile.TemporaryFile(dir=folder).close()
     # The last where there is no home.
     except (OSError, RuntimeError) as error:
-        _say(f"Note: no embeddings are kept for the next run, since {error}.")
+        say(f"Note: no embeddings are kept for the next run, since {error}.")
         return None
-    _say(f"Embeddings are kept in {str(folder)!r}.")
+    say(f"Embeddings are kept in {str(folder)!r}.")
     return folder
-
-
-def _fit(args, cache):
-    """A pipeline fitted on the shots that can be read, and how many cannot."""
-    shots = load_image_folder(args.shots)
-    if len(shots.target_names) == 1 and not args.alpha:
-        raise UsageError(
-            f"--shots: {args.shots!r} has one sub-folder, and all images would be labelled "
-            f"{shots.target_names[0]!r}. Give the folder whose sub-folders are the classes, or --alpha to turn away "
-            "what is not of this one"
-        )
-    words = {} if args.names is None else _read_names(args.names, shots.target_names.tolist())
-    pipeline = make_semobridge_pipeline(args.model, args.pretrained, encoder_params={"cache": cache}, **words)
-    embeddings, problems = embed_readable(pipeline[0], list(shots.paths), progress=True)
-    for path, problem in problems.items():
-        _say(f"Skipped the shot {path}: {problem}.")
-    readable = [path not in problems for path in shots.paths]
-    labels = shots.target_names[shots.target][readable]
-    lost = sorted(set(shots.target_names.tolist()) - set(labels.tolist()))
-    if lost:
-        raise UsageError(f"--shots: no image of these classes can be read: {', '.join(lost)}")
-    if 0 < args.alpha < 1 / (len(labels) + 1):
-        _say(
-            f"With {len(labels)} shots no p-value is as low as --alpha {args.alpha:g}: no image is turned away."
-        )
-    pipeline[-1].fit(embeddings, labels)
-    return pipeline, len(problems)
-
-
-def _read_names(path, folders):
-    """Parameters that say the classes in the words of a table: folder, name, and whole prompts if there are any."""
-    try:
-        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
-        separator = max(",;\t", key="".join(lines[:1]).count)
-        rows = [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=separator)]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(f"--names: {path!r} is no table in UTF-8 (in Excel: CSV UTF-8): {error}") from error
-    # Systems spell letters with marks in two ways.
-    known = {normalize("NFC", folder): folder for folder in folders}
-    names, prompts = {folder: folder.replace("_", " ") for folder in folders}, {}
-    for number, (folder, *words) in enumerate(filter(any, rows)):
-        folder = known.get(normalize("NFC", folder), folder)
-        if folder in names:
-            names[folder] = next(filter(None, words[:1]), names[folder])
-            prompts |= {folder: own} if (own := list(filter(None, words[1:]))) else {}
-        elif number:  # the first row may be a header
-            raise UsageError(f"--names: {path!r} names {folder!r}, which is no class ({', '.join(folders)})")
-    if prompts:
-        for folder in folders:
-            prompts.setdefault(folder, [text.replace("{}", names[folder]) for text in ENSEMBLE_TEMPLATES])
-    return {"class_names": names, "prompts": prompts or "auto"}
 
 
 def _save(pipeline, path):
@@ -314,46 +283,3 @@ def _load(path):
     if not is_ours:
         raise UsageError(f"--model-file: {path!r} holds a {type(pipeline).__name__}, not what --save keeps")
     return pipeline
-
-
-def _is_of_copies(folder):
-    """Whether a folder holds nothing but copies that this command made, or nothing."""
-    return (folder / COPIES_MARK).exists() or not folder.exists() or not any(folder.iterdir())
-
-
-def _sort_into(table, folder, min_probability):
-    """Copy images into a sub-folder for each label, and return how many were copied."""
-    if _is_of_copies(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / COPIES_MARK).touch()
-    labels = {label for label, problem in zip(table["label"], table["problem"]) if not problem}
-    copied, names = 0, folder_names(sorted(labels, key=str))
-    for path, label, probability, problem in zip(
-        *map(table.get, ("path", "label", "probability", "problem"))
-    ):
-        if problem or probability < min_probability:
-            continue
-        target = _free_name(Path(path), folder / names[label])
-        if target is not None:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                shutil.copy2(path, target)
-            except BaseException:
-                target.unlink(missing_ok=True)
-                raise
-            copied += 1
-    return copied
-
-
-def _free_name(path, folder):
-    """Where to copy a file so that none is overwritten; None if it is there already."""
-    for number in itertools.count(1):
-        target = folder / (path.name if number == 1 else f"{path.stem}-{number}{path.suffix}")
-        if not target.exists():
-            return target
-        if filecmp.cmp(path, target, shallow=False):
-            return None
-
-
-def _say(message):
-    print(message, file=sys.stderr)

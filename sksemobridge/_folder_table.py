@@ -15,6 +15,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import Bunch
 from sklearn.utils.validation import check_is_fitted
 
+from ._user_tables import FORMULA
 from ._utils.files import new_file
 from .datasets._folder import list_files
 from .encoders import CLIPImageEncoder, ImageReadError
@@ -104,6 +105,24 @@ def predict_folder(
     >>> [bool(problem) for problem in table["problem"]]
     [False, True]
     """
+    columns, *_ = label_files(estimator, folder, alpha=alpha, progress=progress)
+    try:
+        import pandas
+    except ImportError:
+        return Bunch(**columns)
+    try:
+        return pandas.DataFrame(columns)
+    except UnicodeEncodeError:
+        # Names of files in another encoding are no text, as the strings of pandas must be.
+        return pandas.DataFrame(columns, dtype=object).astype(dict.fromkeys(NUMBERS, float))
+
+
+def label_files(estimator, folder, *, alpha=0.0, progress=True, given=None):
+    """The columns of `predict_folder`, the paths of the images that could be read, and their embeddings `(n, D)`.
+
+    `given` are labels that a person gave, by real path, which the model does not change; an empty one says that the image
+    is of none of the classes.
+    """
     encoder, classifier = _split(getattr(estimator, "best_estimator_", estimator))
     check_is_fitted(classifier)
     if not 0 <= alpha <= 1:
@@ -114,19 +133,9 @@ def predict_folder(
         )
     paths = list_files(folder)
     embeddings, problems = embed_readable(encoder, paths, progress=progress)
-    columns = {
-        name: list(values)
-        for name, values in zip(COLUMNS, zip(*_rows(classifier, paths, embeddings, problems, alpha)))
-    }
-    try:
-        import pandas
-    except ImportError:
-        return Bunch(**columns)
-    try:
-        return pandas.DataFrame(columns)
-    except UnicodeEncodeError:
-        # Names of files in another encoding are no text, as the strings of pandas must be.
-        return pandas.DataFrame(columns, dtype=object).astype(dict.fromkeys(NUMBERS, float))
+    rows = _rows(classifier, paths, embeddings, problems, alpha, given or {})
+    columns = {name: list(values) for name, values in zip(COLUMNS, zip(*rows))}
+    return columns, [path for path in paths if path not in problems], embeddings
 
 
 def embed_readable(encoder, paths, *, progress):
@@ -159,7 +168,7 @@ def _split(estimator):
     return estimator[0], estimator[1:]
 
 
-def _rows(classifier, paths, embeddings, problems, alpha):
+def _rows(classifier, paths, embeddings, problems, alpha, given):
     classes = np.asarray(classifier.classes_).tolist()
     predictions = iter(classifier.predict_proba(embeddings) if len(embeddings) else ())
     p_values = iter(_p_values(classifier, embeddings) if len(embeddings) else ())
@@ -168,6 +177,11 @@ def _rows(classifier, paths, embeddings, problems, alpha):
             yield path, None, np.nan, None, np.nan, np.nan, problems[path]
             continue
         row, p_value = next(predictions), float(next(p_values))
+        label = given.get(os.path.realpath(path)) if given else None
+        if label is not None:
+            sure = (label, 1.0) if label else (None, np.nan)
+            yield path, *sure, None, np.nan, p_value, "" if label else NONE_OF_THESE
+            continue
         best = np.argsort(-row, kind="stable")[:2].tolist()
         ranked = [(classes[i], float(row[i])) for i in best] + [(None, np.nan)]
         is_none = p_value <= alpha
@@ -193,13 +207,13 @@ def write_table(table, path, *, separator=",", decimal="."):
     OSError
         If it cannot be written, or exists.
     """
-    columns = {name: [_plain(value) for value in table[name]] for name in COLUMNS}
+    columns = {name: [plain(value) for value in table[name]] for name in COLUMNS}
     _, write = WRITERS[Path(path).suffix.lower()]
     with new_file(path) as unfinished:
         write(columns, unfinished, separator, decimal)
 
 
-def _plain(value):
+def plain(value):
     """A value as all kinds of files take it: None where it is missing, and text that can be encoded."""
     if isinstance(value, str):
         # Names of files in another encoding are no text.
@@ -243,7 +257,7 @@ def _to_json_lines(columns, path, separator, decimal):
 
 def _as_text(values):
     """Text that a spreadsheet takes for no formula, and without control characters, which Excel refuses."""
-    formula, control = re.compile(r"^(?=[=+\-@\t])"), re.compile(r"[\x00-\x08\x0b-\x1f]")
+    formula, control = re.compile(f"^{FORMULA}"), re.compile(r"[\x00-\x08\x0b-\x1f]")
     return [
         formula.sub("'", control.sub("?", value)) if isinstance(value, str) else value for value in values
     ]

@@ -125,6 +125,16 @@ class SeMoBridgePipeline(Pipeline):
         """
         return self[-1].p_values(self[:-1].transform(X))
 
+    @property
+    def held_out_proba_(self) -> NDArray[Any]:
+        """Probabilities of the shots, each by the model without it; see `SeMoBridgeClassifier`."""
+        return self[-1].held_out_proba_
+
+    @property
+    def label_proba_(self) -> NDArray[Any]:
+        """Probability of each shot that its label is right; see `SeMoBridgeClassifier`."""
+        return self[-1].label_proba_
+
     def _with_classifier(self, classifier):
         steps = [*copy.deepcopy(self.steps[:-1]), (self.steps[-1][0], classifier)]
         return type(self)(steps, memory=self.memory, verbose=self.verbose)

@@ -125,10 +125,11 @@ def test_labels_do_not_lead_out_of_the_folder(place):
         (["photos", "--shots", "shots"], "--out"),
         (
             ["photos", "--shots", "shots", "--out", "a.txt"],
-            "ends neither in .csv nor in .xlsx nor in .parquet nor in .jsonl",
+            "does not end in .csv or .xlsx or .parquet or .jsonl",
         ),
         (["photos", "--shots", "shots", "--out", "there.csv"], "nothing is overwritten"),
         (["photos", "--shots", "shots", "--out", "nowhere/a.csv"], "no folder 'nowhere'"),
+        (["photos", "--shots", "shots", "--out", "a.csv", "--report", "a.htm"], "does not end in .html"),
         (["photos", "--shots", "shots", "--out", "a.csv", "--save", "a.pt"], "--save"),
         (
             ["photos", "--shots", "shots", "--out", "a.csv", "--alpha", "2"],
@@ -152,6 +153,14 @@ def test_labels_do_not_lead_out_of_the_folder(place):
         (["photos", "--shots", "shots", "--out", "a.csv", "--sep", ",", "--decimal", ","], "both a comma"),
         (["photos", "--shots", "shots", "--out", "a.csv", "--names", "nowhere.csv"], "no file 'nowhere.csv'"),
         (["photos", "--model-file", "a.skops", "--out", "a.csv", "--names", "there.csv"], "is for --shots"),
+        (
+            ["photos", "--model-file", "a.skops", "--out", "a.csv", "--corrections", "there.csv"],
+            "is for --shots",
+        ),
+        (
+            ["photos", "--shots", "shots", "--out", "a.csv", "--corrections", "there.csv"],
+            "names 1 files that are not there",
+        ),
         (["photos", "--shots", "shots", "--out", "a.csv", "--sort-into", "photos/more"], "holds other files"),
     ],
 )
@@ -204,14 +213,15 @@ def test_a_model_that_cannot_be_had_is_no_wrong_use(place, capsys):
     assert "usage:" not in output
 
 
-@pytest.mark.parametrize("full", ["model.skops", "labels.csv"])
+@pytest.mark.parametrize("full", ["model.skops", "report.html", "labels.csv"])
 def test_a_full_disk_is_said_and_the_next_run_goes_on(place, capsys, monkeypatch, full):
     def fsync(file, real=os.fsync):
         if file.name.endswith(full):
             raise OSError(errno.ENOSPC, "No space left on device")
         real(file)
 
-    arguments = [*LABEL, "--no-cache", "--out", "labels.csv", "--save", "model.skops"]
+    files = ["--out", "labels.csv", "--save", "model.skops", "--report", "report.html"]
+    arguments = [*LABEL, "--no-cache", *files]
     with monkeypatch.context() as disk:
         disk.setattr(os, "fsync", fsync)
         assert main(arguments) == 3
@@ -294,7 +304,7 @@ def test_classes_are_said_in_the_words_of_a_table(place, fitted, separator, head
     text = "\n".join(separator.join(row) for row in [header, *rows] if row)
     Path("names.csv").write_text(text, encoding="utf-8-sig")
     main([*LABEL, "--out", "a.csv", "--names", "names.csv"])
-    (classifier,) = fitted
+    classifier, *_ = fitted
     assert classifier.class_names_.tolist() == ["bird", "clock", "fruit"]
     of_bird, of_clock, of_fruit = classifier.prompts_
     assert [text.replace("bird", "clock") for text in of_bird] == of_clock

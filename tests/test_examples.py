@@ -15,7 +15,11 @@ EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
 
 
 # What is not among the requirements of the tests.
-TOOLS = {"plot_held_out": ("cleanlab", "mapie"), "plot_label_next": ("skactiveml",)}
+TOOLS = {
+    "plot_held_out": ("cleanlab", "mapie"),
+    "plot_label_next": ("skactiveml",),
+    "fiftyone_model": ("fiftyone",),
+}
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +46,7 @@ def test_example(path, monkeypatch, tmp_path, capsys):
     import matplotlib.pyplot as plt
 
     for tool in TOOLS.get(path.stem, ()):
-        pytest.importorskip(tool, reason="needs the extra examples")
+        pytest.importorskip(tool, reason=f"needs {tool}")
     shown = []
     monkeypatch.setattr(plt, "show", lambda: shown.extend(plt.get_fignums()))
     monkeypatch.chdir(tmp_path)

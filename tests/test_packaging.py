@@ -44,7 +44,8 @@ def test_a_folder_of_the_same_name_does_not_hide_an_editable_install(tmp_path, m
 def test_the_extra_examples_holds_what_the_examples_import():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
-    required = [*project["dependencies"], *extras["examples"], *extras["systems"], *extras["onnx"]]
+    of_examples = ("examples", "systems", "onnx", "labelling")
+    required = [*project["dependencies"], *(line for name in of_examples for line in extras[name])]
     # joblib comes with scikit-learn.
     installed = {"joblib"} | {normal(re.match(r"[\w-]+", line)[0]) for line in required}
     # Its name differs from its package's, which need not be installed here.

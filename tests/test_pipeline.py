@@ -152,3 +152,10 @@ def test_images_without_a_label_and_of_no_class(pictures):
     np.testing.assert_array_equal(pipeline.p_values(images), pipeline[-1].p_values(embeddings))
     np.testing.assert_array_equal(pipeline.score_samples(images), pipeline[-1].score_samples(embeddings))
     assert not hasattr(pipeline_of(blend=PaperBlend()), "p_values")
+
+
+def test_what_is_known_of_the_shots_is_read_from_the_pipeline(pictures):
+    pipeline = pipeline_of(store_held_out=True, label_noise="auto").fit(*pictures)
+    assert pipeline.held_out_proba_ is pipeline[-1].held_out_proba_
+    assert pipeline.label_proba_ is pipeline[-1].label_proba_
+    assert not hasattr(pipeline_of().fit(*pictures), "held_out_proba_")

@@ -122,7 +122,9 @@ class CLIPImageEncoder(CallbackSupportMixin, CLIPEncoder):
         ----------
         X : list, tuple, array, series or one-column data frame of n images
             Each a path, encoded bytes, an image of Pillow or uint8 pixels of shape `(h, w)`, `(h, w, 3)` or
-            `(h, w, 4)`; or one uint8 array of shape `(n, h, w, 3)`.
+            `(h, w, 4)`; or one uint8 array of shape `(n, h, w, 3)`. Also `(image, box)` for the part of an image in the
+            box `(left, top, right, bottom)`, in pixels, a file of `fsspec.open`, and a mapping with `"bytes"` and
+            `"path"`, as `datasets.Image(decode=False)` gives it.
 
         Returns
         -------

@@ -55,7 +55,11 @@ def describe(source):
         return f"{len(source):,} encoded bytes"
     if isinstance(source, np.ndarray):
         return f"array of shape {source.shape}"
-    return type(source).__name__
+    if isinstance(source, tuple) and len(source) == 2:
+        return f"{describe(source[0])} in the box {source[1]}"
+    if isinstance(source, dict) and source.get("path") is not None:
+        return describe(source["path"])
+    return repr(source.full_name) if _is_open_file(source) else type(source).__name__
 
 
 def fetch(source):
@@ -71,12 +75,19 @@ def fetch(source):
                 f"it is of the kind {source.format}; call its load() first if you trust its origin"
             )
         return np.asarray(_to_picture(source))
+    if isinstance(source, tuple) and len(source) == 2:
+        return _crop(decode(fetch(source[0])), source[1])
+    # As `datasets.Image(decode=False)` gives it.
+    if isinstance(source, dict) and source.keys() >= {"bytes", "path"}:
+        return fetch(source["path"] if source["bytes"] is None else source["bytes"])
     if isinstance(source, (str, os.PathLike)):
         source = _read_file(os.fspath(source))
+    elif _is_open_file(source):
+        source = _read_open_file(source)
     elif not isinstance(source, (bytes, bytearray, memoryview)):
         raise ImageReadError(
             f"{source!r:.60} ({type(source).__name__}) is not an image; give a path, encoded bytes, an image "
-            "of Pillow or a uint8 array"
+            "of Pillow or a uint8 array, or (image, box)"
         )
     if not len(source):
         raise ImageReadError("the file is empty")
@@ -164,11 +175,51 @@ def _read_file(path):
     except (OSError, ValueError) as error:
         if isinstance(path, str) and _ADDRESS.match(path):
             raise ImageReadError(
-                "addresses are not fetched; download the file and give its path, or give its content as bytes, "
-                "for example urllib.request.urlopen(address).read()"
+                "addresses are not fetched; download the file and give its path, or give fsspec.open(address) if "
+                "you trust where it leads"
             ) from error
         is_missing = isinstance(error, FileNotFoundError)
         raise ImageReadError("there is no such file" if is_missing else str(error)) from error
+
+
+def _is_open_file(value):
+    """Whether a value is a file of fsspec that is opened on request, as `fsspec.open` gives it."""
+    return any(
+        f"{kind.__module__}.{kind.__qualname__}" == "fsspec.core.OpenFile" for kind in type(value).__mro__
+    )
+
+
+def _read_open_file(source):
+    from PIL import Image
+
+    limit = Image.MAX_IMAGE_PIXELS
+    most = None if limit is None else _PIXEL_BYTES * limit
+    try:
+        with source as file:
+            content = file.read() if most is None else file.read(most + 1)
+    except FileNotFoundError as error:
+        raise ImageReadError("there is no such file") from error
+    # Each system has errors of its own.
+    except Exception as error:
+        raise ImageReadError(str(error) or type(error).__name__) from error
+    if most is not None and len(content) > most:
+        raise _bomb(f"its content is of more bytes than {limit:,} pixels take")
+    return content
+
+
+def _crop(picture, box):
+    """The pixels of a picture inside a box `(left, top, right, bottom)`, which may reach beyond its sides."""
+    try:
+        left, top, right, bottom = (round(float(side)) for side in box)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ImageReadError(f"the box {box!r:.60} is not (left, top, right, bottom) in pixels") from error
+    left, top = max(left, 0), max(top, 0)
+    pixels = np.asarray(picture)[top : max(bottom, 0), left : max(right, 0)]
+    if not pixels.size:
+        raise ImageReadError(
+            f"the box {box} holds no pixel of the picture of {picture.width} x {picture.height}"
+        )
+    return pixels
 
 
 def _check_large_file(file, n_bytes):

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -517,3 +518,97 @@ def test_content_that_starts_programs_is_refused_under_any_name(tmp_path, monkey
             with pytest.raises(OSError, match="PPM|cannot"):
                 opened.load()
             assert started.exists()
+
+
+@pytest.fixture
+def remote(pixels):
+    """A file system that is none of the machine, with a picture and a text."""
+    fsspec = pytest.importorskip("fsspec")
+    system = fsspec.filesystem("memory")
+    system.pipe({"/photos/a.png": encoded(Image.fromarray(pixels)), "/photos/b.txt": b"no image"})
+    yield fsspec
+    system.rm("/photos", recursive=True)
+
+
+def test_files_of_other_systems_are_read_where_they_are_opened(remote, pixels):
+    assert_array_equal(seen(remote.open("memory://photos/a.png")), pixels)
+    refused(remote.open("memory://photos/b.txt"), "is not an image of a kind")
+    refused(remote.open("memory://photos/gone.png"), "there is no such file")
+    refused("memory://photos/a.png", r"give fsspec.open\(address\)")
+
+
+def test_a_file_of_another_system_is_read_no_further_than_pictures_go(remote, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 4)
+    refused(remote.open("memory://photos/a.png"), "of more bytes than 4 pixels take")
+
+
+def test_errors_of_another_system_are_said(remote, monkeypatch):
+    def fail(*args, **kwargs):
+        raise RuntimeError("no credentials")
+
+    monkeypatch.setattr(type(remote.filesystem("memory")), "_open", fail)
+    refused(remote.open("memory://photos/a.png"), "no credentials")
+
+
+def test_a_part_of_an_image_is_read_from_any_source(pixels, tmp_path):
+    path = tmp_path / "a.png"
+    Image.fromarray(pixels).save(path)
+    for source in (path, pixels, path.read_bytes(), Image.open(path)):
+        assert_array_equal(seen((source, (3, 2, 10.4, 7.6))), pixels[2:8, 3:10])
+    # Detectors give boxes that reach beyond the image.
+    assert_array_equal(seen((path, np.array([-5, -1, 99, 4]))), pixels[:4])
+
+
+@pytest.mark.parametrize(
+    ("box", "message"),
+    [
+        ((5, 5, 5, 9), "holds no pixel of the picture of 36 x 24"),
+        ((-9, 0, -2, 5), "holds no pixel"),
+        ((0, 0, float("nan"), 5), "is not .left, top, right, bottom. in pixels"),
+        ((0, 0, 5), "is not .left, top, right, bottom. in pixels"),
+        (None, "is not .left, top, right, bottom. in pixels"),
+    ],
+)
+def test_a_box_that_is_none_is_refused(pixels, box, message):
+    refused((pixels, box), message)
+
+
+def test_the_part_is_that_of_the_upright_image(pixels):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned = encoded(Image.fromarray(pixels), exif=exif)
+    assert_array_equal(seen((turned, (0, 0, 5, 7))), seen(turned)[:7, :5])
+
+
+def test_a_mapping_holds_bytes_or_a_path(pixels, tmp_path):
+    path = tmp_path / "a.png"
+    Image.fromarray(pixels).save(path)
+    assert_array_equal(seen({"bytes": path.read_bytes(), "path": "elsewhere.png"}), pixels)
+    assert_array_equal(seen({"bytes": None, "path": str(path)}), pixels)
+    refused({"bytes": None, "path": None}, "is not an image")
+    refused({"image": str(path)}, "is not an image")
+
+
+def test_errors_name_parts_files_and_mappings(remote, pixels):
+    encoder = CLIPImageEncoder("mini", "bundled")
+    sources = {
+        "'gone.png' in the box (0, 0, 1, 1)": ("gone.png", (0, 0, 1, 1)),
+        "/photos/b.txt": remote.open("memory://photos/b.txt"),
+        "'gone.png'": {"bytes": None, "path": "gone.png"},
+    }
+    for name, source in sources.items():
+        with pytest.raises(ImageReadError, match=f"^Image 1 .*{re.escape(name)}.* cannot be read"):
+            encoder.transform([pixels, source])
+
+
+def test_a_column_of_datasets_is_embedded(pixels, tmp_path):
+    datasets = pytest.importorskip("datasets", reason="needs datasets")
+    path = tmp_path / "a.png"
+    Image.fromarray(pixels).save(path)
+    column = datasets.Dataset.from_dict({"image": [str(path)] * 2}).cast_column("image", datasets.Image())
+    raw = column.cast_column("image", datasets.Image(decode=False))
+    encoder = CLIPImageEncoder("mini", "bundled")
+    expected = encoder.transform([pixels] * 2)
+    for dataset in (column, raw):
+        assert_array_equal(encoder.transform(list(dataset["image"])), expected)
+    assert_array_equal(encoder.transform(column["image"]), expected)

@@ -1,0 +1,83 @@
+"""
+To and from Label Studio
+========================
+
+Label Studio exports and imports JSON. Its labels become shots here, and predictions go back with scores, so that people label the
+least certain images first (in Label Studio: order tasks by prediction score). Images are local files, which Label Studio serves
+below one folder (its "local storage").
+"""
+
+import json
+from pathlib import Path
+from urllib.parse import parse_qs, quote, urlsplit
+
+from PIL import Image
+
+from sksemobridge import make_semobridge_pipeline, predict_folder
+from sksemobridge.datasets import load_emoji
+
+# The names in the labelling interface: <Choices name="label" toName="image"> and <Image name="image" value="$image"/>.
+CHOICES, IMAGE = "label", "image"
+
+
+def to_tasks(table, root):
+    """Tasks with predictions, from a table of `predict_folder`; images that have no label are tasks without one."""
+    tasks = []
+    for path, label, probability in zip(table["path"], table["label"], table["probability"]):
+        address = f"/data/local-files/?d={quote(Path(path).relative_to(root).as_posix())}"
+        task = {"data": {IMAGE: address}, "predictions": []}
+        if isinstance(label, str):
+            result = {
+                "from_name": CHOICES,
+                "to_name": IMAGE,
+                "type": "choices",
+                "value": {"choices": [label]},
+            }
+            prediction = {"model_version": "sksemobridge", "score": probability, "result": [result]}
+            task["predictions"].append(prediction)
+        tasks.append(task)
+    return tasks
+
+
+def to_shots(tasks, root):
+    """Paths and labels, from an export of tasks ("JSON"); tasks without one label by a person are left out."""
+    paths, labels = [], []
+    for task in tasks:
+        results = [
+            result["value"]["choices"]
+            for annotation in task.get("annotations", [])
+            if not annotation.get("was_cancelled")
+            for result in annotation["result"]
+            if result["from_name"] == CHOICES
+        ]
+        # The last word counts; several choices for one image are no class.
+        if results and len(results[-1]) == 1:
+            paths.append(str(Path(root, parse_qs(urlsplit(task["data"][IMAGE]).query)["d"][0])))
+            labels.append(results[-1][0])
+    return paths, labels
+
+
+# %%
+# A trial: tasks with the predictions of a classifier that knows two pictures of each class.
+if __name__ == "__main__":
+    emoji = load_emoji()
+    names = ["bird", "clock", "fruit"]
+    pictures = {name: emoji.images[emoji.target_names[emoji.target] == name] for name in names}
+    for name in names:
+        for i, picture in enumerate(pictures[name][2:8]):
+            Path("media").mkdir(exist_ok=True)
+            Image.fromarray(picture).save(f"media/{name} {i}.png")
+    shots = [picture for name in names for picture in pictures[name][:2]]
+    pipeline = make_semobridge_pipeline("mini", "bundled").fit(
+        shots, [name for name in names for _ in range(2)]
+    )
+    tasks = to_tasks(predict_folder(pipeline, "media", progress=False), "media")
+    Path("tasks.json").write_text(json.dumps(tasks))
+    print(len(tasks), "tasks to import, such as", tasks[0])
+
+    # What a person confirms there comes back as annotations in the export.
+    for task in tasks[:9]:
+        task["annotations"] = [{"result": prediction["result"]} for prediction in task["predictions"]]
+    paths, labels = to_shots(tasks, "media")
+    pipeline.partial_fit(paths, labels)
+    print(len(paths), "more shots, such as", paths[0], labels[0])

@@ -1,0 +1,48 @@
+"""Copies of images in a sub-folder for each label, for `sksemobridge label --sort-into`."""
+
+import filecmp
+import itertools
+import shutil
+from pathlib import Path
+
+from ._utils.platforms import folder_names
+from .datasets._folder import COPIES_MARK
+
+
+def is_of_copies(folder):
+    """Whether a folder holds nothing but copies that this command made, or nothing."""
+    return (folder / COPIES_MARK).exists() or not folder.exists() or not any(folder.iterdir())
+
+
+def sort_into(table, folder, min_probability):
+    """Copy images into a sub-folder for each label, and return how many were copied."""
+    if is_of_copies(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / COPIES_MARK).touch()
+    labels = {label for label, problem in zip(table["label"], table["problem"]) if not problem}
+    copied, names = 0, folder_names(sorted(labels, key=str))
+    for path, label, probability, problem in zip(
+        *map(table.get, ("path", "label", "probability", "problem"))
+    ):
+        if problem or probability < min_probability:
+            continue
+        target = _free_name(Path(path), folder / names[label])
+        if target is not None:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                shutil.copy2(path, target)
+            except BaseException:
+                target.unlink(missing_ok=True)
+                raise
+            copied += 1
+    return copied
+
+
+def _free_name(path, folder):
+    """Where to copy a file so that none is overwritten; None if it is there already."""
+    for number in itertools.count(1):
+        target = folder / (path.name if number == 1 else f"{path.stem}-{number}{path.suffix}")
+        if not target.exists():
+            return target
+        if filecmp.cmp(path, target, shallow=False):
+            return None

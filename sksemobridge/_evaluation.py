@@ -1,0 +1,197 @@
+"""How good a classifier is on the shots that it learns from, and which labels of theirs are doubtful."""
+
+import math
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedGroupKFold
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import Normalizer
+
+from ._classifier import SeMoBridgeClassifier
+from ._utils.array_api import l2_normalize, to_numpy
+from ._utils.validation import validate_embeddings
+
+# Of cross-validation. A tenth less shots costs little; of more shots than this an even sample is enough.
+MOST_FOLDS, MOST_COMPARED = 10, 1000
+# Below this probability, a label is more likely wrong than right.
+DOUBTFUL = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class ShotEvaluation:
+    """What `evaluate_shots` finds. `str()` of it is a summary of a few lines.
+
+    Attributes
+    ----------
+    classes : ndarray of shape (C,)
+        Sorted labels.
+    n_shots : ndarray of shape (C,)
+        Shots of each class.
+    accuracy : float
+        Share of the held-out shots that are predicted right; NaN where none can be held out.
+    names_accuracy : float
+        The same of the names alone; NaN without text.
+    logistic_accuracy : float
+        The same of scikit-learn's `LogisticRegression(C=10)` on the unit embeddings, cross-validated with up to ten
+        folds; NaN where there are not two shots of a class, or not two classes.
+    mixed_up : tuple of (label, label, int) or None
+        The two classes most often taken for each other, and how many held-out shots this concerns; None where all are
+        right.
+    held_out_proba : ndarray of shape (n, C)
+        See `SeMoBridgeClassifier.held_out_proba_`.
+    label_proba : ndarray of shape (n,)
+        Probability of each label that it is right, see `SeMoBridgeClassifier.label_proba_`.
+    doubtful : ndarray of int
+        Rows of the shots whose label is more likely wrong than right, the most doubtful first.
+    """
+
+    classes: NDArray[Any]
+    n_shots: NDArray[np.int64]
+    accuracy: float
+    names_accuracy: float
+    logistic_accuracy: float
+    mixed_up: tuple[Any, Any, int] | None
+    held_out_proba: NDArray[Any]
+    label_proba: NDArray[Any]
+    doubtful: NDArray[np.intp]
+
+    def __str__(self) -> str:
+        shots = [f"{label} {n}" for label, n in zip(self.classes.tolist()[:10], self.n_shots)]
+        more = f", and {len(self.classes) - 10} more" if len(self.classes) > 10 else ""
+        lines = [f"{self.n_shots.sum()} shots of {len(self.classes)} classes: {', '.join(shots)}{more}"]
+        others = {"names alone": self.names_accuracy, "LogisticRegression": self.logistic_accuracy}
+        compared = [f"{name} {value:.1%}" for name, value in others.items() if not math.isnan(value)]
+        if not math.isnan(self.accuracy):
+            beside = f" ({', '.join(compared)})" if compared else ""
+            lines.append(f"Held-out shots predicted right: {self.accuracy:.1%}{beside}")
+        if self.mixed_up is not None:
+            one, other, n = self.mixed_up
+            lines.append(f"Most often mixed up: {one} and {other} ({n} shot{'s' * (n > 1)})")
+        lines.append(doubtful_shots(len(self.doubtful)))
+        return "\n".join(lines)
+
+
+def evaluate_shots(
+    estimator: Any, X: ArrayLike, y: ArrayLike, *, groups: ArrayLike | None = None
+) -> ShotEvaluation:
+    """How good a classifier is on its own shots, held out, and which of their labels are doubtful.
+
+    It compares the classifier with the names alone, and with scikit-learn's `LogisticRegression` on the same embeddings.
+
+    Parameters
+    ----------
+    estimator : SeMoBridgeClassifier, Pipeline that ends in one, or a search over one
+        With `blend="auto"`. A copy is fitted; the estimator stays as it is.
+    X : array-like of shape (n, D), or list, array or series of n images
+        The shots, as `fit` of the estimator takes them.
+    y : array-like of shape (n,)
+        Their labels.
+    groups : array-like of shape (n,) or None, default=None
+        Equal values mark copies of one image, see `SeMoBridgeClassifier.fit`.
+
+    Returns
+    -------
+    ShotEvaluation
+
+    Raises
+    ------
+    TypeError
+        If the estimator is of another kind.
+
+    Examples
+    --------
+    >>> from sksemobridge import evaluate_shots, make_semobridge_pipeline
+    >>> from sksemobridge.datasets import load_emoji
+    >>> emoji = load_emoji()
+    >>> images, labels = emoji.images[:60:3], emoji.target_names[emoji.target[:60:3]]
+    >>> print(evaluate_shots(make_semobridge_pipeline("mini", "bundled"), images, labels))
+    20 shots of 3 classes: arrow 7, bird 8, building 5
+    Held-out shots predicted right: 100.0% (names alone 100.0%, LogisticRegression 100.0%)
+    0 shots with a doubtful label
+    """
+    estimator = getattr(estimator, "best_estimator_", estimator)
+    classifier = estimator[-1] if isinstance(estimator, Pipeline) else estimator
+    if not isinstance(classifier, SeMoBridgeClassifier) or not isinstance(classifier.blend, str):
+        raise TypeError(
+            'evaluate_shots needs a SeMoBridgeClassifier with blend="auto", or a pipeline that ends in one; got '
+            f"{estimator!r:.200}. For others use sklearn.model_selection.cross_val_predict."
+        )
+    if isinstance(estimator, Pipeline) and len(estimator) > 1:
+        X = clone(estimator[:-1]).fit_transform(X, y)
+    return evaluate_embeddings(classifier, X, y, groups)
+
+
+def evaluate_embeddings(classifier, X, y, groups=None):
+    """`evaluate_shots` of embeddings `(n, D)`."""
+    fitted = clone(classifier).set_params(store_held_out=True).fit(X, y, groups=groups)
+    careful = fitted
+    if classifier.label_noise == 0:
+        careful = clone(classifier).set_params(label_noise="auto").fit(X, y, groups=groups)
+    classes, held_out, memory = fitted.classes_, fitted.held_out_proba_, fitted._fitted.shots
+    codes = np.searchsorted(classes, np.asarray(y).astype(classes.dtype))
+    unit = l2_normalize(to_numpy(validate_embeddings(fitted, X, reset=False)))
+    known = np.isfinite(held_out).all(axis=1)
+    predicted = held_out[known].argmax(axis=1)
+    right = careful.label_proba_
+    order = np.argsort(right, kind="stable")
+    by_names = np.nan
+    if fitted.text_embeddings_ is not None:
+        by_names = _mean((unit[known] @ fitted.text_embeddings_.T).argmax(axis=1) == codes[known])
+    return ShotEvaluation(
+        classes=classes,
+        n_shots=np.bincount(codes, minlength=len(classes)),
+        accuracy=_mean(predicted == codes[known]),
+        names_accuracy=by_names,
+        logistic_accuracy=_cross_validated(unit, codes, memory.shots.group[memory.pooled]),
+        mixed_up=_mixed_up(classes, codes[known], predicted),
+        held_out_proba=held_out,
+        label_proba=right,
+        doubtful=order[right[order] < DOUBTFUL],
+    )
+
+
+def doubtful_shots(n):
+    """How a summary counts them."""
+    return f"{n} shot{'s' * (n != 1)} with a doubtful label"
+
+
+def _mean(right):
+    return float(np.mean(right)) if len(right) else np.nan
+
+
+def _mixed_up(classes, codes, predicted):
+    """The two classes that most shots are between, and how many; None where all predictions are right."""
+    wrong = codes != predicted
+    pairs = np.sort(np.stack([codes[wrong], predicted[wrong]]), axis=0)
+    pairs, counts = np.unique(pairs, axis=1, return_counts=True)
+    if not len(counts):
+        return None
+    one, other = classes[pairs[:, counts.argmax()]].tolist()
+    return one, other, int(counts.max())
+
+
+def _cross_validated(X, codes, images):
+    """Accuracy of `LogisticRegression`; copies of an image `(n,)` are in one fold."""
+    if len(codes) > MOST_COMPARED:
+        rows = np.linspace(0, len(codes) - 1, MOST_COMPARED).astype(np.intp)
+        X, codes, images = X[rows], codes[rows], images[rows]
+    of_classes = np.bincount(codes[np.unique(images, return_index=True)[1]])
+    n_folds = min(MOST_FOLDS, of_classes.max())
+    if n_folds < 2 or np.count_nonzero(of_classes) < 2:
+        return np.nan
+    folds, right = StratifiedGroupKFold(n_folds, shuffle=True, random_state=0), np.zeros(len(codes))
+    logistic = make_pipeline(Normalizer(), LogisticRegression(C=10, max_iter=1000))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The least populated class")
+        for train, test in folds.split(X, codes, images):
+            # It cannot be fitted to one class.
+            several = len(np.unique(codes[train])) > 1
+            predicted = logistic.fit(X[train], codes[train]).predict(X[test]) if several else codes[train[:1]]
+            right[test] = predicted == codes[test]
+    return _mean(right)

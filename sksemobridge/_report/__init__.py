@@ -1,0 +1,5 @@
+"""A page to look at the labels of a folder, and to correct them."""
+
+from ._write import report, write_report
+
+__all__ = ["report", "write_report"]

@@ -1,0 +1,111 @@
+"""From a folder of pictures to a page."""
+
+import os
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .._evaluation import evaluate_shots
+from .._folder_table import label_files, plain
+from .._user_shots import UserShots
+from ._content import content
+from ._page import write_page
+
+# About 15 MB.
+MOST_THUMBNAILS = 2000
+
+
+def write_report(
+    path: str | os.PathLike[str],
+    estimator: Any,
+    folder: str | os.PathLike[str],
+    shots: Any = None,
+    y_shots: ArrayLike | None = None,
+    *,
+    alpha: float = 0.0,
+    n_thumbnails: int = MOST_THUMBNAILS,
+    progress: bool = True,
+) -> None:
+    """Label all images of a folder, and write a page to look at the labels.
+
+    The page is one file for a browser. It fetches nothing from a network. It shows the images by their labels, the most
+    doubtful first, those to label next, those of none of the classes, and shots whose label is doubtful. Right and wrong
+    can be ticked, which gives a list of corrections for `sksemobridge label --corrections`.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The page, such as `"report.html"`. Nothing is overwritten.
+    estimator : Pipeline
+        See `predict_folder`.
+    folder : str or os.PathLike
+        See `predict_folder`.
+    shots : list of str or None, default=None
+        Paths of the labelled images, usually those of `fit`. With them the page says how good the classifier is, and
+        shows the closest shots of each image. The pipeline then ends in a `SeMoBridgeClassifier` with `blend="auto"`.
+    y_shots : array-like or None, default=None
+        Labels of the shots.
+    alpha : float, default=0.0
+        See `predict_folder`.
+    n_thumbnails : int, default=2000
+        So many small pictures are in the page, of about 7 kB each. Others are read from their files when they are looked
+        at, as long as these are where they are now, as seen from the page.
+    progress : bool, default=True
+        Whether to show progress bars.
+
+    Raises
+    ------
+    OSError
+        If the page cannot be written, or exists.
+    FileNotFoundError, NotADirectoryError, PermissionError, ValueError, TypeError, NotFittedError
+        See `predict_folder` and `evaluate_shots`.
+    ImageReadError
+        If a shot cannot be read.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from PIL import Image
+    >>> from sksemobridge import make_semobridge_pipeline, write_report
+    >>> from sksemobridge.datasets import load_emoji
+    >>> emoji = load_emoji()
+    >>> labels = emoji.target_names[emoji.target]
+    >>> pipeline = make_semobridge_pipeline("mini", "bundled").fit(emoji.images[::5], labels[::5])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     Image.fromarray(emoji.images[1]).save(f"{folder}/1.png")
+    ...     write_report(f"{folder}/report.html", pipeline, folder, progress=False)
+    ...     "data:image/jpeg" in Path(folder, "report.html").read_text(encoding="utf-8")
+    True
+    """
+    if os.path.lexists(path):
+        raise FileExistsError(f"{os.fspath(path)!r} exists, and nothing is overwritten; give another name.")
+    if (shots is None) != (y_shots is None):
+        raise ValueError("shots and y_shots, their labels, belong together.")
+    estimator = getattr(estimator, "best_estimator_", estimator)
+    table, paths, embeddings = label_files(estimator, folder, alpha=alpha, progress=progress)
+    known = None
+    if y_shots is not None:
+        shots = np.asarray([os.fspath(shot) for shot in shots], dtype=object)
+        of_shots = estimator[0].transform(shots)
+        evaluation = evaluate_shots(estimator[1:], of_shots, y_shots)
+        known = UserShots(estimator, shots, np.asarray(y_shots), of_shots, evaluation)
+    report(path, folder, estimator, table, paths, embeddings, known, n_thumbnails, progress)
+
+
+def report(
+    path, folder, estimator, table, paths, embeddings, shots, n_thumbnails=MOST_THUMBNAILS, progress=True
+):
+    """Write a page of what `label_files` gives, and of `UserShots` or None."""
+    data = content(table, estimator.classes_, paths, embeddings, shots)
+    turned_away = sum(item["readable"] and item["label"] is None for item in data["pictures"])
+    unread = sum(not item["readable"] for item in data["pictures"])
+    counts = [f"{len(paths) - turned_away} pictures with a label"]
+    counts += [
+        f"{n} {what}" for n, what in ((turned_away, "of none of the classes"), (unread, "not read")) if n
+    ]
+    summary = [", ".join(counts), *([] if shots is None else shots.summary(paths, embeddings))]
+    # Names of files may be no text.
+    title, *summary = (plain(line) for line in (f"Labels of {os.fspath(folder)}", *summary))
+    write_page(path, title, summary, data, n_thumbnails=n_thumbnails, progress=progress)

@@ -1,0 +1,196 @@
+"""The shots of the command: a folder and a person's corrections, what is learnt from them, and what is said of them."""
+
+import os
+import sys
+from collections import Counter
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone
+
+from ._evaluation import ShotEvaluation, doubtful_shots, evaluate_embeddings
+from ._folder_table import embed_readable
+from ._pipeline import SeMoBridgePipeline, make_semobridge_pipeline
+from ._user_tables import puzzling_names, read_corrections, read_names
+from .datasets import load_image_folder
+
+# How many shots, names or changes are named.
+MOST_NAMED = 5
+
+
+@dataclass(frozen=True, eq=False)
+class UserShots:
+    """Shots that could be read, and what was learnt from them.
+
+    Attributes
+    ----------
+    pipeline : SeMoBridgePipeline
+        Fitted.
+    paths, labels : ndarray of shape (n,)
+    embeddings : ndarray of shape (n, D)
+    evaluation : ShotEvaluation
+    corrections : dict
+        Labels that a person gave to images, by path; an empty label: of none of the classes.
+    uncorrected : SeMoBridgeClassifier or None
+        Fitted to the folder alone; None where there are no corrections.
+    n_skipped : int
+        Shots that cannot be read.
+    """
+
+    pipeline: SeMoBridgePipeline
+    paths: Any
+    labels: Any
+    embeddings: Any
+    evaluation: ShotEvaluation
+    corrections: dict[str, str] = field(default_factory=dict)
+    uncorrected: Any = None
+    n_skipped: int = 0
+
+    @cached_property
+    def given(self):
+        """The corrections by real path."""
+        return {os.path.realpath(path): label for path, label in self.corrections.items()}
+
+    def doubtful(self):
+        """Rows of shots whose label is doubtful and was not given by a person, the most doubtful first."""
+        return [i for i in self.evaluation.doubtful if os.path.realpath(self.paths[i]) not in self.given]
+
+    def likely(self):
+        """The class that each shot looks like when it is held out."""
+        return self.evaluation.classes[np.nan_to_num(self.evaluation.held_out_proba).argmax(axis=1)]
+
+    def summary(self, paths, embeddings):
+        """Lines that say how good the classifier is on its shots, which are doubtful, and what corrections change.
+
+        `paths` and `embeddings` are those of the images that were labelled.
+        """
+        doubtful, likely = self.doubtful(), self.likely()
+        named = [f"{self.paths[i]} ({self.labels[i]}, looks like {likely[i]})" for i in doubtful]
+        lines = [*str(self.evaluation).splitlines()[:-1], f"{doubtful_shots(len(named))}{_first(named)}"]
+        if self.uncorrected is not None and len(paths):
+            others = [os.path.realpath(path) not in self.given for path in paths]
+            before, after = self.uncorrected.predict(embeddings), self.pipeline[-1].predict(embeddings)
+            changes = Counter(
+                f"from {old} to {new}"
+                for old, new, other in zip(before, after, others)
+                if other and old != new
+            )
+            named = [f"{n} {change}" for change, n in changes.most_common()]
+            lines.append(
+                f"Changed by the corrections: {changes.total()} of {sum(others)} other labels{_first(named)}"
+            )
+        return lines
+
+
+def learn(folder, model, names, corrections, *, cache, alpha):
+    """`UserShots` of a folder with one sub-folder for each class.
+
+    Parameters
+    ----------
+    folder : str
+    model : tuple of str
+        Name and weights.
+    names, corrections : str or None
+        Tables, see `read_names` and `read_corrections`.
+    cache : path or None
+    alpha : float
+        See `predict_folder`.
+
+    Raises
+    ------
+    ValueError
+        If there is no shot, or one class only and `alpha` turns nothing away, a table does not fit, or nothing of a
+        class can be read.
+    """
+    found = load_image_folder(folder)
+    paths, folder_labels = list(found.paths), found.target_names[found.target]
+    labels = folder_labels.tolist()
+    corrections = {} if corrections is None else read_corrections(corrections, found.target_names.tolist())
+    if corrections:
+        _correct(paths, labels, corrections)
+    classes = sorted({label for label in labels if label})
+    if not classes:
+        raise ValueError("--corrections: they take all shots back, so that there is nothing to learn from")
+    if len(classes) == 1 and not alpha:
+        raise ValueError(
+            f"--shots: {folder!r} has one sub-folder, and all images would be labelled {classes[0]!r}. Give the "
+            "folder whose sub-folders are the classes, or --alpha to turn away what is not of this one"
+        )
+    words = {} if names is None else read_names(names, sorted({*classes, *found.target_names}))
+    _say_puzzling(words.get("class_names", dict(zip(classes, classes))), model[0])
+
+    pipeline = make_semobridge_pipeline(*model, encoder_params={"cache": cache}, **words)
+    embeddings, problems = embed_readable(pipeline[0], paths, progress=True)
+    for path, problem in problems.items():
+        say(f"Skipped the shot {path}: {problem}.")
+    readable = np.array([path not in problems for path in paths])
+    paths, labels = np.array(paths, dtype=object)[readable], np.array(labels, dtype=object)[readable]
+    lost = sorted(set(classes) - set(labels))
+    if lost:
+        raise ValueError(f"--shots: no image of these classes can be read: {', '.join(lost)}")
+    uncorrected = None
+    if corrections:
+        of_folder = readable[: len(folder_labels)]
+        uncorrected = clone(pipeline[-1]).fit(embeddings[: of_folder.sum()], folder_labels[of_folder])
+        kept = labels != ""
+        paths, labels, embeddings = paths[kept], labels[kept], embeddings[kept]
+    if 0 < alpha < 1 / (len(labels) + 1):
+        say(f"With {len(labels)} shots no p-value is as low as --alpha {alpha:g}: no image is turned away.")
+    pipeline[-1].fit(embeddings, labels)
+    evaluation = evaluate_embeddings(pipeline[-1], embeddings, labels)
+    if pipeline[-1].blend_["trust"] < 0.5:
+        say(
+            "Note: By these shots, the names of the classes say little to the model. --names gives it others."
+        )
+    return UserShots(
+        pipeline, paths, labels, embeddings, evaluation, corrections, uncorrected, n_skipped=len(problems)
+    )
+
+
+def _correct(paths, labels, corrections):
+    """Change lists of paths and labels; an empty label takes a shot back. Say what changes."""
+    row, counts, known = {os.path.realpath(path): i for i, path in enumerate(paths)}, Counter(), set(labels)
+    for real, (path, label) in {
+        os.path.realpath(path): (path, label) for path, label in corrections.items()
+    }.items():
+        if real in row:
+            kind = "confirmed" if label == labels[row[real]] else "other label"
+            counts[kind if label else "taken back"] += 1
+            labels[row[real]] = label
+        elif label:
+            counts["further shot"] += 1
+            paths.append(path)
+            labels.append(label)
+        else:
+            counts["none of the classes"] += 1
+    say(f"Corrections: {', '.join(f'{kind} {n}' for kind, n in sorted(counts.items()))}")
+    for kind, classes in (
+        ("New classes", set(labels) - known),
+        ("Classes without shots", known - set(labels)),
+    ):
+        if classes := sorted(classes - {""}):
+            say(f"Note: {kind} by the corrections: {', '.join(classes)}")
+
+
+def _say_puzzling(names, model_name):
+    """Say which names of classes the model may not know."""
+    import open_clip
+
+    text = (open_clip.get_model_config(model_name) or {}).get("text_cfg", {})
+    puzzling = puzzling_names(names.values(), is_english="hf_tokenizer_name" not in text)
+    if puzzling:
+        say(
+            f"Note: {len(puzzling)} names that the model may not know{_first(puzzling)}. --names gives these classes "
+            "other names, such as English ones."
+        )
+
+
+def _first(items):
+    """The first items, after a colon."""
+    return ": " * bool(items) + ", ".join(items[:MOST_NAMED]) + ", ..." * (len(items) > MOST_NAMED)
+
+
+def say(message):
+    print(message, file=sys.stderr)

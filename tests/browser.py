@@ -1,0 +1,124 @@
+"""Chromium without a window, driven through a pipe by its DevTools protocol. Tests skip where there is none."""
+
+import json
+import os
+import select
+import shutil
+import subprocess
+
+import pytest
+
+COMMAND = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+class Browser:
+    """A browser with one page.
+
+    Attributes
+    ----------
+    errors : list of str
+        Errors of the page's programs, and what its policy of content has blocked.
+    fetched : list of str
+        Addresses that it asked for, without those that hold their own content.
+    dialogs : list of str
+        Kinds of questions that it asked; all are answered with yes.
+    """
+
+    def __init__(self, profile):
+        if COMMAND is None or os.name != "posix":
+            pytest.skip("needs Chromium")
+        (from_test, to_browser), (from_browser, to_test) = os.pipe(), os.pipe()
+        for end in (from_test, to_test):
+            os.set_inheritable(end, True)
+        options = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--remote-debugging-pipe"]
+        # The browser reads from 3 and writes to 4.
+        shell = f'exec 3<&{from_test} 4>&{to_test}; exec "$@"'
+        self._process = subprocess.Popen(
+            ["bash", "-c", shell, "bash", COMMAND, *options, f"--user-data-dir={profile}"],
+            pass_fds=(from_test, to_test),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        os.close(from_test)
+        os.close(to_test)
+        self._to, self._from = to_browser, from_browser
+        self._n_sent, self._session, self._rest = 0, None, b""
+        self.errors, self.fetched, self.dialogs, self._events = [], [], [], []
+        target = self.send("Target.createTarget", url="about:blank")["targetId"]
+        self._session = self.send("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        for domain in ("Page", "Runtime", "Network", "Log"):
+            self.send(f"{domain}.enable")
+
+    def close(self):
+        self._session = None
+        self.send("Browser.close")
+        self._process.wait(30)
+        os.close(self._to)
+        os.close(self._from)
+
+    def send(self, method, **params):
+        """The result of a command."""
+        self._events.clear()
+        number = self._post(method, **params)
+        while True:
+            answer = self._next()
+            if answer.get("id") == number:
+                assert "error" not in answer, answer
+                return answer["result"]
+            self._events.append(answer)
+
+    def _post(self, method, **params):
+        self._n_sent += 1
+        message = {"id": self._n_sent, "method": method, "params": params}
+        if self._session is not None:
+            message["sessionId"] = self._session
+        content = json.dumps(message).encode() + b"\0"
+        while content:
+            content = content[os.write(self._to, content) :]
+        return self._n_sent
+
+    def _next(self):
+        while b"\0" not in self._rest:
+            assert select.select([self._from], [], [], 60)[0], "the browser says nothing more"
+            part = os.read(self._from, 2**16)
+            assert part, "the browser has ended"
+            self._rest += part
+        text, _, self._rest = self._rest.partition(b"\0")
+        message = json.loads(text)
+        params = message.get("params", {})
+        match message.get("method"):
+            case "Runtime.exceptionThrown":
+                self.errors.append(str(params["exceptionDetails"]))
+            case "Log.entryAdded" if params["entry"]["level"] == "error":
+                self.errors.append(str(params["entry"]))
+            case "Network.requestWillBeSent" if not params["request"]["url"].startswith(("data:", "blob:")):
+                self.fetched.append(params["request"]["url"])
+            case "Page.javascriptDialogOpening":
+                self.dialogs.append(params["type"])
+                self._post("Page.handleJavaScriptDialog", accept=True)
+        return message
+
+    def open(self, path):
+        """Open a file, and wait until it is there."""
+        for seen in (self.errors, self.fetched, self.dialogs):
+            seen.clear()
+        self.send("Page.navigate", url=path.absolute().as_uri())
+        self.wait_for("Page.loadEventFired")
+
+    def wait_for(self, method, **params):
+        """Wait for an event whose parameters are these."""
+        event = {}
+        while event.get("method") != method or not params.items() <= event["params"].items():
+            event = self._events.pop(0) if self._events else self._next()
+        self._events.clear()
+
+    def run(self, program):
+        """The value of an expression of JavaScript, waited for if it is a promise."""
+        result = self.send("Runtime.evaluate", expression=program, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in result, result
+        return result["result"].get("value")
+
+    def press(self, key):
+        for kind in ("keyDown", "keyUp"):
+            text = {"text": key} if kind == "keyDown" and len(key) == 1 else {}
+            self.send("Input.dispatchKeyEvent", type=kind, key=key, **text)

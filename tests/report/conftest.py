@@ -1,0 +1,61 @@
+"""A browser that the tests of pages share, and pages for it."""
+
+import numpy as np
+import pytest
+
+from sksemobridge import make_semobridge_pipeline, write_report
+from sksemobridge.datasets import load_image_folder
+
+from ..browser import Browser
+from ..user_folder import fill
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory):
+    browser = Browser(tmp_path_factory.mktemp("profile"))
+    yield browser
+    browser.close()
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A folder of the user with `shots` and `photos`, which is the current one."""
+    monkeypatch.chdir(tmp_path)
+    return fill(tmp_path)
+
+
+@pytest.fixture
+def report(place):
+    """Writes a page of `photos` with shots, and gives its path."""
+
+    def write(name="report.html", **params):
+        shots = load_image_folder("shots")
+        labels = shots.target_names[shots.target]
+        pipeline = make_semobridge_pipeline("mini", "bundled").fit(shots.paths, labels)
+        write_report(place / name, pipeline, "photos", shots.paths, labels, progress=False, **params)
+        return place / name
+
+    return write
+
+
+@pytest.fixture
+def many_pictures():
+    """`content` of 10,000 pictures of three classes."""
+    rng = np.random.default_rng(0)
+    pictures = [
+        {
+            "file": f"photos/{i}.png",
+            "path": f"photos/{i}.png",
+            "label": ("bird", "clock", "fruit")[i % 3],
+            "probability": probability,
+            "other": ("clock", "fruit", "bird")[i % 3],
+            "other_probability": 1 - probability,
+            "problem": "",
+            "readable": True,
+            "given": False,
+            "closest": [],
+        }
+        for i, probability in enumerate(rng.uniform(0.5, 1, size=10_000).tolist())
+    ]
+    classes = ["bird", "clock", "fruit"]
+    return {"classes": classes, "shots": [], "doubtful": [], "corrections": {}, "pictures": pictures}

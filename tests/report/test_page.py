@@ -1,0 +1,207 @@
+"""The page in a real browser."""
+
+import csv
+import io
+import os
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from sksemobridge._command import main
+from sksemobridge._report._page import write_page
+
+HOSTILE = "<img src=x onerror=\"document.title='hurt'\">.png"
+N_CARDS = "document.querySelectorAll('article').length"
+
+
+def choose(browser, name, value):
+    browser.run(f"byId('{name}').value = {value!r}; byId('{name}').dispatchEvent(new Event('change'))")
+
+
+def corrections(browser):
+    """The rows of the list that the page gives."""
+    return list(csv.reader(io.StringIO(browser.run("table()"))))
+
+
+def test_the_page_opens_without_an_error_and_fetches_nothing(browser, report):
+    path = report(alpha=0.1)
+    browser.open(path)
+    assert browser.run(N_CARDS) == 6
+    assert browser.run("[...document.images].every((image) => image.src.startsWith('data:'))")
+    assert browser.run("Promise.all([...document.images].map((image) => image.decode())).then(() => true)")
+    assert browser.fetched == [path.as_uri()]
+    assert browser.errors == []
+
+
+def test_pictures_can_be_filtered_and_sorted(browser, report):
+    browser.open(report())
+    shown = "[...document.querySelectorAll('article .label')].map((label) => label.textContent)"
+    groups = browser.run("[...document.querySelectorAll('h2')].map((heading) => heading.textContent)")
+    assert groups == [f"{name} (2)" for name in ("bird", "clock", "fruit")]
+    choose(browser, "class", 2)
+    assert {label.split()[0] for label in browser.run(shown)} == {"clock"}
+    choose(browser, "class", 0)
+    choose(browser, "sort", "doubt")
+    shares = [int(re.search(r"\d+", label)[0]) for label in browser.run(shown)]
+    assert shares == sorted(shares)
+    choose(browser, "view", "unread")
+    assert browser.run(shown) == ["Not read", "Not read"]
+
+
+def test_right_and_wrong_make_a_list(browser, report):
+    browser.open(report())
+    choose(browser, "class", 1)
+    browser.run(
+        "document.querySelectorAll('.right')[0].click(); document.querySelectorAll('.wrong')[1].click()"
+    )
+    options = browser.run("[...document.querySelectorAll('.choice')[1].options].map((option) => option.text)")
+    assert sorted(options) == sorted(["what is it?", "clock", "fruit", "none of these", "another class …"])
+    choice = "document.querySelectorAll('.choice')[1]"
+    paths = browser.run("[...document.querySelectorAll('.path')].map((path) => path.title)")
+    assert corrections(browser) == [["path", "label"], [paths[0], "bird"]]
+    for label in ("clock", ""):
+        browser.run(f"{choice}.value = {label!r}; {choice}.dispatchEvent(new Event('change'))")
+        assert corrections(browser)[2:] == [[paths[1], label]]
+    browser.run(
+        f"{choice}.value = ANOTHER; {choice}.dispatchEvent(new Event('change'));"
+        "const other = document.querySelectorAll('.another')[1];"
+        "other.value = '=a, \"new\" one'; other.dispatchEvent(new Event('change'))"
+    )
+    assert corrections(browser)[2:] == [[paths[1], '\'=a, "new" one']]
+    assert browser.run("byId('count').textContent") == "2 corrections"
+    browser.run(
+        "document.querySelectorAll('.right')[0].click(); document.querySelectorAll('.wrong')[1].click()"
+    )
+    assert corrections(browser) == [["path", "label"]]
+
+
+def test_the_list_is_saved_as_a_file(browser, report, tmp_path):
+    browser.open(report())
+    browser.send(
+        "Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path), eventsEnabled=True
+    )
+    browser.run("document.querySelector('.right').click(); byId('save').click()")
+    browser.wait_for("Browser.downloadProgress", state="completed")
+    text = (tmp_path / "corrections.csv").read_bytes().decode("utf-8-sig")
+    assert list(csv.reader(io.StringIO(text))) == corrections(browser)
+
+
+def test_a_list_that_is_not_saved_is_not_lost_without_a_question(browser, report):
+    path = report()
+    browser.open(path)
+    for key in ("ArrowRight", "r"):
+        browser.press(key)
+    browser.open(path)
+    assert browser.dialogs == ["beforeunload"]
+
+
+def test_the_list_is_copied(browser, report):
+    browser.open(report())
+    browser.run("document.querySelector('.right').click()")
+    browser.run("byId('copy').click()")
+    assert browser.run("byId('list').value") == browser.run("table()").replace("\r\n", "\n")
+
+
+def test_the_closest_shots_are_shown_on_demand(browser, report):
+    browser.open(report())
+    assert browser.run("document.querySelectorAll('figure').length") == 0
+    browser.run("document.querySelector('.more').click()")
+    assert browser.run("[...document.querySelectorAll('figcaption')].length") == 3
+    assert browser.run("document.querySelector('.more').getAttribute('aria-expanded')") == "true"
+
+
+def test_the_keyboard_is_enough(browser, report):
+    browser.open(report())
+    for key in ("ArrowRight", "r", "ArrowRight", "c", "ArrowRight", "ArrowLeft", "r"):
+        browser.press(key)
+    assert len(corrections(browser)) == 3
+    assert browser.run("document.querySelectorAll('figure').length") == 3
+    browser.press("w")
+    assert browser.run("document.activeElement.className") == "choice"
+    browser.press("r")
+    assert len(corrections(browser)) == 2
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such names")
+def test_names_of_files_and_classes_are_text(browser, place):
+    shutil.copy("photos/bird.png", Path("photos", HOSTILE))
+    shutil.copy("photos/bird.png", "photos/<script>document.title='hurt'<%2Fscript>.png")
+    os.rename("shots/fruit", Path("shots", HOSTILE))
+    model = ["--model", "mini", "--pretrained", "bundled", "--no-cache"]
+    main(["label", "photos", "--shots", "shots", "--out", "a.csv", "--report", "report.html", *model])
+    browser.open(place / "report.html")
+    browser.run("document.querySelectorAll('.more').forEach((button) => button.click())")
+    browser.run("document.querySelectorAll('.wrong').forEach((button) => button.click())")
+    assert HOSTILE in browser.run("[...document.querySelectorAll('.path')].map((path) => path.textContent)")
+    assert browser.run("document.title") == "Labels of photos"
+    assert browser.errors == []
+    assert browser.fetched == [(place / "report.html").as_uri()]
+
+
+def test_markup_that_got_in_would_run_nothing(browser, report):
+    browser.open(report())
+    browser.run("byId('about').innerHTML = '<img src=x onerror=\"document.title=1\">'")
+    browser.run(
+        "byId('about').append(Object.assign(document.createElement('script'), {text: 'document.title=1'}))"
+    )
+    browser.run("new Promise((done) => setTimeout(done, 200))")
+    assert browser.run("document.title") == "Labels of photos"
+
+
+def test_ten_thousand_pictures_are_drawn_as_they_are_scrolled_to(browser, many_pictures, place):
+    Image.open("photos/bird.png").save("photos/0.png")
+    write_page("many.html", "Many", [], many_pictures, n_thumbnails=0, progress=False)
+    browser.open(place / "many.html")
+    n_cards = browser.run(N_CARDS)
+    assert 0 < n_cards < 1000
+    browser.run(
+        "new Promise((done) => { byId('end').scrollIntoView();"
+        f"const wait = () => {N_CARDS} > {n_cards} ? done() : setTimeout(wait, 20); wait(); }})"
+    )
+    choose(browser, "sort", "doubt")
+    assert browser.run("shown.length") == 10_000
+    assert browser.run(N_CARDS) < 1000
+    # Pictures that are not in the page are read from their files, and only near the window.
+    assert browser.run("document.images.length && [...document.images].every((i) => i.loading === 'lazy')")
+    assert len(browser.fetched) < 1000
+
+
+@pytest.mark.parametrize("width", [390, 1400])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_fits_its_window_in_light_and_dark(browser, report, width, scheme):
+    browser.send(
+        "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False
+    )
+    browser.send("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+    browser.open(report())
+    browser.run("document.querySelectorAll('.more').forEach((button) => button.click())")
+    assert browser.run("document.documentElement.scrollWidth <= innerWidth")
+    color = browser.run("getComputedStyle(document.body).backgroundColor")
+    assert (sum(map(int, re.findall(r"\d+", color))) > 384) == (scheme == "light")
+
+
+def test_corrections_of_the_page_change_the_next_one(browser, place, capsys):
+    model = ["--model", "mini", "--pretrained", "bundled", "--no-cache"]
+    command = ["label", "photos", "--shots", "shots", *model]
+    os.rename("shots/bird/0.png", "shots/fruit/wrong.png")
+    main([*command, "--out", "a.csv", "--report", "a.html"])
+    browser.open(place / "a.html")
+    browser.run("document.querySelectorAll('.right').forEach((button) => button.click())")
+    choose(browser, "view", "doubtful")
+    browser.run("document.querySelector('.wrong').click()")
+    browser.run("const choice = document.querySelector('.choice'); choice.value = 'bird'")
+    browser.run("choice.dispatchEvent(new Event('change'))")
+    Path("corrections.csv").write_text(browser.run("table()"), encoding="utf-8-sig", newline="")
+    given = corrections(browser)
+    main([*command, "--out", "b.csv", "--report", "b.html", "--corrections", "corrections.csv"])
+    assert "Corrections: further shot 6, other label 1" in capsys.readouterr().err
+    browser.open(place / "b.html")
+    assert "Changed by the corrections: " in browser.run("byId('summary').textContent")
+    assert sorted(corrections(browser)) == sorted(given)
+    assert browser.run("document.querySelectorAll('.right[aria-pressed=true]').length") == 6
+    choose(browser, "view", "doubtful")
+    assert browser.run(N_CARDS) == 0

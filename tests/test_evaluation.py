@@ -1,0 +1,134 @@
+"""How good a classifier is on its own shots, held out, and which labels are doubtful."""
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+
+from sksemobridge import (
+    PaperBlend,
+    SeMoBridgeClassifier,
+    ZeroShotClassifier,
+    evaluate_shots,
+    make_semobridge_pipeline,
+)
+from sksemobridge.datasets import load_emoji
+
+CLASSES = ("bird", "clock", "fruit", "heart", "mammal", "media button", "person at work")
+
+
+@pytest.fixture(scope="module")
+def pipeline():
+    return make_semobridge_pipeline("mini", "bundled")
+
+
+@pytest.fixture(scope="module")
+def shots():
+    """Pictures and labels of seven classes."""
+    emoji = load_emoji()
+    labels = emoji.target_names[emoji.target]
+    known = np.flatnonzero(np.isin(labels, CLASSES))[::3]
+    return emoji.images[known], labels[known]
+
+
+@pytest.fixture(scope="module")
+def embedded(pipeline, shots):
+    images, labels = shots
+    return pipeline[:-1].transform(images), labels
+
+
+def test_the_accuracy_is_that_of_the_held_out_probabilities(pipeline, shots, embedded):
+    X, y = embedded
+    evaluation = evaluate_shots(pipeline, *shots)
+    classifier = pipeline[-1].set_params(store_held_out=True).fit(X, y)
+    np.testing.assert_allclose(evaluation.held_out_proba, classifier.held_out_proba_)
+    predicted = classifier.classes_[classifier.held_out_proba_.argmax(axis=1)]
+    assert evaluation.accuracy == np.mean(predicted == y)
+    assert dict(zip(evaluation.classes, evaluation.n_shots)) == {name: sum(y == name) for name in CLASSES}
+    pipeline.set_params(semobridgeclassifier__store_held_out=False)
+
+
+def test_names_alone_are_the_zero_shot_classifier(pipeline, embedded):
+    X, y = embedded
+    zero_shot = ZeroShotClassifier(pipeline[-1].text_encoder).fit(None, y)
+    assert evaluate_shots(pipeline[-1], X, y).names_accuracy == zero_shot.score(X, y)
+
+
+def test_what_is_mixed_up_is_counted_in_both_directions():
+    # One shot of each of the first two classes lies where the other class is.
+    X = np.repeat(np.eye(3), 8, axis=0) + np.random.default_rng(0).normal(scale=0.1, size=(24, 3))
+    y = np.repeat(["a", "b", "c"], 8)
+    X[[0, 8]] = X[[8, 0]]
+    evaluation = evaluate_shots(SeMoBridgeClassifier(class_names="ignore"), X, y)
+    assert evaluation.mixed_up == ("a", "b", 2)
+    assert evaluation.accuracy == evaluation.logistic_accuracy == 22 / 24
+
+
+def test_a_wrong_label_is_doubtful(pipeline, embedded):
+    X, y = embedded
+    y = y.copy()
+    y[np.flatnonzero(y == "bird")[0]] = "heart"
+    evaluation = evaluate_shots(pipeline[-1], X, y)
+    assert evaluation.doubtful[0] == np.flatnonzero(y == "heart")[0]
+    assert evaluation.label_proba[evaluation.doubtful[0]] < 0.5
+    assert np.all(np.diff(evaluation.label_proba[evaluation.doubtful]) >= 0)
+
+
+def test_an_expected_share_of_wrong_labels_is_kept(pipeline, embedded):
+    X, y = embedded
+    classifier = SeMoBridgeClassifier(pipeline[-1].text_encoder, label_noise=0.2)
+    expected = classifier.fit(X, y).label_proba_
+    np.testing.assert_array_equal(evaluate_shots(classifier, X, y).label_proba, expected)
+
+
+def test_copies_of_an_image_do_not_help_to_predict_each_other():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(20, 64)), rng.integers(2, size=20)
+    twice = X + rng.normal(scale=1e-2, size=X.shape)
+    groups = np.tile(np.arange(20), 2)
+    classifier = SeMoBridgeClassifier(class_names="ignore")
+    apart = evaluate_shots(classifier, np.vstack([X, twice]), np.tile(y, 2))
+    together = evaluate_shots(classifier, np.vstack([X, twice]), np.tile(y, 2), groups=groups)
+    assert apart.logistic_accuracy > 0.9 > together.logistic_accuracy
+    assert apart.accuracy > 0.9 > together.accuracy
+
+
+def test_what_cannot_be_compared_is_nan(pipeline, embedded):
+    X, y = embedded
+    first = np.unique(y, return_index=True)[1]
+    assert np.isnan(evaluate_shots(pipeline[-1], X[first], y[first]).logistic_accuracy)
+    unnamed = evaluate_shots(SeMoBridgeClassifier(class_names="ignore"), X[first], y[first])
+    assert np.isnan([unnamed.accuracy, unnamed.names_accuracy]).all()
+    assert "%" not in str(unnamed)
+    one = evaluate_shots(pipeline[-1], X[y == "bird"], y[y == "bird"])
+    assert np.isnan(one.logistic_accuracy)
+    assert one.mixed_up is None
+
+
+def test_a_single_shot_beside_many_is_compared(pipeline, embedded):
+    X, y = embedded
+    rows = [*np.flatnonzero(y == "bird"), np.flatnonzero(y == "heart")[0]]
+    assert 0 < evaluate_shots(pipeline[-1], X[rows], y[rows]).logistic_accuracy < 1
+
+
+def test_the_summary_says_all_in_four_lines(pipeline, embedded):
+    evaluation = evaluate_shots(pipeline[-1], *embedded)
+    classes, accuracy, mixed_up, doubtful = str(evaluation).splitlines()
+    assert "7 classes: bird" in classes
+    assert f"{evaluation.accuracy:.1%} (names alone {evaluation.names_accuracy:.1%}, " in accuracy
+    assert f"LogisticRegression {evaluation.logistic_accuracy:.1%}" in accuracy
+    assert f"({evaluation.mixed_up[2]} shot" in mixed_up
+    assert doubtful.startswith(f"{len(evaluation.doubtful)} shot")
+
+
+def test_a_search_is_taken(pipeline, embedded):
+    search = GridSearchCV(pipeline[-1], {"prompts": ["{}"]}, cv=2).fit(*embedded)
+    assert evaluate_shots(search, *embedded).accuracy > 0
+
+
+@pytest.mark.parametrize(
+    "estimator", [LogisticRegression(), SeMoBridgeClassifier(blend=PaperBlend()), ZeroShotClassifier(None)]
+)
+def test_other_classifiers_are_refused(estimator, embedded):
+    with pytest.raises(TypeError, match="evaluate_shots needs a SeMoBridgeClassifier"):
+        evaluate_shots(estimator, *embedded)

@@ -1,0 +1,114 @@
+"""What the command learns from a folder and a person's corrections, and what it says of it."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from sksemobridge._command import main
+
+from .user_folder import fill, rows_of
+
+MODEL = ["--model", "mini", "--pretrained", "bundled"]
+LABEL = ["label", "photos", "--shots", "shots", *MODEL]
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A folder of the user with `shots` and `photos`; its caches are there too."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
+    return fill(tmp_path)
+
+
+def label(*arguments):
+    """The rows of the table, by path."""
+    main([*LABEL, "--out", "labels.csv", *arguments])
+    rows = {Path(row["path"]).as_posix(): row for row in rows_of("labels.csv")}
+    Path("labels.csv").unlink()
+    return rows
+
+
+def test_the_command_says_how_good_the_classifier_is(place, capsys):
+    os.rename("shots/bird/0.png", "shots/fruit/wrong.png")
+    label()
+    output = capsys.readouterr().err
+    assert "12 shots of 3 classes: bird 3, clock 4, fruit 5" in output
+    assert "Held-out shots predicted right: " in output
+    assert "names alone" in output
+    assert "LogisticRegression" in output
+    wrong = Path("shots/fruit/wrong.png")
+    assert f"1 shot with a doubtful label: {wrong} (fruit, looks like bird)" in output
+
+
+def test_corrections_are_further_shots_and_take_shots_back(place, capsys):
+    os.rename("shots/bird/0.png", "shots/fruit/wrong.png")
+    os.rename("shots/bird/1.png", "shots/fruit/wrong too.png")
+    Path("corrections.csv").write_text(
+        "path,label\nphotos/bird.png,bird\nshots/fruit/wrong.png,\nshots/fruit/wrong too.png,bird\n"
+        "shots/clock/0.png,clock\nphotos/more/clock.png,\n"
+    )
+    rows = label("--corrections", "corrections.csv")
+    output = capsys.readouterr().err
+    counts = "confirmed 1, further shot 1, none of the classes 1, other label 1, taken back 1"
+    assert f"Corrections: {counts}\n" in output
+    assert "12 shots of 3 classes: bird 4, clock 4, fruit 4" in output
+    assert "0 shots with a doubtful label\n" in output
+    assert "of 4 other labels" in output
+    assert (rows["photos/bird.png"]["label"], rows["photos/bird.png"]["probability"]) == ("bird", "1.0000")
+    assert rows["photos/more/clock.png"]["problem"] == "none of these"
+
+
+def test_the_command_says_which_labels_corrections_change(place, capsys):
+    before = label()
+    Path("corrections.csv").write_text("".join(f"shots/fruit/{i}.png,clock\n" for i in range(4)))
+    after = label("--corrections", "corrections.csv")
+    changed = [path for path in before if before[path]["label"] != after[path]["label"]]
+    output = capsys.readouterr().err
+    assert f"Changed by the corrections: {len(changed)} of 6 other labels: 2 from fruit to " in output
+    assert "Note: Classes without shots by the corrections: fruit" in output
+
+
+def test_corrections_may_bring_a_class(place, capsys):
+    Path("corrections.csv").write_text("photos/fruit.png,apple\n")
+    Path("names.csv").write_text("apple,a red apple\n")
+    rows = label("--corrections", "corrections.csv", "--names", "names.csv")
+    assert rows["photos/fruit.png"]["label"] == "apple"
+    assert "Note: New classes by the corrections: apple" in capsys.readouterr().err
+
+
+def test_a_label_that_a_person_gave_is_not_doubtful(place, capsys):
+    os.rename("shots/bird/0.png", "shots/fruit/odd.png")
+    Path("corrections.csv").write_text("shots/fruit/odd.png,fruit\n")
+    label("--corrections", "corrections.csv")
+    assert "0 shots with a doubtful label\n" in capsys.readouterr().err
+
+
+def test_names_that_the_model_may_not_know_are_named(place, capsys):
+    os.rename("shots/bird", "shots/Vögel")
+    os.rename("shots/clock", "shots/A113")
+    label()
+    assert "2 names that the model may not know: A113, Vögel." in capsys.readouterr().err
+    Path("names.csv").write_text("Vögel,bird\nA113,clock\n", encoding="utf-8")
+    label("--names", "names.csv")
+    assert "may not know" not in capsys.readouterr().err
+
+
+def test_names_that_say_little_by_the_shots_are_said(place, capsys):
+    Path("names.csv").write_text("bird,clock face\nclock,fruit bowl\nfruit,bird nest\n")
+    label("--names", "names.csv")
+    assert "the names of the classes say little to the model" in capsys.readouterr().err
+
+
+def test_one_folder_of_shots_and_a_class_by_the_corrections_are_two(place):
+    os.rename("shots/bird", "bird")
+    os.rename("shots/clock", "clock")
+    Path("corrections.csv").write_text("photos/clock.png,clock\n")
+    assert label("--corrections", "corrections.csv")["photos/clock.png"]["label"] == "clock"
+
+
+def test_at_least_one_shot_must_stay(place, capsys):
+    Path("corrections.csv").write_text("".join(f"{path},\n" for path in Path("shots").rglob("*.png")))
+    with pytest.raises(SystemExit, match="2"):
+        main([*LABEL, "--out", "labels.csv", "--corrections", "corrections.csv"])
+    assert "they take all shots back" in capsys.readouterr().err
