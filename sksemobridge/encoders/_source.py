@@ -50,6 +50,10 @@ class ModelSource:
 
 def find_source(model_name, pretrained):
     """The source that the parameters of an encoder name, without a look at its weights; `ModelLoadError` if none."""
+    if model_name.startswith(_LOCAL):
+        return _folder_source(Path(model_name[len(_LOCAL) :]).expanduser())
+    if model_name.startswith(_HUB):
+        return ModelSource(model_name, None)
     if model_name == BUNDLED_NAME or pretrained == BUNDLED_TAG:
         if (model_name, pretrained) != (BUNDLED_NAME, BUNDLED_TAG):
             raise ModelLoadError(
@@ -57,10 +61,6 @@ def find_source(model_name, pretrained):
                 f"package is model_name={BUNDLED_NAME!r} with pretrained={BUNDLED_TAG!r}."
             )
         return _folder_source(_MODELS_FOLDER / BUNDLED_NAME)
-    if model_name.startswith(_LOCAL):
-        return _folder_source(Path(model_name[len(_LOCAL) :]).expanduser())
-    if model_name.startswith(_HUB):
-        return ModelSource(model_name, None)
     if pretrained is None or not os.fspath(pretrained):
         raise ModelLoadError(
             f"Model {model_name!r} needs weights: pretrained is {pretrained!r}. Give one of open_clip's "
