@@ -12,7 +12,6 @@ from ._classifier import SeMoBridgeClassifier
 from ._utils.sklearn import Method, offered_if
 from .encoders import CLIPImageEncoder, CLIPTextEncoder
 
-
 _MODEL_PARAMETERS = ("model_name", "pretrained")
 
 

@@ -80,8 +80,8 @@ class PrecomputedTextEncoder(TextEncoder):
     ) -> Self:
         """Joint-space embeddings of classes, looked up by their names; no prompts are read.
 
-        The projection `W` is unknown here and counts as the identity, and so does the bridge. With `W`, or with
-        `CLIPTextEncoder`, predictions are usually better. The log says so once in a process.
+        The projection `W` is not known here. `SeMoBridgeClassifier` does not need it by default. `PaperBlend`, and
+        `SemanticBridge` without words, take the identity for it, and the log says so once in a process.
 
         Parameters
         ----------
@@ -118,7 +118,6 @@ class PrecomputedTextEncoder(TextEncoder):
             raise ValueError(
                 f"The embeddings of the {len(names)} names must be vectors (D,) or matrices (p, D) of one width D."
             )
-        _log_that_the_bridge_is_the_identity()
         return cls(names, np.stack(rows), None, logit_scale=logit_scale)
 
     @property
@@ -150,6 +149,8 @@ class PrecomputedTextEncoder(TextEncoder):
 
     @property
     def projection_(self) -> NDArray[Any]:
+        if self.projection is None:
+            _log_that_the_bridge_is_the_identity()
         return self._projection_and_bias()[0]
 
     @property
@@ -211,8 +212,8 @@ class PrecomputedTextEncoder(TextEncoder):
 @cache
 def _log_that_the_bridge_is_the_identity():
     logging.getLogger("sksemobridge").warning(
-        "Texts were projected elsewhere, and the text projection is not known: the bridge of classifiers is the identity. "
-        "PrecomputedTextEncoder(texts, eos, projection) gives it."
+        "PrecomputedTextEncoder.from_joint does not know the text projection, so the bridge is the identity. "
+        "PrecomputedTextEncoder(texts, eos, projection) knows it."
     )
 
 
