@@ -17,6 +17,7 @@ from .._utils.validation import warn_caller
 from ._base import CLIPEncoder, list_images
 from ._cache import CacheSession
 from ._embedding import Reader, Reading, embed, read_ahead
+from ._models import resolve_image_precision
 from ._pictures import ImageReadError, decode, describe, fetch, picture_digest
 
 # Part of the keys of the cache: raise it whenever pictures are read or scaled differently.
@@ -138,7 +139,7 @@ class CLIPImageEncoder(CallbackSupportMixin, CLIPEncoder):
         """
         sources = list_images(X)
         loaded = self._model()
-        precision = loaded.image_precision(self.precision)
+        precision = resolve_image_precision(self.precision, loaded.device, loaded.n_image_parameters)
         with CacheSession(self.cache) as cache, self._progress(len(sources)) as advance:
             # Without a cache, keys only tell apart the images of this call.
             context = b"image %d %s " % (_READING, precision.encode())

@@ -5,14 +5,12 @@ import dataclasses
 import hashlib
 import json
 import threading
-import time
-from collections import OrderedDict
 from contextlib import nullcontext
+from functools import lru_cache
 
 from .._utils.device import on_all_cores, resolve_device
 from ._pictures import check_size
 from ._source import (
-    ModelLoadError,
     arguments_for_loading,
     cannot_load,
     find_source,
@@ -25,8 +23,6 @@ from ._towers import cut_context, shallow_copy, without_projection
 MAX_MODELS = 4
 # In parameters. The image towers of released models have more, that of the bundled one has 2.2 million.
 SMALL_TOWER = 5_000_000
-# A failed load is not tried again for so long: without network, each fold of a search would wait for it.
-RETRY_SECONDS = 30
 
 
 class LoadedModel:
@@ -119,24 +115,16 @@ class LoadedModel:
 
         return on_all_cores(forward, pixels) if self.device.type == "cpu" else forward(pixels)
 
-    def embed_tokens(self, tokens, precision):
-        """Embeddings `(n, D)` of tokens `(n, context_length)` in the joint space, in float32, not normalised."""
-        return self._embed_tokens(self.model, tokens, precision)
+    def embed_tokens(self, tokens, precision, *, project=True):
+        """Embeddings `(n, D)` of tokens `(n, context_length)` in the joint space, in float32, not normalised.
 
-    def encode_tokens(self, tokens, precision):
-        """Embeddings `(n, d)` of tokens before the projection; `NoProjectionError` if the tower has none."""
-        return self._embed_tokens(without_projection(self.model), tokens, precision)
-
-    def _embed_tokens(self, model, tokens, precision):
+        With `project=False` those before the projection, `(n, d)`; `NoProjectionError` if the tower has none.
+        """
         import torch
 
-        model, tokens = cut_context(model, tokens)
+        model, tokens = cut_context(self.model if project else without_projection(self.model), tokens)
         with torch.inference_mode(), autocast(precision, self.device):
             return model.encode_text(tokens.to(self.device), normalize=False).float()
-
-    def image_precision(self, precision):
-        """The precision that a parameter names for the image tower; see `resolve_image_precision`."""
-        return resolve_image_precision(precision, self.device, self.n_image_parameters)
 
     def image_model(self, precision):
         """The model to embed images with, and the type of its inputs.
@@ -191,49 +179,18 @@ class LoadedModel:
             return self._digests[tower]
 
 
-# Models by source and device, the one used last at the end, and why those that could not be loaded could not.
-_loaded = OrderedDict()
-_failed = {}
-_registry_lock = threading.Lock()
 # One thread loads, others wait: they may want the same model.
-_loading_lock = threading.Lock()
+_loading = threading.Lock()
 
 
 def get_model(model_name, pretrained, device):
     """The `LoadedModel` that an encoder's parameters name, loaded on first use.
 
-    `ModelLoadError` if the model or its weights are missing, or were some seconds ago; new local files are read at once.
-    `ValueError` if the machine has no such device.
+    `ModelLoadError` if the model or its weights are missing, `ValueError` if the machine has no such device.
     """
     source, device = find_source(model_name, pretrained), resolve_device(device)
-    key = source, str(device)
-    if (loaded := _find_loaded(key)) is not None:
-        return loaded
-    with _loading_lock:
-        if (loaded := _find_loaded(key)) is not None:
-            return loaded
-        message, retry_at = _failed.get(key, ("", 0.0))
-        if (left := retry_at - time.monotonic()) > 0:
-            raise ModelLoadError(
-                f"{message}\nIt is tried again in {left:.0f} seconds, or after clear_model_cache()."
-            )
-        try:
-            loaded = _load(source, device)
-        except ModelLoadError as error:
-            _failed[key] = str(error), time.monotonic() + RETRY_SECONDS
-            raise
-        with _registry_lock:
-            _loaded[key] = loaded
-            if len(_loaded) > MAX_MODELS:
-                _loaded.popitem(last=False)
-        return loaded
-
-
-def _find_loaded(key):
-    with _registry_lock:
-        if key in _loaded:
-            _loaded.move_to_end(key)
-        return _loaded.get(key)
+    with _loading:
+        return _load(source, device)
 
 
 def clear_model_cache() -> None:
@@ -246,9 +203,7 @@ def clear_model_cache() -> None:
     >>> from sksemobridge import clear_model_cache
     >>> clear_model_cache()
     """
-    with _registry_lock:
-        _loaded.clear()
-        _failed.clear()
+    _load.cache_clear()
 
 
 def read_embed_dim(model_name, pretrained):
@@ -295,6 +250,7 @@ def autocast(precision, device):
     return torch.autocast(device.type, dtype=dtype)
 
 
+@lru_cache(MAX_MODELS)
 def _load(source, device):
     import open_clip
 

@@ -125,24 +125,22 @@ class CLIPTextEncoder(TextEncoder, CLIPEncoder):
         return "fp32" if self.precision == "auto" else self.precision
 
     def _encode(self, texts):
-        return self._embed(texts, "eos")
+        return self._embed(texts, project=False)
 
     def _transform(self, texts, advance=lambda n: None):
-        return self._embed(texts, "joint", advance)
+        return self._embed(texts, project=True, advance=advance)
 
-    def _embed(self, texts, space, advance=lambda n: None):
+    def _embed(self, texts, *, project, advance=lambda n: None):
         loaded, precision, cut = self._model(), self._precision(), []
-        if space == "eos":
-            tower, width = loaded.encode_tokens, len(read_text_projection(loaded.model)[0])
-        else:
-            tower, width = loaded.embed_tokens, loaded.embed_dim
+        width = loaded.embed_dim if project else len(read_text_projection(loaded.model)[0])
+        space = "joint" if project else "eos"
         with CacheSession(self.cache) as cache:
             context = f"text {space} {precision} ".encode() + (loaded.text_digest() if cache.active else b"")
             embeddings, _ = embed(
                 _read(texts, Reader(cache), context, loaded, cut),
                 len(texts),
                 width,
-                partial(tower, precision=precision),
+                partial(loaded.embed_tokens, precision=precision, project=project),
                 cache,
                 batch_size=self.batch_size,
                 advance=advance,

@@ -403,26 +403,6 @@ def test_a_failed_load_is_tried_again(tmp_path, folder_model):
     assert get_model(f"local-dir:{folder}", None, "cpu").embed_dim == 32
 
 
-def test_a_load_that_failed_is_not_tried_again_at_once(tmp_path, loads, monkeypatch):
-    name = write_model(tmp_path, small_config("ViT-B-16"), weights=False)
-
-    def load():
-        with pytest.raises(ModelLoadError, match="could not be loaded") as caught:
-            CLIPImageEncoder(name).transform(some_pictures(1))
-        return str(caught.value)
-
-    assert "tried again" not in load()
-    assert "It is tried again in 30 seconds, or after clear_model_cache()" in load()
-    assert len(loads) == 1
-    clear_model_cache()
-    load()
-    monkeypatch.setattr(_models, "RETRY_SECONDS", 0)
-    clear_model_cache()
-    load()
-    load()
-    assert len(loads) == 4
-
-
 def test_weights_written_anew_are_loaded_anew(tmp_path):
     config = small_config("ViT-B-16")
     name = write_model(tmp_path, config, seed=0)
