@@ -247,8 +247,11 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
             fitted = self._of_classifier(source.estimator, width)
         elif images_to_texts and (basis := word_span(source, self.vocabulary)) is not None:
             require_width(width, len(basis))
-            gallery = (RunningMean() if earlier is None else earlier.gallery).add(embeddings)
-            fitted = FittedBridge(Span(basis, gallery.mean), basis.shape[1], gallery)
+            total, n_rows = (0.0, 0) if earlier is None else (earlier.total, earlier.n_rows)
+            for rows in blocks(len(embeddings)):
+                total = total + l2_normalize(embeddings[rows].astype(np.float64, copy=False)).sum(axis=0)
+            n_rows += len(embeddings)
+            fitted = FittedBridge(Span(basis, total / n_rows), basis.shape[1], total, n_rows)
         elif source is None:
             fitted = FittedBridge(Bridge.identity(width), width)
         else:
@@ -377,36 +380,21 @@ class Span:
 
 
 @dataclass(frozen=True, eq=False)
-class RunningMean:
-    """The mean of unit embeddings that come in several parts: `m` of a gallery.
+class FittedBridge:
+    """What `fit` leaves behind.
 
     Attributes
     ----------
+    bridge : Bridge or Span
+    rank : int
+        Number of directions that are kept.
     total : ndarray of shape (D,)
-        Their sum, float64.
+        With words, the sum of the gallery's unit embeddings, float64.
     n_rows : int
+        How many they are.
     """
-
-    total: np.ndarray | float = 0.0
-    n_rows: int = 0
-
-    def add(self, X):
-        """The mean with more rows `X (n, D)`."""
-        total = self.total
-        for rows in blocks(len(X)):
-            total = total + l2_normalize(X[rows].astype(np.float64, copy=False)).sum(axis=0)
-        return RunningMean(total, self.n_rows + len(X))
-
-    @property
-    def mean(self):
-        """The mean so far, shape (D,)."""
-        return self.total / self.n_rows
-
-
-@dataclass(frozen=True)
-class FittedBridge:
-    """The bridge, the number of directions that it keeps, and the gallery's mean that more rows can be added to."""
 
     bridge: Bridge | Span
     rank: int
-    gallery: RunningMean = RunningMean()
+    total: np.ndarray | float = 0.0
+    n_rows: int = 0

@@ -152,13 +152,10 @@ def softmax(scores):
 
 def log_softmax(scores):
     """Logarithm of the softmax of each row, shape (n, C); of NumPy arrays in float64."""
-    xp, scores = namespace(scores), _widened(scores)
+    xp = namespace(scores)
+    scores = scores.astype(np.float64, copy=False) if xp is np else scores
     shifted = scores - xp.max(scores, axis=1, keepdims=True)
     return shifted - xp.log(xp.sum(xp.exp(shifted), axis=1, keepdims=True))
-
-
-def _widened(scores):
-    return scores.astype(np.float64, copy=False) if isinstance(scores, np.ndarray) else scores
 
 
 def rows_and_lengths(x):

@@ -191,7 +191,9 @@ class CLIPImageEncoder(CallbackSupportMixin, CLIPEncoder):
         try:
             content = fetch(source)
             key = hashlib.sha256(context + picture_digest(content)).digest()
-            return reader.read(row, key, lambda: _prepare(content, loaded))
+            # At the size of the model's input.
+            shortest_side = max(loaded.image_size)
+            return reader.read(row, key, lambda: np.asarray(loaded.crop(decode(content, shortest_side))))
         except ImageReadError as error:
             if self.on_error == "raise":
                 message = f"Image {row} ({describe(source)}) cannot be read: {error}."
@@ -217,11 +219,6 @@ class CLIPImageEncoder(CallbackSupportMixin, CLIPEncoder):
                         batch_done()
 
             yield advance
-
-
-def _prepare(content, loaded):
-    """The pixels of an image at the size of the model's input."""
-    return np.asarray(loaded.crop(decode(content, shortest_side=max(loaded.image_size))))
 
 
 def _warn_of_errors(sources, errors):

@@ -26,16 +26,8 @@ _PIXEL_BYTES = 8
 
 # How a camera was held (EXIF tag 0x0112) and Pillow's name of what sets the picture upright.
 _ORIENTATION = 0x0112
-_TURNS = [
-    "FLIP_LEFT_RIGHT",
-    "ROTATE_180",
-    "FLIP_TOP_BOTTOM",
-    "TRANSPOSE",
-    "ROTATE_270",
-    "TRANSVERSE",
-    "ROTATE_90",
-]
-_UPRIGHT = dict(enumerate(_TURNS, start=2))
+_TURNS = "FLIP_LEFT_RIGHT ROTATE_180 FLIP_TOP_BOTTOM TRANSPOSE ROTATE_270 TRANSVERSE ROTATE_90"
+_UPRIGHT = dict(enumerate(_TURNS.split(), start=2))
 
 # By how much a JPEG may be shrunk while it is decoded, and how many times the model's input it must measure after
 # that, so that the model's own resizing still decides. With smaller margins, some embeddings of photographs or noise
@@ -83,7 +75,7 @@ def fetch(source):
     return source
 
 
-def decode(content, *, shortest_side=None):
+def decode(content, shortest_side=None):
     """An RGB image of Pillow as people see it: upright, its first frame, on white where it is transparent.
 
     `content` is from `fetch`. With `shortest_side` a JPEG may be shrunk while it is decoded, which is much faster; it

@@ -4,10 +4,10 @@ import difflib
 import hashlib
 import os
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from .._utils.lru import LRUCache
 from ._hub import find_kept
 
 BUNDLED_NAME = "mini"
@@ -24,8 +24,6 @@ _KEPT = (
     "HTTPS_PROXY."
 )
 _TOKENIZER_FILES = ["tokenizer_config.json", "tokenizer.json", "vocab.txt"]
-
-_digests = LRUCache(max_items=64)
 
 
 class ModelLoadError(RuntimeError):
@@ -97,11 +95,12 @@ def _stamp(path):
     path = path.resolve()
     status = path.stat()
     # The time of the last change of the status cannot be set, unlike that of the content.
-    state = str(path), status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
-    return str(path), _digests.get(state, lambda: _digest(path))
+    state = status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+    return str(path), _digest(str(path), state)
 
 
-def _digest(path):
+@lru_cache(64)
+def _digest(path, state):
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
