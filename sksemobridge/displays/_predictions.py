@@ -1,6 +1,7 @@
 """Images with their predictions and the closest shots."""
 
 import textwrap
+from dataclasses import KW_ONLY, dataclass
 from numbers import Integral
 from typing import Any, Self
 
@@ -22,6 +23,7 @@ TERM_NAMES = {"text": "name", "shots": "shots", "correction": "correction", "pri
 _DRAWN_SIZE = (224, 224)
 
 
+@dataclass(eq=False, repr=False)
 class PredictionsDisplay:
     """A grid of images, each with its predicted class, the probability of it, and the closest shots.
 
@@ -79,28 +81,16 @@ class PredictionsDisplay:
     >>> plt.close(display.figure_)
     """
 
-    def __init__(
-        self,
-        images: Any,
-        y_pred: Any,
-        probability: Any,
-        *,
-        y_true: Any = None,
-        shots: Any = None,
-        y_shots: Any = None,
-        closest: Any = None,
-        against: Any = None,
-        shares: Any = None,
-    ) -> None:
-        self.images = images
-        self.y_pred = y_pred
-        self.probability = probability
-        self.y_true = y_true
-        self.shots = shots
-        self.y_shots = y_shots
-        self.closest = closest
-        self.against = against
-        self.shares = shares
+    images: Any
+    y_pred: Any
+    probability: Any
+    _: KW_ONLY
+    y_true: Any = None
+    shots: Any = None
+    y_shots: Any = None
+    closest: Any = None
+    against: Any = None
+    shares: Any = None
 
     @classmethod
     def from_estimator(
@@ -361,9 +351,8 @@ def _divide_axes(ax, n_rows, n_columns, figsize, width_ratios):
     try:
         import matplotlib.pyplot as plt
     except ImportError as error:
-        raise ImportError(
-            "Displays need matplotlib, which is not installed: pip install matplotlib."
-        ) from error
+        message = "Displays need matplotlib, which is not installed: pip install matplotlib."
+        raise ImportError(message) from error
 
     if ax is None:
         _, ax = plt.subplots(figsize=figsize, layout="constrained")
