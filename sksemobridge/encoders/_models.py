@@ -1,4 +1,4 @@
-"""Models, loaded once per process and shared by all encoders, and how precisely they compute."""
+"""Models, which a process loads once and all encoders share, and the precision in which they compute."""
 
 import copy
 import dataclasses
@@ -21,12 +21,12 @@ from ._source import (
 from ._towers import cut_context, shallow_copy, without_projection
 
 MAX_MODELS = 4
-# In parameters. The image towers of released models have more, that of the bundled one has 2.2 million.
+# An image tower of fewer parameters is small. Towers of released models have more, that of the bundled one 2.2 million.
 SMALL_TOWER = 5_000_000
 
 
 class LoadedModel:
-    """A model that encoders share and never change.
+    """A model that encoders share. Nothing changes it.
 
     Attributes
     ----------
@@ -51,7 +51,7 @@ class LoadedModel:
         self.n_image_parameters = sum(weight.numel() for weight in model.visual.parameters())
         self._config = config
         self._preprocess = PreprocessCfg(**model.visual.preprocess_cfg)
-        # The model's own preprocessing in two parts: for one image here, for a batch on the model's device.
+        # The model's own preprocessing in two parts: `crop` for one image, `as_input` for a batch on the model's device.
         *geometry, _, normalize = image_transform_v2(self._preprocess, is_train=False).transforms
         size = self._preprocess.size
         self.image_size = tuple(size) if isinstance(size, (tuple, list)) else (size, size)
@@ -65,7 +65,7 @@ class LoadedModel:
     def crop(self, image):
         """An RGB image of Pillow, resized and cropped to `image_size` by the model's own preprocessing.
 
-        `ImageReadError` if it is so narrow that, resized by its shortest side, it would exhaust memory.
+        `ImageReadError` if the image is so narrow that resizing it by its shortest side would exhaust memory.
         """
         if self._preprocess.resize_mode == "shortest":
             width, height = image.size
@@ -74,7 +74,7 @@ class LoadedModel:
         return self._geometry(image)
 
     def preprocessing(self):
-        """What `crop` and `as_input` do, in words of JSON, for programs that do it without this package."""
+        """A description of `crop` and `as_input` in JSON, for programs without this package."""
         return {
             "mode": "RGB",
             "resize": self._preprocess.resize_mode,
@@ -87,14 +87,14 @@ class LoadedModel:
         }
 
     def as_input(self, pixels):
-        """Inputs `(n, 3, h, w)` in float32 from pixels `(n, h, w, 3)`, scaled as the model's own preprocessing does.
+        """Inputs `(n, 3, h, w)` in float32 from pixels `(n, h, w, 3)`, scaled by the model's own preprocessing.
 
-        On a GPU with channels last in memory, where convolutions are fastest.
+        On a GPU the channels stay last in memory: convolutions are fastest so.
         """
         import torch
 
         if self.device.type == "cuda":
-            # Only a copy from pinned memory runs beside other work.
+            # Only a copy from pinned memory runs at the same time as other work.
             pixels = pixels.pin_memory().to(self.device, non_blocking=True).permute(0, 3, 1, 2)
         else:
             pixels = pixels.to(self.device).permute(0, 3, 1, 2).contiguous()
@@ -127,10 +127,10 @@ class LoadedModel:
             return model.encode_text(tokens.to(self.device), normalize=False).float()
 
     def image_model(self, precision):
-        """The model to embed images with, and the type of its inputs.
+        """The model that embeds images, and the type of its inputs.
 
-        For bf16 on a CPU, the model has a copy of its image tower in bf16. Autocast would convert all weights in
-        every batch and prevent torch's fast attention, which together cost more than bf16 gains.
+        For bf16 on a CPU, there is a copy of the image tower in bf16. Autocast would convert all weights in every batch
+        and prevent torch's fast attention. That costs more than bf16 gains.
         """
         import torch
 
@@ -143,18 +143,18 @@ class LoadedModel:
         return self._bf16_model, torch.bfloat16
 
     def tokenize(self, texts):
-        """Token ids of texts. The tokenizer is made on first use: some come from a hub, and images need none."""
+        """Token ids of texts. The tokenizer is loaded on first use: it may come from a hub, and images need none."""
         with self._lock:
             if self._tokenizer is None:
                 self._tokenizer = load_tokenizer(self.source, self._config)
         return self._tokenizer(texts)
 
     def is_cut(self, text, tokens):
-        """Whether a text is longer than the model reads, so that its `tokens` are only the first of them."""
-        # A token is at least one byte; two more mark start and end.
+        """Whether a text is longer than the model reads, so that `tokens` are only its first ones."""
+        # A token is at least one byte. Two more tokens mark start and end.
         if len(text.encode()) + 2 <= len(tokens):
             return False
-        # With room for one more token, a cut text has another in the place of the mark of its end.
+        # With room for one more token, a cut text has another token where its end was marked.
         return self._tokenizer([text], context_length=len(tokens) + 1)[0, len(tokens) - 1] != tokens[-1]
 
     def image_digest(self):
@@ -212,9 +212,9 @@ def read_embed_dim(model_name, pretrained):
 
 
 def resolve_image_precision(precision, device, n_parameters):
-    """`"auto"` is bf16 where the processor computes in it natively, fp16 on older GPUs, else fp32.
+    """`"auto"` is bf16 if the processor computes in it natively, fp16 on older GPUs, else fp32.
 
-    Towers of few parameters stay in fp32: they are fast, and half precision may change a prediction.
+    Small towers stay in fp32: they are fast, and half precision may change a prediction.
     """
     import torch
 
@@ -232,7 +232,7 @@ def resolve_image_precision(precision, device, n_parameters):
 def _cpu_has_bf16():
     import torch
 
-    # Only the newest versions of torch have a public function for this.
+    # Older versions of torch have private functions only.
     if hasattr(torch.cpu, "get_capabilities"):
         abilities = torch.cpu.get_capabilities()
         return bool(abilities.get("avx512_bf16") or abilities.get("amx_bf16"))
@@ -240,7 +240,7 @@ def _cpu_has_bf16():
 
 
 def autocast(precision, device):
-    """Context in which a float32 model computes in the precision asked for, in whatever context the caller is."""
+    """Context in which a float32 model computes in `precision`, also within an autocast of the caller."""
     import torch
 
     if precision == "fp32":

@@ -1,4 +1,4 @@
-"""Where a model comes from: open_clip's names and tags, a checkpoint, a folder or a hub."""
+"""Find a model: by open_clip's name and tag, in a checkpoint, in a folder or on a hub."""
 
 import difflib
 import hashlib
@@ -32,10 +32,10 @@ class ModelLoadError(RuntimeError):
 
 @dataclass(frozen=True)
 class ModelSource:
-    """One model with its weights: name and tag or path of a checkpoint, in the terms of open_clip.
+    """A model and its weights, as open_clip names them: a name, and a tag or the path of a checkpoint.
 
-    `pretrained` is None for names with a scheme, which say where the weights are. `files` are path and digest of each
-    local file of the model, so that a rewritten folder or checkpoint is another source.
+    `pretrained` is None if the name has a scheme, which says where the weights are. `files` holds path and digest of
+    each local file, so that a rewritten folder or checkpoint is another source.
     """
 
     name: str
@@ -47,7 +47,7 @@ class ModelSource:
 
 
 def find_source(model_name, pretrained):
-    """The source that the parameters of an encoder name, without a look at its weights; `ModelLoadError` if none."""
+    """The source that the parameters of an encoder name; `ModelLoadError` if there is none. Loads no weights."""
     if model_name.startswith(_LOCAL):
         return _folder_source(Path(model_name[len(_LOCAL) :]).expanduser())
     if model_name.startswith(_HUB):
@@ -64,7 +64,7 @@ def find_source(model_name, pretrained):
             f"Model {model_name!r} needs weights: pretrained is {pretrained!r}. Give one of open_clip's "
             "tags, such as 'openai', or the path of a checkpoint."
         )
-    # open_clip reads "ViT-B/16" as "ViT-B-16"; one spelling makes one entry in the registry.
+    # open_clip reads "ViT-B/16" as "ViT-B-16". With one spelling it is one model.
     name = model_name.replace("/", "-")
     pretrained = os.fspath(pretrained)
     if os.path.isfile(pretrained) and not _is_tag(name, pretrained):
@@ -91,10 +91,10 @@ def _folder_source(folder):
 
 
 def _stamp(path):
-    """Path and digest of a file, which is read once for each state that the system tells apart."""
+    """Path and digest of a file. The file is read again only if its status has changed."""
     path = path.resolve()
     status = path.stat()
-    # The time of the last change of the status cannot be set, unlike that of the content.
+    # ctime too: programs can set mtime, but not ctime.
     state = status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
     return str(path), _digest(str(path), state)
 
@@ -106,10 +106,10 @@ def _digest(path, state):
 
 
 def arguments_for_loading(source, config=None):
-    """Model name and options with which `open_clip.create_model` finds a source: on the hub, or kept on this machine.
+    """Model name and options for `open_clip.create_model`. If the hub does not answer, they name files of this machine.
 
-    With its `config`, what describes the text tower is looked for too. `ConnectionError` if the hub does not answer and
-    something is not kept.
+    With `config`, the repository of the text tower is looked for, too. `ConnectionError` if the hub does not answer and
+    a file is not on this machine.
     """
     name, options, needs, tag, repository = source.name, {"pretrained": source.pretrained}, {}, {}, None
     if name.startswith(_HUB):
@@ -124,7 +124,7 @@ def arguments_for_loading(source, config=None):
         needs[text_tower] = ["config.json"]
     kept = find_kept(needs).get(repository)
     if kept is not None and tag:
-        # What open_clip knows of a tag, it does not know of a file.
+        # open_clip knows the preprocessing of a tag, and not that of a file.
         options = {"pretrained": kept, "force_preprocess_cfg": tag}
     elif kept is not None:
         name = f"{_LOCAL}{Path(kept).parent}"
@@ -134,7 +134,7 @@ def arguments_for_loading(source, config=None):
 def uses_quick_gelu(source, config):
     """Whether a model was trained with QuickGELU.
 
-    Where only the tag says so, as OpenAI's do, open_clip builds the model with GELU all the same and warns.
+    If only the tag says so, as OpenAI's tags do, open_clip itself would build the model with GELU, and warn.
     """
     is_tag = source.pretrained is not None and not source.files
     return bool(config.get("quick_gelu") or (is_tag and _read_tag(source).get("quick_gelu")))
@@ -147,18 +147,18 @@ def _read_tag(source):
 
 
 def _weights_names(file):
-    """Names under which open_clip looks for the weights of a tag, in its order."""
+    """The names under which open_clip looks for the weights of a tag, in its order."""
     stem, kind = os.path.splitext(file or "open_clip_pytorch_model.bin")
     names = [f"{stem}.safetensors", f"{stem}{kind}"]
     return names if file else ["open_clip_model.safetensors", *names]
 
 
 def read_config(source):
-    """The architecture of a source as open_clip describes it; `ModelLoadError` if model name or tag is unknown."""
+    """open_clip's description of the architecture; `ModelLoadError` if model name or tag is unknown."""
     import open_clip
 
     try:
-        # Of a hub, the configuration is a file there.
+        # The configuration of a model on a hub is a file there.
         is_there = source.name.startswith(_HUB)
         config = open_clip.get_model_config(arguments_for_loading(source)[0] if is_there else source.name)
     except Exception as error:

@@ -14,7 +14,7 @@ from ._cache import CacheSession
 from ._embedding import Reader, embed
 from ._towers import read_image_projection, read_text_projection
 
-# A bar for less would only flicker.
+# A shorter bar would only flicker.
 _BAR_AFTER_SECONDS = 2
 
 
@@ -58,7 +58,7 @@ class CLIPTextEncoder(TextEncoder, CLIPEncoder):
     (2, 128)
     """
 
-    # Any text can be embedded, so that a bridge can be learnt from words.
+    # It can embed any text, and so the words of a vocabulary.
     open_vocabulary = True
 
     def __init__(
@@ -79,7 +79,7 @@ class CLIPTextEncoder(TextEncoder, CLIPEncoder):
         self.cache = cache
 
     def embed_words(self, texts: Sequence[str]) -> NDArray[Any]:
-        """What `transform` gives for the many words of a bridge, with a progress bar where it takes some seconds.
+        """The result of `transform` for the many words of a bridge, with a progress bar if it takes some seconds.
 
         Parameters
         ----------
@@ -117,11 +117,11 @@ class CLIPTextEncoder(TextEncoder, CLIPEncoder):
         return float(self._model().model.logit_scale.detach().exp())
 
     def _memo_key(self):
-        # All that embeddings of texts depend on; a rewritten checkpoint has another source.
+        # Embeddings of texts depend on nothing else. A rewritten checkpoint is another source.
         return self._source(), self._precision()
 
     def _precision(self):
-        # Prompts are few, and the bridge needs their exact geometry.
+        # Prompts are few, and the classifier needs their exact geometry.
         return "fp32" if self.precision == "auto" else self.precision
 
     def _encode(self, texts):
@@ -155,7 +155,7 @@ class CLIPTextEncoder(TextEncoder, CLIPEncoder):
 
 
 def _read(texts, reader, context, loaded, cut):
-    """Yield the `Reading` of each text, and note those that the model reads only in part."""
+    """Yield the `Reading` of each text, and add texts that the model reads only in part to `cut`."""
     for row, text in enumerate(texts):
         tokens = loaded.tokenize([text])[0].numpy()
         if loaded.is_cut(text, tokens):
