@@ -1,4 +1,4 @@
-"""How good a ranking by cosine similarity is."""
+"""How good a search by cosine similarity is."""
 
 from numbers import Integral
 
@@ -139,12 +139,12 @@ def average_precisions(query, gallery, query_labels, gallery_labels, *, exclude_
         block = slice(start, start + batch_size)
         similarity = query[block] @ gallery.T
         if twins is not None:
-            # A matrix product may round equal rows differently, by where they stand.
+            # A matrix product may round equal rows differently.
             similarity = similarity[:, twins]
         for i, row in enumerate(similarity, start):
             is_match = query_codes[i] == gallery_codes
             if exclude_self:
-                # Behind all others it changes no other rank.
+                # At the end of the ranking it changes no other rank.
                 row[i], is_match[i] = -np.inf, False
             precisions[i] = _average_precision(row, is_match)
     return precisions

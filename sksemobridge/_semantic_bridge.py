@@ -219,7 +219,7 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
 
     @checks_parameters
     def partial_fit(self, X: ArrayLike, y: Any = None) -> Self:
-        """Add embeddings to the gallery, whose mean a bridge of words takes off.
+        """Add embeddings to the gallery. A bridge of words subtracts the mean of the gallery.
 
         Embeddings that were transformed before keep the old mean: transform them again.
 
@@ -235,7 +235,7 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
         return self._learn(X, self._fitted if self.__sklearn_is_fitted__() else None)
 
     def _learn(self, X, earlier):
-        """`fit`, or `partial_fit` after an earlier part of the gallery; the estimator changes at the end only."""
+        """`fit`, or `partial_fit` after an earlier part of the gallery. Nothing changes if it fails."""
         embeddings = to_numpy(validate_embeddings(self, X, reset=earlier is None))
         source, width = self.text_encoder, embeddings.shape[1]
         images_to_texts = self.direction == "image_to_text"
@@ -348,9 +348,9 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
 
 @dataclass(frozen=True, eq=False)
 class Span:
-    """`nrm(V V' (nrm(x) - m))`: keeps the directions that words describe, and subtracts the mean image.
+    """`nrm(V V' (nrm(x) - m))`: subtracts the mean image, and keeps the directions that words describe.
 
-    A row within rounding of the mean, or without a part in the span, stays zero.
+    A row that equals the mean up to rounding becomes zero, and so does a row without a part in the span.
 
     Attributes
     ----------
@@ -369,11 +369,11 @@ class Span:
         return self.basis @ self.basis.T
 
     def apply_unscaled(self, x):
-        """Without the outer `nrm`, shape (n, D)."""
+        """The same without the outer `nrm`, shape (n, D)."""
         return ((l2_normalize(x) - self.mean) @ self.basis) @ self.basis.T
 
     def apply(self, x):
-        """Of embeddings `(n, D)`, shape (n, D)."""
+        """The result for embeddings `(n, D)`, shape (n, D)."""
         x = self.apply_unscaled(x)
         xp = namespace(x)
         return x / xp.clip(xp.linalg.vector_norm(x, axis=1, keepdims=True), RESOLUTION, None)
