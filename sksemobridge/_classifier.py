@@ -521,7 +521,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         Raises
         ------
         AttributeError
-            With `blend="paper"`, which is not estimated.
+            With `blend=PaperBlend(...)`.
         """
         check_is_fitted(self)
         X = to_numpy(validate_embeddings(self, X, reset=False))

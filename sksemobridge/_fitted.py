@@ -81,11 +81,8 @@ class FittedState:
         return (self.model.prototypes if isinstance(self.model, PaperModel) else self.model.centre).dtype
 
     def position(self, classes):
-        """Index of each of other labels among the classes; -1 where it is none of them."""
-        known = self.classes
-        if known.dtype.kind in "mM":  # days and seconds become other Python objects
-            known, classes = (labels.astype(np.result_type(known, classes)) for labels in (known, classes))
-        of_label = {label: i for i, label in enumerate(known.tolist())}
+        """Index of each label among the classes; -1 if it is not among them."""
+        of_label = {label: i for i, label in enumerate(self.classes.tolist())}
         return np.array([of_label.get(label, -1) for label in classes.tolist()])
 
     def with_classes(self, classes, text_embeddings, log_prior):

@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from ._keys import is_among
 from ._output import OutputFolder
 from ._sources import open_source
-from ._stages import EmbedImages, Predict, check_top_k, label_column, takes_images
+from ._stages import EmbedImages, Predict, check_top_k, takes_images
 
 # How often Ray repeats a task whose actor died. By default without limit: a task that always fails would never end.
 _MAX_TASK_RETRIES = 8
@@ -199,7 +199,7 @@ def predict_dataset(
         model = {"classifier": joblib.hash(estimator)}
         num_gpus = num_gpus or 0
     options = {"probabilities": probabilities, "top_k": top_k}
-    classes = label_column(estimator.classes_).to_pylist()
+    classes = estimator.classes_.tolist()
     manifest = {"job": "predict", "model": model, "classes": classes, **options}
     stage = Predict, estimator, {"column": opened.column, "keep": opened.compared, **options}
     return _run(opened, output, manifest, stage, batch_size, rows_per_file, concurrency, num_cpus, num_gpus)

@@ -168,7 +168,7 @@ class Predict:
 
         classifier, n = self._classifier, len(X)
         # Made of all classes, so that the type does not depend on the labels of one batch.
-        values = label_column(classifier.classes_)
+        values = pa.array(classifier.classes_)
         codes = np.searchsorted(classifier.classes_, classifier.predict(X)) if n else []
         columns = {"label": values.take(pa.array(codes, pa.int64()))}
         if not self._probabilities and self._top_k is None:
@@ -195,16 +195,6 @@ def check_top_k(top_k, classifier):
     """Raise a `ValueError` if there are fewer classes."""
     if top_k is not None and not 1 <= top_k <= len(classifier.classes_):
         raise ValueError(f"top_k={top_k}, but there are {len(classifier.classes_)} classes.")
-
-
-def label_column(classes):
-    """Labels as a column of Arrow. Labels of a type that Arrow does not have, such as months, become text."""
-    import pyarrow as pa
-
-    try:
-        return pa.array(classes)
-    except pa.ArrowNotImplementedError:
-        return pa.array(classes.astype(str))
 
 
 def _read_embeddings(batch, name):
