@@ -296,11 +296,7 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
     def _closed_form(self, X):
         """The bridge of the encoder's projection."""
         projection, bias = self._projection_and_bias()
-        if projection.shape[1] != X.shape[1]:
-            raise ValueError(
-                f"X has {X.shape[1]} features, but the projection of the text encoder gives "
-                f"embeddings of {projection.shape[1]}. Use the encoder of the model that made X."
-            )
+        require_width(X.shape[1], projection.shape[1])
         bridge = Bridge.closed_form(projection, bias, 1.0, self.atol)
         if bridge.basis.shape[1] == 0:
             warn_caller(
