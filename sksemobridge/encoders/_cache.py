@@ -223,7 +223,6 @@ class CacheSession:
 
     def __init__(self, directory):
         self._directory = None if directory is None else cache_folder(directory)
-        # One thread at a time uses the connection.
         self._lock = threading.Lock()
         self._connection = self._open_connection = self._error = None
         self._damaged = set()
@@ -257,36 +256,40 @@ class CacheSession:
         if problem is not None and kind is None:
             _warn(self._directory, f"{problem} EmbeddingCache(directory).clear() empties it.")
 
-    def get(self, key):
-        """The embedding under a key, or `None`."""
+    @contextmanager
+    def _using(self):
+        """The connection for one thread at a time; None without one. A failure ends the use of the cache."""
         with self._lock:
-            if self._connection is None:
-                return None
             try:
-                found = self._connection.execute("SELECT embedding FROM embeddings WHERE key = ?", (key,))
-                row = found.fetchone()
+                yield self._connection
             except _FAILURES as error:
                 self._give_up(error)
-                return None
-            if row is None:
-                return None
-            if not isinstance(row[0], bytes) or row[0][:4] != _checksum(key, row[0][4:]):
-                self._damaged.add(key)
-                return None
+
+    def _give_up(self, error):
+        self._connection = None
+        self._error = error
+
+    def get(self, key):
+        """The embedding under a key, or `None`."""
+        row = None
+        with self._using() as connection:
+            if connection is not None:
+                row = connection.execute("SELECT embedding FROM embeddings WHERE key = ?", (key,)).fetchone()
+        if row is None:
+            return None
+        if not isinstance(row[0], bytes) or row[0][:4] != _checksum(key, row[0][4:]):
+            self._damaged.add(key)
+            return None
         return np.frombuffer(bytearray(row[0][4:]), dtype="<f4")
 
     def put(self, keys, embeddings):
         """Keep rows of float32: all of them, or none after a failure."""
         contents = [embedding.astype("<f4").tobytes() for embedding in embeddings]
         rows = [(key, _checksum(key, content) + content) for key, content in zip(keys, contents)]
-        with self._lock:
-            if self._connection is None:
-                return
-            try:
-                with self._connection:
-                    self._connection.executemany("INSERT OR REPLACE INTO embeddings VALUES (?, ?)", rows)
-            except _FAILURES as error:
-                self._give_up(error)
+        with self._using() as connection:
+            if connection is not None:
+                with connection:
+                    connection.executemany("INSERT OR REPLACE INTO embeddings VALUES (?, ?)", rows)
 
     @contextmanager
     def turn(self):
@@ -300,25 +303,19 @@ class CacheSession:
 
     def _take_turn(self):
         wait = {"timeout": _PATIENCE_SECONDS, "poll_interval": _POLL_SECONDS}
-        while self.active and self._is_patient:
+        while self._is_patient and (before := self._data_version()) is not None:
             try:
-                before = self._data_version()
                 # The next in line holds the other lock, so that no process takes two turns while another one waits.
                 with suppress(Timeout), self._in_line.acquire(**wait):
                     self._at_work.acquire(**wait)
                     return True
-                # Go on waiting only if others have added embeddings meanwhile.
-                self._is_patient = self._data_version() != before
             except _FAILURES as error:
                 self._give_up(error)
+            # Go on waiting only if others have added embeddings meanwhile.
+            self._is_patient = self._data_version() != before
         return False
 
     def _data_version(self):
-        """A number that changes when other processes add embeddings."""
-        with self._lock:
-            # Another thread may have given up.
-            return self._connection and _read_number(self._connection, "PRAGMA data_version")
-
-    def _give_up(self, error):
-        self._connection = None
-        self._error = error
+        """A number that changes when other processes add embeddings; None without a connection."""
+        with self._using() as connection:
+            return None if connection is None else _read_number(connection, "PRAGMA data_version")
