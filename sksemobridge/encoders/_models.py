@@ -179,8 +179,13 @@ class LoadedModel:
             return self._digests[tower]
 
 
-# One thread loads, others wait: they may want the same model.
-_loading = threading.Lock()
+_places_lock = threading.Lock()
+
+
+@lru_cache(MAX_MODELS)
+def _place(source, device):
+    """A lock, and a list that holds the model once it is loaded."""
+    return threading.Lock(), []
 
 
 def get_model(model_name, pretrained, device):
@@ -189,8 +194,13 @@ def get_model(model_name, pretrained, device):
     `ModelLoadError` if the model or its weights are missing, `ValueError` if the machine has no such device.
     """
     source, device = find_source(model_name, pretrained), resolve_device(device)
-    with _loading:
-        return _load(source, device)
+    with _places_lock:
+        loading, loaded = _place(source, device)
+    # Threads that want the same model wait for one that loads it. Others do not.
+    with loading:
+        if not loaded:
+            loaded.append(_load(source, device))
+        return loaded[0]
 
 
 def clear_model_cache() -> None:
@@ -203,7 +213,7 @@ def clear_model_cache() -> None:
     >>> from sksemobridge import clear_model_cache
     >>> clear_model_cache()
     """
-    _load.cache_clear()
+    _place.cache_clear()
 
 
 def read_embed_dim(model_name, pretrained):
@@ -250,7 +260,6 @@ def autocast(precision, device):
     return torch.autocast(device.type, dtype=dtype)
 
 
-@lru_cache(MAX_MODELS)
 def _load(source, device):
     import open_clip
 

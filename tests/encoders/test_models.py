@@ -395,6 +395,25 @@ def test_threads_that_ask_at_once_load_once(folder_model, loads):
     assert len({id(loaded) for loaded in found}) == 1
 
 
+def test_a_model_is_given_while_another_one_is_loaded(folder_model, monkeypatch):
+    loaded = get_model(folder_model, None, "cpu")
+    is_loading, may_end = threading.Event(), threading.Event()
+    create = open_clip.create_model
+
+    def wait_and_create(*args, **kwargs):
+        is_loading.set()
+        assert may_end.wait(60)
+        return create(*args, **kwargs)
+
+    monkeypatch.setattr(open_clip, "create_model", wait_and_create)
+    with ThreadPoolExecutor(1) as thread:
+        other = thread.submit(get_model, "mini", "bundled", "cpu")
+        assert is_loading.wait(60)
+        assert get_model(folder_model, None, "cpu") is loaded
+        may_end.set()
+        assert other.result().embed_dim == 128
+
+
 def test_a_failed_load_is_tried_again(tmp_path, folder_model):
     folder = tmp_path / "model"
     with pytest.raises(ModelLoadError):
