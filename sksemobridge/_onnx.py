@@ -236,7 +236,7 @@ def _image_tower(loaded):
 
 
 def _traced(arguments, options):
-    """The same by the older exporter of torch, which records one call. It works in all versions."""
+    """The same by the older exporter, which records one call. In old versions of torch no other one works."""
     import torch
 
     onnx, mha = _require("onnx"), torch.backends.mha
