@@ -29,7 +29,7 @@ from sklearn.datasets import load_sample_images
 from sklearn.model_selection import GridSearchCV
 from timing import alternate, cpu_timed, peak_memory, timed
 
-from sksemobridge import SeMoBridgeClassifier, ZeroShotClassifier, make_semobridge_pipeline
+from sksemobridge import PaperBlend, SeMoBridgeClassifier, ZeroShotClassifier, make_semobridge_pipeline
 from sksemobridge.datasets import load_emoji, load_vocabulary
 from sksemobridge.encoders import CLIPImageEncoder, CLIPTextEncoder, EmbeddingCache, clear_model_cache
 from sksemobridge.encoders._cache import CacheSession
@@ -144,10 +144,10 @@ def cache_search(folder, paths):
 
     model.encode_image = counting
     y = np.array(["china", "flower", "garden", "roof"])[np.arange(100) % 4]
-    grid = {"semobridgeclassifier__alpha": [0.5, 1, 2, 4]}
+    grid = {"semobridgeclassifier__blend__alpha": [0.5, 1, 2, 4]}
     for name, cache, wanted in (("no cache", None, ""), ("first", folder, "100"), ("second", folder, "0")):
         pipeline = make_semobridge_pipeline(
-            "mini", "bundled", blend="paper", encoder_params={"cache": cache, "device": "cpu"}
+            "mini", "bundled", blend=PaperBlend(), encoder_params={"cache": cache, "device": "cpu"}
         )
         counts.clear()
         search = GridSearchCV(pipeline, grid, cv=5)

@@ -33,19 +33,11 @@ from ._utils.validation import (
     warn_caller,
 )
 
-# Cosine of two embeddings of one text by one model, whatever the precision and the device.
+# Two embeddings of one text by one model have at least this cosine, in any precision and on any device.
 SAME_TEXT = 0.99
 TINY = np.finfo(float).tiny
 # Attributes of a `PaperModel` that become fitted attributes.
-OF_PAPER = (
-    "prototypes",
-    "image_means",
-    "class_bias",
-    "rank",
-    "temperature",
-    "loss_curve",
-    "n_iter",
-)
+OF_PAPER = ("prototypes", "image_means", "class_bias", "rank", "temperature", "loss_curve", "n_iter")
 
 
 def _has_default_blend(classifier):
@@ -287,9 +279,9 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         return self._learn(X, y, classes, sample_weight, groups, earlier)
 
     def _learn(self, X, y, classes, sample_weight, groups, earlier):
-        """`fit`, or `partial_fit` from the state of earlier shots; the estimator changes at the end only."""
+        """`fit`, or `partial_fit` from the state of earlier shots. Nothing changes if it fails."""
         training = self._training()
-        # What was handed in
+        # Input
         embeddings = to_numpy(validate_embeddings(self, X, reset=earlier is None))
         labels = validate_labels(y, len(embeddings))
         weight = validate_weights(sample_weight, len(embeddings))
@@ -399,7 +391,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         return earlier.model.take(earlier.position(classes))
 
     def _log_prior(self, memory, n_classes):
-        """Logarithms of `priors`; a class without shots counts as one with one."""
+        """Logarithms of `priors`. A class without shots counts as if it had one."""
         if self.priors is None:
             return None
         if not isinstance(self.priors, str):
@@ -444,7 +436,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
             )
 
     def _describe(self, classes, earlier):
-        """`ClassPrompts` of the classes; names that `earlier` classes had hold."""
+        """`ClassPrompts` of the classes. Classes of `earlier` keep their names."""
         names = None
         if earlier is not None and earlier.class_prompts is not None:
             names = dict(zip(earlier.classes.tolist(), earlier.class_prompts.names))
@@ -485,7 +477,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         params = {}
         log_prior = self._fitted.log_prior
         if log_prior is not None and not isinstance(self.priors, str):
-            # A new class comes as often as the others do in the mean.
+            # A new class is taken to be as frequent as the average of the others.
             prior = np.where(new, np.exp(log_prior).mean(), np.exp(log_prior)[rows])
             params["priors"] = prior / prior.sum()
             log_prior = np.log(params["priors"])
@@ -503,7 +495,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
     def with_unlabeled(self, X: ArrayLike) -> Self:
         """A fitted classifier that has learnt from images without labels too.
 
-        The images show which classes the model is too ready to name, and where the classes lie. The result predicts any
+        The images show which classes the model predicts too often, and where the classes lie. The result predicts any
         images, not only these. Unlabelled images of an earlier call are forgotten. `fit`
         and `partial_fit` learn from labelled images alone: call this again after them. `score_samples`, `p_values` and
         `held_out_proba_` stay those of the shots.
@@ -521,7 +513,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         Raises
         ------
         AttributeError
-            With `blend="paper"`, which is not estimated.
+            With `blend=PaperBlend(...)`.
         """
         check_is_fitted(self)
         X = to_numpy(validate_embeddings(self, X, reset=False))
@@ -549,10 +541,10 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
     def p_values(self, X: ArrayLike) -> NDArray[Any]:
         """How well each image agrees with belonging to one of the classes.
 
-        The share of held-out shots that are no more typical than the image, the image counted among them. Of images of
-        the classes about `alpha` have a p-value of at most `alpha`; where shots are few the smallest p-value is
-        one divided by their number plus one, and it errs on the safe side. One for all images where no shot can be
-        held out: a single one of each class, and no text.
+        The share of held-out shots that are not more typical than the image. The image itself is counted with them. Of
+        images of the classes, a share of about `alpha` has a p-value of at most `alpha`, and less if shots are few. The
+        smallest p-value is one divided by the number of shots plus one. If no shot can be held out (one of each class,
+        and no text), all p-values are one.
 
         Parameters
         ----------

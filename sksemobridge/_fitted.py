@@ -33,13 +33,13 @@ class FittedState:
     log_prior : ndarray of shape (C,) or None
         Added to the decision; None where all classes are equally frequent.
     right : ndarray of shape (m,) or None
-        Probability of the label of each pooled shot that it is right; None of a `PaperModel`.
+        Probability that the label of each pooled shot is right; None for a `PaperModel`.
     held_out : ndarray of shape (m, C) or None
-        Probabilities of each pooled shot by the model without it; None where they were not asked for.
+        Probabilities of each pooled shot by the model without it; None if they were not asked for.
     of_shots : Model or None
-        The model before unlabelled images; None where `model` has seen none.
+        The model before unlabelled images; None if `model` has seen none.
     linear : Linear or None
-        The decision with `log_prior`; None of a `PaperModel`.
+        The decision with `log_prior`; None for a `PaperModel`.
     """
 
     classes: np.ndarray
@@ -55,7 +55,7 @@ class FittedState:
     linear: Linear | None = None
 
     def with_decision(self):
-        """The same with `linear` of its model and prior."""
+        """The same state with `linear`, which is made of its model and prior."""
         if isinstance(self.model, PaperModel):
             return self
         linear = total(self.model.terms.values())
@@ -64,7 +64,7 @@ class FittedState:
         return replace(self, linear=linear)
 
     def scores(self, X, finish):
-        """`finish(decision)` of the decision `(n, C)`; `finish` treats each row by itself."""
+        """`finish(decision)` for the decision `(n, C)`. `finish` treats each row by itself."""
         if self.linear is not None:
             return self.linear.finished(X, finish)
         if self.log_prior is None:
@@ -81,15 +81,12 @@ class FittedState:
         return (self.model.prototypes if isinstance(self.model, PaperModel) else self.model.class_means).dtype
 
     def position(self, classes):
-        """Index of each of other labels among the classes; -1 where it is none of them."""
-        known = self.classes
-        if known.dtype.kind in "mM":  # days and seconds become other Python objects
-            known, classes = (labels.astype(np.result_type(known, classes)) for labels in (known, classes))
-        of_label = {label: i for i, label in enumerate(known.tolist())}
+        """Index of each label among the classes; -1 if it is not among them."""
+        of_label = {label: i for i, label in enumerate(self.classes.tolist())}
         return np.array([of_label.get(label, -1) for label in classes.tolist()])
 
     def with_classes(self, classes, text_embeddings, log_prior):
-        """The state over other classes `(K,)`, whose `T_c (K, D)` are needed where some are new.
+        """The state over other classes `(K,)`. If some are new, their `T_c (K, D)` are needed.
 
         Raises
         ------
@@ -124,10 +121,10 @@ class FittedState:
         ).with_decision()
 
     def with_unlabeled(self, X):
-        """The state that has learnt from unlabelled images `X (n, D)` too, in place of earlier ones."""
+        """The state that has also learnt from unlabelled images `X (n, D)`, instead of earlier ones."""
         model = self.of_shots or self.model
         X = distinct_images(X, len(self.classes))
-        # Images of no class would count for the class that they are least unlike.
+        # An image of no class would count for the class nearest to it.
         X = X[model.typicality.p_values(self.typical_scores(X)) > LEAST_P_VALUE]
         if not len(X):
             return replace(self, model=model, of_shots=model).with_decision()
@@ -142,7 +139,7 @@ class FittedState:
 
     @property
     def typicality(self):
-        """That of the shots, also after unlabelled images."""
+        """The typicality of the shots, also after unlabelled images."""
         return (self.of_shots or self.model).typicality
 
     def typical_scores(self, X):
@@ -150,14 +147,14 @@ class FittedState:
         return self.typicality.scores(X, (self.of_shots or self.model).views())
 
     def of_rows(self, values):
-        """Values of pooled shots for the rows that were handed in; NaN for rows of weight zero."""
+        """Values of pooled shots, for the rows of `fit`; NaN for rows of weight zero."""
         pooled = self.shots.pooled
         result = values[pooled]
         result[pooled < 0] = np.nan
         return result
 
     def held_out_probabilities(self, held_out, seen):
-        """Probabilities `(n, C)` of pooled shots by the model without them; NaN of those that are not held out.
+        """Probabilities `(n, C)` of pooled shots by the model without them; NaN for shots that are not held out.
 
         `held_out` are the held-out images and their logits over the classes `seen`.
         """
@@ -171,9 +168,9 @@ class FittedState:
 
 
 def require_shots(classes, has_shots, known):
-    """Refuse classes without shots and text, and a set of classes none of which has shots.
+    """Refuse classes that have neither shots nor text, and a set of classes without any shots.
 
-    `known` tells whether there is text: of all classes, or of each.
+    `known` says whether there is text: one value for all classes, or one for each.
     """
     missing = classes[~(has_shots | known)].tolist()
     if missing:

@@ -24,7 +24,7 @@ from .encoders import CLIPImageEncoder
 OPSET, IR_VERSION = 18, 9
 # Lengths below it count as zero, as in `rows_and_lengths`.
 TINY = float(np.finfo(np.float32).smallest_normal)
-# With the versions before it, torch's exporter of programs fails for image towers with attention, or for most.
+# In earlier versions, torch's exporter of programs fails for most image towers.
 EXPORTS_PROGRAMS = "2.13"
 # Files of protobuf end at 2 GB; weights of larger models lie in a second file.
 LARGEST_FILE = 1.9e9
@@ -226,7 +226,7 @@ def _image_tower(loaded):
         "verbose": False,
     }
     with warnings.catch_warnings():
-        # Of the exporter, about itself.
+        # The exporter warns about itself.
         warnings.simplefilter("ignore")
         if parse_version(torch.__version__) < parse_version(EXPORTS_PROGRAMS):
             return _traced(arguments, options)
@@ -236,7 +236,7 @@ def _image_tower(loaded):
 
 
 def _traced(arguments, options):
-    """The same from the exporter that follows one call: the only one that is there in old versions of torch."""
+    """The same by the older exporter, which records one call. In old versions of torch no other one works."""
     import torch
 
     onnx, mha = _require("onnx"), torch.backends.mha
@@ -244,7 +244,7 @@ def _traced(arguments, options):
     was = mha.get_fastpath_enabled()
     mha.set_fastpath_enabled(False)
     try:
-        # By way of a file, since models of more than 2 GB become several.
+        # Through a file: a model of more than 2 GB is written as several files.
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "tower.onnx")
             n_images = {"pixels": {0: "n"}, "embeddings": {0: "n"}}

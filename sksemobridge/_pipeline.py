@@ -12,22 +12,47 @@ from ._classifier import SeMoBridgeClassifier
 from ._utils.sklearn import Method, offered_if
 from .encoders import CLIPImageEncoder, CLIPTextEncoder
 
+_MODEL_PARAMETERS = ("model_name", "pretrained")
+
+
+def _of_all_encoders(name: str) -> property:
+    """A parameter that is read from the first encoder in a pipeline, and set on all."""
+
+    def read(pipeline):
+        for encoder in pipeline._encoders():
+            return getattr(encoder, name)
+        raise AttributeError(f"No step of the pipeline has a parameter {name!r}.")
+
+    def write(pipeline, value):
+        for encoder in pipeline._encoders():
+            setattr(encoder, name, value)
+
+    return property(read, write, doc=f"`{name}` of the first encoder; setting it sets that of all encoders.")
+
 
 def _last_step_can(method: str) -> Callable[[Method], Method]:
     return offered_if(lambda pipeline: hasattr(pipeline.steps[-1][1], method))
 
 
 class SeMoBridgePipeline(Pipeline):
-    """A pipeline from images to predictions that grows: with more shots, other classes, and images without a label.
+    """One estimator from images to predictions, which can learn more later: shots, classes, and unlabelled images.
 
-    `make_semobridge_pipeline` makes one. It is scikit-learn's `Pipeline` with more methods, for steps that learn
-    nothing (encoders of images) before a classifier that has these methods, such as `SeMoBridgeClassifier`.
+    `make_semobridge_pipeline` makes one. It is scikit-learn's `Pipeline` with more methods. Its first steps learn nothing
+    (encoders of images), and the last is a classifier that has these methods, such as `SeMoBridgeClassifier`.
+
+    Image encoder and text encoder must be of one model. The parameters `model_name` and `pretrained` are therefore
+    parameters of the pipeline, too: `set_params` and a search set them on both encoders.
 
     Parameters
     ----------
     steps : list of (str, estimator)
     transform_input, memory, verbose
         See `sklearn.pipeline.Pipeline`.
+
+    Attributes
+    ----------
+    model_name, pretrained
+        Those of the first encoder.
 
     See Also
     --------
@@ -46,7 +71,32 @@ class SeMoBridgePipeline(Pipeline):
     ['arrow', 'bird', 'building', 'celebration', 'clock']
     >>> pipeline.with_classes(["bird", "rainbow"]).classes_.tolist()
     ['bird', 'rainbow']
+
+    Which model is best, by cross-validation:
+
+    >>> from sklearn.model_selection import GridSearchCV
+    >>> search = GridSearchCV(pipeline, {"model_name": ["ViT-B-16", "ViT-L-14"], "pretrained": ["openai"]})
     """
+
+    model_name = _of_all_encoders("model_name")
+    pretrained = _of_all_encoders("pretrained")
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Parameters by name.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Whether to give those of the steps too, and `model_name` and `pretrained` of the encoders.
+
+        Returns
+        -------
+        dict
+        """
+        params = super().get_params(deep)
+        if deep and self._encoders():
+            params |= {name: getattr(self, name) for name in _MODEL_PARAMETERS}
+        return params
 
     @_last_step_can("partial_fit")
     def partial_fit(
@@ -134,6 +184,14 @@ class SeMoBridgePipeline(Pipeline):
     def label_proba_(self) -> NDArray[Any]:
         """Probability of each shot that its label is right; see `SeMoBridgeClassifier`."""
         return self[-1].label_proba_
+
+    def _encoders(self):
+        params = super().get_params(deep=True)
+        return [
+            part
+            for name, part in params.items()
+            if all(f"{name}__{own}" in params for own in _MODEL_PARAMETERS)
+        ]
 
     def _with_classifier(self, classifier):
         steps = [*copy.deepcopy(self.steps[:-1]), (self.steps[-1][0], classifier)]

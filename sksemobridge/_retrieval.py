@@ -1,4 +1,4 @@
-"""How good a ranking by cosine similarity is."""
+"""How good a search by cosine similarity is."""
 
 from numbers import Integral
 
@@ -11,7 +11,7 @@ from ._utils.array_api import l2_normalize, rows_as_bytes, to_numpy
 from ._utils.sklearn import Interval, validate_params
 from ._utils.validation import as_labels, is_text, refuse_masked, warn_caller
 
-# Similarities that are ranked at a time; a block and its ranks take about 25 bytes for each.
+# Similarities that are computed at a time, which take up to 25 bytes each.
 BLOCK_SIZE = 2**22
 
 
@@ -139,34 +139,25 @@ def average_precisions(query, gallery, query_labels, gallery_labels, *, exclude_
         block = slice(start, start + batch_size)
         similarity = query[block] @ gallery.T
         if twins is not None:
-            # A matrix product may round equal rows differently, by where they stand.
+            # A matrix product may round equal rows differently.
             similarity = similarity[:, twins]
-        is_match = query_codes[block, None] == gallery_codes
-        if exclude_self:
-            rows = np.arange(len(similarity))
-            # Behind all others it changes no other rank.
-            similarity[rows, start + rows] = -np.inf
-            is_match[rows, start + rows] = False
-        precisions[block] = _rank_and_average(similarity, is_match)
+        for i, row in enumerate(similarity, start):
+            is_match = query_codes[i] == gallery_codes
+            if exclude_self:
+                # At the end of the ranking it changes no other rank.
+                row[i], is_match[i] = -np.inf, False
+            precisions[i] = _average_precision(row, is_match)
     return precisions
 
 
-def _rank_and_average(similarity, is_match):
-    """Average precision of each row of `similarity (b, m)`; NaN without a match."""
-    n, m = similarity.shape
-    order = np.argsort(-similarity, axis=1)
-    ranked = np.take_along_axis(similarity, order, axis=1)
-    is_last = np.ones((n, m), dtype=bool)
-    np.not_equal(ranked[:, 1:], ranked[:, :-1], out=is_last[:, :-1])
-    # Places in the ranks of all rows, one row behind the other: of the last of equally similar ones, and of matches.
-    last = np.flatnonzero(is_last)
-    match = np.flatnonzero(np.take_along_axis(is_match, order, axis=1))
-    row, counted = match // m, last[np.searchsorted(last, match)]
-    n_matches = np.bincount(row, minlength=n)
-    first = np.cumsum(n_matches) - n_matches
-    precision = (np.searchsorted(match, counted, side="right") - first[row]) / (counted - row * m + 1)
-    total = np.bincount(row, weights=precision, minlength=n)
-    return np.divide(total, n_matches, out=np.full(n, np.nan), where=n_matches > 0)
+def _average_precision(similarity, is_match):
+    """Average precision of one ranking by `similarity (m,)`; NaN without a match."""
+    matches = np.sort(similarity[is_match])
+    if not len(matches):
+        return np.nan
+    # How many are as similar as each match or more: among the matches, and among all.
+    n_matches, n_all = (len(x) - np.searchsorted(x, matches) for x in (matches, np.sort(similarity)))
+    return (n_matches / n_all).mean()
 
 
 def _first_of_equal_rows(X):
@@ -185,14 +176,12 @@ def _embeddings(X, name):
 
 def _codes(query, gallery, query_labels, gallery_labels):
     """Labels of both sides as integers that are equal where the labels are."""
-    labels = []
-    for values, name, rows in (
-        (query_labels, "query_labels", query),
-        (gallery_labels, "gallery_labels", gallery),
-    ):
-        values = column_or_1d(as_labels(values, name))
-        check_consistent_length(rows, values)
-        labels.append(values)
+    labels = [
+        column_or_1d(as_labels(values, name))
+        for values, name in ((query_labels, "query_labels"), (gallery_labels, "gallery_labels"))
+    ]
+    check_consistent_length(query, labels[0])
+    check_consistent_length(gallery, labels[1])
     if len(set(map(is_text, labels))) > 1:
         raise ValueError(
             f"query_labels are of type {labels[0].dtype}, gallery_labels of type {labels[1].dtype}: "

@@ -1,4 +1,4 @@
-"""Estimators on disk: what of them is saved, and which classes a file of one may hold."""
+"""Estimators on disk: what is saved, and which classes a file may hold."""
 
 from importlib import import_module
 from typing import Any, get_args, get_type_hints
@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator, clone
 from ._utils import __version__
 from ._utils.validation import warn_caller
 
-# Fitted attributes that are kept by themselves; all others that end in "_" are read off `_fitted`.
+# These fitted attributes are saved. All others that end in "_" are made from `_fitted`.
 _KEPT = ("n_features_in_", "feature_names_in_")
 
 
@@ -40,7 +40,7 @@ def trusted_types() -> list[str]:
     """
     found: set[type] = set()
     package = vars(import_module(__package__))
-    # A parameter or a part of the fitted state is of a class that an annotation names.
+    # Annotations name the classes of parameters and of the parts of a fitted state.
     waiting: list[Any] = [
         package[name] for name in package["__all__"] if hasattr(package[name], "get_params")
     ]
@@ -55,17 +55,17 @@ def trusted_types() -> list[str]:
 
 
 def package_versions():
-    """Versions that a saved estimator depends on; major and minor of NumPy and scikit-learn."""
+    """Versions that a saved estimator depends on: ours, and major and minor of NumPy and scikit-learn."""
     others = {"numpy": np.__version__, "scikit-learn": sklearn.__version__}
     minor = {name: ".".join(number.split(".")[:2]) for name, number in others.items()}
     return {"sksemobridge": __version__, **minor}
 
 
 class SavedEstimator(BaseEstimator):
-    """An estimator whose fitted state is one object, `_fitted`, with its arrays under public names as well.
+    """An estimator whose fitted state is one object, `_fitted`. Its arrays have public names, too.
 
-    `_set_fitted(fitted)` assigns both. Only `_fitted` is saved, since joblib would store an array as often as it
-    meets it. Each estimator annotates the class of its `_fitted`, where `trusted_types` finds it.
+    `_set_fitted(fitted)` assigns both. Only `_fitted` is saved: joblib would store an array once for each name. Each
+    estimator annotates the class of its `_fitted`, where `trusted_types` finds it.
     """
 
     n_features_in_: int
@@ -101,7 +101,7 @@ class SavedEstimator(BaseEstimator):
             self._set_fitted(self._fitted)
 
     def _clone_with(self, fitted, **params):
-        """An estimator of the same features, and of the same parameters but for `params`, in another fitted state."""
+        """An estimator with the same features, other `params`, and another fitted state."""
         result = clone(self).set_params(**params)
         for name in _KEPT:
             if hasattr(self, name):

@@ -219,7 +219,7 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
 
     @checks_parameters
     def partial_fit(self, X: ArrayLike, y: Any = None) -> Self:
-        """Add embeddings to the gallery, whose mean a bridge of words takes off.
+        """Add embeddings to the gallery. A bridge of words subtracts the mean of the gallery.
 
         Embeddings that were transformed before keep the old mean: transform them again.
 
@@ -235,7 +235,7 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
         return self._learn(X, self._fitted if self.__sklearn_is_fitted__() else None)
 
     def _learn(self, X, earlier):
-        """`fit`, or `partial_fit` after an earlier part of the gallery; the estimator changes at the end only."""
+        """`fit`, or `partial_fit` after an earlier part of the gallery. Nothing changes if it fails."""
         embeddings = to_numpy(validate_embeddings(self, X, reset=earlier is None))
         source, width = self.text_encoder, embeddings.shape[1]
         images_to_texts = self.direction == "image_to_text"
@@ -247,8 +247,11 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
             fitted = self._of_classifier(source.estimator, width)
         elif images_to_texts and (basis := word_span(source, self.vocabulary)) is not None:
             require_width(width, len(basis))
-            gallery = (RunningMean() if earlier is None else earlier.gallery).add(embeddings)
-            fitted = FittedBridge(Span(basis, gallery.mean), basis.shape[1], gallery)
+            total, n_rows = (0.0, 0) if earlier is None else (earlier.total, earlier.n_rows)
+            for rows in blocks(len(embeddings)):
+                total = total + l2_normalize(embeddings[rows].astype(np.float64, copy=False)).sum(axis=0)
+            n_rows += len(embeddings)
+            fitted = FittedBridge(Span(basis, total / n_rows), basis.shape[1], total, n_rows)
         elif source is None:
             fitted = FittedBridge(Bridge.identity(width), width)
         else:
@@ -293,11 +296,7 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
     def _closed_form(self, X):
         """The bridge of the encoder's projection."""
         projection, bias = self._projection_and_bias()
-        if projection.shape[1] != X.shape[1]:
-            raise ValueError(
-                f"X has {X.shape[1]} features, but the projection of the text encoder gives "
-                f"embeddings of {projection.shape[1]}. Use the encoder of the model that made X."
-            )
+        require_width(X.shape[1], projection.shape[1])
         bridge = Bridge.closed_form(projection, bias, 1.0, self.atol)
         if bridge.basis.shape[1] == 0:
             warn_caller(
@@ -345,9 +344,9 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
 
 @dataclass(frozen=True, eq=False)
 class Span:
-    """`nrm(V V' (nrm(x) - m))`: keeps the directions that words describe, and subtracts the mean image.
+    """`nrm(V V' (nrm(x) - m))`: subtracts the mean image, and keeps the directions that words describe.
 
-    A row within rounding of the mean, or without a part in the span, stays zero.
+    A row that equals the mean up to rounding becomes zero, and so does a row without a part in the span.
 
     Attributes
     ----------
@@ -366,47 +365,32 @@ class Span:
         return self.basis @ self.basis.T
 
     def apply_unscaled(self, x):
-        """Without the outer `nrm`, shape (n, D)."""
+        """The same without the outer `nrm`, shape (n, D)."""
         return ((l2_normalize(x) - self.mean) @ self.basis) @ self.basis.T
 
     def apply(self, x):
-        """Of embeddings `(n, D)`, shape (n, D)."""
+        """The result for embeddings `(n, D)`, shape (n, D)."""
         x = self.apply_unscaled(x)
         xp = namespace(x)
         return x / xp.clip(xp.linalg.vector_norm(x, axis=1, keepdims=True), RESOLUTION, None)
 
 
 @dataclass(frozen=True, eq=False)
-class RunningMean:
-    """The mean of unit embeddings that come in several parts: `m` of a gallery.
+class FittedBridge:
+    """What `fit` leaves behind.
 
     Attributes
     ----------
+    bridge : Bridge or Span
+    rank : int
+        Number of directions that are kept.
     total : ndarray of shape (D,)
-        Their sum, float64.
+        With words, the sum of the gallery's unit embeddings, float64.
     n_rows : int
+        How many they are.
     """
-
-    total: np.ndarray | float = 0.0
-    n_rows: int = 0
-
-    def add(self, X):
-        """The mean with more rows `X (n, D)`."""
-        total = self.total
-        for rows in blocks(len(X)):
-            total = total + l2_normalize(X[rows].astype(np.float64, copy=False)).sum(axis=0)
-        return RunningMean(total, self.n_rows + len(X))
-
-    @property
-    def mean(self):
-        """The mean so far, shape (D,)."""
-        return self.total / self.n_rows
-
-
-@dataclass(frozen=True)
-class FittedBridge:
-    """The bridge, the number of directions that it keeps, and the gallery's mean that more rows can be added to."""
 
     bridge: Bridge | Span
     rank: int
-    gallery: RunningMean = RunningMean()
+    total: np.ndarray | float = 0.0
+    n_rows: int = 0

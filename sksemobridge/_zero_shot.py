@@ -88,7 +88,7 @@ class ZeroShotClassifier(EmbeddingClassifier):
 
     @checks_parameters
     def fit(self, X: ArrayLike | None, y: ArrayLike) -> Self:
-        """Read the classes and encode their prompts; the images are not learnt from.
+        """Read the classes and encode their prompts. Nothing is learnt from the images.
 
         Parameters
         ----------
@@ -119,7 +119,7 @@ class ZeroShotClassifier(EmbeddingClassifier):
     def with_unlabeled(self, X: ArrayLike) -> Self:
         """A fitted classifier that has learnt from images without labels too.
 
-        The images show which names the model is too ready to give, and where the classes lie. The result predicts any
+        The images show which classes the model predicts too often, and where the classes lie. The result predicts any
         images, not only these. Earlier unlabelled images are forgotten.
 
         Parameters
@@ -161,7 +161,7 @@ class TextModel:
     class_prompts: ClassPrompts
 
     def with_unlabeled(self, X):
-        """The model that has learnt from unlabelled images `X (n, D)`, in place of earlier ones."""
+        """The model that has learnt from unlabelled images `X (n, D)`, instead of earlier ones."""
         X = distinct_images(X, len(self.classes))
         terms = taught(
             {"text": self.of_texts}, X, lambda logits, u: anchors_of_names(logits, u, self.text_embeddings)

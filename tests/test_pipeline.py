@@ -1,4 +1,4 @@
-"""The pipeline from images to predictions: it grows, and one that is loaded writes nothing."""
+"""The pipeline from images to predictions: it grows, has one model, and writes nothing where it is loaded."""
 
 import copy
 import pickle
@@ -12,6 +12,8 @@ import skops.io
 from joblib import Parallel, delayed
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.preprocessing import StandardScaler
 
 from sksemobridge import (
     CLIPImageEncoder,
@@ -22,6 +24,8 @@ from sksemobridge import (
     trusted_types,
 )
 from sksemobridge.datasets import load_emoji
+
+from .encoder_helpers import small_config, write_model
 
 CLASSES = ("bird", "clock", "fruit", "mammal")
 
@@ -78,6 +82,60 @@ def test_only_what_the_last_step_can_is_offered():
     assert not hasattr(pipeline, "partial_fit")
     assert not hasattr(pipeline, "with_classes")
     assert hasattr(pipeline_of(), "partial_fit")
+
+
+# The model of both encoders
+
+
+@pytest.fixture(scope="module")
+def another_model(tmp_path_factory):
+    """A name of a small model with random weights."""
+    return write_model(tmp_path_factory.mktemp("model"), small_config("ViT-B-16"))
+
+
+def models(pipeline):
+    return [(encoder.model_name, encoder.pretrained) for encoder in (pipeline[0], pipeline[-1].text_encoder)]
+
+
+def test_one_parameter_sets_the_model_of_both_encoders(pictures, another_model):
+    images, labels = pictures
+    pipeline = pipeline_of(vocabulary=None)
+    assert (pipeline.model_name, pipeline.pretrained) == ("mini", "bundled")
+    assert pipeline.set_params(model_name=another_model) is pipeline
+    assert models(pipeline) == [(another_model, "bundled")] * 2
+    assert pipeline.get_params()["model_name"] == another_model
+    expected = make_semobridge_pipeline(another_model, vocabulary=None).fit(images, labels)
+    np.testing.assert_array_equal(
+        pipeline.fit(images, labels).predict_proba(images), expected.predict_proba(images)
+    )
+    pipeline.set_params(model_name="ViT-L-14", pretrained="openai", clipimageencoder__model_name="ViT-B-16")
+    assert models(pipeline) == [("ViT-B-16", "openai"), ("ViT-L-14", "openai")]
+
+
+def test_a_grid_search_finds_the_better_model(pictures, another_model):
+    images, labels = pictures
+    pipeline = pipeline_of(vocabulary=None)
+    search = GridSearchCV(pipeline, {"model_name": [another_model, "mini"]}, cv=2, error_score="raise")
+    search.fit(images, labels)
+    assert search.best_params_ == {"model_name": "mini"}
+    assert models(search.best_estimator_) == [("mini", "bundled")] * 2
+    assert search.cv_results_["mean_test_score"].tolist()[0] < search.best_score_
+
+
+def test_the_model_is_no_parameter_of_its_own():
+    pipeline = pipeline_of().set_params(model_name="ViT-L-14", pretrained="openai")
+    assert "model_name" not in pipeline.get_params(deep=False)
+    assert models(clone(pipeline)) == models(pipeline)
+    text = repr(pipeline)
+    assert text.count("ViT-L-14") == 2
+    assert text.startswith("SeMoBridgePipeline(steps=[")
+
+
+def test_without_an_encoder_there_is_no_model_to_set():
+    pipeline = SeMoBridgePipeline([("scaler", StandardScaler()), ("classifier", LogisticRegression())])
+    with pytest.raises(ValueError, match="Invalid parameter 'model_name'"):
+        pipeline.set_params(model_name="mini")
+    assert not hasattr(pipeline, "model_name")
 
 
 # Caches of pipelines that are loaded, copied, and handed to other processes

@@ -192,7 +192,7 @@ def test_rows_with_nan_are_named(method):
 
 
 def test_embeddings_of_another_model_are_refused():
-    with pytest.raises(ValueError, match="X has 15 features, but the projection .* embeddings of 16"):
+    with pytest.raises(ValueError, match="X has 15 features, but the text encoder's embeddings have 16"):
         SemanticBridge(both_towers()).fit(embeddings[:, 1:])
     with pytest.raises(ValueError, match="X has 15 features, but SemanticBridge is expecting 16"):
         SemanticBridge(both_towers()).fit(embeddings).transform(embeddings[:, 1:])

@@ -1,4 +1,4 @@
-"""What every station uses: arrays of any library, validation, devices, results kept once a process."""
+"""What all modules use: arrays of any library, validation, devices, and memories of results."""
 
 from importlib.metadata import PackageNotFoundError, version
 

@@ -1,4 +1,4 @@
-"""Arrays of other libraries: computing happens where the queries are, and constants are brought there once.
+"""Arrays of other libraries: the computation runs on the device of the queries, and constants are copied there once.
 
 Fitted models are plain NumPy. With `sklearn.set_config(array_api_dispatch=True)`, queries may be arrays of any
 library that follows the array API standard, on any device. Results stay in that library and on that device.
@@ -11,13 +11,13 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from sklearn import get_config
 
-# Values of X in a block: few enough for the cache of a processor, and many enough for its threads or a GPU
+# A block of rows has so many values: few enough for the cache of a processor, and many enough for its threads or a GPU
 # (`python benchmarks/head.py` prints time and memory).
 HOST_BLOCK = 2**20
 DEVICE_BLOCK = 2**25
-# Values of scores in a block of their softmax.
+# The same for the softmax of scores.
 SOFTMAX_BLOCK = 2**17
-# Exponentials of less lose digits in float32, and become zero.
+# In float32, exponentials of smaller numbers lose digits or become zero.
 LEAST_EXPONENT = float(np.log(np.finfo(np.float32).tiny))
 
 _constants = WeakKeyDictionary()
@@ -25,7 +25,7 @@ _constants_lock = threading.Lock()
 
 
 def is_foreign(x):
-    """Whether `x` is an array of another library than NumPy that is to be computed with as it is."""
+    """Whether `x` is an array of another library than NumPy, and the computation should stay in that library."""
     if isinstance(x, np.ndarray) or not get_config()["array_api_dispatch"]:
         return False
     import array_api_compat
@@ -43,7 +43,7 @@ def namespace(x):
 
 
 def device_of(x):
-    """Where `x` is, as functions that make arrays take it."""
+    """The device of `x`, in the form that functions such as `zeros` take."""
     if isinstance(x, np.ndarray):
         return "cpu"
     import array_api_compat
@@ -52,7 +52,7 @@ def device_of(x):
 
 
 def to_numpy(x):
-    """`x` as a NumPy array, copied from its device if need be; anything but a known array is given back as it is."""
+    """`x` as a NumPy array, copied from its device if need be. What is not an array is returned as it is."""
     if isinstance(x, np.ndarray):
         return x
     import array_api_compat
@@ -67,7 +67,7 @@ def to_numpy(x):
 
 
 def map_arrays(part, function):
-    """A dataclass with `function(array)` in place of each NumPy array, also in the dataclasses and dicts that it holds."""
+    """A copy of a dataclass with `function(array)` for each NumPy array in it, at any depth of dataclasses and dicts."""
 
     def mapped(value):
         if isinstance(value, np.ndarray):
@@ -152,19 +152,17 @@ def softmax(scores):
 
 def log_softmax(scores):
     """Logarithm of the softmax of each row, shape (n, C); of NumPy arrays in float64."""
-    xp, scores = namespace(scores), _widened(scores)
+    xp = namespace(scores)
+    scores = scores.astype(np.float64, copy=False) if xp is np else scores
     shifted = scores - xp.max(scores, axis=1, keepdims=True)
     return shifted - xp.log(xp.sum(xp.exp(shifted), axis=1, keepdims=True))
 
 
-def _widened(scores):
-    return scores.astype(np.float64, copy=False) if isinstance(scores, np.ndarray) else scores
-
-
 def rows_and_lengths(x):
-    """Rows in the directions of those of `x`, and their lengths `(n, 1)`; that of a row of zeros is not zero.
+    """Rows and their lengths `(n, 1)`, so that `rows / lengths` are the rows of `x` at unit length.
 
-    The rows are those of `x`, unless some are so short or long that squares leave the range of floats.
+    The rows are those of `x`, rescaled only if their squares would overflow or vanish. A row of zeros has a tiny length
+    above zero, so that it stays zero.
     """
     xp = namespace(x)
     tiny = float(xp.finfo(x.dtype).smallest_normal)

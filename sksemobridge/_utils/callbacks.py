@@ -1,4 +1,4 @@
-"""Progress of training and embedding through scikit-learn's callbacks, where it has them (from 1.9)."""
+"""scikit-learn's callbacks, which show the progress of training and embedding (from scikit-learn 1.9)."""
 
 import threading
 from contextlib import contextmanager
@@ -13,9 +13,9 @@ except ImportError:
 
 
 class OfThisThread(threading.local):
-    """An attribute of estimators of which each thread sees its own value.
+    """An attribute of an estimator that has a value of its own in each thread.
 
-    It keeps what belongs to one call of `fit`: threads that share an estimator do not take it from each other.
+    It holds what belongs to one call, so that threads may share an estimator.
     """
 
     def __init__(self):
@@ -38,7 +38,7 @@ class OfThisThread(threading.local):
 class CallbackSupportMixin(_CallbackSupportMixin):
     """scikit-learn's support of callbacks, for estimators that threads may share."""
 
-    # Where scikit-learn keeps what belongs to one call.
+    # scikit-learn keeps the state of one call in these attributes.
     _parent_callback_ctx = OfThisThread()
     _callback_fit_ctx = OfThisThread()
     _skl_callbacks_to_teardown = OfThisThread()
@@ -46,10 +46,10 @@ class CallbackSupportMixin(_CallbackSupportMixin):
 
 @contextmanager
 def fit_task(estimator, X, y, max_iter, task_name="iteration"):
-    """Tell the callbacks of `estimator` of a fit of at most `max_iter` iterations, or other tasks.
+    """Report a fit of at most `max_iter` iterations to the callbacks of `estimator`.
 
-    Yields a function to call after each, whose keywords go to the callbacks; None without callbacks. It returns
-    whether to stop.
+    Yields None if there are no callbacks. Otherwise it yields a function to call after each iteration. The function
+    passes its keywords to the callbacks, and returns whether to stop.
     """
     if not getattr(estimator, "_skl_callbacks", None):
         yield None

@@ -11,28 +11,29 @@ try:
 except ImportError:  # before 3.7
     get_cached_controller = cache(ThreadpoolController)
 
-# Multiplications of a product below which one thread computes: threads would wait for each other longer than they
-# save (`studies/training.py --threads`).
+# Matrix products of fewer multiplications are computed by one thread: several threads would wait for each other longer
+# than they save (`studies/training.py --threads`).
 SMALL_PRODUCT = 2**28
-# Images that one thread embeds at once: with fewer, each takes longer (`python benchmarks/encoding.py --only pieces`).
+# A thread embeds at least so many images at once: with fewer, each image takes longer
+# (`python benchmarks/encoding.py --only pieces`).
 SMALLEST_PIECE = 16
 
 
 def threads_for(n_multiplications):
-    """Context in which BLAS and torch have one thread where products are small."""
-    # None leaves them as they are.
+    """Context in which BLAS and torch compute with one thread if the products are small."""
+    # None changes nothing.
     return _limit_threads(1 if n_multiplications < SMALL_PRODUCT else None, None)
 
 
 def on_all_cores(forward, batch):
-    """`forward` of a batch in torch on the CPU, in pieces that each have their share of torch's threads.
+    """Compute `forward(batch)` on the CPU in pieces, each of which has its share of torch's threads.
 
-    Threads that share a pass wait for each other at every layer, those with a piece of their own only at the end.
+    Threads that share one pass wait for each other at every layer. Threads with a piece of their own wait at the end only.
 
     Parameters
     ----------
     forward : callable
-        From a tensor of rows to a tensor of as many rows, each of which depends on its own row alone.
+        From a tensor of rows to a tensor of as many rows. Each row of the result depends on the same row only.
     batch : torch.Tensor
 
     Returns

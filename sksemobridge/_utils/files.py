@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Files that are written completely or not at all."""
 
 import os
 from contextlib import contextmanager
@@ -8,12 +8,12 @@ from tempfile import TemporaryDirectory
 
 @contextmanager
 def new_file(path):
-    """A name to write to, beside `path`; what is there in the end becomes the file `path`.
+    """Yield a temporary name beside `path`. The file written under that name is renamed to `path` at the end.
 
     Raises
     ------
     OSError
-        If it cannot be written, or `path` exists by then; the message names it. Nothing is left behind.
+        If the file cannot be written, or if `path` exists at the end; the message names `path`. Nothing is left behind.
     """
     path = Path(path)
     try:
@@ -28,12 +28,12 @@ def new_file(path):
 
 
 def _rename(old, new):
-    """Rename a file to a name that nothing has."""
+    """Rename a file; `FileExistsError` if the new name exists."""
     try:
         os.link(old, new)
     except FileExistsError:
         raise
-    except OSError:  # file systems without links; here another program may take the name in between
+    except OSError:  # file systems without links; another program may take the name after the check
         if os.path.lexists(new):
             raise FileExistsError("it exists") from None
         os.rename(old, new)

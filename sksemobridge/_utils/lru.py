@@ -1,4 +1,4 @@
-"""Results kept once per process for the same content."""
+"""Results that a process computes once for equal content."""
 
 import hashlib
 import threading
@@ -20,10 +20,9 @@ def content_key(*parts):
 
 
 class LRUCache:
-    """A bounded, thread-safe memory of results; the least recently used leaves first.
+    """A thread-safe memory of at most `max_items` results; the least recently used one is dropped first.
 
-    Two threads that ask for the same missing key may both compute it: results are equal, and nobody waits
-    for another key.
+    Two threads that ask for the same missing key may both compute it. No thread waits for the key of another.
     """
 
     def __init__(self, max_items):

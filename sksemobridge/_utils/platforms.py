@@ -5,7 +5,7 @@ import re
 import sys
 from pathlib import Path
 
-# Windows opens devices under these names, whatever follows a point.
+# On Windows these names are devices, also with a suffix such as ".txt".
 _DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 
 
@@ -19,9 +19,9 @@ def user_cache_folder():
 
 
 def folder_names(labels):
-    """A name of a folder for each of different labels, by label, that leads nowhere else on any system.
+    """Names of folders by label, which no system reads as a path, a device or another of the names.
 
-    Names differ by more than upper and lower case, which Windows and macOS do not tell apart.
+    Names that differ in upper and lower case only get numbers: Windows and macOS take them for one.
     """
     names, taken = {}, set()
     for label in labels:

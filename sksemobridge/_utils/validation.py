@@ -12,7 +12,7 @@ from sklearn.utils.validation import validate_data
 
 from .array_api import is_foreign, namespace, to_numpy
 
-# Squares and sums of weights between these neither overflow nor vanish.
+# Squares and sums of weights in this range neither overflow nor vanish.
 LEAST_WEIGHT, MOST_WEIGHT = 1e-100, 1e100
 
 
@@ -179,7 +179,7 @@ def validate_classes(classes, *known):
     return np.unique(np.concatenate(parts))
 
 
-# What comes with the rows
+# Groups, weights and priors
 
 
 def validate_groups(groups, n_rows):

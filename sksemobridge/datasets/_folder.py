@@ -14,7 +14,7 @@ from ..encoders._pictures import FORMATS, ImageReadError, decode, fetch
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
 # Images too, which Pillow reads with a plug-in, or only in newer versions.
 _MORE_SUFFIXES = frozenset({".avif", ".heic", ".heif", ".jxl"})
-# A folder with this file holds copies that were made by label, and is passed over below another one.
+# A folder with this file holds copies that were made by label. It is passed over, unless it is asked for itself.
 COPIES_MARK = ".sksemobridge-copies"
 
 
@@ -161,7 +161,7 @@ def is_image(path):
 
     if path.suffix.lower() in IMAGE_SUFFIXES | _MORE_SUFFIXES:
         return True
-    if not path.is_file():  # a pipe would wait for somebody who writes
+    if not path.is_file():  # reading a pipe would wait for a writer
         return False
     Image.init()
     formats = [kind for kind in FORMATS if kind in Image.OPEN]
@@ -201,7 +201,7 @@ def existing_folder(folder):
 def files_below(folder):
     """All files that are not hidden, and the folders that may not be read.
 
-    A folder that several links lead to, circles among them, counts once. Folders of copies by label are passed over.
+    A folder is entered once, however many links lead to it. Folders of copies by label are passed over.
     """
     files, errors, roots = [], [], [folder]
     seen = {os.path.realpath(above) for above in folder.absolute().parents}
@@ -217,7 +217,7 @@ def files_below(folder):
                 subfolders[:] = [name for name in subfolders if not _is_hidden(name)]
                 links += [path for name in subfolders if os.path.islink(path := os.path.join(parent, name))]
                 files += [Path(parent, name) for name in names if not _is_hidden(name)]
-        # Behind what lies here itself, so that files are named by their own folders where they have one.
+        # Links come last: a file below `folder` is named by its own path, not by that of a link.
         roots = sorted(links)
     return sorted(files), [Path(error.filename) for error in errors]
 

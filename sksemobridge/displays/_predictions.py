@@ -1,6 +1,7 @@
 """Images with their predictions and the closest shots."""
 
 import textwrap
+from dataclasses import KW_ONLY, dataclass
 from numbers import Integral
 from typing import Any, Self
 
@@ -15,13 +16,14 @@ from .._classifier import SeMoBridgeClassifier
 from ..encoders._base import list_images
 from ..encoders._pictures import ImageReadError, decode, describe, fetch
 
-# Names in plots of the terms of the decision.
+# The names of terms in plots.
 TERM_NAMES = {"text": "name", "shots": "shots", "correction": "correction", "prior": "prior"}
 
 # The most pixels of a drawn picture: whole photographs would make figures of many megabytes.
 _DRAWN_SIZE = (224, 224)
 
 
+@dataclass(eq=False, repr=False)
 class PredictionsDisplay:
     """A grid of images, each with its predicted class, the probability of it, and the closest shots.
 
@@ -46,8 +48,8 @@ class PredictionsDisplay:
     against : array-like of shape (n,) or None, default=None
         Another class for each image.
     shares : mapping from str to array-like of shape (n,), or None, default=None
-        What speaks for the predicted class (above zero) or for that of `against` (below): parts of the difference of
-        their logits, by name.
+        Parts of the difference between the logits of the predicted class and that of `against`, by name. Positive parts
+        speak for the predicted class.
 
     Attributes
     ----------
@@ -79,28 +81,16 @@ class PredictionsDisplay:
     >>> plt.close(display.figure_)
     """
 
-    def __init__(
-        self,
-        images: Any,
-        y_pred: Any,
-        probability: Any,
-        *,
-        y_true: Any = None,
-        shots: Any = None,
-        y_shots: Any = None,
-        closest: Any = None,
-        against: Any = None,
-        shares: Any = None,
-    ) -> None:
-        self.images = images
-        self.y_pred = y_pred
-        self.probability = probability
-        self.y_true = y_true
-        self.shots = shots
-        self.y_shots = y_shots
-        self.closest = closest
-        self.against = against
-        self.shares = shares
+    images: Any
+    y_pred: Any
+    probability: Any
+    _: KW_ONLY
+    y_true: Any = None
+    shots: Any = None
+    y_shots: Any = None
+    closest: Any = None
+    against: Any = None
+    shares: Any = None
 
     @classmethod
     def from_estimator(
@@ -134,9 +124,9 @@ class PredictionsDisplay:
         n_shots : int, default=3
             How many shots to draw beside each image.
         why : bool, default=False
-            Whether to draw what each term says for the predicted class: its part of the difference of logits
-            to the true class, or to the runner-up where the prediction is right or `y` is not given. The
-            pipeline then ends in a `SeMoBridgeClassifier` with `blend="auto"`.
+            Whether to draw the part of each term in the difference of logits between the predicted class and the true
+            one. If the prediction is right, or `y` is not given, the comparison is with the second most likely class.
+            The pipeline must end in a `SeMoBridgeClassifier` with `blend="auto"`.
         n_columns, ax
             See `plot`.
 
@@ -162,12 +152,12 @@ class PredictionsDisplay:
             )
         check_is_fitted(estimator)
         check_scalar(n_shots, "n_shots", Integral, min_val=1)
-        _refuse_none(list_images(X), "X")
+        _refuse_empty(list_images(X), "X")
         embed, classifier = estimator[:-1].transform, estimator[-1]
         embeddings = embed(X)
         closest = None
         if shots is not None:
-            _refuse_none(list_images(shots), "shots")
+            _refuse_empty(list_images(shots), "shots")
             neighbors = NearestNeighbors(n_neighbors=min(n_shots, len(shots)), metric="cosine")
             closest = neighbors.fit(embed(shots)).kneighbors(embeddings, return_distance=False)
         predicted = classifier.predict(embeddings)
@@ -225,7 +215,7 @@ class PredictionsDisplay:
             given, or their shapes do not fit together.
         """
         images = list_images(images)
-        _refuse_none(images, "images")
+        _refuse_empty(images, "images")
         y_pred, probability = column_or_1d(y_pred), column_or_1d(probability, dtype=np.float64)
         y_true, y_shots, against = (
             None if y is None else column_or_1d(y) for y in (y_true, y_shots, against)
@@ -334,7 +324,7 @@ class PredictionsDisplay:
 
 
 def _explain(classifier, embeddings, predicted, y):
-    """The class that each image could have been, and what each term says for the predicted one beside it."""
+    """Another class for each image, and what each term adds to the difference of logits to it."""
     if not isinstance(classifier, SeMoBridgeClassifier) or not isinstance(classifier.blend, str):
         raise TypeError(
             f'why needs a pipeline that ends in a SeMoBridgeClassifier with blend="auto"; got {classifier!r}.'
@@ -348,7 +338,7 @@ def _explain(classifier, embeddings, predicted, y):
     logits[rows, chosen] = -np.inf
     other = logits.argmax(axis=1)
     if y is not None:
-        # The true class of wrong predictions, where the classifier knows it.
+        # For wrong predictions the true class, if the classifier knows it.
         y = np.asarray(y)
         known = np.isin(y, classes) & (y != predicted)
         other[known] = np.searchsorted(classes, y[known])
@@ -357,13 +347,12 @@ def _explain(classifier, embeddings, predicted, y):
 
 
 def _divide_axes(ax, n_rows, n_columns, figsize, width_ratios):
-    """A grid of axes `(n_rows, n_columns)` in the place of one, which stays as their frame; None makes a figure."""
+    """`ax`, or that of a new figure, without its own frame, and a grid of axes `(n_rows, n_columns)` in its place."""
     try:
         import matplotlib.pyplot as plt
     except ImportError as error:
-        raise ImportError(
-            "Displays need matplotlib, which is not installed: pip install matplotlib."
-        ) from error
+        message = "Displays need matplotlib, which is not installed: pip install matplotlib."
+        raise ImportError(message) from error
 
     if ax is None:
         _, ax = plt.subplots(figsize=figsize, layout="constrained")
@@ -378,7 +367,7 @@ def _divide_axes(ax, n_rows, n_columns, figsize, width_ratios):
     return ax, place.subgridspec(n_rows, n_columns, width_ratios=width_ratios).subplots(squeeze=False)
 
 
-def _refuse_none(images, name):
+def _refuse_empty(images, name):
     if not len(images):
         raise ValueError(f"{name} is empty: there are no images to draw.")
 

@@ -1,4 +1,4 @@
-"""Large jobs on Ray: the same embeddings and predictions, from as many machines as there are.
+"""Large jobs on Ray: embeddings and predictions on several machines.
 
 Needs the extra `ray`; nothing else in the package imports this.
 """

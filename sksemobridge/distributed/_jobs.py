@@ -1,4 +1,4 @@
-"""Whole jobs: from files to files, resumable, with every key once."""
+"""Jobs from files to files, which can be resumed and give each key once."""
 
 import warnings
 from dataclasses import dataclass
@@ -12,16 +12,15 @@ from sklearn.utils.validation import check_is_fitted
 from ._keys import is_among
 from ._output import OutputFolder
 from ._sources import open_source
-from ._stages import EmbedImages, Predict, check_top_k, label_column, takes_images
+from ._stages import EmbedImages, Predict, check_top_k, takes_images
 
-# How often Ray repeats a task whose actor died. Ray's default has no limit, and a task that always fails would
-# never end.
+# How often Ray repeats a task whose actor died. By default without limit: a task that always fails would never end.
 _MAX_TASK_RETRIES = 8
 
 
 @dataclass(frozen=True)
 class JobReport:
-    """What a job has done, counted in its output.
+    """What a job has done, as counted in its output.
 
     Attributes
     ----------
@@ -36,11 +35,11 @@ class JobReport:
     n_repeats_dropped : int
         Second copies of rows, which this call removed. A worker that lost its connection may write one.
     n_others : int
-        Rows of the output whose key the source no longer has.
+        Rows of the output whose key is no longer in the source.
     n_changed : int
-        Rows that an earlier call wrote, and whose file has changed since. They count among `n_new`.
+        Rows that an earlier call wrote, and whose file has changed since. They are counted in `n_new`, too.
     compared : tuple of str
-        Columns by which the call knew what an earlier one had done. Without `file_size` and `file_modified`, an image
+        Columns by which the call found what earlier calls had done. Without `file_size` and `file_modified`, an image
         that was replaced under the same key keeps its old row.
     """
 
@@ -200,14 +199,14 @@ def predict_dataset(
         model = {"classifier": joblib.hash(estimator)}
         num_gpus = num_gpus or 0
     options = {"probabilities": probabilities, "top_k": top_k}
-    classes = label_column(estimator.classes_).to_pylist()
+    classes = estimator.classes_.tolist()
     manifest = {"job": "predict", "model": model, "classes": classes, **options}
     stage = Predict, estimator, {"column": opened.column, "keep": opened.compared, **options}
     return _run(opened, output, manifest, stage, batch_size, rows_per_file, concurrency, num_cpus, num_gpus)
 
 
 def _run(source, output, manifest, stage, batch_size, rows_per_file, *actors):
-    """Write the rows that are in the source and, as they are there now, not in the output yet."""
+    """Write the rows of the source that the output does not have, or has in another version."""
     folder = OutputFolder(output, source.key_columns, source.version_columns)
     if f"{folder.location}/".startswith(f"{source.name}/"):
         raise ValueError(f"The output {folder.location!r} lies in the source {source.name!r}.")
@@ -221,7 +220,7 @@ def _run(source, output, manifest, stage, batch_size, rows_per_file, *actors):
         n_before = int(is_among(rows[:, 0], after).sum())
         n_open = len(rows) - n_before
         if n_open:
-            # Small enough that all actors are busy until near the end.
+            # So small that all actors are busy until near the end.
             rows_per_block = min(rows_per_file, max(1, n_open // (4 * n_actors)))
             # A larger batch would make Ray join blocks.
             options["batch_size"] = min(batch_size, rows_per_block)
@@ -248,12 +247,12 @@ def _run(source, output, manifest, stage, batch_size, rows_per_file, *actors):
 
 
 def _write(rows, stage, options, folder, rows_per_file):
-    """Write what actors make of the rows."""
+    """Send the rows through actors, and write the results."""
     import ray
 
     actor, model, parameters = stage
     with warnings.catch_warnings():
-        # Ray deprecates options of actors without a name of their own, and offers nothing else to bound retries.
+        # Ray deprecates max_task_retries as an option here, and has nothing else to limit retries.
         warnings.simplefilter("ignore", DeprecationWarning)
         results = rows.map_batches(
             actor,
@@ -267,7 +266,7 @@ def _write(rows, stage, options, folder, rows_per_file):
         folder.write_part,
         batch_format="pyarrow",
         batch_size=rows_per_file,
-        # After the loss of a node, actors may hold all CPUs; a task that asked for one would never start.
+        # After the loss of a node, actors may hold all CPUs. A task that asks for a CPU would never start.
         num_cpus=0,
     )
     try:
@@ -285,7 +284,7 @@ def _write(rows, stage, options, folder, rows_per_file):
 
 
 def _actor_options(concurrency, num_cpus, num_gpus):
-    """Options of `map_batches` for the actors, and their number to begin with."""
+    """Options of `map_batches` for the actors, and how many there are at the start."""
     import ray
 
     if num_cpus <= 0:
@@ -306,17 +305,17 @@ def _actor_options(concurrency, num_cpus, num_gpus):
             f"{least} actors of {num_cpus} CPUs leave no CPU for reading and writing: the cluster has "
             f"{n_cpus:g}. Lower concurrency or num_cpus."
         )
-    # Few tasks in advance: they are repeated when an actor is lost.
+    # Few tasks in advance: if an actor is lost, its tasks are repeated.
     pool = ray.data.ActorPoolStrategy(min_size=least, max_size=most, max_tasks_in_flight_per_actor=2)
     return {"compute": pool, "num_cpus": num_cpus, "num_gpus": num_gpus}, least
 
 
 def _describe_encoder(encoder):
-    """What embeddings depend on, apart from the images."""
-    # A wrong parameter or name is an error here, not in actors that cannot start.
+    """All that embeddings depend on, apart from the images."""
+    # A wrong parameter or name should be an error here, and not of actors that cannot start.
     clone(encoder).fit().get_feature_names_out()
     source = encoder._source()
-    # Local files by content: a model may lie elsewhere next time, and another may lie here.
+    # Local files count by content: next time, the model may lie elsewhere, and another one here.
     files = {Path(path).name: digest for path, digest in source.files}
     name = {"files": files} if files else {"name": str(source)}
     return {"precision": encoder.precision, "normalize": bool(encoder.normalize), **name}

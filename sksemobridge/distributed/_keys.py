@@ -4,16 +4,16 @@ import hashlib
 
 import numpy as np
 
-# They change where a file is replaced: its bytes, and nanoseconds since 1970.
+# Bytes of a file, and nanoseconds since 1970. They change when the file is replaced.
 VERSION_COLUMNS = ["file_size", "file_modified"]
-# In place of the digest, where a file cannot be seen.
+# Stands for the digest of a version if the file cannot be seen.
 _UNKNOWN = b""
 
 
 def digest_rows(tables, key_columns, version_columns=()):
-    """Digests of 16 bytes of the rows of several tables, whatever Arrow types hold the values.
+    """Digests of the rows of several tables, 16 bytes each. They depend on the values, not on their Arrow types.
 
-    The first column is of the key. If there are `version_columns`, the second is of key and version together.
+    The first column is the digest of the key. With `version_columns`, the second is that of key and version together.
     """
     parts = [np.zeros((0, 2 if version_columns else 1), dtype="S16")]
     for table in tables:

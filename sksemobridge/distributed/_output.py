@@ -1,4 +1,4 @@
-"""What a job writes: a folder of Parquet files in which each key occurs once, whatever happened."""
+"""The output of a job: a folder of Parquet files in which each key occurs once."""
 
 import hashlib
 import json
@@ -21,8 +21,8 @@ _FILES_PER_TASK = 256
 class OutputFolder:
     """A folder of Parquet files, which readers of Parquet take as one table.
 
-    It is a path, or an address that pyarrow knows. A file is written in a sub-folder and moved when it is whole. Its
-    name is made of its keys, so that a second write of the same rows replaces the first.
+    Its location is a path, or an address that pyarrow knows. A file is written in a sub-folder, and moved when it is
+    complete. Its name is a digest of its keys, so that a second write of the same rows replaces the first.
     """
 
     def __init__(self, location, key_columns, version_columns=()):
@@ -36,7 +36,7 @@ class OutputFolder:
 
     @contextmanager
     def locked(self):
-        """Keep other jobs out, which would remove the unfinished files of this one. Addresses have no locks."""
+        """Keep other jobs out: they would remove the unfinished files of this one. Addresses have no locks."""
         if not self._is_local:
             yield
             return
@@ -54,7 +54,7 @@ class OutputFolder:
             lock.release()
 
     def claim(self, manifest):
-        """Make the folder for a job, or raise a `ValueError` if it holds something else than this job's results."""
+        """Create the folder for a job; `ValueError` if it holds other things than results of this job."""
         content = json.dumps(manifest, indent=1, default=str).encode()
         self._fs.create_dir(f"{self._path}/{_UNFINISHED}")
         if not self._fs.get_file_info(f"{self._path}/{_MANIFEST}").is_file:
@@ -72,9 +72,10 @@ class OutputFolder:
                 )
 
     def settle(self, sorted_rows):
-        """Remove unfinished files, rows of an earlier version than that of `sorted_rows`, and second copies of rows.
+        """Remove unfinished files, rows of another version than in `sorted_rows`, and second copies of rows.
 
-        Returns the sorted digests of the keys that are left, and how many rows of either kind were removed.
+        Returns the sorted digests of the keys that are left, how many rows of another version were removed, and how
+        many copies.
         """
         import ray
 
@@ -107,7 +108,7 @@ class OutputFolder:
         return dataset.count_rows(filter=pads.field("error").is_valid())
 
     def write_part(self, table):
-        """Write rows as one file, whole or not at all; their number as a table."""
+        """Write rows as one file, completely or not at all. Returns their number as a table."""
         import pyarrow as pa
 
         if len(table):
@@ -133,7 +134,7 @@ class OutputFolder:
         with self._fs.open_output_stream(unfinished) as stream:
             write(stream)
         if self._is_local:
-            # Without it, a power cut could leave the name without the content.
+            # Otherwise a power cut could leave the name without the content.
             with open(unfinished, "rb+") as file:
                 os.fsync(file)
         self._fs.move(unfinished, f"{self._path}/{name}")

@@ -1,4 +1,4 @@
-"""What a job reads: a dataset of Ray, images in a folder, Parquet or WebDataset shards.
+"""The source of a job: a dataset of Ray, images in a folder, Parquet files or WebDataset shards.
 
 Tasks of Ray here ask for no CPU. After the loss of a node the remaining actors may hold all CPUs, and a task that
 asked for one would never start, while the actors wait for its rows.
@@ -25,21 +25,21 @@ _RESULT_COLUMNS = {"embedding", "error", "label", "probabilities", "top_labels",
 class Source:
     """Rows to work on."""
 
-    # As the user gave it, for the manifest.
+    # For the manifest and for messages.
     name: str
-    # A dataset of Ray. Paths of images are a table of Arrow in this process, which can be cut evenly and leaves all
-    # CPUs of the cluster to the actors.
+    # A dataset of Ray, or for paths of images an Arrow table in this process: a table can be cut into equal blocks,
+    # and leaves all CPUs of the cluster to the actors.
     rows: Any
-    # With images or embeddings.
+    # The column with images or embeddings.
     column: str
-    # They tell the rows apart.
+    # Each row has another key.
     key_columns: list
-    # `VERSION_COLUMNS` if the rows have them, else none.
+    # `VERSION_COLUMNS`, or none.
     version_columns: list
 
     @property
     def compared(self):
-        """Columns that tell whether the output has a row as it is now."""
+        """The columns by which the output has a row, or not."""
         return [*self.key_columns, *self.version_columns]
 
     def digests(self):
@@ -58,7 +58,7 @@ class Source:
         return rows
 
     def remaining(self, written, rows_per_block):
-        """A dataset of the rows whose keys are not among `written`, which is sorted; tables are cut in blocks."""
+        """A dataset of the rows whose keys are not among `written`, which is sorted. Tables are cut into blocks."""
         ray = import_ray()
         if isinstance(self.rows, ray.data.Dataset):
             # By reference, so that each node fetches it once.
@@ -77,10 +77,10 @@ class Source:
 
 
 def open_source(source, column, key_columns, *, is_embedding=False):
-    """The rows of a source, whose column has embeddings or images.
+    """The `Source` of what a user gives, with images or embeddings in a column.
 
-    Without `key_columns`, the key is the path of an image, the shard and key of WebDataset, or all columns beside an
-    embedding but its error and the version of its file. Raises errors that say what to give where that is unclear.
+    Without `key_columns`, the key is the path of an image, or shard and key of WebDataset. For embeddings the keys are
+    all other columns but the error and the version of the file. Errors say what to give if that is not clear.
     """
     ray = import_ray()
     import pyarrow as pa
@@ -181,11 +181,11 @@ def _version(path):
 
 
 def _files_of_one_kind(name):
-    """The kind of the files with that name, and the files."""
+    """The files of a name, and their kind."""
     by_kind = defaultdict(list)
     for file in _list_files(name):
         kind = _KINDS.get(Path(file).suffix.lower())
-        # Other programs keep unfinished tables in folders such as `_temporary`.
+        # Folders such as `_temporary` hold unfinished tables of other programs.
         if kind and (kind == "images" or "/_" not in file.partition(name)[2]):
             by_kind[kind].append(file)
     if len(by_kind) != 1:
@@ -197,7 +197,7 @@ def _files_of_one_kind(name):
 
 
 def _list_files(name):
-    """The file, the files of the folder or those of the pattern with that name, sorted; no hidden ones."""
+    """The file of that name, or all files in the folder or of the pattern, sorted. Hidden ones are left out."""
     from pyarrow import fs
 
     if "://" not in name and glob.has_magic(name) and not os.path.exists(name):
@@ -217,7 +217,7 @@ def _list_files(name):
 
 
 def _match(pattern):
-    """Files that match a pattern. Its `**` enters no links, which may lead in circles."""
+    """Files that match a pattern. `**` does not follow links, which may lead in circles."""
     parts = Path(pattern).parts
     n_fixed = next(i for i, part in enumerate(parts) if glob.has_magic(part))
     found = Path(*parts[:n_fixed]).glob(os.path.join(*parts[n_fixed:]))
@@ -232,7 +232,7 @@ def _is_hidden(parts):
 
 
 def _image_of_sample(batch, suffixes, keys):
-    """The first image of each WebDataset sample, with the key columns."""
+    """The first image of each sample of WebDataset, with the key columns."""
     import pyarrow as pa
 
     there = [batch[suffix].to_pylist() for suffix in suffixes if suffix in batch.column_names]

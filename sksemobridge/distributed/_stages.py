@@ -77,7 +77,7 @@ class EmbedImages:
         return _result(batch, self.keep, self.image_column, {"embedding": _vectors(embeddings)}, errors)
 
     def embed(self, batch):
-        """Embeddings `(n, D)` of the images that have one, and for every image the reason why it has none, or None."""
+        """Embeddings of the images that have one, and for each image None or the reason why it has none."""
         images = batch[self.image_column].to_pylist()
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*cannot be read and have rows of NaN")
@@ -85,7 +85,7 @@ class EmbedImages:
         errors = np.full(len(images), None)
         for row in np.flatnonzero(~np.isfinite(embeddings).all(axis=1)):
             try:
-                # A file may have appeared since.
+                # The file may have appeared meanwhile.
                 embeddings[row] = self._transform(self._strict, [images[row]])[0]
             except ImageReadError as error:
                 errors[row] = str(error.__cause__)
@@ -167,8 +167,8 @@ class Predict:
         import pyarrow as pa
 
         classifier, n = self._classifier, len(X)
-        # From all classes, so that the type does not depend on the labels of one batch.
-        values = label_column(classifier.classes_)
+        # Made of all classes, so that the type does not depend on the labels of one batch.
+        values = pa.array(classifier.classes_)
         codes = np.searchsorted(classifier.classes_, classifier.predict(X)) if n else []
         columns = {"label": values.take(pa.array(codes, pa.int64()))}
         if not self._probabilities and self._top_k is None:
@@ -197,18 +197,8 @@ def check_top_k(top_k, classifier):
         raise ValueError(f"top_k={top_k}, but there are {len(classifier.classes_)} classes.")
 
 
-def label_column(classes):
-    """Labels as Arrow holds them. Those of which it has no type, such as dates of months, are text."""
-    import pyarrow as pa
-
-    try:
-        return pa.array(classes)
-    except pa.ArrowNotImplementedError:
-        return pa.array(classes.astype(str))
-
-
 def _read_embeddings(batch, name):
-    """Embeddings of a column, and errors of the column `error`, as `EmbedImages.embed` gives them."""
+    """Embeddings and errors of a table, in the form of `EmbedImages.embed`."""
     import pyarrow.compute as pc
 
     column = batch[name]
@@ -227,7 +217,7 @@ def _read_embeddings(batch, name):
 
 
 def _result(batch, keep, replaced, columns, errors):
-    """A batch with columns for the rows without error in place of one; if `keep` is None, with all its others."""
+    """The columns `keep` of a batch (None: all but `replaced`), `columns` with nulls in rows with an error, and errors."""
     import pyarrow as pa
 
     if keep is None:

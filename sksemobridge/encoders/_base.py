@@ -1,4 +1,4 @@
-"""What the encoders have in common: the containers that they take, and their parameters."""
+"""What all encoders share: their parameters, and the containers of images and texts that they take."""
 
 import hashlib
 import os
@@ -59,7 +59,7 @@ class StatelessEncoder(TransformerMixin, BaseEstimator):
         return np.array([f"{prefix}{i:0{digits}d}" for i in range(width)], dtype=object)
 
     def _check(self):
-        """What a subclass checks besides types and ranges of parameters."""
+        """Check more than types and ranges of parameters, in a subclass."""
 
     def __sklearn_is_fitted__(self):
         return True
@@ -80,7 +80,7 @@ class StatelessEncoder(TransformerMixin, BaseEstimator):
 
 
 class TextEncoder(StatelessEncoder):
-    """Texts to embeddings, by `_encode` and `_transform` of a subclass, which get lists of str."""
+    """Texts to embeddings. A subclass has `_encode` and `_transform`, which take lists of str."""
 
     def encode(self, texts: Sequence[str]) -> NDArray[Any]:
         """Embeddings before the projection, at the end-of-text token after the final layer norm.
@@ -124,10 +124,10 @@ class TextEncoder(StatelessEncoder):
 
 
 class CLIPEncoder(StatelessEncoder):
-    """An encoder that names a CLIP model by its parameters and holds nothing else.
+    """An encoder whose parameters name a CLIP model. It holds no weights.
 
-    The model is loaded on first use, and all encoders of the process that name it share it. An encoder that is loaded
-    has no cache until it is given one; a copy, and one that a worker process gets, keep theirs.
+    The model is loaded on first use, and shared by all encoders of the process that name it. An encoder that is read
+    from a file has `cache=None`. A copy, and an encoder that is sent to a worker process, keep their cache.
     """
 
     _parameter_constraints: dict = {
@@ -145,14 +145,13 @@ class CLIPEncoder(StatelessEncoder):
 
     def __setstate__(self, state):
         family, process_id = state.pop("_pickled_by", (None, None))
-        # A directory that was meant for training must not appear wherever a file of the encoder is loaded. The worker
-        # processes of joblib keep it.
+        # Whoever reads the encoder from a file must not get a directory that was meant for training.
         if family != _process()[0] or process_id == os.getpid():
             state["cache"] = None
         super().__setstate__(state)
 
     def __copy__(self):
-        # Not by way of pickling.
+        # By pickling it would lose its cache.
         return clone(self)
 
     def __deepcopy__(self, memo):
@@ -170,7 +169,7 @@ class CLIPEncoder(StatelessEncoder):
 
 
 def _process():
-    """A mark of all processes that start each other by multiprocessing, as joblib's workers do, and the process id."""
+    """Family and id of this process. A process and its workers, such as joblib's, are of one family."""
     family = hashlib.sha256(current_process().authkey).hexdigest()
     return family, os.getpid()
 
@@ -178,7 +177,7 @@ def _process():
 def list_images(X):
     """The images in any container that `CLIPImageEncoder` takes, as a list of sources.
 
-    `ValueError` for a single image, an array of other pixels than uint8, or several columns; `TypeError` for no container.
+    `ValueError` for a single image, pixels that are not uint8, or several columns; `TypeError` for other objects.
     """
     if is_pil(X):
         raise ValueError("X is one image, not a list of images: write [X].")
@@ -196,7 +195,7 @@ def list_images(X):
 
 
 def list_texts(X):
-    """The texts in any container, as a list of str; `TypeError` for what is no string, `ValueError` for what is no text."""
+    """The texts in any container, as a list of str; `TypeError` for other items, `ValueError` for bytes that are no text."""
     texts = _as_list(X, "texts")
     for position, text in enumerate(texts):
         if not isinstance(text, str):

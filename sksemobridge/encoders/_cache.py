@@ -1,4 +1,4 @@
-"""Embeddings kept between runs, by the content of the image or text."""
+"""Embeddings that are kept between runs, by the content of the image or text."""
 
 import os
 import sqlite3
@@ -15,17 +15,17 @@ from filelock import FileLock, Timeout
 from .._utils.validation import warn_caller
 
 _FILE = "embeddings.sqlite3"
-# The lowest row numbers are the oldest embeddings, which `prune` drops first.
+# The oldest embeddings have the lowest row numbers. `prune` drops them first.
 _SCHEMA = "CREATE TABLE IF NOT EXISTS embeddings (key BLOB PRIMARY KEY, embedding BLOB NOT NULL)"
-# An embedding of a CLIP model fills pages of this size, so that the file is little larger than its embeddings.
+# Small pages, so that the file is little larger than its embeddings.
 _PAGE_BYTES = 512
-# How long SQLite waits for another writer, whose batch takes far less.
+# How long SQLite waits for another writer. A batch is written in far less.
 _WAIT_SECONDS = 30
-# How long a call waits for another process that keeps no new embeddings: it may have been stopped.
+# How long a call waits for a process that adds no embeddings, and may have been stopped.
 _PATIENCE_SECONDS = 60
 _POLL_SECONDS = 0.01
-# What reading and writing raise where the disk is full, the file damaged or the system without locks. From a damaged
-# file SQLite may give values of other types than were stored.
+# Reading and writing raise these if the disk is full, the file is damaged or the system has no locks. From a damaged
+# file, SQLite may return values of other types than were stored.
 _FAILURES = (OSError, sqlite3.Error, ValueError, TypeError, OverflowError, NotImplementedError)
 
 
@@ -127,7 +127,7 @@ class EmbeddingCache:
                 _warn(self.directory, f"cannot be written anew ({error}), so all of it was dropped.")
 
     def _raise_if_whole(self, error):
-        """Raise where the file is sound, but in use by others or not ours to write."""
+        """Raise if the file is not damaged, but another process uses it or we may not write it."""
         name, code = str(self.directory), _error_code(error)
         if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             message = f"Another process is writing to the cache in {name!r}; try again when it is done."
@@ -137,8 +137,8 @@ class EmbeddingCache:
 
 
 def cache_folder(directory):
-    """The path of a directory as users name it; `ValueError` if it names none."""
-    # As a path, an empty name would be the working directory.
+    """The directory that a user names, as a path; `ValueError` if the name is empty or its user does not exist."""
+    # Path("") would be the working directory.
     if not os.fspath(directory):
         raise ValueError(f"cache={directory!r} names no directory; None keeps no embeddings.")
     try:
@@ -152,14 +152,14 @@ def _warn(directory, problem):
 
 
 def _connect(path):
-    """A connection to the database, which is made where it is missing."""
+    """A connection to the database, which is created if it is missing."""
     connection = sqlite3.connect(path, timeout=_WAIT_SECONDS, check_same_thread=False)
     try:
         connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
         _enter_wal_mode(connection)
-        # In this mode a power cut may lose the last embeddings but not damage the file.
+        # A power cut may then lose the last embeddings, but does not damage the file.
         connection.execute("PRAGMA synchronous = NORMAL")
-        # In pages. SQLite's default of 1000 would copy the journal into the file every 0.5 MB.
+        # In pages. By default, SQLite would copy the journal into the file every 0.5 MB.
         connection.execute("PRAGMA wal_autocheckpoint = 8192")
         connection.execute(_SCHEMA)
     except BaseException:
@@ -175,7 +175,7 @@ def _enter_wal_mode(connection):
         try:
             (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
         except sqlite3.OperationalError as error:
-            # Where several processes make the same database, SQLite answers all but one with an error, not a wait.
+            # If several processes create the database at once, SQLite does not let all but one wait: it raises an error.
             if _error_code(error) != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
                 raise
             time.sleep(0.05)
@@ -205,25 +205,24 @@ def _read_number(connection, statement):
 
 
 def _error_code(error):
-    """SQLite's kind of an error, without its details."""
+    """SQLite's code of an error, without its details."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
 def _checksum(key, embedding):
-    """Four bytes that tell whether the bytes of an embedding are whole, and belong to a key."""
+    """Four bytes by which a damaged embedding, or one under another key, is noticed."""
     return zlib.crc32(embedding, zlib.crc32(key)).to_bytes(4, "big")
 
 
 class CacheSession:
-    """The cache of one call, which threads may share; without a directory nothing is kept and nothing found.
+    """The cache of one call. Threads may share it. Without a directory it keeps nothing and finds nothing.
 
-    After a failure (a full disk, a directory that cannot be written, a broken file) the call goes on without the cache
-    and warns once, at its end. A damaged embedding counts as missing.
+    After a failure (a full disk, a directory that cannot be written, a broken file) the call goes on without the cache,
+    and warns once at the end. A damaged embedding counts as missing.
     """
 
     def __init__(self, directory):
         self._directory = None if directory is None else cache_folder(directory)
-        # Of several threads one at a time uses the connection.
         self._lock = threading.Lock()
         self._connection = self._open_connection = self._error = None
         self._damaged = set()
@@ -257,40 +256,44 @@ class CacheSession:
         if problem is not None and kind is None:
             _warn(self._directory, f"{problem} EmbeddingCache(directory).clear() empties it.")
 
-    def get(self, key):
-        """The embedding under a key, or `None`."""
+    @contextmanager
+    def _using(self):
+        """The connection for one thread at a time; None without one. A failure ends the use of the cache."""
         with self._lock:
-            if self._connection is None:
-                return None
             try:
-                found = self._connection.execute("SELECT embedding FROM embeddings WHERE key = ?", (key,))
-                row = found.fetchone()
+                yield self._connection
             except _FAILURES as error:
                 self._give_up(error)
-                return None
-            if row is None:
-                return None
-            if not isinstance(row[0], bytes) or row[0][:4] != _checksum(key, row[0][4:]):
-                self._damaged.add(key)
-                return None
+
+    def _give_up(self, error):
+        self._connection = None
+        self._error = error
+
+    def get(self, key):
+        """The embedding under a key, or `None`."""
+        row = None
+        with self._using() as connection:
+            if connection is not None:
+                row = connection.execute("SELECT embedding FROM embeddings WHERE key = ?", (key,)).fetchone()
+        if row is None:
+            return None
+        if not isinstance(row[0], bytes) or row[0][:4] != _checksum(key, row[0][4:]):
+            self._damaged.add(key)
+            return None
         return np.frombuffer(bytearray(row[0][4:]), dtype="<f4")
 
     def put(self, keys, embeddings):
-        """Keep rows of float32, all or none of them."""
+        """Keep rows of float32: all of them, or none after a failure."""
         contents = [embedding.astype("<f4").tobytes() for embedding in embeddings]
         rows = [(key, _checksum(key, content) + content) for key, content in zip(keys, contents)]
-        with self._lock:
-            if self._connection is None:
-                return
-            try:
-                with self._connection:
-                    self._connection.executemany("INSERT OR REPLACE INTO embeddings VALUES (?, ?)", rows)
-            except _FAILURES as error:
-                self._give_up(error)
+        with self._using() as connection:
+            if connection is not None:
+                with connection:
+                    connection.executemany("INSERT OR REPLACE INTO embeddings VALUES (?, ?)", rows)
 
     @contextmanager
     def turn(self):
-        """Hold the lock of the directory, so that one process at a time looks what is missing and computes it."""
+        """Hold the lock of the directory: one process at a time looks up what is missing, and computes it."""
         is_ours = self._take_turn()
         try:
             yield
@@ -300,25 +303,19 @@ class CacheSession:
 
     def _take_turn(self):
         wait = {"timeout": _PATIENCE_SECONDS, "poll_interval": _POLL_SECONDS}
-        while self.active and self._is_patient:
+        while self._is_patient and (before := self._data_version()) is not None:
             try:
-                before = self._data_version()
-                # Who waits for its turn holds the other lock, so that nobody takes two turns while others wait.
+                # The next in line holds the other lock, so that no process takes two turns while another one waits.
                 with suppress(Timeout), self._in_line.acquire(**wait):
                     self._at_work.acquire(**wait)
                     return True
-                # Others are waited for as long as they keep embeddings.
-                self._is_patient = self._data_version() != before
             except _FAILURES as error:
                 self._give_up(error)
+            # Go on waiting only if others have added embeddings meanwhile.
+            self._is_patient = self._data_version() != before
         return False
 
     def _data_version(self):
-        """A number that changes when others keep embeddings."""
-        with self._lock:
-            # Another thread may have given up.
-            return self._connection and _read_number(self._connection, "PRAGMA data_version")
-
-    def _give_up(self, error):
-        self._connection = None
-        self._error = error
+        """A number that changes when other processes add embeddings; None without a connection."""
+        with self._using() as connection:
+            return None if connection is None else _read_number(connection, "PRAGMA data_version")

@@ -1,4 +1,4 @@
-"""From inputs that are read one by one to their embeddings: each content once, in full batches."""
+"""From images or texts that are read one by one to their embeddings. Each content is embedded once, in full batches."""
 
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
@@ -12,35 +12,35 @@ from .._utils.validation import warn_caller
 
 @dataclass(frozen=True)
 class Reading:
-    """What reading one image or text gave: an input to embed, an embedding, the row of an equal one or an error."""
+    """One image or text after reading. It has an input, an embedding, an equal row or an error."""
 
     # Digest of the content, the model and the precision.
     key: bytes | None = None
     # Pixels or tokens for the model.
     input: np.ndarray | None = None
-    # Found in the cache.
+    # The embedding in the cache.
     embedding: np.ndarray | None = None
-    # Another row, which has the same content.
+    # An earlier row with the same content.
     same_as: int | None = None
     # Why the content cannot be read.
     error: Exception | None = None
 
 
 class Reader:
-    """Tells what is to be embedded from what is known, in one call; threads may share it."""
+    """Finds equal contents and cached embeddings, within one call of `embed`. Threads may share it."""
 
     def __init__(self, cache):
         self._cache = cache
         self._rows = {}
 
     def find_equal(self, row, value):
-        """The row that came first with an equal value, or None where it is this one."""
-        # Atomic, so that of several threads with equal values one is first.
+        """The row of the first equal value; None if this row is the first."""
+        # Atomic: of several threads with equal values exactly one is first.
         first = self._rows.setdefault(value, row)
         return None if first == row else first
 
     def read(self, row, key, load):
-        """The `Reading` of a content; `load()` gives the input where its embedding is not known."""
+        """The `Reading` of a content. Only if its embedding is not known, `load()` makes the input."""
         if (first := self.find_equal(row, key)) is not None:
             return Reading(same_as=first)
         embedding = self._cache.get(key)
@@ -59,7 +59,7 @@ def read_ahead(read, sources, n_ahead, n_threads):
         while waiting:
             yield waiting.popleft().result()
     finally:
-        # After an error or interrupt, what has not begun is dropped.
+        # After an error or an interrupt, reads that have not begun are dropped.
         pool.shutdown(wait=True, cancel_futures=True)
 
 
@@ -78,22 +78,22 @@ def embed(readings, n, width, forward, cache, *, batch_size, device="cpu", advan
     batch_size : int
         Inputs in one forward pass.
     device : torch.device or str
-        Where the result lies.
+        Device of the result.
     advance : callable
-        Called with the number of rows whenever some are done.
+        Called with a number of rows when these are done.
 
     Returns
     -------
     embeddings : torch.Tensor of shape (n, D), float32
         NaN in rows that cannot be read.
     errors : dict
-        From rows that cannot be read to their errors.
+        Errors by row.
     """
     import torch
 
     embeddings = torch.full((n, width), torch.nan).to(device)
     errors, copies, batch, fitting_size = {}, {}, [], batch_size
-    # Closed at once on an error, so that no reading thread outlives the call.
+    # Closed at once after an error, so that no reading thread outlives the call.
     with closing(readings):
         for row, reading in enumerate(readings):
             if reading.input is not None:
@@ -117,7 +117,7 @@ def embed(readings, n, width, forward, cache, *, batch_size, device="cpu", advan
             RuntimeWarning,
         )
     if copies:
-        # An equal source, or one of equal content: so twice at most.
+        # A row may be equal by its source to a row that is equal by its content to a third: two steps at most.
         origins = {row: copies.get(first, first) for row, first in copies.items()}
         rows, first = (torch.tensor(list(part)).to(embeddings.device) for part in (origins, origins.values()))
         embeddings[rows] = embeddings[first]
@@ -126,13 +126,13 @@ def embed(readings, n, width, forward, cache, *, batch_size, device="cpu", advan
 
 
 def _embed_batch(batch, embeddings, forward, cache, size):
-    """Fill the rows of a batch; return how many inputs fit into the memory of the device."""
+    """Fill the rows of a batch; return how many inputs fitted into the memory of the device at once."""
     import torch
 
     with cache.turn():
         missing = []
         for row, reading in batch:
-            # Another process may have kept it since it was read.
+            # Another process may have cached it since the image was read.
             known = cache.get(reading.key)
             if known is None:
                 missing.append((row, reading))
@@ -150,7 +150,7 @@ def _embed_batch(batch, embeddings, forward, cache, size):
 
 
 def _compute(forward, inputs, size):
-    """Rows of `forward`, and the number of inputs that it took at once: `size`, halved where memory ran out."""
+    """`forward(inputs)`, and how many inputs it took at once: `size`, halved each time memory ran out."""
     import torch
 
     while True:
@@ -159,6 +159,6 @@ def _compute(forward, inputs, size):
         except torch.OutOfMemoryError:
             if size == 1:
                 raise
-        # Outside of the handler, whose exception holds on to the tensors of the failed pass.
+        # Not in the handler: its exception keeps the tensors of the failed pass in memory.
         size = (min(size, len(inputs)) + 1) // 2
         torch.cuda.empty_cache()

@@ -1,18 +1,18 @@
-"""The hub that models come from: whether it answers, and what huggingface_hub keeps of it on this machine."""
+"""The hub of Hugging Face: whether it answers, and which of its files are on this machine."""
 
 import os
 import time
 from functools import lru_cache
 
-# In seconds: how long the hub has for an answer, and how long it counts as out of reach without one.
+# In seconds: how long the hub has for an answer, and how long the result counts.
 _TIMEOUT, _MEMORY = 5.0, 30.0
 _PROXIES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY")
 
 
 def find_kept(needs):
-    """Files on this machine by repository, where the hub does not answer; nothing where it does.
+    """Files on this machine by repository, if the hub does not answer. If it does, nothing.
 
-    Without this question huggingface_hub would try again and again, for a minute or two and some fifty lines of log.
+    huggingface_hub itself would try for a minute or two, with some fifty lines of log.
 
     Parameters
     ----------
@@ -22,11 +22,11 @@ def find_kept(needs):
     Raises
     ------
     ConnectionError
-        If the hub does not answer, or must not be asked, and a repository has none of its files here.
+        If the hub does not answer, or must not be asked, and this machine has no file of a repository.
     """
     from huggingface_hub import constants, try_to_load_from_cache
 
-    # A configuration may name a folder in the place of a repository.
+    # A configuration may name a folder instead of a repository.
     needs = {repository: names for repository, names in needs.items() if not os.path.isdir(repository)}
     error = None
     if needs and not constants.HF_HUB_OFFLINE:
@@ -36,10 +36,10 @@ def find_kept(needs):
     kept = {}
     for repository, names in needs.items():
         paths = [try_to_load_from_cache(repository, name) for name in names]
-        # For a file that the hub does not have, too, something is remembered, which is no path.
+        # For a file that the hub does not have, the answer is an object, not a path.
         kept[repository] = next((path for path in paths if isinstance(path, str)), None)
         if kept[repository] is None:
-            # Only its name: an address may hold a password.
+            # Only the name of the variable: the address may hold a password.
             proxy = next((name for name in _PROXIES if os.environ.get(name)), None)
             way = f"through the proxy in {proxy}" if proxy else "without a proxy (HTTPS_PROXY is not set)"
             problem = (
@@ -53,15 +53,15 @@ def find_kept(needs):
 
 @lru_cache(maxsize=1)
 def _try_to_reach(_):
-    """The error of a try to reach the hub, or None; remembered for one argument."""
+    """Ask the hub once for each argument: the error, or None."""
     from huggingface_hub import constants
     from huggingface_hub.utils import get_session
 
     try:
         get_session().head(constants.ENDPOINT, timeout=_TIMEOUT)
-    # Of the client that huggingface_hub uses: requests, httpx or another.
+    # huggingface_hub may use requests, httpx or another client, each with errors of its own.
     except Exception as error:
-        # Its message says all. With it would come a hundred lines of how the client found out.
+        # The message says all. The traceback has a hundred lines of the client.
         error.__cause__ = error.__context__ = None
         return error.with_traceback(None)
     return None

@@ -17,12 +17,13 @@ from .._utils.validation import warn_caller
 from ._base import CLIPEncoder, list_images
 from ._cache import CacheSession
 from ._embedding import Reader, Reading, embed, read_ahead
+from ._models import resolve_image_precision
 from ._pictures import ImageReadError, decode, describe, fetch, picture_digest
 
-# Part of the keys of the cache: raise it whenever pictures are read or scaled differently.
+# Part of the keys of the cache. Raise it when pictures are read or scaled in another way.
 _READING = 2
 
-# A search calls `transform` hundreds of times, and images that are in the cache need no bar.
+# A search calls `transform` hundreds of times, and cached images need no bar.
 _BAR_AFTER_SECONDS = 1
 
 
@@ -56,8 +57,8 @@ class CLIPImageEncoder(CallbackSupportMixin, CLIPEncoder):
     on_error : {"raise", "nan"}, default="raise"
         Whether an image that cannot be read is an error that names it, or a row of NaN and a warning.
     progress : bool, default=False
-        Whether to show a bar where a `transform` takes more than a second. scikit-learn's callbacks (`set_callbacks`)
-        hear of `fit_transform`, batch by batch.
+        Whether to show a bar if `transform` takes more than a second. scikit-learn's callbacks (`set_callbacks`) are
+        called after each batch of `fit_transform`.
     output : {"numpy", "torch"}, default="numpy"
         Whether `transform` gives an array, or a tensor on the device of the model.
 
@@ -85,7 +86,7 @@ class CLIPImageEncoder(CallbackSupportMixin, CLIPEncoder):
         "output": [StrOptions({"numpy", "torch"})],
     }
 
-    # Set by `fit_transform` for the call of `transform` in it.
+    # `fit_transform` sets it for its call of `transform`.
     _batch_done = OfThisThread()
 
     def __init__(
@@ -140,9 +141,9 @@ class CLIPImageEncoder(CallbackSupportMixin, CLIPEncoder):
         """
         sources = list_images(X)
         loaded = self._model()
-        precision = loaded.image_precision(self.precision)
+        precision = resolve_image_precision(self.precision, loaded.device, loaded.n_image_parameters)
         with CacheSession(self.cache) as cache, self._progress(len(sources)) as advance:
-            # Without a cache, keys only tell apart the images of this call.
+            # Without a cache, keys need only differ within this call.
             context = b"image %d %s " % (_READING, precision.encode())
             context += loaded.image_digest() if cache.active else b""
             read = partial(self._read, Reader(cache), context, loaded)
@@ -165,7 +166,7 @@ class CLIPImageEncoder(CallbackSupportMixin, CLIPEncoder):
 
     @checks_parameters
     def fit_transform(self, X: Any, y: Any = None) -> Any:
-        """What `transform` gives; callbacks hear of every `batch_size` images.
+        """The result of `transform`. Callbacks of scikit-learn are called after every `batch_size` images.
 
         Parameters
         ----------
@@ -184,15 +185,17 @@ class CLIPImageEncoder(CallbackSupportMixin, CLIPEncoder):
                 del self._batch_done
 
     def _read(self, reader, context, loaded, row, source):
-        """The `Reading` of one image. Threads do this while the model computes others."""
-        # An image object must not be read by two threads at once.
+        """The `Reading` of one image. Threads read while the model computes."""
+        # Two threads must not read one image object at once.
         name = os.fspath(source) if isinstance(source, (str, os.PathLike)) else id(source)
         if (first := reader.find_equal(row, name)) is not None:
             return Reading(same_as=first)
         try:
             content = fetch(source)
             key = hashlib.sha256(context + picture_digest(content)).digest()
-            return reader.read(row, key, lambda: _prepare(content, loaded))
+            # At the size of the model's input.
+            shortest_side = max(loaded.image_size)
+            return reader.read(row, key, lambda: np.asarray(loaded.crop(decode(content, shortest_side))))
         except ImageReadError as error:
             if self.on_error == "raise":
                 message = f"Image {row} ({describe(source)}) cannot be read: {error}."
@@ -201,7 +204,7 @@ class CLIPImageEncoder(CallbackSupportMixin, CLIPEncoder):
 
     @contextmanager
     def _progress(self, n_images):
-        """A function to call with the number of images that are done, which moves a bar and tells callbacks of batches."""
+        """A function to call with a number of images that are done. It moves the bar, and calls callbacks after batches."""
         from tqdm.auto import tqdm
 
         n_done, batch_done = 0, getattr(self, "_batch_done", None)
@@ -218,11 +221,6 @@ class CLIPImageEncoder(CallbackSupportMixin, CLIPEncoder):
                         batch_done()
 
             yield advance
-
-
-def _prepare(content, loaded):
-    """The pixels of an image at the size of the model's input."""
-    return np.asarray(loaded.crop(decode(content, shortest_side=max(loaded.image_size))))
 
 
 def _warn_of_errors(sources, errors):

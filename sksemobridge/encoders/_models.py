@@ -1,18 +1,16 @@
-"""Models, loaded once per process and shared by all encoders, and how precisely they compute."""
+"""Models, which a process loads once and all encoders share, and the precision in which they compute."""
 
 import copy
 import dataclasses
 import hashlib
 import json
 import threading
-import time
-from collections import OrderedDict
 from contextlib import nullcontext
+from functools import lru_cache
 
 from .._utils.device import on_all_cores, resolve_device
 from ._pictures import check_size
 from ._source import (
-    ModelLoadError,
     arguments_for_loading,
     cannot_load,
     find_source,
@@ -23,14 +21,12 @@ from ._source import (
 from ._towers import cut_context, shallow_copy, without_projection
 
 MAX_MODELS = 4
-# In parameters. The image towers of released models have more, that of the bundled one has 2.2 million.
+# An image tower of fewer parameters is small. Towers of released models have more, that of the bundled one 2.2 million.
 SMALL_TOWER = 5_000_000
-# A failed load is not tried again for so long: without network, each fold of a search would wait for it.
-RETRY_SECONDS = 30
 
 
 class LoadedModel:
-    """A model that encoders share and never change.
+    """A model that encoders share. Nothing changes it.
 
     Attributes
     ----------
@@ -55,7 +51,7 @@ class LoadedModel:
         self.n_image_parameters = sum(weight.numel() for weight in model.visual.parameters())
         self._config = config
         self._preprocess = PreprocessCfg(**model.visual.preprocess_cfg)
-        # The model's own preprocessing in two parts: for one image here, for a batch on the model's device.
+        # The model's own preprocessing in two parts: `crop` for one image, `as_input` for a batch on the model's device.
         *geometry, _, normalize = image_transform_v2(self._preprocess, is_train=False).transforms
         size = self._preprocess.size
         self.image_size = tuple(size) if isinstance(size, (tuple, list)) else (size, size)
@@ -69,7 +65,7 @@ class LoadedModel:
     def crop(self, image):
         """An RGB image of Pillow, resized and cropped to `image_size` by the model's own preprocessing.
 
-        `ImageReadError` if it is so narrow that, resized by its shortest side, it would exhaust memory.
+        `ImageReadError` if the image is so narrow that resizing it by its shortest side would exhaust memory.
         """
         if self._preprocess.resize_mode == "shortest":
             width, height = image.size
@@ -78,7 +74,7 @@ class LoadedModel:
         return self._geometry(image)
 
     def preprocessing(self):
-        """What `crop` and `as_input` do, in words of JSON, for programs that do it without this package."""
+        """A description of `crop` and `as_input` in JSON, for programs without this package."""
         return {
             "mode": "RGB",
             "resize": self._preprocess.resize_mode,
@@ -91,14 +87,14 @@ class LoadedModel:
         }
 
     def as_input(self, pixels):
-        """Inputs `(n, 3, h, w)` in float32 from pixels `(n, h, w, 3)`, scaled as the model's own preprocessing does.
+        """Inputs `(n, 3, h, w)` in float32 from pixels `(n, h, w, 3)`, scaled by the model's own preprocessing.
 
-        On a GPU with channels last in memory, where convolutions are fastest.
+        On a GPU the channels stay last in memory: convolutions are fastest so.
         """
         import torch
 
         if self.device.type == "cuda":
-            # Only a copy from pinned memory runs beside other work.
+            # Only a copy from pinned memory runs at the same time as other work.
             pixels = pixels.pin_memory().to(self.device, non_blocking=True).permute(0, 3, 1, 2)
         else:
             pixels = pixels.to(self.device).permute(0, 3, 1, 2).contiguous()
@@ -119,30 +115,22 @@ class LoadedModel:
 
         return on_all_cores(forward, pixels) if self.device.type == "cpu" else forward(pixels)
 
-    def embed_tokens(self, tokens, precision):
-        """Embeddings `(n, D)` of tokens `(n, context_length)` in the joint space, in float32, not normalised."""
-        return self._embed_tokens(self.model, tokens, precision)
+    def embed_tokens(self, tokens, precision, *, project=True):
+        """Embeddings `(n, D)` of tokens `(n, context_length)` in the joint space, in float32, not normalised.
 
-    def encode_tokens(self, tokens, precision):
-        """Embeddings `(n, d)` of tokens before the projection; `NoProjectionError` if the tower has none."""
-        return self._embed_tokens(without_projection(self.model), tokens, precision)
-
-    def _embed_tokens(self, model, tokens, precision):
+        With `project=False` those before the projection, `(n, d)`; `NoProjectionError` if the tower has none.
+        """
         import torch
 
-        model, tokens = cut_context(model, tokens)
+        model, tokens = cut_context(self.model if project else without_projection(self.model), tokens)
         with torch.inference_mode(), autocast(precision, self.device):
             return model.encode_text(tokens.to(self.device), normalize=False).float()
 
-    def image_precision(self, precision):
-        """The precision that a parameter names for the image tower; see `resolve_image_precision`."""
-        return resolve_image_precision(precision, self.device, self.n_image_parameters)
-
     def image_model(self, precision):
-        """The model to embed images with, and the type of its inputs.
+        """The model that embeds images, and the type of its inputs.
 
-        For bf16 on a CPU, the model has a copy of its image tower in bf16. Autocast would convert all weights in
-        every batch and prevent torch's fast attention, which together cost more than bf16 gains.
+        For bf16 on a CPU, there is a copy of the image tower in bf16. Autocast would convert all weights in every batch
+        and prevent torch's fast attention. That costs more than bf16 gains.
         """
         import torch
 
@@ -155,18 +143,18 @@ class LoadedModel:
         return self._bf16_model, torch.bfloat16
 
     def tokenize(self, texts):
-        """Token ids of texts. The tokenizer is made on first use: some come from a hub, and images need none."""
+        """Token ids of texts. The tokenizer is loaded on first use: it may come from a hub, and images need none."""
         with self._lock:
             if self._tokenizer is None:
                 self._tokenizer = load_tokenizer(self.source, self._config)
         return self._tokenizer(texts)
 
     def is_cut(self, text, tokens):
-        """Whether a text is longer than the model reads, so that its `tokens` are only the first of them."""
-        # A token is at least one byte; two more mark start and end.
+        """Whether a text is longer than the model reads, so that `tokens` are only its first ones."""
+        # A token is at least one byte. Two more tokens mark start and end.
         if len(text.encode()) + 2 <= len(tokens):
             return False
-        # With room for one more token, a cut text has another in the place of the mark of its end.
+        # With room for one more token, a cut text has another token where its end was marked.
         return self._tokenizer([text], context_length=len(tokens) + 1)[0, len(tokens) - 1] != tokens[-1]
 
     def image_digest(self):
@@ -191,49 +179,28 @@ class LoadedModel:
             return self._digests[tower]
 
 
-# Models by source and device, the one used last at the end, and why those that could not be loaded could not.
-_loaded = OrderedDict()
-_failed = {}
-_registry_lock = threading.Lock()
-# One thread loads, others wait: they may want the same model.
-_loading_lock = threading.Lock()
+_places_lock = threading.Lock()
+
+
+@lru_cache(MAX_MODELS)
+def _place(source, device):
+    """A lock, and a list that holds the model once it is loaded."""
+    return threading.Lock(), []
 
 
 def get_model(model_name, pretrained, device):
     """The `LoadedModel` that an encoder's parameters name, loaded on first use.
 
-    `ModelLoadError` if the model or its weights are missing, or were some seconds ago; new local files are read at once.
-    `ValueError` if the machine has no such device.
+    `ModelLoadError` if the model or its weights are missing, `ValueError` if the machine has no such device.
     """
     source, device = find_source(model_name, pretrained), resolve_device(device)
-    key = source, str(device)
-    if (loaded := _find_loaded(key)) is not None:
-        return loaded
-    with _loading_lock:
-        if (loaded := _find_loaded(key)) is not None:
-            return loaded
-        message, retry_at = _failed.get(key, ("", 0.0))
-        if (left := retry_at - time.monotonic()) > 0:
-            raise ModelLoadError(
-                f"{message}\nIt is tried again in {left:.0f} seconds, or after clear_model_cache()."
-            )
-        try:
-            loaded = _load(source, device)
-        except ModelLoadError as error:
-            _failed[key] = str(error), time.monotonic() + RETRY_SECONDS
-            raise
-        with _registry_lock:
-            _loaded[key] = loaded
-            if len(_loaded) > MAX_MODELS:
-                _loaded.popitem(last=False)
-        return loaded
-
-
-def _find_loaded(key):
-    with _registry_lock:
-        if key in _loaded:
-            _loaded.move_to_end(key)
-        return _loaded.get(key)
+    with _places_lock:
+        loading, loaded = _place(source, device)
+    # Threads that want the same model wait for one that loads it. Others do not.
+    with loading:
+        if not loaded:
+            loaded.append(_load(source, device))
+        return loaded[0]
 
 
 def clear_model_cache() -> None:
@@ -246,9 +213,7 @@ def clear_model_cache() -> None:
     >>> from sksemobridge import clear_model_cache
     >>> clear_model_cache()
     """
-    with _registry_lock:
-        _loaded.clear()
-        _failed.clear()
+    _place.cache_clear()
 
 
 def read_embed_dim(model_name, pretrained):
@@ -257,9 +222,9 @@ def read_embed_dim(model_name, pretrained):
 
 
 def resolve_image_precision(precision, device, n_parameters):
-    """`"auto"` is bf16 where the processor computes in it natively, fp16 on older GPUs, else fp32.
+    """`"auto"` is bf16 if the processor computes in it natively, fp16 on older GPUs, else fp32.
 
-    Towers of few parameters stay in fp32: they are fast, and half precision may change a prediction.
+    Small towers stay in fp32: they are fast, and half precision may change a prediction.
     """
     import torch
 
@@ -277,7 +242,7 @@ def resolve_image_precision(precision, device, n_parameters):
 def _cpu_has_bf16():
     import torch
 
-    # Only the newest versions of torch have a public function for this.
+    # Older versions of torch have private functions only.
     if hasattr(torch.cpu, "get_capabilities"):
         abilities = torch.cpu.get_capabilities()
         return bool(abilities.get("avx512_bf16") or abilities.get("amx_bf16"))
@@ -285,7 +250,7 @@ def _cpu_has_bf16():
 
 
 def autocast(precision, device):
-    """Context in which a float32 model computes in the precision asked for, in whatever context the caller is."""
+    """Context in which a float32 model computes in `precision`, also within an autocast of the caller."""
     import torch
 
     if precision == "fp32":

@@ -1,4 +1,4 @@
-"""Reading one picture, whatever holds it, into an RGB image of Pillow."""
+"""Read one picture from a file, bytes, pixels or an image of Pillow, into an RGB image of Pillow."""
 
 import hashlib
 import io
@@ -19,27 +19,19 @@ FORMATS = (
 
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://|data:", re.IGNORECASE)
 
-# Files of more bytes are looked at before they are read. More than so many bytes for a pixel no picture takes: four
-# channels of 16 bits.
+# The head of a file of more bytes is checked before the file is read, in at most so many steps.
 _LARGE_FILE, _MOST_STEPS = 2**24, 100_000
+# The largest pixels have four channels of 16 bits. A file with more bytes a pixel is no picture.
 _PIXEL_BYTES = 8
 
-# How a camera was held (EXIF tag 0x0112) and Pillow's name of what sets the picture upright.
+# The EXIF tag of how a camera was held, and by its values from 2 on, Pillow's name of what turns the picture upright.
 _ORIENTATION = 0x0112
-_TURNS = [
-    "FLIP_LEFT_RIGHT",
-    "ROTATE_180",
-    "FLIP_TOP_BOTTOM",
-    "TRANSPOSE",
-    "ROTATE_270",
-    "TRANSVERSE",
-    "ROTATE_90",
-]
-_UPRIGHT = dict(enumerate(_TURNS, start=2))
+_TURNS = "FLIP_LEFT_RIGHT ROTATE_180 FLIP_TOP_BOTTOM TRANSPOSE ROTATE_270 TRANSVERSE ROTATE_90"
+_UPRIGHT = dict(enumerate(_TURNS.split(), start=2))
 
-# By how much a JPEG may be shrunk while it is decoded, and how many times the model's input it must measure after
-# that, so that the model's own resizing still decides. With smaller margins, some embeddings of photographs or noise
-# by the bundled model have cosines below 0.999 to those of whole pictures.
+# A JPEG may be shrunk by these factors while it is decoded, if it then still measures so many times the model's input.
+# With smaller margins, some embeddings of photographs or noise by the bundled model have cosines below 0.999 to those
+# of whole pictures.
 _SHRINKS = {8: 1.5, 4: 1.5, 2: 2}
 
 
@@ -48,7 +40,7 @@ class ImageReadError(ValueError):
 
 
 def describe(source):
-    """A source as messages name it: its path, or what kind of object it is."""
+    """The name of a source in messages: its path, or the kind of object."""
     if isinstance(source, (str, os.PathLike)):
         return repr(os.fspath(source))
     if isinstance(source, (bytes, bytearray, memoryview)):
@@ -63,13 +55,13 @@ def describe(source):
 
 
 def fetch(source):
-    """The content of a source: the bytes of a file, or pixels; `ImageReadError` says why there is none."""
+    """The content of a source, which is the bytes of a file or pixels. `ImageReadError` says why there is none."""
     source = to_numpy(source)
     if isinstance(source, np.ndarray):
         _check_pixels(source)
         return source
     if is_pil(source):
-        # Read only now, and by whatever reader opened it.
+        # The image is read only now, by the reader that opened it.
         if getattr(source, "tile", None) and source.format not in FORMATS:
             raise ImageReadError(
                 f"it is of the kind {source.format}; call its load() first if you trust its origin"
@@ -94,11 +86,11 @@ def fetch(source):
     return source
 
 
-def decode(content, *, shortest_side=None):
+def decode(content, shortest_side=None):
     """An RGB image of Pillow as people see it: upright, its first frame, on white where it is transparent.
 
-    `content` is from `fetch`. With `shortest_side` a JPEG may be shrunk while it is decoded, which is much faster; it
-    keeps its proportion and more than so many pixels on its shortest side. `ImageReadError` says why it cannot be read.
+    `content` is from `fetch`. With `shortest_side` a JPEG may be shrunk while it is decoded, which is much faster. It
+    keeps its proportions, and its sides stay longer than that. `ImageReadError` says why an image cannot be read.
     """
     from PIL import Image
 
@@ -108,7 +100,7 @@ def decode(content, *, shortest_side=None):
 
 
 def picture_digest(content):
-    """Digest of the result of `fetch`, on which alone `decode` depends."""
+    """Digest of the result of `fetch`. `decode` depends on nothing else."""
     is_pixels = isinstance(content, np.ndarray)
     digest = hashlib.sha256(f"pixels {content.shape} ".encode() if is_pixels else b"file ")
     digest.update(np.ascontiguousarray(content) if is_pixels else content)
@@ -124,7 +116,7 @@ def _to_picture(image, shortest_side=None):
         return _to_rgb(_upright(image))
     except ImageReadError:
         raise
-    # For broken files, decoders raise OSError, SyntaxError, struct.error, zlib.error and others.
+    # For broken files, readers raise OSError, SyntaxError, struct.error, zlib.error and others.
     except Exception as error:
         raise ImageReadError(
             f"it is broken or of an unknown kind: {error or type(error).__name__}"
@@ -133,7 +125,7 @@ def _to_picture(image, shortest_side=None):
 
 def is_pil(value):
     """Whether a value is an image of Pillow."""
-    # Without Pillow imported nothing can be one of its images.
+    # By name, so that Pillow need not be imported.
     return any(f"{kind.__module__}.{kind.__qualname__}" == "PIL.Image.Image" for kind in type(value).__mro__)
 
 
@@ -168,7 +160,7 @@ def _read_file(path):
         with open(path, "rb") as file:
             if status.st_size > _LARGE_FILE:
                 _check_large_file(file, status.st_size)
-            # Files of the system, as in /proc, may go on for ever beyond the size that they are said to have.
+            # No more than that: files in /proc may be longer than their size says, or have no end.
             return file.read(status.st_size)
     except ImageReadError:
         raise
@@ -223,7 +215,7 @@ def _crop(picture, box):
 
 
 def _check_large_file(file, n_bytes):
-    """Refuse a large file that is no picture before it is read."""
+    """Refuse a large file that is no picture, before it is read."""
     from PIL import Image
 
     limit = Image.MAX_IMAGE_PIXELS
@@ -234,7 +226,7 @@ def _check_large_file(file, n_bytes):
 
 
 class _Head:
-    """A file whose head is read in few steps: in a broken JPEG, Pillow looks at byte after byte."""
+    """A file that may be read in a limited number of steps. In a broken JPEG, Pillow reads byte after byte to the end."""
 
     def __init__(self, file):
         self.seek, self.tell = file.seek, file.tell
@@ -248,7 +240,7 @@ class _Head:
 
 
 def _open(file):
-    """An image of Pillow of which the head is read."""
+    """An image of Pillow. Only its head is read."""
     from PIL import Image, UnidentifiedImageError
 
     Image.init()
@@ -265,7 +257,7 @@ def _open(file):
 
 def _draft(image, shortest_side):
     width, height = image.size
-    # Only by divisors of the size: a rounded size would shift the later crop by half a pixel.
+    # Factors must divide the size: a rounded size would shift the later crop by half a pixel.
     shrinks = [
         shrink
         for shrink, margin in _SHRINKS.items()
@@ -274,7 +266,7 @@ def _draft(image, shortest_side):
         and min(width, height) >= margin * shrink * shortest_side
     ]
     if shrinks:
-        # Does nothing for other files than JPEG.
+        # For other files than JPEG this does nothing.
         image.draft(None, (width // shrinks[0], height // shrinks[0]))
 
 
@@ -299,7 +291,7 @@ def _bomb(reason):
 def _upright(image):
     from PIL import Image
 
-    # After loading: some formats store the orientation behind the pixels, and loading a TIFF applies it.
+    # Only after loading: some formats store the orientation behind the pixels, and loading a TIFF applies it.
     try:
         name = _UPRIGHT.get(image.getexif().get(_ORIENTATION))
     except Exception:
@@ -331,18 +323,18 @@ def _to_rgb(image):
 def _to_8_bits(image):
     from PIL import Image
 
-    # In the byte order of this machine: NumPy 2.2.0 crashes where another one is compared with -1 below.
+    # In the byte order of this machine: NumPy 2.2.0 crashes when it compares another one with -1 below.
     values = np.array(image, dtype=np.int32)
     lowest, highest = values.min(), values.max()
     if lowest < 0 or highest > 65535:
         raise ImageReadError("its pixels are 32-bit integers of unknown range; convert them to 8 bits")
     is_transparent = values == image.info.get("transparency", -1)
-    # In mode I, a converted 8-bit image keeps its values; an image of a file has 16 bits.
+    # In mode I, an image that was converted from 8 bits keeps its values. An image of a file has 16 bits.
     if image.mode != "I" or highest > 255 or image.format is not None:
         # In place, since such a picture may be large.
         values += 128
         values //= 257
     scaled = values.astype(np.uint8)
-    # On white where it is transparent: one grey of a PNG may stand for that.
+    # White where it is transparent: in a PNG, one grey may mean that.
     scaled[is_transparent] = 255
     return Image.fromarray(scaled)

@@ -80,8 +80,8 @@ class PrecomputedTextEncoder(TextEncoder):
     ) -> Self:
         """Joint-space embeddings of classes, looked up by their names; no prompts are read.
 
-        The projection `W` is unknown here and counts as the identity, and so does the bridge. With `W`, or with
-        `CLIPTextEncoder`, predictions are usually better. The log says so once in a process.
+        The projection `W` is not known here. `SeMoBridgeClassifier` does not need it by default. `PaperBlend`, and
+        `SemanticBridge` without words, take the identity for it, and the log says so once in a process.
 
         Parameters
         ----------
@@ -118,7 +118,6 @@ class PrecomputedTextEncoder(TextEncoder):
             raise ValueError(
                 f"The embeddings of the {len(names)} names must be vectors (D,) or matrices (p, D) of one width D."
             )
-        _log_that_the_bridge_is_the_identity()
         return cls(names, np.stack(rows), None, logit_scale=logit_scale)
 
     @property
@@ -128,11 +127,10 @@ class PrecomputedTextEncoder(TextEncoder):
 
     def _check(self):
         self._table()
-        self._projection_and_bias()
 
     def _encode(self, texts):
         self._validate_params()
-        rows, eos = self._table()
+        rows, eos, *_ = self._table()
         texts = self._as_known(texts)
         missing = list(dict.fromkeys(text for text in texts if text not in rows))
         if missing:
@@ -145,16 +143,18 @@ class PrecomputedTextEncoder(TextEncoder):
 
     def _transform(self, texts):
         eos = self.encode(texts)
-        projection, bias = self._projection_and_bias()
+        _, _, projection, bias = self._table()
         return eos @ projection if bias is None else eos @ projection + bias
 
     @property
     def projection_(self) -> NDArray[Any]:
-        return self._projection_and_bias()[0]
+        if self.projection is None:
+            _log_that_the_bridge_is_the_identity()
+        return self._table()[2]
 
     @property
     def projection_bias_(self) -> NDArray[Any] | None:
-        return None if self.projection_bias is None else self._projection_and_bias()[1]
+        return self._table()[3]
 
     @property
     def logit_scale_(self) -> float:
@@ -162,16 +162,17 @@ class PrecomputedTextEncoder(TextEncoder):
         return float(self.logit_scale)
 
     def _memo_key(self):
-        projection, bias = self._projection_and_bias()
+        rows, *arrays = self._table()
         # One short string for all texts: keys are compared often.
-        texts = sha256(json.dumps(list_texts(self.texts)).encode()).hexdigest()
-        return content_key(texts, _floats(self.eos, "eos"), projection, bias)
+        texts = sha256(json.dumps(rows).encode()).hexdigest()
+        return content_key(texts, self.takes_class_names, *arrays)
 
     def _as_known(self, texts):
         """Texts as they are looked up."""
         return [text.replace("_", " ") for text in texts] if self.takes_class_names else texts
 
     def _table(self):
+        """The row of each text, the embeddings, the projection and its bias, checked against each other."""
         texts, eos = self._as_known(list_texts(self.texts)), _floats(self.eos, "eos")
         if len(texts) != len(eos):
             raise ValueError(
@@ -180,39 +181,36 @@ class PrecomputedTextEncoder(TextEncoder):
         rows = {}
         for row, text in enumerate(texts):
             first = rows.setdefault(text, row)
-            if not np.array_equal(eos[first], eos[row]):
+            if first != row and not np.array_equal(eos[first], eos[row]):
                 raise ValueError(
                     f"The text {text!r} has two different embeddings, in rows {first} and {row} of eos."
                 )
-        return rows, eos
-
-    def _projection_and_bias(self):
-        width = _floats(self.eos, "eos").shape[1]
+        width = eos.shape[1]
         projection = np.eye(width) if self.projection is None else _floats(self.projection, "projection")
         if len(projection) != width:
             raise ValueError(
                 f"projection has {len(projection)} rows for embeddings (eos) of width {width}; its shape "
                 f"must be ({width}, D)."
             )
-        if self.projection_bias is None:
-            return projection, None
-        bias = _floats(self.projection_bias, "projection_bias", ensure_2d=False)
-        if bias.shape != projection.shape[1:]:
-            raise ValueError(
-                f"projection_bias has the shape {bias.shape}; for a projection of shape {projection.shape} "
-                f"it must be {projection.shape[1:]}."
-            )
-        return projection, bias
+        bias = self.projection_bias
+        if bias is not None:
+            bias = _floats(bias, "projection_bias", ensure_2d=False)
+            if bias.shape != projection.shape[1:]:
+                raise ValueError(
+                    f"projection_bias has the shape {bias.shape}; for a projection of shape {projection.shape} "
+                    f"it must be {projection.shape[1:]}."
+                )
+        return rows, eos, projection, bias
 
     def _embedding_width(self):
-        return self._projection_and_bias()[0].shape[1]
+        return self._table()[2].shape[1]
 
 
 @cache
 def _log_that_the_bridge_is_the_identity():
     logging.getLogger("sksemobridge").warning(
-        "Texts were projected elsewhere, and the text projection is not known: the bridge of classifiers is the identity. "
-        "PrecomputedTextEncoder(texts, eos, projection) gives it."
+        "PrecomputedTextEncoder.from_joint does not know the text projection, so the bridge is the identity. "
+        "PrecomputedTextEncoder(texts, eos, projection) knows it."
     )
 
 

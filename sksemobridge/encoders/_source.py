@@ -1,13 +1,13 @@
-"""Where a model comes from: open_clip's names and tags, a checkpoint, a folder or a hub."""
+"""Find a model: by open_clip's name and tag, in a checkpoint, in a folder or on a hub."""
 
 import difflib
 import hashlib
 import os
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from .._utils.lru import LRUCache
 from ._hub import find_kept
 
 BUNDLED_NAME = "mini"
@@ -25,8 +25,6 @@ _KEPT = (
 )
 _TOKENIZER_FILES = ["tokenizer_config.json", "tokenizer.json", "vocab.txt"]
 
-_digests = LRUCache(max_items=64)
-
 
 class ModelLoadError(RuntimeError):
     """A CLIP model or its weights are missing; the message says what was tried and what to do."""
@@ -34,10 +32,10 @@ class ModelLoadError(RuntimeError):
 
 @dataclass(frozen=True)
 class ModelSource:
-    """One model with its weights: name and tag or path of a checkpoint, in the terms of open_clip.
+    """A model and its weights, as open_clip names them: a name, and a tag or the path of a checkpoint.
 
-    `pretrained` is None for names with a scheme, which say where the weights are. `files` are path and digest of each
-    local file of the model, so that a rewritten folder or checkpoint is another source.
+    `pretrained` is None if the name has a scheme, which says where the weights are. `files` holds path and digest of
+    each local file, so that a rewritten folder or checkpoint is another source.
     """
 
     name: str
@@ -49,7 +47,11 @@ class ModelSource:
 
 
 def find_source(model_name, pretrained):
-    """The source that the parameters of an encoder name, without a look at its weights; `ModelLoadError` if none."""
+    """The source that the parameters of an encoder name; `ModelLoadError` if there is none. Loads no weights."""
+    if model_name.startswith(_LOCAL):
+        return _folder_source(Path(model_name[len(_LOCAL) :]).expanduser())
+    if model_name.startswith(_HUB):
+        return ModelSource(model_name, None)
     if model_name == BUNDLED_NAME or pretrained == BUNDLED_TAG:
         if (model_name, pretrained) != (BUNDLED_NAME, BUNDLED_TAG):
             raise ModelLoadError(
@@ -57,16 +59,12 @@ def find_source(model_name, pretrained):
                 f"package is model_name={BUNDLED_NAME!r} with pretrained={BUNDLED_TAG!r}."
             )
         return _folder_source(_MODELS_FOLDER / BUNDLED_NAME)
-    if model_name.startswith(_LOCAL):
-        return _folder_source(Path(model_name[len(_LOCAL) :]).expanduser())
-    if model_name.startswith(_HUB):
-        return ModelSource(model_name, None)
     if pretrained is None or not os.fspath(pretrained):
         raise ModelLoadError(
             f"Model {model_name!r} needs weights: pretrained is {pretrained!r}. Give one of open_clip's "
             "tags, such as 'openai', or the path of a checkpoint."
         )
-    # open_clip reads "ViT-B/16" as "ViT-B-16"; one spelling makes one entry in the registry.
+    # open_clip reads "ViT-B/16" as "ViT-B-16". With one spelling it is one model.
     name = model_name.replace("/", "-")
     pretrained = os.fspath(pretrained)
     if os.path.isfile(pretrained) and not _is_tag(name, pretrained):
@@ -93,24 +91,25 @@ def _folder_source(folder):
 
 
 def _stamp(path):
-    """Path and digest of a file, which is read once for each state that the system tells apart."""
+    """Path and digest of a file. The file is read again only if its status has changed."""
     path = path.resolve()
     status = path.stat()
-    # The time of the last change of the status cannot be set, unlike that of the content.
-    state = str(path), status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
-    return str(path), _digests.get(state, lambda: _digest(path))
+    # ctime too: programs can set mtime, but not ctime.
+    state = status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+    return str(path), _digest(str(path), state)
 
 
-def _digest(path):
+@lru_cache(64)
+def _digest(path, state):
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def arguments_for_loading(source, config=None):
-    """Model name and options with which `open_clip.create_model` finds a source: on the hub, or kept on this machine.
+    """Model name and options for `open_clip.create_model`. If the hub does not answer, they name files of this machine.
 
-    With its `config`, what describes the text tower is looked for too. `ConnectionError` if the hub does not answer and
-    something is not kept.
+    With `config`, the repository of the text tower is looked for, too. `ConnectionError` if the hub does not answer and
+    a file is not on this machine.
     """
     name, options, needs, tag, repository = source.name, {"pretrained": source.pretrained}, {}, {}, None
     if name.startswith(_HUB):
@@ -125,7 +124,7 @@ def arguments_for_loading(source, config=None):
         needs[text_tower] = ["config.json"]
     kept = find_kept(needs).get(repository)
     if kept is not None and tag:
-        # What open_clip knows of a tag, it does not know of a file.
+        # open_clip knows the preprocessing of a tag, and not that of a file.
         options = {"pretrained": kept, "force_preprocess_cfg": tag}
     elif kept is not None:
         name = f"{_LOCAL}{Path(kept).parent}"
@@ -135,7 +134,7 @@ def arguments_for_loading(source, config=None):
 def uses_quick_gelu(source, config):
     """Whether a model was trained with QuickGELU.
 
-    Where only the tag says so, as OpenAI's do, open_clip builds the model with GELU all the same and warns.
+    If only the tag says so, as OpenAI's tags do, open_clip itself would build the model with GELU, and warn.
     """
     is_tag = source.pretrained is not None and not source.files
     return bool(config.get("quick_gelu") or (is_tag and _read_tag(source).get("quick_gelu")))
@@ -148,18 +147,18 @@ def _read_tag(source):
 
 
 def _weights_names(file):
-    """Names under which open_clip looks for the weights of a tag, in its order."""
+    """The names under which open_clip looks for the weights of a tag, in its order."""
     stem, kind = os.path.splitext(file or "open_clip_pytorch_model.bin")
     names = [f"{stem}.safetensors", f"{stem}{kind}"]
     return names if file else ["open_clip_model.safetensors", *names]
 
 
 def read_config(source):
-    """The architecture of a source as open_clip describes it; `ModelLoadError` if model name or tag is unknown."""
+    """open_clip's description of the architecture; `ModelLoadError` if model name or tag is unknown."""
     import open_clip
 
     try:
-        # Of a hub, the configuration is a file there.
+        # The configuration of a model on a hub is a file there.
         is_there = source.name.startswith(_HUB)
         config = open_clip.get_model_config(arguments_for_loading(source)[0] if is_there else source.name)
     except Exception as error:

@@ -14,7 +14,7 @@ from ._cache import CacheSession
 from ._embedding import Reader, embed
 from ._towers import read_image_projection, read_text_projection
 
-# A bar for less would only flicker.
+# A shorter bar would only flicker.
 _BAR_AFTER_SECONDS = 2
 
 
@@ -58,7 +58,7 @@ class CLIPTextEncoder(TextEncoder, CLIPEncoder):
     (2, 128)
     """
 
-    # Any text can be embedded, so that a bridge can be learnt from words.
+    # It can embed any text, and so the words of a vocabulary.
     open_vocabulary = True
 
     def __init__(
@@ -79,7 +79,7 @@ class CLIPTextEncoder(TextEncoder, CLIPEncoder):
         self.cache = cache
 
     def embed_words(self, texts: Sequence[str]) -> NDArray[Any]:
-        """What `transform` gives for the many words of a bridge, with a progress bar where it takes some seconds.
+        """The result of `transform` for the many words of a bridge, with a progress bar if it takes some seconds.
 
         Parameters
         ----------
@@ -117,32 +117,30 @@ class CLIPTextEncoder(TextEncoder, CLIPEncoder):
         return float(self._model().model.logit_scale.detach().exp())
 
     def _memo_key(self):
-        # All that embeddings of texts depend on; a rewritten checkpoint has another source.
+        # Embeddings of texts depend on nothing else. A rewritten checkpoint is another source.
         return self._source(), self._precision()
 
     def _precision(self):
-        # Prompts are few, and the bridge needs their exact geometry.
+        # Prompts are few, and the classifier needs their exact geometry.
         return "fp32" if self.precision == "auto" else self.precision
 
     def _encode(self, texts):
-        return self._embed(texts, "eos")
+        return self._embed(texts, project=False)
 
     def _transform(self, texts, advance=lambda n: None):
-        return self._embed(texts, "joint", advance)
+        return self._embed(texts, project=True, advance=advance)
 
-    def _embed(self, texts, space, advance=lambda n: None):
+    def _embed(self, texts, *, project, advance=lambda n: None):
         loaded, precision, cut = self._model(), self._precision(), []
-        if space == "eos":
-            tower, width = loaded.encode_tokens, len(read_text_projection(loaded.model)[0])
-        else:
-            tower, width = loaded.embed_tokens, loaded.embed_dim
+        width = loaded.embed_dim if project else len(read_text_projection(loaded.model)[0])
+        space = "joint" if project else "eos"
         with CacheSession(self.cache) as cache:
             context = f"text {space} {precision} ".encode() + (loaded.text_digest() if cache.active else b"")
             embeddings, _ = embed(
                 _read(texts, Reader(cache), context, loaded, cut),
                 len(texts),
                 width,
-                partial(tower, precision=precision),
+                partial(loaded.embed_tokens, precision=precision, project=project),
                 cache,
                 batch_size=self.batch_size,
                 advance=advance,
@@ -157,7 +155,7 @@ class CLIPTextEncoder(TextEncoder, CLIPEncoder):
 
 
 def _read(texts, reader, context, loaded, cut):
-    """Yield the `Reading` of each text, and note those that the model reads only in part."""
+    """Yield the `Reading` of each text, and add texts that the model reads only in part to `cut`."""
     for row, text in enumerate(texts):
         tokens = loaded.tokenize([text])[0].numpy()
         if loaded.is_cut(text, tokens):

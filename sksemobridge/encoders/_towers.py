@@ -1,4 +1,4 @@
-"""The towers of open_clip's models: their last linear layers, the text tower without its own, and a shorter one.
+"""The towers of open_clip's models: their last linear layers, and text towers without it or with a shorter context.
 
 The joint embedding of a text is `eos @ W + b_W`, that of an image `f @ W_image + b_image`. Nothing here changes a
 model.
@@ -48,7 +48,7 @@ def read_image_projection(model):
 def without_projection(model):
     """A copy whose `encode_text` gives the `(n, d)` embeddings that go into the last linear layer.
 
-    The copy is shallow: it shares all weights with `model`. `NoProjectionError` if there is no such layer.
+    The copy shares all weights with `model`. `NoProjectionError` if there is no such layer.
     """
     from torch import nn
 
@@ -65,10 +65,10 @@ def without_projection(model):
 
 
 def cut_context(model, tokens):
-    """The model and its tokens, cut behind the end of the longest text, which is faster and changes no embedding.
+    """A model and tokens that end with the longest text. They are faster, and give the same embeddings.
 
-    Where attention is causal and the embedding is read at the end-of-text token, the padding behind it has no
-    influence. Other text towers stay whole. The model stays as it is: the cut one is a shallow copy.
+    If attention is causal and the embedding is read at the end-of-text token, the padding behind that has no influence.
+    Other text towers are not cut. The result is a shallow copy: `model` stays as it is.
     """
     import torch
 
@@ -88,8 +88,8 @@ def cut_context(model, tokens):
 
 
 def shallow_copy(module):
-    """A module that shares its parts with another, but not the table of them."""
-    # copy.copy alone would share the dictionaries of parts, and taking one out would take it from both.
+    """A copy that shares the weights and sub-modules of a module, in dictionaries of its own."""
+    # copy.copy alone would share the dictionaries, too: a change of the copy would change the module.
     clone = copy.copy(module)
     clone._parameters = dict(module._parameters)
     clone._buffers = dict(module._buffers)
@@ -98,7 +98,7 @@ def shallow_copy(module):
 
 
 def _with_text_tower(model, tower):
-    # OpenAI's architecture has the parts of its text tower in the model itself, all others in `model.text`.
+    # In OpenAI's architecture the model itself is the text tower. In all others it is `model.text`.
     if not hasattr(model, "text"):
         return tower
     clone = shallow_copy(model)
@@ -107,7 +107,7 @@ def _with_text_tower(model, tower):
 
 
 def _find_text_projection(model):
-    """The text tower, and the name of the attribute that holds or ends in its last linear layer."""
+    """The text tower, and the name of its attribute that is, or ends with, the last linear layer."""
     tower = model.text if hasattr(model, "text") else model
     for name in _TEXT_PLACES:
         if _weight_and_bias(getattr(tower, name, None)) is not None:

@@ -9,7 +9,7 @@ from joblib import parallel_config
 from numpy.testing import assert_array_equal
 from sklearn.model_selection import GridSearchCV, cross_val_score
 
-from sksemobridge import SeMoBridgeClassifier
+from sksemobridge import PaperBlend, SeMoBridgeClassifier
 
 ray = pytest.importorskip("ray")
 
@@ -28,8 +28,10 @@ class TestJoblib:
 
     def test_selection_gives_what_one_process_gives(self, world):
         X, y = world.draw(12)
-        classifier = SeMoBridgeClassifier(world.text_encoder(), prompts="a photo of a {}.", blend="paper")
-        search = GridSearchCV(classifier, {"alpha": [0.5, 2.0]}, cv=3)
+        classifier = SeMoBridgeClassifier(
+            world.text_encoder(), prompts="a photo of a {}.", blend=PaperBlend()
+        )
+        search = GridSearchCV(classifier, {"blend__alpha": [0.5, 2.0]}, cv=3)
         wanted = search.fit(X, y).cv_results_["mean_test_score"]
         wanted_scores = cross_val_score(classifier, X, y, cv=3)
         shared = share_array(X)

@@ -124,12 +124,11 @@ class TestPredict:
         only_bad = Predict(classifier, top_k=1)(embedded.slice(1))
         assert only_bad.schema == Predict(classifier, top_k=1)(embedded.slice(0, 1)).schema
 
-    @pytest.mark.parametrize("unit", ["M", "D", "ns"])
-    def test_dates_are_labels_too(self, unit):
-        days = np.array(["2024-05-01", "2023-01-01"], dtype=f"datetime64[{unit}]")
+    def test_dates_are_labels_too(self):
+        days = np.array(["2024-05-01", "2023-01-01"], dtype="datetime64[D]")
         classifier = LogisticRegression().fit(np.eye(2), days)
         labels = Predict(classifier)(pa.table({"embedding": np.eye(2).tolist()}))["label"].to_pylist()
-        assert [str(label)[:7] for label in labels] == ["2024-05", "2023-01"]
+        assert labels == days.tolist()
 
     def test_takes_images_where_the_estimator_does(self, paths):
         pipeline = make_semobridge_pipeline("mini", "bundled").fit(paths, np.repeat(["cat", "dog", "sun"], 4))

@@ -235,15 +235,23 @@ TWICE = """
 from sksemobridge import PaperBlend, PrecomputedTextEncoder, SeMoBridgeClassifier
 for _ in range(2):
     encoder = PrecomputedTextEncoder.from_joint({"cat": [1.0, 0.0], "dog": [0.0, 1.0]})
-    SeMoBridgeClassifier(encoder, blend=PaperBlend()).fit([[1.0, 0.1], [0.1, 1.0]], ["cat", "dog"])
+    SeMoBridgeClassifier(encoder, blend=BLEND).fit([[1.0, 0.1], [0.1, 1.0]], ["cat", "dog"])
 """
 
 
-def test_without_a_projection_the_bridge_is_the_identity_and_that_is_said_once(world):
+def log_of(program):
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    return done.stderr.splitlines()
+
+
+def test_the_default_classifier_needs_no_projection():
+    assert log_of(TWICE.replace("BLEND", "'auto'")) == []
+
+
+def test_without_a_projection_the_bridge_is_the_identity_and_the_log_says_so_once(world):
     X, y = world.draw(4)
-    done = subprocess.run([sys.executable, "-c", TWICE], capture_output=True, text=True, check=True)
-    (said,) = done.stderr.splitlines()
-    assert "the bridge of classifiers is the identity" in said
+    (line,) = log_of(TWICE.replace("BLEND", "PaperBlend()"))
+    assert "the bridge is the identity" in line
     encoder = PrecomputedTextEncoder.from_joint(projected(world))
     few = SeMoBridgeClassifier(encoder, blend=PaperBlend()).fit(X, y)
     assert few.rank_ == X.shape[1]
