@@ -32,7 +32,7 @@ from sksemobridge._model import class_means, discriminant, fit, logistic
 
 MODULES = (fit, class_means, discriminant, logistic)
 CONSTANTS = (
-    *("TEXT_SHARE", "SHOTS_SCALE", "SHOTS_SCALE_OF_ONE", "SHOTS_SCALE_OF_ONE_WITH_WORDS"),
+    *("TEXT_SHARE", "WORTH_OF_TEXT", "SHOTS_SCALE", "SHOTS_SCALE_OF_ONE", "SHOTS_SCALE_OF_ONE_WITH_WORDS"),
     *("KAPPA_OF_TEXTS", "KAPPA_OF_WORDS", "KAPPA", "KAPPA_WORTH", "LEANING", "LARGEST_KAPPA"),
     *("FEW", "LEAST_VARIANCE", "WIDTH", "CORRECTION", "TEXT_ODDS"),
 )

@@ -21,8 +21,9 @@ from .model import Model
 from .typicality import Typicality
 
 # `python studies/blend.py` varies the constants of this block.
-# Default scale of the cosines to texts, as a share of that which fits the texts alone.
-TEXT_SHARE = 0.7
+# Default scale of the cosines to texts, as a share of that which fits the texts alone, and the number of images of a class
+# at which it is half of that.
+TEXT_SHARE, WORTH_OF_TEXT = 0.7, 8.0
 # Default scale of the discriminant: a share of a log-likelihood ratio, as features are not independent. Without text,
 # and where classes have one image, no shot can be held out to correct it; with words its features are not divided.
 SHOTS_SCALE, SHOTS_SCALE_OF_ONE, SHOTS_SCALE_OF_ONE_WITH_WORDS = 0.04, 0.15, 0.11
@@ -153,12 +154,11 @@ def fit_terms(u, codes, weight, right, rows, texts, logit_scale, words):
     of_images = weights_of_images(codes, weight, right)[rows]
 
     # 1. Texts alone: the scale of their cosines, and the probability that they are of use.
-    trust, text_scale, held_out, defaults = 0.0, 0.0, {}, {}
+    trust, text_scale, held_out = 0.0, 0.0, {}
     if texts is not None:
         held_out["text"] = u[rows] @ texts.T
         text_scale, trust = fit_text(held_out["text"], codes[rows], of_images, logit_scale)
         trust *= distinctness(texts)
-        defaults["text"] = max(trust, LEAST_TRUST) * TEXT_SHARE * text_scale
 
     # 2. and 3. Names predict where images lie, and class means lean on them.
     classes = fit_class_means(u, codes, weight, texts, trust, None if texts is not None else words, right)
@@ -166,12 +166,27 @@ def fit_terms(u, codes, weight, right, rows, texts, logit_scale, words):
     # 4. One covariance, and 5. the discriminant, of queries and of images that are held out.
     discriminant = fit_discriminant(classes, trust, has_words=texts is None and words is not None)
     held_out["shots"] = discriminant.held_out(rows)
-    of_one = SHOTS_SCALE_OF_ONE if words is None else SHOTS_SCALE_OF_ONE_WITH_WORDS
-    alone = max(of_one / max(classes.counts.mean(), 1.0) ** 2, SHOTS_SCALE)
-    defaults["shots"] = trust * SHOTS_SCALE + (1 - trust) * alone
+    defaults = default_scales(classes.counts, trust, text_scale, words is not None)
     return Evidence(
         classes, discriminant, trust, text_scale, rows, held_out, defaults, fitted, of_images[fitted]
     )
+
+
+def default_scales(counts, trust, text_scale, has_words):
+    """`s0_k` of the terms, for classes with `counts (C,)` images."""
+    n, fewest = (
+        max(counts.mean(), 1.0),
+        1 / np.mean(1 / counts),
+    )  # the harmonic mean is near that of small classes
+    of_text = TEXT_SHARE / (1 + fewest / WORTH_OF_TEXT)
+    # Beside many images of other classes a class with few images is found by its name.
+    beside_text = SHOTS_SCALE * np.sqrt(fewest / n)
+    of_one = SHOTS_SCALE_OF_ONE_WITH_WORDS if has_words else SHOTS_SCALE_OF_ONE
+    alone = max(of_one / n**2, SHOTS_SCALE)
+    return {
+        "text": max(trust, LEAST_TRUST) * of_text * text_scale,
+        "shots": trust * beside_text + (1 - trust) * alone,
+    }
 
 
 def cosines_without(classes, rows, of_leaning):
