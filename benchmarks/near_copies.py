@@ -127,7 +127,9 @@ def main(arguments=None):
             seeds = range(tasks.FIRST_SEED, tasks.FIRST_SEED + args.draws)
             alone, *others = np.mean([cost(task, k, seed, copies) for seed in seeds], axis=0)
             cells = [f"{points - alone[0]:+.1f} ({loss - alone[1]:+.2f})" for points, loss in others]
-            print(f"| {task.name} | {k} | {alone[0]:.1f} ({alone[1]:.2f}) | {' | '.join(cells)} |", flush=True)
+            print(
+                f"| {task.name} | {k} | {alone[0]:.1f} ({alone[1]:.2f}) | {' | '.join(cells)} |", flush=True
+            )
 
 
 if __name__ == "__main__":

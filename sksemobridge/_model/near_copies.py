@@ -7,7 +7,7 @@ apart by
     ratio = distance of the node to the nearest other image / mean distance within the node.
 
 If the node is a whole class, `(C - 1) / C` of that counts: with few classes, the next one may be far. Distinct images of
-real tasks are set apart by 0.7 to 2, few by 3. A node is one image
+real tasks are set apart by 0.7 to 2, few by 3; clock faces among other drawings by 5. A node is one image
 
 - if nodes that are set apart by `APART + EACH / n` hold most of all `n` images: these come in copies then. Twice as much
   is asked as long as nearly as many are held, as several images of a class may be set apart too. Images of a class that
@@ -22,7 +22,7 @@ from scipy.cluster.hierarchy import linkage
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import squareform
 
-APART, ALONE, EACH = 1.75, 3.5, 10.0
+APART, ALONE, EACH = 1.75, 7.0, 10.0
 # Share of all images that are most, what is nearly as many, and images of a node that is evidence by itself, at least.
 MOST, NEARLY, LEAST_ALONE = 0.8, 0.98, 5
 # Mean distance of near copies, at most, as a share of that between classes.
