@@ -12,6 +12,10 @@
 - caches: 30 random bytes in the file of a cache. What is found is what was written, and the cache can be emptied.
 - fits: labels of many kinds and containers. Sound ones are learnt and predicted as they are; with a missing, masked
   or foreign label among them, fit says so.
+- shots: few classes with few shots, some of them near copies, of any length and weight, with text or without, some in
+  two calls, and pools of no to many images without a label. In four threads at once. All is finite, rows are where they were in
+  any order, two calls are as one, and a shot is taken for its class where classes are far apart.
+- folders: links in circles, links to files and folders, names in other scripts. Each file is listed once.
 
 An audit hook of Python reports each program that is started and each connection that is made.
 """
@@ -33,7 +37,8 @@ import pandas as pd
 from PIL import Image
 from threadpoolctl import ThreadpoolController
 
-from sksemobridge import CLIPImageEncoder, EmbeddingCache, SeMoBridgeClassifier
+from sksemobridge import CLIPImageEncoder, EmbeddingCache, PrecomputedTextEncoder, SeMoBridgeClassifier
+from sksemobridge.datasets._folder import list_files
 from sksemobridge.encoders._cache import CacheSession
 
 STARTS = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.startfile", "socket.connect")
@@ -303,7 +308,90 @@ def fuzz_fits(n, rng):
     return counts
 
 
-def run(pictures, files, writers, caches, fits, seed=0):
+def one_fit(seed):
+    """What is wrong with a fit of few shots, or None."""
+    rng = np.random.default_rng(seed)
+    n_classes, width = int(rng.integers(1, 5)), int(rng.choice([3, 64, 128]))
+    counts = rng.integers(1, 4, n_classes)
+    codes = np.repeat(np.arange(n_classes), counts)
+    means = 1 + rng.normal(size=(n_classes, width))
+    X = means[codes] + 10 ** rng.uniform(-9, -1) * rng.normal(size=(len(codes), width))
+    times = rng.integers(1, 12)  # near copies, or the same
+    X, codes = np.repeat(X, times, axis=0), np.repeat(codes, times)
+    X += rng.choice([0.0, 1e-7, 1e-3, 1e-2]) * rng.normal(size=X.shape)
+    X *= 10 ** rng.uniform(-8, 8)
+    weight = None if rng.random() < 0.5 else 10 ** rng.uniform(-3, 3, len(codes))
+    params = {"label_noise": rng.choice([0.0, 0.2]), "store_held_out": bool(rng.random() < 0.5)}
+    if rng.random() < 0.5:
+        names = [f"class {c}" for c in range(n_classes)]
+        text = PrecomputedTextEncoder(names, means + rng.normal(size=means.shape), np.eye(width))
+        params |= {"text_encoder": text, "prompts": {c: [name] for c, name in enumerate(names)}}
+    whole = SeMoBridgeClassifier(**params).fit(X, codes, sample_weight=weight)
+    order = rng.permutation(len(codes))
+    parts = SeMoBridgeClassifier(**params)
+    for rows in np.array_split(order, 2) if len(order) > 1 else [order]:
+        parts.partial_fit(X[rows], codes[rows], sample_weight=None if weight is None else weight[rows])
+    p = whole.predict_proba(X)
+    if not np.allclose(parts.predict_proba(X), p, atol=1e-4):
+        return "two calls are not as one"
+    if width > 3 and n_classes > 1 and not (whole.predict(X) == codes).mean() > 0.9:
+        return "shots are not learnt"
+    pool = X[rng.integers(0, len(X), rng.choice([1, 2, 5, 200]))]
+    pool = pool * (1 + rng.choice([0.0, 1e-3, 1.0]) * rng.normal(size=pool.shape))
+    taught = whole.with_unlabeled(pool).predict_proba(X)
+    finite = all(np.isfinite(part).all() for part in (p, taught, whole.score_samples(X), whole.p_values(X)))
+    return None if finite else "not finite"
+
+
+def fuzz_shots(n, rng, n_threads=4):
+    """Few shots of few classes, near copies among them, in threads."""
+    counts = dict.fromkeys(("fits", "wrong", "crashes"), 0)
+    with ThreadPoolExecutor(n_threads) as threads:
+        calls = {seed: threads.submit(one_fit, seed) for seed in rng.integers(0, 2**32, n).tolist()}
+    for seed, call in calls.items():
+        counts["fits"] += 1
+        error = call.exception()
+        if error is not None or call.result() is not None:
+            counts["crashes" if error is not None else "wrong"] += 1
+            print(
+                f"one_fit({seed}): {error!r}" if error else f"one_fit({seed}): {call.result()}",
+                file=sys.stderr,
+            )
+    return counts
+
+
+def fuzz_folders(n, rng, directory):
+    """Folders with links, some of them in circles."""
+    counts = dict.fromkeys(("files", "wrong", "crashes"), 0)
+    for number in range(n):
+        root = directory / str(number)
+        folders = [root]
+        root.mkdir(parents=True)
+        for i in range(int(rng.integers(1, 6))):
+            folders.append(
+                folders[rng.integers(len(folders))]
+                / rng.choice(["a", "\u00fc \u4e2d", "'b\"", "=c"])
+                / str(i)
+            )
+            folders[-1].mkdir(parents=True)
+        files = [folders[rng.integers(len(folders))] / f"{i}.jpg" for i in range(int(rng.integers(1, 9)))]
+        for file in files:
+            file.touch()
+        for i in range(int(rng.integers(0, 6))):
+            target = folders[rng.integers(len(folders))]
+            (folders[rng.integers(len(folders))] / f"link {i}").symlink_to(target, target_is_directory=True)
+        try:
+            found = list_files(root)
+        except Exception as error:
+            counts["crashes"] += 1
+            print(f"{type(error).__name__}: {error}", file=sys.stderr)
+            continue
+        counts["files"] += len(files)
+        counts["wrong"] += int(sorted(map(os.path.realpath, found)) != sorted(map(os.path.realpath, files)))
+    return counts
+
+
+def run(pictures, files, writers, caches, fits, shots, folders, seed=0):
     """Counts of all parts, by part."""
     watch()
     rng = np.random.default_rng(seed)
@@ -314,6 +402,9 @@ def run(pictures, files, writers, caches, fits, seed=0):
             results["writers"] = fuzz_writers(writers, rng, Path(folder, "killed"))
         results["caches"] = fuzz_caches(caches, rng, Path(folder))
         results["fits"] = fuzz_fits(fits, rng)
+        results["shots"] = fuzz_shots(shots, rng)
+        if os.name == "posix":  # links need rights on Windows
+            results["folders"] = fuzz_folders(folders, rng, Path(folder, "links"))
         results["pictures"] = fuzz_pictures(pictures, rng)
         results["files"] = fuzz_files(files, rng, Path(folder, "files"))
     results["started"] = {"programs and connections": len(started)}
@@ -329,6 +420,8 @@ def main():
     parser.add_argument("--writers", type=int, default=100)
     parser.add_argument("--caches", type=int, default=500)
     parser.add_argument("--fits", type=int, default=2000)
+    parser.add_argument("--shots", type=int, default=2000)
+    parser.add_argument("--folders", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
     for part, counts in run(**vars(parser.parse_args())).items():
         print(f"{part}: " + ", ".join(f"{count:,} {what}" for what, count in counts.items()))

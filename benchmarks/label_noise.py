@@ -1,10 +1,14 @@
 """Wrong labels among the shots: accuracy, log loss and calibration error with and without `label_noise`.
 
-    python benchmarks/label_noise.py FILE.npz ...
+    python benchmarks/label_noise.py [FILE.npz ...]
 
-Files are as `benchmarks/few_shot.py` takes them. Draws are `default_rng(2000 + s)`; each label is then swapped for that of
+Files are as `benchmarks/few_shot.py` takes them; without any, it is the bundled pictures (`emoji`). Draws are `default_rng(2000 + s)`; each label is then swapped for that of
 another class with the probability in the first column. Printed are means over files with class texts: the classifier as
 it comes, and with `label_noise="auto"`; in percent, but for the log loss.
+
+A second table tells how many of the wrong labels are found, and how many of those that are named are wrong: by
+`label_proba_` below one half, and by cleanlab's `find_label_issues` on the held-out probabilities of the classifier as it
+comes.
 """
 
 import argparse
@@ -20,9 +24,9 @@ from sksemobridge import SeMoBridgeClassifier
 FIRST_SEED, RATES = 2000, (0.0, 0.1, 0.2, 0.4)
 
 
-def measure(path, shots, rate, seed):
-    """Accuracy, log loss and calibration error of both, and the share of planted errors among as many doubtful labels."""
-    task = tasks.from_npz(path, spare=2)
+def measure(name, shots, rate, seed):
+    """Accuracy, log loss and calibration error of both; and of both ways the wrong labels named, all named, and all wrong."""
+    task = tasks.emoji() if name == "emoji" else tasks.from_npz(name, spare=2)
     drawn = task.draw(shots, seed)
     if drawn is None or task.text_encoder is None:
         return None
@@ -31,41 +35,70 @@ def measure(path, shots, rate, seed):
     classes, codes = np.unique(y, return_inverse=True)
     wrong = rng.random(len(y)) < rate
     y[wrong] = classes[(codes[wrong] + rng.integers(1, len(classes), wrong.sum())) % len(classes)]
-    figures = []
+    figures, named = [], []
     for noise in (0.0, "auto"):
-        classifier = SeMoBridgeClassifier(task.text_encoder, prompts=task.prompts, label_noise=noise)
+        classifier = SeMoBridgeClassifier(
+            task.text_encoder, prompts=task.prompts, label_noise=noise, store_held_out=True
+        )
         # Classes that lost all shots are known by name.
         classifier.partial_fit(task.X[chosen], y, classes=classes)
         p, truth = classifier.predict_proba(task.X[queries]), task.y[queries]
         right = classes[p.argmax(axis=1)] == truth
         error = tasks.expected_calibration_error(p.max(axis=1), right)
         figures += [100 * right.mean(), log_loss(truth, p, labels=classes), 100 * error]
-    doubtful = np.argsort(classifier.label_proba_)[: wrong.sum()]
-    return [*figures, 100 * wrong[doubtful].mean() if wrong.any() else np.nan]
+        if noise == 0:
+            named.append(issues(np.searchsorted(classes, y), classifier.held_out_proba_))
+        else:
+            named.append(classifier.label_proba_ < 0.5)
+    return figures, [[(of_way & wrong).sum(), of_way.sum(), wrong.sum()] for of_way in named]
+
+
+def issues(codes, held_out):
+    """Whether cleanlab names each label; it asks for labels of all classes."""
+    from cleanlab.filter import find_label_issues  # of the extra "examples"
+
+    known = np.isfinite(held_out).all(axis=1)
+    seen, codes_seen = np.unique(codes[known], return_inverse=True)
+    p = held_out[known][:, seen]
+    named = np.zeros(len(codes), dtype=bool)
+    named[known] = find_label_issues(
+        codes_seen, p / p.sum(axis=1, keepdims=True), min_examples_per_class=0, n_jobs=1
+    )
+    return named
 
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("files", nargs="+", metavar="FILE.npz")
+    parser.add_argument("files", nargs="*", metavar="FILE.npz")
     parser.add_argument("--shots", nargs="+", type=int, default=[1, 2, 4, 16])
     parser.add_argument("--draws", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     args = parser.parse_args(arguments)
-    print("| shots | wrong | accuracy | auto | log loss | auto | calibration error | auto | errors found |")
-    print("| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
+    names, found = args.files or ["emoji"], []
+    print("| shots | wrong | accuracy | auto | log loss | auto | calibration error | auto |")
+    print("| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
     with joblib.parallel_config("loky", n_jobs=args.jobs, inner_max_num_threads=1):
         for shots in args.shots:
             for rate in RATES:
-                runs = [(path, shots, rate, FIRST_SEED + s) for path in args.files for s in range(args.draws)]
+                runs = [(name, shots, rate, FIRST_SEED + s) for name in names for s in range(args.draws)]
                 rows = joblib.Parallel()(joblib.delayed(measure)(*run) for run in runs)
                 rows = [row for row in rows if row is not None]
                 if rows:
-                    a, b, c, d, e, f, found = np.mean(rows, axis=0)
+                    a, b, c, d, e, f = np.mean([figures for figures, _ in rows], axis=0)
                     print(
-                        f"| {shots} | {rate:.0%} | {a:.1f} | {d:.1f} | {b:.3f} | {e:.3f} | {c:.1f} | {f:.1f} | {found:.0f} |"
+                        f"| {shots} | {rate:.0%} | {a:.1f} | {d:.1f} | {b:.3f} | {e:.3f} | {c:.1f} | {f:.1f} |"
                     )
+                    found.append((shots, rate, np.sum([counts for _, counts in rows], axis=0)))
+    print("\n| shots | wrong | named are wrong | cleanlab | wrong are named | cleanlab |")
+    print("| ---: | ---: | ---: | ---: | ---: | ---: |")
+    for shots, rate, (cleanlab, ours) in found:
+        cells = [
+            f"{100 * hits / max(of, 1):.0f} % of {of}"
+            for hits, of in [(way[0], way[k]) for k in (1, 2) for way in (ours, cleanlab)]
+        ]
+        print(f"| {shots} | {rate:.0%} | {' | '.join(cells)} |")
 
 
 if __name__ == "__main__":

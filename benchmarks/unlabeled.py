@@ -14,8 +14,9 @@ loss:
 - no class: all queries and as many images of the other tasks;
 - uneven: queries of a class `c` in proportion to `1 / (1 + c)`, and the differences are those of all queries.
 
-`--pools` hands over 1, 2, 5, 10 and 50 of the queries instead, of two classes, ten, and all; the differences are those of
-all queries.
+`--pools` hands over 1, 2, 5, 10 and 50 of the queries instead, of two classes, ten, and all; 500 near copies of one query,
+and of five; and 600 midpoints of queries of two classes. The differences are those of all queries. `--tasks` takes files
+too, and `--draws`, `--shots` and `--sizes` make it shorter.
 
 Tables give means over the tasks, the task with the least gain, and the draw with the least. `--first-seed` is the seed of
 the first draw.
@@ -28,13 +29,16 @@ from pathlib import Path
 import numpy as np
 import tasks
 from sklearn.metrics import log_loss
+from sklearn.preprocessing import normalize
 from sklearn.semi_supervised import SelfTrainingClassifier
 
 from sksemobridge import SeMoBridgeClassifier, ZeroShotClassifier
 
 SHOTS = (0, 1, 2, 4, 8)
 WAYS = ("all", "self-training", "3 classes", "no class", "uneven")
-SIZES, POOLS = (2, 10, "all"), (1, 2, 5, 10, 50)
+SIZES, POOLS = ("2", "10", "all"), (1, 2, 5, 10, 50)
+# Of near copies.
+COSINE = 0.96
 
 
 def fit(task, k, shots):
@@ -103,19 +107,34 @@ def one_draw(task, k, seed, ways, strangers):
     return result
 
 
-def pools(task, k, seed):
+def strange_pools(task, queries, rng):
+    """Near copies of queries, which are in a random order, and midpoints of two classes, by name."""
+    unit = normalize(task.X[queries])
+    pools = {}
+    for name, n in (("copies of one", 1), ("copies of five", 5)):
+        copies = np.repeat(unit[:n], 500 // n, axis=0)
+        noise = rng.normal(size=copies.shape) * np.sqrt((1 / COSINE - 1) / copies.shape[1])
+        pools[name] = copies + noise
+    first, second = (
+        unit[task.y[queries] == name] for name in rng.choice(np.unique(task.y[queries]), 2, replace=False)
+    )
+    pools["midpoints"] = rng.choice(first, 600) + rng.choice(second, 600)
+    return pools
+
+
+def pools(task, k, seed, sizes):
     """Differences of accuracy and log loss by the number of classes and of images without a label."""
     result = {}
-    for size in SIZES:
-        some = task if size == "all" else task.some_classes(size, max(k, 1), seed)
+    for size in sizes:
+        some = task if size == "all" else task.some_classes(int(size), max(k, 1), seed)
         found = fitted_draw(some, k, seed)
         if found is not None:
             model, _, queries, measured = found
-            before, order = measured(model), np.random.default_rng(seed).permutation(queries)
-            for n in POOLS:
-                result[f"{size} classes, {n} images"] = (
-                    measured(model.with_unlabeled(some.X[order[:n]])) - before
-                )
+            rng = np.random.default_rng(seed)
+            before, order = measured(model), rng.permutation(queries)
+            images = {f"{n} images": some.X[order[:n]] for n in POOLS} | strange_pools(some, order, rng)
+            for name, X in images.items():
+                result[f"{size} classes, {name}"] = measured(model.with_unlabeled(X)) - before
     return result
 
 
@@ -125,6 +144,7 @@ def main(arguments=None):
     parser.add_argument("--shots", type=int, nargs="+", default=SHOTS)
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS)
     parser.add_argument("--pools", action="store_true")
+    parser.add_argument("--sizes", nargs="+", choices=SIZES, default=SIZES, help="of --pools")
     parser.add_argument("--draws", type=int, default=5, help="at most, of a task")
     parser.add_argument("--first-seed", type=int, default=tasks.FIRST_SEED)
     args = parser.parse_args(arguments)
@@ -137,7 +157,11 @@ def main(arguments=None):
         ways = args.ways if others else [way for way in args.ways if way != "no class"]
         for k in args.shots:
             for seed in np.array(task.seeds()[: args.draws]) - tasks.FIRST_SEED + args.first_seed:
-                row = pools(task, k, seed) if args.pools else one_draw(task, k, seed, ways, strangers)
+                row = (
+                    pools(task, k, seed, args.sizes)
+                    if args.pools
+                    else one_draw(task, k, seed, ways, strangers)
+                )
                 for way, difference in row.items():
                     differences.setdefault((way, k), {}).setdefault(task.name, []).append(difference)
     print(report(differences))

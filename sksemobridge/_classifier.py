@@ -230,7 +230,9 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
             Relative weight of each shot in its class; rows of weight zero are dropped, and all others count for at
             least a ten millionth of their class. A common factor changes nothing.
         groups : array-like of shape (n,) or None, default=None
-            Equal values mark copies of one image (augmentations): they count as one image.
+            Equal values mark copies of one image (augmentations): they count as one image. With None and `blend="auto"`,
+            shots of a class that are far closer to each other than the classes explain count as one image too, with a
+            warning; `range(n)` takes each shot for an image of its own.
 
         Returns
         -------
@@ -243,6 +245,11 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
             has no name or no prompt, or parameters do not go together (`solver` or `store_held_out` with `blend`).
         FloatingPointError
             If the loss of training turns NaN or infinite.
+
+        Warns
+        -----
+        UserWarning
+            If shots are near copies and `groups` is None.
         """
         return self._learn(X, y, None, sample_weight, groups, earlier=None)
 
@@ -312,6 +319,9 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         if class_prompts is not None:
             _refuse_unknown(all_classes[~has_shots], all_classes, class_prompts)
         require_shots(all_classes, has_shots, known=texts.embeddings is not None)
+        if not is_paper:
+            memory = memory.with_near_copies(len(all_classes))
+            _warn_of_near_copies(memory)
         state = FittedState(
             classes=all_classes,
             model=None,
@@ -353,7 +363,8 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
             words = None
             vocabulary_texts(self.text_encoder, self.vocabulary)  # refuses texts that nothing could embed
         seen = np.flatnonzero(has_shots)
-        shots = replace(state.shots.shots, codes=np.searchsorted(seen, state.shots.shots.codes))
+        shots = state.shots.of_images
+        shots = replace(shots, codes=np.searchsorted(seen, shots.codes))
         of_seen = None if texts.embeddings is None else texts.embeddings[seen]
         model, held_out, right = fit_model(shots, of_seen, texts.logit_scale, words, self.label_noise)
         state = replace(state, right=right[shots.images()[-1]])
@@ -396,7 +407,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
             return None
         if not isinstance(self.priors, str):
             return validate_priors(self.priors, n_classes)
-        _, codes, weight, _, _ = memory.shots.images()
+        _, codes, weight, _, _ = memory.of_images.images()
         sums = np.bincount(codes, weights=weight, minlength=n_classes)
         counts = sums**2 / np.maximum(np.bincount(codes, weights=weight**2, minlength=n_classes), TINY)
         counts[sums == 0] = 1.0
@@ -503,8 +514,8 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         Parameters
         ----------
         X : array-like of shape (n, D)
-            Image embeddings, of all classes if possible. Of very many an even sample is used. Copies of one image count
-            once; of images that are nearly copies, such as frames of a film, give a few.
+            Image embeddings, of all classes if possible. Of very many an even sample is used. Near copies of one
+            image, such as frames of a film, count once.
 
         Returns
         -------
@@ -605,6 +616,18 @@ def _refuse_unknown(without_shots, classes, class_prompts):
     if unknown:
         raise ValueError(
             f"There are no shots of the classes {unknown}, and class_names says that they have no text either."
+        )
+
+
+def _warn_of_near_copies(memory):
+    """Say which shots count as one image although nobody said so."""
+    if memory.near is None:
+        return
+    _, size = np.unique(memory.near, return_counts=True)
+    if size.max() > 1:
+        warn_caller(
+            f"{size[size > 1].sum()} of {size.sum()} shots are near copies of others, such as augmentations or frames of a film. They "
+            f"count as {np.sum(size > 1)} images. Mark copies of one image with equal values of groups; groups=range(len(y)) says that there are none."
         )
 
 

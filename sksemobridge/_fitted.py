@@ -131,7 +131,7 @@ class FittedState:
         terms = taught(
             {name: astype(term, np.float64) for name, term in model.terms.items()},
             X,
-            lambda logits, u: anchors_of_shots(self.shots.shots, self.right, model, self.text_embeddings),
+            lambda logits, u: anchors_of_shots(self.shots.of_images, self.right, model, self.text_embeddings),
             with_offsets=self.class_prompts is None or None not in self.class_prompts.names,
         )
         terms = {name: astype(term, self.dtype) for name, term in terms.items()}
@@ -159,7 +159,7 @@ class FittedState:
         `held_out` are the held-out images and their logits over the classes `seen`.
         """
         images, logits = held_out
-        index = self.shots.shots.images()[-1]
+        index = self.shots.of_images.images()[-1]
         probabilities = np.full((index.max() + 1, len(self.classes)), np.nan)
         probabilities[images] = 0.0
         prior = 0.0 if self.log_prior is None else self.log_prior[seen]

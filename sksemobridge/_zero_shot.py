@@ -125,8 +125,8 @@ class ZeroShotClassifier(EmbeddingClassifier):
         Parameters
         ----------
         X : array-like of shape (n, D)
-            Image embeddings, of all classes if possible. Of very many an even sample is used. Copies of one image count
-            once; of images that are nearly copies, such as frames of a film, give a few.
+            Image embeddings, of all classes if possible. Of very many an even sample is used. Near copies of one
+            image, such as frames of a film, count once.
 
         Returns
         -------

@@ -7,6 +7,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from .._utils.array_api import l2_normalize, rows_and_lengths, rows_as_bytes
+from .near_copies import near_copies
 
 # Distance, relative to their length, up to which two embeddings of a class are copies of one: single precision
 # and another batch size leave some 1e-6.
@@ -187,13 +188,28 @@ class ShotMemory:
     shots : Shots or None
     group_of_label : dict
         Which group each label of `groups` became.
+    near : ndarray of shape (m,) or None
+        The group of each pooled shot where near copies are one image too; None before `with_near_copies`.
     pooled : ndarray of shape (n,)
         Index of the pooled shot of each row, in the order of the calls that remember rows; -1 for rows of weight zero.
     """
 
     shots: Shots | None = None
     group_of_label: dict = field(default_factory=dict)
+    near: np.ndarray | None = None
     pooled: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.intp))
+
+    @property
+    def of_images(self):
+        """The shots, grouped by image."""
+        return self.shots if self.near is None else replace(self.shots, group=self.near)
+
+    def with_near_copies(self, n_classes):
+        """The memory with `near`, where no call gave groups; shots of `n_classes` classes."""
+        if self.group_of_label:
+            return self
+        unit = l2_normalize(self.shots.X.astype(np.float64))
+        return replace(self, near=near_copies(unit, self.shots.codes, n_classes))
 
     def add(self, X, codes, weight, groups=None, used=None):
         """The memory with more rows; copies of one image keep one group over all calls.
@@ -228,7 +244,7 @@ class ShotMemory:
         now = dict(zip(group.tolist(), new_group.tolist()))
         group_of_label = {label: now[g] for label, g in self.group_of_label.items() if g in now}
         group_of_label.update((label, int(new_group[n_old + i])) for label, i in zip(labels, first))
-        return ShotMemory(shots, group_of_label, rows)
+        return ShotMemory(shots, group_of_label, pooled=rows)
 
     def take(self, rows):
         """The shots of the classes at `rows`, where -1 is a class without shots."""
@@ -240,7 +256,8 @@ class ShotMemory:
         groups = set(kept.group.tolist())
         group_of_label = {label: g for label, g in self.group_of_label.items() if g in groups}
         pooled = _follow(self.pooled, np.where(is_kept, np.cumsum(is_kept) - 1, -1))
-        return ShotMemory(replace(kept, codes=codes[is_kept]), group_of_label, pooled)
+        near = None if self.near is None else self.near[is_kept]
+        return ShotMemory(replace(kept, codes=codes[is_kept]), group_of_label, near, pooled)
 
 
 def _follow(pooled, now):

@@ -12,7 +12,9 @@ is named without doubt is as frequent as it looks. The offsets `b` solve `b_c = 
     mean_i log sum_c exp(f_ic + b_c) + mean_c eta_c exp(-b_c / eta_c).
 
 All `eta_c` shrink where the classes are named so unevenly that no leaning explains it, for example where some classes
-have no image at all, and where the `N` images are few: by `N / (N + 3 C)`, as sampling alone makes few images uneven.
+have no image at all, and where the `N` images are few: by `N^2 / (N^2 + (3 C)^2)`, as sampling alone makes few images uneven.
+
+Near copies among the images are one image (`near_copies`), the mean of their unit embeddings.
 
 **Means.** Shots and names give the means `m_c`, which count as `k_c` images. With a Gaussian of one covariance for all
 classes and soft labels (as in TransCLIP and StatA), the means `mu_c` maximise
@@ -39,6 +41,8 @@ from scipy.special import log_softmax, logsumexp, softmax
 from .._utils.array_api import l2_normalize
 from .class_means import fit_class_means, fit_slope
 from .linear import Linear, total
+from .near_copies import MOST_COMPARED, NEAR, near_copies
+from .shots import sum_rows
 
 # `python benchmarks/unlabeled.py` prints the accuracies with them.
 # `s` and `w`.
@@ -132,11 +136,35 @@ def taught(terms, X, anchors, with_offsets=True):
 
     `anchors(logits, u)` gives the `Anchors`.
     """
-    logits, u = total(terms.values())(X), l2_normalize(X)
-    learnt = learn_unlabeled(logits, u, anchors(logits, u), with_offsets)
+    linear = total(terms.values())
+    u = without_copies(l2_normalize(X), linear(X))
+    logits = linear(u)
+    known = anchors(logits, u)
+    if np.square(u - u.mean(axis=0)).sum() < NEAR * len(u) * _square_of(known.residuals):
+        # All are copies of one image, beside the images of a class.
+        u = l2_normalize(u.mean(axis=0, keepdims=True))
+        logits = linear(u)
+    learnt = learn_unlabeled(logits, u, known, with_offsets)
     scaled = {name: learnt.factor * term for name, term in terms.items()}
     change = scaled.get("correction")
     return scaled | {"correction": learnt.change if change is None else change + learnt.change}
+
+
+def without_copies(u, logits):
+    """Unit embeddings `u (N, D)` with the mean of near copies in their place; logits `(N, C)` say which may be compared."""
+    # Of very many images those of one predicted class are compared.
+    codes = np.zeros(len(u), dtype=int) if len(u) <= MOST_COMPARED else logits.argmax(axis=1)
+    order = np.argsort(codes, kind="stable")
+    group = near_copies(u[order], codes[order], logits.shape[1], of_classes=False)
+    first, index, counts = np.unique(group, return_inverse=True, return_counts=True)
+    if len(first) == len(u):
+        return u
+    return l2_normalize(sum_rows(u[order], 1 / counts[index], index, len(first)))
+
+
+def _square_of(residuals):
+    """Mean squared length; zero where there are none."""
+    return np.square(residuals).sum() / max(len(residuals), 1)
 
 
 def learn_unlabeled(logits, u, anchors, with_offsets=True):
@@ -163,7 +191,7 @@ def fit_offsets(logits):
     uneven = np.mean(rho * np.log(np.maximum(rho, tiny)))
     eta = np.minimum(READINESS * ambiguous / np.maximum(1 - ambiguous, eps), MOST_READINESS)
     eta /= 1 + (uneven / UNEVEN) ** 2
-    eta *= len(logits) / (len(logits) + FEW_OF_CLASS * n_classes)
+    eta /= 1 + (FEW_OF_CLASS * n_classes / len(logits)) ** 2
 
     def objective(log_rho):
         shifted = logits - eta * log_rho

@@ -118,6 +118,8 @@ def as_labels(values, name):
     array = np.asarray(values, dtype=object if mixed else None)
     if array.dtype.kind == "T":
         array = array.astype(object)
+    if is_list and array.dtype.kind == "f":
+        _refuse_rounded(np.asarray(values, dtype=object), array, f"values in {name}")
     if array.dtype.kind == "O":
         _refuse_rows(
             np.array(list(map(_is_missing, array.ravel())), dtype=bool), name, "contains NaN or None"
@@ -163,7 +165,8 @@ def validate_classes(classes, *known):
     Raises
     ------
     ValueError
-        If there are none, one is missing (None or NaN), or text and numbers are mixed.
+        If there are none, one is missing (None or NaN), text and numbers are mixed, or integers of several types would
+        be rounded to be compared.
     """
     parts = [part for part in known if part is not None]
     if classes is not None:
@@ -176,7 +179,11 @@ def validate_classes(classes, *known):
         raise ValueError("classes is empty; give at least one label.")
     if len(set(map(is_text, parts))) > 1:
         raise ValueError("The labels mix text and numbers; use one kind for all classes, in every call.")
-    return np.unique(np.concatenate(parts))
+    joined = np.concatenate(parts)
+    if joined.dtype.kind == "f":
+        # NumPy joins int64 and uint64 to floats, which hold no integers of more than 53 bits.
+        _refuse_rounded(np.concatenate([part.astype(object) for part in parts]), joined, "labels")
+    return np.unique(joined)
 
 
 # Groups, weights and priors
@@ -246,6 +253,20 @@ def _refuse_rows(rows, name, what):
     if rows.any():
         rows = np.flatnonzero(rows)
         raise ValueError(f"Input {name} {what} in rows {rows[:10].tolist()}; drop or fill them.")
+
+
+def _refuse_rounded(values, floats, what):
+    """Refuse integers that are others as floats."""
+    rounded = [
+        value
+        for value, as_float in zip(values.ravel(), floats.ravel())
+        if isinstance(value, int | np.integer) and value != int(as_float)
+    ]
+    if rounded:
+        raise ValueError(
+            f"The {what} are integers of several types, and NumPy would round {rounded[0]!r} to compare them. Use one type of integers in "
+            "every call, or text: y.astype(str)."
+        )
 
 
 def _is_missing(value):

@@ -8,7 +8,10 @@ from scipy.special import softmax
 from sklearn.metrics import log_loss
 
 from sksemobridge import PrecomputedTextEncoder, SeMoBridgeClassifier
-from sksemobridge._model.unlabeled import Anchors, fit_offsets, learn_unlabeled, sample_rows
+from sksemobridge._model.unlabeled import Anchors, fit_offsets, learn_unlabeled, sample_rows, without_copies
+
+from .test_near_copies import copied
+from .test_near_copies import images as embeddings_of_images
 
 KINDS = ["text", "no text", "words", "zero-shot"]
 
@@ -202,3 +205,24 @@ def test_everything_else_may_be_most_of_the_images(make_world):
         classifier = world.classifier(class_names=names)
         harms.append(harm(classifier.fit(X, y), images, queries, y_queries))
     assert np.mean(harms) < 0.01
+
+
+@pytest.mark.parametrize("times", [1, 10, 60])
+def test_near_copies_of_images_are_one_image(times):
+    images, codes = embeddings_of_images(10, 5)
+    copies = copied(images, times) if times > 1 else images
+    order = np.random.default_rng(0).permutation(len(copies))
+    found = without_copies(copies[order], np.eye(10)[np.repeat(codes, times)][order])
+    assert len(found) == len(images)
+    # Each is close to the image that it is a copy of.
+    np.testing.assert_array_equal(np.sort((found @ images.T).argmax(axis=1)), np.arange(len(images)))
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1)
+
+
+def test_copies_of_one_image_change_little(world):
+    classifier = fitted(world, "text", 4)
+    queries, image = world.draw(10)[0], world.draw(1)[0][:1]
+    before = classifier.decision_function(queries)
+    copies = image + 0.05 * np.random.default_rng(0).normal(size=(300, image.shape[1]))
+    after = classifier.with_unlabeled(copies).decision_function(queries)
+    np.testing.assert_allclose(after, before, atol=0.1 * np.abs(before).max())

@@ -89,6 +89,24 @@ def test_integers_of_two_kinds_are_one_kind_of_labels():
     np.testing.assert_array_equal(classifier.with_classes(labels[::3].astype(np.uint8)).classes_, labels[::3])
 
 
+def test_integers_that_numpy_would_round_to_compare_are_refused():
+    X, large = embeddings(4), np.array([2**53, 2**53 + 1, 2**53 + 2, 7])
+    classifier = SeMoBridgeClassifier().fit(X, large)
+    message = "NumPy would round 9007199254740993 to compare them. Use one type of integers"
+    for call in (
+        lambda: classifier.partial_fit(X, large.astype(np.uint64)),
+        lambda: classifier.partial_fit(X, large, classes=large.astype(np.uint64)),
+    ):
+        with pytest.raises(ValueError, match=message):
+            call()
+    with pytest.raises(ValueError, match="NumPy would round"):
+        classifier.fit(X, [-1, 2**63 + 1, -1, 2**63 + 1])
+    small = classifier.fit(X, [0, 1, 2, 3]).partial_fit(
+        X, [1, 2, 3, 4], classes=np.arange(5, dtype=np.uint64)
+    )
+    assert small.classes_.tolist() == [0, 1, 2, 3, 4]
+
+
 @pytest.mark.parametrize(
     ("labels", "message"),
     [

@@ -1,0 +1,119 @@
+"""Near copies: images that are far closer to each other than the classes explain (ours).
+
+Augmentations of one image, or frames of one film, are no independent images. Taken for such, they make a class look
+certain and narrow. Distances are `1 - cos`. In the tree of single linkage over all images, a node with `g` images is set
+apart by
+
+    ratio = distance of the node to the nearest other image / mean distance within the node.
+
+If the node is a whole class, `(C - 1) / C` of that counts: with few classes, the next one may be far. Distinct images of
+real tasks are set apart by 0.7 to 2, few by 3; clock faces among other drawings by 5. A node is one image
+
+- if nodes that are set apart by `APART + EACH / n` hold most of all `n` images: these come in copies then. Twice as much
+  is asked as long as nearly as many are held, as several images of a class may be set apart too. Images of a class that
+  are closer than half of what then sets images apart are also copies;
+- else if it is set apart by `ALONE + EACH / g`.
+
+`python benchmarks/near_copies.py` counts distinct images that are taken for copies, and measures what copies cost.
+"""
+
+import numpy as np
+from scipy.cluster.hierarchy import linkage
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial.distance import squareform
+
+APART, ALONE, EACH = 1.75, 7.0, 10.0
+# Share of all images that are most, what is nearly as many, and images of a node that is evidence by itself, at least.
+MOST, NEARLY, LEAST_ALONE = 0.8, 0.98, 5
+# Mean distance of near copies, at most, as a share of that between classes.
+NEAR = 0.3
+# Images that are compared with each other, at most.
+MOST_COMPARED = 2**11
+# Embeddings of images by one model have a direction in common and are no narrower. What is else is not searched: tight
+# groups of few numbers, or of any directions, are no copies.
+LEAST_WIDTH, MOST_BETWEEN = 64, 0.9
+
+
+def near_copies(u, codes, n_classes, of_classes=True):
+    """A number for each image, equal for near copies of one.
+
+    Parameters
+    ----------
+    u : ndarray of shape (n, D)
+        Unit embeddings.
+    codes : ndarray of shape (n,)
+        Sorted. Images with another code are no copies. Codes are taken whole, as many at a time as may be compared; one
+        with more images is left as it is.
+    n_classes : int
+    of_classes : bool
+        Whether codes are classes. If not, any node may be a whole class.
+
+    Returns
+    -------
+    group : ndarray of shape (n,)
+        Index of the first image of each group.
+    """
+    group, start = np.arange(len(codes)), 0
+    ends = np.append(np.flatnonzero(np.diff(codes)) + 1, len(codes))
+    between = _mean_distance(u, codes)
+    if u.shape[1] < LEAST_WIDTH or between > MOST_BETWEEN:
+        return group
+    while start < len(codes):
+        stop = max(ends[ends - start <= MOST_COMPARED].max(initial=0), ends[ends > start][0])
+        if 2 < stop - start <= MOST_COMPARED:
+            part = slice(start, stop)
+            group[part] = start + _near_copies(u[part], codes[part], NEAR * between, n_classes, of_classes)
+        start = stop
+    return group
+
+
+def _mean_distance(u, codes):
+    """Between the means of classes, or between images where all are of one."""
+    first = np.flatnonzero(np.diff(codes, prepend=-1))
+    if len(first) > 1:
+        u = np.add.reduceat(u, first) / np.diff(first, append=len(u))[:, None]
+    squares = np.square(u).sum()
+    return 1 - (np.square(u.sum(axis=0)).sum() - squares) / max(len(u) * (len(u) - 1), 1)
+
+
+def _near_copies(u, codes, most_within, n_classes, of_classes):
+    n = len(u)
+    distance = np.maximum(1 - u @ u.T, 0)
+    np.fill_diagonal(distance, 0)
+    tree = linkage(squareform(distance, checks=False), "single")
+    # The first nodes are the images, the last one is all of them.
+    parent, size, code = np.zeros(2 * n - 1, dtype=np.intp), np.ones(2 * n - 1), np.full(2 * n - 1, -1)
+    sums = np.zeros((2 * n - 1, u.shape[1]))
+    code[:n], sums[:n] = codes, u
+    for node, (a, b) in enumerate(tree[:, :2].astype(np.intp), start=n):
+        parent[[a, b]] = node
+        size[node], sums[node] = size[a] + size[b], sums[a] + sums[b]
+        code[node] = code[a] if code[a] == code[b] else -1
+    nodes = slice(n, 2 * n - 2)
+    size, code, height = size[nodes], code[nodes], tree[parent[nodes] - n, 2]
+    within = (size**2 - np.square(sums[nodes]).sum(axis=1)) / (size * (size - 1))
+    ratio = height / np.maximum(within, np.finfo(float).eps)
+    ratio[(within > most_within) | (code < 0)] = 0.0
+    whole = size == np.bincount(codes)[code] if of_classes else True
+    ratio = np.where(whole, (1 - 1 / max(n_classes, 2)) * ratio, ratio)
+
+    def outermost(is_one):
+        """For each image the outermost node that is one image, or the image itself."""
+        top = np.arange(2 * n - 1)
+        for node in range(2 * n - 3, -1, -1):
+            above = parent[node]
+            if top[above] != above or (above < 2 * n - 2 and is_one[above - n]):
+                top[node] = top[above]
+        return top[:n]
+
+    found, least, most = np.arange(n), APART + EACH / n, MOST
+    while np.mean((stricter := outermost(ratio >= least)) >= n) >= most:
+        found, least, most = stricter, 2 * least, NEARLY * np.mean(stricter >= n)
+    if np.any(found >= n):
+        apart = np.median(height[np.unique(found[found >= n]) - n])
+        near = (codes[:, None] == codes) & (distance < apart / 2) | (found[:, None] == found)
+        found = connected_components(near, directed=False)[1]
+    else:
+        found = outermost((size >= LEAST_ALONE) & (ratio >= ALONE + EACH / size))
+    _, first, index = np.unique(found, return_index=True, return_inverse=True)
+    return first[index]

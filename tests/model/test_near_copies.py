@@ -1,0 +1,135 @@
+"""Near copies of one image count as one image; distinct images never do."""
+
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.preprocessing import normalize
+
+from sksemobridge import CLIPImageEncoder, CLIPTextEncoder, SeMoBridgeClassifier
+from sksemobridge._model.near_copies import MOST_COMPARED, near_copies
+from sksemobridge.datasets import load_emoji
+
+
+def images(n_classes, per_class, seed=0, width=128):
+    """Unit embeddings with a direction in common, as those of images of one model, and their classes."""
+    rng = np.random.default_rng(seed)
+    means = 1 + 0.8 * rng.normal(size=(n_classes, width))
+    codes = np.repeat(np.arange(n_classes), per_class)
+    return normalize(means[codes] + 0.7 * rng.normal(size=(len(codes), width))), codes
+
+
+def copied(u, times, noise=0.012, seed=0):
+    rng = np.random.default_rng(seed)
+    return normalize(np.repeat(u, times, axis=0) + noise * rng.normal(size=(len(u) * times, u.shape[1])))
+
+
+def n_images(u, codes, **options):
+    return len(np.unique(near_copies(u, codes, len(np.unique(codes)), **options)))
+
+
+@pytest.mark.parametrize("per_class", [1, 2, 5])
+@pytest.mark.parametrize("times", [2, 10])
+def test_copies_of_each_image_are_one_image(per_class, times):
+    u, codes = images(8, per_class)
+    group = near_copies(copied(u, times), np.repeat(codes, times), 8)
+    np.testing.assert_array_equal(group, np.repeat(times * np.arange(len(u)), times))
+
+
+@pytest.mark.parametrize("n_classes", [2, 10])
+@pytest.mark.parametrize("per_class", [1, 2, 5, 30])
+def test_distinct_images_are_not(n_classes, per_class):
+    u, codes = images(n_classes, per_class)
+    assert n_images(u, codes) == len(u)
+    wide, codes = images(n_classes, per_class, width=16)
+    assert n_images(wide[:, :16], codes) == len(wide)
+
+
+def test_distinct_pictures_of_one_kind_are_not():
+    emoji = load_emoji()
+    u = normalize(CLIPImageEncoder("mini", "bundled").transform(emoji.images).astype(float))
+    order = np.argsort(emoji.target, kind="stable")
+    for step in (1, 4, 20):
+        rows = order[::step]
+        # Hands of two sides, say, are one picture to the model.
+        same = np.triu(u[rows] @ u[rows].T > 1 - 1e-3, 1).any(axis=0)
+        rows = rows[~same]
+        assert n_images(u[rows], emoji.target[rows]) == len(rows)
+
+
+def test_a_burst_among_distinct_images_is_one_image():
+    u, codes = images(6, 5)
+    burst = copied(u[:1], 12, noise=0.005)
+    assert n_images(np.vstack([burst, u[1:]]), np.concatenate([np.zeros(12, dtype=int), codes[1:]])) == len(u)
+
+
+def test_copies_under_two_labels_are_two_images():
+    u, codes = images(6, 1)
+    twins = np.vstack([copied(u, 5), copied(u[:1], 5, seed=1)])
+    group = near_copies(twins, np.concatenate([np.repeat(codes, 5), np.full(5, 6)]), 7)
+    assert group[0] != group[-1]
+
+
+def test_of_very_many_images_few_classes_at_a_time_are_compared():
+    u, codes = images(30, 10)
+    u, codes = copied(u, 10), np.repeat(codes, 10)
+    assert len(u) > MOST_COMPARED
+    assert n_images(u, codes) == 300
+
+
+def test_of_one_code_with_too_many_images_none_are_compared():
+    u = copied(images(1, 3)[0], MOST_COMPARED // 2)
+    assert n_images(u, np.zeros(len(u), dtype=int)) == len(u)
+
+
+@pytest.fixture
+def shots():
+    """Emoji of six classes, one each, and their embeddings with four copies beside each."""
+    emoji = load_emoji()
+    kept = [np.flatnonzero(emoji.target == c)[:2] for c in range(0, 18, 3)]
+    first, second = np.array(kept).T
+    pictures = [
+        np.clip(factor * emoji.images[i].astype(float), 0, 255).astype(np.uint8)
+        for i in first
+        for factor in (1, 0.95, 0.9, 0.85, 0.8)
+    ]
+    encoder = CLIPImageEncoder("mini", "bundled")
+    names = emoji.target_names[emoji.target[first]]
+    return (
+        encoder.transform(pictures).astype(float),
+        np.repeat(names, 5),
+        encoder.transform(emoji.images[second]),
+    )
+
+
+def test_copies_of_shots_are_as_the_shots_with_groups_and_a_warning_says_so(shots):
+    X, y, queries = shots
+    grouped = SeMoBridgeClassifier(CLIPTextEncoder("mini", "bundled")).fit(X, y, groups=np.arange(30) // 5)
+    with pytest.warns(
+        UserWarning, match="30 of 30 shots are near copies of others.*count as 6 images.*groups"
+    ):
+        found = SeMoBridgeClassifier(CLIPTextEncoder("mini", "bundled")).fit(X, y)
+    np.testing.assert_allclose(found.predict_proba(queries), grouped.predict_proba(queries), atol=1e-6)
+    with pytest.warns(UserWarning, match="near copies"):
+        assert found.with_classes(found.classes_[:4]).partial_fit(X, y).blend_ == pytest.approx(found.blend_)
+
+
+def test_order_of_rows_and_calls_does_not_matter(shots):
+    X, y, queries = shots
+    order = np.random.default_rng(0).permutation(len(y))
+    with warnings.catch_warnings(action="ignore"):
+        expected = SeMoBridgeClassifier(class_names="ignore").fit(X, y).predict_proba(queries)
+        shuffled = SeMoBridgeClassifier(class_names="ignore").fit(X[order], y[order])
+        parts = SeMoBridgeClassifier(class_names="ignore")
+        for rows in np.array_split(order, 4):
+            parts.partial_fit(X[rows], y[rows])
+    np.testing.assert_allclose(shuffled.predict_proba(queries), expected, rtol=1e-6)
+    np.testing.assert_allclose(parts.predict_proba(queries), expected, rtol=1e-6)
+
+
+def test_who_gives_groups_is_believed(shots):
+    X, y, queries = shots
+    apart = SeMoBridgeClassifier(class_names="ignore").fit(X, y, groups=range(len(y)))
+    with pytest.warns(UserWarning, match="near copies"):
+        together = SeMoBridgeClassifier(class_names="ignore").fit(X, y)
+    assert not np.allclose(apart.predict_proba(queries), together.predict_proba(queries))
