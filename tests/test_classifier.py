@@ -5,22 +5,33 @@ import tracemalloc
 
 import numpy as np
 import pytest
+import sklearn
 import skops.io
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import softmax
 from sklearn.base import clone
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import log_loss
-from sklearn.model_selection import GridSearchCV, cross_val_score
-from sklearn.preprocessing import normalize
+from sklearn.metrics import get_scorer, log_loss
+from sklearn.model_selection import (
+    GridSearchCV,
+    GroupKFold,
+    TunedThresholdClassifierCV,
+    cross_val_score,
+    cross_validate,
+)
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, normalize
 
 from sksemobridge import PaperBlend, PrecomputedTextEncoder, SeMoBridgeClassifier, Training, trusted_types
 from sksemobridge._model import fit
 
 from .conftest import TEMPLATE, World
 from .paper.test_parity import load
+from .versions import BRIER, TEMPERATURE, needs_sklearn
 
 CONVERGENCE = pytest.mark.filterwarnings("ignore:The bridge did not converge")
 
@@ -641,3 +652,87 @@ def test_another_width_than_the_text_is_named(world):
         world.classifier().fit(X[:, :9], y)
     with pytest.raises(ValueError, match="9 features"):
         world.classifier().fit(X, y).predict(X[:, :9])
+
+
+# In scikit-learn's tools
+
+
+@pytest.mark.parametrize("method", ["sigmoid", "isotonic", TEMPERATURE])
+def test_calibration(world, method):
+    X, y = world.draw(10)
+    calibrated = CalibratedClassifierCV(world.classifier(class_names=world.names), method=method, cv=3)
+    np.testing.assert_allclose(calibrated.fit(X, y).predict_proba(X).sum(axis=1), 1, rtol=1e-5)
+    assert calibrated.score(X, y) > 0.8
+    frozen = FrozenEstimator(world.classifier().fit(*world.draw(4)))
+    assert CalibratedClassifierCV(frozen, method=method, cv=3).fit(X, y).score(X, y) > 0.8
+
+
+@pytest.mark.parametrize("scoring", ["roc_auc_ovr", "neg_log_loss", BRIER, "balanced_accuracy"])
+def test_scoring(world, scoring):
+    X, y = world.draw(8, noise=4.0)
+    assert np.isfinite(cross_val_score(world.classifier(), X, y, cv=3, scoring=scoring)).all()
+    assert get_scorer(scoring)(world.zero_shot().fit(X, y), X, y) < 1
+
+
+def test_a_tuned_threshold_of_two_classes(world):
+    X, y = world.draw([0, 10, 10, 0, 0])
+    names = {False: "cat", True: "dog"}
+    tuned = TunedThresholdClassifierCV(world.classifier(class_names=names), cv=3).fit(X, y == "dog")
+    assert tuned.score(X, y == "dog") > 0.8
+
+
+class Recording(SeMoBridgeClassifier):
+    """Remembers what `fit` and `score` were given."""
+
+    def fit(self, X, y, sample_weight=None, groups=None):
+        self.seen_ = sample_weight, groups
+        return super().fit(X, y, sample_weight, groups)
+
+    def score(self, X, y, sample_weight=None):
+        assert sample_weight is not None
+        return super().score(X, y, sample_weight)
+
+
+@pytest.fixture
+def routing():
+    with sklearn.config_context(enable_metadata_routing=True):
+        yield
+
+
+@pytest.mark.usefixtures("routing")
+@needs_sklearn("1.7", "sends no weights to the score of a pipeline")
+def test_weights_and_groups_reach_the_classifier_through_pipelines_and_searches(world):
+    X, y = world.draw(10)
+    weight, groups = np.linspace(1, 2, len(y)), np.arange(len(y)) // 2
+    classifier = Recording(world.text_encoder(), prompts=TEMPLATE)
+    classifier.set_fit_request(sample_weight=True, groups=True)
+    classifier.set_score_request(sample_weight=True)
+    pipeline = make_pipeline(FunctionTransformer(), classifier)
+    pipeline.fit(X, y, sample_weight=weight, groups=groups)
+    for passed, seen in zip((weight, groups), pipeline[-1].seen_):
+        np.testing.assert_array_equal(seen, passed)
+
+    grid = {"recording__blend": ["auto", PaperBlend()]}
+    search = GridSearchCV(pipeline, grid, cv=GroupKFold(3)).fit(X, y, sample_weight=weight, groups=groups)
+    np.testing.assert_array_equal(search.best_estimator_[-1].seen_[1], groups)
+    assert search.best_score_ > 0.8
+
+    results = cross_validate(
+        pipeline,
+        X,
+        y,
+        cv=GroupKFold(3),
+        params={"sample_weight": weight, "groups": groups},
+        return_estimator=True,
+        return_indices=True,
+    )
+    for fitted, train in zip(results["estimator"], results["indices"]["train"]):
+        np.testing.assert_array_equal(fitted[-1].seen_[0], weight[train])
+        np.testing.assert_array_equal(fitted[-1].seen_[1], groups[train])
+
+
+@pytest.mark.usefixtures("routing")
+def test_metadata_that_nobody_asked_for_is_an_error(world):
+    X, y = world.draw(2)
+    with pytest.raises(sklearn.exceptions.UnsetMetadataPassedError, match="set_fit_request"):
+        make_pipeline(FunctionTransformer(), world.classifier()).fit(X, y, groups=np.arange(len(y)))

@@ -12,8 +12,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import NearestNeighbors
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import FeatureUnion, make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 
 from sksemobridge import (
     CLIPImageEncoder,
@@ -27,6 +29,7 @@ from sksemobridge import (
 )
 
 from .encoder_helpers import read_model, small_config, some_pictures, write_model
+from .versions import POLARS
 
 
 def nrm(x):
@@ -198,14 +201,6 @@ def test_embeddings_of_another_model_are_refused():
         SemanticBridge(both_towers()).fit(embeddings).transform(embeddings[:, 1:])
 
 
-def test_names_of_the_columns_and_data_frames():
-    X = pd.DataFrame(embeddings, columns=[f"clip{i}" for i in range(16)])
-    bridge = SemanticBridge(both_towers()).set_output(transform="pandas").fit(X)
-    names = bridge.get_feature_names_out().tolist()
-    assert names == [f"semanticbridge{i}" for i in range(16)]
-    assert bridge.transform(X).columns.tolist() == names
-
-
 @pytest.mark.parametrize("direction", DIRECTIONS)
 def test_an_encoder_that_lacks_what_the_direction_needs_is_named(direction):
     needed = f"{DIRECTIONS[direction]}projection_"
@@ -330,6 +325,33 @@ def test_composes_into_a_search_by_image():
     assert_array_equal(nearest[:, 0], np.arange(8))
     assert bridged.dtype == np.float32
     assert "SemanticBridge" in pipeline._repr_html_()
+
+
+@pytest.mark.parametrize("library", ["pandas", POLARS])
+def test_between_an_encoder_and_a_classifier_in_data_frames(library):
+    pictures, y, text = some_pictures(8), ["apple", "tree"] * 4, CLIPTextEncoder("mini", "bundled")
+    images, bridge, classifier = (
+        CLIPImageEncoder("mini", "bundled"),
+        SemanticBridge(text),
+        SeMoBridgeClassifier(text),
+    )
+    expected = make_pipeline(images, bridge, clone(classifier)).fit(pictures, y).predict_proba(pictures)
+    pipeline = make_pipeline(images, bridge, classifier).set_output(transform=library).fit(pictures, y)
+    bridged = pipeline[:-1].transform(pictures)
+    assert type(bridged).__module__.startswith(library)
+    assert bridged.shape == (8, 128)
+    names = pipeline[:-1].get_feature_names_out().tolist()
+    assert names[0] == "semanticbridge0"
+    assert list(bridged.columns) == classifier.feature_names_in_.tolist() == names
+    assert_allclose(pipeline.predict_proba(pictures), expected, rtol=1e-5)
+
+
+def test_bridged_embeddings_beside_those_as_they_are(world):
+    X, y = world.draw(8)
+    both = FeatureUnion(
+        [("as they are", FunctionTransformer()), ("bridged", SemanticBridge(world.text_encoder()))]
+    )
+    assert make_pipeline(both, LogisticRegression()).fit(X, y).score(X, y) > 0.8
 
 
 def test_texts_of_the_bundled_model_are_bridged_to_images():

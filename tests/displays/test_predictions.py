@@ -1,8 +1,5 @@
 """What the displays draw, by the data of their artists."""
 
-import subprocess
-import sys
-
 import matplotlib
 import numpy as np
 import pytest
@@ -197,18 +194,10 @@ def test_a_display_can_be_drawn_in_the_place_of_given_axes(pictures):
         display.plot(figure.add_axes([0, 0, 1, 1]))
 
 
-def test_matplotlib_is_imported_when_drawing_and_named_when_missing():
-    code = (
-        "import sys, numpy as np\n"
-        "sys.modules['matplotlib'] = None\n"
-        "from sksemobridge import PredictionsDisplay\n"
-        "try:\n"
-        "    PredictionsDisplay.from_predictions(np.zeros((1, 8, 8, 3), np.uint8), ['a'], [1.0])\n"
-        "except ImportError as error:\n"
-        "    print(error)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "Displays need matplotlib, which is not installed: pip install matplotlib."
+def test_matplotlib_is_named_when_missing(pictures, without):
+    without("matplotlib")
+    with pytest.raises(ImportError, match="^Displays need matplotlib, .* pip install matplotlib.$"):
+        PredictionsDisplay.from_predictions(pictures.queries[:1], ["a"], [1.0])
 
 
 # What does not fit together

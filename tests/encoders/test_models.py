@@ -528,10 +528,10 @@ def test_automatic_precision_on_a_gpu_follows_its_generation(monkeypatch, capabi
     assert _models.resolve_image_precision("auto", torch.device("cuda", 0), 86_000_000) == expected
 
 
-def test_importing_the_encoders_loads_no_heavy_package():
+def test_importing_the_package_and_its_encoders_loads_no_heavy_package():
     code = (
-        "import sys, sksemobridge.encoders\n"
-        "heavy = {'torch', 'open_clip', 'torchvision', 'PIL'} & set(sys.modules)\n"
+        "import sys, sksemobridge.encoders, sksemobridge.displays\n"
+        "heavy = {'torch', 'open_clip', 'torchvision', 'PIL', 'matplotlib'} & set(sys.modules)\n"
         "sys.exit(', '.join(heavy) or None)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
