@@ -202,5 +202,5 @@ print(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak is read off Linux's /proc")
 def test_a_gallery_of_100_000_fits_into_two_gigabytes():
     # Blocks of 41 queries: more of them take longer and no more memory but for the queries themselves.
-    done = subprocess.run([sys.executable, "-c", MEASURE, "100"], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", MEASURE, "50"], capture_output=True, text=True, check=True)
     assert int(done.stdout) < 1.9 * 2**20
