@@ -11,7 +11,7 @@ import fuzz
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_random_damage_gives_no_crash_no_wrong_row_and_starts_nothing():
-    results = fuzz.run(pictures=200, files=50, writers=3, caches=10, fits=60)
+    results = fuzz.run(pictures=200, files=50, writers=3, caches=40, fits=60)
     for part, counts in results.items():
         for what, count in counts.items():
             if what in ("crashes", "lost", "programs and connections") or "wrong" in what:

@@ -285,10 +285,11 @@ def test_the_bar_counts_repeated_broken_and_equal_images(tmp_path, capsys, bars_
         assert "image/s" in shown
 
 
-def test_a_transform_that_is_soon_done_shows_no_bar(capsys, bars_after):
-    bars_after(1000)
-    CLIPImageEncoder("mini", "bundled", progress=True).transform(some_pictures(3))
-    assert capsys.readouterr().err == ""
+@pytest.mark.parametrize(("progress", "seconds"), [(True, 1000), (False, 0)])
+def test_no_bar_is_shown_unless_asked_for_nor_where_it_is_soon_done(capsys, bars_after, progress, seconds):
+    bars_after(seconds)
+    CLIPImageEncoder("mini", "bundled", progress=progress).transform(some_pictures(3))
+    assert capsys.readouterr() == ("", "")
 
 
 def test_scikit_learns_callbacks_hear_of_every_batch(tmp_path):
