@@ -4,7 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.base import clone
 from sklearn.metrics import log_loss
@@ -40,7 +40,6 @@ def test_a_class_that_comes_later(make_world, blend, bias):
     assert_equal_models(grown, world.classifier(blend=blend).fit(X, y), X)
 
 
-@settings(max_examples=30)
 @given(
     st.integers(0, 1000),
     st.sampled_from([{}, {"blend": PaperBlend()}, {"label_noise": "auto"}]),

@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
@@ -46,6 +46,7 @@ def searches(draw):
 
 
 @pytest.mark.filterwarnings("ignore:.* queries have no item with their label")
+@settings(max_examples=100)
 @given(searches(), st.integers(1, 13) | st.none())
 def test_equals_the_definition(search, batch_size):
     *arrays, exclude_self = search

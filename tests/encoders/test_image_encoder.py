@@ -202,7 +202,7 @@ def test_what_is_no_column_of_images_is_refused(encoder, X, error, message):
 # Order, batches, duplicates
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(
     order=st.permutations(range(7)), batch_size=st.integers(1, 8), n_jobs=st.sampled_from([None, 1, 2, -1])
 )

@@ -95,38 +95,6 @@ def test_a_name_that_equals_its_label_is_read_alike_however_it_is_given(world, m
         np.testing.assert_array_equal(fitted.text_embeddings_, expected.text_embeddings_)
 
 
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda names: np.array(names),
-        lambda names: np.array(names, dtype=object),
-        lambda names: pd.Series(names, dtype="category"),
-        lambda names: list(names),
-    ],
-    ids=["str", "object", "category", "list"],
-)
-def test_labels_of_text_need_no_names(world, make):
-    X, y = world.draw(3)
-    classifier = world.classifier().fit(X, make(y))
-    assert classifier.classes_.tolist() == sorted(world.names)
-    assert set(classifier.predict(X)) <= set(world.names)
-
-
-@pytest.mark.parametrize("labels", [[10, 20, 30, 40, 50], [1.0, 2.0, 3.0, 4.0, 5.0]], ids=["int", "float"])
-@pytest.mark.parametrize("as_mapping", [True, False])
-def test_numbers_are_named_by_class_names(world, labels, as_mapping):
-    X, y = world.draw(3)
-    codes = np.array(labels)[world.codes(y)]
-    names = dict(zip(labels, world.names)) if as_mapping else world.names
-    classifier = world.classifier(class_names=names).fit(X, codes)
-    expected = world.classifier().fit(X, y)
-    np.testing.assert_array_equal(classifier.text_embeddings_, expected.text_embeddings_)
-    assert classifier.classes_.tolist() == labels
-    assert (
-        classifier.predict(X) == np.array(labels)[np.searchsorted(world.names, expected.predict(X))]
-    ).all()
-
-
 def test_other_names_in_a_mapping_are_taken_as_they_are(world):
     X, y = world.draw(2)
     encoder = world.text_encoder()
