@@ -16,6 +16,7 @@ from sksemobridge import (  # noqa: E402
     PaperBlend,
     PrecomputedTextEncoder,
     SeMoBridgeClassifier,
+    Training,
     ZeroShotClassifier,
 )
 
@@ -92,6 +93,14 @@ def any_world(request):
 def blend(request):
     """The default model and the paper's."""
     return request.param
+
+
+def every_model(test):
+    """A test of the default model and of the paper's, in closed form and trained, by `params` of the classifier."""
+    trained = {"blend": PaperBlend(), "solver": Training(max_iter=5)}
+    models = {"auto": {}, "paper": {"blend": PaperBlend()}, "trained": trained}
+    test = pytest.mark.filterwarnings("ignore:The bridge did not converge")(test)
+    return pytest.mark.parametrize("params", models.values(), ids=models)(test)
 
 
 CHECKS = {"test_estimator_checks.py": "scikit-learn's", "test_common.py": "our own"}

@@ -28,10 +28,9 @@ from sklearn.preprocessing import FunctionTransformer, normalize
 from sksemobridge import PaperBlend, PrecomputedTextEncoder, SeMoBridgeClassifier, Training
 from sksemobridge._model import fit
 
-from .conftest import TEMPLATE, World
+from .conftest import TEMPLATE, World, every_model
+from .encoder_helpers import Listener
 from .versions import BRIER, TEMPERATURE, needs_sklearn
-
-CONVERGENCE = pytest.mark.filterwarnings("ignore:The bridge did not converge")
 
 
 def state(estimator):
@@ -279,25 +278,11 @@ def test_a_fit_that_fails_in_training_leaves_the_estimator_as_it_was(world):
 @pytest.mark.parametrize("solver", ["closed_form", Training("adamw", max_iter=5), Training(tol=1e-3)])
 def test_scikit_learns_callbacks_hear_of_every_iteration(world, solver):
     pytest.importorskip("sklearn.callback", reason="needs scikit-learn 1.9")
-    heard = []
-
-    class Listener:
-        def setup(self, estimator, context):
-            heard.append("setup")
-
-        def on_fit_task_begin(self, estimator, context, **kwargs):
-            heard.append("begin")
-
-        def on_fit_task_end(self, estimator, context, **kwargs):
-            heard.append("end")
-            return False
-
-        def teardown(self, estimator, context):
-            heard.append("teardown")
-
     X, y = world.draw(2)
-    classifier = world.classifier(blend=PaperBlend(), solver=solver).set_callbacks(Listener())
+    listener = Listener()
+    classifier = world.classifier(blend=PaperBlend(), solver=solver).set_callbacks(listener)
     classifier.fit(X, y)
+    heard = list(listener.heard)
     n_entries = 0 if solver == "closed_form" else len(classifier.loss_curve_)
     assert heard.count("begin") == heard.count("end") == n_entries + 1
     assert heard[0] == "setup"
@@ -313,7 +298,7 @@ def test_there_are_at_most_nine_parameters():
     assert len(SeMoBridgeClassifier().get_params(deep=False)) <= 9
 
 
-@CONVERGENCE
+@pytest.mark.filterwarnings("ignore:The bridge did not converge")
 def test_a_search_reaches_inside(world):
     X, y = world.draw(4)
     grid = {"blend__alpha": [1.0, 6.0], "solver__lambda_c": [0.0, 0.1], "text_encoder__logit_scale": [20.0]}
@@ -445,12 +430,9 @@ def test_a_repeated_row_is_a_heavier_row_and_weights_are_relative(problem, repea
     np.testing.assert_allclose(scaled, weighted, rtol=1e-4, atol=1e-8)
 
 
-@pytest.mark.parametrize(
-    "params", [{}, {"blend": PaperBlend()}, {"blend": PaperBlend(), "solver": Training(max_iter=5)}]
-)
+@every_model
 @pytest.mark.parametrize("ratio", [1e3, 1e24, 1e200])
 @pytest.mark.parametrize("with_groups", [False, True])
-@CONVERGENCE
 def test_weights_of_any_ratio(world, params, ratio, with_groups):
     X, y = world.draw(4)
     queries, truth = world.draw(20)
@@ -502,12 +484,7 @@ def test_no_class_is_drowned_by_the_count_of_another(world, blend):
     assert min(np.mean(predicted[truth == name] == name) for name in world.names) > 0.6
 
 
-@pytest.mark.parametrize(
-    "params",
-    [{}, {"blend": PaperBlend()}, {"blend": PaperBlend(), "solver": Training(max_iter=5)}],
-    ids=["auto", "paper", "trained"],
-)
-@CONVERGENCE
+@every_model
 def test_the_precision_of_the_shots_is_that_of_the_fitted_arrays_and_of_nothing_else(world, params):
     X, y = world.draw(4)
     single, double = X.astype(np.float32), X.astype(np.float32).astype(np.float64)
@@ -536,11 +513,8 @@ def test_the_precision_of_the_shots_is_that_of_the_fitted_arrays_and_of_nothing_
 # Manners
 
 
-@CONVERGENCE
+@every_model
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize(
-    "params", [{}, {"blend": PaperBlend()}, {"blend": PaperBlend(), "solver": Training(max_iter=5)}]
-)
 def test_a_fit_shares_no_memory_with_what_was_handed_in(make_world, dtype, params):
     world = make_world(bias=True)
     X, y = world.draw(3)

@@ -23,9 +23,8 @@ from sksemobridge import (
     make_semobridge_pipeline,
     to_onnx,
 )
-from sksemobridge.datasets import load_emoji
 
-from .encoder_helpers import SHRINK, small_config, some_pictures, write_model
+from .encoder_helpers import SHRINK, small_config, some_emoji, some_pictures, write_model
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra onnx")
 pytest.importorskip("onnx", reason="needs the extra onnx")
@@ -39,11 +38,9 @@ TOWERS = [name for name in SHRINK if name not in ("RN50", "ViT-SO400M-16-SigLIP-
 @pytest.fixture(scope="module")
 def pictures():
     """Images and labels of some classes, the shots first."""
-    emoji = load_emoji()
-    labels = emoji.target_names[emoji.target]
-    rows = np.concatenate([np.flatnonzero(labels == name)[:12] for name in NAMES]).reshape(len(NAMES), -1)
-    rows = np.concatenate([rows[:, :SHOTS].ravel(), rows[:, SHOTS:].ravel()])
-    return emoji.images[rows], labels[rows]
+    images, labels = some_emoji(NAMES, 12)
+    order = np.argsort(np.arange(len(labels)) % 12 >= SHOTS, kind="stable")
+    return images[order], labels[order]
 
 
 @pytest.fixture(scope="module")

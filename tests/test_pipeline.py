@@ -24,7 +24,8 @@ from sksemobridge import (
     make_semobridge_pipeline,
     trusted_types,
 )
-from sksemobridge.datasets import load_emoji
+
+from .encoder_helpers import some_emoji
 
 from .encoder_helpers import small_config, write_model
 
@@ -34,10 +35,7 @@ CLASSES = ("bird", "clock", "fruit", "mammal")
 @pytest.fixture(scope="module")
 def pictures():
     """Images and labels of four classes, four of each; those of the last come later."""
-    emoji = load_emoji()
-    labels = emoji.target_names[emoji.target]
-    rows = np.concatenate([np.flatnonzero(labels == name)[:4] for name in CLASSES])
-    return emoji.images[rows], labels[rows]
+    return some_emoji(CLASSES, 4)
 
 
 def pipeline_of(**params):

@@ -28,6 +28,7 @@ from sksemobridge import (
 )
 from sksemobridge.datasets import load_emoji
 
+from .encoder_helpers import some_emoji
 from .skops_files import file_that_runs
 
 CONFIGURATIONS = {
@@ -41,10 +42,8 @@ CONFIGURATIONS = {
 @pytest.fixture(scope="module")
 def emoji():
     """Eight pictures of each of six classes."""
-    data = load_emoji()
-    labels = data.target_names[data.target]
-    chosen = np.concatenate([np.flatnonzero(labels == name)[:8] for name in data.target_names[:6]])
-    return [data.images[i] for i in chosen], labels[chosen]
+    images, labels = some_emoji(load_emoji().target_names[:6], 8)
+    return list(images), labels
 
 
 @pytest.fixture(scope="module")

@@ -20,6 +20,8 @@ from sksemobridge import (
 )
 from sksemobridge.datasets import load_emoji
 
+from ..encoder_helpers import some_emoji
+
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 
@@ -34,12 +36,9 @@ class Pictures:
     """Shots and queries of three classes, and a pipeline fitted on the shots."""
 
     def __init__(self):
-        emoji = load_emoji()
-        labels = emoji.target_names[emoji.target]
-        some = np.concatenate([np.flatnonzero(labels == name)[:8] for name in ("clock", "fruit", "mammal")])
-        shots, queries = some[::2], some[1::2]
-        self.shots, self.y_shots = emoji.images[shots], labels[shots]
-        self.queries, self.y_queries = emoji.images[queries], labels[queries]
+        images, labels = some_emoji(("clock", "fruit", "mammal"), 8)
+        self.shots, self.y_shots = images[::2], labels[::2]
+        self.queries, self.y_queries = images[1::2], labels[1::2]
         self.pipeline = make_semobridge_pipeline("mini", "bundled").fit(self.shots, self.y_shots)
 
 
@@ -203,6 +202,16 @@ def test_matplotlib_is_named_when_missing(pictures, without):
 # What does not fit together
 
 
+@pytest.fixture(scope="module")
+def parts():
+    images = load_emoji().images[:5]
+    parts = {"images": images[:2], "y_pred": ["a", "b"], "probability": [0.5, 0.6]}
+    parts |= {"shots": images[2:], "y_shots": ["a", "b", "c"], "closest": [[0], [1]]}
+    parts |= {"against": ["b", "a"], "shares": {"name": [0.1, -0.2]}}
+    PredictionsDisplay.from_predictions(**parts)
+    return parts
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -223,12 +232,7 @@ def test_matplotlib_is_named_when_missing(pictures, without):
         ({"shares": None}, "belong together"),
     ],
 )
-def test_predictions_that_do_not_fit_together_are_refused(change, message):
-    images = load_emoji().images[:5]
-    parts = {"images": images[:2], "y_pred": ["a", "b"], "probability": [0.5, 0.6]}
-    parts |= {"shots": images[2:], "y_shots": ["a", "b", "c"], "closest": [[0], [1]]}
-    parts |= {"against": ["b", "a"], "shares": {"name": [0.1, -0.2]}}
-    PredictionsDisplay.from_predictions(**parts)
+def test_predictions_that_do_not_fit_together_are_refused(parts, change, message):
     with pytest.raises(ValueError, match=message):
         PredictionsDisplay.from_predictions(**parts | change)
 

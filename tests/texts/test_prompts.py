@@ -14,14 +14,12 @@ from sklearn.utils.fixes import parse_version
 from sksemobridge import (
     CLIPImageEncoder,
     CLIPTextEncoder,
-    PaperBlend,
     SeMoBridgeClassifier,
-    Training,
 )
 from sksemobridge._texts.prompts import build_prompts, name_classes
 from sksemobridge.datasets import load_emoji
 
-from ..conftest import TEMPLATE, World
+from ..conftest import TEMPLATE, World, every_model
 
 
 def folders(y):
@@ -284,11 +282,7 @@ def test_only_a_pair_of_braces_is_replaced():
 # Classes without text
 
 
-@pytest.mark.parametrize(
-    "params",
-    [{}, {"blend": PaperBlend()}, {"blend": PaperBlend(), "solver": Training(tol=1e-3)}],
-    ids=["auto", "paper", "trained"],
-)
+@every_model
 def test_a_class_without_text_is_known_by_its_shots(world, params):
     X, y = world.draw(8)
     names = dict(zip(world.names, world.names)) | {"dog": None}
