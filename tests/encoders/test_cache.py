@@ -397,6 +397,26 @@ def test_a_flipped_bit_is_noticed(directory):
         use()
 
 
+def test_damaged_pages_give_no_error_and_no_wrong_row(directory):
+    some, values = keys(300), rows(300, 16)
+    with CacheSession(directory) as cache:
+        cache.put(some, values)
+    path = directory / "embeddings.sqlite3"
+    content = path.read_bytes()
+    path.write_bytes(content[:4096] + bytes(len(content) - 4096))
+
+    def use():
+        with CacheSession(directory) as cache:
+            assert all(cache.get(key) is None for key in some)
+
+    with pytest.warns(RuntimeWarning, match="cannot be used"):
+        use()
+    EmbeddingCache(directory).clear()
+    with CacheSession(directory) as cache:
+        cache.put(some, values)
+        assert_array_equal(cache.get(some[-1]), values[-1])
+
+
 def test_on_a_full_disk_a_cache_can_be_emptied(directory, connect_as):
     with CacheSession(directory) as cache:
         cache.put(keys(100), rows(100))
