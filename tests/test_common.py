@@ -90,6 +90,8 @@ OF_EMBEDDINGS, ENCODERS = dict(embedding_cases()), dict(encoder_cases())
 every_case = pytest.mark.parametrize(
     "case", (OF_EMBEDDINGS | ENCODERS).values(), ids=OF_EMBEDDINGS | ENCODERS
 )
+OF_CLASSES = {type(case.estimator).__name__: case for case in (OF_EMBEDDINGS | ENCODERS).values()}
+every_class = pytest.mark.parametrize("case", OF_CLASSES.values(), ids=OF_CLASSES)
 of_embeddings = pytest.mark.parametrize("case", OF_EMBEDDINGS.values(), ids=OF_EMBEDDINGS)
 of_labels = pytest.mark.parametrize(
     "case",
@@ -116,7 +118,7 @@ def test_clones_have_equal_parameters(case):
     assert joblib.hash(clone(case.fitted()).get_params()) == joblib.hash(case.estimator.get_params())
 
 
-@every_case
+@every_class
 def test_parameters_can_be_got_and_set(case):
     estimator = clone(case.estimator)
     params = estimator.get_params()
@@ -126,7 +128,7 @@ def test_parameters_can_be_got_and_set(case):
         estimator.set_params(nonsense=1)
 
 
-@every_case
+@every_class
 def test_every_parameter_has_a_constraint(case):
     estimator = case.estimator
     assert set(estimator._parameter_constraints) == set(estimator.get_params(deep=False))
@@ -283,7 +285,7 @@ def test_two_classes_of_booleans(case):
     np.testing.assert_array_equal(estimator.predict(X), estimator.decision_function(X) > 0)
 
 
-@every_case
+@every_class
 def test_the_html_representation_is_small(case):
     for estimator in (case.estimator, case.fitted()):
         html = estimator_html_repr(estimator)
@@ -320,7 +322,7 @@ def test_a_failed_fit_changes_nothing(case):
     assert_equal_results(case.results(estimator), kept)
 
 
-@every_case
+@every_class
 def test_tags_hide_nothing(case):
     tags = case.estimator.__sklearn_tags__()
     assert not tags.no_validation
