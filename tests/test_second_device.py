@@ -21,6 +21,11 @@ TEXTS = ["a cat", "a dog and a tree", "a cat"]
 def second_device():
     with SecondDevice():
         yield
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _no_model_stays_there():
+    yield
     clear_model_cache()
 
 
