@@ -174,24 +174,16 @@ def test_arrays_of_other_pixels_are_refused_with_the_remedy(encoder, pictures, d
         encoder.transform([pictures[0], pictures[1].astype(dtype)])
 
 
+TWO_COLUMNS = {"image": ["a.png"], "label": ["b"]}
+
+
 @pytest.mark.parametrize(
     ("X", "error", "message"),
     [
-        (
-            pd.DataFrame({"image": ["a"], "label": ["b"]}),
-            ValueError,
-            r"2 columns \(image, label\); select the one",
-        ),
-        (
-            pl.DataFrame({"image": ["a"], "label": ["b"]}),
-            ValueError,
-            r"2 columns \(image, label\); select the one",
-        ),
+        (pd.DataFrame(TWO_COLUMNS), ValueError, r"2 columns \(image, label\); select the one"),
+        (pl.DataFrame(TWO_COLUMNS), ValueError, r"2 columns \(image, label\); select the one"),
         (np.array([["a.png", "b.png"]]), ValueError, r"shape \(n,\) or \(n, 1\)"),
-        *(
-            (X, TypeError, "X must be a list, array, series")
-            for X in ({"a": 1}, {"a.jpg"}, 3, None, iter(["a"]))
-        ),
+        *((X, TypeError, "X must be a list, array, series") for X in ({"a": 1}, {"a"}, 3, None, iter("a"))),
     ],
 )
 def test_what_is_no_column_of_images_is_refused(encoder, X, error, message):
@@ -384,21 +376,26 @@ def test_good_images_warn_of_nothing(encoder, paths):
 # Manners of scikit-learn
 
 
-@needs_sklearn("1.7", "keeps the index of data frames only, and does not read the columns of a new polars")
-def test_output_in_data_frames_keeps_the_index(encoder, paths, expected):
+@pytest.mark.parametrize(
+    ("library", "as_given"),
+    [
+        ("pandas", lambda series: series.to_frame("image")),
+        pytest.param(
+            "pandas", lambda series: series, marks=needs_sklearn("1.7", "keeps the index of data frames only")
+        ),
+        ("polars", lambda series: pl.DataFrame({"image": series.tolist()})),
+    ],
+    ids=["frame", "series", "polars"],
+)
+def test_output_in_data_frames_keeps_the_index(encoder, paths, expected, library, as_given):
     X = pd.Series(paths, index=[f"row {i}" for i in range(len(paths))])
-    for library, given_ in (
-        ("pandas", X),
-        ("pandas", X.to_frame("image")),
-        ("polars", pl.DataFrame({"a": paths})),
-    ):
-        frame = encoder.set_output(transform=library).transform(given_)
-        assert type(frame).__module__.startswith(library)
-        assert list(frame.columns[:2]) == ["clipimageencoder000", "clipimageencoder001"]
-        assert list(frame.columns) == sorted(frame.columns)
-        close(frame.to_numpy(), expected)
-        if library == "pandas":
-            assert list(frame.index) == list(X.index)
+    frame = encoder.set_output(transform=library).transform(as_given(X))
+    assert type(frame).__module__.startswith(library)
+    assert list(frame.columns[:2]) == ["clipimageencoder000", "clipimageencoder001"]
+    assert list(frame.columns) == sorted(frame.columns)
+    close(frame.to_numpy(), expected)
+    if library == "pandas":
+        assert list(frame.index) == list(X.index)
 
 
 @pytest.mark.parametrize(
