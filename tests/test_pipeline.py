@@ -25,9 +25,7 @@ from sksemobridge import (
     trusted_types,
 )
 
-from .encoder_helpers import some_emoji
-
-from .encoder_helpers import small_config, write_model
+from .encoder_helpers import small_config, some_emoji, write_model
 
 CLASSES = ("bird", "clock", "fruit", "mammal")
 
