@@ -16,12 +16,13 @@ from sksemobridge import (  # noqa: E402
     PaperBlend,
     PrecomputedTextEncoder,
     SeMoBridgeClassifier,
+    Training,
     ZeroShotClassifier,
 )
 
-# Tests assert what comes out, never how long it took.
-settings.register_profile("without deadlines", deadline=None)
-settings.load_profile("without deadlines")
+# Tests assert what comes out, never how long it took; and contributors wait for each example.
+settings.register_profile("short, without deadlines", deadline=None, max_examples=20)
+settings.load_profile("short, without deadlines")
 
 NAMES = ["cat", "dog", "bird", "hot dog", "fire truck"]
 TEMPLATE = "a photo of a {}."
@@ -92,6 +93,14 @@ def any_world(request):
 def blend(request):
     """The default model and the paper's."""
     return request.param
+
+
+def every_model(test):
+    """A test of the default model and of the paper's, in closed form and trained, by `params` of the classifier."""
+    trained = {"blend": PaperBlend(), "solver": Training(max_iter=5)}
+    models = {"auto": {}, "paper": {"blend": PaperBlend()}, "trained": trained}
+    test = pytest.mark.filterwarnings("ignore:The bridge did not converge")(test)
+    return pytest.mark.parametrize("params", models.values(), ids=models)(test)
 
 
 CHECKS = {"test_estimator_checks.py": "scikit-learn's", "test_common.py": "our own"}

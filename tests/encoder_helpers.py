@@ -6,9 +6,12 @@ from pathlib import Path
 import numpy as np
 
 import sksemobridge
+from sksemobridge.datasets import load_emoji
 
+PACKAGE = Path(sksemobridge.__file__).parent
+ROOT = PACKAGE.parent
 # The bundled model as any model folder.
-BUNDLED = f"local-dir:{Path(sksemobridge.__file__).parent / 'models' / 'mini'}"
+BUNDLED = f"local-dir:{PACKAGE / 'models' / 'mini'}"
 # Shrunken in depth and width only: what an architecture does differently stays.
 _TEXT = {"width": 48, "heads": 4, "layers": 2}
 _VISION = {"image_size": 32, "patch_size": 16, "width": 32, "layers": 1, "head_width": 8}
@@ -111,19 +114,28 @@ class Listener:
     max_propagation_depth = 1
 
     def __init__(self):
-        self.ended = []
+        self.heard, self.ended = [], []
 
     def setup(self, estimator, context):
-        pass
+        self.heard.append("setup")
 
     def on_fit_task_begin(self, estimator, context):
-        pass
+        self.heard.append("begin")
 
     def on_fit_task_end(self, estimator, context):
+        self.heard.append("end")
         self.ended.append((type(estimator).__name__, context.task_name))
 
     def teardown(self, estimator, context):
-        pass
+        self.heard.append("teardown")
+
+
+def some_emoji(names, n):
+    """The first `n` bundled pictures of each of these classes, and their labels."""
+    emoji = load_emoji()
+    labels = emoji.target_names[emoji.target]
+    rows = np.concatenate([np.flatnonzero(labels == name)[:n] for name in names])
+    return emoji.images[rows], labels[rows]
 
 
 def some_pictures(n, *, size=(40, 56), seed=0):

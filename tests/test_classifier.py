@@ -5,24 +5,32 @@ import tracemalloc
 
 import numpy as np
 import pytest
-import skops.io
-from hypothesis import given, settings
+import sklearn
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import softmax
 from sklearn.base import clone
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import log_loss
-from sklearn.model_selection import GridSearchCV, cross_val_score
-from sklearn.preprocessing import normalize
+from sklearn.metrics import get_scorer, log_loss
+from sklearn.model_selection import (
+    GridSearchCV,
+    GroupKFold,
+    TunedThresholdClassifierCV,
+    cross_val_score,
+    cross_validate,
+)
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, normalize
 
-from sksemobridge import PaperBlend, PrecomputedTextEncoder, SeMoBridgeClassifier, Training, trusted_types
+from sksemobridge import PaperBlend, PrecomputedTextEncoder, SeMoBridgeClassifier, Training
 from sksemobridge._model import fit
 
-from .conftest import TEMPLATE, World
-from .paper.test_parity import load
-
-CONVERGENCE = pytest.mark.filterwarnings("ignore:The bridge did not converge")
+from .conftest import TEMPLATE, World, every_model
+from .encoder_helpers import Listener
+from .versions import BRIER, TEMPERATURE, needs_sklearn
 
 
 def state(estimator):
@@ -219,29 +227,6 @@ def test_memory_of_a_fit_is_linear_in_the_classes(monkeypatch):
 # The paper's classifier
 
 
-@pytest.mark.parametrize("name", ["square", "rectangular"])
-@pytest.mark.parametrize(
-    ("solver", "tag"), [("closed_form", "bias_0"), (Training("adamw", max_iter=200), "bias_200")]
-)
-def test_the_papers_classifier_equals_the_published_implementation(name, solver, tag):
-    data, _, _, params = load(name)
-    n_classes, n_prompts, d = data["eos"].shape
-    prompts = {c: [f"prompt {j} of {c}" for j in range(n_prompts)] for c in range(n_classes)}
-    texts = [text for of_class in prompts.values() for text in of_class]
-    encoder = PrecomputedTextEncoder(texts, data["eos"].reshape(-1, d), data["projection"])
-    atol = 1e-5 if solver == "closed_form" else 1e-3
-    for i, numbers in enumerate(params):
-        blend = PaperBlend(**numbers, atol=0.3, temperature=None)
-        classifier = SeMoBridgeClassifier(encoder, prompts=prompts, blend=blend, solver=solver)
-        classifier.fit(data["shots"], data["shot_labels"])
-        for key, z in classifier.affinities(data["queries"]).items():
-            np.testing.assert_allclose(z, data[f"{key}_{tag}"], rtol=0, atol=atol)
-        scores = np.exp(classifier.decision_function(data["queries"]))
-        np.testing.assert_allclose(scores, data[f"blend{i}_{tag}"], rtol=0, atol=atol)
-        if solver != "closed_form":
-            np.testing.assert_allclose(classifier.loss_curve_, data[f"loss_{tag}"], rtol=1e-4)
-
-
 def test_a_solver_by_name_is_training_with_its_defaults(world):
     X, y = world.draw(3)
     by_name, by_object = (
@@ -290,39 +275,14 @@ def test_a_fit_that_fails_in_training_leaves_the_estimator_as_it_was(world):
     assert not hasattr(new, "classes_")
 
 
-@pytest.mark.parametrize(
-    "solver", [Training("adamw", max_iter=5), Training(tol=1e-3)], ids=["adamw", "lbfgs"]
-)
-def test_progress_is_silent_by_default(world, solver, capsys):
-    X, y = world.draw(2)
-    classifier = world.classifier(blend=PaperBlend(), solver=solver).fit(X, y)
-    assert capsys.readouterr() == ("", "")
-    clone(classifier).set_params(solver__verbose=1).fit(X, y)
-    assert solver.optimizer in capsys.readouterr().err
-
-
 @pytest.mark.parametrize("solver", ["closed_form", Training("adamw", max_iter=5), Training(tol=1e-3)])
 def test_scikit_learns_callbacks_hear_of_every_iteration(world, solver):
     pytest.importorskip("sklearn.callback", reason="needs scikit-learn 1.9")
-    heard = []
-
-    class Listener:
-        def setup(self, estimator, context):
-            heard.append("setup")
-
-        def on_fit_task_begin(self, estimator, context, **kwargs):
-            heard.append("begin")
-
-        def on_fit_task_end(self, estimator, context, **kwargs):
-            heard.append("end")
-            return False
-
-        def teardown(self, estimator, context):
-            heard.append("teardown")
-
     X, y = world.draw(2)
-    classifier = world.classifier(blend=PaperBlend(), solver=solver).set_callbacks(Listener())
+    listener = Listener()
+    classifier = world.classifier(blend=PaperBlend(), solver=solver).set_callbacks(listener)
     classifier.fit(X, y)
+    heard = list(listener.heard)
     n_entries = 0 if solver == "closed_form" else len(classifier.loss_curve_)
     assert heard.count("begin") == heard.count("end") == n_entries + 1
     assert heard[0] == "setup"
@@ -338,34 +298,16 @@ def test_there_are_at_most_nine_parameters():
     assert len(SeMoBridgeClassifier().get_params(deep=False)) <= 9
 
 
-def nested(world):
-    return world.classifier(blend=PaperBlend(alpha=5.0), solver=Training(max_iter=5, device="cpu"))
-
-
-@CONVERGENCE
+@pytest.mark.filterwarnings("ignore:The bridge did not converge")
 def test_a_search_reaches_inside(world):
     X, y = world.draw(4)
     grid = {"blend__alpha": [1.0, 6.0], "solver__lambda_c": [0.0, 0.1], "text_encoder__logit_scale": [20.0]}
-    search = GridSearchCV(nested(world), grid, cv=2).fit(X, y)
+    classifier = world.classifier(blend=PaperBlend(), solver=Training(max_iter=5, device="cpu"))
+    search = GridSearchCV(classifier, grid, cv=2).fit(X, y)
     assert set(search.best_params_) == set(grid)
     blends = GridSearchCV(world.classifier(), {"blend": ["auto", PaperBlend()]}, cv=2).fit(X, y)
     assert blends.best_score_ > 0.7
     assert cross_val_score(world.classifier(), X, y, cv=4).mean() > 0.7
-
-
-@CONVERGENCE
-def test_nested_parameters_are_cloned_shown_and_saved(world):
-    X, y = world.draw(3)
-    classifier = nested(world)
-    copy = clone(classifier).set_params(blend__alpha=1.0)
-    assert (classifier.blend.alpha, copy.blend.alpha) == (5.0, 1.0)
-    assert "PaperBlend(alpha=5.0)" in repr(classifier)
-    assert "max_iter=5" in repr(classifier)
-    saved = skops.io.dumps(classifier.fit(X, y))
-    loaded = skops.io.loads(saved, trusted=trusted_types())
-    assert loaded.blend.get_params() == classifier.blend.get_params()
-    assert loaded.solver.get_params() == classifier.solver.get_params()
-    np.testing.assert_array_equal(loaded.predict_proba(X), classifier.predict_proba(X))
 
 
 @pytest.mark.parametrize(
@@ -455,7 +397,6 @@ def problems(draw):
     return world, world.classifier(**params), X, y
 
 
-@settings(max_examples=20)
 @given(problems(), st.integers(0, 100))
 def test_order_of_rows_and_names_of_groups_do_not_matter(problem, seed):
     _, classifier, X, y = problem
@@ -469,7 +410,6 @@ def test_order_of_rows_and_names_of_groups_do_not_matter(problem, seed):
         )
 
 
-@settings(max_examples=20)
 @given(problems())
 def test_labels_may_be_called_and_sorted_otherwise(problem):
     world, classifier, X, y = problem
@@ -479,7 +419,6 @@ def test_labels_may_be_called_and_sorted_otherwise(problem):
     np.testing.assert_allclose(after[:, ::-1], before, rtol=1e-4, atol=1e-8)
 
 
-@settings(max_examples=20)
 @given(problems(), st.lists(st.integers(1, 4), min_size=25, max_size=25), st.floats(1e-3, 1e3))
 def test_a_repeated_row_is_a_heavier_row_and_weights_are_relative(problem, repeats, factor):
     _, classifier, X, y = problem
@@ -491,12 +430,9 @@ def test_a_repeated_row_is_a_heavier_row_and_weights_are_relative(problem, repea
     np.testing.assert_allclose(scaled, weighted, rtol=1e-4, atol=1e-8)
 
 
-@pytest.mark.parametrize(
-    "params", [{}, {"blend": PaperBlend()}, {"blend": PaperBlend(), "solver": Training(max_iter=5)}]
-)
+@every_model
 @pytest.mark.parametrize("ratio", [1e3, 1e24, 1e200])
 @pytest.mark.parametrize("with_groups", [False, True])
-@CONVERGENCE
 def test_weights_of_any_ratio(world, params, ratio, with_groups):
     X, y = world.draw(4)
     queries, truth = world.draw(20)
@@ -548,12 +484,7 @@ def test_no_class_is_drowned_by_the_count_of_another(world, blend):
     assert min(np.mean(predicted[truth == name] == name) for name in world.names) > 0.6
 
 
-@pytest.mark.parametrize(
-    "params",
-    [{}, {"blend": PaperBlend()}, {"blend": PaperBlend(), "solver": Training(max_iter=5)}],
-    ids=["auto", "paper", "trained"],
-)
-@CONVERGENCE
+@every_model
 def test_the_precision_of_the_shots_is_that_of_the_fitted_arrays_and_of_nothing_else(world, params):
     X, y = world.draw(4)
     single, double = X.astype(np.float32), X.astype(np.float32).astype(np.float64)
@@ -582,11 +513,8 @@ def test_the_precision_of_the_shots_is_that_of_the_fitted_arrays_and_of_nothing_
 # Manners
 
 
-@CONVERGENCE
+@every_model
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize(
-    "params", [{}, {"blend": PaperBlend()}, {"blend": PaperBlend(), "solver": Training(max_iter=5)}]
-)
 def test_a_fit_shares_no_memory_with_what_was_handed_in(make_world, dtype, params):
     world = make_world(bias=True)
     X, y = world.draw(3)
@@ -641,3 +569,87 @@ def test_another_width_than_the_text_is_named(world):
         world.classifier().fit(X[:, :9], y)
     with pytest.raises(ValueError, match="9 features"):
         world.classifier().fit(X, y).predict(X[:, :9])
+
+
+# In scikit-learn's tools
+
+
+@pytest.mark.parametrize("method", ["sigmoid", "isotonic", TEMPERATURE])
+def test_calibration(world, method):
+    X, y = world.draw(10)
+    calibrated = CalibratedClassifierCV(world.classifier(class_names=world.names), method=method, cv=3)
+    np.testing.assert_allclose(calibrated.fit(X, y).predict_proba(X).sum(axis=1), 1, rtol=1e-5)
+    assert calibrated.score(X, y) > 0.8
+    frozen = FrozenEstimator(world.classifier().fit(*world.draw(4)))
+    assert CalibratedClassifierCV(frozen, method=method, cv=3).fit(X, y).score(X, y) > 0.8
+
+
+@pytest.mark.parametrize("scoring", ["roc_auc_ovr", "neg_log_loss", BRIER, "balanced_accuracy"])
+def test_scoring(world, scoring):
+    X, y = world.draw(8, noise=4.0)
+    assert np.isfinite(cross_val_score(world.classifier(), X, y, cv=3, scoring=scoring)).all()
+    assert get_scorer(scoring)(world.zero_shot().fit(X, y), X, y) < 1
+
+
+def test_a_tuned_threshold_of_two_classes(world):
+    X, y = world.draw([0, 10, 10, 0, 0])
+    names = {False: "cat", True: "dog"}
+    tuned = TunedThresholdClassifierCV(world.classifier(class_names=names), cv=3).fit(X, y == "dog")
+    assert tuned.score(X, y == "dog") > 0.8
+
+
+class Recording(SeMoBridgeClassifier):
+    """Remembers what `fit` and `score` were given."""
+
+    def fit(self, X, y, sample_weight=None, groups=None):
+        self.seen_ = sample_weight, groups
+        return super().fit(X, y, sample_weight, groups)
+
+    def score(self, X, y, sample_weight=None):
+        assert sample_weight is not None
+        return super().score(X, y, sample_weight)
+
+
+@pytest.fixture
+def routing():
+    with sklearn.config_context(enable_metadata_routing=True):
+        yield
+
+
+@pytest.mark.usefixtures("routing")
+@needs_sklearn("1.7", "sends no weights to the score of a pipeline")
+def test_weights_and_groups_reach_the_classifier_through_pipelines_and_searches(world):
+    X, y = world.draw(10)
+    weight, groups = np.linspace(1, 2, len(y)), np.arange(len(y)) // 2
+    classifier = Recording(world.text_encoder(), prompts=TEMPLATE)
+    classifier.set_fit_request(sample_weight=True, groups=True)
+    classifier.set_score_request(sample_weight=True)
+    pipeline = make_pipeline(FunctionTransformer(), classifier)
+    pipeline.fit(X, y, sample_weight=weight, groups=groups)
+    for passed, seen in zip((weight, groups), pipeline[-1].seen_):
+        np.testing.assert_array_equal(seen, passed)
+
+    grid = {"recording__blend": ["auto", PaperBlend()]}
+    search = GridSearchCV(pipeline, grid, cv=GroupKFold(3)).fit(X, y, sample_weight=weight, groups=groups)
+    np.testing.assert_array_equal(search.best_estimator_[-1].seen_[1], groups)
+    assert search.best_score_ > 0.8
+
+    results = cross_validate(
+        pipeline,
+        X,
+        y,
+        cv=GroupKFold(3),
+        params={"sample_weight": weight, "groups": groups},
+        return_estimator=True,
+        return_indices=True,
+    )
+    for fitted, train in zip(results["estimator"], results["indices"]["train"]):
+        np.testing.assert_array_equal(fitted[-1].seen_[0], weight[train])
+        np.testing.assert_array_equal(fitted[-1].seen_[1], groups[train])
+
+
+@pytest.mark.usefixtures("routing")
+def test_metadata_that_nobody_asked_for_is_an_error(world):
+    X, y = world.draw(2)
+    with pytest.raises(sklearn.exceptions.UnsetMetadataPassedError, match="set_fit_request"):
+        make_pipeline(FunctionTransformer(), world.classifier()).fit(X, y, groups=np.arange(len(y)))

@@ -7,33 +7,18 @@ from pathlib import Path
 import matplotlib
 import pytest
 
-from sksemobridge import CLIPImageEncoder, CLIPTextEncoder
-
 # Packages of examples that run in the second step of CI where the test extra lacks them.
 NEEDS = {"serve_onnx": ("onnx", "onnxscript", "onnxruntime"), "serve_mlflow": ("mlflow",)}
-EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
-
-
 # What is not among the requirements of the tests.
 TOOLS = {
     "plot_held_out": ("cleanlab", "mapie"),
     "plot_label_next": ("skactiveml",),
     "fiftyone_model": ("fiftyone",),
 }
+EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
 
 
-@pytest.fixture(scope="module")
-def embeddings(tmp_path_factory):
-    return tmp_path_factory.mktemp("embeddings")
-
-
-@pytest.fixture(autouse=True)
-def _one_cache_for_all(monkeypatch, embeddings):
-    # The examples embed the same pictures again and again.
-    for encoder in (CLIPImageEncoder, CLIPTextEncoder):
-        monkeypatch.setitem(encoder.__init__.__kwdefaults__, "cache", str(embeddings))
-
-
+@pytest.mark.usefixtures("one_cache_for_all")
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_example(path, monkeypatch, tmp_path, capsys):
     for package in NEEDS.get(path.stem, ()):

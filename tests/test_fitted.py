@@ -4,17 +4,16 @@ import pickle
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.base import clone
 from sklearn.metrics import log_loss
 
-from sksemobridge import PaperBlend, SeMoBridgeClassifier, Training
+from sksemobridge import PaperBlend, SeMoBridgeClassifier
 
-from .conftest import World
+from .conftest import World, every_model
 
 LATE = ["bird", "dog"]
-CONVERGENCE = pytest.mark.filterwarnings("ignore:The bridge did not converge")
 
 
 def assert_equal_models(a, b, queries, rtol=1e-6):
@@ -40,7 +39,6 @@ def test_a_class_that_comes_later(make_world, blend, bias):
     assert_equal_models(grown, world.classifier(blend=blend).fit(X, y), X)
 
 
-@settings(max_examples=30)
 @given(
     st.integers(0, 1000),
     st.sampled_from([{}, {"blend": PaperBlend()}, {"label_noise": "auto"}]),
@@ -88,12 +86,7 @@ def test_training_continues_from_the_fitted_bridge(world):
     assert classifier.loss_curve_[-1] == pytest.approx(whole.loss_curve_[-1], rel=0.05)
 
 
-@CONVERGENCE
-@pytest.mark.parametrize(
-    "params",
-    [{}, {"blend": PaperBlend()}, {"blend": PaperBlend(), "solver": Training(max_iter=5)}],
-    ids=["auto", "paper", "trained"],
-)
+@every_model
 @pytest.mark.parametrize("d", [24, 20])
 def test_more_shots_with_another_text_encoder_are_all_shots_with_it(make_world, params, d):
     world, other = make_world(), make_world(seed=1, d=d)
@@ -159,10 +152,7 @@ def test_a_class_without_shots_lies_where_its_name_predicts(world):
     np.testing.assert_array_equal(correction[:, 2], 0)
 
 
-@CONVERGENCE
-@pytest.mark.parametrize(
-    "params", [{}, {"blend": PaperBlend()}, {"blend": PaperBlend(), "solver": Training(max_iter=5)}]
-)
+@every_model
 def test_a_subset_keeps_the_columns(world, params):
     X, y = world.draw(4)
     whole = world.classifier(**params).fit(X, y)

@@ -13,6 +13,7 @@ from joblib import Parallel, delayed
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sksemobridge import (
@@ -23,9 +24,8 @@ from sksemobridge import (
     make_semobridge_pipeline,
     trusted_types,
 )
-from sksemobridge.datasets import load_emoji
 
-from .encoder_helpers import small_config, write_model
+from .encoder_helpers import small_config, some_emoji, write_model
 
 CLASSES = ("bird", "clock", "fruit", "mammal")
 
@@ -33,10 +33,7 @@ CLASSES = ("bird", "clock", "fruit", "mammal")
 @pytest.fixture(scope="module")
 def pictures():
     """Images and labels of four classes, four of each; those of the last come later."""
-    emoji = load_emoji()
-    labels = emoji.target_names[emoji.target]
-    rows = np.concatenate([np.flatnonzero(labels == name)[:4] for name in CLASSES])
-    return emoji.images[rows], labels[rows]
+    return some_emoji(CLASSES, 4)
 
 
 def pipeline_of(**params):
@@ -136,6 +133,24 @@ def test_without_an_encoder_there_is_no_model_to_set():
     with pytest.raises(ValueError, match="Invalid parameter 'model_name'"):
         pipeline.set_params(model_name="mini")
     assert not hasattr(pipeline, "model_name")
+
+
+def test_parameters_reach_both_encoders_and_the_classifier():
+    pipeline = pipeline_of(encoder_params={"device": "cpu"}, priors="shots")
+    assert pipeline[0].device == pipeline[1].text_encoder.device == "cpu"
+    assert pipeline[1].priors == "shots"
+
+
+def test_pipelines_in_pipelines_are_as_one(pictures):
+    flat = pipeline_of(blend=PaperBlend(alpha=2.0)).fit(*pictures)
+    encode, classify = (Pipeline([("step", clone(step))]) for step in (flat[0], pipeline_of()[-1]))
+    nested = Pipeline([("encode", Pipeline([("inner", encode)])), ("classify", classify)])
+    nested.set_params(encode__inner__step__batch_size=7, classify__step__blend=PaperBlend(alpha=2.0)).fit(
+        *pictures
+    )
+    assert nested.get_params()["classify__step__blend__alpha"] == 2.0
+    expected = flat.predict_proba(pictures[0])
+    np.testing.assert_allclose(nested.predict_proba(pictures[0]), expected, rtol=1e-4)
 
 
 # Caches of pipelines that are loaded, copied, and handed to other processes

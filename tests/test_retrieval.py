@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
@@ -46,6 +46,7 @@ def searches(draw):
 
 
 @pytest.mark.filterwarnings("ignore:.* queries have no item with their label")
+@settings(max_examples=100)
 @given(searches(), st.integers(1, 13) | st.none())
 def test_equals_the_definition(search, batch_size):
     *arrays, exclude_self = search
@@ -148,7 +149,14 @@ def test_an_item_that_is_the_only_one_of_its_label_has_no_match_but_itself():
         ({"gallery": [[np.inf, 1.0], [1.0, 1.0], [1.0, 2.0]]}, "gallery contains infinity"),
         ({"query_labels": [0]}, "inconsistent numbers of samples"),
         ({"gallery_labels": ["a", "b", "c"]}, "Use text or numbers on both sides"),
-        ({"query_labels": [0.0, np.nan]}, "query_labels contains NaN"),
+        ({"gallery_labels": np.array([1, 2, "c"], dtype=object)}, "gallery_labels mix text"),
+        (
+            {"query_labels": np.array([1, 2], dtype=object), "gallery_labels": ["a"] * 3},
+            "no label could match",
+        ),
+        ({"query_labels": np.ma.array([0, 1], mask=[0, 1])}, r"query_labels is masked in rows \[1\]"),
+        ({"query_labels": [0.0, np.nan]}, r"query_labels contains NaN or None in rows \[1\]"),
+        ({"query_labels": [None, None]}, "query_labels contains NaN or None"),
         ({"gallery_labels": np.array(["a", None, np.nan], dtype=object)}, "contains NaN"),
         ({"query_labels": [7, 8]}, "None of the 2 queries has an item .* Check that both sides"),
         ({"exclude_self": True}, "2 queries and 3 gallery rows"),
@@ -165,23 +173,6 @@ def test_what_does_not_fit_is_named(changes, message):
     } | changes
     with pytest.raises(ValueError, match=message):
         mean_average_precision(**arguments)
-
-
-@pytest.mark.parametrize(
-    ("query_labels", "message"),
-    [
-        ([np.nan, "cat", "dog"], r"query_labels contains NaN or None in rows \[0\]"),
-        (np.array([1, "cat", "dog"], dtype=object), "query_labels mix text"),
-        ([1, 2, 3], "no label could match"),
-        (np.array([1, 2, 3], dtype=object), "no label could match"),
-        (np.ma.array(["cat", "dog", "dog"], mask=[0, 1, 0]), r"query_labels is masked in rows \[1\]"),
-        ([None] * 3, "query_labels contains NaN or None"),
-    ],
-)
-def test_labels_of_a_search_are_checked(query_labels, message):
-    X = np.eye(3)
-    with pytest.raises(ValueError, match=message):
-        mean_average_precision(X, X, query_labels, ["cat", "dog", "cat"])
 
 
 MEASURE = """
@@ -202,5 +193,5 @@ print(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak is read off Linux's /proc")
 def test_a_gallery_of_100_000_fits_into_two_gigabytes():
     # Blocks of 41 queries: more of them take longer and no more memory but for the queries themselves.
-    done = subprocess.run([sys.executable, "-c", MEASURE, "100"], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", MEASURE, "50"], capture_output=True, text=True, check=True)
     assert int(done.stdout) < 1.9 * 2**20

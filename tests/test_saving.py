@@ -7,6 +7,7 @@ import sys
 import warnings
 from dataclasses import fields, is_dataclass
 from importlib import import_module
+from importlib.metadata import version
 
 import joblib
 import numpy as np
@@ -14,7 +15,6 @@ import pytest
 import skops.io
 import skops.io.exceptions
 
-import sksemobridge
 from sksemobridge import (
     CLIPTextEncoder,
     PaperBlend,
@@ -28,6 +28,7 @@ from sksemobridge import (
 )
 from sksemobridge.datasets import load_emoji
 
+from .encoder_helpers import some_emoji
 from .skops_files import file_that_runs
 
 CONFIGURATIONS = {
@@ -41,10 +42,8 @@ CONFIGURATIONS = {
 @pytest.fixture(scope="module")
 def emoji():
     """Eight pictures of each of six classes."""
-    data = load_emoji()
-    labels = data.target_names[data.target]
-    chosen = np.concatenate([np.flatnonzero(labels == name)[:8] for name in data.target_names[:6]])
-    return [data.images[i] for i in chosen], labels[chosen]
+    images, labels = some_emoji(load_emoji().target_names[:6], 8)
+    return list(images), labels
 
 
 @pytest.fixture(scope="module")
@@ -147,48 +146,39 @@ for name, pipeline in of_pickle.items():
 
 def load_as_saved_with(estimator, **versions):
     state = estimator.__getstate__()
-    state["_versions"] |= versions
+    state["_versions"] = state["_versions"] | versions
     type(estimator).__new__(type(estimator)).__setstate__(state)
 
 
-def test_another_version_warns(fitted, emoji):
-    X = fitted[:-1].transform(emoji[0])
-    for estimator in (
-        fitted[-1],
-        SemanticBridge(CLIPTextEncoder("mini", "bundled")).fit(X),
-        ZeroShotClassifier(CLIPTextEncoder("mini", "bundled")).fit(X, emoji[1]),
-    ):
+@pytest.mark.parametrize("package", ["sksemobridge", "numpy", "scikit-learn"])
+def test_another_version_warns(world, package):
+    X, y = world.draw(2)
+    text = world.text_encoder()
+    now = ".".join(version(package).split(".")[:2])
+    for estimator in (world.classifier().fit(X, y), SemanticBridge(text).fit(X), world.zero_shot().fit(X, y)):
         load_as_saved_with(estimator)
-        now = sksemobridge.__version__
-        with pytest.warns(UserWarning, match=rf"saved with sksemobridge 99\.0 .* with sksemobridge {now}"):
-            load_as_saved_with(estimator, sksemobridge="99.0")
+        with pytest.warns(UserWarning, match=rf"saved with {package} 0\.0\.1 .* loaded with {package} {now}"):
+            load_as_saved_with(estimator, **{package: "0.0.1"})
 
 
-@pytest.mark.parametrize("package", ["numpy", "scikit-learn"])
-def test_another_version_of_numpy_or_scikit_learn_is_named(fitted, package):
-    with pytest.warns(UserWarning, match=rf"saved with {package} 0\.8 .* loaded with {package} "):
-        load_as_saved_with(fitted[-1], **{package: "0.8"})
-
-
-def test_files_of_the_first_development_version_are_refused(fitted):
-    state = fitted[-1].__getstate__()
+def test_files_of_the_first_development_version_are_refused(world):
+    state = world.classifier().fit(*world.draw(2)).__getstate__()
     del state["_versions"]
     with pytest.raises(ValueError, match=r"saved with version 0\.1\.0\.dev0 .* Fit it anew"):
         SeMoBridgeClassifier().__setstate__(state)
 
 
-def test_the_name_of_the_text_model_is_kept(fitted, emoji):
-    X = fitted[:-1].transform(emoji[0])
+def test_the_name_of_the_text_model_is_kept(fitted):
     expected = None if fitted[-1].text_encoder is None else ("mini", "bundled")
     classifier = pickle.loads(pickle.dumps(fitted[-1]))
     assert classifier.text_model_ == expected
     assert classifier.with_classes(classifier.classes_[:3]).text_model_ == expected
-    zero_shot = ZeroShotClassifier(CLIPTextEncoder("mini", "bundled")).fit(X, emoji[1])
-    assert zero_shot.text_model_ == ("mini", "bundled")
 
 
-def test_precomputed_texts_have_no_model_name(world):
+def test_the_name_of_the_text_model_of_names_alone_and_of_precomputed_texts(world):
     X, y = world.draw(2)
+    zero_shot = ZeroShotClassifier(CLIPTextEncoder("mini", "bundled")).fit(None, y)
+    assert zero_shot.text_model_ == ("mini", "bundled")
     assert world.classifier().fit(X, y).text_model_ is None
 
 
@@ -205,7 +195,10 @@ def assert_skops_round_trip(estimator, method, X):
 
 def test_all_that_a_fitted_estimator_holds_is_trusted(fitted, emoji):
     assert_skops_round_trip(fitted, "predict_proba", emoji[0])
-    X = fitted[:-1].transform(emoji[0])
+
+
+def test_all_that_other_estimators_hold_is_trusted(all_fitted, emoji):
+    X = all_fitted["default"][:-1].transform(emoji[0])
     zero_shot = ZeroShotClassifier(CLIPTextEncoder("mini", "bundled")).fit(X, emoji[1])
     assert_skops_round_trip(zero_shot, "predict_proba", X)
     assert_skops_round_trip(zero_shot.with_unlabeled(X), "predict_proba", X)

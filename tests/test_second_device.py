@@ -21,6 +21,11 @@ TEXTS = ["a cat", "a dog and a tree", "a cat"]
 def second_device():
     with SecondDevice():
         yield
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _no_model_stays_there():
+    yield
     clear_model_cache()
 
 
@@ -45,21 +50,15 @@ def test_it_computes_and_keeps_what_it_computes():
     assert z.unsqueeze_(0).shape == z.cpu().shape == (1, 2, 3)
 
 
-@pytest.mark.parametrize(
-    "mistake",
-    [
-        lambda x: x + torch.arange(3),
-        lambda x: torch.zeros(x.shape) + x,
-        lambda x: x @ torch.from_numpy(np.ones((3, 2), dtype=np.float32)),
-        lambda x: x + torch.tensor([1.0, 2.0, 3.0], device=x.device),
-    ],
-    ids=[
-        "arange without device",
-        "zeros for zeros_like",
-        "a constant of NumPy",
-        "torch.tensor on the device",
-    ],
-)
+MISTAKES = {
+    "arange without device": lambda x: x + torch.arange(3),
+    "zeros for zeros_like": lambda x: torch.zeros(x.shape) + x,
+    "a constant of NumPy": lambda x: x @ torch.from_numpy(np.ones((3, 2), dtype=np.float32)),
+    "torch.tensor on the device": lambda x: x + torch.tensor([1.0, 2.0, 3.0], device=x.device),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES.values(), ids=MISTAKES)
 def test_it_catches_mistakes_that_the_cpu_forgives(mistake):
     x = torch.ones(2, 3)
     mistake(x)

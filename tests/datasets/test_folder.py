@@ -2,7 +2,6 @@
 
 import os
 
-import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 from PIL import Image
@@ -40,13 +39,6 @@ def test_each_sub_folder_is_a_class(root):
 def test_the_folder_may_be_given_as_a_string(root):
     folder = root("cat/x.jpeg")
     assert_array_equal(load_image_folder(str(folder)).paths, load_image_folder(folder).paths)
-
-
-def test_paths_can_be_taken_by_rows(root):
-    found = load_image_folder(root("cat/1.jpg", "dog/1.jpg", "owl/1.jpg"))
-    rows = np.array([2, 0])
-    assert_array_equal(found.target_names[found.target[rows]], ["owl", "cat"])
-    assert len(found.paths[rows]) == 2
 
 
 def test_all_common_endings_count_in_any_case(root):

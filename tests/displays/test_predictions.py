@@ -1,8 +1,5 @@
 """What the displays draw, by the data of their artists."""
 
-import subprocess
-import sys
-
 import matplotlib
 import numpy as np
 import pytest
@@ -23,6 +20,8 @@ from sksemobridge import (
 )
 from sksemobridge.datasets import load_emoji
 
+from ..encoder_helpers import some_emoji
+
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 
@@ -37,12 +36,9 @@ class Pictures:
     """Shots and queries of three classes, and a pipeline fitted on the shots."""
 
     def __init__(self):
-        emoji = load_emoji()
-        labels = emoji.target_names[emoji.target]
-        some = np.concatenate([np.flatnonzero(labels == name)[:8] for name in ("clock", "fruit", "mammal")])
-        shots, queries = some[::2], some[1::2]
-        self.shots, self.y_shots = emoji.images[shots], labels[shots]
-        self.queries, self.y_queries = emoji.images[queries], labels[queries]
+        images, labels = some_emoji(("clock", "fruit", "mammal"), 8)
+        self.shots, self.y_shots = images[::2], labels[::2]
+        self.queries, self.y_queries = images[1::2], labels[1::2]
         self.pipeline = make_semobridge_pipeline("mini", "bundled").fit(self.shots, self.y_shots)
 
 
@@ -197,21 +193,23 @@ def test_a_display_can_be_drawn_in_the_place_of_given_axes(pictures):
         display.plot(figure.add_axes([0, 0, 1, 1]))
 
 
-def test_matplotlib_is_imported_when_drawing_and_named_when_missing():
-    code = (
-        "import sys, numpy as np\n"
-        "sys.modules['matplotlib'] = None\n"
-        "from sksemobridge import PredictionsDisplay\n"
-        "try:\n"
-        "    PredictionsDisplay.from_predictions(np.zeros((1, 8, 8, 3), np.uint8), ['a'], [1.0])\n"
-        "except ImportError as error:\n"
-        "    print(error)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "Displays need matplotlib, which is not installed: pip install matplotlib."
+def test_matplotlib_is_named_when_missing(pictures, without):
+    without("matplotlib")
+    with pytest.raises(ImportError, match="^Displays need matplotlib, .* pip install matplotlib.$"):
+        PredictionsDisplay.from_predictions(pictures.queries[:1], ["a"], [1.0])
 
 
 # What does not fit together
+
+
+@pytest.fixture(scope="module")
+def parts():
+    images = load_emoji().images[:5]
+    parts = {"images": images[:2], "y_pred": ["a", "b"], "probability": [0.5, 0.6]}
+    parts |= {"shots": images[2:], "y_shots": ["a", "b", "c"], "closest": [[0], [1]]}
+    parts |= {"against": ["b", "a"], "shares": {"name": [0.1, -0.2]}}
+    PredictionsDisplay.from_predictions(**parts)
+    return parts
 
 
 @pytest.mark.parametrize(
@@ -234,12 +232,7 @@ def test_matplotlib_is_imported_when_drawing_and_named_when_missing():
         ({"shares": None}, "belong together"),
     ],
 )
-def test_predictions_that_do_not_fit_together_are_refused(change, message):
-    images = load_emoji().images[:5]
-    parts = {"images": images[:2], "y_pred": ["a", "b"], "probability": [0.5, 0.6]}
-    parts |= {"shots": images[2:], "y_shots": ["a", "b", "c"], "closest": [[0], [1]]}
-    parts |= {"against": ["b", "a"], "shares": {"name": [0.1, -0.2]}}
-    PredictionsDisplay.from_predictions(**parts)
+def test_predictions_that_do_not_fit_together_are_refused(parts, change, message):
     with pytest.raises(ValueError, match=message):
         PredictionsDisplay.from_predictions(**parts | change)
 

@@ -3,7 +3,6 @@
 import os
 import pickle
 import shutil
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -19,13 +18,10 @@ import pytest
 from filelock import Timeout
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV
-from sklearn.pipeline import make_pipeline
 
 from sksemobridge.encoders import CLIPImageEncoder, EmbeddingCache, _cache
 
-from ..encoder_helpers import small_config, some_pictures, write_model
+from ..encoder_helpers import ROOT, small_config, some_pictures, write_model
 
 CacheSession = _cache.CacheSession
 
@@ -143,21 +139,6 @@ def test_pixels_and_images_are_kept_too(encoder, paths, passes):
     assert sum(passes) == 6
 
 
-def test_equal_files_are_embedded_once_with_a_cache_and_without(encoder, paths, tmp_path, passes):
-    copy, broken, again = (tmp_path / name for name in ("copy.png", "broken.png", "again.png"))
-    shutil.copy(paths[0], copy)
-    for path in (broken, again):
-        path.write_bytes(Path(paths[1]).read_bytes()[:100])
-    for cache in (encoder.cache, None):
-        passes.clear()
-        encoder.set_params(cache=cache, on_error="nan", n_jobs=3)
-        with pytest.warns(UserWarning, match="2 of 6 images"):
-            got = encoder.transform([paths[0], copy, paths[0], broken, again, paths[2]])
-        assert sum(passes) == 2
-        assert_array_equal(got[1:3], got[:1].repeat(2, axis=0))
-        assert_array_equal(np.isnan(got).all(axis=1), [False, False, False, True, True, False])
-
-
 def test_another_model_or_precision_is_another_entry(encoder, paths, directory, tmp_path):
     encoder.transform(paths)
     config = small_config("ViT-B-16")
@@ -195,17 +176,6 @@ def test_images_that_cannot_be_read_are_not_kept(encoder, paths, tmp_path):
         encoder.transform([paths[0], late])
     Image.fromarray(some_pictures(1, seed=9)[0]).save(late)
     assert np.isfinite(encoder.transform([paths[0], late])).all()
-
-
-def test_a_search_embeds_each_image_once(encoder, paths, passes):
-    X, y = np.array(paths, dtype=object), ["a", "b"] * 3
-    search = GridSearchCV(
-        make_pipeline(encoder, LogisticRegression()), {"logisticregression__C": [0.1, 1, 10]}, cv=3
-    )
-    search.fit(X, y)
-    assert sum(passes) == 6
-    search.fit(X, y)
-    assert sum(passes) == 6
 
 
 def test_what_was_embedded_before_an_error_is_kept(encoder, paths, directory):
@@ -329,57 +299,43 @@ def test_a_cache_may_be_pruned_while_it_is_in_use(directory):
         assert session.get(keys(5)[4]) is not None
 
 
-WRITER = """
+WRITERS = """
 import sys
+from multiprocessing import Process
 import numpy as np
 from sksemobridge.encoders._cache import CacheSession
 
-directory, seed, batches = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-rng = np.random.default_rng(seed)
-with CacheSession(directory) as cache:
-    while batches:
-        values = rng.normal(size=(20, 256)).astype(np.float32)
-        # Keys that tell what belongs under them.
-        cache.put([value[:3].tobytes() for value in values], values)
-        print("written", flush=True)
-        batches -= 1
+def write(directory, seed):
+    rng = np.random.default_rng(seed)
+    with CacheSession(directory) as cache:
+        for _ in range(20):
+            values = rng.normal(size=(20, 256)).astype(np.float32)
+            # Keys that tell what belongs under them.
+            cache.put([value[:3].tobytes() for value in values], values)
+
+if __name__ == "__main__":
+    writers = [Process(target=write, args=(sys.argv[1], seed)) for seed in range(4)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    sys.exit(any(writer.exitcode for writer in writers))
 """
 
 
-def start_writer(directory, seed, batches):
-    command = [sys.executable, "-W", "error", "-c", WRITER, str(directory), str(seed), str(batches)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def check_all_rows(directory):
+def test_processes_may_write_at_once_to_a_cache_that_none_has_made(directory, tmp_path):
+    program = tmp_path / "writers.py"
+    program.write_text(WRITERS)
+    # Python warns of each fork beside threads, which NumPy may have started.
+    command = [sys.executable, "-W", "error", "-W", "ignore::DeprecationWarning", program, directory]
+    subprocess.run(command, check=True, timeout=120, env=os.environ | {"PYTHONPATH": str(ROOT)})
     with closing(sqlite3.connect(directory / "embeddings.sqlite3")) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         found = [key for (key,) in connection.execute("SELECT key FROM embeddings")]
+    assert len(found) == 4 * 20 * 20
     with CacheSession(directory) as cache:
         for key in found:
             assert cache.get(key)[:3].tobytes() == key
-    return len(found)
-
-
-def test_processes_may_write_at_once_to_a_cache_that_none_has_made(directory):
-    writers = [start_writer(directory, seed, batches=20) for seed in range(4)]
-    for writer in writers:
-        _, errors = writer.communicate(timeout=120)
-        assert writer.returncode == 0, errors
-    assert check_all_rows(directory) == 4 * 20 * 20
-
-
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="processes are killed otherwise on Windows")
-def test_a_killed_writer_leaves_a_sound_cache(directory):
-    writer = start_writer(directory, seed=0, batches=-1)
-    for _ in range(30):
-        assert writer.stdout.readline() == "written\n"
-    writer.send_signal(signal.SIGKILL)
-    writer.communicate()
-    assert check_all_rows(directory) >= 30 * 20
-    with CacheSession(directory) as cache:
-        cache.put(keys(1), rows(1, 256))
-        assert cache.get(keys(1)[0]) is not None
 
 
 # Damage
@@ -442,25 +398,20 @@ def test_a_flipped_bit_is_noticed(directory):
         use()
 
 
-@pytest.mark.parametrize("seed", range(40))
-def test_random_bytes_in_the_file_give_no_error_and_no_wrong_row(directory, seed):
-    rng = np.random.default_rng(seed)
+def test_damaged_pages_give_no_error_and_no_wrong_row(directory):
     some, values = keys(300), rows(300, 16)
     with CacheSession(directory) as cache:
         cache.put(some, values)
     path = directory / "embeddings.sqlite3"
-    content = bytearray(path.read_bytes())
-    reach = len(content) if seed % 2 else 1024
-    for position in rng.integers(0, reach, 30):
-        content[position] = rng.integers(256)
-    path.write_bytes(content)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "The cache in .* (cannot be used|is damaged)", RuntimeWarning)
+    content = path.read_bytes()
+    path.write_bytes(content[:4096] + bytes(len(content) - 4096))
+
+    def use():
         with CacheSession(directory) as cache:
-            found = [cache.get(key) for key in some]
-            cache.put(some, values)
-    for value, got in zip(values, found):
-        assert got is None or np.array_equal(got, value)
+            assert all(cache.get(key) is None for key in some)
+
+    with pytest.warns(RuntimeWarning, match="cannot be used"):
+        use()
     EmbeddingCache(directory).clear()
     with CacheSession(directory) as cache:
         cache.put(some, values)

@@ -1,8 +1,10 @@
 """The last layers of towers, and a text tower without its own or with a shorter context."""
 
+import numpy as np
 import open_clip
 import pytest
 import torch
+from numpy.testing import assert_allclose
 
 from sksemobridge.encoders import (
     CLIPTextEncoder,
@@ -180,3 +182,77 @@ def test_without_a_projection_transform_works_and_the_rest_says_so(models):
     for use in (encoder.encode, lambda _: encoder.projection_, lambda _: encoder.projection_bias_):
         with pytest.raises(NoProjectionError, match="`transform` works, and with it zero-shot"):
             use(["a", "b"])
+
+
+# The projection of image towers
+
+
+def write_wide(folder, architecture, **vision):
+    """A small model whose joint space is wider than its tower, so that the span of the projection shows."""
+    width = {"RN50": 300}.get(architecture, 96)
+    config = small_config(architecture, embed_dim=width)
+    config["vision_cfg"].update(vision)
+    return write_model(folder, config)
+
+
+HEADS = {
+    "ViT-B-16": {},
+    "RN50": {},
+    "MobileCLIP-B": {"timm_proj": "linear"},
+    "MobileCLIP-B with bias": {"timm_proj": "linear", "timm_proj_bias": True},
+    "MobileCLIP-B with timm's classifier": {"timm_proj": None},
+}
+
+
+@pytest.fixture(scope="module", params=HEADS)
+def wide_model(request, tmp_path_factory):
+    name = write_wide(
+        tmp_path_factory.mktemp("wide"), request.param.split(" with ")[0], **HEADS[request.param]
+    )
+    yield name
+    clear_model_cache()
+
+
+def test_image_embeddings_are_spanned_by_the_image_projection(wide_model):
+    encoder = CLIPTextEncoder(wide_model)
+    W, b = encoder.image_projection_, encoder.image_projection_bias_
+    X = _image_embeddings(read_model(wide_model))
+    assert W.shape[0] < W.shape[1] == X.shape[1]
+
+    def rest(x):
+        return np.abs(x - x @ np.linalg.pinv(W.astype(np.float64)) @ W).max() / np.abs(x).max()
+
+    assert rest(X if b is None else X - b) < 1e-5
+    if b is not None:
+        assert rest(X) > 1e-2
+
+
+def _image_embeddings(model):
+    generator = torch.Generator().manual_seed(0)
+    if hasattr(model.visual, "attnpool"):
+        # From what comes before it: with random weights a ResNet's pixels grow until no bias is seen.
+        return model.visual.attnpool(torch.randn(5, 256, 1, 1, generator=generator)).double().numpy()
+    return model.encode_image(_pixels(model)).double().numpy()
+
+
+def test_an_mlp_s_last_layer_is_the_image_projection(tmp_path):
+    # Its hidden layer is twice as wide as the joint space, so that the layer itself has to be compared.
+    name = write_wide(tmp_path, "MobileCLIP-B", timm_proj="mlp")
+    model, encoder = read_model(name), CLIPTextEncoder(name)
+    weight, bias = encoder.image_projection_, encoder.image_projection_bias_
+    seen = []
+    handle = model.visual.head.mlp.fc2.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    expected = model.encode_image(_pixels(model))
+    handle.remove()
+    assert_allclose(seen[0].numpy() @ weight + (0 if bias is None else bias), expected, atol=1e-5)
+
+
+def _pixels(model):
+    return torch.rand(5, 3, *model.visual.image_size, generator=torch.Generator().manual_seed(0))
+
+
+def test_towers_that_end_in_attention_pooling_have_no_image_projection(models):
+    encoder = CLIPTextEncoder(models["ViT-B-16-SigLIP"])
+    for name in ("image_projection_", "image_projection_bias_"):
+        with pytest.raises(NoProjectionError, match="TimmModel.* no image_projection_"):
+            getattr(encoder, name)

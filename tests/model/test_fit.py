@@ -5,10 +5,17 @@ import pytest
 from sklearn.metrics import log_loss
 from sklearn.preprocessing import normalize
 
-from sksemobridge import PrecomputedTextEncoder, SeMoBridgeClassifier
+from sksemobridge import (
+    CLIPImageEncoder,
+    CLIPTextEncoder,
+    PrecomputedTextEncoder,
+    SeMoBridgeClassifier,
+    ZeroShotClassifier,
+)
 from sksemobridge._model import fit
 from sksemobridge._model.fit import distinctness, fit_model, held_out_images
 from sksemobridge._model.shots import pool_shots
+from sksemobridge.datasets import load_emoji
 
 from ..conftest import TEMPLATE
 
@@ -41,6 +48,23 @@ def test_labels_may_be_called_otherwise_in_spaces_of_any_rank(rank, width, most,
         classifier = SeMoBridgeClassifier(encoder, prompts=prompts).fit(X, names[y])
         scores.append(classifier.decision_function(queries)[:, names])
     np.testing.assert_allclose(*scores, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.usefixtures("one_cache_for_all")
+def test_shots_gain_on_zero_shot():
+    emoji, text_encoder = load_emoji(), CLIPTextEncoder("mini", "bundled")
+    X, y = CLIPImageEncoder("mini", "bundled").transform(emoji.images), emoji.target_names[emoji.target]
+    gains = []
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        shots = np.concatenate([rng.permutation(np.flatnonzero(y == c))[:8] for c in emoji.target_names])
+        queries = np.setdiff1d(np.arange(len(y)), shots)
+        models = SeMoBridgeClassifier(text_encoder), ZeroShotClassifier(text_encoder)
+        few_shot, zero_shot = (
+            model.fit(X[shots], y[shots]).score(X[queries], y[queries]) for model in models
+        )
+        gains.append(few_shot - zero_shot)
+    assert np.mean(gains) > 2 * np.std(gains, ddof=1) / np.sqrt(10)
 
 
 def test_a_useless_text_loses_its_weight(world):

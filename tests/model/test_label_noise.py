@@ -43,6 +43,9 @@ def test_the_label_of_an_only_shot_is_trusted_unless_a_share_is_given(world):
     y = np.roll(y, 1)
     assert (world.classifier(label_noise="auto").fit(X, y).label_proba_ == 1).all()
     assert (world.classifier(label_noise=0.2).fit(X, y).label_proba_ < 1).all()
+    # Without text there is nothing that could tell.
+    without_text = world.classifier(label_noise="auto", class_names="ignore", vocabulary=None)
+    assert (without_text.fit(X, y).label_proba_ == 1).all()
 
 
 def test_rows_are_those_of_fit_in_any_order_and_rows_without_weight_have_none(world, mislabelled):

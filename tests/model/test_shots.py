@@ -2,13 +2,12 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sksemobridge._model.shots import ShotMemory, pool_shots
 
 
-@settings(max_examples=25)
 @given(st.integers(0, 1000))
 def test_pooled_shots_do_not_depend_on_how_often_rows_come(seed):
     rng = np.random.default_rng(seed)

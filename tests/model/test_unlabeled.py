@@ -104,17 +104,17 @@ def test_one_image_changes_little(world):
     assert np.abs(after - before).max() < 0.1 * before.std(axis=1).mean()
 
 
-def test_later_calls_learn_anew(world):
-    classifier = fitted(world, "text", 3)
+@pytest.mark.parametrize("kind", KINDS)
+def test_later_calls_learn_anew(world, kind):
+    classifier = fitted(world, kind, 3)
     (first, _), (second, _), (queries, _) = world.draw(20), world.draw(30), world.draw(3)
     expected = classifier.with_unlabeled(second).decision_function(queries)
     again = classifier.with_unlabeled(first).with_unlabeled(second)
     np.testing.assert_array_equal(again.decision_function(queries), expected)
-    X, y = world.draw(2)
-    grown = classifier.with_unlabeled(first).partial_fit(X, y)
-    np.testing.assert_array_equal(
-        grown.decision_function(queries), classifier.partial_fit(X, y).decision_function(queries)
-    )
+    if kind != "zero-shot":
+        X, y = world.draw(2)
+        grown = classifier.with_unlabeled(first).partial_fit(X, y).decision_function(queries)
+        np.testing.assert_array_equal(grown, classifier.partial_fit(X, y).decision_function(queries))
 
 
 def test_other_classes_keep_what_was_learnt(world):

@@ -1,4 +1,4 @@
-"""The paper's method equals the published implementation, in closed form and trained."""
+"""The paper's classifier equals the published implementation, in closed form and trained."""
 
 import json
 from pathlib import Path
@@ -6,48 +6,42 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sksemobridge._paper.model import fit_paper
-from sksemobridge._paper.parameters import PaperBlend, Training
-
-from .worlds import ClassTexts, Shots
+from sksemobridge import PaperBlend, PrecomputedTextEncoder, SeMoBridgeClassifier, Training
 
 DATA = Path(__file__).parents[1] / "data"
 
 
-def load(name):
-    """Arrays of the published implementation, its shots and texts, and the numbers of its blends."""
+def assert_equals_the_published(name, solver, tag, dtype, atol):
+    """Affinities, loss and blended scores of the arrays in a file, for all blends of it."""
     data = dict(np.load(DATA / f"{name}.npz"))
-    shots = Shots.of(data["shots"], data["shot_labels"])
-    return data, shots, ClassTexts.of(data["eos"], data["projection"]), json.loads(str(data["params"]))
+    shots, queries = data["shots"].astype(dtype), data["queries"].astype(dtype)
+    n_classes, n_prompts, d = data["eos"].shape
+    prompts = {c: [f"prompt {j} of {c}" for j in range(n_prompts)] for c in range(n_classes)}
+    texts = [text for of_class in prompts.values() for text in of_class]
+    encoder = PrecomputedTextEncoder(texts, data["eos"].reshape(-1, d), data["projection"])
+    for i, numbers in enumerate(json.loads(str(data["params"]))):
+        blend = PaperBlend(**numbers, atol=0.3, temperature=None)
+        classifier = SeMoBridgeClassifier(encoder, prompts=prompts, blend=blend, solver=solver)
+        classifier.fit(shots, data["shot_labels"])
+        for key, z in classifier.affinities(queries).items():
+            assert z.dtype == dtype
+            np.testing.assert_allclose(z, data[f"{key}_{tag}"], rtol=0, atol=atol)
+        scores = np.exp(classifier.decision_function(queries))
+        np.testing.assert_allclose(scores, data[f"blend{i}_{tag}"], rtol=0, atol=atol)
+        if solver == "closed_form":
+            np.testing.assert_array_equal(scores.argmax(axis=1), data[f"blend{i}_{tag}"].argmax(axis=1))
+        else:
+            np.testing.assert_allclose(classifier.loss_curve_, data[f"loss_{tag}"], rtol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["square", "rectangular"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_affinities_and_blended_scores_of_the_closed_form(name, dtype):
-    data, shots, texts, params = load(name)
-    for i, settings in enumerate(params):
-        blend = PaperBlend(**settings, atol=0.3, temperature=None)
-        model = fit_paper(shots, texts, blend=blend, dtype=dtype)
-        queries = data["queries"].astype(dtype)
-        for key, z in model.affinities(queries).items():
-            assert z.dtype == dtype
-            np.testing.assert_allclose(z, data[f"{key}_bias_0"], rtol=0, atol=1e-5)
-        scores = np.exp(model.decision(queries))
-        np.testing.assert_allclose(scores, data[f"blend{i}_bias_0"], rtol=0, atol=1e-5)
-        np.testing.assert_array_equal(scores.argmax(axis=1), data[f"blend{i}_bias_0"].argmax(axis=1))
+    assert_equals_the_published(name, "closed_form", "bias_0", dtype, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["square", "rectangular"])
-@pytest.mark.parametrize("class_bias", [True, False])
-def test_the_papers_recipe(name, class_bias):
-    data, shots, texts, params = load(name)
-    tag = ("bias" if class_bias else "nobias") + "_200"
-    training = Training("adamw", class_bias=class_bias, max_iter=200)
-    for i, settings in enumerate(params):
-        blend = PaperBlend(**settings, atol=0.3, temperature=None)
-        model = fit_paper(shots, texts, blend=blend, training=training)
-        np.testing.assert_allclose(model.loss_curve, data[f"loss_{tag}"], rtol=1e-4)
-        for key, z in model.affinities(data["queries"]).items():
-            np.testing.assert_allclose(z, data[f"{key}_{tag}"], rtol=0, atol=1e-3)
-        scores = np.exp(model.decision(data["queries"]))
-        np.testing.assert_allclose(scores, data[f"blend{i}_{tag}"], rtol=0, atol=1e-3)
+@pytest.mark.parametrize(("class_bias", "tag"), [(True, "bias_200"), (False, "nobias_200")])
+def test_the_papers_recipe(name, class_bias, tag):
+    solver = Training("adamw", class_bias=class_bias, max_iter=200)
+    assert_equals_the_published(name, solver, tag, np.float64, atol=1e-3)

@@ -7,7 +7,7 @@ from sksemobridge._paper import training as module
 from sksemobridge._paper.bridge import Bridge
 from sksemobridge._paper.parameters import Training
 from sksemobridge._paper.training import WARM_UP_STEPS, BridgeLoss, TrainedBridge, train_bridge
-from sksemobridge._utils.device import SMALL_PRODUCT
+from sksemobridge._utils import device
 
 from .worlds import ClassTexts, make_problem, weight_of
 
@@ -169,15 +169,6 @@ def test_basis_of_the_shots_loses_nothing(identity, bias):
     np.testing.assert_allclose(reduced.class_bias, full.class_bias, atol=1e-5)
 
 
-def test_training_goes_on_from_an_earlier_outcome():
-    problem = make_problem()
-    first = train(problem, max_iter=15)
-    assert not first.converged
-    more = train(problem | {"bridge": problem["bridge"].trained(first.bridge)}, start_bias=first.class_bias)
-    assert more.loss_curve[0] == pytest.approx(first.loss_curve[-1], rel=1e-9)
-    assert more.loss_curve[-1] < first.loss_curve[-1]
-
-
 def test_smaller_tolerance_gives_smaller_loss():
     problem = make_problem()
     loose, tight = (train(problem, tol=tol) for tol in (1e-2, 1e-8))
@@ -195,9 +186,11 @@ def test_single_precision_reaches_the_loss_of_double_precision():
     np.testing.assert_array_equal(outcome.bridge, train(problem, dtype=np.float32).bridge)
 
 
-@pytest.mark.parametrize(("n", "expected"), [(6, 1), (SMALL_PRODUCT // 128**2, 2)])
-def test_small_problems_are_trained_with_one_thread(n, expected, blas_threads):
+@pytest.mark.parametrize(("n", "expected"), [(15, 1), (16, 2)])
+def test_small_problems_are_trained_with_one_thread(n, expected, blas_threads, monkeypatch):
     import torch
+
+    monkeypatch.setattr(device, "SMALL_PRODUCT", 16 * 128**2)
 
     seen, threads = [], torch.get_num_threads()
     X, codes = np.random.default_rng(0).normal(size=(n, 128)), np.arange(n) % 3
@@ -223,25 +216,14 @@ def test_small_problems_are_trained_with_one_thread(n, expected, blas_threads):
 
 
 @pytest.mark.parametrize("solver", ["lbfgs", "adamw"])
-def test_order_of_classes_does_not_matter(solver):
+def test_order_of_classes_and_shots_does_not_matter(solver):
     problem = make_problem()
-    order = np.array([2, 0, 3, 1])
-    permuted = problem | {
-        "codes": np.argsort(order)[problem["codes"]],
-        "texts": problem["texts"].take(order),
-    }
+    classes, shots = np.array([2, 0, 3, 1]), np.random.default_rng(0).permutation(len(problem["X"]))
+    permuted = problem | {name: problem[name][shots] for name in OF_SHOTS}
+    permuted |= {"codes": np.argsort(classes)[permuted["codes"]], "texts": problem["texts"].take(classes)}
     a, b = (train(p, solver, max_iter=15) for p in (problem, permuted))
     np.testing.assert_allclose(a.bridge, b.bridge, atol=1e-5)
-    np.testing.assert_allclose(a.class_bias[order], b.class_bias, atol=1e-5)
-
-
-@pytest.mark.parametrize("solver", ["lbfgs", "adamw"])
-def test_order_of_shots_does_not_matter(solver):
-    problem = make_problem()
-    order = np.random.default_rng(0).permutation(len(problem["X"]))
-    permuted = problem | {name: problem[name][order] for name in OF_SHOTS}
-    a, b = (train(p, solver, max_iter=15) for p in (problem, permuted))
-    np.testing.assert_allclose(a.bridge, b.bridge, atol=1e-5)
+    np.testing.assert_allclose(a.class_bias[classes], b.class_bias, atol=1e-5)
 
 
 @pytest.mark.parametrize("solver", ["lbfgs", "adamw"])
@@ -268,16 +250,6 @@ def test_class_without_shots_takes_no_part():
     np.testing.assert_array_equal(a.bridge, b.bridge)
     np.testing.assert_array_equal(a.class_bias[present], b.class_bias)
     assert not a.class_bias[1].any()
-
-
-@pytest.mark.parametrize("solver", ["lbfgs", "adamw"])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_same_input_gives_the_same_bits(solver, dtype):
-    problem = make_problem(D=96, d=64)
-    a, b = (train(problem, solver, dtype=dtype, max_iter=30) for _ in range(2))
-    np.testing.assert_array_equal(a.loss_curve, b.loss_curve)
-    np.testing.assert_array_equal(a.bridge, b.bridge)
-    np.testing.assert_array_equal(a.class_bias, b.class_bias)
 
 
 def test_input_and_state_of_torch_stay_as_they_are():

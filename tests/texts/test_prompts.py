@@ -14,14 +14,12 @@ from sklearn.utils.fixes import parse_version
 from sksemobridge import (
     CLIPImageEncoder,
     CLIPTextEncoder,
-    PaperBlend,
     SeMoBridgeClassifier,
-    Training,
 )
 from sksemobridge._texts.prompts import build_prompts, name_classes
 from sksemobridge.datasets import load_emoji
 
-from ..conftest import TEMPLATE, World
+from ..conftest import TEMPLATE, World, every_model
 
 
 def folders(y):
@@ -95,38 +93,6 @@ def test_a_name_that_equals_its_label_is_read_alike_however_it_is_given(world, m
         np.testing.assert_array_equal(fitted.text_embeddings_, expected.text_embeddings_)
 
 
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda names: np.array(names),
-        lambda names: np.array(names, dtype=object),
-        lambda names: pd.Series(names, dtype="category"),
-        lambda names: list(names),
-    ],
-    ids=["str", "object", "category", "list"],
-)
-def test_labels_of_text_need_no_names(world, make):
-    X, y = world.draw(3)
-    classifier = world.classifier().fit(X, make(y))
-    assert classifier.classes_.tolist() == sorted(world.names)
-    assert set(classifier.predict(X)) <= set(world.names)
-
-
-@pytest.mark.parametrize("labels", [[10, 20, 30, 40, 50], [1.0, 2.0, 3.0, 4.0, 5.0]], ids=["int", "float"])
-@pytest.mark.parametrize("as_mapping", [True, False])
-def test_numbers_are_named_by_class_names(world, labels, as_mapping):
-    X, y = world.draw(3)
-    codes = np.array(labels)[world.codes(y)]
-    names = dict(zip(labels, world.names)) if as_mapping else world.names
-    classifier = world.classifier(class_names=names).fit(X, codes)
-    expected = world.classifier().fit(X, y)
-    np.testing.assert_array_equal(classifier.text_embeddings_, expected.text_embeddings_)
-    assert classifier.classes_.tolist() == labels
-    assert (
-        classifier.predict(X) == np.array(labels)[np.searchsorted(world.names, expected.predict(X))]
-    ).all()
-
-
 def test_other_names_in_a_mapping_are_taken_as_they_are(world):
     X, y = world.draw(2)
     encoder = world.text_encoder()
@@ -140,9 +106,10 @@ def test_tools_that_number_the_labels_change_nothing_with_a_list_of_names(world,
     X, y = world.draw(6)
     labels = folders(y)
     named = make(world, class_names=sorted(set(labels)))
-    probability = cross_val_predict(named, X, labels, cv=3, method="predict_proba")
     expected = make(world).fit(X, labels)
-    assert np.mean(np.unique(labels)[probability.argmax(axis=1)] == labels) > 0.6
+    for method in ("predict_proba", "decision_function", "predict_log_proba"):
+        values = cross_val_predict(named, X, labels, cv=3, method=method)
+        assert np.mean(np.unique(labels)[values.argmax(axis=1)] == labels) > 0.6
 
     voting = VotingClassifier([("named", named), ("linear", LogisticRegression())], voting="soft")
     member = voting.fit(X, labels).named_estimators_["named"]
@@ -315,11 +282,7 @@ def test_only_a_pair_of_braces_is_replaced():
 # Classes without text
 
 
-@pytest.mark.parametrize(
-    "params",
-    [{}, {"blend": PaperBlend()}, {"blend": PaperBlend(), "solver": Training(tol=1e-3)}],
-    ids=["auto", "paper", "trained"],
-)
+@every_model
 def test_a_class_without_text_is_known_by_its_shots(world, params):
     X, y = world.draw(8)
     names = dict(zip(world.names, world.names)) | {"dog": None}

@@ -3,7 +3,7 @@
 import gc
 import pickle
 import weakref
-from concurrent.futures import ThreadPoolExecutor
+from itertools import product
 
 import array_api_strict as strict
 import numpy as np
@@ -61,12 +61,11 @@ def assert_like(actual, given, expected):
     np.testing.assert_allclose(array_api.to_numpy(actual), expected, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_results_follow_the_queries(any_world, move, dtype):
+def test_results_follow_the_queries(any_world, move):
     X, y = any_world.draw(4)
-    queries = any_world.draw(6)[0].astype(dtype)
-    given = move(queries)
-    for classifier in classifiers(any_world, X, y):
+    both = [any_world.draw(6)[0].astype(dtype) for dtype in (np.float32, np.float64)]
+    for classifier, queries in product(classifiers(any_world, X, y), both):
+        given = move(queries)
         for method in ("predict_proba", "predict_log_proba", "decision_function"):
             assert_like(getattr(classifier, method)(given), given, getattr(classifier, method)(queries))
         labels = classifier.predict(given)
@@ -79,9 +78,9 @@ def test_results_follow_the_queries(any_world, move, dtype):
         if hasattr(classifier, "score_samples"):
             assert_like(classifier.score_samples(given), given, classifier.score_samples(queries))
             assert isinstance(classifier.p_values(given), np.ndarray)
-    for normalize in (True, False):
+    for normalize, queries in product((True, False), both):
         bridge = SemanticBridge(any_world.text_encoder(), normalize=normalize).fit(X)
-        assert_like(bridge.transform(given), given, bridge.transform(queries))
+        assert_like(bridge.transform(move(queries)), move(queries), bridge.transform(queries))
 
 
 def test_many_rows_are_computed_in_blocks(any_world, move, monkeypatch):
@@ -134,36 +133,19 @@ def test_rows_that_are_not_finite_are_named(world, move):
         classifier.predict(move(X))
 
 
-def test_constants_on_devices_stay_out_of_the_estimator(world, move):
+def test_constants_on_devices_stay_out_of_the_estimator_and_go_with_it(world, move, blend):
     X, y = world.draw(4)
-    classifier = world.classifier().fit(X, y)
+    classifier = world.classifier(blend=blend).fit(X, y)
     before, names = pickle.dumps(classifier), set(vars(classifier))
     for queries in (X, X.astype(np.float32), move(X)):
         classifier.predict_proba(queries)
         classifier.affinities(queries)
     assert set(vars(classifier)) == names
     assert pickle.dumps(classifier) == before
-
-
-def test_constants_on_devices_go_with_the_estimator(world, move, blend):
-    X, y = world.draw(4)
-    classifier = world.classifier(blend=blend).fit(X, y)
-    for queries in (X, X.astype(np.float32), move(X)):
-        classifier.predict_proba(queries)
-        classifier.affinities(queries)
     model = weakref.ref(classifier._fitted.model)
     del classifier
     gc.collect()
     assert model() is None
-
-
-def test_threads_share_an_estimator(world):
-    X, y = world.draw(8)
-    classifier = world.classifier().fit(X, y)
-    expected = pickle.loads(pickle.dumps(classifier)).predict_proba(X)
-    with ThreadPoolExecutor(8) as threads:
-        for probability in threads.map(classifier.predict_proba, [X] * 40):
-            np.testing.assert_allclose(probability, expected, rtol=1e-9)
 
 
 class NoHost(TorchFunctionMode):

@@ -1,11 +1,6 @@
 """What the benchmark of the bridge leaves out and draws."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 from bridge import Task, few_shot, search, without_own_names
 
 

@@ -2,19 +2,15 @@
 
 import gzip
 import importlib.util
-import sys
-from pathlib import Path
 
-import numpy as np
-import pandas as pd
-import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 import few_classes
 import few_shot
 import few_shot_report
 import head
 import label_noise
+import numpy as np
+import pandas as pd
+import pytest
 import tasks
 import typicality
 import uneven
@@ -177,6 +173,7 @@ def test_differences_are_paired_and_a_lower_loss_wins():
     assert few_shot_report.differences_by_shots(frame, "log_loss", 2, "ours").endswith("(1:0) |")
 
 
+@pytest.mark.usefixtures("one_cache_for_all")
 def test_the_finer_classes_of_the_bundled_pictures_have_three_pictures_or_more():
     task = tasks.emoji_finer()
     names, counts = np.unique(task.y, return_counts=True)

@@ -1,12 +1,7 @@
 """A short run of random damage; `benchmarks/fuzz.py` makes long ones."""
 
-import sys
-from pathlib import Path
-
-import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 import fuzz
+import pytest
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")

@@ -1,13 +1,8 @@
 """Two commits in one run."""
 
-import sys
-from pathlib import Path
-
+import compare
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
-import compare
 
 
 class Answers:

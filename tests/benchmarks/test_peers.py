@@ -1,18 +1,13 @@
 """The peers of the benchmarks on cases that can be worked out by hand."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
+from peers import APE, GDA, CLAPProbe, LPPlusPlus, ProKeR, SSText, TextCoord, TipAdapter, ZeroShot
 from scipy.special import softmax
 from sklearn.base import clone
 from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV
 from sklearn.preprocessing import normalize
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
-from peers import APE, GDA, CLAPProbe, LPPlusPlus, ProKeR, SSText, TextCoord, TipAdapter, ZeroShot
 
 # Two classes, whose texts are the axes of the plane; one shot of each.
 TEXTS = np.eye(2)

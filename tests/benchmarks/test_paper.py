@@ -2,20 +2,17 @@
 
 import json
 import random
-import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import paper
+import paper_data
+import paper_search
 import pytest
 from PIL import Image
 
 from sksemobridge import CLIPImageEncoder, CLIPTextEncoder, Training
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
-import paper
-import paper_data
-import paper_search
 
 PROTOCOL = paper_data.read_protocol()
 SPLIT_SETS = [name for name, entry in PROTOCOL["datasets"].items() if entry["split"].endswith(".json")]
@@ -101,7 +98,7 @@ def test_every_split_file_is_read_where_the_protocol_puts_it(tmp_path, name):
 
 
 def test_the_documentation_names_every_folder_of_the_protocol():
-    page = (Path(__file__).parents[1] / "benchmarks" / "README.md").read_text()
+    page = (Path(paper.__file__).parent / "README.md").read_text()
     for name, entry in PROTOCOL["datasets"].items():
         images = "/".join(part for part in (entry["directory"], entry["images"]) if part)
         assert f"| {name} |" in page

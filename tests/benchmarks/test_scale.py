@@ -1,12 +1,7 @@
 """Speed and scale: what the benchmark fits, and the restated loop of the paper."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 import scale
 from tasks import made_up_arrays
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from sksemobridge.datasets import load_emoji, load_vocabulary
+from sksemobridge.datasets import load_vocabulary
 
 DOMAINS = {
     "dogs": "golden retriever, beagle, poodle, dachshund, rottweiler, border collie",
@@ -56,7 +56,3 @@ def test_names_are_plain_lower_case_english_without_an_article(names):
 @pytest.mark.parametrize("domain", DOMAINS)
 def test_every_domain_has_its_fine_words(names, domain):
     assert set(DOMAINS[domain].split(", ")) - set(names) == set()
-
-
-def test_their_licence_comes_with_them():
-    assert "WordNet 3.1 Copyright 2011 by Princeton University" in load_emoji().DESCR

@@ -1,12 +1,7 @@
 """Time and memory of callables."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 import timing
 
 
