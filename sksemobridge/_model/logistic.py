@@ -4,9 +4,10 @@ The decision is `sum_k s_k z_k,c + b_c + A_c . v` with `v = nrm(q) - m`. Scales 
 `A (C, D)` are one posterior mode. It minimises
 
     sum_i omega_i * -log softmax(decision(x_i) + log pi)[y_i]
-    + sum_k (log(s_k / s0_k) / width)^2 / 2 + ||b||^2 / 2 + sum_c A_c' inv(Q) A_c / (2 sigma^2)
+    + sum_k (nu + 1) / 2 log(1 + t_k^2 / nu) + ||b||^2 / 2 + sum_c A_c' inv(Q) A_c / (2 sigma^2)
 
-over the shots `x_i`, whose terms `z_k` are those of a model without them. `pi_c` is the share of class `c` among the shots:
+over the shots `x_i`, with `t_k = log(s_k / s0_k) / width` (Student's t: a scale may be far from its default where shots say so).
+Their terms `z_k` are those of a model without them. `pi_c` is the share of class `c` among the shots:
 how often a class was labelled does not tell how likely it is. `Q = sum_S q_S V_S V_S' / l_S^2` over spans `S` with
 directions `V_S`, where `l_S^2` is the mean square length of the `v` in the span. The spans are the whole space, with
 `q = 1`, and that of the class texts, with `q = p (1 + 1 / n)`, where `p` is the probability that the texts are of use and
@@ -23,8 +24,8 @@ from scipy.special import expit
 from .._utils.array_api import softmax
 
 # `python studies/blend.py` varies the constants of this block.
-# Width of the prior of `log s`, and `sigma`.
-WIDTH, CORRECTION = 0.35, 0.9
+# Width of the prior of `log s`, that of the texts alone, degrees of freedom `nu` of both, and `sigma`.
+WIDTH, WIDTH_OF_TEXT, FREEDOM, CORRECTION = 0.35, 0.8, 8.0, 0.9
 # Odds that texts are of use, before any shot: most names are words that CLIP knows.
 TEXT_ODDS = 10.0
 # Bound of `log(s / s0)`, relative decrease of the loss that ends the search, and what rounding explains.
@@ -102,11 +103,14 @@ def fit_weights(terms, codes, weight, defaults, features, deviations, width=WIDT
         true = logits[each, codes]
         np.exp(logits, out=logits)
         sums = logits.sum(axis=1)
-        loss = weight @ (np.log(sums) - true) + 0.5 * (x @ x)
+        loss = weight @ (np.log(sums) - true) + 0.5 * (x[k:] @ x[k:])
+        loss += 0.5 * (FREEDOM + 1) * np.log1p(x[:k] ** 2 / FREEDOM).sum()
         logits *= (weight / sums)[:, None]
         logits[each, codes] -= weight
         of_scales = width * scales * [np.vdot(logits, z) for z in values]
-        return float(loss), x + np.concatenate([of_scales, (deviations * (features.T @ logits)).ravel()])
+        of_scales += (FREEDOM + 1) * x[:k] / (FREEDOM + x[:k] ** 2)
+        of_coefficients = x[k:] + (deviations * (features.T @ logits)).ravel()
+        return float(loss), np.concatenate([of_scales, of_coefficients])
 
     x, loss = np.zeros(k + features.shape[1] * n_classes), 0.0
     if n:
@@ -142,7 +146,7 @@ def fit_text(cosines, codes, weight, logit_scale):
     """
     none = np.zeros((len(codes), 0))
     fitted = fit_weights(
-        {"text": cosines}, codes, weight, {"text": logit_scale}, none, np.zeros(0), width=1.0
+        {"text": cosines}, codes, weight, {"text": logit_scale}, none, np.zeros(0), width=WIDTH_OF_TEXT
     )
     loss_of_guessing = -weight @ fitted.log_prior[codes]
     return fitted.scales["text"], float(expit(np.log(TEXT_ODDS) + loss_of_guessing - fitted.loss))

@@ -7,8 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import quote
 
-from tqdm import tqdm
-
 from ..encoders._pictures import ImageReadError, decode, fetch
 
 # Pixels of the longer side, and the quality of the JPEG: about 5 kB for each.
@@ -17,6 +15,8 @@ _SIDE, _QUALITY = 160, 75
 
 def thumbnails(paths, *, progress):
     """Data addresses of small pictures, by path; without those that cannot be read."""
+    from tqdm import tqdm  # loaded when a page is written: the package is imported without it
+
     with ThreadPoolExecutor() as pool:
         made = list(
             tqdm(pool.map(_thumbnail, paths), total=len(paths), desc="thumbnails", disable=not progress)

@@ -5,7 +5,7 @@ import pytest
 from scipy.special import log_softmax
 from sklearn.preprocessing import normalize
 
-from sksemobridge._model.logistic import TEXT_ODDS, WIDTH, features_of, fit_text, fit_weights
+from sksemobridge._model.logistic import FREEDOM, TEXT_ODDS, WIDTH, features_of, fit_text, fit_weights
 
 DEFAULTS, DEVIATIONS = {"text": 1.0, "shots": 0.3}, np.array([0.7, 0.4, 0.4, 0.4, 0.4, 0.4])
 
@@ -28,7 +28,8 @@ def test_the_mode_is_the_minimum_of_its_objective():
         logits = logits + features @ coefficients
         loss = -weight @ log_softmax(logits, axis=1)[np.arange(30), codes]
         for name, default in DEFAULTS.items():
-            loss += 0.5 * (np.log(scales[name] / default) / WIDTH) ** 2
+            ratio = np.log(scales[name] / default) / WIDTH
+            loss += 0.5 * (FREEDOM + 1) * np.log(1 + ratio**2 / FREEDOM)
         return loss + 0.5 * np.square(coefficients / DEVIATIONS[:, None]).sum()
 
     mode = fit_weights(terms, codes, weight, DEFAULTS, features, DEVIATIONS)
