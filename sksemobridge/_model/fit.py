@@ -67,7 +67,7 @@ def fit_model(shots, texts=None, logit_scale=100.0, words=None, label_noise=0.0)
     # How likely each label is right, by rounds of steps 1 to 5.
     right = np.ones(len(codes))
     if label_noise != 0:
-        right = right_labels(hold_out, codes, texts is not None, label_noise)
+        right = right_labels(hold_out, codes, None if texts is None else logit_scale, label_noise)
     evidence = hold_out(right)
     classes, discriminant, trust = evidence.classes, evidence.discriminant, evidence.trust
 
@@ -116,8 +116,8 @@ class Evidence:
     ----------
     classes : ClassMeans
     discriminant : Discriminant
-    trust, text_scale : float
-        Probability that the texts are of use, and the scale that fits them alone.
+    trust : float
+        Probability that the texts are of use.
     rows : ndarray of shape (k,)
         Indices of the images that are held out.
     held_out : dict of ndarray of shape (k, C)
@@ -133,7 +133,6 @@ class Evidence:
     classes: ClassMeans
     discriminant: Discriminant
     trust: float
-    text_scale: float
     rows: np.ndarray
     held_out: dict
     defaults: dict
@@ -167,9 +166,7 @@ def fit_terms(u, codes, weight, right, rows, texts, logit_scale, words):
     discriminant = fit_discriminant(classes, trust, has_words=texts is None and words is not None)
     held_out["shots"] = discriminant.held_out(rows)
     defaults = default_scales(classes.counts, trust, text_scale, words is not None)
-    return Evidence(
-        classes, discriminant, trust, text_scale, rows, held_out, defaults, fitted, of_images[fitted]
-    )
+    return Evidence(classes, discriminant, trust, rows, held_out, defaults, fitted, of_images[fitted])
 
 
 def default_scales(counts, trust, text_scale, has_words):

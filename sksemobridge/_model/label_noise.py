@@ -21,7 +21,7 @@ SHARE, WORTH, FIRST_SHARE, ROUNDS = 0.03, 20.0, 0.05, 3
 LEAST = 1e-3
 
 
-def right_labels(hold_out, codes, has_text, share="auto"):
+def right_labels(hold_out, codes, logit_scale, share="auto"):
     """The probability of each label `(n,)` that it is right.
 
     Parameters
@@ -29,7 +29,8 @@ def right_labels(hold_out, codes, has_text, share="auto"):
     hold_out : callable
         `hold_out(right)` gives `Evidence`.
     codes : ndarray of shape (n,)
-    has_text : bool
+    logit_scale : float or None
+        Of the texts' model; None without texts.
     share : "auto" or float
         Of wrong labels; `"auto"` estimates it.
     """
@@ -38,8 +39,9 @@ def right_labels(hold_out, codes, has_text, share="auto"):
     for k in range(ROUNDS + 1):
         evidence = hold_out(right)
         rows = evidence.rows
-        if k == 0 and has_text:
-            logits = evidence.text_scale * evidence.held_out["text"]
+        if k == 0 and logit_scale is not None:
+            # A scale that is fitted to wrong labels would find them likely.
+            logits = logit_scale * evidence.held_out["text"]
         else:
             rows, none = rows[evidence.fitted], np.ones((len(evidence.weight), 1))
             logits = evidence.fit_weights(none, np.ones(1)).logits
