@@ -1,5 +1,7 @@
 """The few-shot classifier over CLIP image embeddings."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from numbers import Real
@@ -20,8 +22,9 @@ from ._texts.prompts import ClassPrompts, describe_classes, is_sequence
 from ._texts.words import vocabulary_texts, word_span
 from ._utils.array_api import astype, to_numpy
 from ._utils.callbacks import CallbackSupportMixin, fit_task
-from ._utils.sklearn import HasMethods, Interval, StrOptions, checks_parameters, offered_if
+from ._utils.sklearn import Interval, StrOptions, checks_parameters, offered_if
 from ._utils.validation import (
+    check_text_encoder,
     record_features,
     require_width,
     validate_classes,
@@ -173,7 +176,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
     """
 
     _parameter_constraints = {
-        "text_encoder": [HasMethods(["transform"]), None],
+        "text_encoder": "no_validation",  # by check_text_encoder
         "prompts": [str, Mapping, "array-like"],
         "class_names": [Mapping, StrOptions({"ignore"}), "array-like", None],
         "vocabulary": [StrOptions({"auto"}), "array-like", None],
@@ -289,6 +292,8 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         """`fit`, or `partial_fit` from the state of earlier shots. Nothing changes if it fails."""
         training = self._training()
         # Input
+        if self.text_encoder is not None:
+            check_text_encoder(self.text_encoder)
         embeddings = to_numpy(validate_embeddings(self, X, reset=earlier is None))
         labels = validate_labels(y, len(embeddings))
         weight = validate_weights(sample_weight, len(embeddings))

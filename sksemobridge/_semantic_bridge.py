@@ -1,5 +1,7 @@
 """The bridge between CLIP's modalities as a transformer of embeddings."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from numbers import Real
@@ -21,7 +23,13 @@ from ._texts.encode import read_projection
 from ._texts.words import RESOLUTION, word_span
 from ._utils.array_api import astype, constants_like, in_blocks, l2_normalize, namespace, to_numpy
 from ._utils.sklearn import Interval, StrOptions, checks_parameters
-from ._utils.validation import record_features, require_width, validate_embeddings, warn_caller
+from ._utils.validation import (
+    check_text_encoder,
+    record_features,
+    require_width,
+    validate_embeddings,
+    warn_caller,
+)
 
 
 class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEstimator):
@@ -115,7 +123,7 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
     (2, 5)
     """
 
-    _fitted: "FittedBridge"
+    _fitted: FittedBridge
     _parameter_constraints = {
         # What it must offer depends on the direction; `fit` says what is missing.
         "text_encoder": [object],
@@ -236,6 +244,8 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
 
     def _learn(self, X, earlier):
         """`fit`, or `partial_fit` after an earlier part of the gallery. Nothing changes if it fails."""
+        if self.text_encoder is not None:
+            check_text_encoder(self.text_encoder)
         embeddings = to_numpy(validate_embeddings(self, X, reset=earlier is None))
         source, width = self.text_encoder, embeddings.shape[1]
         images_to_texts = self.direction == "image_to_text"

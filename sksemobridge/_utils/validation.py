@@ -105,6 +105,26 @@ def _are_images(X):
     return isinstance(first, (str, bytes, PathLike)) or np.ndim(first) > 1
 
 
+# Text encoders
+
+
+def check_text_encoder(text_encoder):
+    """Refuse what is no text encoder, and say what to write in its place."""
+    if isinstance(text_encoder, type):
+        name = text_encoder.__name__
+        raise ValueError(f"text_encoder is the class {name}, not an object of it: write {name}(...).")
+    if isinstance(text_encoder, (Mapping, list, tuple)) or hasattr(text_encoder, "__array__"):
+        raise ValueError(
+            f"text_encoder is a {type(text_encoder).__name__}. Text embeddings of your own go into "
+            "PrecomputedTextEncoder.from_joint(dict(zip(class_names, embeddings)))."
+        )
+    if not hasattr(text_encoder, "transform"):
+        raise ValueError(
+            "text_encoder must be an object that offers transform and logit_scale_, such as CLIPTextEncoder(...); got a "
+            f"{type(text_encoder).__name__}."
+        )
+
+
 # Labels
 
 
@@ -156,6 +176,11 @@ def validate_labels(y, n_rows):
         warnings.filterwarnings("ignore", "The number of unique classes is greater than 50%", UserWarning)
         check_classification_targets(y)
     check_consistent_length(np.empty(n_rows), y)
+    if y.dtype.kind in "if" and len(y) and y.min() == -1 and len(np.unique(y)) > 2:
+        warn_caller(
+            "The label -1 is a class like any other. If it marks images without a label, leave them out of fit, and give "
+            "them to with_unlabeled afterwards."
+        )
     return y
 
 
