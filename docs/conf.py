@@ -79,6 +79,9 @@ sphinx_gallery_conf = {
             "serve_onnx.py",
             "serve_mlflow.py",
             "other_encoder.py",
+            "label_studio.py",
+            "fiftyone_model.py",
+            "*",
         ]
     ),
     "abort_on_example_error": True,

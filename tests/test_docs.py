@@ -112,6 +112,11 @@ def test_every_page_is_in_the_table_of_contents():
     assert [page for page in sorted(pages) if f"({page}.md)" not in index] == []
 
 
+def test_no_page_has_the_name_of_a_page_that_sphinx_makes():
+    pages = {path.stem for path in (ROOT / "docs").glob("*.md")}
+    assert pages & {"search", "genindex", "py-modindex"} == set()
+
+
 def test_the_guide_is_short():
     around = {"index", "api", "changelog", "contributing"}
     pages = [path for path in (ROOT / "docs").glob("*.md") if path.stem not in around]
