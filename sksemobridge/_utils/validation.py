@@ -108,8 +108,8 @@ def _are_images(X):
 # Text encoders
 
 
-def check_text_encoder(text_encoder):
-    """Refuse what is no text encoder, and say what to write in its place."""
+def check_text_encoder(text_encoder, method="transform"):
+    """Refuse what is no text encoder with a method (or None), and say what to write in its place."""
     if isinstance(text_encoder, type):
         name = text_encoder.__name__
         raise ValueError(f"text_encoder is the class {name}, not an object of it: write {name}(...).")
@@ -118,9 +118,9 @@ def check_text_encoder(text_encoder):
             f"text_encoder is a {type(text_encoder).__name__}. Text embeddings of your own go into "
             "PrecomputedTextEncoder.from_joint(dict(zip(class_names, embeddings)))."
         )
-    if not hasattr(text_encoder, "transform"):
+    if method is not None and not hasattr(text_encoder, method):
         raise ValueError(
-            "text_encoder must be an object that offers transform and logit_scale_, such as CLIPTextEncoder(...); got a "
+            f"text_encoder must be an object that offers {method} and logit_scale_, such as CLIPTextEncoder(...); got a "
             f"{type(text_encoder).__name__}."
         )
 
