@@ -80,9 +80,10 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         Probability of each class in the order of `classes_`; `"shots"`: their shares. None: all classes are equally
         frequent.
     label_noise : "auto" or float, default=0.0
-        Share of the labels that may be wrong. `"auto"` estimates it. Doubtful shots then count less.
+        Share of the labels that may be wrong. `"auto"` estimates it. Doubtful shots then count less. Needs
+        `blend="auto"`.
     store_held_out : bool, default=False
-        Whether to keep `held_out_proba_`.
+        Whether to keep `held_out_proba_`, from the first call on. Needs `blend="auto"`.
 
     Attributes
     ----------
@@ -113,6 +114,11 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         `D`.
     feature_names_in_ : ndarray of shape (D,)
         Names of the features of `X`, if it has any.
+
+    Notes
+    -----
+    The decision is the sum of `affinities`. A fit computes in float64 (training in float32). Fitted arrays have the precision
+    of `X`.
 
     See Also
     --------
