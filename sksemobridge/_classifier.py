@@ -33,6 +33,7 @@ from ._utils.validation import (
     validate_labels,
     validate_priors,
     validate_weights,
+    warn_about_unlabeled,
     warn_caller,
 )
 
@@ -261,9 +262,10 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         training = self._training()
         # Input
         if self.text_encoder is not None:
-            check_text_encoder(self.text_encoder)
+            check_text_encoder(self)
         embeddings = to_numpy(validate_embeddings(self, X, reset=earlier is None))
         labels = validate_labels(y, len(embeddings))
+        warn_about_unlabeled(labels, self.class_names)
         weight = validate_weights(sample_weight, len(embeddings))
         groups = validate_groups(groups, len(embeddings))
         used = weight > 0

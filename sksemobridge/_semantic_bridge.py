@@ -215,7 +215,7 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
 
     def _learn(self, X, earlier):
         """`fit`, or `partial_fit` after an earlier part of the gallery. Nothing changes if it fails."""
-        check_text_encoder(self.text_encoder, method=None)
+        check_text_encoder(self, method=None)
         embeddings = to_numpy(validate_embeddings(self, X, reset=earlier is None))
         source, width = self.text_encoder, embeddings.shape[1]
         images_to_texts = self.direction == "image_to_text"

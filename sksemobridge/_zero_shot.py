@@ -109,7 +109,7 @@ class ZeroShotClassifier(EmbeddingClassifier):
         -------
         self : object
         """
-        check_text_encoder(self.text_encoder)
+        check_text_encoder(self)
         embeddings = None if X is None else to_numpy(validate_embeddings(self, X, reset=True))
         classes = np.unique(validate_labels(y, np.size(y) if embeddings is None else len(embeddings)))
         class_prompts = describe_classes(classes, self.text_encoder, self.prompts, self.class_names)

@@ -108,20 +108,21 @@ def _are_images(X):
 # Text encoders
 
 
-def check_text_encoder(text_encoder, method="transform"):
-    """Refuse what is no text encoder with a method (or None), and say what to write in its place."""
+def check_text_encoder(estimator, method="transform"):
+    """Refuse a `text_encoder` that is none with a method (or None), and say what to write in its place."""
+    text_encoder, kind = estimator.text_encoder, type(estimator.text_encoder).__name__
     if isinstance(text_encoder, type):
         name = text_encoder.__name__
         raise ValueError(f"text_encoder is the class {name}, not an object of it: write {name}(...).")
     if isinstance(text_encoder, (Mapping, list, tuple)) or hasattr(text_encoder, "__array__"):
         raise ValueError(
-            f"text_encoder is a {type(text_encoder).__name__}. Text embeddings of your own go into "
+            f"text_encoder is a {kind}. Text embeddings of your own go into "
             "PrecomputedTextEncoder.from_joint(dict(zip(class_names, embeddings)))."
         )
     if method is not None and not hasattr(text_encoder, method):
         raise ValueError(
-            f"text_encoder must be an object that offers {method} and logit_scale_, such as CLIPTextEncoder(...); got a "
-            f"{type(text_encoder).__name__}."
+            f"The 'text_encoder' parameter of {type(estimator).__name__} must be an object that offers {method} and "
+            f"logit_scale_, such as CLIPTextEncoder(...); got a {kind}."
         )
 
 
@@ -176,12 +177,17 @@ def validate_labels(y, n_rows):
         warnings.filterwarnings("ignore", "The number of unique classes is greater than 50%", UserWarning)
         check_classification_targets(y)
     check_consistent_length(np.empty(n_rows), y)
-    if y.dtype.kind in "if" and len(y) and y.min() == -1 and len(np.unique(y)) > 2:
+    return y
+
+
+def warn_about_unlabeled(y, class_names):
+    """Warn of labels of -1, as scikit-learn's semi-supervised classifiers take them, unless the class has a name."""
+    is_named = hasattr(class_names, "keys") and -1 in class_names
+    if y.dtype.kind in "if" and y.min(initial=0) == -1 and len(np.unique(y)) > 2 and not is_named:
         warn_caller(
             "The label -1 is a class like any other. If it marks images without a label, leave them out of fit, and give "
             "them to with_unlabeled afterwards."
         )
-    return y
 
 
 def validate_classes(classes, *known):

@@ -201,6 +201,9 @@ def test_a_label_of_minus_one_among_others_gives_a_warning():
         classifier = SeMoBridgeClassifier().fit(X, y)
     assert classifier.classes_.tolist() == [-1, 0, 1]
     SeMoBridgeClassifier().fit(X, np.where(y < 0, -1, 1))  # two classes are often called so
+    names = {-1: "down", 0: "level", 1: "up"}
+    text_encoder = PrecomputedTextEncoder.from_joint(dict(zip(names.values(), embeddings(3))))
+    SeMoBridgeClassifier(text_encoder, class_names=names).fit(X, y)
 
 
 # Weights
