@@ -2,6 +2,7 @@
 
 import ast
 import os
+import pydoc
 import re
 import shutil
 import subprocess
@@ -130,6 +131,12 @@ def test_the_guide_is_short():
     ]
     assert len(words) <= 16_000
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
+
+
+@pytest.mark.parametrize("name", [name for name in sksemobridge.__all__ if name != "datasets"])
+def test_help_names_types_as_the_sources_do(name):
+    # And not as NumPy makes them up: numpy._typing._array_like._Buffer.
+    assert "numpy._typing" not in pydoc.plain(pydoc.render_doc(getattr(sksemobridge, name)))
 
 
 # Around the page's blocks: an image that cannot be read, and what must be true at the end.
