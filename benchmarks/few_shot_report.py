@@ -85,8 +85,8 @@ def comparison(results):
                 f"### {MEASURES_IN_WORDS[value]}: mean over the tasks",
                 means_by_shots(group, value, digits),
                 f"### {MEASURES_IN_WORDS[value]}: {ours} minus each",
-                "Mean paired difference over tasks and draws ± its standard error; in how many tasks it is a win and a "
-                "loss (the 95 % interval over the draws lies on one side of zero).",
+                "Mean paired difference over tasks and draws ± its standard error. In brackets: in how many tasks it is a win, "
+                "and a loss. There the 95 % interval over the draws lies on one side of zero.",
                 differences_by_shots(group, value, digits, ours),
             ]
         for task, of_task in group.groupby("task", sort=False):

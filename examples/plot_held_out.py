@@ -2,9 +2,9 @@
 Held-out shots: doubtful labels, calibration and prediction sets
 ================================================================
 
-To estimate the blend each shot is held out once. `store_held_out=True` keeps the prediction for each shot by the model
-without it, at no further cost: labelled pictures that were not learnt from, without a test set. Tools of the
-field take them as they are: scikit-learn's displays, cleanlab and MAPIE (`pip install cleanlab mapie`).
+To estimate its weights, the classifier leaves each shot out once. `store_held_out=True` keeps these predictions, at no
+further cost and without a test set. Other tools take them as they are: scikit-learn's displays, cleanlab and MAPIE
+(`pip install cleanlab mapie`).
 """
 
 import matplotlib.pyplot as plt

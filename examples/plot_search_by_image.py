@@ -114,7 +114,7 @@ print("Queries and their first results are drawn in search_by_image.png")
 
 # %%
 # Text to text: which descriptions belong to the name of a class? The mirror image maps the query into the image
-# modality. Texts gain more from being centred, without any bridge.
+# modality. For texts, centring without any bridge helps more.
 descriptions = encode_text.transform([f"a picture of a {name}." for name in emoji.names])
 words = encode_text.transform([f"a picture of a {name}." for name in emoji.target_names])
 to_images = SemanticBridge(encode_text, direction="text_to_image").fit(descriptions)

@@ -2,7 +2,7 @@
 Images without a label
 ======================
 
-Whoever has one labelled picture of a class has many without a label. `with_unlabeled` learns from them too.
+You often have one labelled picture of a class, and many without a label. `with_unlabeled` learns from those too.
 """
 
 import matplotlib.pyplot as plt

@@ -2,7 +2,7 @@
 Search the paper's seven numbers with Optuna
 ============================================
 
-The paper tunes its blend with Optuna on a validation split. Here folds of the shots take its place.
+The paper tunes its numbers with Optuna on a validation split. Here folds of the shots take its place.
 """
 
 import matplotlib.pyplot as plt

@@ -1,5 +1,7 @@
 """What the classifiers share: going from scores to labels and probabilities."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import numpy as np

@@ -1,5 +1,7 @@
 """The few-shot classifier over CLIP image embeddings."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from numbers import Real
@@ -20,8 +22,9 @@ from ._texts.prompts import ClassPrompts, describe_classes, is_sequence
 from ._texts.words import vocabulary_texts, word_span
 from ._utils.array_api import astype, to_numpy
 from ._utils.callbacks import CallbackSupportMixin, fit_task
-from ._utils.sklearn import HasMethods, Interval, StrOptions, checks_parameters, offered_if
+from ._utils.sklearn import Interval, StrOptions, checks_parameters, offered_if
 from ._utils.validation import (
+    check_text_encoder,
     record_features,
     require_width,
     validate_classes,
@@ -30,6 +33,7 @@ from ._utils.validation import (
     validate_labels,
     validate_priors,
     validate_weights,
+    warn_about_unlabeled,
     warn_caller,
 )
 
@@ -51,109 +55,77 @@ def _has_default_blend(classifier):
 class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
     """Few-shot classifier on CLIP image embeddings and the names of the classes.
 
-    By default it is one linear classifier of unit embeddings, `nrm(X) @ coef_.T + intercept_`. Names say where the
-    images of a class lie, and shots move the class from there: the more shots a class has, the less its name counts. All
-    weights are estimated from the shots; no validation data is needed. With `blend=PaperBlend(...)` it is the classifier
-    of the SeMoBridge paper.
+    It is one linear classifier of unit embeddings: `nrm(X) @ coef_.T + intercept_`. `predict_proba` is its softmax. Names
+    say where the images of a class lie, and shots move the class from there. It needs no validation data.
 
     Parameters
     ----------
     text_encoder : object or None, default=None
-        `CLIPTextEncoder`, `PrecomputedTextEncoder` or another object with `transform` and `logit_scale_`, of the same
-        CLIP model as the embeddings. The paper's classifier also needs `encode`, `projection_` and `projection_bias_`.
-        `None` works without words.
+        `CLIPTextEncoder`, `PrecomputedTextEncoder` or an object with `transform` and `logit_scale_`, of the CLIP model of
+        the embeddings. None: no names.
     prompts : "auto", str, list of str or mapping, default="auto"
-        The texts of each class: a template with `{}` for the class name, several, `"auto"` for the
-        ensemble of seven templates of CLIP's authors, or a mapping from labels (else from class names) to
-        lists of whole prompts.
+        One or more templates with `{}` for the class name, or a mapping from labels or class names to lists of whole
+        prompts. `"auto"`: seven templates of CLIP's authors.
     class_names : mapping, sequence, "ignore" or None, default=None
-        The name of each label: a mapping from labels (a pandas Series is one), or one name for each of the sorted
-        classes. By default `str(label)` with `_` read as a space, and so is a name that equals its label, or that is
-        given in a sequence. Later classes that a sequence does not hold are named by their label. In a mapping
-        None means that a class has no text, such as "everything else". The mean of the other texts stands for it. If only
-        one class has text, "other" is used for the rest, where the encoder can embed any text.
-        `"ignore"`: the labels have no meaning (part numbers, say). The encoder then only embeds the vocabulary.
+        The name of each label: a mapping, or a list in the order of the sorted labels. None: the labels, with `_` read as
+        a space. In a mapping, a name of None is a class without text ("everything else"). `"ignore"`: the labels mean
+        nothing, such as part numbers.
     vocabulary : "auto", sequence of str or None, default="auto"
-        Words that say which directions of an embedding matter, used where the classes have no names: whole texts, such
-        as `"a red squirrel"`, or with `"auto"` a bundled list of names of things, where the encoder can embed any text
-        (`CLIPTextEncoder`).
+        Words that say which directions matter, where classes have no names. `"auto"`: bundled names of things, if the
+        encoder embeds any text.
     blend : "auto" or PaperBlend, default="auto"
-        `"auto"` estimates everything from the shots. `PaperBlend` is the paper's classifier with given numbers.
+        `PaperBlend(...)`: the classifier of the SeMoBridge paper, with given numbers.
     solver : {"closed_form", "lbfgs", "adamw"} or Training, default="closed_form"
-        How the bridge of the paper is found: from the text projection, or trained on the shots. A name of an optimizer is
-        `Training(name)`. All but `"closed_form"` need `blend=PaperBlend(...)`.
+        How the paper's bridge is found. All but `"closed_form"` need `PaperBlend`.
     priors : array-like of shape (C,), "shots" or None, default=None
-        How often each class comes, in the order of `classes_`: probabilities, or `"shots"` for the shares of the shots.
-        None: all classes are equally frequent.
+        Probability of each class in the order of `classes_`; `"shots"`: their shares. None: all classes are equally
+        frequent.
     label_noise : "auto" or float, default=0.0
-        Share of the shots whose label may be wrong. Each shot then counts as much as its label is likely to be right, by
-        the names and the other shots. `"auto"` estimates the share, and trusts the label of a class's only shot. With 0 all
-        labels are trusted. Needs `blend="auto"`.
+        Share of the labels that may be wrong. `"auto"` estimates it. Doubtful shots then count less. Needs
+        `blend="auto"`.
     store_held_out : bool, default=False
-        Whether to keep `held_out_proba_`. Needs `blend="auto"`, and is to be set before the first call.
+        Whether to keep `held_out_proba_`, from the first call on. Needs `blend="auto"`.
 
     Attributes
     ----------
     classes_ : ndarray of shape (C,)
         Sorted labels.
     coef_ : ndarray of shape (C, D), or (1, D) for two classes
-        Weights of unit embeddings, as of scikit-learn's `LogisticRegression`. With `blend="auto"`.
     intercept_ : ndarray of shape (C,), or (1,) for two classes
-        With `blend="auto"`.
+        As of scikit-learn's `LogisticRegression`. Not with `PaperBlend`.
     text_embeddings_ : ndarray of shape (C, D) or None
         `T_c`, the zero-shot classifier; None without text.
-    class_names_ : ndarray of str (dtype object) of shape (C,) or None
-        Name of each class; None without texts of the classes.
-    prompts_ : list of C lists of str, or None
-        Texts of each class; None for a class without text.
-    blend_ : dict
-        With `blend="auto"`: `"text"`, what the cosines to class texts are multiplied by, `"shots"`, what the
-        discriminant of the shots is multiplied by, and `"trust"`, the probability that the texts are of use. Else the
-        seven numbers.
+    class_names_, prompts_ : ndarray of str of shape (C,) and list of C lists of str, or None
+        Name and texts of each class. None for a class, or all, without text.
     text_model_ : tuple of (str, str or None) or None
         `model_name` and `pretrained` of the text encoder, where it has them.
-    label_proba_ : ndarray of shape (n,)
-        With `label_noise`, the probability of each shot that its label is right. Rows as of `held_out_proba_`; NaN where
-        the weight is zero.
+    blend_ : dict
+        The scales of `"text"` and `"shots"`, and `"trust"`, the probability that the texts are of use. With
+        `PaperBlend` its numbers.
     held_out_proba_ : ndarray of shape (n, C)
-        With `store_held_out=True`, probabilities of the shots, each by the model without it and its copies. Rows are
-        those of `fit`, and after `partial_fit` those of all calls. A shot that is not held out has NaN: its weight is
-        zero, it is the only one of its class and there is no text, its copies have several labels, or it is not in the
-        sample taken of very many. `with_classes` drops them.
-    prototypes_, image_means_ : ndarray of shape (C, D)
-        With `PaperBlend`: `P_c`, the bridged shots, and `F_c`, the means of the shots; NaN for classes without shots.
-    bridge_ : ndarray of shape (D, d)
-        With `PaperBlend`: `W+`.
-    class_bias_ : ndarray of shape (C, d) or None
-        With `PaperBlend`: bias of each class; None in closed form.
-    rank_ : int
-        With `PaperBlend`: number of directions that the closed-form bridge keeps.
-    temperature_ : float
-        With `PaperBlend`: what the log of the score is multiplied by.
-    loss_curve_ : list of float or None
-        With `PaperBlend`: training loss of every iteration; None in closed form.
-    n_iter_ : int
-        With `PaperBlend`: iterations of the solver, 1 in closed form.
+        With `store_held_out=True`: the probabilities of each shot, by the model without it and its copies. Rows as in
+        `fit`, or in all calls of `partial_fit`. NaN where a shot is not held out: weight zero, copies with several labels,
+        the only shot of a class without text, or not in the sample that is taken of very many.
+    label_proba_ : ndarray of shape (n,)
+        With `label_noise`: the probability that the label of a shot is right. NaN where the weight is zero.
+    prototypes_, image_means_, bridge_, class_bias_, rank_, temperature_, loss_curve_, n_iter_
+        With `PaperBlend`: `P_c` and `F_c` `(C, D)`; `W+` `(D, d)`; biases `(C, d)` or None; number of directions that the
+        bridge keeps; factor of the log of the score; loss and number of iterations.
     n_features_in_ : int
         `D`.
     feature_names_in_ : ndarray of shape (D,)
-        Only where `X` has names of features that are all strings.
+        Names of the features of `X`, if it has any.
 
     Notes
     -----
-    `predict_proba` is the softmax of the decision. A fit computes in float64; the training of the paper's bridge computes
-    in float32. The fitted arrays have the precision of `X`, and prediction computes in that of its query.
+    The decision is the sum of `affinities`. A fit computes in float64 (training in float32). Fitted arrays have the precision
+    of `X`.
 
     See Also
     --------
     ZeroShotClassifier : The class texts alone, without shots.
     make_semobridge_pipeline : From images to predictions with one model.
     PaperBlend, Training : The paper's classifier.
-
-    References
-    ----------
-    Timmermann, Lee, Lee: "SeMoBridge: Semantic Modality Bridge for Efficient Few-Shot Adaptation of CLIP",
-    ICLR 2026, arXiv 2509.26036.
 
     Examples
     --------
@@ -173,7 +145,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
     """
 
     _parameter_constraints = {
-        "text_encoder": [HasMethods(["transform"]), None],
+        "text_encoder": "no_validation",  # by check_text_encoder
         "prompts": [str, Mapping, "array-like"],
         "class_names": [Mapping, StrOptions({"ignore"}), "array-like", None],
         "vocabulary": [StrOptions({"auto"}), "array-like", None],
@@ -289,8 +261,11 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         """`fit`, or `partial_fit` from the state of earlier shots. Nothing changes if it fails."""
         training = self._training()
         # Input
+        if self.text_encoder is not None:
+            check_text_encoder(self)
         embeddings = to_numpy(validate_embeddings(self, X, reset=earlier is None))
         labels = validate_labels(y, len(embeddings))
+        warn_about_unlabeled(labels, self.class_names)
         weight = validate_weights(sample_weight, len(embeddings))
         groups = validate_groups(groups, len(embeddings))
         used = weight > 0

@@ -1,5 +1,7 @@
 """How good a classifier is on the shots that it learns from, and which labels of theirs are doubtful."""
 
+from __future__ import annotations
+
 import math
 import warnings
 from dataclasses import dataclass

@@ -1,5 +1,7 @@
 """From images to predictions in one estimator."""
 
+from __future__ import annotations
+
 import copy
 import os
 from collections.abc import Callable, Mapping
@@ -229,6 +231,14 @@ def make_semobridge_pipeline(
     >>> list(pipeline.named_steps)
     ['clipimageencoder', 'semobridgeclassifier']
     """
+    for name in classifier_params:
+        if name == "text_encoder":
+            raise TypeError(
+                "make_semobridge_pipeline makes the text_encoder itself. For another one, write "
+                "SeMoBridgePipeline([('encoder', CLIPImageEncoder(...)), ('classifier', SeMoBridgeClassifier(text_encoder))])."
+            )
+        if name in CLIPImageEncoder().get_params():
+            raise TypeError(f"{name} is a parameter of the encoder: write encoder_params={{{name!r}: ...}}.")
     encoder_params = dict(encoder_params or {})
     shared = {key: encoder_params[key] for key in ("device", "precision", "cache") if key in encoder_params}
     classifier = SeMoBridgeClassifier(CLIPTextEncoder(model_name, pretrained, **shared), **classifier_params)

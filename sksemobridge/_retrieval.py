@@ -1,5 +1,7 @@
 """How good a search by cosine similarity is."""
 
+from __future__ import annotations
+
 from numbers import Integral
 
 import numpy as np

@@ -1,5 +1,7 @@
 """The bridge between CLIP's modalities as a transformer of embeddings."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from numbers import Real
@@ -21,86 +23,63 @@ from ._texts.encode import read_projection
 from ._texts.words import RESOLUTION, word_span
 from ._utils.array_api import astype, constants_like, in_blocks, l2_normalize, namespace, to_numpy
 from ._utils.sklearn import Interval, StrOptions, checks_parameters
-from ._utils.validation import record_features, require_width, validate_embeddings, warn_caller
+from ._utils.validation import (
+    check_text_encoder,
+    record_features,
+    require_width,
+    validate_embeddings,
+    warn_caller,
+)
 
 
 class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEstimator):
     """Keep the part of image embeddings that texts can describe, or map one modality of CLIP into the other.
 
-    CLIP was trained to compare images with texts, not images with images. For a search by image, fit the bridge
-    on the gallery and send the gallery **and** the query images through it. For a search among texts by text
-    (`direction="text_to_image"`), bridge the query texts into the image modality and leave the gallery as it is.
+    CLIP was trained to compare images with texts, not images with images. For a search by image, fit the bridge on the
+    gallery, and transform the gallery **and** the queries. For a search among texts (`direction="text_to_image"`),
+    transform the queries only.
 
     Parameters
     ----------
     text_encoder : object or None, default=None
-        `CLIPTextEncoder`, `PrecomputedTextEncoder` or another object with `transform`, or with `projection_`
-        and, where there is one, `projection_bias_`, of the CLIP model of the embeddings. For
-        `direction="text_to_image"` it must offer `image_projection_` and, where there is one,
-        `image_projection_bias_`, as `CLIPTextEncoder` does. A fitted classifier in a `FrozenEstimator` gives its
-        own bridge (see `from_classifier`). `None` is the identity.
+        `CLIPTextEncoder`, `PrecomputedTextEncoder` or another object with `transform` or `projection_`, of the CLIP model
+        of the embeddings. `direction="text_to_image"` needs `image_projection_`. None is the identity.
     vocabulary : "auto", sequence of str or None, default="auto"
-        What the bridge from images to texts is learnt from: whole texts, such as `"a red squirrel"`, or with
-        `"auto"` a bundled list of names of things, where the encoder can embed any text (`CLIPTextEncoder`).
-        `None`, and `"auto"` with `PrecomputedTextEncoder`, reads the bridge off the text projection, as the
-        paper does; then only query images are to be bridged.
+        The words that the bridge is learnt from: whole texts, such as `"a red squirrel"`. `"auto"`: bundled names of
+        things, if the encoder embeds any text. None: the paper's bridge, for queries only.
     direction : {"image_to_text", "text_to_image"}, default="image_to_text"
-        Which modality is mapped into which. Both are embeddings in the joint space. From texts to images there are no
-        words: the bridge is read off the image projection.
+        Which modality is mapped into which. From texts to images there are no words.
     atol : "auto" or float, default="auto"
-        Singular values of the projection at or below it are treated as zero. `"auto"` is 0.7 times their
-        median, as in `SeMoBridgeClassifier`; the paper uses 0.3. Not used with words.
+        Without words: singular values of the projection up to it count as zero. `"auto"` is 0.7 times their median. The
+        paper uses 0.3.
     normalize : bool, default=True
-        Whether to scale results to unit length. With `False`, `transform` gives `V V' (nrm(x) - m)` with words,
-        and without them `x @ W+ @ W`, which keeps the lengths of the parts of `x` that are not cut off; with a
-        bias of the projection, results are as long as the average embedding makes them (see Notes).
+        Whether to scale results to unit length.
 
     Attributes
     ----------
     bridge_ : ndarray of shape (D, d)
-        `W+`, the pseudo-inverse of the projection or what a classifier trained it to. With words it is
-        the projector on their span.
+        With words the projector on their span, else `W+`.
     mean_ : ndarray of shape (D,) or None
         `m`, the mean of the unit embeddings that `fit` saw; None without words.
     rank_ : int
-        Number of directions that are kept: the width of the words' span, or of the closed form. Equal to `D`,
-        nothing was cut off: see Notes.
+        Number of directions that are kept.
     n_features_in_ : int
         `D`.
     feature_names_in_ : ndarray of shape (D,)
-        Only where `X` has names of features that are all strings.
+        Names of the features of `X`, if it has any.
 
     See Also
     --------
-    SeMoBridgeClassifier : Bridges labelled shots, and can train the bridge on them.
     mean_average_precision : How good a search is.
 
     Notes
     -----
-    With words `bridge(x) = nrm(V V' (nrm(x) - m))` (ours): the columns of `V` are the directions in which the words
-    differ most, those of nine tenths of their variance, at least a third and at most half of `D` of them, and all
-    where there are fewer texts. A row that equals the mean has nothing left and is zero.
+    With words `bridge(x) = nrm(V V' (nrm(x) - m))`. The columns of `V` are the directions in which the words differ most. A
+    row that equals the mean gives zeros.
 
-    Without words `bridge(x) = nrm(L * nrm((x - b) @ W+) @ W + b)` with the projection `W` and its bias `b`.
-
-    Without a bias `L` and the length of `x` cancel, and the closed form is the orthogonal projection onto the
-    directions that are kept. Where none is cut off and the tower is at least as wide as the joint space
-    (`rank_ == D`) that is the identity: **results are then the embeddings that came in**, of unit length, and
-    no search can change. A smaller `rank_` alone promises no better search either; measure it on labelled
-    data with `mean_average_precision`.
-
-    With a bias (SigLIP's text tower, the image tower of OpenAI's ResNets) `L` sets how much the bias weighs
-    against the rest. It is the average length of `(x - b) @ W+` over the rows that `fit` sees, so that a
-    typical embedding keeps its length and no texts or images have to be encoded to know it. Nothing else is
-    learnt from `X`.
-
-    A classifier's bridge brings the `L` of its own prompts. Its biases of the classes are for labelled shots
-    and are not used here.
-
-    References
-    ----------
-    Timmermann, Lee, Lee: "SeMoBridge: Semantic Modality Bridge for Efficient Few-Shot Adaptation of CLIP",
-    ICLR 2026, arXiv 2509.26036.
+    Without words `bridge(x) = nrm(L * nrm((x - b) @ W+) @ W + b)`, as in the paper (arXiv 2509.26036). `L` is the mean length
+    of `(x - b) @ W+` in `fit`. If no direction is cut off and there is no bias, the result is `nrm(x)`, and no search can
+    change.
 
     Examples
     --------
@@ -115,7 +94,7 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
     (2, 5)
     """
 
-    _fitted: "FittedBridge"
+    _fitted: FittedBridge
     _parameter_constraints = {
         # What it must offer depends on the direction; `fit` says what is missing.
         "text_encoder": [object],
@@ -236,6 +215,7 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
 
     def _learn(self, X, earlier):
         """`fit`, or `partial_fit` after an earlier part of the gallery. Nothing changes if it fails."""
+        check_text_encoder(self, method=None)
         embeddings = to_numpy(validate_embeddings(self, X, reset=earlier is None))
         source, width = self.text_encoder, embeddings.shape[1]
         images_to_texts = self.direction == "image_to_text"

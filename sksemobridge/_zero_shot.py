@@ -1,5 +1,7 @@
 """CLIP's zero-shot classifier as an estimator."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
@@ -14,8 +16,14 @@ from ._model.unlabeled import anchors_of_names, distinct_images, taught
 from ._texts.encode import embed_classes, name_text_model, read_logit_scale
 from ._texts.prompts import ClassPrompts, describe_classes
 from ._utils.array_api import to_numpy
-from ._utils.sklearn import HasMethods, checks_parameters
-from ._utils.validation import record_features, require_width, validate_embeddings, validate_labels
+from ._utils.sklearn import checks_parameters
+from ._utils.validation import (
+    check_text_encoder,
+    record_features,
+    require_width,
+    validate_embeddings,
+    validate_labels,
+)
 
 
 class ZeroShotClassifier(EmbeddingClassifier):
@@ -68,9 +76,9 @@ class ZeroShotClassifier(EmbeddingClassifier):
     ['cat']
     """
 
-    _fitted: "TextModel"
+    _fitted: TextModel
     _parameter_constraints = {
-        "text_encoder": [HasMethods(["transform"])],
+        "text_encoder": "no_validation",  # by check_text_encoder
         "prompts": [str, Mapping, "array-like"],
         "class_names": [Mapping, "array-like", None],
     }
@@ -101,6 +109,7 @@ class ZeroShotClassifier(EmbeddingClassifier):
         -------
         self : object
         """
+        check_text_encoder(self)
         embeddings = None if X is None else to_numpy(validate_embeddings(self, X, reset=True))
         classes = np.unique(validate_labels(y, np.size(y) if embeddings is None else len(embeddings)))
         class_prompts = describe_classes(classes, self.text_encoder, self.prompts, self.class_names)

@@ -2,6 +2,7 @@
 
 import ast
 import os
+import pydoc
 import re
 import shutil
 import subprocess
@@ -112,6 +113,11 @@ def test_every_page_is_in_the_table_of_contents():
     assert [page for page in sorted(pages) if f"({page}.md)" not in index] == []
 
 
+def test_no_page_has_the_name_of_a_page_that_sphinx_makes():
+    pages = {path.stem for path in (ROOT / "docs").glob("*.md")}
+    assert pages & {"search", "genindex", "py-modindex"} == set()
+
+
 def test_the_guide_is_short():
     around = {"index", "api", "changelog", "contributing"}
     pages = [path for path in (ROOT / "docs").glob("*.md") if path.stem not in around]
@@ -125,6 +131,12 @@ def test_the_guide_is_short():
     ]
     assert len(words) <= 16_000
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
+
+
+@pytest.mark.parametrize("name", [name for name in sksemobridge.__all__ if name != "datasets"])
+def test_help_names_types_as_the_sources_do(name):
+    # And not as NumPy makes them up: numpy._typing._array_like._Buffer.
+    assert "numpy._typing" not in pydoc.plain(pydoc.render_doc(getattr(sksemobridge, name)))
 
 
 # Around the page's blocks: an image that cannot be read, and what must be true at the end.

@@ -232,3 +232,26 @@ def test_what_is_known_of_the_shots_is_read_from_the_pipeline(pictures):
     assert pipeline.held_out_proba_ is pipeline[-1].held_out_proba_
     assert pipeline.label_proba_ is pipeline[-1].label_proba_
     assert not hasattr(pipeline_of().fit(*pictures), "held_out_proba_")
+
+
+# Slips
+
+
+def test_parameters_of_the_encoder_are_sent_to_encoder_params():
+    with pytest.raises(
+        TypeError, match=r"cache is a parameter of the encoder: write encoder_params=\{'cache'"
+    ):
+        make_semobridge_pipeline("mini", "bundled", cache="embeddings")
+    with pytest.raises(TypeError, match="makes the text_encoder itself"):
+        make_semobridge_pipeline("mini", "bundled", text_encoder=None)
+
+
+def test_embeddings_in_place_of_images_are_sent_to_the_classifier(pictures):
+    images, labels = pictures
+    pipeline = make_semobridge_pipeline("mini", "bundled").fit(images, labels)
+    embeddings = pipeline[:-1].transform(images)
+    for call in (pipeline.predict, lambda X: pipeline.fit(X, labels)):
+        with pytest.raises(
+            ValueError, match=r"\(16, 128\) of float32, .* classifier alone, which is pipeline"
+        ):
+            call(embeddings)

@@ -42,7 +42,7 @@ def main(output):
         for ax, i in zip(row, rows):
             show(ax, emoji.images[i])
         row[0].set_ylabel(name.replace(" ", "\n"), rotation=0, ha="right", va="center", fontsize=11)
-    middle.text(0.5, 0.6, "CLIP and the\nsemantic bridge", ha="center", va="center", fontsize=11)
+    middle.text(0.5, 0.6, "CLIP and one\nlinear classifier", ha="center", va="center", fontsize=11)
     middle.text(0.5, 0.42, "fit → predict", ha="center", va="center", family="monospace", fontsize=11)
     arrow = {"arrowstyle": "simple", "color": "tab:blue"}
     middle.add_subplot().set_axis_off()

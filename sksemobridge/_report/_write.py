@@ -1,5 +1,7 @@
 """From a folder of pictures to a page."""
 
+from __future__ import annotations
+
 import os
 from typing import Any
 

@@ -105,6 +105,27 @@ def _are_images(X):
     return isinstance(first, (str, bytes, PathLike)) or np.ndim(first) > 1
 
 
+# Text encoders
+
+
+def check_text_encoder(estimator, method="transform"):
+    """Refuse a `text_encoder` that is none with a method (or None), and say what to write in its place."""
+    text_encoder, kind = estimator.text_encoder, type(estimator.text_encoder).__name__
+    if isinstance(text_encoder, type):
+        name = text_encoder.__name__
+        raise ValueError(f"text_encoder is the class {name}, not an object of it: write {name}(...).")
+    if isinstance(text_encoder, (Mapping, list, tuple)) or hasattr(text_encoder, "__array__"):
+        raise ValueError(
+            f"text_encoder is a {kind}. Text embeddings of your own go into "
+            "PrecomputedTextEncoder.from_joint(dict(zip(class_names, embeddings)))."
+        )
+    if method is not None and not hasattr(text_encoder, method):
+        raise ValueError(
+            f"The 'text_encoder' parameter of {type(estimator).__name__} must be an object that offers {method} and "
+            f"logit_scale_, such as CLIPTextEncoder(...); got a {kind}."
+        )
+
+
 # Labels
 
 
@@ -157,6 +178,16 @@ def validate_labels(y, n_rows):
         check_classification_targets(y)
     check_consistent_length(np.empty(n_rows), y)
     return y
+
+
+def warn_about_unlabeled(y, class_names):
+    """Warn of labels of -1, as scikit-learn's semi-supervised classifiers take them, unless the class has a name."""
+    is_named = hasattr(class_names, "keys") and -1 in class_names
+    if y.dtype.kind in "if" and y.min(initial=0) == -1 and len(np.unique(y)) > 2 and not is_named:
+        warn_caller(
+            "The label -1 is a class like any other. If it marks images without a label, leave them out of fit, and give "
+            "them to with_unlabeled afterwards."
+        )
 
 
 def validate_classes(classes, *known):

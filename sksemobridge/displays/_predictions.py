@@ -1,5 +1,7 @@
 """Images with their predictions and the closest shots."""
 
+from __future__ import annotations
+
 import textwrap
 from dataclasses import KW_ONLY, dataclass
 from numbers import Integral

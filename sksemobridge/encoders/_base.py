@@ -184,6 +184,11 @@ def list_images(X):
     X = to_numpy(X)
     refuse_masked(X, "X")
     if isinstance(X, np.ndarray) and X.dtype.kind in "uifb":
+        if X.ndim == 2 and X.dtype.kind == "f":
+            raise ValueError(
+                f"X is an array of shape {X.shape} of {X.dtype}, as of embeddings, and images are expected. Give embeddings "
+                "to the classifier alone, which is pipeline[-1] in a pipeline."
+            )
         check_pixel_type(X)
         if X.ndim != 4 or X.shape[3] not in (3, 4):
             raise ValueError(

@@ -1,5 +1,7 @@
 """Text embeddings from elsewhere."""
 
+from __future__ import annotations
+
 import json
 import logging
 from collections.abc import Mapping, Sequence

@@ -3,6 +3,7 @@
 import difflib
 import hashlib
 import os
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
@@ -165,7 +166,7 @@ def read_config(source):
         raise cannot_load(source, error) from error
     if config is None:
         raise ModelLoadError(
-            f"open_clip knows no model {source.name!r}.{_close(source.name, open_clip.list_models())} "
+            f"open_clip knows no model {source.name!r}.{_close(_as_open_clip(source.name), open_clip.list_models())} "
             "open_clip.list_models() lists all."
         )
     if "embed_dim" not in config:
@@ -179,6 +180,15 @@ def read_config(source):
                 f"{_close(source.pretrained, tags)} {known}"
             )
     return config
+
+
+def _as_open_clip(name):
+    """The name of open_clip for one of transformers, such as `openai-clip-vit-base-patch32`; else the name."""
+    found = re.search(r"(siglip2?)?-?(base|large|huge)-patch(\d+)", name)
+    if not found:
+        return name
+    kind, size, patch = found.groups()
+    return f"ViT-{size[0].upper()}-{patch}" + (f"-{kind}" if kind else "")
 
 
 def _close(word, possible):

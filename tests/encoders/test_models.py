@@ -199,6 +199,15 @@ def test_an_unknown_model_is_answered_with_close_ones():
         get_model("vit-b16", "openai", "cpu")
 
 
+@pytest.mark.parametrize(
+    ("of_transformers", "of_open_clip"),
+    [("openai/clip-vit-base-patch32", "ViT-B-32"), ("google/siglip-base-patch16-224", "ViT-B-16-SigLIP")],
+)
+def test_a_name_of_transformers_is_answered_with_that_of_open_clip(of_transformers, of_open_clip):
+    with pytest.raises(ModelLoadError, match=f"Did you mean '{of_open_clip}'"):
+        get_model(of_transformers, "openai", "cpu")
+
+
 def test_an_unknown_tag_is_answered_with_the_tags_there_are():
     with pytest.raises(ModelLoadError, match="Did you mean 'openai'. Tags of this model: openai, "):
         get_model("ViT-B-16", "openia", "cpu")

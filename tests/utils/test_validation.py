@@ -8,9 +8,11 @@ import pytest
 from PIL import Image
 
 from sksemobridge import (
+    CLIPTextEncoder,
     PrecomputedTextEncoder,
     SemanticBridge,
     SeMoBridgeClassifier,
+    ZeroShotClassifier,
     mean_average_precision,
 )
 
@@ -74,6 +76,28 @@ def test_tensors_of_any_kind_are_embeddings(world):
     expected = classifier.predict_proba(X.float().detach().numpy())
     np.testing.assert_array_equal(classifier.predict_proba(X), expected)
     assert mean_average_precision(X, X.float(), y, y) == 1
+
+
+# Text encoders
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            embeddings(3),
+            r"is a ndarray\. Text embeddings of your own go into PrecomputedTextEncoder\.from_joint",
+        ),
+        (dict(zip("abc", embeddings(3))), r"is a dict\. .*from_joint"),
+        (CLIPTextEncoder, r"is the class CLIPTextEncoder, .*: write CLIPTextEncoder\(\.\.\.\)"),
+        ("ViT-B-16", "offers .*CLIPTextEncoder"),
+    ],
+    ids=["array", "dict", "class", "str"],
+)
+@pytest.mark.parametrize("kind", [SeMoBridgeClassifier, ZeroShotClassifier, SemanticBridge])
+def test_what_is_no_text_encoder_is_refused_with_the_remedy(kind, given, message):
+    with pytest.raises(ValueError, match=message):
+        kind(given).fit(embeddings(12), np.repeat(list("abc"), 4))
 
 
 # Labels and groups
@@ -169,6 +193,17 @@ def test_texts_of_numpy_are_labels_too():
     y = np.array(["a", "b", "a"], dtype=np.dtypes.StringDType())
     with pytest.warns(UserWarning, match="no text_encoder"):
         assert SeMoBridgeClassifier().fit(embeddings(3), y).classes_.tolist() == ["a", "b"]
+
+
+def test_a_label_of_minus_one_among_others_gives_a_warning():
+    X, y = embeddings(12), np.arange(12) % 3 - 1
+    with pytest.warns(UserWarning, match="label -1 is a class like any other.* with_unlabeled"):
+        classifier = SeMoBridgeClassifier().fit(X, y)
+    assert classifier.classes_.tolist() == [-1, 0, 1]
+    SeMoBridgeClassifier().fit(X, np.where(y < 0, -1, 1))  # two classes are often called so
+    names = {-1: "down", 0: "level", 1: "up"}
+    text_encoder = PrecomputedTextEncoder.from_joint(dict(zip(names.values(), embeddings(3))))
+    SeMoBridgeClassifier(text_encoder, class_names=names).fit(X, y)
 
 
 # Weights
