@@ -78,6 +78,15 @@ def test_choosing_costs_what_a_task_loses_with_the_value_that_suits_the_others()
     np.testing.assert_allclose(study("blend").cost(np.array([as_it_is, half])), [0.0, 0.0, 1.0])
 
 
+def test_accuracies_of_some_terms_alone_are_printed(npz, capsys):
+    parts = study("parts")
+    parts.main([str(npz), "--shots", "1", "2", "--draws", "1", "--jobs", "1"])
+    head, _, whole, *rows = capsys.readouterr().out.splitlines()
+    assert head == "| terms | 1 shot | 2 shots |"
+    assert whole.startswith("| text + shots + correction |")
+    assert len(rows) == len(parts.PARTS) - 1
+
+
 def test_every_constant_of_training_is_changed_and_put_back(task, capsys):
     training = study("training")
     before = [getattr(module, name) for module, name, _ in training.CONSTANTS]
