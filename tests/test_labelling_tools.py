@@ -110,6 +110,8 @@ def test_a_model_labels_samples_of_fiftyone(table, fiftyone, model_class):
     check_predictions(samples, table)
 
 
+# Packages of fiftyone warn of each other.
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_model_learns_from_a_field_and_fills_another(table, fiftyone, model_class):
     from fiftyone.core.config import FiftyOneConfigError
 
@@ -124,5 +126,8 @@ def test_a_model_learns_from_a_field_and_fills_another(table, fiftyone, model_cl
     paths = table["path"][table["problem"] == ""]
     dataset.add_samples([fiftyone.Sample(filepath=str(Path(path).absolute())) for path in paths])
     model = model_class.from_labels(dataset, "ground_truth", model_name="mini", pretrained="bundled")
+    sizes, predict_all = [], model.predict_all
+    model.predict_all = lambda images: sizes.append(len(images)) or predict_all(images)
     dataset.apply_model(model, "predictions", batch_size=4)
+    assert sizes == [4, 4, 4, 4, 2]
     check_predictions(dataset.exists("ground_truth", False), table)
