@@ -128,6 +128,7 @@ def test_labels_do_not_lead_out_of_the_folder(place):
             "does not end in .csv or .xlsx or .parquet or .jsonl",
         ),
         (["photos", "--shots", "shots", "--out", "there.csv"], "nothing is overwritten"),
+        (["photos", "--shots", "shots", "--out", "link.csv"], "nothing is overwritten"),
         (["photos", "--shots", "shots", "--out", "nowhere/a.csv"], "no folder 'nowhere'"),
         (["photos", "--shots", "shots", "--out", "a.csv", "--report", "a.htm"], "does not end in .html"),
         (["photos", "--shots", "shots", "--out", "a.csv", "--save", "a.pt"], "--save"),
@@ -159,13 +160,15 @@ def test_labels_do_not_lead_out_of_the_folder(place):
         ),
         (
             ["photos", "--shots", "shots", "--out", "a.csv", "--corrections", "there.csv"],
-            "names 1 files that are not there",
+            "names files that are not there (1)",
         ),
         (["photos", "--shots", "shots", "--out", "a.csv", "--sort-into", "photos/more"], "holds other files"),
     ],
 )
 def test_wrong_use_is_said_and_has_status_2(place, capsys, arguments, message):
     Path("there.csv").write_text("mine")
+    if "link.csv" in arguments:
+        os.symlink("nowhere", "link.csv")
     Path("a.skops").touch()
     save(np.zeros((8, 8, 3), dtype=np.uint8), "one/bird/0.png")
     with pytest.raises(SystemExit) as caught:
@@ -209,8 +212,14 @@ def test_a_model_that_cannot_be_had_is_no_wrong_use(place, capsys):
     assert main([*LABEL, "--out", "a.csv", "--model", "no-such-model"]) == 3
     output = capsys.readouterr().err
     assert "no-such-model" in output
-    assert "--model mini --pretrained bundled" in output
+    assert "--model mini" in output
     assert "usage:" not in output
+
+
+def test_the_bundled_model_needs_its_name_only(place):
+    assert main(["label", "photos", "--shots", "shots", "--model", "mini", "--out", "a.csv"]) == 1
+    main([*LABEL, "--out", "b.csv"])
+    assert rows_of("a.csv") == rows_of("b.csv")
 
 
 @pytest.mark.parametrize("full", ["model.skops", "report.html", "labels.csv"])
@@ -311,6 +320,18 @@ def test_classes_are_said_in_the_words_of_a_table(place, fitted, separator, head
     assert of_fruit == ["an apple.", "a pear."]
 
 
+def test_a_first_line_that_names_no_class_is_said(place, capsys):
+    Path("names.csv").write_text("brid,animal\nclock,watch")
+    main([*LABEL, "--out", "a.csv", "--names", "names.csv"])
+    assert "Note: --names: 'brid', in the first line of 'names.csv', is no class" in capsys.readouterr().err
+
+
+def test_a_note_is_said_once(place, capsys):
+    Path("names.csv").write_text("bird,animal\nclock,animal")
+    main([*LABEL, "--out", "a.csv", "--names", "names.csv"])
+    assert capsys.readouterr().err.count("have the same names and prompts") == 1
+
+
 def test_names_alone_keep_the_usual_prompts(place, fitted):
     Path("names.csv").write_text("bird,animal")
     main([*LABEL, "--out", "a.csv", "--names", "names.csv"])
@@ -322,6 +343,7 @@ def test_names_alone_keep_the_usual_prompts(place, fitted):
     ("content", "message"),
     [
         (b"folder,name\nbrid,bird", "names 'brid', which is no class (bird, clock, fruit)"),
+        (b"bird,animal\nclock,watch\nbird,sparrow", "names 'bird' twice"),
         ("folder,name\nbird,Vögel".encode("cp1252"), "no table in UTF-8"),
         (b"bird," + b"b" * 200_000, "no table in UTF-8"),
     ],
