@@ -141,7 +141,10 @@ def test_corrections_are_enough_where_no_shot_of_the_folder_can_be_read(place, c
 
 
 def test_a_correction_is_for_all_links_to_its_file(place, capsys):
-    os.symlink(Path("shots/bird/0.png").absolute(), "shots/fruit/link.png")
+    try:
+        os.symlink(Path("shots/bird/0.png").absolute(), "shots/fruit/link.png")
+    except OSError:
+        pytest.skip("this machine makes no links")
     Path("corrections.csv").write_text("shots/bird/0.png,\n")
     label("--corrections", "corrections.csv")
     assert "11 shots of 3 classes: bird 3, clock 4, fruit 4" in capsys.readouterr().err
