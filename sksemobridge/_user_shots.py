@@ -124,8 +124,6 @@ def learn(folder, model, names, corrections, *, cache, alpha):
             "classes, or --alpha to turn away what is not of this one"
         )
     words = {} if names is None else read_names(names, sorted({*classes, *found.target_names}))
-    _say_puzzling(words.get("class_names", dict(zip(classes, classes))), model[0])
-
     pipeline = make_semobridge_pipeline(*model, encoder_params={"cache": cache}, **words)
     embeddings, problems = embed_readable(pipeline[0], paths, progress=True)
     for path, problem in problems.items():
@@ -147,6 +145,7 @@ def learn(folder, model, names, corrections, *, cache, alpha):
         say(f"With {len(labels)} shots no p-value is as low as --alpha {alpha:g}: no image is turned away.")
     pipeline[-1].fit(embeddings, labels)
     evaluation = evaluate_embeddings(pipeline[-1], embeddings, labels)
+    _say_puzzling(words.get("class_names", dict(zip(classes, classes))), model[0])
     if pipeline[-1].blend_["trust"] < 0.5:
         say(
             "Note: By these shots, the names of the classes say little to the model. --names gives it others."
@@ -185,10 +184,14 @@ def _correct(paths, labels, corrections):
 
 
 def _say_puzzling(names, model_name):
-    """Say which names of classes the model may not know."""
+    """Say which names of classes the model, which was loaded before, may not know."""
     import open_clip
 
-    text = (open_clip.get_model_config(model_name) or {}).get("text_cfg", {})
+    try:
+        text = (open_clip.get_model_config(model_name) or {}).get("text_cfg", {})
+    # All embeddings were kept, and the model is no longer here. A hint stops no run.
+    except OSError:
+        return
     puzzling = puzzling_names(names.values(), is_english="hf_tokenizer_name" not in text)
     if puzzling:
         say(

@@ -215,8 +215,9 @@ def test_a_model_file_that_would_run_a_command_is_refused(place, capsys):
     assert not Path("ran").exists()
 
 
-def test_a_model_that_cannot_be_had_is_no_wrong_use(place, capsys):
-    assert main([*LABEL, "--out", "a.csv", "--model", "no-such-model"]) == 3
+@pytest.mark.parametrize("model", ["no-such-model", "local-dir:no-such-model"])
+def test_a_model_that_cannot_be_had_is_no_wrong_use(place, capsys, model):
+    assert main([*LABEL, "--out", "a.csv", "--model", model]) == 3
     output = capsys.readouterr().err
     assert "no-such-model" in output
     assert "--model mini" in output
