@@ -149,8 +149,11 @@ def _check(args):
             _require(option, path, kinds)
             if os.path.lexists(path):
                 raise UsageError(f"{option}: {path!r} exists, and nothing is overwritten; give another name")
-            if not Path(path).absolute().parent.is_dir():
+            parent = Path(path).absolute().parent
+            if not parent.is_dir():
                 raise UsageError(f"{option}: there is no folder {str(Path(path).parent)!r}")
+            if not os.access(parent, os.W_OK):
+                raise PermissionError(f"{option}: nothing may be written into the folder {str(parent)!r}")
     tables = {"--names": args.names, "--corrections": args.corrections}
     for option, path in {"--model-file": args.model_file, **tables}.items():
         if path is not None and not Path(path).is_file():

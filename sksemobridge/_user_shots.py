@@ -195,7 +195,7 @@ def _say_puzzling(names, model_name):
     puzzling = puzzling_names(names.values(), is_english="hf_tokenizer_name" not in text)
     if puzzling:
         say(
-            f"Note: {len(puzzling)} names that the model may not know{_first(puzzling)}. --names gives these classes "
+            f"Note: Names that the model may not know ({len(puzzling)}){_first(puzzling)}. --names gives these classes "
             "other names, such as English ones."
         )
 

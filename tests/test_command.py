@@ -230,6 +230,17 @@ def test_the_bundled_model_needs_its_name_only(place):
     assert rows_of("a.csv") == rows_of("b.csv")
 
 
+@pytest.mark.parametrize("option", ["--out", "--report", "--save"])
+def test_a_folder_that_takes_no_files_is_said_before_the_work(place, capsys, monkeypatch, option):
+    Path("locked").mkdir()
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != "locked")
+    files = {"--out": "a.csv", "--report": "a.html", "--save": "a.skops"}
+    files[option] = f"locked/{files[option]}"
+    assert main([*LABEL, *(word for pair in files.items() for word in pair)]) == 3
+    assert f"{option}: nothing may be written into the folder" in capsys.readouterr().err
+    assert not Path("caches").exists()
+
+
 @pytest.mark.parametrize("full", ["model.skops", "report.html", "labels.csv"])
 def test_a_full_disk_is_said_and_the_next_run_goes_on(place, capsys, monkeypatch, full):
     def fsync(file, real=os.fsync):

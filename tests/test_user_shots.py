@@ -88,7 +88,7 @@ def test_names_that_the_model_may_not_know_are_named(place, capsys):
     os.rename("shots/bird", "shots/Vögel")
     os.rename("shots/clock", "shots/A113")
     label()
-    assert "2 names that the model may not know: A113, Vögel." in capsys.readouterr().err
+    assert "Names that the model may not know (2): A113, Vögel." in capsys.readouterr().err
     Path("names.csv").write_text("Vögel,bird\nA113,clock\n", encoding="utf-8")
     label("--names", "names.csv")
     assert "may not know" not in capsys.readouterr().err
