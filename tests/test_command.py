@@ -3,6 +3,7 @@
 import errno
 import os
 import pickle
+import sys
 from pathlib import Path
 
 import joblib
@@ -174,6 +175,13 @@ def test_wrong_use_is_said_and_has_status_2(place, capsys, arguments, message):
     assert message in capsys.readouterr().err
     assert Path("there.csv").read_text() == "mine"
     assert not any(Path(name).exists() for name in ("a.csv", "a.joblib"))
+
+
+def test_a_missing_package_is_said_with_the_python_that_needs_it(place, capsys, monkeypatch):
+    monkeypatch.setattr("sksemobridge._command.find_spec", lambda name: None)
+    with pytest.raises(SystemExit, match="2"):
+        main([*LABEL, "--out", "a.xlsx"])
+    assert f"{sys.executable} -m pip install pandas openpyxl" in capsys.readouterr().err
 
 
 def test_a_link_that_leads_nowhere_is_not_overwritten_either(place, capsys):
