@@ -60,8 +60,8 @@ copybutton_exclude = ".linenos, .gp, .go"
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "auto_examples",
-    # One example starts itself as another program, which it can as a file only. One needs a database.
-    "filename_pattern": r"(?<!serve_onnx)(?<!fiftyone_model)\.py$",
+    # One example starts itself as another program, which it can as a file only. Two need a database.
+    "filename_pattern": r"(?<!serve_onnx)(?<!fiftyone_model)(?<!lightly_studio_operator)\.py$",
     "within_subsection_order": ExplicitOrder(
         [
             "plot_quickstart.py",

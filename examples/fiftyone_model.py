@@ -5,6 +5,9 @@ A model for FiftyOne
 FiftyOne shows a dataset of images, and people label in it. This model learns from the labels of a field, and
 `dataset.apply_model(model, "predictions")` fills another field with labels, confidences and doubts. In the app, or with
 `dataset.sort_by("predictions.doubt", reverse=True)`, the images that need a person come first.
+
+A broken image costs FiftyOne its whole batch. Apply the model again to `dataset.exists("predictions", False)`, without
+`batch_size`.
 """
 
 import fiftyone
@@ -30,7 +33,7 @@ class FewShotModel(Model):
     media_type = "image"
     transforms = None
     preprocess = False
-    ragged_batches = True
+    ragged_batches = False  # images of a batch may differ in size
 
     def predict(self, image):
         """The `fiftyone.Classification` of pixels."""

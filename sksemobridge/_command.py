@@ -2,6 +2,8 @@
 
 import argparse
 import copy
+import os
+import sys
 import tempfile
 import warnings
 from contextlib import ExitStack
@@ -50,7 +52,8 @@ def main(argv=None):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("always", UserWarning)
-        warnings.showwarning = lambda message, *_: say(f"Note: {message}")
+        said = set()
+        warnings.showwarning = lambda message, *_: _say_once(f"Note: {message}", said)
         try:
             _check(args)
             return _label(args)
@@ -59,7 +62,8 @@ def main(argv=None):
             label.error(str(error))
         except ModelLoadError as error:
             say(
-                f"{error}\nThe small model in the package needs no download: --model mini --pretrained bundled"
+                f"{error}\nFor a trial, the small model in the package needs no download, but knows drawn icons only: "
+                "--model mini"
             )
         except OSError as error:
             say(f"sksemobridge label: {error}")
@@ -67,6 +71,13 @@ def main(argv=None):
             say("Interrupted.")
             return 130
     return 3
+
+
+def _say_once(message, said):
+    """Say what several steps may warn of."""
+    if message not in said:
+        said.add(message)
+        say(message)
 
 
 class UsageError(ValueError):
@@ -83,7 +94,6 @@ def _parsers():
         help="label the images of a folder",
         description="Learn from a folder with one sub-folder of images per class, and label another folder.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     label.add_argument("photos", metavar="PHOTOS", help="folder of images, flat or nested")
     source = label.add_mutually_exclusive_group(required=True)
@@ -104,7 +114,7 @@ def _parsers():
     label.add_argument(
         "--model", default="ViT-B-16", help="CLIP model of open_clip, with --shots (%(default)s)"
     )
-    label.add_argument("--pretrained", default="openai", help="its weights (%(default)s)")
+    label.add_argument("--pretrained", help="its weights (openai; of mini, bundled)")
     label.add_argument(
         "--names", metavar="FILE", help="with --shots: .csv of folder, name of the class, and prompts if any"
     )
@@ -137,10 +147,13 @@ def _check(args):
     for option, path, kinds in files:
         if path is not None:
             _require(option, path, kinds)
-            if Path(path).exists():
+            if os.path.lexists(path):
                 raise UsageError(f"{option}: {path!r} exists, and nothing is overwritten; give another name")
-            if not Path(path).absolute().parent.is_dir():
+            parent = Path(path).absolute().parent
+            if not parent.is_dir():
                 raise UsageError(f"{option}: there is no folder {str(Path(path).parent)!r}")
+            if not os.access(parent, os.W_OK):
+                raise PermissionError(f"{option}: nothing may be written into the folder {str(parent)!r}")
     tables = {"--names": args.names, "--corrections": args.corrections}
     for option, path in {"--model-file": args.model_file, **tables}.items():
         if path is not None and not Path(path).is_file():
@@ -153,6 +166,7 @@ def _check(args):
     is_csv = Path(args.out).suffix.lower() == ".csv"
     if not is_csv and (args.sep or args.decimal):
         raise UsageError("--sep and --decimal are for a .csv in --out")
+    args.pretrained = args.pretrained or ("bundled" if args.model == "mini" else "openai")
     args.decimal = args.decimal or "."
     args.sep = {None: ";" if args.decimal == "," else ",", "tab": "\t"}.get(args.sep, args.sep)
     if args.sep == args.decimal:
@@ -180,7 +194,7 @@ def _require(option, path, kinds):
     missing = [name for name in kinds[kind] if find_spec(name) is None]
     if missing:
         raise UsageError(
-            f"{option}: {kind} files need {' and '.join(missing)}: pip install {' '.join(missing)}"
+            f"{option}: {kind} files need {' and '.join(missing)}: {sys.executable} -m pip install {' '.join(missing)}"
         )
 
 

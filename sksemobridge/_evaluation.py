@@ -14,6 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import Normalizer
+from sklearn.utils.validation import column_or_1d
 
 from ._classifier import SeMoBridgeClassifier
 from ._utils.array_api import l2_normalize, to_numpy
@@ -136,7 +137,7 @@ def evaluate_embeddings(classifier, X, y, groups=None):
     if classifier.label_noise == 0:
         careful = clone(classifier).set_params(label_noise="auto").fit(X, y, groups=groups)
     classes, held_out, memory = fitted.classes_, fitted.held_out_proba_, fitted._fitted.shots
-    codes = np.searchsorted(classes, np.asarray(y).astype(classes.dtype))
+    codes = np.searchsorted(classes, column_or_1d(np.asarray(y)).astype(classes.dtype))
     unit = l2_normalize(to_numpy(validate_embeddings(fitted, X, reset=False)))
     known = np.isfinite(held_out).all(axis=1)
     predicted = held_out[known].argmax(axis=1)
@@ -190,7 +191,8 @@ def _cross_validated(X, codes, images):
     folds, right = StratifiedGroupKFold(n_folds, shuffle=True, random_state=0), np.zeros(len(codes))
     logistic = make_pipeline(Normalizer(), LogisticRegression(C=10, max_iter=1000))
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "The least populated class")
+        # Few shots of many classes are the usual case.
+        warnings.filterwarnings("ignore", "The least populated class|The number of unique classes")
         for train, test in folds.split(X, codes, images):
             # It cannot be fitted to one class.
             several = len(np.unique(codes[train])) > 1

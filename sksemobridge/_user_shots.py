@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -34,7 +34,7 @@ class UserShots:
     corrections : dict
         Labels that a person gave to images, by path; an empty label: of none of the classes.
     uncorrected : SeMoBridgeClassifier or None
-        Fitted to the folder alone; None where there are no corrections.
+        Fitted to the folder alone; None where there are no corrections, or none of its shots can be read.
     n_skipped : int
         Shots that cannot be read.
     """
@@ -107,20 +107,23 @@ def learn(folder, model, names, corrections, *, cache, alpha):
     found = load_image_folder(folder)
     paths, folder_labels = list(found.paths), found.target_names[found.target]
     labels = folder_labels.tolist()
-    corrections = {} if corrections is None else read_corrections(corrections, found.target_names.tolist())
-    if corrections:
+    if corrections is None:
+        corrections = {}
+    else:
+        corrections = read_corrections(corrections, found.target_names.tolist())
         _correct(paths, labels, corrections)
     classes = sorted({label for label in labels if label})
     if not classes:
         raise ValueError("--corrections: they take all shots back, so that there is nothing to learn from")
     if len(classes) == 1 and not alpha:
+        one = f"--shots: {folder!r} has one sub-folder"
+        if len(found.target_names) > 1:
+            one = "--corrections: they leave one class"
         raise ValueError(
-            f"--shots: {folder!r} has one sub-folder, and all images would be labelled {classes[0]!r}. Give the "
-            "folder whose sub-folders are the classes, or --alpha to turn away what is not of this one"
+            f"{one}, and all images would be labelled {classes[0]!r}. Give the folder whose sub-folders are the "
+            "classes, or --alpha to turn away what is not of this one"
         )
     words = {} if names is None else read_names(names, sorted({*classes, *found.target_names}))
-    _say_puzzling(words.get("class_names", dict(zip(classes, classes))), model[0])
-
     pipeline = make_semobridge_pipeline(*model, encoder_params={"cache": cache}, **words)
     embeddings, problems = embed_readable(pipeline[0], paths, progress=True)
     for path, problem in problems.items():
@@ -129,17 +132,20 @@ def learn(folder, model, names, corrections, *, cache, alpha):
     paths, labels = np.array(paths, dtype=object)[readable], np.array(labels, dtype=object)[readable]
     lost = sorted(set(classes) - set(labels))
     if lost:
-        raise ValueError(f"--shots: no image of these classes can be read: {', '.join(lost)}")
+        option = "--shots" if set(lost) <= set(found.target_names) else "--corrections"
+        raise ValueError(f"{option}: no image of these classes can be read: {', '.join(lost)}")
     uncorrected = None
     if corrections:
         of_folder = readable[: len(folder_labels)]
-        uncorrected = clone(pipeline[-1]).fit(embeddings[: of_folder.sum()], folder_labels[of_folder])
+        if of_folder.any():
+            uncorrected = clone(pipeline[-1]).fit(embeddings[: of_folder.sum()], folder_labels[of_folder])
         kept = labels != ""
         paths, labels, embeddings = paths[kept], labels[kept], embeddings[kept]
     if 0 < alpha < 1 / (len(labels) + 1):
         say(f"With {len(labels)} shots no p-value is as low as --alpha {alpha:g}: no image is turned away.")
     pipeline[-1].fit(embeddings, labels)
     evaluation = evaluate_embeddings(pipeline[-1], embeddings, labels)
+    _say_puzzling(words.get("class_names", dict(zip(classes, classes))), model[0])
     if pipeline[-1].blend_["trust"] < 0.5:
         say(
             "Note: By these shots, the names of the classes say little to the model. --names gives it others."
@@ -151,21 +157,24 @@ def learn(folder, model, names, corrections, *, cache, alpha):
 
 def _correct(paths, labels, corrections):
     """Change lists of paths and labels; an empty label takes a shot back. Say what changes."""
-    row, counts, known = {os.path.realpath(path): i for i, path in enumerate(paths)}, Counter(), set(labels)
-    for real, (path, label) in {
-        os.path.realpath(path): (path, label) for path, label in corrections.items()
-    }.items():
-        if real in row:
-            kind = "confirmed" if label == labels[row[real]] else "other label"
+    rows, counts, known = defaultdict(list), Counter(), set(labels)
+    for i, path in enumerate(paths):
+        rows[os.path.realpath(path)].append(i)
+    for path, label in corrections.items():
+        # Several where links lead to the file.
+        same = rows[os.path.realpath(path)]
+        if same:
+            kind = "confirmed" if all(labels[i] == label for i in same) else "other label"
             counts[kind if label else "taken back"] += 1
-            labels[row[real]] = label
+            for i in same:
+                labels[i] = label
         elif label:
             counts["further shot"] += 1
             paths.append(path)
             labels.append(label)
         else:
             counts["none of the classes"] += 1
-    say(f"Corrections: {', '.join(f'{kind} {n}' for kind, n in sorted(counts.items()))}")
+    say(f"Corrections: {', '.join(f'{kind} {n}' for kind, n in sorted(counts.items())) or 'none'}")
     for kind, classes in (
         ("New classes", set(labels) - known),
         ("Classes without shots", known - set(labels)),
@@ -175,14 +184,18 @@ def _correct(paths, labels, corrections):
 
 
 def _say_puzzling(names, model_name):
-    """Say which names of classes the model may not know."""
+    """Say which names of classes the model, which was loaded before, may not know."""
     import open_clip
 
-    text = (open_clip.get_model_config(model_name) or {}).get("text_cfg", {})
+    try:
+        text = (open_clip.get_model_config(model_name) or {}).get("text_cfg", {})
+    # All embeddings were kept, and the model is no longer here. A hint stops no run.
+    except OSError:
+        return
     puzzling = puzzling_names(names.values(), is_english="hf_tokenizer_name" not in text)
     if puzzling:
         say(
-            f"Note: {len(puzzling)} names that the model may not know{_first(puzzling)}. --names gives these classes "
+            f"Note: Names that the model may not know ({len(puzzling)}){_first(puzzling)}. --names gives these classes "
             "other names, such as English ones."
         )
 

@@ -8,9 +8,10 @@ from pathlib import Path
 from unicodedata import normalize
 
 from ._texts.prompts import ENSEMBLE_TEMPLATES
+from ._utils.validation import warn_caller
 
-# What a text begins with that a spreadsheet takes for a formula.
-FORMULA = r"(?=[=+\-@\t])"
+# What a text begins with that a spreadsheet takes for a formula, or that was made safe from this.
+FORMULA = r"(?='*[=+\-@\t])"
 
 
 def read_names(path, folders):
@@ -19,18 +20,27 @@ def read_names(path, folders):
     Raises
     ------
     ValueError
-        If the file is no table, or names what is no class.
+        If the file is no table, or names what is no class, or a class twice.
+
+    Warns
+    -----
+    UserWarning
+        If the first row names no class and has not the usual words of a header.
     """
-    known = {normalize("NFC", folder): folder for folder in folders}
-    names, prompts = {folder: folder.replace("_", " ") for folder in folders}, {}
+    names, prompts, named = {folder: folder.replace("_", " ") for folder in folders}, {}, set()
     for number, row in enumerate(_read_rows("--names", path)):
-        folder, *words = (cell.strip() for cell in row)
-        folder = known.get(normalize("NFC", folder), folder)
+        folder, *words = row
+        folder, words = _class(folder, folders), [word.strip() for word in words]
+        if folder in named:
+            raise ValueError(f"--names: {path!r} names {folder!r} twice; delete one of the lines")
         if folder in names:
+            named.add(folder)
             names[folder] = next(filter(None, words[:1]), names[folder])
             prompts |= {folder: own} if (own := list(filter(None, words[1:]))) else {}
-        elif number:  # the first row may be a header
+        elif number:
             raise ValueError(f"--names: {path!r} names {folder!r}, which is no class ({', '.join(folders)})")
+        elif folder.lower() != "folder":
+            warn_caller(f"--names: {folder!r}, in the first line of {path!r}, is no class; read as a header.")
     if prompts:
         for folder in folders:
             prompts.setdefault(folder, [text.replace("{}", names[folder]) for text in ENSEMBLE_TEMPLATES])
@@ -43,24 +53,56 @@ def read_corrections(path, folders):
     Raises
     ------
     ValueError
-        If the file is no table, or names a file that is not there.
+        If the file is no table of two columns, or names a file that is not there.
+
+    Warns
+    -----
+    UserWarning
+        If a file has several labels, of which the last counts.
     """
-    known = {normalize("NFC", folder): folder for folder in folders}
-    corrections, lost = {}, []
-    for number, (image, *label) in enumerate(_read_rows("--corrections", path)):
-        label = "".join(label[:1]).strip()
-        if number == 0 and (image.lower(), label.lower()) == ("path", "label"):
+    corrections, lost, several = {}, [], []
+    for number, (image, *rest) in enumerate(_read_rows("--corrections", path)):
+        label, *more = rest or [""]
+        if any(cell.strip() for cell in more):
+            raise ValueError(
+                f"--corrections: {path!r} has a line of more than path and label, {[image, *rest]!r:.200}. Give the list "
+                "that the page saves, or these two columns alone; a text with a separator stands in quotes"
+            )
+        if number == 0 and image.strip().lower() in ("path", "file") and label.strip().lower() == "label":
             continue
         image, label = (re.sub(f"^'{FORMULA}", "", text) for text in (image, label))
-        if not os.path.isfile(image):
+        # As it is, or as another system writes its letters.
+        forms = [image, *(normalize(form, image) for form in ("NFC", "NFD"))]
+        file = next(filter(os.path.isfile, forms), None)
+        if file is None:
             lost.append(image)
-        corrections[image] = known.get(normalize("NFC", label), label)
+            continue
+        real, label = os.path.realpath(file), _class(label, folders)
+        if corrections.setdefault(real, (file, label))[1] != label:
+            several.append(file)
+        corrections[real] = file, label
     if lost:
         raise ValueError(
-            f"--corrections: {path!r} names {len(lost)} files that are not there, such as {lost[0]!r}. Run the "
+            f"--corrections: {path!r} names files that are not there ({len(lost)}), such as {lost[0]!r}. Run the "
             "command in the folder where it ran before, or delete these lines"
         )
-    return corrections
+    if several:
+        warn_caller(
+            f"--corrections: {path!r} has several labels for a file ({len(several)}), such as {several[0]!r}. The last "
+            "counts."
+        )
+    return dict(corrections.values())
+
+
+def _class(text, folders):
+    """The folder that a text names, in any spelling of its letters and spaces; else the text."""
+    if text in folders:
+        return text
+    return {_plain(folder): folder for folder in folders}.get(_plain(text), text.strip())
+
+
+def _plain(text):
+    return normalize("NFC", text).replace("_", " ").strip()
 
 
 def puzzling_names(names, *, is_english):

@@ -3,6 +3,7 @@
 import errno
 import os
 import pickle
+import sys
 from pathlib import Path
 
 import joblib
@@ -159,7 +160,7 @@ def test_labels_do_not_lead_out_of_the_folder(place):
         ),
         (
             ["photos", "--shots", "shots", "--out", "a.csv", "--corrections", "there.csv"],
-            "names 1 files that are not there",
+            "names files that are not there (1)",
         ),
         (["photos", "--shots", "shots", "--out", "a.csv", "--sort-into", "photos/more"], "holds other files"),
     ],
@@ -174,6 +175,23 @@ def test_wrong_use_is_said_and_has_status_2(place, capsys, arguments, message):
     assert message in capsys.readouterr().err
     assert Path("there.csv").read_text() == "mine"
     assert not any(Path(name).exists() for name in ("a.csv", "a.joblib"))
+
+
+def test_a_missing_package_is_said_with_the_python_that_needs_it(place, capsys, monkeypatch):
+    monkeypatch.setattr("sksemobridge._command.find_spec", lambda name: None)
+    with pytest.raises(SystemExit, match="2"):
+        main([*LABEL, "--out", "a.xlsx"])
+    assert f"{sys.executable} -m pip install pandas openpyxl" in capsys.readouterr().err
+
+
+def test_a_link_that_leads_nowhere_is_not_overwritten_either(place, capsys):
+    try:
+        os.symlink("nowhere", "a.csv")
+    except OSError:
+        pytest.skip("this machine makes no links")
+    with pytest.raises(SystemExit, match="2"):
+        main([*LABEL, "--out", "a.csv"])
+    assert "'a.csv' exists, and nothing is overwritten" in capsys.readouterr().err
 
 
 def test_too_few_shots_to_turn_images_away_are_said(place, capsys):
@@ -205,12 +223,30 @@ def test_a_model_file_that_would_run_a_command_is_refused(place, capsys):
     assert not Path("ran").exists()
 
 
-def test_a_model_that_cannot_be_had_is_no_wrong_use(place, capsys):
-    assert main([*LABEL, "--out", "a.csv", "--model", "no-such-model"]) == 3
+@pytest.mark.parametrize("model", ["no-such-model", "local-dir:no-such-model"])
+def test_a_model_that_cannot_be_had_is_no_wrong_use(place, capsys, model):
+    assert main([*LABEL, "--out", "a.csv", "--model", model]) == 3
     output = capsys.readouterr().err
     assert "no-such-model" in output
-    assert "--model mini --pretrained bundled" in output
+    assert "--model mini" in output
     assert "usage:" not in output
+
+
+def test_the_bundled_model_needs_its_name_only(place):
+    assert main(["label", "photos", "--shots", "shots", "--model", "mini", "--out", "a.csv"]) == 1
+    main([*LABEL, "--out", "b.csv"])
+    assert rows_of("a.csv") == rows_of("b.csv")
+
+
+@pytest.mark.parametrize("option", ["--out", "--report", "--save"])
+def test_a_folder_that_takes_no_files_is_said_before_the_work(place, capsys, monkeypatch, option):
+    Path("locked").mkdir()
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != "locked")
+    files = {"--out": "a.csv", "--report": "a.html", "--save": "a.skops"}
+    files[option] = f"locked/{files[option]}"
+    assert main([*LABEL, *(word for pair in files.items() for word in pair)]) == 3
+    assert f"{option}: nothing may be written into the folder" in capsys.readouterr().err
+    assert not Path("caches").exists()
 
 
 @pytest.mark.parametrize("full", ["model.skops", "report.html", "labels.csv"])
@@ -311,6 +347,18 @@ def test_classes_are_said_in_the_words_of_a_table(place, fitted, separator, head
     assert of_fruit == ["an apple.", "a pear."]
 
 
+def test_a_first_line_that_names_no_class_is_said(place, capsys):
+    Path("names.csv").write_text("brid,animal\nclock,watch")
+    main([*LABEL, "--out", "a.csv", "--names", "names.csv"])
+    assert "Note: --names: 'brid', in the first line of 'names.csv', is no class" in capsys.readouterr().err
+
+
+def test_a_note_is_said_once(place, capsys):
+    Path("names.csv").write_text("bird,animal\nclock,animal")
+    main([*LABEL, "--out", "a.csv", "--names", "names.csv"])
+    assert capsys.readouterr().err.count("have the same names and prompts") == 1
+
+
 def test_names_alone_keep_the_usual_prompts(place, fitted):
     Path("names.csv").write_text("bird,animal")
     main([*LABEL, "--out", "a.csv", "--names", "names.csv"])
@@ -322,6 +370,7 @@ def test_names_alone_keep_the_usual_prompts(place, fitted):
     ("content", "message"),
     [
         (b"folder,name\nbrid,bird", "names 'brid', which is no class (bird, clock, fruit)"),
+        (b"bird,animal\nclock,watch\nbird,sparrow", "names 'bird' twice"),
         ("folder,name\nbird,Vögel".encode("cp1252"), "no table in UTF-8"),
         (b"bird," + b"b" * 200_000, "no table in UTF-8"),
     ],

@@ -88,7 +88,7 @@ def test_names_that_the_model_may_not_know_are_named(place, capsys):
     os.rename("shots/bird", "shots/Vögel")
     os.rename("shots/clock", "shots/A113")
     label()
-    assert "2 names that the model may not know: A113, Vögel." in capsys.readouterr().err
+    assert "Names that the model may not know (2): A113, Vögel." in capsys.readouterr().err
     Path("names.csv").write_text("Vögel,bird\nA113,clock\n", encoding="utf-8")
     label("--names", "names.csv")
     assert "may not know" not in capsys.readouterr().err
@@ -107,8 +107,50 @@ def test_one_folder_of_shots_and_a_class_by_the_corrections_are_two(place):
     assert label("--corrections", "corrections.csv")["photos/clock.png"]["label"] == "clock"
 
 
-def test_at_least_one_shot_must_stay(place, capsys):
-    Path("corrections.csv").write_text("".join(f"{path},\n" for path in Path("shots").rglob("*.png")))
+@pytest.mark.parametrize(
+    ("label_of_all", "message"),
+    [
+        ("", "they take all shots back"),
+        ("fruit", "they leave one class, and all images would be labelled 'fruit'"),
+    ],
+)
+def test_corrections_that_leave_nothing_to_learn_are_wrong_use(place, capsys, label_of_all, message):
+    lines = "".join(f"{path},{label_of_all}\n" for path in Path("shots").rglob("*.png"))
+    Path("corrections.csv").write_text(lines)
     with pytest.raises(SystemExit, match="2"):
         main([*LABEL, "--out", "labels.csv", "--corrections", "corrections.csv"])
-    assert "they take all shots back" in capsys.readouterr().err
+    assert f"--corrections: {message}" in capsys.readouterr().err
+
+
+def test_a_class_of_the_corrections_without_an_image_is_wrong_use(place, capsys):
+    Path("corrections.csv").write_text("photos/broken.jpg,apple\n")
+    with pytest.raises(SystemExit, match="2"):
+        main([*LABEL, "--out", "labels.csv", "--corrections", "corrections.csv"])
+    assert "--corrections: no image of these classes can be read: apple" in capsys.readouterr().err
+
+
+def test_corrections_are_enough_where_no_shot_of_the_folder_can_be_read(place, capsys):
+    lines = ["photos/bird.png,bird", "photos/clock.png,clock"]
+    for path in Path("shots").rglob("*.png"):
+        path.write_bytes(b"no image")
+        lines.append(f"{path},")
+    Path("corrections.csv").write_text("\n".join(lines))
+    rows = label("--corrections", "corrections.csv")
+    assert {row["label"] for row in rows.values()} == {"bird", "clock", ""}
+    assert "2 shots of 2 classes" in capsys.readouterr().err
+
+
+def test_a_correction_is_for_all_links_to_its_file(place, capsys):
+    try:
+        os.symlink(Path("shots/bird/0.png").absolute(), "shots/fruit/link.png")
+    except OSError:
+        pytest.skip("this machine makes no links")
+    Path("corrections.csv").write_text("shots/bird/0.png,\n")
+    label("--corrections", "corrections.csv")
+    assert "11 shots of 3 classes: bird 3, clock 4, fruit 4" in capsys.readouterr().err
+
+
+def test_a_list_without_corrections_is_said(place, capsys):
+    Path("corrections.csv").write_text("path,label\r\n")
+    label("--corrections", "corrections.csv")
+    assert "Corrections: none\n" in capsys.readouterr().err

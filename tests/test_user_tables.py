@@ -11,7 +11,7 @@ from sksemobridge._user_tables import puzzling_names, read_corrections
 def photos(tmp_path, monkeypatch):
     """A folder with pictures of names that a table must quote."""
     monkeypatch.chdir(tmp_path)
-    names = ["1.png", "a,b.png", "two\nlines.png", " space.png", "=1+1.png", "'quoted.png"]
+    names = ["1.png", "a,b.png", "two\nlines.png", " space.png", "=1+1.png", "'quoted.png", "'=2.png"]
     for name in names:
         Path(name).touch()
     return names
@@ -22,14 +22,14 @@ def photos(tmp_path, monkeypatch):
 def test_corrections_are_labels_by_path(photos, separator, header):
     rows = [
         '1.png,bird\r\n"a,b.png",\r\n"two\nlines.png",fruit\r\n\r\n',
-        ' space.png," clock "\r\n1.png,fruit\r\n',
+        ' space.png," clock "\r\n1.png,bird\r\n',
     ]
     text = header + "".join(rows)
     if separator != ",":
         text = text.replace("a,b", "a/b").replace(",", separator).replace("a/b", "a,b")
     Path("corrections.csv").write_bytes(text.encode("utf-8-sig"))
     assert read_corrections("corrections.csv", ["bird", "clock"]) == {
-        "1.png": "fruit",
+        "1.png": "bird",
         "a,b.png": "",
         "two\nlines.png": "fruit",
         " space.png": "clock",
@@ -37,18 +37,53 @@ def test_corrections_are_labels_by_path(photos, separator, header):
 
 
 def test_what_was_made_safe_for_a_spreadsheet_is_read_as_it_was(photos):
-    Path("corrections.csv").write_text("path,label\n'=1+1.png,'=bird\n'quoted.png,'clock\n")
-    assert read_corrections("corrections.csv", []) == {"=1+1.png": "=bird", "'quoted.png": "'clock"}
+    Path("corrections.csv").write_text("path,label\n'=1+1.png,'=bird\n'quoted.png,'clock\n''=2.png,''=bird\n")
+    expected = {"=1+1.png": "=bird", "'quoted.png": "'clock", "'=2.png": "'=bird"}
+    assert read_corrections("corrections.csv", []) == expected
 
 
-def test_a_class_is_known_in_either_spelling_of_its_letters(photos):
-    Path("corrections.csv").write_text("1.png,V\u00f6gel\n", encoding="utf-8")
-    assert read_corrections("corrections.csv", ["Vo\u0308gel"]) == {"1.png": "Vo\u0308gel"}
+@pytest.mark.parametrize(
+    ("label", "folder"),
+    [("V\u00f6gel", "Vo\u0308gel"), ("sea bird", "sea_bird"), ("bird", "bird "), (" a", "a")],
+)
+def test_a_class_is_known_in_any_spelling(photos, label, folder):
+    Path("corrections.csv").write_text(f"1.png,{label}\n", encoding="utf-8")
+    assert read_corrections("corrections.csv", [folder, "a"]) == {"1.png": folder}
+    assert read_corrections("corrections.csv", [folder, label]) == {"1.png": label}
+
+
+def test_a_file_is_known_in_either_spelling_of_its_letters(photos):
+    file, other = "Vo\u0308gel.png", "V\u00f6gel.png"
+    Path(file).touch()
+    Path("corrections.csv").write_text(f"{other},bird\n", encoding="utf-8")
+    ((found, label),) = read_corrections("corrections.csv", []).items()
+    assert Path(found).samefile(file)
+    assert label == "bird"
+
+
+def test_several_labels_for_a_file_are_said_and_the_last_counts(photos):
+    again = Path("1.png").absolute()
+    Path("corrections.csv").write_text(f"1.png,bird\n{again},fruit\n1.png,clock\n")
+    with pytest.warns(UserWarning, match=r"several labels for a file \(2\), such as .*1.png'"):
+        assert read_corrections("corrections.csv", []) == {"1.png": "clock"}
+
+
+@pytest.mark.parametrize("header", ["path,label", "Path, Label", "File,Label"])
+def test_a_header_is_no_correction(photos, header):
+    Path("corrections.csv").write_text(f"{header}\n1.png,bird\n")
+    assert read_corrections("corrections.csv", []) == {"1.png": "bird"}
+
+
+@pytest.mark.parametrize("line", ["a,b.png,bird", "File,Label,Probability", "1.png,bird,sure"])
+def test_more_columns_are_refused(photos, line):
+    Path("corrections.csv").write_text(f"{line}\n")
+    with pytest.raises(ValueError, match=r"more than path and label, \['"):
+        read_corrections("corrections.csv", [])
 
 
 def test_files_that_are_not_there_are_named(photos):
     Path("corrections.csv").write_text("path,label\n1.png,bird\ngone.png,bird\n")
-    with pytest.raises(ValueError, match=r"names 1 files that are not there, such as 'gone.png'"):
+    with pytest.raises(ValueError, match=r"names files that are not there \(1\), such as 'gone.png'"):
         read_corrections("corrections.csv", [])
 
 

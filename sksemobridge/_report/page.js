@@ -4,6 +4,8 @@ const data = JSON.parse(document.getElementById("data").textContent);
 const byId = (id) => document.getElementById(id);
 const NONE = "", UNSAID = "\u0000unsaid", ANOTHER = "\u0000another", AT_ONCE = 120, N_NEXT = 20;
 const corrections = new Map(Object.entries(data.corrections));
+// Paths of what is ticked as wrong, while nobody has said yet what it is.
+const unsaid = new Set();
 const classes = [...data.classes];
 let saved = true, shown = [], n_drawn = 0;
 
@@ -22,7 +24,7 @@ const VIEWS = {
   none: ["None of these", () => turned_away, "These look like none of the classes, or a person said so."],
   doubtful: ["Doubtful shots", () => data.doubtful,
     "Shots whose label is more likely wrong than right. Wrong and “none of these” takes a shot back."],
-  ticked: ["Ticked here", () => [...data.pictures, ...data.doubtful].filter((item) => corrections.has(item.path)), ""],
+  ticked: ["Ticked here", () => [...data.pictures, ...data.doubtful].filter((item) => is_wrong(item) || corrections.has(item.path)), ""],
   unread: ["Not read", () => unread, "Files that could not be read, with the reason."],
 };
 
@@ -69,21 +71,20 @@ function card(item) {
   });
   part("wrong").addEventListener("click", () => {
     const was_open = !part("choice").hidden;
-    correct(item.path, undefined);
+    if (was_open) correct(item.path, undefined);
+    else leave_open(item.path);
     mark(article, item);
-    if (was_open) return;
-    offer_classes(part("choice"), item);
-    part("wrong").setAttribute("aria-pressed", "true");
-    part("choice").focus();
+    if (!was_open) part("choice").focus();
   });
   part("choice").addEventListener("change", (event) => {
     part("another").hidden = event.target.value !== ANOTHER;
-    if (event.target.value === ANOTHER) part("another").focus();
-    else if (event.target.selectedIndex > 0) correct(item.path, event.target.value);
+    if (event.target.value !== ANOTHER) return correct(item.path, event.target.value);
+    leave_open(item.path);
+    part("another").focus();
   });
   part("another").addEventListener("change", (event) => {
     const label = event.target.value.trim();
-    if (!label) return;
+    if (!label) return leave_open(item.path);
     if (!classes.includes(label)) classes.push(label);
     correct(item.path, label);
   });
@@ -91,7 +92,8 @@ function card(item) {
   return article;
 }
 
-const is_wrong = (item) => corrections.has(item.path) && corrections.get(item.path) !== (item.label ?? NONE);
+const is_wrong = (item) => unsaid.has(item.path)
+  || (corrections.has(item.path) && corrections.get(item.path) !== (item.label ?? NONE));
 
 // Show on a card what was ticked.
 function mark(article, item) {
@@ -103,7 +105,7 @@ function mark(article, item) {
   part("another").hidden = true;
   if (wrong) {
     offer_classes(part("choice"), item);
-    part("choice").value = corrections.get(item.path);
+    part("choice").value = corrections.get(item.path) ?? UNSAID;
   }
 }
 
@@ -137,21 +139,29 @@ function toggle_closest(article, item) {
 }
 
 function correct(path, label) {
+  unsaid.delete(path);
   if (label === undefined) corrections.delete(path);
   else corrections.set(path, label);
   saved = false;
   count();
 }
 
+function leave_open(path) {
+  correct(path, undefined);
+  unsaid.add(path);
+  count();
+}
+
 function count() {
-  byId("count").textContent = corrections.size === 1 ? "1 correction" : `${corrections.size} corrections`;
+  const open = unsaid.size ? `, ${unsaid.size} wrong without a class` : "";
+  byId("count").textContent = (corrections.size === 1 ? "1 correction" : `${corrections.size} corrections`) + open;
   for (const id of ["copy", "save"]) byId(id).disabled = corrections.size === 0;
   label_views();
 }
 
 // As a spreadsheet opens it too: with quotes, and with ' before what it would take for a formula.
 function table() {
-  const cell = (text) => `"${text.replace(/^(?=[=+\-@\t])/, "'").replaceAll('"', '""')}"`;
+  const cell = (text) => `"${text.replace(/^(?='*[=+\-@\t])/, "'").replaceAll('"', '""')}"`;
   return ["path,label", ...[...corrections].map((row) => row.map(cell).join(",")), ""].join("\r\n");
 }
 

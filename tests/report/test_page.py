@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import os
 import re
 import shutil
@@ -66,17 +67,37 @@ def test_right_and_wrong_make_a_list(browser, report):
     for label in ("clock", ""):
         browser.run(f"{choice}.value = {label!r}; {choice}.dispatchEvent(new Event('change'))")
         assert corrections(browser)[2:] == [[paths[1], label]]
-    browser.run(
-        f"{choice}.value = ANOTHER; {choice}.dispatchEvent(new Event('change'));"
-        "const other = document.querySelectorAll('.another')[1];"
-        "other.value = '=a, \"new\" one'; other.dispatchEvent(new Event('change'))"
-    )
-    assert corrections(browser)[2:] == [[paths[1], '\'=a, "new" one']]
+    browser.run(f"{choice}.value = ANOTHER; {choice}.dispatchEvent(new Event('change'))")
+    for label in ('=a, "new" one', "'=a"):
+        browser.run(
+            "(() => { const other = document.querySelectorAll('.another')[1];"
+            f"other.value = {json.dumps(label)}; other.dispatchEvent(new Event('change')); }})()"
+        )
+        assert corrections(browser)[2:] == [[paths[1], f"'{label}"]]
     assert browser.run("byId('count').textContent") == "2 corrections"
     browser.run(
         "document.querySelectorAll('.right')[0].click(); document.querySelectorAll('.wrong')[1].click()"
     )
     assert corrections(browser) == [["path", "label"]]
+
+
+def test_what_is_wrong_and_has_no_class_yet_is_said(browser, report):
+    browser.open(report())
+    browser.run("document.querySelectorAll('.wrong')[0].click()")
+    open_one = "0 corrections, 1 wrong without a class"
+    assert browser.run("byId('count').textContent") == open_one
+    choose(browser, "view", "ticked")
+    assert browser.run("[...document.querySelectorAll('.choice')].map((choice) => choice.hidden)") == [False]
+    choice = "document.querySelector('.choice')"
+    for value, count in (
+        ("data.classes[2]", "1 correction"),
+        ("ANOTHER", open_one),
+        ("NONE", "1 correction"),
+    ):
+        browser.run(f"{choice}.value = {value}; {choice}.dispatchEvent(new Event('change'))")
+        assert browser.run("byId('count').textContent") == count
+    browser.run("document.querySelector('.wrong').click()")
+    assert browser.run("byId('count').textContent") == "0 corrections"
 
 
 def test_the_list_is_saved_as_a_file(browser, report, tmp_path):
