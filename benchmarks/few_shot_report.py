@@ -83,25 +83,41 @@ def comparison(results):
         for value, digits in MEASURES.items():
             parts += [
                 f"### {MEASURES_IN_WORDS[value]}: mean over the tasks",
-                means_by_shots(group, value, digits),
+                *(means_by_shots(part, value, digits) for part in same_tasks(group)),
                 f"### {MEASURES_IN_WORDS[value]}: {ours} minus each",
                 "Mean paired difference over tasks and draws ± its standard error. In brackets: in how many tasks it is a win, "
                 "and a loss. There the 95 % interval over the draws lies on one side of zero.",
-                differences_by_shots(group, value, digits, ours),
+                *(differences_by_shots(part, value, digits, ours) for part in same_tasks(group)),
             ]
         for task, of_task in group.groupby("task", sort=False):
             parts += [f"### {task}: accuracy ± standard error", accuracy_table(of_task)]
     return "\n\n".join(parts)
 
 
+def same_tasks(frame):
+    """Rows of all tasks, with the numbers of shots that each of them has; and those of the tasks that have them all."""
+    shots = frame.groupby("task").shots.unique()
+    common = set.intersection(*map(set, shots))
+    parts = [frame[frame.shots.isin(common)]] if common else []
+    if len(common) < frame.shots.nunique():
+        parts.append(frame[frame.task.isin(shots.index[shots.map(len) == frame.shots.nunique()])])
+    return [part for part in parts if len(part)]
+
+
 def means_by_shots(frame, value, digits):
-    """Means over the tasks, each the mean of its draws."""
-    means = frame.groupby(["method", "shots", "task"])[value].mean().groupby(["method", "shots"]).mean()
+    """Means over the tasks, each the mean of its draws, with the standard errors of the draws."""
+    of_tasks = frame.groupby(["method", "shots", "task"])[value].agg(["mean", "sem"])
     shots = sorted(frame.shots.unique())
-    rows = [
-        [name, *(_or_dash(means.get((name, k), np.nan), f".{digits}f") for k in shots)]
-        for name in in_order(frame.method)
-    ]
+
+    def cell(name, k):
+        if (name, k) not in of_tasks.index:
+            return "-"
+        group = of_tasks.loc[(name, k)]
+        error = np.sqrt(np.square(group["sem"]).sum()) / len(group)
+        mean = _or_dash(group["mean"].mean(), f".{digits}f")
+        return mean if mean == "-" else f"{mean} ± {error:.{digits}f}"
+
+    rows = [[name, *(cell(name, k) for k in shots)] for name in in_order(frame.method)]
     return table(["method", *map(shots_in_words, shots)], rows)
 
 
