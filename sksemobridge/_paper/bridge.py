@@ -24,19 +24,6 @@ SAME_MATRIX = 1e-4
 _decompositions = LRUCache(max_items=4)
 
 
-def singular_vectors(projection):
-    """`U (d, d)`, singular values in descending order and `V (D, D)` of `W = U diag(s) V'`, float64 and read-only."""
-
-    def compute():
-        u, values, vt = linalg.svd(projection)
-        parts = u, values, np.ascontiguousarray(vt.T)
-        for part in parts:
-            part.flags.writeable = False
-        return parts
-
-    return _decompositions.get(content_key(projection), compute)
-
-
 def singular_value_cutoff(singular_values, atol, shape):
     """The value at and below which singular values of a `shape` matrix count as zero.
 
@@ -94,9 +81,9 @@ class Bridge:
         Singular values of `projection (d, D)` that are `<= atol` count as zero (the paper: 0.3). All is in float64.
         """
         projection = np.asarray(projection, dtype=np.float64)
-        u, values, v = singular_vectors(projection)
+        u, values, vt = _decompositions.get(content_key(projection), lambda: linalg.svd(projection))
         values = values[values > singular_value_cutoff(values, atol, projection.shape)]
-        basis = np.ascontiguousarray(v[:, : len(values)])
+        basis = vt[: len(values)].T.copy()
         inverse = (basis / values) @ u[:, : len(values)].T
         bias = None if projection_bias is None else np.asarray(projection_bias, dtype=np.float64)
         return cls(inverse, projection, bias, float(text_length), basis)

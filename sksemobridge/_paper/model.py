@@ -27,7 +27,6 @@ class PaperModel:
 
     Attributes
     ----------
-    bridge : Bridge
     text_embeddings : ndarray of shape (C, D) or None
         `T_c`.
     prototypes, image_means : ndarray of shape (C, D)
@@ -35,13 +34,10 @@ class PaperModel:
     class_bias : ndarray of shape (C, d) or None
     numbers : dict of float
         The seven of the blend.
-    temperature : float
     rank : int
         Directions that the closed-form bridge keeps.
     loss_curve : list of float or None
         None in closed form, where `n_iter` is 1.
-    n_iter : int
-    converged : bool
     divergence : ndarray of shape (C,) or None
         `KL_c`, while scores are computed.
     """
@@ -185,6 +181,7 @@ def fit_paper(shots, texts, *, blend, training=None, earlier=None, dtype=np.floa
 
     Everything is computed in float64, except the training of the bridge, which computes in float32. Warns if L-BFGS did
     not converge, if `atol` cuts off every direction, and of embeddings of a length that is unusual for a class bias.
+    Errors are those of `blend.validate`, `training.validate` and `train_bridge`, which describes `callback`, too.
 
     Parameters
     ----------
@@ -192,8 +189,7 @@ def fit_paper(shots, texts, *, blend, training=None, earlier=None, dtype=np.floa
         `X (n, D)` embeddings, `codes (n,)` the sorted indices of their classes, `weight (n,)` positive, and
         `group (n,)`, equal for copies of one image. Some classes may have no shots.
     texts : object
-        `embeddings (C, D)` and `eos_directions (C, d)`, `T` and `E`, or None; `projection (d, D)`, `W`, or None: then
-        the bridge is the identity; `projection_bias (D,)` or None; `text_length`, `L`; `logit_scale`.
+        As `ClassTexts`. Without a projection the bridge is the identity.
     blend : PaperBlend
     training : Training or None
         None is the closed form.
@@ -201,15 +197,6 @@ def fit_paper(shots, texts, *, blend, training=None, earlier=None, dtype=np.floa
         Of the same classes. Training goes on from its bridge, if that leads to the same space.
     dtype : dtype
         Of the fitted arrays.
-    callback : callable or None
-        Called as `callback(loss=...)` with each loss of training; a true answer stops.
-
-    Raises
-    ------
-    ValueError
-        If a parameter is out of its range, or every `lambda` that is used is zero.
-    FloatingPointError
-        If the training loss turns NaN or infinite.
     """
     blend.validate(has_text=texts.embeddings is not None)
     X, codes = np.asarray(shots.X, dtype=np.float64), shots.codes
@@ -256,22 +243,16 @@ def fit_paper(shots, texts, *, blend, training=None, earlier=None, dtype=np.floa
     return astype(replace(model, temperature=float(temperature or 1.0)), dtype)
 
 
-def _warn_about_length(embeddings):
-    """Warn of embeddings so short or long that a class bias has all the effect, or none."""
+def _train(X, codes, weight_in_class, texts, bridge, training, earlier, callback):
+    """`train_bridge`, from the earlier bridge where it leads to the same space; classes that are new have no bias."""
     with np.errstate(over="ignore"):
-        length = float(np.median(np.linalg.norm(embeddings.astype(np.float64), axis=1)))
-    if not LEAST_LENGTH <= length <= MOST_LENGTH:
+        length = float(np.median(np.linalg.norm(X, axis=1)))
+    if training.class_bias and not LEAST_LENGTH <= length <= MOST_LENGTH:
         warn_caller(
             f"The embeddings are {length:.3g} long, where those of CLIP are about 1 to 100. The class bias that "
             "trained solvers learn is added to them, so its training depends on their length. Scale X, or set "
             "class_bias=False."
         )
-
-
-def _train(X, codes, weight_in_class, texts, bridge, training, earlier, callback):
-    """`train_bridge`, from the earlier bridge where it leads to the same space; classes that are new have no bias."""
-    if training.class_bias:
-        _warn_about_length(X)
     class_bias = None
     if earlier is not None and are_same(earlier.bridge.projection, bridge.projection):
         bridge = bridge.trained(earlier.bridge.matrix.astype(np.float64))

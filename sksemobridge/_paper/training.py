@@ -1,6 +1,5 @@
 """Training the bridge on labelled shots (SeMoBridge-T): the loss, the paper's AdamW, and L-BFGS, many times faster."""
 
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,18 +54,32 @@ def train_bridge(
     without embeddings the loss has no terms of texts. `callback(loss=...)` gets each entry of the loss curve; a true
     answer stops. A loss that is not finite is a FloatingPointError.
     """
+    from tqdm import tqdm
+
     present, codes = np.unique(codes, return_inverse=True)
-    with_rows = [rows for rows in (texts.embeddings, class_bias) if rows is not None]
-    of_classes = np.zeros((len(with_rows[0]) if with_rows else present[-1] + 1, bridge.matrix.shape[1]))
-    if class_bias is not None:
-        of_classes[present] = class_bias[present]
+    n_classes = present[-1] + 1 if texts.embeddings is None else len(texts.embeddings)
+    of_classes = np.zeros((n_classes, bridge.matrix.shape[1])) if class_bias is None else class_bias
     bias = of_classes[present] if training.class_bias else None
     sides = [] if texts.embeddings is None else [texts.embeddings[present], texts.eos_directions[present]]
     loss = BridgeLoss(X, codes, weight_in_class, bridge, training, sides, texts.logit_scale, dtype)
     optimize = _adamw if training.optimizer == "adamw" else _lbfgs
-    with threads_for(len(X) * bridge.matrix.size), _reporter(training, callback) as (report, curve):
+    curve = []
+
+    def report(value):
+        """Note a loss; whether training is to stop."""
+        if not np.isfinite(value):
+            remedy = "Lower learning_rate, or rescale" if training.optimizer == "adamw" else "Rescale"
+            raise FloatingPointError(f"The training loss is {value}. {remedy} the embeddings.")
+        curve.append(value)
+        bar.update()
+        bar.set_postfix(loss=f"{value:.5f}", refresh=False)
+        return callback is not None and bool(callback(loss=value))
+
+    options = {"desc": f"bridge ({training.optimizer})", "unit": "it", "disable": not training.verbose}
+    with threads_for(len(X) * bridge.matrix.size), tqdm(total=training.most_iterations, **options) as bar:
         matrix, bias, converged = optimize(loss, bridge.inputs(X), bridge.matrix, bias, report, curve)
     if bias is not None:
+        of_classes = np.zeros_like(of_classes)
         of_classes[present] = bias
         bias = of_classes
     n_iter = len(curve) - (training.optimizer == "lbfgs")
@@ -248,23 +261,3 @@ def principal_directions(inputs, weight):
 def _typical_length(rows, weight):
     """Root of the weighted mean of squared lengths of rows; one if all are zero."""
     return float(np.sqrt(np.average(np.vecdot(rows, rows), weights=weight))) or 1.0
-
-
-@contextmanager
-def _reporter(training, callback):
-    """A function to call with every loss, true if training is to stop, and the list that it fills."""
-    from tqdm import tqdm
-
-    curve, steps = [], {"total": training.most_iterations, "unit": "it"}
-
-    def report(value):
-        if not np.isfinite(value):
-            remedy = "Lower learning_rate, or rescale" if training.optimizer == "adamw" else "Rescale"
-            raise FloatingPointError(f"The training loss is {value}. {remedy} the embeddings.")
-        curve.append(value)
-        bar.update()
-        bar.set_postfix(loss=f"{value:.5f}", refresh=False)
-        return callback is not None and bool(callback(loss=value))
-
-    with tqdm(**steps, desc=f"bridge ({training.optimizer})", disable=not training.verbose) as bar:
-        yield report, curve
