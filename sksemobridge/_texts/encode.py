@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from sklearn.frozen import FrozenEstimator
@@ -72,12 +73,8 @@ def read_texts(text_encoder, prompt_lists, of_bridge=False):
         projection, bias = read_projection(text_encoder)
         result |= {"projection": projection, "projection_bias": bias}
         if prompt_lists is not None:
-            embeddings, eos, lengths = _by_class(
-                "eos",
-                text_encoder,
-                prompt_lists,
-                lambda texts: _encode(text_encoder, texts, projection, bias),
-            )
+            encode = partial(_encode, text_encoder, projection, bias)
+            embeddings, eos, lengths = _by_class("eos", text_encoder, prompt_lists, encode)
             result |= {"embeddings": embeddings, "eos_directions": eos, "text_length": float(lengths.mean())}
     elif prompt_lists is not None:
         result["embeddings"] = embed_classes(text_encoder, prompt_lists)
@@ -94,7 +91,7 @@ def embed_classes(text_encoder, prompt_lists):
     return _by_class("joint", text_encoder, prompt_lists, compute)[0]
 
 
-def _encode(text_encoder, lists, projection, bias):
+def _encode(text_encoder, projection, bias, lists):
     """`T_c`, `E_c` and the length of the mean of the encoded texts, of each class."""
     eos = encode_texts(text_encoder, "encode", _flat(lists))
     if eos.shape[1] != len(projection):
@@ -182,12 +179,7 @@ def encoder_key(text_encoder):
 def read_projection(text_encoder, prefix=""):
     """`W (d, D)` and `b_W (D,)` or None of an encoder, as float64 arrays of their own.
 
-    `prefix="image_"` reads the image projection.
-
-    Raises
-    ------
-    ValueError
-        If they have other shapes, or values that are NaN or infinite.
+    `prefix="image_"` reads the image projection. Other shapes, NaN and infinity are a ValueError.
     """
     if not hasattr(text_encoder, f"{prefix}projection_"):
         raise ValueError(
@@ -209,13 +201,7 @@ def read_projection(text_encoder, prefix=""):
 
 
 def read_logit_scale(text_encoder):
-    """The factor of cosines before the softmax, positive and finite.
-
-    Raises
-    ------
-    ValueError
-        If it is none.
-    """
+    """The factor of cosines before the softmax; a ValueError if it is not positive and finite."""
     try:
         scale = float(text_encoder.logit_scale_)
     except (TypeError, ValueError) as error:

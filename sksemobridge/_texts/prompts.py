@@ -20,7 +20,6 @@ ENSEMBLE_TEMPLATES = (
     "a photo of the small {}.",
 )
 
-
 # Name of classes without text beside a single class that has one (`python benchmarks/one_class.py`).
 EVERYTHING_ELSE = "other"
 
@@ -46,25 +45,20 @@ class ClassPrompts:
         return ClassPrompts(list(names), list(prompts))
 
 
-def _warn_about_numbers(labels):
-    if not isinstance(labels[0], str):
-        warn_caller(
-            f"The labels are not text, so the text encoder reads '{labels[0]}' as a name. "
-            "Pass class_names, a mapping from labels to names. If your labels are text and a tool of "
-            "scikit-learn has numbered them, pass the sorted names as a list."
-        )
-
-
 def describe_classes(classes, text_encoder, prompts="auto", class_names=None, earlier=None):
     """`ClassPrompts` of sorted labels, with a warning where prompts do not tell classes apart.
 
     `prompts` and `class_names` are those of `SeMoBridgeClassifier`; `earlier` maps classes known before to their names. A
     text encoder that is asked for class names themselves (`takes_class_names`) needs no prompts.
     """
-    labels = [_plain(label) for label in classes]
+    labels = [label.item() if isinstance(label, np.generic) else label for label in classes]
     names = name_classes(labels, class_names, earlier)
-    if class_names is None and not isinstance(prompts, Mapping):
-        _warn_about_numbers(labels)
+    if class_names is None and not isinstance(prompts, Mapping) and not isinstance(labels[0], str):
+        warn_caller(
+            f"The labels are not text, so the text encoder reads '{labels[0]}' as a name. "
+            "Pass class_names, a mapping from labels to names. If your labels are text and a tool of "
+            "scikit-learn has numbered them, pass the sorted names as a list."
+        )
     if getattr(text_encoder, "takes_class_names", False):
         prompts = "{}"
     lists = build_prompts(labels, prompts, names)
@@ -76,7 +70,7 @@ def describe_classes(classes, text_encoder, prompts="auto", class_names=None, ea
     return ClassPrompts(names, lists)
 
 
-def name_classes(classes, class_names=None, earlier=None):
+def name_classes(labels, class_names=None, earlier=None):
     """The name of each of the sorted labels; None for a class that a mapping gives no text.
 
     `earlier` maps classes known before to their names, which hold where a sequence no longer fits.
@@ -84,17 +78,18 @@ def name_classes(classes, class_names=None, earlier=None):
     Raises
     ------
     ValueError
-        If a class, or all, have no name, a sequence has another length than `classes` or holds the labels in another
+        If a class, or all, have no name, a sequence has another length than `labels` or holds the labels in another
         order.
     TypeError
         If a name is not a string, or names have no order.
     """
-    labels = [_plain(label) for label in classes]
     own = [_as_words(str(label)) for label in labels]
     if class_names is None:
         return own
     if _is_series(class_names):
-        class_names = _series_to_mapping(class_names)
+        if not class_names.index.is_unique:
+            raise ValueError("class_names is a Series that has a label twice in its index.")
+        class_names = class_names.to_dict()
     if isinstance(class_names, Mapping):
         _refuse_unnamed([label for label in labels if label not in class_names])
         names = [None if class_names[label] is None else _name_of(class_names[label]) for label in labels]
@@ -150,10 +145,8 @@ def build_prompts(classes, prompts, names):
         return [
             None if texts is None else _whole_prompts(label, texts) for label, texts in zip(classes, lists)
         ]
-    if isinstance(prompts, str) and prompts == "auto":
-        templates = ENSEMBLE_TEMPLATES
-    elif isinstance(prompts, str):
-        templates = [prompts]
+    if isinstance(prompts, str):
+        templates = ENSEMBLE_TEMPLATES if prompts == "auto" else [prompts]
     elif isinstance(prompts, (Sequence, np.ndarray)):
         templates = list(prompts)
     else:
@@ -238,19 +231,12 @@ def _warn_about_duplicates(labels, lists):
 
 def is_sequence(class_names):
     """Whether `class_names` gives a name for each of the sorted classes."""
-    is_other = class_names is None or isinstance(class_names, (str, Mapping)) or _is_series(class_names)
-    return not is_other
+    return not (class_names is None or isinstance(class_names, (str, Mapping)) or _is_series(class_names))
 
 
 def _is_series(class_names):
     """Whether `class_names` is a pandas Series, without importing pandas."""
     return hasattr(class_names, "to_dict") and hasattr(class_names, "index") and np.ndim(class_names) == 1
-
-
-def _series_to_mapping(series):
-    if not series.index.is_unique:
-        raise ValueError("class_names is a Series that has a label twice in its index.")
-    return series.to_dict()
 
 
 def _name_of(name):
@@ -266,10 +252,6 @@ def _name_of(name):
 def _as_words(text):
     """Words of a label: `_` stands for a space in labels and in the names of folders."""
     return text.replace("_", " ")
-
-
-def _plain(label):
-    return label.item() if isinstance(label, np.generic) else label
 
 
 def _listed(items, limit=5):

@@ -100,16 +100,11 @@ def span_of_texts(texts):
     unit = l2_normalize(np.asarray(texts, dtype=np.float64))
     _, deviations, right = linalg.svd(unit - unit.mean(axis=0), full_matrices=False)
     variances = np.square(deviations) / len(unit)
-    basis = right[: _rank(variances, unit.shape[1])].T
+    share = np.cumsum(variances) / max(variances.sum(), RESOLUTION**2)
+    rank = np.searchsorted(share, VARIANCE_SHARE) + 1
+    least, most = np.ceil(LEAST_RANK * unit.shape[1]), np.ceil(MOST_RANK * unit.shape[1])
+    n_spanned = np.sum(variances > RESOLUTION**2)
+    basis = right[: min(int(np.clip(rank, least, most)), n_spanned)].T
     # A singular vector has no sign of its own.
     largest = np.abs(basis).argmax(axis=0)
     return np.ascontiguousarray(basis * np.sign(basis[largest, np.arange(basis.shape[1])]))
-
-
-def _rank(variances, dimension):
-    """How many of the directions are kept that have these variances, the largest first."""
-    n_spanned = int((variances > RESOLUTION**2).sum())
-    share = np.cumsum(variances) / max(variances.sum(), RESOLUTION**2)
-    rank = int(np.searchsorted(share, VARIANCE_SHARE)) + 1
-    least, most = np.ceil(LEAST_RANK * dimension), np.ceil(MOST_RANK * dimension)
-    return min(int(np.clip(rank, least, most)), n_spanned)
