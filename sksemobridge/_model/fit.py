@@ -23,7 +23,7 @@ from .typicality import Typicality
 # `python studies/blend.py` varies the constants of this block.
 # Default scale of the cosines to texts, as a share of that which fits the texts alone, and the number of images of a class
 # at which it is half of that.
-TEXT_SHARE, WORTH_OF_TEXT = 0.7, 8.0
+TEXT_SHARE, WORTH_OF_TEXT = 0.7, 16.0
 # Default scale of the discriminant: a share of a log-likelihood ratio, as features are not independent. Without text,
 # and where classes have one image, no shot can be held out to correct it; with words its features are not divided.
 SHOTS_SCALE, SHOTS_SCALE_OF_ONE, SHOTS_SCALE_OF_ONE_WITH_WORDS = 0.04, 0.15, 0.11
