@@ -431,7 +431,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
     def with_classes(self, classes: ArrayLike) -> Self:
         """A fitted classifier over other classes: fewer, or more that are known by name only.
 
-        Nothing is learnt anew: bridge and `blend_` are kept.
+        Nothing is learnt anew.
 
         Parameters
         ----------
@@ -509,8 +509,8 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
     def score_samples(self, X: ArrayLike) -> NDArray[Any]:
         """How typical each image is of the classes; higher is more typical.
 
-        The largest blended affinity without the correction, plus the largest cosines to class texts and to prototypes,
-        each in units of its deviation over the held-out shots.
+        The largest decision without the correction, the largest cosine to a class text, and the largest cosines to class
+        means, each in units of its deviation over the held-out shots, are summed.
 
         Parameters
         ----------

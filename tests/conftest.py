@@ -20,6 +20,8 @@ from sksemobridge import (  # noqa: E402
     ZeroShotClassifier,
 )
 
+from .user_folder import fill  # noqa: E402
+
 # Tests assert what comes out, never how long it took; and contributors wait for each example.
 settings.register_profile("short, without deadlines", deadline=None, max_examples=20)
 settings.load_profile("short, without deadlines")
@@ -201,3 +203,11 @@ def blas_threads():
     """How many threads BLAS may use, as a set; two to begin with."""
     with threadpool_limits(2, user_api="blas"):
         yield lambda: {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A folder of a user with `shots` and `photos`, which is the current one; caches are there too."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
+    return fill(tmp_path)

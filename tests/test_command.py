@@ -18,18 +18,7 @@ from sksemobridge.datasets import load_image_folder
 from sksemobridge.encoders import EmbeddingCache
 
 from .skops_files import file_that_runs
-from .user_folder import CLASSES, fill, rows_of, save
-
-MODEL = ["--model", "mini", "--pretrained", "bundled"]
-LABEL = ["label", "photos", "--shots", "shots", *MODEL]
-
-
-@pytest.fixture
-def place(tmp_path, monkeypatch):
-    """A folder of the user with `shots` and `photos`; its caches are there too."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
-    return fill(tmp_path)
+from .user_folder import CLASSES, LABEL, MODEL, rows_of, save
 
 
 def test_the_command_labels_a_folder_from_a_folder_of_shots(place, capsys):

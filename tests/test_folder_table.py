@@ -20,15 +20,8 @@ from sksemobridge import CLIPImageEncoder, make_semobridge_pipeline, predict_fol
 from sksemobridge._folder_table import WRITERS, write_table
 from sksemobridge.datasets import load_image_folder
 
-from .user_folder import COLUMNS, cells_of, fill
+from .user_folder import COLUMNS, cells_of
 from .versions import needs_sklearn
-
-
-@pytest.fixture
-def place(tmp_path, monkeypatch):
-    """A folder of the user with `shots` and `photos`."""
-    monkeypatch.chdir(tmp_path)
-    return fill(tmp_path)
 
 
 @pytest.fixture

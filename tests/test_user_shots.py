@@ -7,18 +7,7 @@ import pytest
 
 from sksemobridge._command import main
 
-from .user_folder import fill, rows_of
-
-MODEL = ["--model", "mini", "--pretrained", "bundled"]
-LABEL = ["label", "photos", "--shots", "shots", *MODEL]
-
-
-@pytest.fixture
-def place(tmp_path, monkeypatch):
-    """A folder of the user with `shots` and `photos`; its caches are there too."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
-    return fill(tmp_path)
+from .user_folder import LABEL, rows_of
 
 
 def label(*arguments):

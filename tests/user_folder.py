@@ -7,6 +7,8 @@ from PIL import Image
 
 from sksemobridge.datasets import load_emoji
 
+MODEL = ["--model", "mini", "--pretrained", "bundled"]
+LABEL = ["label", "photos", "--shots", "shots", *MODEL]
 CLASSES = ("bird", "clock", "fruit")
 COLUMNS = ["path", "label", "probability", "runner_up", "runner_up_probability", "p_value", "problem"]
 

@@ -519,7 +519,7 @@ def test_content_that_starts_programs_is_refused_under_any_name(tmp_path, monkey
 @pytest.fixture
 def remote(pixels):
     """A file system that is none of the machine, with a picture and a text."""
-    fsspec = pytest.importorskip("fsspec")
+    fsspec = pytest.importorskip("fsspec", reason="needs fsspec")
     system = fsspec.filesystem("memory")
     system.pipe({"/photos/a.png": encoded(Image.fromarray(pixels)), "/photos/b.txt": b"no image"})
     yield fsspec

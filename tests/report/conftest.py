@@ -7,7 +7,6 @@ from sksemobridge import make_semobridge_pipeline, write_report
 from sksemobridge.datasets import load_image_folder
 
 from ..browser import Browser
-from ..user_folder import fill
 
 
 @pytest.fixture(scope="session")
@@ -15,13 +14,6 @@ def browser(tmp_path_factory):
     browser = Browser(tmp_path_factory.mktemp("profile"))
     yield browser
     browser.close()
-
-
-@pytest.fixture
-def place(tmp_path, monkeypatch):
-    """A folder of the user with `shots` and `photos`, which is the current one."""
-    monkeypatch.chdir(tmp_path)
-    return fill(tmp_path)
 
 
 @pytest.fixture
