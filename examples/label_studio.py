@@ -27,12 +27,8 @@ def to_tasks(table, root):
         address = f"/data/local-files/?d={quote(Path(path).relative_to(root).as_posix())}"
         task = {"data": {IMAGE: address}, "predictions": []}
         if isinstance(label, str):
-            result = {
-                "from_name": CHOICES,
-                "to_name": IMAGE,
-                "type": "choices",
-                "value": {"choices": [label]},
-            }
+            value = {"choices": [label]}
+            result = {"from_name": CHOICES, "to_name": IMAGE, "type": "choices", "value": value}
             prediction = {"model_version": "sksemobridge", "score": probability, "result": [result]}
             task["predictions"].append(prediction)
         tasks.append(task)
@@ -68,9 +64,8 @@ if __name__ == "__main__":
             Path("media").mkdir(exist_ok=True)
             Image.fromarray(picture).save(f"media/{name} {i}.png")
     shots = [picture for name in names for picture in pictures[name][:2]]
-    pipeline = make_semobridge_pipeline("mini", "bundled").fit(
-        shots, [name for name in names for _ in range(2)]
-    )
+    labels = [name for name in names for _ in range(2)]
+    pipeline = make_semobridge_pipeline("mini", "bundled").fit(shots, labels)
     tasks = to_tasks(predict_folder(pipeline, "media", progress=False), "media")
     Path("tasks.json").write_text(json.dumps(tasks))
     print(len(tasks), "tasks to import, such as", tasks[0])
