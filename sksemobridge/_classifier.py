@@ -80,7 +80,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
     priors : array-like of shape (C,), "shots" or None, default=None
         Probability of each class in the order of `classes_`; `"shots"`: their shares. None: all classes are equally
         frequent.
-    label_noise : "auto" or float, default=0.0
+    label_noise : "auto" or float, default="auto"
         Share of the labels that may be wrong. `"auto"` estimates it. Doubtful shots then count less. Needs
         `blend="auto"`.
     store_held_out : bool, default=False
@@ -168,7 +168,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         blend: Literal["auto"] | PaperBlend = "auto",
         solver: Literal["closed_form", "lbfgs", "adamw"] | Training = "closed_form",
         priors: ArrayLike | Literal["shots"] | None = None,
-        label_noise: float | Literal["auto"] = 0.0,
+        label_noise: float | Literal["auto"] = "auto",
         store_held_out: bool = False,
     ) -> None:
         self.text_encoder = text_encoder
@@ -341,8 +341,12 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         shots = state.shots.of_images
         shots = replace(shots, codes=np.searchsorted(seen, shots.codes))
         of_seen = None if texts.embeddings is None else texts.embeddings[seen]
-        model, held_out, right = fit_model(shots, of_seen, texts.logit_scale, words, self.label_noise)
-        state = replace(state, right=right[shots.images()[-1]])
+        model, held_out, right, counted = fit_model(
+            shots, of_seen, texts.logit_scale, words, self.label_noise
+        )
+        image = shots.images()[-1]
+        state = replace(state, right=right[image], counted=counted[image])
+        _warn_of_wrong_labels(state.classes[seen], shots.codes, state.counted)
         if self.store_held_out:
             state = replace(state, held_out=state.held_out_probabilities(held_out, seen))
         if len(seen) < len(has_shots):
@@ -357,7 +361,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
                 raise ValueError(
                     'store_held_out=True needs blend="auto": the paper\'s classifier holds out no shot.'
                 )
-            if self.label_noise != 0:
+            if self.label_noise not in ("auto", 0):
                 raise ValueError('label_noise needs blend="auto": the paper\'s classifier trusts all labels.')
             if self.vocabulary is not None and not isinstance(self.vocabulary, str):
                 raise ValueError('vocabulary needs blend="auto": the paper\'s bridge knows no words.')
@@ -603,6 +607,17 @@ def _warn_of_near_copies(memory):
         warn_caller(
             f"{size[size > 1].sum()} of {size.sum()} shots are near copies of others, such as augmentations or frames of a film. They "
             f"count as {np.sum(size > 1)} images. Mark copies of one image with equal values of groups; groups=range(len(y)) says that there are none."
+        )
+
+
+def _warn_of_wrong_labels(classes, codes, counted):
+    """Say which classes have no label that is likely to be right."""
+    likely = np.bincount(codes[counted >= 0.5], minlength=len(classes)) > 0
+    if not likely.all():
+        n, first = np.sum(~likely), classes[~likely].tolist()[0]
+        warn_caller(
+            f"All labels of {n} {'class' if n == 1 else 'classes'} look wrong, such as those of {first!r}, and hardly count. "
+            "Check the shots with the lowest label_proba_. label_noise=0 trusts all labels."
         )
 
 

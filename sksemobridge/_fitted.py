@@ -32,8 +32,8 @@ class FittedState:
         Names and prompts of the classes; None without texts of the classes.
     log_prior : ndarray of shape (C,) or None
         Added to the decision; None where all classes are equally frequent.
-    right : ndarray of shape (m,) or None
-        Probability that the label of each pooled shot is right; None for a `PaperModel`.
+    right, counted : ndarray of shape (m,) or None
+        Probability that the label of each pooled shot is right, and how much of it counts; None for a `PaperModel`.
     held_out : ndarray of shape (m, C) or None
         Probabilities of each pooled shot by the model without it; None if they were not asked for.
     of_shots : Model or None
@@ -50,6 +50,7 @@ class FittedState:
     class_prompts: ClassPrompts | None = None
     log_prior: np.ndarray | None = None
     right: np.ndarray | None = None
+    counted: np.ndarray | None = None
     held_out: np.ndarray | None = None
     of_shots: Model | None = None
     linear: Linear | None = None
@@ -107,6 +108,7 @@ class FittedState:
                 None if part is None else part.over(rows, text_embeddings)
                 for part in (self.model, self.of_shots)
             )
+        kept = np.isin(self.shots.shots.codes, rows)
         return replace(
             self,
             classes=classes,
@@ -114,7 +116,8 @@ class FittedState:
             shots=shots,
             text_embeddings=text_embeddings,
             log_prior=log_prior,
-            right=None if self.right is None else self.right[np.isin(self.shots.shots.codes, rows)],
+            right=None if self.right is None else self.right[kept],
+            counted=None if self.counted is None else self.counted[kept],
             # Probabilities are those of the classes that were compared.
             held_out=None,
             of_shots=of_shots,
@@ -131,7 +134,9 @@ class FittedState:
         terms = taught(
             {name: astype(term, np.float64) for name, term in model.terms.items()},
             X,
-            lambda logits, u: anchors_of_shots(self.shots.of_images, self.right, model, self.text_embeddings),
+            lambda logits, u: anchors_of_shots(
+                self.shots.of_images, self.counted, model, self.text_embeddings
+            ),
             with_offsets=self.class_prompts is None or None not in self.class_prompts.names,
         )
         terms = {name: astype(term, self.dtype) for name, term in terms.items()}

@@ -448,8 +448,9 @@ def test_rows_of_weight_zero_are_dropped(world):
     X, y = world.draw(3)
     weight = np.ones(len(X))
     weight[::4] = 0
-    dropped = world.classifier().fit(X, y, sample_weight=weight)
-    assert state(dropped) == state(world.classifier().fit(X[weight > 0], y[weight > 0]))
+    # Without `label_proba_`, which has these rows.
+    dropped = world.classifier(label_noise=0).fit(X, y, sample_weight=weight)
+    assert state(dropped) == state(world.classifier(label_noise=0).fit(X[weight > 0], y[weight > 0]))
     only_one = (y == "cat").astype(float)
     assert world.classifier().fit(X, y, sample_weight=only_one).classes_.tolist() == ["cat"]
 

@@ -54,8 +54,8 @@ def fit_model(shots, texts=None, logit_scale=100.0, words=None, label_noise=0.0)
     model : Model
     held_out : tuple of (rows, logits)
         Indices of the images that were held out, and their logits `(k, C)`, each by a model without the image.
-    right : ndarray of shape (m,)
-        Probability of the label of each image that it is right.
+    right, counted : ndarray of shape (m,)
+        Probability of the label of each image that it is right, and how much of the image counts.
     """
     # Copies of one image are one image, the mean of their unit embeddings.
     u, codes, weight, group, _ = shots.images()
@@ -64,11 +64,17 @@ def fit_model(shots, texts=None, logit_scale=100.0, words=None, label_noise=0.0)
     def hold_out(right):
         return fit_terms(u, codes, weight, right, rows, texts, logit_scale, words)
 
-    # How likely each label is right, by rounds of steps 1 to 5.
-    right = np.ones(len(codes))
+    # How likely each label is right: by texts alone, and then by rounds of steps 1 to 5.
+    right = counted = np.ones(len(codes))
     if label_noise != 0:
-        right = right_labels(hold_out, codes, None if texts is None else logit_scale, label_noise)
-    evidence = hold_out(right)
+        first = None
+        if texts is not None:
+            cosines = u[rows] @ texts.T
+            of_images = weights_of_images(codes, weight)[rows]
+            trust = distinctness(texts) * fit_text(cosines, codes[rows], of_images, logit_scale)[1]
+            first = rows, logit_scale * cosines, trust
+        right, counted = right_labels(hold_out, codes, first, label_noise)
+    evidence = hold_out(counted)
     classes, discriminant, trust = evidence.classes, evidence.discriminant, evidence.trust
 
     # 6. Scales, offsets and correction, fitted to the held-out images.
@@ -104,8 +110,8 @@ def fit_model(shots, texts=None, logit_scale=100.0, words=None, label_noise=0.0)
     held_out["images"] = cosines_without(classes, rows, of_leaning=False)
     held_out["centred"] = cosines_without(classes, rows, of_leaning=True)
     of_views = {name: held_out[name] for name in model.views()}
-    typicality = Typicality.of(of_views, codes[rows], (weight * right)[rows])
-    return replace(model, typicality=typicality), (rows[evidence.fitted], weights.logits), right
+    typicality = Typicality.of(of_views, codes[rows], weight[rows])
+    return replace(model, typicality=typicality), (rows[evidence.fitted], weights.logits), right, counted
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,10 +177,9 @@ def fit_terms(u, codes, weight, right, rows, texts, logit_scale, words):
 
 def default_scales(counts, trust, text_scale, has_words):
     """`s0_k` of the terms, for classes with `counts (C,)` images."""
-    n, fewest = (
-        max(counts.mean(), 1.0),
-        1 / np.mean(1 / counts),
-    )  # the harmonic mean is near that of small classes
+    # Of a class whose labels are in doubt less than one image may count.
+    counts = np.maximum(counts, 1.0)
+    n, fewest = counts.mean(), 1 / np.mean(1 / counts)  # the harmonic mean is near that of small classes
     of_text = TEXT_SHARE / (1 + fewest / WORTH_OF_TEXT)
     # Beside many images of other classes a class with few images is found by its name.
     beside_text = SHOTS_SCALE * np.sqrt(fewest / n)

@@ -100,15 +100,15 @@ def distinct_images(X, n_classes):
     return np.unique(X[sample_rows(*X.shape, n_classes)], axis=0).astype(np.float64)
 
 
-def anchors_of_shots(shots, right, model, texts):
+def anchors_of_shots(shots, counted, model, texts):
     """`Anchors` where shots and names place the classes of a `Model`; `texts (C, D)` or None are their `T_c`.
 
-    `right (n,)` are the probabilities of the labels of the shots.
+    `counted (n,)` says how much of each shot counts.
     """
     n_classes = len(model.class_means)
     u, codes, weight, _, index = shots.images()
     of_images = np.ones(len(codes))
-    of_images[index] = right
+    of_images[index] = counted
     seen, codes = np.unique(codes, return_inverse=True)
     of_seen = None if texts is None else texts[seen].astype(np.float64)
     classes = fit_class_means(u, codes, weight, of_seen, model.blend["trust"], right=of_images)
