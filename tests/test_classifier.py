@@ -315,7 +315,7 @@ def test_a_search_reaches_inside(world):
     [
         ({"solver": "lbfgs"}, r"solver='lbfgs' trains the bridge .* blend=PaperBlend\(\)"),
         ({"solver": Training()}, r"solver=Training\(\) trains the bridge"),
-        ({"blend": PaperBlend(), "store_held_out": True}, 'store_held_out=True needs blend="auto"'),
+        ({"blend": PaperBlend(), "store_held_out": True}, 'store_held_out needs blend="auto"'),
         ({"blend": PaperBlend(), "vocabulary": ["a cat"]}, 'vocabulary needs blend="auto"'),
         ({"blend": PaperBlend(lambda1=0, lambda2=0, lambda3=0)}, "all zero"),
         ({"blend": PaperBlend(alpha=-1)}, "'alpha' parameter of PaperBlend"),
