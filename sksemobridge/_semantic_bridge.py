@@ -17,7 +17,6 @@ from ._classifier import SeMoBridgeClassifier
 from ._model.shots import blocks
 from ._paper.bridge import Bridge
 from ._paper.model import PaperModel
-from ._paper.parameters import PaperBlend
 from ._saving import SavedEstimator
 from ._texts.encode import read_projection
 from ._texts.words import RESOLUTION, word_span
@@ -36,22 +35,21 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
     """Keep the part of image embeddings that texts can describe, or map one modality of CLIP into the other.
 
     CLIP was trained to compare images with texts, not images with images. For a search by image, fit the bridge on the
-    gallery, and transform the gallery **and** the queries. For a search among texts (`direction="text_to_image"`),
-    transform the queries only.
+    gallery, and transform the gallery **and** the queries.
 
     Parameters
     ----------
     text_encoder : object or None, default=None
         `CLIPTextEncoder`, `PrecomputedTextEncoder` or another object with `transform` or `projection_`, of the CLIP model
-        of the embeddings. `direction="text_to_image"` needs `image_projection_`. None is the identity.
+        of the embeddings. None is the identity.
     vocabulary : "auto", sequence of str or None, default="auto"
-        The words that the bridge is learnt from: whole texts, such as `"a red squirrel"`. `"auto"`: bundled names of
-        things, if the encoder embeds any text. None: the paper's bridge, for queries only.
+        Words that the bridge is learnt from: whole texts, such as `"a red squirrel"`. `"auto"`: bundled names of things,
+        if the encoder embeds any text. None: the paper's bridge, for queries only.
     direction : {"image_to_text", "text_to_image"}, default="image_to_text"
-        Which modality is mapped into which. From texts to images there are no words.
+        `"text_to_image"` is for a search among texts, of queries only. It needs `image_projection_`, and has no words.
     atol : "auto" or float, default="auto"
-        Without words: singular values of the projection up to it count as zero. `"auto"` is 0.7 times their median. The
-        paper uses 0.3.
+        Without words: singular values of the projection up to it count as zero. `"auto"` is 0.7 times their median, and
+        0.3 the paper's.
     normalize : bool, default=True
         Whether to scale results to unit length.
 
@@ -60,13 +58,12 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
     bridge_ : ndarray of shape (D, d)
         With words the projector on their span, else `W+`.
     mean_ : ndarray of shape (D,) or None
-        `m`, the mean of the unit embeddings that `fit` saw; None without words.
+        `m`, with words the mean of the unit embeddings that `fit` saw.
     rank_ : int
         Number of directions that are kept.
     n_features_in_ : int
-        `D`.
     feature_names_in_ : ndarray of shape (D,)
-        Names of the features of `X`, if it has any.
+        If `X` has names of features.
 
     See Also
     --------
@@ -74,24 +71,19 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
 
     Notes
     -----
-    With words `bridge(x) = nrm(V V' (nrm(x) - m))`. The columns of `V` are the directions in which the words differ most. A
-    row that equals the mean gives zeros.
+    With words `bridge(x) = nrm(V V' (nrm(x) - m))`. The columns of `V` are the directions in which the words differ most.
 
     Without words `bridge(x) = nrm(L * nrm((x - b) @ W+) @ W + b)`, as in the paper (arXiv 2509.26036). `L` is the mean length
-    of `(x - b) @ W+` in `fit`. If no direction is cut off and there is no bias, the result is `nrm(x)`, and no search can
-    change.
+    of `(x - b) @ W+` in `fit`. If no direction is cut off and there is no bias, the result is `nrm(x)`.
 
     Examples
     --------
-    >>> from sklearn.neighbors import NearestNeighbors
     >>> from sksemobridge import CLIPImageEncoder, CLIPTextEncoder, SemanticBridge
     >>> from sksemobridge.datasets import load_emoji
-    >>> images = load_emoji().images[:100]
-    >>> embeddings = CLIPImageEncoder("mini", pretrained="bundled").transform(images)
+    >>> embeddings = CLIPImageEncoder("mini", pretrained="bundled").transform(load_emoji().images[:100])
     >>> bridge = SemanticBridge(CLIPTextEncoder("mini", pretrained="bundled")).fit(embeddings)
-    >>> search = NearestNeighbors(n_neighbors=5, metric="cosine").fit(embeddings)
-    >>> search.kneighbors(bridge.transform(embeddings[:2]), return_distance=False).shape
-    (2, 5)
+    >>> bridge.transform(embeddings[:2]).shape
+    (2, 128)
     """
 
     _fitted: FittedBridge
@@ -138,37 +130,17 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
 
         Raises
         ------
-        NotFittedError
-            If the classifier is not fitted.
-        TypeError
-            If it is no `SeMoBridgeClassifier`.
-        ValueError
-            If it has no bridge: the default classifier has none.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> from sksemobridge import PaperBlend, PrecomputedTextEncoder, SeMoBridgeClassifier, SemanticBridge
-        >>> rng = np.random.default_rng(0)
-        >>> texts = ["a photo of a cat.", "a photo of a dog."]
-        >>> encoder = PrecomputedTextEncoder(texts, rng.normal(size=(2, 6)), rng.normal(size=(6, 4)))
-        >>> X, y = encoder.transform(texts), ["cat", "dog"]
-        >>> classifier = SeMoBridgeClassifier(encoder, prompts="a photo of a {}.", blend=PaperBlend())
-        >>> SemanticBridge.from_classifier(classifier.fit(X, y)).transform(X).shape
-        (2, 4)
+        NotFittedError, TypeError, ValueError
+            If the classifier is not fitted, no `SeMoBridgeClassifier`, or has no bridge, as the default classifier.
         """
         if not isinstance(classifier, SeMoBridgeClassifier):
             raise TypeError(
                 f"classifier must be a fitted SeMoBridgeClassifier; got {type(classifier).__name__}. Of a "
                 "pipeline or a search, give the classifier within it."
             )
-        check_is_fitted(classifier)
-        atol = classifier.blend.atol if isinstance(classifier.blend, PaperBlend) else "auto"
-        bridge = cls(FrozenEstimator(classifier), atol=atol, normalize=normalize)
-        bridge.n_features_in_ = classifier.n_features_in_
-        if hasattr(classifier, "feature_names_in_"):
-            bridge.feature_names_in_ = classifier.feature_names_in_
-        bridge._set_fitted(bridge._of_classifier(classifier, classifier.n_features_in_))
+        bridge = cls(FrozenEstimator(classifier), normalize=normalize)
+        bridge._keep_features_of(classifier)
+        bridge._set_fitted(bridge._of_classifier(classifier))
         return bridge
 
     @checks_parameters
@@ -178,8 +150,7 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
         Parameters
         ----------
         X : array-like of shape (n, D)
-            The embeddings to search among. With words their mean matters; without, only their width and
-            precision, and their average length where the projection has a bias.
+            The embeddings to search among.
         y : ignored
 
         Returns
@@ -189,10 +160,8 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
         Raises
         ------
         ValueError
-            If `X` has NaN or infinite values (names the rows) or another width than the texts, or the text encoder
-            does not offer what `vocabulary` or `direction` needs.
-        NoProjectionError
-            If the model of `CLIPTextEncoder` has no linear projection where the bridge is read off it.
+            If `X` has NaN or infinite values, or another width than the texts, or the text encoder does not offer what
+            `vocabulary` or `direction` needs. Of `CLIPTextEncoder` it is a `NoProjectionError`.
         """
         return self._learn(X, earlier=None)
 
@@ -224,7 +193,8 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
                 'vocabulary is for direction="image_to_text"; from texts to images there are no words.'
             )
         if isinstance(source, FrozenEstimator) and isinstance(source.estimator, SeMoBridgeClassifier):
-            fitted = self._of_classifier(source.estimator, width)
+            fitted = self._of_classifier(source.estimator)
+            require_width(width, source.n_features_in_)
         elif images_to_texts and (basis := word_span(source, self.vocabulary)) is not None:
             require_width(width, len(basis))
             total, n_rows = (0.0, 0) if earlier is None else (earlier.total, earlier.n_rows)
@@ -262,11 +232,6 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
         array of shape (n, D)
             In the precision of `X`, and under `array_api_dispatch=True` of its library and on its device. Without a
             bias, a row of which nothing is kept is zero.
-
-        Raises
-        ------
-        ValueError
-            If `X` has NaN or infinite values (names the rows) or another width than in `fit`.
         """
         check_is_fitted(self)
         X = validate_embeddings(self, X, reset=False)
@@ -275,7 +240,14 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
 
     def _closed_form(self, X):
         """The bridge of the encoder's projection."""
-        projection, bias = self._projection_and_bias()
+        prefix = "" if self.direction == "image_to_text" else "image_"
+        if getattr(self.text_encoder, f"{prefix}projection_", None) is None:
+            raise ValueError(
+                f"direction={self.direction!r} needs a text_encoder that offers {prefix}projection_, and "
+                f"{type(self.text_encoder).__name__} does not. CLIPTextEncoder does; the bridge of a fitted "
+                "classifier comes with SemanticBridge.from_classifier(classifier)."
+            )
+        projection, bias = read_projection(self.text_encoder, prefix)
         require_width(X.shape[1], projection.shape[1])
         bridge = Bridge.closed_form(projection, bias, 1.0, self.atol)
         if bridge.basis.shape[1] == 0:
@@ -287,27 +259,13 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
             return bridge
         return replace(bridge, text_length=float(np.linalg.norm((X - bias) @ bridge.matrix, axis=1).mean()))
 
-    def _projection_and_bias(self):
-        prefix = "" if self.direction == "image_to_text" else "image_"
-        if getattr(self.text_encoder, f"{prefix}projection_", None) is None:
-            raise ValueError(
-                f"direction={self.direction!r} needs a text_encoder that offers {prefix}projection_, and "
-                f"{type(self.text_encoder).__name__} does not. CLIPTextEncoder does; the bridge of a fitted "
-                "classifier comes with SemanticBridge.from_classifier(classifier)."
-            )
-        return read_projection(self.text_encoder, prefix)
-
-    def _of_classifier(self, classifier, width):
+    def _of_classifier(self, classifier):
         """The bridge of a fitted classifier."""
         check_is_fitted(classifier)
         if self.direction != "image_to_text":
             raise ValueError(
                 "The bridge of a classifier maps images to texts, so it cannot be used with "
                 f"direction={self.direction!r}."
-            )
-        if classifier.n_features_in_ != width:
-            raise ValueError(
-                f"X has {width} features, but the classifier was fitted on {classifier.n_features_in_}."
             )
         if not isinstance(classifier._fitted.model, PaperModel):
             raise ValueError(
@@ -324,16 +282,9 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
 
 @dataclass(frozen=True, eq=False)
 class Span:
-    """`nrm(V V' (nrm(x) - m))`: subtracts the mean image, and keeps the directions that words describe.
+    """`nrm(V V' (nrm(x) - m))`: subtracts the mean image `m (D,)`, and keeps the directions `V (D, r)` of words.
 
     A row that equals the mean up to rounding becomes zero, and so does a row without a part in the span.
-
-    Attributes
-    ----------
-    basis : ndarray of shape (D, r)
-        Orthonormal columns `V`.
-    mean : ndarray of shape (D,)
-        `m`.
     """
 
     basis: np.ndarray
@@ -357,18 +308,7 @@ class Span:
 
 @dataclass(frozen=True, eq=False)
 class FittedBridge:
-    """What `fit` leaves behind.
-
-    Attributes
-    ----------
-    bridge : Bridge or Span
-    rank : int
-        Number of directions that are kept.
-    total : ndarray of shape (D,)
-        With words, the sum of the gallery's unit embeddings, float64.
-    n_rows : int
-        How many they are.
-    """
+    """A bridge and how many directions it keeps; with words the sum of the unit embeddings of the gallery, and their number."""
 
     bridge: Bridge | Span
     rank: int

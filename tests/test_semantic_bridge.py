@@ -230,7 +230,7 @@ def test_a_classifier_must_be_fitted_frozen_and_of_the_same_width(world):
     bridge = SemanticBridge.from_classifier(classifier)
     with pytest.raises(ValueError, match="maps images to texts"):
         clone(bridge).set_params(direction="text_to_image").fit(X)
-    with pytest.raises(ValueError, match="X has 15 features, but the classifier was fitted on 16"):
+    with pytest.raises(ValueError, match="X has 15 features, but the text encoder"):
         clone(bridge).fit(X[:, 1:])
 
 
