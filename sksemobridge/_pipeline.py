@@ -42,9 +42,6 @@ class SeMoBridgePipeline(Pipeline):
     `make_semobridge_pipeline` makes one. It is scikit-learn's `Pipeline` with more methods. Its first steps learn nothing
     (encoders of images), and the last is a classifier that has these methods, such as `SeMoBridgeClassifier`.
 
-    Image encoder and text encoder must be of one model. The parameters `model_name` and `pretrained` are therefore
-    parameters of the pipeline, too: `set_params` and a search set them on both encoders.
-
     Parameters
     ----------
     steps : list of (str, estimator)
@@ -54,11 +51,10 @@ class SeMoBridgePipeline(Pipeline):
     Attributes
     ----------
     model_name, pretrained
-        Those of the first encoder.
-
-    See Also
-    --------
-    SeMoBridgeClassifier : What the methods do.
+        Those of the first encoder. They are parameters of the pipeline, too: `set_params` and a search set them on all
+        encoders of images and texts, which must be of one model.
+    held_out_proba_, label_proba_
+        See `SeMoBridgeClassifier`.
 
     Examples
     --------
@@ -67,8 +63,6 @@ class SeMoBridgePipeline(Pipeline):
     >>> emoji = load_emoji()
     >>> images, labels = emoji.images, emoji.target_names[emoji.target]
     >>> pipeline = make_semobridge_pipeline("mini", "bundled").fit(images[:60:4], labels[:60:4])
-    >>> pipeline.classes_.tolist()
-    ['arrow', 'bird', 'building']
     >>> pipeline.partial_fit(images[60:120:4], labels[60:120:4]).classes_.tolist()
     ['arrow', 'bird', 'building', 'celebration', 'clock']
     >>> pipeline.with_classes(["bird", "rainbow"]).classes_.tolist()
@@ -89,7 +83,7 @@ class SeMoBridgePipeline(Pipeline):
         Parameters
         ----------
         deep : bool, default=True
-            Whether to give those of the steps too, and `model_name` and `pretrained` of the encoders.
+            Whether to give those of the steps too, and `model_name` and `pretrained`.
 
         Returns
         -------
@@ -109,19 +103,14 @@ class SeMoBridgePipeline(Pipeline):
         sample_weight: ArrayLike | None = None,
         groups: ArrayLike | None = None,
     ) -> Self:
-        """Add shots, also of classes not seen before; see `SeMoBridgeClassifier.partial_fit`.
+        """Add shots, also of classes not seen before.
 
         Parameters
         ----------
         X : list, array or series of n images
             New images only: the classifier keeps what it needs of earlier ones.
-        y : array-like of shape (n,)
-        classes : array-like or None, default=None
-            Labels of more classes than those seen so far. Classes without shots need text.
-        sample_weight : array-like of shape (n,) or None, default=None
-            On the same scale in every call.
-        groups : array-like of shape (n,) or None, default=None
-            Equal values, also of several calls, mark copies of one image.
+        y, classes, sample_weight, groups
+            See `SeMoBridgeClassifier.partial_fit`.
 
         Returns
         -------
@@ -143,7 +132,6 @@ class SeMoBridgePipeline(Pipeline):
         Returns
         -------
         SeMoBridgePipeline
-            This one stays as it is.
         """
         return self._with_classifier(self[-1].with_classes(classes))
 
@@ -159,7 +147,6 @@ class SeMoBridgePipeline(Pipeline):
         Returns
         -------
         SeMoBridgePipeline
-            This one stays as it is.
         """
         return self._with_classifier(self[-1].with_unlabeled(self[:-1].transform(X)))
 
@@ -177,15 +164,8 @@ class SeMoBridgePipeline(Pipeline):
         """
         return self[-1].p_values(self[:-1].transform(X))
 
-    @property
-    def held_out_proba_(self) -> NDArray[Any]:
-        """Probabilities of the shots, each by the model without it; see `SeMoBridgeClassifier`."""
-        return self[-1].held_out_proba_
-
-    @property
-    def label_proba_(self) -> NDArray[Any]:
-        """Probability of each shot that its label is right; see `SeMoBridgeClassifier`."""
-        return self[-1].label_proba_
+    held_out_proba_ = property(lambda self: self[-1].held_out_proba_, doc="See `SeMoBridgeClassifier`.")
+    label_proba_ = property(lambda self: self[-1].label_proba_, doc="See `SeMoBridgeClassifier`.")
 
     def _encoders(self):
         params = super().get_params(deep=True)
