@@ -68,7 +68,7 @@ class UserShots:
         """
         doubtful, likely = self.doubtful(), self.likely()
         named = [f"{self.paths[i]} ({self.labels[i]}, looks like {likely[i]})" for i in doubtful]
-        lines = [*str(self.evaluation).splitlines()[:-1], f"{doubtful_shots(len(named))}{_first(named)}"]
+        lines = [*self.evaluation._summary(), f"{doubtful_shots(len(named))}{_first(named)}"]
         if self.uncorrected is not None and len(paths):
             others = [os.path.realpath(path) not in self.given for path in paths]
             before, after = self.uncorrected.predict(embeddings), self.pipeline[-1].predict(embeddings)
