@@ -16,41 +16,22 @@ from ._utils.array_api import astype, device_of, namespace, softmax
 
 @dataclass(frozen=True, eq=False)
 class FittedState:
-    """All that `fit` learns, and all that more shots need.
+    """All that `fit` learns, and all that more shots need, of `C` classes and `m` pooled shots."""
 
-    Attributes
-    ----------
-    classes : ndarray of shape (C,)
-        Sorted labels.
-    model : Model or PaperModel
-        Without `log_prior`.
-    shots : ShotMemory
-    text_embeddings : ndarray of shape (C, D) or None
-        `T_c`.
-    text_model : tuple of (str, str or None) or None
-        Name and weights of the text model.
-    class_prompts : ClassPrompts or None
-        None without texts of the classes.
-    log_prior : ndarray of shape (C,) or None
-        Added to the decision; None where all classes are equally frequent.
-    right : ndarray of shape (m,) or None
-        Probability that the label of each pooled shot is right; None for a `PaperModel`.
-    held_out : ndarray of shape (m, C) or None
-        Probabilities of each pooled shot by the model without it; None if they were not asked for.
-    of_shots : Model or None
-        The model before unlabelled images; None if `model` has seen none.
-    """
-
-    classes: np.ndarray
-    model: Model | PaperModel
+    classes: np.ndarray  # sorted labels
+    model: Model | PaperModel  # without `log_prior`
     shots: ShotMemory
-    text_embeddings: np.ndarray | None
-    text_model: tuple | None
-    class_prompts: ClassPrompts | None
-    log_prior: np.ndarray | None
-    right: np.ndarray | None = None
-    held_out: np.ndarray | None = None
-    of_shots: Model | None = None
+    text_embeddings: np.ndarray | None  # `T_c (C, D)`
+    text_model: tuple | None  # name and weights of the text model
+    class_prompts: ClassPrompts | None  # None without texts of the classes
+    log_prior: np.ndarray | None  # added to the decision, `(C,)`; None where all classes are equally frequent
+    right: np.ndarray | None = (
+        None  # probability that the label of each shot is right, `(m,)`; not of the paper's model
+    )
+    held_out: np.ndarray | None = (
+        None  # probabilities of each shot by the model without it, `(m, C)`, if asked for
+    )
+    of_shots: Model | None = None  # the model before unlabelled images, if there were some
 
     @cached_property
     def linear(self):

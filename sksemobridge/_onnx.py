@@ -96,7 +96,7 @@ def model_of(estimator):
     check_is_fitted(estimator)
     graph, fitted = _Graph(onnx), estimator._fitted
     if isinstance(estimator, SemanticBridge):
-        graph.bridged("embeddings", fitted.bridge, estimator.normalize, output="bridged")
+        graph.bridged("embeddings", fitted, estimator.normalize, output="bridged")
         outputs = {"bridged": estimator.n_features_in_}
     else:
         if isinstance(getattr(fitted, "model", None), PaperModel):

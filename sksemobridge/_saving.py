@@ -99,9 +99,6 @@ class SavedEstimator(BaseEstimator):
     def _clone_with(self, fitted, **params):
         """An estimator with the same features, other `params`, and another fitted state."""
         result = clone(self).set_params(**params)
-        result._keep_features_of(self)
+        vars(result).update({name: value for name, value in vars(self).items() if name in _KEPT})
         result._set_fitted(fitted)
         return result
-
-    def _keep_features_of(self, other):
-        vars(self).update({name: value for name, value in vars(other).items() if name in _KEPT})

@@ -10,13 +10,10 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from ._classifier import SeMoBridgeClassifier
 from ._model.shots import blocks
 from ._paper.bridge import Bridge
-from ._paper.model import PaperModel
 from ._saving import SavedEstimator
 from ._texts.encode import read_projection
 from ._texts.words import RESOLUTION, word_span
@@ -86,7 +83,7 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
     (2, 128)
     """
 
-    _fitted: FittedBridge
+    _fitted: Bridge | Span
     _parameter_constraints = {
         # What it must offer depends on the direction; `fit` says what is missing.
         "text_encoder": [object],
@@ -111,38 +108,6 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
         self.atol = atol
         self.normalize = normalize
 
-    @classmethod
-    def from_classifier(cls, classifier: SeMoBridgeClassifier, *, normalize: bool = True) -> Self:
-        """The bridge of a fitted classifier, trained or in closed form.
-
-        Parameters
-        ----------
-        classifier : SeMoBridgeClassifier
-            Fitted with `blend=PaperBlend(...)`.
-        normalize : bool, default=True
-            As of `SemanticBridge`.
-
-        Returns
-        -------
-        SemanticBridge
-            Fitted. Its `text_encoder` is the classifier in a `FrozenEstimator`: clones, and `fit` as part of
-            a pipeline, take the bridge of that classifier again.
-
-        Raises
-        ------
-        NotFittedError, TypeError, ValueError
-            If the classifier is not fitted, no `SeMoBridgeClassifier`, or has no bridge, as the default classifier.
-        """
-        if not isinstance(classifier, SeMoBridgeClassifier):
-            raise TypeError(
-                f"classifier must be a fitted SeMoBridgeClassifier; got {type(classifier).__name__}. Of a "
-                "pipeline or a search, give the classifier within it."
-            )
-        bridge = cls(FrozenEstimator(classifier), normalize=normalize)
-        bridge._keep_features_of(classifier)
-        bridge._set_fitted(bridge._of_classifier(classifier))
-        return bridge
-
     @checks_parameters
     def fit(self, X: ArrayLike, y: Any = None) -> Self:
         """Learn the bridge and, with words, the mean of the gallery.
@@ -163,60 +128,32 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
             If `X` has NaN or infinite values, or another width than the texts, or the text encoder does not offer what
             `vocabulary` or `direction` needs. Of `CLIPTextEncoder` it is a `NoProjectionError`.
         """
-        return self._learn(X, earlier=None)
-
-    @checks_parameters
-    def partial_fit(self, X: ArrayLike, y: Any = None) -> Self:
-        """Add embeddings to the gallery. A bridge of words subtracts the mean of the gallery.
-
-        Embeddings that were transformed before keep the old mean: transform them again.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, D)
-        y : ignored
-
-        Returns
-        -------
-        self : object
-        """
-        return self._learn(X, self._fitted if self.__sklearn_is_fitted__() else None)
-
-    def _learn(self, X, earlier):
-        """`fit`, or `partial_fit` after an earlier part of the gallery. Nothing changes if it fails."""
         check_text_encoder(self, method=None)
-        embeddings = to_numpy(validate_embeddings(self, X, reset=earlier is None))
-        source, width = self.text_encoder, embeddings.shape[1]
-        images_to_texts = self.direction == "image_to_text"
-        if self.vocabulary is not None and not isinstance(self.vocabulary, str) and not images_to_texts:
+        embeddings = to_numpy(validate_embeddings(self, X, reset=True))
+        width, words = embeddings.shape[1], None
+        if self.direction == "image_to_text":
+            words = word_span(self.text_encoder, self.vocabulary)
+        elif self.vocabulary is not None and not isinstance(self.vocabulary, str):
             raise ValueError(
                 'vocabulary is for direction="image_to_text"; from texts to images there are no words.'
             )
-        if isinstance(source, FrozenEstimator) and isinstance(source.estimator, SeMoBridgeClassifier):
-            fitted = self._of_classifier(source.estimator)
-            require_width(width, source.n_features_in_)
-        elif images_to_texts and (basis := word_span(source, self.vocabulary)) is not None:
-            require_width(width, len(basis))
-            total, n_rows = (0.0, 0) if earlier is None else (earlier.total, earlier.n_rows)
-            for rows in blocks(len(embeddings)):
-                total = total + l2_normalize(embeddings[rows].astype(np.float64, copy=False)).sum(axis=0)
-            n_rows += len(embeddings)
-            fitted = FittedBridge(Span(basis, total / n_rows), basis.shape[1], total, n_rows)
-        elif source is None:
-            fitted = FittedBridge(Bridge.identity(width), width)
+        if words is not None:
+            require_width(width, len(words))
+            parts = (embeddings[rows].astype(np.float64, copy=False) for rows in blocks(len(embeddings)))
+            bridge = Span(words, sum(l2_normalize(part).sum(axis=0) for part in parts) / len(embeddings))
+        elif self.text_encoder is None:
+            bridge = Bridge.identity(width)
         else:
             bridge = self._closed_form(embeddings)
-            fitted = FittedBridge(bridge, bridge.basis.shape[1])
-        if earlier is None:
-            record_features(self, X)
-        self._set_fitted(replace(fitted, bridge=astype(fitted.bridge, embeddings.dtype)))
+        record_features(self, X)
+        self._set_fitted(astype(bridge, embeddings.dtype))
         return self
 
     def _set_fitted(self, fitted):
         self._fitted = fitted
-        self.bridge_ = fitted.bridge.matrix
-        self.mean_ = getattr(fitted.bridge, "mean", None)
-        self.rank_ = fitted.rank
+        self.bridge_ = fitted.matrix
+        self.mean_ = getattr(fitted, "mean", None)
+        self.rank_ = fitted.basis.shape[1]
         self._n_features_out = self.n_features_in_
 
     def transform(self, X: ArrayLike) -> NDArray[Any]:
@@ -235,7 +172,7 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
         """
         check_is_fitted(self)
         X = validate_embeddings(self, X, reset=False)
-        bridge = constants_like(X, self._fitted.bridge, replace)
+        bridge = constants_like(X, self._fitted, replace)
         return in_blocks(bridge.apply if self.normalize else bridge.apply_unscaled, X)
 
     def _closed_form(self, X):
@@ -244,8 +181,7 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
         if getattr(self.text_encoder, f"{prefix}projection_", None) is None:
             raise ValueError(
                 f"direction={self.direction!r} needs a text_encoder that offers {prefix}projection_, and "
-                f"{type(self.text_encoder).__name__} does not. CLIPTextEncoder does; the bridge of a fitted "
-                "classifier comes with SemanticBridge.from_classifier(classifier)."
+                f"{type(self.text_encoder).__name__} does not. CLIPTextEncoder does."
             )
         projection, bias = read_projection(self.text_encoder, prefix)
         require_width(X.shape[1], projection.shape[1])
@@ -258,21 +194,6 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
         if bias is None:
             return bridge
         return replace(bridge, text_length=float(np.linalg.norm((X - bias) @ bridge.matrix, axis=1).mean()))
-
-    def _of_classifier(self, classifier):
-        """The bridge of a fitted classifier."""
-        check_is_fitted(classifier)
-        if self.direction != "image_to_text":
-            raise ValueError(
-                "The bridge of a classifier maps images to texts, so it cannot be used with "
-                f"direction={self.direction!r}."
-            )
-        if not isinstance(classifier._fitted.model, PaperModel):
-            raise ValueError(
-                'The classifier has no bridge: with blend="auto" it is a linear classifier. Fit it with '
-                "blend=PaperBlend(), or use SemanticBridge(text_encoder)."
-            )
-        return FittedBridge(classifier._fitted.model.bridge, classifier.rank_)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -304,13 +225,3 @@ class Span:
         x = self.apply_unscaled(x)
         xp = namespace(x)
         return x / xp.clip(xp.linalg.vector_norm(x, axis=1, keepdims=True), RESOLUTION, None)
-
-
-@dataclass(frozen=True, eq=False)
-class FittedBridge:
-    """A bridge and how many directions it keeps; with words the sum of the unit embeddings of the gallery, and their number."""
-
-    bridge: Bridge | Span
-    rank: int
-    total: np.ndarray | float = 0.0
-    n_rows: int = 0

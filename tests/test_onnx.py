@@ -145,11 +145,10 @@ def test_a_bridge(settings, embeddings, tmp_path):
 
 
 @pytest.mark.parametrize("normalize", [True, False])
-def test_the_bridge_of_a_classifier_with_a_bias(normalize, make_world, tmp_path):
+def test_a_bridge_with_a_bias(normalize, make_world, tmp_path):
     world = make_world(bias=True, dtype=np.float32)
-    X, y = world.draw(4)
-    classifier = world.classifier(blend=PaperBlend()).fit(X, y)
-    bridge = SemanticBridge.from_classifier(classifier, normalize=normalize)
+    X, _ = world.draw(4)
+    bridge = SemanticBridge(world.text_encoder(), vocabulary=None, normalize=normalize).fit(X)
     to_onnx(bridge, tmp_path / "bridge.onnx")
     result, _ = run(tmp_path / "bridge.onnx", embeddings=X)
     np.testing.assert_allclose(result["bridged"], bridge.transform(X), atol=1e-5)

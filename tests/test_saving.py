@@ -218,8 +218,6 @@ def test_groups_and_precomputed_texts_are_trusted(world):
     classifier = world.classifier(store_held_out=True)
     classifier.fit(X, y, groups=groups)
     assert_skops_round_trip(classifier, "predict_proba", X)
-    paper = world.classifier(blend=PaperBlend()).fit(X, y)
-    assert_skops_round_trip(SemanticBridge.from_classifier(paper), "transform", X)
     assert isinstance(classifier.text_encoder, PrecomputedTextEncoder)
 
 
