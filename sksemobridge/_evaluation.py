@@ -118,13 +118,7 @@ def evaluate_shots(
         )
     if isinstance(estimator, Pipeline) and len(estimator) > 1:
         X = clone(estimator[:-1]).fit_transform(X, y)
-    return evaluate_embeddings(classifier, X, y, groups)
-
-
-def evaluate_embeddings(classifier, X, y, groups=None):
-    """`evaluate_shots` of embeddings `(n, D)`."""
-    fitted = clone(classifier).set_params(store_held_out=True).fit(X, y, groups=groups)
-    careful = fitted
+    fitted = careful = clone(classifier).set_params(store_held_out=True).fit(X, y, groups=groups)
     if classifier.label_noise == 0:
         careful = clone(classifier).set_params(label_noise="auto").fit(X, y, groups=groups)
     classes, held_out, memory = fitted.classes_, fitted.held_out_proba_, fitted._fitted.shots

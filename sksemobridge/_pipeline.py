@@ -169,11 +169,7 @@ class SeMoBridgePipeline(Pipeline):
 
     def _encoders(self):
         params = super().get_params(deep=True)
-        return [
-            part
-            for name, part in params.items()
-            if all(f"{name}__{own}" in params for own in _MODEL_PARAMETERS)
-        ]
+        return [part for name, part in params.items() if f"{name}__model_name" in params]
 
     def _with_classifier(self, classifier):
         steps = [*copy.deepcopy(self.steps[:-1]), (self.steps[-1][0], classifier)]
@@ -194,8 +190,7 @@ def make_semobridge_pipeline(
     model_name, pretrained : str
         See `CLIPImageEncoder`.
     encoder_params : dict or None, default=None
-        Further parameters of `CLIPImageEncoder`; `device`, `precision` and `cache` hold for the text
-        side too.
+        Further parameters of `CLIPImageEncoder`; `device`, `precision` and `cache` hold for the text side too.
     **classifier_params
         Parameters of `SeMoBridgeClassifier`, without `text_encoder`.
 
@@ -219,12 +214,7 @@ def make_semobridge_pipeline(
             )
         if name in CLIPImageEncoder().get_params():
             raise TypeError(f"{name} is a parameter of the encoder: write encoder_params={{{name!r}: ...}}.")
-    encoder_params = dict(encoder_params or {})
-    shared = {key: encoder_params[key] for key in ("device", "precision", "cache") if key in encoder_params}
+    images = CLIPImageEncoder(model_name, pretrained, **(encoder_params or {}))
+    shared = {name: getattr(images, name) for name in ("device", "precision", "cache")}
     classifier = SeMoBridgeClassifier(CLIPTextEncoder(model_name, pretrained, **shared), **classifier_params)
-    return SeMoBridgePipeline(
-        [
-            ("clipimageencoder", CLIPImageEncoder(model_name, pretrained, **encoder_params)),
-            ("semobridgeclassifier", classifier),
-        ]
-    )
+    return SeMoBridgePipeline([("clipimageencoder", images), ("semobridgeclassifier", classifier)])

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import clone
 
-from ._evaluation import ShotEvaluation, doubtful_shots, evaluate_embeddings
+from ._evaluation import ShotEvaluation, doubtful_shots, evaluate_shots
 from ._folder_table import embed_readable
 from ._pipeline import SeMoBridgePipeline, make_semobridge_pipeline
 from ._user_tables import puzzling_names, read_corrections, read_names
@@ -63,13 +63,10 @@ class UserShots:
             others = np.array([os.path.realpath(path) not in self.given for path in paths])
             before, after = self.uncorrected.predict(embeddings), self.pipeline[-1].predict(embeddings)
             changed = others & (before != after)
-            changes = Counter(
-                f"from {old} to {new}" for old, new in zip(before[changed], after[changed])
-            ).most_common()
-            lines.append(
-                f"Changed by the corrections: {changed.sum()} of {others.sum()} other labels"
-                f"{_first([f'{n} {change}' for change, n in changes])}"
-            )
+            changes = Counter(zip(before[changed], after[changed])).most_common()
+            named = [f"{n} from {old} to {new}" for (old, new), n in changes]
+            counts = f"{changed.sum()} of {others.sum()} other labels"
+            lines.append(f"Changed by the corrections: {counts}{_first(named)}")
         return lines
 
 
@@ -90,12 +87,9 @@ def learn(folder, model, names, corrections, *, cache, alpha):
     if not classes:
         raise ValueError("--corrections: they take all shots back, so that there is nothing to learn from")
     if len(classes) == 1 and not alpha:
-        is_corrected = len(found.target_names) > 1
-        why = (
-            "--corrections: they leave one class"
-            if is_corrected
-            else f"--shots: {folder!r} has one sub-folder"
-        )
+        why = f"--shots: {folder!r} has one sub-folder"
+        if len(found.target_names) > 1:
+            why = "--corrections: they leave one class"
         raise ValueError(
             f"{why}, and all images would be labelled {classes[0]!r}. Give the folder whose sub-folders are the "
             "classes, or --alpha to turn away what is not of this one"
@@ -121,12 +115,10 @@ def learn(folder, model, names, corrections, *, cache, alpha):
     if 0 < alpha < 1 / (len(labels) + 1):
         say(f"With {len(labels)} shots no p-value is as low as --alpha {alpha:g}: no image is turned away.")
     pipeline[-1].fit(embeddings, labels)
-    evaluation = evaluate_embeddings(pipeline[-1], embeddings, labels)
+    evaluation = evaluate_shots(pipeline[-1], embeddings, labels)
     _say_puzzling(words.get("class_names", dict(zip(classes, classes))), model[0])
     if pipeline[-1].blend_["trust"] < 0.5:
-        say(
-            "Note: By these shots, the names of the classes say little to the model. --names gives it others."
-        )
+        say("Note: By these shots, the names of the classes say little to the model. --names gives others.")
     return UserShots(pipeline, paths, labels, embeddings, evaluation, given, uncorrected, len(problems))
 
 
@@ -167,10 +159,8 @@ def _say_puzzling(names, model_name):
         return
     puzzling = puzzling_names(names.values(), is_english="hf_tokenizer_name" not in text)
     if puzzling:
-        say(
-            f"Note: Names that the model may not know ({len(puzzling)}){_first(puzzling)}. --names gives these classes "
-            "other names, such as English ones."
-        )
+        known = f"Note: Names that the model may not know ({len(puzzling)}){_first(puzzling)}."
+        say(f"{known} --names gives these classes other names, such as English ones.")
 
 
 def _first(items):

@@ -29,7 +29,7 @@ def test_pictures_up_to_a_limit_are_in_the_page(report):
 
 def test_the_page_says_how_good_the_classifier_is(report):
     text = report(alpha=1).read_text(encoding="utf-8")
-    assert "<li>0 pictures with a label, 6 of none of the classes, 2 not read</li>" in text
+    assert "<li>Pictures: 0 with a label, 6 of none of the classes, 2 not read</li>" in text
     assert "12 shots of 3 classes" in text
     assert "Held-out shots predicted right" in text
 
