@@ -105,6 +105,19 @@ def every_model(test):
     return pytest.mark.parametrize("params", models.values(), ids=models)(test)
 
 
+def arrays_of(part):
+    """All arrays that an object holds."""
+    if isinstance(part, np.ndarray):
+        yield part
+    elif isinstance(part, (list, tuple)):
+        for item in part:
+            yield from arrays_of(item)
+    elif isinstance(part, dict):
+        yield from arrays_of(list(part.values()))
+    elif hasattr(part, "__dict__"):
+        yield from arrays_of(vars(part))
+
+
 CHECKS = {"test_estimator_checks.py": "scikit-learn's", "test_common.py": "our own"}
 
 

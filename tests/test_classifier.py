@@ -14,13 +14,10 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import get_scorer, log_loss
+from sklearn.metrics import log_loss
 from sklearn.model_selection import (
     GridSearchCV,
-    GroupKFold,
-    TunedThresholdClassifierCV,
     cross_val_score,
-    cross_validate,
 )
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, normalize
@@ -28,9 +25,9 @@ from sklearn.preprocessing import FunctionTransformer, normalize
 from sksemobridge import PaperBlend, PrecomputedTextEncoder, SeMoBridgeClassifier, Training
 from sksemobridge._model import fit
 
-from .conftest import TEMPLATE, World, every_model
+from .conftest import TEMPLATE, World, arrays_of, every_model
 from .encoder_helpers import Listener
-from .versions import BRIER, TEMPERATURE, needs_sklearn
+from .versions import TEMPERATURE, needs_sklearn
 
 
 def state(estimator):
@@ -87,17 +84,6 @@ def test_it_is_a_linear_model_of_unit_embeddings(make_world, counts, config):
             total = total[:, 1] - total[:, 0] if total.shape[1] == 2 else total
             np.testing.assert_allclose(decision, total, atol=rtol * scale, err_msg=name)
             assert model.coef_.dtype == model.intercept_.dtype == X.dtype
-
-
-def test_the_sign_of_two_classes_is_that_of_logistic_regression(world):
-    X, y = world.draw([4, 4, 0, 0, 0])
-    linear = LogisticRegression().fit(X, y)
-    for name, model in fitted_in_every_way(world, X, y).items():
-        if len(model.classes_) == 2 and name != "other classes":
-            decision = model.decision_function(X)
-            assert np.mean(np.sign(decision) == np.sign(linear.decision_function(X))) > 0.8, name
-            proba = model.predict_proba(X)
-            np.testing.assert_allclose(decision, np.log(proba[:, 1] / proba[:, 0]), rtol=1e-6)
 
 
 def test_the_terms_have_plain_names(world):
@@ -444,16 +430,6 @@ def test_weights_of_any_ratio(world, params, ratio, with_groups):
         assert classifier.score(queries, truth) > 0.7
 
 
-def test_rows_of_weight_zero_are_dropped(world):
-    X, y = world.draw(3)
-    weight = np.ones(len(X))
-    weight[::4] = 0
-    dropped = world.classifier().fit(X, y, sample_weight=weight)
-    assert state(dropped) == state(world.classifier().fit(X[weight > 0], y[weight > 0]))
-    only_one = (y == "cat").astype(float)
-    assert world.classifier().fit(X, y, sample_weight=only_one).classes_.tolist() == ["cat"]
-
-
 def test_copies_of_one_image_are_held_out_together_and_count_as_one(world):
     X, y = world.draw(4, noise=3.0)
     rng = np.random.default_rng(1)
@@ -467,14 +443,6 @@ def test_copies_of_one_image_are_held_out_together_and_count_as_one(world):
     # Taken for independent shots, the copies vouch for each other.
     losses = [log_loss(truth, model.predict_proba(queries)) for model in (alone, ungrouped)]
     assert losses[1] > 1.1 * losses[0]
-
-
-def test_an_image_with_two_labels_leaves_everything_finite(world):
-    X, y = world.draw(3)
-    groups = np.arange(len(X))
-    first, second = np.flatnonzero(y == "cat")[0], np.flatnonzero(y == "dog")[0]
-    groups[second], X[second] = groups[first], X[first]
-    assert np.isfinite(world.classifier().fit(X, y, groups=groups).predict_proba(X)).all()
 
 
 def test_no_class_is_drowned_by_the_count_of_another(world, blend):
@@ -538,19 +506,6 @@ def test_a_fit_shares_no_memory_with_what_was_handed_in(make_world, dtype, param
         np.testing.assert_array_equal(old, model.predict_proba(queries))
 
 
-def arrays_of(part):
-    """All arrays in a fitted state."""
-    if isinstance(part, np.ndarray):
-        yield part
-    elif isinstance(part, dict):
-        yield from arrays_of(list(part.values()))
-    elif isinstance(part, (list, tuple)):
-        for item in part:
-            yield from arrays_of(item)
-    elif hasattr(part, "__dataclass_fields__"):
-        yield from arrays_of(vars(part))
-
-
 def test_names_without_a_text_encoder_warn_once_where_the_caller_is(world):
     X, y = world.draw(2)
     for classifier, labels in (
@@ -574,82 +529,21 @@ def test_another_width_than_the_text_is_named(world):
 # In scikit-learn's tools
 
 
-@pytest.mark.parametrize("method", ["sigmoid", "isotonic", TEMPERATURE])
+@pytest.mark.parametrize("method", ["sigmoid", TEMPERATURE])
 def test_calibration(world, method):
     X, y = world.draw(10)
     calibrated = CalibratedClassifierCV(world.classifier(class_names=world.names), method=method, cv=3)
-    np.testing.assert_allclose(calibrated.fit(X, y).predict_proba(X).sum(axis=1), 1, rtol=1e-5)
-    assert calibrated.score(X, y) > 0.8
+    assert calibrated.fit(X, y).score(X, y) > 0.8
     frozen = FrozenEstimator(world.classifier().fit(*world.draw(4)))
     assert CalibratedClassifierCV(frozen, method=method, cv=3).fit(X, y).score(X, y) > 0.8
 
 
-@pytest.mark.parametrize("scoring", ["roc_auc_ovr", "neg_log_loss", BRIER, "balanced_accuracy"])
-def test_scoring(world, scoring):
-    X, y = world.draw(8, noise=4.0)
-    assert np.isfinite(cross_val_score(world.classifier(), X, y, cv=3, scoring=scoring)).all()
-    assert get_scorer(scoring)(world.zero_shot().fit(X, y), X, y) < 1
-
-
-def test_a_tuned_threshold_of_two_classes(world):
-    X, y = world.draw([0, 10, 10, 0, 0])
-    names = {False: "cat", True: "dog"}
-    tuned = TunedThresholdClassifierCV(world.classifier(class_names=names), cv=3).fit(X, y == "dog")
-    assert tuned.score(X, y == "dog") > 0.8
-
-
-class Recording(SeMoBridgeClassifier):
-    """Remembers what `fit` and `score` were given."""
-
-    def fit(self, X, y, sample_weight=None, groups=None):
-        self.seen_ = sample_weight, groups
-        return super().fit(X, y, sample_weight, groups)
-
-    def score(self, X, y, sample_weight=None):
-        assert sample_weight is not None
-        return super().score(X, y, sample_weight)
-
-
-@pytest.fixture
-def routing():
-    with sklearn.config_context(enable_metadata_routing=True):
-        yield
-
-
-@pytest.mark.usefixtures("routing")
 @needs_sklearn("1.7", "sends no weights to the score of a pipeline")
-def test_weights_and_groups_reach_the_classifier_through_pipelines_and_searches(world):
-    X, y = world.draw(10)
-    weight, groups = np.linspace(1, 2, len(y)), np.arange(len(y)) // 2
-    classifier = Recording(world.text_encoder(), prompts=TEMPLATE)
-    classifier.set_fit_request(sample_weight=True, groups=True)
-    classifier.set_score_request(sample_weight=True)
-    pipeline = make_pipeline(FunctionTransformer(), classifier)
-    pipeline.fit(X, y, sample_weight=weight, groups=groups)
-    for passed, seen in zip((weight, groups), pipeline[-1].seen_):
-        np.testing.assert_array_equal(seen, passed)
-
-    grid = {"recording__blend": ["auto", PaperBlend()]}
-    search = GridSearchCV(pipeline, grid, cv=GroupKFold(3)).fit(X, y, sample_weight=weight, groups=groups)
-    np.testing.assert_array_equal(search.best_estimator_[-1].seen_[1], groups)
-    assert search.best_score_ > 0.8
-
-    results = cross_validate(
-        pipeline,
-        X,
-        y,
-        cv=GroupKFold(3),
-        params={"sample_weight": weight, "groups": groups},
-        return_estimator=True,
-        return_indices=True,
-    )
-    for fitted, train in zip(results["estimator"], results["indices"]["train"]):
-        np.testing.assert_array_equal(fitted[-1].seen_[0], weight[train])
-        np.testing.assert_array_equal(fitted[-1].seen_[1], groups[train])
-
-
-@pytest.mark.usefixtures("routing")
-def test_metadata_that_nobody_asked_for_is_an_error(world):
-    X, y = world.draw(2)
-    with pytest.raises(sklearn.exceptions.UnsetMetadataPassedError, match="set_fit_request"):
-        make_pipeline(FunctionTransformer(), world.classifier()).fit(X, y, groups=np.arange(len(y)))
+def test_weights_and_groups_reach_the_classifier_through_a_pipeline(world):
+    X, y = world.draw(6)
+    shots = {"sample_weight": np.linspace(1, 2, len(y)), "groups": np.arange(len(y)) // 2}
+    with sklearn.config_context(enable_metadata_routing=True):
+        classifier = world.classifier().set_fit_request(sample_weight=True, groups=True)
+        pipeline = make_pipeline(FunctionTransformer(), classifier).fit(X, y, **shots)
+    expected = world.classifier().fit(X, y, **shots).predict_proba(X)
+    np.testing.assert_array_equal(pipeline.predict_proba(X), expected)

@@ -69,12 +69,6 @@ def test_fit_starts_anew(world):
     assert classifier.fit(X[y == "cat"], y[y == "cat"]).classes_.tolist() == ["cat"]
 
 
-def test_more_shots_of_another_precision_keep_their_range(world):
-    X, y = world.draw(4)
-    classifier = world.classifier().fit(X[:10].astype(np.float32), y[:10])
-    assert np.isfinite(classifier.partial_fit(X[10:] * 1e200, y[10:]).predict_proba(X)).all()
-
-
 def test_training_continues_from_the_fitted_bridge(world):
     X, y = world.draw(4)
     half = np.arange(len(X)) < 12
@@ -135,21 +129,6 @@ def test_classes_told_of_without_shots_are_known_by_their_names(world, blend):
     whole = world.classifier(blend=blend).fit(X, y)
     for grown in (told, later):
         assert_equal_models(grown.partial_fit(X[~shown], y[~shown]), whole, queries)
-
-
-def test_a_class_without_shots_lies_where_its_name_predicts(world):
-    X, y = world.draw(6)
-    shown = y != "dog"
-    fitted = world.classifier().fit(X[shown], y[shown])
-    model, texts = fitted._fitted.model, fitted.with_classes(world.names).text_embeddings_
-    predicted = model.slope * (texts[2] - model.text_mean)
-    gaussian = model.gaussian
-    width = (1 + 1 / gaussian.kappa) / np.mean(1 + 1 / (6 + gaussian.kappa))
-    weights = gaussian.precision.times(predicted[None])[0] / width
-    expected = fitted.blend_["shots"] * weights + fitted.blend_["text"] * texts[2]
-    np.testing.assert_allclose(fitted.with_classes(world.names).coef_[2], expected, rtol=1e-9)
-    correction = fitted.with_classes(world.names).affinities(X)["correction"]
-    np.testing.assert_array_equal(correction[:, 2], 0)
 
 
 @every_model
@@ -235,13 +214,6 @@ def test_groups_of_classes_that_left_do_not_come_back():
 
 
 # Held-out probabilities
-
-
-def test_each_row_of_fit_has_probabilities(world):
-    X, y = world.draw([1, 2, 3, 4, 5])
-    held_out = world.classifier(store_held_out=True).fit(X, y).held_out_proba_
-    assert held_out.shape == (len(y), 5)
-    np.testing.assert_allclose(held_out.sum(axis=1), 1)
 
 
 def test_they_are_about_what_fits_without_the_shot_say(world):

@@ -13,7 +13,6 @@ from joblib import Parallel, delayed
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
-from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sksemobridge import (
@@ -135,24 +134,6 @@ def test_without_an_encoder_there_is_no_model_to_set():
     assert not hasattr(pipeline, "model_name")
 
 
-def test_parameters_reach_both_encoders_and_the_classifier():
-    pipeline = pipeline_of(encoder_params={"device": "cpu"}, priors="shots")
-    assert pipeline[0].device == pipeline[1].text_encoder.device == "cpu"
-    assert pipeline[1].priors == "shots"
-
-
-def test_pipelines_in_pipelines_are_as_one(pictures):
-    flat = pipeline_of(blend=PaperBlend(alpha=2.0)).fit(*pictures)
-    encode, classify = (Pipeline([("step", clone(step))]) for step in (flat[0], pipeline_of()[-1]))
-    nested = Pipeline([("encode", Pipeline([("inner", encode)])), ("classify", classify)])
-    nested.set_params(encode__inner__step__batch_size=7, classify__step__blend=PaperBlend(alpha=2.0)).fit(
-        *pictures
-    )
-    assert nested.get_params()["classify__step__blend__alpha"] == 2.0
-    expected = flat.predict_proba(pictures[0])
-    np.testing.assert_allclose(nested.predict_proba(pictures[0]), expected, rtol=1e-4)
-
-
 # Caches of pipelines that are loaded, copied, and handed to other processes
 
 
@@ -188,19 +169,13 @@ def test_a_loaded_pipeline_has_no_cache_until_it_is_given_one(kind, pictures, tm
     assert [path.name for path in Path().iterdir()] == ["here"]
 
 
-def test_copies_keep_their_cache():
-    pipeline = pipeline_of(encoder_params={"cache": "embeddings"})
-    for other in (copy.copy(pipeline), copy.deepcopy(pipeline), clone(pipeline)):
-        assert caches(other) == ("embeddings", "embeddings")
-    assert copy.deepcopy(pipeline)[0] is not pipeline[0]
-
-
-def test_worker_processes_keep_the_cache_in_both_directions():
+def test_copies_and_worker_processes_keep_the_cache():
     pipeline = pipeline_of(encoder_params={"cache": "embeddings"})
     with Parallel(2) as parallel:
-        assert parallel(delayed(caches)(pipeline) for _ in range(2)) == [("embeddings", "embeddings")] * 2
+        there = parallel(delayed(caches)(pipeline) for _ in range(2))
         back = parallel(delayed(clone)(pipeline) for _ in range(2))
-    assert [caches(other) for other in back] == [("embeddings", "embeddings")] * 2
+    others = [copy.copy(pipeline), copy.deepcopy(pipeline), clone(pipeline), *back]
+    assert [*there, *map(caches, others)] == [("embeddings", "embeddings")] * 7
 
 
 def test_several_threads_predict_at_once(pictures):
@@ -228,7 +203,9 @@ def test_images_without_a_label_and_of_no_class(pictures):
 
 
 def test_what_is_known_of_the_shots_is_read_from_the_pipeline(pictures):
-    pipeline = pipeline_of(store_held_out=True, label_noise="auto").fit(*pictures)
+    pipeline = pipeline_of(store_held_out=True, label_noise="auto", encoder_params={"device": "cpu"})
+    assert pipeline[0].device == pipeline[1].text_encoder.device == "cpu"
+    pipeline.fit(*pictures)
     assert pipeline.held_out_proba_ is pipeline[-1].held_out_proba_
     assert pipeline.label_proba_ is pipeline[-1].label_proba_
     assert not hasattr(pipeline_of().fit(*pictures), "held_out_proba_")

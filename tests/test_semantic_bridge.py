@@ -10,9 +10,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import FeatureUnion, make_pipeline
-from sklearn.preprocessing import FunctionTransformer
+from sklearn.pipeline import make_pipeline
 
 from sksemobridge import (
     CLIPImageEncoder,
@@ -94,11 +92,6 @@ def test_normalize_only_scales_the_rows(direction, bias):
     assert_allclose(nrm(longer), bridge.transform(embeddings))
 
 
-def test_without_normalize_and_bias_it_is_linear():
-    bridge = SemanticBridge(both_towers(), normalize=False).fit(embeddings)
-    assert_allclose(bridge.transform(embeddings), embeddings @ bridge.bridge_ @ both_towers().projection_)
-
-
 def test_without_a_text_encoder_embeddings_stay_as_they_are():
     bridge = SemanticBridge().fit(embeddings)
     assert bridge.rank_ == 16
@@ -120,29 +113,17 @@ def test_cutting_everything_off_warns_and_gives_no_nan():
 @pytest.mark.parametrize("encoder", [None, both_towers(), both_towers(bias=True)])
 @pytest.mark.parametrize("normalize", [True, False])
 @pytest.mark.parametrize(
-    ("given", "computed"),
-    [(np.float64, np.float64), (np.float32, np.float32), (np.float16, np.float32), (np.int64, np.float64)],
+    ("given", "computed"), [("f8", "f8"), ("f4", "f4"), ("f2", "f4"), ("i8", "f8")], ids=str
 )
 def test_results_have_the_precision_of_the_embeddings(encoder, normalize, given, computed):
     X = (10 * embeddings).astype(given)
     bridge = SemanticBridge(encoder, normalize=normalize).fit(X)
-    assert type(bridge.bridge_) is np.ndarray
-    assert bridge.bridge_.dtype == computed
     bridged = bridge.transform(X)
-    assert bridged.dtype == computed
+    assert bridge.bridge_.dtype == bridged.dtype == np.dtype(computed)
     exact = SemanticBridge(encoder, normalize=normalize).fit_transform(X.astype(np.float64))
     assert_allclose(bridged, exact, atol=1e-4)
     # Each call follows what comes in, not what `fit` has seen.
     assert bridge.transform(X.astype(np.float64)).dtype == np.float64
-
-
-@pytest.mark.parametrize("method", ["fit", "transform"])
-def test_rows_with_nan_are_named(method):
-    bridge = SemanticBridge(both_towers()).fit(embeddings)
-    X = embeddings.copy()
-    X[[3, 17]] = np.nan
-    with pytest.raises(ValueError, match="NaN in 2 of 30 rows: 3, 17"):
-        getattr(bridge, method)(X)
 
 
 def test_embeddings_of_another_model_are_refused():
@@ -185,14 +166,6 @@ def test_between_an_encoder_and_a_classifier_in_data_frames(library):
     assert names[0] == "semanticbridge0"
     assert list(bridged.columns) == classifier.feature_names_in_.tolist() == names
     assert_allclose(pipeline.predict_proba(pictures), expected, rtol=1e-5)
-
-
-def test_bridged_embeddings_beside_those_as_they_are(world):
-    X, y = world.draw(8)
-    both = FeatureUnion(
-        [("as they are", FunctionTransformer()), ("bridged", SemanticBridge(world.text_encoder()))]
-    )
-    assert make_pipeline(both, LogisticRegression()).fit(X, y).score(X, y) > 0.8
 
 
 def test_texts_of_the_bundled_model_are_bridged_to_images():
@@ -266,14 +239,6 @@ def test_words_need_an_encoder_that_knows_them():
         SemanticBridge(encoder, vocabulary=WORDS).fit(embeddings[:, :8])
     with pytest.raises(ValueError, match="from texts to images there are no words"):
         SemanticBridge(both_towers(), vocabulary=WORDS, direction="text_to_image").fit(embeddings)
-
-
-def test_precomputed_texts_read_the_bridge_off_the_projection_by_default():
-    encoder = encoder_of_words()
-    assert_array_equal(
-        SemanticBridge(encoder).fit(embeddings).transform(embeddings),
-        SemanticBridge(encoder, vocabulary=None).fit(embeddings).transform(embeddings),
-    )
 
 
 def test_the_bundled_model_says_the_bundled_words():

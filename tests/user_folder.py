@@ -3,6 +3,7 @@
 import csv
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
 from sksemobridge.datasets import load_emoji
@@ -32,6 +33,14 @@ def fill(folder):
 def save(picture, path):
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(picture).save(path)
+
+
+def link(target, path):
+    """Make a link, or skip the test where this machine makes none."""
+    try:
+        Path(path).symlink_to(target)
+    except OSError:
+        pytest.skip("this machine makes no links")
 
 
 def cells_of(path, separator=","):
