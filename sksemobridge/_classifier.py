@@ -80,25 +80,19 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         Sorted labels.
     coef_, intercept_ : ndarrays of shape (C, D) and (C,), or (1, D) and (1,) for two classes
         As of scikit-learn's `LogisticRegression`. Not with `PaperBlend`.
-    text_embeddings_ : ndarray of shape (C, D) or None
-        `T_c`, the zero-shot classifier.
-    class_names_, prompts_ : ndarray of str of shape (C,) and list of C lists of str, or None
-    text_model_ : tuple of (str, str or None) or None
-        `model_name` and `pretrained` of the text encoder.
+    text_embeddings_, class_names_, prompts_, text_model_
+        `T_c (C, D)`, names and texts of the classes; name and weights of the text encoder. None without text.
     blend_ : dict
-        The scales of `"text"` and `"shots"`, and `"trust"`, the probability that the texts are of use; or the numbers of
-        `PaperBlend`.
+        The scales of `"text"` and `"shots"`, and the probability `"trust"` that the texts are of use.
     held_out_proba_ : ndarray of shape (n, C)
-        Probabilities of each shot, in the rows of all calls, by the model without it and its copies. NaN where a shot
-        cannot be held out, such as the only one of a class without text.
+        Probabilities of each shot by the model without it and its copies. NaN where it cannot be held out.
     label_proba_ : ndarray of shape (n,)
         With `label_noise`: the probability that the label of each shot is right.
     prototypes_, image_means_, bridge_, class_bias_, rank_, temperature_, loss_curve_, n_iter_
-        With `PaperBlend`: `P_c` and `F_c` `(C, D)`; `W+` `(D, d)`; biases `(C, d)` or None; directions that the bridge
-        keeps; factor of the log of the score; loss and number of iterations.
-    n_features_in_ : int
-    feature_names_in_ : ndarray of shape (D,)
-        If `X` has names of features.
+        With `PaperBlend`: `P_c` and `F_c` `(C, D)`; `W+` `(D, d)`; biases `(C, d)` or None; number of directions that the
+        bridge keeps; factor of the log of the score; loss and number of iterations.
+    n_features_in_, feature_names_in_
+        `D`, and the names of the features of `X`, if it has any.
 
     See Also
     --------
@@ -370,8 +364,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         Raises
         ------
         ValueError
-            If a class has neither shots nor text, none of them has shots, or `text_encoder` has changed and new classes
-            are among them.
+            If a class has neither shots nor text, none of them has shots, or `text_encoder` has changed.
         """
         check_is_fitted(self)
         wanted, fitted, params = validate_classes(classes), self._fitted, {}

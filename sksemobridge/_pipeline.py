@@ -78,17 +78,7 @@ class SeMoBridgePipeline(Pipeline):
     pretrained = _of_all_encoders("pretrained")
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Parameters by name.
-
-        Parameters
-        ----------
-        deep : bool, default=True
-            Whether to give those of the steps too, and `model_name` and `pretrained`.
-
-        Returns
-        -------
-        dict
-        """
+        """Parameters by name; see `sklearn.pipeline.Pipeline`. `deep` ones include `model_name` and `pretrained`."""
         params = super().get_params(deep)
         if deep and self._encoders():
             params |= {name: getattr(self, name) for name in _MODEL_PARAMETERS}
@@ -103,65 +93,24 @@ class SeMoBridgePipeline(Pipeline):
         sample_weight: ArrayLike | None = None,
         groups: ArrayLike | None = None,
     ) -> Self:
-        """Add shots, also of classes not seen before.
-
-        Parameters
-        ----------
-        X : list, array or series of n images
-            New images only: the classifier keeps what it needs of earlier ones.
-        y, classes, sample_weight, groups
-            See `SeMoBridgeClassifier.partial_fit`.
-
-        Returns
-        -------
-        self : object
-        """
+        """Add shots of new images `X`, also of classes not seen before; see `SeMoBridgeClassifier.partial_fit`."""
         embeddings = self[:-1].transform(X)
         self[-1].partial_fit(embeddings, y, classes=classes, sample_weight=sample_weight, groups=groups)
         return self
 
     @_last_step_can("with_classes")
     def with_classes(self, classes: ArrayLike) -> Self:
-        """A fitted pipeline over other classes: fewer, or more that are known by name only.
-
-        Parameters
-        ----------
-        classes : array-like of shape (C,)
-            Labels. Those without shots need the text encoder.
-
-        Returns
-        -------
-        SeMoBridgePipeline
-        """
+        """A fitted pipeline over other classes; see `SeMoBridgeClassifier.with_classes`."""
         return self._with_classifier(self[-1].with_classes(classes))
 
     @_last_step_can("with_unlabeled")
     def with_unlabeled(self, X: ArrayLike) -> Self:
-        """A fitted pipeline that has learnt from images without labels too.
-
-        Parameters
-        ----------
-        X : list, array or series of n images
-            See `SeMoBridgeClassifier.with_unlabeled`.
-
-        Returns
-        -------
-        SeMoBridgePipeline
-        """
+        """A fitted pipeline that has learnt from images `X` without labels too; see `SeMoBridgeClassifier.with_unlabeled`."""
         return self._with_classifier(self[-1].with_unlabeled(self[:-1].transform(X)))
 
     @_last_step_can("p_values")
     def p_values(self, X: ArrayLike) -> NDArray[Any]:
-        """How well each image agrees with being of one of the classes; see `SeMoBridgeClassifier.p_values`.
-
-        Parameters
-        ----------
-        X : list, array or series of n images
-
-        Returns
-        -------
-        ndarray of shape (n,)
-        """
+        """How well each image of `X` agrees with being of one of the classes; see `SeMoBridgeClassifier.p_values`."""
         return self[-1].p_values(self[:-1].transform(X))
 
     held_out_proba_ = property(lambda self: self[-1].held_out_proba_, doc="See `SeMoBridgeClassifier`.")

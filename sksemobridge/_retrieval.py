@@ -91,16 +91,16 @@ def mean_average_precision(
     precisions = average_precisions(
         query, gallery, query_labels, gallery_labels, exclude_self=exclude_self, batch_size=batch_size
     )
-    n_missed = int(np.isnan(precisions).sum())
+    n_missed, others = int(np.isnan(precisions).sum()), " other than themselves" * exclude_self
     if n_missed == len(precisions):
         raise ValueError(
-            f"None of the {len(precisions)} queries has an item with its label in the gallery"
-            f"{' other than itself' if exclude_self else ''}. Check that both sides use the same labels."
+            f"None of the {n_missed} queries has an item with its label in the gallery{others}. Check that both sides use "
+            "the same labels."
         )
     if n_missed:
         warn_caller(
-            f"{n_missed} of {len(precisions)} queries have no item with their label in the gallery"
-            f"{' other than themselves' if exclude_self else ''} and are left out of the mean.",
+            f"{n_missed} of {len(precisions)} queries have no item with their label in the gallery{others} and are left "
+            "out of the mean."
         )
     return float(np.nanmean(precisions))
 

@@ -77,12 +77,7 @@ class SavedEstimator(BaseEstimator):
 
     def __setstate__(self, state):
         state = dict(state)
-        now, saved = package_versions(), state.pop("_versions", None)
-        if saved is None:
-            raise ValueError(
-                f"This {type(self).__name__} was saved with version 0.1.0.dev0 of sksemobridge, whose files this "
-                "version cannot read. Fit it anew, or load it with that version."
-            )
+        now, saved = package_versions(), state.pop("_versions", {})
         changed = [name for name in now if saved.get(name) != now[name]]
         if changed:
             then, today = (

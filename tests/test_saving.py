@@ -18,7 +18,6 @@ from sksemobridge import (
     CLIPTextEncoder,
     PaperBlend,
     SemanticBridge,
-    SeMoBridgeClassifier,
     Training,
     ZeroShotClassifier,
     make_semobridge_pipeline,
@@ -138,13 +137,6 @@ def test_another_version_warns(world, package):
         load_as_saved_with(estimator)
         with pytest.warns(UserWarning, match=rf"saved with {package} 0\.0\.1 .* loaded with {package} {now}"):
             load_as_saved_with(estimator, **{package: "0.0.1"})
-
-
-def test_files_of_the_first_development_version_are_refused(world):
-    state = world.classifier().fit(*world.draw(2)).__getstate__()
-    del state["_versions"]
-    with pytest.raises(ValueError, match=r"saved with version 0\.1\.0\.dev0 .* Fit it anew"):
-        SeMoBridgeClassifier().__setstate__(state)
 
 
 def test_the_name_of_the_text_model_is_kept(fitted):
