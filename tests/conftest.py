@@ -2,6 +2,7 @@
 
 import os
 import sys
+import tracemalloc
 from contextlib import ExitStack
 
 import numpy as np
@@ -116,6 +117,15 @@ def arrays_of(part):
         yield from arrays_of(list(part.values()))
     elif hasattr(part, "__dict__"):
         yield from arrays_of(vars(part))
+
+
+def peak_memory(function):
+    """Most bytes that a call takes at a time."""
+    tracemalloc.start()
+    function()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak
 
 
 CHECKS = {"test_estimator_checks.py": "scikit-learn's", "test_common.py": "our own"}

@@ -1,7 +1,6 @@
 """The few-shot classifier: a linear model, its parameters, what shots count, and manners of an estimator."""
 
 import pickle
-import tracemalloc
 
 import numpy as np
 import pytest
@@ -25,7 +24,7 @@ from sklearn.preprocessing import FunctionTransformer, normalize
 from sksemobridge import PaperBlend, PrecomputedTextEncoder, SeMoBridgeClassifier, Training
 from sksemobridge._model import fit
 
-from .conftest import TEMPLATE, World, arrays_of, every_model
+from .conftest import World, arrays_of, every_model, peak_memory
 from .encoder_helpers import Listener
 from .versions import TEMPERATURE, needs_sklearn
 
@@ -62,27 +61,21 @@ def test_it_is_a_linear_model_of_unit_embeddings(make_world, counts, config):
     queries, _ = world.draw(6)
     rtol = 1e-4 if X.dtype == np.float32 else 1e-9
     for name, model in fitted_in_every_way(world, X, y).items():
-        decision = model.decision_function(queries)
+        n_classes, decision = len(model.classes_), model.decision_function(queries)
         expected = normalize(queries) @ model.coef_.T + model.intercept_
-        scale = np.abs(expected).max() + 1
-        np.testing.assert_allclose(
-            decision,
-            expected[:, 0] if len(model.classes_) == 2 else expected,
-            atol=rtol * scale,
-            err_msg=name,
-        )
+        close = {"atol": rtol * (np.abs(expected).max() + 1), "err_msg": name}
+        np.testing.assert_allclose(decision, expected[:, 0] if n_classes == 2 else expected, **close)
         assert decision.dtype == X.dtype
-        if len(model.classes_) > 1:
-            linear = LogisticRegression().fit(np.eye(len(model.classes_)), model.classes_)
+        if n_classes > 1:
+            linear = LogisticRegression().fit(np.eye(n_classes), model.classes_)
             assert model.coef_.shape == (len(linear.coef_), X.shape[1])
             assert model.intercept_.shape == linear.intercept_.shape
-            assert (
-                decision.shape == linear.decision_function(np.ones((len(queries), len(model.classes_)))).shape
-            )
+            assert decision.shape == linear.decision_function(np.ones((len(queries), n_classes))).shape
         if isinstance(model, SeMoBridgeClassifier):
             total = sum(model.affinities(queries).values())
-            total = total[:, 1] - total[:, 0] if total.shape[1] == 2 else total
-            np.testing.assert_allclose(decision, total, atol=rtol * scale, err_msg=name)
+            np.testing.assert_allclose(
+                decision, total[:, 1] - total[:, 0] if n_classes == 2 else total, **close
+            )
             assert model.coef_.dtype == model.intercept_.dtype == X.dtype
 
 
@@ -180,17 +173,11 @@ def test_hard_shots_stay_finite(world, counts):
 def test_memory_does_not_grow_with_the_queries(make_world, blend, method):
     world = make_world(d=64, width=64, dtype=np.float32)
     X, y = world.draw(4)
-    classifier = world.classifier(blend=blend).fit(X, y)
+    ask = getattr(world.classifier(blend=blend).fit(X, y), method)
 
     def extra(n):
         queries = np.resize(X, (n, 64))
-        ask = getattr(classifier, method)
-        ask(queries[:10])
-        tracemalloc.start()
-        output = ask(queries)
-        peak = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-        return peak - output.nbytes
+        return peak_memory(lambda: ask(queries)) - ask(queries).nbytes
 
     block = 2**15  # rows, of 64 values
     assert extra(8 * block) < 1.1 * extra(3 * block)
@@ -201,11 +188,7 @@ def test_memory_of_a_fit_is_linear_in_the_classes(monkeypatch):
 
     def peak(n_classes):
         X = np.random.default_rng(0).normal(size=(2 * n_classes, 16))
-        tracemalloc.start()
-        SeMoBridgeClassifier().fit(X, np.tile(np.arange(n_classes), 2))
-        peak = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-        return peak
+        return peak_memory(lambda: SeMoBridgeClassifier().fit(X, np.tile(np.arange(n_classes), 2)))
 
     assert peak(3000) < 2.5 * peak(1500)
 
@@ -226,25 +209,18 @@ def test_a_solver_by_name_is_training_with_its_defaults(world):
         world.classifier(blend=PaperBlend(), solver=Training(max_iter=3)).fit(X, y)
 
 
-def test_a_refit_with_another_blend_has_its_attributes_alone(world):
+def test_a_refit_with_another_blend_has_its_attributes_and_methods_alone(world):
     X, y = world.draw(3)
     classifier = world.classifier().fit(X, y)
     of_default = set(vars(classifier))
     classifier.set_params(blend=PaperBlend()).fit(X, y)
     assert set(vars(classifier)) == set(vars(world.classifier(blend=PaperBlend()).fit(X, y)))
-    assert not hasattr(classifier, "coef_")
-    assert set(vars(classifier.set_params(blend="auto").fit(X, y))) == of_default
-    assert not hasattr(classifier, "bridge_")
-
-
-@pytest.mark.parametrize("method", ["with_unlabeled", "score_samples", "p_values"])
-def test_the_papers_classifier_estimates_nothing(world, method):
-    X, y = world.draw(3)
-    classifier = world.classifier(blend=PaperBlend()).fit(X, y)
-    with pytest.raises(AttributeError, match=method):
-        getattr(classifier, method)(X)
-    assert not hasattr(classifier.set_params(blend="auto"), method)
-    assert hasattr(classifier.fit(X, y), method)
+    for method in ("with_unlabeled", "score_samples", "p_values"):
+        with pytest.raises(AttributeError, match=method):
+            getattr(classifier, method)(X)
+        assert not hasattr(clone(classifier).fit(X, y).set_params(blend="auto"), method)
+    classifier.set_params(blend="auto").fit(X, y).p_values(X)
+    assert set(vars(classifier)) == of_default
 
 
 def test_a_fit_that_fails_in_training_leaves_the_estimator_as_it_was(world):
@@ -256,9 +232,6 @@ def test_a_fit_that_fails_in_training_leaves_the_estimator_as_it_was(world):
         with pytest.raises(FloatingPointError, match="learning_rate"), np.errstate(all="ignore"):
             call(X[:9], y[:9])
         assert pickle.dumps(classifier) == before
-    with pytest.raises(FloatingPointError), np.errstate(all="ignore"):
-        (new := world.classifier(**diverging)).fit(X, y)
-    assert not hasattr(new, "classes_")
 
 
 @pytest.mark.parametrize("solver", ["closed_form", Training("adamw", max_iter=5), Training(tol=1e-3)])
@@ -303,31 +276,17 @@ def test_a_search_reaches_inside(world):
         ({"solver": Training()}, r"solver=Training\(\) trains the bridge"),
         ({"blend": PaperBlend(), "store_held_out": True}, 'store_held_out needs blend="auto"'),
         ({"blend": PaperBlend(), "vocabulary": ["a cat"]}, 'vocabulary needs blend="auto"'),
-        ({"blend": PaperBlend(lambda1=0, lambda2=0, lambda3=0)}, "all zero"),
-        ({"blend": PaperBlend(alpha=-1)}, "'alpha' parameter of PaperBlend"),
-        ({"blend": PaperBlend(), "solver": Training(lambda_it=1.5)}, "'lambda_it' parameter of Training"),
         ({"blend": PaperBlend(), "solver": Training(device="cuda:99")}, "device='cuda:99'"),
-        ({"blend": PaperBlend(), "solver": Training(device="nowhere")}, "device='nowhere'"),
-        ({"blend": "mean"}, "blend"),
-        ({"solver": "sgd"}, "solver"),
-        ({"class_names": 3}, "class_names"),
         ({"text_encoder": "ViT-B-16"}, "text_encoder"),
         ({"priors": [0.5, 0.5]}, r"priors has the shape \(2,\).*each of the 5 classes"),
         ({"priors": [1, 1, 1, 1, 0]}, "priors must be positive"),
         ({"priors": [1, 1, 1, 1, np.nan]}, "priors must be positive"),
-        ({"priors": "even"}, "priors"),
     ],
 )
 def test_parameters_that_do_not_go_together_are_refused(world, params, message):
     X, y = world.draw(2)
     with pytest.raises(ValueError, match=message):
         world.classifier().set_params(**params).fit(X, y)
-
-
-def test_the_papers_text_weight_needs_text(world):
-    X, y = world.draw(2)
-    with pytest.raises(ValueError, match="lambda1 weighs the text"):
-        SeMoBridgeClassifier(blend=PaperBlend(lambda2=0, lambda3=0)).fit(X, world.codes(y))
 
 
 @pytest.mark.parametrize("counts", [[4, 2, 2, 1, 3], [4, 2, 0, 0, 0]])
@@ -352,24 +311,19 @@ def test_priors_are_added_to_the_logits(world, blend, counts):
     np.testing.assert_allclose(shift("shots"), np.tile(np.log(shares), (len(X), 1)), atol=1e-9)
 
 
-def test_priors_of_other_classes(world):
+@pytest.mark.parametrize("priors", [[4, 2, 2, 1, 3], "shots"])
+def test_priors_of_other_classes(world, priors):
     X, y = world.draw([4, 2, 2, 1, 3])
-    two = ["bird", "cat"]
-    given = world.classifier(priors=[4, 2, 2, 1, 3]).fit(X, y).with_classes(two)
-    counted = world.classifier(priors="shots").fit(X, y).with_classes(two)
-    even = world.classifier().fit(X, y).with_classes(two)
-    for model in (given, counted):
-        shift = model.decision_function(X) - even.decision_function(X)
-        np.testing.assert_allclose(shift, np.log(2 / 4), atol=1e-9)
-    np.testing.assert_allclose(given.priors, [2 / 3, 1 / 3])
-    given.partial_fit(X[np.isin(y, two)], y[np.isin(y, two)])
+
+    def shift(shown, priors, classes):
+        fitted = [world.classifier(priors=p).fit(X[shown], y[shown]) for p in (priors, None)]
+        with_prior, even = (model.with_classes(classes).decision_function(X) for model in fitted)
+        return with_prior - even
+
+    np.testing.assert_allclose(shift(y != "", priors, ["bird", "cat"]), np.log(2 / 4), atol=1e-9)
     # A class that is known by name alone comes as often as the others do in the mean, or as one shot.
-    shown = y != "dog"
-    for priors, share in ([4, 2, 1, 3], 2.5), ("shots", 1.0):
-        model = world.classifier(priors=priors).fit(X[shown], y[shown]).with_classes(["bird", "dog"])
-        even = world.classifier().fit(X[shown], y[shown]).with_classes(["bird", "dog"])
-        shift = model.decision_function(X) - even.decision_function(X)
-        np.testing.assert_allclose(shift, np.log(share / 4), atol=1e-9)
+    known, share = (priors, 1.0) if priors == "shots" else ([4, 2, 1, 3], 2.5)
+    np.testing.assert_allclose(shift(y != "dog", known, ["bird", "dog"]), np.log(share / 4), atol=1e-9)
 
 
 # Shots
@@ -457,19 +411,11 @@ def test_the_precision_of_the_shots_is_that_of_the_fitted_arrays_and_of_nothing_
     X, y = world.draw(4)
     single, double = X.astype(np.float32), X.astype(np.float32).astype(np.float64)
     of_single, of_double = (world.classifier(**params).fit(shots, y) for shots in (single, double))
-    names = [
-        name
-        for name, value in vars(of_single).items()
-        if name.endswith("_") and getattr(value, "dtype", 0) == np.float32
-    ]
-    assert set(names) >= {"text_embeddings_", "prototypes_" if params else "coef_"}
-    for name in names:
+    for name in ("text_embeddings_", "prototypes_" if params else "coef_"):
         # Both were computed in the same numbers, and cast at the end.
-        expected = getattr(of_double, name)
-        assert expected.dtype == np.float64
-        np.testing.assert_allclose(
-            getattr(of_single, name), expected, rtol=1e-5, atol=1e-6 * np.abs(expected).max()
-        )
+        actual, expected = getattr(of_single, name), getattr(of_double, name)
+        assert (actual.dtype, expected.dtype) == (np.float32, np.float64)
+        np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-6 * np.abs(expected).max())
     assert of_single.blend_ == of_double.blend_
     for classifier in (of_single, of_double):
         assert classifier.decision_function(single).dtype == np.float32
@@ -486,24 +432,17 @@ def test_the_precision_of_the_shots_is_that_of_the_fitted_arrays_and_of_nothing_
 def test_a_fit_shares_no_memory_with_what_was_handed_in(make_world, dtype, params):
     world = make_world(bias=True)
     X, y = world.draw(3)
-    X, queries = X.astype(dtype), world.draw(2)[0]
+    X = X.astype(dtype)
     parts = world.eos.astype(dtype), world.projection.astype(dtype), world.projection_bias.astype(dtype)
     text = PrecomputedTextEncoder(world.texts, *parts[:2], projection_bias=parts[2], logit_scale=20.0)
-    weight, groups = np.ones(len(X)), np.arange(len(X))
-    models = [
-        SeMoBridgeClassifier(text, prompts=TEMPLATE, **params).fit(X, y, sample_weight=weight, groups=groups),
+    given = [X, *parts, np.ones(len(X)), np.arange(len(X))]
+    for model in (
+        world.classifier(**params).set_params(text_encoder=text).fit(X, y, *given[-2:]),
         world.zero_shot().set_params(text_encoder=text).fit(X, y),
         SeMoBridgeClassifier(text, class_names="ignore", vocabulary=world.texts).fit(X, y),
-    ]
-    given = [X, *parts, weight, groups]
-    for model in models:
+    ):
         for array in arrays_of(model._fitted):
             assert not any(np.shares_memory(array, other) for other in given)
-    before = [model.predict_proba(queries) for model in models]
-    for array in (X, *parts):
-        array *= -1
-    for old, model in zip(before, models):
-        np.testing.assert_array_equal(old, model.predict_proba(queries))
 
 
 def test_names_without_a_text_encoder_warn_once_where_the_caller_is(world):
@@ -522,8 +461,6 @@ def test_another_width_than_the_text_is_named(world):
     X, y = world.draw(3)
     with pytest.raises(ValueError, match="X has 9 features, but the text encoder's embeddings have 16"):
         world.classifier().fit(X[:, :9], y)
-    with pytest.raises(ValueError, match="9 features"):
-        world.classifier().fit(X, y).predict(X[:, :9])
 
 
 # In scikit-learn's tools
