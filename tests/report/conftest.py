@@ -33,21 +33,14 @@ def report(place):
 @pytest.fixture
 def many_pictures():
     """`content` of 10,000 pictures of three classes."""
-    rng = np.random.default_rng(0)
+    classes, always = (
+        ["bird", "clock", "fruit"],
+        {"problem": "", "readable": True, "given": False, "closest": []},
+    )
     pictures = [
-        {
-            "file": f"photos/{i}.png",
-            "path": f"photos/{i}.png",
-            "label": ("bird", "clock", "fruit")[i % 3],
-            "probability": probability,
-            "other": ("clock", "fruit", "bird")[i % 3],
-            "other_probability": 1 - probability,
-            "problem": "",
-            "readable": True,
-            "given": False,
-            "closest": [],
-        }
-        for i, probability in enumerate(rng.uniform(0.5, 1, size=10_000).tolist())
+        {"file": f"photos/{i}.png", "path": f"photos/{i}.png", "label": classes[i % 3], "probability": p}
+        | {"other": classes[(i + 1) % 3], "other_probability": 1 - p}
+        | always
+        for i, p in enumerate(np.random.default_rng(0).uniform(0.5, 1, size=10_000).tolist())
     ]
-    classes = ["bird", "clock", "fruit"]
     return {"classes": classes, "shots": [], "doubtful": [], "corrections": {}, "pictures": pictures}
