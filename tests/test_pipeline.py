@@ -16,7 +16,6 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.preprocessing import StandardScaler
 
 from sksemobridge import (
-    CLIPImageEncoder,
     PaperBlend,
     SeMoBridgePipeline,
     clear_model_cache,
@@ -72,14 +71,6 @@ def test_other_classes_are_another_pipeline(pictures):
     assert pipeline[0].batch_size == 64
 
 
-def test_only_what_the_last_step_can_is_offered():
-    encoder = CLIPImageEncoder("mini", "bundled")
-    pipeline = SeMoBridgePipeline([("encoder", encoder), ("classifier", LogisticRegression())])
-    assert not hasattr(pipeline, "partial_fit")
-    assert not hasattr(pipeline, "with_classes")
-    assert hasattr(pipeline_of(), "partial_fit")
-
-
 # The model of both encoders
 
 
@@ -127,11 +118,12 @@ def test_the_model_is_no_parameter_of_its_own():
     assert text.startswith("SeMoBridgePipeline(steps=[")
 
 
-def test_without_an_encoder_there_is_no_model_to_set():
+def test_a_pipeline_of_other_steps_offers_what_they_can():
     pipeline = SeMoBridgePipeline([("scaler", StandardScaler()), ("classifier", LogisticRegression())])
     with pytest.raises(ValueError, match="Invalid parameter 'model_name'"):
         pipeline.set_params(model_name="mini")
-    assert not hasattr(pipeline, "model_name")
+    for name in ("model_name", "partial_fit", "with_classes", "with_unlabeled", "p_values"):
+        assert not hasattr(pipeline, name)
 
 
 # Caches of pipelines that are loaded, copied, and handed to other processes
@@ -197,8 +189,9 @@ def test_images_without_a_label_and_of_no_class(pictures):
     expected = pipeline[-1].with_unlabeled(unlabeled).predict_proba(embeddings)
     assert type(taught) is SeMoBridgePipeline
     np.testing.assert_allclose(taught.predict_proba(images), expected, rtol=1e-4)
-    np.testing.assert_array_equal(pipeline.p_values(images), pipeline[-1].p_values(embeddings))
-    np.testing.assert_array_equal(pipeline.score_samples(images), pipeline[-1].score_samples(embeddings))
+    for method in ("p_values", "score_samples"):
+        expected = getattr(pipeline[-1], method)(embeddings)
+        np.testing.assert_array_equal(getattr(pipeline, method)(images), expected)
     assert not hasattr(pipeline_of(blend=PaperBlend()), "p_values")
 
 
@@ -214,21 +207,11 @@ def test_what_is_known_of_the_shots_is_read_from_the_pipeline(pictures):
 # Slips
 
 
-def test_parameters_of_the_encoder_are_sent_to_encoder_params():
-    with pytest.raises(
-        TypeError, match=r"cache is a parameter of the encoder: write encoder_params=\{'cache'"
-    ):
-        make_semobridge_pipeline("mini", "bundled", cache="embeddings")
+def test_slips_are_answered_with_the_way_out(pictures):
+    with pytest.raises(TypeError, match=r"cache is a parameter .*: write encoder_params=\{'cache'"):
+        pipeline_of(cache="embeddings")
     with pytest.raises(TypeError, match="makes the text_encoder itself"):
-        make_semobridge_pipeline("mini", "bundled", text_encoder=None)
-
-
-def test_embeddings_in_place_of_images_are_sent_to_the_classifier(pictures):
-    images, labels = pictures
-    pipeline = make_semobridge_pipeline("mini", "bundled").fit(images, labels)
-    embeddings = pipeline[:-1].transform(images)
-    for call in (pipeline.predict, lambda X: pipeline.fit(X, labels)):
-        with pytest.raises(
-            ValueError, match=r"\(16, 128\) of float32, .* classifier alone, which is pipeline"
-        ):
-            call(embeddings)
+        pipeline_of(text_encoder=None)
+    embeddings = pipeline_of()[0].transform(pictures[0])
+    with pytest.raises(ValueError, match=r"\(16, 128\) of float32, .* classifier alone, which is pipeline"):
+        pipeline_of().fit(embeddings, pictures[1])

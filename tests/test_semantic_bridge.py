@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
-from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import make_pipeline
 
 from sksemobridge import (
@@ -138,12 +137,6 @@ def test_an_encoder_that_lacks_what_the_direction_needs_is_named(direction):
     needed = f"{DIRECTIONS[direction]}projection_"
     with pytest.raises(ValueError, match=f"offers {needed}, and SimpleNamespace does not"):
         SemanticBridge(SimpleNamespace(), direction=direction).fit(embeddings)
-
-
-def test_an_encoder_may_be_frozen_too(world):
-    X, _ = world.draw(4)
-    frozen = SemanticBridge(FrozenEstimator(world.text_encoder())).fit(X)
-    assert_array_equal(frozen.transform(X), SemanticBridge(world.text_encoder()).fit_transform(X))
 
 
 # With encoders and scikit-learn
