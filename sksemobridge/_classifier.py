@@ -370,14 +370,14 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         wanted, fitted, params = validate_classes(classes), self._fitted, {}
         rows = fitted.position(wanted)
         new, shots, prompts = rows < 0, fitted.shots.take(rows), fitted.class_prompts
-        added = ClassPrompts([], [])
+        added: Any = ClassPrompts([], [])
         if new.any():
             can_embed = prompts is not None and self.text_encoder is not None
             added = self._describe(wanted[new], fitted) if can_embed else None
         prompts = None if prompts is None or added is None else prompts.take(rows, added)
         has_shots = np.bincount(shots.shots.codes, minlength=len(wanted)) > 0
         require_shots(wanted, has_shots, prompts and prompts.names)
-        texts = None if fitted.text_embeddings is None else fitted.text_embeddings[rows]
+        texts: Any = None if fitted.text_embeddings is None else fitted.text_embeddings[rows]
         if new.any():
             texts[new] = self._embed_new(added.prompts)
         log_prior = fitted.log_prior
