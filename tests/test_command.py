@@ -12,21 +12,18 @@ import pytest
 from sklearn.pipeline import Pipeline
 
 import sksemobridge
-from sksemobridge import CLIPImageEncoder, SeMoBridgeClassifier, make_semobridge_pipeline, predict_folder
+from sksemobridge import CLIPImageEncoder, make_semobridge_pipeline, predict_folder
 from sksemobridge._command import main
-from sksemobridge.datasets import load_image_folder
 from sksemobridge.encoders import EmbeddingCache
 
 from .skops_files import file_that_runs
-from .user_folder import CLASSES, LABEL, MODEL, link, rows_of, save
+from .user_folder import CLASSES, LABEL, MODEL, fitted_to_shots, link, rows_of, save
 
 
 def test_the_command_labels_a_folder_from_a_folder_of_shots(place, capsys):
     assert main(["label", "photos", "--shots", "shots", "--model", "mini", "--out", "labels.csv"]) == 1
     rows = rows_of("labels.csv")
-    shots = load_image_folder("shots")
-    pipeline = make_semobridge_pipeline("mini", "bundled").fit(shots.paths, shots.target_names[shots.target])
-    expected = predict_folder(pipeline, "photos", progress=False)
+    expected = predict_folder(fitted_to_shots(), "photos", progress=False)
     assert [row["path"] for row in rows] == expected["path"].tolist()
     assert [row["label"] for row in rows] == expected["label"].fillna("").tolist()
     output = capsys.readouterr().err
@@ -264,64 +261,9 @@ def test_what_lies_wrong_among_the_shots_is_said_in_plain_lines(place, capsys):
     assert {row["label"] for row in rows_of("a.csv")} <= {*CLASSES, ""}
 
 
-# Names of the classes
-
-
-@pytest.fixture
-def fitted(monkeypatch):
-    """The classifiers that the command fits."""
-    found = []
-    fit = SeMoBridgeClassifier.fit
-
-    def remember(self, *args, **kwargs):
-        found.append(self)
-        return fit(self, *args, **kwargs)
-
-    monkeypatch.setattr(SeMoBridgeClassifier, "fit", remember)
-    return found
-
-
-@pytest.mark.parametrize("separator", [",", ";", "\t"])
-@pytest.mark.parametrize("header", [["Folder", "Name", "Prompts"], None])
-def test_classes_are_said_in_the_words_of_a_table(place, fitted, separator, header):
-    os.rename("shots/bird", "shots/Vo\u0308gel_hier")
-    rows = [["V\u00f6gel_hier", "bird", ""], ["fruit", "", "an apple.", "a pear."]]
-    text = "\n".join(separator.join(row) for row in [header, *rows] if row)
-    Path("names.csv").write_text(text, encoding="utf-8-sig")
-    main([*LABEL, "--out", "a.csv", "--names", "names.csv"])
-    classifier, *_ = fitted
-    assert classifier.class_names_.tolist() == ["bird", "clock", "fruit"]
-    of_bird, of_clock, of_fruit = classifier.prompts_
-    assert [text.replace("bird", "clock") for text in of_bird] == of_clock
-    assert of_fruit == ["an apple.", "a pear."]
-
-
 def test_what_puzzles_in_a_table_of_names_is_said_once(place, capsys):
     Path("names.csv").write_text("brid,animal\nbird,watch\nclock,watch")
     main([*LABEL, "--out", "a.csv", "--names", "names.csv"])
     output = capsys.readouterr().err
     assert "Note: --names: 'brid', in the first line of 'names.csv', is no class" in output
     assert output.count("have the same names and prompts") == 1
-
-
-def test_names_alone_keep_the_usual_prompts(place, fitted):
-    Path("names.csv").write_text("bird,animal")
-    main([*LABEL, "--out", "a.csv", "--names", "names.csv"])
-    assert fitted[0].prompts == "auto"
-    assert fitted[0].class_names_.tolist() == ["animal", "clock", "fruit"]
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b"folder,name\nbrid,bird", "names 'brid', which is no class (bird, clock, fruit)"),
-        (b"bird,animal\nclock,watch\nbird,sparrow", "names 'bird' twice"),
-        ("folder,name\nbird,Vögel".encode("cp1252"), "no table in UTF-8"),
-        (b"bird," + b"b" * 200_000, "no table in UTF-8"),
-    ],
-)
-def test_a_table_of_names_that_does_not_fit_is_wrong_use(place, capsys, content, message):
-    Path("names.csv").write_bytes(content)
-    with pytest.raises(SystemExit, match="2"):
-        main([*LABEL, "--out", "a.csv", "--names", "names.csv"])
-    assert message in capsys.readouterr().err

@@ -17,16 +17,14 @@ from sklearn.preprocessing import StandardScaler
 
 from sksemobridge import CLIPImageEncoder, make_semobridge_pipeline, predict_folder
 from sksemobridge._folder_table import WRITERS, write_table
-from sksemobridge.datasets import load_image_folder
 
-from .user_folder import COLUMNS, cells_of
+from .user_folder import COLUMNS, cells_of, fitted_to_shots
 from .versions import needs_sklearn
 
 
 @pytest.fixture
 def pipeline(place):
-    folder = load_image_folder("shots")
-    return make_semobridge_pipeline("mini", "bundled").fit(folder.paths, folder.target_names[folder.target])
+    return fitted_to_shots()
 
 
 def test_every_file_has_a_row(pipeline):
@@ -69,13 +67,8 @@ def test_images_of_no_class_have_no_label(pipeline):
 
 
 def test_any_pipeline_over_images_and_searches_over_them(place):
-    folder = load_image_folder("shots")
-    y = folder.target_names[folder.target]
-    search = GridSearchCV(
-        make_pipeline(CLIPImageEncoder("mini", "bundled"), LogisticRegression()),
-        {"logisticregression__C": [1.0]},
-        cv=2,
-    ).fit(folder.paths, y)
+    steps = make_pipeline(CLIPImageEncoder("mini", "bundled"), LogisticRegression())
+    search = fitted_to_shots(GridSearchCV(steps, {"logisticregression__C": [1.0]}, cv=2))
     table = predict_folder(search, "photos", progress=False)
     assert table["label"].notna().sum() == 6
     assert table["p_value"].isna().all()
@@ -146,14 +139,11 @@ def test_without_pandas_the_columns_are_lists(pipeline, without):
 @pytest.mark.parametrize("transform", ["pandas", "polars"])
 def test_a_pipeline_of_data_frames_labels_as_one_of_arrays(place, pipeline, transform):
     expected = predict_folder(pipeline, "photos", progress=False)
-    folder = load_image_folder("shots")
-    frames = make_semobridge_pipeline("mini", "bundled").set_output(transform=transform)
-    frames.fit(folder.paths, folder.target_names[folder.target])
+    frames = fitted_to_shots(make_semobridge_pipeline("mini", "bundled").set_output(transform=transform))
     pd.testing.assert_frame_equal(predict_folder(frames, "photos", progress=False), expected)
     with config_context(transform_output=transform):
-        searched = make_pipeline(CLIPImageEncoder("mini", "bundled"), StandardScaler(), LogisticRegression())
-        searched.fit(folder.paths, folder.target_names[folder.target])
-        assert predict_folder(searched, "photos", progress=False)["label"].notna().sum() == 6
+        steps = make_pipeline(CLIPImageEncoder("mini", "bundled"), StandardScaler(), LogisticRegression())
+        assert predict_folder(fitted_to_shots(steps), "photos", progress=False)["label"].notna().sum() == 6
 
 
 # The table as a file

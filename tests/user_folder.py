@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from sksemobridge.datasets import load_emoji
+from sksemobridge import make_semobridge_pipeline
+from sksemobridge.datasets import load_emoji, load_image_folder
 
 MODEL = ["--model", "mini", "--pretrained", "bundled"]
 LABEL = ["label", "photos", "--shots", "shots", *MODEL]
@@ -28,6 +29,12 @@ def fill(folder):
     (folder / "photos/more/notes.txt").write_text("no image either")
     (folder / "photos/.hidden").write_text("")
     return folder
+
+
+def fitted_to_shots(pipeline=None):
+    """The pipeline, or the default one, fitted to `shots`."""
+    pipeline, folder = pipeline or make_semobridge_pipeline("mini", "bundled"), load_image_folder("shots")
+    return pipeline.fit(folder.paths, folder.target_names[folder.target])
 
 
 def save(picture, path):

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from sksemobridge import make_semobridge_pipeline, write_report
+from sksemobridge import write_report
 from sksemobridge.datasets import load_image_folder
 
 from ..browser import Browser
+from ..user_folder import fitted_to_shots
 
 
 @pytest.fixture(scope="session")
@@ -23,8 +24,7 @@ def report(place):
     def write(name="report.html", **params):
         shots = load_image_folder("shots")
         labels = shots.target_names[shots.target]
-        pipeline = make_semobridge_pipeline("mini", "bundled").fit(shots.paths, labels)
-        write_report(place / name, pipeline, "photos", shots.paths, labels, progress=False, **params)
+        write_report(place / name, fitted_to_shots(), "photos", shots.paths, labels, progress=False, **params)
         return place / name
 
     return write
