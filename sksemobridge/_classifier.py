@@ -252,7 +252,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         state = FittedState(classes, None, memory, of_texts, texts.model, prompts, log_prior)
         if is_paper:
             was_paper = earlier is not None and isinstance(earlier.model, PaperModel)
-            before = earlier.model.take(earlier.position(classes)) if was_paper else None
+            before = earlier.model.over(earlier.position(classes)) if was_paper else None
             with fit_task(self, X, y, 0 if training is None else training.most_iterations) as callback:
                 options = {"training": training, "earlier": before, "dtype": dtype, "callback": callback}
                 state = replace(state, model=fit_paper(memory.shots, texts, blend=self.blend, **options))

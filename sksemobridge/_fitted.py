@@ -81,10 +81,7 @@ class FittedState:
 
     def over(self, classes, rows, texts, **changes):
         """The state over other classes `(K,)`, which are at `rows`, or new where a row is -1, with their `T_c (K, D)`."""
-        if isinstance(self.model, PaperModel):
-            model, of_shots = self.model.take(rows, texts), None
-        else:
-            model, of_shots = (part and part.over(rows, texts) for part in (self.model, self.of_shots))
+        model, of_shots = (part and part.over(rows, texts) for part in (self.model, self.of_shots))
         right = None if self.right is None else self.right[np.isin(self.shots.shots.codes, rows)]
         # Held-out probabilities are those of the classes that were compared.
         changes |= {"model": model, "of_shots": of_shots, "right": right, "held_out": None}

@@ -121,14 +121,15 @@ def average_precisions(query, gallery, query_labels, gallery_labels, *, exclude_
     if batch_size is None:
         batch_size = max(1, BLOCK_SIZE // len(gallery))
     query, gallery = l2_normalize(query), l2_normalize(gallery)
-    _, first, twins = np.unique(rows_as_bytes(gallery), return_index=True, return_inverse=True)
+    _, first, inverse = np.unique(rows_as_bytes(gallery), return_index=True, return_inverse=True)
+    twins = first[inverse]
     precisions = np.empty(len(query))
     for start in range(0, len(query), batch_size):
         block = slice(start, start + batch_size)
         similarity = query[block] @ gallery.T
         if len(first) < len(gallery):
             # A matrix product may round equal rows differently.
-            similarity = similarity[:, first[twins]]
+            similarity = similarity[:, twins]
         for i, row in enumerate(similarity, start):
             is_match = query_codes[i] == gallery_codes
             if exclude_self:
