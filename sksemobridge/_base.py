@@ -65,16 +65,7 @@ class EmbeddingClassifier(ClassifierMixin, SavedEstimator):
         return self._finished_scores(X, softmax)
 
     def predict_log_proba(self, X: ArrayLike) -> NDArray[Any]:
-        """Logarithm of `predict_proba`.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, D)
-
-        Returns
-        -------
-        array of shape (n, C)
-        """
+        """Logarithm of `predict_proba`, shape (n, C)."""
         return self._finished_scores(X, log_softmax)
 
     def decision_function(self, X: ArrayLike) -> NDArray[Any]:
@@ -92,10 +83,7 @@ class EmbeddingClassifier(ClassifierMixin, SavedEstimator):
 
     @offered_if(is_linear)
     def with_unlabeled(self, X: ArrayLike) -> Self:
-        """A fitted classifier that has learnt from images without labels too.
-
-        They show which classes are predicted too often, and where the classes lie. The result predicts any images.
-        Unlabelled images of an earlier call are forgotten. After `fit` or `partial_fit` call this again.
+        """A fitted classifier that has learnt from images without labels too, instead of those of an earlier call.
 
         Parameters
         ----------

@@ -54,8 +54,8 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
     Parameters
     ----------
     text_encoder : object or None, default=None
-        `CLIPTextEncoder`, `PrecomputedTextEncoder` or an object with `transform` and `logit_scale_`, of the CLIP model of
-        the embeddings. None: no names.
+        `CLIPTextEncoder`, or another object with `transform` and `logit_scale_`, of the embeddings' CLIP model. None: no
+        names.
     prompts : "auto", str, list of str or mapping, default="auto"
         Templates with `{}` for the class name, or a mapping from labels or class names to lists of whole prompts.
     class_names : mapping, sequence, "ignore" or None, default=None
@@ -89,8 +89,8 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
     label_proba_ : ndarray of shape (n,)
         With `label_noise`: the probability that the label of each shot is right.
     prototypes_, image_means_, bridge_, class_bias_, rank_, temperature_, loss_curve_, n_iter_
-        With `PaperBlend`: `P_c` and `F_c` `(C, D)`; `W+` `(D, d)`; biases `(C, d)` or None; number of directions that the
-        bridge keeps; factor of the log of the score; loss and number of iterations.
+        With `PaperBlend`: `P_c` and `F_c` `(C, D)`, `W+` `(D, d)`, biases `(C, d)` or None, number of directions of the
+        bridge, factor of the log of the score, loss and number of iterations.
     n_features_in_, feature_names_in_
         `D`, and the names of the features of `X`, if it has any.
 
@@ -177,10 +177,9 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         Raises
         ------
         ValueError
-            If `X` has NaN or infinite values, or another width than the texts, a class has no name or no prompt, or
-            parameters do not go together.
+            If `X` has NaN or another width than the texts, a class has no name, or parameters do not go together.
         FloatingPointError
-            If the loss of training turns NaN or infinite.
+            If training diverges.
         """
         return self._learn(X, y, None, sample_weight, groups, earlier=None)
 
@@ -435,8 +434,8 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         Returns
         -------
         ndarray of shape (n,)
-            The share of held-out shots, and the image itself, that are not more typical than the image. Of images of
-            the classes, about a share of `alpha` has at most `alpha`. One where no shot can be held out.
+            The share of held-out shots that are not more typical than the image. Of images of the classes, about a
+            share of `alpha` has at most `alpha`. One where no shot can be held out.
         """
         scores = np.asarray(to_numpy(self.score_samples(X)))
         return self._fitted.model_of_shots.typicality.p_values(scores)
