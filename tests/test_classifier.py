@@ -13,7 +13,6 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import log_loss
 from sklearn.model_selection import (
     GridSearchCV,
     cross_val_score,
@@ -350,15 +349,6 @@ def test_order_of_rows_and_names_of_groups_do_not_matter(problem, seed):
         )
 
 
-@given(problems())
-def test_labels_may_be_called_and_sorted_otherwise(problem):
-    world, classifier, X, y = problem
-    before = classifier.fit(X, y).predict_proba(X + 0.1)
-    names = {-i: name for i, name in enumerate(world.names)}
-    after = classifier.set_params(class_names=names).fit(X, -world.codes(y)).predict_proba(X + 0.1)
-    np.testing.assert_allclose(after[:, ::-1], before, rtol=1e-4, atol=1e-8)
-
-
 @given(problems(), st.lists(st.integers(1, 4), min_size=25, max_size=25), st.floats(1e-3, 1e3))
 def test_a_repeated_row_is_a_heavier_row_and_weights_are_relative(problem, repeats, factor):
     _, classifier, X, y = problem
@@ -382,21 +372,6 @@ def test_weights_of_any_ratio(world, params, ratio, with_groups):
         classifier = world.classifier(**params).fit(X, y, sample_weight=weight, groups=groups)
         assert np.isfinite(classifier.predict_proba(queries)).all()
         assert classifier.score(queries, truth) > 0.7
-
-
-def test_copies_of_one_image_are_held_out_together_and_count_as_one(world):
-    X, y = world.draw(4, noise=3.0)
-    rng = np.random.default_rng(1)
-    copies = np.repeat(X, 5, axis=0) + rng.normal(scale=1e-4, size=(5 * len(X), X.shape[1]))
-    queries, truth = world.draw(40, noise=3.0)
-    alone = world.classifier().fit(X, y)
-    grouped = world.classifier().fit(copies, np.repeat(y, 5), groups=np.repeat(np.arange(len(X)), 5))
-    ungrouped = world.classifier().fit(copies, np.repeat(y, 5))
-    assert grouped.blend_ == pytest.approx(alone.blend_, rel=1e-2)
-    np.testing.assert_allclose(grouped.predict_proba(queries), alone.predict_proba(queries), atol=0.02)
-    # Taken for independent shots, the copies vouch for each other.
-    losses = [log_loss(truth, model.predict_proba(queries)) for model in (alone, ungrouped)]
-    assert losses[1] > 1.1 * losses[0]
 
 
 def test_no_class_is_drowned_by_the_count_of_another(world, blend):
