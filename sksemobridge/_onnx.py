@@ -13,7 +13,6 @@ from sklearn.utils.fixes import parse_version
 from sklearn.utils.validation import check_is_fitted
 
 from ._classifier import SeMoBridgeClassifier
-from ._paper.model import PaperModel
 from ._semantic_bridge import SemanticBridge, Span
 from ._texts.words import RESOLUTION
 from ._utils import __version__
@@ -99,7 +98,7 @@ def model_of(estimator):
         graph.bridged("embeddings", fitted, estimator.normalize, output="bridged")
         outputs = {"bridged": estimator.n_features_in_}
     else:
-        if isinstance(getattr(fitted, "model", None), PaperModel):
+        if fitted.linear is None:
             graph.paper("embeddings", fitted, output="logits")
         else:
             unit = graph.normalize("embeddings")
