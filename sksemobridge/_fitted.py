@@ -52,12 +52,12 @@ class FittedState:
         """`finish(decision)` for the decision `(n, C)`. `finish` treats each row by itself."""
         if self.linear is not None:
             return self.linear.finished(X, finish)
+        if self.log_prior is None:
+            return self.model.decision(X, finish)
         return self.model.decision(X, lambda scores: finish(scores + self.prior_like(scores)))
 
     def prior_like(self, scores):
-        """`log_prior` in the library, in the precision and on the device of scores; zero where there is none."""
-        if self.log_prior is None:
-            return 0.0
+        """`log_prior` in the library, in the precision and on the device of scores."""
         return namespace(scores).asarray(self.log_prior, dtype=scores.dtype, device=device_of(scores))
 
     def affinities(self, X):
