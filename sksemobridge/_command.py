@@ -89,7 +89,8 @@ def _parsers():
     source.add_argument("--shots", metavar="FOLDER", help="labelled images, one sub-folder per class")
     a_file = {"metavar": "FILE", "type": _file}
     of_others = "use a classifier from an earlier --save; a .joblib of somebody else can run any program"
-    source.add_argument("--model-file", **a_file, help=of_others)
+    model_file = {"metavar": "FILE", "type": lambda path: _of_kind(_file(path), MODELS)}
+    source.add_argument("--model-file", **model_file, help=of_others)
     for name, kinds, text in (
         ("--out", TABLES, f"table to write: {', '.join(TABLES)}"),
         ("--report", PAGES, "page to look at the labels, and to correct them: .html"),
@@ -128,25 +129,31 @@ def _file(path):
     return path
 
 
+def _of_kind(path, kinds):
+    """A file of one of these kinds, whose packages are here."""
+    kind = Path(path).suffix.lower()
+    if kind not in kinds:
+        raise argparse.ArgumentTypeError(f"{path!r} does not end in {' or '.join(kinds)}")
+    missing = [name for name in kinds[kind] if find_spec(name) is None]
+    if missing:
+        install = f"{sys.executable} -m pip install {' '.join(missing)}"
+        raise argparse.ArgumentTypeError(f"{kind} files need {' and '.join(missing)}: {install}")
+    return path
+
+
 def _new_file_of(kinds):
     """A check of the name of a file to write, so that nothing fails only after the work was done."""
 
     def check(path):
-        kind, parent, problem = Path(path).suffix.lower(), Path(path).absolute().parent, None
-        missing = [name for name in kinds.get(kind, []) if find_spec(name) is None]
-        if kind not in kinds:
-            problem = f"{path!r} does not end in {' or '.join(kinds)}"
-        elif missing:
-            install = f"{sys.executable} -m pip install {' '.join(missing)}"
-            problem = f"{kind} files need {' and '.join(missing)}: {install}"
-        elif os.path.lexists(path):
-            problem = f"{path!r} exists, and nothing is overwritten; give another name"
-        elif not parent.is_dir():
-            problem = f"there is no folder {str(Path(path).parent)!r}"
-        elif not os.access(parent, os.W_OK):
+        parent = Path(_of_kind(path, kinds)).absolute().parent
+        if os.path.lexists(path):
+            raise argparse.ArgumentTypeError(
+                f"{path!r} exists, and nothing is overwritten; give another name"
+            )
+        if not parent.is_dir():
+            raise argparse.ArgumentTypeError(f"there is no folder {str(Path(path).parent)!r}")
+        if not os.access(parent, os.W_OK):
             raise PermissionError(f"nothing may be written into the folder {str(parent)!r}")
-        if problem is not None:
-            raise argparse.ArgumentTypeError(problem)
         return path
 
     return check

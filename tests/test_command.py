@@ -122,6 +122,7 @@ WRONG = {
     "photos --shots photos/more --out a.csv": "has no sub-folders",
     "photos --shots one --out a.csv": "has one sub-folder, and all images",
     "photos --model-file nowhere.skops --out a.csv": "no file 'nowhere.skops'",
+    "photos --model-file there.csv --out a.csv": "--model-file: 'there.csv' does not end in .joblib or .skops",
     f"{SHOTS} --out a.jsonl --sep ;": "are for a .csv",
     f"{SHOTS} --out a.csv --sep , --decimal ,": "both a comma",
     f"{SHOTS} --out a.csv --names nowhere.csv": "no file 'nowhere.csv'",
