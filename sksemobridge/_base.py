@@ -1,8 +1,8 @@
-"""What the classifiers share: going from scores to labels and probabilities."""
+"""What the classifiers share: going from scores to labels and probabilities, and learning without labels."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,11 +11,21 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._saving import SavedEstimator
 from ._utils.array_api import log_softmax, namespace, softmax, to_numpy
+from ._utils.sklearn import offered_if
 from ._utils.validation import validate_embeddings
 
 
+def is_linear(classifier):
+    """Whether a classifier is linear, or will be; an AttributeError for the paper's."""
+    fitted = getattr(classifier, "_fitted", None)
+    is_paper = not isinstance(getattr(classifier, "blend", "auto"), str)
+    if is_paper or (fitted is not None and fitted.linear is None):
+        raise AttributeError('This needs blend="auto": the paper\'s classifier holds out no shot.')
+    return True
+
+
 class EmbeddingClassifier(ClassifierMixin, SavedEstimator):
-    """A classifier of embeddings whose `_fitted` offers `classes` and `scores(X, finish)`.
+    """A classifier of embeddings whose `_fitted` offers `classes`, `scores(X, finish)` and `with_unlabeled(X)`.
 
     Under scikit-learn's `array_api_dispatch=True` results are arrays of the library and on the device of `X`;
     labels are always NumPy. Memory for the work does not grow with the number of rows.
@@ -55,21 +65,11 @@ class EmbeddingClassifier(ClassifierMixin, SavedEstimator):
         return self._finished_scores(X, softmax)
 
     def predict_log_proba(self, X: ArrayLike) -> NDArray[Any]:
-        """Logarithm of `predict_proba`.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, D)
-
-        Returns
-        -------
-        array of shape (n, C)
-            In the precision of `predict_proba`.
-        """
+        """Logarithm of `predict_proba`, shape (n, C)."""
         return self._finished_scores(X, log_softmax)
 
     def decision_function(self, X: ArrayLike) -> NDArray[Any]:
-        """Logits of the classes; see the notes of the class.
+        """Logits of the classes.
 
         Parameters
         ----------
@@ -81,9 +81,37 @@ class EmbeddingClassifier(ClassifierMixin, SavedEstimator):
         """
         return self._finished_scores(X, _log_odds)
 
+    @offered_if(is_linear)
+    def with_unlabeled(self, X: ArrayLike) -> Self:
+        """A fitted classifier that has learnt from images without labels too, instead of those of an earlier call.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, D)
+            Image embeddings, of all classes if possible. Near copies of one image, such as frames of a film, count once.
+
+        Returns
+        -------
+        classifier : object
+        """
+        check_is_fitted(self)
+        X = to_numpy(validate_embeddings(self, X, reset=False))
+        return self._clone_with(self._fitted.with_unlabeled(X))
+
     def _finished_scores(self, X, finish):
         check_is_fitted(self)
         return self._fitted.scores(validate_embeddings(self, X, reset=False), finish)
+
+    def _set_fitted(self, fitted):
+        self._fitted = fitted
+        self.classes_ = fitted.classes
+        self.text_embeddings_ = fitted.text_embeddings
+        self.text_model_ = fitted.text_model
+        prompts = fitted.class_prompts
+        self.class_names_ = None if prompts is None else np.array(prompts.names, dtype=object)
+        self.prompts_ = None if prompts is None else prompts.prompts
+        if fitted.linear is not None:
+            self.coef_, self.intercept_ = fitted.linear.for_labels()
 
 
 def _log_odds(scores):

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from ._base import EmbeddingClassifier
+from ._base import EmbeddingClassifier, is_linear
 from ._fitted import FittedState, require_shots
 from ._model.fit import fit_model
 from ._model.shots import ShotMemory
@@ -40,108 +40,75 @@ from ._utils.validation import (
 # Two embeddings of one text by one model have at least this cosine, in any precision and on any device.
 SAME_TEXT = 0.99
 TINY = np.finfo(float).tiny
-# Attributes of a `PaperModel` that become fitted attributes.
+# Attributes of a `PaperModel` that become fitted attributes, and fitted attributes that not every fit has.
 OF_PAPER = ("prototypes", "image_means", "class_bias", "rank", "temperature", "loss_curve", "n_iter")
-
-
-def _has_default_blend(classifier):
-    fitted = getattr(classifier, "_fitted", None)
-    is_paper = not isinstance(classifier.blend, str)
-    if is_paper or (fitted is not None and isinstance(fitted.model, PaperModel)):
-        raise AttributeError('This needs blend="auto": the paper\'s classifier holds out no shot.')
-    return True
+OPTIONAL = (*OF_PAPER, "bridge", "coef", "intercept", "label_proba", "held_out_proba")
 
 
 class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
     """Few-shot classifier on CLIP image embeddings and the names of the classes.
 
-    It is one linear classifier of unit embeddings: `nrm(X) @ coef_.T + intercept_`. `predict_proba` is its softmax. Names
-    say where the images of a class lie, and shots move the class from there. It needs no validation data.
+    A linear classifier of unit embeddings: `nrm(X) @ coef_.T + intercept_`, and its softmax. Names say where the images
+    of a class lie, and shots move the class from there.
 
     Parameters
     ----------
     text_encoder : object or None, default=None
-        `CLIPTextEncoder`, `PrecomputedTextEncoder` or an object with `transform` and `logit_scale_`, of the CLIP model of
-        the embeddings. None: no names.
+        `CLIPTextEncoder`, or another object with `transform` and `logit_scale_`, of the embeddings' CLIP model. None: no
+        names.
     prompts : "auto", str, list of str or mapping, default="auto"
-        One or more templates with `{}` for the class name, or a mapping from labels or class names to lists of whole
-        prompts. `"auto"`: seven templates of CLIP's authors.
+        Templates with `{}` for the class name, or a mapping from labels or class names to lists of whole prompts.
     class_names : mapping, sequence, "ignore" or None, default=None
-        The name of each label: a mapping, or a list in the order of the sorted labels. None: the labels, with `_` read as
-        a space. In a mapping, a name of None is a class without text ("everything else"). `"ignore"`: the labels mean
-        nothing, such as part numbers.
+        The name of each label: a mapping, where None is a class without text, or a list in the order of the sorted
+        labels. None: the labels, with `_` read as a space. `"ignore"`: the labels mean nothing, such as part numbers.
     vocabulary : "auto", sequence of str or None, default="auto"
-        Words that say which directions matter, where classes have no names. `"auto"`: bundled names of things, if the
-        encoder embeds any text.
+        Words that say which directions matter, where classes have no names. `"auto"`: bundled names of things.
     blend : "auto" or PaperBlend, default="auto"
         `PaperBlend(...)`: the classifier of the SeMoBridge paper, with given numbers.
     solver : {"closed_form", "lbfgs", "adamw"} or Training, default="closed_form"
         How the paper's bridge is found. All but `"closed_form"` need `PaperBlend`.
     priors : array-like of shape (C,), "shots" or None, default=None
-        Probability of each class in the order of `classes_`; `"shots"`: their shares. None: all classes are equally
-        frequent.
+        Probability of each class, in the order of `classes_`. `"shots"`: their shares. None: all are equal.
     label_noise : "auto" or float, default="auto"
-        Share of the labels that may be wrong. `"auto"` estimates it. Doubtful shots then count less. Needs
-        `blend="auto"`.
+        Share of the labels that may be wrong; `"auto"` estimates it. Doubtful shots count less. 0 trusts all labels.
     store_held_out : bool, default=False
-        Whether to keep `held_out_proba_`, from the first call on. Needs `blend="auto"`.
+        Whether to keep `held_out_proba_`.
 
     Attributes
     ----------
     classes_ : ndarray of shape (C,)
         Sorted labels.
-    coef_ : ndarray of shape (C, D), or (1, D) for two classes
-    intercept_ : ndarray of shape (C,), or (1,) for two classes
+    coef_, intercept_ : ndarrays of shape (C, D) and (C,), or (1, D) and (1,) for two classes
         As of scikit-learn's `LogisticRegression`. Not with `PaperBlend`.
-    text_embeddings_ : ndarray of shape (C, D) or None
-        `T_c`, the zero-shot classifier; None without text.
-    class_names_, prompts_ : ndarray of str of shape (C,) and list of C lists of str, or None
-        Name and texts of each class. None for a class, or all, without text.
-    text_model_ : tuple of (str, str or None) or None
-        `model_name` and `pretrained` of the text encoder, where it has them.
+    text_embeddings_, class_names_, prompts_, text_model_
+        `T_c (C, D)`, names and texts of the classes; name and weights of the text encoder. None without text.
     blend_ : dict
-        The scales of `"text"` and `"shots"`, and `"trust"`, the probability that the texts are of use. With
-        `PaperBlend` its numbers.
+        The scales of `"text"` and `"shots"`, and the probability `"trust"` that the texts are of use.
     held_out_proba_ : ndarray of shape (n, C)
-        With `store_held_out=True`: the probabilities of each shot, by the model without it and its copies. Rows as in
-        `fit`, or in all calls of `partial_fit`. NaN where a shot is not held out: weight zero, copies with several labels,
-        the only shot of a class without text, or not in the sample that is taken of very many.
+        Probabilities of each shot by the model without it and its copies. NaN where it cannot be held out.
     label_proba_ : ndarray of shape (n,)
-        With `label_noise`: the probability that the label of a shot is right. NaN where the weight is zero.
+        With `label_noise`: the probability that the label of each shot is right.
     prototypes_, image_means_, bridge_, class_bias_, rank_, temperature_, loss_curve_, n_iter_
-        With `PaperBlend`: `P_c` and `F_c` `(C, D)`; `W+` `(D, d)`; biases `(C, d)` or None; number of directions that the
-        bridge keeps; factor of the log of the score; loss and number of iterations.
-    n_features_in_ : int
-        `D`.
-    feature_names_in_ : ndarray of shape (D,)
-        Names of the features of `X`, if it has any.
-
-    Notes
-    -----
-    The decision is the sum of `affinities`. A fit computes in float64 (training in float32). Fitted arrays have the precision
-    of `X`.
+        With `PaperBlend`: `P_c` and `F_c` `(C, D)`, `W+` `(D, d)`, biases `(C, d)` or None, number of directions of the
+        bridge, factor of the log of the score, loss and number of iterations.
+    n_features_in_, feature_names_in_
+        `D`, and the names of the features of `X`, if it has any.
 
     See Also
     --------
     ZeroShotClassifier : The class texts alone, without shots.
     make_semobridge_pipeline : From images to predictions with one model.
-    PaperBlend, Training : The paper's classifier.
 
     Examples
     --------
-    >>> import numpy as np
     >>> from sksemobridge import PrecomputedTextEncoder, SeMoBridgeClassifier
-    >>> rng = np.random.default_rng(0)
-    >>> texts = ["a photo of a cat.", "a photo of a dog."]
-    >>> eos, projection = rng.normal(size=(2, 6)), rng.normal(size=(6, 4))
-    >>> encoder = PrecomputedTextEncoder(texts, eos, projection)
-    >>> X = np.repeat(eos @ projection, 3, axis=0) + rng.normal(scale=0.3, size=(6, 4))
-    >>> y = ["cat", "cat", "cat", "dog", "dog", "dog"]
-    >>> classifier = SeMoBridgeClassifier(encoder, prompts="a photo of a {}.").fit(X, y)
-    >>> classifier.predict(X).tolist()
-    ['cat', 'cat', 'cat', 'dog', 'dog', 'dog']
+    >>> encoder = PrecomputedTextEncoder.from_joint({"cat": [1.0, 0.0, 0.2], "dog": [0.0, 1.0, 0.2]})
+    >>> X = [[0.9, 0.2, 0.3], [0.8, 0.1, 0.0], [0.1, 0.7, 0.2], [0.3, 0.9, 0.1]]
+    >>> classifier = SeMoBridgeClassifier(encoder, prompts="{}").fit(X, ["cat", "cat", "dog", "dog"])
+    >>> classifier.predict([[0.2, 0.8, 0.0]]).tolist()
+    ['dog']
     >>> classifier.coef_.shape
-    (1, 4)
+    (1, 3)
     """
 
     _parameter_constraints = {
@@ -194,17 +161,14 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         Parameters
         ----------
         X : array-like of shape (n, D)
-            Image embeddings of any length, as `CLIPImageEncoder` gives them. Half precision is computed in
-            float32.
+            Image embeddings of any length. The fit is computed in float64, and kept in the precision of `X`.
         y : array-like of shape (n,)
             Labels. Any number of shots for each class.
         sample_weight : array-like of shape (n,) or None, default=None
-            Relative weight of each shot in its class; rows of weight zero are dropped, and all others count for at
-            least a ten millionth of their class. A common factor changes nothing.
+            Weight of each shot relative to its class. Rows of weight zero are dropped.
         groups : array-like of shape (n,) or None, default=None
-            Equal values mark copies of one image (augmentations): they count as one image. With None and `blend="auto"`,
-            shots of a class that are far closer to each other than the classes explain count as one image too, with a
-            warning; `range(n)` takes each shot for an image of its own.
+            Equal values mark copies of one image, which count as one. None: near copies are found, with a warning;
+            `range(n)` says that there are none.
 
         Returns
         -------
@@ -213,15 +177,9 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         Raises
         ------
         ValueError
-            If `X` has NaN or infinite values (names the rows) or another width than the text encoder, a class
-            has no name or no prompt, or parameters do not go together (`solver` or `store_held_out` with `blend`).
+            If `X` has NaN or another width than the texts, a class has no name, or parameters do not go together.
         FloatingPointError
-            If the loss of training turns NaN or infinite.
-
-        Warns
-        -----
-        UserWarning
-            If shots are near copies and `groups` is None.
+            If training diverges.
         """
         return self._learn(X, y, None, sample_weight, groups, earlier=None)
 
@@ -234,21 +192,14 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         sample_weight: ArrayLike | None = None,
         groups: ArrayLike | None = None,
     ) -> Self:
-        """Add shots, also of classes not seen before.
-
-        The result is that of `fit` on all shots together. Training of the paper's bridge continues from the fitted one;
-        with another `text_encoder` than before it starts anew.
+        """Add shots, also of classes not seen before. The result is that of `fit` on all shots together.
 
         Parameters
         ----------
-        X : array-like of shape (n, D)
-        y : array-like of shape (n,)
+        X, y, sample_weight, groups
+            See `fit`. Equal `groups` of several calls mark copies of one image too.
         classes : array-like or None, default=None
             Labels of more classes than those seen so far. Classes without shots need text.
-        sample_weight : array-like of shape (n,) or None, default=None
-            On the same scale in every call.
-        groups : array-like of shape (n,) or None, default=None
-            See `fit`; equal values in several calls mark copies of one image too.
 
         Returns
         -------
@@ -260,6 +211,8 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
     def _learn(self, X, y, classes, sample_weight, groups, earlier):
         """`fit`, or `partial_fit` from the state of earlier shots. Nothing changes if it fails."""
         training = self._training()
+        is_paper = isinstance(self.blend, PaperBlend)
+
         # Input
         if self.text_encoder is not None:
             check_text_encoder(self)
@@ -270,101 +223,83 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         groups = validate_groups(groups, len(embeddings))
         used = weight > 0
         rows = slice(None) if used.all() else used  # a mask would copy
-        all_classes = validate_classes(classes, None if earlier is None else earlier.classes, labels[rows])
-        codes = np.searchsorted(all_classes, labels[rows].astype(all_classes.dtype))
+        classes = validate_classes(classes, None if earlier is None else earlier.classes, labels[rows])
+        codes = np.searchsorted(classes, labels[rows].astype(classes.dtype))
 
         # Texts of the classes
-        self._warn_about_text(all_classes)
-        class_prompts = None
-        if self.text_encoder is not None and not _is_ignore(self.class_names):
-            class_prompts = self._describe(all_classes, earlier)
-        is_paper = isinstance(self.blend, PaperBlend)
-        prompts = None if class_prompts is None else class_prompts.prompts
-        texts = read_texts(self.text_encoder, prompts, of_bridge=is_paper)
-        for known in (texts.embeddings, None if texts.projection is None else texts.projection):
+        prompts = self._describe(classes, earlier)
+        texts = read_texts(self.text_encoder, prompts and prompts.prompts, of_bridge=is_paper)
+        for known in (texts.embeddings, texts.projection):
             if known is not None:
                 require_width(embeddings.shape[1], known.shape[1])
 
         # Shots, those of earlier calls among them
-        memory = ShotMemory() if earlier is None else earlier.shots.take(earlier.position(all_classes))
+        memory = ShotMemory() if earlier is None else earlier.shots.take(earlier.position(classes))
         new_groups = None if groups is None else groups[rows]
         remembered = used if self.store_held_out or self.label_noise != 0 else None
         memory = memory.add(embeddings[rows], codes, weight[rows], new_groups, remembered)
-        has_shots = np.bincount(memory.shots.codes, minlength=len(all_classes)) > 0
-        if class_prompts is not None:
-            _refuse_unknown(all_classes[~has_shots], all_classes, class_prompts)
-        require_shots(all_classes, has_shots, known=texts.embeddings is not None)
+        has_shots = np.bincount(memory.shots.codes, minlength=len(classes)) > 0
+        require_shots(classes, has_shots, prompts and prompts.names)
         if not is_paper:
-            memory = memory.with_near_copies(len(all_classes))
+            memory = memory.with_near_copies(len(classes))
             _warn_of_near_copies(memory)
-        state = FittedState(
-            classes=all_classes,
-            model=None,
-            shots=memory,
-            text_embeddings=None,
-            text_model=texts.model,
-            class_prompts=class_prompts,
-            log_prior=self._log_prior(memory, len(all_classes)),
-        )
 
         # The model
         dtype = embeddings.dtype if earlier is None else earlier.dtype
+        of_texts = None if texts.embeddings is None else texts.embeddings.astype(dtype)
+        log_prior = self._log_prior(memory, len(classes))
+        state = FittedState(classes, None, memory, of_texts, texts.model, prompts, log_prior)
         if is_paper:
+            was_paper = earlier is not None and isinstance(earlier.model, PaperModel)
+            before = earlier.model.over(earlier.position(classes)) if was_paper else None
             with fit_task(self, X, y, 0 if training is None else training.most_iterations) as callback:
-                model = fit_paper(
-                    memory.shots,
-                    texts,
-                    blend=self.blend,
-                    training=training,
-                    earlier=self._earlier_bridge(earlier, all_classes),
-                    dtype=dtype,
-                    callback=callback,
-                )
+                options = {"training": training, "earlier": before, "dtype": dtype, "callback": callback}
+                state = replace(state, model=fit_paper(memory.shots, texts, blend=self.blend, **options))
         else:
-            model, state = self._fit_default(state, texts, has_shots, embeddings.shape[1], dtype)
+            state = self._fit_default(state, texts, has_shots, embeddings.shape[1], dtype)
         if earlier is None:
             record_features(self, X)
-        of_texts = None if texts.embeddings is None else texts.embeddings.astype(dtype)
-        self._set_fitted(replace(state, model=model, text_embeddings=of_texts).with_decision())
+        self._set_fitted(state)
         return self
 
     def _fit_default(self, state, texts, has_shots, width, dtype):
-        """The linear model over all classes, and the state with what was held out."""
+        """The state with the linear model over all classes, and with what was held out."""
+        words = None
         if texts.embeddings is None and self.text_encoder is not None:
             words = word_span(self.text_encoder, self.vocabulary)
             if words is not None:
                 require_width(width, len(words))
         else:
-            words = None
             vocabulary_texts(self.text_encoder, self.vocabulary)  # refuses texts that nothing could embed
-        seen = np.flatnonzero(has_shots)
-        shots = state.shots.of_images
+        seen, shots = np.flatnonzero(has_shots), state.shots.of_images
         shots = replace(shots, codes=np.searchsorted(seen, shots.codes))
         of_seen = None if texts.embeddings is None else texts.embeddings[seen]
         model, held_out, right, counted = fit_model(
             shots, of_seen, texts.logit_scale, words, self.label_noise
         )
         image = shots.images()[-1]
-        state = replace(state, right=right[image], counted=counted[image])
-        _warn_of_wrong_labels(state.classes[seen], shots.codes, state.counted)
-        if self.store_held_out:
-            state = replace(state, held_out=state.held_out_probabilities(held_out, seen))
+        _warn_of_wrong_labels(state.classes[seen], shots.codes, counted[image])
         if len(seen) < len(has_shots):
-            rows = np.where(has_shots, np.cumsum(has_shots) - 1, -1)
-            model = model.over(rows, texts.embeddings)
-        return astype(model, dtype), state
+            model = model.over(np.where(has_shots, np.cumsum(has_shots) - 1, -1), texts.embeddings)
+        return replace(
+            state,
+            model=astype(model, dtype),
+            right=right[image],
+            counted=counted[image],
+            held_out=state.held_out_probabilities(held_out, seen) if self.store_held_out else None,
+        )
 
     def _training(self):
         """`Training`, or None in closed form; refuses parameters that do not go together."""
         if isinstance(self.blend, PaperBlend):
-            if self.store_held_out:
-                raise ValueError(
-                    'store_held_out=True needs blend="auto": the paper\'s classifier holds out no shot.'
-                )
-            if self.label_noise not in ("auto", 0):
-                raise ValueError('label_noise needs blend="auto": the paper\'s classifier trusts all labels.')
-            if self.vocabulary is not None and not isinstance(self.vocabulary, str):
-                raise ValueError('vocabulary needs blend="auto": the paper\'s bridge knows no words.')
+            has_words = self.vocabulary is not None and not isinstance(self.vocabulary, str)
+            for name, is_used in (
+                ("store_held_out", self.store_held_out),
+                ("label_noise", self.label_noise not in ("auto", 0)),
+                ("vocabulary", has_words),
+            ):
+                if is_used:
+                    raise ValueError(f'{name} needs blend="auto": the paper\'s classifier does without.')
         elif self.solver != "closed_form":
             raise ValueError(
                 f'solver={self.solver!r} trains the bridge of the paper, which blend="auto" does not have. Use '
@@ -373,12 +308,6 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         if self.solver == "closed_form":
             return None
         return self.solver if isinstance(self.solver, Training) else Training(self.solver)
-
-    def _earlier_bridge(self, earlier, classes):
-        """The `PaperModel` of earlier shots over all classes, or None."""
-        if earlier is None or not isinstance(earlier.model, PaperModel):
-            return None
-        return earlier.model.take(earlier.position(classes))
 
     def _log_prior(self, memory, n_classes):
         """Logarithms of `priors`. A class without shots counts as if it had one."""
@@ -393,40 +322,32 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         return np.log(counts / counts.sum())
 
     def _set_fitted(self, fitted):
-        self._fitted = fitted
-        self.classes_ = fitted.classes
-        self.text_embeddings_ = fitted.text_embeddings
-        self.text_model_ = fitted.text_model
-        prompts = fitted.class_prompts
-        self.class_names_ = None if prompts is None else np.array(prompts.names, dtype=object)
-        self.prompts_ = None if prompts is None else prompts.prompts
+        for name in OPTIONAL:
+            vars(self).pop(f"{name}_", None)
+        super()._set_fitted(fitted)
         model = fitted.model
         if isinstance(model, PaperModel):
-            of_model = {name: getattr(model, name) for name in OF_PAPER}
-            of_model |= {"bridge": model.bridge.matrix, "blend": model.numbers}
-        else:
-            of_model = {"blend": model.blend} | dict(zip(("coef", "intercept"), fitted.linear.for_labels()))
-        if fitted.held_out is not None:
-            of_model["held_out_proba"] = fitted.of_rows(fitted.held_out)
-        if not isinstance(model, PaperModel) and self.label_noise != 0:
-            of_model["label_proba"] = fitted.of_rows(fitted.right)
-        for name in [*OF_PAPER, "bridge", "blend", "coef", "intercept", "label_proba", "held_out_proba"]:
-            if name in of_model:
-                setattr(self, f"{name}_", of_model[name])
-            else:
-                vars(self).pop(f"{name}_", None)
-
-    def _warn_about_text(self, classes):
-        if self.text_encoder is not None or _is_ignore(self.class_names):
+            for name in OF_PAPER:
+                setattr(self, f"{name}_", getattr(model, name))
+            self.bridge_, self.blend_ = model.bridge.matrix, model.numbers
             return
-        if self.class_names is not None or any(isinstance(label, str) for label in classes):
-            warn_caller(
-                "There are names of classes but no text_encoder, so the names are not used. Pass "
-                "text_encoder=CLIPTextEncoder(...) of the model that embedded the images to use them."
-            )
+        self.blend_ = model.blend
+        if fitted.held_out is not None:
+            self.held_out_proba_ = fitted.of_rows(fitted.held_out)
+        if self.label_noise != 0:
+            self.label_proba_ = fitted.of_rows(fitted.right)
 
     def _describe(self, classes, earlier):
-        """`ClassPrompts` of the classes. Classes of `earlier` keep their names."""
+        """`ClassPrompts` of the classes, or None without texts. Classes of `earlier` keep their names."""
+        if isinstance(self.class_names, str) and self.class_names == "ignore":
+            return None
+        if self.text_encoder is None:
+            if self.class_names is not None or any(isinstance(label, str) for label in classes):
+                warn_caller(
+                    "There are names of classes but no text_encoder, so the names are not used. Pass "
+                    "text_encoder=CLIPTextEncoder(...) of the model that embedded the images to use them."
+                )
+            return None
         names = None
         if earlier is not None and earlier.class_prompts is not None:
             names = dict(zip(earlier.classes.tolist(), earlier.class_prompts.names))
@@ -434,8 +355,6 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
 
     def with_classes(self, classes: ArrayLike) -> Self:
         """A fitted classifier over other classes: fewer, or more that are known by name only.
-
-        Nothing is learnt anew.
 
         Parameters
         ----------
@@ -449,72 +368,52 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         Raises
         ------
         ValueError
-            If a class has neither shots nor text (names it), none of them has shots, or `text_encoder` has changed and
-            new classes are among them.
+            If a class has neither shots nor text, none of them has shots, or `text_encoder` has changed.
         """
         check_is_fitted(self)
-        if classes is None:
-            raise ValueError("classes is None; give the labels of the classes.")
-        wanted = validate_classes(classes)
-        texts, rows = None, self._fitted.position(wanted)
-        class_prompts, added = self._fitted.class_prompts, ClassPrompts([], [])
-        new = rows < 0
-        if new.any() and class_prompts is not None and self.text_encoder is not None:
-            added = self._describe(wanted[new], self._fitted)
-            _refuse_unknown(wanted[new], wanted[new], added)
-            texts = self.text_embeddings_[rows]
+        wanted, fitted, params = validate_classes(classes), self._fitted, {}
+        rows = fitted.position(wanted)
+        new, shots, prompts = rows < 0, fitted.shots.take(rows), fitted.class_prompts
+        added: Any = ClassPrompts([], [])
+        if new.any():
+            can_embed = prompts is not None and self.text_encoder is not None
+            added = self._describe(wanted[new], fitted) if can_embed else None
+        prompts = None if prompts is None or added is None else prompts.take(rows, added)
+        has_shots = np.bincount(shots.shots.codes, minlength=len(wanted)) > 0
+        require_shots(wanted, has_shots, prompts and prompts.names)
+        texts: Any = None if fitted.text_embeddings is None else fitted.text_embeddings[rows]
+        if new.any():
             texts[new] = self._embed_new(added.prompts)
-        params = {}
-        log_prior = self._fitted.log_prior
-        if log_prior is not None and not isinstance(self.priors, str):
+        log_prior = fitted.log_prior
+        if log_prior is not None and isinstance(self.priors, str):
+            log_prior = self._log_prior(shots, len(wanted))
+        elif log_prior is not None:
             # A new class is taken to be as frequent as the average of the others.
             prior = np.where(new, np.exp(log_prior).mean(), np.exp(log_prior)[rows])
             params["priors"] = prior / prior.sum()
             log_prior = np.log(params["priors"])
-        elif log_prior is not None:
-            log_prior = self._log_prior(self._fitted.shots.take(rows), len(wanted))
-        fitted = self._fitted.with_classes(wanted, texts, log_prior)
-        if class_prompts is not None:
-            class_prompts = class_prompts.take(rows, added)
-            if is_sequence(self.class_names):
-                # One name for each class in sorted order would no longer fit.
-                params["class_names"] = class_prompts.names
-        return self._clone_with(replace(fitted, class_prompts=class_prompts), **params)
+        if prompts is not None and is_sequence(self.class_names):
+            # One name for each class in sorted order would no longer fit.
+            params["class_names"] = prompts.names
+        state = fitted.over(wanted, rows, texts, shots=shots, class_prompts=prompts, log_prior=log_prior)
+        return self._clone_with(state, **params)
 
-    @offered_if(_has_default_blend)
-    def with_unlabeled(self, X: ArrayLike) -> Self:
-        """A fitted classifier that has learnt from images without labels too.
+    def _embed_new(self, prompts):
+        """`T_c` of new classes; refuses another text encoder than that of `fit`."""
+        known = next(i for i, texts in enumerate(self.prompts_) if texts is not None)
+        first, *embeddings = embed_classes(self.text_encoder, [self.prompts_[known], *prompts])
+        before = self.text_embeddings_[known]
+        if first.shape != before.shape or first @ before <= SAME_TEXT:
+            raise ValueError(
+                f"text_encoder has changed: it embeds {self.prompts_[known][0]!r} differently than in fit, so that new "
+                "classes could not be compared with the old ones. Call fit or partial_fit with it, or set the encoder "
+                "of fit."
+            )
+        return embeddings
 
-        The images show which classes the model predicts too often, and where the classes lie. The result predicts any
-        images, not only these. Unlabelled images of an earlier call are forgotten. `fit`
-        and `partial_fit` learn from labelled images alone: call this again after them. `score_samples`, `p_values` and
-        `held_out_proba_` stay those of the shots.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, D)
-            Image embeddings, of all classes if possible. Of very many an even sample is used. Near copies of one
-            image, such as frames of a film, count once.
-
-        Returns
-        -------
-        SeMoBridgeClassifier
-
-        Raises
-        ------
-        AttributeError
-            With `blend=PaperBlend(...)`.
-        """
-        check_is_fitted(self)
-        X = to_numpy(validate_embeddings(self, X, reset=False))
-        return self._clone_with(self._fitted.with_unlabeled(X))
-
-    @offered_if(_has_default_blend)
+    @offered_if(is_linear)
     def score_samples(self, X: ArrayLike) -> NDArray[Any]:
         """How typical each image is of the classes; higher is more typical.
-
-        The largest decision without the correction, the largest cosine to a class text, and the largest cosines to class
-        means, each in units of its deviation over the held-out shots, are summed.
 
         Parameters
         ----------
@@ -523,18 +422,15 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         Returns
         -------
         array of shape (n,)
+            A sum of the largest decision and cosines, each in units of its deviation over the held-out shots.
         """
         check_is_fitted(self)
-        return self._fitted.typical_scores(validate_embeddings(self, X, reset=False))
+        model = self._fitted.model_of_shots
+        return model.typicality.scores(validate_embeddings(self, X, reset=False), model.views())
 
-    @offered_if(_has_default_blend)
+    @offered_if(is_linear)
     def p_values(self, X: ArrayLike) -> NDArray[Any]:
         """How well each image agrees with belonging to one of the classes.
-
-        The share of held-out shots that are not more typical than the image. The image itself is counted with them. Of
-        images of the classes, a share of about `alpha` has a p-value of at most `alpha`, and less if shots are few. The
-        smallest p-value is one divided by the number of shots plus one. If no shot can be held out (one of each class,
-        and no text), all p-values are one.
 
         Parameters
         ----------
@@ -543,25 +439,11 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         Returns
         -------
         ndarray of shape (n,)
+            The share of held-out shots that are not more typical than the image. Of images of the classes, about a
+            share of `alpha` has at most `alpha`. One where no shot can be held out.
         """
         scores = np.asarray(to_numpy(self.score_samples(X)))
-        return self._fitted.typicality.p_values(scores)
-
-    def _embed_new(self, prompts):
-        """`T_c` of new classes; refuses another text encoder than that of `fit`."""
-        known = next(i for i, texts in enumerate(self.prompts_) if texts is not None)
-        embeddings = embed_classes(self.text_encoder, [self.prompts_[known], *prompts])
-        is_same = (
-            embeddings.shape[1:] == self.text_embeddings_.shape[1:]
-            and embeddings[0] @ self.text_embeddings_[known] > SAME_TEXT
-        )
-        if not is_same:
-            raise ValueError(
-                f"text_encoder has changed: it embeds {self.prompts_[known][0]!r} differently than in fit, so that new "
-                "classes could not be compared with the old ones. Call fit or partial_fit with it, or set the encoder "
-                "of fit."
-            )
-        return embeddings[1:]
+        return self._fitted.model_of_shots.typicality.p_values(scores)
 
     def affinities(self, X: ArrayLike) -> dict[str, NDArray[Any]]:
         """The terms of the decision of each class.
@@ -573,29 +455,12 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         Returns
         -------
         dict of arrays of shape (n, C)
-            With `blend="auto"` the terms that add up to the decision: `"text"`, where there is text, `"shots"`,
-            `"correction"`, and `"prior"`, where `priors` are given. With `PaperBlend` the affinities `"z1"`, query and
-            class text, `"z2"`, query and bridged shots, and `"z3"`, bridged query and shots; classes without shots have
-            NaN in the last two.
+            `"text"`, `"shots"`, `"correction"` and `"prior"`, as far as they are there, which add up to the decision. With
+            `PaperBlend` `"z1"`, query and class text, `"z2"`, query and bridged shots, and `"z3"`, bridged query and
+            shots; classes without shots have NaN in the last two.
         """
         check_is_fitted(self)
-        X, fitted = validate_embeddings(self, X, reset=False), self._fitted
-        if isinstance(fitted.model, PaperModel):
-            return fitted.model.affinities(X)
-        terms = {name: term(X) for name, term in fitted.model.terms.items()}
-        if fitted.log_prior is not None:
-            terms["prior"] = 0 * terms["shots"] + fitted.prior_like(terms["shots"])
-        return terms
-
-
-def _refuse_unknown(without_shots, classes, class_prompts):
-    """Refuse classes that have neither shots nor a name."""
-    unnamed = [label for label, name in zip(classes.tolist(), class_prompts.names) if name is None]
-    unknown = [label for label in without_shots.tolist() if label in unnamed]
-    if unknown:
-        raise ValueError(
-            f"There are no shots of the classes {unknown}, and class_names says that they have no text either."
-        )
+        return self._fitted.affinities(validate_embeddings(self, X, reset=False))
 
 
 def _warn_of_near_copies(memory):
@@ -619,8 +484,3 @@ def _warn_of_wrong_labels(classes, codes, counted):
             f"All labels of {n} {'class' if n == 1 else 'classes'} look wrong, such as those of {first!r}, and hardly count. "
             "Check the shots with the lowest label_proba_. label_noise=0 trusts all labels."
         )
-
-
-def _is_ignore(class_names):
-    """Whether labels carry no meaning."""
-    return isinstance(class_names, str) and class_names == "ignore"

@@ -2,6 +2,7 @@
 
 import argparse
 import copy
+import functools
 import os
 import sys
 import tempfile
@@ -48,13 +49,14 @@ def main(argv=None):
         Exit status, see `EPILOG`. Wrong use leaves with `SystemExit(2)`.
     """
     parser, label = _parsers()
-    args = parser.parse_args(argv)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("always", UserWarning)
-        said = set()
-        warnings.showwarning = lambda message, *_: _say_once(f"Note: {message}", said)
+        # Several steps may warn of one thing.
+        note = functools.cache(lambda text: say(f"Note: {text}"))
+        warnings.showwarning = lambda message, *_: note(str(message))
         try:
+            args = parser.parse_args(argv)
             _check(args)
             return _label(args)
         # What the user can mend: arguments and folders.
@@ -73,21 +75,8 @@ def main(argv=None):
     return 3
 
 
-def _say_once(message, said):
-    """Say what several steps may warn of."""
-    if message not in said:
-        said.add(message)
-        say(message)
-
-
-class UsageError(ValueError):
-    """Arguments that do not fit together, or a package that they need."""
-
-
 def _parsers():
-    parser = argparse.ArgumentParser(
-        prog="sksemobridge", description="Few-shot image classification with CLIP."
-    )
+    parser = argparse.ArgumentParser("sksemobridge", description="Few-shot image classification with CLIP.")
     parser.add_argument("--version", action="version", version=version("sksemobridge"))
     label = parser.add_subparsers(required=True, metavar="COMMAND").add_parser(
         "label",
@@ -95,107 +84,105 @@ def _parsers():
         description="Learn from a folder with one sub-folder of images per class, and label another folder.",
         epilog=EPILOG,
     )
-    label.add_argument("photos", metavar="PHOTOS", help="folder of images, flat or nested")
-    source = label.add_mutually_exclusive_group(required=True)
+    add, source = label.add_argument, label.add_mutually_exclusive_group(required=True)
+    add("photos", metavar="PHOTOS", type=existing_folder, help="folder of images, flat or nested")
     source.add_argument("--shots", metavar="FOLDER", help="labelled images, one sub-folder per class")
-    source.add_argument(
-        "--model-file",
-        metavar="FILE",
-        help="use a classifier from an earlier --save; a .joblib of somebody else can run any program",
-    )
-    label.add_argument("--out", metavar="FILE", required=True, help=f"table to write: {', '.join(TABLES)}")
-    label.add_argument(
-        "--report", metavar="FILE", help="page to look at the labels, and to correct them: .html"
-    )
-    label.add_argument("--sep", choices=(",", ";", "tab"), metavar="MARK", help="of a .csv: , ; or tab")
-    label.add_argument(
-        "--decimal", choices=(".", ","), metavar="MARK", help="of a .csv: . or , (then --sep ';')"
-    )
-    label.add_argument(
-        "--model", default="ViT-B-16", help="CLIP model of open_clip, with --shots (%(default)s)"
-    )
-    label.add_argument("--pretrained", help="its weights (openai; of mini, bundled)")
-    label.add_argument(
-        "--names", metavar="FILE", help="with --shots: .csv of folder, name of the class, and prompts if any"
-    )
-    label.add_argument(
-        "--corrections", metavar="FILE", help="with --shots: .csv of path, label; no label takes a shot back"
-    )
-    label.add_argument("--no-cache", action="store_true", help="keep no embeddings for the next run")
-    label.add_argument("--sort-into", metavar="FOLDER", help="copy each image into a sub-folder of its label")
-    label.add_argument(
+    a_file = {"metavar": "FILE", "type": _file}
+    of_others = "use a classifier from an earlier --save; a .joblib of somebody else can run any program"
+    model_file = {"metavar": "FILE", "type": lambda path: _of_kind(_file(path), MODELS)}
+    source.add_argument("--model-file", **model_file, help=of_others)
+    for name, kinds, text in (
+        ("--out", TABLES, f"table to write: {', '.join(TABLES)}"),
+        ("--report", PAGES, "page to look at the labels, and to correct them: .html"),
+        ("--save", MODELS, "keep the classifier: .skops or .joblib"),
+    ):
+        add(name, metavar="FILE", type=_new_file_of(kinds), required=name == "--out", help=text)
+    add("--sep", choices=(",", ";", "tab"), metavar="MARK", help="of a .csv: , ; or tab")
+    add("--decimal", choices=(".", ","), metavar="MARK", help="of a .csv: . or , (then --sep ';')")
+    add("--model", default="ViT-B-16", help="CLIP model of open_clip, with --shots (%(default)s)")
+    add("--pretrained", help="its weights (openai; of mini, bundled)")
+    add("--names", **a_file, help="with --shots: .csv of folder, name of the class, and prompts if any")
+    add("--corrections", **a_file, help="with --shots: .csv of path, label; no label takes a shot back")
+    add("--no-cache", action="store_true", help="keep no embeddings for the next run")
+    add("--sort-into", metavar="FOLDER", help="copy each image into a sub-folder of its label")
+    add(
         "--min-probability",
         metavar="P",
-        type=float,
-        help="copy only images whose label has at least this one",
+        type=probability,
+        help="copy only labels of at least this probability",
     )
-    label.add_argument(
-        "--alpha",
-        metavar="ALPHA",
-        type=float,
-        default=0.0,
-        help="give no label to images with a p-value of at most this one: none of the classes",
-    )
-    label.add_argument("--save", metavar="FILE", help="keep the classifier: .skops or .joblib")
+    none = "an image with a p-value of at most this one is of none of the classes, and gets no label"
+    add("--alpha", type=probability, default=0.0, help=none)
     return parser, label
 
 
+def probability(text):
+    """A number of an argument; argparse names this function where it is none."""
+    if not 0 <= float(text) <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
+    return float(text)
+
+
+def _file(path):
+    if not Path(path).is_file():
+        raise argparse.ArgumentTypeError(f"there is no file {path!r}")
+    return path
+
+
+def _of_kind(path, kinds):
+    """A file of one of these kinds, whose packages are here."""
+    kind = Path(path).suffix.lower()
+    if kind not in kinds:
+        raise argparse.ArgumentTypeError(f"{path!r} does not end in {' or '.join(kinds)}")
+    missing = [name for name in kinds[kind] if find_spec(name) is None]
+    if missing:
+        install = f"{sys.executable} -m pip install {' '.join(missing)}"
+        raise argparse.ArgumentTypeError(f"{kind} files need {' and '.join(missing)}: {install}")
+    return path
+
+
+def _new_file_of(kinds):
+    """A check of the name of a file to write, so that nothing fails only after the work was done."""
+
+    def check(path):
+        parent = Path(_of_kind(path, kinds)).absolute().parent
+        if os.path.lexists(path):
+            raise argparse.ArgumentTypeError(
+                f"{path!r} exists, and nothing is overwritten; give another name"
+            )
+        if not parent.is_dir():
+            raise argparse.ArgumentTypeError(f"there is no folder {str(Path(path).parent)!r}")
+        if not os.access(parent, os.W_OK):
+            raise PermissionError(f"nothing may be written into the folder {str(parent)!r}")
+        return path
+
+    return check
+
+
 def _check(args):
-    """Refuse arguments that would fail only after the work was done."""
-    existing_folder(args.photos)
-    files = (("--out", args.out, TABLES), ("--report", args.report, PAGES), ("--save", args.save, MODELS))
-    for option, path, kinds in files:
-        if path is not None:
-            _require(option, path, kinds)
-            if os.path.lexists(path):
-                raise UsageError(f"{option}: {path!r} exists, and nothing is overwritten; give another name")
-            parent = Path(path).absolute().parent
-            if not parent.is_dir():
-                raise UsageError(f"{option}: there is no folder {str(Path(path).parent)!r}")
-            if not os.access(parent, os.W_OK):
-                raise PermissionError(f"{option}: nothing may be written into the folder {str(parent)!r}")
-    tables = {"--names": args.names, "--corrections": args.corrections}
-    for option, path in {"--model-file": args.model_file, **tables}.items():
-        if path is not None and not Path(path).is_file():
-            raise UsageError(f"{option}: there is no file {path!r}")
-    if args.model_file is not None:
-        _require("--model-file", args.model_file, MODELS)
-        for option, path in tables.items():
-            if path is not None:
-                raise UsageError(f"{option} is for --shots; a classifier of --model-file has learnt already")
-    is_csv = Path(args.out).suffix.lower() == ".csv"
-    if not is_csv and (args.sep or args.decimal):
-        raise UsageError("--sep and --decimal are for a .csv in --out")
+    """Refuse arguments that do not go together, and fill in those that depend on others."""
+    if args.model_file is not None and (args.names or args.corrections):
+        raise ValueError(
+            "--names and --corrections: each is for --shots; a classifier of --model-file has learnt already"
+        )
+    if (args.sep or args.decimal) and Path(args.out).suffix.lower() != ".csv":
+        raise ValueError("--sep and --decimal are for a .csv in --out")
     args.pretrained = args.pretrained or ("bundled" if args.model == "mini" else "openai")
     args.decimal = args.decimal or "."
     args.sep = {None: ";" if args.decimal == "," else ",", "tab": "\t"}.get(args.sep, args.sep)
     if args.sep == args.decimal:
-        raise UsageError("--sep and --decimal are both a comma")
+        raise ValueError("--sep and --decimal are both a comma")
     if args.min_probability is not None and args.sort_into is None:
-        raise UsageError("--min-probability says what --sort-into copies; give both")
-    for option, value in (("--min-probability", args.min_probability), ("--alpha", args.alpha)):
-        if value is not None and not 0 <= value <= 1:
-            raise UsageError(f"{option}: {value:g} is not between 0 and 1")
+        raise ValueError("--min-probability says what --sort-into copies; give both")
     if args.sort_into is not None:
         folder = Path(args.sort_into)
         if folder.exists() and not folder.is_dir():
-            raise UsageError(f"--sort-into: {args.sort_into!r} is a file, not a folder")
-        if folder.resolve().is_relative_to(Path(args.photos).resolve()) and not is_of_copies(folder):
-            raise UsageError(
+            raise ValueError(f"--sort-into: {args.sort_into!r} is a file, not a folder")
+        if folder.resolve().is_relative_to(args.photos.resolve()) and not is_of_copies(folder):
+            raise ValueError(
                 f"--sort-into: {args.sort_into!r} is in PHOTOS and holds other files, so that the copies would be "
                 "labelled in the next run; give a new folder, or one elsewhere"
             )
-
-
-def _require(option, path, kinds):
-    kind = Path(path).suffix.lower()
-    if kind not in kinds:
-        raise UsageError(f"{option}: {path!r} does not end in {' or '.join(kinds)}")
-    missing = [name for name in kinds[kind] if find_spec(name) is None]
-    if missing:
-        raise UsageError(
-            f"{option}: {kind} files need {' and '.join(missing)}: {sys.executable} -m pip install {' '.join(missing)}"
-        )
 
 
 def _label(args):
@@ -234,23 +221,15 @@ def _label(args):
 
 def _say_counts(table, out):
     """Say what became of the files, and return how many images could not be read."""
-    n_none = n_skipped = n_others = 0
+    counts = dict.fromkeys(("files labelled", "of none of the classes", "skipped", "no image"), 0)
     for path, problem in zip(table["path"], table["problem"]):
-        if problem == NONE_OF_THESE:
-            n_none += 1
-        elif problem and is_image(Path(path)):
+        kind = {"": "files labelled", NONE_OF_THESE: "of none of the classes"}.get(problem, "no image")
+        if kind == "no image" and is_image(Path(path)):
             say(f"Skipped {path}: {problem}.")
-            n_skipped += 1
-        elif problem:
-            n_others += 1
-    counts = {
-        "files labelled": table["problem"].count(""),
-        "of none of the classes": n_none,
-        "skipped": n_skipped,
-        "no image": n_others,
-    }
+            kind = "skipped"
+        counts[kind] += 1
     say(f"{', '.join(f'{count} {what}' for what, count in counts.items() if count)}: {out}")
-    return n_skipped
+    return counts["skipped"]
 
 
 def cache_folder():
@@ -291,9 +270,9 @@ def _load(path):
         is_ours = isinstance(pipeline, Pipeline) and isinstance(pipeline[0], CLIPImageEncoder)
     # What is no such file raises errors of all kinds.
     except Exception as error:
-        raise UsageError(
+        raise ValueError(
             f"--model-file: {path!r} cannot be read: {str(error) or type(error).__name__}"
         ) from error
     if not is_ours:
-        raise UsageError(f"--model-file: {path!r} holds a {type(pipeline).__name__}, not what --save keeps")
+        raise ValueError(f"--model-file: {path!r} holds a {type(pipeline).__name__}, not what --save keeps")
     return pipeline

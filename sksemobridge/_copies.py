@@ -21,9 +21,8 @@ def sort_into(table, folder, min_probability):
         (folder / COPIES_MARK).touch()
     labels = {label for label, problem in zip(table["label"], table["problem"]) if not problem}
     copied, names = 0, folder_names(sorted(labels, key=str))
-    for path, label, probability, problem in zip(
-        *map(table.get, ("path", "label", "probability", "problem"))
-    ):
+    columns = (table[name] for name in ("path", "label", "probability", "problem"))
+    for path, label, probability, problem in zip(*columns):
         if problem or probability < min_probability:
             continue
         target = _free_name(Path(path), folder / names[label])

@@ -12,8 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import Normalizer
+from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import column_or_1d
 
 from ._classifier import SeMoBridgeClassifier
@@ -32,20 +31,14 @@ class ShotEvaluation:
 
     Attributes
     ----------
-    classes : ndarray of shape (C,)
-        Sorted labels.
-    n_shots : ndarray of shape (C,)
-        Shots of each class.
-    accuracy : float
-        Share of the held-out shots that are predicted right; NaN where none can be held out.
-    names_accuracy : float
-        The same of the names alone; NaN without text.
-    logistic_accuracy : float
-        The same of scikit-learn's `LogisticRegression(C=10)` on the unit embeddings, cross-validated with up to ten
-        folds; NaN where there are not two shots of a class, or not two classes.
+    classes, n_shots : ndarrays of shape (C,)
+        Sorted labels, and shots of each class.
+    accuracy, names_accuracy, logistic_accuracy : float
+        Share of the held-out shots that are predicted right by the classifier, by the names alone, and by
+        scikit-learn's `LogisticRegression(C=10)`, cross-validated on the unit embeddings. NaN where this cannot be
+        said: no shot can be held out, there is no text, or there are not two shots of a class, or two classes.
     mixed_up : tuple of (label, label, int) or None
-        The two classes most often taken for each other, and how many held-out shots this concerns; None where all are
-        right.
+        The two classes most often taken for each other, and how many held-out shots this concerns.
     held_out_proba : ndarray of shape (n, C)
         See `SeMoBridgeClassifier.held_out_proba_`.
     label_proba : ndarray of shape (n,)
@@ -65,19 +58,21 @@ class ShotEvaluation:
     doubtful: NDArray[np.intp]
 
     def __str__(self) -> str:
+        return "\n".join([*self._summary(), doubtful_shots(len(self.doubtful))])
+
+    def _summary(self):
+        """The lines before the doubtful shots."""
         shots = [f"{label} {n}" for label, n in zip(self.classes.tolist()[:10], self.n_shots)]
         more = f", and {len(self.classes) - 10} more" if len(self.classes) > 10 else ""
-        lines = [f"{self.n_shots.sum()} shots of {len(self.classes)} classes: {', '.join(shots)}{more}"]
+        yield f"{self.n_shots.sum()} shots of {len(self.classes)} classes: {', '.join(shots)}{more}"
         others = {"names alone": self.names_accuracy, "LogisticRegression": self.logistic_accuracy}
         compared = [f"{name} {value:.1%}" for name, value in others.items() if not math.isnan(value)]
         if not math.isnan(self.accuracy):
             beside = f" ({', '.join(compared)})" if compared else ""
-            lines.append(f"Held-out shots predicted right: {self.accuracy:.1%}{beside}")
+            yield f"Held-out shots predicted right: {self.accuracy:.1%}{beside}"
         if self.mixed_up is not None:
             one, other, n = self.mixed_up
-            lines.append(f"Most often mixed up: {one} and {other} ({n} shot{'s' * (n > 1)})")
-        lines.append(doubtful_shots(len(self.doubtful)))
-        return "\n".join(lines)
+            yield f"Most often mixed up: {one} and {other} ({n} shot{'s' * (n > 1)})"
 
 
 def evaluate_shots(
@@ -91,12 +86,8 @@ def evaluate_shots(
     ----------
     estimator : SeMoBridgeClassifier, Pipeline that ends in one, or a search over one
         With `blend="auto"`. A copy is fitted; the estimator stays as it is.
-    X : array-like of shape (n, D), or list, array or series of n images
-        The shots, as `fit` of the estimator takes them.
-    y : array-like of shape (n,)
-        Their labels.
-    groups : array-like of shape (n,) or None, default=None
-        Equal values mark copies of one image, see `SeMoBridgeClassifier.fit`.
+    X, y, groups
+        The shots and their labels, as `fit` of the estimator takes them.
 
     Returns
     -------
@@ -127,32 +118,26 @@ def evaluate_shots(
         )
     if isinstance(estimator, Pipeline) and len(estimator) > 1:
         X = clone(estimator[:-1]).fit_transform(X, y)
-    return evaluate_embeddings(classifier, X, y, groups)
-
-
-def evaluate_embeddings(classifier, X, y, groups=None):
-    """`evaluate_shots` of embeddings `(n, D)`."""
-    fitted = clone(classifier).set_params(store_held_out=True).fit(X, y, groups=groups)
-    careful = fitted
+    fitted = careful = clone(classifier).set_params(store_held_out=True).fit(X, y, groups=groups)
     if classifier.label_noise == 0:
         careful = clone(classifier).set_params(label_noise="auto").fit(X, y, groups=groups)
     classes, held_out, memory = fitted.classes_, fitted.held_out_proba_, fitted._fitted.shots
     codes = np.searchsorted(classes, column_or_1d(np.asarray(y)).astype(classes.dtype))
     unit = l2_normalize(to_numpy(validate_embeddings(fitted, X, reset=False)))
     known = np.isfinite(held_out).all(axis=1)
-    predicted = held_out[known].argmax(axis=1)
-    right = careful.label_proba_
-    order = np.argsort(right, kind="stable")
+    truth, predicted = codes[known], held_out[known].argmax(axis=1)
     by_names = np.nan
     if fitted.text_embeddings_ is not None:
-        by_names = _mean((unit[known] @ fitted.text_embeddings_.T).argmax(axis=1) == codes[known])
+        by_names = _mean((unit[known] @ fitted.text_embeddings_.T).argmax(axis=1) == truth)
+    right = careful.label_proba_
+    order = np.argsort(right, kind="stable")
     return ShotEvaluation(
         classes=classes,
         n_shots=np.bincount(codes, minlength=len(classes)),
-        accuracy=_mean(predicted == codes[known]),
+        accuracy=_mean(predicted == truth),
         names_accuracy=by_names,
         logistic_accuracy=_cross_validated(unit, codes, memory.shots.group[memory.pooled]),
-        mixed_up=_mixed_up(classes, codes[known], predicted),
+        mixed_up=_mixed_up(classes, truth, predicted),
         held_out_proba=held_out,
         label_proba=right,
         doubtful=order[right[order] < DOUBTFUL],
@@ -189,7 +174,7 @@ def _cross_validated(X, codes, images):
     if n_folds < 2 or np.count_nonzero(of_classes) < 2:
         return np.nan
     folds, right = StratifiedGroupKFold(n_folds, shuffle=True, random_state=0), np.zeros(len(codes))
-    logistic = make_pipeline(Normalizer(), LogisticRegression(C=10, max_iter=1000))
+    logistic = LogisticRegression(C=10, max_iter=1000)
     with warnings.catch_warnings():
         # Few shots of many classes are the usual case.
         warnings.filterwarnings("ignore", "The least populated class|The number of unique classes")

@@ -50,8 +50,7 @@ def predict_folder(
         Flat or nested. Hidden files and folders (with a leading dot) are passed over, and so are copies below it that
         `sksemobridge label --sort-into` made; links to folders are followed.
     alpha : float, default=0.0
-        Images with a p-value of at most `alpha` count as none of the classes; about this share of the images of the
-        classes do. Needs a classifier with `p_values`, such as `SeMoBridgeClassifier`.
+        Images with a p-value of at most `alpha` count as none of the classes. Needs a classifier with `p_values`.
     progress : bool, default=True
         Whether to show a progress bar.
 
@@ -65,7 +64,7 @@ def predict_folder(
         label, runner_up
             The most probable class, and the second; missing where the file cannot be read.
         probability, runner_up_probability : float
-            Of these; NaN where the file cannot be read.
+            Of these.
         p_value : float
             See `SeMoBridgeClassifier.p_values`; NaN where the classifier has none.
         problem : str
@@ -80,18 +79,10 @@ def predict_folder(
         If there are no files in it, or `alpha` is not between 0 and 1.
     TypeError
         If `estimator` does not begin with a `CLIPImageEncoder`, or `alpha` is given and it has no `p_values`.
-    NotFittedError
-        If it is not fitted.
-
-    Warns
-    -----
-    UserWarning
-        If folders below `folder` may not be read, with their number.
 
     Examples
     --------
     >>> import tempfile
-    >>> from pathlib import Path
     >>> from PIL import Image
     >>> from sksemobridge import make_semobridge_pipeline, predict_folder
     >>> from sksemobridge.datasets import load_emoji
@@ -100,10 +91,9 @@ def predict_folder(
     >>> pipeline = make_semobridge_pipeline("mini", "bundled").fit(emoji.images[::5], labels[::5])
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     Image.fromarray(emoji.images[1]).save(f"{folder}/1.png")
-    ...     _ = Path(folder, "broken.png").write_text("no image")
     ...     table = predict_folder(pipeline, folder, progress=False)
-    >>> [bool(problem) for problem in table["problem"]]
-    [False, True]
+    >>> list(table["problem"])
+    ['']
     """
     columns, *_ = label_files(estimator, folder, alpha=alpha, progress=progress)
     try:
@@ -123,7 +113,13 @@ def label_files(estimator, folder, *, alpha=0.0, progress=True, given=None):
     `given` are labels that a person gave, by real path, which the model does not change; an empty one says that the image
     is of none of the classes.
     """
-    encoder, classifier = _split(getattr(estimator, "best_estimator_", estimator))
+    estimator = getattr(estimator, "best_estimator_", estimator)
+    if not (isinstance(estimator, Pipeline) and isinstance(estimator[0], CLIPImageEncoder)):
+        raise TypeError(
+            "predict_folder needs a pipeline that begins with a CLIPImageEncoder, such as make_semobridge_pipeline "
+            f"makes; got {type(estimator).__name__}."
+        )
+    encoder, classifier = estimator[0], estimator[1:]
     check_is_fitted(classifier)
     if not 0 <= alpha <= 1:
         raise ValueError(f"alpha={alpha} is not between 0 and 1.")
@@ -158,36 +154,25 @@ def embed_readable(encoder, paths, *, progress):
     return getattr(embeddings, "iloc", embeddings)[np.flatnonzero(readable)], problems
 
 
-def _split(estimator):
-    """The encoder, and the steps after it."""
-    if not (isinstance(estimator, Pipeline) and isinstance(estimator[0], CLIPImageEncoder)):
-        raise TypeError(
-            "predict_folder needs a pipeline that begins with a CLIPImageEncoder, such as make_semobridge_pipeline "
-            f"makes; got {type(estimator).__name__}."
-        )
-    return estimator[0], estimator[1:]
-
-
 def _rows(classifier, paths, embeddings, problems, alpha, given):
-    classes = np.asarray(classifier.classes_).tolist()
-    predictions = iter(classifier.predict_proba(embeddings) if len(embeddings) else ())
-    p_values = iter(_p_values(classifier, embeddings) if len(embeddings) else ())
+    """Rows of the table, by the label of a person or the two most probable classes."""
+    classes, nothing = np.asarray(classifier.classes_).tolist(), (None, np.nan)
+    predictions = iter(())
+    if len(embeddings):
+        predictions = zip(classifier.predict_proba(embeddings), _p_values(classifier, embeddings))
     for path in paths:
         if path in problems:
-            yield path, None, np.nan, None, np.nan, np.nan, problems[path]
+            yield path, *nothing, *nothing, np.nan, problems[path]
             continue
-        row, p_value = next(predictions), float(next(p_values))
+        row, p_value = next(predictions)
+        best = np.argsort(-row, kind="stable")[:2].tolist()
+        first, second = [*((classes[i], float(row[i])) for i in best), nothing][:2]
         label = given.get(os.path.realpath(path)) if given else None
         if label is not None:
-            sure = (label, 1.0) if label else (None, np.nan)
-            yield path, *sure, None, np.nan, p_value, "" if label else NONE_OF_THESE
-            continue
-        best = np.argsort(-row, kind="stable")[:2].tolist()
-        ranked = [(classes[i], float(row[i])) for i in best] + [(None, np.nan)]
-        is_none = p_value <= alpha
-        if is_none:
-            ranked.insert(0, (None, np.nan))
-        yield path, *ranked[0], *ranked[1], p_value, NONE_OF_THESE if is_none else ""
+            first, second = (label, 1.0) if label else nothing, nothing
+        elif p_value <= alpha:
+            first, second = nothing, first
+        yield path, *first, *second, float(p_value), NONE_OF_THESE if first is nothing else ""
 
 
 def _p_values(classifier, embeddings):

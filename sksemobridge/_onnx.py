@@ -13,7 +13,6 @@ from sklearn.utils.fixes import parse_version
 from sklearn.utils.validation import check_is_fitted
 
 from ._classifier import SeMoBridgeClassifier
-from ._paper.model import PaperModel
 from ._semantic_bridge import SemanticBridge, Span
 from ._texts.words import RESOLUTION
 from ._utils import __version__
@@ -36,8 +35,7 @@ def to_onnx(estimator: Any, path: str | os.PathLike[str]) -> None:
     Parameters
     ----------
     estimator : SeMoBridgeClassifier, ZeroShotClassifier, SemanticBridge or Pipeline
-        Fitted. A pipeline of `CLIPImageEncoder` and one of the others becomes one model, image tower included, in
-        float32.
+        Fitted. A pipeline of `CLIPImageEncoder` and one of the others becomes one model, image tower included.
     path : str or os.PathLike
         File to write. Weights of more than 1.9 GB go into a second file beside it, `path` with `.data`.
 
@@ -62,7 +60,7 @@ def to_onnx(estimator: Any, path: str | os.PathLike[str]) -> None:
     >>> classifier = SeMoBridgeClassifier().fit([[1.0, 0.0], [0.0, 1.0]], [0, 1])
     >>> to_onnx(classifier, "classifier.onnx")  # doctest: +SKIP
     """
-    onnx = _require("onnx")
+    onnx, metadata = _require("onnx"), {"sksemobridge": __version__}
     if isinstance(estimator, Pipeline):
         steps = [step for _, step in estimator.steps if step not in (None, "passthrough")]
         if len(steps) != 2 or not isinstance(steps[0], CLIPImageEncoder):
@@ -70,18 +68,20 @@ def to_onnx(estimator: Any, path: str | os.PathLike[str]) -> None:
             raise TypeError(
                 f"A pipeline for to_onnx has a CLIPImageEncoder and one of our estimators; this one has {kinds}."
             )
-        model, loaded = model_of(steps[1]), steps[0]._model()
+        encoder, estimator = steps
+        model, loaded = model_of(estimator), encoder._model()
         tower = _image_tower(loaded)
         model.ir_version = tower.ir_version
         model = onnx.compose.merge_models(tower, model, io_map=[("embeddings", "embeddings")])
-        metadata = _metadata(steps[1]) | {"preprocessing": json.dumps(loaded.preprocessing())}
+        metadata["preprocessing"] = json.dumps(loaded.preprocessing())
     else:
-        model, metadata = model_of(estimator), _metadata(estimator)
+        model = model_of(estimator)
+    if hasattr(estimator, "classes_"):
+        metadata["classes"] = json.dumps(estimator.classes_.tolist(), default=str)
     onnx.helper.set_model_props(model, metadata)
     is_large = sum(len(weights.raw_data) for weights in model.graph.initializer) > LARGEST_FILE
-    path = os.fspath(path)
-    location = f"{os.path.basename(path)}.data"
-    onnx.save_model(model, path, save_as_external_data=is_large, location=location)
+    location = f"{os.path.basename(os.fspath(path))}.data"
+    onnx.save_model(model, os.fspath(path), save_as_external_data=is_large, location=location)
 
 
 def model_of(estimator):
@@ -95,10 +95,10 @@ def model_of(estimator):
     check_is_fitted(estimator)
     graph, fitted = _Graph(onnx), estimator._fitted
     if isinstance(estimator, SemanticBridge):
-        graph.bridged("embeddings", fitted.bridge, estimator.normalize, output="bridged")
+        graph.bridged("embeddings", fitted, estimator.normalize, output="bridged")
         outputs = {"bridged": estimator.n_features_in_}
     else:
-        if isinstance(getattr(fitted, "model", None), PaperModel):
+        if fitted.linear is None:
             graph.paper("embeddings", fitted, output="logits")
         else:
             unit = graph.normalize("embeddings")
@@ -126,20 +126,18 @@ class _Graph:
         return output
 
     def _constant(self, values):
-        values = np.asarray(values)
-        if values.dtype.kind == "f":
-            values = values.astype(np.float32)
+        values = np.ascontiguousarray(values)
+        values = values.astype(np.float32) if values.dtype.kind == "f" else values
         name = f"constant_{len(self._constants)}"
-        self._constants.append(self._onnx.numpy_helper.from_array(np.ascontiguousarray(values), name))
+        self._constants.append(self._onnx.numpy_helper.from_array(values, name))
         return name
 
     def normalize(self, x, least=TINY, output=None):
         """Rows divided by their lengths, as `l2_normalize`."""
-        axis = np.array([1])
         # By the largest value first, so that no square leaves the range of floats.
-        largest = self.add("Max", self.add("ReduceMax", self.add("Abs", x), axis), least)
+        largest = self.add("Max", self.add("ReduceMax", self.add("Abs", x), [1]), least)
         x = self.add("Div", x, largest)
-        length = self.add("Max", self.add("ReduceL2", x, axis), least)
+        length = self.add("Max", self.add("ReduceL2", x, [1]), least)
         return self.add("Div", x, length, output=output)
 
     def bridged(self, x, bridge, normalize=True, output=None):
@@ -158,7 +156,7 @@ class _Graph:
             joint = self.add("Add", joint, bridge.projection_bias, output=joint_output)
         return self.normalize(joint, least, output=output) if normalize else joint
 
-    def paper(self, x, fitted, output=None):
+    def paper(self, x, fitted, output):
         """The logits of the paper's classifier: the logarithm of a sum of exponentials, each of one affinity."""
         model = fitted.model.for_scores()
         classes = {"z1": model.text_embeddings, "z2": model.prototypes, "z3": model.image_means}
@@ -167,12 +165,10 @@ class _Graph:
         for name, sharpness, offset in model.terms(names):
             queries = self.bridged(x, model.bridge) if name == "z3" else unit
             affinity = self.add("MatMul", queries, sharpness * classes[name].T)
-            term = self.add("Add", affinity, np.asarray(offset - sharpness))
-            terms.append(self.add("Unsqueeze", term, np.array([0])))
-        stacked = self.add("Concat", *terms, axis=0)
-        score = self.add("ReduceLogSumExp", stacked, np.array([0]), keepdims=0)
+            terms.append(self.add("Unsqueeze", self.add("Add", affinity, offset - sharpness), [0]))
+        score = self.add("ReduceLogSumExp", self.add("Concat", *terms, axis=0), [0], keepdims=0)
         prior = np.zeros(1) if fitted.log_prior is None else fitted.log_prior
-        return self.add("Add", self.add("Mul", score, np.asarray(model.temperature)), prior, output=output)
+        return self.add("Add", self.add("Mul", score, model.temperature), prior, output=output)
 
     def model(self, inputs, outputs):
         """The model; `inputs` and `outputs` are widths by names."""
@@ -182,19 +178,10 @@ class _Graph:
             for values in (inputs, outputs)
         ]
         graph = helper.make_graph(self._nodes, "sksemobridge", *ends, initializer=self._constants)
-        opset = [helper.make_opsetid("", OPSET)]
-        model = helper.make_model(
-            graph, opset_imports=opset, ir_version=IR_VERSION, producer_name="sksemobridge"
-        )
+        versions = {"opset_imports": [helper.make_opsetid("", OPSET)], "ir_version": IR_VERSION}
+        model = helper.make_model(graph, producer_name="sksemobridge", **versions)
         self._onnx.checker.check_model(model, full_check=True)
         return model
-
-
-def _metadata(estimator):
-    metadata = {"sksemobridge": __version__}
-    if hasattr(estimator, "classes_"):
-        metadata["classes"] = json.dumps(estimator.classes_.tolist(), default=str)
-    return metadata
 
 
 def _require(package):
@@ -219,12 +206,8 @@ def _image_tower(loaded):
             return self.model.encode_image(pixels, normalize=False)
 
     arguments = Tower().eval(), (torch.zeros(2, 3, *loaded.image_size, device=loaded.device),)
-    options = {
-        "opset_version": OPSET,
-        "input_names": ["pixels"],
-        "output_names": ["embeddings"],
-        "verbose": False,
-    }
+    names = {"input_names": ["pixels"], "output_names": ["embeddings"]}
+    options = {"opset_version": OPSET, "verbose": False, **names}
     with warnings.catch_warnings():
         # The exporter warns about itself.
         warnings.simplefilter("ignore")
@@ -239,8 +222,8 @@ def _traced(arguments, options):
     """The same by the older exporter, which records one call. In old versions of torch no other one works."""
     import torch
 
-    onnx, mha = _require("onnx"), torch.backends.mha
     # The fast path of attention is one operator, which ONNX lacks.
+    mha = torch.backends.mha
     was = mha.get_fastpath_enabled()
     mha.set_fastpath_enabled(False)
     try:
@@ -249,6 +232,6 @@ def _traced(arguments, options):
             path = os.path.join(folder, "tower.onnx")
             n_images = {"pixels": {0: "n"}, "embeddings": {0: "n"}}
             torch.onnx.export(*arguments, path, dynamo=False, dynamic_axes=n_images, **options)
-            return onnx.load(path)
+            return _require("onnx").load(path)
     finally:
         mha.set_fastpath_enabled(was)

@@ -42,9 +42,6 @@ class SeMoBridgePipeline(Pipeline):
     `make_semobridge_pipeline` makes one. It is scikit-learn's `Pipeline` with more methods. Its first steps learn nothing
     (encoders of images), and the last is a classifier that has these methods, such as `SeMoBridgeClassifier`.
 
-    Image encoder and text encoder must be of one model. The parameters `model_name` and `pretrained` are therefore
-    parameters of the pipeline, too: `set_params` and a search set them on both encoders.
-
     Parameters
     ----------
     steps : list of (str, estimator)
@@ -54,11 +51,10 @@ class SeMoBridgePipeline(Pipeline):
     Attributes
     ----------
     model_name, pretrained
-        Those of the first encoder.
-
-    See Also
-    --------
-    SeMoBridgeClassifier : What the methods do.
+        Those of the first encoder. They are parameters of the pipeline, too: `set_params` and a search set them on all
+        encoders of images and texts, which must be of one model.
+    held_out_proba_, label_proba_
+        See `SeMoBridgeClassifier`.
 
     Examples
     --------
@@ -67,8 +63,6 @@ class SeMoBridgePipeline(Pipeline):
     >>> emoji = load_emoji()
     >>> images, labels = emoji.images, emoji.target_names[emoji.target]
     >>> pipeline = make_semobridge_pipeline("mini", "bundled").fit(images[:60:4], labels[:60:4])
-    >>> pipeline.classes_.tolist()
-    ['arrow', 'bird', 'building']
     >>> pipeline.partial_fit(images[60:120:4], labels[60:120:4]).classes_.tolist()
     ['arrow', 'bird', 'building', 'celebration', 'clock']
     >>> pipeline.with_classes(["bird", "rainbow"]).classes_.tolist()
@@ -84,17 +78,7 @@ class SeMoBridgePipeline(Pipeline):
     pretrained = _of_all_encoders("pretrained")
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Parameters by name.
-
-        Parameters
-        ----------
-        deep : bool, default=True
-            Whether to give those of the steps too, and `model_name` and `pretrained` of the encoders.
-
-        Returns
-        -------
-        dict
-        """
+        """Parameters by name; see `sklearn.pipeline.Pipeline`. `deep` ones include `model_name` and `pretrained`."""
         params = super().get_params(deep)
         if deep and self._encoders():
             params |= {name: getattr(self, name) for name in _MODEL_PARAMETERS}
@@ -109,91 +93,32 @@ class SeMoBridgePipeline(Pipeline):
         sample_weight: ArrayLike | None = None,
         groups: ArrayLike | None = None,
     ) -> Self:
-        """Add shots, also of classes not seen before; see `SeMoBridgeClassifier.partial_fit`.
-
-        Parameters
-        ----------
-        X : list, array or series of n images
-            New images only: the classifier keeps what it needs of earlier ones.
-        y : array-like of shape (n,)
-        classes : array-like or None, default=None
-            Labels of more classes than those seen so far. Classes without shots need text.
-        sample_weight : array-like of shape (n,) or None, default=None
-            On the same scale in every call.
-        groups : array-like of shape (n,) or None, default=None
-            Equal values, also of several calls, mark copies of one image.
-
-        Returns
-        -------
-        self : object
-        """
+        """Add shots of new images `X`, also of classes not seen before; see `SeMoBridgeClassifier.partial_fit`."""
         embeddings = self[:-1].transform(X)
         self[-1].partial_fit(embeddings, y, classes=classes, sample_weight=sample_weight, groups=groups)
         return self
 
     @_last_step_can("with_classes")
     def with_classes(self, classes: ArrayLike) -> Self:
-        """A fitted pipeline over other classes: fewer, or more that are known by name only.
-
-        Parameters
-        ----------
-        classes : array-like of shape (C,)
-            Labels. Those without shots need the text encoder.
-
-        Returns
-        -------
-        SeMoBridgePipeline
-            This one stays as it is.
-        """
+        """A fitted pipeline over other classes; see `SeMoBridgeClassifier.with_classes`."""
         return self._with_classifier(self[-1].with_classes(classes))
 
     @_last_step_can("with_unlabeled")
     def with_unlabeled(self, X: ArrayLike) -> Self:
-        """A fitted pipeline that has learnt from images without labels too.
-
-        Parameters
-        ----------
-        X : list, array or series of n images
-            See `SeMoBridgeClassifier.with_unlabeled`.
-
-        Returns
-        -------
-        SeMoBridgePipeline
-            This one stays as it is.
-        """
+        """A fitted pipeline that has learnt from images `X` without labels too; see `SeMoBridgeClassifier.with_unlabeled`."""
         return self._with_classifier(self[-1].with_unlabeled(self[:-1].transform(X)))
 
     @_last_step_can("p_values")
     def p_values(self, X: ArrayLike) -> NDArray[Any]:
-        """How well each image agrees with being of one of the classes; see `SeMoBridgeClassifier.p_values`.
-
-        Parameters
-        ----------
-        X : list, array or series of n images
-
-        Returns
-        -------
-        ndarray of shape (n,)
-        """
+        """How well each image of `X` agrees with being of one of the classes; see `SeMoBridgeClassifier.p_values`."""
         return self[-1].p_values(self[:-1].transform(X))
 
-    @property
-    def held_out_proba_(self) -> NDArray[Any]:
-        """Probabilities of the shots, each by the model without it; see `SeMoBridgeClassifier`."""
-        return self[-1].held_out_proba_
-
-    @property
-    def label_proba_(self) -> NDArray[Any]:
-        """Probability of each shot that its label is right; see `SeMoBridgeClassifier`."""
-        return self[-1].label_proba_
+    held_out_proba_ = property(lambda self: self[-1].held_out_proba_, doc="See `SeMoBridgeClassifier`.")
+    label_proba_ = property(lambda self: self[-1].label_proba_, doc="See `SeMoBridgeClassifier`.")
 
     def _encoders(self):
         params = super().get_params(deep=True)
-        return [
-            part
-            for name, part in params.items()
-            if all(f"{name}__{own}" in params for own in _MODEL_PARAMETERS)
-        ]
+        return [part for name, part in params.items() if f"{name}__model_name" in params]
 
     def _with_classifier(self, classifier):
         steps = [*copy.deepcopy(self.steps[:-1]), (self.steps[-1][0], classifier)]
@@ -214,8 +139,7 @@ def make_semobridge_pipeline(
     model_name, pretrained : str
         See `CLIPImageEncoder`.
     encoder_params : dict or None, default=None
-        Further parameters of `CLIPImageEncoder`; `device`, `precision` and `cache` hold for the text
-        side too.
+        Further parameters of `CLIPImageEncoder`; `device`, `precision` and `cache` hold for the text side too.
     **classifier_params
         Parameters of `SeMoBridgeClassifier`, without `text_encoder`.
 
@@ -239,12 +163,7 @@ def make_semobridge_pipeline(
             )
         if name in CLIPImageEncoder().get_params():
             raise TypeError(f"{name} is a parameter of the encoder: write encoder_params={{{name!r}: ...}}.")
-    encoder_params = dict(encoder_params or {})
-    shared = {key: encoder_params[key] for key in ("device", "precision", "cache") if key in encoder_params}
+    images = CLIPImageEncoder(model_name, pretrained, **(encoder_params or {}))
+    shared = {name: getattr(images, name) for name in ("device", "precision", "cache")}
     classifier = SeMoBridgeClassifier(CLIPTextEncoder(model_name, pretrained, **shared), **classifier_params)
-    return SeMoBridgePipeline(
-        [
-            ("clipimageencoder", CLIPImageEncoder(model_name, pretrained, **encoder_params)),
-            ("semobridgeclassifier", classifier),
-        ]
-    )
+    return SeMoBridgePipeline([("clipimageencoder", images), ("semobridgeclassifier", classifier)])

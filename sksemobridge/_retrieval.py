@@ -45,25 +45,23 @@ def mean_average_precision(
     Parameters
     ----------
     query : array-like of shape (n, D)
-        Embeddings of any length. Half precision is computed in float32.
+        Embeddings of any length.
     gallery : array-like of shape (m, D)
         Embeddings that are ranked. Those that are equally similar to a query all have the rank of the last
-        of them, as in scikit-learn: their order has no influence. Equal rows always are equally similar.
+        of them, as in scikit-learn. Equal rows always are equally similar.
     query_labels : array-like of shape (n,)
         Labels of any type that can be sorted.
     gallery_labels : array-like of shape (m,)
         Labels of the same type; a match is a row with the query's label.
     exclude_self : bool, default=False
-        Whether query `i` and gallery row `i` are the same item, which is then left out of the ranking of
-        query `i`. Needs as many queries as gallery rows. The two embeddings may differ, as when only the
-        query is bridged.
+        Whether query `i` and gallery row `i` are the same item, which query `i` then does not rank.
     batch_size : int or None, default=None
         Queries ranked at a time; None bounds the memory to about 100 MB besides copies of the embeddings.
 
     Returns
     -------
     float
-        Mean over the queries that have a match, between 0 and 1.
+        Mean over the queries that have a match, between 0 and 1. A warning says how many have none.
 
     Raises
     ------
@@ -71,15 +69,9 @@ def mean_average_precision(
         If shapes do not fit together, values are NaN or infinite, labels are text on one side only, or no
         query has a match.
 
-    Warns
-    -----
-    UserWarning
-        If some queries have no match in the gallery, with their number; they are left out of the mean.
-
     See Also
     --------
     SemanticBridge : Maps queries into the other modality before they are compared.
-    sklearn.metrics.average_precision_score : Of a single ranking.
 
     References
     ----------
@@ -99,28 +91,22 @@ def mean_average_precision(
     precisions = average_precisions(
         query, gallery, query_labels, gallery_labels, exclude_self=exclude_self, batch_size=batch_size
     )
-    n_missed = int(np.isnan(precisions).sum())
+    n_missed, others = int(np.isnan(precisions).sum()), " other than themselves" * exclude_self
     if n_missed == len(precisions):
         raise ValueError(
-            f"None of the {len(precisions)} queries has an item with its label in the gallery"
-            f"{' other than itself' if exclude_self else ''}. Check that both sides use the same labels."
+            f"None of the {n_missed} queries has an item with its label in the gallery{others}. Check that both sides use "
+            "the same labels."
         )
     if n_missed:
         warn_caller(
-            f"{n_missed} of {len(precisions)} queries have no item with their label in the gallery"
-            f"{' other than themselves' if exclude_self else ''} and are left out of the mean.",
+            f"{n_missed} of {len(precisions)} queries have no item with their label in the gallery{others} and are left "
+            "out of the mean."
         )
     return float(np.nanmean(precisions))
 
 
 def average_precisions(query, gallery, query_labels, gallery_labels, *, exclude_self=False, batch_size=None):
-    """Average precision of each query; see `mean_average_precision`.
-
-    Returns
-    -------
-    ndarray of shape (n,), float64
-        NaN for queries without a match.
-    """
+    """Average precision of each query `(n,)`, NaN where there is no match; see `mean_average_precision`."""
     query, gallery = _embeddings(query, "query"), _embeddings(gallery, "gallery")
     if query.shape[1] != gallery.shape[1]:
         raise ValueError(
@@ -135,12 +121,13 @@ def average_precisions(query, gallery, query_labels, gallery_labels, *, exclude_
     if batch_size is None:
         batch_size = max(1, BLOCK_SIZE // len(gallery))
     query, gallery = l2_normalize(query), l2_normalize(gallery)
-    twins = _first_of_equal_rows(gallery)
+    _, first, inverse = np.unique(rows_as_bytes(gallery), return_index=True, return_inverse=True)
+    twins = first[inverse]
     precisions = np.empty(len(query))
     for start in range(0, len(query), batch_size):
         block = slice(start, start + batch_size)
         similarity = query[block] @ gallery.T
-        if twins is not None:
+        if len(first) < len(gallery):
             # A matrix product may round equal rows differently.
             similarity = similarity[:, twins]
         for i, row in enumerate(similarity, start):
@@ -162,12 +149,6 @@ def _average_precision(similarity, is_match):
     return (n_matches / n_all).mean()
 
 
-def _first_of_equal_rows(X):
-    """For each row of `X` the position of the first row equal to it; None if all rows differ."""
-    _, first, inverse = np.unique(rows_as_bytes(X), return_index=True, return_inverse=True)
-    return None if len(first) == len(X) else first[inverse]
-
-
 def _embeddings(X, name):
     X = to_numpy(X)
     refuse_masked(X, name)
@@ -178,16 +159,14 @@ def _embeddings(X, name):
 
 def _codes(query, gallery, query_labels, gallery_labels):
     """Labels of both sides as integers that are equal where the labels are."""
-    labels = [
-        column_or_1d(as_labels(values, name))
-        for values, name in ((query_labels, "query_labels"), (gallery_labels, "gallery_labels"))
-    ]
-    check_consistent_length(query, labels[0])
-    check_consistent_length(gallery, labels[1])
-    if len(set(map(is_text, labels))) > 1:
+    query_labels = column_or_1d(as_labels(query_labels, "query_labels"))
+    gallery_labels = column_or_1d(as_labels(gallery_labels, "gallery_labels"))
+    check_consistent_length(query, query_labels)
+    check_consistent_length(gallery, gallery_labels)
+    if is_text(query_labels) != is_text(gallery_labels):
         raise ValueError(
-            f"query_labels are of type {labels[0].dtype}, gallery_labels of type {labels[1].dtype}: "
+            f"query_labels are of type {query_labels.dtype}, gallery_labels of type {gallery_labels.dtype}: "
             "no label could match. Use text or numbers on both sides."
         )
-    _, codes = np.unique(np.concatenate(labels), return_inverse=True)
+    _, codes = np.unique(np.concatenate([query_labels, gallery_labels]), return_inverse=True)
     return codes[: len(query)], codes[len(query) :]

@@ -18,17 +18,12 @@ _KEPT = ("n_features_in_", "feature_names_in_")
 def trusted_types() -> list[str]:
     """Names of the classes of this package that a file of one of its estimators may hold.
 
-    They are what `skops.io.load` has to be told to trust. Each is named in full: a file that asks for anything else
-    in a module of this package is refused.
+    They are what `skops.io.load` has to be told to trust. A file that asks for anything else is refused.
 
     Returns
     -------
     list of str
-        Sorted. The public estimators, and the classes that their fitted states consist of.
-
-    See Also
-    --------
-    skops.io.get_untrusted_types : The classes that one file holds.
+        Sorted: the public estimators, and the classes that their fitted states consist of.
 
     Examples
     --------
@@ -82,19 +77,15 @@ class SavedEstimator(BaseEstimator):
 
     def __setstate__(self, state):
         state = dict(state)
-        now, saved = package_versions(), state.pop("_versions", None)
-        if saved is None:
-            raise ValueError(
-                f"This {type(self).__name__} was saved with version 0.1.0.dev0 of sksemobridge, whose files this "
-                "version cannot read. Fit it anew, or load it with that version."
-            )
+        now, saved = package_versions(), state.pop("_versions", {})
         changed = [name for name in now if saved.get(name) != now[name]]
         if changed:
+            then, today = (
+                ", ".join(f"{name} {versions.get(name)}" for name in changed) for versions in (saved, now)
+            )
             warn_caller(
-                f"This {type(self).__name__} was saved with "
-                f"{', '.join(f'{name} {saved.get(name)}' for name in changed)} and is loaded with "
-                f"{', '.join(f'{name} {now[name]}' for name in changed)}. Its results may differ or be wrong; fit "
-                "it anew, or load it with the versions that saved it."
+                f"This {type(self).__name__} was saved with {then} and is loaded with {today}. Its results may differ or "
+                "be wrong; fit it anew, or load it with the versions that saved it."
             )
         super().__setstate__(state)
         if self.__sklearn_is_fitted__():
@@ -103,8 +94,6 @@ class SavedEstimator(BaseEstimator):
     def _clone_with(self, fitted, **params):
         """An estimator with the same features, other `params`, and another fitted state."""
         result = clone(self).set_params(**params)
-        for name in _KEPT:
-            if hasattr(self, name):
-                setattr(result, name, getattr(self, name))
+        vars(result).update({name: value for name, value in vars(self).items() if name in _KEPT})
         result._set_fitted(fitted)
         return result

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import clone
 
-from ._evaluation import ShotEvaluation, doubtful_shots, evaluate_embeddings
+from ._evaluation import ShotEvaluation, doubtful_shots, evaluate_shots
 from ._folder_table import embed_readable
 from ._pipeline import SeMoBridgePipeline, make_semobridge_pipeline
 from ._user_tables import puzzling_names, read_corrections, read_names
@@ -22,21 +22,11 @@ MOST_NAMED = 5
 
 @dataclass(frozen=True, eq=False)
 class UserShots:
-    """Shots that could be read, and what was learnt from them.
+    """Shots that could be read, `paths` and `labels (n,)` and `embeddings (n, D)`, and what was learnt from them.
 
-    Attributes
-    ----------
-    pipeline : SeMoBridgePipeline
-        Fitted.
-    paths, labels : ndarray of shape (n,)
-    embeddings : ndarray of shape (n, D)
-    evaluation : ShotEvaluation
-    corrections : dict
-        Labels that a person gave to images, by path; an empty label: of none of the classes.
-    uncorrected : SeMoBridgeClassifier or None
-        Fitted to the folder alone; None where there are no corrections, or none of its shots can be read.
-    n_skipped : int
-        Shots that cannot be read.
+    `corrections` are labels that a person gave to images, by path; an empty one: of none of the classes. `uncorrected` is
+    the classifier of the folder alone, where there are corrections and some of its shots can be read. `n_skipped` shots
+    cannot be read.
     """
 
     pipeline: SeMoBridgePipeline
@@ -66,61 +56,42 @@ class UserShots:
 
         `paths` and `embeddings` are those of the images that were labelled.
         """
-        doubtful, likely = self.doubtful(), self.likely()
-        named = [f"{self.paths[i]} ({self.labels[i]}, looks like {likely[i]})" for i in doubtful]
-        lines = [*str(self.evaluation).splitlines()[:-1], f"{doubtful_shots(len(named))}{_first(named)}"]
+        likely = self.likely()
+        named = [f"{self.paths[i]} ({self.labels[i]}, looks like {likely[i]})" for i in self.doubtful()]
+        lines = [*self.evaluation._summary(), f"{doubtful_shots(len(named))}{_first(named)}"]
         if self.uncorrected is not None and len(paths):
-            others = [os.path.realpath(path) not in self.given for path in paths]
+            others = np.array([os.path.realpath(path) not in self.given for path in paths])
             before, after = self.uncorrected.predict(embeddings), self.pipeline[-1].predict(embeddings)
-            changes = Counter(
-                f"from {old} to {new}"
-                for old, new, other in zip(before, after, others)
-                if other and old != new
-            )
-            named = [f"{n} {change}" for change, n in changes.most_common()]
-            lines.append(
-                f"Changed by the corrections: {changes.total()} of {sum(others)} other labels{_first(named)}"
-            )
+            changed = others & (before != after)
+            changes = Counter(zip(before[changed], after[changed])).most_common()
+            named = [f"{n} from {old} to {new}" for (old, new), n in changes]
+            counts = f"{changed.sum()} of {others.sum()} other labels"
+            lines.append(f"Changed by the corrections: {counts}{_first(named)}")
         return lines
 
 
 def learn(folder, model, names, corrections, *, cache, alpha):
     """`UserShots` of a folder with one sub-folder for each class.
 
-    Parameters
-    ----------
-    folder : str
-    model : tuple of str
-        Name and weights.
-    names, corrections : str or None
-        Tables, see `read_names` and `read_corrections`.
-    cache : path or None
-    alpha : float
-        See `predict_folder`.
-
-    Raises
-    ------
-    ValueError
-        If there is no shot, or one class only and `alpha` turns nothing away, a table does not fit, or nothing of a
-        class can be read.
+    `model` are name and weights. `names` and `corrections` are tables, see `read_names` and `read_corrections`, or None.
+    A ValueError if there is no shot, or one class only and `alpha` turns nothing away, a table does not fit, or nothing of
+    a class can be read.
     """
     found = load_image_folder(folder)
     paths, folder_labels = list(found.paths), found.target_names[found.target]
-    labels = folder_labels.tolist()
-    if corrections is None:
-        corrections = {}
-    else:
-        corrections = read_corrections(corrections, found.target_names.tolist())
-        _correct(paths, labels, corrections)
-    classes = sorted({label for label in labels if label})
+    labels, given = folder_labels.tolist(), {}
+    if corrections is not None:
+        given = read_corrections(corrections, found.target_names.tolist())
+        _correct(paths, labels, given)
+    classes = sorted({*labels} - {""})
     if not classes:
         raise ValueError("--corrections: they take all shots back, so that there is nothing to learn from")
     if len(classes) == 1 and not alpha:
-        one = f"--shots: {folder!r} has one sub-folder"
+        why = f"--shots: {folder!r} has one sub-folder"
         if len(found.target_names) > 1:
-            one = "--corrections: they leave one class"
+            why = "--corrections: they leave one class"
         raise ValueError(
-            f"{one}, and all images would be labelled {classes[0]!r}. Give the folder whose sub-folders are the "
+            f"{why}, and all images would be labelled {classes[0]!r}. Give the folder whose sub-folders are the "
             "classes, or --alpha to turn away what is not of this one"
         )
     words = {} if names is None else read_names(names, sorted({*classes, *found.target_names}))
@@ -135,7 +106,7 @@ def learn(folder, model, names, corrections, *, cache, alpha):
         option = "--shots" if set(lost) <= set(found.target_names) else "--corrections"
         raise ValueError(f"{option}: no image of these classes can be read: {', '.join(lost)}")
     uncorrected = None
-    if corrections:
+    if given:
         of_folder = readable[: len(folder_labels)]
         if of_folder.any():
             uncorrected = clone(pipeline[-1]).fit(embeddings[: of_folder.sum()], folder_labels[of_folder])
@@ -144,15 +115,11 @@ def learn(folder, model, names, corrections, *, cache, alpha):
     if 0 < alpha < 1 / (len(labels) + 1):
         say(f"With {len(labels)} shots no p-value is as low as --alpha {alpha:g}: no image is turned away.")
     pipeline[-1].fit(embeddings, labels)
-    evaluation = evaluate_embeddings(pipeline[-1], embeddings, labels)
+    evaluation = evaluate_shots(pipeline[-1], embeddings, labels)
     _say_puzzling(words.get("class_names", dict(zip(classes, classes))), model[0])
     if pipeline[-1].blend_["trust"] < 0.5:
-        say(
-            "Note: By these shots, the names of the classes say little to the model. --names gives it others."
-        )
-    return UserShots(
-        pipeline, paths, labels, embeddings, evaluation, corrections, uncorrected, n_skipped=len(problems)
-    )
+        say("Note: By these shots, the names of the classes say little to the model. --names gives others.")
+    return UserShots(pipeline, paths, labels, embeddings, evaluation, given, uncorrected, len(problems))
 
 
 def _correct(paths, labels, corrections):
@@ -175,12 +142,10 @@ def _correct(paths, labels, corrections):
         else:
             counts["none of the classes"] += 1
     say(f"Corrections: {', '.join(f'{kind} {n}' for kind, n in sorted(counts.items())) or 'none'}")
-    for kind, classes in (
-        ("New classes", set(labels) - known),
-        ("Classes without shots", known - set(labels)),
-    ):
-        if classes := sorted(classes - {""}):
-            say(f"Note: {kind} by the corrections: {', '.join(classes)}")
+    now = set(labels) - {""}
+    for kind, classes in (("New classes", now - known), ("Classes without shots", known - now)):
+        if classes:
+            say(f"Note: {kind} by the corrections: {', '.join(sorted(classes))}")
 
 
 def _say_puzzling(names, model_name):
@@ -194,10 +159,8 @@ def _say_puzzling(names, model_name):
         return
     puzzling = puzzling_names(names.values(), is_english="hf_tokenizer_name" not in text)
     if puzzling:
-        say(
-            f"Note: Names that the model may not know ({len(puzzling)}){_first(puzzling)}. --names gives these classes "
-            "other names, such as English ones."
-        )
+        known = f"Note: Names that the model may not know ({len(puzzling)}){_first(puzzling)}."
+        say(f"{known} --names gives these classes other names, such as English ones.")
 
 
 def _first(items):

@@ -17,20 +17,12 @@ FORMULA = r"(?='*[=+\-@\t])"
 def read_names(path, folders):
     """Parameters that say the classes in the words of a table: folder, name, and whole prompts if there are any.
 
-    Raises
-    ------
-    ValueError
-        If the file is no table, or names what is no class, or a class twice.
-
-    Warns
-    -----
-    UserWarning
-        If the first row names no class and has not the usual words of a header.
+    A ValueError if the file is no table, or names what is no class, or a class twice. A warning if the first row names no
+    class and has not the usual words of a header.
     """
     names, prompts, named = {folder: folder.replace("_", " ") for folder in folders}, {}, set()
-    for number, row in enumerate(_read_rows("--names", path)):
-        folder, *words = row
-        folder, words = _class(folder, folders), [word.strip() for word in words]
+    for number, (cell, *words) in enumerate(_read_rows("--names", path)):
+        folder, words = _class(cell, folders), [word.strip() for word in words]
         if folder in named:
             raise ValueError(f"--names: {path!r} names {folder!r} twice; delete one of the lines")
         if folder in names:
@@ -50,15 +42,8 @@ def read_names(path, folders):
 def read_corrections(path, folders):
     """Labels that a person gave, by path of the image; an empty label: of none of the classes.
 
-    Raises
-    ------
-    ValueError
-        If the file is no table of two columns, or names a file that is not there.
-
-    Warns
-    -----
-    UserWarning
-        If a file has several labels, of which the last counts.
+    A ValueError if the file is no table of two columns, or names a file that is not there. A warning if a file has several
+    labels, of which the last counts.
     """
     corrections, lost, several = {}, [], []
     for number, (image, *rest) in enumerate(_read_rows("--corrections", path)):

@@ -8,7 +8,6 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.utils.validation import check_is_fitted
 
 from ._base import EmbeddingClassifier
 from ._model.linear import Linear, total
@@ -36,31 +35,15 @@ class ZeroShotClassifier(EmbeddingClassifier):
     text_encoder : object
         `CLIPTextEncoder`, `PrecomputedTextEncoder` or another object with `transform` and `logit_scale_`, of
         the same CLIP model as the embeddings.
-    prompts : "auto", str, list of str or mapping, default="auto"
-        See `SeMoBridgeClassifier`.
-    class_names : mapping, sequence or None, default=None
+    prompts, class_names
         See `SeMoBridgeClassifier`.
 
     Attributes
     ----------
-    classes_ : ndarray of shape (C,)
-        Sorted labels.
-    coef_ : ndarray of shape (C, D), or (1, D) for two classes
-        Weights of unit embeddings.
-    intercept_ : ndarray of shape (C,), or (1,) for two classes
-        Zero before `with_unlabeled`.
-    text_embeddings_ : ndarray of shape (C, D)
-        `T_c`, float64.
-    class_names_ : ndarray of str (dtype object) of shape (C,)
-        Name of each class.
-    prompts_ : list of C lists of str
-        Texts of each class.
-    text_model_ : tuple of (str, str or None) or None
-        `model_name` and `pretrained` of the text encoder, where it has them.
-    n_features_in_ : int
-        `D`.
-    feature_names_in_ : ndarray of shape (D,)
-        Only where `X` has names of features that are all strings.
+    classes_, text_embeddings_, class_names_, prompts_, text_model_, n_features_in_, feature_names_in_
+        See `SeMoBridgeClassifier`.
+    coef_, intercept_ : ndarrays of shape (C, D) and (C,), or (1, D) and (1,) for two classes
+        Weights of unit embeddings, and offsets, which are zero before `with_unlabeled`.
 
     See Also
     --------
@@ -101,7 +84,7 @@ class ZeroShotClassifier(EmbeddingClassifier):
         Parameters
         ----------
         X : array-like of shape (n, D) or None
-            Image embeddings, whose width is checked; None where there are none yet.
+            Image embeddings, whose width is checked.
         y : array-like of shape (n,)
             Labels; with `X=None` any number of them.
 
@@ -125,42 +108,10 @@ class ZeroShotClassifier(EmbeddingClassifier):
         self._set_fitted(TextModel(classes, texts, linear, linear, text_model, class_prompts))
         return self
 
-    def with_unlabeled(self, X: ArrayLike) -> Self:
-        """A fitted classifier that has learnt from images without labels too.
-
-        The images show which classes the model predicts too often, and where the classes lie. The result predicts any
-        images, not only these. Earlier unlabelled images are forgotten.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, D)
-            Image embeddings, of all classes if possible. Of very many an even sample is used. Near copies of one
-            image, such as frames of a film, count once.
-
-        Returns
-        -------
-        ZeroShotClassifier
-        """
-        check_is_fitted(self)
-        X = to_numpy(validate_embeddings(self, X, reset=False))
-        return self._clone_with(self._fitted.with_unlabeled(X))
-
-    def _set_fitted(self, fitted):
-        self._fitted = fitted
-        self.classes_ = fitted.classes
-        self.coef_, self.intercept_ = fitted.linear.for_labels()
-        self.text_embeddings_ = fitted.text_embeddings
-        self.text_model_ = fitted.text_model
-        self.class_names_ = np.array(fitted.class_prompts.names, dtype=object)
-        self.prompts_ = fitted.class_prompts.prompts
-
 
 @dataclass(frozen=True, eq=False)
 class TextModel:
-    """The zero-shot classifier, the class texts `T_c (C, D)`, the name of their model, and the prompts.
-
-    `of_texts` is the classifier before unlabelled images.
-    """
+    """What `fit` learns: the classifier, class texts `T_c (C, D)`, and the classifier before unlabelled images."""
 
     classes: np.ndarray
     text_embeddings: np.ndarray

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import tracemalloc
 from contextlib import ExitStack
 
 import numpy as np
@@ -103,6 +104,28 @@ def every_model(test):
     models = {"auto": {}, "paper": {"blend": PaperBlend()}, "trained": trained}
     test = pytest.mark.filterwarnings("ignore:The bridge did not converge")(test)
     return pytest.mark.parametrize("params", models.values(), ids=models)(test)
+
+
+def arrays_of(part):
+    """All arrays that an object holds."""
+    if isinstance(part, np.ndarray):
+        yield part
+    elif isinstance(part, (list, tuple)):
+        for item in part:
+            yield from arrays_of(item)
+    elif isinstance(part, dict):
+        yield from arrays_of(list(part.values()))
+    elif hasattr(part, "__dict__"):
+        yield from arrays_of(vars(part))
+
+
+def peak_memory(function):
+    """Most bytes that a call takes at a time."""
+    tracemalloc.start()
+    function()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak
 
 
 CHECKS = {"test_estimator_checks.py": "scikit-learn's", "test_common.py": "our own"}

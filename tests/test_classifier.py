@@ -1,7 +1,6 @@
 """The few-shot classifier: a linear model, its parameters, what shots count, and manners of an estimator."""
 
 import pickle
-import tracemalloc
 
 import numpy as np
 import pytest
@@ -14,13 +13,9 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import get_scorer, log_loss
 from sklearn.model_selection import (
     GridSearchCV,
-    GroupKFold,
-    TunedThresholdClassifierCV,
     cross_val_score,
-    cross_validate,
 )
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, normalize
@@ -28,9 +23,9 @@ from sklearn.preprocessing import FunctionTransformer, normalize
 from sksemobridge import PaperBlend, PrecomputedTextEncoder, SeMoBridgeClassifier, Training
 from sksemobridge._model import fit
 
-from .conftest import TEMPLATE, World, every_model
+from .conftest import World, arrays_of, every_model, peak_memory
 from .encoder_helpers import Listener
-from .versions import BRIER, TEMPERATURE, needs_sklearn
+from .versions import TEMPERATURE, needs_sklearn
 
 
 def state(estimator):
@@ -65,39 +60,22 @@ def test_it_is_a_linear_model_of_unit_embeddings(make_world, counts, config):
     queries, _ = world.draw(6)
     rtol = 1e-4 if X.dtype == np.float32 else 1e-9
     for name, model in fitted_in_every_way(world, X, y).items():
-        decision = model.decision_function(queries)
+        n_classes, decision = len(model.classes_), model.decision_function(queries)
         expected = normalize(queries) @ model.coef_.T + model.intercept_
-        scale = np.abs(expected).max() + 1
-        np.testing.assert_allclose(
-            decision,
-            expected[:, 0] if len(model.classes_) == 2 else expected,
-            atol=rtol * scale,
-            err_msg=name,
-        )
+        close = {"atol": rtol * (np.abs(expected).max() + 1), "err_msg": name}
+        np.testing.assert_allclose(decision, expected[:, 0] if n_classes == 2 else expected, **close)
         assert decision.dtype == X.dtype
-        if len(model.classes_) > 1:
-            linear = LogisticRegression().fit(np.eye(len(model.classes_)), model.classes_)
+        if n_classes > 1:
+            linear = LogisticRegression().fit(np.eye(n_classes), model.classes_)
             assert model.coef_.shape == (len(linear.coef_), X.shape[1])
             assert model.intercept_.shape == linear.intercept_.shape
-            assert (
-                decision.shape == linear.decision_function(np.ones((len(queries), len(model.classes_)))).shape
-            )
+            assert decision.shape == linear.decision_function(np.ones((len(queries), n_classes))).shape
         if isinstance(model, SeMoBridgeClassifier):
             total = sum(model.affinities(queries).values())
-            total = total[:, 1] - total[:, 0] if total.shape[1] == 2 else total
-            np.testing.assert_allclose(decision, total, atol=rtol * scale, err_msg=name)
+            np.testing.assert_allclose(
+                decision, total[:, 1] - total[:, 0] if n_classes == 2 else total, **close
+            )
             assert model.coef_.dtype == model.intercept_.dtype == X.dtype
-
-
-def test_the_sign_of_two_classes_is_that_of_logistic_regression(world):
-    X, y = world.draw([4, 4, 0, 0, 0])
-    linear = LogisticRegression().fit(X, y)
-    for name, model in fitted_in_every_way(world, X, y).items():
-        if len(model.classes_) == 2 and name != "other classes":
-            decision = model.decision_function(X)
-            assert np.mean(np.sign(decision) == np.sign(linear.decision_function(X))) > 0.8, name
-            proba = model.predict_proba(X)
-            np.testing.assert_allclose(decision, np.log(proba[:, 1] / proba[:, 0]), rtol=1e-6)
 
 
 def test_the_terms_have_plain_names(world):
@@ -194,17 +172,11 @@ def test_hard_shots_stay_finite(world, counts):
 def test_memory_does_not_grow_with_the_queries(make_world, blend, method):
     world = make_world(d=64, width=64, dtype=np.float32)
     X, y = world.draw(4)
-    classifier = world.classifier(blend=blend).fit(X, y)
+    ask = getattr(world.classifier(blend=blend).fit(X, y), method)
 
     def extra(n):
         queries = np.resize(X, (n, 64))
-        ask = getattr(classifier, method)
-        ask(queries[:10])
-        tracemalloc.start()
-        output = ask(queries)
-        peak = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-        return peak - output.nbytes
+        return peak_memory(lambda: ask(queries)) - ask(queries).nbytes
 
     block = 2**15  # rows, of 64 values
     assert extra(8 * block) < 1.1 * extra(3 * block)
@@ -215,11 +187,7 @@ def test_memory_of_a_fit_is_linear_in_the_classes(monkeypatch):
 
     def peak(n_classes):
         X = np.random.default_rng(0).normal(size=(2 * n_classes, 16))
-        tracemalloc.start()
-        SeMoBridgeClassifier().fit(X, np.tile(np.arange(n_classes), 2))
-        peak = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-        return peak
+        return peak_memory(lambda: SeMoBridgeClassifier().fit(X, np.tile(np.arange(n_classes), 2)))
 
     assert peak(3000) < 2.5 * peak(1500)
 
@@ -240,25 +208,18 @@ def test_a_solver_by_name_is_training_with_its_defaults(world):
         world.classifier(blend=PaperBlend(), solver=Training(max_iter=3)).fit(X, y)
 
 
-def test_a_refit_with_another_blend_has_its_attributes_alone(world):
+def test_a_refit_with_another_blend_has_its_attributes_and_methods_alone(world):
     X, y = world.draw(3)
     classifier = world.classifier().fit(X, y)
     of_default = set(vars(classifier))
     classifier.set_params(blend=PaperBlend()).fit(X, y)
     assert set(vars(classifier)) == set(vars(world.classifier(blend=PaperBlend()).fit(X, y)))
-    assert not hasattr(classifier, "coef_")
-    assert set(vars(classifier.set_params(blend="auto").fit(X, y))) == of_default
-    assert not hasattr(classifier, "bridge_")
-
-
-@pytest.mark.parametrize("method", ["with_unlabeled", "score_samples", "p_values"])
-def test_the_papers_classifier_estimates_nothing(world, method):
-    X, y = world.draw(3)
-    classifier = world.classifier(blend=PaperBlend()).fit(X, y)
-    with pytest.raises(AttributeError, match=method):
-        getattr(classifier, method)(X)
-    assert not hasattr(classifier.set_params(blend="auto"), method)
-    assert hasattr(classifier.fit(X, y), method)
+    for method in ("with_unlabeled", "score_samples", "p_values"):
+        with pytest.raises(AttributeError, match=method):
+            getattr(classifier, method)(X)
+        assert not hasattr(clone(classifier).fit(X, y).set_params(blend="auto"), method)
+    classifier.set_params(blend="auto").fit(X, y).p_values(X)
+    assert set(vars(classifier)) == of_default
 
 
 def test_a_fit_that_fails_in_training_leaves_the_estimator_as_it_was(world):
@@ -270,9 +231,6 @@ def test_a_fit_that_fails_in_training_leaves_the_estimator_as_it_was(world):
         with pytest.raises(FloatingPointError, match="learning_rate"), np.errstate(all="ignore"):
             call(X[:9], y[:9])
         assert pickle.dumps(classifier) == before
-    with pytest.raises(FloatingPointError), np.errstate(all="ignore"):
-        (new := world.classifier(**diverging)).fit(X, y)
-    assert not hasattr(new, "classes_")
 
 
 @pytest.mark.parametrize("solver", ["closed_form", Training("adamw", max_iter=5), Training(tol=1e-3)])
@@ -315,33 +273,19 @@ def test_a_search_reaches_inside(world):
     [
         ({"solver": "lbfgs"}, r"solver='lbfgs' trains the bridge .* blend=PaperBlend\(\)"),
         ({"solver": Training()}, r"solver=Training\(\) trains the bridge"),
-        ({"blend": PaperBlend(), "store_held_out": True}, 'store_held_out=True needs blend="auto"'),
+        ({"blend": PaperBlend(), "store_held_out": True}, 'store_held_out needs blend="auto"'),
         ({"blend": PaperBlend(), "vocabulary": ["a cat"]}, 'vocabulary needs blend="auto"'),
-        ({"blend": PaperBlend(lambda1=0, lambda2=0, lambda3=0)}, "all zero"),
-        ({"blend": PaperBlend(alpha=-1)}, "'alpha' parameter of PaperBlend"),
-        ({"blend": PaperBlend(), "solver": Training(lambda_it=1.5)}, "'lambda_it' parameter of Training"),
         ({"blend": PaperBlend(), "solver": Training(device="cuda:99")}, "device='cuda:99'"),
-        ({"blend": PaperBlend(), "solver": Training(device="nowhere")}, "device='nowhere'"),
-        ({"blend": "mean"}, "blend"),
-        ({"solver": "sgd"}, "solver"),
-        ({"class_names": 3}, "class_names"),
         ({"text_encoder": "ViT-B-16"}, "text_encoder"),
         ({"priors": [0.5, 0.5]}, r"priors has the shape \(2,\).*each of the 5 classes"),
         ({"priors": [1, 1, 1, 1, 0]}, "priors must be positive"),
         ({"priors": [1, 1, 1, 1, np.nan]}, "priors must be positive"),
-        ({"priors": "even"}, "priors"),
     ],
 )
 def test_parameters_that_do_not_go_together_are_refused(world, params, message):
     X, y = world.draw(2)
     with pytest.raises(ValueError, match=message):
         world.classifier().set_params(**params).fit(X, y)
-
-
-def test_the_papers_text_weight_needs_text(world):
-    X, y = world.draw(2)
-    with pytest.raises(ValueError, match="lambda1 weighs the text"):
-        SeMoBridgeClassifier(blend=PaperBlend(lambda2=0, lambda3=0)).fit(X, world.codes(y))
 
 
 @pytest.mark.parametrize("counts", [[4, 2, 2, 1, 3], [4, 2, 0, 0, 0]])
@@ -366,24 +310,19 @@ def test_priors_are_added_to_the_logits(world, blend, counts):
     np.testing.assert_allclose(shift("shots"), np.tile(np.log(shares), (len(X), 1)), atol=1e-9)
 
 
-def test_priors_of_other_classes(world):
+@pytest.mark.parametrize("priors", [[4, 2, 2, 1, 3], "shots"])
+def test_priors_of_other_classes(world, priors):
     X, y = world.draw([4, 2, 2, 1, 3])
-    two = ["bird", "cat"]
-    given = world.classifier(priors=[4, 2, 2, 1, 3]).fit(X, y).with_classes(two)
-    counted = world.classifier(priors="shots").fit(X, y).with_classes(two)
-    even = world.classifier().fit(X, y).with_classes(two)
-    for model in (given, counted):
-        shift = model.decision_function(X) - even.decision_function(X)
-        np.testing.assert_allclose(shift, np.log(2 / 4), atol=1e-9)
-    np.testing.assert_allclose(given.priors, [2 / 3, 1 / 3])
-    given.partial_fit(X[np.isin(y, two)], y[np.isin(y, two)])
+
+    def shift(shown, priors, classes):
+        fitted = [world.classifier(priors=p).fit(X[shown], y[shown]) for p in (priors, None)]
+        with_prior, even = (model.with_classes(classes).decision_function(X) for model in fitted)
+        return with_prior - even
+
+    np.testing.assert_allclose(shift(y != "", priors, ["bird", "cat"]), np.log(2 / 4), atol=1e-9)
     # A class that is known by name alone comes as often as the others do in the mean, or as one shot.
-    shown = y != "dog"
-    for priors, share in ([4, 2, 1, 3], 2.5), ("shots", 1.0):
-        model = world.classifier(priors=priors).fit(X[shown], y[shown]).with_classes(["bird", "dog"])
-        even = world.classifier().fit(X[shown], y[shown]).with_classes(["bird", "dog"])
-        shift = model.decision_function(X) - even.decision_function(X)
-        np.testing.assert_allclose(shift, np.log(share / 4), atol=1e-9)
+    known, share = (priors, 1.0) if priors == "shots" else ([4, 2, 1, 3], 2.5)
+    np.testing.assert_allclose(shift(y != "dog", known, ["bird", "dog"]), np.log(share / 4), atol=1e-9)
 
 
 # Shots
@@ -408,15 +347,6 @@ def test_order_of_rows_and_names_of_groups_do_not_matter(problem, seed):
         np.testing.assert_array_equal(
             classifier.fit(X[order], y[order], groups=after).predict_proba(X), expected
         )
-
-
-@given(problems())
-def test_labels_may_be_called_and_sorted_otherwise(problem):
-    world, classifier, X, y = problem
-    before = classifier.fit(X, y).predict_proba(X + 0.1)
-    names = {-i: name for i, name in enumerate(world.names)}
-    after = classifier.set_params(class_names=names).fit(X, -world.codes(y)).predict_proba(X + 0.1)
-    np.testing.assert_allclose(after[:, ::-1], before, rtol=1e-4, atol=1e-8)
 
 
 @given(problems(), st.lists(st.integers(1, 4), min_size=25, max_size=25), st.floats(1e-3, 1e3))
@@ -444,40 +374,6 @@ def test_weights_of_any_ratio(world, params, ratio, with_groups):
         assert classifier.score(queries, truth) > 0.7
 
 
-def test_rows_of_weight_zero_are_dropped(world):
-    X, y = world.draw(3)
-    weight = np.ones(len(X))
-    weight[::4] = 0
-    # Without `label_proba_`, which has these rows.
-    dropped = world.classifier(label_noise=0).fit(X, y, sample_weight=weight)
-    assert state(dropped) == state(world.classifier(label_noise=0).fit(X[weight > 0], y[weight > 0]))
-    only_one = (y == "cat").astype(float)
-    assert world.classifier().fit(X, y, sample_weight=only_one).classes_.tolist() == ["cat"]
-
-
-def test_copies_of_one_image_are_held_out_together_and_count_as_one(world):
-    X, y = world.draw(4, noise=3.0)
-    rng = np.random.default_rng(1)
-    copies = np.repeat(X, 5, axis=0) + rng.normal(scale=1e-4, size=(5 * len(X), X.shape[1]))
-    queries, truth = world.draw(40, noise=3.0)
-    alone = world.classifier().fit(X, y)
-    grouped = world.classifier().fit(copies, np.repeat(y, 5), groups=np.repeat(np.arange(len(X)), 5))
-    ungrouped = world.classifier().fit(copies, np.repeat(y, 5))
-    assert grouped.blend_ == pytest.approx(alone.blend_, rel=1e-2)
-    np.testing.assert_allclose(grouped.predict_proba(queries), alone.predict_proba(queries), atol=0.02)
-    # Taken for independent shots, the copies vouch for each other.
-    losses = [log_loss(truth, model.predict_proba(queries)) for model in (alone, ungrouped)]
-    assert losses[1] > 1.1 * losses[0]
-
-
-def test_an_image_with_two_labels_leaves_everything_finite(world):
-    X, y = world.draw(3)
-    groups = np.arange(len(X))
-    first, second = np.flatnonzero(y == "cat")[0], np.flatnonzero(y == "dog")[0]
-    groups[second], X[second] = groups[first], X[first]
-    assert np.isfinite(world.classifier().fit(X, y, groups=groups).predict_proba(X)).all()
-
-
 def test_no_class_is_drowned_by_the_count_of_another(world, blend):
     X, y = world.draw([1000, 1, 2, 3, 1])
     queries, truth = world.draw(60)
@@ -490,19 +386,11 @@ def test_the_precision_of_the_shots_is_that_of_the_fitted_arrays_and_of_nothing_
     X, y = world.draw(4)
     single, double = X.astype(np.float32), X.astype(np.float32).astype(np.float64)
     of_single, of_double = (world.classifier(**params).fit(shots, y) for shots in (single, double))
-    names = [
-        name
-        for name, value in vars(of_single).items()
-        if name.endswith("_") and getattr(value, "dtype", 0) == np.float32
-    ]
-    assert set(names) >= {"text_embeddings_", "prototypes_" if params else "coef_"}
-    for name in names:
+    for name in ("text_embeddings_", "prototypes_" if params else "coef_"):
         # Both were computed in the same numbers, and cast at the end.
-        expected = getattr(of_double, name)
-        assert expected.dtype == np.float64
-        np.testing.assert_allclose(
-            getattr(of_single, name), expected, rtol=1e-5, atol=1e-6 * np.abs(expected).max()
-        )
+        actual, expected = getattr(of_single, name), getattr(of_double, name)
+        assert (actual.dtype, expected.dtype) == (np.float32, np.float64)
+        np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-6 * np.abs(expected).max())
     assert of_single.blend_ == of_double.blend_
     for classifier in (of_single, of_double):
         assert classifier.decision_function(single).dtype == np.float32
@@ -519,37 +407,17 @@ def test_the_precision_of_the_shots_is_that_of_the_fitted_arrays_and_of_nothing_
 def test_a_fit_shares_no_memory_with_what_was_handed_in(make_world, dtype, params):
     world = make_world(bias=True)
     X, y = world.draw(3)
-    X, queries = X.astype(dtype), world.draw(2)[0]
+    X = X.astype(dtype)
     parts = world.eos.astype(dtype), world.projection.astype(dtype), world.projection_bias.astype(dtype)
     text = PrecomputedTextEncoder(world.texts, *parts[:2], projection_bias=parts[2], logit_scale=20.0)
-    weight, groups = np.ones(len(X)), np.arange(len(X))
-    models = [
-        SeMoBridgeClassifier(text, prompts=TEMPLATE, **params).fit(X, y, sample_weight=weight, groups=groups),
+    given = [X, *parts, np.ones(len(X)), np.arange(len(X))]
+    for model in (
+        world.classifier(**params).set_params(text_encoder=text).fit(X, y, *given[-2:]),
         world.zero_shot().set_params(text_encoder=text).fit(X, y),
         SeMoBridgeClassifier(text, class_names="ignore", vocabulary=world.texts).fit(X, y),
-    ]
-    given = [X, *parts, weight, groups]
-    for model in models:
+    ):
         for array in arrays_of(model._fitted):
             assert not any(np.shares_memory(array, other) for other in given)
-    before = [model.predict_proba(queries) for model in models]
-    for array in (X, *parts):
-        array *= -1
-    for old, model in zip(before, models):
-        np.testing.assert_array_equal(old, model.predict_proba(queries))
-
-
-def arrays_of(part):
-    """All arrays in a fitted state."""
-    if isinstance(part, np.ndarray):
-        yield part
-    elif isinstance(part, dict):
-        yield from arrays_of(list(part.values()))
-    elif isinstance(part, (list, tuple)):
-        for item in part:
-            yield from arrays_of(item)
-    elif hasattr(part, "__dataclass_fields__"):
-        yield from arrays_of(vars(part))
 
 
 def test_names_without_a_text_encoder_warn_once_where_the_caller_is(world):
@@ -568,89 +436,26 @@ def test_another_width_than_the_text_is_named(world):
     X, y = world.draw(3)
     with pytest.raises(ValueError, match="X has 9 features, but the text encoder's embeddings have 16"):
         world.classifier().fit(X[:, :9], y)
-    with pytest.raises(ValueError, match="9 features"):
-        world.classifier().fit(X, y).predict(X[:, :9])
 
 
 # In scikit-learn's tools
 
 
-@pytest.mark.parametrize("method", ["sigmoid", "isotonic", TEMPERATURE])
+@pytest.mark.parametrize("method", ["sigmoid", TEMPERATURE])
 def test_calibration(world, method):
     X, y = world.draw(10)
     calibrated = CalibratedClassifierCV(world.classifier(class_names=world.names), method=method, cv=3)
-    np.testing.assert_allclose(calibrated.fit(X, y).predict_proba(X).sum(axis=1), 1, rtol=1e-5)
-    assert calibrated.score(X, y) > 0.8
+    assert calibrated.fit(X, y).score(X, y) > 0.8
     frozen = FrozenEstimator(world.classifier().fit(*world.draw(4)))
     assert CalibratedClassifierCV(frozen, method=method, cv=3).fit(X, y).score(X, y) > 0.8
 
 
-@pytest.mark.parametrize("scoring", ["roc_auc_ovr", "neg_log_loss", BRIER, "balanced_accuracy"])
-def test_scoring(world, scoring):
-    X, y = world.draw(8, noise=4.0)
-    assert np.isfinite(cross_val_score(world.classifier(), X, y, cv=3, scoring=scoring)).all()
-    assert get_scorer(scoring)(world.zero_shot().fit(X, y), X, y) < 1
-
-
-def test_a_tuned_threshold_of_two_classes(world):
-    X, y = world.draw([0, 10, 10, 0, 0])
-    names = {False: "cat", True: "dog"}
-    tuned = TunedThresholdClassifierCV(world.classifier(class_names=names), cv=3).fit(X, y == "dog")
-    assert tuned.score(X, y == "dog") > 0.8
-
-
-class Recording(SeMoBridgeClassifier):
-    """Remembers what `fit` and `score` were given."""
-
-    def fit(self, X, y, sample_weight=None, groups=None):
-        self.seen_ = sample_weight, groups
-        return super().fit(X, y, sample_weight, groups)
-
-    def score(self, X, y, sample_weight=None):
-        assert sample_weight is not None
-        return super().score(X, y, sample_weight)
-
-
-@pytest.fixture
-def routing():
-    with sklearn.config_context(enable_metadata_routing=True):
-        yield
-
-
-@pytest.mark.usefixtures("routing")
 @needs_sklearn("1.7", "sends no weights to the score of a pipeline")
-def test_weights_and_groups_reach_the_classifier_through_pipelines_and_searches(world):
-    X, y = world.draw(10)
-    weight, groups = np.linspace(1, 2, len(y)), np.arange(len(y)) // 2
-    classifier = Recording(world.text_encoder(), prompts=TEMPLATE)
-    classifier.set_fit_request(sample_weight=True, groups=True)
-    classifier.set_score_request(sample_weight=True)
-    pipeline = make_pipeline(FunctionTransformer(), classifier)
-    pipeline.fit(X, y, sample_weight=weight, groups=groups)
-    for passed, seen in zip((weight, groups), pipeline[-1].seen_):
-        np.testing.assert_array_equal(seen, passed)
-
-    grid = {"recording__blend": ["auto", PaperBlend()]}
-    search = GridSearchCV(pipeline, grid, cv=GroupKFold(3)).fit(X, y, sample_weight=weight, groups=groups)
-    np.testing.assert_array_equal(search.best_estimator_[-1].seen_[1], groups)
-    assert search.best_score_ > 0.8
-
-    results = cross_validate(
-        pipeline,
-        X,
-        y,
-        cv=GroupKFold(3),
-        params={"sample_weight": weight, "groups": groups},
-        return_estimator=True,
-        return_indices=True,
-    )
-    for fitted, train in zip(results["estimator"], results["indices"]["train"]):
-        np.testing.assert_array_equal(fitted[-1].seen_[0], weight[train])
-        np.testing.assert_array_equal(fitted[-1].seen_[1], groups[train])
-
-
-@pytest.mark.usefixtures("routing")
-def test_metadata_that_nobody_asked_for_is_an_error(world):
-    X, y = world.draw(2)
-    with pytest.raises(sklearn.exceptions.UnsetMetadataPassedError, match="set_fit_request"):
-        make_pipeline(FunctionTransformer(), world.classifier()).fit(X, y, groups=np.arange(len(y)))
+def test_weights_and_groups_reach_the_classifier_through_a_pipeline(world):
+    X, y = world.draw(6)
+    shots = {"sample_weight": np.linspace(1, 2, len(y)), "groups": np.arange(len(y)) // 2}
+    with sklearn.config_context(enable_metadata_routing=True):
+        classifier = world.classifier().set_fit_request(sample_weight=True, groups=True)
+        pipeline = make_pipeline(FunctionTransformer(), classifier).fit(X, y, **shots)
+    expected = world.classifier().fit(X, y, **shots).predict_proba(X)
+    np.testing.assert_array_equal(pipeline.predict_proba(X), expected)

@@ -1,16 +1,13 @@
 """What scikit-learn's checks ask of an estimator, asked of those they cannot make: with text, and of images or texts."""
 
 import pickle
-import warnings
 from dataclasses import dataclass
 
 import joblib
 import numpy as np
 import pandas as pd
 import pytest
-import sklearn
 from sklearn.base import BaseEstimator, clone
-from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import make_pipeline
 from sklearn.utils import estimator_html_repr
@@ -119,16 +116,6 @@ def test_clones_have_equal_parameters(case):
 
 
 @every_class
-def test_parameters_can_be_got_and_set(case):
-    estimator = clone(case.estimator)
-    params = estimator.get_params()
-    assert estimator.set_params(**params) is estimator
-    assert joblib.hash(estimator.get_params()) == joblib.hash(params)
-    with pytest.raises(ValueError, match="Invalid parameter 'nonsense'"):
-        estimator.set_params(nonsense=1)
-
-
-@every_class
 def test_every_parameter_has_a_constraint(case):
     estimator = case.estimator
     assert set(estimator._parameter_constraints) == set(estimator.get_params(deep=False))
@@ -142,17 +129,12 @@ def test_every_parameter_has_a_constraint(case):
 
 
 @every_case
-def test_fit_returns_the_estimator_and_changes_no_parameter(case):
+def test_fit_changes_no_parameter_and_gives_the_same_again(case):
     estimator = clone(case.estimator)
     before = joblib.hash(estimator.get_params())
     assert estimator.fit(case.X, case.y) is estimator
     assert joblib.hash(estimator.get_params()) == before
     check_is_fitted(estimator)
-
-
-@every_case
-def test_fitting_again_gives_the_same(case):
-    estimator = case.fitted()
     first = case.results(estimator)
     assert_equal_results(case.results(estimator.fit(case.X, case.y)), first)
     assert_equal_results(case.results(case.fitted()), first)
@@ -192,14 +174,6 @@ def test_rows_do_not_depend_on_their_order_or_company(case):
 
 
 @of_embeddings
-def test_memory_maps_may_be_read_only(case, tmp_path):
-    np.save(tmp_path / "X.npy", case.X)
-    X = np.load(tmp_path / "X.npy", mmap_mode="r")
-    estimator = clone(case.estimator).fit(X, case.y)
-    assert_equal_results(case.results(estimator, X), case.results(case.fitted()))
-
-
-@of_embeddings
 def test_arrays_of_the_estimator_may_be_read_only_memory_maps(case, tmp_path):
     estimator = case.fitted()
     joblib.dump(estimator, tmp_path / "estimator")
@@ -208,20 +182,15 @@ def test_arrays_of_the_estimator_may_be_read_only_memory_maps(case, tmp_path):
 
 
 @of_embeddings
-def test_memory_layout_does_not_matter(case):
-    estimator = case.fitted()
+def test_memory_layout_does_not_matter(case, tmp_path):
+    expected = case.results(case.fitted())
+    np.save(tmp_path / "X.npy", case.X)
+    read_only = np.load(tmp_path / "X.npy", mmap_mode="r")
     padded = np.zeros((2 * len(case.X), case.X.shape[1]), dtype=case.X.dtype)
     padded[::2] = case.X
-    for X in (np.asfortranarray(case.X), padded[::2], case.X.tolist()):
-        expected = case.results(estimator)
+    for X in (np.asfortranarray(case.X), padded[::2], case.X.tolist(), read_only):
+        estimator = clone(case.estimator).fit(X, case.y)
         assert_equal_results(case.results(estimator, X), expected, rtol=1e-4, atol=1e-5)
-
-
-@of_embeddings
-def test_asking_before_fit_is_an_error(case):
-    for method in case.methods:
-        with pytest.raises(NotFittedError):
-            getattr(clone(case.estimator), method)(case.X)
 
 
 @of_embeddings
@@ -239,35 +208,19 @@ def test_the_number_and_names_of_features_are_checked(case):
 
 
 @of_labels
-@pytest.mark.parametrize(
-    "relabel",
-    [
-        lambda y: y.astype(object),
-        lambda y: y.tolist(),
-        lambda y: pd.Series(y),
-        lambda y: pd.Series(y, dtype="category"),
-        lambda y: y[:, None],
-    ],
-    ids=["object", "list", "series", "category", "column"],
-)
-def test_containers_of_labels(case, relabel):
-    with warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", "A column-vector y was passed", sklearn.exceptions.DataConversionWarning
-        )
-        estimator = clone(case.estimator).fit(case.X, relabel(case.y))
-    assert_equal_results(case.results(estimator), case.results(case.fitted()))
+@pytest.mark.filterwarnings("ignore:A column-vector y was passed")
+def test_containers_of_labels(case):
+    expected = case.results(case.fitted())
+    series = pd.Series(case.y)
+    for y in (case.y.astype(object), case.y.tolist(), series, series.astype("category"), case.y[:, None]):
+        assert_equal_results(case.results(clone(case.estimator).fit(case.X, y)), expected)
 
 
 @of_labels
-@pytest.mark.parametrize(
-    "labels",
-    [[3, 5, 7, 11, 13], [-1.0, 0.0, 1.0, 2.0, 3.0], ["a", "b", "c", "d", "e"], np.arange(5, dtype=np.uint8)],
-    ids=["int", "float", "str", "uint8"],
-)
-def test_kinds_of_labels(case, labels):
+@pytest.mark.parametrize("kind", [int, float, str, np.uint8])
+def test_kinds_of_labels(case, kind):
     names, codes = np.unique(case.y, return_inverse=True)
-    labels = np.asarray(labels)
+    labels = np.arange(3, 8).astype(kind)
     estimator = clone(case.estimator).set_params(class_names=dict(zip(labels.tolist(), names.tolist())))
     estimator.fit(case.X, labels[codes])
     assert estimator.classes_.dtype == labels.dtype
@@ -283,15 +236,6 @@ def test_two_classes_of_booleans(case):
     estimator = clone(case.estimator).set_params(class_names={False: "cat", True: "dog"}).fit(X, y)
     assert estimator.predict(X).dtype == bool
     np.testing.assert_array_equal(estimator.predict(X), estimator.decision_function(X) > 0)
-
-
-@every_class
-def test_the_html_representation_is_small(case):
-    for estimator in (case.estimator, case.fitted()):
-        html = estimator_html_repr(estimator)
-        assert type(estimator).__name__ in html
-        assert len(html) < 100_000
-        assert len(repr(estimator)) < 2_000
 
 
 def test_representations_show_no_large_arrays():
@@ -320,13 +264,3 @@ def test_a_failed_fit_changes_nothing(case):
                 fit(bad, y)
             assert joblib.hash(vars(estimator)) == before
     assert_equal_results(case.results(estimator), kept)
-
-
-@every_class
-def test_tags_hide_nothing(case):
-    tags = case.estimator.__sklearn_tags__()
-    assert not tags.no_validation
-    assert not tags.non_deterministic
-    assert not tags._skip_test
-    if tags.classifier_tags is not None:
-        assert not tags.classifier_tags.poor_score

@@ -80,20 +80,6 @@ def anchors(page):
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-def test_links_to_examples_name_examples():
-    examples = {path.stem for path in (ROOT / "examples").glob("*.py")}
-    linked = {
-        name
-        for page in PAGES
-        for name in re.findall(
-            r"auto_examples/(?:images/sphx_glr_)?((?:plot|search|save)_[a-z_]+?)(?:_\d{3}\.png|\.rst)",
-            page.read_text(encoding="utf-8"),
-        )
-    }
-    assert linked
-    assert linked <= examples
-
-
 def test_the_reference_lists_all_that_is_public():
     reference = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
     listed = set(re.findall(r"^   ([A-Za-z_.]+)$", reference, flags=re.MULTILINE))

@@ -74,14 +74,6 @@ def test_a_wrong_label_is_doubtful(pipeline, embedded):
     assert np.all(np.diff(evaluation.label_proba[evaluation.doubtful]) >= 0)
 
 
-@pytest.mark.filterwarnings("ignore:A column-vector y was passed")
-def test_labels_in_a_column_are_taken_as_by_fit(embedded):
-    X, y = embedded
-    classifier = SeMoBridgeClassifier(class_names="ignore")
-    column = evaluate_shots(classifier, X, y[:, np.newaxis])
-    assert str(column) == str(evaluate_shots(classifier, X, y))
-
-
 def test_an_expected_share_of_wrong_labels_is_kept(pipeline, embedded):
     X, y = embedded
     classifier = SeMoBridgeClassifier(pipeline[-1].text_encoder, label_noise=0.2)
@@ -111,12 +103,6 @@ def test_what_cannot_be_compared_is_nan(pipeline, embedded):
     one = evaluate_shots(pipeline[-1], X[y == "bird"], y[y == "bird"])
     assert np.isnan(one.logistic_accuracy)
     assert one.mixed_up is None
-
-
-def test_two_shots_of_many_classes_are_compared():
-    X, y = np.random.default_rng(0).normal(size=(60, 16)), np.repeat(np.arange(30), 2)
-    evaluation = evaluate_shots(SeMoBridgeClassifier(class_names="ignore"), X, y)
-    assert 0 <= evaluation.logistic_accuracy <= 1
 
 
 def test_a_single_shot_beside_many_is_compared(pipeline, embedded):

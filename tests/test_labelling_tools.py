@@ -7,10 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sksemobridge import make_semobridge_pipeline, predict_folder
-from sksemobridge.datasets import load_image_folder
+from sksemobridge import predict_folder
 
-from .user_folder import CLASSES, fill
+from .user_folder import CLASSES, fill, fitted_to_shots
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -19,9 +18,7 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 def table(tmp_path, monkeypatch):
     """Predictions of the user's `photos`, which is in the current folder."""
     monkeypatch.chdir(fill(tmp_path))
-    shots = load_image_folder("shots")
-    pipeline = make_semobridge_pipeline("mini", "bundled").fit(shots.paths, shots.target_names[shots.target])
-    return predict_folder(pipeline, "photos", progress=False)
+    return predict_folder(fitted_to_shots(), "photos", progress=False)
 
 
 @pytest.fixture
@@ -98,10 +95,8 @@ def test_a_model_labels_samples_of_fiftyone(table, fiftyone, model_class):
     from fiftyone.core.models import Model
     from fiftyone.utils.image import read
 
-    shots = load_image_folder("shots")
-    pipeline = make_semobridge_pipeline("mini", "bundled").fit(shots.paths, shots.target_names[shots.target])
     samples = [fiftyone.Sample(filepath=path) for path in table["path"][table["problem"] == ""]]
-    with model_class(pipeline) as model:
+    with model_class(fitted_to_shots()) as model:
         assert isinstance(model, Model)
         assert (model.media_type, model.has_logits, model.has_embeddings) == ("image", False, False)
         for sample, label in zip(samples, model.predict_all([read(sample.filepath) for sample in samples])):

@@ -3,11 +3,8 @@
 import ast
 import inspect
 import re
-import subprocess
 import sys
 import tomllib
-import zipfile
-from importlib import import_module
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -17,28 +14,6 @@ import sksemobridge
 from sksemobridge import datasets
 
 ROOT = Path(__file__).resolve().parents[1]
-
-# Without the site-packages of this Python, only the folder of the editable install.
-FIND = """
-import site, sys
-from importlib.util import find_spec
-
-site.addsitedir(sys.argv[1])
-print(find_spec("sksemobridge").origin)
-"""
-
-
-def test_a_folder_of_the_same_name_does_not_hide_an_editable_install(tmp_path, monkeypatch):
-    monkeypatch.chdir(ROOT)
-    build = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["build-system"]
-    wheel = import_module(build["build-backend"]).build_editable(str(tmp_path))
-    zipfile.ZipFile(tmp_path / wheel).extractall(tmp_path / "site")
-
-    # As in the folder above a clone, which has the name of the package.
-    (tmp_path / "above" / "sksemobridge" / "sksemobridge").mkdir(parents=True)
-    command = [sys.executable, "-E", "-S", "-c", FIND, str(tmp_path / "site")]
-    found = subprocess.run(command, cwd=tmp_path / "above", capture_output=True, text=True, check=True)
-    assert Path(found.stdout.strip()) == ROOT / "sksemobridge" / "__init__.py"
 
 
 def test_the_extra_examples_holds_what_the_examples_import():

@@ -4,23 +4,17 @@ import pickle
 from types import SimpleNamespace
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
-from sklearn.exceptions import NotFittedError
-from sklearn.frozen import FrozenEstimator
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import FeatureUnion, make_pipeline
-from sklearn.preprocessing import FunctionTransformer
+from sklearn.pipeline import make_pipeline
 
 from sksemobridge import (
     CLIPImageEncoder,
     CLIPTextEncoder,
     NoProjectionError,
-    PaperBlend,
     PrecomputedTextEncoder,
     SemanticBridge,
     SeMoBridgeClassifier,
@@ -97,11 +91,6 @@ def test_normalize_only_scales_the_rows(direction, bias):
     assert_allclose(nrm(longer), bridge.transform(embeddings))
 
 
-def test_without_normalize_and_bias_it_is_linear():
-    bridge = SemanticBridge(both_towers(), normalize=False).fit(embeddings)
-    assert_allclose(bridge.transform(embeddings), embeddings @ bridge.bridge_ @ both_towers().projection_)
-
-
 def test_without_a_text_encoder_embeddings_stay_as_they_are():
     bridge = SemanticBridge().fit(embeddings)
     assert bridge.rank_ == 16
@@ -123,29 +112,17 @@ def test_cutting_everything_off_warns_and_gives_no_nan():
 @pytest.mark.parametrize("encoder", [None, both_towers(), both_towers(bias=True)])
 @pytest.mark.parametrize("normalize", [True, False])
 @pytest.mark.parametrize(
-    ("given", "computed"),
-    [(np.float64, np.float64), (np.float32, np.float32), (np.float16, np.float32), (np.int64, np.float64)],
+    ("given", "computed"), [("f8", "f8"), ("f4", "f4"), ("f2", "f4"), ("i8", "f8")], ids=str
 )
 def test_results_have_the_precision_of_the_embeddings(encoder, normalize, given, computed):
     X = (10 * embeddings).astype(given)
     bridge = SemanticBridge(encoder, normalize=normalize).fit(X)
-    assert type(bridge.bridge_) is np.ndarray
-    assert bridge.bridge_.dtype == computed
     bridged = bridge.transform(X)
-    assert bridged.dtype == computed
+    assert bridge.bridge_.dtype == bridged.dtype == np.dtype(computed)
     exact = SemanticBridge(encoder, normalize=normalize).fit_transform(X.astype(np.float64))
     assert_allclose(bridged, exact, atol=1e-4)
     # Each call follows what comes in, not what `fit` has seen.
     assert bridge.transform(X.astype(np.float64)).dtype == np.float64
-
-
-@pytest.mark.parametrize("method", ["fit", "transform"])
-def test_rows_with_nan_are_named(method):
-    bridge = SemanticBridge(both_towers()).fit(embeddings)
-    X = embeddings.copy()
-    X[[3, 17]] = np.nan
-    with pytest.raises(ValueError, match="NaN in 2 of 30 rows: 3, 17"):
-        getattr(bridge, method)(X)
 
 
 def test_embeddings_of_another_model_are_refused():
@@ -160,101 +137,6 @@ def test_an_encoder_that_lacks_what_the_direction_needs_is_named(direction):
     needed = f"{DIRECTIONS[direction]}projection_"
     with pytest.raises(ValueError, match=f"offers {needed}, and SimpleNamespace does not"):
         SemanticBridge(SimpleNamespace(), direction=direction).fit(embeddings)
-
-
-# Of a classifier
-
-
-@pytest.fixture(params=["closed_form", "lbfgs"])
-def solver(request):
-    return request.param
-
-
-@pytest.fixture(params=[{}, {"bias": True}, {"d": 10, "width": 18, "dtype": np.float32}])
-def fitted(request, make_world, solver):
-    world = make_world(**request.param)
-    X, y = world.draw(4)
-    return world.classifier(blend=PaperBlend(), solver=solver).fit(X, y), X
-
-
-def test_a_classifier_s_bridge_maps_as_within_the_classifier(fitted, solver):
-    classifier, X = fitted
-    bridge = SemanticBridge.from_classifier(classifier)
-    assert bridge.bridge_ is classifier.bridge_
-    assert bridge.rank_ == classifier.rank_
-    assert bridge.n_features_in_ == X.shape[1]
-    assert_allclose(
-        bridge.transform(X) @ classifier.image_means_.T, classifier.affinities(X)["z3"], atol=1e-5
-    )
-    closed_form = SemanticBridge(classifier.text_encoder).fit_transform(X)
-    if classifier.text_encoder.projection_bias_ is None:
-        assert np.allclose(bridge.transform(X), closed_form, atol=1e-3) == (solver == "closed_form")
-    longer = SemanticBridge.from_classifier(classifier, normalize=False).transform(X)
-    assert_allclose(nrm(longer), bridge.transform(X), atol=1e-5)
-
-
-def test_clones_and_refits_keep_the_classifier_s_bridge(fitted):
-    classifier, X = fitted
-    bridge = SemanticBridge.from_classifier(classifier)
-    expected = bridge.transform(X)
-    again = clone(bridge)
-    with pytest.raises(NotFittedError):
-        again.transform(X)
-    assert_array_equal(again.fit(X).transform(X), expected)
-    assert_array_equal(make_pipeline(bridge, "passthrough").fit(X).transform(X), expected)
-    assert_array_equal(pickle.loads(pickle.dumps(bridge)).transform(X), expected)
-    assert_array_equal(SemanticBridge(FrozenEstimator(classifier)).fit(X).transform(X), expected)
-
-
-def test_a_classifier_without_text_gives_the_bridge_that_it_trained(world):
-    X, y = world.draw(4)
-    with pytest.warns(UserWarning, match="no text_encoder"):
-        classifier = SeMoBridgeClassifier(solver="lbfgs", blend=PaperBlend()).fit(X, y)
-    bridge = SemanticBridge.from_classifier(classifier)
-    assert_allclose(bridge.transform(X), nrm(X @ classifier.bridge_), atol=1e-6)
-    assert not np.allclose(bridge.transform(X), nrm(X), atol=1e-3)
-
-
-def test_a_classifier_must_be_fitted_frozen_and_of_the_same_width(world):
-    X, y = world.draw(4)
-    classifier = world.classifier(blend=PaperBlend())
-    with pytest.raises(NotFittedError):
-        SemanticBridge.from_classifier(classifier)
-    with pytest.raises(NotFittedError):
-        SemanticBridge(FrozenEstimator(classifier)).fit(X)
-    classifier.fit(X, y)
-    with pytest.raises(TypeError, match="got Pipeline. Of a pipeline or a search, give the classifier"):
-        SemanticBridge.from_classifier(make_pipeline(classifier))
-    with pytest.raises(ValueError, match="SemanticBridge.from_classifier"):
-        SemanticBridge(classifier).fit(X)
-    bridge = SemanticBridge.from_classifier(classifier)
-    with pytest.raises(ValueError, match="maps images to texts"):
-        clone(bridge).set_params(direction="text_to_image").fit(X)
-    with pytest.raises(ValueError, match="X has 15 features, but the classifier was fitted on 16"):
-        clone(bridge).fit(X[:, 1:])
-
-
-def test_the_default_classifier_has_no_bridge(world):
-    X, y = world.draw(4)
-    classifier = world.classifier().fit(X, y)
-    for make in (SemanticBridge.from_classifier, lambda one: SemanticBridge(FrozenEstimator(one)).fit(X)):
-        with pytest.raises(ValueError, match=r"The classifier has no bridge.*blend=PaperBlend\(\)"):
-            make(classifier)
-
-
-def test_an_encoder_may_be_frozen_too(world):
-    X, _ = world.draw(4)
-    frozen = SemanticBridge(FrozenEstimator(world.text_encoder())).fit(X)
-    assert_array_equal(frozen.transform(X), SemanticBridge(world.text_encoder()).fit_transform(X))
-
-
-def test_a_classifier_s_names_of_features_are_kept(world):
-    X, y = world.draw(4)
-    X = pd.DataFrame(X, columns=[f"clip{i}" for i in range(16)])
-    classifier = world.classifier(blend=PaperBlend()).fit(X, y)
-    bridge = SemanticBridge.from_classifier(classifier)
-    assert_array_equal(bridge.feature_names_in_, X.columns)
-    assert bridge.transform(X).shape == X.shape
 
 
 # With encoders and scikit-learn
@@ -277,14 +159,6 @@ def test_between_an_encoder_and_a_classifier_in_data_frames(library):
     assert names[0] == "semanticbridge0"
     assert list(bridged.columns) == classifier.feature_names_in_.tolist() == names
     assert_allclose(pipeline.predict_proba(pictures), expected, rtol=1e-5)
-
-
-def test_bridged_embeddings_beside_those_as_they_are(world):
-    X, y = world.draw(8)
-    both = FeatureUnion(
-        [("as they are", FunctionTransformer()), ("bridged", SemanticBridge(world.text_encoder()))]
-    )
-    assert make_pipeline(both, LogisticRegression()).fit(X, y).score(X, y) > 0.8
 
 
 def test_texts_of_the_bundled_model_are_bridged_to_images():
@@ -330,17 +204,6 @@ def test_with_words_both_sides_are_centred_and_projected_on_their_span():
     assert_allclose(kept.transform(embeddings), (nrm(embeddings) - mean) @ basis @ basis.T, atol=1e-12)
 
 
-def test_a_gallery_in_parts_gives_the_bridge_of_the_whole():
-    encoder = encoder_of_words()
-    whole = SemanticBridge(encoder, vocabulary=WORDS).fit(embeddings)
-    parts = SemanticBridge(encoder, vocabulary=WORDS)
-    for rows in (slice(0, 4), slice(4, 30)):
-        parts.partial_fit(embeddings[rows])
-    assert_allclose(parts.transform(embeddings), whole.transform(embeddings), atol=1e-12)
-    assert_allclose(whole.mean_, nrm(embeddings).mean(axis=0))
-    assert_allclose(parts.fit(embeddings[:9]).mean_, nrm(embeddings[:9]).mean(axis=0))
-
-
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_an_image_that_is_the_mean_has_nothing_left(dtype):
     x = embeddings[:1].astype(dtype)
@@ -371,19 +234,9 @@ def test_words_need_an_encoder_that_knows_them():
         SemanticBridge(both_towers(), vocabulary=WORDS, direction="text_to_image").fit(embeddings)
 
 
-def test_precomputed_texts_read_the_bridge_off_the_projection_by_default():
-    encoder = encoder_of_words()
-    assert_array_equal(
-        SemanticBridge(encoder).fit(embeddings).transform(embeddings),
-        SemanticBridge(encoder, vocabulary=None).fit(embeddings).transform(embeddings),
-    )
-
-
 def test_the_bundled_model_says_the_bundled_words():
     X = np.random.default_rng(0).normal(size=(6, 128))
     bridge = SemanticBridge(CLIPTextEncoder("mini", pretrained="bundled")).fit(X)
     assert bridge.rank_ == 43  # a third of its width
     assert bridge.mean_.shape == (128,)
-    loaded = pickle.loads(pickle.dumps(bridge))
-    assert_array_equal(loaded.transform(X), bridge.transform(X))
-    assert_allclose(loaded.partial_fit(-X).mean_, 0, atol=1e-12)
+    assert_array_equal(pickle.loads(pickle.dumps(bridge)).transform(X), bridge.transform(X))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sksemobridge._user_tables import puzzling_names, read_corrections
+from sksemobridge._user_tables import puzzling_names, read_corrections, read_names
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def photos(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
-@pytest.mark.parametrize("header", ["path,label\r\n", ""])
+@pytest.mark.parametrize("header", ["path,label\r\n", "File, Label\r\n", ""])
 def test_corrections_are_labels_by_path(photos, separator, header):
     rows = [
         '1.png,bird\r\n"a,b.png",\r\n"two\nlines.png",fruit\r\n\r\n',
@@ -68,12 +68,6 @@ def test_several_labels_for_a_file_are_said_and_the_last_counts(photos):
         assert read_corrections("corrections.csv", []) == {"1.png": "clock"}
 
 
-@pytest.mark.parametrize("header", ["path,label", "Path, Label", "File,Label"])
-def test_a_header_is_no_correction(photos, header):
-    Path("corrections.csv").write_text(f"{header}\n1.png,bird\n")
-    assert read_corrections("corrections.csv", []) == {"1.png": "bird"}
-
-
 @pytest.mark.parametrize("line", ["a,b.png,bird", "File,Label,Probability", "1.png,bird,sure"])
 def test_more_columns_are_refused(photos, line):
     Path("corrections.csv").write_text(f"{line}\n")
@@ -85,6 +79,39 @@ def test_files_that_are_not_there_are_named(photos):
     Path("corrections.csv").write_text("path,label\n1.png,bird\ngone.png,bird\n")
     with pytest.raises(ValueError, match=r"names files that are not there \(1\), such as 'gone.png'"):
         read_corrections("corrections.csv", [])
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("header", [["Folder", "Name", "Prompts"], None])
+def test_names_are_the_words_of_a_table(photos, separator, header):
+    rows = [["V\u00f6gel_hier", "bird", ""], ["fruit", "", "an apple.", "a pear."]]
+    text = "\n".join(separator.join(row) for row in [header, *rows] if row)
+    Path("names.csv").write_text(text, encoding="utf-8-sig")
+    words = read_names("names.csv", ["Vo\u0308gel_hier", "clock", "fruit"])
+    assert list(words["class_names"].values()) == ["bird", "clock", "fruit"]
+    of_fruit, of_bird, of_clock = words["prompts"].values()
+    assert [text.replace("bird", "clock") for text in of_bird] == of_clock
+    assert of_fruit == ["an apple.", "a pear."]
+
+
+def test_names_alone_keep_the_usual_prompts(photos):
+    Path("names.csv").write_text("bird,animal")
+    assert read_names("names.csv", ["bird"]) == {"class_names": {"bird": "animal"}, "prompts": "auto"}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"folder,name\nbrid,bird", r"names 'brid', which is no class \(bird, clock\)"),
+        (b"bird,animal\nclock,watch\nbird,sparrow", "names 'bird' twice"),
+        ("folder,name\nbird,Vögel".encode("cp1252"), "no table in UTF-8"),
+        (b"bird," + b"b" * 200_000, "no table in UTF-8"),
+    ],
+)
+def test_a_table_of_names_that_does_not_fit_is_refused(photos, content, message):
+    Path("names.csv").write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        read_names("names.csv", ["bird", "clock"])
 
 
 def test_names_that_hold_no_word_puzzle():

@@ -3,9 +3,11 @@
 import csv
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
-from sksemobridge.datasets import load_emoji
+from sksemobridge import make_semobridge_pipeline
+from sksemobridge.datasets import load_emoji, load_image_folder
 
 MODEL = ["--model", "mini", "--pretrained", "bundled"]
 LABEL = ["label", "photos", "--shots", "shots", *MODEL]
@@ -29,9 +31,23 @@ def fill(folder):
     return folder
 
 
+def fitted_to_shots(pipeline=None):
+    """The pipeline, or the default one, fitted to `shots`."""
+    pipeline, folder = pipeline or make_semobridge_pipeline("mini", "bundled"), load_image_folder("shots")
+    return pipeline.fit(folder.paths, folder.target_names[folder.target])
+
+
 def save(picture, path):
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(picture).save(path)
+
+
+def link(target, path):
+    """Make a link, or skip the test where this machine makes none."""
+    try:
+        Path(path).symlink_to(target)
+    except OSError:
+        pytest.skip("this machine makes no links")
 
 
 def cells_of(path, separator=","):

@@ -120,7 +120,7 @@ class PaperModel:
                 offset = offset + numbers["smoothness"] * self.divergence
             yield name, numbers[sharpness], offset
 
-    def take(self, rows, text_embeddings=None):
+    def over(self, rows, text_embeddings=None):
         """The model over other classes: those at `rows (K,)`, where -1 is a class without shots.
 
         `text_embeddings (K, D)` are `T_c` of these classes; None takes those at hand.

@@ -13,15 +13,8 @@ N_CLOSEST = 3
 def content(table, classes, paths, embeddings, shots=None):
     """Pictures, shots, doubtful shots and corrections.
 
-    Parameters
-    ----------
-    table : mapping of lists
-        Columns of `predict_folder`.
-    classes : array-like of labels
-    paths : list of str
-        Of the pictures that could be read.
-    embeddings : ndarray of shape (n, D)
-    shots : UserShots or None
+    `table` are the columns of `predict_folder`, `paths` and `embeddings (n, D)` those of the pictures that could be read,
+    and `shots` a `UserShots` or None.
     """
     data = {"classes": [str(label) for label in classes], "shots": [], "doubtful": [], "corrections": {}}
     closest, given = {}, {}
@@ -31,14 +24,10 @@ def content(table, classes, paths, embeddings, shots=None):
         rows = {row: i for i, row in enumerate(sorted({row for near in closest.values() for row in near}))}
         closest = {path: [rows[row] for row in near] for path, near in closest.items()}
         data["shots"] = [_shot(shots, row) for row in rows]
-        likely = shots.likely()
+        likely, right = shots.likely(), shots.evaluation.label_proba
         data["doubtful"] = [
             _shot(shots, row)
-            | {
-                "likely": str(likely[row]),
-                "probability": float(shots.evaluation.label_proba[row]),
-                "readable": True,
-            }
+            | {"likely": str(likely[row]), "probability": float(right[row]), "readable": True}
             for row in shots.doubtful()
         ]
         here = {os.path.realpath(path): path for path in [*shots.paths, *table["path"]]}

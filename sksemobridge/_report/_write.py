@@ -31,55 +31,35 @@ def write_report(
 ) -> None:
     """Label all images of a folder, and write a page to look at the labels.
 
-    The page is one file for a browser. It fetches nothing from a network. It shows the images by their labels, the most
-    doubtful first, those to label next, those of none of the classes, and shots whose label is doubtful. Right and wrong
-    can be ticked, which gives a list of corrections for `sksemobridge label --corrections`.
+    The page is one file for a browser, which fetches nothing from a network. It shows the images by their labels, the
+    most doubtful first, those to label next, those of none of the classes, and shots whose label is doubtful. Right and
+    wrong can be ticked, which gives a list of corrections for `sksemobridge label --corrections`.
 
     Parameters
     ----------
     path : str or os.PathLike
         The page, such as `"report.html"`. Nothing is overwritten.
-    estimator : Pipeline
+    estimator, folder, alpha, progress
         See `predict_folder`.
-    folder : str or os.PathLike
-        See `predict_folder`.
-    shots : list of str or None, default=None
-        Paths of the labelled images, usually those of `fit`. With them the page says how good the classifier is, and
-        shows the closest shots of each image. The pipeline then ends in a `SeMoBridgeClassifier` with `blend="auto"`.
-    y_shots : array-like or None, default=None
-        Labels of the shots.
-    alpha : float, default=0.0
-        See `predict_folder`.
+    shots, y_shots : list of str and array-like, or None, default=None
+        Paths and labels of the labelled images, usually those of `fit`. With them the page says how good the classifier
+        is, and shows the closest shots of each image. It is then a `SeMoBridgeClassifier` with `blend="auto"`.
     n_thumbnails : int, default=2000
         So many small pictures are in the page, of about 7 kB each. Others are read from their files when they are looked
         at, as long as these are where they are now, as seen from the page.
-    progress : bool, default=True
-        Whether to show progress bars.
 
     Raises
     ------
     OSError
         If the page cannot be written, or exists.
-    FileNotFoundError, NotADirectoryError, PermissionError, ValueError, TypeError, NotFittedError
-        See `predict_folder` and `evaluate_shots`.
-    ImageReadError
-        If a shot cannot be read.
+    FileNotFoundError, NotADirectoryError, PermissionError, ValueError, TypeError, ImageReadError
+        See `predict_folder`, `evaluate_shots` and, of shots, `CLIPImageEncoder`.
 
     Examples
     --------
-    >>> import tempfile
-    >>> from pathlib import Path
-    >>> from PIL import Image
     >>> from sksemobridge import make_semobridge_pipeline, write_report
-    >>> from sksemobridge.datasets import load_emoji
-    >>> emoji = load_emoji()
-    >>> labels = emoji.target_names[emoji.target]
-    >>> pipeline = make_semobridge_pipeline("mini", "bundled").fit(emoji.images[::5], labels[::5])
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     Image.fromarray(emoji.images[1]).save(f"{folder}/1.png")
-    ...     write_report(f"{folder}/report.html", pipeline, folder, progress=False)
-    ...     "data:image/jpeg" in Path(folder, "report.html").read_text(encoding="utf-8")
-    True
+    >>> pipeline = make_semobridge_pipeline("mini", "bundled")
+    >>> write_report("report.html", pipeline.fit(images, labels), "photos")  # doctest: +SKIP
     """
     if os.path.lexists(path):
         raise FileExistsError(f"{os.fspath(path)!r} exists, and nothing is overwritten; give another name.")
@@ -102,12 +82,13 @@ def report(
     """Write a page of what `label_files` gives, and of `UserShots` or None."""
     data = content(table, estimator.classes_, paths, embeddings, shots)
     turned_away = sum(item["readable"] and item["label"] is None for item in data["pictures"])
-    unread = sum(not item["readable"] for item in data["pictures"])
-    counts = [f"{len(paths) - turned_away} pictures with a label"]
-    counts += [
-        f"{n} {what}" for n, what in ((turned_away, "of none of the classes"), (unread, "not read")) if n
-    ]
-    summary = [", ".join(counts), *([] if shots is None else shots.summary(paths, embeddings))]
+    counts = {
+        "with a label": len(paths) - turned_away,
+        "of none of the classes": turned_away,
+        "not read": len(data["pictures"]) - len(paths),
+    }
+    first = ", ".join(f"{n} {what}" for what, n in counts.items() if n or what == "with a label")
+    summary = [f"Pictures: {first}", *([] if shots is None else shots.summary(paths, embeddings))]
     # Names of files may be no text.
     title, *summary = (plain(line) for line in (f"Labels of {os.fspath(folder)}", *summary))
     write_page(path, title, summary, data, n_thumbnails=n_thumbnails, progress=progress)

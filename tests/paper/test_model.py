@@ -94,7 +94,7 @@ def test_a_class_without_shots_is_known_by_its_name(training):
     assert right.mean() > 0.8
     # It may come later, too.
     others = np.array([0, 1, 3, 4, 5, 6, 7])
-    later = model.take(others).take(np.array([0, 1, -1, 2, 3, 4, 5, 6]), texts.embeddings)
+    later = model.over(others).over(np.array([0, 1, -1, 2, 3, 4, 5, 6]), texts.embeddings)
     np.testing.assert_allclose(later.decision(queries), model.decision(queries), rtol=1e-12)
 
 
@@ -103,7 +103,7 @@ def test_single_classes_and_texts_that_are_all_the_same_have_finite_scores():
     X, codes = draw(texts, 2)
     same = replace(texts, embeddings=np.repeat(texts.embeddings[:1], 5, axis=0))
     assert np.isfinite(fit(same, X[codes < 3], codes[codes < 3]).decision(X)).all()
-    alone = fit(texts, X, codes).take(np.array([1, -1]), texts.embeddings[:2])
+    alone = fit(texts, X, codes).over(np.array([1, -1]), texts.embeddings[:2])
     assert np.isfinite(alone.decision(X)).all()
     one = ClassTexts(texts.embeddings[:1], texts.eos_directions[:1], texts.projection)
     for training in TRAININGS:
@@ -121,7 +121,7 @@ def test_training_goes_on_from_an_earlier_model():
     assert more.loss_curve[0] == pytest.approx(first.loss_curve[-1], rel=1e-6)
     assert more.n_iter < fit(texts, X, codes, training=training).n_iter
     # A class that is new has no bias, and a model of another projection is of no use.
-    fit(texts, X, codes, training=training, earlier=first.take(np.array([0, 1, -1, 3, 4]), texts.embeddings))
+    fit(texts, X, codes, training=training, earlier=first.over(np.array([0, 1, -1, 3, 4]), texts.embeddings))
     other = fit(make_texts(seed=5), X, codes, training=training)
     unlike = fit(texts, X, codes, training=training, earlier=other)
     assert unlike.loss_curve[0] == pytest.approx(first.loss_curve[0], rel=1e-6)
@@ -148,7 +148,7 @@ def test_arrays_of_other_libraries_stay_where_they_are(training, library):
     xp = pytest.importorskip(library)
     texts = make_texts()
     X, codes = draw(texts, 3)
-    model = fit(texts, X, codes, training=training).take(np.array([0, -1, 2, 3]), texts.embeddings[:4])
+    model = fit(texts, X, codes, training=training).over(np.array([0, -1, 2, 3]), texts.embeddings[:4])
     queries = xp.asarray(X)
     with config_context(array_api_dispatch=True):
         decision, affinities = model.decision(queries), model.affinities(queries)

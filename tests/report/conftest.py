@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from sksemobridge import make_semobridge_pipeline, write_report
+from sksemobridge import write_report
 from sksemobridge.datasets import load_image_folder
 
 from ..browser import Browser
+from ..user_folder import fitted_to_shots
 
 
 @pytest.fixture(scope="session")
@@ -23,8 +24,7 @@ def report(place):
     def write(name="report.html", **params):
         shots = load_image_folder("shots")
         labels = shots.target_names[shots.target]
-        pipeline = make_semobridge_pipeline("mini", "bundled").fit(shots.paths, labels)
-        write_report(place / name, pipeline, "photos", shots.paths, labels, progress=False, **params)
+        write_report(place / name, fitted_to_shots(), "photos", shots.paths, labels, progress=False, **params)
         return place / name
 
     return write
@@ -33,21 +33,14 @@ def report(place):
 @pytest.fixture
 def many_pictures():
     """`content` of 10,000 pictures of three classes."""
-    rng = np.random.default_rng(0)
+    classes, always = (
+        ["bird", "clock", "fruit"],
+        {"problem": "", "readable": True, "given": False, "closest": []},
+    )
     pictures = [
-        {
-            "file": f"photos/{i}.png",
-            "path": f"photos/{i}.png",
-            "label": ("bird", "clock", "fruit")[i % 3],
-            "probability": probability,
-            "other": ("clock", "fruit", "bird")[i % 3],
-            "other_probability": 1 - probability,
-            "problem": "",
-            "readable": True,
-            "given": False,
-            "closest": [],
-        }
-        for i, probability in enumerate(rng.uniform(0.5, 1, size=10_000).tolist())
+        {"file": f"photos/{i}.png", "path": f"photos/{i}.png", "label": classes[i % 3], "probability": p}
+        | {"other": classes[(i + 1) % 3], "other_probability": 1 - p}
+        | always
+        for i, p in enumerate(np.random.default_rng(0).uniform(0.5, 1, size=10_000).tolist())
     ]
-    classes = ["bird", "clock", "fruit"]
     return {"classes": classes, "shots": [], "doubtful": [], "corrections": {}, "pictures": pictures}

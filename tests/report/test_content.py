@@ -1,25 +1,20 @@
 """What a page shows."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from sksemobridge import evaluate_shots, make_semobridge_pipeline
 from sksemobridge._folder_table import label_files
 from sksemobridge._report._content import content
-from sksemobridge._user_shots import UserShots
-from sksemobridge.datasets import load_image_folder
+from sksemobridge._user_shots import learn
 
 
 def known(corrections=None):
     """`UserShots` of the folder `shots`."""
-    found = load_image_folder("shots")
-    pipeline = make_semobridge_pipeline("mini", "bundled")
-    labels, embeddings = found.target_names[found.target], pipeline[0].transform(found.paths)
-    evaluation = evaluate_shots(pipeline[-1], embeddings, labels)
-    pipeline[-1].fit(embeddings, labels)
-    return UserShots(pipeline, found.paths, labels, embeddings, evaluation, corrections or {})
+    shots = learn("shots", ("mini", "bundled"), None, None, cache=None, alpha=0)
+    return replace(shots, corrections=corrections or {})
 
 
 def shown(shots, folder="photos", **params):

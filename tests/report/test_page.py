@@ -15,12 +15,29 @@ from PIL import Image
 from sksemobridge._command import main
 from sksemobridge._report._page import write_page
 
+from ..user_folder import LABEL
+
 HOSTILE = "<img src=x onerror=\"document.title='hurt'\">.png"
 N_CARDS = "document.querySelectorAll('article').length"
+COMMAND = [*LABEL, "--no-cache"]
 
 
 def choose(browser, name, value):
     browser.run(f"byId('{name}').value = {value!r}; byId('{name}').dispatchEvent(new Event('change'))")
+
+
+def click(browser, selector):
+    browser.run(f"document.querySelectorAll({selector!r}).forEach((button) => button.click())")
+
+
+def fill_in(browser, selector, value):
+    """Change a field of the second card; `value` is JavaScript."""
+    field = f"document.querySelectorAll({selector!r})[1]"
+    browser.run(f"{field}.value = {value}; {field}.dispatchEvent(new Event('change'))")
+
+
+def texts(browser, selector):
+    return browser.run(f"[...document.querySelectorAll({selector!r})].map((part) => part.textContent)")
 
 
 def corrections(browser):
@@ -40,64 +57,41 @@ def test_the_page_opens_without_an_error_and_fetches_nothing(browser, report):
 
 def test_pictures_can_be_filtered_and_sorted(browser, report):
     browser.open(report())
-    shown = "[...document.querySelectorAll('article .label')].map((label) => label.textContent)"
-    groups = browser.run("[...document.querySelectorAll('h2')].map((heading) => heading.textContent)")
-    assert groups == [f"{name} (2)" for name in ("bird", "clock", "fruit")]
+    assert texts(browser, "h2") == [f"{name} (2)" for name in ("bird", "clock", "fruit")]
     choose(browser, "class", 2)
-    assert {label.split()[0] for label in browser.run(shown)} == {"clock"}
+    assert {label.split()[0] for label in texts(browser, "article .label")} == {"clock"}
     choose(browser, "class", 0)
     choose(browser, "sort", "doubt")
-    shares = [int(re.search(r"\d+", label)[0]) for label in browser.run(shown)]
+    shares = [int(re.search(r"\d+", label)[0]) for label in texts(browser, "article .label")]
     assert shares == sorted(shares)
     choose(browser, "view", "unread")
-    assert browser.run(shown) == ["Not read", "Not read"]
+    assert texts(browser, "article .label") == ["Not read", "Not read"]
 
 
 def test_right_and_wrong_make_a_list(browser, report):
     browser.open(report())
     choose(browser, "class", 1)
-    browser.run(
-        "document.querySelectorAll('.right')[0].click(); document.querySelectorAll('.wrong')[1].click()"
-    )
-    options = browser.run("[...document.querySelectorAll('.choice')[1].options].map((option) => option.text)")
+    first, second = "article:nth-of-type(1) .right", "article:nth-of-type(2) .wrong"
+    click(browser, f"{first}, {second}")
+    options = [*texts(browser, "article:nth-of-type(2) option")]
     assert sorted(options) == sorted(["what is it?", "clock", "fruit", "none of these", "another class …"])
-    choice = "document.querySelectorAll('.choice')[1]"
     paths = browser.run("[...document.querySelectorAll('.path')].map((path) => path.title)")
     assert corrections(browser) == [["path", "label"], [paths[0], "bird"]]
+    assert texts(browser, "#count") == ["1 correction, 1 wrong without a class"]
     for label in ("clock", ""):
-        browser.run(f"{choice}.value = {label!r}; {choice}.dispatchEvent(new Event('change'))")
+        fill_in(browser, ".choice", json.dumps(label))
         assert corrections(browser)[2:] == [[paths[1], label]]
-    browser.run(f"{choice}.value = ANOTHER; {choice}.dispatchEvent(new Event('change'))")
+    fill_in(browser, ".choice", "ANOTHER")
+    assert texts(browser, "#count") == ["1 correction, 1 wrong without a class"]
     for label in ('=a, "new" one', "'=a"):
-        browser.run(
-            "(() => { const other = document.querySelectorAll('.another')[1];"
-            f"other.value = {json.dumps(label)}; other.dispatchEvent(new Event('change')); }})()"
-        )
+        fill_in(browser, ".another", json.dumps(label))
         assert corrections(browser)[2:] == [[paths[1], f"'{label}"]]
-    assert browser.run("byId('count').textContent") == "2 corrections"
-    browser.run(
-        "document.querySelectorAll('.right')[0].click(); document.querySelectorAll('.wrong')[1].click()"
-    )
+    assert texts(browser, "#count") == ["2 corrections"]
+    click(browser, f"{first}, {second}")
     assert corrections(browser) == [["path", "label"]]
-
-
-def test_what_is_wrong_and_has_no_class_yet_is_said(browser, report):
-    browser.open(report())
-    browser.run("document.querySelectorAll('.wrong')[0].click()")
-    open_one = "0 corrections, 1 wrong without a class"
-    assert browser.run("byId('count').textContent") == open_one
+    click(browser, second)
     choose(browser, "view", "ticked")
     assert browser.run("[...document.querySelectorAll('.choice')].map((choice) => choice.hidden)") == [False]
-    choice = "document.querySelector('.choice')"
-    for value, count in (
-        ("data.classes[2]", "1 correction"),
-        ("ANOTHER", open_one),
-        ("NONE", "1 correction"),
-    ):
-        browser.run(f"{choice}.value = {value}; {choice}.dispatchEvent(new Event('change'))")
-        assert browser.run("byId('count').textContent") == count
-    browser.run("document.querySelector('.wrong').click()")
-    assert browser.run("byId('count').textContent") == "0 corrections"
 
 
 def test_the_list_is_saved_as_a_file(browser, report, tmp_path):
@@ -122,17 +116,9 @@ def test_a_list_that_is_not_saved_is_not_lost_without_a_question(browser, report
 
 def test_the_list_is_copied(browser, report):
     browser.open(report())
-    browser.run("document.querySelector('.right').click()")
+    click(browser, ".right")
     browser.run("byId('copy').click()")
     assert browser.run("byId('list').value") == browser.run("table()").replace("\r\n", "\n")
-
-
-def test_the_closest_shots_are_shown_on_demand(browser, report):
-    browser.open(report())
-    assert browser.run("document.querySelectorAll('figure').length") == 0
-    browser.run("document.querySelector('.more').click()")
-    assert browser.run("[...document.querySelectorAll('figcaption')].length") == 3
-    assert browser.run("document.querySelector('.more').getAttribute('aria-expanded')") == "true"
 
 
 def test_the_keyboard_is_enough(browser, report):
@@ -141,6 +127,7 @@ def test_the_keyboard_is_enough(browser, report):
         browser.press(key)
     assert len(corrections(browser)) == 3
     assert browser.run("document.querySelectorAll('figure').length") == 3
+    assert browser.run("document.querySelectorAll('.more[aria-expanded=true]').length") == 1
     browser.press("w")
     assert browser.run("document.activeElement.className") == "choice"
     browser.press("r")
@@ -152,12 +139,10 @@ def test_names_of_files_and_classes_are_text(browser, place):
     shutil.copy("photos/bird.png", Path("photos", HOSTILE))
     shutil.copy("photos/bird.png", "photos/<script>document.title='hurt'<%2Fscript>.png")
     os.rename("shots/fruit", Path("shots", HOSTILE))
-    model = ["--model", "mini", "--pretrained", "bundled", "--no-cache"]
-    main(["label", "photos", "--shots", "shots", "--out", "a.csv", "--report", "report.html", *model])
+    main([*COMMAND, "--out", "a.csv", "--report", "report.html"])
     browser.open(place / "report.html")
-    browser.run("document.querySelectorAll('.more').forEach((button) => button.click())")
-    browser.run("document.querySelectorAll('.wrong').forEach((button) => button.click())")
-    assert HOSTILE in browser.run("[...document.querySelectorAll('.path')].map((path) => path.textContent)")
+    click(browser, ".more, .wrong")
+    assert HOSTILE in texts(browser, ".path")
     assert browser.run("document.title") == "Labels of photos"
     assert browser.errors == []
     assert browser.fetched == [(place / "report.html").as_uri()]
@@ -166,9 +151,8 @@ def test_names_of_files_and_classes_are_text(browser, place):
 def test_markup_that_got_in_would_run_nothing(browser, report):
     browser.open(report())
     browser.run("byId('about').innerHTML = '<img src=x onerror=\"document.title=1\">'")
-    browser.run(
-        "byId('about').append(Object.assign(document.createElement('script'), {text: 'document.title=1'}))"
-    )
+    script = "Object.assign(document.createElement('script'), {text: 'document.title=1'})"
+    browser.run(f"byId('about').append({script})")
     browser.run("new Promise((done) => setTimeout(done, 200))")
     assert browser.run("document.title") == "Labels of photos"
 
@@ -199,26 +183,24 @@ def test_the_page_fits_its_window_in_light_and_dark(browser, report, width, sche
     )
     browser.send("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
     browser.open(report())
-    browser.run("document.querySelectorAll('.more').forEach((button) => button.click())")
+    click(browser, ".more")
     assert browser.run("document.documentElement.scrollWidth <= innerWidth")
     color = browser.run("getComputedStyle(document.body).backgroundColor")
     assert (sum(map(int, re.findall(r"\d+", color))) > 384) == (scheme == "light")
 
 
 def test_corrections_of_the_page_change_the_next_one(browser, place, capsys):
-    model = ["--model", "mini", "--pretrained", "bundled", "--no-cache"]
-    command = ["label", "photos", "--shots", "shots", *model]
     os.rename("shots/bird/0.png", "shots/fruit/wrong.png")
-    main([*command, "--out", "a.csv", "--report", "a.html"])
+    main([*COMMAND, "--out", "a.csv", "--report", "a.html"])
     browser.open(place / "a.html")
-    browser.run("document.querySelectorAll('.right').forEach((button) => button.click())")
+    click(browser, ".right")
     choose(browser, "view", "doubtful")
-    browser.run("document.querySelector('.wrong').click()")
+    click(browser, ".wrong")
     browser.run("const choice = document.querySelector('.choice'); choice.value = 'bird'")
     browser.run("choice.dispatchEvent(new Event('change'))")
     Path("corrections.csv").write_text(browser.run("table()"), encoding="utf-8-sig", newline="")
     given = corrections(browser)
-    main([*command, "--out", "b.csv", "--report", "b.html", "--corrections", "corrections.csv"])
+    main([*COMMAND, "--out", "b.csv", "--report", "b.html", "--corrections", "corrections.csv"])
     assert "Corrections: further shot 6, other label 1" in capsys.readouterr().err
     browser.open(place / "b.html")
     assert "Changed by the corrections: " in browser.run("byId('summary').textContent")

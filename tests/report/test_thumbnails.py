@@ -25,10 +25,19 @@ def test_small_pictures_hold_their_own_content(tmp_path):
     assert Image.open(io.BytesIO(base64.b64decode(content))).size == (160, 80)
 
 
-@pytest.mark.parametrize(
-    "name", ["a.png", "with space.png", "a:b.png", "javascript:alert(1).png", "#?%41.png", "Vögel.png"]
-)
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such names")
+NAMES = [
+    "a.png",
+    "with space.png",
+    "a:b.png",
+    "javascript:alert(1).png",
+    "#?%41.png",
+    "Vögel.png",
+    "\udcff.png",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have fewer names")
 def test_an_address_leads_to_its_file_and_to_nothing_else(tmp_path, name):
     (tmp_path / "pages").mkdir()
     (tmp_path / name).touch()
@@ -37,12 +46,6 @@ def test_an_address_leads_to_its_file_and_to_nothing_else(tmp_path, name):
     path = urljoin(page, found).removeprefix("file://")
     assert os.path.samefile(unquote_to_bytes(path), tmp_path / name)
     assert address(str(tmp_path / name), tmp_path).count(":") == 0
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="other systems have only names that are text")
-def test_a_name_that_is_no_text_has_an_address(tmp_path):
-    path = os.fsdecode(os.fsencode(tmp_path) + b"/\xff.png")
-    assert address(path, tmp_path) == "%FF.png"
 
 
 def test_another_drive_has_a_whole_address(tmp_path, monkeypatch):

@@ -8,7 +8,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 from sksemobridge import CLIPImageEncoder, make_semobridge_pipeline, write_report
-from sksemobridge.datasets import load_image_folder
+
+from ..user_folder import CLASSES, fitted_to_shots
 
 
 def data_of(path):
@@ -29,18 +30,17 @@ def test_pictures_up_to_a_limit_are_in_the_page(report):
 
 def test_the_page_says_how_good_the_classifier_is(report):
     text = report(alpha=1).read_text(encoding="utf-8")
-    assert "<li>0 pictures with a label, 6 of none of the classes, 2 not read</li>" in text
+    assert "<li>Pictures: 0 with a label, 6 of none of the classes, 2 not read</li>" in text
     assert "12 shots of 3 classes" in text
     assert "Held-out shots predicted right" in text
 
 
 def test_any_classifier_has_a_page_without_shots(place):
-    shots = load_image_folder("shots")
     pipeline = make_pipeline(CLIPImageEncoder("mini", "bundled"), LogisticRegression())
-    write_report("report.html", pipeline.fit(shots.paths, shots.target), "photos", progress=False)
+    write_report("report.html", fitted_to_shots(pipeline), "photos", progress=False)
     data = data_of(place / "report.html")
-    assert data["classes"] == ["0", "1", "2"]
-    assert {item["label"] for item in data["pictures"]} <= {"0", "1", "2", None}
+    assert data["classes"] == list(CLASSES)
+    assert {item["label"] for item in data["pictures"]} <= {*CLASSES, None}
 
 
 def test_nothing_is_overwritten(report):
