@@ -16,7 +16,6 @@ from ._source import (
     find_source,
     load_tokenizer,
     read_config,
-    uses_quick_gelu,
 )
 from ._towers import cut_context, shallow_copy, without_projection
 
@@ -54,13 +53,18 @@ class LoadedModel:
         # The model's own preprocessing in two parts: `crop` for one image, `as_input` for a batch on the model's device.
         *geometry, _, normalize = image_transform_v2(self._preprocess, is_train=False).transforms
         size = self._preprocess.size
-        self.image_size = tuple(size) if isinstance(size, (tuple, list)) else (size, size)
+        self.image_size = (size, size) if isinstance(size, int) else tuple(size)
         self._geometry = Compose(geometry)
         self._mean, self._std = tuple(normalize.mean), tuple(normalize.std)
         self._lock = threading.Lock()
-        self._tokenizer = None
-        self._bf16_model = None
-        self._digests = {}
+        # What is made on first use.
+        self._made = {}
+
+    def _once(self, name, make):
+        with self._lock:
+            if name not in self._made:
+                self._made[name] = make()
+            return self._made[name]
 
     def crop(self, image):
         """An RGB image of Pillow, resized and cropped to `image_size` by the model's own preprocessing.
@@ -68,9 +72,8 @@ class LoadedModel:
         `ImageReadError` if the image is so narrow that resizing it by its shortest side would exhaust memory.
         """
         if self._preprocess.resize_mode == "shortest":
-            width, height = image.size
-            scale = max(self.image_size) / min(width, height)
-            check_size(max(1, round(width * scale)), max(1, round(height * scale)))
+            scale = max(self.image_size) / min(image.size)
+            check_size(*(max(1, round(side * scale)) for side in image.size))
         return self._geometry(image)
 
     def preprocessing(self):
@@ -136,26 +139,26 @@ class LoadedModel:
 
         if precision != "bf16" or self.device.type != "cpu":
             return self.model, torch.float32
-        with self._lock:
-            if self._bf16_model is None:
-                self._bf16_model = shallow_copy(self.model)
-                self._bf16_model._modules["visual"] = copy.deepcopy(self.model.visual).to(torch.bfloat16)
-        return self._bf16_model, torch.bfloat16
 
-    def tokenize(self, texts):
-        """Token ids of texts. The tokenizer is loaded on first use: it may come from a hub, and images need none."""
-        with self._lock:
-            if self._tokenizer is None:
-                self._tokenizer = load_tokenizer(self.source, self._config)
-        return self._tokenizer(texts)
+        def copy_in_bf16():
+            model = shallow_copy(self.model)
+            model._modules["visual"] = copy.deepcopy(self.model.visual).to(torch.bfloat16)
+            return model
 
-    def is_cut(self, text, tokens):
-        """Whether a text is longer than the model reads, so that `tokens` are only its first ones."""
-        # A token is at least one byte. Two more tokens mark start and end.
-        if len(text.encode()) + 2 <= len(tokens):
-            return False
-        # With room for one more token, a cut text has another token where its end was marked.
-        return self._tokenizer([text], context_length=len(tokens) + 1)[0, len(tokens) - 1] != tokens[-1]
+        return self._once("bf16", copy_in_bf16), torch.bfloat16
+
+    def tokenize(self, text):
+        """Token ids of a text as an array, and whether it is longer than the model reads, so that its end is missing."""
+        # Only now: a tokenizer may come from a hub, and images need none.
+        tokenizer = self._once("tokenizer", lambda: load_tokenizer(self.source, self._config))
+        tokens = tokenizer([text])[0].numpy()
+        n = len(tokens)
+        # A token is at least one byte, and two more tokens mark start and end. With room for one more token, a cut text
+        # has another token where its end was marked.
+        is_cut = (
+            len(text.encode()) + 2 > n and tokenizer([text], context_length=n + 1)[0, n - 1] != tokens[-1]
+        )
+        return tokens, bool(is_cut)
 
     def image_digest(self):
         """Digest of all that image embeddings depend on, apart from the image and the precision."""
@@ -169,14 +172,14 @@ class LoadedModel:
         return self._digest("text", [self._config, str(self.model)], weights)
 
     def _digest(self, tower, description, weights):
-        with self._lock:
-            if tower not in self._digests:
-                digest = hashlib.sha256(json.dumps([tower, *description], sort_keys=True).encode())
-                for name, value in weights.items():
-                    digest.update(name.encode())
-                    digest.update(value.cpu().contiguous().numpy())
-                self._digests[tower] = digest.digest()
-            return self._digests[tower]
+        def compute():
+            digest = hashlib.sha256(json.dumps([tower, *description], sort_keys=True).encode())
+            for name, value in weights.items():
+                digest.update(name.encode())
+                digest.update(value.cpu().contiguous().numpy())
+            return digest.digest()
+
+        return self._once(tower, compute)
 
 
 _places_lock = threading.Lock()
@@ -214,11 +217,6 @@ def clear_model_cache() -> None:
     >>> clear_model_cache()
     """
     _place.cache_clear()
-
-
-def read_embed_dim(model_name, pretrained):
-    """`D` from a model's configuration alone, so that naming columns needs no weights."""
-    return int(read_config(find_source(model_name, pretrained))["embed_dim"])
 
 
 def resolve_image_precision(precision, device, n_parameters):
@@ -270,7 +268,6 @@ def _load(source, device):
             name,
             **options,
             precision="fp32",
-            force_quick_gelu=uses_quick_gelu(source, config),
             require_pretrained=True,
             weights_only=True,
         )
