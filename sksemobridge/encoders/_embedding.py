@@ -13,35 +13,26 @@ from ._cache import CacheSession
 from ._pictures import ImageReadError, describe
 
 
-def embed(encoder, sources, read, forward, width, context, bar, *, n_threads=1, errors=None, batch_done=None):
-    """Embed images or texts.
+def embed(encoder, sources, read, forward, width, context, bar, *, n_threads=0, errors=None, batch_done=None):
+    """Embeddings `(n, width)` of images or texts in float32, with NaN in rows that cannot be read.
 
     Parameters
     ----------
     encoder : CLIPEncoder
-        Has `cache` and `batch_size`: inputs in one forward pass, and sources that are read ahead of the model.
+        Its `batch_size` says how many inputs the model takes at once, and how many sources are read ahead of it.
     sources : list of length n
     read : callable
-        From a source to a digest of its content, and a function that makes the input of the model.
+        From a source to a digest of its content, and a function that makes the input of the model. `n_threads` call it.
     forward : callable
         From a tensor of inputs to a tensor of embeddings. Rows do not depend on each other.
-    width : int
-        `D`, the width of an embedding.
     context : callable
         Gives what embeddings depend on apart from the content, as bytes. Called if there is a cache.
     bar : dict
         Options of tqdm.
-    n_threads : int
-        Threads that read.
     errors : dict or None
         Gets the `ImageReadError` of each row that cannot be read. None: the first of them is raised.
     batch_done : callable or None
         Called after every `batch_size` rows.
-
-    Returns
-    -------
-    ndarray of shape (n, D), float32
-        NaN in rows that cannot be read.
     """
     from tqdm.auto import tqdm
 
@@ -103,7 +94,11 @@ def embed(encoder, sources, read, forward, width, context, bar, *, n_threads=1, 
 
 
 def _read_ahead(prepare, sources, n_ahead, n_threads):
-    """Yield `prepare(row, source)` for all sources in order, while threads work on the next `n_ahead`."""
+    """Yield `prepare(row, source)` for all sources in order, while threads, if any, work on the next `n_ahead`."""
+    if not n_threads:
+        # What takes less time than to hand it to a thread.
+        yield from map(prepare, range(len(sources)), sources)
+        return
     pool = ThreadPoolExecutor(n_threads, thread_name_prefix="sksemobridge-read")
     waiting = deque()
     try:

@@ -10,13 +10,7 @@ from functools import lru_cache
 
 from .._utils.device import on_all_cores, resolve_device
 from ._pictures import check_size
-from ._source import (
-    arguments_for_loading,
-    cannot_load,
-    find_source,
-    load_tokenizer,
-    read_config,
-)
+from ._source import arguments_for_loading, cannot_load, find_source, load_tokenizer, read_config
 from ._towers import cut_context, shallow_copy, without_projection
 
 MAX_MODELS = 4
@@ -25,27 +19,13 @@ SMALL_TOWER = 5_000_000
 
 
 class LoadedModel:
-    """A model that encoders share. Nothing changes it.
-
-    Attributes
-    ----------
-    source : ModelSource
-    device : torch.device
-    model : torch.nn.Module
-        In float32, in evaluation mode, without gradients.
-    embed_dim : int
-        `D`, the width of the joint space.
-    image_size : tuple of int
-        Height and width of the inputs of the image tower.
-    """
+    """A model of open_clip that encoders share, in float32, in evaluation mode, without gradients. Nothing changes it."""
 
     def __init__(self, source, device, model, config):
         from open_clip.transform import PreprocessCfg, image_transform_v2
         from torchvision.transforms import Compose
 
-        self.source = source
-        self.device = device
-        self.model = model
+        self.source, self.device, self.model = source, device, model
         self.embed_dim = int(config["embed_dim"])
         self.n_image_parameters = sum(weight.numel() for weight in model.visual.parameters())
         self._config = config
@@ -251,31 +231,23 @@ def autocast(precision, device):
     """Context in which a float32 model computes in `precision`, also within an autocast of the caller."""
     import torch
 
-    if precision == "fp32":
-        has_autocast = torch.amp.is_autocast_available(device.type)
-        return torch.autocast(device.type, enabled=False) if has_autocast else nullcontext()
-    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}[precision]
-    return torch.autocast(device.type, dtype=dtype)
+    if precision == "fp32" and not torch.amp.is_autocast_available(device.type):
+        return nullcontext()
+    dtype = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+    return torch.autocast(device.type, dtype=dtype, enabled=dtype is not None)
 
 
 def _load(source, device):
     import open_clip
+    import torch
 
     config = read_config(source)
     try:
         name, options = arguments_for_loading(source, config)
-        model = open_clip.create_model(
-            name,
-            **options,
-            precision="fp32",
-            require_pretrained=True,
-            weights_only=True,
-        )
+        model = open_clip.create_model(name, **options, require_pretrained=True, weights_only=True)
     except Exception as error:
         raise cannot_load(source, error) from error
     model.eval().requires_grad_(False).to(device)
     if device.type == "cuda":
-        import torch
-
         model.visual.to(memory_format=torch.channels_last)
     return LoadedModel(source, device, model, config)

@@ -182,7 +182,8 @@ class PrecomputedTextEncoder(TextEncoder):
         bias = self.projection_bias
         if bias is not None:
             bias = _floats(bias, "projection_bias", ensure_2d=False)
-        if (len(texts), len(projection)) != eos.shape or np.shape(bias) not in ((), projection.shape[1:]):
+        is_wrong_bias = bias is not None and bias.shape != projection.shape[1:]
+        if (len(texts), len(projection)) != eos.shape or is_wrong_bias:
             raise ValueError(
                 f"{len(texts)} texts, eos {eos.shape}, projection {projection.shape} and projection_bias {np.shape(bias)} do "
                 "not fit together. Their shapes must be n, (n, d), (d, D) and (D,)."

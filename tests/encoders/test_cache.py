@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -20,7 +21,7 @@ from PIL import Image
 
 from sksemobridge.encoders import CLIPImageEncoder, EmbeddingCache, _cache
 
-from ..encoder_helpers import ROOT, small_config, some_pictures, write_model
+from ..encoder_helpers import small_config, some_pictures, write_model
 
 CacheSession = _cache.CacheSession
 
@@ -84,6 +85,17 @@ def keys(n, seed=0):
 
 def rows(n, width=8, seed=0):
     return np.random.default_rng(seed).normal(size=(n, width)).astype(np.float32)
+
+
+def database(directory):
+    return closing(sqlite3.connect(directory / "embeddings.sqlite3"))
+
+
+def fill(directory, n=3, width=8):
+    """Keep the first rows; return keys and rows."""
+    with CacheSession(directory) as cache:
+        cache.put(keys(n), rows(n, width))
+    return keys(n), rows(n, width)
 
 
 # With the encoder
@@ -175,16 +187,23 @@ def test_what_was_embedded_before_an_error_is_kept(encoder, paths, directory):
     assert len(EmbeddingCache(directory)) >= 2
 
 
-@pytest.mark.parametrize("broken", ["file in place of directory", "no database", "cut off"])
-def test_a_cache_that_cannot_be_used_gives_one_warning_and_goes_on(encoder, paths, directory, broken):
+@pytest.mark.parametrize("broken", ["file in place of directory", "no database", "cut off", "refused"])
+def test_a_cache_that_cannot_be_used_gives_one_warning_and_goes_on(
+    encoder, paths, directory, broken, monkeypatch
+):
+    def refuse(path, **_):
+        raise PermissionError(13, "Permission denied", str(path))
+
     expected = encoder.transform(paths)
-    database = directory / "embeddings.sqlite3"
-    content = database.read_bytes()
+    path = directory / "embeddings.sqlite3"
+    content = path.read_bytes()
     if broken == "file in place of directory":
         shutil.rmtree(directory)
         directory.touch()
+    elif broken == "refused":
+        monkeypatch.setattr(os, "makedirs", refuse)
     else:
-        database.write_bytes(b"x" * len(content) if broken == "no database" else content[:2000])
+        path.write_bytes(b"x" * len(content) if broken == "no database" else content[:2000])
     with pytest.warns(RuntimeWarning, match="cannot be used .*went on without it") as caught:
         got = encoder.transform(paths)
     assert len(caught) == 1
@@ -227,19 +246,20 @@ def test_the_file_is_little_larger_than_the_embeddings(directory, n, width, at_o
     assert EmbeddingCache(directory).size() <= 1.3 * n * width * 4
 
 
-def test_a_cache_can_be_cleared(directory):
+def test_a_cache_can_be_cleared_while_it_is_in_use(directory):
     cache = EmbeddingCache(directory)
     assert (len(cache), cache.size()) == (0, 0)
     cache.clear()
-    with CacheSession(directory) as session:
-        session.put(keys(5000), rows(5000, 128))
+    fill(directory, 5000, 128)
     assert cache.size() > 2_000_000
+    with CacheSession(directory) as session:
+        cache.clear()
+        assert session.get(keys(5)[0]) is None
+        session.put(keys(5), rows(5))
+        assert session.get(keys(5)[4]) is not None
     cache.clear()
     assert len(cache) == 0
     assert cache.size() < 3_000
-    with CacheSession(directory) as session:
-        session.put(keys(5), rows(5))
-        assert session.get(keys(1)[0]) is not None
 
 
 def test_a_cache_can_be_pruned_and_the_newest_stay(directory):
@@ -259,46 +279,20 @@ def test_a_cache_can_be_pruned_and_the_newest_stay(directory):
         assert_array_equal(session.get(some[-1]), values[-1])
 
 
-def test_a_cache_may_be_pruned_while_it_is_in_use(directory):
-    with CacheSession(directory) as session:
-        session.put(keys(5), rows(5))
-        EmbeddingCache(directory).clear()
-        assert session.get(keys(5)[0]) is None
-        session.put(keys(5), rows(5))
-        assert session.get(keys(5)[4]) is not None
+def test_several_may_write_at_once_to_a_cache_that_none_has_made(directory):
+    together = threading.Barrier(4)
 
+    def write(seed):
+        together.wait()
+        with CacheSession(directory) as cache:
+            for number in range(20):
+                values = rows(20, 256, seed=20 * seed + number)
+                # Keys that tell what belongs under them.
+                cache.put([value[:3].tobytes() for value in values], values)
 
-WRITERS = """
-import sys
-from multiprocessing import Process
-import numpy as np
-from sksemobridge.encoders._cache import CacheSession
-
-def write(directory, seed):
-    rng = np.random.default_rng(seed)
-    with CacheSession(directory) as cache:
-        for _ in range(20):
-            values = rng.normal(size=(20, 256)).astype(np.float32)
-            # Keys that tell what belongs under them.
-            cache.put([value[:3].tobytes() for value in values], values)
-
-if __name__ == "__main__":
-    writers = [Process(target=write, args=(sys.argv[1], seed)) for seed in range(4)]
-    for writer in writers:
-        writer.start()
-    for writer in writers:
-        writer.join()
-    sys.exit(any(writer.exitcode for writer in writers))
-"""
-
-
-def test_processes_may_write_at_once_to_a_cache_that_none_has_made(directory, tmp_path):
-    program = tmp_path / "writers.py"
-    program.write_text(WRITERS)
-    # Python warns of each fork beside threads, which NumPy may have started.
-    command = [sys.executable, "-W", "error", "-W", "ignore::DeprecationWarning", program, directory]
-    subprocess.run(command, check=True, timeout=120, env=os.environ | {"PYTHONPATH": str(ROOT)})
-    with closing(sqlite3.connect(directory / "embeddings.sqlite3")) as connection:
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(write, range(4)))
+    with database(directory) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         found = [key for (key,) in connection.execute("SELECT key FROM embeddings")]
     assert len(found) == 4 * 20 * 20
@@ -322,7 +316,7 @@ def test_processes_may_write_at_once_to_a_cache_that_none_has_made(directory, tm
 )
 def test_a_damaged_embedding_is_noticed_and_computed_anew(encoder, paths, directory, damage):
     expected = encoder.transform(paths)
-    with closing(sqlite3.connect(directory / "embeddings.sqlite3")) as connection, connection:
+    with database(directory) as connection, connection:
         connection.create_function("damaged", 1, damage)
         connection.execute("UPDATE embeddings SET embedding = damaged(embedding) WHERE rowid < 3")
     with pytest.warns(RuntimeWarning, match="is damaged; 2 embeddings were computed anew"):
@@ -335,16 +329,14 @@ def test_an_embedding_under_another_key_is_noticed(directory):
     a, b = keys(2)
     with CacheSession(directory) as cache:
         cache.put([a], rows(1))
-    with closing(sqlite3.connect(directory / "embeddings.sqlite3")) as connection, connection:
+    with database(directory) as connection, connection:
         connection.execute("UPDATE embeddings SET key = ?", (b,))
     with pytest.warns(RuntimeWarning, match="is damaged; 1"), CacheSession(directory) as cache:
         assert cache.get(b) is None
 
 
 def test_damaged_pages_give_no_error_and_no_wrong_row(directory):
-    some, values = keys(300), rows(300, 16)
-    with CacheSession(directory) as cache:
-        cache.put(some, values)
+    some, values = fill(directory, 300, 16)
     path = directory / "embeddings.sqlite3"
     content = path.read_bytes()
     path.write_bytes(content[:4096] + bytes(len(content) - 4096))
@@ -356,29 +348,26 @@ def test_damaged_pages_give_no_error_and_no_wrong_row(directory):
     with pytest.warns(RuntimeWarning, match="cannot be used"):
         use()
     EmbeddingCache(directory).clear()
+    fill(directory, 300, 16)
     with CacheSession(directory) as cache:
-        cache.put(some, values)
         assert_array_equal(cache.get(some[-1]), values[-1])
 
 
 def test_on_a_full_disk_a_cache_can_be_emptied(directory, connect_as):
-    with CacheSession(directory) as cache:
-        cache.put(keys(100), rows(100))
+    fill(directory, 100)
     connect_as(NotWrittenAnew)
     with pytest.warns(RuntimeWarning, match="disk is full.*all of it was dropped"):
         EmbeddingCache(directory).prune(4000)
     assert EmbeddingCache(directory).size() == 0
-    with CacheSession(directory) as cache:
-        cache.put(keys(100), rows(100))
+    fill(directory, 100)
     EmbeddingCache(directory).clear()
     assert EmbeddingCache(directory).size() == 0
 
 
 @pytest.mark.parametrize("use", [len, EmbeddingCache.clear])
 def test_using_it_beside_a_writer_that_does_not_end_says_so(directory, impatient, use):
-    with CacheSession(directory) as cache:
-        cache.put(keys(3), rows(3))
-    with closing(sqlite3.connect(directory / "embeddings.sqlite3")) as writer:
+    fill(directory)
+    with database(directory) as writer:
         writer.execute("PRAGMA locking_mode = EXCLUSIVE")
         writer.execute("BEGIN EXCLUSIVE")
         with pytest.raises(OSError, match="cannot be used now: database is locked. Another process"):
@@ -396,8 +385,7 @@ def test_in_a_file_that_is_no_database_nothing_is_counted_and_the_reason_said(di
 
 @pytest.mark.parametrize("max_bytes", [-1, None, "9000", np.nan])
 def test_a_limit_that_is_none_drops_nothing(directory, max_bytes):
-    with CacheSession(directory) as cache:
-        cache.put(keys(3), rows(3))
+    fill(directory)
     with pytest.raises(ValueError, match="max_bytes must be a number of bytes, at least 0"):
         EmbeddingCache(directory).prune(max_bytes)
     assert len(EmbeddingCache(directory)) == 3
@@ -405,8 +393,7 @@ def test_a_limit_that_is_none_drops_nothing(directory, max_bytes):
 
 @pytest.mark.parametrize("code", [sqlite3.SQLITE_BUSY_SNAPSHOT, sqlite3.SQLITE_READONLY_DBMOVED])
 def test_what_others_hold_or_may_not_be_written_is_not_dropped(directory, connect_as, code):
-    with CacheSession(directory) as cache:
-        cache.put(keys(3), rows(3))
+    fill(directory)
     connect_as(type("Refused", (NotWrittenAnew,), {"reason": code}))
     with pytest.raises(OSError, match="cannot be used now"):
         EmbeddingCache(directory).prune(100)
@@ -429,18 +416,6 @@ def test_a_name_that_names_no_directory_is_refused(directory, tmp_path, monkeypa
         with pytest.raises(ValueError, match=f"cache='{directory}' names no directory"):
             use(directory if use is EmbeddingCache else some_pictures(1))
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_directory_that_may_not_be_written_gives_one_warning_and_goes_on(encoder, paths, monkeypatch):
-    def refuse(path, **_):
-        raise PermissionError(13, "Permission denied", str(path))
-
-    monkeypatch.setattr(os, "makedirs", refuse)
-    with pytest.warns(
-        RuntimeWarning, match="cannot be used .*Permission denied.*went on without it"
-    ) as caught:
-        assert np.isfinite(encoder.transform(paths)).all()
-    assert len(caught) == 1
 
 
 def test_where_sqlite_cannot_share_files_nothing_is_kept(encoder, paths, connect_as):
