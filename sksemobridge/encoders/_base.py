@@ -80,7 +80,7 @@ class StatelessEncoder(TransformerMixin, BaseEstimator):
 
 
 class TextEncoder(StatelessEncoder):
-    """Texts to embeddings. A subclass has `_encode` and `_transform`, which take lists of str."""
+    """Texts to embeddings. A subclass has `_embed(texts, project)`, which takes a list of str."""
 
     def encode(self, texts: Sequence[str]) -> NDArray[Any]:
         """Embeddings before the projection, at the end-of-text token after the final layer norm.
@@ -102,7 +102,7 @@ class TextEncoder(StatelessEncoder):
         ValueError
             If a text is not among those that were precomputed; the message says which.
         """
-        return self._encode(list_texts(texts))
+        return self._embed(list_texts(texts), project=False)
 
     def transform(self, texts: Sequence[str]) -> NDArray[Any]:
         """Embeddings in the joint space of images and texts, not normalised: `eos @ W + b_W`.
@@ -120,7 +120,7 @@ class TextEncoder(StatelessEncoder):
         ModelLoadError, ValueError
             As `encode`.
         """
-        return self._transform(list_texts(texts))
+        return self._embed(list_texts(texts), project=True)
 
 
 class CLIPEncoder(StatelessEncoder):
@@ -140,7 +140,9 @@ class CLIPEncoder(StatelessEncoder):
     }
 
     def __getstate__(self):
-        return super().__getstate__() | {"_pickled_by": _process()}
+        state = super().__getstate__()
+        # Without a cache, equal encoders have equal pickles in all processes: joblib.Memory finds results by them.
+        return state if self.cache is None else state | {"_pickled_by": _process()}
 
     def __setstate__(self, state):
         family, process_id = state.pop("_pickled_by", (None, None))

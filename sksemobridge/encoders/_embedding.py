@@ -96,7 +96,7 @@ def embed(encoder, sources, read, forward, width, context, bar, *, n_threads=0, 
 def _read_ahead(prepare, sources, n_ahead, n_threads):
     """Yield `prepare(row, source)` for all sources in order, while threads, if any, work on the next `n_ahead`."""
     if not n_threads:
-        # What takes less time than to hand it to a thread.
+        # A text is read in less time than it takes to hand it to a thread.
         yield from map(prepare, range(len(sources)), sources)
         return
     pool = ThreadPoolExecutor(n_threads, thread_name_prefix="sksemobridge-read")

@@ -153,7 +153,7 @@ class CLIPImageEncoder(CallbackSupportMixin, CLIPEncoder):
             read,
             partial(loaded.embed_images, precision=precision),
             loaded.embed_dim,
-            lambda: b"image %d %s " % (_READING, precision.encode()) + loaded.image_digest(),
+            lambda: b"image %d %s " % (_READING, precision.encode()) + loaded.digest(of_images=True),
             {"desc": "images", "unit": "image", "delay": _BAR_AFTER_SECONDS, "disable": not self.progress},
             n_threads=joblib.effective_n_jobs(self.n_jobs),
             errors=errors,

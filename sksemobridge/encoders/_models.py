@@ -140,26 +140,19 @@ class LoadedModel:
         )
         return tokens, bool(is_cut)
 
-    def image_digest(self):
-        """Digest of all that image embeddings depend on, apart from the image and the precision."""
-        description = [self._config, dataclasses.asdict(self._preprocess), str(self.model.visual)]
-        return self._digest("image", description, self.model.visual.state_dict())
+    def digest(self, of_images):
+        """Digest of all that embeddings of images, or of texts, depend on, apart from the content and the precision."""
 
-    def text_digest(self):
-        """Digest of all that text embeddings depend on, apart from the tokens and the precision."""
-        state = self.model.state_dict()
-        weights = {name: value for name, value in state.items() if not name.startswith("visual.")}
-        return self._digest("text", [self._config, str(self.model)], weights)
-
-    def _digest(self, tower, description, weights):
         def compute():
-            digest = hashlib.sha256(json.dumps([tower, *description], sort_keys=True).encode())
-            for name, value in weights.items():
-                digest.update(name.encode())
-                digest.update(value.cpu().contiguous().numpy())
+            description = [of_images, self._config, dataclasses.asdict(self._preprocess), str(self.model)]
+            digest = hashlib.sha256(json.dumps(description, sort_keys=True).encode())
+            for name, value in self.model.state_dict().items():
+                if name.startswith("visual.") == of_images:
+                    digest.update(name.encode())
+                    digest.update(value.cpu().contiguous().numpy())
             return digest.digest()
 
-        return self._once(tower, compute)
+        return self._once(of_images, compute)
 
 
 _places_lock = threading.Lock()

@@ -115,9 +115,8 @@ def _to_picture(image, shortest_side=None):
         raise
     # For broken files, readers raise OSError, SyntaxError, struct.error, zlib.error and others.
     except Exception as error:
-        raise ImageReadError(
-            f"it is broken or of an unknown kind: {error or type(error).__name__}"
-        ) from error
+        reason = str(error) or type(error).__name__
+        raise ImageReadError(f"it is broken or of an unknown kind: {reason}") from error
 
 
 def is_pil(value):
@@ -170,18 +169,16 @@ def _read_file(path):
                 file.seek(0)
             # No more than that: files in /proc may be longer than their size says, or have no end.
             return file.read(status.st_size)
-    except FileNotFoundError as error:
-        problem = "there is no such file"
+    except ImageReadError:
+        raise
+    except (OSError, ValueError) as error:
+        problem = "there is no such file" if isinstance(error, FileNotFoundError) else str(error)
         if isinstance(path, str) and _ADDRESS.match(path):
             problem = (
                 "addresses are not fetched; download the file and give its path, or give fsspec.open(address) if "
                 "you trust where it leads"
             )
         raise ImageReadError(problem) from error
-    except ImageReadError:
-        raise
-    except (OSError, ValueError) as error:
-        raise ImageReadError(str(error)) from error
 
 
 def _read_open_file(source):

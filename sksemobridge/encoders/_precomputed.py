@@ -130,9 +130,9 @@ class PrecomputedTextEncoder(TextEncoder):
     def _check(self):
         self._table()
 
-    def _encode(self, texts):
+    def _embed(self, texts, project):
         self._validate_params()
-        rows, eos, *_ = self._table()
+        rows, eos, projection, bias = self._table()
         texts = self._as_known(texts)
         missing = list(dict.fromkeys(text for text in texts if text not in rows))
         if missing:
@@ -141,12 +141,10 @@ class PrecomputedTextEncoder(TextEncoder):
                 f"{len(missing)} of the texts are not among the {len(rows)} that were precomputed: {shown}. Embed them "
                 "too, or use CLIPTextEncoder."
             )
-        return eos[[rows[text] for text in texts]]
-
-    def _transform(self, texts):
-        _, _, projection, bias = self._table()
-        joint = self.encode(texts) @ projection
-        return joint if bias is None else joint + bias
+        found = eos[[rows[text] for text in texts]]
+        if project:
+            found = found @ projection + (0 if bias is None else bias)
+        return found
 
     @property
     def projection_(self) -> NDArray[Any]:

@@ -196,9 +196,8 @@ def cannot_load(source, error):
             "on a machine that has one and copy that folder, or give the path of a checkpoint or a 'local-dir:' folder. "
             f"model_name={BUNDLED_NAME!r}, pretrained={BUNDLED_TAG!r} needs no download."
         )
-    return ModelLoadError(
-        f"The model {source} could not be loaded: {error or type(error).__name__}\n{remedy}"
-    )
+    reason = str(error).strip() or type(error).__name__
+    return ModelLoadError(f"The model {source} could not be loaded: {reason}\n{remedy}")
 
 
 def load_tokenizer(source, config):

@@ -89,7 +89,7 @@ class CLIPTextEncoder(TextEncoder, CLIPEncoder):
         """
         kept = "set cache to keep them" if self.cache is None else f"kept in cache={os.fspath(self.cache)!r}"
         what = f"embedding {len(texts):,} words for the bridge, once; {kept}"
-        return self._embed(list_texts(texts), what)
+        return self._embed(list_texts(texts), project=True, what=what)
 
     @property
     def projection_(self) -> NDArray[Any]:
@@ -119,13 +119,7 @@ class CLIPTextEncoder(TextEncoder, CLIPEncoder):
         # Prompts are few, and the classifier needs their exact geometry.
         return "fp32" if self.precision == "auto" else self.precision
 
-    def _encode(self, texts):
-        return self._embed(texts, project=False)
-
-    def _transform(self, texts):
-        return self._embed(texts)
-
-    def _embed(self, texts, what=None, *, project=True):
+    def _embed(self, texts, project, what=None):
         loaded, precision, cut = self._model(), self._precision(), {}
         space = "joint" if project else "eos"
 
@@ -141,7 +135,7 @@ class CLIPTextEncoder(TextEncoder, CLIPEncoder):
             read,
             partial(loaded.embed_tokens, precision=precision, project=project),
             loaded.embed_dim if project else len(read_text_projection(loaded.model)[0]),
-            lambda: f"text {space} {precision} ".encode() + loaded.text_digest(),
+            lambda: f"text {space} {precision} ".encode() + loaded.digest(of_images=False),
             {"desc": what, "unit": "text", "delay": _BAR_AFTER_SECONDS, "leave": False, "disable": not what},
         )
         if cut:

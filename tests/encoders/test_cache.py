@@ -21,7 +21,7 @@ from PIL import Image
 
 from sksemobridge.encoders import CLIPImageEncoder, EmbeddingCache, _cache
 
-from ..encoder_helpers import small_config, some_pictures, write_model
+from ..encoder_helpers import small_config, some_pictures, write_model, write_pictures
 
 CacheSession = _cache.CacheSession
 
@@ -38,10 +38,7 @@ def encoder(directory):
 
 @pytest.fixture
 def paths(tmp_path):
-    names = [str(tmp_path / f"{i}.png") for i in range(6)]
-    for name, picture in zip(names, some_pictures(6)):
-        Image.fromarray(picture).save(name)
-    return names
+    return write_pictures(tmp_path, 6)
 
 
 @pytest.fixture

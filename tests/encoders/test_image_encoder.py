@@ -23,7 +23,15 @@ from sklearn.pipeline import make_pipeline
 
 from sksemobridge.encoders import CLIPImageEncoder, ImageReadError
 
-from ..encoder_helpers import BUNDLED, Listener, memory_for, small_config, some_pictures, write_model
+from ..encoder_helpers import (
+    BUNDLED,
+    Listener,
+    memory_for,
+    small_config,
+    some_pictures,
+    write_model,
+    write_pictures,
+)
 from ..versions import needs_sklearn
 
 
@@ -38,12 +46,8 @@ def pictures():
 
 
 @pytest.fixture(scope="module")
-def paths(tmp_path_factory, pictures):
-    folder = tmp_path_factory.mktemp("pictures")
-    names = [str(folder / f"{i}.png") for i in range(len(pictures))]
-    for name, picture in zip(names, pictures):
-        Image.fromarray(picture).save(name)
-    return names
+def paths(tmp_path_factory):
+    return write_pictures(tmp_path_factory.mktemp("pictures"), 7)
 
 
 @pytest.fixture(scope="module")
