@@ -133,6 +133,9 @@ class PrecomputedTextEncoder(TextEncoder):
     def _embed(self, texts, project):
         self._validate_params()
         rows, eos, projection, bias = self._table()
+        if project:
+            # By `encode`, which may have been replaced.
+            return self.encode(texts) @ projection + (0 if bias is None else bias)
         texts = self._as_known(texts)
         missing = list(dict.fromkeys(text for text in texts if text not in rows))
         if missing:
@@ -141,10 +144,7 @@ class PrecomputedTextEncoder(TextEncoder):
                 f"{len(missing)} of the texts are not among the {len(rows)} that were precomputed: {shown}. Embed them "
                 "too, or use CLIPTextEncoder."
             )
-        found = eos[[rows[text] for text in texts]]
-        if project:
-            found = found @ projection + (0 if bias is None else bias)
-        return found
+        return eos[[rows[text] for text in texts]]
 
     @property
     def projection_(self) -> NDArray[Any]:
