@@ -9,7 +9,6 @@ import sksemobridge
 from sksemobridge.datasets import load_emoji
 
 PACKAGE = Path(sksemobridge.__file__).parent
-ROOT = PACKAGE.parent
 # The bundled model as any model folder.
 BUNDLED = f"local-dir:{PACKAGE / 'models' / 'mini'}"
 # Shrunken in depth and width only: what an architecture does differently stays.
@@ -148,3 +147,13 @@ def some_pictures(n, *, size=(40, 56), seed=0):
         np.asarray(Image.fromarray(pixels).resize((size[1], size[0]), Image.Resampling.BICUBIC))
         for pixels in coarse
     ]
+
+
+def write_pictures(folder, n):
+    """Files with the first pictures of `some_pictures`; returns their paths."""
+    from PIL import Image
+
+    paths = [str(folder / f"{i:03d}.png") for i in range(n)]
+    for path, picture in zip(paths, some_pictures(n)):
+        Image.fromarray(picture).save(path)
+    return paths

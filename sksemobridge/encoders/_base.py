@@ -14,9 +14,9 @@ from sklearn.base import BaseEstimator, TransformerMixin, clone
 from .._utils.array_api import to_numpy
 from .._utils.sklearn import Interval, StrOptions, checks_parameters
 from .._utils.validation import refuse_masked
-from ._models import get_model, read_embed_dim
+from ._models import get_model
 from ._pictures import check_pixel_type, is_pil
-from ._source import find_source
+from ._source import find_source, read_config
 
 
 class StatelessEncoder(TransformerMixin, BaseEstimator):
@@ -80,7 +80,7 @@ class StatelessEncoder(TransformerMixin, BaseEstimator):
 
 
 class TextEncoder(StatelessEncoder):
-    """Texts to embeddings. A subclass has `_encode` and `_transform`, which take lists of str."""
+    """Texts to embeddings. A subclass has `_embed(texts, project)`, which takes a list of str."""
 
     def encode(self, texts: Sequence[str]) -> NDArray[Any]:
         """Embeddings before the projection, at the end-of-text token after the final layer norm.
@@ -102,7 +102,7 @@ class TextEncoder(StatelessEncoder):
         ValueError
             If a text is not among those that were precomputed; the message says which.
         """
-        return self._encode(list_texts(texts))
+        return self._embed(list_texts(texts), project=False)
 
     def transform(self, texts: Sequence[str]) -> NDArray[Any]:
         """Embeddings in the joint space of images and texts, not normalised: `eos @ W + b_W`.
@@ -120,7 +120,7 @@ class TextEncoder(StatelessEncoder):
         ModelLoadError, ValueError
             As `encode`.
         """
-        return self._transform(list_texts(texts))
+        return self._embed(list_texts(texts), project=True)
 
 
 class CLIPEncoder(StatelessEncoder):
@@ -141,6 +141,7 @@ class CLIPEncoder(StatelessEncoder):
 
     def __getstate__(self):
         state = super().__getstate__()
+        # Without a cache, equal encoders have equal pickles in all processes: joblib.Memory finds results by them.
         return state if self.cache is None else state | {"_pickled_by": _process()}
 
     def __setstate__(self, state):
@@ -150,12 +151,11 @@ class CLIPEncoder(StatelessEncoder):
             state["cache"] = None
         super().__setstate__(state)
 
-    def __copy__(self):
+    def __copy__(self, memo=None):
         # By pickling it would lose its cache.
         return clone(self)
 
-    def __deepcopy__(self, memo):
-        return clone(self)
+    __deepcopy__ = __copy__
 
     def _source(self):
         return find_source(self.model_name, self.pretrained)
@@ -165,7 +165,8 @@ class CLIPEncoder(StatelessEncoder):
         return get_model(self.model_name, self.pretrained, self.device)
 
     def _embedding_width(self):
-        return read_embed_dim(self.model_name, self.pretrained)
+        # The configuration alone: naming columns needs no weights.
+        return int(read_config(self._source())["embed_dim"])
 
 
 def _process():
@@ -183,29 +184,29 @@ def list_images(X):
         raise ValueError("X is one image, not a list of images: write [X].")
     X = to_numpy(X)
     refuse_masked(X, "X")
-    if isinstance(X, np.ndarray) and X.dtype.kind in "uifb":
-        if X.ndim == 2 and X.dtype.kind == "f":
-            raise ValueError(
-                f"X is an array of shape {X.shape} of {X.dtype}, as of embeddings, and images are expected. Give embeddings "
-                "to the classifier alone, which is pipeline[-1] in a pipeline."
-            )
-        check_pixel_type(X)
-        if X.ndim != 4 or X.shape[3] not in (3, 4):
-            raise ValueError(
-                f"An array of images has the shape (n, h, w, 3); got {X.shape}. Wrap a single picture, or "
-                "pictures of several sizes, in a list, and move the channels of (n, 3, h, w) to the end."
-            )
-        return list(X)
-    return _as_list(X, "images")
+    if not isinstance(X, np.ndarray) or X.dtype.kind not in "uifb":
+        return _as_list(X, "image")
+    if X.ndim == 2 and X.dtype.kind == "f":
+        raise ValueError(
+            f"X is an array of shape {X.shape} of {X.dtype}, as of embeddings, and images are expected. Give embeddings to "
+            "the classifier alone, which is pipeline[-1] in a pipeline."
+        )
+    check_pixel_type(X)
+    if X.ndim != 4 or X.shape[3] not in (3, 4):
+        raise ValueError(
+            f"An array of images has the shape (n, h, w, 3); got {X.shape}. Wrap a single picture, or pictures of several "
+            "sizes, in a list, and move the channels of (n, 3, h, w) to the end."
+        )
+    return list(X)
 
 
 def list_texts(X):
     """The texts in any container, as a list of str; `TypeError` for other items, `ValueError` for bytes that are no text."""
-    texts = _as_list(X, "texts")
+    texts = _as_list(X, "text")
     for position, text in enumerate(texts):
         if not isinstance(text, str):
             raise TypeError(f"texts[{position}] is {text!r} ({type(text).__name__}), not a string.")
-        if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
+        if any("\ud800" <= letter <= "\udfff" for letter in text):
             raise ValueError(
                 f"texts[{position}] is {text!r}, which has bytes that are no text, as names of folders in another "
                 "encoding have. Rename them, or say the class by class_names."
@@ -213,28 +214,27 @@ def list_texts(X):
     return [str(text) for text in texts]
 
 
-def _as_list(X, what):
+def _as_list(X, item):
     """The items of a sequence, one-dimensional or `(n, 1)` array, series or one-column data frame."""
     if isinstance(X, (str, bytes, bytearray, memoryview, os.PathLike)):
-        one = what[:-1] if isinstance(X, str) else type(X).__name__
-        raise ValueError(f"X is one {one}, not a list of {what}: write [X].")
+        one = item if isinstance(X, str) else type(X).__name__
+        raise ValueError(f"X is one {one}, not a list of {item}s: write [X].")
     if hasattr(X, "columns"):
         if len(X.columns) != 1:
             names = ", ".join(map(str, list(X.columns)[:5]))
             raise ValueError(
-                f"The data frame has {len(X.columns)} columns ({names}); select the one with the {what}, for example in a "
+                f"The data frame has {len(X.columns)} columns ({names}); select the one with the {item}s, for example in a "
                 "ColumnTransformer."
             )
         X = X[X.columns[0]]
     if isinstance(X, np.ndarray):
         if X.ndim > 2 or X.shape[1:] not in ((), (1,)) or not X.ndim:
-            raise ValueError(f"An array of {what} has the shape (n,) or (n, 1); got {X.shape}.")
+            raise ValueError(f"An array of {item}s has the shape (n,) or (n, 1); got {X.shape}.")
         return X.ravel().tolist()
-    for method in ("to_list", "tolist"):
-        if hasattr(X, method):
-            return list(getattr(X, method)())
+    if hasattr(X, "to_list"):
+        return X.to_list()
     if isinstance(X, Sequence):
         return list(X)
     raise TypeError(
-        f"X must be a list, array, series or one-column data frame of {what}; got {type(X).__name__}."
+        f"X must be a list, array, series or one-column data frame of {item}s; got {type(X).__name__}."
     )

@@ -1,128 +1,116 @@
-"""From images or texts that are read one by one to their embeddings. Each content is embedded once, in full batches."""
+"""From images or texts to their embeddings: threads read, the model embeds each content once, in full batches."""
 
+import hashlib
+import os
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
 
 import numpy as np
 
 from .._utils.validation import warn_caller
+from ._cache import CacheSession
+from ._pictures import ImageReadError, describe
 
 
-@dataclass(frozen=True)
-class Reading:
-    """One image or text after reading. It has an input, an embedding, an equal row or an error."""
-
-    # Digest of the content, the model and the precision.
-    key: bytes | None = None
-    # Pixels or tokens for the model.
-    input: np.ndarray | None = None
-    # The embedding in the cache.
-    embedding: np.ndarray | None = None
-    # An earlier row with the same content.
-    same_as: int | None = None
-    # Why the content cannot be read.
-    error: Exception | None = None
-
-
-class Reader:
-    """Finds equal contents and cached embeddings, within one call of `embed`. Threads may share it."""
-
-    def __init__(self, cache):
-        self._cache = cache
-        self._rows = {}
-
-    def find_equal(self, row, value):
-        """The row of the first equal value; None if this row is the first."""
-        # Atomic: of several threads with equal values exactly one is first.
-        first = self._rows.setdefault(value, row)
-        return None if first == row else first
-
-    def read(self, row, key, load):
-        """The `Reading` of a content. Only if its embedding is not known, `load()` makes the input."""
-        if (first := self.find_equal(row, key)) is not None:
-            return Reading(same_as=first)
-        embedding = self._cache.get(key)
-        return Reading(key, input=load()) if embedding is None else Reading(key, embedding=embedding)
-
-
-def read_ahead(read, sources, n_ahead, n_threads):
-    """Yield `read(row, source)` for all sources in order, while threads work on the next `n_ahead`."""
-    pool = ThreadPoolExecutor(n_threads, thread_name_prefix="sksemobridge-read")
-    waiting = deque()
-    try:
-        for row, source in enumerate(sources):
-            waiting.append(pool.submit(read, row, source))
-            if len(waiting) > n_ahead:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        # After an error or an interrupt, reads that have not begun are dropped.
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def embed(readings, n, width, forward, cache, *, batch_size, device="cpu", advance=lambda n: None):
-    """Embed `n` inputs.
+def embed(encoder, sources, read, forward, width, context, bar, *, n_threads=0, errors=None, batch_done=None):
+    """Embeddings `(n, width)` of images or texts in float32, with NaN in rows that cannot be read.
 
     Parameters
     ----------
-    readings : generator of Reading
-        One for each row.
-    n, width : int
-        Shape of the result.
+    encoder : CLIPEncoder
+        Its `batch_size` says how many inputs the model takes at once, and how many sources are read ahead of it.
+    sources : list of length n
+    read : callable
+        From a source to a digest of its content, and a function that makes the input of the model. `n_threads` call it.
     forward : callable
         From a tensor of inputs to a tensor of embeddings. Rows do not depend on each other.
-    cache : CacheSession
-    batch_size : int
-        Inputs in one forward pass.
-    device : torch.device or str
-        Device of the result.
-    advance : callable
-        Called with a number of rows when these are done.
-
-    Returns
-    -------
-    embeddings : torch.Tensor of shape (n, D), float32
-        NaN in rows that cannot be read.
-    errors : dict
-        Errors by row.
+    context : callable
+        Gives what embeddings depend on apart from the content, as bytes. Called if there is a cache.
+    bar : dict
+        Options of tqdm.
+    errors : dict or None
+        Gets the `ImageReadError` of each row that cannot be read. None: the first of them is raised.
+    batch_done : callable or None
+        Called after every `batch_size` rows.
     """
-    import torch
+    from tqdm.auto import tqdm
 
-    embeddings = torch.full((n, width), torch.nan).to(device)
-    errors, copies, batch, fitting_size = {}, {}, [], batch_size
-    # Closed at once after an error, so that no reading thread outlives the call.
-    with closing(readings):
-        for row, reading in enumerate(readings):
-            if reading.input is not None:
-                batch.append((row, reading))
-            else:
-                if reading.embedding is not None:
-                    embeddings[row] = torch.from_numpy(reading.embedding)
-                elif reading.same_as is not None:
-                    copies[row] = reading.same_as
-                else:
-                    errors[row] = reading.error
-                advance(1)
-            if batch and (len(batch) == batch_size or row == n - 1):
-                fitting_size = _embed_batch(batch, embeddings, forward, cache, fitting_size)
-                advance(len(batch))
-                batch = []
+    n, batch_size = len(sources), encoder.batch_size
+    embeddings = np.full((n, width), np.nan, dtype=np.float32)
+    rows, batch, fitting_size = {}, [], batch_size
+    # For each row the row that has its embedding.
+    origin = np.arange(n)
+
+    def is_new(row, name):
+        # Atomic: of several threads with equal names exactly one is first.
+        origin[row] = rows.setdefault(name, row)
+        return origin[row] == row
+
+    def prepare(row, source):
+        """Row, key and input of the model; None if the model is not needed."""
+        try:
+            # Two threads must not read one object at once.
+            if is_new(row, os.fspath(source) if isinstance(source, (str, os.PathLike)) else id(source)):
+                digest, load = read(source)
+                key = hashlib.sha256(prefix + digest).digest()
+                if is_new(row, key):
+                    known = cache.get(key)
+                    if known is None:
+                        return row, key, load()
+                    embeddings[row] = known
+        except ImageReadError as error:
+            if errors is None:
+                message = f"Image {row} ({describe(source)}) cannot be read: {error}."
+                raise ImageReadError(message) from error
+            errors[row] = error
+        return None
+
+    with CacheSession(encoder.cache) as cache, tqdm(total=n, **bar) as shown:
+        prefix = context() if cache.active else b""
+        with closing(_read_ahead(prepare, sources, batch_size, n_threads)) as prepared:
+            for n_done, item in enumerate(prepared, 1):
+                if item is not None:
+                    batch.append(item)
+                if batch and (len(batch) == batch_size or n_done == n):
+                    fitting_size = _embed_batch(batch, embeddings, forward, cache, fitting_size)
+                    batch = []
+                shown.update()
+                if batch_done is not None and (n_done % batch_size == 0 or n_done == n):
+                    batch_done()
     if fitting_size < batch_size:
         warn_caller(
             f"Batches of {batch_size} did not fit in the memory of the device; the last were computed {fitting_size} at "
             "a time. Set batch_size to that or less.",
             RuntimeWarning,
         )
-    if copies:
-        # A row may be equal by its source to a row that is equal by its content to a third: two steps at most.
-        origins = {row: copies.get(first, first) for row, first in copies.items()}
-        rows, first = (torch.tensor(list(part)).to(embeddings.device) for part in (origins, origins.values()))
-        embeddings[rows] = embeddings[first]
-        errors |= {row: errors[origin] for row, origin in origins.items() if origin in errors}
-    return embeddings, errors
+    # A row may be equal by its name to a row that is equal by its content to a third.
+    origin = origin[origin]
+    for row in np.flatnonzero(origin != np.arange(n)):
+        embeddings[row] = embeddings[origin[row]]
+        if errors and origin[row] in errors:
+            errors[row] = errors[origin[row]]
+    return embeddings
+
+
+def _read_ahead(prepare, sources, n_ahead, n_threads):
+    """Yield `prepare(row, source)` for all sources in order, while threads, if any, work on the next `n_ahead`."""
+    if not n_threads:
+        # A text is read in less time than it takes to hand it to a thread.
+        yield from map(prepare, range(len(sources)), sources)
+        return
+    pool = ThreadPoolExecutor(n_threads, thread_name_prefix="sksemobridge-read")
+    waiting = deque()
+    try:
+        for row, source in enumerate(sources):
+            waiting.append(pool.submit(prepare, row, source))
+            if len(waiting) > n_ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        # After an error or an interrupt, reads that have not begun are dropped, and no thread outlives the call.
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _embed_batch(batch, embeddings, forward, cache, size):
@@ -131,31 +119,28 @@ def _embed_batch(batch, embeddings, forward, cache, size):
 
     with cache.turn():
         missing = []
-        for row, reading in batch:
-            # Another process may have cached it since the image was read.
-            known = cache.get(reading.key)
+        for row, key, model_input in batch:
+            # Another process may have embedded it since it was read.
+            known = cache.get(key)
             if known is None:
-                missing.append((row, reading))
+                missing.append((row, key, model_input))
             else:
-                embeddings[row] = torch.from_numpy(known)
-        if not missing:
-            return size
-        rows, readings = zip(*missing)
-        inputs = torch.from_numpy(np.stack([reading.input for reading in readings]))
-        computed, size = _compute(forward, inputs, size)
-        embeddings[torch.tensor(rows).to(embeddings.device)] = computed.to(embeddings.device)
-        if cache.active:
-            cache.put([reading.key for reading in readings], computed.cpu().numpy())
+                embeddings[row] = known
+        if missing:
+            rows, keys, inputs = zip(*missing)
+            computed, size = _compute(forward, torch.from_numpy(np.stack(inputs)), size)
+            embeddings[list(rows)] = computed
+            cache.put(keys, computed)
     return size
 
 
 def _compute(forward, inputs, size):
-    """`forward(inputs)`, and how many inputs it took at once: `size`, halved each time memory ran out."""
+    """`forward(inputs)` in NumPy, and how many inputs it took at once: `size`, halved each time memory ran out."""
     import torch
 
     while True:
         try:
-            return torch.cat([forward(piece) for piece in inputs.split(size)]), size
+            return torch.cat([forward(piece) for piece in inputs.split(size)]).cpu().numpy(), size
         except torch.OutOfMemoryError:
             if size == 1:
                 raise

@@ -10,28 +10,19 @@ _PROXIES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY")
 
 
 def find_kept(needs):
-    """Files on this machine by repository, if the hub does not answer. If it does, nothing.
+    """Paths on this machine by repository, if the hub does not answer or must not be asked. If it does, nothing.
 
+    `needs` maps each repository to names of files, one of which must be there: `ConnectionError` if none is.
     huggingface_hub itself would try for a minute or two, with some fifty lines of log.
-
-    Parameters
-    ----------
-    needs : dict
-        From repositories to names of files, one of which must be there.
-
-    Raises
-    ------
-    ConnectionError
-        If the hub does not answer, or must not be asked, and this machine has no file of a repository.
     """
     from huggingface_hub import constants, try_to_load_from_cache
 
     # A configuration may name a folder instead of a repository.
     needs = {repository: names for repository, names in needs.items() if not os.path.isdir(repository)}
-    error = None
-    if needs and not constants.HF_HUB_OFFLINE:
-        error = _try_to_reach(time.monotonic() // _MEMORY)
-    if not needs or (error is None and not constants.HF_HUB_OFFLINE):
+    if not needs:
+        return {}
+    error = None if constants.HF_HUB_OFFLINE else _try_to_reach(time.monotonic() // _MEMORY)
+    if error is None and not constants.HF_HUB_OFFLINE:
         return {}
     kept = {}
     for repository, names in needs.items():
@@ -39,12 +30,12 @@ def find_kept(needs):
         # For a file that the hub does not have, the answer is an object, not a path.
         kept[repository] = next((path for path in paths if isinstance(path, str)), None)
         if kept[repository] is None:
-            # Only the name of the variable: the address may hold a password.
-            proxy = next((name for name in _PROXIES if os.environ.get(name)), None)
-            way = f"through the proxy in {proxy}" if proxy else "without a proxy (HTTPS_PROXY is not set)"
-            problem = (
-                f"{constants.ENDPOINT} does not answer {way} ({error})" if error else "HF_HUB_OFFLINE is set"
-            )
+            problem = "HF_HUB_OFFLINE is set"
+            if error is not None:
+                # Only the name of the variable: the address may hold a password.
+                proxy = next((name for name in _PROXIES if os.environ.get(name)), None)
+                way = f"through the proxy in {proxy}" if proxy else "without a proxy (HTTPS_PROXY is not set)"
+                problem = f"{constants.ENDPOINT} does not answer {way} ({error})"
             raise ConnectionError(
                 f"{problem}, and {repository!r} is not in {constants.HF_HUB_CACHE!r}."
             ) from error

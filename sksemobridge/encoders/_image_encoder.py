@@ -1,8 +1,6 @@
 """Images to embeddings with the image tower of a CLIP model."""
 
-import hashlib
 import os
-from contextlib import contextmanager
 from functools import partial
 from numbers import Integral
 from typing import Any, Literal
@@ -15,10 +13,9 @@ from .._utils.callbacks import CallbackSupportMixin, OfThisThread, fit_task
 from .._utils.sklearn import StrOptions, checks_parameters
 from .._utils.validation import warn_caller
 from ._base import CLIPEncoder, list_images
-from ._cache import CacheSession
-from ._embedding import Reader, Reading, embed, read_ahead
+from ._embedding import embed
 from ._models import resolve_image_precision
-from ._pictures import ImageReadError, decode, describe, fetch, picture_digest
+from ._pictures import decode, describe, fetch, picture_digest
 
 # Part of the keys of the cache. Raise it when pictures are read or scaled in another way.
 _READING = 2
@@ -139,30 +136,45 @@ class CLIPImageEncoder(CallbackSupportMixin, CLIPEncoder):
         ModelLoadError
             If the model or its weights are missing.
         """
-        sources = list_images(X)
-        loaded = self._model()
+        sources, loaded = list_images(X), self._model()
         precision = resolve_image_precision(self.precision, loaded.device, loaded.n_image_parameters)
-        with CacheSession(self.cache) as cache, self._progress(len(sources)) as advance:
-            # Without a cache, keys need only differ within this call.
-            context = b"image %d %s " % (_READING, precision.encode())
-            context += loaded.image_digest() if cache.active else b""
-            read = partial(self._read, Reader(cache), context, loaded)
-            embeddings, errors = embed(
-                read_ahead(read, sources, self.batch_size, joblib.effective_n_jobs(self.n_jobs)),
-                len(sources),
-                loaded.embed_dim,
-                partial(loaded.embed_images, precision=precision),
-                cache,
-                batch_size=self.batch_size,
-                device=loaded.device if self.output == "torch" else "cpu",
-                advance=advance,
+        errors = {} if self.on_error == "nan" else None
+
+        def read(source):
+            content = fetch(source)
+            # At the size of the model's input.
+            return picture_digest(content), lambda: np.asarray(
+                loaded.crop(decode(content, max(loaded.image_size)))
             )
+
+        embeddings = embed(
+            self,
+            sources,
+            read,
+            partial(loaded.embed_images, precision=precision),
+            loaded.embed_dim,
+            lambda: b"image %d %s " % (_READING, precision.encode()) + loaded.digest(of_images=True),
+            {"desc": "images", "unit": "image", "delay": _BAR_AFTER_SECONDS, "disable": not self.progress},
+            n_threads=joblib.effective_n_jobs(self.n_jobs),
+            errors=errors,
+            batch_done=getattr(self, "_batch_done", None),
+        )
         if errors:
-            _warn_of_errors(sources, errors)
+            first = sorted(errors)[:3]
+            named = "; ".join(f"{row} ({describe(sources[row])})" for row in first)
+            named += "; ..." if len(errors) > 3 else ""
+            warn_caller(
+                f"{len(errors)} of {len(sources)} images cannot be read and have rows of NaN: {named}. The first: "
+                f"{errors[first[0]]}."
+            )
         if self.normalize:
-            lengths = embeddings.norm(dim=1, keepdim=True)
-            embeddings /= lengths.where(lengths > 0, 1)
-        return embeddings.numpy() if self.output == "numpy" else embeddings
+            lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
+            embeddings /= np.where(lengths > 0, lengths, 1)
+        if self.output == "numpy":
+            return embeddings
+        import torch
+
+        return torch.from_numpy(embeddings).to(loaded.device)
 
     @checks_parameters
     def fit_transform(self, X: Any, y: Any = None) -> Any:
@@ -183,49 +195,3 @@ class CLIPImageEncoder(CallbackSupportMixin, CLIPEncoder):
                 return self.transform(X)  # also that of a subclass
             finally:
                 del self._batch_done
-
-    def _read(self, reader, context, loaded, row, source):
-        """The `Reading` of one image. Threads read while the model computes."""
-        # Two threads must not read one image object at once.
-        name = os.fspath(source) if isinstance(source, (str, os.PathLike)) else id(source)
-        if (first := reader.find_equal(row, name)) is not None:
-            return Reading(same_as=first)
-        try:
-            content = fetch(source)
-            key = hashlib.sha256(context + picture_digest(content)).digest()
-            # At the size of the model's input.
-            shortest_side = max(loaded.image_size)
-            return reader.read(row, key, lambda: np.asarray(loaded.crop(decode(content, shortest_side))))
-        except ImageReadError as error:
-            if self.on_error == "raise":
-                message = f"Image {row} ({describe(source)}) cannot be read: {error}."
-                raise ImageReadError(message) from error
-            return Reading(error=error)
-
-    @contextmanager
-    def _progress(self, n_images):
-        """A function to call with a number of images that are done. It moves the bar, and calls callbacks after batches."""
-        from tqdm.auto import tqdm
-
-        n_done, batch_done = 0, getattr(self, "_batch_done", None)
-        with tqdm(
-            total=n_images, desc="images", unit="image", delay=_BAR_AFTER_SECONDS, disable=not self.progress
-        ) as bar:
-
-            def advance(n):
-                nonlocal n_done
-                bar.update(n)
-                before, n_done = n_done, n_done + n
-                if batch_done is not None:
-                    for _ in range(-(-n_done // self.batch_size) - -(-before // self.batch_size)):
-                        batch_done()
-
-            yield advance
-
-
-def _warn_of_errors(sources, errors):
-    named = "; ".join(f"{row} ({describe(sources[row])})" for row in sorted(errors)[:3])
-    warn_caller(
-        f"{len(errors)} of {len(sources)} images cannot be read and have rows of NaN: {named}"
-        f"{'; ...' if len(errors) > 3 else ''}. The first: {errors[min(errors)]}.",
-    )

@@ -10,14 +10,7 @@ from functools import lru_cache
 
 from .._utils.device import on_all_cores, resolve_device
 from ._pictures import check_size
-from ._source import (
-    arguments_for_loading,
-    cannot_load,
-    find_source,
-    load_tokenizer,
-    read_config,
-    uses_quick_gelu,
-)
+from ._source import arguments_for_loading, cannot_load, find_source, load_tokenizer, read_config
 from ._towers import cut_context, shallow_copy, without_projection
 
 MAX_MODELS = 4
@@ -26,27 +19,13 @@ SMALL_TOWER = 5_000_000
 
 
 class LoadedModel:
-    """A model that encoders share. Nothing changes it.
-
-    Attributes
-    ----------
-    source : ModelSource
-    device : torch.device
-    model : torch.nn.Module
-        In float32, in evaluation mode, without gradients.
-    embed_dim : int
-        `D`, the width of the joint space.
-    image_size : tuple of int
-        Height and width of the inputs of the image tower.
-    """
+    """A model of open_clip that encoders share, in float32, in evaluation mode, without gradients. Nothing changes it."""
 
     def __init__(self, source, device, model, config):
         from open_clip.transform import PreprocessCfg, image_transform_v2
         from torchvision.transforms import Compose
 
-        self.source = source
-        self.device = device
-        self.model = model
+        self.source, self.device, self.model = source, device, model
         self.embed_dim = int(config["embed_dim"])
         self.n_image_parameters = sum(weight.numel() for weight in model.visual.parameters())
         self._config = config
@@ -54,13 +33,18 @@ class LoadedModel:
         # The model's own preprocessing in two parts: `crop` for one image, `as_input` for a batch on the model's device.
         *geometry, _, normalize = image_transform_v2(self._preprocess, is_train=False).transforms
         size = self._preprocess.size
-        self.image_size = tuple(size) if isinstance(size, (tuple, list)) else (size, size)
+        self.image_size = (size, size) if isinstance(size, int) else tuple(size)
         self._geometry = Compose(geometry)
         self._mean, self._std = tuple(normalize.mean), tuple(normalize.std)
         self._lock = threading.Lock()
-        self._tokenizer = None
-        self._bf16_model = None
-        self._digests = {}
+        # What is made on first use.
+        self._made = {}
+
+    def _once(self, name, make):
+        with self._lock:
+            if name not in self._made:
+                self._made[name] = make()
+            return self._made[name]
 
     def crop(self, image):
         """An RGB image of Pillow, resized and cropped to `image_size` by the model's own preprocessing.
@@ -68,9 +52,8 @@ class LoadedModel:
         `ImageReadError` if the image is so narrow that resizing it by its shortest side would exhaust memory.
         """
         if self._preprocess.resize_mode == "shortest":
-            width, height = image.size
-            scale = max(self.image_size) / min(width, height)
-            check_size(max(1, round(width * scale)), max(1, round(height * scale)))
+            scale = max(self.image_size) / min(image.size)
+            check_size(*(max(1, round(side * scale)) for side in image.size))
         return self._geometry(image)
 
     def preprocessing(self):
@@ -136,47 +119,40 @@ class LoadedModel:
 
         if precision != "bf16" or self.device.type != "cpu":
             return self.model, torch.float32
-        with self._lock:
-            if self._bf16_model is None:
-                self._bf16_model = shallow_copy(self.model)
-                self._bf16_model._modules["visual"] = copy.deepcopy(self.model.visual).to(torch.bfloat16)
-        return self._bf16_model, torch.bfloat16
 
-    def tokenize(self, texts):
-        """Token ids of texts. The tokenizer is loaded on first use: it may come from a hub, and images need none."""
-        with self._lock:
-            if self._tokenizer is None:
-                self._tokenizer = load_tokenizer(self.source, self._config)
-        return self._tokenizer(texts)
+        def copy_in_bf16():
+            model = shallow_copy(self.model)
+            model._modules["visual"] = copy.deepcopy(self.model.visual).to(torch.bfloat16)
+            return model
 
-    def is_cut(self, text, tokens):
-        """Whether a text is longer than the model reads, so that `tokens` are only its first ones."""
-        # A token is at least one byte. Two more tokens mark start and end.
-        if len(text.encode()) + 2 <= len(tokens):
-            return False
-        # With room for one more token, a cut text has another token where its end was marked.
-        return self._tokenizer([text], context_length=len(tokens) + 1)[0, len(tokens) - 1] != tokens[-1]
+        return self._once("bf16", copy_in_bf16), torch.bfloat16
 
-    def image_digest(self):
-        """Digest of all that image embeddings depend on, apart from the image and the precision."""
-        description = [self._config, dataclasses.asdict(self._preprocess), str(self.model.visual)]
-        return self._digest("image", description, self.model.visual.state_dict())
+    def tokenize(self, text):
+        """Token ids of a text as an array, and whether it is longer than the model reads, so that its end is missing."""
+        # Only now: a tokenizer may come from a hub, and images need none.
+        tokenizer = self._once("tokenizer", lambda: load_tokenizer(self.source, self._config))
+        tokens = tokenizer([text])[0].numpy()
+        n = len(tokens)
+        # A token is at least one byte, and two more tokens mark start and end. With room for one more token, a cut text
+        # has another token where its end was marked.
+        is_cut = (
+            len(text.encode()) + 2 > n and tokenizer([text], context_length=n + 1)[0, n - 1] != tokens[-1]
+        )
+        return tokens, bool(is_cut)
 
-    def text_digest(self):
-        """Digest of all that text embeddings depend on, apart from the tokens and the precision."""
-        state = self.model.state_dict()
-        weights = {name: value for name, value in state.items() if not name.startswith("visual.")}
-        return self._digest("text", [self._config, str(self.model)], weights)
+    def digest(self, of_images):
+        """Digest of all that embeddings of images, or of texts, depend on, apart from the content and the precision."""
 
-    def _digest(self, tower, description, weights):
-        with self._lock:
-            if tower not in self._digests:
-                digest = hashlib.sha256(json.dumps([tower, *description], sort_keys=True).encode())
-                for name, value in weights.items():
+        def compute():
+            description = [of_images, self._config, dataclasses.asdict(self._preprocess), str(self.model)]
+            digest = hashlib.sha256(json.dumps(description, sort_keys=True).encode())
+            for name, value in self.model.state_dict().items():
+                if name.startswith("visual.") == of_images:
                     digest.update(name.encode())
                     digest.update(value.cpu().contiguous().numpy())
-                self._digests[tower] = digest.digest()
-            return self._digests[tower]
+            return digest.digest()
+
+        return self._once(of_images, compute)
 
 
 _places_lock = threading.Lock()
@@ -216,11 +192,6 @@ def clear_model_cache() -> None:
     _place.cache_clear()
 
 
-def read_embed_dim(model_name, pretrained):
-    """`D` from a model's configuration alone, so that naming columns needs no weights."""
-    return int(read_config(find_source(model_name, pretrained))["embed_dim"])
-
-
 def resolve_image_precision(precision, device, n_parameters):
     """`"auto"` is bf16 if the processor computes in it natively, fp16 on older GPUs, else fp32.
 
@@ -253,32 +224,23 @@ def autocast(precision, device):
     """Context in which a float32 model computes in `precision`, also within an autocast of the caller."""
     import torch
 
-    if precision == "fp32":
-        has_autocast = torch.amp.is_autocast_available(device.type)
-        return torch.autocast(device.type, enabled=False) if has_autocast else nullcontext()
-    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}[precision]
-    return torch.autocast(device.type, dtype=dtype)
+    if precision == "fp32" and not torch.amp.is_autocast_available(device.type):
+        return nullcontext()
+    dtype = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+    return torch.autocast(device.type, dtype=dtype, enabled=dtype is not None)
 
 
 def _load(source, device):
     import open_clip
+    import torch
 
     config = read_config(source)
     try:
         name, options = arguments_for_loading(source, config)
-        model = open_clip.create_model(
-            name,
-            **options,
-            precision="fp32",
-            force_quick_gelu=uses_quick_gelu(source, config),
-            require_pretrained=True,
-            weights_only=True,
-        )
+        model = open_clip.create_model(name, **options, require_pretrained=True, weights_only=True)
     except Exception as error:
         raise cannot_load(source, error) from error
     model.eval().requires_grad_(False).to(device)
     if device.type == "cuda":
-        import torch
-
         model.visual.to(memory_format=torch.channels_last)
     return LoadedModel(source, device, model, config)

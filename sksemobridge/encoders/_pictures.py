@@ -5,6 +5,7 @@ import io
 import os
 import re
 import stat
+from contextlib import suppress
 
 import numpy as np
 
@@ -24,11 +25,8 @@ _LARGE_FILE, _MOST_STEPS = 2**24, 100_000
 # The largest pixels have four channels of 16 bits. A file with more bytes a pixel is no picture.
 _PIXEL_BYTES = 8
 
-# The EXIF tag of how a camera was held, and by its values from 2 on, Pillow's name of what turns the picture upright.
+# The EXIF tag of how a camera was held.
 _ORIENTATION = 0x0112
-_TURNS = "FLIP_LEFT_RIGHT ROTATE_180 FLIP_TOP_BOTTOM TRANSPOSE ROTATE_270 TRANSVERSE ROTATE_90"
-_UPRIGHT = dict(enumerate(_TURNS.split(), start=2))
-
 # A JPEG may be shrunk by these factors while it is decoded, if it then still measures so many times the model's input.
 # With smaller margins, some embeddings of photographs or noise by the bundled model have cosines below 0.999 to those
 # of whole pictures.
@@ -58,8 +56,7 @@ def fetch(source):
     """The content of a source, which is the bytes of a file or pixels. `ImageReadError` says why there is none."""
     source = to_numpy(source)
     if isinstance(source, np.ndarray):
-        _check_pixels(source)
-        return source
+        return _check_pixels(source)
     if is_pil(source):
         # The image is read only now, by the reader that opened it.
         if getattr(source, "tile", None) and source.format not in FORMATS:
@@ -118,15 +115,23 @@ def _to_picture(image, shortest_side=None):
         raise
     # For broken files, readers raise OSError, SyntaxError, struct.error, zlib.error and others.
     except Exception as error:
-        raise ImageReadError(
-            f"it is broken or of an unknown kind: {error or type(error).__name__}"
-        ) from error
+        reason = str(error) or type(error).__name__
+        raise ImageReadError(f"it is broken or of an unknown kind: {reason}") from error
 
 
 def is_pil(value):
     """Whether a value is an image of Pillow."""
-    # By name, so that Pillow need not be imported.
-    return any(f"{kind.__module__}.{kind.__qualname__}" == "PIL.Image.Image" for kind in type(value).__mro__)
+    return _is_a(value, "PIL.Image.Image")
+
+
+def _is_open_file(value):
+    """Whether a value is a file of fsspec that is opened on request, as `fsspec.open` gives it."""
+    return _is_a(value, "fsspec.core.OpenFile")
+
+
+def _is_a(value, name):
+    # By name, so that the package need not be imported.
+    return any(f"{kind.__module__}.{kind.__qualname__}" == name for kind in type(value).__mro__)
 
 
 def check_pixel_type(pixels):
@@ -144,8 +149,8 @@ def _check_pixels(pixels):
         raise ImageReadError(f"pixels must have the shape (h, w), (h, w, 3) or (h, w, 4), not {pixels.shape}")
     if np.ma.is_masked(pixels):
         raise ImageReadError("some of its pixels are masked; fill them, for example with pixels.filled(255)")
-    if not pixels.size:
-        raise ImageReadError(f"the picture has no pixels, its shape is {pixels.shape}")
+    check_size(*pixels.shape[1::-1])
+    return pixels
 
 
 def _read_file(path):
@@ -159,44 +164,46 @@ def _read_file(path):
             raise ImageReadError("it is not a regular file")
         with open(path, "rb") as file:
             if status.st_size > _LARGE_FILE:
-                _check_large_file(file, status.st_size)
+                _check_bytes(status.st_size)
+                check_size(*_open(_Head(file)).size)
+                file.seek(0)
             # No more than that: files in /proc may be longer than their size says, or have no end.
             return file.read(status.st_size)
     except ImageReadError:
         raise
     except (OSError, ValueError) as error:
+        problem = "there is no such file" if isinstance(error, FileNotFoundError) else str(error)
         if isinstance(path, str) and _ADDRESS.match(path):
-            raise ImageReadError(
+            problem = (
                 "addresses are not fetched; download the file and give its path, or give fsspec.open(address) if "
                 "you trust where it leads"
-            ) from error
-        is_missing = isinstance(error, FileNotFoundError)
-        raise ImageReadError("there is no such file" if is_missing else str(error)) from error
-
-
-def _is_open_file(value):
-    """Whether a value is a file of fsspec that is opened on request, as `fsspec.open` gives it."""
-    return any(
-        f"{kind.__module__}.{kind.__qualname__}" == "fsspec.core.OpenFile" for kind in type(value).__mro__
-    )
+            )
+        raise ImageReadError(problem) from error
 
 
 def _read_open_file(source):
-    from PIL import Image
-
-    limit = Image.MAX_IMAGE_PIXELS
-    most = None if limit is None else _PIXEL_BYTES * limit
     try:
         with source as file:
-            content = file.read() if most is None else file.read(most + 1)
+            # One byte more than a picture may have is enough to refuse it.
+            content = file.read() if _limit() is None else file.read(_PIXEL_BYTES * _limit() + 1)
     except FileNotFoundError as error:
         raise ImageReadError("there is no such file") from error
     # Each system has errors of its own.
     except Exception as error:
         raise ImageReadError(str(error) or type(error).__name__) from error
-    if most is not None and len(content) > most:
-        raise _bomb(f"its content is of more bytes than {limit:,} pixels take")
+    _check_bytes(len(content))
     return content
+
+
+def _limit():
+    from PIL import Image
+
+    return Image.MAX_IMAGE_PIXELS
+
+
+def _check_bytes(n):
+    if _limit() is not None and n > _PIXEL_BYTES * _limit():
+        raise _bomb(f"it has more bytes than {_limit():,} pixels take")
 
 
 def _crop(picture, box):
@@ -212,17 +219,6 @@ def _crop(picture, box):
             f"the box {box} holds no pixel of the picture of {picture.width} x {picture.height}"
         )
     return pixels
-
-
-def _check_large_file(file, n_bytes):
-    """Refuse a large file that is no picture, before it is read."""
-    from PIL import Image
-
-    limit = Image.MAX_IMAGE_PIXELS
-    if limit is not None and n_bytes > _PIXEL_BYTES * limit:
-        raise _bomb(f"its {n_bytes:,} bytes are more than {limit:,} pixels take")
-    check_size(*_open(_Head(file)).size)
-    file.seek(0)
 
 
 class _Head:
@@ -256,29 +252,21 @@ def _open(file):
 
 
 def _draft(image, shortest_side):
-    width, height = image.size
-    # Factors must divide the size: a rounded size would shift the later crop by half a pixel.
-    shrinks = [
-        shrink
-        for shrink, margin in _SHRINKS.items()
-        if not width % shrink
-        and not height % shrink
-        and min(width, height) >= margin * shrink * shortest_side
-    ]
-    if shrinks:
-        # For other files than JPEG this does nothing.
-        image.draft(None, (width // shrinks[0], height // shrinks[0]))
+    for shrink, margin in _SHRINKS.items():
+        sides = [side // shrink for side in image.size]
+        # Factors must divide the size: a rounded size would shift the later crop by half a pixel.
+        if min(sides) >= margin * shortest_side and image.size == tuple(shrink * side for side in sides):
+            # For other files than JPEG this does nothing.
+            image.draft(None, tuple(sides))
+            return
 
 
 def check_size(width, height):
     """Refuse pictures without pixels, and with more than Pillow allows."""
-    from PIL import Image
-
     if not width or not height:
         raise ImageReadError(f"the picture has no pixels, its size is {width} x {height}")
-    limit = Image.MAX_IMAGE_PIXELS
-    if limit is not None and width * height > limit:
-        raise _bomb(f"{width} x {height} pixels are more than the limit of {limit:,}")
+    if _limit() is not None and width * height > _limit():
+        raise _bomb(f"{width} x {height} pixels are more than the limit of {_limit():,}")
 
 
 def _bomb(reason):
@@ -289,15 +277,14 @@ def _bomb(reason):
 
 
 def _upright(image):
-    from PIL import Image
+    from PIL import ImageOps
 
-    # Only after loading: some formats store the orientation behind the pixels, and loading a TIFF applies it.
-    try:
-        name = _UPRIGHT.get(image.getexif().get(_ORIENTATION))
-    except Exception:
-        # The metadata are broken, the picture is not.
-        return image
-    return image.transpose(Image.Transpose[name]) if name else image
+    # Only after loading: some formats store the orientation behind the pixels, and loading a TIFF applies it. Where
+    # the metadata are broken, the picture is not.
+    with suppress(Exception):
+        if image.getexif().get(_ORIENTATION, 1) != 1:
+            return ImageOps.exif_transpose(image)
+    return image
 
 
 def _to_rgb(image):

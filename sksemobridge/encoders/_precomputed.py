@@ -130,23 +130,21 @@ class PrecomputedTextEncoder(TextEncoder):
     def _check(self):
         self._table()
 
-    def _encode(self, texts):
+    def _embed(self, texts, project):
         self._validate_params()
-        rows, eos, *_ = self._table()
+        rows, eos, projection, bias = self._table()
+        if project:
+            # By `encode`, which may have been replaced.
+            return self.encode(texts) @ projection + (0 if bias is None else bias)
         texts = self._as_known(texts)
         missing = list(dict.fromkeys(text for text in texts if text not in rows))
         if missing:
-            shown = ", ".join(repr(text) for text in missing[:3]) + (", ..." if len(missing) > 3 else "")
+            shown = ", ".join(map(repr, missing[:3])) + (", ..." if len(missing) > 3 else "")
             raise ValueError(
                 f"{len(missing)} of the texts are not among the {len(rows)} that were precomputed: {shown}. Embed them "
                 "too, or use CLIPTextEncoder."
             )
         return eos[[rows[text] for text in texts]]
-
-    def _transform(self, texts):
-        eos = self.encode(texts)
-        _, _, projection, bias = self._table()
-        return eos @ projection if bias is None else eos @ projection + bias
 
     @property
     def projection_(self) -> NDArray[Any]:
@@ -176,31 +174,24 @@ class PrecomputedTextEncoder(TextEncoder):
     def _table(self):
         """The row of each text, the embeddings, the projection and its bias, checked against each other."""
         texts, eos = self._as_known(list_texts(self.texts)), _floats(self.eos, "eos")
-        if len(texts) != len(eos):
+        projection = (
+            np.eye(eos.shape[1]) if self.projection is None else _floats(self.projection, "projection")
+        )
+        bias = self.projection_bias
+        if bias is not None:
+            bias = _floats(bias, "projection_bias", ensure_2d=False)
+        is_wrong_bias = bias is not None and bias.shape != projection.shape[1:]
+        if (len(texts), len(projection)) != eos.shape or is_wrong_bias:
             raise ValueError(
-                f"There are {len(texts)} texts and {len(eos)} rows of eos; they must be as many."
+                f"{len(texts)} texts, eos {eos.shape}, projection {projection.shape} and projection_bias {np.shape(bias)} do "
+                "not fit together. Their shapes must be n, (n, d), (d, D) and (D,)."
             )
         rows = {}
         for row, text in enumerate(texts):
             first = rows.setdefault(text, row)
-            if first != row and not np.array_equal(eos[first], eos[row]):
+            if not np.array_equal(eos[first], eos[row]):
                 raise ValueError(
                     f"The text {text!r} has two different embeddings, in rows {first} and {row} of eos."
-                )
-        width = eos.shape[1]
-        projection = np.eye(width) if self.projection is None else _floats(self.projection, "projection")
-        if len(projection) != width:
-            raise ValueError(
-                f"projection has {len(projection)} rows for embeddings (eos) of width {width}; its shape "
-                f"must be ({width}, D)."
-            )
-        bias = self.projection_bias
-        if bias is not None:
-            bias = _floats(bias, "projection_bias", ensure_2d=False)
-            if bias.shape != projection.shape[1:]:
-                raise ValueError(
-                    f"projection_bias has the shape {bias.shape}; for a projection of shape {projection.shape} "
-                    f"it must be {projection.shape[1:]}."
                 )
         return rows, eos, projection, bias
 

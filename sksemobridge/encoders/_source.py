@@ -66,17 +66,10 @@ def find_source(model_name, pretrained):
             "tags, such as 'openai', or the path of a checkpoint."
         )
     # open_clip reads "ViT-B/16" as "ViT-B-16". With one spelling it is one model.
-    name = model_name.replace("/", "-")
-    pretrained = os.fspath(pretrained)
-    if os.path.isfile(pretrained) and not _is_tag(name, pretrained):
-        return ModelSource(name, os.path.abspath(pretrained), (_stamp(Path(pretrained)),))
-    return ModelSource(name, pretrained)
-
-
-def _is_tag(name, pretrained):
-    import open_clip
-
-    return open_clip.is_pretrained_cfg(name, pretrained)
+    source = ModelSource(model_name.replace("/", "-"), os.fspath(pretrained))
+    if os.path.isfile(pretrained) and not _read_tag(source):
+        return ModelSource(source.name, os.path.abspath(pretrained), (_stamp(Path(pretrained)),))
+    return source
 
 
 def _folder_source(folder):
@@ -112,15 +105,19 @@ def arguments_for_loading(source, config=None):
     With `config`, the repository of the text tower is looked for, too. `ConnectionError` if the hub does not answer and
     a file is not on this machine.
     """
-    name, options, needs, tag, repository = source.name, {"pretrained": source.pretrained}, {}, {}, None
+    name, options, needs = source.name, {"pretrained": source.pretrained}, {}
+    tag = _read_tag(source)
+    # The place of a tag on the hub ends with a file, or with a slash where the file has the usual name.
+    repository, _, file = tag.get("hf_hub", "").rpartition("/")
     if name.startswith(_HUB):
         repository = name[len(_HUB) :]
         needs[repository] = ["open_clip_config.json"]
-    elif not source.files:
-        tag = _read_tag(source)
-        repository, _, file = tag.get("hf_hub", "").rpartition("/")
-        if repository:
-            needs[repository] = _weights_names(file)
+    elif repository:
+        stem, kind = os.path.splitext(file or "open_clip_pytorch_model.bin")
+        # In open_clip's order.
+        needs[repository] = [f"{stem}.safetensors", f"{stem}{kind}"]
+        if not file:
+            needs[repository].insert(0, "open_clip_model.safetensors")
     if text_tower := ((config or {}).get("text_cfg") or {}).get("hf_model_name"):
         needs[text_tower] = ["config.json"]
     kept = find_kept(needs).get(repository)
@@ -129,29 +126,18 @@ def arguments_for_loading(source, config=None):
         options = {"pretrained": kept, "force_preprocess_cfg": tag}
     elif kept is not None:
         name = f"{_LOCAL}{Path(kept).parent}"
-    return name, options
-
-
-def uses_quick_gelu(source, config):
-    """Whether a model was trained with QuickGELU.
-
-    If only the tag says so, as OpenAI's tags do, open_clip itself would build the model with GELU, and warn.
-    """
-    is_tag = source.pretrained is not None and not source.files
-    return bool(config.get("quick_gelu") or (is_tag and _read_tag(source).get("quick_gelu")))
+    # If only the tag asks for QuickGELU, as OpenAI's do, open_clip itself would build the model with GELU, and warn.
+    quick_gelu = (config or {}).get("quick_gelu") or tag.get("quick_gelu")
+    return name, options | {"force_quick_gelu": bool(quick_gelu)}
 
 
 def _read_tag(source):
+    """What open_clip knows of the weights of a tag; nothing if `pretrained` is no tag."""
     import open_clip
 
+    if source.pretrained is None or source.files:
+        return {}
     return open_clip.get_pretrained_cfg(source.name, source.pretrained) or {}
-
-
-def _weights_names(file):
-    """The names under which open_clip looks for the weights of a tag, in its order."""
-    stem, kind = os.path.splitext(file or "open_clip_pytorch_model.bin")
-    names = [f"{stem}.safetensors", f"{stem}{kind}"]
-    return names if file else ["open_clip_model.safetensors", *names]
 
 
 def read_config(source):
@@ -171,14 +157,13 @@ def read_config(source):
         )
     if "embed_dim" not in config:
         raise ModelLoadError(f"The configuration of the model {source} has no 'embed_dim'.")
-    if source.pretrained is not None and not source.files:
+    if source.pretrained is not None and not source.files and not _read_tag(source):
         tags = open_clip.list_pretrained_tags_by_model(source.name)
-        if not _is_tag(source.name, source.pretrained):
-            known = f"Tags of this model: {', '.join(tags)}." if tags else "open_clip has no weights for it."
-            raise ModelLoadError(
-                f"pretrained={source.pretrained!r} is neither a tag of the model {source.name!r} nor a file."
-                f"{_close(source.pretrained, tags)} {known}"
-            )
+        known = f"Tags of this model: {', '.join(tags)}." if tags else "open_clip has no weights for it."
+        raise ModelLoadError(
+            f"pretrained={source.pretrained!r} is neither a tag of the model {source.name!r} nor a file."
+            f"{_close(source.pretrained, tags)} {known}"
+        )
     return config
 
 
@@ -211,7 +196,8 @@ def cannot_load(source, error):
             "on a machine that has one and copy that folder, or give the path of a checkpoint or a 'local-dir:' folder. "
             f"model_name={BUNDLED_NAME!r}, pretrained={BUNDLED_TAG!r} needs no download."
         )
-    return ModelLoadError(f"The model {source} could not be loaded: {_reason(error)}\n{remedy}")
+    reason = str(error).strip() or type(error).__name__
+    return ModelLoadError(f"The model {source} could not be loaded: {reason}\n{remedy}")
 
 
 def load_tokenizer(source, config):
@@ -219,24 +205,19 @@ def load_tokenizer(source, config):
     import open_clip
 
     repository = (config.get("text_cfg") or {}).get("hf_tokenizer_name")
-    if source.name.startswith(_LOCAL):
-        repository = None
+    is_on_hub = repository and not source.name.startswith(_LOCAL)
     try:
-        kept = find_kept({repository: _TOKENIZER_FILES} if repository else {})
+        kept = find_kept({repository: _TOKENIZER_FILES} if is_on_hub else {})
         return open_clip.get_tokenizer(source.name, **({"local_files_only": True} if kept else {}))
     except Exception as error:
         if find_spec("transformers") is None:
             remedy = "This tokenizer needs the package transformers: pip install transformers."
-        elif repository is None:
+        elif not is_on_hub:
             remedy = "A model folder holds the files of its tokenizer too, for example tokenizer.json."
         else:
             remedy = (
                 f"It comes from {repository!r} on the hub. {_KEPT} Without network, run "
                 f"open_clip.get_tokenizer({source.name!r}) on a machine that has one and copy that folder."
             )
-        message = f"The tokenizer of the model {source} could not be loaded: {_reason(error)}\n{remedy}"
+        message = f"The tokenizer of the model {source} could not be loaded: {error}\n{remedy}"
         raise ModelLoadError(message) from error
-
-
-def _reason(error):
-    return str(error).strip() or type(error).__name__

@@ -1,6 +1,5 @@
 """Texts to embeddings with the text tower of a CLIP model."""
 
-import hashlib
 import os
 from collections.abc import Sequence
 from functools import partial
@@ -10,8 +9,7 @@ from numpy.typing import NDArray
 
 from .._utils.validation import warn_caller
 from ._base import CLIPEncoder, TextEncoder, list_texts
-from ._cache import CacheSession
-from ._embedding import Reader, embed
+from ._embedding import embed
 from ._towers import read_image_projection, read_text_projection
 
 # A shorter bar would only flicker.
@@ -89,12 +87,9 @@ class CLIPTextEncoder(TextEncoder, CLIPEncoder):
         -------
         ndarray of shape (n, D), float32
         """
-        from tqdm.auto import tqdm
-
         kept = "set cache to keep them" if self.cache is None else f"kept in cache={os.fspath(self.cache)!r}"
         what = f"embedding {len(texts):,} words for the bridge, once; {kept}"
-        with tqdm(total=len(texts), desc=what, unit="text", delay=_BAR_AFTER_SECONDS, leave=False) as bar:
-            return self._transform(list_texts(texts), advance=bar.update)
+        return self._embed(list_texts(texts), project=True, what=what)
 
     @property
     def projection_(self) -> NDArray[Any]:
@@ -124,44 +119,33 @@ class CLIPTextEncoder(TextEncoder, CLIPEncoder):
         # Prompts are few, and the classifier needs their exact geometry.
         return "fp32" if self.precision == "auto" else self.precision
 
-    def _encode(self, texts):
-        return self._embed(texts, project=False)
-
-    def _transform(self, texts, advance=lambda n: None):
-        return self._embed(texts, project=True, advance=advance)
-
-    def _embed(self, texts, *, project, advance=lambda n: None):
-        loaded, precision, cut = self._model(), self._precision(), []
-        width = loaded.embed_dim if project else len(read_text_projection(loaded.model)[0])
+    def _embed(self, texts, project, what=None):
+        loaded, precision, cut = self._model(), self._precision(), {}
         space = "joint" if project else "eos"
-        with CacheSession(self.cache) as cache:
-            context = f"text {space} {precision} ".encode() + (loaded.text_digest() if cache.active else b"")
-            embeddings, _ = embed(
-                _read(texts, Reader(cache), context, loaded, cut),
-                len(texts),
-                width,
-                partial(loaded.embed_tokens, precision=precision, project=project),
-                cache,
-                batch_size=self.batch_size,
-                advance=advance,
-            )
+
+        def read(text):
+            tokens, is_cut = loaded.tokenize(text)
+            if is_cut:
+                cut[text] = len(tokens)
+            return tokens.tobytes(), lambda: tokens
+
+        embeddings = embed(
+            self,
+            texts,
+            read,
+            partial(loaded.embed_tokens, precision=precision, project=project),
+            loaded.embed_dim if project else len(read_text_projection(loaded.model)[0]),
+            lambda: f"text {space} {precision} ".encode() + loaded.digest(of_images=False),
+            {"desc": what, "unit": "text", "delay": _BAR_AFTER_SECONDS, "leave": False, "disable": not what},
+        )
         if cut:
-            text, n_tokens = cut[0]
+            text, n_tokens = next(iter(cut.items()))
+            n_cut = sum(text in cut for text in texts)
             warn_caller(
-                f"{len(cut)} of {len(texts)} texts are longer than the {n_tokens} tokens that the model reads; their ends "
+                f"{n_cut} of {len(texts)} texts are longer than the {n_tokens} tokens that the model reads; their ends "
                 f"are cut off. The first is {text!r}. Shorten them."
             )
-        return embeddings.numpy()
-
-
-def _read(texts, reader, context, loaded, cut):
-    """Yield the `Reading` of each text, and add texts that the model reads only in part to `cut`."""
-    for row, text in enumerate(texts):
-        tokens = loaded.tokenize([text])[0].numpy()
-        if loaded.is_cut(text, tokens):
-            cut.append((text, len(tokens)))
-        key = hashlib.sha256(context + tokens.tobytes()).digest()
-        yield reader.read(row, key, lambda tokens=tokens: tokens)
+        return embeddings
 
 
 def _to_numpy(tensor):

@@ -1,7 +1,6 @@
 """The towers of open_clip's models: their last linear layers, and text towers without it or with a shorter context.
 
-The joint embedding of a text is `eos @ W + b_W`, that of an image `f @ W_image + b_image`. Nothing here changes a
-model.
+The joint embedding of a text is `eos @ W + b_W`, that of an image `f @ W_image + b_image`. No model is changed.
 """
 
 import copy

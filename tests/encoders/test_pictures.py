@@ -47,7 +47,8 @@ def seen(source):
 
 def test_all_sources_of_one_picture_are_seen_alike(pixels, tmp_path):
     content = encoded(Image.fromarray(pixels))
-    path = tmp_path / "picture.png"
+    # The content tells the kind, not the name.
+    path = tmp_path / "picture.jpg"
     path.write_bytes(content)
     for source in (
         str(path),
@@ -65,17 +66,19 @@ def test_all_sources_of_one_picture_are_seen_alike(pixels, tmp_path):
         assert_array_equal(seen(source), pixels)
 
 
-def test_kind_is_told_by_content_not_by_name(pixels, tmp_path):
-    path = tmp_path / "picture.jpg"
-    path.write_bytes(encoded(Image.fromarray(pixels), "PNG"))
-    assert_array_equal(seen(path), pixels)
-
-
 @pytest.mark.parametrize("kind", ["JPEG", "WEBP", "GIF", "BMP", "TIFF", "PNG", "JPEG2000"])
 def test_common_kinds_are_read(pixels, kind):
     if kind == "JPEG2000" and not features.check("jpg_2000"):
         pytest.skip("this Pillow has no JPEG 2000")
     assert np.abs(seen(encoded(Image.fromarray(pixels), kind)).astype(int) - pixels).mean() < 12
+
+
+@pytest.mark.parametrize("mode", ["YCbCr", "HSV", "RGBX", "CMYK"])
+def test_other_colour_spaces_are_converted(pixels, mode):
+    image = Image.fromarray(pixels).convert(mode)
+    assert np.abs(seen(image).astype(int) - pixels).mean() < 4
+    if mode == "CMYK":
+        assert np.abs(seen(encoded(image, "JPEG", quality=95)).astype(int) - pixels).mean() < 8
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
@@ -115,9 +118,8 @@ def test_jpegs_may_be_decoded_smaller_but_not_too_small(orientation):
         assert min(small.size) == 600 // shrink
         again = np.asarray(full.resize(small.size, Image.Resampling.BOX)).astype(int)
         assert np.abs(np.asarray(small) - again).mean() < 3
-
-
-def test_jpegs_are_not_decoded_smaller_where_that_would_round_their_size():
+    # Only files are, and only where their size is not rounded.
+    assert read_picture(Image.open(io.BytesIO(content)), shortest_side=50).size == full.size
     content = encoded(Image.fromarray(some_pictures(1, size=(602, 900))[0]), "JPEG")
     assert read_picture(content, shortest_side=50).size == (450, 301)
 
@@ -139,22 +141,13 @@ def test_the_smallest_that_jpegs_are_decoded_to_does_no_harm_either(shrink, side
     assert (fast * full).sum(axis=1).min() > 0.999
 
 
-def test_only_files_are_decoded_smaller(pixels):
-    image = Image.open(io.BytesIO(encoded(Image.fromarray(pixels), "JPEG")))
-    assert read_picture(image, shortest_side=4).size == image.size == (36, 24)
-
-
-def test_broken_metadata_does_not_spoil_a_sound_picture(pixels):
-    content = encoded(Image.fromarray(pixels), exif=b"Exif\x00\x00" + b"II*\x00garbage")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        assert_array_equal(seen(content), pixels)
-
-
-def test_an_orientation_that_does_not_exist_is_passed_over(pixels):
-    exif = Image.Exif()
-    exif[0x0112] = 9
-    assert_array_equal(seen(encoded(Image.fromarray(pixels), exif=exif)), pixels)
+def test_wrong_metadata_does_not_spoil_a_sound_picture(pixels):
+    no_orientation = Image.Exif()
+    no_orientation[0x0112] = 9
+    for exif in (b"Exif\x00\x00" + b"II*\x00garbage", no_orientation):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            assert_array_equal(seen(encoded(Image.fromarray(pixels), exif=exif)), pixels)
 
 
 def test_grey_and_black_and_white(pixels):
@@ -184,12 +177,7 @@ def test_grey_with_alpha(pixels):
     got = seen(encoded(image))
     assert (got[:, :9] == 255).all()
     assert_array_equal(got[:, 9:, 0], pixels[:, 9:, 0])
-
-
-def test_premultiplied_alpha(pixels):
-    both = np.dstack([pixels, np.full(pixels.shape[:2], 0, dtype=np.uint8)])
-    assert (seen(Image.fromarray(both).convert("RGBa")) == 255).all()
-    assert (seen(Image.fromarray(both).convert("LA").convert("La")) == 255).all()
+    assert (seen(image.convert("La"))[:, :9] == 255).all()
 
 
 def test_palettes_with_and_without_a_transparent_colour(pixels):
@@ -210,23 +198,11 @@ def test_a_transparent_colour_of_a_picture_without_palette(pixels):
     assert_array_equal(got[5:], pixels[5:])
 
 
-def test_cmyk(pixels):
-    image = Image.fromarray(pixels).convert("CMYK")
-    assert np.abs(seen(encoded(image, "JPEG", quality=95)).astype(int) - pixels).mean() < 8
-    assert_allclose(seen(encoded(image, "TIFF")), pixels, atol=1)
-
-
-@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
-def test_16_bits_are_scaled_not_cut_off(kind):
+def test_16_bits_are_scaled_not_cut_off():
     deep = (np.arange(24 * 36).reshape(24, 36) * 75).astype(np.uint16)
-    got = seen(encoded(Image.fromarray(deep), kind))
-    assert_allclose(got[..., 0], deep / 257, atol=0.51)
-
-
-def test_16_bits_in_the_other_byte_order():
-    deep = (np.arange(24 * 36).reshape(24, 36) * 75).astype(np.uint16)
-    image = Image.frombytes("I;16B", (36, 24), deep.astype(">u2").tobytes())
-    assert_allclose(seen(image)[..., 0], deep / 257, atol=0.51)
+    other_order = Image.frombytes("I;16B", (36, 24), deep.astype(">u2").tobytes())
+    for source in (*(encoded(Image.fromarray(deep), kind) for kind in ("PNG", "TIFF")), other_order):
+        assert_allclose(seen(source)[..., 0], deep / 257, atol=0.51)
 
 
 def png_of_16_bits(row, colour, *chunks):
@@ -242,14 +218,11 @@ def png_of_16_bits(row, colour, *chunks):
     return content + chunk(b"IDAT", data) + chunk(b"IEND", b"")
 
 
-def test_16_bit_colours_are_scaled():
-    content = png_of_16_bits([65535] * 3 + [32896] * 3 + [0] * 3, 2)
-    assert_array_equal(seen(content)[0, :, 0], [255, 128, 0])
-
-
-def test_a_16_bit_grey_that_stands_for_transparent_is_white():
-    content = png_of_16_bits([32896, 0, 257], 0, (b"tRNS", struct.pack(">H", 0)))
-    assert_array_equal(seen(content)[0, :, 0], [128, 255, 1])
+def test_16_bit_colours_are_scaled_and_a_grey_that_stands_for_transparent_is_white():
+    colours = png_of_16_bits([65535] * 3 + [32896] * 3 + [0] * 3, 2)
+    assert_array_equal(seen(colours)[0, :, 0], [255, 128, 0])
+    greys = png_of_16_bits([32896, 0, 257], 0, (b"tRNS", struct.pack(">H", 0)))
+    assert_array_equal(seen(greys)[0, :, 0], [128, 255, 1])
 
 
 def test_integers_that_pillow_made_of_8_bits_keep_their_values(pixels):
@@ -270,11 +243,6 @@ def test_of_an_animation_the_first_frame_counts(kind):
     frames = [Image.new("RGB", (16, 16), colour) for colour in ("red", "lime", "blue")]
     content = encoded(frames[0], kind, save_all=True, append_images=frames[1:])
     assert_allclose(seen(content), np.full((16, 16, 3), [255, 0, 0]), atol=3)
-
-
-@pytest.mark.parametrize("mode", ["YCbCr", "HSV", "RGBX"])
-def test_other_colour_spaces_are_converted(pixels, mode):
-    assert np.abs(seen(Image.fromarray(pixels).convert(mode)).astype(int) - pixels).mean() < 4
 
 
 def test_equal_pictures_have_equal_digests_and_others_do_not(pixels, tmp_path):
@@ -316,24 +284,41 @@ def test_truncated_files_are_refused(kind, part):
     refused(content[: int(part * len(content))], "broken|cannot open|not an image")
 
 
-def test_text_with_the_name_of_a_picture_is_refused(tmp_path):
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        (b"", "the file is empty"),
+        (".", "it is a directory; .*load_image_folder"),
+        ("nul\0byte", "null byte"),
+        ("", "no such file"),
+        *((path, "no such file") for path in ("nothing.jpg", "//[2024] trip/1.jpg", "c:/a.jpg", "[::1]://x")),
+        *(
+            (address, "addresses are not fetched; download the file")
+            for address in ("HTTPS://a.org/b.jpg", "s3://bucket/b.jpg", "file:///b.jpg", f"data:{'A' * 5000}")
+        ),
+        *(
+            (other, "is not an image; give a path")
+            for other in (None, 3, float("nan"), ["a.jpg"], {"path": "a.jpg"}, {"bytes": None, "path": None})
+        ),
+        *(
+            (np.zeros(shape, np.uint8), "must have the shape")
+            for shape in ((4,), (4, 4, 1), (4, 4, 2), (3, 8, 8), (2, 4, 4, 3))
+        ),
+        (np.zeros((4, 0, 3), np.uint8), "has no pixels"),
+        (Image.new("RGB", (0, 5)), "has no pixels"),
+        (np.ma.masked_less(np.zeros((4, 4, 3), np.uint8), 1), "pixels are masked; fill them"),
+    ],
+)
+def test_what_is_no_picture_is_refused(source, message):
+    refused(source, message)
+
+
+def test_files_that_are_no_pictures_are_refused(tmp_path):
     path = tmp_path / "note.jpg"
-    path.write_text("this is not a picture")
-    refused(path, "not an image of a kind that is read")
-
-
-def test_empty_files_are_refused(tmp_path):
-    path = tmp_path / "empty.png"
     path.touch()
     refused(path, "the file is empty")
-    refused(b"", "the file is empty")
-
-
-def test_directories_and_missing_files_are_refused(tmp_path):
-    refused(tmp_path, "it is a directory; .*load_image_folder")
-    refused(tmp_path / "nothing.jpg", "there is no such file")
-    refused(str(tmp_path / "nul\0byte"), "null byte")
-    refused("", "no such file")
+    path.write_text("this is not a picture")
+    refused(path, "not an image of a kind that is read")
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes exist on POSIX systems only")
@@ -349,30 +334,11 @@ def test_files_that_may_not_be_read_are_refused(tmp_path):
     refused(path, "Permission denied")
 
 
-@pytest.mark.parametrize(
-    "address",
-    ["http://a.org/b.jpg", "HTTPS://a.org/b.jpg", "s3://bucket/b.jpg", "file:///b.jpg", "hf://b", "az://b"],
-)
-def test_addresses_are_refused_saying_how(address):
-    refused(address, "addresses are not fetched; download the file")
-
-
-def test_a_path_that_begins_as_an_address_does_not_is_only_missing():
-    for path in ("//[2024] trip/1.jpg", "c:/a.jpg", "[::1]://x", "//server/share"):
-        refused(path, "there is no such file")
-
-
-def test_a_path_with_a_colon_is_no_address(pixels, tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", ["c:x.png", "data:1.png"])
+def test_a_file_with_the_name_of_an_address_is_a_file(pixels, tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
-    Path("c:x.png").write_bytes(encoded(Image.fromarray(pixels)))
-    assert_array_equal(seen("c:x.png"), pixels)
-
-
-def test_a_file_with_the_name_of_an_address_is_a_file(pixels, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    Path("data:1.png").write_bytes(encoded(Image.fromarray(pixels)))
-    assert_array_equal(seen("data:1.png"), pixels)
-    refused("data:2.png", "addresses are not fetched")
+    Path(name).write_bytes(encoded(Image.fromarray(pixels)))
+    assert_array_equal(seen(name), pixels)
 
 
 def sparse_file(path, n_bytes, head=b""):
@@ -401,7 +367,7 @@ def memory_of(source):
 )
 def test_large_files_that_are_no_pictures_are_not_read(tmp_path, n_bytes, head):
     path = sparse_file(tmp_path / "film.jpg", n_bytes, head)
-    too_large = r"its 5,368,709,120 bytes are more than [\d,]+ pixels take"
+    too_large = r"more bytes than [\d,]+ pixels take"
     refused(path, too_large if n_bytes > 2**30 else "not an image of a kind|cannot open|does not end")
     assert memory_of(path) < 2**20
 
@@ -471,29 +437,9 @@ def test_decompression_bombs_are_refused(pixels, limit_pixels):
     assert_array_equal(seen(content), pixels)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64, np.uint16, bool])
+@pytest.mark.parametrize("dtype", [np.float32, np.int64, np.uint16, bool])
 def test_pixels_that_are_not_uint8_are_refused_with_the_remedy(pixels, dtype):
     refused(pixels.astype(dtype), f"must be uint8 from 0 to 255, not {np.dtype(dtype)}; .*round")
-
-
-@pytest.mark.parametrize("shape", [(4,), (4, 4, 1), (4, 4, 2), (3, 8, 8), (2, 4, 4, 3)])
-def test_pixels_of_other_shapes_are_refused(shape):
-    refused(np.zeros(shape, np.uint8), "must have the shape")
-
-
-@pytest.mark.parametrize("shape", [(0, 4), (4, 0, 3), (0, 0, 4)])
-def test_pictures_without_pixels_are_refused(shape):
-    refused(np.zeros(shape, np.uint8), "has no pixels")
-    refused(Image.new("RGB", (0, 5)), "has no pixels")
-
-
-def test_masked_pixels_are_refused():
-    refused(np.ma.masked_less(np.zeros((4, 4, 3), np.uint8), 1), "pixels are masked; fill them")
-
-
-@pytest.mark.parametrize("source", [None, 3, float("nan"), ["a.jpg"], {"path": "a.jpg"}, object()])
-def test_what_is_no_picture_is_refused(source):
-    refused(source, "is not an image; give a path")
 
 
 def test_content_that_starts_programs_is_refused_under_any_name(tmp_path, monkeypatch):
@@ -526,16 +472,14 @@ def remote(pixels):
     system.rm("/photos", recursive=True)
 
 
-def test_files_of_other_systems_are_read_where_they_are_opened(remote, pixels):
+def test_files_of_other_systems_are_read_where_they_are_opened(remote, pixels, limit_pixels):
     assert_array_equal(seen(remote.open("memory://photos/a.png")), pixels)
     refused(remote.open("memory://photos/b.txt"), "is not an image of a kind")
     refused(remote.open("memory://photos/gone.png"), "there is no such file")
     refused("memory://photos/a.png", r"give fsspec.open\(address\)")
-
-
-def test_a_file_of_another_system_is_read_no_further_than_pictures_go(remote, monkeypatch):
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 4)
-    refused(remote.open("memory://photos/a.png"), "of more bytes than 4 pixels take")
+    # No further than pictures go.
+    limit_pixels(4)
+    refused(remote.open("memory://photos/a.png"), "more bytes than 4 pixels take")
 
 
 def test_errors_of_another_system_are_said(remote, monkeypatch):
@@ -546,13 +490,16 @@ def test_errors_of_another_system_are_said(remote, monkeypatch):
     refused(remote.open("memory://photos/a.png"), "no credentials")
 
 
-def test_a_part_of_an_image_is_read_from_any_source(pixels, tmp_path):
-    path = tmp_path / "a.png"
+def test_a_part_of_an_image_is_read_from_any_source_upright(pixels, tmp_path):
+    path, exif = tmp_path / "a.png", Image.Exif()
     Image.fromarray(pixels).save(path)
     for source in (path, pixels, path.read_bytes(), Image.open(path)):
         assert_array_equal(seen((source, (3, 2, 10.4, 7.6))), pixels[2:8, 3:10])
     # Detectors give boxes that reach beyond the image.
     assert_array_equal(seen((path, np.array([-5, -1, 99, 4]))), pixels[:4])
+    exif[0x0112] = 6
+    turned = encoded(Image.fromarray(pixels), exif=exif)
+    assert_array_equal(seen((turned, (0, 0, 5, 7))), seen(turned)[:7, :5])
 
 
 @pytest.mark.parametrize(
@@ -569,20 +516,11 @@ def test_a_box_that_is_none_is_refused(pixels, box, message):
     refused((pixels, box), message)
 
 
-def test_the_part_is_that_of_the_upright_image(pixels):
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    turned = encoded(Image.fromarray(pixels), exif=exif)
-    assert_array_equal(seen((turned, (0, 0, 5, 7))), seen(turned)[:7, :5])
-
-
 def test_a_mapping_holds_bytes_or_a_path(pixels, tmp_path):
     path = tmp_path / "a.png"
     Image.fromarray(pixels).save(path)
     assert_array_equal(seen({"bytes": path.read_bytes(), "path": "elsewhere.png"}), pixels)
     assert_array_equal(seen({"bytes": None, "path": str(path)}), pixels)
-    refused({"bytes": None, "path": None}, "is not an image")
-    refused({"image": str(path)}, "is not an image")
 
 
 def test_errors_name_parts_files_and_mappings(remote, pixels):

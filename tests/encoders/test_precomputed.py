@@ -3,18 +3,8 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from sklearn.base import clone
 
-from sksemobridge.encoders import (
-    CLIPTextEncoder,
-    PrecomputedTextEncoder,
-)
-
-
-@pytest.fixture
-def encoder():
-    return CLIPTextEncoder("mini", "bundled")
-
+from sksemobridge.encoders import CLIPTextEncoder, PrecomputedTextEncoder
 
 TEXTS = ["a red apple", "a green tree", "smile", "a photo of a dog", "snow"]
 
@@ -35,7 +25,8 @@ def test_precomputed_embeddings_are_looked_up(table):
     assert PrecomputedTextEncoder(**table).projection_bias_ is None
 
 
-def test_precomputed_embeddings_stand_in_for_the_model(encoder):
+def test_precomputed_embeddings_stand_in_for_the_model():
+    encoder = CLIPTextEncoder("mini", "bundled")
     precomputed = PrecomputedTextEncoder(
         TEXTS, encoder.encode(TEXTS), encoder.projection_, logit_scale=encoder.logit_scale_
     )
@@ -49,11 +40,6 @@ def test_precomputed_parameters_are_kept_as_given(table):
     assert all(encoder.get_params()[name] is value for name, value in table.items())
     assert encoder.fit() is encoder
     assert set(vars(encoder)) == set(encoder.get_params())
-    assert_array_equal(clone(encoder).encode(["b"]), encoder.encode(["b"]))
-
-
-def test_what_is_given_out_is_not_the_table(table):
-    encoder = PrecomputedTextEncoder(**table)
     encoder.encode(["a"])[:] = 0
     assert_array_equal(encoder.encode(["a"]), table["eos"][:1])
 
@@ -67,11 +53,11 @@ def test_missing_texts_are_named_and_counted(table):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"texts": ["a", "b"]}, "2 texts and 3 rows of eos"),
+        ({"texts": ["a", "b"]}, r"2 texts, eos \(3, 4\), .* do not fit together"),
         ({"texts": ["a", "b", "a"]}, "'a' has two different embeddings, in rows 0 and 2"),
         ({"texts": ["a", "b", 3]}, r"texts\[2\] is 3"),
-        ({"projection": np.ones((5, 6))}, "projection has 5 rows for embeddings .eos. of width 4"),
-        ({"projection_bias": np.ones(4)}, r"projection_bias has the shape \(4,\)"),
+        ({"projection": np.ones((5, 6))}, r"projection \(5, 6\) .* do not fit together"),
+        ({"projection_bias": np.ones(4)}, r"projection_bias \(4,\) do not fit together"),
         ({"eos": np.full((3, 4), np.nan)}, "eos contains NaN"),
         ({"eos": np.ones(3)}, "Expected 2D array"),
         ({"projection": "identity"}, "The 'projection' parameter"),
