@@ -214,10 +214,6 @@ def test_pictures_as_tensors_are_those_as_arrays():
         np.testing.assert_allclose(given.numpy(), expected, rtol=1e-6)
 
 
-def test_tags_promise_no_array_api(world):
-    assert not SeMoBridgeClassifier(world.text_encoder()).__sklearn_tags__().array_api_support
-
-
 def test_probabilities_that_float32_does_not_know_are_those_of_float64():
     scores = np.array([[0.0, -90.0, -300.0], [1.0, 2.0, 3.0]])
     np.testing.assert_allclose(
