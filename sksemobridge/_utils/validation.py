@@ -43,9 +43,9 @@ def validate_embeddings(estimator, X, *, reset):
     X = X if is_foreign(X) else to_numpy(X)
     xp = namespace(X) if is_foreign(X) else np
     refuse_masked(X, "X")
-    if "float16" in str(getattr(X, "dtype", None)):
-        X = np.asarray(X, dtype=np.float32) if xp is np else xp.astype(X, xp.float32)
-    options = {"dtype": [xp.float64, xp.float32], "order": "C", "ensure_all_finite": False}
+    is_half = "float16" in str(getattr(X, "dtype", None))
+    dtype = xp.float32 if is_half else [xp.float64, xp.float32]
+    options = {"dtype": dtype, "order": "C", "ensure_all_finite": False}
     try:
         if reset:
             X = check_array(X, estimator=estimator, input_name="X", **options)
@@ -161,6 +161,8 @@ def validate_labels(y, n_rows):
     if y is None:
         raise ValueError("This classifier requires y to be passed, but the target y is None.")
     y = column_or_1d(as_labels(y, "y"), warn=True)
+    if y.dtype.kind == "f":
+        assert_all_finite(y, input_name="y")
     with warnings.catch_warnings():
         # One shot of each class is what this package is made for.
         warnings.filterwarnings("ignore", "The number of unique classes is greater than 50%", UserWarning)
