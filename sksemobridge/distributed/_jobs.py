@@ -27,10 +27,8 @@ class JobReport:
     ----------
     n_rows : int
         Rows of the source, each of which is in the output exactly once.
-    n_before : int
-        Rows that an earlier call wrote.
-    n_new : int
-        Rows that this call wrote.
+    n_before, n_new : int
+        Rows that an earlier call wrote, and that this call wrote.
     n_errors : int
         Rows of the output without a result, each with its reason.
     n_repeats_dropped : int
