@@ -66,7 +66,7 @@ class PaperModel:
         `z1 = nrm(q) . T_c` where there is text, `z2 = nrm(q) . P_c` and `z3 = bridge(q) . F_c`; classes without shots
         have NaN in `z2` and `z3`.
         """
-        return in_blocks(constants_like(X, self, replace).affinities_of_block, X)
+        return constants_like(X, self, replace).affinities_of_block(X)
 
     def affinities_of_block(self, X):
         """The same of queries in the precision and on the device of the model's arrays."""

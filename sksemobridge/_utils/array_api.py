@@ -8,7 +8,9 @@ import threading
 from dataclasses import fields, is_dataclass, replace
 from weakref import WeakKeyDictionary
 
+import array_api_compat
 import numpy as np
+from array_api_compat import device as device_of
 from sklearn import get_config
 
 # A block of rows has so many values: few enough for the cache of a processor, and many enough for its threads or a GPU
@@ -26,41 +28,20 @@ _constants_lock = threading.Lock()
 
 def is_foreign(x):
     """Whether `x` is an array of another library than NumPy, and the computation should stay in that library."""
-    if isinstance(x, np.ndarray) or not get_config()["array_api_dispatch"]:
-        return False
-    import array_api_compat
-
-    return array_api_compat.is_array_api_obj(x)
+    has_dispatch = not isinstance(x, np.ndarray) and get_config()["array_api_dispatch"]
+    return has_dispatch and array_api_compat.is_array_api_obj(x)
 
 
 def namespace(x):
     """The array API functions for `x`; NumPy itself for its arrays."""
-    if isinstance(x, np.ndarray):
-        return np
-    import array_api_compat
-
-    return array_api_compat.array_namespace(x)
-
-
-def device_of(x):
-    """The device of `x`, in the form that functions such as `zeros` take."""
-    if isinstance(x, np.ndarray):
-        return "cpu"
-    import array_api_compat
-
-    return array_api_compat.device(x)
+    return np if isinstance(x, np.ndarray) else array_api_compat.array_namespace(x)
 
 
 def to_numpy(x):
     """`x` as a NumPy array, copied from its device if need be. What is not an array is returned as it is."""
-    if isinstance(x, np.ndarray):
-        return x
-    import array_api_compat
-
     if array_api_compat.is_torch_array(x):
         # NumPy has no bfloat16.
-        x = x.float() if str(x.dtype) == "torch.bfloat16" else x
-        return x.detach().cpu().numpy()
+        return (x.float() if str(x.dtype) == "torch.bfloat16" else x).detach().cpu().numpy()
     if array_api_compat.is_cupy_array(x):
         return x.get()
     return np.from_dlpack(x) if is_foreign(x) else x
@@ -103,31 +84,21 @@ def constants_like(x, owner, build):
 
 
 def in_blocks(function, X):
-    """`function(X)` in blocks of rows, so that memory for the work does not grow with `X`.
+    """`function(X)` in blocks of rows `(n, D)`, so that memory for the work does not grow with their number.
 
-    Parameters
-    ----------
-    function : callable
-        Treats each row by itself; gives an array with as many rows, or a dict of such arrays.
-    X : array of shape (n, D)
+    The function treats each row by itself and gives an array of as many rows.
     """
-    rows = max(1, (HOST_BLOCK if isinstance(X, np.ndarray) else DEVICE_BLOCK) // X.shape[1])
-    n = X.shape[0]
-    if n <= rows:
+    step, n = max(1, (HOST_BLOCK if isinstance(X, np.ndarray) else DEVICE_BLOCK) // X.shape[1]), X.shape[0]
+    if n <= step:
         return function(X)
-    whole = None
-    for start in range(0, n, rows):
-        stop = min(start + rows, n)
-        block = function(X[start:stop, ...])
-        parts = block if isinstance(block, dict) else {None: block}
-        if whole is None:
-            whole = {
-                name: namespace(part).empty((n, *part.shape[1:]), dtype=part.dtype, device=device_of(part))
-                for name, part in parts.items()
-            }
-        for name, part in parts.items():
-            whole[name][start:stop, ...] = part
-    return whole if isinstance(block, dict) else whole[None]
+    first = function(X[:step, ...])
+    shape = (n, *first.shape[1:])
+    result = namespace(first).empty(shape, dtype=first.dtype, device=device_of(first))
+    result[:step, ...] = first
+    for start in range(step, n, step):
+        stop = min(start + step, n)
+        result[start:stop, ...] = function(X[start:stop, ...])
+    return result
 
 
 def softmax(scores):
@@ -168,9 +139,8 @@ def rows_and_lengths(x):
     tiny = float(xp.finfo(x.dtype).smallest_normal)
     with np.errstate(over="ignore", under="ignore"):
         square = xp.linalg.vecdot(x, x)[..., None]
-        if 0 not in x.shape and (
-            float(xp.min(square)) < tiny * x.shape[-1] ** 2 or float(xp.max(square)) == float("inf")
-        ):
+        least = tiny * x.shape[-1] ** 2
+        if 0 not in x.shape and (float(xp.min(square)) < least or float(xp.max(square)) == np.inf):
             x = x / xp.clip(xp.max(xp.abs(x), axis=-1, keepdims=True), tiny, None)
             square = xp.linalg.vecdot(x, x)[..., None]
         return x, xp.clip(xp.sqrt(square), tiny, None)

@@ -13,10 +13,7 @@ except ImportError:
 
 
 class OfThisThread(threading.local):
-    """An attribute of an estimator that has a value of its own in each thread.
-
-    It holds what belongs to one call, so that threads may share an estimator.
-    """
+    """An attribute for what belongs to one call: it has a value of its own in each thread that shares the estimator."""
 
     def __init__(self):
         self._values = WeakKeyDictionary()

@@ -28,17 +28,8 @@ def threads_for(n_multiplications):
 def on_all_cores(forward, batch):
     """Compute `forward(batch)` on the CPU in pieces, each of which has its share of torch's threads.
 
-    Threads that share one pass wait for each other at every layer. Threads with a piece of their own wait at the end only.
-
-    Parameters
-    ----------
-    forward : callable
-        From a tensor of rows to a tensor of as many rows. Each row of the result depends on the same row only.
-    batch : torch.Tensor
-
-    Returns
-    -------
-    torch.Tensor
+    Threads that share one pass wait for each other at every layer. Threads with a piece of their own wait at the end
+    only. `forward` takes a tensor of rows and gives one of as many rows, each of which depends on the same row only.
     """
     import torch
 
@@ -67,10 +58,7 @@ def _limit_threads(n, user_api):
 def resolve_device(device):
     """The torch device that a parameter names; `"auto"` is CUDA where there is a GPU, else the CPU.
 
-    Raises
-    ------
-    ValueError
-        If torch does not know the device, or this machine has none of its kind.
+    A ValueError if torch does not know the device, or this machine has none of its kind.
     """
     import torch
 

@@ -10,10 +10,7 @@ from tempfile import TemporaryDirectory
 def new_file(path):
     """Yield a temporary name beside `path`. The file written under that name is renamed to `path` at the end.
 
-    Raises
-    ------
-    OSError
-        If the file cannot be written, or if `path` exists at the end; the message names `path`. Nothing is left behind.
+    An `OSError` that names `path`, and nothing left behind, if it cannot be written, or if `path` exists at the end.
     """
     path = Path(path)
     try:
@@ -22,18 +19,12 @@ def new_file(path):
             yield unfinished
             with open(unfinished, "rb+") as file:
                 os.fsync(file)
-            _rename(unfinished, path)
+            try:
+                # Unlike a renaming, it never replaces a file.
+                os.link(unfinished, path)
+            except OSError:  # or a file system without links
+                if os.path.lexists(path):
+                    raise FileExistsError("it exists") from None
+                os.rename(unfinished, path)
     except OSError as error:
         raise OSError(f"{str(path)!r} could not be written: {error}") from error
-
-
-def _rename(old, new):
-    """Rename a file; `FileExistsError` if the new name exists."""
-    try:
-        os.link(old, new)
-    except FileExistsError:
-        raise
-    except OSError:  # file systems without links; another program may take the name after the check
-        if os.path.lexists(new):
-            raise FileExistsError("it exists") from None
-        os.rename(old, new)

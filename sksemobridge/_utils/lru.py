@@ -9,14 +9,13 @@ import numpy as np
 
 def content_key(*parts):
     """A hashable key of arrays (by dtype, shape and bytes) and plain values (by themselves)."""
-    key = []
-    for part in parts:
-        if isinstance(part, np.ndarray):
-            digest = hashlib.sha256(np.ascontiguousarray(part)).digest()  # in hardware nearly everywhere
-            key.append((part.dtype.str, part.shape, digest))
-        else:
-            key.append((type(part).__name__, part))
-    return tuple(key)
+    # sha256 is computed in hardware nearly everywhere.
+    return tuple(
+        (part.dtype.str, part.shape, hashlib.sha256(np.ascontiguousarray(part)).digest())
+        if isinstance(part, np.ndarray)
+        else (type(part).__name__, part)
+        for part in parts
+    )
 
 
 class LRUCache:

@@ -6,15 +6,19 @@ Callbacks, which are private too, are in `callbacks.py`. Nothing else of the pac
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import numpy as np
 from sklearn.base import _fit_context
+from sklearn.utils._optional_dependencies import check_matplotlib_support
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import _check_sample_weight
 
 __all__ = [
     "Interval",
     "StrOptions",
+    "check_matplotlib_support",
+    "check_sample_weight",
     "checks_parameters",
-    "Method",
     "offered_if",
     "validate_params",
 ]
@@ -30,3 +34,8 @@ def checks_parameters(fit: Method) -> Method:
 def offered_if(condition: Callable[[Any], Any]) -> Callable[[Method], Method]:
     """Offer a method only where the condition holds of the estimator; see `available_if` of scikit-learn."""
     return available_if(condition)
+
+
+def check_sample_weight(weight, n_rows):
+    """Weights as float64 of shape (n_rows,); a ValueError or TypeError where they are not, or negative."""
+    return _check_sample_weight(weight, np.empty(n_rows), dtype=np.float64, ensure_non_negative=True)

@@ -11,6 +11,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
 from .array_api import is_foreign, namespace, to_numpy
+from .sklearn import check_sample_weight
 
 # Squares and sums of weights in this range neither overflow nor vanish.
 LEAST_WEIGHT, MOST_WEIGHT = 1e-100, 1e100
@@ -19,10 +20,7 @@ LEAST_WEIGHT, MOST_WEIGHT = 1e-100, 1e100
 def warn_caller(message, category=UserWarning):
     """Warn at the line of the user's code that called this package, through scikit-learn or not."""
     frame, level = sys._getframe(1), 2
-    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in (
-        "sksemobridge",
-        "sklearn",
-    ):
+    while frame.f_back and frame.f_globals.get("__name__", "").split(".")[0] in ("sksemobridge", "sklearn"):
         frame, level = frame.f_back, level + 1
     warnings.warn(message, category, stacklevel=level)
 
@@ -45,22 +43,21 @@ def validate_embeddings(estimator, X, *, reset):
     X = X if is_foreign(X) else to_numpy(X)
     xp = namespace(X) if is_foreign(X) else np
     refuse_masked(X, "X")
-    if "float16" in str(getattr(X, "dtype", None)):
-        X = np.asarray(X, dtype=np.float32) if xp is np else xp.astype(X, xp.float32)
-    options = {"dtype": [xp.float64, xp.float32], "order": "C", "ensure_all_finite": False}
+    is_half = "float16" in str(getattr(X, "dtype", None))
+    dtype = xp.float32 if is_half else [xp.float64, xp.float32]
+    options = {"dtype": dtype, "order": "C", "ensure_all_finite": False}
     try:
         if reset:
             X = check_array(X, estimator=estimator, input_name="X", **options)
         else:
             X = validate_data(estimator, X, reset=False, **options)
     except (TypeError, ValueError) as error:
-        if _are_images(X):
-            raise ValueError(
-                f"{type(estimator).__name__} expects embeddings, an array of shape (n_samples, n_features), but X holds "
-                "images or their paths. Embed them with CLIPImageEncoder first, or use make_semobridge_pipeline, "
-                "which does both."
-            ) from error
-        raise
+        if not _are_images(X):
+            raise
+        raise ValueError(
+            f"{type(estimator).__name__} expects embeddings, an array of shape (n_samples, n_features), but X holds images "
+            "or their paths. Embed them with CLIPImageEncoder first, or use make_semobridge_pipeline, which does both."
+        ) from error
     try:
         assert_all_finite(X, input_name="X")
     except ValueError as error:
@@ -135,22 +132,19 @@ def as_labels(values, name):
     refuse_masked(values, name)
     # NumPy would turn numbers beside text into text, and scikit-learn does not know NumPy's StringDType.
     is_list = isinstance(values, (list, tuple))
-    mixed = is_list and len({isinstance(value, str) for value in values}) > 1
-    array = np.asarray(values, dtype=object if mixed else None)
+    is_mixed = is_list and len({isinstance(value, str) for value in values}) > 1
+    array = np.asarray(values, dtype=object if is_mixed else None)
     if array.dtype.kind == "T":
         array = array.astype(object)
+    is_object = array.dtype.kind == "O"
+    is_missing = np.array([*map(_is_missing, array.ravel())], dtype=bool) if is_object else array != array
+    _refuse_rows(is_missing, name, "contains NaN or None")
     if is_list and array.dtype.kind == "f":
-        _refuse_rounded(np.asarray(values, dtype=object), array, f"values in {name}")
-    if array.dtype.kind == "O":
-        _refuse_rows(
-            np.array(list(map(_is_missing, array.ravel())), dtype=bool), name, "contains NaN or None"
-        )
-        of_text = {isinstance(value, str): value for value in array.ravel()[::-1]}
-        if len(of_text) > 1:
-            shown = f"{str(of_text[True])!r}, {of_text[False]!r}"
-            raise ValueError(f"The values in {name} mix text and other values ({shown}); use one kind.")
-    else:
-        _refuse_rows(array != array, name, "contains NaN or None")
+        _refuse_rounded(np.asarray(values, dtype=object), array)
+    of_text = {isinstance(value, str): value for value in array.ravel()[::-1]} if is_object else {}
+    if len(of_text) > 1:
+        shown = f"{str(of_text[True])!r}, {of_text[False]!r}"
+        raise ValueError(f"The values in {name} mix text and other values ({shown}); use one kind.")
     return array
 
 
@@ -160,12 +154,9 @@ def is_text(labels):
 
 
 def validate_labels(y, n_rows):
-    """Labels as a one-dimensional array of `n_rows` values of a classification target.
+    """Labels as an array of shape (n_rows,).
 
-    Raises
-    ------
-    ValueError
-        If `y` is None, continuous, of another length, mixes text and other values, or has missing values.
+    A ValueError if `y` is None, continuous, of another length, mixes text and other values, or has missing values.
     """
     if y is None:
         raise ValueError("This classifier requires y to be passed, but the target y is None.")
@@ -193,31 +184,23 @@ def warn_about_unlabeled(y, class_names):
 def validate_classes(classes, *known):
     """Sorted labels: those of `classes` (or None) together with all that are `known` (arrays or None).
 
-    Raises
-    ------
-    ValueError
-        If there are none, one is missing (None or NaN), text and numbers are mixed, or integers of several types would
-        be rounded to be compared.
+    A ValueError if there are none, one is missing, text and numbers are mixed, or integers of several types would be
+    rounded to be compared.
     """
-    parts = [part for part in known if part is not None]
+    if isinstance(classes, (str, bytes)) or not (classes is None or np.iterable(classes)):
+        raise ValueError(f"classes must be a sequence of labels; got {classes!r}.")
     if classes is not None:
-        if isinstance(classes, (str, bytes)) or not np.iterable(classes):
-            raise ValueError(f"classes must be a sequence of labels; got {classes!r}.")
         classes = classes if hasattr(classes, "dtype") else list(classes)
-        parts.append(column_or_1d(as_labels(classes, "classes")))
-    parts = [part for part in parts if len(part)]
+        known = (*known, column_or_1d(as_labels(classes, "classes")))
+    parts = [part for part in known if part is not None and len(part)]
     if not parts:
         raise ValueError("classes is empty; give at least one label.")
     if len(set(map(is_text, parts))) > 1:
         raise ValueError("The labels mix text and numbers; use one kind for all classes, in every call.")
-    joined = np.concatenate(parts)
-    if joined.dtype.kind == "f":
-        # NumPy joins int64 and uint64 to floats, which hold no integers of more than 53 bits.
-        _refuse_rounded(np.concatenate([part.astype(object) for part in parts]), joined, "labels")
-    return np.unique(joined)
-
-
-# Groups, weights and priors
+    labels = np.concatenate(parts)
+    if labels.dtype.kind == "f":
+        _refuse_rounded(np.concatenate([part.astype(object) for part in parts]), labels)
+    return np.unique(labels)
 
 
 def validate_groups(groups, n_rows):
@@ -231,29 +214,43 @@ def validate_groups(groups, n_rows):
     return groups
 
 
+def _refuse_rows(rows, name, what):
+    if rows.any():
+        rows = np.flatnonzero(rows)
+        raise ValueError(f"Input {name} {what} in rows {rows[:10].tolist()}; drop or fill them.")
+
+
+def _refuse_rounded(labels, floats):
+    """Refuse integers that are others as floats: NumPy joins int64 and uint64 to floats of 53 bits."""
+    rounded = labels[labels != floats]
+    if len(rounded):
+        raise ValueError(
+            f"Labels are integers of several types, and NumPy would round {rounded[0]!r} to compare them. Use one type of "
+            "integers in every call, or text: y.astype(str)."
+        )
+
+
+def _is_missing(value):
+    try:
+        return value is None or bool(value != value)
+    except (TypeError, ValueError):  # pandas.NA compares to neither
+        return True
+
+
+# Weights and priors
+
+
 def validate_weights(sample_weight, n_rows):
     """Sample weights as float64 of shape (n_rows,): none negative, not all zero, with room for sums and squares."""
     if sample_weight is None:
         return np.ones(n_rows)
     refuse_masked(sample_weight, "sample_weight")
     try:
-        weight = check_array(
-            to_numpy(sample_weight),
-            dtype=np.float64,
-            ensure_2d=False,
-            ensure_min_samples=0,
-            input_name="sample_weight",
-        )
+        weight = check_sample_weight(to_numpy(sample_weight), n_rows)
     except (TypeError, ValueError, OverflowError) as error:
-        raise ValueError(f"sample_weight must be one real number for each row: {error}") from error
-    if weight.ndim == 0:
-        weight = np.full(n_rows, float(weight))
-    if weight.shape != (n_rows,):
-        raise ValueError(f"sample_weight.shape == {weight.shape}, expected {(n_rows,)}!")
-    if (weight < 0).any():
         raise ValueError(
-            f"Negative values in sample_weight at rows {np.flatnonzero(weight < 0)[:10].tolist()}; weights must be >= 0."
-        )
+            f"sample_weight must be one real number for each row, and none negative: {error}"
+        ) from error
     if not weight.any():
         raise ValueError("Every value of sample_weight is zero: there is no shot to learn from.")
     least, most = weight[weight > 0].min(), weight.max()
@@ -268,40 +265,9 @@ def validate_weights(sample_weight, n_rows):
 def validate_priors(priors, n_classes):
     """Logarithms of prior probabilities `(n_classes,)`, scaled to sum to one."""
     priors = np.asarray(to_numpy(priors), dtype=np.float64)
-    if priors.shape != (n_classes,):
+    if priors.shape != (n_classes,) or not (np.isfinite(priors).all() and (priors > 0).all()):
         raise ValueError(
-            f"priors has the shape {priors.shape}; give one probability for each of the {n_classes} classes, in the order of "
-            "classes_."
-        )
-    if not (np.isfinite(priors).all() and (priors > 0).all()):
-        raise ValueError(
-            f"priors must be positive and finite; got {priors.tolist()}. with_classes leaves out a class that never comes."
+            f"priors must be {n_classes} positive, finite numbers, one for each class in the order of classes_; got "
+            f"{priors.tolist()}. with_classes leaves out a class that never comes."
         )
     return np.log(priors / priors.sum())
-
-
-def _refuse_rows(rows, name, what):
-    if rows.any():
-        rows = np.flatnonzero(rows)
-        raise ValueError(f"Input {name} {what} in rows {rows[:10].tolist()}; drop or fill them.")
-
-
-def _refuse_rounded(values, floats, what):
-    """Refuse integers that are others as floats."""
-    rounded = [
-        value
-        for value, as_float in zip(values.ravel(), floats.ravel())
-        if isinstance(value, int | np.integer) and value != int(as_float)
-    ]
-    if rounded:
-        raise ValueError(
-            f"The {what} are integers of several types, and NumPy would round {rounded[0]!r} to compare them. Use one type of integers in "
-            "every call, or text: y.astype(str)."
-        )
-
-
-def _is_missing(value):
-    try:
-        return value is None or bool(value != value)
-    except (TypeError, ValueError):  # pandas.NA compares to neither
-        return True

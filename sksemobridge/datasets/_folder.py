@@ -48,12 +48,8 @@ def load_image_folder(root: str | os.PathLike[str], *, check: bool = False) -> B
 
     Raises
     ------
-    FileNotFoundError
-        If `root` does not exist.
-    NotADirectoryError
-        If `root` is a file.
-    PermissionError
-        If `root` may not be read.
+    FileNotFoundError, NotADirectoryError, PermissionError
+        If `root` does not exist, is a file, or may not be read.
     ValueError
         If `root` has no sub-folders, or none with images; with `check`, if no image of a class can be read.
 
@@ -88,26 +84,23 @@ def load_image_folder(root: str | os.PathLike[str], *, check: bool = False) -> B
             "with the name of the class. This is for labelled images only: to label a folder of images, give it to "
             "sksemobridge.predict_folder, or to the command `sksemobridge label` as PHOTOS."
         )
-    names: list[str] = []
-    paths, target, others, broken, empty, locked = [], [], [], [], [], []
+    of_class, others, broken, empty, locked = {}, [], [], [], []
     for folder in folders:
         files, unread = files_below(folder)
         images = [path for path in files if is_image(path)]
-        others += sorted(set(files) - set(images))
+        others += sorted(set(files).difference(images))
         locked += unread
-        if not images:
-            empty += [] if folder in unread else [folder]
-            continue
-        if check:
-            problems = {path: problem for path in images if (problem := _problem(path)) is not None}
+        if images and check:
+            problems = {path: problem for path in images if (problem := _problem(path))}
             broken += [f"{str(path)!r} ({problem})" for path, problem in problems.items()]
             images = [path for path in images if path not in problems]
             if not images:
                 raise ValueError(f"The folder {str(folder)!r} has no readable images: {broken[-1]}.")
-        paths += [str(path) for path in images]
-        target += [len(names)] * len(images)
-        names.append(folder.name)
-    if not paths:
+        if images:
+            of_class[folder.name] = images
+        elif folder not in unread:
+            empty.append(folder)
+    if not of_class:
         raise ValueError(
             f"No sub-folder of {str(parent)!r} has images, such as {str((empty + locked)[0])!r}."
         )
@@ -121,30 +114,17 @@ def load_image_folder(root: str | os.PathLike[str], *, check: bool = False) -> B
     ):
         warn_passed_over(parent, kind, found)
     return Bunch(
-        paths=np.array(paths, dtype=object),
-        target=np.array(target, dtype=np.int64),
-        target_names=np.array(names, dtype=object),
+        paths=np.array([str(path) for images in of_class.values() for path in images], dtype=object),
+        target=np.repeat(np.arange(len(of_class)), [len(images) for images in of_class.values()]),
+        target_names=np.array(list(of_class), dtype=object),
     )
 
 
 def list_files(folder):
-    """Paths (str) of all files in a folder and below it, sorted.
+    """Paths (str) of all files in a folder and below it, sorted; errors if there is no such folder, or nothing in it.
 
-    Hidden ones are passed over, and so are the copies of `sksemobridge label --sort-into` below it.
-
-    Raises
-    ------
-    FileNotFoundError, NotADirectoryError
-        If `folder` is no folder.
-    PermissionError
-        If it may not be read.
-    ValueError
-        If there are no files.
-
-    Warns
-    -----
-    UserWarning
-        If folders below it may not be read, with their number.
+    Hidden ones are passed over, and so are the copies of `sksemobridge label --sort-into`. A warning says how many
+    folders may not be read.
     """
     files, locked = files_below(existing_folder(folder))
     if Path(folder) in locked:

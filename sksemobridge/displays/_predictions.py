@@ -15,11 +15,9 @@ from sklearn.utils import check_scalar, column_or_1d
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from .._classifier import SeMoBridgeClassifier
+from .._utils.sklearn import check_matplotlib_support
 from ..encoders._base import list_images
 from ..encoders._pictures import ImageReadError, decode, describe, fetch
-
-# The names of terms in plots.
-TERM_NAMES = {"text": "name", "shots": "shots", "correction": "correction", "prior": "prior"}
 
 # The most pixels of a drawn picture: whole photographs would make figures of many megabytes.
 _DRAWN_SIZE = (224, 224)
@@ -35,10 +33,8 @@ class PredictionsDisplay:
     ----------
     images : list, array or series of n images
         As `CLIPImageEncoder` takes them.
-    y_pred : array-like of shape (n,)
-        Predicted labels.
-    probability : array-like of shape (n,)
-        Probability of the predicted label.
+    y_pred, probability : array-like of shape (n,)
+        Predicted labels and their probabilities.
     y_true : array-like of shape (n,) or None, default=None
         True labels. With them, right predictions are green and wrong ones red.
     shots : list, array or series of images, or None, default=None
@@ -73,11 +69,10 @@ class PredictionsDisplay:
     >>> from sksemobridge import PredictionsDisplay, make_semobridge_pipeline
     >>> from sksemobridge.datasets import load_emoji
     >>> emoji = load_emoji()
-    >>> images, labels = emoji.images[:60], emoji.target_names[emoji.target[:60]]
-    >>> pipeline = make_semobridge_pipeline("mini", "bundled").fit(images[::2], labels[::2])
-    >>> display = PredictionsDisplay.from_estimator(
-    ...     pipeline, images[1::2][:4], labels[1::2][:4], shots=images[::2], y_shots=labels[::2]
-    ... )
+    >>> images, labels = emoji.images[:60:4], emoji.target_names[emoji.target[:60:4]]
+    >>> pipeline = make_semobridge_pipeline("mini", "bundled").fit(images, labels)
+    >>> shots = {"shots": images, "y_shots": labels}
+    >>> display = PredictionsDisplay.from_estimator(pipeline, emoji.images[1:5], **shots)
     >>> display.axes_.shape
     (4, 4)
     >>> plt.close(display.figure_)
@@ -93,6 +88,29 @@ class PredictionsDisplay:
     closest: Any = None
     against: Any = None
     shares: Any = None
+
+    def __post_init__(self):
+        self.images = _some_images(self.images, "images")
+        self.y_pred, self.probability = column_or_1d(self.y_pred), column_or_1d(self.probability, dtype=float)
+        self.y_true, self.y_shots, self.against = (
+            None if y is None else column_or_1d(y) for y in (self.y_true, self.y_shots, self.against)
+        )
+        self.shares = {name: column_or_1d(share, dtype=float) for name, share in (self.shares or {}).items()}
+        of_images = self.y_pred, self.probability, self.y_true, self.closest, self.against
+        check_consistent_length(self.images, *of_images, *self.shares.values())
+        of_shots = {part is None for part in (self.shots, self.y_shots, self.closest)}
+        if len(of_shots) > 1 or (self.against is None) == bool(self.shares):
+            raise ValueError(
+                "shots, y_shots (their labels) and closest (which to draw) belong together, and so do shares and against (the "
+                "classes that they speak against)."
+            )
+        if self.shots is not None:
+            self.shots, self.closest = list_images(self.shots), np.asarray(self.closest)
+            check_consistent_length(self.shots, self.y_shots)
+            if self.closest.ndim != 2 or not np.isin(self.closest, range(len(self.shots))).all():
+                raise ValueError(
+                    f"closest must be an array of shape (n, k) with positions of the {len(self.shots)} shots."
+                )
 
     @classmethod
     def from_estimator(
@@ -113,16 +131,14 @@ class PredictionsDisplay:
         Parameters
         ----------
         estimator : Pipeline
-            Fitted, from images to predictions, or a search over one. All steps but the last make embeddings, whose
-            cosines tell which shots are closest.
+            Fitted, from images to predictions, or a search over one.
         X : list, array or series of n images
             A handful of images to predict and draw.
         y : array-like of shape (n,) or None, default=None
             Their labels, if known.
-        shots : list, array or series of images, or None, default=None
-            Labelled images, usually those of `fit`, of which the closest are drawn. `None` draws no shots.
-        y_shots : array-like or None, default=None
-            Labels of the shots.
+        shots, y_shots
+            Labelled images, usually those of `fit`, and their labels. Those with the largest cosine to an image, between
+            the embeddings that go into the last step, are drawn beside it. None draws no shots.
         n_shots : int, default=3
             How many shots to draw beside each image.
         why : bool, default=False
@@ -138,8 +154,6 @@ class PredictionsDisplay:
 
         Raises
         ------
-        NotFittedError
-            If the pipeline is not fitted.
         TypeError
             If `estimator` is not a pipeline, or does not end in a `SeMoBridgeClassifier` with `why`.
         ValueError
@@ -148,38 +162,25 @@ class PredictionsDisplay:
         estimator = getattr(estimator, "best_estimator_", estimator)
         if not isinstance(estimator, Pipeline):
             raise TypeError(
-                "estimator must be a fitted Pipeline that takes images, such as "
-                f"make_pipeline(CLIPImageEncoder(...), classifier); got {type(estimator).__name__}. For other "
-                "predictions use PredictionsDisplay.from_predictions."
+                "estimator must be a fitted Pipeline that takes images, such as make_pipeline(CLIPImageEncoder(...), "
+                f"classifier); got {type(estimator).__name__}. For other predictions use "
+                "PredictionsDisplay.from_predictions."
             )
         check_is_fitted(estimator)
         check_scalar(n_shots, "n_shots", Integral, min_val=1)
-        _refuse_empty(list_images(X), "X")
         embed, classifier = estimator[:-1].transform, estimator[-1]
-        embeddings = embed(X)
-        closest = None
+        embeddings = embed(_some_images(X, "X"))
+        parts = {"y_true": y, "shots": shots, "y_shots": y_shots}
         if shots is not None:
-            _refuse_empty(list_images(shots), "shots")
+            shots = _some_images(shots, "shots")
             neighbors = NearestNeighbors(n_neighbors=min(n_shots, len(shots)), metric="cosine")
-            closest = neighbors.fit(embed(shots)).kneighbors(embeddings, return_distance=False)
+            parts["closest"] = neighbors.fit(embed(shots)).kneighbors(embeddings, return_distance=False)
         predicted = classifier.predict(embeddings)
-        against = shares = None
         if why:
             check_consistent_length(embeddings, y)
-            against, shares = _explain(classifier, embeddings, predicted, y)
-        return cls.from_predictions(
-            X,
-            predicted,
-            classifier.predict_proba(embeddings).max(axis=1),
-            y_true=y,
-            shots=shots,
-            y_shots=y_shots,
-            closest=closest,
-            against=against,
-            shares=shares,
-            n_columns=n_columns,
-            ax=ax,
-        )
+            parts["against"], parts["shares"] = _explain(classifier, embeddings, predicted, y)
+        probability = classifier.predict_proba(embeddings).max(axis=1)
+        return cls(X, predicted, probability, **parts).plot(ax, n_columns=n_columns)
 
     @classmethod
     def from_predictions(
@@ -188,23 +189,20 @@ class PredictionsDisplay:
         y_pred: Any,
         probability: Any,
         *,
-        y_true: Any = None,
-        shots: Any = None,
-        y_shots: Any = None,
-        closest: Any = None,
-        against: Any = None,
-        shares: Any = None,
         n_columns: Any = None,
         ax: Any = None,
+        **parts: Any,
     ) -> Self:
         """Draw predictions from any source.
 
         Parameters
         ----------
-        images, y_pred, probability, y_true, shots, y_shots, closest, against, shares
+        images, y_pred, probability
             See `PredictionsDisplay`.
         n_columns, ax
             See `plot`.
+        **parts
+            The other parameters of `PredictionsDisplay`.
 
         Returns
         -------
@@ -216,40 +214,7 @@ class PredictionsDisplay:
             If there are no images, only some of `shots`, `y_shots` and `closest` or of `against` and `shares` are
             given, or their shapes do not fit together.
         """
-        images = list_images(images)
-        _refuse_empty(images, "images")
-        y_pred, probability = column_or_1d(y_pred), column_or_1d(probability, dtype=np.float64)
-        y_true, y_shots, against = (
-            None if y is None else column_or_1d(y) for y in (y_true, y_shots, against)
-        )
-        if (against is None) != (shares is None):
-            raise ValueError("shares, and against, the classes that they speak against, belong together.")
-        shares = {name: column_or_1d(share, dtype=np.float64) for name, share in (shares or {}).items()}
-        check_consistent_length(images, y_pred, probability, y_true, closest, against, *shares.values())
-        if len({part is None for part in (shots, y_shots, closest)}) > 1:
-            raise ValueError(
-                "shots and y_shots, their labels, belong together, and closest says which to draw."
-            )
-        if shots is not None:
-            shots, closest = list_images(shots), np.asarray(closest)
-            check_consistent_length(shots, y_shots)
-            is_index = closest.ndim == 2 and closest.dtype.kind in "iu"
-            if not is_index or not ((closest >= 0) & (closest < len(shots))).all():
-                raise ValueError(
-                    f"closest must be an array of shape (n, k) with positions of the {len(shots)} shots."
-                )
-        display = cls(
-            images,
-            y_pred,
-            probability,
-            y_true=y_true,
-            shots=shots,
-            y_shots=y_shots,
-            closest=closest,
-            against=against,
-            shares=shares or None,
-        )
-        return display.plot(ax, n_columns=n_columns)
+        return cls(images, y_pred, probability, **parts).plot(ax, n_columns=n_columns)
 
     def plot(self, ax: Any = None, *, n_columns: Any = None) -> Self:
         """Draw the grid.
@@ -265,17 +230,16 @@ class PredictionsDisplay:
         -------
         PredictionsDisplay
         """
+        check_matplotlib_support(type(self).__name__)
         if n_columns is not None:
             check_scalar(n_columns, "n_columns", Integral, min_val=1)
         n_images, n_shots = len(self.images), 0 if self.closest is None else self.closest.shape[1]
         # A narrow empty column sets each image, its shots and its bars apart from the next.
-        widths = [1] * (1 + n_shots) + ([1.6] if self.shares else []) + [0.25]
-        n_columns = min(n_images, max(1, int(8 // (sum(widths) - 0.25))) if n_columns is None else n_columns)
+        widths = [1] * (1 + n_shots) + [1.6] * bool(self.shares) + [0.25]
+        n_columns = n_columns or min(n_images, max(1, int(8 // (sum(widths) - 0.25))))
         n_rows = -(-n_images // n_columns)
-        figsize = (1.35 * n_columns * sum(widths), 1.9 * n_rows + 0.3)
-        self.ax_, grid = _divide_axes(
-            ax, n_rows, n_columns * len(widths), figsize, width_ratios=widths * n_columns
-        )
+        is_new, size = ax is None, (1.35 * n_columns * sum(widths), 1.9 * n_rows + 0.3)
+        self.ax_, grid = _divide_axes(ax, size, n_rows, n_columns * len(widths), widths * n_columns)
         self.figure_ = self.ax_.figure
         for panel in grid.flat:
             panel.set(xticks=[], yticks=[])
@@ -290,16 +254,14 @@ class PredictionsDisplay:
                 _draw(panel, self.shots[j], _wrap(self.y_shots[j]), "dimgray")
         if self.shares:
             self._draw_shares()
-        drawn = ["the closest shots"] * bool(n_shots) + ["what speaks for it, in logits"] * bool(self.shares)
-        if ax is None and drawn:
-            self.figure_.suptitle(
-                f"Predicted class and its probability, {', '.join([*drawn[:-1], f'and {drawn[-1]}'])}",
-                fontsize=10,
-            )
+        if is_new:
+            closest = ", the closest shots" if n_shots else ""
+            why = ", what speaks for it, in logits" if self.shares else ""
+            self.figure_.suptitle(f"Predicted class and its probability{closest}{why}", fontsize=10)
         return self
 
     def _draw_shares(self):
-        names = [TERM_NAMES.get(name, name) for name in self.shares]
+        names = ["name" if name == "text" else name for name in self.shares]
         shares = np.stack(list(self.shares.values()), axis=1)
         # One scale for all images.
         least, most = min(shares.min(), 0.0), max(shares.max(), 0.0)
@@ -348,30 +310,24 @@ def _explain(classifier, embeddings, predicted, y):
     return classes[other], shares
 
 
-def _divide_axes(ax, n_rows, n_columns, figsize, width_ratios):
+def _divide_axes(ax, figsize, n_rows, n_columns, width_ratios):
     """`ax`, or that of a new figure, without its own frame, and a grid of axes `(n_rows, n_columns)` in its place."""
-    try:
-        import matplotlib.pyplot as plt
-    except ImportError as error:
-        message = "Displays need matplotlib, which is not installed: pip install matplotlib."
-        raise ImportError(message) from error
+    import matplotlib.pyplot as plt
 
     if ax is None:
         _, ax = plt.subplots(figsize=figsize, layout="constrained")
-    if not hasattr(ax, "get_subplotspec"):
-        raise TypeError(f"ax must be one Axes of matplotlib; got {type(ax).__name__}.")
-    place = ax.get_subplotspec()
-    if place is None:
-        raise ValueError(
-            "ax must lie in a grid, so that it can be divided: take one that plt.subplots makes."
-        )
+    if getattr(ax, "get_subplotspec", lambda: None)() is None:
+        raise ValueError(f"ax must be one Axes in a grid, as plt.subplots makes it; got {ax!r}.")
     ax.set_axis_off()
-    return ax, place.subgridspec(n_rows, n_columns, width_ratios=width_ratios).subplots(squeeze=False)
+    grid = ax.get_subplotspec().subgridspec(n_rows, n_columns, width_ratios=width_ratios)
+    return ax, grid.subplots(squeeze=False)
 
 
-def _refuse_empty(images, name):
-    if not len(images):
+def _some_images(images, name):
+    images = list_images(images)
+    if not images:
         raise ValueError(f"{name} is empty: there are no images to draw.")
+    return images
 
 
 def _wrap(label):

@@ -3,8 +3,14 @@
 Needs the extra `ray`; nothing else in the package imports this.
 """
 
+from ._ray import NOT_INSTALLED, share_array
+
+try:
+    import pyarrow  # noqa: F401
+except ImportError as error:
+    raise ImportError(NOT_INSTALLED) from error
+
 from ._jobs import JobReport, embed_dataset, predict_dataset
-from ._ray import share_array
 from ._stages import EmbedImages, Predict
 
 __all__ = [

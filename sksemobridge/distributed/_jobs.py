@@ -9,8 +9,9 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
-from ._keys import is_among
+from ._keys import find
 from ._output import OutputFolder
+from ._ray import import_ray
 from ._sources import open_source
 from ._stages import EmbedImages, Predict, check_top_k, takes_images
 
@@ -26,14 +27,12 @@ class JobReport:
     ----------
     n_rows : int
         Rows of the source, each of which is in the output exactly once.
-    n_before : int
-        Rows that an earlier call wrote.
-    n_new : int
-        Rows that this call wrote.
+    n_before, n_new : int
+        Rows that an earlier call wrote, and that this call wrote.
     n_errors : int
         Rows of the output without a result, each with its reason.
     n_repeats_dropped : int
-        Second copies of rows, which this call removed. A worker that lost its connection may write one.
+        Second copies of rows, which this call removed. Ray writes some when it repeats lost work.
     n_others : int
         Rows of the output whose key is no longer in the source.
     n_changed : int
@@ -69,33 +68,32 @@ def embed_dataset(
 ):
     """Embed images on a cluster, into Parquet files with each key exactly once.
 
-    The output has the key columns, `embedding` (vectors of fixed size, or null) and `error` (the reason for a
-    null, else null). The same call, after whatever ended the first, goes on where that stopped. For paths of images
-    the output has `file_size` (bytes) and `file_modified` (nanoseconds since 1970), too, and the same call embeds anew
-    what has changed since.
+    The output has the key columns, `embedding` (vectors of fixed size, or null) and `error` (the reason for a null, else
+    null). For paths of images it has `file_size` (bytes) and `file_modified` (nanoseconds since 1970), too. The same
+    call, after whatever ended the first, goes on where that stopped, and embeds anew files that have changed since.
 
     Parameters
     ----------
     source : ray.data.Dataset, str or os.PathLike
-        A dataset; a folder or pattern of images, which all machines see under the same path; Parquet files
-        with a column of paths or of encoded bytes; or WebDataset shards (`.tar`). Ray executes a dataset twice,
-        first for its keys alone, and it must give the same keys both times.
+        A dataset; a folder or pattern of images, which all machines see under the same path; Parquet files with a column
+        of paths or of encoded bytes; or WebDataset shards (`.tar`). It is read twice, first for its keys alone, and must
+        give the same keys both times.
     output : str or os.PathLike
         A folder that all machines see, or an address that pyarrow knows, such as `s3://bucket/folder`.
     encoder : CLIPImageEncoder
     image_column : str or None, default=None
-        Column with the images; for WebDataset their ending. Not needed for a folder, and for WebDataset with
-        one image in a sample.
+        Column with the images; for WebDataset their ending. Not needed for a folder, and for WebDataset with one image in
+        a sample.
     key_columns : str, list of str or None, default=None
-        Columns that tell rows apart; the output keeps them. `None`: the path of the image; `__url__` and
-        `__key__` of WebDataset.
+        Columns that tell rows apart; the output keeps them. `None`: the path of the image; `__url__` and `__key__` of
+        WebDataset.
     dtype : {"float32", "float16"}, default="float32"
         Of the embeddings.
     concurrency : int, tuple of two int or None, default=None
-        Number of actors, or least and most of a pool that grows with the cluster. `None`: one actor for each GPU
-        of the cluster; without GPUs, as many as its CPUs allow with one CPU left.
+        Number of actors, or least and most of a pool that grows with the cluster. `None`: one for each GPU of the
+        cluster; without GPUs, as many as its CPUs allow with one CPU left for reading and writing.
     num_cpus : float, default=1
-        CPUs for each actor. At least one must be left for reading and writing.
+        CPUs for each actor.
     num_gpus : float or None, default=None
         GPUs for each actor; `None`: one if the cluster has GPUs.
     batch_size : int, default=1024
@@ -114,8 +112,7 @@ def embed_dataset(
     ValueError
         If keys of the source are not unique, or the output has results of another job, model or source.
     RuntimeError
-        If another job writes to the output, or keys are missing in the end. What was written stays; the next call
-        goes on.
+        If another job writes to the output, or keys are missing in the end. The next call goes on.
 
     See Also
     --------
@@ -128,10 +125,11 @@ def embed_dataset(
     >>> encoder = CLIPImageEncoder("ViT-B-16", pretrained="openai")
     >>> embed_dataset("/data/photos", "/data/embeddings", encoder)  # doctest: +SKIP
     """
+    actors = _actor_options(concurrency, num_cpus, num_gpus)
     opened = open_source(source, image_column, key_columns)
     manifest = {"job": "embed", "model": _describe_encoder(encoder), "dtype": str(np.dtype(dtype))}
     stage = EmbedImages, encoder, {"image_column": opened.column, "dtype": dtype, "keep": opened.compared}
-    return _run(opened, output, manifest, stage, batch_size, rows_per_file, concurrency, num_cpus, num_gpus)
+    return _run(opened, output, manifest, stage, actors, batch_size, rows_per_file)
 
 
 def predict_dataset(
@@ -151,16 +149,14 @@ def predict_dataset(
 ):
     """Predict on a cluster, into Parquet files with each key exactly once.
 
-    The output has the key columns and what `Predict` gives. A repeated call goes on where the last one stopped, as with
-    `embed_dataset`.
+    The output has the key columns and what `Predict` gives. The file `_sksemobridge.json` in it has the classes in the
+    order of their probabilities. A repeated call goes on, as with `embed_dataset`.
 
     Parameters
     ----------
     source : ray.data.Dataset, str or os.PathLike
-        Embeddings, such as the output of `embed_dataset`; or, for a pipeline that begins with a
-        `CLIPImageEncoder`, images as `embed_dataset` takes them.
-    output : str or os.PathLike
-        As in `embed_dataset`.
+        Embeddings, such as the output of `embed_dataset`; or, for a pipeline that begins with a `CLIPImageEncoder`,
+        images as `embed_dataset` takes them.
     estimator : fitted classifier or Pipeline
     column : str or None, default=None
         Column with the embeddings, by default `"embedding"`, or with the images.
@@ -168,11 +164,10 @@ def predict_dataset(
         Columns that tell rows apart; the output keeps them. `None`: all but the embeddings, their errors, `file_size`
         and `file_modified`; for images as in `embed_dataset`.
     probabilities : bool, default=False
-        Whether to give the probabilities of all classes; the file `_sksemobridge.json` in the output has the
-        classes in their order.
+        Whether to give the probabilities of all classes.
     top_k : int or None, default=None
         Give this many most likely labels with their probabilities.
-    concurrency, num_cpus, num_gpus, batch_size, rows_per_file
+    output, concurrency, num_cpus, num_gpus, batch_size, rows_per_file
         As in `embed_dataset`. For embeddings, `num_gpus=None` means no GPU.
 
     Returns
@@ -191,65 +186,56 @@ def predict_dataset(
     """
     check_is_fitted(estimator)
     check_top_k(top_k, estimator)
-    if takes_images(estimator):
-        opened = open_source(source, column, key_columns)
-        model = {"encoder": _describe_encoder(estimator[0]), "classifier": joblib.hash(estimator[1:])}
-    else:
-        opened = open_source(source, column or "embedding", key_columns, is_embedding=True)
+    is_embedding = not takes_images(estimator)
+    if is_embedding:
         model = {"classifier": joblib.hash(estimator)}
-        num_gpus = num_gpus or 0
+        column, num_gpus = column or "embedding", num_gpus or 0
+    else:
+        model = {"encoder": _describe_encoder(estimator[0]), "classifier": joblib.hash(estimator[1:])}
+    actors = _actor_options(concurrency, num_cpus, num_gpus)
+    opened = open_source(source, column, key_columns, is_embedding=is_embedding)
     options = {"probabilities": probabilities, "top_k": top_k}
-    classes = estimator.classes_.tolist()
-    manifest = {"job": "predict", "model": model, "classes": classes, **options}
+    manifest = {"job": "predict", "model": model, "classes": estimator.classes_.tolist(), **options}
     stage = Predict, estimator, {"column": opened.column, "keep": opened.compared, **options}
-    return _run(opened, output, manifest, stage, batch_size, rows_per_file, concurrency, num_cpus, num_gpus)
+    return _run(opened, output, manifest, stage, actors, batch_size, rows_per_file)
 
 
-def _run(source, output, manifest, stage, batch_size, rows_per_file, *actors):
+def _run(source, output, manifest, stage, actors, batch_size, rows_per_file):
     """Write the rows of the source that the output does not have, or has in another version."""
     folder = OutputFolder(output, source.key_columns, source.version_columns)
     if f"{folder.location}/".startswith(f"{source.name}/"):
         raise ValueError(f"The output {folder.location!r} lies in the source {source.name!r}.")
-    options, n_actors = _actor_options(*actors)
     rows = source.digests()
     manifest |= {"source": source.name, "column": source.column}
     manifest |= {"key_columns": source.key_columns, "compared": source.compared}
     with folder.locked():
         folder.claim(manifest)
         after, n_changed, n_repeats = folder.settle(rows)
-        n_before = int(is_among(rows[:, 0], after).sum())
+        n_before = int(np.sum(find(rows[:, 0], after) >= 0))
         n_open = len(rows) - n_before
         if n_open:
             # So small that all actors are busy until near the end.
-            rows_per_block = min(rows_per_file, max(1, n_open // (4 * n_actors)))
+            rows_per_block = min(rows_per_file, max(1, n_open // (4 * actors["compute"].min_size)))
             # A larger batch would make Ray join blocks.
-            options["batch_size"] = min(batch_size, rows_per_block)
-            _write(source.remaining(after, rows_per_block), stage, options, folder, rows_per_file)
-            after, _, n_more_repeats = folder.settle(rows)
+            actors["batch_size"] = min(batch_size, rows_per_block)
+            _write(source.remaining(after, rows_per_block), stage, actors, folder, rows_per_file)
+            # A file that changed meanwhile is found by the next call.
+            after, _, n_more_repeats = folder.settle(rows[:, :1])
             n_repeats += n_more_repeats
         n_errors = folder.n_errors()
-    n_done = int(is_among(rows[:, 0], after).sum())
+    n_done = int(np.sum(find(rows[:, 0], after) >= 0))
     if n_done < len(rows):
         raise RuntimeError(
             f"{len(rows) - n_done} of {len(rows)} keys of {source.name!r} are not in {folder.location!r}; "
             "call again to add them. If they are missing again, the source gives other keys each time."
         )
-    return JobReport(
-        n_rows=len(rows),
-        n_before=n_before,
-        n_new=n_open,
-        n_errors=n_errors,
-        n_repeats_dropped=n_repeats,
-        n_others=len(after) - n_done,
-        n_changed=n_changed,
-        compared=tuple(source.compared),
-    )
+    n_others = len(after) - n_done
+    counts = len(rows), n_before, n_open, n_errors, n_repeats, n_others, n_changed
+    return JobReport(*counts, tuple(source.compared))
 
 
-def _write(rows, stage, options, folder, rows_per_file):
+def _write(rows, stage, actors, folder, rows_per_file):
     """Send the rows through actors, and write the results."""
-    import ray
-
     actor, model, parameters = stage
     with warnings.catch_warnings():
         # Ray deprecates max_task_retries as an option here, and has nothing else to limit retries.
@@ -260,54 +246,45 @@ def _write(rows, stage, options, folder, rows_per_file):
             fn_constructor_kwargs=parameters,
             batch_format="pyarrow",
             max_task_retries=_MAX_TASK_RETRIES,
-            **options,
+            **actors,
         )
+    # After the loss of a node, actors may hold all CPUs. A task that asks for a CPU would never start.
     written = results.map_batches(
-        folder.write_part,
-        batch_format="pyarrow",
-        batch_size=rows_per_file,
-        # After the loss of a node, actors may hold all CPUs. A task that asks for a CPU would never start.
-        num_cpus=0,
+        folder.write_part, batch_format="pyarrow", batch_size=rows_per_file, num_cpus=0
     )
     try:
         for _ in written.iter_batches(batch_size=None):
             pass
     except Exception as error:
-        note = f"What was written to {folder.location!r} stays: the same call goes on from there."
-        if isinstance(error, ray.exceptions.RayActorError):
-            note += (
-                " Actors have died repeatedly, most often of too little memory: lower batch_size, n_jobs of "
-                "the encoder, or the number of actors on a machine."
-            )
-        error.add_note(note)
+        error.add_note(
+            f"What was written to {folder.location!r} stays: the same call goes on from there. Actors that die repeatedly "
+            "have most often too little memory: lower batch_size, n_jobs of the encoder, or concurrency."
+        )
         raise
 
 
 def _actor_options(concurrency, num_cpus, num_gpus):
-    """Options of `map_batches` for the actors, and how many there are at the start."""
-    import ray
-
+    """Options of `map_batches` for the actors."""
+    ray = import_ray()
     if num_cpus <= 0:
         raise ValueError(f"num_cpus={num_cpus}, but an actor needs CPUs; a fraction will do.")
     if not ray.is_initialized():
         ray.init()
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    n_cpus, n_gpus = (sum(node.get(kind, 0) for node in nodes) for kind in ("CPU", "GPU"))
+    n_cpus, n_gpus = (ray.cluster_resources().get(kind, 0) for kind in ("CPU", "GPU"))
     if num_gpus is None:
         num_gpus = 1 if n_gpus else 0
     if concurrency is None:
-        wanted = {"CPU": num_cpus, "GPU": num_gpus}
-        room = sum(min(node.get(kind, 0) // n for kind, n in wanted.items() if n) for node in nodes)
-        concurrency = int(max(1, min(room, (n_cpus - 1) // num_cpus)))
+        n_actors = (n_cpus - 1) // num_cpus
+        concurrency = int(max(1, min(n_actors, n_gpus // num_gpus) if num_gpus else n_actors))
     least, most = concurrency if isinstance(concurrency, tuple) else (concurrency, concurrency)
     if least * num_cpus + 1 > n_cpus:
         raise ValueError(
-            f"{least} actors of {num_cpus} CPUs leave no CPU for reading and writing: the cluster has "
-            f"{n_cpus:g}. Lower concurrency or num_cpus."
+            f"{least} actors of {num_cpus} CPUs leave no CPU for reading and writing: the cluster has {n_cpus:g}. Lower "
+            "concurrency or num_cpus."
         )
     # Few tasks in advance: if an actor is lost, its tasks are repeated.
     pool = ray.data.ActorPoolStrategy(min_size=least, max_size=most, max_tasks_in_flight_per_actor=2)
-    return {"compute": pool, "num_cpus": num_cpus, "num_gpus": num_gpus}, least
+    return {"compute": pool, "num_cpus": num_cpus, "num_gpus": num_gpus}
 
 
 def _describe_encoder(encoder):

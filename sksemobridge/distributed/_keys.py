@@ -4,51 +4,43 @@ import hashlib
 
 import numpy as np
 
-# Bytes of a file, and nanoseconds since 1970. They change when the file is replaced.
+# Bytes of a file, and nanoseconds since 1970. They change when the file is replaced; null if it cannot be seen.
 VERSION_COLUMNS = ["file_size", "file_modified"]
-# Stands for the digest of a version if the file cannot be seen.
-_UNKNOWN = b""
 
 
-def digest_rows(tables, key_columns, version_columns=()):
-    """Digests of the rows of several tables, 16 bytes each. They depend on the values, not on their Arrow types.
+def _digest(values):
+    return hashlib.blake2b(repr(values).encode(), digest_size=16).digest()
 
-    The first column is the digest of the key. With `version_columns`, the second is that of key and version together.
+
+_UNKNOWN = _digest((None, None))
+
+
+def digest_rows(table, key_columns, version_columns=()):
+    """Digests of the rows of an Arrow table, 16 bytes each. They depend on the values, not on their Arrow types.
+
+    The first column is the digest of the key. With `version_columns`, the second is that of the version.
     """
-    parts = [np.zeros((0, 2 if version_columns else 1), dtype="S16")]
-    for table in tables:
-        digests = [_digest(table.select(key_columns))]
-        if version_columns:
-            digests.append(_digest(table.select([*key_columns, *version_columns])))
-            digests[1][table[version_columns[0]].is_null().to_numpy()] = _UNKNOWN
-        parts.append(np.stack(digests, axis=1))
-    return np.concatenate(parts)
+    parts = [key_columns, version_columns] if version_columns else [key_columns]
+    digests = np.empty((len(table), len(parts)), dtype="S16")
+    for i, columns in enumerate(parts):
+        batches = table.select(columns).to_batches(max_chunksize=2**16)
+        rows = (row for batch in batches for row in zip(*(column.to_pylist() for column in batch.columns)))
+        digests[:, i] = np.fromiter(map(_digest, rows), dtype="S16", count=len(table))
+    return digests
 
 
-def _digest(table):
-    batches = table.to_batches(max_chunksize=2**16)
-    rows = (row for batch in batches for row in zip(*(column.to_pylist() for column in batch.columns)))
-    digests = (hashlib.blake2b(repr(row).encode(), digest_size=16).digest() for row in rows)
-    return np.fromiter(digests, dtype="S16", count=len(table))
-
-
-def is_among(keys, sorted_keys):
-    """Which keys are among `sorted_keys`."""
-    return _search(keys, sorted_keys)[0]
+def find(keys, sorted_keys):
+    """The place of each key among sorted keys; -1 if it is not there."""
+    if not len(sorted_keys):
+        return np.full(len(keys), -1)
+    places = np.searchsorted(sorted_keys, keys).clip(max=len(sorted_keys) - 1)
+    return np.where(sorted_keys[places] == keys, places, -1)
 
 
 def is_changed(rows, sorted_rows):
     """Which rows have another version than the row of the same key in `sorted_rows`, if its version is known."""
-    if rows.shape[1] == 1:
+    places = find(rows[:, 0], sorted_rows[:, 0])
+    if sorted_rows.shape[1] == 1:
         return np.zeros(len(rows), dtype=bool)
-    changed, places = _search(rows[:, 0], sorted_rows[:, 0])
-    now = sorted_rows[places[changed], -1]
-    changed[changed] = (now != rows[changed, -1]) & (now != _UNKNOWN)
-    return changed
-
-
-def _search(keys, sorted_keys):
-    places = np.searchsorted(sorted_keys, keys)
-    found = places < len(sorted_keys)
-    found[found] = sorted_keys[places[found]] == keys[found]
-    return found, places
+    now = sorted_rows[places, 1]
+    return (places >= 0) & (now != rows[:, 1]) & (now != _UNKNOWN)

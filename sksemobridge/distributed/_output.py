@@ -1,15 +1,18 @@
 """The output of a job: a folder of Parquet files in which each key occurs once."""
 
-import hashlib
 import json
 import os
 import uuid
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.dataset as pads
+import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
+from pyarrow import fs
 
-from ._keys import digest_rows, is_among, is_changed
+from ._keys import digest_rows, find, is_changed
 
 _MANIFEST = "_sksemobridge.json"
 _UNFINISHED = "_unfinished"
@@ -22,12 +25,10 @@ class OutputFolder:
     """A folder of Parquet files, which readers of Parquet take as one table.
 
     Its location is a path, or an address that pyarrow knows. A file is written in a sub-folder, and moved when it is
-    complete. Its name is a digest of its keys, so that a second write of the same rows replaces the first.
+    complete.
     """
 
     def __init__(self, location, key_columns, version_columns=()):
-        from pyarrow import fs
-
         location = os.fspath(location)
         self.location = location if "://" in location else os.path.abspath(location)
         self._columns = key_columns, version_columns
@@ -37,21 +38,17 @@ class OutputFolder:
     @contextmanager
     def locked(self):
         """Keep other jobs out: they would remove the unfinished files of this one. Addresses have no locks."""
-        if not self._is_local:
+        with ExitStack() as stack:
+            if self._is_local:
+                self._fs.create_dir(self._path)
+                try:
+                    stack.enter_context(FileLock(f"{self._path}/{_LOCK}", timeout=0))
+                except Timeout as error:
+                    raise RuntimeError(
+                        f"Another job is writing to {self.location!r}. Call again when it has ended, or choose another "
+                        "output."
+                    ) from error
             yield
-            return
-        self._fs.create_dir(self._path)
-        lock = FileLock(f"{self._path}/{_LOCK}", timeout=0)
-        try:
-            lock.acquire()
-        except Timeout as error:
-            raise RuntimeError(
-                f"Another job is writing to {self.location!r}. Call again when it has ended, or choose another output."
-            ) from error
-        try:
-            yield
-        finally:
-            lock.release()
 
     def claim(self, manifest):
         """Create the folder for a job; `ValueError` if it holds other things than results of this job."""
@@ -66,16 +63,14 @@ class OutputFolder:
         for name in wanted.keys() | found.keys():
             if wanted.get(name) != found.get(name):
                 raise ValueError(
-                    f"The folder {self.location!r} has results of another job: its {name!r} is "
-                    f"{found.get(name)}, that of this job is {wanted.get(name)}. Choose another output, or "
-                    "delete that one to begin anew."
+                    f"The folder {self.location!r} has results of another job: its {name!r} is {found.get(name)}, that of "
+                    f"this job is {wanted.get(name)}. Choose another output, or delete that one to begin anew."
                 )
 
     def settle(self, sorted_rows):
         """Remove unfinished files, rows of another version than in `sorted_rows`, and second copies of rows.
 
-        Returns the sorted digests of the keys that are left, how many rows of another version were removed, and how
-        many copies.
+        Returns the sorted digests of the keys that are left, and how many of both kinds of rows were removed.
         """
         import ray
 
@@ -91,43 +86,27 @@ class OutputFolder:
         is_repeat = keys[1:] == keys[:-1]
         repeated, seen = keys[1:][is_repeat], set()
         for file, part, kept in zip(files, parts, keep):
-            for row in np.flatnonzero(kept & is_among(part[:, 0], repeated)):
+            for row in np.flatnonzero(kept & (find(part[:, 0], repeated) >= 0)):
                 kept[row] = part[row, 0] not in seen
                 seen.add(part[row, 0])
             if not kept.all():
-                self._drop_rows(file, kept)
+                if kept.any():
+                    self.write_part(pq.read_table(file, filesystem=self._fs).filter(kept))
+                self._fs.delete_file(file)
         return np.delete(keys, 1 + np.flatnonzero(is_repeat)), n_changed, len(repeated)
 
     def n_errors(self):
         """The number of rows with an error."""
-        import pyarrow as pa
-        import pyarrow.dataset as pads
-
         schema = pa.schema({"error": pa.string()})
         dataset = pads.dataset(self._files(), schema, format="parquet", filesystem=self._fs)
         return dataset.count_rows(filter=pads.field("error").is_valid())
 
     def write_part(self, table):
         """Write rows as one file, completely or not at all. Returns their number as a table."""
-        import pyarrow as pa
-
         if len(table):
-            keys = np.sort(digest_rows([table], self._columns[0]), axis=None)
-            self._write_table(table, hashlib.blake2b(keys, digest_size=16).hexdigest())
+            # A task that Ray repeats may write its rows twice, under two names. `settle` keeps one.
+            self._write(f"part-{uuid.uuid4().hex}.parquet", lambda stream: pq.write_table(table, stream))
         return pa.table({"n_rows": [len(table)]})
-
-    def _drop_rows(self, file, keep):
-        import pyarrow.parquet as pq
-
-        if keep.any():
-            # A random name: a later file may have the keys of this one.
-            self._write_table(pq.read_table(file, filesystem=self._fs).filter(keep), uuid.uuid4().hex)
-        self._fs.delete_file(file)
-
-    def _write_table(self, table, name):
-        import pyarrow.parquet as pq
-
-        self._write(f"part-{name}.parquet", lambda stream: pq.write_table(table, stream))
 
     def _write(self, name, write):
         unfinished = f"{self._path}/{_UNFINISHED}/{uuid.uuid4().hex}"
@@ -140,15 +119,11 @@ class OutputFolder:
         self._fs.move(unfinished, f"{self._path}/{name}")
 
     def _files(self):
-        from pyarrow import fs
-
         infos = self._fs.get_file_info(fs.FileSelector(self._path))
         return sorted(info.path for info in infos if info.path.endswith(".parquet"))
 
 
 def _digest_files(files, file_system, key_columns, version_columns):
-    import pyarrow.parquet as pq
-
     columns = [*key_columns, *version_columns]
     tables = (pq.read_table(file, columns=columns, filesystem=file_system) for file in files)
-    return [digest_rows([table], key_columns, version_columns) for table in tables]
+    return [digest_rows(table, key_columns, version_columns) for table in tables]

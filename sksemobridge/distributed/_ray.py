@@ -2,6 +2,10 @@
 
 import numpy as np
 
+NOT_INSTALLED = (
+    'sksemobridge.distributed runs on Ray Data, which is not installed: pip install "sksemobridge[ray]".'
+)
+
 
 def import_ray():
     """The module `ray` with `ray.data`."""
@@ -9,9 +13,7 @@ def import_ray():
         import ray
         import ray.data
     except ImportError as error:
-        raise ImportError(
-            'sksemobridge.distributed runs on Ray Data, which is not installed: pip install "sksemobridge[ray]".'
-        ) from error
+        raise ImportError(NOT_INSTALLED) from error
     return ray
 
 

@@ -4,17 +4,20 @@ import warnings
 from functools import partial
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
 from ..encoders import CLIPImageEncoder, ImageReadError
+from ..encoders._pictures import decode, fetch
 
 
 class EmbedImages:
     """Embed a column of images, for `ray.data.Dataset.map_batches` with `batch_format="pyarrow"`.
 
-    Each actor loads the model once. An image that cannot be read is a row with a null embedding and the reason
-    in the column `error`, which is null in all other rows.
+    Each actor loads the model once. Tables of n rows give tables of n rows. An image that cannot be read is a row with a
+    null embedding and the reason in the column `error`, which is null in all other rows.
 
     Parameters
     ----------
@@ -43,14 +46,8 @@ class EmbedImages:
 
     In a pipeline of Ray Data:
 
-    >>> import ray  # doctest: +SKIP
-    >>> dataset.map_batches(
-    ...     EmbedImages,
-    ...     fn_constructor_args=[encoder],
-    ...     batch_format="pyarrow",
-    ...     batch_size=1024,
-    ...     compute=ray.data.ActorPoolStrategy(size=4),
-    ... )  # doctest: +SKIP
+    >>> options = {"batch_format": "pyarrow", "batch_size": 1024, "compute": ray.data.ActorPoolStrategy(size=4)}  # doctest: +SKIP
+    >>> dataset.map_batches(EmbedImages, fn_constructor_args=[encoder], **options)  # doctest: +SKIP
     """
 
     def __init__(self, encoder, *, image_column="image", dtype="float32", keep=None):
@@ -58,53 +55,37 @@ class EmbedImages:
         self.dtype = np.dtype(dtype)
         self.keep = keep
         self._encoder = clone(encoder).set_params(on_error="nan", progress=False, output="numpy")
-        self._strict = clone(self._encoder).set_params(on_error="raise")
         # Loads the model, so that a missing one is an error at once.
         self._encoder.transform([])
 
     def __call__(self, batch):
-        """The batch with embeddings and errors in place of images.
-
-        Parameters
-        ----------
-        batch : pyarrow.Table of n rows
-
-        Returns
-        -------
-        pyarrow.Table of n rows
-        """
+        """A table with embeddings and errors in place of images."""
         embeddings, errors = self.embed(batch)
         return _result(batch, self.keep, self.image_column, {"embedding": _vectors(embeddings)}, errors)
 
     def embed(self, batch):
         """Embeddings of the images that have one, and for each image None or the reason why it has none."""
         images = batch[self.image_column].to_pylist()
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), np.errstate(over="ignore"):
             warnings.filterwarnings("ignore", message=".*cannot be read and have rows of NaN")
-            embeddings = self._transform(self._encoder, images)
+            embeddings = self._encoder.transform(images).astype(self.dtype)
+        is_good = np.isfinite(embeddings).all(axis=1)
         errors = np.full(len(images), None)
-        for row in np.flatnonzero(~np.isfinite(embeddings).all(axis=1)):
+        for row in np.flatnonzero(~is_good):
+            errors[row] = f"its embedding has values that are no numbers in {self.dtype}"
             try:
-                # The file may have appeared meanwhile.
-                embeddings[row] = self._transform(self._strict, [images[row]])[0]
+                decode(fetch(images[row]))
             except ImageReadError as error:
-                errors[row] = str(error.__cause__)
-            else:
-                if not np.isfinite(embeddings[row]).all():
-                    errors[row] = f"its embedding has values that are no numbers in {self.dtype}"
-        return embeddings[np.equal(errors, None)], errors
-
-    def _transform(self, encoder, images):
-        with np.errstate(over="ignore"):
-            return encoder.transform(images).astype(self.dtype)
+                errors[row] = str(error)
+        return embeddings[is_good], errors
 
 
 class Predict:
     """Predict from a column of embeddings or of images, for `ray.data.Dataset.map_batches`.
 
-    Use `batch_format="pyarrow"`. The result has the columns `label`, on request `probabilities` (float32, in
-    the order of `estimator.classes_`), `top_labels` and `top_probabilities`, and `error`. A row without
-    embedding has nulls and the reason.
+    Use `batch_format="pyarrow"`. The result has the columns `label`, on request `probabilities` (float32, in the order of
+    `estimator.classes_`), `top_labels` and `top_probabilities`, and `error`. A row without embedding has nulls and the
+    reason.
 
     Parameters
     ----------
@@ -136,6 +117,7 @@ class Predict:
     """
 
     def __init__(self, estimator, *, column=None, probabilities=False, top_k=None, keep=None):
+        check_top_k(top_k, estimator)
         if takes_images(estimator):
             self._column = column or "image"
             self._embed = EmbedImages(estimator[0], image_column=self._column).embed
@@ -144,38 +126,27 @@ class Predict:
             self._column = column or "embedding"
             self._embed = partial(_read_embeddings, name=self._column)
             self._classifier = estimator
-        check_top_k(top_k, self._classifier)
         self._probabilities = probabilities
         self._top_k = top_k
         self._keep = keep
 
     def __call__(self, batch):
-        """The batch with predictions in place of embeddings or images.
-
-        Parameters
-        ----------
-        batch : pyarrow.Table of n rows
-
-        Returns
-        -------
-        pyarrow.Table of n rows
-        """
+        """A table with predictions and errors in place of embeddings or images."""
         embeddings, errors = self._embed(batch)
         return _result(batch, self._keep, self._column, self._predict(embeddings), errors)
 
     def _predict(self, X):
-        import pyarrow as pa
-
-        classifier, n = self._classifier, len(X)
+        classes = self._classifier.classes_
         # Made of all classes, so that the type does not depend on the labels of one batch.
-        values = pa.array(classifier.classes_)
-        codes = np.searchsorted(classifier.classes_, classifier.predict(X)) if n else []
+        values = pa.array(classes)
+        # scikit-learn refuses to predict nothing.
+        codes = np.searchsorted(classes, self._classifier.predict(X)) if len(X) else []
         columns = {"label": values.take(pa.array(codes, pa.int64()))}
         if not self._probabilities and self._top_k is None:
             return columns
-        probabilities = np.zeros((n, len(values)), dtype=np.float32)
-        if n:
-            probabilities[:] = classifier.predict_proba(X)
+        probabilities = np.zeros((len(X), len(classes)), dtype=np.float32)
+        if len(X):
+            probabilities[:] = self._classifier.predict_proba(X)
         if self._probabilities:
             columns["probabilities"] = _vectors(probabilities)
         if self._top_k is not None:
@@ -199,31 +170,25 @@ def check_top_k(top_k, classifier):
 
 def _read_embeddings(batch, name):
     """Embeddings and errors of a table, in the form of `EmbedImages.embed`."""
-    import pyarrow.compute as pc
-
     column = batch[name]
-    widths = pc.unique(pc.list_value_length(column.drop_null())).to_pylist()
+    widths = pc.unique(pc.list_value_length(column.drop_null())).to_pylist() or [1]
     if len(widths) > 1:
         raise ValueError(f"The column {name!r} has vectors of different lengths: {widths[:5]}.")
-    width = widths[0] if widths else 1
-    embeddings = pc.list_flatten(column).to_numpy().astype(np.float32).reshape(-1, width)
-    finite = np.isfinite(embeddings).all(axis=1)
+    embeddings = pc.list_flatten(column).to_numpy().astype(np.float32).reshape(-1, widths[0])
+    is_good = np.isfinite(embeddings).all(axis=1)
     known = batch["error"].to_pylist() if "error" in batch.column_names else [None] * len(batch)
     errors = np.array([error or "there is no embedding" for error in known], dtype=object)
     errors[column.is_valid().to_numpy()] = np.where(
-        finite, None, "its embedding has values that are no numbers"
+        is_good, None, "its embedding has values that are no numbers"
     )
-    return embeddings[finite], errors
+    return embeddings[is_good], errors
 
 
 def _result(batch, keep, replaced, columns, errors):
     """The columns `keep` of a batch (None: all but `replaced`), `columns` with nulls in rows with an error, and errors."""
-    import pyarrow as pa
-
     if keep is None:
         keep = [name for name in batch.column_names if name not in (replaced, *columns, "error")]
-    table = batch.select(keep)
-    valid = np.equal(errors, None)
+    table, valid = batch.select(keep), np.equal(errors, None)
     rows = pa.array(np.cumsum(valid) - 1, mask=~valid)
     for name, values in columns.items():
         table = table.append_column(name, values.take(rows))
@@ -232,6 +197,4 @@ def _result(batch, keep, replaced, columns, errors):
 
 def _vectors(values):
     """The rows of an array `(n, D)` as lists of fixed size."""
-    import pyarrow as pa
-
     return pa.FixedSizeListArray.from_arrays(np.ascontiguousarray(values).reshape(-1), values.shape[1])

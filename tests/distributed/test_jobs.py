@@ -90,8 +90,9 @@ class TestResuming:
         assert table["file_modified"][2].as_py() == files[2].stat().st_mtime_ns
         report = predict_dataset(output, labels, classifier, probabilities=True, **ONE)
         assert (report.n_new, report.n_changed) == (2, 2)
-        first, second = read(labels)["probabilities"].to_pylist()[:2]
-        assert_allclose(first, second, atol=1e-5)
+        table = read(labels)
+        assert_allclose(*table["probabilities"].to_pylist()[:2], atol=1e-5)
+        assert set(table["label"].to_pylist()) == {*days.tolist(), None}
 
     def test_an_image_whose_file_cannot_be_seen_keeps_its_row(self, cluster, pictures, tmp_path):
         picture = shutil.copy(pictures / "000.png", tmp_path / "a.png")
@@ -109,11 +110,9 @@ class TestResuming:
             with pytest.raises(RuntimeError, match="Another job is writing"):
                 embed_dataset(pictures, embedded[0], ENCODER)
             assert unfinished.exists()
-        assert embed_dataset(pictures, embedded[0], ENCODER).n_before == N_PICTURES
-
-    def test_another_model_is_refused(self, embedded, pictures):
         with pytest.raises(ValueError, match="results of another job: its 'model' is"):
             embed_dataset(pictures, embedded[0], CLIPImageEncoder(**MINI, normalize=True))
+        assert embed_dataset(pictures, embedded[0], ENCODER).n_before == N_PICTURES
 
     def test_a_run_that_was_killed_goes_on(self, cluster, pictures, notes, tmp_path):
         output = tmp_path / "out"
@@ -218,9 +217,17 @@ class TestFaults:
 
 
 class TestRefusals:
-    def test_more_actors_than_the_cluster_has_room_for(self, cluster, pictures, tmp_path):
-        with pytest.raises(ValueError, match="leave no CPU for reading and writing"):
-            embed_dataset(pictures, tmp_path / "out", ENCODER, concurrency=3)
+    @pytest.mark.parametrize(
+        ("options", "error", "message"),
+        [
+            ({"concurrency": 3}, ValueError, "leave no CPU for reading and writing"),
+            ({"num_cpus": 0}, ValueError, "an actor needs CPUs"),
+            ({"encoder": CLIPImageEncoder("ViT-B-99")}, ModelLoadError, "knows no model 'ViT-B-99'"),
+        ],
+    )
+    def test_what_could_only_fail_later(self, cluster, pictures, tmp_path, options, error, message):
+        with pytest.raises(error, match=message):
+            embed_dataset(pictures, tmp_path / "out", **{"encoder": ENCODER} | options)
 
     def test_a_dataset_that_gives_other_keys_each_time(self, cluster, tmp_path):
         def keys_anew(batch):
@@ -229,10 +236,6 @@ class TestRefusals:
         dataset = ray.data.range(4, override_num_blocks=1).map_batches(keys_anew, batch_format="pyarrow")
         with pytest.raises(RuntimeError, match="4 of 4 keys of 'a Ray dataset' are not in .*call again"):
             embed_dataset(dataset, tmp_path / "out", ENCODER, image_column="image", key_columns="id", **ONE)
-
-    def test_a_model_that_nobody_knows(self, cluster, pictures, tmp_path):
-        with pytest.raises(ModelLoadError, match="knows no model 'ViT-B-99'"):
-            embed_dataset(pictures, tmp_path / "out", CLIPImageEncoder("ViT-B-99"))
 
     def test_a_classifier_that_is_not_fitted_and_more_labels_than_classes(self, cluster, tmp_path):
         classifier = LogisticRegression()

@@ -1,31 +1,21 @@
 """Results kept once per process."""
 
-import threading
+from concurrent.futures import ThreadPoolExecutor
 
 from sksemobridge._utils.lru import LRUCache
 
 
 def test_the_memo_is_bounded_and_safe_among_threads():
-    memo = LRUCache(max_items=3)
-    asked = []
+    memo, asked = LRUCache(max_items=3), []
 
     def square(key):
-        def compute():
-            asked.append(key)
-            return key * key
+        return memo.get(key, lambda: asked.append(key) or key * key)
 
-        return memo.get(key, compute)
-
-    threads = [threading.Thread(target=lambda: [square(i % 3) for i in range(100)]) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert [square(i) for i in range(3)] == [0, 1, 4]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(square, [0, 1, 2] * 100)) == [0, 1, 4] * 100
     asked.clear()
-    assert square(7) == 49
-    assert square(0) == 0
+    assert [square(key) for key in (0, 1, 2, 7, 0)] == [0, 1, 4, 49, 0]
+    # Room for three: 0 was the oldest when 7 came, and 1 when 0 came again.
     assert asked == [7, 0]
-    # Room for three: 0 came after 1, which is forgotten.
-    assert square(1) == 1
+    assert [square(key) for key in (2, 1)] == [4, 1]
     assert asked == [7, 0, 1]
