@@ -8,9 +8,7 @@ import threading
 from dataclasses import fields, is_dataclass, replace
 from weakref import WeakKeyDictionary
 
-import array_api_compat
 import numpy as np
-from array_api_compat import device as device_of
 from sklearn import get_config
 
 # A block of rows has so many values: few enough for the cache of a processor, and many enough for its threads or a GPU
@@ -26,23 +24,37 @@ _constants = WeakKeyDictionary()
 _constants_lock = threading.Lock()
 
 
+def _compat():
+    """The package of array libraries, which predictions of NumPy arrays do without."""
+    import array_api_compat
+
+    return array_api_compat
+
+
 def is_foreign(x):
     """Whether `x` is an array of another library than NumPy, and the computation should stay in that library."""
     has_dispatch = not isinstance(x, np.ndarray) and get_config()["array_api_dispatch"]
-    return has_dispatch and array_api_compat.is_array_api_obj(x)
+    return has_dispatch and _compat().is_array_api_obj(x)
 
 
 def namespace(x):
     """The array API functions for `x`; NumPy itself for its arrays."""
-    return np if isinstance(x, np.ndarray) else array_api_compat.array_namespace(x)
+    return np if isinstance(x, np.ndarray) else _compat().array_namespace(x)
+
+
+def device_of(x):
+    """The device of `x`, in the form that functions such as `zeros` take."""
+    return "cpu" if isinstance(x, np.ndarray) else _compat().device(x)
 
 
 def to_numpy(x):
     """`x` as a NumPy array, copied from its device if need be. What is not an array is returned as it is."""
-    if array_api_compat.is_torch_array(x):
+    if isinstance(x, np.ndarray):
+        return x
+    if _compat().is_torch_array(x):
         # NumPy has no bfloat16.
         return (x.float() if str(x.dtype) == "torch.bfloat16" else x).detach().cpu().numpy()
-    if array_api_compat.is_cupy_array(x):
+    if _compat().is_cupy_array(x):
         return x.get()
     return np.from_dlpack(x) if is_foreign(x) else x
 
