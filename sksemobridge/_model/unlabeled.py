@@ -24,7 +24,7 @@ classes and soft labels (as in TransCLIP and StatA), the means `mu_c` maximise
 
 by expectation and maximisation; no step lowers it. `w < 1` is what an image counts beside a shot: a soft label would
 otherwise confirm itself, and thousands of images between two classes would move both to one place: `w` is
-`min(WORTH, MOST_WORTH C / N)`. `s < 1`, since features are not independent.
+`min(WORTH, MOST_WORTH C / N)`, with the number of classes that are named. `s < 1`, since features are not independent.
 
 **Temperature.** Images without a label do not tell how certain to be. The logits are divided by the number that keeps
 their mean entropy over the images.
@@ -209,8 +209,10 @@ def fit_offsets(logits):
 def fit_means(logits, v, anchors):
     """Slopes `(C, D)` and offsets `(C,)` of `s g_c` in `v = u - m`, and the value that each round reached."""
     means, counts = anchors.means, anchors.counts[:, None]
-    worth = min(WORTH, MOST_WORTH * len(means) / len(v))
     labels = softmax(logits, axis=1)
+    # Classes without an image take no part.
+    n_classes = 1 / np.square(labels.mean(axis=0)).sum()
+    worth = min(WORTH, MOST_WORTH * n_classes / len(v))
     moved = _towards(labels, v, anchors, worth)
     precision = _precision(labels, v, moved, anchors.residuals)
     gains = []
