@@ -337,8 +337,12 @@ def one_fit(seed):
     if width > 3 and n_classes > 1 and not (whole.predict(X) == codes).mean() > 0.9:
         return "shots are not learnt"
     pool = X[rng.integers(0, len(X), rng.choice([1, 2, 5, 200]))]
+    if rng.random() < 0.2:  # between two images
+        pool = X[rng.integers(0, len(X), 3000)] + X[rng.integers(0, len(X), 3000)]
     pool = pool * (1 + rng.choice([0.0, 1e-3, 1.0]) * rng.normal(size=pool.shape))
     taught = whole.with_unlabeled(pool).predict_proba(X)
+    if width > 3 and n_classes > 1 and not (taught.argmax(axis=1) == codes).mean() > 0.9:
+        return "unlabelled images mix up the classes"
     finite = all(np.isfinite(part).all() for part in (p, taught, whole.score_samples(X), whole.p_values(X)))
     return None if finite else "not finite"
 

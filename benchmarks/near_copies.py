@@ -6,8 +6,8 @@ Files are as `benchmarks/few_shot.py` takes them; the bundled pictures (`emoji`)
 of distinct images, with 1 to 100 shots of 2, 3, 5, 10 and all classes, and those in which any were taken for copies. Images
 that are the same in the file count as one.
 
-The table has, by task and shots of a class, the accuracy of the shots alone, and the differences with nine copies beside
-each: each copy taken for an image, as it comes, and with `groups`. In parentheses are those of the log loss. Copies of the
+The table has, by task and shots of a class, the accuracy of the shots alone, and the differences with `--copies` beside
+each, or beside a `--share` of them: each copy taken for an image, as it comes, and with `groups`. In parentheses are those of the log loss. Copies of the
 bundled pictures are crops, mirrored and brighter pictures, and files of JPEG; of embeddings they are noise, so that cosines
 among them are about `--cosine`.
 """
@@ -47,7 +47,7 @@ def pictures_changed(picture):
     crops = [crop(0, 0), crop(0.1, 0.1), crop(0.05, 0.05)]
     brighter = [ImageEnhance.Brightness(image).enhance(factor) for factor in (0.7, 1.3)]
     mirrored = [ImageOps.mirror(image), ImageOps.mirror(crops[2])]
-    return [*crops, *brighter, *mirrored, compressed(50), compressed(20)]
+    return [*mirrored, *crops, *brighter, compressed(50), compressed(20)]
 
 
 def false_alarms(task, draws):
@@ -70,17 +70,22 @@ def false_alarms(task, draws):
     return n, wrong
 
 
-def cost(task, k, seed, copies):
+def cost(task, k, seed, copies, share):
     """Accuracy and log loss of the shots alone, and differences with copies: distinct, as they come, with groups."""
     shots, queries = task.draw(k, seed)
-    X, y = copies(shots, np.random.default_rng(seed)), np.repeat(task.y[shots], 10)
+    rng = np.random.default_rng(seed)
+    X = copies(shots, rng)
+    image = np.repeat(np.arange(len(shots)), X.shape[1])
+    is_used = ((rng.random(len(shots)) < share)[:, None] | (np.arange(X.shape[1]) == 0)).ravel()
+    X, image = X.reshape(len(image), -1)[is_used], image[is_used]
+    y = task.y[shots][image]
     text = {"class_names": "ignore"} if task.text_encoder is None else {"prompts": task.prompts}
     results = []
     for rows, labels, groups in (
         (task.X[shots], task.y[shots], np.arange(len(shots))),
         (X, y, np.arange(len(X))),
         (X, y, None),
-        (X, y, np.repeat(np.arange(len(shots)), 10)),
+        (X, y, image),
     ):
         classifier = SeMoBridgeClassifier(task.text_encoder, **text).fit(rows, labels, groups=groups)
         p = classifier.predict_proba(task.X[queries])
@@ -97,23 +102,25 @@ def main(arguments=None):
     parser.add_argument("--shots", nargs="+", type=int, default=[1, 2, 4])
     parser.add_argument("--draws", type=int, default=3)
     parser.add_argument("--cosine", type=float, default=0.96)
+    parser.add_argument("--copies", type=int, default=9)
+    parser.add_argument("--share", type=float, default=1.0)
     args = parser.parse_args(arguments)
     warnings.simplefilter("ignore")
     emoji = tasks.emoji()
     encoder, pictures = CLIPImageEncoder("mini", "bundled", precision="fp32"), load_emoji().images
 
     def of_pictures(shots, rng):
-        changed = encoder.transform([one for i in shots for one in pictures_changed(pictures[i])])
-        return np.concatenate([emoji.X[shots, None], changed.reshape(len(shots), 9, -1)], axis=1).reshape(
-            -1, emoji.X.shape[1]
+        changed = encoder.transform(
+            [one for i in shots for one in pictures_changed(pictures[i])[: args.copies]]
         )
+        return np.concatenate([emoji.X[shots, None], changed.reshape(len(shots), args.copies, -1)], axis=1)
 
     all_tasks = [(emoji, of_pictures)]
     for task in tasks.from_folder(*args.files):
 
         def of_noise(shots, rng, task=task):
-            unit = np.repeat(normalize(task.X[shots]), 10, axis=0)
-            return unit + rng.normal(size=unit.shape) * np.sqrt((1 / args.cosine - 1) / unit.shape[1])
+            unit = np.repeat(normalize(task.X[shots])[:, None], 1 + args.copies, axis=1)
+            return unit + rng.normal(size=unit.shape) * np.sqrt((1 / args.cosine - 1) / unit.shape[-1])
 
         all_tasks.append((task, of_noise))
     n, wrong = np.sum([false_alarms(task, args.draws) for task, _ in all_tasks], axis=0)
@@ -125,7 +132,7 @@ def main(arguments=None):
             if task.draw(k, tasks.FIRST_SEED) is None:
                 continue
             seeds = range(tasks.FIRST_SEED, tasks.FIRST_SEED + args.draws)
-            alone, *others = np.mean([cost(task, k, seed, copies) for seed in seeds], axis=0)
+            alone, *others = np.mean([cost(task, k, seed, copies, args.share) for seed in seeds], axis=0)
             cells = [f"{points - alone[0]:+.1f} ({loss - alone[1]:+.2f})" for points, loss in others]
             print(
                 f"| {task.name} | {k} | {alone[0]:.1f} ({alone[1]:.2f}) | {' | '.join(cells)} |", flush=True

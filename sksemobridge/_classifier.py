@@ -307,7 +307,9 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
             )
         if self.solver == "closed_form":
             return None
-        return self.solver if isinstance(self.solver, Training) else Training(self.solver)
+        training = self.solver if isinstance(self.solver, Training) else Training(self.solver)
+        training.validate()
+        return training
 
     def _log_prior(self, memory, n_classes):
         """Logarithms of `priors`. A class without shots counts as if it had one."""

@@ -176,6 +176,8 @@ def _check(args):
         raise ValueError("--min-probability says what --sort-into copies; give both")
     if args.sort_into is not None:
         folder = Path(args.sort_into)
+        if not args.sort_into:
+            raise ValueError("--sort-into: the name of the folder is empty; '.' is the working folder")
         if folder.exists() and not folder.is_dir():
             raise ValueError(f"--sort-into: {args.sort_into!r} is a file, not a folder")
         if folder.resolve().is_relative_to(args.photos.resolve()) and not is_of_copies(folder):

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import warnings
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -121,8 +122,8 @@ def label_files(estimator, folder, *, alpha=0.0, progress=True, given=None):
         )
     encoder, classifier = estimator[0], estimator[1:]
     check_is_fitted(classifier)
-    if not 0 <= alpha <= 1:
-        raise ValueError(f"alpha={alpha} is not between 0 and 1.")
+    if not (isinstance(alpha, Real) and 0 <= alpha <= 1):
+        raise ValueError(f"alpha={alpha!r} is not a number between 0 and 1.")
     if alpha > 0 and not hasattr(classifier[-1], "p_values"):
         raise TypeError(
             f"alpha needs a classifier with p_values, and {type(classifier[-1]).__name__} has none."

@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_consistent_length, column_or_1d
 
 from ._utils.array_api import l2_normalize, rows_as_bytes, to_numpy
 from ._utils.sklearn import Interval, validate_params
-from ._utils.validation import as_labels, is_text, refuse_masked, warn_caller
+from ._utils.validation import as_labels, is_text, refuse_masked, sorted_labels, warn_caller
 
 # Similarities that are computed at a time, which take up to 25 bytes each.
 BLOCK_SIZE = 2**22
@@ -168,5 +168,6 @@ def _codes(query, gallery, query_labels, gallery_labels):
             f"query_labels are of type {query_labels.dtype}, gallery_labels of type {gallery_labels.dtype}: "
             "no label could match. Use text or numbers on both sides."
         )
-    _, codes = np.unique(np.concatenate([query_labels, gallery_labels]), return_inverse=True)
+    both, what = [query_labels, gallery_labels], "labels of query and gallery"
+    _, codes = sorted_labels(both, what, return_inverse=True)
     return codes[: len(query)], codes[len(query) :]

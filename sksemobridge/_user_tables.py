@@ -33,6 +33,8 @@ def read_names(path, folders):
             raise ValueError(f"--names: {path!r} names {folder!r}, which is no class ({', '.join(folders)})")
         elif folder.lower() != "folder":
             warn_caller(f"--names: {folder!r}, in the first line of {path!r}, is no class; read as a header.")
+    if not named:
+        raise ValueError(f"--names: {path!r} names no class")
     if prompts:
         for folder in folders:
             prompts.setdefault(folder, [text.replace("{}", names[folder]) for text in ENSEMBLE_TEMPLATES])

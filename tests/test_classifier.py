@@ -275,6 +275,7 @@ def test_a_search_reaches_inside(world):
         ({"solver": Training()}, r"solver=Training\(\) trains the bridge"),
         ({"blend": PaperBlend(), "store_held_out": True}, 'store_held_out needs blend="auto"'),
         ({"blend": PaperBlend(), "vocabulary": ["a cat"]}, 'vocabulary needs blend="auto"'),
+        ({"blend": PaperBlend(), "solver": Training("sgd")}, "'optimizer' parameter of Training"),
         ({"blend": PaperBlend(), "solver": Training(device="cuda:99")}, "device='cuda:99'"),
         ({"text_encoder": "ViT-B-16"}, "text_encoder"),
         ({"priors": [0.5, 0.5]}, "priors must be 5 positive"),

@@ -116,6 +116,7 @@ WRONG = {
     f"{SHOTS} --out a.csv --alpha 2": "--alpha: 2 is not between 0 and 1",
     f"{SHOTS} --out a.csv --min-probability 0.5": "give both",
     f"{SHOTS} --out a.csv --sort-into there.csv": "is a file, not a folder",
+    f"{SHOTS} --out a.csv --sort-into=": "name of the folder is empty",
     f"{SHOTS} --out a.csv --sort-into s --min-probability nan": "nan is not between 0 and 1",
     "photos --shots nowhere --out a.csv": "no folder 'nowhere'",
     "nowhere --shots shots --out a.csv --save a.joblib": "no folder 'nowhere'",

@@ -64,6 +64,19 @@ def test_what_is_mixed_up_is_counted_in_both_directions():
     assert evaluation.accuracy == evaluation.logistic_accuracy == 22 / 24
 
 
+def test_near_copies_are_in_one_fold(embedded):
+    X, y = embedded
+    first = np.unique(y, return_index=True)[1]
+    noise = np.random.default_rng(0).normal(scale=1e-3, size=(len(first), 5, X.shape[1]))
+    copies = (X[first, None] * (1 + noise)).reshape(-1, X.shape[1])
+    with pytest.warns(UserWarning, match="near copies"):
+        evaluation = evaluate_shots(
+            SeMoBridgeClassifier(class_names="ignore"), copies, np.repeat(y[first], 5)
+        )
+    # One image of each class: none is left to learn from.
+    assert np.isnan(evaluation.logistic_accuracy)
+
+
 def test_a_wrong_label_is_doubtful(pipeline, embedded):
     X, y = embedded
     y = y.copy()

@@ -66,6 +66,12 @@ def test_images_of_no_class_have_no_label(pipeline):
     assert strict["runner_up"][is_none].tolist() == table["label"][is_none].tolist()
 
 
+def test_a_level_that_is_no_probability_is_refused(pipeline):
+    for alpha in (2, "0.1", None):
+        with pytest.raises(ValueError, match=f"alpha={alpha!r} is not a number between 0 and 1"):
+            predict_folder(pipeline, "photos", alpha=alpha)
+
+
 def test_any_pipeline_over_images_and_searches_over_them(place):
     steps = make_pipeline(CLIPImageEncoder("mini", "bundled"), LogisticRegression())
     search = fitted_to_shots(GridSearchCV(steps, {"logisticregression__C": [1.0]}, cv=2))

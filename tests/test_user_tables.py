@@ -17,6 +17,14 @@ def photos(tmp_path, monkeypatch):
     return names
 
 
+@pytest.mark.parametrize("text", ["", "folder,name\n"])
+def test_a_table_of_names_without_a_name_is_refused(tmp_path, text):
+    path = tmp_path / "names.csv"
+    path.write_text(text)
+    with pytest.raises(ValueError, match="names no class"):
+        read_names(str(path), ["bird"])
+
+
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
 @pytest.mark.parametrize("header", ["path,label\r\n", "File, Label\r\n", ""])
 def test_corrections_are_labels_by_path(photos, separator, header):

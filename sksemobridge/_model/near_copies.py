@@ -4,15 +4,19 @@ Augmentations of one image, or frames of one film, are no independent images. Ta
 certain and narrow. Distances are `1 - cos`. In the tree of single linkage over all images, a node with `g` images is set
 apart by
 
-    ratio = distance of the node to the nearest other image / mean distance within the node.
+    ratio = distance of the node to the nearest other image / distance within the node,
 
-If the node is a whole class, `(C - 1) / C` of that counts: with few classes, the next one may be far. Distinct images of
-real tasks are set apart by 0.7 to 2, few by 3; clock faces among other drawings by 5. A node is one image
+which is the mean distance or the longest link, whichever is longer. If the node is a whole class, `(C - 1) / C` of the
+ratio counts: with few classes, the next one may be far. Distinct images of real tasks are set apart by 0.7 to 2, few by 3;
+clock faces among other drawings by 5. A node is one image
 
-- if nodes that are set apart by `APART + EACH / n` hold most of all `n` images: these come in copies then. Twice as much
-  is asked as long as nearly as many are held, as several images of a class may be set apart too. Images of a class that
-  are closer than half of what then sets images apart are also copies;
+- if nodes that are set apart by `APART + EACH / n` hold `MOST` of all `n` images: most come in copies then. Images of a
+  class that are closer than half of what then sets images apart are copies too;
+- else if nodes that are set apart by `SOME_APART + 2 EACH / n` hold `SOME + 3 / n + n / (100 C)` of them: some come in
+  copies. Pairs of distinct images are set apart as much, more of them where images are few or classes large;
 - else if it is set apart by `ALONE + EACH / g`.
+
+As several images of a class may be set apart too, twice as much is asked as long as nearly as many images are held.
 
 `python benchmarks/near_copies.py` counts distinct images that are taken for copies, and measures what copies cost.
 """
@@ -22,9 +26,10 @@ from scipy.cluster.hierarchy import linkage
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import squareform
 
-APART, ALONE, EACH = 1.75, 7.0, 10.0
-# Share of all images that are most, what is nearly as many, and images of a node that is evidence by itself, at least.
-MOST, NEARLY, LEAST_ALONE = 0.8, 0.98, 5
+APART, SOME_APART, ALONE, EACH = 1.75, 3.0, 7.0, 10.0
+# Shares of all images that are most and some, what is nearly as many, and images of a node that is evidence by itself, at
+# least.
+MOST, SOME, NEARLY, LEAST_ALONE = 0.8, 0.25, 0.98, 5
 # Mean distance of near copies, at most, as a share of that between classes.
 NEAR = 0.3
 # Images that are compared with each other, at most.
@@ -92,7 +97,7 @@ def _near_copies(u, codes, most_within, n_classes, of_classes):
     nodes = slice(n, 2 * n - 2)
     size, code, height = size[nodes], code[nodes], tree[parent[nodes] - n, 2]
     within = (size**2 - np.square(sums[nodes]).sum(axis=1)) / (size * (size - 1))
-    ratio = height / np.maximum(within, np.finfo(float).eps)
+    ratio = height / np.maximum(np.maximum(within, tree[:-1, 2]), np.finfo(float).eps)
     ratio[(within > most_within) | (code < 0)] = 0.0
     whole = size == np.bincount(codes)[code] if of_classes else True
     ratio = np.where(whole, (1 - 1 / max(n_classes, 2)) * ratio, ratio)
@@ -106,14 +111,17 @@ def _near_copies(u, codes, most_within, n_classes, of_classes):
                 top[node] = top[above]
         return top[:n]
 
-    found, least, most = np.arange(n), APART + EACH / n, MOST
-    while np.mean((stricter := outermost(ratio >= least)) >= n) >= most:
-        found, least, most = stricter, 2 * least, NEARLY * np.mean(stricter >= n)
-    if np.any(found >= n):
+    found, some = np.arange(n), SOME + 3 / n + n / (100 * n_classes)
+    for least, most in ((APART + EACH / n, MOST), (SOME_APART + 2 * EACH / n, some)):
+        while np.mean((stricter := outermost(ratio >= least)) >= n) >= most:
+            found, least, most = stricter, 2 * least, NEARLY * np.mean(stricter >= n)
+        if np.any(found >= n):
+            break
+    if np.mean(found >= n) >= MOST:
         apart = np.median(height[np.unique(found[found >= n]) - n])
         near = (codes[:, None] == codes) & (distance < apart / 2) | (found[:, None] == found)
         found = connected_components(near, directed=False)[1]
-    else:
+    elif np.all(found < n):
         found = outermost((size >= LEAST_ALONE) & (ratio >= ALONE + EACH / size))
     _, first, index = np.unique(found, return_index=True, return_inverse=True)
     return first[index]

@@ -23,7 +23,8 @@ classes and soft labels (as in TransCLIP and StatA), the means `mu_c` maximise
     g_c(u) = (mu_c - m_c)' P u - (mu_c' P mu_c - m_c' P m_c) / 2,
 
 by expectation and maximisation; no step lowers it. `w < 1` is what an image counts beside a shot: a soft label would
-otherwise confirm itself. `s < 1`, since features are not independent.
+otherwise confirm itself, and thousands of images between two classes would move both to one place: `w` is
+`min(WORTH, MOST_WORTH C / N)`, with the number of classes that are named. `s < 1`, since features are not independent.
 
 **Temperature.** Images without a label do not tell how certain to be. The logits are divided by the number that keeps
 their mean entropy over the images.
@@ -45,8 +46,8 @@ from .near_copies import MOST_COMPARED, NEAR, near_copies
 from .shots import sum_rows
 
 # `python benchmarks/unlabeled.py` prints the accuracies with them.
-# `s` and `w`.
-SHARPNESS, WORTH = 0.06, 0.1
+# `s`, `w`, and the number of shots that the images of a class count as on average, at most.
+SHARPNESS, WORTH, MOST_WORTH = 0.06, 0.1, 10.0
 # Factor and bound of `eta`, and the divergence of `rho / C` from evenness, in nats, that leaning explains.
 READINESS, MOST_READINESS, UNEVEN = 4.0, 2.5, 0.3
 # Images of a class at which offsets count half (`benchmarks/unlabeled.py --pools`).
@@ -209,7 +210,10 @@ def fit_means(logits, v, anchors):
     """Slopes `(C, D)` and offsets `(C,)` of `s g_c` in `v = u - m`, and the value that each round reached."""
     means, counts = anchors.means, anchors.counts[:, None]
     labels = softmax(logits, axis=1)
-    moved = _towards(labels, v, anchors)
+    # Classes without an image take no part.
+    n_classes = 1 / np.square(labels.mean(axis=0)).sum()
+    worth = min(WORTH, MOST_WORTH * n_classes / len(v))
+    moved = _towards(labels, v, anchors, worth)
     precision = _precision(labels, v, moved, anchors.residuals)
     gains = []
     for _ in range(ROUNDS):
@@ -217,17 +221,17 @@ def fit_means(logits, v, anchors):
         slopes = SHARPNESS * step @ precision
         offsets = -0.5 * np.einsum("cd,cd->c", slopes, moved + means)
         changed = logits + v @ slopes.T + offsets
-        gains.append(float(WORTH * logsumexp(changed, axis=1).sum() - 0.5 * np.vdot(counts * slopes, step)))
+        gains.append(float(worth * logsumexp(changed, axis=1).sum() - 0.5 * np.vdot(counts * slopes, step)))
         if len(gains) > 1 and gains[-1] - gains[-2] <= TOL * abs(gains[-1]):
             break
-        moved = _towards(softmax(changed, axis=1), v, anchors)
+        moved = _towards(softmax(changed, axis=1), v, anchors, worth)
     return slopes, offsets, gains
 
 
-def _towards(labels, v, anchors):
+def _towards(labels, v, anchors, worth):
     """The means of the classes under soft labels `(N, C)`."""
     counts = anchors.counts[:, None]
-    return (counts * anchors.means + WORTH * (labels.T @ v)) / (counts + WORTH * labels.sum(axis=0)[:, None])
+    return (counts * anchors.means + worth * (labels.T @ v)) / (counts + worth * labels.sum(axis=0)[:, None])
 
 
 def _precision(labels, v, means, residuals):

@@ -181,7 +181,7 @@ def fit_paper(shots, texts, *, blend, training=None, earlier=None, dtype=np.floa
 
     Everything is computed in float64, except the training of the bridge, which computes in float32. Warns if L-BFGS did
     not converge, if `atol` cuts off every direction, and of embeddings of a length that is unusual for a class bias.
-    Errors are those of `blend.validate`, `training.validate` and `train_bridge`, which describes `callback`, too.
+    Errors are those of `blend.validate` and `train_bridge`, which describes `callback`, too.
 
     Parameters
     ----------
@@ -213,7 +213,6 @@ def fit_paper(shots, texts, *, blend, training=None, earlier=None, dtype=np.floa
     weight_in_class = shots.weight / np.bincount(codes, weights=shots.weight)[codes]
     trained = TrainedBridge(bridge.matrix, None, None, 1, True)
     if training is not None:
-        training.validate()
         trained = _train(X, codes, weight_in_class, texts, bridge, training, earlier, callback)
         bridge = bridge.trained(trained.bridge)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -63,6 +64,8 @@ def write_report(
     """
     if os.path.lexists(path):
         raise FileExistsError(f"{os.fspath(path)!r} exists, and nothing is overwritten; give another name.")
+    if not (isinstance(n_thumbnails, Integral) and n_thumbnails >= 0):
+        raise ValueError(f"n_thumbnails={n_thumbnails!r} is not a number of pictures.")
     if (shots is None) != (y_shots is None):
         raise ValueError("shots and y_shots, their labels, belong together.")
     estimator = getattr(estimator, "best_estimator_", estimator)

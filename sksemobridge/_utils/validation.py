@@ -153,6 +153,15 @@ def is_text(labels):
     return labels.dtype.kind == "U" or (len(labels) > 0 and isinstance(labels[0], str))
 
 
+def sorted_labels(parts, what, **options):
+    """`np.unique` of all parts together; refuses kinds without an order, such as dates beside numbers."""
+    try:
+        return np.unique(np.concatenate(parts), **options)
+    except TypeError as error:
+        kinds = sorted({type(value).__name__ for part in parts for value in part.tolist()})
+        raise ValueError(f"The {what} cannot be compared ({', '.join(kinds)}); use one kind.") from error
+
+
 def validate_labels(y, n_rows):
     """Labels as an array of shape (n_rows,).
 
@@ -163,6 +172,11 @@ def validate_labels(y, n_rows):
     y = column_or_1d(as_labels(y, "y"), warn=True)
     if y.dtype.kind == "f":
         assert_all_finite(y, input_name="y")
+    if y.dtype.kind == "O" and not is_text(y):
+        raise ValueError(
+            f"Unknown label type: y holds objects ({type(y[0]).__name__}). Use integers, text or dates of NumPy, "
+            "for example [str(label) for label in y]."
+        )
     with warnings.catch_warnings():
         # One shot of each class is what this package is made for.
         warnings.filterwarnings("ignore", "The number of unique classes is greater than 50%", UserWarning)
@@ -191,16 +205,19 @@ def validate_classes(classes, *known):
         raise ValueError(f"classes must be a sequence of labels; got {classes!r}.")
     if classes is not None:
         classes = classes if hasattr(classes, "dtype") else list(classes)
-        known = (*known, column_or_1d(as_labels(classes, "classes")))
+        labels = as_labels(classes, "classes")
+        if labels.ndim > 1:
+            raise ValueError(f"classes must be one row of labels; got an array of shape {labels.shape}.")
+        known = (*known, labels)
     parts = [part for part in known if part is not None and len(part)]
     if not parts:
         raise ValueError("classes is empty; give at least one label.")
     if len(set(map(is_text, parts))) > 1:
         raise ValueError("The labels mix text and numbers; use one kind for all classes, in every call.")
-    labels = np.concatenate(parts)
-    if labels.dtype.kind == "f":
-        _refuse_rounded(np.concatenate([part.astype(object) for part in parts]), labels)
-    return np.unique(labels)
+    together = sorted_labels(parts, "labels")
+    if together.dtype.kind == "f":
+        _refuse_rounded(np.concatenate([part.astype(object) for part in parts]), np.concatenate(parts))
+    return together
 
 
 def validate_groups(groups, n_rows):
@@ -211,6 +228,7 @@ def validate_groups(groups, n_rows):
     if groups.ndim != 1:
         raise ValueError(f"groups must have one value for each row; got an array of shape {groups.shape}.")
     check_consistent_length(np.empty(n_rows), groups)
+    sorted_labels([groups], "groups")
     return groups
 
 
@@ -264,7 +282,12 @@ def validate_weights(sample_weight, n_rows):
 
 def validate_priors(priors, n_classes):
     """Logarithms of prior probabilities `(n_classes,)`, scaled to sum to one."""
-    priors = np.asarray(to_numpy(priors), dtype=np.float64)
+    if hasattr(priors, "keys") and list(priors.keys()) != sorted(priors.keys()):
+        raise ValueError("priors are labelled in another order than classes_, which is sorted; sort them.")
+    try:
+        priors = np.asarray(to_numpy(priors), dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"priors must be one real number for each class: {error}") from error
     if priors.shape != (n_classes,) or not (np.isfinite(priors).all() and (priors > 0).all()):
         raise ValueError(
             f"priors must be {n_classes} positive, finite numbers, one for each class in the order of classes_; got "

@@ -170,6 +170,10 @@ def _problem(path):
 
 def existing_folder(folder):
     """A folder as a path; an error where it is none."""
+    if not isinstance(folder, str | os.PathLike):
+        raise TypeError(f"A folder is given as text or a path, not as {type(folder).__name__}.")
+    if not os.fspath(folder):
+        raise FileNotFoundError("The name of the folder is empty; '.' is the working folder.")
     folder = Path(folder)
     if not folder.exists():
         raise FileNotFoundError(f"There is no folder {str(folder)!r}.")

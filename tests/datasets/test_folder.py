@@ -65,6 +65,17 @@ def test_a_pipe_is_no_image_and_nobody_waits_for_it(root):
         assert relative(load_image_folder(folder), folder) == ["cat/1.jpg"]
 
 
+def test_an_empty_name_is_not_the_working_folder(root, monkeypatch):
+    monkeypatch.chdir(root("dog/a.jpg"))
+    with pytest.raises(FileNotFoundError, match="name of the folder is empty; '.' is the working folder"):
+        load_image_folder("")
+
+
+def test_what_is_no_name_of_a_folder_is_refused():
+    with pytest.raises(TypeError, match="as text or a path, not as NoneType"):
+        load_image_folder(None)
+
+
 def test_a_root_of_no_classes_is_an_error(root):
     folder = root("1.jpg", "2.jpg")
     with pytest.raises(FileNotFoundError, match="no folder .*nowhere"):

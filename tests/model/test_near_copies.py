@@ -36,6 +36,18 @@ def test_copies_of_each_image_are_one_image(per_class, times):
     np.testing.assert_array_equal(group, np.repeat(times * np.arange(len(u)), times))
 
 
+@pytest.mark.parametrize("per_class", [1, 2, 4])
+def test_one_copy_of_some_images_is_found(per_class):
+    u, codes = images(20, per_class)
+    is_copied = np.arange(len(u)) % 2 == 0
+    copies = copied(u[is_copied], 1)
+    both = np.concatenate([codes, codes[is_copied]])
+    order = np.argsort(both, kind="stable")
+    group = near_copies(np.vstack([u, copies])[order], both[order], 20)
+    original = np.concatenate([np.arange(len(u)), np.flatnonzero(is_copied)])[order]
+    np.testing.assert_array_equal(group[:, None] == group, original[:, None] == original)
+
+
 @pytest.mark.parametrize("n_classes", [2, 10])
 @pytest.mark.parametrize("per_class", [1, 2, 5, 30])
 def test_distinct_images_are_not(n_classes, per_class):

@@ -96,6 +96,15 @@ def test_what_it_cannot_learn_from_does_no_harm(make_world, kind, case):
     assert np.mean(harms) < 0.01
 
 
+def test_thousands_of_images_between_two_classes_do_no_harm():
+    u, codes = embeddings_of_images(2, 100)
+    shots = np.isin(np.arange(200) % 100, range(4))
+    rng = np.random.default_rng(0)
+    between = rng.choice(u[:100], 3000) + rng.choice(u[100:], 3000)
+    classifier = SeMoBridgeClassifier().fit(u[shots], codes[shots])
+    assert harm(classifier, between, u[~shots], codes[~shots]) < 0.02
+
+
 def test_one_image_changes_little(world):
     classifier = fitted(world, "text", 4)
     queries, _ = world.draw(10)

@@ -54,3 +54,9 @@ def test_nothing_is_overwritten(report):
 def test_shots_without_labels_are_refused(place):
     with pytest.raises(ValueError, match="belong together"):
         write_report("report.html", make_semobridge_pipeline("mini", "bundled"), "photos", ["a.png"])
+
+
+@pytest.mark.parametrize("n", [-1, "all"])
+def test_a_limit_of_pictures_that_is_no_number_is_refused(place, n):
+    with pytest.raises(ValueError, match=f"n_thumbnails={n!r} is not a number of pictures"):
+        write_report("report.html", None, "photos", n_thumbnails=n)

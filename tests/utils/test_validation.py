@@ -1,5 +1,6 @@
 """What users hand in by mistake or in malice gives a right answer or an error that names it."""
 
+import datetime
 from pathlib import Path
 
 import numpy as np
@@ -148,6 +149,45 @@ def test_labels_that_are_missing_or_mixed_are_named(labels, message):
     for add in (fitted.with_classes, lambda classes: fitted.partial_fit(X, [1, 2, 3], classes=classes)):
         with pytest.raises(ValueError, match=message.replace("y ", "classes ")):
             add(labels)
+
+
+def test_labels_of_kinds_without_an_order_are_refused():
+    X, dates = embeddings(4), np.array(["2020-01-01", "2021-01-01"] * 2, dtype="datetime64[D]")
+    classifier = SeMoBridgeClassifier().fit(X, [0, 1, 0, 1])
+    days, numbers = dates.tolist(), [1, 2, 1, 2]
+    for call in (
+        lambda: classifier.partial_fit(X, dates),
+        lambda: classifier.partial_fit(X, numbers, classes=days),
+        lambda: classifier.with_classes([days[0], 1]),
+        lambda: classifier.fit(X, numbers, groups=[days[0], 1, 1, 1]),
+        lambda: mean_average_precision(X, X, days, numbers),
+    ):
+        with pytest.raises(ValueError, match=r"cannot be compared \(date, int\); use one kind"):
+            call()
+
+
+def test_objects_as_labels_are_refused_with_the_remedy():
+    with pytest.raises(ValueError, match=r"y holds objects \(date\)\. .* \[str\(label\) for label in y\]"):
+        SeMoBridgeClassifier().fit(embeddings(2), [datetime.date(2020, 1, 1), 1])
+
+
+def test_classes_of_two_dimensions_are_refused():
+    classifier = SeMoBridgeClassifier().fit(embeddings(2), [0, 1])
+    with pytest.raises(ValueError, match=r"classes must be one row of labels; .* \(1, 2\)"):
+        classifier.with_classes([[0, 1]])
+
+
+@pytest.mark.parametrize(
+    ("priors", "message"),
+    [
+        (pd.Series([0.2, 0.8], index=["b", "a"]), "another order than classes_"),
+        ({"a": 0.2, "b": 0.8}, "one real number for each class"),
+        (["much", "little"], "one real number for each class"),
+    ],
+)
+def test_priors_that_are_no_row_of_numbers_in_order_are_refused(priors, message):
+    with pytest.raises(ValueError, match=message):
+        SeMoBridgeClassifier(class_names="ignore", priors=priors).fit(embeddings(2), ["a", "b"])
 
 
 @pytest.mark.parametrize(
