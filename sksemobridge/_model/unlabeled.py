@@ -47,7 +47,7 @@ from .shots import sum_rows
 
 # `python benchmarks/unlabeled.py` prints the accuracies with them.
 # `s`, `w`, and the number of shots that the images of a class count as on average, at most.
-SHARPNESS, WORTH, MOST_WORTH = 0.06, 0.1, 10.0
+SHARPNESS, WORTH, MOST_WORTH = 0.06, 0.1, 20.0
 # Factor and bound of `eta`, and the divergence of `rho / C` from evenness, in nats, that leaning explains.
 READINESS, MOST_READINESS, UNEVEN = 4.0, 2.5, 0.3
 # Images of a class at which offsets count half (`benchmarks/unlabeled.py --pools`).
