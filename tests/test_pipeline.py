@@ -196,7 +196,7 @@ def test_images_without_a_label_and_of_no_class(pictures):
 
 
 def test_what_is_known_of_the_shots_is_read_from_the_pipeline(pictures):
-    pipeline = pipeline_of(store_held_out=True, label_noise="auto", encoder_params={"device": "cpu"})
+    pipeline = pipeline_of(store_held_out=True, encoder_params={"device": "cpu"})
     assert pipeline[0].device == pipeline[1].text_encoder.device == "cpu"
     pipeline.fit(*pictures)
     assert pipeline.held_out_proba_ is pipeline[-1].held_out_proba_

@@ -9,7 +9,8 @@ So much of an image counts in the next fit, which gives new `p_i`. The first are
 texts.
 
 What an image is compared with may tell nothing: a name that means nothing, or the only other image of the class. Then
-`p_i = 1 / C`. For names, the images of a class tell together how likely that is.
+`p_i = 1 / C`. For names, the images of a class tell together how likely that is. A label is not doubted for the sake of
+another class whose own images do not confirm its name: where names are swapped, neither class confirms its own.
 
 Hard images look like wrong labels. Where few do, nothing tells the two apart, and all count: of an estimated share `e`, the
 part `doubt = min(max(e / HARD - 1, 0), 1)` is believed; all of a class of three or more that all look wrong.
@@ -27,8 +28,8 @@ SHARE, WORTH, FIRST_SHARE, ROUNDS, SETTLED = 0.05, 20.0, 0.1, 5, 0.1
 NAME_TELLS, IMAGE_TELLS = 0.9, 0.5
 # Share of the labels that hard images make look wrong.
 HARD = 0.05
-# Least part of an image that counts.
-LEAST = 1e-3
+# Least part of an image that counts, and the smallest sum of probabilities.
+LEAST, TINY = 1e-3, 1e-300
 
 
 def right_labels(hold_out, codes, first=None, share="auto"):
@@ -45,43 +46,43 @@ def right_labels(hold_out, codes, first=None, share="auto"):
     share : "auto" or float
         Of wrong labels; `"auto"` estimates it.
     """
-    right, n_of_class = np.ones(len(codes)), np.bincount(codes)
-    e = FIRST_SHARE if share == "auto" else share
+    right, n_of_class, e = np.ones(len(codes)), np.bincount(codes), FIRST_SHARE if share == "auto" else share
+    confirmed = np.ones(len(codes))  # that the names tell which an image looks like
 
     def estimated():
         return (np.sum(1 - right[rows]) + WORTH * SHARE) / (len(rows) + WORTH) if share == "auto" else share
 
     if first is not None:
         rows, logits, trust = first
-        p, c = _of_labels(logits, codes[rows]), codes[rows]
-        ratio = np.log(
-            (1 - e) * p * logits.shape[1] + e
-        )  # of the label, if the name tells and if it does not
-        tells = expit(logit(NAME_TELLS * trust) + np.bincount(c, ratio, len(n_of_class)))[c]
-        right[rows] = np.maximum(tells * _right(p, e, logits.shape[1]) + (1 - tells) * (1 - e), LEAST)
+        n, c, p = len(n_of_class), codes[rows], softmax(logits)
+        of_label = p[np.arange(len(c)), c]
+        # Log-odds of the labels of each class: if its name tells, and if it does not.
+        ratio = np.bincount(c, np.log((1 - e) * of_label * n + e), n)
+        p[np.arange(len(c)), c] = 0
+        of_others = p @ expit(logit(NAME_TELLS * trust) + ratio) / np.maximum(p.sum(axis=1), TINY)
+        confirmed[rows] = of_others**2
+        tells = expit(logit(NAME_TELLS * trust * confirmed[rows]) + ratio[c])
+        right[rows] = np.maximum(tells * _right(of_label, e, n) + (1 - tells) * (1 - e), LEAST)
         e = estimated()
     for _ in range(ROUNDS):
         evidence = hold_out(right)
         rows, before = evidence.rows[evidence.fitted], right.copy()
         # Scales and offsets without a correction, which takes most of the time of a fit.
         logits = evidence.fit_weights(np.ones((len(rows), 1)), np.ones(1)).logits
-        tells = np.ones(len(rows))
         if first is not None:
-            tells[n_of_class[codes[rows]] == 1] = NAME_TELLS * evidence.trust
+            alone = n_of_class[codes[rows]] == 1
+            tells = np.where(alone, NAME_TELLS * evidence.trust * confirmed[rows], 1.0)
         else:
-            tells[n_of_class[codes[rows]] == 2] = IMAGE_TELLS
-        p = tells * _of_labels(logits, codes[rows]) + (1 - tells) / logits.shape[1]
-        right[rows] = np.maximum(_right(p, e, logits.shape[1]), LEAST)
+            tells = np.where(n_of_class[codes[rows]] == 2, IMAGE_TELLS, 1.0)
+        of_label = softmax(logits)[np.arange(len(rows)), codes[rows]]
+        of_label = tells * of_label + (1 - tells) / logits.shape[1]
+        right[rows] = np.maximum(_right(of_label, e, logits.shape[1]), LEAST)
         e = estimated()
         if np.abs(right - before).max() < SETTLED:
             break
     doubt = min(max(e / HARD - 1, 0.0), 1.0) if share == "auto" else 1.0
     much = (np.bincount(codes, right < 0.5) == n_of_class) & (n_of_class > 2)
     return right, 1 - np.where(much[codes], 1.0, doubt) * (1 - right)
-
-
-def _of_labels(logits, codes):
-    return softmax(logits)[np.arange(len(codes)), codes]
 
 
 def _right(p, e, n_classes):

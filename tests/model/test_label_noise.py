@@ -111,3 +111,12 @@ def test_the_classifier_of_the_paper_trusts_all_labels(world, mislabelled):
     X, y, _ = mislabelled
     with pytest.raises(ValueError, match='label_noise needs blend="auto"'):
         world.classifier(label_noise=0.1, blend=PaperBlend()).fit(X, y)
+
+
+def test_names_that_are_swapped_take_no_label_of_a_single_shot_for_wrong(make_world):
+    world = make_world(width=64, d=80)
+    X, y = world.draw(1)
+    a, b, c = world.names[:3]
+    names = dict(zip(world.names, world.names)) | {a: b, b: c, c: a}
+    swapped = world.classifier(class_names=names).fit(X, y)
+    assert swapped.label_proba_.min() > 0.5
