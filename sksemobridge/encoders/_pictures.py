@@ -25,8 +25,10 @@ _LARGE_FILE, _MOST_STEPS = 2**24, 100_000
 # The largest pixels have four channels of 16 bits. A file with more bytes a pixel is no picture.
 _PIXEL_BYTES = 8
 
-# The EXIF tag of how a camera was held.
+# The EXIF tag of how a camera was held, and by its values from 2 on, Pillow's name of what turns the picture upright.
 _ORIENTATION = 0x0112
+_TURNS = "FLIP_LEFT_RIGHT ROTATE_180 FLIP_TOP_BOTTOM TRANSPOSE ROTATE_270 TRANSVERSE ROTATE_90"
+_UPRIGHT = dict(enumerate(_TURNS.split(), start=2))
 # A JPEG may be shrunk by these factors while it is decoded, if it then still measures so many times the model's input.
 # With smaller margins, some embeddings of photographs or noise by the bundled model have cosines below 0.999 to those
 # of whole pictures.
@@ -149,7 +151,9 @@ def _check_pixels(pixels):
         raise ImageReadError(f"pixels must have the shape (h, w), (h, w, 3) or (h, w, 4), not {pixels.shape}")
     if np.ma.is_masked(pixels):
         raise ImageReadError("some of its pixels are masked; fill them, for example with pixels.filled(255)")
-    check_size(*pixels.shape[1::-1])
+    if not pixels.size:
+        raise ImageReadError(f"the picture has no pixels, its shape is {pixels.shape}")
+    # However many: they are in memory already.
     return pixels
 
 
@@ -277,14 +281,14 @@ def _bomb(reason):
 
 
 def _upright(image):
-    from PIL import ImageOps
+    from PIL import Image
 
+    name = None
     # Only after loading: some formats store the orientation behind the pixels, and loading a TIFF applies it. Where
-    # the metadata are broken, the picture is not.
+    # the metadata are broken, the picture is not. ImageOps.exif_transpose would write them anew, and fail at others.
     with suppress(Exception):
-        if image.getexif().get(_ORIENTATION, 1) != 1:
-            return ImageOps.exif_transpose(image)
-    return image
+        name = _UPRIGHT.get(image.getexif().get(_ORIENTATION))
+    return image.transpose(Image.Transpose[name]) if name else image
 
 
 def _to_rgb(image):

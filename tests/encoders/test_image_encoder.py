@@ -119,6 +119,7 @@ def arrays(paths):
             *arrays(paths[5:]),
         ],
         pd.Series,
+        lambda paths: pd.Series(paths).values,
         lambda paths: pd.Series(arrays(paths)),
         lambda paths: pd.Series(paths, index=range(10, 10 + len(paths)), dtype=object),
         lambda paths: pd.DataFrame({"image": contents(paths)}),
