@@ -5,6 +5,7 @@ import io
 import os
 import re
 import stat
+import threading
 from contextlib import suppress
 
 import numpy as np
@@ -33,6 +34,9 @@ _UPRIGHT = dict(enumerate(_TURNS.split(), start=2))
 # With smaller margins, some embeddings of photographs or noise by the bundled model have cosines below 0.999 to those
 # of whole pictures.
 _SHRINKS = {8: 1.5, 4: 1.5, 2: 2}
+
+# Threads read several parts of one open image, or file, one after the other. Different ones rarely wait for each other.
+_LOCKS = [threading.Lock() for _ in range(64)]
 
 
 class ImageReadError(ValueError):
@@ -65,7 +69,8 @@ def fetch(source):
             raise ImageReadError(
                 f"it is of the kind {source.format}; call its load() first if you trust its origin"
             )
-        return np.asarray(_to_picture(source))
+        with _LOCKS[id(source) // 16 % len(_LOCKS)]:
+            return np.asarray(_to_picture(source))
     if isinstance(source, tuple) and len(source) == 2:
         return _crop(decode(fetch(source[0])), source[1])
     # As `datasets.Image(decode=False)` gives it.
@@ -74,7 +79,8 @@ def fetch(source):
     if isinstance(source, (str, os.PathLike)):
         source = _read_file(os.fspath(source))
     elif _is_open_file(source):
-        source = _read_open_file(source)
+        with _LOCKS[id(source) // 16 % len(_LOCKS)]:
+            source = _read_open_file(source)
     elif not isinstance(source, (bytes, bytearray, memoryview)):
         raise ImageReadError(
             f"{source!r:.60} ({type(source).__name__}) is not an image; give a path, encoded bytes, an image "

@@ -326,6 +326,14 @@ def test_bad_images_become_rows_of_nan_and_all_others_stay_in_place(encoder, pat
         assert np.isnan(encoder.set_params(normalize=True).transform(["a.jpg", "b.jpg"])).all()
 
 
+def test_threads_read_parts_of_one_open_image(encoder, tmp_path):
+    Image.fromarray(some_pictures(1, size=(600, 600))[0]).save(tmp_path / "a.png")
+    boxes = [(10 * i, 0, 10 * i + 50, 50) for i in range(50)]
+    expected = encoder.transform([(tmp_path / "a.png", box) for box in boxes])
+    with Image.open(tmp_path / "a.png") as image:
+        close(encoder.set_params(n_jobs=4).transform([(image, box) for box in boxes]), expected)
+
+
 def test_pictures_too_narrow_to_be_resized_are_named(encoder):
     # Resized by its shorter side, this one would take 48 x 4,800,000 pixels.
     with pytest.raises(ImageReadError, match="Image 0 .*more than the limit"):
