@@ -90,8 +90,8 @@ def embed_dataset(
     dtype : {"float32", "float16"}, default="float32"
         Of the embeddings.
     concurrency : int, tuple of two int or None, default=None
-        Number of actors, or least and most of a pool that grows with the cluster. `None`: one for each GPU of the
-        cluster; without GPUs, as many as its CPUs allow with one CPU left for reading and writing.
+        Number of actors, or least and most of a pool that grows with the cluster. `None`: as many as fit on the nodes,
+        with one CPU left for reading and writing.
     num_cpus : float, default=1
         CPUs for each actor.
     num_gpus : float or None, default=None
@@ -110,7 +110,8 @@ def embed_dataset(
     ImportError
         If Ray is not installed.
     ValueError
-        If keys of the source are not unique, or the output has results of another job, model or source.
+        If keys of the source are not unique, the output has results of another job, model or source, the name of a file
+        is not UTF-8, or the cluster has no room for the actors.
     RuntimeError
         If another job writes to the output, or keys are missing in the end. The next call goes on.
 
@@ -201,7 +202,7 @@ def predict_dataset(
 
 
 def _run(source, output, manifest, stage, actors, batch_size, rows_per_file):
-    """Write the rows of the source that the output does not have, or has in another version."""
+    """Write the rows of the source that the output does not have, or has in another version. Returns the `JobReport`."""
     folder = OutputFolder(output, source.key_columns, source.version_columns)
     if f"{folder.location}/".startswith(f"{source.name}/"):
         raise ValueError(f"The output {folder.location!r} lies in the source {source.name!r}.")
@@ -264,7 +265,7 @@ def _write(rows, stage, actors, folder, rows_per_file):
 
 
 def _actor_options(concurrency, num_cpus, num_gpus):
-    """Options of `map_batches` for the actors."""
+    """Options of `map_batches` for the actors; `ValueError` if the cluster has no room for them."""
     ray = import_ray()
     if num_cpus <= 0:
         raise ValueError(f"num_cpus={num_cpus}, but an actor needs CPUs; a fraction will do.")

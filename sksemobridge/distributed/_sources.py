@@ -174,7 +174,7 @@ def _files_of_one_kind(name):
 
 
 def _as_text(path):
-    """The path; a `ValueError` if it cannot stand in a table, because it has a name in another encoding."""
+    """The path; `ValueError` if it is not UTF-8, and so cannot stand in a table."""
     try:
         path.encode()
     except UnicodeEncodeError as error:
@@ -192,7 +192,7 @@ def _match(pattern):
 
 
 def _with_versions(batch, column):
-    """A batch with the version of each file that a column has the path of; null where it cannot be seen."""
+    """A batch with size and time of each file whose path is in a column; null where the file cannot be seen."""
     versions = [_version(path) for path in batch[column].to_pylist()]
     for i, name in enumerate(VERSION_COLUMNS):
         batch = batch.append_column(name, pa.array([version[i] for version in versions], pa.int64()))
@@ -200,6 +200,7 @@ def _with_versions(batch, column):
 
 
 def _version(path):
+    """Size in bytes and time in nanoseconds of a file, or None and None."""
     try:
         status = os.stat(path)
     # The path may be null, or have a null byte.
