@@ -27,13 +27,7 @@ _POLL_SECONDS = 0.01
 # file, SQLite may return values of other types than were stored.
 _FAILURES = (OSError, sqlite3.Error, ValueError, TypeError, OverflowError, NotImplementedError)
 # Codes of SQLite for a file that is not damaged, but in use by others, or not ours to write.
-_REFUSALS = (
-    sqlite3.SQLITE_BUSY,
-    sqlite3.SQLITE_LOCKED,
-    sqlite3.SQLITE_READONLY,
-    sqlite3.SQLITE_CANTOPEN,
-    sqlite3.SQLITE_PERM,
-)
+_REFUSALS = sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN
 
 
 class EmbeddingCache:
