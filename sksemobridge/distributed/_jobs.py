@@ -90,8 +90,8 @@ def embed_dataset(
     dtype : {"float32", "float16"}, default="float32"
         Of the embeddings.
     concurrency : int, tuple of two int or None, default=None
-        Number of actors, or least and most of a pool that grows with the cluster. `None`: one for each GPU of the
-        cluster; without GPUs, as many as its CPUs allow with one CPU left for reading and writing.
+        Number of actors, or least and most of a pool that grows with the cluster. `None`: as many as fit on the nodes,
+        with one CPU left for reading and writing.
     num_cpus : float, default=1
         CPUs for each actor.
     num_gpus : float or None, default=None
@@ -110,7 +110,8 @@ def embed_dataset(
     ImportError
         If Ray is not installed.
     ValueError
-        If keys of the source are not unique, or the output has results of another job, model or source.
+        If keys of the source are not unique, the output has results of another job, model or source, the name of a file
+        is not UTF-8, or the cluster has no room for the actors.
     RuntimeError
         If another job writes to the output, or keys are missing in the end. The next call goes on.
 
@@ -201,7 +202,7 @@ def predict_dataset(
 
 
 def _run(source, output, manifest, stage, actors, batch_size, rows_per_file):
-    """Write the rows of the source that the output does not have, or has in another version."""
+    """Write the rows of the source that the output does not have, or has in another version. Returns the `JobReport`."""
     folder = OutputFolder(output, source.key_columns, source.version_columns)
     if f"{folder.location}/".startswith(f"{source.name}/"):
         raise ValueError(f"The output {folder.location!r} lies in the source {source.name!r}.")
@@ -264,23 +265,27 @@ def _write(rows, stage, actors, folder, rows_per_file):
 
 
 def _actor_options(concurrency, num_cpus, num_gpus):
-    """Options of `map_batches` for the actors."""
+    """Options of `map_batches` for the actors; `ValueError` if the cluster has no room for them."""
     ray = import_ray()
     if num_cpus <= 0:
         raise ValueError(f"num_cpus={num_cpus}, but an actor needs CPUs; a fraction will do.")
     if not ray.is_initialized():
         ray.init()
-    n_cpus, n_gpus = (ray.cluster_resources().get(kind, 0) for kind in ("CPU", "GPU"))
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    cpus, gpus = (np.array([node.get(kind, 0) for node in nodes]) for kind in ("CPU", "GPU"))
     if num_gpus is None:
-        num_gpus = 1 if n_gpus else 0
+        num_gpus = 1 if gpus.any() else 0
+    # An actor lies on one node. Wherever Ray puts so many, they fit, and one node has a whole CPU left.
+    n_fitting = np.minimum(cpus // num_cpus, gpus // num_gpus if num_gpus else np.inf).sum()
+    n_filling = ((cpus - 1) // num_cpus + 1).clip(min=0).sum()
+    room = int(max(0, min(n_fitting, n_filling - 1)))
     if concurrency is None:
-        n_actors = (n_cpus - 1) // num_cpus
-        concurrency = int(max(1, min(n_actors, n_gpus // num_gpus) if num_gpus else n_actors))
+        concurrency = max(1, room)
     least, most = concurrency if isinstance(concurrency, tuple) else (concurrency, concurrency)
-    if least * num_cpus + 1 > n_cpus:
+    if least > room:
         raise ValueError(
-            f"{least} actors of {num_cpus} CPUs leave no CPU for reading and writing: the cluster has {n_cpus:g}. Lower "
-            "concurrency or num_cpus."
+            f"The nodes of the cluster have room for {room} actors of {num_cpus:g} CPUs and {num_gpus:g} GPUs besides a CPU "
+            f"for reading and writing, not for {least}. Lower concurrency, num_cpus or num_gpus, or start more nodes."
         )
     # Few tasks in advance: if an actor is lost, its tasks are repeated.
     pool = ray.data.ActorPoolStrategy(min_size=least, max_size=most, max_tasks_in_flight_per_actor=2)

@@ -70,7 +70,8 @@ class OutputFolder:
     def settle(self, sorted_rows):
         """Remove unfinished files, rows of another version than in `sorted_rows`, and second copies of rows.
 
-        Returns the sorted digests of the keys that are left, and how many of both kinds of rows were removed.
+        Returns the sorted digests of the keys that are left, how many rows of another version were removed, and how
+        many copies.
         """
         import ray
 

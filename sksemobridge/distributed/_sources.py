@@ -97,7 +97,7 @@ def open_source(source, column, key_columns, *, is_embedding=False):
         if kind == "Parquet":
             rows = ray.data.read_parquet(files, filesystem=file_system, num_cpus=0)
         elif kind == "images":
-            rows, column = pa.table({"path": files}), column or "path"
+            rows, column = pa.table({"path": files}), "path"
         else:
             keys = keys or ["__url__", "__key__"]
             suffixes = [column] if column else sorted(suffix[1:] for suffix in IMAGE_SUFFIXES)
@@ -128,7 +128,10 @@ def open_source(source, column, key_columns, *, is_embedding=False):
         )
     if is_path and not isinstance(rows, pa.Table):
         # Each column once: the paths may be the keys.
-        rows = pa.concat_tables(_tables(rows, list(dict.fromkeys([*keys, column, *versions]))))
+        tables = list(_tables(rows, list(dict.fromkeys([*keys, column, *versions]))))
+        if not tables:
+            raise ValueError(f"{name!r} has no rows.")
+        rows = pa.concat_tables(tables)
     if is_path and not versions:
         batches = rows.to_batches(max_chunksize=2**16)
         rows = pa.Table.from_batches([_with_versions(batch, column) for batch in batches])
@@ -142,7 +145,7 @@ def _tables(dataset, columns):
 
 def _files_of_one_kind(name):
     """The kind of the files in a folder or of a pattern, their paths in order, and their file system."""
-    file_system, path = fs.FileSystem.from_uri(name)
+    file_system, path = fs.FileSystem.from_uri(_as_text(name))
     is_local, info = isinstance(file_system, fs.LocalFileSystem), file_system.get_file_info(path)
     if info.is_file:
         files = [path]
@@ -160,7 +163,7 @@ def _files_of_one_kind(name):
         kind = _KINDS.get(Path(file).suffix.lower())
         # Folders such as `_temporary` hold unfinished tables of other programs.
         if kind == "images" and is_local or kind in _TABLES and "/_" not in file.partition(path)[2]:
-            by_kind[kind].append(file)
+            by_kind[kind].append(_as_text(file))
     if len(by_kind) != 1:
         raise ValueError(
             f"{name!r} has {' and '.join(sorted(by_kind)) or 'neither images, Parquet nor WebDataset shards'}; give a folder or "
@@ -168,6 +171,17 @@ def _files_of_one_kind(name):
             "see, not at an address."
         )
     return *by_kind.popitem(), file_system
+
+
+def _as_text(path):
+    """The path; `ValueError` if it is not UTF-8, and so cannot stand in a table."""
+    try:
+        path.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"Rename the file {path!r}: its name is not UTF-8, as texts of Parquet are."
+        ) from error
+    return path
 
 
 def _match(pattern):
@@ -178,12 +192,21 @@ def _match(pattern):
 
 
 def _with_versions(batch, column):
-    """A batch with the version of each file that a column has the path of; null where it cannot be seen."""
-    infos = fs.LocalFileSystem().get_file_info(batch[column].fill_null("").to_pylist())
-    versions = [info.size for info in infos], [info.mtime_ns for info in infos]
-    for name, values in zip(VERSION_COLUMNS, versions):
-        batch = batch.append_column(name, pa.array(values, pa.int64()))
+    """A batch with size and time of each file whose path is in a column; null where the file cannot be seen."""
+    versions = [_version(path) for path in batch[column].to_pylist()]
+    for i, name in enumerate(VERSION_COLUMNS):
+        batch = batch.append_column(name, pa.array([version[i] for version in versions], pa.int64()))
     return batch
+
+
+def _version(path):
+    """Size in bytes and time in nanoseconds of a file, or None and None."""
+    try:
+        status = os.stat(path)
+    # The path may be null, or have a null byte.
+    except (OSError, TypeError, ValueError):
+        return None, None
+    return status.st_size, status.st_mtime_ns
 
 
 def _image_of_sample(batch, suffixes, keys):

@@ -10,7 +10,6 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
 from ..encoders import CLIPImageEncoder, ImageReadError
-from ..encoders._pictures import decode, fetch
 
 
 class EmbedImages:
@@ -66,18 +65,24 @@ class EmbedImages:
     def embed(self, batch):
         """Embeddings of the images that have one, and for each image None or the reason why it has none."""
         images = batch[self.image_column].to_pylist()
-        with warnings.catch_warnings(), np.errstate(over="ignore"):
+        with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*cannot be read and have rows of NaN")
-            embeddings = self._encoder.transform(images).astype(self.dtype)
-        is_good = np.isfinite(embeddings).all(axis=1)
-        errors = np.full(len(images), None)
-        for row in np.flatnonzero(~is_good):
-            errors[row] = f"its embedding has values that are no numbers in {self.dtype}"
+            embeddings = self._transform(self._encoder, images)
+        errors, strict = np.full(len(images), None), clone(self._encoder).set_params(on_error="raise")
+        for row in np.flatnonzero(~np.isfinite(embeddings).all(axis=1)):
             try:
-                decode(fetch(images[row]))
+                # Its file may be there by now.
+                embeddings[row] = self._transform(strict, [images[row]])[0]
             except ImageReadError as error:
-                errors[row] = str(error)
-        return embeddings[is_good], errors
+                errors[row] = str(error.__cause__)
+            else:
+                if not np.isfinite(embeddings[row]).all():
+                    errors[row] = f"its embedding has values that are no numbers in {self.dtype}"
+        return embeddings[np.equal(errors, None)], errors
+
+    def _transform(self, encoder, images):
+        with np.errstate(over="ignore"):
+            return encoder.transform(images).astype(self.dtype)
 
 
 class Predict:
@@ -171,6 +176,9 @@ def check_top_k(top_k, classifier):
 def _read_embeddings(batch, name):
     """Embeddings and errors of a table, in the form of `EmbedImages.embed`."""
     column = batch[name]
+    if isinstance(column.type, pa.BaseExtensionType):
+        # Ray makes tensors of arrays of NumPy; Arrow holds them as lists.
+        column = pa.chunked_array([part.storage for part in column.chunks], column.type.storage_type)
     widths = pc.unique(pc.list_value_length(column.drop_null())).to_pylist() or [1]
     if len(widths) > 1:
         raise ValueError(f"The column {name!r} has vectors of different lengths: {widths[:5]}.")

@@ -231,8 +231,10 @@ def _as_list(X, item):
         if X.ndim > 2 or X.shape[1:] not in ((), (1,)) or not X.ndim:
             raise ValueError(f"An array of {item}s has the shape (n,) or (n, 1); got {X.shape}.")
         return X.ravel().tolist()
-    if hasattr(X, "to_list"):
-        return X.to_list()
+    # Series of polars have the first alone, arrays of pandas and Arrow the second.
+    for method in ("to_list", "tolist"):
+        if hasattr(X, method):
+            return getattr(X, method)()
     if isinstance(X, Sequence):
         return list(X)
     raise TypeError(

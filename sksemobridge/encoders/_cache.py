@@ -20,12 +20,14 @@ _SCHEMA = "CREATE TABLE IF NOT EXISTS embeddings (key BLOB PRIMARY KEY, embeddin
 _PAGE_BYTES = 512
 # How long SQLite waits for another writer. A batch is written in far less.
 _WAIT_SECONDS = 30
-# How long a call waits for its turn. A process that holds up the others for so long has probably been stopped.
+# How long a call waits for its turn while nobody adds embeddings. Who holds it for so long has probably been stopped.
 _PATIENCE_SECONDS = 600
 _POLL_SECONDS = 0.01
 # Reading and writing raise these if the disk is full, the file is damaged or the system has no locks. From a damaged
 # file, SQLite may return values of other types than were stored.
 _FAILURES = (OSError, sqlite3.Error, ValueError, TypeError, OverflowError, NotImplementedError)
+# Codes of SQLite for a file that is not damaged, but in use by others, or not ours to write.
+_REFUSALS = sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN
 
 
 class EmbeddingCache:
@@ -121,8 +123,7 @@ class EmbeddingCache:
             with closing(_connect(path)) as connection:
                 return function(connection, *args), None
         except (sqlite3.Error, ValueError, TypeError, OverflowError) as error:
-            refusals = sqlite3.SQLITE_BUSY, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN
-            if getattr(error, "sqlite_errorcode", 0) & 0xFF not in refusals:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _REFUSALS:
                 return 0, error
             raise OSError(
                 f"The cache in {str(self.directory)!r} cannot be used now: {error}. Another process is writing to it, or you "
@@ -263,13 +264,19 @@ class CacheSession:
 
     def turn(self):
         """A context in which no other process embeds: it looks up what is missing, and computes that."""
-        if self.active and self._patience:
+        while self.active and self._patience:
+            before = self._version()
             try:
                 with self._next.acquire(self._patience, _POLL_SECONDS):
                     return self._turn.acquire(self._patience, _POLL_SECONDS)
             except Timeout:
-                # Who does not go on is not waited for again.
-                self._patience = 0
+                # Many may be in line. Who does not go on is not waited for again.
+                if self._version() == before:
+                    self._patience = 0
             except _FAILURES as error:
                 self.active, self._error = False, error
         return nullcontext()
+
+    def _version(self):
+        """What changes when others add embeddings."""
+        return self._execute(lambda connection: connection.execute("PRAGMA data_version").fetchone())

@@ -5,6 +5,7 @@ import io
 import os
 import re
 import stat
+import threading
 from contextlib import suppress
 
 import numpy as np
@@ -25,12 +26,17 @@ _LARGE_FILE, _MOST_STEPS = 2**24, 100_000
 # The largest pixels have four channels of 16 bits. A file with more bytes a pixel is no picture.
 _PIXEL_BYTES = 8
 
-# The EXIF tag of how a camera was held.
+# The EXIF tag of how a camera was held, and by its values from 2 on, Pillow's name of what turns the picture upright.
 _ORIENTATION = 0x0112
+_TURNS = "FLIP_LEFT_RIGHT ROTATE_180 FLIP_TOP_BOTTOM TRANSPOSE ROTATE_270 TRANSVERSE ROTATE_90"
+_UPRIGHT = dict(enumerate(_TURNS.split(), start=2))
 # A JPEG may be shrunk by these factors while it is decoded, if it then still measures so many times the model's input.
 # With smaller margins, some embeddings of photographs or noise by the bundled model have cosines below 0.999 to those
 # of whole pictures.
 _SHRINKS = {8: 1.5, 4: 1.5, 2: 2}
+
+# Threads read several parts of one open image, or file, one after the other. Different ones rarely wait for each other.
+_LOCKS = [threading.Lock() for _ in range(64)]
 
 
 class ImageReadError(ValueError):
@@ -63,7 +69,8 @@ def fetch(source):
             raise ImageReadError(
                 f"it is of the kind {source.format}; call its load() first if you trust its origin"
             )
-        return np.asarray(_to_picture(source))
+        with _LOCKS[id(source) // 16 % len(_LOCKS)]:
+            return np.asarray(_to_picture(source))
     if isinstance(source, tuple) and len(source) == 2:
         return _crop(decode(fetch(source[0])), source[1])
     # As `datasets.Image(decode=False)` gives it.
@@ -72,7 +79,8 @@ def fetch(source):
     if isinstance(source, (str, os.PathLike)):
         source = _read_file(os.fspath(source))
     elif _is_open_file(source):
-        source = _read_open_file(source)
+        with _LOCKS[id(source) // 16 % len(_LOCKS)]:
+            source = _read_open_file(source)
     elif not isinstance(source, (bytes, bytearray, memoryview)):
         raise ImageReadError(
             f"{source!r:.60} ({type(source).__name__}) is not an image; give a path, encoded bytes, an image "
@@ -149,7 +157,9 @@ def _check_pixels(pixels):
         raise ImageReadError(f"pixels must have the shape (h, w), (h, w, 3) or (h, w, 4), not {pixels.shape}")
     if np.ma.is_masked(pixels):
         raise ImageReadError("some of its pixels are masked; fill them, for example with pixels.filled(255)")
-    check_size(*pixels.shape[1::-1])
+    if not pixels.size:
+        raise ImageReadError(f"the picture has no pixels, its shape is {pixels.shape}")
+    # However many: they are in memory already.
     return pixels
 
 
@@ -277,14 +287,14 @@ def _bomb(reason):
 
 
 def _upright(image):
-    from PIL import ImageOps
+    from PIL import Image
 
+    name = None
     # Only after loading: some formats store the orientation behind the pixels, and loading a TIFF applies it. Where
-    # the metadata are broken, the picture is not.
+    # the metadata are broken, the picture is not. ImageOps.exif_transpose would write them anew, and fail at others.
     with suppress(Exception):
-        if image.getexif().get(_ORIENTATION, 1) != 1:
-            return ImageOps.exif_transpose(image)
-    return image
+        name = _UPRIGHT.get(image.getexif().get(_ORIENTATION))
+    return image.transpose(Image.Transpose[name]) if name else image
 
 
 def _to_rgb(image):

@@ -216,11 +216,39 @@ class TestFaults:
             subprocess.run(["umount", str(output)], check=True)
 
 
+@pytest.mark.parametrize(
+    ("nodes", "options", "n_actors"),
+    [
+        # CPUs and GPUs of each node. One CPU is left.
+        ([(4, 0), (2, 0)], {}, 5),
+        # Together they have CPUs for two actors, but none of them for one.
+        ([(3, 0), (3, 0), (3, 0)], {"num_cpus": 4}, 0),
+        ([(7, 0), (3, 0)], {"num_cpus": 2}, 4),
+        # Two actors would leave half a CPU on each.
+        ([(2, 0), (2, 0)], {"num_cpus": 1.5}, 1),
+        ([(2, 0), (0, 0)], {"num_cpus": 0.5}, 2),
+        ([(16, 0), (2, 4)], {}, 2),
+        ([(8, 2), (8, 1)], {"num_gpus": 0.5}, 6),
+        ([(8, 0)], {"num_gpus": 1}, 0),
+        ([(1, 0)], {}, 0),
+    ],
+)
+def test_as_many_actors_as_fit_on_the_nodes(cluster, monkeypatch, nodes, options, n_actors):
+    found = [{"Alive": True, "Resources": {"CPU": cpus, "GPU": gpus}} for cpus, gpus in nodes]
+    monkeypatch.setattr(ray, "nodes", lambda: [*found, {"Alive": False, "Resources": {"CPU": 64}}])
+    options = {"concurrency": None, "num_cpus": 1, "num_gpus": None} | options
+    if n_actors:
+        assert _jobs._actor_options(**options)["compute"].min_size == n_actors
+    else:
+        with pytest.raises(ValueError, match="room for 0 actors .* start more nodes"):
+            _jobs._actor_options(**options)
+
+
 class TestRefusals:
     @pytest.mark.parametrize(
         ("options", "error", "message"),
         [
-            ({"concurrency": 3}, ValueError, "leave no CPU for reading and writing"),
+            ({"concurrency": 3}, ValueError, "room for 2 actors of 1 CPUs .* not for 3"),
             ({"num_cpus": 0}, ValueError, "an actor needs CPUs"),
             ({"encoder": CLIPImageEncoder("ViT-B-99")}, ModelLoadError, "knows no model 'ViT-B-99'"),
         ],

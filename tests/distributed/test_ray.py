@@ -63,19 +63,21 @@ class TestJoblib:
         assert ray.get(ray.remote(place).remote([shared])) == (False, False)
 
 
-WITHOUT_RAY = """
+WITHOUT = """
 import sys
+sys.modules[sys.argv[1]] = None
 import sksemobridge
-assert not {"ray", "torch", "sksemobridge.distributed"} & set(sys.modules)
-sys.modules["ray"] = None
-from sksemobridge.distributed import embed_dataset
+assert not {"torch", "sksemobridge.distributed"} & set(sys.modules)
 try:
+    from sksemobridge.distributed import embed_dataset
     embed_dataset("in", "out", sksemobridge.CLIPImageEncoder())
 except ImportError as error:
     print(error)
 """
 
 
-def test_without_ray_the_error_says_what_to_install():
-    done = subprocess.run([sys.executable, "-c", WITHOUT_RAY], capture_output=True, text=True, check=True)
+@pytest.mark.parametrize("name", ["ray", "pyarrow"])
+def test_without_a_package_the_error_of_a_job_says_what_to_install(name):
+    call = [sys.executable, "-c", WITHOUT, name]
+    done = subprocess.run(call, capture_output=True, text=True, check=True)
     assert 'pip install "sksemobridge[ray]"' in done.stdout

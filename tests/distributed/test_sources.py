@@ -41,6 +41,12 @@ class TestSources:
             rows = _sources.open_source(source, None, None).rows
             assert rows["path"].to_pylist() == files
 
+    def test_a_path_that_no_file_can_have_is_a_row_with_an_error(self, cluster, tmp_path):
+        pq.write_table(pa.table({"file": ["a\0.png", "a" * 9999, None]}), tmp_path / "in.parquet")
+        report = embed_dataset(tmp_path / "in.parquet", tmp_path / "out", ENCODER, image_column="file", **ONE)
+        assert (report.n_rows, report.n_errors) == (3, 3)
+        assert pq.read_table(tmp_path / "out")["file_size"].null_count == 3
+
     def test_tables_at_an_address(self, tmp_path, monkeypatch):
         bucket = fs.SubTreeFileSystem(str(tmp_path), fs.LocalFileSystem())
         finder = SimpleNamespace(from_uri=lambda name: (bucket, name.removeprefix("s3://")))
@@ -113,6 +119,10 @@ class TestSources:
             assert table["label"].to_pylist() == [*pipeline.predict(files[:-1]), None]
             assert "not an image" in table["error"][N_PICTURES - 1].as_py()
 
+        tensors = ray.data.from_items([{"id": 0, "embedding": ENCODER.transform(files[:1])[0]}])
+        predict_dataset(tensors, tmp_path / "p3", pipeline[1], **ONE)
+        assert read(tmp_path / "p3")["label"].to_pylist() == pipeline.predict(files[:1]).tolist()
+
         other = pipeline[1].fit(ENCODER.transform(files[:9]), y[:9])
         with pytest.raises(ValueError, match="results of another job: its 'model' is"):
             predict_dataset(tmp_path / "e", tmp_path / "p1", other, **options)
@@ -144,5 +154,22 @@ class TestRefusals:
     def test_images_for_a_classifier_of_embeddings(self, cluster, pictures, tmp_path):
         classifier = LogisticRegression().fit([[0.0], [1.0]], [0, 1])
         pq.write_table(pa.table({"file": ["a.png"], "embedding": [b""]}), tmp_path / "in.parquet")
-        with pytest.raises(ValueError, match="holds no embeddings. .* first step is a CLIPImageEncoder"):
-            predict_dataset(tmp_path / "in.parquet", tmp_path / "out", classifier)
+        for source in (tmp_path / "in.parquet", pictures):
+            with pytest.raises(ValueError, match="holds no embeddings. .* first step is a CLIPImageEncoder"):
+                predict_dataset(source, tmp_path / "out", classifier)
+
+    def test_a_name_that_is_no_text(self, tmp_path):
+        for name in ("\udcff.png", "\udcff.parquet"):
+            folder = tmp_path / name[1:]
+            folder.mkdir()
+            try:
+                (folder / name).touch()
+            except OSError:
+                pytest.skip("here all names are text")
+            with pytest.raises(ValueError, match=f"Rename the file .*udcff{name[1:]}"):
+                _sources.open_source(folder, None, None)
+
+    def test_a_table_without_rows(self, cluster, tmp_path):
+        pq.write_table(pa.table({"file": pa.array([], pa.string())}), tmp_path / "in.parquet")
+        with pytest.raises(ValueError, match="in.parquet' has no rows"):
+            embed_dataset(tmp_path / "in.parquet", tmp_path / "out", ENCODER, image_column="file")

@@ -56,6 +56,11 @@ class TestEmbedImages:
         assert "is not an image" in errors[3]
         assert_allclose(vectors(table), ENCODER.transform([paths[0], paths[1]]), atol=1e-6)
 
+    def test_a_picture_too_narrow_for_the_model_has_that_as_its_reason(self, tmp_path):
+        Image.new("RGB", (100_000, 1)).save(tmp_path / "narrow.png")
+        table = EmbedImages(ENCODER)(pa.table({"image": [str(tmp_path / "narrow.png")]}))
+        assert "pixels are more than the limit" in table["error"][0].as_py()
+
     def test_half_precision_halves_the_vectors_also_of_an_encoder_that_gives_tensors(self, paths):
         encoder = CLIPImageEncoder("mini", pretrained="bundled", output="torch")
         table = EmbedImages(encoder, dtype="float16")(pa.table({"image": paths}))

@@ -383,7 +383,9 @@ def test_a_limit_that_is_none_drops_nothing(directory, max_bytes):
     assert len(EmbeddingCache(directory)) == 3
 
 
-@pytest.mark.parametrize("code", [sqlite3.SQLITE_BUSY_SNAPSHOT, sqlite3.SQLITE_READONLY_DBMOVED])
+@pytest.mark.parametrize(
+    "code", [sqlite3.SQLITE_BUSY_SNAPSHOT, sqlite3.SQLITE_READONLY_DBMOVED, sqlite3.SQLITE_LOCKED]
+)
 def test_what_others_hold_or_may_not_be_written_is_not_dropped(directory, connect_as, code):
     fill(directory)
     connect_as(type("Refused", (NotWrittenAnew,), {"reason": code}))
@@ -484,3 +486,20 @@ def test_a_process_that_does_not_go_on_is_not_waited_for_for_ever(directory, hol
                 cache.put([key], row[None])
         assert not cache._patience
     assert len(EmbeddingCache(directory)) == 2
+
+
+def test_a_long_line_of_processes_that_go_on_is_waited_for(directory, monkeypatch):
+    with CacheSession(directory) as first, CacheSession(directory) as second:
+        waiting, acquire = list(zip(keys(3), rows(3))), second._turn.acquire
+
+        def wait(*args):
+            if not waiting:
+                return acquire(*args)
+            key, row = waiting.pop()
+            first.put([key], row[None])
+            raise _cache.Timeout("embeddings.lock")
+
+        monkeypatch.setattr(second._turn, "acquire", wait)
+        with second.turn():
+            assert second._turn.is_locked
+            assert second.get(keys(3)[0]) is not None

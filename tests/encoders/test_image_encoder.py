@@ -119,6 +119,7 @@ def arrays(paths):
             *arrays(paths[5:]),
         ],
         pd.Series,
+        lambda paths: pd.Series(paths).values,
         lambda paths: pd.Series(arrays(paths)),
         lambda paths: pd.Series(paths, index=range(10, 10 + len(paths)), dtype=object),
         lambda paths: pd.DataFrame({"image": contents(paths)}),
@@ -323,6 +324,14 @@ def test_bad_images_become_rows_of_nan_and_all_others_stay_in_place(encoder, pat
     close(np.delete(got, bad, axis=0), np.vstack([expected, expected[:1]]))
     with pytest.warns(UserWarning, match="2 of 2 images"):
         assert np.isnan(encoder.set_params(normalize=True).transform(["a.jpg", "b.jpg"])).all()
+
+
+def test_threads_read_parts_of_one_open_image(encoder, tmp_path):
+    Image.fromarray(some_pictures(1, size=(600, 600))[0]).save(tmp_path / "a.png")
+    boxes = [(10 * i, 0, 10 * i + 50, 50) for i in range(50)]
+    expected = encoder.transform([(tmp_path / "a.png", box) for box in boxes])
+    with Image.open(tmp_path / "a.png") as image:
+        close(encoder.set_params(n_jobs=4).transform([(image, box) for box in boxes]), expected)
 
 
 def test_pictures_too_narrow_to_be_resized_are_named(encoder):

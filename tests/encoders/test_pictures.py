@@ -148,6 +148,11 @@ def test_wrong_metadata_does_not_spoil_a_sound_picture(pixels):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             assert_array_equal(seen(encoded(Image.fromarray(pixels), exif=exif)), pixels)
+    # Beside the orientation, a resolution of a type that Pillow reads and could not write.
+    entries = struct.pack("<HHIHHHHI4s", 0x0112, 3, 1, 6, 0, 0x011A, 1, 4, b"abcd")
+    exif = b"Exif\x00\x00II*\x00\x08\x00\x00\x00\x02\x00" + entries + bytes(4)
+    turned = Image.fromarray(np.ascontiguousarray(np.rot90(pixels)))
+    assert_array_equal(seen(encoded(turned, exif=exif)), pixels)
 
 
 def test_grey_and_black_and_white(pixels):
@@ -433,6 +438,8 @@ def test_decompression_bombs_are_refused(pixels, limit_pixels):
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             refused(content, "exhaust memory")
+    # Pixels that are in memory do no harm.
+    assert_array_equal(seen(pixels), pixels)
     limit_pixels(None)
     assert_array_equal(seen(content), pixels)
 

@@ -41,7 +41,7 @@ def test_changing_a_projection_that_was_given_out_does_not_change_the_model(enco
 
 
 @pytest.mark.parametrize(
-    "container", [tuple, np.array, pd.Series, lambda texts: pl.DataFrame({"text": texts})]
+    "container", [tuple, np.array, pd.Series, pd.array, lambda texts: pl.DataFrame({"text": texts})]
 )
 def test_texts_come_in_any_sequence(encoder, container):
     assert_array_equal(encoder.transform(container(TEXTS)), encoder.transform(TEXTS))
