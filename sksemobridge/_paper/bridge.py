@@ -27,8 +27,7 @@ _decompositions = LRUCache(max_items=4)
 def singular_value_cutoff(singular_values, atol, shape):
     """The value at and below which singular values of a `shape` matrix count as zero.
 
-    `atol="auto"` is relative to the median of the singular values that are not zero within rounding: the
-    same directions are kept for `W` and `c * W`, and never fewer than half of them.
+    `"auto"` is relative to the median of those that are not zero within rounding: `W` and `c * W` keep the same directions.
     """
     rounding = float(singular_values.max(initial=0.0)) * max(shape) * np.finfo(singular_values.dtype).eps
     if atol != "auto":
@@ -46,26 +45,13 @@ def are_same(was, now):
 
 @dataclass(frozen=True, eq=False)
 class Bridge:
-    """The map `bridge(x) = nrm(L * nrm((x - b_W) @ W+) @ W + b_W)`.
+    """The map `bridge(x) = nrm(L * nrm((x - b_W) @ W+) @ W + b_W)`."""
 
-    Attributes
-    ----------
-    matrix : ndarray of shape (D, d)
-        `W+`, in closed form or trained.
-    projection : ndarray of shape (d, D) or None
-        `W`; None stands for the identity (no text side).
-    projection_bias : ndarray of shape (D,) or None
-        `b_W`.
-    text_length : float
-        `L`. It cancels without a projection bias.
-    basis : ndarray of shape (D, r) or None
-        In closed form: orthonormal columns `V` with `W+ @ W = V V'`, the directions that are kept.
-    """
-
-    matrix: np.ndarray
-    projection: np.ndarray | None = None
-    projection_bias: np.ndarray | None = None
-    text_length: float = 1.0
+    matrix: np.ndarray  # `W+ (D, d)`, in closed form or trained
+    projection: np.ndarray | None = None  # `W (d, D)`; None stands for the identity (no text side)
+    projection_bias: np.ndarray | None = None  # `b_W (D,)`
+    text_length: float = 1.0  # `L`, which cancels without a projection bias
+    # Of the closed form: orthonormal columns `V (D, r)` with `W+ @ W = V V'`, the directions that are kept
     basis: np.ndarray | None = None
 
     @classmethod
@@ -96,25 +82,19 @@ class Bridge:
         """What `W+` is multiplied by: `x - b_W`."""
         return x if self.projection_bias is None else x - self.projection_bias
 
-    def to_eos(self, x, class_bias=None):
-        """Directions before the text projection: `nrm((x - b_W) @ W+ [+ bias_c])`, shape (n, d).
-
-        `class_bias` has one row for each row of `x`.
-        """
+    def project(self, x, class_bias=None):
+        """`nrm((x - b_W) @ W+ [+ bias_c]) @ W` with a row of `class_bias` for each row of `x`, shape (n, D)."""
         eos = self.inputs(x) @ self.matrix
-        return l2_normalize(eos if class_bias is None else eos + class_bias)
-
-    def project(self, eos):
-        """`eos @ W` of directions of `to_eos`, or of means of them, shape (n, D)."""
+        eos = l2_normalize(eos if class_bias is None else eos + class_bias)
         return eos if self.projection is None else eos @ self.projection
 
     def to_joint(self, projected):
-        """Of `eos @ W`, at the length of a text: `L * eos @ W + b_W`, shape (n, D)."""
+        """What was projected, at the length of a text: `L * eos @ W + b_W`, shape (n, D)."""
         joint = self.text_length * projected
         return joint if self.projection_bias is None else joint + self.projection_bias
 
     def prototypes(self, projected_means):
-        """`P_c = nrm(mean_i bridge'(x_i))` from class means of `eos @ W`, shape (C, D).
+        """`P_c = nrm(mean_i bridge'(x_i))` from the means over classes of what was projected, shape (C, D).
 
         The re-projection is affine, so the mean over re-projected shots is the re-projected mean.
         """
@@ -122,14 +102,14 @@ class Bridge:
 
     def apply(self, x):
         """`bridge(x)`, shape (n, D)."""
-        return l2_normalize(self.to_joint(self.project(self.to_eos(x))))
+        return l2_normalize(self.to_joint(self.project(x)))
 
     def apply_unscaled(self, x):
-        """`bridge(x)` without the outer `nrm`; without a bias `x @ W+ @ W`, shape (n, D)."""
-        if self.projection_bias is not None:
-            return self.to_joint(self.project(self.to_eos(x)))
-        # L and the inner nrm would set lengths only.
-        return self.project(self.inputs(x) @ self.matrix)
+        """`bridge(x)` of the closed form without the outer `nrm`; without a bias `x @ W+ @ W`, shape (n, D)."""
+        # Without a bias L and the inner nrm would set lengths only.
+        return (
+            x @ self.basis @ self.basis.T if self.projection_bias is None else self.to_joint(self.project(x))
+        )
 
     def affinity(self, queries, image_means):
         """`z3 = bridge(q) . F_c`: bridged queries against the means of the shots as images, shape (n, C)."""

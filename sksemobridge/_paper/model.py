@@ -23,37 +23,20 @@ NUMBERS = "alpha", "beta", "gamma", "lambda1", "lambda2", "lambda3", "smoothness
 
 @dataclass(frozen=True, eq=False)
 class PaperModel:
-    """All that prediction needs, one row per class. Rows of classes without shots are NaN.
-
-    Attributes
-    ----------
-    text_embeddings : ndarray of shape (C, D) or None
-        `T_c`.
-    prototypes, image_means : ndarray of shape (C, D)
-        `P_c`, the bridged shots, and `F_c`, the means of the shots.
-    class_bias : ndarray of shape (C, d) or None
-    numbers : dict of float
-        The seven of the blend.
-    rank : int
-        Directions that the closed-form bridge keeps.
-    loss_curve : list of float or None
-        None in closed form, where `n_iter` is 1.
-    divergence : ndarray of shape (C,) or None
-        `KL_c`, while scores are computed.
-    """
+    """All that prediction needs, one row per class. Rows of classes without shots are NaN."""
 
     bridge: Bridge
-    text_embeddings: np.ndarray | None
-    prototypes: np.ndarray
-    image_means: np.ndarray
-    class_bias: np.ndarray | None
-    numbers: dict
+    text_embeddings: np.ndarray | None  # `T_c (C, D)`
+    prototypes: np.ndarray  # `P_c (C, D)`, the bridged shots
+    image_means: np.ndarray  # `F_c (C, D)`, the means of the shots
+    class_bias: np.ndarray | None  # `(C, d)`
+    numbers: dict  # the seven of the blend
     temperature: float
-    rank: int
-    loss_curve: list | None
+    rank: int  # directions that the closed-form bridge keeps
+    loss_curve: list | None  # None in closed form
     n_iter: int
     converged: bool
-    divergence: np.ndarray | None = None
+    divergence: np.ndarray | None = None  # `KL_c (C,)`, while scores are computed
 
     @property
     def has_shots(self):
@@ -100,9 +83,7 @@ class PaperModel:
         `score_c = l1 exp(-alpha (1 - z1)) + [l2 exp(-beta (1 - z2)) + l3 exp(-gamma (1 - z3))] w_c` with
         `w_c = exp(smoothness * KL_c)`.
         """
-        terms = [
-            offset - sharpness * (1 - affinities[name]) for name, sharpness, offset in self.terms(affinities)
-        ]
+        terms = [offset - sharpness * (1 - affinities[z]) for z, sharpness, offset in self.terms(affinities)]
         xp = namespace(terms[0])
         terms = xp.stack(terms)
         top = xp.max(terms, axis=0)
@@ -177,26 +158,15 @@ def class_divergence(image_means, texts):
 
 
 def fit_paper(shots, texts, *, blend, training=None, earlier=None, dtype=np.float64, callback=None):
-    """Fit the paper's classifier.
+    """The `PaperModel` of a `PaperBlend` and a `Training` or None, the closed form; its arrays are of the type `dtype`.
 
-    Everything is computed in float64, except the training of the bridge, which computes in float32. Warns if L-BFGS did
-    not converge, if `atol` cuts off every direction, and of embeddings of a length that is unusual for a class bias.
-    Errors are those of `blend.validate` and `train_bridge`, which describes `callback`, too.
+    `shots` have embeddings `X (n, D)`, `codes (n,)`, the sorted indices of their classes, positive `weight (n,)`, and
+    `group (n,)`, equal for copies of one image. Classes may have none. `texts` are `ClassTexts`; without a projection the
+    bridge is the identity. Training goes on from the bridge of `earlier`, a `PaperModel` of the same classes, if that leads
+    to the same space. `callback` and errors are those of `train_bridge`.
 
-    Parameters
-    ----------
-    shots : object
-        `X (n, D)` embeddings, `codes (n,)` the sorted indices of their classes, `weight (n,)` positive, and
-        `group (n,)`, equal for copies of one image. Some classes may have no shots.
-    texts : object
-        As `ClassTexts`. Without a projection the bridge is the identity.
-    blend : PaperBlend
-    training : Training or None
-        None is the closed form.
-    earlier : PaperModel or None
-        Of the same classes. Training goes on from its bridge, if that leads to the same space.
-    dtype : dtype
-        Of the fitted arrays.
+    All is computed in float64, but trained in float32. Warns if L-BFGS did not converge, if `atol` cuts off every
+    direction, and of embeddings of a length that is unusual for a class bias.
     """
     blend.validate(has_text=texts.embeddings is not None)
     X, codes = np.asarray(shots.X, dtype=np.float64), shots.codes
@@ -217,12 +187,12 @@ def fit_paper(shots, texts, *, blend, training=None, earlier=None, dtype=np.floa
         bridge = bridge.trained(trained.bridge)
 
     class_bias = trained.class_bias
-    projected = bridge.project(bridge.to_eos(X, None if class_bias is None else class_bias[codes]))
+    projected = bridge.project(X, None if class_bias is None else class_bias[codes])
     n_classes = codes[-1] + 1 if texts.embeddings is None else len(texts.embeddings)
     averaging = csr_array((weight_in_class, (codes, np.arange(len(codes)))), shape=(n_classes, len(codes)))
     prototypes, image_means = bridge.prototypes(averaging @ projected), l2_normalize(averaging @ X)
-    prototypes[is_missing := np.bincount(codes, minlength=n_classes) == 0] = np.nan
-    image_means[is_missing] = np.nan
+    for rows in prototypes, image_means:
+        rows[np.bincount(codes, minlength=n_classes) == 0] = np.nan
     model = PaperModel(
         bridge=bridge,
         text_embeddings=texts.embeddings,

@@ -1,5 +1,6 @@
 """The parameters of the paper's method, as objects that scikit-learn reaches into."""
 
+from dataclasses import KW_ONLY, dataclass
 from numbers import Integral, Real
 from typing import Literal
 
@@ -10,6 +11,7 @@ from .._utils.sklearn import Interval, StrOptions
 NOT_NEGATIVE = Interval(Real, 0, None, closed="left")
 
 
+@dataclass(repr=False, eq=False)
 class PaperBlend(BaseEstimator):
     """The score of the paper, a blend of three affinities by given numbers.
 
@@ -48,28 +50,16 @@ class PaperBlend(BaseEstimator):
         "temperature": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither"), None],
     }
 
-    def __init__(
-        self,
-        alpha: float = 6.0,
-        beta: float = 1.0,
-        gamma: float = 1.5,
-        lambda1: float = 1.0,
-        lambda2: float = 0.25,
-        lambda3: float = 0.05,
-        smoothness: float = 0.01,
-        *,
-        atol: float | Literal["auto"] = "auto",
-        temperature: float | Literal["auto"] | None = "auto",
-    ) -> None:
-        self.alpha = alpha
-        self.beta = beta
-        self.gamma = gamma
-        self.lambda1 = lambda1
-        self.lambda2 = lambda2
-        self.lambda3 = lambda3
-        self.smoothness = smoothness
-        self.atol = atol
-        self.temperature = temperature
+    alpha: float = 6.0
+    beta: float = 1.0
+    gamma: float = 1.5
+    lambda1: float = 1.0
+    lambda2: float = 0.25
+    lambda3: float = 0.05
+    smoothness: float = 0.01
+    _: KW_ONLY
+    atol: float | Literal["auto"] = "auto"
+    temperature: float | Literal["auto"] | None = "auto"
 
     def validate(self, has_text: bool = True) -> None:
         """Raise a ValueError for a value out of its range, or if every `lambda` that is used is zero."""
@@ -82,6 +72,7 @@ class PaperBlend(BaseEstimator):
             )
 
 
+@dataclass(repr=False, eq=False)
 class Training(BaseEstimator):
     """How the bridge is trained on the shots.
 
@@ -129,32 +120,18 @@ class Training(BaseEstimator):
         "verbose": ["verbose"],
     }
 
-    def __init__(
-        self,
-        optimizer: Literal["lbfgs", "adamw"] = "lbfgs",
-        *,
-        class_bias: bool = True,
-        lambda_it: float = 0.5,
-        lambda_c: float = 0.1,
-        lambda_b: float = 0.1,
-        max_iter: int | None = None,
-        learning_rate: float = 1.5e-4,
-        weight_decay: float = 0.01,
-        tol: float = 1e-6,
-        device: str = "auto",
-        verbose: int | bool = 0,
-    ) -> None:
-        self.optimizer = optimizer
-        self.class_bias = class_bias
-        self.lambda_it = lambda_it
-        self.lambda_c = lambda_c
-        self.lambda_b = lambda_b
-        self.max_iter = max_iter
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.tol = tol
-        self.device = device
-        self.verbose = verbose
+    optimizer: Literal["lbfgs", "adamw"] = "lbfgs"
+    _: KW_ONLY
+    class_bias: bool = True
+    lambda_it: float = 0.5
+    lambda_c: float = 0.1
+    lambda_b: float = 0.1
+    max_iter: int | None = None
+    learning_rate: float = 1.5e-4
+    weight_decay: float = 0.01
+    tol: float = 1e-6
+    device: str = "auto"
+    verbose: int | bool = 0
 
     @property
     def most_iterations(self):

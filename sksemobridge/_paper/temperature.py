@@ -22,7 +22,7 @@ def fit_temperature(model, shots, weight_in_class, projected, logit_scale):
     is minimised. A class of one image has nothing left without it. If all are such, their names stand in, which say
     less than an image would: the mean with the default is then taken, in logarithms.
 
-    `model` has a temperature of 1, and `projected (n, D)` are `eos @ W` of the shots.
+    `model` has a temperature of 1, and `projected (n, D)` are the shots as `Bridge.project` gives them.
     """
     images, image = np.unique(np.stack([shots.codes, shots.group]), axis=1, return_inverse=True)
     share, n_images = np.bincount(image, weights=weight_in_class)[image], np.bincount(images[0])[shots.codes]

@@ -1,6 +1,6 @@
 """Training the bridge on labelled shots (SeMoBridge-T): the loss, the paper's AdamW, and L-BFGS, many times faster."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy import linalg
@@ -28,20 +28,14 @@ PRECONDITIONING = 0.5
 BIAS_SCALE = 0.25
 
 
-@dataclass(frozen=True)
-class TrainedBridge:
-    """Outcome of `train_bridge`, in float64.
+class TrainedBridge(NamedTuple):
+    """Outcome of `train_bridge`, in float64."""
 
-    `bridge (D, d)` is the trained `W+`. `class_bias (C, d)` is added to labelled shots only, zero for classes without
-    shots, or None. `loss_curve` has the loss before every step of AdamW; of L-BFGS at the start and after every
-    iteration. `converged` is False if L-BFGS stopped at `max_iter` or because the callback asked for it.
-    """
-
-    bridge: np.ndarray
-    class_bias: np.ndarray | None
-    loss_curve: list | None
+    bridge: np.ndarray  # the trained `W+ (D, d)`
+    class_bias: np.ndarray | None  # `(C, d)`, added to labelled shots only; zero for classes without shots
+    loss_curve: list | None  # before every step of AdamW; of L-BFGS at the start and after every iteration
     n_iter: int
-    converged: bool
+    converged: bool  # False if L-BFGS stopped at `max_iter` or because the callback asked for it
 
 
 def train_bridge(
@@ -58,15 +52,15 @@ def train_bridge(
 
     present, codes = np.unique(codes, return_inverse=True)
     n_classes = present[-1] + 1 if texts.embeddings is None else len(texts.embeddings)
-    of_classes = np.zeros((n_classes, bridge.matrix.shape[1])) if class_bias is None else class_bias
-    bias = of_classes[present] if training.class_bias else None
+    start = np.zeros((n_classes, bridge.matrix.shape[1])) if class_bias is None else class_bias
     sides = [] if texts.embeddings is None else [texts.embeddings[present], texts.eos_directions[present]]
+    bias = start[present] if training.class_bias else None
     loss = BridgeLoss(X, codes, weight_in_class, bridge, training, sides, texts.logit_scale, dtype)
     optimize = _adamw if training.optimizer == "adamw" else _lbfgs
     curve = []
 
     def report(value):
-        """Note a loss; whether training is to stop."""
+        """Whether training is to stop at this loss."""
         if not np.isfinite(value):
             remedy = "Lower learning_rate, or rescale" if training.optimizer == "adamw" else "Rescale"
             raise FloatingPointError(f"The training loss is {value}. {remedy} the embeddings.")
@@ -77,13 +71,13 @@ def train_bridge(
 
     options = {"desc": f"bridge ({training.optimizer})", "unit": "it", "disable": not training.verbose}
     with threads_for(len(X) * bridge.matrix.size), tqdm(total=training.most_iterations, **options) as bar:
-        matrix, bias, converged = optimize(loss, bridge.inputs(X), bridge.matrix, bias, report, curve)
+        matrix, bias, converged = optimize(loss, bridge.inputs(X), bridge.matrix, bias, report)
+    class_bias = None
     if bias is not None:
-        of_classes = np.zeros_like(of_classes)
-        of_classes[present] = bias
-        bias = of_classes
+        class_bias = np.zeros_like(start)
+        class_bias[present] = bias
     n_iter = len(curve) - (training.optimizer == "lbfgs")
-    return TrainedBridge(matrix.astype(np.float64), bias, curve, n_iter, converged)
+    return TrainedBridge(matrix.astype(np.float64), class_bias, curve, n_iter, converged)
 
 
 class BridgeLoss:
@@ -100,8 +94,7 @@ class BridgeLoss:
     - `bias = mean_c (||bias_c|| - mean ||bias||)^2`.
 
     Cross-entropies of shots average within a class by weight, then over classes; they are summed in float64. The
-    gradient in a vector of length zero counts as zero. `texts` are `T` and `E`, or empty; other parameters are those
-    of `train_bridge`, but every class has a shot.
+    gradient in a vector of length zero counts as zero. `texts` are `T` and `E`, or empty. Every class has a shot.
     """
 
     def __init__(self, X, codes, weight_in_class, bridge, training, texts, logit_scale, dtype=np.float32):
@@ -172,8 +165,8 @@ class BridgeLoss:
         return x / self._torch.where(length > 0, length, np.inf)
 
 
-def _adamw(loss, inputs, bridge, bias, report, curve):
-    """AdamW by the paper's recipe: bridge, bias or None, and whether it converged."""
+def _adamw(loss, inputs, bridge, bias, report):
+    """AdamW by the paper's recipe: the bridge, the bias or None, and whether it converged."""
     import torch
 
     training = loss.training
@@ -193,7 +186,7 @@ def _adamw(loss, inputs, bridge, bias, report, curve):
     return bridge, bias[0] if bias else None, True
 
 
-def _lbfgs(loss, inputs, bridge, bias, report, curve):
+def _lbfgs(loss, inputs, bridge, bias, report):
     """The same with L-BFGS, over the rows of `B (k, d)` and the class bias.
 
     `v_i = inputs_i @ bridge + inputs_i @ Q @ B + bias_c`. Gradients of the bridge lie in the span of the inputs, so
@@ -216,22 +209,21 @@ def _lbfgs(loss, inputs, bridge, bias, report, curve):
         units = np.vstack([units, np.full((len(bias), 1), bias_unit)])
 
     def evaluate(x):
-        rows = loss.to_tensor(x.reshape(start.shape) * units)
-        parts = (rows,) if bias is None else (rows[:n_rows], rows[n_rows:])
-        parameters = [part.requires_grad_() for part in parts]
-        value = loss(inputs, *parameters, offset=offset)
+        rows = loss.to_tensor(x.reshape(start.shape) * units).requires_grad_()
+        value = loss(inputs, rows[:n_rows], None if bias is None else rows[n_rows:], offset)
         value.backward()
-        gradient = np.concatenate([part.grad.cpu().numpy() for part in parameters], dtype=np.float64)
-        return value.item(), (gradient * units).ravel()
+        return value.item(), (rows.grad.cpu().numpy() * units).ravel()
 
-    found, converged, stopped = start, False, report(evaluate(start)[0])
+    found, converged, losses = start, False, [evaluate(start)[0]]
+    stopped = report(losses[0])
 
     def listen(intermediate_result):
         nonlocal found, converged, stopped
         found, value = intermediate_result.x.reshape(start.shape).copy(), float(intermediate_result.fun)
+        losses.append(value)
         stopped = report(value)
-        if not stopped and len(curve) > WINDOW:
-            converged = curve[-1 - WINDOW] - value <= 0.5 * WINDOW * training.tol * abs(value)
+        if not stopped and len(losses) > WINDOW:
+            converged = losses[-1 - WINDOW] - value <= 0.5 * WINDOW * training.tol * abs(value)
         if stopped or converged:
             raise StopIteration
 
@@ -239,7 +231,7 @@ def _lbfgs(loss, inputs, bridge, bias, report, curve):
         limits = dict(maxiter=training.most_iterations, maxfun=np.inf, maxcor=MEMORY, ftol=0, gtol=0)
         minimize(evaluate, start.ravel(), jac=True, method="L-BFGS-B", callback=listen, options=limits)
         # Short of its limit SciPy ends by itself only where rounding hides all decrease.
-        converged = converged or (not stopped and len(curve) <= training.most_iterations)
+        converged = converged or (not stopped and len(losses) <= training.most_iterations)
     return bridge + basis @ found[:n_rows], None if bias is None else bias_unit * found[n_rows:], converged
 
 
