@@ -17,30 +17,8 @@ from .._utils.lru import LRUCache, content_key
 # (`python benchmarks/retrieval.py --projections FILE` prints how many directions both cutoffs keep).
 AUTO_CUTOFF = 0.7
 
-# Largest change of a matrix, relative to its largest entry, that rounding can account for.
-SAME_MATRIX = 1e-4
-
 # A search over the paper's numbers asks for the same decomposition in every fit.
 _decompositions = LRUCache(max_items=4)
-
-
-def singular_value_cutoff(singular_values, atol, shape):
-    """The value at and below which singular values of a `shape` matrix count as zero.
-
-    `"auto"` is relative to the median of those that are not zero within rounding: `W` and `c * W` keep the same directions.
-    """
-    rounding = float(singular_values.max(initial=0.0)) * max(shape) * np.finfo(singular_values.dtype).eps
-    if atol != "auto":
-        return max(float(atol), rounding)
-    kept = singular_values[singular_values > rounding]
-    return max(AUTO_CUTOFF * float(np.median(kept)), rounding) if len(kept) else 0.0
-
-
-def are_same(was, now):
-    """Whether two matrices differ by rounding alone; None is the same as None."""
-    if was is None or now is None:
-        return was is now
-    return was.shape == now.shape and np.allclose(was, now, rtol=0, atol=SAME_MATRIX * np.abs(now).max())
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,11 +42,14 @@ class Bridge:
     def closed_form(cls, projection, projection_bias=None, text_length=1.0, atol="auto"):
         """The bridge of a text projection, its Moore-Penrose inverse with small singular values cut off.
 
-        Singular values of `projection (d, D)` that are `<= atol` count as zero (the paper: 0.3). All is in float64.
+        Singular values of `projection (d, D)` that are `<= atol` count as zero (the paper: 0.3). `"auto"` is relative to
+        the median of those that are not rounding: `W` and `c * W` keep the same directions. All is in float64.
         """
         projection = np.asarray(projection, dtype=np.float64)
         u, values, vt = _decompositions.get(content_key(projection), lambda: linalg.svd(projection))
-        values = values[values > singular_value_cutoff(values, atol, projection.shape)]
+        values = values[values > values.max() * max(projection.shape) * np.finfo(np.float64).eps]
+        if len(values):
+            values = values[values > (AUTO_CUTOFF * np.median(values) if atol == "auto" else atol)]
         basis = vt[: len(values)].T.copy()
         inverse = (basis / values) @ u[:, : len(values)].T
         bias = None if projection_bias is None else np.asarray(projection_bias, dtype=np.float64)

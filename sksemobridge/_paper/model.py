@@ -3,12 +3,12 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.sparse import csr_array
 from sklearn.exceptions import ConvergenceWarning
 
+from .._model.shots import sum_rows, weight_in_class
 from .._utils.array_api import astype, constants_like, in_blocks, l2_normalize, namespace, softmax
 from .._utils.validation import warn_caller
-from .bridge import Bridge, are_same
+from .bridge import Bridge
 from .temperature import fit_temperature
 from .training import TrainedBridge, train_bridge
 
@@ -106,7 +106,6 @@ class PaperModel:
 
         `text_embeddings (K, D)` are `T_c` of these classes; None takes those at hand.
         """
-        rows = np.asarray(rows)
 
         def of(values):
             return None if values is None else np.where((rows < 0)[:, None], np.nan, values[rows])
@@ -180,17 +179,17 @@ def fit_paper(shots, texts, *, blend, training=None, earlier=None, dtype=np.floa
             f"atol={blend.atol} cuts off every direction of the text projection, so that nothing can be bridged. "
             'Use atol="auto".'
         )
-    weight_in_class = shots.weight / np.bincount(codes, weights=shots.weight)[codes]
+    share = weight_in_class(codes, shots.weight)
     trained = TrainedBridge(bridge.matrix, None, None, 1, True)
     if training is not None:
-        trained = _train(X, codes, weight_in_class, texts, bridge, training, earlier, callback)
+        trained = _train(X, codes, share, texts, bridge, training, earlier, callback)
         bridge = bridge.trained(trained.bridge)
 
     class_bias = trained.class_bias
     projected = bridge.project(X, None if class_bias is None else class_bias[codes])
     n_classes = codes[-1] + 1 if texts.embeddings is None else len(texts.embeddings)
-    averaging = csr_array((weight_in_class, (codes, np.arange(len(codes)))), shape=(n_classes, len(codes)))
-    prototypes, image_means = bridge.prototypes(averaging @ projected), l2_normalize(averaging @ X)
+    prototypes = bridge.prototypes(sum_rows(projected, share, codes, n_classes))
+    image_means = l2_normalize(sum_rows(X, share, codes, n_classes))
     for rows in prototypes, image_means:
         rows[np.bincount(codes, minlength=n_classes) == 0] = np.nan
     model = PaperModel(
@@ -208,11 +207,11 @@ def fit_paper(shots, texts, *, blend, training=None, earlier=None, dtype=np.floa
     )
     temperature = blend.temperature
     if temperature == "auto":
-        temperature = fit_temperature(model, shots, weight_in_class, projected, texts.logit_scale)
+        temperature = fit_temperature(model, shots, share, projected, texts.logit_scale)
     return astype(replace(model, temperature=float(temperature or 1.0)), dtype)
 
 
-def _train(X, codes, weight_in_class, texts, bridge, training, earlier, callback):
+def _train(X, codes, share, texts, bridge, training, earlier, callback):
     """`train_bridge`, from the earlier bridge where it leads to the same space; classes that are new have no bias."""
     with np.errstate(over="ignore"):
         length = float(np.median(np.linalg.norm(X, axis=1)))
@@ -223,13 +222,18 @@ def _train(X, codes, weight_in_class, texts, bridge, training, earlier, callback
             "class_bias=False."
         )
     class_bias = None
-    if earlier is not None and are_same(earlier.bridge.projection, bridge.projection):
+    if earlier is not None and is_same(earlier.bridge.projection, bridge.projection):
         bridge = bridge.trained(earlier.bridge.matrix.astype(np.float64))
         if earlier.class_bias is not None:
             class_bias = np.nan_to_num(earlier.class_bias.astype(np.float64))
     options = {"class_bias": class_bias, "callback": callback}
-    trained = train_bridge(X, codes, weight_in_class, bridge, training, texts, **options)
+    trained = train_bridge(X, codes, share, bridge, training, texts, **options)
     if not trained.converged:
         message = f"The bridge did not converge in {trained.n_iter} iterations. Increase max_iter or tol."
         warn_caller(message, ConvergenceWarning)
     return trained
+
+
+def is_same(was, now):
+    """Whether two projections, or None, are the same in the precision of the first."""
+    return was is now if was is None or now is None else np.array_equal(was, now.astype(was.dtype))

@@ -2,8 +2,8 @@
 
 import numpy as np
 from scipy.optimize import minimize_scalar
-from scipy.sparse import csr_array
 
+from .._model.shots import sum_rows
 from .._utils.array_api import l2_normalize, log_softmax
 
 # Largest number of scores from which a temperature is estimated: more do not change it.
@@ -36,10 +36,8 @@ def fit_temperature(model, shots, weight_in_class, projected, logit_scale):
 
     def without(values):
         """Means of the class of each row, without its image."""
-        of_classes, of_images = (
-            csr_array((weight_in_class, (index, np.arange(len(image))))) @ values
-            for index in (shots.codes, image)
-        )
+        of_classes = sum_rows(values, weight_in_class, shots.codes, len(model.prototypes))
+        of_images = sum_rows(values, weight_in_class, image, images.shape[1])
         return (of_classes[codes] - of_images[image[rows]]) / (1 - share[rows, None])
 
     if not is_trained:
