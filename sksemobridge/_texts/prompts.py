@@ -26,17 +26,10 @@ EVERYTHING_ELSE = "other"
 
 @dataclass(frozen=True)
 class ClassPrompts:
-    """Name and texts of each class, in the order of the classes.
+    """Name and texts of each class, in the order of the classes. A class without text has None for both."""
 
-    Attributes
-    ----------
-    names : list of str
-    prompts : list of lists of str
-        A class without text has None, here and for its name.
-    """
-
-    names: list
-    prompts: list
+    names: list  # of str
+    prompts: list  # of lists of str
 
     def take(self, rows, new):
         """Those of some rows; where a row is -1, the next one of `new`."""
@@ -48,8 +41,7 @@ class ClassPrompts:
 def describe_classes(classes, text_encoder, prompts="auto", class_names=None, earlier=None):
     """`ClassPrompts` of sorted labels, with a warning where prompts do not tell classes apart.
 
-    `prompts` and `class_names` are those of `SeMoBridgeClassifier`; `earlier` maps classes known before to their names. A
-    text encoder that is asked for class names themselves (`takes_class_names`) needs no prompts.
+    `prompts` and `class_names` are those of `SeMoBridgeClassifier`; `earlier` maps classes known before to their names.
     """
     labels = [label.item() if isinstance(label, np.generic) else label for label in classes]
     names = name_classes(labels, class_names, earlier)
@@ -59,7 +51,7 @@ def describe_classes(classes, text_encoder, prompts="auto", class_names=None, ea
             "Pass class_names, a mapping from labels to names. If your labels are text and a tool of "
             "scikit-learn has numbered them, pass the sorted names as a list."
         )
-    if getattr(text_encoder, "takes_class_names", False):
+    if getattr(text_encoder, "takes_class_names", False):  # such an encoder is asked for the names themselves
         prompts = "{}"
     lists = build_prompts(labels, prompts, names)
     takes_any = getattr(text_encoder, "open_vocabulary", False) and not isinstance(prompts, Mapping)
@@ -73,15 +65,8 @@ def describe_classes(classes, text_encoder, prompts="auto", class_names=None, ea
 def name_classes(labels, class_names=None, earlier=None):
     """The name of each of the sorted labels; None for a class that a mapping gives no text.
 
-    `earlier` maps classes known before to their names, which hold where a sequence no longer fits.
-
-    Raises
-    ------
-    ValueError
-        If a class, or all, have no name, a sequence has another length than `labels` or holds the labels in another
-        order.
-    TypeError
-        If a name is not a string, or names have no order.
+    `earlier` maps classes known before to their names, which hold where a sequence no longer fits. Names that are missing,
+    of another number than `labels`, or the labels in another order, are a ValueError. What is no string is a TypeError.
     """
     own = [_as_words(str(label)) for label in labels]
     if class_names is None:
@@ -99,10 +84,11 @@ def name_classes(labels, class_names=None, earlier=None):
                 "without text."
             )
         return [word if name == str(label) else name for label, name, word in zip(labels, names, own)]
-    if isinstance(class_names, (set, frozenset)):
-        raise TypeError("class_names is a set, which has no order; give a mapping from labels to names.")
-    if isinstance(class_names, str):
-        raise TypeError("class_names is a string; give a mapping or one name for each class.")
+    if isinstance(class_names, (set, frozenset, str)):
+        raise TypeError(
+            f"class_names is a {type(class_names).__name__}, which has no order of names. Give a mapping from labels to "
+            "names, or one name for each class."
+        )
     # Labels may have been numbered, so that whether a name equals its label cannot be seen.
     names = [_as_words(_name_of(name)) for name in class_names]
     if len(names) == len(labels) and set(earlier or ()) <= set(labels):
@@ -123,28 +109,21 @@ def name_classes(labels, class_names=None, earlier=None):
 def build_prompts(classes, prompts, names):
     """All prompts of each class, whose names are `names`. Only `{}` in a template is replaced; other braces stand.
 
-    Raises
-    ------
-    ValueError
-        If a template has no `{}`, a mapping lacks a class, holds no prompt for it or one that has `{}`.
+    A template without `{}`, and a mapping that lacks a class or its prompts, or has `{}` in one, are a ValueError.
     """
     if isinstance(prompts, Mapping):
         by_name = {_as_words(key): texts for key, texts in prompts.items() if isinstance(key, str)}
-        lists = [
-            None if name is None else prompts.get(label, by_name.get(_as_words(name)))
+        found = {
+            label: prompts.get(label, by_name.get(_as_words(name)))
             for label, name in zip(classes, names)
-        ]
-        missing = [
-            label for label, name, texts in zip(classes, names, lists) if texts is None and name is not None
-        ]
-        if missing:
+            if name is not None
+        }
+        if missing := [label for label, texts in found.items() if texts is None]:
             raise ValueError(
                 f"prompts has no entry for {_listed(missing)}, neither under the label nor under the class "
                 "name. Add one, or use a template such as 'a photo of a {}.'."
             )
-        return [
-            None if texts is None else _whole_prompts(label, texts) for label, texts in zip(classes, lists)
-        ]
+        return [_whole_prompts(label, found[label]) if label in found else None for label in classes]
     if isinstance(prompts, str):
         templates = ENSEMBLE_TEMPLATES if prompts == "auto" else [prompts]
     elif isinstance(prompts, (Sequence, np.ndarray)):
@@ -215,18 +194,17 @@ def _warn_about_digits(labels, own, names):
 
 
 def _warn_about_duplicates(labels, lists):
-    """Warn of classes that have the same prompts."""
+    """Warn of the first classes that have the same prompts."""
     alike = defaultdict(list)
     for label, texts in zip(labels, lists):
         if texts is not None:
             alike[tuple(sorted(texts))].append(label)
-    for same in alike.values():
-        if len(same) > 1:
-            warn_caller(
-                f"The classes {_listed(same)} have the same names and prompts, so text cannot tell them apart. Give "
-                "each a name of its own in class_names."
-            )
-            return
+    same = next((same for same in alike.values() if len(same) > 1), None)
+    if same:
+        warn_caller(
+            f"The classes {_listed(same)} have the same names and prompts, so text cannot tell them apart. Give "
+            "each a name of its own in class_names."
+        )
 
 
 def is_sequence(class_names):

@@ -31,13 +31,8 @@ def word_span(text_encoder, vocabulary):
     """The span of a vocabulary of whole texts, `span_of_texts`, or None where there is none.
 
     `"auto"` is the bundled list where the encoder can embed any text (`open_vocabulary`). The span is computed once per
-    process for the encoders of this package; other encoders are asked at every call.
-
-    Raises
-    ------
-    ValueError
-        If texts are given without an encoder, there are none, they do not differ, or the encoder does not give one
-        finite row for each (names the texts).
+    process for the encoders of this package; other encoders are asked at every call. Texts without an encoder, texts that
+    do not differ or are none, and an encoder that does not give one finite row for each are a ValueError.
     """
     texts = vocabulary_texts(text_encoder, vocabulary)
     if texts is None:
@@ -82,20 +77,10 @@ def bundled_words():
 
 
 def span_of_texts(texts):
-    """Orthonormal directions in which texts differ, the strongest first.
+    """Orthonormal directions in which the embeddings `texts (n, D)` differ, the strongest first, shape (D, r), float64.
 
-    The rank is that of `VARIANCE_SHARE` of the variance of the texts, but at least `LEAST_RANK` and at most
-    `MOST_RANK` of `D`. Texts that span fewer directions than the least are kept whole.
-
-    Parameters
-    ----------
-    texts : ndarray of shape (n, D)
-        Joint-space embeddings of any length; each text counts the same.
-
-    Returns
-    -------
-    ndarray of shape (D, r), float64
-        Of one text, or texts that are all the same, `r` is zero.
+    The rank is that of `VARIANCE_SHARE` of the variance of the texts, but at least `LEAST_RANK` and at most `MOST_RANK` of
+    `D`. Texts that span fewer directions than the least are kept whole; of texts that are all the same `r` is zero.
     """
     unit = l2_normalize(np.asarray(texts, dtype=np.float64))
     _, deviations, right = linalg.svd(unit - unit.mean(axis=0), full_matrices=False)
