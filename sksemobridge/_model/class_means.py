@@ -32,45 +32,19 @@ LEAST_DIFFERENCE = 1e-6
 
 @dataclass(frozen=True, eq=False)
 class ClassMeans:
-    """Where classes lie, with each image and without it. All but `raw` relative to `centre`.
+    """Where classes lie, with each image and without it. All but `raw` relative to `centre`."""
 
-    Attributes
-    ----------
-    u : ndarray of shape (n, D)
-        Unit embeddings of images.
-    codes : ndarray of shape (n,)
-        Their classes; each class has an image.
-    share : ndarray of shape (n,)
-        Weight of each image in its class; they sum to one.
-    counts : ndarray of shape (C,)
-        Effective number `n_c` of images.
-    left : ndarray of shape (n,)
-        Effective number of each image's class without the image.
-    raw : ndarray of shape (C, D)
-        `r_c`, the weighted means of the classes.
-    centre : ndarray of shape (D,)
-        `m`, the mean of the class means.
-    predicted : ndarray of shape (C, D)
-        `mhat_c`.
-    span : ndarray of shape (D, r) or None
-        Orthonormal directions that have a `kappa` of their own.
-    kappa : ndarray of shape (1,) or (2,)
-        Of the space, or of the span and of the rest.
-    slope : float
-        Of the names.
-    """
-
-    u: np.ndarray
-    codes: np.ndarray
-    share: np.ndarray
-    counts: np.ndarray
-    left: np.ndarray
-    raw: np.ndarray
-    centre: np.ndarray
-    predicted: np.ndarray
-    span: np.ndarray | None
-    kappa: np.ndarray
-    slope: float
+    u: np.ndarray  # unit embeddings of images `(n, D)`
+    codes: np.ndarray  # their classes `(n,)`; each class has an image
+    share: np.ndarray  # weight of each image in its class `(n,)`; they sum to one
+    counts: np.ndarray  # effective number `n_c (C,)` of images
+    left: np.ndarray  # effective number of each image's class without the image, `(n,)`
+    raw: np.ndarray  # `r_c (C, D)`, the weighted means of the classes
+    centre: np.ndarray  # `m (D,)`, the mean of the class means
+    predicted: np.ndarray  # `mhat_c (C, D)`
+    span: np.ndarray | None  # orthonormal directions `(D, r)` that have a `kappa` of their own
+    kappa: np.ndarray  # of the space `(1,)`, or of the span and of the rest `(2,)`
+    slope: float  # of the names
 
     @property
     def alone(self):

@@ -9,16 +9,10 @@ from .._utils.array_api import constants_like, in_blocks, rows_and_lengths
 
 @dataclass(frozen=True, eq=False)
 class Linear:
-    """`nrm(X) @ weights.T + offsets`.
+    """`nrm(X) @ weights.T + offsets`."""
 
-    Attributes
-    ----------
-    weights : ndarray of shape (C, D)
-    offsets : ndarray of shape (C,)
-    """
-
-    weights: np.ndarray
-    offsets: np.ndarray
+    weights: np.ndarray  # (C, D)
+    offsets: np.ndarray  # (C,)
 
     def __call__(self, X):
         """The values `(n, C)` of embeddings `X (n, D)` of any length, in the library and on the device of `X`."""

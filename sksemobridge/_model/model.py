@@ -12,33 +12,17 @@ from .typicality import Typicality
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """The fitted classifier.
+    """The fitted classifier."""
 
-    Attributes
-    ----------
-    terms : dict of Linear
-        `"text"` where there is text, `"shots"` and `"correction"`: their sum is the decision. `"prior"` where classes are
-        not equally frequent.
-    blend : dict of float
-        `"text"` and `"shots"`: the scales, and `"trust"`, the probability that the texts are of use.
-    gaussian : Gaussian
-        Of the discriminant.
-    slope : float
-        Of names, see `class_means`.
-    text_mean : ndarray of shape (D,) or None
-        Mean of the texts of the classes with shots.
-    class_means, leaning_means : ndarray of shape (C, D)
-        `r_c` and `m + mu_c`.
-    typicality : Typicality
-    """
-
+    # `"text"` where there is text, `"shots"` and `"correction"`: their sum is the decision
     terms: dict[str, Linear]
+    # `"text"` and `"shots"`: the scales, and `"trust"`, the probability that the texts are of use
     blend: dict[str, float]
-    gaussian: Gaussian
-    slope: float
-    text_mean: np.ndarray | None
-    class_means: np.ndarray
-    leaning_means: np.ndarray
+    gaussian: Gaussian  # of the discriminant
+    slope: float  # of names, see `class_means`
+    text_mean: np.ndarray | None  # mean `(D,)` of the texts of the classes with shots
+    class_means: np.ndarray  # `r_c (C, D)`
+    leaning_means: np.ndarray  # `m + mu_c (C, D)`
     typicality: Typicality | None
 
     def views(self):

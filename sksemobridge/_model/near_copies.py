@@ -40,23 +40,10 @@ LEAST_WIDTH, MOST_BETWEEN = 64, 0.9
 
 
 def near_copies(u, codes, n_classes, of_classes=True):
-    """A number for each image, equal for near copies of one.
+    """The index of the first near copy of each image, `(n,)`, among unit embeddings `u (n, D)`.
 
-    Parameters
-    ----------
-    u : ndarray of shape (n, D)
-        Unit embeddings.
-    codes : ndarray of shape (n,)
-        Sorted. Images with another code are no copies. Codes are taken whole, as many at a time as may be compared; one
-        with more images is left as it is.
-    n_classes : int
-    of_classes : bool
-        Whether codes are classes. If not, any node may be a whole class.
-
-    Returns
-    -------
-    group : ndarray of shape (n,)
-        Index of the first image of each group.
+    Images with another code are no copies. The sorted `codes (n,)` are taken whole, as many at a time as may be compared;
+    one with more images is left as it is. If codes are not `of_classes`, any node may be a whole class.
     """
     group, start = np.arange(len(codes)), 0
     ends = np.append(np.flatnonzero(np.diff(codes)) + 1, len(codes))

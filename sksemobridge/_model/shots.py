@@ -25,33 +25,18 @@ BLOCK = 2**9
 
 @dataclass(frozen=True)
 class Shots:
-    """Pooled shots, sorted by class, then by content: the order of the input has no influence.
+    """Pooled shots, sorted by class, then by content: the order of the input has no influence."""
 
-    Attributes
-    ----------
-    X : ndarray of shape (n, D)
-    codes : ndarray of shape (n,)
-        Index of each shot's class.
-    weight : ndarray of shape (n,)
-        Summed sample weights, positive, float64.
-    group : ndarray of shape (n,)
-        Shots with the same value are copies of one image: they are held out together and count as one.
-    """
-
-    X: np.ndarray
-    codes: np.ndarray
-    weight: np.ndarray
+    X: np.ndarray  # embeddings `(n, D)`
+    codes: np.ndarray  # index of each shot's class `(n,)`
+    weight: np.ndarray  # summed sample weights `(n,)`, positive, float64
+    # Shots with the same value are copies of one image, `(n,)`: they are held out together and count as one.
     group: np.ndarray
 
     def images(self):
         """The distinct images of each class: copies become the mean of their unit embeddings.
 
-        Returns
-        -------
-        u : ndarray of shape (m, D), float64
-        codes, weight, group : ndarray of shape (m,)
-        index : ndarray of shape (n,)
-            The image of each shot.
+        Gives `u (m, D)` in float64, `codes`, `weight` and `group` `(m,)`, and the image of each shot, `index (n,)`.
         """
         unit = l2_normalize(self.X.astype(np.float64, copy=False))
         pairs, index = np.unique(np.stack([self.codes, self.group]), axis=1, return_inverse=True)
@@ -82,26 +67,10 @@ def blocks(n):
 
 
 def pool_shots(X, codes, weight, groups=None):
-    """Pool rows with equal label and embedding, up to rounding (weights added), and sort them.
+    """Pool rows `X (n, D)` with equal class `codes` and embedding, up to rounding (weights added), and sort them.
 
-    Rows of one group, and groups that share a pooled row, get one `group`; without groups every pooled row
-    is its own.
-
-    Parameters
-    ----------
-    X : ndarray of shape (n, D)
-    codes : ndarray of shape (n,)
-        Class indices.
-    weight : ndarray of shape (n,)
-        Positive.
-    groups : ndarray of shape (n,) or None
-        What the rows are copies of.
-
-    Returns
-    -------
-    shots : Shots
-    pooled : ndarray of shape (n,)
-        Index of the pooled shot of each row of the input.
+    Rows of one group, and groups that share a pooled row, get one `group`; without groups every pooled row is its own.
+    Gives `Shots` and the index `(n,)` of the pooled shot of each row.
     """
     codes = np.asarray(codes)
     content = _rank_by_content(X)
@@ -136,12 +105,7 @@ def pool_shots(X, codes, weight, groups=None):
 def _merge_within_rounding(X, codes):
     """Chains of rows of one class that differ by rounding only, as of two batch sizes.
 
-    Returns
-    -------
-    merged : ndarray of shape (n,)
-        Index of each row's chain, numbered by their first rows.
-    first : ndarray of shape (m,)
-        The first row of each chain.
+    Gives the index `(n,)` of each row's chain, numbered by their first rows, and the first row of each chain `(m,)`.
     """
     n, width = X.shape
     rows, length = rows_and_lengths(X)
@@ -181,22 +145,13 @@ def _rank_by_content(X):
 
 @dataclass(frozen=True)
 class ShotMemory:
-    """All shots of several calls, and which pooled shot each row became.
-
-    Attributes
-    ----------
-    shots : Shots or None
-    group_of_label : dict
-        Which group each label of `groups` became.
-    near : ndarray of shape (m,) or None
-        The group of each pooled shot where near copies are one image too; None before `with_near_copies`.
-    pooled : ndarray of shape (n,)
-        Index of the pooled shot of each row, in the order of the calls that remember rows; -1 for rows of weight zero.
-    """
+    """All shots of several calls, and which pooled shot each row became."""
 
     shots: Shots | None = None
-    group_of_label: dict = field(default_factory=dict)
+    group_of_label: dict = field(default_factory=dict)  # which group each label of `groups` became
+    # The group of each pooled shot where near copies are one image too; None before `with_near_copies`
     near: np.ndarray | None = None
+    # Index of the pooled shot of each row, in the order of the calls that remember rows; -1 for rows of weight zero
     pooled: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.intp))
 
     @property
@@ -223,14 +178,11 @@ class ShotMemory:
         if groups is not None:
             labels, first, which = np.unique(groups, return_index=True, return_inverse=True)
             labels = labels.tolist()
-            group = np.array([self.group_of_label.get(g, next_group + i) for g, i in zip(labels, first)])[
-                which
-            ]
+            known = [self.group_of_label.get(label, next_group + i) for label, i in zip(labels, first)]
+            group = np.array(known)[which]
         if old is not None:
-            X = np.vstack([old.X, X])
-            codes = np.concatenate([old.codes, codes])
-            weight = np.concatenate([old.weight, weight])
-            group = np.concatenate([old.group, group])
+            pairs = (old.X, X), (old.codes, codes), (old.weight, weight), (old.group, group)
+            X, codes, weight, group = map(np.concatenate, pairs)
         without_groups = groups is None and not self.group_of_label
         shots, pooled = pool_shots(X, codes, weight, None if without_groups else group)
         rows = _follow(self.pooled, pooled[:n_old])

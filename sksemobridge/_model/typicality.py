@@ -30,33 +30,15 @@ EQUAL = 1e-9
 
 @dataclass(frozen=True, eq=False)
 class Typicality:
-    """Units of the scores, and the scores of the held-out shots.
+    """Units of the scores, and the scores of the held-out shots."""
 
-    Attributes
-    ----------
-    units : dict of float
-        `d_k / w_k`.
-    shots : ndarray of shape (n,)
-        Scores of the held-out shots, sorted.
-    below : ndarray of shape (n + 1,)
-        Total weight, in images, of the 0, 1, ..., n shots with the lowest scores.
-    """
-
-    units: dict[str, float]
-    shots: np.ndarray
-    below: np.ndarray
+    units: dict[str, float]  # `d_k / w_k`
+    shots: np.ndarray  # scores of the held-out shots, sorted, `(n,)`
+    below: np.ndarray  # total weight, in images, of the 0, 1, ..., n shots with the lowest scores, `(n + 1,)`
 
     @classmethod
     def of(cls, held_out, codes, weight):
-        """From held-out shots.
-
-        Parameters
-        ----------
-        held_out : dict of ndarray of shape (n, C)
-            `z_k` of the held-out shots.
-        codes, weight : ndarray of shape (n,)
-            Class of each shot, and its weight.
-        """
+        """From `z_k (n, C)` of the held-out shots, their classes `codes (n,)` and weights `(n,)`."""
         largest = {name: z.max(axis=1, initial=-np.inf) for name, z in held_out.items()}
         units = {name: _deviation(z) / WEIGHTS.get(name, 1.0) for name, z in largest.items()}
         scores = sum(z / units[name] for name, z in largest.items())

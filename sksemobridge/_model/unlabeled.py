@@ -67,16 +67,12 @@ LOG_RHOS, LOG_FACTORS, TOL_OF_FACTOR = (-10, 10), (-2.0, 2.0), 1e-4
 
 
 class Anchors(NamedTuple):
-    """Where classes lie before unlabelled images are seen.
+    """Where classes lie before unlabelled images are seen."""
 
-    The `centre (D,)` `m` is taken off all unit embeddings. The `means (C, D)` `m_c` are relative to it, and each counts as
-    `k_c` images, `counts (C,)`. The `residuals (n, D)` are labelled images, each less the mean of its class without it.
-    """
-
-    centre: np.ndarray
-    means: np.ndarray
-    counts: np.ndarray
-    residuals: np.ndarray
+    centre: np.ndarray  # `m (D,)`, which is taken off all unit embeddings
+    means: np.ndarray  # `m_c (C, D)`, relative to it
+    counts: np.ndarray  # `k_c (C,)`, the number of images that each counts as
+    residuals: np.ndarray  # labelled images, each less the mean of its class without it, `(n, D)`
 
 
 class Learnt(NamedTuple):
