@@ -16,8 +16,6 @@ from .training import TrainedBridge, train_bridge
 EPS = 1e-6
 # A slope is fitted on at most so many classes: more do not change it.
 MOST_CLASSES = 1000
-# Training with a class bias gives the same results for embeddings of these lengths as for those of CLIP.
-LEAST_LENGTH, MOST_LENGTH = 1e-3, 1e3
 NUMBERS = "alpha", "beta", "gamma", "lambda1", "lambda2", "lambda3", "smoothness"
 
 
@@ -164,8 +162,8 @@ def fit_paper(shots, texts, *, blend, training=None, earlier=None, dtype=np.floa
     bridge is the identity. Training goes on from the bridge of `earlier`, a `PaperModel` of the same classes, if that leads
     to the same space. `callback` and errors are those of `train_bridge`.
 
-    All is computed in float64, but trained in float32. Warns if L-BFGS did not converge, if `atol` cuts off every
-    direction, and of embeddings of a length that is unusual for a class bias.
+    All is computed in float64, but trained in float32. Warns if L-BFGS did not converge, and if `atol` cuts off every
+    direction.
     """
     blend.validate(has_text=texts.embeddings is not None)
     X, codes = np.asarray(shots.X, dtype=np.float64), shots.codes
@@ -213,14 +211,6 @@ def fit_paper(shots, texts, *, blend, training=None, earlier=None, dtype=np.floa
 
 def _train(X, codes, share, texts, bridge, training, earlier, callback):
     """`train_bridge`, from the earlier bridge where it leads to the same space; classes that are new have no bias."""
-    with np.errstate(over="ignore"):
-        length = float(np.median(np.linalg.norm(X, axis=1)))
-    if training.class_bias and not LEAST_LENGTH <= length <= MOST_LENGTH:
-        warn_caller(
-            f"The embeddings are {length:.3g} long, where those of CLIP are about 1 to 100. The class bias that "
-            "trained solvers learn is added to them, so its training depends on their length. Scale X, or set "
-            "class_bias=False."
-        )
     class_bias = None
     if earlier is not None and is_same(earlier.bridge.projection, bridge.projection):
         bridge = bridge.trained(earlier.bridge.matrix.astype(np.float64))

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from sklearn import config_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import log_loss
 
@@ -13,20 +12,17 @@ from sksemobridge._paper.model import fit_paper
 from sksemobridge._paper.parameters import PaperBlend, Training
 from sksemobridge._utils.array_api import softmax
 
-from .worlds import ClassTexts, Shots, draw, make_texts
+from .worlds import ClassTexts, draw, make_shots, make_texts, some_of, unit
 
 TRAININGS = [None, Training(device="cpu"), Training("adamw", max_iter=20, device="cpu")]
 
 
 def fit(texts, X, codes, *, weight=None, group=None, blend=None, **options):
-    return fit_paper(Shots.of(X, codes, weight, group), texts, blend=blend or PaperBlend(), **options)
+    return fit_paper(make_shots(X, codes, weight, group), texts, blend=blend or PaperBlend(), **options)
 
 
 def decision_from_equations(texts, X, codes, queries, blend):
     """The score of the closed form, word by word, for classes that all have shots and no bias of the projection."""
-
-    def unit(x):
-        return x / np.linalg.norm(x, axis=-1, keepdims=True)
 
     bridge = Bridge.closed_form(texts.projection, atol=blend.atol)
     bridged = [unit(x @ bridge.matrix) @ texts.projection for x in (X, queries)]
@@ -105,7 +101,7 @@ def test_single_classes_and_texts_that_are_all_the_same_have_finite_scores():
     assert np.isfinite(fit(same, X[codes < 3], codes[codes < 3]).decision(X)).all()
     alone = fit(texts, X, codes).over(np.array([1, -1]), texts.embeddings[:2])
     assert np.isfinite(alone.decision(X)).all()
-    one = ClassTexts(texts.embeddings[:1], texts.eos_directions[:1], texts.projection)
+    one = some_of(texts, [0])
     for training in TRAININGS:
         assert fit(one, X[:2], codes[:2], training=training).decision(X).shape == (10, 1)
 
@@ -133,38 +129,6 @@ def test_a_cutoff_that_leaves_nothing_warns():
     with pytest.warns(UserWarning, match="atol=100.0 cuts off every direction"):
         model = fit(texts, X, codes, blend=PaperBlend(atol=100.0))
     assert np.isfinite(model.decision(X)).all()
-
-
-def test_a_class_bias_beside_embeddings_of_an_unusual_length_warns():
-    texts = make_texts()
-    X, codes = draw(texts, 2)
-    with pytest.warns(UserWarning, match="long, where those of CLIP are"):
-        fit(texts, 1e6 * X, codes, training=Training(device="cpu"))
-
-
-@pytest.mark.parametrize("training", TRAININGS[:2])
-@pytest.mark.parametrize("library", ["torch", "array_api_strict"])
-def test_arrays_of_other_libraries_stay_where_they_are(training, library):
-    xp = pytest.importorskip(library)
-    texts = make_texts()
-    X, codes = draw(texts, 3)
-    model = fit(texts, X, codes, training=training).over(np.array([0, -1, 2, 3]), texts.embeddings[:4])
-    queries = xp.asarray(X)
-    with config_context(array_api_dispatch=True):
-        decision, affinities = model.decision(queries), model.affinities(queries)
-    for ours, expected in [(decision, model.decision(X)), (affinities["z3"], model.affinities(X)["z3"])]:
-        assert type(ours) is type(queries)
-        np.testing.assert_allclose(np.from_dlpack(ours), expected, atol=1e-10)
-
-
-@pytest.mark.parametrize("training", TRAININGS)
-def test_models_are_in_the_precision_that_was_asked_for(training):
-    texts = make_texts()
-    X, codes = draw(texts, 3)
-    model = fit(texts, X, codes, training=training, dtype=np.float32)
-    parts = model.prototypes, model.image_means, model.bridge.matrix, model.text_embeddings
-    assert {part.dtype for part in parts} == {np.dtype(np.float32)}
-    assert model.decision(X.astype(np.float32)).dtype == np.float32
 
 
 # Temperature

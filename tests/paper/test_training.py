@@ -6,10 +6,10 @@ import pytest
 from sksemobridge._paper import training as module
 from sksemobridge._paper.bridge import Bridge
 from sksemobridge._paper.parameters import Training
-from sksemobridge._paper.training import WARM_UP_STEPS, BridgeLoss, TrainedBridge, train_bridge
+from sksemobridge._paper.training import WARM_UP_STEPS, BridgeLoss, train_bridge
 from sksemobridge._utils import device
 
-from .worlds import ClassTexts, make_problem, weight_of
+from .worlds import ClassTexts, make_problem, some_of, weight_of
 
 OF_SHOTS = "X", "codes", "weight_in_class"
 
@@ -65,20 +65,11 @@ def loss_at(problem, outcome, **lambdas):
 
 
 def is_finite(outcome):
-    arrays = [outcome.bridge, outcome.loss_curve] + [outcome.class_bias] * (outcome.class_bias is not None)
-    return all(np.isfinite(array).all() for array in arrays)
+    arrays = outcome.bridge, outcome.loss_curve, outcome.class_bias
+    return all(np.isfinite(array).all() for array in arrays if array is not None)
 
 
 # The paper's recipe
-
-
-def test_first_step_of_adamw_has_the_first_learning_rate():
-    problem = make_problem()
-    first = train(problem, "adamw", max_iter=1, weight_decay=0.0)
-    # AdamW's first step moves every weight by the learning rate.
-    np.testing.assert_allclose(np.abs(first.bridge - problem["bridge"].matrix).max(), 1e-5, rtol=0.05)
-    assert len(first.loss_curve) == first.n_iter == 1
-    assert first.converged
 
 
 def test_adamw_takes_the_steps_of_torch():
@@ -220,21 +211,10 @@ def test_order_of_classes_and_shots_does_not_matter(solver):
     problem = make_problem()
     classes, shots = np.array([2, 0, 3, 1]), np.random.default_rng(0).permutation(len(problem["X"]))
     permuted = problem | {name: problem[name][shots] for name in OF_SHOTS}
-    permuted |= {"codes": np.argsort(classes)[permuted["codes"]], "texts": problem["texts"].take(classes)}
+    permuted |= {"codes": np.argsort(classes)[permuted["codes"]], "texts": some_of(problem["texts"], classes)}
     a, b = (train(p, solver, max_iter=15) for p in (problem, permuted))
     np.testing.assert_allclose(a.bridge, b.bridge, atol=1e-5)
     np.testing.assert_allclose(a.class_bias[classes], b.class_bias, atol=1e-5)
-
-
-@pytest.mark.parametrize("solver", ["lbfgs", "adamw"])
-@pytest.mark.parametrize("shots", [3, 20])
-def test_copy_of_a_shot_with_half_the_weight_each_changes_nothing(solver, shots):
-    problem = make_problem(shots=shots)
-    copied = {name: np.concatenate([problem[name], problem[name][:1]]) for name in OF_SHOTS}
-    copied["weight_in_class"][[0, -1]] /= 2
-    a, b = (train(p, solver, max_iter=15) for p in (problem, problem | copied))
-    np.testing.assert_allclose(a.loss_curve, b.loss_curve, rtol=1e-6)
-    np.testing.assert_allclose(a.bridge, b.bridge, atol=1e-4)
 
 
 def test_class_without_shots_takes_no_part():
@@ -244,7 +224,7 @@ def test_class_without_shots_takes_no_part():
     present = [0, 2, 3]
     alone = few | {
         "codes": np.searchsorted(present, few["codes"]),
-        "texts": problem["texts"].take(present),
+        "texts": some_of(problem["texts"], present),
     }
     a, b = train(few), train(alone)
     np.testing.assert_array_equal(a.bridge, b.bridge)
@@ -272,24 +252,10 @@ def test_input_and_state_of_torch_stay_as_they_are():
 
 @pytest.mark.parametrize("solver", ["lbfgs", "adamw"])
 @pytest.mark.parametrize(
-    "lambdas",
-    [
-        {"lambda_it": 0.0},
-        {"lambda_it": 1.0},
-        {"lambda_c": 0.0},
-        {"lambda_b": 0.0},
-        {"lambda_it": 0.0, "lambda_c": 0.0, "lambda_b": 0.0},
-    ],
+    "zero", [["lambda_it"], ["lambda_c"], ["lambda_b"], ["lambda_it", "lambda_c", "lambda_b"]]
 )
-def test_every_weight_of_the_loss_may_be_zero(solver, lambdas):
-    problem = make_problem(bias=True)
-    outcome = train(problem, solver, **lambdas, max_iter=10)
-    assert is_finite(outcome)
-    start = train(problem, **lambdas, max_iter=1).loss_curve[0]
-    assert start == pytest.approx(
-        loss_at(problem, TrainedBridge(problem["bridge"].matrix, None, None, 0, True), **lambdas),
-        rel=1e-9,
-    )
+def test_every_weight_of_the_loss_may_be_zero(solver, zero):
+    assert is_finite(train(make_problem(bias=True), solver, **dict.fromkeys(zero, 0.0), max_iter=10))
 
 
 @pytest.mark.parametrize("solver", ["lbfgs", "adamw"])
@@ -365,14 +331,6 @@ def test_progress_is_silent_unless_asked_for(solver, capsys):
     out, err = capsys.readouterr()
     assert out == ""
     assert f"bridge ({solver})" in err
-
-
-def test_interrupt_propagates():
-    def callback(loss):
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        train(make_problem(), callback=callback)
 
 
 @pytest.mark.parametrize("solver", ["lbfgs", "adamw"])

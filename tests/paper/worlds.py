@@ -1,49 +1,27 @@
 """Shots and texts as the paper's room takes them."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from sklearn.preprocessing import normalize
 
+from sksemobridge._model.shots import Shots
 from sksemobridge._paper.bridge import Bridge
+from sksemobridge._texts.encode import ClassTexts
 
 
-@dataclass(frozen=True)
-class Shots:
-    X: np.ndarray
-    codes: np.ndarray
-    weight: np.ndarray
-    group: np.ndarray
-
-    @classmethod
-    def of(cls, X, codes, weight=None, group=None):
-        """Sorted by class; by default each shot is an image, of weight one."""
-        n = len(codes)
-        parts = X, codes, np.ones(n) if weight is None else weight, np.arange(n) if group is None else group
-        order = np.argsort(codes, kind="stable")
-        return cls(*(np.asarray(part)[order] for part in parts))
+def make_shots(X, codes, weight=None, group=None):
+    """Sorted by class; by default each shot is an image, of weight one."""
+    n = len(codes)
+    shots = Shots(
+        X, codes, np.ones(n) if weight is None else weight, np.arange(n) if group is None else group
+    )
+    return shots.take(np.argsort(codes, kind="stable"))
 
 
-@dataclass(frozen=True)
-class ClassTexts:
-    embeddings: np.ndarray | None = None
-    eos_directions: np.ndarray | None = None
-    projection: np.ndarray | None = None
-    projection_bias: np.ndarray | None = None
-    text_length: float = 1.0
-    logit_scale: float = 100.0
-
-    def take(self, classes):
-        """The same of some classes."""
-        return replace(self, embeddings=self.embeddings[classes], eos_directions=self.eos_directions[classes])
-
-    @classmethod
-    def of(cls, eos, projection, projection_bias=None, logit_scale=100.0):
-        """From the embeddings `eos (C, p, d)` of `p` prompts of each class."""
-        joint = eos @ projection + (0 if projection_bias is None else projection_bias)
-        embeddings, directions = (unit(unit(rows).mean(axis=1)) for rows in (joint, eos))
-        length = float(np.linalg.norm(eos.mean(axis=1), axis=1).mean())
-        return cls(embeddings, directions, projection, projection_bias, length, logit_scale)
+def some_of(texts, classes):
+    """The texts of some classes."""
+    return replace(texts, embeddings=texts.embeddings[classes], eos_directions=texts.eos_directions[classes])
 
 
 def unit(rows):
@@ -51,13 +29,14 @@ def unit(rows):
 
 
 def make_texts(n_classes=5, d=24, width=16, bias=False, seed=0):
-    """Texts of a made-up model."""
+    """Texts of a made-up model, one for each class."""
     rng = np.random.default_rng(seed)
     projection = rng.normal(size=(d, width)) / np.sqrt(d)
-    eos = 3 * rng.normal(size=(n_classes, 1, d))
-    return ClassTexts.of(
-        eos, projection, rng.normal(scale=0.1, size=width) if bias else None, logit_scale=20.0
-    )
+    eos = 3 * rng.normal(size=(n_classes, d))
+    bias = rng.normal(scale=0.1, size=width) if bias else None
+    joint = eos @ projection + (0 if bias is None else bias)
+    length = float(np.linalg.norm(eos, axis=1).mean())
+    return ClassTexts(unit(joint), 20.0, None, unit(eos), projection, bias, length)
 
 
 def draw(texts, per_class, noise=0.2, seed=1):
@@ -86,9 +65,11 @@ def make_problem(n_classes=4, shots=3, D=24, d=16, *, identity=False, bias=False
         "codes": codes,
         "weight_in_class": weight_of(codes),
         "bridge": Bridge(matrix, projection, projection_bias, 2.5),
-        "texts": ClassTexts(normalize(joint), normalize(eos), logit_scale=20.0)
-        if text
-        else ClassTexts(logit_scale=20.0),
+        "texts": ClassTexts(
+            normalize(joint) if text else None,
+            logit_scale=20.0,
+            eos_directions=normalize(eos) if text else None,
+        ),
     }
 
 
