@@ -37,3 +37,5 @@ def test_what_does_not_fit_is_refused(world):
         world.zero_shot().fit(X[:, :9], y)
     with pytest.raises(ValueError, match="y is None|requires y"):
         world.zero_shot().fit(None, None)
+    with pytest.raises(ValueError, match="every class needs a name"):
+        world.zero_shot(class_names={"bird": "bird", "cat": None}).fit(X, y)

@@ -178,7 +178,7 @@ OWN = {name: name for name in World().names}
         ({name: name for name in OWN if name != "hot dog"}, ValueError, "no name for 'hot dog'"),
         ([*OWN][:4], ValueError, "4 names for 5 classes"),
         (set("abcde"), TypeError, "no order"),
-        (dict.fromkeys(OWN), ValueError, "'ignore'|every class needs a name"),
+        (dict.fromkeys(OWN), ValueError, "no name for any class"),
         *(
             (form, TypeError, "a name is a string")
             for name in (float("nan"), ["cat"], 3, pd.NA)
