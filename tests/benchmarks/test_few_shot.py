@@ -16,19 +16,25 @@ import typicality
 import uneven
 import unlabeled
 from few_shot_methods import METHODS, NAMES
+from PIL import Image
 from results import Results
+
+
+def write_task(path, counts, text=True):
+    """A file with as many images of each class as told, around their texts."""
+    rng = np.random.default_rng(0)
+    centres = rng.normal(size=(len(counts), 12))
+    labels = np.repeat(np.arange(len(counts)), counts)
+    images = centres[labels] + rng.normal(scale=0.5, size=(len(labels), 12))
+    names = np.array([f"thing_{c}" for c in range(len(counts))])
+    np.savez(path, images=images, labels=labels, class_names=names, **({"text": centres} if text else {}))
+    return path
 
 
 @pytest.fixture(scope="module")
 def npz(tmp_path_factory):
-    """Three classes of five images around their texts."""
-    rng = np.random.default_rng(0)
-    text = rng.normal(size=(3, 12))
-    labels = np.repeat(np.arange(3), 5)
-    images = text[labels] + rng.normal(scale=0.5, size=(15, 12))
-    path = tmp_path_factory.mktemp("data") / "made_up.npz"
-    np.savez(path, images=images, labels=labels, class_names=np.array(["cat", "dog", "owl"]), text=text)
-    return path
+    """Three classes of five images."""
+    return write_task(tmp_path_factory.mktemp("data") / "made_up.npz", [5, 5, 5])
 
 
 @pytest.fixture
@@ -63,9 +69,10 @@ def test_a_run_measures_every_method_and_writes_tables_and_plots(run, tmp_path):
 
 def test_methods_are_left_out_where_the_shots_are_too_few():
     lda, neighbours = METHODS["LDA, shrinkage"], METHODS["KNeighbors"]
-    assert [lda.can("defaults", k, 9) for k in (1, 2)] == [False, True]
-    assert [lda.can("tuned", k, 9) for k in (2, 4)] == [False, True]
-    assert [neighbours.can("defaults", 1, n) for n in (4, 5)] == [False, True]
+    can = [lda.can("defaults", 1, 9), lda.can("tuned", 2, 9), neighbours.can("defaults", 1, 4)]
+    assert can == [False] * 3
+    can = [lda.can("defaults", 2, 9), lda.can("tuned", 4, 9), neighbours.can("defaults", 1, 5)]
+    assert can == [True] * 3
     assert not any(method.can("tuned", 1, 9) for method in METHODS.values())
 
 
@@ -94,24 +101,6 @@ def test_a_method_can_be_done_again(run, tmp_path):
     assert set(anew.method) == {"zero-shot"}
 
 
-def test_shots_are_the_queries_of_nobody_and_equal_for_all_methods(npz):
-    task = tasks.from_npz(npz)
-    shots, queries = task.draw(2, seed=3)
-    assert sorted([*shots, *queries]) == list(range(15))
-    assert [sum(task.y[shots] == c) for c in ("cat", "dog", "owl")] == [2, 2, 2]
-    np.testing.assert_array_equal(shots, task.draw(2, seed=3)[0])
-
-
-def write_task(path, counts, text=True):
-    """A file with as many images of each class as told."""
-    rng = np.random.default_rng(0)
-    centres = rng.normal(size=(len(counts), 12))
-    labels = np.repeat(np.arange(len(counts)), counts)
-    images = centres[labels] + rng.normal(scale=0.5, size=(len(labels), 12))
-    names = np.array([f"thing_{c}" for c in range(len(counts))])
-    np.savez(path, images=images, labels=labels, class_names=names, **({"text": centres} if text else {}))
-
-
 def test_classes_with_too_few_images_are_left_out_and_tasks_with_too_few_classes(tmp_path):
     write_task(tmp_path / "one_small.npz", [4, 4, 3, 4, 4])
     write_task(tmp_path / "two_small.npz", [4, 4, 3, 4, 3])
@@ -126,19 +115,17 @@ def test_classes_with_too_few_images_are_left_out_and_tasks_with_too_few_classes
     assert len(shots) == len(queries) == 8
     assert two.draw(2, seed=0) is None
     assert two.draw(1, seed=0) is not None
+    assert set(two.some_classes(3, 2, seed=0).y) == {"thing_0", "thing_1", "thing_3"}
+    assert two.some_classes(4, 2, seed=0) is None
 
 
-def test_shots_are_drawn_class_by_class_in_the_order_of_the_names(tmp_path):
-    write_task(tmp_path / "task.npz", [3] * 11)
-    (task,) = tasks.from_folder(tmp_path)
+def test_shots_are_drawn_class_by_class_in_the_order_of_the_names_and_are_no_queries(tmp_path):
+    task = tasks.from_npz(write_task(tmp_path / "task.npz", [3] * 11))
     rng = np.random.default_rng(7)
     expected = [3 * c + rng.permutation(3)[0] for c in range(11)]
-    assert task.draw(1, seed=7)[0].tolist() == expected
-
-
-def test_a_folder_without_files_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no npz file"):
-        tasks.from_folder(tmp_path)
+    shots, queries = task.draw(1, seed=7)
+    assert shots.tolist() == expected
+    assert sorted([*shots, *queries]) == list(range(33))
 
 
 def test_methods_are_compared_on_a_folder_with_and_without_texts(tmp_path, capsys):
@@ -181,34 +168,20 @@ def test_the_finer_classes_of_the_bundled_pictures_have_three_pictures_or_more()
     assert {"artist", "biking", "elf"} <= set(names)
 
 
-def test_a_folder_of_pictures_is_a_task(tmp_path):
-    from PIL import Image
-
-    for name, colour in (("red thing", "red"), ("blue thing", "blue")):
+def test_folders_and_data_sets_of_pictures_are_tasks(tmp_path):
+    for name, colour in (("blue thing", "blue"), ("red thing", "red")):
         (tmp_path / name).mkdir()
         for i in range(3):
             Image.new("RGB", (32, 32 + i), colour).save(tmp_path / name / f"{i}.png")
-    task = tasks.image_folder(tmp_path)
-    assert task.X.shape == (6, 128)
-    assert task.y.tolist() == ["blue thing"] * 3 + ["red thing"] * 3
-
-
-def test_a_data_set_of_torchvision_is_a_task(tmp_path):
-    from PIL import Image
-
-    for name in ("cat", "dog"):
-        (tmp_path / name).mkdir()
-        Image.new("RGB", (32, 32)).save(tmp_path / name / "0.png")
-    task = tasks.torchvision_dataset("ImageFolder", tmp_path)
-    assert task.y.tolist() == ["cat", "dog"]
-    assert task.X.shape == (2, 128)
+    for task in (tasks.image_folder(tmp_path), tasks.torchvision_dataset("ImageFolder", tmp_path)):
+        assert task.X.shape == (6, 128)
+        assert task.y.tolist() == ["blue thing"] * 3 + ["red thing"] * 3
 
 
 def test_fashion_mnist_is_read_from_its_files(tmp_path):
     pixels = np.arange(3 * 28 * 28, dtype=np.uint32).astype(np.uint8)
     for part, header, content in (("images-idx3", 16, pixels), ("labels-idx1", 8, np.uint8([9, 2, 0]))):
-        data = bytes(header) + content.tobytes()
-        (tmp_path / f"t10k-{part}-ubyte.gz").write_bytes(gzip.compress(data))
+        (tmp_path / f"t10k-{part}-ubyte.gz").write_bytes(gzip.compress(bytes(header) + content.tobytes()))
     task = tasks.fashion_mnist(tmp_path)
     assert task.y.tolist() == ["ankle boot", "pullover", "t-shirt"]
     assert task.X.shape == (3, 128)
@@ -219,6 +192,8 @@ def test_unknown_tasks_and_missing_files_are_named(run, tmp_path):
         few_shot.main(["emojis", "--results", str(tmp_path / "r.csv"), "--docs", str(tmp_path)])
     with pytest.raises(FileNotFoundError, match="t10k-images"):
         tasks.fashion_mnist(tmp_path)
+    with pytest.raises(FileNotFoundError, match="no npz file"):
+        tasks.from_folder(tmp_path)
     with pytest.raises(ValueError, match="no data set 'CIFAR11'"):
         tasks.torchvision_dataset("CIFAR11", tmp_path)
 
@@ -274,13 +249,6 @@ def test_few_classes_are_drawn_and_compared_with_logistic_regression(folder, cap
     for _, files, accuracy, other, difference, *_ in rows:
         assert files == "2"
         assert float(accuracy) - float(other) == pytest.approx(float(difference.split()[0]), abs=0.11)
-
-
-def test_some_classes_have_images_enough(folder):
-    write_task(folder / "three.npz", [6, 2, 6, 6])
-    task = tasks.from_npz(folder / "three.npz")
-    assert set(task.some_classes(3, 2, seed=0).y) == {"thing_0", "thing_2", "thing_3"}
-    assert task.some_classes(4, 2, seed=0) is None
 
 
 def test_strangers_are_near_or_far_and_known_images_are_turned_away_as_rarely_as_promised(folder, capsys):

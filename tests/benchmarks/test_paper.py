@@ -46,11 +46,9 @@ def make_aircraft(root):
     folder.mkdir(parents=True)
     (folder / "variants.txt").write_text("\n".join(NAMES) + "\n")
     for part, count in COUNTS.items():
-        lines = []
-        for label, text in enumerate(NAMES):
-            for i in range(count):
-                draw(folder / "images" / f"{part}{label}{i}.jpg", label, rng)
-                lines.append(f"{part}{label}{i} {text}")
+        lines = [f"{part}{label}{i} {text}" for label, text in enumerate(NAMES) for i in range(count)]
+        for line in lines:
+            draw(folder / "images" / f"{line.split()[0]}.jpg", int(line[len(part)]), rng)
         (folder / f"images_variant_{part}.txt").write_text("\n".join(lines) + "\n")
 
 
