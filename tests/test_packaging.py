@@ -9,6 +9,7 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+from packaging.utils import canonicalize_name
 
 import sksemobridge
 from sksemobridge import datasets
@@ -22,27 +23,19 @@ def test_the_extra_examples_holds_what_the_examples_import():
     of_examples = ("examples", "systems", "onnx", "labelling")
     required = [*project["dependencies"], *(line for name in of_examples for line in extras[name])]
     # joblib comes with scikit-learn.
-    installed = {"joblib"} | {normal(re.match(r"[\w-]+", line)[0]) for line in required}
+    installed = {"joblib"} | {canonicalize_name(re.match(r"[\w-]+", line)[0]) for line in required}
     # Its name differs from its package's, which need not be installed here.
     distributions = {"skactiveml": ["scikit-activeml"]} | packages_distributions()
     missing = set()
     for path in (ROOT / "examples").glob("*.py"):
-        for name in imported(path) - sys.stdlib_module_names - {"sksemobridge"}:
-            if not installed & {normal(found) for found in distributions.get(name, [name])}:
+        nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+        names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+        names += [node.module for node in nodes if isinstance(node, ast.ImportFrom)]
+        top = {name.partition(".")[0] for name in names}
+        for name in top - sys.stdlib_module_names - {"sksemobridge"}:
+            if not installed & {canonicalize_name(found) for found in distributions.get(name, [name])}:
                 missing.add((path.name, name))
     assert missing == set()
-
-
-def imported(path):
-    """Top-level names of the modules that a program imports."""
-    nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
-    names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
-    names += [node.module for node in nodes if isinstance(node, ast.ImportFrom)]
-    return {name.partition(".")[0] for name in names}
-
-
-def normal(name):
-    return name.lower().replace("_", "-")
 
 
 def public_functions():

@@ -126,14 +126,12 @@ def build_prompts(classes, prompts, names):
         return [_whole_prompts(label, found[label]) if label in found else None for label in classes]
     if isinstance(prompts, str):
         templates = ENSEMBLE_TEMPLATES if prompts == "auto" else [prompts]
-    elif isinstance(prompts, (Sequence, np.ndarray)):
-        templates = list(prompts)
     else:
-        raise TypeError(
-            f"prompts must be a template, a list of templates, 'auto' or a mapping; got {prompts!r}."
+        templates = list(prompts) if isinstance(prompts, (Sequence, np.ndarray)) else []
+    if not templates:
+        raise ValueError(
+            f"prompts must be 'auto', a template, a list of some, or a mapping; got {prompts!r}."
         )
-    if not len(templates):
-        raise ValueError("prompts is an empty list of templates; give at least one, or 'auto'.")
     for template in templates:
         if not isinstance(template, str) or "{}" not in template:
             raise ValueError(

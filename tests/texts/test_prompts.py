@@ -209,7 +209,7 @@ def test_labels_that_are_no_words_are_not_asked_for(world):
     ("prompts", "message"),
     [
         ("no braces", "no '{}'"),
-        ([], "empty list"),
+        *((nothing, "prompts must be 'auto', a template") for nothing in ([], {"a {}."})),
         ({"cat": ["a cat"]}, "prompts has no entry for 'bird', 'dog', 'fire truck', 'hot dog'"),
         ("an image of {}", "not among"),
         (OWN | {"dog": ["a photo of a {}."]}, r"prompts\['dog'\] holds 'a photo of a {}.'"),
