@@ -93,10 +93,8 @@ def pool_shots(X, codes, weight, groups=None):
         links = coo_array(
             (np.ones(len(order)), (pooled, n + given.ravel())), shape=(n + given.max() + 1,) * 2
         )
-        part = connected_components(links, directed=False)[1][:n]
-        # Numbered in the order of the shots: names of groups have no influence.
-        _, where, index = np.unique(part, return_index=True, return_inverse=True)
-        group = np.argsort(np.argsort(where))[index]
+        # SciPy numbers parts by their first node, here a shot: names of groups have no influence.
+        group = connected_components(links, directed=False)[1][:n]
     total = np.bincount(pooled[order], weights=weight[order])
     total = np.maximum(total, LEAST_SHARE * np.bincount(codes, weights=total)[codes])
     return Shots(X=X, codes=codes, weight=total, group=group), pooled
@@ -131,8 +129,7 @@ def _merge_within_rounding(X, codes):
         return np.arange(n), np.arange(n)
     a, b = map(np.concatenate, zip(*pairs))
     chain = connected_components(coo_array((np.ones(len(a)), (a, b)), shape=(n, n)), directed=False)[1]
-    _, first, index = np.unique(chain, return_index=True, return_inverse=True)
-    return np.argsort(np.argsort(first))[index], np.sort(first)
+    return chain, np.unique(chain, return_index=True)[1]
 
 
 def _rank_by_content(X):
@@ -173,29 +170,20 @@ class ShotMemory:
         """
         old = self.shots
         n_old, next_group = (0, 0) if old is None else (len(old.codes), int(old.group.max()) + 1)
-        group = next_group + np.arange(len(codes))
-        labels, first = [], []
+        group, known = next_group + np.arange(len(codes)), dict(self.group_of_label)
         if groups is not None:
-            labels, first, which = np.unique(groups, return_index=True, return_inverse=True)
-            labels = labels.tolist()
-            known = [self.group_of_label.get(label, next_group + i) for label, i in zip(labels, first)]
-            group = np.array(known)[which]
+            group = np.array([known.setdefault(g, new) for g, new in zip(groups.tolist(), group.tolist())])
         if old is not None:
             pairs = (old.X, X), (old.codes, codes), (old.weight, weight), (old.group, group)
             X, codes, weight, group = map(np.concatenate, pairs)
-        without_groups = groups is None and not self.group_of_label
-        shots, pooled = pool_shots(X, codes, weight, None if without_groups else group)
+        shots, pooled = pool_shots(X, codes, weight, group if known else None)
         rows = _follow(self.pooled, pooled[:n_old])
         if used is not None:
             new_rows = np.full(len(used), -1)
             new_rows[used] = pooled[n_old:]
             rows = np.concatenate([rows, new_rows])
-        if without_groups:
-            return ShotMemory(shots, pooled=rows)
-        new_group = shots.group[pooled]
-        now = dict(zip(group.tolist(), new_group.tolist()))
-        group_of_label = {label: now[g] for label, g in self.group_of_label.items() if g in now}
-        group_of_label.update((label, int(new_group[n_old + i])) for label, i in zip(labels, first))
+        now = dict(zip(group.tolist(), shots.group[pooled].tolist()))
+        group_of_label = {label: now[g] for label, g in known.items() if g in now}
         return ShotMemory(shots, group_of_label, pooled=rows)
 
     def take(self, rows):
