@@ -68,10 +68,10 @@ class PaperModel:
 
     def for_scores(self):
         """The model with the class weights, and with guesses for classes without shots."""
-        prototypes, image_means = self.prototypes, self.image_means
+        of_shots = self.prototypes, self.image_means
         if not self.has_shots.all():
-            rows, has_shots = (prototypes, image_means), self.has_shots[:, None]
-            prototypes, image_means = (np.where(has_shots, *pair) for pair in zip(rows, self.guesses()))
+            of_shots = (np.where(self.has_shots[:, None], *pair) for pair in zip(of_shots, self.guesses()))
+        prototypes, image_means = of_shots
         divergence = class_divergence(self.image_means, self.text_embeddings)
         return replace(self, prototypes=prototypes, image_means=image_means, divergence=divergence)
 

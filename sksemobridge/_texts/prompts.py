@@ -92,8 +92,7 @@ def name_classes(labels, class_names=None, earlier=None):
     # Labels may have been numbered, so that whether a name equals its label cannot be seen.
     names = [_as_words(_name_of(name)) for name in class_names]
     if len(names) == len(labels) and set(earlier or ()) <= set(labels):
-        _refuse_other_order(labels, own, names)
-        _warn_about_digits(labels, own, names)
+        _check_order(labels, own, names)
         return names
     if earlier:
         _refuse_unnamed([label for label in labels if label not in earlier and not isinstance(label, str)])
@@ -166,7 +165,8 @@ def _refuse_unnamed(labels):
         )
 
 
-def _refuse_other_order(labels, own, names):
+def _check_order(labels, own, names):
+    """Refuse labels in another order. Warn where the order of text is not that of numbers, as of 10 and 2."""
     expected, given = [word.casefold() for word in own], [name.casefold() for name in names]
     if given != expected and sorted(given) == sorted(expected):
         raise ValueError(
@@ -174,10 +174,6 @@ def _refuse_other_order(labels, own, names):
             f"is {_listed(names, 20)}. Names are read in the order of the labels: sort them, give a mapping from "
             "labels to names, or leave class_names out."
         )
-
-
-def _warn_about_digits(labels, own, names):
-    """Warn where labels in the order of their numbers are not the labels in the order of text, as 10 and 2."""
 
     def by_number(label):
         return [int(part) if i % 2 else part for i, part in enumerate(re.split(r"(\d+)", label))]
