@@ -87,7 +87,8 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
     held_out_proba_ : ndarray of shape (n, C)
         Probabilities of each shot by the model without it and its copies. NaN where it cannot be held out.
     label_proba_ : ndarray of shape (n,)
-        With `label_noise`: the probability that the label of each shot is right.
+        With `label_noise`: the probability that the label of each shot is right. One where nothing tells: the only shot of a
+        class without text, or a shot outside of the sample that is judged of very many.
     prototypes_, image_means_, bridge_, class_bias_, rank_, temperature_, loss_curve_, n_iter_
         With `PaperBlend`: `P_c` and `F_c` `(C, D)`, `W+` `(D, d)`, biases `(C, d)` or None, number of directions of the
         bridge, factor of the log of the score, loss and number of iterations.
