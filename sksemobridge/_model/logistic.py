@@ -28,6 +28,8 @@ from .._utils.array_api import softmax
 WIDTH, WIDTH_OF_TEXT, FREEDOM, CORRECTION = 0.35, 0.8, 8.0, 0.9
 # Odds that texts are of use, before any shot: most names are words that CLIP knows.
 TEXT_ODDS = 10.0
+# Part of the loss of guessing that texts of use save at least.
+LEAST_GAIN = 0.1
 # Bound of `log(s / s0)`, relative decrease of the loss that ends the search, and what rounding explains.
 MOST_LOG_RATIO, TOL, ROUNDING = 9.0, 1e-8, 1e-14
 # Largest part that a shot is taken to have in its own logits: guards a division.
@@ -149,7 +151,7 @@ def fit_text(cosines, codes, weight, logit_scale):
         {"text": cosines}, codes, weight, {"text": logit_scale}, none, np.zeros(0), width=WIDTH_OF_TEXT
     )
     loss_of_guessing = -weight @ fitted.log_prior[codes]
-    return fitted.scales["text"], float(expit(np.log(TEXT_ODDS) + loss_of_guessing - fitted.loss))
+    return fitted.scales["text"], float(expit(np.log(TEXT_ODDS) + (1 - LEAST_GAIN) * loss_of_guessing - fitted.loss))
 
 
 def features_of(v, spans):

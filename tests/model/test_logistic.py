@@ -112,3 +112,12 @@ def test_the_larger_the_share_of_the_texts_span_the_more_of_the_correction_lies_
         correction = back @ mode.coefficients[1:]
         shares.append(np.square(basis.T @ correction).sum() / np.square(correction).sum())
     assert shares[0] < shares[1] - 0.05
+
+
+def test_texts_that_hardly_tell_more_than_guessing_are_of_no_use():
+    rng = np.random.default_rng(0)
+    codes = np.arange(40) % 10
+    cosines = 1e-3 * rng.normal(size=(40, 10))
+    assert fit_text(cosines, codes, np.ones(40), 100.0)[1] < 0.01
+    cosines[np.arange(40), codes] += 0.05
+    assert fit_text(cosines, codes, np.ones(40), 100.0)[1] > 0.99
