@@ -237,6 +237,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         # Shots, those of earlier calls among them
         memory = ShotMemory() if earlier is None else earlier.shots.take(earlier.position(classes))
         new_groups = None if groups is None else groups[rows]
+        # Which rows of `X` are kept, so that `label_proba_` and `held_out_proba_` have a value for each row.
         remembered = used if self.store_held_out or self.label_noise != 0 else None
         memory = memory.add(embeddings[rows], codes, weight[rows], new_groups, remembered)
         has_shots = np.bincount(memory.shots.codes, minlength=len(classes)) > 0
@@ -272,15 +273,17 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
                 require_width(width, len(words))
         else:
             vocabulary_texts(self.text_encoder, self.vocabulary)  # refuses texts that nothing could embed
+        # The model is fitted to the classes that have shots, numbered anew.
         seen, shots = np.flatnonzero(has_shots), state.shots.of_images
         shots = replace(shots, codes=np.searchsorted(seen, shots.codes))
         of_seen = None if texts.embeddings is None else texts.embeddings[seen]
         model, held_out, right, counted = fit_model(
             shots, of_seen, texts.logit_scale, words, self.label_noise
         )
-        image = shots.images()[-1]
+        image = shots.images()[-1]  # index of the image of each shot
         _warn_of_wrong_labels(state.classes[seen], shots.codes, counted[image])
         if len(seen) < len(has_shots):
+            # Where each class is among those, or -1: it has a text only.
             model = model.over(np.where(has_shots, np.cumsum(has_shots) - 1, -1), texts.embeddings)
         return replace(
             state,

@@ -16,7 +16,7 @@ from ._utils.array_api import astype, device_of, namespace, softmax
 
 @dataclass(frozen=True, eq=False)
 class FittedState:
-    """All that `fit` learns, and all that more shots need, of `C` classes and `m` pooled shots."""
+    """All that `fit` learns, and all that more shots need, of `C` classes and `m` pooled shots (equal rows are one)."""
 
     classes: np.ndarray  # sorted labels
     model: Model | PaperModel  # without `log_prior`
@@ -103,9 +103,11 @@ class FittedState:
             terms = taught(
                 {name: astype(term, np.float64) for name, term in terms.items()},
                 X,
+                # Zero-shot makes anchors of logits and images; here they come from the shots.
                 lambda logits, u: anchors_of_shots(
                     self.shots.of_images, self.counted, model, self.text_embeddings
                 ),
+                # Not with a class without text, such as "other".
                 with_offsets=self.class_prompts is None or None not in self.class_prompts.names,
             )
         terms = {name: astype(term, self.dtype) for name, term in terms.items()}

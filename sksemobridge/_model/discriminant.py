@@ -11,8 +11,9 @@ the leaning one. `w_c` is the probability that the texts are of use: then the ga
 name predicts. Of a class with one image the gap is all there is, and `w_c = 1`.
 
 The mean of a class with few images is less certain, and its images lie farther from it: its covariance is wider by
-`r_c = (1 + 1 / (n_c + kappa)) / mean`. That turns `z_c` into `a + (z_c - a) / r_c`, where `a = mean_c mu_c' P mu_c / 2` is what
-images have for their own class: its log density to first order in `r_c - 1`, up to what all classes share.
+`width_c = (1 + 1 / (n_c + kappa)) / mean`, one on average. That turns `z_c` into `a + (z_c - a) / width_c`, where
+`a = mean_c mu_c' P mu_c / 2` is the `z_c` that images have for their own class on average. This is the log density of the
+class to first order in `width_c - 1`, up to what all classes share.
 
 Features are divided by the root of their variances first, to the power `f / (f + FEW)`: few residuals say nothing of
 variances. (Where all classes have one image and there are words instead of texts, the words say it better.)
@@ -66,7 +67,7 @@ class Gaussian:
     centre : ndarray of shape (D,)
         `m`.
     kappa, mean_width : float
-        `r_c = (1 + 1 / (n_c + kappa)) / mean_width`.
+        `width_c = (1 + 1 / (n_c + kappa)) / mean_width`.
     typical : float
         `a`.
     """
@@ -78,7 +79,7 @@ class Gaussian:
     typical: float
 
     def width(self, counts):
-        """`r_c` of classes with `counts (C,)` images."""
+        """`width_c` of classes with `counts (C,)` images."""
         return (1 + 1 / (counts + self.kappa)) / self.mean_width
 
     def discriminant(self, means, counts):
@@ -130,6 +131,7 @@ class Discriminant:
         return result / width + (1 - 1 / width) * self.gaussian.typical
 
     def _held_out(self, rows, means, gaps, of_means, of_raw, of_gaps):
+        """`held_out` before the widths, of one block of rows; `of_` and `_p` are products with `P`."""
         classes, times = self.classes, self.gaussian.precision.times
         own, each = classes.codes[rows], np.arange(len(rows))
         share, weight = classes.share[rows], self.gap_weight[own]
@@ -137,6 +139,7 @@ class Discriminant:
         v = classes.u[rows] - classes.centre
         v_p, mean_p = times(v), times(mean)
         residual_p = v_p - of_raw[own]
+        # Share of the class that is left; infinite without others, so that what is divided by it vanishes.
         rest = np.where(classes.alone[rows], np.inf, 1 - share)
         z = v_p @ means.T - 0.5 * _paired(of_means, means)
         z[each, own] = _paired(v_p, mean) - 0.5 * _paired(mean_p, mean)
@@ -155,6 +158,7 @@ class Discriminant:
         of_classes = np.stack([part @ means.T for part in changed_p])
         of_classes[:, each, own] = np.einsum("akd,kd->ak", changed_p, mean)
         of_query = np.einsum("akd,kd->ak", changed_p, v)
+        # z changes by -(v - mu / 2)' P U' middle U P mu.
         half = 0.5 * of_classes - of_query[:, :, None]
         for a in range(3):
             for b in range(3):
@@ -176,11 +180,12 @@ def fit_discriminant(classes, trust=0.0, has_words=False):
     squares = np.square(gaps).sum(axis=0)
     for rows in pieces:
         squares += np.square(factors[rows, None] * classes.residuals(rows)).sum(axis=0)
-    typical = max(squares.mean(), ROUNDING)
+    typical = max(squares.mean(), ROUNDING)  # variance of a feature; below, `typical` is `a`
     power = 0.0 if has_words and single.all() else degrees / (degrees + FEW)
     root = np.maximum(squares / typical, LEAST_VARIANCE) ** (power / 2)
 
     gaps /= root
+    # Eigenvectors and eigenvalues of the scatter, by way of the smaller of its two Gram matrices.
     if len(factors) + len(gaps) < width:
         rows = np.vstack([gaps, *(factors[rows, None] * classes.residuals(rows) / root for rows in pieces)])
         values, left = linalg.eigh(rows @ rows.T)

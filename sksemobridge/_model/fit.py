@@ -67,7 +67,7 @@ def fit_model(shots, texts=None, logit_scale=100.0, words=None, label_noise=0.0)
     # How likely each label is right: by texts alone, and then by rounds of steps 1 to 5.
     right = counted = np.ones(len(codes))
     if label_noise != 0:
-        first = None
+        first = None  # rows, logits and trust of the texts alone
         if texts is not None:
             cosines = u[rows] @ texts.T
             of_images = weights_of_images(codes, weight)[rows]
@@ -77,11 +77,13 @@ def fit_model(shots, texts=None, logit_scale=100.0, words=None, label_noise=0.0)
     evidence = hold_out(counted)
     classes, discriminant, trust = evidence.classes, evidence.discriminant, evidence.trust
 
-    # 6. Scales, offsets and correction, fitted to the held-out images.
+    # 6. Scales, offsets and correction, fitted to the held-out images. Spans are pairs `V_S, q_S` of `logistic`: the whole
+    # space, and that of the class texts.
     spans = [(None, 1.0)]
     if texts is not None:
         spans.append((directions(texts), trust * (1 + 1 / max(classes.counts.mean(), 1.0))))
     features, back = features_of(u[evidence.rows[evidence.fitted]] - classes.centre, spans)
+    # Prior deviations: of the offset, which is the first feature, and of the correction.
     deviations = np.concatenate([[1.0], np.full(features.shape[1] - 1, CORRECTION)])
     weights = evidence.fit_weights(features, deviations)
 
@@ -104,7 +106,7 @@ def fit_model(shots, texts=None, logit_scale=100.0, words=None, label_noise=0.0)
         typicality=None,
     )
 
-    # How typical the images are that were held out.
+    # How typical the images are that were held out: as `model.views()`, so the decision is the one without the correction.
     held_out = {name: scales[name] * z for name, z in evidence.held_out.items()}
     held_out["decision"] = sum(held_out.values())
     held_out["images"] = cosines_without(classes, rows, of_leaning=False)
@@ -214,6 +216,7 @@ def held_out_images(codes, group):
 
     Copies of one image must have one label.
     """
+    # Copies with one label are one image by now: a group with two images is one with two labels.
     rows = np.flatnonzero(np.bincount(group)[group] == 1)
     most = max(MOST_VALUES // (int(codes.max()) + 1), LEAST_HELD_OUT)
     return rows if len(rows) <= most else rows[np.linspace(0, len(rows) - 1, most).astype(np.intp)]

@@ -12,8 +12,8 @@ What an image is compared with may tell nothing: a name that means nothing, or t
 `p_i = 1 / C`. For names, the images of a class tell together how likely that is. A label is not doubted for the sake of
 another class whose own images do not confirm its name: where names are swapped, neither class confirms its own.
 
-Hard images look like wrong labels. Where few do, nothing tells the two apart, and all count: of an estimated share `e`, the
-part `doubt = min(max(e / HARD - 1, 0), 1)` is believed; all of a class of three or more that all look wrong.
+Hard images look like wrong labels. If few images look so, nothing tells the two apart, and all count. So `1 - right_i` is
+multiplied by `doubt = min(max(e / HARD - 1, 0), 1)`. In a class of three or more images that all look wrong, `doubt = 1`.
 """
 
 import numpy as np
@@ -56,8 +56,9 @@ def right_labels(hold_out, codes, first=None, share="auto"):
         rows, logits, trust = first
         n, c, p = len(n_of_class), codes[rows], softmax(logits)
         of_label = p[np.arange(len(c)), c]
-        # Log-odds of the labels of each class: if its name tells, and if it does not.
+        # Log Bayes factor of each class: that its name tells, against that it does not and each label has 1 / n.
         ratio = np.bincount(c, np.log((1 - e) * of_label * n + e), n)
+        # How far the other classes that an image looks like confirm their names.
         p[np.arange(len(c)), c] = 0
         of_others = p @ expit(logit(NAME_TELLS * trust) + ratio) / np.maximum(p.sum(axis=1), TINY)
         confirmed[rows] = of_others**2
@@ -81,9 +82,11 @@ def right_labels(hold_out, codes, first=None, share="auto"):
         if np.abs(right - before).max() < SETTLED:
             break
     doubt = min(max(e / HARD - 1, 0.0), 1.0) if share == "auto" else 1.0
+    # Classes of three or more images that all look wrong.
     much = (np.bincount(codes, right < 0.5) == n_of_class) & (n_of_class > 2)
     return right, 1 - np.where(much[codes], 1.0, doubt) * (1 - right)
 
 
 def _right(p, e, n_classes):
+    """`right_i` of labels with the probabilities `p` by the model, if a share `e` is wrong."""
     return (1 - e) * p / ((1 - e) * p + e / n_classes)

@@ -38,6 +38,7 @@ def embed(encoder, sources, read, forward, width, context, bar, *, n_threads=0, 
 
     n, batch_size = len(sources), encoder.batch_size
     embeddings = np.full((n, width), np.nan, dtype=np.float32)
+    # `rows`: the first row with each source, by its path or identity, and with each content, by its key.
     rows, batch, fitting_size = {}, [], batch_size
     # For each row the row that has its embedding.
     origin = np.arange(n)
@@ -48,7 +49,7 @@ def embed(encoder, sources, read, forward, width, context, bar, *, n_threads=0, 
         return origin[row] == row
 
     def prepare(row, source):
-        """Row, key and input of the model; None if the model is not needed."""
+        """Row, key and input of the model; None if the model is not needed. `cache` and `prefix` are set below."""
         try:
             # Two threads must not read one object at once.
             if is_new(row, os.fspath(source) if isinstance(source, (str, os.PathLike)) else id(source)):

@@ -142,7 +142,7 @@ class CLIPImageEncoder(CallbackSupportMixin, CLIPEncoder):
 
         def read(source):
             content = fetch(source)
-            # At the size of the model's input.
+            # The digest comes first: a cached picture is not decoded. Decoded at the size of the model's input.
             return picture_digest(content), lambda: np.asarray(
                 loaded.crop(decode(content, max(loaded.image_size)))
             )
