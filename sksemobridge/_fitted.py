@@ -122,9 +122,9 @@ class FittedState:
     def held_out_probabilities(self, held_out, seen):
         """Probabilities `(n, C)` of pooled shots by the model without them; NaN for shots that are not held out.
 
-        `held_out` are the held-out images and their logits over the classes `seen`.
+        `held_out` are the held-out images and what gives their logits over the classes `seen`.
         """
-        images, logits = held_out
+        images, logits = held_out[0], held_out[1]()
         index = self.shots.of_images.images()[-1]
         probabilities = np.full((index.max() + 1, len(self.classes)), np.nan)
         probabilities[images] = 0.0

@@ -53,7 +53,7 @@ def fit_model(shots, texts=None, logit_scale=100.0, words=None, label_noise=0.0)
     -------
     model : Model
     held_out : tuple of (rows, logits)
-        Indices of the images that were held out, and their logits `(k, C)`, each by a model without the image.
+        Indices of the images that were held out, and what gives their logits `(k, C)`, each by a model without the image.
     right, counted : ndarray of shape (m,)
         Probability of the label of each image that it is right, and how much of the image counts.
     """
@@ -113,7 +113,7 @@ def fit_model(shots, texts=None, logit_scale=100.0, words=None, label_noise=0.0)
     held_out["centred"] = cosines_without(classes, rows, of_leaning=True)
     of_views = {name: held_out[name] for name in model.views()}
     typicality = Typicality.of(of_views, codes[rows], weight[rows])
-    return replace(model, typicality=typicality), (rows[evidence.fitted], weights.logits), right, counted
+    return replace(model, typicality=typicality), (rows[evidence.fitted], weights.held_out), right, counted
 
 
 @dataclass(frozen=True, eq=False)

@@ -69,7 +69,7 @@ def right_labels(hold_out, codes, first=None, share="auto"):
         evidence = hold_out(right)
         rows, before = evidence.rows[evidence.fitted], right.copy()
         # Scales and offsets without a correction, which takes most of the time of a fit.
-        logits = evidence.fit_weights(np.ones((len(rows), 1)), np.ones(1)).logits
+        logits = evidence.fit_weights(np.ones((len(rows), 1)), np.ones(1)).held_out()
         if first is not None:
             alone = n_of_class[codes[rows]] == 1
             tells = np.where(alone, NAME_TELLS * evidence.trust * confirmed[rows], 1.0)

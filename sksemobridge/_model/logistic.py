@@ -14,6 +14,7 @@ directions `V_S`, where `l_S^2` is the mean square length of the `v` in the span
 `n` the mean number of images of a class.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +23,7 @@ from scipy.optimize import minimize
 from scipy.special import expit
 
 from .._utils.array_api import softmax
+from .shots import blocks
 
 # `python studies/blend.py` varies the constants of this block.
 # Width of the prior of `log s`, that of the texts alone, degrees of freedom `nu` of both, and `sigma`.
@@ -32,8 +34,8 @@ TEXT_ODDS = 10.0
 LEAST_GAIN = 0.1
 # Bound of `log(s / s0)`, relative decrease of the loss that ends the search, and what rounding explains.
 MOST_LOG_RATIO, TOL, ROUNDING = 9.0, 1e-8, 1e-14
-# Largest part that a shot is taken to have in its own logits: guards a division.
-MOST_OWN = 0.9
+# Largest part that a shot is taken to have in its own logits: guards a division. Shots that it is compared with, at most.
+MOST_OWN, MOST_COMPARED = 0.9, 2**11
 
 
 @dataclass(frozen=True)
@@ -50,15 +52,15 @@ class Weights:
         Value of the minimised function.
     log_prior : ndarray of shape (C,)
         `log pi`.
-    logits : ndarray of shape (n, C)
-        Decisions of the shots, each without its own part in offset and correction, to first order.
+    held_out : callable
+        Gives the decisions of the shots `(n, C)`, each without its own part in offset and correction, nearly.
     """
 
     scales: dict
     coefficients: np.ndarray
     loss: float
     log_prior: np.ndarray
-    logits: np.ndarray
+    held_out: Callable
 
 
 def fit_weights(terms, codes, weight, defaults, features, deviations, width=WIDTH):
@@ -119,26 +121,33 @@ def fit_weights(terms, codes, weight, defaults, features, deviations, width=WIDT
         best = minimize(objective, x, jac=True, method="L-BFGS-B", options={"ftol": TOL, "maxcor": 5})
         x, loss = best.x, float(best.fun)
     scales, coefficients = unpack(x)
-    logits = decision(scales, coefficients)
-    logits += _own_part(logits + log_prior, codes, weight, features, deviations)
-    return Weights(dict(zip(names, scales.tolist())), coefficients, loss, log_prior, logits)
+
+    def held_out():
+        logits = decision(scales, coefficients)
+        return logits + _own_part(logits + log_prior, codes, weight, features * deviations[:, 0])
+
+    return Weights(dict(zip(names, scales.tolist())), coefficients, loss, log_prior, held_out)
 
 
-def _own_part(logits, codes, weight, features, deviations):
+def _own_part(logits, codes, weight, features):
     """What leaves the logits `(n, C)` of each shot where it takes no part in the offset and the correction.
 
-    A shot adds `k_ic omega_i ([y_i = c] - p_ic)` to its own logits, with `k_ic` the variance that the other shots leave
-    it. Features are taken as orthogonal, and the curvature is the mean of `p (1 - p)` over the shots.
+    A shot adds `k_ic omega_i ([y_i = c] - p_ic)` to its own logits, with `k_ic` the variance of its logit that the other
+    shots leave. `K` are the inner products of the features, whose coefficients have unit variance. Each shot `j` tells
+    of the direction of shot `i` as much as `omega_j p_jc (1 - p_jc) K_ij^2 / K_ii`.
     """
-    if not len(codes):
-        return np.zeros_like(logits)
     p = softmax(logits)
-    curvature = weight @ (p * (1 - p)) / weight.sum()
-    determined = curvature * deviations**2 * (weight @ features**2)[:, None]
-    variance = features**2 @ (deviations**2 / (1 + determined))
+    curvature = weight[:, None] * p * (1 - p)
     p[np.arange(len(codes)), codes] -= 1
-    own = np.minimum(weight[:, None] * curvature * variance, MOST_OWN)
-    return variance / (1 - own) * weight[:, None] * p
+    step = -(-len(codes) // MOST_COMPARED) or 1
+    result = np.empty_like(p)
+    for rows in blocks(len(codes)):
+        square = np.maximum(np.square(features[rows]).sum(axis=1), ROUNDING)[:, None]
+        told = step * np.square(features[rows] @ features[::step].T) @ curvature[::step] / square
+        variance = square / (1 + told)
+        own = np.minimum(curvature[rows] * variance, MOST_OWN)
+        result[rows] = variance / (1 - own) * weight[rows, None] * p[rows]
+    return result
 
 
 def fit_text(cosines, codes, weight, logit_scale):
@@ -151,7 +160,9 @@ def fit_text(cosines, codes, weight, logit_scale):
         {"text": cosines}, codes, weight, {"text": logit_scale}, none, np.zeros(0), width=WIDTH_OF_TEXT
     )
     loss_of_guessing = -weight @ fitted.log_prior[codes]
-    return fitted.scales["text"], float(expit(np.log(TEXT_ODDS) + (1 - LEAST_GAIN) * loss_of_guessing - fitted.loss))
+    return fitted.scales["text"], float(
+        expit(np.log(TEXT_ODDS) + (1 - LEAST_GAIN) * loss_of_guessing - fitted.loss)
+    )
 
 
 def features_of(v, spans):

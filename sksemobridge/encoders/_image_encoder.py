@@ -138,7 +138,7 @@ class CLIPImageEncoder(CallbackSupportMixin, CLIPEncoder):
         """
         sources, loaded = list_images(X), self._model()
         precision = resolve_image_precision(self.precision, loaded.device, loaded.n_image_parameters)
-        errors = {} if self.on_error == "nan" else None
+        errors: dict | None = {} if self.on_error == "nan" else None
 
         def read(source):
             content = fetch(source)
@@ -170,11 +170,12 @@ class CLIPImageEncoder(CallbackSupportMixin, CLIPEncoder):
         if self.normalize:
             lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
             embeddings /= np.where(lengths > 0, lengths, 1)
-        if self.output == "numpy":
-            return embeddings
-        import torch
+        if self.output == "torch":
+            import torch
 
-        return torch.from_numpy(embeddings).to(loaded.device)
+            tensor: Any = torch.from_numpy(embeddings).to(loaded.device)
+            return tensor
+        return embeddings
 
     @checks_parameters
     def fit_transform(self, X: Any, y: Any = None) -> Any:
