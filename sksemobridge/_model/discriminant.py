@@ -180,9 +180,9 @@ def fit_discriminant(classes, trust=0.0, has_words=False):
     squares = np.square(gaps).sum(axis=0)
     for rows in pieces:
         squares += np.square(factors[rows, None] * classes.residuals(rows)).sum(axis=0)
-    typical = max(squares.mean(), ROUNDING)  # variance of a feature; below, `typical` is `a`
+    mean_square = max(squares.mean(), ROUNDING)
     power = 0.0 if has_words and single.all() else degrees / (degrees + FEW)
-    root = np.maximum(squares / typical, LEAST_VARIANCE) ** (power / 2)
+    root = np.maximum(squares / mean_square, LEAST_VARIANCE) ** (power / 2)
 
     gaps /= root
     # Eigenvectors and eigenvalues of the scatter, by way of the smaller of its two Gram matrices.

@@ -47,7 +47,8 @@ def right_labels(hold_out, codes, first=None, share="auto"):
         Of wrong labels; `"auto"` estimates it.
     """
     right, n_of_class, e = np.ones(len(codes)), np.bincount(codes), FIRST_SHARE if share == "auto" else share
-    confirmed = np.ones(len(codes))  # that the names tell which an image looks like
+    # How far the classes that an image looks like, other than that of its label, confirm their names.
+    confirmed = np.ones(len(codes))
 
     def estimated():
         return (np.sum(1 - right[rows]) + WORTH * SHARE) / (len(rows) + WORTH) if share == "auto" else share
@@ -58,12 +59,12 @@ def right_labels(hold_out, codes, first=None, share="auto"):
         of_label = p[np.arange(len(c)), c]
         # Log Bayes factor of each class: that its name tells, against that it does not and each label has 1 / n.
         ratio = np.bincount(c, np.log((1 - e) * of_label * n + e), n)
-        # How far the other classes that an image looks like confirm their names.
+        # Squared: half of all names may be swapped, and what is left of the doubt would still cost a point.
         p[np.arange(len(c)), c] = 0
         of_others = p @ expit(logit(NAME_TELLS * trust) + ratio) / np.maximum(p.sum(axis=1), TINY)
         confirmed[rows] = of_others**2
-        tells = expit(logit(NAME_TELLS * trust * confirmed[rows]) + ratio[c])
-        right[rows] = np.maximum(tells * _right(of_label, e, n) + (1 - tells) * (1 - e), LEAST)
+        name_tells = expit(logit(NAME_TELLS * trust * confirmed[rows]) + ratio[c])
+        right[rows] = np.maximum(name_tells * _right(of_label, e, n) + (1 - name_tells) * (1 - e), LEAST)
         e = estimated()
     for _ in range(ROUNDS):
         evidence = hold_out(right)
@@ -72,19 +73,18 @@ def right_labels(hold_out, codes, first=None, share="auto"):
         logits = evidence.fit_weights(np.ones((len(rows), 1)), np.ones(1)).held_out()
         if first is not None:
             alone = n_of_class[codes[rows]] == 1
-            tells = np.where(alone, NAME_TELLS * evidence.trust * confirmed[rows], 1.0)
+            rest_tells = np.where(alone, NAME_TELLS * evidence.trust * confirmed[rows], 1.0)
         else:
-            tells = np.where(n_of_class[codes[rows]] == 2, IMAGE_TELLS, 1.0)
+            rest_tells = np.where(n_of_class[codes[rows]] == 2, IMAGE_TELLS, 1.0)
         of_label = softmax(logits)[np.arange(len(rows)), codes[rows]]
-        of_label = tells * of_label + (1 - tells) / logits.shape[1]
+        of_label = rest_tells * of_label + (1 - rest_tells) / logits.shape[1]
         right[rows] = np.maximum(_right(of_label, e, logits.shape[1]), LEAST)
         e = estimated()
         if np.abs(right - before).max() < SETTLED:
             break
     doubt = min(max(e / HARD - 1, 0.0), 1.0) if share == "auto" else 1.0
-    # Classes of three or more images that all look wrong.
-    much = (np.bincount(codes, right < 0.5) == n_of_class) & (n_of_class > 2)
-    return right, 1 - np.where(much[codes], 1.0, doubt) * (1 - right)
+    all_wrong = (np.bincount(codes, right < 0.5) == n_of_class) & (n_of_class > 2)
+    return right, 1 - np.where(all_wrong[codes], 1.0, doubt) * (1 - right)
 
 
 def _right(p, e, n_classes):
