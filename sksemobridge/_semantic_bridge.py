@@ -128,8 +128,28 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
             If `X` has NaN or infinite values, or another width than the texts, or the text encoder does not offer what
             `vocabulary` or `direction` needs. Of `CLIPTextEncoder` it is a `NoProjectionError`.
         """
+        return self._learn(X)
+
+    @checks_parameters
+    def partial_fit(self, X: ArrayLike, y: Any = None) -> Self:
+        """Add embeddings to the gallery. With words, this moves its mean: transform the whole gallery again.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, D)
+        y : ignored
+
+        Returns
+        -------
+        self : object
+        """
+        return self._learn(X, self._gallery) if self.__sklearn_is_fitted__() else self._learn(X)
+
+    def _learn(self, X, gallery=None):
+        """`fit` to embeddings beside an earlier `gallery`: the sum of its unit rows, and their number."""
         check_text_encoder(self, method=None)
-        embeddings = to_numpy(validate_embeddings(self, X, reset=True))
+        is_first = gallery is None
+        embeddings = to_numpy(validate_embeddings(self, X, reset=is_first))
         width, words = embeddings.shape[1], None
         if self.direction == "image_to_text":
             words = word_span(self.text_encoder, self.vocabulary)
@@ -139,13 +159,18 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
             )
         if words is not None:
             require_width(width, len(words))
-            parts = (embeddings[rows].astype(np.float64, copy=False) for rows in blocks(len(embeddings)))
-            bridge = Span(words, sum(l2_normalize(part).sum(axis=0) for part in parts) / len(embeddings))
+            total, n = gallery or (0.0, 0)
+            for rows in blocks(len(embeddings)):
+                total = total + l2_normalize(embeddings[rows].astype(np.float64, copy=False)).sum(axis=0)
+            gallery = total, n + len(embeddings)
+            bridge = Span(words, total / gallery[1])
         elif self.text_encoder is None:
             bridge = Bridge.identity(width)
         else:
             bridge = self._closed_form(embeddings)
-        record_features(self, X)
+        if is_first:
+            record_features(self, X)
+        self._gallery = gallery or (0.0, 0)
         self._set_fitted(astype(bridge, embeddings.dtype))
         return self
 

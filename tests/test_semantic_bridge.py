@@ -240,3 +240,15 @@ def test_the_bundled_model_says_the_bundled_words():
     assert bridge.rank_ == 43  # a third of its width
     assert bridge.mean_.shape == (128,)
     assert_array_equal(pickle.loads(pickle.dumps(bridge)).transform(X), bridge.transform(X))
+
+
+def test_a_gallery_in_parts_gives_the_bridge_of_the_whole():
+    encoder = encoder_of_words()
+    whole = SemanticBridge(encoder, vocabulary=WORDS).fit(embeddings)
+    parts = SemanticBridge(encoder, vocabulary=WORDS)
+    for rows in (slice(0, 4), slice(4, 30)):
+        parts.partial_fit(embeddings[rows])
+    assert_allclose(parts.transform(embeddings), whole.transform(embeddings), atol=1e-12)
+    with pytest.raises(ValueError, match="features"):
+        parts.partial_fit(embeddings[:, :5])
+    assert_allclose(parts.fit(embeddings[:9]).mean_, nrm(embeddings[:9]).mean(axis=0))
