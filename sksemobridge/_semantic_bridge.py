@@ -55,7 +55,7 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
     bridge_ : ndarray of shape (D, d)
         With words the projector on their span, else `W+`.
     mean_ : ndarray of shape (D,) or None
-        `m`, with words the mean of the unit embeddings that `fit` saw.
+        `m`, with words the mean of the unit embeddings of the gallery.
     rank_ : int
         Number of directions that are kept.
     n_features_in_ : int
