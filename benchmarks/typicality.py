@@ -4,19 +4,22 @@
 
 FOLDER holds npz files as `benchmarks/few_shot.py` takes them; those without class texts are left out. Of each draw of
 the shots half of the classes, `default_rng(seed).permutation`, are known, and a classifier is fitted on their shots.
-Strangers are near, the images of the other half, or far: up to 300 images of each other file whose embeddings are as wide.
-Printed are the means over the tasks of
+Strangers are near, the images of the other half, or of another file whose embeddings are as wide, up to 300 of each. Those
+of a file that shares no class with the task are far, the others alike. Files share classes if a name of one is a name of
+the other, or its last words ("dog" and "Maltese dog"), or if they are parts of one data set: their names differ in numbers
+only. Printed are the means over the tasks of
 
-- the area under the ROC curve in percent, known images against strangers, by `score_samples` and by the baselines: the
-  energy (logarithm of the summed exponentials) of the zero-shot logits and of the classifier's, the largest probability of
-  both, the largest cosine to a class mean, and the smallest Mahalanobis distance to one, covariance pooled and shrunk
-  (Ledoit-Wolf);
-- the share of the known images, in percent, whose `p_values` are at most `alpha`: wanted is `alpha`.
+- the area under the ROC curve in percent, known images against strangers, by `score_samples`, with text and without, and by
+  the baselines: the energy (logarithm of the summed exponentials) of the zero-shot logits and of the classifier's, the
+  largest probability of both, the largest cosine to a class mean, and the smallest Mahalanobis distance to one, covariance
+  pooled and shrunk (Ledoit-Wolf);
+- the share of the known images, in percent, whose `p_values` are at most `alpha`, with text and without: wanted is `alpha`.
 
 `--first-seed` is the seed of the first draw.
 """
 
 import argparse
+import re
 import warnings
 from pathlib import Path
 
@@ -51,7 +54,7 @@ def mahalanobis(shots, codes, queries):
     return squares.min(axis=1)
 
 
-def scores(task, classifier, shots, X):
+def scores(task, classifier, without_text, shots, X):
     """How typical each row of `X` is of the classes, by name."""
     unit, of_shots = l2_normalize(X), l2_normalize(task.X[shots])
     codes = np.searchsorted(classifier.classes_, task.y[shots])
@@ -59,7 +62,10 @@ def scores(task, classifier, shots, X):
         "": sum(classifier.affinities(X).values()),  # also of two classes, a column each
         ", zero-shot": task.text_encoder.logit_scale_ * unit @ classifier.text_embeddings_.T,
     }
-    result = {"score_samples": classifier.score_samples(X)}
+    result = {
+        "score_samples": classifier.score_samples(X),
+        "score_samples, no text": without_text.score_samples(X),
+    }
     for name, values in logits.items():
         energy = logsumexp(values, axis=1)
         result |= {f"largest probability{name}": values.max(axis=1) - energy, f"energy{name}": energy}
@@ -71,32 +77,48 @@ def scores(task, classifier, shots, X):
 
 
 def one_draw(task, shots, queries, far, seed):
-    """Areas and shares by name."""
+    """Areas and shares by name; `far` are images by kind."""
     classes = np.unique(task.y[shots])
     known = np.random.default_rng(seed).permutation(classes)[: (len(classes) + 1) // 2]
     shots, is_known = shots[np.isin(task.y[shots], known)], np.isin(task.y[queries], known)
-    classifier = SeMoBridgeClassifier(task.text_encoder, prompts=task.prompts).fit(
-        task.X[shots], task.y[shots]
-    )
-    images = {"known": task.X[queries[is_known]], "near": task.X[queries[~is_known]], "far": far}
-    found = {
-        which: scores(task, classifier, shots, X) for which, X in images.items() if X is not None and len(X)
-    }
-    areas = {}
-    for which in [which for which in ("near", "far") if which in found]:
-        for name, of_known in found["known"].items():
-            both = np.concatenate([of_known, found[which][name]])
-            is_known = np.arange(len(both)) < len(of_known)
-            areas[f"{which}: {name}"] = 100 * roc_auc_score(is_known, both)
-    p_values = classifier.p_values(images["known"])
-    return areas | {f"p at most {alpha}": 100 * np.mean(p_values <= alpha) for alpha in ALPHAS}
+    classifier = SeMoBridgeClassifier(task.text_encoder, prompts=task.prompts)
+    without_text = SeMoBridgeClassifier(class_names="ignore")
+    for model in (classifier, without_text):
+        model.fit(task.X[shots], task.y[shots])
+    images = {"known": task.X[queries[is_known]], "near": task.X[queries[~is_known]], **far}
+    found = {which: scores(task, classifier, without_text, shots, X) for which, X in images.items() if len(X)}
+    of_known, areas = found.pop("known"), {}
+    for which, of_strangers in found.items():
+        for name, typical in of_known.items():
+            both = np.concatenate([typical, of_strangers[name]])
+            areas[f"{which}: {name}"] = 100 * roc_auc_score(np.arange(len(both)) < len(typical), both)
+    for name, model in (("", classifier), (", no text", without_text)):
+        p_values = model.p_values(images["known"])
+        areas |= {f"p at most {alpha}{name}": 100 * np.mean(p_values <= alpha) for alpha in ALPHAS}
+    return areas
 
 
 def strangers(task, others):
-    """Images of the other tasks of the width, shape (n, D); None where there are none."""
+    """Images of the other tasks of the width, `(n, D)` each: those that share no class with the task, and the others."""
     rng = np.random.default_rng(0)
-    others = [other.X for other in others if other is not task and other.X.shape[1] == task.X.shape[1]]
-    return np.concatenate([X[rng.permutation(len(X))[:MOST_FAR]] for X in others]) if others else None
+    images = {"far": [], "alike": []}
+    for other in others:
+        if other is not task and other.X.shape[1] == task.X.shape[1]:
+            drawn = other.X[rng.permutation(len(other.X))[:MOST_FAR]]
+            images["alike" if share_classes(task, other) else "far"].append(drawn)
+    return {which: np.concatenate([task.X[:0], *parts]) for which, parts in images.items()}
+
+
+def share_classes(task, other):
+    """Whether two tasks have a class in common, or are parts of one data set, as far as names tell."""
+    if re.sub(r"[\d_]+$", "", task.name) == re.sub(r"[\d_]+$", "", other.name):
+        return True
+    these, those = (
+        # Without a leading number, as in "207 golden retriever".
+        [re.sub(r"[_-]", " ", re.sub(r"^\d+ ", "", str(name).lower())) for name in np.unique(of.y)]
+        for of in (task, other)
+    )
+    return any(f" {a}".endswith(f" {b}") or f" {b}".endswith(f" {a}") for a in these for b in those)
 
 
 def main(arguments=None):

@@ -28,13 +28,11 @@ class Model:
     def views(self):
         """What tells how typical an image is: the decision without the correction, and cosines, each a `Linear`."""
         terms = {name: term for name, term in self.terms.items() if name in ("text", "shots")}
-        views = {"decision": total(terms.values())}
+        views = {"decision": total(terms.values()), "images": cosines(self.class_means)}
         if "text" in terms:
-            views["text"] = terms["text"]
-        return views | {
-            "centred": cosines(self.leaning_means, self.gaussian.centre),
-            "images": cosines(self.class_means),
-        }
+            centred = cosines(self.leaning_means, self.gaussian.centre)
+            views |= {"text": terms["text"], "centred": centred}
+        return views
 
     def over(self, rows, texts=None):
         """The model over other classes: those at `rows (K,)`, where -1 is a class without shots.

@@ -2,11 +2,15 @@
 
     score(q) = sum_k w_k max_c z_k,c / d_k
 
-over the decision without the correction, the cosines to the class texts and those to the class means, less the mean of all
-classes and as they are, each in units of its standard deviation `d` over the held-out shots. The cosine to the means as
-they are tells images of other data sets, and counts half (`w`): near strangers share it. The first grows with the likeness to a class, where
-probabilities only compare classes; its weights were estimated to tell classes apart, so the cosines are added. The
-correction was fitted to the shots, and would find them more typical than other images.
+over the decision without the correction and the cosines to the class means, each in units of its standard deviation `d` over
+the held-out shots. The decision grows with the likeness to a class, where probabilities only compare classes. It is relative
+to the mean of all classes, and an image of another data set may be far from that mean in the direction of a class. The
+cosines are not, and tell such images. The correction was fitted to the shots, and would find them more typical than other
+images.
+
+With text two more are added, as the weights of the decision were estimated to tell classes apart: the cosines to the class
+texts, and those to the class means less the mean of all classes. The texts tell images of other data sets too. The other
+cosines then count half (`w`), because near strangers share them.
 
 A p-value is the share of held-out shots whose score is no higher than that of the image, which is counted among them
 (conformal prediction). Each class counts the same. Of images of the classes about `alpha` have a p-value of at most
@@ -22,8 +26,8 @@ import numpy as np
 
 from .._utils.array_api import namespace
 
-# `w_k` of what does not count in full (`python benchmarks/typicality.py`).
-WEIGHTS = {"images": 0.5}
+# `w` of the cosines to the class means where there is text (`python benchmarks/typicality.py`).
+IMAGES_BESIDE_TEXT = 0.5
 # Deviations, relative to the largest value, below which values are equal up to rounding.
 EQUAL = 1e-9
 
@@ -40,7 +44,9 @@ class Typicality:
     def of(cls, held_out, codes, weight):
         """From `z_k (n, C)` of the held-out shots, their classes `codes (n,)` and weights `(n,)`."""
         largest = {name: z.max(axis=1, initial=-np.inf) for name, z in held_out.items()}
-        units = {name: _deviation(z) / WEIGHTS.get(name, 1.0) for name, z in largest.items()}
+        units = {name: _deviation(z) for name, z in largest.items()}
+        if "text" in units:
+            units["images"] /= IMAGES_BESIDE_TEXT
         scores = sum(z / units[name] for name, z in largest.items())
         order = np.argsort(scores, kind="stable")
         if len(codes):

@@ -20,13 +20,13 @@ from PIL import Image
 from results import Results
 
 
-def write_task(path, counts, text=True):
+def write_task(path, counts, text=True, kind="thing"):
     """A file with as many images of each class as told, around their texts."""
     rng = np.random.default_rng(0)
     centres = rng.normal(size=(len(counts), 12))
     labels = np.repeat(np.arange(len(counts)), counts)
     images = centres[labels] + rng.normal(scale=0.5, size=(len(labels), 12))
-    names = np.array([f"thing_{c}" for c in range(len(counts))])
+    names = np.array([f"{kind}_{c}" for c in range(len(counts))])
     np.savez(path, images=images, labels=labels, class_names=names, **({"text": centres} if text else {}))
     return path
 
@@ -252,12 +252,38 @@ def test_few_classes_are_drawn_and_compared_with_logistic_regression(folder, cap
 
 
 def test_strangers_are_near_or_far_and_known_images_are_turned_away_as_rarely_as_promised(folder, capsys):
+    write_task(folder / "three.npz", [6] * 4, kind="animal")
     typicality.main(["--tasks", str(folder), "--shots", "2", "--draws", "2"])
     rows = dict(cells(line) for line in capsys.readouterr().out.splitlines()[2:])
-    assert {name.split(":")[0] for name in rows if ":" in name} == {"near", "far"}
+    assert {name.split(":")[0] for name in rows if ":" in name} == {"near", "far", "alike"}
     # Strangers from far away are around other points, and the classes lie far apart.
     assert float(rows["near: score_samples"]) > 90
     assert float(rows["p at most 0.01"]) <= float(rows["p at most 0.05"]) <= float(rows["p at most 0.1"])
+
+
+@pytest.mark.parametrize(
+    ("name", "other", "expected"),
+    [
+        ("Snow_Leopard", "leopard", True),
+        ("153 Maltese dog", "12 dog", True),
+        ("tiger lily", "tiger", False),
+        ("bulldog", "dog", False),
+    ],
+)
+def test_tasks_share_classes_where_a_name_is_that_of_the_other_or_its_last_words(name, other, expected):
+    one, two = (
+        tasks.Task(of, "", None, np.array([of, "airport"][:n]), None, None)
+        for n, of in ((2, name), (1, other))
+    )
+    assert typicality.share_classes(one, two) == typicality.share_classes(two, one) == expected
+
+
+def test_parts_of_one_data_set_are_known_by_their_file_names():
+    parts = [
+        tasks.Task(f"set_{part}", "", None, np.array([f"thing {part}"]), None, None)
+        for part in ("0_9", "10_19")
+    ]
+    assert typicality.share_classes(*parts)
 
 
 @pytest.mark.parametrize("pools", [True, False])

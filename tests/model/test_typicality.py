@@ -37,6 +37,20 @@ def test_strangers_are_less_typical(make_world, per_class, with_text):
     assert np.mean(areas) > (0.85 if is_single else 0.75)
 
 
+def test_without_text_images_around_another_point_are_strangers():
+    """Though the classes of one set differ less than two sets do."""
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        # Of both sets: the point that the classes are around, the classes, and two shots and twenty queries of each.
+        points = np.eye(32)[0] + 0.1 * rng.normal(size=(2, 1, 32))
+        means = points + 0.05 * rng.normal(size=(2, 5, 32))
+        X = means[:, :, None] + 0.05 * rng.normal(size=(2, 5, 22, 32))
+        classifier = SeMoBridgeClassifier(class_names="ignore")
+        classifier.fit(X[0, :, :2].reshape(-1, 32), np.repeat(range(5), 2))
+        scores = classifier.score_samples(X[:, :, 2:].reshape(-1, 32))
+        assert roc_auc_score(np.repeat([1, 0], 100), scores) > 0.98
+
+
 @pytest.mark.parametrize("per_class", [2, 4, 16])
 def test_few_images_of_the_classes_are_turned_away(make_world, per_class):
     shares = {0.1: [], 0.3: []}
