@@ -89,12 +89,12 @@ class ZeroShotClassifier(EmbeddingClassifier):
         class_prompts = describe_classes(classes, self.text_encoder, self.prompts, self.class_names)
         if None in class_prompts.names:
             raise ValueError("class_names holds None, but without shots every class needs a name.")
+        logit_scale = read_logit_scale(self.text_encoder)
         texts = embed_classes(self.text_encoder, class_prompts.prompts)
         if embeddings is not None:
             require_width(embeddings.shape[1], texts.shape[1])
         text_model = name_text_model(self.text_encoder)
         record_features(self, texts if X is None else X)
-        logit_scale = read_logit_scale(self.text_encoder)
         linear = Linear(logit_scale * texts, np.zeros(len(texts)))
         self._set_fitted(TextModel(classes, texts, linear, linear, text_model, class_prompts))
         return self

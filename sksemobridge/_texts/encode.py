@@ -170,7 +170,11 @@ def read_projection(text_encoder, prefix=""):
 
 
 def read_logit_scale(text_encoder):
-    """The factor of cosines before the softmax; a ValueError if it is not positive and finite."""
+    """The factor of cosines before the softmax. A ValueError if it is missing, or not positive and finite."""
+    if not hasattr(text_encoder, "logit_scale_"):
+        raise ValueError(
+            f"text_encoder must offer logit_scale_, and {_name(text_encoder)} does not. CLIPTextEncoder does."
+        )
     try:
         scale = float(text_encoder.logit_scale_)
     except (TypeError, ValueError):

@@ -185,13 +185,13 @@ def list_images(X):
         raise ValueError("X is one image, not a list of images: write [X].")
     X = to_numpy(X)
     refuse_masked(X, "X")
+    if _are_embeddings(X):
+        raise ValueError(
+            f"X has {len(X)} rows of floats. These look like embeddings, but images are expected. Give embeddings to the "
+            "classifier itself, which is the last step of a pipeline: pipeline[-1].fit(X, y)."
+        )
     if not isinstance(X, np.ndarray) or X.dtype.kind not in "uifb":
         return _as_list(X, "image")
-    if X.ndim == 2 and X.dtype.kind == "f":
-        raise ValueError(
-            f"X is an array of shape {X.shape} of {X.dtype}, as of embeddings, and images are expected. Give embeddings to "
-            "the classifier alone, which is pipeline[-1] in a pipeline."
-        )
     check_pixel_type(X)
     if X.ndim != 4 or X.shape[3] not in (3, 4):
         raise ValueError(
@@ -199,6 +199,15 @@ def list_images(X):
             "sizes, in a list, and move the channels of (n, 3, h, w) to the end."
         )
     return list(X)
+
+
+def _are_embeddings(X):
+    """Whether `X` is an array or a data frame of floats, or a list of rows of floats."""
+    if hasattr(X, "columns"):
+        return len(X.columns) > 1 and np.asarray(X).dtype.kind == "f"
+    if isinstance(X, (list, tuple)) and len(X) and isinstance(X[0], (list, np.ndarray)):
+        return np.ndim(X[0]) == 1 and np.asarray(X[0]).dtype.kind == "f"
+    return isinstance(X, np.ndarray) and X.ndim == 2 and X.dtype.kind == "f"
 
 
 def list_texts(X):
