@@ -24,7 +24,7 @@ WANTED = ["clock", "heart", "mammal"]
 
 # %%
 # Each class in turn is the wanted one.
-figure, axes = plt.subplots(1, len(WANTED), figsize=(12, 4), layout="constrained", sharey=True)
+figure, axes = plt.subplots(1, len(WANTED), figsize=(12, 4.3), layout="constrained", sharey=True)
 for ax, name in zip(axes, WANTED):
     rng = np.random.default_rng(0)
     its, others = (rng.permutation(np.flatnonzero(mask)) for mask in (labels == name, labels != name))
