@@ -81,16 +81,14 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
     coef_, intercept_ : ndarrays of shape (C, D) and (C,), or (1, D) and (1,) for two classes
         As in scikit-learn's `LogisticRegression`. `PaperBlend` has none.
     text_embeddings_, class_names_, prompts_, text_model_
-        For each class: unit text embedding `(C, D)`, name and prompts. Name and weights of the text encoder. None without
-        text.
+        Unit text embeddings `(C, D)`, names and prompts of the classes; model of the text encoder. None without text.
     blend_ : dict
         The scales `"text"` and `"shots"`, and `"trust"`, the probability that the texts help.
     held_out_proba_, label_proba_ : ndarrays of shape (n, C) and (n,)
         For each shot: its probabilities by a model without it (NaN if it was not left out), and the probability that its
         label is right (one if this cannot be judged).
     prototypes_, image_means_, bridge_, class_bias_, rank_, temperature_, loss_curve_, n_iter_
-        With `PaperBlend`: `P_c` and `F_c` `(C, D)`, `W+` `(D, d)`, biases `(C, d)` or None, rank of the bridge, factor
-        of the log score, losses and number of iterations.
+        See `PaperBlend`.
 
     Examples
     --------
@@ -100,8 +98,6 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
     >>> classifier = SeMoBridgeClassifier(encoder, prompts="{}").fit(X, ["cat", "cat", "dog", "dog"])
     >>> classifier.predict([[0.2, 0.8, 0.0]]).tolist()
     ['dog']
-    >>> classifier.coef_.shape
-    (1, 3)
     """
 
     _parameter_constraints = {

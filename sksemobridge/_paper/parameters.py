@@ -35,6 +35,11 @@ class PaperBlend(BaseEstimator):
         Factor of the logarithm of the score. It changes probabilities, but no predictions. `"auto"` estimates it from the
         shots. None is 1, as in the paper.
 
+    Notes
+    -----
+    After `fit`, `SeMoBridgeClassifier` has `prototypes_` and `image_means_` (`P_c` and `F_c`, `(C, D)`), `bridge_` (`W+`,
+    `(D, d)`), its `rank_`, `class_bias_` (`(C, d)` or None), `temperature_`, and the `loss_curve_` and `n_iter_` of the training.
+
     Examples
     --------
     >>> from sksemobridge import PaperBlend

@@ -28,7 +28,7 @@ _TOKENIZER_FILES = ["tokenizer_config.json", "tokenizer.json", "vocab.txt"]
 
 
 class ModelLoadError(RuntimeError):
-    """A CLIP model or its weights are missing; the message says what was tried and what to do."""
+    """A CLIP model or its weights are missing. The message says what to do."""
 
 
 @dataclass(frozen=True)
