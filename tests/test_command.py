@@ -232,7 +232,7 @@ def test_an_interrupt_is_one_line(place, capsys, monkeypatch):
 def test_a_cache_that_cannot_be_written_costs_a_note(place, capsys, monkeypatch):
     Path("caches").write_text("in the way")
     assert main([*LABEL, "--out", "a.csv"]) == 1
-    assert "Note: no embeddings are kept for the next run, since" in capsys.readouterr().err
+    assert "Note: Embeddings are not kept for the next run: " in capsys.readouterr().err
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setattr(Path, "home", lambda: Path("/proc/nobody"))
     assert main([*LABEL, "--out", "b.csv"]) == 1
