@@ -20,7 +20,7 @@ def is_linear(classifier):
     fitted = getattr(classifier, "_fitted", None)
     is_paper = not isinstance(getattr(classifier, "blend", "auto"), str)
     if is_paper or (fitted is not None and fitted.linear is None):
-        raise AttributeError('This needs blend="auto": the paper\'s classifier holds out no shot.')
+        raise AttributeError('This needs blend="auto": the paper\'s classifier does not hold out shots.')
     return True
 
 

@@ -291,7 +291,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
                 ("vocabulary", has_words),
             ):
                 if is_used:
-                    raise ValueError(f'{name} needs blend="auto": the paper\'s classifier does without.')
+                    raise ValueError(f'{name} needs blend="auto": the paper\'s classifier does not use it.')
         elif self.solver != "closed_form":
             raise ValueError(
                 f'solver={self.solver!r} trains the bridge of the paper, which blend="auto" does not have. Use '

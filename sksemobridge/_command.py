@@ -174,7 +174,7 @@ def _check(args):
     """Refuse arguments that exclude each other, and set defaults that depend on other arguments."""
     if args.model_file is not None and (args.names or args.corrections):
         raise ValueError(
-            "--names and --corrections: each is for --shots; a classifier of --model-file has learnt already"
+            "--names and --corrections need --shots; the classifier of --model-file is fitted already"
         )
     if (args.sep or args.decimal) and Path(args.out).suffix.lower() != ".csv":
         raise ValueError("--sep and --decimal are for a .csv in --out")
@@ -184,7 +184,7 @@ def _check(args):
     if args.sep == args.decimal:
         raise ValueError("--sep and --decimal are both a comma")
     if args.min_probability is not None and args.sort_into is None:
-        raise ValueError("--min-probability says what --sort-into copies; give both")
+        raise ValueError("--min-probability needs --sort-into, which copies the images")
     if args.sort_into is not None:
         folder = Path(args.sort_into)
         if not args.sort_into:

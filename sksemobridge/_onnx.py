@@ -66,7 +66,7 @@ def to_onnx(estimator: Any, path: str | os.PathLike[str]) -> None:
         if len(steps) != 2 or not isinstance(steps[0], CLIPImageEncoder):
             kinds = ", ".join(type(step).__name__ for step in steps)
             raise TypeError(
-                f"A pipeline for to_onnx has a CLIPImageEncoder and one of our estimators; this one has {kinds}."
+                f"A pipeline for to_onnx has a CLIPImageEncoder and a classifier or bridge of this package; this one has {kinds}."
             )
         encoder, estimator = steps
         model, loaded = model_of(estimator), encoder._model()

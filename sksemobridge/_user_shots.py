@@ -84,14 +84,14 @@ def learn(folder, model, names, corrections, *, cache, alpha):
         _correct(paths, labels, given)
     classes = sorted({*labels} - {""})
     if not classes:
-        raise ValueError("--corrections: they take all shots back, so that there is nothing to learn from")
+        raise ValueError("--corrections: they remove all shots, so there is nothing to learn from")
     if len(classes) == 1 and not alpha:
         why = f"--shots: {folder!r} has one sub-folder"
         if len(found.target_names) > 1:
             why = "--corrections: they leave one class"
         raise ValueError(
             f"{why}, and all images would be labelled {classes[0]!r}. Give the folder whose sub-folders are the "
-            "classes, or --alpha to turn away what is not of this one"
+            "classes, or --alpha to give no label to images of other things"
         )
     words = {} if names is None else read_names(names, sorted({*classes, *found.target_names}))
     pipeline = make_semobridge_pipeline(*model, encoder_params={"cache": cache}, **words)

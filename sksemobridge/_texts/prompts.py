@@ -217,7 +217,7 @@ def _name_of(name):
         raise TypeError(f"class_names holds {name!r} ({type(name).__name__}); a name is a string.")
     if not name.strip():
         raise ValueError(
-            f"class_names holds {name!r}, which says nothing; in a mapping, None is a class without text."
+            f"class_names holds {name!r}, which has no letters; in a mapping, None is a class without text."
         )
     return str(name)
 

@@ -219,7 +219,7 @@ def list_texts(X):
         if any("\ud800" <= letter <= "\udfff" for letter in text):
             raise ValueError(
                 f"texts[{position}] is {text!r}, which has bytes that are no text, as names of folders in another "
-                "encoding have. Rename them, or say the class by class_names."
+                "encoding have. Rename them, or give names in class_names."
             )
     return [str(text) for text in texts]
 
