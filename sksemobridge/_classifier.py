@@ -55,12 +55,12 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
     Parameters
     ----------
     text_encoder : object or None, default=None
-        `CLIPTextEncoder`, or another object with `transform` and `logit_scale_`, for the model that embedded the images.
+        `CLIPTextEncoder`, or another object with `transform` and `logit_scale_`. Its model must be that of the images.
     prompts : "auto", str, list of str or mapping, default="auto"
         Templates with `{}` for the name, or a mapping from labels or names to lists of whole prompts.
     class_names : mapping, sequence, "ignore" or None, default=None
-        The name of each label, or a list in the order of the sorted labels. By default the label is the name. In a
-        mapping, None means a class without text. `"ignore"` uses no names.
+        A mapping from labels to names, in which None means no text, or a list of names in the order of the sorted labels.
+        By default the label is the name, and `_` is read as a space. `"ignore"` uses no names.
     vocabulary : "auto", sequence of str or None, default="auto"
         Words that help if classes have no names. `"auto"` is a bundled list.
     blend : "auto" or PaperBlend, default="auto"

@@ -38,7 +38,7 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
     Parameters
     ----------
     text_encoder : object or None, default=None
-        `CLIPTextEncoder`, or another object with `transform` (for words) or `projection_`, for the model that embedded the
+        `CLIPTextEncoder`, or another object with `transform` (for words) or `projection_`. Its model must be that of the
         images. None is the identity.
     vocabulary : "auto", sequence of str or None, default="auto"
         Words, as whole texts such as `"a red squirrel"`. `"auto"` is a bundled list, if the encoder can embed any text.

@@ -114,7 +114,7 @@ def in_blocks(function, X):
 
 
 def softmax(scores):
-    """Softmax of each row, shape (n, C). For NumPy arrays it is float64, so that rows sum to one exactly enough."""
+    """Softmax of each row, shape (n, C). For NumPy arrays it is float64, so that rows sum to one up to rounding."""
     xp = namespace(scores)
     if xp is not np:
         result = xp.exp(scores - xp.max(scores, axis=1, keepdims=True))
