@@ -114,7 +114,7 @@ WRONG = {
     f"{SHOTS} --out a.csv --report a.htm": "does not end in .html",
     f"{SHOTS} --out a.csv --save a.pt": "--save",
     f"{SHOTS} --out a.csv --alpha 2": "--alpha: 2 is not between 0 and 1",
-    f"{SHOTS} --out a.csv --min-probability 0.5": "give both",
+    f"{SHOTS} --out a.csv --min-probability 0.5": "needs --sort-into",
     f"{SHOTS} --out a.csv --sort-into there.csv": "is a file, not a folder",
     f"{SHOTS} --out a.csv --sort-into=": "name of the folder is empty",
     f"{SHOTS} --out a.csv --sort-into s --min-probability nan": "nan is not between 0 and 1",
@@ -127,7 +127,7 @@ WRONG = {
     f"{SHOTS} --out a.jsonl --sep ;": "are for a .csv",
     f"{SHOTS} --out a.csv --sep , --decimal ,": "both a comma",
     f"{SHOTS} --out a.csv --names nowhere.csv": "no file 'nowhere.csv'",
-    "photos --model-file a.skops --out a.csv --names there.csv": "is for --shots",
+    "photos --model-file a.skops --out a.csv --names there.csv": "need --shots",
     f"{SHOTS} --out a.csv --corrections there.csv": "names files that are not there (1)",
     f"{SHOTS} --out a.csv --sort-into photos/more": "holds other files",
 }
