@@ -1,4 +1,4 @@
-"""The fitted state of the few-shot classifier, also over other classes and after unlabelled images."""
+"""The fitted state of the few-shot classifier, also for other classes and after unlabelled images."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -16,24 +16,24 @@ from ._utils.array_api import astype, device_of, namespace, softmax
 
 @dataclass(frozen=True, eq=False)
 class FittedState:
-    """All that `fit` learns, and all that more shots need, of `C` classes and `m` pooled shots (equal rows are one)."""
+    """The result of `fit`, and what `partial_fit` needs, for `C` classes and `m` pooled shots (equal rows are one shot)."""
 
     classes: np.ndarray  # sorted labels
     model: Model | PaperModel  # without `log_prior`
     shots: ShotMemory
     text_embeddings: np.ndarray | None  # `T_c (C, D)`
     text_model: tuple | None  # name and weights of the text model
-    class_prompts: ClassPrompts | None  # None without texts of the classes
-    log_prior: np.ndarray | None  # added to the decision, `(C,)`; None where all classes are equally frequent
-    # Probability that the label of each shot is right, and how much of it counts, `(m,)`; not of the paper's model
+    class_prompts: ClassPrompts | None  # None without class texts
+    log_prior: np.ndarray | None  # added to the decision, `(C,)`; None if all classes are equally frequent
+    # Probability that the label of each shot is right, and how much the shot counts, `(m,)`. None for a `PaperModel`
     right: np.ndarray | None = None
     counted: np.ndarray | None = None
-    held_out: np.ndarray | None = None  # probabilities of each shot by the model without it, `(m, C)`
-    of_shots: Model | None = None  # the model before unlabelled images, if there were some
+    held_out: np.ndarray | None = None  # probabilities of each shot by a model without the shot, `(m, C)`
+    of_shots: Model | None = None  # the model before unlabelled images, or None without these
 
     @cached_property
     def linear(self):
-        """The decision as a `Linear`; None for a `PaperModel`."""
+        """The decision as a `Linear`, or None for a `PaperModel`."""
         if isinstance(self.model, PaperModel):
             return None
         linear = total(self.model.terms.values())
@@ -43,11 +43,11 @@ class FittedState:
 
     @property
     def model_of_shots(self):
-        """The model of the shots alone, also after unlabelled images."""
+        """The model before unlabelled images."""
         return self.of_shots or self.model
 
     def scores(self, X, finish):
-        """`finish(decision)` for the decision `(n, C)`. `finish` treats each row by itself."""
+        """`finish(decision)` for the decision `(n, C)`. `finish` must treat each row by itself."""
         if self.linear is not None:
             return self.linear.finished(X, finish)
         if self.log_prior is None:
@@ -55,7 +55,7 @@ class FittedState:
         return self.model.decision(X, lambda scores: finish(scores + self.prior_like(scores)))
 
     def prior_like(self, scores):
-        """`log_prior` in the library, in the precision and on the device of scores."""
+        """`log_prior` with the array library, the precision and the device of scores."""
         return namespace(scores).asarray(self.log_prior, dtype=scores.dtype, device=device_of(scores))
 
     def affinities(self, X):
@@ -73,16 +73,16 @@ class FittedState:
         return (self.model.prototypes if isinstance(self.model, PaperModel) else self.model.class_means).dtype
 
     def position(self, classes):
-        """Index of each label among the classes; -1 if it is not among them."""
+        """Index of each label among the classes, or -1 if it is not among them."""
         of_label = {label: i for i, label in enumerate(self.classes.tolist())}
         return np.array([of_label.get(label, -1) for label in classes.tolist()])
 
     def over(self, classes, rows, texts, **changes):
-        """The state over other classes `(K,)`, which are at `rows`, or new where a row is -1, with their `T_c (K, D)`."""
+        """The state for other classes `(K,)`, which are at `rows`. -1 is a new class. `texts (K, D)` are their `T_c`."""
         model, of_shots = (part and part.over(rows, texts) for part in (self.model, self.of_shots))
         kept = np.isin(self.shots.shots.codes, rows)
         right, counted = (part if part is None else part[kept] for part in (self.right, self.counted))
-        # Held-out probabilities are those of the classes that were compared.
+        # Held-out probabilities belong to the old set of classes.
         changes |= {
             "model": model,
             "of_shots": of_shots,
@@ -93,36 +93,36 @@ class FittedState:
         return replace(self, classes=classes, text_embeddings=texts, **changes)
 
     def with_unlabeled(self, X):
-        """The state that has also learnt from unlabelled images `X (n, D)`, instead of earlier ones."""
+        """The state after learning from unlabelled images `X (n, D)`. They replace earlier ones."""
         model = self.model_of_shots
         X = distinct_images(X, len(self.classes))
-        # An image of no class would count for the class nearest to it.
+        # An image of none of the classes would count for the nearest class.
         X = X[model.typicality.p_values(model.typicality.scores(X, model.views())) > LEAST_P_VALUE]
         terms = model.terms
         if len(X):
             terms = taught(
                 {name: astype(term, np.float64) for name, term in terms.items()},
                 X,
-                # Zero-shot makes anchors of logits and images; here they come from the shots.
+                # Here anchors come from the shots. In the zero-shot classifier they come from logits and images.
                 lambda logits, u: anchors_of_shots(
                     self.shots.of_images, self.counted, model, self.text_embeddings
                 ),
-                # Not with a class without text, such as "other".
+                # A class without text may be "everything else".
                 with_offsets=self.class_prompts is None or None not in self.class_prompts.names,
             )
         terms = {name: astype(term, self.dtype) for name, term in terms.items()}
         return replace(self, model=replace(model, terms=terms), of_shots=model)
 
     def of_rows(self, values):
-        """Values of pooled shots, for the rows of `fit`; NaN for rows of weight zero."""
+        """Values of pooled shots, repeated for the rows of `fit`. They are NaN for rows of weight zero."""
         result = values[self.shots.pooled]
         result[self.shots.pooled < 0] = np.nan
         return result
 
     def held_out_probabilities(self, held_out, seen):
-        """Probabilities `(n, C)` of pooled shots by the model without them; NaN for shots that are not held out.
+        """Probabilities `(n, C)` of pooled shots, each by a model without the shot. NaN for shots that are not held out.
 
-        `held_out` are the held-out images and what gives their logits over the classes `seen`.
+        `held_out` are the held-out images, and a function that gives their logits for the classes `seen`.
         """
         images, logits = held_out[0], held_out[1]()
         index = self.shots.of_images.images()[-1]
@@ -134,9 +134,9 @@ class FittedState:
 
 
 def require_shots(classes, has_shots, names):
-    """Refuse classes that have neither shots nor a name, and a set of classes without any shots.
+    """Refuse classes without shots and without a name. Also refuse a set of classes without any shots.
 
-    Without texts `names` is None; a class without text has the name None.
+    `names` is None if there are no texts. A class without text has the name None.
     """
     unknown = ~has_shots & [names is None or name is None for name in names or classes]
     missing = classes[unknown].tolist()

@@ -1,4 +1,4 @@
-"""The shots of the command: a folder and a person's corrections, what is learnt from them, and what is said of them."""
+"""The shots of the command: a folder, the corrections by a person, the classifier, and a summary."""
 
 import os
 import sys
@@ -16,17 +16,16 @@ from ._pipeline import SeMoBridgePipeline, make_semobridge_pipeline
 from ._user_tables import puzzling_names, read_corrections, read_names
 from .datasets import load_image_folder
 
-# How many shots, names or changes are named.
+# Largest number of shots, names or changes in a list.
 MOST_NAMED = 5
 
 
 @dataclass(frozen=True, eq=False)
 class UserShots:
-    """Shots that could be read, `paths` and `labels (n,)` and `embeddings (n, D)`, and what was learnt from them.
+    """The readable shots (`paths` and `labels (n,)`, `embeddings (n, D)`), and the pipeline that was fitted to them.
 
-    `corrections` are labels that a person gave to images, by path; an empty one: of none of the classes. `uncorrected` is
-    the classifier of the folder alone, where there are corrections and some of its shots can be read. `n_skipped` shots
-    cannot be read.
+    `corrections` maps paths to labels by a person. An empty label means none of the classes. If there are corrections,
+    `uncorrected` is a classifier that was fitted to the folder alone. `n_skipped` shots cannot be read.
     """
 
     pipeline: SeMoBridgePipeline
@@ -44,17 +43,17 @@ class UserShots:
         return {os.path.realpath(path): label for path, label in self.corrections.items()}
 
     def doubtful(self):
-        """Rows of shots whose label is doubtful and was not given by a person, the most doubtful first."""
+        """Rows of shots with a doubtful label, without labels by a person. The most doubtful come first."""
         return [i for i in self.evaluation.doubtful if os.path.realpath(self.paths[i]) not in self.given]
 
     def likely(self):
-        """The class that each shot looks like when it is held out."""
+        """The class that a model without the shot predicts for each shot."""
         return self.evaluation.classes[np.nan_to_num(self.evaluation.held_out_proba).argmax(axis=1)]
 
     def summary(self, paths, embeddings):
-        """Lines that say how good the classifier is on its shots, which are doubtful, and what corrections change.
+        """Lines with the accuracy on the shots, the doubtful shots, and the changes by the corrections.
 
-        `paths` and `embeddings` are those of the images that were labelled.
+        `paths` and `embeddings` are those of the images that get labels.
         """
         likely = self.likely()
         named = [f"{self.paths[i]} ({self.labels[i]}, looks like {likely[i]})" for i in self.doubtful()]
@@ -71,11 +70,11 @@ class UserShots:
 
 
 def learn(folder, model, names, corrections, *, cache, alpha):
-    """`UserShots` of a folder with one sub-folder for each class.
+    """`UserShots` from a folder with one sub-folder for each class.
 
-    `model` are name and weights. `names` and `corrections` are tables, see `read_names` and `read_corrections`, or None.
-    A ValueError if there is no shot, or one class only and `alpha` turns nothing away, a table does not fit, or nothing of
-    a class can be read.
+    `model` is the name and the weights. `names` and `corrections` are files for `read_names` and `read_corrections`, or None. It is
+    a ValueError if there is no shot, if there is one class and no `alpha`, if a table does not fit, or if no image of a class
+    can be read.
     """
     found = load_image_folder(folder)
     paths, folder_labels = list(found.paths), found.target_names[found.target]
@@ -85,14 +84,14 @@ def learn(folder, model, names, corrections, *, cache, alpha):
         _correct(paths, labels, given)
     classes = sorted({*labels} - {""})
     if not classes:
-        raise ValueError("--corrections: they take all shots back, so that there is nothing to learn from")
+        raise ValueError("--corrections: they remove all shots, so there is nothing to learn from")
     if len(classes) == 1 and not alpha:
         why = f"--shots: {folder!r} has one sub-folder"
         if len(found.target_names) > 1:
             why = "--corrections: they leave one class"
         raise ValueError(
             f"{why}, and all images would be labelled {classes[0]!r}. Give the folder whose sub-folders are the "
-            "classes, or --alpha to turn away what is not of this one"
+            "classes, or --alpha to give no label to images of other things"
         )
     words = {} if names is None else read_names(names, sorted({*classes, *found.target_names}))
     pipeline = make_semobridge_pipeline(*model, encoder_params={"cache": cache}, **words)
@@ -113,22 +112,24 @@ def learn(folder, model, names, corrections, *, cache, alpha):
         kept = labels != ""
         paths, labels, embeddings = paths[kept], labels[kept], embeddings[kept]
     if 0 < alpha < 1 / (len(labels) + 1):
-        say(f"With {len(labels)} shots no p-value is as low as --alpha {alpha:g}: no image is turned away.")
+        say(
+            f"Note: With {len(labels)} shots, no p-value is as low as --alpha {alpha:g}. So every image gets a label."
+        )
     pipeline[-1].fit(embeddings, labels)
     evaluation = evaluate_shots(pipeline[-1], embeddings, labels)
     _say_puzzling(words.get("class_names", dict(zip(classes, classes))), model[0])
     if pipeline[-1].blend_["trust"] < 0.5:
-        say("Note: By these shots, the names of the classes say little to the model. --names gives others.")
+        say("Note: The shots show that the names of the classes say little to the model. Try other --names.")
     return UserShots(pipeline, paths, labels, embeddings, evaluation, given, uncorrected, len(problems))
 
 
 def _correct(paths, labels, corrections):
-    """Change lists of paths and labels; an empty label takes a shot back. Say what changes."""
+    """Change the lists of paths and labels, and print what changes. An empty label removes a shot."""
     rows, counts, known = defaultdict(list), Counter(), set(labels)
     for i, path in enumerate(paths):
         rows[os.path.realpath(path)].append(i)
     for path, label in corrections.items():
-        # Several where links lead to the file.
+        # There are several if links lead to the file.
         same = rows[os.path.realpath(path)]
         if same:
             kind = "confirmed" if all(labels[i] == label for i in same) else "other label"
@@ -149,12 +150,12 @@ def _correct(paths, labels, corrections):
 
 
 def _say_puzzling(names, model_name):
-    """Say which names of classes the model, which was loaded before, may not know."""
+    """Print names of classes that the model may not know."""
     import open_clip
 
     try:
         text = (open_clip.get_model_config(model_name) or {}).get("text_cfg", {})
-    # All embeddings were kept, and the model is no longer here. A hint stops no run.
+    # All embeddings came from the cache, and the model is no longer on this machine. A hint must not stop the run.
     except OSError:
         return
     puzzling = puzzling_names(names.values(), is_english="hf_tokenizer_name" not in text)
@@ -164,7 +165,7 @@ def _say_puzzling(names, model_name):
 
 
 def _first(items):
-    """The first items, after a colon."""
+    """A colon, and the first items."""
     return ": " * bool(items) + ", ".join(items[:MOST_NAMED]) + ", ..." * (len(items) > MOST_NAMED)
 
 

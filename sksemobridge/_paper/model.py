@@ -1,4 +1,4 @@
-"""The paper's classifier as plain arrays: from shots and texts to affinities to the logarithm of its score."""
+"""The classifier of the paper: from shots and texts to three cosines (affinities), and to the logarithm of its score."""
 
 from dataclasses import dataclass, replace
 
@@ -14,60 +14,60 @@ from .training import TrainedBridge, train_bridge
 
 # `eps` of the paper's class weights.
 EPS = 1e-6
-# A slope is fitted on at most so many classes: more do not change it.
+# A slope is fitted to at most so many classes. More classes do not change it.
 MOST_CLASSES = 1000
 NUMBERS = "alpha", "beta", "gamma", "lambda1", "lambda2", "lambda3", "smoothness"
 
 
 @dataclass(frozen=True, eq=False)
 class PaperModel:
-    """All that prediction needs, one row per class. Rows of classes without shots are NaN."""
+    """The arrays that predictions need, with one row for each class. For classes without shots the rows are NaN."""
 
     bridge: Bridge
     text_embeddings: np.ndarray | None  # `T_c (C, D)`
     prototypes: np.ndarray  # `P_c (C, D)`, the bridged shots
     image_means: np.ndarray  # `F_c (C, D)`, the means of the shots
     class_bias: np.ndarray | None  # `(C, d)`
-    numbers: dict  # the seven of the blend
+    numbers: dict  # the seven numbers of `PaperBlend`
     temperature: float
-    rank: int  # directions that the closed-form bridge keeps
+    rank: int  # number of directions that the bridge keeps in closed form
     loss_curve: list | None  # None in closed form
     n_iter: int
     converged: bool
-    divergence: np.ndarray | None = None  # `KL_c (C,)`, while scores are computed
+    divergence: np.ndarray | None = None  # `KL_c (C,)`, only while scores are computed
 
     @property
     def has_shots(self):
-        """Whether each class has shots, shape (C,)."""
+        """True for classes with shots, shape (C,)."""
         return ~np.isnan(self.prototypes[:, 0])
 
     def affinities(self, X):
-        """How close the queries `X (n, D)` are to each class, a dict of arrays of shape (n, C).
+        """The cosines of queries `X (n, D)` and classes, a dict of arrays of shape (n, C).
 
-        `z1 = nrm(q) . T_c` where there is text, `z2 = nrm(q) . P_c` and `z3 = bridge(q) . F_c`; classes without shots
-        have NaN in `z2` and `z3`.
+        `z1 = nrm(q) . T_c` (if there is text), `z2 = nrm(q) . P_c` and `z3 = bridge(q) . F_c`. For classes without shots,
+        `z2` and `z3` are NaN.
         """
         return constants_like(X, self, replace).affinities_of_block(X)
 
     def affinities_of_block(self, X):
-        """The same of queries in the precision and on the device of the model's arrays."""
+        """The cosines of queries that have the precision and the device of the model."""
         queries = l2_normalize(X)
         of_text = {} if self.text_embeddings is None else {"z1": queries @ self.text_embeddings.T}
         z3 = self.bridge.affinity(X, self.image_means)
         return of_text | {"z2": queries @ self.prototypes.T, "z3": z3}
 
     def decision(self, X, finish=lambda scores: scores):
-        """`finish(scores)`, in blocks of rows, of the logarithm of the paper's score, times the temperature, shape (n, C)."""
+        """`finish(scores)` in blocks of rows, for the logarithm of the score times the temperature, shape (n, C)."""
         model = constants_like(X, self, PaperModel.for_scores)
         return in_blocks(lambda block: finish(model.scores(model.affinities_of_block(block))), X)
 
     def guesses(self):
-        """What names say about prototypes and image means, a list of two arrays of shape (C, D)."""
+        """Prototypes and image means as predicted from names, a list of two arrays of shape (C, D)."""
         of_shots = self.prototypes, self.image_means
         return [guess_from_names(rows, self.text_embeddings, self.image_means) for rows in of_shots]
 
     def for_scores(self):
-        """The model with the class weights, and with guesses for classes without shots."""
+        """The model with class weights. Classes without shots have guesses instead of NaN."""
         of_shots = self.prototypes, self.image_means
         if not self.has_shots.all():
             of_shots = (np.where(self.has_shots[:, None], *pair) for pair in zip(of_shots, self.guesses()))
@@ -76,7 +76,7 @@ class PaperModel:
         return replace(self, prototypes=prototypes, image_means=image_means, divergence=divergence)
 
     def scores(self, affinities):
-        """`temperature * log(score)` of affinities, shape (n, C), by a model `for_scores`.
+        """`temperature * log(score)` from affinities, shape (n, C). The model comes from `for_scores`.
 
         `score_c = l1 exp(-alpha (1 - z1)) + [l2 exp(-beta (1 - z2)) + l3 exp(-gamma (1 - z3))] w_c` with
         `w_c = exp(smoothness * KL_c)`.
@@ -88,7 +88,7 @@ class PaperModel:
         return self.temperature * (top + xp.log(xp.sum(xp.exp(terms - top), axis=0)))
 
     def terms(self, names):
-        """`(name, sharpness, offset)` of each term `exp(offset - sharpness * (1 - z))`, of a model `for_scores`."""
+        """`(name, sharpness, offset)` of each term `exp(offset - sharpness * (1 - z))`. The model comes from `for_scores`."""
         numbers = self.numbers
         of_terms = ("z1", "alpha", "lambda1"), ("z2", "beta", "lambda2"), ("z3", "gamma", "lambda3")
         for name, sharpness, weight in of_terms:
@@ -100,9 +100,9 @@ class PaperModel:
             yield name, numbers[sharpness], offset
 
     def over(self, rows, text_embeddings=None):
-        """The model over other classes: those at `rows (K,)`, where -1 is a class without shots.
+        """The model for other classes: those at `rows (K,)`. -1 is a class without shots.
 
-        `text_embeddings (K, D)` are `T_c` of these classes; None takes those at hand.
+        `text_embeddings (K, D)` are the `T_c` of these classes. With None, the known texts stay.
         """
 
         def of(values):
@@ -118,11 +118,10 @@ class PaperModel:
 
 
 def guess_from_names(rows, texts, images):
-    """What names say about `rows`, prototypes or image means, of all classes: `mean + slope (T_c - mean T)`.
+    """Predict `rows` (prototypes or image means) of all classes from names: `mean + slope (T_c - mean T)`.
 
-    Means are those of the classes with shots; other `rows` are NaN. The slope is that of a regression of the products
-    of class means of `images` with rows on those with texts, over pairs of different classes. Without text the guess is
-    the mean.
+    The means are over the classes with shots. Other `rows` are NaN. The slope comes from a regression over pairs of different
+    classes: of the products `image mean . row` on the products `image mean . text`. Without text, the guess is the mean.
     """
     seen = np.flatnonzero(~np.isnan(rows[:, 0]))
     mean = rows[seen].mean(axis=0)
@@ -135,14 +134,14 @@ def guess_from_names(rows, texts, images):
         for of_pairs in products:
             np.fill_diagonal(of_pairs, 0.0)
     square = np.sum(products[0] ** 2)
-    # Texts that are all the same say nothing.
+    # If all texts are the same, the slope is zero.
     return mean + (np.sum(products[0] * products[1]) / square if square > EPS * len(some) else 0.0) * v
 
 
 def class_divergence(image_means, texts):
-    """`KL_c = log2((1 + eps) / (p_cc + eps))`, the paper's, with `p = softmax_rows(F @ T.T)`, shape (C,).
+    """`KL_c = log2((1 + eps) / (p_cc + eps))` of the paper, with `p = softmax_rows(F @ T.T)`, shape (C,).
 
-    Classes without shots have the mean of the others. Without text there is none.
+    Classes without shots have the mean of the other classes. Without text, the result is None.
     """
     if texts is None:
         return None
@@ -155,15 +154,14 @@ def class_divergence(image_means, texts):
 
 
 def fit_paper(shots, texts, *, blend, training=None, earlier=None, dtype=np.float64, callback=None):
-    """The `PaperModel` of a `PaperBlend` and a `Training` or None, the closed form; its arrays are of the type `dtype`.
+    """Fit a `PaperModel`, with a `PaperBlend` and a `Training`. If `training` is None, the bridge has its closed form.
 
-    `shots` have embeddings `X (n, D)`, `codes (n,)`, the sorted indices of their classes, positive `weight (n,)`, and
-    `group (n,)`, equal for copies of one image. Classes may have none. `texts` are `ClassTexts`; without a projection the
-    bridge is the identity. Training goes on from the bridge of `earlier`, a `PaperModel` of the same classes, if that leads
-    to the same space. `callback` and errors are those of `train_bridge`.
+    `shots` are `Shots`. Classes may have none. `texts` are `ClassTexts`. Without a projection, the bridge is the identity.
+    Training continues from the bridge of `earlier`, a `PaperModel` of the same classes, if both have the same projection.
+    `callback` and errors are those of `train_bridge`.
 
-    All is computed in float64, but trained in float32. Warns if L-BFGS did not converge, and if `atol` cuts off every
-    direction.
+    The computation is in float64, and the training in float32. The arrays of the result have the type `dtype`. There is a
+    warning if L-BFGS does not converge, and one if `atol` removes every direction.
     """
     blend.validate(has_text=texts.embeddings is not None)
     X, codes = np.asarray(shots.X, dtype=np.float64), shots.codes
@@ -210,7 +208,7 @@ def fit_paper(shots, texts, *, blend, training=None, earlier=None, dtype=np.floa
 
 
 def _train(X, codes, share, texts, bridge, training, earlier, callback):
-    """`train_bridge`, from the earlier bridge where it leads to the same space; classes that are new have no bias."""
+    """`train_bridge`, from the earlier bridge if it has the same projection. New classes start without a bias."""
     class_bias = None
     if earlier is not None and is_same(earlier.bridge.projection, bridge.projection):
         bridge = bridge.trained(earlier.bridge.matrix.astype(np.float64))
@@ -225,5 +223,5 @@ def _train(X, codes, share, texts, bridge, training, earlier, callback):
 
 
 def is_same(was, now):
-    """Whether two projections, or None, are the same in the precision of the first."""
+    """True if two projections (or None) are equal in the precision of the first."""
     return was is now if was is None or now is None else np.array_equal(was, now.astype(was.dtype))
