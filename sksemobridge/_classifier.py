@@ -264,12 +264,13 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         # The model is fitted to the classes that have shots. They get new numbers.
         seen, shots = np.flatnonzero(has_shots), state.shots.of_images
         shots = replace(shots, codes=np.searchsorted(seen, shots.codes))
-        of_seen = None if texts.embeddings is None else texts.embeddings[seen]
-        model, held_out, right, counted = fit_model(
-            shots, of_seen, texts.logit_scale, words, self.label_noise
+        order = np.concatenate([seen, np.flatnonzero(~has_shots)])
+        of_order = None if texts.embeddings is None else texts.embeddings[order]
+        model, held_out, right, counted, likely = fit_model(
+            shots, of_order, texts.logit_scale, words, self.label_noise
         )
         image = shots.images()[-1]  # index of the image of each shot
-        _warn_of_wrong_labels(state.classes[seen], shots.codes, counted[image])
+        _warn_of_wrong_labels(state.classes[order], shots.codes, counted[image], likely[image])
         if len(seen) < len(has_shots):
             # The new number of each class, or -1 for a class that has only a text.
             model = model.over(np.where(has_shots, np.cumsum(has_shots) - 1, -1), texts.embeddings)
@@ -470,12 +471,19 @@ def _warn_of_near_copies(memory):
         )
 
 
-def _warn_of_wrong_labels(classes, codes, counted):
-    """Warn of classes whose labels all look wrong."""
-    likely = np.bincount(codes[counted >= 0.5], minlength=len(classes)) > 0
-    if not likely.all():
-        n, first = np.sum(~likely), classes[~likely].tolist()[0]
+def _warn_of_wrong_labels(classes, codes, counted, likely):
+    """Warn of classes whose labels all look wrong, and of shots that look like a class without shots."""
+    seen = np.bincount(codes) > 0
+    lost = classes[: len(seen)][seen & (np.bincount(codes, counted >= 0.5) == 0)].tolist()
+    if lost:
         warn_caller(
-            f"All labels of {n} {'class' if n == 1 else 'classes'} look wrong, such as those of {first!r}, and hardly count. "
+            f"All labels of {len(lost)} {'class' if len(lost) == 1 else 'classes'} look wrong, such as those of {lost[0]!r}, and hardly count. "
             "Check the shots with the lowest label_proba_. label_noise=0 trusts all labels."
+        )
+    lost_shots = np.flatnonzero((likely != codes) & (counted < 0.5))
+    if len(lost_shots):
+        of_first = classes[[codes[lost_shots[0]], likely[lost_shots[0]]]].tolist()
+        warn_caller(
+            f"{len(lost_shots)} shots look like classes without shots, such as one labelled {of_first[0]!r} that looks like "
+            f"{of_first[1]!r}, and hardly count. Check the shots with the lowest label_proba_. label_noise=0 trusts all labels."
         )
