@@ -16,14 +16,11 @@ def content(table, classes, paths, embeddings, shots=None):
     `table` are the columns of `predict_folder`, `paths` and `embeddings (n, D)` those of the pictures that could be read,
     and `shots` a `UserShots` or None.
     """
+    closest, given, readable = {}, {}, set(paths)
     data = {"classes": [str(label) for label in classes], "shots": [], "doubtful": [], "corrections": {}}
-    closest, given = {}, {}
     if shots is not None:
         closest, given = _closest(paths, embeddings, shots), shots.given
-        # Only those that are shown.
-        rows = {row: i for i, row in enumerate(sorted({row for near in closest.values() for row in near}))}
-        closest = {path: [rows[row] for row in near] for path, near in closest.items()}
-        data["shots"] = [_shot(shots, row) for row in rows]
+        data["shots"] = [_shot(shots, row) for row in range(len(shots.paths))]
         likely, right = shots.likely(), shots.evaluation.label_proba
         data["doubtful"] = [
             _shot(shots, row)
@@ -34,16 +31,12 @@ def content(table, classes, paths, embeddings, shots=None):
         data["corrections"] = {
             plain(here.get(os.path.realpath(path), path)): label for path, label in shots.corrections.items()
         }
-    readable = set(paths)
     data["pictures"] = [
-        {
+        {name: plain(value) for name, value in row.items()}
+        | {
             "file": row["path"],
-            "path": plain(row["path"]),
             "label": _text(row["label"]),
-            "probability": plain(row["probability"]),
-            "other": _text(row["runner_up"]),
-            "other_probability": plain(row["runner_up_probability"]),
-            "problem": plain(row["problem"]),
+            "runner_up": _text(row["runner_up"]),
             "readable": row["path"] in readable,
             "given": os.path.realpath(row["path"]) in given if given else False,
             "closest": closest.get(row["path"], []),

@@ -10,7 +10,7 @@ const classes = [...data.classes];
 let saved = true, shown = [], n_drawn = 0;
 
 const is_shot = (item) => "likely" in item;
-const sureness = (item) => item.probability ?? item.other_probability ?? 0;
+const sureness = (item) => item.probability ?? item.runner_up_probability ?? 0;
 const by_doubt = (a, b) => sureness(a) - sureness(b);
 const predicted = data.pictures.filter((item) => item.label !== null);
 const turned_away = data.pictures.filter((item) => item.label === null && item.readable);
@@ -41,7 +41,7 @@ function describe(item) {
     return [`${item.label}?`, `looks like ${item.likely}; label right: ${percent(item.probability)}`];
   }
   if (!item.readable) return ["Not read", item.problem];
-  const second = item.other === null ? "" : `${item.other} ${percent(item.other_probability)}`;
+  const second = item.runner_up === null ? "" : `${item.runner_up} ${percent(item.runner_up_probability)}`;
   if (item.label === null) return ["None of these", second && `else ${second}`];
   return [item.given ? `${item.label} (given)` : `${item.label} ${percent(item.probability)}`, second && `or ${second}`];
 }
@@ -111,7 +111,7 @@ function mark(article, item) {
 
 // Made only on request: a thousand classes on each card would be too many.
 function offer_classes(select, item) {
-  const first = is_shot(item) ? item.likely : item.other;
+  const first = is_shot(item) ? item.likely : item.runner_up;
   const others = classes.filter((name) => name !== item.label && name !== first);
   const options = [[UNSAID, "what is it?"], ...[first, ...others].filter((name) => name !== null).map((name) => [name, name])];
   if (item.label !== null) options.push([NONE, "none of these"]);

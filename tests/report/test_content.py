@@ -29,7 +29,7 @@ def test_each_file_has_its_prediction(place):
     for item, label, p, other in zip(
         data["pictures"], table["label"], table["probability"], table["runner_up"], strict=True
     ):
-        assert (item["label"], item["other"]) == (label, other)
+        assert (item["label"], item["runner_up"]) == (label, other)
         assert item["probability"] == (None if np.isnan(p) else p)
     unread = [Path(item["path"]).name for item in data["pictures"] if not item["readable"]]
     assert unread == ["broken.jpg", "notes.txt"]
