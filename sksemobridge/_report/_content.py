@@ -11,7 +11,7 @@ N_CLOSEST = 3
 
 
 def content(table, classes, paths, embeddings, shots=None):
-    """Pictures, shots, doubtful shots and corrections.
+    """Pictures, shots, rows of the doubtful shots, and corrections.
 
     `table` are the columns of `predict_folder`, `paths` and `embeddings (n, D)` those of the pictures that could be read,
     and `shots` a `UserShots` or None.
@@ -20,13 +20,13 @@ def content(table, classes, paths, embeddings, shots=None):
     data = {"classes": [str(label) for label in classes], "shots": [], "doubtful": [], "corrections": {}}
     if shots is not None:
         closest, given = _closest(paths, embeddings, shots), shots.given
-        data["shots"] = [_shot(shots, row) for row in range(len(shots.paths))]
-        likely, right = shots.likely(), shots.evaluation.label_proba
-        data["doubtful"] = [
-            _shot(shots, row)
-            | {"likely": str(likely[row]), "probability": float(right[row]), "readable": True}
-            for row in shots.doubtful()
+        judged = zip(shots.paths, shots.labels, shots.likely(), shots.evaluation.label_proba.tolist())
+        data["shots"] = [
+            {"file": path, "path": plain(path), "label": str(label), "likely": str(likely)}
+            | {"probability": plain(right), "readable": True}
+            for path, label, likely, right in judged
         ]
+        data["doubtful"] = [int(row) for row in shots.doubtful()]
         here = {os.path.realpath(path): path for path in [*shots.paths, *table["path"]]}
         data["corrections"] = {
             plain(here.get(os.path.realpath(path), path)): label for path, label in shots.corrections.items()
@@ -44,10 +44,6 @@ def content(table, classes, paths, embeddings, shots=None):
         for row in (dict(zip(table, values)) for values in zip(*table.values()))
     ]
     return data
-
-
-def _shot(shots, row):
-    return {"file": shots.paths[row], "path": plain(shots.paths[row]), "label": str(shots.labels[row])}
 
 
 def _text(label):

@@ -24,7 +24,7 @@ def write_page(path, title, summary, data, *, n_thumbnails, progress):
     """
     wanted = list(dict.fromkeys(item["file"] for item in _in_order(data)))[:n_thumbnails]
     small, folder = thumbnails(wanted, progress=progress), Path(path).absolute().parent
-    for item in [*data["pictures"], *data["shots"], *data["doubtful"]]:
+    for item in [*data["pictures"], *data["shots"]]:
         file = item.pop("file")
         item |= {"thumbnail": small.get(file), "address": address(file, folder)}
     environment = Environment(
@@ -40,7 +40,7 @@ def write_page(path, title, summary, data, *, n_thumbnails, progress):
 def _in_order(data):
     """Doubtful shots, pictures that could be read, the most doubtful first, and after each its closest shots."""
     readable = [item for item in data["pictures"] if item["readable"]]
-    items = list(data["doubtful"])
+    items = [data["shots"][i] for i in data["doubtful"]]
     for item in sorted(
         readable, key=lambda item: item["probability"] or item["runner_up_probability"] or 0.0
     ):

@@ -14,6 +14,7 @@ const sureness = (item) => item.probability ?? item.runner_up_probability ?? 0;
 const by_doubt = (a, b) => sureness(a) - sureness(b);
 const predicted = data.pictures.filter((item) => item.label !== null);
 const turned_away = data.pictures.filter((item) => item.label === null && item.readable);
+const doubtful = data.doubtful.map((i) => data.shots[i]);
 const unread = data.pictures.filter((item) => !item.readable);
 
 // What can be shown: its name, its items, and a sentence about it.
@@ -22,9 +23,9 @@ const VIEWS = {
   next: ["Label next", () => predicted.filter((item) => !item.given).sort(by_doubt).slice(0, N_NEXT),
     "The classifier is least sure of these. A label of theirs teaches it most."],
   none: ["None of these", () => turned_away, "These look like none of the classes, or a person said so."],
-  doubtful: ["Doubtful shots", () => data.doubtful,
+  doubtful: ["Doubtful shots", () => doubtful,
     "Shots whose label is more likely wrong than right. Wrong and “none of these” takes a shot back."],
-  ticked: ["Ticked here", () => [...data.pictures, ...data.doubtful].filter((item) => is_wrong(item) || corrections.has(item.path)), ""],
+  ticked: ["Ticked here", () => [...data.pictures, ...doubtful].filter((item) => is_wrong(item) || corrections.has(item.path)), ""],
   unread: ["Not read", () => unread, "Files that could not be read, with the reason."],
 };
 

@@ -48,7 +48,8 @@ def test_the_closest_shots_are_in_order_and_no_picture_is_its_own(place):
 
 def test_doubtful_shots_say_what_they_look_like(place):
     os.rename("shots/bird/0.png", "shots/fruit/wrong.png")
-    (shot,) = shown(known())["doubtful"]
+    data = shown(known())
+    (shot,) = (data["shots"][i] for i in data["doubtful"])
     assert (shot["path"], shot["label"], shot["likely"]) == (
         str(Path("shots/fruit/wrong.png")),
         "fruit",
