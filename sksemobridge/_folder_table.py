@@ -98,12 +98,23 @@ def predict_folder(
     try:
         import pandas
     except ImportError:
-        return Bunch(**columns)
+        return _Columns(**columns)
     try:
         return pandas.DataFrame(columns)
     except UnicodeEncodeError:
         # Strings of pandas must be text. Names of files in another encoding are not.
         return pandas.DataFrame(columns, dtype=object).astype(dict.fromkeys(NUMBERS, float))
+
+
+class _Columns(Bunch):
+    """Lists by name, where pandas is not installed."""
+
+    def __getattr__(self, name):
+        if name in self:
+            return self[name]
+        raise AttributeError(
+            f"{name!r} is of a data frame, and this is a Bunch of lists, as pandas is not installed: pip install pandas"
+        )
 
 
 def label_files(estimator, folder, *, alpha=0.0, progress=True, given=None):

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from .._evaluation import evaluate_shots
 from .._folder_table import label_files, plain
 from .._user_shots import UserShots
+from .._utils.files import as_path
 from ._content import content
 from ._page import write_page
 
@@ -62,7 +63,7 @@ def write_report(
     >>> pipeline = make_semobridge_pipeline("mini", "bundled")
     >>> write_report("report.html", pipeline.fit(images, labels), "photos")  # doctest: +SKIP
     """
-    if os.path.lexists(path):
+    if os.path.lexists(as_path(path)):
         raise FileExistsError(f"{os.fspath(path)!r} exists, and nothing is overwritten; give another name.")
     if not (isinstance(n_thumbnails, Integral) and n_thumbnails >= 0):
         raise ValueError(f"n_thumbnails={n_thumbnails!r} is not a number of pictures.")

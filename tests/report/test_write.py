@@ -51,6 +51,11 @@ def test_nothing_is_overwritten(report):
     assert path.read_bytes() == before
 
 
+def test_what_is_no_name_of_a_file_is_refused():
+    with pytest.raises(TypeError, match="as text or a path, not as NoneType"):
+        write_report(None, None, "photos")
+
+
 def test_shots_without_labels_are_refused(place):
     with pytest.raises(ValueError, match="belong together"):
         write_report("report.html", make_semobridge_pipeline("mini", "bundled"), "photos", ["a.png"])
