@@ -227,9 +227,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         # Shots, with those of earlier calls
         memory = ShotMemory() if earlier is None else earlier.shots.take(earlier.position(classes))
         new_groups = None if groups is None else groups[rows]
-        # Which rows of `X` are kept, so that `label_proba_` and `held_out_proba_` have a value for each row.
-        remembered = used if self.store_held_out or self.label_noise != 0 else None
-        memory = memory.add(embeddings[rows], codes, weight[rows], new_groups, remembered)
+        memory = memory.add(embeddings[rows], codes, weight[rows], new_groups, used)
         has_shots = np.bincount(memory.shots.codes, minlength=len(classes)) > 0
         require_shots(classes, has_shots, prompts and prompts.names)
         if not is_paper:

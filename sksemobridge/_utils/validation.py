@@ -317,4 +317,5 @@ def validate_priors(priors, n_classes):
             f"priors must be {n_classes} positive, finite numbers, one for each class in the order of classes_; got "
             f"{priors.tolist()}. with_classes leaves out a class that never comes."
         )
+    priors = priors / priors.max()  # so that no sum leaves the range of floats
     return np.log(priors / priors.sum())
