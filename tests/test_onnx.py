@@ -250,6 +250,17 @@ def test_a_full_disk_leaves_the_model_that_was_there(world, tmp_path, monkeypatc
     assert path.read_bytes() == before
 
 
+@pytest.mark.skipif(os.name == "nt", reason="a device and links")
+def test_a_device_stays_one_and_a_link_leads_to_the_model(world, tmp_path):
+    classifier, link = SeMoBridgeClassifier(class_names="ignore").fit(*world.draw(3)), tmp_path / "link.onnx"
+    with pytest.raises(OSError, match="'/dev/null' could not be written: it is no regular file"):
+        to_onnx(classifier, "/dev/null")
+    link.symlink_to("model.onnx")
+    to_onnx(classifier, link)
+    assert link.is_symlink()
+    assert (tmp_path / "model.onnx").stat().st_size > 100
+
+
 def test_a_missing_package_is_named(without, tmp_path):
     without("onnx")
     with pytest.raises(ImportError, match=r"sksemobridge\[onnx\]"):

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from sklearn.utils.validation import column_or_1d
 
 from .._evaluation import evaluate_shots
 from .._folder_table import label_files, plain
@@ -73,10 +74,11 @@ def write_report(
     table, paths, embeddings = label_files(estimator, folder, alpha=alpha, progress=progress)
     known = None
     if y_shots is not None:
-        shots = np.asarray([os.fspath(shot) for shot in shots], dtype=object)
+        shots = np.asarray([os.fspath(as_path(shot)) for shot in shots], dtype=object)
         of_shots = estimator[0].transform(shots)
+        y_shots = column_or_1d(np.asarray(y_shots))
         evaluation = evaluate_shots(estimator[1:], of_shots, y_shots)
-        known = UserShots(estimator, shots, np.asarray(y_shots), of_shots, evaluation)
+        known = UserShots(estimator, shots, y_shots, of_shots, evaluation)
     report(path, folder, estimator, table, paths, embeddings, known, n_thumbnails, progress)
 
 

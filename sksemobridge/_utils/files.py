@@ -21,6 +21,10 @@ def new_file(path, replace=False):
     replaced, an `OSError` names `path`, and no new file is left.
     """
     path = as_path(path)
+    if replace:
+        path = Path(os.path.realpath(path))  # not a link to it
+        if path.exists() and not path.is_file():
+            raise OSError(f"{str(path)!r} could not be written: it is no regular file")
     try:
         with TemporaryDirectory(prefix=".", dir=path.absolute().parent) as folder:
             unfinished = Path(folder, path.name)
