@@ -164,7 +164,7 @@ def without_copies(u, logits):
 
 
 def _square_of(residuals):
-    """Mean squared length; a usual one where there are none."""
+    """Mean squared length. If there are no residuals, a usual one."""
     return np.square(residuals).sum() / len(residuals) if len(residuals) else SPREAD
 
 
