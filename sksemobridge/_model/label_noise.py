@@ -33,7 +33,7 @@ from .shots import sum_rows
 
 # Expected share of wrong labels, and the number of images that this prior counts as. First value of `e`. Largest number of
 # rounds, and the change of `right` that ends them (`python benchmarks/label_noise.py`).
-SHARE, WORTH, FIRST_SHARE, ROUNDS, SETTLED = 0.05, 20.0, 0.1, 5, 0.1
+SHARE, WORTH, FIRST_SHARE, ROUNDS, SETTLED = 0.05, 10.0, 0.1, 5, 0.1
 # Probability that a name says what its class is, if names help at all. Probability that one image does.
 NAME_TELLS, IMAGE_TELLS = 0.9, 0.5
 # Share of the labels that look wrong only because the images are hard.
