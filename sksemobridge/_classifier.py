@@ -20,7 +20,7 @@ from ._paper.parameters import PaperBlend, Training
 from ._texts.encode import embed_classes, read_texts
 from ._texts.prompts import ClassPrompts, describe_classes, is_sequence
 from ._texts.words import vocabulary_texts, word_span
-from ._utils.array_api import astype, to_numpy
+from ._utils.array_api import astype, softmax, to_numpy
 from ._utils.callbacks import CallbackSupportMixin, fit_task
 from ._utils.sklearn import Interval, StrOptions, checks_parameters, offered_if
 from ._utils.validation import (
@@ -245,53 +245,53 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         if not is_paper:
             memory = memory.with_near_copies(len(classes))
             _warn_of_near_copies(memory)
-
-        # The model
-        dtype = embeddings.dtype if earlier is None else earlier.dtype
-        of_texts = None if texts.embeddings is None else texts.embeddings.astype(dtype)
         log_prior = self._log_prior(memory, len(classes))
-        state = FittedState(classes, None, memory, of_texts, texts.model, prompts, log_prior)
-        if is_paper:
-            was_paper = earlier is not None and isinstance(earlier.model, PaperModel)
-            before = earlier.model.over(earlier.position(classes)) if was_paper else None
-            with fit_task(self, X, y, 0 if training is None else training.most_iterations) as callback:
-                options = {"training": training, "earlier": before, "dtype": dtype, "callback": callback}
-                state = replace(state, model=fit_paper(memory.shots, texts, blend=self.blend, **options))
-        else:
-            state = self._fit_default(state, texts, has_shots, embeddings.shape[1], dtype)
-        if earlier is None:
-            record_features(self, X)
-        self._set_fitted(state)
-        return self
 
-    def _fit_default(self, state, texts, has_shots, width, dtype):
-        """The state with the linear model over all classes, and with what was held out."""
-        words = None
-        if texts.embeddings is None and self.text_encoder is not None:
-            words = word_span(self.text_encoder, self.vocabulary)
-            if words is not None:
-                require_width(width, len(words))
+        # The model, fitted to the classes that have shots, which are numbered anew
+        seen = np.flatnonzero(has_shots)
+        shots = replace(memory.of_images, codes=np.searchsorted(seen, memory.shots.codes))
+        right, held_out = np.ones((2, len(shots.codes))), None
+        if is_paper:
+            with fit_task(self, X, y, 0 if training is None else training.most_iterations) as callback:
+                model = fit_paper(shots, texts.take(seen), self.blend, training, callback)
+            model = replace(model, log_prior=log_prior)
         else:
-            vocabulary_texts(self.text_encoder, self.vocabulary)  # refuses texts that nothing could embed
-        # The model is fitted to the classes that have shots, numbered anew.
-        seen, shots = np.flatnonzero(has_shots), state.shots.of_images
-        shots = replace(shots, codes=np.searchsorted(seen, shots.codes))
-        of_seen = None if texts.embeddings is None else texts.embeddings[seen]
-        model, held_out, right, counted = fit_model(
-            shots, of_seen, texts.logit_scale, words, self.label_noise
-        )
-        image = shots.images()[-1]  # index of the image of each shot
-        _warn_of_wrong_labels(state.classes[seen], shots.codes, counted[image])
-        if len(seen) < len(has_shots):
+            words, of_seen = self._words(texts, embeddings.shape[1]), texts.take(seen)
+            model, (images, logits), *right = fit_model(
+                shots, of_seen.embeddings, texts.logit_scale, words, self.label_noise
+            )
+            image = shots.images()[-1]  # index of the image of each shot
+            right = [part[image] for part in right]
+            _warn_of_wrong_labels(classes[seen], shots.codes, right[1])
+            if self.store_held_out:
+                prior = 0.0 if log_prior is None else log_prior[seen]
+                held_out = np.full((image.max() + 1, len(classes)), np.nan)
+                held_out[images] = 0.0
+                held_out[np.ix_(images, seen)] = softmax(logits() + prior)
+                held_out = held_out[image]
+        if len(seen) < len(classes):
             # Where each class is among those, or -1: it has a text only.
             model = model.over(np.where(has_shots, np.cumsum(has_shots) - 1, -1), texts.embeddings)
-        return replace(
-            state,
-            model=astype(model, dtype),
-            right=right[image],
-            counted=counted[image],
-            held_out=state.held_out_probabilities(held_out, seen) if self.store_held_out else None,
+
+        dtype = memory.shots.X.dtype
+        of_texts = None if texts.embeddings is None else texts.embeddings.astype(dtype)
+        model = astype(model, dtype)
+        if earlier is None:
+            record_features(self, X)
+        self._set_fitted(
+            FittedState(classes, model, memory, of_texts, texts.model, prompts, log_prior, *right, held_out)
         )
+        return self
+
+    def _words(self, texts, width):
+        """The span of words `(D, r)` where classes have no texts, or None."""
+        if texts.embeddings is not None or self.text_encoder is None:
+            vocabulary_texts(self.text_encoder, self.vocabulary)  # refuses texts that nothing could embed
+            return None
+        words = word_span(self.text_encoder, self.vocabulary)
+        if words is not None:
+            require_width(width, len(words))
+        return words
 
     def _training(self):
         """`Training`, or None in closed form; refuses parameters that do not go together."""
@@ -377,22 +377,22 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
             If a class has neither shots nor text, none of them has shots, or `text_encoder` has changed.
         """
         check_is_fitted(self)
-        wanted, fitted, params = validate_classes(classes), self._fitted, {}
-        rows = fitted.position(wanted)
+        classes, fitted, params = validate_classes(classes), self._fitted, {}
+        rows = fitted.position(classes)
         new, shots, prompts = rows < 0, fitted.shots.take(rows), fitted.class_prompts
+        texts: Any = None if fitted.text_embeddings is None else fitted.text_embeddings[rows]
         added: Any = ClassPrompts([], [])
         if new.any():
             can_embed = prompts is not None and self.text_encoder is not None
-            added = self._describe(wanted[new], fitted) if can_embed else None
+            added = self._describe(classes[new], fitted) if can_embed else None
         prompts = None if prompts is None or added is None else prompts.take(rows, added)
-        has_shots = np.bincount(shots.shots.codes, minlength=len(wanted)) > 0
-        require_shots(wanted, has_shots, prompts and prompts.names)
-        texts: Any = None if fitted.text_embeddings is None else fitted.text_embeddings[rows]
+        has_shots = np.bincount(shots.shots.codes, minlength=len(classes)) > 0
+        require_shots(classes, has_shots, prompts and prompts.names)
         if new.any():
             texts[new] = self._embed_new(added.prompts)
         log_prior = fitted.log_prior
         if log_prior is not None and isinstance(self.priors, str):
-            log_prior = self._log_prior(shots, len(wanted))
+            log_prior = self._log_prior(shots, len(classes))
         elif log_prior is not None:
             # A new class is taken to be as frequent as the average of the others.
             prior = np.where(new, np.exp(log_prior).mean(), np.exp(log_prior)[rows])
@@ -401,8 +401,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         if prompts is not None and is_sequence(self.class_names):
             # One name for each class in sorted order would no longer fit.
             params["class_names"] = prompts.names
-        state = fitted.over(wanted, rows, texts, shots=shots, class_prompts=prompts, log_prior=log_prior)
-        return self._clone_with(state, **params)
+        return self._clone_with(fitted.over(classes, rows, texts, prompts, log_prior), **params)
 
     def _embed_new(self, prompts):
         """`T_c` of new classes; refuses another text encoder than that of `fit`."""
@@ -463,7 +462,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         dict of arrays of shape (n, C)
             `"text"`, `"shots"`, `"correction"` and `"prior"`, as far as they are there, which add up to the decision. With
             `PaperBlend` `"z1"`, query and class text, `"z2"`, query and bridged shots, and `"z3"`, bridged query and
-            shots; classes without shots have NaN in the last two.
+            shots.
         """
         check_is_fitted(self)
         return self._fitted.affinities(validate_embeddings(self, X, reset=False))

@@ -4,7 +4,7 @@ Symbols: `W (d, D)` the text projection with bias `b_W (D,)`, `W+ (D, d)` its ps
 length of a text embedding before the projection. Pure functions on NumPy arrays.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import linalg
@@ -55,42 +55,28 @@ class Bridge:
         bias = None if projection_bias is None else np.asarray(projection_bias, dtype=np.float64)
         return cls(inverse, projection, bias, float(text_length), basis)
 
-    def trained(self, matrix):
-        """The same with a trained `W+`, which is no projector."""
-        return replace(self, matrix=matrix, basis=None)
-
     def inputs(self, x):
         """What `W+` is multiplied by: `x - b_W`."""
         return x if self.projection_bias is None else x - self.projection_bias
 
-    def project(self, x, class_bias=None):
-        """`nrm((x - b_W) @ W+ [+ bias_c]) @ W` with a row of `class_bias` for each row of `x`, shape (n, D)."""
+    def eos(self, x, class_bias=None):
+        """Texts before the projection: `nrm((x - b_W) @ W+ [+ bias_c])` with a row of `class_bias` for each `x`, (n, d)."""
         eos = self.inputs(x) @ self.matrix
-        eos = l2_normalize(eos if class_bias is None else eos + class_bias)
-        return eos if self.projection is None else eos @ self.projection
+        return l2_normalize(eos if class_bias is None else eos + class_bias)
 
-    def to_joint(self, projected):
-        """What was projected, at the length of a text: `L * eos @ W + b_W`, shape (n, D)."""
-        joint = self.text_length * projected
-        return joint if self.projection_bias is None else joint + self.projection_bias
-
-    def prototypes(self, projected_means):
-        """`P_c = nrm(mean_i bridge'(x_i))` from the means over classes of what was projected, shape (C, D).
-
-        The re-projection is affine, so the mean over re-projected shots is the re-projected mean.
-        """
-        return l2_normalize(self.to_joint(projected_means))
+    def joint(self, eos):
+        """`L * eos @ W + b_W`, shape (n, D); it is affine, so that of a mean is the mean."""
+        joint = eos if self.projection is None else eos @ self.projection
+        return joint if self.projection_bias is None else self.text_length * joint + self.projection_bias
 
     def apply(self, x):
         """`bridge(x)`, shape (n, D)."""
-        return l2_normalize(self.to_joint(self.project(x)))
+        return l2_normalize(self.joint(self.eos(x)))
 
     def apply_unscaled(self, x):
         """`bridge(x)` of the closed form without the outer `nrm`; without a bias `x @ W+ @ W`, shape (n, D)."""
         # Without a bias L and the inner nrm would set lengths only.
-        return (
-            x @ self.basis @ self.basis.T if self.projection_bias is None else self.to_joint(self.project(x))
-        )
+        return x @ self.basis @ self.basis.T if self.projection_bias is None else self.joint(self.eos(x))
 
     def affinity(self, queries, image_means):
         """`z3 = bridge(q) . F_c`: bridged queries against the means of the shots as images, shape (n, C)."""

@@ -14,7 +14,7 @@ WIDTH, FARTHEST = 0.5, 4.0
 STEP = 1e-3
 
 
-def fit_temperature(model, shots, weight_in_class, projected, logit_scale):
+def fit_temperature(model, shots, weight_in_class, eos, logit_scale):
     """The temperature of the model's scores.
 
     The default gives a cosine the scale that CLIP gives it. It is kept beside a trained bridge: that has seen the shots,
@@ -22,33 +22,36 @@ def fit_temperature(model, shots, weight_in_class, projected, logit_scale):
     is minimised. A class of one image has nothing left without it. If all are such, their names stand in, which say
     less than an image would: the mean with the default is then taken, in logarithms.
 
-    `model` has a temperature of 1, and `projected (n, D)` are the shots as `Bridge.project` gives them.
+    `model` has a temperature of 1, and `eos (n, d)` are the shots as `Bridge.eos` gives them.
     """
     images, image = np.unique(np.stack([shots.codes, shots.group]), axis=1, return_inverse=True)
-    share, n_images = np.bincount(image, weights=weight_in_class)[image], np.bincount(images[0])[shots.codes]
-    is_trained, is_single = model.loss_curve is not None, n_images.max() == 1
+    n_images = np.bincount(images[0])[shots.codes]
+    is_single = n_images.max() == 1
     rows = np.flatnonzero((n_images > 1) | is_single)
     rows = rows[:: -(-len(rows) * len(model.prototypes) // MOST_SCORES)]
     codes, X = shots.codes[rows], np.asarray(shots.X, dtype=np.float64)
-    own = np.arange(len(rows)), codes
-    scoring = model.for_scores()
-    affinities = scoring.affinities_of_block(X[rows])
+    own, weight = (np.arange(len(rows)), codes), (weight_in_class * n_images)[rows]
+    affinities = model.affinities_of_block(X[rows])
 
     def without(values):
         """Means of the class of each row, without its image."""
         of_classes = sum_rows(values, weight_in_class, shots.codes, len(model.prototypes))
         of_images = sum_rows(values, weight_in_class, image, images.shape[1])
-        return (of_classes[codes] - of_images[image[rows]]) / (1 - share[rows, None])
+        share = np.bincount(image, weights=weight_in_class)[image[rows], None]
+        return (of_classes[codes] - of_images[image[rows]]) / (1 - share)
 
+    is_trained = model.loss_curve is not None
     if not is_trained:
-        if is_single:
-            prototypes, image_means = (guess[codes] for guess in model.guesses())
+        if not is_single:
+            prototypes, image_means = l2_normalize(model.bridge.joint(without(eos))), l2_normalize(without(X))
+        elif model.text_embeddings is not None:
+            prototypes, image_means = model.guesses(model.text_embeddings[codes])
         else:
-            prototypes, image_means = model.bridge.prototypes(without(projected)), l2_normalize(without(X))
+            prototypes, image_means = (rows.mean(axis=0) for rows in (model.prototypes, model.image_means))
         affinities["z2"][own] = np.vecdot(l2_normalize(X[rows]), prototypes)
         affinities["z3"][own] = np.vecdot(model.bridge.apply(X[rows]), image_means)
-    scores, weight = scoring.scores(affinities), (weight_in_class * n_images)[rows]
-    shifted = scoring.scores({name: z + STEP for name, z in affinities.items()})
+    scores = model.decision(affinities)
+    shifted = model.decision({name: z + STEP for name, z in affinities.items()})
     slope = np.average((shifted - scores)[own], weights=weight) / STEP
     default = logit_scale / slope if slope > STEP else 1.0
     if is_trained:

@@ -14,8 +14,6 @@ FIRST_LEARNING_RATE = 1e-5
 WARM_UP_STEPS = 500
 # Corrections that L-BFGS keeps, and iterations whose mean progress decides about convergence.
 MEMORY, WINDOW = 5, 10
-# Logits of shots in memory at once; where there are more, they are computed again for the gradient.
-BLOCK_ELEMENTS = 2**25
 # Embeddings come in single precision: a direction below its rounding is not in their span.
 ROUNDING = np.finfo(np.float32).eps
 # How far the directions of the inputs are evened out; 1 would be wholly. The further, the fewer iterations.
@@ -32,37 +30,29 @@ class TrainedBridge(NamedTuple):
     """Outcome of `train_bridge`, in float64."""
 
     bridge: np.ndarray  # the trained `W+ (D, d)`
-    class_bias: np.ndarray | None  # `(C, d)`, added to labelled shots only; zero for classes without shots
+    class_bias: np.ndarray | None  # `(C, d)`, added to labelled shots only
     loss_curve: list | None  # before every step of AdamW; of L-BFGS at the start and after every iteration
     n_iter: int
     converged: bool  # False if L-BFGS stopped at `max_iter` or because the callback asked for it
 
 
-def train_bridge(
-    X, codes, weight_in_class, bridge, training, texts, *, class_bias=None, dtype=np.float32, callback=None
-):
+def train_bridge(X, codes, weight_in_class, bridge, training, texts, *, dtype=np.float32, callback=None):
     """Train the bridge, and a bias for each class, on labelled shots `X (n, D)` of the classes `codes (n,)`.
 
-    `weight_in_class (n,)` sums to one in each class that has shots; others take no part. Training starts at `bridge`,
-    the closed form or an earlier outcome, and at `class_bias (C, d)`; None is zero. `texts` are those of `fit_paper`;
-    without embeddings the loss has no terms of texts. `callback(loss=...)` gets each entry of the loss curve; a true
-    answer stops. A loss that is not finite is a FloatingPointError.
+    `weight_in_class (n,)` sums to one in each class, and each class has a shot. Training starts at `bridge`, the closed
+    form. `texts` are those of `fit_paper`; without embeddings the loss has no terms of texts. `callback(loss=...)` gets each
+    entry of the loss curve; a true answer stops. A loss that is not finite is a FloatingPointError.
     """
     from tqdm import tqdm
 
-    present, codes = np.unique(codes, return_inverse=True)
-    n_classes = present[-1] + 1 if texts.embeddings is None else len(texts.embeddings)
-    start = np.zeros((n_classes, bridge.matrix.shape[1])) if class_bias is None else class_bias
-    sides = [] if texts.embeddings is None else [texts.embeddings[present], texts.eos_directions[present]]
-    bias = start[present] if training.class_bias else None
-    loss = BridgeLoss(X, codes, weight_in_class, bridge, training, sides, texts.logit_scale, dtype)
-    optimize = _adamw if training.optimizer == "adamw" else _lbfgs
-    curve = []
+    loss = BridgeLoss(X, codes, weight_in_class, bridge, training, texts, dtype)
+    bias = np.zeros((loss.n_classes, bridge.matrix.shape[1])) if training.class_bias else None
+    is_adamw, curve = training.optimizer == "adamw", []
 
     def report(value):
         """Whether training is to stop at this loss."""
         if not np.isfinite(value):
-            remedy = "Lower learning_rate, or rescale" if training.optimizer == "adamw" else "Rescale"
+            remedy = "Lower learning_rate, or rescale" if is_adamw else "Rescale"
             raise FloatingPointError(f"The training loss is {value}. {remedy} the embeddings.")
         curve.append(value)
         bar.update()
@@ -71,13 +61,11 @@ def train_bridge(
 
     options = {"desc": f"bridge ({training.optimizer})", "unit": "it", "disable": not training.verbose}
     with threads_for(len(X) * bridge.matrix.size), tqdm(total=training.most_iterations, **options) as bar:
-        matrix, bias, converged = optimize(loss, bridge.inputs(X), bridge.matrix, bias, report)
-    class_bias = None
-    if bias is not None:
-        class_bias = np.zeros_like(start)
-        class_bias[present] = bias
-    n_iter = len(curve) - (training.optimizer == "lbfgs")
-    return TrainedBridge(matrix.astype(np.float64), class_bias, curve, n_iter, converged)
+        if is_adamw:
+            matrix, bias = _adamw(loss, bridge.inputs(X), bridge.matrix, bias, report)
+            return TrainedBridge(matrix, bias, curve, len(curve), True)
+        matrix, bias, converged = _lbfgs(loss, bridge.inputs(X), bridge.matrix, bias, report, curve)
+        return TrainedBridge(matrix, bias, curve, len(curve) - 1, converged)
 
 
 class BridgeLoss:
@@ -94,22 +82,20 @@ class BridgeLoss:
     - `bias = mean_c (||bias_c|| - mean ||bias||)^2`.
 
     Cross-entropies of shots average within a class by weight, then over classes; they are summed in float64. The
-    gradient in a vector of length zero counts as zero. `texts` are `T` and `E`, or empty. Every class has a shot.
+    gradient in a vector of length zero counts as zero.
     """
 
-    def __init__(self, X, codes, weight_in_class, bridge, training, texts, logit_scale, dtype=np.float32):
+    def __init__(self, X, codes, weight_in_class, bridge, training, texts, dtype):
         import torch
 
         self._torch, self._dtype, self._device = torch, dtype, resolve_device(training.device)
-        self.training, self.weight_in_class, self.has_text = training, weight_in_class, bool(texts)
-        self._codes, self._n_classes = torch.tensor(codes).to(self._device), int(codes.max()) + 1
-        self._classes = torch.arange(self._n_classes).to(self._device)
-        weight_of_texts = (1 - training.lambda_it) / 2 / self._n_classes
-        self._weight_of_texts = torch.full_like(self._classes, weight_of_texts, dtype=torch.float64)
+        self.training, self.weight_in_class, self.n_classes = training, weight_in_class, int(codes.max()) + 1
+        self.has_text = texts.embeddings is not None
+        self._codes = torch.tensor(codes).to(self._device)
         self._weight_in_class = self.to_tensor(weight_in_class[:, None])
-        weight = torch.tensor(weight_in_class / self._n_classes).to(self._device)
-        self._shots = self.to_tensor(logit_scale * l2_normalize(X)), self._codes, weight
-        self._texts = [self.to_tensor(text) for text in texts]
+        self._weight = torch.tensor(weight_in_class / self.n_classes).to(self._device)
+        self._shots = self.to_tensor(texts.logit_scale * l2_normalize(X))
+        self._texts = [self.to_tensor(texts.embeddings), self.to_tensor(texts.eos_directions)]
         self._projection, self._text_length = self.to_tensor(bridge.projection), bridge.text_length
         self._projection_bias = self.to_tensor(bridge.projection_bias)
 
@@ -119,38 +105,34 @@ class BridgeLoss:
             return None
         return self._torch.tensor(np.asarray(values, dtype=self._dtype)).to(self._device)
 
-    def __call__(self, inputs, bridge, bias=None, offset=None):
+    def __call__(self, inputs, bridge, bias=None, offset=0.0):
         """The loss of `inputs (n, k)`, `bridge (k, d)`, `bias (C, d)` or None, and an `offset (n, d)` of `v`."""
-        from torch.utils.checkpoint import checkpoint
-
-        torch = self._torch
-        v = inputs @ bridge if offset is None else torch.addmm(offset, inputs, bridge)
+        torch, training = self._torch, self.training
+        v = inputs @ bridge + offset
         if bias is not None:
             v = v + bias.index_select(0, self._codes)
         e = self._unit(v)
-        mean = e.new_zeros((self._n_classes, e.shape[1]))  # G
+        mean = e.new_zeros((self.n_classes, e.shape[1]))  # G
         mean = mean.index_add(0, self._codes, self._weight_in_class * e)
         prototypes = self._unit(self._joint(mean))  # P
-
-        sides = zip((prototypes, mean), self._texts)
-        parts = [(self._unit(side) @ text.T, self._classes, self._weight_of_texts) for side, text in sides]
-        n_rows = max(1, BLOCK_ELEMENTS // self._n_classes)
-        first, *others = zip(*(rows.split(n_rows) for rows in (e, *self._shots)))
-        loss = self._cross_entropy(prototypes, *first, *parts)
-        for block in others:
-            loss = loss + checkpoint(self._cross_entropy, prototypes, *block, use_reentrant=False)
+        img, cons = (
+            self._cross_entropy(rows @ prototypes.T, self._codes) @ self._weight
+            for rows in (self._shots, self._unit(self._joint(e)))
+        )
+        loss = training.lambda_it * img + training.lambda_c * cons
+        if self.has_text:
+            classes = torch.arange(self.n_classes, device=self._device)
+            txtp, txte = (
+                self._cross_entropy(rows @ text.T, classes).mean()
+                for rows, text in zip((prototypes, self._unit(mean)), self._texts)
+            )
+            loss = loss + (1 - training.lambda_it) * (txtp + txte) / 2
         if bias is not None:
-            length = torch.linalg.vector_norm(bias, dim=1)
-            loss = loss + self.training.lambda_b * length.var(correction=0)
+            loss = loss + training.lambda_b * torch.linalg.vector_norm(bias, dim=1).var(correction=0)
         return loss
 
-    def _cross_entropy(self, prototypes, e, scaled_shots, codes, weight, *parts):
-        """Weighted `img` and `cons` of a block of shots, and other `parts`: logits, classes and weights of rows."""
-        bridged = self._unit(self._joint(e))
-        parts += ((scaled_shots @ prototypes.T, codes, self.training.lambda_it * weight),)
-        parts += ((bridged @ prototypes.T, codes, self.training.lambda_c * weight),)
-        logits, codes, weights = map(self._torch.cat, zip(*parts))
-        return self._torch.nn.functional.cross_entropy(logits, codes, reduction="none").double() @ weights
+    def _cross_entropy(self, logits, codes):
+        return self._torch.nn.functional.cross_entropy(logits, codes, reduction="none").double()
 
     def _joint(self, eos):
         """`L * eos @ W + b_W`; without `b_W` lengths cancel."""
@@ -166,7 +148,7 @@ class BridgeLoss:
 
 
 def _adamw(loss, inputs, bridge, bias, report):
-    """AdamW by the paper's recipe: the bridge, the bias or None, and whether it converged."""
+    """AdamW by the paper's recipe: the bridge, and the bias or None."""
     import torch
 
     training = loss.training
@@ -182,12 +164,12 @@ def _adamw(loss, inputs, bridge, bias, report):
         optimizer.zero_grad()
         value.backward()
         optimizer.step()
-    bridge, *bias = (parameter.detach().cpu().numpy() for parameter in parameters)
-    return bridge, bias[0] if bias else None, True
+    bridge, *bias = (parameter.detach().cpu().numpy().astype(np.float64) for parameter in parameters)
+    return bridge, bias[0] if bias else None
 
 
-def _lbfgs(loss, inputs, bridge, bias, report):
-    """The same with L-BFGS, over the rows of `B (k, d)` and the class bias.
+def _lbfgs(loss, inputs, bridge, bias, report, curve):
+    """The same with L-BFGS, over the rows of `B (k, d)` and the class bias, and whether it converged.
 
     `v_i = inputs_i @ bridge + inputs_i @ Q @ B + bias_c`. Gradients of the bridge lie in the span of the inputs, so
     nothing is lost in `Q (D, k)`, their principal directions. SciPy would stop after a single slow iteration: here
@@ -202,37 +184,31 @@ def _lbfgs(loss, inputs, bridge, bias, report):
     # Without text, the bridge learns only what the bias leaves to it: equal units.
     bias_unit = unit * (BIAS_SCALE if loss.has_text else 1.0)
     inputs, offset = loss.to_tensor(inputs @ basis), loss.to_tensor(offset)
-    start, units = np.zeros((basis.shape[1], bridge.shape[1])), np.ones((basis.shape[1], 1))
-    n_rows = len(start)
-    if bias is not None:
-        start = np.vstack([start, bias / bias_unit])
-        units = np.vstack([units, np.full((len(bias), 1), bias_unit)])
+    n_rows, n_biases = basis.shape[1], 0 if bias is None else len(bias)
+    units = np.repeat([1.0, bias_unit], [n_rows, n_biases])[:, None]
+    start, stopped, converged = np.zeros((n_rows + n_biases, bridge.shape[1])), False, False
 
     def evaluate(x):
         rows = loss.to_tensor(x.reshape(start.shape) * units).requires_grad_()
-        value = loss(inputs, rows[:n_rows], None if bias is None else rows[n_rows:], offset)
+        value = loss(inputs, rows[:n_rows], rows[n_rows:] if n_biases else None, offset)
         value.backward()
         return value.item(), (rows.grad.cpu().numpy() * units).ravel()
 
-    found, converged, losses = start, False, [evaluate(start)[0]]
-    stopped = report(losses[0])
-
     def listen(intermediate_result):
-        nonlocal found, converged, stopped
-        found, value = intermediate_result.x.reshape(start.shape).copy(), float(intermediate_result.fun)
-        losses.append(value)
-        stopped = report(value)
-        if not stopped and len(losses) > WINDOW:
-            converged = losses[-1 - WINDOW] - value <= 0.5 * WINDOW * training.tol * abs(value)
+        nonlocal stopped, converged
+        stopped = report(float(intermediate_result.fun))
+        if len(curve) > WINDOW:
+            converged = curve[-1 - WINDOW] - curve[-1] <= 0.5 * WINDOW * training.tol * abs(curve[-1])
         if stopped or converged:
             raise StopIteration
 
-    if not stopped:
-        limits = dict(maxiter=training.most_iterations, maxfun=np.inf, maxcor=MEMORY, ftol=0, gtol=0)
-        minimize(evaluate, start.ravel(), jac=True, method="L-BFGS-B", callback=listen, options=limits)
-        # Short of its limit SciPy ends by itself only where rounding hides all decrease.
-        converged = converged or (not stopped and len(losses) <= training.most_iterations)
-    return bridge + basis @ found[:n_rows], None if bias is None else bias_unit * found[n_rows:], converged
+    report(evaluate(start)[0])
+    limits = dict(maxiter=training.most_iterations, maxfun=np.inf, maxcor=MEMORY, ftol=0, gtol=0)
+    found = minimize(evaluate, start.ravel(), jac=True, method="L-BFGS-B", callback=listen, options=limits)
+    rows = found.x.reshape(start.shape) * units
+    # Short of its limit SciPy ends by itself only where rounding hides all decrease.
+    converged = not stopped and (converged or found.nit < training.most_iterations)
+    return bridge + basis @ rows[:n_rows], rows[n_rows:] if n_biases else None, converged
 
 
 def principal_directions(inputs, weight):

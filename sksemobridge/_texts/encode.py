@@ -1,7 +1,7 @@
 """Embeddings of texts, asked of a text encoder and checked."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from sklearn.frozen import FrozenEstimator
@@ -30,6 +30,13 @@ class ClassTexts:
     projection: np.ndarray | None = None  # `W (d, D)`
     projection_bias: np.ndarray | None = None  # `b_W (D,)`
     text_length: float = 1.0  # `L`, the mean over the classes of `|| mean_j eos_cj ||`
+
+    def take(self, rows):
+        """The texts of some classes."""
+        of_classes = {"embeddings": self.embeddings, "eos_directions": self.eos_directions}
+        return replace(
+            self, **{name: part if part is None else part[rows] for name, part in of_classes.items()}
+        )
 
 
 def read_texts(text_encoder, prompt_lists, of_bridge=False):

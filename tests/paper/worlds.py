@@ -1,7 +1,5 @@
 """Shots and texts as the paper's room takes them."""
 
-from dataclasses import replace
-
 import numpy as np
 from sklearn.preprocessing import normalize
 
@@ -17,11 +15,6 @@ def make_shots(X, codes, weight=None, group=None):
         X, codes, np.ones(n) if weight is None else weight, np.arange(n) if group is None else group
     )
     return shots.take(np.argsort(codes, kind="stable"))
-
-
-def some_of(texts, classes):
-    """The texts of some classes."""
-    return replace(texts, embeddings=texts.embeddings[classes], eos_directions=texts.eos_directions[classes])
 
 
 def unit(rows):
