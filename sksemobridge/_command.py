@@ -192,7 +192,7 @@ def _label(args):
     if args.model_file is None:
         model, tables = (args.model, args.pretrained), (args.names, args.corrections)
         shots = learn(args.shots, model, *tables, cache=cache, alpha=args.alpha)
-        pipeline, given = shots.pipeline, shots.given
+        pipeline, given = shots.pipeline, shots.corrections
     else:
         pipeline = _load(args.model_file)
         pipeline[0].set_params(cache=cache)

@@ -2,9 +2,8 @@
 
 import os
 import sys
-from collections import Counter, defaultdict
+from collections import Counter
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -24,9 +23,9 @@ MOST_NAMED = 5
 class UserShots:
     """Shots that could be read, `paths` and `labels (n,)` and `embeddings (n, D)`, and what was learnt from them.
 
-    `corrections` are labels that a person gave to images, by path; an empty one: of none of the classes. `uncorrected` is
-    the classifier of the folder alone, where there are corrections and some of its shots can be read. `n_skipped` shots
-    cannot be read.
+    `corrections` are labels that a person gave to images, by real path; an empty one: of none of the classes.
+    `uncorrected` is the classifier of the folder alone, where there are corrections and some of its shots can be read.
+    `n_skipped` shots cannot be read.
     """
 
     pipeline: SeMoBridgePipeline
@@ -38,14 +37,11 @@ class UserShots:
     uncorrected: Any = None
     n_skipped: int = 0
 
-    @cached_property
-    def given(self):
-        """The corrections by real path."""
-        return {os.path.realpath(path): label for path, label in self.corrections.items()}
-
     def doubtful(self):
         """Rows of shots whose label is doubtful and was not given by a person, the most doubtful first."""
-        return [i for i in self.evaluation.doubtful if os.path.realpath(self.paths[i]) not in self.given]
+        return [
+            i for i in self.evaluation.doubtful if os.path.realpath(self.paths[i]) not in self.corrections
+        ]
 
     def likely(self):
         """The class that each shot looks like when it is held out."""
@@ -60,7 +56,7 @@ class UserShots:
         named = [f"{self.paths[i]} ({self.labels[i]}, looks like {likely[i]})" for i in self.doubtful()]
         lines = [*self.evaluation._summary(), f"{doubtful_shots(len(named))}{_first(named)}"]
         if self.uncorrected is not None and len(paths):
-            others = np.array([os.path.realpath(path) not in self.given for path in paths])
+            others = np.array([os.path.realpath(path) not in self.corrections for path in paths])
             before, after = self.uncorrected.predict(embeddings), self.pipeline[-1].predict(embeddings)
             changed = others & (before != after)
             changes = Counter(zip(before[changed], after[changed])).most_common()
@@ -78,40 +74,32 @@ def learn(folder, model, names, corrections, *, cache, alpha):
     a class can be read.
     """
     found = load_image_folder(folder)
-    paths, folder_labels = list(found.paths), found.target_names[found.target]
-    labels, given = folder_labels.tolist(), {}
-    if corrections is not None:
-        given = read_corrections(corrections, found.target_names.tolist())
-        _correct(paths, labels, given)
+    of_folder = found.target_names[found.target]
+    given = {} if corrections is None else read_corrections(corrections, found.target_names.tolist())
+    paths, labels = _corrected(found.paths, of_folder, given)
     classes = sorted({*labels} - {""})
     if not classes:
         raise ValueError("--corrections: they take all shots back, so that there is nothing to learn from")
     if len(classes) == 1 and not alpha:
-        why = f"--shots: {folder!r} has one sub-folder"
-        if len(found.target_names) > 1:
-            why = "--corrections: they leave one class"
         raise ValueError(
-            f"{why}, and all images would be labelled {classes[0]!r}. Give the folder whose sub-folders are the "
-            "classes, or --alpha to turn away what is not of this one"
+            f"--shots: {folder!r} with its corrections, if any, has one class, and all images would be labelled "
+            f"{classes[0]!r}. Give the folder whose sub-folders are the classes, or --alpha to turn away what is not of "
+            "this one"
         )
     words = {} if names is None else read_names(names, sorted({*classes, *found.target_names}))
     pipeline = make_semobridge_pipeline(*model, encoder_params={"cache": cache}, **words)
-    embeddings, problems = embed_readable(pipeline[0], paths, progress=True)
+    embeddings, problems = embed_readable(pipeline[0], paths.tolist(), progress=True)
     for path, problem in problems.items():
         say(f"Skipped the shot {path}: {problem}.")
     readable = np.array([path not in problems for path in paths])
-    paths, labels = np.array(paths, dtype=object)[readable], np.array(labels, dtype=object)[readable]
-    lost = sorted(set(classes) - set(labels))
+    paths, labels = paths[readable], labels[readable]
+    lost = sorted({*classes} - {*labels})
     if lost:
-        option = "--shots" if set(lost) <= set(found.target_names) else "--corrections"
-        raise ValueError(f"{option}: no image of these classes can be read: {', '.join(lost)}")
-    uncorrected = None
-    if given:
-        of_folder = readable[: len(folder_labels)]
-        if of_folder.any():
-            uncorrected = clone(pipeline[-1]).fit(embeddings[: of_folder.sum()], folder_labels[of_folder])
-        kept = labels != ""
-        paths, labels, embeddings = paths[kept], labels[kept], embeddings[kept]
+        raise ValueError(f"--shots: no image of these classes can be read: {', '.join(lost)}")
+    of_folder, uncorrected, kept = of_folder[readable[: len(of_folder)]], None, labels != ""
+    if given and len(of_folder):
+        uncorrected = clone(pipeline[-1]).fit(embeddings[: len(of_folder)], of_folder)
+    paths, labels, embeddings = paths[kept], labels[kept], embeddings[kept]
     if 0 < alpha < 1 / (len(labels) + 1):
         say(f"With {len(labels)} shots no p-value is as low as --alpha {alpha:g}: no image is turned away.")
     pipeline[-1].fit(embeddings, labels)
@@ -122,30 +110,20 @@ def learn(folder, model, names, corrections, *, cache, alpha):
     return UserShots(pipeline, paths, labels, embeddings, evaluation, given, uncorrected, len(problems))
 
 
-def _correct(paths, labels, corrections):
-    """Change lists of paths and labels; an empty label takes a shot back. Say what changes."""
-    rows, counts, known = defaultdict(list), Counter(), set(labels)
-    for i, path in enumerate(paths):
-        rows[os.path.realpath(path)].append(i)
-    for path, label in corrections.items():
-        # Several where links lead to the file.
-        same = rows[os.path.realpath(path)]
-        if same:
-            kind = "confirmed" if all(labels[i] == label for i in same) else "other label"
-            counts[kind if label else "taken back"] += 1
-            for i in same:
-                labels[i] = label
-        elif label:
-            counts["further shot"] += 1
-            paths.append(path)
-            labels.append(label)
-        else:
-            counts["none of the classes"] += 1
-    say(f"Corrections: {', '.join(f'{kind} {n}' for kind, n in sorted(counts.items())) or 'none'}")
-    now = set(labels) - {""}
-    for kind, classes in (("New classes", now - known), ("Classes without shots", known - now)):
-        if classes:
-            say(f"Note: {kind} by the corrections: {', '.join(sorted(classes))}")
+def _corrected(paths, labels, given):
+    """Paths and labels after corrections, further shots last; an empty label takes a shot back. Say what changes."""
+    real = [os.path.realpath(path) for path in paths]
+    further = {path: label for path, label in given.items() if label and path not in {*real}}
+    now = np.array([given.get(path, label) for path, label in zip(real, labels)], dtype=object)
+    back = now == ""
+    if given:
+        other = np.sum((now != labels) & ~back)
+        say(f"Corrections: {len(further)} further shots, {other} other labels, {back.sum()} taken back")
+    new = {*further.values(), *now[~back]} - {*labels}
+    if new:
+        say(f"Note: New classes by the corrections: {', '.join(sorted(new))}")
+    further = np.array([*further.items()], dtype=object).reshape(-1, 2)
+    return np.concatenate([paths, further[:, 0]]), np.concatenate([now, further[:, 1]])
 
 
 def _say_puzzling(names, model_name):

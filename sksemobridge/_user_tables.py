@@ -42,7 +42,7 @@ def read_names(path, folders):
 
 
 def read_corrections(path, folders):
-    """Labels that a person gave, by path of the image; an empty label: of none of the classes.
+    """Labels that a person gave, by real path of the image; an empty label: of none of the classes.
 
     A ValueError if the file is no table of two columns, or names a file that is not there. A warning if a file has several
     labels, of which the last counts.
@@ -65,9 +65,9 @@ def read_corrections(path, folders):
             lost.append(image)
             continue
         real, label = os.path.realpath(file), _class(label, folders)
-        if corrections.setdefault(real, (file, label))[1] != label:
+        if corrections.setdefault(real, label) != label:
             several.append(file)
-        corrections[real] = file, label
+        corrections[real] = label
     if lost:
         raise ValueError(
             f"--corrections: {path!r} names files that are not there ({len(lost)}), such as {lost[0]!r}. Run the "
@@ -78,7 +78,7 @@ def read_corrections(path, folders):
             f"--corrections: {path!r} has several labels for a file ({len(several)}), such as {several[0]!r}. The last "
             "counts."
         )
-    return dict(corrections.values())
+    return corrections
 
 
 def _class(text, folders):

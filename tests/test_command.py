@@ -121,7 +121,7 @@ WRONG = {
     "photos --shots nowhere --out a.csv": "no folder 'nowhere'",
     "nowhere --shots shots --out a.csv --save a.joblib": "no folder 'nowhere'",
     "photos --shots photos/more --out a.csv": "has no sub-folders",
-    "photos --shots one --out a.csv": "has one sub-folder, and all images",
+    "photos --shots one --out a.csv": "has one class, and all images",
     "photos --model-file nowhere.skops --out a.csv": "no file 'nowhere.skops'",
     "photos --model-file there.csv --out a.csv": "--model-file: 'there.csv' does not end in .joblib or .skops",
     f"{SHOTS} --out a.jsonl --sep ;": "are for a .csv",

@@ -19,7 +19,7 @@ def content(table, classes, paths, embeddings, shots=None):
     data = {"classes": [str(label) for label in classes], "shots": [], "doubtful": [], "corrections": {}}
     closest, given = {}, {}
     if shots is not None:
-        closest, given = _closest(paths, embeddings, shots), shots.given
+        closest, given = _closest(paths, embeddings, shots), shots.corrections
         # Only those that are shown.
         rows = {row: i for i, row in enumerate(sorted({row for near in closest.values() for row in near}))}
         closest = {path: [rows[row] for row in near] for path, near in closest.items()}
@@ -31,9 +31,7 @@ def content(table, classes, paths, embeddings, shots=None):
             for row in shots.doubtful()
         ]
         here = {os.path.realpath(path): path for path in [*shots.paths, *table["path"]]}
-        data["corrections"] = {
-            plain(here.get(os.path.realpath(path), path)): label for path, label in shots.corrections.items()
-        }
+        data["corrections"] = {plain(here.get(path, path)): label for path, label in given.items()}
     readable = set(paths)
     data["pictures"] = [
         {
