@@ -21,7 +21,6 @@ from ._texts.encode import embed_classes, read_texts
 from ._texts.prompts import ClassPrompts, describe_classes, is_sequence
 from ._texts.words import vocabulary_texts, word_span
 from ._utils.array_api import astype, softmax, to_numpy
-from ._utils.callbacks import CallbackSupportMixin, fit_task
 from ._utils.sklearn import Interval, StrOptions, checks_parameters, offered_if
 from ._utils.validation import (
     check_text_encoder,
@@ -45,7 +44,7 @@ OF_PAPER = ("prototypes", "image_means", "class_bias", "rank", "temperature", "l
 OPTIONAL = (*OF_PAPER, "bridge", "coef", "intercept", "label_proba", "held_out_proba")
 
 
-class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
+class SeMoBridgeClassifier(EmbeddingClassifier):
     """Few-shot classifier on CLIP image embeddings and the names of the classes.
 
     A linear classifier of unit embeddings: `nrm(X) @ coef_.T + intercept_`, and its softmax. Names say where the images
@@ -240,8 +239,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         # Which rows of `X` are kept, so that `label_proba_` and `held_out_proba_` have a value for each row.
         remembered = used if self.store_held_out or self.label_noise != 0 else None
         memory = memory.add(embeddings[rows], codes, weight[rows], new_groups, remembered)
-        has_shots = np.bincount(memory.shots.codes, minlength=len(classes)) > 0
-        require_shots(classes, has_shots, prompts and prompts.names)
+        has_shots = require_shots(classes, memory.shots.codes, prompts)
         if not is_paper:
             memory = memory.with_near_copies(len(classes))
             _warn_of_near_copies(memory)
@@ -252,8 +250,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         shots = replace(memory.of_images, codes=np.searchsorted(seen, memory.shots.codes))
         right, held_out = np.ones((2, len(shots.codes))), None
         if is_paper:
-            with fit_task(self, X, y, 0 if training is None else training.most_iterations) as callback:
-                model = fit_paper(shots, texts.take(seen), self.blend, training, callback)
+            model = fit_paper(shots, texts.take(seen), self.blend, training)
             model = replace(model, log_prior=log_prior)
         else:
             words, of_seen = self._words(texts, embeddings.shape[1]), texts.take(seen)
@@ -386,8 +383,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
             can_embed = prompts is not None and self.text_encoder is not None
             added = self._describe(classes[new], fitted) if can_embed else None
         prompts = None if prompts is None or added is None else prompts.take(rows, added)
-        has_shots = np.bincount(shots.shots.codes, minlength=len(classes)) > 0
-        require_shots(classes, has_shots, prompts and prompts.names)
+        require_shots(classes, shots.shots.codes, prompts)
         if new.any():
             texts[new] = self._embed_new(added.prompts)
         log_prior = fitted.log_prior

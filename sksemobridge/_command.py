@@ -89,8 +89,7 @@ def _parsers():
     source.add_argument("--shots", metavar="FOLDER", help="labelled images, one sub-folder per class")
     a_file = {"metavar": "FILE", "type": _file}
     of_others = "use a classifier from an earlier --save; a .joblib of somebody else can run any program"
-    model_file = {"metavar": "FILE", "type": lambda path: _of_kind(_file(path), MODELS)}
-    source.add_argument("--model-file", **model_file, help=of_others)
+    source.add_argument("--model-file", **a_file, help=of_others)
     for name, kinds, text in (
         ("--out", TABLES, f"table to write: {', '.join(TABLES)}"),
         ("--report", PAGES, "page to look at the labels, and to correct them: .html"),
@@ -104,13 +103,9 @@ def _parsers():
     add("--names", **a_file, help="with --shots: .csv of folder, name of the class, and prompts if any")
     add("--corrections", **a_file, help="with --shots: .csv of path, label; no label takes a shot back")
     add("--no-cache", action="store_true", help="keep no embeddings for the next run")
-    add("--sort-into", metavar="FOLDER", help="copy each image into a sub-folder of its label")
-    add(
-        "--min-probability",
-        metavar="P",
-        type=probability,
-        help="copy only labels of at least this probability",
-    )
+    add("--sort-into", metavar="FOLDER", type=Path, help="copy each image into a sub-folder of its label")
+    enough = "copy only labels of at least this probability"
+    add("--min-probability", metavar="P", type=probability, help=enough)
     none = "an image with a p-value of at most this one is of none of the classes, and gets no label"
     add("--alpha", type=probability, default=0.0, help=none)
     return parser, label
@@ -129,31 +124,25 @@ def _file(path):
     return path
 
 
-def _of_kind(path, kinds):
-    """A file of one of these kinds, whose packages are here."""
-    kind = Path(path).suffix.lower()
-    if kind not in kinds:
-        raise argparse.ArgumentTypeError(f"{path!r} does not end in {' or '.join(kinds)}")
-    missing = [name for name in kinds[kind] if find_spec(name) is None]
-    if missing:
-        install = f"{sys.executable} -m pip install {' '.join(missing)}"
-        raise argparse.ArgumentTypeError(f"{kind} files need {' and '.join(missing)}: {install}")
-    return path
-
-
 def _new_file_of(kinds):
     """A check of the name of a file to write, so that nothing fails only after the work was done."""
 
     def check(path):
-        parent = Path(_of_kind(path, kinds)).absolute().parent
-        if os.path.lexists(path):
-            raise argparse.ArgumentTypeError(
-                f"{path!r} exists, and nothing is overwritten; give another name"
-            )
-        if not parent.is_dir():
-            raise argparse.ArgumentTypeError(f"there is no folder {str(Path(path).parent)!r}")
-        if not os.access(parent, os.W_OK):
+        kind, parent, wrong = Path(path).suffix.lower(), Path(path).absolute().parent, None
+        missing = [name for name in kinds.get(kind, []) if find_spec(name) is None]
+        if kind not in kinds:
+            wrong = f"{path!r} does not end in {' or '.join(kinds)}"
+        elif missing:
+            install = f"{sys.executable} -m pip install {' '.join(missing)}"
+            wrong = f"{kind} files need {' and '.join(missing)}: {install}"
+        elif os.path.lexists(path):
+            wrong = f"{path!r} exists, and nothing is overwritten; give another name"
+        elif not parent.is_dir():
+            wrong = f"there is no folder {str(Path(path).parent)!r}"
+        elif not os.access(parent, os.W_OK):
             raise PermissionError(f"nothing may be written into the folder {str(parent)!r}")
+        if wrong:
+            raise argparse.ArgumentTypeError(wrong)
         return path
 
     return check
@@ -174,17 +163,14 @@ def _check(args):
         raise ValueError("--sep and --decimal are both a comma")
     if args.min_probability is not None and args.sort_into is None:
         raise ValueError("--min-probability says what --sort-into copies; give both")
-    if args.sort_into is not None:
-        folder = Path(args.sort_into)
-        if not args.sort_into:
-            raise ValueError("--sort-into: the name of the folder is empty; '.' is the working folder")
-        if folder.exists() and not folder.is_dir():
-            raise ValueError(f"--sort-into: {args.sort_into!r} is a file, not a folder")
-        if folder.resolve().is_relative_to(args.photos.resolve()) and not is_of_copies(folder):
-            raise ValueError(
-                f"--sort-into: {args.sort_into!r} is in PHOTOS and holds other files, so that the copies would be "
-                "labelled in the next run; give a new folder, or one elsewhere"
-            )
+    folder = args.sort_into
+    if folder is not None and folder.is_file():
+        raise ValueError(f"--sort-into: '{folder}' is a file, not a folder")
+    if folder and folder.resolve().is_relative_to(args.photos.resolve()) and not is_of_copies(folder):
+        raise ValueError(
+            f"--sort-into: '{folder}' is in PHOTOS and holds other files, so that the copies would be labelled in the next "
+            "run; give a new folder, or one elsewhere"
+        )
 
 
 def _label(args):
@@ -213,8 +199,8 @@ def _label(args):
     if args.report is not None:
         say(f"Page to look at: {args.report}")
     if args.sort_into is not None:
-        copied = sort_into(table, Path(args.sort_into), args.min_probability or 0.0)
-        say(f"{copied} images copied into {args.sort_into!r}.")
+        copied = sort_into(table, args.sort_into, args.min_probability or 0.0)
+        say(f"{copied} images copied into '{args.sort_into}'.")
     if shots is not None:
         say("\n".join(shots.summary(paths, embeddings)))
         n_skipped += shots.n_skipped

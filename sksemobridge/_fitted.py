@@ -112,22 +112,21 @@ class FittedState:
         return result
 
 
-def require_shots(classes, has_shots, names):
-    """Refuse classes that have neither shots nor a name, and a set of classes without any shots.
+def require_shots(classes, codes, prompts):
+    """Whether each class has shots, whose classes are `codes (n,)`.
 
-    Without texts `names` is None; a class without text has the name None.
+    Refuses classes that have neither shots nor text, and a set of classes without any shots.
     """
-    unknown = ~has_shots & [names is None or name is None for name in names or classes]
-    missing = classes[unknown].tolist()
-    if missing and names is None:
-        raise ValueError(
-            f"There are no shots of the classes {missing}, and without a text_encoder nothing else is known of them."
-        )
+    has_shots = np.bincount(codes, minlength=len(classes)) > 0
+    names = [None] * len(classes) if prompts is None else prompts.names
+    missing = classes[~has_shots & [name is None for name in names]].tolist()
     if missing:
         raise ValueError(
-            f"There are no shots of the classes {missing}, and class_names says that they have no text either."
+            f"There are no shots of the classes {missing}, and no text. Give shots, or a text_encoder and a name in "
+            "class_names."
         )
     if not has_shots.any():
         raise ValueError(
             f"None of the classes {classes.tolist()} has shots. Use ZeroShotClassifier for names alone."
         )
+    return has_shots

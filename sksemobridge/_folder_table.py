@@ -18,8 +18,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._user_tables import FORMULA
 from ._utils.files import new_file
-from .datasets._folder import list_files
-from .encoders import CLIPImageEncoder, ImageReadError
+from .datasets._folder import list_files, problem_of
+from .encoders import CLIPImageEncoder
 
 # Columns, and what they are called in a table that people open.
 COLUMNS = {
@@ -142,15 +142,8 @@ def embed_readable(encoder, paths, *, progress):
         warnings.filterwarnings("ignore", ".* images cannot be read")
         embeddings = encoder.transform(paths)
     readable = np.isfinite(np.asarray(embeddings)).all(axis=1)
-    encoder.set_params(on_error="raise", progress=False)
-    problems = {}
-    for i in np.flatnonzero(~readable):
-        try:
-            encoder.transform([paths[i]])
-        except ImageReadError as error:
-            problems[paths[i]] = str(error.__cause__)
-        else:
-            problems[paths[i]] = "it changed while it was read, or its embedding is not finite"
+    unknown = "it changed while it was read, or its embedding is not finite"
+    problems = {paths[i]: problem_of(paths[i]) or unknown for i in np.flatnonzero(~readable)}
     # `iloc` of a data frame of pandas, where the encoder was set to give one.
     return getattr(embeddings, "iloc", embeddings)[np.flatnonzero(readable)], problems
 

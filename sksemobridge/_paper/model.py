@@ -112,12 +112,12 @@ def class_divergence(image_means, texts):
     return np.log2((1 + EPS) / (np.diag(softmax(image_means @ texts.T)) + EPS))
 
 
-def fit_paper(shots, texts, blend, training=None, callback=None):
+def fit_paper(shots, texts, blend, training=None):
     """The `PaperModel` of a `PaperBlend` and a `Training` or None, the closed form, in float64.
 
     `shots` have embeddings `X (n, D)`, `codes (n,)`, the sorted indices of their classes, positive `weight (n,)`, and
     `group (n,)`, equal for copies of one image. Each class has one. `texts` are `ClassTexts`; without a projection the
-    bridge is the identity. `callback` and errors are those of `train_bridge`.
+    bridge is the identity. Errors are those of `train_bridge`.
 
     Training is in float32. Warns if L-BFGS did not converge, and if `atol` cuts off every direction.
     """
@@ -136,7 +136,7 @@ def fit_paper(shots, texts, blend, training=None, callback=None):
     share = weight_in_class(codes, shots.weight)
     trained = TrainedBridge(bridge.matrix, None, None, 1, True)
     if training is not None:
-        trained = train_bridge(X, codes, share, bridge, training, texts, callback=callback)
+        trained = train_bridge(X, codes, share, bridge, training, texts)
         bridge = replace(bridge, matrix=trained.bridge, basis=None)
     if not trained.converged:
         message = f"The bridge did not converge in {trained.n_iter} iterations. Increase max_iter or tol."
