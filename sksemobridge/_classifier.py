@@ -13,12 +13,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._base import EmbeddingClassifier, is_linear
 from ._fitted import FittedState, require_shots
+from ._model.class_means import effective_numbers
 from ._model.fit import fit_model
 from ._model.shots import ShotMemory
 from ._paper.model import PaperModel, fit_paper
 from ._paper.parameters import PaperBlend, Training
 from ._texts.encode import embed_classes, read_texts
-from ._texts.prompts import ClassPrompts, describe_classes, is_sequence
+from ._texts.prompts import describe_classes, is_sequence
 from ._texts.words import vocabulary_texts, word_span
 from ._utils.array_api import astype, softmax, to_numpy
 from ._utils.sklearn import Interval, StrOptions, checks_parameters, offered_if
@@ -38,7 +39,6 @@ from ._utils.validation import (
 
 # Two embeddings of one text by one model have at least this cosine, in any precision and on any device.
 SAME_TEXT = 0.99
-TINY = np.finfo(float).tiny
 # Attributes of a `PaperModel` that become fitted attributes, and fitted attributes that not every fit has.
 OF_PAPER = ("prototypes", "image_means", "class_bias", "rank", "temperature", "loss_curve", "n_iter")
 OPTIONAL = (*OF_PAPER, "bridge", "coef", "intercept", "label_proba", "held_out_proba")
@@ -293,14 +293,14 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
     def _training(self):
         """`Training`, or None in closed form; refuses parameters that do not go together."""
         if isinstance(self.blend, PaperBlend):
-            has_words = self.vocabulary is not None and not isinstance(self.vocabulary, str)
-            for name, is_used in (
-                ("store_held_out", self.store_held_out),
-                ("label_noise", self.label_noise not in ("auto", 0)),
-                ("vocabulary", has_words),
-            ):
-                if is_used:
-                    raise ValueError(f'{name} needs blend="auto": the paper\'s classifier does without.')
+            used = {
+                "store_held_out": self.store_held_out,
+                "label_noise": self.label_noise not in ("auto", 0),
+                "vocabulary": self.vocabulary is not None and not isinstance(self.vocabulary, str),
+            }
+            if any(used.values()):
+                name = next(filter(used.get, used))
+                raise ValueError(f'{name} needs blend="auto": the paper\'s classifier does without.')
         elif self.solver != "closed_form":
             raise ValueError(
                 f'solver={self.solver!r} trains the bridge of the paper, which blend="auto" does not have. Use '
@@ -319,9 +319,9 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
         if not isinstance(self.priors, str):
             return validate_priors(self.priors, n_classes)
         _, codes, weight, _, _ = memory.of_images.images()
-        sums = np.bincount(codes, weights=weight, minlength=n_classes)
-        counts = sums**2 / np.maximum(np.bincount(codes, weights=weight**2, minlength=n_classes), TINY)
-        counts[sums == 0] = 1.0
+        seen, codes = np.unique(codes, return_inverse=True)
+        counts = np.ones(n_classes)
+        counts[seen], _ = effective_numbers(codes, weight, 1.0)
         return np.log(counts / counts.sum())
 
     def _set_fitted(self, fitted):
@@ -376,17 +376,15 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
         check_is_fitted(self)
         classes, fitted, params = validate_classes(classes), self._fitted, {}
         rows = fitted.position(classes)
-        new, shots, prompts = rows < 0, fitted.shots.take(rows), fitted.class_prompts
-        texts: Any = None if fitted.text_embeddings is None else fitted.text_embeddings[rows]
-        added: Any = ClassPrompts([], [])
-        if new.any():
-            can_embed = prompts is not None and self.text_encoder is not None
-            added = self._describe(classes[new], fitted) if can_embed else None
-        prompts = None if prompts is None or added is None else prompts.take(rows, added)
+        new, shots, log_prior = rows < 0, fitted.shots.take(rows), fitted.log_prior
+        prompts, texts, added = fitted.class_prompts, fitted.text_embeddings, None
+        if prompts is not None:
+            if new.any() and self.text_encoder is not None:
+                added = self._describe(classes[new], fitted)
+            prompts, texts = prompts.take(rows, added), texts[rows]
         require_shots(classes, shots.shots.codes, prompts)
-        if new.any():
+        if added is not None:
             texts[new] = self._embed_new(added.prompts)
-        log_prior = fitted.log_prior
         if log_prior is not None and isinstance(self.priors, str):
             log_prior = self._log_prior(shots, len(classes))
         elif log_prior is not None:

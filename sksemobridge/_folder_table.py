@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
-from sklearn.utils import Bunch
 from sklearn.utils.validation import check_is_fitted
 
 from ._user_tables import FORMULA
@@ -57,7 +56,7 @@ def predict_folder(
 
     Returns
     -------
-    pandas.DataFrame, or sklearn.utils.Bunch of lists where pandas is not installed
+    pandas.DataFrame
         One row for each file, sorted by path, with the columns
 
         path : str
@@ -96,11 +95,9 @@ def predict_folder(
     >>> list(table["problem"])
     ['']
     """
+    import pandas
+
     columns, *_ = label_files(estimator, folder, alpha=alpha, progress=progress)
-    try:
-        import pandas
-    except ImportError:
-        return Bunch(**columns)
     try:
         return pandas.DataFrame(columns)
     except UnicodeEncodeError:

@@ -78,13 +78,10 @@ def learn(folder, model, names, corrections, *, cache, alpha):
     given = {} if corrections is None else read_corrections(corrections, found.target_names.tolist())
     paths, labels = _corrected(found.paths, of_folder, given)
     classes = sorted({*labels} - {""})
-    if not classes:
-        raise ValueError("--corrections: they take all shots back, so that there is nothing to learn from")
-    if len(classes) == 1 and not alpha:
+    if not classes or (len(classes) == 1 and not alpha):
         raise ValueError(
-            f"--shots: {folder!r} with its corrections, if any, has one class, and all images would be labelled "
-            f"{classes[0]!r}. Give the folder whose sub-folders are the classes, or --alpha to turn away what is not of "
-            "this one"
+            f"--shots: {folder!r}, with its corrections if any, has the classes {classes}. Give a folder of several "
+            "sub-folders, or with one class --alpha to turn away what is not of it"
         )
     words = {} if names is None else read_names(names, sorted({*classes, *found.target_names}))
     pipeline = make_semobridge_pipeline(*model, encoder_params={"cache": cache}, **words)

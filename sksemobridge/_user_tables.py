@@ -17,8 +17,8 @@ FORMULA = r"(?='*[=+\-@\t])"
 def read_names(path, folders):
     """Parameters that say the classes in the words of a table: folder, name, and whole prompts if there are any.
 
-    A ValueError if the file is no table, or names what is no class, or a class twice. A warning if the first row names no
-    class and has not the usual words of a header.
+    The first row may be a header, which begins with "folder". A ValueError if the file is no table, or names what is no
+    class, or a class twice.
     """
     names, prompts, named = {folder: folder.replace("_", " ") for folder in folders}, {}, set()
     for number, (cell, *words) in enumerate(_read_rows("--names", path)):
@@ -29,10 +29,8 @@ def read_names(path, folders):
             named.add(folder)
             names[folder] = next(filter(None, words[:1]), names[folder])
             prompts |= {folder: own} if (own := list(filter(None, words[1:]))) else {}
-        elif number:
+        elif number or folder.lower() != "folder":
             raise ValueError(f"--names: {path!r} names {folder!r}, which is no class ({', '.join(folders)})")
-        elif folder.lower() != "folder":
-            warn_caller(f"--names: {folder!r}, in the first line of {path!r}, is no class; read as a header.")
     if not named:
         raise ValueError(f"--names: {path!r} names no class")
     if prompts:

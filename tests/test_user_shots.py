@@ -84,8 +84,8 @@ def test_names_that_say_little_by_the_shots_are_said(place, capsys):
 @pytest.mark.parametrize(
     ("label_of_all", "more", "message"),
     [
-        ("", "", "they take all shots back"),
-        ("fruit", "", "has one class, and all images would be labelled 'fruit'"),
+        ("", "", "has the classes []"),
+        ("fruit", "", "has the classes ['fruit']"),
         ("fruit", "photos/broken.jpg,apple", "no image of these classes can be read: apple"),
     ],
 )

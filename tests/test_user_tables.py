@@ -109,6 +109,7 @@ def test_names_alone_keep_the_usual_prompts(photos):
     ("content", "message"),
     [
         (b"folder,name\nbrid,bird", r"names 'brid', which is no class \(bird, clock\)"),
+        (b"brid,bird", "names 'brid', which is no class"),
         (b"bird,animal\nclock,watch\nbird,sparrow", "names 'bird' twice"),
         ("folder,name\nbird,Vögel".encode("cp1252"), "no table in UTF-8"),
         (b"bird," + b"b" * 200_000, "no table in UTF-8"),
