@@ -293,6 +293,7 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
     def _training(self):
         """`Training`, or None in closed form; refuses parameters that do not go together."""
         if isinstance(self.blend, PaperBlend):
+            self.blend._validate_params()
             used = {
                 "store_held_out": self.store_held_out,
                 "label_noise": self.label_noise not in ("auto", 0),
@@ -309,7 +310,7 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
         if self.solver == "closed_form":
             return None
         training = self.solver if isinstance(self.solver, Training) else Training(self.solver)
-        training.validate()
+        training._validate_params()
         return training
 
     def _log_prior(self, memory, n_classes):

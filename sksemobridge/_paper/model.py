@@ -121,7 +121,6 @@ def fit_paper(shots, texts, blend, training=None):
 
     Training is in float32. Warns if L-BFGS did not converge, and if `atol` cuts off every direction.
     """
-    blend.validate(has_text=texts.embeddings is not None)
     X, codes = np.asarray(shots.X, dtype=np.float64), shots.codes
     if texts.projection is None:
         bridge = Bridge.identity(X.shape[1])
@@ -157,6 +156,10 @@ def fit_paper(shots, texts, blend, training=None):
         loss_curve=trained.loss_curve,
         n_iter=trained.n_iter,
     )
+    if not list(model.terms()):
+        raise ValueError(
+            "lambda1 (without text unused), lambda2 and lambda3 are zero: set one of them above zero."
+        )
     temperature = blend.temperature
     if temperature == "auto":
         temperature = fit_temperature(model, shots, share, eos, texts.logit_scale)

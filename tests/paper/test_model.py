@@ -124,6 +124,12 @@ def test_a_cutoff_that_leaves_nothing_warns():
     assert np.isfinite(decision(model, X)).all()
 
 
+@pytest.mark.parametrize(("texts", "lambda1"), [(ClassTexts(), 1.0), (make_texts(), 0.0)])
+def test_some_weight_that_is_used_is_above_zero(texts, lambda1):
+    with pytest.raises(ValueError, match="lambda3 are zero"):
+        fit(texts, *draw(make_texts(), 1), blend=PaperBlend(lambda1=lambda1, lambda2=0.0, lambda3=0.0))
+
+
 # Temperature
 
 
