@@ -25,7 +25,7 @@ def is_linear(classifier):
 
 
 class EmbeddingClassifier(ClassifierMixin, SavedEstimator):
-    """A classifier of embeddings whose `_fitted` offers `classes`, `scores(X, finish)` and `with_unlabeled(X)`.
+    """A classifier of embeddings whose `_fitted` offers `linear`, or else `model`, and `with_unlabeled(X)`.
 
     Under scikit-learn's `array_api_dispatch=True` results are arrays of the library and on the device of `X`;
     labels are always NumPy. Memory for the work does not grow with the number of rows.
@@ -100,7 +100,8 @@ class EmbeddingClassifier(ClassifierMixin, SavedEstimator):
 
     def _finished_scores(self, X, finish):
         check_is_fitted(self)
-        return self._fitted.scores(validate_embeddings(self, X, reset=False), finish)
+        model = self._fitted.linear or self._fitted.model
+        return model.finished(validate_embeddings(self, X, reset=False), finish)
 
     def _set_fitted(self, fitted):
         self._fitted = fitted

@@ -460,7 +460,10 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
             shots.
         """
         check_is_fitted(self)
-        return self._fitted.affinities(validate_embeddings(self, X, reset=False))
+        fitted, X = self._fitted, validate_embeddings(self, X, reset=False)
+        if isinstance(fitted.model, PaperModel):
+            return fitted.model.affinities(X)
+        return {name: term(X) for name, term in fitted.terms.items()}
 
 
 def _warn_of_near_copies(memory):

@@ -50,16 +50,6 @@ class FittedState:
         """The model of the shots alone, also after unlabelled images."""
         return self.of_shots or self.model
 
-    def scores(self, X, finish):
-        """`finish(decision)` for the decision `(n, C)`. `finish` treats each row by itself."""
-        return (self.linear or self.model).finished(X, finish)
-
-    def affinities(self, X):
-        """The terms of the decision, or the affinities of the paper, by name."""
-        if isinstance(self.model, PaperModel):
-            return self.model.affinities(X)
-        return {name: term(X) for name, term in self.terms.items()}
-
     def position(self, classes):
         """Index of each label among the classes; -1 if it is not among them."""
         of_label = {label: i for i, label in enumerate(self.classes.tolist())}

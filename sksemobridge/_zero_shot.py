@@ -127,7 +127,3 @@ class TextModel:
             {"text": self.of_texts}, X, lambda logits, u: anchors_of_names(logits, u, self.text_embeddings)
         )
         return replace(self, linear=total(terms.values()))
-
-    def scores(self, X, finish):
-        """`finish(logits)` for the logits `(n, C)` of the classes; `finish` treats each row by itself."""
-        return self.linear.finished(X, finish)
