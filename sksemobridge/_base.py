@@ -107,7 +107,6 @@ class EmbeddingClassifier(ClassifierMixin, SavedEstimator):
         self._fitted = fitted
         self.classes_ = fitted.classes
         self.text_embeddings_ = fitted.text_embeddings
-        self.text_model_ = fitted.text_model
         prompts = fitted.class_prompts
         self.class_names_ = None if prompts is None else np.array(prompts.names, dtype=object)
         self.prompts_ = None if prompts is None else prompts.prompts

@@ -79,8 +79,8 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
         Sorted labels.
     coef_, intercept_ : ndarrays of shape (C, D) and (C,), or (1, D) and (1,) for two classes
         As of scikit-learn's `LogisticRegression`. Not with `PaperBlend`.
-    text_embeddings_, class_names_, prompts_, text_model_
-        `T_c (C, D)`, names and texts of the classes; name and weights of the text encoder. None without text.
+    text_embeddings_, class_names_, prompts_
+        `T_c (C, D)`, names and texts of the classes. None without text.
     blend_ : dict
         The scales of `"text"` and `"shots"`, and the probability `"trust"` that the texts are of use.
     held_out_proba_ : ndarray of shape (n, C)
@@ -275,9 +275,7 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
         model = astype(model, dtype)
         if earlier is None:
             record_features(self, X)
-        self._set_fitted(
-            FittedState(classes, model, memory, of_texts, texts.model, prompts, log_prior, *right, held_out)
-        )
+        self._set_fitted(FittedState(classes, model, memory, of_texts, prompts, log_prior, *right, held_out))
         return self
 
     def _words(self, texts, width):

@@ -22,7 +22,6 @@ class FittedState:
     model: Model | PaperModel  # a `Model` is without `log_prior`
     shots: ShotMemory
     text_embeddings: np.ndarray | None  # `T_c (C, D)`
-    text_model: tuple | None  # name and weights of the text model
     class_prompts: ClassPrompts | None  # None without texts of the classes
     log_prior: np.ndarray | None  # added to the decision, `(C,)`; None where all classes are equally frequent
     # Probability that the label of each shot is right, and how much of it counts, `(m,)`; one with the paper's model

@@ -1,6 +1,5 @@
 """Embeddings of texts, asked of a text encoder and checked."""
 
-import os
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,12 +19,11 @@ _class_texts = LRUCache(max_items=8192)
 
 @dataclass(frozen=True, eq=False)
 class ClassTexts:
-    """What is known of classes before any shot. What follows `model` is for the paper's bridge alone."""
+    """What is known of classes before any shot. What follows `logit_scale` is for the paper's bridge alone."""
 
     # `T_c = nrm(mean_j nrm(eos_cj @ W + b_W))`, shape (C, D), the zero-shot classifier; None without texts of the classes
     embeddings: np.ndarray | None = None
     logit_scale: float = 100.0  # factor of CLIP's cosines
-    model: tuple | None = None  # name and weights of the text model
     eos_directions: np.ndarray | None = None  # `E_c = nrm(mean_j nrm(eos_cj))`, shape (C, d)
     projection: np.ndarray | None = None  # `W (d, D)`
     projection_bias: np.ndarray | None = None  # `b_W (D,)`
@@ -49,8 +47,11 @@ def read_texts(text_encoder, prompt_lists, of_bridge=False):
     if text_encoder is None:
         return ClassTexts()
     projection, bias = read_projection(text_encoder) if of_bridge else (None, None)
-    result = {"logit_scale": read_logit_scale(text_encoder), "model": name_text_model(text_encoder)}
-    result |= {"projection": projection, "projection_bias": bias}
+    result = {
+        "logit_scale": read_logit_scale(text_encoder),
+        "projection": projection,
+        "projection_bias": bias,
+    }
     if prompt_lists is not None:
         result["embeddings"], *of_eos = _by_class(text_encoder, prompt_lists, projection, bias)
         if of_bridge:
@@ -187,12 +188,6 @@ def read_logit_scale(text_encoder):
             f"{_name(text_encoder)} offers logit_scale_={text_encoder.logit_scale_!r}; it must be a positive number."
         )
     return scale
-
-
-def name_text_model(text_encoder):
-    """`(model_name, pretrained)` of a text encoder, or None where it has no such parameters."""
-    name, pretrained = getattr(text_encoder, "model_name", None), getattr(text_encoder, "pretrained", None)
-    return None if name is None else (name, None if pretrained is None else os.fspath(pretrained))
 
 
 def _name(text_encoder):

@@ -29,7 +29,7 @@ def make_texts(n_classes=5, d=24, width=16, bias=False, seed=0):
     bias = rng.normal(scale=0.1, size=width) if bias else None
     joint = eos @ projection + (0 if bias is None else bias)
     length = float(np.linalg.norm(eos, axis=1).mean())
-    return ClassTexts(unit(joint), 20.0, None, unit(eos), projection, bias, length)
+    return ClassTexts(unit(joint), 20.0, unit(eos), projection, bias, length)
 
 
 def draw(texts, per_class, noise=0.2, seed=1):
