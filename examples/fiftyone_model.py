@@ -2,11 +2,11 @@
 A model for FiftyOne
 ====================
 
-FiftyOne shows a dataset of images, and people label in it. This model learns from the labels of a field, and
-`dataset.apply_model(model, "predictions")` fills another field with labels, confidences and doubts. In the app, or with
-`dataset.sort_by("predictions.doubt", reverse=True)`, the images that need a person come first.
+FiftyOne shows a dataset of images, and people label them there. This model learns from the labels of a field.
+`dataset.apply_model(model, "predictions")` fills another field with label, confidence, doubt and p-value. Sort by doubt in the
+app, or with `dataset.sort_by("predictions.doubt", reverse=True)`. Then the images that need a person come first.
 
-A broken image costs FiftyOne its whole batch. Apply the model again to `dataset.exists("predictions", False)`, without
+If an image is broken, FiftyOne loses its whole batch. Apply the model again to `dataset.exists("predictions", False)`, without
 `batch_size`.
 """
 
@@ -25,7 +25,7 @@ class FewShotModel(Model):
 
     @classmethod
     def from_labels(cls, dataset, field, **params):
-        """Learn from the samples whose `field` holds a classification; `params` of `make_semobridge_pipeline`."""
+        """Learn from the samples with a classification in `field`. `params` go to `make_semobridge_pipeline`."""
         labelled = dataset.exists(f"{field}.label")
         paths, labels = labelled.values(["filepath", f"{field}.label"])
         return cls(make_semobridge_pipeline(**params).fit(paths, labels))
@@ -40,7 +40,7 @@ class FewShotModel(Model):
         return self.predict_all([image])[0]
 
     def predict_all(self, images):
-        """One `fiftyone.Classification` for each image, with `doubt` from 0 to 1, and `p_value`: low is none of these."""
+        """One `fiftyone.Classification` for each image, with `doubt` (0 to 1) and `p_value` (low: none of the classes)."""
         X = self.pipeline[:-1].transform(list(images))
         proba, p_values = self.pipeline[-1].predict_proba(X), self.pipeline[-1].p_values(X)
         best = proba.argmax(axis=1)
@@ -58,7 +58,7 @@ class FewShotModel(Model):
 
 
 # %%
-# A trial on the pictures of the package: a third of them has a label.
+# A trial on pictures of the package. A third of them has a label.
 if __name__ == "__main__":
     from pathlib import Path
 

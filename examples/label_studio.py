@@ -2,9 +2,9 @@
 To and from Label Studio
 ========================
 
-Label Studio exports and imports JSON. Its labels become shots here, and predictions go back with scores, so that people label the
-least certain images first (in Label Studio: order tasks by prediction score). Images are local files, which Label Studio serves
-below one folder (its "local storage").
+Label Studio exports and imports JSON. Here its labels become shots, and predictions go back with scores. People can then label the
+least certain images first (in Label Studio: order tasks by prediction score). Images are local files in one folder, which Label
+Studio serves (its "local storage").
 """
 
 import json
@@ -21,7 +21,7 @@ CHOICES, IMAGE = "label", "image"
 
 
 def to_tasks(table, root):
-    """Tasks with predictions, from a table of `predict_folder`; images that have no label are tasks without one."""
+    """Tasks with predictions, from a table of `predict_folder`. Images without a label become tasks without a prediction."""
     tasks = []
     for path, label, probability in zip(table["path"], table["label"], table["probability"]):
         address = f"/data/local-files/?d={quote(Path(path).relative_to(root).as_posix())}"
@@ -36,7 +36,7 @@ def to_tasks(table, root):
 
 
 def to_shots(tasks, root):
-    """Paths and labels, from an export of tasks ("JSON"); tasks without one label by a person are left out."""
+    """Paths and labels from an export of tasks ("JSON"). Tasks without exactly one label by a person are left out."""
     paths, labels = [], []
     for task in tasks:
         results = [
@@ -46,7 +46,7 @@ def to_shots(tasks, root):
             for result in annotation["result"]
             if result["from_name"] == CHOICES
         ]
-        # The last word counts; several choices for one image are no class.
+        # The last annotation counts. Several choices for one image are no class.
         if results and len(results[-1]) == 1:
             paths.append(str(Path(root, parse_qs(urlsplit(task["data"][IMAGE]).query)["d"][0])))
             labels.append(results[-1][0])
@@ -70,7 +70,7 @@ if __name__ == "__main__":
     Path("tasks.json").write_text(json.dumps(tasks))
     print(len(tasks), "tasks to import, such as", tasks[0])
 
-    # What a person confirms there comes back as annotations in the export.
+    # In the export, the labels by a person are annotations.
     for task in tasks[:9]:
         task["annotations"] = [{"result": prediction["result"]} for prediction in task["predictions"]]
     paths, labels = to_shots(tasks, "media")

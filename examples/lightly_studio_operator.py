@@ -2,13 +2,13 @@
 An operator for LightlyStudio
 =============================
 
-LightlyStudio shows a dataset of images, and people give them classes there. This operator, in its menu, learns from these classes
-and their names. It gives all images a predicted class with a confidence, and `doubt` and `p_value` as metadata. Images of high
-doubt need a person first.
+LightlyStudio shows a dataset of images, and people give them classes there. This operator for its menu learns from these classes
+and their names. It gives all images a predicted class with a confidence. The metadata `doubt` and `p_value` show which images need
+a person first.
 
-LightlyStudio finds the operator of an installed package by a line in its `pyproject.toml`, below
-`[project.entry-points."lightly_studio.plugins"]`: `few_shot = "my_package.my_module:FewShotOperator"`. Or a program registers it:
-`lightly_studio.plugins.operator_registry.operator_registry.register(FewShotOperator())`.
+There are two ways to install the operator. In the `pyproject.toml` of your package, add the line
+`few_shot = "my_package.my_module:FewShotOperator"` below `[project.entry-points."lightly_studio.plugins"]`. Or register it in a
+program: `lightly_studio.plugins.operator_registry.operator_registry.register(FewShotOperator())`.
 """
 
 import numpy as np
@@ -25,7 +25,7 @@ PREDICTED = "sksemobridge"
 
 
 class FewShotOperator(BaseOperator):
-    """Learns from the images with one class by a person, and predicts the class of all that were asked for."""
+    """Learns from the images to which a person gave one class, and predicts the class of all selected images."""
 
     name = "Few-shot classes"
     description = (
@@ -75,7 +75,7 @@ class FewShotOperator(BaseOperator):
 
 
 # %%
-# A trial on the pictures of the package: a third of them has a class. `lightly_studio.start_gui()` would show the dataset.
+# A trial on pictures of the package. A third of them has a class. `lightly_studio.start_gui()` would show the dataset.
 if __name__ == "__main__":
     from pathlib import Path
 

@@ -2,9 +2,8 @@
 Any image encoder: a network of torchvision
 ===========================================
 
-A classifier needs embeddings, not CLIP. Here they come from a ResNet of torchvision whose last layer is cut off, and no names
-are used. Its weights are random, so that nothing is downloaded: what it knows is what random filters see. With
-`weights="DEFAULT"` they are those of ImageNet.
+A classifier needs embeddings, but no CLIP. Here they come from a ResNet of torchvision without its last layer, and no names
+are used. The weights are random, so nothing is downloaded. `weights="DEFAULT"` takes those of ImageNet.
 """
 
 import numpy as np
@@ -28,7 +27,7 @@ def embed(images):
 
 
 # %%
-# As a step of a pipeline, a function is an encoder. `class_names="ignore"` says that the labels are no words.
+# A function can be the encoder in a pipeline. `class_names="ignore"` uses no names.
 pipeline = make_pipeline(FunctionTransformer(embed), SeMoBridgeClassifier(class_names="ignore"))
 
 emoji = load_emoji()
@@ -42,7 +41,7 @@ queries = np.setdiff1d(kinds, shots)
 pipeline.fit(emoji.images[shots], labels[shots])
 
 # %%
-# Against logistic regression on the same embeddings, and the bundled CLIP, without its texts too.
+# Compare with logistic regression on the same embeddings, and with the bundled CLIP model, also without texts.
 clip = CLIPImageEncoder("mini", pretrained="bundled")
 scores = {
     "random ResNet": pipeline.score(emoji.images[queries], labels[queries]),

@@ -2,8 +2,8 @@
 Calibrated probabilities, and abstaining
 ========================================
 
-A probability is worth something if, of all pictures predicted with 70 %, about 70 % are right. Then one can leave
-the doubtful ones to a person. The default model estimates from the shots how certain it can be.
+Take all pictures with a probability of about 70 %. If about 70 % of them are right, the probabilities are calibrated. Then
+a person can look at the uncertain pictures. The default model calibrates its probabilities on the shots.
 """
 
 import matplotlib.pyplot as plt
@@ -27,8 +27,8 @@ shots = np.concatenate([rng.permutation(np.flatnonzero(labels == c))[:8] for c i
 queries = np.setdiff1d(np.arange(len(labels)), shots)
 
 # %%
-# Zero-shot, the paper's score as its probability, and the default model. Of each prediction we
-# need two things: the probability of the predicted class, and whether it was right.
+# We compare zero-shot, the score of the paper, and the default model. For each prediction we need two things: the
+# probability of the predicted class, and whether it is right.
 text_encoder = CLIPTextEncoder("mini", "bundled")
 classifiers = {
     "zero-shot": ZeroShotClassifier(text_encoder),
@@ -42,8 +42,8 @@ for name, classifier in classifiers.items():
     right[name] = classifier.predict(X[queries]) == labels[queries]
 
 # %%
-# Reliability: scikit-learn's own display, of "was the predicted class right?" Beside it, what abstaining
-# brings: of the most confident share of the pictures, how many are right.
+# Left: the reliability, which scikit-learn draws. Right: only the pictures with the highest probabilities are answered,
+# and the curve shows how many of these answers are right.
 figure, (left, right_panel) = plt.subplots(1, 2, figsize=(10, 4.6), layout="constrained")
 for name in classifiers:
     CalibrationDisplay.from_predictions(
@@ -61,7 +61,7 @@ right_panel.legend(loc="lower left", fontsize="small")
 plt.show()
 
 # %%
-# Abstain below a threshold: with honest probabilities it says beforehand how many answers will be right.
+# Below a threshold, there is no answer. If probabilities are calibrated, they predict how many answers will be right.
 print(f"{'':<28}{'threshold':>10}{'answered':>10}{'expected':>10}{'right':>8}")
 for name in classifiers:
     for threshold in (0.0, 0.5, 0.8):

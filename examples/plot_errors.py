@@ -2,8 +2,8 @@
 Looking at errors
 =================
 
-Which classes are taken for which, what the wrong pictures look like, which comparison led the classifier astray, and which
-labels of the shots may be wrong.
+Which classes are confused? What do these pictures look like? Which part of the decision caused the error? Which labels of
+the shots may be wrong?
 """
 
 import matplotlib.pyplot as plt
@@ -26,7 +26,7 @@ predicted = pipeline.predict(images[queries])
 probability = pipeline.predict_proba(images[queries]).max(axis=1)
 
 # %%
-# Which classes are taken for which?
+# Which classes are confused?
 figure, ax = plt.subplots(figsize=(6.5, 6), layout="constrained")
 ConfusionMatrixDisplay.from_predictions(
     labels[queries], predicted, ax=ax, xticks_rotation="vertical", cmap="Blues", colorbar=False
@@ -38,12 +38,12 @@ true, taken = np.unravel_index(confusion.argmax(), confusion.shape)
 print(f"Most often, {NAMES[true]} is taken for {NAMES[taken]}: {confusion.max()} times.")
 
 # %%
-# The errors that the classifier was most sure of, each with the shots that are closest to it. Where these are of
-# the predicted class too, more varied shots of the right class help; where they look nothing like the picture,
-# the model does not see what we see.
+# The plot shows the errors with the highest probability, and the shots that are closest to each. If these shots have the
+# predicted class too, add more varied shots of the right class. If they do not look like the picture, the model does not
+# see what we see.
 #
-# The bars say why: what speaks for the predicted class (above zero) or for the right one (below). A logit is a sum over
-# what the name of the class says, what the shots say, and a correction for what both missed.
+# The bars show the reasons. Values above zero speak for the predicted class, values below zero for the right class. A
+# logit is the sum of three terms: the name of the class, the shots, and a correction.
 wrong = np.flatnonzero(predicted != labels[queries])
 worst = wrong[np.argsort(-probability[wrong])][:6]
 PredictionsDisplay.from_estimator(
@@ -56,8 +56,8 @@ PredictionsDisplay.from_estimator(
 )
 
 # %%
-# Perhaps the shots are to blame. Here five of 36 have a wrong label. Each shot counts as much as its label is likely to be
-# right. `label_proba_` says how likely that is. A person looks at the lowest ones.
+# Perhaps labels of shots are wrong. Here five of 36 have a wrong label. `label_proba_` is the probability that a label is
+# right. Shots with doubtful labels count less. A person looks at the lowest values.
 given = labels[shots].copy()
 planted = rng.permutation(len(shots))[:5]
 given[planted] = np.roll(NAMES, 1)[np.searchsorted(NAMES, given[planted])]
@@ -74,5 +74,5 @@ figure.suptitle("Labels that are most likely wrong")
 plt.show()
 
 trusting = make_semobridge_pipeline("mini", "bundled", label_noise=0).fit(images[shots], given)
-for name, model in (("all labels trusted", trusting), ("as it comes", careful)):
+for name, model in (("all labels trusted", trusting), ("default", careful)):
     print(f"{name}: {model.score(images[queries], labels[queries]):.1%} of the other pictures are right")

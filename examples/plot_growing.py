@@ -2,8 +2,8 @@
 A new class: by name only, then with shots
 ==========================================
 
-On Tuesday somebody wants one more class. Its name is enough to begin with; pictures of it come later, and nothing
-is learnt anew from the old ones.
+On Tuesday somebody wants one more class. At first its name is enough. Pictures of it come later. The old pictures need
+not be embedded again.
 """
 
 import copy
@@ -26,8 +26,8 @@ shots = np.concatenate([order[name][:8] for name in OLD])
 old_queries = np.concatenate([order[name][8:] for name in OLD])
 
 # %%
-# A classifier of the old classes. `with_classes` gives one that also knows a new class, by its name;
-# `partial_fit` adds shots, and comes to what `fit` on all of them would.
+# First, a classifier for the old classes. `with_classes` returns a classifier that also knows a new class by its name.
+# `partial_fit` adds shots. The result is that of `fit` on all shots.
 before = SeMoBridgeClassifier(CLIPTextEncoder("mini", "bundled")).fit(X[shots], labels[shots])
 
 
@@ -44,8 +44,8 @@ def stages(new):
 
 
 # %%
-# How many pictures of the new class are found, and what it costs the old ones. Each of seven classes in
-# turn is the new one.
+# How many pictures of the new class are found? How many pictures of the old classes are still right? Each of seven
+# classes is the new one in turn.
 found, kept = {}, {}
 for new in NEW:
     queries = order[new][8:]

@@ -2,8 +2,8 @@
 Held-out shots: doubtful labels, calibration and prediction sets
 ================================================================
 
-To estimate its weights, the classifier leaves each shot out once. `store_held_out=True` keeps these predictions, at no
-further cost and without a test set. Other tools take them as they are: scikit-learn's displays, cleanlab and MAPIE
+To estimate its weights, the classifier leaves out each shot once. `store_held_out=True` keeps these predictions. They need
+no test set, and cost nothing more. Other tools can use them: the displays of scikit-learn, cleanlab and MAPIE
 (`pip install cleanlab mapie`).
 """
 
@@ -48,8 +48,8 @@ classifier.fit(X[shots], given)
 held_out = classifier.held_out_proba_
 
 # %%
-# cleanlab takes labels and held-out probabilities, and names the doubtful ones, the worst first. A person then looks
-# at a few pictures in place of a hundred.
+# cleanlab takes labels and held-out probabilities, and lists doubtful labels, the worst first. A person then looks at a few
+# pictures instead of a hundred.
 doubtful = find_label_issues(given, held_out, filter_by="both", return_indices_ranked_by="self_confidence")
 found = np.isin(doubtful, wrong)
 print(f"{len(doubtful)} labels are doubtful, {found.sum()} of them are wrong.")
@@ -62,7 +62,7 @@ for ax, i in zip(axes, doubtful):
     ax.set_title(f"{NAMES[given[i]]}?" + ("\n(wrong)" if i in wrong else "\n"), fontsize=9)
 
 # %%
-# With those labels mended: which classes are taken for which, and whether probabilities are honest, without a test set.
+# Now these labels are corrected. Which classes are confused? Are the probabilities calibrated? This needs no test set.
 classifier.fit(X[shots], np.repeat(np.arange(len(NAMES)), 10))
 held_out, y = classifier.held_out_proba_, np.repeat(np.arange(len(NAMES)), 10)
 figure, (left, right) = plt.subplots(1, 2, figsize=(11, 5), layout="constrained")
@@ -82,9 +82,9 @@ print(
 
 
 # %%
-# Sets of classes with a promise: in nine of ten cases the right class is among them. MAPIE asks the estimator for
-# probabilities of pictures that it has not learnt from. Ours are at hand, so it is given an estimator whose features are
-# the probabilities.
+# MAPIE predicts sets of classes. In nine of ten cases, the right class is in the set. MAPIE asks the estimator for
+# probabilities of pictures that it has not learnt from. We have these already, so we give it an estimator whose features
+# are the probabilities.
 class Given(ClassifierMixin, BaseEstimator):
     """A classifier of probabilities that were computed elsewhere."""
 

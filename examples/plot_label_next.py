@@ -2,8 +2,8 @@
 What to label next
 ==================
 
-Of hundreds of pictures without a label, which few should a person label? scikit-activeml chooses those that the classifier
-is least certain of (`pip install scikit-activeml`). Does that beat picking at random?
+There are hundreds of unlabelled pictures. Which of them should a person label? scikit-activeml chooses those with the least
+certain predictions (`pip install scikit-activeml`). Is this better than a random choice?
 """
 
 import matplotlib.pyplot as plt
@@ -33,8 +33,8 @@ X = CLIPImageEncoder("mini", "bundled").transform(emoji.images[kept])
 true = np.searchsorted(NAMES, labels[kept])
 
 # %%
-# scikit-activeml marks labels that are not known yet with NaN, and wraps estimators of scikit-learn. Classes without a shot
-# are known by name, so one round of labels needs none of each class: `class_names` says what the numbers mean.
+# scikit-activeml wraps estimators of scikit-learn. NaN marks labels that are not known yet. Labels are numbers here, and
+# `class_names` has their names. Classes without a shot are known by name, so the first round needs no shot of each class.
 text_encoder = CLIPTextEncoder("mini", "bundled")
 wrapped = SklearnClassifier(
     SeMoBridgeClassifier(text_encoder, class_names=NAMES), classes=np.arange(len(NAMES)), random_state=0

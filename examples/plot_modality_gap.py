@@ -2,10 +2,10 @@
 The modality gap in pictures, and what bridges it
 =================================================
 
-CLIP puts images and texts into one space, but apart: even the image of a cat is nearer to the image of a dog than to
-the words "a photo of a cat". Two panels show both before and after a bridge, in the same two principal components. The
-gap is the distance between the mean image and the mean text, as unit vectors in the whole space (Liang et al.: "Mind the
-Gap", NeurIPS 2022).
+CLIP puts images and texts into different parts of one space. The image of a cat is closer to the image of a dog than to
+the words "a photo of a cat". Two panels show images and texts before and after a bridge, in the same two principal
+components. The gap is the distance between the mean image and the mean text, as unit vectors in the whole space (Liang et
+al.: "Mind the Gap", NeurIPS 2022).
 """
 
 import matplotlib.pyplot as plt
@@ -20,7 +20,7 @@ from sksemobridge.datasets import load_emoji
 def draw(title, *before_and_after):
     """Panels of pairs of images and texts in one plane."""
     pairs = [[normalize(part) for part in pair] for pair in before_and_after]
-    # Few texts beside many images would hardly turn the plane: they are repeated to count as much.
+    # There are few texts and many images. Texts are repeated, so that both count the same for the plane.
     plane = PCA(2).fit(
         np.vstack([part for pair in pairs for part in (pair[0], np.resize(pair[1], pair[0].shape))])
     )
@@ -38,9 +38,9 @@ def draw(title, *before_and_after):
 # %%
 # Made-up embeddings
 # ------------------
-# First a space in which the gap is plain to see. Texts leave the text tower through a linear map, the text projection
-# `W`. It hardly uses some directions of the space, here 8 of 32: its singular values are small there. Images may lie
-# anywhere, so a part of them no text can reach, and the distance between the two modalities is in that part.
+# First, a space in which the gap is easy to see. The last step of the text tower is a linear map, the text projection
+# `W`. In some directions of the space (here 8 of 32), its singular values are small, so texts have hardly any part in
+# them. Images can lie anywhere. The gap between images and texts is in these directions.
 rng = np.random.default_rng(0)
 directions = np.linalg.qr(rng.normal(size=(32, 32)))[0]
 strength = np.r_[np.ones(24), np.full(8, 0.05)]
@@ -56,17 +56,17 @@ of_images_only = 1.5 * np.linalg.norm(texts[0]) * directions[:, -8:].mean(axis=1
 images = meaning + of_images_only + 0.3 * rng.normal(size=(200, 32))
 
 # %%
-# The paper's bridge is the pseudo-inverse of `W` followed by `W`, where small singular values count as zero. It takes
-# away what no text can say. Texts stay where they are.
+# The bridge of the paper is the pseudo-inverse of `W`, followed by `W`. Small singular values count as zero. The bridge
+# removes these directions. Texts stay where they are.
 bridge = SemanticBridge(text_encoder, vocabulary=None).fit(images)
 draw("Made-up embeddings", (images, texts), (bridge.transform(images), texts))
 
 # %%
 # The bundled model
 # -----------------
-# In real models `W` tells little of where texts are. The bridge for search is learnt from words: it keeps the directions in
-# which the embeddings of some thousand names of things differ, and takes off the mean of the images. Texts without their own
-# mean lie in the same directions. What is left of the gap is small.
+# In real models, `W` does not show well where texts lie. So the bridge for search is learnt from words. It keeps the directions
+# in which the embeddings of some thousand names of things differ, and subtracts the mean image. Texts minus their mean lie in
+# the same directions. Then the gap is small.
 emoji = load_emoji()
 images = CLIPImageEncoder("mini", "bundled").transform(emoji.images[::3])
 text_encoder = CLIPTextEncoder("mini", "bundled")

@@ -2,8 +2,8 @@
 Images of no class
 ==================
 
-A classifier names a class for every image, of whatever it is. `p_values` says how well an image agrees with being of one
-of the classes, and `score_samples` how typical it is of them.
+A classifier gives every image one of its classes, even if the image shows something else. `score_samples` says how typical
+an image is of the classes. `p_values` are low for images of none of the classes.
 """
 
 import matplotlib.pyplot as plt
@@ -23,7 +23,7 @@ queries = np.setdiff1d(np.arange(len(labels)), shots)
 is_known = np.isin(labels[queries], KNOWN)
 
 # %%
-# A classifier of eight classes meets pictures of 29.
+# A classifier for eight classes gets pictures of 29 classes.
 classifier = SeMoBridgeClassifier(CLIPTextEncoder("mini", "bundled")).fit(X[shots], labels[shots])
 scores = {
     "score_samples": classifier.score_samples(X[queries]),
@@ -35,7 +35,7 @@ for name, score in scores.items():
     )
 
 # %%
-# Turning away below `alpha` costs about this share of the pictures of the classes.
+# If images with a p-value of at most `alpha` are rejected, about this share of the pictures of the classes is lost.
 p_values = classifier.p_values(X[queries])
 alphas = np.array([0.02, 0.05, 0.1, 0.2, 0.3])
 of_known, of_others = (

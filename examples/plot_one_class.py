@@ -2,8 +2,8 @@
 One class against everything else
 =================================
 
-Four pictures of what you are after and forty of all kinds of other things. "Everything else" is a class of negatives, and no
-word describes it: `class_names` gives it no text.
+You have four pictures of the thing that you search, and forty pictures of other things. No word describes "everything
+else". So this class has the name None, which means no text.
 """
 
 import matplotlib.pyplot as plt
@@ -23,8 +23,8 @@ text_encoder = CLIPTextEncoder("mini", "bundled")
 WANTED = ["clock", "heart", "mammal"]
 
 # %%
-# Each class in turn is the wanted one.
-figure, axes = plt.subplots(1, len(WANTED), figsize=(12, 4), layout="constrained", sharey=True)
+# Each class is the wanted one in turn.
+figure, axes = plt.subplots(1, len(WANTED), figsize=(12, 4.3), layout="constrained", sharey=True)
 for ax, name in zip(axes, WANTED):
     rng = np.random.default_rng(0)
     its, others = (rng.permutation(np.flatnonzero(mask)) for mask in (labels == name, labels != name))

@@ -2,7 +2,7 @@
 Your own folder, your own data frame
 ====================================
 
-Images usually lie in folders, or are named in a table. Both go into the pipeline as they are.
+Images are usually files in folders, or paths in a table. The pipeline takes both.
 """
 
 import tempfile
@@ -19,8 +19,8 @@ from sksemobridge import make_semobridge_pipeline
 from sksemobridge.datasets import load_emoji, load_image_folder
 
 # %%
-# This example needs a folder, so it makes one of the pictures in the package: one sub-folder for each class,
-# named as one would say it. With a folder of your own, begin at the next step.
+# This example makes a folder from the pictures in the package. It has one sub-folder for each class. The name of the
+# sub-folder is the name of the class. If you have a folder of your own, begin at the next step.
 temporary = tempfile.TemporaryDirectory()
 root = Path(temporary.name)
 emoji = load_emoji()
@@ -32,8 +32,8 @@ for name in ("bird", "clock", "clothing", "drink", "fruit", "ground vehicle", "m
 # %%
 # A folder
 # --------
-# Paths go in, labels come out. The cache keeps every embedding, so that the folds below, and the next run,
-# embed no image twice.
+# The pipeline takes paths, and returns labels. The cache keeps every embedding. So the folds below and the next run
+# embed no image again.
 folder = load_image_folder(root / "pictures")
 labels = folder.target_names[folder.target]
 pipeline = make_semobridge_pipeline("mini", "bundled", encoder_params={"cache": root / "embeddings"})
@@ -43,7 +43,7 @@ print(f"{len(labels)} pictures, {scores.mean():.1%} ± {scores.std():.1%} right 
 # %%
 # A data frame
 # ------------
-# The images are in one column; others are left alone.
+# The images are in one column. Other columns are not used.
 frame = pd.DataFrame({"image": folder.paths, "label": labels})
 known = frame.groupby("label").head(3)
 unknown = frame.drop(known.index)
@@ -53,7 +53,7 @@ unknown = unknown.assign(predicted=pipeline.predict(unknown["image"]), probabili
 print(unknown.assign(image=unknown["image"].map(lambda path: Path(path).name)).head(8).to_string(index=False))
 
 # %%
-# What is taken for what, each picture predicted by a pipeline that has not seen it.
+# Which classes are confused? Each picture is predicted by a pipeline that has not seen it.
 predicted = cross_val_predict(pipeline, folder.paths, labels, cv=4)
 figure, ax = plt.subplots(figsize=(6.5, 6), layout="constrained")
 ConfusionMatrixDisplay.from_predictions(

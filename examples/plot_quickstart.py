@@ -2,8 +2,8 @@
 Quickstart: a few pictures of each class
 ========================================
 
-A few labelled emoji pictures per class and the names of the classes make a classifier. Everything runs
-offline, with the small CLIP and the pictures that ship with the package.
+A few labelled emoji pictures of each class, and the names of the classes, make a classifier. Everything runs
+offline, with the small CLIP model and the pictures in the package.
 """
 
 import warnings
@@ -27,7 +27,7 @@ from sksemobridge.datasets import load_emoji
 matplotlib.use("Agg")
 
 # %%
-# The pictures, and labels as text: the words are what CLIP knows of a class beforehand.
+# The pictures, and their labels as text. CLIP reads these words.
 emoji = load_emoji()
 labels = emoji.target_names[emoji.target]
 print(
@@ -45,7 +45,7 @@ def draw_shots(labels, k, seed):
 
 
 # %%
-# One pipeline from pictures to predictions, learnt from four pictures of each class.
+# One pipeline goes from pictures to predictions. It learns from four pictures of each class.
 pipeline = make_semobridge_pipeline("mini", "bundled")
 shots, queries = draw_shots(labels, 4, seed=0)
 pipeline.fit(emoji.images[shots], labels[shots])
@@ -53,8 +53,8 @@ accuracy = pipeline.score(emoji.images[queries], labels[queries])
 print(f"4 shots a class: {accuracy:.1%} of {len(queries)} are right")
 
 # %%
-# How much do shots help? That depends on what names say. A second task: this small model cannot read, so that of a
-# handwritten digit a picture says more than its name.
+# How much do shots help? This depends on the names. In a second task, the pictures are handwritten digits. This small
+# model cannot read, so a picture of a digit says more than its name.
 digits = load_digits()
 pixels = np.round(digits.images / 16 * 255).astype(np.uint8).repeat(8, axis=1).repeat(8, axis=2)
 names = np.array(["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"])
@@ -64,7 +64,7 @@ tasks = {
 }
 
 # %%
-# Embeddings are computed once; all three classifiers work on the same ones.
+# Embeddings are computed once. All three classifiers use them.
 warnings.filterwarnings("ignore", "The number of unique classes")  # one shot of each class is meant
 encoder = CLIPImageEncoder("mini", "bundled")
 models = {
@@ -93,8 +93,8 @@ for title, (images, y) in tasks.items():
         print(f"{k:5d}", *of_models, f"{gain.mean():+8.1f} ± {gain.std(ddof=1) / 10**0.5:.1f}", sep="  ")
 
 # %%
-# Twelve predictions with their probabilities, as many of them right as the accuracy says, and the labelled pictures that
-# are closest to each.
+# The plot shows twelve predictions with their probabilities, and the closest labelled pictures. The share of right
+# predictions among them is the accuracy.
 shots, queries = draw_shots(labels, 4, seed=0)
 pipeline.fit(emoji.images[shots], labels[shots])
 is_right = pipeline.predict(emoji.images[queries]) == labels[queries]

@@ -2,9 +2,9 @@
 Search by image, search by text
 ===============================
 
-Find the same thing drawn in another style, and the descriptions that belong to a word: with embeddings as they
-are, and with queries and gallery bridged. Everything runs offline, with the small CLIP and the emoji pictures
-that ship with the package.
+The first search finds the same thing in another style. The second one finds descriptions that belong to a word. Both are
+shown with raw embeddings, and after the bridge. Everything runs offline, with the small CLIP model and the emoji pictures in
+the package.
 """
 
 import matplotlib
@@ -27,7 +27,7 @@ encode_text = CLIPTextEncoder("mini", pretrained="bundled")
 
 
 # %%
-# The queries are the same pictures in other styles, drawn by filters.
+# The queries are the same pictures in other styles, which filters make.
 def pixel_art(picture):
     """Twelve by twelve squares."""
     return picture.resize((12, 12), Image.Resampling.BOX).resize(picture.size, Image.Resampling.NEAREST)
@@ -51,10 +51,10 @@ drawings = {style: [style(Image.fromarray(pixels)) for pixels in emoji.images] f
 
 
 # %%
-# The bridge keeps the part of an image that words can say, and takes off what all images of the gallery share: its
-# mean, which ``fit`` learns. Queries and gallery both go through it. Here the queries are drawn in a style of their
-# own, and share something else; a bridge that is fitted on them takes that off. With this small model that is all
-# of the gain: its images hold little that words do not say, and that little helps to find the very same picture.
+# The bridge keeps the directions that words describe, and subtracts the mean of the gallery, which ``fit`` learns. Queries
+# and gallery are both transformed. Here the queries have another style, and so another mean. A second bridge is fitted to
+# the queries, and subtracts their mean. With this small model, all of the gain comes from the means. Its embeddings contain
+# little that words do not describe, and this little helps to find the same picture.
 gallery = encode_image.transform(emoji.images)
 queries = {style: encode_image.transform(drawings[style]) for style in STYLES}
 bridge = SemanticBridge(encode_text).fit(gallery)
@@ -64,8 +64,8 @@ print(f"The bridge keeps {bridge.rank_} of {gallery.shape[1]} directions.")
 
 
 # %%
-# How good is the search? Average precision over the whole ranking: for the one picture that was drawn, and
-# for all pictures of its class but itself.
+# How good is the search? The average precision is over the whole ranking. It is computed for the same picture, and for
+# the other pictures of its class.
 def ways(style):
     """Queries and gallery of each way to search, by name."""
     yield "as they are", queries[style], gallery
@@ -83,7 +83,7 @@ for style in STYLES:
         print(f"{style.__name__:<12}{way:<28}{same:>14.1%}{kind:>22.1%}")
 
 # %%
-# Some queries with their first results. Green: the picture that was drawn; blue: another of its class.
+# Some queries with their first results. Green: the same picture. Blue: another picture of its class.
 raw_neighbors = NearestNeighbors(n_neighbors=4, metric="cosine").fit(gallery)
 bridged_neighbors = NearestNeighbors(n_neighbors=4, metric="cosine").fit(bridged_gallery)
 some = np.random.default_rng(0).choice(len(gallery), (len(STYLES), 3), replace=False)
@@ -113,8 +113,8 @@ figure.savefig("search_by_image.png", dpi=100)
 print("Queries and their first results are drawn in search_by_image.png")
 
 # %%
-# Text to text: which descriptions belong to the name of a class? The mirror image maps the query into the image
-# modality. For texts, centring without any bridge helps more.
+# From text to text: which descriptions belong to the name of a class? The other direction of the bridge maps the query to
+# the images. For texts, centring without a bridge helps more.
 descriptions = encode_text.transform([f"a picture of a {name}." for name in emoji.names])
 words = encode_text.transform([f"a picture of a {name}." for name in emoji.target_names])
 to_images = SemanticBridge(encode_text, direction="text_to_image").fit(descriptions)

@@ -2,9 +2,9 @@
 Closed form or trained
 ======================
 
-With `blend=PaperBlend()` the classifier is the paper's. Its bridge in closed form needs no training. `solver="lbfgs"`
-trains it on the shots, which costs seconds instead of milliseconds. What that gains depends on the model and the number
-of shots: draw the curve for your data, beside that of the default model.
+`blend=PaperBlend()` is the classifier of the paper. In closed form, its bridge needs no training. `solver="lbfgs"` trains
+the bridge on the shots. This takes seconds instead of milliseconds. The gain depends on the model and on the number of
+shots. Draw the curve for your own data, and compare it with the default model.
 """
 
 import time
@@ -23,8 +23,8 @@ classes = np.unique(labels)
 X = CLIPImageEncoder("mini", "bundled").transform(emoji.images[kept])
 
 # %%
-# Splits whose training rows go round the classes: the first `C` rows are one shot of each class, the first
-# `2 C` two, and so on. scikit-learn's learning curve then counts in shots a class.
+# In these splits, the first `C` training rows are one shot of each class, the first `2 C` rows are two shots of each
+# class, and so on. So the learning curve of scikit-learn counts shots of a class.
 SHOTS = np.array([1, 2, 4, 8])
 
 
@@ -43,7 +43,7 @@ classifiers = {"default": SeMoBridgeClassifier(text_encoder)} | {
 }
 
 # %%
-# Accuracy against shots, and what each step of training does to the loss. One fit first: words are embedded once.
+# Left: accuracy against number of shots. Right: loss against training step. The first fit only embeds the words.
 classifiers["default"].fit(X, labels)
 figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.2), layout="constrained")
 for name, classifier in classifiers.items():

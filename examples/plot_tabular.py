@@ -2,8 +2,8 @@
 Tabular and image features together
 ===================================
 
-A shop knows the picture of an item and its weight. `CLIPImageEncoder` is a transformer like any other, so that both
-go into one model: side by side in a `ColumnTransformer`, or as two classifiers whose answers are weighed.
+A shop has a picture of each item, and its weight. `CLIPImageEncoder` is a scikit-learn transformer, so both can go into one
+model. Either a `ColumnTransformer` puts both side by side, or two classifiers vote.
 """
 
 import tempfile
@@ -22,7 +22,7 @@ from sksemobridge import CLIPImageEncoder, CLIPTextEncoder, SeMoBridgeClassifier
 from sksemobridge.datasets import load_emoji
 
 # %%
-# The pictures are real, the weights are made up: drawn around a typical weight of each class.
+# The pictures are real. The weights are random, around a typical weight for each class.
 GRAMS = {"bird": 500, "clothing": 400, "drink": 400, "fruit": 150, "ground vehicle": 1e6, "mammal": 5e4}
 GRAMS |= {"office supplies": 100, "tool": 1000}
 emoji = load_emoji()
@@ -45,8 +45,8 @@ print(
 
 
 # %%
-# Four ways. Each takes the whole data frame and picks its columns. Voting hands numbers to its members in place of
-# text labels, so the sorted names are given as `class_names`. The cache spares the splits below embedding twice.
+# There are four ways. Each takes the whole data frame, and selects its columns. `VotingClassifier` turns text labels into
+# numbers, so the sorted names are given as `class_names`. With the cache, the splits below embed no image twice.
 cache = tempfile.TemporaryDirectory()
 image = (CLIPImageEncoder("mini", "bundled", cache=cache.name), ["image"])
 weight = (StandardScaler(), ["log_weight"])
@@ -63,8 +63,8 @@ ways = {
 }
 
 # %%
-# Four labelled items of each class, ten draws. Side by side, a linear model has to learn 129 columns from 32 labels.
-# Voting keeps what the words say of the pictures, and gains from both.
+# Four items of each class have a label. There are ten draws. Side by side, a linear model must learn 129 columns from 32
+# labels. The classifier that votes uses the class names too, so it gains from both.
 draws = StratifiedShuffleSplit(10, train_size=4 * len(GRAMS), random_state=0)
 scores = {name: cross_val_score(way, frame, frame["label"], cv=draws) for name, way in ways.items()}
 for name, score in scores.items():

@@ -2,7 +2,7 @@
 Images without a label
 ======================
 
-You often have one labelled picture of a class, and many without a label. `with_unlabeled` learns from those too.
+You often have one labelled picture of a class, and many unlabelled pictures. `with_unlabeled` also learns from these.
 """
 
 import matplotlib.pyplot as plt
@@ -18,8 +18,8 @@ X = CLIPImageEncoder("mini", "bundled").transform(emoji.images)
 text_encoder = CLIPTextEncoder("mini", "bundled")
 
 # %%
-# Of each class some pictures are shots. Half of the others have no label that the classifier sees, and the other half
-# is what we test on: what is learnt holds for pictures that come later.
+# Some pictures of each class are shots. Half of the others are unlabelled. The other half are for the test, so the test
+# pictures are new.
 SHOTS, DRAWS = [0, 1, 2, 4], 5
 
 
@@ -35,7 +35,7 @@ def draw(k, seed):
 
 
 def self_training(shots, pool):
-    """The control: scikit-learn's, which takes confident predictions for labels and fits again."""
+    """For comparison: scikit-learn's self-training uses confident predictions as labels, and fits again."""
     classifier = SeMoBridgeClassifier(text_encoder, class_names=emoji.target_names.tolist())
     y = np.concatenate([emoji.target[shots], np.full(len(pool), -1)])
     return SelfTrainingClassifier(classifier, threshold=0.9).fit(X[np.concatenate([shots, pool])], y)
@@ -57,8 +57,8 @@ for i, k in enumerate(SHOTS):
         accuracy["with_unlabeled"][i, seed] = taught.score(X[test], labels[test])
 
 # %%
-# Means of the draws. What unlabelled pictures add depends on the task: on how readily the model gives some names, and on
-# how well the classes lie apart. The page of the guide has figures for real pictures.
+# Means over the draws. The gain depends on the task. It is larger if the model predicts some classes too often, and if the
+# classes are well separated.
 print(f"{'shots a class':<16}" + "".join(f"{name:>16}" for name in accuracy))
 for i, k in enumerate(SHOTS):
     print(f"{k:<16}" + "".join(f"{values[i].mean():>16.1%}" for values in accuracy.values()))

@@ -2,7 +2,7 @@
 Save and load
 =============
 
-A fitted pipeline holds arrays and parameters, and no weights of CLIP: files are small, and load on machines without a GPU.
+A fitted pipeline holds arrays and parameters, but no weights of CLIP. So files are small, and load on machines without a GPU.
 """
 
 import tempfile
@@ -26,9 +26,8 @@ pipeline = make_semobridge_pipeline("mini", "bundled").fit(emoji.images[shots], 
 expected = pipeline.predict_proba(emoji.images[queries])
 
 # %%
-# joblib stores anything, and a file of it can do anything when it is loaded: load your own files only. A file of
-# skops holds no code, and is refused where it names a class that is not trusted. ``trusted_types`` are those of this
-# package.
+# A joblib file can run any program when it is loaded. Load only your own files. A skops file holds no code. It is refused
+# if it names a class that is not trusted. ``trusted_types`` lists the classes of this package.
 folder = tempfile.TemporaryDirectory()
 pickled, opened = Path(folder.name, "pipeline.joblib"), Path(folder.name, "pipeline.skops")
 joblib.dump(pipeline, pickled)
@@ -37,7 +36,7 @@ print("To be trusted:", *skops.io.get_untrusted_types(file=opened), sep="\n  ")
 loaded = {pickled: joblib.load(pickled), opened: skops.io.load(opened, trusted=trusted_types())}
 
 # %%
-# For embeddings alone, the last step is enough: it predicts where neither torch nor any weights are installed.
+# If you have embeddings, the last step is enough. It predicts without torch and without weights.
 classifier = Path(folder.name, "classifier.joblib")
 joblib.dump(pipeline[-1], classifier)
 loaded[classifier] = joblib.load(classifier)
@@ -50,7 +49,7 @@ for path, estimator in loaded.items():
     print(f"{path.name:<20}{path.stat().st_size / 1e3:>7.0f} kB{difference:>20.0e}")
 
 # %%
-# Beside the size of the bundled model's weights, which are not in the files.
+# The plot compares the files with the weights of the bundled model, which are not in the files.
 sizes = {path.name: path.stat().st_size / 1e3 for path in loaded}
 sizes["weights of the model"] = sum(file.stat().st_size for file in (files(models) / "mini").iterdir()) / 1e3
 folder.cleanup()

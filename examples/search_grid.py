@@ -2,7 +2,7 @@
 Search parameters without embedding again
 =========================================
 
-Images are embedded once; the search runs on the embeddings.
+Images are embedded once. The search uses the embeddings.
 """
 
 import matplotlib.pyplot as plt
@@ -35,7 +35,7 @@ search = GridSearchCV(
 search.fit(X, y)
 
 # %%
-# The smaller the log loss, the better. The paper's blend depends on its numbers; `blend="auto"` has none.
+# A smaller log loss is better. The method of the paper depends on its numbers. `blend="auto"` has no such numbers.
 best = np.argsort(search.cv_results_["rank_test_score"])[:8]
 losses = -search.cv_results_["mean_test_score"][best]
 params = [", ".join(f"{k}={v}" for k, v in search.cv_results_["params"][i].items()) for i in best]

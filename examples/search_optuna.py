@@ -2,7 +2,7 @@
 Search the paper's seven numbers with Optuna
 ============================================
 
-The paper tunes its numbers with Optuna on a validation split. Here folds of the shots take its place.
+The paper tunes its numbers with Optuna on a validation split. This example uses cross-validation on the shots instead.
 """
 
 import matplotlib.pyplot as plt

@@ -2,8 +2,8 @@
 Log, load and serve with MLflow
 ===============================
 
-`mlflow.sklearn` keeps a fitted estimator in the format of skops, which holds no code. The types to be trusted are those of
-this package, which `trusted_types` names one by one.
+`mlflow.sklearn` can save a fitted estimator in the format of skops, which holds no code. `trusted_types` lists the classes of
+this package that must be trusted.
 """
 
 import json
@@ -22,14 +22,14 @@ from sksemobridge.datasets import load_emoji
 logging.getLogger("mlflow").setLevel(logging.ERROR)
 
 # %%
-# A classifier of embeddings. (A whole pipeline is logged in the same way; requests then carry paths of images.)
+# A classifier of embeddings. (A whole pipeline is logged in the same way. Then requests contain paths of images.)
 emoji = load_emoji()
 labels = emoji.target_names[emoji.target]
 embeddings = CLIPImageEncoder("mini", pretrained="bundled").transform(emoji.images[::4])
 classifier = SeMoBridgeClassifier(CLIPTextEncoder("mini", pretrained="bundled")).fit(embeddings, labels[::4])
 
 # %%
-# Log it, with probabilities as what the model predicts.
+# Log it. The predictions of the logged model are probabilities.
 folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
 mlflow.set_tracking_uri(f"sqlite:///{Path(folder.name, 'mlflow.db').as_posix()}")
 mlflow.create_experiment("pictures", artifact_location=Path(folder.name, "artifacts").as_uri())
@@ -46,7 +46,7 @@ with mlflow.start_run():
     )
 
 # %%
-# Load it as any program with MLflow would, and serve one request. `mlflow models serve` runs the same server.
+# Load it with MLflow, and serve one request. `mlflow models serve` runs the same server.
 model = mlflow.pyfunc.load_model(logged.model_uri)
 expected = classifier.predict_proba(embeddings)
 print("largest difference after loading:", np.abs(model.predict(embeddings) - expected).max())

@@ -2,9 +2,9 @@
 Serve without torch: a pipeline as one ONNX file
 ================================================
 
-`to_onnx` writes a fitted pipeline, image tower included, as one file. The program that serves it needs onnxruntime,
-Pillow and NumPy, and neither torch nor scikit-learn nor this package. Both ways run in a process of their own here, and
-are timed from its start (run it on a quiet machine: `python examples/serve_onnx.py`).
+`to_onnx` writes a fitted pipeline with its image tower into one file. The program that serves it needs only onnxruntime,
+Pillow and NumPy. This example compares it with the pipeline. Each runs in its own process, and the times begin with the
+start of the process (run it on a quiet machine: `python examples/serve_onnx.py`).
 """
 
 import json
@@ -17,8 +17,8 @@ import numpy as np
 
 
 # %%
-# The service: the file says itself how to prepare an image, and what the classes are called. Preparing is what
-# torchvision does, with Pillow alone: resize by the shortest side, crop the middle, scale the values.
+# The service. The file contains the names of the classes, and says how to prepare an image. The preparation is that of
+# torchvision, but with Pillow only: resize by the shortest side, crop the middle, and scale the values.
 def serve(path):
     import onnxruntime
     from PIL import Image
@@ -54,7 +54,7 @@ def load(path):
 
 
 def measure(way, path, pictures, started):
-    """Print as JSON what a new process predicts, when it was ready, and how fast it is then."""
+    """Print as JSON what a new process predicts, how long its start takes, and how fast it is."""
     images = np.load(pictures)
     predict_proba, classes = {"serve": serve, "load": load}[way](path)
     predict_proba(images[:1])
@@ -74,7 +74,7 @@ def measure(way, path, pictures, started):
 
 
 # %%
-# Fit a pipeline on four shots of each class, write both files, and let both processes predict the other pictures.
+# Fit a pipeline to four shots of each class, and write both files. Then both processes predict the other pictures.
 def main():
     import joblib
 

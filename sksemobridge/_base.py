@@ -1,4 +1,4 @@
-"""What the classifiers share: going from scores to labels and probabilities, and learning without labels."""
+"""What the classifiers share: labels and probabilities from scores, and learning from unlabelled images."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from ._utils.validation import validate_embeddings
 
 
 def is_linear(classifier):
-    """Whether a classifier is linear, or will be; an AttributeError for the paper's."""
+    """True if a classifier is linear, or will be after `fit`. An AttributeError for the classifier of the paper."""
     fitted = getattr(classifier, "_fitted", None)
     is_paper = not isinstance(getattr(classifier, "blend", "auto"), str)
     if is_paper or (fitted is not None and fitted.linear is None):
-        raise AttributeError('This needs blend="auto": the paper\'s classifier holds out no shot.')
+        raise AttributeError('This needs blend="auto": the paper\'s classifier does not hold out shots.')
     return True
 
 
 class EmbeddingClassifier(ClassifierMixin, SavedEstimator):
-    """A classifier of embeddings whose `_fitted` offers `linear`, or else `model`, and `with_unlabeled(X)`.
+    """A classifier of embeddings. Its `_fitted` has `linear`, or else `model`, and `with_unlabeled(X)`.
 
-    Under scikit-learn's `array_api_dispatch=True` results are arrays of the library and on the device of `X`;
-    labels are always NumPy. Memory for the work does not grow with the number of rows.
+    With `array_api_dispatch=True` of scikit-learn, results have the array library and the device of `X`. Labels are always
+    NumPy. The memory for intermediate results does not grow with the number of rows.
     """
 
     classes_: NDArray[Any]
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
-        """Most probable label of each row.
+        """Return the most probable label of each row.
 
         Parameters
         ----------
@@ -51,7 +51,7 @@ class EmbeddingClassifier(ClassifierMixin, SavedEstimator):
         return self._finished_scores(X, labels)
 
     def predict_proba(self, X: ArrayLike) -> NDArray[Any]:
-        """Probability of each class, in the order of `classes_`: the softmax of the logits.
+        """Return the probability of each class: the softmax of the logits.
 
         Parameters
         ----------
@@ -60,16 +60,16 @@ class EmbeddingClassifier(ClassifierMixin, SavedEstimator):
         Returns
         -------
         array of shape (n, C)
-            float64 where `X` is a NumPy array or made one, else in the precision of `X`.
+            Columns in the order of `classes_`. NumPy arrays are float64, others have the precision of `X`.
         """
         return self._finished_scores(X, softmax)
 
     def predict_log_proba(self, X: ArrayLike) -> NDArray[Any]:
-        """Logarithm of `predict_proba`, shape (n, C)."""
+        """Return the logarithm of `predict_proba`, shape (n, C)."""
         return self._finished_scores(X, log_softmax)
 
     def decision_function(self, X: ArrayLike) -> NDArray[Any]:
-        """Logits of the classes.
+        """Return the logits of the classes.
 
         Parameters
         ----------
@@ -77,18 +77,18 @@ class EmbeddingClassifier(ClassifierMixin, SavedEstimator):
 
         Returns
         -------
-        array of shape (n, C), or (n,) for two classes: log-odds of the second
+        array of shape (n, C), or for two classes (n,), the log-odds of the second class
         """
         return self._finished_scores(X, _log_odds)
 
     @offered_if(is_linear)
     def with_unlabeled(self, X: ArrayLike) -> Self:
-        """A fitted classifier that has learnt from images without labels too, instead of those of an earlier call.
+        """Return a fitted classifier that has also learnt from unlabelled images. They replace those of an earlier call.
 
         Parameters
         ----------
         X : array-like of shape (n, D)
-            Image embeddings, of all classes if possible. Near copies of one image, such as frames of a film, count once.
+            Image embeddings, if possible of all classes. Near copies, such as frames of a film, count once.
 
         Returns
         -------

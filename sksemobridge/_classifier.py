@@ -45,59 +45,49 @@ OPTIONAL = (*OF_PAPER, "bridge", "coef", "intercept", "label_proba", "held_out_p
 
 
 class SeMoBridgeClassifier(EmbeddingClassifier):
-    """Few-shot classifier on CLIP image embeddings and the names of the classes.
+    """Classify CLIP image embeddings, after a fit to a few labelled images (shots) and the names of the classes.
 
-    A linear classifier of unit embeddings: `nrm(X) @ coef_.T + intercept_`, and its softmax. Names say where the images
-    of a class lie, and shots move the class from there.
+    The classifier is linear: the decision is `normalize(X) @ coef_.T + intercept_`. The guide explains the parameters
+    (`names.md`, `growing.md`, `doubtful.md`) and the formulas (`method.md`):
+    https://github.com/sksemobridge/sksemobridge/tree/main/docs
 
     Parameters
     ----------
     text_encoder : object or None, default=None
-        `CLIPTextEncoder`, or another object with `transform` and `logit_scale_`, of the embeddings' CLIP model. None: no
-        names.
+        `CLIPTextEncoder`, or another object with `transform` and `logit_scale_`. Its model must be that of the images.
     prompts : "auto", str, list of str or mapping, default="auto"
-        Templates with `{}` for the class name, or a mapping from labels or class names to lists of whole prompts.
+        Templates with `{}` for the name, or a mapping from labels or names to lists of whole prompts.
     class_names : mapping, sequence, "ignore" or None, default=None
-        The name of each label: a mapping, where None is a class without text, or a list in the order of the sorted
-        labels. None: the labels, with `_` read as a space. `"ignore"`: the labels mean nothing, such as part numbers.
+        A mapping from labels to names, in which None means no text, or a list of names in the order of the sorted labels.
+        By default the label is the name, and `_` is read as a space. `"ignore"` uses no names.
     vocabulary : "auto", sequence of str or None, default="auto"
-        Words that say which directions matter, where classes have no names. `"auto"`: bundled names of things.
+        Words that help if classes have no names. `"auto"` is a bundled list.
     blend : "auto" or PaperBlend, default="auto"
-        `PaperBlend(...)`: the classifier of the SeMoBridge paper, with given numbers.
+        `PaperBlend()` is the method of the SeMoBridge paper (arXiv 2509.26036).
     solver : {"closed_form", "lbfgs", "adamw"} or Training, default="closed_form"
-        How the paper's bridge is found. All but `"closed_form"` need `PaperBlend`.
+        Computes the bridge of the paper. All but `"closed_form"` need `PaperBlend`.
     priors : array-like of shape (C,), "shots" or None, default=None
-        Probability of each class, in the order of `classes_`. `"shots"`: their shares. None: all are equal.
+        Probability of each class, in the order of `classes_`. `"shots"` takes the shares of the shots. None: all equal.
     label_noise : "auto" or float, default="auto"
-        Share of the labels that may be wrong; `"auto"` estimates it. Doubtful shots count less. 0 trusts all labels.
+        Share of wrong labels. `"auto"` estimates it, and 0 trusts all labels.
     store_held_out : bool, default=False
-        Whether to keep `held_out_proba_`.
+        Whether `fit` keeps `held_out_proba_`.
 
     Attributes
     ----------
-    classes_ : ndarray of shape (C,)
-        Sorted labels.
+    classes_, n_features_in_, feature_names_in_
+        Sorted labels `(C,)`, the width `D` of the embeddings, and the names of the columns of `X`, if it has names.
     coef_, intercept_ : ndarrays of shape (C, D) and (C,), or (1, D) and (1,) for two classes
-        As of scikit-learn's `LogisticRegression`. Not with `PaperBlend`.
+        As in scikit-learn's `LogisticRegression`. `PaperBlend` has none.
     text_embeddings_, class_names_, prompts_
-        `T_c (C, D)`, names and texts of the classes. None without text.
+        Unit text embeddings `(C, D)`, names and prompts of the classes. None without text.
     blend_ : dict
-        The scales of `"text"` and `"shots"`, and the probability `"trust"` that the texts are of use.
-    held_out_proba_ : ndarray of shape (n, C)
-        Probabilities of each shot by the model without it and its copies. NaN where it cannot be held out.
-    label_proba_ : ndarray of shape (n,)
-        With `label_noise`: the probability that the label of each shot is right. One where nothing tells: the only shot of a
-        class without text, or a shot outside of the sample that is judged of very many.
+        The scales `"text"` and `"shots"`, and `"trust"`, the probability that the texts help.
+    held_out_proba_, label_proba_ : ndarrays of shape (n, C) and (n,)
+        For each shot: its probabilities by a model without it (NaN if it was not left out), and the probability that its
+        label is right (one if this cannot be judged).
     prototypes_, image_means_, bridge_, class_bias_, rank_, temperature_, loss_curve_, n_iter_
-        With `PaperBlend`: `P_c` and `F_c` `(C, D)`, `W+` `(D, d)`, biases `(C, d)` or None, number of directions of the
-        bridge, factor of the log of the score, loss and number of iterations.
-    n_features_in_, feature_names_in_
-        `D`, and the names of the features of `X`, if it has any.
-
-    See Also
-    --------
-    ZeroShotClassifier : The class texts alone, without shots.
-    make_semobridge_pipeline : From images to predictions with one model.
+        See `PaperBlend`.
 
     Examples
     --------
@@ -107,8 +97,6 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
     >>> classifier = SeMoBridgeClassifier(encoder, prompts="{}").fit(X, ["cat", "cat", "dog", "dog"])
     >>> classifier.predict([[0.2, 0.8, 0.0]]).tolist()
     ['dog']
-    >>> classifier.coef_.shape
-    (1, 3)
     """
 
     _parameter_constraints = {
@@ -161,14 +149,14 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
         Parameters
         ----------
         X : array-like of shape (n, D)
-            Image embeddings of any length. The fit is computed in float64, and kept in the precision of `X`.
+            Image embeddings. Rows may have any length. The result has the precision of `X`.
         y : array-like of shape (n,)
-            Labels. Any number of shots for each class.
+            Labels. Each class may have any number of shots.
         sample_weight : array-like of shape (n,) or None, default=None
-            Weight of each shot relative to its class. Rows of weight zero are dropped.
+            Weight of each shot within its class. Rows of weight zero are dropped.
         groups : array-like of shape (n,) or None, default=None
-            Equal values mark copies of one image, which count as one. None: near copies are found, with a warning;
-            `range(n)` says that there are none.
+            Equal values mark copies of one image, which count as one image. By default near copies are found, with a
+            warning. `range(n)` says that there are none.
 
         Returns
         -------
@@ -177,7 +165,7 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
         Raises
         ------
         ValueError
-            If `X` has NaN or another width than the texts, a class has no name, or parameters do not go together.
+            If `X` has NaN or another width than the texts, a class has no name, or two parameters exclude each other.
         FloatingPointError
             If training diverges.
         """
@@ -192,14 +180,14 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
         sample_weight: ArrayLike | None = None,
         groups: ArrayLike | None = None,
     ) -> Self:
-        """Add shots, also of classes not seen before. The result is that of `fit` on all shots together.
+        """Add shots, also of new classes. The result is that of `fit` on all shots together.
 
         Parameters
         ----------
         X, y, sample_weight, groups
-            See `fit`. Equal `groups` of several calls mark copies of one image too.
+            See `fit`. Equal `groups` in several calls also mark copies of one image.
         classes : array-like or None, default=None
-            Labels of more classes than those seen so far. Classes without shots need text.
+            Labels of more classes. Classes without shots need text.
 
         Returns
         -------
@@ -209,7 +197,7 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
         return self._learn(X, y, classes, sample_weight, groups, earlier)
 
     def _learn(self, X, y, classes, sample_weight, groups, earlier):
-        """`fit`, or `partial_fit` from the state of earlier shots. Nothing changes if it fails."""
+        """`fit`, or `partial_fit` from the state of earlier shots. If it fails, the estimator does not change."""
         training = self._training()
         is_paper = isinstance(self.blend, PaperBlend)
 
@@ -233,7 +221,7 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
             if known is not None:
                 require_width(embeddings.shape[1], known.shape[1])
 
-        # Shots, those of earlier calls among them
+        # Shots, with those of earlier calls
         memory = ShotMemory() if earlier is None else earlier.shots.take(earlier.position(classes))
         new_groups = None if groups is None else groups[rows]
         # Which rows of `X` are kept, so that `label_proba_` and `held_out_proba_` have a value for each row.
@@ -267,7 +255,7 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
                 held_out[np.ix_(images, seen)] = softmax(logits() + prior)
                 held_out = held_out[image]
         if len(seen) < len(classes):
-            # Where each class is among those, or -1: it has a text only.
+            # The new number of each class, or -1 for a class that has only a text.
             model = model.over(np.where(has_shots, np.cumsum(has_shots) - 1, -1), texts.embeddings)
 
         dtype = memory.shots.X.dtype
@@ -289,7 +277,7 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
         return words
 
     def _training(self):
-        """`Training`, or None in closed form; refuses parameters that do not go together."""
+        """`Training`, or None in closed form. Refuses parameters that exclude each other."""
         if isinstance(self.blend, PaperBlend):
             self.blend._validate_params()
             used = {
@@ -299,7 +287,7 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
             }
             if any(used.values()):
                 name = next(filter(used.get, used))
-                raise ValueError(f'{name} needs blend="auto": the paper\'s classifier does without.')
+                raise ValueError(f'{name} needs blend="auto": the paper\'s classifier does not use it.')
         elif self.solver != "closed_form":
             raise ValueError(
                 f'solver={self.solver!r} trains the bridge of the paper, which blend="auto" does not have. Use '
@@ -340,7 +328,7 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
             self.label_proba_ = fitted.of_rows(fitted.right)
 
     def _describe(self, classes, earlier):
-        """`ClassPrompts` of the classes, or None without texts. Classes of `earlier` keep their names."""
+        """`ClassPrompts` of the classes, or None if there are no texts. Classes of `earlier` keep their names."""
         if isinstance(self.class_names, str) and self.class_names == "ignore":
             return None
         if self.text_encoder is None:
@@ -356,12 +344,12 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
         return describe_classes(classes, self.text_encoder, self.prompts, self.class_names, names)
 
     def with_classes(self, classes: ArrayLike) -> Self:
-        """A fitted classifier over other classes: fewer, or more that are known by name only.
+        """Return a fitted classifier with other classes: fewer of them, or new ones that have only a name.
 
         Parameters
         ----------
         classes : array-like of shape (C,)
-            Labels. Those without shots need the text encoder, and a name if `class_names` is given.
+            Labels. New classes need the text encoder, and a name if `class_names` is given.
 
         Returns
         -------
@@ -370,7 +358,7 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
         Raises
         ------
         ValueError
-            If a class has neither shots nor text, none of them has shots, or `text_encoder` has changed.
+            If a class has neither shots nor text, if no class has shots, or if `text_encoder` has changed.
         """
         check_is_fitted(self)
         classes, fitted, params = validate_classes(classes), self._fitted, {}
@@ -387,17 +375,17 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
         if log_prior is not None and isinstance(self.priors, str):
             log_prior = self._log_prior(shots, len(classes))
         elif log_prior is not None:
-            # A new class is taken to be as frequent as the average of the others.
+            # A new class counts as frequent as the other classes are on average.
             prior = np.where(new, np.exp(log_prior).mean(), np.exp(log_prior)[rows])
             params["priors"] = prior / prior.sum()
             log_prior = np.log(params["priors"])
         if prompts is not None and is_sequence(self.class_names):
-            # One name for each class in sorted order would no longer fit.
+            # A list of names has the order of the old classes.
             params["class_names"] = prompts.names
         return self._clone_with(fitted.over(classes, rows, texts, prompts, log_prior), **params)
 
     def _embed_new(self, prompts):
-        """`T_c` of new classes; refuses another text encoder than that of `fit`."""
+        """`T_c` of new classes. Refuses a text encoder that is not that of `fit`."""
         known = next(i for i, texts in enumerate(self.prompts_) if texts is not None)
         first, *embeddings = embed_classes(self.text_encoder, [self.prompts_[known], *prompts])
         before = self.text_embeddings_[known]
@@ -411,7 +399,7 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
 
     @offered_if(is_linear)
     def score_samples(self, X: ArrayLike) -> NDArray[Any]:
-        """How typical each image is of the classes; higher is more typical.
+        """Return how typical each image is of the classes. A higher score is more typical.
 
         Parameters
         ----------
@@ -420,7 +408,8 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
         Returns
         -------
         array of shape (n,)
-            A sum of the largest decision and cosines, each in units of its deviation over the held-out shots.
+            The sum of the largest decision and the largest cosines. Each is divided by its standard deviation over the
+            held-out shots.
         """
         check_is_fitted(self)
         model = self._fitted.model_of_shots
@@ -428,7 +417,7 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
 
     @offered_if(is_linear)
     def p_values(self, X: ArrayLike) -> NDArray[Any]:
-        """How well each image agrees with belonging to one of the classes.
+        """Return a conformal p-value of each image. It is low if the image looks like none of the classes.
 
         Parameters
         ----------
@@ -437,14 +426,14 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
         Returns
         -------
         ndarray of shape (n,)
-            The share of held-out shots that are not more typical than the image. Of images of the classes, about a
-            share of `alpha` has at most `alpha`. One where no shot can be held out.
+            The share of held-out shots that are not more typical than the image. At most about `alpha` of the images of
+            the classes have a p-value of at most `alpha`. If no shot can be left out, all values are one.
         """
         scores = np.asarray(to_numpy(self.score_samples(X)))
         return self._fitted.model_of_shots.typicality.p_values(scores)
 
     def affinities(self, X: ArrayLike) -> dict[str, NDArray[Any]]:
-        """The terms of the decision of each class.
+        """Return the terms of the decision.
 
         Parameters
         ----------
@@ -453,9 +442,9 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
         Returns
         -------
         dict of arrays of shape (n, C)
-            `"text"`, `"shots"`, `"correction"` and `"prior"`, as far as they are there, which add up to the decision. With
-            `PaperBlend` `"z1"`, query and class text, `"z2"`, query and bridged shots, and `"z3"`, bridged query and
-            shots.
+            `"shots"` and `"correction"`, with text also `"text"`, and with `priors` also `"prior"`. Their sum is the
+            decision. `PaperBlend` has cosines instead: `"z1"` of query and text, `"z2"` of query and bridged shots, and
+            `"z3"` of bridged query and shots.
         """
         check_is_fitted(self)
         fitted, X = self._fitted, validate_embeddings(self, X, reset=False)
@@ -465,7 +454,7 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
 
 
 def _warn_of_near_copies(memory):
-    """Say which shots count as one image although nobody said so."""
+    """Warn if near copies were found, and say how many images they count as."""
     if memory.near is None:
         return
     _, size = np.unique(memory.near, return_counts=True)
@@ -477,7 +466,7 @@ def _warn_of_near_copies(memory):
 
 
 def _warn_of_wrong_labels(classes, codes, counted):
-    """Say which classes have no label that is likely to be right."""
+    """Warn of classes whose labels all look wrong."""
     likely = np.bincount(codes[counted >= 0.5], minlength=len(classes)) > 0
     if not likely.all():
         n, first = np.sum(~likely), classes[~likely].tolist()[0]

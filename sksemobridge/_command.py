@@ -1,4 +1,4 @@
-"""The command `sksemobridge`: label the images of a folder without writing a program."""
+"""The command `sksemobridge`, which labels the images in a folder without a program of the user."""
 
 import argparse
 import copy
@@ -25,14 +25,14 @@ from ._utils.platforms import user_cache_folder
 from .datasets._folder import existing_folder, is_image
 from .encoders import CLIPImageEncoder, ModelLoadError
 
-# What each kind of file needs beside this package.
+# The packages that each kind of file needs besides this one.
 TABLES = {kind: needs for kind, (needs, _) in WRITERS.items()}
 MODELS = {".joblib": [], ".skops": ["skops"]}
 PAGES: dict[str, list[str]] = {".html": []}
 EPILOG = """\
-Exit status: 0 if every image has a label or is of none of the classes, 1 if images were skipped (the table has them, with
-the reason), 2 for wrong use, 3 if a model cannot be had or a file cannot be read or written, 130 if interrupted. Nothing
-is moved, and nothing that exists is overwritten."""
+Exit status: 0 if every image has a label or belongs to none of the classes; 1 if images were skipped (the table lists them
+with the reason); 2 for wrong arguments; 3 if the model cannot be loaded, or a file cannot be read or written; 130 if
+interrupted. No file is moved, and no existing file is overwritten."""
 
 
 def main(argv=None):
@@ -41,32 +41,29 @@ def main(argv=None):
     Parameters
     ----------
     argv : list of str or None, default=None
-        Arguments; None reads those of the process.
+        Arguments. None reads those of the process.
 
     Returns
     -------
     int
-        Exit status, see `EPILOG`. Wrong use leaves with `SystemExit(2)`.
+        Exit status, see `EPILOG`. Wrong arguments raise `SystemExit(2)`.
     """
     parser, label = _parsers()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("always", UserWarning)
-        # Several steps may warn of one thing.
+        # Several steps may give the same warning.
         note = functools.cache(lambda text: say(f"Note: {text}"))
         warnings.showwarning = lambda message, *_: note(str(message))
         try:
             args = parser.parse_args(argv)
             _check(args)
             return _label(args)
-        # What the user can mend: arguments and folders.
+        # Errors that the user can correct: arguments and folders.
         except (ValueError, FileNotFoundError, NotADirectoryError) as error:
             label.error(str(error))
         except ModelLoadError as error:
-            say(
-                f"{error}\nFor a trial, the small model in the package needs no download, but knows drawn icons only: "
-                "--model mini"
-            )
+            say(f"{error}\nFor a trial, use --model mini. It needs no download, but knows only drawn icons.")
         except OSError as error:
             say(f"sksemobridge label: {error}")
         except KeyboardInterrupt:
@@ -80,39 +77,62 @@ def _parsers():
     parser.add_argument("--version", action="version", version=version("sksemobridge"))
     label = parser.add_subparsers(required=True, metavar="COMMAND").add_parser(
         "label",
-        help="label the images of a folder",
-        description="Learn from a folder with one sub-folder of images per class, and label another folder.",
+        help="label the images in a folder",
+        description="Learn from a folder with one sub-folder of images for each class, and label another folder.",
         epilog=EPILOG,
     )
     add, source = label.add_argument, label.add_mutually_exclusive_group(required=True)
-    add("photos", metavar="PHOTOS", type=existing_folder, help="folder of images, flat or nested")
-    source.add_argument("--shots", metavar="FOLDER", help="labelled images, one sub-folder per class")
+    add(
+        "photos",
+        metavar="PHOTOS",
+        type=existing_folder,
+        help="folder of images; its sub-folders are included",
+    )
+    source.add_argument("--shots", metavar="FOLDER", help="labelled images, one sub-folder for each class")
     a_file = {"metavar": "FILE", "type": _file}
-    of_others = "use a classifier from an earlier --save; a .joblib of somebody else can run any program"
+    of_others = "use a classifier from an earlier --save (.joblib files of others can run any program)"
     source.add_argument("--model-file", **a_file, help=of_others)
     for name, kinds, text in (
-        ("--out", TABLES, f"table to write: {', '.join(TABLES)}"),
-        ("--report", PAGES, "page to look at the labels, and to correct them: .html"),
-        ("--save", MODELS, "keep the classifier: .skops or .joblib"),
+        ("--out", TABLES, f"write the table to this file ({', '.join(TABLES)})"),
+        ("--report", PAGES, "write a page that shows the labels, and in which you can correct them (.html)"),
+        ("--save", MODELS, "save the classifier (.skops or .joblib)"),
     ):
         add(name, metavar="FILE", type=_new_file_of(kinds), required=name == "--out", help=text)
-    add("--sep", choices=(",", ";", "tab"), metavar="MARK", help="of a .csv: , ; or tab")
-    add("--decimal", choices=(".", ","), metavar="MARK", help="of a .csv: . or , (then --sep ';')")
-    add("--model", default="ViT-B-16", help="CLIP model of open_clip, with --shots (%(default)s)")
-    add("--pretrained", help="its weights (openai; of mini, bundled)")
-    add("--names", **a_file, help="with --shots: .csv of folder, name of the class, and prompts if any")
-    add("--corrections", **a_file, help="with --shots: .csv of path, label; no label takes a shot back")
-    add("--no-cache", action="store_true", help="keep no embeddings for the next run")
-    add("--sort-into", metavar="FOLDER", type=Path, help="copy each image into a sub-folder of its label")
-    enough = "copy only labels of at least this probability"
-    add("--min-probability", metavar="P", type=probability, help=enough)
-    none = "an image with a p-value of at most this one is of none of the classes, and gets no label"
+    add("--sep", choices=(",", ";", "tab"), metavar="MARK", help="separator of a .csv: , ; or tab")
+    add(
+        "--decimal",
+        choices=(".", ","),
+        metavar="MARK",
+        help="decimal mark of a .csv: . or , (then the separator is ;)",
+    )
+    add("--model", default="ViT-B-16", help="with --shots: CLIP model of open_clip (default: %(default)s)")
+    add("--pretrained", help="with --shots: weights of the model (default: openai; for mini: bundled)")
+    add("--names", **a_file, help="with --shots: .csv with folder, name of the class, and prompts (optional)")
+    add(
+        "--corrections",
+        **a_file,
+        help="with --shots: .csv with path and label; an empty label removes a shot",
+    )
+    add("--no-cache", action="store_true", help="do not keep embeddings for the next run")
+    add(
+        "--sort-into",
+        metavar="FOLDER",
+        type=Path,
+        help="copy each image into a sub-folder with the name of its label",
+    )
+    add(
+        "--min-probability",
+        metavar="P",
+        type=probability,
+        help="with --sort-into: copy only images whose label has at least this probability",
+    )
+    none = "give no label to images with a p-value of at most this number: they look like none of the classes"
     add("--alpha", type=probability, default=0.0, help=none)
     return parser, label
 
 
 def probability(text):
-    """A number of an argument; argparse names this function where it is none."""
+    """A number between 0 and 1. The error of argparse contains the name of this function."""
     if not 0 <= float(text) <= 1:
         raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
     return float(text)
@@ -125,7 +145,7 @@ def _file(path):
 
 
 def _new_file_of(kinds):
-    """A check of the name of a file to write, so that nothing fails only after the work was done."""
+    """A check of the name of a file to write, so that nothing fails after the work."""
 
     def check(path):
         kind, parent, wrong = Path(path).suffix.lower(), Path(path).absolute().parent, None
@@ -149,10 +169,10 @@ def _new_file_of(kinds):
 
 
 def _check(args):
-    """Refuse arguments that do not go together, and fill in those that depend on others."""
+    """Refuse arguments that exclude each other, and set defaults that depend on other arguments."""
     if args.model_file is not None and (args.names or args.corrections):
         raise ValueError(
-            "--names and --corrections: each is for --shots; a classifier of --model-file has learnt already"
+            "--names and --corrections need --shots; the classifier of --model-file is fitted already"
         )
     if (args.sep or args.decimal) and Path(args.out).suffix.lower() != ".csv":
         raise ValueError("--sep and --decimal are for a .csv in --out")
@@ -162,7 +182,7 @@ def _check(args):
     if args.sep == args.decimal:
         raise ValueError("--sep and --decimal are both a comma")
     if args.min_probability is not None and args.sort_into is None:
-        raise ValueError("--min-probability says what --sort-into copies; give both")
+        raise ValueError("--min-probability needs --sort-into, which copies the images")
     folder = args.sort_into
     if folder is not None and folder.is_file():
         raise ValueError(f"--sort-into: '{folder}' is a file, not a folder")
@@ -183,7 +203,7 @@ def _label(args):
         pipeline = _load(args.model_file)
         pipeline[0].set_params(cache=cache)
     table, paths, embeddings = label_files(pipeline, args.photos, alpha=args.alpha, given=given)
-    # All files or none: the same command would refuse to overwrite one of them.
+    # All files are written, or none. Else the same command would refuse to overwrite one of them.
     with ExitStack() as undo:
         if args.save is not None:
             _save(pipeline, args.save)
@@ -208,7 +228,7 @@ def _label(args):
 
 
 def _say_counts(table, out):
-    """Say what became of the files, and return how many images could not be read."""
+    """Print how many files got a label, and return how many images could not be read."""
     counts = dict.fromkeys(("files labelled", "of none of the classes", "skipped", "no image"), 0)
     for path, problem in zip(table["path"], table["problem"]):
         kind = {"": "files labelled", NONE_OF_THESE: "of none of the classes"}.get(problem, "no image")
@@ -221,21 +241,21 @@ def _say_counts(table, out):
 
 
 def cache_folder():
-    """Where embeddings are kept between runs: the user's folder for caches. None where nothing can be written there."""
+    """The folder that keeps embeddings between runs, in the user's folder for caches. None if it cannot be written."""
     try:
         folder = user_cache_folder() / "sksemobridge" / "embeddings"
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
-    # The last where there is no home.
+    # A RuntimeError means that there is no home folder.
     except (OSError, RuntimeError) as error:
-        say(f"Note: no embeddings are kept for the next run, since {error}.")
+        say(f"Note: Embeddings are not kept for the next run: {error}.")
         return None
     say(f"Embeddings are kept in {str(folder)!r}.")
     return folder
 
 
 def _save(pipeline, path):
-    # Whoever loads it elsewhere has another folder for caches.
+    # On another machine, the folder for caches is another one.
     pipeline = copy.deepcopy(pipeline)
     pipeline.set_params(clipimageencoder__cache=None, semobridgeclassifier__text_encoder__cache=None)
     with new_file(path) as unfinished:
@@ -256,7 +276,7 @@ def _load(path):
 
             pipeline = skops.io.load(path, trusted=trusted_types())
         is_ours = isinstance(pipeline, Pipeline) and isinstance(pipeline[0], CLIPImageEncoder)
-    # What is no such file raises errors of all kinds.
+    # Other files raise errors of all kinds.
     except Exception as error:
         raise ValueError(
             f"--model-file: {path!r} cannot be read: {str(error) or type(error).__name__}"

@@ -10,7 +10,7 @@ from .datasets._folder import COPIES_MARK
 
 
 def is_of_copies(folder):
-    """Whether a folder holds nothing but copies that this command made, or nothing."""
+    """True if a folder is empty, or holds only copies that this command made."""
     return (folder / COPIES_MARK).exists() or not folder.exists() or not any(folder.iterdir())
 
 
@@ -38,7 +38,7 @@ def sort_into(table, folder, min_probability):
 
 
 def _free_name(path, folder):
-    """Where to copy a file so that none is overwritten; None if it is there already."""
+    """A free path for a copy of a file, or None if there is an equal copy already."""
     for number in itertools.count(1):
         target = folder / (path.name if number == 1 else f"{path.stem}-{number}{path.suffix}")
         if not target.exists():

@@ -1,4 +1,4 @@
-"""How good a classifier is on the shots that it learns from, and which labels of theirs are doubtful."""
+"""Accuracy of a classifier on its own held-out shots, and doubtful labels among them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from ._classifier import SeMoBridgeClassifier
 from ._utils.array_api import l2_normalize, to_numpy
 from ._utils.validation import validate_embeddings
 
-# Of cross-validation. A tenth less shots costs little; of more shots than this an even sample is enough.
+# Largest numbers of folds and of shots in the cross-validation. With ten folds, a fit has nearly all shots. If there are more
+# shots, an even sample is enough.
 MOST_FOLDS, MOST_COMPARED = 10, 1000
 # Below this probability, a label is more likely wrong than right.
 DOUBTFUL = 0.5
@@ -27,24 +28,22 @@ DOUBTFUL = 0.5
 
 @dataclass(frozen=True, eq=False)
 class ShotEvaluation:
-    """What `evaluate_shots` finds. `str()` of it is a summary of a few lines.
+    """The result of `evaluate_shots`. `str()` of it is a short summary.
 
     Attributes
     ----------
     classes, n_shots : ndarrays of shape (C,)
-        Sorted labels, and shots of each class.
+        Sorted labels, and number of shots of each class.
     accuracy, names_accuracy, logistic_accuracy : float
-        Share of the held-out shots that are predicted right by the classifier, by the names alone, and by
-        scikit-learn's `LogisticRegression(C=10)`, cross-validated on the unit embeddings. NaN where this cannot be
-        said: no shot can be held out, there is no text, or there are not two shots of a class, or two classes.
+        Share of held-out shots with the right prediction: by the classifier, by the names alone, and by scikit-learn's
+        `LogisticRegression(C=10)` on unit embeddings, cross-validated. NaN if there is no such share: no shot can be left
+        out, there is no text, no class has two shots, or there is one class.
     mixed_up : tuple of (label, label, int) or None
-        The two classes most often taken for each other, and how many held-out shots this concerns.
-    held_out_proba : ndarray of shape (n, C)
-        See `SeMoBridgeClassifier.held_out_proba_`.
-    label_proba : ndarray of shape (n,)
-        Probability of each label that it is right, see `SeMoBridgeClassifier.label_proba_`.
+        The two classes that are most often confused, and the number of held-out shots with this error.
+    held_out_proba, label_proba : ndarrays of shape (n, C) and (n,)
+        See `SeMoBridgeClassifier`.
     doubtful : ndarray of int
-        Rows of the shots whose label is more likely wrong than right, the most doubtful first.
+        Rows of the shots whose label is more likely wrong than right. The most doubtful come first.
     """
 
     classes: NDArray[Any]
@@ -78,16 +77,16 @@ class ShotEvaluation:
 def evaluate_shots(
     estimator: Any, X: ArrayLike, y: ArrayLike, *, groups: ArrayLike | None = None
 ) -> ShotEvaluation:
-    """How good a classifier is on its own shots, held out, and which of their labels are doubtful.
+    """Measure the accuracy of a classifier on its own held-out shots, and find doubtful labels.
 
-    It compares the classifier with the names alone, and with scikit-learn's `LogisticRegression` on the same embeddings.
+    The classifier is compared with the names alone, and with scikit-learn's `LogisticRegression` on the same embeddings.
 
     Parameters
     ----------
     estimator : SeMoBridgeClassifier, Pipeline that ends in one, or a search over one
-        With `blend="auto"`. A copy is fitted; the estimator stays as it is.
+        It must have `blend="auto"`. A copy of it is fitted.
     X, y, groups
-        The shots and their labels, as `fit` of the estimator takes them.
+        Shots and labels, as for `fit` of the estimator.
 
     Returns
     -------
@@ -96,7 +95,7 @@ def evaluate_shots(
     Raises
     ------
     TypeError
-        If the estimator is of another kind.
+        If the estimator is not one of these.
 
     Examples
     --------
@@ -145,7 +144,7 @@ def evaluate_shots(
 
 
 def doubtful_shots(n):
-    """How a summary counts them."""
+    """The line of a summary that counts doubtful shots."""
     return f"{n} shot{'s' * (n != 1)} with a doubtful label"
 
 
@@ -154,7 +153,7 @@ def _mean(right):
 
 
 def _mixed_up(classes, codes, predicted):
-    """The two classes that most shots are between, and how many; None where all predictions are right."""
+    """The two classes that are most often confused, and how often. None if all predictions are right."""
     wrong = codes != predicted
     pairs = np.sort(np.stack([codes[wrong], predicted[wrong]]), axis=0)
     pairs, counts = np.unique(pairs, axis=1, return_counts=True)
@@ -165,7 +164,7 @@ def _mixed_up(classes, codes, predicted):
 
 
 def _cross_validated(X, codes, images):
-    """Accuracy of `LogisticRegression`; copies of an image `(n,)` are in one fold."""
+    """Cross-validated accuracy of `LogisticRegression`. Copies of an image `(n,)` are in one fold."""
     if len(codes) > MOST_COMPARED:
         rows = np.linspace(0, len(codes) - 1, MOST_COMPARED).astype(np.intp)
         X, codes, images = X[rows], codes[rows], images[rows]

@@ -1,4 +1,4 @@
-"""The fitted state of the few-shot classifier, also over other classes and after unlabelled images."""
+"""The fitted state of the few-shot classifier, also for other classes and after unlabelled images."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -16,19 +16,19 @@ from ._utils.array_api import astype
 
 @dataclass(frozen=True, eq=False)
 class FittedState:
-    """All that `fit` learns, and all that more shots need, of `C` classes and `m` pooled shots (equal rows are one)."""
+    """The result of `fit`, and what `partial_fit` needs, for `C` classes and `m` pooled shots (equal rows are one shot)."""
 
     classes: np.ndarray  # sorted labels
     model: Model | PaperModel  # a `Model` is without `log_prior`
     shots: ShotMemory
     text_embeddings: np.ndarray | None  # `T_c (C, D)`
-    class_prompts: ClassPrompts | None  # None without texts of the classes
-    log_prior: np.ndarray | None  # added to the decision, `(C,)`; None where all classes are equally frequent
-    # Probability that the label of each shot is right, and how much of it counts, `(m,)`; one with the paper's model
+    class_prompts: ClassPrompts | None  # None without class texts
+    log_prior: np.ndarray | None  # added to the decision, `(C,)`; None if all classes are equally frequent
+    # Probability that the label of each shot is right, and how much the shot counts, `(m,)`. One for a `PaperModel`
     right: np.ndarray
     counted: np.ndarray
-    held_out: np.ndarray | None = None  # probabilities of each shot by the model without it, `(m, C)`
-    of_shots: Model | None = None  # the model before unlabelled images, if there were some
+    held_out: np.ndarray | None = None  # probabilities of each shot by a model without the shot, `(m, C)`
+    of_shots: Model | None = None  # the model before unlabelled images, or None without these
 
     @property
     def terms(self):
@@ -41,21 +41,21 @@ class FittedState:
 
     @cached_property
     def linear(self):
-        """The decision as a `Linear`; None for a `PaperModel`."""
+        """The decision as a `Linear`, or None for a `PaperModel`."""
         return None if isinstance(self.model, PaperModel) else total(self.terms.values())
 
     @property
     def model_of_shots(self):
-        """The model of the shots alone, also after unlabelled images."""
+        """The model before unlabelled images."""
         return self.of_shots or self.model
 
     def position(self, classes):
-        """Index of each label among the classes; -1 if it is not among them."""
+        """Index of each label among the classes, or -1 if it is not among them."""
         of_label = {label: i for i, label in enumerate(self.classes.tolist())}
         return np.array([of_label.get(label, -1) for label in classes.tolist()])
 
     def over(self, classes, rows, texts, prompts, log_prior):
-        """The state over other classes `(K,)`, which are at `rows`, or new where a row is -1, with their `T_c (K, D)`."""
+        """The state for other classes `(K,)`, which are at `rows`. -1 is a new class. `texts (K, D)` are their `T_c`."""
         kept, model = np.isin(self.shots.shots.codes, rows), self.model.over(rows, texts)
         if isinstance(model, PaperModel):
             model = replace(model, log_prior=log_prior)
@@ -70,41 +70,41 @@ class FittedState:
             log_prior=log_prior,
             right=self.right[kept],
             counted=self.counted[kept],
-            held_out=None,  # held-out probabilities are those of the classes that were compared
+            held_out=None,  # belongs to the old set of classes
         )
 
     def with_unlabeled(self, X):
-        """The state that has also learnt from unlabelled images `X (n, D)`, instead of earlier ones."""
+        """The state after learning from unlabelled images `X (n, D)`. They replace earlier ones."""
         model = self.model_of_shots
         X = distinct_images(X, len(self.classes))
-        # An image of no class would count for the class nearest to it.
+        # An image of none of the classes would count for the nearest class.
         X = X[model.typicality.p_values(model.typicality.scores(X, model.views())) > LEAST_P_VALUE]
         terms = model.terms
         if len(X):
             terms = taught(
                 terms,
                 X,
-                # Zero-shot makes anchors of logits and images; here they come from the shots.
+                # Here anchors come from the shots. In the zero-shot classifier they come from logits and images.
                 lambda logits, u: anchors_of_shots(
                     self.shots.of_images, self.counted, model, self.text_embeddings
                 ),
-                # Not with a class without text, such as "other".
+                # A class without text may be "everything else".
                 with_offsets=self.class_prompts is None or None not in self.class_prompts.names,
             )
         terms = {name: astype(term, self.shots.shots.X.dtype) for name, term in terms.items()}
         return replace(self, model=replace(model, terms=terms), of_shots=model)
 
     def of_rows(self, values):
-        """Values of pooled shots, for the rows of `fit`; NaN for rows of weight zero."""
+        """Values of pooled shots, repeated for the rows of `fit`. They are NaN for rows of weight zero."""
         result = values[self.shots.pooled]
         result[self.shots.pooled < 0] = np.nan
         return result
 
 
 def require_shots(classes, codes, prompts):
-    """Whether each class has shots, whose classes are `codes (n,)`.
+    """Whether each class has shots `(C,)`. `codes (n,)` are the classes of the shots.
 
-    Refuses classes that have neither shots nor text, and a set of classes without any shots.
+    Refuses classes without shots and without text. Also refuses a set of classes without any shots.
     """
     has_shots = np.bincount(codes, minlength=len(classes)) > 0
     names = [None] * len(classes) if prompts is None else prompts.names

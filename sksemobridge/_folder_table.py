@@ -1,4 +1,4 @@
-"""A folder of images to a table of predictions with a row for every file, and the table to a file."""
+"""From a folder of images to a table of predictions with one row for each file, and from the table to a file."""
 
 import csv
 import io
@@ -20,7 +20,7 @@ from ._utils.files import new_file
 from .datasets._folder import list_files, problem_of
 from .encoders import CLIPImageEncoder
 
-# Columns, and what they are called in a table that people open.
+# Columns, and their titles in a table for people.
 COLUMNS = {
     "path": "File",
     "label": "Label",
@@ -37,48 +37,46 @@ NONE_OF_THESE = "none of these"
 def predict_folder(
     estimator: Any, folder: str | os.PathLike[str], *, alpha: float = 0.0, progress: bool = True
 ) -> Any:
-    """Label all images of a folder, and of the folders below it.
+    """Label all images in a folder and in its sub-folders.
 
-    A file that cannot be read stops no other. Its row has no label and says why.
+    If a file cannot be read, its row has no label, and says why.
 
     Parameters
     ----------
     estimator : Pipeline
-        Fitted, begins with a `CLIPImageEncoder` and has `predict_proba`, as `make_semobridge_pipeline` gives it; or a
-        search over one, such as `GridSearchCV`.
+        Fitted pipeline that begins with a `CLIPImageEncoder` and has `predict_proba`, or a search over one.
     folder : str or os.PathLike
-        Flat or nested. Hidden files and folders (with a leading dot) are passed over, and so are copies below it that
-        `sksemobridge label --sort-into` made; links to folders are followed.
+        Links to folders are followed. Hidden files and folders (with a leading dot) are left out, and so are the copies of
+        `sksemobridge label --sort-into`.
     alpha : float, default=0.0
-        Images with a p-value of at most `alpha` count as none of the classes. Needs a classifier with `p_values`.
+        Images with a p-value of at most `alpha` get no label. This needs a classifier with `p_values`.
     progress : bool, default=True
         Whether to show a progress bar.
 
     Returns
     -------
     pandas.DataFrame
-        One row for each file, sorted by path, with the columns
+        One row for each file, sorted by path. The columns are:
 
         path : str
-            Begins with `folder`, as it was given.
+            Begins with `folder`.
         label, runner_up
-            The most probable class, and the second; missing where the file cannot be read.
+            The most probable class, and the second one. They are missing if the file cannot be read.
         probability, runner_up_probability : float
-            Of these.
+            Their probabilities.
         p_value : float
-            See `SeMoBridgeClassifier.p_values`; NaN where the classifier has none.
+            See `SeMoBridgeClassifier.p_values`. NaN if the classifier has none.
         problem : str
-            Why there is no label; empty where there is one. Where it is `"none of these"`, the most probable class is
-            the runner-up.
+            Why there is no label, or empty. If it is `"none of these"`, the runner-up is the most probable class.
 
     Raises
     ------
     FileNotFoundError, NotADirectoryError, PermissionError
         If `folder` is no folder, or may not be read.
     ValueError
-        If there are no files in it, or `alpha` is not between 0 and 1.
+        If `folder` has no files, or `alpha` is not between 0 and 1.
     TypeError
-        If `estimator` does not begin with a `CLIPImageEncoder`, or `alpha` is given and it has no `p_values`.
+        If `estimator` does not begin with a `CLIPImageEncoder`, or has no `p_values` and `alpha` is given.
 
     Examples
     --------
@@ -101,15 +99,14 @@ def predict_folder(
     try:
         return pandas.DataFrame(columns)
     except UnicodeEncodeError:
-        # Names of files in another encoding are no text, as the strings of pandas must be.
+        # Strings of pandas must be text. Names of files in another encoding are not.
         return pandas.DataFrame(columns, dtype=object).astype(dict.fromkeys(NUMBERS, float))
 
 
 def label_files(estimator, folder, *, alpha=0.0, progress=True, given=None):
-    """The columns of `predict_folder`, the paths of the images that could be read, and their embeddings `(n, D)`.
+    """The columns of `predict_folder`, the paths of readable images, and their embeddings `(n, D)`.
 
-    `given` are labels that a person gave, by real path, which the model does not change; an empty one says that the image
-    is of none of the classes.
+    `given` maps real paths to labels by a person. The model does not change them. An empty label means none of the classes.
     """
     estimator = getattr(estimator, "best_estimator_", estimator)
     if not (isinstance(estimator, Pipeline) and isinstance(estimator[0], CLIPImageEncoder)):
@@ -133,7 +130,7 @@ def label_files(estimator, folder, *, alpha=0.0, progress=True, given=None):
 
 
 def embed_readable(encoder, paths, *, progress):
-    """Embeddings `(n, D)` of the images that can be read, and the problem of each other one, by path."""
+    """Embeddings `(n, D)` of readable images, and a dict from the paths of other files to their problems."""
     encoder = clone(encoder).set_params(on_error="nan", progress=progress, output="numpy")
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".* images cannot be read")
@@ -141,12 +138,12 @@ def embed_readable(encoder, paths, *, progress):
     readable = np.isfinite(np.asarray(embeddings)).all(axis=1)
     unknown = "it changed while it was read, or its embedding is not finite"
     problems = {paths[i]: problem_of(paths[i]) or unknown for i in np.flatnonzero(~readable)}
-    # `iloc` of a data frame of pandas, where the encoder was set to give one.
+    # The encoder may be set to return a data frame of pandas, which has `iloc`.
     return getattr(embeddings, "iloc", embeddings)[np.flatnonzero(readable)], problems
 
 
 def _rows(classifier, paths, embeddings, problems, alpha, given):
-    """Rows of the table, by the label of a person or the two most probable classes."""
+    """Rows of the table, with the label by a person or the two most probable classes."""
     classes, nothing = np.asarray(classifier.classes_).tolist(), (None, np.nan)
     predictions = iter(())
     if len(embeddings):
@@ -167,7 +164,7 @@ def _rows(classifier, paths, embeddings, problems, alpha, given):
 
 
 def _p_values(classifier, embeddings):
-    """`p_values` of the last step, after the steps before it; NaN where it has none."""
+    """`p_values` of the last step, or NaN if it has no such method. The steps before it are applied."""
     if not hasattr(classifier[-1], "p_values"):
         return np.full(len(embeddings), np.nan)
     return classifier[-1].p_values(
@@ -176,12 +173,12 @@ def _p_values(classifier, embeddings):
 
 
 def write_table(table, path, *, separator=",", decimal="."):
-    """Write a table of `predict_folder` into a file of the kind that its name ends in, one of `WRITERS`.
+    """Write a table of `predict_folder`. The ending of the name decides the kind of the file, one of `WRITERS`.
 
     Raises
     ------
     OSError
-        If it cannot be written, or exists.
+        If the file cannot be written, or exists.
     """
     columns = {name: [plain(value) for value in table[name]] for name in COLUMNS}
     _, write = WRITERS[Path(path).suffix.lower()]
@@ -190,7 +187,7 @@ def write_table(table, path, *, separator=",", decimal="."):
 
 
 def plain(value):
-    """A value as all kinds of files take it: None where it is missing, and text that can be encoded."""
+    """A value that all kinds of files can hold: None if it is missing, and text that can be encoded."""
     if isinstance(value, str):
         # Names of files in another encoding are no text.
         return value.encode(errors="backslashreplace").decode()
@@ -198,7 +195,7 @@ def plain(value):
 
 
 def _to_csv(columns, path, separator, decimal):
-    # With the mark at its begin that tells Excel of UTF-8.
+    # The mark at the beginning tells Excel that the file is UTF-8.
     with open(path, "w", newline="", encoding="utf-8-sig") as file:
         writer = csv.writer(file, delimiter=separator)
         writer.writerow(COLUMNS.values())
@@ -213,7 +210,7 @@ def _to_excel(columns, path, separator, decimal):
     import pandas
 
     named = {COLUMNS[name]: _as_text(values) for name, values in columns.items()}
-    # By way of memory: on a full disk, the archive of a workbook would try to be closed again.
+    # The workbook is made in memory. On a full disk, its archive would try to close a second time.
     workbook = io.BytesIO()
     pandas.DataFrame(named).to_excel(workbook, index=False, float_format="%.4f", engine="openpyxl")
     path.write_bytes(workbook.getvalue())
@@ -232,14 +229,14 @@ def _to_json_lines(columns, path, separator, decimal):
 
 
 def _as_text(values):
-    """Text that a spreadsheet takes for no formula, and without control characters, which Excel refuses."""
+    """Text that is no formula in a spreadsheet, and has no control characters, which Excel refuses."""
     formula, control = re.compile(f"^{FORMULA}"), re.compile(r"[\x00-\x08\x0b-\x1f]")
     return [
         formula.sub("'", control.sub("?", value)) if isinstance(value, str) else value for value in values
     ]
 
 
-# For each kind of file what it needs beside this package, and what writes it.
+# For each kind of file, the packages that it needs, and the function that writes it.
 WRITERS = {
     ".csv": ([], _to_csv),
     ".xlsx": (["pandas", "openpyxl"], _to_excel),

@@ -30,29 +30,29 @@ LARGEST_FILE = 1.9e9
 
 
 def to_onnx(estimator: Any, path: str | os.PathLike[str]) -> None:
-    """Write a fitted estimator as an ONNX model, which onnxruntime runs without this package, scikit-learn or torch.
+    """Write a fitted estimator as an ONNX model. onnxruntime runs it without this package, scikit-learn and torch.
 
     Parameters
     ----------
     estimator : SeMoBridgeClassifier, ZeroShotClassifier, SemanticBridge or Pipeline
-        Fitted. A pipeline of `CLIPImageEncoder` and one of the others becomes one model, image tower included.
+        Fitted estimator. A pipeline of `CLIPImageEncoder` and one of the others becomes one model, with the image tower.
     path : str or os.PathLike
-        File to write. Weights of more than 1.9 GB go into a second file beside it, `path` with `.data`.
+        File to write. Weights of more than 1.9 GB go into a second file, `path` with `.data`.
 
     Raises
     ------
     TypeError
         If the estimator is none of these, or its pipeline has other steps.
     ImportError
-        If the package onnx is missing, or for a pipeline onnxscript, which torch needs from version 2.13 on.
+        If the package onnx is missing. A pipeline also needs onnxscript, with torch 2.13 or newer.
     NotFittedError
         If the estimator is not fitted.
 
     Notes
     -----
-    The input is `embeddings (n, D)`, or with an image tower `pixels (n, 3, h, w)`; both are float32. A classifier gives
-    `logits (n, C)` and `probabilities (n, C)`, a bridge `bridged (n, D)`. The model's metadata hold JSON: `classes` are
-    the labels, and `preprocessing` of an image tower tells how an RGB image becomes `pixels`.
+    The input is `embeddings (n, D)`, or for a pipeline `pixels (n, 3, h, w)`. The outputs of a classifier are `logits (n, C)` and
+    `probabilities (n, C)`. The output of a bridge is `bridged (n, D)`. All are float32. The metadata of the model hold JSON:
+    `classes` are the labels, and `preprocessing` says how an RGB image becomes `pixels`.
 
     Examples
     --------
@@ -66,7 +66,7 @@ def to_onnx(estimator: Any, path: str | os.PathLike[str]) -> None:
         if len(steps) != 2 or not isinstance(steps[0], CLIPImageEncoder):
             kinds = ", ".join(type(step).__name__ for step in steps)
             raise TypeError(
-                f"A pipeline for to_onnx has a CLIPImageEncoder and one of our estimators; this one has {kinds}."
+                f"A pipeline for to_onnx has a CLIPImageEncoder and a classifier or bridge of this package; this one has {kinds}."
             )
         encoder, estimator = steps
         model, loaded = model_of(estimator), encoder._model()

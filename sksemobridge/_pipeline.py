@@ -18,7 +18,7 @@ _MODEL_PARAMETERS = ("model_name", "pretrained")
 
 
 def _of_all_encoders(name: str) -> property:
-    """A parameter that is read from the first encoder in a pipeline, and set on all."""
+    """A parameter that is read from the first encoder in a pipeline, and set on all encoders."""
 
     def read(pipeline):
         for encoder in pipeline._encoders():
@@ -29,7 +29,7 @@ def _of_all_encoders(name: str) -> property:
         for encoder in pipeline._encoders():
             setattr(encoder, name, value)
 
-    return property(read, write, doc=f"`{name}` of the first encoder; setting it sets that of all encoders.")
+    return property(read, write, doc=f"`{name}` of the first encoder. Setting it sets all encoders.")
 
 
 def _last_step_can(method: str) -> Callable[[Method], Method]:
@@ -37,22 +37,20 @@ def _last_step_can(method: str) -> Callable[[Method], Method]:
 
 
 class SeMoBridgePipeline(Pipeline):
-    """One estimator from images to predictions, which can learn more later: shots, classes, and unlabelled images.
+    """From images to predictions in one estimator: scikit-learn's `Pipeline`, with the methods of the classifier.
 
-    `make_semobridge_pipeline` makes one. It is scikit-learn's `Pipeline` with more methods. Its first steps learn nothing
-    (encoders of images), and the last is a classifier that has these methods, such as `SeMoBridgeClassifier`.
+    `make_semobridge_pipeline` makes such a pipeline. The first steps embed images and learn nothing. The last step is a
+    classifier such as `SeMoBridgeClassifier`.
 
     Parameters
     ----------
-    steps : list of (str, estimator)
-    transform_input, memory, verbose
+    steps, transform_input, memory, verbose
         See `sklearn.pipeline.Pipeline`.
 
     Attributes
     ----------
     model_name, pretrained
-        Those of the first encoder. They are parameters of the pipeline, too: `set_params` and a search set them on all
-        encoders of images and texts, which must be of one model.
+        Model of the encoders. They are also parameters of the pipeline: `set_params` and searches set them on all encoders.
     held_out_proba_, label_proba_
         See `SeMoBridgeClassifier`.
 
@@ -68,7 +66,7 @@ class SeMoBridgePipeline(Pipeline):
     >>> pipeline.with_classes(["bird", "rainbow"]).classes_.tolist()
     ['bird', 'rainbow']
 
-    Which model is best, by cross-validation:
+    A search for the best model:
 
     >>> from sklearn.model_selection import GridSearchCV
     >>> search = GridSearchCV(pipeline, {"model_name": ["ViT-B-16", "ViT-L-14"], "pretrained": ["openai"]})
@@ -78,7 +76,7 @@ class SeMoBridgePipeline(Pipeline):
     pretrained = _of_all_encoders("pretrained")
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Parameters by name; see `sklearn.pipeline.Pipeline`. `deep` ones include `model_name` and `pretrained`."""
+        """Parameters by name, with `deep` also `model_name` and `pretrained`; see `sklearn.pipeline.Pipeline`."""
         params = super().get_params(deep)
         if deep and self._encoders():
             params |= {name: getattr(self, name) for name in _MODEL_PARAMETERS}
@@ -93,24 +91,24 @@ class SeMoBridgePipeline(Pipeline):
         sample_weight: ArrayLike | None = None,
         groups: ArrayLike | None = None,
     ) -> Self:
-        """Add shots of new images `X`, also of classes not seen before; see `SeMoBridgeClassifier.partial_fit`."""
+        """Add images `X` as shots, also of new classes; see `SeMoBridgeClassifier.partial_fit`."""
         embeddings = self[:-1].transform(X)
         self[-1].partial_fit(embeddings, y, classes=classes, sample_weight=sample_weight, groups=groups)
         return self
 
     @_last_step_can("with_classes")
     def with_classes(self, classes: ArrayLike) -> Self:
-        """A fitted pipeline over other classes; see `SeMoBridgeClassifier.with_classes`."""
+        """Return a fitted pipeline with other classes; see `SeMoBridgeClassifier.with_classes`."""
         return self._with_classifier(self[-1].with_classes(classes))
 
     @_last_step_can("with_unlabeled")
     def with_unlabeled(self, X: ArrayLike) -> Self:
-        """A fitted pipeline that has learnt from images `X` without labels too; see `SeMoBridgeClassifier.with_unlabeled`."""
+        """Return a fitted pipeline that has also learnt from unlabelled images `X`; see `SeMoBridgeClassifier`."""
         return self._with_classifier(self[-1].with_unlabeled(self[:-1].transform(X)))
 
     @_last_step_can("p_values")
     def p_values(self, X: ArrayLike) -> NDArray[Any]:
-        """How well each image of `X` agrees with being of one of the classes; see `SeMoBridgeClassifier.p_values`."""
+        """Return a p-value of each image of `X`; see `SeMoBridgeClassifier.p_values`."""
         return self[-1].p_values(self[:-1].transform(X))
 
     held_out_proba_ = property(lambda self: self[-1].held_out_proba_, doc="See `SeMoBridgeClassifier`.")
@@ -132,21 +130,21 @@ def make_semobridge_pipeline(
     encoder_params: Mapping[str, Any] | None = None,
     **classifier_params: Any,
 ) -> SeMoBridgePipeline:
-    """A pipeline of image encoder and few-shot classifier over one shared CLIP model.
+    """Make a pipeline of an image encoder and a few-shot classifier, with one CLIP model for images and texts.
 
     Parameters
     ----------
     model_name, pretrained : str
         See `CLIPImageEncoder`.
     encoder_params : dict or None, default=None
-        Further parameters of `CLIPImageEncoder`; `device`, `precision` and `cache` hold for the text side too.
+        More parameters of `CLIPImageEncoder`. `device`, `precision` and `cache` also hold for the texts.
     **classifier_params
         Parameters of `SeMoBridgeClassifier`, without `text_encoder`.
 
     Returns
     -------
     SeMoBridgePipeline
-        With the steps `"clipimageencoder"` and `"semobridgeclassifier"`.
+        Its steps are `"clipimageencoder"` and `"semobridgeclassifier"`.
 
     Examples
     --------

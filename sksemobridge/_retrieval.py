@@ -13,7 +13,7 @@ from ._utils.array_api import l2_normalize, rows_as_bytes, to_numpy
 from ._utils.sklearn import Interval, validate_params
 from ._utils.validation import as_labels, is_text, refuse_masked, sorted_labels, warn_caller
 
-# Similarities that are computed at a time, which take up to 25 bytes each.
+# Number of similarities that are computed at once. Each takes up to 25 bytes.
 BLOCK_SIZE = 2**22
 
 
@@ -37,26 +37,21 @@ def mean_average_precision(
     exclude_self: bool = False,
     batch_size: int | None = None,
 ) -> float:
-    """Mean average precision of the whole gallery ranked by cosine similarity to each query.
+    """Measure a search: each query ranks the whole gallery by cosine similarity.
 
-    The average precision of a query is the mean, over all gallery rows with its label, of the share of such
-    rows among those ranked as high or higher. It is 1 where all of them come first.
+    A match is a gallery row with the label of the query. The average precision of a query is the mean over its matches of
+    the share of matches among the rows that rank as high or higher. It is 1 if all matches come first.
 
     Parameters
     ----------
-    query : array-like of shape (n, D)
-        Embeddings of any length.
-    gallery : array-like of shape (m, D)
-        Embeddings that are ranked. Those that are equally similar to a query all have the rank of the last
-        of them, as in scikit-learn. Equal rows always are equally similar.
-    query_labels : array-like of shape (n,)
-        Labels of any type that can be sorted.
-    gallery_labels : array-like of shape (m,)
-        Labels of the same type; a match is a row with the query's label.
+    query, gallery : array-likes of shape (n, D) and (m, D)
+        Embeddings. Rows may have any length. Gallery rows with the same similarity all get the rank of the last of them.
+    query_labels, gallery_labels : array-likes of shape (n,) and (m,)
+        Labels, text on both sides or on none.
     exclude_self : bool, default=False
-        Whether query `i` and gallery row `i` are the same item, which query `i` then does not rank.
+        Whether query `i` and gallery row `i` are the same item. Query `i` then does not rank row `i`.
     batch_size : int or None, default=None
-        Queries ranked at a time; None bounds the memory to about 100 MB besides copies of the embeddings.
+        Number of queries that are ranked at once. None limits the memory to about 100 MB, besides copies of the embeddings.
 
     Returns
     -------
@@ -66,21 +61,16 @@ def mean_average_precision(
     Raises
     ------
     ValueError
-        If shapes do not fit together, values are NaN or infinite, labels are text on one side only, or no
-        query has a match.
-
-    See Also
-    --------
-    SemanticBridge : Maps queries into the other modality before they are compared.
+        If shapes do not fit together, values are NaN or infinite, labels are text on one side only, or no query has a
+        match.
 
     References
     ----------
-    Manning, Raghavan, Schütze: "Introduction to Information Retrieval", Cambridge University Press, 2008,
-    section 8.4.
+    Manning, Raghavan, Schütze: "Introduction to Information Retrieval", Cambridge University Press, 2008, section 8.4.
 
     Examples
     --------
-    The first query finds its matches at ranks 1 and 3, the second its match at rank 1:
+    The first query finds its matches at ranks 1 and 3, the second one at rank 1:
 
     >>> from sksemobridge import mean_average_precision
     >>> gallery = [[1.0, 0.0], [0.9, 0.4], [0.5, 0.9]]
@@ -106,7 +96,7 @@ def mean_average_precision(
 
 
 def average_precisions(query, gallery, query_labels, gallery_labels, *, exclude_self=False, batch_size=None):
-    """Average precision of each query `(n,)`, NaN where there is no match; see `mean_average_precision`."""
+    """Average precision of each query `(n,)`, NaN without a match; see `mean_average_precision`."""
     query, gallery = _embeddings(query, "query"), _embeddings(gallery, "gallery")
     if query.shape[1] != gallery.shape[1]:
         raise ValueError(
@@ -133,7 +123,7 @@ def average_precisions(query, gallery, query_labels, gallery_labels, *, exclude_
         for i, row in enumerate(similarity, start):
             is_match = query_codes[i] == gallery_codes
             if exclude_self:
-                # At the end of the ranking it changes no other rank.
+                # The last rank of all changes no other rank.
                 row[i], is_match[i] = -np.inf, False
             precisions[i] = _average_precision(row, is_match)
     return precisions
@@ -144,7 +134,7 @@ def _average_precision(similarity, is_match):
     matches = np.sort(similarity[is_match])
     if not len(matches):
         return np.nan
-    # How many are as similar as each match or more: among the matches, and among all.
+    # For each match, count the rows that are at least as similar: among the matches, and among all rows.
     n_matches, n_all = (len(x) - np.searchsorted(x, matches) for x in (matches, np.sort(similarity)))
     return (n_matches / n_all).mean()
 
@@ -158,7 +148,7 @@ def _embeddings(X, name):
 
 
 def _codes(query, gallery, query_labels, gallery_labels):
-    """Labels of both sides as integers that are equal where the labels are."""
+    """Labels of both sides as integers. Equal labels get equal integers."""
     query_labels = column_or_1d(as_labels(query_labels, "query_labels"))
     gallery_labels = column_or_1d(as_labels(gallery_labels, "gallery_labels"))
     check_consistent_length(query, query_labels)

@@ -1,4 +1,4 @@
-"""Estimators on disk: what is saved, and which classes a file may hold."""
+"""Estimators in files: what is saved, and which classes a file may hold."""
 
 from importlib import import_module
 from typing import Any, get_args, get_type_hints
@@ -11,19 +11,19 @@ from sklearn.base import BaseEstimator, clone
 from ._utils import __version__
 from ._utils.validation import warn_caller
 
-# These fitted attributes are saved. All others that end in "_" are made from `_fitted`.
+# These fitted attributes are saved. All others that end in "_" are computed from `_fitted`.
 _KEPT = ("n_features_in_", "feature_names_in_")
 
 
 def trusted_types() -> list[str]:
-    """Names of the classes of this package that a file of one of its estimators may hold.
+    """Return the names of the classes that a file of an estimator of this package may hold.
 
-    They are what `skops.io.load` has to be told to trust. A file that asks for anything else is refused.
+    They are the argument `trusted` of `skops.io.load`, which refuses files with other classes.
 
     Returns
     -------
     list of str
-        Sorted: the public estimators, and the classes that their fitted states consist of.
+        Sorted names of the public estimators, and of the classes in their fitted states.
 
     Examples
     --------
@@ -50,17 +50,17 @@ def trusted_types() -> list[str]:
 
 
 def package_versions():
-    """Versions that a saved estimator depends on: ours, and major and minor of NumPy and scikit-learn."""
+    """Versions that a saved estimator depends on: of this package, and the minor versions of NumPy and scikit-learn."""
     others = {"numpy": np.__version__, "scikit-learn": sklearn.__version__}
     minor = {name: ".".join(number.split(".")[:2]) for name, number in others.items()}
     return {"sksemobridge": __version__, **minor}
 
 
 class SavedEstimator(BaseEstimator):
-    """An estimator whose fitted state is one object, `_fitted`. Its arrays have public names, too.
+    """An estimator whose fitted state is one object, `_fitted`. Its arrays also have public names.
 
-    `_set_fitted(fitted)` assigns both. Only `_fitted` is saved: joblib would store an array once for each name. Each
-    estimator annotates the class of its `_fitted`, where `trusted_types` finds it.
+    `_set_fitted(fitted)` sets both. Only `_fitted` is saved, because joblib would store an array once for each name. Each
+    estimator annotates the class of its `_fitted`, so that `trusted_types` finds it.
     """
 
     n_features_in_: int

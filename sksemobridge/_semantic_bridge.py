@@ -1,4 +1,4 @@
-"""The bridge between CLIP's modalities as a transformer of embeddings."""
+"""The bridge between images and texts, as a transformer of embeddings for search."""
 
 from __future__ import annotations
 
@@ -29,49 +29,36 @@ from ._utils.validation import (
 
 
 class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEstimator):
-    """Keep the part of image embeddings that texts can describe, or map one modality of CLIP into the other.
+    """Prepare image embeddings for a search by image, or text embeddings for a search by text.
 
-    CLIP was trained to compare images with texts, not images with images. For a search by image, fit the bridge on the
-    gallery, and transform the gallery **and** the queries.
+    The bridge keeps the directions that words describe, and subtracts the mean image. Fit it on the gallery, and transform
+    the gallery **and** the queries. The guide has the formulas:
+    https://github.com/sksemobridge/sksemobridge/blob/main/docs/image_search.md
 
     Parameters
     ----------
     text_encoder : object or None, default=None
-        `CLIPTextEncoder`, `PrecomputedTextEncoder` or another object with `transform` or `projection_`, of the CLIP model
-        of the embeddings. None is the identity.
+        `CLIPTextEncoder`, or another object with `transform` (for words) or `projection_`. Its model must be that of the
+        images. None is the identity.
     vocabulary : "auto", sequence of str or None, default="auto"
-        Words that the bridge is learnt from: whole texts, such as `"a red squirrel"`. `"auto"`: bundled names of things,
-        if the encoder embeds any text. None: the paper's bridge, for queries only.
+        Words, as whole texts such as `"a red squirrel"`. `"auto"` is a bundled list, if the encoder can embed any text.
+        None is the bridge of the SeMoBridge paper (arXiv 2509.26036). Then transform only the queries.
     direction : {"image_to_text", "text_to_image"}, default="image_to_text"
-        `"text_to_image"` is for a search among texts, of queries only. It needs `image_projection_`, and has no words.
+        `"text_to_image"` is for a search among texts. It uses `image_projection_` and no words. Transform only the queries.
     atol : "auto" or float, default="auto"
-        Without words: singular values of the projection up to it count as zero. `"auto"` is 0.7 times their median, and
-        0.3 the paper's.
+        Without words: singular values of the projection up to `atol` count as zero. `"auto"` is 0.7 times their median.
+        The paper uses 0.3.
     normalize : bool, default=True
-        Whether to scale results to unit length.
+        Whether results get unit length.
 
     Attributes
     ----------
-    bridge_ : ndarray of shape (D, d)
-        With words the projector on their span, else `W+`.
-    mean_ : ndarray of shape (D,) or None
-        `m`, with words the mean of the unit embeddings of the gallery.
+    bridge_, mean_ : ndarrays of shape (D, d) and (D,)
+        With words: the projector on their span, and the mean of the unit embeddings of the gallery. Else `W+` and None.
     rank_ : int
         Number of directions that are kept.
-    n_features_in_ : int
-    feature_names_in_ : ndarray of shape (D,)
-        If `X` has names of features.
-
-    See Also
-    --------
-    mean_average_precision : How good a search is.
-
-    Notes
-    -----
-    With words `bridge(x) = nrm(V V' (nrm(x) - m))`. The columns of `V` are the directions in which the words differ most.
-
-    Without words `bridge(x) = nrm(L * nrm((x - b) @ W+) @ W + b)`, as in the paper (arXiv 2509.26036). `L` is the mean length
-    of `(x - b) @ W+` in `fit`. If no direction is cut off and there is no bias, the result is `nrm(x)`.
+    n_features_in_, feature_names_in_
+        The width `D`, and the names of the columns of `X`, if it has names.
 
     Examples
     --------
@@ -110,12 +97,12 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
 
     @checks_parameters
     def fit(self, X: ArrayLike, y: Any = None) -> Self:
-        """Learn the bridge and, with words, the mean of the gallery.
+        """Learn the bridge. With words, this includes the mean of the gallery.
 
         Parameters
         ----------
         X : array-like of shape (n, D)
-            The embeddings to search among.
+            The embeddings of the gallery.
         y : ignored
 
         Returns
@@ -125,14 +112,16 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
         Raises
         ------
         ValueError
-            If `X` has NaN or infinite values, or another width than the texts, or the text encoder does not offer what
-            `vocabulary` or `direction` needs. Of `CLIPTextEncoder` it is a `NoProjectionError`.
+            If `X` has NaN, infinity or another width than the texts, or if the text encoder lacks what `vocabulary` or
+            `direction` needs.
+        NoProjectionError
+            If the model of `CLIPTextEncoder` has no linear projection.
         """
         return self._learn(X)
 
     @checks_parameters
     def partial_fit(self, X: ArrayLike, y: Any = None) -> Self:
-        """Add embeddings to the gallery. With words, this moves its mean: transform the whole gallery again.
+        """Add embeddings to the gallery. With words, this changes `mean_`: transform the whole gallery again.
 
         Parameters
         ----------
@@ -146,7 +135,7 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
         return self._learn(X, self._gallery) if self.__sklearn_is_fitted__() else self._learn(X)
 
     def _learn(self, X, gallery=None):
-        """`fit` to embeddings beside an earlier `gallery`: the sum of its unit rows, and their number."""
+        """`fit` to embeddings and to an earlier `gallery`: the sum of its unit rows, and their number."""
         check_text_encoder(self, method=None)
         is_first = gallery is None
         embeddings = to_numpy(validate_embeddings(self, X, reset=is_first))
@@ -182,18 +171,18 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
         self._n_features_out = self.n_features_in_
 
     def transform(self, X: ArrayLike) -> NDArray[Any]:
-        """Map embeddings into the other modality.
+        """Transform embeddings.
 
         Parameters
         ----------
         X : array-like of shape (n, D)
-            Embeddings of any length. Half precision is computed in float32.
+            Embeddings. Rows may have any length. Half precision becomes float32.
 
         Returns
         -------
         array of shape (n, D)
-            In the precision of `X`, and under `array_api_dispatch=True` of its library and on its device. Without a
-            bias, a row of which nothing is kept is zero.
+            Has the precision of `X`, and with `array_api_dispatch=True` also its library and device. A row without a part
+            in the kept directions becomes zero (without a bias of the projection).
         """
         check_is_fitted(self)
         X = validate_embeddings(self, X, reset=False)
@@ -201,7 +190,7 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
         return in_blocks(bridge.apply if self.normalize else bridge.apply_unscaled, X)
 
     def _closed_form(self, X):
-        """The bridge of the encoder's projection."""
+        """The bridge from the projection of the encoder."""
         prefix = "" if self.direction == "image_to_text" else "image_"
         if getattr(self.text_encoder, f"{prefix}projection_", None) is None:
             raise ValueError(
@@ -230,7 +219,7 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
 class Span:
     """`nrm(V V' (nrm(x) - m))`: subtracts the mean image `m (D,)`, and keeps the directions `V (D, r)` of words.
 
-    A row that equals the mean up to rounding becomes zero, and so does a row without a part in the span.
+    A row becomes zero if it equals the mean up to rounding, or if it has no part in the span.
     """
 
     basis: np.ndarray
@@ -242,7 +231,7 @@ class Span:
         return self.basis @ self.basis.T
 
     def apply_unscaled(self, x):
-        """The same without the outer `nrm`, shape (n, D)."""
+        """The result without the outer `nrm`, shape (n, D)."""
         return ((l2_normalize(x) - self.mean) @ self.basis) @ self.basis.T
 
     def apply(self, x):

@@ -1,4 +1,4 @@
-"""The shots of the command: a folder and a person's corrections, what is learnt from them, and what is said of them."""
+"""The shots of the command: a folder, the corrections by a person, the classifier, and a summary."""
 
 import os
 import sys
@@ -15,17 +15,16 @@ from ._pipeline import SeMoBridgePipeline, make_semobridge_pipeline
 from ._user_tables import puzzling_names, read_corrections, read_names
 from .datasets import load_image_folder
 
-# How many shots, names or changes are named.
+# Largest number of shots, names or changes in a list.
 MOST_NAMED = 5
 
 
 @dataclass(frozen=True, eq=False)
 class UserShots:
-    """Shots that could be read, `paths` and `labels (n,)` and `embeddings (n, D)`, and what was learnt from them.
+    """The readable shots (`paths` and `labels (n,)`, `embeddings (n, D)`), and the pipeline that was fitted to them.
 
-    `corrections` are labels that a person gave to images, by real path; an empty one: of none of the classes.
-    `uncorrected` is the classifier of the folder alone, where there are corrections and some of its shots can be read.
-    `n_skipped` shots cannot be read.
+    `corrections` maps real paths to labels by a person. An empty label means none of the classes. If there are corrections,
+    `uncorrected` is a classifier that was fitted to the folder alone. `n_skipped` shots cannot be read.
     """
 
     pipeline: SeMoBridgePipeline
@@ -38,19 +37,19 @@ class UserShots:
     n_skipped: int = 0
 
     def doubtful(self):
-        """Rows of shots whose label is doubtful and was not given by a person, the most doubtful first."""
+        """Rows of shots with a doubtful label, without labels by a person. The most doubtful come first."""
         return [
             i for i in self.evaluation.doubtful if os.path.realpath(self.paths[i]) not in self.corrections
         ]
 
     def likely(self):
-        """The class that each shot looks like when it is held out."""
+        """The class that a model without the shot predicts for each shot."""
         return self.evaluation.classes[np.nan_to_num(self.evaluation.held_out_proba).argmax(axis=1)]
 
     def summary(self, paths, embeddings):
-        """Lines that say how good the classifier is on its shots, which are doubtful, and what corrections change.
+        """Lines with the accuracy on the shots, the doubtful shots, and the changes by the corrections.
 
-        `paths` and `embeddings` are those of the images that were labelled.
+        `paths` and `embeddings` are those of the images that get labels.
         """
         likely = self.likely()
         named = [f"{self.paths[i]} ({self.labels[i]}, looks like {likely[i]})" for i in self.doubtful()]
@@ -67,11 +66,11 @@ class UserShots:
 
 
 def learn(folder, model, names, corrections, *, cache, alpha):
-    """`UserShots` of a folder with one sub-folder for each class.
+    """`UserShots` from a folder with one sub-folder for each class.
 
-    `model` are name and weights. `names` and `corrections` are tables, see `read_names` and `read_corrections`, or None.
-    A ValueError if there is no shot, or one class only and `alpha` turns nothing away, a table does not fit, or nothing of
-    a class can be read.
+    `model` is the name and the weights. `names` and `corrections` are files for `read_names` and `read_corrections`, or None. It is
+    a ValueError if there is no shot, if there is one class and no `alpha`, if a table does not fit, or if no image of a class
+    can be read.
     """
     found = load_image_folder(folder)
     of_folder = found.target_names[found.target]
@@ -81,7 +80,7 @@ def learn(folder, model, names, corrections, *, cache, alpha):
     if not classes or (len(classes) == 1 and not alpha):
         raise ValueError(
             f"--shots: {folder!r}, with its corrections if any, has the classes {classes}. Give a folder of several "
-            "sub-folders, or with one class --alpha to turn away what is not of it"
+            "sub-folders, or with one class --alpha to give no label to images of other things"
         )
     words = {} if names is None else read_names(names, sorted({*classes, *found.target_names}))
     pipeline = make_semobridge_pipeline(*model, encoder_params={"cache": cache}, **words)
@@ -98,17 +97,19 @@ def learn(folder, model, names, corrections, *, cache, alpha):
         uncorrected = clone(pipeline[-1]).fit(embeddings[: len(of_folder)], of_folder)
     paths, labels, embeddings = paths[kept], labels[kept], embeddings[kept]
     if 0 < alpha < 1 / (len(labels) + 1):
-        say(f"With {len(labels)} shots no p-value is as low as --alpha {alpha:g}: no image is turned away.")
+        say(
+            f"Note: With {len(labels)} shots, no p-value is as low as --alpha {alpha:g}. So every image gets a label."
+        )
     pipeline[-1].fit(embeddings, labels)
     evaluation = evaluate_shots(pipeline[-1], embeddings, labels)
     _say_puzzling(words.get("class_names", dict(zip(classes, classes))), model[0])
     if pipeline[-1].blend_["trust"] < 0.5:
-        say("Note: By these shots, the names of the classes say little to the model. --names gives others.")
+        say("Note: The shots show that the names of the classes say little to the model. Try other --names.")
     return UserShots(pipeline, paths, labels, embeddings, evaluation, given, uncorrected, len(problems))
 
 
 def _corrected(paths, labels, given):
-    """Paths and labels after corrections, further shots last; an empty label takes a shot back. Say what changes."""
+    """Paths and labels after corrections, with further shots last. Print what changes. An empty label removes a shot."""
     real = [os.path.realpath(path) for path in paths]
     further = {path: label for path, label in given.items() if label and path not in {*real}}
     now = np.array([given.get(path, label) for path, label in zip(real, labels)], dtype=object)
@@ -124,12 +125,12 @@ def _corrected(paths, labels, given):
 
 
 def _say_puzzling(names, model_name):
-    """Say which names of classes the model, which was loaded before, may not know."""
+    """Print names of classes that the model may not know."""
     import open_clip
 
     try:
         text = (open_clip.get_model_config(model_name) or {}).get("text_cfg", {})
-    # All embeddings were kept, and the model is no longer here. A hint stops no run.
+    # All embeddings came from the cache, and the model is no longer on this machine. A hint must not stop the run.
     except OSError:
         return
     puzzling = puzzling_names(names.values(), is_english="hf_tokenizer_name" not in text)
@@ -139,7 +140,7 @@ def _say_puzzling(names, model_name):
 
 
 def _first(items):
-    """The first items, after a colon."""
+    """A colon, and the first items."""
     return ": " * bool(items) + ", ".join(items[:MOST_NAMED]) + ", ..." * (len(items) > MOST_NAMED)
 
 

@@ -1,4 +1,4 @@
-"""Tables that users hand to the command: names of classes, and corrections of labels."""
+"""Tables that users give to the command: names of classes, and corrections of labels."""
 
 import csv
 import io
@@ -10,15 +10,15 @@ from unicodedata import normalize
 from ._texts.prompts import ENSEMBLE_TEMPLATES
 from ._utils.validation import warn_caller
 
-# What a text begins with that a spreadsheet takes for a formula, or that was made safe from this.
+# The beginning of a text that is a formula in a spreadsheet, also after it was made safe with `'`.
 FORMULA = r"(?='*[=+\-@\t])"
 
 
 def read_names(path, folders):
-    """Parameters that say the classes in the words of a table: folder, name, and whole prompts if there are any.
+    """Parameters of the classifier from a table of folder, name, and (optional) whole prompts.
 
-    The first row may be a header, which begins with "folder". A ValueError if the file is no table, or names what is no
-    class, or a class twice.
+    The first row may be a header that begins with "folder". It is a ValueError if the file is no table, if it names a folder
+    that is no class, or a class twice.
     """
     names, prompts, named = {folder: folder.replace("_", " ") for folder in folders}, {}, set()
     for number, (cell, *words) in enumerate(_read_rows("--names", path)):
@@ -40,10 +40,10 @@ def read_names(path, folders):
 
 
 def read_corrections(path, folders):
-    """Labels that a person gave, by real path of the image; an empty label: of none of the classes.
+    """Labels by a person, as a dict from real paths of images. An empty label means none of the classes.
 
-    A ValueError if the file is no table of two columns, or names a file that is not there. A warning if a file has several
-    labels, of which the last counts.
+    It is a ValueError if the file is no table of two columns, or names a file that is not there. There is a warning if a file has
+    several labels. Then the last one counts.
     """
     corrections, lost, several = {}, [], []
     for number, (image, *rest) in enumerate(_read_rows("--corrections", path)):
@@ -56,7 +56,7 @@ def read_corrections(path, folders):
         if number == 0 and image.strip().lower() in ("path", "file") and label.strip().lower() == "label":
             continue
         image, label = (re.sub(f"^'{FORMULA}", "", text) for text in (image, label))
-        # As it is, or as another system writes its letters.
+        # Other systems may encode the same letters differently.
         forms = [image, *(normalize(form, image) for form in ("NFC", "NFD"))]
         file = next(filter(os.path.isfile, forms), None)
         if file is None:
@@ -80,7 +80,7 @@ def read_corrections(path, folders):
 
 
 def _class(text, folders):
-    """The folder that a text names, in any spelling of its letters and spaces; else the text."""
+    """The folder that a text names (with any encoding of letters, and `_` as a space), or else the text."""
     if text in folders:
         return text
     return {_plain(folder): folder for folder in folders}.get(_plain(text), text.strip())
@@ -91,7 +91,7 @@ def _plain(text):
 
 
 def puzzling_names(names, *, is_english):
-    """Names that hold no word, or with a model that reads English only, letters of other languages."""
+    """Names without a word, and for models that read only English also names with other letters."""
     return [
         name
         for name in names
@@ -100,7 +100,7 @@ def puzzling_names(names, *, is_english):
 
 
 def _read_rows(option, path):
-    """Rows of cells without those that are empty; any of the usual separators."""
+    """Rows of cells, without empty rows. Commas, semicolons and tabs separate cells."""
     try:
         text = Path(path).read_bytes().decode("utf-8-sig")
         separator = max(",;\t", key=text.partition("\n")[0].count)

@@ -1,4 +1,4 @@
-"""CLIP's zero-shot classifier as an estimator."""
+"""The zero-shot classifier of CLIP as an estimator."""
 
 from __future__ import annotations
 
@@ -28,26 +28,17 @@ from ._utils.validation import (
 class ZeroShotClassifier(EmbeddingClassifier):
     """Classify image embeddings by the names of the classes alone.
 
-    The baseline that labelled shots have to beat: `softmax(logit_scale * nrm(q) . T_c)`, a linear classifier.
+    Probabilities are `softmax(logit_scale * normalize(X) @ text_embeddings_.T)`.
 
     Parameters
     ----------
-    text_encoder : object
-        `CLIPTextEncoder`, `PrecomputedTextEncoder` or another object with `transform` and `logit_scale_`, of
-        the same CLIP model as the embeddings.
-    prompts, class_names
-        See `SeMoBridgeClassifier`.
+    text_encoder, prompts, class_names
+        See `SeMoBridgeClassifier`. The text encoder is required.
 
     Attributes
     ----------
-    classes_, text_embeddings_, class_names_, prompts_, n_features_in_, feature_names_in_
-        See `SeMoBridgeClassifier`.
-    coef_, intercept_ : ndarrays of shape (C, D) and (C,), or (1, D) and (1,) for two classes
-        Weights of unit embeddings, and offsets, which are zero before `with_unlabeled`.
-
-    See Also
-    --------
-    SeMoBridgeClassifier : Learns from labelled shots as well.
+    coef_, intercept_, classes_, text_embeddings_, class_names_, prompts_, n_features_in_, feature_names_in_
+        See `SeMoBridgeClassifier`. `intercept_` is zero before `with_unlabeled`.
 
     Examples
     --------
@@ -79,14 +70,14 @@ class ZeroShotClassifier(EmbeddingClassifier):
 
     @checks_parameters
     def fit(self, X: ArrayLike | None, y: ArrayLike) -> Self:
-        """Read the classes and encode their prompts. Nothing is learnt from the images.
+        """Read the classes, and embed their prompts. Images teach nothing here.
 
         Parameters
         ----------
         X : array-like of shape (n, D) or None
-            Image embeddings, whose width is checked.
+            Image embeddings. Only their width is checked.
         y : array-like of shape (n,)
-            Labels; with `X=None` any number of them.
+            Labels. If `X` is None, `y` may have any length.
 
         Returns
         -------
@@ -98,11 +89,11 @@ class ZeroShotClassifier(EmbeddingClassifier):
         class_prompts = describe_classes(classes, self.text_encoder, self.prompts, self.class_names)
         if None in class_prompts.names:
             raise ValueError("class_names holds None, but without shots every class needs a name.")
+        logit_scale = read_logit_scale(self.text_encoder)
         texts = embed_classes(self.text_encoder, class_prompts.prompts)
         if embeddings is not None:
             require_width(embeddings.shape[1], texts.shape[1])
         record_features(self, texts if X is None else X)
-        logit_scale = read_logit_scale(self.text_encoder)
         linear = Linear(logit_scale * texts, np.zeros(len(texts)))
         self._set_fitted(TextModel(classes, texts, linear, linear, class_prompts))
         return self
@@ -119,7 +110,7 @@ class TextModel:
     class_prompts: ClassPrompts
 
     def with_unlabeled(self, X):
-        """The model that has learnt from unlabelled images `X (n, D)`, instead of earlier ones."""
+        """The model that has learnt from unlabelled images `X (n, D)`. They replace earlier ones."""
         X = distinct_images(X, len(self.classes))
         terms = taught(
             {"text": self.of_texts}, X, lambda logits, u: anchors_of_names(logits, u, self.text_embeddings)

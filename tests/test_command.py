@@ -114,7 +114,7 @@ WRONG = {
     f"{SHOTS} --out a.csv --report a.htm": "does not end in .html",
     f"{SHOTS} --out a.csv --save a.pt": "--save",
     f"{SHOTS} --out a.csv --alpha 2": "--alpha: 2 is not between 0 and 1",
-    f"{SHOTS} --out a.csv --min-probability 0.5": "give both",
+    f"{SHOTS} --out a.csv --min-probability 0.5": "needs --sort-into",
     f"{SHOTS} --out a.csv --sort-into there.csv": "is a file, not a folder",
     f"{SHOTS} --out a.csv --sort-into s --min-probability nan": "nan is not between 0 and 1",
     "photos --shots nowhere --out a.csv": "no folder 'nowhere'",
@@ -126,7 +126,7 @@ WRONG = {
     f"{SHOTS} --out a.jsonl --sep ;": "are for a .csv",
     f"{SHOTS} --out a.csv --sep , --decimal ,": "both a comma",
     f"{SHOTS} --out a.csv --names nowhere.csv": "no file 'nowhere.csv'",
-    "photos --model-file a.skops --out a.csv --names there.csv": "is for --shots",
+    "photos --model-file a.skops --out a.csv --names there.csv": "need --shots",
     f"{SHOTS} --out a.csv --corrections there.csv": "names files that are not there (1)",
     f"{SHOTS} --out a.csv --sort-into photos/more": "holds other files",
 }
@@ -231,7 +231,7 @@ def test_an_interrupt_is_one_line(place, capsys, monkeypatch):
 def test_a_cache_that_cannot_be_written_costs_a_note(place, capsys, monkeypatch):
     Path("caches").write_text("in the way")
     assert main([*LABEL, "--out", "a.csv"]) == 1
-    assert "Note: no embeddings are kept for the next run, since" in capsys.readouterr().err
+    assert "Note: Embeddings are not kept for the next run: " in capsys.readouterr().err
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setattr(Path, "home", lambda: Path("/proc/nobody"))
     assert main([*LABEL, "--out", "b.csv"]) == 1

@@ -1,14 +1,17 @@
-"""Class means that lean on names: shots and texts together tell where the images of a class lie.
+"""Class means, estimated from shots and texts together.
 
-With `u` unit embeddings of images and `T_c` of class texts, one Gaussian model of two levels:
+`u` are unit embeddings of images, and `T_c` those of class texts. The model is Gaussian and has two levels:
 
-    u = m + mu_c + noise                              (between the images of a class)
-    mu_c = mhat_c + deviation,  mhat_c = slope (T_c - mean T)      (between a class and what its name predicts)
+    u = m + mu_c + noise                                           (images vary around the mean of their class)
+    mu_c = mhat_c + deviation,  mhat_c = slope (T_c - mean T)      (class means vary around predictions from names)
 
-The mean of `n_c` images is shrunk towards the name, `mu_c = mhat_c + n_c / (n_c + kappa) (r_c - m - mhat_c)`, where
-`r_c` is the class mean and `kappa = var(noise) / var(deviation)` the number of images that a name is worth, found by the
-method of moments. A span of directions and the rest of the space have a `kappa` each: that of the class texts, else that
-of words. Without text `mhat_c = 0`.
+The estimate of a class mean starts at the prediction `mhat_c`. The `n_c` images of the class have the mean `r_c`, and move
+the estimate towards it: `mu_c = mhat_c + n_c / (n_c + kappa) (r_c - m - mhat_c)`. So a name counts as
+`kappa = var(noise) / var(deviation)` images. The method of moments estimates `kappa`. There is one `kappa` for a span of
+directions, and one for the rest of the space. The span is that of the class texts. Without texts it is that of words, and
+`mhat_c = 0`.
+
+In the code, `mu_c` is the leaning mean, since it leans on the name.
 """
 
 from dataclasses import dataclass
@@ -18,37 +21,37 @@ from scipy import linalg
 
 from .shots import blocks, sum_rows, weight_in_class
 
-# `kappa` in a span and in the rest of the space, as guessed before any class has two images; with and without texts,
-# which may be of use or not, with words in place of texts, and without either.
+# Guesses of `kappa`, which hold before any class has two images. Pairs are for the span and for the rest of the space: with
+# texts that help, and with words. The last one holds without texts and words, and for texts that do not help.
 KAPPA_OF_TEXTS, KAPPA_OF_WORDS, KAPPA = (1.5, 4.0), (2.0, 12.0), 4.0
-# Degrees of freedom that the guess counts as, and the factor of what moments give: embeddings have heavier tails than a
-# Gaussian. `python studies/blend.py` varies the constants.
+# The guess counts as so many degrees of freedom. The result of the moments is multiplied by LEANING, because embeddings have
+# heavier tails than a Gaussian. `python studies/blend.py` varies the constants.
 KAPPA_WORTH, LEANING = 8.0, 1.5
-# Bound of `kappa`, before `LEANING`, where the scatter of class means is all noise: shots count all the same.
+# Largest `kappa`, before `LEANING`. It is reached if class means differ no more than noise explains. Shots still count.
 LARGEST_KAPPA = 60.0
-# Class texts that differ by less in a direction are the same in it, and so are images.
+# Class texts, or images, that differ by less than this in a direction are equal in it.
 LEAST_DIFFERENCE = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
 class ClassMeans:
-    """Where classes lie, with each image and without it. All but `raw` relative to `centre`."""
+    """Means of the classes, with each image and without it. All but `raw` are relative to `centre`."""
 
     u: np.ndarray  # unit embeddings of images `(n, D)`
     codes: np.ndarray  # their classes `(n,)`; each class has an image
-    share: np.ndarray  # weight of each image in its class `(n,)`; they sum to one
+    share: np.ndarray  # weight of each image `(n,)`; in a class they sum to one
     counts: np.ndarray  # effective number `n_c (C,)` of images
-    left: np.ndarray  # effective number of each image's class without the image, `(n,)`
+    left: np.ndarray  # for each image, the effective number of its class without the image, `(n,)`
     raw: np.ndarray  # `r_c (C, D)`, the weighted means of the classes
     centre: np.ndarray  # `m (D,)`, the mean of the class means
     predicted: np.ndarray  # `mhat_c (C, D)`
-    span: np.ndarray | None  # orthonormal directions `(D, r)` that have a `kappa` of their own
-    kappa: np.ndarray  # of the space `(1,)`, or of the span and of the rest `(2,)`
-    slope: float  # of the names
+    span: np.ndarray | None  # orthonormal directions `(D, r)` with their own `kappa`
+    kappa: np.ndarray  # of the whole space `(1,)`, or of the span and of the rest `(2,)`
+    slope: float  # factor of the predictions from names
 
     @property
     def alone(self):
-        """Whether each image is the only one of its class, shape (n,)."""
+        """True for an image that is the only one of its class, shape (n,)."""
         return np.bincount(self.codes)[self.codes] == 1
 
     @property
@@ -58,17 +61,17 @@ class ClassMeans:
 
     @property
     def gaps(self):
-        """How far the mean of each class is from `mu_c`, shape (C, D)."""
+        """Difference between the mean of each class and `mu_c`, shape (C, D)."""
         return self.raw - self.centre - self.means
 
     def residuals(self, rows):
-        """Images less the mean of their class, shape (k, D)."""
+        """Images minus the mean of their class, shape (k, D)."""
         return self.u[rows] - self.raw[self.codes[rows]]
 
     def without(self, rows):
-        """Of the classes of the images at `rows`, without the image: `mu_c`, the gap, and the effective number.
+        """For each image at `rows`, its class without the image: `mu_c`, the gap, and the effective number.
 
-        Without its only image a class lies where its name predicts.
+        If an image is the only one of its class, `mu_c` is the prediction from the name.
         """
         codes, share, alone = self.codes[rows], self.share[rows], self.alone[rows]
         left, rest = self.left[rows], np.where(alone, 1.0, 1.0 - share)
@@ -78,7 +81,7 @@ class ClassMeans:
         return leaning, mean - leaning, left
 
     def _leaning(self, deviations, counts):
-        """Deviations from what names predict, shrunk by `n / (n + kappa)`."""
+        """Deviations from the predictions, times `n / (n + kappa)`."""
         own = counts[:, None] / (counts[:, None] + self.kappa)
         if self.span is None:
             return own * deviations
@@ -87,10 +90,10 @@ class ClassMeans:
 
 
 def fit_class_means(u, codes, weight, texts=None, trust=0.0, words=None, right=1.0):
-    """`ClassMeans` of unit embeddings `u (n, D)` with `codes (n,)` and positive weights `(n,)`; each class has an image.
+    """`ClassMeans` of unit embeddings `u (n, D)` with `codes (n,)` and positive weights `(n,)`. Each class has an image.
 
-    `texts (C, D)` are `T_c`, of use with the probability `trust`. Where there are none, `words (D, r)` may tell in which
-    directions words differ. `right (n,)` are the probabilities that labels are right: so much of an image counts.
+    `texts (C, D)` are `T_c`. They help with the probability `trust`. Without texts, `words (D, r)` may hold the directions in
+    which words differ. `right (n,)` are the probabilities that labels are right. An image counts with this probability.
     """
     n_classes = int(codes.max()) + 1
     share = weight_in_class(codes, weight * right)
@@ -105,7 +108,7 @@ def fit_class_means(u, codes, weight, texts=None, trust=0.0, words=None, right=1
         guesses = np.power(KAPPA_OF_TEXTS, trust) * KAPPA ** (1 - trust)
 
     def squares(rows, weight):
-        """Weighted sums of squares in the span and in the rest."""
+        """Weighted sums of squares in the span and in the rest of the space."""
         whole = weight @ np.square(rows).sum(axis=1)
         if span is None:
             return np.array([whole])
@@ -117,16 +120,16 @@ def fit_class_means(u, codes, weight, texts=None, trust=0.0, words=None, right=1
     )
     between = squares(raw - centre - predicted, np.full(n_classes, 1 / max(n_classes - 1, 1)))
     if (within + between)[-1] <= LEAST_DIFFERENCE**2 * (within + between).sum():
-        # The span holds all that differs, and what is left is rounding.
+        # All differences lie in the span. Outside there is only rounding.
         within[-1] = between[-1] = 0.0
     kappa = LEANING * np.array([_kappa(*of_part, counts) for of_part in zip(within, between, guesses)])
     return ClassMeans(u, codes, share, counts, left, raw, centre, predicted, span, kappa, slope)
 
 
 def effective_numbers(codes, weight, right):
-    """Effective number of images of each class `(C,)`, and of each image's class without the image `(n,)`.
+    """Effective number of images of each class `(C,)`, and for each image that of its class without the image `(n,)`.
 
-    That is `(sum w)^2 / sum w^2`, times the share of the weights whose labels are right.
+    The effective number is `(sum w)^2 / sum w^2`, times the share of the weights whose labels are right.
     """
     total, of_right, squares = (np.bincount(codes, weights=w) for w in (weight, weight * right, weight**2))
     tiny, alone = np.finfo(float).tiny, np.bincount(codes)[codes] == 1
@@ -138,7 +141,7 @@ def effective_numbers(codes, weight, right):
 
 
 def fit_slope(texts, means, weight=None):
-    """`slope = <T_c - mean T, mean_c> / ||T - mean T||^2`; zero where all texts are the same."""
+    """`slope = <T_c - mean T, mean_c> / ||T - mean T||^2`. It is zero if all texts are the same."""
     weight = np.ones(len(texts)) if weight is None else weight
     names = texts - texts.mean(axis=0)
     square = weight @ np.square(names).sum(axis=1)
@@ -153,9 +156,9 @@ def directions(texts):
 
 
 def _kappa(within, between, guess, counts):
-    """`var(noise) / var(deviation)` by the method of moments; `guess` before a class has two images.
+    """`var(noise) / var(deviation)` by the method of moments. It is `guess` if no class has two images.
 
-    `within` is the sum of squares of the noise, `between = var(deviation) + var(noise) mean(1 / n)`.
+    `within` is the sum of squares of the noise, and `between = var(deviation) + var(noise) mean(1 / n)`.
     """
     inverse = np.mean(1 / counts)
     guessed = between * guess / (1 + guess * inverse)

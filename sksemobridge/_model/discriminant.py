@@ -1,22 +1,22 @@
-"""The discriminant of a Gaussian with one covariance for all classes, and what it says of images that it has not seen.
+"""The discriminant of a Gaussian model with one covariance for all classes, for queries and for held-out images.
 
-`z_c(q) = v' P mu_c - mu_c' P mu_c / 2` with `v = nrm(q) - m` and the class means `mu_c` of `class_means`. It is linear in
-`nrm(q)`. `P = inv((1 - l) S + l t I)` is the inverse of the covariance `S`, shrunk with `l = D / (f + D)` for `f` degrees
-of freedom and `t = tr(S) / D`. The scatter `f S` is the sum over classes of
+`z_c(q) = v' P mu_c - mu_c' P mu_c / 2`, with `v = nrm(q) - m` and the class means `mu_c` of `class_means`. It is linear in
+`nrm(q)`. `P = inv((1 - l) S + l t I)` is the inverse of the covariance `S`, after shrinkage: `l = D / (f + D)` for `f`
+degrees of freedom, and `t = tr(S) / D`. The scatter `f S` is the sum over classes of
 
-    sum_i n_c s_i (u_i - r_c) (u_i - r_c)' + w_c n_c g_c g_c',
+    sum_i n_c s_i (u_i - r_c) (u_i - r_c)' + gap_weight_c n_c g_c g_c'.
 
-for images `u_i` with shares `s_i` of their class, its mean `r_c`, and the gap `g_c = r_c - m - mu_c` between that mean and
-the leaning one. `w_c` is the probability that the texts are of use: then the gap says how far images lie from where a
-name predicts. Of a class with one image the gap is all there is, and `w_c = 1`.
+The images `u_i` of a class have shares `s_i` that sum to one, and the mean `r_c`. The gap `g_c = r_c - m - mu_c` is the
+difference between this mean and the leaning mean. It shows how far images lie from the prediction of a name, so
+`gap_weight_c` is the probability that the texts help. A class of one image has no residuals. There, `gap_weight_c = 1`.
 
-The mean of a class with few images is less certain, and its images lie farther from it: its covariance is wider by
-`width_c = (1 + 1 / (n_c + kappa)) / mean`, one on average. That turns `z_c` into `a + (z_c - a) / width_c`, where
-`a = mean_c mu_c' P mu_c / 2` is the `z_c` that images have for their own class on average. This is the log density of the
-class to first order in `width_c - 1`, up to what all classes share.
+The mean of a class with few images is less certain, so its images lie farther from it. Its covariance is wider by
+`width_c = (1 + 1 / (n_c + kappa)) / mean`, which is one on average. This changes `z_c` to `a + (z_c - a) / width_c`. Here
+`a = mean_c mu_c' P mu_c / 2` is the mean `z_c` of images for their own class. Up to a term that all classes share, this is
+the log density of the class to first order in `width_c - 1`.
 
-Features are divided by the root of their variances first, to the power `f / (f + FEW)`: few residuals say nothing of
-variances. (Where all classes have one image and there are words instead of texts, the words say it better.)
+Before that, features are divided by their standard deviation, to the power `f / (f + FEW)`, because a few residuals do not
+tell the variances. The power is zero if all classes have one image, and words are used instead of texts.
 """
 
 from dataclasses import dataclass
@@ -28,9 +28,9 @@ from .class_means import ClassMeans
 from .linear import Linear
 from .shots import blocks
 
-# Degrees of freedom at which variances count half (`python benchmarks/few_classes.py`).
+# With so many degrees of freedom, the power is one half (`python benchmarks/few_classes.py`).
 FEW = 10.0
-# Smallest variance of a feature, relative to the mean variance; and what rounding leaves of all variances.
+# Smallest variance of a feature, relative to the mean variance. Below ROUNDING, a variance is only rounding.
 LEAST_VARIANCE, ROUNDING = 1e-3, 1e-14
 
 
@@ -59,7 +59,7 @@ class Precision:
 
 @dataclass(frozen=True, eq=False)
 class Gaussian:
-    """What all classes share.
+    """The parts of the discriminant that all classes share.
 
     Attributes
     ----------
@@ -83,9 +83,9 @@ class Gaussian:
         return (1 + 1 / (counts + self.kappa)) / self.mean_width
 
     def discriminant(self, means, counts):
-        """`z_c` of class means `(C, D)` relative to the centre, from `counts (C,)` images each, as a `Linear`."""
+        """`z_c` as a `Linear`, for class means `(C, D)` relative to the centre, each of `counts (C,)` images."""
         weights, width = self.precision.times(means), self.width(counts)
-        # v = u - m: the part of m goes into the offsets.
+        # v = u - m: the part with m belongs to the offsets.
         offsets = -0.5 * _paired(weights, means) - weights @ self.centre
         return Linear(weights / width[:, None], offsets / width + (1 - 1 / width) * self.typical)
 
@@ -99,7 +99,7 @@ class Discriminant:
     classes : ClassMeans
     gaussian : Gaussian
     gap_weight : ndarray of shape (C,)
-        `w_c`.
+        `gap_weight_c`.
     kept : float
         `(1 - l) / f`, the factor of the scatter in `inv(P)`.
     """
@@ -114,11 +114,11 @@ class Discriminant:
         return self.gaussian.discriminant(self.classes.means, self.classes.counts)
 
     def held_out(self, rows):
-        """`z_c` of the images at `rows`, each by a model without it, shape (k, C).
+        """`z_c` of the images at `rows`, each by a model without the image, shape (k, C).
 
-        Its class mean, its residual and its class's gap change; `m`, `kappa` and the slope stay. The scatter loses
-        `U' K U` with three rows `U` for each image: its residual, the gap with it and the gap without it. `P` without
-        them follows from `P` (Woodbury).
+        The class mean, the residual of the image, and the gap of the class change. `m`, `kappa` and the slope stay. The
+        scatter loses `U' K U`. `U` has three rows for each image: its residual, the gap with it, and the gap without it. The
+        Woodbury identity gives the new `P`.
         """
         n_classes = len(self.classes.counts)
         result = np.empty((len(rows), n_classes))
@@ -131,7 +131,7 @@ class Discriminant:
         return result / width + (1 - 1 / width) * self.gaussian.typical
 
     def _held_out(self, rows, means, gaps, of_means, of_raw, of_gaps):
-        """`held_out` before the widths, of one block of rows; `of_` and `_p` are products with `P`."""
+        """`held_out` before the widths, for one block of rows. `of_` and `_p` mark products with `P`."""
         classes, times = self.classes, self.gaussian.precision.times
         own, each = classes.codes[rows], np.arange(len(rows))
         share, weight = classes.share[rows], self.gap_weight[own]
@@ -139,13 +139,13 @@ class Discriminant:
         v = classes.u[rows] - classes.centre
         v_p, mean_p = times(v), times(mean)
         residual_p = v_p - of_raw[own]
-        # Share of the class that is left; infinite without others, so that what is divided by it vanishes.
+        # Share of the class that is left. It is infinite for a single image, so that quotients by it are zero.
         rest = np.where(classes.alone[rows], np.inf, 1 - share)
         z = v_p @ means.T - 0.5 * _paired(of_means, means)
         z[each, own] = _paired(v_p, mean) - 0.5 * _paired(mean_p, mean)
 
         changed = np.stack([classes.residuals(rows), gaps[own], gap])  # U, shape (3, k, D)
-        # P is linear: only two of the products with it are of images.
+        # P is linear, so only two products of it with images are needed.
         gap_p = np.where(
             (left == 0)[:, None], 0.0, of_raw[own] - (share / rest)[:, None] * residual_p - mean_p
         )
@@ -167,7 +167,7 @@ class Discriminant:
 
 
 def fit_discriminant(classes, trust=0.0, has_words=False):
-    """`Discriminant` of `ClassMeans`, whose texts are of use with the probability `trust`, or whose span is that of words."""
+    """`Discriminant` of `ClassMeans`. Texts help with the probability `trust`. With `has_words`, the span is that of words."""
     counts, width = classes.counts, classes.u.shape[1]
     single = np.bincount(classes.codes) == 1
     gap_weight = np.where(single, 1.0, trust)
@@ -185,7 +185,7 @@ def fit_discriminant(classes, trust=0.0, has_words=False):
     root = np.maximum(squares / mean_square, LEAST_VARIANCE) ** (power / 2)
 
     gaps /= root
-    # Eigenvectors and eigenvalues of the scatter, by way of the smaller of its two Gram matrices.
+    # Eigenvectors and eigenvalues of the scatter, from the smaller of its two Gram matrices.
     if len(factors) + len(gaps) < width:
         rows = np.vstack([gaps, *(factors[rows, None] * classes.residuals(rows) / root for rows in pieces)])
         values, left = linalg.eigh(rows @ rows.T)
@@ -210,5 +210,5 @@ def fit_discriminant(classes, trust=0.0, has_words=False):
 
 
 def _paired(a, b):
-    """Products of the rows of two arrays."""
+    """Inner products of the rows of two arrays."""
     return np.einsum("kd,kd->k", a, b)

@@ -1,10 +1,10 @@
-"""The default classifier, from shots and texts to one linear model, step by step.
+"""The default classifier, step by step from shots and texts to one linear model.
 
-`u` are unit embeddings of images, `T_c` unit embeddings of class texts, and
+`u` are unit embeddings of images, and `T_c` unit embeddings of class texts. The decision is
 
-    decision(q) = s_text u . T_c + s_shots z_c(u) + b_c + A_c . (u - m),
+    decision(q) = s_text u . T_c + s_shots z_c(u) + b_c + A_c . (u - m).
 
-where `z` is the discriminant of a Gaussian whose class means start where the names say. Each step has a module.
+`z` is the discriminant of a Gaussian model, whose class means start at predictions from the names. Each step has a module.
 """
 
 from dataclasses import dataclass, replace
@@ -21,15 +21,16 @@ from .model import Model
 from .typicality import Typicality
 
 # `python studies/blend.py` varies the constants of this block.
-# Default scale of the cosines to texts, as a share of that which fits the texts alone, and the number of images of a class
-# at which it is half of that.
+# Default scale of the cosines to texts, as a share of the scale that fits the texts alone. With WORTH_OF_TEXT images of each
+# class, it is half as large.
 TEXT_SHARE, WORTH_OF_TEXT = 0.7, 16.0
-# Default scale of the discriminant: a share of a log-likelihood ratio, as features are not independent. Without text,
-# and where classes have one image, no shot can be held out to correct it; with words its features are not divided.
+# Default scale of the discriminant. It is a share of a log-likelihood ratio, because features are not independent. Without
+# text, classes of one image have no held-out shot that could correct the scale. With words, features are not divided by
+# their standard deviations. So these two cases have scales of their own.
 SHOTS_SCALE, SHOTS_SCALE_OF_ONE, SHOTS_SCALE_OF_ONE_WITH_WORDS = 0.04, 0.15, 0.11
-# Least probability that texts are of use.
+# Least probability that texts help.
 LEAST_TRUST = 1e-6
-# Most held-out values, twelve megabytes. Of more images an even sample is held out, of at least so many.
+# Largest number of held-out values (12 MB). If there are more, an even sample of at least LEAST_HELD_OUT images is held out.
 MOST_VALUES, LEAST_HELD_OUT = 3 * 2**19, 100
 
 
@@ -39,35 +40,35 @@ def fit_model(shots, texts=None, logit_scale=100.0, words=None, label_noise=0.0)
     Parameters
     ----------
     shots : Shots
-        Each class has one.
+        Each class has at least one.
     texts : ndarray of shape (C, D) or None
         `T_c`.
     logit_scale : float
-        Of the texts' model.
+        That of the model of the texts.
     words : ndarray of shape (D, r) or None
-        Directions in which words differ: used where there are no texts.
+        Directions in which words differ. They are used if there are no texts.
     label_noise : "auto" or float
-        Share of wrong labels; `"auto"` estimates it, and 0 trusts all labels.
+        Share of wrong labels. `"auto"` estimates it, and 0 trusts all labels.
 
     Returns
     -------
     model : Model
     held_out : tuple of (rows, logits)
-        Indices of the images that were held out, and what gives their logits `(k, C)`, each by a model without the image.
+        Indices of the held-out images, and a function that gives their logits `(k, C)`, each by a model without the image.
     right, counted : ndarray of shape (m,)
-        Probability of the label of each image that it is right, and how much of the image counts.
+        For each image: the probability that its label is right, and how much the image counts.
     """
-    # Copies of one image are one image, the mean of their unit embeddings.
+    # Copies of one image count as one image: the mean of their unit embeddings.
     u, codes, weight, group, _ = shots.images()
     rows = held_out_images(codes, group)
 
     def hold_out(right):
         return fit_terms(u, codes, weight, right, rows, texts, logit_scale, words)
 
-    # How likely each label is right: by texts alone, and then by rounds of steps 1 to 5.
+    # The probability that each label is right: first from the texts alone, then from rounds of steps 1 to 5.
     right = counted = np.ones(len(codes))
     if label_noise != 0:
-        first = None  # rows, logits and trust of the texts alone
+        first = None  # rows, logits and trust from the texts alone
         if texts is not None:
             cosines = u[rows] @ texts.T
             of_images = weights_of_images(codes, weight)[rows]
@@ -77,17 +78,18 @@ def fit_model(shots, texts=None, logit_scale=100.0, words=None, label_noise=0.0)
     evidence = hold_out(counted)
     classes, discriminant, trust = evidence.classes, evidence.discriminant, evidence.trust
 
-    # 6. Scales, offsets and correction, fitted to the held-out images. Spans are pairs `V_S, q_S` of `logistic`: the whole
-    # space, and that of the class texts.
+    # 6. Scales, offsets and correction, fitted to the held-out images. Spans are pairs `V_S, q_S` as in `logistic`: the whole
+    # space, and the span of the class texts.
     spans = [(None, 1.0)]
     if texts is not None:
         spans.append((directions(texts), trust * (1 + 1 / max(classes.counts.mean(), 1.0))))
     features, back = features_of(u[evidence.rows[evidence.fitted]] - classes.centre, spans)
-    # Prior deviations: of the offset, which is the first feature, and of the correction.
+    # Standard deviations of the priors: of the offset (the first feature), and of the correction.
     deviations = np.concatenate([[1.0], np.full(features.shape[1] - 1, CORRECTION)])
     weights = evidence.fit_weights(features, deviations)
 
-    # 7. All terms are linear in `u`, and so is their sum. A class of `n` images is better known than without one of them.
+    # 7. All terms are linear in `u`, and so is their sum. Step 6 saw each class without one image. With it the model is more
+    # certain.
     sharper = 1 + (1 - trust) / max(classes.counts.mean(), 1.0) ** 2
     scales = {name: sharper * scale for name, scale in weights.scales.items()}
     offsets, correction = sharper * weights.coefficients[0], sharper * (back @ weights.coefficients[1:]).T
@@ -106,7 +108,7 @@ def fit_model(shots, texts=None, logit_scale=100.0, words=None, label_noise=0.0)
         typicality=None,
     )
 
-    # How typical the images are that were held out: as `model.views()`, so the decision is the one without the correction.
+    # The typicality of the held-out images has the parts of `model.views()`, so its decision has no correction.
     held_out = {name: scales[name] * z for name, z in evidence.held_out.items()}
     held_out["decision"] = sum(held_out.values())
     held_out["images"] = cosines_without(classes, rows, of_leaning=False)
@@ -118,24 +120,24 @@ def fit_model(shots, texts=None, logit_scale=100.0, words=None, label_noise=0.0)
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """What steps 1 to 5 tell of the images that are held out.
+    """The results of steps 1 to 5 for the held-out images.
 
     Attributes
     ----------
     classes : ClassMeans
     discriminant : Discriminant
     trust : float
-        Probability that the texts are of use.
+        Probability that the texts help.
     rows : ndarray of shape (k,)
-        Indices of the images that are held out.
+        Indices of the held-out images.
     held_out : dict of ndarray of shape (k, C)
-        The terms `z_k`, of each image by a model without the image.
+        The terms `z_k` of each image, by a model without the image.
     defaults : dict of float
-        Of the scales.
+        Default scales of the terms.
     fitted : ndarray of shape (k,)
-        Whether scales and correction are fitted to an image.
+        True for the images to which scales and correction are fitted.
     weight : ndarray of shape (f,)
-        `omega_i` of these: in a class they sum to its effective number of images.
+        `omega_i` of these images. In a class they sum to its effective number of images.
     """
 
     classes: ClassMeans
@@ -155,22 +157,22 @@ class Evidence:
 
 
 def fit_terms(u, codes, weight, right, rows, texts, logit_scale, words):
-    """Steps 1 to 5: `Evidence` of unit embeddings `u (n, D)`, whose labels are right with the probability `right (n,)`."""
-    # Without text a class has to keep another image.
+    """Steps 1 to 5: `Evidence` of unit embeddings `u (n, D)`. Their labels are right with the probability `right (n,)`."""
+    # Without text, a class needs another image that stays.
     fitted = np.full(len(rows), True) if texts is not None else np.bincount(codes)[codes[rows]] > 1
     of_images = weights_of_images(codes, weight, right)[rows]
 
-    # 1. Texts alone: the scale of their cosines, and the probability that they are of use.
+    # 1. Texts alone: the scale of their cosines, and the probability that they help.
     trust, text_scale, held_out = 0.0, 0.0, {}
     if texts is not None:
         held_out["text"] = u[rows] @ texts.T
         text_scale, trust = fit_text(held_out["text"], codes[rows], of_images, logit_scale)
         trust *= distinctness(texts)
 
-    # 2. and 3. Names predict where images lie, and class means lean on them.
+    # 2. and 3. Names predict class means, and class means start there.
     classes = fit_class_means(u, codes, weight, texts, trust, None if texts is not None else words, right)
 
-    # 4. One covariance, and 5. the discriminant, of queries and of images that are held out.
+    # 4. One covariance, and 5. the discriminant, for queries and for held-out images.
     discriminant = fit_discriminant(classes, trust, has_words=texts is None and words is not None)
     held_out["shots"] = discriminant.held_out(rows)
     defaults = default_scales(classes.counts, trust, text_scale, words is not None)
@@ -178,12 +180,12 @@ def fit_terms(u, codes, weight, right, rows, texts, logit_scale, words):
 
 
 def default_scales(counts, trust, text_scale, has_words):
-    """`s0_k` of the terms, for classes with `counts (C,)` images."""
-    # Of a class whose labels are in doubt less than one image may count.
+    """The default scales `s0_k` of the terms, for classes with `counts (C,)` images."""
+    # If the labels of a class are doubtful, it may count as less than one image.
     counts = np.maximum(counts, 1.0)
     n, fewest = counts.mean(), 1 / np.mean(1 / counts)  # the harmonic mean is near that of small classes
     of_text = TEXT_SHARE / (1 + fewest / WORTH_OF_TEXT)
-    # Beside many images of other classes a class with few images is found by its name.
+    # If other classes have many more images, the name of a class with few images must count more.
     beside_text = SHOTS_SCALE * np.sqrt(fewest / n)
     of_one = SHOTS_SCALE_OF_ONE_WITH_WORDS if has_words else SHOTS_SCALE_OF_ONE
     alone = max(of_one / n**2, SHOTS_SCALE)
@@ -194,7 +196,7 @@ def default_scales(counts, trust, text_scale, has_words):
 
 
 def cosines_without(classes, rows, of_leaning):
-    """`cosines` of images to the means, or the leaning means, of classes without the image, shape (k, C)."""
+    """`cosines` of images to the means (or leaning means) of the classes, each without the image, shape (k, C)."""
     mean, gap, _ = classes.without(rows)
     without, means, v = classes.centre + mean + gap, classes.raw, classes.u[rows]
     if of_leaning:
@@ -205,25 +207,25 @@ def cosines_without(classes, rows, of_leaning):
 
 
 def weights_of_images(codes, weight, right=1.0):
-    """`omega_i`: in a class they sum to its effective number of images."""
+    """`omega_i`. In a class they sum to its effective number of images."""
     believed = weight * right
     counts, _ = effective_numbers(codes, weight, right)
     return believed * (counts / np.bincount(codes, weights=believed))[codes]
 
 
 def held_out_images(codes, group):
-    """Indices of the images that are held out; of very many an even sample.
+    """Indices of the images that are held out. If there are very many, this is an even sample.
 
-    Copies of one image must have one label.
+    Images whose copies have several labels are not held out.
     """
-    # Copies with one label are one image by now: a group with two images is one with two labels.
+    # Copies with one label are one image already. So a group of two images has two labels.
     rows = np.flatnonzero(np.bincount(group)[group] == 1)
     most = max(MOST_VALUES // (int(codes.max()) + 1), LEAST_HELD_OUT)
     return rows if len(rows) <= most else rows[np.linspace(0, len(rows) - 1, most).astype(np.intp)]
 
 
 def distinctness(texts):
-    """From one where all class texts differ to zero where all are the same: `1 - mean log(classes alike) / log C`."""
+    """`1 - mean log(classes with the same text) / log C`: one if all class texts differ, zero if all are the same."""
     if len(texts) < 2:
         return 1.0
     _, same, counts = np.unique(texts.round(6), axis=0, return_inverse=True, return_counts=True)

@@ -1,19 +1,20 @@
-"""Labels may be wrong: how likely each is right, from names and the other shots (ours).
+"""The probability that each label is right, from names and the other shots (not from a paper).
 
-A wrong label is taken to be any class with the same probability. With `p_i` the probability of an image's label by a model
-that was fitted without the image, and `e` the share of wrong labels, a label is right with the probability
+The share `e` of the labels is wrong. A wrong label is any class with the same probability. `p_i` is the probability of the
+label of image `i`, by a model that was fitted without this image. Then the label is right with the probability
 
     right_i = (1 - e) p_i / ((1 - e) p_i + e / C),      e = (sum_i (1 - right_i) + WORTH * SHARE) / (n + WORTH).
 
-So much of an image counts in the next fit, which gives new `p_i`. The first are those of the texts alone, where there are
-texts.
+In the next fit, each image counts with this probability. The fit gives new `p_i`. With texts, the first `p_i` are those of
+the texts alone.
 
-What an image is compared with may tell nothing: a name that means nothing, or the only other image of the class. Then
-`p_i = 1 / C`. For names, the images of a class tell together how likely that is. A label is not doubted for the sake of
-another class whose own images do not confirm its name: where names are swapped, neither class confirms its own.
+A name may mean nothing, and the only other image of a class may say nothing about it. In these cases `p_i = 1 / C`. For a
+name, all images of the class together tell how probable this case is. If the images of another class do not confirm its
+name, they are no reason to doubt a label: if two names are swapped, neither class confirms its name.
 
-Hard images look like wrong labels. If few images look so, nothing tells the two apart, and all count. So `1 - right_i` is
-multiplied by `doubt = min(max(e / HARD - 1, 0), 1)`. In a class of three or more images that all look wrong, `doubt = 1`.
+Hard images look like wrong labels. If only a few images look wrong, the two cases cannot be told apart, and all images count.
+So the doubt `1 - right_i` is multiplied by `doubt = min(max(e / HARD - 1, 0), 1)`. If all images of a class with three or
+more images look wrong, `doubt = 1` for this class.
 """
 
 import numpy as np
@@ -21,19 +22,19 @@ from scipy.special import expit, logit
 
 from .._utils.array_api import softmax
 
-# Share of wrong labels that is expected, and the number of images that this counts as; the first share; most rounds, and
-# the change of `right` that ends them (`python benchmarks/label_noise.py`).
+# Expected share of wrong labels, and the number of images that this prior counts as. First value of `e`. Largest number of
+# rounds, and the change of `right` that ends them (`python benchmarks/label_noise.py`).
 SHARE, WORTH, FIRST_SHARE, ROUNDS, SETTLED = 0.05, 20.0, 0.1, 5, 0.1
-# Probabilities that a name tells what a class is, where names are of use, and that one image does.
+# Probability that a name says what its class is, if names help at all. Probability that one image does.
 NAME_TELLS, IMAGE_TELLS = 0.9, 0.5
-# Share of the labels that hard images make look wrong.
+# Share of the labels that look wrong only because the images are hard.
 HARD = 0.05
-# Least part of an image that counts, and the smallest sum of probabilities.
+# An image counts at least this much. Smallest sum of probabilities.
 LEAST, TINY = 1e-3, 1e-300
 
 
 def right_labels(hold_out, codes, first=None, share="auto"):
-    """The probability of each label that it is right, and how much of each image counts, both `(n,)`.
+    """For each image: the probability that its label is right, and how much the image counts, both `(n,)`.
 
     Parameters
     ----------
@@ -41,13 +42,13 @@ def right_labels(hold_out, codes, first=None, share="auto"):
         `hold_out(right)` gives `Evidence`.
     codes : ndarray of shape (n,)
     first : tuple of (rows, logits, trust) or None
-        Images that are held out, their logits by texts alone at the scale of the texts' model, and the probability that
-        texts are of use. None without texts.
+        Held-out images, their logits by the texts alone (at the logit scale of the model), and the probability that texts
+        help. None without texts.
     share : "auto" or float
-        Of wrong labels; `"auto"` estimates it.
+        Share of wrong labels. `"auto"` estimates it.
     """
     right, n_of_class, e = np.ones(len(codes)), np.bincount(codes), FIRST_SHARE if share == "auto" else share
-    # How far the classes that an image looks like, other than that of its label, confirm their names.
+    # How well names are confirmed in the classes that an image looks like, apart from the class of its label.
     confirmed = np.ones(len(codes))
 
     def estimated():
@@ -57,9 +58,9 @@ def right_labels(hold_out, codes, first=None, share="auto"):
         rows, logits, trust = first
         n, c, p = len(n_of_class), codes[rows], softmax(logits)
         of_label = p[np.arange(len(c)), c]
-        # Log Bayes factor of each class: that its name tells, against that it does not and each label has 1 / n.
+        # Log Bayes factor of each class: its name says what it is, against each label has the probability 1 / n.
         ratio = np.bincount(c, np.log((1 - e) * of_label * n + e), n)
-        # Squared: half of all names may be swapped, and what is left of the doubt would still cost a point.
+        # Squared, because half of all names may be swapped. The rest of the doubt would still cost a point of accuracy.
         p[np.arange(len(c)), c] = 0
         of_others = p @ expit(logit(NAME_TELLS * trust) + ratio) / np.maximum(p.sum(axis=1), TINY)
         confirmed[rows] = of_others**2
@@ -69,7 +70,7 @@ def right_labels(hold_out, codes, first=None, share="auto"):
     for _ in range(ROUNDS):
         evidence = hold_out(right)
         rows, before = evidence.rows[evidence.fitted], right.copy()
-        # Scales and offsets without a correction, which takes most of the time of a fit.
+        # No correction here, because it takes most of the time of a fit.
         logits = evidence.fit_weights(np.ones((len(rows), 1)), np.ones(1)).held_out()
         if first is not None:
             alone = n_of_class[codes[rows]] == 1
@@ -88,5 +89,5 @@ def right_labels(hold_out, codes, first=None, share="auto"):
 
 
 def _right(p, e, n_classes):
-    """`right_i` of labels with the probabilities `p` by the model, if a share `e` is wrong."""
+    """`right_i` of labels that have the probabilities `p` by the model, if the share `e` of the labels is wrong."""
     return (1 - e) * p / ((1 - e) * p + e / n_classes)

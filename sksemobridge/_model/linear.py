@@ -15,16 +15,16 @@ class Linear:
     offsets: np.ndarray  # (C,)
 
     def __call__(self, X):
-        """The values `(n, C)` of embeddings `X (n, D)` of any length, in the library and on the device of `X`."""
+        """The values `(n, C)` for embeddings `X (n, D)` of any length. They have the array library and the device of `X`."""
         return self.finished(X, lambda scores: scores)
 
     def finished(self, X, finish):
-        """`finish(values)`, in blocks of rows; `finish` treats each row by itself."""
+        """`finish(values)`, in blocks of rows. `finish` must treat each row by itself."""
         model = constants_like(X, self, replace)
         return in_blocks(lambda block: finish(model.of_block(block)), X)
 
     def of_block(self, X):
-        # Lengths are divided out last, of the few columns that the product leaves.
+        # The product has few columns, so it is faster to divide by the lengths afterwards.
         rows, length = rows_and_lengths(X)
         values = rows @ self.weights.T
         values /= length
@@ -32,13 +32,13 @@ class Linear:
         return values
 
     def for_labels(self):
-        """`coef_` and `intercept_` as of scikit-learn's `LogisticRegression`: two classes have one row, their difference."""
+        """`coef_` and `intercept_` as in scikit-learn's `LogisticRegression`. Two classes have one row: their difference."""
         if len(self.offsets) != 2:
             return self.weights, self.offsets
         return self.weights[1:] - self.weights[:1], self.offsets[1:] - self.offsets[:1]
 
     def take(self, rows):
-        """The classes at `rows`; -1 is a class of zeros."""
+        """The classes at `rows`. For -1, weights and offset are zero."""
         keep = rows >= 0
         return Linear(self.weights[rows] * keep[:, None], self.offsets[rows] * keep)
 

@@ -1,17 +1,19 @@
-"""How much text and shots weigh, and what is left to correct: one penalised logistic regression.
+"""The weights of text and shots, and the correction: one penalised logistic regression.
 
-The decision is `sum_k s_k z_k,c + b_c + A_c . v` with `v = nrm(q) - m`. Scales `s_k > 0`, offsets `b (C,)` and corrections
-`A (C, D)` are one posterior mode. It minimises
+The decision is `sum_k s_k z_k,c + b_c + A_c . v` with `v = nrm(q) - m`. The scales `s_k > 0`, the offsets `b (C,)` and the
+corrections `A (C, D)` are a posterior mode. Together they minimise
 
     sum_i omega_i * -log softmax(decision(x_i) + log pi)[y_i]
     + sum_k (nu + 1) / 2 log(1 + t_k^2 / nu) + ||b||^2 / 2 + sum_c A_c' inv(Q) A_c / (2 sigma^2)
 
-over the shots `x_i`, with `t_k = log(s_k / s0_k) / width` (Student's t: a scale may be far from its default where shots say so).
-Their terms `z_k` are those of a model without them. `pi_c` is the share of class `c` among the shots:
-how often a class was labelled does not tell how likely it is. `Q = sum_S q_S V_S V_S' / l_S^2` over spans `S` with
-directions `V_S`, where `l_S^2` is the mean square length of the `v` in the span. The spans are the whole space, with
-`q = 1`, and that of the class texts, with `q = p (1 + 1 / n)`, where `p` is the probability that the texts are of use and
-`n` the mean number of images of a class.
+over the shots `x_i`, whose terms `z_k` come from a model without the shot. `s0_k` are default scales, and
+`t_k = log(s_k / s0_k) / width`. The prior of `t_k` is Student's t, so shots can move a scale far from its default.
+`pi_c` is the share of class `c` among the shots. The decision does not contain it, because the number of labels of a class
+does not tell how frequent the class is.
+
+`Q = sum_S q_S V_S V_S' / l_S^2` is a sum over spans `S` with directions `V_S`. `l_S^2` is the mean square length of the `v`
+in the span. There are two spans: the whole space with `q = 1`, and the span of the class texts with `q = p (1 + 1 / n)`.
+`p` is the probability that the texts help, and `n` the mean number of images of a class.
 """
 
 from collections.abc import Callable
@@ -26,15 +28,15 @@ from .._utils.array_api import softmax
 from .shots import blocks
 
 # `python studies/blend.py` varies the constants of this block.
-# Width of the prior of `log s`, that of the texts alone, degrees of freedom `nu` of both, and `sigma`.
+# Width of the prior of `log s`, and its width for the texts alone. Degrees of freedom `nu` of both. `sigma`.
 WIDTH, WIDTH_OF_TEXT, FREEDOM, CORRECTION = 0.35, 0.8, 8.0, 0.9
-# Odds that texts are of use, before any shot: most names are words that CLIP knows.
+# Prior odds that texts help: CLIP knows most words that are names.
 TEXT_ODDS = 10.0
-# Part of the loss of guessing that texts of use save at least.
+# Texts that help save at least this part of the loss of guessing.
 LEAST_GAIN = 0.1
-# Bound of `log(s / s0)`, relative decrease of the loss that ends the search, and what rounding explains.
+# Largest `|log(s / s0)|`. The optimisation ends if the loss decreases by less than TOL of itself. Below ROUNDING is rounding.
 MOST_LOG_RATIO, TOL, ROUNDING = 9.0, 1e-8, 1e-14
-# Largest part that a shot is taken to have in its own logits: guards a division. Shots that it is compared with, at most.
+# Largest part of a shot in its own logits, which guards a division. Largest number of shots that it is compared with.
 MOST_OWN, MOST_COMPARED = 0.9, 2**11
 
 
@@ -53,7 +55,7 @@ class Weights:
     log_prior : ndarray of shape (C,)
         `log pi`.
     held_out : callable
-        Gives the decisions of the shots `(n, C)`, each without its own part in offset and correction, nearly.
+        Gives the decisions of the shots `(n, C)`. The part of each shot in its own offset and correction is removed, nearly.
     """
 
     scales: dict
@@ -64,7 +66,7 @@ class Weights:
 
 
 def fit_weights(terms, codes, weight, defaults, features, deviations, width=WIDTH):
-    """Scales of terms, and coefficients of features for each class.
+    """Fit a scale for each term, and coefficients of the features for each class.
 
     Parameters
     ----------
@@ -76,11 +78,11 @@ def fit_weights(terms, codes, weight, defaults, features, deviations, width=WIDT
     defaults : dict of float
         `s0_k`.
     features : ndarray of shape (n, r)
-        With independent coefficients, as `features_of` gives them.
+        From `features_of`, so that coefficients are independent.
     deviations : ndarray of shape (r,)
-        Prior standard deviations of the coefficients.
+        Standard deviations of the priors of the coefficients.
     width : float
-        Of the prior of `log s`.
+        Width of the prior of `log s`.
 
     Returns
     -------
@@ -130,11 +132,11 @@ def fit_weights(terms, codes, weight, defaults, features, deviations, width=WIDT
 
 
 def _own_part(logits, codes, weight, features):
-    """What leaves the logits `(n, C)` of each shot where it takes no part in the offset and the correction.
+    """What must be added to the logits `(n, C)` of each shot to remove its part in the offset and the correction.
 
-    A shot adds `k_ic omega_i ([y_i = c] - p_ic)` to its own logits, with `k_ic` the variance of its logit that the other
-    shots leave. `K` are the inner products of the features, whose coefficients have unit variance. Each shot `j` tells
-    of the direction of shot `i` as much as `omega_j p_jc (1 - p_jc) K_ij^2 / K_ii`.
+    A shot adds `k_ic omega_i ([y_i = c] - p_ic)` to its own logits. `k_ic` is the variance of its logit, given the other
+    shots. `K` are the inner products of the features, whose coefficients have unit variance. Shot `j` gives the information
+    `omega_j p_jc (1 - p_jc) K_ij^2 / K_ii` about the direction of shot `i`.
     """
     p = softmax(logits)
     curvature = weight[:, None] * p * (1 - p)
@@ -151,9 +153,9 @@ def _own_part(logits, codes, weight, features):
 
 
 def fit_text(cosines, codes, weight, logit_scale):
-    """How well texts alone fit the shots, by their cosines `(n, C)`: the scale of these, and the probability `p` of use.
+    """Fit the cosines `(n, C)` to the texts alone: their scale, and the probability `p` that the texts help.
 
-    The default scale is `logit_scale`, that of CLIP.
+    The default scale is `logit_scale`.
     """
     none = np.zeros((len(codes), 0))
     fitted = fit_weights(
@@ -166,20 +168,20 @@ def fit_text(cosines, codes, weight, logit_scale):
 
 
 def features_of(v, spans):
-    """Features of the shots in which offset and correction have independent coefficients, and the way back.
+    """Features of the shots, in which offset and correction have independent coefficients, and the way back.
 
     Parameters
     ----------
     v : ndarray of shape (n, D)
     spans : list of (ndarray of shape (D, r) or None, float)
-        Directions `V_S` (None is the whole space) and `q_S`.
+        Directions `V_S` and `q_S`. None is the whole space.
 
     Returns
     -------
     features : ndarray of shape (n, 1 + k)
-        Ones, for the offset, and `f` with `f @ f.T = v Q v'`; columns of `f` are orthogonal.
+        A column of ones for the offset, and `f` with `f @ f.T = v Q v'`. The columns of `f` are orthogonal.
     back : ndarray of shape (D, k)
-        `A = back @ coefficients`, as `v @ back = f`.
+        `A = back @ coefficients`, because `v @ back = f`.
     """
     n, width = v.shape
     v_q, q = np.zeros_like(v), None if n < width else np.zeros((width, width))

@@ -1,4 +1,4 @@
-"""The fitted classifier as the terms of its decision, also over other classes."""
+"""The fitted classifier as the terms of its decision, also for other classes."""
 
 from dataclasses import dataclass, replace
 
@@ -14,19 +14,19 @@ from .typicality import Typicality
 class Model:
     """The fitted classifier."""
 
-    # `"text"` where there is text, `"shots"` and `"correction"`: their sum is the decision
+    # `"text"` (if there is text), `"shots"` and `"correction"`: their sum is the decision
     terms: dict[str, Linear]
-    # `"text"` and `"shots"`: the scales, and `"trust"`, the probability that the texts are of use
+    # the scales `"text"` and `"shots"`, and `"trust"`, the probability that the texts help
     blend: dict[str, float]
     gaussian: Gaussian  # of the discriminant
-    slope: float  # of names, see `class_means`
+    slope: float  # of the predictions from names, see `class_means`
     text_mean: np.ndarray | None  # mean `(D,)` of the texts of the classes with shots
     class_means: np.ndarray  # `r_c (C, D)`
     leaning_means: np.ndarray  # `m + mu_c (C, D)`
     typicality: Typicality | None
 
     def views(self):
-        """What tells how typical an image is: the decision without the correction, and cosines, each a `Linear`."""
+        """The parts of the typicality, each a `Linear`: the decision without the correction, and cosines."""
         terms = {name: term for name, term in self.terms.items() if name in ("text", "shots")}
         views = {"decision": total(terms.values()), "images": cosines(self.class_means)}
         if "text" in terms:
@@ -35,10 +35,10 @@ class Model:
         return views
 
     def over(self, rows, texts=None):
-        """The model over other classes: those at `rows (K,)`, where -1 is a class without shots.
+        """The model for other classes: those at `rows (K,)`. -1 is a class without shots.
 
-        Such a class lies where its name predicts, and is not corrected. Classes without shots need `texts (K, D)`, the
-        `T_c` of all these classes.
+        The mean of such a class is the prediction from its name, and its correction is zero. This needs `texts (K, D)`, the
+        `T_c` of all classes.
         """
         terms = {name: term.take(rows) for name, term in self.terms.items()}
         means, leaning, new = self.class_means[rows], self.leaning_means[rows], rows < 0
@@ -57,6 +57,6 @@ class Model:
 
 
 def cosines(means, centre=0.0):
-    """Products of images less the centre with the directions of class means less the centre, as a `Linear`."""
+    """Inner products of `u - centre` with the unit vectors of `means - centre`, as a `Linear`."""
     directions = l2_normalize(means - centre)
     return Linear(directions, -directions @ (np.zeros(means.shape[1]) + centre))

@@ -1,22 +1,26 @@
-"""Near copies: images that are far closer to each other than the classes explain (ours).
+"""Near copies: images that are much closer to each other than other images of their class (not from a paper).
 
-Augmentations of one image, or frames of one film, are no independent images. Taken for such, they make a class look
-certain and narrow. Distances are `1 - cos`. In the tree of single linkage over all images, a node with `g` images is set
-apart by
+Augmentations of one image, or frames of one film, are not independent images. If they counted as independent, a class would
+look more certain and narrower than it is.
 
-    ratio = distance of the node to the nearest other image / distance within the node,
+Distances are `1 - cos`. Single linkage makes a tree of all images. Each node of the tree is a group of `g` images, and has
 
-which is the mean distance or the longest link, whichever is longer. If the node is a whole class, `(C - 1) / C` of the
-ratio counts: with few classes, the next one may be far. Distinct images of real tasks are set apart by 0.7 to 2, few by 3;
-clock faces among other drawings by 5. A node is one image
+    ratio = distance of the node to the nearest other image / distance within the node.
 
-- if nodes that are set apart by `APART + EACH / n` hold `MOST` of all `n` images: most come in copies then. Images of a
-  class that are closer than half of what then sets images apart are copies too;
-- else if nodes that are set apart by `SOME_APART + 2 EACH / n` hold `SOME + 3 / n + n / (100 C)` of them: some come in
-  copies. Pairs of distinct images are set apart as much, more of them where images are few or classes large;
-- else if it is set apart by `ALONE + EACH / g`.
+The distance within a node is the mean distance or the longest link, whichever is longer. If the node is a whole class,
+`(C - 1) / C` of the ratio counts, because the next class may be far if there are few classes. In real tasks, distinct images
+have ratios of 0.7 to 2, and few have 3. Clock faces among other drawings have 5.
 
-As several images of a class may be set apart too, twice as much is asked as long as nearly as many images are held.
+There are three cases. The first one that applies decides which nodes are one image:
+
+1. Most images have copies. Nodes with a ratio of at least `APART + EACH / n` hold `MOST` of all `n` images. These nodes are
+   one image each. Images of a class with less than half of the median distance between such nodes are copies too.
+2. Some images have copies. Nodes with a ratio of at least `SOME_APART + 2 EACH / n` hold `SOME + 3 / n + n / (100 C)` of the
+   images. These nodes are one image each. (Pairs of distinct images may reach this ratio, mostly if there are few images or
+   large classes. So the share must be larger then.)
+3. A single group has copies. It has a ratio of at least `ALONE + EACH / g`.
+
+Groups of distinct images may also pass the first two limits. So the limit is doubled, as long as nearly as many images pass.
 
 `python benchmarks/near_copies.py` counts distinct images that are taken for copies, and measures what copies cost.
 """
@@ -27,23 +31,22 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import squareform
 
 APART, SOME_APART, ALONE, EACH = 1.75, 3.0, 7.0, 10.0
-# Shares of all images that are most and some, what is nearly as many, and images of a node that is evidence by itself, at
-# least.
+# Shares of all images that are most, some, and nearly as many. Smallest number of images in a single group (case 3).
 MOST, SOME, NEARLY, LEAST_ALONE = 0.8, 0.25, 0.98, 5
-# Mean distance of near copies, at most, as a share of that between classes.
+# Largest mean distance of near copies, as a share of the mean distance between classes.
 NEAR = 0.3
-# Images that are compared with each other, at most.
+# Largest number of images that are compared with each other.
 MOST_COMPARED = 2**11
-# Embeddings of images by one model have a direction in common and are no narrower. What is else is not searched: tight
-# groups of few numbers, or of any directions, are no copies.
+# Image embeddings have at least this width, and their directions have something in common. Other data is not searched, because
+# tight groups in it are no copies.
 LEAST_WIDTH, MOST_BETWEEN = 64, 0.9
 
 
 def near_copies(u, codes, n_classes, of_classes=True):
-    """The index of the first near copy of each image, `(n,)`, among unit embeddings `u (n, D)`.
+    """For each image the index of its first near copy `(n,)`, among unit embeddings `u (n, D)`.
 
-    Images with another code are no copies. The sorted `codes (n,)` are taken whole, as many at a time as may be compared;
-    one with more images is left as it is. If codes are not `of_classes`, any node may be a whole class.
+    Images with different codes are no copies. The `codes (n,)` are sorted. Several codes are compared at once, up to
+    `MOST_COMPARED` images. A code with more images is not searched. If codes are not `of_classes`, any node may be a class.
     """
     group, start = np.arange(len(codes)), 0
     ends = np.append(np.flatnonzero(np.diff(codes)) + 1, len(codes))
@@ -60,7 +63,7 @@ def near_copies(u, codes, n_classes, of_classes=True):
 
 
 def _mean_distance(u, codes):
-    """Between the means of classes, or between images where all are of one."""
+    """Mean distance between the class means. With one class, mean distance between the images."""
     first = np.flatnonzero(np.diff(codes, prepend=-1))
     if len(first) > 1:
         u = np.add.reduceat(u, first) / np.diff(first, append=len(u))[:, None]
@@ -73,7 +76,7 @@ def _near_copies(u, codes, most_within, n_classes, of_classes):
     distance = np.maximum(1 - u @ u.T, 0)
     np.fill_diagonal(distance, 0)
     tree = linkage(squareform(distance, checks=False), "single")
-    # The first nodes are the images, the last one is all of them.
+    # The first nodes are the images. The last node has all images.
     parent, size, code = np.zeros(2 * n - 1, dtype=np.intp), np.ones(2 * n - 1), np.full(2 * n - 1, -1)
     sums = np.zeros((2 * n - 1, u.shape[1]))
     code[:n], sums[:n] = codes, u
@@ -90,7 +93,7 @@ def _near_copies(u, codes, most_within, n_classes, of_classes):
     ratio = np.where(whole, (1 - 1 / max(n_classes, 2)) * ratio, ratio)
 
     def outermost(is_one):
-        """For each image the outermost node that is one image, or the image itself."""
+        """For each image the largest node that is one image, or the image itself."""
         top = np.arange(2 * n - 1)
         for node in range(2 * n - 3, -1, -1):
             above = parent[node]

@@ -1,4 +1,4 @@
-"""Labelled shots, pooled: equal rows of a class become one row with their summed weight."""
+"""Labelled shots, pooled: equal rows of a class become one row, with the sum of their weights."""
 
 from dataclasses import dataclass, field, replace
 
@@ -9,34 +9,34 @@ from scipy.sparse.csgraph import connected_components
 from .._utils.array_api import l2_normalize, rows_and_lengths, rows_as_bytes
 from .near_copies import near_copies
 
-# Distance, relative to their length, up to which two embeddings of a class are copies of one: single precision
-# and another batch size leave some 1e-6.
+# Two embeddings of a class are equal up to this distance, relative to their length. Single precision and other batch sizes
+# cause differences of about 1e-6.
 SAME_EMBEDDING = 1e-5
-# A shot counts for at least this part of its class. With less, rounding errors would exceed what is left of a class
-# without its heaviest shot.
+# A shot has at least this share of the weight of its class. With less, a class without its heaviest shot would be smaller
+# than rounding errors.
 LEAST_SHARE = 1e-7
 
-# Rows that a row is compared with, at most: of thousands of rows that are nearly the same, all pairs would be too many.
+# A row is compared with at most so many rows. Thousands of nearly equal rows would have too many pairs.
 MOST_NEIGHBOURS = 64
 
-# Rows of a block: 512 rows of 512 numbers are 2 MB, which the cache of a processor holds.
+# Rows of a block. 512 rows of 512 numbers take 2 MB, which fit into the cache of a processor.
 BLOCK = 2**9
 
 
 @dataclass(frozen=True)
 class Shots:
-    """Pooled shots, sorted by class, then by content: the order of the input has no influence."""
+    """Pooled shots, sorted by class and then by content. So the order of the input has no influence."""
 
     X: np.ndarray  # embeddings `(n, D)`
     codes: np.ndarray  # index of each shot's class `(n,)`
     weight: np.ndarray  # summed sample weights `(n,)`, positive, float64
-    # Shots with the same value are copies of one image, `(n,)`: they are held out together and count as one.
+    # `(n,)`. Shots with the same value are copies of one image. They are held out together, and count as one image.
     group: np.ndarray
 
     def images(self):
-        """The distinct images of each class: copies become the mean of their unit embeddings.
+        """The distinct images of each class. Copies become one image: the mean of their unit embeddings.
 
-        Gives `u (m, D)` in float64, `codes`, `weight` and `group` `(m,)`, and the image of each shot, `index (n,)`.
+        Returns `u (m, D)` in float64, `codes`, `weight` and `group` `(m,)`, and the image of each shot, `index (n,)`.
         """
         unit = l2_normalize(self.X.astype(np.float64, copy=False))
         pairs, index = np.unique(np.stack([self.codes, self.group]), axis=1, return_inverse=True)
@@ -52,12 +52,12 @@ class Shots:
 
 
 def weight_in_class(codes, weight):
-    """Each weight `(n,)` relative to the sum of its class."""
+    """Each weight `(n,)`, divided by the sum of the weights of its class."""
     return weight / np.bincount(codes, weights=weight)[codes]
 
 
 def sum_rows(values, weight, index, n):
-    """Weighted sums of the rows of `values (m, k)` that share an `index`, shape (n, k)."""
+    """Weighted sums of the rows of `values (m, k)` with the same `index`, shape (n, k)."""
     return coo_array((weight, (index, np.arange(len(index)))), shape=(n, len(index))).tocsr() @ values
 
 
@@ -67,14 +67,14 @@ def blocks(n):
 
 
 def pool_shots(X, codes, weight, groups=None):
-    """Pool rows `X (n, D)` with equal class `codes` and embedding, up to rounding (weights added), and sort them.
+    """Pool the rows of `X (n, D)` that have equal class `codes` and, up to rounding, equal embeddings. Add their weights.
 
-    Rows of one group, and groups that share a pooled row, get one `group`; without groups every pooled row is its own.
-    Gives `Shots` and the index `(n,)` of the pooled shot of each row.
+    Rows of one group get one `group`, and so do groups that share a pooled row. Without groups, each pooled row is a group.
+    Returns sorted `Shots`, and the index `(n,)` of the pooled shot of each row.
     """
     codes = np.asarray(codes)
     content = _rank_by_content(X)
-    # Equal rows stand together, lighter ones first, so that sums do not depend on the order of the input.
+    # Equal rows become neighbours, and lighter rows come first. So sums do not depend on the order of the input.
     order = np.lexsort((weight, content, codes))
     first = np.ones(len(order), dtype=bool)
     first[1:] = (np.diff(codes[order]) != 0) | (np.diff(content[order]) != 0)
@@ -89,11 +89,11 @@ def pool_shots(X, codes, weight, groups=None):
         group = np.arange(n)
     else:
         _, given = np.unique(groups, return_inverse=True)
-        # Pooled rows and groups are the two sides of a graph; each connected part is held out together.
+        # Pooled rows and groups are the two sides of a graph. Each connected part is held out together.
         links = coo_array(
             (np.ones(len(order)), (pooled, n + given.ravel())), shape=(n + given.max() + 1,) * 2
         )
-        # SciPy numbers parts by their first node, here a shot: names of groups have no influence.
+        # SciPy numbers the parts by their first nodes, which are shots. So names of groups have no influence.
         group = connected_components(links, directed=False)[1][:n]
     total = np.bincount(pooled[order], weights=weight[order])
     total = np.maximum(total, LEAST_SHARE * np.bincount(codes, weights=total)[codes])
@@ -101,17 +101,17 @@ def pool_shots(X, codes, weight, groups=None):
 
 
 def _merge_within_rounding(X, codes):
-    """Chains of rows of one class that differ by rounding only, as of two batch sizes.
+    """Find chains of rows of one class that differ only by rounding, for example because of another batch size.
 
-    Gives the index `(n,)` of each row's chain, numbered by their first rows, and the first row of each chain `(m,)`.
+    Returns the number of the chain of each row `(n,)`, and the first row of each chain `(m,)`.
     """
     n, width = X.shape
     rows, length = rows_and_lengths(X)
-    # Where squares leave the range of floats, rows are in units of their largest entries, which are compared apart.
+    # If squares would leave the range of floats, rows were divided by their largest entries. These are compared separately.
     unit = np.ones(n) if rows is X else np.abs(X).max(axis=1).astype(np.float64)
     tolerance = SAME_EMBEDDING * length[:, 0]
-    # Rows that are close are close in any projection: only neighbours on a line need to be compared. A projection in
-    # single precision is as exact as half of the tolerance.
+    # Close rows are also close after a projection to a line. So only neighbours on the line are compared. In single precision,
+    # the projection is exact up to half of the tolerance.
     direction = np.random.default_rng(0).normal(size=width)
     position = rows @ (direction / np.linalg.norm(direction)).astype(X.dtype)
     order = np.lexsort((position, codes))
@@ -133,22 +133,22 @@ def _merge_within_rounding(X, codes):
 
 
 def _rank_by_content(X):
-    """A number for each row: equal for equal rows, in an order that depends on the content alone."""
+    """A number for each row. Equal rows get equal numbers, and the order depends only on the content."""
     values, rank = np.unique(X[:, 0], return_inverse=True)
-    if len(values) < len(X):  # some rows start alike: compare them whole
+    if len(values) < len(X):  # some rows begin with the same value, so whole rows are compared
         rank = rank * len(X) + np.unique(rows_as_bytes(X), return_inverse=True)[1]
     return rank
 
 
 @dataclass(frozen=True)
 class ShotMemory:
-    """All shots of several calls, and which pooled shot each row became."""
+    """The shots of all calls so far, and the pooled shot of each row."""
 
     shots: Shots | None = None
-    group_of_label: dict = field(default_factory=dict)  # which group each label of `groups` became
-    # The group of each pooled shot where near copies are one image too; None before `with_near_copies`
+    group_of_label: dict = field(default_factory=dict)  # the group of each value of the parameter `groups`
+    # The group of each pooled shot if near copies count as one image. None before `with_near_copies`
     near: np.ndarray | None = None
-    # Index of the pooled shot of each row, in the order of the calls that remember rows; -1 for rows of weight zero
+    # Index of the pooled shot of each row, in the order of the calls. -1 for rows of weight zero
     pooled: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.intp))
 
     @property
@@ -157,16 +157,16 @@ class ShotMemory:
         return self.shots if self.near is None else replace(self.shots, group=self.near)
 
     def with_near_copies(self, n_classes):
-        """The memory with `near`, where no call gave groups; shots of `n_classes` classes."""
+        """The memory with `near`, if no call gave groups. `n_classes` is the number of classes."""
         if self.group_of_label:
             return self
         unit = l2_normalize(self.shots.X.astype(np.float64))
         return replace(self, near=near_copies(unit, self.shots.codes, n_classes))
 
     def add(self, X, codes, weight, groups=None, used=None):
-        """The memory with more rows; copies of one image keep one group over all calls.
+        """The memory with more rows. Copies of one image keep one group in all calls.
 
-        `used` is a mask of the rows that were handed in: which of them `X` holds. With None rows are not remembered.
+        `used` is a mask of the rows that the user gave: `X` holds those that are true. With None, rows are not remembered.
         """
         old = self.shots
         n_old, next_group = (0, 0) if old is None else (len(old.codes), int(old.group.max()) + 1)
@@ -187,7 +187,7 @@ class ShotMemory:
         return ShotMemory(shots, group_of_label, pooled=rows)
 
     def take(self, rows):
-        """The shots of the classes at `rows`, where -1 is a class without shots."""
+        """The shots of the classes at `rows`. -1 is a class without shots."""
         new_code = np.full(max(self.shots.codes.max(), rows.max()) + 1, -1)
         new_code[rows[rows >= 0]] = np.flatnonzero(rows >= 0)
         codes = new_code[self.shots.codes]
@@ -201,5 +201,5 @@ class ShotMemory:
 
 
 def _follow(pooled, now):
-    """Indices `pooled`, some of them -1, where index `i` has become `now[i]`."""
+    """The indices `pooled` after index `i` has become `now[i]`. -1 stays -1."""
     return np.append(now, -1)[pooled]

@@ -1,20 +1,25 @@
-"""How typical an image is of the classes, and whether it is of one of them at all (ours).
+"""How typical an image is of the classes, and whether it belongs to any of them (the score is not from a paper).
 
     score(q) = sum_k w_k max_c z_k,c / d_k
 
-over the decision without the correction and the cosines to the class means, each in units of its standard deviation `d` over
-the held-out shots. The decision grows with the likeness to a class, where probabilities only compare classes. It is relative
-to the mean of all classes, and an image of another data set may be far from that mean in the direction of a class. The
-cosines are not, and tell such images. The correction was fitted to the shots, and would find them more typical than other
-images.
+The sum has two parts without text:
 
-With text two more are added, as the weights of the decision were estimated to tell classes apart: the cosines to the class
-texts, and those to the class means less the mean of all classes. The texts tell images of other data sets too. The other
-cosines then count half (`w`), because near strangers share them.
+- the decision without the correction. It grows with the similarity to a class, while probabilities only compare classes. (The
+  correction was fitted to the shots. With it, shots would look more typical than other images.)
+- the cosine to the class mean. It is low for images of other data sets. The decision is relative to `m`, the mean of all
+  classes, and may be high for an image that is far from all of them.
 
-A p-value is the share of held-out shots whose score is no higher than that of the image, which is counted among them
-(conformal prediction). Each class counts the same. Of images of the classes about `alpha` have a p-value of at most
-`alpha`. They are fewer where shots are few, because a class is known less well without one of its few shots.
+With text there are two more:
+
+- the cosine to the class text, and the cosine to the class mean after `m` is subtracted from both. The scales of the decision
+  were fitted to tell classes apart, so the cosines add information. The cosine to the class mean itself then has the weight
+  `w = 1/2`, because it is high for similar classes that are not among the known ones.
+
+`d_k` is the standard deviation of part `k` over the held-out shots.
+
+A p-value is the share of held-out shots whose score is not higher than that of the image (conformal prediction). The image
+itself counts as one of them. Each class counts the same. About `alpha` of the images of the classes have a p-value of at most
+`alpha`. With few shots there are fewer such images, because a class is known less well without one of its few shots.
 
 Reference: Bates, Candès, Lei, Romano, Sesia: "Testing for outliers with conformal p-values",
 Annals of Statistics 2023.
@@ -28,7 +33,7 @@ from .._utils.array_api import namespace
 
 # `w` of the cosines to the class means where there is text (`python benchmarks/typicality.py`).
 IMAGES_BESIDE_TEXT = 0.5
-# Deviations, relative to the largest value, below which values are equal up to rounding.
+# If their standard deviation is below this, relative to the largest value, values are equal up to rounding.
 EQUAL = 1e-9
 
 
@@ -42,7 +47,7 @@ class Typicality:
 
     @classmethod
     def of(cls, held_out, codes, weight):
-        """From `z_k (n, C)` of the held-out shots, their classes `codes (n,)` and weights `(n,)`."""
+        """Make it from `z_k (n, C)` of the held-out shots, their classes `codes (n,)` and weights `(n,)`."""
         largest = {name: z.max(axis=1, initial=-np.inf) for name, z in held_out.items()}
         units = {name: _deviation(z) for name, z in largest.items()}
         if "text" in units:
@@ -55,7 +60,7 @@ class Typicality:
         return cls(units, scores[order], np.concatenate([[0.0], np.cumsum(weight[order])]))
 
     def scores(self, X, views):
-        """Of queries `X (n, D)`, from `z_k` as `Linear`; shape (n,)."""
+        """The scores `(n,)` of queries `X (n, D)`. `views` are the `z_k` as `Linear`."""
 
         def largest(values):
             return namespace(values).max(values, axis=1)
@@ -63,11 +68,11 @@ class Typicality:
         return sum(view.finished(X, largest) / self.units[name] for name, view in views.items())
 
     def p_values(self, scores):
-        """Of scores `(n,)`: one where no shot could be held out."""
+        """The p-values of scores `(n,)`. They are one if no shot could be held out."""
         return (1 + self.below[np.searchsorted(self.shots, scores, side="right")]) / (1 + self.below[-1])
 
 
 def _deviation(values):
-    """Their standard deviation; one where they do not differ, as those of two shots that are each other's class."""
+    """The standard deviation of values, or one if they do not differ."""
     deviation = float(np.std(values)) if len(values) else 0.0
     return deviation if deviation > EQUAL * np.abs(values).max(initial=0.0) else 1.0

@@ -1,33 +1,35 @@
-"""Learning from unlabelled images after the fit (ours).
+"""Learning from unlabelled images after the fit (not the method of the paper).
 
-A few shots say little about how readily the model names each class, and about where each class lies. Images without a
-label show both. The logits `f_ic` of the model for the image `i` gain an offset and a slope for each class.
+With a few shots, the model may predict some classes too often, and its class means are uncertain. Unlabelled images show
+both. The logits `f_ic` of image `i` get an offset and a slope for each class `c`.
 
-**Offsets.** `rho_c`, the mean probability of class `c` times the number of classes `C`, is one if the classes are named
-equally often. Where it is not, the images may be so distributed, or the model leans to the class. How much the second
-can explain depends on how ambiguous the images of a class are, `a_c = sum_i p_ic (1 - p_ic) / sum_i p_ic`: a class that
-is named without doubt is as frequent as it looks. The offsets `b` solve `b_c = -eta_c log rho_c(b)` with
-`eta_c = min(READINESS a_c / (1 - a_c), MOST_READINESS)`, which is the minimum of a convex function,
+**Offsets.** `rho_c` is the mean probability of class `c` times the number of classes `C`. It is one for all classes if they are
+predicted equally often. If it is not one, either the images are distributed like that, or the model prefers some classes. The
+second case needs ambiguous images: a class without ambiguous images is as frequent as it looks. The ambiguity of a class is
+`a_c = sum_i p_ic (1 - p_ic) / sum_i p_ic`. The offsets `b` solve `b_c = -eta_c log rho_c(b)`, with
+`eta_c = min(READINESS a_c / (1 - a_c), MOST_READINESS)`. They are the minimum of a convex function,
 
     mean_i log sum_c exp(f_ic + b_c) + mean_c eta_c exp(-b_c / eta_c).
 
-All `eta_c` shrink where the classes are named so unevenly that no leaning explains it, for example where some classes
-have no image at all, and where the `N` images are few: by `N^2 / (N^2 + (3 C)^2)`, as sampling alone makes few images uneven.
+All `eta_c` become smaller in two cases. If the frequencies are very uneven, a preference of the model does not explain it (some
+classes may have no image at all). If there are few images, chance alone makes them uneven: `eta_c` is multiplied by
+`N^2 / (N^2 + (3 C)^2)` for `N` images.
 
-Near copies among the images are one image (`near_copies`), the mean of their unit embeddings.
+Near copies among the images count as one image (`near_copies`): the mean of their unit embeddings.
 
-**Means.** Shots and names give the means `m_c`, which count as `k_c` images. With a Gaussian of one covariance for all
-classes and soft labels (as in TransCLIP and StatA), the means `mu_c` maximise
+**Means.** Shots and names give the means `m_c`, which count as `k_c` images. The model is Gaussian, with one covariance for all
+classes and soft labels (as in TransCLIP and StatA). The means `mu_c` maximise
 
     w sum_i log sum_c exp(f_ic + b_c + s g_c(u_i)) - s / 2 sum_c k_c (mu_c - m_c)' P (mu_c - m_c),
-    g_c(u) = (mu_c - m_c)' P u - (mu_c' P mu_c - m_c' P m_c) / 2,
+    g_c(u) = (mu_c - m_c)' P u - (mu_c' P mu_c - m_c' P m_c) / 2.
 
-by expectation and maximisation; no step lowers it. `w < 1` is what an image counts beside a shot: a soft label would
-otherwise confirm itself, and thousands of images between two classes would move both to one place: `w` is
-`min(WORTH, MOST_WORTH C / N)`, with the number of classes that are named. `s < 1`, since features are not independent.
+Expectation maximisation finds them. No step of it lowers this value. An unlabelled image counts as `w < 1` shots, because
+a soft label would otherwise confirm itself. `w = min(WORTH, MOST_WORTH C / N)`, because thousands of images between two classes
+would move both means to one place (here `C` is the number of classes that are predicted). `s < 1`, because features are not
+independent.
 
-**Temperature.** Images without a label do not tell how certain to be. The logits are divided by the number that keeps
-their mean entropy over the images.
+**Temperature.** Unlabelled images do not show how certain predictions should be. The logits are divided by a number that keeps
+their mean entropy.
 
 References: Zanella, Gérin, Ben Ayed: "Boosting Vision-Language Models with Transduction" (TransCLIP), NeurIPS 2024;
 Zanella et al.: "Realistic Test-Time Adaptation of Vision-Language Models" (StatA), CVPR 2025.
@@ -45,38 +47,38 @@ from .linear import Linear, total
 from .near_copies import MOST_COMPARED, NEAR, near_copies
 from .shots import sum_rows
 
-# `python benchmarks/unlabeled.py` prints the accuracies with them.
-# `s`, `w`, and the number of shots that the images of a class count as on average, at most.
+# `python benchmarks/unlabeled.py` prints the accuracies with these constants.
+# `s`, `w`, and the largest number of shots that the images of a class count as, on average.
 SHARPNESS, WORTH, MOST_WORTH = 0.06, 0.1, 20.0
-# Factor and bound of `eta`, and the divergence of `rho / C` from evenness, in nats, that leaning explains.
+# Factor and largest value of `eta`. UNEVEN is a divergence of `rho / C` from equal frequencies, in nats, that halves `eta`.
 READINESS, MOST_READINESS, UNEVEN = 4.0, 2.5, 0.3
-# Images of a class at which offsets count half (`benchmarks/unlabeled.py --pools`).
+# With so many images of a class, offsets count half (`benchmarks/unlabeled.py --pools`).
 FEW_OF_CLASS = 3.0
-# Number of images that a class's name counts as where there are no shots.
+# Without shots, a name counts as so many images.
 WORTH_OF_NAME = 50.0
-# Rounds of soft labels at most, and the relative gain at which they end.
+# Largest number of rounds of soft labels, and the relative gain that ends them.
 ROUNDS, TOL = 20, 1e-5
-# Values of the largest array of the work, 128 MB. Of more images an even sample is taken, of at least so many.
+# Largest number of values in an array (128 MB). If there are more, an even sample of at least LEAST_SAMPLE images is used.
 MOST_VALUES, LEAST_SAMPLE = 2**24, 1000
-# Images whose p-value of belonging to a class is no higher are left out.
+# Images with at most this p-value are left out.
 LEAST_P_VALUE = 0.1
-# Number of images at which the temperature counts half.
+# With so many images, the temperature counts half.
 FEW = 64
-# Bounds of `log rho_c`, those of the logarithm of the temperature's factor, and how exactly that is found.
+# Bounds of `log rho_c`. Bounds and tolerance of the logarithm of the factor for the temperature.
 LOG_RHOS, LOG_FACTORS, TOL_OF_FACTOR = (-10, 10), (-2.0, 2.0), 1e-4
 
 
 class Anchors(NamedTuple):
-    """Where classes lie before unlabelled images are seen."""
+    """The class means before unlabelled images."""
 
-    centre: np.ndarray  # `m (D,)`, which is taken off all unit embeddings
-    means: np.ndarray  # `m_c (C, D)`, relative to it
-    counts: np.ndarray  # `k_c (C,)`, the number of images that each counts as
-    residuals: np.ndarray  # labelled images, each less the mean of its class without it, `(n, D)`
+    centre: np.ndarray  # `m (D,)`, which is subtracted from all unit embeddings
+    means: np.ndarray  # `m_c (C, D)`, relative to `m`
+    counts: np.ndarray  # `k_c (C,)`, the number of images that each mean counts as
+    residuals: np.ndarray  # labelled images `(n, D)`, each minus the mean of its class without the image
 
 
 class Learnt(NamedTuple):
-    """The logits become `factor * logits + change`; `gains` are what the means maximise, after each round."""
+    """The logits become `factor * logits + change`. `gains` are the values that the means maximise, after each round."""
 
     factor: float
     change: Linear
@@ -84,23 +86,23 @@ class Learnt(NamedTuple):
 
 
 def sample_rows(n, width, n_classes):
-    """Rows of an even sample of `n` images, all of them where that is not too much."""
+    """Rows of an even sample of `n` images, or all rows if they are not too many."""
     most = max(MOST_VALUES // max(width, n_classes), LEAST_SAMPLE)
     return np.arange(n) if n <= most else np.linspace(0, n - 1, most).astype(np.intp)
 
 
 def distinct_images(X, n_classes):
-    """The embeddings `X (n, D)`, of very many an even sample, in float64 and ordered by content.
+    """The embeddings `X (n, D)` or an even sample of them, in float64 and ordered by content.
 
-    Copies of one image are one row: counted as often as they come, they would seem that much to learn from.
+    Equal rows become one row, because a repeated image is no new information.
     """
     return np.unique(X[sample_rows(*X.shape, n_classes)], axis=0).astype(np.float64)
 
 
 def anchors_of_shots(shots, counted, model, texts):
-    """`Anchors` where shots and names place the classes of a `Model`; `texts (C, D)` or None are their `T_c`.
+    """`Anchors` from the shots and names of a `Model`. `texts (C, D)` are the `T_c`, or None.
 
-    `counted (n,)` says how much of each shot counts.
+    `counted (n,)` says how much each shot counts.
     """
     n_classes = len(model.class_means)
     u, codes, weight, _, index = shots.images()
@@ -119,7 +121,7 @@ def anchors_of_shots(shots, counted, model, texts):
 
 
 def anchors_of_names(logits, u, texts):
-    """`Anchors` where there are no shots: the slope of names is fitted to class means by soft labels."""
+    """`Anchors` without shots. The slope of the predictions from names is fitted to class means from soft labels."""
     labels = softmax(logits, axis=1)
     counts = labels.sum(axis=0)
     means = (labels.T @ u) / np.maximum(counts, np.finfo(float).tiny)[:, None]
@@ -129,16 +131,16 @@ def anchors_of_names(logits, u, texts):
 
 
 def taught(terms, X, anchors, with_offsets=True):
-    """Terms of a linear classifier that has learnt from unlabelled images `X (N, D)`: all are scaled, one is changed.
+    """The terms of a linear classifier after it has learnt from unlabelled images `X (N, D)`.
 
-    `anchors(logits, u)` gives the `Anchors`.
+    All terms get a factor, and `"correction"` gets the change. `anchors(logits, u)` gives the `Anchors`.
     """
     linear = total(terms.values())
     u = without_copies(l2_normalize(X), linear(X))
     logits = linear(u)
     known = anchors(logits, u)
     if np.square(u - u.mean(axis=0)).sum() < NEAR * len(u) * _square_of(known.residuals):
-        # All are copies of one image, beside the images of a class.
+        # Compared with the images of a class, these images are all copies of one image.
         u = l2_normalize(u.mean(axis=0, keepdims=True))
         logits = linear(u)
     learnt = learn_unlabeled(logits, u, known, with_offsets)
@@ -148,8 +150,8 @@ def taught(terms, X, anchors, with_offsets=True):
 
 
 def without_copies(u, logits):
-    """Unit embeddings `u (N, D)` with the mean of near copies in their place; logits `(N, C)` say which may be compared."""
-    # Of very many images those of one predicted class are compared.
+    """Unit embeddings `u (N, D)`, in which near copies are replaced by their mean. `logits` have the shape `(N, C)`."""
+    # If there are very many images, only those with one predicted class are compared.
     codes = np.zeros(len(u), dtype=int) if len(u) <= MOST_COMPARED else logits.argmax(axis=1)
     order = np.argsort(codes, kind="stable")
     group = near_copies(u[order], codes[order], logits.shape[1], of_classes=False)
@@ -160,14 +162,14 @@ def without_copies(u, logits):
 
 
 def _square_of(residuals):
-    """Mean squared length; zero where there are none."""
+    """Mean squared length, or zero if there are no residuals."""
     return np.square(residuals).sum() / max(len(residuals), 1)
 
 
 def learn_unlabeled(logits, u, anchors, with_offsets=True):
-    """`Learnt` from logits `f (N, C)` and unit embeddings `u (N, D)`; symbols as at the top of this module.
+    """`Learnt` from logits `f (N, C)` and unit embeddings `u (N, D)`. The top of this module explains the symbols.
 
-    `with_offsets` is False where one class is everything else: how often classes are named then says nothing.
+    `with_offsets` is False if one class is "everything else". Then the frequencies of predicted classes say nothing.
     """
     offsets = fit_offsets(logits) if with_offsets else np.zeros(logits.shape[1])
     v = u - anchors.centre
@@ -203,10 +205,10 @@ def fit_offsets(logits):
 
 
 def fit_means(logits, v, anchors):
-    """Slopes `(C, D)` and offsets `(C,)` of `s g_c` in `v = u - m`, and the value that each round reached."""
+    """Slopes `(C, D)` and offsets `(C,)` of `s g_c` in `v = u - m`, and the maximised value after each round."""
     means, counts = anchors.means, anchors.counts[:, None]
     labels = softmax(logits, axis=1)
-    # Classes without an image take no part.
+    # The effective number of predicted classes.
     n_classes = 1 / np.square(labels.mean(axis=0)).sum()
     worth = min(WORTH, MOST_WORTH * n_classes / len(v))
     moved = _towards(labels, v, anchors, worth)
@@ -225,13 +227,13 @@ def fit_means(logits, v, anchors):
 
 
 def _towards(labels, v, anchors, worth):
-    """The means of the classes under soft labels `(N, C)`."""
+    """The class means with soft labels `(N, C)`."""
     counts = anchors.counts[:, None]
     return (counts * anchors.means + worth * (labels.T @ v)) / (counts + worth * labels.sum(axis=0)[:, None])
 
 
 def _precision(labels, v, means, residuals):
-    """`P = inv((1 - lambda) S + lambda t I)` as in `discriminant`, of labelled images and of those with soft labels."""
+    """`P = inv((1 - lambda) S + lambda t I)` as in `discriminant`, from labelled images and images with soft labels."""
     cross = (labels.T @ v).T @ means
     scatter = v.T @ v - cross - cross.T + (means.T * labels.sum(axis=0)) @ means + residuals.T @ residuals
     n, width = len(v) + len(residuals), len(scatter)
@@ -241,7 +243,7 @@ def _precision(labels, v, means, residuals):
 
 
 def match_entropy(changed, logits):
-    """The factor of `changed` logits at which their mean entropy is that of `logits`."""
+    """The factor of the `changed` logits that gives them the mean entropy of `logits`."""
 
     def entropy(values):
         logs = log_softmax(values, axis=1)
@@ -252,6 +254,8 @@ def match_entropy(changed, logits):
     def excess(log_factor):
         return entropy(np.exp(log_factor) * changed) - wanted
 
-    if excess(LOG_FACTORS[0]) * excess(LOG_FACTORS[1]) >= 0:  # certain of everything, or one class
+    if (
+        excess(LOG_FACTORS[0]) * excess(LOG_FACTORS[1]) >= 0
+    ):  # all predictions are certain, or there is one class
         return 1.0
     return float(np.exp(len(logits) / (len(logits) + FEW) * brentq(excess, *LOG_FACTORS, xtol=TOL_OF_FACTOR)))

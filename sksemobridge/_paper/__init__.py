@@ -1,1 +1,1 @@
-"""The paper's method: the bridge, its training and the blend of seven numbers, on plain arrays."""
+"""The method of the SeMoBridge paper on plain arrays: the bridge, its training, and the score of three cosines."""

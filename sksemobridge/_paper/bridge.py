@@ -1,7 +1,7 @@
-"""The semantic modality bridge: image embeddings mapped into CLIP's text modality.
+"""The semantic modality bridge, which maps image embeddings to the texts of CLIP.
 
-Symbols: `W (d, D)` the text projection with bias `b_W (D,)`, `W+ (D, d)` its pseudo-inverse, `L` the average
-length of a text embedding before the projection. Pure functions on NumPy arrays.
+`W (d, D)` is the text projection, `b_W (D,)` its bias, and `W+ (D, d)` its pseudo-inverse. `L` is the mean length of a text
+embedding before the projection.
 """
 
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ from scipy import linalg
 from .._utils.array_api import l2_normalize
 from .._utils.lru import LRUCache, content_key
 
-# Cutoff of `atol="auto"` relative to the median singular value. The absolute 0.3 of the paper is 0.70 of the
-# median for ViT-L/14 (0.428) and 0.73 for RN50x64 (0.413), the two models where it keeps most
-# (`python benchmarks/retrieval.py --projections FILE` prints how many directions both cutoffs keep).
+# `atol="auto"` is this times the median singular value. The 0.3 of the paper is 0.70 times the median for ViT-L/14 (0.428),
+# and 0.73 times the median for RN50x64 (0.413). For these two models it keeps most directions.
+# (`python benchmarks/retrieval.py --projections FILE` prints how many directions both cutoffs keep.)
 AUTO_CUTOFF = 0.7
 
-# A search over the paper's numbers asks for the same decomposition in every fit.
+# A search over the parameters of `PaperBlend` needs the same decomposition in every fit.
 _decompositions = LRUCache(max_items=4)
 
 
@@ -26,24 +26,25 @@ class Bridge:
     """The map `bridge(x) = nrm(L * nrm((x - b_W) @ W+) @ W + b_W)`."""
 
     matrix: np.ndarray  # `W+ (D, d)`, in closed form or trained
-    projection: np.ndarray | None = None  # `W (d, D)`; None stands for the identity (no text side)
+    projection: np.ndarray | None = None  # `W (d, D)`; None is the identity
     projection_bias: np.ndarray | None = None  # `b_W (D,)`
-    text_length: float = 1.0  # `L`, which cancels without a projection bias
-    # Of the closed form: orthonormal columns `V (D, r)` with `W+ @ W = V V'`, the directions that are kept
+    text_length: float = 1.0  # `L`, which has no effect without a bias
+    # Only in closed form: the kept directions, which are orthonormal columns `V (D, r)` with `W+ @ W = V V'`
     basis: np.ndarray | None = None
 
     @classmethod
     def identity(cls, width):
-        """The bridge of `W = I`: rows are scaled to unit length."""
+        """The bridge for `W = I`, which only scales rows to unit length."""
         identity = np.eye(width)
         return cls(identity, basis=identity)
 
     @classmethod
     def closed_form(cls, projection, projection_bias=None, text_length=1.0, atol="auto"):
-        """The bridge of a text projection, its Moore-Penrose inverse with small singular values cut off.
+        """The bridge from a text projection: its Moore-Penrose inverse without small singular values.
 
-        Singular values of `projection (d, D)` that are `<= atol` count as zero (the paper: 0.3). `"auto"` is relative to
-        the median of those that are not rounding: `W` and `c * W` keep the same directions. All is in float64.
+        Singular values of `projection (d, D)` up to `atol` count as zero (0.3 in the paper). `"auto"` is relative to the
+        median, so `W` and `c * W` keep the same directions. The median leaves out singular values that are only rounding. The
+        computation is in float64.
         """
         projection = np.asarray(projection, dtype=np.float64)
         u, values, vt = _decompositions.get(content_key(projection), lambda: linalg.svd(projection))
@@ -56,7 +57,7 @@ class Bridge:
         return cls(inverse, projection, bias, float(text_length), basis)
 
     def inputs(self, x):
-        """What `W+` is multiplied by: `x - b_W`."""
+        """`x - b_W`, which is multiplied by `W+`."""
         return x if self.projection_bias is None else x - self.projection_bias
 
     def eos(self, x, class_bias=None):
@@ -65,7 +66,7 @@ class Bridge:
         return l2_normalize(eos if class_bias is None else eos + class_bias)
 
     def joint(self, eos):
-        """`L * eos @ W + b_W`, shape (n, D); it is affine, so that of a mean is the mean."""
+        """`L * eos @ W + b_W`, shape (n, D). It is affine, so the result for a mean is the mean of the results."""
         joint = eos if self.projection is None else eos @ self.projection
         return joint if self.projection_bias is None else self.text_length * joint + self.projection_bias
 
@@ -74,13 +75,13 @@ class Bridge:
         return l2_normalize(self.joint(self.eos(x)))
 
     def apply_unscaled(self, x):
-        """`bridge(x)` of the closed form without the outer `nrm`; without a bias `x @ W+ @ W`, shape (n, D)."""
-        # Without a bias L and the inner nrm would set lengths only.
+        """`bridge(x)` in closed form without the outer `nrm`, shape (n, D). Without a bias, it is `x @ W+ @ W`."""
+        # Without a bias, L and the inner nrm would only change lengths.
         return x @ self.basis @ self.basis.T if self.projection_bias is None else self.joint(self.eos(x))
 
     def affinity(self, queries, image_means):
-        """`z3 = bridge(q) . F_c`: bridged queries against the means of the shots as images, shape (n, C)."""
+        """`z3 = bridge(q) . F_c`, the cosines of bridged queries and means of the shots, shape (n, C)."""
         if self.basis is not None and self.projection_bias is None:
-            # An orthogonal projector: lengths and products can be taken in the kept directions.
+            # The bridge is an orthogonal projector, so lengths and products are computed in the kept directions.
             return l2_normalize(queries @ self.basis) @ (image_means @ self.basis).T
         return self.apply(queries) @ image_means.T

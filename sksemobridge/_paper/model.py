@@ -1,4 +1,4 @@
-"""The paper's classifier as plain arrays: from shots and texts to affinities to the logarithm of its score."""
+"""The classifier of the paper: from shots and texts to three cosines (affinities), and to the logarithm of its score."""
 
 from dataclasses import dataclass, replace
 
@@ -20,7 +20,7 @@ NUMBERS = "alpha", "beta", "gamma", "lambda1", "lambda2", "lambda3", "smoothness
 
 @dataclass(frozen=True, eq=False)
 class PaperModel:
-    """All that prediction needs, one row per class."""
+    """The arrays that predictions need, with one row for each class."""
 
     bridge: Bridge
     text_embeddings: np.ndarray | None  # `T_c (C, D)`
@@ -28,34 +28,34 @@ class PaperModel:
     image_means: np.ndarray  # `F_c (C, D)`, the means of the shots
     class_bias: np.ndarray | None  # `(C, d)`
     divergence: np.ndarray  # `KL_c (C,)`
-    numbers: dict  # the seven of the blend
-    rank: int  # directions that the closed-form bridge keeps
+    numbers: dict  # the seven numbers of `PaperBlend`
+    rank: int  # number of directions that the bridge keeps in closed form
     loss_curve: list | None  # None in closed form
     n_iter: int
     temperature: float = 1.0
     log_prior: np.ndarray | None = None  # added to the decision, `(C,)`
 
     def affinities(self, X):
-        """How close the queries `X (n, D)` are to each class, a dict of arrays of shape (n, C).
+        """The cosines of queries `X (n, D)` and classes, a dict of arrays of shape (n, C).
 
-        `z1 = nrm(q) . T_c` where there is text, `z2 = nrm(q) . P_c` and `z3 = bridge(q) . F_c`.
+        `z1 = nrm(q) . T_c` (if there is text), `z2 = nrm(q) . P_c` and `z3 = bridge(q) . F_c`.
         """
         return constants_like(X, self, replace).affinities_of_block(X)
 
     def affinities_of_block(self, X):
-        """The same of queries in the precision and on the device of the model's arrays."""
+        """The cosines of queries that have the precision and the device of the model."""
         queries = l2_normalize(X)
         of_text = {} if self.text_embeddings is None else {"z1": queries @ self.text_embeddings.T}
         z3 = self.bridge.affinity(X, self.image_means)
         return of_text | {"z2": queries @ self.prototypes.T, "z3": z3}
 
     def finished(self, X, finish):
-        """`finish(decision)`, in blocks of rows; `finish` treats each row by itself."""
+        """`finish(decision)` in blocks of rows. `finish` must treat each row by itself."""
         model = constants_like(X, self, replace)
         return in_blocks(lambda block: finish(model.decision(model.affinities_of_block(block))), X)
 
     def decision(self, affinities):
-        """`temperature * log(score) + log_prior` of affinities, shape (n, C).
+        """`temperature * log(score) + log_prior` from affinities, shape (n, C).
 
         `score_c = l1 exp(-alpha (1 - z1)) + [l2 exp(-beta (1 - z2)) + l3 exp(-gamma (1 - z3))] w_c` with
         `w_c = exp(smoothness * KL_c)`.
@@ -79,7 +79,7 @@ class PaperModel:
                 yield name, numbers[sharpness], offset + float(np.log(numbers[weight]))
 
     def guesses(self, texts):
-        """Prototypes and image means as texts `(K, D)` predict them, before they are scaled to unit length."""
+        """Prototypes and image means that texts `(K, D)` predict, not scaled to unit length."""
         known = self.text_embeddings
         return [
             rows.mean(axis=0) + fit_slope(known, rows) * (texts - known.mean(axis=0))
@@ -87,9 +87,9 @@ class PaperModel:
         ]
 
     def over(self, rows, texts):
-        """The model over other classes: those at `rows (K,)`, where -1 is a class without shots.
+        """The model for other classes: those at `rows (K,)`. -1 is a class without shots.
 
-        `texts (K, D)` are `T_c` of these classes, or None where there is no text.
+        `texts (K, D)` are the `T_c` of these classes, or None without text.
         """
         prototypes, image_means, new = self.prototypes[rows], self.image_means[rows], rows < 0
         if new.any():
@@ -106,20 +106,20 @@ class PaperModel:
 
 
 def class_divergence(image_means, texts):
-    """`KL_c = log2((1 + eps) / (p_cc + eps))`, the paper's, with `p = softmax_rows(F @ T.T)`, shape (C,); zero without text."""
+    """`KL_c = log2((1 + eps) / (p_cc + eps))` of the paper, with `p = softmax_rows(F @ T.T)`. Zero without text. (C,)"""
     if texts is None:
         return np.zeros(len(image_means))
     return np.log2((1 + EPS) / (np.diag(softmax(image_means @ texts.T)) + EPS))
 
 
 def fit_paper(shots, texts, blend, training=None):
-    """The `PaperModel` of a `PaperBlend` and a `Training` or None, the closed form, in float64.
+    """Fit a `PaperModel`, with a `PaperBlend` and a `Training`. If `training` is None, the bridge has its closed form.
 
-    `shots` have embeddings `X (n, D)`, `codes (n,)`, the sorted indices of their classes, positive `weight (n,)`, and
-    `group (n,)`, equal for copies of one image. Each class has one. `texts` are `ClassTexts`; without a projection the
-    bridge is the identity. Errors are those of `train_bridge`.
+    `shots` are `Shots`, and each class has one. `texts` are `ClassTexts`. Without a projection, the bridge is the identity.
+    Errors are those of `train_bridge`.
 
-    Training is in float32. Warns if L-BFGS did not converge, and if `atol` cuts off every direction.
+    The computation is in float64, and the training in float32. There is a warning if L-BFGS does not converge, and one if
+    `atol` removes every direction.
     """
     X, codes = np.asarray(shots.X, dtype=np.float64), shots.codes
     if texts.projection is None:

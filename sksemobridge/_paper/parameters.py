@@ -1,4 +1,4 @@
-"""The parameters of the paper's method, as objects that scikit-learn reaches into."""
+"""The parameters of the method of the paper. Searches of scikit-learn can set them, as in `blend__alpha`."""
 
 from dataclasses import KW_ONLY, dataclass
 from numbers import Integral, Real
@@ -13,28 +13,32 @@ NOT_NEGATIVE = Interval(Real, 0, None, closed="left")
 
 @dataclass(repr=False, eq=False)
 class PaperBlend(BaseEstimator):
-    """The score of the paper, a blend of three affinities by given numbers.
+    """The score of the SeMoBridge paper (arXiv 2509.26036): three cosines, combined by seven numbers.
 
-    `score_c = lambda1 exp(-alpha (1 - z1)) + [lambda2 exp(-beta (1 - z2)) + lambda3 exp(-gamma (1 - z3))] w_c` for the
-    affinities of a query to the text of class `c` (`z1`), to its bridged shots (`z2`), and of the bridged query to its
-    shots (`z3`). The weight `w_c = exp(smoothness * KL_c)` is larger the less the text of a class fits its shots.
-
-    The paper (arXiv 2509.26036) tunes the seven numbers on a large validation split. The defaults need none.
+    `score_c = lambda1 exp(-alpha (1 - z1)) + [lambda2 exp(-beta (1 - z2)) + lambda3 exp(-gamma (1 - z3))] w_c`. The cosines are
+    those of the query and the text of class `c` (`z1`), of the query and the bridged shots (`z2`), and of the bridged query
+    and the shots (`z3`). The weight `w_c = exp(smoothness * KL_c)` is larger if the text fits the shots less. The guide has
+    more: https://github.com/sksemobridge/sksemobridge/blob/main/docs/paper.md
 
     Parameters
     ----------
     alpha, beta, gamma : float, default=6.0, 1.0, 1.5
         Sharpness of the three terms.
     lambda1, lambda2, lambda3 : float, default=1.0, 0.25, 0.05
-        Weights of the three terms. At least one that is used is above zero.
+        Weights of the three terms. At least one of them must be above zero.
     smoothness : float, default=0.01
         Strength of the class weights.
     atol : "auto" or float, default="auto"
-        Singular values of the text projection at or below it are treated as zero. `"auto"` is 0.7 times
-        their median, safe for any model; the paper uses 0.3.
+        Singular values of the text projection up to `atol` count as zero. `"auto"` is 0.7 times their median. The paper
+        uses 0.3.
     temperature : "auto", float or None, default="auto"
-        What the log of the score is multiplied by. It changes probabilities, not predictions. `"auto"` estimates it
-        from the shots. None is 1, exactly the paper's score.
+        Factor of the logarithm of the score. It changes probabilities, but no predictions. `"auto"` estimates it from the
+        shots. None is 1, as in the paper.
+
+    Notes
+    -----
+    After `fit`, `SeMoBridgeClassifier` has `prototypes_` and `image_means_` (`P_c` and `F_c`, `(C, D)`), `bridge_` (`W+`,
+    `(D, d)`), its `rank_`, `class_bias_` (`(C, d)` or None), `temperature_`, and the `loss_curve_` and `n_iter_` of the training.
 
     Examples
     --------
@@ -64,30 +68,29 @@ class PaperBlend(BaseEstimator):
 
 @dataclass(repr=False, eq=False)
 class Training(BaseEstimator):
-    """How the bridge is trained on the shots.
+    """The training of the bridge on the shots, for `solver` of `SeMoBridgeClassifier`.
 
-    The loss is the paper's, `lambda_it * img + (1 - lambda_it) * (txtp + txte) / 2 + lambda_c * cons + lambda_b * bias`.
+    The loss is `lambda_it * img + (1 - lambda_it) * (txtp + txte) / 2 + lambda_c * cons + lambda_b * bias`, as in the SeMoBridge
+    paper (arXiv 2509.26036).
 
     Parameters
     ----------
     optimizer : {"lbfgs", "adamw"}, default="lbfgs"
-        `"adamw"` is the paper's recipe, step for step; `"lbfgs"` minimises the same loss, many times faster.
+        `"adamw"` is the recipe of the paper, step for step. `"lbfgs"` minimises the same loss, many times faster.
     class_bias : bool, default=True
-        Whether each class learns a bias, added to its shots only.
+        Whether each class learns a bias, which is added only to its shots.
     lambda_it, lambda_c, lambda_b : float, default=0.5, 0.1, 0.1
-        Weights of the loss: of images against texts, of the consistency of the shots, and of the bias.
+        Weights of the loss: images against texts, consistency of the shots, and bias.
     max_iter : int or None, default=None
-        Steps. None is 5,000 for `"adamw"`, the paper's number, and 1,000 at the most for `"lbfgs"`.
-    learning_rate : float, default=1.5e-4
-        Of `"adamw"`, after a warm-up of 500 steps.
-    weight_decay : float, default=0.01
-        Of `"adamw"`.
+        Number of steps. None is 5,000 for `"adamw"`, as in the paper, and at most 1,000 for `"lbfgs"`.
+    learning_rate, weight_decay : float, default=1.5e-4, 0.01
+        For `"adamw"`. The learning rate is reached after 500 steps.
     tol : float, default=1e-6
-        `"lbfgs"` stops when ten iterations lower the loss by less than `tol / 2` of itself on average.
+        `"lbfgs"` stops if ten iterations lower the loss by less than `tol / 2` of itself on average.
     device : str, default="auto"
-        Torch device. `"auto"` is a CUDA device where there is one, else the CPU.
+        Torch device. `"auto"` is a CUDA GPU if there is one, else the CPU.
     verbose : int, default=0
-        Whether a bar shows progress.
+        Whether to show a progress bar.
 
     Examples
     --------
@@ -125,6 +128,6 @@ class Training(BaseEstimator):
 
     @property
     def most_iterations(self):
-        """`max_iter`, or the number that None stands for."""
-        # For L-BFGS several times the usual number.
+        """`max_iter`, or its value for None."""
+        # L-BFGS usually needs far fewer.
         return self.max_iter or {"adamw": 5000, "lbfgs": 1000}[self.optimizer]

@@ -1,4 +1,4 @@
-"""One temperature of the paper's score, so that its probabilities are honest."""
+"""The temperature of the paper's score, which calibrates its probabilities."""
 
 import numpy as np
 from scipy.optimize import minimize_scalar
@@ -6,23 +6,25 @@ from scipy.optimize import minimize_scalar
 from .._model.shots import sum_rows
 from .._utils.array_api import l2_normalize, log_softmax
 
-# Largest number of scores from which a temperature is estimated: more do not change it.
+# Largest number of scores for an estimate of the temperature. More do not change it.
 MOST_SCORES = 2**22
-# Standard deviation of the prior of the log of a temperature around its default, and how far it may go.
+# The log of the temperature has a prior around its default with this standard deviation, and this largest distance.
 WIDTH, FARTHEST = 0.5, 4.0
-# Step of a numerical derivative of the log of the score.
+# Step of a numerical derivative of the log score.
 STEP = 1e-3
 
 
 def fit_temperature(model, shots, weight_in_class, eos, logit_scale):
-    """The temperature of the model's scores.
+    """Estimate the temperature of the model's scores.
 
-    The default gives a cosine the scale that CLIP gives it. It is kept beside a trained bridge: that has seen the shots,
-    and test images would not choose another. In closed form each shot is held out of its class mean, and the log loss
-    is minimised. A class of one image has nothing left without it. If all are such, their names stand in, which say
-    less than an image would: the mean with the default is then taken, in logarithms.
+    The default temperature gives a cosine the same scale as CLIP does. A trained bridge keeps the default, because it has seen
+    the shots, and the best temperature for test images is close to the default.
 
-    `model` has a temperature of 1, and `eos (n, d)` are the shots as `Bridge.eos` gives them.
+    In closed form, each shot is held out of its class mean, and the temperature minimises the log loss. A class of one image
+    has no mean without this image. If all classes have one image, predictions from their names replace the means. Names say
+    less than images, so the result is then the geometric mean of the estimate and the default.
+
+    `model` has a temperature of 1. `eos (n, d)` is the result of `Bridge.eos` for the shots.
     """
     images, image = np.unique(np.stack([shots.codes, shots.group]), axis=1, return_inverse=True)
     n_images = np.bincount(images[0])[shots.codes]
@@ -34,7 +36,7 @@ def fit_temperature(model, shots, weight_in_class, eos, logit_scale):
     affinities = model.affinities_of_block(X[rows])
 
     def without(values):
-        """Means of the class of each row, without its image."""
+        """For each row, the mean of its class without its image."""
         of_classes = sum_rows(values, weight_in_class, shots.codes, len(model.prototypes))
         of_images = sum_rows(values, weight_in_class, image, images.shape[1])
         share = np.bincount(image, weights=weight_in_class)[image[rows], None]

@@ -1,4 +1,4 @@
-"""Training the bridge on labelled shots (SeMoBridge-T): the loss, the paper's AdamW, and L-BFGS, many times faster."""
+"""Training of the bridge on labelled shots (SeMoBridge-T): the loss, AdamW as in the paper, and the faster L-BFGS."""
 
 from typing import NamedTuple
 
@@ -9,29 +9,29 @@ from scipy.optimize import minimize
 from .._utils.array_api import l2_normalize
 from .._utils.device import resolve_device, threads_for
 
-# The paper's warm-up: this learning rate in the first step, then a linear rise over this many steps.
+# The warm-up of the paper: the learning rate of the first step, and the number of steps in which it rises linearly.
 FIRST_LEARNING_RATE = 1e-5
 WARM_UP_STEPS = 500
-# Corrections that L-BFGS keeps, and iterations whose mean progress decides about convergence.
+# Number of corrections that L-BFGS keeps. Number of iterations whose mean progress decides about convergence.
 MEMORY, WINDOW = 5, 10
-# Embeddings come in single precision: a direction below its rounding is not in their span.
+# Embeddings have single precision. Directions below its rounding are not in their span.
 ROUNDING = np.finfo(np.float32).eps
-# How far the directions of the inputs are evened out; 1 would be wholly. The further, the fewer iterations.
-# But the loss has many minima, and wholly evened out L-BFGS ends in some where directions of little variance
-# have changed the bridge as much as any, which costs accuracy (`studies/training.py`).
+# Exponent of the preconditioning: 0 keeps the lengths of the directions of the inputs, and 1 makes all lengths equal. Larger
+# values need fewer iterations. But the loss has many minima. With 1, L-BFGS ends in minima in which directions of little
+# variance change the bridge as much as others. This costs accuracy (`studies/training.py`).
 PRECONDITIONING = 0.5
-# The unit of the class bias, relative to that of the bridge; it, too, chooses among the minima. Queries never
-# get a class bias, so they lose what the bias learns: with equal units it learns most, and accuracy
-# falls behind AdamW's. A much smaller unit takes more iterations (`studies/training.py`).
+# The unit of the class bias, relative to the unit of the bridge. It also chooses among the minima. Queries get no class bias, so
+# they lose what the bias learns. With equal units the bias learns most, and the accuracy is lower than with AdamW. A much
+# smaller unit needs more iterations (`studies/training.py`).
 BIAS_SCALE = 0.25
 
 
 class TrainedBridge(NamedTuple):
-    """Outcome of `train_bridge`, in float64."""
+    """The result of `train_bridge`, in float64."""
 
     bridge: np.ndarray  # the trained `W+ (D, d)`
-    class_bias: np.ndarray | None  # `(C, d)`, added to labelled shots only
-    loss_curve: list | None  # before every step of AdamW; of L-BFGS at the start and after every iteration
+    class_bias: np.ndarray | None  # `(C, d)`, only for labelled shots
+    loss_curve: list | None  # AdamW: before each step. L-BFGS: at the start and after each iteration
     n_iter: int
     converged: bool  # False if L-BFGS stopped at `max_iter`
 
@@ -39,9 +39,9 @@ class TrainedBridge(NamedTuple):
 def train_bridge(X, codes, weight_in_class, bridge, training, texts, *, dtype=np.float32):
     """Train the bridge, and a bias for each class, on labelled shots `X (n, D)` of the classes `codes (n,)`.
 
-    `weight_in_class (n,)` sums to one in each class, and each class has a shot. Training starts at `bridge`, the closed
-    form. `texts` are those of `fit_paper`; without embeddings the loss has no terms of texts. A loss that is not finite is
-    a FloatingPointError.
+    `weight_in_class (n,)` sums to one in each class, and each class has a shot. Training starts at `bridge`, the closed form.
+    `texts` are those of `fit_paper`. Without text embeddings, the loss has no terms for texts. A loss that is not finite is a
+    FloatingPointError.
     """
     from tqdm import tqdm
 
@@ -67,10 +67,10 @@ def train_bridge(X, codes, weight_in_class, bridge, training, texts, *, dtype=np
 
 
 class BridgeLoss:
-    """The training loss as a function of inputs, the bridge and the class bias, in torch.
+    """The training loss as a function of inputs, bridge and class bias, in torch.
 
-    With `v_i = inputs_i @ bridge + bias_c`, `e_i = nrm(v_i)`, the means `G_c` of the `e_i` of each class by
-    weight, and the prototypes `P_c = nrm(L G_c @ W + b_W)`, the loss is
+    With `v_i = inputs_i @ bridge + bias_c` and `e_i = nrm(v_i)`, the weighted class means of the `e_i` are `G_c`. The prototypes
+    are `P_c = nrm(L G_c @ W + b_W)`. The loss is
 
     `lambda_it * img + (1 - lambda_it) * (txtp + txte) / 2 + lambda_c * cons + lambda_b * bias`,
 
@@ -79,8 +79,8 @@ class BridgeLoss:
     - `cons = CE(bridge(x) @ P.T, y)`, where `bridge(x_i) = nrm(L e_i @ W + b_W)`,
     - `bias = mean_c (||bias_c|| - mean ||bias||)^2`.
 
-    Cross-entropies of shots average within a class by weight, then over classes; they are summed in float64. The
-    gradient in a vector of length zero counts as zero.
+    Cross-entropies of shots are averaged within each class by weight, and then over the classes, in float64. The gradient of a
+    vector of length zero counts as zero.
     """
 
     def __init__(self, X, codes, weight_in_class, bridge, training, texts, dtype):
@@ -98,7 +98,7 @@ class BridgeLoss:
         self._projection_bias = self.to_tensor(bridge.projection_bias)
 
     def to_tensor(self, values):
-        """Values as a tensor that the loss computes with: in its precision, on its device."""
+        """Values as a tensor with the precision and the device of the loss."""
         if values is None:
             return None
         return self._torch.tensor(np.asarray(values, dtype=self._dtype)).to(self._device)
@@ -133,20 +133,20 @@ class BridgeLoss:
         return self._torch.nn.functional.cross_entropy(logits, codes, reduction="none").double()
 
     def _joint(self, eos):
-        """`L * eos @ W + b_W`; without `b_W` lengths cancel."""
+        """`L * eos @ W + b_W`. Without `b_W`, `L` has no effect."""
         joint = eos if self._projection is None else eos @ self._projection
         if self._projection_bias is None:
             return joint
         return self._text_length * joint + self._projection_bias
 
     def _unit(self, x):
-        """`nrm(x)`; rows of zeros stay zero, and have no gradient."""
+        """`nrm(x)`. Rows of zeros stay zero, and have no gradient."""
         length = self._torch.linalg.vector_norm(x, dim=1, keepdim=True)
         return x / self._torch.where(length > 0, length, np.inf)
 
 
 def _adamw(loss, inputs, bridge, bias, report):
-    """AdamW by the paper's recipe: the bridge, and the bias or None."""
+    """AdamW with the recipe of the paper. Returns the bridge, and the bias or None."""
     import torch
 
     training = loss.training
@@ -166,19 +166,19 @@ def _adamw(loss, inputs, bridge, bias, report):
 
 
 def _lbfgs(loss, inputs, bridge, bias, report, curve):
-    """The same with L-BFGS, over the rows of `B (k, d)` and the class bias, and whether it converged.
+    """L-BFGS over the rows of `B (k, d)` and the class bias. Returns also whether it converged.
 
-    `v_i = inputs_i @ bridge + inputs_i @ Q @ B + bias_c`. Gradients of the bridge lie in the span of the inputs, so
-    nothing is lost in `Q (D, k)`, their principal directions. SciPy would stop after a single slow iteration: here
-    the mean of several decides.
+    `v_i = inputs_i @ bridge + inputs_i @ Q @ B + bias_c`. `Q (D, k)` are the principal directions of the inputs. Gradients of
+    the bridge lie in the span of the inputs, so nothing is lost. SciPy would stop after one slow iteration. Here the mean of
+    several iterations decides.
     """
     training = loss.training
     basis = principal_directions(inputs, loss.weight_in_class)
     offset, coordinates = inputs @ bridge, inputs @ basis
-    # In these units v has length one, and so has a step of the bridge that turns it by as much.
+    # In these units, v has length one, and so has the step of the bridge that turns v by its own length.
     unit = _typical_length(offset, loss.weight_in_class)
     basis *= unit / _typical_length(coordinates, loss.weight_in_class)
-    # Without text, the bridge learns only what the bias leaves to it: equal units.
+    # Without text, the bridge learns only what the bias does not learn. So both have equal units.
     bias_unit = unit * (BIAS_SCALE if loss.has_text else 1.0)
     inputs, offset = loss.to_tensor(inputs @ basis), loss.to_tensor(offset)
     n_rows, n_biases = basis.shape[1], 0 if bias is None else len(bias)
@@ -203,15 +203,15 @@ def _lbfgs(loss, inputs, bridge, bias, report, curve):
     limits = dict(maxiter=training.most_iterations, maxfun=np.inf, maxcor=MEMORY, ftol=0, gtol=0)
     found = minimize(evaluate, start.ravel(), jac=True, method="L-BFGS-B", callback=listen, options=limits)
     rows = found.x.reshape(start.shape) * units
-    # Short of its limit SciPy ends by itself only where rounding hides all decrease.
+    # Before its limit, SciPy stops by itself only if rounding hides any decrease.
     converged = converged or found.nit < training.most_iterations
     return bridge + basis @ rows[:n_rows], rows[n_rows:] if n_biases else None, converged
 
 
 def principal_directions(inputs, weight):
-    """The principal directions of the inputs as columns of length `s ** -PRECONDITIONING`, (D, k).
+    """The principal directions of the inputs as columns of length `s ** -PRECONDITIONING`, shape (D, k).
 
-    `s` is the length that the inputs, weighted, have in the direction together.
+    `s` is the singular value of the weighted inputs in this direction.
     """
     rows = np.sqrt(weight)[:, None] * inputs
     n, width = rows.shape
@@ -224,5 +224,5 @@ def principal_directions(inputs, weight):
 
 
 def _typical_length(rows, weight):
-    """Root of the weighted mean of squared lengths of rows; one if all are zero."""
+    """Root of the weighted mean of the squared lengths of rows, or one if all are zero."""
     return float(np.sqrt(np.average(np.vecdot(rows, rows), weights=weight))) or 1.0

@@ -1,4 +1,4 @@
-"""From a folder of pictures to a page."""
+"""From a folder of images to a page for a browser."""
 
 from __future__ import annotations
 
@@ -30,31 +30,31 @@ def write_report(
     n_thumbnails: int = MOST_THUMBNAILS,
     progress: bool = True,
 ) -> None:
-    """Label all images of a folder, and write a page to look at the labels.
+    """Label all images in a folder, and write a page that shows the labels.
 
-    The page is one file for a browser, which fetches nothing from a network. It shows the images by their labels, the
-    most doubtful first, those to label next, those of none of the classes, and shots whose label is doubtful. Right and
-    wrong can be ticked, which gives a list of corrections for `sksemobridge label --corrections`.
+    The page is one file for a browser, and needs no network. It groups the images by label, and the most doubtful come first.
+    It also shows which images to label next, images of none of the classes, and shots with a doubtful label. If you tick right
+    and wrong labels, the page makes a list for `sksemobridge label --corrections`.
 
     Parameters
     ----------
     path : str or os.PathLike
-        The page, such as `"report.html"`. Nothing is overwritten.
+        The page, such as `"report.html"`. It must not exist.
     estimator, folder, alpha, progress
         See `predict_folder`.
     shots, y_shots : list of str and array-like, or None, default=None
-        Paths and labels of the labelled images, usually those of `fit`. With them the page says how good the classifier
-        is, and shows the closest shots of each image. It is then a `SeMoBridgeClassifier` with `blend="auto"`.
+        Paths and labels of the labelled images, usually those of `fit`. With them, the page says how good the classifier
+        is, and shows the closest shots of each image. This needs a `SeMoBridgeClassifier` with `blend="auto"`.
     n_thumbnails : int, default=2000
-        So many small pictures are in the page, of about 7 kB each. Others are read from their files when they are looked
-        at, as long as these are where they are now, as seen from the page.
+        Number of small pictures inside the page (about 7 kB each). The browser reads other images from their files, so page
+        and files must stay where they are.
 
     Raises
     ------
     OSError
-        If the page cannot be written, or exists.
+        If the page exists, or cannot be written.
     FileNotFoundError, NotADirectoryError, PermissionError, ValueError, TypeError, ImageReadError
-        See `predict_folder`, `evaluate_shots` and, of shots, `CLIPImageEncoder`.
+        See `predict_folder`, `evaluate_shots` and, for shots, `CLIPImageEncoder`.
 
     Examples
     --------
@@ -82,7 +82,7 @@ def write_report(
 def report(
     path, folder, estimator, table, paths, embeddings, shots, n_thumbnails=MOST_THUMBNAILS, progress=True
 ):
-    """Write a page of what `label_files` gives, and of `UserShots` or None."""
+    """Write a page from the results of `label_files`, and from `UserShots` or None."""
     data = content(table, estimator.classes_, paths, embeddings, shots)
     turned_away = sum(item["readable"] and item["label"] is None for item in data["pictures"])
     counts = {

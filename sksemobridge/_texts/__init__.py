@@ -1,1 +1,1 @@
-"""What is said: names of classes to prompts to embeddings, and the directions in which words differ."""
+"""Texts: from class names to prompts to embeddings, and the directions in which words differ."""

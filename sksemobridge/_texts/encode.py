@@ -1,4 +1,4 @@
-"""Embeddings of texts, asked of a text encoder and checked."""
+"""Text embeddings from a text encoder, which are checked."""
 
 from dataclasses import dataclass, replace
 
@@ -10,20 +10,20 @@ from .._utils.array_api import l2_normalize, to_numpy
 from .._utils.lru import LRUCache
 from .._utils.validation import refuse_masked
 
-# Embeddings with larger values leave no room for the squares of lengths.
+# Squared lengths of embeddings with larger values might overflow.
 LARGEST_VALUE = 1e100
 
-# One item is a few kilobytes: the texts of one class. A search over parameters asks for the same texts in every fit.
+# One item is the embedding of one class, a few kilobytes. A search over parameters needs the same texts in every fit.
 _class_texts = LRUCache(max_items=8192)
 
 
 @dataclass(frozen=True, eq=False)
 class ClassTexts:
-    """What is known of classes before any shot. What follows `logit_scale` is for the paper's bridge alone."""
+    """The texts of the classes. Only the bridge of the paper needs the fields after `logit_scale`."""
 
-    # `T_c = nrm(mean_j nrm(eos_cj @ W + b_W))`, shape (C, D), the zero-shot classifier; None without texts of the classes
+    # `T_c = nrm(mean_j nrm(eos_cj @ W + b_W))`, shape (C, D); None without texts
     embeddings: np.ndarray | None = None
-    logit_scale: float = 100.0  # factor of CLIP's cosines
+    logit_scale: float = 100.0  # factor of the cosines
     eos_directions: np.ndarray | None = None  # `E_c = nrm(mean_j nrm(eos_cj))`, shape (C, d)
     projection: np.ndarray | None = None  # `W (d, D)`
     projection_bias: np.ndarray | None = None  # `b_W (D,)`
@@ -38,11 +38,11 @@ class ClassTexts:
 
 
 def read_texts(text_encoder, prompt_lists, of_bridge=False):
-    """`ClassTexts` of an encoder, or None, and the prompts of each class.
+    """`ClassTexts` from an encoder (or None) and the prompts of each class.
 
-    `prompt_lists` has C lists of texts, with None for a class without text, or is None where no class has a text.
-    `of_bridge` reads what the paper's bridge needs. Raises a ValueError if the encoder does not give one finite row for
-    each text (names the texts), or rows of another width than its projection takes.
+    `prompt_lists` has C lists of texts. None in it is a class without text. It is None if no class has a text. `of_bridge` also
+    reads what the bridge of the paper needs. If the encoder does not return one finite row for each text, a ValueError names the
+    texts. Rows whose width is not that of the projection are a ValueError too.
     """
     if text_encoder is None:
         return ClassTexts()
@@ -60,15 +60,15 @@ def read_texts(text_encoder, prompt_lists, of_bridge=False):
 
 
 def embed_classes(text_encoder, prompt_lists):
-    """`T_c` of each class, shape (C, D), float64; errors as of `read_texts`."""
+    """`T_c` of each class, shape (C, D), float64. It raises the errors of `read_texts`."""
     return _by_class(text_encoder, prompt_lists)[0]
 
 
 def _by_class(text_encoder, prompt_lists, projection=None, bias=None):
-    """`T_c` and, with a projection, `E_c` and `|| mean_j eos_cj ||`, arrays of one row for each class.
+    """`T_c`, and with a projection also `E_c` and `|| mean_j eos_cj ||`. Each array has one row for each class.
 
-    Each class is encoded once per process. Answers of encoders of others may change, so they are not kept. A class without
-    text has the mean row of the others: it tells no class from another, and vanishes where texts are centred.
+    Each class is encoded once per process. The results of encoders of other packages may change, so they are not kept. A class
+    without text has the mean row of the other classes. This row prefers no class, and is zero after centring.
     """
 
     def compute(lists):
@@ -106,9 +106,9 @@ def _by_class(text_encoder, prompt_lists, projection=None, bias=None):
 
 
 def encode_texts(text_encoder, method, texts):
-    """Rows that a method of the encoder gives for texts: each finite and not zero, float64.
+    """The rows that a method of the encoder returns for texts, float64. Each row must be finite and not zero.
 
-    `"embed_words"` is `transform` where the encoder has no such method.
+    If the encoder has no method `"embed_words"`, `transform` is used.
     """
     if method == "embed_words" and not hasattr(text_encoder, method):
         method = "transform"
@@ -141,10 +141,10 @@ def encode_texts(text_encoder, method, texts):
 
 
 def encoder_key(text_encoder):
-    """Key under which embeddings of an encoder are kept; None if they must not be kept.
+    """The key under which embeddings of an encoder are kept, or None if they must not be kept.
 
-    Only the class that defines `_memo_key` knows what its answers depend on. A subclass may answer otherwise, and so
-    may an object whose methods were replaced.
+    Only the class that defines `_memo_key` knows what its results depend on. A subclass may return other results, and so may an
+    object whose methods were replaced.
     """
     while isinstance(text_encoder, FrozenEstimator):
         text_encoder = text_encoder.estimator
@@ -154,14 +154,14 @@ def encoder_key(text_encoder):
 
 
 def read_projection(text_encoder, prefix=""):
-    """`W (d, D)` and `b_W (D,)` or None of an encoder, as float64 arrays of their own.
+    """`W (d, D)` and `b_W (D,)` (or None) of an encoder, as copies in float64.
 
     `prefix="image_"` reads the image projection. Other shapes, NaN and infinity are a ValueError.
     """
     name = f"{prefix}projection_"
     if not hasattr(text_encoder, name):
         raise ValueError(
-            f"text_encoder must offer {name}, and {_name(text_encoder)} does not. The paper's bridge is read off it."
+            f"text_encoder must offer {name}, and {_name(text_encoder)} does not. The paper's bridge needs it."
         )
     projection, bias = (
         None if value is None else np.array(to_numpy(value), dtype=np.float64)
@@ -178,7 +178,11 @@ def read_projection(text_encoder, prefix=""):
 
 
 def read_logit_scale(text_encoder):
-    """The factor of cosines before the softmax; a ValueError if it is not positive and finite."""
+    """The factor of cosines before the softmax. A ValueError if it is missing, or not positive and finite."""
+    if not hasattr(text_encoder, "logit_scale_"):
+        raise ValueError(
+            f"text_encoder must offer logit_scale_, and {_name(text_encoder)} does not. CLIPTextEncoder does."
+        )
     try:
         scale = float(text_encoder.logit_scale_)
     except (TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""From class labels to prompts, the texts of each class."""
+"""From class labels to prompts, which are the texts of each class."""
 
 import re
 from collections import defaultdict
@@ -10,7 +10,7 @@ import numpy as np
 
 from .._utils.validation import warn_caller
 
-# The seven templates that the authors of CLIP found to do best together on ImageNet.
+# The authors of CLIP found that these seven templates together work best on ImageNet.
 ENSEMBLE_TEMPLATES = (
     "itap of a {}.",
     "a bad photo of the {}.",
@@ -21,7 +21,7 @@ ENSEMBLE_TEMPLATES = (
     "a photo of the small {}.",
 )
 
-# Name of classes without text beside a single class that has one (`python benchmarks/one_class.py`).
+# If only one class has text, this is the name of the others (`python benchmarks/one_class.py`).
 EVERYTHING_ELSE = "other"
 
 
@@ -33,7 +33,7 @@ class ClassPrompts:
     prompts: list  # of lists of str
 
     def take(self, rows, new=None):
-        """Those of some rows; where a row is -1, the next one of `new`, or no text."""
+        """The names and texts at `rows`. For each -1, the next one of `new`, or no text."""
         ours = list(zip(self.names, self.prompts))
         new = repeat((None, None)) if new is None else zip(new.names, new.prompts)
         names, prompts = zip(*(next(new) if row < 0 else ours[row] for row in rows))
@@ -41,9 +41,9 @@ class ClassPrompts:
 
 
 def describe_classes(classes, text_encoder, prompts="auto", class_names=None, earlier=None):
-    """`ClassPrompts` of sorted labels, with a warning where prompts do not tell classes apart.
+    """`ClassPrompts` of sorted labels. It warns if two classes have the same prompts.
 
-    `prompts` and `class_names` are those of `SeMoBridgeClassifier`; `earlier` maps classes known before to their names.
+    `prompts` and `class_names` are those of `SeMoBridgeClassifier`. `earlier` maps classes of earlier calls to their names.
     """
     labels = [label.item() if isinstance(label, np.generic) else label for label in classes]
     names = name_classes(labels, class_names, earlier)
@@ -53,22 +53,23 @@ def describe_classes(classes, text_encoder, prompts="auto", class_names=None, ea
             "Pass class_names, a mapping from labels to names. If your labels are text and a tool of "
             "scikit-learn has numbered them, pass the sorted names as a list."
         )
-    if getattr(text_encoder, "takes_class_names", False):  # such an encoder is asked for the names themselves
+    if getattr(text_encoder, "takes_class_names", False):  # such an encoder takes names instead of prompts
         prompts = "{}"
     lists = build_prompts(labels, prompts, names)
     takes_any = getattr(text_encoder, "open_vocabulary", False) and not isinstance(prompts, Mapping)
     if takes_any and sum(name is not None for name in names) == 1:
-        # The mean of the other texts would be the one text itself.
+        # The mean of the other texts would be the only text itself.
         lists = build_prompts(labels, prompts, [EVERYTHING_ELSE if name is None else name for name in names])
     _warn_about_duplicates(labels, lists)
     return ClassPrompts(names, lists)
 
 
 def name_classes(labels, class_names=None, earlier=None):
-    """The name of each of the sorted labels; None for a class that a mapping gives no text.
+    """The name of each of the sorted labels. The name is None if a mapping says so.
 
-    `earlier` maps classes known before to their names, which hold where a sequence no longer fits. Names that are missing,
-    of another number than `labels`, or the labels in another order, are a ValueError. What is no string is a TypeError.
+    `earlier` maps classes of earlier calls to their names. These names stay if a list no longer fits the classes. It is a
+    ValueError if names are missing, if their number is wrong, or if they are the labels in another order. Names that are not
+    strings are a TypeError.
     """
     own = [_as_words(str(label)) for label in labels]
     if class_names is None:
@@ -91,7 +92,7 @@ def name_classes(labels, class_names=None, earlier=None):
             f"class_names is a {type(class_names).__name__}, which has no order of names. Give a mapping from labels to "
             "names, or one name for each class."
         )
-    # Labels may have been numbered, so that whether a name equals its label cannot be seen.
+    # A tool may have turned labels into numbers. So names are not compared with their labels.
     names = [_as_words(_name_of(name)) for name in class_names]
     if len(names) == len(labels) and set(earlier or ()) <= set(labels):
         _check_order(labels, own, names)
@@ -108,9 +109,9 @@ def name_classes(labels, class_names=None, earlier=None):
 
 
 def build_prompts(classes, prompts, names):
-    """All prompts of each class, whose names are `names`. Only `{}` in a template is replaced; other braces stand.
+    """All prompts of each class. Only `{}` in a template is replaced by the name. Other braces stay.
 
-    A template without `{}`, and a mapping that lacks a class or its prompts, or has `{}` in one, are a ValueError.
+    A template without `{}` is a ValueError. So is a mapping that lacks a class or its prompts, or that has a prompt with `{}`.
     """
     if isinstance(prompts, Mapping):
         by_name = {_as_words(key): texts for key, texts in prompts.items() if isinstance(key, str)}
@@ -168,7 +169,7 @@ def _refuse_unnamed(labels):
 
 
 def _check_order(labels, own, names):
-    """Refuse labels in another order. Warn where the order of text is not that of numbers, as of 10 and 2."""
+    """Refuse labels in another order. Warn if sorted text is not in the order of numbers: "10" comes before "2"."""
     expected, given = [word.casefold() for word in own], [name.casefold() for name in names]
     if given != expected and sorted(given) == sorted(expected):
         raise ValueError(
@@ -190,7 +191,7 @@ def _check_order(labels, own, names):
 
 
 def _warn_about_duplicates(labels, lists):
-    """Warn of the first classes that have the same prompts."""
+    """Warn of the first group of classes with the same prompts."""
     alike = defaultdict(list)
     for label, texts in zip(labels, lists):
         if texts is not None:
@@ -204,7 +205,7 @@ def _warn_about_duplicates(labels, lists):
 
 
 def is_sequence(class_names):
-    """Whether `class_names` gives a name for each of the sorted classes."""
+    """True if `class_names` is a list with a name for each of the sorted classes."""
     return not (class_names is None or isinstance(class_names, (str, Mapping)) or _is_series(class_names))
 
 
@@ -218,13 +219,13 @@ def _name_of(name):
         raise TypeError(f"class_names holds {name!r} ({type(name).__name__}); a name is a string.")
     if not name.strip():
         raise ValueError(
-            f"class_names holds {name!r}, which says nothing; in a mapping, None is a class without text."
+            f"class_names holds {name!r}, which has no letters; in a mapping, None is a class without text."
         )
     return str(name)
 
 
 def _as_words(text):
-    """Words of a label: `_` stands for a space in labels and in the names of folders."""
+    """The words of a label. In labels and names of folders, `_` is a space."""
     return text.replace("_", " ")
 
 

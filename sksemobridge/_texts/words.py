@@ -1,6 +1,6 @@
-"""Words tell which directions of an embedding matter: the span in which their texts differ (ours, not in the paper).
+"""The directions in which embeddings of words differ (not in the paper).
 
-Search by image keeps these directions. The classifier uses them where there are no class names.
+Search by image keeps these directions. The classifier uses them if there are no class names.
 """
 
 from functools import cache
@@ -13,26 +13,25 @@ from .._utils.lru import LRUCache
 from ..datasets import load_vocabulary
 from .encode import encode_texts, encoder_key
 
-# The rank keeps this share of the variance of the texts. What is left are directions in which no two words
-# differ much; RN50 has a tail of hundreds of them, and loses most of the gain where all are kept
-# (`python studies/directions.py`).
+# The kept directions have this share of the variance of the texts. In the other directions, no two words differ much. RN50 has
+# hundreds of these, and loses most of the gain if all are kept (`python studies/directions.py`).
 VARIANCE_SHARE = 0.9
-# Bounds of the rank as parts of `D`. Coarse words fill few directions, and fine classes need more of them; texts
-# that differ in every direction alike must not turn the bridge into the identity.
+# Bounds of the rank as shares of `D`. Coarse words need few directions, but fine classes need more. Texts that differ equally in
+# all directions must not make the bridge the identity.
 LEAST_RANK, MOST_RANK = 1 / 3, 1 / 2
-# Parts of unit embeddings shorter than this are rounding, of the embedding or of the mean.
+# Parts of unit embeddings that are shorter than this are rounding errors.
 RESOLUTION = 1e-5
 
-# One item is some megabytes. Thousands of words take longer to decompose than a fit.
+# One item has some megabytes. A decomposition of thousands of words takes longer than a fit.
 _spans = LRUCache(max_items=8)
 
 
 def word_span(text_encoder, vocabulary):
-    """The span of a vocabulary of whole texts, `span_of_texts`, or None where there is none.
+    """The span of a vocabulary (see `span_of_texts`), or None without a vocabulary.
 
-    `"auto"` is the bundled list where the encoder can embed any text (`open_vocabulary`). The span is computed once per
-    process for the encoders of this package; other encoders are asked at every call. Texts without an encoder, texts that
-    do not differ or are none, and an encoder that does not give one finite row for each are a ValueError.
+    `"auto"` is the bundled list if the encoder can embed any text (`open_vocabulary`). For encoders of this package, the span is
+    computed once per process. Others embed the words in every call. It is a ValueError if there are texts but no encoder, if
+    there are no texts, if they do not differ, or if the encoder does not return one finite row for each.
     """
     texts = vocabulary_texts(text_encoder, vocabulary)
     if texts is None:
@@ -52,7 +51,7 @@ def word_span(text_encoder, vocabulary):
 
 
 def vocabulary_texts(text_encoder, vocabulary):
-    """The texts that `vocabulary` stands for, or None; errors as of `word_span`."""
+    """The texts of `vocabulary`, or None. It raises the errors of `word_span`."""
     if vocabulary is None:
         return None
     if isinstance(vocabulary, str):
@@ -72,15 +71,15 @@ def vocabulary_texts(text_encoder, vocabulary):
 
 @cache
 def bundled_words():
-    """The bundled names of things as texts."""
+    """The bundled names, each with its article."""
     return tuple(f"{'an' if name[0] in 'aeiou' else 'a'} {name}" for name in load_vocabulary())
 
 
 def span_of_texts(texts):
     """Orthonormal directions in which the embeddings `texts (n, D)` differ, the strongest first, shape (D, r), float64.
 
-    The rank is that of `VARIANCE_SHARE` of the variance of the texts, but at least `LEAST_RANK` and at most `MOST_RANK` of
-    `D`. Texts that span fewer directions than the least are kept whole; of texts that are all the same `r` is zero.
+    The directions have `VARIANCE_SHARE` of the variance of the texts. Their number is at least `LEAST_RANK` and at most
+    `MOST_RANK` of `D`. If texts span fewer directions, all of these are kept. If all texts are the same, `r` is zero.
     """
     unit = l2_normalize(np.asarray(texts, dtype=np.float64))
     _, deviations, right = linalg.svd(unit - unit.mean(axis=0), full_matrices=False)
@@ -90,6 +89,6 @@ def span_of_texts(texts):
     least, most = np.ceil(LEAST_RANK * unit.shape[1]), np.ceil(MOST_RANK * unit.shape[1])
     n_spanned = np.sum(variances > RESOLUTION**2)
     basis = right[: min(int(np.clip(rank, least, most)), n_spanned)].T
-    # A singular vector has no sign of its own.
+    # The sign of a singular vector is arbitrary.
     largest = np.abs(basis).argmax(axis=0)
     return np.ascontiguousarray(basis * np.sign(basis[largest, np.arange(basis.shape[1])]))

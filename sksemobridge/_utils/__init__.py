@@ -1,4 +1,4 @@
-"""What all modules use: arrays of any library, validation, devices, and memories of results."""
+"""Helpers for all modules: arrays of any library, validation, devices, files, and caches of results."""
 
 from importlib.metadata import PackageNotFoundError, version
 

@@ -1,7 +1,7 @@
-"""Arrays of other libraries: the computation runs on the device of the queries, and constants are copied there once.
+"""Arrays of other libraries. Predictions are computed on the device of the queries, and constants are copied there once.
 
-Fitted models are plain NumPy. With `sklearn.set_config(array_api_dispatch=True)`, queries may be arrays of any
-library that follows the array API standard, on any device. Results stay in that library and on that device.
+Fitted models are NumPy arrays. With `sklearn.set_config(array_api_dispatch=True)`, queries may be arrays of any library that
+follows the array API standard, on any device. Results have the same library and device.
 """
 
 import threading
@@ -11,8 +11,8 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from sklearn import get_config
 
-# A block of rows has so many values: few enough for the cache of a processor, and many enough for its threads or a GPU
-# (`python benchmarks/head.py` prints time and memory).
+# Number of values in a block of rows. It is small enough for the cache of a processor, and large enough for its threads or a
+# GPU (`python benchmarks/head.py` prints time and memory).
 HOST_BLOCK = 2**20
 DEVICE_BLOCK = 2**25
 # The same for the softmax of scores.
@@ -25,20 +25,20 @@ _constants_lock = threading.Lock()
 
 
 def _compat():
-    """The package of array libraries, which predictions of NumPy arrays do without."""
+    """The package array_api_compat. Predictions from NumPy arrays do not need it."""
     import array_api_compat
 
     return array_api_compat
 
 
 def is_foreign(x):
-    """Whether `x` is an array of another library than NumPy, and the computation should stay in that library."""
+    """True if `x` is an array of another library than NumPy, and the computation should use that library."""
     has_dispatch = not isinstance(x, np.ndarray) and get_config()["array_api_dispatch"]
     return has_dispatch and _compat().is_array_api_obj(x)
 
 
 def namespace(x):
-    """The array API functions for `x`; NumPy itself for its arrays."""
+    """The module with the array API functions for `x`. For NumPy arrays it is NumPy."""
     return np if isinstance(x, np.ndarray) else _compat().array_namespace(x)
 
 
@@ -48,7 +48,7 @@ def device_of(x):
 
 
 def to_numpy(x):
-    """`x` as a NumPy array, copied from its device if need be. What is not an array is returned as it is."""
+    """`x` as a NumPy array, copied from its device if necessary. Other objects are returned unchanged."""
     if isinstance(x, np.ndarray):
         return x
     if _compat().is_torch_array(x):
@@ -73,14 +73,14 @@ def map_arrays(part, function):
 
 
 def astype(part, dtype):
-    """A dataclass with its arrays of floats in another precision, copied only where it differs."""
+    """A dataclass with its float arrays in another precision. Arrays that have this precision are not copied."""
     return map_arrays(part, lambda a: a.astype(dtype, copy=False) if a.dtype.kind == "f" else a)
 
 
 def constants_like(x, owner, build):
-    """`build(owner)`, a dataclass of NumPy arrays, in the precision of `x` and on its device.
+    """`build(owner)`, a dataclass of NumPy arrays, with the precision and the device of `x`.
 
-    Kept per device as long as `owner` lives, and neither in it nor in its pickles.
+    The result is kept for each device as long as `owner` lives. It is not in `owner`, and not in its pickles.
     """
     xp, device = namespace(x), device_of(x)
     dtype = np.float32 if x.dtype == xp.float32 else np.float64
@@ -96,9 +96,9 @@ def constants_like(x, owner, build):
 
 
 def in_blocks(function, X):
-    """`function(X)` in blocks of rows `(n, D)`, so that memory for the work does not grow with their number.
+    """`function(X)` in blocks of the rows of `X (n, D)`. So the memory for intermediate results does not grow with `n`.
 
-    The function treats each row by itself and gives an array of as many rows.
+    The function must treat each row by itself, and return an array with as many rows.
     """
     step, n = max(1, (HOST_BLOCK if isinstance(X, np.ndarray) else DEVICE_BLOCK) // X.shape[1]), X.shape[0]
     if n <= step:
@@ -114,13 +114,13 @@ def in_blocks(function, X):
 
 
 def softmax(scores):
-    """Softmax of each row, shape (n, C); of NumPy arrays in float64, so that rows sum to one to its last digits."""
+    """Softmax of each row, shape (n, C). For NumPy arrays it is float64, so that rows sum to one up to rounding."""
     xp = namespace(scores)
     if xp is not np:
         result = xp.exp(scores - xp.max(scores, axis=1, keepdims=True))
         return result / xp.sum(result, axis=1, keepdims=True)
-    # Exponentials may keep the precision of the scores, which is faster. A few rows at a time stay in the cache of a
-    # processor (`python benchmarks/head.py`).
+    # Exponentials keep the precision of the scores, which is faster. A few rows at a time fit into the cache of a processor
+    # (`python benchmarks/head.py`).
     result = np.empty(scores.shape)
     step = max(1, SOFTMAX_BLOCK // scores.shape[1])
     for start in range(0, len(scores), step):
@@ -134,7 +134,7 @@ def softmax(scores):
 
 
 def log_softmax(scores):
-    """Logarithm of the softmax of each row, shape (n, C); of NumPy arrays in float64."""
+    """Logarithm of the softmax of each row, shape (n, C). For NumPy arrays it is float64."""
     xp = namespace(scores)
     scores = scores.astype(np.float64, copy=False) if xp is np else scores
     shifted = scores - xp.max(scores, axis=1, keepdims=True)
@@ -142,10 +142,10 @@ def log_softmax(scores):
 
 
 def rows_and_lengths(x):
-    """Rows and their lengths `(n, 1)`, so that `rows / lengths` are the rows of `x` at unit length.
+    """Rows and their lengths `(n, 1)`. `rows / lengths` are the rows of `x` with unit length.
 
-    The rows are those of `x`, rescaled only if their squares would overflow or vanish. A row of zeros has a tiny length
-    above zero, so that it stays zero.
+    The rows are those of `x`. They are rescaled only if their squares would overflow or underflow. A row of zeros gets a tiny
+    length above zero, so it stays zero.
     """
     xp = namespace(x)
     tiny = float(xp.finfo(x.dtype).smallest_normal)
@@ -159,12 +159,12 @@ def rows_and_lengths(x):
 
 
 def rows_as_bytes(x):
-    """Each row of a NumPy array as one value, equal where all numbers are; shape (n,)."""
-    x = np.ascontiguousarray(x + x.dtype.type(0))  # -0.0 becomes 0.0: equal numbers, equal bytes
+    """Each row of a NumPy array as one value, shape (n,). Values are equal if all numbers of the rows are equal."""
+    x = np.ascontiguousarray(x + x.dtype.type(0))  # -0.0 becomes 0.0, so that equal numbers have equal bytes
     return x.view(np.dtype((np.void, x.dtype.itemsize * x.shape[1]))).ravel()
 
 
 def l2_normalize(x):
-    """Rows of `x` divided by their lengths; a row of zeros stays zero instead of turning NaN."""
+    """Rows of `x`, divided by their lengths. A row of zeros stays zero."""
     x, length = rows_and_lengths(x)
     return x / length

@@ -9,11 +9,11 @@ try:
 except ImportError:
 
     class _CallbackSupportMixin:
-        """Stands in where scikit-learn has no callbacks: `verbose` and `progress` still show a bar."""
+        """A replacement for older scikit-learn without callbacks. `verbose` and `progress` still show a progress bar."""
 
 
 class OfThisThread(threading.local):
-    """An attribute for what belongs to one call: it has a value of its own in each thread that shares the estimator."""
+    """An attribute that belongs to one call. Each thread that uses the estimator has its own value."""
 
     def __init__(self):
         self._values = WeakKeyDictionary()
@@ -33,7 +33,7 @@ class OfThisThread(threading.local):
 
 
 class CallbackSupportMixin(_CallbackSupportMixin):
-    """scikit-learn's support of callbacks, for estimators that threads may share."""
+    """scikit-learn's support of callbacks, for estimators that several threads may use."""
 
     # scikit-learn keeps the state of one call in these attributes.
     _parent_callback_ctx = OfThisThread()

@@ -1,4 +1,4 @@
-"""Where to compute: the torch device that a parameter names, and how many threads."""
+"""The torch device of a parameter, and the number of threads."""
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
@@ -11,25 +11,25 @@ try:
 except ImportError:  # before 3.7
     get_cached_controller = cache(ThreadpoolController)
 
-# Matrix products of fewer multiplications are computed by one thread: several threads would wait for each other longer
-# than they save (`studies/training.py --threads`).
+# Matrix products with fewer multiplications are computed by one thread. Several threads would wait for each other longer than
+# they save (`studies/training.py --threads`).
 SMALL_PRODUCT = 2**28
-# A thread embeds at least so many images at once: with fewer, each image takes longer
+# A thread embeds at least so many images at once. With fewer, each image takes longer
 # (`python benchmarks/encoding.py --only pieces`).
 SMALLEST_PIECE = 16
 
 
 def threads_for(n_multiplications):
-    """Context in which BLAS and torch compute with one thread if the products are small."""
+    """A context in which BLAS and torch use one thread if the products are small."""
     # None changes nothing.
     return _limit_threads(1 if n_multiplications < SMALL_PRODUCT else None, None)
 
 
 def on_all_cores(forward, batch):
-    """Compute `forward(batch)` on the CPU in pieces, each of which has its share of torch's threads.
+    """Compute `forward(batch)` on the CPU in pieces. Each piece has its share of the threads of torch.
 
-    Threads that share one pass wait for each other at every layer. Threads with a piece of their own wait at the end
-    only. `forward` takes a tensor of rows and gives one of as many rows, each of which depends on the same row only.
+    Threads that share one pass wait for each other at every layer. Threads with their own pieces wait only at the end.
+    `forward` takes a tensor of rows, and returns a tensor with as many rows. Each row depends only on the same row of the input.
     """
     import torch
 
@@ -56,9 +56,9 @@ def _limit_threads(n, user_api):
 
 
 def resolve_device(device):
-    """The torch device that a parameter names; `"auto"` is CUDA where there is a GPU, else the CPU.
+    """The torch device of a parameter. `"auto"` is CUDA if there is a GPU, else the CPU.
 
-    A ValueError if torch does not know the device, or this machine has none of its kind.
+    It is a ValueError if torch does not know the device, or if this machine does not have it.
     """
     import torch
 
@@ -75,7 +75,7 @@ def resolve_device(device):
         if not count:
             raise ValueError(
                 f"device={str(device)!r}, but torch sees no CUDA GPU on this machine. Use device='auto', "
-                "which takes a GPU only where there is one."
+                "which takes a GPU only if there is one."
             )
         index = torch.cuda.current_device() if device.index is None else device.index
         if index >= count:

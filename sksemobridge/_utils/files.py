@@ -1,4 +1,4 @@
-"""Files that are written completely or not at all."""
+"""Files that are written completely, or not at all."""
 
 import os
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 def new_file(path):
     """Yield a temporary name beside `path`. The file written under that name is renamed to `path` at the end.
 
-    An `OSError` that names `path`, and nothing left behind, if it cannot be written, or if `path` exists at the end.
+    If the file cannot be written, or if `path` exists at the end, an `OSError` names `path`, and no file is left.
     """
     path = Path(path)
     try:

@@ -1,4 +1,4 @@
-"""Results that a process computes once for equal content."""
+"""A cache for results that a process computes once for equal content."""
 
 import hashlib
 import threading
@@ -19,9 +19,9 @@ def content_key(*parts):
 
 
 class LRUCache:
-    """A thread-safe memory of at most `max_items` results; the least recently used one is dropped first.
+    """A thread-safe cache of at most `max_items` results. The least recently used one is dropped first.
 
-    Two threads that ask for the same missing key may both compute it. No thread waits for the key of another.
+    Two threads that need the same missing key may both compute it. No thread waits for another.
     """
 
     def __init__(self, max_items):
@@ -30,11 +30,11 @@ class LRUCache:
         self._lock = threading.Lock()
 
     def get(self, key, compute):
-        """The result kept under `key`, else that of `compute()`."""
+        """The result for `key`. If it is missing, `compute()` gives it."""
         return self.get_many([key], [None], lambda _: [compute()])[0]
 
     def get_many(self, keys, items, compute):
-        """The results of `items`, kept under `keys`; the missing ones come from one `compute(items)`."""
+        """The results for `keys`. One call `compute(items)` gives the missing ones."""
         with self._lock:
             found = {key: self._items[key] for key in keys if key in self._items}
         missing = {key: item for key, item in zip(keys, items) if key not in found}

@@ -19,9 +19,9 @@ def user_cache_folder():
 
 
 def folder_names(labels):
-    """Names of folders by label, which no system reads as a path, a device or another of the names.
+    """A folder name for each label. On no system, a name is a path, a device, or equal to another name.
 
-    Names that differ in upper and lower case only get numbers: Windows and macOS take them for one.
+    Names that differ only in upper and lower case get numbers, because they are equal on Windows and macOS.
     """
     names, taken = {}, set()
     for label in labels:

@@ -1,6 +1,6 @@
-"""The private parts of scikit-learn that this package needs, and its decorators with types kept.
+"""The private parts of scikit-learn that this package needs, and decorators that keep types.
 
-Callbacks, which are private too, are in `callbacks.py`. Nothing else of the package imports private modules of scikit-learn.
+Callbacks are private too. They are in `callbacks.py`. No other module imports private modules of scikit-learn.
 """
 
 from collections.abc import Callable
@@ -27,15 +27,15 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 def checks_parameters(fit: Method) -> Method:
-    """Let scikit-learn check the estimator's parameters before a method fits it."""
+    """Let scikit-learn check the parameters of an estimator before a method fits it."""
     return _fit_context(prefer_skip_nested_validation=True)(fit)
 
 
 def offered_if(condition: Callable[[Any], Any]) -> Callable[[Method], Method]:
-    """Offer a method only where the condition holds of the estimator; see `available_if` of scikit-learn."""
+    """Offer a method only if the condition holds for the estimator; see `available_if` of scikit-learn."""
     return available_if(condition)
 
 
 def check_sample_weight(weight, n_rows):
-    """Weights as float64 of shape (n_rows,); a ValueError or TypeError where they are not, or negative."""
+    """Weights as float64 of shape (n_rows,). A ValueError or TypeError if they are not, or if one is negative."""
     return _check_sample_weight(weight, np.empty(n_rows), dtype=np.float64, ensure_non_negative=True)

@@ -1,4 +1,4 @@
-"""Checks of the input, with errors that name the offender."""
+"""Checks of the input. Errors say what is wrong, and what to do."""
 
 import sys
 import warnings
@@ -18,7 +18,7 @@ LEAST_WEIGHT, MOST_WEIGHT = 1e-100, 1e100
 
 
 def warn_caller(message, category=UserWarning):
-    """Warn at the line of the user's code that called this package, through scikit-learn or not."""
+    """Warn at the line of the user's code that called this package, directly or through scikit-learn."""
     frame, level = sys._getframe(1), 2
     while frame.f_back and frame.f_globals.get("__name__", "").split(".")[0] in ("sksemobridge", "sklearn"):
         frame, level = frame.f_back, level + 1
@@ -29,16 +29,16 @@ def warn_caller(message, category=UserWarning):
 
 
 def validate_embeddings(estimator, X, *, reset):
-    """Embeddings as a float32 or float64 array of shape (n, D); half precision is widened to float32.
+    """Embeddings as a float32 or float64 array of shape (n, D). Half precision becomes float32.
 
-    An array of another library stays one under scikit-learn's `array_api_dispatch=True`. The estimator is not
-    changed: with `reset=True` any width is accepted, and `record_features` keeps it once the fit succeeded.
+    With `array_api_dispatch=True` of scikit-learn, an array keeps its library. The estimator does not change. With
+    `reset=True`, any width is accepted, and `record_features` stores it after the fit.
 
     Raises
     ------
     ValueError
-        If a value is NaN, infinite or masked (names the rows), the width differs from the one seen in `fit`, or `X`
-        holds images in place of embeddings.
+        If a value is NaN, infinite or masked (the error names the rows), if the width is not that of `fit`, or if `X` holds
+        images instead of embeddings.
     """
     X = X if is_foreign(X) else to_numpy(X)
     xp = namespace(X) if is_foreign(X) else np
@@ -72,12 +72,12 @@ def validate_embeddings(estimator, X, *, reset):
 
 
 def record_features(estimator, X):
-    """Keep the number and the names of the features of `X`, as handed in, on the estimator."""
+    """Store the number and the names of the features of `X` in the estimator."""
     validate_data(estimator, X, skip_check_array=True)
 
 
 def require_width(width, of_texts):
-    """Refuse images of `width` features beside text embeddings of another width."""
+    """Refuse images with `width` features if text embeddings have another width."""
     if of_texts != width:
         raise ValueError(
             f"X has {width} features, but the text encoder's embeddings have {of_texts}. Embed the images with the "
@@ -86,14 +86,14 @@ def require_width(width, of_texts):
 
 
 def refuse_masked(values, name):
-    """Refuse masked rows, whose mask NumPy would drop."""
+    """Refuse masked rows. NumPy would drop the mask."""
     if np.ma.isMaskedArray(values) and values.ndim:
         masked = np.ma.getmaskarray(values).reshape(len(values), -1).any(axis=1)
         _refuse_rows(masked, name, "is masked")
 
 
 def _are_images(X):
-    """Whether `X` holds paths, encoded bytes, Pillow images or arrays of pixels."""
+    """True if `X` holds paths, encoded bytes, images of Pillow or arrays of pixels."""
     if isinstance(X, (str, bytes)):
         return True
     if isinstance(X, Mapping) or getattr(X, "ndim", 1) == 2 or not np.iterable(X):
@@ -106,7 +106,7 @@ def _are_images(X):
 
 
 def check_text_encoder(estimator, method="transform"):
-    """Refuse a `text_encoder` that is none with a method (or None), and say what to write in its place."""
+    """Refuse a `text_encoder` without a method (None: any object will do), and say what to write instead."""
     text_encoder, kind = estimator.text_encoder, type(estimator.text_encoder).__name__
     if isinstance(text_encoder, type):
         name = text_encoder.__name__
@@ -127,10 +127,10 @@ def check_text_encoder(estimator, method="transform"):
 
 
 def as_labels(values, name):
-    """Labels or groups as an array; an error names those that are missing, and text beside other values."""
+    """Labels or groups as an array. Missing values, and text together with other values, are errors."""
     values = to_numpy(values)
     refuse_masked(values, name)
-    # NumPy would turn numbers beside text into text, and scikit-learn does not know NumPy's StringDType.
+    # In a list with text, NumPy would turn numbers into text. scikit-learn does not know NumPy's StringDType.
     is_list = isinstance(values, (list, tuple))
     is_mixed = is_list and len({isinstance(value, str) for value in values}) > 1
     array = np.asarray(values, dtype=object if is_mixed else None)
@@ -149,12 +149,12 @@ def as_labels(values, name):
 
 
 def is_text(labels):
-    """Whether labels are text."""
+    """True if labels are text."""
     return labels.dtype.kind == "U" or (len(labels) > 0 and isinstance(labels[0], str))
 
 
 def sorted_labels(parts, what, **options):
-    """`np.unique` of all parts together; refuses kinds without an order, such as dates beside numbers."""
+    """`np.unique` of all parts together. Refuses values that cannot be ordered, such as dates and numbers."""
     try:
         return np.unique(np.concatenate(parts), **options)
     except TypeError as error:
@@ -165,7 +165,7 @@ def sorted_labels(parts, what, **options):
 def validate_labels(y, n_rows):
     """Labels as an array of shape (n_rows,).
 
-    A ValueError if `y` is None, continuous, of another length, mixes text and other values, or has missing values.
+    It is a ValueError if `y` is None or continuous, if it has another length or missing values, or if it mixes text and others.
     """
     if y is None:
         raise ValueError("This classifier requires y to be passed, but the target y is None.")
@@ -178,7 +178,7 @@ def validate_labels(y, n_rows):
             "for example [str(label) for label in y]."
         )
     with warnings.catch_warnings():
-        # One shot of each class is what this package is made for.
+        # One shot of each class is a usual case for this package.
         warnings.filterwarnings("ignore", "The number of unique classes is greater than 50%", UserWarning)
         check_classification_targets(y)
     check_consistent_length(np.empty(n_rows), y)
@@ -186,7 +186,7 @@ def validate_labels(y, n_rows):
 
 
 def warn_about_unlabeled(y, class_names):
-    """Warn of labels of -1, as scikit-learn's semi-supervised classifiers take them, unless the class has a name."""
+    """Warn of labels -1, which mean "unlabelled" in scikit-learn's semi-supervised classifiers, unless -1 has a name."""
     is_named = hasattr(class_names, "keys") and -1 in class_names
     if y.dtype.kind in "if" and y.min(initial=0) == -1 and len(np.unique(y)) > 2 and not is_named:
         warn_caller(
@@ -196,10 +196,10 @@ def warn_about_unlabeled(y, class_names):
 
 
 def validate_classes(classes, *known):
-    """Sorted labels: those of `classes` (or None) together with all that are `known` (arrays or None).
+    """Sorted labels: those of `classes` (or None), together with all `known` ones (arrays or None).
 
-    A ValueError if there are none, one is missing, text and numbers are mixed, or integers of several types would be
-    rounded to be compared.
+    It is a ValueError if there are no labels, if one is missing, if text and numbers are mixed, or if NumPy would round integers
+    of several types to compare them.
     """
     if isinstance(classes, (str, bytes)) or not (classes is None or np.iterable(classes)):
         raise ValueError(f"classes must be a sequence of labels; got {classes!r}.")
@@ -239,7 +239,7 @@ def _refuse_rows(rows, name, what):
 
 
 def _refuse_rounded(labels, floats):
-    """Refuse integers that are others as floats: NumPy joins int64 and uint64 to floats of 53 bits."""
+    """Refuse integers that change as floats. NumPy turns int64 and uint64 together into floats of 53 bits."""
     rounded = labels[labels != floats]
     if len(rounded):
         raise ValueError(
@@ -259,7 +259,7 @@ def _is_missing(value):
 
 
 def validate_weights(sample_weight, n_rows):
-    """Sample weights as float64 of shape (n_rows,): none negative, not all zero, with room for sums and squares."""
+    """Sample weights as float64 of shape (n_rows,). None is negative, not all are zero, and squares do not overflow."""
     if sample_weight is None:
         return np.ones(n_rows)
     refuse_masked(sample_weight, "sample_weight")
@@ -281,7 +281,7 @@ def validate_weights(sample_weight, n_rows):
 
 
 def validate_priors(priors, n_classes):
-    """Logarithms of prior probabilities `(n_classes,)`, scaled to sum to one."""
+    """Logarithms of the prior probabilities `(n_classes,)`, which are scaled to sum to one."""
     if hasattr(priors, "keys") and list(priors.keys()) != sorted(priors.keys()):
         raise ValueError("priors are labelled in another order than classes_, which is sorted; sort them.")
     try:

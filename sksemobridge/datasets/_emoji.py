@@ -7,26 +7,25 @@ from sklearn.utils import Bunch
 
 
 def load_emoji() -> Bunch:
-    """Load 973 emoji pictures in 29 classes, 20 or more of each.
+    """Load 973 emoji pictures in 29 classes. Each class has at least 20 pictures.
 
-    The bundled model `mini` was not trained on this style (Fluent Emoji Flat). The classes are subgroups of
-    Unicode's emoji in plain English.
+    The bundled model `mini` was not trained on this style (Fluent Emoji Flat). The classes are subgroups of Unicode's emoji.
 
     Returns
     -------
     Bunch
-        With the attributes
+        The attributes are:
 
         images : ndarray of uint8 of shape (973, 72, 72, 3)
             RGB pictures on white.
         target : ndarray of int of shape (973,)
-            Index of each picture's class.
+            Index of the class of each picture.
         target_names : ndarray of str of shape (29,)
-            Sorted names of the classes; `target_names[target]` are labels as text.
+            Sorted names of the classes. `target_names[target]` are the labels.
         names : ndarray of str of shape (973,)
-            What each picture shows, such as "red apple".
+            A description of each picture, such as "red apple".
         DESCR : str
-            Where the pictures come from, and their licences.
+            Sources and licences.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Images in one folder per class."""
+"""Images in one folder for each class."""
 
 import os
 import warnings
@@ -12,39 +12,37 @@ from .._utils.validation import warn_caller
 from ..encoders._pictures import FORMATS, ImageReadError, decode, fetch
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
-# Images too, which Pillow reads with a plug-in, or only in newer versions.
+# More images. Pillow reads them with a plug-in, or only in newer versions.
 _MORE_SUFFIXES = frozenset({".avif", ".heic", ".heif", ".jxl"})
-# A folder with this file holds copies that were made by label. It is passed over, unless it is asked for itself.
+# A folder with this file holds copies that `--sort-into` made. It is left out, unless the user names this folder.
 COPIES_MARK = ".sksemobridge-copies"
 
 
 def load_image_folder(root: str | os.PathLike[str], *, check: bool = False) -> Bunch:
-    """List the images in a folder that has one sub-folder per class.
+    """List the images in a folder that has one sub-folder for each class.
 
-    An image is known by the ending of its name (jpg, jpeg, png, webp, gif, bmp, tif, tiff, avif, heic, heif, jxl; upper
-    or lower case), else by its content, and may lie in a folder below that of its class. Hidden files and folders (with
-    a leading dot) are passed over, and so are copies that `sksemobridge label --sort-into` made. `CLIPImageEncoder`
-    takes the paths as they are.
+    Images are found by the ending of the name (jpg, jpeg, png, webp, gif, bmp, tif, tiff, avif, heic, heif, jxl, in upper or
+    lower case), or by the content. They may lie in folders below that of the class. Hidden files and folders (with a leading
+    dot) are left out, and so are the copies of `sksemobridge label --sort-into`.
 
     Parameters
     ----------
     root : str or os.PathLike
-        The folder. Files directly in it belong to no class and are passed over. Links to folders are followed.
+        The folder. Files directly in it belong to no class, and are left out. Links to folders are followed.
     check : bool, default=False
-        Whether to open every image, and to pass over those that cannot be read. By default a broken image is an error of
-        whatever embeds it.
+        Whether to open every image, and to leave out those that cannot be read.
 
     Returns
     -------
     Bunch
-        With the attributes
+        The attributes are:
 
         paths : ndarray of str (dtype object) of shape (n,)
             Sorted by class, then by path.
         target : ndarray of int of shape (n,)
-            Index of each image's class.
+            Index of the class of each image.
         target_names : ndarray of str (dtype object) of shape (C,)
-            Sorted names of the sub-folders; `target_names[target]` are labels as text.
+            Sorted names of the sub-folders. `target_names[target]` are the labels.
 
     Raises
     ------
@@ -56,8 +54,8 @@ def load_image_folder(root: str | os.PathLike[str], *, check: bool = False) -> B
     Warns
     -----
     UserWarning
-        Of all that is passed over, with its number: sub-folders without images, images directly in `root`, files that
-        are no images, folders that may not be read, and with `check` images that cannot be read.
+        If something is left out: sub-folders without images, images directly in `root`, files that are no images, folders
+        that may not be read, and with `check` images that cannot be read.
 
     Examples
     --------
@@ -121,10 +119,10 @@ def load_image_folder(root: str | os.PathLike[str], *, check: bool = False) -> B
 
 
 def list_files(folder):
-    """Paths (str) of all files in a folder and below it, sorted; errors if there is no such folder, or nothing in it.
+    """Sorted paths (str) of all files in a folder and its sub-folders. It is an error if there are none.
 
-    Hidden ones are passed over, and so are the copies of `sksemobridge label --sort-into`. A warning says how many
-    folders may not be read.
+    Hidden files are left out, and so are the copies of `sksemobridge label --sort-into`. A warning says how many folders may
+    not be read.
     """
     files, locked = files_below(existing_folder(folder))
     if Path(folder) in locked:
@@ -136,7 +134,7 @@ def list_files(folder):
 
 
 def is_image(path):
-    """Whether a file is an image, maybe a broken one, by its name or else by its content."""
+    """True if a file is an image by its name, or else by its content. The image may be broken."""
     from PIL import Image
 
     if path.suffix.lower() in IMAGE_SUFFIXES | _MORE_SUFFIXES:
@@ -145,14 +143,14 @@ def is_image(path):
         return False
     Image.init()
     formats = [kind for kind in FORMATS if kind in Image.OPEN]
-    # Readers of a broken header raise errors of all kinds, and warn of large pictures.
+    # For broken files, readers raise errors of all kinds. For large pictures they warn.
     with suppress(Exception), warnings.catch_warnings(action="ignore"), Image.open(path, formats=formats):
         return True
     return False
 
 
 def warn_passed_over(folder, kind, found):
-    """Warn of what was passed over in a folder, with the first five."""
+    """Warn of what was left out, and name the first five."""
     if found:
         named = ", ".join(item if isinstance(item, str) else repr(str(item)) for item in found[:5])
         more = ", ..." if len(found) > 5 else ""
@@ -169,7 +167,7 @@ def problem_of(path):
 
 
 def existing_folder(folder):
-    """A folder as a path; an error where it is none."""
+    """A folder as a path. It is an error if there is no such folder."""
     if not isinstance(folder, str | os.PathLike):
         raise TypeError(f"A folder is given as text or a path, not as {type(folder).__name__}.")
     if not os.fspath(folder):
@@ -185,7 +183,7 @@ def existing_folder(folder):
 def files_below(folder):
     """All files that are not hidden, and the folders that may not be read.
 
-    A folder is entered once, however many links lead to it. Folders of copies by label are passed over.
+    A folder is entered once, even if several links lead to it. Folders with copies of `--sort-into` are left out.
     """
     files, errors, roots = [], [], [folder]
     seen = {os.path.realpath(above) for above in folder.absolute().parents}

@@ -4,15 +4,15 @@ from importlib.resources import files
 
 
 def load_vocabulary() -> list[str]:
-    """Load some three thousand names of things, from which the bridge can be read.
+    """Load about three thousand names of things, which `vocabulary="auto"` uses.
 
-    Animals with breeds and species, plants, food, clothes, vehicles, tools, buildings, landscapes and other
-    things that photographs show, in lower case and without an article.
+    They name animals (with breeds and species), plants, food, clothes, vehicles, tools, buildings, landscapes and other things
+    that photographs show. They come from WordNet.
 
     Returns
     -------
     list of str
-        The names, sorted, each once.
+        Sorted names in lower case, without articles.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Images with their predictions and the closest shots."""
+"""A plot of images with their predictions and the closest shots."""
 
 from __future__ import annotations
 
@@ -19,49 +19,39 @@ from .._utils.sklearn import check_matplotlib_support
 from ..encoders._base import list_images
 from ..encoders._pictures import ImageReadError, decode, describe, fetch
 
-# The most pixels of a drawn picture: whole photographs would make figures of many megabytes.
+# Largest size of a drawn picture, in pixels. Whole photographs would make figures of many megabytes.
 _DRAWN_SIZE = (224, 224)
 
 
 @dataclass(eq=False, repr=False)
 class PredictionsDisplay:
-    """A grid of images, each with its predicted class, the probability of it, and the closest shots.
+    """Draw images with predicted class, probability, and the closest shots.
 
     Use `from_estimator` for a pipeline that takes images, or `from_predictions`.
 
     Parameters
     ----------
     images : list, array or series of n images
-        As `CLIPImageEncoder` takes them.
+        Images as in `CLIPImageEncoder.transform`.
     y_pred, probability : array-like of shape (n,)
         Predicted labels and their probabilities.
     y_true : array-like of shape (n,) or None, default=None
-        True labels. With them, right predictions are green and wrong ones red.
-    shots : list, array or series of images, or None, default=None
+        True labels. Right predictions become green, and wrong ones red.
+    shots, y_shots : lists or arrays of m images and of m labels, or None, default=None
         Labelled images.
-    y_shots : array-like or None, default=None
-        Labels of the shots.
     closest : array-like of shape (n, k) or None, default=None
-        Positions in `shots` of those to draw beside each image.
+        Positions in `shots` of the shots beside each image.
     against : array-like of shape (n,) or None, default=None
         Another class for each image.
     shares : mapping from str to array-like of shape (n,), or None, default=None
-        Parts of the difference between the logits of the predicted class and that of `against`, by name. Positive parts
-        speak for the predicted class.
+        Named parts of the difference of logits: predicted class minus the class in `against`.
 
     Attributes
     ----------
-    figure_ : matplotlib.figure.Figure
-    ax_ : matplotlib.axes.Axes
-        The frame of the grid.
-    axes_ : ndarray of matplotlib.axes.Axes of shape (n, 1 + k)
-        For each image its own axes and those of its closest shots.
-    why_axes_ : ndarray of matplotlib.axes.Axes of shape (n,), or None
-        Bars of the shares of each image.
-
-    See Also
-    --------
-    sklearn.metrics.ConfusionMatrixDisplay : Which classes are confused.
+    figure_, ax_
+        The figure, and the axes that the grid replaces.
+    axes_, why_axes_ : ndarrays of matplotlib.axes.Axes of shape (n, 1 + k) and (n,)
+        For each image: the axes of the image and of its closest shots, and those of the bars of `shares` (None without).
 
     Examples
     --------
@@ -131,20 +121,20 @@ class PredictionsDisplay:
         Parameters
         ----------
         estimator : Pipeline
-            Fitted, from images to predictions, or a search over one.
+            Fitted pipeline from images to predictions, or a search over one.
         X : list, array or series of n images
-            A handful of images to predict and draw.
+            Some images.
         y : array-like of shape (n,) or None, default=None
             Their labels, if known.
         shots, y_shots
-            Labelled images, usually those of `fit`, and their labels. Those with the largest cosine to an image, between
-            the embeddings that go into the last step, are drawn beside it. None draws no shots.
+            Labelled images, usually those of `fit`, and their labels. Beside each image are the shots whose embeddings have
+            the largest cosine to it.
         n_shots : int, default=3
-            How many shots to draw beside each image.
+            Number of shots beside each image.
         why : bool, default=False
-            Whether to draw the part of each term in the difference of logits between the predicted class and the true
-            one. If the prediction is right, or `y` is not given, the comparison is with the second most likely class.
-            The pipeline must end in a `SeMoBridgeClassifier` with `blend="auto"`.
+            Whether to draw how each term of the decision contributes to the difference of logits. The predicted class is
+            compared with the true class. If they are the same, or without `y`, it is compared with the second choice. This
+            needs a `SeMoBridgeClassifier` with `blend="auto"`.
         n_columns, ax
             See `plot`.
 
@@ -155,9 +145,9 @@ class PredictionsDisplay:
         Raises
         ------
         TypeError
-            If `estimator` is not a pipeline, or does not end in a `SeMoBridgeClassifier` with `why`.
+            If `estimator` is not a pipeline, or with `why` does not end in a `SeMoBridgeClassifier`.
         ValueError
-            If there are no images, shots without labels, or numbers of images and labels differ.
+            If there are no images, if shots have no labels, or if numbers of images and labels differ.
         """
         estimator = getattr(estimator, "best_estimator_", estimator)
         if not isinstance(estimator, Pipeline):
@@ -197,12 +187,10 @@ class PredictionsDisplay:
 
         Parameters
         ----------
-        images, y_pred, probability
-            See `PredictionsDisplay`.
+        images, y_pred, probability, **parts
+            Parameters of `PredictionsDisplay`.
         n_columns, ax
             See `plot`.
-        **parts
-            The other parameters of `PredictionsDisplay`.
 
         Returns
         -------
@@ -211,8 +199,7 @@ class PredictionsDisplay:
         Raises
         ------
         ValueError
-            If there are no images, only some of `shots`, `y_shots` and `closest` or of `against` and `shares` are
-            given, or their shapes do not fit together.
+            If there are no images, if parameters that belong together are missing, or if shapes do not fit together.
         """
         return cls(images, y_pred, probability, **parts).plot(ax, n_columns=n_columns)
 
@@ -222,9 +209,9 @@ class PredictionsDisplay:
         Parameters
         ----------
         ax : matplotlib.axes.Axes or None, default=None
-            The grid takes its place; by default it gets a new figure.
+            The grid replaces these axes. By default it gets a new figure.
         n_columns : int or None, default=None
-            Images side by side, each with its shots. By default a row has about eight pictures in all.
+            Number of images in a row, each with its shots. By default a row has about eight pictures in all.
 
         Returns
         -------
@@ -255,9 +242,9 @@ class PredictionsDisplay:
         if self.shares:
             self._draw_shares()
         if is_new:
-            closest = ", the closest shots" if n_shots else ""
-            why = ", what speaks for it, in logits" if self.shares else ""
-            self.figure_.suptitle(f"Predicted class and its probability{closest}{why}", fontsize=10)
+            closest = ", closest shots" if n_shots else ""
+            why = ", reasons (in logits)" if self.shares else ""
+            self.figure_.suptitle(f"Predicted class, probability{closest}{why}", fontsize=10)
         return self
 
     def _draw_shares(self):
@@ -288,7 +275,7 @@ class PredictionsDisplay:
 
 
 def _explain(classifier, embeddings, predicted, y):
-    """Another class for each image, and what each term adds to the difference of logits to it."""
+    """Another class for each image, and the part of each term in the difference of logits."""
     if not isinstance(classifier, SeMoBridgeClassifier) or not isinstance(classifier.blend, str):
         raise TypeError(
             f'why needs a pipeline that ends in a SeMoBridgeClassifier with blend="auto"; got {classifier!r}.'
@@ -311,7 +298,7 @@ def _explain(classifier, embeddings, predicted, y):
 
 
 def _divide_axes(ax, figsize, n_rows, n_columns, width_ratios):
-    """`ax`, or that of a new figure, without its own frame, and a grid of axes `(n_rows, n_columns)` in its place."""
+    """`ax` (or the axes of a new figure) without a frame, and a grid of axes `(n_rows, n_columns)` in its place."""
     import matplotlib.pyplot as plt
 
     if ax is None:

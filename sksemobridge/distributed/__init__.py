@@ -1,6 +1,6 @@
 """Large jobs on Ray: embeddings and predictions on several machines.
 
-Needs the extra `ray`; nothing else in the package imports this.
+This needs the extra `ray`. Nothing else in the package imports it.
 """
 
 from ._ray import NOT_INSTALLED, share_array

@@ -1,4 +1,4 @@
-"""Jobs from files to files, which can be resumed and give each key once."""
+"""Jobs from files to files. They can be continued, and give each key once."""
 
 import warnings
 from dataclasses import dataclass
@@ -15,31 +15,31 @@ from ._ray import import_ray
 from ._sources import open_source
 from ._stages import EmbedImages, Predict, check_top_k, takes_images
 
-# How often Ray repeats a task whose actor died. By default without limit: a task that always fails would never end.
+# Ray repeats a task whose actor died at most so often. Ray has no limit by default, so a task that always fails would not end.
 _MAX_TASK_RETRIES = 8
 
 
 @dataclass(frozen=True)
 class JobReport:
-    """What a job has done, as counted in its output.
+    """The result of a job, as counted in its output.
 
     Attributes
     ----------
     n_rows : int
-        Rows of the source, each of which is in the output exactly once.
+        Rows of the source. Each is in the output exactly once.
     n_before, n_new : int
-        Rows that an earlier call wrote, and that this call wrote.
+        Rows that earlier calls wrote, and rows that this call wrote.
     n_errors : int
-        Rows of the output without a result, each with its reason.
+        Rows of the output with an error instead of a result.
     n_repeats_dropped : int
-        Second copies of rows, which this call removed. Ray writes some when it repeats lost work.
+        Repeated rows that this call removed. Ray writes them if it repeats lost work.
     n_others : int
         Rows of the output whose key is no longer in the source.
     n_changed : int
-        Rows that an earlier call wrote, and whose file has changed since. They are counted in `n_new`, too.
+        Rows of earlier calls whose file has changed. They also count in `n_new`.
     compared : tuple of str
-        Columns by which the call found what earlier calls had done. Without `file_size` and `file_modified`, an image
-        that was replaced under the same key keeps its old row.
+        Columns that identify finished rows. Without `file_size` and `file_modified`, an image that was replaced under the
+        same key keeps its old row.
     """
 
     n_rows: int
@@ -68,38 +68,37 @@ def embed_dataset(
 ):
     """Embed images on a cluster, into Parquet files with each key exactly once.
 
-    The output has the key columns, `embedding` (vectors of fixed size, or null) and `error` (the reason for a null, else
-    null). For paths of images it has `file_size` (bytes) and `file_modified` (nanoseconds since 1970), too. The same
-    call, after whatever ended the first, goes on where that stopped, and embeds anew files that have changed since.
+    The output has the key columns, `embedding` (vectors of fixed size, or null) and `error` (the reason for a null, or null).
+    If the images are paths, it also has `file_size` (bytes) and `file_modified` (nanoseconds since 1970). If the job ends early,
+    the same call continues it. Files that have changed since then are embedded again.
 
     Parameters
     ----------
     source : ray.data.Dataset, str or os.PathLike
-        A dataset; a folder or pattern of images, which all machines see under the same path; Parquet files with a column
-        of paths or of encoded bytes; or WebDataset shards (`.tar`). It is read twice, first for its keys alone, and must
-        give the same keys both times.
+        A dataset; a folder or a pattern of images, with the same path on all machines; Parquet files with a column of paths or
+        of encoded bytes; or WebDataset shards (`.tar`). It is read twice, and must give the same keys both times.
     output : str or os.PathLike
-        A folder that all machines see, or an address that pyarrow knows, such as `s3://bucket/folder`.
+        A folder that all machines can use, or an address that pyarrow knows, such as `s3://bucket/folder`.
     encoder : CLIPImageEncoder
     image_column : str or None, default=None
-        Column with the images; for WebDataset their ending. Not needed for a folder, and for WebDataset with one image in
-        a sample.
+        Column with the images. For WebDataset, it is the ending of their names. It is not needed for a folder, and for
+        WebDataset with one image in each sample.
     key_columns : str, list of str or None, default=None
-        Columns that tell rows apart; the output keeps them. `None`: the path of the image; `__url__` and `__key__` of
-        WebDataset.
+        Columns that identify a row. The output keeps them. By default this is the path of the image, or `__url__` and
+        `__key__` of WebDataset.
     dtype : {"float32", "float16"}, default="float32"
-        Of the embeddings.
+        Type of the embeddings.
     concurrency : int, tuple of two int or None, default=None
-        Number of actors, or least and most of a pool that grows with the cluster. `None`: as many as fit on the nodes,
-        with one CPU left for reading and writing.
+        Number of actors, or their smallest and largest number in a pool that grows with the cluster. By default there are as
+        many as the nodes have room for, with one CPU left for reading and writing.
     num_cpus : float, default=1
         CPUs for each actor.
     num_gpus : float or None, default=None
-        GPUs for each actor; `None`: one if the cluster has GPUs.
+        GPUs for each actor. By default this is one if the cluster has GPUs.
     batch_size : int, default=1024
-        Images in one call of the encoder, whose own `batch_size` is that of the model.
+        Images in one call of the encoder. (Its own `batch_size` is for the model.)
     rows_per_file : int, default=4096
-        Roughly. An actor that dies loses about as much work.
+        Approximate number of rows in a file. An actor that dies loses about as much work.
 
     Returns
     -------
@@ -110,14 +109,10 @@ def embed_dataset(
     ImportError
         If Ray is not installed.
     ValueError
-        If keys of the source are not unique, the output has results of another job, model or source, the name of a file
-        is not UTF-8, or the cluster has no room for the actors.
+        If keys of the source are not unique, if the output has results of another job, model or source, if the name of a
+        file is not UTF-8, or if the cluster has no room for the actors.
     RuntimeError
-        If another job writes to the output, or keys are missing in the end. The next call goes on.
-
-    See Also
-    --------
-    EmbedImages : The same step for a pipeline of your own.
+        If another job writes to the output, or if keys are missing at the end. The next call continues.
 
     Examples
     --------
@@ -150,26 +145,26 @@ def predict_dataset(
 ):
     """Predict on a cluster, into Parquet files with each key exactly once.
 
-    The output has the key columns and what `Predict` gives. The file `_sksemobridge.json` in it has the classes in the
-    order of their probabilities. A repeated call goes on, as with `embed_dataset`.
+    The output has the key columns and the columns of `Predict`. The file `_sksemobridge.json` in it lists the classes in the
+    order of the probabilities. A repeated call continues, as in `embed_dataset`.
 
     Parameters
     ----------
     source : ray.data.Dataset, str or os.PathLike
-        Embeddings, such as the output of `embed_dataset`; or, for a pipeline that begins with a `CLIPImageEncoder`,
-        images as `embed_dataset` takes them.
+        Embeddings, such as the output of `embed_dataset`. A pipeline that begins with a `CLIPImageEncoder` takes images as in
+        `embed_dataset`.
     estimator : fitted classifier or Pipeline
     column : str or None, default=None
-        Column with the embeddings, by default `"embedding"`, or with the images.
+        Column with the embeddings (by default `"embedding"`) or with the images.
     key_columns : str, list of str or None, default=None
-        Columns that tell rows apart; the output keeps them. `None`: all but the embeddings, their errors, `file_size`
-        and `file_modified`; for images as in `embed_dataset`.
+        Columns that identify a row. The output keeps them. By default these are all columns except embeddings, errors,
+        `file_size` and `file_modified`. For images, see `embed_dataset`.
     probabilities : bool, default=False
-        Whether to give the probabilities of all classes.
+        Whether the output has the probabilities of all classes.
     top_k : int or None, default=None
-        Give this many most likely labels with their probabilities.
+        Number of most probable labels in the output, with their probabilities.
     output, concurrency, num_cpus, num_gpus, batch_size, rows_per_file
-        As in `embed_dataset`. For embeddings, `num_gpus=None` means no GPU.
+        See `embed_dataset`. For embeddings, `num_gpus=None` means no GPU.
 
     Returns
     -------
@@ -178,7 +173,7 @@ def predict_dataset(
     Raises
     ------
     ImportError, ValueError, RuntimeError
-        As `embed_dataset` does.
+        See `embed_dataset`.
 
     Examples
     --------

@@ -18,10 +18,10 @@ def import_ray():
 
 
 def share_array(array):
-    """An equal, read-only array that goes to other processes of a Ray cluster as a reference.
+    """Return an equal, read-only array that other processes of a Ray cluster get as a reference.
 
-    Use it with joblib's backend `"ray"`, where `cross_val_score` or `GridSearchCV` would else send all
-    embeddings along with each fit. Every machine fetches the array once, and its processes share it.
+    Use it with the backend `"ray"` of joblib. Without it, `cross_val_score` or `GridSearchCV` would send all embeddings with each
+    fit. With it, every machine fetches the array once, and its processes share it.
 
     Parameters
     ----------

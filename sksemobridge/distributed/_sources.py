@@ -123,7 +123,7 @@ def open_source(source, column, key_columns, *, is_embedding=False):
         keys = [column]
     if not keys or not types.keys() >= set(keys) or _ADDED_COLUMNS.intersection(keys):
         raise ValueError(
-            f"Say by key_columns which columns of {name} tell its rows apart (not {keys}): {named}. Rename those that the "
+            f"Give key_columns that identify the rows of {name} (not {keys}), among {named}. Rename columns that the "
             "output adds, such as 'error' or 'label'."
         )
     if is_path and not isinstance(rows, pa.Table):

@@ -1,4 +1,4 @@
-"""Batches of a Ray dataset: images to embeddings, and either to predictions."""
+"""Steps for batches of a Ray dataset: from images to embeddings, and from either to predictions."""
 
 import warnings
 from functools import partial
@@ -15,23 +15,19 @@ from ..encoders import CLIPImageEncoder, ImageReadError
 class EmbedImages:
     """Embed a column of images, for `ray.data.Dataset.map_batches` with `batch_format="pyarrow"`.
 
-    Each actor loads the model once. Tables of n rows give tables of n rows. An image that cannot be read is a row with a
-    null embedding and the reason in the column `error`, which is null in all other rows.
+    Each actor loads the model once. The result has as many rows as the input, with the columns `embedding` and `error`. If an
+    image cannot be read, its embedding is null, and `error` has the reason. Else `error` is null.
 
     Parameters
     ----------
     encoder : CLIPImageEncoder
-        Its `on_error`, `progress` and `output` are ignored.
+        Its `on_error`, `progress` and `output` have no effect.
     image_column : str, default="image"
         Paths, encoded bytes or uint8 pixels.
     dtype : {"float32", "float16"}, default="float32"
-        Of the column `embedding` in the result.
+        Type of the embeddings.
     keep : list of str or None, default=None
-        Columns to keep; by default all but the images.
-
-    See Also
-    --------
-    embed_dataset : From files to files, resumable.
+        Columns to keep. By default these are all except the images.
 
     Examples
     --------
@@ -63,7 +59,7 @@ class EmbedImages:
         return _result(batch, self.keep, self.image_column, {"embedding": _vectors(embeddings)}, errors)
 
     def embed(self, batch):
-        """Embeddings of the images that have one, and for each image None or the reason why it has none."""
+        """The embeddings of readable images, and for each image None or the reason why it has no embedding."""
         images = batch[self.image_column].to_pylist()
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*cannot be read and have rows of NaN")
@@ -86,29 +82,25 @@ class EmbedImages:
 
 
 class Predict:
-    """Predict from a column of embeddings or of images, for `ray.data.Dataset.map_batches`.
+    """Predict from a column of embeddings or images, for `ray.data.Dataset.map_batches` with `batch_format="pyarrow"`.
 
-    Use `batch_format="pyarrow"`. The result has the columns `label`, on request `probabilities` (float32, in the order of
-    `estimator.classes_`), `top_labels` and `top_probabilities`, and `error`. A row without embedding has nulls and the
+    The result has the columns `label` and `error`, and on request `probabilities` (float32, in the order of
+    `estimator.classes_`), `top_labels` and `top_probabilities`. In a row without an embedding they are null, and `error` has the
     reason.
 
     Parameters
     ----------
     estimator : fitted classifier or Pipeline
-        A pipeline that begins with a `CLIPImageEncoder` predicts from images, and each actor loads its model
-        once; all others predict from embeddings.
+        A pipeline that begins with a `CLIPImageEncoder` predicts from images. Each actor loads its model once. All others
+        predict from embeddings.
     column : str or None, default=None
-        Column with images or embeddings, by default `"image"` or `"embedding"`.
+        Column with images (by default `"image"`) or embeddings (by default `"embedding"`).
     probabilities : bool, default=False
-        Whether to give the probabilities of all classes.
+        Whether the result has the probabilities of all classes.
     top_k : int or None, default=None
-        Give this many most likely labels with their probabilities, the most likely first.
+        Number of most probable labels in the result, with their probabilities. The most probable comes first.
     keep : list of str or None, default=None
-        Columns to keep; by default all but the embeddings or images.
-
-    See Also
-    --------
-    predict_dataset : From files to files, resumable.
+        Columns to keep. By default these are all except embeddings or images.
 
     Examples
     --------

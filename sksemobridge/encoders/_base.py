@@ -1,4 +1,4 @@
-"""What all encoders share: their parameters, and the containers of images and texts that they take."""
+"""What all encoders share: parameters, and the lists of images and texts that they take."""
 
 import hashlib
 import os
@@ -20,11 +20,11 @@ from ._source import find_source, read_config
 
 
 class StatelessEncoder(TransformerMixin, BaseEstimator):
-    """A transformer to embeddings that learns nothing: `transform` works with or without `fit`."""
+    """A transformer that learns nothing. `transform` works with or without `fit`."""
 
     @checks_parameters
     def fit(self, X: Any = None, y: Any = None) -> Self:
-        """Check the parameters; there is nothing to learn.
+        """Check the parameters. There is nothing to learn.
 
         Parameters
         ----------
@@ -37,13 +37,13 @@ class StatelessEncoder(TransformerMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If parameters are wrong, or do not fit together.
+            If a parameter is wrong.
         """
         self._check()
         return self
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[Any]:
-        """Names of the dimensions of an embedding, zero-padded so that they sort.
+        """Return names of the columns, padded with zeros so that they sort.
 
         Parameters
         ----------
@@ -59,13 +59,13 @@ class StatelessEncoder(TransformerMixin, BaseEstimator):
         return np.array([f"{prefix}{i:0{digits}d}" for i in range(width)], dtype=object)
 
     def _check(self):
-        """Check more than types and ranges of parameters, in a subclass."""
+        """Subclasses check more than types and ranges of parameters."""
 
     def __sklearn_is_fitted__(self):
         return True
 
     def _get_fitted_attr_html(self, doc_link=""):
-        # scikit-learn's HTML display reads all properties, which would load a model only to show it.
+        # The HTML display of scikit-learn reads all properties. That would load a model only to show it.
         return {}
 
     def __sklearn_tags__(self):
@@ -80,10 +80,10 @@ class StatelessEncoder(TransformerMixin, BaseEstimator):
 
 
 class TextEncoder(StatelessEncoder):
-    """Texts to embeddings. A subclass has `_embed(texts, project)`, which takes a list of str."""
+    """From texts to embeddings. A subclass has `_embed(texts, project)` for a list of str."""
 
     def encode(self, texts: Sequence[str]) -> NDArray[Any]:
-        """Embeddings before the projection, at the end-of-text token after the final layer norm.
+        """Embed texts before the projection: at the end-of-text token, after the last layer norm.
 
         Parameters
         ----------
@@ -96,16 +96,16 @@ class TextEncoder(StatelessEncoder):
         Raises
         ------
         NoProjectionError
-            If a model's text tower has no linear projection to stop before.
+            If the text tower of the model has no linear projection.
         ModelLoadError
             If a model, its weights or its tokenizer are missing.
         ValueError
-            If a text is not among those that were precomputed; the message says which.
+            If a text was not precomputed. The error names it.
         """
         return self._embed(list_texts(texts), project=False)
 
     def transform(self, texts: Sequence[str]) -> NDArray[Any]:
-        """Embeddings in the joint space of images and texts, not normalised: `eos @ W + b_W`.
+        """Embed texts in the joint space of images and texts: `eos @ W + b_W`, not normalised.
 
         Parameters
         ----------
@@ -126,8 +126,8 @@ class TextEncoder(StatelessEncoder):
 class CLIPEncoder(StatelessEncoder):
     """An encoder whose parameters name a CLIP model. It holds no weights.
 
-    The model is loaded on first use, and shared by all encoders of the process that name it. An encoder that is read
-    from a file has `cache=None`. A copy, and an encoder that is sent to a worker process, keep their cache.
+    The model is loaded on first use. All encoders of the process that name it share it. An encoder that is read from a
+    file has `cache=None`. Copies keep their cache, and so do encoders that are sent to a worker process.
     """
 
     _parameter_constraints: dict = {
@@ -141,18 +141,18 @@ class CLIPEncoder(StatelessEncoder):
 
     def __getstate__(self):
         state = super().__getstate__()
-        # Without a cache, equal encoders have equal pickles in all processes: joblib.Memory finds results by them.
+        # Without a cache, equal encoders have equal pickles in all processes. joblib.Memory finds results by pickles.
         return state if self.cache is None else state | {"_pickled_by": _process()}
 
     def __setstate__(self, state):
         family, process_id = state.pop("_pickled_by", (None, None))
-        # Whoever reads the encoder from a file must not get a directory that was meant for training.
+        # The cache was a folder of the process that wrote the file. A reader of the file must not use it.
         if family != _process()[0] or process_id == os.getpid():
             state["cache"] = None
         super().__setstate__(state)
 
     def __copy__(self, memo=None):
-        # By pickling it would lose its cache.
+        # A copy by way of a pickle would lose the cache.
         return clone(self)
 
     __deepcopy__ = __copy__
@@ -165,7 +165,7 @@ class CLIPEncoder(StatelessEncoder):
         return get_model(self.model_name, self.pretrained, self.device)
 
     def _embedding_width(self):
-        # The configuration alone: naming columns needs no weights.
+        # The width is in the configuration, so no weights are loaded.
         return int(read_config(self._source())["embed_dim"])
 
 
@@ -176,21 +176,22 @@ def _process():
 
 
 def list_images(X):
-    """The images in any container that `CLIPImageEncoder` takes, as a list of sources.
+    """The images that `CLIPImageEncoder` gets, as a list of sources.
 
-    `ValueError` for a single image, pixels that are not uint8, or several columns; `TypeError` for other objects.
+    A single image, embeddings, pixels that are not uint8, and several columns are a ValueError. Other objects are a
+    TypeError.
     """
     if is_pil(X):
         raise ValueError("X is one image, not a list of images: write [X].")
     X = to_numpy(X)
     refuse_masked(X, "X")
+    if _are_embeddings(X):
+        raise ValueError(
+            f"X has {len(X)} rows of floats. These look like embeddings, but images are expected. Give embeddings to the "
+            "classifier itself, which is the last step of a pipeline: pipeline[-1].fit(X, y)."
+        )
     if not isinstance(X, np.ndarray) or X.dtype.kind not in "uifb":
         return _as_list(X, "image")
-    if X.ndim == 2 and X.dtype.kind == "f":
-        raise ValueError(
-            f"X is an array of shape {X.shape} of {X.dtype}, as of embeddings, and images are expected. Give embeddings to "
-            "the classifier alone, which is pipeline[-1] in a pipeline."
-        )
     check_pixel_type(X)
     if X.ndim != 4 or X.shape[3] not in (3, 4):
         raise ValueError(
@@ -200,8 +201,17 @@ def list_images(X):
     return list(X)
 
 
+def _are_embeddings(X):
+    """Whether `X` is an array or a data frame of floats, or a list of rows of floats."""
+    if hasattr(X, "columns"):
+        return len(X.columns) > 1 and np.asarray(X).dtype.kind == "f"
+    if isinstance(X, (list, tuple)) and len(X) and isinstance(X[0], (list, np.ndarray)):
+        return np.ndim(X[0]) == 1 and np.asarray(X[0]).dtype.kind == "f"
+    return isinstance(X, np.ndarray) and X.ndim == 2 and X.dtype.kind == "f"
+
+
 def list_texts(X):
-    """The texts in any container, as a list of str; `TypeError` for other items, `ValueError` for bytes that are no text."""
+    """The texts as a list of str. Other items are a TypeError, and bytes that are no text a ValueError."""
     texts = _as_list(X, "text")
     for position, text in enumerate(texts):
         if not isinstance(text, str):
@@ -209,13 +219,13 @@ def list_texts(X):
         if any("\ud800" <= letter <= "\udfff" for letter in text):
             raise ValueError(
                 f"texts[{position}] is {text!r}, which has bytes that are no text, as names of folders in another "
-                "encoding have. Rename them, or say the class by class_names."
+                "encoding have. Rename them, or give names in class_names."
             )
     return [str(text) for text in texts]
 
 
 def _as_list(X, item):
-    """The items of a sequence, one-dimensional or `(n, 1)` array, series or one-column data frame."""
+    """The items of a sequence, an array of shape `(n,)` or `(n, 1)`, a series, or a data frame of one column."""
     if isinstance(X, (str, bytes, bytearray, memoryview, os.PathLike)):
         one = item if isinstance(X, str) else type(X).__name__
         raise ValueError(f"X is one {one}, not a list of {item}s: write [X].")
@@ -231,7 +241,7 @@ def _as_list(X, item):
         if X.ndim > 2 or X.shape[1:] not in ((), (1,)) or not X.ndim:
             raise ValueError(f"An array of {item}s has the shape (n,) or (n, 1); got {X.shape}.")
         return X.ravel().tolist()
-    # Series of polars have the first alone, arrays of pandas and Arrow the second.
+    # Series of polars have only the first method, arrays of pandas and Arrow only the second.
     for method in ("to_list", "tolist"):
         if hasattr(X, method):
             return getattr(X, method)()

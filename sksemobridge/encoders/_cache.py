@@ -1,4 +1,4 @@
-"""Embeddings that are kept between runs, by the content of the image or text."""
+"""A cache that keeps embeddings between runs. Its keys are the contents of images and texts."""
 
 import os
 import sqlite3
@@ -20,7 +20,7 @@ _SCHEMA = "CREATE TABLE IF NOT EXISTS embeddings (key BLOB PRIMARY KEY, embeddin
 _PAGE_BYTES = 512
 # How long SQLite waits for another writer. A batch is written in far less.
 _WAIT_SECONDS = 30
-# How long a call waits for its turn while nobody adds embeddings. Who holds it for so long has probably been stopped.
+# How long a call waits for its turn if nobody adds embeddings. A process that holds the turn for so long has probably stopped.
 _PATIENCE_SECONDS = 600
 _POLL_SECONDS = 0.01
 # Reading and writing raise these if the disk is full, the file is damaged or the system has no locks. From a damaged
@@ -31,24 +31,20 @@ _REFUSALS = sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_READONLY,
 
 
 class EmbeddingCache:
-    """A directory in which encoders with `cache=directory` keep embeddings.
+    """A folder in which encoders with `cache=directory` keep embeddings.
 
-    Several processes may use it at once, on a local disk. A crash loses only what was being written. A damaged
-    embedding is noticed and computed anew.
+    Several processes may use it at once. It must be on a local disk. A crash loses only what was being written. Damaged
+    embeddings are found by checksums, and computed again.
 
     Parameters
     ----------
     directory : str or os.PathLike
-        Made on first use.
+        The folder. It is made on first use.
 
     Raises
     ------
     ValueError
-        If `directory` is empty, or begins with `~` and a user that does not exist.
-
-    See Also
-    --------
-    CLIPImageEncoder, CLIPTextEncoder : Fill it and read it.
+        If `directory` is empty, or names a user (`~name`) that does not exist.
 
     Examples
     --------
@@ -64,18 +60,18 @@ class EmbeddingCache:
         self.directory = _as_path(directory)
 
     def __len__(self) -> int:
-        """Number of embeddings kept; 0 with a warning if the file is damaged."""
+        """Number of embeddings. If the file is damaged, it is 0, with a warning."""
         n, damage = self._use(_count)
         if damage is not None:
             _warn(self.directory, f"is damaged ({damage}), so nothing is found in it; clear() empties it.")
         return n
 
     def size(self) -> int:
-        """Bytes taken on disk."""
+        """Return the number of bytes on disk."""
         return sum(path.stat().st_size for path in self.directory.glob(f"{_FILE}*"))
 
     def clear(self) -> None:
-        """Forget all embeddings and give their space back.
+        """Remove all embeddings.
 
         Raises
         ------
@@ -85,7 +81,7 @@ class EmbeddingCache:
         self.prune(0)
 
     def prune(self, max_bytes: int) -> None:
-        """Forget the oldest embeddings until the rest take at most `max_bytes` on disk.
+        """Remove the oldest embeddings until the rest takes at most `max_bytes` on disk.
 
         Parameters
         ----------
@@ -102,9 +98,9 @@ class EmbeddingCache:
         Warns
         -----
         RuntimeWarning
-            If all had to go, since the file is damaged or the disk too full to write it anew.
+            If all embeddings were removed, because the file is damaged, or the disk is too full to write it again.
         """
-        # A comparison with NaN is false, and would drop nothing; with text it would fail later.
+        # A comparison with NaN is false, so nothing would be removed. A comparison with text would fail later.
         if not isinstance(max_bytes, Real) or not max_bytes >= 0:
             raise ValueError(f"max_bytes must be a number of bytes, at least 0; got {max_bytes!r}.")
         _, damage = self._use(_prune, max_bytes)

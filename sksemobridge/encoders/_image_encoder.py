@@ -1,4 +1,4 @@
-"""Images to embeddings with the image tower of a CLIP model."""
+"""From images to embeddings, with the image tower of a CLIP model."""
 
 import os
 from functools import partial
@@ -17,52 +17,44 @@ from ._embedding import embed
 from ._models import resolve_image_precision
 from ._pictures import decode, describe, fetch, picture_digest
 
-# Part of the keys of the cache. Raise it when pictures are read or scaled in another way.
+# Part of the keys in the cache. Increase it if pictures are read or scaled in another way.
 _READING = 2
 
-# A search calls `transform` hundreds of times, and cached images need no bar.
+# A search calls `transform` hundreds of times, mostly for cached images, which need no progress bar.
 _BAR_AFTER_SECONDS = 1
 
 
 class CLIPImageEncoder(CallbackSupportMixin, CLIPEncoder):
     """Embed images with the image tower of a CLIP model.
 
-    Images are read as people see them: upright, the first frame of an animation, on white where they are transparent.
-    The model is loaded on first use and shared with all encoders of the same model in this process.
+    All encoders of one model share it. It is loaded on first use. The guide lists models and kinds of images:
+    https://github.com/sksemobridge/sksemobridge/blob/main/docs/models.md
 
     Parameters
     ----------
     model_name : str, default="ViT-B-16"
-        A model of open_clip, or a name with its `hf-hub:` or `local-dir:` scheme; `"mini"` with
-        `pretrained="bundled"` is the small model in the package.
+        A model of open_clip, `"hf-hub:..."` or `"local-dir:..."`. `"mini"` with `pretrained="bundled"` needs no network.
     pretrained : str, path or None, default="openai"
-        A tag of open_clip or a checkpoint; ignored for the schemes. A checkpoint of OpenAI's weights needs a model name
-        that ends in `-quickgelu`.
+        A tag of open_clip, or a checkpoint. For OpenAI's weights in a checkpoint, the model name ends in `-quickgelu`.
     device : str, default="auto"
-        `"auto"` takes a CUDA GPU where there is one, else the CPU, on each use.
+        Torch device. `"auto"` is a CUDA GPU if there is one, else the CPU.
     precision : {"auto", "fp32", "bf16", "fp16"}, default="auto"
-        Of the computation; results are float32. `"auto"` is bf16 where the CPU or GPU computes in it natively, fp16 on
-        older GPUs, else fp32; always fp32 for image towers of less than 5 million parameters.
+        Precision of the computation. Results are float32. `"auto"` is bf16 on hardware that has it, fp16 on older GPUs,
+        and else fp32. Image towers of less than 5 million parameters use fp32.
     batch_size : int, default=64
-        Images in one forward pass; at most twice as many decoded images are in memory.
+        Images in one forward pass. At most twice as many are in memory.
     n_jobs : int or None, default=None
-        Threads that read images while the model computes, as in joblib: `None` is one, -1 one for each core.
+        Threads that read images while the model computes. None is one thread, and -1 is one for each core.
     cache : path or None, default=None
-        Directory on a local disk that keeps embeddings between runs; see `EmbeddingCache`.
+        Folder on a local disk that keeps embeddings between runs; see `EmbeddingCache`.
     normalize : bool, default=False
-        Whether to scale embeddings to unit length.
+        Whether embeddings get unit length.
     on_error : {"raise", "nan"}, default="raise"
-        Whether an image that cannot be read is an error that names it, or a row of NaN and a warning.
+        An image that cannot be read raises an error, or gives a row of NaN with a warning.
     progress : bool, default=False
-        Whether to show a bar if `transform` takes more than a second. scikit-learn's callbacks (`set_callbacks`) are
-        called after each batch of `fit_transform`.
+        Whether to show a progress bar.
     output : {"numpy", "torch"}, default="numpy"
-        Whether `transform` gives an array, or a tensor on the device of the model.
-
-    See Also
-    --------
-    CLIPTextEncoder : The text tower.
-    sksemobridge.datasets.load_image_folder : Paths and labels of a folder with one sub-folder per class.
+        `"torch"` gives tensors on the device of the model.
 
     Examples
     --------
@@ -119,20 +111,19 @@ class CLIPImageEncoder(CallbackSupportMixin, CLIPEncoder):
         Parameters
         ----------
         X : list, tuple, array, series or one-column data frame of n images
-            Each a path, encoded bytes, an image of Pillow or uint8 pixels of shape `(h, w)`, `(h, w, 3)` or
-            `(h, w, 4)`; or one uint8 array of shape `(n, h, w, 3)`. Also `(image, box)` for the part of an image in the
-            box `(left, top, right, bottom)`, in pixels, a file of `fsspec.open`, and a mapping with `"bytes"` and
-            `"path"`, as `datasets.Image(decode=False)` gives it.
+            Each image is a path, the bytes of a file, an image of Pillow, a file of `fsspec.open`, or a uint8 array of shape
+            `(h, w)`, `(h, w, 3)` or `(h, w, 4)`. `(image, box)` is a part of an image, with the box
+            `(left, top, right, bottom)` in pixels. A mapping with `"bytes"` and `"path"` comes from the package datasets.
 
         Returns
         -------
-        ndarray of shape (n, D), float32
-            Of unit length only with `normalize=True`; a `torch.Tensor` with `output="torch"`.
+        ndarray or torch.Tensor of shape (n, D), float32
+            Not normalised unless `normalize=True`.
 
         Raises
         ------
         ImageReadError
-            If an image cannot be read and `on_error="raise"`; names its position and source.
+            If an image cannot be read and `on_error="raise"`. The error names its position and source.
         ModelLoadError
             If the model or its weights are missing.
         """
@@ -142,7 +133,7 @@ class CLIPImageEncoder(CallbackSupportMixin, CLIPEncoder):
 
         def read(source):
             content = fetch(source)
-            # The digest comes first: a cached picture is not decoded. Decoded at the size of the model's input.
+            # The digest comes first, so a cached picture is not decoded. Others are decoded near the size that the model takes.
             return picture_digest(content), lambda: np.asarray(
                 loaded.crop(decode(content, max(loaded.image_size)))
             )
@@ -179,7 +170,7 @@ class CLIPImageEncoder(CallbackSupportMixin, CLIPEncoder):
 
     @checks_parameters
     def fit_transform(self, X: Any, y: Any = None) -> Any:
-        """The result of `transform`. Callbacks of scikit-learn are called after every `batch_size` images.
+        """Embed images as `transform` does. scikit-learn's callbacks (`set_callbacks`) are called after each batch.
 
         Parameters
         ----------
@@ -193,6 +184,6 @@ class CLIPImageEncoder(CallbackSupportMixin, CLIPEncoder):
         n_batches = -(-len(list_images(X)) // self.batch_size)
         with fit_task(self, X, y, n_batches, "batch") as self._batch_done:
             try:
-                return self.transform(X)  # also that of a subclass
+                return self.transform(X)  # a subclass may have its own
             finally:
                 del self._batch_done

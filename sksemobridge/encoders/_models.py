@@ -1,4 +1,4 @@
-"""Models, which a process loads once and all encoders share, and the precision in which they compute."""
+"""Models and their precision. A process loads a model once, and all encoders share it."""
 
 import copy
 import dataclasses
@@ -180,9 +180,9 @@ def get_model(model_name, pretrained, device):
 
 
 def clear_model_cache() -> None:
-    """Forget all models that this process has loaded; the next use loads them again.
+    """Remove all loaded models from memory. The next use loads them again.
 
-    A running `transform` keeps its model until it ends.
+    A `transform` that is running keeps its model until it ends.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Text embeddings from elsewhere."""
+"""Text embeddings that were computed elsewhere."""
 
 from __future__ import annotations
 
@@ -29,20 +29,16 @@ class PrecomputedTextEncoder(TextEncoder):
     eos : array-like of shape (n, d)
         Embeddings of the texts before the text projection.
     projection : array-like of shape (d, D) or None
-        `W`, the text projection. None: as `from_joint` makes it.
+        `W`, the text projection. None comes from `from_joint`.
     projection_bias : array-like of shape (D,) or None, default=None
-        `b_W`, where the model has one.
+        `b_W`, if the model has a bias.
     logit_scale : float, default=100.0
-        The factor that the model learned for cosine similarities before the softmax.
+        The factor of cosine similarities before the softmax.
 
     Attributes
     ----------
     projection_, projection_bias_, logit_scale_
-        As given; the identity for `projection=None`.
-
-    See Also
-    --------
-    CLIPTextEncoder : Computes the embeddings.
+        The parameters. For `projection=None`, `projection_` is the identity.
 
     Examples
     --------
@@ -80,16 +76,17 @@ class PrecomputedTextEncoder(TextEncoder):
     def from_joint(
         cls, embeddings_by_class_name: Mapping[str, ArrayLike], *, logit_scale: float = 100.0
     ) -> Self:
-        """Joint-space embeddings of classes, looked up by their names; no prompts are read.
+        """Make an encoder from a text embedding of each class name, in the joint space of images and texts.
 
-        The projection `W` is not known here. `SeMoBridgeClassifier` does not need it by default. `PaperBlend`, and
-        `SemanticBridge` without words, take the identity for it, and the log says so once in a process.
+        The default classifier needs no more. `PaperBlend`, and `SemanticBridge` without words, also need the projection
+        `W`. They take the identity instead, and write this to the log.
 
         Parameters
         ----------
         embeddings_by_class_name : mapping from str to array-like of shape (D,) or (p, D)
             One embedding, or those of `p` prompts. `_` in a name is read as a space.
         logit_scale : float, default=100.0
+            See the class.
 
         Returns
         -------
@@ -113,7 +110,7 @@ class PrecomputedTextEncoder(TextEncoder):
         rows = []
         for name, embeddings in zip(names, embeddings_by_class_name.values()):
             embeddings = _floats(embeddings, f"embeddings of {name!r}", ensure_2d=False)
-            # Of several prompts counts the direction of each, as of prompts that are encoded here.
+            # Of several prompts, only the directions count, as in `_texts.encode`.
             rows.append(embeddings if embeddings.ndim == 1 else l2_normalize(embeddings).mean(axis=0))
         widths = {row.shape for row in rows}
         if len(widths) != 1 or len(*widths) != 1:
@@ -124,7 +121,7 @@ class PrecomputedTextEncoder(TextEncoder):
 
     @property
     def takes_class_names(self) -> bool:
-        """Whether the texts are names of classes, so that no prompts are made of them."""
+        """Whether the texts are class names, so no prompts are made from them."""
         return self.projection is None
 
     def _check(self):
@@ -134,7 +131,7 @@ class PrecomputedTextEncoder(TextEncoder):
         self._validate_params()
         rows, eos, projection, bias = self._table()
         if project:
-            # By `encode`, which may have been replaced.
+            # A user may have replaced `encode`.
             return self.encode(texts) @ projection + (0 if bias is None else bias)
         texts = self._as_known(texts)
         missing = list(dict.fromkeys(text for text in texts if text not in rows))
@@ -172,7 +169,7 @@ class PrecomputedTextEncoder(TextEncoder):
         return [text.replace("_", " ") for text in texts] if self.takes_class_names else texts
 
     def _table(self):
-        """The row of each text, the embeddings, the projection and its bias, checked against each other."""
+        """The row of each text, the embeddings, the projection and its bias. Their shapes are checked."""
         texts, eos = self._as_known(list_texts(self.texts)), _floats(self.eos, "eos")
         projection = (
             np.eye(eos.shape[1]) if self.projection is None else _floats(self.projection, "projection")

@@ -28,7 +28,7 @@ _TOKENIZER_FILES = ["tokenizer_config.json", "tokenizer.json", "vocab.txt"]
 
 
 class ModelLoadError(RuntimeError):
-    """A CLIP model or its weights are missing; the message says what was tried and what to do."""
+    """A CLIP model or its weights are missing. The message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def find_source(model_name, pretrained):
             "tags, such as 'openai', or the path of a checkpoint."
         )
     # open_clip reads "ViT-B/16" as "ViT-B-16". With one spelling it is one model.
-    source = ModelSource(model_name.replace("/", "-"), os.fspath(pretrained))
+    source = ModelSource(re.sub(r"/(?=\d)", "-", model_name), os.fspath(pretrained))
     if os.path.isfile(pretrained) and not _read_tag(source):
         return ModelSource(source.name, os.path.abspath(pretrained), (_stamp(Path(pretrained)),))
     return source
@@ -151,9 +151,13 @@ def read_config(source):
     except Exception as error:
         raise cannot_load(source, error) from error
     if config is None:
+        models, name = open_clip.list_models(), _as_open_clip(source.name)
+        hint = _close(source.name, models)
+        if name in models:
+            tag = open_clip.list_pretrained_tags_by_model(name)[0]
+            hint = f" It is {name!r} in open_clip, for example with pretrained={tag!r}."
         raise ModelLoadError(
-            f"open_clip knows no model {source.name!r}.{_close(_as_open_clip(source.name), open_clip.list_models())} "
-            "open_clip.list_models() lists all."
+            f"open_clip knows no model {source.name!r}.{hint} open_clip.list_models() lists all."
         )
     if "embed_dim" not in config:
         raise ModelLoadError(f"The configuration of the model {source} has no 'embed_dim'.")
@@ -168,12 +172,12 @@ def read_config(source):
 
 
 def _as_open_clip(name):
-    """The name of open_clip for one of transformers, such as `openai-clip-vit-base-patch32`; else the name."""
+    """The name in open_clip of a model of transformers, such as `openai/clip-vit-base-patch32`, or None."""
     found = re.search(r"(siglip2?)?-?(base|large|huge)-patch(\d+)", name)
     if not found:
-        return name
+        return None
     kind, size, patch = found.groups()
-    return f"ViT-{size[0].upper()}-{patch}" + (f"-{kind}" if kind else "")
+    return f"ViT-{size[0].upper()}-{patch}" + (f"-SigLIP{kind[6:]}" if kind else "")
 
 
 def _close(word, possible):

@@ -1,4 +1,4 @@
-"""Texts to embeddings with the text tower of a CLIP model."""
+"""From texts to embeddings, with the text tower of a CLIP model."""
 
 import os
 from collections.abc import Sequence
@@ -17,36 +17,25 @@ _BAR_AFTER_SECONDS = 2
 
 
 class CLIPTextEncoder(TextEncoder, CLIPEncoder):
-    """Embed texts with the text tower of a CLIP model, in the joint space and before its projection.
-
-    The model is loaded on first use and shared with all encoders of the same model in this process.
+    """Embed texts with the text tower of a CLIP model.
 
     Parameters
     ----------
-    model_name, pretrained, device
-        As in `CLIPImageEncoder`.
+    model_name, pretrained, device, cache
+        See `CLIPImageEncoder`. Images and texts may share a cache.
     precision : {"auto", "fp32", "bf16", "fp16"}, default="auto"
-        Of the computation; results are float32. `"auto"` is fp32.
+        Precision of the computation. Results are float32. `"auto"` is fp32.
     batch_size : int, default=256
         Texts in one forward pass.
-    cache : path or None, default=None
-        Directory that keeps embeddings between runs; see `EmbeddingCache`. Images and texts may share it.
 
     Attributes
     ----------
-    projection_ : ndarray of shape (d, D)
-        `W`, the last linear layer of the tower.
-    projection_bias_ : ndarray of shape (D,) or None
-        `b_W`.
-    image_projection_, image_projection_bias_
-        The same of the image tower, `(d_image, D)` and `(D,)`; `NoProjectionError` where it ends otherwise.
+    projection_, projection_bias_ : ndarrays of shape (d, D) and (D,)
+        `W` and `b_W` of the last linear layer of the text tower. The bias may be None.
+    image_projection_, image_projection_bias_ : ndarrays of shape (d_image, D) and (D,)
+        The same for the image tower. A tower without a last linear layer raises `NoProjectionError`.
     logit_scale_ : float
-        The factor that the model learned for cosine similarities before the softmax.
-
-    See Also
-    --------
-    PrecomputedTextEncoder : The same interface over embeddings computed before.
-    CLIPImageEncoder : The image tower.
+        The factor of cosine similarities before the softmax, as the model has learnt it.
 
     Examples
     --------
@@ -56,7 +45,7 @@ class CLIPTextEncoder(TextEncoder, CLIPEncoder):
     (2, 128)
     """
 
-    # It can embed any text, and so the words of a vocabulary.
+    # It can embed any text, so also the words of a vocabulary.
     open_vocabulary = True
 
     def __init__(
@@ -77,7 +66,7 @@ class CLIPTextEncoder(TextEncoder, CLIPEncoder):
         self.cache = cache
 
     def embed_words(self, texts: Sequence[str]) -> NDArray[Any]:
-        """The result of `transform` for the many words of a bridge, with a progress bar if it takes some seconds.
+        """Embed many words as `transform` does, with a progress bar if it takes some seconds.
 
         Parameters
         ----------
@@ -112,11 +101,11 @@ class CLIPTextEncoder(TextEncoder, CLIPEncoder):
         return float(self._model().model.logit_scale.detach().exp())
 
     def _memo_key(self):
-        # Embeddings of texts depend on nothing else. A rewritten checkpoint is another source.
+        # Embeddings of texts depend on nothing else. A checkpoint that has changed is another source.
         return self._source(), self._precision()
 
     def _precision(self):
-        # Prompts are few, and the classifier needs their exact geometry.
+        # There are few prompts, and the classifier needs exact embeddings of them.
         return "fp32" if self.precision == "auto" else self.precision
 
     def _embed(self, texts, project, what=None):

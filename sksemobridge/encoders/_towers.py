@@ -12,7 +12,7 @@ _IMAGE_PLACES = ("proj", "attnpool.c_proj", "head.proj", "head.mlp.fc2")
 
 
 class NoProjectionError(RuntimeError):
-    """A tower ends without a linear layer, so there is nothing before that layer to read."""
+    """A tower of a model does not end in a linear layer, so it has no projection."""
 
 
 def read_text_projection(model):

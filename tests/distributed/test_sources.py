@@ -134,9 +134,9 @@ class TestRefusals:
         [
             ({}, "Say which column of .* has the images .not None.: id, picture, error"),
             ({"image_column": "photo"}, "has the images .not 'photo'.: id, picture, error"),
-            ({"image_column": "picture"}, "Say by key_columns"),
-            ({"image_column": "picture", "key_columns": "number"}, "Say by key_columns .* .not .'number'"),
-            ({"image_column": "picture", "key_columns": "error"}, "Say by key_columns .* Rename those"),
+            ({"image_column": "picture"}, "Give key_columns"),
+            ({"image_column": "picture", "key_columns": "number"}, "Give key_columns .* .not .'number'"),
+            ({"image_column": "picture", "key_columns": "error"}, "Give key_columns .* Rename those"),
         ],
     )
     def test_columns_of_a_table(self, cluster, tmp_path, options, message):

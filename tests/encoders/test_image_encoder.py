@@ -174,6 +174,12 @@ def test_what_is_no_column_of_images_is_refused_with_the_remedy(encoder, X, erro
         encoder.transform(X)
 
 
+def test_embeddings_in_place_of_images_are_refused_with_the_remedy(encoder, expected):
+    for X in (expected, list(expected), expected.tolist(), pd.DataFrame(expected)):
+        with pytest.raises(ValueError, match=r"look like embeddings.*pipeline\[-1\].fit"):
+            encoder.transform(X)
+
+
 # Order, batches, duplicates
 
 

@@ -177,8 +177,12 @@ def test_a_file_in_the_working_directory_does_not_hide_a_tag(downloaded, tmp_pat
     [
         ("vit-b16", "openai", "knows no model 'vit-b16'. Did you mean .*'ViT-B-16'"),
         # Names of transformers.
-        ("openai/clip-vit-base-patch32", "openai", "Did you mean 'ViT-B-32'"),
-        ("google/siglip-base-patch16-224", "openai", "Did you mean 'ViT-B-16-SigLIP'"),
+        (
+            "openai/clip-vit-base-patch32",
+            "openai",
+            "no model 'openai/clip-vit-base-patch32'. It is 'ViT-B-32' in open_clip, .* pretrained='openai'",
+        ),
+        ("google/siglip-base-patch16-224", "openai", "It is 'ViT-B-16-SigLIP' .* pretrained='webli'"),
         ("ViT-B-16", "openia", "Did you mean 'openai'. Tags of this model: openai, "),
         ("ViT-B-16", None, "'ViT-B-16' needs weights"),
         ("ViT-B-16", "", "'ViT-B-16' needs weights"),

@@ -9,6 +9,7 @@ import pytest
 from sklearn.frozen import FrozenEstimator
 
 from sksemobridge import (
+    CLIPImageEncoder,
     CLIPTextEncoder,
     PaperBlend,
     PrecomputedTextEncoder,
@@ -60,6 +61,13 @@ def test_transform_and_logit_scale_are_enough(world):
     np.testing.assert_allclose(words.predict_proba(X), expected, rtol=1e-9)
     with pytest.raises(ValueError, match="text_encoder must offer projection_, and SimpleNamespace does not"):
         paper.fit(X, y)
+
+
+def test_an_image_encoder_in_its_place_is_refused(world):
+    X, y = world.draw(2)
+    for estimator in (SeMoBridgeClassifier, ZeroShotClassifier):
+        with pytest.raises(ValueError, match="must offer logit_scale_, and CLIPImageEncoder does not"):
+            estimator(CLIPImageEncoder(**MINI)).fit(X, y)
 
 
 def test_a_subclass_of_an_encoder_speaks_for_itself():

@@ -185,7 +185,7 @@ OWN = {name: name for name in World().names}
             for form in (OWN | {"cat": name}, [*OWN][:4] + [name])
         ),
         ([*OWN][:4] + [None], TypeError, "a name is a string"),
-        (OWN | {"cat": " "}, ValueError, "class_names holds ' ', which says nothing"),
+        (OWN | {"cat": " "}, ValueError, "class_names holds ' ', which has no letters"),
     ],
 )
 def test_names_that_do_not_fit_are_refused(world, make, names, error, message):
