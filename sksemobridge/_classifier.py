@@ -224,9 +224,7 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
         # Shots, with those of earlier calls
         memory = ShotMemory() if earlier is None else earlier.shots.take(earlier.position(classes))
         new_groups = None if groups is None else groups[rows]
-        # Which rows of `X` are kept, so that `label_proba_` and `held_out_proba_` have a value for each row.
-        remembered = used if self.store_held_out or self.label_noise != 0 else None
-        memory = memory.add(embeddings[rows], codes, weight[rows], new_groups, remembered)
+        memory = memory.add(embeddings[rows], codes, weight[rows], new_groups, used)
         has_shots = require_shots(classes, memory.shots.codes, prompts)
         if not is_paper:
             memory = memory.with_near_copies(len(classes))
@@ -361,19 +359,20 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
             If a class has neither shots nor text, if no class has shots, or if `text_encoder` has changed.
         """
         check_is_fitted(self)
-        classes, fitted, params = validate_classes(classes), self._fitted, {}
-        rows = fitted.position(classes)
+        wanted, fitted, params = validate_classes(classes), self._fitted, {}
+        rows = fitted.position(wanted)
         new, shots, log_prior = rows < 0, fitted.shots.take(rows), fitted.log_prior
-        prompts, texts, added = fitted.class_prompts, fitted.text_embeddings, None
+        prompts, added = fitted.class_prompts, None
+        texts: Any = fitted.text_embeddings
         if prompts is not None:
             if new.any() and self.text_encoder is not None:
-                added = self._describe(classes[new], fitted)
+                added = self._describe(wanted[new], fitted)
             prompts, texts = prompts.take(rows, added), texts[rows]
-        require_shots(classes, shots.shots.codes, prompts)
+        require_shots(wanted, shots.shots.codes, prompts)
         if added is not None:
             texts[new] = self._embed_new(added.prompts)
         if log_prior is not None and isinstance(self.priors, str):
-            log_prior = self._log_prior(shots, len(classes))
+            log_prior = self._log_prior(shots, len(wanted))
         elif log_prior is not None:
             # A new class counts as frequent as the other classes are on average.
             prior = np.where(new, np.exp(log_prior).mean(), np.exp(log_prior)[rows])
@@ -382,7 +381,7 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
         if prompts is not None and is_sequence(self.class_names):
             # A list of names has the order of the old classes.
             params["class_names"] = prompts.names
-        return self._clone_with(fitted.over(classes, rows, texts, prompts, log_prior), **params)
+        return self._clone_with(fitted.over(wanted, rows, texts, prompts, log_prior), **params)
 
     def _embed_new(self, prompts):
         """`T_c` of new classes. Refuses a text encoder that is not that of `fit`."""
