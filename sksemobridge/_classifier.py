@@ -239,13 +239,14 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
             model = fit_paper(shots, texts.take(seen), self.blend, training)
             model = replace(model, log_prior=log_prior)
         else:
-            words, of_seen = self._words(texts, embeddings.shape[1]), texts.take(seen)
-            model, (images, logits), *right = fit_model(
-                shots, of_seen.embeddings, texts.logit_scale, words, self.label_noise
+            words = self._words(texts, embeddings.shape[1])
+            order = np.concatenate([seen, np.flatnonzero(~has_shots)])
+            model, (images, logits), *of_images = fit_model(
+                shots, texts.take(order).embeddings, texts.logit_scale, words, self.label_noise
             )
             image = shots.images()[-1]  # index of the image of each shot
-            right = [part[image] for part in right]
-            _warn_of_wrong_labels(classes[seen], shots.codes, right[1])
+            *right, likely = (part[image] for part in of_images)
+            _warn_of_wrong_labels(classes[order], shots.codes, right[1], likely)
             if self.store_held_out:
                 prior = 0.0 if log_prior is None else log_prior[seen]
                 held_out = np.full((image.max() + 1, len(classes)), np.nan)
@@ -464,12 +465,19 @@ def _warn_of_near_copies(memory):
         )
 
 
-def _warn_of_wrong_labels(classes, codes, counted):
-    """Warn of classes whose labels all look wrong."""
-    likely = np.bincount(codes[counted >= 0.5], minlength=len(classes)) > 0
-    if not likely.all():
-        n, first = np.sum(~likely), classes[~likely].tolist()[0]
+def _warn_of_wrong_labels(classes, codes, counted, likely):
+    """Warn of classes whose labels all look wrong, and of shots that look like a class without shots."""
+    seen = np.bincount(codes) > 0
+    lost = classes[: len(seen)][seen & (np.bincount(codes, counted >= 0.5) == 0)].tolist()
+    if lost:
         warn_caller(
-            f"All labels of {n} {'class' if n == 1 else 'classes'} look wrong, such as those of {first!r}, and hardly count. "
+            f"All labels of {len(lost)} {'class' if len(lost) == 1 else 'classes'} look wrong, such as those of {lost[0]!r}, and hardly count. "
             "Check the shots with the lowest label_proba_. label_noise=0 trusts all labels."
+        )
+    lost_shots = np.flatnonzero((likely != codes) & (counted < 0.5))
+    if len(lost_shots):
+        of_first = classes[[codes[lost_shots[0]], likely[lost_shots[0]]]].tolist()
+        warn_caller(
+            f"{len(lost_shots)} shots look like classes without shots, such as one labelled {of_first[0]!r} that looks like "
+            f"{of_first[1]!r}, and hardly count. Check the shots with the lowest label_proba_. label_noise=0 trusts all labels."
         )

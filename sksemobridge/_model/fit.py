@@ -41,8 +41,8 @@ def fit_model(shots, texts=None, logit_scale=100.0, words=None, label_noise=0.0)
     ----------
     shots : Shots
         Each class has at least one.
-    texts : ndarray of shape (C, D) or None
-        `T_c`.
+    texts : ndarray of shape (C + M, D) or None
+        `T_c`. The last `M` are those of classes without shots.
     logit_scale : float
         That of the model of the texts.
     words : ndarray of shape (D, r) or None
@@ -55,27 +55,30 @@ def fit_model(shots, texts=None, logit_scale=100.0, words=None, label_noise=0.0)
     model : Model
     held_out : tuple of (rows, logits)
         Indices of the held-out images, and a function that gives their logits `(k, C)`, each by a model without the image.
-    right, counted : ndarray of shape (m,)
-        For each image: the probability that its label is right, and how much the image counts.
+    right, counted, likely : ndarray of shape (m,)
+        What `right_labels` gives.
     """
     # Copies of one image count as one image: the mean of their unit embeddings.
     u, codes, weight, group, _ = shots.images()
     rows = held_out_images(codes, group)
+    all_texts, texts = texts, None if texts is None else texts[: codes.max() + 1]
 
-    def hold_out(right):
-        return fit_terms(u, codes, weight, right, rows, texts, logit_scale, words)
+    def hold_out(right, codes):
+        classes, codes = np.unique(codes, return_inverse=True)
+        of_classes = None if texts is None else all_texts[classes]
+        return fit_terms(u, codes, weight, right, rows, of_classes, logit_scale, words)
 
     # The probability that each label is right: first from the texts alone, then from rounds of steps 1 to 5.
-    right = counted = np.ones(len(codes))
+    right, counted, likely = np.ones(len(codes)), np.ones(len(codes)), codes
     if label_noise != 0:
         first = None  # rows, logits and trust from the texts alone
         if texts is not None:
             cosines = u[rows] @ texts.T
             of_images = weights_of_images(codes, weight)[rows]
             trust = distinctness(texts) * fit_text(cosines, codes[rows], of_images, logit_scale)[1]
-            first = rows, logit_scale * cosines, trust
-        right, counted = right_labels(hold_out, codes, first, label_noise)
-    evidence = hold_out(counted)
+            first = rows, logit_scale * (u[rows] @ all_texts.T), trust
+        right, counted, likely = right_labels(hold_out, codes, first, label_noise)
+    evidence = hold_out(counted, codes)
     classes, discriminant, trust = evidence.classes, evidence.discriminant, evidence.trust
 
     # 6. Scales, offsets and correction, fitted to the held-out images. Spans are pairs `V_S, q_S` as in `logistic`: the whole
@@ -115,7 +118,8 @@ def fit_model(shots, texts=None, logit_scale=100.0, words=None, label_noise=0.0)
     held_out["centred"] = cosines_without(classes, rows, of_leaning=True)
     of_views = {name: held_out[name] for name in model.views()}
     typicality = Typicality.of(of_views, codes[rows], weight[rows])
-    return replace(model, typicality=typicality), (rows[evidence.fitted], weights.held_out), right, counted
+    model = replace(model, typicality=typicality)
+    return model, (rows[evidence.fitted], weights.held_out), right, counted, likely
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,15 +12,24 @@ A name may mean nothing, and the only other image of a class may say nothing abo
 name, all images of the class together tell how probable this case is. If the images of another class do not confirm its
 name, they are no reason to doubt a label: if two names are swapped, neither class confirms its name.
 
+A class may have a name and no shots, because all its images have the label of another class. Images that look most like this
+name are tried as shots of this class: the model that gives their `p_i` takes the other such images for this class.
+
+All images of one class may show another class that has shots too. Then they fit the name of that class better, its own images
+confirm that name, and the model cannot tell the two classes apart. If several classes are like this, they only look alike,
+and none is doubted.
+
 Hard images look like wrong labels. If only a few images look wrong, the two cases cannot be told apart, and all images count.
 So the doubt `1 - right_i` is multiplied by `doubt = min(max(e / HARD - 1, 0), 1)`. If all images of a class with three or
-more images look wrong, `doubt = 1` for this class.
+more images look wrong, `doubt = 1` for this class. The same holds for two or more images that look like one class without
+shots.
 """
 
 import numpy as np
-from scipy.special import expit, logit
+from scipy.special import expit, log_softmax, logit
 
 from .._utils.array_api import softmax
+from .shots import sum_rows
 
 # Expected share of wrong labels, and the number of images that this prior counts as. First value of `e`. Largest number of
 # rounds, and the change of `right` that ends them (`python benchmarks/label_noise.py`).
@@ -29,25 +38,31 @@ SHARE, WORTH, FIRST_SHARE, ROUNDS, SETTLED = 0.05, 20.0, 0.1, 5, 0.1
 NAME_TELLS, IMAGE_TELLS = 0.9, 0.5
 # Share of the labels that look wrong only because the images are hard.
 HARD = 0.05
+# All images of one class may show another class if both have at least `MANY`. By how much the images must fit the other name
+# better, and how large the log loss of telling the two classes apart must be, in nats per image. Guessing has 0.69.
+MANY, FITS, LARGE_LOSS = 8, 1.0, 0.75
 # An image counts at least this much. Smallest sum of probabilities.
 LEAST, TINY = 1e-3, 1e-300
 
 
 def right_labels(hold_out, codes, first=None, share="auto"):
-    """For each image: the probability that its label is right, and how much the image counts, both `(n,)`.
+    """For each image: the probability that its label is right, how much the image counts, and its likely class, all `(n,)`.
+
+    The likely class is that of the label, or a class without shots that the image looks like.
 
     Parameters
     ----------
     hold_out : callable
-        `hold_out(right)` gives `Evidence`.
+        `hold_out(right, codes)` gives `Evidence`.
     codes : ndarray of shape (n,)
     first : tuple of (rows, logits, trust) or None
         Held-out images, their logits by the texts alone (at the logit scale of the model), and the probability that texts
-        help. None without texts.
+        help. The last logits are those of classes without shots. None without texts.
     share : "auto" or float
         Share of wrong labels. `"auto"` estimates it.
     """
     right, n_of_class, e = np.ones(len(codes)), np.bincount(codes), FIRST_SHARE if share == "auto" else share
+    likely = codes
     # How well names are confirmed in the classes that an image looks like, apart from the class of its label.
     confirmed = np.ones(len(codes))
 
@@ -56,10 +71,11 @@ def right_labels(hold_out, codes, first=None, share="auto"):
 
     if first is not None:
         rows, logits, trust = first
-        n, c, p = len(n_of_class), codes[rows], softmax(logits)
+        n, c, p = logits.shape[1], codes[rows], softmax(logits)
         of_label = p[np.arange(len(c)), c]
         # Log Bayes factor of each class: its name says what it is, against each label has the probability 1 / n.
-        ratio = np.bincount(c, np.log((1 - e) * of_label * n + e), n)
+        of_names = np.log((1 - e) * p * n + e)
+        ratio = np.bincount(c, of_names[np.arange(len(c)), c], n)
         # Squared, because half of all names may be swapped. The rest of the doubt would still cost a point of accuracy.
         p[np.arange(len(c)), c] = 0
         of_others = p @ expit(logit(NAME_TELLS * trust) + ratio) / np.maximum(p.sum(axis=1), TINY)
@@ -67,27 +83,62 @@ def right_labels(hold_out, codes, first=None, share="auto"):
         name_tells = expit(logit(NAME_TELLS * trust * confirmed[rows]) + ratio[c])
         right[rows] = np.maximum(name_tells * _right(of_label, e, n) + (1 - name_tells) * (1 - e), LEAST)
         e = estimated()
+        likely = _likely(codes, right, rows, logits.argmax(axis=1))
     for _ in range(ROUNDS):
-        evidence = hold_out(right)
+        moved = likely != codes
+        evidence = hold_out(np.where(moved, 1.0, right), likely)
         rows, before = evidence.rows[evidence.fitted], right.copy()
         # No correction here, because it takes most of the time of a fit.
         logits = evidence.fit_weights(np.ones((len(rows), 1)), np.ones(1)).held_out()
         if first is not None:
-            alone = n_of_class[codes[rows]] == 1
+            alone = (np.bincount(likely)[codes] + moved)[rows] == 1
             rest_tells = np.where(alone, NAME_TELLS * evidence.trust * confirmed[rows], 1.0)
         else:
             rest_tells = np.where(n_of_class[codes[rows]] == 2, IMAGE_TELLS, 1.0)
-        of_label = softmax(logits)[np.arange(len(rows)), codes[rows]]
+        classes = np.unique(likely)
+        of_label = softmax(logits)[np.arange(len(rows)), np.searchsorted(classes, codes[rows])]
         of_label = rest_tells * of_label + (1 - rest_tells) / logits.shape[1]
         right[rows] = np.maximum(_right(of_label, e, logits.shape[1]), LEAST)
         e = estimated()
+        likely = _likely(codes, right, rows, np.where(right[rows] < 0.5, classes[logits.argmax(axis=1)], 0))
         if np.abs(right - before).max() < SETTLED:
             break
+    if first is not None and trust > 0.5:
+        right[np.isin(codes, _of_another(codes[rows], of_names, logits, len(n_of_class)))] = LEAST
     doubt = min(max(e / HARD - 1, 0.0), 1.0) if share == "auto" else 1.0
     all_wrong = (np.bincount(codes, right < 0.5) == n_of_class) & (n_of_class > 2)
-    return right, 1 - np.where(all_wrong[codes], 1.0, doubt) * (1 - right)
+    together = (likely != codes) & (np.bincount(likely)[likely] > 1)
+    return right, 1 - np.where(all_wrong[codes] | together, 1.0, doubt) * (1 - right), likely
+
+
+def _likely(codes, right, rows, best):
+    """`codes (n,)`. Images at `rows` get their `best` class if it has no shots. Each class keeps at least one image."""
+    likely = codes.copy()
+    likely[rows] = np.where(best > codes.max(), best, codes[rows])
+    for c in np.setdiff1d(codes, likely):
+        of_class = np.flatnonzero(codes == c)
+        likely[of_class[right[of_class].argmax()]] = c
+    return likely
 
 
 def _right(p, e, n_classes):
     """`right_i` of labels that have the probabilities `p` by the model, if the share `e` of the labels is wrong."""
     return (1 - e) * p / ((1 - e) * p + e / n_classes)
+
+
+def _of_another(codes, of_names, logits, n_classes):
+    """The class whose images all show another class, as a list. It is empty if there is none, or more than one.
+
+    `codes (k,)` are the labels, `of_names` the log Bayes factors of the names, and `logits` those of held-out images. The
+    first `n_classes` columns are those of classes with shots.
+    """
+    count = np.bincount(codes, minlength=n_classes)
+    fit = sum_rows(of_names[:, :n_classes], 1 / count[codes], codes, n_classes)
+    own, best = np.diag(fit), fit.argmax(axis=1)
+    clear = (fit.max(axis=1) > own + FITS) & (own[best] > FITS) & (np.minimum(count, count[best]) >= MANY)
+    found = []
+    for pair in zip(np.flatnonzero(clear), best[clear]):
+        losses = [-log_softmax(logits[codes == c][:, pair], axis=1).mean(axis=0) for c in pair]
+        if np.trace(losses) / 2 > LARGE_LOSS:
+            found.append(pair[0])
+    return found if len(found) == 1 else []

@@ -11,37 +11,30 @@ N_CLOSEST = 3
 
 
 def content(table, classes, paths, embeddings, shots=None):
-    """Pictures, shots, doubtful shots and corrections.
+    """Pictures, shots, rows of the doubtful shots, and corrections.
 
     `table` are the columns of `predict_folder`, `paths` and `embeddings (n, D)` those of the pictures that could be read,
     and `shots` a `UserShots` or None.
     """
+    closest, given, readable = {}, {}, set(paths)
     data = {"classes": [str(label) for label in classes], "shots": [], "doubtful": [], "corrections": {}}
-    closest, given = {}, {}
     if shots is not None:
         closest, given = _closest(paths, embeddings, shots), shots.corrections
-        # Only those that are shown.
-        rows = {row: i for i, row in enumerate(sorted({row for near in closest.values() for row in near}))}
-        closest = {path: [rows[row] for row in near] for path, near in closest.items()}
-        data["shots"] = [_shot(shots, row) for row in rows]
-        likely, right = shots.likely(), shots.evaluation.label_proba
-        data["doubtful"] = [
-            _shot(shots, row)
-            | {"likely": str(likely[row]), "probability": float(right[row]), "readable": True}
-            for row in shots.doubtful()
+        judged = zip(shots.paths, shots.labels, shots.likely(), shots.evaluation.label_proba.tolist())
+        data["shots"] = [
+            {"file": path, "path": plain(path), "label": str(label), "likely": str(likely)}
+            | {"probability": plain(right), "readable": True}
+            for path, label, likely, right in judged
         ]
+        data["doubtful"] = [int(row) for row in shots.doubtful()]
         here = {os.path.realpath(path): path for path in [*shots.paths, *table["path"]]}
         data["corrections"] = {plain(here.get(path, path)): label for path, label in given.items()}
-    readable = set(paths)
     data["pictures"] = [
-        {
+        {name: plain(value) for name, value in row.items()}
+        | {
             "file": row["path"],
-            "path": plain(row["path"]),
             "label": _text(row["label"]),
-            "probability": plain(row["probability"]),
-            "other": _text(row["runner_up"]),
-            "other_probability": plain(row["runner_up_probability"]),
-            "problem": plain(row["problem"]),
+            "runner_up": _text(row["runner_up"]),
             "readable": row["path"] in readable,
             "given": os.path.realpath(row["path"]) in given if given else False,
             "closest": closest.get(row["path"], []),
@@ -49,10 +42,6 @@ def content(table, classes, paths, embeddings, shots=None):
         for row in (dict(zip(table, values)) for values in zip(*table.values()))
     ]
     return data
-
-
-def _shot(shots, row):
-    return {"file": shots.paths[row], "path": plain(shots.paths[row]), "label": str(shots.labels[row])}
 
 
 def _text(label):

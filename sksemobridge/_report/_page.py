@@ -22,10 +22,9 @@ def write_page(path, title, summary, data, *, n_thumbnails, progress):
     OSError
         If it cannot be written, or exists.
     """
-    items = _in_order(data)
-    wanted = list(dict.fromkeys(item["file"] for item in items))[:n_thumbnails]
+    wanted = list(dict.fromkeys(item["file"] for item in _in_order(data)))[:n_thumbnails]
     small, folder = thumbnails(wanted, progress=progress), Path(path).absolute().parent
-    for item in [*items, *(item for item in data["pictures"] if not item["readable"])]:
+    for item in [*data["pictures"], *data["shots"]]:
         file = item.pop("file")
         item |= {"thumbnail": small.get(file), "address": address(file, folder)}
     environment = Environment(
@@ -41,11 +40,12 @@ def write_page(path, title, summary, data, *, n_thumbnails, progress):
 def _in_order(data):
     """Doubtful shots, pictures that could be read, the most doubtful first, and after each its closest shots."""
     readable = [item for item in data["pictures"] if item["readable"]]
-    items = list(data["doubtful"])
-    for item in sorted(readable, key=lambda item: item["probability"] or item["other_probability"] or 0.0):
+    items = [data["shots"][i] for i in data["doubtful"]]
+    for item in sorted(
+        readable, key=lambda item: item["probability"] or item["runner_up_probability"] or 0.0
+    ):
         items += [item, *(data["shots"][i] for i in item["closest"])]
-    # Each once: a shot is close to many.
-    return list({id(item): item for item in items}.values())
+    return items
 
 
 def _part(name):

@@ -10,10 +10,11 @@ const classes = [...data.classes];
 let saved = true, shown = [], n_drawn = 0;
 
 const is_shot = (item) => "likely" in item;
-const sureness = (item) => item.probability ?? item.other_probability ?? 0;
+const sureness = (item) => item.probability ?? item.runner_up_probability ?? 0;
 const by_doubt = (a, b) => sureness(a) - sureness(b);
 const predicted = data.pictures.filter((item) => item.label !== null);
 const turned_away = data.pictures.filter((item) => item.label === null && item.readable);
+const doubtful = data.doubtful.map((i) => data.shots[i]);
 const unread = data.pictures.filter((item) => !item.readable);
 
 // What can be shown: its name, its items, and a sentence about it.
@@ -22,9 +23,9 @@ const VIEWS = {
   next: ["Label next", () => predicted.filter((item) => !item.given).sort(by_doubt).slice(0, N_NEXT),
     "The classifier is least sure of these. A label of theirs teaches it most."],
   none: ["None of these", () => turned_away, "These look like none of the classes, or a person said so."],
-  doubtful: ["Doubtful shots", () => data.doubtful,
+  doubtful: ["Doubtful shots", () => doubtful,
     "Shots whose label is more likely wrong than right. Wrong and “none of these” takes a shot back."],
-  ticked: ["Ticked here", () => [...data.pictures, ...data.doubtful].filter((item) => is_wrong(item) || corrections.has(item.path)), ""],
+  ticked: ["Ticked here", () => [...data.pictures, ...doubtful].filter((item) => is_wrong(item) || corrections.has(item.path)), ""],
   unread: ["Not read", () => unread, "Files that could not be read, with the reason."],
 };
 
@@ -41,7 +42,7 @@ function describe(item) {
     return [`${item.label}?`, `looks like ${item.likely}; label right: ${percent(item.probability)}`];
   }
   if (!item.readable) return ["Not read", item.problem];
-  const second = item.other === null ? "" : `${item.other} ${percent(item.other_probability)}`;
+  const second = item.runner_up === null ? "" : `${item.runner_up} ${percent(item.runner_up_probability)}`;
   if (item.label === null) return ["None of these", second && `else ${second}`];
   return [item.given ? `${item.label} (given)` : `${item.label} ${percent(item.probability)}`, second && `or ${second}`];
 }
@@ -111,7 +112,7 @@ function mark(article, item) {
 
 // Made only on request: a thousand classes on each card would be too many.
 function offer_classes(select, item) {
-  const first = is_shot(item) ? item.likely : item.other;
+  const first = is_shot(item) ? item.likely : item.runner_up;
   const others = classes.filter((name) => name !== item.label && name !== first);
   const options = [[UNSAID, "what is it?"], ...[first, ...others].filter((name) => name !== null).map((name) => [name, name])];
   if (item.label !== null) options.push([NONE, "none of these"]);

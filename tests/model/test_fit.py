@@ -171,7 +171,7 @@ def some_shots(per_class=3, width=10):
 @pytest.mark.parametrize("with_text", [True, False])
 def test_the_model_is_the_sum_of_its_terms_over_the_classes(with_text):
     shots, texts = some_shots()
-    model, (rows, held_out), _, _ = fit_model(shots, texts if with_text else None)
+    model, (rows, held_out), *_ = fit_model(shots, texts if with_text else None)
     assert held_out().shape == (12, 4)
     assert rows.tolist() == list(range(12))
     part = model.over(np.array([2, 0]))

@@ -88,6 +88,46 @@ def test_a_class_whose_labels_all_look_wrong_is_warned_of_and_keeps_its_name(wor
     assert classifier.score(queries[own], truth[own]) == 1
 
 
+def test_images_of_a_class_that_has_only_a_name_are_found_under_another_label(make_world):
+    world = make_world(width=64, d=80)
+    X, y = world.draw(6)
+    queries, truth = world.draw(20)
+    lost, taken_for = world.names[:2]
+    wrong = y == lost
+    y[wrong] = taken_for
+    trusting = world.classifier(label_noise=0).partial_fit(X, y, classes=world.names)
+    with pytest.warns(UserWarning, match=f"6 shots .* one labelled '{taken_for}' that looks like '{lost}'"):
+        careful = world.classifier().partial_fit(X, y, classes=world.names)
+    np.testing.assert_array_equal(careful.label_proba_ < 0.5, wrong)
+    assert _log_loss(careful, queries, truth) < _log_loss(trusting, queries, truth)
+
+
+def test_a_class_that_has_only_a_name_takes_no_right_label(world):
+    X, y = world.draw(6)
+    has_shots = y != world.names[0]
+    X, y = X[has_shots], y[has_shots]
+    careful, trusting = (
+        world.classifier(label_noise=noise).partial_fit(X, y, classes=world.names) for noise in ("auto", 0)
+    )
+    assert careful.label_proba_.min() > 0.5
+    np.testing.assert_allclose(careful.coef_, trusting.coef_, rtol=1e-10)
+
+
+def test_a_class_whose_images_are_all_of_another_class_is_found(make_world):
+    world = make_world(width=64, d=80)
+    X, y = world.draw([16, 0, 8, 8, 8])
+    queries, truth = world.draw(20)
+    double, lost = world.names[:2]
+    wrong = np.flatnonzero(y == double)[:8]
+    y[wrong] = lost
+    apart = np.arange(len(y))
+    trusting = world.classifier(label_noise=0).fit(X, y, groups=apart)
+    with pytest.warns(UserWarning, match=f"All labels of 1 class look wrong, such as those of '{lost}'"):
+        careful = world.classifier().fit(X, y, groups=apart)
+    assert np.flatnonzero(careful.label_proba_ < 0.5).tolist() == wrong.tolist()
+    assert _log_loss(careful, queries, truth) < _log_loss(trusting, queries, truth)
+
+
 def test_rows_are_those_of_fit_in_any_order_and_rows_without_weight_have_none(world, mislabelled):
     X, y, _ = mislabelled
     weight = np.ones(len(y))

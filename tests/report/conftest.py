@@ -39,7 +39,7 @@ def many_pictures():
     )
     pictures = [
         {"file": f"photos/{i}.png", "path": f"photos/{i}.png", "label": classes[i % 3], "probability": p}
-        | {"other": classes[(i + 1) % 3], "other_probability": 1 - p}
+        | {"runner_up": classes[(i + 1) % 3], "runner_up_probability": 1 - p}
         | always
         for i, p in enumerate(np.random.default_rng(0).uniform(0.5, 1, size=10_000).tolist())
     ]

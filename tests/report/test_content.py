@@ -29,7 +29,7 @@ def test_each_file_has_its_prediction(place):
     for item, label, p, other in zip(
         data["pictures"], table["label"], table["probability"], table["runner_up"], strict=True
     ):
-        assert (item["label"], item["other"]) == (label, other)
+        assert (item["label"], item["runner_up"]) == (label, other)
         assert item["probability"] == (None if np.isnan(p) else p)
     unread = [Path(item["path"]).name for item in data["pictures"] if not item["readable"]]
     assert unread == ["broken.jpg", "notes.txt"]
@@ -48,7 +48,8 @@ def test_the_closest_shots_are_in_order_and_no_picture_is_its_own(place):
 
 def test_doubtful_shots_say_what_they_look_like(place):
     os.rename("shots/bird/0.png", "shots/fruit/wrong.png")
-    (shot,) = shown(known())["doubtful"]
+    data = shown(known())
+    (shot,) = (data["shots"][i] for i in data["doubtful"])
     assert (shot["path"], shot["label"], shot["likely"]) == (
         str(Path("shots/fruit/wrong.png")),
         "fruit",

@@ -19,7 +19,7 @@ def data_of(path):
 
 def test_pictures_up_to_a_limit_are_in_the_page(report):
     few = data_of(report(n_thumbnails=4))
-    items = [*few["pictures"], *few["shots"], *few["doubtful"]]
+    items = [*few["pictures"], *few["shots"]]
     assert sum(item["thumbnail"] is not None for item in items) == 4
     # The most doubtful picture comes first.
     first = min((item for item in few["pictures"] if item["readable"]), key=lambda item: item["probability"])

@@ -1,9 +1,11 @@
-"""The bundled labelled pictures."""
+"""The bundled pictures, and the bundled names of things."""
 
 from importlib.resources import as_file, files
 
 import numpy as np
 from sklearn.utils import Bunch
+
+_DATA = files("sksemobridge.datasets") / "data"
 
 
 def load_emoji() -> Bunch:
@@ -36,12 +38,34 @@ def load_emoji() -> Bunch:
     >>> emoji.target_names[emoji.target[:2]].tolist()
     ['arrow', 'arrow']
     """
-    folder = files("sksemobridge.datasets") / "data"
-    with as_file(folder / "emoji.npz") as path, np.load(path, allow_pickle=False) as data:
+    with as_file(_DATA / "emoji.npz") as path, np.load(path, allow_pickle=False) as data:
         return Bunch(
             images=data["images"],
             target=data["target"],
             target_names=data["target_names"],
             names=data["names"],
-            DESCR=(folder / "LICENSES.md").read_text(encoding="utf-8"),
+            DESCR=(_DATA / "LICENSES.md").read_text(encoding="utf-8"),
         )
+
+
+def load_vocabulary() -> list[str]:
+    """Load about three thousand names of things, which `vocabulary="auto"` uses.
+
+    They name animals (with breeds and species), plants, food, clothes, vehicles, tools, buildings, landscapes and other things
+    that photographs show. They come from WordNet.
+
+    Returns
+    -------
+    list of str
+        Sorted names in lower case, without articles.
+
+    Examples
+    --------
+    >>> from sksemobridge.datasets import load_vocabulary
+    >>> names = load_vocabulary()
+    >>> len(names)
+    2996
+    >>> [f"a {name}" for name in names if name.endswith("retriever")]
+    ['a golden retriever', 'a labrador retriever', 'a retriever']
+    """
+    return (_DATA / "vocabulary.txt").read_text(encoding="utf-8").splitlines()

@@ -1,8 +1,10 @@
-"""The bundled names of things."""
+"""The bundled pictures, and the bundled names of things."""
 
 import re
 
-from sksemobridge.datasets import load_vocabulary
+import numpy as np
+
+from sksemobridge.datasets import load_emoji, load_vocabulary
 
 # Some of each field that photographs are of.
 FINE_WORDS = (
@@ -12,6 +14,21 @@ FINE_WORDS = (
     "electric guitar, accordion, rocking chair, wardrobe, teapot, toothbrush, cast iron, marble, stripe, weave, rock climbing, "
     "ballet, lighthouse, supermarket, canyon, tennis court, thunderstorm, rainbow, skull, ear, nurse, photographer"
 )
+
+
+def test_the_pictures():
+    emoji = load_emoji()
+    counts = np.bincount(emoji.target)
+    assert len(emoji.target_names) >= 25
+    assert counts.min() >= 20
+    assert emoji.images.dtype == np.uint8
+    assert emoji.images.shape == (len(emoji.target), 72, 72, 3)
+    assert len(emoji.names) == len(emoji.target)
+
+
+def test_their_licence_and_that_of_the_words_come_with_them():
+    assert "MIT" in load_emoji().DESCR
+    assert "WordNet 3.1 Copyright 2011 by Princeton University" in load_emoji().DESCR
 
 
 def test_there_are_two_to_three_thousand_plain_names_each_once_with_fine_words_of_every_field():
