@@ -315,7 +315,9 @@ def one_fit(seed):
     counts = rng.integers(1, 4, n_classes)
     codes = np.repeat(np.arange(n_classes), counts)
     means = 1 + rng.normal(size=(n_classes, width))
-    X = means[codes] + 10 ** rng.uniform(-9, -1) * rng.normal(size=(len(codes), width))
+    # Not about 1e-5, up to which rows are one shot: which chains of rows are, then depends on the calls.
+    noise = 10 ** rng.choice([rng.uniform(-9, -6.5), rng.uniform(-4, -1)])
+    X = means[codes] + noise * rng.normal(size=(len(codes), width))
     times = rng.integers(1, 12)  # near copies, or the same
     X, codes = np.repeat(X, times, axis=0), np.repeat(codes, times)
     X += rng.choice([0.0, 1e-7, 1e-3, 1e-2]) * rng.normal(size=X.shape)

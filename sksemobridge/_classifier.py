@@ -31,6 +31,7 @@ from ._utils.validation import (
     validate_embeddings,
     validate_groups,
     validate_labels,
+    validate_learnt,
     validate_priors,
     validate_weights,
     warn_about_unlabeled,
@@ -47,7 +48,8 @@ OPTIONAL = (*OF_PAPER, "bridge", "coef", "intercept", "label_proba", "held_out_p
 class SeMoBridgeClassifier(EmbeddingClassifier):
     """Classify CLIP image embeddings, after a fit to a few labelled images (shots) and the names of the classes.
 
-    The classifier is linear: the decision is `normalize(X) @ coef_.T + intercept_`. The guide explains the parameters
+    The classifier is linear: the decision is `normalize(X) @ coef_.T + intercept_`. A row of zeros has no
+    direction: `fit` warns of it, and its decision is `intercept_`. The guide explains the parameters
     (`names.md`, `growing.md`, `doubtful.md`) and the formulas (`method.md`):
     https://github.com/sksemobridge/sksemobridge/tree/main/docs
 
@@ -204,7 +206,7 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
         # Input
         if self.text_encoder is not None:
             check_text_encoder(self)
-        embeddings = to_numpy(validate_embeddings(self, X, reset=earlier is None))
+        embeddings = validate_learnt(self, X, reset=earlier is None)
         labels = validate_labels(y, len(embeddings))
         warn_about_unlabeled(labels, self.class_names)
         weight = validate_weights(sample_weight, len(embeddings))

@@ -16,6 +16,7 @@ from ._classifier import SeMoBridgeClassifier
 from ._semantic_bridge import SemanticBridge, Span
 from ._texts.words import RESOLUTION
 from ._utils import __version__
+from ._utils.files import new_file
 from ._zero_shot import ZeroShotClassifier
 from .encoders import CLIPImageEncoder
 
@@ -47,6 +48,8 @@ def to_onnx(estimator: Any, path: str | os.PathLike[str]) -> None:
         If the package onnx is missing. A pipeline also needs onnxscript, with torch 2.13 or newer.
     NotFittedError
         If the estimator is not fitted.
+    OSError
+        If the file cannot be written. What was there before stays.
 
     Notes
     -----
@@ -80,8 +83,9 @@ def to_onnx(estimator: Any, path: str | os.PathLike[str]) -> None:
         metadata["classes"] = json.dumps(estimator.classes_.tolist(), default=str)
     onnx.helper.set_model_props(model, metadata)
     is_large = sum(len(weights.raw_data) for weights in model.graph.initializer) > LARGEST_FILE
-    location = f"{os.path.basename(os.fspath(path))}.data"
-    onnx.save_model(model, os.fspath(path), save_as_external_data=is_large, location=location)
+    with new_file(path, replace=True) as unfinished:
+        location = f"{unfinished.name}.data"
+        onnx.save_model(model, unfinished, save_as_external_data=is_large, location=location)
 
 
 def model_of(estimator):

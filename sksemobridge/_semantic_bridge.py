@@ -17,13 +17,14 @@ from ._paper.bridge import Bridge
 from ._saving import SavedEstimator
 from ._texts.encode import read_projection
 from ._texts.words import RESOLUTION, word_span
-from ._utils.array_api import astype, constants_like, in_blocks, l2_normalize, namespace, to_numpy
+from ._utils.array_api import astype, constants_like, in_blocks, l2_normalize, namespace
 from ._utils.sklearn import Interval, StrOptions, checks_parameters
 from ._utils.validation import (
     check_text_encoder,
     record_features,
     require_width,
     validate_embeddings,
+    validate_learnt,
     warn_caller,
 )
 
@@ -138,7 +139,7 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
         """`fit` to embeddings and to an earlier `gallery`: the sum of its unit rows, and their number."""
         check_text_encoder(self, method=None)
         is_first = gallery is None
-        embeddings = to_numpy(validate_embeddings(self, X, reset=is_first))
+        embeddings = validate_learnt(self, X, reset=is_first)
         width, words = embeddings.shape[1], None
         if self.direction == "image_to_text":
             words = word_span(self.text_encoder, self.vocabulary)

@@ -14,14 +14,13 @@ from ._model.linear import Linear, total
 from ._model.unlabeled import anchors_of_names, distinct_images, taught
 from ._texts.encode import embed_classes, read_logit_scale
 from ._texts.prompts import ClassPrompts, describe_classes
-from ._utils.array_api import to_numpy
 from ._utils.sklearn import checks_parameters
 from ._utils.validation import (
     check_text_encoder,
     record_features,
     require_width,
-    validate_embeddings,
     validate_labels,
+    validate_learnt,
 )
 
 
@@ -84,7 +83,7 @@ class ZeroShotClassifier(EmbeddingClassifier):
         self : object
         """
         check_text_encoder(self)
-        embeddings = None if X is None else to_numpy(validate_embeddings(self, X, reset=True))
+        embeddings = None if X is None else validate_learnt(self, X, reset=True)
         classes = np.unique(validate_labels(y, np.size(y) if embeddings is None else len(embeddings)))
         class_prompts = describe_classes(classes, self.text_encoder, self.prompts, self.class_names)
         if None in class_prompts.names:

@@ -87,7 +87,10 @@ def test_the_terms_have_plain_names(world):
     assert terms["text"] == {"text", "shots", "correction"}
     assert terms["words"] == terms["none"] == {"shots", "correction"}
     assert terms["priors"] == {"text", "shots", "correction", "prior"}
-    assert set(world.classifier().fit(X, y).blend_) == {"text", "shots", "trust"}
+    blend = world.classifier().fit(X, y).blend_
+    assert {name: type(value) for name, value in blend.items()} == dict.fromkeys(
+        ("text", "shots", "trust"), float
+    )
 
 
 def test_learns_from_shots(any_world, blend):
@@ -151,7 +154,7 @@ def test_embeddings_of_any_length(world, blend, dtype, factors):
         scaled = classifier.predict_proba(X * dtype(factor))
         np.testing.assert_allclose(scaled, classifier.predict_proba(X), rtol=1e-3, atol=1e-6)
     X[0] = 0
-    assert np.isfinite(classifier.fit(X, y).predict_proba(X)).all()
+    assert np.isfinite(classifier.predict_proba(X)).all()
 
 
 @pytest.mark.parametrize("counts", [[1, 2, 3, 9, 1], [4] * 5])
@@ -289,7 +292,7 @@ def test_priors_are_added_to_the_logits(world, blend, counts):
 
     expected = np.log(priors / priors[0])
     np.testing.assert_allclose(shift(priors), np.tile(expected, (len(X), 1)), atol=1e-9)
-    np.testing.assert_allclose(shift((7 * priors).tolist()), shift(priors), atol=1e-9)
+    np.testing.assert_allclose(shift((3e307 * priors).tolist()), shift(priors), atol=1e-9)
     shares = np.array(counts[:n_classes]) / counts[0]
     np.testing.assert_allclose(shift("shots"), np.tile(np.log(shares), (len(X), 1)), atol=1e-9)
 

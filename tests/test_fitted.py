@@ -214,13 +214,15 @@ def test_after_partial_fit_all_rows_are_there_in_their_order(world):
     (X, y), (more, y_more) = world.draw(2), world.draw(2)
     weight = np.ones(len(y_more))
     weight[0] = 0
-    grown = world.classifier(store_held_out=True).fit(X, y).partial_fit(more, y_more, sample_weight=weight)
+    grown = world.classifier(label_noise=0).fit(X, y).set_params(label_noise="auto", store_held_out=True)
+    grown.partial_fit(more, y_more, sample_weight=weight)
     at_once = world.classifier(store_held_out=True, priors=None).fit(
         np.vstack([X, more]),
         np.concatenate([y, y_more]),
         sample_weight=np.concatenate([np.ones(len(y)), weight]),
     )
     np.testing.assert_allclose(grown.held_out_proba_, at_once.held_out_proba_, atol=1e-6)
+    np.testing.assert_allclose(grown.label_proba_, at_once.label_proba_, atol=1e-6)
 
 
 def test_it_is_there_only_where_it_was_asked_for(world):

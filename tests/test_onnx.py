@@ -1,6 +1,8 @@
 """What onnxruntime computes from a written model is what the estimator predicts."""
 
+import errno
 import json
+import os
 import sys
 
 import numpy as np
@@ -232,6 +234,31 @@ def test_what_cannot_be_written_is_an_error(estimator, message, tmp_path):
     with pytest.raises((TypeError, ValueError), match=message):
         to_onnx(estimator, tmp_path / "model.onnx")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_leaves_the_model_that_was_there(world, tmp_path, monkeypatch):
+    def fsync(file):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    classifier, path = SeMoBridgeClassifier(class_names="ignore").fit(*world.draw(3)), tmp_path / "a.onnx"
+    to_onnx(classifier, path)
+    before = path.read_bytes()
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(OSError, match=r"a\.onnx' could not be written: .*No space left"):
+        to_onnx(classifier, path)
+    assert [*tmp_path.iterdir()] == [path]
+    assert path.read_bytes() == before
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a device and links")
+def test_a_device_stays_one_and_a_link_leads_to_the_model(world, tmp_path):
+    classifier, link = SeMoBridgeClassifier(class_names="ignore").fit(*world.draw(3)), tmp_path / "link.onnx"
+    with pytest.raises(OSError, match="'/dev/null' could not be written: it is no regular file"):
+        to_onnx(classifier, "/dev/null")
+    link.symlink_to("model.onnx")
+    to_onnx(classifier, link)
+    assert link.is_symlink()
+    assert (tmp_path / "model.onnx").stat().st_size > 100
 
 
 def test_a_missing_package_is_named(without, tmp_path):

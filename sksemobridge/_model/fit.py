@@ -102,7 +102,7 @@ def fit_model(shots, texts=None, logit_scale=100.0, words=None, label_noise=0.0)
     linear["correction"] = Linear(correction, offsets - correction @ classes.centre)
     model = Model(
         terms=linear,
-        blend=scales | {"trust": trust},
+        blend={name: float(value) for name, value in (scales | {"trust": trust}).items()},
         gaussian=discriminant.gaussian,
         slope=classes.slope,
         text_mean=None if texts is None else texts.mean(axis=0),

@@ -11,16 +11,18 @@ The distance within a node is the mean distance or the longest link, whichever i
 `(C - 1) / C` of the ratio counts, because the next class may be far if there are few classes. In real tasks, distinct images
 have ratios of 0.7 to 2, and few have 3. Clock faces among other drawings have 5.
 
-There are three cases. The first one that applies decides which nodes are one image:
+There are four cases. The first one that applies decides which nodes are one image:
 
 1. Most images have copies. Nodes with a ratio of at least `APART + EACH / n` hold `MOST` of all `n` images. These nodes are
    one image each. Images of a class with less than half of the median distance between such nodes are copies too.
 2. Some images have copies. Nodes with a ratio of at least `SOME_APART + 2 EACH / n` hold `SOME + 3 / n + n / (100 C)` of the
    images. These nodes are one image each. (Pairs of distinct images may reach this ratio, mostly if there are few images or
    large classes. So the share must be larger then.)
-3. A single group has copies. It has a ratio of at least `ALONE + EACH / g`.
+3. Most images have copies that differ more, such as crops. Nodes with a ratio of at least `STILL_APART + EACH / n` hold `MOST`
+   of the images. These nodes are one image each. (Such nodes hold up to two thirds of the distinct images of real tasks.)
+4. A single group has copies. It has a ratio of at least `ALONE + EACH / g`.
 
-Groups of distinct images may also pass the first two limits. So the limit is doubled, as long as nearly as many images pass.
+Groups of distinct images may also pass the first three limits. So the limit is doubled, as long as nearly as many images pass.
 
 `python benchmarks/near_copies.py` counts distinct images that are taken for copies, and measures what copies cost.
 """
@@ -30,8 +32,8 @@ from scipy.cluster.hierarchy import linkage
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import squareform
 
-APART, SOME_APART, ALONE, EACH = 1.75, 3.0, 7.0, 10.0
-# Shares of all images that are most, some, and nearly as many. Smallest number of images in a single group (case 3).
+APART, SOME_APART, STILL_APART, ALONE, EACH = 1.75, 3.0, 1.35, 7.0, 10.0
+# Shares of all images that are most, some, and nearly as many. Smallest number of images in a single group (case 4).
 MOST, SOME, NEARLY, LEAST_ALONE = 0.8, 0.25, 0.98, 5
 # Largest mean distance of near copies, as a share of the mean distance between classes.
 NEAR = 0.3
@@ -102,7 +104,8 @@ def _near_copies(u, codes, most_within, n_classes, of_classes):
         return top[:n]
 
     found, some = np.arange(n), SOME + 3 / n + n / (100 * n_classes)
-    for least, most in ((APART + EACH / n, MOST), (SOME_APART + 2 * EACH / n, some)):
+    rules = (APART + EACH / n, MOST), (SOME_APART + 2 * EACH / n, some), (STILL_APART + EACH / n, MOST)
+    for least, most in rules:
         while np.mean((stricter := outermost(ratio >= least)) >= n) >= most:
             found, least, most = stricter, 2 * least, NEARLY * np.mean(stricter >= n)
         if np.any(found >= n):

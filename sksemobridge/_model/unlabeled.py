@@ -13,7 +13,7 @@ second case needs ambiguous images: a class without ambiguous images is as frequ
 
 All `eta_c` become smaller in two cases. If the frequencies are very uneven, a preference of the model does not explain it (some
 classes may have no image at all). If there are few images, chance alone makes them uneven: `eta_c` is multiplied by
-`N^2 / (N^2 + (3 C)^2)` for `N` images.
+`N^2 / (N^2 + (3 C + 20)^2)` for `N` images.
 
 Near copies among the images count as one image (`near_copies`): the mean of their unit embeddings.
 
@@ -52,10 +52,11 @@ from .shots import sum_rows
 SHARPNESS, WORTH, MOST_WORTH = 0.06, 0.1, 20.0
 # Factor and largest value of `eta`. UNEVEN is a divergence of `rho / C` from equal frequencies, in nats, that halves `eta`.
 READINESS, MOST_READINESS, UNEVEN = 4.0, 2.5, 0.3
-# With so many images of a class, offsets count half (`benchmarks/unlabeled.py --pools`).
-FEW_OF_CLASS = 3.0
-# Without shots, a name counts as so many images.
-WORTH_OF_NAME = 50.0
+# With so many images of each class and so many more, offsets count half (`benchmarks/unlabeled.py --pools`).
+FEW_OF_CLASS, FEW_IMAGES = 3.0, 20.0
+# Without shots, a name counts as so many images, and the unit embeddings of a class have such a mean squared distance to
+# their mean.
+WORTH_OF_NAME, SPREAD = 50.0, 0.2
 # Largest number of rounds of soft labels, and the relative gain that ends them.
 ROUNDS, TOL = 20, 1e-5
 # Largest number of values in an array (128 MB). If there are more, an even sample of at least LEAST_SAMPLE images is used.
@@ -143,6 +144,7 @@ def taught(terms, X, anchors, with_offsets=True):
         # Compared with the images of a class, these images are all copies of one image.
         u = l2_normalize(u.mean(axis=0, keepdims=True))
         logits = linear(u)
+        known = anchors(logits, u)
     learnt = learn_unlabeled(logits, u, known, with_offsets)
     scaled = {name: learnt.factor * term for name, term in terms.items()}
     change = scaled.get("correction")
@@ -162,8 +164,8 @@ def without_copies(u, logits):
 
 
 def _square_of(residuals):
-    """Mean squared length, or zero if there are no residuals."""
-    return np.square(residuals).sum() / max(len(residuals), 1)
+    """Mean squared length. If there are no residuals, a usual one."""
+    return np.square(residuals).sum() / len(residuals) if len(residuals) else SPREAD
 
 
 def learn_unlabeled(logits, u, anchors, with_offsets=True):
@@ -190,7 +192,7 @@ def fit_offsets(logits):
     uneven = np.mean(rho * np.log(np.maximum(rho, tiny)))
     eta = np.minimum(READINESS * ambiguous / np.maximum(1 - ambiguous, eps), MOST_READINESS)
     eta /= 1 + (uneven / UNEVEN) ** 2
-    eta /= 1 + (FEW_OF_CLASS * n_classes / len(logits)) ** 2
+    eta /= 1 + ((FEW_OF_CLASS * n_classes + FEW_IMAGES) / len(logits)) ** 2
 
     def objective(log_rho):
         shifted = logits - eta * log_rho

@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from sklearn.utils.validation import column_or_1d
 
 from .._evaluation import evaluate_shots
 from .._folder_table import label_files, plain
 from .._user_shots import UserShots
+from .._utils.files import as_path
 from ._content import content
 from ._page import write_page
 
@@ -62,7 +64,7 @@ def write_report(
     >>> pipeline = make_semobridge_pipeline("mini", "bundled")
     >>> write_report("report.html", pipeline.fit(images, labels), "photos")  # doctest: +SKIP
     """
-    if os.path.lexists(path):
+    if os.path.lexists(as_path(path)):
         raise FileExistsError(f"{os.fspath(path)!r} exists, and nothing is overwritten; give another name.")
     if not (isinstance(n_thumbnails, Integral) and n_thumbnails >= 0):
         raise ValueError(f"n_thumbnails={n_thumbnails!r} is not a number of pictures.")
@@ -72,10 +74,11 @@ def write_report(
     table, paths, embeddings = label_files(estimator, folder, alpha=alpha, progress=progress)
     known = None
     if y_shots is not None:
-        shots = np.asarray([os.fspath(shot) for shot in shots], dtype=object)
+        shots = np.asarray([os.fspath(as_path(shot)) for shot in shots], dtype=object)
         of_shots = estimator[0].transform(shots)
+        y_shots = column_or_1d(np.asarray(y_shots))
         evaluation = evaluate_shots(estimator[1:], of_shots, y_shots)
-        known = UserShots(estimator, shots, np.asarray(y_shots), of_shots, evaluation)
+        known = UserShots(estimator, shots, y_shots, of_shots, evaluation)
     report(path, folder, estimator, table, paths, embeddings, known, n_thumbnails, progress)
 
 

@@ -62,12 +62,24 @@ def validate_embeddings(estimator, X, *, reset):
         assert_all_finite(X, input_name="X")
     except ValueError as error:
         kind = "NaN" if "NaN" in str(error) else "infinity"
-        rows = np.flatnonzero(~to_numpy(xp.all(xp.isfinite(X), axis=1)))
-        shown = ", ".join(map(str, rows[:10])) + (f" and {len(rows) - 10} more" if len(rows) > 10 else "")
+        is_bad = ~to_numpy(xp.all(xp.isfinite(X), axis=1))
         raise ValueError(
-            f"Input X contains {kind} in {len(rows)} of {X.shape[0]} rows: {shown}. Drop these rows from X and "
-            "y together, for example with mask = np.isfinite(X).all(axis=1)."
+            f"Input X contains {kind} in {_counted(is_bad)}. Drop these rows from X and y together, for example with mask = "
+            "np.isfinite(X).all(axis=1)."
         ) from error
+    return X
+
+
+def validate_learnt(estimator, X, *, reset):
+    """`validate_embeddings` of what is learnt from, as a NumPy array, with a warning of rows of zeros."""
+    X = to_numpy(validate_embeddings(estimator, X, reset=reset))
+    is_zero = ~X.any(axis=1)
+    if is_zero.any():
+        # No error: scikit-learn's own checks fit such rows.
+        warn_caller(
+            f"X has nothing but zeros in {_counted(is_zero)}. They have no direction; most likely these images were not embedded. "
+            "Drop these rows from X and y together, for example with mask = X.any(axis=1)."
+        )
     return X
 
 
@@ -90,6 +102,13 @@ def refuse_masked(values, name):
     if np.ma.isMaskedArray(values) and values.ndim:
         masked = np.ma.getmaskarray(values).reshape(len(values), -1).any(axis=1)
         _refuse_rows(masked, name, "is masked")
+
+
+def _counted(is_bad):
+    """How many rows are bad, and which come first."""
+    rows = np.flatnonzero(is_bad)
+    more = f" and {len(rows) - 10} more" if len(rows) > 10 else ""
+    return f"{len(rows)} of {len(is_bad)} rows: {', '.join(map(str, rows[:10]))}{more}"
 
 
 def _are_images(X):
@@ -214,6 +233,11 @@ def validate_classes(classes, *known):
         raise ValueError("classes is empty; give at least one label.")
     if len(set(map(is_text, parts))) > 1:
         raise ValueError("The labels mix text and numbers; use one kind for all classes, in every call.")
+    if len({part.dtype.kind == "b" for part in parts}) > 1:
+        # NumPy would take True for 1.
+        raise ValueError(
+            "The labels mix booleans and other values; use one kind for all classes, in every call."
+        )
     together = sorted_labels(parts, "labels")
     if together.dtype.kind == "f":
         _refuse_rounded(np.concatenate([part.astype(object) for part in parts]), np.concatenate(parts))
@@ -293,4 +317,5 @@ def validate_priors(priors, n_classes):
             f"priors must be {n_classes} positive, finite numbers, one for each class in the order of classes_; got "
             f"{priors.tolist()}. with_classes leaves out a class that never comes."
         )
+    priors = priors / priors.max()  # so that no sum leaves the range of floats
     return np.log(priors / priors.sum())

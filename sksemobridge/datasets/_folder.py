@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.utils import Bunch
 
+from .._utils.files import as_path
 from .._utils.validation import warn_caller
 from ..encoders._pictures import FORMATS, ImageReadError, decode, fetch
 
@@ -166,13 +167,11 @@ def problem_of(path):
     return None
 
 
-def existing_folder(folder):
+def existing_folder(name):
     """A folder as a path. It is an error if there is no such folder."""
-    if not isinstance(folder, str | os.PathLike):
-        raise TypeError(f"A folder is given as text or a path, not as {type(folder).__name__}.")
-    if not os.fspath(folder):
+    folder = as_path(name)
+    if not os.fspath(name):
         raise FileNotFoundError("The name of the folder is empty; '.' is the working folder.")
-    folder = Path(folder)
     if not folder.exists():
         raise FileNotFoundError(f"There is no folder {str(folder)!r}.")
     if not folder.is_dir():

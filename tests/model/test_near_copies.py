@@ -36,6 +36,11 @@ def test_copies_of_each_image_are_one_image(per_class, times):
     np.testing.assert_array_equal(group, np.repeat(times * np.arange(len(u)), times))
 
 
+def test_copies_that_differ_as_crops_do_are_found_where_all_images_have_some():
+    u, codes = images(8, 5)
+    assert n_images(copied(u, 9, noise=0.036), np.repeat(codes, 9)) < 1.2 * len(u)
+
+
 @pytest.mark.parametrize("per_class", [1, 2, 4])
 def test_one_copy_of_some_images_is_found(per_class):
     u, codes = images(20, per_class)

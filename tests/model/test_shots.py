@@ -62,9 +62,8 @@ def test_groups_that_share_a_row_are_one_image():
 def test_groups_keep_their_meaning_over_several_calls():
     rng = np.random.default_rng(0)
     X, codes, groups = rng.normal(size=(8, 3)), np.arange(8) % 2, np.array(list("abcdabcd"))
-    used = np.full(4, True)
-    memory = ShotMemory().add(X[:4], codes[:4], np.ones(4), groups[:4], used)
-    memory = memory.add(X[4:], codes[4:], np.ones(4), groups[4:], used)
+    memory = ShotMemory().add(X[:4], codes[:4], np.ones(4), groups[:4], np.full(4, True))
+    memory = memory.add(X[4:], codes[4:], np.ones(4), groups[4:], np.full(4, True))
     whole, _ = pool_shots(X, codes, np.ones(8), groups)
     for name in ("X", "codes", "weight", "group"):
         np.testing.assert_array_equal(getattr(memory.shots, name), getattr(whole, name))

@@ -106,9 +106,10 @@ def test_thousands_of_images_between_two_classes_do_no_harm():
     assert harm(classifier, between, u[~shots], codes[~shots]) < 0.02
 
 
+@pytest.mark.parametrize("kind", ["text", "zero-shot"])
 @pytest.mark.parametrize("n_copies", [1, 300])
-def test_one_image_changes_little(world, n_copies):
-    classifier = fitted(world, "text", 4)
+def test_one_image_changes_little(world, kind, n_copies):
+    classifier = fitted(world, kind, 4)
     queries, image = world.draw(10)[0], world.draw(1)[0][:1]
     before = classifier.decision_function(queries)
     copies = image + 0.05 * np.random.default_rng(0).normal(size=(n_copies, image.shape[1]))
@@ -155,6 +156,12 @@ def test_offsets_make_ambiguous_classes_more_even_and_leave_certain_ones():
     assert entropy(after) > entropy(before)
     certain = 50.0 * np.eye(5)[[0, 0, 0, 0, 1, 1, 2, 3, 4]]
     np.testing.assert_allclose(fit_offsets(certain), 0, atol=1e-6)
+
+
+def test_offsets_of_few_images_of_two_classes_are_small():
+    ambiguous = np.tile([0.5, -0.5], (200, 1))
+    few, many = fit_offsets(ambiguous[:10]), fit_offsets(ambiguous)
+    assert abs(few[0]) < 0.4 * abs(many[0])
 
 
 def test_the_model_is_as_certain_as_before():

@@ -8,6 +8,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 from sksemobridge import CLIPImageEncoder, make_semobridge_pipeline, write_report
+from sksemobridge.datasets import load_image_folder
 
 from ..user_folder import CLASSES, fitted_to_shots
 
@@ -49,6 +50,19 @@ def test_nothing_is_overwritten(report):
     with pytest.raises(FileExistsError, match="nothing is overwritten"):
         report()
     assert path.read_bytes() == before
+
+
+def test_what_is_no_name_of_a_file_is_refused():
+    with pytest.raises(TypeError, match="as text or a path, not as NoneType"):
+        write_report(None, None, "photos")
+
+
+@pytest.mark.filterwarnings("ignore:A column-vector")
+def test_labels_may_be_a_column(place):
+    shots = load_image_folder("shots")
+    labels = shots.target_names[shots.target][:, None]
+    write_report("a.html", fitted_to_shots(), "photos", shots.paths, labels, progress=False)
+    assert {item["label"] for item in data_of(place / "a.html")["shots"]} == set(CLASSES)
 
 
 def test_shots_without_labels_are_refused(place):

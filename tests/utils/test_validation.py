@@ -37,6 +37,31 @@ def test_rows_that_are_not_finite_are_named(bad, word):
             call(X)
 
 
+@pytest.mark.parametrize(
+    "learn",
+    [
+        lambda X, y: SeMoBridgeClassifier().fit(X, y),
+        lambda X, y: SeMoBridgeClassifier().fit(X[5:], y[5:]).partial_fit(X, y),
+        lambda X, y: SeMoBridgeClassifier().fit(X[5:], y[5:]).with_unlabeled(X),
+        lambda X, y: ZeroShotClassifier(
+            PrecomputedTextEncoder.from_joint(dict(zip("012", np.eye(3, 6))))
+        ).fit(X, y.astype(str)),
+        lambda X, y: SemanticBridge().fit(X),
+    ],
+    ids=["fit", "partial_fit", "with_unlabeled", "zero-shot", "bridge"],
+)
+def test_a_warning_names_rows_of_zeros_that_are_learnt_from(learn):
+    X, y = embeddings(15), np.arange(15) % 3
+    X[[2, 4]] = 0
+    with pytest.warns(UserWarning, match=r"nothing but zeros in 2 of 15 rows: 2, 4\..*X\.any\(axis=1\)"):
+        learn(X, y)
+
+
+def test_the_decision_of_a_row_of_zeros_is_the_intercept():
+    classifier = SeMoBridgeClassifier().fit(embeddings(15), np.arange(15) % 3)
+    np.testing.assert_allclose(classifier.decision_function(np.zeros((1, 6)))[0], classifier.intercept_)
+
+
 def test_masked_rows_are_named():
     X, y = embeddings(10), np.arange(10) % 2
     masked = np.ma.array(X, mask=np.zeros_like(X, dtype=bool))
@@ -125,6 +150,17 @@ def test_integers_that_numpy_would_round_to_compare_are_refused():
         (lambda: classifier.fit(X, [-1, 2**63 + 1, -1, 2**63 + 1]), 2**63 + 1),
     ):
         with pytest.raises(ValueError, match=f"NumPy would round .*{label}.* to compare them. Use one type"):
+            call()
+
+
+def test_true_is_not_one():
+    X, y = embeddings(4), np.array([True, False, True, False])
+    classifier = SeMoBridgeClassifier().fit(X, y)
+    for call in (
+        lambda: classifier.partial_fit(X, y.astype(int)),
+        lambda: classifier.partial_fit(X, y, classes=[0, 1]),
+    ):
+        with pytest.raises(ValueError, match="mix booleans and other values"):
             call()
 
 
