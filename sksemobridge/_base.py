@@ -25,7 +25,7 @@ def is_linear(classifier):
 
 
 class EmbeddingClassifier(ClassifierMixin, SavedEstimator):
-    """A classifier of embeddings. Its `_fitted` has `classes`, `scores(X, finish)` and `with_unlabeled(X)`.
+    """A classifier of embeddings. Its `_fitted` has `linear`, or else `model`, and `with_unlabeled(X)`.
 
     With `array_api_dispatch=True` of scikit-learn, results have the array library and the device of `X`. Labels are always
     NumPy. The memory for intermediate results does not grow with the number of rows.
@@ -99,13 +99,13 @@ class EmbeddingClassifier(ClassifierMixin, SavedEstimator):
 
     def _finished_scores(self, X, finish):
         check_is_fitted(self)
-        return self._fitted.scores(validate_embeddings(self, X, reset=False), finish)
+        model = self._fitted.linear or self._fitted.model
+        return model.finished(validate_embeddings(self, X, reset=False), finish)
 
     def _set_fitted(self, fitted):
         self._fitted = fitted
         self.classes_ = fitted.classes
         self.text_embeddings_ = fitted.text_embeddings
-        self.text_model_ = fitted.text_model
         prompts = fitted.class_prompts
         self.class_names_ = None if prompts is None else np.array(prompts.names, dtype=object)
         self.prompts_ = None if prompts is None else prompts.prompts

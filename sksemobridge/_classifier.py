@@ -13,15 +13,15 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._base import EmbeddingClassifier, is_linear
 from ._fitted import FittedState, require_shots
+from ._model.class_means import effective_numbers
 from ._model.fit import fit_model
 from ._model.shots import ShotMemory
 from ._paper.model import PaperModel, fit_paper
 from ._paper.parameters import PaperBlend, Training
 from ._texts.encode import embed_classes, read_texts
-from ._texts.prompts import ClassPrompts, describe_classes, is_sequence
+from ._texts.prompts import describe_classes, is_sequence
 from ._texts.words import vocabulary_texts, word_span
-from ._utils.array_api import astype, to_numpy
-from ._utils.callbacks import CallbackSupportMixin, fit_task
+from ._utils.array_api import astype, softmax, to_numpy
 from ._utils.sklearn import Interval, StrOptions, checks_parameters, offered_if
 from ._utils.validation import (
     check_text_encoder,
@@ -40,13 +40,12 @@ from ._utils.validation import (
 
 # Two embeddings of one text by one model have at least this cosine, in any precision and on any device.
 SAME_TEXT = 0.99
-TINY = np.finfo(float).tiny
 # Attributes of a `PaperModel` that become fitted attributes, and fitted attributes that not every fit has.
 OF_PAPER = ("prototypes", "image_means", "class_bias", "rank", "temperature", "loss_curve", "n_iter")
 OPTIONAL = (*OF_PAPER, "bridge", "coef", "intercept", "label_proba", "held_out_proba")
 
 
-class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
+class SeMoBridgeClassifier(EmbeddingClassifier):
     """Classify CLIP image embeddings, after a fit to a few labelled images (shots) and the names of the classes.
 
     The classifier is linear: the decision is `normalize(X) @ coef_.T + intercept_`. A row of zeros has no
@@ -82,8 +81,8 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         Sorted labels `(C,)`, the width `D` of the embeddings, and the names of the columns of `X`, if it has names.
     coef_, intercept_ : ndarrays of shape (C, D) and (C,), or (1, D) and (1,) for two classes
         As in scikit-learn's `LogisticRegression`. `PaperBlend` has none.
-    text_embeddings_, class_names_, prompts_, text_model_
-        Unit text embeddings `(C, D)`, names and prompts of the classes; model of the text encoder. None without text.
+    text_embeddings_, class_names_, prompts_
+        Unit text embeddings `(C, D)`, names and prompts of the classes. None without text.
     blend_ : dict
         The scales `"text"` and `"shots"`, and `"trust"`, the probability that the texts help.
     held_out_proba_, label_proba_ : ndarrays of shape (n, C) and (n,)
@@ -228,71 +227,68 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         memory = ShotMemory() if earlier is None else earlier.shots.take(earlier.position(classes))
         new_groups = None if groups is None else groups[rows]
         memory = memory.add(embeddings[rows], codes, weight[rows], new_groups, used)
-        has_shots = np.bincount(memory.shots.codes, minlength=len(classes)) > 0
-        require_shots(classes, has_shots, prompts and prompts.names)
+        has_shots = require_shots(classes, memory.shots.codes, prompts)
         if not is_paper:
             memory = memory.with_near_copies(len(classes))
             _warn_of_near_copies(memory)
-
-        # The model
-        dtype = embeddings.dtype if earlier is None else earlier.dtype
-        of_texts = None if texts.embeddings is None else texts.embeddings.astype(dtype)
         log_prior = self._log_prior(memory, len(classes))
-        state = FittedState(classes, None, memory, of_texts, texts.model, prompts, log_prior)
-        if is_paper:
-            was_paper = earlier is not None and isinstance(earlier.model, PaperModel)
-            before = earlier.model.over(earlier.position(classes)) if was_paper else None
-            with fit_task(self, X, y, 0 if training is None else training.most_iterations) as callback:
-                options = {"training": training, "earlier": before, "dtype": dtype, "callback": callback}
-                state = replace(state, model=fit_paper(memory.shots, texts, blend=self.blend, **options))
-        else:
-            state = self._fit_default(state, texts, has_shots, embeddings.shape[1], dtype)
-        if earlier is None:
-            record_features(self, X)
-        self._set_fitted(state)
-        return self
 
-    def _fit_default(self, state, texts, has_shots, width, dtype):
-        """The state with the linear model over all classes, and with the held-out predictions."""
-        words = None
-        if texts.embeddings is None and self.text_encoder is not None:
-            words = word_span(self.text_encoder, self.vocabulary)
-            if words is not None:
-                require_width(width, len(words))
+        # The model, fitted to the classes that have shots, which are numbered anew
+        seen = np.flatnonzero(has_shots)
+        shots = replace(memory.of_images, codes=np.searchsorted(seen, memory.shots.codes))
+        right, held_out = np.ones((2, len(shots.codes))), None
+        if is_paper:
+            model = fit_paper(shots, texts.take(seen), self.blend, training)
+            model = replace(model, log_prior=log_prior)
         else:
-            vocabulary_texts(self.text_encoder, self.vocabulary)  # refuses texts without a text encoder
-        # The model is fitted to the classes that have shots. They get new numbers.
-        seen, shots = np.flatnonzero(has_shots), state.shots.of_images
-        shots = replace(shots, codes=np.searchsorted(seen, shots.codes))
-        order = np.concatenate([seen, np.flatnonzero(~has_shots)])
-        of_order = None if texts.embeddings is None else texts.embeddings[order]
-        model, held_out, right, counted, likely = fit_model(
-            shots, of_order, texts.logit_scale, words, self.label_noise
-        )
-        image = shots.images()[-1]  # index of the image of each shot
-        _warn_of_wrong_labels(state.classes[order], shots.codes, counted[image], likely[image])
-        if len(seen) < len(has_shots):
+            words = self._words(texts, embeddings.shape[1])
+            order = np.concatenate([seen, np.flatnonzero(~has_shots)])
+            model, (images, logits), *of_images = fit_model(
+                shots, texts.take(order).embeddings, texts.logit_scale, words, self.label_noise
+            )
+            image = shots.images()[-1]  # index of the image of each shot
+            *right, likely = (part[image] for part in of_images)
+            _warn_of_wrong_labels(classes[order], shots.codes, right[1], likely)
+            if self.store_held_out:
+                prior = 0.0 if log_prior is None else log_prior[seen]
+                held_out = np.full((image.max() + 1, len(classes)), np.nan)
+                held_out[images] = 0.0
+                held_out[np.ix_(images, seen)] = softmax(logits() + prior)
+                held_out = held_out[image]
+        if len(seen) < len(classes):
             # The new number of each class, or -1 for a class that has only a text.
             model = model.over(np.where(has_shots, np.cumsum(has_shots) - 1, -1), texts.embeddings)
-        return replace(
-            state,
-            model=astype(model, dtype),
-            right=right[image],
-            counted=counted[image],
-            held_out=state.held_out_probabilities(held_out, seen) if self.store_held_out else None,
-        )
+
+        dtype = memory.shots.X.dtype
+        of_texts = None if texts.embeddings is None else texts.embeddings.astype(dtype)
+        model = astype(model, dtype)
+        if earlier is None:
+            record_features(self, X)
+        self._set_fitted(FittedState(classes, model, memory, of_texts, prompts, log_prior, *right, held_out))
+        return self
+
+    def _words(self, texts, width):
+        """The span of words `(D, r)` where classes have no texts, or None."""
+        if texts.embeddings is not None or self.text_encoder is None:
+            vocabulary_texts(self.text_encoder, self.vocabulary)  # refuses texts that nothing could embed
+            return None
+        words = word_span(self.text_encoder, self.vocabulary)
+        if words is not None:
+            require_width(width, len(words))
+        return words
 
     def _training(self):
         """`Training`, or None in closed form. Refuses parameters that exclude each other."""
         if isinstance(self.blend, PaperBlend):
-            has_words = self.vocabulary is not None and not isinstance(self.vocabulary, str)
-            for name, is_used in (
-                ("store_held_out", self.store_held_out),
-                ("label_noise", self.label_noise not in ("auto", 0)),
-                ("vocabulary", has_words),
-            ):
-                if is_used:
-                    raise ValueError(f'{name} needs blend="auto": the paper\'s classifier does not use it.')
+            self.blend._validate_params()
+            used = {
+                "store_held_out": self.store_held_out,
+                "label_noise": self.label_noise not in ("auto", 0),
+                "vocabulary": self.vocabulary is not None and not isinstance(self.vocabulary, str),
+            }
+            if any(used.values()):
+                name = next(filter(used.get, used))
+                raise ValueError(f'{name} needs blend="auto": the paper\'s classifier does not use it.')
         elif self.solver != "closed_form":
             raise ValueError(
                 f'solver={self.solver!r} trains the bridge of the paper, which blend="auto" does not have. Use '
@@ -301,7 +297,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         if self.solver == "closed_form":
             return None
         training = self.solver if isinstance(self.solver, Training) else Training(self.solver)
-        training.validate()
+        training._validate_params()
         return training
 
     def _log_prior(self, memory, n_classes):
@@ -311,9 +307,9 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         if not isinstance(self.priors, str):
             return validate_priors(self.priors, n_classes)
         _, codes, weight, _, _ = memory.of_images.images()
-        sums = np.bincount(codes, weights=weight, minlength=n_classes)
-        counts = sums**2 / np.maximum(np.bincount(codes, weights=weight**2, minlength=n_classes), TINY)
-        counts[sums == 0] = 1.0
+        seen, codes = np.unique(codes, return_inverse=True)
+        counts = np.ones(n_classes)
+        counts[seen], _ = effective_numbers(codes, weight, 1.0)
         return np.log(counts / counts.sum())
 
     def _set_fitted(self, fitted):
@@ -368,18 +364,16 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         check_is_fitted(self)
         wanted, fitted, params = validate_classes(classes), self._fitted, {}
         rows = fitted.position(wanted)
-        new, shots, prompts = rows < 0, fitted.shots.take(rows), fitted.class_prompts
-        added: Any = ClassPrompts([], [])
-        if new.any():
-            can_embed = prompts is not None and self.text_encoder is not None
-            added = self._describe(wanted[new], fitted) if can_embed else None
-        prompts = None if prompts is None or added is None else prompts.take(rows, added)
-        has_shots = np.bincount(shots.shots.codes, minlength=len(wanted)) > 0
-        require_shots(wanted, has_shots, prompts and prompts.names)
-        texts: Any = None if fitted.text_embeddings is None else fitted.text_embeddings[rows]
-        if new.any():
+        new, shots, log_prior = rows < 0, fitted.shots.take(rows), fitted.log_prior
+        prompts, added = fitted.class_prompts, None
+        texts: Any = fitted.text_embeddings
+        if prompts is not None:
+            if new.any() and self.text_encoder is not None:
+                added = self._describe(wanted[new], fitted)
+            prompts, texts = prompts.take(rows, added), texts[rows]
+        require_shots(wanted, shots.shots.codes, prompts)
+        if added is not None:
             texts[new] = self._embed_new(added.prompts)
-        log_prior = fitted.log_prior
         if log_prior is not None and isinstance(self.priors, str):
             log_prior = self._log_prior(shots, len(wanted))
         elif log_prior is not None:
@@ -390,8 +384,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         if prompts is not None and is_sequence(self.class_names):
             # A list of names has the order of the old classes.
             params["class_names"] = prompts.names
-        state = fitted.over(wanted, rows, texts, shots=shots, class_prompts=prompts, log_prior=log_prior)
-        return self._clone_with(state, **params)
+        return self._clone_with(fitted.over(wanted, rows, texts, prompts, log_prior), **params)
 
     def _embed_new(self, prompts):
         """`T_c` of new classes. Refuses a text encoder that is not that of `fit`."""
@@ -453,10 +446,13 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         dict of arrays of shape (n, C)
             `"shots"` and `"correction"`, with text also `"text"`, and with `priors` also `"prior"`. Their sum is the
             decision. `PaperBlend` has cosines instead: `"z1"` of query and text, `"z2"` of query and bridged shots, and
-            `"z3"` of bridged query and shots. For classes without shots, `"z2"` and `"z3"` are NaN.
+            `"z3"` of bridged query and shots.
         """
         check_is_fitted(self)
-        return self._fitted.affinities(validate_embeddings(self, X, reset=False))
+        fitted, X = self._fitted, validate_embeddings(self, X, reset=False)
+        if isinstance(fitted.model, PaperModel):
+            return fitted.model.affinities(X)
+        return {name: term(X) for name, term in fitted.terms.items()}
 
 
 def _warn_of_near_copies(memory):

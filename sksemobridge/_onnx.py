@@ -162,16 +162,15 @@ class _Graph:
 
     def paper(self, x, fitted, output):
         """The logits of the paper's classifier: the logarithm of a sum of exponentials, each of one affinity."""
-        model = fitted.model.for_scores()
+        model = fitted.model
         classes = {"z1": model.text_embeddings, "z2": model.prototypes, "z3": model.image_means}
-        names = [name for name, rows in classes.items() if rows is not None]
         unit, terms = self.normalize(x), []
-        for name, sharpness, offset in model.terms(names):
+        for name, sharpness, offset in model.terms():
             queries = self.bridged(x, model.bridge) if name == "z3" else unit
             affinity = self.add("MatMul", queries, sharpness * classes[name].T)
             terms.append(self.add("Unsqueeze", self.add("Add", affinity, offset - sharpness), [0]))
         score = self.add("ReduceLogSumExp", self.add("Concat", *terms, axis=0), [0], keepdims=0)
-        prior = np.zeros(1) if fitted.log_prior is None else fitted.log_prior
+        prior = np.zeros(1) if model.log_prior is None else model.log_prior
         return self.add("Add", self.add("Mul", score, model.temperature), prior, output=output)
 
     def model(self, inputs, outputs):

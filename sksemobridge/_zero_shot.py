@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from ._base import EmbeddingClassifier
 from ._model.linear import Linear, total
 from ._model.unlabeled import anchors_of_names, distinct_images, taught
-from ._texts.encode import embed_classes, name_text_model, read_logit_scale
+from ._texts.encode import embed_classes, read_logit_scale
 from ._texts.prompts import ClassPrompts, describe_classes
 from ._utils.sklearn import checks_parameters
 from ._utils.validation import (
@@ -36,7 +36,7 @@ class ZeroShotClassifier(EmbeddingClassifier):
 
     Attributes
     ----------
-    coef_, intercept_, classes_, text_embeddings_, class_names_, prompts_, text_model_, n_features_in_, feature_names_in_
+    coef_, intercept_, classes_, text_embeddings_, class_names_, prompts_, n_features_in_, feature_names_in_
         See `SeMoBridgeClassifier`. `intercept_` is zero before `with_unlabeled`.
 
     Examples
@@ -92,10 +92,9 @@ class ZeroShotClassifier(EmbeddingClassifier):
         texts = embed_classes(self.text_encoder, class_prompts.prompts)
         if embeddings is not None:
             require_width(embeddings.shape[1], texts.shape[1])
-        text_model = name_text_model(self.text_encoder)
         record_features(self, texts if X is None else X)
         linear = Linear(logit_scale * texts, np.zeros(len(texts)))
-        self._set_fitted(TextModel(classes, texts, linear, linear, text_model, class_prompts))
+        self._set_fitted(TextModel(classes, texts, linear, linear, class_prompts))
         return self
 
 
@@ -107,7 +106,6 @@ class TextModel:
     text_embeddings: np.ndarray
     linear: Linear
     of_texts: Linear
-    text_model: tuple | None
     class_prompts: ClassPrompts
 
     def with_unlabeled(self, X):
@@ -117,7 +115,3 @@ class TextModel:
             {"text": self.of_texts}, X, lambda logits, u: anchors_of_names(logits, u, self.text_embeddings)
         )
         return replace(self, linear=total(terms.values()))
-
-    def scores(self, X, finish):
-        """`finish(logits)` of the logits `(n, C)`. `finish` must treat each row by itself."""
-        return self.linear.finished(X, finish)

@@ -139,12 +139,6 @@ def test_another_version_warns(world, package):
             load_as_saved_with(estimator, **{package: "0.0.1"})
 
 
-def test_the_name_of_the_text_model_is_kept(fitted):
-    expected = None if fitted[-1].text_encoder is None else ("mini", "bundled")
-    classifier = pickle.loads(pickle.dumps(fitted[-1]))
-    assert classifier.with_classes(classifier.classes_[:3]).text_model_ == classifier.text_model_ == expected
-
-
 # skops
 
 
@@ -165,7 +159,6 @@ def test_all_that_other_estimators_hold_is_trusted(all_fitted, emoji, world):
     pipeline = all_fitted["default"]
     X = pipeline[:-1].transform(images)
     zero_shot = ZeroShotClassifier(CLIPTextEncoder("mini", "bundled")).fit(X, labels)
-    assert zero_shot.text_model_ == ("mini", "bundled")
     others = [zero_shot, zero_shot.with_unlabeled(X), pipeline[-1].with_unlabeled(X[::2])]
     for classifier in (*others, pipeline[-1].with_classes([*labels[:2], "boat"])):
         assert_skops_round_trip(classifier, "predict_proba", X)

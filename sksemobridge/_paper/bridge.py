@@ -4,7 +4,7 @@
 embedding before the projection.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import linalg
@@ -56,42 +56,28 @@ class Bridge:
         bias = None if projection_bias is None else np.asarray(projection_bias, dtype=np.float64)
         return cls(inverse, projection, bias, float(text_length), basis)
 
-    def trained(self, matrix):
-        """The bridge with a trained `W+`. Then `W+ @ W` is no projector."""
-        return replace(self, matrix=matrix, basis=None)
-
     def inputs(self, x):
         """`x - b_W`, which is multiplied by `W+`."""
         return x if self.projection_bias is None else x - self.projection_bias
 
-    def project(self, x, class_bias=None):
-        """`nrm((x - b_W) @ W+ [+ bias_c]) @ W` with a row of `class_bias` for each row of `x`, shape (n, D)."""
+    def eos(self, x, class_bias=None):
+        """Texts before the projection: `nrm((x - b_W) @ W+ [+ bias_c])` with a row of `class_bias` for each `x`, (n, d)."""
         eos = self.inputs(x) @ self.matrix
-        eos = l2_normalize(eos if class_bias is None else eos + class_bias)
-        return eos if self.projection is None else eos @ self.projection
+        return l2_normalize(eos if class_bias is None else eos + class_bias)
 
-    def to_joint(self, projected):
-        """The result of `project`, scaled to the length of a text: `L * eos @ W + b_W`, shape (n, D)."""
-        joint = self.text_length * projected
-        return joint if self.projection_bias is None else joint + self.projection_bias
-
-    def prototypes(self, projected_means):
-        """`P_c = nrm(mean_i bridge'(x_i))` from the class means of the result of `project`, shape (C, D).
-
-        `to_joint` is affine, so it is enough to apply it to the means.
-        """
-        return l2_normalize(self.to_joint(projected_means))
+    def joint(self, eos):
+        """`L * eos @ W + b_W`, shape (n, D). It is affine, so the result for a mean is the mean of the results."""
+        joint = eos if self.projection is None else eos @ self.projection
+        return joint if self.projection_bias is None else self.text_length * joint + self.projection_bias
 
     def apply(self, x):
         """`bridge(x)`, shape (n, D)."""
-        return l2_normalize(self.to_joint(self.project(x)))
+        return l2_normalize(self.joint(self.eos(x)))
 
     def apply_unscaled(self, x):
         """`bridge(x)` in closed form without the outer `nrm`, shape (n, D). Without a bias, it is `x @ W+ @ W`."""
         # Without a bias, L and the inner nrm would only change lengths.
-        return (
-            x @ self.basis @ self.basis.T if self.projection_bias is None else self.to_joint(self.project(x))
-        )
+        return x @ self.basis @ self.basis.T if self.projection_bias is None else self.joint(self.eos(x))
 
     def affinity(self, queries, image_means):
         """`z3 = bridge(q) . F_c`, the cosines of bridged queries and means of the shots, shape (n, C)."""

@@ -65,16 +65,6 @@ class PaperBlend(BaseEstimator):
     atol: float | Literal["auto"] = "auto"
     temperature: float | Literal["auto"] | None = "auto"
 
-    def validate(self, has_text: bool = True) -> None:
-        """Raise a ValueError if a value is out of its range, or if every `lambda` that is used is zero."""
-        self._validate_params()
-        if self.lambda2 == self.lambda3 == 0 and (self.lambda1 == 0 or not has_text):
-            unused = "" if has_text else " (lambda1 weighs the text, and there is none)"
-            raise ValueError(
-                f"lambda1, lambda2 and lambda3 are all zero{unused}: every score would be zero. Set at least one "
-                "of them above zero."
-            )
-
 
 @dataclass(repr=False, eq=False)
 class Training(BaseEstimator):
@@ -141,7 +131,3 @@ class Training(BaseEstimator):
         """`max_iter`, or its value for None."""
         # L-BFGS usually needs far fewer.
         return self.max_iter or {"adamw": 5000, "lbfgs": 1000}[self.optimizer]
-
-    def validate(self) -> None:
-        """Raise a ValueError if a value is out of its range."""
-        self._validate_params()

@@ -14,7 +14,7 @@ WIDTH, FARTHEST = 0.5, 4.0
 STEP = 1e-3
 
 
-def fit_temperature(model, shots, weight_in_class, projected, logit_scale):
+def fit_temperature(model, shots, weight_in_class, eos, logit_scale):
     """Estimate the temperature of the model's scores.
 
     The default temperature gives a cosine the same scale as CLIP does. A trained bridge keeps the default, because it has seen
@@ -24,33 +24,36 @@ def fit_temperature(model, shots, weight_in_class, projected, logit_scale):
     has no mean without this image. If all classes have one image, predictions from their names replace the means. Names say
     less than images, so the result is then the geometric mean of the estimate and the default.
 
-    `model` has a temperature of 1. `projected (n, D)` is the result of `Bridge.project` for the shots.
+    `model` has a temperature of 1. `eos (n, d)` is the result of `Bridge.eos` for the shots.
     """
     images, image = np.unique(np.stack([shots.codes, shots.group]), axis=1, return_inverse=True)
-    share, n_images = np.bincount(image, weights=weight_in_class)[image], np.bincount(images[0])[shots.codes]
-    is_trained, is_single = model.loss_curve is not None, n_images.max() == 1
+    n_images = np.bincount(images[0])[shots.codes]
+    is_single = n_images.max() == 1
     rows = np.flatnonzero((n_images > 1) | is_single)
     rows = rows[:: -(-len(rows) * len(model.prototypes) // MOST_SCORES)]
     codes, X = shots.codes[rows], np.asarray(shots.X, dtype=np.float64)
-    own = np.arange(len(rows)), codes
-    scoring = model.for_scores()
-    affinities = scoring.affinities_of_block(X[rows])
+    own, weight = (np.arange(len(rows)), codes), (weight_in_class * n_images)[rows]
+    affinities = model.affinities_of_block(X[rows])
 
     def without(values):
         """For each row, the mean of its class without its image."""
         of_classes = sum_rows(values, weight_in_class, shots.codes, len(model.prototypes))
         of_images = sum_rows(values, weight_in_class, image, images.shape[1])
-        return (of_classes[codes] - of_images[image[rows]]) / (1 - share[rows, None])
+        share = np.bincount(image, weights=weight_in_class)[image[rows], None]
+        return (of_classes[codes] - of_images[image[rows]]) / (1 - share)
 
+    is_trained = model.loss_curve is not None
     if not is_trained:
-        if is_single:
-            prototypes, image_means = (guess[codes] for guess in model.guesses())
+        if not is_single:
+            prototypes, image_means = l2_normalize(model.bridge.joint(without(eos))), l2_normalize(without(X))
+        elif model.text_embeddings is not None:
+            prototypes, image_means = model.guesses(model.text_embeddings[codes])
         else:
-            prototypes, image_means = model.bridge.prototypes(without(projected)), l2_normalize(without(X))
+            prototypes, image_means = (rows.mean(axis=0) for rows in (model.prototypes, model.image_means))
         affinities["z2"][own] = np.vecdot(l2_normalize(X[rows]), prototypes)
         affinities["z3"][own] = np.vecdot(model.bridge.apply(X[rows]), image_means)
-    scores, weight = scoring.scores(affinities), (weight_in_class * n_images)[rows]
-    shifted = scoring.scores({name: z + STEP for name, z in affinities.items()})
+    scores = model.decision(affinities)
+    shifted = model.decision({name: z + STEP for name, z in affinities.items()})
     slope = np.average((shifted - scores)[own], weights=weight) / STEP
     default = logit_scale / slope if slope > STEP else 1.0
     if is_trained:

@@ -14,8 +14,6 @@ FIRST_LEARNING_RATE = 1e-5
 WARM_UP_STEPS = 500
 # Number of corrections that L-BFGS keeps. Number of iterations whose mean progress decides about convergence.
 MEMORY, WINDOW = 5, 10
-# Largest number of logits in memory. If there are more, they are computed again for the gradient.
-BLOCK_ELEMENTS = 2**25
 # Embeddings have single precision. Directions below its rounding are not in their span.
 ROUNDING = np.finfo(np.float32).eps
 # Exponent of the preconditioning: 0 keeps the lengths of the directions of the inputs, and 1 makes all lengths equal. Larger
@@ -32,52 +30,40 @@ class TrainedBridge(NamedTuple):
     """The result of `train_bridge`, in float64."""
 
     bridge: np.ndarray  # the trained `W+ (D, d)`
-    class_bias: np.ndarray | None  # `(C, d)`, only for labelled shots; zero for classes without shots
+    class_bias: np.ndarray | None  # `(C, d)`, only for labelled shots
     loss_curve: list | None  # AdamW: before each step. L-BFGS: at the start and after each iteration
     n_iter: int
-    converged: bool  # False if L-BFGS stopped at `max_iter`, or if the callback stopped it
+    converged: bool  # False if L-BFGS stopped at `max_iter`
 
 
-def train_bridge(
-    X, codes, weight_in_class, bridge, training, texts, *, class_bias=None, dtype=np.float32, callback=None
-):
+def train_bridge(X, codes, weight_in_class, bridge, training, texts, *, dtype=np.float32):
     """Train the bridge, and a bias for each class, on labelled shots `X (n, D)` of the classes `codes (n,)`.
 
-    `weight_in_class (n,)` sums to one in each class. Training starts at `bridge` (the closed form or an earlier result), and at
-    `class_bias (C, d)` (None is zero). `texts` are those of `fit_paper`. Without text embeddings, the loss has no terms for
-    texts. `callback(loss=...)` gets each entry of the loss curve. If it returns true, training stops. A loss that is not finite
-    is a FloatingPointError.
+    `weight_in_class (n,)` sums to one in each class, and each class has a shot. Training starts at `bridge`, the closed form.
+    `texts` are those of `fit_paper`. Without text embeddings, the loss has no terms for texts. A loss that is not finite is a
+    FloatingPointError.
     """
     from tqdm import tqdm
 
-    present, codes = np.unique(codes, return_inverse=True)
-    n_classes = present[-1] + 1 if texts.embeddings is None else len(texts.embeddings)
-    start = np.zeros((n_classes, bridge.matrix.shape[1])) if class_bias is None else class_bias
-    sides = [] if texts.embeddings is None else [texts.embeddings[present], texts.eos_directions[present]]
-    bias = start[present] if training.class_bias else None
-    loss = BridgeLoss(X, codes, weight_in_class, bridge, training, sides, texts.logit_scale, dtype)
-    optimize = _adamw if training.optimizer == "adamw" else _lbfgs
-    curve = []
+    loss = BridgeLoss(X, codes, weight_in_class, bridge, training, texts, dtype)
+    bias = np.zeros((loss.n_classes, bridge.matrix.shape[1])) if training.class_bias else None
+    is_adamw, curve = training.optimizer == "adamw", []
 
     def report(value):
-        """Record a loss. Returns True if the callback stops the training."""
         if not np.isfinite(value):
-            remedy = "Lower learning_rate, or rescale" if training.optimizer == "adamw" else "Rescale"
+            remedy = "Lower learning_rate, or rescale" if is_adamw else "Rescale"
             raise FloatingPointError(f"The training loss is {value}. {remedy} the embeddings.")
         curve.append(value)
         bar.update()
         bar.set_postfix(loss=f"{value:.5f}", refresh=False)
-        return callback is not None and bool(callback(loss=value))
 
     options = {"desc": f"bridge ({training.optimizer})", "unit": "it", "disable": not training.verbose}
     with threads_for(len(X) * bridge.matrix.size), tqdm(total=training.most_iterations, **options) as bar:
-        matrix, bias, converged = optimize(loss, bridge.inputs(X), bridge.matrix, bias, report)
-    class_bias = None
-    if bias is not None:
-        class_bias = np.zeros_like(start)
-        class_bias[present] = bias
-    n_iter = len(curve) - (training.optimizer == "lbfgs")
-    return TrainedBridge(matrix.astype(np.float64), class_bias, curve, n_iter, converged)
+        if is_adamw:
+            matrix, bias = _adamw(loss, bridge.inputs(X), bridge.matrix, bias, report)
+            return TrainedBridge(matrix, bias, curve, len(curve), True)
+        matrix, bias, converged = _lbfgs(loss, bridge.inputs(X), bridge.matrix, bias, report, curve)
+        return TrainedBridge(matrix, bias, curve, len(curve) - 1, converged)
 
 
 class BridgeLoss:
@@ -94,22 +80,20 @@ class BridgeLoss:
     - `bias = mean_c (||bias_c|| - mean ||bias||)^2`.
 
     Cross-entropies of shots are averaged within each class by weight, and then over the classes, in float64. The gradient of a
-    vector of length zero counts as zero. `texts` are `T` and `E`, or empty. Every class has a shot.
+    vector of length zero counts as zero.
     """
 
-    def __init__(self, X, codes, weight_in_class, bridge, training, texts, logit_scale, dtype=np.float32):
+    def __init__(self, X, codes, weight_in_class, bridge, training, texts, dtype):
         import torch
 
         self._torch, self._dtype, self._device = torch, dtype, resolve_device(training.device)
-        self.training, self.weight_in_class, self.has_text = training, weight_in_class, bool(texts)
-        self._codes, self._n_classes = torch.tensor(codes).to(self._device), int(codes.max()) + 1
-        self._classes = torch.arange(self._n_classes).to(self._device)
-        weight_of_texts = (1 - training.lambda_it) / 2 / self._n_classes
-        self._weight_of_texts = torch.full_like(self._classes, weight_of_texts, dtype=torch.float64)
+        self.training, self.weight_in_class, self.n_classes = training, weight_in_class, int(codes.max()) + 1
+        self.has_text = texts.embeddings is not None
+        self._codes = torch.tensor(codes).to(self._device)
         self._weight_in_class = self.to_tensor(weight_in_class[:, None])
-        weight = torch.tensor(weight_in_class / self._n_classes).to(self._device)
-        self._shots = self.to_tensor(logit_scale * l2_normalize(X)), self._codes, weight
-        self._texts = [self.to_tensor(text) for text in texts]
+        self._weight = torch.tensor(weight_in_class / self.n_classes).to(self._device)
+        self._shots = self.to_tensor(texts.logit_scale * l2_normalize(X))
+        self._texts = [self.to_tensor(texts.embeddings), self.to_tensor(texts.eos_directions)]
         self._projection, self._text_length = self.to_tensor(bridge.projection), bridge.text_length
         self._projection_bias = self.to_tensor(bridge.projection_bias)
 
@@ -119,38 +103,34 @@ class BridgeLoss:
             return None
         return self._torch.tensor(np.asarray(values, dtype=self._dtype)).to(self._device)
 
-    def __call__(self, inputs, bridge, bias=None, offset=None):
+    def __call__(self, inputs, bridge, bias=None, offset=0.0):
         """The loss of `inputs (n, k)`, `bridge (k, d)`, `bias (C, d)` or None, and an `offset (n, d)` of `v`."""
-        from torch.utils.checkpoint import checkpoint
-
-        torch = self._torch
-        v = inputs @ bridge if offset is None else torch.addmm(offset, inputs, bridge)
+        torch, training = self._torch, self.training
+        v = inputs @ bridge + offset
         if bias is not None:
             v = v + bias.index_select(0, self._codes)
         e = self._unit(v)
-        mean = e.new_zeros((self._n_classes, e.shape[1]))  # G
+        mean = e.new_zeros((self.n_classes, e.shape[1]))  # G
         mean = mean.index_add(0, self._codes, self._weight_in_class * e)
         prototypes = self._unit(self._joint(mean))  # P
-
-        sides = zip((prototypes, mean), self._texts)
-        parts = [(self._unit(side) @ text.T, self._classes, self._weight_of_texts) for side, text in sides]
-        n_rows = max(1, BLOCK_ELEMENTS // self._n_classes)
-        first, *others = zip(*(rows.split(n_rows) for rows in (e, *self._shots)))
-        loss = self._cross_entropy(prototypes, *first, *parts)
-        for block in others:
-            loss = loss + checkpoint(self._cross_entropy, prototypes, *block, use_reentrant=False)
+        img, cons = (
+            self._cross_entropy(rows @ prototypes.T, self._codes) @ self._weight
+            for rows in (self._shots, self._unit(self._joint(e)))
+        )
+        loss = training.lambda_it * img + training.lambda_c * cons
+        if self.has_text:
+            classes = torch.arange(self.n_classes, device=self._device)
+            txtp, txte = (
+                self._cross_entropy(rows @ text.T, classes).mean()
+                for rows, text in zip((prototypes, self._unit(mean)), self._texts)
+            )
+            loss = loss + (1 - training.lambda_it) * (txtp + txte) / 2
         if bias is not None:
-            length = torch.linalg.vector_norm(bias, dim=1)
-            loss = loss + self.training.lambda_b * length.var(correction=0)
+            loss = loss + training.lambda_b * torch.linalg.vector_norm(bias, dim=1).var(correction=0)
         return loss
 
-    def _cross_entropy(self, prototypes, e, scaled_shots, codes, weight, *parts):
-        """The weighted `img` and `cons` of a block of shots, plus other `parts` (logits, classes and weights of rows)."""
-        bridged = self._unit(self._joint(e))
-        parts += ((scaled_shots @ prototypes.T, codes, self.training.lambda_it * weight),)
-        parts += ((bridged @ prototypes.T, codes, self.training.lambda_c * weight),)
-        logits, codes, weights = map(self._torch.cat, zip(*parts))
-        return self._torch.nn.functional.cross_entropy(logits, codes, reduction="none").double() @ weights
+    def _cross_entropy(self, logits, codes):
+        return self._torch.nn.functional.cross_entropy(logits, codes, reduction="none").double()
 
     def _joint(self, eos):
         """`L * eos @ W + b_W`. Without `b_W`, `L` has no effect."""
@@ -166,7 +146,7 @@ class BridgeLoss:
 
 
 def _adamw(loss, inputs, bridge, bias, report):
-    """AdamW with the recipe of the paper. Returns the bridge, the bias or None, and whether it converged."""
+    """AdamW with the recipe of the paper. Returns the bridge, and the bias or None."""
     import torch
 
     training = loss.training
@@ -175,19 +155,18 @@ def _adamw(loss, inputs, bridge, bias, report):
     optimizer = torch.optim.AdamW(parameters, weight_decay=training.weight_decay)
     for step in range(training.most_iterations):
         value = loss(inputs, *parameters)
-        if report(value.item()):
-            break
+        report(value.item())
         warm_up = min(1.0, step / WARM_UP_STEPS)
         optimizer.param_groups[0]["lr"] = training.learning_rate * warm_up if step else FIRST_LEARNING_RATE
         optimizer.zero_grad()
         value.backward()
         optimizer.step()
-    bridge, *bias = (parameter.detach().cpu().numpy() for parameter in parameters)
-    return bridge, bias[0] if bias else None, True
+    bridge, *bias = (parameter.detach().cpu().numpy().astype(np.float64) for parameter in parameters)
+    return bridge, bias[0] if bias else None
 
 
-def _lbfgs(loss, inputs, bridge, bias, report):
-    """L-BFGS over the rows of `B (k, d)` and the class bias. Returns the same as `_adamw`.
+def _lbfgs(loss, inputs, bridge, bias, report, curve):
+    """L-BFGS over the rows of `B (k, d)` and the class bias. Returns also whether it converged.
 
     `v_i = inputs_i @ bridge + inputs_i @ Q @ B + bias_c`. `Q (D, k)` are the principal directions of the inputs. Gradients of
     the bridge lie in the span of the inputs, so nothing is lost. SciPy would stop after one slow iteration. Here the mean of
@@ -202,37 +181,31 @@ def _lbfgs(loss, inputs, bridge, bias, report):
     # Without text, the bridge learns only what the bias does not learn. So both have equal units.
     bias_unit = unit * (BIAS_SCALE if loss.has_text else 1.0)
     inputs, offset = loss.to_tensor(inputs @ basis), loss.to_tensor(offset)
-    start, units = np.zeros((basis.shape[1], bridge.shape[1])), np.ones((basis.shape[1], 1))
-    n_rows = len(start)
-    if bias is not None:
-        start = np.vstack([start, bias / bias_unit])
-        units = np.vstack([units, np.full((len(bias), 1), bias_unit)])
+    n_rows, n_biases = basis.shape[1], 0 if bias is None else len(bias)
+    units = np.repeat([1.0, bias_unit], [n_rows, n_biases])[:, None]
+    start, converged = np.zeros((n_rows + n_biases, bridge.shape[1])), False
 
     def evaluate(x):
         rows = loss.to_tensor(x.reshape(start.shape) * units).requires_grad_()
-        value = loss(inputs, rows[:n_rows], None if bias is None else rows[n_rows:], offset)
+        value = loss(inputs, rows[:n_rows], rows[n_rows:] if n_biases else None, offset)
         value.backward()
         return value.item(), (rows.grad.cpu().numpy() * units).ravel()
 
-    found, converged, losses = start, False, [evaluate(start)[0]]
-    stopped = report(losses[0])
-
     def listen(intermediate_result):
-        nonlocal found, converged, stopped
-        found, value = intermediate_result.x.reshape(start.shape).copy(), float(intermediate_result.fun)
-        losses.append(value)
-        stopped = report(value)
-        if not stopped and len(losses) > WINDOW:
-            converged = losses[-1 - WINDOW] - value <= 0.5 * WINDOW * training.tol * abs(value)
-        if stopped or converged:
+        nonlocal converged
+        report(float(intermediate_result.fun))
+        if len(curve) > WINDOW:
+            converged = curve[-1 - WINDOW] - curve[-1] <= 0.5 * WINDOW * training.tol * abs(curve[-1])
+        if converged:
             raise StopIteration
 
-    if not stopped:
-        limits = dict(maxiter=training.most_iterations, maxfun=np.inf, maxcor=MEMORY, ftol=0, gtol=0)
-        minimize(evaluate, start.ravel(), jac=True, method="L-BFGS-B", callback=listen, options=limits)
-        # Before its limit, SciPy stops by itself only if rounding hides any decrease.
-        converged = converged or (not stopped and len(losses) <= training.most_iterations)
-    return bridge + basis @ found[:n_rows], None if bias is None else bias_unit * found[n_rows:], converged
+    report(evaluate(start)[0])
+    limits = dict(maxiter=training.most_iterations, maxfun=np.inf, maxcor=MEMORY, ftol=0, gtol=0)
+    found = minimize(evaluate, start.ravel(), jac=True, method="L-BFGS-B", callback=listen, options=limits)
+    rows = found.x.reshape(start.shape) * units
+    # Before its limit, SciPy stops by itself only if rounding hides any decrease.
+    converged = converged or found.nit < training.most_iterations
+    return bridge + basis @ rows[:n_rows], rows[n_rows:] if n_biases else None, converged
 
 
 def principal_directions(inputs, weight):

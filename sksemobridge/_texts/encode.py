@@ -1,7 +1,6 @@
 """Text embeddings from a text encoder, which are checked."""
 
-import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from sklearn.frozen import FrozenEstimator
@@ -20,16 +19,22 @@ _class_texts = LRUCache(max_items=8192)
 
 @dataclass(frozen=True, eq=False)
 class ClassTexts:
-    """The texts of the classes. Only the bridge of the paper needs the fields after `model`."""
+    """The texts of the classes. Only the bridge of the paper needs the fields after `logit_scale`."""
 
     # `T_c = nrm(mean_j nrm(eos_cj @ W + b_W))`, shape (C, D); None without texts
     embeddings: np.ndarray | None = None
     logit_scale: float = 100.0  # factor of the cosines
-    model: tuple | None = None  # name and weights of the text model
     eos_directions: np.ndarray | None = None  # `E_c = nrm(mean_j nrm(eos_cj))`, shape (C, d)
     projection: np.ndarray | None = None  # `W (d, D)`
     projection_bias: np.ndarray | None = None  # `b_W (D,)`
     text_length: float = 1.0  # `L`, the mean over the classes of `|| mean_j eos_cj ||`
+
+    def take(self, rows):
+        """The texts of some classes."""
+        of_classes = {"embeddings": self.embeddings, "eos_directions": self.eos_directions}
+        return replace(
+            self, **{name: part if part is None else part[rows] for name, part in of_classes.items()}
+        )
 
 
 def read_texts(text_encoder, prompt_lists, of_bridge=False):
@@ -42,8 +47,11 @@ def read_texts(text_encoder, prompt_lists, of_bridge=False):
     if text_encoder is None:
         return ClassTexts()
     projection, bias = read_projection(text_encoder) if of_bridge else (None, None)
-    result = {"logit_scale": read_logit_scale(text_encoder), "model": name_text_model(text_encoder)}
-    result |= {"projection": projection, "projection_bias": bias}
+    result = {
+        "logit_scale": read_logit_scale(text_encoder),
+        "projection": projection,
+        "projection_bias": bias,
+    }
     if prompt_lists is not None:
         result["embeddings"], *of_eos = _by_class(text_encoder, prompt_lists, projection, bias)
         if of_bridge:
@@ -184,12 +192,6 @@ def read_logit_scale(text_encoder):
             f"{_name(text_encoder)} offers logit_scale_={text_encoder.logit_scale_!r}; it must be a positive number."
         )
     return scale
-
-
-def name_text_model(text_encoder):
-    """`(model_name, pretrained)` of a text encoder, or None if it has no such parameters."""
-    name, pretrained = getattr(text_encoder, "model_name", None), getattr(text_encoder, "pretrained", None)
-    return None if name is None else (name, None if pretrained is None else os.fspath(pretrained))
 
 
 def _name(text_encoder):

@@ -4,6 +4,7 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 
 import numpy as np
 
@@ -31,9 +32,10 @@ class ClassPrompts:
     names: list  # of str
     prompts: list  # of lists of str
 
-    def take(self, rows, new):
-        """The names and texts at `rows`. For each -1, the next one of `new`."""
-        ours, new = list(zip(self.names, self.prompts)), zip(new.names, new.prompts)
+    def take(self, rows, new=None):
+        """The names and texts at `rows`. For each -1, the next one of `new`, or no text."""
+        ours = list(zip(self.names, self.prompts))
+        new = repeat((None, None)) if new is None else zip(new.names, new.prompts)
         names, prompts = zip(*(next(new) if row < 0 else ours[row] for row in rows))
         return ClassPrompts(list(names), list(prompts))
 

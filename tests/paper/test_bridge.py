@@ -1,8 +1,5 @@
 """The closed-form bridge and its cutoff."""
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 from sklearn.preprocessing import normalize
@@ -44,22 +41,10 @@ def test_no_direction_of_rounding_is_kept(atol):
     assert Bridge.closed_form(np.zeros((4, 4)), atol=atol).basis.shape[1] == 0
 
 
-MADE_UP = {shape: np.random.default_rng(1).normal(size=shape) for shape in [(30, 30), (10, 30)]}
-REAL = [
-    ("vit_b16_text_projection.npz", "text_projection"),
-    ("vit_l14_projections.npz", "text_projection"),
-    ("vit_l14_projections.npz", "image_projection"),
-]
-
-
-@pytest.mark.parametrize("source", [*MADE_UP, *REAL], ids=str)
-def test_the_rank_of_auto_does_not_depend_on_the_scale(source):
-    projection = MADE_UP.get(source)
-    if projection is None:
-        if "SKSEMOBRIDGE_REAL_CLIP" not in os.environ:
-            pytest.skip("SKSEMOBRIDGE_REAL_CLIP is not set")
-        projection = np.load(Path(os.environ["SKSEMOBRIDGE_REAL_CLIP"]) / source[0])[source[1]]
+@pytest.mark.parametrize("shape", [(30, 30), (10, 30)])
+def test_the_rank_of_auto_does_not_depend_on_the_scale(shape):
+    projection = np.random.default_rng(1).normal(size=shape)
     rank = Bridge.closed_form(projection).basis.shape[1]
-    assert rank >= min(projection.shape) / 4
+    assert rank >= min(shape) / 4
     for factor in (0.01, 0.3, 7.0, 100.0):
         assert Bridge.closed_form(np.float32(factor) * projection).basis.shape[1] == rank

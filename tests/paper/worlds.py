@@ -1,7 +1,5 @@
 """Shots and texts as the paper's room takes them."""
 
-from dataclasses import replace
-
 import numpy as np
 from sklearn.preprocessing import normalize
 
@@ -19,11 +17,6 @@ def make_shots(X, codes, weight=None, group=None):
     return shots.take(np.argsort(codes, kind="stable"))
 
 
-def some_of(texts, classes):
-    """The texts of some classes."""
-    return replace(texts, embeddings=texts.embeddings[classes], eos_directions=texts.eos_directions[classes])
-
-
 def unit(rows):
     return rows / np.linalg.norm(rows, axis=-1, keepdims=True)
 
@@ -36,7 +29,7 @@ def make_texts(n_classes=5, d=24, width=16, bias=False, seed=0):
     bias = rng.normal(scale=0.1, size=width) if bias else None
     joint = eos @ projection + (0 if bias is None else bias)
     length = float(np.linalg.norm(eos, axis=1).mean())
-    return ClassTexts(unit(joint), 20.0, None, unit(eos), projection, bias, length)
+    return ClassTexts(unit(joint), 20.0, unit(eos), projection, bias, length)
 
 
 def draw(texts, per_class, noise=0.2, seed=1):
