@@ -150,7 +150,11 @@ def paper_classifier(text_encoder, prompts, solver="closed_form", **numbers):
 
 
 def _every_step(watch):
-    """Within the block, training calls `watch(bridge, class_bias)` with the weights that each step starts from."""
+    """Within the block, training calls `watch(bridge, class_bias)` with the weights that each step starts from.
+
+    scikit-learn's callbacks are told the loss of every step, not its weights.
+    """
+
     original = BridgeLoss.__call__
 
     def watched(loss, inputs, bridge, class_bias):

@@ -91,7 +91,8 @@ def _parsers():
     source.add_argument("--shots", metavar="FOLDER", help="labelled images, one sub-folder for each class")
     a_file = {"metavar": "FILE", "type": _file}
     of_others = "use a classifier from an earlier --save (.joblib files of others can run any program)"
-    source.add_argument("--model-file", **a_file, help=of_others)
+    model_file = {"metavar": "FILE", "type": lambda path: _of_kind(_file(path), MODELS)}
+    source.add_argument("--model-file", **model_file, help=of_others)
     for name, kinds, text in (
         ("--out", TABLES, f"write the table to this file ({', '.join(TABLES)})"),
         ("--report", PAGES, "write a page that shows the labels, and in which you can correct them (.html)"),
@@ -114,12 +115,7 @@ def _parsers():
         help="with --shots: .csv with path and label; an empty label removes a shot",
     )
     add("--no-cache", action="store_true", help="do not keep embeddings for the next run")
-    add(
-        "--sort-into",
-        metavar="FOLDER",
-        type=Path,
-        help="copy each image into a sub-folder with the name of its label",
-    )
+    add("--sort-into", metavar="FOLDER", help="copy each image into a sub-folder with the name of its label")
     add(
         "--min-probability",
         metavar="P",
@@ -144,25 +140,31 @@ def _file(path):
     return path
 
 
+def _of_kind(path, kinds):
+    """A file of one of these kinds. The packages that it needs must be installed."""
+    kind = Path(path).suffix.lower()
+    if kind not in kinds:
+        raise argparse.ArgumentTypeError(f"{path!r} does not end in {' or '.join(kinds)}")
+    missing = [name for name in kinds[kind] if find_spec(name) is None]
+    if missing:
+        install = f"{sys.executable} -m pip install {' '.join(missing)}"
+        raise argparse.ArgumentTypeError(f"{kind} files need {' and '.join(missing)}: {install}")
+    return path
+
+
 def _new_file_of(kinds):
     """A check of the name of a file to write, so that nothing fails after the work."""
 
     def check(path):
-        kind, parent, wrong = Path(path).suffix.lower(), Path(path).absolute().parent, None
-        missing = [name for name in kinds.get(kind, []) if find_spec(name) is None]
-        if kind not in kinds:
-            wrong = f"{path!r} does not end in {' or '.join(kinds)}"
-        elif missing:
-            install = f"{sys.executable} -m pip install {' '.join(missing)}"
-            wrong = f"{kind} files need {' and '.join(missing)}: {install}"
-        elif os.path.lexists(path):
-            wrong = f"{path!r} exists, and nothing is overwritten; give another name"
-        elif not parent.is_dir():
-            wrong = f"there is no folder {str(Path(path).parent)!r}"
-        elif not os.access(parent, os.W_OK):
+        parent = Path(_of_kind(path, kinds)).absolute().parent
+        if os.path.lexists(path):
+            raise argparse.ArgumentTypeError(
+                f"{path!r} exists, and nothing is overwritten; give another name"
+            )
+        if not parent.is_dir():
+            raise argparse.ArgumentTypeError(f"there is no folder {str(Path(path).parent)!r}")
+        if not os.access(parent, os.W_OK):
             raise PermissionError(f"nothing may be written into the folder {str(parent)!r}")
-        if wrong:
-            raise argparse.ArgumentTypeError(wrong)
         return path
 
     return check
@@ -183,14 +185,17 @@ def _check(args):
         raise ValueError("--sep and --decimal are both a comma")
     if args.min_probability is not None and args.sort_into is None:
         raise ValueError("--min-probability needs --sort-into, which copies the images")
-    folder = args.sort_into
-    if folder is not None and folder.is_file():
-        raise ValueError(f"--sort-into: '{folder}' is a file, not a folder")
-    if folder and folder.resolve().is_relative_to(args.photos.resolve()) and not is_of_copies(folder):
-        raise ValueError(
-            f"--sort-into: '{folder}' is in PHOTOS and holds other files, so that the copies would be labelled in the next "
-            "run; give a new folder, or one elsewhere"
-        )
+    if args.sort_into is not None:
+        folder = Path(args.sort_into)
+        if not args.sort_into:
+            raise ValueError("--sort-into: the name of the folder is empty; '.' is the working folder")
+        if folder.exists() and not folder.is_dir():
+            raise ValueError(f"--sort-into: {args.sort_into!r} is a file, not a folder")
+        if folder.resolve().is_relative_to(args.photos.resolve()) and not is_of_copies(folder):
+            raise ValueError(
+                f"--sort-into: {args.sort_into!r} is in PHOTOS and holds other files, so that the copies would be "
+                "labelled in the next run; give a new folder, or one elsewhere"
+            )
 
 
 def _label(args):
@@ -198,7 +203,7 @@ def _label(args):
     if args.model_file is None:
         model, tables = (args.model, args.pretrained), (args.names, args.corrections)
         shots = learn(args.shots, model, *tables, cache=cache, alpha=args.alpha)
-        pipeline, given = shots.pipeline, shots.corrections
+        pipeline, given = shots.pipeline, shots.given
     else:
         pipeline = _load(args.model_file)
         pipeline[0].set_params(cache=cache)
@@ -219,8 +224,8 @@ def _label(args):
     if args.report is not None:
         say(f"Page to look at: {args.report}")
     if args.sort_into is not None:
-        copied = sort_into(table, args.sort_into, args.min_probability or 0.0)
-        say(f"{copied} images copied into '{args.sort_into}'.")
+        copied = sort_into(table, Path(args.sort_into), args.min_probability or 0.0)
+        say(f"{copied} images copied into {args.sort_into!r}.")
     if shots is not None:
         say("\n".join(shots.summary(paths, embeddings)))
         n_skipped += shots.n_skipped

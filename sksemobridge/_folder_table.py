@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
+from sklearn.utils import Bunch
 from sklearn.utils.validation import check_is_fitted
 
 from ._user_tables import FORMULA
 from ._utils.files import new_file
-from .datasets._folder import list_files, problem_of
-from .encoders import CLIPImageEncoder
+from .datasets._folder import list_files
+from .encoders import CLIPImageEncoder, ImageReadError
 
 # Columns, and their titles in a table for people.
 COLUMNS = {
@@ -55,7 +56,7 @@ def predict_folder(
 
     Returns
     -------
-    pandas.DataFrame
+    pandas.DataFrame, or sklearn.utils.Bunch of lists without pandas
         One row for each file, sorted by path. The columns are:
 
         path : str
@@ -93,14 +94,27 @@ def predict_folder(
     >>> list(table["problem"])
     ['']
     """
-    import pandas
-
     columns, *_ = label_files(estimator, folder, alpha=alpha, progress=progress)
+    try:
+        import pandas
+    except ImportError:
+        return _Columns(**columns)
     try:
         return pandas.DataFrame(columns)
     except UnicodeEncodeError:
         # Strings of pandas must be text. Names of files in another encoding are not.
         return pandas.DataFrame(columns, dtype=object).astype(dict.fromkeys(NUMBERS, float))
+
+
+class _Columns(Bunch):
+    """Lists by name, where pandas is not installed."""
+
+    def __getattr__(self, name):
+        if name in self:
+            return self[name]
+        raise AttributeError(
+            f"{name!r} is of a data frame, and this is a Bunch of lists, as pandas is not installed: pip install pandas"
+        )
 
 
 def label_files(estimator, folder, *, alpha=0.0, progress=True, given=None):
@@ -136,8 +150,15 @@ def embed_readable(encoder, paths, *, progress):
         warnings.filterwarnings("ignore", ".* images cannot be read")
         embeddings = encoder.transform(paths)
     readable = np.isfinite(np.asarray(embeddings)).all(axis=1)
-    unknown = "it changed while it was read, or its embedding is not finite"
-    problems = {paths[i]: problem_of(paths[i]) or unknown for i in np.flatnonzero(~readable)}
+    encoder.set_params(on_error="raise", progress=False)
+    problems = {}
+    for i in np.flatnonzero(~readable):
+        try:
+            encoder.transform([paths[i]])
+        except ImageReadError as error:
+            problems[paths[i]] = str(error.__cause__)
+        else:
+            problems[paths[i]] = "it changed while it was read, or its embedding is not finite"
     # The encoder may be set to return a data frame of pandas, which has `iloc`.
     return getattr(embeddings, "iloc", embeddings)[np.flatnonzero(readable)], problems
 

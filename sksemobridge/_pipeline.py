@@ -154,6 +154,11 @@ def make_semobridge_pipeline(
     ['clipimageencoder', 'semobridgeclassifier']
     """
     for name in classifier_params:
+        if name == "text_encoder":
+            raise TypeError(
+                "make_semobridge_pipeline makes the text_encoder itself. For another one, write "
+                "SeMoBridgePipeline([('encoder', CLIPImageEncoder(...)), ('classifier', SeMoBridgeClassifier(text_encoder))])."
+            )
         if name in CLIPImageEncoder().get_params():
             raise TypeError(f"{name} is a parameter of the encoder: write encoder_params={{{name!r}: ...}}.")
     images = CLIPImageEncoder(model_name, pretrained, **(encoder_params or {}))

@@ -2,8 +2,9 @@
 
 import os
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ MOST_NAMED = 5
 class UserShots:
     """The readable shots (`paths` and `labels (n,)`, `embeddings (n, D)`), and the pipeline that was fitted to them.
 
-    `corrections` maps real paths to labels by a person. An empty label means none of the classes. If there are corrections,
+    `corrections` maps paths to labels by a person. An empty label means none of the classes. If there are corrections,
     `uncorrected` is a classifier that was fitted to the folder alone. `n_skipped` shots cannot be read.
     """
 
@@ -36,11 +37,14 @@ class UserShots:
     uncorrected: Any = None
     n_skipped: int = 0
 
+    @cached_property
+    def given(self):
+        """The corrections by real path."""
+        return {os.path.realpath(path): label for path, label in self.corrections.items()}
+
     def doubtful(self):
         """Rows of shots with a doubtful label, without labels by a person. The most doubtful come first."""
-        return [
-            i for i in self.evaluation.doubtful if os.path.realpath(self.paths[i]) not in self.corrections
-        ]
+        return [i for i in self.evaluation.doubtful if os.path.realpath(self.paths[i]) not in self.given]
 
     def likely(self):
         """The class that a model without the shot predicts for each shot."""
@@ -55,7 +59,7 @@ class UserShots:
         named = [f"{self.paths[i]} ({self.labels[i]}, looks like {likely[i]})" for i in self.doubtful()]
         lines = [*self.evaluation._summary(), f"{doubtful_shots(len(named))}{_first(named)}"]
         if self.uncorrected is not None and len(paths):
-            others = np.array([os.path.realpath(path) not in self.corrections for path in paths])
+            others = np.array([os.path.realpath(path) not in self.given for path in paths])
             before, after = self.uncorrected.predict(embeddings), self.pipeline[-1].predict(embeddings)
             changed = others & (before != after)
             changes = Counter(zip(before[changed], after[changed])).most_common()
@@ -73,29 +77,40 @@ def learn(folder, model, names, corrections, *, cache, alpha):
     can be read.
     """
     found = load_image_folder(folder)
-    of_folder = found.target_names[found.target]
-    given = {} if corrections is None else read_corrections(corrections, found.target_names.tolist())
-    paths, labels = _corrected(found.paths, of_folder, given)
+    paths, folder_labels = list(found.paths), found.target_names[found.target]
+    labels, given = folder_labels.tolist(), {}
+    if corrections is not None:
+        given = read_corrections(corrections, found.target_names.tolist())
+        _correct(paths, labels, given)
     classes = sorted({*labels} - {""})
-    if not classes or (len(classes) == 1 and not alpha):
+    if not classes:
+        raise ValueError("--corrections: they remove all shots, so there is nothing to learn from")
+    if len(classes) == 1 and not alpha:
+        why = f"--shots: {folder!r} has one sub-folder"
+        if len(found.target_names) > 1:
+            why = "--corrections: they leave one class"
         raise ValueError(
-            f"--shots: {folder!r}, with its corrections if any, has the classes {classes}. Give a folder of several "
-            "sub-folders, or with one class --alpha to give no label to images of other things"
+            f"{why}, and all images would be labelled {classes[0]!r}. Give the folder whose sub-folders are the "
+            "classes, or --alpha to give no label to images of other things"
         )
     words = {} if names is None else read_names(names, sorted({*classes, *found.target_names}))
     pipeline = make_semobridge_pipeline(*model, encoder_params={"cache": cache}, **words)
-    embeddings, problems = embed_readable(pipeline[0], paths.tolist(), progress=True)
+    embeddings, problems = embed_readable(pipeline[0], paths, progress=True)
     for path, problem in problems.items():
         say(f"Skipped the shot {path}: {problem}.")
     readable = np.array([path not in problems for path in paths])
-    paths, labels = paths[readable], labels[readable]
-    lost = sorted({*classes} - {*labels})
+    paths, labels = np.array(paths, dtype=object)[readable], np.array(labels, dtype=object)[readable]
+    lost = sorted(set(classes) - set(labels))
     if lost:
-        raise ValueError(f"--shots: no image of these classes can be read: {', '.join(lost)}")
-    of_folder, uncorrected, kept = of_folder[readable[: len(of_folder)]], None, labels != ""
-    if given and len(of_folder):
-        uncorrected = clone(pipeline[-1]).fit(embeddings[: len(of_folder)], of_folder)
-    paths, labels, embeddings = paths[kept], labels[kept], embeddings[kept]
+        option = "--shots" if set(lost) <= set(found.target_names) else "--corrections"
+        raise ValueError(f"{option}: no image of these classes can be read: {', '.join(lost)}")
+    uncorrected = None
+    if given:
+        of_folder = readable[: len(folder_labels)]
+        if of_folder.any():
+            uncorrected = clone(pipeline[-1]).fit(embeddings[: of_folder.sum()], folder_labels[of_folder])
+        kept = labels != ""
+        paths, labels, embeddings = paths[kept], labels[kept], embeddings[kept]
     if 0 < alpha < 1 / (len(labels) + 1):
         say(
             f"Note: With {len(labels)} shots, no p-value is as low as --alpha {alpha:g}. So every image gets a label."
@@ -108,20 +123,30 @@ def learn(folder, model, names, corrections, *, cache, alpha):
     return UserShots(pipeline, paths, labels, embeddings, evaluation, given, uncorrected, len(problems))
 
 
-def _corrected(paths, labels, given):
-    """Paths and labels after corrections, with further shots last. Print what changes. An empty label removes a shot."""
-    real = [os.path.realpath(path) for path in paths]
-    further = {path: label for path, label in given.items() if label and path not in {*real}}
-    now = np.array([given.get(path, label) for path, label in zip(real, labels)], dtype=object)
-    back = now == ""
-    if given:
-        other = np.sum((now != labels) & ~back)
-        say(f"Corrections: {len(further)} further shots, {other} other labels, {back.sum()} taken back")
-    new = {*further.values(), *now[~back]} - {*labels}
-    if new:
-        say(f"Note: New classes by the corrections: {', '.join(sorted(new))}")
-    further = np.array([*further.items()], dtype=object).reshape(-1, 2)
-    return np.concatenate([paths, further[:, 0]]), np.concatenate([now, further[:, 1]])
+def _correct(paths, labels, corrections):
+    """Change the lists of paths and labels, and print what changes. An empty label removes a shot."""
+    rows, counts, known = defaultdict(list), Counter(), set(labels)
+    for i, path in enumerate(paths):
+        rows[os.path.realpath(path)].append(i)
+    for path, label in corrections.items():
+        # There are several if links lead to the file.
+        same = rows[os.path.realpath(path)]
+        if same:
+            kind = "confirmed" if all(labels[i] == label for i in same) else "other label"
+            counts[kind if label else "taken back"] += 1
+            for i in same:
+                labels[i] = label
+        elif label:
+            counts["further shot"] += 1
+            paths.append(path)
+            labels.append(label)
+        else:
+            counts["none of the classes"] += 1
+    say(f"Corrections: {', '.join(f'{kind} {n}' for kind, n in sorted(counts.items())) or 'none'}")
+    now = set(labels) - {""}
+    for kind, classes in (("New classes", now - known), ("Classes without shots", known - now)):
+        if classes:
+            say(f"Note: {kind} by the corrections: {', '.join(sorted(classes))}")
 
 
 def _say_puzzling(names, model_name):

@@ -17,8 +17,8 @@ FORMULA = r"(?='*[=+\-@\t])"
 def read_names(path, folders):
     """Parameters of the classifier from a table of folder, name, and (optional) whole prompts.
 
-    The first row may be a header that begins with "folder". It is a ValueError if the file is no table, if it names a folder
-    that is no class, or a class twice.
+    It is a ValueError if the file is no table, if it names a folder that is no class, or a class twice. There is a warning if the
+    first row names no class and does not look like a header.
     """
     names, prompts, named = {folder: folder.replace("_", " ") for folder in folders}, {}, set()
     for number, (cell, *words) in enumerate(_read_rows("--names", path)):
@@ -29,8 +29,10 @@ def read_names(path, folders):
             named.add(folder)
             names[folder] = next(filter(None, words[:1]), names[folder])
             prompts |= {folder: own} if (own := list(filter(None, words[1:]))) else {}
-        elif number or folder.lower() != "folder":
+        elif number:
             raise ValueError(f"--names: {path!r} names {folder!r}, which is no class ({', '.join(folders)})")
+        elif folder.lower() != "folder":
+            warn_caller(f"--names: {folder!r}, in the first line of {path!r}, is no class; read as a header.")
     if not named:
         raise ValueError(f"--names: {path!r} names no class")
     if prompts:
@@ -40,7 +42,7 @@ def read_names(path, folders):
 
 
 def read_corrections(path, folders):
-    """Labels by a person, as a dict from real paths of images. An empty label means none of the classes.
+    """Labels by a person, as a dict from paths of images. An empty label means none of the classes.
 
     It is a ValueError if the file is no table of two columns, or names a file that is not there. There is a warning if a file has
     several labels. Then the last one counts.
@@ -63,9 +65,9 @@ def read_corrections(path, folders):
             lost.append(image)
             continue
         real, label = os.path.realpath(file), _class(label, folders)
-        if corrections.setdefault(real, label) != label:
+        if corrections.setdefault(real, (file, label))[1] != label:
             several.append(file)
-        corrections[real] = label
+        corrections[real] = file, label
     if lost:
         raise ValueError(
             f"--corrections: {path!r} names files that are not there ({len(lost)}), such as {lost[0]!r}. Run the "
@@ -76,7 +78,7 @@ def read_corrections(path, folders):
             f"--corrections: {path!r} has several labels for a file ({len(several)}), such as {several[0]!r}. The last "
             "counts."
         )
-    return corrections
+    return dict(corrections.values())
 
 
 def _class(text, folders):

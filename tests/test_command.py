@@ -116,13 +116,14 @@ WRONG = {
     f"{SHOTS} --out a.csv --alpha 2": "--alpha: 2 is not between 0 and 1",
     f"{SHOTS} --out a.csv --min-probability 0.5": "needs --sort-into",
     f"{SHOTS} --out a.csv --sort-into there.csv": "is a file, not a folder",
+    f"{SHOTS} --out a.csv --sort-into=": "name of the folder is empty",
     f"{SHOTS} --out a.csv --sort-into s --min-probability nan": "nan is not between 0 and 1",
     "photos --shots nowhere --out a.csv": "no folder 'nowhere'",
     "nowhere --shots shots --out a.csv --save a.joblib": "no folder 'nowhere'",
     "photos --shots photos/more --out a.csv": "has no sub-folders",
-    "photos --shots one --out a.csv": "has the classes ['bird']",
+    "photos --shots one --out a.csv": "has one sub-folder, and all images",
     "photos --model-file nowhere.skops --out a.csv": "no file 'nowhere.skops'",
-    "photos --model-file there.csv --out a.csv": "--model-file: 'there.csv' cannot be read",
+    "photos --model-file there.csv --out a.csv": "--model-file: 'there.csv' does not end in .joblib or .skops",
     f"{SHOTS} --out a.jsonl --sep ;": "are for a .csv",
     f"{SHOTS} --out a.csv --sep , --decimal ,": "both a comma",
     f"{SHOTS} --out a.csv --names nowhere.csv": "no file 'nowhere.csv'",
@@ -263,7 +264,8 @@ def test_what_lies_wrong_among_the_shots_is_said_in_plain_lines(place, capsys):
 
 
 def test_what_puzzles_in_a_table_of_names_is_said_once(place, capsys):
-    Path("names.csv").write_text("bird,watch\nclock,watch")
+    Path("names.csv").write_text("brid,animal\nbird,watch\nclock,watch")
     main([*LABEL, "--out", "a.csv", "--names", "names.csv"])
     output = capsys.readouterr().err
+    assert "Note: --names: 'brid', in the first line of 'names.csv', is no class" in output
     assert output.count("have the same names and prompts") == 1

@@ -210,6 +210,8 @@ def test_what_is_known_of_the_shots_is_read_from_the_pipeline(pictures):
 def test_slips_are_answered_with_the_way_out(pictures):
     with pytest.raises(TypeError, match=r"cache is a parameter .*: write encoder_params=\{'cache'"):
         pipeline_of(cache="embeddings")
+    with pytest.raises(TypeError, match="makes the text_encoder itself"):
+        pipeline_of(text_encoder=None)
     embeddings = pipeline_of()[0].transform(pictures[0])
     with pytest.raises(ValueError, match=r"look like embeddings.*pipeline\[-1\]"):
         pipeline_of().fit(embeddings, pictures[1])

@@ -40,7 +40,8 @@ def test_corrections_are_further_shots_and_take_shots_back(place, capsys):
     )
     rows = label("--corrections", "corrections.csv")
     output = capsys.readouterr().err
-    assert "Corrections: 1 further shots, 1 other labels, 1 taken back\n" in output
+    counts = "confirmed 2, further shot 1, none of the classes 1, other label 1, taken back 1"
+    assert f"Corrections: {counts}\n" in output
     assert "12 shots of 3 classes: bird 3, clock 4, fruit 5" in output
     assert "0 shots with a doubtful label\n" in output
     assert "of 4 other labels" in output
@@ -55,6 +56,7 @@ def test_the_command_says_which_labels_corrections_change(place, capsys):
     changed = [path for path in before if before[path]["label"] != after[path]["label"]]
     output = capsys.readouterr().err
     assert f"Changed by the corrections: {len(changed)} of 6 other labels: 2 from fruit to " in output
+    assert "Note: Classes without shots by the corrections: fruit" in output
 
 
 def test_corrections_may_bring_a_class(place, capsys):
@@ -84,8 +86,8 @@ def test_names_that_say_little_by_the_shots_are_said(place, capsys):
 @pytest.mark.parametrize(
     ("label_of_all", "more", "message"),
     [
-        ("", "", "has the classes []"),
-        ("fruit", "", "has the classes ['fruit']"),
+        ("", "", "they remove all shots"),
+        ("fruit", "", "they leave one class, and all images would be labelled 'fruit'"),
         ("fruit", "photos/broken.jpg,apple", "no image of these classes can be read: apple"),
     ],
 )
@@ -94,7 +96,7 @@ def test_corrections_that_leave_nothing_to_learn_are_wrong_use(place, capsys, la
     Path("corrections.csv").write_text(lines + more)
     with pytest.raises(SystemExit, match="2"):
         main([*LABEL, "--out", "labels.csv", "--corrections", "corrections.csv"])
-    assert message in capsys.readouterr().err
+    assert f"--corrections: {message}" in capsys.readouterr().err
 
 
 def test_corrections_are_enough_where_no_shot_of_the_folder_can_be_read(place, capsys):

@@ -1,6 +1,5 @@
 """Tables that users hand to the command."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -38,13 +37,16 @@ def test_corrections_are_labels_by_path(photos, separator, header):
         text = text.replace("a,b", "a/b").replace(",", separator).replace("a/b", "a,b")
     Path("corrections.csv").write_bytes(text.encode("utf-8-sig"))
     assert read_corrections("corrections.csv", ["bird", "clock"]) == {
-        os.path.realpath(path): label for path, label in zip(photos, ["bird", "", "fruit", "clock"])
+        "1.png": "bird",
+        "a,b.png": "",
+        "two\nlines.png": "fruit",
+        " space.png": "clock",
     }
 
 
 def test_what_was_made_safe_for_a_spreadsheet_is_read_as_it_was(photos):
     Path("corrections.csv").write_text("path,label\n'=1+1.png,'=bird\n'quoted.png,'clock\n''=2.png,''=bird\n")
-    expected = dict(zip(map(os.path.realpath, photos[4:]), ["=bird", "'clock", "'=bird"]))
+    expected = {"=1+1.png": "=bird", "'quoted.png": "'clock", "'=2.png": "'=bird"}
     assert read_corrections("corrections.csv", []) == expected
 
 
@@ -54,8 +56,8 @@ def test_what_was_made_safe_for_a_spreadsheet_is_read_as_it_was(photos):
 )
 def test_a_class_is_known_in_any_spelling(photos, label, folder):
     Path("corrections.csv").write_text(f"1.png,{label}\n", encoding="utf-8")
-    for folders, expected in (([folder, "a"], folder), ([folder, label], label)):
-        assert list(read_corrections("corrections.csv", folders).values()) == [expected]
+    assert read_corrections("corrections.csv", [folder, "a"]) == {"1.png": folder}
+    assert read_corrections("corrections.csv", [folder, label]) == {"1.png": label}
 
 
 def test_a_file_is_known_in_either_spelling_of_its_letters(photos):
@@ -71,7 +73,7 @@ def test_several_labels_for_a_file_are_said_and_the_last_counts(photos):
     again = Path("1.png").absolute()
     Path("corrections.csv").write_text(f"1.png,bird\n{again},fruit\n1.png,clock\n")
     with pytest.warns(UserWarning, match=r"several labels for a file \(2\), such as .*1.png'"):
-        assert read_corrections("corrections.csv", []) == {os.path.realpath("1.png"): "clock"}
+        assert read_corrections("corrections.csv", []) == {"1.png": "clock"}
 
 
 @pytest.mark.parametrize("line", ["a,b.png,bird", "File,Label,Probability", "1.png,bird,sure"])
@@ -109,7 +111,6 @@ def test_names_alone_keep_the_usual_prompts(photos):
     ("content", "message"),
     [
         (b"folder,name\nbrid,bird", r"names 'brid', which is no class \(bird, clock\)"),
-        (b"brid,bird", "names 'brid', which is no class"),
         (b"bird,animal\nclock,watch\nbird,sparrow", "names 'bird' twice"),
         ("folder,name\nbird,Vögel".encode("cp1252"), "no table in UTF-8"),
         (b"bird," + b"b" * 200_000, "no table in UTF-8"),

@@ -112,11 +112,11 @@ def class_divergence(image_means, texts):
     return np.log2((1 + EPS) / (np.diag(softmax(image_means @ texts.T)) + EPS))
 
 
-def fit_paper(shots, texts, blend, training=None):
+def fit_paper(shots, texts, blend, training=None, callback=None):
     """Fit a `PaperModel`, with a `PaperBlend` and a `Training`. If `training` is None, the bridge has its closed form.
 
     `shots` are `Shots`, and each class has one. `texts` are `ClassTexts`. Without a projection, the bridge is the identity.
-    Errors are those of `train_bridge`.
+    `callback` and errors are those of `train_bridge`.
 
     The computation is in float64, and the training in float32. There is a warning if L-BFGS does not converge, and one if
     `atol` removes every direction.
@@ -135,7 +135,7 @@ def fit_paper(shots, texts, blend, training=None):
     share = weight_in_class(codes, shots.weight)
     trained = TrainedBridge(bridge.matrix, None, None, 1, True)
     if training is not None:
-        trained = train_bridge(X, codes, share, bridge, training, texts)
+        trained = train_bridge(X, codes, share, bridge, training, texts, callback=callback)
         bridge = replace(bridge, matrix=trained.bridge, basis=None)
     if not trained.converged:
         message = f"The bridge did not converge in {trained.n_iter} iterations. Increase max_iter or tol."

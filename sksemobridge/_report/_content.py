@@ -19,7 +19,7 @@ def content(table, classes, paths, embeddings, shots=None):
     closest, given, readable = {}, {}, set(paths)
     data = {"classes": [str(label) for label in classes], "shots": [], "doubtful": [], "corrections": {}}
     if shots is not None:
-        closest, given = _closest(paths, embeddings, shots), shots.corrections
+        closest, given = _closest(paths, embeddings, shots), shots.given
         judged = zip(shots.paths, shots.labels, shots.likely(), shots.evaluation.label_proba.tolist())
         data["shots"] = [
             {"file": path, "path": plain(path), "label": str(label), "likely": str(likely)}
@@ -28,7 +28,9 @@ def content(table, classes, paths, embeddings, shots=None):
         ]
         data["doubtful"] = [int(row) for row in shots.doubtful()]
         here = {os.path.realpath(path): path for path in [*shots.paths, *table["path"]]}
-        data["corrections"] = {plain(here.get(path, path)): label for path, label in given.items()}
+        data["corrections"] = {
+            plain(here.get(os.path.realpath(path), path)): label for path, label in shots.corrections.items()
+        }
     data["pictures"] = [
         {name: plain(value) for name, value in row.items()}
         | {

@@ -90,7 +90,7 @@ def load_image_folder(root: str | os.PathLike[str], *, check: bool = False) -> B
         others += sorted(set(files).difference(images))
         locked += unread
         if images and check:
-            problems = {path: problem for path in images if (problem := problem_of(path))}
+            problems = {path: problem for path in images if (problem := _problem(path))}
             broken += [f"{str(path)!r} ({problem})" for path, problem in problems.items()]
             images = [path for path in images if path not in problems]
             if not images:
@@ -158,7 +158,7 @@ def warn_passed_over(folder, kind, found):
         warn_caller(f"Passed over in {str(folder)!r}, {kind} ({len(found)}): {named}{more}.")
 
 
-def problem_of(path):
+def _problem(path):
     """Why an image cannot be read, or None."""
     try:
         decode(fetch(path))

@@ -16,10 +16,10 @@ from .worlds import make_problem
 OF_SHOTS = "X", "codes", "weight_in_class"
 
 
-def train(problem, optimizer="lbfgs", *, dtype=np.float64, **params):
+def train(problem, optimizer="lbfgs", *, dtype=np.float64, callback=None, **params):
     """`train_bridge` on the CPU and in float64; `params` are those of `Training`."""
     training = Training(optimizer, **{"device": "cpu"} | params)
-    return train_bridge(**problem, training=training, dtype=dtype)
+    return train_bridge(**problem, training=training, dtype=dtype, callback=callback)
 
 
 def reference_loss(problem, bridge, class_bias=None, *, lambda_it=0.5, lambda_c=0.1, lambda_b=0.1):
@@ -164,16 +164,11 @@ def test_small_problems_are_trained_with_one_thread(least, expected, blas_thread
     n_multiplications = len(problem["X"]) * problem["bridge"].matrix.size
     monkeypatch.setattr(device, "SMALL_PRODUCT", n_multiplications * least // 15)
     torch.set_num_threads(2)
-
-    class Watched(BridgeLoss):
-        def __call__(self, *parts):
-            seen.append((torch.get_num_threads(), blas_threads()))
-            return super().__call__(*parts)
-
-    monkeypatch.setattr("sksemobridge._paper.training.BridgeLoss", Watched)
     try:
-        train(problem, max_iter=1)
-        assert set(map(str, seen)) == {str((expected, {expected}))}
+        train(
+            problem, max_iter=1, callback=lambda loss: seen.append((torch.get_num_threads(), blas_threads()))
+        )
+        assert seen == [(expected, {expected})] * 2
         assert (torch.get_num_threads(), blas_threads()) == (2, {2})
     finally:
         torch.set_num_threads(threads)
@@ -261,6 +256,20 @@ def test_loss_that_is_not_finite_is_an_error_that_says_what_to_change(solver):
 
 
 # Progress and devices
+
+
+@pytest.mark.parametrize("solver", ["lbfgs", "adamw"])
+def test_callback_sees_every_loss_and_can_stop(solver):
+    seen = []
+
+    def callback(loss):
+        seen.append(loss)
+        return len(seen) == 4
+
+    outcome = train(make_problem(), solver, callback=callback)
+    assert seen == outcome.loss_curve
+    assert len(seen) == 4
+    assert outcome.converged == (solver == "adamw")
 
 
 @pytest.mark.parametrize("solver", ["lbfgs", "adamw"])

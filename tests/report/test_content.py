@@ -59,9 +59,9 @@ def test_doubtful_shots_say_what_they_look_like(place):
 
 
 def test_corrections_are_known_under_the_paths_of_the_page(place):
-    corrections = {os.path.realpath("photos/bird.png"): "bird", os.path.realpath("shots/clock/0.png"): ""}
+    corrections = {str(place / "photos" / "bird.png"): "bird", "./shots/clock/0.png": ""}
     shots = known(corrections)
-    data = shown(shots, given=shots.corrections)
+    data = shown(shots, given=shots.given)
     bird, clock = str(Path("photos/bird.png")), str(Path("shots/clock/0.png"))
     assert data["corrections"] == {bird: "bird", clock: ""}
     assert [item["path"] for item in data["pictures"] if item["given"]] == [bird]

@@ -201,7 +201,7 @@ def test_corrections_of_the_page_change_the_next_one(browser, place, capsys):
     Path("corrections.csv").write_text(browser.run("table()"), encoding="utf-8-sig", newline="")
     given = corrections(browser)
     main([*COMMAND, "--out", "b.csv", "--report", "b.html", "--corrections", "corrections.csv"])
-    assert "Corrections: 6 further shots, 1 other labels, 0 taken back" in capsys.readouterr().err
+    assert "Corrections: further shot 6, other label 1" in capsys.readouterr().err
     browser.open(place / "b.html")
     assert "Changed by the corrections: " in browser.run("byId('summary').textContent")
     assert sorted(corrections(browser)) == sorted(given)
