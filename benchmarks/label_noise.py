@@ -14,8 +14,8 @@ trusts all labels.
 """
 
 import argparse
-import warnings
 import os
+import warnings
 
 import joblib
 import numpy as np
