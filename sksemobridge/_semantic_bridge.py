@@ -187,7 +187,7 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
         """
         check_is_fitted(self)
         X = validate_embeddings(self, X, reset=False)
-        bridge = constants_like(X, self._fitted, replace)
+        bridge = constants_like(X, self._fitted)
         return in_blocks(bridge.apply if self.normalize else bridge.apply_unscaled, X)
 
     def _closed_form(self, X):

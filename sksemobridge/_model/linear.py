@@ -1,6 +1,6 @@
 """A linear classifier of unit embeddings, as the sum of its terms."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -20,7 +20,7 @@ class Linear:
 
     def finished(self, X, finish):
         """`finish(values)`, in blocks of rows. `finish` must treat each row by itself."""
-        model = constants_like(X, self, replace)
+        model = constants_like(X, self)
         return in_blocks(lambda block: finish(model.of_block(block)), X)
 
     def of_block(self, X):

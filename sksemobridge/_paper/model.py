@@ -40,7 +40,7 @@ class PaperModel:
 
         `z1 = nrm(q) . T_c` (if there is text), `z2 = nrm(q) . P_c` and `z3 = bridge(q) . F_c`.
         """
-        return constants_like(X, self, replace).affinities_of_block(X)
+        return constants_like(X, self).affinities_of_block(X)
 
     def affinities_of_block(self, X):
         """The cosines of queries that have the precision and the device of the model."""
@@ -51,7 +51,7 @@ class PaperModel:
 
     def finished(self, X, finish):
         """`finish(decision)` in blocks of rows. `finish` must treat each row by itself."""
-        model = constants_like(X, self, replace)
+        model = constants_like(X, self)
         return in_blocks(lambda block: finish(model.decision(model.affinities_of_block(block))), X)
 
     def decision(self, affinities):

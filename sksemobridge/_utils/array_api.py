@@ -1,12 +1,10 @@
-"""Arrays of other libraries. Predictions are computed on the device of the queries, and constants are copied there once.
+"""Arrays of other libraries. Predictions are computed on the device of the queries, and constants are copied there.
 
 Fitted models are NumPy arrays. With `sklearn.set_config(array_api_dispatch=True)`, queries may be arrays of any library that
 follows the array API standard, on any device. Results have the same library and device.
 """
 
-import threading
 from dataclasses import fields, is_dataclass, replace
-from weakref import WeakKeyDictionary
 
 import numpy as np
 from sklearn import get_config
@@ -19,9 +17,6 @@ DEVICE_BLOCK = 2**25
 SOFTMAX_BLOCK = 2**17
 # In float32, exponentials of smaller numbers lose digits or become zero.
 LEAST_EXPONENT = float(np.log(np.finfo(np.float32).tiny))
-
-_constants = WeakKeyDictionary()
-_constants_lock = threading.Lock()
 
 
 def _compat():
@@ -77,22 +72,11 @@ def astype(part, dtype):
     return map_arrays(part, lambda a: a.astype(dtype, copy=False) if a.dtype.kind == "f" else a)
 
 
-def constants_like(x, owner, build):
-    """`build(owner)`, a dataclass of NumPy arrays, with the precision and the device of `x`.
-
-    The result is kept for each device as long as `owner` lives. It is not in `owner`, and not in its pickles.
-    """
+def constants_like(x, part):
+    """A dataclass of NumPy arrays, with the precision and the device of the queries `x`."""
     xp, device = namespace(x), device_of(x)
-    dtype = np.float32 if x.dtype == xp.float32 else np.float64
-    key = (build, xp, str(device), dtype)
-    with _constants_lock:
-        kept = _constants.setdefault(owner, {})
-        if key not in kept:
-            constants = astype(build(owner), dtype)
-            if xp is not np:
-                constants = map_arrays(constants, lambda a: xp.asarray(a.copy(), device=device))
-            kept[key] = constants
-        return kept[key]
+    part = astype(part, np.float32 if x.dtype == xp.float32 else np.float64)
+    return part if xp is np else map_arrays(part, lambda a: xp.asarray(a.copy(), device=device))
 
 
 def in_blocks(function, X):
