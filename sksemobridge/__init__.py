@@ -5,7 +5,7 @@ The way of the data, and where each station is:
     images -> encoders/ -> embeddings
     class names -> _texts/: prompts, encode, words -> class texts
     labels, weights, groups -> _model/shots, near_copies
-    _classifier: fit -> _model/fit: class_means -> discriminant -> logistic -> one linear model
+    _classifier: fit -> _model/fit: label_noise, class_means -> discriminant -> logistic -> model
                      or _paper/: bridge -> training -> model (the paper's classifier)
     images without labels -> _model/typicality, unlabeled -> the linear model again
     embeddings -> _model/linear -> decisions -> _base: labels and probabilities

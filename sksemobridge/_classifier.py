@@ -237,7 +237,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         # The model, fitted to the classes that have shots, which are numbered anew
         seen = np.flatnonzero(has_shots)
         shots = replace(memory.of_images, codes=np.searchsorted(seen, memory.shots.codes))
-        right, held_out = np.ones((2, len(shots.codes))), None
+        right, counted, held_out = np.ones(len(shots.codes)), np.ones(len(shots.codes)), None
         if is_paper:
             with fit_task(self, X, y, 0 if training is None else training.most_iterations) as callback:
                 model = fit_paper(shots, texts.take(seen), self.blend, training, callback)
@@ -245,12 +245,12 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         else:
             words = self._words(texts, embeddings.shape[1])
             order = np.concatenate([seen, np.flatnonzero(~has_shots)])
-            model, (images, logits), *of_images = fit_model(
+            model, (images, logits), right, counted, likely = fit_model(
                 shots, texts.take(order).embeddings, texts.logit_scale, words, self.label_noise
             )
             image = shots.images()[-1]  # index of the image of each shot
-            *right, likely = (part[image] for part in of_images)
-            _warn_of_wrong_labels(classes[order], shots.codes, right[1], likely)
+            right, counted = right[image], counted[image]
+            _warn_of_wrong_labels(classes[order], shots.codes, counted, likely[image])
             if self.store_held_out:
                 prior = 0.0 if log_prior is None else log_prior[seen]
                 held_out = np.full((image.max() + 1, len(classes)), np.nan)
@@ -266,7 +266,8 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         model = astype(model, dtype)
         if earlier is None:
             record_features(self, X)
-        self._set_fitted(FittedState(classes, model, memory, of_texts, prompts, log_prior, *right, held_out))
+        state = FittedState(classes, model, memory, of_texts, prompts, log_prior, right, counted, held_out)
+        self._set_fitted(state)
         return self
 
     def _words(self, texts, width):

@@ -79,9 +79,9 @@ class FittedState:
         X = distinct_images(X, len(self.classes))
         # An image of none of the classes would count for the nearest class.
         X = X[model.typicality.p_values(model.typicality.scores(X, model.views())) > LEAST_P_VALUE]
-        terms = model.terms
+        terms, blend = model.terms, model.blend
         if len(X):
-            terms = taught(
+            terms, factor = taught(
                 terms,
                 X,
                 # Here anchors come from the shots. In the zero-shot classifier they come from logits and images.
@@ -91,8 +91,10 @@ class FittedState:
                 # A class without text may be "everything else".
                 with_offsets=self.class_prompts is None or None not in self.class_prompts.names,
             )
+            # Classes that come later get the same scales.
+            blend = {name: value * (1 if name == "trust" else factor) for name, value in blend.items()}
         terms = {name: astype(term, self.shots.shots.X.dtype) for name, term in terms.items()}
-        return replace(self, model=replace(model, terms=terms), of_shots=model)
+        return replace(self, model=replace(model, terms=terms, blend=blend), of_shots=model)
 
     def of_rows(self, values):
         """Values of pooled shots, repeated for the rows of `fit`. They are NaN for rows of weight zero."""

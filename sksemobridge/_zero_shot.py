@@ -111,7 +111,7 @@ class TextModel:
     def with_unlabeled(self, X):
         """The model that has learnt from unlabelled images `X (n, D)`. They replace earlier ones."""
         X = distinct_images(X, len(self.classes))
-        terms = taught(
+        terms, _ = taught(
             {"text": self.of_texts}, X, lambda logits, u: anchors_of_names(logits, u, self.text_embeddings)
         )
         return replace(self, linear=total(terms.values()))

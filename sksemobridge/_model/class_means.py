@@ -160,6 +160,8 @@ def _kappa(within, between, guess, counts):
 
     `within` is the sum of squares of the noise, and `between = var(deviation) + var(noise) mean(1 / n)`.
     """
+    # If the labels of a class are doubtful, it may count as less than one image.
+    counts = np.maximum(counts, 1.0)
     inverse = np.mean(1 / counts)
     guessed = between * guess / (1 + guess * inverse)
     variance = (within + KAPPA_WORTH * guessed) / ((counts - 1).sum() + KAPPA_WORTH)

@@ -116,8 +116,8 @@ class Discriminant:
     def held_out(self, rows):
         """`z_c` of the images at `rows`, each by a model without the image, shape (k, C).
 
-        The class mean, the residual of the image, and the gap of the class change. `m`, `kappa` and the slope stay. The
-        scatter loses `U' K U`. `U` has three rows for each image: its residual, the gap with it, and the gap without it. The
+        The class mean, the residual of the image, and the gap of the class change. All else stays: `m`, `kappa`, the slope,
+        the degrees of freedom, `R`, `a` and the widths. The scatter gains `U' K U`. `U` has three rows for each image: its residual, the gap with it, and the gap without it. The
         Woodbury identity gives the new `P`.
         """
         n_classes = len(self.classes.counts)

@@ -4,7 +4,15 @@
 
     decision(q) = s_text u . T_c + s_shots z_c(u) + b_c + A_c . (u - m).
 
-`z` is the discriminant of a Gaussian model, whose class means start at predictions from the names. Each step has a module.
+`z` is the discriminant of a Gaussian model, whose class means start at predictions from the names. The steps are
+
+1. the text scale, and the probability that texts help (`logistic.fit_text`),
+2. predictions of the class means from the names, and 3. class means that start there (`class_means`),
+4. one covariance, and 5. the discriminant, also of images that are held out (`discriminant`),
+6. scales, offsets and correction, fitted to the held-out images (`logistic.fit_weights`),
+7. their sum (`linear`).
+
+`fit_terms` makes the steps 1 to 5. They are repeated in rounds to find labels that may be wrong (`label_noise`).
 """
 
 from dataclasses import dataclass, replace
@@ -12,7 +20,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .._utils.array_api import l2_normalize
-from .class_means import ClassMeans, directions, effective_numbers, fit_class_means
+from .class_means import ClassMeans, effective_numbers, fit_class_means
 from .discriminant import Discriminant, fit_discriminant
 from .label_noise import right_labels
 from .linear import Linear
@@ -63,19 +71,19 @@ def fit_model(shots, texts=None, logit_scale=100.0, words=None, label_noise=0.0)
     rows = held_out_images(codes, group)
     all_texts, texts = texts, None if texts is None else texts[: codes.max() + 1]
 
-    def hold_out(right, codes):
-        classes, codes = np.unique(codes, return_inverse=True)
-        of_classes = None if texts is None else all_texts[classes]
-        return fit_terms(u, codes, weight, right, rows, of_classes, logit_scale, words)
+    def hold_out(believed, labels):
+        """`Evidence` if so much of each image counts, and if it has this label (the index of a class)."""
+        kept, renumbered = np.unique(labels, return_inverse=True)
+        of_kept = None if texts is None else all_texts[kept]
+        return fit_terms(u, renumbered, weight, believed, rows, of_kept, logit_scale, words)
 
     # The probability that each label is right: first from the texts alone, then from rounds of steps 1 to 5.
     right, counted, likely = np.ones(len(codes)), np.ones(len(codes)), codes
     if label_noise != 0:
         first = None  # rows, logits and trust from the texts alone
         if texts is not None:
-            cosines = u[rows] @ texts.T
-            of_images = weights_of_images(codes, weight)[rows]
-            trust = distinctness(texts) * fit_text(cosines, codes[rows], of_images, logit_scale)[1]
+            omega = weights_of_images(codes, weight)[rows]
+            _, _, trust = texts_alone(u[rows], codes[rows], omega, texts, logit_scale)
             first = rows, logit_scale * (u[rows] @ all_texts.T), trust
         right, counted, likely = right_labels(hold_out, codes, first, label_noise)
     evidence = hold_out(counted, codes)
@@ -85,7 +93,7 @@ def fit_model(shots, texts=None, logit_scale=100.0, words=None, label_noise=0.0)
     # space, and the span of the class texts.
     spans = [(None, 1.0)]
     if texts is not None:
-        spans.append((directions(texts), trust * (1 + 1 / max(classes.counts.mean(), 1.0))))
+        spans.append((classes.span, trust * (1 + 1 / max(classes.counts.mean(), 1.0))))
     features, back = features_of(u[evidence.rows[evidence.fitted]] - classes.centre, spans)
     # Standard deviations of the priors: of the offset (the first feature), and of the correction.
     deviations = np.concatenate([[1.0], np.full(features.shape[1] - 1, CORRECTION)])
@@ -113,11 +121,10 @@ def fit_model(shots, texts=None, logit_scale=100.0, words=None, label_noise=0.0)
 
     # The typicality of the held-out images has the parts of `model.views()`, so its decision has no correction.
     held_out = {name: scales[name] * z for name, z in evidence.held_out.items()}
-    held_out["decision"] = sum(held_out.values())
-    held_out["images"] = cosines_without(classes, rows, of_leaning=False)
-    held_out["centred"] = cosines_without(classes, rows, of_leaning=True)
-    of_views = {name: held_out[name] for name in model.views()}
-    typicality = Typicality.of(of_views, codes[rows], weight[rows])
+    views = {"decision": sum(held_out.values()), "images": cosines_without(classes, rows, of_leaning=False)}
+    if texts is not None:
+        views |= {"text": held_out["text"], "centred": cosines_without(classes, rows, of_leaning=True)}
+    typicality = Typicality.of(views, codes[rows], weight[rows])
     model = replace(model, typicality=typicality)
     return model, (rows[evidence.fitted], weights.held_out), right, counted, likely
 
@@ -160,27 +167,32 @@ class Evidence:
         return fit_weights(terms, codes, self.weight, self.defaults, features, deviations)
 
 
-def fit_terms(u, codes, weight, right, rows, texts, logit_scale, words):
-    """Steps 1 to 5: `Evidence` of unit embeddings `u (n, D)`. Their labels are right with the probability `right (n,)`."""
+def fit_terms(u, codes, weight, believed, rows, texts, logit_scale, words):
+    """Steps 1 to 5: `Evidence` of unit embeddings `u (n, D)`, if a part `believed (n,)` of each image counts."""
     # Without text, a class needs another image that stays.
     fitted = np.full(len(rows), True) if texts is not None else np.bincount(codes)[codes[rows]] > 1
-    of_images = weights_of_images(codes, weight, right)[rows]
+    omega = weights_of_images(codes, weight, believed)[rows]
 
     # 1. Texts alone: the scale of their cosines, and the probability that they help.
     trust, text_scale, held_out = 0.0, 0.0, {}
     if texts is not None:
-        held_out["text"] = u[rows] @ texts.T
-        text_scale, trust = fit_text(held_out["text"], codes[rows], of_images, logit_scale)
-        trust *= distinctness(texts)
+        held_out["text"], text_scale, trust = texts_alone(u[rows], codes[rows], omega, texts, logit_scale)
 
     # 2. and 3. Names predict class means, and class means start there.
-    classes = fit_class_means(u, codes, weight, texts, trust, None if texts is not None else words, right)
+    classes = fit_class_means(u, codes, weight, texts, trust, None if texts is not None else words, believed)
 
     # 4. One covariance, and 5. the discriminant, for queries and for held-out images.
     discriminant = fit_discriminant(classes, trust, has_words=texts is None and words is not None)
     held_out["shots"] = discriminant.held_out(rows)
     defaults = default_scales(classes.counts, trust, text_scale, words is not None)
-    return Evidence(classes, discriminant, trust, rows, held_out, defaults, fitted, of_images[fitted])
+    return Evidence(classes, discriminant, trust, rows, held_out, defaults, fitted, omega[fitted])
+
+
+def texts_alone(u, codes, omega, texts, logit_scale):
+    """The cosines of images `u (k, D)` to texts `(k, C)`, their scale, and the probability that the texts help."""
+    cosines = u @ texts.T
+    scale, trust = fit_text(cosines, codes, omega, logit_scale)
+    return cosines, scale, distinctness(texts) * trust
 
 
 def default_scales(counts, trust, text_scale, has_words):

@@ -71,17 +71,19 @@ def right_labels(hold_out, codes, first=None, share="auto"):
 
     if first is not None:
         rows, logits, trust = first
-        n, c, p = logits.shape[1], codes[rows], softmax(logits)
+        n_classes, c, p = logits.shape[1], codes[rows], softmax(logits)
         of_label = p[np.arange(len(c)), c]
-        # Log Bayes factor of each class: its name says what it is, against each label has the probability 1 / n.
-        of_names = np.log((1 - e) * p * n + e)
-        ratio = np.bincount(c, of_names[np.arange(len(c)), c], n)
+        # Log Bayes factor of each class: its name says what it is, against each label has the probability 1 / n_classes.
+        of_names = np.log((1 - e) * p * n_classes + e)
+        ratio = np.bincount(c, of_names[np.arange(len(c)), c], n_classes)
         # Squared, because half of all names may be swapped. The rest of the doubt would still cost a point of accuracy.
         p[np.arange(len(c)), c] = 0
         of_others = p @ expit(logit(NAME_TELLS * trust) + ratio) / np.maximum(p.sum(axis=1), TINY)
         confirmed[rows] = of_others**2
         name_tells = expit(logit(NAME_TELLS * trust * confirmed[rows]) + ratio[c])
-        right[rows] = np.maximum(name_tells * _right(of_label, e, n) + (1 - name_tells) * (1 - e), LEAST)
+        right[rows] = np.maximum(
+            name_tells * _right(of_label, e, n_classes) + (1 - name_tells) * (1 - e), LEAST
+        )
         e = estimated()
         likely = _likely(codes, right, rows, logits.argmax(axis=1))
     for _ in range(ROUNDS):

@@ -14,7 +14,7 @@ have ratios of 0.7 to 2, and few have 3. Clock faces among other drawings have 5
 There are four cases. The first one that applies decides which nodes are one image:
 
 1. Most images have copies. Nodes with a ratio of at least `APART + EACH / n` hold `MOST` of all `n` images. These nodes are
-   one image each. Images of a class with less than half of the median distance between such nodes are copies too.
+   one image each.
 2. Some images have copies. Nodes with a ratio of at least `SOME_APART + 2 EACH / n` hold `SOME + 3 / n + n / (100 C)` of the
    images. These nodes are one image each. (Pairs of distinct images may reach this ratio, mostly if there are few images or
    large classes. So the share must be larger then.)
@@ -23,6 +23,7 @@ There are four cases. The first one that applies decides which nodes are one ima
 4. A single group has copies. It has a ratio of at least `ALONE + EACH / g`.
 
 Groups of distinct images may also pass the first three limits. So the limit is doubled, as long as nearly as many images pass.
+If such nodes hold `MOST` of the images, images of a class with less than half of their median distance are copies too.
 
 `python benchmarks/near_copies.py` counts distinct images that are taken for copies, and measures what copies cost.
 """

@@ -132,9 +132,9 @@ def anchors_of_names(logits, u, texts):
 
 
 def taught(terms, X, anchors, with_offsets=True):
-    """The terms of a linear classifier after it has learnt from unlabelled images `X (N, D)`.
+    """The terms of a linear classifier after it has learnt from unlabelled images `X (N, D)`, and the factor of all terms.
 
-    All terms get a factor, and `"correction"` gets the change. `anchors(logits, u)` gives the `Anchors`.
+    `"correction"` gets the change, too. `anchors(logits, u)` gives the `Anchors`.
     """
     linear = total(terms.values())
     u = without_copies(l2_normalize(X), linear(X))
@@ -148,7 +148,7 @@ def taught(terms, X, anchors, with_offsets=True):
     learnt = learn_unlabeled(logits, u, known, with_offsets)
     scaled = {name: learnt.factor * term for name, term in terms.items()}
     change = scaled.get("correction")
-    return scaled | {"correction": learnt.change if change is None else change + learnt.change}
+    return scaled | {"correction": learnt.change if change is None else change + learnt.change}, learnt.factor
 
 
 def without_copies(u, logits):

@@ -138,7 +138,10 @@ def test_other_classes_keep_what_was_learnt(world):
         fewer.decision_function(queries), taught.decision_function(queries)[:, :3], rtol=1e-6, atol=1e-6
     )
     # Classes that are known by name only are taught too.
-    fewer.with_classes(["bird", "cat", "hot dog"]).with_unlabeled(queries)
+    more = fewer.with_classes(["bird", "cat", "hot dog"])
+    more.with_unlabeled(queries)
+    lengths = np.linalg.norm(more._fitted.model.terms["text"].weights, axis=1)
+    np.testing.assert_allclose(lengths, more.blend_["text"], rtol=1e-6)
 
 
 @pytest.mark.parametrize("seed", range(5))
