@@ -466,7 +466,7 @@ def _warn_of_near_copies(memory):
     if size.max() > 1:
         warn_caller(
             f"{size[size > 1].sum()} of {size.sum()} shots are near copies of others, such as augmentations or frames of a film. They "
-            f"count as {np.sum(size > 1)} images. Mark copies of one image with equal values of groups; groups=range(len(y)) says that there are none."
+            f"count as {np.sum(size > 1)} {'image' if np.sum(size > 1) == 1 else 'images'}. Mark copies of one image with equal values of groups; groups=range(len(y)) says that there are none."
         )
 
 
@@ -483,6 +483,6 @@ def _warn_of_wrong_labels(classes, codes, counted, likely):
     if len(lost_shots):
         of_first = classes[[codes[lost_shots[0]], likely[lost_shots[0]]]].tolist()
         warn_caller(
-            f"{len(lost_shots)} shots look like classes without shots, such as one labelled {of_first[0]!r} that looks like "
+            f"Shots look like classes without shots ({len(lost_shots)}), such as one labelled {of_first[0]!r} that looks like "
             f"{of_first[1]!r}, and hardly count. Check the shots with the lowest label_proba_. label_noise=0 trusts all labels."
         )

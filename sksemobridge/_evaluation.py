@@ -17,6 +17,7 @@ from sklearn.utils.validation import column_or_1d
 
 from ._classifier import SeMoBridgeClassifier
 from ._utils.array_api import l2_normalize, to_numpy
+from ._utils.sklearn import best_of
 from ._utils.validation import validate_embeddings
 
 # Largest numbers of folds and of shots in the cross-validation. With ten folds, a fit has nearly all shots. If there are more
@@ -63,7 +64,8 @@ class ShotEvaluation:
         """The lines before the doubtful shots."""
         shots = [f"{label} {n}" for label, n in zip(self.classes.tolist()[:10], self.n_shots)]
         more = f", and {len(self.classes) - 10} more" if len(self.classes) > 10 else ""
-        yield f"{self.n_shots.sum()} shots of {len(self.classes)} classes: {', '.join(shots)}{more}"
+        n, of = number_of_shots(self.n_shots.sum()), "class" if len(self.classes) == 1 else "classes"
+        yield f"{n} of {len(self.classes)} {of}: {', '.join(shots)}{more}"
         others = {"names alone": self.names_accuracy, "LogisticRegression": self.logistic_accuracy}
         compared = [f"{name} {value:.1%}" for name, value in others.items() if not math.isnan(value)]
         if not math.isnan(self.accuracy):
@@ -71,7 +73,7 @@ class ShotEvaluation:
             yield f"Held-out shots predicted right: {self.accuracy:.1%}{beside}"
         if self.mixed_up is not None:
             one, other, n = self.mixed_up
-            yield f"Most often mixed up: {one} and {other} ({n} shot{'s' * (n > 1)})"
+            yield f"Most often mixed up: {one} and {other} ({number_of_shots(n)})"
 
 
 def evaluate_shots(
@@ -108,7 +110,7 @@ def evaluate_shots(
     Held-out shots predicted right: 100.0% (names alone 100.0%, LogisticRegression 100.0%)
     0 shots with a doubtful label
     """
-    estimator = getattr(estimator, "best_estimator_", estimator)
+    estimator = best_of(estimator)
     classifier = estimator[-1] if isinstance(estimator, Pipeline) else estimator
     if not isinstance(classifier, SeMoBridgeClassifier) or not isinstance(classifier.blend, str):
         raise TypeError(
@@ -143,9 +145,13 @@ def evaluate_shots(
     )
 
 
+def number_of_shots(n):
+    return f"{n} shot" if n == 1 else f"{n} shots"
+
+
 def doubtful_shots(n):
     """The line of a summary that counts doubtful shots."""
-    return f"{n} shot{'s' * (n != 1)} with a doubtful label"
+    return f"{number_of_shots(n)} with a doubtful label"
 
 
 def _mean(right):

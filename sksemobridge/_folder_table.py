@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._user_tables import FORMULA
 from ._utils.files import new_file
+from ._utils.sklearn import best_of
 from .datasets._folder import list_files
 from .encoders import CLIPImageEncoder, ImageReadError
 
@@ -117,19 +118,25 @@ class _Columns(Bunch):
         )
 
 
+def image_pipeline(estimator):
+    """The pipeline from images to predictions, or that of a search. It is an error if it is none, or not fitted."""
+    estimator = best_of(estimator)
+    if not (isinstance(estimator, Pipeline) and isinstance(estimator[0], CLIPImageEncoder)):
+        raise TypeError(
+            "Images need a pipeline that begins with a CLIPImageEncoder, such as make_semobridge_pipeline "
+            f"makes; got {type(estimator).__name__}."
+        )
+    check_is_fitted(estimator[1:])
+    return estimator
+
+
 def label_files(estimator, folder, *, alpha=0.0, progress=True, given=None):
     """The columns of `predict_folder`, the paths of readable images, and their embeddings `(n, D)`.
 
     `given` maps real paths to labels by a person. The model does not change them. An empty label means none of the classes.
     """
-    estimator = getattr(estimator, "best_estimator_", estimator)
-    if not (isinstance(estimator, Pipeline) and isinstance(estimator[0], CLIPImageEncoder)):
-        raise TypeError(
-            "predict_folder needs a pipeline that begins with a CLIPImageEncoder, such as make_semobridge_pipeline "
-            f"makes; got {type(estimator).__name__}."
-        )
+    estimator = image_pipeline(estimator)
     encoder, classifier = estimator[0], estimator[1:]
-    check_is_fitted(classifier)
     if not (isinstance(alpha, Real) and 0 <= alpha <= 1):
         raise ValueError(f"alpha={alpha!r} is not a number between 0 and 1.")
     if alpha > 0 and not hasattr(classifier[-1], "p_values"):

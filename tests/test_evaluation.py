@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 
@@ -113,6 +115,7 @@ def test_what_cannot_be_compared_is_nan(pipeline, embedded):
     unnamed = evaluate_shots(SeMoBridgeClassifier(class_names="ignore"), X[first], y[first])
     assert np.isnan([unnamed.accuracy, unnamed.names_accuracy]).all()
     assert "%" not in str(unnamed)
+    assert str(evaluate_shots(pipeline[-1], X[:1], y[:1])).startswith(f"1 shot of 1 class: {y[0]} 1\n")
     one = evaluate_shots(pipeline[-1], X[y == "bird"], y[y == "bird"])
     assert np.isnan(one.logistic_accuracy)
     assert one.mixed_up is None
@@ -137,6 +140,10 @@ def test_the_summary_says_all_in_four_lines(pipeline, embedded):
 def test_a_search_is_taken(pipeline, embedded):
     search = GridSearchCV(pipeline[-1], {"prompts": ["{}"]}, cv=2).fit(*embedded)
     assert evaluate_shots(search, *embedded).accuracy > 0
+    with pytest.raises(
+        NotFittedError, match="GridSearchCV has no best_estimator_. Call fit, with refit=True"
+    ):
+        evaluate_shots(clone(search), *embedded)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,8 @@ import openpyxl
 import pandas as pd
 import pytest
 from sklearn import config_context
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -78,6 +80,10 @@ def test_any_pipeline_over_images_and_searches_over_them(place):
     table = predict_folder(search, "photos", progress=False)
     assert table["label"].notna().sum() == 6
     assert table["p_value"].isna().all()
+    with pytest.raises(
+        NotFittedError, match="GridSearchCV has no best_estimator_. Call fit, with refit=True"
+    ):
+        predict_folder(clone(search), "photos")
     with pytest.raises(TypeError, match="LogisticRegression has none"):
         predict_folder(search, "photos", alpha=0.1)
     with pytest.raises(TypeError, match="begins with a CLIPImageEncoder"):

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from sklearn.utils.validation import column_or_1d
 
 from .._evaluation import evaluate_shots
-from .._folder_table import label_files, plain
+from .._folder_table import image_pipeline, label_files, plain
 from .._user_shots import UserShots
 from .._utils.files import as_path
 from ._content import content
@@ -70,15 +70,19 @@ def write_report(
         raise ValueError(f"n_thumbnails={n_thumbnails!r} is not a number of pictures.")
     if (shots is None) != (y_shots is None):
         raise ValueError("shots and y_shots, their labels, belong together.")
-    estimator = getattr(estimator, "best_estimator_", estimator)
-    table, paths, embeddings = label_files(estimator, folder, alpha=alpha, progress=progress)
-    known = None
+    estimator, known = image_pipeline(estimator), None
+    # A wrong shot must not become known only after a large folder.
     if y_shots is not None:
         shots = np.asarray([os.fspath(as_path(shot)) for shot in shots], dtype=object)
-        of_shots = estimator[0].transform(shots)
         y_shots = column_or_1d(np.asarray(y_shots))
+        if len(shots) != len(y_shots):
+            raise ValueError(
+                f"There are {len(shots)} shots but {len(y_shots)} y_shots: each shot needs its label."
+            )
+        of_shots = estimator[0].transform(shots)
         evaluation = evaluate_shots(estimator[1:], of_shots, y_shots)
         known = UserShots(estimator, shots, y_shots, of_shots, evaluation)
+    table, paths, embeddings = label_files(estimator, folder, alpha=alpha, progress=progress)
     report(path, folder, estimator, table, paths, embeddings, known, n_thumbnails, progress)
 
 

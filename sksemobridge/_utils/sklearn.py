@@ -8,14 +8,16 @@ from typing import Any, TypeVar
 
 import numpy as np
 from sklearn.base import _fit_context
+from sklearn.model_selection._search import BaseSearchCV
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import _check_sample_weight
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 __all__ = [
     "Interval",
     "StrOptions",
+    "best_of",
     "check_matplotlib_support",
     "check_sample_weight",
     "checks_parameters",
@@ -34,6 +36,15 @@ def checks_parameters(fit: Method) -> Method:
 def offered_if(condition: Callable[[Any], Any]) -> Callable[[Method], Method]:
     """Offer a method only if the condition holds for the estimator; see `available_if` of scikit-learn."""
     return available_if(condition)
+
+
+def best_of(estimator):
+    """The best estimator of a search, or any other estimator itself."""
+    if isinstance(estimator, BaseSearchCV):
+        check_is_fitted(
+            estimator, "best_estimator_", msg="%(name)s has no best_estimator_. Call fit, with refit=True."
+        )
+    return getattr(estimator, "best_estimator_", estimator)
 
 
 def check_sample_weight(weight, n_rows):

@@ -15,7 +15,7 @@ from sklearn.utils import check_scalar, column_or_1d
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from .._classifier import SeMoBridgeClassifier
-from .._utils.sklearn import check_matplotlib_support
+from .._utils.sklearn import best_of, check_matplotlib_support
 from ..encoders._base import list_images
 from ..encoders._pictures import ImageReadError, decode, describe, fetch
 
@@ -149,7 +149,7 @@ class PredictionsDisplay:
         ValueError
             If there are no images, if shots have no labels, or if numbers of images and labels differ.
         """
-        estimator = getattr(estimator, "best_estimator_", estimator)
+        estimator = best_of(estimator)
         if not isinstance(estimator, Pipeline):
             raise TypeError(
                 "estimator must be a fitted Pipeline that takes images, such as make_pipeline(CLIPImageEncoder(...), "

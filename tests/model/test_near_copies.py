@@ -127,6 +127,9 @@ def test_copies_of_shots_are_as_the_shots_with_groups_and_a_warning_says_so(shot
     ):
         found = SeMoBridgeClassifier(CLIPTextEncoder("mini", "bundled")).fit(X, y)
     np.testing.assert_allclose(found.predict_proba(queries), grouped.predict_proba(queries), atol=1e-6)
+    one = [*range(5), *range(5, 30, 5)]
+    with pytest.warns(UserWarning, match=r"5 of 10 shots .* count as 1 image\."):
+        SeMoBridgeClassifier(class_names="ignore").fit(X[one], y[one])
     with pytest.warns(UserWarning, match="near copies"):
         assert found.with_classes(found.classes_[:4]).partial_fit(X, y).blend_ == pytest.approx(found.blend_)
 

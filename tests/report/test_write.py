@@ -7,7 +7,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-from sksemobridge import CLIPImageEncoder, make_semobridge_pipeline, write_report
+from sksemobridge import CLIPImageEncoder, ImageReadError, make_semobridge_pipeline, write_report
 from sksemobridge.datasets import load_image_folder
 
 from ..user_folder import CLASSES, fitted_to_shots
@@ -63,6 +63,14 @@ def test_labels_may_be_a_column(place):
     labels = shots.target_names[shots.target][:, None]
     write_report("a.html", fitted_to_shots(), "photos", shots.paths, labels, progress=False)
     assert {item["label"] for item in data_of(place / "a.html")["shots"]} == set(CLASSES)
+
+
+def test_a_wrong_shot_is_refused_before_the_folder_is_read(place):
+    pipeline = fitted_to_shots()
+    with pytest.raises(ValueError, match="There are 2 shots but 1 y_shots"):
+        write_report("report.html", pipeline, "no folder", ["a.png", "b.png"], ["bird"])
+    with pytest.raises(ImageReadError, match="a.png"):
+        write_report("report.html", pipeline, "no folder", ["a.png"], ["bird"])
 
 
 def test_shots_without_labels_are_refused(place):
