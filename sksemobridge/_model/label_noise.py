@@ -85,6 +85,9 @@ def right_labels(hold_out, codes, first=None, share="auto"):
             name_tells * _right(of_label, e, n_classes) + (1 - name_tells) * (1 - e), LEAST
         )
         e = estimated()
+        # If most names have no shots, one of them often looks most like an image by chance.
+        n_shown = len(n_of_class)
+        logits[:, n_shown:] -= np.log(max(n_classes / n_shown - 1, 1))
         likely = _likely(codes, right, rows, logits.argmax(axis=1))
     for _ in range(ROUNDS):
         moved = likely != codes

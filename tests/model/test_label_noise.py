@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sksemobridge import PaperBlend
+from sksemobridge import PaperBlend, PrecomputedTextEncoder, SeMoBridgeClassifier
 from sksemobridge._model.label_noise import LEAST
 
 
@@ -113,6 +113,17 @@ def test_a_class_that_has_only_a_name_takes_no_right_label(world):
     )
     assert careful.label_proba_.min() > 0.5
     np.testing.assert_allclose(careful.coef_, trusting.coef_, rtol=1e-10)
+
+
+def test_many_names_without_shots_take_no_right_label():
+    """One of many names always fits an image by chance."""
+    means, names = np.random.default_rng(0).normal(size=(500, 128)), [f"{i:03}" for i in range(500)]
+    means += 3 * means[:1]  # as in CLIP, all embeddings are similar
+    encoder, codes = PrecomputedTextEncoder(names, means, np.eye(128)), np.repeat(np.arange(5), 8)
+    X = means[codes] + np.random.default_rng(2).normal(scale=3, size=(40, 128))
+    classifier = SeMoBridgeClassifier(encoder, prompts="{}")
+    right = classifier.partial_fit(X, np.array(names)[codes], classes=names).label_proba_
+    assert right.min() > 0.5
 
 
 def test_a_class_whose_images_are_all_of_another_class_is_found(make_world):
