@@ -22,7 +22,7 @@ from ._saving import trusted_types
 from ._user_shots import learn, say
 from ._utils.files import new_file
 from ._utils.platforms import user_cache_folder
-from .datasets._folder import existing_folder, is_image
+from .datasets._folder import existing_folder, is_image, list_files
 from .encoders import CLIPImageEncoder, ModelLoadError
 
 # The packages that each kind of file needs besides this one.
@@ -171,7 +171,8 @@ def _new_file_of(kinds):
 
 
 def _check(args):
-    """Refuse arguments that exclude each other, and set defaults that depend on other arguments."""
+    """Refuse an empty folder and arguments that exclude each other. Set defaults that depend on other arguments."""
+    list_files(args.photos)
     if args.model_file is not None and (args.names or args.corrections):
         raise ValueError(
             "--names and --corrections need --shots; the classifier of --model-file is fitted already"

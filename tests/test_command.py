@@ -154,6 +154,14 @@ def test_a_missing_package_is_said_with_the_python_that_needs_it(place, capsys, 
     assert f"{sys.executable} -m pip install pandas openpyxl" in capsys.readouterr().err
 
 
+def test_an_empty_folder_is_said_before_the_work(place, capsys, monkeypatch):
+    Path("empty").mkdir()
+    monkeypatch.setattr("sksemobridge._command.learn", None)
+    with pytest.raises(SystemExit, match="2"):
+        main(["label", "empty", "--shots", "shots", "--out", "labels.csv", *MODEL])
+    assert "The folder 'empty' has no files." in capsys.readouterr().err
+
+
 def test_too_few_shots_to_turn_images_away_are_said(place, capsys):
     main([*LABEL, "--out", "labels.csv", "--alpha", "0.01"])
     assert "no p-value is as low as --alpha 0.01" in capsys.readouterr().err

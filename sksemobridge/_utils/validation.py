@@ -56,7 +56,7 @@ def validate_embeddings(estimator, X, *, reset):
             raise
         raise ValueError(
             f"{type(estimator).__name__} expects embeddings, an array of shape (n_samples, n_features), but X holds images "
-            "or their paths. Embed them with CLIPImageEncoder first, or use make_semobridge_pipeline, which does both."
+            f"or their paths. Embed them first, for example in make_pipeline(CLIPImageEncoder(...), {type(estimator).__name__}(...))."
         ) from error
     try:
         assert_all_finite(X, input_name="X")

@@ -87,7 +87,7 @@ def test_masked_rows_are_named():
     ],
 )
 def test_images_in_place_of_embeddings_are_named(images):
-    with pytest.raises(ValueError, match="X holds images or their paths. Embed them with CLIPImageEncoder"):
+    with pytest.raises(ValueError, match="X holds images or their paths. Embed them first"):
         SeMoBridgeClassifier().fit(images, [0, 1])
 
 
