@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from ._saving import SavedEstimator
 from ._utils.array_api import log_softmax, namespace, softmax, to_numpy
 from ._utils.sklearn import offered_if
-from ._utils.validation import validate_embeddings, validate_learnt
+from ._utils.validation import validate_embeddings, validate_training_embeddings
 
 
 def is_linear(classifier):
@@ -95,7 +95,9 @@ class EmbeddingClassifier(ClassifierMixin, SavedEstimator):
         classifier : object
         """
         check_is_fitted(self)
-        return self._clone_with(self._fitted.with_unlabeled(validate_learnt(self, X, reset=False)))
+        return self._clone_with(
+            self._fitted.with_unlabeled(validate_training_embeddings(self, X, reset=False))
+        )
 
     def _finished_scores(self, X, finish):
         check_is_fitted(self)

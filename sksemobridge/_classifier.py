@@ -32,8 +32,8 @@ from ._utils.validation import (
     validate_embeddings,
     validate_groups,
     validate_labels,
-    validate_learnt,
     validate_priors,
+    validate_training_embeddings,
     validate_weights,
     warn_about_unlabeled,
     warn_caller,
@@ -207,7 +207,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         # Input
         if self.text_encoder is not None:
             check_text_encoder(self)
-        embeddings = validate_learnt(self, X, reset=earlier is None)
+        embeddings = validate_training_embeddings(self, X, reset=earlier is None)
         labels = validate_labels(y, len(embeddings))
         warn_about_unlabeled(labels, self.class_names)
         weight = validate_weights(sample_weight, len(embeddings))

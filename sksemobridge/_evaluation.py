@@ -146,6 +146,7 @@ def evaluate_shots(
 
 
 def number_of_shots(n):
+    """The number with its noun."""
     return f"{n} shot" if n == 1 else f"{n} shots"
 
 

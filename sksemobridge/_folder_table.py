@@ -114,7 +114,7 @@ class _Columns(Bunch):
         if name in self:
             return self[name]
         raise AttributeError(
-            f"{name!r} is of a data frame, and this is a Bunch of lists, as pandas is not installed: pip install pandas"
+            f"Without pandas, the table is a Bunch of lists and has no {name!r}. For a data frame: pip install pandas"
         )
 
 

@@ -24,7 +24,7 @@ from ._utils.validation import (
     record_features,
     require_width,
     validate_embeddings,
-    validate_learnt,
+    validate_training_embeddings,
     warn_caller,
 )
 
@@ -139,7 +139,7 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
         """`fit` to embeddings and to an earlier `gallery`: the sum of its unit rows, and their number."""
         check_text_encoder(self, method=None)
         is_first = gallery is None
-        embeddings = validate_learnt(self, X, reset=is_first)
+        embeddings = validate_training_embeddings(self, X, reset=is_first)
         width, words = embeddings.shape[1], None
         if self.direction == "image_to_text":
             words = word_span(self.text_encoder, self.vocabulary)

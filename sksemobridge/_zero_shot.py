@@ -20,7 +20,7 @@ from ._utils.validation import (
     record_features,
     require_width,
     validate_labels,
-    validate_learnt,
+    validate_training_embeddings,
 )
 
 
@@ -83,7 +83,7 @@ class ZeroShotClassifier(EmbeddingClassifier):
         self : object
         """
         check_text_encoder(self)
-        embeddings = None if X is None else validate_learnt(self, X, reset=True)
+        embeddings = None if X is None else validate_training_embeddings(self, X, reset=True)
         classes = np.unique(validate_labels(y, np.size(y) if embeddings is None else len(embeddings)))
         class_prompts = describe_classes(classes, self.text_encoder, self.prompts, self.class_names)
         if None in class_prompts.names:

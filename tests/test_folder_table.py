@@ -143,7 +143,7 @@ def test_without_pandas_the_columns_are_lists(pipeline, without):
     table = predict_folder(pipeline, "photos", progress=False)
     assert list(table) == COLUMNS
     assert table["path"] == expected["path"].tolist()
-    with pytest.raises(AttributeError, match="'to_csv' is of a data frame.*pip install pandas"):
+    with pytest.raises(AttributeError, match="has no 'to_csv'.*pip install pandas"):
         table.to_csv("a.csv")
     for kind in (".csv", ".jsonl"):
         write_table(table, f"a{kind}")

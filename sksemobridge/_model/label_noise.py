@@ -87,8 +87,8 @@ def right_labels(hold_out, codes, first=None, share="auto"):
         e = estimated()
         # If most names have no shots, one of them often looks most like an image by chance.
         n_shown = len(n_of_class)
-        logits[:, n_shown:] -= np.log(max(n_classes / n_shown - 1, 1))
-        likely = _likely(codes, right, rows, logits.argmax(axis=1))
+        by_chance = np.where(np.arange(n_classes) < n_shown, 0.0, np.log(max(n_classes / n_shown - 1, 1)))
+        likely = _likely(codes, right, rows, (logits - by_chance).argmax(axis=1))
     for _ in range(ROUNDS):
         moved = likely != codes
         evidence = hold_out(np.where(moved, 1.0, right), likely)
@@ -105,7 +105,8 @@ def right_labels(hold_out, codes, first=None, share="auto"):
         of_label = rest_tells * of_label + (1 - rest_tells) / logits.shape[1]
         right[rows] = np.maximum(_right(of_label, e, logits.shape[1]), LEAST)
         e = estimated()
-        likely = _likely(codes, right, rows, np.where(right[rows] < 0.5, classes[logits.argmax(axis=1)], 0))
+        best = np.where(right[rows] < 0.5, classes[logits.argmax(axis=1)], codes[rows])
+        likely = _likely(codes, right, rows, best)
         if np.abs(right - before).max() < SETTLED:
             break
     if first is not None and trust > 0.5:

@@ -70,7 +70,7 @@ def validate_embeddings(estimator, X, *, reset):
     return X
 
 
-def validate_learnt(estimator, X, *, reset):
+def validate_training_embeddings(estimator, X, *, reset):
     """`validate_embeddings` of what is learnt from, as a NumPy array, with a warning of rows of zeros."""
     X = to_numpy(validate_embeddings(estimator, X, reset=reset))
     is_zero = ~X.any(axis=1)
