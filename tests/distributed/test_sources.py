@@ -136,7 +136,7 @@ class TestRefusals:
             ({"image_column": "photo"}, "has the images .not 'photo'.: id, picture, error"),
             ({"image_column": "picture"}, "Give key_columns"),
             ({"image_column": "picture", "key_columns": "number"}, "Give key_columns .* .not .'number'"),
-            ({"image_column": "picture", "key_columns": "error"}, "Give key_columns .* Rename those"),
+            ({"image_column": "picture", "key_columns": "error"}, "Give key_columns .* Rename columns"),
         ],
     )
     def test_columns_of_a_table(self, cluster, tmp_path, options, message):
