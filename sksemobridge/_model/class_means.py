@@ -5,6 +5,8 @@
     u = m + mu_c + noise                                           (images vary around the mean of their class)
     mu_c = mhat_c + deviation,  mhat_c = slope (T_c - mean T)      (class means vary around predictions from names)
 
+The slope is that of a regression, times the probability that texts help. So names that mean nothing predict nothing.
+
 The estimate of a class mean starts at the prediction `mhat_c`. The `n_c` images of the class have the mean `r_c`, and move
 the estimate towards it: `mu_c = mhat_c + n_c / (n_c + kappa) (r_c - m - mhat_c)`. So a name counts as
 `kappa = var(noise) / var(deviation)` images. The method of moments estimates `kappa`. There is one `kappa` for a span of
@@ -103,7 +105,7 @@ def fit_class_means(u, codes, weight, texts=None, trust=0.0, words=None, right=1
     slope, span, guesses = 0.0, words, [KAPPA] if words is None else KAPPA_OF_WORDS
     predicted = np.zeros_like(raw)
     if texts is not None:
-        slope = fit_slope(texts, raw - centre)
+        slope = trust * fit_slope(texts, raw - centre)
         predicted, span = slope * (texts - texts.mean(axis=0)), directions(texts)
         guesses = np.power(KAPPA_OF_TEXTS, trust) * KAPPA ** (1 - trust)
 

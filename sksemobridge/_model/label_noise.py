@@ -8,9 +8,9 @@ label of image `i`, by a model that was fitted without this image. Then the labe
 In the next fit, each image counts with this probability. The fit gives new `p_i`. With texts, the first `p_i` are those of
 the texts alone.
 
-A name may mean nothing, and the only other image of a class may say nothing about it. In these cases `p_i = 1 / C`. For a
-name, all images of the class together tell how probable this case is. If the images of another class do not confirm its
-name, they are no reason to doubt a label: if two names are swapped, neither class confirms its name.
+A name may mean nothing, and where names do not help, the only other image of a class may say nothing about it. In these
+cases `p_i = 1 / C`. For a name, all images of the class together tell how probable this case is. If the images of another
+class do not confirm its name, they are no reason to doubt a label: if two names are swapped, neither class confirms its name.
 
 A class may have a name and no shots, because all its images have the label of another class. Images that look most like this
 name are tried as shots of this class: the model that gives their `p_i` takes the other such images for this class.
@@ -95,14 +95,13 @@ def right_labels(hold_out, codes, first=None, share="auto"):
         rows, before = evidence.rows[evidence.fitted], right.copy()
         # No correction here, because it takes most of the time of a fit.
         logits = evidence.fit_weights(np.ones((len(rows), 1)), np.ones(1)).held_out()
-        if first is not None:
-            alone = (np.bincount(likely)[codes] + moved)[rows] == 1
-            rest_tells = np.where(alone, NAME_TELLS * evidence.trust * confirmed[rows], 1.0)
-        else:
-            rest_tells = np.where(n_of_class[codes[rows]] == 2, IMAGE_TELLS, 1.0)
+        others = (np.bincount(likely)[codes] + moved)[rows] - 1
+        alone = 1 - NAME_TELLS * evidence.trust * confirmed[rows]
+        in_pair = (1 - IMAGE_TELLS) * (1 - evidence.trust)
+        unknown = np.select([others == 0, others == 1], [alone, in_pair], 0.0)
         classes = np.unique(likely)
         of_label = softmax(logits)[np.arange(len(rows)), np.searchsorted(classes, codes[rows])]
-        of_label = rest_tells * of_label + (1 - rest_tells) / logits.shape[1]
+        of_label = (1 - unknown) * of_label + unknown / logits.shape[1]
         right[rows] = np.maximum(_right(of_label, e, logits.shape[1]), LEAST)
         e = estimated()
         best = np.where(right[rows] < 0.5, classes[logits.argmax(axis=1)], codes[rows])

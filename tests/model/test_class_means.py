@@ -37,6 +37,15 @@ def test_many_images_outweigh_the_name_and_one_does_not():
     assert share[0] < 0.5 < 0.9 < share[1:].min()
 
 
+def test_names_predict_as_much_as_texts_help():
+    u, codes, weight, texts = small_task()
+    whole, half, none = (class_means(u, codes, weight, texts, trust=trust) for trust in (1.0, 0.5, 0.0))
+    np.testing.assert_allclose(half.predicted, whole.predicted / 2)
+    np.testing.assert_allclose(half.slope, whole.slope / 2)
+    assert np.abs(whole.predicted).max() > 0.01
+    assert not none.predicted.any()
+
+
 def test_classes_that_names_predict_well_lean_more():
     rng = np.random.default_rng(0)
     texts = normalize(rng.normal(size=(20, 40)))

@@ -53,6 +53,19 @@ def test_an_only_shot_is_judged_by_its_name_and_a_pair_without_names_with_care(w
     assert without_text.fit(X, wrong).label_proba_.min() > 0.3
 
 
+def test_a_pair_whose_name_means_nothing_is_judged_as_without_names():
+    """The other shot of a pair may say nothing about it."""
+    rng = np.random.default_rng(2)
+    labels, means, nothing = np.repeat(np.arange(20), 2), *rng.normal(size=(2, 20, 48))
+    truth = np.where(np.arange(40) == 0, 1, labels)
+    X, y = means[truth] + rng.normal(size=(40, 48)), np.array([f"class {c:02d}" for c in labels])
+    encoder = PrecomputedTextEncoder.from_joint(dict(zip(np.unique(y).tolist(), nothing)))
+    named = SeMoBridgeClassifier(encoder, prompts="{}").fit(X, y)
+    ignored = SeMoBridgeClassifier(class_names="ignore").fit(X, y)
+    assert named.blend_["trust"] < 0.01
+    np.testing.assert_allclose(named.label_proba_, ignored.label_proba_, atol=0.2)
+
+
 def test_few_doubtful_labels_are_told_and_change_nothing(world):
     """Hard images are not thrown out: they look like wrong labels."""
     X, y = world.draw(12)
