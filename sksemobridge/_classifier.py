@@ -225,7 +225,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
                 require_width(embeddings.shape[1], known.shape[1])
 
         # Shots, with those of earlier calls
-        memory = ShotMemory() if earlier is None else earlier.shots.take(earlier.position(classes))
+        memory = ShotMemory() if earlier is None else earlier.memory.take(earlier.position(classes))
         new_groups = None if groups is None else groups[rows]
         memory = memory.add(embeddings[rows], codes, weight[rows], new_groups, used)
         has_shots = require_shots(classes, memory.shots.codes, prompts)
@@ -326,8 +326,8 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
             self.bridge_, self.blend_ = model.bridge.matrix, model.numbers
             return
         self.blend_ = model.blend
-        if fitted.held_out is not None:
-            self.held_out_proba_ = fitted.of_rows(fitted.held_out)
+        if fitted.held_out_proba is not None:
+            self.held_out_proba_ = fitted.of_rows(fitted.held_out_proba)
         if self.label_noise != 0:
             self.label_proba_ = fitted.of_rows(fitted.right)
 
@@ -367,7 +367,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         check_is_fitted(self)
         wanted, fitted, params = validate_classes(classes), self._fitted, {}
         rows = fitted.position(wanted)
-        new, shots, log_prior = rows < 0, fitted.shots.take(rows), fitted.log_prior
+        new, shots, log_prior = rows < 0, fitted.memory.take(rows), fitted.log_prior
         prompts, added = fitted.class_prompts, None
         texts: Any = fitted.text_embeddings
         if prompts is not None:

@@ -122,7 +122,7 @@ def evaluate_shots(
     fitted = careful = clone(classifier).set_params(store_held_out=True).fit(X, y, groups=groups)
     if classifier.label_noise == 0:
         careful = clone(classifier).set_params(label_noise="auto").fit(X, y, groups=groups)
-    classes, held_out, memory = fitted.classes_, fitted.held_out_proba_, fitted._fitted.shots
+    classes, held_out, memory = fitted.classes_, fitted.held_out_proba_, fitted._fitted.memory
     codes = np.searchsorted(classes, column_or_1d(np.asarray(y)).astype(classes.dtype))
     unit = l2_normalize(to_numpy(validate_embeddings(fitted, X, reset=False)))
     known = np.isfinite(held_out).all(axis=1)

@@ -20,14 +20,16 @@ class FittedState:
 
     classes: np.ndarray  # sorted labels
     model: Model | PaperModel  # a `Model` is without `log_prior`
-    shots: ShotMemory
+    memory: ShotMemory
     text_embeddings: np.ndarray | None  # `T_c (C, D)`
     class_prompts: ClassPrompts | None  # None without class texts
     log_prior: np.ndarray | None  # added to the decision, `(C,)`; None if all classes are equally frequent
     # Probability that the label of each shot is right, and how much the shot counts, `(m,)`. One for a `PaperModel`
     right: np.ndarray
     counted: np.ndarray
-    held_out: np.ndarray | None = None  # probabilities of each shot by a model without the shot, `(m, C)`
+    held_out_proba: np.ndarray | None = (
+        None  # probabilities of each shot by a model without the shot, `(m, C)`
+    )
     of_shots: Model | None = None  # the model before unlabelled images, or None without these
 
     @property
@@ -56,7 +58,7 @@ class FittedState:
 
     def over(self, classes, rows, texts, prompts, log_prior):
         """The state for other classes `(K,)`, which are at `rows`. -1 is a new class. `texts (K, D)` are their `T_c`."""
-        kept, model = np.isin(self.shots.shots.codes, rows), self.model.over(rows, texts)
+        kept, model = np.isin(self.memory.shots.codes, rows), self.model.over(rows, texts)
         if isinstance(model, PaperModel):
             model = replace(model, log_prior=log_prior)
         return replace(
@@ -64,13 +66,13 @@ class FittedState:
             classes=classes,
             model=model,
             of_shots=self.of_shots and self.of_shots.over(rows, texts),
-            shots=self.shots.take(rows),
+            memory=self.memory.take(rows),
             text_embeddings=texts,
             class_prompts=prompts,
             log_prior=log_prior,
             right=self.right[kept],
             counted=self.counted[kept],
-            held_out=None,  # belongs to the old set of classes
+            held_out_proba=None,  # belongs to the old set of classes
         )
 
     def with_unlabeled(self, X):
@@ -86,20 +88,20 @@ class FittedState:
                 X,
                 # Here anchors come from the shots. In the zero-shot classifier they come from logits and images.
                 lambda logits, u: anchors_of_shots(
-                    self.shots.of_images, self.counted, model, self.text_embeddings
+                    self.memory.of_images, self.counted, model, self.text_embeddings
                 ),
                 # A class without text may be "everything else".
                 with_offsets=self.class_prompts is None or None not in self.class_prompts.names,
             )
             # Classes that come later get the same scales.
             blend = {name: value * (1 if name == "trust" else factor) for name, value in blend.items()}
-        terms = {name: astype(term, self.shots.shots.X.dtype) for name, term in terms.items()}
+        terms = {name: astype(term, self.memory.shots.X.dtype) for name, term in terms.items()}
         return replace(self, model=replace(model, terms=terms, blend=blend), of_shots=model)
 
     def of_rows(self, values):
         """Values of pooled shots, repeated for the rows of `fit`. They are NaN for rows of weight zero."""
-        result = values[self.shots.pooled]
-        result[self.shots.pooled < 0] = np.nan
+        result = values[self.memory.pooled]
+        result[self.memory.pooled < 0] = np.nan
         return result
 
 

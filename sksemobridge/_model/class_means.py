@@ -37,14 +37,14 @@ LEAST_DIFFERENCE = 1e-6
 
 @dataclass(frozen=True, eq=False)
 class ClassMeans:
-    """Means of the classes, with each image and without it. All but `raw` are relative to `centre`."""
+    """Means of the classes, with each image and without it. All but `image_means` are relative to `centre`."""
 
     u: np.ndarray  # unit embeddings of images `(n, D)`
     codes: np.ndarray  # their classes `(n,)`; each class has an image
     share: np.ndarray  # weight of each image `(n,)`; in a class they sum to one
     counts: np.ndarray  # effective number `n_c (C,)` of images
     left: np.ndarray  # for each image, the effective number of its class without the image, `(n,)`
-    raw: np.ndarray  # `r_c (C, D)`, the weighted means of the classes
+    image_means: np.ndarray  # `r_c (C, D)`, the weighted means of the classes
     centre: np.ndarray  # `m (D,)`, the mean of the class means
     predicted: np.ndarray  # `mhat_c (C, D)`
     span: np.ndarray | None  # orthonormal directions `(D, r)` with their own `kappa`
@@ -57,18 +57,18 @@ class ClassMeans:
         return np.bincount(self.codes)[self.codes] == 1
 
     @property
-    def means(self):
+    def leaning_means(self):
         """`mu_c`, shape (C, D)."""
-        return self.predicted + self._leaning(self.raw - self.centre - self.predicted, self.counts)
+        return self.predicted + self._leaning(self.image_means - self.centre - self.predicted, self.counts)
 
     @property
     def gaps(self):
         """Difference between the mean of each class and `mu_c`, shape (C, D)."""
-        return self.raw - self.centre - self.means
+        return self.image_means - self.centre - self.leaning_means
 
     def residuals(self, rows):
         """Images minus the mean of their class, shape (k, D)."""
-        return self.u[rows] - self.raw[self.codes[rows]]
+        return self.u[rows] - self.image_means[self.codes[rows]]
 
     def without(self, rows):
         """For each image at `rows`, its class without the image: `mu_c`, the gap, and the effective number.
@@ -77,7 +77,7 @@ class ClassMeans:
         """
         codes, share, alone = self.codes[rows], self.share[rows], self.alone[rows]
         left, rest = self.left[rows], np.where(alone, 1.0, 1.0 - share)
-        mean = self.raw[codes] - (share / rest)[:, None] * self.residuals(rows) - self.centre
+        mean = self.image_means[codes] - (share / rest)[:, None] * self.residuals(rows) - self.centre
         mean = np.where(alone[:, None], self.predicted[codes], mean)
         leaning = self.predicted[codes] + self._leaning(mean - self.predicted[codes], left)
         return leaning, mean - leaning, left
@@ -100,12 +100,12 @@ def fit_class_means(u, codes, weight, texts=None, trust=0.0, words=None, right=1
     n_classes = int(codes.max()) + 1
     share = weight_in_class(codes, weight * right)
     counts, left = effective_numbers(codes, weight, right)
-    raw = sum_rows(u, share, codes, n_classes)
-    centre = raw.mean(axis=0)
+    image_means = sum_rows(u, share, codes, n_classes)
+    centre = image_means.mean(axis=0)
     slope, span, guesses = 0.0, words, [KAPPA] if words is None else KAPPA_OF_WORDS
-    predicted = np.zeros_like(raw)
+    predicted = np.zeros_like(image_means)
     if texts is not None:
-        slope = trust * fit_slope(texts, raw - centre)
+        slope = trust * fit_slope(texts, image_means - centre)
         predicted, span = slope * (texts - texts.mean(axis=0)), directions(texts)
         guesses = np.power(KAPPA_OF_TEXTS, trust) * KAPPA ** (1 - trust)
 
@@ -118,14 +118,14 @@ def fit_class_means(u, codes, weight, texts=None, trust=0.0, words=None, right=1
         return np.array([inside, max(whole - inside, 0.0)])
 
     within = sum(
-        squares(u[rows] - raw[codes[rows]], (counts[codes] * share)[rows]) for rows in blocks(len(u))
+        squares(u[rows] - image_means[codes[rows]], (counts[codes] * share)[rows]) for rows in blocks(len(u))
     )
-    between = squares(raw - centre - predicted, np.full(n_classes, 1 / max(n_classes - 1, 1)))
+    between = squares(image_means - centre - predicted, np.full(n_classes, 1 / max(n_classes - 1, 1)))
     if (within + between)[-1] <= LEAST_DIFFERENCE**2 * (within + between).sum():
         # All differences lie in the span. Outside there is only rounding.
         within[-1] = between[-1] = 0.0
     kappa = LEANING * np.array([_kappa(*of_part, counts) for of_part in zip(within, between, guesses)])
-    return ClassMeans(u, codes, share, counts, left, raw, centre, predicted, span, kappa, slope)
+    return ClassMeans(u, codes, share, counts, left, image_means, centre, predicted, span, kappa, slope)
 
 
 def effective_numbers(codes, weight, right):

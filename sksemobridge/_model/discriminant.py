@@ -100,18 +100,18 @@ class Discriminant:
     gaussian : Gaussian
     gap_weight : ndarray of shape (C,)
         `gap_weight_c`.
-    kept : float
+    scatter_factor : float
         `(1 - l) / f`, the factor of the scatter in `inv(P)`.
     """
 
     classes: ClassMeans
     gaussian: Gaussian
     gap_weight: np.ndarray
-    kept: float
+    scatter_factor: float
 
     def linear(self):
         """`z_c` of queries, as a `Linear`."""
-        return self.gaussian.discriminant(self.classes.means, self.classes.counts)
+        return self.gaussian.discriminant(self.classes.leaning_means, self.classes.counts)
 
     def held_out(self, rows):
         """`z_c` of the images at `rows`, each by a model without the image, shape (k, C).
@@ -122,15 +122,15 @@ class Discriminant:
         """
         n_classes = len(self.classes.counts)
         result = np.empty((len(rows), n_classes))
-        means = self.classes.means
-        raw, gaps = self.classes.raw - self.classes.centre, self.classes.gaps
-        products = [self.gaussian.precision.times(part) for part in (means, raw, gaps)]
+        means = self.classes.leaning_means
+        centred, gaps = self.classes.image_means - self.classes.centre, self.classes.gaps
+        products = [self.gaussian.precision.times(part) for part in (means, centred, gaps)]
         for part in blocks(len(rows)):
             result[part] = self._held_out(rows[part], means, gaps, *products)
         width = self.gaussian.width(self.classes.counts)
         return result / width + (1 - 1 / width) * self.gaussian.typical
 
-    def _held_out(self, rows, means, gaps, of_means, of_raw, of_gaps):
+    def _held_out(self, rows, means, gaps, of_means, of_centred, of_gaps):
         """`held_out` before the widths, for one block of rows. `of_` and `_p` mark products with `P`."""
         classes, times = self.classes, self.gaussian.precision.times
         own, each = classes.codes[rows], np.arange(len(rows))
@@ -138,7 +138,7 @@ class Discriminant:
         mean, gap, left = classes.without(rows)
         v = classes.u[rows] - classes.centre
         v_p, mean_p = times(v), times(mean)
-        residual_p = v_p - of_raw[own]
+        residual_p = v_p - of_centred[own]
         # Share of the class that is left. It is infinite for a single image, so that quotients by it are zero.
         rest = np.where(classes.alone[rows], np.inf, 1 - share)
         z = v_p @ means.T - 0.5 * _paired(of_means, means)
@@ -147,11 +147,11 @@ class Discriminant:
         changed = np.stack([classes.residuals(rows), gaps[own], gap])  # U, shape (3, k, D)
         # P is linear, so only two products of it with images are needed.
         gap_p = np.where(
-            (left == 0)[:, None], 0.0, of_raw[own] - (share / rest)[:, None] * residual_p - mean_p
+            (left == 0)[:, None], 0.0, of_centred[own] - (share / rest)[:, None] * residual_p - mean_p
         )
         changed_p = np.stack([residual_p, of_gaps[own], gap_p])
         lost = classes.counts[own] * share / rest
-        factor = self.kept * np.stack([-lost, -weight * classes.counts[own], weight * left])  # K
+        factor = self.scatter_factor * np.stack([-lost, -weight * classes.counts[own], weight * left])  # K
         inner = np.einsum("akd,bkd->kab", changed_p, changed)
         # (I + K U P U')^-1 K
         middle = np.linalg.solve(np.eye(3) + factor.T[:, :, None] * inner, np.eye(3) * factor.T[:, :, None])
@@ -168,7 +168,7 @@ class Discriminant:
 
 def fit_discriminant(classes, trust=0.0, has_words=False):
     """`Discriminant` of `ClassMeans`. Texts help with the probability `trust`. With `has_words`, the span is that of words."""
-    counts, width = classes.counts, classes.u.shape[1]
+    counts, n_features = classes.counts, classes.u.shape[1]
     single = np.bincount(classes.codes) == 1
     gap_weight = np.where(single, 1.0, trust)
     own = counts / (counts + classes.kappa[-1])
@@ -186,7 +186,7 @@ def fit_discriminant(classes, trust=0.0, has_words=False):
 
     gaps /= root
     # Eigenvectors and eigenvalues of the scatter, from the smaller of its two Gram matrices.
-    if len(factors) + len(gaps) < width:
+    if len(factors) + len(gaps) < n_features:
         rows = np.vstack([gaps, *(factors[rows, None] * classes.residuals(rows) / root for rows in pieces)])
         values, left = linalg.eigh(rows @ rows.T)
         keep = values > values[-1] * len(values) * np.finfo(float).eps
@@ -199,10 +199,10 @@ def fit_discriminant(classes, trust=0.0, has_words=False):
             scatter += residuals.T @ residuals
         values, basis = linalg.eigh(scatter)
         values = np.maximum(values, 0)
-    kept = degrees / (degrees + width)
-    ridge = (1 - kept) * max(values.sum() / width, ROUNDING)
+    kept = degrees / (degrees + n_features)
+    ridge = (1 - kept) * max(values.sum() / n_features, ROUNDING)
     precision = Precision(root, basis, 1 / (kept * values + ridge) - 1 / ridge, float(ridge))
-    means, kappa = classes.means, float(classes.kappa[-1])
+    means, kappa = classes.leaning_means, float(classes.kappa[-1])
     typical = 0.5 * float(_paired(precision.times(means), means).mean())
     mean_width = float(np.mean(1 + 1 / (counts + kappa)))
     gaussian = Gaussian(precision, classes.centre, kappa, mean_width, typical)

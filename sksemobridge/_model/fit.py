@@ -15,7 +15,7 @@
 `fit_terms` makes the steps 1 to 5. They are repeated in rounds to find labels that may be wrong (`label_noise`).
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -61,7 +61,7 @@ def fit_model(shots, texts=None, logit_scale=100.0, words=None, label_noise=0.0)
     Returns
     -------
     model : Model
-    held_out : tuple of (rows, logits)
+    logits_without : tuple of (rows, logits)
         Indices of the held-out images, and a function that gives their logits `(k, C)`, each by a model without the image.
     right, counted, likely : ndarray of shape (m,)
         What `right_labels` gives.
@@ -71,7 +71,7 @@ def fit_model(shots, texts=None, logit_scale=100.0, words=None, label_noise=0.0)
     rows = held_out_images(codes, group)
     all_texts, texts = texts, None if texts is None else texts[: codes.max() + 1]
 
-    def hold_out(believed, labels):
+    def evidence_if(believed, labels):
         """`Evidence` if so much of each image counts, and if it has this label (the index of a class)."""
         kept, renumbered = np.unique(labels, return_inverse=True)
         of_kept = None if texts is None else all_texts[kept]
@@ -85,8 +85,8 @@ def fit_model(shots, texts=None, logit_scale=100.0, words=None, label_noise=0.0)
             omega = weights_of_images(codes, weight)[rows]
             _, _, trust = texts_alone(u[rows], codes[rows], omega, texts, logit_scale)
             first = rows, logit_scale * (u[rows] @ all_texts.T), trust
-        right, counted, likely = right_labels(hold_out, codes, first, label_noise)
-    evidence = hold_out(counted, codes)
+        right, counted, likely = right_labels(evidence_if, codes, first, label_noise)
+    evidence = evidence_if(counted, codes)
     classes, discriminant, trust = evidence.classes, evidence.discriminant, evidence.trust
 
     # 6. Scales, offsets and correction, fitted to the held-out images. Spans are pairs `V_S, q_S` as in `logistic`: the whole
@@ -108,25 +108,25 @@ def fit_model(shots, texts=None, logit_scale=100.0, words=None, label_noise=0.0)
     if texts is not None:
         linear = {"text": scales["text"] * Linear(texts, np.zeros(len(texts))), **linear}
     linear["correction"] = Linear(correction, offsets - correction @ classes.centre)
+
+    # The typicality of the held-out images has the parts of `Model.views`, so its decision has no correction.
+    scaled = {name: scales[name] * z for name, z in evidence.terms.items()}
+    views = {"decision": sum(scaled.values()), "images": cosines_without(classes, rows, of_leaning=False)}
+    if texts is not None:
+        views |= {"text": scaled["text"], "centred": cosines_without(classes, rows, of_leaning=True)}
+    typicality = Typicality.of(views, codes[rows], weight[rows])
+
     model = Model(
         terms=linear,
         blend={name: float(value) for name, value in (scales | {"trust": trust}).items()},
         gaussian=discriminant.gaussian,
         slope=classes.slope,
         text_mean=None if texts is None else texts.mean(axis=0),
-        class_means=classes.raw,
-        leaning_means=classes.centre + classes.means,
-        typicality=None,
+        image_means=classes.image_means,
+        leaning_means=classes.leaning_means,
+        typicality=typicality,
     )
-
-    # The typicality of the held-out images has the parts of `model.views()`, so its decision has no correction.
-    held_out = {name: scales[name] * z for name, z in evidence.held_out.items()}
-    views = {"decision": sum(held_out.values()), "images": cosines_without(classes, rows, of_leaning=False)}
-    if texts is not None:
-        views |= {"text": held_out["text"], "centred": cosines_without(classes, rows, of_leaning=True)}
-    typicality = Typicality.of(views, codes[rows], weight[rows])
-    model = replace(model, typicality=typicality)
-    return model, (rows[evidence.fitted], weights.held_out), right, counted, likely
+    return model, (rows[evidence.fitted], weights.logits_without), right, counted, likely
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,7 +141,7 @@ class Evidence:
         Probability that the texts help.
     rows : ndarray of shape (k,)
         Indices of the held-out images.
-    held_out : dict of ndarray of shape (k, C)
+    terms : dict of ndarray of shape (k, C)
         The terms `z_k` of each image, by a model without the image.
     defaults : dict of float
         Default scales of the terms.
@@ -155,14 +155,14 @@ class Evidence:
     discriminant: Discriminant
     trust: float
     rows: np.ndarray
-    held_out: dict
+    terms: dict
     defaults: dict
     fitted: np.ndarray
     weight: np.ndarray
 
     def fit_weights(self, features, deviations):
         """`Weights` of the terms and of features `(f, r)`."""
-        terms = {name: z[self.fitted] for name, z in self.held_out.items()}
+        terms = {name: z[self.fitted] for name, z in self.terms.items()}
         codes = self.classes.codes[self.rows[self.fitted]]
         return fit_weights(terms, codes, self.weight, self.defaults, features, deviations)
 
@@ -174,18 +174,18 @@ def fit_terms(u, codes, weight, believed, rows, texts, logit_scale, words):
     omega = weights_of_images(codes, weight, believed)[rows]
 
     # 1. Texts alone: the scale of their cosines, and the probability that they help.
-    trust, text_scale, held_out = 0.0, 0.0, {}
+    trust, text_scale, terms = 0.0, 0.0, {}
     if texts is not None:
-        held_out["text"], text_scale, trust = texts_alone(u[rows], codes[rows], omega, texts, logit_scale)
+        terms["text"], text_scale, trust = texts_alone(u[rows], codes[rows], omega, texts, logit_scale)
 
     # 2. and 3. Names predict class means, and class means start there.
     classes = fit_class_means(u, codes, weight, texts, trust, None if texts is not None else words, believed)
 
     # 4. One covariance, and 5. the discriminant, for queries and for held-out images.
     discriminant = fit_discriminant(classes, trust, has_words=texts is None and words is not None)
-    held_out["shots"] = discriminant.held_out(rows)
+    terms["shots"] = discriminant.held_out(rows)
     defaults = default_scales(classes.counts, trust, text_scale, words is not None)
-    return Evidence(classes, discriminant, trust, rows, held_out, defaults, fitted, omega[fitted])
+    return Evidence(classes, discriminant, trust, rows, terms, defaults, fitted, omega[fitted])
 
 
 def texts_alone(u, codes, omega, texts, logit_scale):
@@ -214,9 +214,9 @@ def default_scales(counts, trust, text_scale, has_words):
 def cosines_without(classes, rows, of_leaning):
     """`cosines` of images to the means (or leaning means) of the classes, each without the image, shape (k, C)."""
     mean, gap, _ = classes.without(rows)
-    without, means, v = classes.centre + mean + gap, classes.raw, classes.u[rows]
+    without, means, v = classes.centre + mean + gap, classes.image_means, classes.u[rows]
     if of_leaning:
-        without, means, v = mean, classes.means, v - classes.centre
+        without, means, v = mean, classes.leaning_means, v - classes.centre
     result = v @ l2_normalize(means).T
     result[np.arange(len(rows)), classes.codes[rows]] = np.einsum("kd,kd->k", v, l2_normalize(without))
     return result

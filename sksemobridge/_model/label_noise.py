@@ -45,15 +45,15 @@ MANY, FITS, LARGE_LOSS = 8, 1.0, 0.75
 LEAST, TINY = 1e-3, 1e-300
 
 
-def right_labels(hold_out, codes, first=None, share="auto"):
+def right_labels(evidence_if, codes, first=None, share="auto"):
     """For each image: the probability that its label is right, how much the image counts, and its likely class, all `(n,)`.
 
     The likely class is that of the label, or a class without shots that the image looks like.
 
     Parameters
     ----------
-    hold_out : callable
-        `hold_out(right, codes)` gives `Evidence`.
+    evidence_if : callable
+        `evidence_if(right, codes)` gives `Evidence`.
     codes : ndarray of shape (n,)
     first : tuple of (rows, logits, trust) or None
         Held-out images, their logits by the texts alone (at the logit scale of the model), and the probability that texts
@@ -69,32 +69,23 @@ def right_labels(hold_out, codes, first=None, share="auto"):
     def estimated():
         return (np.sum(1 - right[rows]) + WORTH * SHARE) / (len(rows) + WORTH) if share == "auto" else share
 
+    # First by the names alone.
     if first is not None:
         rows, logits, trust = first
-        n_classes, c, p = logits.shape[1], codes[rows], softmax(logits)
-        of_label = p[np.arange(len(c)), c]
-        # Log Bayes factor of each class: its name says what it is, against each label has the probability 1 / n_classes.
-        of_names = np.log((1 - e) * p * n_classes + e)
-        ratio = np.bincount(c, of_names[np.arange(len(c)), c], n_classes)
-        # Squared, because half of all names may be swapped. The rest of the doubt would still cost a point of accuracy.
-        p[np.arange(len(c)), c] = 0
-        of_others = p @ expit(logit(NAME_TELLS * trust) + ratio) / np.maximum(p.sum(axis=1), TINY)
-        confirmed[rows] = of_others**2
-        name_tells = expit(logit(NAME_TELLS * trust * confirmed[rows]) + ratio[c])
-        right[rows] = np.maximum(
-            name_tells * _right(of_label, e, n_classes) + (1 - name_tells) * (1 - e), LEAST
-        )
+        by_name, confirmed[rows], of_names = _judged_by_names(softmax(logits), codes[rows], trust, e)
+        right[rows] = np.maximum(by_name, LEAST)
         e = estimated()
         # If most names have no shots, one of them often looks most like an image by chance.
-        n_shown = len(n_of_class)
+        n_classes, n_shown = logits.shape[1], len(n_of_class)
         by_chance = np.where(np.arange(n_classes) < n_shown, 0.0, np.log(max(n_classes / n_shown - 1, 1)))
         likely = _likely(codes, right, rows, (logits - by_chance).argmax(axis=1))
+    # Then by models without the image.
     for _ in range(ROUNDS):
         moved = likely != codes
-        evidence = hold_out(np.where(moved, 1.0, right), likely)
+        evidence = evidence_if(np.where(moved, 1.0, right), likely)
         rows, before = evidence.rows[evidence.fitted], right.copy()
         # No correction here, because it takes most of the time of a fit.
-        logits = evidence.fit_weights(np.ones((len(rows), 1)), np.ones(1)).held_out()
+        logits = evidence.fit_weights(np.ones((len(rows), 1)), np.ones(1)).logits_without()
         others = (np.bincount(likely)[codes] + moved)[rows] - 1
         alone = 1 - NAME_TELLS * evidence.trust * confirmed[rows]
         in_pair = (1 - IMAGE_TELLS) * (1 - evidence.trust)
@@ -110,10 +101,30 @@ def right_labels(hold_out, codes, first=None, share="auto"):
             break
     if first is not None and trust > 0.5:
         right[np.isin(codes, _of_another(codes[rows], of_names, logits, len(n_of_class)))] = LEAST
+    # How much each image counts.
     doubt = min(max(e / HARD - 1, 0.0), 1.0) if share == "auto" else 1.0
     all_wrong = (np.bincount(codes, right < 0.5) == n_of_class) & (n_of_class > 2)
     together = (likely != codes) & (np.bincount(likely)[likely] > 1)
     return right, 1 - np.where(all_wrong[codes] | together, 1.0, doubt) * (1 - right), likely
+
+
+def _judged_by_names(p, codes, trust, e):
+    """The first `right_i` of images `(k,)`, by the probabilities `p (k, C)` of the texts alone.
+
+    Also returns how well the names of the classes that an image looks like are confirmed `(k,)`, and the log Bayes factor of
+    each name for each image `(k, C)`: the name says what its class is, against all classes are equally probable.
+    """
+    each, n_classes = np.arange(len(codes)), p.shape[1]
+    of_names = np.log((1 - e) * p * n_classes + e)
+    ratio = np.bincount(codes, of_names[each, codes], n_classes)
+    others = p.copy()
+    others[each, codes] = 0
+    # Squared, because half of all names may be swapped. The rest of the doubt would still cost a point of accuracy.
+    of_others = others @ expit(logit(NAME_TELLS * trust) + ratio) / np.maximum(others.sum(axis=1), TINY)
+    confirmed = of_others**2
+    name_tells = expit(logit(NAME_TELLS * trust * confirmed) + ratio[codes])
+    right = name_tells * _right(p[each, codes], e, n_classes) + (1 - name_tells) * (1 - e)
+    return right, confirmed, of_names
 
 
 def _likely(codes, right, rows, best):

@@ -54,7 +54,7 @@ class Weights:
         Value of the minimised function.
     log_prior : ndarray of shape (C,)
         `log pi`.
-    held_out : callable
+    logits_without : callable
         Gives the decisions of the shots `(n, C)`. The part of each shot in its own offset and correction is removed, nearly.
     """
 
@@ -62,7 +62,7 @@ class Weights:
     coefficients: np.ndarray
     loss: float
     log_prior: np.ndarray
-    held_out: Callable
+    logits_without: Callable
 
 
 def fit_weights(terms, codes, weight, defaults, features, deviations, width=WIDTH):
@@ -124,11 +124,11 @@ def fit_weights(terms, codes, weight, defaults, features, deviations, width=WIDT
         x, loss = best.x, float(best.fun)
     scales, coefficients = unpack(x)
 
-    def held_out():
+    def logits_without():
         logits = decision(scales, coefficients)
         return logits + _own_part(logits + log_prior, codes, weight, features * deviations[:, 0])
 
-    return Weights(dict(zip(names, scales.tolist())), coefficients, loss, log_prior, held_out)
+    return Weights(dict(zip(names, scales.tolist())), coefficients, loss, log_prior, logits_without)
 
 
 def _own_part(logits, codes, weight, features):

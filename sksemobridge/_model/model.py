@@ -21,14 +21,14 @@ class Model:
     gaussian: Gaussian  # of the discriminant
     slope: float  # of the predictions from names, see `class_means`
     text_mean: np.ndarray | None  # mean `(D,)` of the texts of the classes with shots
-    class_means: np.ndarray  # `r_c (C, D)`
-    leaning_means: np.ndarray  # `m + mu_c (C, D)`
-    typicality: Typicality | None
+    image_means: np.ndarray  # `r_c (C, D)`
+    leaning_means: np.ndarray  # `mu_c (C, D)`, relative to the centre
+    typicality: Typicality
 
     def views(self):
         """The parts of the typicality, each a `Linear`: the decision without the correction, and cosines."""
         terms = {name: term for name, term in self.terms.items() if name in ("text", "shots")}
-        views = {"decision": total(terms.values()), "images": cosines(self.class_means)}
+        views = {"decision": total(terms.values()), "images": cosines(self.image_means)}
         if "text" in terms:
             centred = cosines(self.leaning_means, self.gaussian.centre)
             views |= {"text": terms["text"], "centred": centred}
@@ -41,7 +41,7 @@ class Model:
         `T_c` of all classes.
         """
         terms = {name: term.take(rows) for name, term in self.terms.items()}
-        means, leaning, new = self.class_means[rows], self.leaning_means[rows], rows < 0
+        means, leaning, new = self.image_means[rows], self.leaning_means[rows], rows < 0
         if new.any():
             names = texts[new].astype(np.float64)
             predicted = self.slope * (names - self.text_mean)
@@ -52,11 +52,11 @@ class Model:
             for name, term in of_names.items():
                 terms[name].weights[new] = self.blend[name] * term.weights
                 terms[name].offsets[new] = self.blend[name] * term.offsets
-            means[new] = leaning[new] = self.gaussian.centre + predicted
-        return replace(self, terms=terms, class_means=means, leaning_means=leaning)
+            means[new], leaning[new] = self.gaussian.centre + predicted, predicted
+        return replace(self, terms=terms, image_means=means, leaning_means=leaning)
 
 
 def cosines(means, centre=0.0):
-    """Inner products of `u - centre` with the unit vectors of `means - centre`, as a `Linear`."""
-    directions = l2_normalize(means - centre)
+    """Inner products of `u - centre` with the unit vectors of `means (C, D)`, as a `Linear`."""
+    directions = l2_normalize(means)
     return Linear(directions, -directions @ (np.zeros(means.shape[1]) + centre))

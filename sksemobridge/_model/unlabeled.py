@@ -105,7 +105,7 @@ def anchors_of_shots(shots, counted, model, texts):
 
     `counted (n,)` says how much each shot counts.
     """
-    n_classes = len(model.class_means)
+    n_classes = len(model.image_means)
     u, codes, weight, _, index = shots.images()
     of_images = np.ones(len(codes))
     of_images[index] = counted
@@ -115,7 +115,7 @@ def anchors_of_shots(shots, counted, model, texts):
     means, counts = np.zeros((n_classes, u.shape[1])), np.full(n_classes, classes.kappa[-1])
     if texts is not None:
         means += classes.slope * (texts - of_seen.mean(axis=0))
-    means[seen] = classes.means
+    means[seen] = classes.leaning_means
     counts[seen] += classes.counts
     residuals = u - classes.centre - classes.without(np.arange(len(u)))[0]
     return Anchors(classes.centre, means, counts, residuals)

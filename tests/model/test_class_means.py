@@ -24,8 +24,8 @@ def small_task(width=12, counts=(4, 2, 1, 3), seed=0):
 
 def own_share(fit):
     """How much of each class's deviation from its name is kept, on the whole."""
-    deviation = fit.raw - fit.centre - fit.predicted
-    return np.linalg.norm(fit.means - fit.predicted, axis=1) / np.linalg.norm(deviation, axis=1)
+    deviation = fit.image_means - fit.centre - fit.predicted
+    return np.linalg.norm(fit.leaning_means - fit.predicted, axis=1) / np.linalg.norm(deviation, axis=1)
 
 
 def test_many_images_outweigh_the_name_and_one_does_not():
@@ -63,15 +63,15 @@ def test_without_text_classes_lean_on_their_centre():
     u, codes, weight, _ = small_task()
     fit = class_means(u, codes, weight)
     np.testing.assert_array_equal(fit.predicted, 0)
-    expected = (fit.counts / (fit.counts + fit.kappa))[:, None] * (fit.raw - fit.centre)
-    np.testing.assert_allclose(fit.means, expected)
+    expected = (fit.counts / (fit.counts + fit.kappa))[:, None] * (fit.image_means - fit.centre)
+    np.testing.assert_allclose(fit.leaning_means, expected)
 
 
 def test_words_shrink_what_they_do_not_describe_more():
     u, codes, weight, _ = small_task(counts=(1, 1, 1, 1))
     words = np.eye(12)[:, :4]
     fit = class_means(u, codes, weight, words=words)
-    kept = fit.means / (fit.raw - fit.centre)
+    kept = fit.leaning_means / (fit.image_means - fit.centre)
     assert np.ptp(kept[:, :4]) < 1e-9 > np.ptp(kept[:, 4:])
     assert kept[0, 0] > kept[0, 5]
 
@@ -106,7 +106,7 @@ def test_an_image_counts_as_much_as_its_label_is_right():
     right = np.array([1, 1, 1, 0.5, 1, 1, 1, 1e-9])
     fit = class_means(u, codes, right=right)
     np.testing.assert_allclose(fit.counts, [3.5, 3.0])
-    np.testing.assert_allclose(fit.raw[1], u[4:7].mean(axis=0), atol=1e-8)
+    np.testing.assert_allclose(fit.image_means[1], u[4:7].mean(axis=0), atol=1e-8)
 
 
 def test_the_slope_is_that_of_a_regression_and_texts_that_are_the_same_have_none():

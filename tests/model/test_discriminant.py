@@ -25,7 +25,7 @@ def refit(discriminant, weight, right, left_out=None):
         of_images = classes.counts[c] * classes.share[rows]  # as they are beside the image
         scatter += (of_images[:, None] * (u - mean)).T @ (u - mean)
         scatter += discriminant.gap_weight[c] * n * np.outer(gap, gap)
-    covariance = discriminant.kept * scatter + precision.ridge * np.diag(precision.root**2)
+    covariance = discriminant.scatter_factor * scatter + precision.ridge * np.diag(precision.root**2)
     return means, np.linalg.inv(covariance)
 
 
@@ -33,7 +33,7 @@ def values(u, discriminant, means, inverse):
     """Classes with fewer images have a wider covariance, with the numbers of images in the fit."""
     classes, gaussian = discriminant.classes, discriminant.gaussian
     z = (u - classes.centre) @ inverse @ means.T - 0.5 * np.einsum("cd,de,ce->c", means, inverse, means)
-    of_fit = classes.means
+    of_fit = classes.leaning_means
     typical = np.mean([0.5 * mu @ gaussian.precision.times(mu[None])[0] for mu in of_fit])
     width = 1 + 1 / (classes.counts + classes.kappa[-1])
     return typical + (z - typical) * width.mean() / width
@@ -66,7 +66,7 @@ def test_the_covariance_is_shrunk_in_features_that_are_scaled_by_what_is_known_o
     classes = class_means(u, codes)
     precision = fit_discriminant(classes).gaussian.precision
     degrees = 3.0 * (per_class - 1)  # gaps are of no account without texts
-    residuals = (u - classes.raw[codes]) / np.sqrt(degrees)
+    residuals = (u - classes.image_means[codes]) / np.sqrt(degrees)
     variances = np.square(residuals).sum(axis=0)
     root = (variances / variances.mean()) ** (0.5 * degrees / (degrees + FEW))
     np.testing.assert_allclose(precision.root, root)
