@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
+from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.pipeline import Pipeline
@@ -58,22 +59,23 @@ class ShotEvaluation:
     doubtful: NDArray[np.intp]
 
     def __str__(self) -> str:
-        return "\n".join([*self._summary(), doubtful_shots(len(self.doubtful))])
-
-    def _summary(self):
-        """The lines before the doubtful shots."""
-        shots = [f"{label} {n}" for label, n in zip(self.classes.tolist()[:10], self.n_shots)]
+        shots = ", ".join(f"{label} {n}" for label, n in zip(self.classes.tolist()[:10], self.n_shots))
         more = f", and {len(self.classes) - 10} more" if len(self.classes) > 10 else ""
-        n, of = number_of_shots(self.n_shots.sum()), "class" if len(self.classes) == 1 else "classes"
-        yield f"{n} of {len(self.classes)} {of}: {', '.join(shots)}{more}"
-        others = {"names alone": self.names_accuracy, "LogisticRegression": self.logistic_accuracy}
-        compared = [f"{name} {value:.1%}" for name, value in others.items() if not math.isnan(value)]
+        of = "class" if len(self.classes) == 1 else "classes"
+        lines = [f"{_shots(self.n_shots.sum())} of {len(self.classes)} {of}: {shots}{more}"]
         if not math.isnan(self.accuracy):
+            others = {"names alone": self.names_accuracy, "LogisticRegression": self.logistic_accuracy}
+            compared = [f"{name} {value:.1%}" for name, value in others.items() if not math.isnan(value)]
             beside = f" ({', '.join(compared)})" if compared else ""
-            yield f"Held-out shots predicted right: {self.accuracy:.1%}{beside}"
+            lines.append(f"Held-out shots predicted right: {self.accuracy:.1%}{beside}")
         if self.mixed_up is not None:
             one, other, n = self.mixed_up
-            yield f"Most often mixed up: {one} and {other} ({number_of_shots(n)})"
+            lines.append(f"Most often mixed up: {one} and {other} ({_shots(n)})")
+        return "\n".join([*lines, f"{_shots(len(self.doubtful))} with a doubtful label"])
+
+
+def _shots(n):
+    return f"{n} shot" if n == 1 else f"{n} shots"
 
 
 def evaluate_shots(
@@ -145,16 +147,6 @@ def evaluate_shots(
     )
 
 
-def number_of_shots(n):
-    """The number with its noun."""
-    return f"{n} shot" if n == 1 else f"{n} shots"
-
-
-def doubtful_shots(n):
-    """The line of a summary that counts doubtful shots."""
-    return f"{number_of_shots(n)} with a doubtful label"
-
-
 def _mean(right):
     return float(np.mean(right)) if len(right) else np.nan
 
@@ -180,13 +172,12 @@ def _cross_validated(X, codes, images):
     if n_folds < 2 or np.count_nonzero(of_classes) < 2:
         return np.nan
     folds, right = StratifiedGroupKFold(n_folds, shuffle=True, random_state=0), np.zeros(len(codes))
-    logistic = LogisticRegression(C=10, max_iter=1000)
     with warnings.catch_warnings():
         # Few shots of many classes are the usual case.
         warnings.filterwarnings("ignore", "The least populated class|The number of unique classes")
         for train, test in folds.split(X, codes, images):
-            # It cannot be fitted to one class.
+            # LogisticRegression cannot be fitted to one class.
             several = len(np.unique(codes[train])) > 1
-            predicted = logistic.fit(X[train], codes[train]).predict(X[test]) if several else codes[train[:1]]
-            right[test] = predicted == codes[test]
+            model = LogisticRegression(C=10, max_iter=1000) if several else DummyClassifier()
+            right[test] = model.fit(X[train], codes[train]).predict(X[test]) == codes[test]
     return _mean(right)

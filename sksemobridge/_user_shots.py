@@ -3,14 +3,14 @@
 import os
 import sys
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from sklearn.base import clone
 
-from ._evaluation import ShotEvaluation, doubtful_shots, evaluate_shots
+from ._evaluation import ShotEvaluation, evaluate_shots
 from ._folder_table import embed_readable
 from ._pipeline import SeMoBridgePipeline, make_semobridge_pipeline
 from ._user_tables import puzzling_names, read_corrections, read_names
@@ -42,22 +42,20 @@ class UserShots:
         """The corrections by real path."""
         return {os.path.realpath(path): label for path, label in self.corrections.items()}
 
-    def doubtful(self):
-        """Rows of shots with a doubtful label, without labels by a person. The most doubtful come first."""
-        return [i for i in self.evaluation.doubtful if os.path.realpath(self.paths[i]) not in self.given]
-
     def likely(self):
         """The class that a model without the shot predicts for each shot."""
         return self.evaluation.classes[np.nan_to_num(self.evaluation.held_out_proba).argmax(axis=1)]
 
     def summary(self, paths, embeddings):
-        """Lines with the accuracy on the shots, the doubtful shots, and the changes by the corrections.
+        """Text with the accuracy on the shots, the doubtful shots, and the changes by the corrections.
 
         `paths` and `embeddings` are those of the images that get labels.
         """
         likely = self.likely()
-        named = [f"{self.paths[i]} ({self.labels[i]}, looks like {likely[i]})" for i in self.doubtful()]
-        lines = [*self.evaluation._summary(), f"{doubtful_shots(len(named))}{_first(named)}"]
+        doubtful = [
+            f"{self.paths[i]} ({self.labels[i]}, looks like {likely[i]})" for i in self.evaluation.doubtful
+        ]
+        text = f"{self.evaluation}{_first(doubtful)}"
         if self.uncorrected is not None and len(paths):
             others = np.array([os.path.realpath(path) not in self.given for path in paths])
             before, after = self.uncorrected.predict(embeddings), self.pipeline[-1].predict(embeddings)
@@ -65,8 +63,8 @@ class UserShots:
             changes = Counter(zip(before[changed], after[changed])).most_common()
             named = [f"{n} from {old} to {new}" for (old, new), n in changes]
             counts = f"{changed.sum()} of {others.sum()} other labels"
-            lines.append(f"Changed by the corrections: {counts}{_first(named)}")
-        return lines
+            text += f"\nChanged by the corrections: {counts}{_first(named)}"
+        return text
 
 
 def learn(folder, model, names, corrections, *, cache, alpha):
@@ -117,6 +115,10 @@ def learn(folder, model, names, corrections, *, cache, alpha):
         )
     pipeline[-1].fit(embeddings, labels)
     evaluation = evaluate_shots(pipeline[-1], embeddings, labels)
+    # A label by a person is not doubtful.
+    by_a_person = {os.path.realpath(path) for path in given}
+    doubtful = [row for row in evaluation.doubtful if os.path.realpath(paths[row]) not in by_a_person]
+    evaluation = replace(evaluation, doubtful=np.array(doubtful, dtype=np.intp))
     _say_puzzling(words.get("class_names", dict(zip(classes, classes))), model[0])
     if pipeline[-1].blend_["trust"] < 0.5:
         say("Note: The shots show that the names of the classes say little to the model. Try other --names.")
