@@ -1,5 +1,6 @@
 """A page to look at the labels of a folder, and to correct them."""
 
-from ._write import report, write_report
+from ._page import report
+from ._write import write_report
 
 __all__ = ["report", "write_report"]

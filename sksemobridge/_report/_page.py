@@ -2,39 +2,109 @@
 
 import base64
 import hashlib
+import os
 from importlib.resources import files
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
+from sklearn.neighbors import NearestNeighbors
 
+from .._folder_table import plain
 from .._utils.files import new_file
 from ._thumbnails import address, thumbnails
 
+# About 15 MB.
+MOST_THUMBNAILS = 2000
+# Closest shots of each picture.
+N_CLOSEST = 3
 
-def write_page(path, title, summary, data, *, n_thumbnails, progress):
-    """Write a page of `content`, with the lines of a summary above it.
+
+def report(
+    path, folder, estimator, table, paths, embeddings, shots, n_thumbnails=MOST_THUMBNAILS, progress=True
+):
+    """Write a page from the results of `label_files`, and from `UserShots` or None.
 
     The first `n_thumbnails` pictures, in the order of doubt, are in the page. The others are read from their files.
-
-    Raises
-    ------
-    OSError
-        If it cannot be written, or exists.
     """
+    data = content(table, estimator.classes_, paths, embeddings, shots)
     wanted = list(dict.fromkeys(item["file"] for item in _in_order(data)))[:n_thumbnails]
-    small, folder = thumbnails(wanted, progress=progress), Path(path).absolute().parent
+    small, place = thumbnails(wanted, progress=progress), Path(path).absolute().parent
     for item in [*data["pictures"], *data["shots"]]:
         file = item.pop("file")
-        item |= {"thumbnail": small.get(file), "address": address(file, folder)}
-    environment = Environment(
-        loader=PackageLoader(__package__, "."), autoescape=True, undefined=StrictUndefined
-    )
+        item |= {"thumbnail": small.get(file), "address": address(file, place)}
+    turned_away = sum(item["readable"] and item["label"] is None for item in data["pictures"])
+    summary = f"Pictures: {len(paths) - turned_away} with a label"
+    summary += f", {turned_away} of none of the classes" if turned_away else ""
+    n_unread = len(data["pictures"]) - len(paths)
+    summary += f", {n_unread} not read" if n_unread else ""
+    if shots is not None:
+        summary += f"\n{shots.summary(paths, embeddings)}"
+    environment = Environment(loader=PackageLoader(__package__, "."), autoescape=True)
     page = environment.get_template("page.html").render(
-        title=title, summary=summary, data=data, style=_part("page.css"), script=_part("page.js")
+        # Names of files may be no text.
+        title=plain(f"Labels of {os.fspath(folder)}"),
+        summary=plain(summary).split("\n"),
+        data=data,
+        style=_part("page.css"),
+        script=_part("page.js"),
     )
     with new_file(path) as unfinished:
         unfinished.write_text(page, encoding="utf-8")
+
+
+def content(table, classes, paths, embeddings, shots=None):
+    """What the page shows, as plain lists and mappings: pictures, shots, rows of the doubtful shots, and corrections.
+
+    `table` are the columns of `predict_folder`, `paths` and `embeddings (n, D)` those of the pictures that could be read,
+    and `shots` a `UserShots` or None.
+    """
+    closest, given, readable = {}, {}, set(paths)
+    data = {"classes": [str(label) for label in classes], "shots": [], "doubtful": [], "corrections": {}}
+    if shots is not None:
+        closest, given = _closest(paths, embeddings, shots), shots.given
+        judged = zip(shots.paths, shots.labels, shots.likely(), shots.evaluation.label_proba.tolist())
+        data["shots"] = [
+            {"file": path, "path": plain(path), "label": str(label), "likely": str(likely)}
+            | {"probability": plain(right), "readable": True}
+            for path, label, likely, right in judged
+        ]
+        data["doubtful"] = shots.evaluation.doubtful.tolist()
+        here = {os.path.realpath(path): path for path in [*shots.paths, *table["path"]]}
+        data["corrections"] = {
+            plain(here.get(os.path.realpath(path), path)): label for path, label in shots.corrections.items()
+        }
+    data["pictures"] = [
+        {name: plain(value) for name, value in row.items()}
+        | {
+            "file": row["path"],
+            "label": _text(row["label"]),
+            "runner_up": _text(row["runner_up"]),
+            "readable": row["path"] in readable,
+            "given": os.path.realpath(row["path"]) in given,
+            "closest": closest.get(row["path"], []),
+        }
+        for row in (dict(zip(table, values)) for values in zip(*table.values()))
+    ]
+    return data
+
+
+def _text(label):
+    return None if label is None else str(label)
+
+
+def _closest(paths, embeddings, shots):
+    """Rows of the shots that are closest to each picture, without the picture itself, by path."""
+    if not paths:
+        return {}
+    # One more than is shown, since a picture may be a shot.
+    neighbors = NearestNeighbors(n_neighbors=min(N_CLOSEST + 1, len(shots.paths)), metric="cosine")
+    rows = neighbors.fit(shots.embeddings).kneighbors(embeddings, return_distance=False)
+    real = [os.path.realpath(path) for path in shots.paths]
+    return {
+        path: [row for row in near.tolist() if real[row] != os.path.realpath(path)][:N_CLOSEST]
+        for path, near in zip(paths, rows)
+    }
 
 
 def _in_order(data):

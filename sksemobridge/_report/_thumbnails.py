@@ -3,7 +3,6 @@
 import base64
 import io
 import os
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import quote
 
@@ -15,12 +14,9 @@ _SIDE, _QUALITY = 160, 75
 
 def thumbnails(paths, *, progress):
     """Data addresses of small pictures, by path; without those that cannot be read."""
-    from tqdm import tqdm  # loaded when a page is written: the package is imported without it
+    from tqdm.contrib.concurrent import thread_map  # the package is imported without it
 
-    with ThreadPoolExecutor() as pool:
-        made = list(
-            tqdm(pool.map(_thumbnail, paths), total=len(paths), desc="thumbnails", disable=not progress)
-        )
+    made = thread_map(_thumbnail, paths, desc="thumbnails", disable=not progress)
     return {path: data for path, data in zip(paths, made) if data is not None}
 
 

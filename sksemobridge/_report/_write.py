@@ -11,14 +11,10 @@ from numpy.typing import ArrayLike
 from sklearn.utils.validation import column_or_1d
 
 from .._evaluation import evaluate_shots
-from .._folder_table import image_pipeline, label_files, plain
+from .._folder_table import image_pipeline, label_files
 from .._user_shots import UserShots
 from .._utils.files import as_path
-from ._content import content
-from ._page import write_page
-
-# About 15 MB.
-MOST_THUMBNAILS = 2000
+from ._page import MOST_THUMBNAILS, report
 
 
 def write_report(
@@ -84,21 +80,3 @@ def write_report(
         known = UserShots(estimator, shots, y_shots, of_shots, evaluation)
     table, paths, embeddings = label_files(estimator, folder, alpha=alpha, progress=progress)
     report(path, folder, estimator, table, paths, embeddings, known, n_thumbnails, progress)
-
-
-def report(
-    path, folder, estimator, table, paths, embeddings, shots, n_thumbnails=MOST_THUMBNAILS, progress=True
-):
-    """Write a page from the results of `label_files`, and from `UserShots` or None."""
-    data = content(table, estimator.classes_, paths, embeddings, shots)
-    turned_away = sum(item["readable"] and item["label"] is None for item in data["pictures"])
-    counts = {
-        "with a label": len(paths) - turned_away,
-        "of none of the classes": turned_away,
-        "not read": len(data["pictures"]) - len(paths),
-    }
-    first = ", ".join(f"{n} {what}" for what, n in counts.items() if n or what == "with a label")
-    summary = [f"Pictures: {first}", *([] if shots is None else shots.summary(paths, embeddings))]
-    # Names of files may be no text.
-    title, *summary = (plain(line) for line in (f"Labels of {os.fspath(folder)}", *summary))
-    write_page(path, title, summary, data, n_thumbnails=n_thumbnails, progress=progress)

@@ -8,14 +8,16 @@ import re
 import shutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from sksemobridge._command import main
-from sksemobridge._report._page import write_page
+from sksemobridge._report import report as write_page
 
-from ..user_folder import LABEL
+from ..user_folder import CLASSES, LABEL
 
 HOSTILE = "<img src=x onerror=\"document.title='hurt'\">.png"
 N_CARDS = "document.querySelectorAll('article').length"
@@ -157,9 +159,20 @@ def test_markup_that_got_in_would_run_nothing(browser, report):
     assert browser.run("document.title") == "Labels of photos"
 
 
-def test_ten_thousand_pictures_are_drawn_as_they_are_scrolled_to(browser, many_pictures, place):
+def test_ten_thousand_pictures_are_drawn_as_they_are_scrolled_to(browser, place):
     Image.open("photos/bird.png").save("photos/0.png")
-    write_page("many.html", "Many", [], many_pictures, n_thumbnails=0, progress=False)
+    n, labels = 10_000, np.array(CLASSES)
+    probability = np.random.default_rng(0).uniform(0.5, 1, size=n)
+    table = {
+        "path": [f"photos/{i}.png" for i in range(n)],
+        "label": labels[np.arange(n) % 3].tolist(),
+        "probability": probability.tolist(),
+        "runner_up": labels[np.arange(1, n + 1) % 3].tolist(),
+        "runner_up_probability": (1 - probability).tolist(),
+        "problem": [""] * n,
+    }
+    classifier = SimpleNamespace(classes_=CLASSES)
+    write_page("many.html", "photos", classifier, table, table["path"], None, None, 0, progress=False)
     browser.open(place / "many.html")
     n_cards = browser.run(N_CARDS)
     assert 0 < n_cards < 1000

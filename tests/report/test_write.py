@@ -1,21 +1,61 @@
-"""From a folder of pictures to a page."""
+"""From a folder of pictures to what a page shows."""
 
 import json
+import os
 import re
+from pathlib import Path
 
+import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics.pairwise import cosine_similarity
 from sklearn.pipeline import make_pipeline
 
-from sksemobridge import CLIPImageEncoder, ImageReadError, make_semobridge_pipeline, write_report
+from sksemobridge import CLIPImageEncoder, ImageReadError, predict_folder, write_report
+from sksemobridge._command import main
 from sksemobridge.datasets import load_image_folder
 
-from ..user_folder import CLASSES, fitted_to_shots
+from ..user_folder import CLASSES, LABEL, fitted_to_shots
 
 
 def data_of(path):
     text = path.read_text(encoding="utf-8")
     return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.S)[1])
+
+
+def test_each_file_has_its_prediction(report):
+    pictures = data_of(report(alpha=0.2))["pictures"]
+    table = predict_folder(fitted_to_shots(), "photos", alpha=0.2, progress=False)
+    for name, values in table.astype(object).where(table.notna(), None).items():
+        assert [item[name] for item in pictures] == values.tolist()
+    assert [item["readable"] for item in pictures] == table["p_value"].notna().tolist()
+
+
+def test_the_closest_shots_are_in_order_and_no_picture_is_its_own(report):
+    data = data_of(report("shots/bird"))
+    paths = [shot["path"] for shot in data["shots"]]
+    similarity = cosine_similarity(CLIPImageEncoder("mini", "bundled").transform(paths))
+    for item in data["pictures"]:
+        order = [paths[i] for i in np.argsort(-similarity[paths.index(item["path"])])]
+        assert [paths[i] for i in item["closest"]] == [path for path in order if path != item["path"]][:3]
+
+
+def test_doubtful_shots_say_what_they_look_like(report):
+    os.rename("shots/bird/0.png", "shots/fruit/wrong.png")
+    data = data_of(report())
+    (shot,) = (data["shots"][i] for i in data["doubtful"])
+    found = shot["path"], shot["label"], shot["likely"]
+    assert found == (str(Path("shots/fruit/wrong.png")), "fruit", "bird")
+    assert shot["probability"] < 0.5
+
+
+def test_corrections_are_known_under_the_paths_of_the_page(place):
+    photo, shot = str(Path("photos/bird.png")), str(Path("shots/clock/0.png"))
+    Path("corrections.csv").write_text(f"{place / photo},bird\n./{shot},fruit\n")
+    main([*LABEL, "--out", "a.csv", "--report", "a.html", "--corrections", "corrections.csv"])
+    data = data_of(place / "a.html")
+    assert data["corrections"] == {photo: "bird", shot: "fruit"}
+    assert [item["path"] for item in data["pictures"] if item["given"]] == [photo]
 
 
 def test_pictures_up_to_a_limit_are_in_the_page(report):
@@ -25,15 +65,15 @@ def test_pictures_up_to_a_limit_are_in_the_page(report):
     # The most doubtful picture comes first.
     first = min((item for item in few["pictures"] if item["readable"]), key=lambda item: item["probability"])
     assert first["thumbnail"] is not None
-    all_of_them = data_of(report("all.html"))
+    all_of_them = data_of(report(name="all.html"))
     assert None not in {item["thumbnail"] for item in all_of_them["pictures"] if item["readable"]}
 
 
 def test_the_page_says_how_good_the_classifier_is(report):
     text = report(alpha=1).read_text(encoding="utf-8")
     assert "<li>Pictures: 0 with a label, 6 of none of the classes, 2 not read</li>" in text
-    assert "12 shots of 3 classes" in text
-    assert "Held-out shots predicted right" in text
+    assert "<li>12 shots of 3 classes" in text
+    assert "<li>Held-out shots predicted right" in text
 
 
 def test_any_classifier_has_a_page_without_shots(place):
@@ -44,19 +84,6 @@ def test_any_classifier_has_a_page_without_shots(place):
     assert {item["label"] for item in data["pictures"]} <= {*CLASSES, None}
 
 
-def test_nothing_is_overwritten(report):
-    path = report()
-    before = path.read_bytes()
-    with pytest.raises(FileExistsError, match="nothing is overwritten"):
-        report()
-    assert path.read_bytes() == before
-
-
-def test_what_is_no_name_of_a_file_is_refused():
-    with pytest.raises(TypeError, match="as text or a path, not as NoneType"):
-        write_report(None, None, "photos")
-
-
 @pytest.mark.filterwarnings("ignore:A column-vector")
 def test_labels_may_be_a_column(place):
     shots = load_image_folder("shots")
@@ -65,20 +92,21 @@ def test_labels_may_be_a_column(place):
     assert {item["label"] for item in data_of(place / "a.html")["shots"]} == set(CLASSES)
 
 
-def test_a_wrong_shot_is_refused_before_the_folder_is_read(place):
-    pipeline = fitted_to_shots()
-    with pytest.raises(ValueError, match="There are 2 shots but 1 y_shots"):
-        write_report("report.html", pipeline, "no folder", ["a.png", "b.png"], ["bird"])
-    with pytest.raises(ImageReadError, match="a.png"):
-        write_report("report.html", pipeline, "no folder", ["a.png"], ["bird"])
-
-
-def test_shots_without_labels_are_refused(place):
-    with pytest.raises(ValueError, match="belong together"):
-        write_report("report.html", make_semobridge_pipeline("mini", "bundled"), "photos", ["a.png"])
-
-
-@pytest.mark.parametrize("n", [-1, "all"])
-def test_a_limit_of_pictures_that_is_no_number_is_refused(place, n):
-    with pytest.raises(ValueError, match=f"n_thumbnails={n!r} is not a number of pictures"):
-        write_report("report.html", None, "photos", n_thumbnails=n)
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"path": "there.html"}, FileExistsError, "'there.html' exists, and nothing is overwritten"),
+        ({"path": None}, TypeError, "as text or a path, not as NoneType"),
+        ({"y_shots": ["bird"]}, ValueError, "There are 2 shots but 1 y_shots"),
+        ({"y_shots": None}, ValueError, "belong together"),
+        ({}, ImageReadError, "a.png"),
+        ({"n_thumbnails": -1}, ValueError, "n_thumbnails=-1 is not a number of pictures"),
+        ({"n_thumbnails": "all"}, ValueError, "n_thumbnails='all' is not a number of pictures"),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_the_folder_is_read(place, change, error, message):
+    Path("there.html").write_text("mine")
+    params = {"path": "report.html", "shots": ["a.png", "b.png"], "y_shots": ["bird", "clock"]} | change
+    with pytest.raises(error, match=message):
+        write_report(estimator=fitted_to_shots(), folder="no folder", **params)
+    assert Path("there.html").read_text() == "mine"
