@@ -13,22 +13,20 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import joblib
-from sklearn.pipeline import Pipeline
 
 from ._copies import is_of_copies, sort_into
-from ._folder_table import NONE_OF_THESE, WRITERS, label_files, write_table
+from ._folder_table import NONE_OF_THESE, WRITERS, image_pipeline, label_files, write_table
 from ._report import report
 from ._saving import trusted_types
 from ._user_shots import learn, say
 from ._utils.files import new_file
 from ._utils.platforms import user_cache_folder
 from .datasets._folder import existing_folder, is_image, list_files
-from .encoders import CLIPImageEncoder, ModelLoadError
+from .encoders import ModelLoadError
 
-# The packages that each kind of file needs besides this one.
-TABLES = {kind: needs for kind, (needs, _) in WRITERS.items()}
-MODELS = {".joblib": [], ".skops": ["skops"]}
-PAGES: dict[str, list[str]] = {".html": []}
+MODELS = (".joblib", ".skops")
+# Packages that some kinds of files need besides this one.
+NEEDS = {".xlsx": ["pandas", "openpyxl"], ".parquet": ["pandas", "pyarrow"], ".skops": ["skops"]}
 EPILOG = """\
 Exit status: 0 if every image has a label or belongs to none of the classes; 1 if images were skipped (the table lists them
 with the reason); 2 for wrong arguments; 3 if the model cannot be loaded, or a file cannot be read or written; 130 if
@@ -36,18 +34,7 @@ interrupted. No file is moved, and no existing file is overwritten."""
 
 
 def main(argv=None):
-    """Run the command.
-
-    Parameters
-    ----------
-    argv : list of str or None, default=None
-        Arguments. None reads those of the process.
-
-    Returns
-    -------
-    int
-        Exit status, see `EPILOG`. Wrong arguments raise `SystemExit(2)`.
-    """
+    """Run the command with these arguments, or with those of the process. Return the exit status, see `EPILOG`."""
     parser, label = _parsers()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -89,16 +76,19 @@ def _parsers():
         help="folder of images; its sub-folders are included",
     )
     source.add_argument("--shots", metavar="FOLDER", help="labelled images, one sub-folder for each class")
-    a_file = {"metavar": "FILE", "type": _file}
-    of_others = "use a classifier from an earlier --save (.joblib files of others can run any program)"
-    model_file = {"metavar": "FILE", "type": lambda path: _of_kind(_file(path), MODELS)}
-    source.add_argument("--model-file", **model_file, help=of_others)
+    source.add_argument(
+        "--model-file",
+        metavar="FILE",
+        type=functools.partial(_file, kinds=MODELS),
+        help="use a classifier from an earlier --save (.joblib files of others can run any program)",
+    )
     for name, kinds, text in (
-        ("--out", TABLES, f"write the table to this file ({', '.join(TABLES)})"),
-        ("--report", PAGES, "write a page that shows the labels, and in which you can correct them (.html)"),
+        ("--out", WRITERS, f"write the table to this file ({', '.join(WRITERS)})"),
+        ("--report", [".html"], "write a page that shows the labels, and lets you correct them (.html)"),
         ("--save", MODELS, "save the classifier (.skops or .joblib)"),
     ):
-        add(name, metavar="FILE", type=_new_file_of(kinds), required=name == "--out", help=text)
+        check = functools.partial(_new_file, kinds=kinds)
+        add(name, metavar="FILE", type=check, required=name == "--out", help=text)
     add("--sep", choices=(",", ";", "tab"), metavar="MARK", help="separator of a .csv: , ; or tab")
     add(
         "--decimal",
@@ -108,12 +98,11 @@ def _parsers():
     )
     add("--model", default="ViT-B-16", help="with --shots: CLIP model of open_clip (default: %(default)s)")
     add("--pretrained", help="with --shots: weights of the model (default: openai; for mini: bundled)")
-    add("--names", **a_file, help="with --shots: .csv with folder, name of the class, and prompts (optional)")
-    add(
-        "--corrections",
-        **a_file,
-        help="with --shots: .csv with path and label; an empty label removes a shot",
-    )
+    for name, columns in (
+        ("--names", "folder, name of the class, and prompts (optional)"),
+        ("--corrections", "path and label; an empty label removes a shot"),
+    ):
+        add(name, metavar="FILE", type=_file, help=f"with --shots: .csv with {columns}")
     add("--no-cache", action="store_true", help="do not keep embeddings for the next run")
     add("--sort-into", metavar="FOLDER", help="copy each image into a sub-folder with the name of its label")
     add(
@@ -134,10 +123,11 @@ def probability(text):
     return float(text)
 
 
-def _file(path):
+def _file(path, kinds=None):
+    """A file that exists, of one of these kinds if they are given."""
     if not Path(path).is_file():
         raise argparse.ArgumentTypeError(f"there is no file {path!r}")
-    return path
+    return path if kinds is None else _of_kind(path, kinds)
 
 
 def _of_kind(path, kinds):
@@ -145,29 +135,23 @@ def _of_kind(path, kinds):
     kind = Path(path).suffix.lower()
     if kind not in kinds:
         raise argparse.ArgumentTypeError(f"{path!r} does not end in {' or '.join(kinds)}")
-    missing = [name for name in kinds[kind] if find_spec(name) is None]
+    missing = [name for name in NEEDS.get(kind, []) if find_spec(name) is None]
     if missing:
         install = f"{sys.executable} -m pip install {' '.join(missing)}"
         raise argparse.ArgumentTypeError(f"{kind} files need {' and '.join(missing)}: {install}")
     return path
 
 
-def _new_file_of(kinds):
-    """A check of the name of a file to write, so that nothing fails after the work."""
-
-    def check(path):
-        parent = Path(_of_kind(path, kinds)).absolute().parent
-        if os.path.lexists(path):
-            raise argparse.ArgumentTypeError(
-                f"{path!r} exists, and nothing is overwritten; give another name"
-            )
-        if not parent.is_dir():
-            raise argparse.ArgumentTypeError(f"there is no folder {str(Path(path).parent)!r}")
-        if not os.access(parent, os.W_OK):
-            raise PermissionError(f"nothing may be written into the folder {str(parent)!r}")
-        return path
-
-    return check
+def _new_file(path, kinds):
+    """A file of one of these kinds that can be written, so that nothing fails after the work."""
+    parent = Path(_of_kind(path, kinds)).absolute().parent
+    if os.path.lexists(path):
+        raise argparse.ArgumentTypeError(f"{path!r} exists, and nothing is overwritten; give another name")
+    if not parent.is_dir():
+        raise argparse.ArgumentTypeError(f"there is no folder {str(Path(path).parent)!r}")
+    if not os.access(parent, os.W_OK):
+        raise PermissionError(f"nothing may be written into the folder {str(parent)!r}")
+    return path
 
 
 def _check(args):
@@ -228,7 +212,7 @@ def _label(args):
         copied = sort_into(table, Path(args.sort_into), args.min_probability or 0.0)
         say(f"{copied} images copied into {args.sort_into!r}.")
     if shots is not None:
-        say("\n".join(shots.summary(paths, embeddings)))
+        say(shots.summary(paths, embeddings))
         n_skipped += shots.n_skipped
     return int(n_skipped > 0)
 
@@ -263,7 +247,8 @@ def cache_folder():
 def _save(pipeline, path):
     # On another machine, the folder for caches is another one.
     pipeline = copy.deepcopy(pipeline)
-    pipeline.set_params(clipimageencoder__cache=None, semobridgeclassifier__text_encoder__cache=None)
+    caches = [name for name in pipeline.get_params() if name.endswith("__cache")]
+    pipeline.set_params(**dict.fromkeys(caches))
     with new_file(path) as unfinished:
         if unfinished.suffix.lower() == ".joblib":
             joblib.dump(pipeline, unfinished)
@@ -276,17 +261,12 @@ def _save(pipeline, path):
 def _load(path):
     try:
         if Path(path).suffix.lower() == ".joblib":
-            pipeline = joblib.load(path)
-        else:
-            import skops.io
+            return image_pipeline(joblib.load(path))
+        import skops.io
 
-            pipeline = skops.io.load(path, trusted=trusted_types())
-        is_ours = isinstance(pipeline, Pipeline) and isinstance(pipeline[0], CLIPImageEncoder)
-    # Other files raise errors of all kinds.
+        return image_pipeline(skops.io.load(path, trusted=trusted_types()))
+    # Files that --save did not write raise errors of all kinds.
     except Exception as error:
         raise ValueError(
             f"--model-file: {path!r} cannot be read: {str(error) or type(error).__name__}"
         ) from error
-    if not is_ours:
-        raise ValueError(f"--model-file: {path!r} holds a {type(pipeline).__name__}, not what --save keeps")
-    return pipeline

@@ -95,7 +95,7 @@ def predict_folder(
     >>> list(table["problem"])
     ['']
     """
-    columns, *_ = label_files(estimator, folder, alpha=alpha, progress=progress)
+    columns, *_ = label_files(image_pipeline(estimator), folder, alpha=alpha, progress=progress)
     try:
         import pandas
     except ImportError:
@@ -130,22 +130,20 @@ def image_pipeline(estimator):
     return estimator
 
 
-def label_files(estimator, folder, *, alpha=0.0, progress=True, given=None):
+def label_files(pipeline, folder, *, alpha=0.0, progress=True, given=None):
     """The columns of `predict_folder`, the paths of readable images, and their embeddings `(n, D)`.
 
     `given` maps real paths to labels by a person. The model does not change them. An empty label means none of the classes.
     """
-    estimator = image_pipeline(estimator)
-    encoder, classifier = estimator[0], estimator[1:]
     if not (isinstance(alpha, Real) and 0 <= alpha <= 1):
         raise ValueError(f"alpha={alpha!r} is not a number between 0 and 1.")
-    if alpha > 0 and not hasattr(classifier[-1], "p_values"):
+    if alpha > 0 and not hasattr(pipeline[-1], "p_values"):
         raise TypeError(
-            f"alpha needs a classifier with p_values, and {type(classifier[-1]).__name__} has none."
+            f"alpha needs a classifier with p_values, and {type(pipeline[-1]).__name__} has none."
         )
     paths = list_files(folder)
-    embeddings, problems = embed_readable(encoder, paths, progress=progress)
-    rows = _rows(classifier, paths, embeddings, problems, alpha, given or {})
+    embeddings, problems = embed_readable(pipeline[0], paths, progress=progress)
+    rows = _rows(pipeline, paths, embeddings, problems, alpha, given or {})
     columns = {name: list(values) for name, values in zip(COLUMNS, zip(*rows))}
     return columns, [path for path in paths if path not in problems], embeddings
 
@@ -170,12 +168,15 @@ def embed_readable(encoder, paths, *, progress):
     return getattr(embeddings, "iloc", embeddings)[np.flatnonzero(readable)], problems
 
 
-def _rows(classifier, paths, embeddings, problems, alpha, given):
+def _rows(pipeline, paths, embeddings, problems, alpha, given):
     """Rows of the table, with the label by a person or the two most probable classes."""
+    steps, classifier = pipeline[1:-1], pipeline[-1]
     classes, nothing = np.asarray(classifier.classes_).tolist(), (None, np.nan)
     predictions = iter(())
     if len(embeddings):
-        predictions = zip(classifier.predict_proba(embeddings), _p_values(classifier, embeddings))
+        X = steps.transform(embeddings) if len(steps) else embeddings
+        p_values = classifier.p_values(X) if hasattr(classifier, "p_values") else np.full(len(X), np.nan)
+        predictions = zip(classifier.predict_proba(X), p_values)
     for path in paths:
         if path in problems:
             yield path, *nothing, *nothing, np.nan, problems[path]
@@ -183,7 +184,7 @@ def _rows(classifier, paths, embeddings, problems, alpha, given):
         row, p_value = next(predictions)
         best = np.argsort(-row, kind="stable")[:2].tolist()
         first, second = [*((classes[i], float(row[i])) for i in best), nothing][:2]
-        label = given.get(os.path.realpath(path)) if given else None
+        label = given.get(os.path.realpath(path))
         if label is not None:
             first, second = (label, 1.0) if label else nothing, nothing
         elif p_value <= alpha:
@@ -191,27 +192,11 @@ def _rows(classifier, paths, embeddings, problems, alpha, given):
         yield path, *first, *second, float(p_value), NONE_OF_THESE if first is nothing else ""
 
 
-def _p_values(classifier, embeddings):
-    """`p_values` of the last step, or NaN if it has no such method. The steps before it are applied."""
-    if not hasattr(classifier[-1], "p_values"):
-        return np.full(len(embeddings), np.nan)
-    return classifier[-1].p_values(
-        classifier[:-1].transform(embeddings) if len(classifier) > 1 else embeddings
-    )
-
-
 def write_table(table, path, *, separator=",", decimal="."):
-    """Write a table of `predict_folder`. The ending of the name decides the kind of the file, one of `WRITERS`.
-
-    Raises
-    ------
-    OSError
-        If the file cannot be written, or exists.
-    """
+    """Write a table of `predict_folder`. The ending of the name decides the kind of the file, one of `WRITERS`."""
     columns = {name: [plain(value) for value in table[name]] for name in COLUMNS}
-    _, write = WRITERS[Path(path).suffix.lower()]
     with new_file(path) as unfinished:
-        write(columns, unfinished, separator, decimal)
+        WRITERS[Path(path).suffix.lower()](columns, unfinished, separator, decimal)
 
 
 def plain(value):
@@ -264,10 +249,4 @@ def _as_text(values):
     ]
 
 
-# For each kind of file, the packages that it needs, and the function that writes it.
-WRITERS = {
-    ".csv": ([], _to_csv),
-    ".xlsx": (["pandas", "openpyxl"], _to_excel),
-    ".parquet": (["pandas", "pyarrow"], _to_parquet),
-    ".jsonl": ([], _to_json_lines),
-}
+WRITERS = {".csv": _to_csv, ".xlsx": _to_excel, ".parquet": _to_parquet, ".jsonl": _to_json_lines}
