@@ -218,25 +218,38 @@ class PredictionsDisplay:
         PredictionsDisplay
         """
         check_matplotlib_support(type(self).__name__)
+        import matplotlib.pyplot as plt
+
         if n_columns is not None:
             check_scalar(n_columns, "n_columns", Integral, min_val=1)
         n_images, n_shots = len(self.images), 0 if self.closest is None else self.closest.shape[1]
         # A narrow empty column sets each image, its shots and its bars apart from the next.
         widths = [1] * (1 + n_shots) + [1.6] * bool(self.shares) + [0.25]
         n_columns = n_columns or min(n_images, max(1, int(8 // (sum(widths) - 0.25))))
-        n_rows = -(-n_images // n_columns)
-        is_new, size = ax is None, (1.35 * n_columns * sum(widths), 1.9 * n_rows + 0.3)
-        self.ax_, grid = _divide_axes(ax, size, n_rows, n_columns * len(widths), widths * n_columns)
-        self.figure_ = self.ax_.figure
-        for panel in grid.flat:
+        n_rows, is_new = -(-n_images // n_columns), ax is None
+        if is_new:
+            size = (1.35 * n_columns * sum(widths), 1.9 * n_rows + 0.3)
+            _, ax = plt.subplots(figsize=size, layout="constrained")
+        if getattr(ax, "get_subplotspec", lambda: None)() is None:
+            raise ValueError(f"ax must be one Axes in a grid, as plt.subplots makes it; got {ax!r}.")
+        ax.set_axis_off()
+        self.ax_, self.figure_, place = ax, ax.figure, ax.get_subplotspec()
+        grid = place.subgridspec(n_rows, n_columns * len(widths), width_ratios=widths * n_columns)
+        panels = grid.subplots(squeeze=False)
+        for panel in panels.flat:
             panel.set(xticks=[], yticks=[])
             panel.spines[:].set_visible(False)
-        blocks = grid.reshape(n_rows * n_columns, len(widths))[:n_images]
+        blocks = panels.reshape(n_rows * n_columns, len(widths))[:n_images]
         self.axes_ = blocks[:, : 1 + n_shots]
         self.why_axes_ = blocks[:, -2] if self.shares else None
         for i, (own, *beside) in enumerate(self.axes_):
-            _draw(own, self.images[i], self._title(i), self._color(i))
-            own.spines[:].set(visible=True, color=self._color(i), linewidth=2)
+            title, color = f"{_wrap(self.y_pred[i])}\n{self.probability[i]:.0%}", "black"
+            if self.y_true is not None:
+                color = "tab:green"
+                if self.y_pred[i] != self.y_true[i]:
+                    title, color = f"{title}\n{_wrap(f'is: {self.y_true[i]}')}", "tab:red"
+            _draw(own, self.images[i], title, color)
+            own.spines[:].set(visible=True, color=color, linewidth=2)
             for panel, j in zip(beside, self.closest[i] if n_shots else ()):
                 _draw(panel, self.shots[j], _wrap(self.y_shots[j]), "dimgray")
         if self.shares:
@@ -263,16 +276,6 @@ class PredictionsDisplay:
             ax.invert_yaxis()
             ax.set_title(f"rather than\n{_wrap(against)}", fontsize=8, color="dimgray")
 
-    def _title(self, i):
-        title = f"{_wrap(self.y_pred[i])}\n{self.probability[i]:.0%}"
-        wrong = self.y_true is not None and self.y_pred[i] != self.y_true[i]
-        return title + (f"\n{_wrap(f'is: {self.y_true[i]}')}" if wrong else "")
-
-    def _color(self, i):
-        if self.y_true is None:
-            return "black"
-        return "tab:green" if self.y_pred[i] == self.y_true[i] else "tab:red"
-
 
 def _explain(classifier, embeddings, predicted, y):
     """Another class for each image, and the part of each term in the difference of logits."""
@@ -295,19 +298,6 @@ def _explain(classifier, embeddings, predicted, y):
         other[known] = np.searchsorted(classes, y[known])
     shares = {name: z[rows, chosen] - z[rows, other] for name, z in terms.items()}
     return classes[other], shares
-
-
-def _divide_axes(ax, figsize, n_rows, n_columns, width_ratios):
-    """`ax` (or the axes of a new figure) without a frame, and a grid of axes `(n_rows, n_columns)` in its place."""
-    import matplotlib.pyplot as plt
-
-    if ax is None:
-        _, ax = plt.subplots(figsize=figsize, layout="constrained")
-    if getattr(ax, "get_subplotspec", lambda: None)() is None:
-        raise ValueError(f"ax must be one Axes in a grid, as plt.subplots makes it; got {ax!r}.")
-    ax.set_axis_off()
-    grid = ax.get_subplotspec().subgridspec(n_rows, n_columns, width_ratios=width_ratios)
-    return ax, grid.subplots(squeeze=False)
 
 
 def _some_images(images, name):
