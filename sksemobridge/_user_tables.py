@@ -15,11 +15,7 @@ FORMULA = r"(?='*[=+\-@\t])"
 
 
 def read_names(path, folders):
-    """Parameters of the classifier from a table of folder, name, and (optional) whole prompts.
-
-    It is a ValueError if the file is no table, if it names a folder that is no class, or a class twice. There is a warning if the
-    first row names no class and does not look like a header.
-    """
+    """Parameters of the classifier from a table of folder, name, and (optional) whole prompts."""
     names, prompts, named = {folder: folder.replace("_", " ") for folder in folders}, {}, set()
     for number, (cell, *words) in enumerate(_read_rows("--names", path)):
         folder, words = _class(cell, folders), [word.strip() for word in words]
@@ -42,11 +38,7 @@ def read_names(path, folders):
 
 
 def read_corrections(path, folders):
-    """Labels by a person, as a dict from paths of images. An empty label means none of the classes.
-
-    It is a ValueError if the file is no table of two columns, or names a file that is not there. There is a warning if a file has
-    several labels. Then the last one counts.
-    """
+    """Labels by a person, as a dict from paths of images. An empty label means none of the classes."""
     corrections, lost, several = {}, [], []
     for number, (image, *rest) in enumerate(_read_rows("--corrections", path)):
         label, *more = rest or [""]

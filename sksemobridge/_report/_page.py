@@ -2,9 +2,11 @@
 
 import base64
 import hashlib
+import io
 import os
 from importlib.resources import files
 from pathlib import Path
+from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
@@ -12,10 +14,12 @@ from sklearn.neighbors import NearestNeighbors
 
 from .._folder_table import plain
 from .._utils.files import new_file
-from ._thumbnails import address, thumbnails
+from ..encoders._pictures import ImageReadError, decode, fetch
 
 # About 15 MB.
 MOST_THUMBNAILS = 2000
+# Pixels of the longer side of a thumbnail, and the quality of the JPEG: about 5 kB for each.
+SIDE, QUALITY = 160, 75
 # Closest shots of each picture.
 N_CLOSEST = 3
 
@@ -27,9 +31,11 @@ def report(
 
     The first `n_thumbnails` pictures, in the order of doubt, are in the page. The others are read from their files.
     """
-    data = content(table, estimator.classes_, paths, embeddings, shots)
+    from tqdm.contrib.concurrent import thread_map  # the package is imported without it
+
+    data, place = content(table, estimator.classes_, paths, embeddings, shots), Path(path).absolute().parent
     wanted = list(dict.fromkeys(item["file"] for item in _in_order(data)))[:n_thumbnails]
-    small, place = thumbnails(wanted, progress=progress), Path(path).absolute().parent
+    small = dict(zip(wanted, thread_map(thumbnail, wanted, desc="thumbnails", disable=not progress)))
     for item in [*data["pictures"], *data["shots"]]:
         file = item.pop("file")
         item |= {"thumbnail": small.get(file), "address": address(file, place)}
@@ -116,6 +122,29 @@ def _in_order(data):
     ):
         items += [item, *(data["shots"][i] for i in item["closest"])]
     return items
+
+
+def thumbnail(path):
+    """The data address of a small picture, or None if it cannot be read."""
+    try:
+        picture = decode(fetch(path), shortest_side=SIDE)
+    except ImageReadError:
+        return None
+    picture.thumbnail((SIDE, SIDE))
+    content = io.BytesIO()
+    picture.save(content, "JPEG", quality=QUALITY)
+    return f"data:image/jpeg;base64,{base64.b64encode(content.getvalue()).decode('ascii')}"
+
+
+def address(path, folder):
+    """The address of a file for a page in a folder: relative, so that both can be moved together."""
+    path, folder = os.path.realpath(path), os.path.realpath(folder)
+    try:
+        relative = os.path.relpath(path, folder)
+    except ValueError:  # another drive of Windows
+        return Path(path).as_uri()
+    # Names may be no text. A colon would begin the address of another kind.
+    return quote(os.fsencode(relative.replace(os.sep, "/")))
 
 
 def _part(name):

@@ -1,18 +1,24 @@
 """From a folder of pictures to what a page shows."""
 
+import base64
+import io
 import json
 import os
 import re
+import sys
 from pathlib import Path
+from urllib.parse import unquote_to_bytes, urljoin
 
 import numpy as np
 import pytest
+from PIL import Image
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics.pairwise import cosine_similarity
 from sklearn.pipeline import make_pipeline
 
 from sksemobridge import CLIPImageEncoder, ImageReadError, predict_folder, write_report
 from sksemobridge._command import main
+from sksemobridge._report._page import address
 from sksemobridge.datasets import load_image_folder
 
 from ..user_folder import CLASSES, LABEL, fitted_to_shots
@@ -67,6 +73,37 @@ def test_pictures_up_to_a_limit_are_in_the_page(report):
     assert first["thumbnail"] is not None
     all_of_them = data_of(report(name="all.html"))
     assert None not in {item["thumbnail"] for item in all_of_them["pictures"] if item["readable"]}
+
+
+def test_a_thumbnail_is_a_small_jpeg(report):
+    Image.fromarray(np.full((400, 800, 3), 200, dtype=np.uint8)).save("photos/bird.png")
+    (address,) = {p["thumbnail"] for p in data_of(report())["pictures"] if p["path"].endswith("s/bird.png")}
+    kind, _, content = address.partition(",")
+    assert kind == "data:image/jpeg;base64"
+    assert Image.open(io.BytesIO(base64.b64decode(content))).size == (160, 80)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a.png", "a space.png", "a:b.png", "javascript:alert(1).png", "#?%41.png", "Vögel.png", "\udcff.png"],
+)
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have fewer names")
+def test_an_address_leads_to_its_file_and_to_nothing_else(tmp_path, name):
+    (tmp_path / "pages").mkdir()
+    (tmp_path / name).touch()
+    found = address(str(tmp_path / name), tmp_path / "pages")
+    page = (tmp_path / "pages" / "report.html").as_uri()
+    path = urljoin(page, found).removeprefix("file://")
+    assert os.path.samefile(unquote_to_bytes(path), tmp_path / name)
+    assert address(str(tmp_path / name), tmp_path).count(":") == 0
+
+
+def test_another_drive_has_a_whole_address(tmp_path, monkeypatch):
+    def relpath(path, start):
+        raise ValueError("path is on mount 'D:', start on mount 'C:'")
+
+    monkeypatch.setattr(os.path, "relpath", relpath)
+    assert address(str(tmp_path / "a.png"), tmp_path) == Path(os.path.realpath(tmp_path), "a.png").as_uri()
 
 
 def test_the_page_says_how_good_the_classifier_is(report):
