@@ -9,7 +9,8 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pytest
-from sklearn.pipeline import Pipeline
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline, make_pipeline
 
 import sksemobridge
 from sksemobridge import CLIPImageEncoder, make_semobridge_pipeline, predict_folder
@@ -71,6 +72,15 @@ def test_a_saved_classifier_labels_as_the_one_from_the_shots(place, kind):
     main(["label", "photos", "--model-file", f"model.{kind}", "--out", "b.csv"])
     assert rows_of("a.csv") == rows_of("b.csv")
     assert str(place / "caches").encode() not in Path(f"model.{kind}").read_bytes()
+
+
+def test_a_pipeline_of_a_user_is_a_model_file_and_can_be_saved_again(place):
+    pipeline = make_pipeline(CLIPImageEncoder("mini", "bundled", cache="mine"), LogisticRegression())
+    joblib.dump(fitted_to_shots(pipeline), "mine.joblib")
+    files = ["--model-file", "mine.joblib", "--out", "a.csv", "--save", "again.joblib"]
+    assert main(["label", "photos", *files]) == 1
+    assert sum(row["label"] in CLASSES for row in rows_of("a.csv")) == 6
+    assert joblib.load("again.joblib")[0].cache is None
 
 
 def test_images_are_copied_by_their_labels_and_none_is_overwritten(place, capsys):

@@ -2,8 +2,6 @@
 
 import numpy as np
 import pytest
-from sklearn.base import clone
-from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 
@@ -140,10 +138,6 @@ def test_the_summary_says_all_in_four_lines(pipeline, embedded):
 def test_a_search_is_taken(pipeline, embedded):
     search = GridSearchCV(pipeline[-1], {"prompts": ["{}"]}, cv=2).fit(*embedded)
     assert evaluate_shots(search, *embedded).accuracy > 0
-    with pytest.raises(
-        NotFittedError, match="GridSearchCV has no best_estimator_. Call fit, with refit=True"
-    ):
-        evaluate_shots(clone(search), *embedded)
 
 
 @pytest.mark.parametrize(
