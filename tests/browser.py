@@ -5,10 +5,20 @@ import os
 import select
 import shutil
 import subprocess
+import time
 
 import pytest
 
 COMMAND = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+def wait_until(condition):
+    """Wait until a function returns a true value, for a minute at most."""
+    for _ in range(3000):
+        if condition():
+            return
+        time.sleep(0.02)
+    raise AssertionError("waited in vain")
 
 
 class Browser:
@@ -43,7 +53,7 @@ class Browser:
         os.close(to_test)
         self._to, self._from = to_browser, from_browser
         self._n_sent, self._session, self._rest = 0, None, b""
-        self.errors, self.fetched, self.dialogs, self._events = [], [], [], []
+        self.errors, self.fetched, self.dialogs = [], [], []
         target = self.send("Target.createTarget", url="about:blank")["targetId"]
         self._session = self.send("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Network", "Log"):
@@ -58,14 +68,11 @@ class Browser:
 
     def send(self, method, **params):
         """The result of a command."""
-        self._events.clear()
         number = self._post(method, **params)
-        while True:
-            answer = self._next()
-            if answer.get("id") == number:
-                assert "error" not in answer, answer
-                return answer["result"]
-            self._events.append(answer)
+        while (answer := self._next()).get("id") != number:
+            pass
+        assert "error" not in answer, answer
+        return answer["result"]
 
     def _post(self, method, **params):
         self._n_sent += 1
@@ -103,14 +110,7 @@ class Browser:
         for seen in (self.errors, self.fetched, self.dialogs):
             seen.clear()
         self.send("Page.navigate", url=path.absolute().as_uri())
-        self.wait_for("Page.loadEventFired")
-
-    def wait_for(self, method, **params):
-        """Wait for an event whose parameters are these."""
-        event = {}
-        while event.get("method") != method or not params.items() <= event["params"].items():
-            event = self._events.pop(0) if self._events else self._next()
-        self._events.clear()
+        wait_until(lambda: self.run("document.readyState") == "complete")
 
     def run(self, program):
         """The value of an expression of JavaScript, waited for if it is a promise."""

@@ -9,15 +9,14 @@ import pytest
 
 from sksemobridge import predict_folder
 
-from .user_folder import CLASSES, fill, fitted_to_shots
+from .user_folder import CLASSES, fitted_to_shots
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
 @pytest.fixture
-def table(tmp_path, monkeypatch):
-    """Predictions of the user's `photos`, which is in the current folder."""
-    monkeypatch.chdir(fill(tmp_path))
+def table(place):
+    """Predictions of the user's `photos`."""
     return predict_folder(fitted_to_shots(), "photos", progress=False)
 
 

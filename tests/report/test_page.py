@@ -17,6 +17,7 @@ from PIL import Image
 from sksemobridge._command import main
 from sksemobridge._report import report as write_page
 
+from ..browser import wait_until
 from ..user_folder import CLASSES, LABEL
 
 HOSTILE = "<img src=x onerror=\"document.title='hurt'\">.png"
@@ -98,12 +99,11 @@ def test_right_and_wrong_make_a_list(browser, report):
 
 def test_the_list_is_saved_as_a_file(browser, report, tmp_path):
     browser.open(report())
-    browser.send(
-        "Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path), eventsEnabled=True
-    )
+    browser.send("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
     browser.run("document.querySelector('.right').click(); byId('save').click()")
-    browser.wait_for("Browser.downloadProgress", state="completed")
-    text = (tmp_path / "corrections.csv").read_bytes().decode("utf-8-sig")
+    saved = tmp_path / "corrections.csv"
+    wait_until(saved.exists)
+    text = saved.read_bytes().decode("utf-8-sig")
     assert list(csv.reader(io.StringIO(text))) == corrections(browser)
 
 
@@ -176,10 +176,8 @@ def test_ten_thousand_pictures_are_drawn_as_they_are_scrolled_to(browser, place)
     browser.open(place / "many.html")
     n_cards = browser.run(N_CARDS)
     assert 0 < n_cards < 1000
-    browser.run(
-        "new Promise((done) => { byId('end').scrollIntoView();"
-        f"const wait = () => {N_CARDS} > {n_cards} ? done() : setTimeout(wait, 20); wait(); }})"
-    )
+    browser.run("byId('end').scrollIntoView()")
+    wait_until(lambda: browser.run(N_CARDS) > n_cards)
     choose(browser, "sort", "doubt")
     assert browser.run("shown.length") == 10_000
     assert browser.run(N_CARDS) < 1000
