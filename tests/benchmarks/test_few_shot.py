@@ -107,11 +107,8 @@ def test_classes_with_too_few_images_are_left_out_and_tasks_with_too_few_classes
     one, two = tasks.from_folder(tmp_path)
     assert one.name == "one_small"
     shots, queries = one.draw(2, seed=0)
-    assert (
-        sorted(set(one.y[shots]))
-        == sorted(set(one.y[queries]))
-        == ["thing_0", "thing_1", "thing_3", "thing_4"]
-    )
+    names = ["thing_0", "thing_1", "thing_3", "thing_4"]
+    assert sorted(set(one.y[shots])) == sorted(set(one.y[queries])) == names
     assert len(shots) == len(queries) == 8
     assert two.draw(2, seed=0) is None
     assert two.draw(1, seed=0) is not None
@@ -228,10 +225,8 @@ def cells(line):
 def test_wrong_labels_are_planted_and_classifiers_compared(npz, capsys):
     pytest.importorskip("cleanlab", reason="needs the extra examples")
     label_noise.main([str(npz), "--shots", "2", "--draws", "2", "--jobs", "1"])
-    cases = [
-        "0%",
-        *(f"{rate} {kind}" for kind in ("swapped", "alike", "class") for rate in ("10%", "20%", "40%")),
-    ]
+    rates = ("10%", "20%", "40%")
+    cases = ["0%", *(f"{rate} {kind}" for kind in label_noise.KINDS for rate in rates)]
     compared, found = (table.splitlines()[2:] for table in capsys.readouterr().out.split("\n\n"))
     for table in (compared, found):
         assert [cells(row)[:2] for row in table] == [["2", case] for case in cases]
@@ -262,7 +257,7 @@ def test_strangers_are_near_or_far_and_known_images_are_turned_away_as_rarely_as
 
 
 @pytest.mark.parametrize(
-    ("name", "other", "expected"),
+    ("one", "other", "expected"),
     [
         ("Snow_Leopard", "leopard", True),
         ("153 Maltese dog", "12 dog", True),
@@ -270,20 +265,18 @@ def test_strangers_are_near_or_far_and_known_images_are_turned_away_as_rarely_as
         ("bulldog", "dog", False),
     ],
 )
-def test_tasks_share_classes_where_a_name_is_that_of_the_other_or_its_last_words(name, other, expected):
-    one, two = (
-        tasks.Task(of, "", None, np.array([of, "airport"][:n]), None, None)
-        for n, of in ((2, name), (1, other))
-    )
-    assert typicality.share_classes(one, two) == typicality.share_classes(two, one) == expected
+def test_tasks_share_classes_where_a_name_is_that_of_the_other_or_its_last_words(one, other, expected):
+    two, single = task_of("two", one, "airport"), task_of("single", other)
+    assert typicality.share_classes(two, single) == typicality.share_classes(single, two) == expected
 
 
 def test_parts_of_one_data_set_are_known_by_their_file_names():
-    parts = [
-        tasks.Task(f"set_{part}", "", None, np.array([f"thing {part}"]), None, None)
-        for part in ("0_9", "10_19")
-    ]
-    assert typicality.share_classes(*parts)
+    assert typicality.share_classes(task_of("set_0_9", "thing"), task_of("set_10_19", "animal"))
+
+
+def task_of(name, *class_names):
+    """A task that has names only."""
+    return tasks.Task(name, "", None, np.array(class_names), None, None)
 
 
 @pytest.mark.parametrize("pools", [True, False])
