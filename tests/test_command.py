@@ -130,6 +130,7 @@ WRONG = {
     f"{SHOTS} --out a.csv --sort-into s --min-probability nan": "nan is not between 0 and 1",
     "photos --shots nowhere --out a.csv": "no folder 'nowhere'",
     "nowhere --shots shots --out a.csv --save a.joblib": "no folder 'nowhere'",
+    "empty --shots shots --out a.csv": "The folder 'empty' has no files.",
     "photos --shots photos/more --out a.csv": "has no sub-folders",
     "photos --shots one --out a.csv": "has one sub-folder, and all images",
     "photos --model-file nowhere.skops --out a.csv": "no file 'nowhere.skops'",
@@ -144,8 +145,10 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("arguments", "message"), WRONG.items())
-def test_wrong_use_is_said_and_has_status_2(place, capsys, arguments, message):
+def test_wrong_use_is_said_before_the_work_and_has_status_2(place, capsys, monkeypatch, arguments, message):
+    monkeypatch.setattr("open_clip.create_model", None)
     Path("there.csv").write_text("mine")
+    Path("empty").mkdir()
     Path("a.skops").touch()
     if "link.csv" in arguments:
         link("nowhere", "link.csv")
@@ -162,14 +165,6 @@ def test_a_missing_package_is_said_with_the_python_that_needs_it(place, capsys, 
     with pytest.raises(SystemExit, match="2"):
         main([*LABEL, "--out", "a.xlsx"])
     assert f"{sys.executable} -m pip install pandas openpyxl" in capsys.readouterr().err
-
-
-def test_an_empty_folder_is_said_before_the_work(place, capsys, monkeypatch):
-    Path("empty").mkdir()
-    monkeypatch.setattr("sksemobridge._command.learn", None)
-    with pytest.raises(SystemExit, match="2"):
-        main(["label", "empty", "--shots", "shots", "--out", "labels.csv", *MODEL])
-    assert "The folder 'empty' has no files." in capsys.readouterr().err
 
 
 def test_too_few_shots_to_turn_images_away_are_said(place, capsys):

@@ -17,14 +17,6 @@ def photos(tmp_path, monkeypatch):
     return names
 
 
-@pytest.mark.parametrize("text", ["", "folder,name\n"])
-def test_a_table_of_names_without_a_name_is_refused(tmp_path, text):
-    path = tmp_path / "names.csv"
-    path.write_text(text)
-    with pytest.raises(ValueError, match="names no class"):
-        read_names(str(path), ["bird"])
-
-
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
 @pytest.mark.parametrize("header", ["path,label\r\n", "File, Label\r\n", ""])
 def test_corrections_are_labels_by_path(photos, separator, header):
@@ -76,16 +68,18 @@ def test_several_labels_for_a_file_are_said_and_the_last_counts(photos):
         assert read_corrections("corrections.csv", []) == {"1.png": "clock"}
 
 
-@pytest.mark.parametrize("line", ["a,b.png,bird", "File,Label,Probability", "1.png,bird,sure"])
-def test_more_columns_are_refused(photos, line):
-    Path("corrections.csv").write_text(f"{line}\n")
-    with pytest.raises(ValueError, match=r"more than path and label, \['"):
-        read_corrections("corrections.csv", [])
-
-
-def test_files_that_are_not_there_are_named(photos):
-    Path("corrections.csv").write_text("path,label\n1.png,bird\ngone.png,bird\n")
-    with pytest.raises(ValueError, match=r"names files that are not there \(1\), such as 'gone.png'"):
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a,b.png,bird\n", r"more than path and label, \['"),
+        ("File,Label,Probability\n", r"more than path and label, \['"),
+        ("1.png,bird,sure\n", r"more than path and label, \['"),
+        ("path,label\n1.png,bird\ngone.png,bird\n", r"that are not there \(1\), such as 'gone.png'"),
+    ],
+)
+def test_a_list_of_corrections_that_does_not_fit_is_refused(photos, text, message):
+    Path("corrections.csv").write_text(text)
+    with pytest.raises(ValueError, match=message):
         read_corrections("corrections.csv", [])
 
 
@@ -110,6 +104,8 @@ def test_names_alone_keep_the_usual_prompts(photos):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
+        (b"", "names no class"),
+        (b"folder,name\n", "names no class"),
         (b"folder,name\nbrid,bird", r"names 'brid', which is no class \(bird, clock\)"),
         (b"bird,animal\nclock,watch\nbird,sparrow", "names 'bird' twice"),
         ("folder,name\nbird,Vögel".encode("cp1252"), "no table in UTF-8"),
