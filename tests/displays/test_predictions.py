@@ -99,16 +99,6 @@ def test_why_a_class_was_predicted(pictures):
     np.testing.assert_array_equal(unknown.against[1:], classes[second[1:]])
 
 
-def test_why_needs_a_sum_of_affinities(pictures):
-    images, labels = pictures.shots.values()
-    paper = make_semobridge_pipeline("mini", "bundled", blend=PaperBlend()).fit(images, labels)
-    with pytest.raises(TypeError, match='SeMoBridgeClassifier with blend="auto"; got'):
-        PredictionsDisplay.from_estimator(paper, pictures.queries, why=True)
-    one = make_semobridge_pipeline("mini", "bundled").fit(images[:1], labels[:1])
-    with pytest.raises(ValueError, match="there is only one"):
-        PredictionsDisplay.from_estimator(one, pictures.queries, why=True)
-
-
 def test_a_search_is_drawn_as_its_best_pipeline_and_few_shots_only_once(pictures):
     search = GridSearchCV(pictures.pipeline, {"semobridgeclassifier__vocabulary": [None]}, cv=2)
     search.fit(*pictures.shots.values())
@@ -120,13 +110,6 @@ def test_the_number_of_columns(pictures):
     display = PredictionsDisplay.from_estimator(pictures.pipeline, pictures.queries[:5], n_columns=2)
     places = [ax.get_subplotspec() for ax in display.axes_[:, 0]]
     assert [place.rowspan.start for place in places] == [0, 0, 1, 1, 2]
-
-
-def test_predictions_need_a_fitted_pipeline(pictures):
-    with pytest.raises(TypeError, match="must be a fitted Pipeline .* got SeMoBridgeClassifier"):
-        PredictionsDisplay.from_estimator(pictures.pipeline[-1], pictures.queries)
-    with pytest.raises(NotFittedError):
-        PredictionsDisplay.from_estimator(clone(pictures.pipeline), pictures.queries)
 
 
 def test_a_display_can_be_drawn_in_the_place_of_given_axes(pictures):
@@ -178,14 +161,22 @@ def test_predictions_that_do_not_fit_together_are_refused(change, message):
         PredictionsDisplay.from_predictions(**parts | change)
 
 
-def test_a_pipeline_needs_images_and_numbers(pictures):
-    for X, change, error, message in (
-        ([], {}, ValueError, "X is empty"),
-        (pictures.queries[:2], {"shots": [], "y_shots": []}, ValueError, "shots is empty"),
-        (None, {}, TypeError, "got NoneType"),
-        (pictures.queries, {"n_shots": 0}, ValueError, "n_shots"),
-        (pictures.queries, {"n_columns": 1.5}, TypeError, "n_columns"),
-        (pictures.queries, {"y": pictures.y_queries[:3]}, ValueError, "inconsistent numbers of samples"),
+def test_what_no_pipeline_can_predict_is_refused(pictures):
+    pipeline, queries = pictures.pipeline, pictures.queries
+    images, labels = pictures.shots.values()
+    paper = make_semobridge_pipeline("mini", "bundled", blend=PaperBlend()).fit(images, labels)
+    one_class = make_semobridge_pipeline("mini", "bundled").fit(images[:1], labels[:1])
+    for estimator, X, params, error, message in (
+        (pipeline[-1], queries, {}, TypeError, "must be a fitted Pipeline .* got SeMoBridgeClassifier"),
+        (clone(pipeline), queries, {}, NotFittedError, "not fitted"),
+        (paper, queries, {"why": True}, TypeError, 'SeMoBridgeClassifier with blend="auto"; got'),
+        (one_class, queries, {"why": True}, ValueError, "there is only one"),
+        (pipeline, [], {}, ValueError, "X is empty"),
+        (pipeline, queries[:2], {"shots": [], "y_shots": []}, ValueError, "shots is empty"),
+        (pipeline, None, {}, TypeError, "got NoneType"),
+        (pipeline, queries, {"n_shots": 0}, ValueError, "n_shots"),
+        (pipeline, queries, {"n_columns": 1.5}, TypeError, "n_columns"),
+        (pipeline, queries, {"y": pictures.y_queries[:3]}, ValueError, "inconsistent numbers of samples"),
     ):
         with pytest.raises(error, match=message):
-            PredictionsDisplay.from_estimator(pictures.pipeline, X, **change)
+            PredictionsDisplay.from_estimator(estimator, X, **params)
