@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 from sklearn.neighbors import NearestNeighbors
 
-from .._folder_table import plain
+from .._folder_table import NONE_OF_THESE, plain
 from .._utils.files import new_file
 from ..encoders._pictures import ImageReadError, decode, fetch
 
@@ -39,11 +39,12 @@ def report(
     for item in [*data["pictures"], *data["shots"]]:
         file = item.pop("file")
         item |= {"thumbnail": small.get(file), "address": address(file, place)}
-    turned_away = sum(item["readable"] and item["label"] is None for item in data["pictures"])
-    summary = f"Pictures: {len(paths) - turned_away} with a label"
-    summary += f", {turned_away} of none of the classes" if turned_away else ""
-    n_unread = len(data["pictures"]) - len(paths)
-    summary += f", {n_unread} not read" if n_unread else ""
+    n_none, n_unread = table["problem"].count(NONE_OF_THESE), len(table["problem"]) - len(paths)
+    summary = f"Pictures: {len(paths) - n_none} with a label"
+    if n_none:
+        summary += f", {n_none} of none of the classes"
+    if n_unread:
+        summary += f", {n_unread} not read"
     if shots is not None:
         summary += f"\n{shots.summary(paths, embeddings)}"
     environment = Environment(loader=PackageLoader(__package__, "."), autoescape=True)
@@ -115,11 +116,10 @@ def _closest(paths, embeddings, shots):
 
 def _in_order(data):
     """Doubtful shots, pictures that could be read, the most doubtful first, and after each its closest shots."""
-    readable = [item for item in data["pictures"] if item["readable"]]
     items = [data["shots"][i] for i in data["doubtful"]]
-    for item in sorted(
-        readable, key=lambda item: item["probability"] or item["runner_up_probability"] or 0.0
-    ):
+    readable = [item for item in data["pictures"] if item["readable"]]
+    readable.sort(key=lambda item: item["probability"] or item["runner_up_probability"] or 0.0)
+    for item in readable:
         items += [item, *(data["shots"][i] for i in item["closest"])]
     return items
 
