@@ -268,5 +268,5 @@ def _load(path):
     # Files that --save did not write raise errors of all kinds.
     except Exception as error:
         raise ValueError(
-            f"--model-file: {path!r} cannot be read: {str(error) or type(error).__name__}"
+            f"--model-file: {path!r} cannot be used: {str(error) or type(error).__name__}"
         ) from error

@@ -18,7 +18,7 @@ from sklearn.pipeline import make_pipeline
 
 from sksemobridge import CLIPImageEncoder, ImageReadError, predict_folder, write_report
 from sksemobridge._command import main
-from sksemobridge._report._page import address
+from sksemobridge._report._page import address, thumbnail
 from sksemobridge.datasets import load_image_folder
 
 from ..user_folder import CLASSES, LABEL, fitted_to_shots
@@ -81,6 +81,8 @@ def test_a_thumbnail_is_a_small_jpeg(report):
     kind, _, content = address.partition(",")
     assert kind == "data:image/jpeg;base64"
     assert Image.open(io.BytesIO(base64.b64decode(content))).size == (160, 80)
+    # Such as a file that is gone since it was embedded.
+    assert thumbnail("photos/broken.jpg") is None
 
 
 @pytest.mark.parametrize(
