@@ -28,6 +28,9 @@ def test_the_command_says_how_good_the_classifier_is(place, capsys):
     assert "LogisticRegression" in output
     wrong = Path("shots/fruit/wrong.png")
     assert f"1 shot with a doubtful label: {wrong} (fruit, looks like bird)" in output
+    Path("corrections.csv").write_text("shots/fruit/wrong.png,fruit\n")
+    label("--corrections", "corrections.csv")
+    assert "0 shots with a doubtful label\n" in capsys.readouterr().err
 
 
 def test_corrections_are_further_shots_and_take_shots_back(place, capsys):
