@@ -38,8 +38,6 @@ class Browser:
         if COMMAND is None or os.name != "posix":
             pytest.skip("needs Chromium")
         (from_test, to_browser), (from_browser, to_test) = os.pipe(), os.pipe()
-        for end in (from_test, to_test):
-            os.set_inheritable(end, True)
         options = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--remote-debugging-pipe"]
         # The browser reads from 3 and writes to 4.
         shell = f'exec 3<&{from_test} 4>&{to_test}; exec "$@"'
@@ -51,7 +49,7 @@ class Browser:
         )
         os.close(from_test)
         os.close(to_test)
-        self._to, self._from = to_browser, from_browser
+        self._to, self._from = os.fdopen(to_browser, "wb"), from_browser
         self._n_sent, self._session, self._rest = 0, None, b""
         self.errors, self.fetched, self.dialogs = [], [], []
         target = self.send("Target.createTarget", url="about:blank")["targetId"]
@@ -63,7 +61,7 @@ class Browser:
         self._session = None
         self.send("Browser.close")
         self._process.wait(30)
-        os.close(self._to)
+        self._to.close()
         os.close(self._from)
 
     def send(self, method, **params):
@@ -79,9 +77,8 @@ class Browser:
         message = {"id": self._n_sent, "method": method, "params": params}
         if self._session is not None:
             message["sessionId"] = self._session
-        content = json.dumps(message).encode() + b"\0"
-        while content:
-            content = content[os.write(self._to, content) :]
+        self._to.write(json.dumps(message).encode() + b"\0")
+        self._to.flush()
         return self._n_sent
 
     def _next(self):
