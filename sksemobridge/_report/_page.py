@@ -33,13 +33,15 @@ def report(
     """
     from tqdm.contrib.concurrent import thread_map  # the package is imported without it
 
-    data, place = content(table, estimator.classes_, paths, embeddings, shots), Path(path).absolute().parent
+    data = content(table, estimator.classes_, paths, embeddings, shots)
     wanted = list(dict.fromkeys(item["file"] for item in _in_order(data)))[:n_thumbnails]
     small = dict(zip(wanted, thread_map(thumbnail, wanted, desc="thumbnails", disable=not progress)))
+    place = Path(path).absolute().parent
     for item in [*data["pictures"], *data["shots"]]:
         file = item.pop("file")
         item |= {"thumbnail": small.get(file), "address": address(file, place)}
-    n_none, n_unread = table["problem"].count(NONE_OF_THESE), len(table["problem"]) - len(paths)
+    n_none = table["problem"].count(NONE_OF_THESE)
+    n_unread = len(table["problem"]) - len(paths)
     summary = f"Pictures: {len(paths) - n_none} with a label"
     if n_none:
         summary += f", {n_none} of none of the classes"

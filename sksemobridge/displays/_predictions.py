@@ -226,7 +226,8 @@ class PredictionsDisplay:
         # A narrow empty column sets each image, its shots and its bars apart from the next.
         widths = [1] * (1 + n_shots) + [1.6] * bool(self.shares) + [0.25]
         n_columns = n_columns or min(n_images, max(1, int(8 // (sum(widths) - 0.25))))
-        n_rows, is_new = -(-n_images // n_columns), ax is None
+        n_rows = -(-n_images // n_columns)
+        is_new = ax is None
         if is_new:
             size = (1.35 * n_columns * sum(widths), 1.9 * n_rows + 0.3)
             _, ax = plt.subplots(figsize=size, layout="constrained")
