@@ -4,6 +4,7 @@ import os
 from importlib.metadata import version as installed_version
 from pathlib import Path
 
+from PIL import Image, ImageDraw, ImageFont
 from sphinx_gallery.sorting import ExplicitOrder
 
 project = "sksemobridge"
@@ -93,10 +94,26 @@ sphinx_gallery_conf = {
     "download_all_examples": False,
     "show_signature": False,
     "capture_repr": (),
-    "default_thumb_file": str(Path(__file__).parent / "images" / "overview.png"),
+    "remove_config_comments": True,
     "min_reported_time": 1000,
     "write_computation_times": False,
 }
+
+# The picture of an example without a plot is its subject. The example names the file.
+SUBJECTS = {
+    "fiftyone_model": "FiftyOne",
+    "label_studio": "Label Studio",
+    "lightly_studio_operator": "LightlyStudio",
+    "other_encoder": "torchvision",
+    "serve_mlflow": "MLflow",
+    "serve_onnx": "ONNX",
+}
+cards = Path(__file__).parent / "generated" / "cards"
+cards.mkdir(parents=True, exist_ok=True)
+for example, subject in SUBJECTS.items():
+    card = Image.new("RGB", (400, 280), "white")
+    ImageDraw.Draw(card).text((200, 140), subject, "black", ImageFont.load_default(48), anchor="mm")
+    card.save(cards / f"{example}.png")
 
 html_theme = "pydata_sphinx_theme"
 html_title = "sksemobridge"

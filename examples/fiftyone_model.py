@@ -10,6 +10,8 @@ If an image is broken, FiftyOne loses its whole batch. Apply the model again to 
 `batch_size`.
 """
 
+# sphinx_gallery_thumbnail_path = "generated/cards/fiftyone_model.png"
+
 import fiftyone
 import numpy as np
 from fiftyone.core.models import Model

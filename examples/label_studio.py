@@ -7,6 +7,8 @@ least certain images first (in Label Studio: order tasks by prediction score). I
 Studio serves (its "local storage").
 """
 
+# sphinx_gallery_thumbnail_path = "generated/cards/label_studio.png"
+
 import json
 from pathlib import Path
 from urllib.parse import parse_qs, quote, urlsplit

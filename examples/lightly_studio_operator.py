@@ -11,6 +11,8 @@ There are two ways to install the operator. In the `pyproject.toml` of your pack
 program: `lightly_studio.plugins.operator_registry.operator_registry.register(FewShotOperator())`.
 """
 
+# sphinx_gallery_thumbnail_path = "generated/cards/lightly_studio_operator.png"
+
 import numpy as np
 from lightly_studio.core.annotation import ClassificationAnnotation, CreateClassification
 from lightly_studio.core.image.image_sample import ImageSample

@@ -6,6 +6,8 @@ A classifier needs embeddings, but no CLIP. Here they come from a ResNet of torc
 are used. The weights are random, so nothing is downloaded. `weights="DEFAULT"` takes those of ImageNet.
 """
 
+# sphinx_gallery_thumbnail_path = "generated/cards/other_encoder.png"
+
 import numpy as np
 import torch
 import torchvision

@@ -6,6 +6,8 @@ Log, load and serve with MLflow
 this package that must be trusted.
 """
 
+# sphinx_gallery_thumbnail_path = "generated/cards/serve_mlflow.png"
+
 import json
 import logging
 import tempfile

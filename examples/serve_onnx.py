@@ -7,6 +7,8 @@ Pillow and NumPy. This example compares it with the pipeline. Each runs in its o
 start of the process (run it on a quiet machine: `python examples/serve_onnx.py`).
 """
 
+# sphinx_gallery_thumbnail_path = "generated/cards/serve_onnx.png"
+
 import json
 import subprocess
 import sys
