@@ -28,6 +28,8 @@ If such nodes hold `MOST` of the images, images of a class with less than half o
 `python benchmarks/near_copies.py` counts distinct images that are taken for copies, and measures what copies cost.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy.cluster.hierarchy import linkage
 from scipy.sparse.csgraph import connected_components
@@ -75,47 +77,85 @@ def _mean_distance(u, codes):
 
 
 def _near_copies(u, codes, most_within, n_classes, of_classes):
-    n = len(u)
     distance = np.maximum(1 - u @ u.T, 0)
     np.fill_diagonal(distance, 0)
-    tree = linkage(squareform(distance, checks=False), "single")
-    # The first nodes are the images. The last node has all images.
-    parent, size, code = np.zeros(2 * n - 1, dtype=np.intp), np.ones(2 * n - 1), np.full(2 * n - 1, -1)
-    sums = np.zeros((2 * n - 1, u.shape[1]))
-    code[:n], sums[:n] = codes, u
-    for node, (a, b) in enumerate(tree[:, :2].astype(np.intp), start=n):
-        parent[[a, b]] = node
-        size[node], sums[node] = size[a] + size[b], sums[a] + sums[b]
-        code[node] = code[a] if code[a] == code[b] else -1
-    nodes = slice(n, 2 * n - 2)
-    size, code, height = size[nodes], code[nodes], tree[parent[nodes] - n, 2]
-    within = (size**2 - np.square(sums[nodes]).sum(axis=1)) / (size * (size - 1))
-    ratio = height / np.maximum(np.maximum(within, tree[:-1, 2]), np.finfo(float).eps)
-    ratio[(within > most_within) | (code < 0)] = 0.0
-    whole = size == np.bincount(codes)[code] if of_classes else True
+    tree = Tree.of(u, codes, distance)
+    ratio = np.where((tree.within > most_within) | (tree.code < 0), 0.0, tree.ratio)
+    whole = tree.size == np.bincount(codes)[tree.code] if of_classes else True
     ratio = np.where(whole, (1 - 1 / max(n_classes, 2)) * ratio, ratio)
 
-    def outermost(is_one):
-        """For each image the largest node that is one image, or the image itself."""
-        top = np.arange(2 * n - 1)
-        for node in range(2 * n - 3, -1, -1):
-            above = parent[node]
-            if top[above] != above or (above < 2 * n - 2 and is_one[above - n]):
-                top[node] = top[above]
-        return top[:n]
+    n = len(u)
+    found = _of_many(tree, ratio, n_classes)
+    if np.mean(found >= n) >= MOST:
+        found = _with_close_images(tree, found, codes, distance)
+    elif np.all(found < n):
+        found = tree.outermost((tree.size >= LEAST_ALONE) & (ratio >= ALONE + EACH / tree.size))
+    _, first, index = np.unique(found, return_index=True, return_inverse=True)
+    return first[index]
 
-    found, some = np.arange(n), SOME + 3 / n + n / (100 * n_classes)
-    rules = (APART + EACH / n, MOST), (SOME_APART + 2 * EACH / n, some), (STILL_APART + EACH / n, MOST)
-    for least, most in rules:
-        while np.mean((stricter := outermost(ratio >= least)) >= n) >= most:
+
+def _of_many(tree, ratio, n_classes):
+    """The cases 1 to 3: for each image the node that is one image, or the image itself, shape (n,)."""
+    n = len(ratio) + 2
+    some = SOME + 3 / n + n / (100 * n_classes)
+    found = np.arange(n)
+    for least, most in (
+        (APART + EACH / n, MOST),
+        (SOME_APART + 2 * EACH / n, some),
+        (STILL_APART + EACH / n, MOST),
+    ):
+        while np.mean((stricter := tree.outermost(ratio >= least)) >= n) >= most:
             found, least, most = stricter, 2 * least, NEARLY * np.mean(stricter >= n)
         if np.any(found >= n):
             break
-    if np.mean(found >= n) >= MOST:
-        apart = np.median(height[np.unique(found[found >= n]) - n])
-        near = (codes[:, None] == codes) & (distance < apart / 2) | (found[:, None] == found)
-        found = connected_components(near, directed=False)[1]
-    elif np.all(found < n):
-        found = outermost((size >= LEAST_ALONE) & (ratio >= ALONE + EACH / size))
-    _, first, index = np.unique(found, return_index=True, return_inverse=True)
-    return first[index]
+    return found
+
+
+def _with_close_images(tree, found, codes, distance):
+    """`found (n,)`, where nodes of a class are joined with images that are less than half as far as such nodes usually are."""
+    n = len(found)
+    apart = np.median(tree.height[np.unique(found[found >= n]) - n])
+    near = (codes[:, None] == codes) & (distance < apart / 2) | (found[:, None] == found)
+    return connected_components(near, directed=False)[1]
+
+
+@dataclass(frozen=True, eq=False)
+class Tree:
+    """Single linkage of `n` images. Its first nodes are the images. Then come `n - 2` groups, and last a node with all images.
+
+    The attributes have one value for each group.
+    """
+
+    parent: np.ndarray  # of each node `(2 n - 1,)`
+    size: np.ndarray  # number of images
+    code: np.ndarray  # class of the images, or -1 if they have several
+    height: np.ndarray  # distance to the nearest other image
+    within: np.ndarray  # mean distance within the group
+    ratio: np.ndarray  # as at the top of this module
+
+    @classmethod
+    def of(cls, u, codes, distance):
+        n = len(u)
+        tree = linkage(squareform(distance, checks=False), "single")
+        parent, size, code = np.zeros(2 * n - 1, dtype=np.intp), np.ones(2 * n - 1), np.full(2 * n - 1, -1)
+        sums = np.zeros((2 * n - 1, u.shape[1]))
+        code[:n], sums[:n] = codes, u
+        for node, (a, b) in enumerate(tree[:, :2].astype(np.intp), start=n):
+            parent[[a, b]] = node
+            size[node], sums[node] = size[a] + size[b], sums[a] + sums[b]
+            code[node] = code[a] if code[a] == code[b] else -1
+        groups = slice(n, 2 * n - 2)
+        size, code, height = size[groups], code[groups], tree[parent[groups] - n, 2]
+        within = (size**2 - np.square(sums[groups]).sum(axis=1)) / (size * (size - 1))
+        ratio = height / np.maximum(np.maximum(within, tree[:-1, 2]), np.finfo(float).eps)
+        return cls(parent, size, code, height, within, ratio)
+
+    def outermost(self, is_one):
+        """For each image the largest group that is one image, or the image itself, shape (n,)."""
+        n = len(is_one) + 2
+        top = np.arange(2 * n - 1)
+        for node in range(2 * n - 3, -1, -1):
+            above = self.parent[node]
+            if top[above] != above or (above < 2 * n - 2 and is_one[above - n]):
+                top[node] = top[above]
+        return top[:n]
