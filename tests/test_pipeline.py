@@ -41,19 +41,12 @@ def pipeline_of(**params):
 def test_shots_and_classes_can_come_later(pictures):
     images, labels = pictures
     late = labels == CLASSES[-1]
-    calls = [
-        (images[~late], labels[~late], {}),
-        (
-            images,
-            labels,
-            {"sample_weight": np.arange(1.0, 17), "groups": np.arange(16) // 2, "classes": ["rainbow"]},
-        ),
-    ]
+    options = {"classes": ["rainbow"], "sample_weight": np.arange(1.0, 17), "groups": np.arange(16) // 2}
     pipeline = pipeline_of()
     classifier = clone(pipeline[-1])
-    for X, y, options in calls:
-        assert pipeline.partial_fit(X, y, **options) is pipeline
-        classifier.partial_fit(pipeline[0].transform(X), y, **options)
+    for X, y, more in ((images[~late], labels[~late], {}), (images, labels, options)):
+        assert pipeline.partial_fit(X, y, **more) is pipeline
+        classifier.partial_fit(pipeline[0].transform(X), y, **more)
     assert pipeline.classes_.tolist() == [*CLASSES, "rainbow"]
     expected = classifier.predict_proba(pipeline[0].transform(images))
     np.testing.assert_array_equal(pipeline.predict_proba(images), expected)
