@@ -183,7 +183,7 @@ def key_rate():
     from sksemobridge.distributed._keys import digest_rows
 
     table = pa.table({"path": [f"/data/photos/{i:012d}.jpg" for i in range(100_000)]})
-    return len(table) / cpu_timed(digest_rows, [table], ["path"])[0]
+    return len(table) / cpu_timed(digest_rows, table, ["path"])[0]
 
 
 def listing_memory(folder):

@@ -14,8 +14,6 @@ from ._classifier import SeMoBridgeClassifier
 from ._utils.sklearn import Method, offered_if
 from .encoders import CLIPImageEncoder, CLIPTextEncoder
 
-_MODEL_PARAMETERS = ("model_name", "pretrained")
-
 
 def _of_all_encoders(name: str) -> property:
     """A parameter that is read from the first encoder in a pipeline, and set on all encoders."""
@@ -79,7 +77,7 @@ class SeMoBridgePipeline(Pipeline):
         """Parameters by name, with `deep` also `model_name` and `pretrained`; see `sklearn.pipeline.Pipeline`."""
         params = super().get_params(deep)
         if deep and self._encoders():
-            params |= {name: getattr(self, name) for name in _MODEL_PARAMETERS}
+            params |= {"model_name": self.model_name, "pretrained": self.pretrained}
         return params
 
     @_last_step_can("partial_fit")

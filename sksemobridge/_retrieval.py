@@ -113,10 +113,9 @@ def average_precisions(query, gallery, query_labels, gallery_labels, *, exclude_
     query, gallery = l2_normalize(query), l2_normalize(gallery)
     _, first, inverse = np.unique(rows_as_bytes(gallery), return_index=True, return_inverse=True)
     twins = first[inverse]
-    precisions = np.empty(len(query))
+    precisions = np.full(len(query), np.nan)
     for start in range(0, len(query), batch_size):
-        block = slice(start, start + batch_size)
-        similarity = query[block] @ gallery.T
+        similarity = query[start : start + batch_size] @ gallery.T
         if len(first) < len(gallery):
             # A matrix product may round equal rows differently.
             similarity = similarity[:, twins]
@@ -125,18 +124,12 @@ def average_precisions(query, gallery, query_labels, gallery_labels, *, exclude_
             if exclude_self:
                 # The last rank of all changes no other rank.
                 row[i], is_match[i] = -np.inf, False
-            precisions[i] = _average_precision(row, is_match)
+            matches = np.sort(row[is_match])
+            if len(matches):
+                # For each match, count the rows that are at least as similar: among the matches, and among all rows.
+                n_matches, n_all = (len(x) - np.searchsorted(x, matches) for x in (matches, np.sort(row)))
+                precisions[i] = (n_matches / n_all).mean()
     return precisions
-
-
-def _average_precision(similarity, is_match):
-    """Average precision of one ranking by `similarity (m,)`; NaN without a match."""
-    matches = np.sort(similarity[is_match])
-    if not len(matches):
-        return np.nan
-    # For each match, count the rows that are at least as similar: among the matches, and among all rows.
-    n_matches, n_all = (len(x) - np.searchsorted(x, matches) for x in (matches, np.sort(similarity)))
-    return (n_matches / n_all).mean()
 
 
 def _embeddings(X, name):

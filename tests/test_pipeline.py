@@ -41,34 +41,45 @@ def pipeline_of(**params):
 def test_shots_and_classes_can_come_later(pictures):
     images, labels = pictures
     late = labels == CLASSES[-1]
-    grown = pipeline_of().partial_fit(images[~late], labels[~late])
-    assert grown.classes_.tolist() == list(CLASSES[:-1])
-    assert grown.partial_fit(images[late], labels[late]) is grown
-    expected = pipeline_of().fit(images, labels).predict_proba(images)
-    np.testing.assert_allclose(grown.predict_proba(images), expected, rtol=1e-5, atol=1e-7)
+    options = {"classes": ["rainbow"], "sample_weight": np.arange(1.0, 17), "groups": np.arange(16) // 2}
+    pipeline = pipeline_of()
+    classifier = clone(pipeline[-1])
+    for X, y, more in ((images[~late], labels[~late], {}), (images, labels, options)):
+        assert pipeline.partial_fit(X, y, **more) is pipeline
+        classifier.partial_fit(pipeline[0].transform(X), y, **more)
+    assert pipeline.classes_.tolist() == [*CLASSES, "rainbow"]
+    expected = classifier.predict_proba(pipeline[0].transform(images))
+    np.testing.assert_array_equal(pipeline.predict_proba(images), expected)
 
 
-def test_weights_groups_and_more_classes_reach_the_classifier(pictures):
+def test_other_classes_and_unlabeled_images_give_another_pipeline(pictures):
     images, labels = pictures
-    weight, groups = np.arange(1.0, 17), np.arange(16) // 2
-    grown = pipeline_of().partial_fit(images, labels, ["rainbow"], sample_weight=weight, groups=groups)
-    assert grown.classes_.tolist() == [*CLASSES, "rainbow"]
-    embeddings = grown[:-1].transform(images)
-    whole = clone(grown[-1]).partial_fit(embeddings, labels, ["rainbow"], weight, groups)
-    np.testing.assert_array_equal(grown.predict_proba(images), whole.predict_proba(embeddings))
-
-
-def test_other_classes_are_another_pipeline(pictures):
-    images, labels = pictures
-    pipeline = pipeline_of().fit(images, labels)
-    other = pipeline.with_classes(["clock", "rainbow"])
-    assert isinstance(other, SeMoBridgePipeline)
-    assert other.classes_.tolist() == ["clock", "rainbow"]
-    expected = pipeline[-1].with_classes(["clock", "rainbow"]).predict_proba(pipeline[0].transform(images))
-    np.testing.assert_array_equal(other.predict_proba(images), expected)
-    other.set_params(clipimageencoder__batch_size=1)
+    pipeline = pipeline_of().fit(images[::2], labels[::2])
+    classifier, embeddings = pipeline[-1], pipeline[0].transform(images)
+    of_classes = pipeline.with_classes(["clock", "rainbow"])
+    taught = pipeline.with_unlabeled(images[1::2])
+    for other, expected in (
+        (of_classes, classifier.with_classes(["clock", "rainbow"])),
+        (taught, classifier.with_unlabeled(pipeline[0].transform(images[1::2]))),
+    ):
+        assert type(other) is SeMoBridgePipeline
+        assert other.classes_.tolist() == expected.classes_.tolist()
+        np.testing.assert_array_equal(other.predict_proba(images), expected.predict_proba(embeddings))
+        other.set_params(clipimageencoder__batch_size=1)
     assert pipeline.classes_.tolist() == list(CLASSES)
     assert pipeline[0].batch_size == 64
+
+
+def test_what_the_classifier_knows_is_read_from_the_pipeline(pictures):
+    pipeline = pipeline_of(store_held_out=True).fit(*pictures)
+    embeddings = pipeline[0].transform(pictures[0])
+    for method in ("p_values", "score_samples"):
+        expected = getattr(pipeline[-1], method)(embeddings)
+        np.testing.assert_array_equal(getattr(pipeline, method)(pictures[0]), expected)
+    assert not hasattr(pipeline_of(blend=PaperBlend()), "p_values")
+    assert pipeline.held_out_proba_ is pipeline[-1].held_out_proba_
+    assert pipeline.label_proba_ is pipeline[-1].label_proba_
+    assert not hasattr(pipeline_of().fit(*pictures), "held_out_proba_")
 
 
 # The model of both encoders
@@ -86,7 +97,8 @@ def models(pipeline):
 
 def test_one_parameter_sets_the_model_of_both_encoders(pictures, another_model):
     images, labels = pictures
-    pipeline = pipeline_of(vocabulary=None)
+    pipeline = pipeline_of(vocabulary=None, encoder_params={"device": "cpu"})
+    assert pipeline[0].device == pipeline[1].text_encoder.device == "cpu"
     assert (pipeline.model_name, pipeline.pretrained) == ("mini", "bundled")
     assert pipeline.set_params(model_name=another_model) is pipeline
     assert models(pipeline) == [(another_model, "bundled")] * 2
@@ -178,30 +190,6 @@ def test_several_threads_predict_at_once(pictures):
     with ThreadPoolExecutor(4) as threads:
         answers = threads.map(lambda image: served.predict_proba([image])[0], images)
         np.testing.assert_allclose(list(answers), expected, atol=1e-5)
-
-
-def test_images_without_a_label_and_of_no_class(pictures):
-    images, labels = pictures
-    pipeline = pipeline_of().fit(images[::2], labels[::2])
-    embeddings = pipeline[:-1].transform(images)
-    taught = pipeline.with_unlabeled(images[1::2])
-    unlabeled = pipeline[:-1].transform(images[1::2])
-    expected = pipeline[-1].with_unlabeled(unlabeled).predict_proba(embeddings)
-    assert type(taught) is SeMoBridgePipeline
-    np.testing.assert_allclose(taught.predict_proba(images), expected, rtol=1e-4)
-    for method in ("p_values", "score_samples"):
-        expected = getattr(pipeline[-1], method)(embeddings)
-        np.testing.assert_array_equal(getattr(pipeline, method)(images), expected)
-    assert not hasattr(pipeline_of(blend=PaperBlend()), "p_values")
-
-
-def test_what_is_known_of_the_shots_is_read_from_the_pipeline(pictures):
-    pipeline = pipeline_of(store_held_out=True, encoder_params={"device": "cpu"})
-    assert pipeline[0].device == pipeline[1].text_encoder.device == "cpu"
-    pipeline.fit(*pictures)
-    assert pipeline.held_out_proba_ is pipeline[-1].held_out_proba_
-    assert pipeline.label_proba_ is pipeline[-1].label_proba_
-    assert not hasattr(pipeline_of().fit(*pictures), "held_out_proba_")
 
 
 # Slips

@@ -51,18 +51,6 @@ def test_agrees_with_scikit_learn_also_where_rows_are_equal(search, batch_size):
             mean_average_precision(*arrays, exclude_self=exclude_self, batch_size=batch_size)
 
 
-@pytest.fixture
-def search():
-    rng = np.random.default_rng(0)
-    names = np.array(["bird", "cat", "dog"])
-    return (
-        rng.normal(size=(20, 8)),
-        rng.normal(size=(300, 8)),
-        names[rng.integers(0, 3, 20)],
-        names[rng.integers(0, 3, 300)],
-    )
-
-
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 7, None])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
 def test_copies_share_a_rank(batch_size, dtype):
@@ -80,14 +68,10 @@ def test_plus_and_minus_zero_are_one_value():
     assert mean_average_precision([[1.0, 0.0]], gallery, [1], [0, 1, 0]) == 0.5
 
 
-def test_queries_without_a_match_are_counted_and_left_out(search):
-    query, gallery, query_labels, gallery_labels = search
-    expected = mean_average_precision(*search)
-    strangers = np.r_[query_labels, ["horse", "cow"]]
-    with pytest.warns(UserWarning, match="2 of 22 queries have no item with their label in the gallery and"):
-        actual = mean_average_precision(np.r_[query, query[:2]], gallery, strangers, gallery_labels)
-    assert actual == pytest.approx(expected)
+def test_queries_without_a_match_are_counted_and_left_out():
     X = np.array([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0]])
+    with pytest.warns(UserWarning, match="1 of 3 queries have no item with their label in the gallery and"):
+        assert mean_average_precision(X, X[:2], ["cat", "cat", "dog"], ["cat", "cat"]) == 1.0
     with pytest.warns(UserWarning, match="1 of 3 queries have no .* other than themselves"):
         assert mean_average_precision(X, X, [0, 0, 1], [0, 0, 1], exclude_self=True) == 1.0
 

@@ -74,11 +74,36 @@ def test_a_saved_pipeline_is_hardly_larger_than_its_arrays(fitted, dump):
     assert len(dump(fitted)) < 1.2 * size
 
 
-def test_loaded_pipelines_predict_the_same(fitted, emoji):
-    images, _ = emoji
-    for loaded in (pickle.loads(pickle.dumps(fitted)), joblib.load(io.BytesIO(dump_joblib(fitted)))):
-        np.testing.assert_array_equal(loaded.predict_proba(images), fitted.predict_proba(images))
-        assert vars(loaded[-1]).keys() == vars(fitted[-1]).keys()
+def assert_loaded_ones_are_equal(estimator, method, X):
+    saved = skops.io.dumps(estimator)
+    assert set(skops.io.get_untrusted_types(data=saved)) <= set(trusted_types())
+    for loaded in (
+        pickle.loads(pickle.dumps(estimator)),
+        joblib.load(io.BytesIO(dump_joblib(estimator))),
+        skops.io.loads(saved, trusted=trusted_types()),
+    ):
+        np.testing.assert_array_equal(getattr(loaded, method)(X), getattr(estimator, method)(X))
+        assert vars(loaded).keys() == vars(estimator).keys()
+
+
+def test_a_loaded_classifier_predicts_the_same_and_all_that_it_holds_is_trusted(fitted, emoji):
+    assert_loaded_ones_are_equal(fitted[-1], "predict_proba", fitted[:-1].transform(emoji[0]))
+
+
+def test_other_estimators_are_the_same_after_loading(all_fitted, emoji, world):
+    images, labels = emoji
+    pipeline = all_fitted["default"]
+    X = pipeline[:-1].transform(images)
+    zero_shot = ZeroShotClassifier(CLIPTextEncoder("mini", "bundled")).fit(X, labels)
+    others = [zero_shot, zero_shot.with_unlabeled(X), pipeline[-1].with_unlabeled(X[::2])]
+    for classifier in (*others, pipeline[-1].with_classes([*labels[:2], "boat"])):
+        assert_loaded_ones_are_equal(classifier, "predict_proba", X)
+    for text in (CLIPTextEncoder("mini", "bundled"), None):
+        assert_loaded_ones_are_equal(SemanticBridge(text).fit(X), "transform", X)
+    X, y = world.draw(4)
+    groups = np.array([f"image {i // 2}" for i in range(len(y))])
+    classifier = world.classifier(store_held_out=True).fit(X, y, groups=groups)
+    assert_loaded_ones_are_equal(classifier, "predict_proba", X)
 
 
 def test_shots_can_be_added_after_loading(fitted, emoji):
@@ -137,37 +162,6 @@ def test_another_version_warns(world, package):
         load_as_saved_with(estimator)
         with pytest.warns(UserWarning, match=rf"saved with {package} 0\.0\.1 .* loaded with {package} {now}"):
             load_as_saved_with(estimator, **{package: "0.0.1"})
-
-
-# skops
-
-
-def assert_skops_round_trip(estimator, method, X):
-    saved = skops.io.dumps(estimator)
-    assert set(skops.io.get_untrusted_types(data=saved)) <= set(trusted_types())
-    loaded = skops.io.loads(saved, trusted=trusted_types())
-    np.testing.assert_array_equal(getattr(loaded, method)(X), getattr(estimator, method)(X))
-    assert vars(loaded).keys() == vars(estimator).keys()
-
-
-def test_all_that_a_fitted_estimator_holds_is_trusted(fitted, emoji):
-    assert_skops_round_trip(fitted, "predict_proba", emoji[0])
-
-
-def test_all_that_other_estimators_hold_is_trusted(all_fitted, emoji, world):
-    images, labels = emoji
-    pipeline = all_fitted["default"]
-    X = pipeline[:-1].transform(images)
-    zero_shot = ZeroShotClassifier(CLIPTextEncoder("mini", "bundled")).fit(X, labels)
-    others = [zero_shot, zero_shot.with_unlabeled(X), pipeline[-1].with_unlabeled(X[::2])]
-    for classifier in (*others, pipeline[-1].with_classes([*labels[:2], "boat"])):
-        assert_skops_round_trip(classifier, "predict_proba", X)
-    for text in (CLIPTextEncoder("mini", "bundled"), None):
-        assert_skops_round_trip(SemanticBridge(text).fit(X), "transform", X)
-    X, y = world.draw(4)
-    groups = np.array([f"image {i // 2}" for i in range(len(y))])
-    classifier = world.classifier(store_held_out=True).fit(X, y, groups=groups)
-    assert_skops_round_trip(classifier, "predict_proba", X)
 
 
 def test_trusted_types_are_classes_that_this_package_defines():

@@ -75,7 +75,7 @@ def load_image_folder(root: str | os.PathLike[str], *, check: bool = False) -> B
     ['1.jpg', '2.jpg', '1.png']
     """
     parent = existing_folder(root)
-    entries = sorted(path for path in parent.iterdir() if not _is_hidden(path.name))
+    entries = sorted(path for path in parent.iterdir() if not path.name.startswith("."))
     folders = [path for path in entries if path.is_dir() and not (path / COPIES_MARK).exists()]
     if not folders:
         raise ValueError(
@@ -195,13 +195,9 @@ def files_below(folder):
                     subfolders.clear()
                     continue
                 seen.add(place)
-                subfolders[:] = [name for name in subfolders if not _is_hidden(name)]
+                subfolders[:] = [name for name in subfolders if not name.startswith(".")]
                 links += [path for name in subfolders if os.path.islink(path := os.path.join(parent, name))]
-                files += [Path(parent, name) for name in names if not _is_hidden(name)]
+                files += [Path(parent, name) for name in names if not name.startswith(".")]
         # Links come last: a file below `folder` is named by its own path, not by that of a link.
         roots = sorted(links)
     return sorted(files), [Path(error.filename) for error in errors]
-
-
-def _is_hidden(name):
-    return name.startswith(".")

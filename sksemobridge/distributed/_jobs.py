@@ -216,7 +216,7 @@ def _run(source, output, manifest, stage, actors, batch_size, rows_per_file):
             actors["batch_size"] = min(batch_size, rows_per_block)
             _write(source.remaining(after, rows_per_block), stage, actors, folder, rows_per_file)
             # A file that changed meanwhile is found by the next call.
-            after, _, n_more_repeats = folder.settle(rows[:, :1])
+            after, _, n_more_repeats = folder.settle(rows[:0])
             n_repeats += n_more_repeats
         n_errors = folder.n_errors()
     n_done = int(np.sum(find(rows[:, 0], after) >= 0))

@@ -16,16 +16,16 @@ _UNKNOWN = _digest((None, None))
 
 
 def digest_rows(table, key_columns, version_columns=()):
-    """Digests of the rows of an Arrow table, 16 bytes each. They depend on the values, not on their Arrow types.
+    """Digests of the rows of an Arrow table `(n, 2)`, 16 bytes each: of the key, and of the version, if it has columns.
 
-    The first column is the digest of the key. With `version_columns`, the second is that of the version.
+    They depend on the values, not on their Arrow types.
     """
-    parts = [key_columns, version_columns] if version_columns else [key_columns]
-    digests = np.empty((len(table), len(parts)), dtype="S16")
-    for i, columns in enumerate(parts):
-        batches = table.select(columns).to_batches(max_chunksize=2**16)
-        rows = (row for batch in batches for row in zip(*(column.to_pylist() for column in batch.columns)))
-        digests[:, i] = np.fromiter(map(_digest, rows), dtype="S16", count=len(table))
+    digests = np.full((len(table), 2), _UNKNOWN, dtype="S16")
+    for i, columns in enumerate((key_columns, version_columns)):
+        if columns:
+            batches = table.select(columns).to_batches(max_chunksize=2**16)
+            rows = (row for batch in batches for row in zip(*batch.to_pydict().values()))
+            digests[:, i] = np.fromiter(map(_digest, rows), dtype="S16", count=len(table))
     return digests
 
 
@@ -40,7 +40,7 @@ def find(keys, sorted_keys):
 def is_changed(rows, sorted_rows):
     """Which rows have another version than the row of the same key in `sorted_rows`, if its version is known."""
     places = find(rows[:, 0], sorted_rows[:, 0])
-    if sorted_rows.shape[1] == 1:
-        return np.zeros(len(rows), dtype=bool)
-    now = sorted_rows[places, 1]
-    return (places >= 0) & (now != rows[:, 1]) & (now != _UNKNOWN)
+    changed = places >= 0
+    now = sorted_rows[places[changed], 1]
+    changed[changed] = (now != rows[changed, 1]) & (now != _UNKNOWN)
+    return changed

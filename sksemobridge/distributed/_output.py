@@ -3,7 +3,7 @@
 import json
 import os
 import uuid
-from contextlib import ExitStack, contextmanager
+from contextlib import nullcontext
 
 import numpy as np
 import pyarrow as pa
@@ -35,20 +35,17 @@ class OutputFolder:
         self._fs, self._path = fs.FileSystem.from_uri(self.location)
         self._is_local = isinstance(self._fs, fs.LocalFileSystem)
 
-    @contextmanager
     def locked(self):
-        """Keep other jobs out: they would remove the unfinished files of this one. Addresses have no locks."""
-        with ExitStack() as stack:
-            if self._is_local:
-                self._fs.create_dir(self._path)
-                try:
-                    stack.enter_context(FileLock(f"{self._path}/{_LOCK}", timeout=0))
-                except Timeout as error:
-                    raise RuntimeError(
-                        f"Another job is writing to {self.location!r}. Call again when it has ended, or choose another "
-                        "output."
-                    ) from error
-            yield
+        """A context that keeps other jobs out: they would remove the unfinished files of this one. Addresses have no locks."""
+        if not self._is_local:
+            return nullcontext()
+        self._fs.create_dir(self._path)
+        try:
+            return FileLock(f"{self._path}/{_LOCK}").acquire(timeout=0)
+        except Timeout as error:
+            raise RuntimeError(
+                f"Another job is writing to {self.location!r}. Call again when it has ended, or choose another output."
+            ) from error
 
     def claim(self, manifest):
         """Create the folder for a job; `ValueError` if it holds other things than results of this job."""

@@ -4,9 +4,9 @@ Tasks of Ray here ask for no CPU. After the loss of a node the remaining actors 
 asked for one would never start, while the actors wait for its rows.
 """
 
-import glob
 import os
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,19 +46,21 @@ class Source:
 
     def digests(self):
         """Digests of all rows, sorted by key; a `ValueError` if there are none, or a key occurs more than once."""
-        parts = [digest_rows(table, self.key_columns, self.version_columns) for table in self._tables()]
+        tables = _tables(self.rows, self.compared)
+        parts = [digest_rows(table, self.key_columns, self.version_columns) for table in tables]
         if not sum(map(len, parts)):
             raise ValueError(f"{self.name!r} has no rows.")
         rows = np.concatenate(parts)
         rows = rows[np.argsort(rows[:, 0])]
         repeated = np.unique(rows[1:, 0][rows[1:, 0] == rows[:-1, 0]])
         if len(repeated):
-            keys = (table.select(self.key_columns) for table in self._tables())
-            found = (part.filter(digest_rows(part, self.key_columns)[:, 0] == repeated[0]) for part in keys)
+            keys = pa.concat_tables(
+                table.filter(digest_rows(table, self.key_columns)[:, 0] == repeated[0])
+                for table in _tables(self.rows, self.key_columns)
+            )
             raise ValueError(
-                f"{len(repeated)} keys of {self.name!r} are there more than once, such as "
-                f"{next(filter(len, found)).to_pylist()[0]}. Give key_columns that tell all rows apart (now "
-                f"{self.key_columns}), if need be a column that numbers them."
+                f"{len(repeated)} keys of {self.name!r} are there more than once, such as {keys.to_pylist()[0]}. Give "
+                f"key_columns that tell all rows apart (now {self.key_columns}), if need be a column that numbers them."
             )
         return rows
 
@@ -73,10 +75,6 @@ class Source:
         rows = _without_written(self.rows, **options)
         starts = range(0, len(rows), rows_per_block)
         return ray.data.from_arrow([rows.slice(start, rows_per_block) for start in starts])
-
-    def _tables(self):
-        is_table = isinstance(self.rows, pa.Table)
-        return [self.rows.select(self.compared)] if is_table else _tables(self.rows, self.compared)
 
 
 def open_source(source, column, key_columns, *, is_embedding=False):
@@ -126,21 +124,21 @@ def open_source(source, column, key_columns, *, is_embedding=False):
             f"Give key_columns that identify the rows of {name} (not {keys}), among {named}. Rename columns that the "
             "output adds, such as 'error' or 'label'."
         )
-    if is_path and not isinstance(rows, pa.Table):
+    if is_path:
         # Each column once: the paths may be the keys.
-        tables = list(_tables(rows, list(dict.fromkeys([*keys, column, *versions]))))
-        if not tables:
-            raise ValueError(f"{name!r} has no rows.")
-        rows = pa.concat_tables(tables)
-    if is_path and not versions:
-        batches = rows.to_batches(max_chunksize=2**16)
-        rows = pa.Table.from_batches([_with_versions(batch, column) for batch in batches])
-        versions = VERSION_COLUMNS
+        columns = list(dict.fromkeys([*keys, column, *versions]))
+        tables = list(_tables(rows, columns))
+        rows = pa.concat_tables(tables) if tables else pa.table(dict.fromkeys(columns, []))
+        if not versions:
+            rows, versions = _with_versions(rows, column), VERSION_COLUMNS
     return Source(name, rows, column, list(keys), versions)
 
 
-def _tables(dataset, columns):
-    return dataset.select_columns(columns).iter_batches(batch_size=None, batch_format="pyarrow")
+def _tables(rows, columns):
+    """Arrow tables with some columns of a table, or of a dataset."""
+    if isinstance(rows, pa.Table):
+        return [rows.select(columns)]
+    return rows.select_columns(columns).iter_batches(batch_size=None, batch_format="pyarrow")
 
 
 def _files_of_one_kind(name):
@@ -149,13 +147,13 @@ def _files_of_one_kind(name):
     is_local, info = isinstance(file_system, fs.LocalFileSystem), file_system.get_file_info(path)
     if info.is_file:
         files = [path]
-    elif info.type == fs.FileType.Directory and is_local:
+    elif info.type != fs.FileType.Directory:
+        files = _match(path) if is_local else []
+    elif is_local:
         files = list_files(path)
-    elif info.type == fs.FileType.Directory:
+    else:
         infos = file_system.get_file_info(fs.FileSelector(path, recursive=True))
         files = [info.path for info in infos if info.is_file and "/." not in info.path[len(path) :]]
-    else:
-        files = _match(path) if is_local and glob.has_magic(path) else []
     if not files:
         raise FileNotFoundError(f"There is no file or folder {name!r}.")
     by_kind = defaultdict(list)
@@ -191,22 +189,17 @@ def _match(pattern):
     return [str(path) for path in found if not any(part[0] == "." for part in {*path.parts} - named)]
 
 
-def _with_versions(batch, column):
-    """A batch with size and time of each file whose path is in a column; null where the file cannot be seen."""
-    versions = [_version(path) for path in batch[column].to_pylist()]
-    for i, name in enumerate(VERSION_COLUMNS):
-        batch = batch.append_column(name, pa.array([version[i] for version in versions], pa.int64()))
-    return batch
-
-
-def _version(path):
-    """Size in bytes and time in nanoseconds of a file, or None and None."""
-    try:
-        status = os.stat(path)
-    # The path may be null, or have a null byte.
-    except (OSError, TypeError, ValueError):
-        return None, None
-    return status.st_size, status.st_mtime_ns
+def _with_versions(table, column):
+    """A table with size and time of each file whose path is in a column; null where the file cannot be seen."""
+    versions = np.full((len(table), len(VERSION_COLUMNS)), -1)
+    for row, path in enumerate(table[column]):
+        # The path may be null, or have a null byte.
+        with suppress(OSError, TypeError, ValueError):
+            status = os.stat(path.as_py())
+            versions[row] = status.st_size, status.st_mtime_ns
+    for name, values in zip(VERSION_COLUMNS, versions.T):
+        table = table.append_column(name, pa.array(values, mask=versions[:, 0] < 0))
+    return table
 
 
 def _image_of_sample(batch, suffixes, keys):

@@ -50,6 +50,7 @@ class EmbedImages:
         self.dtype = np.dtype(dtype)
         self.keep = keep
         self._encoder = clone(encoder).set_params(on_error="nan", progress=False, output="numpy")
+        self._encoder.set_output(transform="default")
         # Loads the model, so that a missing one is an error at once.
         self._encoder.transform([])
 
@@ -63,22 +64,21 @@ class EmbedImages:
         images = batch[self.image_column].to_pylist()
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*cannot be read and have rows of NaN")
-            embeddings = self._transform(self._encoder, images)
+            embeddings = self._encoder.transform(images)
         errors, strict = np.full(len(images), None), clone(self._encoder).set_params(on_error="raise")
         for row in np.flatnonzero(~np.isfinite(embeddings).all(axis=1)):
             try:
                 # Its file may be there by now.
-                embeddings[row] = self._transform(strict, [images[row]])[0]
+                embeddings[row] = strict.transform([images[row]])[0]
             except ImageReadError as error:
                 errors[row] = str(error.__cause__)
-            else:
-                if not np.isfinite(embeddings[row]).all():
-                    errors[row] = f"its embedding has values that are no numbers in {self.dtype}"
-        return embeddings[np.equal(errors, None)], errors
-
-    def _transform(self, encoder, images):
         with np.errstate(over="ignore"):
-            return encoder.transform(images).astype(self.dtype)
+            embeddings = embeddings.astype(self.dtype)
+        is_good = np.isfinite(embeddings).all(axis=1)
+        errors[~is_good & np.equal(errors, None)] = (
+            f"its embedding has values that are no numbers in {self.dtype}"
+        )
+        return embeddings[is_good], errors
 
 
 class Predict:

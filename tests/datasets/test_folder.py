@@ -10,6 +10,8 @@ from PIL import Image
 from sksemobridge.datasets import load_image_folder
 from sksemobridge.datasets._folder import COPIES_MARK, list_files
 
+ENDINGS = ["a.JPG", "b.jpeg", "c.Png", "d.webp", "e.gif", "f.BMP", "g.tif", "h.tiff", "i.heic"]
+
 
 @pytest.fixture
 def root(tmp_path):
@@ -27,24 +29,32 @@ def relative(found, root):
     return [os.path.relpath(path, root).replace(os.sep, "/") for path in found.paths]
 
 
-def test_each_sub_folder_is_a_class_with_all_below_it(root):
-    folder = root("dog/b.png", "dog/2019/may/a.jpg", "dog/a.jpg", "cat/x.jpeg")
-    found = load_image_folder(str(folder))
-    assert relative(found, folder) == ["cat/x.jpeg", "dog/2019/may/a.jpg", "dog/a.jpg", "dog/b.png"]
-    assert_array_equal(found.target, [0, 1, 1, 1])
-    assert found.target_names.tolist() == ["cat", "dog"]
-    assert found.paths.dtype == object
-    assert all(type(text) is str for text in [*found.paths, *found.target_names])
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        (
+            ["dog/b.png", "dog/2019/may/a.jpg", "dog/a.jpg", "cat/x.jpeg"],
+            ["cat/x.jpeg", "dog/2019/may/a.jpg", "dog/a.jpg", "dog/b.png"],
+        ),
+        ([f"cat/{name}" for name in ENDINGS], [f"cat/{name}" for name in ENDINGS]),
+        # Hidden files and folders are left out without a warning, and so are copies by label.
+        (["cat/1.jpg", "cat/.2.jpg", "cat/.DS_Store", "cat/.thumbs/3.jpg", ".git/4.jpg"], ["cat/1.jpg"]),
+        (["cat/1.jpg", "sorted/cat/1.jpg", f"sorted/{COPIES_MARK}"], ["cat/1.jpg"]),
+    ],
+)
+def test_each_sub_folder_is_a_class_with_all_images_below_it(root, names, found):
+    folder = root(*names)
+    images = load_image_folder(str(folder))
+    assert relative(images, folder) == found
+    assert images.target_names[images.target].tolist() == [name.split("/")[0] for name in found]
+    assert images.paths.dtype == object
+    assert all(type(text) is str for text in [*images.paths, *images.target_names])
 
 
-def test_all_common_endings_count_in_any_case(root):
-    names = ["a.JPG", "b.jpeg", "c.Png", "d.webp", "e.gif", "f.BMP", "g.tif", "h.tiff", "i.heic"]
-    assert len(load_image_folder(root(*[f"cat/{name}" for name in names])).paths) == len(names)
-
-
-def test_hidden_files_and_folders_are_passed_over_in_silence(root):
-    folder = root("cat/1.jpg", "cat/.2.jpg", "cat/.DS_Store", "cat/.thumbs/3.jpg", ".git/4.jpg")
-    assert relative(load_image_folder(folder), folder) == ["cat/1.jpg"]
+def test_copies_by_label_are_found_in_the_folder_that_is_named(root):
+    folder = root("cat/1.jpg", "sorted/cat/1.jpg", f"sorted/{COPIES_MARK}")
+    assert load_image_folder(folder / "sorted").target_names.tolist() == ["cat"]
+    assert (len(list_files(folder)), len(list_files(folder / "sorted"))) == (1, 1)
 
 
 def test_a_file_is_what_its_content_says_and_others_are_counted_in_one_warning(root):
@@ -65,28 +75,21 @@ def test_a_pipe_is_no_image_and_nobody_waits_for_it(root):
         assert relative(load_image_folder(folder), folder) == ["cat/1.jpg"]
 
 
-def test_an_empty_name_is_not_the_working_folder(root, monkeypatch):
-    monkeypatch.chdir(root("dog/a.jpg"))
-    with pytest.raises(FileNotFoundError, match="name of the folder is empty; '.' is the working folder"):
-        load_image_folder("")
-
-
-def test_what_is_no_name_of_a_folder_is_refused():
-    with pytest.raises(TypeError, match="as text or a path, not as NoneType"):
-        load_image_folder(None)
-
-
-def test_a_root_of_no_classes_is_an_error(root):
-    folder = root("1.jpg", "2.jpg")
-    with pytest.raises(FileNotFoundError, match="no folder .*nowhere"):
-        load_image_folder(folder / "nowhere")
-    with pytest.raises(NotADirectoryError, match="is a file"):
-        load_image_folder(folder / "1.jpg")
-    with pytest.raises(ValueError, match="no sub-folders. Put the images of each class"):
-        load_image_folder(folder)
-    (folder / "cat").mkdir()
-    with pytest.raises(ValueError, match="No sub-folder of .* has images"):
-        load_image_folder(folder)
+@pytest.mark.parametrize(
+    ("name", "error", "message"),
+    [
+        ("", FileNotFoundError, "name of the folder is empty; '.' is the working folder"),
+        (None, TypeError, "as text or a path, not as NoneType"),
+        ("nowhere", FileNotFoundError, "no folder .*nowhere"),
+        ("dog/a.jpg", NotADirectoryError, "is a file"),
+        ("dog", ValueError, "no sub-folders. Put the images of each class"),
+        ("empty", ValueError, "No sub-folder of .* has images"),
+    ],
+)
+def test_a_root_of_no_classes_is_an_error(root, monkeypatch, name, error, message):
+    monkeypatch.chdir(root("dog/a.jpg", "empty/cat/.hidden"))
+    with pytest.raises(error, match=message):
+        load_image_folder(name)
 
 
 def test_a_class_without_images_and_images_without_a_class_are_named(root):
@@ -147,35 +150,20 @@ def test_images_that_cannot_be_read_are_passed_over_on_request(root):
         load_image_folder(folder, check=True)
 
 
-@pytest.fixture
-def lock(monkeypatch):
-    """Take the right to read folders of some name, also from root."""
-
+def test_a_folder_that_may_not_be_read_is_counted_and_a_root_is_an_error(root, monkeypatch):
+    # Also root must not read them.
     def scandir(path, real=os.scandir):
         if os.path.basename(path) in locked:
             raise PermissionError(13, "Permission denied", os.fspath(path))
         return real(path)
 
-    locked = set()
     monkeypatch.setattr(os, "scandir", scandir)
-    return locked.add
-
-
-def test_a_folder_that_may_not_be_read_is_counted_and_a_root_is_an_error(root, lock):
+    locked = {"lost+found"}
     folder = root("dog/a.jpg", "dog/lost+found/b.jpg", "lost+found/b.jpg", "cat/c.jpg")
-    lock("lost+found")
     with pytest.warns(UserWarning, match=r"folders that may not be read \(2\): .*lost\+found"):
         assert relative(load_image_folder(folder), folder) == ["cat/c.jpg", "dog/a.jpg"]
     with pytest.warns(UserWarning, match=r"folders that may not be read \(2\)"):
         assert len(list_files(folder)) == 2
-    lock("root")
+    locked.add("root")
     with pytest.raises(PermissionError, match="root"):
         list_files(folder)
-
-
-def test_copies_by_label_are_passed_over_below_another_folder(root):
-    folder = root("dog/a.jpg", "sorted/dog/a.jpg", f"sorted/{COPIES_MARK}", "cat/c.jpg")
-    assert relative(load_image_folder(folder), folder) == ["cat/c.jpg", "dog/a.jpg"]
-    assert len(list_files(folder)) == 2
-    assert len(list_files(folder / "sorted")) == 1
-    assert load_image_folder(folder / "sorted").target_names.tolist() == ["dog"]

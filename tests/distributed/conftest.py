@@ -1,9 +1,10 @@
 """A cluster of several nodes, all on this machine, and pictures."""
 
+import numpy as np
 import pytest
 from PIL import Image
 
-from .helpers import ENCODER, N_PICTURES, ONE, ROOT, STORE, some_pictures
+from .helpers import ENCODER, N_PICTURES, ONE, ROOT, STORE
 
 
 @pytest.fixture(scope="package")
@@ -32,9 +33,10 @@ def cluster():
 @pytest.fixture(scope="package")
 def pictures(tmp_path_factory):
     """A folder with pictures, the last of which is broken."""
-    folder = tmp_path_factory.mktemp("pictures")
-    for i, picture in enumerate(some_pictures(N_PICTURES - 1)):
-        Image.fromarray(picture).save(folder / f"{i:03d}.png")
+    folder, rng = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0)
+    for i in range(N_PICTURES - 1):
+        noise = rng.integers(0, 256, (30 + i % 9, 40, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(folder / f"{i:03d}.png")
     (folder / f"{N_PICTURES - 1:03d}.png").write_text("no picture")
     return folder
 

@@ -17,28 +17,11 @@ STORE = {"object_store_memory": 100_000_000}
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def some_pictures(n):
-    """Pictures of noise of several sizes."""
-    rng = np.random.default_rng(0)
-    return [rng.integers(0, 256, (30 + i % 9, 40, 3), dtype=np.uint8) for i in range(n)]
-
-
 class Scribbler(CLIPImageEncoder):
     """Writes down each image that it embeds, in whatever process it is, and may meet with an accident."""
 
-    def __init__(
-        self,
-        model_name,
-        pretrained,
-        *,
-        notes=None,
-        accident=None,
-        pause=0,
-        on_error="nan",
-        progress=False,
-        output="numpy",
-    ):
-        super().__init__(model_name, pretrained, on_error=on_error, progress=progress, output=output)
+    def __init__(self, notes, accident=None, pause=0, on_error="nan", progress=False, output="numpy"):
+        super().__init__(**MINI, on_error=on_error, progress=progress, output=output)
         self.notes = notes
         self.accident = accident
         self.pause = pause

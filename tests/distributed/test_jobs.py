@@ -55,7 +55,7 @@ class TestResuming:
         lost = min(output.glob("*.parquet"))
         missing = pq.read_table(lost)["path"].to_pylist()
         lost.unlink()
-        report = embed_dataset(pictures, output, Scribbler(**MINI, notes=notes), **ONE)
+        report = embed_dataset(pictures, output, Scribbler(notes), **ONE)
         assert (report.n_before, report.n_new) == (N_PICTURES - len(missing), len(missing))
         assert set(notes.read_text().splitlines()) == set(missing)
         assert_whole(output, pictures)
@@ -120,9 +120,9 @@ class TestResuming:
         script.write_text(
             "import ray\n"
             "from sksemobridge.distributed import embed_dataset\n"
-            "from tests.distributed.helpers import MINI, Scribbler\n"
+            "from tests.distributed.helpers import Scribbler\n"
             f"ray.init({cluster.address!r})\n"
-            f"encoder = Scribbler(**MINI, notes={str(notes)!r}, pause=0.2)\n"
+            f"encoder = Scribbler({str(notes)!r}, pause=0.2)\n"
             f"embed_dataset({str(pictures)!r}, {str(output)!r}, encoder, rows_per_file=4, concurrency=1)\n"
         )
         driver = subprocess.Popen(
@@ -139,7 +139,7 @@ class TestResuming:
         written = sum(pq.read_metadata(file).num_rows for file in output.glob("*.parquet"))
         assert written < N_PICTURES
         notes.write_text("")
-        report = embed_dataset(pictures, output, Scribbler(**MINI, notes=notes), **ONE)
+        report = embed_dataset(pictures, output, Scribbler(notes), **ONE)
         assert report.n_before >= written
         assert report.n_before + report.n_new == N_PICTURES
         # None of those written; workers of the killed run may have noted a last batch.
@@ -156,7 +156,7 @@ class TestFaults:
                 done.touch()
                 os.kill(os.getpid(), signal.SIGKILL)
 
-        encoder = Scribbler(**MINI, notes=notes, accident=die_once)
+        encoder = Scribbler(notes, accident=die_once)
         report = embed_dataset(pictures, tmp_path / "out", encoder, rows_per_file=8, **ONE)
         assert done.exists()
         assert report.n_new == N_PICTURES
@@ -176,7 +176,7 @@ class TestFaults:
 
         thread = threading.Thread(target=remove)
         thread.start()
-        encoder = Scribbler(**MINI, notes=notes, pause=0.2)
+        encoder = Scribbler(notes, pause=0.2)
         report = embed_dataset(pictures, tmp_path / "out", encoder, rows_per_file=4, concurrency=4)
         thread.join()
         assert removed.is_set()
@@ -190,11 +190,11 @@ class TestFaults:
             if str(image).endswith("030.png"):
                 os.kill(os.getpid(), signal.SIGKILL)
 
-        encoder = Scribbler(**MINI, notes=notes, accident=die)
+        encoder = Scribbler(notes, accident=die)
         with pytest.raises(ray.exceptions.RayError) as caught:
             embed_dataset(pictures, tmp_path / "out", encoder, rows_per_file=8, **ONE)
         assert "too little memory" in caught.value.__notes__[0]
-        report = embed_dataset(pictures, tmp_path / "out", Scribbler(**MINI, notes=notes), **ONE)
+        report = embed_dataset(pictures, tmp_path / "out", Scribbler(notes), **ONE)
         assert report.n_before > 0
         assert_whole(tmp_path / "out", pictures)
 

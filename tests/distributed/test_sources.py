@@ -137,10 +137,13 @@ class TestRefusals:
             ({"image_column": "picture"}, "Give key_columns"),
             ({"image_column": "picture", "key_columns": "number"}, "Give key_columns .* .not .'number'"),
             ({"image_column": "picture", "key_columns": "error"}, "Give key_columns .* Rename columns"),
+            ({"image_column": "error", "key_columns": "id"}, "in.parquet' has no rows"),
+            ({"image_column": "picture", "key_columns": "id"}, "in.parquet' has no rows"),
         ],
     )
-    def test_columns_of_a_table(self, cluster, tmp_path, options, message):
-        pq.write_table(pa.table({"id": [1], "picture": [b""], "error": ["a"]}), tmp_path / "in.parquet")
+    def test_columns_of_a_table_and_a_table_without_rows(self, cluster, tmp_path, options, message):
+        columns = {"id": pa.int64(), "picture": pa.binary(), "error": pa.string()}
+        pq.write_table(pa.schema(columns).empty_table(), tmp_path / "in.parquet")
         with pytest.raises(ValueError, match=message):
             embed_dataset(tmp_path / "in.parquet", tmp_path / "out", ENCODER, **options)
 
@@ -168,8 +171,3 @@ class TestRefusals:
                 pytest.skip("here all names are text")
             with pytest.raises(ValueError, match=f"Rename the file .*udcff{name[1:]}"):
                 _sources.open_source(folder, None, None)
-
-    def test_a_table_without_rows(self, cluster, tmp_path):
-        pq.write_table(pa.table({"file": pa.array([], pa.string())}), tmp_path / "in.parquet")
-        with pytest.raises(ValueError, match="in.parquet' has no rows"):
-            embed_dataset(tmp_path / "in.parquet", tmp_path / "out", ENCODER, image_column="file")

@@ -14,21 +14,15 @@ import pyarrow as pa  # noqa: E402
 
 from sksemobridge.distributed import EmbedImages, Predict  # noqa: E402
 
-from .helpers import some_pictures  # noqa: E402
+from .helpers import ENCODER, MINI  # noqa: E402
 
 # Ray's own modules.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 
-ENCODER = CLIPImageEncoder("mini", pretrained="bundled", on_error="nan")
-
 
 @pytest.fixture(scope="module")
-def paths(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("pictures")
-    names = [str(folder / f"{i}.png") for i in range(12)]
-    for name, picture in zip(names, some_pictures(12)):
-        Image.fromarray(picture).save(name)
-    return names
+def paths(pictures):
+    return sorted(map(str, pictures.iterdir()))[:12]
 
 
 def vectors(table, column="embedding"):
@@ -45,24 +39,25 @@ class TestEmbedImages:
 
     def test_a_bad_image_is_a_row_with_its_reason(self, paths, tmp_path):
         (tmp_path / "text.jpg").write_text("no picture")
-        images = [paths[0], str(tmp_path / "text.jpg"), str(tmp_path / "none.jpg"), None, paths[1]]
-        table = EmbedImages(ENCODER)(pa.table({"id": range(5), "image": images}))
-        errors = table["error"].to_pylist()
-        assert table["id"].to_pylist() == [0, 1, 2, 3, 4]
-        assert [row is None for row in table["embedding"].to_pylist()] == [False, True, True, True, False]
-        assert errors[0] is errors[4] is None
-        assert "not an image of a kind that is read" in errors[1]
-        assert "no such file" in errors[2]
-        assert "is not an image" in errors[3]
-        assert_allclose(vectors(table), ENCODER.transform([paths[0], paths[1]]), atol=1e-6)
-
-    def test_a_picture_too_narrow_for_the_model_has_that_as_its_reason(self, tmp_path):
         Image.new("RGB", (100_000, 1)).save(tmp_path / "narrow.png")
-        table = EmbedImages(ENCODER)(pa.table({"image": [str(tmp_path / "narrow.png")]}))
-        assert "pixels are more than the limit" in table["error"][0].as_py()
+        bad = [str(tmp_path / name) for name in ("text.jpg", "none.jpg", "narrow.png")]
+        table = EmbedImages(ENCODER)(pa.table({"id": range(6), "image": [paths[0], *bad, None, paths[1]]}))
+        assert table["id"].to_pylist() == list(range(6))
+        assert table["embedding"].is_null().to_pylist() == [False, True, True, True, True, False]
+        reasons = (
+            "not an image of a kind that is read",
+            "no such file",
+            "pixels are more than the limit",
+            "is not an image",
+        )
+        first, *errors, last = table["error"].to_pylist()
+        assert first is last is None
+        for error, reason in zip(errors, reasons, strict=True):
+            assert reason in error
+        assert_allclose(vectors(table), ENCODER.transform(paths[:2]), atol=1e-6)
 
     def test_half_precision_halves_the_vectors_also_of_an_encoder_that_gives_tensors(self, paths):
-        encoder = CLIPImageEncoder("mini", pretrained="bundled", output="torch")
+        encoder = CLIPImageEncoder(**MINI, output="torch")
         table = EmbedImages(encoder, dtype="float16")(pa.table({"image": paths}))
         assert table.schema.field("embedding").type == pa.list_(pa.float16(), 128)
         assert_array_equal(vectors(table), ENCODER.transform(paths).astype(np.float16))
@@ -72,10 +67,20 @@ class TestEmbedImages:
             def transform(self, X):
                 return 1e6 * super().transform(X)
 
-        embed = EmbedImages(Large("mini", pretrained="bundled"), dtype="float16")
+        embed = EmbedImages(Large(**MINI), dtype="float16")
         table = embed(pa.table({"image": paths[:1]}))
         assert table["embedding"].null_count == 1
         assert "float16" in table["error"][0].as_py()
+
+    def test_a_picture_that_can_be_read_the_second_time_has_its_embedding(self, paths):
+        class Late(CLIPImageEncoder):
+            def transform(self, X):
+                embeddings = super().transform(X)
+                return embeddings if self.on_error == "raise" else np.nan * embeddings
+
+        late = Late(**MINI).set_output(transform="pandas")
+        table = EmbedImages(late)(pa.table({"image": paths}))
+        assert_allclose(vectors(table), ENCODER.transform(paths), atol=1e-5)
 
 
 class TestPredict:
@@ -108,7 +113,7 @@ class TestPredict:
         assert only_bad.schema == Predict(classifier, top_k=1)(embedded.slice(0, 1)).schema
 
     def test_takes_images_where_the_estimator_does(self, paths):
-        pipeline = make_semobridge_pipeline("mini", "bundled").fit(paths, np.repeat(["cat", "dog", "sun"], 4))
+        pipeline = make_semobridge_pipeline(**MINI).fit(paths, np.repeat(["cat", "dog", "sun"], 4))
         table = Predict(pipeline, probabilities=True)(pa.table({"image": [*paths, "none.jpg"]}))
         assert_allclose(vectors(table, "probabilities"), pipeline.predict_proba(paths), atol=1e-6)
         assert table["label"].to_pylist() == [*pipeline.predict(paths), None]
