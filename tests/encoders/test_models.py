@@ -25,8 +25,8 @@ from sksemobridge.encoders import (
     CLIPTextEncoder,
     EmbeddingCache,
     ModelLoadError,
-    _hub,
     _models,
+    _source,
     clear_model_cache,
 )
 
@@ -87,9 +87,9 @@ def hub(set_hub, tmp_path):
         thread.start()
         set_hub("ENDPOINT", hub.address)
         set_hub("HF_HUB_CACHE", str(hub.cache))
-        _hub._try_to_reach.cache_clear()
+        _source._try_to_reach_hub.cache_clear()
         yield hub
-        _hub._try_to_reach.cache_clear()
+        _source._try_to_reach_hub.cache_clear()
         hub.shutdown()
         thread.join()
 
