@@ -33,7 +33,7 @@ def embed(encoder, sources, bar, *, read, forward, width, context, n_threads=0, 
     first_rows = {}
     origin = [first_rows.setdefault(_name(source), row) for row, source in enumerate(sources)]
     rows = list(first_rows.values())
-    # Rows up to the next one that is read.
+    # The rows between two that are read are copies of earlier ones.
     ends = [*rows[1:], n]
     rows_by_key, batch, fitting_size = {}, [], batch_size
 
