@@ -198,13 +198,9 @@ def loads(monkeypatch):
 @pytest.fixture
 def bars_after(monkeypatch):
     """Say after how many seconds encoders show a bar of progress."""
-    from sksemobridge.encoders import _image_encoder, _text_encoder
+    from sksemobridge.encoders import _embedding
 
-    def say(seconds):
-        for module in (_image_encoder, _text_encoder):
-            monkeypatch.setattr(module, "_BAR_AFTER_SECONDS", seconds)
-
-    return say
+    return lambda seconds: monkeypatch.setattr(_embedding, "_BAR_AFTER_SECONDS", seconds)
 
 
 @pytest.fixture

@@ -61,9 +61,6 @@ class StatelessEncoder(TransformerMixin, BaseEstimator):
     def _check(self):
         """Subclasses check more than types and ranges of parameters."""
 
-    def __sklearn_is_fitted__(self):
-        return True
-
     def _get_fitted_attr_html(self, doc_link=""):
         # The HTML display of scikit-learn reads all properties. That would load a model only to show it.
         return {}

@@ -5,6 +5,7 @@ import os
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from functools import partial
 
 import numpy as np
 
@@ -12,72 +13,60 @@ from .._utils.validation import warn_caller
 from ._cache import CacheSession
 from ._pictures import ImageReadError, describe
 
+# A search embeds hundreds of times, mostly what is cached. A shorter bar would only flicker.
+_BAR_AFTER_SECONDS = 2
 
-def embed(encoder, sources, read, forward, width, context, bar, *, n_threads=0, errors=None, batch_done=None):
+
+def embed(encoder, sources, bar, *, read, forward, width, context, n_threads=0, errors=None, batch_done=None):
     """Embeddings `(n, width)` of images or texts in float32, with NaN in rows that cannot be read.
 
-    Parameters
-    ----------
-    encoder : CLIPEncoder
-        Its `batch_size` says how many inputs the model takes at once, and how many sources are read ahead of it.
-    sources : list of length n
-    read : callable
-        From a source to a digest of its content, and a function that makes the input of the model. `n_threads` call it.
-    forward : callable
-        From a tensor of inputs to a tensor of embeddings. Rows do not depend on each other.
-    context : callable
-        Gives what embeddings depend on apart from the content, as bytes. Called if there is a cache.
-    bar : dict
-        Options of tqdm.
-    errors : dict or None
-        Gets the `ImageReadError` of each row that cannot be read. None: the first of them is raised.
-    batch_done : callable or None
-        Called after every `batch_size` rows.
+    `bar` has options of tqdm. `read(source)` gives a digest of the content, and a function that makes the input of the
+    model; `n_threads` call both. `forward` takes a tensor of inputs. `context()` gives, as bytes, what else embeddings
+    depend on. `errors` gets the `ImageReadError` of each row that cannot be read; if it is None, the first one is raised.
+    `batch_done` is called after every `batch_size` sources.
     """
     from tqdm.auto import tqdm
 
     n, batch_size = len(sources), encoder.batch_size
     embeddings = np.full((n, width), np.nan, dtype=np.float32)
-    # `rows`: the first row with each source, by its path or identity, and with each content, by its key.
-    rows, batch, fitting_size = {}, [], batch_size
-    # For each row the row that has its embedding.
-    origin = np.arange(n)
+    # A path or an object that is there several times is read once. Two threads must not read one object.
+    first_rows = {}
+    origin = [first_rows.setdefault(_name(source), row) for row, source in enumerate(sources)]
+    rows = list(first_rows.values())
+    # The rows between two that are read are copies of earlier ones.
+    ends = [*rows[1:], n]
+    rows_by_key, batch, fitting_size = {}, [], batch_size
 
-    def is_new(row, name):
-        # Atomic: of several threads with equal names exactly one is first.
-        origin[row] = rows.setdefault(name, row)
-        return origin[row] == row
-
-    def prepare(row, source):
-        """Row, key and input of the model; None if the model is not needed. `cache` and `prefix` are set below."""
-        try:
-            # Two threads must not read one object at once.
-            if is_new(row, os.fspath(source) if isinstance(source, (str, os.PathLike)) else id(source)):
-                digest, load = read(source)
-                key = hashlib.sha256(prefix + digest).digest()
-                if is_new(row, key):
-                    known = cache.get(key)
-                    if known is None:
-                        return row, key, load()
-                    embeddings[row] = known
-        except ImageReadError as error:
-            if errors is None:
-                message = f"Image {row} ({describe(source)}) cannot be read: {error}."
-                raise ImageReadError(message) from error
-            errors[row] = error
-        return None
-
-    with CacheSession(encoder.cache) as cache, tqdm(total=n, **bar) as shown:
+    with CacheSession(encoder.cache) as cache, tqdm(total=n, delay=_BAR_AFTER_SECONDS, **bar) as shown:
         prefix = context() if cache.active else b""
-        with closing(_read_ahead(prepare, sources, batch_size, n_threads)) as prepared:
-            for n_done, item in enumerate(prepared, 1):
-                if item is not None:
-                    batch.append(item)
-                if batch and (len(batch) == batch_size or n_done == n):
+
+        def prepare(row):
+            """The key of a source, its embedding if the cache has it, and the input of the model if it is needed."""
+            digest, load = read(sources[row])
+            key = hashlib.sha256(prefix + digest).digest()
+            known = cache.get(key)
+            return key, known, load() if known is None and key not in rows_by_key else None
+
+        with closing(_read_ahead(prepare, rows, batch_size, n_threads)) as prepared:
+            for n_read, (row, end, result) in enumerate(zip(rows, ends, prepared), 1):
+                try:
+                    key, known, model_input = result()
+                except ImageReadError as error:
+                    if errors is None:
+                        message = f"Image {row} ({describe(sources[row])}) cannot be read: {error}."
+                        raise ImageReadError(message) from error
+                    errors[row] = error
+                else:
+                    origin[row] = rows_by_key.setdefault(key, row)
+                    if known is not None:
+                        embeddings[row] = known
+                    elif origin[row] == row:
+                        batch.append((row, key, model_input))
+                if batch and (len(batch) == batch_size or end == n):
                     fitting_size = _embed_batch(batch, embeddings, forward, cache, fitting_size)
                     batch = []
-                shown.update()
-                if batch_done is not None and (n_done % batch_size == 0 or n_done == n):
+                shown.update(end - shown.n)
+                if batch_done is not None and (n_read % batch_size == 0 or end == n):
                     batch_done()
     if fitting_size < batch_size:
         warn_caller(
@@ -85,30 +74,33 @@ def embed(encoder, sources, read, forward, width, context, bar, *, n_threads=0, 
             "a time. Set batch_size to that or less.",
             RuntimeWarning,
         )
-    # A row may be equal by its name to a row that is equal by its content to a third.
-    origin = origin[origin]
-    for row in np.flatnonzero(origin != np.arange(n)):
-        embeddings[row] = embeddings[origin[row]]
-        if errors and origin[row] in errors:
-            errors[row] = errors[origin[row]]
+    for row, first in enumerate(origin):
+        if first != row:
+            embeddings[row] = embeddings[first]
+            if errors and first in errors:
+                errors[row] = errors[first]
     return embeddings
 
 
-def _read_ahead(prepare, sources, n_ahead, n_threads):
-    """Yield `prepare(row, source)` for all sources in order, while threads, if any, work on the next `n_ahead`."""
+def _name(source):
+    return os.fspath(source) if isinstance(source, (str, os.PathLike)) else id(source)
+
+
+def _read_ahead(prepare, rows, n_ahead, n_threads):
+    """Yield for each row in order a function that gives `prepare(row)`. Threads, if any, work on the next `n_ahead`."""
     if not n_threads:
         # A text is read in less time than it takes to hand it to a thread.
-        yield from map(prepare, range(len(sources)), sources)
+        yield from (partial(prepare, row) for row in rows)
         return
     pool = ThreadPoolExecutor(n_threads, thread_name_prefix="sksemobridge-read")
     waiting = deque()
     try:
-        for row, source in enumerate(sources):
-            waiting.append(pool.submit(prepare, row, source))
+        for row in rows:
+            waiting.append(pool.submit(prepare, row))
             if len(waiting) > n_ahead:
-                yield waiting.popleft().result()
+                yield waiting.popleft().result
         while waiting:
-            yield waiting.popleft().result()
+            yield waiting.popleft().result
     finally:
         # After an error or an interrupt, reads that have not begun are dropped, and no thread outlives the call.
         pool.shutdown(wait=True, cancel_futures=True)

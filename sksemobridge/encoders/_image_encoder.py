@@ -1,6 +1,7 @@
 """From images to embeddings, with the image tower of a CLIP model."""
 
 import os
+from contextvars import ContextVar
 from functools import partial
 from numbers import Integral
 from typing import Any, Literal
@@ -9,7 +10,8 @@ import joblib
 import numpy as np
 from numpy.typing import NDArray
 
-from .._utils.callbacks import CallbackSupportMixin, OfThisThread, fit_task
+from .._utils.array_api import l2_normalize
+from .._utils.callbacks import CallbackSupportMixin, fit_task
 from .._utils.sklearn import StrOptions, checks_parameters
 from .._utils.validation import warn_caller
 from ._base import CLIPEncoder, list_images
@@ -20,8 +22,8 @@ from ._pictures import decode, describe, fetch, picture_digest
 # Part of the keys in the cache. Increase it if pictures are read or scaled in another way.
 _READING = 2
 
-# A search calls `transform` hundreds of times, mostly for cached images, which need no progress bar.
-_BAR_AFTER_SECONDS = 1
+# What `fit_transform` wants `transform` to call after each batch. Each thread has its own.
+_batch_done: ContextVar = ContextVar("batch_done", default=None)
 
 
 class CLIPImageEncoder(CallbackSupportMixin, CLIPEncoder):
@@ -74,9 +76,6 @@ class CLIPImageEncoder(CallbackSupportMixin, CLIPEncoder):
         "progress": ["boolean"],
         "output": [StrOptions({"numpy", "torch"})],
     }
-
-    # `fit_transform` sets it for its call of `transform`.
-    _batch_done = OfThisThread()
 
     def __init__(
         self,
@@ -141,14 +140,14 @@ class CLIPImageEncoder(CallbackSupportMixin, CLIPEncoder):
         embeddings = embed(
             self,
             sources,
-            read,
-            partial(loaded.embed_images, precision=precision),
-            loaded.embed_dim,
-            lambda: b"image %d %s " % (_READING, precision.encode()) + loaded.digest(of_images=True),
-            {"desc": "images", "unit": "image", "delay": _BAR_AFTER_SECONDS, "disable": not self.progress},
+            {"desc": "images", "unit": "image", "disable": not self.progress},
+            read=read,
+            forward=partial(loaded.embed_images, precision=precision),
+            width=loaded.embed_dim,
+            context=lambda: b"image %d %s " % (_READING, precision.encode()) + loaded.digest(of_images=True),
             n_threads=joblib.effective_n_jobs(self.n_jobs),
             errors=errors,
-            batch_done=getattr(self, "_batch_done", None),
+            batch_done=_batch_done.get(),
         )
         if errors:
             first = sorted(errors)[:3]
@@ -159,8 +158,7 @@ class CLIPImageEncoder(CallbackSupportMixin, CLIPEncoder):
                 f"{errors[first[0]]}."
             )
         if self.normalize:
-            lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
-            embeddings /= np.where(lengths > 0, lengths, 1)
+            embeddings = l2_normalize(embeddings)
         if self.output == "torch":
             import torch
 
@@ -182,8 +180,9 @@ class CLIPImageEncoder(CallbackSupportMixin, CLIPEncoder):
         ndarray of shape (n, D), float32
         """
         n_batches = -(-len(list_images(X)) // self.batch_size)
-        with fit_task(self, X, y, n_batches, "batch") as self._batch_done:
+        with fit_task(self, X, y, n_batches, "batch") as batch_done:
+            token = _batch_done.set(batch_done)
             try:
                 return self.transform(X)  # a subclass may have its own
             finally:
-                del self._batch_done
+                _batch_done.reset(token)

@@ -4,12 +4,11 @@ import difflib
 import hashlib
 import os
 import re
+import time
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
-
-from ._hub import find_kept
 
 BUNDLED_NAME = "mini"
 BUNDLED_TAG = "bundled"
@@ -25,6 +24,9 @@ _KEPT = (
     "HTTPS_PROXY."
 )
 _TOKENIZER_FILES = ["tokenizer_config.json", "tokenizer.json", "vocab.txt"]
+# In seconds: how long the hub has for an answer, and how long the result counts.
+_TIMEOUT, _MEMORY = 5.0, 30.0
+_PROXIES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY")
 
 
 class ModelLoadError(RuntimeError):
@@ -105,22 +107,22 @@ def arguments_for_loading(source, config=None):
     With `config`, the repository of the text tower is looked for, too. `ConnectionError` if the hub does not answer and
     a file is not on this machine.
     """
-    name, options, needs = source.name, {"pretrained": source.pretrained}, {}
+    name, options, files = source.name, {"pretrained": source.pretrained}, []
     tag = _read_tag(source)
     # The place of a tag on the hub ends with a file, or with a slash where the file has the usual name.
     repository, _, file = tag.get("hf_hub", "").rpartition("/")
     if name.startswith(_HUB):
         repository = name[len(_HUB) :]
-        needs[repository] = ["open_clip_config.json"]
+        files = ["open_clip_config.json"]
     elif repository:
         stem, kind = os.path.splitext(file or "open_clip_pytorch_model.bin")
         # In open_clip's order.
-        needs[repository] = [f"{stem}.safetensors", f"{stem}{kind}"]
+        files = [f"{stem}.safetensors", f"{stem}{kind}"]
         if not file:
-            needs[repository].insert(0, "open_clip_model.safetensors")
+            files.insert(0, "open_clip_model.safetensors")
+    kept = _find_kept(repository, files)
     if text_tower := ((config or {}).get("text_cfg") or {}).get("hf_model_name"):
-        needs[text_tower] = ["config.json"]
-    kept = find_kept(needs).get(repository)
+        _find_kept(text_tower, ["config.json"])
     if kept is not None and tag:
         # open_clip knows the preprocessing of a tag, and not that of a file.
         options = {"pretrained": kept, "force_preprocess_cfg": tag}
@@ -129,6 +131,51 @@ def arguments_for_loading(source, config=None):
     # If only the tag asks for QuickGELU, as OpenAI's do, open_clip itself would build the model with GELU, and warn.
     quick_gelu = (config or {}).get("quick_gelu") or tag.get("quick_gelu")
     return name, options | {"force_quick_gelu": bool(quick_gelu)}
+
+
+def _find_kept(repository, files):
+    """The first of some files of a repository that is on this machine; None if the hub answers, and can be asked for it.
+
+    `ConnectionError` if there is none. huggingface_hub itself would try for a minute or two, with some fifty lines of log.
+    """
+    from huggingface_hub import constants, try_to_load_from_cache
+
+    # A configuration may name a folder instead of a repository.
+    if not repository or os.path.isdir(repository):
+        return None
+    error = None
+    if not constants.HF_HUB_OFFLINE:
+        error = _try_to_reach_hub(time.monotonic() // _MEMORY)
+        if error is None:
+            return None
+    for file in files:
+        path = try_to_load_from_cache(repository, file)
+        # For a file that the hub does not have, the answer is an object, not a path.
+        if isinstance(path, str):
+            return path
+    problem = "HF_HUB_OFFLINE is set"
+    if error is not None:
+        # Only the name of the variable: the address may hold a password.
+        proxy = next((name for name in _PROXIES if os.environ.get(name)), None)
+        way = f"through the proxy in {proxy}" if proxy else "without a proxy (HTTPS_PROXY is not set)"
+        problem = f"{constants.ENDPOINT} does not answer {way} ({error})"
+    raise ConnectionError(f"{problem}, and {repository!r} is not in {constants.HF_HUB_CACHE!r}.") from error
+
+
+@lru_cache(maxsize=1)
+def _try_to_reach_hub(_):
+    """Ask the hub once for each argument: the error, or None."""
+    from huggingface_hub import constants
+    from huggingface_hub.utils import get_session
+
+    try:
+        get_session().head(constants.ENDPOINT, timeout=_TIMEOUT)
+    # huggingface_hub may use requests, httpx or another client, each with errors of its own.
+    except Exception as error:
+        # The message says all. The traceback has a hundred lines of the client.
+        error.__cause__ = error.__context__ = None
+        return error.with_traceback(None)
+    return None
 
 
 def _read_tag(source):
@@ -211,8 +258,8 @@ def load_tokenizer(source, config):
     repository = (config.get("text_cfg") or {}).get("hf_tokenizer_name")
     is_on_hub = repository and not source.name.startswith(_LOCAL)
     try:
-        kept = find_kept({repository: _TOKENIZER_FILES} if is_on_hub else {})
-        return open_clip.get_tokenizer(source.name, **({"local_files_only": True} if kept else {}))
+        is_kept = is_on_hub and _find_kept(repository, _TOKENIZER_FILES)
+        return open_clip.get_tokenizer(source.name, **({"local_files_only": True} if is_kept else {}))
     except Exception as error:
         if find_spec("transformers") is None:
             remedy = "This tokenizer needs the package transformers: pip install transformers."

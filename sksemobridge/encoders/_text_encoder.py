@@ -12,9 +12,6 @@ from ._base import CLIPEncoder, TextEncoder, list_texts
 from ._embedding import embed
 from ._towers import read_image_projection, read_text_projection
 
-# A shorter bar would only flicker.
-_BAR_AFTER_SECONDS = 2
-
 
 class CLIPTextEncoder(TextEncoder, CLIPEncoder):
     """Embed texts with the text tower of a CLIP model.
@@ -121,11 +118,11 @@ class CLIPTextEncoder(TextEncoder, CLIPEncoder):
         embeddings = embed(
             self,
             texts,
-            read,
-            partial(loaded.embed_tokens, precision=precision, project=project),
-            loaded.embed_dim if project else len(read_text_projection(loaded.model)[0]),
-            lambda: f"text {space} {precision} ".encode() + loaded.digest(of_images=False),
-            {"desc": what, "unit": "text", "delay": _BAR_AFTER_SECONDS, "leave": False, "disable": not what},
+            {"desc": what, "unit": "text", "leave": False, "disable": not what},
+            read=read,
+            forward=partial(loaded.embed_tokens, precision=precision, project=project),
+            width=loaded.embed_dim if project else len(read_text_projection(loaded.model)[0]),
+            context=lambda: f"text {space} {precision} ".encode() + loaded.digest(of_images=False),
         )
         if cut:
             text, n_tokens = next(iter(cut.items()))

@@ -216,18 +216,6 @@ def test_a_full_disk_gives_one_warning_and_goes_on(encoder, paths, connect_as):
 # The store
 
 
-def test_what_is_put_is_got(directory):
-    some, values = keys(5), rows(5)
-    with CacheSession(directory) as cache:
-        assert cache.active
-        cache.put(some[:3], values[:3])
-        cache.put(some, values)
-        for key, value in zip(some, values):
-            assert_array_equal(cache.get(key), value)
-        assert cache.get(keys(1, seed=1)[0]) is None
-    assert len(EmbeddingCache(directory)) == 5
-
-
 @pytest.mark.parametrize("width", [128, 512, 768, 1152])
 @pytest.mark.parametrize(("n", "at_once"), [(128, 64), (2000, 64), (200, 1)])
 def test_the_file_is_little_larger_than_the_embeddings(directory, n, width, at_once):

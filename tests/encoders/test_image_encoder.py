@@ -198,13 +198,6 @@ def test_order_batch_size_and_threads_do_not_matter(order, batch_size, n_jobs):
     close(shuffled, encoder.transform(pictures)[list(order)])
 
 
-@pytest.mark.parametrize("kind", [list, contents, arrays])
-def test_duplicates_are_embedded_once(encoder, paths, expected, passes, kind):
-    order = [0, 1, 0, 2, 1, 0]
-    close(encoder.transform(kind([paths[i] for i in order])), expected[order])
-    assert sum(passes) == 3
-
-
 def test_an_image_object_given_twice_is_read_once(encoder, paths, expected, passes):
     image, loads = Image.open(paths[0]), []
 
@@ -230,13 +223,15 @@ def test_rows_of_equal_sources_and_equal_contents_are_all_filled(
     shutil.copy(paths[0], copy)
     broken.write_bytes(Path(paths[1]).read_bytes()[:100])
     shutil.copy(broken, broken_too)
-    sources = [paths[0], copy, paths[0], copy, broken, broken_too, broken_too, copy, paths[2]]
+    pixels = some_pictures(7)[6]
+    sources = [paths[0], copy, paths[0], copy.read_bytes(), broken, broken_too, broken_too, copy, paths[2]]
+    sources += [pixels, pixels.copy()]
     encoder.set_params(on_error="nan", n_jobs=n_jobs, batch_size=2)
     encoder.set_params(cache=tmp_path / "cache" if with_cache else None)
-    with pytest.warns(UserWarning, match="3 of 9 images"):
+    with pytest.warns(UserWarning, match="3 of 11 images"):
         got = encoder.transform(sources)
-    assert sum(passes) == 2
-    close(got[[0, 1, 2, 3, 7, 8]], expected[[0] * 5 + [2]])
+    assert sum(passes) == 3
+    close(np.delete(got, [4, 5, 6], axis=0), expected[[0] * 5 + [2, 6, 6]])
     assert np.isnan(got[4:7]).all()
 
 
@@ -270,7 +265,7 @@ def test_few_images_are_read_ahead_of_the_model(encoder, on_pass, n_jobs):
 
 def test_a_batch_that_does_not_fit_is_halved_with_one_warning(encoder, pictures, expected, on_pass):
     on_pass("image", memory_for(2))
-    with pytest.warns(RuntimeWarning, match="did not fit in the memory of the device") as caught:
+    with pytest.warns(RuntimeWarning, match="Batches of 4 did not fit .* computed 2 at a time") as caught:
         got = encoder.set_params(batch_size=4).transform(pictures)
     assert len(caught) == 1
     close(got, expected)
@@ -387,23 +382,10 @@ def test_encoder_works_on_a_column_of_a_data_frame(encoder, frame, paths, expect
     assert list(columns.get_feature_names_out()[[0, -1]]) == ["picture__clipimageencoder000", "rest__price"]
 
 
-WRONG = {
-    "batch_size": 0,
-    "precision": "fp8",
-    "on_error": "ignore",
-    "normalize": "yes",
-    "n_jobs": "all",
-    "model_name": 3,
-    "cache": 3,
-    "device": None,
-}
-
-
-@pytest.mark.parametrize("name", WRONG)
-@pytest.mark.parametrize("method", ["fit", "transform"])
-def test_wrong_parameters_are_named(encoder, paths, name, method):
+@pytest.mark.parametrize(("name", "value"), [("batch_size", 0), ("precision", "fp8"), ("on_error", "ignore")])
+def test_wrong_parameters_are_named_without_fit_too(encoder, paths, name, value):
     with pytest.raises(ValueError, match=f"The '{name}' parameter"):
-        getattr(encoder.set_params(**{name: WRONG[name]}), method)(paths)
+        encoder.set_params(**{name: value}).transform(paths)
 
 
 def test_half_precision_stays_close(pictures, expected):

@@ -25,8 +25,8 @@ from sksemobridge.encoders import (
     CLIPTextEncoder,
     EmbeddingCache,
     ModelLoadError,
-    _hub,
     _models,
+    _source,
     clear_model_cache,
 )
 
@@ -87,9 +87,9 @@ def hub(set_hub, tmp_path):
         thread.start()
         set_hub("ENDPOINT", hub.address)
         set_hub("HF_HUB_CACHE", str(hub.cache))
-        _hub._try_to_reach.cache_clear()
+        _source._try_to_reach_hub.cache_clear()
         yield hub
-        _hub._try_to_reach.cache_clear()
+        _source._try_to_reach_hub.cache_clear()
         hub.shutdown()
         thread.join()
 
@@ -249,19 +249,13 @@ def test_parts_of_a_checkpoint_that_are_on_a_hub_are_the_same_error(
 @pytest.mark.parametrize("offline", [False, True])
 def test_what_is_kept_needs_no_hub(hub, downloaded, set_hub, offline):
     set_hub("HF_HUB_OFFLINE", offline)
-    loaded = get_model("ViT-B-16", "openai", "cpu")
-    assert torch.equal(loaded.model.text_projection, downloaded.text_projection)
-    assert loaded.model.visual.preprocess_cfg["mean"] == open_clip.OPENAI_DATASET_MEAN
+    of_hub = read_model(write_model(hub.folder("some/model"), small_config("ViT-B-16")))
+    for name, pretrained, wanted in (("ViT-B-16", "openai", downloaded), ("hf-hub:some/model", None, of_hub)):
+        loaded = get_model(name, pretrained, "cpu")
+        assert torch.equal(loaded.model.text_projection, wanted.text_projection)
+        assert loaded.model.visual.preprocess_cfg["mean"] == open_clip.OPENAI_DATASET_MEAN
     # Whether it answers, and for nothing more.
     assert hub.n_calls == (0 if offline else 1)
-
-
-def test_a_hub_model_that_is_kept_needs_no_hub(hub):
-    config = small_config("ViT-B-16")
-    wanted = read_model(write_model(hub.folder("some/model"), config))
-    loaded = get_model("hf-hub:some/model", None, "cpu")
-    assert torch.equal(loaded.model.text_projection, wanted.text_projection)
-    assert hub.n_calls == 1
 
 
 def test_names_of_dimensions_need_no_hub(hub):

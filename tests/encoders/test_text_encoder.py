@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from sksemobridge.encoders import CLIPTextEncoder, EmbeddingCache
 
-from ..encoder_helpers import BUNDLED, memory_for, read_model
+from ..encoder_helpers import BUNDLED, read_model
 
 
 @pytest.fixture
@@ -78,15 +78,6 @@ def test_half_precision_stays_close(encoder):
     assert not np.array_equal(exact, rough)
 
 
-def test_a_batch_that_does_not_fit_is_halved_with_one_warning(encoder, on_pass):
-    expected = encoder.transform(TEXTS)
-    on_pass("text", memory_for(2))
-    with pytest.warns(RuntimeWarning, match="Batches of 5 .* computed 2 at a time") as caught:
-        halved = encoder.set_params(batch_size=5).transform(TEXTS)
-    assert len(caught) == 1
-    assert_allclose(halved, expected, atol=1e-5)
-
-
 def test_words_are_embedded_as_texts_and_a_long_wait_says_what_for(encoder, tmp_path, bars_after, capsys):
     expected = encoder.transform(TEXTS)
     assert_array_equal(encoder.embed_words(TEXTS), expected)
@@ -99,10 +90,3 @@ def test_words_are_embedded_as_texts_and_a_long_wait_says_what_for(encoder, tmp_
     assert f"kept in cache={str(tmp_path)!r}" in shown
     assert "/5 [" in shown
     assert len(EmbeddingCache(tmp_path)) == len(TEXTS)
-
-
-def test_names_of_the_dimensions_sort_as_they_count(encoder):
-    names = encoder.get_feature_names_out()
-    assert names[0] == "cliptextencoder000"
-    assert names[-1] == "cliptextencoder127"
-    assert list(encoder.set_output(transform="pandas").transform(TEXTS).columns) == list(names)
