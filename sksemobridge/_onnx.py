@@ -99,7 +99,7 @@ def model_of(estimator):
     check_is_fitted(estimator)
     graph, fitted = _Graph(onnx), estimator._fitted
     if isinstance(estimator, SemanticBridge):
-        graph.bridged("embeddings", fitted, estimator.normalize, output="bridged")
+        graph.add("Identity", graph.bridged("embeddings", fitted, estimator.normalize), output="bridged")
         outputs = {"bridged": estimator.n_features_in_}
     else:
         if fitted.linear is None:
@@ -136,29 +136,29 @@ class _Graph:
         self._constants.append(self._onnx.numpy_helper.from_array(values, name))
         return name
 
-    def normalize(self, x, least=TINY, output=None):
+    def normalize(self, x, least=TINY):
         """Rows divided by their lengths, as `l2_normalize`."""
         # By the largest value first, so that no square leaves the range of floats.
         largest = self.add("Max", self.add("ReduceMax", self.add("Abs", x), [1]), least)
         x = self.add("Div", x, largest)
         length = self.add("Max", self.add("ReduceL2", x, [1]), least)
-        return self.add("Div", x, length, output=output)
+        return self.add("Div", x, length)
 
-    def bridged(self, x, bridge, normalize=True, output=None):
+    def bridged(self, x, bridge, normalize=True):
         """`apply` of a `Bridge` or a `Span`, or its `apply_unscaled`."""
-        joint_output, least = None if normalize else output, TINY
+        least = TINY
         if isinstance(bridge, Span):
             x, least = self.add("Sub", self.normalize(x), bridge.mean), RESOLUTION
-            joint = self.add("MatMul", x, bridge.matrix, output=joint_output)
+            joint = self.add("MatMul", x, bridge.matrix)
         elif bridge.projection_bias is None:
             columns = bridge.matrix if bridge.projection is None else bridge.matrix @ bridge.projection
-            joint = self.add("MatMul", x, columns, output=joint_output)
+            joint = self.add("MatMul", x, columns)
         else:
             x = self.add("Sub", x, bridge.projection_bias)
             eos = self.normalize(self.add("MatMul", x, bridge.matrix))
             joint = self.add("MatMul", eos, bridge.text_length * bridge.projection)
-            joint = self.add("Add", joint, bridge.projection_bias, output=joint_output)
-        return self.normalize(joint, least, output=output) if normalize else joint
+            joint = self.add("Add", joint, bridge.projection_bias)
+        return self.normalize(joint, least) if normalize else joint
 
     def paper(self, x, fitted, output):
         """The logits of the paper's classifier: the logarithm of a sum of exponentials, each of one affinity."""
