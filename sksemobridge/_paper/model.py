@@ -118,8 +118,7 @@ def fit_paper(shots, texts, blend, training=None, callback=None):
     `shots` are `Shots`, and each class has one. `texts` are `ClassTexts`. Without a projection, the bridge is the identity.
     `callback` and errors are those of `train_bridge`.
 
-    The computation is in float64, and the training in float32. There is a warning if L-BFGS does not converge, and one if
-    `atol` removes every direction.
+    The computation is in float64, and the training in float32. There is a warning if L-BFGS does not converge.
     """
     X, codes = np.asarray(shots.X, dtype=np.float64), shots.codes
     if texts.projection is None:
@@ -127,11 +126,6 @@ def fit_paper(shots, texts, blend, training=None, callback=None):
     else:
         bridge = Bridge.closed_form(texts.projection, texts.projection_bias, texts.text_length, blend.atol)
     rank = bridge.basis.shape[1]
-    if rank == 0:
-        warn_caller(
-            f"atol={blend.atol} cuts off every direction of the text projection, so that nothing can be bridged. "
-            'Use atol="auto".'
-        )
     share = weight_in_class(codes, shots.weight)
     trained = TrainedBridge(bridge.matrix, None, None, 1, True)
     if training is not None:
