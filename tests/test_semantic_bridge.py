@@ -135,7 +135,9 @@ def test_embeddings_of_another_model_are_refused():
 @pytest.mark.parametrize("direction", DIRECTIONS)
 def test_an_encoder_that_lacks_what_the_direction_needs_is_named(direction):
     needed = f"{DIRECTIONS[direction]}projection_"
-    with pytest.raises(ValueError, match=f"must offer {needed}, and SimpleNamespace does not. CLIPTextEncoder does"):
+    with pytest.raises(
+        ValueError, match=f"must offer {needed}, and SimpleNamespace does not. CLIPTextEncoder does"
+    ):
         SemanticBridge(SimpleNamespace(), direction=direction).fit(embeddings)
 
 
