@@ -171,5 +171,5 @@ def test_a_sample_of_the_shots_is_enough_for_the_temperature(monkeypatch):
     texts = make_texts()
     X, codes = draw(texts, 60, noise=0.3)
     expected = fit(texts, X, codes).temperature
-    monkeypatch.setattr("sksemobridge._paper.temperature.MOST_SCORES", 500)
+    monkeypatch.setattr("sksemobridge._paper.model.MOST_SCORES", 500)
     assert fit(texts, X, codes).temperature == pytest.approx(expected, rel=0.5)
