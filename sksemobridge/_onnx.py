@@ -208,33 +208,25 @@ def _image_tower(loaded):
         def forward(self, pixels):
             return self.model.encode_image(pixels, normalize=False)
 
-    arguments = Tower().eval(), (torch.zeros(2, 3, *loaded.image_size, device=loaded.device),)
-    names = {"input_names": ["pixels"], "output_names": ["embeddings"]}
-    options = {"opset_version": OPSET, "verbose": False, **names}
-    with warnings.catch_warnings():
-        # The exporter warns about itself.
-        warnings.simplefilter("ignore")
-        if parse_version(torch.__version__) < parse_version(EXPORTS_PROGRAMS):
-            return _traced(arguments, options)
+    if parse_version(torch.__version__) < parse_version(EXPORTS_PROGRAMS):
+        # The older exporter records one call.
+        exporter = {"dynamo": False, "dynamic_axes": {"pixels": {0: "n"}, "embeddings": {0: "n"}}}
+    else:
         _require("onnxscript")
-        n_images = ({0: torch.export.Dim("n")},)
-        return torch.onnx.export(*arguments, dynamo=True, dynamic_shapes=n_images, **options).model_proto
-
-
-def _traced(arguments, options):
-    """The same by the older exporter, which records one call. In old versions of torch no other one works."""
-    import torch
-
+        exporter = {"dynamo": True, "dynamic_shapes": ({0: torch.export.Dim("n")},)}
+    pixels = torch.zeros(2, 3, *loaded.image_size, device=loaded.device)
     # The fast path of attention is one operator, which ONNX lacks.
     mha = torch.backends.mha
     was = mha.get_fastpath_enabled()
     mha.set_fastpath_enabled(False)
     try:
         # Through a file: a model of more than 2 GB is written as several files.
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the exporters warn about themselves
             path = os.path.join(folder, "tower.onnx")
-            n_images = {"pixels": {0: "n"}, "embeddings": {0: "n"}}
-            torch.onnx.export(*arguments, path, dynamo=False, dynamic_axes=n_images, **options)
+            options = {"opset_version": OPSET, "verbose": False, **exporter}
+            names = {"input_names": ["pixels"], "output_names": ["embeddings"]}
+            torch.onnx.export(Tower().eval(), (pixels,), path, **names, **options)
             return _require("onnx").load(path)
     finally:
         mha.set_fastpath_enabled(was)
