@@ -52,14 +52,14 @@ embeddings = np.random.default_rng(0).normal(size=(30, 16))
 @pytest.mark.parametrize(("direction", "prefix"), DIRECTIONS.items())
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize(("d_text", "d_image"), [(24, 20), (16, 16), (10, 9)])
-@pytest.mark.parametrize("atol", [0.6, 0.0])
+@pytest.mark.parametrize("atol", [0.6, 0.0, "auto"])
 def test_follows_the_formula_of_the_method(direction, prefix, bias, d_text, d_image, atol):
     encoder = both_towers(d_text, d_image, bias=bias)
     bridge = SemanticBridge(encoder, direction=direction, atol=atol).fit(embeddings)
     W = getattr(encoder, f"{prefix}projection_")
     b = getattr(encoder, f"{prefix}projection_bias_") if bias else 0
     left, values, right = np.linalg.svd(W, full_matrices=False)
-    keep = values > atol
+    keep = values > (0.7 * np.median(values) if atol == "auto" else atol)
     inverse = (right[keep].T / values[keep]) @ left[:, keep].T
     eos = (embeddings - b) @ inverse
     L = np.linalg.norm(eos, axis=1).mean()
