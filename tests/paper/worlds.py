@@ -19,10 +19,6 @@ def make_shots(X, codes, weight=None, group=None):
     return shots.take(np.argsort(codes, kind="stable"))
 
 
-def unit(rows):
-    return rows / np.linalg.norm(rows, axis=-1, keepdims=True)
-
-
 def make_texts(**params):
     """Texts of a made-up model, one for each of five classes."""
     world = World(**params)
