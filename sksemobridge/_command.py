@@ -19,8 +19,7 @@ from ._folder_table import NONE_OF_THESE, WRITERS, image_pipeline, label_files, 
 from ._report import report
 from ._saving import trusted_types
 from ._user_shots import learn, say
-from ._utils.files import new_file
-from ._utils.platforms import user_cache_folder
+from ._utils.files import new_file, user_cache_folder
 from .datasets._folder import existing_folder, is_image, list_files
 from .encoders import ModelLoadError
 

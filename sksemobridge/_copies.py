@@ -5,7 +5,7 @@ import itertools
 import shutil
 from pathlib import Path
 
-from ._utils.platforms import folder_names
+from ._utils.files import folder_names
 from .datasets._folder import COPIES_MARK
 
 

@@ -99,7 +99,7 @@ def model_of(estimator):
     check_is_fitted(estimator)
     graph, fitted = _Graph(onnx), estimator._fitted
     if isinstance(estimator, SemanticBridge):
-        graph.bridged("embeddings", fitted, estimator.normalize, output="bridged")
+        graph.add("Identity", graph.bridged("embeddings", fitted, estimator.normalize), output="bridged")
         outputs = {"bridged": estimator.n_features_in_}
     else:
         if fitted.linear is None:
@@ -136,29 +136,29 @@ class _Graph:
         self._constants.append(self._onnx.numpy_helper.from_array(values, name))
         return name
 
-    def normalize(self, x, least=TINY, output=None):
+    def normalize(self, x, least=TINY):
         """Rows divided by their lengths, as `l2_normalize`."""
         # By the largest value first, so that no square leaves the range of floats.
         largest = self.add("Max", self.add("ReduceMax", self.add("Abs", x), [1]), least)
         x = self.add("Div", x, largest)
         length = self.add("Max", self.add("ReduceL2", x, [1]), least)
-        return self.add("Div", x, length, output=output)
+        return self.add("Div", x, length)
 
-    def bridged(self, x, bridge, normalize=True, output=None):
+    def bridged(self, x, bridge, normalize=True):
         """`apply` of a `Bridge` or a `Span`, or its `apply_unscaled`."""
-        joint_output, least = None if normalize else output, TINY
+        least = TINY
         if isinstance(bridge, Span):
             x, least = self.add("Sub", self.normalize(x), bridge.mean), RESOLUTION
-            joint = self.add("MatMul", x, bridge.matrix, output=joint_output)
+            joint = self.add("MatMul", x, bridge.matrix)
         elif bridge.projection_bias is None:
             columns = bridge.matrix if bridge.projection is None else bridge.matrix @ bridge.projection
-            joint = self.add("MatMul", x, columns, output=joint_output)
+            joint = self.add("MatMul", x, columns)
         else:
             x = self.add("Sub", x, bridge.projection_bias)
             eos = self.normalize(self.add("MatMul", x, bridge.matrix))
             joint = self.add("MatMul", eos, bridge.text_length * bridge.projection)
-            joint = self.add("Add", joint, bridge.projection_bias, output=joint_output)
-        return self.normalize(joint, least, output=output) if normalize else joint
+            joint = self.add("Add", joint, bridge.projection_bias)
+        return self.normalize(joint, least) if normalize else joint
 
     def paper(self, x, fitted, output):
         """The logits of the paper's classifier: the logarithm of a sum of exponentials, each of one affinity."""
@@ -208,33 +208,25 @@ def _image_tower(loaded):
         def forward(self, pixels):
             return self.model.encode_image(pixels, normalize=False)
 
-    arguments = Tower().eval(), (torch.zeros(2, 3, *loaded.image_size, device=loaded.device),)
-    names = {"input_names": ["pixels"], "output_names": ["embeddings"]}
-    options = {"opset_version": OPSET, "verbose": False, **names}
-    with warnings.catch_warnings():
-        # The exporter warns about itself.
-        warnings.simplefilter("ignore")
-        if parse_version(torch.__version__) < parse_version(EXPORTS_PROGRAMS):
-            return _traced(arguments, options)
+    if parse_version(torch.__version__) < parse_version(EXPORTS_PROGRAMS):
+        # The older exporter records one call.
+        exporter = {"dynamo": False, "dynamic_axes": {"pixels": {0: "n"}, "embeddings": {0: "n"}}}
+    else:
         _require("onnxscript")
-        n_images = ({0: torch.export.Dim("n")},)
-        return torch.onnx.export(*arguments, dynamo=True, dynamic_shapes=n_images, **options).model_proto
-
-
-def _traced(arguments, options):
-    """The same by the older exporter, which records one call. In old versions of torch no other one works."""
-    import torch
-
+        exporter = {"dynamo": True, "dynamic_shapes": ({0: torch.export.Dim("n")},)}
+    pixels = torch.zeros(2, 3, *loaded.image_size, device=loaded.device)
     # The fast path of attention is one operator, which ONNX lacks.
     mha = torch.backends.mha
     was = mha.get_fastpath_enabled()
     mha.set_fastpath_enabled(False)
     try:
         # Through a file: a model of more than 2 GB is written as several files.
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the exporters warn about themselves
             path = os.path.join(folder, "tower.onnx")
-            n_images = {"pixels": {0: "n"}, "embeddings": {0: "n"}}
-            torch.onnx.export(*arguments, path, dynamo=False, dynamic_axes=n_images, **options)
+            options = {"opset_version": OPSET, "verbose": False, **exporter}
+            names = {"input_names": ["pixels"], "output_names": ["embeddings"]}
+            torch.onnx.export(Tower().eval(), (pixels,), path, **names, **options)
             return _require("onnx").load(path)
     finally:
         mha.set_fastpath_enabled(was)

@@ -25,7 +25,6 @@ from ._utils.validation import (
     require_width,
     validate_embeddings,
     validate_training_embeddings,
-    warn_caller,
 )
 
 
@@ -118,7 +117,7 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
         NoProjectionError
             If the model of `CLIPTextEncoder` has no linear projection.
         """
-        return self._learn(X)
+        return self._learn(X, None)
 
     @checks_parameters
     def partial_fit(self, X: ArrayLike, y: Any = None) -> Self:
@@ -133,13 +132,12 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
         -------
         self : object
         """
-        return self._learn(X, self._gallery) if self.__sklearn_is_fitted__() else self._learn(X)
+        return self._learn(X, self._gallery if self.__sklearn_is_fitted__() else None)
 
-    def _learn(self, X, gallery=None):
-        """`fit` to embeddings and to an earlier `gallery`: the sum of its unit rows, and their number."""
+    def _learn(self, X, gallery):
+        """`fit`, or `partial_fit` after an earlier `gallery`: the sum of its unit rows, and their number."""
         check_text_encoder(self, method=None)
-        is_first = gallery is None
-        embeddings = validate_training_embeddings(self, X, reset=is_first)
+        embeddings = validate_training_embeddings(self, X, reset=gallery is None)
         width, words = embeddings.shape[1], None
         if self.direction == "image_to_text":
             words = word_span(self.text_encoder, self.vocabulary)
@@ -147,20 +145,20 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
             raise ValueError(
                 'vocabulary is for direction="image_to_text"; from texts to images there are no words.'
             )
+        total, n = gallery or (0.0, 0)
         if words is not None:
             require_width(width, len(words))
-            total, n = gallery or (0.0, 0)
             for rows in blocks(len(embeddings)):
                 total = total + l2_normalize(embeddings[rows].astype(np.float64, copy=False)).sum(axis=0)
-            gallery = total, n + len(embeddings)
-            bridge = Span(words, total / gallery[1])
+            n += len(embeddings)
+            bridge = Span(words, total / n)
         elif self.text_encoder is None:
             bridge = Bridge.identity(width)
         else:
             bridge = self._closed_form(embeddings)
-        if is_first:
+        if gallery is None:
             record_features(self, X)
-        self._gallery = gallery or (0.0, 0)
+        self._gallery = total, n
         self._set_fitted(astype(bridge, embeddings.dtype))
         return self
 
@@ -193,19 +191,9 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
     def _closed_form(self, X):
         """The bridge from the projection of the encoder."""
         prefix = "" if self.direction == "image_to_text" else "image_"
-        if getattr(self.text_encoder, f"{prefix}projection_", None) is None:
-            raise ValueError(
-                f"direction={self.direction!r} needs a text_encoder that offers {prefix}projection_, and "
-                f"{type(self.text_encoder).__name__} does not. CLIPTextEncoder does."
-            )
         projection, bias = read_projection(self.text_encoder, prefix)
         require_width(X.shape[1], projection.shape[1])
         bridge = Bridge.closed_form(projection, bias, 1.0, self.atol)
-        if bridge.basis.shape[1] == 0:
-            warn_caller(
-                f"atol={self.atol} cuts off every direction of the projection, so nothing is left of any "
-                'embedding. Use atol="auto".'
-            )
         if bias is None:
             return bridge
         return replace(bridge, text_length=float(np.linalg.norm((X - bias) @ bridge.matrix, axis=1).mean()))

@@ -3,12 +3,13 @@
 import errno
 import json
 import os
+import runpy
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -33,6 +34,7 @@ pytest.importorskip("onnx", reason="needs the extra onnx")
 
 NAMES = ["bird", "clock", "fruit", "mammal", "tool"]
 SHOTS = 4
+EXAMPLE = runpy.run_path(str(Path(__file__).parents[1] / "examples" / "serve_onnx.py"))
 # The bundled tower is a ResNet, and two differ in their texts only.
 TOWERS = [name for name in SHRINK if name not in ("RN50", "ViT-SO400M-16-SigLIP-i18n-256")]
 
@@ -67,6 +69,13 @@ def assert_same(classifier, X, folder):
     assert json.loads(metadata["classes"]) == classifier.classes_.tolist()
 
 
+def assert_same_bridge(bridge, X, folder):
+    to_onnx(bridge, folder / "bridge.onnx")
+    result, metadata = run(folder / "bridge.onnx", embeddings=X)
+    np.testing.assert_allclose(result["bridged"], bridge.transform(X), atol=1e-5)
+    assert "classes" not in metadata
+
+
 NO_TEXT, PAPER = {"text_encoder": None, "class_names": "ignore"}, {"blend": PaperBlend()}
 SETTINGS = [
     {},
@@ -99,9 +108,7 @@ def test_a_projection_with_a_bias(normalize, make_world, tmp_path):
     X, y = world.draw(4)
     assert_same(world.classifier(blend=PaperBlend()).fit(X, y), world.draw(20)[0], tmp_path)
     bridge = SemanticBridge(world.text_encoder(), vocabulary=None, normalize=normalize).fit(X)
-    to_onnx(bridge, tmp_path / "bridge.onnx")
-    result, _ = run(tmp_path / "bridge.onnx", embeddings=X)
-    np.testing.assert_allclose(result["bridged"], bridge.transform(X), atol=1e-5)
+    assert_same_bridge(bridge, X, tmp_path)
 
 
 def test_zero_shot(embeddings, tmp_path):
@@ -142,22 +149,7 @@ def test_rows_of_any_length(world, tmp_path):
 )
 def test_a_bridge(settings, embeddings, tmp_path):
     bridge = SemanticBridge(CLIPTextEncoder("mini", "bundled"), **settings).fit(embeddings)
-    to_onnx(bridge, tmp_path / "bridge.onnx")
-    result, metadata = run(tmp_path / "bridge.onnx", embeddings=embeddings)
-    np.testing.assert_allclose(result["bridged"], bridge.transform(embeddings), atol=1e-5)
-    assert "classes" not in metadata
-
-
-def prepare(image, how):
-    """Pixels for the model of a pipeline, from the description in its metadata and nothing else."""
-    height, width = how["size"]
-    assert (how["mode"], how["resize"], how["layout"]) == ("RGB", "shortest", "NCHW")
-    image = Image.fromarray(image).convert(how["mode"])
-    size = [max(how["size"]) * side // min(image.size) for side in image.size]
-    image = image.resize(size, Image.Resampling[how["interpolation"].upper()])
-    left, top = round((image.width - width) / 2), round((image.height - height) / 2)
-    pixels = np.asarray(image.crop((left, top, left + width, top + height)), dtype=np.float32)
-    return ((pixels / how["divide_by"] - how["mean"]) / how["std"]).transpose(2, 0, 1).astype(np.float32)
+    assert_same_bridge(bridge, embeddings, tmp_path)
 
 
 @pytest.fixture(scope="module")
@@ -185,26 +177,28 @@ def exporter(request):
 
 
 def assert_same_from_pixels(pipeline, images, path):
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    how = json.loads(session.get_modelmeta().custom_metadata_map["preprocessing"])
+    """The example prepares images from the description in the metadata, and nothing else."""
+    to_onnx(pipeline, path)
+    predict_proba, classes = EXAMPLE["serve"](path)
+    assert classes == pipeline.classes_.tolist()
     for n in (1, len(images)):
-        pixels = np.stack([prepare(image, how) for image in images[:n]])
-        _, probabilities = session.run(None, {"pixels": pixels})
-        np.testing.assert_allclose(probabilities, pipeline.predict_proba(images[:n]), atol=1e-5)
+        np.testing.assert_allclose(predict_proba(images[:n]), pipeline.predict_proba(images[:n]), atol=1e-5)
 
 
 @pytest.mark.usefixtures("exporter")
 def test_a_whole_pipeline(pipeline, pictures, tmp_path):
-    to_onnx(pipeline, tmp_path / "pipeline.onnx")
-    assert_same_from_pixels(pipeline, pictures[0], tmp_path / "pipeline.onnx")
+    path = tmp_path / "pipeline.onnx"
+    assert_same_from_pixels(pipeline, pictures[0], path)
+    metadata = onnxruntime.InferenceSession(path).get_modelmeta().custom_metadata_map
+    how = json.loads(metadata["preprocessing"])
+    assert (how["mode"], how["resize"], how["layout"]) == ("RGB", "shortest", "NCHW")
 
 
 @pytest.mark.usefixtures("in_one_call")
 def test_weights_too_large_for_one_file_lie_beside_it(pipeline, pictures, tmp_path, monkeypatch):
     monkeypatch.setattr(_onnx, "LARGEST_FILE", 0)
-    to_onnx(pipeline, tmp_path / "large.onnx")
-    assert (tmp_path / "large.onnx").stat().st_size < (tmp_path / "large.onnx.data").stat().st_size
     assert_same_from_pixels(pipeline, pictures[0], tmp_path / "large.onnx")
+    assert (tmp_path / "large.onnx").stat().st_size < (tmp_path / "large.onnx.data").stat().st_size
 
 
 @pytest.mark.usefixtures("exporter")
@@ -215,9 +209,8 @@ def test_every_kind_of_image_tower(architecture, tmp_path):
     classifier = SeMoBridgeClassifier(class_names="ignore")
     pipeline = make_pipeline(CLIPImageEncoder(name), classifier).fit(images, labels)
     fast_attention = torch.backends.mha.get_fastpath_enabled()
-    to_onnx(pipeline, tmp_path / "pipeline.onnx")
-    assert torch.backends.mha.get_fastpath_enabled() == fast_attention
     assert_same_from_pixels(pipeline, images, tmp_path / "pipeline.onnx")
+    assert torch.backends.mha.get_fastpath_enabled() == fast_attention
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """The bridge as a transformer: what it computes, in both directions, and how it composes."""
 
-import pickle
 from types import SimpleNamespace
 
 import numpy as np
@@ -53,14 +52,14 @@ embeddings = np.random.default_rng(0).normal(size=(30, 16))
 @pytest.mark.parametrize(("direction", "prefix"), DIRECTIONS.items())
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize(("d_text", "d_image"), [(24, 20), (16, 16), (10, 9)])
-@pytest.mark.parametrize("atol", [0.6, 0.0])
+@pytest.mark.parametrize("atol", [0.6, 0.0, "auto"])
 def test_follows_the_formula_of_the_method(direction, prefix, bias, d_text, d_image, atol):
     encoder = both_towers(d_text, d_image, bias=bias)
     bridge = SemanticBridge(encoder, direction=direction, atol=atol).fit(embeddings)
     W = getattr(encoder, f"{prefix}projection_")
     b = getattr(encoder, f"{prefix}projection_bias_") if bias else 0
     left, values, right = np.linalg.svd(W, full_matrices=False)
-    keep = values > atol
+    keep = values > (0.7 * np.median(values) if atol == "auto" else atol)
     inverse = (right[keep].T / values[keep]) @ left[:, keep].T
     eos = (embeddings - b) @ inverse
     L = np.linalg.norm(eos, axis=1).mean()
@@ -69,6 +68,7 @@ def test_follows_the_formula_of_the_method(direction, prefix, bias, d_text, d_im
     assert bridge.rank_ == keep.sum()
     assert_allclose(bridge.bridge_, inverse)
     assert_allclose(bridge.transform(embeddings), expected)
+    assert_allclose(nrm(bridge.set_params(normalize=False).transform(embeddings)), expected)
 
 
 @pytest.mark.parametrize("direction", DIRECTIONS)
@@ -80,15 +80,6 @@ def test_without_a_bias_the_length_of_an_embedding_does_not_matter(direction, se
     # Nor which embeddings `fit` has seen, or how often the map is applied.
     assert_allclose(SemanticBridge(both_towers(), direction=direction).fit_transform(X), bridge.transform(X))
     assert_allclose(bridge.transform(bridge.transform(X)), bridge.transform(X), atol=1e-12)
-
-
-@pytest.mark.parametrize("bias", [False, True])
-@pytest.mark.parametrize("direction", DIRECTIONS)
-def test_normalize_only_scales_the_rows(direction, bias):
-    bridge = SemanticBridge(both_towers(bias=bias), direction=direction).fit(embeddings)
-    assert_allclose(np.linalg.norm(bridge.transform(embeddings), axis=1), 1)
-    longer = clone(bridge).set_params(normalize=False).fit(embeddings).transform(embeddings)
-    assert_allclose(nrm(longer), bridge.transform(embeddings))
 
 
 def test_without_a_text_encoder_embeddings_stay_as_they_are():
@@ -128,14 +119,16 @@ def test_results_have_the_precision_of_the_embeddings(encoder, normalize, given,
 def test_embeddings_of_another_model_are_refused():
     with pytest.raises(ValueError, match="X has 15 features, but the text encoder's embeddings have 16"):
         SemanticBridge(both_towers()).fit(embeddings[:, 1:])
-    with pytest.raises(ValueError, match="X has 15 features, but SemanticBridge is expecting 16"):
-        SemanticBridge(both_towers()).fit(embeddings).transform(embeddings[:, 1:])
+    with pytest.raises(ValueError, match="X has 15 features, but the text encoder's embeddings have 16"):
+        SemanticBridge(encoder_of_words(), vocabulary=WORDS).fit(embeddings[:, 1:])
 
 
 @pytest.mark.parametrize("direction", DIRECTIONS)
 def test_an_encoder_that_lacks_what_the_direction_needs_is_named(direction):
     needed = f"{DIRECTIONS[direction]}projection_"
-    with pytest.raises(ValueError, match=f"offers {needed}, and SimpleNamespace does not"):
+    with pytest.raises(
+        ValueError, match=f"must offer {needed}, and SimpleNamespace does not. CLIPTextEncoder does"
+    ):
         SemanticBridge(SimpleNamespace(), direction=direction).fit(embeddings)
 
 
@@ -228,8 +221,6 @@ def test_words_need_an_encoder_that_knows_them():
         SemanticBridge(vocabulary=WORDS).fit(embeddings)
     with pytest.raises(ValueError, match="'a unicorn'"):
         SemanticBridge(encoder, vocabulary=["a unicorn", *WORDS]).fit(embeddings)
-    with pytest.raises(ValueError, match="X has 8 features"):
-        SemanticBridge(encoder, vocabulary=WORDS).fit(embeddings[:, :8])
     with pytest.raises(ValueError, match="from texts to images there are no words"):
         SemanticBridge(both_towers(), vocabulary=WORDS, direction="text_to_image").fit(embeddings)
 
@@ -239,7 +230,6 @@ def test_the_bundled_model_says_the_bundled_words():
     bridge = SemanticBridge(CLIPTextEncoder("mini", pretrained="bundled")).fit(X)
     assert bridge.rank_ == 43  # a third of its width
     assert bridge.mean_.shape == (128,)
-    assert_array_equal(pickle.loads(pickle.dumps(bridge)).transform(X), bridge.transform(X))
 
 
 def test_a_gallery_in_parts_gives_the_bridge_of_the_whole():

@@ -11,6 +11,7 @@ from scipy import linalg
 
 from .._utils.array_api import l2_normalize
 from .._utils.lru import LRUCache, content_key
+from .._utils.validation import warn_caller
 
 # `atol="auto"` is this times the median singular value. The 0.3 of the paper is 0.70 times the median for ViT-L/14 (0.428),
 # and 0.73 times the median for RN50x64 (0.413). For these two models it keeps most directions.
@@ -44,13 +45,18 @@ class Bridge:
 
         Singular values of `projection (d, D)` up to `atol` count as zero (0.3 in the paper). `"auto"` is relative to the
         median, so `W` and `c * W` keep the same directions. The median leaves out singular values that are only rounding. The
-        computation is in float64.
+        computation is in float64. There is a warning if no direction is kept.
         """
         projection = np.asarray(projection, dtype=np.float64)
         u, values, vt = _decompositions.get(content_key(projection), lambda: linalg.svd(projection))
         values = values[values > values.max() * max(projection.shape) * np.finfo(np.float64).eps]
         if len(values):
             values = values[values > (AUTO_CUTOFF * np.median(values) if atol == "auto" else atol)]
+        if not len(values):
+            warn_caller(
+                f"atol={atol} cuts off every direction of the projection, so that nothing can be bridged. "
+                'Use atol="auto".'
+            )
         basis = vt[: len(values)].T.copy()
         inverse = (basis / values) @ u[:, : len(values)].T
         bias = None if projection_bias is None else np.asarray(projection_bias, dtype=np.float64)

@@ -3,18 +3,24 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.optimize import minimize_scalar
 from sklearn.exceptions import ConvergenceWarning
 
 from .._model.class_means import fit_slope
 from .._model.shots import sum_rows, weight_in_class
-from .._utils.array_api import constants_like, in_blocks, l2_normalize, namespace, softmax
+from .._utils.array_api import constants_like, in_blocks, l2_normalize, log_softmax, namespace, softmax
 from .._utils.validation import warn_caller
 from .bridge import Bridge
-from .temperature import fit_temperature
 from .training import TrainedBridge, train_bridge
 
 # `eps` of the paper's class weights.
 EPS = 1e-6
+# Largest number of scores for an estimate of the temperature. More do not change it.
+MOST_SCORES = 2**22
+# The log of the temperature has a prior around its default with this standard deviation, and this largest distance.
+TEMPERATURE_SPREAD, TEMPERATURE_REACH = 0.5, 4.0
+# Step of a numerical derivative of the log score.
+STEP = 1e-3
 NUMBERS = "alpha", "beta", "gamma", "lambda1", "lambda2", "lambda3", "smoothness"
 
 
@@ -118,8 +124,7 @@ def fit_paper(shots, texts, blend, training=None, callback=None):
     `shots` are `Shots`, and each class has one. `texts` are `ClassTexts`. Without a projection, the bridge is the identity.
     `callback` and errors are those of `train_bridge`.
 
-    The computation is in float64, and the training in float32. There is a warning if L-BFGS does not converge, and one if
-    `atol` removes every direction.
+    The computation is in float64, and the training in float32. There is a warning if L-BFGS does not converge.
     """
     X, codes = np.asarray(shots.X, dtype=np.float64), shots.codes
     if texts.projection is None:
@@ -127,11 +132,6 @@ def fit_paper(shots, texts, blend, training=None, callback=None):
     else:
         bridge = Bridge.closed_form(texts.projection, texts.projection_bias, texts.text_length, blend.atol)
     rank = bridge.basis.shape[1]
-    if rank == 0:
-        warn_caller(
-            f"atol={blend.atol} cuts off every direction of the text projection, so that nothing can be bridged. "
-            'Use atol="auto".'
-        )
     share = weight_in_class(codes, shots.weight)
     trained = TrainedBridge(bridge.matrix, None, None, 1, True)
     if training is not None:
@@ -164,3 +164,56 @@ def fit_paper(shots, texts, blend, training=None, callback=None):
     if temperature == "auto":
         temperature = fit_temperature(model, shots, share, eos, texts.logit_scale)
     return replace(model, temperature=float(temperature or 1.0))
+
+
+def fit_temperature(model, shots, weight_in_class, eos, logit_scale):
+    """Estimate the temperature of the model's scores.
+
+    The default temperature gives a cosine the same scale as CLIP does. A trained bridge keeps the default, because it has seen
+    the shots, and the best temperature for test images is close to the default.
+
+    In closed form, each shot is held out of its class mean, and the temperature minimises the log loss. A class of one image
+    has no mean without this image. If all classes have one image, predictions from their names replace the means. Names say
+    less than images, so the result is then the geometric mean of the estimate and the default.
+
+    `model` has a temperature of 1. `eos (n, d)` is the result of `Bridge.eos` for the shots.
+    """
+    images, image = np.unique(np.stack([shots.codes, shots.group]), axis=1, return_inverse=True)
+    n_images = np.bincount(images[0])[shots.codes]
+    is_single = n_images.max() == 1
+    rows = np.flatnonzero((n_images > 1) | is_single)
+    rows = rows[:: -(-len(rows) * len(model.prototypes) // MOST_SCORES)]
+    codes, X = shots.codes[rows], np.asarray(shots.X, dtype=np.float64)
+    own, weight = (np.arange(len(rows)), codes), (weight_in_class * n_images)[rows]
+    affinities = model.affinities_of_block(X[rows])
+
+    def without(values):
+        """For each row, the mean of its class without its image."""
+        of_classes = sum_rows(values, weight_in_class, shots.codes, len(model.prototypes))
+        of_images = sum_rows(values, weight_in_class, image, images.shape[1])
+        share = np.bincount(image, weights=weight_in_class)[image[rows], None]
+        return (of_classes[codes] - of_images[image[rows]]) / (1 - share)
+
+    is_trained = model.loss_curve is not None
+    if not is_trained:
+        if not is_single:
+            prototypes, image_means = l2_normalize(model.bridge.joint(without(eos))), l2_normalize(without(X))
+        elif model.text_embeddings is not None:
+            prototypes, image_means = model.guesses(model.text_embeddings[codes])
+        else:
+            prototypes, image_means = (rows.mean(axis=0) for rows in (model.prototypes, model.image_means))
+        affinities["z2"][own] = np.vecdot(l2_normalize(X[rows]), prototypes)
+        affinities["z3"][own] = np.vecdot(model.bridge.apply(X[rows]), image_means)
+    scores = model.decision(affinities)
+    shifted = model.decision({name: z + STEP for name, z in affinities.items()})
+    slope = np.average((shifted - scores)[own], weights=weight) / STEP
+    default = logit_scale / slope if slope > STEP else 1.0
+    if is_trained:
+        return default
+
+    def loss(log_ratio):
+        of_label = log_softmax(default * np.exp(log_ratio) * scores)[own]
+        return 0.5 * (log_ratio / TEMPERATURE_SPREAD) ** 2 - weight @ of_label
+
+    log_ratio = minimize_scalar(loss, bounds=(-TEMPERATURE_REACH, TEMPERATURE_REACH), method="bounded").x
+    return default * np.exp(log_ratio / 2 if is_single else log_ratio)

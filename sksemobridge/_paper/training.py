@@ -6,7 +6,7 @@ import numpy as np
 from scipy import linalg
 from scipy.optimize import minimize
 
-from .._utils.array_api import l2_normalize
+from .._utils.array_api import l2_normalize, map_arrays
 from .._utils.device import resolve_device, threads_for
 
 # The warm-up of the paper: the learning rate of the first step, and the number of steps in which it rises linearly.
@@ -95,14 +95,12 @@ class BridgeLoss:
         self._weight_in_class = self.to_tensor(weight_in_class[:, None])
         self._weight = torch.tensor(weight_in_class / self.n_classes).to(self._device)
         self._shots = self.to_tensor(texts.logit_scale * l2_normalize(X))
-        self._texts = [self.to_tensor(texts.embeddings), self.to_tensor(texts.eos_directions)]
-        self._projection, self._text_length = self.to_tensor(bridge.projection), bridge.text_length
-        self._projection_bias = self.to_tensor(bridge.projection_bias)
+        if self.has_text:
+            self._texts = [self.to_tensor(texts.embeddings), self.to_tensor(texts.eos_directions)]
+        self._joint = map_arrays(bridge, self.to_tensor).joint
 
     def to_tensor(self, values):
         """Values as a tensor with the precision and the device of the loss."""
-        if values is None:
-            return None
         return self._torch.tensor(np.asarray(values, dtype=self._dtype)).to(self._device)
 
     def __call__(self, inputs, bridge, bias=None, offset=0.0):
@@ -133,13 +131,6 @@ class BridgeLoss:
 
     def _cross_entropy(self, logits, codes):
         return self._torch.nn.functional.cross_entropy(logits, codes, reduction="none").double()
-
-    def _joint(self, eos):
-        """`L * eos @ W + b_W`. Without `b_W`, `L` has no effect."""
-        joint = eos if self._projection is None else eos @ self._projection
-        if self._projection_bias is None:
-            return joint
-        return self._text_length * joint + self._projection_bias
 
     def _unit(self, x):
         """`nrm(x)`. Rows of zeros stay zero, and have no gradient."""

@@ -161,7 +161,7 @@ def read_projection(text_encoder, prefix=""):
     name = f"{prefix}projection_"
     if not hasattr(text_encoder, name):
         raise ValueError(
-            f"text_encoder must offer {name}, and {_name(text_encoder)} does not. The paper's bridge needs it."
+            f"text_encoder must offer {name}, and {_name(text_encoder)} does not. CLIPTextEncoder does."
         )
     projection, bias = (
         None if value is None else np.array(to_numpy(value), dtype=np.float64)

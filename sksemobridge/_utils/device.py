@@ -58,29 +58,18 @@ def _limit_threads(n, user_api):
 def resolve_device(device):
     """The torch device of a parameter. `"auto"` is CUDA if there is a GPU, else the CPU.
 
-    It is a ValueError if torch does not know the device, or if this machine does not have it.
+    It is a ValueError if torch cannot make a tensor there on this machine.
     """
     import torch
 
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        device = torch.device(device)
-    except (RuntimeError, TypeError) as error:
+        return torch.empty(0, device=device).device
+    except (AssertionError, RuntimeError) as error:
+        # Some messages of torch go on for pages.
+        reason = str(error).partition("\n")[0].partition(". ")[0]
         raise ValueError(
-            f"device={device!r} is no device of torch; use 'auto', 'cpu', 'cuda' or 'cuda:1'."
+            f"device={device!r} is no device that torch can use on this machine ({reason}). Use device='auto', which takes "
+            "a GPU only if there is one."
         ) from error
-    if device.type == "cuda":
-        count = torch.cuda.device_count()
-        if not count:
-            raise ValueError(
-                f"device={str(device)!r}, but torch sees no CUDA GPU on this machine. Use device='auto', "
-                "which takes a GPU only if there is one."
-            )
-        index = torch.cuda.current_device() if device.index is None else device.index
-        if index >= count:
-            raise ValueError(f"device={str(device)!r}, but torch sees {count} CUDA GPU(s), numbered from 0.")
-        device = torch.device("cuda", index)
-    if device.type == "mps" and not torch.backends.mps.is_available():
-        raise ValueError("device='mps', but torch cannot use Apple's GPU on this machine. Use device='auto'.")
-    return device

@@ -1,9 +1,14 @@
-"""Files that are written completely, or not at all."""
+"""Files and folders on Linux, macOS and Windows."""
 
 import os
+import re
+import sys
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+# On Windows these names are devices, also with a suffix such as ".txt".
+_DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 
 
 def as_path(name):
@@ -15,7 +20,7 @@ def as_path(name):
 
 @contextmanager
 def new_file(path, replace=False):
-    """Yield a temporary name beside `path`. The file written under that name is renamed to `path` at the end.
+    """Write a file completely, or not at all. Yields a temporary name beside `path`, which is renamed to `path` at the end.
 
     Files that are written beside it follow. If a file cannot be written, or if `path` exists at the end and is not to be
     replaced, an `OSError` names `path`, and no new file is left.
@@ -45,3 +50,31 @@ def new_file(path, replace=False):
                     os.rename(written, path)
     except OSError as error:
         raise OSError(f"{str(path)!r} could not be written: {error}") from error
+
+
+def user_cache_folder():
+    """The user's folder for caches."""
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+
+
+def folder_names(labels):
+    """A folder name for each label. On no system, a name is a path, a device, or equal to another name.
+
+    Names that differ only in upper and lower case get numbers, because they are equal on Windows and macOS.
+    """
+    names, taken = {}, set()
+    for label in labels:
+        name = re.sub(r'[\x00-\x1f\\/:*?"<>|]', "_", str(label)).strip(". ") or "_"
+        if _DEVICES.fullmatch(name):
+            name = f"_{name}"
+        number, free = 1, name
+        while free.casefold() in taken:
+            number += 1
+            free = f"{name}-{number}"
+        taken.add(free.casefold())
+        names[label] = free
+    return names

@@ -33,12 +33,6 @@ def validate_embeddings(estimator, X, *, reset):
 
     With `array_api_dispatch=True` of scikit-learn, an array keeps its library. The estimator does not change. With
     `reset=True`, any width is accepted, and `record_features` stores it after the fit.
-
-    Raises
-    ------
-    ValueError
-        If a value is NaN, infinite or masked (the error names the rows), if the width is not that of `fit`, or if `X` holds
-        images instead of embeddings.
     """
     X = X if is_foreign(X) else to_numpy(X)
     xp = namespace(X) if is_foreign(X) else np
@@ -182,10 +176,7 @@ def sorted_labels(parts, what, **options):
 
 
 def validate_labels(y, n_rows):
-    """Labels as an array of shape (n_rows,).
-
-    It is a ValueError if `y` is None or continuous, if it has another length or missing values, or if it mixes text and others.
-    """
+    """Labels as an array of shape (n_rows,). Continuous, missing or mixed ones are errors."""
     if y is None:
         raise ValueError("This classifier requires y to be passed, but the target y is None.")
     y = column_or_1d(as_labels(y, "y"), warn=True)
@@ -215,11 +206,7 @@ def warn_about_unlabeled(y, class_names):
 
 
 def validate_classes(classes, *known):
-    """Sorted labels: those of `classes` (or None), together with all `known` ones (arrays or None).
-
-    It is a ValueError if there are no labels, if one is missing, if text and numbers are mixed, or if NumPy would round integers
-    of several types to compare them.
-    """
+    """Sorted labels: those of `classes` (or None), together with all `known` ones (arrays or None)."""
     if isinstance(classes, (str, bytes)) or not (classes is None or np.iterable(classes)):
         raise ValueError(f"classes must be a sequence of labels; got {classes!r}.")
     if classes is not None:

@@ -416,7 +416,7 @@ def test_a_pickle_from_a_machine_with_a_gpu_loads_where_there_is_none(folder_mod
     encoder = pickle.loads(pickle.dumps(CLIPImageEncoder(folder_model, device="cuda")))
     assert encoder.device == "cuda"
     if not torch.cuda.is_available():
-        with pytest.raises(ValueError, match="sees no CUDA GPU.*device='auto'"):
+        with pytest.raises(ValueError, match="device='cuda' is no device .*device='auto'"):
             encoder.transform(some_pictures(1))
     assert encoder.set_params(device="auto").transform(some_pictures(1)).shape == (1, 32)
 

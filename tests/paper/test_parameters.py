@@ -1,7 +1,6 @@
 """The parameter objects of the paper's method are scikit-learn's."""
 
 import pytest
-from sklearn.base import clone
 
 from sksemobridge._paper.parameters import PaperBlend, Training
 
@@ -24,14 +23,6 @@ def test_a_value_out_of_range_is_scikit_learns_error(parameters, name, value):
     parameters._validate_params()
     with pytest.raises(ValueError, match=f"'{name}' parameter of {type(parameters).__name__} must be"):
         parameters.set_params(**{name: value})._validate_params()
-
-
-@pytest.mark.parametrize("parameters", [PaperBlend(2.0, temperature=None), Training("adamw", tol=0.1)])
-def test_clones_are_equal_and_their_repr_makes_them_again(parameters):
-    copy = clone(parameters)
-    assert copy is not parameters
-    assert copy.get_params() == parameters.get_params()
-    assert eval(repr(parameters)).get_params() == parameters.get_params()
 
 
 def test_the_optimizers_have_numbers_of_steps_of_their_own():

@@ -5,7 +5,9 @@ from sklearn.preprocessing import normalize
 
 from sksemobridge._model.shots import Shots
 from sksemobridge._paper.bridge import Bridge
-from sksemobridge._texts.encode import ClassTexts
+from sksemobridge._texts.encode import ClassTexts, read_texts
+
+from ..conftest import World
 
 
 def make_shots(X, codes, weight=None, group=None):
@@ -17,19 +19,10 @@ def make_shots(X, codes, weight=None, group=None):
     return shots.take(np.argsort(codes, kind="stable"))
 
 
-def unit(rows):
-    return rows / np.linalg.norm(rows, axis=-1, keepdims=True)
-
-
-def make_texts(n_classes=5, d=24, width=16, bias=False, seed=0):
-    """Texts of a made-up model, one for each class."""
-    rng = np.random.default_rng(seed)
-    projection = rng.normal(size=(d, width)) / np.sqrt(d)
-    eos = 3 * rng.normal(size=(n_classes, d))
-    bias = rng.normal(scale=0.1, size=width) if bias else None
-    joint = eos @ projection + (0 if bias is None else bias)
-    length = float(np.linalg.norm(eos, axis=1).mean())
-    return ClassTexts(unit(joint), 20.0, unit(eos), projection, bias, length)
+def make_texts(**params):
+    """Texts of a made-up model, one for each of five classes."""
+    world = World(**params)
+    return read_texts(world.text_encoder(), [[text] for text in world.texts], of_bridge=True)
 
 
 def draw(texts, per_class, noise=0.2, seed=1):

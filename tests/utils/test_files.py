@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import sksemobridge
-from sksemobridge._utils import platforms
+from sksemobridge._utils import files
 
 # What a process of Windows does not find. torch and scikit-learn know by other ways where they are.
 WITHOUT = """
@@ -76,12 +76,12 @@ def test_caches_are_where_the_system_keeps_them(system, variables, folder, monke
     for variable, value in variables.items():
         monkeypatch.setenv(variable, value)
     monkeypatch.setattr(sys, "platform", system)
-    assert platforms.user_cache_folder() == Path(folder).expanduser()
+    assert files.user_cache_folder() == Path(folder).expanduser()
 
 
 def test_names_of_folders_hold_on_every_system():
     labels = ["Bird", "bird", "a/b", "a_b", "..", "con", "NUL.txt", "x:y", "trailing. ", "", 3]
-    names = platforms.folder_names(labels)
+    names = files.folder_names(labels)
     assert list(names) == labels
     assert len({name.casefold() for name in names.values()}) == len(labels)
     assert names["Bird"] == "Bird"
