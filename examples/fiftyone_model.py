@@ -6,7 +6,7 @@ FiftyOne shows a dataset of images, and people label them there. This model lear
 `dataset.apply_model(model, "predictions")` fills another field with label, confidence, doubt and p-value. Sort by doubt in the
 app, or with `dataset.sort_by("predictions.doubt", reverse=True)`. Then the images that need a person come first.
 
-If an image is broken, FiftyOne loses its whole batch. Apply the model again to `dataset.exists("predictions", False)`, without
+If an image is broken, its batch gets no predictions. Apply the model again to `dataset.exists("predictions", False)`, without
 `batch_size`.
 """
 
@@ -60,7 +60,7 @@ class FewShotModel(Model):
 
 
 # %%
-# A trial on pictures of the package. A third of them has a label.
+# A trial on pictures of the package. A third of them have a label.
 if __name__ == "__main__":
     from pathlib import Path
 

@@ -2,9 +2,9 @@
 To and from Label Studio
 ========================
 
-Label Studio exports and imports JSON. Here its labels become shots, and predictions go back with scores. People can then label the
-least certain images first (in Label Studio: order tasks by prediction score). Images are local files in one folder, which Label
-Studio serves (its "local storage").
+Label Studio exports and imports JSON. This example turns its labels into shots, and sends back predictions with scores. People
+can then label the least certain images first (in Label Studio: order tasks by prediction score). The images are files in one
+folder, which Label Studio serves as "local storage".
 """
 
 # sphinx_gallery_thumbnail_path = "generated/cards/label_studio.png"
@@ -38,7 +38,7 @@ def to_tasks(table, root):
 
 
 def to_shots(tasks, root):
-    """Paths and labels from an export of tasks ("JSON"). Tasks without exactly one label by a person are left out."""
+    """Paths and labels from an export of tasks ("JSON"). Only tasks with exactly one label by a person are used."""
     paths, labels = [], []
     for task in tasks:
         results = [
@@ -48,7 +48,7 @@ def to_shots(tasks, root):
             for result in annotation["result"]
             if result["from_name"] == CHOICES
         ]
-        # The last annotation counts. Several choices for one image are no class.
+        # The last annotation counts. Several choices are not one class.
         if results and len(results[-1]) == 1:
             paths.append(str(Path(root, parse_qs(urlsplit(task["data"][IMAGE]).query)["d"][0])))
             labels.append(results[-1][0])

@@ -2,9 +2,9 @@
 An operator for LightlyStudio
 =============================
 
-LightlyStudio shows a dataset of images, and people give them classes there. This operator for its menu learns from these classes
-and their names. It gives all images a predicted class with a confidence. The metadata `doubt` and `p_value` show which images need
-a person first.
+LightlyStudio shows a dataset of images, and people give them classes there. An operator in its menu learns from these classes
+and their names. It gives all images a predicted class with a confidence. The metadata `doubt` and `p_value` show which images
+need a person first.
 
 There are two ways to install the operator. In the `pyproject.toml` of your package, add the line
 `few_shot = "my_package.my_module:FewShotOperator"` below `[project.entry-points."lightly_studio.plugins"]`. Or register it in a
@@ -77,7 +77,7 @@ class FewShotOperator(BaseOperator):
 
 
 # %%
-# A trial on pictures of the package. A third of them has a class. `lightly_studio.start_gui()` would show the dataset.
+# A trial on pictures of the package. A third of them have a class. `lightly_studio.start_gui()` would show the dataset.
 if __name__ == "__main__":
     from pathlib import Path
 

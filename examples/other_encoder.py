@@ -2,8 +2,8 @@
 Any image encoder: a network of torchvision
 ===========================================
 
-A classifier needs embeddings, but no CLIP. Here they come from a ResNet of torchvision without its last layer, and no names
-are used. The weights are random, so nothing is downloaded. `weights="DEFAULT"` takes those of ImageNet.
+A classifier needs embeddings, but not from CLIP. Here they come from a ResNet of torchvision without its last layer. No names
+are used. The weights are random, so nothing is downloaded. `weights="DEFAULT"` loads those of ImageNet.
 """
 
 # sphinx_gallery_thumbnail_path = "generated/cards/other_encoder.png"
@@ -43,7 +43,7 @@ queries = np.setdiff1d(kinds, shots)
 pipeline.fit(emoji.images[shots], labels[shots])
 
 # %%
-# Compare with logistic regression on the same embeddings, and with the bundled CLIP model, also without texts.
+# Compare with logistic regression on the same embeddings, and with the bundled CLIP model without texts.
 clip = CLIPImageEncoder("mini", pretrained="bundled")
 scores = {
     "random ResNet": pipeline.score(emoji.images[queries], labels[queries]),

@@ -2,8 +2,8 @@
 Calibrated probabilities, and abstaining
 ========================================
 
-Take all pictures with a probability of about 70 %. If about 70 % of them are right, the probabilities are calibrated. Then
-a person can look at the uncertain pictures. The default model calibrates its probabilities on the shots.
+Take all pictures with a probability of about 70 %. If about 70 % of these predictions are right, the probabilities are
+calibrated. Then they show which pictures a person should look at. The default model calibrates its probabilities on the shots.
 """
 
 import matplotlib.pyplot as plt
@@ -42,8 +42,8 @@ for name, classifier in classifiers.items():
     right[name] = classifier.predict(X[queries]) == labels[queries]
 
 # %%
-# Left: the reliability, which scikit-learn draws. Right: only the pictures with the highest probabilities are answered,
-# and the curve shows how many of these answers are right.
+# Left: the reliability diagram of scikit-learn. Right: only pictures with the highest probabilities get an answer, and the
+# curve shows how many answers are right.
 figure, (left, right_panel) = plt.subplots(1, 2, figsize=(10, 4.6), layout="constrained")
 for name in classifiers:
     CalibrationDisplay.from_predictions(
@@ -61,7 +61,7 @@ right_panel.legend(loc="lower left", fontsize="small")
 plt.show()
 
 # %%
-# Below a threshold, there is no answer. If probabilities are calibrated, they predict how many answers will be right.
+# Pictures below a threshold get no answer. If probabilities are calibrated, they predict how many answers will be right.
 print(f"{'':<28}{'threshold':>10}{'answered':>10}{'expected':>10}{'right':>8}")
 for name in classifiers:
     for threshold in (0.0, 0.5, 0.8):

@@ -56,8 +56,8 @@ PredictionsDisplay.from_estimator(
 )
 
 # %%
-# Perhaps labels of shots are wrong. Here five of 36 have a wrong label. `label_proba_` is the probability that a label is
-# right. Shots with doubtful labels count less. A person looks at the lowest values.
+# Perhaps shots have wrong labels. Here, five of the 36 do. `label_proba_` is the probability that a label is right. Shots with
+# doubtful labels count less. A person should look at those with the lowest values.
 given = labels[shots].copy()
 planted = rng.permutation(len(shots))[:5]
 given[planted] = np.roll(NAMES, 1)[np.searchsorted(NAMES, given[planted])]

@@ -27,7 +27,7 @@ old_queries = np.concatenate([order[name][8:] for name in OLD])
 
 # %%
 # First, a classifier for the old classes. `with_classes` returns a classifier that also knows a new class by its name.
-# `partial_fit` adds shots. The result is that of `fit` on all shots.
+# `partial_fit` adds shots. The result equals that of `fit` on all shots.
 before = SeMoBridgeClassifier(CLIPTextEncoder("mini", "bundled")).fit(X[shots], labels[shots])
 
 

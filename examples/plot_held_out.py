@@ -2,8 +2,8 @@
 Held-out shots: doubtful labels, calibration and prediction sets
 ================================================================
 
-To estimate its weights, the classifier leaves out each shot once. `store_held_out=True` keeps these predictions. They need
-no test set, and cost nothing more. Other tools can use them: the displays of scikit-learn, cleanlab and MAPIE
+To estimate its weights, the classifier leaves out each shot once. `store_held_out=True` keeps these predictions. They need no
+test set, and no more time. Other tools can use them: the displays of scikit-learn, cleanlab and MAPIE
 (`pip install cleanlab mapie`).
 """
 
@@ -62,7 +62,7 @@ for ax, i in zip(axes, doubtful):
     ax.set_title(f"{NAMES[given[i]]}?" + ("\n(wrong)" if i in wrong else "\n"), fontsize=9)
 
 # %%
-# Now these labels are corrected. Which classes are confused? Are the probabilities calibrated? This needs no test set.
+# Now all labels are right. Which classes are confused? Are the probabilities calibrated? No test set is needed.
 classifier.fit(X[shots], np.repeat(np.arange(len(NAMES)), 10))
 held_out, y = classifier.held_out_proba_, np.repeat(np.arange(len(NAMES)), 10)
 figure, (left, right) = plt.subplots(1, 2, figsize=(11, 5), layout="constrained")
@@ -82,9 +82,9 @@ print(
 
 
 # %%
-# MAPIE predicts sets of classes. In nine of ten cases, the right class is in the set. MAPIE asks the estimator for
-# probabilities of pictures that it has not learnt from. We have these already, so we give it an estimator whose features
-# are the probabilities.
+# MAPIE predicts sets of classes. In nine of ten cases, the right class is in the set. MAPIE asks an estimator for
+# probabilities of new pictures. We have these probabilities already, so our estimator takes them as features, and returns
+# them.
 class Given(ClassifierMixin, BaseEstimator):
     """A classifier of probabilities that were computed elsewhere."""
 

@@ -34,7 +34,7 @@ true = np.searchsorted(NAMES, labels[kept])
 
 # %%
 # scikit-activeml wraps estimators of scikit-learn. NaN marks labels that are not known yet. Labels are numbers here, and
-# `class_names` has their names. Classes without a shot are known by name, so the first round needs no shot of each class.
+# `class_names` gives their names. Classes without a shot are known by name, so the first round needs no shot of each class.
 text_encoder = CLIPTextEncoder("mini", "bundled")
 wrapped = SklearnClassifier(
     SeMoBridgeClassifier(text_encoder, class_names=NAMES), classes=np.arange(len(NAMES)), random_state=0
@@ -44,7 +44,7 @@ BATCH, ROUNDS, DRAWS = 10, 4, 4
 
 
 def run(seed, ask):
-    """Accuracy on other pictures after each round of labels; `ask(pool, y)` names rows of the pool."""
+    """Accuracy on other pictures after each round; `ask(pool, y, rng)` returns rows of the pool."""
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(true))
     pool, test = order[::2], order[1::2]

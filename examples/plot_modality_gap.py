@@ -20,7 +20,7 @@ from sksemobridge.datasets import load_emoji
 def draw(title, *before_and_after):
     """Panels of pairs of images and texts in one plane."""
     pairs = [[normalize(part) for part in pair] for pair in before_and_after]
-    # There are few texts and many images. Texts are repeated, so that both count the same for the plane.
+    # There are few texts and many images. Texts are repeated, so that both count the same in the PCA.
     plane = PCA(2).fit(
         np.vstack([part for pair in pairs for part in (pair[0], np.resize(pair[1], pair[0].shape))])
     )
@@ -38,9 +38,9 @@ def draw(title, *before_and_after):
 # %%
 # Made-up embeddings
 # ------------------
-# First, a space in which the gap is easy to see. The last step of the text tower is a linear map, the text projection
-# `W`. In some directions of the space (here 8 of 32), its singular values are small, so texts have hardly any part in
-# them. Images can lie anywhere. The gap between images and texts is in these directions.
+# First, a space in which the gap is easy to see. The last step of the text tower is a linear map, the text projection `W`. In
+# some directions of the space (here 8 of 32), its singular values are small, so texts are nearly zero there. Images can lie
+# anywhere. The gap between images and texts is in these directions.
 rng = np.random.default_rng(0)
 directions = np.linalg.qr(rng.normal(size=(32, 32)))[0]
 strength = np.r_[np.ones(24), np.full(8, 0.05)]
@@ -64,9 +64,9 @@ draw("Made-up embeddings", (images, texts), (bridge.transform(images), texts))
 # %%
 # The bundled model
 # -----------------
-# In real models, `W` does not show well where texts lie. So the bridge for search is learnt from words. It keeps the directions
-# in which the embeddings of some thousand names of things differ, and subtracts the mean image. Texts minus their mean lie in
-# the same directions. Then the gap is small.
+# In real models, `W` does not show well where texts lie. So the bridge for search is learnt from words. It keeps the
+# directions in which the embeddings of some thousand names of things differ, and subtracts the mean image. Texts minus their
+# mean lie in the same directions. After this, the gap is small.
 emoji = load_emoji()
 images = CLIPImageEncoder("mini", "bundled").transform(emoji.images[::3])
 text_encoder = CLIPTextEncoder("mini", "bundled")

@@ -35,7 +35,7 @@ for name, score in scores.items():
     )
 
 # %%
-# If images with a p-value of at most `alpha` are rejected, about this share of the pictures of the classes is lost.
+# If images with a p-value of at most `alpha` are rejected, about the share `alpha` of the known classes' pictures is lost.
 p_values = classifier.p_values(X[queries])
 alphas = np.array([0.02, 0.05, 0.1, 0.2, 0.3])
 of_known, of_others = (

@@ -2,8 +2,8 @@
 One class against everything else
 =================================
 
-You have four pictures of the thing that you search, and forty pictures of other things. No word describes "everything
-else". So this class has the name None, which means no text.
+You have four pictures of the thing you search for, and forty pictures of other things. No word describes "everything else". So
+this class has the name None, which means no text.
 """
 
 import matplotlib.pyplot as plt
@@ -23,7 +23,7 @@ text_encoder = CLIPTextEncoder("mini", "bundled")
 WANTED = ["clock", "heart", "mammal"]
 
 # %%
-# Each class is the wanted one in turn.
+# Each of three classes is wanted in turn.
 figure, axes = plt.subplots(1, len(WANTED), figsize=(12, 4.3), layout="constrained", sharey=True)
 for ax, name in zip(axes, WANTED):
     rng = np.random.default_rng(0)

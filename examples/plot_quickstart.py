@@ -65,7 +65,7 @@ tasks = {
 
 # %%
 # Embeddings are computed once. All three classifiers use them.
-warnings.filterwarnings("ignore", "The number of unique classes")  # one shot of each class is meant
+warnings.filterwarnings("ignore", "The number of unique classes")  # one shot of each class is intended
 encoder = CLIPImageEncoder("mini", "bundled")
 models = {
     "SeMoBridge": pipeline[-1],
@@ -93,8 +93,8 @@ for title, (images, y) in tasks.items():
         print(f"{k:5d}", *of_models, f"{gain.mean():+8.1f} ± {gain.std(ddof=1) / 10**0.5:.1f}", sep="  ")
 
 # %%
-# The plot shows twelve predictions with their probabilities, and the closest labelled pictures. The share of right
-# predictions among them is the accuracy.
+# The plot shows twelve predictions with their probabilities, and the closest labelled pictures. The accuracy of these twelve
+# is that of all queries.
 shots, queries = draw_shots(labels, 4, seed=0)
 pipeline.fit(emoji.images[shots], labels[shots])
 is_right = pipeline.predict(emoji.images[queries]) == labels[queries]

@@ -27,7 +27,7 @@ encode_text = CLIPTextEncoder("mini", pretrained="bundled")
 
 
 # %%
-# The queries are the same pictures in other styles, which filters make.
+# The queries are the same pictures in other styles, made by filters.
 def pixel_art(picture):
     """Twelve by twelve squares."""
     return picture.resize((12, 12), Image.Resampling.BOX).resize(picture.size, Image.Resampling.NEAREST)
@@ -64,8 +64,8 @@ print(f"The bridge keeps {bridge.rank_} of {gallery.shape[1]} directions.")
 
 
 # %%
-# How good is the search? The average precision is over the whole ranking. It is computed for the same picture, and for
-# the other pictures of its class.
+# How good is the search? Mean average precision uses the whole ranking. It is computed for finding the same picture, and for
+# finding other pictures of its class.
 def ways(style):
     """Queries and gallery of each way to search, by name."""
     yield "as they are", queries[style], gallery

@@ -23,8 +23,8 @@ classes = np.unique(labels)
 X = CLIPImageEncoder("mini", "bundled").transform(emoji.images[kept])
 
 # %%
-# In these splits, the first `C` training rows are one shot of each class, the first `2 C` rows are two shots of each
-# class, and so on. So the learning curve of scikit-learn counts shots of a class.
+# In these splits, the first `C` training rows are one shot of each class, the first `2 C` rows are two shots of each class,
+# and so on. So scikit-learn's learning curve goes over the shots per class.
 SHOTS = np.array([1, 2, 4, 8])
 
 
@@ -43,7 +43,7 @@ classifiers = {"default": SeMoBridgeClassifier(text_encoder)} | {
 }
 
 # %%
-# Left: accuracy against number of shots. Right: loss against training step. The first fit only embeds the words.
+# Left: accuracy against number of shots. Right: loss against training step. The first fit embeds the words, untimed.
 classifiers["default"].fit(X, labels)
 figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.2), layout="constrained")
 for name, classifier in classifiers.items():

@@ -63,8 +63,8 @@ ways = {
 }
 
 # %%
-# Four items of each class have a label. There are ten draws. Side by side, a linear model must learn 129 columns from 32
-# labels. The classifier that votes uses the class names too, so it gains from both.
+# Four items of each class have a label. There are ten draws. Side by side, a linear model must learn from 129 columns with 32
+# labels. The vote uses the class names too, so it gains from both features.
 draws = StratifiedShuffleSplit(10, train_size=4 * len(GRAMS), random_state=0)
 scores = {name: cross_val_score(way, frame, frame["label"], cv=draws) for name, way in ways.items()}
 for name, score in scores.items():

@@ -2,7 +2,8 @@
 Save and load
 =============
 
-A fitted pipeline holds arrays and parameters, but no weights of CLIP. So files are small, and load on machines without a GPU.
+A fitted pipeline holds arrays and parameters, but no weights of CLIP. So files are small. Machines without a GPU can load
+them.
 """
 
 import tempfile

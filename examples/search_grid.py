@@ -2,7 +2,7 @@
 Search parameters without embedding again
 =========================================
 
-Images are embedded once. The search uses the embeddings.
+Images are embedded once. The grid search uses the embeddings.
 """
 
 import matplotlib.pyplot as plt
@@ -35,7 +35,7 @@ search = GridSearchCV(
 search.fit(X, y)
 
 # %%
-# A smaller log loss is better. The method of the paper depends on its numbers. `blend="auto"` has no such numbers.
+# A smaller log loss is better. The method of the paper depends on its hyperparameters. `blend="auto"` has none.
 best = np.argsort(search.cv_results_["rank_test_score"])[:8]
 losses = -search.cv_results_["mean_test_score"][best]
 params = [", ".join(f"{k}={v}" for k, v in search.cv_results_["params"][i].items()) for i in best]

@@ -2,7 +2,8 @@
 Search the paper's seven numbers with Optuna
 ============================================
 
-The paper tunes its numbers with Optuna on a validation split. This example uses cross-validation on the shots instead.
+The paper tunes seven hyperparameters with Optuna on a validation split. This example uses cross-validation on the shots
+instead.
 """
 
 import matplotlib.pyplot as plt

@@ -24,7 +24,7 @@ from sksemobridge.datasets import load_emoji
 logging.getLogger("mlflow").setLevel(logging.ERROR)
 
 # %%
-# A classifier of embeddings. (A whole pipeline is logged in the same way. Then requests contain paths of images.)
+# Fit a classifier of embeddings. (A whole pipeline is logged the same way. Then requests contain paths of images.)
 emoji = load_emoji()
 labels = emoji.target_names[emoji.target]
 embeddings = CLIPImageEncoder("mini", pretrained="bundled").transform(emoji.images[::4])

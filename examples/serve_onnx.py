@@ -2,9 +2,9 @@
 Serve without torch: a pipeline as one ONNX file
 ================================================
 
-`to_onnx` writes a fitted pipeline with its image tower into one file. The program that serves it needs only onnxruntime,
-Pillow and NumPy. This example compares it with the pipeline. Each runs in its own process, and the times begin with the
-start of the process (run it on a quiet machine: `python examples/serve_onnx.py`).
+`to_onnx` writes a fitted pipeline, with its image encoder, into one file. The program that serves it needs only onnxruntime,
+Pillow and NumPy. This example compares this program with the pipeline. Each runs in its own process, and the times include its
+start (run it on a quiet machine: `python examples/serve_onnx.py`).
 """
 
 # sphinx_gallery_thumbnail_path = "generated/cards/serve_onnx.png"
@@ -19,8 +19,8 @@ import numpy as np
 
 
 # %%
-# The service. The file contains the names of the classes, and says how to prepare an image. The preparation is that of
-# torchvision, but with Pillow only: resize by the shortest side, crop the middle, and scale the values.
+# The service finds the names of the classes in the file, and how to prepare an image. The preparation is that of torchvision,
+# but with Pillow only: resize by the shortest side, crop the middle, and scale the values.
 def serve(path):
     import onnxruntime
     from PIL import Image
@@ -47,7 +47,7 @@ def serve(path):
 
 
 # %%
-# The same with the pipeline.
+# The pipeline does the same.
 def load(path):
     import joblib
 
