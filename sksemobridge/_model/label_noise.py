@@ -1,12 +1,20 @@
 """The probability that each label is right, from names and the other shots (not from a paper).
 
-The share `e` of the labels is wrong. A wrong label is any class with the same probability. `p_i` is the probability of the
-label of image `i`, by a model that was fitted without this image. Then the label is right with the probability
+The share `e` of the labels is wrong. `p_i` is the probability of the label of image `i`, by a model that was fitted without
+this image. `w_i` is its probability if the label is wrong. Then the label is right with the probability
 
-    right_i = (1 - e) p_i / ((1 - e) p_i + e / C),      e = (sum_i (1 - right_i) + WORTH * SHARE) / (n + WORTH).
+    right_i = (1 - e) p_i / ((1 - e) p_i + e w_i),      e = (sum_i (1 - right_i) + WORTH * SHARE) / (n + WORTH).
+
+A wrong label may be any class, or a class that looks alike:
+
+    w_i = (1 - a) / C + a sum_k p_ik q_k(label of i),      a = trust * (mean p_i)^2.
+
+`q_k` are the mean probabilities of the other classes for the images of class `k`. They sum to one. For a class without shots
+all `q` are `1 / C`. They count as much as the names help and the model is certain: if a task is hard, classes are confused
+although the labels are right.
 
 In the next fit, each image counts with this probability. The fit gives new `p_i`. With texts, the first `p_i` are those of
-the texts alone.
+the texts alone, with `w_i = 1 / C`.
 
 A name may mean nothing, and where names do not help, the only other image of a class may say nothing about it. In these
 cases `p_i = 1 / C`. For a name, all images of the class together tell how probable this case is. If the images of another
@@ -91,9 +99,10 @@ def right_labels(evidence_if, codes, first=None, share="auto"):
         in_pair = (1 - IMAGE_TELLS) * (1 - evidence.trust)
         unknown = np.select([others == 0, others == 1], [alone, in_pair], 0.0)
         classes = np.unique(likely)
-        of_label = softmax(logits)[np.arange(len(rows)), np.searchsorted(classes, codes[rows])]
-        of_label = (1 - unknown) * of_label + unknown / logits.shape[1]
-        right[rows] = np.maximum(_right(of_label, e, logits.shape[1]), LEAST)
+        p, index = softmax(logits), np.searchsorted(classes, codes[rows])
+        if_wrong = _if_wrong(p, index, right[rows], evidence.trust)
+        of_label = (1 - unknown) * p[np.arange(len(rows)), index] + unknown / len(classes)
+        right[rows] = np.maximum(_right(of_label, e, if_wrong), LEAST)
         e = estimated()
         best = np.where(right[rows] < 0.5, classes[logits.argmax(axis=1)], codes[rows])
         likely = _likely(codes, right, rows, best)
@@ -123,7 +132,7 @@ def _judged_by_names(p, codes, trust, e):
     of_others = others @ expit(logit(NAME_TELLS * trust) + ratio) / np.maximum(others.sum(axis=1), TINY)
     confirmed = of_others**2
     name_tells = expit(logit(NAME_TELLS * trust * confirmed) + ratio[codes])
-    right = name_tells * _right(p[each, codes], e, n_classes) + (1 - name_tells) * (1 - e)
+    right = name_tells * _right(p[each, codes], e, 1 / n_classes) + (1 - name_tells) * (1 - e)
     return right, confirmed, of_names
 
 
@@ -137,9 +146,22 @@ def _likely(codes, right, rows, best):
     return likely
 
 
-def _right(p, e, n_classes):
+def _right(p, e, if_wrong):
     """`right_i` of labels that have the probabilities `p` by the model, if the share `e` of the labels is wrong."""
-    return (1 - e) * p / ((1 - e) * p + e / n_classes)
+    return (1 - e) * p / ((1 - e) * p + e * if_wrong)
+
+
+def _if_wrong(p, codes, right, trust):
+    """`w_i (k,)`, the probability of each label if it is wrong, by the probabilities `p (k, C)` of classes."""
+    shown, index = np.unique(codes, return_inverse=True)
+    of_shown = p[:, shown]
+    taken_for = sum_rows(of_shown, right, index, len(shown))
+    certain = np.trace(taken_for) / max(right.sum(), TINY)
+    np.fill_diagonal(taken_for, 0)
+    taken_for /= np.maximum(taken_for.sum(axis=1, keepdims=True), TINY)
+    alike = trust * certain**2
+    among_shown = np.einsum("ik,ki->i", of_shown, taken_for[:, index])
+    return alike * among_shown + (1 - alike * of_shown.sum(axis=1)) / p.shape[1]
 
 
 def _of_another(codes, of_names, logits, n_classes):
