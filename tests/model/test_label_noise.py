@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sksemobridge import PaperBlend, PrecomputedTextEncoder, SeMoBridgeClassifier
-from sksemobridge._model.label_noise import LEAST
+from sksemobridge._model.label_noise import LEAST, _if_wrong
 
 
 @pytest.fixture
@@ -64,6 +64,29 @@ def test_a_pair_whose_name_means_nothing_is_judged_as_without_names():
     ignored = SeMoBridgeClassifier(class_names="ignore").fit(X, y)
     assert named.blend_["trust"] < 0.01
     np.testing.assert_allclose(named.label_proba_, ignored.label_proba_, atol=0.2)
+
+
+def test_labels_of_classes_that_look_alike_are_found():
+    """Ten pairs of classes look alike. One label in four is that of the other class of the pair."""
+    rng = np.random.default_rng(0)
+    pairs, own = rng.normal(size=(2, 20, 64))
+    means, names = 4 + 2 * np.repeat(pairs[:10], 2, axis=0) + 1.5 * own, [f"class {c:02}" for c in range(20)]
+    truth, wrong = np.repeat(np.arange(20), 16), np.arange(320) % 4 == 0
+    X, y = means[truth] + rng.normal(size=(320, 64)), np.array(names)[np.where(wrong, truth ^ 1, truth)]
+    encoder = PrecomputedTextEncoder(names, means, np.eye(64))
+    right = SeMoBridgeClassifier(encoder, prompts="{}").fit(X, y).label_proba_
+    assert right[wrong].max() < 0.5 < right[~wrong].min()
+
+
+def test_a_wrong_label_is_more_probably_that_of_a_class_that_is_confused():
+    p = np.array([[0.8, 0.2, 0.0, 0.0], [0.2, 0.8, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0], [0.8, 0.2, 0.0, 0.0]])
+    codes, right = np.array([0, 1, 2, 1]), np.ones(4)
+    np.testing.assert_array_equal(_if_wrong(p, codes, right, trust=0.0), np.full(4, 0.25))
+    if_wrong = _if_wrong(p, codes, right, trust=1.0)
+    # The last image looks like class 0, and has a label that such images often get.
+    assert if_wrong[3] > 0.25 > if_wrong[2]
+    # No image has the label 3, so nothing is known about class 3.
+    np.testing.assert_allclose(_if_wrong(np.eye(4)[[3]], np.array([0]), np.ones(1), 1.0), 0.25)
 
 
 def test_few_doubtful_labels_are_told_and_change_nothing(world):
