@@ -33,7 +33,7 @@ WIDTH, WIDTH_OF_TEXT, FREEDOM, CORRECTION = 0.35, 0.8, 8.0, 0.9
 # Prior odds that texts help: CLIP knows most words that are names.
 TEXT_ODDS = 10.0
 # Texts that help save at least this part of the loss of guessing.
-LEAST_GAIN = 0.1
+LEAST_GAIN = 0.15
 # Largest `|log(s / s0)|`. The optimisation ends if the loss decreases by less than TOL of itself. Below ROUNDING is rounding.
 MOST_LOG_RATIO, TOL, ROUNDING = 9.0, 1e-8, 1e-14
 # Largest part of a shot in its own logits, which guards a division. Largest number of shots that it is compared with.
