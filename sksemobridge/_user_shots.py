@@ -43,8 +43,10 @@ class UserShots:
         return {os.path.realpath(path): label for path, label in self.corrections.items()}
 
     def likely(self):
-        """The class that a model without the shot predicts for each shot."""
-        return self.evaluation.classes[np.nan_to_num(self.evaluation.held_out_proba).argmax(axis=1)]
+        """The most probable class of each shot apart from its label, by a model without the shot."""
+        others = np.nan_to_num(self.evaluation.held_out_proba)
+        others[self.evaluation.classes == self.labels[:, None]] = -1
+        return self.evaluation.classes[others.argmax(axis=1)]
 
     def summary(self, paths, embeddings):
         """Text with the accuracy on the shots, the doubtful shots, and the changes by the corrections.

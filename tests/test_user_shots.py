@@ -2,10 +2,13 @@
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from sksemobridge._command import main
+from sksemobridge._user_shots import UserShots
 
 from .user_folder import LABEL, link, rows_of
 
@@ -118,3 +121,10 @@ def test_a_correction_is_for_all_links_to_its_file(place, capsys):
     Path("corrections.csv").write_text("shots/bird/0.png,\n")
     label("--corrections", "corrections.csv")
     assert "11 shots of 3 classes: bird 3, clock 4, fruit 4" in capsys.readouterr().err
+
+
+def test_a_shot_does_not_look_like_its_own_label():
+    proba = np.array([[0.6, 0.1, 0.3], [0.2, 0.7, 0.1], [np.nan, np.nan, np.nan]])
+    evaluation = SimpleNamespace(classes=np.array(["a", "b", "c"]), held_out_proba=proba)
+    shots = UserShots(None, ["1", "2", "3"], np.array(["a", "a", "a"], dtype=object), None, evaluation)
+    assert shots.likely().tolist() == ["c", "b", "b"]

@@ -47,8 +47,9 @@ NAME_TELLS, IMAGE_TELLS = 0.9, 0.5
 # Share of the labels that look wrong only because the images are hard.
 HARD = 0.05
 # All images of one class may show another class if both have at least `MANY`. By how much the images must fit the other name
-# better, and how large the log loss of telling the two classes apart must be, in nats per image. Guessing has 0.69.
-MANY, FITS, LARGE_LOSS = 8, 1.0, 0.75
+# better, and how large the log loss of telling the two classes apart must be: its mean over both classes, and its median in
+# each, all in nats per image. Guessing has 0.69.
+MANY, FITS, LARGE_LOSS, LARGE_MEDIAN = 8, 1.0, 0.75, 0.1
 # An image counts at least this much. Smallest sum of probabilities.
 LEAST, TINY = 1e-3, 1e-300
 
@@ -178,7 +179,8 @@ def _of_another(codes, of_names, logits, n_classes):
     clear = (fit.max(axis=1) > own + FITS) & (own[best] > FITS) & (np.minimum(count, count[best]) >= MANY)
     found = []
     for pair in zip(np.flatnonzero(clear), best[clear]):
-        losses = [-log_softmax(logits[codes == c][:, pair], axis=1).mean(axis=0) for c in pair]
-        if np.trace(losses) / 2 > LARGE_LOSS:
+        losses = [-log_softmax(logits[codes == c][:, pair], axis=1)[:, i] for i, c in enumerate(pair)]
+        # A few wrong labels make the mean large. If all are wrong, most images cannot be told apart.
+        if np.mean([*map(np.mean, losses)]) > LARGE_LOSS and min(map(np.median, losses)) > LARGE_MEDIAN:
             found.append(pair[0])
     return found if len(found) == 1 else []

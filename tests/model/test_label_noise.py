@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sksemobridge import PaperBlend, PrecomputedTextEncoder, SeMoBridgeClassifier
-from sksemobridge._model.label_noise import LEAST, _if_wrong
+from sksemobridge._model.label_noise import LEAST, _if_wrong, _of_another
 
 
 @pytest.fixture
@@ -160,6 +160,19 @@ def test_many_names_without_shots_take_no_right_label():
     classifier = SeMoBridgeClassifier(encoder, prompts="{}")
     right = classifier.partial_fit(X, np.array(names)[codes], classes=names).label_proba_
     assert right.min() > 0.5
+
+
+@pytest.mark.parametrize("wrong, found", [(11, [0]), (3, [])])
+def test_some_wrong_labels_are_not_a_whole_class(wrong, found):
+    """The images of class 0 fit the name of class 1. Some of them, or all, show class 1."""
+    codes = np.repeat([0, 1], 11)
+    of_names = np.tile([-1.0, 2.0], (22, 1))
+    told_apart = np.where(codes == 0, 3.0, -3.0)
+    told_apart[:wrong] = -5.0
+    if wrong == 11:
+        told_apart = np.tile([1.0, -1.0], 11)
+    logits = np.stack([told_apart, -told_apart], axis=1)
+    assert _of_another(codes, of_names, logits, 2) == found
 
 
 def test_a_class_whose_images_are_all_of_another_class_is_found(make_world):
