@@ -162,17 +162,15 @@ def test_many_names_without_shots_take_no_right_label():
     assert right.min() > 0.5
 
 
-@pytest.mark.parametrize("wrong, found", [(11, [0]), (3, [])])
-def test_some_wrong_labels_are_not_a_whole_class(wrong, found):
-    """The images of class 0 fit the name of class 1. Some of them, or all, show class 1."""
-    codes = np.repeat([0, 1], 11)
-    of_names = np.tile([-1.0, 2.0], (22, 1))
-    told_apart = np.where(codes == 0, 3.0, -3.0)
-    told_apart[:wrong] = -5.0
-    if wrong == 11:
-        told_apart = np.tile([1.0, -1.0], 11)
-    logits = np.stack([told_apart, -told_apart], axis=1)
-    assert _of_another(codes, of_names, logits, 2) == found
+@pytest.mark.parametrize(
+    ("logit_of_0", "found"),
+    [(np.tile([1.0, -1.0], 11), [0]), (np.repeat([-5.0, 3.0, -3.0], [3, 8, 11]), [])],
+    ids=["all", "three"],
+)
+def test_some_wrong_labels_are_not_a_whole_class(logit_of_0, found):
+    """The images of class 0 fit the name of class 1. All of them, or three, show class 1."""
+    codes, of_names = np.repeat([0, 1], 11), np.tile([-1.0, 2.0], (22, 1))
+    assert _of_another(codes, of_names, np.stack([logit_of_0, -logit_of_0], axis=1), 2) == found
 
 
 def test_a_class_whose_images_are_all_of_another_class_is_found(make_world):
