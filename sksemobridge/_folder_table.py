@@ -126,6 +126,10 @@ def image_pipeline(estimator):
             "Images need a pipeline that begins with a CLIPImageEncoder, such as make_semobridge_pipeline "
             f"makes; got {type(estimator).__name__}."
         )
+    if not hasattr(estimator, "predict_proba"):
+        raise TypeError(
+            f"Labels need a pipeline that ends in a classifier with predict_proba; this one ends in {type(estimator[-1]).__name__}."
+        )
     check_is_fitted(estimator[1:])
     return estimator
 
@@ -176,7 +180,7 @@ def _rows(pipeline, paths, embeddings, problems, alpha, given):
     if len(embeddings):
         X = steps.transform(embeddings) if len(steps) else embeddings
         p_values = classifier.p_values(X) if hasattr(classifier, "p_values") else np.full(len(X), np.nan)
-        predictions = zip(classifier.predict_proba(X), p_values)
+        predictions = zip(pipeline[1:].predict_proba(embeddings), p_values)
     for path in paths:
         if path in problems:
             yield path, *nothing, *nothing, np.nan, problems[path]

@@ -88,6 +88,8 @@ def test_any_pipeline_over_images_and_searches_over_them(place):
         predict_folder(search, "photos", alpha=0.1)
     with pytest.raises(TypeError, match="begins with a CLIPImageEncoder"):
         predict_folder(LogisticRegression(), "photos")
+    with pytest.raises(TypeError, match="with predict_proba; this one ends in CLIPImageEncoder"):
+        predict_folder(make_pipeline(CLIPImageEncoder("mini", "bundled")), "photos")
 
 
 def test_an_embedding_that_is_not_finite_moves_no_other_row(pipeline):

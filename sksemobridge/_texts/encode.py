@@ -159,7 +159,7 @@ def read_projection(text_encoder, prefix=""):
     `prefix="image_"` reads the image projection. Other shapes, NaN and infinity are a ValueError.
     """
     name = f"{prefix}projection_"
-    if not hasattr(text_encoder, name):
+    if getattr(text_encoder, name, None) is None:
         raise ValueError(
             f"text_encoder must offer {name}, and {_name(text_encoder)} does not. CLIPTextEncoder does."
         )

@@ -66,10 +66,10 @@ def resolve_device(device):
         device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         return torch.empty(0, device=device).device
-    except (AssertionError, RuntimeError) as error:
+    except (AssertionError, ImportError, RuntimeError) as error:
         # Some messages of torch go on for pages.
         reason = str(error).partition("\n")[0].partition(". ")[0]
         raise ValueError(
             f"device={device!r} is no device that torch can use on this machine ({reason}). Use device='auto', which takes "
-            "a GPU only if there is one."
+            "a GPU only if there is one, 'cpu', 'cuda' or 'cuda:1'."
         ) from error

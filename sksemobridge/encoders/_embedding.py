@@ -48,7 +48,7 @@ def embed(encoder, sources, bar, *, read, forward, width, context, n_threads=0, 
             return key, known, load() if known is None and key not in rows_by_key else None
 
         with closing(_read_ahead(prepare, rows, batch_size, n_threads)) as prepared:
-            for n_read, (row, end, result) in enumerate(zip(rows, ends, prepared), 1):
+            for row, end, result in zip(rows, ends, prepared):
                 try:
                     key, known, model_input = result()
                 except ImageReadError as error:
@@ -66,8 +66,11 @@ def embed(encoder, sources, bar, *, read, forward, width, context, n_threads=0, 
                     fitting_size = _embed_batch(batch, embeddings, forward, cache, fitting_size)
                     batch = []
                 shown.update(end - shown.n)
-                if batch_done is not None and (n_read % batch_size == 0 or end == n):
-                    batch_done()
+                if batch_done is not None:
+                    # Copies count too. The last batch may be smaller.
+                    n_batches = -(-n // batch_size) if end == n else end // batch_size
+                    for _ in range(n_batches - row // batch_size):
+                        batch_done()
     if fitting_size < batch_size:
         warn_caller(
             f"Batches of {batch_size} did not fit in the memory of the device; the last were computed {fitting_size} at "

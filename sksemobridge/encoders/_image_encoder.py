@@ -22,8 +22,8 @@ from ._pictures import decode, describe, fetch, picture_digest
 # Part of the keys in the cache. Increase it if pictures are read or scaled in another way.
 _READING = 2
 
-# What `fit_transform` wants `transform` to call after each batch. Each thread has its own.
-_batch_done: ContextVar = ContextVar("batch_done", default=None)
+# The encoder in `fit_transform`, and what its `transform` calls after each batch. Each thread has its own.
+_batch_done: ContextVar = ContextVar("batch_done", default=(None, None))
 
 
 class CLIPImageEncoder(CallbackSupportMixin, CLIPEncoder):
@@ -129,6 +129,7 @@ class CLIPImageEncoder(CallbackSupportMixin, CLIPEncoder):
         sources, loaded = list_images(X), self._model()
         precision = resolve_image_precision(self.precision, loaded.device, loaded.n_image_parameters)
         errors: dict | None = {} if self.on_error == "nan" else None
+        encoder, batch_done = _batch_done.get()
 
         def read(source):
             content = fetch(source)
@@ -147,7 +148,7 @@ class CLIPImageEncoder(CallbackSupportMixin, CLIPEncoder):
             context=lambda: b"image %d %s " % (_READING, precision.encode()) + loaded.digest(of_images=True),
             n_threads=joblib.effective_n_jobs(self.n_jobs),
             errors=errors,
-            batch_done=_batch_done.get(),
+            batch_done=batch_done if encoder is self else None,
         )
         if errors:
             first = sorted(errors)[:3]
@@ -181,7 +182,7 @@ class CLIPImageEncoder(CallbackSupportMixin, CLIPEncoder):
         """
         n_batches = -(-len(list_images(X)) // self.batch_size)
         with fit_task(self, X, y, n_batches, "batch") as batch_done:
-            token = _batch_done.set(batch_done)
+            token = _batch_done.set((self, batch_done))
             try:
                 return self.transform(X)  # a subclass may have its own
             finally:

@@ -244,3 +244,20 @@ def test_scikit_learns_callbacks_hear_of_every_batch(tmp_path):
     assert listener.ended == [("CLIPImageEncoder", "batch")] * 3 + [("CLIPImageEncoder", "fit")]
     encoder.transform(pictures)
     assert len(listener.ended) == 4
+    # Pictures that are there many times count for batches too.
+    encoder.fit_transform([pictures[0]] * 5 + [pictures[1]])
+    assert listener.ended[4:].count(("CLIPImageEncoder", "batch")) == 3
+
+
+def test_an_encoder_within_another_does_not_count_for_it():
+    pytest.importorskip("sklearn.callback", reason="needs scikit-learn 1.9")
+    inner = CLIPImageEncoder("mini", "bundled", batch_size=1)
+
+    class Both(CLIPImageEncoder):
+        def transform(self, X):
+            return np.hstack([super().transform(X), inner.transform(X)])
+
+    listener = Listener()
+    embeddings = Both("mini", "bundled", batch_size=2).set_callbacks(listener).fit_transform(some_pictures(4))
+    assert embeddings.shape == (4, 256)
+    assert listener.ended == [("Both", "batch")] * 2 + [("Both", "fit")]
