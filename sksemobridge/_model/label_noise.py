@@ -7,11 +7,12 @@ this image. `w_i` is its probability if the label is wrong. Then the label is ri
 
 A wrong label may be any class, or a class that looks alike:
 
-    w_i = (1 - a) / C + a sum_k p_ik q_k(label of i),      a = (1 - 2 (1 - trust) / n) (mean p_i)^2.
+    w_i = (1 - a) / C + a sum_k p_ik q_k(label of i),
+    a = (1 - 2 (1 - trust) / n) (mean p_i)^(4 / (2 + trust (n - 2))).
 
 `q_k` are the mean probabilities of the other classes for the images of class `k`. They sum to one. For a class without shots
 all `q` are `1 / C`. They count more the more certain the model is: if a task is hard, classes are confused although the labels
-are right. Where names do not help, they also count more if classes have more images, on average `n >= 2`.
+are right. They also count more if classes have more images, on average `n >= 2`.
 
 In the next fit, each image counts with this probability. The fit gives new `p_i`. With texts, the first `p_i` are those of
 the texts alone, with `w_i = 1 / C`.
@@ -162,7 +163,7 @@ def _if_wrong(p, codes, right, trust):
     taken_for /= np.maximum(taken_for.sum(axis=1, keepdims=True), TINY)
     # Without names, the other image of a pair says too little.
     of_class = max(len(codes) / max(len(shown), 1), 2)
-    alike = (1 - (1 - trust) * 2 / of_class) * certain**2
+    alike = (1 - (1 - trust) * 2 / of_class) * certain ** (4 / (2 + trust * (of_class - 2)))
     among_shown = np.einsum("ik,ki->i", of_shown, taken_for[:, index])
     return alike * among_shown + (1 - alike * of_shown.sum(axis=1)) / p.shape[1]
 
