@@ -128,7 +128,8 @@ def image_pipeline(estimator):
         )
     if not hasattr(estimator, "predict_proba"):
         raise TypeError(
-            f"Labels need a pipeline that ends in a classifier with predict_proba; this one ends in {type(estimator[-1]).__name__}."
+            "Labels need a pipeline that ends in a classifier with predict_proba; this one ends in "
+            f"{type(estimator[-1]).__name__}."
         )
     check_is_fitted(estimator[1:])
     return estimator
