@@ -4,8 +4,8 @@
 
 Files are as `benchmarks/few_shot.py` takes them; without any, it is the bundled pictures (`emoji`). Draws are
 `default_rng(2000 + s)`. Then labels are made wrong, of three kinds: each label, with the probability in the table, becomes
-that of any other class (`swapped`) or of the class that looks most alike (`alike`); or all labels of so many classes become
-those of one other class each (`class`). Printed are means over files: all labels trusted, and the default
+that of any other class (`swapped`) or of the class that looks most alike (`alike`); or all labels of one class, or of so many
+classes, become those of one other class each (`class`). Printed are means over files: all labels trusted, and the default
 `label_noise="auto"`; in percent, but for the log loss.
 
 A second table tells how many of the wrong labels are found, and how many of those that are named are wrong: by
@@ -25,6 +25,7 @@ from sklearn.metrics import log_loss
 from sksemobridge import SeMoBridgeClassifier
 
 FIRST_SEED, RATES, KINDS = 2000, (0.1, 0.2, 0.4), ["swapped", "alike", "class"]
+ONE_CLASS = 1e-9  # the rate of `class` that is the least
 
 
 def wrong_labels(task, y, kind, rate, rng):
@@ -40,7 +41,7 @@ def wrong_labels(task, y, kind, rate, rng):
         means /= np.linalg.norm(means, axis=1, keepdims=True)
         another = (means @ means.T - 2 * np.eye(n)).argmax(axis=1)[codes]
     if kind == "class":
-        chosen = rng.permutation(n)[: round(rate * n)]
+        chosen = rng.permutation(n)[: max(round(rate * n), 1)]
         wrong = np.isin(codes, chosen)
         another = ((np.arange(n) + rng.integers(1, n, n)) % n)[codes]
     return classes[np.where(wrong, another, codes)]
@@ -113,7 +114,11 @@ def main(arguments=None):
     cases = [
         (shots, kind, rate)
         for shots in args.shots
-        for kind, rate in [(args.kinds[0], 0.0), *((kind, rate) for kind in args.kinds for rate in RATES)]
+        for kind, rate in [
+            ("swapped", 0.0),
+            *(("class", ONE_CLASS) for kind in args.kinds if kind == "class"),
+            *((kind, rate) for kind in args.kinds for rate in RATES),
+        ]
     ]
     print("| shots | wrong | accuracy | auto | log loss | auto | calibration error | auto |")
     print("| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
@@ -132,7 +137,8 @@ def main(arguments=None):
             if rows:
                 a, b, c, d, e, f = np.mean([figures for figures, _ in rows], axis=0)
                 shots, kind, rate = case
-                label = f"{shots} | {rate:.0%} {kind if rate else ''}".rstrip()
+                share = "one" if rate == ONE_CLASS else f"{rate:.0%}"
+                label = f"{shots} | {share} {kind if rate else ''}".rstrip()
                 print(f"| {label} | {a:.1f} | {d:.1f} | {b:.3f} | {e:.3f} | {c:.1f} | {f:.1f} |", flush=True)
                 found.append((label, np.sum([counts for _, counts in rows], axis=0)))
     print("\n| shots | wrong | named are wrong | cleanlab | wrong are named | cleanlab |")
