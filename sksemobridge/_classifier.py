@@ -68,7 +68,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
     blend : "auto" or PaperBlend, default="auto"
         `PaperBlend()` is the method of the SeMoBridge paper (arXiv 2509.26036).
     solver : {"closed_form", "lbfgs", "adamw"} or Training, default="closed_form"
-        Computes the bridge of the paper. All but `"closed_form"` need `PaperBlend`.
+        How the bridge of the paper is computed. All but `"closed_form"` need `PaperBlend`.
     priors : array-like of shape (C,), "shots" or None, default=None
         Probability of each class, in the order of `classes_`. `"shots"` takes the shares of the shots. None: all equal.
     label_noise : "auto" or float, default="auto"
@@ -81,7 +81,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
     classes_, n_features_in_, feature_names_in_
         Sorted labels `(C,)`, the width `D` of the embeddings, and the names of the columns of `X`, if it has names.
     coef_, intercept_ : ndarrays of shape (C, D) and (C,), or (1, D) and (1,) for two classes
-        As in scikit-learn's `LogisticRegression`. `PaperBlend` has none.
+        As in scikit-learn's `LogisticRegression`. With `PaperBlend`, there are none.
     text_embeddings_, class_names_, prompts_
         Unit text embeddings `(C, D)`, names and prompts of the classes. None without text.
     blend_ : dict

@@ -39,7 +39,7 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
     ----------
     text_encoder : object or None, default=None
         `CLIPTextEncoder`, or another object with `transform` (for words) or `projection_`. Its model must be that of the
-        images. None is the identity.
+        images. Without one, the bridge is the identity.
     vocabulary : "auto", sequence of str or None, default="auto"
         Words, as whole texts such as `"a red squirrel"`. `"auto"` is a bundled list, if the encoder can embed any text.
         None is the bridge of the SeMoBridge paper (arXiv 2509.26036). Then transform only the queries.
@@ -54,7 +54,7 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
     Attributes
     ----------
     bridge_, mean_ : ndarrays of shape (D, d) and (D,)
-        With words: the projector on their span, and the mean of the unit embeddings of the gallery. Else `W+` and None.
+        With words: the projector on their span, and the mean of the unit embeddings of the gallery. Without words: `W+` and None.
     rank_ : int
         Number of directions that are kept.
     n_features_in_, feature_names_in_

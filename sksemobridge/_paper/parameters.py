@@ -86,7 +86,7 @@ class Training(BaseEstimator):
     learning_rate, weight_decay : float, default=1.5e-4, 0.01
         For `"adamw"`. The learning rate is reached after 500 steps.
     tol : float, default=1e-6
-        `"lbfgs"` stops if ten iterations lower the loss by less than `tol / 2` of itself on average.
+        `"lbfgs"` stops if the relative decrease of the loss, averaged over ten iterations, is below `tol / 2`.
     device : str, default="auto"
         Torch device. `"auto"` is a CUDA GPU if there is one, else the CPU.
     verbose : int, default=0

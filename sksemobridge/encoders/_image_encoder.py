@@ -37,12 +37,12 @@ class CLIPImageEncoder(CallbackSupportMixin, CLIPEncoder):
     model_name : str, default="ViT-B-16"
         A model of open_clip, `"hf-hub:..."` or `"local-dir:..."`. `"mini"` with `pretrained="bundled"` needs no network.
     pretrained : str, path or None, default="openai"
-        A tag of open_clip, or a checkpoint. For OpenAI's weights in a checkpoint, the model name ends in `-quickgelu`.
+        A tag of open_clip, or a checkpoint. For OpenAI's weights in a checkpoint, the model name must end in `-quickgelu`.
     device : str, default="auto"
         Torch device. `"auto"` is a CUDA GPU if there is one, else the CPU.
     precision : {"auto", "fp32", "bf16", "fp16"}, default="auto"
         Precision of the computation. Results are float32. `"auto"` is bf16 on hardware that has it, fp16 on older GPUs,
-        and else fp32. Image towers of less than 5 million parameters use fp32.
+        and fp32 otherwise. Image towers of less than 5 million parameters use fp32.
     batch_size : int, default=64
         Images in one forward pass. At most twice as many are in memory.
     n_jobs : int or None, default=None

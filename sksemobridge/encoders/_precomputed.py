@@ -23,13 +23,15 @@ from ._base import TextEncoder, list_texts
 class PrecomputedTextEncoder(TextEncoder):
     """Look up text embeddings that were computed elsewhere.
 
+    If you have only final embeddings, use `from_joint`.
+
     Parameters
     ----------
     texts : sequence of n str
     eos : array-like of shape (n, d)
         Embeddings of the texts before the text projection.
     projection : array-like of shape (d, D) or None
-        `W`, the text projection. None comes from `from_joint`.
+        `W`, the text projection. `from_joint` sets it to None.
     projection_bias : array-like of shape (D,) or None, default=None
         `b_W`, if the model has a bias.
     logit_scale : float, default=100.0
