@@ -236,7 +236,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
 
         # The model, fitted to the classes that have shots, which are numbered anew
         seen = np.flatnonzero(has_shots)
-        shots = replace(memory.of_images, codes=np.searchsorted(seen, memory.shots.codes))
+        shots = replace(memory.grouped_shots, codes=np.searchsorted(seen, memory.shots.codes))
         right, counted, held_out = np.ones(len(shots.codes)), np.ones(len(shots.codes)), None
         if is_paper:
             with fit_task(self, X, y, 0 if training is None else training.most_iterations) as callback:
@@ -309,10 +309,10 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
             return None
         if not isinstance(self.priors, str):
             return validate_priors(self.priors, n_classes)
-        _, codes, weight, _, _ = memory.of_images.images()
-        seen, codes = np.unique(codes, return_inverse=True)
+        images = memory.grouped_shots.images()
+        seen, codes = np.unique(images.codes, return_inverse=True)
         counts = np.ones(n_classes)
-        counts[seen], _ = effective_numbers(codes, weight, 1.0)
+        counts[seen], _ = effective_numbers(codes, images.weight, 1.0)
         return np.log(counts / counts.sum())
 
     def _set_fitted(self, fitted):

@@ -88,7 +88,7 @@ class FittedState:
                 X,
                 # Here anchors come from the shots. In the zero-shot classifier they come from logits and images.
                 lambda logits, u: anchors_of_shots(
-                    self.memory.of_images, self.counted, model, self.text_embeddings
+                    self.memory.grouped_shots, self.counted, model, self.text_embeddings
                 ),
                 # A class without text may be "everything else".
                 with_offsets=self.class_prompts is None or None not in self.class_prompts.names,

@@ -1,6 +1,12 @@
-"""Labelled shots, pooled: equal rows of a class become one row, with the sum of their weights."""
+"""Labelled shots, pooled: equal rows of a class become one shot, with the sum of their weights.
+
+- A row is a row of `X` in a call.
+- A shot is all equal rows of a class. `ShotMemory.pooled` leads from rows to shots.
+- An image is all shots of a class that are copies of each other (one `group`). `Shots.images` leads from shots to images.
+"""
 
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 from scipy.sparse import coo_array
@@ -12,15 +18,25 @@ from .near_copies import near_copies
 # Two embeddings of a class are equal up to this distance, relative to their length. Single precision and other batch sizes
 # cause differences of about 1e-6.
 SAME_EMBEDDING = 1e-5
-# A shot has at least this share of the weight of its class. With less, a class without its heaviest shot would be smaller
-# than rounding errors.
+# A shot has at least this share of the weight of its class. With less, what is left of a class without its heaviest shot would
+# be rounding errors.
 LEAST_SHARE = 1e-7
 
-# A row is compared with at most so many rows. Thousands of nearly equal rows would have too many pairs.
+# A row is compared with at most this many rows. Thousands of nearly equal rows would have too many pairs.
 MOST_NEIGHBOURS = 64
 
 # Rows of a block. 512 rows of 512 numbers take 2 MB, which fit into the cache of a processor.
 BLOCK = 2**9
+
+
+class Images(NamedTuple):
+    """The distinct images of each class. Copies are one image: the mean of their unit embeddings."""
+
+    u: np.ndarray  # `(m, D)`, in float64
+    codes: np.ndarray  # their classes `(m,)`
+    weight: np.ndarray  # `(m,)`
+    group: np.ndarray  # `(m,)`
+    of_shots: np.ndarray  # the index of the image of each shot `(n,)`
 
 
 @dataclass(frozen=True)
@@ -34,17 +50,14 @@ class Shots:
     group: np.ndarray
 
     def images(self):
-        """The distinct images of each class. Copies become one image: the mean of their unit embeddings.
-
-        Returns `u (m, D)` in float64, `codes`, `weight` and `group` `(m,)`, and the image of each shot, `index (n,)`.
-        """
+        """The `Images`."""
         unit = l2_normalize(self.X.astype(np.float64, copy=False))
         pairs, index = np.unique(np.stack([self.codes, self.group]), axis=1, return_inverse=True)
         index, (codes, group) = index.ravel(), pairs
         weight = np.bincount(index, weights=self.weight)
         if len(codes) < len(index):
             unit = sum_rows(unit, self.weight, index, len(codes)) / weight[:, None]
-        return unit, codes, weight, group, index
+        return Images(unit, codes, weight, group, index)
 
     def take(self, chosen):
         """The shots at `chosen` (mask or indices)."""
@@ -108,7 +121,7 @@ def _merge_within_rounding(X, codes):
     n, width = X.shape
     rows, length = rows_and_lengths(X)
     # If squares would leave the range of floats, rows were divided by their largest entries. These are compared separately.
-    unit = np.ones(n) if rows is X else np.abs(X).max(axis=1).astype(np.float64)
+    scale = np.ones(n) if rows is X else np.abs(X).max(axis=1).astype(np.float64)
     tolerance = SAME_EMBEDDING * length[:, 0]
     # Close rows are also close after a projection to a line. So only neighbours on the line are compared. In single precision,
     # the projection is exact up to half of the tolerance.
@@ -118,12 +131,13 @@ def _merge_within_rounding(X, codes):
     pairs = []
     for step in range(1, min(n, MOST_NEIGHBOURS + 1)):
         a, b = order[:-step], order[step:]
+        # Twice the tolerance: each of the two positions may be wrong by half of it.
         near = (codes[a] == codes[b]) & (position[b] - position[a] <= 2 * tolerance[b])
         if not near.any():
             break
         a, b = a[near], b[near]
         same = np.linalg.norm(rows[a].astype(np.float64) - rows[b], axis=1) <= tolerance[b]
-        same &= np.abs(unit[a] - unit[b]) <= SAME_EMBEDDING * unit[b]
+        same &= np.abs(scale[a] - scale[b]) <= SAME_EMBEDDING * scale[b]
         pairs.append((a[same], b[same]))
     if not pairs:
         return np.arange(n), np.arange(n)
@@ -145,20 +159,20 @@ class ShotMemory:
     """The shots of all calls so far, and the pooled shot of each row."""
 
     shots: Shots | None = None
-    group_of_label: dict = field(default_factory=dict)  # the group of each value of the parameter `groups`
+    group_of_value: dict = field(default_factory=dict)  # the group of each value of the parameter `groups`
     # The group of each pooled shot if near copies count as one image. None before `with_near_copies`
     near: np.ndarray | None = None
     # Index of the pooled shot of each row, in the order of the calls. -1 for rows of weight zero
     pooled: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.intp))
 
     @property
-    def of_images(self):
+    def grouped_shots(self):
         """The shots, grouped by image."""
         return self.shots if self.near is None else replace(self.shots, group=self.near)
 
     def with_near_copies(self, n_classes):
         """The memory with `near`, if no call gave groups. `n_classes` is the number of classes."""
-        if self.group_of_label:
+        if self.group_of_value:
             return self
         unit = l2_normalize(self.shots.X.astype(np.float64))
         return replace(self, near=near_copies(unit, self.shots.codes, n_classes))
@@ -170,7 +184,7 @@ class ShotMemory:
         """
         old = self.shots
         n_old, next_group = (0, 0) if old is None else (len(old.codes), int(old.group.max()) + 1)
-        group, known = next_group + np.arange(len(codes)), dict(self.group_of_label)
+        group, known = next_group + np.arange(len(codes)), dict(self.group_of_value)
         if groups is not None:
             group = np.array([known.setdefault(g, new) for g, new in zip(groups.tolist(), group.tolist())])
         if old is not None:
@@ -179,23 +193,23 @@ class ShotMemory:
         shots, pooled = pool_shots(X, codes, weight, group if known else None)
         new_rows = np.full(len(used), -1)
         new_rows[used] = pooled[n_old:]
-        rows = np.concatenate([_follow(self.pooled, pooled[:n_old]), new_rows])
+        all_pooled = np.concatenate([_follow(self.pooled, pooled[:n_old]), new_rows])
         now = dict(zip(group.tolist(), shots.group[pooled].tolist()))
-        group_of_label = {label: now[g] for label, g in known.items() if g in now}
-        return ShotMemory(shots, group_of_label, pooled=rows)
+        group_of_value = {value: now[g] for value, g in known.items() if g in now}
+        return ShotMemory(shots, group_of_value, pooled=all_pooled)
 
-    def take(self, rows):
-        """The shots of the classes at `rows`. -1 is a class without shots."""
-        new_code = np.full(max(self.shots.codes.max(), rows.max()) + 1, -1)
-        new_code[rows[rows >= 0]] = np.flatnonzero(rows >= 0)
+    def take(self, places):
+        """The shots of the classes at `places`. -1 is a class without shots."""
+        new_code = np.full(max(self.shots.codes.max(), places.max()) + 1, -1)
+        new_code[places[places >= 0]] = np.flatnonzero(places >= 0)
         codes = new_code[self.shots.codes]
         is_kept = codes >= 0
         kept = self.shots.take(is_kept)
         groups = set(kept.group.tolist())
-        group_of_label = {label: g for label, g in self.group_of_label.items() if g in groups}
+        group_of_value = {value: g for value, g in self.group_of_value.items() if g in groups}
         pooled = _follow(self.pooled, np.where(is_kept, np.cumsum(is_kept) - 1, -1))
         near = None if self.near is None else self.near[is_kept]
-        return ShotMemory(replace(kept, codes=codes[is_kept]), group_of_label, near, pooled)
+        return ShotMemory(replace(kept, codes=codes[is_kept]), group_of_value, near, pooled)
 
 
 def _follow(pooled, now):
