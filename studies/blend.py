@@ -54,9 +54,6 @@ def changed(name, factor):
     with ExitStack() as stack:
         for module in [module for module in MODULES if hasattr(module, name)]:
             stack.enter_context(mock.patch.object(module, name, times(factor, value_of(name))))
-        if name == "WIDTH":  # a default value, which a function keeps
-            defaults = times(factor, logistic.fit_weights.__defaults__)
-            stack.enter_context(mock.patch.object(logistic.fit_weights, "__defaults__", defaults))
         yield
 
 

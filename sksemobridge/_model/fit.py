@@ -9,7 +9,7 @@
 1. the text scale, and the probability that texts help (`logistic.fit_text`),
 2. predictions of the class means from the names, and 3. class means that start there (`class_means`),
 4. one covariance, and 5. the discriminant, also of images that are held out (`discriminant`),
-6. scales, offsets and correction, fitted to the held-out images (`logistic.fit_weights`),
+6. scales, offsets and correction, fitted to the held-out images (`logistic.fit_regression`),
 7. their sum (`linear`).
 
 `fit_terms` makes the steps 1 to 5. They are repeated in rounds to find labels that may be wrong (`label_noise`).
@@ -24,7 +24,7 @@ from .class_means import ClassMeans, effective_numbers, fit_class_means
 from .discriminant import Discriminant, fit_discriminant
 from .label_noise import right_labels
 from .linear import Linear
-from .logistic import CORRECTION, features_of, fit_text, fit_weights
+from .logistic import CORRECTION, WIDTH, features_of, fit_regression, fit_text
 from .model import Model
 from .typicality import Typicality
 
@@ -95,15 +95,16 @@ def fit_model(shots, texts=None, logit_scale=100.0, words=None, label_noise=0.0)
     if texts is not None:
         spans.append((classes.span, trust * (1 + 1 / max(classes.counts.mean(), 1.0))))
     features, back = features_of(u[evidence.rows[evidence.fitted]] - classes.centre, spans)
-    # Standard deviations of the priors: of the offset (the first feature), and of the correction.
-    deviations = np.concatenate([[1.0], np.full(features.shape[1] - 1, CORRECTION)])
-    weights = evidence.fit_weights(features, deviations)
+    regression = evidence.fit_regression(features)
 
     # 7. All terms are linear in `u`, and so is their sum. Step 6 saw each class without one image. With it the model is more
     # certain.
     sharper = 1 + (1 - trust) / max(classes.counts.mean(), 1.0) ** 2
-    scales = {name: sharper * scale for name, scale in weights.scales.items()}
-    offsets, correction = sharper * weights.coefficients[0], sharper * (back @ weights.coefficients[1:]).T
+    scales = {name: sharper * scale for name, scale in regression.scales.items()}
+    offsets, correction = (
+        sharper * regression.coefficients[0],
+        sharper * (back @ regression.coefficients[1:]).T,
+    )
     linear = {"shots": scales["shots"] * discriminant.linear()}
     if texts is not None:
         linear = {"text": scales["text"] * Linear(texts, np.zeros(len(texts))), **linear}
@@ -126,7 +127,7 @@ def fit_model(shots, texts=None, logit_scale=100.0, words=None, label_noise=0.0)
         leaning_means=classes.leaning_means,
         typicality=typicality,
     )
-    return model, (rows[evidence.fitted], weights.logits_without), right, counted, likely
+    return model, (rows[evidence.fitted], regression.logits_without), right, counted, likely
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,11 +161,15 @@ class Evidence:
     fitted: np.ndarray
     weight: np.ndarray
 
-    def fit_weights(self, features, deviations):
-        """`Weights` of the terms and of features `(f, r)`."""
+    def fit_regression(self, features=None):
+        """`Regression` of the terms, of the offset (coefficient 0), and of the features `(f, r)` of the correction."""
         terms = {name: z[self.fitted] for name, z in self.terms.items()}
         codes = self.classes.codes[self.rows[self.fitted]]
-        return fit_weights(terms, codes, self.weight, self.defaults, features, deviations)
+        columns = [np.ones(len(codes))] if features is None else [np.ones(len(codes)), features]
+        design = np.column_stack(columns)
+        # Standard deviations of the priors: of the offset, and of the correction.
+        deviations = np.concatenate([[1.0], np.full(design.shape[1] - 1, CORRECTION)])
+        return fit_regression(terms, codes, self.weight, self.defaults, design, deviations, WIDTH)
 
 
 def fit_terms(u, codes, weight, believed, rows, texts, logit_scale, words):

@@ -95,7 +95,7 @@ def right_labels(evidence_if, codes, first=None, share="auto"):
         evidence = evidence_if(np.where(moved, 1.0, right), likely)
         rows, before = evidence.rows[evidence.fitted], right.copy()
         # No correction here, because it takes most of the time of a fit.
-        logits = evidence.fit_weights(np.ones((len(rows), 1)), np.ones(1)).logits_without()
+        logits = evidence.fit_regression().logits_without()
         others = (np.bincount(likely)[codes] + moved)[rows] - 1
         alone = 1 - NAME_TELLS * evidence.trust * confirmed[rows]
         in_pair = (1 - IMAGE_TELLS) * (1 - evidence.trust)

@@ -12,8 +12,8 @@ over the shots `x_i`, whose terms `z_k` come from a model without the shot. `s0_
 does not tell how frequent the class is.
 
 `Q = sum_S q_S V_S V_S' / l_S^2` is a sum over spans `S` with directions `V_S`. `l_S^2` is the mean square length of the `v`
-in the span. There are two spans: the whole space with `q = 1`, and the span of the class texts with `q = p (1 + 1 / n)`.
-`p` is the probability that the texts help, and `n` the mean number of images of a class.
+in the span. There are two spans: the whole space with `q = 1`, and that of the class texts with `q = trust (1 + 1 / n)`.
+`trust` is the probability that the texts help, and `n` the mean number of images of a class.
 """
 
 from collections.abc import Callable
@@ -32,7 +32,7 @@ from .shots import blocks
 WIDTH, WIDTH_OF_TEXT, FREEDOM, CORRECTION = 0.35, 0.8, 8.0, 0.9
 # Prior odds that texts help: CLIP knows most words that are names.
 TEXT_ODDS = 10.0
-# Texts that help save at least this part of the loss of guessing.
+# If texts help, the loss is below that of guessing by at least this part.
 LEAST_GAIN = 0.15
 # Largest `|log(s / s0)|`. The optimisation ends if the loss decreases by less than TOL of itself. Below ROUNDING is rounding.
 MOST_LOG_RATIO, TOL, ROUNDING = 9.0, 1e-8, 1e-14
@@ -41,7 +41,7 @@ MOST_OWN, MOST_COMPARED = 0.9, 2**11
 
 
 @dataclass(frozen=True)
-class Weights:
+class Regression:
     """The posterior mode.
 
     Attributes
@@ -52,20 +52,21 @@ class Weights:
         Of the features.
     loss : float
         Value of the minimised function.
-    log_prior : ndarray of shape (C,)
+    log_shares : ndarray of shape (C,)
         `log pi`.
     logits_without : callable
         Gives the decisions of the shots `(n, C)`. The part of each shot in its own offset and correction is removed, nearly.
+        It is a function, because few fits need it.
     """
 
     scales: dict
     coefficients: np.ndarray
     loss: float
-    log_prior: np.ndarray
+    log_shares: np.ndarray
     logits_without: Callable
 
 
-def fit_weights(terms, codes, weight, defaults, features, deviations, width=WIDTH):
+def fit_regression(terms, codes, weight, defaults, features, deviations, width):
     """Fit a scale for each term, and coefficients of the features for each class.
 
     Parameters
@@ -78,7 +79,7 @@ def fit_weights(terms, codes, weight, defaults, features, deviations, width=WIDT
     defaults : dict of float
         `s0_k`.
     features : ndarray of shape (n, r)
-        From `features_of`, so that coefficients are independent.
+        Their coefficients are independent (`features_of`).
     deviations : ndarray of shape (r,)
         Standard deviations of the priors of the coefficients.
     width : float
@@ -86,17 +87,18 @@ def fit_weights(terms, codes, weight, defaults, features, deviations, width=WIDT
 
     Returns
     -------
-    Weights
+    Regression
     """
     names, values, k = list(terms), list(terms.values()), len(terms)
     n, n_classes = values[0].shape
     counts = np.bincount(codes, weights=weight, minlength=n_classes)
-    log_prior = np.log(np.maximum(counts, np.finfo(float).tiny) / max(counts.sum(), ROUNDING))
-    each, deviations, centre = np.arange(n), deviations[:, None], np.log([defaults[name] for name in names])
+    log_shares = np.log(np.maximum(counts, np.finfo(float).tiny) / max(counts.sum(), ROUNDING))
+    each, deviations = np.arange(n), deviations[:, None]
+    log_defaults = np.log([defaults[name] for name in names])
 
     def unpack(x):
         bounded = np.clip(width * x[:k], -MOST_LOG_RATIO, MOST_LOG_RATIO)
-        return np.exp(centre + bounded), deviations * x[k:].reshape(-1, n_classes)
+        return np.exp(log_defaults + bounded), deviations * x[k:].reshape(-1, n_classes)
 
     def decision(scales, coefficients):
         return sum((s * z for s, z in zip(scales, values)), features @ coefficients)
@@ -104,7 +106,7 @@ def fit_weights(terms, codes, weight, defaults, features, deviations, width=WIDT
     def objective(x):
         scales, coefficients = unpack(x)
         logits = decision(scales, coefficients)
-        logits += log_prior
+        logits += log_shares
         logits -= logits.max(axis=1, keepdims=True)
         true = logits[each, codes]
         np.exp(logits, out=logits)
@@ -113,10 +115,10 @@ def fit_weights(terms, codes, weight, defaults, features, deviations, width=WIDT
         loss += 0.5 * (FREEDOM + 1) * np.log1p(x[:k] ** 2 / FREEDOM).sum()
         logits *= (weight / sums)[:, None]
         logits[each, codes] -= weight
-        of_scales = width * scales * [np.vdot(logits, z) for z in values]
-        of_scales += (FREEDOM + 1) * x[:k] / (FREEDOM + x[:k] ** 2)
-        of_coefficients = x[k:] + (deviations * (features.T @ logits)).ravel()
-        return float(loss), np.concatenate([of_scales, of_coefficients])
+        gradient_of_scales = width * scales * [np.vdot(logits, z) for z in values]
+        gradient_of_scales += (FREEDOM + 1) * x[:k] / (FREEDOM + x[:k] ** 2)
+        gradient_of_coefficients = x[k:] + (deviations * (features.T @ logits)).ravel()
+        return float(loss), np.concatenate([gradient_of_scales, gradient_of_coefficients])
 
     x, loss = np.zeros(k + features.shape[1] * n_classes), 0.0
     if n:
@@ -126,9 +128,9 @@ def fit_weights(terms, codes, weight, defaults, features, deviations, width=WIDT
 
     def logits_without():
         logits = decision(scales, coefficients)
-        return logits + _own_part(logits + log_prior, codes, weight, features * deviations[:, 0])
+        return logits + _own_part(logits + log_shares, codes, weight, features * deviations[:, 0])
 
-    return Weights(dict(zip(names, scales.tolist())), coefficients, loss, log_prior, logits_without)
+    return Regression(dict(zip(names, scales.tolist())), coefficients, loss, log_shares, logits_without)
 
 
 def _own_part(logits, codes, weight, features):
@@ -145,30 +147,28 @@ def _own_part(logits, codes, weight, features):
     result = np.empty_like(p)
     for rows in blocks(len(codes)):
         square = np.maximum(np.square(features[rows]).sum(axis=1), ROUNDING)[:, None]
-        told = step * np.square(features[rows] @ features[::step].T) @ curvature[::step] / square
-        variance = square / (1 + told)
-        own = np.minimum(curvature[rows] * variance, MOST_OWN)
-        result[rows] = variance / (1 - own) * weight[rows, None] * p[rows]
+        information = step * np.square(features[rows] @ features[::step].T) @ curvature[::step] / square
+        variance = square / (1 + information)
+        leverage = np.minimum(curvature[rows] * variance, MOST_OWN)
+        result[rows] = variance / (1 - leverage) * weight[rows, None] * p[rows]
     return result
 
 
 def fit_text(cosines, codes, weight, logit_scale):
-    """Fit the cosines `(n, C)` to the texts alone: their scale, and the probability `p` that the texts help.
+    """Fit the cosines `(n, C)` to the texts alone: their scale, and the probability that the texts help.
 
     The default scale is `logit_scale`.
     """
     none = np.zeros((len(codes), 0))
-    fitted = fit_weights(
-        {"text": cosines}, codes, weight, {"text": logit_scale}, none, np.zeros(0), width=WIDTH_OF_TEXT
-    )
-    loss_of_guessing = -weight @ fitted.log_prior[codes]
-    return fitted.scales["text"], float(
-        expit(np.log(TEXT_ODDS) + (1 - LEAST_GAIN) * loss_of_guessing - fitted.loss)
-    )
+    terms, defaults = {"text": cosines}, {"text": logit_scale}
+    fitted = fit_regression(terms, codes, weight, defaults, none, np.zeros(0), WIDTH_OF_TEXT)
+    loss_of_guessing = -weight @ fitted.log_shares[codes]
+    trust = expit(np.log(TEXT_ODDS) + (1 - LEAST_GAIN) * loss_of_guessing - fitted.loss)
+    return fitted.scales["text"], float(trust)
 
 
 def features_of(v, spans):
-    """Features of the shots, in which offset and correction have independent coefficients, and the way back.
+    """Features of the shots, in which the correction has independent coefficients, and the way back.
 
     Parameters
     ----------
@@ -178,8 +178,8 @@ def features_of(v, spans):
 
     Returns
     -------
-    features : ndarray of shape (n, 1 + k)
-        A column of ones for the offset, and `f` with `f @ f.T = v Q v'`. The columns of `f` are orthogonal.
+    features : ndarray of shape (n, k)
+        `f` with `f @ f.T = v Q v'`. Its columns are orthogonal.
     back : ndarray of shape (D, k)
         `A = back @ coefficients`, because `v @ back = f`.
     """
@@ -203,4 +203,4 @@ def features_of(v, spans):
         features = v @ back
         _, vectors = linalg.eigh(features.T @ features)
         features, back = features @ vectors, back @ vectors
-    return np.column_stack([np.ones(n), features]), back
+    return features, back

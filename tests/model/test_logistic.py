@@ -5,7 +5,7 @@ import pytest
 from scipy.special import log_softmax
 from sklearn.preprocessing import normalize
 
-from sksemobridge._model.logistic import FREEDOM, TEXT_ODDS, WIDTH, features_of, fit_text, fit_weights
+from sksemobridge._model.logistic import FREEDOM, TEXT_ODDS, WIDTH, features_of, fit_regression, fit_text
 
 DEFAULTS, DEVIATIONS = {"text": 1.0, "shots": 0.3}, np.array([0.7, 0.4, 0.4, 0.4, 0.4, 0.4])
 
@@ -32,7 +32,7 @@ def test_the_mode_is_the_minimum_of_its_objective():
             loss += 0.5 * (FREEDOM + 1) * np.log(1 + ratio**2 / FREEDOM)
         return loss + 0.5 * np.square(coefficients / DEVIATIONS[:, None]).sum()
 
-    mode = fit_weights(terms, codes, weight, DEFAULTS, features, DEVIATIONS)
+    mode = fit_regression(terms, codes, weight, DEFAULTS, features, DEVIATIONS, WIDTH)
     least = objective(mode.scales, mode.coefficients)
     assert mode.loss == pytest.approx(least)
     rng = np.random.default_rng(1)
@@ -51,13 +51,15 @@ def test_logits_are_nearly_those_of_a_fit_without_the_shot(width):
     of_class = rng.normal(size=(4, width)) + rng.normal(size=(60, 4, width))[np.arange(60), codes][:, None]
     features = np.column_stack([np.ones(60), of_class[np.arange(60), codes] / np.sqrt(width / 5)])
     deviations = np.append(0.7, np.full(width, 0.4))
-    mode = fit_weights(terms, codes, weight, DEFAULTS, features, deviations, width=0.5)
+    mode = fit_regression(terms, codes, weight, DEFAULTS, features, deviations, width=0.5)
     with_it = sum(mode.scales[name] * z for name, z in terms.items()) + features @ mode.coefficients
     without = np.empty_like(with_it)
     for i in range(60):
         rest = np.arange(60) != i
         some = {name: z[rest] for name, z in terms.items()}
-        refit = fit_weights(some, codes[rest], weight[rest], DEFAULTS, features[rest], deviations, width=0.5)
+        refit = fit_regression(
+            some, codes[rest], weight[rest], DEFAULTS, features[rest], deviations, width=0.5
+        )
         without[i] = (
             sum(refit.scales[name] * z[i] for name, z in terms.items()) + features[i] @ refit.coefficients
         )
@@ -74,7 +76,8 @@ def test_a_class_of_which_more_is_sampled_is_no_more_likely():
     rng = np.random.default_rng(0)
     codes = np.repeat([0, 1], [400, 20])
     terms = {"shots": rng.normal(size=(420, 2))}
-    mode = fit_weights(terms, codes, np.ones(420), {"shots": 0.01}, np.ones((420, 1)), np.full(1, 10.0))
+    deviations, defaults = np.full(1, 10.0), {"shots": 0.01}
+    mode = fit_regression(terms, codes, np.ones(420), defaults, np.ones((420, 1)), deviations, WIDTH)
     assert abs(mode.coefficients[0, 0] - mode.coefficients[0, 1]) < 0.1
 
 
@@ -95,8 +98,6 @@ def test_features_of_the_correction_have_its_prior_covariance(n):
     rng = np.random.default_rng(0)
     v, basis = rng.normal(size=(n, 12)), np.linalg.qr(rng.normal(size=(12, 3)))[0]
     features, back = features_of(v, [(None, 0.5), (basis, 2.0)])
-    np.testing.assert_array_equal(features[:, 0], 1)
-    features = features[:, 1:]
     gram = features.T @ features
     np.testing.assert_allclose(gram, np.diag(np.diag(gram)), atol=1e-8)
     inside = v @ basis
@@ -114,8 +115,9 @@ def test_the_larger_the_share_of_the_texts_span_the_more_of_the_correction_lies_
     shares = []
     for share in (0.1, 2.0):
         features, back = features_of(v, [(None, 1.0), (basis, share)])
-        mode = fit_weights(terms, codes, np.ones(40), {"text": 100.0}, features, np.ones(features.shape[1]))
-        correction = back @ mode.coefficients[1:]
+        deviations, defaults = np.ones(features.shape[1]), {"text": 100.0}
+        mode = fit_regression(terms, codes, np.ones(40), defaults, features, deviations, WIDTH)
+        correction = back @ mode.coefficients
         shares.append(np.square(basis.T @ correction).sum() / np.square(correction).sum())
     assert shares[0] < shares[1] - 0.05
 
