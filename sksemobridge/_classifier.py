@@ -245,18 +245,14 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         else:
             words = self._words(texts, embeddings.shape[1])
             order = np.concatenate([seen, np.flatnonzero(~has_shots)])
-            model, (images, logits), right, counted, likely = fit_model(
-                shots, texts.take(order).embeddings, texts.logit_scale, words, self.label_noise
-            )
-            image = shots.images()[-1]  # index of the image of each shot
-            right, counted = right[image], counted[image]
-            _warn_of_wrong_labels(classes[order], shots.codes, counted, likely[image])
+            fit = fit_model(shots, texts.take(order).embeddings, texts.logit_scale, words, self.label_noise)
+            model, right, counted = fit.model, fit.right, fit.counted
+            _warn_of_wrong_labels(classes[order], shots.codes, counted, fit.likely)
             if self.store_held_out:
-                prior = 0.0 if log_prior is None else log_prior[seen]
-                held_out = np.full((image.max() + 1, len(classes)), np.nan)
-                held_out[images] = 0.0
-                held_out[np.ix_(images, seen)] = softmax(logits() + prior)
-                held_out = held_out[image]
+                logits = fit.held_out_logits()
+                held_out = np.zeros((len(logits), len(classes)))
+                held_out[np.isnan(logits).any(axis=1)] = np.nan
+                held_out[:, seen] = softmax(logits if log_prior is None else logits + log_prior[seen])
         if len(seen) < len(classes):
             # The new number of each class, or -1 for a class that has only a text.
             model = model.over(np.where(has_shots, np.cumsum(has_shots) - 1, -1), texts.embeddings)
@@ -266,7 +262,17 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         model = astype(model, dtype)
         if earlier is None:
             record_features(self, X)
-        state = FittedState(classes, model, memory, of_texts, prompts, log_prior, right, counted, held_out)
+        state = FittedState(
+            classes=classes,
+            model=model,
+            memory=memory,
+            text_embeddings=of_texts,
+            class_prompts=prompts,
+            log_prior=log_prior,
+            right=right,
+            counted=counted,
+            held_out_proba=held_out,
+        )
         self._set_fitted(state)
         return self
 

@@ -15,6 +15,7 @@
 `fit_terms` makes the steps 1 to 5. They are repeated in rounds to find labels that may be wrong (`label_noise`).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,8 +39,29 @@ TEXT_SHARE, WORTH_OF_TEXT = 0.7, 16.0
 SHOTS_SCALE, SHOTS_SCALE_OF_ONE, SHOTS_SCALE_OF_ONE_WITH_WORDS = 0.04, 0.15, 0.11
 # Least probability that texts help.
 LEAST_TRUST = 1e-6
-# Largest number of held-out values (12 MB). If there are more, an even sample of at least LEAST_HELD_OUT images is held out.
+# Largest number of held-out values (12 MB). If there are more, at least LEAST_HELD_OUT evenly spaced images are held out.
 MOST_VALUES, LEAST_HELD_OUT = 3 * 2**19, 100
+
+
+@dataclass(frozen=True, eq=False)
+class FittedModel:
+    """The model, and what it says of each of the `n` shots.
+
+    Attributes
+    ----------
+    model : Model
+    right, counted, likely : ndarray of shape (n,)
+        What `right_labels` gives.
+    held_out_logits : callable
+        Gives the logits `(n, C)` of the shots, each by a model without its image. They are NaN for shots that were not held
+        out. It is a function, because few fits need it.
+    """
+
+    model: Model
+    right: np.ndarray
+    counted: np.ndarray
+    likely: np.ndarray
+    held_out_logits: Callable
 
 
 def fit_model(shots, texts=None, logit_scale=100.0, words=None, label_noise=0.0):
@@ -54,37 +76,36 @@ def fit_model(shots, texts=None, logit_scale=100.0, words=None, label_noise=0.0)
     logit_scale : float
         That of the model of the texts.
     words : ndarray of shape (D, r) or None
-        Directions in which words differ. They are used if there are no texts.
+        Directions in which words differ. They stand in for texts, so it is None if there are texts.
     label_noise : "auto" or float
         Share of wrong labels. `"auto"` estimates it, and 0 trusts all labels.
 
     Returns
     -------
-    model : Model
-    logits_without : tuple of (rows, logits)
-        Indices of the held-out images, and a function that gives their logits `(k, C)`, each by a model without the image.
-    right, counted, likely : ndarray of shape (m,)
-        What `right_labels` gives.
+    FittedModel
     """
     # Copies of one image count as one image: the mean of their unit embeddings.
-    u, codes, weight, group, _ = shots.images()
-    rows = held_out_images(codes, group)
-    all_texts, texts = texts, None if texts is None else texts[: codes.max() + 1]
+    u, codes, weight, group, of_shots = shots.images()
+    n_classes = int(codes.max()) + 1
+    held = held_out_images(codes, group)
+    all_texts = texts
+    if texts is not None:
+        texts = texts[:n_classes]
 
-    def evidence_if(believed, labels):
-        """`Evidence` if so much of each image counts, and if it has this label (the index of a class)."""
+    def evidence_if(counted, labels):
+        """`Evidence` if this part of each image counts, and if it has this label (the index of a class)."""
         kept, renumbered = np.unique(labels, return_inverse=True)
         of_kept = None if texts is None else all_texts[kept]
-        return fit_terms(u, renumbered, weight, believed, rows, of_kept, logit_scale, words)
+        return fit_terms(u, renumbered, weight, counted, held, of_kept, logit_scale, words)
 
     # The probability that each label is right: first from the texts alone, then from rounds of steps 1 to 5.
     right, counted, likely = np.ones(len(codes)), np.ones(len(codes)), codes
     if label_noise != 0:
-        first = None  # rows, logits and trust from the texts alone
+        first = None  # the held-out images, and their logits and trust from the texts alone
         if texts is not None:
-            omega = weights_of_images(codes, weight)[rows]
-            _, _, trust = texts_alone(u[rows], codes[rows], omega, texts, logit_scale)
-            first = rows, logit_scale * (u[rows] @ all_texts.T), trust
+            omega = weights_of_images(codes, weight)[held]
+            _, _, trust = texts_alone(u[held], codes[held], omega, texts, logit_scale)
+            first = held, logit_scale * (u[held] @ all_texts.T), trust
         right, counted, likely = right_labels(evidence_if, codes, first, label_noise)
     evidence = evidence_if(counted, codes)
     classes, discriminant, trust = evidence.classes, evidence.discriminant, evidence.trust
@@ -94,7 +115,7 @@ def fit_model(shots, texts=None, logit_scale=100.0, words=None, label_noise=0.0)
     spans = [(None, 1.0)]
     if texts is not None:
         spans.append((classes.span, trust * (1 + 1 / max(classes.counts.mean(), 1.0))))
-    features, back = features_of(u[evidence.rows[evidence.fitted]] - classes.centre, spans)
+    features, back = features_of(u[evidence.fitted] - classes.centre, spans)
     regression = evidence.fit_regression(features)
 
     # 7. All terms are linear in `u`, and so is their sum. Step 6 saw each class without one image. With it the model is more
@@ -112,10 +133,10 @@ def fit_model(shots, texts=None, logit_scale=100.0, words=None, label_noise=0.0)
 
     # The typicality of the held-out images has the parts of `Model.views`, so its decision has no correction.
     scaled = {name: scales[name] * z for name, z in evidence.terms.items()}
-    views = {"decision": sum(scaled.values()), "images": cosines_without(classes, rows, of_leaning=False)}
+    views = {"decision": sum(scaled.values()), "images": cosines_without(classes, held, of_leaning=False)}
     if texts is not None:
-        views |= {"text": scaled["text"], "centred": cosines_without(classes, rows, of_leaning=True)}
-    typicality = Typicality.of(views, codes[rows], weight[rows])
+        views |= {"text": scaled["text"], "centred": cosines_without(classes, held, of_leaning=True)}
+    typicality = Typicality.of(views, codes[held], weight[held])
 
     model = Model(
         terms=linear,
@@ -127,7 +148,14 @@ def fit_model(shots, texts=None, logit_scale=100.0, words=None, label_noise=0.0)
         leaning_means=classes.leaning_means,
         typicality=typicality,
     )
-    return model, (rows[evidence.fitted], regression.logits_without), right, counted, likely
+
+    def held_out_logits():
+        logits = np.full((len(u), n_classes), np.nan)
+        logits[evidence.fitted] = regression.logits_without()
+        return logits[of_shots]
+
+    # Shots that are copies of one image have its values.
+    return FittedModel(model, right[of_shots], counted[of_shots], likely[of_shots], held_out_logits)
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,14 +168,14 @@ class Evidence:
     discriminant : Discriminant
     trust : float
         Probability that the texts help.
-    rows : ndarray of shape (k,)
+    held : ndarray of shape (k,)
         Indices of the held-out images.
     terms : dict of ndarray of shape (k, C)
         The terms `z_k` of each image, by a model without the image.
     defaults : dict of float
         Default scales of the terms.
-    fitted : ndarray of shape (k,)
-        True for the images to which scales and correction are fitted.
+    is_fitted : ndarray of shape (k,)
+        True for the held-out images to which scales and correction are fitted. `fitted (f,)` are their indices.
     weight : ndarray of shape (f,)
         `omega_i` of these images. In a class they sum to its effective number of images.
     """
@@ -155,16 +183,20 @@ class Evidence:
     classes: ClassMeans
     discriminant: Discriminant
     trust: float
-    rows: np.ndarray
+    held: np.ndarray
     terms: dict
     defaults: dict
-    fitted: np.ndarray
+    is_fitted: np.ndarray
     weight: np.ndarray
+
+    @property
+    def fitted(self):
+        return self.held[self.is_fitted]
 
     def fit_regression(self, features=None):
         """`Regression` of the terms, of the offset (coefficient 0), and of the features `(f, r)` of the correction."""
-        terms = {name: z[self.fitted] for name, z in self.terms.items()}
-        codes = self.classes.codes[self.rows[self.fitted]]
+        terms = {name: z[self.is_fitted] for name, z in self.terms.items()}
+        codes = self.classes.codes[self.fitted]
         columns = [np.ones(len(codes))] if features is None else [np.ones(len(codes)), features]
         design = np.column_stack(columns)
         # Standard deviations of the priors: of the offset, and of the correction.
@@ -172,25 +204,25 @@ class Evidence:
         return fit_regression(terms, codes, self.weight, self.defaults, design, deviations, WIDTH)
 
 
-def fit_terms(u, codes, weight, believed, rows, texts, logit_scale, words):
-    """Steps 1 to 5: `Evidence` of unit embeddings `u (n, D)`, if a part `believed (n,)` of each image counts."""
+def fit_terms(u, codes, weight, counted, held, texts, logit_scale, words):
+    """Steps 1 to 5: `Evidence` of unit embeddings `u (n, D)`, if the part `counted (n,)` of each image counts."""
     # Without text, a class needs another image that stays.
-    fitted = np.full(len(rows), True) if texts is not None else np.bincount(codes)[codes[rows]] > 1
-    omega = weights_of_images(codes, weight, believed)[rows]
+    is_fitted = (np.bincount(codes)[codes[held]] > 1) | (texts is not None)
+    omega = weights_of_images(codes, weight, counted)[held]
 
     # 1. Texts alone: the scale of their cosines, and the probability that they help.
     trust, text_scale, terms = 0.0, 0.0, {}
     if texts is not None:
-        terms["text"], text_scale, trust = texts_alone(u[rows], codes[rows], omega, texts, logit_scale)
+        terms["text"], text_scale, trust = texts_alone(u[held], codes[held], omega, texts, logit_scale)
 
     # 2. and 3. Names predict class means, and class means start there.
-    classes = fit_class_means(u, codes, weight, texts, trust, None if texts is not None else words, believed)
+    classes = fit_class_means(u, codes, weight, texts, trust, words, counted)
 
     # 4. One covariance, and 5. the discriminant, for queries and for held-out images.
-    discriminant = fit_discriminant(classes, trust, has_words=texts is None and words is not None)
-    terms["shots"] = discriminant.held_out(rows)
+    discriminant = fit_discriminant(classes, trust, has_words=words is not None)
+    terms["shots"] = discriminant.held_out(held)
     defaults = default_scales(classes.counts, trust, text_scale, words is not None)
-    return Evidence(classes, discriminant, trust, rows, terms, defaults, fitted, omega[fitted])
+    return Evidence(classes, discriminant, trust, held, terms, defaults, is_fitted, omega[is_fitted])
 
 
 def texts_alone(u, codes, omega, texts, logit_scale):
@@ -216,14 +248,15 @@ def default_scales(counts, trust, text_scale, has_words):
     }
 
 
-def cosines_without(classes, rows, of_leaning):
+def cosines_without(classes, held, of_leaning):
     """`cosines` of images to the means (or leaning means) of the classes, each without the image, shape (k, C)."""
-    mean, gap, _ = classes.without(rows)
-    without, means, v = classes.centre + mean + gap, classes.image_means, classes.u[rows]
+    leaning, gap, _ = classes.without(held)
+    v, means, mean_without = classes.u[held], classes.image_means, classes.centre + leaning + gap
     if of_leaning:
-        without, means, v = mean, classes.leaning_means, v - classes.centre
+        v, means, mean_without = v - classes.centre, classes.leaning_means, leaning
     result = v @ l2_normalize(means).T
-    result[np.arange(len(rows)), classes.codes[rows]] = np.einsum("kd,kd->k", v, l2_normalize(without))
+    of_own_class = np.einsum("kd,kd->k", v, l2_normalize(mean_without))
+    result[np.arange(len(held)), classes.codes[held]] = of_own_class
     return result
 
 
@@ -235,14 +268,14 @@ def weights_of_images(codes, weight, right=1.0):
 
 
 def held_out_images(codes, group):
-    """Indices of the images that are held out. If there are very many, this is an even sample.
+    """Indices of the images that are held out. If there are very many, they are evenly spaced.
 
     Images whose copies have several labels are not held out.
     """
     # Copies with one label are one image already. So a group of two images has two labels.
-    rows = np.flatnonzero(np.bincount(group)[group] == 1)
+    held = np.flatnonzero(np.bincount(group)[group] == 1)
     most = max(MOST_VALUES // (int(codes.max()) + 1), LEAST_HELD_OUT)
-    return rows if len(rows) <= most else rows[np.linspace(0, len(rows) - 1, most).astype(np.intp)]
+    return held if len(held) <= most else held[np.linspace(0, len(held) - 1, most).astype(np.intp)]
 
 
 def distinctness(texts):

@@ -63,9 +63,9 @@ def right_labels(evidence_if, codes, first=None, share="auto"):
     Parameters
     ----------
     evidence_if : callable
-        `evidence_if(right, codes)` gives `Evidence`.
+        `evidence_if(counted, labels)` gives the `Evidence` if this part of each image counts, and if it has this label.
     codes : ndarray of shape (n,)
-    first : tuple of (rows, logits, trust) or None
+    first : tuple of (held, logits, trust) or None
         Held-out images, their logits by the texts alone (at the logit scale of the model), and the probability that texts
         help. The last logits are those of classes without shots. None without texts.
     share : "auto" or float
@@ -93,7 +93,7 @@ def right_labels(evidence_if, codes, first=None, share="auto"):
     for _ in range(ROUNDS):
         moved = likely != codes
         evidence = evidence_if(np.where(moved, 1.0, right), likely)
-        rows, before = evidence.rows[evidence.fitted], right.copy()
+        rows, before = evidence.fitted, right.copy()
         # No correction here, because it takes most of the time of a fit.
         logits = evidence.fit_regression().logits_without()
         others = (np.bincount(likely)[codes] + moved)[rows] - 1
