@@ -23,11 +23,11 @@ from scipy import linalg
 
 from .shots import blocks, sum_rows, weight_in_class
 
-# Guesses of `kappa`, which hold before any class has two images. Pairs are for the span and for the rest of the space: with
-# texts that help, and with words. The last one holds without texts and words, and for texts that do not help.
+# Guesses of `kappa / LEANING`, which hold before any class has two images. Pairs are for the span and for the rest of the
+# space: with texts that help, and with words. The last one holds without texts and words, and for texts that do not help.
 KAPPA_OF_TEXTS, KAPPA_OF_WORDS, KAPPA = (1.5, 4.0), (2.0, 12.0), 4.0
-# The guess counts as so many degrees of freedom. The result of the moments is multiplied by LEANING, because embeddings have
-# heavier tails than a Gaussian. `python studies/blend.py` varies the constants.
+# The guess counts as this many degrees of freedom. It and the result of the moments are multiplied by LEANING, because
+# embeddings have heavier tails than a Gaussian. `python studies/blend.py` varies the constants.
 KAPPA_WORTH, LEANING = 8.0, 1.5
 # Largest `kappa`, before `LEANING`. It is reached if class means differ no more than noise explains. Shots still count.
 LARGEST_KAPPA = 60.0
@@ -43,7 +43,7 @@ class ClassMeans:
     codes: np.ndarray  # their classes `(n,)`; each class has an image
     share: np.ndarray  # weight of each image `(n,)`; in a class they sum to one
     counts: np.ndarray  # effective number `n_c (C,)` of images
-    left: np.ndarray  # for each image, the effective number of its class without the image, `(n,)`
+    counts_without: np.ndarray  # for each image, the effective number of its class without the image, `(n,)`
     image_means: np.ndarray  # `r_c (C, D)`, the weighted means of the classes
     centre: np.ndarray  # `m (D,)`, the mean of the class means
     predicted: np.ndarray  # `mhat_c (C, D)`
@@ -71,24 +71,24 @@ class ClassMeans:
         return self.u[rows] - self.image_means[self.codes[rows]]
 
     def without(self, rows):
-        """For each image at `rows`, its class without the image: `mu_c`, the gap, and the effective number.
+        """For each image at `rows`, its class without the image: `mu_c`, the gap, and the effective number of images.
 
         If an image is the only one of its class, `mu_c` is the prediction from the name.
         """
         codes, share, alone = self.codes[rows], self.share[rows], self.alone[rows]
-        left, rest = self.left[rows], np.where(alone, 1.0, 1.0 - share)
+        counts, rest = self.counts_without[rows], np.where(alone, 1.0, 1.0 - share)
         mean = self.image_means[codes] - (share / rest)[:, None] * self.residuals(rows) - self.centre
         mean = np.where(alone[:, None], self.predicted[codes], mean)
-        leaning = self.predicted[codes] + self._leaning(mean - self.predicted[codes], left)
-        return leaning, mean - leaning, left
+        leaning = self.predicted[codes] + self._leaning(mean - self.predicted[codes], counts)
+        return leaning, mean - leaning, counts
 
     def _leaning(self, deviations, counts):
         """Deviations from the predictions, times `n / (n + kappa)`."""
-        own = counts[:, None] / (counts[:, None] + self.kappa)
+        pull = counts[:, None] / (counts[:, None] + self.kappa)
         if self.span is None:
-            return own * deviations
-        inside = (own[:, :1] - own[:, 1:]) * (deviations @ self.span)
-        return own[:, 1:] * deviations + inside @ self.span.T
+            return pull * deviations
+        inside = (pull[:, :1] - pull[:, 1:]) * (deviations @ self.span)
+        return pull[:, 1:] * deviations + inside @ self.span.T
 
 
 def fit_class_means(u, codes, weight, texts=None, trust=0.0, words=None, right=1.0):
@@ -99,11 +99,12 @@ def fit_class_means(u, codes, weight, texts=None, trust=0.0, words=None, right=1
     """
     n_classes = int(codes.max()) + 1
     share = weight_in_class(codes, weight * right)
-    counts, left = effective_numbers(codes, weight, right)
+    counts, counts_without = effective_numbers(codes, weight, right)
     image_means = sum_rows(u, share, codes, n_classes)
     centre = image_means.mean(axis=0)
-    slope, span, guesses = 0.0, words, [KAPPA] if words is None else KAPPA_OF_WORDS
-    predicted = np.zeros_like(image_means)
+    slope, predicted = 0.0, np.zeros_like(image_means)
+    span = words
+    guesses = [KAPPA] if words is None else KAPPA_OF_WORDS
     if texts is not None:
         slope = trust * fit_slope(texts, image_means - centre)
         predicted, span = slope * (texts - texts.mean(axis=0)), directions(texts)
@@ -125,7 +126,9 @@ def fit_class_means(u, codes, weight, texts=None, trust=0.0, words=None, right=1
         # All differences lie in the span. Outside there is only rounding.
         within[-1] = between[-1] = 0.0
     kappa = LEANING * np.array([_kappa(*of_part, counts) for of_part in zip(within, between, guesses)])
-    return ClassMeans(u, codes, share, counts, left, image_means, centre, predicted, span, kappa, slope)
+    return ClassMeans(
+        u, codes, share, counts, counts_without, image_means, centre, predicted, span, kappa, slope
+    )
 
 
 def effective_numbers(codes, weight, right):
@@ -133,13 +136,13 @@ def effective_numbers(codes, weight, right):
 
     The effective number is `(sum w)^2 / sum w^2`, times the share of the weights whose labels are right.
     """
-    total, of_right, squares = (np.bincount(codes, weights=w) for w in (weight, weight * right, weight**2))
+    parts = weight, weight * right, weight**2
+    sums = [np.bincount(codes, weights=part) for part in parts]
+    total, of_right, squares = sums
+    others = [of_class[codes] - part for of_class, part in zip(sums, parts)]
     tiny, alone = np.finfo(float).tiny, np.bincount(codes)[codes] == 1
-    others = [
-        part[codes] - own for part, own in ((total, weight), (of_right, weight * right), (squares, weight**2))
-    ]
-    left = np.where(alone, 0.0, others[0] * others[1] / np.maximum(others[2], tiny))
-    return total * of_right / squares, np.maximum(left, 0.0)
+    without = np.where(alone, 0.0, others[0] * others[1] / np.maximum(others[2], tiny))
+    return total * of_right / squares, np.maximum(without, 0.0)
 
 
 def fit_slope(texts, means, weight=None):
@@ -153,8 +156,8 @@ def fit_slope(texts, means, weight=None):
 
 def directions(texts):
     """Orthonormal directions in which class texts differ, shape (D, C - 1) at most."""
-    _, deviations, right = linalg.svd(texts - texts.mean(axis=0), full_matrices=False)
-    return right[deviations > LEAST_DIFFERENCE * np.sqrt(len(texts))].T
+    _, deviations, rows = linalg.svd(texts - texts.mean(axis=0), full_matrices=False)
+    return rows[deviations > LEAST_DIFFERENCE * np.sqrt(len(texts))].T
 
 
 def _kappa(within, between, guess, counts):
@@ -165,8 +168,9 @@ def _kappa(within, between, guess, counts):
     # If the labels of a class are doubtful, it may count as less than one image.
     counts = np.maximum(counts, 1.0)
     inverse = np.mean(1 / counts)
-    guessed = between * guess / (1 + guess * inverse)
-    variance = (within + KAPPA_WORTH * guessed) / ((counts - 1).sum() + KAPPA_WORTH)
-    if not variance > 0:
+    # The noise if `kappa` were the guess: between = noise / guess + noise mean(1 / n).
+    guessed_noise = between * guess / (1 + guess * inverse)
+    noise = (within + KAPPA_WORTH * guessed_noise) / ((counts - 1).sum() + KAPPA_WORTH)
+    if not noise > 0:
         return guess
-    return variance / max(between - variance * inverse, variance / LARGEST_KAPPA)
+    return noise / max(between - noise * inverse, noise / LARGEST_KAPPA)

@@ -1,22 +1,26 @@
 """The discriminant of a Gaussian model with one covariance for all classes, for queries and for held-out images.
 
 `z_c(q) = v' P mu_c - mu_c' P mu_c / 2`, with `v = nrm(q) - m` and the class means `mu_c` of `class_means`. It is linear in
-`nrm(q)`. `P = inv((1 - l) S + l t I)` is the inverse of the covariance `S`, after shrinkage: `l = D / (f + D)` for `f`
-degrees of freedom, and `t = tr(S) / D`. The scatter `f S` is the sum over classes of
+`nrm(q)`.
+
+First, features are divided by their standard deviation, to the power `f / (f + FEW)`, because a few residuals do not tell the
+variances. The power is zero if all classes have one image, and words are used instead of texts.
+
+Then `P = inv((1 - l) S + l t I)` is the inverse of the covariance `S`, after shrinkage: `l = D / (f + D)` and `t = tr(S) / D`.
+There are `f = sum_c n_c - 1 + gap_weight_c kappa / (n_c + kappa)` degrees of freedom. The scatter `f S` is the sum over
+classes of
 
     sum_i n_c s_i (u_i - r_c) (u_i - r_c)' + gap_weight_c n_c g_c g_c'.
 
 The images `u_i` of a class have shares `s_i` that sum to one, and the mean `r_c`. The gap `g_c = r_c - m - mu_c` is the
-difference between this mean and the leaning mean. It shows how far images lie from the prediction of a name, so
-`gap_weight_c` is the probability that the texts help. A class of one image has no residuals. There, `gap_weight_c = 1`.
+difference between this mean and the leaning mean. It shows how far images lie from the prediction of a name. It counts only
+as far as the texts help, so `gap_weight_c` is the probability that they do. A class of one image has no residuals. There,
+`gap_weight_c = 1`.
 
 The mean of a class with few images is less certain, so its images lie farther from it. Its covariance is wider by
 `width_c = (1 + 1 / (n_c + kappa)) / mean`, which is one on average. This changes `z_c` to `a + (z_c - a) / width_c`. Here
 `a = mean_c mu_c' P mu_c / 2` is the mean `z_c` of images for their own class. Up to a term that all classes share, this is
 the log density of the class to first order in `width_c - 1`.
-
-Before that, features are divided by their standard deviation, to the power `f / (f + FEW)`, because a few residuals do not
-tell the variances. The power is zero if all classes have one image, and words are used instead of texts.
 """
 
 from dataclasses import dataclass
@@ -28,7 +32,7 @@ from .class_means import ClassMeans
 from .linear import Linear
 from .shots import blocks
 
-# With so many degrees of freedom, the power is one half (`python benchmarks/few_classes.py`).
+# With this many degrees of freedom, the power is one half (`python benchmarks/few_classes.py`).
 FEW = 10.0
 # Smallest variance of a feature, relative to the mean variance. Below ROUNDING, a variance is only rounding.
 LEAST_VARIANCE, ROUNDING = 1e-3, 1e-14
@@ -36,25 +40,25 @@ LEAST_VARIANCE, ROUNDING = 1e-3, 1e-14
 
 @dataclass(frozen=True, eq=False)
 class Precision:
-    """`P = R (1 / ridge + B diag(inverse) B') R` with `R = diag(1 / root)`.
+    """`P = R (1 / ridge + B diag(extra) B') R` with `R = diag(1 / root)`.
 
     Attributes
     ----------
     root : ndarray of shape (D,)
     basis : ndarray of shape (D, r)
-    inverse : ndarray of shape (r,)
+    extra : ndarray of shape (r,)
     ridge : float
     """
 
     root: np.ndarray
     basis: np.ndarray
-    inverse: np.ndarray
+    extra: np.ndarray
     ridge: float
 
     def times(self, rows):
         """`rows @ P`."""
         rows = rows / self.root
-        return (rows / self.ridge + ((rows @ self.basis) * self.inverse) @ self.basis.T) / self.root
+        return (rows / self.ridge + ((rows @ self.basis) * self.extra) @ self.basis.T) / self.root
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,8 +121,8 @@ class Discriminant:
         """`z_c` of the images at `rows`, each by a model without the image, shape (k, C).
 
         The class mean, the residual of the image, and the gap of the class change. All else stays: `m`, `kappa`, the slope,
-        the degrees of freedom, `R`, `a` and the widths. The scatter gains `U' K U`. `U` has three rows for each image: its residual, the gap with it, and the gap without it. The
-        Woodbury identity gives the new `P`.
+        the degrees of freedom, `R`, `a` and the widths. The scatter gains `U' K U`. `U` has three rows for each image: its
+        residual, the gap with it, and the gap without it. The Woodbury identity gives the new `P`.
         """
         n_classes = len(self.classes.counts)
         result = np.empty((len(rows), n_classes))
@@ -130,35 +134,35 @@ class Discriminant:
         width = self.gaussian.width(self.classes.counts)
         return result / width + (1 - 1 / width) * self.gaussian.typical
 
-    def _held_out(self, rows, means, gaps, of_means, of_centred, of_gaps):
-        """`held_out` before the widths, for one block of rows. `of_` and `_p` mark products with `P`."""
+    def _held_out(self, rows, means, gaps, means_p, centred_p, gaps_p):
+        """`held_out` before the widths, for one block of rows. `_p` marks products with `P`."""
         classes, times = self.classes, self.gaussian.precision.times
-        own, each = classes.codes[rows], np.arange(len(rows))
-        share, weight = classes.share[rows], self.gap_weight[own]
-        mean, gap, left = classes.without(rows)
+        own_class, each = classes.codes[rows], np.arange(len(rows))
+        share, weight = classes.share[rows], self.gap_weight[own_class]
+        leaning, gap, count = classes.without(rows)
         v = classes.u[rows] - classes.centre
-        v_p, mean_p = times(v), times(mean)
-        residual_p = v_p - of_centred[own]
+        v_p, leaning_p = times(v), times(leaning)
+        residual_p = v_p - centred_p[own_class]
         # Share of the class that is left. It is infinite for a single image, so that quotients by it are zero.
         rest = np.where(classes.alone[rows], np.inf, 1 - share)
-        z = v_p @ means.T - 0.5 * _paired(of_means, means)
-        z[each, own] = _paired(v_p, mean) - 0.5 * _paired(mean_p, mean)
+        z = v_p @ means.T - 0.5 * _paired(means_p, means)
+        z[each, own_class] = _paired(v_p, leaning) - 0.5 * _paired(leaning_p, leaning)
 
-        changed = np.stack([classes.residuals(rows), gaps[own], gap])  # U, shape (3, k, D)
+        changed = np.stack([classes.residuals(rows), gaps[own_class], gap])  # U, shape (3, k, D)
         # P is linear, so only two products of it with images are needed.
-        gap_p = np.where(
-            (left == 0)[:, None], 0.0, of_centred[own] - (share / rest)[:, None] * residual_p - mean_p
-        )
-        changed_p = np.stack([residual_p, of_gaps[own], gap_p])
-        lost = classes.counts[own] * share / rest
-        factor = self.scatter_factor * np.stack([-lost, -weight * classes.counts[own], weight * left])  # K
+        gap_p = centred_p[own_class] - (share / rest)[:, None] * residual_p - leaning_p
+        gap_p[count == 0] = 0.0
+        changed_p = np.stack([residual_p, gaps_p[own_class], gap_p])
+        count_with = classes.counts[own_class]
+        lost = count_with * share / rest
+        factor = self.scatter_factor * np.stack([-lost, -weight * count_with, weight * count])  # K
         inner = np.einsum("akd,bkd->kab", changed_p, changed)
         # (I + K U P U')^-1 K
         middle = np.linalg.solve(np.eye(3) + factor.T[:, :, None] * inner, np.eye(3) * factor.T[:, :, None])
         of_classes = np.stack([part @ means.T for part in changed_p])
-        of_classes[:, each, own] = np.einsum("akd,kd->ak", changed_p, mean)
+        of_classes[:, each, own_class] = np.einsum("akd,kd->ak", changed_p, leaning)
         of_query = np.einsum("akd,kd->ak", changed_p, v)
-        # z changes by -(v - mu / 2)' P U' middle U P mu.
+        # z changes by -mu' P U' middle U P (v - mu / 2).
         half = 0.5 * of_classes - of_query[:, :, None]
         for a in range(3):
             for b in range(3):
@@ -166,13 +170,13 @@ class Discriminant:
         return z
 
 
-def fit_discriminant(classes, trust=0.0, has_words=False):
+def fit_discriminant(classes, trust, has_words):
     """`Discriminant` of `ClassMeans`. Texts help with the probability `trust`. With `has_words`, the span is that of words."""
     counts, n_features = classes.counts, classes.u.shape[1]
     single = np.bincount(classes.codes) == 1
     gap_weight = np.where(single, 1.0, trust)
-    own = counts / (counts + classes.kappa[-1])
-    degrees = max(float(np.sum(counts - 1 + gap_weight * (1 - own))), ROUNDING)
+    pull = counts / (counts + classes.kappa[-1])
+    degrees = max(float(np.sum(counts - 1 + gap_weight * (1 - pull))), ROUNDING)
     factors = np.sqrt(counts[classes.codes] * classes.share / degrees)
     gaps = np.sqrt(gap_weight * counts / degrees)[:, None] * classes.gaps
     pieces = blocks(len(factors))
@@ -188,10 +192,10 @@ def fit_discriminant(classes, trust=0.0, has_words=False):
     # Eigenvectors and eigenvalues of the scatter, from the smaller of its two Gram matrices.
     if len(factors) + len(gaps) < n_features:
         rows = np.vstack([gaps, *(factors[rows, None] * classes.residuals(rows) / root for rows in pieces)])
-        values, left = linalg.eigh(rows @ rows.T)
+        values, eigenvectors = linalg.eigh(rows @ rows.T)
         keep = values > values[-1] * len(values) * np.finfo(float).eps
         values = values[keep]
-        basis = (rows.T @ left[:, keep]) / np.sqrt(values)
+        basis = (rows.T @ eigenvectors[:, keep]) / np.sqrt(values)
     else:
         scatter = gaps.T @ gaps
         for rows in pieces:

@@ -184,7 +184,8 @@ def features_of(v, spans):
         `A = back @ coefficients`, because `v @ back = f`.
     """
     n, width = v.shape
-    v_q, q = np.zeros_like(v), None if n < width else np.zeros((width, width))
+    v_q = np.zeros_like(v)
+    q = np.zeros((width, width)) if n >= width else None
     for basis, share in spans:
         inside = v if basis is None else v @ basis
         factor = share * n / max(float(np.vdot(inside, inside)), ROUNDING**2)

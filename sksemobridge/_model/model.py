@@ -34,14 +34,14 @@ class Model:
             views |= {"text": terms["text"], "centred": centred}
         return views
 
-    def over(self, rows, texts=None):
-        """The model for other classes: those at `rows (K,)`. -1 is a class without shots.
+    def over(self, places, texts):
+        """The model for other classes: those at `places (K,)`. -1 is a class without shots.
 
         The mean of such a class is the prediction from its name, and its correction is zero. This needs `texts (K, D)`, the
         `T_c` of all classes.
         """
-        terms = {name: term.take(rows) for name, term in self.terms.items()}
-        means, leaning, new = self.image_means[rows], self.leaning_means[rows], rows < 0
+        terms = {name: term.take(places) for name, term in self.terms.items()}
+        means, leaning, new = self.image_means[places], self.leaning_means[places], places < 0
         if new.any():
             names = texts[new].astype(np.float64)
             predicted = self.slope * (names - self.text_mean)

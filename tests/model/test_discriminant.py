@@ -50,7 +50,7 @@ def test_held_out_values_are_those_of_a_refit_without_the_image(trust, width, we
     right = np.random.default_rng(1).uniform(0.1, 1, len(u))
     weight, right = (weight, right) if weighted else np.ones((2, len(u)))
     classes = class_means(u, codes, weight, None if trust is None else texts, right, trust=trust or 0.0)
-    discriminant = fit_discriminant(classes, trust or 0.0)
+    discriminant = fit_discriminant(classes, trust or 0.0, has_words=False)
     unit = u / np.linalg.norm(u, axis=1, keepdims=True)
     expected = values(unit, discriminant, *refit(discriminant, weight, right))
     np.testing.assert_allclose(discriminant.linear()(u), expected, rtol=1e-8, atol=1e-8)
@@ -64,7 +64,7 @@ def test_held_out_values_are_those_of_a_refit_without_the_image(trust, width, we
 def test_the_covariance_is_shrunk_in_features_that_are_scaled_by_what_is_known_of_them(per_class):
     u, codes, _, _ = small_task(30, (per_class,) * 3)
     classes = class_means(u, codes)
-    precision = fit_discriminant(classes).gaussian.precision
+    precision = fit_discriminant(classes, 0.0, has_words=False).gaussian.precision
     degrees = 3.0 * (per_class - 1)  # gaps are of no account without texts
     residuals = (u - classes.image_means[codes]) / np.sqrt(degrees)
     variances = np.square(residuals).sum(axis=0)
@@ -79,5 +79,8 @@ def test_the_covariance_is_shrunk_in_features_that_are_scaled_by_what_is_known_o
 def test_words_say_more_of_variances_than_one_image_of_each_class():
     u, codes, _, _ = small_task(20, (1, 1, 1))
     classes = class_means(u, codes, words=np.eye(20)[:, :5])
-    assert np.ptp(fit_discriminant(classes).gaussian.precision.root) > 0
-    np.testing.assert_array_equal(fit_discriminant(classes, has_words=True).gaussian.precision.root, 1)
+    root, root_with_words = (
+        fit_discriminant(classes, 0.0, words).gaussian.precision.root for words in (False, True)
+    )
+    assert np.ptp(root) > 0
+    np.testing.assert_array_equal(root_with_words, 1)

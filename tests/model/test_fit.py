@@ -175,7 +175,7 @@ def test_the_model_is_the_sum_of_its_terms_over_the_classes(with_text):
     model, held_out = fitted.model, fitted.held_out_logits()
     assert held_out.shape == (12, 4)
     assert np.isfinite(held_out).all()
-    part = model.over(np.array([2, 0]))
+    part = model.over(np.array([2, 0]), None)
     for name, term in model.terms.items():
         np.testing.assert_array_equal(part.terms[name](shots.X), term(shots.X)[:, [2, 0]])
 
