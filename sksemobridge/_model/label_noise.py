@@ -40,22 +40,25 @@ from scipy.special import expit, log_softmax, logit
 from .._utils.array_api import softmax
 from .shots import sum_rows
 
-# Expected share of wrong labels, and the number of images that this prior counts as. First value of `e`. Largest number of
-# rounds, and the change of `right` that ends them (`python benchmarks/label_noise.py`).
-SHARE, WORTH, FIRST_SHARE, ROUNDS, SETTLED = 0.05, 10.0, 0.1, 5, 0.1
-# Probability that a name says what its class is, if names help at all. Probability that one image does.
-NAME_TELLS, IMAGE_TELLS = 0.9, 0.5
-# Share of the labels that look wrong only because the images are hard.
-HARD = 0.05
-# All images of one class may show another class if both have at least `MANY`. By how much the images must fit the other name
-# better, and how large the log loss of telling the two classes apart must be: its mean over both classes, and its median in
-# each, all in nats per image. Guessing has 0.69.
-MANY, FITS, LARGE_LOSS, LARGE_MEDIAN = 8, 1.0, 0.75, 0.1
-# An image counts at least this much. Smallest sum of probabilities.
-LEAST, TINY = 1e-3, 1e-300
+# `python benchmarks/label_noise.py` measures what wrong labels cost.
+SHARE = 0.05  # expected share of wrong labels
+WORTH = 10.0  # the number of images that this expectation counts as
+FIRST_SHARE = 0.1  # first value of `e`
+ROUNDS = 5  # largest number of rounds
+SETTLED = 0.1  # the change of `right` that ends them
+NAME_TELLS = 0.9  # probability that a name says what its class is, if names help at all
+IMAGE_TELLS = 0.5  # probability that one image does
+HARD = 0.05  # share of the labels that look wrong only because the images are hard
+# All images of one class may show another class if all of this holds. Losses are in nats per image. Guessing has 0.69.
+MANY = 8  # both classes have at least this many images
+FITS = 1.0  # the images fit the other name better by this log Bayes factor, in nats per image
+LARGE_LOSS = 0.75  # telling the two classes apart has at least this log loss, its mean over both classes
+LARGE_MEDIAN = 0.1  # its median in each class is at least this
+LEAST = 1e-3  # an image counts at least this much
+TINY = 1e-300  # smallest sum of probabilities
 
 
-def right_labels(evidence_if, codes, first=None, share="auto"):
+def right_labels(evidence_if, codes, first, label_noise):
     """For each image: the probability that its label is right, how much the image counts, and its likely class, all `(n,)`.
 
     The likely class is that of the label, or a class without shots that the image looks like.
@@ -68,52 +71,57 @@ def right_labels(evidence_if, codes, first=None, share="auto"):
     first : tuple of (held, logits, trust) or None
         Held-out images, their logits by the texts alone (at the logit scale of the model), and the probability that texts
         help. The last logits are those of classes without shots. None without texts.
-    share : "auto" or float
+    label_noise : "auto" or float
         Share of wrong labels. `"auto"` estimates it.
     """
-    right, n_of_class, e = np.ones(len(codes)), np.bincount(codes), FIRST_SHARE if share == "auto" else share
-    likely = codes
+    is_auto = label_noise == "auto"
+    e = FIRST_SHARE if is_auto else label_noise
+    right, likely, n_of_class = np.ones(len(codes)), codes, np.bincount(codes)
     # How well names are confirmed in the classes that an image looks like, apart from the class of its label.
     confirmed = np.ones(len(codes))
 
     def estimated():
-        return (np.sum(1 - right[rows]) + WORTH * SHARE) / (len(rows) + WORTH) if share == "auto" else share
+        if not is_auto:
+            return label_noise
+        return (np.sum(1 - right[held]) + WORTH * SHARE) / (len(held) + WORTH)
 
     # First by the names alone.
     if first is not None:
-        rows, logits, trust = first
-        by_name, confirmed[rows], of_names = _judged_by_names(softmax(logits), codes[rows], trust, e)
-        right[rows] = np.maximum(by_name, LEAST)
+        held, logits, trust = first
+        by_name, confirmed[held], of_names = _judged_by_names(softmax(logits), codes[held], trust, e)
+        right[held] = np.maximum(by_name, LEAST)
         e = estimated()
         # If most names have no shots, one of them often looks most like an image by chance.
         n_classes, n_shown = logits.shape[1], len(n_of_class)
         by_chance = np.where(np.arange(n_classes) < n_shown, 0.0, np.log(max(n_classes / n_shown - 1, 1)))
-        likely = _likely(codes, right, rows, (logits - by_chance).argmax(axis=1))
+        likely = _likely(codes, right, held, (logits - by_chance).argmax(axis=1))
     # Then by models without the image.
     for _ in range(ROUNDS):
         moved = likely != codes
         evidence = evidence_if(np.where(moved, 1.0, right), likely)
-        rows, before = evidence.fitted, right.copy()
+        # With texts, these are all held-out images, so `of_names` still has a row for each.
+        held, before = evidence.fitted, right.copy()
         # No correction here, because it takes most of the time of a fit.
         logits = evidence.fit_regression().logits_without()
-        others = (np.bincount(likely)[codes] + moved)[rows] - 1
-        alone = 1 - NAME_TELLS * evidence.trust * confirmed[rows]
+        # Other images with this label. An image that moved away is not in the count.
+        others = (np.bincount(likely)[codes] + moved)[held] - 1
+        alone = 1 - NAME_TELLS * evidence.trust * confirmed[held]
         in_pair = (1 - IMAGE_TELLS) * (1 - evidence.trust)
         unknown = np.select([others == 0, others == 1], [alone, in_pair], 0.0)
         classes = np.unique(likely)
-        p, index = softmax(logits), np.searchsorted(classes, codes[rows])
-        if_wrong = _if_wrong(p, index, right[rows], evidence.trust)
-        of_label = (1 - unknown) * p[np.arange(len(rows)), index] + unknown / len(classes)
-        right[rows] = np.maximum(_right(of_label, e, if_wrong), LEAST)
+        p, index = softmax(logits), np.searchsorted(classes, codes[held])
+        if_wrong = _if_wrong(p, index, right[held], evidence.trust)
+        of_label = (1 - unknown) * p[np.arange(len(held)), index] + unknown / len(classes)
+        right[held] = np.maximum(_right(of_label, e, if_wrong), LEAST)
         e = estimated()
-        best = np.where(right[rows] < 0.5, classes[logits.argmax(axis=1)], codes[rows])
-        likely = _likely(codes, right, rows, best)
+        best = np.where(right[held] < 0.5, classes[logits.argmax(axis=1)], codes[held])
+        likely = _likely(codes, right, held, best)
         if np.abs(right - before).max() < SETTLED:
             break
     if first is not None and trust > 0.5:
-        right[np.isin(codes, _of_another(codes[rows], of_names, logits, len(n_of_class)))] = LEAST
+        right[np.isin(codes, _of_another(codes[held], of_names, logits, len(n_of_class)))] = LEAST
     # How much each image counts.
-    doubt = min(max(e / HARD - 1, 0.0), 1.0) if share == "auto" else 1.0
+    doubt = min(max(e / HARD - 1, 0.0), 1.0) if is_auto else 1.0
     all_wrong = (np.bincount(codes, right < 0.5) == n_of_class) & (n_of_class > 2)
     together = (likely != codes) & (np.bincount(likely)[likely] > 1)
     return right, 1 - np.where(all_wrong[codes] | together, 1.0, doubt) * (1 - right), likely
@@ -130,7 +138,7 @@ def _judged_by_names(p, codes, trust, e):
     ratio = np.bincount(codes, of_names[each, codes], n_classes)
     others = p.copy()
     others[each, codes] = 0
-    # Squared, because half of all names may be swapped. The rest of the doubt would still cost a point of accuracy.
+    # Squared: if half of the names are swapped, the plain value leaves enough doubt to cost a point of accuracy.
     of_others = others @ expit(logit(NAME_TELLS * trust) + ratio) / np.maximum(others.sum(axis=1), TINY)
     confirmed = of_others**2
     name_tells = expit(logit(NAME_TELLS * trust * confirmed) + ratio[codes])
@@ -138,10 +146,11 @@ def _judged_by_names(p, codes, trust, e):
     return right, confirmed, of_names
 
 
-def _likely(codes, right, rows, best):
-    """`codes (n,)`. Images at `rows` get their `best` class if it has no shots. Each class keeps at least one image."""
+def _likely(codes, right, held, best):
+    """`codes (n,)`. Images at `held` get their `best` class if it has no shots. Each class keeps at least one image."""
     likely = codes.copy()
-    likely[rows] = np.where(best > codes.max(), best, codes[rows])
+    # Classes without shots have the last numbers.
+    likely[held] = np.where(best > codes.max(), best, codes[held])
     for c in np.setdiff1d(codes, likely):
         of_class = np.flatnonzero(codes == c)
         likely[of_class[right[of_class].argmax()]] = c
@@ -165,6 +174,7 @@ def _if_wrong(p, codes, right, trust):
     of_class = max(len(codes) / max(len(shown), 1), 2)
     alike = (1 - (1 - trust) * 2 / of_class) * certain ** (4 / (2 + trust * (of_class - 2)))
     among_shown = np.einsum("ik,ki->i", of_shown, taken_for[:, index])
+    # For a class without shots, all `q` are `1 / C`.
     return alike * among_shown + (1 - alike * of_shown.sum(axis=1)) / p.shape[1]
 
 
@@ -176,8 +186,9 @@ def _of_another(codes, of_names, logits, n_classes):
     """
     count = np.bincount(codes, minlength=n_classes)
     fit = sum_rows(of_names[:, :n_classes], 1 / count[codes], codes, n_classes)
-    own, best = np.diag(fit), fit.argmax(axis=1)
-    clear = (fit.max(axis=1) > own + FITS) & (own[best] > FITS) & (np.minimum(count, count[best]) >= MANY)
+    of_own_name, best = np.diag(fit), fit.argmax(axis=1)
+    clear = (fit.max(axis=1) > of_own_name + FITS) & (of_own_name[best] > FITS)
+    clear &= np.minimum(count, count[best]) >= MANY
     found = []
     for pair in zip(np.flatnonzero(clear), best[clear]):
         losses = [-log_softmax(logits[codes == c][:, pair], axis=1)[:, i] for i, c in enumerate(pair)]
