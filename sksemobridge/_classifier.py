@@ -423,8 +423,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
             held-out shots.
         """
         check_is_fitted(self)
-        model = self._fitted.model_of_shots
-        return model.typicality.scores(validate_embeddings(self, X, reset=False), model.views())
+        return self._fitted.model_of_shots.typicality_scores(validate_embeddings(self, X, reset=False))
 
     @offered_if(is_linear)
     def p_values(self, X: ArrayLike) -> NDArray[Any]:

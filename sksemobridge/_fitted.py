@@ -8,7 +8,7 @@ import numpy as np
 from ._model.linear import Linear, total
 from ._model.model import Model
 from ._model.shots import ShotMemory
-from ._model.unlabeled import LEAST_P_VALUE, anchors_of_shots, distinct_images, taught
+from ._model.unlabeled import LEAST_P_VALUE, anchors_of_shots, distinct_images, terms_with_unlabeled
 from ._paper.model import PaperModel
 from ._texts.prompts import ClassPrompts
 from ._utils.array_api import astype
@@ -80,19 +80,14 @@ class FittedState:
         model = self.model_of_shots
         X = distinct_images(X, len(self.classes))
         # An image of none of the classes would count for the nearest class.
-        X = X[model.typicality.p_values(model.typicality.scores(X, model.views())) > LEAST_P_VALUE]
+        X = X[model.typicality.p_values(model.typicality_scores(X)) > LEAST_P_VALUE]
         terms, blend = model.terms, model.blend
         if len(X):
-            terms, factor = taught(
-                terms,
-                X,
-                # Here anchors come from the shots. In the zero-shot classifier they come from logits and images.
-                lambda logits, u: anchors_of_shots(
-                    self.memory.grouped_shots, self.counted, model, self.text_embeddings
-                ),
-                # A class without text may be "everything else".
-                with_offsets=self.class_prompts is None or None not in self.class_prompts.names,
-            )
+            shots, texts = self.memory.grouped_shots, self.text_embeddings
+            anchors = anchors_of_shots(shots, self.counted, model, texts)
+            # A class without text may be "everything else".
+            with_offsets = self.class_prompts is None or None not in self.class_prompts.names
+            terms, factor = terms_with_unlabeled(terms, X, anchors, with_offsets=with_offsets)
             # Classes that come later get the same scales.
             blend = {name: value * (1 if name == "trust" else factor) for name, value in blend.items()}
         terms = {name: astype(term, self.memory.shots.X.dtype) for name, term in terms.items()}

@@ -26,13 +26,17 @@ class Model:
     typicality: Typicality
 
     def views(self):
-        """The parts of the typicality, each a `Linear`: the decision without the correction, and cosines."""
+        """The `z_k` of `typicality`, each a `Linear`: the decision without the correction, and cosines."""
         terms = {name: term for name, term in self.terms.items() if name in ("text", "shots")}
         views = {"decision": total(terms.values()), "images": cosines(self.image_means)}
         if "text" in terms:
             centred = cosines(self.leaning_means, self.gaussian.centre)
             views |= {"text": terms["text"], "centred": centred}
         return views
+
+    def typicality_scores(self, X):
+        """The scores `(n,)` of queries `X (n, D)`."""
+        return self.typicality.scores(X, self.views())
 
     def over(self, places, texts):
         """The model for other classes: those at `places (K,)`. -1 is a class without shots.

@@ -11,9 +11,9 @@ The sum has two parts without text:
 
 With text there are two more:
 
-- the cosine to the class text, and the cosine to the class mean after `m` is subtracted from both. The scales of the decision
-  were fitted to tell classes apart, so the cosines add information. The cosine to the class mean itself then has the weight
-  `w = 1/2`, because it is high for similar classes that are not among the known ones.
+- the cosine to the class text, and the cosine to the class mean after `m` is subtracted from image and mean. The scales of the
+  decision were fitted to tell classes apart, so the cosines add information. The cosine to the class mean itself then has the
+  weight `w = 1/2`, because it is high for similar classes that are not among the known ones.
 
 `d_k` is the standard deviation of part `k` over the held-out shots.
 

@@ -12,7 +12,8 @@ second case needs ambiguous images: a class without ambiguous images is as frequ
     mean_i log sum_c exp(f_ic + b_c) + mean_c eta_c exp(-b_c / eta_c).
 
 All `eta_c` become smaller in two cases. If the frequencies are very uneven, a preference of the model does not explain it (some
-classes may have no image at all). If there are few images, chance alone makes them uneven: `eta_c` is multiplied by
+classes may have no image at all): `eta_c` is multiplied by `1 / (1 + (uneven / 0.3)^2)`, and
+`uneven = mean_c rho_c log rho_c`. If there are few images, chance alone makes them uneven: `eta_c` is multiplied by
 `N^2 / (N^2 + (3 C + 20)^2)` for `N` images.
 
 Near copies among the images count as one image (`near_copies`): the mean of their unit embeddings.
@@ -28,8 +29,8 @@ a soft label would otherwise confirm itself. `w = min(WORTH, MOST_WORTH C / N)`,
 would move both means to one place (here `C` is the number of classes that are predicted). `s < 1`, because features are not
 independent.
 
-**Temperature.** Unlabelled images do not show how certain predictions should be. The logits are divided by a number that keeps
-their mean entropy.
+**Temperature.** Unlabelled images do not show how certain predictions should be. One factor of the logits would keep their mean
+entropy. The logits are multiplied by this factor to the power `N / (N + 64)`.
 
 References: Zanella, Gérin, Ben Ayed: "Boosting Vision-Language Models with Transduction" (TransCLIP), NeurIPS 2024;
 Zanella et al.: "Realistic Test-Time Adaptation of Vision-Language Models" (StatA), CVPR 2025.
@@ -52,18 +53,18 @@ from .shots import sum_rows
 SHARPNESS, WORTH, MOST_WORTH = 0.06, 0.1, 20.0
 # Factor and largest value of `eta`. UNEVEN is a divergence of `rho / C` from equal frequencies, in nats, that halves `eta`.
 READINESS, MOST_READINESS, UNEVEN = 4.0, 2.5, 0.3
-# With so many images of each class and so many more, offsets count half (`benchmarks/unlabeled.py --pools`).
+# With this many images of each class, and this many more, offsets count half (`benchmarks/unlabeled.py --pools`).
 FEW_OF_CLASS, FEW_IMAGES = 3.0, 20.0
-# Without shots, a name counts as so many images, and the unit embeddings of a class have such a mean squared distance to
+# Without shots, a name counts as this many images, and the unit embeddings of a class have this mean squared distance to
 # their mean.
 WORTH_OF_NAME, SPREAD = 50.0, 0.2
 # Largest number of rounds of soft labels, and the relative gain that ends them.
 ROUNDS, TOL = 20, 1e-5
-# Largest number of values in an array (128 MB). If there are more, an even sample of at least LEAST_SAMPLE images is used.
+# Largest number of values in an array (128 MB). If there are more, at least LEAST_SAMPLE evenly spaced images are used.
 MOST_VALUES, LEAST_SAMPLE = 2**24, 1000
 # Images with at most this p-value are left out.
 LEAST_P_VALUE = 0.1
-# With so many images, the temperature counts half.
+# With this many images, the temperature counts half.
 FEW = 64
 # Bounds of `log rho_c`. Bounds and tolerance of the logarithm of the factor for the temperature.
 LOG_RHOS, LOG_FACTORS, TOL_OF_FACTOR = (-10, 10), (-2.0, 2.0), 1e-4
@@ -78,22 +79,14 @@ class Anchors(NamedTuple):
     residuals: np.ndarray  # labelled images `(n, D)`, each minus the mean of its class without the image
 
 
-class Learnt(NamedTuple):
-    """The logits become `factor * logits + change`. `gains` are the values that the means maximise, after each round."""
-
-    factor: float
-    change: Linear
-    gains: list
-
-
 def sample_rows(n, width, n_classes):
-    """Rows of an even sample of `n` images, or all rows if they are not too many."""
+    """Rows of evenly spaced images among `n`, or all rows if they are not too many."""
     most = max(MOST_VALUES // max(width, n_classes), LEAST_SAMPLE)
     return np.arange(n) if n <= most else np.linspace(0, n - 1, most).astype(np.intp)
 
 
 def distinct_images(X, n_classes):
-    """The embeddings `X (n, D)` or an even sample of them, in float64 and ordered by content.
+    """The embeddings `X (n, D)`, or evenly spaced ones of them, in float64 and ordered by content.
 
     Equal rows become one row, because a repeated image is no new information.
     """
@@ -106,12 +99,13 @@ def anchors_of_shots(shots, counted, model, texts):
     `counted (n,)` says how much each shot counts.
     """
     n_classes = len(model.image_means)
-    u, codes, weight, _, index = shots.images()
-    of_images = np.ones(len(codes))
-    of_images[index] = counted
+    u, codes, weight, _, of_shots = shots.images()
+    right = np.ones(len(codes))
+    right[of_shots] = counted
     seen, codes = np.unique(codes, return_inverse=True)
     of_seen = None if texts is None else texts[seen].astype(np.float64)
-    classes = fit_class_means(u, codes, weight, of_seen, model.blend["trust"], right=of_images)
+    # Without the span of words: with it, unlabelled images help less at one shot.
+    classes = fit_class_means(u, codes, weight, of_seen, model.blend["trust"], right=right)
     means, counts = np.zeros((n_classes, u.shape[1])), np.full(n_classes, classes.kappa[-1])
     if texts is not None:
         means += classes.slope * (texts - of_seen.mean(axis=0))
@@ -131,24 +125,26 @@ def anchors_of_names(logits, u, texts):
     return Anchors(centre, means, np.full(len(texts), WORTH_OF_NAME), np.zeros((0, u.shape[1])))
 
 
-def taught(terms, X, anchors, with_offsets=True):
+def terms_with_unlabeled(terms, X, anchors=None, texts=None, with_offsets=True):
     """The terms of a linear classifier after it has learnt from unlabelled images `X (N, D)`, and the factor of all terms.
 
-    `"correction"` gets the change, too. `anchors(logits, u)` gives the `Anchors`.
+    `"correction"` gets the change, too. Without `Anchors` of shots, `texts (C, D)` and the images give them.
     """
     linear = total(terms.values())
     u = without_copies(l2_normalize(X), linear(X))
-    logits = linear(u)
-    known = anchors(logits, u)
-    if np.square(u - u.mean(axis=0)).sum() < NEAR * len(u) * _square_of(known.residuals):
+    # Mean squared distance of the images of a class to their mean.
+    spread = SPREAD if anchors is None else np.square(anchors.residuals).sum() / len(anchors.residuals)
+    if np.square(u - u.mean(axis=0)).sum() < NEAR * len(u) * spread:
         # Compared with the images of a class, these images are all copies of one image.
         u = l2_normalize(u.mean(axis=0, keepdims=True))
-        logits = linear(u)
-        known = anchors(logits, u)
-    learnt = learn_unlabeled(logits, u, known, with_offsets)
-    scaled = {name: learnt.factor * term for name, term in terms.items()}
-    change = scaled.get("correction")
-    return scaled | {"correction": learnt.change if change is None else change + learnt.change}, learnt.factor
+    logits = linear(u)
+    if anchors is None:
+        anchors = anchors_of_names(logits, u, texts)
+    factor, change = learn_unlabeled(logits, u, anchors, with_offsets)
+    scaled = {name: factor * term for name, term in terms.items()}
+    if "correction" in scaled:
+        change = scaled["correction"] + change
+    return scaled | {"correction": change}, factor
 
 
 def without_copies(u, logits):
@@ -163,33 +159,29 @@ def without_copies(u, logits):
     return l2_normalize(sum_rows(u[order], 1 / counts[index], index, len(first)))
 
 
-def _square_of(residuals):
-    """Mean squared length. If there are no residuals, a usual one."""
-    return np.square(residuals).sum() / len(residuals) if len(residuals) else SPREAD
-
-
 def learn_unlabeled(logits, u, anchors, with_offsets=True):
-    """`Learnt` from logits `f (N, C)` and unit embeddings `u (N, D)`. The top of this module explains the symbols.
+    """The logits become `factor * logits + change`. Returns the factor, and the change as a `Linear`.
 
+    Logits `f (N, C)` and unit embeddings `u (N, D)` are those of the images. The top of this module explains the symbols.
     `with_offsets` is False if one class is "everything else". Then the frequencies of predicted classes say nothing.
     """
     offsets = fit_offsets(logits) if with_offsets else np.zeros(logits.shape[1])
     v = u - anchors.centre
-    weights, of_means, gains = fit_means(logits + offsets, v, anchors)
+    weights, of_means, _ = fit_means(logits + offsets, v, anchors)
     offsets = offsets + of_means
     changed = logits + v @ weights.T + offsets
     factor = match_entropy(changed, logits)
-    return Learnt(factor, Linear(factor * weights, factor * (offsets - weights @ anchors.centre)), gains)
+    return factor, Linear(factor * weights, factor * (offsets - weights @ anchors.centre))
 
 
 def fit_offsets(logits):
     """`b (C,)`, with mean zero."""
     n_classes = logits.shape[1]
     p = softmax(logits, axis=1)
-    rho = n_classes * p.mean(axis=0)
+    first_rho = n_classes * p.mean(axis=0)
     tiny, eps = np.finfo(float).tiny, np.finfo(float).eps
     ambiguous = 1 - np.square(p).sum(axis=0) / np.maximum(p.sum(axis=0), tiny)
-    uneven = np.mean(rho * np.log(np.maximum(rho, tiny)))
+    uneven = np.mean(first_rho * np.log(np.maximum(first_rho, tiny)))
     eta = np.minimum(READINESS * ambiguous / np.maximum(1 - ambiguous, eps), MOST_READINESS)
     eta /= 1 + (uneven / UNEVEN) ** 2
     eta /= 1 + ((FEW_OF_CLASS * n_classes + FEW_IMAGES) / len(logits)) ** 2
@@ -197,8 +189,8 @@ def fit_offsets(logits):
     def objective(log_rho):
         shifted = logits - eta * log_rho
         top = logsumexp(shifted, axis=1)
-        is_mass, looks = np.exp(log_rho), n_classes * np.exp(shifted - top[:, None]).mean(axis=0)
-        return n_classes * top.mean() + eta @ is_mass, eta * (is_mass - looks)
+        rho, predicted_rho = np.exp(log_rho), n_classes * np.exp(shifted - top[:, None]).mean(axis=0)
+        return n_classes * top.mean() + eta @ rho, eta * (rho - predicted_rho)
 
     bounds = [LOG_RHOS] * n_classes
     best = minimize(objective, np.zeros(n_classes), jac=True, method="L-BFGS-B", bounds=bounds)
@@ -215,17 +207,17 @@ def fit_means(logits, v, anchors):
     worth = min(WORTH, MOST_WORTH * n_classes / len(v))
     moved = _towards(labels, v, anchors, worth)
     precision = _precision(labels, v, moved, anchors.residuals)
-    gains = []
+    values = []
     for _ in range(ROUNDS):
         step = moved - means
         slopes = SHARPNESS * step @ precision
         offsets = -0.5 * np.einsum("cd,cd->c", slopes, moved + means)
         changed = logits + v @ slopes.T + offsets
-        gains.append(float(worth * logsumexp(changed, axis=1).sum() - 0.5 * np.vdot(counts * slopes, step)))
-        if len(gains) > 1 and gains[-1] - gains[-2] <= TOL * abs(gains[-1]):
+        values.append(float(worth * logsumexp(changed, axis=1).sum() - 0.5 * np.vdot(counts * slopes, step)))
+        if len(values) > 1 and values[-1] - values[-2] <= TOL * abs(values[-1]):
             break
         moved = _towards(softmax(changed, axis=1), v, anchors, worth)
-    return slopes, offsets, gains
+    return slopes, offsets, values
 
 
 def _towards(labels, v, anchors, worth):
@@ -256,8 +248,7 @@ def match_entropy(changed, logits):
     def excess(log_factor):
         return entropy(np.exp(log_factor) * changed) - wanted
 
-    if (
-        excess(LOG_FACTORS[0]) * excess(LOG_FACTORS[1]) >= 0
-    ):  # all predictions are certain, or there is one class
+    # If all predictions are certain, or there is one class, no factor gives this entropy.
+    if excess(LOG_FACTORS[0]) * excess(LOG_FACTORS[1]) >= 0:
         return 1.0
     return float(np.exp(len(logits) / (len(logits) + FEW) * brentq(excess, *LOG_FACTORS, xtol=TOL_OF_FACTOR)))
