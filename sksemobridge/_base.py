@@ -10,7 +10,7 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from ._saving import SavedEstimator
-from ._utils.array_api import log_softmax, namespace, softmax, to_numpy
+from ._utils.array_api import apply_in_blocks, log_softmax, namespace, softmax, to_numpy
 from ._utils.sklearn import offered_if
 from ._utils.validation import validate_embeddings, validate_training_embeddings
 
@@ -48,7 +48,7 @@ class EmbeddingClassifier(ClassifierMixin, SavedEstimator):
         def labels(scores):
             return self.classes_[np.asarray(to_numpy(namespace(scores).argmax(scores, axis=1)))]
 
-        return self._finished_scores(X, labels)
+        return self._apply(X, labels)
 
     def predict_proba(self, X: ArrayLike) -> NDArray[Any]:
         """Return the probability of each class: the softmax of the logits.
@@ -62,11 +62,11 @@ class EmbeddingClassifier(ClassifierMixin, SavedEstimator):
         array of shape (n, C)
             Columns in the order of `classes_`. NumPy arrays are float64, others have the precision of `X`.
         """
-        return self._finished_scores(X, softmax)
+        return self._apply(X, softmax)
 
     def predict_log_proba(self, X: ArrayLike) -> NDArray[Any]:
         """Return the logarithm of `predict_proba`, shape (n, C)."""
-        return self._finished_scores(X, log_softmax)
+        return self._apply(X, log_softmax)
 
     def decision_function(self, X: ArrayLike) -> NDArray[Any]:
         """Return the logits of the classes.
@@ -79,7 +79,7 @@ class EmbeddingClassifier(ClassifierMixin, SavedEstimator):
         -------
         array of shape (n, C), or for two classes (n,), the log-odds of the second class
         """
-        return self._finished_scores(X, _log_odds)
+        return self._apply(X, _log_odds)
 
     @offered_if(is_linear)
     def with_unlabeled(self, X: ArrayLike) -> Self:
@@ -99,10 +99,10 @@ class EmbeddingClassifier(ClassifierMixin, SavedEstimator):
             self._fitted.with_unlabeled(validate_training_embeddings(self, X, reset=False))
         )
 
-    def _finished_scores(self, X, finish):
+    def _apply(self, X, finish):
         check_is_fitted(self)
         model = self._fitted.linear or self._fitted.model
-        return model.finished(validate_embeddings(self, X, reset=False), finish)
+        return apply_in_blocks(model, validate_embeddings(self, X, reset=False), finish)
 
     def _set_fitted(self, fitted):
         self._fitted = fitted
@@ -112,7 +112,7 @@ class EmbeddingClassifier(ClassifierMixin, SavedEstimator):
         self.class_names_ = None if prompts is None else np.array(prompts.names, dtype=object)
         self.prompts_ = None if prompts is None else prompts.prompts
         if fitted.linear is not None:
-            self.coef_, self.intercept_ = fitted.linear.for_labels()
+            self.coef_, self.intercept_ = fitted.linear.coef_and_intercept()
 
 
 def _log_odds(scores):

@@ -212,8 +212,8 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         warn_about_unlabeled(labels, self.class_names)
         weight = validate_weights(sample_weight, len(embeddings))
         groups = validate_groups(groups, len(embeddings))
-        used = weight > 0
-        rows = slice(None) if used.all() else used  # a mask would copy
+        has_weight = weight > 0
+        rows = slice(None) if has_weight.all() else has_weight  # a mask would copy
         classes = validate_classes(classes, None if earlier is None else earlier.classes, labels[rows])
         codes = np.searchsorted(classes, labels[rows].astype(classes.dtype))
 
@@ -225,9 +225,9 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
                 require_width(embeddings.shape[1], known.shape[1])
 
         # Shots, with those of earlier calls
-        memory = ShotMemory() if earlier is None else earlier.memory.take(earlier.position(classes))
+        memory = ShotMemory() if earlier is None else earlier.memory.take(earlier.places(classes))
         new_groups = None if groups is None else groups[rows]
-        memory = memory.add(embeddings[rows], codes, weight[rows], new_groups, used)
+        memory = memory.add(embeddings[rows], codes, weight[rows], new_groups, has_weight)
         has_shots = require_shots(classes, memory.shots.codes, prompts)
         if not is_paper:
             memory = memory.with_near_copies(len(classes))
@@ -243,7 +243,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
                 model = fit_paper(shots, texts.take(seen), self.blend, training, callback)
             model = replace(model, log_prior=log_prior)
         else:
-            words = self._words(texts, embeddings.shape[1])
+            words = self._span_of_words(texts, embeddings.shape[1])
             order = np.concatenate([seen, np.flatnonzero(~has_shots)])
             fit = fit_model(shots, texts.take(order).embeddings, texts.logit_scale, words, self.label_noise)
             model, right, counted = fit.model, fit.right, fit.counted
@@ -276,10 +276,10 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         self._set_fitted(state)
         return self
 
-    def _words(self, texts, width):
-        """The span of words `(D, r)` where classes have no texts, or None."""
+    def _span_of_words(self, texts, width):
+        """The span of words `(D, r)` where classes have no texts, or None. Refuses words that nothing could embed."""
         if texts.embeddings is not None or self.text_encoder is None:
-            vocabulary_texts(self.text_encoder, self.vocabulary)  # refuses texts that nothing could embed
+            vocabulary_texts(self.text_encoder, self.vocabulary)
             return None
         words = word_span(self.text_encoder, self.vocabulary)
         if words is not None:
@@ -290,13 +290,13 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         """`Training`, or None in closed form. Refuses parameters that exclude each other."""
         if isinstance(self.blend, PaperBlend):
             self.blend._validate_params()
-            used = {
+            is_set = {
                 "store_held_out": self.store_held_out,
                 "label_noise": self.label_noise not in ("auto", 0),
                 "vocabulary": self.vocabulary is not None and not isinstance(self.vocabulary, str),
             }
-            if any(used.values()):
-                name = next(filter(used.get, used))
+            if any(is_set.values()):
+                name = next(filter(is_set.get, is_set))
                 raise ValueError(f'{name} needs blend="auto": the paper\'s classifier does not use it.')
         elif self.solver != "closed_form":
             raise ValueError(
@@ -333,9 +333,9 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
             return
         self.blend_ = model.blend
         if fitted.held_out_proba is not None:
-            self.held_out_proba_ = fitted.of_rows(fitted.held_out_proba)
+            self.held_out_proba_ = fitted.for_rows(fitted.held_out_proba)
         if self.label_noise != 0:
-            self.label_proba_ = fitted.of_rows(fitted.right)
+            self.label_proba_ = fitted.for_rows(fitted.right)
 
     def _describe(self, classes, earlier):
         """`ClassPrompts` of the classes, or None if there are no texts. Classes of `earlier` keep their names."""
@@ -372,28 +372,29 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         """
         check_is_fitted(self)
         wanted, fitted, params = validate_classes(classes), self._fitted, {}
-        rows = fitted.position(wanted)
-        new, shots, log_prior = rows < 0, fitted.memory.take(rows), fitted.log_prior
+        places = fitted.places(wanted)
+        new, memory, log_prior = places < 0, fitted.memory.take(places), fitted.log_prior
         prompts, added = fitted.class_prompts, None
         texts: Any = fitted.text_embeddings
         if prompts is not None:
             if new.any() and self.text_encoder is not None:
                 added = self._describe(wanted[new], fitted)
-            prompts, texts = prompts.take(rows, added), texts[rows]
-        require_shots(wanted, shots.shots.codes, prompts)
+            prompts, texts = prompts.take(places, added), texts[places]
+        require_shots(wanted, memory.shots.codes, prompts)
         if added is not None:
             texts[new] = self._embed_new(added.prompts)
         if log_prior is not None and isinstance(self.priors, str):
-            log_prior = self._log_prior(shots, len(wanted))
+            log_prior = self._log_prior(memory, len(wanted))
         elif log_prior is not None:
             # A new class counts as frequent as the other classes are on average.
-            prior = np.where(new, np.exp(log_prior).mean(), np.exp(log_prior)[rows])
+            prior = np.where(new, np.exp(log_prior).mean(), np.exp(log_prior)[places])
             params["priors"] = prior / prior.sum()
             log_prior = np.log(params["priors"])
         if prompts is not None and is_sequence(self.class_names):
             # A list of names has the order of the old classes.
             params["class_names"] = prompts.names
-        return self._clone_with(fitted.over(wanted, rows, texts, prompts, log_prior), **params)
+        state = fitted.over(wanted, places, memory, texts, prompts, log_prior)
+        return self._clone_with(state, **params)
 
     def _embed_new(self, prompts):
         """`T_c` of new classes. Refuses a text encoder that is not that of `fit`."""
@@ -423,7 +424,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
             held-out shots.
         """
         check_is_fitted(self)
-        return self._fitted.model_of_shots.typicality_scores(validate_embeddings(self, X, reset=False))
+        return self._fitted.labelled_model.typicality_scores(validate_embeddings(self, X, reset=False))
 
     @offered_if(is_linear)
     def p_values(self, X: ArrayLike) -> NDArray[Any]:
@@ -440,7 +441,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
             the classes have a p-value of at most `alpha`. If no shot can be left out, all values are one.
         """
         scores = np.asarray(to_numpy(self.score_samples(X)))
-        return self._fitted.model_of_shots.typicality.p_values(scores)
+        return self._fitted.labelled_model.typicality.p_values(scores)
 
     def affinities(self, X: ArrayLike) -> dict[str, NDArray[Any]]:
         """Return the terms of the decision.

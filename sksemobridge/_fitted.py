@@ -27,10 +27,8 @@ class FittedState:
     # Probability that the label of each shot is right, and how much the shot counts, `(m,)`. One for a `PaperModel`
     right: np.ndarray
     counted: np.ndarray
-    held_out_proba: np.ndarray | None = (
-        None  # probabilities of each shot by a model without the shot, `(m, C)`
-    )
-    of_shots: Model | None = None  # the model before unlabelled images, or None without these
+    held_out_proba: np.ndarray | None = None  # `(m, C)`, each by a model without the shot
+    before_unlabeled: Model | None = None  # the model before unlabelled images, or None without these
 
     @property
     def terms(self):
@@ -46,27 +44,34 @@ class FittedState:
         """The decision as a `Linear`, or None for a `PaperModel`."""
         return None if isinstance(self.model, PaperModel) else total(self.terms.values())
 
-    @property
-    def model_of_shots(self):
-        """The model before unlabelled images."""
-        return self.of_shots or self.model
+    def __getstate__(self):
+        """Without `linear`, which is the sum of what is saved."""
+        return {name: value for name, value in vars(self).items() if name != "linear"}
 
-    def position(self, classes):
+    @property
+    def labelled_model(self):
+        """The model before unlabelled images."""
+        return self.before_unlabeled or self.model
+
+    def places(self, classes):
         """Index of each label among the classes, or -1 if it is not among them."""
         of_label = {label: i for i, label in enumerate(self.classes.tolist())}
         return np.array([of_label.get(label, -1) for label in classes.tolist()])
 
-    def over(self, classes, rows, texts, prompts, log_prior):
-        """The state for other classes `(K,)`, which are at `rows`. -1 is a new class. `texts (K, D)` are their `T_c`."""
-        kept, model = np.isin(self.memory.shots.codes, rows), self.model.over(rows, texts)
+    def over(self, classes, places, memory, texts, prompts, log_prior):
+        """The state for other classes `(K,)`, which are at `places`. -1 is a new class.
+
+        `memory` has their shots, and `texts (K, D)` are their `T_c`.
+        """
+        kept, model = np.isin(self.memory.shots.codes, places), self.model.over(places, texts)
         if isinstance(model, PaperModel):
             model = replace(model, log_prior=log_prior)
         return replace(
             self,
             classes=classes,
             model=model,
-            of_shots=self.of_shots and self.of_shots.over(rows, texts),
-            memory=self.memory.take(rows),
+            before_unlabeled=self.before_unlabeled and self.before_unlabeled.over(places, texts),
+            memory=memory,
             text_embeddings=texts,
             class_prompts=prompts,
             log_prior=log_prior,
@@ -77,7 +82,7 @@ class FittedState:
 
     def with_unlabeled(self, X):
         """The state after learning from unlabelled images `X (n, D)`. They replace earlier ones."""
-        model = self.model_of_shots
+        model = self.labelled_model
         X = distinct_images(X, len(self.classes))
         # An image of none of the classes would count for the nearest class.
         X = X[model.typicality.p_values(model.typicality_scores(X)) > LEAST_P_VALUE]
@@ -91,9 +96,9 @@ class FittedState:
             # Classes that come later get the same scales.
             blend = {name: value * (1 if name == "trust" else factor) for name, value in blend.items()}
         terms = {name: astype(term, self.memory.shots.X.dtype) for name, term in terms.items()}
-        return replace(self, model=replace(model, terms=terms, blend=blend), of_shots=model)
+        return replace(self, model=replace(model, terms=terms, blend=blend), before_unlabeled=model)
 
-    def of_rows(self, values):
+    def for_rows(self, values):
         """Values of pooled shots, repeated for the rows of `fit`. They are NaN for rows of weight zero."""
         result = values[self.memory.pooled]
         result[self.memory.pooled < 0] = np.nan

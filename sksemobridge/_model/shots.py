@@ -177,10 +177,10 @@ class ShotMemory:
         unit = l2_normalize(self.shots.X.astype(np.float64))
         return replace(self, near=near_copies(unit, self.shots.codes, n_classes))
 
-    def add(self, X, codes, weight, groups, used):
+    def add(self, X, codes, weight, groups, has_weight):
         """The memory with more rows. Copies of one image keep one group in all calls.
 
-        `used` is a mask of the rows that the user gave: `X` holds those that are true.
+        `has_weight` is a mask of the rows that the user gave. `X` holds those that are true.
         """
         old = self.shots
         n_old, next_group = (0, 0) if old is None else (len(old.codes), int(old.group.max()) + 1)
@@ -191,9 +191,9 @@ class ShotMemory:
             pairs = (old.X, X), (old.codes, codes), (old.weight, weight), (old.group, group)
             X, codes, weight, group = map(np.concatenate, pairs)
         shots, pooled = pool_shots(X, codes, weight, group if known else None)
-        new_rows = np.full(len(used), -1)
-        new_rows[used] = pooled[n_old:]
-        all_pooled = np.concatenate([_follow(self.pooled, pooled[:n_old]), new_rows])
+        new_pooled = np.full(len(has_weight), -1)
+        new_pooled[has_weight] = pooled[n_old:]
+        all_pooled = np.concatenate([_follow(self.pooled, pooled[:n_old]), new_pooled])
         now = dict(zip(group.tolist(), shots.group[pooled].tolist()))
         group_of_value = {value: now[g] for value, g in known.items() if g in now}
         return ShotMemory(shots, group_of_value, pooled=all_pooled)

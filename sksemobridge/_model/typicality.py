@@ -29,7 +29,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .._utils.array_api import namespace
+from .._utils.array_api import apply_in_blocks, namespace
 
 # `w` of the cosines to the class means where there is text (`python benchmarks/typicality.py`).
 IMAGES_BESIDE_TEXT = 0.5
@@ -65,7 +65,7 @@ class Typicality:
         def largest(values):
             return namespace(values).max(values, axis=1)
 
-        return sum(view.finished(X, largest) / self.units[name] for name, view in views.items())
+        return sum(apply_in_blocks(view, X, largest) / self.units[name] for name, view in views.items())
 
     def p_values(self, scores):
         """The p-values of scores `(n,)`. They are one if no shot could be held out."""

@@ -8,7 +8,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from .._model.class_means import fit_slope
 from .._model.shots import sum_rows, weight_in_class
-from .._utils.array_api import constants_like, in_blocks, l2_normalize, log_softmax, namespace, softmax
+from .._utils.array_api import constants_like, l2_normalize, log_softmax, namespace, softmax
 from .._utils.validation import warn_caller
 from .bridge import Bridge
 from .training import TrainedBridge, train_bridge
@@ -55,10 +55,9 @@ class PaperModel:
         z3 = self.bridge.affinity(X, self.image_means)
         return of_text | {"z2": queries @ self.prototypes.T, "z3": z3}
 
-    def finished(self, X, finish):
-        """`finish(decision)` in blocks of rows. `finish` must treat each row by itself."""
-        model = constants_like(X, self)
-        return in_blocks(lambda block: finish(model.decision(model.affinities_of_block(block))), X)
+    def of_block(self, X):
+        """The decision of queries that have the precision and the device of the model."""
+        return self.decision(self.affinities_of_block(X))
 
     def decision(self, affinities):
         """`temperature * log(score) + log_prior` from affinities, shape (n, C).
@@ -92,15 +91,17 @@ class PaperModel:
             for rows in (self.prototypes, self.image_means)
         ]
 
-    def over(self, rows, texts):
-        """The model for other classes: those at `rows (K,)`. -1 is a class without shots.
+    def over(self, places, texts):
+        """The model for other classes: those at `places (K,)`. -1 is a class without shots.
 
         `texts (K, D)` are the `T_c` of these classes, or None without text.
         """
-        prototypes, image_means, new = self.prototypes[rows], self.image_means[rows], rows < 0
+        prototypes, image_means, new = self.prototypes[places], self.image_means[places], places < 0
         if new.any():
             prototypes[new], image_means[new] = map(l2_normalize, self.guesses(texts[new]))
-        class_bias = None if self.class_bias is None else np.where(new[:, None], 0.0, self.class_bias[rows])
+        class_bias = self.class_bias
+        if class_bias is not None:
+            class_bias = np.where(new[:, None], 0.0, class_bias[places])
         return replace(
             self,
             text_embeddings=texts,
@@ -184,7 +185,7 @@ def fit_temperature(model, shots, weight_in_class, eos, logit_scale):
     rows = np.flatnonzero((n_images > 1) | is_single)
     rows = rows[:: -(-len(rows) * len(model.prototypes) // MOST_SCORES)]
     codes, X = shots.codes[rows], np.asarray(shots.X, dtype=np.float64)
-    own, weight = (np.arange(len(rows)), codes), (weight_in_class * n_images)[rows]
+    own_class, weight = (np.arange(len(rows)), codes), (weight_in_class * n_images)[rows]
     affinities = model.affinities_of_block(X[rows])
 
     def without(values):
@@ -202,17 +203,17 @@ def fit_temperature(model, shots, weight_in_class, eos, logit_scale):
             prototypes, image_means = model.guesses(model.text_embeddings[codes])
         else:
             prototypes, image_means = (rows.mean(axis=0) for rows in (model.prototypes, model.image_means))
-        affinities["z2"][own] = np.vecdot(l2_normalize(X[rows]), prototypes)
-        affinities["z3"][own] = np.vecdot(model.bridge.apply(X[rows]), image_means)
+        affinities["z2"][own_class] = np.vecdot(l2_normalize(X[rows]), prototypes)
+        affinities["z3"][own_class] = np.vecdot(model.bridge.apply(X[rows]), image_means)
     scores = model.decision(affinities)
     shifted = model.decision({name: z + STEP for name, z in affinities.items()})
-    slope = np.average((shifted - scores)[own], weights=weight) / STEP
+    slope = np.average((shifted - scores)[own_class], weights=weight) / STEP
     default = logit_scale / slope if slope > STEP else 1.0
     if is_trained:
         return default
 
     def loss(log_ratio):
-        of_label = log_softmax(default * np.exp(log_ratio) * scores)[own]
+        of_label = log_softmax(default * np.exp(log_ratio) * scores)[own_class]
         return 0.5 * (log_ratio / TEMPERATURE_SPREAD) ** 2 - weight @ of_label
 
     log_ratio = minimize_scalar(loss, bounds=(-TEMPERATURE_REACH, TEMPERATURE_REACH), method="bounded").x

@@ -97,6 +97,15 @@ def in_blocks(function, X):
     return result
 
 
+def apply_in_blocks(model, X, finish):
+    """`finish(values)` of queries `X (n, D)`, in blocks of rows. `finish` must treat each row by itself.
+
+    `model` is a dataclass whose `of_block(X)` gives the values. They have the array library and the device of `X`.
+    """
+    model = constants_like(X, model)
+    return in_blocks(lambda block: finish(model.of_block(block)), X)
+
+
 def softmax(scores):
     """Softmax of each row, shape (n, C). For NumPy arrays it is float64, so that rows sum to one up to rounding."""
     xp = namespace(scores)

@@ -9,7 +9,7 @@ from sklearn.metrics import log_loss
 
 from sksemobridge._paper.model import fit_paper
 from sksemobridge._paper.parameters import PaperBlend, Training
-from sksemobridge._utils.array_api import softmax
+from sksemobridge._utils.array_api import apply_in_blocks, softmax
 
 from .worlds import ClassTexts, draw, make_shots, make_texts
 
@@ -21,7 +21,7 @@ def fit(texts, X, codes, *, weight=None, group=None, blend=None, training=None):
 
 
 def decision(model, X):
-    return model.finished(X, lambda scores: scores)
+    return apply_in_blocks(model, X, lambda scores: scores)
 
 
 @pytest.mark.parametrize("bias", [False, True])
