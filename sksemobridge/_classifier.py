@@ -469,10 +469,12 @@ def _warn_of_near_copies(memory):
     if memory.near is None:
         return
     _, size = np.unique(memory.near, return_counts=True)
-    if size.max() > 1:
+    n_images = np.sum(size > 1)
+    if n_images > 0:
         warn_caller(
-            f"{size[size > 1].sum()} of {size.sum()} shots are near copies of others, such as augmentations or frames of a film. They "
-            f"count as {np.sum(size > 1)} {'image' if np.sum(size > 1) == 1 else 'images'}. Mark copies of one image with equal values of groups; groups=range(len(y)) says that there are none."
+            f"{size[size > 1].sum()} of {size.sum()} shots are near copies of others, such as augmentations or frames of a "
+            f"film. They count as {n_images} {'image' if n_images == 1 else 'images'}. Mark copies of one image with equal "
+            "values of groups; groups=range(len(y)) says that there are none."
         )
 
 
@@ -482,13 +484,14 @@ def _warn_of_wrong_labels(classes, codes, counted, likely):
     lost = classes[: len(seen)][seen & (np.bincount(codes, counted >= 0.5) == 0)].tolist()
     if lost:
         warn_caller(
-            f"All labels of {len(lost)} {'class' if len(lost) == 1 else 'classes'} look wrong, such as those of {lost[0]!r}, and hardly count. "
-            "Check the shots with the lowest label_proba_. label_noise=0 trusts all labels."
+            f"All labels of {len(lost)} {'class' if len(lost) == 1 else 'classes'} look wrong, such as those of "
+            f"{lost[0]!r}, and hardly count. Check the shots with the lowest label_proba_. label_noise=0 trusts all labels."
         )
     lost_shots = np.flatnonzero((likely != codes) & (counted < 0.5))
     if len(lost_shots):
-        of_first = classes[[codes[lost_shots[0]], likely[lost_shots[0]]]].tolist()
+        label, looks_like = classes[[codes[lost_shots[0]], likely[lost_shots[0]]]].tolist()
         warn_caller(
-            f"Shots look like classes without shots ({len(lost_shots)}), such as one labelled {of_first[0]!r} that looks like "
-            f"{of_first[1]!r}, and hardly count. Check the shots with the lowest label_proba_. label_noise=0 trusts all labels."
+            f"Shots look like classes without shots ({len(lost_shots)}), such as one labelled {label!r} that looks like "
+            f"{looks_like!r}, and hardly count. Check the shots with the lowest label_proba_. label_noise=0 trusts all "
+            "labels."
         )

@@ -40,19 +40,11 @@ LEAST_VARIANCE, ROUNDING = 1e-3, 1e-14
 
 @dataclass(frozen=True, eq=False)
 class Precision:
-    """`P = R (1 / ridge + B diag(extra) B') R` with `R = diag(1 / root)`.
+    """`P = R (1 / ridge + B diag(extra) B') R` with `R = diag(1 / root)`."""
 
-    Attributes
-    ----------
-    root : ndarray of shape (D,)
-    basis : ndarray of shape (D, r)
-    extra : ndarray of shape (r,)
-    ridge : float
-    """
-
-    root: np.ndarray
-    basis: np.ndarray
-    extra: np.ndarray
+    root: np.ndarray  # `(D,)`
+    basis: np.ndarray  # `B (D, r)`
+    extra: np.ndarray  # `(r,)`
     ridge: float
 
     def times(self, rows):
@@ -63,24 +55,13 @@ class Precision:
 
 @dataclass(frozen=True, eq=False)
 class Gaussian:
-    """The parts of the discriminant that all classes share.
-
-    Attributes
-    ----------
-    precision : Precision
-    centre : ndarray of shape (D,)
-        `m`.
-    kappa, mean_width : float
-        `width_c = (1 + 1 / (n_c + kappa)) / mean_width`.
-    typical : float
-        `a`.
-    """
+    """The parts of the discriminant that all classes share."""
 
     precision: Precision
-    centre: np.ndarray
+    centre: np.ndarray  # `m (D,)`
     kappa: float
-    mean_width: float
-    typical: float
+    mean_width: float  # `width_c = (1 + 1 / (n_c + kappa)) / mean_width`
+    typical: float  # `a`
 
     def width(self, counts):
         """`width_c` of classes with `counts (C,)` images."""
@@ -96,22 +77,12 @@ class Gaussian:
 
 @dataclass(frozen=True, eq=False)
 class Discriminant:
-    """`z_c` of queries and of held-out images.
-
-    Attributes
-    ----------
-    classes : ClassMeans
-    gaussian : Gaussian
-    gap_weight : ndarray of shape (C,)
-        `gap_weight_c`.
-    scatter_factor : float
-        `(1 - l) / f`, the factor of the scatter in `inv(P)`.
-    """
+    """`z_c` of queries and of held-out images."""
 
     classes: ClassMeans
     gaussian: Gaussian
-    gap_weight: np.ndarray
-    scatter_factor: float
+    gap_weight: np.ndarray  # `gap_weight_c (C,)`
+    scatter_factor: float  # `(1 - l) / f`, the factor of the scatter in `inv(P)`
 
     def linear(self):
         """`z_c` of queries, as a `Linear`."""

@@ -17,6 +17,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -43,29 +44,20 @@ LEAST_TRUST = 1e-6
 MOST_VALUES, LEAST_HELD_OUT = 3 * 2**19, 100
 
 
-@dataclass(frozen=True, eq=False)
-class FittedModel:
-    """The model, and what it says of each of the `n` shots.
-
-    Attributes
-    ----------
-    model : Model
-    right, counted, likely : ndarray of shape (n,)
-        What `right_labels` gives.
-    held_out_logits : callable
-        Gives the logits `(n, C)` of the shots, each by a model without its image. They are NaN for shots that were not held
-        out. It is a function, because few fits need it.
-    """
+class FittedModel(NamedTuple):
+    """The model, and what it says of each of the `n` shots."""
 
     model: Model
-    right: np.ndarray
+    right: np.ndarray  # `(n,)`, as `counted` and `likely`: what `right_labels` gives
     counted: np.ndarray
     likely: np.ndarray
+    # Gives the logits `(n, C)` of the shots, each by a model without its image. They are NaN for shots that were not held out.
+    # It is a function, because few fits need it.
     held_out_logits: Callable
 
 
 def fit_model(shots, texts=None, logit_scale=100.0, words=None, label_noise=0.0):
-    """Fit the classifier to shots of all classes.
+    """`FittedModel` of shots of all classes.
 
     Parameters
     ----------
@@ -79,10 +71,6 @@ def fit_model(shots, texts=None, logit_scale=100.0, words=None, label_noise=0.0)
         Directions in which words differ. They stand in for texts, so it is None if there are texts.
     label_noise : "auto" or float
         Share of wrong labels. `"auto"` estimates it, and 0 trusts all labels.
-
-    Returns
-    -------
-    FittedModel
     """
     # Copies of one image count as one image: the mean of their unit embeddings.
     u, codes, weight, group, of_shots = shots.images()
@@ -160,37 +148,22 @@ def fit_model(shots, texts=None, logit_scale=100.0, words=None, label_noise=0.0)
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """The results of steps 1 to 5 for the held-out images.
-
-    Attributes
-    ----------
-    classes : ClassMeans
-    discriminant : Discriminant
-    trust : float
-        Probability that the texts help.
-    held : ndarray of shape (k,)
-        Indices of the held-out images.
-    terms : dict of ndarray of shape (k, C)
-        The terms `z_k` of each image, by a model without the image.
-    defaults : dict of float
-        Default scales of the terms.
-    is_fitted : ndarray of shape (k,)
-        True for the held-out images to which scales and correction are fitted. `fitted (f,)` are their indices.
-    weight : ndarray of shape (f,)
-        `omega_i` of these images. In a class they sum to its effective number of images.
-    """
+    """The results of steps 1 to 5 for the held-out images."""
 
     classes: ClassMeans
     discriminant: Discriminant
-    trust: float
-    held: np.ndarray
-    terms: dict
-    defaults: dict
-    is_fitted: np.ndarray
-    weight: np.ndarray
+    trust: float  # probability that the texts help
+    held: np.ndarray  # indices of the held-out images `(k,)`
+    terms: dict[str, np.ndarray]  # the terms `z_k (k, C)` of each image, by a model without the image
+    defaults: dict[str, float]  # default scales of the terms
+    is_fitted: np.ndarray  # True for the held-out images to which scales and correction are fitted `(k,)`
+    weight: (
+        np.ndarray
+    )  # `omega_i` of these images `(f,)`. In a class they sum to its effective number of images
 
     @property
     def fitted(self):
+        """Indices of the images to which scales and correction are fitted `(f,)`."""
         return self.held[self.is_fitted]
 
     def fit_regression(self, features=None):

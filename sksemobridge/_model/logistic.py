@@ -42,32 +42,19 @@ MOST_OWN, MOST_COMPARED = 0.9, 2**11
 
 @dataclass(frozen=True)
 class Regression:
-    """The posterior mode.
+    """The posterior mode."""
 
-    Attributes
-    ----------
-    scales : dict of float
-        `s_k`.
-    coefficients : ndarray of shape (r, C)
-        Of the features.
-    loss : float
-        Value of the minimised function.
-    log_shares : ndarray of shape (C,)
-        `log pi`.
-    logits_without : callable
-        Gives the decisions of the shots `(n, C)`. The part of each shot in its own offset and correction is removed, nearly.
-        It is a function, because few fits need it.
-    """
-
-    scales: dict
-    coefficients: np.ndarray
-    loss: float
-    log_shares: np.ndarray
+    scales: dict[str, float]  # `s_k`
+    coefficients: np.ndarray  # of the features `(r, C)`
+    loss: float  # value of the minimised function
+    log_shares: np.ndarray  # `log pi (C,)`
+    # Gives the decisions of the shots `(n, C)`. The part of each shot in its own offset and correction is removed, nearly. It
+    # is a function, because few fits need it.
     logits_without: Callable
 
 
 def fit_regression(terms, codes, weight, defaults, features, deviations, width):
-    """Fit a scale for each term, and coefficients of the features for each class.
+    """`Regression`: a scale for each term, and coefficients of the features for each class.
 
     Parameters
     ----------
@@ -84,10 +71,6 @@ def fit_regression(terms, codes, weight, defaults, features, deviations, width):
         Standard deviations of the priors of the coefficients.
     width : float
         Width of the prior of `log s`.
-
-    Returns
-    -------
-    Regression
     """
     names, values, k = list(terms), list(terms.values()), len(terms)
     n, n_classes = values[0].shape

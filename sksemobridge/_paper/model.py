@@ -99,9 +99,7 @@ class PaperModel:
         prototypes, image_means, new = self.prototypes[places], self.image_means[places], places < 0
         if new.any():
             prototypes[new], image_means[new] = map(l2_normalize, self.guesses(texts[new]))
-        class_bias = self.class_bias
-        if class_bias is not None:
-            class_bias = np.where(new[:, None], 0.0, class_bias[places])
+        class_bias = None if self.class_bias is None else np.where(new[:, None], 0.0, self.class_bias[places])
         return replace(
             self,
             text_embeddings=texts,
