@@ -68,7 +68,7 @@ def fit_model(shots, texts=None, logit_scale=100.0, words=None, label_noise=0.0)
     logit_scale : float
         That of the model of the texts.
     words : ndarray of shape (D, r) or None
-        Directions in which words differ. They stand in for texts, so it is None if there are texts.
+        Directions in which words differ. They stand in for texts, and are None if there are texts.
     label_noise : "auto" or float
         Share of wrong labels. `"auto"` estimates it, and 0 trusts all labels.
     """
@@ -110,10 +110,8 @@ def fit_model(shots, texts=None, logit_scale=100.0, words=None, label_noise=0.0)
     # certain.
     sharper = 1 + (1 - trust) / max(classes.counts.mean(), 1.0) ** 2
     scales = {name: sharper * scale for name, scale in regression.scales.items()}
-    offsets, correction = (
-        sharper * regression.coefficients[0],
-        sharper * (back @ regression.coefficients[1:]).T,
-    )
+    offsets = sharper * regression.coefficients[0]
+    correction = sharper * (back @ regression.coefficients[1:]).T
     linear = {"shots": scales["shots"] * discriminant.linear()}
     if texts is not None:
         linear = {"text": scales["text"] * Linear(texts, np.zeros(len(texts))), **linear}
@@ -157,9 +155,7 @@ class Evidence:
     terms: dict[str, np.ndarray]  # the terms `z_k (k, C)` of each image, by a model without the image
     defaults: dict[str, float]  # default scales of the terms
     is_fitted: np.ndarray  # True for the held-out images to which scales and correction are fitted `(k,)`
-    weight: (
-        np.ndarray
-    )  # `omega_i` of these images `(f,)`. In a class they sum to its effective number of images
+    weight: np.ndarray  # `omega_i` of these images `(f,)`
 
     @property
     def fitted(self):
@@ -170,8 +166,9 @@ class Evidence:
         """`Regression` of the terms, of the offset (coefficient 0), and of the features `(f, r)` of the correction."""
         terms = {name: z[self.is_fitted] for name, z in self.terms.items()}
         codes = self.classes.codes[self.fitted]
-        columns = [np.ones(len(codes))] if features is None else [np.ones(len(codes)), features]
-        design = np.column_stack(columns)
+        design = np.ones((len(codes), 1))
+        if features is not None:
+            design = np.column_stack([design, features])
         # Standard deviations of the priors: of the offset, and of the correction.
         deviations = np.concatenate([[1.0], np.full(design.shape[1] - 1, CORRECTION)])
         return fit_regression(terms, codes, self.weight, self.defaults, design, deviations, WIDTH)
@@ -212,12 +209,12 @@ def default_scales(counts, trust, text_scale, has_words):
     n, fewest = counts.mean(), 1 / np.mean(1 / counts)  # the harmonic mean is near that of small classes
     of_text = TEXT_SHARE / (1 + fewest / WORTH_OF_TEXT)
     # If other classes have many more images, the name of a class with few images must count more.
-    beside_text = SHOTS_SCALE * np.sqrt(fewest / n)
+    with_text = SHOTS_SCALE * np.sqrt(fewest / n)
     of_one = SHOTS_SCALE_OF_ONE_WITH_WORDS if has_words else SHOTS_SCALE_OF_ONE
-    alone = max(of_one / n**2, SHOTS_SCALE)
+    without_text = max(of_one / n**2, SHOTS_SCALE)
     return {
         "text": max(trust, LEAST_TRUST) * of_text * text_scale,
-        "shots": trust * beside_text + (1 - trust) * alone,
+        "shots": trust * with_text + (1 - trust) * without_text,
     }
 
 
@@ -241,7 +238,7 @@ def weights_of_images(codes, weight, right=1.0):
 
 
 def held_out_images(codes, group):
-    """Indices of the images that are held out. If there are very many, they are evenly spaced.
+    """Indices of the images that are held out. If there are very many, these are evenly spaced.
 
     Images whose copies have several labels are not held out.
     """
