@@ -86,7 +86,7 @@ def sample_rows(n, width, n_classes):
 
 
 def distinct_images(X, n_classes):
-    """The embeddings `X (n, D)`, or evenly spaced ones of them, in float64 and ordered by content.
+    """The embeddings `X (n, D)`, or those of evenly spaced images, in float64 and ordered by content.
 
     Equal rows become one row, because a repeated image is no new information.
     """
@@ -111,8 +111,8 @@ def anchors_of_shots(shots, counted, model, texts):
         means += classes.slope * (texts - of_seen.mean(axis=0))
     means[seen] = classes.leaning_means
     counts[seen] += classes.counts
-    residuals = u - classes.centre - classes.without(np.arange(len(u)))[0]
-    return Anchors(classes.centre, means, counts, residuals)
+    leaning, _, _ = classes.without(np.arange(len(u)))
+    return Anchors(classes.centre, means, counts, residuals=u - classes.centre - leaning)
 
 
 def anchors_of_names(logits, u, texts):
