@@ -258,21 +258,19 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
             model = model.over(np.where(has_shots, np.cumsum(has_shots) - 1, -1), texts.embeddings)
 
         dtype = memory.shots.X.dtype
-        of_texts = None if texts.embeddings is None else texts.embeddings.astype(dtype)
-        model = astype(model, dtype)
-        if earlier is None:
-            record_features(self, X)
         state = FittedState(
             classes=classes,
-            model=model,
+            model=astype(model, dtype),
             memory=memory,
-            text_embeddings=of_texts,
+            text_embeddings=None if texts.embeddings is None else texts.embeddings.astype(dtype),
             class_prompts=prompts,
             log_prior=log_prior,
             right=right,
             counted=counted,
             held_out_proba=held_out,
         )
+        if earlier is None:
+            record_features(self, X)
         self._set_fitted(state)
         return self
 

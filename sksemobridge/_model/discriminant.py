@@ -7,7 +7,7 @@ First, features are divided by their standard deviation, to the power `f / (f + 
 variances. The power is zero if all classes have one image, and words are used instead of texts.
 
 Then `P = inv((1 - l) S + l t I)` is the inverse of the covariance `S`, after shrinkage: `l = D / (f + D)` and `t = tr(S) / D`.
-There are `f = sum_c n_c - 1 + gap_weight_c kappa / (n_c + kappa)` degrees of freedom. The scatter `f S` is the sum over
+There are `f = sum_c (n_c - 1 + gap_weight_c kappa / (n_c + kappa))` degrees of freedom. The scatter `f S` is the sum over
 classes of
 
     sum_i n_c s_i (u_i - r_c) (u_i - r_c)' + gap_weight_c n_c g_c g_c'.
