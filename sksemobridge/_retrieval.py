@@ -135,8 +135,6 @@ def average_precisions(query, gallery, query_labels, gallery_labels, *, exclude_
 def _embeddings(X, name):
     X = to_numpy(X)
     refuse_masked(X, name)
-    if getattr(X, "dtype", None) == np.float16:
-        X = np.asarray(X, dtype=np.float32)
     return check_array(X, dtype=[np.float64, np.float32], order="C", input_name=name)
 
 
