@@ -123,8 +123,8 @@ def image_pipeline(estimator):
     estimator = best_of(estimator)
     if not (isinstance(estimator, Pipeline) and isinstance(estimator[0], CLIPImageEncoder)):
         raise TypeError(
-            "Images need a pipeline that begins with a CLIPImageEncoder, such as make_semobridge_pipeline "
-            f"makes; got {type(estimator).__name__}."
+            "Images need a pipeline that begins with a CLIPImageEncoder, such as make_semobridge_pipeline makes, or a "
+            f"search over one that was fitted with refit=True; got {type(estimator).__name__}."
         )
     if not hasattr(estimator, "predict_proba"):
         raise TypeError(

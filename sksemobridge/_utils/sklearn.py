@@ -8,11 +8,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 from sklearn.base import _fit_context
-from sklearn.model_selection._search import BaseSearchCV
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+from sklearn.utils.validation import _check_sample_weight
 
 __all__ = [
     "Interval",
@@ -39,11 +38,7 @@ def offered_if(condition: Callable[[Any], Any]) -> Callable[[Method], Method]:
 
 
 def best_of(estimator):
-    """The best estimator of a search, or any other estimator itself."""
-    if isinstance(estimator, BaseSearchCV):
-        check_is_fitted(
-            estimator, "best_estimator_", msg="%(name)s has no best_estimator_. Call fit, with refit=True."
-        )
+    """The best estimator of a fitted search, or any other estimator itself."""
     return getattr(estimator, "best_estimator_", estimator)
 
 

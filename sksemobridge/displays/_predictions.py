@@ -153,8 +153,8 @@ class PredictionsDisplay:
         if not isinstance(estimator, Pipeline):
             raise TypeError(
                 "estimator must be a fitted Pipeline that takes images, such as make_pipeline(CLIPImageEncoder(...), "
-                f"classifier); got {type(estimator).__name__}. For other predictions use "
-                "PredictionsDisplay.from_predictions."
+                f"classifier), or a search over one that was fitted with refit=True; got {type(estimator).__name__}. For "
+                "other predictions use PredictionsDisplay.from_predictions."
             )
         check_is_fitted(estimator)
         check_scalar(n_shots, "n_shots", Integral, min_val=1)
