@@ -130,7 +130,7 @@ def test_folders_in_which_nothing_is(pipeline):
     os.mkdir("empty")
     with pytest.raises(ValueError, match="has no files"):
         predict_folder(pipeline, "empty")
-    with pytest.raises(FileNotFoundError, match="no folder 'nowhere'"):
+    with pytest.raises(FileNotFoundError, match="'nowhere'"):
         predict_folder(pipeline, "nowhere")
     Path("empty/broken.png").write_text("")
     table = predict_folder(pipeline, "empty", progress=False)

@@ -13,7 +13,6 @@ from sklearn.utils.validation import column_or_1d
 from .._evaluation import evaluate_shots
 from .._folder_table import image_pipeline, label_files
 from .._user_shots import UserShots
-from .._utils.files import as_path
 from ._page import MOST_THUMBNAILS, report
 
 
@@ -60,7 +59,7 @@ def write_report(
     >>> pipeline = make_semobridge_pipeline("mini", "bundled")
     >>> write_report("report.html", pipeline.fit(images, labels), "photos")  # doctest: +SKIP
     """
-    if os.path.lexists(as_path(path)):
+    if os.path.lexists(path):
         raise FileExistsError(f"{os.fspath(path)!r} exists, and nothing is overwritten; give another name.")
     if not (isinstance(n_thumbnails, Integral) and n_thumbnails >= 0):
         raise ValueError(f"n_thumbnails={n_thumbnails!r} is not a number of pictures.")
@@ -69,7 +68,7 @@ def write_report(
     estimator, known = image_pipeline(estimator), None
     # A wrong shot must not become known only after a large folder.
     if y_shots is not None:
-        shots = np.asarray([os.fspath(as_path(shot)) for shot in shots], dtype=object)
+        shots = np.asarray([os.fspath(shot) for shot in shots], dtype=object)
         y_shots = column_or_1d(np.asarray(y_shots))
         if len(shots) != len(y_shots):
             raise ValueError(

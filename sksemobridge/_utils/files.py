@@ -11,13 +11,6 @@ from tempfile import TemporaryDirectory
 _DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 
 
-def as_path(name):
-    """A name of a file or folder as a path; a TypeError where it is none."""
-    if not isinstance(name, str | os.PathLike):
-        raise TypeError(f"A file or folder is given as text or a path, not as {type(name).__name__}.")
-    return Path(name)
-
-
 @contextmanager
 def new_file(path, replace=False):
     """Write a file completely, or not at all. Yields a temporary name beside `path`, which is renamed to `path` at the end.
@@ -25,7 +18,7 @@ def new_file(path, replace=False):
     Files that are written beside it follow. If a file cannot be written, or if `path` exists at the end and is not to be
     replaced, an `OSError` names `path`, and no new file is left.
     """
-    path = as_path(path)
+    path = Path(path)
     if replace:
         path = Path(os.path.realpath(path))  # not a link to it
         if path.exists() and not path.is_file():

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 from sklearn.utils import Bunch
 
-from .._utils.files import as_path
 from .._utils.validation import warn_caller
 from ..encoders._pictures import FORMATS, ImageReadError, decode, fetch
 
@@ -126,8 +125,6 @@ def list_files(folder):
     not be read.
     """
     files, locked = files_below(existing_folder(folder))
-    if Path(folder) in locked:
-        raise PermissionError(f"The folder {str(folder)!r} may not be read.")
     warn_passed_over(folder, "folders that may not be read", locked)
     if not files:
         raise ValueError(f"The folder {str(folder)!r} has no files.")
@@ -168,14 +165,10 @@ def _problem(path):
 
 
 def existing_folder(name):
-    """A folder as a path. It is an error if there is no such folder."""
-    folder = as_path(name)
-    if not os.fspath(name):
-        raise FileNotFoundError("The name of the folder is empty; '.' is the working folder.")
-    if not folder.exists():
-        raise FileNotFoundError(f"There is no folder {str(folder)!r}.")
-    if not folder.is_dir():
-        raise NotADirectoryError(f"{str(folder)!r} is a file, not a folder.")
+    """A folder as a path. It is an error if there is no such folder, or if it may not be read."""
+    folder = Path(name)
+    # By the name itself: as a path, an empty name would be the working folder.
+    os.scandir(os.fspath(name)).close()
     return folder
 
 

@@ -78,10 +78,11 @@ def test_a_pipe_is_no_image_and_nobody_waits_for_it(root):
 @pytest.mark.parametrize(
     ("name", "error", "message"),
     [
-        ("", FileNotFoundError, "name of the folder is empty; '.' is the working folder"),
-        (None, TypeError, "as text or a path, not as NoneType"),
-        ("nowhere", FileNotFoundError, "no folder .*nowhere"),
-        ("dog/a.jpg", NotADirectoryError, "is a file"),
+        ("", FileNotFoundError, "''"),
+        (None, TypeError, "not NoneType"),
+        (5, TypeError, "int"),
+        ("nowhere", FileNotFoundError, "'nowhere'"),
+        ("dog/a.jpg", NotADirectoryError, "'dog/a.jpg'"),
         ("dog", ValueError, "no sub-folders. Put the images of each class"),
         ("empty", ValueError, "No sub-folder of .* has images"),
     ],

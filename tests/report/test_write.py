@@ -135,7 +135,7 @@ def test_labels_may_be_a_column(place):
     ("change", "error", "message"),
     [
         ({"path": "there.html"}, FileExistsError, "'there.html' exists, and nothing is overwritten"),
-        ({"path": None}, TypeError, "as text or a path, not as NoneType"),
+        ({"path": None}, TypeError, "NoneType"),
         ({"y_shots": ["bird"]}, ValueError, "There are 2 shots but 1 y_shots"),
         ({"y_shots": None}, ValueError, "belong together"),
         ({}, ImageReadError, "a.png"),
