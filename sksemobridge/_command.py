@@ -19,7 +19,7 @@ from ._folder_table import NONE_OF_THESE, WRITERS, image_pipeline, label_files, 
 from ._report import report
 from ._saving import trusted_types
 from ._user_shots import learn, say
-from ._utils.files import new_file, user_cache_folder
+from ._utils.files import new_file
 from .datasets._folder import existing_folder, is_image, list_files
 from .encoders import ModelLoadError
 
@@ -232,7 +232,9 @@ def _say_counts(table, out):
 def cache_folder():
     """The folder that keeps embeddings between runs, in the user's folder for caches. None if it cannot be written."""
     try:
-        folder = user_cache_folder() / "sksemobridge" / "embeddings"
+        # Where torch and Hugging Face keep their files, on every system.
+        caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        folder = Path(caches, "sksemobridge", "embeddings")
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
     # A RuntimeError means that there is no home folder.

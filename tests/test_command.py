@@ -14,7 +14,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 
 import sksemobridge
 from sksemobridge import CLIPImageEncoder, make_semobridge_pipeline, predict_folder
-from sksemobridge._command import main
+from sksemobridge._command import cache_folder, main
 from sksemobridge.encoders import EmbeddingCache
 
 from .skops_files import file_that_runs
@@ -250,6 +250,13 @@ def test_a_cache_that_cannot_be_written_costs_a_note(place, capsys, monkeypatch)
     monkeypatch.setattr(Path, "home", lambda: Path("/proc/nobody"))
     assert main([*LABEL, "--out", "b.csv"]) == 1
     assert rows_of("a.csv") == rows_of("b.csv")
+
+
+def test_embeddings_are_kept_where_other_programs_keep_their_models(place, monkeypatch):
+    monkeypatch.setattr(Path, "home", lambda: Path("home"))
+    for variable, folder in (("elsewhere", "elsewhere"), ("", "home/.cache")):
+        monkeypatch.setenv("XDG_CACHE_HOME", variable)
+        assert cache_folder() == Path(folder, "sksemobridge", "embeddings")
 
 
 def test_copies_among_the_photos_are_not_labelled_again(place):

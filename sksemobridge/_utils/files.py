@@ -2,7 +2,6 @@
 
 import os
 import re
-import sys
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -43,15 +42,6 @@ def new_file(path, replace=False):
                     os.rename(written, path)
     except OSError as error:
         raise OSError(f"{str(path)!r} could not be written: {error}") from error
-
-
-def user_cache_folder():
-    """The user's folder for caches."""
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 
 
 def folder_names(labels):

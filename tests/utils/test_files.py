@@ -5,8 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 import sksemobridge
 from sksemobridge._utils import files
 
@@ -58,25 +56,6 @@ def test_without_fcntl_resource_fork_and_proc(tmp_path):
         command, capture_output=True, text=True, check=False, env=os.environ | {"PYTHONPATH": root}
     )
     assert done.stdout.endswith("predicted\n"), done.stderr
-
-
-@pytest.mark.parametrize(
-    ("system", "variables", "folder"),
-    [
-        ("linux", {}, "~/.cache"),
-        ("linux", {"XDG_CACHE_HOME": "/elsewhere"}, "/elsewhere"),
-        ("darwin", {}, "~/Library/Caches"),
-        ("win32", {}, "~/AppData/Local"),
-        ("win32", {"LOCALAPPDATA": "/local"}, "/local"),
-    ],
-)
-def test_caches_are_where_the_system_keeps_them(system, variables, folder, monkeypatch):
-    for variable in ("XDG_CACHE_HOME", "LOCALAPPDATA"):
-        monkeypatch.delenv(variable, raising=False)
-    for variable, value in variables.items():
-        monkeypatch.setenv(variable, value)
-    monkeypatch.setattr(sys, "platform", system)
-    assert files.user_cache_folder() == Path(folder).expanduser()
 
 
 def test_names_of_folders_hold_on_every_system():
