@@ -78,7 +78,7 @@ def _parsers():
     source.add_argument(
         "--model-file",
         metavar="FILE",
-        type=functools.partial(_file, kinds=MODELS),
+        type=functools.partial(_of_kind, kinds=MODELS),
         help="use a classifier from an earlier --save (.joblib files of others can run any program)",
     )
     for name, kinds, text in (
@@ -101,7 +101,7 @@ def _parsers():
         ("--names", "folder, name of the class, and prompts (optional)"),
         ("--corrections", "path and label; an empty label removes a shot"),
     ):
-        add(name, metavar="FILE", type=_file, help=f"with --shots: .csv with {columns}")
+        add(name, metavar="FILE", help=f"with --shots: .csv with {columns}")
     add("--no-cache", action="store_true", help="do not keep embeddings for the next run")
     add("--sort-into", metavar="FOLDER", help="copy each image into a sub-folder with the name of its label")
     add(
@@ -120,13 +120,6 @@ def probability(text):
     if not 0 <= float(text) <= 1:
         raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
     return float(text)
-
-
-def _file(path, kinds=None):
-    """A file that exists, of one of these kinds if they are given."""
-    if not Path(path).is_file():
-        raise argparse.ArgumentTypeError(f"there is no file {path!r}")
-    return path if kinds is None else _of_kind(path, kinds)
 
 
 def _of_kind(path, kinds):
