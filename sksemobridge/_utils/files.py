@@ -27,19 +27,14 @@ def new_file(path, replace=False):
             unfinished = Path(folder, path.name)
             yield unfinished
             # The file itself is the last.
-            for written in sorted(Path(folder).iterdir(), key=unfinished.__eq__):
+            files = sorted(Path(folder).iterdir(), key=unfinished.__eq__)
+            for written in files:
                 with open(written, "rb+") as file:
                     os.fsync(file)
-                if written != unfinished or replace:
-                    os.replace(written, path.with_name(written.name))
-                    continue
-                try:
-                    # Unlike a renaming, it never replaces a file.
-                    os.link(written, path)
-                except OSError:  # or a file system without links
-                    if os.path.lexists(path):
-                        raise FileExistsError("it exists") from None
-                    os.rename(written, path)
+            if not replace and os.path.lexists(path):
+                raise FileExistsError("it exists")
+            for written in files:
+                os.replace(written, path.with_name(written.name))
     except OSError as error:
         raise OSError(f"{str(path)!r} could not be written: {error}") from error
 

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import sksemobridge
 from sksemobridge._utils import files
 
@@ -56,6 +58,20 @@ def test_without_fcntl_resource_fork_and_proc(tmp_path):
         command, capture_output=True, text=True, check=False, env=os.environ | {"PYTHONPATH": root}
     )
     assert done.stdout.endswith("predicted\n"), done.stderr
+
+
+def test_a_file_that_comes_meanwhile_is_kept(tmp_path):
+    path = tmp_path / "table.csv"
+
+    def write():
+        with files.new_file(path) as unfinished:
+            unfinished.write_text("new")
+            path.write_text("theirs")
+
+    with pytest.raises(OSError, match="table.csv' could not be written: it exists"):
+        write()
+    assert path.read_text() == "theirs"
+    assert os.listdir(tmp_path) == ["table.csv"]
 
 
 def test_names_of_folders_hold_on_every_system():
