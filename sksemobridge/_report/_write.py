@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.utils.validation import column_or_1d
+from sklearn.utils import check_consistent_length, check_scalar, column_or_1d
 
 from .._evaluation import evaluate_shots
 from .._folder_table import image_pipeline, label_files
@@ -61,8 +61,7 @@ def write_report(
     """
     if os.path.lexists(path):
         raise FileExistsError(f"{os.fspath(path)!r} exists, and nothing is overwritten; give another name.")
-    if not (isinstance(n_thumbnails, Integral) and n_thumbnails >= 0):
-        raise ValueError(f"n_thumbnails={n_thumbnails!r} is not a number of pictures.")
+    check_scalar(n_thumbnails, "n_thumbnails", Integral, min_val=0)
     if (shots is None) != (y_shots is None):
         raise ValueError("shots and y_shots, their labels, belong together.")
     estimator, known = image_pipeline(estimator), None
@@ -70,10 +69,7 @@ def write_report(
     if y_shots is not None:
         shots = np.asarray([os.fspath(shot) for shot in shots], dtype=object)
         y_shots = column_or_1d(np.asarray(y_shots))
-        if len(shots) != len(y_shots):
-            raise ValueError(
-                f"There are {len(shots)} shots but {len(y_shots)} y_shots: each shot needs its label."
-            )
+        check_consistent_length(shots, y_shots)
         of_shots = estimator[0].transform(shots)
         evaluation = evaluate_shots(estimator[1:], of_shots, y_shots)
         known = UserShots(estimator, shots, y_shots, of_shots, evaluation)

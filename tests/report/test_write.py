@@ -136,11 +136,11 @@ def test_labels_may_be_a_column(place):
     [
         ({"path": "there.html"}, FileExistsError, "'there.html' exists, and nothing is overwritten"),
         ({"path": None}, TypeError, "NoneType"),
-        ({"y_shots": ["bird"]}, ValueError, "There are 2 shots but 1 y_shots"),
+        ({"y_shots": ["bird"]}, ValueError, r"inconsistent numbers of samples: \[2, 1\]"),
         ({"y_shots": None}, ValueError, "belong together"),
         ({}, ImageReadError, "a.png"),
-        ({"n_thumbnails": -1}, ValueError, "n_thumbnails=-1 is not a number of pictures"),
-        ({"n_thumbnails": "all"}, ValueError, "n_thumbnails='all' is not a number of pictures"),
+        ({"n_thumbnails": -1}, ValueError, "n_thumbnails == -1, must be >= 0"),
+        ({"n_thumbnails": "all"}, TypeError, "n_thumbnails must be an instance of"),
     ],
 )
 def test_what_does_not_fit_is_refused_before_the_folder_is_read(place, change, error, message):
