@@ -6,6 +6,7 @@ follows the array API standard, on any device. Results have the same library and
 
 from dataclasses import fields, is_dataclass, replace
 
+import array_api_compat
 import numpy as np
 from sklearn import get_config
 
@@ -19,37 +20,30 @@ SOFTMAX_BLOCK = 2**17
 LEAST_EXPONENT = float(np.log(np.finfo(np.float32).tiny))
 
 
-def _compat():
-    """The package array_api_compat. Predictions from NumPy arrays do not need it."""
-    import array_api_compat
-
-    return array_api_compat
-
-
 def is_foreign(x):
     """True if `x` is an array of another library than NumPy, and the computation should use that library."""
     has_dispatch = not isinstance(x, np.ndarray) and get_config()["array_api_dispatch"]
-    return has_dispatch and _compat().is_array_api_obj(x)
+    return has_dispatch and array_api_compat.is_array_api_obj(x)
 
 
 def namespace(x):
     """The module with the array API functions for `x`. For NumPy arrays it is NumPy."""
-    return np if isinstance(x, np.ndarray) else _compat().array_namespace(x)
+    return np if isinstance(x, np.ndarray) else array_api_compat.array_namespace(x)
 
 
 def device_of(x):
     """The device of `x`, in the form that functions such as `zeros` take."""
-    return "cpu" if isinstance(x, np.ndarray) else _compat().device(x)
+    return "cpu" if isinstance(x, np.ndarray) else array_api_compat.device(x)
 
 
 def to_numpy(x):
     """`x` as a NumPy array, copied from its device if necessary. Other objects are returned unchanged."""
     if isinstance(x, np.ndarray):
         return x
-    if _compat().is_torch_array(x):
+    if array_api_compat.is_torch_array(x):
         # NumPy has no bfloat16.
         return (x.float() if str(x.dtype) == "torch.bfloat16" else x).detach().cpu().numpy()
-    if _compat().is_cupy_array(x):
+    if array_api_compat.is_cupy_array(x):
         return x.get()
     return np.from_dlpack(x) if is_foreign(x) else x
 
