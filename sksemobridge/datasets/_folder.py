@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.utils import Bunch
 
 from .._utils.validation import warn_caller
-from ..encoders._pictures import FORMATS, ImageReadError, decode, fetch
+from ..encoders._pictures import ImageReadError, decode, fetch, open_picture
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
 # More images. Pillow reads them with a plug-in, or only in newer versions.
@@ -133,16 +133,12 @@ def list_files(folder):
 
 def is_image(path):
     """True if a file is an image by its name, or else by its content. The image may be broken."""
-    from PIL import Image
-
     if path.suffix.lower() in IMAGE_SUFFIXES | _MORE_SUFFIXES:
         return True
     if not path.is_file():  # reading a pipe would wait for a writer
         return False
-    Image.init()
-    formats = [kind for kind in FORMATS if kind in Image.OPEN]
-    # For broken files, readers raise errors of all kinds. For large pictures they warn.
-    with suppress(Exception), warnings.catch_warnings(action="ignore"), Image.open(path, formats=formats):
+    # For large pictures, readers warn.
+    with suppress(ImageReadError), warnings.catch_warnings(action="ignore"), open_picture(path):
         return True
     return False
 

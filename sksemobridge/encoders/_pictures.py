@@ -101,7 +101,7 @@ def decode(content, shortest_side=None):
 
     if isinstance(content, np.ndarray):
         return _to_rgb(Image.fromarray(np.ascontiguousarray(content)))
-    return _to_picture(_open(io.BytesIO(content)), shortest_side)
+    return _to_picture(open_picture(io.BytesIO(content)), shortest_side)
 
 
 def picture_digest(content):
@@ -175,7 +175,7 @@ def _read_file(path):
         with open(path, "rb") as file:
             if status.st_size > _LARGE_FILE:
                 _check_bytes(status.st_size)
-                check_size(*_open(_Head(file)).size)
+                check_size(*open_picture(_Head(file)).size)
                 file.seek(0)
             # No more than that: files in /proc may be longer than their size says, or have no end.
             return file.read(status.st_size)
@@ -245,7 +245,7 @@ class _Head:
         return self._file.read(n)
 
 
-def _open(file):
+def open_picture(file):
     """An image of Pillow. Only its head is read."""
     from PIL import Image, UnidentifiedImageError
 
