@@ -19,7 +19,7 @@ from sklearn.utils.validation import column_or_1d
 from ._classifier import SeMoBridgeClassifier
 from ._utils.array_api import l2_normalize, to_numpy
 from ._utils.sklearn import best_of
-from ._utils.validation import validate_embeddings
+from ._utils.validation import listed, validate_embeddings
 
 # Largest numbers of folds and of shots in the cross-validation. With ten folds, a fit has nearly all shots. If there are more
 # shots, an even sample is enough.
@@ -59,10 +59,9 @@ class ShotEvaluation:
     doubtful: NDArray[np.intp]
 
     def __str__(self) -> str:
-        shots = ", ".join(f"{label} {n}" for label, n in zip(self.classes.tolist()[:10], self.n_shots))
-        more = f", and {len(self.classes) - 10} more" if len(self.classes) > 10 else ""
+        counts = listed([f"{label} {n}" for label, n in zip(self.classes, self.n_shots)], 10)
         of = "class" if len(self.classes) == 1 else "classes"
-        lines = [f"{_shots(self.n_shots.sum())} of {len(self.classes)} {of}: {shots}{more}"]
+        lines = [f"{_shots(self.n_shots.sum())} of {len(self.classes)} {of}: {counts}"]
         if not math.isnan(self.accuracy):
             others = {"names alone": self.names_accuracy, "LogisticRegression": self.logistic_accuracy}
             compared = [f"{name} {value:.1%}" for name, value in others.items() if not math.isnan(value)]

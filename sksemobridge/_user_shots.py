@@ -14,10 +14,8 @@ from ._evaluation import ShotEvaluation, evaluate_shots
 from ._folder_table import embed_readable
 from ._pipeline import SeMoBridgePipeline, make_semobridge_pipeline
 from ._user_tables import puzzling_names, read_corrections, read_names
+from ._utils.validation import listed
 from .datasets import load_image_folder
-
-# Largest number of shots, names or changes in a list.
-MOST_NAMED = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +55,7 @@ class UserShots:
         doubtful = [
             f"{self.paths[i]} ({self.labels[i]}, looks like {likely[i]})" for i in self.evaluation.doubtful
         ]
-        text = f"{self.evaluation}{_first(doubtful)}"
+        text = f"{self.evaluation}{_after_colon(doubtful)}"
         if self.uncorrected is not None and len(paths):
             others = np.array([os.path.realpath(path) not in self.given for path in paths])
             before, after = self.uncorrected.predict(embeddings), self.pipeline[-1].predict(embeddings)
@@ -65,7 +63,7 @@ class UserShots:
             changes = Counter(zip(before[changed], after[changed])).most_common()
             named = [f"{n} from {old} to {new}" for (old, new), n in changes]
             counts = f"{changed.sum()} of {others.sum()} other labels"
-            text += f"\nChanged by the corrections: {counts}{_first(named)}"
+            text += f"\nChanged by the corrections: {counts}{_after_colon(named)}"
         return text
 
 
@@ -164,13 +162,13 @@ def _say_puzzling(names, model_name):
         return
     puzzling = puzzling_names(names.values(), is_english="hf_tokenizer_name" not in text)
     if puzzling:
-        known = f"Note: Names that the model may not know ({len(puzzling)}){_first(puzzling)}."
+        known = f"Note: Names that the model may not know ({len(puzzling)}): {listed(puzzling)}."
         say(f"{known} --names gives these classes other names, such as English ones.")
 
 
-def _first(items):
-    """A colon, and the first items."""
-    return ": " * bool(items) + ", ".join(items[:MOST_NAMED]) + ", ..." * (len(items) > MOST_NAMED)
+def _after_colon(items):
+    """A colon, and the first items. Nothing if there are none."""
+    return f": {listed(items)}" if items else ""
 
 
 def say(message):

@@ -25,6 +25,13 @@ def warn_caller(message, category=UserWarning):
     warnings.warn(message, category, stacklevel=level)
 
 
+def listed(items, limit=5):
+    """The first items of a list for a message, and how many more there are."""
+    items = list(map(str, items))
+    more = f" and {len(items) - limit} more" if len(items) > limit else ""
+    return f"{', '.join(items[:limit])}{more}"
+
+
 # Embeddings
 
 
@@ -101,8 +108,7 @@ def refuse_masked(values, name):
 def _counted(is_bad):
     """How many rows are bad, and which come first."""
     rows = np.flatnonzero(is_bad)
-    more = f" and {len(rows) - 10} more" if len(rows) > 10 else ""
-    return f"{len(rows)} of {len(is_bad)} rows: {', '.join(map(str, rows[:10]))}{more}"
+    return f"{len(rows)} of {len(is_bad)} rows: {listed(rows, 10)}"
 
 
 def _are_images(X):

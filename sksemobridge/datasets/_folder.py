@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.utils import Bunch
 
-from .._utils.validation import warn_caller
+from .._utils.validation import listed, warn_caller
 from ..encoders._pictures import ImageReadError, decode, fetch, open_picture
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
@@ -144,11 +144,10 @@ def is_image(path):
 
 
 def warn_passed_over(folder, kind, found):
-    """Warn of what was left out, and name the first five."""
+    """Warn of what was left out, and name the first."""
     if found:
-        named = ", ".join(item if isinstance(item, str) else repr(str(item)) for item in found[:5])
-        more = ", ..." if len(found) > 5 else ""
-        warn_caller(f"Passed over in {str(folder)!r}, {kind} ({len(found)}): {named}{more}.")
+        named = listed(item if isinstance(item, str) else repr(str(item)) for item in found)
+        warn_caller(f"Passed over in {str(folder)!r}, {kind} ({len(found)}): {named}.")
 
 
 def _problem(path):
