@@ -1,217 +1,151 @@
-"""The page in a real browser."""
+"""From a folder of pictures to what a page shows."""
 
-import csv
+import base64
 import io
 import json
 import os
 import re
-import shutil
 import sys
 from pathlib import Path
-from types import SimpleNamespace
+from urllib.parse import unquote_to_bytes, urljoin
 
 import numpy as np
 import pytest
 from PIL import Image
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics.pairwise import cosine_similarity
+from sklearn.pipeline import make_pipeline
 
+from sksemobridge import CLIPImageEncoder, ImageReadError, predict_folder, write_report
 from sksemobridge._command import main
-from sksemobridge._report import report as write_page
+from sksemobridge._report._page import address, thumbnail
+from sksemobridge.datasets import load_image_folder
 
-from ..browser import wait_until
-from ..user_folder import CLASSES, LABEL
-
-HOSTILE = "<img src=x onerror=\"document.title='hurt'\">.png"
-N_CARDS = "document.querySelectorAll('article').length"
-COMMAND = [*LABEL, "--no-cache"]
+from ..user_folder import CLASSES, LABEL, fitted_to_shots
 
 
-def choose(browser, name, value):
-    browser.run(f"byId('{name}').value = {value!r}; byId('{name}').dispatchEvent(new Event('change'))")
+def data_of(path):
+    text = path.read_text(encoding="utf-8")
+    return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.S)[1])
 
 
-def click(browser, selector):
-    browser.run(f"document.querySelectorAll({selector!r}).forEach((button) => button.click())")
+def test_each_file_has_its_prediction(report):
+    pictures = data_of(report(alpha=0.2))["pictures"]
+    table = predict_folder(fitted_to_shots(), "photos", alpha=0.2, progress=False)
+    for name, values in table.astype(object).where(table.notna(), None).items():
+        assert [item[name] for item in pictures] == values.tolist()
+    assert [item["readable"] for item in pictures] == table["p_value"].notna().tolist()
 
 
-def fill_in(browser, selector, value):
-    """Change a field of the second card; `value` is JavaScript."""
-    field = f"document.querySelectorAll({selector!r})[1]"
-    browser.run(f"{field}.value = {value}; {field}.dispatchEvent(new Event('change'))")
+def test_the_closest_shots_are_in_order_and_no_picture_is_its_own(report):
+    data = data_of(report("shots/bird"))
+    paths = [shot["path"] for shot in data["shots"]]
+    similarity = cosine_similarity(CLIPImageEncoder("mini", "bundled").transform(paths))
+    for item in data["pictures"]:
+        order = [paths[i] for i in np.argsort(-similarity[paths.index(item["path"])])]
+        assert [paths[i] for i in item["closest"]] == [path for path in order if path != item["path"]][:3]
 
 
-def texts(browser, selector):
-    return browser.run(f"[...document.querySelectorAll({selector!r})].map((part) => part.textContent)")
-
-
-def corrections(browser):
-    """The rows of the list that the page gives."""
-    return list(csv.reader(io.StringIO(browser.run("table()"))))
-
-
-def test_the_page_opens_without_an_error_and_fetches_nothing(browser, report):
-    path = report(alpha=0.1)
-    browser.open(path)
-    assert browser.run(N_CARDS) == 6
-    assert browser.run("[...document.images].every((image) => image.src.startsWith('data:'))")
-    assert browser.run("Promise.all([...document.images].map((image) => image.decode())).then(() => true)")
-    assert browser.fetched == [path.as_uri()]
-    assert browser.errors == []
-
-
-def test_pictures_can_be_filtered_and_sorted(browser, report):
-    browser.open(report())
-    assert texts(browser, "h2") == [f"{name} (2)" for name in ("bird", "clock", "fruit")]
-    choose(browser, "class", 2)
-    assert {label.split()[0] for label in texts(browser, "article .label")} == {"clock"}
-    choose(browser, "class", 0)
-    choose(browser, "sort", "doubt")
-    shares = [int(re.search(r"\d+", label)[0]) for label in texts(browser, "article .label")]
-    assert shares == sorted(shares)
-    choose(browser, "view", "unread")
-    assert texts(browser, "article .label") == ["Not read", "Not read"]
-
-
-def test_right_and_wrong_make_a_list(browser, report):
-    browser.open(report())
-    choose(browser, "class", 1)
-    first, second = "article:nth-of-type(1) .right", "article:nth-of-type(2) .wrong"
-    click(browser, f"{first}, {second}")
-    options = [*texts(browser, "article:nth-of-type(2) option")]
-    assert sorted(options) == sorted(["what is it?", "clock", "fruit", "none of these", "another class …"])
-    paths = browser.run("[...document.querySelectorAll('.path')].map((path) => path.title)")
-    assert corrections(browser) == [["path", "label"], [paths[0], "bird"]]
-    assert texts(browser, "#count") == ["1 correction, 1 wrong without a class"]
-    for label in ("clock", ""):
-        fill_in(browser, ".choice", json.dumps(label))
-        assert corrections(browser)[2:] == [[paths[1], label]]
-    fill_in(browser, ".choice", "ANOTHER")
-    assert texts(browser, "#count") == ["1 correction, 1 wrong without a class"]
-    for label in ('=a, "new" one', "'=a"):
-        fill_in(browser, ".another", json.dumps(label))
-        assert corrections(browser)[2:] == [[paths[1], f"'{label}"]]
-    assert texts(browser, "#count") == ["2 corrections"]
-    click(browser, f"{first}, {second}")
-    assert corrections(browser) == [["path", "label"]]
-    click(browser, second)
-    choose(browser, "view", "ticked")
-    assert browser.run("[...document.querySelectorAll('.choice')].map((choice) => choice.hidden)") == [False]
-
-
-def test_the_list_is_saved_and_copied(browser, report, tmp_path):
-    browser.open(report())
-    browser.send("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
-    click(browser, ".right")
-    browser.run("byId('save').click()")
-    saved = tmp_path / "corrections.csv"
-    wait_until(saved.exists)
-    text = saved.read_bytes().decode("utf-8-sig")
-    assert list(csv.reader(io.StringIO(text))) == corrections(browser)
-    browser.run("byId('copy').click()")
-    assert browser.run("byId('list').value") == text.replace("\r\n", "\n")
-
-
-def test_a_list_that_is_not_saved_is_not_lost_without_a_question(browser, report):
-    path = report()
-    browser.open(path)
-    for key in ("ArrowRight", "r"):
-        browser.press(key)
-    browser.open(path)
-    assert browser.dialogs == ["beforeunload"]
-
-
-def test_the_keyboard_is_enough(browser, report):
-    browser.open(report())
-    for key in ("ArrowRight", "r", "ArrowRight", "c", "ArrowRight", "ArrowLeft", "r"):
-        browser.press(key)
-    assert len(corrections(browser)) == 3
-    assert browser.run("document.querySelectorAll('figure').length") == 3
-    assert browser.run("document.querySelectorAll('.more[aria-expanded=true]').length") == 1
-    browser.press("w")
-    assert browser.run("document.activeElement.className") == "choice"
-    browser.press("r")
-    assert len(corrections(browser)) == 2
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such names")
-def test_names_of_files_and_classes_are_text(browser, place):
-    shutil.copy("photos/bird.png", Path("photos", HOSTILE))
-    shutil.copy("photos/bird.png", "photos/<script>document.title='hurt'<%2Fscript>.png")
-    os.rename("shots/fruit", Path("shots", HOSTILE))
-    main([*COMMAND, "--out", "a.csv", "--report", "report.html"])
-    browser.open(place / "report.html")
-    click(browser, ".more, .wrong")
-    assert HOSTILE in texts(browser, ".path")
-    assert browser.run("document.title") == "Labels of photos"
-    assert browser.errors == []
-    assert browser.fetched == [(place / "report.html").as_uri()]
-
-
-def test_markup_that_got_in_would_run_nothing(browser, report):
-    browser.open(report())
-    browser.run("byId('about').innerHTML = '<img src=x onerror=\"document.title=1\">'")
-    script = "Object.assign(document.createElement('script'), {text: 'document.title=1'})"
-    browser.run(f"byId('about').append({script})")
-    browser.run("new Promise((done) => setTimeout(done, 200))")
-    assert browser.run("document.title") == "Labels of photos"
-
-
-def test_ten_thousand_pictures_are_drawn_as_they_are_scrolled_to(browser, place):
-    Image.open("photos/bird.png").save("photos/0.png")
-    n, labels = 10_000, np.array(CLASSES)
-    probability = np.random.default_rng(0).uniform(0.5, 1, size=n)
-    table = {
-        "path": [f"photos/{i}.png" for i in range(n)],
-        "label": labels[np.arange(n) % 3].tolist(),
-        "probability": probability.tolist(),
-        "runner_up": labels[np.arange(1, n + 1) % 3].tolist(),
-        "runner_up_probability": (1 - probability).tolist(),
-        "problem": [""] * n,
-    }
-    classifier = SimpleNamespace(classes_=CLASSES)
-    write_page("many.html", "photos", classifier, table, table["path"], None, None, 0, progress=False)
-    browser.open(place / "many.html")
-    n_cards = browser.run(N_CARDS)
-    assert 0 < n_cards < 1000
-    browser.run("byId('end').scrollIntoView()")
-    wait_until(lambda: browser.run(N_CARDS) > n_cards)
-    choose(browser, "sort", "doubt")
-    assert browser.run("shown.length") == 10_000
-    assert browser.run(N_CARDS) < 1000
-    # Pictures that are not in the page are read from their files, and only near the window.
-    assert browser.run("document.images.length && [...document.images].every((i) => i.loading === 'lazy')")
-    assert len(browser.fetched) < 1000
-
-
-@pytest.mark.parametrize("width", [390, 1400])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_page_fits_its_window_in_light_and_dark(browser, report, width, scheme):
-    browser.send(
-        "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False
-    )
-    browser.send("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
-    browser.open(report())
-    click(browser, ".more")
-    assert browser.run("document.documentElement.scrollWidth <= innerWidth")
-    color = browser.run("getComputedStyle(document.body).backgroundColor")
-    assert (sum(map(int, re.findall(r"\d+", color))) > 384) == (scheme == "light")
-
-
-def test_corrections_of_the_page_change_the_next_one(browser, place, capsys):
+def test_doubtful_shots_say_what_they_look_like(report):
     os.rename("shots/bird/0.png", "shots/fruit/wrong.png")
-    main([*COMMAND, "--out", "a.csv", "--report", "a.html"])
-    browser.open(place / "a.html")
-    click(browser, ".right")
-    choose(browser, "view", "doubtful")
-    click(browser, ".wrong")
-    browser.run("const choice = document.querySelector('.choice'); choice.value = 'bird'")
-    browser.run("choice.dispatchEvent(new Event('change'))")
-    Path("corrections.csv").write_text(browser.run("table()"), encoding="utf-8-sig", newline="")
-    given = corrections(browser)
-    main([*COMMAND, "--out", "b.csv", "--report", "b.html", "--corrections", "corrections.csv"])
-    assert "Corrections: further shot 6, other label 1" in capsys.readouterr().err
-    browser.open(place / "b.html")
-    assert "Changed by the corrections: " in browser.run("byId('summary').textContent")
-    assert sorted(corrections(browser)) == sorted(given)
-    assert browser.run("document.querySelectorAll('.right[aria-pressed=true]').length") == 6
-    choose(browser, "view", "doubtful")
-    assert browser.run(N_CARDS) == 0
+    data = data_of(report())
+    (shot,) = (data["shots"][i] for i in data["doubtful"])
+    found = shot["path"], shot["label"], shot["likely"]
+    assert found == (str(Path("shots/fruit/wrong.png")), "fruit", "bird")
+    assert shot["probability"] < 0.5
+
+
+def test_corrections_are_known_under_the_paths_of_the_page(place):
+    photo, shot = str(Path("photos/bird.png")), str(Path("shots/clock/0.png"))
+    Path("corrections.csv").write_text(f"{place / photo},bird\n./{shot},fruit\n")
+    main([*LABEL, "--out", "a.csv", "--report", "a.html", "--corrections", "corrections.csv"])
+    data = data_of(place / "a.html")
+    assert data["corrections"] == {photo: "bird", shot: "fruit"}
+    assert [item["path"] for item in data["pictures"] if item["given"]] == [photo]
+
+
+def test_pictures_up_to_a_limit_are_in_the_page(report):
+    few = data_of(report(n_thumbnails=4))
+    items = [*few["pictures"], *few["shots"]]
+    assert sum(item["thumbnail"] is not None for item in items) == 4
+    # The most doubtful picture comes first.
+    first = min((item for item in few["pictures"] if item["readable"]), key=lambda item: item["probability"])
+    assert first["thumbnail"] is not None
+    all_of_them = data_of(report(name="all.html"))
+    assert None not in {item["thumbnail"] for item in all_of_them["pictures"] if item["readable"]}
+
+
+def test_a_thumbnail_is_a_small_jpeg(report):
+    Image.fromarray(np.full((400, 800, 3), 200, dtype=np.uint8)).save("photos/bird.png")
+    (address,) = {p["thumbnail"] for p in data_of(report())["pictures"] if p["path"].endswith("s/bird.png")}
+    kind, _, content = address.partition(",")
+    assert kind == "data:image/jpeg;base64"
+    assert Image.open(io.BytesIO(base64.b64decode(content))).size == (160, 80)
+    # Such as a file that is gone since it was embedded.
+    assert thumbnail("photos/broken.jpg") is None
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a.png", "a space.png", "a:b.png", "javascript:alert(1).png", "#?%41.png", "Vögel.png", "\udcff.png"],
+)
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have fewer names")
+def test_an_address_leads_to_its_file_and_to_nothing_else(tmp_path, name):
+    (tmp_path / "pages").mkdir()
+    (tmp_path / name).touch()
+    found = address(str(tmp_path / name), tmp_path / "pages")
+    page = (tmp_path / "pages" / "report.html").as_uri()
+    path = urljoin(page, found).removeprefix("file://")
+    assert os.path.samefile(unquote_to_bytes(path), tmp_path / name)
+    assert address(str(tmp_path / name), tmp_path).count(":") == 0
+
+
+def test_another_drive_has_a_whole_address(tmp_path, monkeypatch):
+    def relpath(path, start):
+        raise ValueError("path is on mount 'D:', start on mount 'C:'")
+
+    monkeypatch.setattr(os.path, "relpath", relpath)
+    assert address(str(tmp_path / "a.png"), tmp_path) == Path(os.path.realpath(tmp_path), "a.png").as_uri()
+
+
+def test_the_page_says_how_good_the_classifier_is(report):
+    text = report(alpha=1).read_text(encoding="utf-8")
+    assert "<li>Pictures: 0 with a label, 6 of none of the classes, 2 not read</li>" in text
+    assert "<li>12 shots of 3 classes" in text
+    assert "<li>Held-out shots predicted right" in text
+
+
+def test_any_classifier_has_a_page_without_shots(place):
+    pipeline = make_pipeline(CLIPImageEncoder("mini", "bundled"), LogisticRegression())
+    write_report("report.html", fitted_to_shots(pipeline), "photos", progress=False)
+    data = data_of(place / "report.html")
+    assert data["classes"] == list(CLASSES)
+    assert {item["label"] for item in data["pictures"]} <= {*CLASSES, None}
+
+
+@pytest.mark.filterwarnings("ignore:A column-vector")
+def test_labels_may_be_a_column(place):
+    shots = load_image_folder("shots")
+    labels = shots.target_names[shots.target][:, None]
+    write_report("a.html", fitted_to_shots(), "photos", shots.paths, labels, progress=False)
+    assert {item["label"] for item in data_of(place / "a.html")["shots"]} == set(CLASSES)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"path": "there.html"}, FileExistsError, "'there.html' exists, and nothing is overwritten"),
+        ({"path": None}, TypeError, "NoneType"),
+        ({"y_shots": ["bird"]}, ValueError, r"inconsistent numbers of samples: \[2, 1\]"),
+        ({"y_shots": None}, ValueError, "belong together"),
+        ({}, ImageReadError, "a.png"),
+        ({"n_thumbnails": -1}, ValueError, "n_thumbnails == -1, must be >= 0"),
+        ({"n_thumbnails": "all"}, TypeError, "n_thumbnails must be an instance of"),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_the_folder_is_read(place, change, error, message):
+    Path("there.html").write_text("mine")
+    params = {"path": "report.html", "shots": ["a.png", "b.png"], "y_shots": ["bird", "clock"]} | change
+    with pytest.raises(error, match=message):
+        write_report(estimator=fitted_to_shots(), folder="no folder", **params)
+    assert Path("there.html").read_text() == "mine"
