@@ -13,7 +13,7 @@ The way of the data, and where each station is:
 `_fitted` holds what a classifier has learnt. `_pipeline` begins with images, `_zero_shot` has no shots,
 `_semantic_bridge` and `_retrieval` serve search, `_evaluation` says how good a classifier is, `_folder_table` and
 `_command` label folders, `_report` makes a page of the labels, `_saving` says what is saved and what a file may hold,
-`_onnx` writes fitted models, `displays/` draws, `distributed/` runs on Ray, `datasets/` loads pictures and words,
+`_onnx` writes fitted models, `displays` draws, `distributed/` runs on Ray, `datasets/` loads pictures and words,
 `models/` holds the bundled one, and `_utils/` what all of them use.
 """
 

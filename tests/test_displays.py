@@ -15,7 +15,7 @@ from sklearn.model_selection import GridSearchCV
 from sksemobridge import PaperBlend, PredictionsDisplay, make_semobridge_pipeline
 from sksemobridge.datasets import load_emoji
 
-from ..encoder_helpers import some_emoji
+from .encoder_helpers import some_emoji
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402

@@ -1,4 +1,4 @@
-"""A plot of images with their predictions and the closest shots."""
+"""A plot of images with their predictions and the closest shots, in the manner of scikit-learn's displays."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import check_scalar, column_or_1d
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
-from .._classifier import SeMoBridgeClassifier
-from .._utils.sklearn import best_of, check_matplotlib_support
-from ..encoders._base import list_images
-from ..encoders._pictures import ImageReadError, decode, describe, fetch
+from ._classifier import SeMoBridgeClassifier
+from ._utils.sklearn import best_of, check_matplotlib_support
+from .encoders._base import list_images
+from .encoders._pictures import ImageReadError, decode, describe, fetch
+
+__all__ = ["PredictionsDisplay"]
 
 # Largest size of a drawn picture, in pixels. Whole photographs would make figures of many megabytes.
 _DRAWN_SIZE = (224, 224)
