@@ -3,13 +3,6 @@
 This needs the extra `ray`. Nothing else in the package imports it.
 """
 
-from ._ray import NOT_INSTALLED, share_array
-
-try:
-    import pyarrow  # noqa: F401
-except ImportError as error:
-    raise ImportError(NOT_INSTALLED) from error
-
 from ._jobs import JobReport, embed_dataset, predict_dataset
 from ._stages import EmbedImages, Predict
 
@@ -19,5 +12,4 @@ __all__ = [
     "Predict",
     "embed_dataset",
     "predict_dataset",
-    "share_array",
 ]

@@ -11,7 +11,6 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._keys import find
 from ._output import OutputFolder
-from ._ray import import_ray
 from ._sources import open_source
 from ._stages import EmbedImages, Predict, check_top_k, takes_images
 
@@ -261,7 +260,8 @@ def _write(rows, stage, actors, folder, rows_per_file):
 
 def _actor_options(concurrency, num_cpus, num_gpus):
     """Options of `map_batches` for the actors; `ValueError` if the cluster has no room for them."""
-    ray = import_ray()
+    import ray
+
     if num_cpus <= 0:
         raise ValueError(f"num_cpus={num_cpus}, but an actor needs CPUs; a fraction will do.")
     if not ray.is_initialized():

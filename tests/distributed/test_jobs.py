@@ -275,3 +275,23 @@ class TestRefusals:
     def test_an_output_in_the_source(self, cluster, pictures):
         with pytest.raises(ValueError, match="lies in the source"):
             embed_dataset(pictures, pictures / "out", ENCODER)
+
+
+WITHOUT = """
+import sys
+sys.modules[sys.argv[1]] = None
+import sksemobridge
+assert not {"torch", "sksemobridge.distributed"} & set(sys.modules)
+try:
+    from sksemobridge.distributed import embed_dataset
+    embed_dataset("in", "out", sksemobridge.CLIPImageEncoder())
+except ImportError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("name", ["ray", "pyarrow"])
+def test_only_jobs_need_ray_and_pyarrow(name):
+    call = [sys.executable, "-c", WITHOUT, name]
+    done = subprocess.run(call, capture_output=True, text=True, check=True)
+    assert f"import of {name} halted" in done.stdout
