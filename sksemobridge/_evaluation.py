@@ -21,8 +21,8 @@ from ._utils.array_api import l2_normalize, to_numpy
 from ._utils.sklearn import best_of
 from ._utils.validation import listed, validate_embeddings
 
-# Largest numbers of folds and of shots in the cross-validation. With ten folds, a fit has nearly all shots. If there are more
-# shots, an even sample is enough.
+# Largest numbers of folds and of shots in the cross-validation. With ten folds, a fit has nearly all shots. If there are
+# more shots, an even sample is enough.
 MOST_FOLDS, MOST_COMPARED = 10, 1000
 # Below this probability, a label is more likely wrong than right.
 DOUBTFUL = 0.5

@@ -53,9 +53,9 @@ def to_onnx(estimator: Any, path: str | os.PathLike[str]) -> None:
 
     Notes
     -----
-    The input is `embeddings (n, D)`, or for a pipeline `pixels (n, 3, h, w)`. The outputs of a classifier are `logits (n, C)` and
-    `probabilities (n, C)`. The output of a bridge is `bridged (n, D)`. All are float32. The metadata of the model hold JSON:
-    `classes` are the labels, and `preprocessing` says how an RGB image becomes `pixels`.
+    The input is `embeddings (n, D)`, or for a pipeline `pixels (n, 3, h, w)`. The outputs of a classifier are
+    `logits (n, C)` and `probabilities (n, C)`. The output of a bridge is `bridged (n, D)`. All are float32. The metadata
+    of the model hold JSON: `classes` are the labels, and `preprocessing` says how an RGB image becomes `pixels`.
 
     Examples
     --------

@@ -46,9 +46,9 @@ def write_report(
 ) -> None:
     """Label all images in a folder, and write a page that shows the labels.
 
-    The page is one file for a browser, and needs no network. It groups the images by label, and the most doubtful come first.
-    It also shows which images to label next, images of none of the classes, and shots with a doubtful label. If you tick right
-    and wrong labels, the page makes a list for `sksemobridge label --corrections`.
+    The page is one file for a browser, and needs no network. It groups the images by label, and the most doubtful come
+    first. It also shows which images to label next, images of none of the classes, and shots with a doubtful label. If
+    you tick right and wrong labels, the page makes a list for `sksemobridge label --corrections`.
 
     Parameters
     ----------

@@ -131,8 +131,8 @@ def log_softmax(scores):
 def rows_and_lengths(x):
     """Rows and their lengths `(n, 1)`. `rows / lengths` are the rows of `x` with unit length.
 
-    The rows are those of `x`. They are rescaled only if their squares would overflow or underflow. A row of zeros gets a tiny
-    length above zero, so it stays zero.
+    The rows are those of `x`. They are rescaled only if their squares would overflow or underflow. A row of zeros gets a
+    tiny length above zero, so it stays zero.
     """
     xp = namespace(x)
     tiny = float(xp.finfo(x.dtype).smallest_normal)

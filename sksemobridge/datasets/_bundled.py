@@ -51,8 +51,8 @@ def load_emoji() -> Bunch:
 def load_vocabulary() -> list[str]:
     """Load about three thousand names of things, which `vocabulary="auto"` uses.
 
-    They name animals (with breeds and species), plants, food, clothes, vehicles, tools, buildings, landscapes and other things
-    that photographs show. They come from WordNet.
+    They name animals (with breeds and species), plants, food, clothes, vehicles, tools, buildings, landscapes and other
+    things that photographs show. They come from WordNet.
 
     Returns
     -------

@@ -14,7 +14,8 @@ from ._output import OutputFolder
 from ._sources import open_source
 from ._stages import EmbedImages, Predict, check_top_k, takes_images
 
-# Ray repeats a task whose actor died at most so often. Ray has no limit by default, so a task that always fails would not end.
+# Ray repeats a task whose actor died at most this often. Ray has no limit by default, so a task that always fails would
+# not end.
 _MAX_TASK_RETRIES = 8
 
 
@@ -67,15 +68,16 @@ def embed_dataset(
 ):
     """Embed images on a cluster, into Parquet files with each key exactly once.
 
-    The output has the key columns, `embedding` (vectors of fixed size, or null) and `error` (the reason for a null, or null).
-    If the images are paths, it also has `file_size` (bytes) and `file_modified` (nanoseconds since 1970). If the job ends early,
-    the same call continues it. Files that have changed since then are embedded again.
+    The output has the key columns, `embedding` (vectors of fixed size, or null) and `error` (the reason for a null, or
+    null). If the images are paths, it also has `file_size` (bytes) and `file_modified` (nanoseconds since 1970). If the
+    job ends early, the same call continues it. Files that have changed since then are embedded again.
 
     Parameters
     ----------
     source : ray.data.Dataset, str or os.PathLike
-        A dataset; a folder or a pattern of images, with the same path on all machines; Parquet files with a column of paths or
-        of encoded bytes; or WebDataset shards (`.tar`). It is read twice, and must give the same keys both times.
+        A dataset; a folder or a pattern of images, with the same path on all machines; Parquet files with a column of
+        paths or of encoded bytes; or WebDataset shards (`.tar`). It is read twice, and must give the same keys both
+        times.
     output : str or os.PathLike
         A folder that all machines can use, or an address that pyarrow knows, such as `s3://bucket/folder`.
     encoder : CLIPImageEncoder
@@ -150,8 +152,8 @@ def predict_dataset(
     Parameters
     ----------
     source : ray.data.Dataset, str or os.PathLike
-        Embeddings, such as the output of `embed_dataset`. A pipeline that begins with a `CLIPImageEncoder` takes images as in
-        `embed_dataset`.
+        Embeddings, such as the output of `embed_dataset`. A pipeline that begins with a `CLIPImageEncoder` takes images
+        as in `embed_dataset`.
     estimator : fitted classifier or Pipeline
     column : str or None, default=None
         Column with the embeddings (by default `"embedding"`) or with the images.
@@ -209,7 +211,7 @@ def _run(source, output, manifest, stage, actors, batch_size, rows_per_file):
         n_before = int(np.sum(find(rows[:, 0], after) >= 0))
         n_open = len(rows) - n_before
         if n_open:
-            # So small that all actors are busy until near the end.
+            # Small enough that all actors are busy until near the end.
             rows_per_block = min(rows_per_file, max(1, n_open // (4 * actors["compute"].min_size)))
             # A larger batch would make Ray join blocks.
             actors["batch_size"] = min(batch_size, rows_per_block)
@@ -270,7 +272,7 @@ def _actor_options(concurrency, num_cpus, num_gpus):
     cpus, gpus = (np.array([node.get(kind, 0) for node in nodes]) for kind in ("CPU", "GPU"))
     if num_gpus is None:
         num_gpus = 1 if gpus.any() else 0
-    # An actor lies on one node. Wherever Ray puts so many, they fit, and one node has a whole CPU left.
+    # An actor lies on one node. Wherever Ray puts this many, they fit, and one node has a whole CPU left.
     n_fitting = np.minimum(cpus // num_cpus, gpus // num_gpus if num_gpus else np.inf).sum()
     n_filling = ((cpus - 1) // num_cpus + 1).clip(min=0).sum()
     room = int(max(0, min(n_fitting, n_filling - 1)))

@@ -17,7 +17,7 @@ from ._keys import digest_rows, find, is_changed
 _MANIFEST = "_sksemobridge.json"
 _UNFINISHED = "_unfinished"
 _LOCK = "_lock"
-# A task of Ray reads the keys of so many files.
+# A task of Ray reads the keys of this many files.
 _FILES_PER_TASK = 256
 
 
@@ -36,7 +36,10 @@ class OutputFolder:
         self._is_local = isinstance(self._fs, fs.LocalFileSystem)
 
     def locked(self):
-        """A context that keeps other jobs out: they would remove the unfinished files of this one. Addresses have no locks."""
+        """A context that keeps other jobs out. They would remove the unfinished files of this one.
+
+        Addresses have no locks.
+        """
         if not self._is_local:
             return nullcontext()
         self._fs.create_dir(self._path)

@@ -183,7 +183,10 @@ def _as_text(path):
 
 
 def _match(pattern):
-    """Files that match a pattern; hidden ones only if it names them. `**` does not follow links, which may lead in circles."""
+    """Files that match a pattern; hidden ones only if it names them.
+
+    `**` does not follow links, which may lead in circles.
+    """
     anchor, named = Path(pattern).anchor, set(Path(pattern).parts)
     found = (path for path in Path(anchor).glob(pattern.removeprefix(anchor)) if path.is_file())
     return [str(path) for path in found if not any(part[0] == "." for part in {*path.parts} - named)]

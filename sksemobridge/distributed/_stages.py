@@ -15,8 +15,8 @@ from ..encoders import CLIPImageEncoder, ImageReadError
 class EmbedImages:
     """Embed a column of images, for `ray.data.Dataset.map_batches` with `batch_format="pyarrow"`.
 
-    Each actor loads the model once. The result has as many rows as the input, with the columns `embedding` and `error`. If an
-    image cannot be read, its embedding is null, and `error` has the reason. Else `error` is null.
+    Each actor loads the model once. The result has as many rows as the input, with the columns `embedding` and `error`.
+    If an image cannot be read, its embedding is null, and `error` has the reason. Else `error` is null.
 
     Parameters
     ----------
@@ -41,7 +41,8 @@ class EmbedImages:
 
     In a pipeline of Ray Data:
 
-    >>> options = {"batch_format": "pyarrow", "batch_size": 1024, "compute": ray.data.ActorPoolStrategy(size=4)}  # doctest: +SKIP
+    >>> actors = ray.data.ActorPoolStrategy(size=4)  # doctest: +SKIP
+    >>> options = {"batch_format": "pyarrow", "batch_size": 1024, "compute": actors}  # doctest: +SKIP
     >>> dataset.map_batches(EmbedImages, fn_constructor_args=[encoder], **options)  # doctest: +SKIP
     """
 
@@ -85,8 +86,8 @@ class Predict:
     """Predict from a column of embeddings or images, for `ray.data.Dataset.map_batches` with `batch_format="pyarrow"`.
 
     The result has the columns `label` and `error`, and on request `probabilities` (float32, in the order of
-    `estimator.classes_`), `top_labels` and `top_probabilities`. In a row without an embedding they are null, and `error` has the
-    reason.
+    `estimator.classes_`), `top_labels` and `top_probabilities`. In a row without an embedding they are null, and `error`
+    has the reason.
 
     Parameters
     ----------
