@@ -1,4 +1,7 @@
-"""The shots of the command: a folder, the corrections by a person, the classifier, and a summary."""
+"""What the command learns from: a folder of shots, and corrections by a person. `learn` fits the classifier to them.
+
+The page of `--report` also takes its shots in this form.
+"""
 
 import os
 import sys
@@ -40,7 +43,7 @@ class UserShots:
         """The corrections by real path."""
         return {os.path.realpath(path): label for path, label in self.corrections.items()}
 
-    def likely(self):
+    def best_other(self):
         """The most probable class of each shot apart from its label, by a model without the shot."""
         others = np.nan_to_num(self.evaluation.held_out_proba)
         others[self.evaluation.classes == self.labels[:, None]] = -1
@@ -51,9 +54,9 @@ class UserShots:
 
         `paths` and `embeddings` are those of the images that get labels.
         """
-        likely = self.likely()
+        other = self.best_other()
         doubtful = [
-            f"{self.paths[i]} ({self.labels[i]}, looks like {likely[i]})" for i in self.evaluation.doubtful
+            f"{self.paths[i]} ({self.labels[i]}, looks like {other[i]})" for i in self.evaluation.doubtful
         ]
         text = f"{self.evaluation}{_after_colon(doubtful)}"
         if self.uncorrected is not None and len(paths):
@@ -67,19 +70,19 @@ class UserShots:
         return text
 
 
-def learn(folder, model, names, corrections, *, cache, alpha):
+def learn(folder, model, names_file, corrections_file, *, cache, alpha):
     """`UserShots` from a folder with one sub-folder for each class.
 
-    `model` is the name and the weights. `names` and `corrections` are files for `read_names` and `read_corrections`, or None. It is
-    a ValueError if there is no shot, if there is one class and no `alpha`, if a table does not fit, or if no image of a class
-    can be read.
+    `model` is the name and the weights. The files are for `read_names` and `read_corrections`, or None. It is a
+    ValueError if there is no shot, if there is one class and no `alpha`, if a table does not fit, or if no image of a
+    class can be read.
     """
     found = load_image_folder(folder)
     paths, folder_labels = list(found.paths), found.target_names[found.target]
-    labels, given = folder_labels.tolist(), {}
-    if corrections is not None:
-        given = read_corrections(corrections, found.target_names.tolist())
-        _correct(paths, labels, given)
+    labels, corrections = folder_labels.tolist(), {}
+    if corrections_file is not None:
+        corrections = read_corrections(corrections_file, found.target_names.tolist())
+        _correct(paths, labels, corrections)
     classes = sorted({*labels} - {""})
     if not classes:
         raise ValueError("--corrections: they remove all shots, so there is nothing to learn from")
@@ -91,19 +94,13 @@ def learn(folder, model, names, corrections, *, cache, alpha):
             f"{why}, and all images would be labelled {classes[0]!r}. Give the folder whose sub-folders are the "
             "classes, or --alpha to give no label to images of other things"
         )
-    words = {} if names is None else read_names(names, sorted({*classes, *found.target_names}))
+    words = {}
+    if names_file is not None:
+        words = read_names(names_file, sorted({*classes, *found.target_names}))
     pipeline = make_semobridge_pipeline(*model, encoder_params={"cache": cache}, **words)
-    embeddings, problems = embed_readable(pipeline[0], paths, progress=True)
-    for path, problem in problems.items():
-        say(f"Skipped the shot {path}: {problem}.")
-    readable = np.array([path not in problems for path in paths])
-    paths, labels = np.array(paths, dtype=object)[readable], np.array(labels, dtype=object)[readable]
-    lost = sorted(set(classes) - set(labels))
-    if lost:
-        option = "--shots" if set(lost) <= set(found.target_names) else "--corrections"
-        raise ValueError(f"{option}: no image of these classes can be read: {', '.join(lost)}")
+    readable, paths, labels, embeddings = _embed(pipeline[0], paths, labels, found.target_names)
     uncorrected = None
-    if given:
+    if corrections:
         of_folder = readable[: len(folder_labels)]
         if of_folder.any():
             uncorrected = clone(pipeline[-1]).fit(embeddings[: of_folder.sum()], folder_labels[of_folder])
@@ -116,13 +113,14 @@ def learn(folder, model, names, corrections, *, cache, alpha):
     pipeline[-1].fit(embeddings, labels)
     evaluation = evaluate_shots(pipeline[-1], embeddings, labels)
     # A label by a person is not doubtful.
-    by_a_person = {os.path.realpath(path) for path in given}
+    by_a_person = {os.path.realpath(path) for path in corrections}
     doubtful = [row for row in evaluation.doubtful if os.path.realpath(paths[row]) not in by_a_person]
     evaluation = replace(evaluation, doubtful=np.array(doubtful, dtype=np.intp))
     _say_puzzling(words.get("class_names", dict(zip(classes, classes))), model[0])
     if pipeline[-1].blend_["trust"] < 0.5:
         say("Note: The shots show that the names of the classes say little to the model. Try other --names.")
-    return UserShots(pipeline, paths, labels, embeddings, evaluation, given, uncorrected, len(problems))
+    n_skipped = np.count_nonzero(~readable)
+    return UserShots(pipeline, paths, labels, embeddings, evaluation, corrections, uncorrected, n_skipped)
 
 
 def _correct(paths, labels, corrections):
@@ -149,6 +147,23 @@ def _correct(paths, labels, corrections):
     for kind, classes in (("New classes", now - known), ("Classes without shots", known - now)):
         if classes:
             say(f"Note: {kind} by the corrections: {', '.join(sorted(classes))}")
+
+
+def _embed(encoder, paths, labels, of_folder):
+    """Which shots can be read `(n,)`, and their paths, labels and embeddings. The others are printed.
+
+    It is a ValueError if a class has none. `of_folder` are the classes that the folder has.
+    """
+    embeddings, problems = embed_readable(encoder, paths, progress=True)
+    for path, problem in problems.items():
+        say(f"Skipped the shot {path}: {problem}.")
+    readable = np.array([path not in problems for path in paths])
+    paths, left = np.array(paths, dtype=object)[readable], np.array(labels, dtype=object)[readable]
+    lost = sorted(set(labels) - set(left) - {""})
+    if lost:
+        option = "--shots" if set(lost) <= set(of_folder) else "--corrections"
+        raise ValueError(f"{option}: no image of these classes can be read: {', '.join(lost)}")
+    return readable, paths, left, embeddings
 
 
 def _say_puzzling(names, model_name):

@@ -127,4 +127,4 @@ def test_a_shot_does_not_look_like_its_own_label():
     proba = np.array([[0.6, 0.1, 0.3], [0.2, 0.7, 0.1], [np.nan, np.nan, np.nan]])
     evaluation = SimpleNamespace(classes=np.array(["a", "b", "c"]), held_out_proba=proba)
     shots = UserShots(None, ["1", "2", "3"], np.array(["a", "a", "a"], dtype=object), None, evaluation)
-    assert shots.likely().tolist() == ["c", "b", "b"]
+    assert shots.best_other().tolist() == ["c", "b", "b"]

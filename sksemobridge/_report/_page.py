@@ -142,7 +142,7 @@ def content(table, classes, paths, embeddings, shots=None):
     data = {"classes": [str(label) for label in classes], "shots": [], "doubtful": [], "corrections": {}}
     if shots is not None:
         closest, given = _closest(paths, embeddings, shots), shots.given
-        judged = zip(shots.paths, shots.labels, shots.likely(), shots.evaluation.label_proba.tolist())
+        judged = zip(shots.paths, shots.labels, shots.best_other(), shots.evaluation.label_proba.tolist())
         data["shots"] = [
             {"file": path, "path": plain(path), "label": str(label), "likely": str(likely)}
             | {"probability": plain(right), "readable": True}
