@@ -8,7 +8,7 @@ from itertools import repeat
 
 import numpy as np
 
-from .._utils.validation import warn_caller
+from .._utils.validation import listed, warn_caller
 
 # The authors of CLIP found that these seven templates together work best on ImageNet.
 ENSEMBLE_TEMPLATES = (
@@ -230,5 +230,4 @@ def _as_words(text):
 
 
 def _listed(items, limit=5):
-    shown = ", ".join(repr(item) for item in items[:limit])
-    return shown if len(items) <= limit else f"{shown} and {len(items) - limit} more"
+    return listed(map(repr, items), limit)

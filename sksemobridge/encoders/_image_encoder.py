@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from .._utils.array_api import l2_normalize
 from .._utils.callbacks import CallbackSupportMixin, fit_task
 from .._utils.sklearn import StrOptions, checks_parameters
-from .._utils.validation import warn_caller
+from .._utils.validation import listed, warn_caller
 from ._base import CLIPEncoder, list_images
 from ._embedding import embed
 from ._models import resolve_image_precision
@@ -151,12 +151,10 @@ class CLIPImageEncoder(CallbackSupportMixin, CLIPEncoder):
             batch_done=batch_done if encoder is self else None,
         )
         if errors:
-            first = sorted(errors)[:3]
-            named = "; ".join(f"{row} ({describe(sources[row])})" for row in first)
-            named += "; ..." if len(errors) > 3 else ""
+            named = listed([f"{row} ({describe(sources[row])})" for row in sorted(errors)], 3)
             warn_caller(
                 f"{len(errors)} of {len(sources)} images cannot be read and have rows of NaN: {named}. The first: "
-                f"{errors[first[0]]}."
+                f"{errors[min(errors)]}."
             )
         if self.normalize:
             embeddings = l2_normalize(embeddings)

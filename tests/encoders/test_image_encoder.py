@@ -315,8 +315,8 @@ def test_bad_images_become_rows_of_nan_and_all_others_stay_in_place(encoder, pat
     sources = [paths[0], "missing.jpg", *paths[1:4], b"", *paths[4:], "missing.jpg", None, paths[0]]
     bad = np.array([1, 5, 9, 10])
     message = (
-        r"4 of 12 images .*: 1 \('missing.jpg'\); 5 \(0 encoded bytes\); 9 \('missing.jpg'\); "
-        r".*. The first: there is no such file"
+        r"4 of 12 images .*: 1 \('missing.jpg'\), 5 \(0 encoded bytes\), 9 \('missing.jpg'\) and 1 more\. "
+        r"The first: there is no such file"
     )
     with pytest.warns(UserWarning, match=message) as caught:
         got = encoder.set_params(on_error="nan", batch_size=2).transform(sources)
