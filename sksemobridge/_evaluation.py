@@ -116,7 +116,8 @@ def evaluate_shots(
     if not isinstance(classifier, SeMoBridgeClassifier) or not isinstance(classifier.blend, str):
         raise TypeError(
             'evaluate_shots needs a SeMoBridgeClassifier with blend="auto", a pipeline that ends in one, or a search over '
-            f"one that was fitted with refit=True; got {estimator!r:.200}. For others use sklearn.model_selection.cross_val_predict."
+            f"one that was fitted with refit=True; got {estimator!r:.200}. For others use "
+            "sklearn.model_selection.cross_val_predict."
         )
     if isinstance(estimator, Pipeline) and len(estimator) > 1:
         X = clone(estimator[:-1]).fit_transform(X, y)
