@@ -262,8 +262,11 @@ def _write(rows, stage, actors, folder, rows_per_file):
 
 def _actor_options(concurrency, num_cpus, num_gpus):
     """Options of `map_batches` for the actors; `ValueError` if the cluster has no room for them."""
-    import ray
-
+    try:
+        import ray.data
+    except ImportError as error:
+        error.add_note("Large jobs run on Ray Data: pip install 'sksemobridge[ray]'.")
+        raise
     if num_cpus <= 0:
         raise ValueError(f"num_cpus={num_cpus}, but an actor needs CPUs; a fraction will do.")
     if not ray.is_initialized():
