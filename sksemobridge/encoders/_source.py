@@ -4,11 +4,11 @@ import difflib
 import hashlib
 import os
 import re
-import time
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
+from urllib.request import getproxies
 
 BUNDLED_NAME = "mini"
 BUNDLED_TAG = "bundled"
@@ -23,10 +23,10 @@ _KEPT = (
     "Downloads are kept in the cache of huggingface_hub (HF_HOME, by default ~/.cache/huggingface). Behind a proxy, set "
     "HTTPS_PROXY."
 )
-_TOKENIZER_FILES = ["tokenizer_config.json", "tokenizer.json", "vocab.txt"]
-# In seconds: how long the hub has for an answer, and how long the result counts.
-_TIMEOUT, _MEMORY = 5.0, 30.0
-_PROXIES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY")
+# Of these, a tokenizer has one or more.
+_TOKENIZER_FILES = ["tokenizer.json", "vocab.json", "vocab.txt", "spiece.model", "sentencepiece.bpe.model"]
+# In seconds: how long the hub has for an answer.
+_TIMEOUT = 5.0
 
 
 class ModelLoadError(RuntimeError):
@@ -102,31 +102,30 @@ def _digest(path, state):
 
 
 def arguments_for_loading(source, config=None):
-    """Model name and options for `open_clip.create_model`. If the hub does not answer, they name files of this machine.
+    """Model name and options for `open_clip.create_model`. They name the files of earlier downloads, if there are any.
 
-    With `config`, the repository of the text tower is looked for, too. `ConnectionError` if the hub does not answer and
-    a file is not on this machine.
+    With `config`, the repository of the text tower is looked for, too. `ConnectionError` if files must be downloaded and
+    the hub does not answer.
     """
-    name, options, files = source.name, {"pretrained": source.pretrained}, []
+    name, options = source.name, {"pretrained": source.pretrained}
     tag = _read_tag(source)
     # The place of a tag on the hub ends with a file, or with a slash where the file has the usual name.
     repository, _, file = tag.get("hf_hub", "").rpartition("/")
     if name.startswith(_HUB):
         repository = name[len(_HUB) :]
-        files = ["open_clip_config.json"]
-    elif repository:
-        stem, kind = os.path.splitext(file or "open_clip_pytorch_model.bin")
-        # In open_clip's order.
-        files = [f"{stem}.safetensors", f"{stem}{kind}"]
-        if not file:
-            files.insert(0, "open_clip_model.safetensors")
-    kept = _find_kept(repository, files)
+    # In open_clip's order.
+    stem, kind = os.path.splitext(file or "open_clip_pytorch_model.bin")
+    weights = [f"{stem}.safetensors", f"{stem}{kind}"]
+    if not file:
+        weights.insert(0, "open_clip_model.safetensors")
     if text_tower := ((config or {}).get("text_cfg") or {}).get("hf_model_name"):
         _find_kept(text_tower, ["config.json"])
-    if kept is not None and tag:
+    # A tag needs no configuration. So the weights of a repository may be there without it.
+    kept = (tag or _find_kept(repository, ["open_clip_config.json"])) and _find_kept(repository, weights)
+    if kept and tag:
         # open_clip knows the preprocessing of a tag, and not that of a file.
         options = {"pretrained": kept, "force_preprocess_cfg": tag}
-    elif kept is not None:
+    elif kept:
         name = f"{_LOCAL}{Path(kept).parent}"
     # If only the tag asks for QuickGELU, as OpenAI's do, open_clip itself would build the model with GELU, and warn.
     quick_gelu = (config or {}).get("quick_gelu") or tag.get("quick_gelu")
@@ -134,47 +133,32 @@ def arguments_for_loading(source, config=None):
 
 
 def _find_kept(repository, files):
-    """The first of some files of a repository that is on this machine; None if the hub answers, and can be asked for it.
+    """The first of some files that is on this machine; None if it must be downloaded.
 
-    `ConnectionError` if there is none. huggingface_hub itself would try for a minute or two, with some fifty lines of log.
+    `ConnectionError` if the hub does not answer then.
     """
     from huggingface_hub import constants, try_to_load_from_cache
+    from huggingface_hub.utils import get_session
 
     # A configuration may name a folder instead of a repository.
     if not repository or os.path.isdir(repository):
         return None
-    error = None
-    if not constants.HF_HUB_OFFLINE:
-        error = _try_to_reach_hub(time.monotonic() // _MEMORY)
-        if error is None:
-            return None
-    for file in files:
-        path = try_to_load_from_cache(repository, file)
-        # For a file that the hub does not have, the answer is an object, not a path.
-        if isinstance(path, str):
-            return path
-    problem = "HF_HUB_OFFLINE is set"
-    if error is not None:
-        # Only the name of the variable: the address may hold a password.
-        proxy = next((name for name in _PROXIES if os.environ.get(name)), None)
-        way = f"through the proxy in {proxy}" if proxy else "without a proxy (HTTPS_PROXY is not set)"
-        problem = f"{constants.ENDPOINT} does not answer {way} ({error})"
-    raise ConnectionError(f"{problem}, and {repository!r} is not in {constants.HF_HUB_CACHE!r}.") from error
-
-
-@lru_cache(maxsize=1)
-def _try_to_reach_hub(_):
-    """Ask the hub once for each argument: the error, or None."""
-    from huggingface_hub import constants
-    from huggingface_hub.utils import get_session
-
+    found = (try_to_load_from_cache(repository, file) for file in files)
+    # For a file that the hub does not have, the answer is an object, not a path.
+    kept = next((path for path in found if isinstance(path, str)), None)
+    if kept is not None:
+        return kept
+    missing = f"{repository!r} is not in {constants.HF_HUB_CACHE!r}."
+    if constants.HF_HUB_OFFLINE:
+        raise ConnectionError(f"HF_HUB_OFFLINE is set, and {missing}")
     try:
+        # huggingface_hub itself would try for a minute or two, with some fifty lines of log.
         get_session().head(constants.ENDPOINT, timeout=_TIMEOUT)
-    # huggingface_hub may use requests, httpx or another client, each with errors of its own.
+    # It uses requests or httpx, each with errors of its own.
     except Exception as error:
-        # The message says all. The traceback has a hundred lines of the client.
-        error.__cause__ = error.__context__ = None
-        return error.with_traceback(None)
+        way = " through the proxy that is set" if getproxies().keys() & {"https", "all"} else ""
+        # The traceback would have a hundred lines of the client.
+        raise ConnectionError(f"{constants.ENDPOINT} does not answer{way} ({error}), and {missing}") from None
     return None
 
 
