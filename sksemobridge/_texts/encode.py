@@ -106,12 +106,7 @@ def _by_class(text_encoder, prompt_lists, projection=None, bias=None):
 
 
 def encode_texts(text_encoder, method, texts):
-    """The rows that a method of the encoder returns for texts, float64. Each row must be finite and not zero.
-
-    If the encoder has no method `"embed_words"`, `transform` is used.
-    """
-    if method == "embed_words" and not hasattr(text_encoder, method):
-        method = "transform"
+    """The rows that a method of the encoder returns for texts, float64. Each row must be finite and not zero."""
     if not hasattr(text_encoder, method):
         raise ValueError(f"text_encoder must offer {method}, and {_name(text_encoder)} does not.")
     said = f"{_name(text_encoder)}.{method}"

@@ -38,7 +38,7 @@ def word_span(text_encoder, vocabulary):
         return None
 
     def compute():
-        basis = span_of_texts(encode_texts(text_encoder, "embed_words", texts))
+        basis = span_of_texts(encode_texts(text_encoder, "transform", texts))
         if not basis.shape[1]:
             raise ValueError(
                 f"vocabulary has {len(texts)} texts whose embeddings do not differ; give some hundred names of "

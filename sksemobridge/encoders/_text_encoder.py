@@ -1,14 +1,13 @@
 """From texts to embeddings, with the text tower of a CLIP model."""
 
 import os
-from collections.abc import Sequence
 from functools import partial
 from typing import Any, Literal
 
 from numpy.typing import NDArray
 
 from .._utils.validation import warn_caller
-from ._base import CLIPEncoder, TextEncoder, list_texts
+from ._base import CLIPEncoder, TextEncoder
 from ._embedding import embed
 from ._towers import read_image_projection, read_text_projection
 
@@ -62,21 +61,6 @@ class CLIPTextEncoder(TextEncoder, CLIPEncoder):
         self.batch_size = batch_size
         self.cache = cache
 
-    def embed_words(self, texts: Sequence[str]) -> NDArray[Any]:
-        """Embed many words as `transform` does, with a progress bar if it takes some seconds.
-
-        Parameters
-        ----------
-        texts : sequence of n str
-
-        Returns
-        -------
-        ndarray of shape (n, D), float32
-        """
-        kept = "set cache to keep them" if self.cache is None else f"kept in cache={os.fspath(self.cache)!r}"
-        what = f"embedding {len(texts):,} words for the bridge, once; {kept}"
-        return self._embed(list_texts(texts), project=True, what=what)
-
     @property
     def projection_(self) -> NDArray[Any]:
         return _to_numpy(read_text_projection(self._model().model)[0])
@@ -105,7 +89,7 @@ class CLIPTextEncoder(TextEncoder, CLIPEncoder):
         # There are few prompts, and the classifier needs exact embeddings of them.
         return "fp32" if self.precision == "auto" else self.precision
 
-    def _embed(self, texts, project, what=None):
+    def _embed(self, texts, project):
         loaded, precision, cut = self._model(), self._precision(), {}
         space = "joint" if project else "eos"
 
@@ -118,7 +102,7 @@ class CLIPTextEncoder(TextEncoder, CLIPEncoder):
         embeddings = embed(
             self,
             texts,
-            {"desc": what, "unit": "text", "leave": False, "disable": not what},
+            {"desc": f"embedding {len(texts):,} texts", "unit": "text", "leave": False},
             read=read,
             forward=partial(loaded.embed_tokens, precision=precision, project=project),
             width=loaded.embed_dim if project else len(read_text_projection(loaded.model)[0]),

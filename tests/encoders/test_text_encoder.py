@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from sksemobridge.encoders import CLIPTextEncoder, EmbeddingCache
+from sksemobridge.encoders import CLIPTextEncoder
 
 from ..encoder_helpers import BUNDLED, read_model
 
@@ -78,15 +78,11 @@ def test_half_precision_stays_close(encoder):
     assert not np.array_equal(exact, rough)
 
 
-def test_words_are_embedded_as_texts_and_a_long_wait_says_what_for(encoder, tmp_path, bars_after, capsys):
-    expected = encoder.transform(TEXTS)
-    assert_array_equal(encoder.embed_words(TEXTS), expected)
+def test_a_long_wait_says_what_for(encoder, bars_after, capsys):
+    encoder.transform(TEXTS)
     assert capsys.readouterr().err == ""
     bars_after(0)
-    encoder.embed_words(TEXTS)
-    assert "embedding 5 words for the bridge, once; set cache to keep them" in capsys.readouterr().err
-    encoder.set_params(cache=tmp_path).embed_words(TEXTS)
+    encoder.transform(TEXTS)
     shown = capsys.readouterr().err
-    assert f"kept in cache={str(tmp_path)!r}" in shown
+    assert "embedding 5 texts" in shown
     assert "/5 [" in shown
-    assert len(EmbeddingCache(tmp_path)) == len(TEXTS)
