@@ -3,18 +3,13 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
-from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_array
 
 from .._utils.array_api import l2_normalize, to_numpy
-from .._utils.lru import LRUCache
 from .._utils.validation import refuse_masked
 
 # Squared lengths of embeddings with larger values might overflow.
 LARGEST_VALUE = 1e100
-
-# One item is the embedding of one class, a few kilobytes. A search over parameters needs the same texts in every fit.
-_class_texts = LRUCache(max_items=8192)
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,42 +62,36 @@ def embed_classes(text_encoder, prompt_lists):
 def _by_class(text_encoder, prompt_lists, projection=None, bias=None):
     """`T_c`, and with a projection also `E_c` and `|| mean_j eos_cj ||`. Each array has one row for each class.
 
-    Each class is encoded once per process. The results of encoders of other packages may change, so they are not kept. A class
-    without text has the mean row of the other classes. This row prefers no class, and is zero after centring.
+    A class without text has the mean row of the other classes. This row prefers no class, and is zero after centring.
     """
-
-    def compute(lists):
-        counts, texts = [len(texts) for texts in lists], [text for texts in lists for text in texts]
-
-        def mean(rows):
-            return np.add.reduceat(rows, np.cumsum([0, *counts[:-1]]), axis=0) / np.asarray(counts)[:, None]
-
-        if projection is None:
-            joint, of_eos = encode_texts(text_encoder, "transform", texts), ()
-        else:
-            eos = encode_texts(text_encoder, "encode", texts)
-            if eos.shape[1] != len(projection):
-                raise ValueError(
-                    f"{_name(text_encoder)}.encode gives rows of {eos.shape[1]} values, and its projection_ takes "
-                    f"{len(projection)}."
-                )
-            joint = eos @ projection if bias is None else eos @ projection + bias
-            of_eos = l2_normalize(mean(l2_normalize(eos))), np.linalg.norm(mean(eos), axis=1)
-        return list(zip(l2_normalize(mean(l2_normalize(joint))), *of_eos))
-
     told = [i for i, texts in enumerate(prompt_lists) if texts is not None]
-    lists, key = [prompt_lists[i] for i in told], encoder_key(text_encoder)
-    if key is None:
-        rows = compute(lists)
-    else:
-        keys = [(projection is None, key, tuple(texts)) for texts in lists]
-        rows = _class_texts.get_many(keys, lists, compute)
-    result = []
-    for part in map(np.stack, zip(*rows)):
-        of_all = np.repeat(part.mean(axis=0, keepdims=True), len(prompt_lists), axis=0)
-        of_all[told] = part
-        result.append(of_all)
-    return result
+    counts = [len(prompt_lists[i]) for i in told]
+    texts = [text for i in told for text in prompt_lists[i]]
+
+    def mean(rows):
+        return np.add.reduceat(rows, np.cumsum([0, *counts[:-1]]), axis=0) / np.asarray(counts)[:, None]
+
+    def of_all_classes(rows):
+        result = np.repeat(rows.mean(axis=0, keepdims=True), len(prompt_lists), axis=0)
+        result[told] = rows
+        return result
+
+    if projection is None:
+        joint = encode_texts(text_encoder, "transform", texts)
+        return [of_all_classes(l2_normalize(mean(l2_normalize(joint))))]
+    eos = encode_texts(text_encoder, "encode", texts)
+    if eos.shape[1] != len(projection):
+        raise ValueError(
+            f"{_name(text_encoder)}.encode gives rows of {eos.shape[1]} values, and its projection_ takes "
+            f"{len(projection)}."
+        )
+    joint = eos @ projection if bias is None else eos @ projection + bias
+    of_classes = (
+        l2_normalize(mean(l2_normalize(joint))),
+        l2_normalize(mean(l2_normalize(eos))),
+        np.linalg.norm(mean(eos), axis=1),
+    )
+    return [of_all_classes(rows) for rows in of_classes]
 
 
 def encode_texts(text_encoder, method, texts):
@@ -133,19 +122,6 @@ def encode_texts(text_encoder, method, texts):
             shown = ", ".join(map(repr, bad[:3])) + (", ..." if len(bad) > 3 else "")
             raise ValueError(f"{said} gives {what} for {len(bad)} of the texts: {shown}.")
     return answer
-
-
-def encoder_key(text_encoder):
-    """The key under which embeddings of an encoder are kept, or None if they must not be kept.
-
-    Only the class that defines `_memo_key` knows what its results depend on. A subclass may return other results, and so may an
-    object whose methods were replaced.
-    """
-    while isinstance(text_encoder, FrozenEstimator):
-        text_encoder = text_encoder.estimator
-    if "_memo_key" not in vars(type(text_encoder)) or vars(text_encoder).keys() & {"encode", "transform"}:
-        return None
-    return text_encoder._memo_key()
 
 
 def read_projection(text_encoder, prefix=""):

@@ -9,9 +9,9 @@ import numpy as np
 from scipy import linalg
 
 from .._utils.array_api import l2_normalize
-from .._utils.lru import LRUCache
+from .._utils.lru import LRUCache, content_key
 from ..datasets import load_vocabulary
-from .encode import encode_texts, encoder_key
+from .encode import encode_texts
 
 # The kept directions have this share of the variance of the texts. In the other directions, no two words differ much. RN50 has
 # hundreds of these, and loses most of the gain if all are kept (`python studies/directions.py`).
@@ -29,25 +29,21 @@ _spans = LRUCache(max_items=8)
 def word_span(text_encoder, vocabulary):
     """The span of a vocabulary (see `span_of_texts`), or None without a vocabulary.
 
-    `"auto"` is the bundled list if the encoder can embed any text (`open_vocabulary`). For encoders of this package, the span is
-    computed once per process. Others embed the words in every call. It is a ValueError if there are texts but no encoder, if
-    there are no texts, if they do not differ, or if the encoder does not return one finite row for each.
+    `"auto"` is the bundled list if the encoder can embed any text (`open_vocabulary`). It is a ValueError if there are texts but
+    no encoder, if there are no texts, if they do not differ, or if the encoder does not return one finite row for each.
     """
     texts = vocabulary_texts(text_encoder, vocabulary)
     if texts is None:
         return None
 
-    def compute():
-        basis = span_of_texts(encode_texts(text_encoder, "transform", texts))
-        if not basis.shape[1]:
-            raise ValueError(
-                f"vocabulary has {len(texts)} texts whose embeddings do not differ; give some hundred names of "
-                "different things."
-            )
-        return basis
-
-    key = encoder_key(text_encoder)
-    return compute() if key is None else _spans.get((key, texts), compute)
+    embeddings = encode_texts(text_encoder, "transform", texts)
+    basis = _spans.get(content_key(embeddings), lambda: span_of_texts(embeddings))
+    if not basis.shape[1]:
+        raise ValueError(
+            f"vocabulary has {len(texts)} texts whose embeddings do not differ; give some hundred names of "
+            "different things."
+        )
+    return basis
 
 
 def vocabulary_texts(text_encoder, vocabulary):

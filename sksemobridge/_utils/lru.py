@@ -7,15 +7,10 @@ from collections import OrderedDict
 import numpy as np
 
 
-def content_key(*parts):
-    """A hashable key of arrays (by dtype, shape and bytes) and plain values (by themselves)."""
+def content_key(array):
+    """A hashable key of the dtype, shape and bytes of an array."""
     # sha256 is computed in hardware nearly everywhere.
-    return tuple(
-        (part.dtype.str, part.shape, hashlib.sha256(np.ascontiguousarray(part)).digest())
-        if isinstance(part, np.ndarray)
-        else (type(part).__name__, part)
-        for part in parts
-    )
+    return array.dtype.str, array.shape, hashlib.sha256(np.ascontiguousarray(array)).digest()
 
 
 class LRUCache:

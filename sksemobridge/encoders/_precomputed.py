@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from functools import cache
-from hashlib import sha256
 from numbers import Real
 from typing import Any, Self
 
@@ -15,7 +13,6 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_array
 
 from .._utils.array_api import l2_normalize, to_numpy
-from .._utils.lru import content_key
 from .._utils.sklearn import Interval
 from ._base import TextEncoder, list_texts
 
@@ -159,12 +156,6 @@ class PrecomputedTextEncoder(TextEncoder):
     def logit_scale_(self) -> float:
         self._validate_params()
         return float(self.logit_scale)
-
-    def _memo_key(self):
-        rows, *arrays = self._table()
-        # One short string for all texts: keys are compared often.
-        texts = sha256(json.dumps(rows).encode()).hexdigest()
-        return content_key(texts, self.takes_class_names, *arrays)
 
     def _as_known(self, texts):
         """Texts as they are looked up."""

@@ -4,12 +4,18 @@ import os
 from functools import partial
 from typing import Any, Literal
 
+import numpy as np
 from numpy.typing import NDArray
 
+from .._utils.lru import LRUCache
 from .._utils.validation import warn_caller
 from ._base import CLIPEncoder, TextEncoder
 from ._embedding import embed
 from ._towers import read_image_projection, read_text_projection
+
+# One item is the embedding of one text, some kilobytes. A search over parameters needs the same texts in every fit:
+# 80,000 with 80 prompts for each class of ImageNet.
+_known = LRUCache(max_items=100_000)
 
 
 class CLIPTextEncoder(TextEncoder, CLIPEncoder):
@@ -81,16 +87,28 @@ class CLIPTextEncoder(TextEncoder, CLIPEncoder):
     def logit_scale_(self) -> float:
         return float(self._model().model.logit_scale.detach().exp())
 
-    def _memo_key(self):
-        # Embeddings of texts depend on nothing else. A checkpoint that has changed is another source.
-        return self._source(), self._precision()
-
     def _precision(self):
         # There are few prompts, and the classifier needs exact embeddings of them.
         return "fp32" if self.precision == "auto" else self.precision
 
     def _embed(self, texts, project):
-        loaded, precision, cut = self._model(), self._precision(), {}
+        loaded = self._model()
+        # Embeddings depend on nothing else. A checkpoint that has changed is another source. Another cache is to be filled.
+        shared = repr((self._source(), self._precision(), project, self.cache))
+        keys = [f"{shared} {text}" for text in texts]
+        known = _known.get_many(keys, texts, partial(self._compute, loaded, project))
+        cut = [(text, n_tokens) for text, (_, n_tokens) in zip(texts, known) if n_tokens]
+        if cut:
+            text, n_tokens = cut[0]
+            warn_caller(
+                f"{len(cut)} of {len(texts)} texts are longer than the {n_tokens} tokens that the model reads; their ends "
+                f"are cut off. The first is {text!r}. Shorten them."
+            )
+        return np.float32([row for row, _ in known]).reshape(len(texts), self._width(loaded, project))
+
+    def _compute(self, loaded, project, texts):
+        """For each text its embedding, and the number of tokens that the model reads if its end is cut off, else None."""
+        precision, cut = self._precision(), {}
         space = "joint" if project else "eos"
 
         def read(text):
@@ -105,17 +123,13 @@ class CLIPTextEncoder(TextEncoder, CLIPEncoder):
             {"desc": f"embedding {len(texts):,} texts", "unit": "text", "leave": False},
             read=read,
             forward=partial(loaded.embed_tokens, precision=precision, project=project),
-            width=loaded.embed_dim if project else len(read_text_projection(loaded.model)[0]),
+            width=self._width(loaded, project),
             context=lambda: f"text {space} {precision} ".encode() + loaded.digest(of_images=False),
         )
-        if cut:
-            text, n_tokens = next(iter(cut.items()))
-            n_cut = sum(text in cut for text in texts)
-            warn_caller(
-                f"{n_cut} of {len(texts)} texts are longer than the {n_tokens} tokens that the model reads; their ends "
-                f"are cut off. The first is {text!r}. Shorten them."
-            )
-        return embeddings
+        return [(row, cut.get(text)) for row, text in zip(embeddings, texts)]
+
+    def _width(self, loaded, project):
+        return loaded.embed_dim if project else len(read_text_projection(loaded.model)[0])
 
 
 def _to_numpy(tensor):

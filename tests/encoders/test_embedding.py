@@ -12,13 +12,21 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
 from sksemobridge import SeMoBridgeClassifier, make_semobridge_pipeline
-from sksemobridge.encoders import CLIPImageEncoder, CLIPTextEncoder, EmbeddingCache, clear_model_cache
+from sksemobridge._utils.lru import LRUCache
+from sksemobridge.encoders import (
+    CLIPImageEncoder,
+    CLIPTextEncoder,
+    EmbeddingCache,
+    _text_encoder,
+    clear_model_cache,
+)
 
-from ..encoder_helpers import BUNDLED, Listener, some_pictures, write_pictures
+from ..encoder_helpers import Listener, some_pictures, write_pictures
 
 MINI = {"model_name": "mini", "pretrained": "bundled"}
 
@@ -122,14 +130,22 @@ def encoded(on_pass):
     return sizes
 
 
+@pytest.fixture
+def forget(monkeypatch):
+    """Call this to forget texts, as a new process would."""
+    return lambda: monkeypatch.setattr(_text_encoder, "_known", LRUCache(max_items=100))
+
+
 TEXTS = ["a red apple", "a green tree", "a red apple", "a house"]
 
 
-def test_texts_are_encoded_once_per_machine_with_a_cache(encoded, tmp_path):
+def test_texts_are_encoded_once_per_process_and_with_a_cache_once_per_machine(encoded, forget, tmp_path):
     encoder = CLIPTextEncoder(**MINI, cache=tmp_path)
     eos, joint = encoder.encode(TEXTS), encoder.transform(TEXTS)
     assert encoded == [3, 3]
+    assert_array_equal(clone(encoder).transform(TEXTS), joint)
     clear_model_cache()
+    forget()
     assert_array_equal(encoder.encode(TEXTS[::-1]), eos[::-1])
     assert_array_equal(encoder.transform(TEXTS), joint)
     assert encoded == [3, 3]
@@ -138,34 +154,41 @@ def test_texts_are_encoded_once_per_machine_with_a_cache(encoded, tmp_path):
     assert encoded == [3, 3, 1, 1]
 
 
-def test_images_and_texts_may_share_a_cache(tmp_path, paths):
+def test_a_new_cache_is_filled_with_texts_that_the_process_knows(tmp_path):
+    encoder = CLIPTextEncoder(**MINI)
+    encoder.transform(TEXTS)
+    encoder.set_params(cache=tmp_path).transform(TEXTS)
+    assert len(EmbeddingCache(tmp_path)) == 3
+
+
+def test_images_and_texts_may_share_a_cache(tmp_path, paths, forget):
     texts, images = CLIPTextEncoder(**MINI, cache=tmp_path), CLIPImageEncoder(**MINI, cache=tmp_path)
     wanted = texts.transform(TEXTS), images.transform(paths[:5])
     assert len(EmbeddingCache(tmp_path)) == 3 + 5
+    forget()
     assert_array_equal(texts.transform(TEXTS), wanted[0])
     assert_array_equal(images.transform(paths[:5]), wanted[1])
 
 
 def test_prompts_and_words_are_encoded_once_per_process_and_with_a_cache_once_per_machine(
-    encoded, paths, tmp_path
+    encoded, forget, paths, tmp_path
 ):
     y = ["apple", "cat"] * 5
 
-    def pipeline(copy, cache=tmp_path / "cache"):
-        # A process remembers nothing of a copy of the model, which is the same model to a cache.
-        if not (tmp_path / copy).exists():
-            shutil.copytree(BUNDLED.partition(":")[2], tmp_path / copy)
-        model, params = f"local-dir:{tmp_path / copy}", {"encoder_params": {"cache": cache}}
-        return make_semobridge_pipeline(model, None, vocabulary=TEXTS, **params)
+    def predict(cache):
+        encoded.clear()
+        pipeline = make_semobridge_pipeline(**MINI, vocabulary=TEXTS, encoder_params={"cache": cache})
+        return pipeline.fit(paths[:10], y).predict(paths[:10])
 
-    pipeline("a").fit(paths[:10], y)
-    assert sum(encoded) > 0
-    encoded.clear()
-    pipeline("a", cache=None).fit(paths[:10], y)
-    predicted = pipeline("b").fit(paths[:10], y).predict(paths[:10])
+    for cache in (None, tmp_path):
+        forget()
+        expected = predict(cache)
+        assert sum(encoded) > 0
+        assert_array_equal(predict(cache), expected)
+        assert encoded == []
+    forget()
+    assert_array_equal(predict(tmp_path), expected)
     assert encoded == []
-    assert_array_equal(pipeline("c", cache=None).fit(paths[:10], y).predict(paths[:10]), predicted)
-    assert sum(encoded) > 0
 
 
 # A long run can be stopped, and shows how far it is

@@ -40,6 +40,12 @@ def test_changing_a_projection_that_was_given_out_does_not_change_the_model(enco
     assert encoder.image_projection_.any()
 
 
+def test_changing_embeddings_that_were_given_out_does_not_change_later_ones(encoder):
+    before = encoder.transform(TEXTS)
+    encoder.transform(TEXTS)[:] = 0
+    assert_array_equal(encoder.transform(TEXTS), before)
+
+
 @pytest.mark.parametrize(
     "container", [tuple, np.array, pd.Series, pd.array, lambda texts: pl.DataFrame({"text": texts})]
 )
@@ -82,7 +88,7 @@ def test_a_long_wait_says_what_for(encoder, bars_after, capsys):
     encoder.transform(TEXTS)
     assert capsys.readouterr().err == ""
     bars_after(0)
-    encoder.transform(TEXTS)
+    encoder.transform([f"{text} that was not embedded before" for text in TEXTS])
     shown = capsys.readouterr().err
     assert "embedding 5 texts" in shown
     assert "/5 [" in shown
