@@ -20,9 +20,10 @@ _SCHEMA = "CREATE TABLE IF NOT EXISTS embeddings (key BLOB PRIMARY KEY, embeddin
 _PAGE_BYTES = 512
 # How long SQLite waits for another writer. A batch is written in far less.
 _WAIT_SECONDS = 30
-# How long a call waits for its turn if nobody adds embeddings. A process that holds the turn for so long has probably stopped.
-_PATIENCE_SECONDS = 600
-_POLL_SECONDS = 0.01
+# How long a call waits for its turn. If it waits in vain, the process that has the turn has probably stopped.
+_TURN_SECONDS = 600
+# How often it looks. A process that embeds batch after batch is without its turn only for some milliseconds.
+_POLL_SECONDS = 0.002
 # Reading and writing raise these if the disk is full, the file is damaged or the system has no locks. From a damaged
 # file, SQLite may return values of other types than were stored.
 _FAILURES = (OSError, sqlite3.Error, ValueError, TypeError, OverflowError, NotImplementedError)
@@ -199,15 +200,13 @@ class CacheSession:
         self._lock = threading.Lock()
         self._connection = self._error = None
         self._damaged = set()
-        self._patience = _PATIENCE_SECONDS
+        self._wait_seconds = _TURN_SECONDS
 
     def __enter__(self):
         if self._directory is not None:
             try:
                 os.makedirs(self._directory, exist_ok=True)
                 self._turn = FileLock(self._directory / "embeddings.lock")
-                # The next in line holds this one, so that no process takes two turns while another one waits.
-                self._next = FileLock(self._directory / "embeddings.line.lock")
                 self._connection = _connect(self._directory / _FILE)
                 self.active = True
             except _FAILURES as error:
@@ -260,19 +259,12 @@ class CacheSession:
 
     def turn(self):
         """A context in which no other process embeds: it looks up what is missing, and computes that."""
-        while self.active and self._patience:
-            before = self._version()
+        if self.active:
             try:
-                with self._next.acquire(self._patience, _POLL_SECONDS):
-                    return self._turn.acquire(self._patience, _POLL_SECONDS)
+                return self._turn.acquire(timeout=self._wait_seconds, poll_interval=_POLL_SECONDS)
             except Timeout:
-                # Many may be in line. Who does not go on is not waited for again.
-                if self._version() == before:
-                    self._patience = 0
+                # The next batches do not wait again.
+                self._wait_seconds = 0
             except _FAILURES as error:
                 self.active, self._error = False, error
         return nullcontext()
-
-    def _version(self):
-        """What changes when others add embeddings."""
-        return self._execute(lambda connection: connection.execute("PRAGMA data_version").fetchone())

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from filelock import Timeout
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 
@@ -44,7 +43,7 @@ def paths(tmp_path):
 @pytest.fixture
 def impatient(monkeypatch):
     """Other processes are waited for no longer than a moment."""
-    for name in ("_WAIT_SECONDS", "_PATIENCE_SECONDS"):
+    for name in ("_WAIT_SECONDS", "_TURN_SECONDS"):
         monkeypatch.setattr(_cache, name, 0.1)
 
 
@@ -414,31 +413,23 @@ def test_where_sqlite_cannot_share_files_nothing_is_kept(encoder, paths, connect
 # Turns
 
 
-def is_taken(lock):
-    try:
-        with lock.acquire(timeout=0):
-            return False
-    except Timeout:
-        return True
-
-
-def test_of_two_calls_one_has_its_turn_and_who_waits_is_next(directory):
-    turns = []
+def test_of_two_calls_one_has_its_turn_and_the_other_waits(directory):
+    turns, is_waiting = [], threading.Event()
 
     def wait():
-        with CacheSession(directory) as cache, cache.turn():
-            turns.append("other")
+        with CacheSession(directory) as cache:
+            is_waiting.set()
+            with cache.turn():
+                turns.append("other")
 
     with CacheSession(directory) as cache, ThreadPoolExecutor(1) as thread:
         with cache.turn():
             other = thread.submit(wait)
-            while not is_taken(cache._next):
-                time.sleep(0.001)
+            assert is_waiting.wait(60)
+            time.sleep(0.1)
             turns.append("first")
-        with cache.turn():
-            turns.append("first again")
         other.result()
-    assert turns == ["first", "other", "first again"]
+    assert turns == ["first", "other"]
 
 
 HOLDER = """
@@ -472,22 +463,5 @@ def test_a_process_that_does_not_go_on_is_not_waited_for_for_ever(directory, hol
         for key, row in zip(keys(2), rows(2)):
             with cache.turn():
                 cache.put([key], row[None])
-        assert not cache._patience
+        assert not cache._wait_seconds
     assert len(EmbeddingCache(directory)) == 2
-
-
-def test_a_long_line_of_processes_that_go_on_is_waited_for(directory, monkeypatch):
-    with CacheSession(directory) as first, CacheSession(directory) as second:
-        waiting, acquire = list(zip(keys(3), rows(3))), second._turn.acquire
-
-        def wait(*args):
-            if not waiting:
-                return acquire(*args)
-            key, row = waiting.pop()
-            first.put([key], row[None])
-            raise _cache.Timeout("embeddings.lock")
-
-        monkeypatch.setattr(second._turn, "acquire", wait)
-        with second.turn():
-            assert second._turn.is_locked
-            assert second.get(keys(3)[0]) is not None
