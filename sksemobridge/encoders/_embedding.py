@@ -1,8 +1,7 @@
 """From images or texts to their embeddings: threads read, the model embeds each content once, in full batches."""
 
 import hashlib
-import os
-from collections import deque
+from collections import defaultdict, deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
@@ -29,13 +28,7 @@ def embed(encoder, sources, bar, *, read, forward, width, context, n_threads=0, 
 
     n, batch_size = len(sources), encoder.batch_size
     embeddings = np.full((n, width), np.nan, dtype=np.float32)
-    # A path or an object that is there several times is read once. Two threads must not read one object.
-    first_rows = {}
-    origin = [first_rows.setdefault(_name(source), row) for row, source in enumerate(sources)]
-    rows = list(first_rows.values())
-    # The rows between two that are read are copies of earlier ones.
-    ends = [*rows[1:], n]
-    rows_by_key, batch, fitting_size = {}, [], batch_size
+    rows_by_key, batch, fitting_size = defaultdict(list), [], batch_size
 
     with CacheSession(encoder.cache) as cache, tqdm(total=n, delay=_BAR_AFTER_SECONDS, **bar) as shown:
         prefix = context() if cache.active else b""
@@ -47,58 +40,50 @@ def embed(encoder, sources, bar, *, read, forward, width, context, n_threads=0, 
             known = cache.get(key)
             return key, known, load() if known is None and key not in rows_by_key else None
 
-        with closing(_read_ahead(prepare, rows, batch_size, n_threads)) as prepared:
-            for row, end, result in zip(rows, ends, prepared):
+        with closing(_read_ahead(prepare, n, batch_size, n_threads)) as prepared:
+            for row, get in enumerate(prepared):
                 try:
-                    key, known, model_input = result()
+                    key, known, model_input = get()
                 except ImageReadError as error:
                     if errors is None:
                         message = f"Image {row} ({describe(sources[row])}) cannot be read: {error}."
                         raise ImageReadError(message) from error
                     errors[row] = error
                 else:
-                    origin[row] = rows_by_key.setdefault(key, row)
+                    rows_by_key[key].append(row)
                     if known is not None:
                         embeddings[row] = known
-                    elif origin[row] == row:
+                    elif len(rows_by_key[key]) == 1:
                         batch.append((row, key, model_input))
-                if batch and (len(batch) == batch_size or end == n):
+                is_last = row == n - 1
+                if batch and (len(batch) == batch_size or is_last):
                     fitting_size = _embed_batch(batch, embeddings, forward, cache, fitting_size)
                     batch = []
-                shown.update(end - shown.n)
-                if batch_done is not None:
-                    # Copies count too. The last batch may be smaller.
-                    n_batches = -(-n // batch_size) if end == n else end // batch_size
-                    for _ in range(n_batches - row // batch_size):
-                        batch_done()
+                shown.update()
+                if batch_done is not None and ((row + 1) % batch_size == 0 or is_last):
+                    batch_done()
     if fitting_size < batch_size:
         warn_caller(
             f"Batches of {batch_size} did not fit in the memory of the device; the last were computed {fitting_size} at "
             "a time. Set batch_size to that or less.",
             RuntimeWarning,
         )
-    for row, first in enumerate(origin):
-        if first != row:
-            embeddings[row] = embeddings[first]
-            if errors and first in errors:
-                errors[row] = errors[first]
+    for first, *copies in rows_by_key.values():
+        if copies:
+            embeddings[copies] = embeddings[first]
     return embeddings
 
 
-def _name(source):
-    return os.fspath(source) if isinstance(source, (str, os.PathLike)) else id(source)
-
-
-def _read_ahead(prepare, rows, n_ahead, n_threads):
-    """Yield for each row in order a function that gives `prepare(row)`. Threads, if any, work on the next `n_ahead`."""
+def _read_ahead(prepare, n, n_ahead, n_threads):
+    """Yield for each of `n` rows a function that gives `prepare(row)`. Threads, if any, work on the next `n_ahead`."""
     if not n_threads:
         # A text is read in less time than it takes to hand it to a thread.
-        yield from (partial(prepare, row) for row in rows)
+        yield from (partial(prepare, row) for row in range(n))
         return
     pool = ThreadPoolExecutor(n_threads, thread_name_prefix="sksemobridge-read")
     waiting = deque()
     try:
-        for row in rows:
+        for row in range(n):
             waiting.append(pool.submit(prepare, row))
             if len(waiting) > n_ahead:
                 yield waiting.popleft().result
