@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin, clone
 
 from .._utils.array_api import to_numpy
 from .._utils.sklearn import Interval, StrOptions, checks_parameters
@@ -19,7 +19,7 @@ from ._pictures import check_pixel_type, is_pil
 from ._source import find_source, read_config
 
 
-class StatelessEncoder(TransformerMixin, BaseEstimator):
+class StatelessEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """A transformer that learns nothing. `transform` works with or without `fit`."""
 
     @checks_parameters
@@ -41,22 +41,6 @@ class StatelessEncoder(TransformerMixin, BaseEstimator):
         """
         self._check()
         return self
-
-    def get_feature_names_out(self, input_features: Any = None) -> NDArray[Any]:
-        """Return names of the columns, padded with zeros so that they sort.
-
-        Parameters
-        ----------
-        input_features : ignored
-
-        Returns
-        -------
-        ndarray of str of shape (D,)
-        """
-        width = self._embedding_width()
-        digits = len(str(width - 1))
-        prefix = type(self).__name__.lower()
-        return np.array([f"{prefix}{i:0{digits}d}" for i in range(width)], dtype=object)
 
     def _check(self):
         """Subclasses check more than types and ranges of parameters."""
@@ -161,7 +145,8 @@ class CLIPEncoder(StatelessEncoder):
         self._validate_params()
         return get_model(self.model_name, self.pretrained, self.device)
 
-    def _embedding_width(self):
+    @property
+    def _n_features_out(self):
         # The width is in the configuration, so no weights are loaded.
         return int(read_config(self._source())["embed_dim"])
 

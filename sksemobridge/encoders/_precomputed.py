@@ -185,7 +185,8 @@ class PrecomputedTextEncoder(TextEncoder):
                 )
         return rows, eos, projection, bias
 
-    def _embedding_width(self):
+    @property
+    def _n_features_out(self):
         return self._table()[2].shape[1]
 
 

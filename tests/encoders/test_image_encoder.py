@@ -350,8 +350,7 @@ def test_output_in_data_frames_keeps_the_index(encoder, paths, expected, library
     X = pd.Series(paths, index=[f"row {i}" for i in range(len(paths))])
     frame = encoder.set_output(transform=library).transform(as_given(X))
     assert type(frame).__module__.startswith(library)
-    assert list(frame.columns[:2]) == ["clipimageencoder000", "clipimageencoder001"]
-    assert list(frame.columns) == sorted(frame.columns)
+    assert list(frame.columns[:2]) == ["clipimageencoder0", "clipimageencoder1"]
     close(frame.to_numpy(), expected)
     assert library == "polars" or list(frame.index) == list(X.index)
 
@@ -369,7 +368,7 @@ def test_encoder_works_on_a_column_of_a_data_frame(encoder, frame, paths, expect
     close(np.float32(columns.fit_transform(X))[:, :-1], expected)
     columns = ColumnTransformer([("picture", encoder, "image"), ("rest", "passthrough", ["price"])])
     close(np.float32(columns.fit_transform(X))[:, :-1], expected)
-    assert list(columns.get_feature_names_out()[[0, -1]]) == ["picture__clipimageencoder000", "rest__price"]
+    assert list(columns.get_feature_names_out()[[0, -1]]) == ["picture__clipimageencoder0", "rest__price"]
 
 
 @pytest.mark.parametrize(("name", "value"), [("batch_size", 0), ("precision", "fp8"), ("on_error", "ignore")])

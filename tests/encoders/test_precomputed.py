@@ -32,7 +32,7 @@ def test_precomputed_embeddings_stand_in_for_the_model():
     )
     assert_allclose(precomputed.transform(TEXTS[::-1]), encoder.transform(TEXTS[::-1]), atol=1e-5)
     assert precomputed.transform(TEXTS).dtype == np.float32
-    assert list(precomputed.get_feature_names_out()[:1]) == ["precomputedtextencoder000"]
+    assert list(precomputed.get_feature_names_out()[:1]) == ["precomputedtextencoder0"]
 
 
 def test_precomputed_parameters_are_kept_as_given(table):
