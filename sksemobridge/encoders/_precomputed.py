@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
-from functools import cache
 from numbers import Real
 from typing import Any, Self
 
@@ -78,7 +76,7 @@ class PrecomputedTextEncoder(TextEncoder):
         """Make an encoder from a text embedding of each class name, in the joint space of images and texts.
 
         The default classifier needs no more. `PaperBlend`, and `SemanticBridge` without words, also need the projection
-        `W`. They take the identity instead, and write this to the log.
+        `W`. They take the identity instead.
 
         Parameters
         ----------
@@ -144,8 +142,6 @@ class PrecomputedTextEncoder(TextEncoder):
 
     @property
     def projection_(self) -> NDArray[Any]:
-        if self.projection is None:
-            _log_that_the_bridge_is_the_identity()
         return self._table()[2]
 
     @property
@@ -188,14 +184,6 @@ class PrecomputedTextEncoder(TextEncoder):
     @property
     def _n_features_out(self):
         return self._table()[2].shape[1]
-
-
-@cache
-def _log_that_the_bridge_is_the_identity():
-    logging.getLogger("sksemobridge").warning(
-        "PrecomputedTextEncoder.from_joint does not know the text projection, so the bridge is the identity. "
-        "PrecomputedTextEncoder(texts, eos, projection) knows it."
-    )
 
 
 def _floats(values, name, **options):
