@@ -39,11 +39,7 @@ class StatelessEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         ValueError
             If a parameter is wrong.
         """
-        self._check()
         return self
-
-    def _check(self):
-        """Subclasses check more than types and ranges of parameters."""
 
     def _get_fitted_attr_html(self, doc_link=""):
         # The HTML display of scikit-learn reads all properties. That would load a model only to show it.

@@ -121,9 +121,6 @@ class PrecomputedTextEncoder(TextEncoder):
         """Whether the texts are class names, so no prompts are made from them."""
         return self.projection is None
 
-    def _check(self):
-        self._table()
-
     def _embed(self, texts, project):
         self._validate_params()
         rows, eos, projection, bias = self._table()
