@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin, clone
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
 from .._utils.array_api import to_numpy
 from .._utils.sklearn import Interval, StrOptions, checks_parameters
@@ -103,8 +103,8 @@ class TextEncoder(StatelessEncoder):
 class CLIPEncoder(StatelessEncoder):
     """An encoder whose parameters name a CLIP model. It holds no weights.
 
-    The model is loaded on first use. All encoders of the process that name it share it. An encoder that is read from a
-    file has `cache=None`. Copies keep their cache, and so do encoders that are sent to a worker process.
+    The model is loaded on first use. All encoders of the process that name it share it. An encoder from a file that
+    another program wrote has `cache=None`. Copies keep their cache, and so do encoders that are sent to a worker process.
     """
 
     _parameter_constraints: dict = {
@@ -119,20 +119,13 @@ class CLIPEncoder(StatelessEncoder):
     def __getstate__(self):
         state = super().__getstate__()
         # Without a cache, equal encoders have equal pickles in all processes. joblib.Memory finds results by pickles.
-        return state if self.cache is None else state | {"_pickled_by": _process()}
+        return state if self.cache is None else state | {"_pickled_by": _process_family()}
 
     def __setstate__(self, state):
-        family, process_id = state.pop("_pickled_by", (None, None))
-        # The cache was a folder of the process that wrote the file. A reader of the file must not use it.
-        if family != _process()[0] or process_id == os.getpid():
+        # The cache was a folder of the program that wrote the file. Another program that reads it must not use it.
+        if state.pop("_pickled_by", None) != _process_family():
             state["cache"] = None
         super().__setstate__(state)
-
-    def __copy__(self, memo=None):
-        # A copy by way of a pickle would lose the cache.
-        return clone(self)
-
-    __deepcopy__ = __copy__
 
     def _source(self):
         return find_source(self.model_name, self.pretrained)
@@ -147,10 +140,9 @@ class CLIPEncoder(StatelessEncoder):
         return int(read_config(self._source())["embed_dim"])
 
 
-def _process():
-    """Family and id of this process. A process and its workers, such as joblib's, are of one family."""
-    family = hashlib.sha256(current_process().authkey).hexdigest()
-    return family, os.getpid()
+def _process_family():
+    """What a process and its workers, such as joblib's, have in common."""
+    return hashlib.sha256(current_process().authkey).hexdigest()
 
 
 def list_images(X):
