@@ -129,19 +129,16 @@ def read_projection(text_encoder, prefix=""):
 
     `prefix="image_"` reads the image projection. Other shapes, NaN and infinity are a ValueError.
     """
-    name = f"{prefix}projection_"
-    if getattr(text_encoder, name, None) is None:
-        raise ValueError(
-            f"text_encoder must offer {name}, and {_name(text_encoder)} does not. CLIPTextEncoder does."
-        )
+    name, name_of_bias = f"{prefix}projection_", f"{prefix}projection_bias_"
+    given = getattr(text_encoder, name, None), getattr(text_encoder, name_of_bias, None)
     projection, bias = (
-        None if value is None else np.array(to_numpy(value), dtype=np.float64)
-        for value in (getattr(text_encoder, name), getattr(text_encoder, f"{prefix}projection_bias_", None))
+        None if value is None else np.array(to_numpy(value), dtype=np.float64) for value in given
     )
     if np.ndim(projection) != 2 or bias is not None and bias.shape != projection.shape[1:]:
+        shapes = " and ".join(str(None if part is None else part.shape) for part in (projection, bias))
         raise ValueError(
-            f"{_name(text_encoder)} offers {name} of shape {np.shape(projection)} and {prefix}projection_bias_ of shape "
-            f"{None if bias is None else bias.shape}; expected (d, D), and (D,) or None."
+            f"text_encoder must offer {name} of shape (d, D), and {name_of_bias} of shape (D,) or None. "
+            f"{_name(text_encoder)} offers {shapes}. CLIPTextEncoder has both."
         )
     if not np.isfinite(projection).all() or bias is not None and not np.isfinite(bias).all():
         raise ValueError(f"The {name} of {_name(text_encoder)} or its bias has NaN or infinity.")
@@ -150,17 +147,15 @@ def read_projection(text_encoder, prefix=""):
 
 def read_logit_scale(text_encoder):
     """The factor of cosines before the softmax. A ValueError if it is missing, or not positive and finite."""
-    if not hasattr(text_encoder, "logit_scale_"):
-        raise ValueError(
-            f"text_encoder must offer logit_scale_, and {_name(text_encoder)} does not. CLIPTextEncoder does."
-        )
+    given = getattr(text_encoder, "logit_scale_", None)
     try:
-        scale = float(text_encoder.logit_scale_)
+        scale = float(given)
     except (TypeError, ValueError):
         scale = np.nan
     if not 0 < scale < np.inf:
         raise ValueError(
-            f"{_name(text_encoder)} offers logit_scale_={text_encoder.logit_scale_!r}; it must be a positive number."
+            f"text_encoder must offer logit_scale_, a positive number. {_name(text_encoder)} offers {given!r}. "
+            "CLIPTextEncoder has one."
         )
     return scale
 
