@@ -16,34 +16,49 @@ from ._pictures import ImageReadError, describe
 _BAR_AFTER_SECONDS = 2
 
 
-def embed(encoder, sources, bar, *, read, forward, width, context, n_threads=0, errors=None, batch_done=None):
+def embed(
+    encoder,
+    sources,
+    bar_options,
+    *,
+    read,
+    compute,
+    width,
+    model_digest,
+    n_threads=0,
+    errors=None,
+    batch_done=None,
+):
     """Embeddings `(n, width)` of images or texts in float32, with NaN in rows that cannot be read.
 
-    `bar` has options of tqdm. `read(source)` gives a digest of the content, and a function that makes the input of the
-    model; `n_threads` call both. `forward` takes a tensor of inputs. `context()` gives, as bytes, what else embeddings
-    depend on. `errors` gets the `ImageReadError` of each row that cannot be read; if it is None, the first one is raised.
-    `batch_done` is called after every `batch_size` sources.
+    `bar_options` are those of tqdm. `read(source)` gives a digest of the content, and a function that makes the input of
+    the model; `n_threads` call both. `compute` takes a tensor of inputs. `model_digest()` gives, as bytes, what embeddings
+    depend on besides the content. `errors` gets the `ImageReadError` of each row that cannot be read; if it is None, the
+    first one is raised. `batch_done` is called after every `batch_size` sources.
     """
     from tqdm.auto import tqdm
 
-    n, batch_size = len(sources), encoder.batch_size
+    n = len(sources)
+    batch_size = fitting_size = encoder.batch_size
     embeddings = np.full((n, width), np.nan, dtype=np.float32)
-    rows_by_key, batch, fitting_size = defaultdict(list), [], batch_size
+    rows_by_key = defaultdict(list)
+    batch = []
 
-    with CacheSession(encoder.cache) as cache, tqdm(total=n, delay=_BAR_AFTER_SECONDS, **bar) as shown:
-        prefix = context() if cache.active else b""
+    with CacheSession(encoder.cache) as cache, tqdm(total=n, delay=_BAR_AFTER_SECONDS, **bar_options) as bar:
+        # Reading all weights for the digest takes time. Only keys on disk need it.
+        prefix = model_digest() if cache.active else b""
 
         def prepare(row):
             """The key of a source, its embedding if the cache has it, and the input of the model if it is needed."""
             digest, load = read(sources[row])
             key = hashlib.sha256(prefix + digest).digest()
-            known = cache.get(key)
-            return key, known, load() if known is None and key not in rows_by_key else None
+            cached = cache.get(key)
+            return key, cached, load() if cached is None and key not in rows_by_key else None
 
         with closing(_read_ahead(prepare, n, batch_size, n_threads)) as prepared:
             for row, get in enumerate(prepared):
                 try:
-                    key, known, model_input = get()
+                    key, cached, model_input = get()
                 except ImageReadError as error:
                     if errors is None:
                         message = f"Image {row} ({describe(sources[row])}) cannot be read: {error}."
@@ -51,15 +66,15 @@ def embed(encoder, sources, bar, *, read, forward, width, context, n_threads=0, 
                     errors[row] = error
                 else:
                     rows_by_key[key].append(row)
-                    if known is not None:
-                        embeddings[row] = known
+                    if cached is not None:
+                        embeddings[row] = cached
                     elif len(rows_by_key[key]) == 1:
                         batch.append((row, key, model_input))
                 is_last = row == n - 1
                 if batch and (len(batch) == batch_size or is_last):
-                    fitting_size = _embed_batch(batch, embeddings, forward, cache, fitting_size)
+                    fitting_size = _embed_batch(batch, embeddings, compute, cache, fitting_size)
                     batch = []
-                shown.update()
+                bar.update()
                 if batch_done is not None and ((row + 1) % batch_size == 0 or is_last):
                     batch_done()
     if fitting_size < batch_size:
@@ -94,7 +109,7 @@ def _read_ahead(prepare, n, n_ahead, n_threads):
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _embed_batch(batch, embeddings, forward, cache, size):
+def _embed_batch(batch, embeddings, compute, cache, size):
     """Fill the rows of a batch; return how many inputs fitted into the memory of the device at once."""
     import torch
 
@@ -102,26 +117,26 @@ def _embed_batch(batch, embeddings, forward, cache, size):
         missing = []
         for row, key, model_input in batch:
             # Another process may have embedded it since it was read.
-            known = cache.get(key)
-            if known is None:
+            cached = cache.get(key)
+            if cached is None:
                 missing.append((row, key, model_input))
             else:
-                embeddings[row] = known
+                embeddings[row] = cached
         if missing:
             rows, keys, inputs = zip(*missing)
-            computed, size = _compute(forward, torch.from_numpy(np.stack(inputs)), size)
+            computed, size = _compute_in_pieces(compute, torch.from_numpy(np.stack(inputs)), size)
             embeddings[list(rows)] = computed
             cache.put(keys, computed)
     return size
 
 
-def _compute(forward, inputs, size):
-    """`forward(inputs)` in NumPy, and how many inputs it took at once: `size`, halved each time memory ran out."""
+def _compute_in_pieces(compute, inputs, size):
+    """`compute(inputs)` in NumPy, and how many inputs it took at once: `size`, halved each time memory ran out."""
     import torch
 
     while True:
         try:
-            return torch.cat([forward(piece) for piece in inputs.split(size)]).cpu().numpy(), size
+            return torch.cat([compute(piece) for piece in inputs.split(size)]).cpu().numpy(), size
         except torch.OutOfMemoryError:
             if size == 1:
                 raise

@@ -1,5 +1,6 @@
 """From images to embeddings, with the image tower of a CLIP model."""
 
+import math
 import os
 from contextvars import ContextVar
 from functools import partial
@@ -20,10 +21,11 @@ from ._models import resolve_image_precision
 from ._pictures import decode, describe, fetch, picture_digest
 
 # Part of the keys in the cache. Increase it if pictures are read or scaled in another way.
-_READING = 2
+_READING_VERSION = 2
 
-# The encoder in `fit_transform`, and what its `transform` calls after each batch. Each thread has its own.
-_batch_done: ContextVar = ContextVar("batch_done", default=(None, None))
+# The encoder in `fit_transform`, and what to call after each batch. Each thread has its own. `fit_transform` calls `transform`,
+# which a subclass may replace. So this is no parameter.
+_in_fit_transform: ContextVar = ContextVar("in_fit_transform", default=(None, None))
 
 
 class CLIPImageEncoder(CallbackSupportMixin, CLIPEncoder):
@@ -126,26 +128,32 @@ class CLIPImageEncoder(CallbackSupportMixin, CLIPEncoder):
         ModelLoadError
             If the model or its weights are missing.
         """
-        sources, loaded = list_images(X), self._model()
+        sources = list_images(X)
+        loaded = self._model()
         precision = resolve_image_precision(self.precision, loaded.device, loaded.n_image_parameters)
         errors: dict | None = {} if self.on_error == "nan" else None
-        encoder, batch_done = _batch_done.get()
+        encoder, batch_done = _in_fit_transform.get()
 
         def read(source):
+            # This decodes images of Pillow and parts `(image, box)`, but no files and bytes.
             content = fetch(source)
-            # The digest comes first, so a cached picture is not decoded. Others are decoded near the size that the model takes.
-            return picture_digest(content), lambda: np.asarray(
-                loaded.crop(decode(content, max(loaded.image_size)))
-            )
+
+            def load():
+                """Pixels for the model. An image that the cache knows is not loaded."""
+                return np.asarray(loaded.crop(decode(content, max(loaded.image_size))))
+
+            return picture_digest(content), load
 
         embeddings = embed(
             self,
             sources,
             {"desc": "images", "unit": "image", "disable": not self.progress},
             read=read,
-            forward=partial(loaded.embed_images, precision=precision),
+            compute=partial(loaded.embed_images, precision=precision),
             width=loaded.embed_dim,
-            context=lambda: b"image %d %s " % (_READING, precision.encode()) + loaded.digest(of_images=True),
+            model_digest=lambda: (
+                f"image {_READING_VERSION} {precision} ".encode() + loaded.digest(of_images=True)
+            ),
             n_threads=joblib.effective_n_jobs(self.n_jobs),
             errors=errors,
             batch_done=batch_done if encoder is self else None,
@@ -178,10 +186,10 @@ class CLIPImageEncoder(CallbackSupportMixin, CLIPEncoder):
         -------
         ndarray of shape (n, D), float32
         """
-        n_batches = -(-len(list_images(X)) // self.batch_size)
+        n_batches = math.ceil(len(list_images(X)) / self.batch_size)
         with fit_task(self, X, y, n_batches, "batch") as batch_done:
-            token = _batch_done.set((self, batch_done))
+            token = _in_fit_transform.set((self, batch_done))
             try:
-                return self.transform(X)  # a subclass may have its own
+                return self.transform(X)
             finally:
-                _batch_done.reset(token)
+                _in_fit_transform.reset(token)

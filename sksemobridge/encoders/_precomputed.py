@@ -156,7 +156,8 @@ class PrecomputedTextEncoder(TextEncoder):
 
     def _table(self):
         """The row of each text, the embeddings, the projection and its bias. Their shapes are checked."""
-        texts, eos = self._as_known(list_texts(self.texts)), _floats(self.eos, "eos")
+        texts = self._as_known(list_texts(self.texts))
+        eos = _floats(self.eos, "eos")
         projection = (
             np.eye(eos.shape[1]) if self.projection is None else _floats(self.projection, "projection")
         )

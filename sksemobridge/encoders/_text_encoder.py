@@ -108,8 +108,9 @@ class CLIPTextEncoder(TextEncoder, CLIPEncoder):
 
     def _compute(self, loaded, project, texts):
         """For each text its embedding, and the number of tokens that the model reads if its end is cut off, else None."""
-        precision, cut = self._precision(), {}
+        precision = self._precision()
         space = "joint" if project else "eos"
+        cut = {}
 
         def read(text):
             tokens, is_cut = loaded.tokenize(text)
@@ -122,9 +123,9 @@ class CLIPTextEncoder(TextEncoder, CLIPEncoder):
             texts,
             {"desc": f"embedding {len(texts):,} texts", "unit": "text", "leave": False},
             read=read,
-            forward=partial(loaded.embed_tokens, precision=precision, project=project),
+            compute=partial(loaded.embed_tokens, precision=precision, project=project),
             width=self._width(loaded, project),
-            context=lambda: f"text {space} {precision} ".encode() + loaded.digest(of_images=False),
+            model_digest=lambda: f"text {space} {precision} ".encode() + loaded.digest(of_images=False),
         )
         return [(row, cut.get(text)) for row, text in zip(embeddings, texts)]
 
