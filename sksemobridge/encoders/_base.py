@@ -20,7 +20,10 @@ from ._source import find_source, read_config
 
 
 class StatelessEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
-    """A transformer that learns nothing. `transform` works with or without `fit`."""
+    """A transformer that learns nothing. `transform` works with or without `fit`.
+
+    A subclass has `transform`, and `_n_features_out`, the width of its embeddings.
+    """
 
     @checks_parameters
     def fit(self, X: Any = None, y: Any = None) -> Self:

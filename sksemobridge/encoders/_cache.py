@@ -34,8 +34,9 @@ _REFUSALS = sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_READONLY,
 class EmbeddingCache:
     """A folder in which encoders with `cache=directory` keep embeddings.
 
-    Several processes may use it at once. It must be on a local disk. A crash loses only what was being written. Damaged
-    embeddings are found by checksums, and computed again.
+    Several processes may use it at once. Their batches are computed in turns, so two GPUs need two folders. The folder
+    must be on a local disk. A crash loses only what was being written. Damaged embeddings are found by checksums, and computed
+    again.
 
     Parameters
     ----------
@@ -112,7 +113,11 @@ class EmbeddingCache:
                 _warn(self.directory, f"cannot be written anew ({damage}), so all of it was dropped.")
 
     def _use(self, function, *args):
-        """The result of a function of the connection, and None; or 0, and the error if the file is damaged."""
+        """The result of `function(connection, *args)`, and None.
+
+        Without a file the result is 0. If the file is damaged it is 0 too, and the error takes the place of None. An
+        OSError says that the file is in use, or may not be written.
+        """
         path = self.directory / _FILE
         if not path.exists():
             return 0, None
@@ -258,12 +263,12 @@ class CacheSession:
         self._execute(insert)
 
     def turn(self):
-        """A context in which no other process embeds: it looks up what is missing, and computes that."""
+        """A context in which no other process embeds. There, one looks up what is still missing, and computes it."""
         if self.active:
             try:
                 return self._turn.acquire(timeout=self._wait_seconds, poll_interval=_POLL_SECONDS)
             except Timeout:
-                # The next batches do not wait again.
+                # The next batches of this call do not wait.
                 self._wait_seconds = 0
             except _FAILURES as error:
                 self.active, self._error = False, error

@@ -37,10 +37,11 @@ class LoadedModel:
         self._geometry = Compose(geometry)
         self._mean, self._std = tuple(normalize.mean), tuple(normalize.std)
         self._lock = threading.Lock()
-        # What is made on first use.
+        # What is made on first use, by its name.
         self._made = {}
 
     def _once(self, name, make):
+        """What `make()` gives, made once under this name. Other threads wait for it."""
         with self._lock:
             if name not in self._made:
                 self._made[name] = make()
@@ -72,7 +73,7 @@ class LoadedModel:
     def as_input(self, pixels):
         """Inputs `(n, 3, h, w)` in float32 from pixels `(n, h, w, 3)`, scaled by the model's own preprocessing.
 
-        On a GPU the channels stay last in memory: convolutions are fastest so.
+        On a GPU the channels stay last in memory, because convolutions are fastest that way.
         """
         import torch
 
@@ -89,14 +90,15 @@ class LoadedModel:
         import torch
 
         model, dtype = self.image_model(precision)
+        # A tower in bf16 needs no autocast.
+        precision_of_autocast = precision if dtype == torch.float32 else "fp32"
 
-        def forward(pixels):
-            context = autocast(precision if dtype == torch.float32 else "fp32", self.device)
-            with torch.inference_mode(), context:
+        def embed(piece):
+            with torch.inference_mode(), autocast(precision_of_autocast, self.device):
                 # CoCa normalises unless told not to.
-                return model.encode_image(self.as_input(pixels).to(dtype), normalize=False).float()
+                return model.encode_image(self.as_input(piece).to(dtype), normalize=False).float()
 
-        return on_all_cores(forward, pixels) if self.device.type == "cpu" else forward(pixels)
+        return on_all_cores(embed, pixels) if self.device.type == "cpu" else embed(pixels)
 
     def embed_tokens(self, tokens, precision, *, project=True):
         """Embeddings `(n, D)` of tokens `(n, context_length)` in the joint space, in float32, not normalised.
@@ -125,7 +127,7 @@ class LoadedModel:
             model._modules["visual"] = copy.deepcopy(self.model.visual).to(torch.bfloat16)
             return model
 
-        return self._once("bf16", copy_in_bf16), torch.bfloat16
+        return self._once("model in bf16", copy_in_bf16), torch.bfloat16
 
     def tokenize(self, text):
         """Token ids of a text as an array, and whether it is longer than the model reads, so that its end is missing."""
@@ -152,14 +154,14 @@ class LoadedModel:
                     digest.update(value.cpu().contiguous().numpy())
             return digest.digest()
 
-        return self._once(of_images, compute)
+        return self._once("digest for images" if of_images else "digest for texts", compute)
 
 
-_places_lock = threading.Lock()
+_slots_lock = threading.Lock()
 
 
 @lru_cache(MAX_MODELS)
-def _place(source, device):
+def _slot(source, device):
     """A lock, and a list that holds the model once it is loaded."""
     return threading.Lock(), []
 
@@ -169,9 +171,10 @@ def get_model(model_name, pretrained, device):
 
     `ModelLoadError` if the model or its weights are missing, `ValueError` if the machine has no such device.
     """
-    source, device = find_source(model_name, pretrained), resolve_device(device)
-    with _places_lock:
-        loading, loaded = _place(source, device)
+    source = find_source(model_name, pretrained)
+    device = resolve_device(device)
+    with _slots_lock:
+        loading, loaded = _slot(source, device)
     # Threads that want the same model wait for one that loads it. Others do not.
     with loading:
         if not loaded:
@@ -189,7 +192,7 @@ def clear_model_cache() -> None:
     >>> from sksemobridge import clear_model_cache
     >>> clear_model_cache()
     """
-    _place.cache_clear()
+    _slot.cache_clear()
 
 
 def resolve_image_precision(precision, device, n_parameters):

@@ -21,8 +21,9 @@ FORMATS = (
 
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://|data:", re.IGNORECASE)
 
-# The head of a file of more bytes is checked before the file is read, in at most so many steps.
-_LARGE_FILE, _MOST_STEPS = 2**24, 100_000
+# The head of a file of more bytes is checked before the file is read, in at most this many steps.
+_LARGE_FILE = 2**24
+_MOST_STEPS = 100_000
 # The largest pixels have four channels of 16 bits. A file with more bytes a pixel is no picture.
 _PIXEL_BYTES = 8
 
@@ -30,13 +31,18 @@ _PIXEL_BYTES = 8
 _ORIENTATION = 0x0112
 _TURNS = "FLIP_LEFT_RIGHT ROTATE_180 FLIP_TOP_BOTTOM TRANSPOSE ROTATE_270 TRANSVERSE ROTATE_90"
 _UPRIGHT = dict(enumerate(_TURNS.split(), start=2))
-# A JPEG may be shrunk by these factors while it is decoded, if it then still measures so many times the model's input.
-# With smaller margins, some embeddings of photographs or noise by the bundled model have cosines below 0.999 to those
-# of whole pictures.
+# A JPEG may be shrunk by a factor while it is decoded. Afterwards, its shorter side must still be this many times as long as
+# the input of the model. With smaller margins, some embeddings of photographs or noise by the bundled model have cosines
+# below 0.999 to those of whole pictures.
 _SHRINKS = {8: 1.5, 4: 1.5, 2: 2}
 
 # Threads read several parts of one open image, or file, one after the other. Different ones rarely wait for each other.
 _LOCKS = [threading.Lock() for _ in range(64)]
+
+
+def _lock_of(source):
+    # Addresses are multiples of 16.
+    return _LOCKS[id(source) // 16 % len(_LOCKS)]
 
 
 class ImageReadError(ValueError):
@@ -69,7 +75,7 @@ def fetch(source):
             raise ImageReadError(
                 f"it is of the kind {source.format}; call its load() first if you trust its origin"
             )
-        with _LOCKS[id(source) // 16 % len(_LOCKS)]:
+        with _lock_of(source):
             return np.asarray(_to_picture(source))
     if isinstance(source, tuple) and len(source) == 2:
         return _crop(decode(fetch(source[0])), source[1])
@@ -79,7 +85,7 @@ def fetch(source):
     if isinstance(source, (str, os.PathLike)):
         source = _read_file(os.fspath(source))
     elif _is_open_file(source):
-        with _LOCKS[id(source) // 16 % len(_LOCKS)]:
+        with _lock_of(source):
             source = _read_open_file(source)
     elif not isinstance(source, (bytes, bytearray, memoryview)):
         raise ImageReadError(
@@ -116,7 +122,7 @@ def _to_picture(image, shortest_side=None):
     check_size(*image.size)
     try:
         if shortest_side is not None:
-            _draft(image, shortest_side)
+            _shrink_while_decoding(image, shortest_side)
         image.load()
         return _to_rgb(_upright(image))
     except ImageReadError:
@@ -213,7 +219,7 @@ def _limit():
 
 def _check_bytes(n):
     if _limit() is not None and n > _PIXEL_BYTES * _limit():
-        raise _bomb(f"it has more bytes than {_limit():,} pixels take")
+        raise _too_large(f"it has more bytes than {_limit():,} pixels take")
 
 
 def _crop(picture, box):
@@ -236,7 +242,8 @@ class _Head:
 
     def __init__(self, file):
         self.seek, self.tell = file.seek, file.tell
-        self._file, self._n_steps = file, 0
+        self._file = file
+        self._n_steps = 0
 
     def read(self, n=-1):
         self._n_steps += 1
@@ -256,12 +263,12 @@ def open_picture(file):
     except UnidentifiedImageError as error:
         raise ImageReadError("its content is not an image of a kind that is read") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise _bomb(str(error)) from error
+        raise _too_large(str(error)) from error
     except Exception as error:
         raise ImageReadError(f"Pillow cannot open it: {error}") from error
 
 
-def _draft(image, shortest_side):
+def _shrink_while_decoding(image, shortest_side):
     for shrink, margin in _SHRINKS.items():
         sides = [side // shrink for side in image.size]
         # Factors must divide the size: a rounded size would shift the later crop by half a pixel.
@@ -276,10 +283,10 @@ def check_size(width, height):
     if not width or not height:
         raise ImageReadError(f"the picture has no pixels, its size is {width} x {height}")
     if _limit() is not None and width * height > _limit():
-        raise _bomb(f"{width} x {height} pixels are more than the limit of {_limit():,}")
+        raise _too_large(f"{width} x {height} pixels are more than the limit of {_limit():,}")
 
 
-def _bomb(reason):
+def _too_large(reason):
     return ImageReadError(
         f"{reason}; such a file may be made to exhaust memory. Raise PIL.Image.MAX_IMAGE_PIXELS if you "
         "trust it"

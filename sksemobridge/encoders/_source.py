@@ -107,7 +107,8 @@ def arguments_for_loading(source, config=None):
     With `config`, the repository of the text tower is looked for, too. `ConnectionError` if files must be downloaded and
     the hub does not answer.
     """
-    name, options = source.name, {"pretrained": source.pretrained}
+    name = source.name
+    options = {"pretrained": source.pretrained}
     tag = _read_tag(source)
     # The place of a tag on the hub ends with a file, or with a slash where the file has the usual name.
     repository, _, file = tag.get("hf_hub", "").rpartition("/")
@@ -119,9 +120,11 @@ def arguments_for_loading(source, config=None):
     if not file:
         weights.insert(0, "open_clip_model.safetensors")
     if text_tower := ((config or {}).get("text_cfg") or {}).get("hf_model_name"):
-        _find_kept(text_tower, ["config.json"])
-    # A tag needs no configuration. So the weights of a repository may be there without it.
-    kept = (tag or _find_kept(repository, ["open_clip_config.json"])) and _find_kept(repository, weights)
+        _find_on_this_machine(text_tower, ["config.json"])
+    kept = None
+    # A tag needs no configuration. So the weights of a repository may be on this machine without it.
+    if tag or _find_on_this_machine(repository, ["open_clip_config.json"]):
+        kept = _find_on_this_machine(repository, weights)
     if kept and tag:
         # open_clip knows the preprocessing of a tag, and not that of a file.
         options = {"pretrained": kept, "force_preprocess_cfg": tag}
@@ -132,7 +135,7 @@ def arguments_for_loading(source, config=None):
     return name, options | {"force_quick_gelu": bool(quick_gelu)}
 
 
-def _find_kept(repository, files):
+def _find_on_this_machine(repository, files):
     """The first of some files that is on this machine; None if it must be downloaded.
 
     `ConnectionError` if the hub does not answer then.
@@ -182,7 +185,8 @@ def read_config(source):
     except Exception as error:
         raise cannot_load(source, error) from error
     if config is None:
-        models, name = open_clip.list_models(), _as_open_clip(source.name)
+        models = open_clip.list_models()
+        name = _as_open_clip(source.name)
         hint = _close(source.name, models)
         if name in models:
             tag = open_clip.list_pretrained_tags_by_model(name)[0]
@@ -242,7 +246,7 @@ def load_tokenizer(source, config):
     repository = (config.get("text_cfg") or {}).get("hf_tokenizer_name")
     is_on_hub = repository and not source.name.startswith(_LOCAL)
     try:
-        is_kept = is_on_hub and _find_kept(repository, _TOKENIZER_FILES)
+        is_kept = is_on_hub and _find_on_this_machine(repository, _TOKENIZER_FILES)
         return open_clip.get_tokenizer(source.name, **({"local_files_only": True} if is_kept else {}))
     except Exception as error:
         if find_spec("transformers") is None:

@@ -72,7 +72,8 @@ def cut_context(model, tokens):
     import torch
 
     tower, prefix = (model.text, "") if hasattr(model, "text") else (model, "text_")
-    mask, pooling = getattr(tower, "attn_mask", None), getattr(tower, f"{prefix}pool_type", None)
+    mask = getattr(tower, "attn_mask", None)
+    pooling = getattr(tower, f"{prefix}pool_type", None)
     if mask is None or getattr(tower, "cls_emb", None) is not None or pooling not in ("argmax", "eos"):
         return model, tokens
     if not torch.equal(mask, torch.full_like(mask, -torch.inf).triu(1)):
