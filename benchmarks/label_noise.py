@@ -24,8 +24,9 @@ from sklearn.metrics import log_loss
 
 from sksemobridge import SeMoBridgeClassifier
 
-FIRST_SEED, RATES, KINDS = 2000, (0.1, 0.2, 0.4), ["swapped", "alike", "class"]
-ONE_CLASS = 1e-9  # the rate of `class` that is the least
+FIRST_SEED = 2000
+ONE_CLASS = 1e-9  # of a class at least
+RATES = {"swapped": (0.1, 0.2, 0.4), "alike": (0.1, 0.2, 0.4), "class": (ONE_CLASS, 0.1, 0.2, 0.4)}
 
 
 def wrong_labels(task, y, kind, rate, rng):
@@ -105,7 +106,7 @@ def main(arguments=None):
     )
     parser.add_argument("files", nargs="*", metavar="FILE.npz")
     parser.add_argument("--shots", nargs="+", type=int, default=[1, 2, 4, 16])
-    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
+    parser.add_argument("--kinds", nargs="+", choices=list(RATES), default=list(RATES))
     parser.add_argument("--without-text", action="store_true")
     parser.add_argument("--draws", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
@@ -114,11 +115,7 @@ def main(arguments=None):
     cases = [
         (shots, kind, rate)
         for shots in args.shots
-        for kind, rate in [
-            ("swapped", 0.0),
-            *(("class", ONE_CLASS) for kind in args.kinds if kind == "class"),
-            *((kind, rate) for kind in args.kinds for rate in RATES),
-        ]
+        for kind, rate in [("swapped", 0.0), *((kind, rate) for kind in args.kinds for rate in RATES[kind])]
     ]
     print("| shots | wrong | accuracy | auto | log loss | auto | calibration error | auto |")
     print("| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
