@@ -120,6 +120,7 @@ def picture_digest(content):
 
 def _to_picture(image, shortest_side=None):
     check_size(*image.size)
+    unread = getattr(image, "tile", None)
     try:
         if shortest_side is not None:
             _shrink_while_decoding(image, shortest_side)
@@ -129,6 +130,9 @@ def _to_picture(image, shortest_side=None):
         raise
     # For broken files, readers raise OSError, SyntaxError, struct.error, zlib.error and others.
     except Exception as error:
+        if unread:
+            # Pillow takes some broken images for read. Read once more, such an image would be half a picture.
+            image.tile = unread
         reason = str(error) or type(error).__name__
         raise ImageReadError(f"it is broken or of an unknown kind: {reason}") from error
 

@@ -288,6 +288,16 @@ def test_truncated_files_are_refused(kind, part):
     refused(content[: int(part * len(content))], "broken|cannot open|not an image")
 
 
+@pytest.mark.parametrize("kind", ["PNG", "GIF"])
+def test_a_broken_image_of_pillow_is_refused_each_time(pixels, kind):
+    content = bytearray(encoded(Image.fromarray(pixels), kind))
+    middle = len(content) // 2
+    content[middle : middle + 100] = bytes(byte ^ 0x5A for byte in content[middle : middle + 100])
+    image = Image.open(io.BytesIO(content))
+    for _ in range(3):
+        refused(image, "broken")
+
+
 @pytest.mark.parametrize(
     ("source", "message"),
     [
