@@ -246,8 +246,13 @@ def load_tokenizer(source, config):
     repository = (config.get("text_cfg") or {}).get("hf_tokenizer_name")
     is_on_hub = repository and not source.name.startswith(_LOCAL)
     try:
-        is_kept = is_on_hub and _find_on_this_machine(repository, _TOKENIZER_FILES)
-        return open_clip.get_tokenizer(source.name, **({"local_files_only": True} if is_kept else {}))
+        if is_on_hub and _find_on_this_machine(repository, _TOKENIZER_FILES):
+            try:
+                return open_clip.get_tokenizer(source.name, local_files_only=True)
+            except Exception:
+                # An interrupted download, or another version of transformers, left a part only. Can the hub give the rest?
+                _find_on_this_machine(repository, [])
+        return open_clip.get_tokenizer(source.name)
     except Exception as error:
         if find_spec("transformers") is None:
             remedy = "This tokenizer needs the package transformers: pip install transformers."

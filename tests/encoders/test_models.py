@@ -10,6 +10,7 @@ import sys
 import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from unittest.mock import Mock
 
 import huggingface_hub
 import numpy as np
@@ -28,6 +29,7 @@ from sksemobridge.encoders import (
     _models,
     clear_model_cache,
 )
+from sksemobridge.encoders._source import find_source, load_tokenizer
 
 from ..encoder_helpers import randomise, read_model, small_config, some_pictures, write_model
 
@@ -307,6 +309,26 @@ def test_a_missing_tokenizer_does_not_keep_images_from_being_embedded(tmp_path):
     assert CLIPImageEncoder(name).transform(some_pictures(2)).shape == (2, config["embed_dim"])
     with pytest.raises(ModelLoadError, match="tokenizer"):
         CLIPTextEncoder(name).transform(["a cat"])
+
+
+@pytest.mark.parametrize("answers", [False, True])
+def test_a_tokenizer_of_which_a_part_is_kept_is_downloaded(hub, monkeypatch, answers):
+    def get_tokenizer(name, local_files_only=False):
+        if local_files_only:
+            raise OSError("a file is missing")
+        return "whole"
+
+    monkeypatch.setattr(open_clip, "get_tokenizer", get_tokenizer)
+    folder = hub.folder("some/tokenizer")
+    folder.mkdir(parents=True)
+    (folder / "vocab.json").touch()
+    arguments = find_source("ViT-B-16", "openai"), {"text_cfg": {"hf_tokenizer_name": "some/tokenizer"}}
+    if answers:
+        monkeypatch.setattr("huggingface_hub.utils.get_session", Mock())
+        assert load_tokenizer(*arguments) == "whole"
+    else:
+        with pytest.raises(ModelLoadError, match="does not answer"):
+            load_tokenizer(*arguments)
 
 
 # The registry
