@@ -252,7 +252,8 @@ def load_tokenizer(source, config):
             except Exception:
                 # An interrupted download, or another version of transformers, left a part only. Can the hub give the rest?
                 _find_on_this_machine(repository, [])
-        return open_clip.get_tokenizer(source.name)
+        # For a model of a hub, open_clip would ask the hub for the configuration. An earlier download has it too.
+        return open_clip.get_tokenizer(source.name if repository else arguments_for_loading(source)[0])
     except Exception as error:
         if find_spec("transformers") is None:
             remedy = "This tokenizer needs the package transformers: pip install transformers."

@@ -253,6 +253,7 @@ def test_what_is_kept_needs_no_hub(hub, downloaded, set_hub, offline):
         loaded = get_model(name, pretrained, "cpu")
         assert torch.equal(loaded.model.text_projection, wanted.text_projection)
         assert loaded.model.visual.preprocess_cfg["mean"] == open_clip.OPENAI_DATASET_MEAN
+        assert len(CLIPTextEncoder(name, pretrained).transform(["a cat"])) == 1
     assert hub.n_calls == 0
 
 
