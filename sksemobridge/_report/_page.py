@@ -76,7 +76,7 @@ def write_report(
     >>> pipeline = make_semobridge_pipeline("mini", "bundled")
     >>> write_report("report.html", pipeline.fit(images, labels), "photos")  # doctest: +SKIP
     """
-    if os.path.lexists(path):
+    if os.path.lexists(Path(path)):
         raise FileExistsError(f"{os.fspath(path)!r} exists, and nothing is overwritten; give another name.")
     check_scalar(n_thumbnails, "n_thumbnails", Integral, min_val=0)
     if (shots is None) != (y_shots is None):

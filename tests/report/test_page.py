@@ -135,6 +135,8 @@ def test_labels_may_be_a_column(place):
     ("change", "error", "message"),
     [
         ({"path": "there.html"}, FileExistsError, "'there.html' exists, and nothing is overwritten"),
+        ({"path": ""}, FileExistsError, "'' exists"),
+        ({"path": b"report.html"}, TypeError, "bytes"),
         ({"path": None}, TypeError, "NoneType"),
         ({"y_shots": ["bird"]}, ValueError, r"inconsistent numbers of samples: \[2, 1\]"),
         ({"y_shots": None}, ValueError, "belong together"),
