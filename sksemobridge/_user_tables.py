@@ -4,7 +4,6 @@ import csv
 import io
 import os
 import re
-from pathlib import Path
 from unicodedata import normalize
 
 from ._texts.prompts import ENSEMBLE_TEMPLATES
@@ -96,7 +95,9 @@ def puzzling_names(names, *, is_english):
 def _read_rows(option, path):
     """Rows of cells, without empty rows. Commas, semicolons and tabs separate cells."""
     try:
-        text = Path(path).read_bytes().decode("utf-8-sig")
+        # As a path, an empty name would be the working folder.
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            text = file.read()
         separator = max(",;\t", key=text.partition("\n")[0].count)
         rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator))
     except (UnicodeDecodeError, csv.Error) as error:

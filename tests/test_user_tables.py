@@ -36,6 +36,12 @@ def test_corrections_are_labels_by_path(photos, separator, header):
     }
 
 
+def test_an_empty_name_of_a_table_is_no_folder():
+    for read in (read_names, read_corrections):
+        with pytest.raises(FileNotFoundError):
+            read("", ["bird"])
+
+
 def test_what_was_made_safe_for_a_spreadsheet_is_read_as_it_was(photos):
     Path("corrections.csv").write_text("path,label\n'=1+1.png,'=bird\n'quoted.png,'clock\n''=2.png,''=bird\n")
     expected = {"=1+1.png": "=bird", "'quoted.png": "'clock", "'=2.png": "'=bird"}
