@@ -18,11 +18,10 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 
-from sksemobridge.encoders import CLIPImageEncoder, EmbeddingCache, _cache
+from sksemobridge.encoders import CLIPImageEncoder, EmbeddingCache
+from sksemobridge.encoders._cache import CacheSession
 
 from ..encoder_helpers import small_config, some_pictures, write_model, write_pictures
-
-CacheSession = _cache.CacheSession
 
 
 @pytest.fixture
@@ -44,7 +43,7 @@ def paths(tmp_path):
 def impatient(monkeypatch):
     """Other processes are waited for no longer than a moment."""
     for name in ("_WAIT_SECONDS", "_TURN_SECONDS"):
-        monkeypatch.setattr(_cache, name, 0.1)
+        monkeypatch.setattr(f"sksemobridge.encoders._cache.{name}", 0.1)
 
 
 class FullDisk(sqlite3.Connection):
@@ -140,7 +139,9 @@ def test_a_file_changed_in_place_is_seen(encoder, paths):
     assert_array_equal(after, encoder.transform(paths[1:2]))
 
 
-def test_another_model_or_precision_is_another_entry(encoder, paths, directory, tmp_path):
+def test_another_model_or_precision_is_another_entry_and_a_copy_elsewhere_is_not(
+    encoder, paths, directory, tmp_path
+):
     encoder.transform(paths)
     config = small_config("ViT-B-16")
     names = [
@@ -148,19 +149,12 @@ def test_another_model_or_precision_is_another_entry(encoder, paths, directory, 
         write_model(tmp_path / "b", config, seed=1),
         write_model(tmp_path / "c", config, preprocess={"mean": [0.5, 0.5, 0.5]}),
         write_model(tmp_path / "d", config | {"quick_gelu": True}),
+        f"local-dir:{shutil.copytree(tmp_path / 'a', tmp_path / 'copy of a')}",
     ]
     for name in names:
         CLIPImageEncoder(name, precision="fp32", cache=directory).transform(paths)
     encoder.set_params(precision="bf16").transform(paths)
     assert len(EmbeddingCache(directory)) == 6 * 6
-
-
-def test_a_copy_of_the_model_elsewhere_is_the_same_model(paths, directory, tmp_path):
-    write_model(tmp_path / "a", small_config("ViT-B-16"))
-    shutil.copytree(tmp_path / "a", tmp_path / "b")
-    for folder in ("a", "b"):
-        CLIPImageEncoder(f"local-dir:{tmp_path / folder}", cache=directory).transform(paths)
-    assert len(EmbeddingCache(directory)) == 6
 
 
 def test_images_that_cannot_be_read_are_not_kept(encoder, paths, tmp_path):
@@ -319,13 +313,8 @@ def test_damaged_pages_give_no_error_and_no_wrong_row(directory):
     path = directory / "embeddings.sqlite3"
     content = path.read_bytes()
     path.write_bytes(content[:4096] + bytes(len(content) - 4096))
-
-    def use():
-        with CacheSession(directory) as cache:
-            assert all(cache.get(key) is None for key in some)
-
-    with pytest.warns(RuntimeWarning, match="cannot be used"):
-        use()
+    with pytest.warns(RuntimeWarning, match="cannot be used"), CacheSession(directory) as cache:
+        assert all(cache.get(key) is None for key in some)
     EmbeddingCache(directory).clear()
     fill(directory, 300, 16)
     with CacheSession(directory) as cache:
