@@ -3,6 +3,7 @@
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 import sklearn
 from hypothesis import given
@@ -13,10 +14,7 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import (
-    GridSearchCV,
-    cross_val_score,
-)
+from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, normalize
 
@@ -281,9 +279,13 @@ def test_a_search_reaches_inside(world):
         ({"blend": PaperBlend(), "solver": Training("sgd")}, "'optimizer' parameter of Training"),
         ({"blend": PaperBlend(), "solver": Training(device="cuda:99")}, "device='cuda:99'"),
         ({"text_encoder": "ViT-B-16"}, "text_encoder"),
-        ({"priors": [0.5, 0.5]}, "priors must be 5 positive"),
-        ({"priors": [1, 1, 1, 1, 0]}, "priors must be 5 positive"),
-        ({"priors": [1, 1, 1, 1, np.nan]}, "priors must be 5 positive"),
+        *(
+            ({"priors": priors}, "priors must be 5 positive")
+            for priors in ([0.5, 0.5], [1, 1, 1, 1, 0], [1, 1, 1, 1, np.nan])
+        ),
+        ({"priors": pd.Series(range(1, 6), index=World().names[::-1])}, "another order than classes_"),
+        ({"priors": dict.fromkeys(World().names, 0.2)}, "one real number for each class"),
+        ({"priors": ["much"] * 5}, "one real number for each class"),
     ],
 )
 def test_parameters_that_do_not_go_together_are_refused(world, params, message):

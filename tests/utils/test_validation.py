@@ -1,6 +1,5 @@
 """What users hand in by mistake or in malice gives a right answer or an error that names it."""
 
-import datetime
 from pathlib import Path
 
 import numpy as np
@@ -195,58 +194,58 @@ def test_labels_that_are_missing_or_mixed_are_named(labels, message):
             add(labels)
 
 
-def test_labels_of_kinds_without_an_order_are_refused():
+def test_labels_without_an_order_or_in_two_dimensions_are_refused():
     X, dates = embeddings(4), np.array(["2020-01-01", "2021-01-01"] * 2, dtype="datetime64[D]")
     classifier = SeMoBridgeClassifier().fit(X, [0, 1, 0, 1])
     days, numbers = dates.tolist(), [1, 2, 1, 2]
-    for call in (
-        lambda: classifier.partial_fit(X, dates),
-        lambda: classifier.partial_fit(X, numbers, classes=days),
-        lambda: classifier.with_classes([days[0], 1]),
-        lambda: classifier.fit(X, numbers, groups=[days[0], 1, 1, 1]),
-        lambda: mean_average_precision(X, X, days, numbers),
+    no_order = r"cannot be compared \(date, int\); use one kind"
+    for call, message in (
+        (lambda: classifier.partial_fit(X, dates), no_order),
+        (lambda: classifier.partial_fit(X, numbers, classes=days), no_order),
+        (lambda: classifier.with_classes([days[0], 1]), no_order),
+        (lambda: classifier.fit(X, numbers, groups=[days[0], 1, 1, 1]), no_order),
+        (lambda: mean_average_precision(X, X, days, numbers), no_order),
+        (
+            lambda: classifier.fit(X, [*days[:3], 1]),
+            r"y holds objects \(date\)\. .* \[str\(label\) for label in y\]",
+        ),
+        (lambda: classifier.with_classes([[0, 1]]), r"classes must be one row of labels; .* \(1, 2\)"),
     ):
-        with pytest.raises(ValueError, match=r"cannot be compared \(date, int\); use one kind"):
+        with pytest.raises(ValueError, match=message):
             call()
 
 
-def test_objects_as_labels_are_refused_with_the_remedy():
-    with pytest.raises(ValueError, match=r"y holds objects \(date\)\. .* \[str\(label\) for label in y\]"):
-        SeMoBridgeClassifier().fit(embeddings(2), [datetime.date(2020, 1, 1), 1])
-
-
-def test_classes_of_two_dimensions_are_refused():
-    classifier = SeMoBridgeClassifier().fit(embeddings(2), [0, 1])
-    with pytest.raises(ValueError, match=r"classes must be one row of labels; .* \(1, 2\)"):
-        classifier.with_classes([[0, 1]])
-
-
-@pytest.mark.parametrize(
-    ("priors", "message"),
-    [
-        (pd.Series([0.2, 0.8], index=["b", "a"]), "another order than classes_"),
-        ({"a": 0.2, "b": 0.8}, "one real number for each class"),
-        (["much", "little"], "one real number for each class"),
-    ],
-)
-def test_priors_that_are_no_row_of_numbers_in_order_are_refused(priors, message):
-    with pytest.raises(ValueError, match=message):
-        SeMoBridgeClassifier(class_names="ignore", priors=priors).fit(embeddings(2), ["a", "b"])
-
-
-@pytest.mark.parametrize(
-    ("groups", "message"),
-    [
+GROUPS_AND_WEIGHTS = {
+    "groups": [
         ([np.nan, np.nan, "a", "b"], r"groups .* in rows \[0, 1\]"),
         (np.ma.array([1, 1, 2, 3], mask=[1, 1, 0, 0]), r"groups .* in rows \[0, 1\]"),
         (np.array(["a", pd.NA, "b", "b"], dtype=object), r"groups contains NaN or None in rows \[1\]"),
         (np.array(["a", 1, "a", 1], dtype=object), "groups mix text"),
         ([1, 2], "inconsistent"),
     ],
+    "sample_weight": [
+        (np.full(4, -1.0), "Negative"),
+        (np.full(4, np.nan), "NaN"),
+        (np.zeros(4), "zero"),
+        *(
+            ([1, extreme, 1, 1], "Only their ratios matter: divide all by one factor")
+            for extreme in (1e308, 1e-310)
+        ),
+        *(
+            (no_numbers, "one real number for each row")
+            for no_numbers in ([1j] * 4, ["a"] * 4, {1: 2}, [10**400, 1, 1, 1], "ab")
+        ),
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "message"),
+    [(name, *case) for name, cases in GROUPS_AND_WEIGHTS.items() for case in cases],
 )
-def test_groups_that_are_missing_or_mixed_are_named(groups, message):
+def test_groups_and_weights_that_do_not_fit_are_named(name, given, message):
     with pytest.raises(ValueError, match=message):
-        SeMoBridgeClassifier().fit(embeddings(4), [0, 0, 1, 1], groups=groups)
+        SeMoBridgeClassifier().fit(embeddings(4), [0, 0, 1, 1], **{name: given})
 
 
 def test_groups_of_any_kind_are_taken():
@@ -279,26 +278,3 @@ def test_a_label_of_minus_one_among_others_gives_a_warning():
     names = {-1: "down", 0: "level", 1: "up"}
     text_encoder = PrecomputedTextEncoder.from_joint(dict(zip(names.values(), embeddings(3))))
     SeMoBridgeClassifier(text_encoder, class_names=names).fit(X, y)
-
-
-# Weights
-
-
-@pytest.mark.parametrize(
-    ("weight", "message"),
-    [
-        (np.full(4, -1.0), "Negative"),
-        (np.full(4, np.nan), "NaN"),
-        (np.zeros(4), "zero"),
-        ([1, 1e308, 1, 1], "Only their ratios matter: divide all by one factor"),
-        ([1, 1e-310, 1, 1], "Only their ratios matter: divide all by one factor"),
-        ([1j] * 4, "one real number for each row"),
-        (["a"] * 4, "one real number for each row"),
-        ({1: 2}, "one real number for each row"),
-        ([10**400, 1, 1, 1], "one real number for each row"),
-        ("ab", "one real number for each row"),
-    ],
-)
-def test_bad_weights_are_named(weight, message):
-    with pytest.raises(ValueError, match=message):
-        SeMoBridgeClassifier().fit(embeddings(4), [0, 0, 1, 1], sample_weight=weight)
