@@ -1,6 +1,6 @@
 """What scikit-learn's checks ask of an estimator, asked of those they cannot make: with text, and of images or texts."""
 
-import pickle
+import copy
 from dataclasses import dataclass
 
 import joblib
@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator, clone
-from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import make_pipeline
 from sklearn.utils import estimator_html_repr
 from sklearn.utils.validation import check_is_fitted
@@ -73,27 +72,20 @@ def embedding_cases():
 def encoder_cases():
     pictures = some_pictures(5, size=(32, 32))
     texts = ["a red apple", "a green tree", "a dog", "two dogs"]
-    eos, projection = (
-        np.random.default_rng(0).normal(size=(4, 6)),
-        np.random.default_rng(1).normal(size=(6, 3)),
-    )
+    rng = np.random.default_rng(0)
     yield "images", Case(CLIPImageEncoder("mini", "bundled"), pictures, None, ("transform",))
     yield "texts", Case(CLIPTextEncoder("mini", "bundled"), texts, None, ("transform", "encode"))
-    known = PrecomputedTextEncoder(texts, eos, projection)
+    known = PrecomputedTextEncoder(texts, rng.normal(size=(4, 6)), rng.normal(size=(6, 3)))
     yield "precomputed texts", Case(known, texts, None, ("transform", "encode"))
 
 
 OF_EMBEDDINGS, ENCODERS = dict(embedding_cases()), dict(encoder_cases())
-every_case = pytest.mark.parametrize(
-    "case", (OF_EMBEDDINGS | ENCODERS).values(), ids=OF_EMBEDDINGS | ENCODERS
-)
-OF_CLASSES = {type(case.estimator).__name__: case for case in (OF_EMBEDDINGS | ENCODERS).values()}
-every_class = pytest.mark.parametrize("case", OF_CLASSES.values(), ids=OF_CLASSES)
-of_embeddings = pytest.mark.parametrize("case", OF_EMBEDDINGS.values(), ids=OF_EMBEDDINGS)
-of_labels = pytest.mark.parametrize(
-    "case",
-    [case for case in OF_EMBEDDINGS.values() if case.y is not None],
-    ids=[name for name, case in OF_EMBEDDINGS.items() if case.y is not None],
+ALL = OF_EMBEDDINGS | ENCODERS
+OF_CLASSES = {type(case.estimator).__name__: case for case in ALL.values()}
+OF_LABELS = {name: case for name, case in OF_EMBEDDINGS.items() if case.y is not None}
+every_case, every_class, of_embeddings, of_labels = (
+    pytest.mark.parametrize("case", cases.values(), ids=cases)
+    for cases in (ALL, OF_CLASSES, OF_EMBEDDINGS, OF_LABELS)
 )
 
 
@@ -108,10 +100,10 @@ def assert_equal_results(actual, expected, rtol=0.0, atol=0.0):
 
 @every_case
 def test_clones_have_equal_parameters(case):
-    copy = clone(case.estimator)
+    params = clone(case.estimator).get_params()
     for name, value in case.estimator.get_params(deep=False).items():
-        assert type(copy.get_params()[name]) is type(value)
-        assert joblib.hash(copy.get_params()[name]) == joblib.hash(value)
+        assert type(params[name]) is type(value)
+        assert joblib.hash(params[name]) == joblib.hash(value)
     assert joblib.hash(clone(case.fitted()).get_params()) == joblib.hash(case.estimator.get_params())
 
 
@@ -144,19 +136,13 @@ def test_fit_changes_no_parameter_and_gives_the_same_again(case):
 def test_nothing_but_fit_changes_the_estimator_or_its_input(case):
     estimator = case.fitted()
     before, names = joblib.hash((estimator, case.X, case.y)), list(vars(estimator))
-    case.results(estimator)
+    given_out = case.results(estimator)
+    expected = copy.deepcopy(given_out)
+    for result in given_out.values():
+        result[:] = result[:1]
+    assert_equal_results(case.results(estimator), expected)
     assert joblib.hash((estimator, case.X, case.y)) == before
     assert list(vars(estimator)) == names
-
-
-@every_case
-def test_pickles_give_the_same(case):
-    unfitted = pickle.loads(pickle.dumps(case.estimator)).fit(case.X, case.y)
-    estimator = case.fitted()
-    expected = case.results(estimator)
-    assert_equal_results(case.results(unfitted), expected)
-    assert_equal_results(case.results(pickle.loads(pickle.dumps(estimator))), expected)
-    assert_equal_results(case.results(FrozenEstimator(estimator)), expected)
 
 
 @every_case
