@@ -6,6 +6,7 @@ import os
 import runpy
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -230,13 +231,11 @@ def test_what_cannot_be_written_is_an_error(estimator, message, tmp_path):
 
 
 def test_a_full_disk_leaves_the_model_that_was_there(world, tmp_path, monkeypatch):
-    def fsync(file):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
     classifier, path = SeMoBridgeClassifier(class_names="ignore").fit(*world.draw(3)), tmp_path / "a.onnx"
     to_onnx(classifier, path)
     before = path.read_bytes()
-    monkeypatch.setattr(os, "fsync", fsync)
+    no_space = OSError(errno.ENOSPC, "No space left on device")
+    monkeypatch.setattr(os, "fsync", Mock(side_effect=no_space))
     with pytest.raises(OSError, match=r"a\.onnx' could not be written: .*No space left"):
         to_onnx(classifier, path)
     assert [*tmp_path.iterdir()] == [path]
