@@ -289,9 +289,8 @@ def test_a_search_reaches_inside(world):
     ],
 )
 def test_parameters_that_do_not_go_together_are_refused(world, params, message):
-    X, y = world.draw(2)
     with pytest.raises(ValueError, match=message):
-        world.classifier().set_params(**params).fit(X, y)
+        world.classifier().set_params(**params).fit(*world.draw(2))
 
 
 @pytest.mark.parametrize("counts", [[4, 2, 2, 1, 3], [4, 2, 0, 0, 0]])

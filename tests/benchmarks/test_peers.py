@@ -6,7 +6,6 @@ from peers import APE, GDA, CLAPProbe, LPPlusPlus, ProKeR, SSText, TextCoord, Ti
 from scipy.special import softmax
 from sklearn.base import clone
 from sklearn.metrics import log_loss
-from sklearn.model_selection import GridSearchCV
 from sklearn.preprocessing import normalize
 
 # Two classes, whose texts are the axes of the plane; one shot of each.
@@ -157,10 +156,3 @@ def test_peers_are_estimators_that_can_be_cloned_and_ignore_the_length_of_rows(p
     lengths = rng.uniform(0.1, 9, size=(8, 1))
     rescaled = clone(estimator).fit(lengths * X, y)
     np.testing.assert_allclose(rescaled.predict_proba(X), estimator.predict_proba(5 * X), atol=1e-3)
-
-
-def test_parameters_of_peers_can_be_searched():
-    rng = np.random.default_rng(0)
-    X, y = rng.normal(size=(8, 2)) + np.repeat([[2, 0], [0, 2]], 4, axis=0), np.repeat(["a", "b"], 4)
-    search = GridSearchCV(TipAdapter(TEXTS), {"a": [1.0, 3.0], "b": [1.0]}, cv=2).fit(X, y)
-    assert search.score(X, y) == 1.0

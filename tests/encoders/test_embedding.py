@@ -140,25 +140,23 @@ TEXTS = ["a red apple", "a green tree", "a red apple", "a house"]
 
 
 def test_texts_are_encoded_once_per_process_and_with_a_cache_once_per_machine(encoded, forget, tmp_path):
-    encoder = CLIPTextEncoder(**MINI, cache=tmp_path)
+    encoder = CLIPTextEncoder(**MINI)
     eos, joint = encoder.encode(TEXTS), encoder.transform(TEXTS)
-    assert encoded == [3, 3]
     assert_array_equal(clone(encoder).transform(TEXTS), joint)
+    assert encoded == [3, 3]
+    # A new cache is filled, also with texts that the process knows.
+    encoder.set_params(cache=tmp_path).encode(TEXTS)
+    encoder.transform(TEXTS)
+    assert len(EmbeddingCache(tmp_path)) == 6
+    encoded.clear()
     clear_model_cache()
     forget()
     assert_array_equal(encoder.encode(TEXTS[::-1]), eos[::-1])
     assert_array_equal(encoder.transform(TEXTS), joint)
-    assert encoded == [3, 3]
+    assert encoded == []
     encoder.transform(["a new one", *TEXTS])
     encoder.set_params(precision="bf16").transform(TEXTS[:1])
-    assert encoded == [3, 3, 1, 1]
-
-
-def test_a_new_cache_is_filled_with_texts_that_the_process_knows(tmp_path):
-    encoder = CLIPTextEncoder(**MINI)
-    encoder.transform(TEXTS)
-    encoder.set_params(cache=tmp_path).transform(TEXTS)
-    assert len(EmbeddingCache(tmp_path)) == 3
+    assert encoded == [1, 1]
 
 
 def test_images_and_texts_may_share_a_cache(tmp_path, paths, forget):
@@ -168,27 +166,6 @@ def test_images_and_texts_may_share_a_cache(tmp_path, paths, forget):
     forget()
     assert_array_equal(texts.transform(TEXTS), wanted[0])
     assert_array_equal(images.transform(paths[:5]), wanted[1])
-
-
-def test_prompts_and_words_are_encoded_once_per_process_and_with_a_cache_once_per_machine(
-    encoded, forget, paths, tmp_path
-):
-    y = ["apple", "cat"] * 5
-
-    def predict(cache):
-        encoded.clear()
-        pipeline = make_semobridge_pipeline(**MINI, vocabulary=TEXTS, encoder_params={"cache": cache})
-        return pipeline.fit(paths[:10], y).predict(paths[:10])
-
-    for cache in (None, tmp_path):
-        forget()
-        expected = predict(cache)
-        assert sum(encoded) > 0
-        assert_array_equal(predict(cache), expected)
-        assert encoded == []
-    forget()
-    assert_array_equal(predict(tmp_path), expected)
-    assert encoded == []
 
 
 # A long run can be stopped, and shows how far it is

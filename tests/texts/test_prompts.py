@@ -59,9 +59,8 @@ def test_a_sequence_is_read_in_the_order_of_the_sorted_labels(world, make, seque
     "change", [lambda names: names[::-1], lambda names: [name.title() for name in names[1:] + names[:1]]]
 )
 def test_labels_in_another_order_are_refused_with_both_orders(world, make, change):
-    X, y = world.draw(2)
     with pytest.raises(ValueError, match="in another order") as caught:
-        make(world, class_names=change(world.names)).fit(X, y)
+        make(world, class_names=change(world.names)).fit(*world.draw(2))
     message = str(caught.value)
     assert ", ".join(map(repr, world.names)) in message
     assert ", ".join(map(repr, change(world.names))) in message
@@ -152,10 +151,9 @@ def test_a_sequence_never_names_another_class_than_before(world):
 
 
 def test_classes_of_one_name_warn(world, make):
-    X, y = world.draw(2)
     names = dict(zip(world.names, world.names)) | {"hot dog": "dog"}
     with pytest.warns(UserWarning, match="'dog', 'hot dog' have the same names") as caught:
-        make(world, class_names=names).fit(X, y)
+        make(world, class_names=names).fit(*world.draw(2))
     assert len(caught) == 1
 
 
@@ -189,9 +187,8 @@ OWN = {name: name for name in World().names}
     ],
 )
 def test_names_that_do_not_fit_are_refused(world, make, names, error, message):
-    X, y = world.draw(2)
     with pytest.raises(error, match=message):
-        make(world, class_names=names).fit(X, y)
+        make(world, class_names=names).fit(*world.draw(2))
 
 
 def test_labels_that_are_no_words_are_not_asked_for(world):
@@ -220,9 +217,8 @@ def test_labels_that_are_no_words_are_not_asked_for(world):
     ],
 )
 def test_prompts_that_do_not_fit_are_refused(world, make, prompts, message):
-    X, y = world.draw(2)
     with pytest.raises(ValueError, match=message):
-        make(world).set_params(prompts=prompts).fit(X, y)
+        make(world).set_params(prompts=prompts).fit(*world.draw(2))
 
 
 def test_prompts_are_found_by_label_then_by_name(world):

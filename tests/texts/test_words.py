@@ -78,9 +78,8 @@ def test_words_are_decomposed_once_per_process(world):
     ],
 )
 def test_a_vocabulary_of_other_things_is_refused(world, vocabulary, message):
-    X, y = world.draw(2)
     with pytest.raises((TypeError, ValueError), match=message):
-        world.classifier(class_names="ignore", vocabulary=vocabulary).fit(X, y)
+        world.classifier(class_names="ignore", vocabulary=vocabulary).fit(*world.draw(2))
 
 
 def test_words_need_an_encoder_of_their_width(world, make_world):
