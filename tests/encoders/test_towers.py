@@ -1,5 +1,7 @@
 """The last layers of towers, and a text tower without its own or with a shorter context."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import open_clip
 import pytest
@@ -93,11 +95,6 @@ def test_the_context_is_cut_in_a_tower_of_its_own_that_reads_a_token_by_its_id(m
     )
 
 
-class _Outputs:
-    def __init__(self, last_hidden_state):
-        self.last_hidden_state = last_hidden_state
-
-
 class _TransformerOfTransformers(torch.nn.Module):
     """Stands in for a model of the package transformers, which is not needed to test what comes after it."""
 
@@ -106,7 +103,7 @@ class _TransformerOfTransformers(torch.nn.Module):
         self.embedding = torch.nn.Embedding(1000, width)
 
     def forward(self, input_ids, attention_mask):
-        return _Outputs(self.embedding(input_ids))
+        return SimpleNamespace(last_hidden_state=self.embedding(input_ids))
 
 
 def hugging_face_model(small, projection, width=24):
@@ -115,7 +112,7 @@ def hugging_face_model(small, projection, width=24):
     tower = HFTextEncoder.__new__(HFTextEncoder)
     torch.nn.Module.__init__(tower)
     tower.output_tokens = False
-    tower.config = type("Config", (), {"pad_token_id": 0})
+    tower.config = SimpleNamespace(pad_token_id=0)
     tower.transformer = _TransformerOfTransformers(width)
     tower.pooler = MeanPooler()
     tower.proj = projection
