@@ -299,8 +299,8 @@ def test_bad_images_become_rows_of_nan_and_all_others_stay_in_place(encoder, pat
     assert len(caught) == 1
     assert np.isnan(got[bad]).all()
     close(np.delete(got, bad, axis=0), np.vstack([expected, expected[:1]]))
-    with pytest.warns(UserWarning, match="2 of 2 images"):
-        assert np.isnan(encoder.set_params(normalize=True).transform(["a.jpg", "b.jpg"])).all()
+    with pytest.warns(UserWarning, match=r"3 of 3 images .*, 2 \('c.jpg'\)\. The first"):
+        assert np.isnan(encoder.set_params(normalize=True).transform(["a.jpg", "b.jpg", "c.jpg"])).all()
 
 
 def test_threads_read_parts_of_one_open_image(encoder, tmp_path):

@@ -15,7 +15,6 @@ from sksemobridge import (
     ZeroShotClassifier,
     mean_average_precision,
 )
-from sksemobridge._utils.validation import listed
 
 from ..conftest import TEMPLATE
 
@@ -101,13 +100,6 @@ def test_tensors_of_any_kind_are_embeddings(world):
     expected = classifier.predict_proba(X.float().detach().numpy())
     np.testing.assert_array_equal(classifier.predict_proba(X), expected)
     assert mean_average_precision(X, X.float(), y, y) == 1
-
-
-@pytest.mark.parametrize(
-    ("items", "message"), [([], ""), (range(5), "0, 1, 2, 3, 4"), ("abcdefg", "a, b, c, d, e and 2 more")]
-)
-def test_a_message_names_the_first_and_counts_the_others(items, message):
-    assert listed(items) == message
 
 
 # Text encoders
