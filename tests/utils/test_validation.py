@@ -206,37 +206,33 @@ def test_labels_without_an_order_or_in_two_dimensions_are_refused():
             call()
 
 
-GROUPS_AND_WEIGHTS = {
-    "groups": [
-        ([np.nan, np.nan, "a", "b"], r"groups .* in rows \[0, 1\]"),
-        (np.ma.array([1, 1, 2, 3], mask=[1, 1, 0, 0]), r"groups .* in rows \[0, 1\]"),
-        (np.array(["a", pd.NA, "b", "b"], dtype=object), r"groups contains NaN or None in rows \[1\]"),
-        (np.array(["a", 1, "a", 1], dtype=object), "groups mix text"),
-        ([1, 2], "inconsistent"),
-    ],
-    "sample_weight": [
-        (np.full(4, -1.0), "Negative"),
-        (np.full(4, np.nan), "NaN"),
-        (np.zeros(4), "zero"),
+@pytest.mark.parametrize(
+    ("of_rows", "message"),
+    [
+        ({"groups": [np.nan, np.nan, "a", "b"]}, r"groups .* in rows \[0, 1\]"),
+        ({"groups": np.ma.array([1, 1, 2, 3], mask=[1, 1, 0, 0])}, r"groups .* in rows \[0, 1\]"),
+        (
+            {"groups": np.array(["a", pd.NA, "b", "b"], dtype=object)},
+            r"groups contains NaN or None in rows \[1\]",
+        ),
+        ({"groups": np.array(["a", 1, "a", 1], dtype=object)}, "groups mix text"),
+        ({"groups": [1, 2]}, "inconsistent"),
+        ({"sample_weight": np.full(4, -1.0)}, "Negative"),
+        ({"sample_weight": np.full(4, np.nan)}, "NaN"),
+        ({"sample_weight": np.zeros(4)}, "zero"),
         *(
-            ([1, extreme, 1, 1], "Only their ratios matter: divide all by one factor")
+            ({"sample_weight": [1, extreme, 1, 1]}, "Only their ratios matter: divide all by one factor")
             for extreme in (1e308, 1e-310)
         ),
         *(
-            (no_numbers, "one real number for each row")
+            ({"sample_weight": no_numbers}, "one real number for each row")
             for no_numbers in ([1j] * 4, ["a"] * 4, {1: 2}, [10**400, 1, 1, 1], "ab")
         ),
     ],
-}
-
-
-@pytest.mark.parametrize(
-    ("name", "given", "message"),
-    [(name, *case) for name, cases in GROUPS_AND_WEIGHTS.items() for case in cases],
 )
-def test_groups_and_weights_that_do_not_fit_are_named(name, given, message):
+def test_groups_and_weights_that_do_not_fit_are_named(of_rows, message):
     with pytest.raises(ValueError, match=message):
-        SeMoBridgeClassifier().fit(embeddings(4), [0, 0, 1, 1], **{name: given})
+        SeMoBridgeClassifier().fit(embeddings(4), [0, 0, 1, 1], **of_rows)
 
 
 def test_groups_of_any_kind_are_taken():
