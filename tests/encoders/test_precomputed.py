@@ -23,7 +23,7 @@ def test_precomputed_embeddings_are_looked_up(table):
     assert_array_equal(encoder.projection_bias_, np.arange(6.0))
     assert encoder.logit_scale_ == 50
     table["texts"][2], table["eos"][2] = "a", table["eos"][0]
-    twice = PrecomputedTextEncoder(**table)
+    twice = PrecomputedTextEncoder(**table).fit()
     assert_array_equal(twice.encode(["a"]), table["eos"][:1])
     assert twice.projection_bias_ is None
 
