@@ -180,7 +180,7 @@ def key_rate():
     """Keys that one core digests in a second."""
     import pyarrow as pa
 
-    from sksemobridge.distributed._keys import digest_rows
+    from sksemobridge.distributed._digests import digest_rows
 
     table = pa.table({"path": [f"/data/photos/{i:012d}.jpg" for i in range(100_000)]})
     return len(table) / cpu_timed(digest_rows, table, ["path"])[0]

@@ -3,13 +3,15 @@
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import joblib
 import numpy as np
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
-from ._keys import find
+from ..encoders._image_encoder import READING_VERSION
+from ._digests import find
 from ._output import OutputFolder
 from ._sources import open_source
 from ._stages import EmbedImages, Predict, check_top_k, takes_images
@@ -50,6 +52,14 @@ class JobReport:
     n_others: int
     n_changed: int
     compared: tuple
+
+
+class _Stage(NamedTuple):
+    """What the actors do: a class, the model that it takes, and its other parameters."""
+
+    actor: type
+    model: Any
+    params: dict
 
 
 def embed_dataset(
@@ -122,11 +132,12 @@ def embed_dataset(
     >>> encoder = CLIPImageEncoder("ViT-B-16", pretrained="openai")
     >>> embed_dataset("/data/photos", "/data/embeddings", encoder)  # doctest: +SKIP
     """
-    actors = _actor_options(concurrency, num_cpus, num_gpus)
+    actor_options = _actor_options(concurrency, num_cpus, num_gpus)
     opened = open_source(source, image_column, key_columns)
     manifest = {"job": "embed", "model": _describe_encoder(encoder), "dtype": str(np.dtype(dtype))}
-    stage = EmbedImages, encoder, {"image_column": opened.column, "dtype": dtype, "keep": opened.compared}
-    return _run(opened, output, manifest, stage, actors, batch_size, rows_per_file)
+    params = {"image_column": opened.column, "dtype": dtype, "keep": opened.identity_columns}
+    stage = _Stage(EmbedImages, encoder, params)
+    return _run(opened, output, manifest, stage, actor_options, batch_size, rows_per_file)
 
 
 def predict_dataset(
@@ -189,61 +200,68 @@ def predict_dataset(
         column, num_gpus = column or "embedding", num_gpus or 0
     else:
         model = {"encoder": _describe_encoder(estimator[0]), "classifier": joblib.hash(estimator[1:])}
-    actors = _actor_options(concurrency, num_cpus, num_gpus)
+    actor_options = _actor_options(concurrency, num_cpus, num_gpus)
     opened = open_source(source, column, key_columns, is_embedding=is_embedding)
     options = {"probabilities": probabilities, "top_k": top_k}
     manifest = {"job": "predict", "model": model, "classes": estimator.classes_.tolist(), **options}
-    stage = Predict, estimator, {"column": opened.column, "keep": opened.compared, **options}
-    return _run(opened, output, manifest, stage, actors, batch_size, rows_per_file)
+    params = {"column": opened.column, "keep": opened.identity_columns, **options}
+    stage = _Stage(Predict, estimator, params)
+    return _run(opened, output, manifest, stage, actor_options, batch_size, rows_per_file)
 
 
-def _run(source, output, manifest, stage, actors, batch_size, rows_per_file):
+def _run(opened, output, manifest, stage, actor_options, batch_size, rows_per_file):
     """Write the rows of the source that the output does not have, or has in another version. Returns the `JobReport`."""
-    folder = OutputFolder(output, source.key_columns, source.version_columns)
-    if f"{folder.location}/".startswith(f"{source.name}/"):
-        raise ValueError(f"The output {folder.location!r} lies in the source {source.name!r}.")
-    rows = source.digests()
-    manifest |= {"source": source.name, "column": source.column}
-    manifest |= {"key_columns": source.key_columns, "compared": source.compared}
+    folder = OutputFolder(output, opened.key_columns, opened.version_columns)
+    if f"{folder.location}/".startswith(f"{opened.name}/"):
+        raise ValueError(f"The output {folder.location!r} lies in the source {opened.name!r}.")
+    digests = opened.digests()
+    manifest |= {"source": opened.name, "column": opened.column}
+    manifest |= {"key_columns": opened.key_columns, "compared": opened.identity_columns}
     with folder.locked():
         folder.claim(manifest)
-        after, n_changed, n_repeats = folder.settle(rows)
-        n_before = int(np.sum(find(rows[:, 0], after) >= 0))
-        n_open = len(rows) - n_before
+        written, n_changed, n_repeats = folder.settle(digests)
+        n_before = int(np.sum(find(digests[:, 0], written) >= 0))
+        n_open = len(digests) - n_before
         if n_open:
             # Small enough that all actors are busy until near the end.
-            rows_per_block = min(rows_per_file, max(1, n_open // (4 * actors["compute"].min_size)))
+            rows_per_block = min(rows_per_file, max(1, n_open // (4 * actor_options["compute"].min_size)))
             # A larger batch would make Ray join blocks.
-            actors["batch_size"] = min(batch_size, rows_per_block)
-            _write(source.remaining(after, rows_per_block), stage, actors, folder, rows_per_file)
-            # A file that changed meanwhile is found by the next call.
-            after, _, n_more_repeats = folder.settle(rows[:0])
+            actor_options = actor_options | {"batch_size": min(batch_size, rows_per_block)}
+            _write(opened.remaining(written, rows_per_block), stage, actor_options, folder, rows_per_file)
+            # No versions to compare: only repeats are removed. The next call finds files that changed meanwhile.
+            written, _, n_more_repeats = folder.settle(digests[:0])
             n_repeats += n_more_repeats
         n_errors = folder.n_errors()
-    n_done = int(np.sum(find(rows[:, 0], after) >= 0))
-    if n_done < len(rows):
+    n_done = int(np.sum(find(digests[:, 0], written) >= 0))
+    if n_done < len(digests):
         raise RuntimeError(
-            f"{len(rows) - n_done} of {len(rows)} keys of {source.name!r} are not in {folder.location!r}; "
+            f"{len(digests) - n_done} of {len(digests)} keys of {opened.name!r} are not in {folder.location!r}; "
             "call again to add them. If they are missing again, the source gives other keys each time."
         )
-    n_others = len(after) - n_done
-    counts = len(rows), n_before, n_open, n_errors, n_repeats, n_others, n_changed
-    return JobReport(*counts, tuple(source.compared))
+    return JobReport(
+        n_rows=len(digests),
+        n_before=n_before,
+        n_new=n_open,
+        n_errors=n_errors,
+        n_repeats_dropped=n_repeats,
+        n_others=len(written) - n_done,
+        n_changed=n_changed,
+        compared=tuple(opened.identity_columns),
+    )
 
 
-def _write(rows, stage, actors, folder, rows_per_file):
+def _write(rows, stage, actor_options, folder, rows_per_file):
     """Send the rows through actors, and write the results."""
-    actor, model, parameters = stage
     with warnings.catch_warnings():
         # Ray deprecates max_task_retries as an option here, and has nothing else to limit retries.
         warnings.simplefilter("ignore", DeprecationWarning)
         results = rows.map_batches(
-            actor,
-            fn_constructor_args=[model],
-            fn_constructor_kwargs=parameters,
+            stage.actor,
+            fn_constructor_args=[stage.model],
+            fn_constructor_kwargs=stage.params,
             batch_format="pyarrow",
             max_task_retries=_MAX_TASK_RETRIES,
-            **actors,
+            **actor_options,
         )
     # After the loss of a node, actors may hold all CPUs. A task that asks for a CPU would never start.
     written = results.map_batches(
@@ -275,8 +293,9 @@ def _actor_options(concurrency, num_cpus, num_gpus):
     cpus, gpus = (np.array([node.get(kind, 0) for node in nodes]) for kind in ("CPU", "GPU"))
     if num_gpus is None:
         num_gpus = 1 if gpus.any() else 0
-    # An actor lies on one node. Wherever Ray puts this many, they fit, and one node has a whole CPU left.
+    # An actor lies on one node.
     n_fitting = np.minimum(cpus // num_cpus, gpus // num_gpus if num_gpus else np.inf).sum()
+    # `n_filling` actors could leave every node with less than one CPU. With one fewer, some node keeps a whole one.
     n_filling = ((cpus - 1) // num_cpus + 1).clip(min=0).sum()
     room = int(max(0, min(n_fitting, n_filling - 1)))
     if concurrency is None:
@@ -300,4 +319,5 @@ def _describe_encoder(encoder):
     # Local files count by content: next time, the model may lie elsewhere, and another one here.
     files = {Path(path).name: digest for path, digest in source.files}
     name = {"files": files} if files else {"name": str(source)}
-    return {"precision": encoder.precision, "normalize": bool(encoder.normalize), **name}
+    options = {"precision": encoder.precision, "normalize": bool(encoder.normalize)}
+    return {"reading": READING_VERSION, **options, **name}

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 from pyarrow import fs
 
-from ._keys import digest_rows, find, is_changed
+from ._digests import digest_rows, find, is_changed
 
 _MANIFEST = "_sksemobridge.json"
 _UNFINISHED = "_unfinished"
@@ -67,8 +67,8 @@ class OutputFolder:
                     f"this job is {wanted.get(name)}. Choose another output, or delete that one to begin anew."
                 )
 
-    def settle(self, sorted_rows):
-        """Remove unfinished files, rows of another version than in `sorted_rows`, and second copies of rows.
+    def settle(self, sorted_digests):
+        """Remove unfinished files, rows of another version than in `sorted_digests`, and second copies of rows.
 
         Returns the sorted digests of the keys that are left, how many rows of another version were removed, and how
         many copies.
@@ -80,8 +80,8 @@ class OutputFolder:
         chunks = [files[i : i + _FILES_PER_TASK] for i in range(0, len(files), _FILES_PER_TASK)]
         chunks = ray.get([digest.remote(chunk, self._fs, *self._columns) for chunk in chunks])
         parts = [part for chunk in chunks for part in chunk]
-        keep = [~is_changed(part, sorted_rows) for part in parts]
-        keys = np.concatenate([sorted_rows[:0, 0], *(part[kept, 0] for part, kept in zip(parts, keep))])
+        keep = [~is_changed(part, sorted_digests) for part in parts]
+        keys = np.concatenate([sorted_digests[:0, 0], *(part[kept, 0] for part, kept in zip(parts, keep))])
         keys.sort()
         n_changed = sum(map(len, parts)) - len(keys)
         is_repeat = keys[1:] == keys[:-1]

@@ -16,10 +16,10 @@ import pyarrow as pa
 from pyarrow import fs
 
 from ..datasets._folder import IMAGE_SUFFIXES, list_files
-from ._keys import VERSION_COLUMNS, digest_rows, find
+from ._digests import VERSION_COLUMNS, digest_rows, find
 
-_TABLES = "Parquet", "WebDataset shards"
-_KINDS = dict(zip((".parquet", ".tar"), _TABLES)) | dict.fromkeys(IMAGE_SUFFIXES, "images")
+_TABLE_KINDS = "Parquet", "WebDataset shards"
+_KINDS = dict(zip((".parquet", ".tar"), _TABLE_KINDS)) | dict.fromkeys(IMAGE_SUFFIXES, "images")
 _RESULTS = "embedding", "error", "label", "probabilities", "top_labels", "top_probabilities"
 _ADDED_COLUMNS = {*_RESULTS, *VERSION_COLUMNS}
 _NO_CPU = {"batch_format": "pyarrow", "num_cpus": 0}
@@ -40,29 +40,30 @@ class Source:
     version_columns: list
 
     @property
-    def compared(self):
+    def identity_columns(self):
         """The columns by which the output has a row, or not."""
         return [*self.key_columns, *self.version_columns]
 
     def digests(self):
         """Digests of all rows, sorted by key; a `ValueError` if there are none, or a key occurs more than once."""
-        tables = _tables(self.rows, self.compared)
+        tables = _tables(self.rows, self.identity_columns)
         parts = [digest_rows(table, self.key_columns, self.version_columns) for table in tables]
         if not sum(map(len, parts)):
             raise ValueError(f"{self.name!r} has no rows.")
-        rows = np.concatenate(parts)
-        rows = rows[np.argsort(rows[:, 0])]
-        repeated = np.unique(rows[1:, 0][rows[1:, 0] == rows[:-1, 0]])
+        digests = np.concatenate(parts)
+        digests = digests[np.argsort(digests[:, 0])]
+        keys = digests[:, 0]
+        repeated = np.unique(keys[1:][keys[1:] == keys[:-1]])
         if len(repeated):
-            keys = pa.concat_tables(
+            examples = pa.concat_tables(
                 table.filter(digest_rows(table, self.key_columns)[:, 0] == repeated[0])
                 for table in _tables(self.rows, self.key_columns)
             )
             raise ValueError(
-                f"{len(repeated)} keys of {self.name!r} are there more than once, such as {keys.to_pylist()[0]}. Give "
+                f"{len(repeated)} keys of {self.name!r} are there more than once, such as {examples.to_pylist()[0]}. Give "
                 f"key_columns that tell all rows apart (now {self.key_columns}), if need be a column that numbers them."
             )
-        return rows
+        return digests
 
     def remaining(self, written, rows_per_block):
         """A dataset of the rows whose keys are not among `written`, which is sorted. Tables are cut into blocks."""
@@ -160,7 +161,7 @@ def _files_of_one_kind(name):
     for file in sorted(files):
         kind = _KINDS.get(Path(file).suffix.lower())
         # Folders such as `_temporary` hold unfinished tables of other programs.
-        if kind == "images" and is_local or kind in _TABLES and "/_" not in file.partition(path)[2]:
+        if kind == "images" and is_local or kind in _TABLE_KINDS and "/_" not in file.partition(path)[2]:
             by_kind[kind].append(_as_text(file))
     if len(by_kind) != 1:
         raise ValueError(

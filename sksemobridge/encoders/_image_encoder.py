@@ -21,7 +21,7 @@ from ._models import resolve_image_precision
 from ._pictures import decode, describe, fetch, picture_digest
 
 # Part of the keys in the cache. Increase it if pictures are read or scaled in another way.
-_READING_VERSION = 2
+READING_VERSION = 2
 
 # The encoder in `fit_transform`, and what to call after each batch. Each thread has its own. `fit_transform` calls `transform`,
 # which a subclass may replace. So this is no parameter.
@@ -152,7 +152,7 @@ class CLIPImageEncoder(CallbackSupportMixin, CLIPEncoder):
             compute=partial(loaded.embed_images, precision=precision),
             width=loaded.embed_dim,
             model_digest=lambda: (
-                f"image {_READING_VERSION} {precision} ".encode() + loaded.digest(of_images=True)
+                f"image {READING_VERSION} {precision} ".encode() + loaded.digest(of_images=True)
             ),
             n_threads=joblib.effective_n_jobs(self.n_jobs),
             errors=errors,

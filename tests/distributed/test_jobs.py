@@ -114,6 +114,11 @@ class TestResuming:
             embed_dataset(pictures, embedded[0], CLIPImageEncoder(**MINI, normalize=True))
         assert embed_dataset(pictures, embedded[0], ENCODER).n_before == N_PICTURES
 
+    def test_what_was_read_in_another_way_is_not_continued(self, embedded, pictures, monkeypatch):
+        monkeypatch.setattr(_jobs, "READING_VERSION", 0)
+        with pytest.raises(ValueError, match="results of another job: its 'model' is"):
+            embed_dataset(pictures, embedded[0], ENCODER)
+
     def test_a_run_that_was_killed_goes_on(self, cluster, pictures, notes, tmp_path):
         output = tmp_path / "out"
         script = tmp_path / "run.py"

@@ -4,7 +4,7 @@ from numpy.testing import assert_array_equal
 
 pa = pytest.importorskip("pyarrow")
 
-from sksemobridge.distributed._keys import digest_rows  # noqa: E402
+from sksemobridge.distributed._digests import digest_rows  # noqa: E402
 
 
 def test_digests_do_not_depend_on_how_arrow_holds_values():

@@ -37,10 +37,10 @@ def find(keys, sorted_keys):
     return np.where(sorted_keys[places] == keys, places, -1)
 
 
-def is_changed(rows, sorted_rows):
-    """Which rows have another version than the row of the same key in `sorted_rows`, if its version is known."""
-    places = find(rows[:, 0], sorted_rows[:, 0])
+def is_changed(digests, sorted_digests):
+    """Which rows have another version than the row of the same key in `sorted_digests`, if its version is known."""
+    places = find(digests[:, 0], sorted_digests[:, 0])
     changed = places >= 0
-    now = sorted_rows[places[changed], 1]
-    changed[changed] = (now != rows[changed, 1]) & (now != _UNKNOWN)
+    now = sorted_digests[places[changed], 1]
+    changed[changed] = (now != digests[changed, 1]) & (now != _UNKNOWN)
     return changed
