@@ -40,8 +40,8 @@ class JobReport:
     n_changed : int
         Rows of earlier calls whose file has changed. They also count in `n_new`.
     compared : tuple of str
-        Columns that identify finished rows. Without `file_size` and `file_modified`, an image that was replaced under the
-        same key keeps its old row.
+        Columns that identify finished rows. Without `file_size` and `file_modified`, an image that was replaced under
+        the same key keeps its old row.
     """
 
     n_rows: int
@@ -100,8 +100,8 @@ def embed_dataset(
     dtype : {"float32", "float16"}, default="float32"
         Type of the embeddings.
     concurrency : int, tuple of two int or None, default=None
-        Number of actors, or their smallest and largest number in a pool that grows with the cluster. By default there are as
-        many as the nodes have room for, with one CPU left for reading and writing.
+        Number of actors, or their smallest and largest number in a pool that grows with the cluster. By default there
+        are as many as the nodes have room for, with one CPU left for reading and writing.
     num_cpus : float, default=1
         CPUs for each actor.
     num_gpus : float or None, default=None
@@ -120,8 +120,8 @@ def embed_dataset(
     ImportError
         If Ray is not installed.
     ValueError
-        If keys of the source are not unique, if the output has results of another job, model or source, if the name of a
-        file is not UTF-8, or if the cluster has no room for the actors.
+        If keys of the source are not unique, if the output has results of another job, model or source, if the name of
+        a file is not UTF-8, or if the cluster has no room for the actors.
     RuntimeError
         If another job writes to the output, or if keys are missing at the end. The next call continues.
 
@@ -157,8 +157,8 @@ def predict_dataset(
 ):
     """Predict on a cluster, into Parquet files with each key exactly once.
 
-    The output has the key columns and the columns of `Predict`. The file `_sksemobridge.json` in it lists the classes in the
-    order of the probabilities. A repeated call continues, as in `embed_dataset`.
+    The output has the key columns and the columns of `Predict`. The file `_sksemobridge.json` in it lists the classes
+    in the order of the probabilities. A repeated call continues, as in `embed_dataset`.
 
     Parameters
     ----------
@@ -210,7 +210,7 @@ def predict_dataset(
 
 
 def _run(opened, output, manifest, stage, actor_options, batch_size, rows_per_file):
-    """Write the rows of the source that the output does not have, or has in another version. Returns the `JobReport`."""
+    """Write the rows that the output does not have, or has in another version. Returns the `JobReport`."""
     folder = OutputFolder(output, opened.key_columns, opened.version_columns)
     if f"{folder.location}/".startswith(f"{opened.name}/"):
         raise ValueError(f"The output {folder.location!r} lies in the source {opened.name!r}.")
@@ -319,5 +319,5 @@ def _describe_encoder(encoder):
     # Local files count by content: next time, the model may lie elsewhere, and another one here.
     files = {Path(path).name: digest for path, digest in source.files}
     name = {"files": files} if files else {"name": str(source)}
-    options = {"precision": encoder.precision, "normalize": bool(encoder.normalize)}
-    return {"reading": READING_VERSION, **options, **name}
+    name |= {"precision": encoder.precision, "normalize": bool(encoder.normalize)}
+    return {"reading": READING_VERSION, **name}

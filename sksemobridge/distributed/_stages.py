@@ -86,14 +86,14 @@ class Predict:
     """Predict from a column of embeddings or images, for `ray.data.Dataset.map_batches` with `batch_format="pyarrow"`.
 
     The result has the columns `label` and `error`, and on request `probabilities` (float32, in the order of
-    `estimator.classes_`), `top_labels` and `top_probabilities`. In a row without an embedding they are null, and `error`
-    has the reason.
+    `estimator.classes_`), `top_labels` and `top_probabilities`. In a row without an embedding they are null, and
+    `error` has the reason.
 
     Parameters
     ----------
     estimator : fitted classifier or Pipeline
-        A pipeline that begins with a `CLIPImageEncoder` predicts from images. Each actor loads its model once. All others
-        predict from embeddings.
+        A pipeline that begins with a `CLIPImageEncoder` predicts from images. Each actor loads its model once. All
+        others predict from embeddings.
     column : str or None, default=None
         Column with images (by default `"image"`) or embeddings (by default `"embedding"`).
     probabilities : bool, default=False
@@ -186,7 +186,7 @@ def _read_embeddings(batch, name):
 
 
 def _result(batch, keep, replaced, columns, errors):
-    """The columns `keep` of a batch (None: all but `replaced`), `columns` with nulls in rows with an error, and errors."""
+    """Columns `keep` of a batch (None: all but `replaced`), `columns` with nulls in rows with an error, and errors."""
     if keep is None:
         keep = [name for name in batch.column_names if name not in (replaced, *columns, "error")]
     table, valid = batch.select(keep), np.equal(errors, None)

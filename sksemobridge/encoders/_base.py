@@ -107,7 +107,7 @@ class CLIPEncoder(StatelessEncoder):
     """An encoder whose parameters name a CLIP model. It holds no weights.
 
     The model is loaded on first use. All encoders of the process that name it share it. An encoder from a file that
-    another program wrote has `cache=None`. Copies keep their cache, and so do encoders that are sent to a worker process.
+    another program wrote has `cache=None`. Copies keep their cache, and so do encoders that go to worker processes.
     """
 
     _parameter_constraints: dict = {

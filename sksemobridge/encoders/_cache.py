@@ -35,8 +35,8 @@ class EmbeddingCache:
     """A folder in which encoders with `cache=directory` keep embeddings.
 
     Several processes may use it at once. Their batches are computed in turns, so two GPUs need two folders. The folder
-    must be on a local disk. A crash loses only what was being written. Damaged embeddings are found by checksums, and computed
-    again.
+    must be on a local disk. A crash loses only what was being written. Damaged embeddings are found by checksums, and
+    computed again.
 
     Parameters
     ----------
@@ -113,10 +113,10 @@ class EmbeddingCache:
                 _warn(self.directory, f"cannot be written anew ({damage}), so all of it was dropped.")
 
     def _use(self, function, *args):
-        """The result of `function(connection, *args)`, and None.
+        """Call `function(connection, *args)`. Returns `(result, damage)`.
 
-        Without a file the result is 0. If the file is damaged it is 0 too, and the error takes the place of None. An
-        OSError says that the file is in use, or may not be written.
+        `damage` is None, or the error if the file is damaged (then the result is 0). Without a file the result is 0.
+        An OSError says that the file is in use, or may not be written.
         """
         path = self.directory / _FILE
         if not path.exists():

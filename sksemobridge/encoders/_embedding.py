@@ -12,7 +12,7 @@ from .._utils.validation import warn_caller
 from ._cache import CacheSession
 from ._pictures import ImageReadError, describe
 
-# A search embeds hundreds of times, mostly what is cached. A shorter bar would only flicker.
+# A `GridSearchCV` embeds hundreds of times, mostly what is cached. A shorter bar would only flicker.
 _BAR_AFTER_SECONDS = 2
 
 
@@ -31,15 +31,15 @@ def embed(
 ):
     """Embeddings `(n, width)` of images or texts in float32, with NaN in rows that cannot be read.
 
-    `bar_options` are those of tqdm. `read(source)` gives a digest of the content, and a function that makes the input of
-    the model; `n_threads` call both. `compute` takes a tensor of inputs. `model_digest()` gives, as bytes, what embeddings
-    depend on besides the content. `errors` gets the `ImageReadError` of each row that cannot be read; if it is None, the
-    first one is raised. `batch_done` is called after every `batch_size` sources.
+    `bar_options` are those of tqdm. `read(source)` gives a digest of the content, and a function that makes the input
+    of the model; `n_threads` call both. `compute` takes a tensor of inputs. `model_digest()` gives, as bytes, what
+    embeddings depend on besides the content. `errors` gets the `ImageReadError` of each row that cannot be read; if it
+    is None, the first one is raised. `batch_done` is called after every `batch_size` sources.
     """
     from tqdm.auto import tqdm
 
     n = len(sources)
-    batch_size = fitting_size = encoder.batch_size
+    batch_size = chunk_size = encoder.batch_size
     embeddings = np.full((n, width), np.nan, dtype=np.float32)
     rows_by_key = defaultdict(list)
     batch = []
@@ -52,6 +52,8 @@ def embed(
             """The key of a source, its embedding if the cache has it, and the input of the model if it is needed."""
             digest, load = read(sources[row])
             key = hashlib.sha256(prefix + digest).digest()
+            # Threads see `rows_by_key` late, so a content may be loaded twice. It is never missing: the row that
+            # registers a key saw it unregistered.
             cached = cache.get(key)
             return key, cached, load() if cached is None and key not in rows_by_key else None
 
@@ -72,15 +74,15 @@ def embed(
                         batch.append((row, key, model_input))
                 is_last = row == n - 1
                 if batch and (len(batch) == batch_size or is_last):
-                    fitting_size = _embed_batch(batch, embeddings, compute, cache, fitting_size)
+                    chunk_size = _embed_batch(batch, embeddings, compute, cache, chunk_size)
                     batch = []
                 bar.update()
                 if batch_done is not None and ((row + 1) % batch_size == 0 or is_last):
                     batch_done()
-    if fitting_size < batch_size:
+    if chunk_size < batch_size:
         warn_caller(
-            f"Batches of {batch_size} did not fit in the memory of the device; the last were computed {fitting_size} at "
-            "a time. Set batch_size to that or less.",
+            f"Batches of {batch_size} did not fit in the memory of the device; the last were computed {chunk_size} at a "
+            "time. Set batch_size to that or less.",
             RuntimeWarning,
         )
     for first, *copies in rows_by_key.values():
@@ -109,7 +111,7 @@ def _read_ahead(prepare, n, n_ahead, n_threads):
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _embed_batch(batch, embeddings, compute, cache, size):
+def _embed_batch(batch, embeddings, compute, cache, chunk_size):
     """Fill the rows of a batch; return how many inputs fitted into the memory of the device at once."""
     import torch
 
@@ -124,22 +126,23 @@ def _embed_batch(batch, embeddings, compute, cache, size):
                 embeddings[row] = cached
         if missing:
             rows, keys, inputs = zip(*missing)
-            computed, size = _compute_in_pieces(compute, torch.from_numpy(np.stack(inputs)), size)
+            inputs = torch.from_numpy(np.stack(inputs))
+            computed, chunk_size = _compute_in_chunks(compute, inputs, chunk_size)
             embeddings[list(rows)] = computed
             cache.put(keys, computed)
-    return size
+    return chunk_size
 
 
-def _compute_in_pieces(compute, inputs, size):
-    """`compute(inputs)` in NumPy, and how many inputs it took at once: `size`, halved each time memory ran out."""
+def _compute_in_chunks(compute, inputs, chunk_size):
+    """`compute(inputs)` in NumPy, and the `chunk_size` that fitted: it is halved each time memory runs out."""
     import torch
 
     while True:
         try:
-            return torch.cat([compute(piece) for piece in inputs.split(size)]).cpu().numpy(), size
+            return torch.cat([compute(chunk) for chunk in inputs.split(chunk_size)]).cpu().numpy(), chunk_size
         except torch.OutOfMemoryError:
-            if size == 1:
+            if chunk_size == 1:
                 raise
         # Not in the handler: its exception keeps the tensors of the failed pass in memory.
-        size = (min(size, len(inputs)) + 1) // 2
+        chunk_size = (min(chunk_size, len(inputs)) + 1) // 2
         torch.cuda.empty_cache()

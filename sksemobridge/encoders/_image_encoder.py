@@ -23,8 +23,8 @@ from ._pictures import decode, describe, fetch, picture_digest
 # Part of the keys in the cache. Increase it if pictures are read or scaled in another way.
 READING_VERSION = 2
 
-# The encoder in `fit_transform`, and what to call after each batch. Each thread has its own. `fit_transform` calls `transform`,
-# which a subclass may replace. So this is no parameter.
+# `fit_transform` sets `(itself, batch_done)` here, and `transform` calls `batch_done` after each batch. It is not a
+# parameter of `transform`, because subclasses replace `transform`.
 _in_fit_transform: ContextVar = ContextVar("in_fit_transform", default=(None, None))
 
 
@@ -37,9 +37,9 @@ class CLIPImageEncoder(CallbackSupportMixin, CLIPEncoder):
     Parameters
     ----------
     model_name : str, default="ViT-B-16"
-        A model of open_clip, `"hf-hub:..."` or `"local-dir:..."`. `"mini"` with `pretrained="bundled"` needs no network.
+        A model of open_clip, `"hf-hub:..."` or `"local-dir:..."`. `"mini"` (`pretrained="bundled"`) needs no network.
     pretrained : str, path or None, default="openai"
-        A tag of open_clip, or a checkpoint. For OpenAI's weights in a checkpoint, the model name must end in `-quickgelu`.
+        A tag of open_clip, or a checkpoint. For a checkpoint of OpenAI's weights, the model name must end in `-quickgelu`.
     device : str, default="auto"
         Torch device. `"auto"` is a CUDA GPU if there is one, else the CPU.
     precision : {"auto", "fp32", "bf16", "fp16"}, default="auto"
@@ -112,8 +112,8 @@ class CLIPImageEncoder(CallbackSupportMixin, CLIPEncoder):
         Parameters
         ----------
         X : list, tuple, array, series or one-column data frame of n images
-            Each image is a path, the bytes of a file, an image of Pillow, a file of `fsspec.open`, or a uint8 array of shape
-            `(h, w)`, `(h, w, 3)` or `(h, w, 4)`. `(image, box)` is a part of an image, with the box
+            Each image is a path, the bytes of a file, an image of Pillow, a file of `fsspec.open`, or a uint8 array of
+            shape `(h, w)`, `(h, w, 3)` or `(h, w, 4)`. `(image, box)` is a part of an image, with the box
             `(left, top, right, bottom)` in pixels. A mapping with `"bytes"` and `"path"` comes from the package datasets.
 
         Returns
@@ -135,14 +135,14 @@ class CLIPImageEncoder(CallbackSupportMixin, CLIPEncoder):
         encoder, batch_done = _in_fit_transform.get()
 
         def read(source):
-            # This decodes images of Pillow and parts `(image, box)`, but no files and bytes.
+            # Cheap part: a digest. Files and bytes stay encoded: `fetch` decodes only images of Pillow, `(image, box)`.
             content = fetch(source)
 
-            def load():
-                """Pixels for the model. An image that the cache knows is not loaded."""
-                return np.asarray(loaded.crop(decode(content, max(loaded.image_size))))
+            def decode_and_crop():
+                """Pixels for the model. They are not needed if the cache knows the image."""
+                return np.asarray(loaded.crop(decode(content, shortest_side=max(loaded.image_size))))
 
-            return picture_digest(content), load
+            return picture_digest(content), decode_and_crop
 
         embeddings = embed(
             self,

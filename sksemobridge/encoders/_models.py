@@ -19,7 +19,7 @@ SMALL_TOWER = 5_000_000
 
 
 class LoadedModel:
-    """A model of open_clip that encoders share, in float32, in evaluation mode, without gradients. Nothing changes it."""
+    """A model of open_clip that encoders share, in float32 and evaluation mode, without gradients. It never changes."""
 
     def __init__(self, source, device, model, config):
         from open_clip.transform import PreprocessCfg, image_transform_v2
@@ -30,8 +30,8 @@ class LoadedModel:
         self.n_image_parameters = sum(weight.numel() for weight in model.visual.parameters())
         self._config = config
         self._preprocess = PreprocessCfg(**model.visual.preprocess_cfg)
-        # The model's own preprocessing in two parts: `crop` for one image, `as_input` for a batch on the model's device.
-        *geometry, _, normalize = image_transform_v2(self._preprocess, is_train=False).transforms
+        # The model's own preprocessing in two parts: `crop` for one image, `as_input` for a batch on the device.
+        *geometry, _to_tensor, normalize = image_transform_v2(self._preprocess, is_train=False).transforms
         size = self._preprocess.size
         self.image_size = (size, size) if isinstance(size, int) else tuple(size)
         self._geometry = Compose(geometry)
@@ -130,7 +130,7 @@ class LoadedModel:
         return self._once("model in bf16", copy_in_bf16), torch.bfloat16
 
     def tokenize(self, text):
-        """Token ids of a text as an array, and whether it is longer than the model reads, so that its end is missing."""
+        """Token ids of a text as an array, and whether its end is missing: it is longer than the model reads."""
         # Only now: a tokenizer may come from a hub, and images need none.
         tokenizer = self._once("tokenizer", lambda: load_tokenizer(self.source, self._config))
         tokens = tokenizer([text])[0].numpy()
@@ -174,9 +174,9 @@ def get_model(model_name, pretrained, device):
     source = find_source(model_name, pretrained)
     device = resolve_device(device)
     with _slots_lock:
-        loading, loaded = _slot(source, device)
+        lock, loaded = _slot(source, device)
     # Threads that want the same model wait for one that loads it. Others do not.
-    with loading:
+    with lock:
         if not loaded:
             loaded.append(_load(source, device))
         return loaded[0]

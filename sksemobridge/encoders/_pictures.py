@@ -31,9 +31,9 @@ _PIXEL_BYTES = 8
 _ORIENTATION = 0x0112
 _TURNS = "FLIP_LEFT_RIGHT ROTATE_180 FLIP_TOP_BOTTOM TRANSPOSE ROTATE_270 TRANSVERSE ROTATE_90"
 _UPRIGHT = dict(enumerate(_TURNS.split(), start=2))
-# A JPEG may be shrunk by a factor while it is decoded. Afterwards, its shorter side must still be this many times as long as
-# the input of the model. With smaller margins, some embeddings of photographs or noise by the bundled model have cosines
-# below 0.999 to those of whole pictures.
+# A JPEG may be shrunk by a factor while it is decoded. Afterwards, its shorter side must still be this many times as
+# long as the input of the model. With smaller margins, some embeddings of photographs or noise by the bundled model
+# have cosines below 0.999 to those of whole pictures.
 _SHRINKS = {8: 1.5, 4: 1.5, 2: 2}
 
 # Threads read several parts of one open image, or file, one after the other. Different ones rarely wait for each other.
@@ -242,7 +242,7 @@ def _crop(picture, box):
 
 
 class _Head:
-    """A file that may be read in a limited number of steps. In a broken JPEG, Pillow reads byte after byte to the end."""
+    """A file that may be read in a limited number of steps. Pillow reads a broken JPEG byte by byte to its end."""
 
     def __init__(self, file):
         self.seek, self.tell = file.seek, file.tell

@@ -104,8 +104,8 @@ def _digest(path, state):
 def arguments_for_loading(source, config=None):
     """Model name and options for `open_clip.create_model`. They name the files of earlier downloads, if there are any.
 
-    With `config`, the repository of the text tower is looked for, too. `ConnectionError` if files must be downloaded and
-    the hub does not answer.
+    With `config`, the repository of the text tower is looked for, too. `ConnectionError` if files must be downloaded
+    and the hub does not answer.
     """
     name = source.name
     options = {"pretrained": source.pretrained}

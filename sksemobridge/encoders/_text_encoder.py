@@ -93,7 +93,7 @@ class CLIPTextEncoder(TextEncoder, CLIPEncoder):
 
     def _embed(self, texts, project):
         loaded = self._model()
-        # Embeddings depend on nothing else. A checkpoint that has changed is another source. Another cache is to be filled.
+        # Embeddings depend on no more: a changed checkpoint is another source. But another cache is to be filled.
         shared = repr((self._source(), self._precision(), project, self.cache))
         keys = [f"{shared} {text}" for text in texts]
         known = _known.get_many(keys, texts, partial(self._compute, loaded, project))
@@ -107,7 +107,7 @@ class CLIPTextEncoder(TextEncoder, CLIPEncoder):
         return np.float32([row for row, _ in known]).reshape(len(texts), self._width(loaded, project))
 
     def _compute(self, loaded, project, texts):
-        """For each text its embedding, and the number of tokens that the model reads if its end is cut off, else None."""
+        """For each text its embedding, and if its end is cut off, how many tokens the model reads, else None."""
         precision = self._precision()
         space = "joint" if project else "eos"
         cut = {}

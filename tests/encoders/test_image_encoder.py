@@ -1,5 +1,6 @@
 """Images to embeddings: every container, every batch, and rows that stay in place."""
 
+import hashlib
 import shutil
 import threading
 import time
@@ -21,7 +22,11 @@ from sklearn.compose import ColumnTransformer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
+from sksemobridge.datasets import load_emoji
 from sksemobridge.encoders import CLIPImageEncoder, ImageReadError
+from sksemobridge.encoders._image_encoder import READING_VERSION
+from sksemobridge.encoders._models import get_model
+from sksemobridge.encoders._pictures import decode, fetch
 
 from ..encoder_helpers import (
     BUNDLED,
@@ -63,6 +68,21 @@ def expected(pictures):
 def close(got, wanted):
     assert got.dtype == np.float32
     assert_allclose(got, wanted, atol=1e-5)
+
+
+def test_pixels_for_the_model_change_only_with_the_reading_version(tmp_path):
+    # No JPEG: its pixels depend on the library that decodes it.
+    emoji, model = load_emoji().images[0], get_model("mini", "bundled", "cpu")
+    wide, deep = emoji[5:35], emoji[..., 0].astype(np.uint16) * 200
+    translucent = np.dstack([emoji, emoji[..., 1]])
+    for name, pixels in (("wide", wide), ("translucent", translucent), ("deep", deep)):
+        Image.fromarray(pixels).save(tmp_path / f"{name}.png")
+    digest = hashlib.sha256()
+    for source in (emoji, wide[..., 0], translucent, *sorted(tmp_path.iterdir())):
+        picture = decode(fetch(source), shortest_side=max(model.image_size))
+        digest.update(np.asarray(model.crop(picture)))
+    # Whoever changes the digest must increase `READING_VERSION`. Else caches mix embeddings of different pixels.
+    assert (READING_VERSION, digest.hexdigest()[:16]) == (2, "09a736ea444af137")
 
 
 def test_coca_is_not_normalised_either(tmp_path, pictures):
