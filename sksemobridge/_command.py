@@ -14,22 +14,22 @@ from pathlib import Path
 
 import joblib
 
-from ._copies import is_of_copies, sort_into
 from ._folder_table import NONE_OF_THESE, WRITERS, image_pipeline, label_files, write_table
 from ._report import report
 from ._saving import trusted_types
+from ._sort_into import is_of_copies, sort_into
 from ._user_shots import learn, say
 from ._utils.files import new_file
 from .datasets._folder import existing_folder, is_image, list_files
 from .encoders import ModelLoadError
 
-MODELS = (".joblib", ".skops")
+CLASSIFIER_SUFFIXES = (".joblib", ".skops")
 # Packages that some kinds of files need besides this one.
 NEEDS = {".xlsx": ["pandas", "openpyxl"], ".parquet": ["pandas", "pyarrow"], ".skops": ["skops"]}
 EPILOG = """\
-Exit status: 0 if every image has a label or belongs to none of the classes; 1 if images were skipped (the table lists them
-with the reason); 2 for wrong arguments; 3 if the model cannot be loaded, or a file cannot be read or written; 130 if
-interrupted. No file is moved, and no existing file is overwritten."""
+Exit status: 0 if every image has a label or belongs to none of the classes; 1 if images or shots could not be read
+(printed with the reason; the table lists the images); 2 for wrong arguments; 3 if the model cannot be loaded, or a file
+cannot be read or written; 130 if interrupted. No file is moved, and no existing file is overwritten."""
 
 
 def main(argv=None):
@@ -50,12 +50,13 @@ def main(argv=None):
             label.error(str(error))
         except ModelLoadError as error:
             say(f"{error}\nFor a trial, use --model mini. It needs no download, but knows only drawn icons.")
+            return 3
         except OSError as error:
             say(f"sksemobridge label: {error}")
+            return 3
         except KeyboardInterrupt:
             say("Interrupted.")
             return 130
-    return 3
 
 
 def _parsers():
@@ -78,15 +79,15 @@ def _parsers():
     source.add_argument(
         "--model-file",
         metavar="FILE",
-        type=functools.partial(_of_kind, kinds=MODELS),
+        type=functools.partial(_of_kind, kinds=CLASSIFIER_SUFFIXES),
         help="use a classifier from an earlier --save (.joblib files of others can run any program)",
     )
     for name, kinds, text in (
         ("--out", WRITERS, f"write the table to this file ({', '.join(WRITERS)})"),
         ("--report", [".html"], "write a page that shows the labels, and lets you correct them (.html)"),
-        ("--save", MODELS, "save the classifier (.skops or .joblib)"),
+        ("--save", CLASSIFIER_SUFFIXES, "save the classifier (.skops or .joblib)"),
     ):
-        check = functools.partial(_new_file, kinds=kinds)
+        check = functools.partial(_checked_new_path, kinds=kinds)
         add(name, metavar="FILE", type=check, required=name == "--out", help=text)
     add("--sep", choices=(",", ";", "tab"), metavar="MARK", help="separator of a .csv: , ; or tab")
     add(
@@ -134,7 +135,7 @@ def _of_kind(path, kinds):
     return path
 
 
-def _new_file(path, kinds):
+def _checked_new_path(path, kinds):
     """A file of one of these kinds that can be written, so that nothing fails after the work."""
     parent = Path(_of_kind(path, kinds)).absolute().parent
     if os.path.lexists(path):
@@ -148,6 +149,7 @@ def _new_file(path, kinds):
 
 def _check(args):
     """Refuse an empty folder and arguments that exclude each other. Set defaults that depend on other arguments."""
+    # For its error, if there are no files: later, the shots would be read and the model loaded in vain.
     list_files(args.photos)
     if args.model_file is not None and (args.names or args.corrections):
         raise ValueError(
@@ -178,8 +180,8 @@ def _check(args):
 def _label(args):
     cache, shots, given = None if args.no_cache else cache_folder(), None, {}
     if args.model_file is None:
-        model, tables = (args.model, args.pretrained), (args.names, args.corrections)
-        shots = learn(args.shots, model, *tables, cache=cache, alpha=args.alpha)
+        model = args.model, args.pretrained
+        shots = learn(args.shots, model, args.names, args.corrections, cache=cache, alpha=args.alpha)
         pipeline, given = shots.pipeline, shots.given
     else:
         pipeline = _load(args.model_file)
@@ -191,7 +193,7 @@ def _label(args):
             _save(pipeline, args.save)
             undo.callback(Path(args.save).unlink)
         if args.report is not None:
-            report(args.report, args.photos, pipeline, table, paths, embeddings, shots)
+            report(args.report, args.photos, pipeline.classes_, table, paths, embeddings, shots)
             undo.callback(Path(args.report).unlink)
         write_table(table, args.out, separator=args.sep, decimal=args.decimal)
         undo.pop_all()

@@ -21,8 +21,8 @@ from ._utils.array_api import l2_normalize, to_numpy
 from ._utils.sklearn import best_of
 from ._utils.validation import listed, validate_embeddings
 
-# Largest numbers of folds and of shots in the cross-validation. With ten folds, a fit has nearly all shots. If there are
-# more shots, an even sample is enough.
+# Largest numbers of folds and of shots in the cross-validation. With ten folds, a fit has nearly all shots. If there
+# are more shots, an even sample is enough.
 MOST_FOLDS, MOST_COMPARED = 10, 1000
 # Below this probability, a label is more likely wrong than right.
 DOUBTFUL = 0.5
@@ -38,8 +38,8 @@ class ShotEvaluation:
         Sorted labels, and number of shots of each class.
     accuracy, names_accuracy, logistic_accuracy : float
         Share of held-out shots with the right prediction: by the classifier, by the names alone, and by scikit-learn's
-        `LogisticRegression(C=10)` on unit embeddings, cross-validated. NaN if there is no such share: no shot can be left
-        out, there is no text, no class has two shots, or there is one class.
+        `LogisticRegression(C=10)` on unit embeddings, cross-validated. NaN if there is no such share: no shot can be
+        left out, there is no text, no class has two shots, or there is one class.
     mixed_up : tuple of (label, label, int) or None
         The two classes that are most often confused, and the number of held-out shots with this error.
     held_out_proba, label_proba : ndarrays of shape (n, C) and (n,)
@@ -82,7 +82,7 @@ def evaluate_shots(
 ) -> ShotEvaluation:
     """Measure the accuracy of a classifier on its own held-out shots, and find doubtful labels.
 
-    The classifier is compared with the names alone, and with scikit-learn's `LogisticRegression` on the same embeddings.
+    It is compared with the names alone, and with scikit-learn's `LogisticRegression` on the same embeddings.
 
     Parameters
     ----------

@@ -48,8 +48,8 @@ def predict_folder(
     estimator : Pipeline
         Fitted pipeline that begins with a `CLIPImageEncoder` and has `predict_proba`, or a search over one.
     folder : str or os.PathLike
-        Links to folders are followed. Hidden files and folders (with a leading dot) are left out, and so are the copies of
-        `sksemobridge label --sort-into`.
+        Links to folders are followed. Hidden files and folders (with a leading dot) are left out, and so are the copies
+        of `sksemobridge label --sort-into`.
     alpha : float, default=0.0
         Images with a p-value of at most `alpha` get no label. This needs a classifier with `p_values`.
     progress : bool, default=True
@@ -138,7 +138,7 @@ def image_pipeline(estimator):
 def label_files(pipeline, folder, *, alpha=0.0, progress=True, given=None):
     """The columns of `predict_folder`, the paths of readable images, and their embeddings `(n, D)`.
 
-    `given` maps real paths to labels by a person. The model does not change them. An empty label means none of the classes.
+    `given` maps real paths to labels by a person, which the model does not change. An empty label: none of the classes.
     """
     if not (isinstance(alpha, Real) and 0 <= alpha <= 1):
         raise ValueError(f"alpha={alpha!r} is not a number between 0 and 1.")
@@ -190,11 +190,14 @@ def _rows(pipeline, paths, embeddings, problems, alpha, given):
         best = np.argsort(-row, kind="stable")[:2].tolist()
         first, second = [*((classes[i], float(row[i])) for i in best), nothing][:2]
         label = given.get(os.path.realpath(path))
+        # A classifier without p-values has NaN.
+        has_label = not p_value <= alpha if label is None else label != ""
         if label is not None:
-            first, second = (label, 1.0) if label else nothing, nothing
-        elif p_value <= alpha:
+            first = (label, 1.0) if has_label else nothing
+            second = nothing
+        elif not has_label:
             first, second = nothing, first
-        yield path, *first, *second, float(p_value), NONE_OF_THESE if first is nothing else ""
+        yield path, *first, *second, float(p_value), "" if has_label else NONE_OF_THESE
 
 
 def write_table(table, path, *, separator=",", decimal="."):

@@ -94,16 +94,17 @@ def learn(folder, model, names_file, corrections_file, *, cache, alpha):
             f"{why}, and all images would be labelled {classes[0]!r}. Give the folder whose sub-folders are the "
             "classes, or --alpha to give no label to images of other things"
         )
-    words = {}
+    name_params = {}
     if names_file is not None:
-        words = read_names(names_file, sorted({*classes, *found.target_names}))
-    pipeline = make_semobridge_pipeline(*model, encoder_params={"cache": cache}, **words)
+        name_params = read_names(names_file, sorted({*classes, *found.target_names}))
+    pipeline = make_semobridge_pipeline(*model, encoder_params={"cache": cache}, **name_params)
     readable, paths, labels, embeddings = _embed(pipeline[0], paths, labels, found.target_names)
     uncorrected = None
     if corrections:
-        of_folder = readable[: len(folder_labels)]
-        if of_folder.any():
-            uncorrected = clone(pipeline[-1]).fit(embeddings[: of_folder.sum()], folder_labels[of_folder])
+        # `_correct` only appends, so the shots of the folder come first.
+        folder_rows = readable[: len(folder_labels)]
+        if folder_rows.any():
+            uncorrected = clone(pipeline[-1]).fit(embeddings[: folder_rows.sum()], folder_labels[folder_rows])
         kept = labels != ""
         paths, labels, embeddings = paths[kept], labels[kept], embeddings[kept]
     if 0 < alpha < 1 / (len(labels) + 1):
@@ -116,7 +117,7 @@ def learn(folder, model, names_file, corrections_file, *, cache, alpha):
     by_a_person = {os.path.realpath(path) for path in corrections}
     doubtful = [row for row in evaluation.doubtful if os.path.realpath(paths[row]) not in by_a_person]
     evaluation = replace(evaluation, doubtful=np.array(doubtful, dtype=np.intp))
-    _say_puzzling(words.get("class_names", dict(zip(classes, classes))), model[0])
+    _say_puzzling(name_params.get("class_names", dict(zip(classes, classes))), model[0])
     if pipeline[-1].blend_["trust"] < 0.5:
         say("Note: The shots show that the names of the classes say little to the model. Try other --names.")
     n_skipped = np.count_nonzero(~readable)
@@ -149,21 +150,21 @@ def _correct(paths, labels, corrections):
             say(f"Note: {kind} by the corrections: {', '.join(sorted(classes))}")
 
 
-def _embed(encoder, paths, labels, of_folder):
+def _embed(encoder, paths, labels, folder_classes):
     """Which shots can be read `(n,)`, and their paths, labels and embeddings. The others are printed.
 
-    It is a ValueError if a class has none. `of_folder` are the classes that the folder has.
+    It is a ValueError if a class has none. `folder_classes` are those that the folder has.
     """
     embeddings, problems = embed_readable(encoder, paths, progress=True)
     for path, problem in problems.items():
         say(f"Skipped the shot {path}: {problem}.")
     readable = np.array([path not in problems for path in paths])
-    paths, left = np.array(paths, dtype=object)[readable], np.array(labels, dtype=object)[readable]
-    lost = sorted(set(labels) - set(left) - {""})
+    paths, readable_labels = (np.array(values, dtype=object)[readable] for values in (paths, labels))
+    lost = sorted(set(labels) - set(readable_labels) - {""})
     if lost:
-        option = "--shots" if set(lost) <= set(of_folder) else "--corrections"
+        option = "--shots" if set(lost) <= set(folder_classes) else "--corrections"
         raise ValueError(f"{option}: no image of these classes can be read: {', '.join(lost)}")
-    return readable, paths, left, embeddings
+    return readable, paths, readable_labels, embeddings
 
 
 def _say_puzzling(names, model_name):

@@ -9,7 +9,7 @@ from unicodedata import normalize
 from ._texts.prompts import ENSEMBLE_TEMPLATES
 from ._utils.validation import warn_caller
 
-# The beginning of a text that is a formula in a spreadsheet, also after it was made safe with `'`.
+# The beginning of a formula in a spreadsheet, also after it was made safe with `'`. `page.js` has the same rule.
 FORMULA = r"(?='*[=+\-@\t])"
 
 

@@ -26,7 +26,7 @@ from .._utils.files import new_file
 from ..encoders._pictures import ImageReadError, decode, fetch
 
 # About 15 MB.
-MOST_THUMBNAILS = 2000
+N_THUMBNAILS = 2000
 # Pixels of the longer side of a thumbnail, and the quality of the JPEG: about 5 kB for each.
 SIDE, QUALITY = 160, 75
 # Closest shots of each picture.
@@ -41,7 +41,7 @@ def write_report(
     y_shots: ArrayLike | None = None,
     *,
     alpha: float = 0.0,
-    n_thumbnails: int = MOST_THUMBNAILS,
+    n_thumbnails: int = N_THUMBNAILS,
     progress: bool = True,
 ) -> None:
     """Label all images in a folder, and write a page that shows the labels.
@@ -57,11 +57,11 @@ def write_report(
     estimator, folder, alpha, progress
         See `predict_folder`.
     shots, y_shots : list of str and array-like, or None, default=None
-        Paths and labels of the labelled images, usually those of `fit`. With them, the page says how good the classifier
+        Paths and labels of labelled images, usually those of `fit`. With them, the page says how good the classifier
         is, and shows the closest shots of each image. This needs a `SeMoBridgeClassifier` with `blend="auto"`.
     n_thumbnails : int, default=2000
-        Number of small pictures inside the page (about 7 kB each). The browser reads other images from their files, so page
-        and files must stay where they are.
+        Number of small pictures inside the page (about 7 kB each). The browser reads other images from their files, so
+        page and files must stay where they are.
 
     Raises
     ------
@@ -81,7 +81,7 @@ def write_report(
     check_scalar(n_thumbnails, "n_thumbnails", Integral, min_val=0)
     if (shots is None) != (y_shots is None):
         raise ValueError("shots and y_shots, their labels, belong together.")
-    estimator, known = image_pipeline(estimator), None
+    estimator, user_shots = image_pipeline(estimator), None
     # A wrong shot must not become known only after a large folder.
     if y_shots is not None:
         shots = np.asarray([os.fspath(shot) for shot in shots], dtype=object)
@@ -89,13 +89,13 @@ def write_report(
         check_consistent_length(shots, y_shots)
         of_shots = estimator[0].transform(shots)
         evaluation = evaluate_shots(estimator[1:], of_shots, y_shots)
-        known = UserShots(estimator, shots, y_shots, of_shots, evaluation)
+        user_shots = UserShots(estimator, shots, y_shots, of_shots, evaluation)
     table, paths, embeddings = label_files(estimator, folder, alpha=alpha, progress=progress)
-    report(path, folder, estimator, table, paths, embeddings, known, n_thumbnails, progress)
+    report(path, folder, estimator.classes_, table, paths, embeddings, user_shots, n_thumbnails, progress)
 
 
 def report(
-    path, folder, estimator, table, paths, embeddings, shots, n_thumbnails=MOST_THUMBNAILS, progress=True
+    path, folder, classes, table, paths, embeddings, user_shots, n_thumbnails=N_THUMBNAILS, progress=True
 ):
     """Write a page from the results of `label_files`, and from `UserShots` or None.
 
@@ -103,7 +103,7 @@ def report(
     """
     from tqdm.contrib.concurrent import thread_map  # the package is imported without it
 
-    data = content(table, estimator.classes_, paths, embeddings, shots)
+    data = page_data(table, classes, paths, embeddings, user_shots)
     wanted = list(dict.fromkeys(item["file"] for item in _in_order(data)))[:n_thumbnails]
     small = dict(zip(wanted, thread_map(thumbnail, wanted, desc="thumbnails", disable=not progress)))
     place = Path(path).absolute().parent
@@ -117,8 +117,8 @@ def report(
         summary += f", {n_none} of none of the classes"
     if n_unread:
         summary += f", {n_unread} not read"
-    if shots is not None:
-        summary += f"\n{shots.summary(paths, embeddings)}"
+    if user_shots is not None:
+        summary += f"\n{user_shots.summary(paths, embeddings)}"
     environment = Environment(loader=PackageLoader(__package__, "."), autoescape=True)
     page = environment.get_template("page.html").render(
         # Names of files may be no text.
@@ -132,26 +132,28 @@ def report(
         unfinished.write_text(page, encoding="utf-8")
 
 
-def content(table, classes, paths, embeddings, shots=None):
+def page_data(table, classes, paths, embeddings, user_shots):
     """What the page shows, as plain lists and mappings: pictures, shots, rows of the doubtful shots, and corrections.
 
-    `table` are the columns of `predict_folder`, `paths` and `embeddings (n, D)` those of the pictures that could be read,
-    and `shots` a `UserShots` or None.
+    `table` are the columns of `predict_folder`, `paths` and `embeddings (n, D)` those of the pictures that could be
+    read, and `user_shots` a `UserShots` or None.
     """
     closest, given, readable = {}, {}, set(paths)
     data = {"classes": [str(label) for label in classes], "shots": [], "doubtful": [], "corrections": {}}
-    if shots is not None:
-        closest, given = _closest(paths, embeddings, shots), shots.given
-        judged = zip(shots.paths, shots.labels, shots.best_other(), shots.evaluation.label_proba.tolist())
+    if user_shots is not None:
+        closest, given = _closest(paths, embeddings, user_shots), user_shots.given
+        others, label_proba = user_shots.best_other(), user_shots.evaluation.label_proba.tolist()
+        judged = zip(user_shots.paths, user_shots.labels, others, label_proba)
         data["shots"] = [
             {"file": path, "path": plain(path), "label": str(label), "likely": str(likely)}
             | {"probability": plain(right), "readable": True}
             for path, label, likely, right in judged
         ]
-        data["doubtful"] = shots.evaluation.doubtful.tolist()
-        here = {os.path.realpath(path): path for path in [*shots.paths, *table["path"]]}
+        data["doubtful"] = user_shots.evaluation.doubtful.tolist()
+        here = {os.path.realpath(path): path for path in [*user_shots.paths, *table["path"]]}
         data["corrections"] = {
-            plain(here.get(os.path.realpath(path), path)): label for path, label in shots.corrections.items()
+            plain(here.get(os.path.realpath(path), path)): label
+            for path, label in user_shots.corrections.items()
         }
     data["pictures"] = [
         {name: plain(value) for name, value in row.items()}
@@ -172,14 +174,14 @@ def _text(label):
     return None if label is None else str(label)
 
 
-def _closest(paths, embeddings, shots):
+def _closest(paths, embeddings, user_shots):
     """Rows of the shots that are closest to each picture, without the picture itself, by path."""
     if not paths:
         return {}
     # One more than is shown, since a picture may be a shot.
-    neighbors = NearestNeighbors(n_neighbors=min(N_CLOSEST + 1, len(shots.paths)), metric="cosine")
-    rows = neighbors.fit(shots.embeddings).kneighbors(embeddings, return_distance=False)
-    real = [os.path.realpath(path) for path in shots.paths]
+    neighbors = NearestNeighbors(n_neighbors=min(N_CLOSEST + 1, len(user_shots.paths)), metric="cosine")
+    rows = neighbors.fit(user_shots.embeddings).kneighbors(embeddings, return_distance=False)
+    real = [os.path.realpath(path) for path in user_shots.paths]
     return {
         path: [row for row in near.tolist() if real[row] != os.path.realpath(path)][:N_CLOSEST]
         for path, near in zip(paths, rows)

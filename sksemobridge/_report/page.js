@@ -160,7 +160,7 @@ function count() {
   label_views();
 }
 
-// As a spreadsheet opens it too: with quotes, and with ' before what it would take for a formula.
+// As a spreadsheet opens it too: with quotes, and with ' before a formula (the same rule as FORMULA in _user_tables.py).
 function table() {
   const cell = (text) => `"${text.replace(/^(?='*[=+\-@\t])/, "'").replaceAll('"', '""')}"`;
   return ["path,label", ...[...corrections].map((row) => row.map(cell).join(",")), ""].join("\r\n");

@@ -1,7 +1,7 @@
 """Arrays of other libraries. Predictions are computed on the device of the queries, and constants are copied there.
 
-Fitted models are NumPy arrays. With `sklearn.set_config(array_api_dispatch=True)`, queries may be arrays of any library that
-follows the array API standard, on any device. Results have the same library and device.
+Fitted models are NumPy arrays. With `sklearn.set_config(array_api_dispatch=True)`, queries may be arrays of any library
+that follows the array API standard, on any device. Results have the same library and device.
 """
 
 from dataclasses import fields, is_dataclass, replace
@@ -10,8 +10,8 @@ import array_api_compat
 import numpy as np
 from sklearn import get_config
 
-# Number of values in a block of rows. It is small enough for the cache of a processor, and large enough for its threads or a
-# GPU (`python benchmarks/head.py` prints time and memory).
+# Number of values in a block of rows. It is small enough for the cache of a processor, and large enough for its threads
+# or a GPU (`python benchmarks/head.py` prints time and memory).
 HOST_BLOCK = 2**20
 DEVICE_BLOCK = 2**25
 # The same for the softmax of scores.
@@ -49,7 +49,7 @@ def to_numpy(x):
 
 
 def map_arrays(part, function):
-    """A copy of a dataclass with `function(array)` for each NumPy array in it, at any depth of dataclasses and dicts."""
+    """A copy of a dataclass with `function(array)` for each NumPy array in it, also in dataclasses and dicts in it."""
 
     def mapped(value):
         if isinstance(value, np.ndarray):
@@ -106,8 +106,8 @@ def softmax(scores):
     if xp is not np:
         result = xp.exp(scores - xp.max(scores, axis=1, keepdims=True))
         return result / xp.sum(result, axis=1, keepdims=True)
-    # Exponentials keep the precision of the scores, which is faster. A few rows at a time fit into the cache of a processor
-    # (`python benchmarks/head.py`).
+    # Exponentials keep the precision of the scores, which is faster. A few rows at a time fit into the cache of a
+    # processor (`python benchmarks/head.py`).
     result = np.empty(scores.shape)
     step = max(1, SOFTMAX_BLOCK // scores.shape[1])
     for start in range(0, len(scores), step):
@@ -131,8 +131,8 @@ def log_softmax(scores):
 def rows_and_lengths(x):
     """Rows and their lengths `(n, 1)`. `rows / lengths` are the rows of `x` with unit length.
 
-    The rows are those of `x`. They are rescaled only if their squares would overflow or underflow. A row of zeros gets a
-    tiny length above zero, so it stays zero.
+    The rows are those of `x`. They are rescaled only if their squares would overflow or underflow. A row of zeros gets
+    a tiny length above zero, so it stays zero.
     """
     xp = namespace(x)
     tiny = float(xp.finfo(x.dtype).smallest_normal)

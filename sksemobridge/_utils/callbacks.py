@@ -9,7 +9,7 @@ try:
 except ImportError:
 
     class _CallbackSupportMixin:
-        """A replacement for older scikit-learn without callbacks. `verbose` and `progress` still show a progress bar."""
+        """Stands in for older scikit-learn without callbacks. `verbose` and `progress` still show a progress bar."""
 
 
 class OfThisThread(threading.local):

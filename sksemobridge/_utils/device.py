@@ -11,8 +11,8 @@ try:
 except ImportError:  # before 3.7
     get_cached_controller = cache(ThreadpoolController)
 
-# Matrix products with fewer multiplications are computed by one thread. Several threads would wait for each other longer
-# than they save (`studies/training.py --threads`).
+# Matrix products with fewer multiplications are computed by one thread. Several threads would wait for each other
+# longer than they save (`studies/training.py --threads`).
 SMALL_PRODUCT = 2**28
 # A thread embeds at least this many images at once. With fewer, each image takes longer
 # (`python benchmarks/encoding.py --only pieces`).
@@ -29,8 +29,8 @@ def on_all_cores(forward, batch):
     """Compute `forward(batch)` on the CPU in pieces. Each piece has its share of the threads of torch.
 
     Threads that share one pass wait for each other at every layer. Threads with their own pieces wait only at the end.
-    `forward` takes a tensor of rows, and returns a tensor with as many rows. Each row depends only on the same row of the
-    input.
+    `forward` takes a tensor of rows, and returns a tensor with as many rows. Each row depends only on the same row of
+    the input.
     """
     import torch
 

@@ -12,10 +12,10 @@ _DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 
 @contextmanager
 def new_file(path, replace=False):
-    """Write a file completely, or not at all. Yields a temporary name beside `path`, which is renamed to `path` at the end.
+    """Write a file completely, or not at all. Yields a temporary path, from where it is moved to `path` at the end.
 
-    Files that are written beside it follow. If a file cannot be written, or if `path` exists at the end and is not to be
-    replaced, an `OSError` names `path`, and no new file is left.
+    Files that are written beside it follow. If a file cannot be written, or if `path` exists at the end and is not to
+    be replaced, an `OSError` names `path`, and no new file is left.
     """
     path = Path(path)
     if replace:
@@ -26,7 +26,7 @@ def new_file(path, replace=False):
         with TemporaryDirectory(prefix=".", dir=path.absolute().parent) as folder:
             unfinished = Path(folder, path.name)
             yield unfinished
-            # The file itself is the last.
+            # False sorts before True: the file itself is moved last.
             files = sorted(Path(folder).iterdir(), key=unfinished.__eq__)
             for written in files:
                 with open(written, "rb+") as file:

@@ -202,7 +202,7 @@ def validate_labels(y, n_rows):
 
 
 def warn_about_unlabeled(y, class_names):
-    """Warn of labels -1, which mean "unlabelled" in scikit-learn's semi-supervised classifiers, unless -1 has a name."""
+    """Warn of labels -1, which mean "unlabelled" in scikit-learn's semi-supervised models, unless -1 has a name."""
     is_named = hasattr(class_names, "keys") and -1 in class_names
     if y.dtype.kind in "if" and y.min(initial=0) == -1 and len(np.unique(y)) > 2 and not is_named:
         warn_caller(

@@ -39,7 +39,7 @@ class CLIPImageEncoder(CallbackSupportMixin, CLIPEncoder):
     model_name : str, default="ViT-B-16"
         A model of open_clip, `"hf-hub:..."` or `"local-dir:..."`. `"mini"` (`pretrained="bundled"`) needs no network.
     pretrained : str, path or None, default="openai"
-        A tag of open_clip, or a checkpoint. For a checkpoint of OpenAI's weights, the model name must end in `-quickgelu`.
+        A tag of open_clip, or a checkpoint. For one with OpenAI's weights, the model name must end in `-quickgelu`.
     device : str, default="auto"
         Torch device. `"auto"` is a CUDA GPU if there is one, else the CPU.
     precision : {"auto", "fp32", "bf16", "fp16"}, default="auto"
@@ -114,7 +114,7 @@ class CLIPImageEncoder(CallbackSupportMixin, CLIPEncoder):
         X : list, tuple, array, series or one-column data frame of n images
             Each image is a path, the bytes of a file, an image of Pillow, a file of `fsspec.open`, or a uint8 array of
             shape `(h, w)`, `(h, w, 3)` or `(h, w, 4)`. `(image, box)` is a part of an image, with the box
-            `(left, top, right, bottom)` in pixels. A mapping with `"bytes"` and `"path"` comes from the package datasets.
+            `(left, top, right, bottom)` in pixels. A mapping with `"bytes"` and `"path"` is from the package datasets.
 
         Returns
         -------

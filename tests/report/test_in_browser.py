@@ -8,7 +8,6 @@ import re
 import shutil
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -167,8 +166,7 @@ def test_ten_thousand_pictures_are_drawn_as_they_are_scrolled_to(browser, place)
         "runner_up_probability": (1 - probability).tolist(),
         "problem": [""] * n,
     }
-    classifier = SimpleNamespace(classes_=CLASSES)
-    write_page("many.html", "photos", classifier, table, table["path"], None, None, 0, progress=False)
+    write_page("many.html", "photos", CLASSES, table, table["path"], None, None, 0, progress=False)
     browser.open(place / "many.html")
     n_cards = browser.run(N_CARDS)
     assert 0 < n_cards < 1000
