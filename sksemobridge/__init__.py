@@ -11,10 +11,11 @@ The way of the data, and where each station is:
     embeddings -> _model/linear -> decisions -> _base: labels and probabilities
 
 `_fitted` holds what a classifier has learnt. `_pipeline` begins with images, `_zero_shot` has no shots,
-`_semantic_bridge` and `_retrieval` serve search, `_evaluation` says how good a classifier is, `_folder_table` and
-`_command` label folders, `_report` makes a page of the labels, `_saving` says what is saved and what a file may hold,
-`_onnx` writes fitted models, `displays` draws, `distributed/` runs on Ray, `datasets/` loads pictures and words,
-`models/` holds the bundled one, and `_utils/` what all of them use.
+`_semantic_bridge` and `_retrieval` serve search, `_evaluation` says how good a classifier is. `_folder_table` labels a
+folder. `_command` does it for users: `_user_shots` learns, `_user_tables` reads their tables, `_report` makes a page of
+the labels, and `_sort_into` copies images. `_saving` says what is saved and what a file may hold, `_onnx` writes fitted
+models, `displays` draws, `distributed/` runs on Ray, `datasets/` loads pictures and words, `models/` holds the bundled
+one, and `_utils/` what all of them use.
 """
 
 from . import datasets

@@ -58,6 +58,14 @@ def test_links_within_the_repository_lead_somewhere(page):
     assert broken == []
 
 
+def test_the_map_of_the_package_names_files_that_are_there():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rest = text.partition("## Which file to open")[2]
+    names = re.findall(r"`([\w/.]+(?:/|\.py|\.js))`", rest.partition("\n## ")[0])
+    assert len(names) > 50
+    assert [name for name in names if not (PACKAGE / name).exists() and not (ROOT / name).exists()] == []
+
+
 def anchors(page):
     """Anchors of the headings of a Markdown page, as GitHub and MyST make them."""
     headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
