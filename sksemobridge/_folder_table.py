@@ -221,9 +221,8 @@ def _to_csv(columns, path, separator, decimal):
         writer = csv.writer(file, delimiter=separator)
         writer.writerow(COLUMNS.values())
         for name in NUMBERS:
-            columns[name] = [
-                "" if value is None else f"{value:.4f}".replace(".", decimal) for value in columns[name]
-            ]
+            texts = ("" if value is None else f"{value:.4f}" for value in columns[name])
+            columns[name] = [text.replace(".", decimal) for text in texts]
         writer.writerows(zip(*map(_as_text, columns.values())))
 
 

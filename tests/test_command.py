@@ -103,11 +103,8 @@ def test_only_images_of_enough_probability_are_copied(place):
 
 def test_labels_do_not_lead_out_of_the_folder(place):
     os.makedirs("in")
-    labels = ["../../out", "..", "a/b"]
-    pipeline = make_semobridge_pipeline("mini", "bundled").fit(
-        ["photos/bird.png", "photos/clock.png", "photos/fruit.png"], labels
-    )
-    joblib.dump(pipeline, "model.joblib")
+    photos, labels = [f"photos/{name}.png" for name in CLASSES], ["../../out", "..", "a/b"]
+    joblib.dump(make_semobridge_pipeline("mini", "bundled").fit(photos, labels), "model.joblib")
     main(["label", "photos", "--model-file", "model.joblib", "--out", "a.csv", "--sort-into", "in/sorted"])
     assert {path.parent.parent.as_posix() for path in Path("in").rglob("*.png")} == {"in/sorted"}
     assert not Path("out").exists()

@@ -15,6 +15,7 @@ from sksemobridge import (
 from sksemobridge.datasets import load_emoji
 
 CLASSES = ("bird", "clock", "fruit", "heart", "mammal", "media button", "person at work")
+UNNAMED = SeMoBridgeClassifier(class_names="ignore")
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +60,7 @@ def test_what_is_mixed_up_is_counted_in_both_directions():
     X = np.repeat(np.eye(3), 8, axis=0) + np.random.default_rng(0).normal(scale=0.1, size=(24, 3))
     y = np.repeat(["a", "b", "c"], 8)
     X[[0, 8]] = X[[8, 0]]
-    evaluation = evaluate_shots(SeMoBridgeClassifier(class_names="ignore"), X, y)
+    evaluation = evaluate_shots(UNNAMED, X, y)
     assert evaluation.mixed_up == ("a", "b", 2)
     assert evaluation.accuracy == evaluation.logistic_accuracy == 22 / 24
 
@@ -70,9 +71,7 @@ def test_near_copies_are_in_one_fold(embedded):
     noise = np.random.default_rng(0).normal(scale=1e-3, size=(len(first), 5, X.shape[1]))
     copies = (X[first, None] * (1 + noise)).reshape(-1, X.shape[1])
     with pytest.warns(UserWarning, match="near copies"):
-        evaluation = evaluate_shots(
-            SeMoBridgeClassifier(class_names="ignore"), copies, np.repeat(y[first], 5)
-        )
+        evaluation = evaluate_shots(UNNAMED, copies, np.repeat(y[first], 5))
     # One image of each class: none is left to learn from.
     assert np.isnan(evaluation.logistic_accuracy)
 
@@ -99,9 +98,8 @@ def test_copies_of_an_image_do_not_help_to_predict_each_other():
     X, y = rng.normal(size=(20, 64)), rng.integers(2, size=20)
     twice = X + rng.normal(scale=1e-2, size=X.shape)
     groups = np.tile(np.arange(20), 2)
-    classifier = SeMoBridgeClassifier(class_names="ignore")
-    apart = evaluate_shots(classifier, np.vstack([X, twice]), np.tile(y, 2))
-    together = evaluate_shots(classifier, np.vstack([X, twice]), np.tile(y, 2), groups=groups)
+    apart = evaluate_shots(UNNAMED, np.vstack([X, twice]), np.tile(y, 2))
+    together = evaluate_shots(UNNAMED, np.vstack([X, twice]), np.tile(y, 2), groups=groups)
     assert apart.logistic_accuracy > 0.9 > together.logistic_accuracy
     assert apart.accuracy > 0.9 > together.accuracy
 
@@ -110,7 +108,7 @@ def test_what_cannot_be_compared_is_nan(pipeline, embedded):
     X, y = embedded
     first = np.unique(y, return_index=True)[1]
     assert np.isnan(evaluate_shots(pipeline[-1], X[first], y[first]).logistic_accuracy)
-    unnamed = evaluate_shots(SeMoBridgeClassifier(class_names="ignore"), X[first], y[first])
+    unnamed = evaluate_shots(UNNAMED, X[first], y[first])
     assert np.isnan([unnamed.accuracy, unnamed.names_accuracy]).all()
     assert "%" not in str(unnamed)
     assert str(evaluate_shots(pipeline[-1], X[:1], y[:1])).startswith(f"1 shot of 1 class: {y[0]} 1\n")

@@ -51,13 +51,8 @@ class TestSources:
         bucket = fs.SubTreeFileSystem(str(tmp_path), fs.LocalFileSystem())
         finder = SimpleNamespace(from_uri=lambda name: (bucket, name.removeprefix("s3://")))
         monkeypatch.setattr(_sources.fs, "FileSystem", finder)
-        for name in (
-            "in/b.parquet",
-            "in/a.parquet",
-            "in/_temporary/c.parquet",
-            "in/.hidden/d.parquet",
-            "i/1.png",
-        ):
+        names = "in/b.parquet in/a.parquet in/_temporary/c.parquet in/.hidden/d.parquet i/1.png"
+        for name in names.split():
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / name).touch()
         found = _sources._files_of_one_kind("s3://in")

@@ -102,9 +102,8 @@ def downloaded(hub, small_vit):
 
 
 def activations(model):
-    return {type(block.mlp.gelu).__name__ for block in model.transformer.resblocks} | {
-        type(block.mlp.gelu).__name__ for block in model.visual.transformer.resblocks
-    }
+    blocks = [*model.transformer.resblocks, *model.visual.transformer.resblocks]
+    return {type(block.mlp.gelu).__name__ for block in blocks}
 
 
 # What is loaded
@@ -282,9 +281,8 @@ def test_broken_weights_are_an_error_and_never_random_ones(tmp_path, folder_mode
     elif content == "of another architecture":
         write_model(folder, small_config("RN50"), weights=False)
     else:
-        weights.write_bytes(
-            {"empty": b"", "text": b"x", "truncated": weights.read_bytes()[:100_000]}[content]
-        )
+        contents = {"empty": b"", "text": b"x", "truncated": weights.read_bytes()[:100_000]}
+        weights.write_bytes(contents[content])
     with pytest.raises(ModelLoadError, match="Check that the weights are whole and belong to this"):
         get_model(f"local-dir:{folder}", None, "cpu")
 
