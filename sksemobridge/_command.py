@@ -69,19 +69,11 @@ def _parsers():
         epilog=EPILOG,
     )
     add, source = label.add_argument, label.add_mutually_exclusive_group(required=True)
-    add(
-        "photos",
-        metavar="PHOTOS",
-        type=existing_folder,
-        help="folder of images; its sub-folders are included",
-    )
+    add("photos", metavar="PHOTOS", type=existing_folder, help="folder of images, with all sub-folders")
     source.add_argument("--shots", metavar="FOLDER", help="labelled images, one sub-folder for each class")
-    source.add_argument(
-        "--model-file",
-        metavar="FILE",
-        type=functools.partial(_of_kind, kinds=CLASSIFIER_SUFFIXES),
-        help="use a classifier from an earlier --save (.joblib files of others can run any program)",
-    )
+    check = functools.partial(_of_kind, kinds=CLASSIFIER_SUFFIXES)
+    saved = "use a classifier from an earlier --save (.joblib files of others can run any program)"
+    source.add_argument("--model-file", metavar="FILE", type=check, help=saved)
     for name, kinds, text in (
         ("--out", WRITERS, f"write the table to this file ({', '.join(WRITERS)})"),
         ("--report", [".html"], "write a page that shows the labels, and lets you correct them (.html)"),
@@ -90,12 +82,7 @@ def _parsers():
         check = functools.partial(_checked_new_path, kinds=kinds)
         add(name, metavar="FILE", type=check, required=name == "--out", help=text)
     add("--sep", choices=(",", ";", "tab"), metavar="MARK", help="separator of a .csv: , ; or tab")
-    add(
-        "--decimal",
-        choices=(".", ","),
-        metavar="MARK",
-        help="decimal mark of a .csv: . or , (then the separator is ;)",
-    )
+    add("--decimal", choices=(".", ","), metavar="MARK", help="decimal mark of a .csv: . or , (then --sep ;)")
     add("--model", default="ViT-B-16", help="with --shots: CLIP model of open_clip (default: %(default)s)")
     add("--pretrained", help="with --shots: weights of the model (default: openai; for mini: bundled)")
     for name, columns in (
@@ -105,12 +92,8 @@ def _parsers():
         add(name, metavar="FILE", help=f"with --shots: .csv with {columns}")
     add("--no-cache", action="store_true", help="do not keep embeddings for the next run")
     add("--sort-into", metavar="FOLDER", help="copy each image into a sub-folder with the name of its label")
-    add(
-        "--min-probability",
-        metavar="P",
-        type=probability,
-        help="with --sort-into: copy only images whose label has at least this probability",
-    )
+    sure = "with --sort-into: copy only images whose label has at least this probability"
+    add("--min-probability", metavar="P", type=probability, help=sure)
     none = "give no label to images with a p-value of at most this number: they look like none of the classes"
     add("--alpha", type=probability, default=0.0, help=none)
     return parser, label

@@ -108,9 +108,8 @@ def learn(folder, model, names_file, corrections_file, *, cache, alpha):
         kept = labels != ""
         paths, labels, embeddings = paths[kept], labels[kept], embeddings[kept]
     if 0 < alpha < 1 / (len(labels) + 1):
-        say(
-            f"Note: With {len(labels)} shots, no p-value is as low as --alpha {alpha:g}. So every image gets a label."
-        )
+        note = f"With {len(labels)} shots, no p-value is as low as --alpha {alpha:g}. So every image gets a label."
+        say(f"Note: {note}")
     pipeline[-1].fit(embeddings, labels)
     evaluation = evaluate_shots(pipeline[-1], embeddings, labels)
     # A label by a person is not doubtful.

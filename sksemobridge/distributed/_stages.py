@@ -76,9 +76,8 @@ class EmbedImages:
         with np.errstate(over="ignore"):
             embeddings = embeddings.astype(self.dtype)
         is_good = np.isfinite(embeddings).all(axis=1)
-        errors[~is_good & np.equal(errors, None)] = (
-            f"its embedding has values that are no numbers in {self.dtype}"
-        )
+        problem = f"its embedding has values that are no numbers in {self.dtype}"
+        errors[~is_good & np.equal(errors, None)] = problem
         return embeddings[is_good], errors
 
 
@@ -179,9 +178,8 @@ def _read_embeddings(batch, name):
     is_good = np.isfinite(embeddings).all(axis=1)
     known = batch["error"].to_pylist() if "error" in batch.column_names else [None] * len(batch)
     errors = np.array([error or "there is no embedding" for error in known], dtype=object)
-    errors[column.is_valid().to_numpy()] = np.where(
-        is_good, None, "its embedding has values that are no numbers"
-    )
+    problem = "its embedding has values that are no numbers"
+    errors[column.is_valid().to_numpy()] = np.where(is_good, None, problem)
     return embeddings[is_good], errors
 
 

@@ -132,6 +132,7 @@ class CLIPImageEncoder(CallbackSupportMixin, CLIPEncoder):
         loaded = self._model()
         precision = resolve_image_precision(self.precision, loaded.device, loaded.n_image_parameters)
         errors: dict | None = {} if self.on_error == "nan" else None
+        prefix = f"image {READING_VERSION} {precision} ".encode()
         encoder, batch_done = _in_fit_transform.get()
 
         def read(source):
@@ -151,9 +152,7 @@ class CLIPImageEncoder(CallbackSupportMixin, CLIPEncoder):
             read=read,
             compute=partial(loaded.embed_images, precision=precision),
             width=loaded.embed_dim,
-            model_digest=lambda: (
-                f"image {READING_VERSION} {precision} ".encode() + loaded.digest(of_images=True)
-            ),
+            model_digest=lambda: prefix + loaded.digest(of_images=True),
             n_threads=joblib.effective_n_jobs(self.n_jobs),
             errors=errors,
             batch_done=batch_done if encoder is self else None,

@@ -137,9 +137,8 @@ class LoadedModel:
         n = len(tokens)
         # A token is at least one byte, and two more tokens mark start and end. With room for one more token, a cut text
         # has another token where its end was marked.
-        is_cut = (
-            len(text.encode()) + 2 > n and tokenizer([text], context_length=n + 1)[0, n - 1] != tokens[-1]
-        )
+        may_be_cut = len(text.encode()) + 2 > n
+        is_cut = may_be_cut and tokenizer([text], context_length=n + 1)[0, n - 1] != tokens[-1]
         return tokens, bool(is_cut)
 
     def digest(self, of_images):

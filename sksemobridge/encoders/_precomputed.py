@@ -158,10 +158,8 @@ class PrecomputedTextEncoder(TextEncoder):
         """The row of each text, the embeddings, the projection and its bias. Their shapes are checked."""
         texts = self._as_known(list_texts(self.texts))
         eos = _floats(self.eos, "eos")
-        projection = (
-            np.eye(eos.shape[1]) if self.projection is None else _floats(self.projection, "projection")
-        )
-        bias = self.projection_bias
+        projection, bias = self.projection, self.projection_bias
+        projection = np.eye(eos.shape[1]) if projection is None else _floats(projection, "projection")
         if bias is not None:
             bias = _floats(bias, "projection_bias", ensure_2d=False)
         is_wrong_bias = bias is not None and bias.shape != projection.shape[1:]
