@@ -20,20 +20,13 @@ def photos(tmp_path, monkeypatch):
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
 @pytest.mark.parametrize("header", ["path,label\r\n", "File, Label\r\n", ""])
 def test_corrections_are_labels_by_path(photos, separator, header):
-    rows = [
-        '1.png,bird\r\n"a,b.png",\r\n"two\nlines.png",fruit\r\n\r\n',
-        ' space.png," clock "\r\n1.png,bird\r\n',
-    ]
-    text = header + "".join(rows)
+    text = header + '1.png,bird\r\n"a,b.png",\r\n"two\nlines.png",fruit\r\n\r\n'
+    text += ' space.png," clock "\r\n1.png,bird\r\n'
     if separator != ",":
         text = text.replace("a,b", "a/b").replace(",", separator).replace("a/b", "a,b")
     Path("corrections.csv").write_bytes(text.encode("utf-8-sig"))
-    assert read_corrections("corrections.csv", ["bird", "clock"]) == {
-        "1.png": "bird",
-        "a,b.png": "",
-        "two\nlines.png": "fruit",
-        " space.png": "clock",
-    }
+    expected = {"1.png": "bird", "a,b.png": "", "two\nlines.png": "fruit", " space.png": "clock"}
+    assert read_corrections("corrections.csv", ["bird", "clock"]) == expected
 
 
 def test_an_empty_name_of_a_table_is_no_folder():
