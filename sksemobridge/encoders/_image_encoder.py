@@ -20,7 +20,7 @@ from ._embedding import embed
 from ._models import resolve_image_precision
 from ._pictures import decode, describe, fetch, picture_digest
 
-# Part of the keys in the cache. Increase it if pictures are read or scaled in another way.
+# Part of the keys in caches, and of the manifests of jobs. Increase it if pictures are read or scaled in another way.
 READING_VERSION = 2
 
 # `fit_transform` sets `(itself, batch_done)` here, and `transform` calls `batch_done` after each batch. It is not a
