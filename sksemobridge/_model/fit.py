@@ -230,11 +230,11 @@ def cosines_without(classes, held, of_leaning):
     return result
 
 
-def weights_of_images(codes, weight, right=1.0):
+def weights_of_images(codes, weight, counted=1.0):
     """`omega_i`. In a class they sum to its effective number of images."""
-    believed = weight * right
-    counts, _ = effective_numbers(codes, weight, right)
-    return believed * (counts / np.bincount(codes, weights=believed))[codes]
+    weight_counted = weight * counted
+    counts, _ = effective_numbers(codes, weight, counted)
+    return weight_counted * (counts / np.bincount(codes, weights=weight_counted))[codes]
 
 
 def held_out_images(codes, group):

@@ -99,13 +99,13 @@ def anchors_of_shots(shots, counted, model, texts):
     `counted (n,)` says how much each shot counts.
     """
     n_classes = len(model.image_means)
-    u, codes, weight, _, of_shots = shots.images()
-    right = np.ones(len(codes))
-    right[of_shots] = counted
+    u, codes, weight, _, image_of_shot = shots.images()
+    counted_of_image = np.ones(len(codes))
+    counted_of_image[image_of_shot] = counted
     seen, codes = np.unique(codes, return_inverse=True)
     of_seen = None if texts is None else texts[seen].astype(np.float64)
     # Without the span of words: with it, unlabelled images help less at one shot.
-    classes = fit_class_means(u, codes, weight, of_seen, model.blend["trust"], right=right)
+    classes = fit_class_means(u, codes, weight, of_seen, model.blend["trust"], counted=counted_of_image)
     means, counts = np.zeros((n_classes, u.shape[1])), np.full(n_classes, classes.kappa[-1])
     if texts is not None:
         means += classes.slope * (texts - of_seen.mean(axis=0))

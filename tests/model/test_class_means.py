@@ -7,10 +7,10 @@ from sklearn.preprocessing import normalize
 from sksemobridge._model.class_means import directions, fit_class_means, fit_slope
 
 
-def class_means(u, codes, weight=None, texts=None, right=1.0, **params):
+def class_means(u, codes, weight=None, texts=None, counted=1.0, **params):
     """By default all images count alike."""
     weight = np.ones(len(u)) if weight is None else weight
-    return fit_class_means(u, codes, weight, texts, right=right, **params)
+    return fit_class_means(u, codes, weight, texts, counted=counted, **params)
 
 
 def small_task(width=12, counts=(4, 2, 1, 3), seed=0):
@@ -81,8 +81,8 @@ def test_words_shrink_what_they_do_not_describe_more():
 def test_leaving_out_an_image_is_the_mean_of_the_others(with_text, heavy):
     u, codes, weight, texts = small_task()
     weight[0] *= heavy  # a class may be nearly all one image
-    right = np.random.default_rng(1).uniform(0.2, 1, len(u))
-    fit = class_means(u, codes, weight, texts if with_text else None, right, trust=0.5)
+    counted = np.random.default_rng(1).uniform(0.2, 1, len(u))
+    fit = class_means(u, codes, weight, texts if with_text else None, counted, trust=0.5)
     means, gaps, left = fit.without(np.arange(len(u)))
     for i, c in enumerate(codes):
         others = (codes == c) & (np.arange(len(u)) != i)
@@ -90,9 +90,9 @@ def test_leaving_out_an_image_is_the_mean_of_the_others(with_text, heavy):
             np.testing.assert_array_equal(means[i], fit.predicted[c])
             assert left[i] == 0
             continue
-        w, counted = weight[others], (weight * right)[others]
-        raw = np.average(u[others], axis=0, weights=counted) - fit.centre
-        assert left[i] == pytest.approx(w.sum() * counted.sum() / np.square(w).sum())
+        w, w_counted = weight[others], (weight * counted)[others]
+        raw = np.average(u[others], axis=0, weights=w_counted) - fit.centre
+        assert left[i] == pytest.approx(w.sum() * w_counted.sum() / np.square(w).sum())
         np.testing.assert_allclose(means[i] + gaps[i], raw, atol=1e-7)
         own, deviation = left[i] / (left[i] + fit.kappa), raw - fit.predicted[c]
         inside = deviation @ fit.span @ fit.span.T if with_text else 0.0
@@ -101,10 +101,10 @@ def test_leaving_out_an_image_is_the_mean_of_the_others(with_text, heavy):
         )
 
 
-def test_an_image_counts_as_much_as_its_label_is_right():
+def test_a_part_of_an_image_may_count():
     u, codes, _, _ = small_task(counts=(4, 4))
-    right = np.array([1, 1, 1, 0.5, 1, 1, 1, 1e-9])
-    fit = class_means(u, codes, right=right)
+    counted = np.array([1, 1, 1, 0.5, 1, 1, 1, 1e-9])
+    fit = class_means(u, codes, counted=counted)
     np.testing.assert_allclose(fit.counts, [3.5, 3.0])
     np.testing.assert_allclose(fit.image_means[1], u[4:7].mean(axis=0), atol=1e-8)
 

@@ -8,7 +8,7 @@ from sksemobridge._model.discriminant import FEW, fit_discriminant
 from .test_class_means import class_means, small_task
 
 
-def refit(discriminant, weight, right, left_out=None):
+def refit(discriminant, weight, counted, left_out=None):
     """Class means and `P` word by word, without an image; `m`, the slope, `kappa` and the ridge are held fixed."""
     classes, precision = discriminant.classes, discriminant.gaussian.precision
     means, scatter = classes.predicted.copy(), 0.0
@@ -16,8 +16,8 @@ def refit(discriminant, weight, right, left_out=None):
         rows = (classes.codes == c) & (np.arange(len(classes.u)) != left_out)
         if not rows.any():
             continue
-        u, w, counted = classes.u[rows], weight[rows], (weight * right)[rows]
-        n, mean = w.sum() * counted.sum() / np.square(w).sum(), np.average(u, axis=0, weights=counted)
+        u, w, w_counted = classes.u[rows], weight[rows], (weight * counted)[rows]
+        n, mean = w.sum() * w_counted.sum() / np.square(w).sum(), np.average(u, axis=0, weights=w_counted)
         own, deviation = n / (n + classes.kappa), mean - classes.centre - means[c]
         inside = 0.0 if classes.span is None else deviation @ classes.span @ classes.span.T
         means[c] += own[0] * inside + own[-1] * (deviation - inside)
@@ -47,16 +47,16 @@ def test_held_out_values_are_those_of_a_refit_without_the_image(trust, width, we
     """Without trust there is no text. Images that are means of copies are shorter than one."""
     u, codes, weight, texts = small_task(width, counts)
     u[::2] *= 0.9
-    right = np.random.default_rng(1).uniform(0.1, 1, len(u))
-    weight, right = (weight, right) if weighted else np.ones((2, len(u)))
-    classes = class_means(u, codes, weight, None if trust is None else texts, right, trust=trust or 0.0)
+    counted = np.random.default_rng(1).uniform(0.1, 1, len(u))
+    weight, counted = (weight, counted) if weighted else np.ones((2, len(u)))
+    classes = class_means(u, codes, weight, None if trust is None else texts, counted, trust=trust or 0.0)
     discriminant = fit_discriminant(classes, trust or 0.0, has_words=False)
     unit = u / np.linalg.norm(u, axis=1, keepdims=True)
-    expected = values(unit, discriminant, *refit(discriminant, weight, right))
+    expected = values(unit, discriminant, *refit(discriminant, weight, counted))
     np.testing.assert_allclose(discriminant.linear()(u), expected, rtol=1e-8, atol=1e-8)
     held_out = discriminant.held_out(np.arange(len(u)))
     for i in range(len(u)):
-        expected = values(u[i], discriminant, *refit(discriminant, weight, right, i))
+        expected = values(u[i], discriminant, *refit(discriminant, weight, counted, i))
         np.testing.assert_allclose(held_out[i], expected, rtol=1e-8, atol=1e-8)
 
 
