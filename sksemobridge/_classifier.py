@@ -225,7 +225,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
                 require_width(embeddings.shape[1], known.shape[1])
 
         # Shots, with those of earlier calls
-        memory = ShotMemory() if earlier is None else earlier.memory.take(earlier.places(classes))
+        memory = ShotMemory() if earlier is None else earlier.memory.over(earlier.places(classes))
         new_groups = None if groups is None else groups[rows]
         memory = memory.add(embeddings[rows], codes, weight[rows], new_groups, has_weight)
         has_shots = require_shots(classes, memory.shots.codes, prompts)
@@ -371,13 +371,13 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         check_is_fitted(self)
         wanted, fitted, params = validate_classes(classes), self._fitted, {}
         places = fitted.places(wanted)
-        new, memory, log_prior = places < 0, fitted.memory.take(places), fitted.log_prior
+        new, memory, log_prior = places < 0, fitted.memory.over(places), fitted.log_prior
         prompts, added = fitted.class_prompts, None
         texts: Any = fitted.text_embeddings
         if prompts is not None:
             if new.any() and self.text_encoder is not None:
                 added = self._describe(wanted[new], fitted)
-            prompts, texts = prompts.take(places, added), texts[places]
+            prompts, texts = prompts.over(places, added), texts[places]
         require_shots(wanted, memory.shots.codes, prompts)
         if added is not None:
             texts[new] = self._embed_new(added.prompts)
@@ -464,9 +464,9 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
 
 def _warn_of_near_copies(memory):
     """Warn if near copies were found, and say how many images they count as."""
-    if memory.near is None:
+    if memory.near_copy_group is None:
         return
-    _, size = np.unique(memory.near, return_counts=True)
+    _, size = np.unique(memory.near_copy_group, return_counts=True)
     n_images = np.sum(size > 1)
     if n_images > 0:
         warn_caller(

@@ -139,7 +139,7 @@ def evaluate_shots(
         n_shots=np.bincount(codes, minlength=len(classes)),
         accuracy=_mean(predicted == truth),
         names_accuracy=by_names,
-        logistic_accuracy=_cross_validated(unit, codes, memory.grouped_shots.group[memory.pooled]),
+        logistic_accuracy=_cross_validated(unit, codes, memory.grouped_shots.group[memory.shot_of_row]),
         mixed_up=_mixed_up(classes, truth, predicted),
         held_out_proba=held_out,
         label_proba=right,

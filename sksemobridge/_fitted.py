@@ -100,8 +100,8 @@ class FittedState:
 
     def for_rows(self, values):
         """Values of pooled shots, repeated for the rows of `fit`. They are NaN for rows of weight zero."""
-        result = values[self.memory.pooled]
-        result[self.memory.pooled < 0] = np.nan
+        result = values[self.memory.shot_of_row]
+        result[self.memory.shot_of_row < 0] = np.nan
         return result
 
 

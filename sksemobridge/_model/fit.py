@@ -73,7 +73,7 @@ def fit_model(shots, texts=None, logit_scale=100.0, words=None, label_noise=0.0)
         Share of wrong labels. `"auto"` estimates it, and 0 trusts all labels.
     """
     # Copies of one image count as one image: the mean of their unit embeddings.
-    u, codes, weight, group, of_shots = shots.images()
+    u, codes, weight, group, image_of_shot = shots.images()
     n_classes = int(codes.max()) + 1
     held = held_out_images(codes, group)
     all_texts = texts
@@ -138,10 +138,11 @@ def fit_model(shots, texts=None, logit_scale=100.0, words=None, label_noise=0.0)
     def held_out_logits():
         logits = np.full((len(u), n_classes), np.nan)
         logits[evidence.fitted] = regression.logits_without()
-        return logits[of_shots]
+        return logits[image_of_shot]
 
     # Shots that are copies of one image have its values.
-    return FittedModel(model, right[of_shots], counted[of_shots], likely[of_shots], held_out_logits)
+    of_shots = (values[image_of_shot] for values in (right, counted, likely))
+    return FittedModel(model, *of_shots, held_out_logits)
 
 
 @dataclass(frozen=True, eq=False)

@@ -33,8 +33,8 @@ class Linear:
             return self.weights, self.offsets
         return self.weights[1:] - self.weights[:1], self.offsets[1:] - self.offsets[:1]
 
-    def take(self, places):
-        """The classes at `places`. For -1, weights and offset are zero."""
+    def over(self, places):
+        """The classifier for the classes at `places`. For -1, weights and offset are zero."""
         keep = places >= 0
         return Linear(self.weights[places] * keep[:, None], self.offsets[places] * keep)
 

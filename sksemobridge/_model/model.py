@@ -44,7 +44,7 @@ class Model:
         The mean of such a class is the prediction from its name, and its correction is zero. This needs `texts (K, D)`, the
         `T_c` of all classes.
         """
-        terms = {name: term.take(places) for name, term in self.terms.items()}
+        terms = {name: term.over(places) for name, term in self.terms.items()}
         means, leaning, new = self.image_means[places], self.leaning_means[places], places < 0
         if new.any():
             names = texts[new].astype(np.float64)

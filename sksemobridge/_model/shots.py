@@ -1,7 +1,7 @@
 """Labelled shots, pooled: equal rows of a class become one shot, with the sum of their weights.
 
 - A row is a row of `X` in a call.
-- A shot is all equal rows of a class. `ShotMemory.pooled` leads from rows to shots.
+- A shot is all equal rows of a class. `ShotMemory.shot_of_row` leads from rows to shots.
 - An image is all shots of a class that are copies of each other (one `group`). `Shots.images` leads from shots to images.
 """
 
@@ -36,7 +36,7 @@ class Images(NamedTuple):
     codes: np.ndarray  # their classes `(m,)`
     weight: np.ndarray  # `(m,)`
     group: np.ndarray  # `(m,)`
-    of_shots: np.ndarray  # the index of the image of each shot `(n,)`
+    image_of_shot: np.ndarray  # index of the image of each shot `(n,)`
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,8 @@ class Shots:
         """The `Images`."""
         unit = l2_normalize(self.X.astype(np.float64, copy=False))
         pairs, index = np.unique(np.stack([self.codes, self.group]), axis=1, return_inverse=True)
-        index, (codes, group) = index.ravel(), pairs
+        index = index.ravel()
+        codes, group = pairs
         weight = np.bincount(index, weights=self.weight)
         if len(codes) < len(index):
             unit = sum_rows(unit, self.weight, index, len(codes)) / weight[:, None]
@@ -92,11 +93,11 @@ def pool_shots(X, codes, weight, groups=None):
     first = np.ones(len(order), dtype=bool)
     first[1:] = (np.diff(codes[order]) != 0) | (np.diff(content[order]) != 0)
     X, codes = X[order[first]], codes[order[first]]
-    pooled_of_distinct, kept = _merge_within_rounding(X, codes)
+    shot_of_distinct, kept = _merge_within_rounding(X, codes)
     if len(kept) < len(codes):
         X, codes = X[kept], codes[kept]
-    pooled = np.empty(len(order), dtype=np.intp)
-    pooled[order] = pooled_of_distinct[np.cumsum(first) - 1]
+    shot_of_row = np.empty(len(order), dtype=np.intp)
+    shot_of_row[order] = shot_of_distinct[np.cumsum(first) - 1]
     n = len(codes)
     if groups is None:
         group = np.arange(n)
@@ -104,13 +105,13 @@ def pool_shots(X, codes, weight, groups=None):
         _, given = np.unique(groups, return_inverse=True)
         # Pooled rows and groups are the two sides of a graph. Each connected part is held out together.
         links = coo_array(
-            (np.ones(len(order)), (pooled, n + given.ravel())), shape=(n + given.max() + 1,) * 2
+            (np.ones(len(order)), (shot_of_row, n + given.ravel())), shape=(n + given.max() + 1,) * 2
         )
         # SciPy numbers the parts by their first nodes, which are shots. So names of groups have no influence.
         group = connected_components(links, directed=False)[1][:n]
-    total = np.bincount(pooled[order], weights=weight[order])
+    total = np.bincount(shot_of_row[order], weights=weight[order])
     total = np.maximum(total, LEAST_SHARE * np.bincount(codes, weights=total)[codes])
-    return Shots(X=X, codes=codes, weight=total, group=group), pooled
+    return Shots(X=X, codes=codes, weight=total, group=group), shot_of_row
 
 
 def _merge_within_rounding(X, codes):
@@ -161,21 +162,21 @@ class ShotMemory:
     shots: Shots | None = None
     group_of_value: dict = field(default_factory=dict)  # the group of each value of the parameter `groups`
     # The group of each pooled shot if near copies count as one image. None before `with_near_copies`
-    near: np.ndarray | None = None
+    near_copy_group: np.ndarray | None = None
     # Index of the pooled shot of each row, in the order of the calls. -1 for rows of weight zero
-    pooled: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.intp))
+    shot_of_row: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.intp))
 
     @property
     def grouped_shots(self):
         """The shots, grouped by image."""
-        return self.shots if self.near is None else replace(self.shots, group=self.near)
+        return self.shots if self.near_copy_group is None else replace(self.shots, group=self.near_copy_group)
 
     def with_near_copies(self, n_classes):
-        """The memory with `near`, if no call gave groups. `n_classes` is the number of classes."""
+        """The memory with `near_copy_group`, if no call gave groups."""
         if self.group_of_value:
             return self
         unit = l2_normalize(self.shots.X.astype(np.float64))
-        return replace(self, near=near_copies(unit, self.shots.codes, n_classes))
+        return replace(self, near_copy_group=near_copies(unit, self.shots.codes, n_classes))
 
     def add(self, X, codes, weight, groups, has_weight):
         """The memory with more rows. Copies of one image keep one group in all calls.
@@ -184,21 +185,23 @@ class ShotMemory:
         """
         old = self.shots
         n_old, next_group = (0, 0) if old is None else (len(old.codes), int(old.group.max()) + 1)
-        group, known = next_group + np.arange(len(codes)), dict(self.group_of_value)
+        group = next_group + np.arange(len(codes))
+        known = dict(self.group_of_value)
         if groups is not None:
             group = np.array([known.setdefault(g, new) for g, new in zip(groups.tolist(), group.tolist())])
         if old is not None:
             pairs = (old.X, X), (old.codes, codes), (old.weight, weight), (old.group, group)
             X, codes, weight, group = map(np.concatenate, pairs)
-        shots, pooled = pool_shots(X, codes, weight, group if known else None)
-        new_pooled = np.full(len(has_weight), -1)
-        new_pooled[has_weight] = pooled[n_old:]
-        all_pooled = np.concatenate([_follow(self.pooled, pooled[:n_old]), new_pooled])
-        now = dict(zip(group.tolist(), shots.group[pooled].tolist()))
+        # The rows of `pool_shots` are the old shots, and then the new rows.
+        shots, index = pool_shots(X, codes, weight, group if known else None)
+        of_new_rows = np.full(len(has_weight), -1)
+        of_new_rows[has_weight] = index[n_old:]
+        shot_of_row = np.concatenate([_follow(self.shot_of_row, index[:n_old]), of_new_rows])
+        now = dict(zip(group.tolist(), shots.group[index].tolist()))
         group_of_value = {value: now[g] for value, g in known.items() if g in now}
-        return ShotMemory(shots, group_of_value, pooled=all_pooled)
+        return ShotMemory(shots, group_of_value, shot_of_row=shot_of_row)
 
-    def take(self, places):
+    def over(self, places):
         """The shots of the classes at `places`. -1 is a class without shots."""
         new_code = np.full(max(self.shots.codes.max(), places.max()) + 1, -1)
         new_code[places[places >= 0]] = np.flatnonzero(places >= 0)
@@ -207,11 +210,11 @@ class ShotMemory:
         kept = self.shots.take(is_kept)
         groups = set(kept.group.tolist())
         group_of_value = {value: g for value, g in self.group_of_value.items() if g in groups}
-        pooled = _follow(self.pooled, np.where(is_kept, np.cumsum(is_kept) - 1, -1))
-        near = None if self.near is None else self.near[is_kept]
-        return ShotMemory(replace(kept, codes=codes[is_kept]), group_of_value, near, pooled)
+        shot_of_row = _follow(self.shot_of_row, np.where(is_kept, np.cumsum(is_kept) - 1, -1))
+        near_copy_group = None if self.near_copy_group is None else self.near_copy_group[is_kept]
+        return ShotMemory(replace(kept, codes=codes[is_kept]), group_of_value, near_copy_group, shot_of_row)
 
 
-def _follow(pooled, now):
-    """The indices `pooled` after index `i` has become `now[i]`. -1 stays -1."""
-    return np.append(now, -1)[pooled]
+def _follow(index, now):
+    """The indices `index` after `i` has become `now[i]`. -1 stays -1."""
+    return np.append(now, -1)[index]
