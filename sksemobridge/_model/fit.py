@@ -12,7 +12,7 @@
 6. scales, offsets and correction, fitted to the held-out images (`logistic.fit_regression`),
 7. their sum (`linear`).
 
-`fit_terms` makes the steps 1 to 5. They are repeated in rounds to find labels that may be wrong (`label_noise`).
+`gather_evidence` makes the steps 1 to 5. They are repeated in rounds to find labels that may be wrong (`label_noise`).
 """
 
 from collections.abc import Callable
@@ -24,7 +24,7 @@ import numpy as np
 from .._utils.array_api import l2_normalize
 from .class_means import ClassMeans, effective_numbers, fit_class_means
 from .discriminant import Discriminant, fit_discriminant
-from .label_noise import right_labels
+from .label_noise import ByTexts, right_labels
 from .linear import Linear
 from .logistic import CORRECTION, WIDTH, features_of, fit_regression, fit_text
 from .model import Model
@@ -44,7 +44,7 @@ LEAST_TRUST = 1e-6
 MOST_VALUES, LEAST_HELD_OUT = 3 * 2**19, 100
 
 
-class FittedModel(NamedTuple):
+class FitResult(NamedTuple):
     """The model, and what it says of each of the `n` shots."""
 
     model: Model
@@ -56,14 +56,14 @@ class FittedModel(NamedTuple):
     held_out_logits: Callable
 
 
-def fit_model(shots, texts=None, logit_scale=100.0, words=None, label_noise=0.0):
-    """`FittedModel` of shots of all classes.
+def fit_model(shots, all_texts=None, logit_scale=100.0, words=None, label_noise=0.0):
+    """`FitResult` of shots of all classes.
 
     Parameters
     ----------
     shots : Shots
         Each class has at least one.
-    texts : ndarray of shape (C + M, D) or None
+    all_texts : ndarray of shape (C + M, D) or None
         `T_c`. The last `M` are those of classes without shots.
     logit_scale : float
         That of the model of the texts.
@@ -75,26 +75,24 @@ def fit_model(shots, texts=None, logit_scale=100.0, words=None, label_noise=0.0)
     # Copies of one image count as one image: the mean of their unit embeddings.
     u, codes, weight, group, image_of_shot = shots.images()
     n_classes = int(codes.max()) + 1
-    held = held_out_images(codes, group)
-    all_texts = texts
-    if texts is not None:
-        texts = texts[:n_classes]
+    texts = None if all_texts is None else all_texts[:n_classes]
+    held_rows = held_out_images(codes, group)
 
     def evidence_if(counted, labels):
         """`Evidence` if this part of each image counts, and if it has this label (the index of a class)."""
         kept, renumbered = np.unique(labels, return_inverse=True)
         of_kept = None if texts is None else all_texts[kept]
-        return fit_terms(u, renumbered, weight, counted, held, of_kept, logit_scale, words)
+        return gather_evidence(u, renumbered, weight, counted, held_rows, of_kept, logit_scale, words)
 
     # The probability that each label is right: first from the texts alone, then from rounds of steps 1 to 5.
     right, counted, likely = np.ones(len(codes)), np.ones(len(codes)), codes
     if label_noise != 0:
-        first = None  # the held-out images, and their logits and trust from the texts alone
+        by_texts = None
         if texts is not None:
-            omega = weights_of_images(codes, weight)[held]
-            _, _, trust = texts_alone(u[held], codes[held], omega, texts, logit_scale)
-            first = held, logit_scale * (u[held] @ all_texts.T), trust
-        right, counted, likely = right_labels(evidence_if, codes, first, label_noise)
+            omega = weights_of_images(codes, weight)[held_rows]
+            _, _, trust = texts_alone(u[held_rows], codes[held_rows], omega, texts, logit_scale)
+            by_texts = ByTexts(held_rows, logit_scale * (u[held_rows] @ all_texts.T), trust)
+        right, counted, likely = right_labels(evidence_if, codes, by_texts, label_noise)
     evidence = evidence_if(counted, codes)
     classes, discriminant, trust = evidence.classes, evidence.discriminant, evidence.trust
 
@@ -103,8 +101,8 @@ def fit_model(shots, texts=None, logit_scale=100.0, words=None, label_noise=0.0)
     spans = [(None, 1.0)]
     if texts is not None:
         spans.append((classes.span, trust * (1 + 1 / max(classes.counts.mean(), 1.0))))
-    features, back = features_of(u[evidence.fitted] - classes.centre, spans)
-    regression = evidence.fit_regression(features)
+    features, back = features_of(u[evidence.regression_rows] - classes.centre, spans)
+    regression = evidence.fit_scales(features)
 
     # 7. All terms are linear in `u`, and so is their sum. Step 6 saw each class without one image. With it the model is more
     # certain.
@@ -112,20 +110,22 @@ def fit_model(shots, texts=None, logit_scale=100.0, words=None, label_noise=0.0)
     scales = {name: sharper * scale for name, scale in regression.scales.items()}
     offsets = sharper * regression.coefficients[0]
     correction = sharper * (back @ regression.coefficients[1:]).T
-    linear = {"shots": scales["shots"] * discriminant.linear()}
-    if texts is not None:
-        linear = {"text": scales["text"] * Linear(texts, np.zeros(len(texts))), **linear}
-    linear["correction"] = Linear(correction, offsets - correction @ classes.centre)
+    terms = {} if texts is None else {"text": scales["text"] * Linear(texts, np.zeros(n_classes))}
+    terms["shots"] = scales["shots"] * discriminant.linear()
+    terms["correction"] = Linear(correction, offsets - correction @ classes.centre)
 
     # The typicality of the held-out images has the parts of `Model.views`, so its decision has no correction.
     scaled = {name: scales[name] * z for name, z in evidence.terms.items()}
-    views = {"decision": sum(scaled.values()), "images": cosines_without(classes, held, of_leaning=False)}
+    views = {
+        "decision": sum(scaled.values()),
+        "images": cosines_without(classes, held_rows, of_leaning=False),
+    }
     if texts is not None:
-        views |= {"text": scaled["text"], "centred": cosines_without(classes, held, of_leaning=True)}
-    typicality = Typicality.of(views, codes[held], weight[held])
+        views |= {"text": scaled["text"], "centred": cosines_without(classes, held_rows, of_leaning=True)}
+    typicality = Typicality.of(views, codes[held_rows], weight[held_rows])
 
     model = Model(
-        terms=linear,
+        terms=terms,
         blend={name: float(value) for name, value in (scales | {"trust": trust}).items()},
         gaussian=discriminant.gaussian,
         slope=classes.slope,
@@ -137,36 +137,36 @@ def fit_model(shots, texts=None, logit_scale=100.0, words=None, label_noise=0.0)
 
     def held_out_logits():
         logits = np.full((len(u), n_classes), np.nan)
-        logits[evidence.fitted] = regression.logits_without()
+        logits[evidence.regression_rows] = regression.logits_without()
         return logits[image_of_shot]
 
     # Shots that are copies of one image have its values.
     of_shots = (values[image_of_shot] for values in (right, counted, likely))
-    return FittedModel(model, *of_shots, held_out_logits)
+    return FitResult(model, *of_shots, held_out_logits)
 
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """The results of steps 1 to 5 for the held-out images."""
+    """Results of steps 1 to 5. `terms` are for the held-out images."""
 
     classes: ClassMeans
     discriminant: Discriminant
     trust: float  # probability that the texts help
-    held: np.ndarray  # indices of the held-out images `(k,)`
+    held_rows: np.ndarray  # indices of the held-out images `(k,)`
     terms: dict[str, np.ndarray]  # the terms `z_k (k, C)` of each image, by a model without the image
     defaults: dict[str, float]  # default scales of the terms
-    is_fitted: np.ndarray  # True for the held-out images to which scales and correction are fitted `(k,)`
-    weight: np.ndarray  # `omega_i` of these images `(f,)`
+    in_regression: np.ndarray  # True for the held-out images to which scales and correction are fitted `(k,)`
+    weight: np.ndarray  # `omega_i` of the images in the regression `(f,)`
 
     @property
-    def fitted(self):
-        """Indices of the images to which scales and correction are fitted `(f,)`."""
-        return self.held[self.is_fitted]
+    def regression_rows(self):
+        """Indices of the images in the regression `(f,)`."""
+        return self.held_rows[self.in_regression]
 
-    def fit_regression(self, features=None):
+    def fit_scales(self, features=None):
         """`Regression` of the terms, of the offset (coefficient 0), and of the features `(f, r)` of the correction."""
-        terms = {name: z[self.is_fitted] for name, z in self.terms.items()}
-        codes = self.classes.codes[self.fitted]
+        terms = {name: z[self.in_regression] for name, z in self.terms.items()}
+        codes = self.classes.codes[self.regression_rows]
         design = np.ones((len(codes), 1))
         if features is not None:
             design = np.column_stack([design, features])
@@ -175,25 +175,29 @@ class Evidence:
         return fit_regression(terms, codes, self.weight, self.defaults, design, deviations, WIDTH)
 
 
-def fit_terms(u, codes, weight, counted, held, texts, logit_scale, words):
+def gather_evidence(u, codes, weight, counted, held_rows, texts, logit_scale, words):
     """Steps 1 to 5: `Evidence` of unit embeddings `u (n, D)`, if the part `counted (n,)` of each image counts."""
     # Without text, a class needs another image that stays.
-    is_fitted = (np.bincount(codes)[codes[held]] > 1) | (texts is not None)
-    omega = weights_of_images(codes, weight, counted)[held]
+    in_regression = (np.bincount(codes)[codes[held_rows]] > 1) | (texts is not None)
+    omega = weights_of_images(codes, weight, counted)[held_rows]
 
     # 1. Texts alone: the scale of their cosines, and the probability that they help.
     trust, text_scale, terms = 0.0, 0.0, {}
     if texts is not None:
-        terms["text"], text_scale, trust = texts_alone(u[held], codes[held], omega, texts, logit_scale)
+        terms["text"], text_scale, trust = texts_alone(
+            u[held_rows], codes[held_rows], omega, texts, logit_scale
+        )
 
     # 2. and 3. Names predict class means, and class means start there.
     classes = fit_class_means(u, codes, weight, texts, trust, words, counted)
 
     # 4. One covariance, and 5. the discriminant, for queries and for held-out images.
     discriminant = fit_discriminant(classes, trust, has_words=words is not None)
-    terms["shots"] = discriminant.held_out(held)
+    terms["shots"] = discriminant.held_out(held_rows)
     defaults = default_scales(classes.counts, trust, text_scale, words is not None)
-    return Evidence(classes, discriminant, trust, held, terms, defaults, is_fitted, omega[is_fitted])
+    return Evidence(
+        classes, discriminant, trust, held_rows, terms, defaults, in_regression, omega[in_regression]
+    )
 
 
 def texts_alone(u, codes, omega, texts, logit_scale):
@@ -219,15 +223,15 @@ def default_scales(counts, trust, text_scale, has_words):
     }
 
 
-def cosines_without(classes, held, of_leaning):
+def cosines_without(classes, rows, of_leaning):
     """`cosines` of images to the means (or leaning means) of the classes, each without the image, shape (k, C)."""
-    leaning, gap, _ = classes.without(held)
-    v, means, mean_without = classes.u[held], classes.image_means, classes.centre + leaning + gap
+    leaning, gap, _ = classes.without(rows)
+    v, means, mean_without = classes.u[rows], classes.image_means, classes.centre + leaning + gap
     if of_leaning:
         v, means, mean_without = v - classes.centre, classes.leaning_means, leaning
     result = v @ l2_normalize(means).T
     of_own_class = np.einsum("kd,kd->k", v, l2_normalize(mean_without))
-    result[np.arange(len(held)), classes.codes[held]] = of_own_class
+    result[np.arange(len(rows)), classes.codes[rows]] = of_own_class
     return result
 
 
@@ -244,9 +248,9 @@ def held_out_images(codes, group):
     Images whose copies have several labels are not held out.
     """
     # Copies with one label are one image already. So a group of two images has two labels.
-    held = np.flatnonzero(np.bincount(group)[group] == 1)
+    rows = np.flatnonzero(np.bincount(group)[group] == 1)
     most = max(MOST_VALUES // (int(codes.max()) + 1), LEAST_HELD_OUT)
-    return held if len(held) <= most else held[np.linspace(0, len(held) - 1, most).astype(np.intp)]
+    return rows if len(rows) <= most else rows[np.linspace(0, len(rows) - 1, most).astype(np.intp)]
 
 
 def distinctness(texts):

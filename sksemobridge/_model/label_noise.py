@@ -34,6 +34,8 @@ more images look wrong, `doubt = 1` for this class. The same holds for two or mo
 shots.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from scipy.special import expit, log_softmax, logit
 
@@ -58,7 +60,15 @@ LEAST = 1e-3  # an image counts at least this much
 TINY = 1e-300  # smallest sum of probabilities
 
 
-def right_labels(evidence_if, codes, first, label_noise):
+class ByTexts(NamedTuple):
+    """What the texts alone say of the held-out images."""
+
+    held_rows: np.ndarray  # indices of the images `(k,)`
+    logits: np.ndarray  # at the logit scale of the model `(k, C)`. The last columns are classes without shots
+    trust: float  # probability that the texts help
+
+
+def right_labels(evidence_if, codes, by_texts, label_noise):
     """For each image: the probability that its label is right, how much the image counts, and its likely class, all `(n,)`.
 
     The likely class is that of the label, or a class without shots that the image looks like.
@@ -68,29 +78,30 @@ def right_labels(evidence_if, codes, first, label_noise):
     evidence_if : callable
         `evidence_if(counted, labels)` gives the `Evidence` if this part of each image counts, and if it has this label.
     codes : ndarray of shape (n,)
-    first : tuple of (held, logits, trust) or None
-        Held-out images, their logits by the texts alone (at the logit scale of the model), and the probability that texts
-        help. The last logits are those of classes without shots. None without texts.
+    by_texts : ByTexts or None
+        None without texts.
     label_noise : "auto" or float
         Share of wrong labels. `"auto"` estimates it.
     """
     is_auto = label_noise == "auto"
     e = FIRST_SHARE if is_auto else label_noise
-    right, likely, n_of_class = np.ones(len(codes)), codes, np.bincount(codes)
+    n_of_class = np.bincount(codes)
+    right = np.ones(len(codes))
+    likely = codes
     # How well names are confirmed in the classes that an image looks like, apart from the class of its label.
     confirmed = np.ones(len(codes))
 
-    def estimated():
+    def estimated(held):
         if not is_auto:
             return label_noise
         return (np.sum(1 - right[held]) + WORTH * SHARE) / (len(held) + WORTH)
 
     # First by the names alone.
-    if first is not None:
-        held, logits, trust = first
-        by_name, confirmed[held], of_names = _judged_by_names(softmax(logits), codes[held], trust, e)
+    if by_texts is not None:
+        held, logits, trust = by_texts
+        by_name, confirmed[held], name_log_factors = _judged_by_names(softmax(logits), codes[held], trust, e)
         right[held] = np.maximum(by_name, LEAST)
-        e = estimated()
+        e = estimated(held)
         # If most names have no shots, one of them often looks most like an image by chance.
         n_classes, n_shown = logits.shape[1], len(n_of_class)
         by_chance = np.where(np.arange(n_classes) < n_shown, 0.0, np.log(max(n_classes / n_shown - 1, 1)))
@@ -99,27 +110,27 @@ def right_labels(evidence_if, codes, first, label_noise):
     for _ in range(ROUNDS):
         moved = likely != codes
         evidence = evidence_if(np.where(moved, 1.0, right), likely)
-        # With texts, these are all held-out images, so `of_names` still has a row for each.
-        held, before = evidence.fitted, right.copy()
+        # With texts, these are all held-out images, so `name_log_factors` still has a row for each.
+        held = evidence.regression_rows
         # No correction here, because it takes most of the time of a fit.
-        logits = evidence.fit_regression().logits_without()
+        round_logits = evidence.fit_scales().logits_without()
         # Other images with this label. An image that moved away is not in the count.
-        others = (np.bincount(likely)[codes] + moved)[held] - 1
-        alone = 1 - NAME_TELLS * evidence.trust * confirmed[held]
-        in_pair = (1 - IMAGE_TELLS) * (1 - evidence.trust)
-        unknown = np.select([others == 0, others == 1], [alone, in_pair], 0.0)
+        n_others = (np.bincount(likely)[codes] + moved)[held] - 1
         classes = np.unique(likely)
-        p, index = softmax(logits), np.searchsorted(classes, codes[held])
-        if_wrong = _if_wrong(p, index, right[held], evidence.trust)
-        of_label = (1 - unknown) * p[np.arange(len(held)), index] + unknown / len(classes)
-        right[held] = np.maximum(_right(of_label, e, if_wrong), LEAST)
-        e = estimated()
-        best = np.where(right[held] < 0.5, classes[logits.argmax(axis=1)], codes[held])
+        index = np.searchsorted(classes, codes[held])
+        before = right.copy()
+        right[held] = _judged_by_others(
+            softmax(round_logits), index, right[held], n_others, confirmed[held], evidence.trust, e
+        )
+        e = estimated(held)
+        best = np.where(right[held] < 0.5, classes[round_logits.argmax(axis=1)], codes[held])
         likely = _likely(codes, right, held, best)
         if np.abs(right - before).max() < SETTLED:
             break
-    if first is not None and trust > 0.5:
-        right[np.isin(codes, _of_another(codes[held], of_names, logits, len(n_of_class)))] = LEAST
+    if by_texts is not None and by_texts.trust > 0.5:
+        # `_likely` leaves an image in every class, so the first columns are the classes with shots.
+        of_another = _of_another(codes[held], name_log_factors, round_logits, len(n_of_class))
+        right[np.isin(codes, of_another)] = LEAST
     # How much each image counts.
     doubt = min(max(e / HARD - 1, 0.0), 1.0) if is_auto else 1.0
     all_wrong = (np.bincount(codes, right < 0.5) == n_of_class) & (n_of_class > 2)
@@ -133,9 +144,10 @@ def _judged_by_names(p, codes, trust, e):
     Also returns how well the names of the classes that an image looks like are confirmed `(k,)`, and the log Bayes factor of
     each name for each image `(k, C)`: the name says what its class is, against all classes are equally probable.
     """
-    each, n_classes = np.arange(len(codes)), p.shape[1]
-    of_names = np.log((1 - e) * p * n_classes + e)
-    ratio = np.bincount(codes, of_names[each, codes], n_classes)
+    each = np.arange(len(codes))
+    n_classes = p.shape[1]
+    log_factors = np.log((1 - e) * p * n_classes + e)
+    ratio = np.bincount(codes, log_factors[each, codes], n_classes)
     others = p.copy()
     others[each, codes] = 0
     # Squared: if half of the names are swapped, the plain value leaves enough doubt to cost a point of accuracy.
@@ -143,7 +155,19 @@ def _judged_by_names(p, codes, trust, e):
     confirmed = of_others**2
     name_tells = expit(logit(NAME_TELLS * trust * confirmed) + ratio[codes])
     right = name_tells * _right(p[each, codes], e, 1 / n_classes) + (1 - name_tells) * (1 - e)
-    return right, confirmed, of_names
+    return right, confirmed, log_factors
+
+
+def _judged_by_others(p, codes, right, n_others, confirmed, trust, e):
+    """The next `right_i` of images `(k,)`, by the probabilities `p (k, C)` of a model without the image.
+
+    `n_others (k,)` is the number of other images with this label.
+    """
+    alone = 1 - NAME_TELLS * trust * confirmed
+    in_pair = (1 - IMAGE_TELLS) * (1 - trust)
+    unknown = np.select([n_others == 0, n_others == 1], [alone, in_pair], 0.0)
+    of_label = (1 - unknown) * p[np.arange(len(codes)), codes] + unknown / p.shape[1]
+    return np.maximum(_right(of_label, e, _if_wrong(p, codes, right, trust)), LEAST)
 
 
 def _likely(codes, right, held, best):
@@ -178,14 +202,14 @@ def _if_wrong(p, codes, right, trust):
     return alike * among_shown + (1 - alike * of_shown.sum(axis=1)) / p.shape[1]
 
 
-def _of_another(codes, of_names, logits, n_classes):
+def _of_another(codes, name_log_factors, logits, n_classes):
     """The class whose images all show another class, as a list. It is empty if there is none, or more than one.
 
-    `codes (k,)` are the labels, `of_names` the log Bayes factors of the names, and `logits` those of held-out images. The
+    `codes (k,)` are the labels, `name_log_factors` those of `_judged_by_names`, and `logits` those of held-out images. The
     first `n_classes` columns are those of classes with shots.
     """
     count = np.bincount(codes, minlength=n_classes)
-    fit = sum_rows(of_names[:, :n_classes], 1 / count[codes], codes, n_classes)
+    fit = sum_rows(name_log_factors[:, :n_classes], 1 / count[codes], codes, n_classes)
     of_own_name, best = np.diag(fit), fit.argmax(axis=1)
     clear = (fit.max(axis=1) > of_own_name + FITS) & (of_own_name[best] > FITS)
     clear &= np.minimum(count, count[best]) >= MANY

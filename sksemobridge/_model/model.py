@@ -49,11 +49,11 @@ class Model:
         if new.any():
             names = texts[new].astype(np.float64)
             predicted = self.slope * (names - self.text_mean)
-            of_names = {
+            terms_from_names = {
                 "text": Linear(names, np.zeros(len(names))),
                 "shots": self.gaussian.discriminant(predicted, np.zeros(len(names))),
             }
-            for name, term in of_names.items():
+            for name, term in terms_from_names.items():
                 terms[name].weights[new] = self.blend[name] * term.weights
                 terms[name].offsets[new] = self.blend[name] * term.offsets
             means[new], leaning[new] = self.gaussian.centre + predicted, predicted

@@ -169,8 +169,8 @@ def test_many_names_without_shots_take_no_right_label():
 )
 def test_some_wrong_labels_are_not_a_whole_class(logit_of_0, found):
     """The images of class 0 fit the name of class 1. All of them, or three, show class 1."""
-    codes, of_names = np.repeat([0, 1], 11), np.tile([-1.0, 2.0], (22, 1))
-    assert _of_another(codes, of_names, np.stack([logit_of_0, -logit_of_0], axis=1), 2) == found
+    codes, log_factors = np.repeat([0, 1], 11), np.tile([-1.0, 2.0], (22, 1))
+    assert _of_another(codes, log_factors, np.stack([logit_of_0, -logit_of_0], axis=1), 2) == found
 
 
 def test_a_class_whose_images_are_all_of_another_class_is_found(make_world):
