@@ -15,17 +15,23 @@ from ._utils.sklearn import offered_if
 from ._utils.validation import validate_embeddings, validate_training_embeddings
 
 
-def is_linear(classifier):
+def is_paper(classifier):
+    """True for the classifier of the paper, which has a `PaperBlend`."""
+    return not isinstance(getattr(classifier, "blend", "auto"), str)
+
+
+def require_linear(classifier):
     """True if a classifier is linear, or will be after `fit`. An AttributeError for the classifier of the paper."""
     fitted = getattr(classifier, "_fitted", None)
-    is_paper = not isinstance(getattr(classifier, "blend", "auto"), str)
-    if is_paper or (fitted is not None and fitted.linear is None):
+    if is_paper(classifier) or (fitted is not None and fitted.linear is None):
         raise AttributeError('This needs blend="auto": the paper\'s classifier does not hold out shots.')
     return True
 
 
 class EmbeddingClassifier(ClassifierMixin, SavedEstimator):
-    """A classifier of embeddings. Its `_fitted` has `linear`, or else `model`, and `with_unlabeled(X)`.
+    """A classifier of embeddings.
+
+    Its `_fitted` has `classes`, `text_embeddings`, `class_prompts`, `linear` (if it is None, `model`) and `with_unlabeled`.
 
     With `array_api_dispatch=True` of scikit-learn, results have the array library and the device of `X`. Labels are always
     NumPy. The memory for intermediate results does not grow with the number of rows.
@@ -81,7 +87,7 @@ class EmbeddingClassifier(ClassifierMixin, SavedEstimator):
         """
         return self._apply(X, _log_odds)
 
-    @offered_if(is_linear)
+    @offered_if(require_linear)
     def with_unlabeled(self, X: ArrayLike) -> Self:
         """Return a fitted classifier that has also learnt from unlabelled images. They replace those of an earlier call.
 

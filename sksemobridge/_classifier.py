@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from ._base import EmbeddingClassifier, is_linear
+from ._base import EmbeddingClassifier, is_paper, require_linear
 from ._fitted import FittedState, require_shots
 from ._model.class_means import effective_numbers
 from ._model.fit import fit_model
@@ -202,7 +202,6 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
     def _learn(self, X, y, classes, sample_weight, groups, earlier):
         """`fit`, or `partial_fit` from the state of earlier shots. If it fails, the estimator does not change."""
         training = self._training()
-        is_paper = isinstance(self.blend, PaperBlend)
 
         # Input
         if self.text_encoder is not None:
@@ -218,8 +217,9 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         codes = np.searchsorted(classes, labels[rows].astype(classes.dtype))
 
         # Texts of the classes
-        prompts = self._describe(classes, earlier)
-        texts = read_texts(self.text_encoder, prompts and prompts.prompts, of_bridge=is_paper)
+        class_prompts = self._describe(classes, earlier)
+        prompts = None if class_prompts is None else class_prompts.prompts
+        texts = read_texts(self.text_encoder, prompts, of_bridge=is_paper(self))
         for known in (texts.embeddings, texts.projection):
             if known is not None:
                 require_width(embeddings.shape[1], known.shape[1])
@@ -228,17 +228,19 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         memory = ShotMemory() if earlier is None else earlier.memory.over(earlier.places(classes))
         new_groups = None if groups is None else groups[rows]
         memory = memory.add(embeddings[rows], codes, weight[rows], new_groups, has_weight)
-        has_shots = require_shots(classes, memory.shots.codes, prompts)
-        if not is_paper:
+        has_shots = require_shots(classes, memory.shots.codes, class_prompts)
+        if not is_paper(self):
             memory = memory.with_near_copies(len(classes))
             _warn_of_near_copies(memory)
         log_prior = self._log_prior(memory, len(classes))
 
-        # The model, fitted to the classes that have shots, which are numbered anew
+        # The model, fitted to the classes that have shots. From here, codes number the `seen` classes. `order` puts classes
+        # without shots last. `over` returns to `classes`.
         seen = np.flatnonzero(has_shots)
         shots = replace(memory.grouped_shots, codes=np.searchsorted(seen, memory.shots.codes))
-        right, counted, held_out = np.ones(len(shots.codes)), np.ones(len(shots.codes)), None
-        if is_paper:
+        right, counted = np.ones((2, len(shots.codes)))
+        held_out = None
+        if is_paper(self):
             with fit_task(self, X, y, 0 if training is None else training.most_iterations) as callback:
                 model = fit_paper(shots, texts.take(seen), self.blend, training, callback)
             model = replace(model, log_prior=log_prior)
@@ -263,7 +265,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
             model=astype(model, dtype),
             memory=memory,
             text_embeddings=None if texts.embeddings is None else texts.embeddings.astype(dtype),
-            class_prompts=prompts,
+            class_prompts=class_prompts,
             log_prior=log_prior,
             right=right,
             counted=counted,
@@ -286,7 +288,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
 
     def _training(self):
         """`Training`, or None in closed form. Refuses parameters that exclude each other."""
-        if isinstance(self.blend, PaperBlend):
+        if is_paper(self):
             self.blend._validate_params()
             is_set = {
                 "store_held_out": self.store_held_out,
@@ -327,9 +329,10 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         if isinstance(model, PaperModel):
             for name in OF_PAPER:
                 setattr(self, f"{name}_", getattr(model, name))
-            self.bridge_, self.blend_ = model.bridge.matrix, model.numbers
+            self.bridge_ = model.bridge.matrix
+            self.blend_ = model.numbers
             return
-        self.blend_ = model.blend
+        self.blend_ = model.scales | {"trust": model.trust}
         if fitted.held_out_proba is not None:
             self.held_out_proba_ = fitted.for_rows(fitted.held_out_proba)
         if self.label_noise != 0:
@@ -369,16 +372,21 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
             If a class has neither shots nor text, if no class has shots, or if `text_encoder` has changed.
         """
         check_is_fitted(self)
-        wanted, fitted, params = validate_classes(classes), self._fitted, {}
+        wanted, params = validate_classes(classes), {}
+        fitted = self._fitted
         places = fitted.places(wanted)
-        new, memory, log_prior = places < 0, fitted.memory.over(places), fitted.log_prior
-        prompts, added = fitted.class_prompts, None
+        new = places < 0
+        memory = fitted.memory.over(places)
+        class_prompts, added = fitted.class_prompts, None
         texts: Any = fitted.text_embeddings
-        if prompts is not None:
+        log_prior = fitted.log_prior
+        if class_prompts is not None:
             if new.any() and self.text_encoder is not None:
                 added = self._describe(wanted[new], fitted)
-            prompts, texts = prompts.over(places, added), texts[places]
-        require_shots(wanted, memory.shots.codes, prompts)
+            class_prompts = class_prompts.over(places, added)
+            # -1 takes the last row here. It is replaced below, or refused.
+            texts = texts[places]
+        require_shots(wanted, memory.shots.codes, class_prompts)
         if added is not None:
             texts[new] = self._embed_new(added.prompts)
         if log_prior is not None and isinstance(self.priors, str):
@@ -388,10 +396,10 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
             prior = np.where(new, np.exp(log_prior).mean(), np.exp(log_prior)[places])
             params["priors"] = prior / prior.sum()
             log_prior = np.log(params["priors"])
-        if prompts is not None and is_sequence(self.class_names):
+        if class_prompts is not None and is_sequence(self.class_names):
             # A list of names has the order of the old classes.
-            params["class_names"] = prompts.names
-        state = fitted.over(wanted, places, memory, texts, prompts, log_prior)
+            params["class_names"] = class_prompts.names
+        state = fitted.over(wanted, places, memory, texts, class_prompts, log_prior)
         return self._clone_with(state, **params)
 
     def _embed_new(self, prompts):
@@ -407,7 +415,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
             )
         return embeddings
 
-    @offered_if(is_linear)
+    @offered_if(require_linear)
     def score_samples(self, X: ArrayLike) -> NDArray[Any]:
         """Return how typical each image is of the classes. A higher score is more typical.
 
@@ -418,13 +426,14 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         Returns
         -------
         array of shape (n,)
-            The sum of the largest decision and the largest cosines. Each is divided by its standard deviation over the
-            held-out shots.
+            The sum of the largest decision (without the correction) and the largest cosines to class means (with text also
+            to class texts). Each is divided by its standard deviation over the held-out shots. `with_unlabeled` does not
+            change the scores.
         """
         check_is_fitted(self)
         return self._fitted.labelled_model.typicality_scores(validate_embeddings(self, X, reset=False))
 
-    @offered_if(is_linear)
+    @offered_if(require_linear)
     def p_values(self, X: ArrayLike) -> NDArray[Any]:
         """Return a conformal p-value of each image. It is low if the image looks like none of the classes.
 
@@ -436,7 +445,8 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         -------
         ndarray of shape (n,)
             The share of held-out shots that are not more typical than the image. At most about `alpha` of the images of
-            the classes have a p-value of at most `alpha`. If no shot can be left out, all values are one.
+            the classes have a p-value of at most `alpha`. If no shot can be left out, all values are one. `with_unlabeled`
+            does not change them.
         """
         scores = np.asarray(to_numpy(self.score_samples(X)))
         return self._fitted.labelled_model.typicality.p_values(scores)
@@ -478,8 +488,8 @@ def _warn_of_near_copies(memory):
 
 def _warn_of_wrong_labels(classes, codes, counted, likely):
     """Warn of classes whose labels all look wrong, and of shots that look like a class without shots."""
-    seen = np.bincount(codes) > 0
-    lost = classes[: len(seen)][seen & (np.bincount(codes, counted >= 0.5) == 0)].tolist()
+    n_believed = np.bincount(codes, counted >= 0.5)
+    lost = classes[: len(n_believed)][n_believed == 0].tolist()
     if lost:
         warn_caller(
             f"All labels of {len(lost)} {'class' if len(lost) == 1 else 'classes'} look wrong, such as those of "

@@ -8,7 +8,7 @@ import numpy as np
 from ._model.linear import Linear, total
 from ._model.model import Model
 from ._model.shots import ShotMemory
-from ._model.unlabeled import LEAST_P_VALUE, anchors_of_shots, distinct_images, terms_with_unlabeled
+from ._model.unlabeled import LEAST_P_VALUE, anchors_of_shots, sorted_sample, terms_with_unlabeled
 from ._paper.model import PaperModel
 from ._texts.prompts import ClassPrompts
 from ._utils.array_api import astype
@@ -19,7 +19,7 @@ class FittedState:
     """The result of `fit`, and what `partial_fit` needs, for `C` classes and `m` pooled shots (equal rows are one shot)."""
 
     classes: np.ndarray  # sorted labels
-    model: Model | PaperModel  # a `Model` is without `log_prior`
+    model: Model | PaperModel  # `Model` leaves out the prior, which `terms` adds. `PaperModel` holds it
     memory: ShotMemory
     text_embeddings: np.ndarray | None  # `T_c (C, D)`
     class_prompts: ClassPrompts | None  # None without class texts
@@ -58,12 +58,13 @@ class FittedState:
         of_label = {label: i for i, label in enumerate(self.classes.tolist())}
         return np.array([of_label.get(label, -1) for label in classes.tolist()])
 
-    def over(self, classes, places, memory, texts, prompts, log_prior):
+    def over(self, classes, places, memory, texts, class_prompts, log_prior):
         """The state for other classes `(K,)`, which are at `places`. -1 is a new class.
 
         `memory` has their shots, and `texts (K, D)` are their `T_c`.
         """
-        kept, model = np.isin(self.memory.shots.codes, places), self.model.over(places, texts)
+        kept = np.isin(self.memory.shots.codes, places)
+        model = self.model.over(places, texts)
         if isinstance(model, PaperModel):
             model = replace(model, log_prior=log_prior)
         return replace(
@@ -73,7 +74,7 @@ class FittedState:
             before_unlabeled=self.before_unlabeled and self.before_unlabeled.over(places, texts),
             memory=memory,
             text_embeddings=texts,
-            class_prompts=prompts,
+            class_prompts=class_prompts,
             log_prior=log_prior,
             right=self.right[kept],
             counted=self.counted[kept],
@@ -83,20 +84,22 @@ class FittedState:
     def with_unlabeled(self, X):
         """The state after learning from unlabelled images `X (n, D)`. They replace earlier ones."""
         model = self.labelled_model
-        X = distinct_images(X, len(self.classes))
-        # An image of none of the classes would count for the nearest class.
+        terms, scales = model.terms, model.scales
+        # 1. A sample without equal rows.
+        X = sorted_sample(X, len(self.classes))
+        # 2. An image of none of the classes would count for the nearest class. Such images are left out.
         X = X[model.typicality.p_values(model.typicality_scores(X)) > LEAST_P_VALUE]
-        terms, blend = model.terms, model.blend
         if len(X):
-            shots, texts = self.memory.grouped_shots, self.text_embeddings
-            anchors = anchors_of_shots(shots, self.counted, model, texts)
-            # A class without text may be "everything else".
+            # 3. The class means before these images.
+            shots = self.memory.grouped_shots
+            anchors = anchors_of_shots(shots, self.counted, model, self.text_embeddings)
+            # 4. Learning, which first joins near copies. A class without text may be "everything else".
             with_offsets = self.class_prompts is None or None not in self.class_prompts.names
             terms, factor = terms_with_unlabeled(terms, X, anchors, with_offsets=with_offsets)
             # Classes that come later get the same scales.
-            blend = {name: value * (1 if name == "trust" else factor) for name, value in blend.items()}
+            scales = {name: factor * scale for name, scale in scales.items()}
         terms = {name: astype(term, self.memory.shots.X.dtype) for name, term in terms.items()}
-        return replace(self, model=replace(model, terms=terms, blend=blend), before_unlabeled=model)
+        return replace(self, model=replace(model, terms=terms, scales=scales), before_unlabeled=model)
 
     def for_rows(self, values):
         """Values of pooled shots, repeated for the rows of `fit`. They are NaN for rows of weight zero."""
@@ -105,13 +108,13 @@ class FittedState:
         return result
 
 
-def require_shots(classes, codes, prompts):
+def require_shots(classes, codes, class_prompts):
     """Whether each class has shots `(C,)`. `codes (n,)` are the classes of the shots.
 
     Refuses classes without shots and without text. Also refuses a set of classes without any shots.
     """
     has_shots = np.bincount(codes, minlength=len(classes)) > 0
-    names = [None] * len(classes) if prompts is None else prompts.names
+    names = [None] * len(classes) if class_prompts is None else class_prompts.names
     missing = classes[~has_shots & [name is None for name in names]].tolist()
     if missing:
         raise ValueError(

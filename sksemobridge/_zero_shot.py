@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from ._base import EmbeddingClassifier
 from ._model.linear import Linear, total
-from ._model.unlabeled import distinct_images, terms_with_unlabeled
+from ._model.unlabeled import sorted_sample, terms_with_unlabeled
 from ._texts.encode import embed_classes, read_logit_scale
 from ._texts.prompts import ClassPrompts, describe_classes
 from ._utils.sklearn import checks_parameters
@@ -110,6 +110,6 @@ class TextModel:
 
     def with_unlabeled(self, X):
         """The model that has learnt from unlabelled images `X (n, D)`. They replace earlier ones."""
-        X = distinct_images(X, len(self.classes))
+        X = sorted_sample(X, len(self.classes))
         terms, _ = terms_with_unlabeled({"text": self.of_texts}, X, texts=self.text_embeddings)
         return replace(self, linear=total(terms.values()))

@@ -14,6 +14,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import check_scalar, column_or_1d
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
+from ._base import is_paper
 from ._classifier import SeMoBridgeClassifier
 from ._utils.sklearn import best_of, check_matplotlib_support
 from .encoders._base import list_images
@@ -282,7 +283,7 @@ class PredictionsDisplay:
 
 def _explain(classifier, embeddings, predicted, y):
     """Another class for each image, and the part of each term in the difference of logits."""
-    if not isinstance(classifier, SeMoBridgeClassifier) or not isinstance(classifier.blend, str):
+    if not isinstance(classifier, SeMoBridgeClassifier) or is_paper(classifier):
         raise TypeError(
             f'why needs a pipeline that ends in a SeMoBridgeClassifier with blend="auto"; got {classifier!r}.'
         )

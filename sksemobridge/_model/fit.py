@@ -126,7 +126,8 @@ def fit_model(shots, all_texts=None, logit_scale=100.0, words=None, label_noise=
 
     model = Model(
         terms=terms,
-        blend={name: float(value) for name, value in (scales | {"trust": trust}).items()},
+        scales={name: float(scale) for name, scale in scales.items()},
+        trust=trust,
         gaussian=discriminant.gaussian,
         slope=classes.slope,
         text_mean=None if texts is None else texts.mean(axis=0),

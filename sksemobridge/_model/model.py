@@ -16,8 +16,8 @@ class Model:
 
     # `"text"` (if there is text), `"shots"` and `"correction"`: their sum is the decision
     terms: dict[str, Linear]
-    # the scales `"text"` and `"shots"`, and `"trust"`, the probability that the texts help
-    blend: dict[str, float]
+    scales: dict[str, float]  # of `"text"` and `"shots"`
+    trust: float  # probability that the texts help
     gaussian: Gaussian  # of the discriminant
     slope: float  # of the predictions from names, see `class_means`
     text_mean: np.ndarray | None  # mean `(D,)` of the texts of the classes with shots
@@ -45,7 +45,9 @@ class Model:
         `T_c` of all classes.
         """
         terms = {name: term.over(places) for name, term in self.terms.items()}
-        means, leaning, new = self.image_means[places], self.leaning_means[places], places < 0
+        # -1 takes the last row here. It is replaced below, or refused.
+        means, leaning = self.image_means[places], self.leaning_means[places]
+        new = places < 0
         if new.any():
             names = texts[new].astype(np.float64)
             predicted = self.slope * (names - self.text_mean)
@@ -54,9 +56,10 @@ class Model:
                 "shots": self.gaussian.discriminant(predicted, np.zeros(len(names))),
             }
             for name, term in terms_from_names.items():
-                terms[name].weights[new] = self.blend[name] * term.weights
-                terms[name].offsets[new] = self.blend[name] * term.offsets
-            means[new], leaning[new] = self.gaussian.centre + predicted, predicted
+                terms[name].weights[new] = self.scales[name] * term.weights
+                terms[name].offsets[new] = self.scales[name] * term.offsets
+            means[new] = self.gaussian.centre + predicted
+            leaning[new] = predicted
         return replace(self, terms=terms, image_means=means, leaning_means=leaning)
 
 

@@ -85,7 +85,7 @@ def sample_rows(n, width, n_classes):
     return np.arange(n) if n <= most else np.linspace(0, n - 1, most).astype(np.intp)
 
 
-def distinct_images(X, n_classes):
+def sorted_sample(X, n_classes):
     """The embeddings `X (n, D)`, or those of evenly spaced images, in float64 and ordered by content.
 
     Equal rows become one row, because a repeated image is no new information.
@@ -105,7 +105,7 @@ def anchors_of_shots(shots, counted, model, texts):
     seen, codes = np.unique(codes, return_inverse=True)
     of_seen = None if texts is None else texts[seen].astype(np.float64)
     # Without the span of words: with it, unlabelled images help less at one shot.
-    classes = fit_class_means(u, codes, weight, of_seen, model.blend["trust"], counted=counted_of_image)
+    classes = fit_class_means(u, codes, weight, of_seen, model.trust, counted=counted_of_image)
     means, counts = np.zeros((n_classes, u.shape[1])), np.full(n_classes, classes.kappa[-1])
     if texts is not None:
         means += classes.slope * (texts - of_seen.mean(axis=0))

@@ -96,7 +96,9 @@ class PaperModel:
 
         `texts (K, D)` are the `T_c` of these classes, or None without text.
         """
-        prototypes, image_means, new = self.prototypes[places], self.image_means[places], places < 0
+        # -1 takes the last row here. It is replaced below, or refused.
+        prototypes, image_means = self.prototypes[places], self.image_means[places]
+        new = places < 0
         if new.any():
             prototypes[new], image_means[new] = map(l2_normalize, self.guesses(texts[new]))
         class_bias = None if self.class_bias is None else np.where(new[:, None], 0.0, self.class_bias[places])
