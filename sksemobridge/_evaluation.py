@@ -18,13 +18,14 @@ from sklearn.utils.validation import column_or_1d
 
 from ._base import is_paper
 from ._classifier import SeMoBridgeClassifier
+from ._model.shots import evenly_spaced
 from ._utils.array_api import l2_normalize, to_numpy
 from ._utils.sklearn import best_of
 from ._utils.validation import listed, validate_embeddings
 
-# Largest numbers of folds and of shots in the cross-validation. With ten folds, a fit has nearly all shots. If there
-# are more shots, an even sample is enough.
-MOST_FOLDS, MOST_COMPARED = 10, 1000
+# Largest numbers of folds and of shots in the cross-validation. With ten folds, a fit has nearly all shots. If there are
+# more shots, an even sample is enough.
+MOST_FOLDS, MOST_SHOTS = 10, 1000
 # Below this probability, a label is more likely wrong than right.
 DOUBTFUL = 0.5
 
@@ -39,8 +40,8 @@ class ShotEvaluation:
         Sorted labels, and number of shots of each class.
     accuracy, names_accuracy, logistic_accuracy : float
         Share of held-out shots with the right prediction: by the classifier, by the names alone, and by scikit-learn's
-        `LogisticRegression(C=10)` on unit embeddings, cross-validated. NaN if there is no such share: no shot can be
-        left out, there is no text, no class has two shots, or there is one class.
+        `LogisticRegression(C=10)` on unit embeddings, cross-validated. NaN if there is no such share: no shot can be left
+        out, there is no text, no class has two shots, or there is one class.
     mixed_up : tuple of (label, label, int) or None
         The two classes that are most often confused, and the number of held-out shots with this error.
     held_out_proba, label_proba : ndarrays of shape (n, C) and (n,)
@@ -83,7 +84,7 @@ def evaluate_shots(
 ) -> ShotEvaluation:
     """Measure the accuracy of a classifier on its own held-out shots, and find doubtful labels.
 
-    It is compared with the names alone, and with scikit-learn's `LogisticRegression` on the same embeddings.
+    The classifier is compared with the names alone, and with scikit-learn's `LogisticRegression` on the same embeddings.
 
     Parameters
     ----------
@@ -165,14 +166,14 @@ def _mixed_up(classes, codes, predicted):
 
 def _cross_validated(X, codes, images):
     """Cross-validated accuracy of `LogisticRegression`. Copies of an image `(n,)` are in one fold."""
-    if len(codes) > MOST_COMPARED:
-        rows = np.linspace(0, len(codes) - 1, MOST_COMPARED).astype(np.intp)
-        X, codes, images = X[rows], codes[rows], images[rows]
+    rows = evenly_spaced(len(codes), MOST_SHOTS)
+    X, codes, images = X[rows], codes[rows], images[rows]
     of_classes = np.bincount(codes[np.unique(images, return_index=True)[1]])
     n_folds = min(MOST_FOLDS, of_classes.max())
     if n_folds < 2 or np.count_nonzero(of_classes) < 2:
         return np.nan
-    folds, right = StratifiedGroupKFold(n_folds, shuffle=True, random_state=0), np.zeros(len(codes))
+    folds = StratifiedGroupKFold(n_folds, shuffle=True, random_state=0)
+    right = np.zeros(len(codes))
     with warnings.catch_warnings():
         # Few shots of many classes are the usual case.
         warnings.filterwarnings("ignore", "The least populated class|The number of unique classes")

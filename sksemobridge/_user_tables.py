@@ -6,7 +6,7 @@ import os
 import re
 from unicodedata import normalize
 
-from ._texts.prompts import ENSEMBLE_TEMPLATES
+from ._texts.prompts import ENSEMBLE_TEMPLATES, as_words
 from ._utils.validation import warn_caller
 
 # The beginning of a formula in a spreadsheet, also after it was made safe with `'`. `page.js` has the same rule.
@@ -15,7 +15,8 @@ FORMULA = r"(?='*[=+\-@\t])"
 
 def read_names(path, folders):
     """Parameters of the classifier from a table of folder, name, and (optional) whole prompts."""
-    names, prompts, named = {folder: folder.replace("_", " ") for folder in folders}, {}, set()
+    names = {folder: as_words(folder) for folder in folders}
+    prompts, named = {}, set()
     for number, (cell, *words) in enumerate(_read_rows("--names", path)):
         folder, words = _class(cell, folders), [word.strip() for word in words]
         if folder in named:
@@ -80,7 +81,7 @@ def _class(text, folders):
 
 
 def _plain(text):
-    return normalize("NFC", text).replace("_", " ").strip()
+    return as_words(normalize("NFC", text)).strip()
 
 
 def puzzling_names(names, *, is_english):

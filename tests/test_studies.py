@@ -52,7 +52,7 @@ def test_every_constant_of_the_model_is_changed_where_it_is_used_and_put_back(np
     def losses(name, factor):
         return [blend.measure(task, way, k, [0, 1], name, factor)[1] for _, way in ways for k in (1, 2)]
 
-    as_it_is = losses("FEW", 1.0)
+    as_it_is = losses("FEW_DEGREES", 1.0)
     for name in blend.CONSTANTS:
         # Bounds are tried far enough to reach them.
         factor = {"LARGEST_KAPPA": 0.01, "LEAST_VARIANCE": 1000.0}.get(name, 2.0)

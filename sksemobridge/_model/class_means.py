@@ -17,6 +17,7 @@ In the code, `mu_c` is the leaning mean, since it leans on the name.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy import linalg
@@ -51,17 +52,17 @@ class ClassMeans:
     kappa: np.ndarray  # of the whole space `(1,)`, or of the span and of the rest `(2,)`
     slope: float  # factor of the predictions from names
 
-    @property
+    @cached_property
     def alone(self):
         """True for an image that is the only one of its class, shape (n,)."""
         return np.bincount(self.codes)[self.codes] == 1
 
-    @property
+    @cached_property
     def leaning_means(self):
         """`mu_c`, shape (C, D)."""
         return self.predicted + self._leaning(self.image_means - self.centre - self.predicted, self.counts)
 
-    @property
+    @cached_property
     def gaps(self):
         """Difference between the mean of each class and `mu_c`, shape (C, D)."""
         return self.image_means - self.centre - self.leaning_means

@@ -3,7 +3,7 @@
 `z_c(q) = v' P mu_c - mu_c' P mu_c / 2`, with `v = nrm(q) - m` and the class means `mu_c` of `class_means`. It is linear in
 `nrm(q)`.
 
-First, features are divided by their standard deviation, to the power `f / (f + FEW)`, because a few residuals do not tell the
+First, features are divided by their standard deviation, to the power `f / (f + FEW_DEGREES)`, because a few residuals do not tell the
 variances. The power is zero if all classes have one image, and words are used instead of texts.
 
 Then `P = inv((1 - l) S + l t I)` is the inverse of the covariance `S`, after shrinkage: `l = D / (f + D)` and `t = tr(S) / D`.
@@ -33,7 +33,7 @@ from .linear import Linear
 from .shots import blocks
 
 # With this many degrees of freedom, the power is one half (`python benchmarks/few_classes.py`).
-FEW = 10.0
+FEW_DEGREES = 10.0
 # Smallest variance of a feature, relative to the mean variance. Below ROUNDING, a variance is only rounding.
 LEAST_VARIANCE, ROUNDING = 1e-3, 1e-14
 
@@ -156,7 +156,7 @@ def fit_discriminant(classes, trust, has_words):
     for rows in pieces:
         squares += np.square(factors[rows, None] * classes.residuals(rows)).sum(axis=0)
     mean_square = max(squares.mean(), ROUNDING)
-    power = 0.0 if has_words and single.all() else degrees / (degrees + FEW)
+    power = 0.0 if has_words and single.all() else degrees / (degrees + FEW_DEGREES)
     root = np.maximum(squares / mean_square, LEAST_VARIANCE) ** (power / 2)
 
     gaps /= root

@@ -28,6 +28,7 @@ from .label_noise import ByTexts, right_labels
 from .linear import Linear
 from .logistic import CORRECTION, WIDTH, features_of, fit_regression, fit_text
 from .model import Model
+from .shots import evenly_spaced
 from .typicality import Typicality
 
 # `python studies/blend.py` varies the constants of this block.
@@ -118,10 +119,10 @@ def fit_model(shots, all_texts=None, logit_scale=100.0, words=None, label_noise=
     scaled = {name: scales[name] * z for name, z in evidence.terms.items()}
     views = {
         "decision": sum(scaled.values()),
-        "images": cosines_without(classes, held_rows, of_leaning=False),
+        "images": products_without(classes, held_rows, of_leaning=False),
     }
     if texts is not None:
-        views |= {"text": scaled["text"], "centred": cosines_without(classes, held_rows, of_leaning=True)}
+        views |= {"text": scaled["text"], "centred": products_without(classes, held_rows, of_leaning=True)}
     typicality = Typicality.of(views, codes[held_rows], weight[held_rows])
 
     model = Model(
@@ -224,8 +225,8 @@ def default_scales(counts, trust, text_scale, has_words):
     }
 
 
-def cosines_without(classes, rows, of_leaning):
-    """`cosines` of images to the means (or leaning means) of the classes, each without the image, shape (k, C)."""
+def products_without(classes, rows, of_leaning):
+    """`products_with_directions` of the means (or leaning means) of the classes, each without the image, shape (k, C)."""
     leaning, gap, _ = classes.without(rows)
     v, means, mean_without = classes.u[rows], classes.image_means, classes.centre + leaning + gap
     if of_leaning:
@@ -251,7 +252,7 @@ def held_out_images(codes, group):
     # Copies with one label are one image already. So a group of two images has two labels.
     rows = np.flatnonzero(np.bincount(group)[group] == 1)
     most = max(MOST_VALUES // (int(codes.max()) + 1), LEAST_HELD_OUT)
-    return rows if len(rows) <= most else rows[np.linspace(0, len(rows) - 1, most).astype(np.intp)]
+    return rows[evenly_spaced(len(rows), most)]
 
 
 def distinctness(texts):

@@ -3,7 +3,8 @@
 The share `e` of the labels is wrong. `p_i` is the probability of the label of image `i`, by a model that was fitted without
 this image. `w_i` is its probability if the label is wrong. Then the label is right with the probability
 
-    right_i = (1 - e) p_i / ((1 - e) p_i + e w_i),      e = (sum_i (1 - right_i) + WORTH * SHARE) / (n + WORTH).
+    right_i = (1 - e) p_i / ((1 - e) p_i + e w_i),
+    e = (sum_i (1 - right_i) + WORTH_OF_SHARE * SHARE) / (n + WORTH_OF_SHARE).
 
 A wrong label may be any class, or a class that looks alike:
 
@@ -44,9 +45,9 @@ from .shots import sum_rows
 
 # `python benchmarks/label_noise.py` measures what wrong labels cost.
 SHARE = 0.05  # expected share of wrong labels
-WORTH = 10.0  # the number of images that this expectation counts as
+WORTH_OF_SHARE = 10.0  # the number of images that this expectation counts as
 FIRST_SHARE = 0.1  # first value of `e`
-ROUNDS = 5  # largest number of rounds
+LABEL_ROUNDS = 5  # largest number of rounds
 SETTLED = 0.1  # the change of `right` that ends them
 NAME_TELLS = 0.9  # probability that a name says what its class is, if names help at all
 IMAGE_TELLS = 0.5  # probability that one image does
@@ -94,7 +95,7 @@ def right_labels(evidence_if, codes, by_texts, label_noise):
     def estimated(held):
         if not is_auto:
             return label_noise
-        return (np.sum(1 - right[held]) + WORTH * SHARE) / (len(held) + WORTH)
+        return (np.sum(1 - right[held]) + WORTH_OF_SHARE * SHARE) / (len(held) + WORTH_OF_SHARE)
 
     # First by the names alone.
     if by_texts is not None:
@@ -107,7 +108,7 @@ def right_labels(evidence_if, codes, by_texts, label_noise):
         by_chance = np.where(np.arange(n_classes) < n_shown, 0.0, np.log(max(n_classes / n_shown - 1, 1)))
         likely = _likely(codes, right, held, (logits - by_chance).argmax(axis=1))
     # Then by models without the image.
-    for _ in range(ROUNDS):
+    for _ in range(LABEL_ROUNDS):
         moved = likely != codes
         evidence = evidence_if(np.where(moved, 1.0, right), likely)
         # With texts, these are all held-out images, so `name_log_factors` still has a row for each.

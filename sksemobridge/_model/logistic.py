@@ -6,9 +6,9 @@ corrections `A (C, D)` are a posterior mode. Together they minimise
     sum_i omega_i * -log softmax(decision(x_i) + log pi)[y_i]
     + sum_k (nu + 1) / 2 log(1 + t_k^2 / nu) + ||b||^2 / 2 + sum_c A_c' inv(Q) A_c / (2 sigma^2)
 
-over the shots `x_i`, whose terms `z_k` come from a model without the shot. `s0_k` are default scales, and
-`t_k = log(s_k / s0_k) / width`. The prior of `t_k` is Student's t, so shots can move a scale far from its default.
-`pi_c` is the share of class `c` among the shots. The decision does not contain it, because the number of labels of a class
+over the images `x_i`, whose terms `z_k` come from a model without the image. `s0_k` are default scales, and
+`t_k = log(s_k / s0_k) / width`. The prior of `t_k` is Student's t, so images can move a scale far from its default.
+`pi_c` is the share of class `c` among the images. The decision does not contain it, because the number of labels of a class
 does not tell how frequent the class is.
 
 `Q = sum_S q_S V_S V_S' / l_S^2` is a sum over spans `S` with directions `V_S`. `l_S^2` is the mean square length of the `v`
@@ -36,8 +36,8 @@ TEXT_ODDS = 10.0
 LEAST_GAIN = 0.15
 # Largest `|log(s / s0)|`. The optimisation ends if the loss decreases by less than TOL of itself. Below ROUNDING is rounding.
 MOST_LOG_RATIO, TOL, ROUNDING = 9.0, 1e-8, 1e-14
-# Largest part of a shot in its own logits, which guards a division. Largest number of shots that it is compared with.
-MOST_OWN, MOST_COMPARED = 0.9, 2**11
+# Largest part of an image in its own logits, which guards a division. Largest number of images that it is compared with.
+MOST_OWN, MOST_OTHERS = 0.9, 2**11
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Regression:
     coefficients: np.ndarray  # of the features `(r, C)`
     loss: float  # value of the minimised function
     log_shares: np.ndarray  # `log pi (C,)`
-    # Gives the decisions of the shots `(n, C)`. The part of each shot in its own offset and correction is removed, nearly. It
+    # Gives the decisions of the images `(n, C)`. The part of each image in its own offset and correction is removed, nearly. It
     # is a function, because few fits need it.
     logits_without: Callable
 
@@ -117,16 +117,16 @@ def fit_regression(terms, codes, weight, defaults, features, deviations, width):
 
 
 def _own_part(logits, codes, weight, features):
-    """What must be added to the logits `(n, C)` of each shot to remove its part in the offset and the correction.
+    """What must be added to the logits `(n, C)` of each image to remove its part in the offset and the correction.
 
-    A shot adds `k_ic omega_i ([y_i = c] - p_ic)` to its own logits. `k_ic` is the variance of its logit, given the other
-    shots. `K` are the inner products of the features, whose coefficients have unit variance. Shot `j` gives the information
-    `omega_j p_jc (1 - p_jc) K_ij^2 / K_ii` about the direction of shot `i`.
+    An image adds `k_ic omega_i ([y_i = c] - p_ic)` to its own logits. `k_ic` is the variance of its logit, given the other
+    images. `K` are the inner products of the features, whose coefficients have unit variance. Image `j` gives the information
+    `omega_j p_jc (1 - p_jc) K_ij^2 / K_ii` about the direction of image `i`.
     """
     p = softmax(logits)
     curvature = weight[:, None] * p * (1 - p)
     p[np.arange(len(codes)), codes] -= 1
-    step = -(-len(codes) // MOST_COMPARED) or 1
+    step = -(-len(codes) // MOST_OTHERS) or 1
     result = np.empty_like(p)
     for rows in blocks(len(codes)):
         square = np.maximum(np.square(features[rows]).sum(axis=1), ROUNDING)[:, None]
@@ -151,7 +151,7 @@ def fit_text(cosines, codes, weight, logit_scale):
 
 
 def features_of(v, spans):
-    """Features of the shots, in which the correction has independent coefficients, and the way back.
+    """Features of the images, in which the correction has independent coefficients, and the way back.
 
     Parameters
     ----------

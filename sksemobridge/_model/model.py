@@ -26,12 +26,12 @@ class Model:
     typicality: Typicality
 
     def views(self):
-        """The `z_k` of `typicality`, each a `Linear`: the decision without the correction, and cosines."""
+        """The `z_k` of `typicality`, each a `Linear`."""
         terms = {name: term for name, term in self.terms.items() if name in ("text", "shots")}
-        views = {"decision": total(terms.values()), "images": cosines(self.image_means)}
+        views = {"decision": total(terms.values()), "images": products_with_directions(self.image_means)}
         if "text" in terms:
-            centred = cosines(self.leaning_means, self.gaussian.centre)
-            views |= {"text": terms["text"], "centred": centred}
+            views["text"] = terms["text"]
+            views["centred"] = products_with_directions(self.leaning_means, self.gaussian.centre)
         return views
 
     def typicality_scores(self, X):
@@ -63,7 +63,7 @@ class Model:
         return replace(self, terms=terms, image_means=means, leaning_means=leaning)
 
 
-def cosines(means, centre=0.0):
+def products_with_directions(means, centre=0.0):
     """Inner products of `u - centre` with the unit vectors of `means (C, D)`, as a `Linear`."""
     directions = l2_normalize(means)
     return Linear(directions, -directions @ (np.zeros(means.shape[1]) + centre))

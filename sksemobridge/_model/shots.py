@@ -75,6 +75,11 @@ def sum_rows(values, weight, index, n):
     return coo_array((weight, (index, np.arange(len(index)))), shape=(n, len(index))).tocsr() @ values
 
 
+def evenly_spaced(n, most):
+    """Indices of `most` evenly spaced rows among `n`, or of all rows if there are not more."""
+    return np.arange(n) if n <= most else np.linspace(0, n - 1, most).astype(np.intp)
+
+
 def blocks(n):
     """Slices of `BLOCK` rows."""
     return [slice(start, min(start + BLOCK, n)) for start in range(0, n, BLOCK)]

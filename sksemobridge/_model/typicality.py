@@ -5,19 +5,19 @@
 The sum has two parts without text:
 
 - the decision without the correction. It grows with the similarity to a class, while probabilities only compare classes. (The
-  correction was fitted to the shots. With it, shots would look more typical than other images.)
+  correction was fitted to the labelled images. With it, they would look more typical than other images.)
 - the cosine to the class mean. It is low for images of other data sets. The decision is relative to `m`, the mean of all
   classes, and may be high for an image that is far from all of them.
 
 With text there are two more:
 
-- the cosine to the class text, and the cosine to the class mean after `m` is subtracted from image and mean. The scales of the
-  decision were fitted to tell classes apart, so the cosines add information. The cosine to the class mean itself then has the
-  weight `w = 1/2`, because it is high for similar classes that are not among the known ones.
+- the cosine to the class text, and `(u - m)` times the unit vector of the leaning mean `mu_c`. The scales of the decision were
+  fitted to tell classes apart, so these terms add information. The cosine to the class mean then has the weight `w = 1/2`,
+  because it is high for similar classes that are not among the known ones.
 
-`d_k` is the standard deviation of part `k` over the held-out shots.
+`d_k` is the standard deviation of part `k` over the held-out images.
 
-A p-value is the share of held-out shots whose score is not higher than that of the image (conformal prediction). The image
+A p-value is the share of held-out images whose score is not higher than that of the image (conformal prediction). The image
 itself counts as one of them. Each class counts the same. About `alpha` of the images of the classes have a p-value of at most
 `alpha`. With few shots there are fewer such images, because a class is known less well without one of its few shots.
 
@@ -30,6 +30,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .._utils.array_api import apply_in_blocks, namespace
+from .shots import weight_in_class
 
 # `w` of the cosines to the class means where there is text (`python benchmarks/typicality.py`).
 IMAGES_BESIDE_TEXT = 0.5
@@ -39,15 +40,17 @@ EQUAL = 1e-9
 
 @dataclass(frozen=True, eq=False)
 class Typicality:
-    """Units of the scores, and the scores of the held-out shots."""
+    """Units of the scores, and the scores of the held-out images."""
 
     units: dict[str, float]  # `d_k / w_k`
-    shots: np.ndarray  # scores of the held-out shots, sorted, `(n,)`
-    below: np.ndarray  # total weight, in images, of the 0, 1, ..., n shots with the lowest scores, `(n + 1,)`
+    held_out_scores: np.ndarray  # sorted, `(n,)`
+    below: (
+        np.ndarray
+    )  # total weight, in images, of the 0, 1, ..., n images with the lowest scores, `(n + 1,)`
 
     @classmethod
     def of(cls, held_out, codes, weight):
-        """Make it from `z_k (n, C)` of the held-out shots, their classes `codes (n,)` and weights `(n,)`."""
+        """Make it from `z_k (n, C)` of the held-out images, their classes `codes (n,)` and weights `(n,)`."""
         largest = {name: z.max(axis=1, initial=-np.inf) for name, z in held_out.items()}
         units = {name: _deviation(z) for name, z in largest.items()}
         if "text" in units:
@@ -55,7 +58,7 @@ class Typicality:
         scores = sum(z / units[name] for name, z in largest.items())
         order = np.argsort(scores, kind="stable")
         if len(codes):
-            weight = weight / np.bincount(codes, weights=weight)[codes]
+            weight = weight_in_class(codes, weight)
             weight = weight * weight.sum() / np.square(weight).sum()
         return cls(units, scores[order], np.concatenate([[0.0], np.cumsum(weight[order])]))
 
@@ -68,8 +71,10 @@ class Typicality:
         return sum(apply_in_blocks(view, X, largest) / self.units[name] for name, view in views.items())
 
     def p_values(self, scores):
-        """The p-values of scores `(n,)`. They are one if no shot could be held out."""
-        return (1 + self.below[np.searchsorted(self.shots, scores, side="right")]) / (1 + self.below[-1])
+        """The p-values of scores `(n,)`. They are one if no image could be held out."""
+        return (1 + self.below[np.searchsorted(self.held_out_scores, scores, side="right")]) / (
+            1 + self.below[-1]
+        )
 
 
 def _deviation(values):

@@ -12,11 +12,12 @@ second case needs ambiguous images: a class without ambiguous images is as frequ
     mean_i log sum_c exp(f_ic + b_c) + mean_c eta_c exp(-b_c / eta_c).
 
 All `eta_c` become smaller in two cases. If the frequencies are very uneven, a preference of the model does not explain it (some
-classes may have no image at all): `eta_c` is multiplied by `1 / (1 + (uneven / 0.3)^2)`, and
+classes may have no image at all): `eta_c` is multiplied by `1 / (1 + (uneven / UNEVEN)^2)`, and
 `uneven = mean_c rho_c log rho_c`. If there are few images, chance alone makes them uneven: `eta_c` is multiplied by
-`N^2 / (N^2 + (3 C + 20)^2)` for `N` images.
+`N^2 / (N^2 + (FEW_OF_CLASS C + FEW_IMAGES)^2)` for `N` images.
 
-Near copies among the images count as one image (`near_copies`): the mean of their unit embeddings.
+Images whose p-value (`typicality`) is at most LEAST_P_VALUE are left out. Near copies among the images count as one image
+(`near_copies`): the mean of their unit embeddings.
 
 **Means.** Shots and names give the means `m_c`, which count as `k_c` images. The model is Gaussian, with one covariance for all
 classes and soft labels (as in TransCLIP and StatA). The means `mu_c` maximise
@@ -25,12 +26,12 @@ classes and soft labels (as in TransCLIP and StatA). The means `mu_c` maximise
     g_c(u) = (mu_c - m_c)' P u - (mu_c' P mu_c - m_c' P m_c) / 2.
 
 Expectation maximisation finds them. No step of it lowers this value. An unlabelled image counts as `w < 1` shots, because
-a soft label would otherwise confirm itself. `w = min(WORTH, MOST_WORTH C / N)`, because thousands of images between two classes
-would move both means to one place (here `C` is the number of classes that are predicted). `s < 1`, because features are not
-independent.
+a soft label would otherwise confirm itself. `w = min(WORTH_OF_IMAGE, MOST_WORTH C / N)`, because thousands of images between
+two classes would move both means to one place (here `C` is the number of classes that are predicted). `s = SHARPNESS` is less
+than one, because features are not independent.
 
 **Temperature.** Unlabelled images do not show how certain predictions should be. One factor of the logits would keep their mean
-entropy. The logits are multiplied by this factor to the power `N / (N + 64)`.
+entropy. The logits are multiplied by this factor to the power `N / (N + FEW_FOR_FACTOR)`.
 
 References: Zanella, Gérin, Ben Ayed: "Boosting Vision-Language Models with Transduction" (TransCLIP), NeurIPS 2024;
 Zanella et al.: "Realistic Test-Time Adaptation of Vision-Language Models" (StatA), CVPR 2025.
@@ -46,11 +47,11 @@ from .._utils.array_api import l2_normalize
 from .class_means import fit_class_means, fit_slope
 from .linear import Linear, total
 from .near_copies import MOST_COMPARED, NEAR, near_copies
-from .shots import sum_rows
+from .shots import evenly_spaced, sum_rows
 
 # `python benchmarks/unlabeled.py` prints the accuracies with these constants.
 # `s`, `w`, and the largest number of shots that the images of a class count as, on average.
-SHARPNESS, WORTH, MOST_WORTH = 0.06, 0.1, 20.0
+SHARPNESS, WORTH_OF_IMAGE, MOST_WORTH = 0.06, 0.1, 20.0
 # Factor and largest value of `eta`. UNEVEN is a divergence of `rho / C` from equal frequencies, in nats, that halves `eta`.
 READINESS, MOST_READINESS, UNEVEN = 4.0, 2.5, 0.3
 # With this many images of each class, and this many more, offsets count half (`benchmarks/unlabeled.py --pools`).
@@ -59,13 +60,13 @@ FEW_OF_CLASS, FEW_IMAGES = 3.0, 20.0
 # their mean.
 WORTH_OF_NAME, SPREAD = 50.0, 0.2
 # Largest number of rounds of soft labels, and the relative gain that ends them.
-ROUNDS, TOL = 20, 1e-5
+MEANS_ROUNDS, TOL_OF_MEANS = 20, 1e-5
 # Largest number of values in an array (128 MB). If there are more, at least LEAST_SAMPLE evenly spaced images are used.
-MOST_VALUES, LEAST_SAMPLE = 2**24, 1000
+MOST_SAMPLE_VALUES, LEAST_SAMPLE = 2**24, 1000
 # Images with at most this p-value are left out.
 LEAST_P_VALUE = 0.1
 # With this many images, the temperature counts half.
-FEW = 64
+FEW_FOR_FACTOR = 64
 # Bounds of `log rho_c`. Bounds and tolerance of the logarithm of the factor for the temperature.
 LOG_RHOS, LOG_FACTORS, TOL_OF_FACTOR = (-10, 10), (-2.0, 2.0), 1e-4
 
@@ -79,18 +80,13 @@ class Anchors(NamedTuple):
     residuals: np.ndarray  # labelled images `(n, D)`, each minus the mean of its class without the image
 
 
-def sample_rows(n, width, n_classes):
-    """Rows of evenly spaced images among `n`, or all rows if they are not too many."""
-    most = max(MOST_VALUES // max(width, n_classes), LEAST_SAMPLE)
-    return np.arange(n) if n <= most else np.linspace(0, n - 1, most).astype(np.intp)
-
-
 def sorted_sample(X, n_classes):
     """The embeddings `X (n, D)`, or those of evenly spaced images, in float64 and ordered by content.
 
     Equal rows become one row, because a repeated image is no new information.
     """
-    return np.unique(X[sample_rows(*X.shape, n_classes)], axis=0).astype(np.float64)
+    most = max(MOST_SAMPLE_VALUES // max(X.shape[1], n_classes), LEAST_SAMPLE)
+    return np.unique(X[evenly_spaced(len(X), most)], axis=0).astype(np.float64)
 
 
 def anchors_of_shots(shots, counted, model, texts):
@@ -200,21 +196,22 @@ def fit_offsets(logits):
 
 def fit_means(logits, v, anchors):
     """Slopes `(C, D)` and offsets `(C,)` of `s g_c` in `v = u - m`, and the maximised value after each round."""
-    means, counts = anchors.means, anchors.counts[:, None]
+    means = anchors.means
+    counts = anchors.counts[:, None]
     labels = softmax(logits, axis=1)
     # The effective number of predicted classes.
-    n_classes = 1 / np.square(labels.mean(axis=0)).sum()
-    worth = min(WORTH, MOST_WORTH * n_classes / len(v))
+    n_predicted = 1 / np.square(labels.mean(axis=0)).sum()
+    worth = min(WORTH_OF_IMAGE, MOST_WORTH * n_predicted / len(v))
     moved = _towards(labels, v, anchors, worth)
     precision = _precision(labels, v, moved, anchors.residuals)
     values = []
-    for _ in range(ROUNDS):
+    for _ in range(MEANS_ROUNDS):
         step = moved - means
         slopes = SHARPNESS * step @ precision
         offsets = -0.5 * np.einsum("cd,cd->c", slopes, moved + means)
         changed = logits + v @ slopes.T + offsets
         values.append(float(worth * logsumexp(changed, axis=1).sum() - 0.5 * np.vdot(counts * slopes, step)))
-        if len(values) > 1 and values[-1] - values[-2] <= TOL * abs(values[-1]):
+        if len(values) > 1 and values[-1] - values[-2] <= TOL_OF_MEANS * abs(values[-1]):
             break
         moved = _towards(softmax(changed, axis=1), v, anchors, worth)
     return slopes, offsets, values
@@ -251,4 +248,8 @@ def match_entropy(changed, logits):
     # If all predictions are certain, or there is one class, no factor gives this entropy.
     if excess(LOG_FACTORS[0]) * excess(LOG_FACTORS[1]) >= 0:
         return 1.0
-    return float(np.exp(len(logits) / (len(logits) + FEW) * brentq(excess, *LOG_FACTORS, xtol=TOL_OF_FACTOR)))
+    return float(
+        np.exp(
+            len(logits) / (len(logits) + FEW_FOR_FACTOR) * brentq(excess, *LOG_FACTORS, xtol=TOL_OF_FACTOR)
+        )
+    )

@@ -15,7 +15,7 @@ WARM_UP_STEPS = 500
 # Number of corrections that L-BFGS keeps. Number of iterations whose mean progress decides about convergence.
 MEMORY, WINDOW = 5, 10
 # Embeddings have single precision. Directions below its rounding are not in their span.
-ROUNDING = np.finfo(np.float32).eps
+ROUNDING_OF_FLOAT32 = np.finfo(np.float32).eps
 # Exponent of the preconditioning: 0 keeps the lengths of the directions of the inputs, and 1 makes all lengths equal. Larger
 # values need fewer iterations. But the loss has many minima. With 1, L-BFGS ends in minima in which directions of little
 # variance change the bridge as much as others. This costs accuracy (`studies/training.py`).
@@ -210,7 +210,7 @@ def principal_directions(inputs, weight):
     rows = np.sqrt(weight)[:, None] * inputs
     n, width = rows.shape
     squares, directions = linalg.eigh(rows @ rows.T if n < width else rows.T @ rows, check_finite=False)
-    kept = squares > ROUNDING**2 * squares[-1]
+    kept = squares > ROUNDING_OF_FLOAT32**2 * squares[-1]
     lengths, directions = np.sqrt(squares[kept]), directions[:, kept]
     if n < width:
         directions = rows.T @ directions / lengths

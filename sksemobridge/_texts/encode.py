@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.utils import check_array
 
 from .._utils.array_api import l2_normalize, to_numpy
-from .._utils.validation import refuse_masked
+from .._utils.validation import listed, refuse_masked
 
 # Squared lengths of embeddings with larger values might overflow.
 LARGEST_VALUE = 1e100
@@ -119,7 +119,7 @@ def encode_texts(text_encoder, method, texts):
     ):
         bad = list(dict.fromkeys(text for text, good in zip(texts, is_good) if not good))
         if bad:
-            shown = ", ".join(map(repr, bad[:3])) + (", ..." if len(bad) > 3 else "")
+            shown = listed(map(repr, bad), 3)
             raise ValueError(f"{said} gives {what} for {len(bad)} of the texts: {shown}.")
     return answer
 

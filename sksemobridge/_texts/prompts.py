@@ -71,7 +71,7 @@ def name_classes(labels, class_names=None, earlier=None):
     ValueError if names are missing, if their number is wrong, or if they are the labels in another order. Names that are not
     strings are a TypeError.
     """
-    own = [_as_words(str(label)) for label in labels]
+    own = [as_words(str(label)) for label in labels]
     if class_names is None:
         return own
     if _is_series(class_names):
@@ -93,7 +93,7 @@ def name_classes(labels, class_names=None, earlier=None):
             "names, or one name for each class."
         )
     # A tool may have turned labels into numbers. So names are not compared with their labels.
-    names = [_as_words(_name_of(name)) for name in class_names]
+    names = [as_words(_name_of(name)) for name in class_names]
     if len(names) == len(labels) and set(earlier or ()) <= set(labels):
         _check_order(labels, own, names)
         return names
@@ -114,9 +114,9 @@ def build_prompts(classes, prompts, names):
     A template without `{}` is a ValueError. So is a mapping that lacks a class or its prompts, or that has a prompt with `{}`.
     """
     if isinstance(prompts, Mapping):
-        by_name = {_as_words(key): texts for key, texts in prompts.items() if isinstance(key, str)}
+        by_name = {as_words(key): texts for key, texts in prompts.items() if isinstance(key, str)}
         found = {
-            label: prompts.get(label, by_name.get(_as_words(name)))
+            label: prompts.get(label, by_name.get(as_words(name)))
             for label, name in zip(classes, names)
             if name is not None
         }
@@ -224,7 +224,7 @@ def _name_of(name):
     return str(name)
 
 
-def _as_words(text):
+def as_words(text):
     """The words of a label. In labels and names of folders, `_` is a space."""
     return text.replace("_", " ")
 

@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_array
 
+from .._texts.prompts import as_words
 from .._utils.array_api import l2_normalize, to_numpy
 from .._utils.sklearn import Interval
+from .._utils.validation import listed
 from ._base import TextEncoder, list_texts
 
 
@@ -130,10 +132,9 @@ class PrecomputedTextEncoder(TextEncoder):
         texts = self._as_known(texts)
         missing = list(dict.fromkeys(text for text in texts if text not in rows))
         if missing:
-            shown = ", ".join(map(repr, missing[:3])) + (", ..." if len(missing) > 3 else "")
             raise ValueError(
-                f"{len(missing)} of the texts are not among the {len(rows)} that were precomputed: {shown}. Embed them "
-                "too, or use CLIPTextEncoder."
+                f"{len(missing)} of the texts are not among the {len(rows)} that were precomputed: "
+                f"{listed(map(repr, missing), 3)}. Embed them too, or use CLIPTextEncoder."
             )
         return eos[[rows[text] for text in texts]]
 
@@ -152,7 +153,7 @@ class PrecomputedTextEncoder(TextEncoder):
 
     def _as_known(self, texts):
         """Texts as they are looked up."""
-        return [text.replace("_", " ") for text in texts] if self.takes_class_names else texts
+        return list(map(as_words, texts)) if self.takes_class_names else texts
 
     def _table(self):
         """The row of each text, the embeddings, the projection and its bias. Their shapes are checked."""
