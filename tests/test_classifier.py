@@ -272,6 +272,7 @@ def test_a_search_reaches_inside(world):
         ({"solver": Training()}, r"solver=Training\(\) trains the bridge"),
         ({"blend": PaperBlend(), "store_held_out": True}, 'store_held_out needs blend="auto"'),
         ({"blend": PaperBlend(), "vocabulary": ["a cat"]}, 'vocabulary needs blend="auto"'),
+        ({"blend": PaperBlend(), "label_noise": 0.1}, 'label_noise needs blend="auto"'),
         ({"blend": PaperBlend(), "solver": Training("sgd")}, "'optimizer' parameter of Training"),
         ({"blend": PaperBlend(), "solver": Training(device="cuda:99")}, "device='cuda:99'"),
         ({"text_encoder": "ViT-B-16"}, "text_encoder"),

@@ -95,20 +95,19 @@ class Discriminant:
         the degrees of freedom, `R`, `a` and the widths. The scatter gains `U' K U`. `U` has three rows for each image: its
         residual, the gap with it, and the gap without it. The Woodbury identity gives the new `P`.
         """
-        n_classes = len(self.classes.counts)
-        result = np.empty((len(rows), n_classes))
-        means = self.classes.leaning_means
-        centred, gaps = self.classes.image_means - self.classes.centre, self.classes.gaps
-        products = [self.gaussian.precision.times(part) for part in (means, centred, gaps)]
+        classes = self.classes
+        result = np.empty((len(rows), len(classes.counts)))
+        factors = classes.leaning_means, classes.image_means - classes.centre, classes.gaps
+        products = [self.gaussian.precision.times(part) for part in factors]
         for part in blocks(len(rows)):
-            result[part] = self._held_out(rows[part], means, gaps, *products)
-        width = self.gaussian.width(self.classes.counts)
+            result[part] = self._held_out(rows[part], *products)
+        width = self.gaussian.width(classes.counts)
         return result / width + (1 - 1 / width) * self.gaussian.typical
 
-    def _held_out(self, rows, means, gaps, means_p, centred_p, gaps_p):
+    def _held_out(self, rows, means_p, centred_p, gaps_p):
         """`held_out` before the widths, for one block of rows. `_p` marks products with `P`."""
         classes, times = self.classes, self.gaussian.precision.times
-        own_class, each = classes.codes[rows], np.arange(len(rows))
+        means, own_class, each = classes.leaning_means, classes.codes[rows], np.arange(len(rows))
         share, weight = classes.share[rows], self.gap_weight[own_class]
         leaning, gap, count = classes.without(rows)
         v = classes.u[rows] - classes.centre
@@ -119,7 +118,7 @@ class Discriminant:
         z = v_p @ means.T - 0.5 * _paired(means_p, means)
         z[each, own_class] = _paired(v_p, leaning) - 0.5 * _paired(leaning_p, leaning)
 
-        changed = np.stack([classes.residuals(rows), gaps[own_class], gap])  # U, shape (3, k, D)
+        changed = np.stack([classes.residuals(rows), classes.gaps[own_class], gap])  # U, shape (3, k, D)
         # P is linear, so only two products of it with images are needed.
         gap_p = centred_p[own_class] - (share / rest)[:, None] * residual_p - leaning_p
         gap_p[count == 0] = 0.0

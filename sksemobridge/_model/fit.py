@@ -117,12 +117,11 @@ def fit_model(shots, all_texts=None, logit_scale=100.0, words=None, label_noise=
 
     # The typicality of the held-out images has the parts of `Model.views`, so its decision has no correction.
     scaled = {name: scales[name] * z for name, z in evidence.terms.items()}
-    views = {
-        "decision": sum(scaled.values()),
-        "images": products_without(classes, held_rows, of_leaning=False),
-    }
+    views = {"decision": sum(scaled.values())}
+    views["images"] = products_without(classes, held_rows, of_leaning=False)
     if texts is not None:
-        views |= {"text": scaled["text"], "centred": products_without(classes, held_rows, of_leaning=True)}
+        views["text"] = scaled["text"]
+        views["centred"] = products_without(classes, held_rows, of_leaning=True)
     typicality = Typicality.of(views, codes[held_rows], weight[held_rows])
 
     model = Model(
@@ -155,10 +154,10 @@ class Evidence:
     discriminant: Discriminant
     trust: float  # probability that the texts help
     held_rows: np.ndarray  # indices of the held-out images `(k,)`
+    in_regression: np.ndarray  # True for those to which scales and correction are fitted `(k,)`
+    omega: np.ndarray  # `omega_i (k,)`
     terms: dict[str, np.ndarray]  # the terms `z_k (k, C)` of each image, by a model without the image
     defaults: dict[str, float]  # default scales of the terms
-    in_regression: np.ndarray  # True for the held-out images to which scales and correction are fitted `(k,)`
-    weight: np.ndarray  # `omega_i` of the images in the regression `(f,)`
 
     @property
     def regression_rows(self):
@@ -174,7 +173,8 @@ class Evidence:
             design = np.column_stack([design, features])
         # Standard deviations of the priors: of the offset, and of the correction.
         deviations = np.concatenate([[1.0], np.full(design.shape[1] - 1, CORRECTION)])
-        return fit_regression(terms, codes, self.weight, self.defaults, design, deviations, WIDTH)
+        omega = self.omega[self.in_regression]
+        return fit_regression(terms, codes, omega, self.defaults, design, deviations, WIDTH)
 
 
 def gather_evidence(u, codes, weight, counted, held_rows, texts, logit_scale, words):
@@ -184,11 +184,11 @@ def gather_evidence(u, codes, weight, counted, held_rows, texts, logit_scale, wo
     omega = weights_of_images(codes, weight, counted)[held_rows]
 
     # 1. Texts alone: the scale of their cosines, and the probability that they help.
-    trust, text_scale, terms = 0.0, 0.0, {}
+    trust = text_scale = 0.0
+    terms = {}
     if texts is not None:
-        terms["text"], text_scale, trust = texts_alone(
-            u[held_rows], codes[held_rows], omega, texts, logit_scale
-        )
+        alone = texts_alone(u[held_rows], codes[held_rows], omega, texts, logit_scale)
+        terms["text"], text_scale, trust = alone
 
     # 2. and 3. Names predict class means, and class means start there.
     classes = fit_class_means(u, codes, weight, texts, trust, words, counted)
@@ -197,9 +197,7 @@ def gather_evidence(u, codes, weight, counted, held_rows, texts, logit_scale, wo
     discriminant = fit_discriminant(classes, trust, has_words=words is not None)
     terms["shots"] = discriminant.held_out(held_rows)
     defaults = default_scales(classes.counts, trust, text_scale, words is not None)
-    return Evidence(
-        classes, discriminant, trust, held_rows, terms, defaults, in_regression, omega[in_regression]
-    )
+    return Evidence(classes, discriminant, trust, held_rows, in_regression, omega, terms, defaults)
 
 
 def texts_alone(u, codes, omega, texts, logit_scale):

@@ -87,10 +87,9 @@ def right_labels(evidence_if, codes, by_texts, label_noise):
     is_auto = label_noise == "auto"
     e = FIRST_SHARE if is_auto else label_noise
     n_of_class = np.bincount(codes)
-    right = np.ones(len(codes))
     likely = codes
-    # How well names are confirmed in the classes that an image looks like, apart from the class of its label.
-    confirmed = np.ones(len(codes))
+    # `confirmed` says how well names are confirmed in the classes that an image looks like, apart from that of its label.
+    right, confirmed = np.ones((2, len(codes)))
 
     def estimated(held):
         if not is_auto:
@@ -100,8 +99,8 @@ def right_labels(evidence_if, codes, by_texts, label_noise):
     # First by the names alone.
     if by_texts is not None:
         held, logits, trust = by_texts
-        by_name, confirmed[held], name_log_factors = _judged_by_names(softmax(logits), codes[held], trust, e)
-        right[held] = np.maximum(by_name, LEAST)
+        judged = _judged_by_names(softmax(logits), codes[held], trust, e)
+        right[held], confirmed[held], name_log_factors = judged
         e = estimated(held)
         # If most names have no shots, one of them often looks most like an image by chance.
         n_classes, n_shown = logits.shape[1], len(n_of_class)
@@ -156,7 +155,7 @@ def _judged_by_names(p, codes, trust, e):
     confirmed = of_others**2
     name_tells = expit(logit(NAME_TELLS * trust * confirmed) + ratio[codes])
     right = name_tells * _right(p[each, codes], e, 1 / n_classes) + (1 - name_tells) * (1 - e)
-    return right, confirmed, log_factors
+    return np.maximum(right, LEAST), confirmed, log_factors
 
 
 def _judged_by_others(p, codes, right, n_others, confirmed, trust, e):

@@ -197,7 +197,6 @@ class ShotMemory:
         if old is not None:
             pairs = (old.X, X), (old.codes, codes), (old.weight, weight), (old.group, group)
             X, codes, weight, group = map(np.concatenate, pairs)
-        # The rows of `pool_shots` are the old shots, and then the new rows.
         shots, index = pool_shots(X, codes, weight, group if known else None)
         of_new_rows = np.full(len(has_weight), -1)
         of_new_rows[has_weight] = index[n_old:]

@@ -44,9 +44,7 @@ class Typicality:
 
     units: dict[str, float]  # `d_k / w_k`
     held_out_scores: np.ndarray  # sorted, `(n,)`
-    below: (
-        np.ndarray
-    )  # total weight, in images, of the 0, 1, ..., n images with the lowest scores, `(n + 1,)`
+    below: np.ndarray  # total weight, in images, of those with the 0, 1, ..., n lowest scores, `(n + 1,)`
 
     @classmethod
     def of(cls, held_out, codes, weight):
@@ -72,9 +70,8 @@ class Typicality:
 
     def p_values(self, scores):
         """The p-values of scores `(n,)`. They are one if no image could be held out."""
-        return (1 + self.below[np.searchsorted(self.held_out_scores, scores, side="right")]) / (
-            1 + self.below[-1]
-        )
+        n_below = np.searchsorted(self.held_out_scores, scores, side="right")
+        return (1 + self.below[n_below]) / (1 + self.below[-1])
 
 
 def _deviation(values):

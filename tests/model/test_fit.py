@@ -159,18 +159,12 @@ def test_words_help_where_there_are_no_names(make_world):
     assert np.mean(gains) > 0.01
 
 
-def some_shots(per_class=3, width=10):
-    rng = np.random.default_rng(0)
-    texts = normalize(rng.normal(size=(4, width)))
-    codes = np.repeat(np.arange(4), per_class)
-    return pool_shots(texts[codes] + 0.5 * rng.normal(size=(len(codes), width)), codes, np.ones(len(codes)))[
-        0
-    ], texts
-
-
 @pytest.mark.parametrize("with_text", [True, False])
 def test_the_model_is_the_sum_of_its_terms_over_the_classes(with_text):
-    shots, texts = some_shots()
+    rng = np.random.default_rng(0)
+    texts = normalize(rng.normal(size=(4, 10)))
+    codes = np.repeat(np.arange(4), 3)
+    shots, _ = pool_shots(texts[codes] + 0.5 * rng.normal(size=(12, 10)), codes, np.ones(12))
     fitted = fit_model(shots, texts if with_text else None)
     model, held_out = fitted.model, fitted.held_out_logits()
     assert held_out.shape == (12, 4)

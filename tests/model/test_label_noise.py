@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sksemobridge import PaperBlend, PrecomputedTextEncoder, SeMoBridgeClassifier
+from sksemobridge import PrecomputedTextEncoder, SeMoBridgeClassifier
 from sksemobridge._model.label_noise import LEAST, _if_wrong, _of_another
 
 
@@ -205,12 +205,6 @@ def test_rows_are_those_of_fit_in_any_order_and_rows_without_weight_have_none(wo
 def test_zero_trusts_all_labels(world, mislabelled):
     X, y, _ = mislabelled
     assert not hasattr(world.classifier(label_noise=0).fit(X, y), "label_proba_")
-
-
-def test_the_classifier_of_the_paper_trusts_all_labels(world, mislabelled):
-    X, y, _ = mislabelled
-    with pytest.raises(ValueError, match='label_noise needs blend="auto"'):
-        world.classifier(label_noise=0.1, blend=PaperBlend()).fit(X, y)
 
 
 def test_names_that_are_swapped_take_no_label_of_a_single_shot_for_wrong(make_world):

@@ -9,11 +9,7 @@ from sklearn.ensemble import VotingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_predict
 
-from sksemobridge import (
-    CLIPImageEncoder,
-    CLIPTextEncoder,
-    SeMoBridgeClassifier,
-)
+from sksemobridge import CLIPImageEncoder, CLIPTextEncoder, SeMoBridgeClassifier
 from sksemobridge._texts.prompts import build_prompts, name_classes
 from sksemobridge.datasets import load_emoji
 
