@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from scipy.special import softmax
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score
@@ -201,8 +200,6 @@ def test_a_solver_by_name_is_training_with_its_defaults(world):
     np.testing.assert_array_equal(by_name.predict_proba(X), by_object.predict_proba(X))
     assert len(by_name.loss_curve_) >= by_name.n_iter_ > 1
     assert by_name.class_bias_.shape == (5, world.projection.shape[0])
-    with pytest.warns(ConvergenceWarning, match="did not converge in 3 iterations"):
-        world.classifier(blend=PaperBlend(), solver=Training(max_iter=3)).fit(X, y)
 
 
 def test_a_refit_with_another_blend_has_its_attributes_and_methods_alone(world):

@@ -3,8 +3,8 @@
 `z_c(q) = v' P mu_c - mu_c' P mu_c / 2`, with `v = nrm(q) - m` and the class means `mu_c` of `class_means`. It is linear in
 `nrm(q)`.
 
-First, features are divided by their standard deviation, to the power `f / (f + FEW_DEGREES)`, because a few residuals do not tell the
-variances. The power is zero if all classes have one image, and words are used instead of texts.
+First, features are divided by their standard deviation, to the power `f / (f + FEW_DEGREES)`, because a few residuals do not
+tell the variances. The power is zero if all classes have one image, and words are used instead of texts.
 
 Then `P = inv((1 - l) S + l t I)` is the inverse of the covariance `S`, after shrinkage: `l = D / (f + D)` and `t = tr(S) / D`.
 There are `f = sum_c (n_c - 1 + gap_weight_c kappa / (n_c + kappa))` degrees of freedom. The scatter `f S` is the sum over

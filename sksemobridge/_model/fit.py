@@ -187,8 +187,8 @@ def gather_evidence(u, codes, weight, counted, held_rows, texts, logit_scale, wo
     trust = text_scale = 0.0
     terms = {}
     if texts is not None:
-        alone = texts_alone(u[held_rows], codes[held_rows], omega, texts, logit_scale)
-        terms["text"], text_scale, trust = alone
+        of_texts = texts_alone(u[held_rows], codes[held_rows], omega, texts, logit_scale)
+        terms["text"], text_scale, trust = of_texts
 
     # 2. and 3. Names predict class means, and class means start there.
     classes = fit_class_means(u, codes, weight, texts, trust, words, counted)

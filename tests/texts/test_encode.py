@@ -114,9 +114,8 @@ WRONG_ROWS = {
 
 @pytest.mark.parametrize(("change", "message"), WRONG_ROWS.values(), ids=WRONG_ROWS)
 def test_what_a_text_encoder_says_is_checked(world, change, message):
-    vocabulary = [TEMPLATE.format(name) for name in world.names]
     text = Said(world.text_encoder(), change)
-    for estimator in (*classifiers(text), SemanticBridge(text, vocabulary=vocabulary)):
+    for estimator in (*classifiers(text), SemanticBridge(text, vocabulary=world.texts)):
         with pytest.raises(ValueError, match=message):
             estimator.fit(*world.draw(2))
 
