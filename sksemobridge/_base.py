@@ -101,9 +101,8 @@ class EmbeddingClassifier(ClassifierMixin, SavedEstimator):
         classifier : object
         """
         check_is_fitted(self)
-        return self._clone_with(
-            self._fitted.with_unlabeled(validate_training_embeddings(self, X, reset=False))
-        )
+        X = validate_training_embeddings(self, X, reset=False)
+        return self._clone_with(self._fitted.with_unlabeled(X))
 
     def _apply(self, X, finish):
         check_is_fitted(self)

@@ -372,8 +372,9 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
             If a class has neither shots nor text, if no class has shots, or if `text_encoder` has changed.
         """
         check_is_fitted(self)
-        wanted, params = validate_classes(classes), {}
         fitted = self._fitted
+        wanted = validate_classes(classes)
+        params: dict[str, Any] = {}
         places = fitted.places(wanted)
         new = places < 0
         memory = fitted.memory.over(places)

@@ -134,10 +134,8 @@ def main(arguments=None):
             print(f"{name:24s} {times(factor, value_of(name))!s:>11s}{cells}")
         more = cost(np.nanmean(found[..., 1], axis=1))
         most = int(more.argmax())
-        print(
-            f"  to choose it costs {more.mean():+.4f}, at most {more[most]:+.4f} ({ways[most][1]})",
-            flush=True,
-        )
+        costs = f"  to choose it costs {more.mean():+.4f}, at most {more[most]:+.4f} ({ways[most][1]})"
+        print(costs, flush=True)
 
 
 if __name__ == "__main__":

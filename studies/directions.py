@@ -51,11 +51,9 @@ def main():
     parser.add_argument("--tasks", type=Path, required=True)
     parser.add_argument("--vocabulary", type=Path, nargs="+", required=True)
     args = parser.parse_args()
-    print(
-        f"{'':18s}"
-        + "".join(f"{part:7.2f}" for part in PARTS)
-        + "".join(f"{s:12.0%}" for s in VARIANCE_SHARES)
-    )
+    by_part = "".join(f"{part:7.2f}" for part in PARTS)
+    by_share = "".join(f"{share:12.0%}" for share in VARIANCE_SHARES)
+    print(f"{'':18s}{by_part}{by_share}")
     for task in read_tasks(args.tasks, args.vocabulary):
         by_part, by_share = measure(task)
         line = "".join(f"{value:7.1f}" for value in by_part)

@@ -35,11 +35,8 @@ def main():
         print(f"\n{direction}: mAP by share of the cut from the top, mean over ranks {RANKS[1:]}")
         for share in TOP_SHARES:
             cuts = [X @ isoclip(encoder, direction, rank, share) for rank in RANKS[1:]]
-            means = [
-                np.nanmean(average_precisions(cut, cut, subgroups, subgroups, exclude_self=True))
-                for cut in cuts
-            ]
-            print(f"{share:>5.2f}  {100 * np.mean(means):.1f} %")
+            found = [average_precisions(cut, cut, subgroups, subgroups, exclude_self=True) for cut in cuts]
+            print(f"{share:>5.2f}  {100 * np.nanmean(found, axis=1).mean():.1f} %")
 
 
 if __name__ == "__main__":

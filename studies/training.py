@@ -56,10 +56,8 @@ def report(task, k, seeds=SEEDS):
         for value in values:
             with mock.patch.object(module, name, value):
                 accuracy, loss, n_iter, seconds = np.mean([measure(task, k, seed) for seed in seeds], axis=0)
-            print(
-                f"  {name:12s} {value:<8g} {accuracy:6.2f} {loss:7.4f} {n_iter:6.0f} {seconds:8.3f}",
-                flush=True,
-            )
+            row = f"  {name:12s} {value:<8g} {accuracy:6.2f} {loss:7.4f} {n_iter:6.0f} {seconds:8.3f}"
+            print(row, flush=True)
 
 
 def threads():
@@ -75,9 +73,8 @@ def threads():
 
     for n_classes in (5, 10, 20, 40, 80, 160):
         problem = tasks.made_up_arrays(n_classes, 16, 512)
-        one, many = np.median(
-            alternate(partial(seconds, problem, np.inf), partial(seconds, problem, 0)), axis=0
-        )
+        times = alternate(partial(seconds, problem, np.inf), partial(seconds, problem, 0))
+        one, many = np.median(times, axis=0)
         size = len(problem["X"]) * problem["bridge"].size
         print(
             f"  {n_classes:4d} 2^{np.log2(size):.1f} {1000 * one / n_iter:8.1f} {1000 * many / n_iter:8.1f} {many / one:6.2f}"

@@ -65,9 +65,8 @@ def test_it_is_a_linear_model_of_unit_embeddings(make_world, counts, config):
             assert decision.shape == linear.decision_function(np.ones((len(queries), n_classes))).shape
         if isinstance(model, SeMoBridgeClassifier):
             total = sum(model.affinities(queries).values())
-            np.testing.assert_allclose(
-                decision, total[:, 1] - total[:, 0] if n_classes == 2 else total, **close
-            )
+            expected = total[:, 1] - total[:, 0] if n_classes == 2 else total
+            np.testing.assert_allclose(decision, expected, **close)
             assert model.coef_.dtype == model.intercept_.dtype == X.dtype
 
 
@@ -82,9 +81,8 @@ def test_the_terms_have_plain_names(world):
     assert terms["words"] == terms["none"] == {"shots", "correction"}
     assert terms["priors"] == {"text", "shots", "correction", "prior"}
     blend = world.classifier().fit(X, y).blend_
-    assert {name: type(value) for name, value in blend.items()} == dict.fromkeys(
-        ("text", "shots", "trust"), float
-    )
+    types = {name: type(value) for name, value in blend.items()}
+    assert types == dict.fromkeys(("text", "shots", "trust"), float)
 
 
 def test_learns_from_shots(any_world, blend):
@@ -113,9 +111,8 @@ def test_probabilities_are_the_softmax_of_the_decision(world, blend, dtype):
         assert probability.dtype == classifier.predict_log_proba(queries).dtype == np.float64
         np.testing.assert_allclose(probability.sum(axis=1), 1, rtol=0, atol=1e-12)
         np.testing.assert_allclose(probability, softmax(decision, axis=1), rtol=1e-5)
-        np.testing.assert_allclose(
-            classifier.predict_log_proba(queries), np.log(probability), rtol=1e-3, atol=1e-5
-        )
+        log_proba = classifier.predict_log_proba(queries)
+        np.testing.assert_allclose(log_proba, np.log(probability), rtol=1e-3, atol=1e-5)
         assert (classifier.predict(queries) == classifier.classes_[decision.argmax(axis=1)]).all()
 
 
@@ -343,9 +340,8 @@ def test_order_of_rows_and_names_of_groups_do_not_matter(problem, seed):
     renamed = np.array(list("fbdcae"))[groups]
     for before, after in ((None, None), (groups, renamed[order])):
         expected = classifier.fit(X, y, groups=before).predict_proba(X)
-        np.testing.assert_array_equal(
-            classifier.fit(X[order], y[order], groups=after).predict_proba(X), expected
-        )
+        shuffled = classifier.fit(X[order], y[order], groups=after).predict_proba(X)
+        np.testing.assert_array_equal(shuffled, expected)
 
 
 @given(problems(), st.lists(st.integers(1, 4), min_size=25, max_size=25), st.floats(1e-3, 1e3))

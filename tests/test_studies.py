@@ -88,9 +88,8 @@ def test_every_constant_of_training_is_changed_and_put_back(task, capsys):
     training = study("training")
     before = [getattr(module, name) for module, name, _ in training.CONSTANTS]
     training.report(task, 2, range(1))
-    assert len(capsys.readouterr().out.splitlines()) == 2 + sum(
-        len(values) for *_, values in training.CONSTANTS
-    )
+    n_values = sum(len(values) for *_, values in training.CONSTANTS)
+    assert len(capsys.readouterr().out.splitlines()) == 2 + n_values
     assert [getattr(module, name) for module, name, _ in training.CONSTANTS] == before
     assert [values[0] for *_, values in training.CONSTANTS] == before
 

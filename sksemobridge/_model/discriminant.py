@@ -107,7 +107,8 @@ class Discriminant:
     def _held_out(self, rows, means_p, centred_p, gaps_p):
         """`held_out` before the widths, for one block of rows. `_p` marks products with `P`."""
         classes, times = self.classes, self.gaussian.precision.times
-        means, own_class, each = classes.leaning_means, classes.codes[rows], np.arange(len(rows))
+        means = classes.leaning_means
+        own_class, each = classes.codes[rows], np.arange(len(rows))
         share, weight = classes.share[rows], self.gap_weight[own_class]
         leaning, gap, count = classes.without(rows)
         v = classes.u[rows] - classes.centre

@@ -58,7 +58,7 @@ FITS = 1.0  # the images fit the other name better by this log Bayes factor, in 
 LARGE_LOSS = 0.75  # telling the two classes apart has at least this log loss, its mean over both classes
 LARGE_MEDIAN = 0.1  # its median in each class is at least this
 LEAST = 1e-3  # an image counts at least this much
-TINY = 1e-300  # smallest sum of probabilities
+LEAST_SUM = 1e-300  # smallest sum of probabilities
 
 
 class ByTexts(NamedTuple):
@@ -151,7 +151,7 @@ def _judged_by_names(p, codes, trust, e):
     others = p.copy()
     others[each, codes] = 0
     # Squared: if half of the names are swapped, the plain value leaves enough doubt to cost a point of accuracy.
-    of_others = others @ expit(logit(NAME_TELLS * trust) + ratio) / np.maximum(others.sum(axis=1), TINY)
+    of_others = others @ expit(logit(NAME_TELLS * trust) + ratio) / np.maximum(others.sum(axis=1), LEAST_SUM)
     confirmed = of_others**2
     name_tells = expit(logit(NAME_TELLS * trust * confirmed) + ratio[codes])
     right = name_tells * _right(p[each, codes], e, 1 / n_classes) + (1 - name_tells) * (1 - e)
@@ -191,9 +191,9 @@ def _if_wrong(p, codes, right, trust):
     shown, index = np.unique(codes, return_inverse=True)
     of_shown = p[:, shown]
     taken_for = sum_rows(of_shown, right, index, len(shown))
-    certain = np.trace(taken_for) / max(right.sum(), TINY)
+    certain = np.trace(taken_for) / max(right.sum(), LEAST_SUM)
     np.fill_diagonal(taken_for, 0)
-    taken_for /= np.maximum(taken_for.sum(axis=1, keepdims=True), TINY)
+    taken_for /= np.maximum(taken_for.sum(axis=1, keepdims=True), LEAST_SUM)
     # Without names, the other image of a pair says too little.
     of_class = max(len(codes) / max(len(shown), 1), 2)
     alike = (1 - (1 - trust) * 2 / of_class) * certain ** (4 / (2 + trust * (of_class - 2)))

@@ -248,8 +248,5 @@ def match_entropy(changed, logits):
     # If all predictions are certain, or there is one class, no factor gives this entropy.
     if excess(LOG_FACTORS[0]) * excess(LOG_FACTORS[1]) >= 0:
         return 1.0
-    return float(
-        np.exp(
-            len(logits) / (len(logits) + FEW_FOR_FACTOR) * brentq(excess, *LOG_FACTORS, xtol=TOL_OF_FACTOR)
-        )
-    )
+    log_factor = brentq(excess, *LOG_FACTORS, xtol=TOL_OF_FACTOR)
+    return float(np.exp(len(logits) / (len(logits) + FEW_FOR_FACTOR) * log_factor))

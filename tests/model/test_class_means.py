@@ -96,9 +96,8 @@ def test_leaving_out_an_image_is_the_mean_of_the_others(with_text, heavy):
         np.testing.assert_allclose(means[i] + gaps[i], raw, atol=1e-7)
         own, deviation = left[i] / (left[i] + fit.kappa), raw - fit.predicted[c]
         inside = deviation @ fit.span @ fit.span.T if with_text else 0.0
-        np.testing.assert_allclose(
-            means[i], fit.predicted[c] + own[0] * inside + own[-1] * (deviation - inside), atol=1e-7
-        )
+        expected = fit.predicted[c] + own[0] * inside + own[-1] * (deviation - inside)
+        np.testing.assert_allclose(means[i], expected, atol=1e-7)
 
 
 def test_a_part_of_an_image_may_count():

@@ -132,9 +132,8 @@ def test_images_of_a_class_that_has_only_a_name_are_found_under_another_label(ma
     wrong = y == lost
     y[wrong] = taken_for
     trusting = world.classifier(label_noise=0).partial_fit(X, y, classes=world.names)
-    with pytest.warns(
-        UserWarning, match=rf"\(6\), such as one labelled '{taken_for}' that looks like '{lost}'"
-    ):
+    warning = rf"\(6\), such as one labelled '{taken_for}' that looks like '{lost}'"
+    with pytest.warns(UserWarning, match=warning):
         careful = world.classifier().partial_fit(X, y, classes=world.names)
     np.testing.assert_array_equal(careful.label_proba_ < 0.5, wrong)
     assert _log_loss(careful, queries, truth) < _log_loss(trusting, queries, truth)

@@ -57,19 +57,17 @@ def test_logits_are_nearly_those_of_a_fit_without_the_shot(width):
     for i in range(60):
         rest = np.arange(60) != i
         some = {name: z[rest] for name, z in terms.items()}
-        refit = fit_regression(
-            some, codes[rest], weight[rest], DEFAULTS, features[rest], deviations, width=0.5
-        )
-        without[i] = (
-            sum(refit.scales[name] * z[i] for name, z in terms.items()) + features[i] @ refit.coefficients
-        )
+        of_rest = some, codes[rest], weight[rest], DEFAULTS, features[rest]
+        refit = fit_regression(*of_rest, deviations, width=0.5)
+        without[i] = sum(refit.scales[name] * z[i] for name, z in terms.items())
+        without[i] += features[i] @ refit.coefficients
 
     def of_label(logits):
         return log_softmax(logits, axis=1)[np.arange(60), codes]
 
-    assert np.abs(of_label(mode.logits_without()) - of_label(without)).mean() < 0.3 * np.mean(
-        of_label(with_it) - of_label(without)
-    )
+    expected = of_label(without)
+    error = np.abs(of_label(mode.logits_without()) - expected).mean()
+    assert error < 0.3 * np.mean(of_label(with_it) - expected)
 
 
 def test_a_class_of_which_more_is_sampled_is_no_more_likely():

@@ -122,9 +122,8 @@ def shots():
 def test_copies_of_shots_are_as_the_shots_with_groups_and_a_warning_says_so(shots):
     X, y, queries = shots
     grouped = SeMoBridgeClassifier(CLIPTextEncoder("mini", "bundled")).fit(X, y, groups=np.arange(30) // 5)
-    with pytest.warns(
-        UserWarning, match="30 of 30 shots are near copies of others.*count as 6 images.*groups"
-    ):
+    warning = "30 of 30 shots are near copies of others.*count as 6 images.*groups"
+    with pytest.warns(UserWarning, match=warning):
         found = SeMoBridgeClassifier(CLIPTextEncoder("mini", "bundled")).fit(X, y)
     np.testing.assert_allclose(found.predict_proba(queries), grouped.predict_proba(queries), atol=1e-6)
     one = [*range(5), *range(5, 30, 5)]

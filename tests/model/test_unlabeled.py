@@ -141,9 +141,8 @@ def test_other_classes_keep_what_was_learnt(world):
     taught = fitted(world, "text", 3).with_unlabeled(world.draw(30)[0])
     queries, _ = world.draw(4)
     fewer = taught.with_classes(["bird", "cat", "dog"])
-    np.testing.assert_allclose(
-        fewer.decision_function(queries), taught.decision_function(queries)[:, :3], rtol=1e-6, atol=1e-6
-    )
+    expected = taught.decision_function(queries)[:, :3]
+    np.testing.assert_allclose(fewer.decision_function(queries), expected, rtol=1e-6, atol=1e-6)
     # Classes that are known by name only are taught too.
     more = fewer.with_classes(["bird", "cat", "hot dog"])
     more.with_unlabeled(queries)
@@ -161,9 +160,8 @@ def test_no_round_lowers_what_the_means_maximise(seed):
 
 def test_offsets_make_ambiguous_classes_more_even_and_leave_certain_ones():
     logits, _, _ = random_problem()
-    before, after = (
-        softmax(values, axis=1).mean(axis=0) for values in (logits, logits + fit_offsets(logits))
-    )
+    both = logits, logits + fit_offsets(logits)
+    before, after = (softmax(values, axis=1).mean(axis=0) for values in both)
     assert entropy(after) > entropy(before)
     certain = 50.0 * np.eye(5)[[0, 0, 0, 0, 1, 1, 2, 3, 4]]
     np.testing.assert_allclose(fit_offsets(certain), 0, atol=1e-6)
@@ -178,9 +176,8 @@ def test_offsets_of_few_images_of_two_classes_are_small():
 def test_the_model_is_as_certain_as_before():
     logits, u, anchors = random_problem(n=2000)
     factor, change = learn_unlabeled(logits, u, anchors)
-    before, after = (
-        entropy(softmax(values, axis=1), axis=1).mean() for values in (logits, factor * logits + change(u))
-    )
+    both = logits, factor * logits + change(u)
+    before, after = (entropy(softmax(values, axis=1), axis=1).mean() for values in both)
     assert after == pytest.approx(before, rel=0.01)
 
 

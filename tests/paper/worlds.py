@@ -12,11 +12,9 @@ from ..conftest import World
 
 def make_shots(X, codes, weight=None, group=None):
     """Sorted by class; by default each shot is an image, of weight one."""
-    n = len(codes)
-    shots = Shots(
-        X, codes, np.ones(n) if weight is None else weight, np.arange(n) if group is None else group
-    )
-    return shots.take(np.argsort(codes, kind="stable"))
+    weight = np.ones(len(codes)) if weight is None else weight
+    group = np.arange(len(codes)) if group is None else group
+    return Shots(X, codes, weight, group).take(np.argsort(codes, kind="stable"))
 
 
 def make_texts(**params):

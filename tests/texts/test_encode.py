@@ -198,9 +198,8 @@ def test_of_several_texts_of_a_class_the_directions_are_averaged(world):
     fitted = ZeroShotClassifier(PrecomputedTextEncoder.from_joint(several)).fit(X, y)
     unit = np.stack([texts / np.linalg.norm(texts, axis=1, keepdims=True) for texts in several.values()])
     mean = unit.mean(axis=1)
-    np.testing.assert_allclose(
-        fitted.text_embeddings_, mean / np.linalg.norm(mean, axis=1, keepdims=True), rtol=1e-12
-    )
+    expected = mean / np.linalg.norm(mean, axis=1, keepdims=True)
+    np.testing.assert_allclose(fitted.text_embeddings_, expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -253,9 +253,8 @@ def test_a_class_without_text_is_known_by_its_shots(world, params):
 def test_everything_else_has_no_text_that_misleads():
     emoji = load_emoji()
     is_heart = emoji.target_names[emoji.target] == "heart"
-    X = CLIPImageEncoder("mini", "bundled").transform(
-        [*emoji.images[is_heart], *emoji.images[~is_heart][::6]]
-    )
+    images = [*emoji.images[is_heart], *emoji.images[~is_heart][::6]]
+    X = CLIPImageEncoder("mini", "bundled").transform(images)
     y = np.where(np.arange(len(X)) < is_heart.sum(), "heart", "rest")
     shots = np.concatenate([np.flatnonzero(y == "heart")[:4], np.flatnonzero(y == "rest")[::4][:40]])
     text_encoder = CLIPTextEncoder("mini", "bundled")
