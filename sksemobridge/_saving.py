@@ -35,10 +35,9 @@ def trusted_types() -> list[str]:
     """
     found: set[type] = set()
     package = vars(import_module(__package__))
+    public = [package[name] for name in package["__all__"]]
     # Annotations name the classes of parameters and of the parts of a fitted state.
-    waiting: list[Any] = [
-        package[name] for name in package["__all__"] if hasattr(package[name], "get_params")
-    ]
+    waiting: list[Any] = [part for part in public if hasattr(part, "get_params")]
     while waiting:
         kind = waiting.pop()
         waiting += get_args(kind)

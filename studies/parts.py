@@ -57,9 +57,8 @@ def main(arguments=None):
     args = parser.parse_args(arguments)
     some = [task for task in map(tasks.from_npz, args.files) if task.text_encoder is not None]
     seeds = range(FIRST_SEED, FIRST_SEED + args.draws)
-    found = joblib.Parallel(args.jobs)(
-        joblib.delayed(measure)(task, k, seeds) for k in args.shots for task in some
-    )
+    calls = (joblib.delayed(measure)(task, k, seeds) for k in args.shots for task in some)
+    found = joblib.Parallel(args.jobs)(calls)
     table = np.nanmean(np.reshape(found, (len(args.shots), len(some), len(PARTS))), axis=1)
     print("| terms | " + " | ".join(f"{k} shot{'s' * (k != 1)}" for k in args.shots) + " |")
     print("| --- |" + " ---: |" * len(args.shots))

@@ -295,9 +295,8 @@ def test_priors_are_added_to_the_logits(world, blend, counts):
         return log_proba - log_proba[:, :1]
 
     def shift(priors):
-        return log_odds(world.classifier(blend=blend, priors=priors).fit(X, y)) - log_odds(
-            world.classifier(blend=blend).fit(X, y)
-        )
+        without = log_odds(world.classifier(blend=blend).fit(X, y))
+        return log_odds(world.classifier(blend=blend, priors=priors).fit(X, y)) - without
 
     expected = np.log(priors / priors[0])
     np.testing.assert_allclose(shift(priors), np.tile(expected, (len(X), 1)), atol=1e-9)

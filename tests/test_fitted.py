@@ -216,11 +216,9 @@ def test_after_partial_fit_all_rows_are_there_in_their_order(world):
     weight[0] = 0
     grown = world.classifier(label_noise=0).fit(X, y).set_params(label_noise="auto", store_held_out=True)
     grown.partial_fit(more, y_more, sample_weight=weight)
-    at_once = world.classifier(store_held_out=True, priors=None).fit(
-        np.vstack([X, more]),
-        np.concatenate([y, y_more]),
-        sample_weight=np.concatenate([np.ones(len(y)), weight]),
-    )
+    shots = np.vstack([X, more]), np.concatenate([y, y_more])
+    weights = np.concatenate([np.ones(len(y)), weight])
+    at_once = world.classifier(store_held_out=True, priors=None).fit(*shots, sample_weight=weights)
     np.testing.assert_allclose(grown.held_out_proba_, at_once.held_out_proba_, atol=1e-6)
     np.testing.assert_allclose(grown.label_proba_, at_once.label_proba_, atol=1e-6)
 
@@ -230,7 +228,6 @@ def test_it_is_there_only_where_it_was_asked_for(world):
     classifier = world.classifier(store_held_out=True).fit(X, y)
     assert not hasattr(classifier.with_classes(["cat", "dog"]), "held_out_proba_")
     assert not hasattr(classifier.set_params(store_held_out=False).fit(X, y), "held_out_proba_")
-    told = world.classifier(store_held_out=True).partial_fit(
-        X[y != "cat"], y[y != "cat"], classes=world.names
-    )
+    shown = y != "cat"
+    told = world.classifier(store_held_out=True).partial_fit(X[shown], y[shown], classes=world.names)
     np.testing.assert_array_equal(told.held_out_proba_[:, 1], 0)

@@ -24,9 +24,8 @@ def npz(tmp_path_factory):
     labels = np.repeat(np.arange(4), 6)
     images = text[labels] + 2 * rng.normal(size=(24, 12))
     path = tmp_path_factory.mktemp("data") / "made_up.npz"
-    np.savez(
-        path, images=images, labels=labels, class_names=np.array(["ant", "bee", "cat", "dog"]), text=text
-    )
+    names = np.array(["ant", "bee", "cat", "dog"])
+    np.savez(path, images=images, labels=labels, class_names=names, text=text)
     return path
 
 

@@ -120,9 +120,8 @@ def fit_class_means(u, codes, weight, texts=None, trust=0.0, words=None, counted
         inside = weight @ np.square(rows @ span).sum(axis=1)
         return np.array([inside, max(whole - inside, 0.0)])
 
-    within = sum(
-        squares(u[rows] - image_means[codes[rows]], (counts[codes] * share)[rows]) for rows in blocks(len(u))
-    )
+    omega = counts[codes] * share
+    within = sum(squares(u[rows] - image_means[codes[rows]], omega[rows]) for rows in blocks(len(u)))
     between = squares(image_means - centre - predicted, np.full(n_classes, 1 / max(n_classes - 1, 1)))
     if (within + between)[-1] <= LEAST_DIFFERENCE**2 * (within + between).sum():
         # All differences lie in the span. Outside there is only rounding.

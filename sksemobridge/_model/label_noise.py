@@ -119,9 +119,8 @@ def right_labels(evidence_if, codes, by_texts, label_noise):
         classes = np.unique(likely)
         index = np.searchsorted(classes, codes[held])
         before = right.copy()
-        right[held] = _judged_by_others(
-            softmax(round_logits), index, right[held], n_others, confirmed[held], evidence.trust, e
-        )
+        p = softmax(round_logits)
+        right[held] = _judged_by_others(p, index, right[held], n_others, confirmed[held], evidence.trust, e)
         e = estimated(held)
         best = np.where(right[held] < 0.5, classes[round_logits.argmax(axis=1)], codes[held])
         likely = _likely(codes, right, held, best)

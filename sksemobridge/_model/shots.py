@@ -109,9 +109,8 @@ def pool_shots(X, codes, weight, groups=None):
     else:
         _, given = np.unique(groups, return_inverse=True)
         # Pooled rows and groups are the two sides of a graph. Each connected part is held out together.
-        links = coo_array(
-            (np.ones(len(order)), (shot_of_row, n + given.ravel())), shape=(n + given.max() + 1,) * 2
-        )
+        n_nodes = n + given.max() + 1
+        links = coo_array((np.ones(len(order)), (shot_of_row, n + given.ravel())), shape=(n_nodes,) * 2)
         # SciPy numbers the parts by their first nodes, which are shots. So names of groups have no influence.
         group = connected_components(links, directed=False)[1][:n]
     total = np.bincount(shot_of_row[order], weights=weight[order])

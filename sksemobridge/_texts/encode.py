@@ -27,9 +27,8 @@ class ClassTexts:
     def take(self, rows):
         """The texts of some classes."""
         of_classes = {"embeddings": self.embeddings, "eos_directions": self.eos_directions}
-        return replace(
-            self, **{name: part if part is None else part[rows] for name, part in of_classes.items()}
-        )
+        taken = {name: part[rows] for name, part in of_classes.items() if part is not None}
+        return replace(self, **taken)
 
 
 def read_texts(text_encoder, prompt_lists, of_bridge=False):

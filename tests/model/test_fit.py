@@ -22,9 +22,8 @@ from ..conftest import TEMPLATE
 
 def with_texts(world, texts):
     """A classifier to which the classes were named by these texts `(5, d)`."""
-    return SeMoBridgeClassifier(
-        PrecomputedTextEncoder(world.texts, texts, world.projection, logit_scale=20.0), prompts=TEMPLATE
-    )
+    encoder = PrecomputedTextEncoder(world.texts, texts, world.projection, logit_scale=20.0)
+    return SeMoBridgeClassifier(encoder, prompts=TEMPLATE)
 
 
 def score_without_text(world, X, y, queries, truth):
@@ -60,9 +59,8 @@ def test_shots_gain_on_zero_shot():
         shots = np.concatenate([rng.permutation(np.flatnonzero(y == c))[:8] for c in emoji.target_names])
         queries = np.setdiff1d(np.arange(len(y)), shots)
         models = SeMoBridgeClassifier(text_encoder), ZeroShotClassifier(text_encoder)
-        few_shot, zero_shot = (
-            model.fit(X[shots], y[shots]).score(X[queries], y[queries]) for model in models
-        )
+        fitted = [model.fit(X[shots], y[shots]) for model in models]
+        few_shot, zero_shot = (model.score(X[queries], y[queries]) for model in fitted)
         gains.append(few_shot - zero_shot)
     assert np.mean(gains) > 2 * np.std(gains, ddof=1) / np.sqrt(10)
 

@@ -9,7 +9,6 @@ from scipy.stats import entropy
 from sklearn.metrics import log_loss
 
 from sksemobridge import PrecomputedTextEncoder, SeMoBridgeClassifier
-from sksemobridge._model import unlabeled
 from sksemobridge._model.unlabeled import (
     Anchors,
     fit_means,
@@ -182,7 +181,7 @@ def test_the_model_is_as_certain_as_before():
 
 
 def test_of_very_many_images_an_even_sample_is_used(monkeypatch):
-    monkeypatch.setattr(unlabeled, "MOST_SAMPLE_VALUES", 5 * 1200)
+    monkeypatch.setattr("sksemobridge._model.unlabeled.MOST_SAMPLE_VALUES", 5 * 1200)
     rows = sorted_sample(np.arange(10**5)[:, None], n_classes=5)[:, 0]
     assert len(rows) == 1200
     assert rows[0] == 0

@@ -107,9 +107,8 @@ def test_the_loss_is_that_of_the_paper_word_by_word(identity, bias, text):
 def test_reported_loss_belongs_to_the_result(bias, lambdas):
     problem = make_problem(bias=bias)
     outcome = train(problem, **lambdas)
-    expected = reference_loss(
-        problem, torch.tensor(outcome.bridge), torch.tensor(outcome.class_bias), **lambdas
-    )
+    parameters = torch.tensor(outcome.bridge), torch.tensor(outcome.class_bias)
+    expected = reference_loss(problem, *parameters, **lambdas)
     assert outcome.loss_curve[-1] == pytest.approx(float(expected), rel=1e-9)
     assert outcome.loss_curve[0] > outcome.loss_curve[-1]
     assert len(outcome.loss_curve) == outcome.n_iter + 1
