@@ -62,9 +62,7 @@ def report(task, k, seeds=SEEDS):
 
 def threads():
     """Milliseconds of an iteration with one thread and with all, for growing numbers of classes."""
-    print(
-        "classes x 16 shots x 512 dimensions: multiplications in a product, ms with one thread, with all, ratio"
-    )
+    print("classes x 16 shots x 512 dimensions: multiplications, ms with one thread, with all, ratio")
     n_iter = 10
 
     def seconds(problem, small_product):
