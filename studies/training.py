@@ -40,10 +40,8 @@ CONSTANTS = [
 def measure(task, k, seed):
     """Accuracy in percent, log loss, iterations and seconds of one draw."""
     shots, queries = task.draw(k, seed)
-    solver = Training(device="cpu")
-    classifier = SeMoBridgeClassifier(
-        task.text_encoder, prompts=task.prompts, blend=PaperBlend(), solver=solver
-    )
+    params = {"blend": PaperBlend(), "solver": Training(device="cpu")}
+    classifier = SeMoBridgeClassifier(task.text_encoder, prompts=task.prompts, **params)
     seconds, _ = timed(classifier.fit, task.X[shots], task.y[shots])
     probability, y = classifier.predict_proba(task.X[queries]), task.y[queries]
     accuracy = 100 * np.mean(classifier.classes_[probability.argmax(axis=1)] == y)

@@ -143,9 +143,8 @@ def test_a_class_that_has_only_a_name_takes_no_right_label(world):
     X, y = world.draw(6)
     has_shots = y != world.names[0]
     X, y = X[has_shots], y[has_shots]
-    careful, trusting = (
-        world.classifier(label_noise=noise).partial_fit(X, y, classes=world.names) for noise in ("auto", 0)
-    )
+    both = (world.classifier(label_noise=noise) for noise in ("auto", 0))
+    careful, trusting = (classifier.partial_fit(X, y, classes=world.names) for classifier in both)
     assert careful.label_proba_.min() > 0.5
     np.testing.assert_allclose(careful.coef_, trusting.coef_, rtol=1e-10)
 

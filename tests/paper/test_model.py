@@ -105,9 +105,8 @@ def test_some_weight_that_is_used_is_above_zero(texts, lambda1):
 def test_a_temperature_changes_probabilities_alone():
     texts = make_texts()
     (X, codes), (queries, labels) = draw(texts, 3, noise=0.3), draw(texts, 40, noise=0.3, seed=2)
-    plain, auto, hot = (
-        fit(texts, X, codes, blend=PaperBlend(temperature=temperature)) for temperature in (None, "auto", 5.0)
-    )
+    blends = (PaperBlend(temperature=temperature) for temperature in (None, "auto", 5.0))
+    plain, auto, hot = (fit(texts, X, codes, blend=blend) for blend in blends)
     expected = decision(plain, queries)
     np.testing.assert_allclose(decision(hot, queries), 5 * expected)
     np.testing.assert_allclose(decision(auto, queries), auto.temperature * expected)
