@@ -49,6 +49,17 @@ def test_the_accuracy_is_that_of_the_held_out_probabilities(pipeline, shots, emb
     pipeline.set_params(semobridgeclassifier__store_held_out=False)
 
 
+@pytest.mark.parametrize(("n_classes", "per_class", "width"), [(3, 10, 64), (3, 16, 512), (10, 4, 512)])
+def test_labels_that_mean_nothing_are_predicted_as_by_guessing(n_classes, per_class, width):
+    rng = np.random.default_rng(0)
+    y, accuracies = np.repeat(np.arange(n_classes), per_class), []
+    for _ in range(8):
+        X = rng.normal(size=(len(y), width))
+        classifier = SeMoBridgeClassifier(class_names="ignore")
+        accuracies.append(evaluate_shots(classifier.fit(X, y), X, y).accuracy)
+    assert np.mean(accuracies) < 1 / n_classes + 0.1
+
+
 def test_names_alone_are_the_zero_shot_classifier(pipeline, embedded):
     X, y = embedded
     zero_shot = ZeroShotClassifier(pipeline[-1].text_encoder).fit(None, y)

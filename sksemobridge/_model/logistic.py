@@ -25,7 +25,6 @@ from scipy.optimize import minimize
 from scipy.special import expit
 
 from .._utils.array_api import softmax
-from .shots import blocks
 
 # `python studies/blend.py` varies the constants of this block.
 # Width of the prior of `log s`, and its width for the texts alone. Degrees of freedom `nu` of both. `sigma`.
@@ -36,8 +35,8 @@ TEXT_ODDS = 10.0
 LEAST_GAIN = 0.15
 # Largest `|log(s / s0)|`. The optimisation ends if the loss decreases by less than TOL of itself. Below ROUNDING is rounding.
 MOST_LOG_RATIO, TOL, ROUNDING = 9.0, 1e-8, 1e-14
-# Largest part of an image in its own logits, which guards a division. Largest number of images that it is compared with.
-MOST_OWN, MOST_OTHERS = 0.9, 2**11
+# Number of parts of the images. For held-out logits with the correction, each part is left out of one fit.
+FOLDS = 10
 
 
 @dataclass(frozen=True)
@@ -48,8 +47,8 @@ class Regression:
     coefficients: np.ndarray  # of the features `(r, C)`
     loss: float  # value of the minimised function
     log_shares: np.ndarray  # `log pi (C,)`
-    # Gives the decisions of the images `(n, C)`. The part of each image in its own offset and correction is removed, nearly. It
-    # is a function, because few fits need it.
+    # Gives the decisions of the images `(n, C)`, each by a regression without the image: with the offset only, its part in this
+    # is removed, nearly; with the correction there is a fit for each of `FOLDS`. It is a function, because few fits need it.
     logits_without: Callable
 
 
@@ -110,31 +109,34 @@ def fit_regression(terms, codes, weight, defaults, features, deviations, width):
     scales, coefficients = unpack(x)
 
     def logits_without():
-        logits = decision(scales, coefficients)
-        return logits + _own_part(logits + log_shares, codes, weight, features * deviations[:, 0])
+        if features.shape[1] == 1:
+            logits = decision(scales, coefficients)
+            return logits + _part_in_offset(logits + log_shares, codes, weight, deviations.item())
+        result = np.empty((n, n_classes))
+        fold = np.arange(n) % FOLDS
+        for k in range(min(FOLDS, n)):
+            rest, left_out = fold != k, fold == k
+            of_rest = {name: z[rest] for name, z in terms.items()}
+            given = of_rest, codes[rest], weight[rest], defaults, features[rest], deviations[:, 0], width
+            refit = fit_regression(*given)
+            result[left_out] = features[left_out] @ refit.coefficients
+            for name, z in terms.items():
+                result[left_out] += refit.scales[name] * z[left_out]
+        return result
 
     return Regression(dict(zip(names, scales.tolist())), coefficients, loss, log_shares, logits_without)
 
 
-def _own_part(logits, codes, weight, features):
-    """What must be added to the logits `(n, C)` of each image to remove its part in the offset and the correction.
+def _part_in_offset(logits, codes, weight, deviation):
+    """What must be added to the logits `(n, C)` of each image to remove its part in the offset, nearly.
 
-    An image adds `k_ic omega_i ([y_i = c] - p_ic)` to its own logits. `k_ic` is the variance of its logit, given the other
-    images. `K` are the inner products of the features, whose coefficients have unit variance. Image `j` gives the information
-    `omega_j p_jc (1 - p_jc) K_ij^2 / K_ii` about the direction of image `i`.
+    An image adds `k_ic omega_i ([y_i = c] - p_ic)` to its own logits. `k_ic` is the variance of the offset, given the other
+    images.
     """
     p = softmax(logits)
-    curvature = weight[:, None] * p * (1 - p)
+    information = weight[:, None] * p * (1 - p)
     p[np.arange(len(codes)), codes] -= 1
-    step = -(-len(codes) // MOST_OTHERS) or 1
-    result = np.empty_like(p)
-    for rows in blocks(len(codes)):
-        square = np.maximum(np.square(features[rows]).sum(axis=1), ROUNDING)[:, None]
-        information = step * np.square(features[rows] @ features[::step].T) @ curvature[::step] / square
-        variance = square / (1 + information)
-        leverage = np.minimum(curvature[rows] * variance, MOST_OWN)
-        result[rows] = variance / (1 - leverage) * weight[rows, None] * p[rows]
-    return result
+    return weight[:, None] * p / (deviation**-2 + information.sum(axis=0) - information)
 
 
 def fit_text(cosines, codes, weight, logit_scale):

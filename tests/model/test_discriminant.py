@@ -9,7 +9,7 @@ from .test_class_means import class_means, small_task
 
 
 def refit(discriminant, weight, counted, left_out=None):
-    """Class means and `P` word by word, without an image; `m`, the slope, `kappa` and the ridge are held fixed."""
+    """Class means and `P` word by word, without an image; their `m`, the slope, `kappa` and the ridge are held fixed."""
     classes, precision = discriminant.classes, discriminant.gaussian.precision
     means, scatter = classes.predicted.copy(), 0.0
     for c in range(len(means)):
@@ -29,10 +29,20 @@ def refit(discriminant, weight, counted, left_out=None):
     return means, np.linalg.inv(covariance)
 
 
-def values(u, discriminant, means, inverse):
+def centre_without(classes, weight, i):
+    """The mean of the class means without an image. A class without images is where its name says."""
+    means, c = classes.image_means.copy(), classes.codes[i]
+    rows = (classes.codes == c) & (np.arange(len(classes.u)) != i)
+    means[c] = classes.centre + classes.predicted[c]
+    if rows.any():
+        means[c] = np.average(classes.u[rows], axis=0, weights=weight[rows])
+    return means.mean(axis=0)
+
+
+def values(u, discriminant, means, inverse, centre):
     """Classes with fewer images have a wider covariance, with the numbers of images in the fit."""
     classes, gaussian = discriminant.classes, discriminant.gaussian
-    z = (u - classes.centre) @ inverse @ means.T - 0.5 * np.einsum("cd,de,ce->c", means, inverse, means)
+    z = (u - centre) @ inverse @ means.T - 0.5 * np.einsum("cd,de,ce->c", means, inverse, means)
     of_fit = classes.leaning_means
     typical = np.mean([0.5 * mu @ gaussian.precision.times(mu[None])[0] for mu in of_fit])
     width = 1 + 1 / (classes.counts + classes.kappa[-1])
@@ -52,11 +62,12 @@ def test_held_out_values_are_those_of_a_refit_without_the_image(trust, width, we
     classes = class_means(u, codes, weight, None if trust is None else texts, counted, trust=trust or 0.0)
     discriminant = fit_discriminant(classes, trust or 0.0, has_words=False)
     unit = u / np.linalg.norm(u, axis=1, keepdims=True)
-    expected = values(unit, discriminant, *refit(discriminant, weight, counted))
+    expected = values(unit, discriminant, *refit(discriminant, weight, counted), classes.centre)
     np.testing.assert_allclose(discriminant.linear()(u), expected, rtol=1e-8, atol=1e-8)
     held_out = discriminant.held_out(np.arange(len(u)))
     for i in range(len(u)):
-        expected = values(u[i], discriminant, *refit(discriminant, weight, counted, i))
+        centre = centre_without(classes, weight * counted, i)
+        expected = values(u[i], discriminant, *refit(discriminant, weight, counted, i), centre)
         np.testing.assert_allclose(held_out[i], expected, rtol=1e-8, atol=1e-8)
 
 
