@@ -200,3 +200,10 @@ def test_slips_are_answered_with_the_way_out():
         pipeline_of(cache="embeddings")
     with pytest.raises(TypeError, match="makes the text_encoder itself"):
         pipeline_of(text_encoder=None)
+
+
+def test_labels_of_another_length_are_refused_before_the_work(pictures, passes):
+    images, labels = pictures
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        make_semobridge_pipeline("mini", "bundled").fit(images, labels[1:])
+    assert passes == []

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import joblib
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.utils import check_consistent_length
 
 from .._utils.array_api import l2_normalize
 from .._utils.callbacks import CallbackSupportMixin, fit_task
@@ -179,13 +180,16 @@ class CLIPImageEncoder(CallbackSupportMixin, CLIPEncoder):
         Parameters
         ----------
         X : list, tuple, array, series or one-column data frame of n images
-        y : ignored
+        y : sequence of length n or None
+            Only its length is checked, before the work.
 
         Returns
         -------
         ndarray of shape (n, D), float32
         """
-        n_batches = math.ceil(len(list_images(X)) / self.batch_size)
+        images = list_images(X)
+        check_consistent_length(images, y)
+        n_batches = math.ceil(len(images) / self.batch_size)
         with fit_task(self, X, y, n_batches, "batch") as batch_done:
             token = _in_fit_transform.set((self, batch_done))
             try:

@@ -96,7 +96,7 @@ class PrecomputedTextEncoder(TextEncoder):
         ValueError
             If the mapping is empty, or the embeddings are not equally wide.
         TypeError
-            If a name is not a string.
+            If it is no mapping, or a name is not a string.
 
         Examples
         --------
@@ -105,6 +105,10 @@ class PrecomputedTextEncoder(TextEncoder):
         >>> ZeroShotClassifier(encoder).fit(None, ["cat", "dog"]).predict([[0.9, 0.2]]).tolist()
         ['cat']
         """
+        if not isinstance(embeddings_by_class_name, Mapping):
+            raise TypeError(
+                "from_joint takes a mapping: write from_joint(dict(zip(class_names, embeddings)))."
+            )
         names = list_texts(list(embeddings_by_class_name))
         rows = []
         for name, embeddings in zip(names, embeddings_by_class_name.values()):

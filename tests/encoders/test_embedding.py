@@ -108,6 +108,7 @@ TEXTS = ["a red apple", "a green tree", "a red apple", "a house"]
 
 
 def test_texts_are_encoded_once_per_process_and_with_a_cache_once_per_machine(encoded, forget, tmp_path):
+    forget()
     encoder = CLIPTextEncoder(**MINI)
     eos, joint = encoder.encode(TEXTS), encoder.transform(TEXTS)
     assert_array_equal(clone(encoder).transform(TEXTS), joint)

@@ -62,3 +62,8 @@ def test_precomputed_parts_that_do_not_fit_are_named(table, changes, message):
     encoder = PrecomputedTextEncoder(**table | changes)
     with pytest.raises((ValueError, TypeError), match=message):
         encoder.transform(["a"])
+
+
+def test_an_array_in_place_of_a_mapping_is_answered():
+    with pytest.raises(TypeError, match=r"write from_joint\(dict\(zip\(class_names, embeddings\)\)\)"):
+        PrecomputedTextEncoder.from_joint(np.ones((2, 3)))
