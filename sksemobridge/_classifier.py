@@ -74,7 +74,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
     label_noise : "auto" or float, default="auto"
         Share of wrong labels. `"auto"` estimates it, and 0 trusts all labels.
     store_held_out : bool, default=False
-        Whether `fit` keeps `held_out_proba_`.
+        Whether `fit` keeps `held_out_proba_`. It then takes up to three times as long.
 
     Attributes
     ----------
