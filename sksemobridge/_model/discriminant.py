@@ -91,9 +91,9 @@ class Discriminant:
     def held_out(self, rows):
         """`z_c` of the images at `rows`, each by a model without the image, shape (k, C).
 
-        The class mean, the residual of the image, the gap of the class, and the `m` in `v` change. All else stays: the `m` of the
-        class means, `kappa`, the slope, the degrees of freedom, `R`, `a` and the widths. The scatter gains `U' K U`. `U` has three rows for each image: its
-        residual, the gap with it, and the gap without it. The Woodbury identity gives the new `P`.
+        The class mean, the residual of the image, the gap of the class, and the `m` in `v` change. All else stays: the `m` of
+        the class means, `kappa`, the slope, the degrees of freedom, `R`, `a` and the widths. The scatter gains `U' K U`. `U` has
+        three rows for each image: its residual, the gap with it, and the gap without it. The Woodbury identity gives the new `P`.
         """
         classes = self.classes
         result = np.empty((len(rows), len(classes.counts)))
@@ -113,8 +113,8 @@ class Discriminant:
         leaning, gap, count = classes.without(rows)
         v = classes.u[rows] - classes.centre
         residual_p = times(v) - centred_p[own_class]
-        # The image is subtracted from no mean that contains the image.
-        v = v - (classes.centre + leaning + gap - classes.image_means[own_class]) / len(classes.counts)
+        # The mean that is subtracted from the image must not contain the image.
+        v -= (classes.centre + leaning + gap - classes.image_means[own_class]) / len(classes.counts)
         v_p, leaning_p = times(v), times(leaning)
         # Share of the class that is left. It is infinite for a single image, so that quotients by it are zero.
         rest = np.where(classes.alone[rows], np.inf, 1 - share)

@@ -26,7 +26,16 @@ from .class_means import ClassMeans, effective_numbers, fit_class_means
 from .discriminant import Discriminant, fit_discriminant
 from .label_noise import ByTexts, right_labels
 from .linear import Linear
-from .logistic import CORRECTION, WIDTH, features_of, fit_regression, fit_text
+from .logistic import (
+    CORRECTION,
+    OFFSET,
+    WIDTH,
+    cross_fitted_logits,
+    features_of,
+    fit_regression,
+    fit_text,
+    logits_without_own_offset,
+)
 from .model import Model
 from .shots import evenly_spaced
 from .typicality import Typicality
@@ -138,7 +147,7 @@ def fit_model(shots, all_texts=None, logit_scale=100.0, words=None, label_noise=
 
     def held_out_logits():
         logits = np.full((len(u), n_classes), np.nan)
-        logits[evidence.regression_rows] = regression.logits_without()
+        logits[evidence.regression_rows] = evidence.held_out_logits(features)
         return logits[image_of_shot]
 
     # Shots that are copies of one image have its values.
@@ -164,17 +173,26 @@ class Evidence:
         """Indices of the images in the regression `(f,)`."""
         return self.held_rows[self.in_regression]
 
-    def fit_scales(self, features=None):
+    def fit_scales(self, features):
         """`Regression` of the terms, of the offset (coefficient 0), and of the features `(f, r)` of the correction."""
+        return fit_regression(*self._regression_of(features))
+
+    def held_out_logits(self, features):
+        """Logits `(f, C)` as those of `fit_scales`, each without the image."""
+        return cross_fitted_logits(*self._regression_of(features))
+
+    def logits_without_correction(self):
+        """Logits `(f, C)` by scales and offsets alone, each without the image, nearly. Most of the time is saved."""
+        arguments = self._regression_of(np.ones((np.count_nonzero(self.in_regression), 0)))
+        _, codes, omega, *_ = arguments
+        return logits_without_own_offset(fit_regression(*arguments), codes, omega, OFFSET)
+
+    def _regression_of(self, features):
         terms = {name: z[self.in_regression] for name, z in self.terms.items()}
-        codes = self.classes.codes[self.regression_rows]
-        design = np.ones((len(codes), 1))
-        if features is not None:
-            design = np.column_stack([design, features])
-        # Standard deviations of the priors: of the offset, and of the correction.
-        deviations = np.concatenate([[1.0], np.full(design.shape[1] - 1, CORRECTION)])
-        omega = self.omega[self.in_regression]
-        return fit_regression(terms, codes, omega, self.defaults, design, deviations, WIDTH)
+        codes, omega = self.classes.codes[self.regression_rows], self.omega[self.in_regression]
+        design = np.column_stack([np.ones(len(codes)), features])
+        deviations = np.concatenate([[OFFSET], np.full(features.shape[1], CORRECTION)])
+        return terms, codes, omega, self.defaults, design, deviations, WIDTH
 
 
 def gather_evidence(u, codes, weight, counted, held_rows, texts, logit_scale, words):

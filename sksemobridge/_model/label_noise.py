@@ -112,8 +112,7 @@ def right_labels(evidence_if, codes, by_texts, label_noise):
         evidence = evidence_if(np.where(moved, 1.0, right), likely)
         # With texts, these are all held-out images, so `name_log_factors` still has a row for each.
         held = evidence.regression_rows
-        # No correction here, because it takes most of the time of a fit.
-        round_logits = evidence.fit_scales().logits_without()
+        round_logits = evidence.logits_without_correction()
         # Other images with this label. An image that moved away is not in the count.
         n_others = (np.bincount(likely)[codes] + moved)[held] - 1
         classes = np.unique(likely)

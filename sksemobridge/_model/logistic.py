@@ -16,7 +16,6 @@ in the span. There are two spans: the whole space with `q = 1`, and that of the 
 `trust` is the probability that the texts help, and `n` the mean number of images of a class.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,13 +28,15 @@ from .._utils.array_api import softmax
 # `python studies/blend.py` varies the constants of this block.
 # Width of the prior of `log s`, and its width for the texts alone. Degrees of freedom `nu` of both. `sigma`.
 WIDTH, WIDTH_OF_TEXT, FREEDOM, CORRECTION = 0.35, 0.8, 8.0, 0.9
+# Standard deviation of the prior of an offset.
+OFFSET = 1.0
 # Prior odds that texts help: CLIP knows most words that are names.
 TEXT_ODDS = 10.0
 # If texts help, the loss is below that of guessing by at least this part.
 LEAST_GAIN = 0.15
 # Largest `|log(s / s0)|`. The optimisation ends if the loss decreases by less than TOL of itself. Below ROUNDING is rounding.
 MOST_LOG_RATIO, TOL, ROUNDING = 9.0, 1e-8, 1e-14
-# Number of parts of the images. For held-out logits with the correction, each part is left out of one fit.
+# Number of parts of the images. `cross_fitted_logits` leaves each part out of one fit.
 FOLDS = 10
 
 
@@ -47,9 +48,7 @@ class Regression:
     coefficients: np.ndarray  # of the features `(r, C)`
     loss: float  # value of the minimised function
     log_shares: np.ndarray  # `log pi (C,)`
-    # Gives the decisions of the images `(n, C)`, each by a regression without the image: with the offset only, its part in this
-    # is removed, nearly; with the correction there is a fit for each of `FOLDS`. It is a function, because few fits need it.
-    logits_without: Callable
+    logits: np.ndarray  # decisions of the images `(n, C)`
 
 
 def fit_regression(terms, codes, weight, defaults, features, deviations, width):
@@ -108,35 +107,42 @@ def fit_regression(terms, codes, weight, defaults, features, deviations, width):
         x, loss = best.x, float(best.fun)
     scales, coefficients = unpack(x)
 
-    def logits_without():
-        if features.shape[1] == 1:
-            logits = decision(scales, coefficients)
-            return logits + _part_in_offset(logits + log_shares, codes, weight, deviations.item())
-        result = np.empty((n, n_classes))
-        fold = np.arange(n) % FOLDS
-        for k in range(min(FOLDS, n)):
-            rest, left_out = fold != k, fold == k
-            of_rest = {name: z[rest] for name, z in terms.items()}
-            given = of_rest, codes[rest], weight[rest], defaults, features[rest], deviations[:, 0], width
-            refit = fit_regression(*given)
-            result[left_out] = features[left_out] @ refit.coefficients
-            for name, z in terms.items():
-                result[left_out] += refit.scales[name] * z[left_out]
-        return result
-
-    return Regression(dict(zip(names, scales.tolist())), coefficients, loss, log_shares, logits_without)
+    return Regression(
+        scales=dict(zip(names, scales.tolist())),
+        coefficients=coefficients,
+        loss=loss,
+        log_shares=log_shares,
+        logits=decision(scales, coefficients),
+    )
 
 
-def _part_in_offset(logits, codes, weight, deviation):
-    """What must be added to the logits `(n, C)` of each image to remove its part in the offset, nearly.
+def cross_fitted_logits(terms, codes, weight, defaults, features, deviations, width):
+    """The decisions of the images `(n, C)`, each by a regression without the image. Parameters as in `fit_regression`."""
+    result = np.empty(next(iter(terms.values())).shape)
+    fold = np.arange(len(codes)) % FOLDS
+    for left_out in (fold == k for k in np.unique(fold)):
+        rest = ~left_out
+        of_rest = {name: z[rest] for name, z in terms.items()}
+        fitted = fit_regression(
+            of_rest, codes[rest], weight[rest], defaults, features[rest], deviations, width
+        )
+        result[left_out] = features[left_out] @ fitted.coefficients
+        for name, z in terms.items():
+            result[left_out] += fitted.scales[name] * z[left_out]
+    return result
 
-    An image adds `k_ic omega_i ([y_i = c] - p_ic)` to its own logits. `k_ic` is the variance of the offset, given the other
-    images.
+
+def logits_without_own_offset(fitted, codes, weight, deviation):
+    """The decisions of the images `(n, C)` by a `Regression`, without the part of each image in the offsets, nearly.
+
+    An image adds `-k_ic omega_i (p_ic - [y_i = c])` to its own logits. `k_ic` is the variance of the offset, given the other
+    images. `deviation` is the standard deviation of its prior.
     """
-    p = softmax(logits)
+    p = softmax(fitted.logits + fitted.log_shares)
     information = weight[:, None] * p * (1 - p)
+    of_others = deviation**-2 + information.sum(axis=0) - information
     p[np.arange(len(codes)), codes] -= 1
-    return weight[:, None] * p / (deviation**-2 + information.sum(axis=0) - information)
+    return fitted.logits + weight[:, None] * p / of_others
 
 
 def fit_text(cosines, codes, weight, logit_scale):

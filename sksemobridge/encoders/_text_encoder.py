@@ -95,7 +95,7 @@ class CLIPTextEncoder(TextEncoder, CLIPEncoder):
         loaded = self._model()
         # Embeddings depend on no more: a changed checkpoint is another source. But another cache is to be filled.
         shared = repr((self._source(), self._precision(), project, self.cache))
-        keys = [f"{shared} {text}" for text in texts]
+        keys = [(shared, text) for text in texts]
         known = _known.get_many(keys, texts, partial(self._compute, loaded, project))
         cut = [(text, n_tokens) for text, (_, n_tokens) in zip(texts, known) if n_tokens]
         if cut:

@@ -2,10 +2,20 @@
 
 import numpy as np
 import pytest
+from scipy.optimize import minimize
 from scipy.special import log_softmax
 from sklearn.preprocessing import normalize
 
-from sksemobridge._model.logistic import FREEDOM, TEXT_ODDS, WIDTH, features_of, fit_regression, fit_text
+from sksemobridge._model.logistic import (
+    FREEDOM,
+    TEXT_ODDS,
+    WIDTH,
+    cross_fitted_logits,
+    features_of,
+    fit_regression,
+    fit_text,
+    logits_without_own_offset,
+)
 
 DEFAULTS, DEVIATIONS = {"text": 1.0, "shots": 0.3}, np.array([0.7, 0.4, 0.4, 0.4, 0.4, 0.4])
 
@@ -44,7 +54,7 @@ def test_the_mode_is_the_minimum_of_its_objective():
 
 
 @pytest.mark.parametrize("width", [5, 80])
-def test_logits_are_nearly_those_of_a_fit_without_the_shot(width):
+def test_logits_are_nearly_those_of_a_fit_without_the_image(width):
     terms, codes, weight, features = some_problem(60)
     # Images of a class are alike, and may be fewer than their features.
     rng = np.random.default_rng(2)
@@ -52,8 +62,7 @@ def test_logits_are_nearly_those_of_a_fit_without_the_shot(width):
     features = np.column_stack([np.ones(60), of_class[np.arange(60), codes] / np.sqrt(width / 5)])
     deviations = np.append(0.7, np.full(width, 0.4))
     mode = fit_regression(terms, codes, weight, DEFAULTS, features, deviations, width=0.5)
-    with_it = sum(mode.scales[name] * z for name, z in terms.items()) + features @ mode.coefficients
-    without = np.empty_like(with_it)
+    without = np.empty_like(mode.logits)
     for i in range(60):
         rest = np.arange(60) != i
         some = {name: z[rest] for name, z in terms.items()}
@@ -66,10 +75,38 @@ def test_logits_are_nearly_those_of_a_fit_without_the_shot(width):
         return log_softmax(logits, axis=1)[np.arange(60), codes]
 
     expected = of_label(without)
-    error = of_label(mode.logits_without()) - expected
-    own_part = np.mean(of_label(with_it) - expected)
+    held_out = cross_fitted_logits(terms, codes, weight, DEFAULTS, features, deviations, width=0.5)
+    error = of_label(held_out) - expected
+    own_part = np.mean(of_label(mode.logits) - expected)
     assert np.abs(error).mean() < 0.4 * own_part
     assert np.abs(error.mean()) < 0.25 * own_part
+
+
+def test_the_part_of_an_image_in_the_offsets_is_that_of_a_fit_of_offsets_without_it():
+    """With the scales and the shares of the classes as they are."""
+    terms, codes, weight, _ = some_problem(60)
+    offset, deviations = np.ones((60, 1)), np.array([0.7])
+    mode = fit_regression(terms, codes, weight, DEFAULTS, offset, deviations, width=0.5)
+    logits = mode.logits - mode.coefficients
+
+    def offsets_without(i):
+        rest = np.arange(60) != i
+
+        def objective(b):
+            logs = log_softmax(logits[rest] + b + mode.log_shares, axis=1)
+            return b @ b / (2 * 0.7**2) - weight[rest] @ logs[np.arange(59), codes[rest]]
+
+        return minimize(objective, np.zeros(4)).x
+
+    expected = np.array([offsets_without(i) for i in range(60)]) - mode.coefficients
+    own_part = logits_without_own_offset(mode, codes, weight, 0.7) - mode.logits
+    print(
+        "CORR",
+        np.corrcoef(own_part.ravel(), expected.ravel())[0, 1],
+        np.abs(own_part - expected).mean() / np.abs(expected).mean(),
+    )
+    assert np.corrcoef(own_part.ravel(), expected.ravel())[0, 1] > 0.98
+    assert np.abs(own_part - expected).mean() < 0.4 * np.abs(expected).mean()
 
 
 def test_a_class_of_which_more_is_sampled_is_no_more_likely():
