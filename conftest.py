@@ -10,6 +10,10 @@ import pytest
 from sybil import Sybil
 from sybil.parsers.myst import PythonCodeBlockParser, SkipParser
 
+# Several workers with a thread for each core wait for each other. NumPy and torch read this when they are imported.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # Modules that pytest must not import in search of doctests.
 collect_ignore_glob = [
     "docs/*.py",
