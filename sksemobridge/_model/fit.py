@@ -106,12 +106,10 @@ def fit_model(shots, all_texts=None, logit_scale=100.0, words=None, label_noise=
     evidence = evidence_if(counted, codes)
     classes, discriminant, trust = evidence.classes, evidence.discriminant, evidence.trust
 
-    # 6. Scales, offsets and correction, fitted to the held-out images. Spans are pairs `V_S, q_S` as in `logistic`: the whole
-    # space, and the span of the class texts.
-    spans = [(None, 1.0)]
-    if texts is not None:
-        spans.append((classes.span, trust * (1 + 1 / max(classes.counts.mean(), 1.0))))
-    features, back = features_of(u[evidence.regression_rows] - classes.centre, spans)
+    # 6. Scales, offsets and correction, fitted to the held-out images.
+    v = u[evidence.regression_rows] - classes.centre
+    share = trust * (1 + 1 / max(classes.counts.mean(), 1.0))
+    features, back = features_of(v) if texts is None else features_of(v, classes.span, share)
     regression = evidence.fit_scales(features)
 
     # 7. All terms are linear in `u`, and so is their sum. Step 6 saw each class without one image. With it the model is more

@@ -11,9 +11,9 @@ over the images `x_i`, whose terms `z_k` come from a model without the image. `s
 `pi_c` is the share of class `c` among the images. The decision does not contain it, because the number of labels of a class
 does not tell how frequent the class is.
 
-`Q = sum_S q_S V_S V_S' / l_S^2` is a sum over spans `S` with directions `V_S`. `l_S^2` is the mean square length of the `v`
-in the span. There are two spans: the whole space with `q = 1`, and that of the class texts with `q = trust (1 + 1 / n)`.
-`trust` is the probability that the texts help, and `n` the mean number of images of a class.
+`Q = I / l^2 + q V V' / l_V^2`. `V` are the directions in which class texts differ. `l^2` is the mean square length of the `v`,
+and `l_V^2` that of their parts in the span of `V`. With `q = trust (1 + 1 / n)`, the span counts more. `trust` is the
+probability that the texts help, and `n` the mean number of images of a class.
 """
 
 from dataclasses import dataclass
@@ -158,41 +158,42 @@ def fit_text(cosines, codes, weight, logit_scale):
     return fitted.scales["text"], float(trust)
 
 
-def features_of(v, spans):
+def features_of(v, span=None, share=0.0):
     """Features of the images, in which the correction has independent coefficients, and the way back.
 
     Parameters
     ----------
     v : ndarray of shape (n, D)
-    spans : list of (ndarray of shape (D, r) or None, float)
-        Directions `V_S` and `q_S`. None is the whole space.
+    span : ndarray of shape (D, r) or None
+        Orthonormal directions in which class texts differ.
+    share : float
+        `q` of the span.
 
     Returns
     -------
     features : ndarray of shape (n, k)
-        `f` with `f @ f.T = v Q v'`. Its columns are orthogonal.
+        `f` with `f @ f.T = v Q v'`.
     back : ndarray of shape (D, k)
         `A = back @ coefficients`, because `v @ back = f`.
     """
     n, width = v.shape
-    v_q = np.zeros_like(v)
-    q = np.zeros((width, width)) if n >= width else None
-    for basis, share in spans:
-        inside = v if basis is None else v @ basis
-        factor = share * n / max(float(np.vdot(inside, inside)), ROUNDING**2)
-        if n < width:
-            v_q += factor * (v if basis is None else inside @ basis.T)
-        else:
-            q += factor * (np.eye(width) if basis is None else basis @ basis.T)
-    if n < width:
-        values, vectors = linalg.eigh(v_q @ v.T)
-        keep = values > ROUNDING * max(values.max(initial=0.0), 1.0)
-        root = np.sqrt(values[keep])
-        features, back = vectors[:, keep] * root, v_q.T @ (vectors[:, keep] / root)
-    else:
-        values, vectors = linalg.eigh(q)
-        back = vectors * np.sqrt(np.maximum(values, 0))
-        features = v @ back
-        _, vectors = linalg.eigh(features.T @ features)
-        features, back = features @ vectors, back @ vectors
-    return features, back
+    of_whole = n / max(float(np.vdot(v, v)), ROUNDING**2)
+    if span is not None:
+        inside = v @ span
+        of_span = share * n / max(float(np.vdot(inside, inside)), ROUNDING**2)
+
+    def times_root(rows):
+        """`rows` times the square root of `Q`."""
+        result = np.sqrt(of_whole) * rows
+        if span is not None:
+            result += (np.sqrt(of_whole + of_span) - np.sqrt(of_whole)) * (rows @ span) @ span.T
+        return result
+
+    features = times_root(v)
+    if n >= width:
+        return features, times_root(np.eye(width))
+    # Fewer coefficients: along the principal directions of the features.
+    squares, vectors = linalg.eigh(features @ features.T)
+    keep = squares > ROUNDING * max(squares.max(initial=0.0), 1.0)
+    lengths, vectors = np.sqrt(squares[keep]), vectors[:, keep]
+    return vectors * lengths, times_root((vectors / lengths).T @ features).T

@@ -134,11 +134,9 @@ def test_a_text_that_says_nothing_has_no_odds():
 def test_features_of_the_correction_have_its_prior_covariance(n):
     rng = np.random.default_rng(0)
     v, basis = rng.normal(size=(n, 12)), np.linalg.qr(rng.normal(size=(12, 3)))[0]
-    features, back = features_of(v, [(None, 0.5), (basis, 2.0)])
-    gram = features.T @ features
-    np.testing.assert_allclose(gram, np.diag(np.diag(gram)), atol=1e-8)
+    features, back = features_of(v, basis, 2.0)
     inside = v @ basis
-    expected = 0.5 * v @ v.T / np.mean(np.square(v).sum(axis=1))
+    expected = v @ v.T / np.mean(np.square(v).sum(axis=1))
     expected += 2 * inside @ inside.T / np.mean(np.square(inside).sum(axis=1))
     np.testing.assert_allclose(features @ features.T, expected, atol=1e-8)
     np.testing.assert_allclose(v @ back, features, atol=1e-8)
@@ -151,7 +149,7 @@ def test_the_larger_the_share_of_the_texts_span_the_more_of_the_correction_lies_
     v, basis = normalize(rng.normal(size=(40, 12))), np.linalg.qr(rng.normal(size=(12, 3)))[0]
     shares = []
     for share in (0.1, 2.0):
-        features, back = features_of(v, [(None, 1.0), (basis, share)])
+        features, back = features_of(v, basis, share)
         deviations, defaults = np.ones(features.shape[1]), {"text": 100.0}
         mode = fit_regression(terms, codes, np.ones(40), defaults, features, deviations, WIDTH)
         correction = back @ mode.coefficients
