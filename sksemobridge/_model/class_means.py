@@ -57,6 +57,11 @@ class ClassMeans:
         """True for an image that is the only one of its class, shape (n,)."""
         return np.bincount(self.codes)[self.codes] == 1
 
+    @property
+    def mean_count(self):
+        """Mean number of images of a class. It is at least one, also if labels are doubtful and count less."""
+        return max(float(self.counts.mean()), 1.0)
+
     @cached_property
     def leaning_means(self):
         """`mu_c`, shape (C, D)."""

@@ -108,13 +108,13 @@ def fit_model(shots, all_texts=None, logit_scale=100.0, words=None, label_noise=
 
     # 6. Scales, offsets and correction, fitted to the held-out images.
     v = u[evidence.regression_rows] - classes.centre
-    share = trust * (1 + 1 / max(classes.counts.mean(), 1.0))
+    share = trust * (1 + 1 / classes.mean_count)
     features, back = features_of(v) if texts is None else features_of(v, classes.span, share)
     regression = evidence.fit_scales(features)
 
     # 7. All terms are linear in `u`, and so is their sum. Step 6 saw each class without one image. With it the model is more
     # certain.
-    sharper = 1 + (1 - trust) / max(classes.counts.mean(), 1.0) ** 2
+    sharper = 1 + (1 - trust) / classes.mean_count**2
     scales = {name: sharper * scale for name, scale in regression.scales.items()}
     offsets = sharper * regression.coefficients[0]
     correction = sharper * (back @ regression.coefficients[1:]).T
@@ -189,7 +189,8 @@ class Evidence:
         terms = {name: z[self.in_regression] for name, z in self.terms.items()}
         codes, omega = self.classes.codes[self.regression_rows], self.omega[self.in_regression]
         design = np.column_stack([np.ones(len(codes)), features])
-        deviations = np.concatenate([[OFFSET], np.full(features.shape[1], CORRECTION)])
+        sigma = CORRECTION * np.sqrt(1 + (2 * self.trust - 1) / self.classes.mean_count)
+        deviations = np.concatenate([[OFFSET], np.full(features.shape[1], sigma)])
         return terms, codes, omega, self.defaults, design, deviations, WIDTH
 
 

@@ -13,7 +13,8 @@ does not tell how frequent the class is.
 
 `Q = I / l^2 + q V V' / l_V^2`. `V` are the directions in which class texts differ. `l^2` is the mean square length of the `v`,
 and `l_V^2` that of their parts in the span of `V`. With `q = trust (1 + 1 / n)`, the span counts more. `trust` is the
-probability that the texts help, and `n` the mean number of images of a class.
+probability that the texts help, and `n` the mean number of images of a class. `sigma^2 = CORRECTION^2 (1 + (2 trust - 1) / n)`:
+with few images, a correction is worth most with texts, and least without.
 """
 
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from scipy.special import expit
 from .._utils.array_api import softmax
 
 # `python studies/blend.py` varies the constants of this block.
-# Width of the prior of `log s`, and its width for the texts alone. Degrees of freedom `nu` of both. `sigma`.
+# Width of the prior of `log s`, and its width for the texts alone. Degrees of freedom `nu` of both. `sigma` for many images.
 WIDTH, WIDTH_OF_TEXT, FREEDOM, CORRECTION = 0.35, 0.8, 8.0, 0.9
 # Standard deviation of the prior of an offset.
 OFFSET = 1.0
