@@ -7,6 +7,7 @@ import numpy as np
 
 import sksemobridge
 from sksemobridge.datasets import load_emoji
+from sksemobridge.encoders import CLIPImageEncoder
 
 PACKAGE = Path(sksemobridge.__file__).parent
 # The bundled model as any model folder.
@@ -94,6 +95,11 @@ def read_model(name):
     import open_clip
 
     return open_clip.create_model(name).eval().requires_grad_(False)
+
+
+def get_model(name, pretrained=None):
+    """The loaded model that encoders share."""
+    return CLIPImageEncoder(name, pretrained, device="cpu")._model()
 
 
 def memory_for(n):

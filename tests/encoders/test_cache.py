@@ -443,8 +443,8 @@ def holder(directory):
 
 def test_a_killed_process_gives_its_turn_up(directory, holder):
     holder.kill()
-    with CacheSession(directory) as cache, cache.turn():
-        assert cache._turn.is_locked
+    with CacheSession(directory) as cache, cache.turn() as lock:
+        assert lock.is_locked
 
 
 def test_a_process_that_does_not_go_on_is_not_waited_for_for_ever(directory, holder, impatient):

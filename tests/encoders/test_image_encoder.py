@@ -25,12 +25,12 @@ from sklearn.pipeline import make_pipeline
 from sksemobridge.datasets import load_emoji
 from sksemobridge.encoders import CLIPImageEncoder, ImageReadError
 from sksemobridge.encoders._image_encoder import READING_VERSION
-from sksemobridge.encoders._models import get_model
 from sksemobridge.encoders._pictures import decode, fetch
 
 from ..encoder_helpers import (
     BUNDLED,
     Listener,
+    get_model,
     memory_for,
     small_config,
     some_pictures,
@@ -72,7 +72,7 @@ def close(got, wanted):
 
 def test_pixels_for_the_model_change_only_with_the_reading_version(tmp_path):
     # No JPEG: its pixels depend on the library that decodes it.
-    emoji, model = load_emoji().images[0], get_model("mini", "bundled", "cpu")
+    emoji, model = load_emoji().images[0], get_model("mini", "bundled")
     wide, deep = emoji[5:35], emoji[..., 0].astype(np.uint16) * 200
     translucent = np.dstack([emoji, emoji[..., 1]])
     for name, pixels in (("wide", wide), ("translucent", translucent), ("deep", deep)):
