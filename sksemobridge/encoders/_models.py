@@ -39,16 +39,13 @@ class LoadedModel:
             model.visual.to(memory_format=torch.channels_last)
         self.source, self.device, self.model = source, device, model
         self.embed_dim = int(config["embed_dim"])
-        self.n_image_parameters = sum(weight.numel() for weight in model.visual.parameters())
         self._config = config
         self._preprocess = PreprocessCfg(**model.visual.preprocess_cfg)
         # The model's own preprocessing in two parts: `crop` for one image, `as_input` for a batch on the device.
-        *geometry, _to_tensor, self._normalize = image_transform_v2(
-            self._preprocess, is_train=False
-        ).transforms
+        *geometry, _to_tensor, normalize = image_transform_v2(self._preprocess, is_train=False).transforms
+        self._geometry, self._normalize = Compose(geometry), normalize
         size = self._preprocess.size
         self.image_size = (size, size) if isinstance(size, int) else tuple(size)
-        self._geometry = Compose(geometry)
         self._lock = threading.Lock()
         # What is made on first use, by its name.
         self._made = {}
@@ -127,9 +124,8 @@ class LoadedModel:
             return self.model, torch.float32
 
         def copy_in_bf16():
-            return copy_with(
-                self.model, _modules={"visual": copy.deepcopy(self.model.visual).to(torch.bfloat16)}
-            )
+            tower = copy.deepcopy(self.model.visual).to(torch.bfloat16)
+            return copy_with(self.model, _modules={"visual": tower})
 
         return self._once("model in bf16", copy_in_bf16), torch.bfloat16
 
@@ -140,7 +136,7 @@ class LoadedModel:
         """
         if precision != "auto":
             return precision
-        if self.n_image_parameters < SMALL_TOWER:
+        if sum(weight.numel() for weight in self.model.visual.parameters()) < SMALL_TOWER:
             return "fp32"
         if self.device.type == "cuda":
             return "bf16" if torch.cuda.get_device_capability(self.device)[0] >= 8 else "fp16"

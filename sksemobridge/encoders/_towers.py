@@ -11,7 +11,6 @@ from torch import nn
 
 from ._source import NoProjectionError
 
-_TEXT_PLACES = ("text_projection", "proj")
 # Vision transformers, ResNets with attention pooling, and what open_clip puts on top of timm's towers.
 _IMAGE_PLACES = ("proj", "attnpool.c_proj", "head.proj", "head.mlp.fc2")
 
@@ -102,7 +101,7 @@ def _with_text_tower(model, tower):
 def _find_text_projection(model):
     """The text tower, and the name of its attribute that is, or ends with, the last linear layer."""
     tower = getattr(model, "text", model)
-    for name in _TEXT_PLACES:
+    for name in ("text_projection", "proj"):
         if _weight_and_bias(getattr(tower, name, None)) is not None:
             return tower, name
     raise NoProjectionError(

@@ -438,13 +438,15 @@ def test_a_device_that_is_not_there_is_an_error_but_a_pickle_that_names_it_loads
 
 
 def test_automatic_precision_follows_the_hardware_except_for_small_towers(monkeypatch):
-    small, large, on_gpu = (copy.copy(get_model("mini", "bundled")) for _ in range(3))
-    large.n_image_parameters = on_gpu.n_image_parameters = 86_000_000
+    on_cpu = get_model("mini", "bundled")
+    on_gpu = copy.copy(on_cpu)
     on_gpu.device = torch.device("cuda", 0)
+    assert on_cpu.image_precision("auto") == on_gpu.image_precision("auto") == "fp32"
+    monkeypatch.setattr(_models, "SMALL_TOWER", 0)
     for native, expected in ((True, "bf16"), (False, "fp32")):
         monkeypatch.setattr(_models, "_cpu_has_bf16", lambda native=native: native)
-        assert large.image_precision("auto") == expected
-        assert small.image_precision("auto") == large.image_precision("fp32") == "fp32"
+        assert on_cpu.image_precision("auto") == expected
+        assert on_cpu.image_precision("fp32") == "fp32"
     for capability, expected in (((9, 0), "bf16"), ((8, 0), "bf16"), ((7, 5), "fp16")):
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _, found=capability: found)
         assert on_gpu.image_precision("auto") == expected
