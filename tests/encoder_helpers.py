@@ -102,17 +102,6 @@ def get_model(name, pretrained=None):
     return CLIPImageEncoder(name, pretrained, device="cpu")._model()
 
 
-def memory_for(n):
-    """A function that raises torch's error where a pass has more than `n` inputs."""
-    import torch
-
-    def check(size):
-        if size > n:
-            raise torch.OutOfMemoryError("out of memory")
-
-    return check
-
-
 class Listener:
     """A callback of scikit-learn that pipelines hand on to their steps."""
 
