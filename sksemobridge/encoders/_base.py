@@ -178,11 +178,7 @@ def _process_family():
 
 
 def list_images(X):
-    """The images that `CLIPImageEncoder` gets, as a list of sources.
-
-    A single image, embeddings, pixels that are not uint8, and several columns are a ValueError. Other objects are a
-    TypeError.
-    """
+    """The images that `CLIPImageEncoder` gets, as a list of sources. What is no list of images is an error."""
     X = to_numpy(X)
     refuse_masked(X, "X")
     if _are_embeddings(X):

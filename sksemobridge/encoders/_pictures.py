@@ -85,8 +85,7 @@ def fetch(source):
     if isinstance(source, (str, os.PathLike)):
         source = _read_file(os.fspath(source))
     elif is_a(source, "fsspec.core.OpenFile"):
-        with _lock_of(source):
-            source = _read_open_file(source)
+        source = _read_open_file(source)
     elif not isinstance(source, (bytes, bytearray, memoryview)):
         raise ImageReadError(
             f"{source!r:.60} ({type(source).__name__}) is not an image; give a path, encoded bytes, an image "
@@ -193,7 +192,7 @@ def _read_file(path):
 
 def _read_open_file(source):
     try:
-        with source as file:
+        with _lock_of(source), source as file:
             # One byte more than a picture may have is enough to refuse it.
             content = file.read(-1 if _limit() == math.inf else _PIXEL_BYTES * _limit() + 1)
     except FileNotFoundError as error:
@@ -223,8 +222,7 @@ def _crop(picture, box):
         left, top, right, bottom = (round(float(side)) for side in box)
     except (TypeError, ValueError, OverflowError) as error:
         raise ImageReadError(f"the box {box!r:.60} is not (left, top, right, bottom) in pixels") from error
-    left, top = max(left, 0), max(top, 0)
-    pixels = np.asarray(picture)[top : max(bottom, 0), left : max(right, 0)]
+    pixels = np.asarray(picture)[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)]
     if not pixels.size:
         raise ImageReadError(
             f"the box {box} holds no pixel of the picture of {picture.width} x {picture.height}"

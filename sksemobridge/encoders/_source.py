@@ -134,10 +134,7 @@ def arguments_for_loading(source, config):
 
 
 def _name_on_this_machine(source):
-    """The model name for open_clip. For a model of a hub it is the folder of an earlier download, if there is one.
-
-    `ConnectionError` as above.
-    """
+    """The name for open_clip. For a model of a hub it is the folder of an earlier download, if there is one."""
     if source.name.startswith(_HUB):
         repository = source.name[len(_HUB) :]
         # A tag needs no configuration. So the weights of a repository may be on this machine without it.

@@ -16,10 +16,7 @@ _IMAGE_PLACES = ("proj", "attnpool.c_proj", "head.proj", "head.mlp.fc2")
 
 
 def read_text_projection(model):
-    """`W (d, D)` and `b_W (D,)` or None, the last linear layer of the text tower of a model of open_clip.
-
-    `NoProjectionError` if the tower ends otherwise.
-    """
+    """`W (d, D)` and `b_W (D,)` or None, the last linear layer of the text tower; `NoProjectionError` without one."""
     return _weight_and_bias(getattr(*_find_text_projection(model)))
 
 

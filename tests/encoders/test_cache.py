@@ -159,6 +159,12 @@ def test_images_that_cannot_be_read_are_not_kept(encoder, paths, tmp_path):
     assert np.isfinite(encoder.transform([paths[0], late])).all()
 
 
+def test_what_was_embedded_before_an_error_is_kept(encoder, paths, directory):
+    with pytest.raises(ValueError, match="Image 4"):
+        encoder.set_params(batch_size=2).transform([*paths[:4], "missing.jpg"])
+    assert len(EmbeddingCache(directory)) >= 2
+
+
 @pytest.mark.parametrize(
     ("break_it", "reason"),
     [

@@ -301,13 +301,16 @@ def test_errors_of_readers_reach_the_caller_and_leave_no_threads_behind(encoder,
 # Images that cannot be read
 
 
+REMOTE = fsspec.open("memory://photos/note.jpg")
+
+
 @pytest.mark.parametrize(
     ("bad", "named"),
     [
         ("note.jpg", "'note.jpg'"),
         (b"text", "4 encoded bytes"),
         (("note.jpg", (0, 0, 1, 1)), "'note.jpg' in the box (0, 0, 1, 1)"),
-        (fsspec.open("memory://photos/note.jpg"), "'/photos/note.jpg'"),
+        (REMOTE, repr(REMOTE.full_name)),
         ({"bytes": None, "path": "note.jpg"}, "'note.jpg'"),
         *((other, type(other).__name__) for other in (None, float("nan"), pd.NA, 3)),
     ],

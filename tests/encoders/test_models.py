@@ -11,6 +11,7 @@ import sys
 import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from unittest.mock import Mock
 
 import huggingface_hub
@@ -59,11 +60,7 @@ def small_vit(monkeypatch):
 class Hub(socketserver.ThreadingTCPServer):
     """A hub that hangs up on whoever calls, and the folders in which models that came from it are kept."""
 
-    def __init__(self, cache):
-        super().__init__(("127.0.0.1", 0), None)
-        self.address = f"http://127.0.0.1:{self.server_address[1]}"
-        self.cache = cache
-        self.n_calls = 0
+    n_calls = 0
 
     def finish_request(self, request, client_address):
         self.n_calls += 1
@@ -83,7 +80,8 @@ def set_hub(monkeypatch):
 
 @pytest.fixture
 def hub(set_hub, tmp_path):
-    with Hub(tmp_path / "hub") as hub:
+    with Hub(("127.0.0.1", 0), None) as hub:
+        hub.address, hub.cache = f"http://127.0.0.1:{hub.server_address[1]}", tmp_path / "hub"
         thread = threading.Thread(target=hub.serve_forever, args=(0.01,))
         thread.start()
         set_hub("ENDPOINT", hub.address)
@@ -153,7 +151,7 @@ def test_model_is_frozen_and_in_evaluation_mode(folder_model):
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
 
 
-@pytest.mark.parametrize("as_type", [str, os.fspath, lambda path: path])
+@pytest.mark.parametrize("as_type", [str, Path])
 def test_a_checkpoint_may_be_given_by_path(small_vit, tmp_path, as_type):
     model = randomise(open_clip.create_model("ViT-B-16", load_weights=False))
     torch.save(model.state_dict(), tmp_path / "checkpoint.pt")
