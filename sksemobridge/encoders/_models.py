@@ -90,7 +90,9 @@ class LoadedModel:
             pixels = pixels.pin_memory().to(self.device, non_blocking=True).permute(0, 3, 1, 2)
         else:
             pixels = pixels.to(self.device).permute(0, 3, 1, 2).contiguous()
-        return self._normalize(pixels.float().div_(255))
+        moments = self._normalize.mean, self._normalize.std
+        mean, std = (torch.tensor(values).view(3, 1, 1).to(self.device) for values in moments)
+        return pixels.float().div_(255).sub_(mean).div_(std)
 
     def embed_images(self, pixels, precision):
         """Embeddings `(n, D)` of images `(n, h, w, 3)` in the joint space, in float32, not normalised."""
