@@ -33,7 +33,6 @@ from sksemobridge import PaperBlend, SeMoBridgeClassifier, ZeroShotClassifier, m
 from sksemobridge.datasets import load_emoji, load_vocabulary
 from sksemobridge.encoders import CLIPImageEncoder, CLIPTextEncoder, EmbeddingCache, clear_model_cache
 from sksemobridge.encoders._cache import CacheSession
-from sksemobridge.encoders._models import autocast
 from sksemobridge.encoders._pictures import fetch, picture_digest
 
 MODEL = "ViT-B-32"
@@ -172,11 +171,9 @@ def usual_loop(loaded, paths):
 
 def bare_forward(loaded, batches, precision):
     """Run the model alone, on tensors that are on its device."""
-    model, dtype = loaded.image_model(precision)
-    with torch.inference_mode(), autocast(precision if dtype == torch.float32 else "fp32", loaded.device):
-        for batch in batches:
-            embeddings = model.encode_image(batch.to(dtype))
-        embeddings.float().cpu()
+    for batch in batches:
+        embeddings = loaded.embed_inputs(batch, precision)
+    embeddings.cpu()
 
 
 def cosine(a, b):

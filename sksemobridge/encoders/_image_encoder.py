@@ -2,7 +2,7 @@
 
 import math
 import os
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from functools import partial
 from numbers import Integral
 from typing import Any, Literal
@@ -182,8 +182,6 @@ class CLIPImageEncoder(CallbackSupportMixin, CLIPEncoder):
         check_consistent_length(images, y)
         n_batches = math.ceil(len(images) / self.batch_size)
         with fit_task(self, X, y, n_batches, "batch") as batch_done:
-            token = _in_fit_transform.set((self, batch_done))
-            try:
-                return self.transform(X)
-            finally:
-                _in_fit_transform.reset(token)
+            context = copy_context()
+            context.run(_in_fit_transform.set, (self, batch_done))
+            return context.run(self.transform, X)

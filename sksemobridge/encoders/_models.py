@@ -96,16 +96,27 @@ class LoadedModel:
 
     def embed_images(self, pixels, precision):
         """Embeddings `(n, D)` of images `(n, h, w, 3)` in the joint space, in float32, not normalised."""
-        model, dtype = self.image_model(precision)
-        # A tower in bf16 needs no autocast.
-        precision_of_autocast = precision if dtype == torch.float32 else "fp32"
 
         def embed(piece):
-            with torch.inference_mode(), autocast(precision_of_autocast, self.device):
-                # CoCa normalises unless told not to.
-                return model.encode_image(self.as_input(piece).to(dtype), normalize=False).float()
+            return self.embed_inputs(self.as_input(piece), precision)
 
         return on_all_cores(embed, pixels) if self.device.type == "cpu" else embed(pixels)
+
+    def embed_inputs(self, inputs, precision):
+        """As `embed_images`, from what `as_input` gives."""
+        model = self.model
+        if precision == "bf16" and self.device.type == "cpu":
+            # Autocast would convert all weights in every batch and prevent torch's fast attention. That costs more than
+            # bf16 gains.
+            model = self._once("model in bf16", self._copy_in_bf16)
+            inputs, precision = inputs.bfloat16(), "fp32"
+        with torch.inference_mode(), autocast(precision, self.device):
+            # CoCa normalises unless told not to.
+            return model.encode_image(inputs, normalize=False).float()
+
+    def _copy_in_bf16(self):
+        tower = copy.deepcopy(self.model.visual).to(torch.bfloat16)
+        return copy_with(self.model, _modules={"visual": tower})
 
     def embed_tokens(self, tokens, precision, *, project=True):
         """Embeddings `(n, D)` of tokens `(n, context_length)` in the joint space, in float32, not normalised.
@@ -115,21 +126,6 @@ class LoadedModel:
         model, tokens = cut_context(self.model if project else without_projection(self.model), tokens)
         with torch.inference_mode(), autocast(precision, self.device):
             return model.encode_text(tokens.to(self.device), normalize=False).float()
-
-    def image_model(self, precision):
-        """The model that embeds images, and the type of its inputs.
-
-        For bf16 on a CPU, there is a copy of the image tower in bf16. Autocast would convert all weights in every batch
-        and prevent torch's fast attention. That costs more than bf16 gains.
-        """
-        if precision != "bf16" or self.device.type != "cpu":
-            return self.model, torch.float32
-
-        def copy_in_bf16():
-            tower = copy.deepcopy(self.model.visual).to(torch.bfloat16)
-            return copy_with(self.model, _modules={"visual": tower})
-
-        return self._once("model in bf16", copy_in_bf16), torch.bfloat16
 
     def image_precision(self, precision):
         """`"auto"` is bf16 if the processor computes in it natively, fp16 on older GPUs, else fp32.
