@@ -33,7 +33,6 @@ from sksemobridge import PaperBlend, SeMoBridgeClassifier, ZeroShotClassifier, m
 from sksemobridge.datasets import load_emoji, load_vocabulary
 from sksemobridge.encoders import CLIPImageEncoder, CLIPTextEncoder, EmbeddingCache, clear_model_cache
 from sksemobridge.encoders._cache import CacheSession
-from sksemobridge.encoders._models import autocast, get_model, resolve_image_precision
 from sksemobridge.encoders._pictures import fetch, picture_digest
 
 MODEL = "ViT-B-32"
@@ -135,7 +134,7 @@ def cache_hits(folder, paths):
 
 def cache_search(folder, paths):
     """Report how many of 100 images a search of 5 folds and 4 candidates embeds: without a cache, at first and again."""
-    model = get_model("mini", "bundled", "cpu").model
+    model = CLIPImageEncoder("mini", "bundled", device="cpu")._model().model
     encode_image, counts = model.encode_image, []
 
     def counting(batch, normalize=False):
@@ -172,11 +171,9 @@ def usual_loop(loaded, paths):
 
 def bare_forward(loaded, batches, precision):
     """Run the model alone, on tensors that are on its device."""
-    model, dtype = loaded.image_model(precision)
-    with torch.inference_mode(), autocast(precision if dtype == torch.float32 else "fp32", loaded.device):
-        for batch in batches:
-            embeddings = model.encode_image(batch.to(dtype))
-        embeddings.float().cpu()
+    for batch in batches:
+        embeddings = loaded.embed_inputs(batch, precision)
+    embeddings.cpu()
 
 
 def cosine(a, b):
@@ -186,8 +183,8 @@ def cosine(a, b):
 def throughput(name, paths, device, n_jobs, rounds):
     """Compare `transform` with the bare forward pass, run by run."""
     encoder = CLIPImageEncoder(name, device=device, n_jobs=n_jobs, batch_size=BATCH_SIZE)
-    loaded = get_model(name, None, device)
-    precision = resolve_image_precision("auto", loaded.device, loaded.n_image_parameters)
+    loaded = encoder._model()
+    precision = loaded.image_precision("auto")
     sizes = [len(paths[start : start + BATCH_SIZE]) for start in range(0, len(paths), BATCH_SIZE)]
     batches = [torch.randn(size, 3, *loaded.image_size, device=loaded.device) for size in sizes]
     bare, ours = alternate(
@@ -206,7 +203,7 @@ def throughput(name, paths, device, n_jobs, rounds):
 
 def large_photos(name, kind, paths, device):
     encoder = CLIPImageEncoder(name, device=device, n_jobs=-1, batch_size=BATCH_SIZE)
-    loaded = get_model(name, None, device)
+    loaded = encoder._model()
     encoder.transform(paths[:2])
     loop, rows = timed(usual_loop, loaded, paths)
     ours, embeddings = timed(encoder.transform, paths)
@@ -260,7 +257,7 @@ def compare_models(folder, paths, device):
         fp32 = cpu_timed(encoder.transform, paths[1 : 1 + N_OF_MODELS])[0]
         encoder.set_params(precision="bf16").transform(paths[:1])
         bf16 = cpu_timed(encoder.transform, paths[1 : 1 + N_OF_MODELS])[0]
-        model = get_model(name, None, device).model
+        model = encoder._model().model
         parameters = sum(values.numel() for values in model.parameters())
         has_tokenizer = "hf_tokenizer_name" not in open_clip.get_model_config(architecture)["text_cfg"]
         for_words = "-"
@@ -279,8 +276,8 @@ def compare_models(folder, paths, device):
 def pieces(name, repeats=5):
     """Report what one core takes for an image, by the number of images that it embeds at once."""
     torch.set_num_threads(1)
-    loaded = get_model(name, None, "cpu")
-    precision = resolve_image_precision("auto", loaded.device, loaded.n_image_parameters)
+    loaded = CLIPImageEncoder(name, device="cpu")._model()
+    precision = loaded.image_precision("auto")
     batch = torch.randn(BATCH_SIZE, 3, *loaded.image_size)
     for size in (2, 4, 8, 16, 32, 64):
         split = batch.split(size)

@@ -7,6 +7,7 @@ import numpy as np
 
 import sksemobridge
 from sksemobridge.datasets import load_emoji
+from sksemobridge.encoders import CLIPImageEncoder
 
 PACKAGE = Path(sksemobridge.__file__).parent
 # The bundled model as any model folder.
@@ -96,15 +97,9 @@ def read_model(name):
     return open_clip.create_model(name).eval().requires_grad_(False)
 
 
-def memory_for(n):
-    """A function that raises torch's error where a pass has more than `n` inputs."""
-    import torch
-
-    def check(size):
-        if size > n:
-            raise torch.OutOfMemoryError("out of memory")
-
-    return check
+def get_model(name, pretrained=None):
+    """The loaded model that encoders share."""
+    return CLIPImageEncoder(name, pretrained, device="cpu")._model()
 
 
 class Listener:

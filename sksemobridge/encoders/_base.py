@@ -1,8 +1,10 @@
-"""What all encoders share: parameters, and the lists of images and texts that they take."""
+"""What all encoders share: loaded models, parameters, and the lists of images and texts that they take."""
 
 import hashlib
 import os
+import threading
 from collections.abc import Sequence
+from functools import lru_cache
 from multiprocessing import current_process
 from numbers import Integral
 from typing import Any, Self
@@ -12,11 +14,36 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
 from .._utils.array_api import to_numpy
+from .._utils.device import resolve_device
 from .._utils.sklearn import Interval, StrOptions, checks_parameters
 from .._utils.validation import refuse_masked
-from ._models import get_model
-from ._pictures import check_pixel_type, is_pil
+from ._pictures import check_pixel_type, is_a
 from ._source import find_source, read_config
+
+MAX_MODELS = 4
+# By source and device: threads that want the same model wait for one that loads it. Others do not.
+_locks: dict[Any, threading.Lock] = {}
+
+
+@lru_cache(MAX_MODELS)
+def _load(source, device):
+    # This imports torch.
+    from ._models import LoadedModel
+
+    return LoadedModel(source, device)
+
+
+def clear_model_cache() -> None:
+    """Remove all loaded models from memory. The next use loads them again.
+
+    A `transform` that is running keeps its model until it ends.
+
+    Examples
+    --------
+    >>> from sksemobridge import clear_model_cache
+    >>> clear_model_cache()
+    """
+    _load.cache_clear()
 
 
 class StatelessEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -54,7 +81,6 @@ class StatelessEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         tags.input_tags.two_d_array = False
         tags.input_tags.one_d_array = True
         tags.input_tags.string = True
-        tags.input_tags.allow_nan = False
         tags.transformer_tags.preserves_dtype = []
         return tags
 
@@ -134,8 +160,11 @@ class CLIPEncoder(StatelessEncoder):
         return find_source(self.model_name, self.pretrained)
 
     def _model(self):
+        """The `LoadedModel`. `ModelLoadError` if it or its weights are missing, `ValueError` if there is no such device."""
         self._validate_params()
-        return get_model(self.model_name, self.pretrained, self.device)
+        source_and_device = self._source(), resolve_device(self.device)
+        with _locks.setdefault(source_and_device, threading.Lock()):
+            return _load(*source_and_device)
 
     @property
     def _n_features_out(self):
@@ -149,13 +178,7 @@ def _process_family():
 
 
 def list_images(X):
-    """The images that `CLIPImageEncoder` gets, as a list of sources.
-
-    A single image, embeddings, pixels that are not uint8, and several columns are a ValueError. Other objects are a
-    TypeError.
-    """
-    if is_pil(X):
-        raise ValueError("X is one image, not a list of images: write [X].")
+    """The images that `CLIPImageEncoder` gets, as a list of sources. What is no list of images is an error."""
     X = to_numpy(X)
     refuse_masked(X, "X")
     if _are_embeddings(X):
@@ -199,7 +222,7 @@ def list_texts(X):
 
 def _as_list(X, item):
     """The items of a sequence, an array of shape `(n,)` or `(n, 1)`, a series, or a data frame of one column."""
-    if isinstance(X, (str, bytes, bytearray, memoryview, os.PathLike)):
+    if isinstance(X, (str, bytes, bytearray, memoryview, os.PathLike)) or is_a(X, "PIL.Image.Image"):
         one = item if isinstance(X, str) else type(X).__name__
         raise ValueError(f"X is one {one}, not a list of {item}s: write [X].")
     if hasattr(X, "columns"):

@@ -14,19 +14,16 @@ from filelock import FileLock, Timeout
 from .._utils.validation import warn_caller
 
 _FILE = "embeddings.sqlite3"
-# The oldest embeddings have the lowest row numbers. `prune` drops them first.
-_SCHEMA = "CREATE TABLE IF NOT EXISTS embeddings (key BLOB PRIMARY KEY, embedding BLOB NOT NULL)"
 # Small pages, so that the file is little larger than its embeddings.
 _PAGE_BYTES = 512
 # How long SQLite waits for another writer. A batch is written in far less.
 _WAIT_SECONDS = 30
 # How long a call waits for its turn. If it waits in vain, the process that has the turn has probably stopped.
 _TURN_SECONDS = 600
-# How often it looks. A process that embeds batch after batch is without its turn only for some milliseconds.
-_POLL_SECONDS = 0.002
-# Reading and writing raise these if the disk is full, the file is damaged or the system has no locks. From a damaged
-# file, SQLite may return values of other types than were stored.
-_FAILURES = (OSError, sqlite3.Error, ValueError, TypeError, OverflowError, NotImplementedError)
+# From a damaged file, SQLite may return values of other types than were stored.
+_DAMAGE = (sqlite3.Error, ValueError, TypeError, OverflowError)
+# Reading and writing also raise these, if the disk is full or the system has no locks.
+_FAILURES = (*_DAMAGE, OSError, NotImplementedError)
 # Codes of SQLite for a file that is not damaged, but in use by others, or not ours to write.
 _REFUSALS = sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN
 
@@ -63,10 +60,11 @@ class EmbeddingCache:
 
     def __len__(self) -> int:
         """Number of embeddings. If the file is damaged, it is 0, with a warning."""
-        n, damage = self._use(_count)
-        if damage is not None:
-            _warn(self.directory, f"is damaged ({damage}), so nothing is found in it; clear() empties it.")
-        return n
+        try:
+            return self._use(_count)
+        except _DAMAGE as error:
+            _warn(self.directory, f"is damaged ({error}), so nothing is found in it; clear() empties it.")
+            return 0
 
     def size(self) -> int:
         """Return the number of bytes on disk."""
@@ -105,28 +103,25 @@ class EmbeddingCache:
         # A comparison with NaN is false, so nothing would be removed. A comparison with text would fail later.
         if not isinstance(max_bytes, Real) or not max_bytes >= 0:
             raise ValueError(f"max_bytes must be a number of bytes, at least 0; got {max_bytes!r}.")
-        _, damage = self._use(_prune, max_bytes)
-        if damage is not None:
+        try:
+            self._use(_prune, max_bytes)
+        except _DAMAGE as error:
             for path in self.directory.glob(f"{_FILE}*"):
                 path.unlink(missing_ok=True)
             if max_bytes:
-                _warn(self.directory, f"cannot be written anew ({damage}), so all of it was dropped.")
+                _warn(self.directory, f"cannot be written anew ({error}), so all of it was dropped.")
 
     def _use(self, function, *args):
-        """Call `function(connection, *args)`. Returns `(result, damage)`.
-
-        `damage` is None, or the error if the file is damaged (then the result is 0). Without a file the result is 0.
-        An OSError says that the file is in use, or may not be written.
-        """
+        """Call `function(connection, *args)`; 0 without a file. An OSError if the file is in use, or not ours to write."""
         path = self.directory / _FILE
         if not path.exists():
-            return 0, None
+            return 0
         try:
             with closing(_connect(path)) as connection:
-                return function(connection, *args), None
-        except (sqlite3.Error, ValueError, TypeError, OverflowError) as error:
+                return function(connection, *args)
+        except sqlite3.Error as error:
             if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _REFUSALS:
-                return 0, error
+                raise
             raise OSError(
                 f"The cache in {str(self.directory)!r} cannot be used now: {error}. Another process is writing to it, or you "
                 "may not write to it."
@@ -148,7 +143,8 @@ def _warn(directory, problem):
 
 
 def _connect(path):
-    """A connection to the database, which is created if it is missing."""
+    """A connection to the database, which is created with its folder if it is missing."""
+    os.makedirs(path.parent, exist_ok=True)
     # SQLite raises an error if two processes create a database at once.
     with FileLock(path.with_name("embeddings.open.lock"), timeout=_WAIT_SECONDS):
         connection = sqlite3.connect(path, timeout=_WAIT_SECONDS, check_same_thread=False)
@@ -161,7 +157,9 @@ def _connect(path):
             connection.execute("PRAGMA synchronous = NORMAL")
             # In pages. By default, SQLite would copy the journal into the file every 0.5 MB.
             connection.execute("PRAGMA wal_autocheckpoint = 8192")
-            connection.execute(_SCHEMA)
+            # The oldest embeddings have the lowest row numbers. `prune` drops them first.
+            columns = "key BLOB PRIMARY KEY, embedding BLOB NOT NULL"
+            connection.execute(f"CREATE TABLE IF NOT EXISTS embeddings ({columns})")
         except BaseException:
             connection.close()
             raise
@@ -200,50 +198,41 @@ class CacheSession:
     """
 
     def __init__(self, directory):
-        self.active = False
-        self._directory = None if directory is None else _as_path(directory)
+        self.active = directory is not None
+        self._directory = _as_path(directory) if self.active else None
         self._lock = threading.Lock()
         self._connection = self._error = None
         self._damaged = set()
         self._wait_seconds = _TURN_SECONDS
 
     def __enter__(self):
-        if self._directory is not None:
-            try:
-                os.makedirs(self._directory, exist_ok=True)
-                self._turn = FileLock(self._directory / "embeddings.lock")
-                self._connection = _connect(self._directory / _FILE)
-                self.active = True
-            except _FAILURES as error:
-                self._error = error
+        self._connection = self._try(lambda: _connect(self._directory / _FILE))
         return self
 
     def __exit__(self, kind, value, traceback):
         if self._connection is not None:
             with suppress(sqlite3.Error):
                 self._connection.close()
-        problem = None
-        if self._error is not None:
+        problem = f"is damaged; {len(self._damaged)} embeddings were computed anew."
+        if self._error:
             problem = f"cannot be used ({self._error}); went on without it."
-        elif self._damaged:
-            problem = f"is damaged; {len(self._damaged)} embeddings were computed anew."
-        if problem is not None and kind is None:
+        if kind is None and (self._error or self._damaged):
             _warn(self._directory, f"{problem} EmbeddingCache(directory).clear() empties it.")
 
-    def _execute(self, run):
-        """`run(connection)`, in one thread at a time; None without a connection, and after a failure."""
-        with self._lock:
-            if self.active:
-                try:
-                    return run(self._connection)
-                except _FAILURES as error:
-                    self.active, self._error = False, error
+    def _try(self, function):
+        """`function()`; None without a directory, and from the first failure on."""
+        if self.active:
+            try:
+                return function()
+            except _FAILURES as error:
+                self.active, self._error = False, error
         return None
 
     def get(self, key):
         """The embedding under a key, or `None`."""
         statement = "SELECT embedding FROM embeddings WHERE key = ?"
-        row = self._execute(lambda connection: connection.execute(statement, (key,)).fetchone())
+        with self._lock:
+            row = self._try(lambda: self._connection.execute(statement, (key,)).fetchone())
         if row is None:
             return None
         if not isinstance(row[0], bytes) or row[0][:4] != _checksum(key, row[0][4:]):
@@ -256,20 +245,22 @@ class CacheSession:
         contents = [embedding.astype("<f4").tobytes() for embedding in embeddings]
         rows = [(key, _checksum(key, content) + content) for key, content in zip(keys, contents)]
 
-        def insert(connection):
-            with connection:
-                connection.executemany("INSERT OR REPLACE INTO embeddings VALUES (?, ?)", rows)
+        def insert():
+            with self._connection:
+                self._connection.executemany("INSERT OR REPLACE INTO embeddings VALUES (?, ?)", rows)
 
-        self._execute(insert)
+        with self._lock:
+            self._try(insert)
 
     def turn(self):
         """A context in which no other process embeds. There, one looks up what is still missing, and computes it."""
-        if self.active:
-            try:
-                return self._turn.acquire(timeout=self._wait_seconds, poll_interval=_POLL_SECONDS)
-            except Timeout:
-                # The next batches of this call do not wait.
-                self._wait_seconds = 0
-            except _FAILURES as error:
-                self.active, self._error = False, error
-        return nullcontext()
+        return self._try(self._wait) or nullcontext()
+
+    def _wait(self):
+        turn = FileLock(self._directory / "embeddings.lock")
+        try:
+            # A process that embeds batch after batch is without its turn only for some milliseconds.
+            return turn.acquire(timeout=self._wait_seconds, poll_interval=0.002)
+        except Timeout:
+            # The next batches of this call do not wait.
+            self._wait_seconds = 0

@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from .._utils.validation import warn_caller
+from .._utils.validation import listed, warn_caller
 from ._cache import CacheSession
 from ._pictures import ImageReadError, describe
 
@@ -26,15 +26,15 @@ def embed(
     width,
     model_digest,
     n_threads=0,
-    errors=None,
+    skip_errors=False,
     batch_done=None,
 ):
     """Embeddings `(n, width)` of images or texts in float32, with NaN in rows that cannot be read.
 
     `bar_options` are those of tqdm. `read(source)` gives a digest of the content, and a function that makes the input
     of the model; `n_threads` call both. `compute` takes a tensor of inputs. `model_digest()` gives, as bytes, what
-    embeddings depend on besides the content. `errors` gets the `ImageReadError` of each row that cannot be read; if it
-    is None, the first one is raised. `batch_done` is called after every `batch_size` sources.
+    embeddings depend on besides the content. The first `ImageReadError` is raised, or with `skip_errors` a warning names
+    the first ones. `batch_done` is called after every `batch_size` sources.
     """
     from tqdm.auto import tqdm
 
@@ -42,7 +42,7 @@ def embed(
     batch_size = chunk_size = encoder.batch_size
     embeddings = np.full((n, width), np.nan, dtype=np.float32)
     rows_by_key = defaultdict(list)
-    batch = []
+    errors, batch = [], []
 
     with CacheSession(encoder.cache) as cache, tqdm(total=n, delay=_BAR_AFTER_SECONDS, **bar_options) as bar:
         # Reading all weights for the digest takes time. Only keys on disk need it.
@@ -62,10 +62,10 @@ def embed(
                 try:
                     key, cached, model_input = get()
                 except ImageReadError as error:
-                    if errors is None:
+                    if not skip_errors:
                         message = f"Image {row} ({describe(sources[row])}) cannot be read: {error}."
                         raise ImageReadError(message) from error
-                    errors[row] = error
+                    errors.append((row, error))
                 else:
                     rows_by_key[key].append(row)
                     if cached is not None:
@@ -84,6 +84,11 @@ def embed(
             f"Batches of {batch_size} did not fit in the memory of the device; the last were computed {chunk_size} at a "
             "time. Set batch_size to that or less.",
             RuntimeWarning,
+        )
+    if errors:
+        named = listed([f"{row} ({describe(sources[row])})" for row, _ in errors], 3)
+        warn_caller(
+            f"{len(errors)} of {n} images cannot be read and have rows of NaN: {named}. The first: {errors[0][1]}."
         )
     for first, *copies in rows_by_key.values():
         if copies:
@@ -113,8 +118,6 @@ def _read_ahead(prepare, n, n_ahead, n_threads):
 
 def _embed_batch(batch, embeddings, compute, cache, chunk_size):
     """Fill the rows of a batch; return how many inputs fitted into the memory of the device at once."""
-    import torch
-
     with cache.turn():
         missing = []
         for row, key, model_input in batch:
@@ -126,20 +129,20 @@ def _embed_batch(batch, embeddings, compute, cache, chunk_size):
                 embeddings[row] = cached
         if missing:
             rows, keys, inputs = zip(*missing)
-            inputs = torch.from_numpy(np.stack(inputs))
-            computed, chunk_size = _compute_in_chunks(compute, inputs, chunk_size)
+            computed, chunk_size = _compute_in_chunks(compute, np.stack(inputs), chunk_size)
             embeddings[list(rows)] = computed
             cache.put(keys, computed)
     return chunk_size
 
 
 def _compute_in_chunks(compute, inputs, chunk_size):
-    """`compute(inputs)` in NumPy, and the `chunk_size` that fitted: it is halved each time memory runs out."""
+    """The results in NumPy, and the `chunk_size` that fitted: it is halved each time memory runs out."""
     import torch
 
     while True:
         try:
-            return torch.cat([compute(chunk) for chunk in inputs.split(chunk_size)]).cpu().numpy(), chunk_size
+            chunks = torch.from_numpy(inputs).split(chunk_size)
+            return torch.cat([compute(chunk) for chunk in chunks]).cpu().numpy(), chunk_size
         except torch.OutOfMemoryError:
             if chunk_size == 1:
                 raise

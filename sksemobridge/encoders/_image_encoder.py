@@ -2,7 +2,7 @@
 
 import math
 import os
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from functools import partial
 from numbers import Integral
 from typing import Any, Literal
@@ -15,11 +15,9 @@ from sklearn.utils import check_consistent_length
 from .._utils.array_api import l2_normalize
 from .._utils.callbacks import CallbackSupportMixin, fit_task
 from .._utils.sklearn import StrOptions, checks_parameters
-from .._utils.validation import listed, warn_caller
 from ._base import CLIPEncoder, list_images
 from ._embedding import embed
-from ._models import resolve_image_precision
-from ._pictures import decode, describe, fetch, picture_digest
+from ._pictures import decode, fetch, picture_digest
 
 # Part of the keys in caches, and of the manifests of jobs. Increase it if pictures are read or scaled in another way.
 READING_VERSION = 2
@@ -131,8 +129,7 @@ class CLIPImageEncoder(CallbackSupportMixin, CLIPEncoder):
         """
         sources = list_images(X)
         loaded = self._model()
-        precision = resolve_image_precision(self.precision, loaded.device, loaded.n_image_parameters)
-        errors: dict | None = {} if self.on_error == "nan" else None
+        precision = loaded.image_precision(self.precision)
         prefix = f"image {READING_VERSION} {precision} ".encode()
         encoder, batch_done = _in_fit_transform.get()
 
@@ -155,15 +152,9 @@ class CLIPImageEncoder(CallbackSupportMixin, CLIPEncoder):
             width=loaded.embed_dim,
             model_digest=lambda: prefix + loaded.digest(of_images=True),
             n_threads=joblib.effective_n_jobs(self.n_jobs),
-            errors=errors,
+            skip_errors=self.on_error == "nan",
             batch_done=batch_done if encoder is self else None,
         )
-        if errors:
-            named = listed([f"{row} ({describe(sources[row])})" for row in sorted(errors)], 3)
-            warn_caller(
-                f"{len(errors)} of {len(sources)} images cannot be read and have rows of NaN: {named}. The first: "
-                f"{errors[min(errors)]}."
-            )
         if self.normalize:
             embeddings = l2_normalize(embeddings)
         if self.output == "torch":
@@ -191,8 +182,6 @@ class CLIPImageEncoder(CallbackSupportMixin, CLIPEncoder):
         check_consistent_length(images, y)
         n_batches = math.ceil(len(images) / self.batch_size)
         with fit_task(self, X, y, n_batches, "batch") as batch_done:
-            token = _in_fit_transform.set((self, batch_done))
-            try:
-                return self.transform(X)
-            finally:
-                _in_fit_transform.reset(token)
+            context = copy_context()
+            context.run(_in_fit_transform.set, (self, batch_done))
+            return context.run(self.transform, X)

@@ -1,4 +1,4 @@
-"""Models and their precision. A process loads a model once, and all encoders share it."""
+"""A loaded model: crop, forward pass, tokens and precision. This module imports torch, unlike the encoders."""
 
 import copy
 import dataclasses
@@ -6,36 +6,46 @@ import hashlib
 import json
 import threading
 from contextlib import nullcontext
-from functools import lru_cache
 
-from .._utils.device import on_all_cores, resolve_device
+import open_clip
+import torch
+from open_clip.transform import PreprocessCfg, image_transform_v2
+from torchvision.transforms import Compose
+
+from .._utils.device import on_all_cores
 from ._pictures import check_size
-from ._source import arguments_for_loading, cannot_load, find_source, load_tokenizer, read_config
-from ._towers import cut_context, shallow_copy, without_projection
+from ._source import arguments_for_loading, cannot_load, load_tokenizer, read_config
+from ._towers import copy_with, cut_context, read_image_projection, read_text_projection, without_projection
 
-MAX_MODELS = 4
 # An image tower of fewer parameters is small. Towers of released models have more, that of the bundled one 2.2 million.
 SMALL_TOWER = 5_000_000
 
 
 class LoadedModel:
-    """A model of open_clip that encoders share, in float32 and evaluation mode, without gradients. It never changes."""
+    """A model of open_clip that encoders share, in float32 and evaluation mode, without gradients. It never changes.
 
-    def __init__(self, source, device, model, config):
-        from open_clip.transform import PreprocessCfg, image_transform_v2
-        from torchvision.transforms import Compose
+    `ModelLoadError` if the model or its weights are missing.
+    """
 
+    def __init__(self, source, device):
+        config = read_config(source)
+        try:
+            name, options = arguments_for_loading(source, config)
+            model = open_clip.create_model(name, **options, require_pretrained=True, weights_only=True)
+        except Exception as error:
+            raise cannot_load(source, error) from error
+        model.eval().requires_grad_(False).to(device)
+        if device.type == "cuda":
+            model.visual.to(memory_format=torch.channels_last)
         self.source, self.device, self.model = source, device, model
         self.embed_dim = int(config["embed_dim"])
-        self.n_image_parameters = sum(weight.numel() for weight in model.visual.parameters())
         self._config = config
         self._preprocess = PreprocessCfg(**model.visual.preprocess_cfg)
         # The model's own preprocessing in two parts: `crop` for one image, `as_input` for a batch on the device.
         *geometry, _to_tensor, normalize = image_transform_v2(self._preprocess, is_train=False).transforms
+        self._geometry, self._normalize = Compose(geometry), normalize
         size = self._preprocess.size
         self.image_size = (size, size) if isinstance(size, int) else tuple(size)
-        self._geometry = Compose(geometry)
-        self._mean, self._std = tuple(normalize.mean), tuple(normalize.std)
         self._lock = threading.Lock()
         # What is made on first use, by its name.
         self._made = {}
@@ -65,8 +75,8 @@ class LoadedModel:
             "interpolation": self._preprocess.interpolation,
             "size": list(self.image_size),
             "divide_by": 255,
-            "mean": list(self._mean),
-            "std": list(self._std),
+            "mean": list(self._normalize.mean),
+            "std": list(self._normalize.std),
             "layout": "NCHW",
         }
 
@@ -75,59 +85,65 @@ class LoadedModel:
 
         On a GPU the channels stay last in memory, because convolutions are fastest that way.
         """
-        import torch
-
         if self.device.type == "cuda":
             # Only a copy from pinned memory runs at the same time as other work.
             pixels = pixels.pin_memory().to(self.device, non_blocking=True).permute(0, 3, 1, 2)
         else:
             pixels = pixels.to(self.device).permute(0, 3, 1, 2).contiguous()
-        mean, std = (torch.tensor(values).view(3, 1, 1).to(self.device) for values in (self._mean, self._std))
+        moments = self._normalize.mean, self._normalize.std
+        mean, std = (torch.tensor(values).view(3, 1, 1).to(self.device) for values in moments)
         return pixels.float().div_(255).sub_(mean).div_(std)
 
     def embed_images(self, pixels, precision):
         """Embeddings `(n, D)` of images `(n, h, w, 3)` in the joint space, in float32, not normalised."""
-        import torch
-
-        model, dtype = self.image_model(precision)
-        # A tower in bf16 needs no autocast.
-        precision_of_autocast = precision if dtype == torch.float32 else "fp32"
 
         def embed(piece):
-            with torch.inference_mode(), autocast(precision_of_autocast, self.device):
-                # CoCa normalises unless told not to.
-                return model.encode_image(self.as_input(piece).to(dtype), normalize=False).float()
+            return self.embed_inputs(self.as_input(piece), precision)
 
         return on_all_cores(embed, pixels) if self.device.type == "cpu" else embed(pixels)
+
+    def embed_inputs(self, inputs, precision):
+        """As `embed_images`, from what `as_input` gives."""
+        model = self.model
+        if precision == "bf16" and self.device.type == "cpu":
+            # Autocast would convert all weights in every batch and prevent torch's fast attention. That costs more than
+            # bf16 gains.
+            model = self._once("model in bf16", self._copy_in_bf16)
+            inputs, precision = inputs.bfloat16(), "fp32"
+        with torch.inference_mode(), autocast(precision, self.device):
+            # CoCa normalises unless told not to.
+            return model.encode_image(inputs, normalize=False).float()
+
+    def _copy_in_bf16(self):
+        tower = copy.deepcopy(self.model.visual).to(torch.bfloat16)
+        return copy_with(self.model, _modules={"visual": tower})
 
     def embed_tokens(self, tokens, precision, *, project=True):
         """Embeddings `(n, D)` of tokens `(n, context_length)` in the joint space, in float32, not normalised.
 
         With `project=False` those before the projection, `(n, d)`; `NoProjectionError` if the tower has none.
         """
-        import torch
-
         model, tokens = cut_context(self.model if project else without_projection(self.model), tokens)
         with torch.inference_mode(), autocast(precision, self.device):
             return model.encode_text(tokens.to(self.device), normalize=False).float()
 
-    def image_model(self, precision):
-        """The model that embeds images, and the type of its inputs.
+    def image_precision(self, precision):
+        """`"auto"` is bf16 if the processor computes in it natively, fp16 on older GPUs, else fp32.
 
-        For bf16 on a CPU, there is a copy of the image tower in bf16. Autocast would convert all weights in every batch
-        and prevent torch's fast attention. That costs more than bf16 gains.
+        Small towers stay in fp32: they are fast, and half precision may change a prediction.
         """
-        import torch
+        if precision != "auto":
+            return precision
+        if sum(weight.numel() for weight in self.model.visual.parameters()) < SMALL_TOWER:
+            return "fp32"
+        if self.device.type == "cuda":
+            return "bf16" if torch.cuda.get_device_capability(self.device)[0] >= 8 else "fp16"
+        return "bf16" if self.device.type == "cpu" and _cpu_has_bf16() else "fp32"
 
-        if precision != "bf16" or self.device.type != "cpu":
-            return self.model, torch.float32
-
-        def copy_in_bf16():
-            model = shallow_copy(self.model)
-            model._modules["visual"] = copy.deepcopy(self.model.visual).to(torch.bfloat16)
-            return model
-
-        return self._once("model in bf16", copy_in_bf16), torch.bfloat16
+    def projection(self, of_images):
+        """`W (d, D)` and `b (D,)` or None of a tower, as new arrays; `NoProjectionError` if it has none."""
+        read = read_image_projection if of_images else read_text_projection
+        return [None if part is None else part.cpu().numpy().copy() for part in read(self.model)]
 
     def tokenize(self, text):
         """Token ids of a text as an array, and whether its end is missing: it is longer than the model reads."""
@@ -156,93 +172,17 @@ class LoadedModel:
         return self._once("digest for images" if of_images else "digest for texts", compute)
 
 
-_slots_lock = threading.Lock()
-
-
-@lru_cache(MAX_MODELS)
-def _slot(source, device):
-    """A lock, and a list that holds the model once it is loaded."""
-    return threading.Lock(), []
-
-
-def get_model(model_name, pretrained, device):
-    """The `LoadedModel` that an encoder's parameters name, loaded on first use.
-
-    `ModelLoadError` if the model or its weights are missing, `ValueError` if the machine has no such device.
-    """
-    source = find_source(model_name, pretrained)
-    device = resolve_device(device)
-    with _slots_lock:
-        lock, loaded = _slot(source, device)
-    # Threads that want the same model wait for one that loads it. Others do not.
-    with lock:
-        if not loaded:
-            loaded.append(_load(source, device))
-        return loaded[0]
-
-
-def clear_model_cache() -> None:
-    """Remove all loaded models from memory. The next use loads them again.
-
-    A `transform` that is running keeps its model until it ends.
-
-    Examples
-    --------
-    >>> from sksemobridge import clear_model_cache
-    >>> clear_model_cache()
-    """
-    _slot.cache_clear()
-
-
-def resolve_image_precision(precision, device, n_parameters):
-    """`"auto"` is bf16 if the processor computes in it natively, fp16 on older GPUs, else fp32.
-
-    Small towers stay in fp32: they are fast, and half precision may change a prediction.
-    """
-    import torch
-
-    if precision != "auto":
-        return precision
-    if n_parameters < SMALL_TOWER:
-        return "fp32"
-    if device.type == "cuda":
-        return "bf16" if torch.cuda.get_device_capability(device)[0] >= 8 else "fp16"
-    if device.type == "cpu" and _cpu_has_bf16():
-        return "bf16"
-    return "fp32"
-
-
-def _cpu_has_bf16():
-    import torch
-
-    # Older versions of torch have private functions only.
-    if hasattr(torch.cpu, "get_capabilities"):
-        abilities = torch.cpu.get_capabilities()
-        return bool(abilities.get("avx512_bf16") or abilities.get("amx_bf16"))
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
-
-
 def autocast(precision, device):
     """Context in which a float32 model computes in `precision`, also within an autocast of the caller."""
-    import torch
-
     if precision == "fp32" and not torch.amp.is_autocast_available(device.type):
         return nullcontext()
     dtype = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
     return torch.autocast(device.type, dtype=dtype, enabled=dtype is not None)
 
 
-def _load(source, device):
-    import open_clip
-    import torch
-
-    config = read_config(source)
-    try:
-        name, options = arguments_for_loading(source, config)
-        model = open_clip.create_model(name, **options, require_pretrained=True, weights_only=True)
-    except Exception as error:
-        raise cannot_load(source, error) from error
-    model.eval().requires_grad_(False).to(device)
-    if device.type == "cuda":
-        model.visual.to(memory_format=torch.channels_last)
-    return LoadedModel(source, device, model, config)
+def _cpu_has_bf16():
+    # Older versions of torch have private functions only.
+    if hasattr(torch.cpu, "get_capabilities"):
+        abilities = torch.cpu.get_capabilities()
+        return bool(abilities.get("avx512_bf16") or abilities.get("amx_bf16"))
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())

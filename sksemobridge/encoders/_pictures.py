@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import math
 import os
 import re
 import stat
@@ -27,8 +28,7 @@ _MOST_STEPS = 100_000
 # The largest pixels have four channels of 16 bits. A file with more bytes a pixel is no picture.
 _PIXEL_BYTES = 8
 
-# The EXIF tag of how a camera was held, and by its values from 2 on, Pillow's name of what turns the picture upright.
-_ORIENTATION = 0x0112
+# By the values of the EXIF tag of how a camera was held, from 2 on: Pillow's name of what turns the picture upright.
 _TURNS = "FLIP_LEFT_RIGHT ROTATE_180 FLIP_TOP_BOTTOM TRANSPOSE ROTATE_270 TRANSVERSE ROTATE_90"
 _UPRIGHT = dict(enumerate(_TURNS.split(), start=2))
 # A JPEG may be shrunk by a factor while it is decoded. Afterwards, its shorter side must still be this many times as
@@ -61,7 +61,7 @@ def describe(source):
         return f"{describe(source[0])} in the box {source[1]}"
     if isinstance(source, dict) and source.get("path") is not None:
         return describe(source["path"])
-    return repr(source.full_name) if _is_open_file(source) else type(source).__name__
+    return repr(source.full_name) if is_a(source, "fsspec.core.OpenFile") else type(source).__name__
 
 
 def fetch(source):
@@ -69,7 +69,7 @@ def fetch(source):
     source = to_numpy(source)
     if isinstance(source, np.ndarray):
         return _check_pixels(source)
-    if is_pil(source):
+    if is_a(source, "PIL.Image.Image"):
         # The image is read only now, by the reader that opened it.
         if getattr(source, "tile", None) and source.format not in FORMATS:
             raise ImageReadError(
@@ -84,9 +84,8 @@ def fetch(source):
         return fetch(source["path"] if source["bytes"] is None else source["bytes"])
     if isinstance(source, (str, os.PathLike)):
         source = _read_file(os.fspath(source))
-    elif _is_open_file(source):
-        with _lock_of(source):
-            source = _read_open_file(source)
+    elif is_a(source, "fsspec.core.OpenFile"):
+        source = _read_open_file(source)
     elif not isinstance(source, (bytes, bytearray, memoryview)):
         raise ImageReadError(
             f"{source!r:.60} ({type(source).__name__}) is not an image; give a path, encoded bytes, an image "
@@ -137,18 +136,8 @@ def _to_picture(image, shortest_side=None):
         raise ImageReadError(f"it is broken or of an unknown kind: {reason}") from error
 
 
-def is_pil(value):
-    """Whether a value is an image of Pillow."""
-    return _is_a(value, "PIL.Image.Image")
-
-
-def _is_open_file(value):
-    """Whether a value is a file of fsspec that is opened on request, as `fsspec.open` gives it."""
-    return _is_a(value, "fsspec.core.OpenFile")
-
-
-def _is_a(value, name):
-    # By name, so that the package need not be imported.
+def is_a(value, name):
+    """Whether a value is of the class of this name, whose package need not be imported."""
     return any(f"{kind.__module__}.{kind.__qualname__}" == name for kind in type(value).__mro__)
 
 
@@ -182,11 +171,11 @@ def _read_file(path):
             )
         if not stat.S_ISREG(status.st_mode):
             raise ImageReadError("it is not a regular file")
+        if status.st_size > _LARGE_FILE:
+            _check_bytes(status.st_size)
+            with _Head(path) as head:
+                check_size(*open_picture(head).size)
         with open(path, "rb") as file:
-            if status.st_size > _LARGE_FILE:
-                _check_bytes(status.st_size)
-                check_size(*open_picture(_Head(file)).size)
-                file.seek(0)
             # No more than that: files in /proc may be longer than their size says, or have no end.
             return file.read(status.st_size)
     except ImageReadError:
@@ -203,9 +192,9 @@ def _read_file(path):
 
 def _read_open_file(source):
     try:
-        with source as file:
+        with _lock_of(source), source as file:
             # One byte more than a picture may have is enough to refuse it.
-            content = file.read() if _limit() is None else file.read(_PIXEL_BYTES * _limit() + 1)
+            content = file.read(-1 if _limit() == math.inf else _PIXEL_BYTES * _limit() + 1)
     except FileNotFoundError as error:
         raise ImageReadError("there is no such file") from error
     # Each system has errors of its own.
@@ -216,13 +205,14 @@ def _read_open_file(source):
 
 
 def _limit():
+    """The most pixels that Pillow allows."""
     from PIL import Image
 
-    return Image.MAX_IMAGE_PIXELS
+    return math.inf if Image.MAX_IMAGE_PIXELS is None else Image.MAX_IMAGE_PIXELS
 
 
 def _check_bytes(n):
-    if _limit() is not None and n > _PIXEL_BYTES * _limit():
+    if n > _PIXEL_BYTES * _limit():
         raise _too_large(f"it has more bytes than {_limit():,} pixels take")
 
 
@@ -232,8 +222,7 @@ def _crop(picture, box):
         left, top, right, bottom = (round(float(side)) for side in box)
     except (TypeError, ValueError, OverflowError) as error:
         raise ImageReadError(f"the box {box!r:.60} is not (left, top, right, bottom) in pixels") from error
-    left, top = max(left, 0), max(top, 0)
-    pixels = np.asarray(picture)[top : max(bottom, 0), left : max(right, 0)]
+    pixels = np.asarray(picture)[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)]
     if not pixels.size:
         raise ImageReadError(
             f"the box {box} holds no pixel of the picture of {picture.width} x {picture.height}"
@@ -241,19 +230,16 @@ def _crop(picture, box):
     return pixels
 
 
-class _Head:
+class _Head(io.FileIO):
     """A file that may be read in a limited number of steps. Pillow reads a broken JPEG byte by byte to its end."""
 
-    def __init__(self, file):
-        self.seek, self.tell = file.seek, file.tell
-        self._file = file
-        self._n_steps = 0
+    n_steps = 0
 
     def read(self, n=-1):
-        self._n_steps += 1
-        if self._n_steps > _MOST_STEPS:
+        self.n_steps += 1
+        if self.n_steps > _MOST_STEPS:
             raise ImageReadError("its head does not end")
-        return self._file.read(n)
+        return super().read(n)
 
 
 def open_picture(file):
@@ -286,7 +272,7 @@ def check_size(width, height):
     """Refuse pictures without pixels, and with more than Pillow allows."""
     if not width or not height:
         raise ImageReadError(f"the picture has no pixels, its size is {width} x {height}")
-    if _limit() is not None and width * height > _limit():
+    if width * height > _limit():
         raise _too_large(f"{width} x {height} pixels are more than the limit of {_limit():,}")
 
 
@@ -298,27 +284,25 @@ def _too_large(reason):
 
 
 def _upright(image):
-    from PIL import Image
+    from PIL import ExifTags, Image
 
     name = None
     # Only after loading: some formats store the orientation behind the pixels, and loading a TIFF applies it. Where
     # the metadata are broken, the picture is not. ImageOps.exif_transpose would write them anew, and fail at others.
     with suppress(Exception):
-        name = _UPRIGHT.get(image.getexif().get(_ORIENTATION))
+        name = _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation))
     return image.transpose(Image.Transpose[name]) if name else image
 
 
 def _to_rgb(image):
     from PIL import Image
 
-    if image.mode == "RGB" and "transparency" not in image.info:
-        return image
     if image.mode == "F":
         raise ImageReadError("its pixels are floating-point numbers of unknown range; convert them to 8 bits")
     if image.mode.startswith("I"):
-        image = _to_8_bits(image)
+        image = Image.fromarray(_to_8_bits(image))
     if image.mode not in ("LA", "La", "PA", "RGBA", "RGBa") and "transparency" not in image.info:
-        return image.convert("RGB")
+        return image if image.mode == "RGB" else image.convert("RGB")
     if image.mode == "La":
         image = image.convert("LA")
     if image.mode != "RGBA":
@@ -329,8 +313,6 @@ def _to_rgb(image):
 
 
 def _to_8_bits(image):
-    from PIL import Image
-
     # In the byte order of this machine: NumPy 2.2.0 crashes when it compares another one with -1 below.
     values = np.array(image, dtype=np.int32)
     lowest, highest = values.min(), values.max()
@@ -345,4 +327,4 @@ def _to_8_bits(image):
     scaled = values.astype(np.uint8)
     # White where it is transparent: in a PNG, one grey may mean that.
     scaled[is_transparent] = 255
-    return Image.fromarray(scaled)
+    return scaled

@@ -134,7 +134,7 @@ class PrecomputedTextEncoder(TextEncoder):
             # A user may have replaced `encode`.
             return self.encode(texts) @ projection + (0 if bias is None else bias)
         texts = self._as_known(texts)
-        missing = list(dict.fromkeys(text for text in texts if text not in rows))
+        missing = [text for text in dict.fromkeys(texts) if text not in rows]
         if missing:
             raise ValueError(
                 f"{len(missing)} of the texts are not among the {len(rows)} that were precomputed: "
@@ -165,8 +165,7 @@ class PrecomputedTextEncoder(TextEncoder):
         eos = _floats(self.eos, "eos")
         projection, bias = self.projection, self.projection_bias
         projection = np.eye(eos.shape[1]) if projection is None else _floats(projection, "projection")
-        if bias is not None:
-            bias = _floats(bias, "projection_bias", ensure_2d=False)
+        bias = None if bias is None else _floats(bias, "projection_bias", ensure_2d=False)
         is_wrong_bias = bias is not None and bias.shape != projection.shape[1:]
         if (len(texts), len(projection)) != eos.shape or is_wrong_bias:
             raise ValueError(

@@ -4,7 +4,8 @@ import difflib
 import hashlib
 import os
 import re
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,7 +13,6 @@ from urllib.request import getproxies
 
 BUNDLED_NAME = "mini"
 BUNDLED_TAG = "bundled"
-_MODELS_FOLDER = Path(__file__).resolve().parent.parent / "models"
 _LOCAL = "local-dir:"
 _HUB = "hf-hub:"
 # The files of a model folder that open_clip reads: its configuration, tokenizer and weights.
@@ -23,14 +23,22 @@ _KEPT = (
     "Downloads are kept in the cache of huggingface_hub (HF_HOME, by default ~/.cache/huggingface). Behind a proxy, set "
     "HTTPS_PROXY."
 )
+# The usual names of weights on a hub, in open_clip's order.
+_WEIGHTS = [
+    "open_clip_model.safetensors",
+    "open_clip_pytorch_model.safetensors",
+    "open_clip_pytorch_model.bin",
+]
 # Of these, a tokenizer has one or more.
 _TOKENIZER_FILES = ["tokenizer.json", "vocab.json", "vocab.txt", "spiece.model", "sentencepiece.bpe.model"]
-# In seconds: how long the hub has for an answer.
-_TIMEOUT = 5.0
 
 
 class ModelLoadError(RuntimeError):
     """A CLIP model or its weights are missing. The message says what to do."""
+
+
+class NoProjectionError(RuntimeError):
+    """A tower of a model does not end in a linear layer, so it has no projection."""
 
 
 @dataclass(frozen=True)
@@ -38,12 +46,14 @@ class ModelSource:
     """A model and its weights, as open_clip names them: a name, and a tag or the path of a checkpoint.
 
     `pretrained` is None if the name has a scheme, which says where the weights are. `files` holds path and digest of
-    each local file, so that a rewritten folder or checkpoint is another source.
+    each local file, so that a rewritten folder or checkpoint is another source. `tag` is what open_clip knows of the
+    weights of a tag, such as their place on the hub.
     """
 
     name: str
     pretrained: str | None
     files: tuple = ()
+    tag: dict = field(default_factory=dict, compare=False, repr=False)
 
     def __str__(self):
         return repr(self.name) + ("" if self.pretrained is None else f", pretrained={self.pretrained!r}")
@@ -61,17 +71,20 @@ def find_source(model_name, pretrained):
                 f"There is no model {model_name!r} with pretrained={pretrained!r}. The model shipped in the "
                 f"package is model_name={BUNDLED_NAME!r} with pretrained={BUNDLED_TAG!r}."
             )
-        return _folder_source(_MODELS_FOLDER / BUNDLED_NAME)
+        return _folder_source(Path(__file__).parents[1] / "models" / BUNDLED_NAME)
     if pretrained is None or not os.fspath(pretrained):
         raise ModelLoadError(
             f"Model {model_name!r} needs weights: pretrained is {pretrained!r}. Give one of open_clip's "
             "tags, such as 'openai', or the path of a checkpoint."
         )
+    import open_clip
+
     # open_clip reads "ViT-B/16" as "ViT-B-16". With one spelling it is one model.
-    source = ModelSource(re.sub(r"/(?=\d)", "-", model_name), os.fspath(pretrained))
-    if os.path.isfile(pretrained) and not _read_tag(source):
-        return ModelSource(source.name, os.path.abspath(pretrained), (_stamp(Path(pretrained)),))
-    return source
+    name, pretrained = re.sub(r"/(?=\d)", "-", model_name), os.fspath(pretrained)
+    tag = open_clip.get_pretrained_cfg(name, pretrained)
+    if os.path.isfile(pretrained) and not tag:
+        return ModelSource(name, os.path.abspath(pretrained), files=(_stamp(Path(pretrained)),))
+    return ModelSource(name, pretrained, tag=tag)
 
 
 def _folder_source(folder):
@@ -101,38 +114,34 @@ def _digest(path, state):
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def arguments_for_loading(source, config=None):
+def arguments_for_loading(source, config):
     """Model name and options for `open_clip.create_model`. They name the files of earlier downloads, if there are any.
 
-    With `config`, the repository of the text tower is looked for, too. `ConnectionError` if files must be downloaded
-    and the hub does not answer.
+    `ConnectionError` if files must be downloaded and the hub does not answer.
     """
-    name = source.name
-    options = {"pretrained": source.pretrained}
-    tag = _read_tag(source)
-    # The place of a tag on the hub ends with a file, or with a slash where the file has the usual name.
-    repository, _, file = tag.get("hf_hub", "").rpartition("/")
-    if name.startswith(_HUB):
-        repository = name[len(_HUB) :]
-    # In open_clip's order.
-    stem, kind = os.path.splitext(file or "open_clip_pytorch_model.bin")
-    weights = [f"{stem}.safetensors", f"{stem}{kind}"]
-    if not file:
-        weights.insert(0, "open_clip_model.safetensors")
-    if text_tower := ((config or {}).get("text_cfg") or {}).get("hf_model_name"):
+    tag, options = source.tag, {"pretrained": source.pretrained}
+    if text_tower := (config.get("text_cfg") or {}).get("hf_model_name"):
         _find_on_this_machine(text_tower, ["config.json"])
-    kept = None
-    # A tag needs no configuration. So the weights of a repository may be on this machine without it.
-    if tag or _find_on_this_machine(repository, ["open_clip_config.json"]):
-        kept = _find_on_this_machine(repository, weights)
-    if kept and tag:
+    # The place of a tag on the hub ends with a file, or with a slash where the file has a usual name.
+    repository, _, file = tag.get("hf_hub", "").rpartition("/")
+    files = [f"{os.path.splitext(file)[0]}.safetensors", file] if file else _WEIGHTS
+    if kept := _find_on_this_machine(repository, files):
         # open_clip knows the preprocessing of a tag, and not that of a file.
         options = {"pretrained": kept, "force_preprocess_cfg": tag}
-    elif kept:
-        name = f"{_LOCAL}{Path(kept).parent}"
     # If only the tag asks for QuickGELU, as OpenAI's do, open_clip itself would build the model with GELU, and warn.
-    quick_gelu = (config or {}).get("quick_gelu") or tag.get("quick_gelu")
-    return name, options | {"force_quick_gelu": bool(quick_gelu)}
+    quick_gelu = config.get("quick_gelu") or tag.get("quick_gelu")
+    return _name_on_this_machine(source), options | {"force_quick_gelu": bool(quick_gelu)}
+
+
+def _name_on_this_machine(source):
+    """The name for open_clip. For a model of a hub it is the folder of an earlier download, if there is one."""
+    if source.name.startswith(_HUB):
+        repository = source.name[len(_HUB) :]
+        # A tag needs no configuration. So the weights of a repository may be on this machine without it.
+        has_config = _find_on_this_machine(repository, ["open_clip_config.json"])
+        if has_config and (weights := _find_on_this_machine(repository, _WEIGHTS)):
+            return f"{_LOCAL}{Path(weights).parent}"
+    return source.name
 
 
 def _find_on_this_machine(repository, files):
@@ -146,17 +155,17 @@ def _find_on_this_machine(repository, files):
     # A configuration may name a folder instead of a repository.
     if not repository or os.path.isdir(repository):
         return None
-    found = (try_to_load_from_cache(repository, file) for file in files)
-    # For a file that the hub does not have, the answer is an object, not a path.
-    kept = next((path for path in found if isinstance(path, str)), None)
-    if kept is not None:
-        return kept
+    for file in files:
+        kept = try_to_load_from_cache(repository, file)
+        # For a file that the hub does not have, it is an object, not a path.
+        if isinstance(kept, str):
+            return kept
     missing = f"{repository!r} is not in {constants.HF_HUB_CACHE!r}."
     if constants.HF_HUB_OFFLINE:
         raise ConnectionError(f"HF_HUB_OFFLINE is set, and {missing}")
     try:
         # huggingface_hub itself would try for a minute or two, with some fifty lines of log.
-        get_session().head(constants.ENDPOINT, timeout=_TIMEOUT)
+        get_session().head(constants.ENDPOINT, timeout=5)
     # It uses requests or httpx, each with errors of its own.
     except Exception as error:
         way = " through the proxy that is set" if getproxies().keys() & {"https", "all"} else ""
@@ -165,23 +174,12 @@ def _find_on_this_machine(repository, files):
     return None
 
 
-def _read_tag(source):
-    """What open_clip knows of the weights of a tag; nothing if `pretrained` is no tag."""
-    import open_clip
-
-    if source.pretrained is None or source.files:
-        return {}
-    return open_clip.get_pretrained_cfg(source.name, source.pretrained) or {}
-
-
 def read_config(source):
     """open_clip's description of the architecture; `ModelLoadError` if model name or tag is unknown."""
     import open_clip
 
     try:
-        # The configuration of a model on a hub is a file there.
-        is_there = source.name.startswith(_HUB)
-        config = open_clip.get_model_config(arguments_for_loading(source)[0] if is_there else source.name)
+        config = open_clip.get_model_config(_name_on_this_machine(source))
     except Exception as error:
         raise cannot_load(source, error) from error
     if config is None:
@@ -196,7 +194,7 @@ def read_config(source):
         )
     if "embed_dim" not in config:
         raise ModelLoadError(f"The configuration of the model {source} has no 'embed_dim'.")
-    if source.pretrained is not None and not source.files and not _read_tag(source):
+    if source.pretrained is not None and not source.files and not source.tag:
         tags = open_clip.list_pretrained_tags_by_model(source.name)
         known = f"Tags of this model: {', '.join(tags)}." if tags else "open_clip has no weights for it."
         raise ModelLoadError(
@@ -229,9 +227,8 @@ def cannot_load(source, error):
             "OpenAI's, need the model name that ends in '-quickgelu')."
         )
     else:
-        tag = "" if source.pretrained is None else f", pretrained={source.pretrained!r}"
         remedy = (
-            f"The first use downloads the weights. {_KEPT} Without network, run open_clip.create_model({source.name!r}{tag}) "
+            f"The first use downloads the weights. {_KEPT} Without network, run open_clip.create_model({source}) "
             "on a machine that has one and copy that folder, or give the path of a checkpoint or a 'local-dir:' folder. "
             f"model_name={BUNDLED_NAME!r}, pretrained={BUNDLED_TAG!r} needs no download."
         )
@@ -247,13 +244,12 @@ def load_tokenizer(source, config):
     is_on_hub = repository and not source.name.startswith(_LOCAL)
     try:
         if is_on_hub and _find_on_this_machine(repository, _TOKENIZER_FILES):
-            try:
+            with suppress(Exception):
                 return open_clip.get_tokenizer(source.name, local_files_only=True)
-            except Exception:
-                # An interrupted download, or another version of transformers, left a part only. Can the hub give the rest?
-                _find_on_this_machine(repository, [])
+            # An interrupted download, or another version of transformers, left a part only. Can the hub give the rest?
+            _find_on_this_machine(repository, [])
         # For a model of a hub, open_clip would ask the hub for the configuration. An earlier download has it too.
-        return open_clip.get_tokenizer(source.name if repository else arguments_for_loading(source)[0])
+        return open_clip.get_tokenizer(source.name if repository else _name_on_this_machine(source))
     except Exception as error:
         if find_spec("transformers") is None:
             remedy = "This tokenizer needs the package transformers: pip install transformers."

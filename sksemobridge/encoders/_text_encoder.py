@@ -11,7 +11,6 @@ from .._utils.lru import LRUCache
 from .._utils.validation import warn_caller
 from ._base import CLIPEncoder, TextEncoder
 from ._embedding import embed
-from ._towers import read_image_projection, read_text_projection
 
 # One item is the embedding of one text, some kilobytes. A search over parameters needs the same texts in every fit:
 # 80,000 with 80 prompts for each class of ImageNet.
@@ -69,34 +68,33 @@ class CLIPTextEncoder(TextEncoder, CLIPEncoder):
 
     @property
     def projection_(self) -> NDArray[Any]:
-        return _to_numpy(read_text_projection(self._model().model)[0])
+        return self._model().projection(of_images=False)[0]
 
     @property
     def projection_bias_(self) -> NDArray[Any] | None:
-        return _to_numpy(read_text_projection(self._model().model)[1])
+        return self._model().projection(of_images=False)[1]
 
     @property
     def image_projection_(self) -> NDArray[Any]:
-        return _to_numpy(read_image_projection(self._model().model)[0])
+        return self._model().projection(of_images=True)[0]
 
     @property
     def image_projection_bias_(self) -> NDArray[Any] | None:
-        return _to_numpy(read_image_projection(self._model().model)[1])
+        return self._model().projection(of_images=True)[1]
 
     @property
     def logit_scale_(self) -> float:
         return float(self._model().model.logit_scale.detach().exp())
 
-    def _precision(self):
-        # There are few prompts, and the classifier needs exact embeddings of them.
-        return "fp32" if self.precision == "auto" else self.precision
-
     def _embed(self, texts, project):
         loaded = self._model()
+        # There are few prompts, and the classifier needs exact embeddings of them.
+        precision = "fp32" if self.precision == "auto" else self.precision
+        width = loaded.embed_dim if project else len(loaded.projection(of_images=False)[0])
         # Embeddings depend on no more: a changed checkpoint is another source. But another cache is to be filled.
-        shared = repr((self._source(), self._precision(), project, self.cache))
+        shared = repr((loaded.source, precision, project, self.cache))
         keys = [(shared, text) for text in texts]
-        known = _known.get_many(keys, texts, partial(self._compute, loaded, project))
+        known = _known.get_many(keys, texts, partial(self._compute, loaded, precision, project, width))
         cut = [(text, n_tokens) for text, (_, n_tokens) in zip(texts, known) if n_tokens]
         if cut:
             text, n_tokens = cut[0]
@@ -104,11 +102,10 @@ class CLIPTextEncoder(TextEncoder, CLIPEncoder):
                 f"{len(cut)} of {len(texts)} texts are longer than the {n_tokens} tokens that the model reads; their ends "
                 f"are cut off. The first is {text!r}. Shorten them."
             )
-        return np.float32([row for row, _ in known]).reshape(len(texts), self._width(loaded, project))
+        return np.float32([row for row, _ in known]).reshape(len(texts), width)
 
-    def _compute(self, loaded, project, texts):
+    def _compute(self, loaded, precision, project, width, texts):
         """For each text its embedding, and if its end is cut off, how many tokens the model reads, else None."""
-        precision = self._precision()
         space = "joint" if project else "eos"
         cut = {}
 
@@ -124,14 +121,7 @@ class CLIPTextEncoder(TextEncoder, CLIPEncoder):
             {"desc": f"embedding {len(texts):,} texts", "unit": "text", "leave": False},
             read=read,
             compute=partial(loaded.embed_tokens, precision=precision, project=project),
-            width=self._width(loaded, project),
+            width=width,
             model_digest=lambda: f"text {space} {precision} ".encode() + loaded.digest(of_images=False),
         )
         return [(row, cut.get(text)) for row, text in zip(embeddings, texts)]
-
-    def _width(self, loaded, project):
-        return loaded.embed_dim if project else len(read_text_projection(loaded.model)[0])
-
-
-def _to_numpy(tensor):
-    return None if tensor is None else tensor.detach().cpu().numpy().copy()

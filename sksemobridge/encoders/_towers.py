@@ -6,20 +6,17 @@ The joint embedding of a text is `eos @ W + b_W`, that of an image `f @ W_image 
 import copy
 from functools import reduce
 
-_TEXT_PLACES = ("text_projection", "proj")
+import torch
+from torch import nn
+
+from ._source import NoProjectionError
+
 # Vision transformers, ResNets with attention pooling, and what open_clip puts on top of timm's towers.
 _IMAGE_PLACES = ("proj", "attnpool.c_proj", "head.proj", "head.mlp.fc2")
 
 
-class NoProjectionError(RuntimeError):
-    """A tower of a model does not end in a linear layer, so it has no projection."""
-
-
 def read_text_projection(model):
-    """`W (d, D)` and `b_W (D,)` or None, the last linear layer of the text tower of a model of open_clip.
-
-    `NoProjectionError` if the tower ends otherwise.
-    """
+    """`W (d, D)` and `b_W (D,)` or None, the last linear layer of the text tower; `NoProjectionError` without one."""
     return _weight_and_bias(getattr(*_find_text_projection(model)))
 
 
@@ -49,17 +46,14 @@ def without_projection(model):
 
     The copy shares all weights with `model`. `NoProjectionError` if there is no such layer.
     """
-    from torch import nn
-
     tower, name = _find_text_projection(model)
     projection = getattr(tower, name)
-    bare_tower = shallow_copy(tower)
     if isinstance(projection, nn.Parameter):
-        bare_tower._parameters[name] = None
+        bare_tower = copy_with(tower, _parameters={name: None})
     elif isinstance(projection, nn.Sequential):
-        bare_tower._modules[name] = projection[:-1]
+        bare_tower = copy_with(tower, _modules={name: projection[:-1]})
     else:
-        bare_tower._modules[name] = nn.Identity() if name == "proj" else None
+        bare_tower = copy_with(tower, _modules={name: nn.Identity() if name == "proj" else None})
     return _with_text_tower(model, bare_tower)
 
 
@@ -69,8 +63,6 @@ def cut_context(model, tokens):
     If attention is causal and the embedding is read at the end-of-text token, the padding behind that has no influence.
     Other text towers are not cut. The result is a shallow copy: `model` stays as it is.
     """
-    import torch
-
     tower, prefix = (model.text, "") if hasattr(model, "text") else (model, "text_")
     mask = getattr(tower, "attn_mask", None)
     pooling = getattr(tower, f"{prefix}pool_type", None)
@@ -81,35 +73,32 @@ def cut_context(model, tokens):
     # The first of the highest ids, or the first end-of-text: where the tower reads the embedding.
     marks = tokens if pooling == "argmax" else (tokens == getattr(tower, f"{prefix}eos_id")).int()
     length = int(marks.argmax(dim=1).max()) + 1
-    short_tower = shallow_copy(tower)
-    short_tower._parameters["positional_embedding"] = tower.positional_embedding[:length]
-    short_tower._buffers["attn_mask"] = mask[:length, :length]
+    short_tower = copy_with(
+        tower,
+        _parameters={"positional_embedding": tower.positional_embedding[:length]},
+        _buffers={"attn_mask": mask[:length, :length]},
+    )
     return _with_text_tower(model, short_tower), tokens[:, :length]
 
 
-def shallow_copy(module):
-    """A copy that shares the weights and sub-modules of a module, in dictionaries of its own."""
-    # copy.copy alone would share the dictionaries, too: a change of the copy would change the module.
+def copy_with(module, **changes):
+    """A copy of a module with some other `_parameters`, `_buffers` or `_modules`. It shares all others."""
     clone = copy.copy(module)
-    clone._parameters = dict(module._parameters)
-    clone._buffers = dict(module._buffers)
-    clone._modules = dict(module._modules)
+    for kind, parts in changes.items():
+        # copy.copy shares the dictionaries. A change in place would change the module, too.
+        setattr(clone, kind, {**getattr(module, kind), **parts})
     return clone
 
 
 def _with_text_tower(model, tower):
     # In OpenAI's architecture the model itself is the text tower. In all others it is `model.text`.
-    if not hasattr(model, "text"):
-        return tower
-    clone = shallow_copy(model)
-    clone._modules["text"] = tower
-    return clone
+    return copy_with(model, _modules={"text": tower}) if hasattr(model, "text") else tower
 
 
 def _find_text_projection(model):
     """The text tower, and the name of its attribute that is, or ends with, the last linear layer."""
-    tower = model.text if hasattr(model, "text") else model
-    for name in _TEXT_PLACES:
+    tower = getattr(model, "text", model)
+    for name in ("text_projection", "proj"):
         if _weight_and_bias(getattr(tower, name, None)) is not None:
             return tower, name
     raise NoProjectionError(
@@ -121,8 +110,6 @@ def _find_text_projection(model):
 
 def _weight_and_bias(layer):
     """Weight `(d, D)` and bias of a linear layer, or of the last in a sequence; None if there is no such layer."""
-    from torch import nn
-
     if isinstance(layer, nn.Sequential) and len(layer):
         layer = layer[-1]
     if isinstance(layer, nn.Parameter):

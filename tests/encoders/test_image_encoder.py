@@ -1,12 +1,14 @@
 """Images to embeddings: every container, every batch, and rows that stay in place."""
 
 import hashlib
+import re
 import shutil
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import open_clip
 import pandas as pd
@@ -25,13 +27,12 @@ from sklearn.pipeline import make_pipeline
 from sksemobridge.datasets import load_emoji
 from sksemobridge.encoders import CLIPImageEncoder, ImageReadError
 from sksemobridge.encoders._image_encoder import READING_VERSION
-from sksemobridge.encoders._models import get_model
 from sksemobridge.encoders._pictures import decode, fetch
 
 from ..encoder_helpers import (
     BUNDLED,
     Listener,
-    memory_for,
+    get_model,
     small_config,
     some_pictures,
     write_model,
@@ -72,7 +73,7 @@ def close(got, wanted):
 
 def test_pixels_for_the_model_change_only_with_the_reading_version(tmp_path):
     # No JPEG: its pixels depend on the library that decodes it.
-    emoji, model = load_emoji().images[0], get_model("mini", "bundled", "cpu")
+    emoji, model = load_emoji().images[0], get_model("mini", "bundled")
     wide, deep = emoji[5:35], emoji[..., 0].astype(np.uint16) * 200
     translucent = np.dstack([emoji, emoji[..., 1]])
     for name, pixels in (("wide", wide), ("translucent", translucent), ("deep", deep)):
@@ -268,12 +269,18 @@ def test_few_images_are_read_ahead_of_the_model(encoder, on_pass, n_jobs):
 def test_a_batch_that_does_not_fit_is_halved_with_one_warning_while_one_image_fits(
     encoder, pictures, expected, on_pass
 ):
-    on_pass("image", memory_for(2))
+    n_fitting = 2
+
+    def use_memory(n):
+        if n > n_fitting:
+            raise torch.OutOfMemoryError("out of memory")
+
+    on_pass("image", use_memory)
     with pytest.warns(RuntimeWarning, match="Batches of 4 did not fit .* computed 2 at a time") as caught:
         got = encoder.set_params(batch_size=4).transform(pictures)
     assert len(caught) == 1
     close(got, expected)
-    on_pass("image", memory_for(0))
+    n_fitting = 0
     with pytest.raises(torch.OutOfMemoryError):
         encoder.transform(pictures)
 
@@ -294,16 +301,22 @@ def test_errors_of_readers_reach_the_caller_and_leave_no_threads_behind(encoder,
 # Images that cannot be read
 
 
+REMOTE = fsspec.open("memory://photos/note.jpg")
+
+
 @pytest.mark.parametrize(
     ("bad", "named"),
     [
         ("note.jpg", "'note.jpg'"),
         (b"text", "4 encoded bytes"),
+        (("note.jpg", (0, 0, 1, 1)), "'note.jpg' in the box (0, 0, 1, 1)"),
+        (REMOTE, repr(REMOTE.full_name)),
+        ({"bytes": None, "path": "note.jpg"}, "'note.jpg'"),
         *((other, type(other).__name__) for other in (None, float("nan"), pd.NA, 3)),
     ],
 )
 def test_a_bad_image_is_named_with_position_and_source(encoder, paths, bad, named):
-    with pytest.raises(ImageReadError, match=rf"Image 2 \({named}\) cannot be read: .*"):
+    with pytest.raises(ImageReadError, match=rf"^Image 2 \({re.escape(named)}\) cannot be read: .*"):
         encoder.transform([paths[0], paths[0], bad, paths[1]])
 
 

@@ -1,5 +1,6 @@
 """Loading models: which weights, once, and clear errors where there are none."""
 
+import copy
 import logging
 import os
 import pickle
@@ -10,6 +11,7 @@ import sys
 import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from unittest.mock import Mock
 
 import huggingface_hub
@@ -26,13 +28,13 @@ from sksemobridge.encoders import (
     CLIPTextEncoder,
     EmbeddingCache,
     ModelLoadError,
+    _base,
     _models,
     clear_model_cache,
 )
-from sksemobridge.encoders._models import get_model
 from sksemobridge.encoders._source import find_source, load_tokenizer
 
-from ..encoder_helpers import randomise, read_model, small_config, some_pictures, write_model
+from ..encoder_helpers import get_model, randomise, read_model, small_config, some_pictures, write_model
 
 
 @pytest.fixture(autouse=True)
@@ -58,11 +60,7 @@ def small_vit(monkeypatch):
 class Hub(socketserver.ThreadingTCPServer):
     """A hub that hangs up on whoever calls, and the folders in which models that came from it are kept."""
 
-    def __init__(self, cache):
-        super().__init__(("127.0.0.1", 0), None)
-        self.address = f"http://127.0.0.1:{self.server_address[1]}"
-        self.cache = cache
-        self.n_calls = 0
+    n_calls = 0
 
     def finish_request(self, request, client_address):
         self.n_calls += 1
@@ -82,7 +80,8 @@ def set_hub(monkeypatch):
 
 @pytest.fixture
 def hub(set_hub, tmp_path):
-    with Hub(tmp_path / "hub") as hub:
+    with Hub(("127.0.0.1", 0), None) as hub:
+        hub.address, hub.cache = f"http://127.0.0.1:{hub.server_address[1]}", tmp_path / "hub"
         thread = threading.Thread(target=hub.serve_forever, args=(0.01,))
         thread.start()
         set_hub("ENDPOINT", hub.address)
@@ -110,7 +109,7 @@ def activations(model):
 
 
 def test_bundled_model_is_loaded_as_any_model_folder_and_needs_no_network(hub, loads):
-    loaded = get_model("mini", "bundled", "cpu")
+    loaded = get_model("mini", "bundled")
     assert loaded.embed_dim == CLIPImageEncoder("mini", "bundled").transform(some_pictures(1)).shape[1]
     assert CLIPTextEncoder("mini", "bundled").transform(["a cat"]).shape == (1, loaded.embed_dim)
     assert [name.partition(":")[0] for name in loads] == ["local-dir"]
@@ -120,9 +119,9 @@ def test_bundled_model_is_loaded_as_any_model_folder_and_needs_no_network(hub, l
 def test_quickgelu_is_used_where_the_tag_says_so(downloaded):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        loaded = get_model("ViT-B-16", "openai", "cpu")
+        loaded = get_model("ViT-B-16", "openai")
         assert activations(loaded.model) == {"QuickGELU"}
-        assert activations(get_model("ViT-B-16", "laion2b_s34b_b88k", "cpu").model) == {"GELU"}
+        assert activations(get_model("ViT-B-16", "laion2b_s34b_b88k").model) == {"GELU"}
     tokens = torch.randint(1, 1000, (3, loaded.model.context_length))
     torch.testing.assert_close(loaded.model.encode_text(tokens), downloaded.encode_text(tokens))
 
@@ -137,7 +136,7 @@ def test_preprocessing_is_the_models_own(folder_model, tmp_path):
     squashing = write_model(tmp_path, small_config("ViT-B-16"), preprocess=preprocess)
     images = [Image.fromarray(pixels) for pixels in some_pictures(3, size=(50, 90))]
     for name in (folder_model, squashing):
-        loaded = get_model(name, None, "cpu")
+        loaded = get_model(name)
         _, _, theirs = open_clip.create_model_and_transforms(name)
         cropped = np.stack([np.asarray(loaded.crop(image)) for image in images])
         ours = loaded.as_input(torch.from_numpy(cropped))
@@ -146,24 +145,24 @@ def test_preprocessing_is_the_models_own(folder_model, tmp_path):
 
 
 def test_model_is_frozen_and_in_evaluation_mode(folder_model):
-    model = get_model(folder_model, None, "cpu").model
+    model = get_model(folder_model).model
     assert not any(module.training for module in model.modules())
     assert not any(parameter.requires_grad for parameter in model.parameters())
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
 
 
-@pytest.mark.parametrize("as_type", [str, os.fspath, lambda path: path])
+@pytest.mark.parametrize("as_type", [str, Path])
 def test_a_checkpoint_may_be_given_by_path(small_vit, tmp_path, as_type):
     model = randomise(open_clip.create_model("ViT-B-16", load_weights=False))
     torch.save(model.state_dict(), tmp_path / "checkpoint.pt")
-    loaded = get_model("ViT-B/16", as_type(tmp_path / "checkpoint.pt"), "cpu")
+    loaded = get_model("ViT-B/16", as_type(tmp_path / "checkpoint.pt"))
     assert torch.equal(loaded.model.text_projection, model.text_projection)
 
 
 def test_a_file_in_the_working_directory_does_not_hide_a_tag(downloaded, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "openai").write_text("not weights")
-    assert activations(get_model("ViT-B-16", "openai", "cpu").model) == {"QuickGELU"}
+    assert activations(get_model("ViT-B-16", "openai").model) == {"QuickGELU"}
 
 
 # Clear errors where there are no weights
@@ -192,7 +191,7 @@ def test_a_file_in_the_working_directory_does_not_hide_a_tag(downloaded, tmp_pat
 )
 def test_what_names_no_model_is_answered_with_what_there_is(model_name, pretrained, message):
     with pytest.raises(ModelLoadError, match=message):
-        get_model(model_name, pretrained, "cpu")
+        get_model(model_name, pretrained)
 
 
 @pytest.mark.parametrize(
@@ -211,7 +210,7 @@ def test_a_hub_that_does_not_answer_is_one_error_that_names_attempt_and_remedy(
     set_hub("HF_HUB_OFFLINE", offline)
     for name, pretrained in (("ViT-B-16", "openai"), ("hf-hub:some/model", None)):
         with pytest.raises(ModelLoadError, match=reason) as caught:
-            get_model(name, pretrained, "cpu")
+            get_model(name, pretrained)
         for part in (name, "HF_HOME", "open_clip.create_model", "'bundled'"):
             assert part in str(caught.value)
         assert "secret" not in str(caught.value)
@@ -248,7 +247,7 @@ def test_what_is_kept_needs_no_hub(hub, downloaded, set_hub, offline):
     set_hub("HF_HUB_OFFLINE", offline)
     of_hub = read_model(write_model(hub.folder("some/model"), small_config("ViT-B-16")))
     for name, pretrained, wanted in (("ViT-B-16", "openai", downloaded), ("hf-hub:some/model", None, of_hub)):
-        loaded = get_model(name, pretrained, "cpu")
+        loaded = get_model(name, pretrained)
         assert torch.equal(loaded.model.text_projection, wanted.text_projection)
         assert loaded.model.visual.preprocess_cfg["mean"] == open_clip.OPENAI_DATASET_MEAN
         assert len(CLIPTextEncoder(name, pretrained).transform(["a cat"])) == 1
@@ -260,16 +259,16 @@ def test_what_is_kept_needs_no_hub(hub, downloaded, set_hub, offline):
 def test_a_hub_model_whose_weights_are_missing_is_not_made_up(hub, loads):
     write_model(hub.folder("some/model"), small_config("ViT-B-16"), weights=False)
     with pytest.raises(ModelLoadError, match="hf-hub:some/model"):
-        get_model("hf-hub:some/model", None, "cpu")
+        get_model("hf-hub:some/model")
     assert loads == []
 
 
 def test_weights_that_a_tag_has_left_without_a_configuration_are_no_hub_model(hub, downloaded):
     openai = hub.cache / "models--timm--vit_base_patch16_clip_224.openai" / "snapshots" / "abc"
     (openai / "open_clip_config.json").unlink()
-    assert get_model("ViT-B-16", "openai", "cpu").embed_dim == downloaded.text_projection.shape[1]
+    assert get_model("ViT-B-16", "openai").embed_dim == downloaded.text_projection.shape[1]
     with pytest.raises(ModelLoadError, match="does not answer"):
-        get_model("hf-hub:timm/vit_base_patch16_clip_224.openai", None, "cpu")
+        get_model("hf-hub:timm/vit_base_patch16_clip_224.openai")
 
 
 @pytest.mark.parametrize("content", ["missing", "empty", "text", "truncated", "of another architecture"])
@@ -284,7 +283,7 @@ def test_broken_weights_are_an_error_and_never_random_ones(tmp_path, folder_mode
         contents = {"empty": b"", "text": b"x", "truncated": weights.read_bytes()[:100_000]}
         weights.write_bytes(contents[content])
     with pytest.raises(ModelLoadError, match="Check that the weights are whole and belong to this"):
-        get_model(f"local-dir:{folder}", None, "cpu")
+        get_model(f"local-dir:{folder}")
 
 
 def test_a_checkpoint_that_would_run_code_is_refused(small_vit, tmp_path):
@@ -294,7 +293,7 @@ def test_a_checkpoint_that_would_run_code_is_refused(small_vit, tmp_path):
 
     torch.save({"state_dict": Payload()}, tmp_path / "evil.pt")
     with pytest.raises(ModelLoadError):
-        get_model("ViT-B-16", str(tmp_path / "evil.pt"), "cpu")
+        get_model("ViT-B-16", str(tmp_path / "evil.pt"))
     assert not (tmp_path / "ran").exists()
 
 
@@ -334,7 +333,7 @@ def test_threads_that_ask_at_once_load_once(folder_model, loads):
 
     def ask(_):
         together.wait()
-        get_model(folder_model, None, "cpu")
+        get_model(folder_model)
 
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(ask, range(4)))
@@ -342,7 +341,7 @@ def test_threads_that_ask_at_once_load_once(folder_model, loads):
 
 
 def test_a_model_is_given_while_another_one_is_loaded(folder_model, monkeypatch):
-    loaded = get_model(folder_model, None, "cpu")
+    loaded = get_model(folder_model)
     is_loading, may_end = threading.Event(), threading.Event()
     create = open_clip.create_model
 
@@ -353,9 +352,9 @@ def test_a_model_is_given_while_another_one_is_loaded(folder_model, monkeypatch)
 
     monkeypatch.setattr(open_clip, "create_model", wait_and_create)
     with ThreadPoolExecutor(1) as thread:
-        other = thread.submit(get_model, "mini", "bundled", "cpu")
+        other = thread.submit(get_model, "mini", "bundled")
         assert is_loading.wait(60)
-        assert get_model(folder_model, None, "cpu") is loaded
+        assert get_model(folder_model) is loaded
         may_end.set()
         assert other.result().embed_dim == 128
 
@@ -363,9 +362,9 @@ def test_a_model_is_given_while_another_one_is_loaded(folder_model, monkeypatch)
 def test_a_failed_load_is_tried_again(tmp_path, folder_model):
     folder = tmp_path / "model"
     with pytest.raises(ModelLoadError):
-        get_model(f"local-dir:{folder}", None, "cpu")
+        get_model(f"local-dir:{folder}")
     shutil.copytree(folder_model.partition(":")[2], folder)
-    assert get_model(f"local-dir:{folder}", None, "cpu").embed_dim == 32
+    assert get_model(f"local-dir:{folder}").embed_dim == 32
 
 
 def test_weights_of_equal_size_and_time_are_loaded_anew(tmp_path):
@@ -395,15 +394,15 @@ def test_image_and_text_encoder_share_one_model_whatever_else_is_in_its_folder(t
 
 def test_the_registry_is_bounded_and_keeps_what_was_used_last(folder_model, tmp_path, loads):
     folder = folder_model.partition(":")[2]
-    names = [f"local-dir:{shutil.copytree(folder, tmp_path / str(i))}" for i in range(_models.MAX_MODELS + 1)]
+    names = [f"local-dir:{shutil.copytree(folder, tmp_path / str(i))}" for i in range(_base.MAX_MODELS + 1)]
     for name in names[:-1]:
-        get_model(name, None, "cpu")
-    get_model(names[0], None, "cpu")
-    get_model(names[-1], None, "cpu")
+        get_model(name)
+    get_model(names[0])
+    get_model(names[-1])
     loads.clear()
-    get_model(names[0], None, "cpu")
+    get_model(names[0])
     assert loads == []
-    get_model(names[1], None, "cpu")
+    get_model(names[1])
     assert len(loads) == 1
 
 
@@ -415,9 +414,9 @@ def test_encoders_hold_no_weights(encoder_class, folder_model, loads):
     assert len(pickle.dumps(encoder)) < 2000
     loads.clear()
     clear_model_cache()
-    copy = clone(encoder)
-    repr(copy)
-    copy._repr_html_()
+    other = clone(encoder)
+    repr(other)
+    other._repr_html_()
     assert loads == []
 
 
@@ -437,16 +436,18 @@ def test_a_device_that_is_not_there_is_an_error_but_a_pickle_that_names_it_loads
 
 
 def test_automatic_precision_follows_the_hardware_except_for_small_towers(monkeypatch):
-    cpu, gpu = torch.device("cpu"), torch.device("cuda", 0)
-    n_mini = get_model("mini", "bundled", "cpu").n_image_parameters
+    on_cpu = get_model("mini", "bundled")
+    on_gpu = copy.copy(on_cpu)
+    on_gpu.device = torch.device("cuda", 0)
+    assert on_cpu.image_precision("auto") == on_gpu.image_precision("auto") == "fp32"
+    monkeypatch.setattr(_models, "SMALL_TOWER", 0)
     for native, expected in ((True, "bf16"), (False, "fp32")):
         monkeypatch.setattr(_models, "_cpu_has_bf16", lambda native=native: native)
-        assert _models.resolve_image_precision("auto", cpu, 86_000_000) == expected
-        assert _models.resolve_image_precision("auto", cpu, n_mini) == "fp32"
-        assert _models.resolve_image_precision("fp32", cpu, 86_000_000) == "fp32"
+        assert on_cpu.image_precision("auto") == expected
+        assert on_cpu.image_precision("fp32") == "fp32"
     for capability, expected in (((9, 0), "bf16"), ((8, 0), "bf16"), ((7, 5), "fp16")):
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _, found=capability: found)
-        assert _models.resolve_image_precision("auto", gpu, 86_000_000) == expected
+        assert on_gpu.image_precision("auto") == expected
 
 
 def test_importing_the_package_and_its_encoders_loads_no_heavy_package():
@@ -461,7 +462,7 @@ def test_importing_the_package_and_its_encoders_loads_no_heavy_package():
 
 def test_loading_a_model_says_nothing(folder_model, caplog):
     with caplog.at_level(logging.WARNING):
-        get_model(folder_model, None, "cpu")
+        get_model(folder_model)
     assert caplog.records == []
 
 

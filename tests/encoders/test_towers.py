@@ -1,5 +1,6 @@
 """The last layers of towers, and a text tower without its own or with a shorter context."""
 
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -37,12 +38,53 @@ def some_tokens(model, n=5, seed=0):
     return tokens
 
 
-@pytest.fixture(params=[*ARCHITECTURES, "mini"])
-def model(request, models):
-    if request.param != "mini":
-        return read_model(models[request.param])
+class _TransformerOfTransformers(torch.nn.Module):
+    """Stands in for a model of the package transformers, which is not needed to test what comes after it."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.embedding = torch.nn.Embedding(1000, width)
+
+    def forward(self, input_ids, attention_mask):
+        return SimpleNamespace(last_hidden_state=self.embedding(input_ids))
+
+
+def hugging_face_model(models, projection, width=24):
+    from open_clip.hf_model import HFTextEncoder, MeanPooler
+
+    tower = HFTextEncoder.__new__(HFTextEncoder)
+    torch.nn.Module.__init__(tower)
+    tower.output_tokens = False
+    tower.config = SimpleNamespace(pad_token_id=0)
+    tower.transformer = _TransformerOfTransformers(width)
+    tower.pooler = MeanPooler()
+    tower.proj = projection
+    model = open_clip.create_model(models["MobileCLIP-B"], load_weights=False)
+    model.text = tower
+    return randomise(model).eval().requires_grad_(False)
+
+
+def model_that_reads_at_an_id(_):
+    config = small_config("ViT-B-16")
+    config["text_cfg"] |= {"pool_type": "eos", "eos_id": 950}
+    return randomise(open_clip.CustomTextCLIP(**config)).eval().requires_grad_(False)
+
+
+MLP = [torch.nn.Linear(24, 28, bias=False), torch.nn.GELU(), torch.nn.Linear(28, 32, bias=False)]
+MADE = {
     # The bundled model's structure, with other weights.
-    return randomise(read_model(BUNDLED))
+    "mini": lambda _: randomise(read_model(BUNDLED)),
+    "reads at an id": model_that_reads_at_an_id,
+    "hugging face, linear": partial(hugging_face_model, projection=torch.nn.Linear(24, 32)),
+    "hugging face, mlp": partial(hugging_face_model, projection=torch.nn.Sequential(*MLP)),
+}
+NEW = {"reads at an id": needs("open_clip_torch", "3.3", "has no such towers")}
+
+
+@pytest.fixture(params=[pytest.param(name, marks=NEW.get(name, ())) for name in [*ARCHITECTURES, *MADE]])
+def model(request, models):
+    name = request.param
+    return MADE[name](models) if name in MADE else read_model(models[name])
 
 
 def test_embeddings_before_the_projection_and_the_projection_give_the_joint_ones(model):
@@ -61,7 +103,7 @@ def test_embeddings_before_the_projection_and_the_projection_give_the_joint_ones
     assert ours < {value.data_ptr() for value in model.parameters()}
 
 
-CUT = {"ViT-B-16", "RN50", "MobileCLIP-B", "mini"}
+CUT = {"ViT-B-16", "RN50", "MobileCLIP-B", "mini", "reads at an id"}
 
 
 def test_the_context_is_cut_only_where_this_changes_nothing(model, request):
@@ -81,63 +123,8 @@ def test_the_context_is_cut_only_where_this_changes_nothing(model, request):
     assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
 
 
-@needs("open_clip_torch", "3.3", "has no such towers")
-def test_the_context_is_cut_in_a_tower_of_its_own_that_reads_a_token_by_its_id(models):
-    config = small_config("ViT-B-16")
-    config["text_cfg"] |= {"pool_type": "eos", "eos_id": 950}
-    model = randomise(open_clip.CustomTextCLIP(**config)).eval().requires_grad_(False)
-    tokens = some_tokens(model, n=8)[:5]
-    short, cut = cut_context(model, tokens)
-    assert short is not model
-    assert cut.shape[1] < tokens.shape[1]
-    torch.testing.assert_close(
-        short.encode_text(cut, normalize=False), model.encode_text(tokens, normalize=False)
-    )
-
-
-class _TransformerOfTransformers(torch.nn.Module):
-    """Stands in for a model of the package transformers, which is not needed to test what comes after it."""
-
-    def __init__(self, width):
-        super().__init__()
-        self.embedding = torch.nn.Embedding(1000, width)
-
-    def forward(self, input_ids, attention_mask):
-        return SimpleNamespace(last_hidden_state=self.embedding(input_ids))
-
-
-def hugging_face_model(small, projection, width=24):
-    from open_clip.hf_model import HFTextEncoder, MeanPooler
-
-    tower = HFTextEncoder.__new__(HFTextEncoder)
-    torch.nn.Module.__init__(tower)
-    tower.output_tokens = False
-    tower.config = SimpleNamespace(pad_token_id=0)
-    tower.transformer = _TransformerOfTransformers(width)
-    tower.pooler = MeanPooler()
-    tower.proj = projection
-    model = open_clip.create_model(small, load_weights=False)
-    model.text = tower
-    return randomise(model).eval().requires_grad_(False)
-
-
-MLP = [torch.nn.Linear(24, 28, bias=False), torch.nn.GELU(), torch.nn.Linear(28, 32, bias=False)]
-
-
-@pytest.mark.parametrize(
-    "projection", [torch.nn.Sequential(*MLP), torch.nn.Linear(24, 32)], ids=["mlp", "linear"]
-)
-def test_the_last_linear_layer_of_a_hugging_face_tower_counts(models, projection):
-    model = hugging_face_model(models["MobileCLIP-B"], projection)
-    tokens = some_tokens(model)
-    weight, bias = read_text_projection(model)
-    eos = without_projection(model).encode_text(tokens, normalize=False)
-    joint = eos @ weight + (0 if bias is None else bias)
-    torch.testing.assert_close(joint, model.encode_text(tokens, normalize=False))
-
-
 def test_a_hugging_face_tower_without_projection_says_so(models):
-    model = hugging_face_model(models["MobileCLIP-B"], torch.nn.Identity())
+    model = hugging_face_model(models, torch.nn.Identity())
     with pytest.raises(NoProjectionError, match="HFTextEncoder.* without a linear projection"):
         read_text_projection(model)
 
