@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._base import EmbeddingClassifier, is_paper, require_linear
 from ._fitted import FittedState, require_shots
@@ -26,7 +26,6 @@ from ._utils.callbacks import CallbackSupportMixin, fit_task
 from ._utils.sklearn import Interval, StrOptions, checks_parameters, offered_if
 from ._utils.validation import (
     check_text_encoder,
-    record_features,
     require_width,
     validate_classes,
     validate_embeddings,
@@ -213,8 +212,10 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         groups = validate_groups(groups, len(embeddings))
         has_weight = weight > 0
         rows = slice(None) if has_weight.all() else has_weight  # a mask would copy
-        classes = validate_classes(classes, None if earlier is None else earlier.classes, labels[rows])
-        codes = np.searchsorted(classes, labels[rows].astype(classes.dtype))
+        embeddings, labels, weight = embeddings[rows], labels[rows], weight[rows]
+        groups = None if groups is None else groups[rows]
+        classes = validate_classes(classes, None if earlier is None else earlier.classes, labels)
+        codes = np.searchsorted(classes, labels.astype(classes.dtype))
 
         # Texts of the classes
         class_prompts = self._describe(classes, earlier)
@@ -226,8 +227,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
 
         # Shots, with those of earlier calls
         memory = ShotMemory() if earlier is None else earlier.memory.over(earlier.places(classes))
-        new_groups = None if groups is None else groups[rows]
-        memory = memory.add(embeddings[rows], codes, weight[rows], new_groups, has_weight)
+        memory = memory.add(embeddings, codes, weight, groups, has_weight)
         has_shots = require_shots(classes, memory.shots.codes, class_prompts)
         if not is_paper(self):
             memory = memory.with_near_copies(len(classes))
@@ -272,13 +272,13 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
             held_out_proba=held_out,
         )
         if earlier is None:
-            record_features(self, X)
+            validate_data(self, X, skip_check_array=True)
         self._set_fitted(state)
         return self
 
     def _span_of_words(self, texts, width):
         """The span of words `(D, r)` where classes have no texts, or None. Refuses words that nothing could embed."""
-        if texts.embeddings is not None or self.text_encoder is None:
+        if texts.embeddings is not None:
             vocabulary_texts(self.text_encoder, self.vocabulary)
             return None
         words = word_span(self.text_encoder, self.vocabulary)
@@ -372,21 +372,23 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
             If a class has neither shots nor text, if no class has shots, or if `text_encoder` has changed.
         """
         check_is_fitted(self)
-        fitted = self._fitted
+        fitted: Any = self._fitted
         wanted = validate_classes(classes)
         params: dict[str, Any] = {}
         places = fitted.places(wanted)
-        new = places < 0
+        new = places < 0  # classes that have only a text
         memory = fitted.memory.over(places)
         class_prompts, added = fitted.class_prompts, None
-        texts: Any = fitted.text_embeddings
-        log_prior = fitted.log_prior
+        texts, log_prior = fitted.text_embeddings, fitted.log_prior
         if class_prompts is not None:
             if new.any() and self.text_encoder is not None:
                 added = self._describe(wanted[new], fitted)
             class_prompts = class_prompts.over(places, added)
             # -1 takes the last row here. It is replaced below, or refused.
             texts = texts[places]
+            if is_sequence(self.class_names):
+                # A list of names has the order of the old classes.
+                params["class_names"] = class_prompts.names
         require_shots(wanted, memory.shots.codes, class_prompts)
         if added is not None:
             texts[new] = self._embed_new(added.prompts)
@@ -397,10 +399,22 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
             prior = np.where(new, np.exp(log_prior).mean(), np.exp(log_prior)[places])
             params["priors"] = prior / prior.sum()
             log_prior = np.log(params["priors"])
-        if class_prompts is not None and is_sequence(self.class_names):
-            # A list of names has the order of the old classes.
-            params["class_names"] = class_prompts.names
-        state = fitted.over(wanted, places, memory, texts, class_prompts, log_prior)
+        models = fitted.model, fitted.before_unlabeled
+        model, before = (part and part.over(places, texts) for part in models)
+        kept = np.isin(fitted.memory.shots.codes, places)
+        state = replace(
+            fitted,
+            classes=wanted,
+            model=replace(model, log_prior=log_prior) if isinstance(model, PaperModel) else model,
+            memory=memory,
+            text_embeddings=texts,
+            class_prompts=class_prompts,
+            log_prior=log_prior,
+            right=fitted.right[kept],
+            counted=fitted.counted[kept],
+            held_out_proba=None,  # belongs to the old set of classes
+            before_unlabeled=before,
+        )
         return self._clone_with(state, **params)
 
     def _embed_new(self, prompts):
@@ -478,29 +492,29 @@ def _warn_of_near_copies(memory):
     if memory.near_copy_group is None:
         return
     _, size = np.unique(memory.near_copy_group, return_counts=True)
-    n_images = np.sum(size > 1)
-    if n_images > 0:
+    copies = size[size > 1]
+    if len(copies):
         warn_caller(
-            f"{size[size > 1].sum()} of {size.sum()} shots are near copies of others, such as augmentations or frames of a "
-            f"film. They count as {n_images} {'image' if n_images == 1 else 'images'}. Mark copies of one image with equal "
+            f"{copies.sum()} of {size.sum()} shots are near copies of others, such as augmentations or frames of a film. "
+            f"They count as {len(copies)} {'image' if len(copies) == 1 else 'images'}. Mark copies of one image with equal "
             "values of groups; groups=range(len(y)) says that there are none."
         )
 
 
 def _warn_of_wrong_labels(classes, codes, counted, likely):
     """Warn of classes whose labels all look wrong, and of shots that look like a class without shots."""
-    n_believed = np.bincount(codes, counted >= 0.5)
-    lost = classes[: len(n_believed)][n_believed == 0].tolist()
+    doubted = counted < 0.5
+    remedy = "Check the shots with the lowest label_proba_. label_noise=0 trusts all labels."
+    lost = classes[np.setdiff1d(codes, codes[~doubted])].tolist()
     if lost:
+        many = "class" if len(lost) == 1 else "classes"
         warn_caller(
-            f"All labels of {len(lost)} {'class' if len(lost) == 1 else 'classes'} look wrong, such as those of "
-            f"{lost[0]!r}, and hardly count. Check the shots with the lowest label_proba_. label_noise=0 trusts all labels."
+            f"All labels of {len(lost)} {many} look wrong, such as those of {lost[0]!r}, and hardly count. {remedy}"
         )
-    lost_shots = np.flatnonzero((likely != codes) & (counted < 0.5))
-    if len(lost_shots):
-        label, looks_like = classes[[codes[lost_shots[0]], likely[lost_shots[0]]]].tolist()
+    elsewhere = doubted & (likely != codes)
+    if elsewhere.any():
+        label, looks_like = classes[[codes[elsewhere][0], likely[elsewhere][0]]].tolist()
         warn_caller(
-            f"Shots look like classes without shots ({len(lost_shots)}), such as one labelled {label!r} that looks like "
-            f"{looks_like!r}, and hardly count. Check the shots with the lowest label_proba_. label_noise=0 trusts all "
-            "labels."
+            f"Shots look like classes without shots ({elsewhere.sum()}), such as one labelled {label!r} that looks like "
+            f"{looks_like!r}, and hardly count. {remedy}"
         )

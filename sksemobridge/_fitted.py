@@ -58,29 +58,6 @@ class FittedState:
         of_label = {label: i for i, label in enumerate(self.classes.tolist())}
         return np.array([of_label.get(label, -1) for label in classes.tolist()])
 
-    def over(self, classes, places, memory, texts, class_prompts, log_prior):
-        """The state for other classes `(K,)`, which are at `places`. -1 is a new class.
-
-        `memory` has their shots, and `texts (K, D)` are their `T_c`.
-        """
-        kept = np.isin(self.memory.shots.codes, places)
-        model = self.model.over(places, texts)
-        if isinstance(model, PaperModel):
-            model = replace(model, log_prior=log_prior)
-        return replace(
-            self,
-            classes=classes,
-            model=model,
-            before_unlabeled=self.before_unlabeled and self.before_unlabeled.over(places, texts),
-            memory=memory,
-            text_embeddings=texts,
-            class_prompts=class_prompts,
-            log_prior=log_prior,
-            right=self.right[kept],
-            counted=self.counted[kept],
-            held_out_proba=None,  # belongs to the old set of classes
-        )
-
     def with_unlabeled(self, X):
         """The state after learning from unlabelled images `X (n, D)`. They replace earlier ones."""
         model = self.labelled_model
@@ -98,8 +75,8 @@ class FittedState:
             terms, factor = terms_with_unlabeled(terms, X, anchors, with_offsets=with_offsets)
             # Classes that come later get the same scales.
             scales = {name: factor * scale for name, scale in scales.items()}
-        terms = {name: astype(term, self.memory.shots.X.dtype) for name, term in terms.items()}
-        return replace(self, model=replace(model, terms=terms, scales=scales), before_unlabeled=model)
+        learnt = astype(replace(model, terms=terms, scales=scales), self.memory.shots.X.dtype)
+        return replace(self, model=learnt, before_unlabeled=model)
 
     def for_rows(self, values):
         """Values of pooled shots, repeated for the rows of `fit`. They are NaN for rows of weight zero."""

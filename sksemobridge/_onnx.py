@@ -4,6 +4,7 @@ import json
 import os
 import tempfile
 import warnings
+from contextlib import ExitStack
 from importlib import import_module
 from typing import Any
 
@@ -20,6 +21,8 @@ from ._utils.files import new_file
 from ._zero_shot import ZeroShotClassifier
 from .encoders import CLIPImageEncoder
 
+# What becomes a model, alone or after an image tower.
+OF_EMBEDDINGS = SeMoBridgeClassifier, ZeroShotClassifier, SemanticBridge
 # Operators and files as onnxruntime reads them since 1.16 (2023).
 OPSET, IR_VERSION = 18, 9
 # Lengths below it count as zero, as in `rows_and_lengths`.
@@ -64,21 +67,24 @@ def to_onnx(estimator: Any, path: str | os.PathLike[str]) -> None:
     >>> to_onnx(classifier, "classifier.onnx")  # doctest: +SKIP
     """
     onnx, metadata = _require("onnx"), {"sksemobridge": __version__}
+    steps = [estimator]
     if isinstance(estimator, Pipeline):
         steps = [step for _, step in estimator.steps if step not in (None, "passthrough")]
-        if len(steps) != 2 or not isinstance(steps[0], CLIPImageEncoder):
-            kinds = ", ".join(type(step).__name__ for step in steps)
-            raise TypeError(
-                f"A pipeline for to_onnx has a CLIPImageEncoder and a classifier or bridge of this package; this one has {kinds}."
-            )
-        encoder, estimator = steps
-        model, loaded = model_of(estimator), encoder._model()
+    are_encoders = [isinstance(step, CLIPImageEncoder) for step in steps]
+    if are_encoders not in ([False], [True, False]) or not isinstance(steps[-1], OF_EMBEDDINGS):
+        kinds = ", ".join(type(step).__name__ for step in steps)
+        raise TypeError(
+            "to_onnx takes SeMoBridgeClassifier, ZeroShotClassifier, SemanticBridge, or a pipeline of CLIPImageEncoder "
+            f"and one of them, not {kinds}."
+        )
+    *encoders, estimator = steps
+    model = model_of(estimator)
+    for encoder in encoders:
+        loaded = encoder._model()
         tower = _image_tower(loaded)
         model.ir_version = tower.ir_version
         model = onnx.compose.merge_models(tower, model, io_map=[("embeddings", "embeddings")])
         metadata["preprocessing"] = json.dumps(loaded.preprocessing())
-    else:
-        model = model_of(estimator)
     if hasattr(estimator, "classes_"):
         metadata["classes"] = json.dumps(estimator.classes_.tolist(), default=str)
     onnx.helper.set_model_props(model, metadata)
@@ -90,14 +96,8 @@ def to_onnx(estimator: Any, path: str | os.PathLike[str]) -> None:
 
 def model_of(estimator):
     """The `onnx.ModelProto` of a fitted classifier or bridge of embeddings."""
-    onnx = _require("onnx")
-    if not isinstance(estimator, (SeMoBridgeClassifier, ZeroShotClassifier, SemanticBridge)):
-        raise TypeError(
-            f"to_onnx takes SeMoBridgeClassifier, ZeroShotClassifier, SemanticBridge, or a pipeline of CLIPImageEncoder "
-            f"and one of them, not {type(estimator).__name__}."
-        )
     check_is_fitted(estimator)
-    graph, fitted = _Graph(onnx), estimator._fitted
+    graph, fitted = _Graph(), estimator._fitted
     if isinstance(estimator, SemanticBridge):
         graph.add("Identity", graph.bridged("embeddings", fitted, estimator.normalize), output="bridged")
         outputs = {"bridged": estimator.n_features_in_}
@@ -109,7 +109,7 @@ def model_of(estimator):
             graph.add("Gemm", unit, fitted.linear.weights.T, fitted.linear.offsets, output="logits")
         graph.add("Softmax", "logits", axis=1, output="probabilities")
         outputs = dict.fromkeys(("logits", "probabilities"), len(estimator.classes_))
-    return graph.model({"embeddings": estimator.n_features_in_}, outputs)
+    return graph.model(estimator.n_features_in_, outputs)
 
 
 class _Graph:
@@ -118,8 +118,8 @@ class _Graph:
     Methods take names of values, or arrays, which become constants, and return the name of what they compute.
     """
 
-    def __init__(self, onnx):
-        self._onnx = onnx
+    def __init__(self):
+        self._onnx = _require("onnx")
         self._nodes, self._constants = [], []
 
     def add(self, operator, *inputs, output=None, **attributes):
@@ -173,14 +173,14 @@ class _Graph:
         prior = np.zeros(1) if model.log_prior is None else model.log_prior
         return self.add("Add", self.add("Mul", score, model.temperature), prior, output=output)
 
-    def model(self, inputs, outputs):
-        """The model; `inputs` and `outputs` are widths by names."""
+    def model(self, width, outputs):
+        """The model of `embeddings (n, width)`; `outputs` are widths by names."""
         helper, kind = self._onnx.helper, self._onnx.TensorProto.FLOAT
-        ends = [
-            [helper.make_tensor_value_info(name, kind, ["n", width]) for name, width in values.items()]
-            for values in (inputs, outputs)
-        ]
-        graph = helper.make_graph(self._nodes, "sksemobridge", *ends, initializer=self._constants)
+        x, *results = (
+            helper.make_tensor_value_info(name, kind, ["n", columns])
+            for name, columns in {"embeddings": width, **outputs}.items()
+        )
+        graph = helper.make_graph(self._nodes, "sksemobridge", [x], results, initializer=self._constants)
         versions = {"opset_imports": [helper.make_opsetid("", OPSET)], "ir_version": IR_VERSION}
         model = helper.make_model(graph, producer_name="sksemobridge", **versions)
         self._onnx.checker.check_model(model, full_check=True)
@@ -191,9 +191,7 @@ def _require(package):
     try:
         return import_module(package)
     except ImportError as error:
-        raise ImportError(
-            f"to_onnx needs the package {package}: pip install 'sksemobridge[onnx]'."
-        ) from error
+        raise ImportError(f"to_onnx needs {package}: pip install 'sksemobridge[onnx]'.") from error
 
 
 def _image_tower(loaded):
@@ -215,18 +213,15 @@ def _image_tower(loaded):
         _require("onnxscript")
         exporter = {"dynamo": True, "dynamic_shapes": ({0: torch.export.Dim("n")},)}
     pixels = torch.zeros(2, 3, *loaded.image_size, device=loaded.device)
-    # The fast path of attention is one operator, which ONNX lacks.
-    mha = torch.backends.mha
-    was = mha.get_fastpath_enabled()
-    mha.set_fastpath_enabled(False)
-    try:
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), ExitStack() as afterwards:
+        warnings.simplefilter("ignore")  # the exporters warn about themselves
+        # The fast path of attention is one operator, which ONNX lacks.
+        mha = torch.backends.mha
+        afterwards.callback(mha.set_fastpath_enabled, mha.get_fastpath_enabled())
+        mha.set_fastpath_enabled(False)
         # Through a file: a model of more than 2 GB is written as several files.
-        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the exporters warn about themselves
-            path = os.path.join(folder, "tower.onnx")
-            options = {"opset_version": OPSET, "verbose": False, **exporter}
-            names = {"input_names": ["pixels"], "output_names": ["embeddings"]}
-            torch.onnx.export(Tower().eval(), (pixels,), path, **names, **options)
-            return _require("onnx").load(path)
-    finally:
-        mha.set_fastpath_enabled(was)
+        path = os.path.join(folder, "tower.onnx")
+        options = {"opset_version": OPSET, "verbose": False, **exporter}
+        names = {"input_names": ["pixels"], "output_names": ["embeddings"]}
+        torch.onnx.export(Tower().eval(), (pixels,), path, **names, **options)
+        return _require("onnx").load(path)

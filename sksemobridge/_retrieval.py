@@ -97,17 +97,23 @@ def mean_average_precision(
 
 def average_precisions(query, gallery, query_labels, gallery_labels, *, exclude_self=False, batch_size=None):
     """Average precision of each query `(n,)`, NaN without a match; see `mean_average_precision`."""
-    query, gallery = _embeddings(query, "query"), _embeddings(gallery, "gallery")
+    query, query_labels = _read_side(query, query_labels, "query")
+    gallery, gallery_labels = _read_side(gallery, gallery_labels, "gallery")
     if query.shape[1] != gallery.shape[1]:
-        raise ValueError(
-            f"query has {query.shape[1]} columns, gallery {gallery.shape[1]}; they must be as many."
-        )
+        raise ValueError(f"query has {query.shape[1]} columns, gallery {gallery.shape[1]}; both must agree.")
     if exclude_self and len(query) != len(gallery):
         raise ValueError(
             f"With exclude_self=True query i is gallery row i, but there are {len(query)} queries and "
             f"{len(gallery)} gallery rows."
         )
-    query_codes, gallery_codes = _codes(query, gallery, query_labels, gallery_labels)
+    if is_text(query_labels) != is_text(gallery_labels):
+        raise ValueError(
+            f"query_labels are of type {query_labels.dtype}, gallery_labels of type {gallery_labels.dtype}: "
+            "no label could match. Use text or numbers on both sides."
+        )
+    both = [query_labels, gallery_labels]
+    _, codes = sorted_labels(both, "labels of query and gallery", return_inverse=True)
+    query_codes, gallery_codes = np.split(codes, [len(query)])
     if batch_size is None:
         batch_size = max(1, BLOCK_SIZE // len(gallery))
     query, gallery = l2_normalize(query), l2_normalize(gallery)
@@ -132,23 +138,11 @@ def average_precisions(query, gallery, query_labels, gallery_labels, *, exclude_
     return precisions
 
 
-def _embeddings(X, name):
+def _read_side(X, labels, name):
+    """The embeddings and labels of the queries or of the gallery, as arrays of equal length."""
     X = to_numpy(X)
     refuse_masked(X, name)
-    return check_array(X, dtype=[np.float64, np.float32], order="C", input_name=name)
-
-
-def _codes(query, gallery, query_labels, gallery_labels):
-    """Labels of both sides as integers. Equal labels get equal integers."""
-    query_labels = column_or_1d(as_labels(query_labels, "query_labels"))
-    gallery_labels = column_or_1d(as_labels(gallery_labels, "gallery_labels"))
-    check_consistent_length(query, query_labels)
-    check_consistent_length(gallery, gallery_labels)
-    if is_text(query_labels) != is_text(gallery_labels):
-        raise ValueError(
-            f"query_labels are of type {query_labels.dtype}, gallery_labels of type {gallery_labels.dtype}: "
-            "no label could match. Use text or numbers on both sides."
-        )
-    both, what = [query_labels, gallery_labels], "labels of query and gallery"
-    _, codes = sorted_labels(both, what, return_inverse=True)
-    return codes[: len(query)], codes[len(query) :]
+    X = check_array(X, dtype=[np.float64, np.float32], order="C", input_name=name)
+    labels = column_or_1d(as_labels(labels, f"{name}_labels"))
+    check_consistent_length(X, labels)
+    return X, labels

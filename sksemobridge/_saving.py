@@ -1,10 +1,9 @@
 """Estimators in files: what is saved, and which classes a file may hold."""
 
 from importlib import import_module
+from importlib.metadata import version
 from typing import Any, get_args, get_type_hints
 
-import numpy as np
-import sklearn
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, clone
 
@@ -13,6 +12,9 @@ from ._utils.validation import warn_caller
 
 # These fitted attributes are saved. All others that end in "_" are computed from `_fitted`.
 _KEPT = ("n_features_in_", "feature_names_in_")
+# Versions that a saved estimator depends on: of this package, and the minor versions of NumPy and scikit-learn.
+_VERSIONS = {"sksemobridge": __version__}
+_VERSIONS |= {name: ".".join(version(name).split(".")[:2]) for name in ("numpy", "scikit-learn")}
 
 
 def trusted_types() -> list[str]:
@@ -48,13 +50,6 @@ def trusted_types() -> list[str]:
     return sorted(f"{kind.__module__}.{kind.__qualname__}" for kind in found)
 
 
-def package_versions():
-    """Versions that a saved estimator depends on: of this package, and the minor versions of NumPy and scikit-learn."""
-    others = {"numpy": np.__version__, "scikit-learn": sklearn.__version__}
-    minor = {name: ".".join(number.split(".")[:2]) for name, number in others.items()}
-    return {"sksemobridge": __version__, **minor}
-
-
 class SavedEstimator(BaseEstimator):
     """An estimator whose fitted state is one object, `_fitted`. Its arrays also have public names.
 
@@ -69,18 +64,18 @@ class SavedEstimator(BaseEstimator):
         return getattr(self, "_fitted", None) is not None
 
     def __getstate__(self):
-        state = super().__getstate__()
-        if self.__sklearn_is_fitted__():
-            state = {name: value for name, value in state.items() if name in _KEPT or not name.endswith("_")}
-        return state | {"_versions": package_versions()}
+        state = super().__getstate__().items()
+        saved = {name: value for name, value in state if name in _KEPT or not name.endswith("_")}
+        return saved | {"_versions": _VERSIONS}
 
     def __setstate__(self, state):
         state = dict(state)
-        now, saved = package_versions(), state.pop("_versions", {})
-        changed = [name for name in now if saved.get(name) != now[name]]
+        saved = state.pop("_versions", {})
+        changed = [name for name in _VERSIONS if saved.get(name) != _VERSIONS[name]]
         if changed:
             then, today = (
-                ", ".join(f"{name} {versions.get(name)}" for name in changed) for versions in (saved, now)
+                ", ".join(f"{name} {versions.get(name)}" for name in changed)
+                for versions in (saved, _VERSIONS)
             )
             warn_caller(
                 f"This {type(self).__name__} was saved with {then} and is loaded with {today}. Its results may differ or "

@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._model.shots import blocks
 from ._paper.bridge import Bridge
@@ -21,7 +21,6 @@ from ._utils.array_api import astype, constants_like, in_blocks, l2_normalize, n
 from ._utils.sklearn import Interval, StrOptions, checks_parameters
 from ._utils.validation import (
     check_text_encoder,
-    record_features,
     require_width,
     validate_embeddings,
     validate_training_embeddings,
@@ -155,9 +154,15 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
         elif self.text_encoder is None:
             bridge = Bridge.identity(width)
         else:
-            bridge = self._closed_form(embeddings)
+            prefix = "" if self.direction == "image_to_text" else "image_"
+            projection, bias = read_projection(self.text_encoder, prefix)
+            require_width(width, projection.shape[1])
+            bridge = Bridge.closed_form(projection, bias, atol=self.atol)
+            if bias is not None:
+                lengths = np.linalg.norm(bridge.inputs(embeddings) @ bridge.matrix, axis=1)
+                bridge = replace(bridge, text_length=float(lengths.mean()))
         if gallery is None:
-            record_features(self, X)
+            validate_data(self, X, skip_check_array=True)
         self._gallery = total, n
         self._set_fitted(astype(bridge, embeddings.dtype))
         return self
@@ -187,16 +192,6 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
         X = validate_embeddings(self, X, reset=False)
         bridge = constants_like(X, self._fitted)
         return in_blocks(bridge.apply if self.normalize else bridge.apply_unscaled, X)
-
-    def _closed_form(self, X):
-        """The bridge from the projection of the encoder."""
-        prefix = "" if self.direction == "image_to_text" else "image_"
-        projection, bias = read_projection(self.text_encoder, prefix)
-        require_width(X.shape[1], projection.shape[1])
-        bridge = Bridge.closed_form(projection, bias, 1.0, self.atol)
-        if bias is None:
-            return bridge
-        return replace(bridge, text_length=float(np.linalg.norm((X - bias) @ bridge.matrix, axis=1).mean()))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
+from sklearn.utils.validation import validate_data
 
 from ._base import EmbeddingClassifier
 from ._model.linear import Linear, total
@@ -17,7 +18,6 @@ from ._texts.prompts import ClassPrompts, describe_classes
 from ._utils.sklearn import checks_parameters
 from ._utils.validation import (
     check_text_encoder,
-    record_features,
     require_width,
     validate_labels,
     validate_training_embeddings,
@@ -92,7 +92,7 @@ class ZeroShotClassifier(EmbeddingClassifier):
         texts = embed_classes(self.text_encoder, class_prompts.prompts)
         if embeddings is not None:
             require_width(embeddings.shape[1], texts.shape[1])
-        record_features(self, texts if X is None else X)
+        validate_data(self, texts if X is None else X, skip_check_array=True)
         linear = Linear(logit_scale * texts, np.zeros(len(texts)))
         self._set_fitted(TextModel(classes, texts, linear, linear, class_prompts))
         return self

@@ -7,6 +7,11 @@ import sys
 from zipfile import ZipFile
 
 
+def node(name, loader, module="builtins", **content):
+    """What skops writes of one object."""
+    return {"__class__": name, "__module__": module, "__loader__": loader, **content}
+
+
 def file_that_runs(command):
     """A file of skops that runs a command of the shell where all names within this package are trusted.
 
@@ -18,27 +23,11 @@ def file_that_runs(command):
         for name, module in sorted(sys.modules.items())
         if name.startswith("sksemobridge.") and getattr(module, "os", None) is os
     )
-    named = {"__class__": "os", "__module__": through}
-    system = named | {
-        "__loader__": "MethodNode",
-        "content": {"func": "system", "obj": named | {"__loader__": "FunctionNode"}},
-    }
-    key_types = {
-        "__class__": "list",
-        "__module__": "builtins",
-        "__loader__": "ListNode",
-        "content": [system],
-    }
-    value = {"__class__": "str", "__module__": "builtins", "__loader__": "JsonNode", "content": "1"}
-    schema = {
-        "__class__": "dict",
-        "__module__": "builtins",
-        "__loader__": "DictNode",
-        "content": {command: value},
-        "key_types": key_types,
-        "protocol": 2,
-        "_skops_version": "0.16.0",
-    }
+    function = {"func": "system", "obj": node("os", "FunctionNode", through)}
+    system = node("os", "MethodNode", through, content=function)
+    mapping = {"content": {command: node("str", "JsonNode", content="1")}}
+    mapping["key_types"] = node("list", "ListNode", content=[system])
+    schema = node("dict", "DictNode", **mapping, protocol=2, _skops_version="0.16.0")
     file = io.BytesIO()
     with ZipFile(file, "w") as archive:
         archive.writestr("schema.json", json.dumps(schema))

@@ -17,10 +17,10 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, normalize
 
-from sksemobridge import PaperBlend, PrecomputedTextEncoder, SeMoBridgeClassifier, Training
+from sksemobridge import PaperBlend, SeMoBridgeClassifier, Training
 from sksemobridge._model import fit
 
-from .conftest import World, arrays_of, every_model, peak_memory
+from .conftest import World, every_model, peak_memory
 from .encoder_helpers import Listener
 from .versions import TEMPERATURE, needs_sklearn
 
@@ -397,24 +397,6 @@ def test_the_precision_of_the_shots_is_that_of_the_fitted_arrays_and_of_nothing_
 # Manners
 
 
-@every_model
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_a_fit_shares_no_memory_with_what_was_handed_in(make_world, dtype, params):
-    world = make_world(bias=True)
-    X, y = world.draw(3)
-    X = X.astype(dtype)
-    parts = world.eos.astype(dtype), world.projection.astype(dtype), world.projection_bias.astype(dtype)
-    text = PrecomputedTextEncoder(world.texts, *parts[:2], projection_bias=parts[2], logit_scale=20.0)
-    given = [X, *parts, np.ones(len(X)), np.arange(len(X))]
-    for model in (
-        world.classifier(**params).set_params(text_encoder=text).fit(X, y, *given[-2:]),
-        world.zero_shot().set_params(text_encoder=text).fit(X, y),
-        SeMoBridgeClassifier(text, class_names="ignore", vocabulary=world.texts).fit(X, y),
-    ):
-        for array in arrays_of(model._fitted):
-            assert not any(np.shares_memory(array, other) for other in given)
-
-
 def test_names_without_a_text_encoder_warn_once_where_the_caller_is(world):
     X, y = world.draw(2)
     for classifier, labels in (
@@ -425,12 +407,6 @@ def test_names_without_a_text_encoder_warn_once_where_the_caller_is(world):
             classifier.fit(X, labels)
         assert [warning.filename for warning in caught] == [__file__]
     SeMoBridgeClassifier(class_names="ignore").fit(X, y)
-
-
-def test_another_width_than_the_text_is_named(world):
-    X, y = world.draw(3)
-    with pytest.raises(ValueError, match="X has 9 features, but the text encoder's embeddings have 16"):
-        world.classifier().fit(X[:, :9], y)
 
 
 # In scikit-learn's tools

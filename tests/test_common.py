@@ -22,7 +22,7 @@ from sksemobridge import (
     Training,
 )
 
-from .conftest import World
+from .conftest import World, arrays_of
 from .encoder_helpers import some_pictures
 
 pytestmark = pytest.mark.filterwarnings("ignore:The bridge did not converge")
@@ -160,6 +160,17 @@ def test_rows_do_not_depend_on_their_order_or_company(case):
 
 
 @of_embeddings
+def test_a_fit_shares_no_memory_with_what_was_handed_in(case):
+    estimator, n = clone(case.estimator), len(case.X)
+    is_few_shot = isinstance(estimator, SeMoBridgeClassifier)
+    of_rows = {"sample_weight": np.ones(n), "groups": np.arange(n)} if is_few_shot else {}
+    estimator.fit(case.X, case.y, **of_rows)
+    given = [case.X, *of_rows.values(), *arrays_of(estimator.text_encoder)]
+    for array in arrays_of(estimator._fitted):
+        assert not any(np.shares_memory(array, other) for other in given)
+
+
+@of_embeddings
 def test_arrays_of_the_estimator_may_be_read_only_memory_maps(case, tmp_path):
     estimator = case.fitted()
     joblib.dump(estimator, tmp_path / "estimator")
@@ -183,6 +194,8 @@ def test_memory_layout_does_not_matter(case, tmp_path):
 def test_the_number_and_names_of_features_are_checked(case):
     estimator = case.fitted()
     assert estimator.n_features_in_ == case.X.shape[1]
+    with pytest.raises(ValueError, match="X has 15 features, but the text encoder's embeddings have 16"):
+        clone(estimator).fit(case.X[:, 1:], case.y)
     for method in case.methods:
         with pytest.raises(ValueError, match="features"):
             getattr(estimator, method)(case.X[:, :-1])

@@ -118,6 +118,13 @@ def test_zero_shot(embeddings, tmp_path):
     assert_same(classifier.with_unlabeled(embeddings), embeddings, tmp_path)
 
 
+def test_a_pipeline_of_one_step_is_this_step(world, tmp_path):
+    classifier = world.zero_shot().fit(None, world.names)
+    for name, estimator in {"step": classifier, "pipeline": make_pipeline(classifier)}.items():
+        to_onnx(estimator, tmp_path / name)
+    assert (tmp_path / "step").read_bytes() == (tmp_path / "pipeline").read_bytes()
+
+
 def test_a_linear_classifier_is_a_normalisation_and_one_gemm(world, tmp_path):
     classifier = world.classifier().fit(*world.draw(3))
     nodes = [node.op_type for node in _onnx.model_of(classifier).graph.node]
@@ -219,7 +226,10 @@ def test_every_kind_of_image_tower(architecture, tmp_path):
     [
         (LogisticRegression(), "not LogisticRegression"),
         (make_pipeline(StandardScaler(), SeMoBridgeClassifier()), "StandardScaler, SeMoBridgeClassifier"),
-        (make_pipeline(CLIPImageEncoder("mini", "bundled"), LogisticRegression()), "not LogisticRegression"),
+        (
+            make_pipeline(CLIPImageEncoder("mini", "bundled"), LogisticRegression()),
+            "not CLIPImageEncoder, LogisticR",
+        ),
         (SeMoBridgeClassifier(), "not fitted"),
     ],
     ids=["foreign", "steps", "foreign step", "not fitted"],

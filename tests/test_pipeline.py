@@ -51,11 +51,10 @@ def test_other_classes_and_unlabeled_images_give_another_pipeline(pictures):
     images, labels = pictures
     pipeline = pipeline_of().fit(images[::2], labels[::2])
     classifier, embeddings = pipeline[-1], pipeline[0].transform(images)
-    of_classes = pipeline.with_classes(["clock", "rainbow"])
-    taught = pipeline.with_unlabeled(images[1::2])
+    classes, unlabeled = ["clock", "rainbow"], images[1::2]
     for other, expected in (
-        (of_classes, classifier.with_classes(["clock", "rainbow"])),
-        (taught, classifier.with_unlabeled(pipeline[0].transform(images[1::2]))),
+        (pipeline.with_classes(classes), classifier.with_classes(classes)),
+        (pipeline.with_unlabeled(unlabeled), classifier.with_unlabeled(pipeline[0].transform(unlabeled))),
     ):
         assert type(other) is SeMoBridgePipeline
         assert other.classes_.tolist() == expected.classes_.tolist()
@@ -91,26 +90,22 @@ def models(pipeline):
 
 
 def test_one_parameter_sets_the_model_of_both_encoders(pictures, another_model):
-    images, labels = pictures
+    images, _ = pictures
     pipeline = pipeline_of(vocabulary=None, encoder_params={"device": "cpu"})
     assert pipeline[0].device == pipeline[1].text_encoder.device == "cpu"
     assert (pipeline.model_name, pipeline.pretrained) == ("mini", "bundled")
     assert pipeline.set_params(model_name=another_model) is pipeline
     assert models(pipeline) == [(another_model, "bundled")] * 2
     assert pipeline.get_params()["model_name"] == another_model
-    expected = make_semobridge_pipeline(another_model, vocabulary=None).fit(images, labels)
-    np.testing.assert_array_equal(
-        pipeline.fit(images, labels).predict_proba(images), expected.predict_proba(images)
-    )
+    expected = make_semobridge_pipeline(another_model, vocabulary=None).fit(*pictures).predict_proba(images)
+    np.testing.assert_array_equal(pipeline.fit(*pictures).predict_proba(images), expected)
     pipeline.set_params(model_name="ViT-L-14", pretrained="openai", clipimageencoder__model_name="ViT-B-16")
     assert models(pipeline) == [("ViT-B-16", "openai"), ("ViT-L-14", "openai")]
 
 
 def test_a_grid_search_finds_the_better_model(pictures, another_model):
-    images, labels = pictures
-    pipeline = pipeline_of(vocabulary=None)
-    search = GridSearchCV(pipeline, {"model_name": [another_model, "mini"]}, cv=2, error_score="raise")
-    search.fit(images, labels)
+    grid = {"model_name": [another_model, "mini"]}
+    search = GridSearchCV(pipeline_of(vocabulary=None), grid, cv=2, error_score="raise").fit(*pictures)
     assert search.best_params_ == {"model_name": "mini"}
     assert models(search.best_estimator_) == [("mini", "bundled")] * 2
     assert search.cv_results_["mean_test_score"].tolist()[0] < search.best_score_
@@ -205,5 +200,5 @@ def test_slips_are_answered_with_the_way_out():
 def test_labels_of_another_length_are_refused_before_the_work(pictures, passes):
     images, labels = pictures
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
-        make_semobridge_pipeline("mini", "bundled").fit(images, labels[1:])
+        pipeline_of().fit(images, labels[1:])
     assert passes == []

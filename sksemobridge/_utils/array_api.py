@@ -31,11 +31,6 @@ def namespace(x):
     return np if isinstance(x, np.ndarray) else array_api_compat.array_namespace(x)
 
 
-def device_of(x):
-    """The device of `x`, in the form that functions such as `zeros` take."""
-    return "cpu" if isinstance(x, np.ndarray) else array_api_compat.device(x)
-
-
 def to_numpy(x):
     """`x` as a NumPy array, copied from its device if necessary. Other objects are returned unchanged."""
     if isinstance(x, np.ndarray):
@@ -68,7 +63,7 @@ def astype(part, dtype):
 
 def constants_like(x, part):
     """A dataclass of NumPy arrays, with the precision and the device of the queries `x`."""
-    xp, device = namespace(x), device_of(x)
+    xp, device = namespace(x), array_api_compat.device(x)
     part = astype(part, np.float32 if x.dtype == xp.float32 else np.float64)
     return part if xp is np else map_arrays(part, lambda a: xp.asarray(a.copy(), device=device))
 
@@ -83,7 +78,7 @@ def in_blocks(function, X):
         return function(X)
     first = function(X[:step, ...])
     shape = (n, *first.shape[1:])
-    result = namespace(first).empty(shape, dtype=first.dtype, device=device_of(first))
+    result = namespace(first).empty(shape, dtype=first.dtype, device=array_api_compat.device(first))
     result[:step, ...] = first
     for start in range(step, n, step):
         stop = min(start + step, n)

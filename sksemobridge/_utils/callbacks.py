@@ -6,10 +6,8 @@ from weakref import WeakKeyDictionary
 
 try:
     from sklearn.callback import CallbackSupportMixin as _CallbackSupportMixin
-except ImportError:
-
-    class _CallbackSupportMixin:
-        """Stands in for older scikit-learn without callbacks. `verbose` and `progress` still show a progress bar."""
+except ImportError:  # `verbose` and `progress` still show a progress bar
+    _CallbackSupportMixin = object
 
 
 class OfThisThread(threading.local):

@@ -39,7 +39,7 @@ def validate_embeddings(estimator, X, *, reset):
     """Embeddings as a float32 or float64 array of shape (n, D). Half precision becomes float32.
 
     With `array_api_dispatch=True` of scikit-learn, an array keeps its library. The estimator does not change. With
-    `reset=True`, any width is accepted, and `record_features` stores it after the fit.
+    `reset=True`, any width is accepted, and the estimator records it after the fit.
     """
     X = X if is_foreign(X) else to_numpy(X)
     xp = namespace(X) if is_foreign(X) else np
@@ -84,11 +84,6 @@ def validate_training_embeddings(estimator, X, *, reset):
     return X
 
 
-def record_features(estimator, X):
-    """Store the number and the names of the features of `X` in the estimator."""
-    validate_data(estimator, X, skip_check_array=True)
-
-
 def require_width(width, of_texts):
     """Refuse images with `width` features if text embeddings have another width."""
     if of_texts != width:
@@ -113,11 +108,9 @@ def _counted(is_bad):
 
 def _are_images(X):
     """True if `X` holds paths, encoded bytes, images of Pillow or arrays of pixels."""
-    if isinstance(X, (str, bytes)):
-        return True
     if isinstance(X, Mapping) or getattr(X, "ndim", 1) == 2 or not np.iterable(X):
         return False
-    first = next(iter(X), None)
+    first = X if isinstance(X, (str, bytes)) else next(iter(X), None)
     return isinstance(first, (str, bytes, PathLike)) or np.ndim(first) > 1
 
 
@@ -213,24 +206,21 @@ def warn_about_unlabeled(y, class_names):
 
 def validate_classes(classes, *known):
     """Sorted labels: those of `classes` (or None), together with all `known` ones (arrays or None)."""
-    if isinstance(classes, (str, bytes)) or not (classes is None or np.iterable(classes)):
-        raise ValueError(f"classes must be a sequence of labels; got {classes!r}.")
     if classes is not None:
-        classes = classes if hasattr(classes, "dtype") else list(classes)
+        if np.iterable(classes) and not (isinstance(classes, (str, bytes)) or hasattr(classes, "dtype")):
+            classes = list(classes)
         labels = as_labels(classes, "classes")
-        if labels.ndim > 1:
-            raise ValueError(f"classes must be one row of labels; got an array of shape {labels.shape}.")
+        if labels.ndim != 1:
+            raise ValueError(f"classes must be a flat list of labels; got {classes!r:.200}.")
         known = (*known, labels)
     parts = [part for part in known if part is not None and len(part)]
     if not parts:
         raise ValueError("classes is empty; give at least one label.")
     if len(set(map(is_text, parts))) > 1:
-        raise ValueError("The labels mix text and numbers; use one kind for all classes, in every call.")
+        raise ValueError("The labels mix text and numbers; use one kind in every call.")
     if len({part.dtype.kind == "b" for part in parts}) > 1:
         # NumPy would take True for 1.
-        raise ValueError(
-            "The labels mix booleans and other values; use one kind for all classes, in every call."
-        )
+        raise ValueError("The labels mix booleans and other values; use one kind in every call.")
     together = sorted_labels(parts, "labels")
     if together.dtype.kind == "f":
         _refuse_rounded(np.concatenate([part.astype(object) for part in parts]), np.concatenate(parts))
@@ -281,7 +271,9 @@ def validate_weights(sample_weight, n_rows):
         return np.ones(n_rows)
     refuse_masked(sample_weight, "sample_weight")
     try:
-        weight = check_sample_weight(to_numpy(sample_weight), n_rows)
+        weight = check_sample_weight(
+            to_numpy(sample_weight), np.empty(n_rows), dtype=np.float64, ensure_non_negative=True
+        )
     except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(
             f"sample_weight must be one real number for each row, and none negative: {error}"

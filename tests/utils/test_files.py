@@ -50,13 +50,9 @@ print(len(probabilities), "predicted")
 
 
 def test_without_fcntl_resource_fork_and_proc(tmp_path):
-    script = tmp_path / "without.py"
-    script.write_text(WITHOUT, encoding="utf-8")
-    command = [sys.executable, script, tmp_path / "cache"]
-    root = str(Path(sksemobridge.__file__).parents[1])
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=False, env=os.environ | {"PYTHONPATH": root}
-    )
+    command = [sys.executable, "-c", WITHOUT, tmp_path / "cache"]
+    root = Path(sksemobridge.__file__).parents[1]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     assert done.stdout.endswith("predicted\n"), done.stderr
 
 
