@@ -18,13 +18,15 @@ def read_names(path, folders):
     names = {folder: as_words(folder) for folder in folders}
     prompts, named = {}, set()
     for number, (cell, *words) in enumerate(_read_rows("--names", path)):
-        folder, words = _class(cell, folders), [word.strip() for word in words]
+        folder = _class(cell, folders)
         if folder in named:
             raise ValueError(f"--names: {path!r} names {folder!r} twice; delete one of the lines")
         if folder in names:
             named.add(folder)
-            names[folder] = next(filter(None, words[:1]), names[folder])
-            prompts |= {folder: own} if (own := list(filter(None, words[1:]))) else {}
+            name, *own = map(str.strip, words or [""])
+            names[folder] = name or names[folder]
+            if any(own):
+                prompts[folder] = list(filter(None, own))
         elif number:
             raise ValueError(f"--names: {path!r} names {folder!r}, which is no class ({', '.join(folders)})")
         elif folder.lower() != "folder":
@@ -38,7 +40,10 @@ def read_names(path, folders):
 
 
 def read_corrections(path, folders):
-    """Labels by a person, as a dict from paths of images. An empty label means none of the classes."""
+    """Labels by a person: a mapping from real paths to the path in the table, and to the label.
+
+    An empty label means none of the classes.
+    """
     corrections, lost, several = {}, [], []
     for number, (image, *rest) in enumerate(_read_rows("--corrections", path)):
         label, *more = rest or [""]
@@ -56,10 +61,10 @@ def read_corrections(path, folders):
         if file is None:
             lost.append(image)
             continue
-        real, label = os.path.realpath(file), _class(label, folders)
-        if corrections.setdefault(real, (file, label))[1] != label:
+        real, correction = os.path.realpath(file), (file, _class(label, folders))
+        if corrections.setdefault(real, correction)[1] != correction[1]:
             several.append(file)
-        corrections[real] = file, label
+        corrections[real] = correction
     if lost:
         raise ValueError(
             f"--corrections: {path!r} names files that are not there ({len(lost)}), such as {lost[0]!r}. Run the "
@@ -70,7 +75,7 @@ def read_corrections(path, folders):
             f"--corrections: {path!r} has several labels for a file ({len(several)}), such as {several[0]!r}. The last "
             "counts."
         )
-    return dict(corrections.values())
+    return corrections
 
 
 def _class(text, folders):
