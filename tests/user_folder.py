@@ -9,8 +9,8 @@ from PIL import Image
 from sksemobridge import make_semobridge_pipeline
 from sksemobridge.datasets import load_emoji, load_image_folder
 
-MODEL = ["--model", "mini", "--pretrained", "bundled"]
-LABEL = ["label", "photos", "--shots", "shots", *MODEL]
+# Arguments of the command.
+SHOTS = "photos --shots shots --model mini"
 CLASSES = ("bird", "clock", "fruit")
 COLUMNS = ["path", "label", "probability", "runner_up", "runner_up_probability", "p_value", "problem"]
 
