@@ -20,7 +20,6 @@ from sksemobridge import (  # noqa: E402
     Training,
     ZeroShotClassifier,
 )
-
 from sksemobridge._command import main  # noqa: E402
 
 from .user_folder import fill  # noqa: E402

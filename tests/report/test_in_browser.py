@@ -13,15 +13,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sksemobridge._command import main
 from sksemobridge._report import report as write_page
 
 from ..browser import wait_until
-from ..user_folder import CLASSES, LABEL
+from ..user_folder import CLASSES, SHOTS
 
 HOSTILE = "<img src=x onerror=\"document.title='hurt'\">.png"
 N_CARDS = "document.querySelectorAll('article').length"
-COMMAND = [*LABEL, "--no-cache"]
 
 
 def choose(browser, name, value):
@@ -132,11 +130,11 @@ def test_the_keyboard_is_enough(browser, report):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such names")
-def test_names_of_files_and_classes_are_text(browser, place):
+def test_names_of_files_and_classes_are_text(browser, label, place):
     shutil.copy("photos/bird.png", Path("photos", HOSTILE))
     shutil.copy("photos/bird.png", "photos/<script>document.title='hurt'<%2Fscript>.png")
     os.rename("shots/fruit", Path("shots", HOSTILE))
-    main([*COMMAND, "--out", "a.csv", "--report", "report.html"])
+    label(f"{SHOTS} --out a.csv --report report.html")
     browser.open(place / "report.html")
     click(browser, ".more, .wrong")
     assert HOSTILE in texts(browser, ".path")
@@ -156,17 +154,12 @@ def test_markup_that_got_in_would_run_nothing(browser, report):
 
 def test_ten_thousand_pictures_are_drawn_as_they_are_scrolled_to(browser, place):
     Image.open("photos/bird.png").save("photos/0.png")
-    n, labels = 10_000, np.array(CLASSES)
-    probability = np.random.default_rng(0).uniform(0.5, 1, size=n)
-    table = {
-        "path": [f"photos/{i}.png" for i in range(n)],
-        "label": labels[np.arange(n) % 3].tolist(),
-        "probability": probability.tolist(),
-        "runner_up": labels[np.arange(1, n + 1) % 3].tolist(),
-        "runner_up_probability": (1 - probability).tolist(),
-        "problem": [""] * n,
-    }
-    write_page("many.html", "photos", CLASSES, table, table["path"], None, None, 0, progress=False)
+    rows = [
+        {"path": f"photos/{i}.png", "label": CLASSES[i % 3], "probability": probability}
+        | {"runner_up": CLASSES[(i + 1) % 3], "runner_up_probability": 1 - probability, "problem": ""}
+        for i, probability in enumerate(np.random.default_rng(0).uniform(0.5, 1, size=10_000).tolist())
+    ]
+    write_page("many.html", "photos", CLASSES, rows, None, None, 0, progress=False)
     browser.open(place / "many.html")
     n_cards = browser.run(N_CARDS)
     assert 0 < n_cards < 1000
@@ -194,9 +187,9 @@ def test_the_page_fits_its_window_in_light_and_dark(browser, report, width, sche
     assert (sum(map(int, re.findall(r"\d+", color))) > 384) == (scheme == "light")
 
 
-def test_corrections_of_the_page_change_the_next_one(browser, place, capsys):
+def test_corrections_of_the_page_change_the_next_one(browser, label, place):
     os.rename("shots/bird/0.png", "shots/fruit/wrong.png")
-    main([*COMMAND, "--out", "a.csv", "--report", "a.html"])
+    label(f"{SHOTS} --out a.csv --report a.html")
     browser.open(place / "a.html")
     click(browser, ".right")
     choose(browser, "view", "doubtful")
@@ -205,8 +198,8 @@ def test_corrections_of_the_page_change_the_next_one(browser, place, capsys):
     browser.run("choice.dispatchEvent(new Event('change'))")
     Path("corrections.csv").write_text(browser.run("table()"), encoding="utf-8-sig", newline="")
     given = corrections(browser)
-    main([*COMMAND, "--out", "b.csv", "--report", "b.html", "--corrections", "corrections.csv"])
-    assert "Corrections: further shot 6, other label 1" in capsys.readouterr().err
+    _, said = label(f"{SHOTS} --out b.csv --report b.html --corrections corrections.csv")
+    assert "Corrections: further shot 6, other label 1" in said
     browser.open(place / "b.html")
     assert "Changed by the corrections: " in browser.run("byId('summary').textContent")
     assert sorted(corrections(browser)) == sorted(given)
