@@ -102,6 +102,8 @@ def probability(text):
 
 def _check_file(option, path, kinds):
     """Refuse a file of another kind, or whose packages are missing, or a new file that cannot be written."""
+    if path is None:
+        return
     kind, parent = Path(path).suffix.lower(), Path(path).absolute().parent
     if kind not in kinds:
         raise ValueError(f"{option}: {path!r} does not end in {' or '.join(kinds)}")
@@ -121,14 +123,10 @@ def _check_file(option, path, kinds):
 
 def _check(args):
     """Refuse what would fail only after the work. Set defaults that depend on other arguments."""
-    for option, path, kinds in (
-        ("--out", args.out, WRITERS),
-        ("--report", args.report, [".html"]),
-        ("--save", args.save, [".joblib", ".skops"]),
-        ("--model-file", args.model_file, [".joblib", ".skops"]),
-    ):
-        if path is not None:
-            _check_file(option, path, kinds)
+    _check_file("--out", args.out, WRITERS)
+    _check_file("--report", args.report, [".html"])
+    _check_file("--save", args.save, [".joblib", ".skops"])
+    _check_file("--model-file", args.model_file, [".joblib", ".skops"])
     for argument, folder in (("PHOTOS", args.photos), ("--shots", args.shots)):
         try:
             if folder is not None:

@@ -139,8 +139,7 @@ def image_pipeline(estimator):
 def label_files(pipeline, folder, *, alpha=0.0, progress=True, given=None):
     """The rows of `predict_folder` as mappings, and the embeddings `(n, D)` of the images that could be read.
 
-    `given` maps real paths to a path and a label by a person, which the model does not change. An empty label: none of
-    the classes.
+    The model does not change the labels in `given`, which is from `read_corrections`.
     """
     if not (isinstance(alpha, Real) and 0 <= alpha <= 1):
         raise ValueError(f"alpha={alpha!r} is not a number between 0 and 1.")
@@ -198,20 +197,19 @@ def _rows(pipeline, paths, embeddings, problems, alpha, given):
 
 
 def was_read(row):
-    """True if the image of a row could be read."""
     return row["problem"] in ("", NONE_OF_THESE)
 
 
 def counted(rows):
-    """Text: how many files have a label, and the others by what they are. Also the rows of images that cannot be read."""
-    counts = dict.fromkeys(("files labelled", "of none of the classes", "skipped", "no image"), 0)
-    skipped = []
-    for row in rows:
-        kind = {"": "files labelled", NONE_OF_THESE: "of none of the classes"}.get(row["problem"], "no image")
-        if kind == "no image" and is_image(Path(row["path"])):
-            skipped.append(row)
-            kind = "skipped"
-        counts[kind] += 1
+    """Text that counts the files, and the rows of images that could not be read."""
+    skipped = [row for row in rows if not was_read(row) and is_image(Path(row["path"]))]
+    problems = [row["problem"] for row in rows]
+    counts = {
+        "files labelled": problems.count(""),
+        "of none of the classes": problems.count(NONE_OF_THESE),
+        "skipped": len(skipped),
+    }
+    counts["no image"] = len(rows) - sum(counts.values())
     return ", ".join(f"{n} {kind}" for kind, n in counts.items() if n), skipped
 
 

@@ -118,7 +118,10 @@ def learn(folder, model, names_file, corrections_file, *, cache, alpha):
     # A label by a person is not doubtful.
     doubtful = [row for row in evaluation.doubtful if os.path.realpath(paths[row]) not in corrections]
     evaluation = replace(evaluation, doubtful=np.array(doubtful, dtype=np.intp))
-    _say_puzzling(name_params.get("class_names", dict(zip(classes, classes))), model[0])
+    puzzling = puzzling_names(name_params.get("class_names", dict(zip(classes, classes))).values(), model[0])
+    if puzzling:
+        known = f"Note: Names that the model may not know ({len(puzzling)}): {listed(puzzling)}."
+        say(f"{known} --names gives these classes other names, such as English ones.")
     if pipeline[-1].blend_["trust"] < 0.5:
         say("Note: The shots show that the names of the classes say little to the model. Try other --names.")
     return UserShots(pipeline, paths, labels, embeddings, evaluation, corrections, uncorrected, len(problems))
@@ -148,21 +151,6 @@ def _correct(paths, labels, corrections):
     for kind, classes in (("New classes", now - known), ("Classes without shots", known - now)):
         if classes:
             say(f"Note: {kind} by the corrections: {', '.join(sorted(classes))}")
-
-
-def _say_puzzling(names, model_name):
-    """Print names of classes that the model may not know."""
-    import open_clip
-
-    try:
-        text = (open_clip.get_model_config(model_name) or {}).get("text_cfg", {})
-    # All embeddings came from the cache, and the model is no longer on this machine. A hint must not stop the run.
-    except OSError:
-        return
-    puzzling = puzzling_names(names.values(), is_english="hf_tokenizer_name" not in text)
-    if puzzling:
-        known = f"Note: Names that the model may not know ({len(puzzling)}): {listed(puzzling)}."
-        say(f"{known} --names gives these classes other names, such as English ones.")
 
 
 def _after_colon(items):

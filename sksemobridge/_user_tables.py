@@ -40,10 +40,7 @@ def read_names(path, folders):
 
 
 def read_corrections(path, folders):
-    """Labels by a person: a mapping from real paths to the path in the table, and to the label.
-
-    An empty label means none of the classes.
-    """
+    """Real paths to `(path as in the table, label by a person)`. An empty label means none of the classes."""
     corrections, lost, several = {}, [], []
     for number, (image, *rest) in enumerate(_read_rows("--corrections", path)):
         label, *more = rest or [""]
@@ -89,8 +86,16 @@ def _plain(text):
     return as_words(normalize("NFC", text)).strip()
 
 
-def puzzling_names(names, *, is_english):
+def puzzling_names(names, model_name):
     """Names without a word, and for models that read only English also names with other letters."""
+    import open_clip
+
+    try:
+        text_config = (open_clip.get_model_config(model_name) or {}).get("text_cfg", {})
+    # All embeddings came from the cache, and the model is no longer on this machine. A hint must not stop the run.
+    except OSError:
+        return []
+    is_english = "hf_tokenizer_name" not in text_config
     return [
         name
         for name in names

@@ -102,12 +102,12 @@ def report(path, folder, classes, rows, embeddings, user_shots, n_thumbnails=N_T
     from tqdm.contrib.concurrent import thread_map  # the package is imported without it
 
     data = _page_data(classes, rows, embeddings, user_shots)
-    wanted = list(dict.fromkeys(item["file"] for item in _in_order(data)))[:n_thumbnails]
+    wanted = list(dict.fromkeys(item["path"] for item in _in_order(data)))[:n_thumbnails]
     small = dict(zip(wanted, thread_map(thumbnail, wanted, desc="thumbnails", disable=not progress)))
     place = Path(path).absolute().parent
     for item in [*data["pictures"], *data["shots"]]:
-        file = item.pop("file")
-        item |= {"thumbnail": small.get(file), "address": address(file, place)}
+        file = item["path"]
+        item |= {"path": plain(file), "thumbnail": small.get(file), "address": address(file, place)}
     summary, _ = counted(rows)
     if user_shots is not None:
         summary += f"\n{user_shots.summary(rows, embeddings)}"
@@ -132,7 +132,7 @@ def _page_data(classes, rows, embeddings, user_shots):
         closest, corrections = _closest(rows, embeddings, user_shots), user_shots.corrections
         others, label_proba = user_shots.best_other(), user_shots.evaluation.label_proba.tolist()
         data["shots"] = [
-            {"file": path, "path": plain(path), "label": str(label), "likely": str(likely)}
+            {"path": path, "label": str(label), "likely": str(likely)}
             | {"probability": plain(right), "readable": True}
             for path, label, likely, right in zip(user_shots.paths, user_shots.labels, others, label_proba)
         ]
@@ -144,7 +144,7 @@ def _page_data(classes, rows, embeddings, user_shots):
     data["pictures"] = [
         {name: plain(value) for name, value in row.items()}
         | {
-            "file": row["path"],
+            "path": row["path"],
             "label": _text(row["label"]),
             "runner_up": _text(row["runner_up"]),
             "readable": was_read(row),
