@@ -45,7 +45,7 @@ def save(picture, path):
 def link(target, path):
     """Make a link, or skip the test where this machine makes none."""
     try:
-        Path(path).symlink_to(target)
+        Path(path).symlink_to(target, target_is_directory=Path(target).is_dir())
     except OSError:
         pytest.skip("this machine makes no links")
 
