@@ -44,10 +44,7 @@ class UserShots:
         return self.evaluation.classes[others.argmax(axis=1)]
 
     def summary(self, rows, embeddings):
-        """Text with the accuracy on the shots, the doubtful shots, and the changes by the corrections.
-
-        `rows` and `embeddings` are those of `label_files`.
-        """
+        """Text on the shots, and on what the corrections change in the results of `label_files`."""
         other = self.best_other()
         doubtful = [
             f"{self.paths[i]} ({self.labels[i]}, looks like {other[i]})" for i in self.evaluation.doubtful
@@ -110,9 +107,8 @@ def learn(folder, model, names_file, corrections_file, *, cache, alpha):
         kept = labels != ""
         paths, labels, embeddings = paths[kept], labels[kept], embeddings[kept]
     if 0 < alpha < 1 / (len(labels) + 1):
-        say(
-            f"Note: With {len(labels)} shots, no p-value is as low as --alpha {alpha:g}. So every image gets a label."
-        )
+        note = f"With {len(labels)} shots, no p-value is as low as --alpha {alpha:g}. So every image gets a label."
+        say(f"Note: {note}")
     pipeline[-1].fit(embeddings, labels)
     evaluation = evaluate_shots(pipeline[-1], embeddings, labels)
     # A label by a person is not doubtful.
