@@ -19,7 +19,7 @@ from ._saving import trusted_types
 from ._sort_into import is_of_copies, sort_into
 from ._user_shots import learn, say
 from ._utils.files import new_file
-from .datasets._folder import list_files
+from .datasets._folder import existing_folder, list_files
 from .encoders import ModelLoadError
 
 # Packages that some kinds of files need besides this one.
@@ -79,11 +79,9 @@ def _parser():
     add("--decimal", choices=(".", ","), metavar="MARK", help="decimal mark of a .csv: . or , (then --sep ;)")
     add("--model", default="ViT-B-16", help="with --shots: CLIP model of open_clip (default: %(default)s)")
     add("--pretrained", help="with --shots: weights of the model (default: openai; for mini: bundled)")
-    for name, columns in (
-        ("--names", "folder, name of the class, and prompts (optional)"),
-        ("--corrections", "path and label; an empty label removes a shot"),
-    ):
-        add(name, metavar="FILE", help=f"with --shots: .csv with {columns}")
+    add("--names", metavar="FILE", help="with --shots: .csv with folder, name of the class, optional prompts")
+    removed = "with --shots: .csv with path and label; an empty label removes a shot"
+    add("--corrections", metavar="FILE", help=removed)
     add("--no-cache", action="store_true", help="do not keep embeddings for the next run")
     add("--sort-into", metavar="FOLDER", help="copy each image into a sub-folder with the name of its label")
     sure = "with --sort-into: copy only images whose label has at least this probability"
@@ -127,12 +125,15 @@ def _check(args):
     _check_file("--report", args.report, [".html"])
     _check_file("--save", args.save, [".joblib", ".skops"])
     _check_file("--model-file", args.model_file, [".joblib", ".skops"])
-    for argument, folder in (("PHOTOS", args.photos), ("--shots", args.shots)):
+    for name, folder, check in (
+        ("PHOTOS", args.photos, list_files),
+        ("--shots", args.shots, existing_folder),
+    ):
         try:
             if folder is not None:
-                list_files(folder)
+                check(folder)
         except (ValueError, FileNotFoundError, NotADirectoryError) as error:
-            raise ValueError(f"{argument}: {error}") from error
+            raise ValueError(f"{name}: {error}") from error
     if args.model_file is not None and (args.names or args.corrections):
         raise ValueError(
             "--names and --corrections need --shots; the classifier of --model-file is fitted already"
