@@ -169,10 +169,11 @@ def test_the_command_says_its_version(capsys):
     assert capsys.readouterr().out.strip() == sksemobridge.__version__
 
 
+NO_CLASSIFIER = [b"", b"junk", pickle.dumps([1]), pickle.dumps(Pipeline([])), file_that_runs("touch ran")]
+
+
 @pytest.mark.parametrize("kind", ["joblib", "skops"])
-@pytest.mark.parametrize(
-    "content", [b"", b"junk", pickle.dumps([1]), pickle.dumps(Pipeline([])), file_that_runs("touch ran")]
-)
+@pytest.mark.parametrize("content", NO_CLASSIFIER, ids=["empty", "junk", "list", "no steps", "program"])
 def test_a_file_that_holds_no_classifier_is_refused_and_runs_nothing(label, kind, content):
     Path(f"model.{kind}").write_bytes(content)
     status, said = label(f"photos --model-file model.{kind} --out a.csv")

@@ -83,7 +83,8 @@ def load_image_folder(root: str | os.PathLike[str], *, check: bool = False) -> B
             "with the name of the class. This is for labelled images only: to label a folder of images, give it to "
             "sksemobridge.predict_folder, or to the command `sksemobridge label` as PHOTOS."
         )
-    of_class, passed_over = {}, defaultdict(list)
+    of_class = {}
+    passed_over: dict[str, list] = defaultdict(list)
     for folder in folders:
         files, locked = files_below(folder)
         images = [path for path in files if is_image(path)]
