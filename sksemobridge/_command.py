@@ -1,7 +1,6 @@
 """The command `sksemobridge`, which labels the images in a folder without a program of the user."""
 
 import argparse
-import copy
 import functools
 import os
 import sys
@@ -14,16 +13,15 @@ from pathlib import Path
 
 import joblib
 
-from ._folder_table import NONE_OF_THESE, WRITERS, image_pipeline, label_files, write_table
+from ._folder_table import WRITERS, counted, image_pipeline, label_files, write_table
 from ._report import report
 from ._saving import trusted_types
 from ._sort_into import is_of_copies, sort_into
 from ._user_shots import learn, say
 from ._utils.files import new_file
-from .datasets._folder import existing_folder, is_image, list_files
+from .datasets._folder import existing_folder, list_files
 from .encoders import ModelLoadError
 
-CLASSIFIER_SUFFIXES = (".joblib", ".skops")
 # Packages that some kinds of files need besides this one.
 NEEDS = {".xlsx": ["pandas", "openpyxl"], ".parquet": ["pandas", "pyarrow"], ".skops": ["skops"]}
 EPILOG = """\
@@ -34,7 +32,7 @@ cannot be read or written; 130 if interrupted. No file is moved, and no existing
 
 def main(argv=None):
     """Run the command with these arguments, or with those of the process. Return the exit status, see `EPILOG`."""
-    parser, label = _parsers()
+    parser = _parser()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("always", UserWarning)
@@ -47,7 +45,7 @@ def main(argv=None):
             return _label(args)
         # Errors that the user can correct: arguments and folders.
         except (ValueError, FileNotFoundError, NotADirectoryError) as error:
-            label.error(str(error))
+            parser.exit(2, f"sksemobridge label: {error}\n")
         except ModelLoadError as error:
             say(f"{error}\nFor a trial, use --model mini. It needs no download, but knows only drawn icons.")
             return 3
@@ -59,7 +57,7 @@ def main(argv=None):
             return 130
 
 
-def _parsers():
+def _parser():
     parser = argparse.ArgumentParser("sksemobridge", description="Few-shot image classification with CLIP.")
     parser.add_argument("--version", action="version", version=version("sksemobridge"))
     label = parser.add_subparsers(required=True, metavar="COMMAND").add_parser(
@@ -69,34 +67,28 @@ def _parsers():
         epilog=EPILOG,
     )
     add, source = label.add_argument, label.add_mutually_exclusive_group(required=True)
-    add("photos", metavar="PHOTOS", type=existing_folder, help="folder of images, with all sub-folders")
+    add("photos", metavar="PHOTOS", help="folder of images, with all sub-folders")
     source.add_argument("--shots", metavar="FOLDER", help="labelled images, one sub-folder for each class")
-    check = functools.partial(_of_kind, kinds=CLASSIFIER_SUFFIXES)
     saved = "use a classifier from an earlier --save (.joblib files of others can run any program)"
-    source.add_argument("--model-file", metavar="FILE", type=check, help=saved)
-    for name, kinds, text in (
-        ("--out", WRITERS, f"write the table to this file ({', '.join(WRITERS)})"),
-        ("--report", [".html"], "write a page that shows the labels, and lets you correct them (.html)"),
-        ("--save", CLASSIFIER_SUFFIXES, "save the classifier (.skops or .joblib)"),
-    ):
-        check = functools.partial(_checked_new_path, kinds=kinds)
-        add(name, metavar="FILE", type=check, required=name == "--out", help=text)
+    source.add_argument("--model-file", metavar="FILE", help=saved)
+    add("--out", metavar="FILE", required=True, help=f"write the table to this file ({', '.join(WRITERS)})")
+    page = "write a page that shows the labels, and lets you correct them (.html)"
+    add("--report", metavar="FILE", help=page)
+    add("--save", metavar="FILE", help="save the classifier (.skops or .joblib)")
     add("--sep", choices=(",", ";", "tab"), metavar="MARK", help="separator of a .csv: , ; or tab")
     add("--decimal", choices=(".", ","), metavar="MARK", help="decimal mark of a .csv: . or , (then --sep ;)")
     add("--model", default="ViT-B-16", help="with --shots: CLIP model of open_clip (default: %(default)s)")
     add("--pretrained", help="with --shots: weights of the model (default: openai; for mini: bundled)")
-    for name, columns in (
-        ("--names", "folder, name of the class, and prompts (optional)"),
-        ("--corrections", "path and label; an empty label removes a shot"),
-    ):
-        add(name, metavar="FILE", help=f"with --shots: .csv with {columns}")
+    add("--names", metavar="FILE", help="with --shots: .csv with folder, name of the class, optional prompts")
+    removed = "with --shots: .csv with path and label; an empty label removes a shot"
+    add("--corrections", metavar="FILE", help=removed)
     add("--no-cache", action="store_true", help="do not keep embeddings for the next run")
     add("--sort-into", metavar="FOLDER", help="copy each image into a sub-folder with the name of its label")
     sure = "with --sort-into: copy only images whose label has at least this probability"
     add("--min-probability", metavar="P", type=probability, help=sure)
     none = "give no label to images with a p-value of at most this number: they look like none of the classes"
     add("--alpha", type=probability, default=0.0, help=none)
-    return parser, label
+    return parser
 
 
 def probability(text):
@@ -106,34 +98,42 @@ def probability(text):
     return float(text)
 
 
-def _of_kind(path, kinds):
-    """A file of one of these kinds. The packages that it needs must be installed."""
-    kind = Path(path).suffix.lower()
+def _check_file(option, path, kinds):
+    """Refuse a file of another kind, or whose packages are missing, or a new file that cannot be written."""
+    if path is None:
+        return
+    kind, parent = Path(path).suffix.lower(), Path(path).absolute().parent
     if kind not in kinds:
-        raise argparse.ArgumentTypeError(f"{path!r} does not end in {' or '.join(kinds)}")
+        raise ValueError(f"{option}: {path!r} does not end in {' or '.join(kinds)}")
     missing = [name for name in NEEDS.get(kind, []) if find_spec(name) is None]
     if missing:
         install = f"{sys.executable} -m pip install {' '.join(missing)}"
-        raise argparse.ArgumentTypeError(f"{kind} files need {' and '.join(missing)}: {install}")
-    return path
-
-
-def _checked_new_path(path, kinds):
-    """A file of one of these kinds that can be written, so that nothing fails after the work."""
-    parent = Path(_of_kind(path, kinds)).absolute().parent
+        raise ValueError(f"{option}: {kind} files need {' and '.join(missing)}: {install}")
+    if option == "--model-file":
+        return
     if os.path.lexists(path):
-        raise argparse.ArgumentTypeError(f"{path!r} exists, and nothing is overwritten; give another name")
+        raise ValueError(f"{option}: {path!r} exists, and nothing is overwritten; give another name")
     if not parent.is_dir():
-        raise argparse.ArgumentTypeError(f"there is no folder {str(Path(path).parent)!r}")
+        raise ValueError(f"{option}: there is no folder {str(Path(path).parent)!r}")
     if not os.access(parent, os.W_OK):
         raise PermissionError(f"nothing may be written into the folder {str(parent)!r}")
-    return path
 
 
 def _check(args):
-    """Refuse an empty folder and arguments that exclude each other. Set defaults that depend on other arguments."""
-    # For its error, if there are no files: later, the shots would be read and the model loaded in vain.
-    list_files(args.photos)
+    """Refuse what would fail only after the work. Set defaults that depend on other arguments."""
+    _check_file("--out", args.out, WRITERS)
+    _check_file("--report", args.report, [".html"])
+    _check_file("--save", args.save, [".joblib", ".skops"])
+    _check_file("--model-file", args.model_file, [".joblib", ".skops"])
+    for name, folder, check in (
+        ("PHOTOS", args.photos, list_files),
+        ("--shots", args.shots, existing_folder),
+    ):
+        try:
+            if folder is not None:
+                check(folder)
+        except (ValueError, FileNotFoundError, NotADirectoryError) as error:
+            raise ValueError(f"{name}: {error}") from error
     if args.model_file is not None and (args.names or args.corrections):
         raise ValueError(
             "--names and --corrections need --shots; the classifier of --model-file is fitted already"
@@ -153,7 +153,7 @@ def _check(args):
             raise ValueError("--sort-into: the name of the folder is empty; '.' is the working folder")
         if folder.exists() and not folder.is_dir():
             raise ValueError(f"--sort-into: {args.sort_into!r} is a file, not a folder")
-        if folder.resolve().is_relative_to(args.photos.resolve()) and not is_of_copies(folder):
+        if folder.resolve().is_relative_to(Path(args.photos).resolve()) and not is_of_copies(folder):
             raise ValueError(
                 f"--sort-into: {args.sort_into!r} is in PHOTOS and holds other files, so that the copies would be "
                 "labelled in the next run; give a new folder, or one elsewhere"
@@ -161,50 +161,40 @@ def _check(args):
 
 
 def _label(args):
-    cache, shots, given = None if args.no_cache else cache_folder(), None, {}
+    cache, shots, corrections = None if args.no_cache else cache_folder(), None, {}
     if args.model_file is None:
         model = args.model, args.pretrained
         shots = learn(args.shots, model, args.names, args.corrections, cache=cache, alpha=args.alpha)
-        pipeline, given = shots.pipeline, shots.given
+        pipeline, corrections = shots.pipeline, shots.corrections
     else:
         pipeline = _load(args.model_file)
         pipeline[0].set_params(cache=cache)
-    table, paths, embeddings = label_files(pipeline, args.photos, alpha=args.alpha, given=given)
+    rows, embeddings = label_files(pipeline, args.photos, alpha=args.alpha, given=corrections)
     # All files are written, or none. Else the same command would refuse to overwrite one of them.
     with ExitStack() as undo:
         if args.save is not None:
             _save(pipeline, args.save)
             undo.callback(Path(args.save).unlink)
         if args.report is not None:
-            report(args.report, args.photos, pipeline.classes_, table, paths, embeddings, shots)
+            report(args.report, args.photos, pipeline.classes_, rows, embeddings, shots)
             undo.callback(Path(args.report).unlink)
-        write_table(table, args.out, separator=args.sep, decimal=args.decimal)
+        write_table(rows, args.out, separator=args.sep, decimal=args.decimal)
         undo.pop_all()
-    n_skipped = _say_counts(table, args.out)
+    counts, skipped = counted(rows)
+    for row in skipped:
+        say(f"Skipped {row['path']}: {row['problem']}.")
+    say(f"{counts}: {args.out}")
     if args.save is not None:
         say(f"Classifier: {args.save}")
     if args.report is not None:
         say(f"Page to look at: {args.report}")
     if args.sort_into is not None:
-        copied = sort_into(table, Path(args.sort_into), args.min_probability or 0.0)
+        copied = sort_into(rows, Path(args.sort_into), args.min_probability or 0.0)
         say(f"{copied} images copied into {args.sort_into!r}.")
-    if shots is not None:
-        say(shots.summary(paths, embeddings))
-        n_skipped += shots.n_skipped
-    return int(n_skipped > 0)
-
-
-def _say_counts(table, out):
-    """Print how many files got a label, and return how many images could not be read."""
-    counts = dict.fromkeys(("files labelled", "of none of the classes", "skipped", "no image"), 0)
-    for path, problem in zip(table["path"], table["problem"]):
-        kind = {"": "files labelled", NONE_OF_THESE: "of none of the classes"}.get(problem, "no image")
-        if kind == "no image" and is_image(Path(path)):
-            say(f"Skipped {path}: {problem}.")
-            kind = "skipped"
-        counts[kind] += 1
-    say(f"{', '.join(f'{count} {what}' for what, count in counts.items() if count)}: {out}")
-    return counts["skipped"]
+    if shots is None:
+        return int(len(skipped) > 0)
+    say(shots.summary(rows, embeddings))
+    return int(len(skipped) + shots.n_skipped > 0)
 
 
 def cache_folder():
@@ -225,7 +215,6 @@ def cache_folder():
 
 def _save(pipeline, path):
     # On another machine, the folder for caches is another one.
-    pipeline = copy.deepcopy(pipeline)
     caches = [name for name in pipeline.get_params() if name.endswith("__cache")]
     pipeline.set_params(**dict.fromkeys(caches))
     with new_file(path) as unfinished:

@@ -155,8 +155,7 @@ def _mean(right):
 
 def _mixed_up(classes, codes, predicted):
     """The two classes that are most often confused, and how often. None if all predictions are right."""
-    wrong = codes != predicted
-    pairs = np.sort(np.stack([codes[wrong], predicted[wrong]]), axis=0)
+    pairs = np.sort(np.stack([codes, predicted])[:, codes != predicted], axis=0)
     pairs, counts = np.unique(pairs, axis=1, return_counts=True)
     if not len(counts):
         return None

@@ -19,7 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 from ._user_tables import FORMULA
 from ._utils.files import new_file
 from ._utils.sklearn import best_of
-from .datasets._folder import list_files
+from .datasets._folder import is_image, list_files
 from .encoders import CLIPImageEncoder, ImageReadError
 
 # Columns, and their titles in a table for people.
@@ -95,7 +95,8 @@ def predict_folder(
     >>> list(table["problem"])
     ['']
     """
-    columns, *_ = label_files(image_pipeline(estimator), folder, alpha=alpha, progress=progress)
+    rows, _ = label_files(image_pipeline(estimator), folder, alpha=alpha, progress=progress)
+    columns = {name: [row[name] for row in rows] for name in COLUMNS}
     try:
         import pandas
     except ImportError:
@@ -136,9 +137,9 @@ def image_pipeline(estimator):
 
 
 def label_files(pipeline, folder, *, alpha=0.0, progress=True, given=None):
-    """The columns of `predict_folder`, the paths of readable images, and their embeddings `(n, D)`.
+    """The rows of `predict_folder` as mappings, and the embeddings `(n, D)` of the images that could be read.
 
-    `given` maps real paths to labels by a person, which the model does not change. An empty label: none of the classes.
+    The model does not change the labels in `given`, which is from `read_corrections`.
     """
     if not (isinstance(alpha, Real) and 0 <= alpha <= 1):
         raise ValueError(f"alpha={alpha!r} is not a number between 0 and 1.")
@@ -149,8 +150,7 @@ def label_files(pipeline, folder, *, alpha=0.0, progress=True, given=None):
     paths = list_files(folder)
     embeddings, problems = embed_readable(pipeline[0], paths, progress=progress)
     rows = _rows(pipeline, paths, embeddings, problems, alpha, given or {})
-    columns = {name: list(values) for name, values in zip(COLUMNS, zip(*rows))}
-    return columns, [path for path in paths if path not in problems], embeddings
+    return [dict(zip(COLUMNS, row)) for row in rows], embeddings
 
 
 def embed_readable(encoder, paths, *, progress):
@@ -163,48 +163,61 @@ def embed_readable(encoder, paths, *, progress):
     encoder.set_params(on_error="raise", progress=False)
     problems = {}
     for i in np.flatnonzero(~readable):
+        problems[paths[i]] = "it changed while it was read, or its embedding is not finite"
         try:
             encoder.transform([paths[i]])
         except ImageReadError as error:
             problems[paths[i]] = str(error.__cause__)
-        else:
-            problems[paths[i]] = "it changed while it was read, or its embedding is not finite"
     # The encoder may be set to return a data frame of pandas, which has `iloc`.
     return getattr(embeddings, "iloc", embeddings)[np.flatnonzero(readable)], problems
 
 
 def _rows(pipeline, paths, embeddings, problems, alpha, given):
     """Rows of the table, with the label by a person or the two most probable classes."""
-    steps, classifier = pipeline[1:-1], pipeline[-1]
-    classes, nothing = np.asarray(classifier.classes_).tolist(), (None, np.nan)
+    classifier, nothing = pipeline[-1], (None, np.nan)
+    classes = np.asarray(classifier.classes_).tolist()
     predictions = iter(())
     if len(embeddings):
-        X = steps.transform(embeddings) if len(steps) else embeddings
+        X = pipeline[1:-1].transform(embeddings) if len(pipeline) > 2 else embeddings
         p_values = classifier.p_values(X) if hasattr(classifier, "p_values") else np.full(len(X), np.nan)
-        predictions = zip(pipeline[1:].predict_proba(embeddings), p_values)
+        predictions = zip(classifier.predict_proba(X), p_values)
     for path in paths:
         if path in problems:
             yield path, *nothing, *nothing, np.nan, problems[path]
             continue
-        row, p_value = next(predictions)
-        best = np.argsort(-row, kind="stable")[:2].tolist()
-        first, second = [*((classes[i], float(row[i])) for i in best), nothing][:2]
-        label = given.get(os.path.realpath(path))
-        # A classifier without p-values has NaN.
-        has_label = not p_value <= alpha if label is None else label != ""
+        probabilities, p_value = next(predictions)
+        best = np.argsort(-probabilities, kind="stable")[:2].tolist()
+        first, second = [*((classes[i], float(probabilities[i])) for i in best), nothing][:2]
+        _, label = given.get(os.path.realpath(path), (path, None))
         if label is not None:
-            first = (label, 1.0) if has_label else nothing
-            second = nothing
-        elif not has_label:
+            first, second = (label, 1.0) if label else nothing, nothing
+        elif p_value <= alpha:  # not NaN, of a classifier without p-values
             first, second = nothing, first
-        yield path, *first, *second, float(p_value), "" if has_label else NONE_OF_THESE
+        yield path, *first, *second, float(p_value), NONE_OF_THESE if first is nothing else ""
 
 
-def write_table(table, path, *, separator=",", decimal="."):
-    """Write a table of `predict_folder`. The ending of the name decides the kind of the file, one of `WRITERS`."""
-    columns = {name: [plain(value) for value in table[name]] for name in COLUMNS}
+def was_read(row):
+    return row["problem"] in ("", NONE_OF_THESE)
+
+
+def counted(rows):
+    """Text that counts the files, and the rows of images that could not be read."""
+    skipped = [row for row in rows if not was_read(row) and is_image(Path(row["path"]))]
+    problems = [row["problem"] for row in rows]
+    counts = {
+        "files labelled": problems.count(""),
+        "of none of the classes": problems.count(NONE_OF_THESE),
+        "skipped": len(skipped),
+    }
+    counts["no image"] = len(rows) - sum(counts.values())
+    return ", ".join(f"{n} {kind}" for kind, n in counts.items() if n), skipped
+
+
+def write_table(rows, path, *, separator=",", decimal="."):
+    """Write a table. The ending of the name decides the kind of the file, one of `WRITERS`."""
+    rows = [{name: plain(value) for name, value in row.items()} for row in rows]
     with new_file(path) as unfinished:
-        WRITERS[Path(path).suffix.lower()](columns, unfinished, separator, decimal)
+        WRITERS[Path(path).suffix.lower()](rows, unfinished, separator, decimal)
 
 
 def plain(value):
@@ -215,45 +228,44 @@ def plain(value):
     return None if value is None or value != value else value
 
 
-def _to_csv(columns, path, separator, decimal):
+def _to_csv(rows, path, separator, decimal):
     # The mark at the beginning tells Excel that the file is UTF-8.
     with open(path, "w", newline="", encoding="utf-8-sig") as file:
         writer = csv.writer(file, delimiter=separator)
         writer.writerow(COLUMNS.values())
-        for name in NUMBERS:
-            texts = ("" if value is None else f"{value:.4f}" for value in columns[name])
-            columns[name] = [text.replace(".", decimal) for text in texts]
-        writer.writerows(zip(*map(_as_text, columns.values())))
+        for row in rows:
+            numbers = {name: f"{row[name]:.4f}" for name in NUMBERS if row[name] is not None}
+            row |= {name: text.replace(".", decimal) for name, text in numbers.items()}
+            writer.writerow(map(_no_formula, row.values()))
 
 
-def _to_excel(columns, path, separator, decimal):
+def _to_excel(rows, path, separator, decimal):
     import pandas
 
-    named = {COLUMNS[name]: _as_text(values) for name, values in columns.items()}
+    rows = [{COLUMNS[name]: _no_formula(value) for name, value in row.items()} for row in rows]
     # The workbook is made in memory. On a full disk, its archive would try to close a second time.
     workbook = io.BytesIO()
-    pandas.DataFrame(named).to_excel(workbook, index=False, float_format="%.4f", engine="openpyxl")
+    pandas.DataFrame(rows).to_excel(workbook, index=False, float_format="%.4f", engine="openpyxl")
     path.write_bytes(workbook.getvalue())
 
 
-def _to_parquet(columns, path, separator, decimal):
+def _to_parquet(rows, path, separator, decimal):
     import pandas
 
-    pandas.DataFrame(columns).to_parquet(path, index=False)
+    pandas.DataFrame(rows).to_parquet(path, index=False)
 
 
-def _to_json_lines(columns, path, separator, decimal):
+def _to_json_lines(rows, path, separator, decimal):
     with open(path, "w", encoding="utf-8") as file:
-        for row in zip(*columns.values()):
-            file.write(json.dumps(dict(zip(columns, row)), ensure_ascii=False, default=str) + "\n")
+        for row in rows:
+            file.write(json.dumps(row, ensure_ascii=False, default=str) + "\n")
 
 
-def _as_text(values):
+def _no_formula(value):
     """Text that is no formula in a spreadsheet, and has no control characters, which Excel refuses."""
-    formula, control = re.compile(f"^{FORMULA}"), re.compile(r"[\x00-\x08\x0b-\x1f]")
-    return [
-        formula.sub("'", control.sub("?", value)) if isinstance(value, str) else value for value in values
-    ]
+    if not isinstance(value, str):
+        return value
+    return re.sub(f"^{FORMULA}", "'", re.sub(r"[\x00-\x08\x0b-\x1f]", "?", value))
 
 
 WRITERS = {".csv": _to_csv, ".xlsx": _to_excel, ".parquet": _to_parquet, ".jsonl": _to_json_lines}

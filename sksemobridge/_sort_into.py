@@ -14,22 +14,19 @@ def is_of_copies(folder):
     return (folder / COPIES_MARK).exists() or not folder.exists() or not any(folder.iterdir())
 
 
-def sort_into(table, folder, min_probability):
+def sort_into(rows, folder, min_probability):
     """Copy images into a sub-folder for each label, and return how many were copied."""
     if is_of_copies(folder):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / COPIES_MARK).touch()
-    labels = {label for label, problem in zip(table["label"], table["problem"]) if not problem}
-    copied, names = 0, folder_names(sorted(labels, key=str))
-    columns = (table[name] for name in ("path", "label", "probability", "problem"))
-    for path, label, probability, problem in zip(*columns):
-        if problem or probability < min_probability:
-            continue
-        target = _free_name(Path(path), folder / names[label])
-        if target is not None:
+    labelled = [row for row in rows if not row["problem"]]
+    copied, names = 0, folder_names(sorted({row["label"] for row in labelled}, key=str))
+    for row in labelled:
+        target = _free_name(Path(row["path"]), folder / names[row["label"]])
+        if target is not None and row["probability"] >= min_probability:
             target.parent.mkdir(parents=True, exist_ok=True)
             try:
-                shutil.copy2(path, target)
+                shutil.copy2(row["path"], target)
             except BaseException:
                 target.unlink(missing_ok=True)
                 raise

@@ -7,14 +7,13 @@ import os
 import sys
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from sklearn.base import clone
 
 from ._evaluation import ShotEvaluation, evaluate_shots
-from ._folder_table import embed_readable
+from ._folder_table import embed_readable, was_read
 from ._pipeline import SeMoBridgePipeline, make_semobridge_pipeline
 from ._user_tables import puzzling_names, read_corrections, read_names
 from ._utils.validation import listed
@@ -25,8 +24,8 @@ from .datasets import load_image_folder
 class UserShots:
     """The readable shots (`paths` and `labels (n,)`, `embeddings (n, D)`), and the pipeline that was fitted to them.
 
-    `corrections` maps paths to labels by a person. An empty label means none of the classes. If there are corrections,
-    `uncorrected` is a classifier that was fitted to the folder alone. `n_skipped` shots cannot be read.
+    `corrections` are those of `read_corrections`. If there are any, `uncorrected` is a classifier that was fitted to the
+    folder alone. `n_skipped` shots cannot be read.
     """
 
     pipeline: SeMoBridgePipeline
@@ -34,14 +33,9 @@ class UserShots:
     labels: Any
     embeddings: Any
     evaluation: ShotEvaluation
-    corrections: dict[str, str] = field(default_factory=dict)
+    corrections: dict[str, tuple[str, str]] = field(default_factory=dict)
     uncorrected: Any = None
     n_skipped: int = 0
-
-    @cached_property
-    def given(self):
-        """The corrections by real path."""
-        return {os.path.realpath(path): label for path, label in self.corrections.items()}
 
     def best_other(self):
         """The most probable class of each shot apart from its label, by a model without the shot."""
@@ -49,18 +43,16 @@ class UserShots:
         others[self.evaluation.classes == self.labels[:, None]] = -1
         return self.evaluation.classes[others.argmax(axis=1)]
 
-    def summary(self, paths, embeddings):
-        """Text with the accuracy on the shots, the doubtful shots, and the changes by the corrections.
-
-        `paths` and `embeddings` are those of the images that get labels.
-        """
+    def summary(self, rows, embeddings):
+        """Text on the shots, and on what the corrections change in the results of `label_files`."""
         other = self.best_other()
         doubtful = [
             f"{self.paths[i]} ({self.labels[i]}, looks like {other[i]})" for i in self.evaluation.doubtful
         ]
         text = f"{self.evaluation}{_after_colon(doubtful)}"
-        if self.uncorrected is not None and len(paths):
-            others = np.array([os.path.realpath(path) not in self.given for path in paths])
+        if self.uncorrected is not None and len(embeddings):
+            read = [os.path.realpath(row["path"]) for row in rows if was_read(row)]
+            others = np.array([path not in self.corrections for path in read])
             before, after = self.uncorrected.predict(embeddings), self.pipeline[-1].predict(embeddings)
             changed = others & (before != after)
             changes = Counter(zip(before[changed], after[changed])).most_common()
@@ -78,17 +70,17 @@ def learn(folder, model, names_file, corrections_file, *, cache, alpha):
     class can be read.
     """
     found = load_image_folder(folder)
-    paths, folder_labels = list(found.paths), found.target_names[found.target]
-    labels, corrections = folder_labels.tolist(), {}
+    folder_classes, folder_labels = found.target_names.tolist(), found.target_names[found.target]
+    paths, labels, corrections = found.paths.tolist(), folder_labels.tolist(), {}
     if corrections_file is not None:
-        corrections = read_corrections(corrections_file, found.target_names.tolist())
+        corrections = read_corrections(corrections_file, folder_classes)
         _correct(paths, labels, corrections)
     classes = sorted({*labels} - {""})
     if not classes:
         raise ValueError("--corrections: they remove all shots, so there is nothing to learn from")
     if len(classes) == 1 and not alpha:
         why = f"--shots: {folder!r} has one sub-folder"
-        if len(found.target_names) > 1:
+        if len(folder_classes) > 1:
             why = "--corrections: they leave one class"
         raise ValueError(
             f"{why}, and all images would be labelled {classes[0]!r}. Give the folder whose sub-folders are the "
@@ -96,15 +88,22 @@ def learn(folder, model, names_file, corrections_file, *, cache, alpha):
         )
     name_params = {}
     if names_file is not None:
-        name_params = read_names(names_file, sorted({*classes, *found.target_names}))
+        name_params = read_names(names_file, sorted({*classes, *folder_classes}))
     pipeline = make_semobridge_pipeline(*model, encoder_params={"cache": cache}, **name_params)
-    readable, paths, labels, embeddings = _embed(pipeline[0], paths, labels, found.target_names)
+    embeddings, problems = embed_readable(pipeline[0], paths, progress=True)
+    for path, problem in problems.items():
+        say(f"Skipped the shot {path}: {problem}.")
+    is_readable = np.array([path not in problems for path in paths])
+    paths, labels = (np.array(values, dtype=object)[is_readable] for values in (paths, labels))
+    if lost := sorted({*classes} - {*labels}):
+        option = "--shots" if {*lost} <= {*folder_classes} else "--corrections"
+        raise ValueError(f"{option}: no image of these classes can be read: {', '.join(lost)}")
     uncorrected = None
     if corrections:
         # `_correct` only appends, so the shots of the folder come first.
-        folder_rows = readable[: len(folder_labels)]
-        if folder_rows.any():
-            uncorrected = clone(pipeline[-1]).fit(embeddings[: folder_rows.sum()], folder_labels[folder_rows])
+        folder_labels = folder_labels[is_readable[: len(folder_labels)]]
+        if len(folder_labels):
+            uncorrected = clone(pipeline[-1]).fit(embeddings[: len(folder_labels)], folder_labels)
         kept = labels != ""
         paths, labels, embeddings = paths[kept], labels[kept], embeddings[kept]
     if 0 < alpha < 1 / (len(labels) + 1):
@@ -113,14 +112,15 @@ def learn(folder, model, names_file, corrections_file, *, cache, alpha):
     pipeline[-1].fit(embeddings, labels)
     evaluation = evaluate_shots(pipeline[-1], embeddings, labels)
     # A label by a person is not doubtful.
-    by_a_person = {os.path.realpath(path) for path in corrections}
-    doubtful = [row for row in evaluation.doubtful if os.path.realpath(paths[row]) not in by_a_person]
+    doubtful = [row for row in evaluation.doubtful if os.path.realpath(paths[row]) not in corrections]
     evaluation = replace(evaluation, doubtful=np.array(doubtful, dtype=np.intp))
-    _say_puzzling(name_params.get("class_names", dict(zip(classes, classes))), model[0])
+    puzzling = puzzling_names(name_params.get("class_names", dict(zip(classes, classes))).values(), model[0])
+    if puzzling:
+        known = f"Note: Names that the model may not know ({len(puzzling)}): {listed(puzzling)}."
+        say(f"{known} --names gives these classes other names, such as English ones.")
     if pipeline[-1].blend_["trust"] < 0.5:
         say("Note: The shots show that the names of the classes say little to the model. Try other --names.")
-    n_skipped = np.count_nonzero(~readable)
-    return UserShots(pipeline, paths, labels, embeddings, evaluation, corrections, uncorrected, n_skipped)
+    return UserShots(pipeline, paths, labels, embeddings, evaluation, corrections, uncorrected, len(problems))
 
 
 def _correct(paths, labels, corrections):
@@ -128,9 +128,9 @@ def _correct(paths, labels, corrections):
     rows, counts, known = defaultdict(list), Counter(), set(labels)
     for i, path in enumerate(paths):
         rows[os.path.realpath(path)].append(i)
-    for path, label in corrections.items():
+    for real, (path, label) in corrections.items():
         # There are several if links lead to the file.
-        same = rows[os.path.realpath(path)]
+        same = rows[real]
         if same:
             kind = "confirmed" if all(labels[i] == label for i in same) else "other label"
             counts[kind if label else "taken back"] += 1
@@ -147,38 +147,6 @@ def _correct(paths, labels, corrections):
     for kind, classes in (("New classes", now - known), ("Classes without shots", known - now)):
         if classes:
             say(f"Note: {kind} by the corrections: {', '.join(sorted(classes))}")
-
-
-def _embed(encoder, paths, labels, folder_classes):
-    """Which shots can be read `(n,)`, and their paths, labels and embeddings. The others are printed.
-
-    It is a ValueError if a class has none. `folder_classes` are those that the folder has.
-    """
-    embeddings, problems = embed_readable(encoder, paths, progress=True)
-    for path, problem in problems.items():
-        say(f"Skipped the shot {path}: {problem}.")
-    readable = np.array([path not in problems for path in paths])
-    paths, readable_labels = (np.array(values, dtype=object)[readable] for values in (paths, labels))
-    lost = sorted(set(labels) - set(readable_labels) - {""})
-    if lost:
-        option = "--shots" if set(lost) <= set(folder_classes) else "--corrections"
-        raise ValueError(f"{option}: no image of these classes can be read: {', '.join(lost)}")
-    return readable, paths, readable_labels, embeddings
-
-
-def _say_puzzling(names, model_name):
-    """Print names of classes that the model may not know."""
-    import open_clip
-
-    try:
-        text = (open_clip.get_model_config(model_name) or {}).get("text_cfg", {})
-    # All embeddings came from the cache, and the model is no longer on this machine. A hint must not stop the run.
-    except OSError:
-        return
-    puzzling = puzzling_names(names.values(), is_english="hf_tokenizer_name" not in text)
-    if puzzling:
-        known = f"Note: Names that the model may not know ({len(puzzling)}): {listed(puzzling)}."
-        say(f"{known} --names gives these classes other names, such as English ones.")
 
 
 def _after_colon(items):

@@ -18,13 +18,15 @@ def read_names(path, folders):
     names = {folder: as_words(folder) for folder in folders}
     prompts, named = {}, set()
     for number, (cell, *words) in enumerate(_read_rows("--names", path)):
-        folder, words = _class(cell, folders), [word.strip() for word in words]
+        folder = _class(cell, folders)
         if folder in named:
             raise ValueError(f"--names: {path!r} names {folder!r} twice; delete one of the lines")
         if folder in names:
             named.add(folder)
-            names[folder] = next(filter(None, words[:1]), names[folder])
-            prompts |= {folder: own} if (own := list(filter(None, words[1:]))) else {}
+            name, *own = map(str.strip, words or [""])
+            names[folder] = name or names[folder]
+            if any(own):
+                prompts[folder] = list(filter(None, own))
         elif number:
             raise ValueError(f"--names: {path!r} names {folder!r}, which is no class ({', '.join(folders)})")
         elif folder.lower() != "folder":
@@ -38,7 +40,7 @@ def read_names(path, folders):
 
 
 def read_corrections(path, folders):
-    """Labels by a person, as a dict from paths of images. An empty label means none of the classes."""
+    """Real paths to `(path as in the table, label by a person)`. An empty label means none of the classes."""
     corrections, lost, several = {}, [], []
     for number, (image, *rest) in enumerate(_read_rows("--corrections", path)):
         label, *more = rest or [""]
@@ -56,10 +58,10 @@ def read_corrections(path, folders):
         if file is None:
             lost.append(image)
             continue
-        real, label = os.path.realpath(file), _class(label, folders)
-        if corrections.setdefault(real, (file, label))[1] != label:
+        real, correction = os.path.realpath(file), (file, _class(label, folders))
+        if corrections.setdefault(real, correction)[1] != correction[1]:
             several.append(file)
-        corrections[real] = file, label
+        corrections[real] = correction
     if lost:
         raise ValueError(
             f"--corrections: {path!r} names files that are not there ({len(lost)}), such as {lost[0]!r}. Run the "
@@ -70,7 +72,7 @@ def read_corrections(path, folders):
             f"--corrections: {path!r} has several labels for a file ({len(several)}), such as {several[0]!r}. The last "
             "counts."
         )
-    return dict(corrections.values())
+    return corrections
 
 
 def _class(text, folders):
@@ -84,8 +86,16 @@ def _plain(text):
     return as_words(normalize("NFC", text)).strip()
 
 
-def puzzling_names(names, *, is_english):
+def puzzling_names(names, model_name):
     """Names without a word, and for models that read only English also names with other letters."""
+    import open_clip
+
+    try:
+        text_config = (open_clip.get_model_config(model_name) or {}).get("text_cfg", {})
+    # All embeddings came from the cache, and the model is no longer on this machine. A hint must not stop the run.
+    except OSError:
+        return []
+    is_english = "hf_tokenizer_name" not in text_config
     return [
         name
         for name in names

@@ -20,6 +20,7 @@ from sksemobridge import (  # noqa: E402
     Training,
     ZeroShotClassifier,
 )
+from sksemobridge._command import main  # noqa: E402
 
 from .user_folder import fill  # noqa: E402
 
@@ -230,3 +231,17 @@ def place(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
     return fill(tmp_path)
+
+
+@pytest.fixture
+def label(place, capsys):
+    """Runs `sksemobridge label` with arguments in one text. Gives its status, and what it said."""
+
+    def run(arguments):
+        try:
+            status = main(["label", *arguments.split()])
+        except SystemExit as ended:
+            status = ended.code
+        return status, capsys.readouterr().err
+
+    return run

@@ -18,7 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sksemobridge import CLIPImageEncoder, make_semobridge_pipeline, predict_folder
-from sksemobridge._folder_table import WRITERS, write_table
+from sksemobridge._folder_table import WRITERS, label_files, write_table
 
 from .user_folder import COLUMNS, cells_of, fitted_to_shots
 from .versions import needs_sklearn
@@ -112,7 +112,7 @@ def test_names_that_are_no_text_cost_no_row(pipeline):
     assert (table["label"].notna().sum(), table["probability"].dtype) == (6, float)
     assert os.path.exists(table["path"].iloc[-1])
     for kind in sorted(WRITERS):
-        write_table(table, f"a{kind}")
+        write_table(table.to_dict("records"), f"a{kind}")
         assert READERS[kind](f"a{kind}").iloc[:, 0].str.contains(r"m\udce9r", regex=False).sum() == 4
 
 
@@ -143,7 +143,7 @@ def test_without_pandas_the_columns_are_lists(pipeline, predicted, without):
     with pytest.raises(AttributeError, match="has no 'to_csv'.*pip install pandas"):
         table.to_csv("a.csv")
     for kind in (".csv", ".jsonl"):
-        write_table(table, f"a{kind}")
+        write_table(label_files(pipeline, "photos", progress=False)[0], f"a{kind}")
         assert Path(f"a{kind}").exists()
 
 
@@ -167,7 +167,7 @@ READERS = {
 
 
 @pytest.fixture
-def table(tmp_path, monkeypatch):
+def rows(tmp_path, monkeypatch):
     """Three files: with a label, of none of the classes, and broken."""
     monkeypatch.chdir(tmp_path)
     nan = float("nan")
@@ -176,24 +176,24 @@ def table(tmp_path, monkeypatch):
         ("=cmd|' /C calc'!A0.png", None, nan, "@home", 0.5, 0.0, "none of these"),
         ("-2+3.png", None, nan, None, nan, nan, "the file\x07 is empty"),
     ]
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return [dict(zip(COLUMNS, row)) for row in rows]
 
 
-def test_a_csv_opens_in_a_spreadsheet(table):
-    write_table(table, "a.csv")
+def test_a_csv_opens_in_a_spreadsheet(rows):
+    write_table(rows, "a.csv")
     assert Path("a.csv").read_bytes().startswith("\ufeffFile,Label,Probability,".encode())
     _, vogel, none, broken = cells_of("a.csv")
     assert vogel == ["photos/Vögel/1.png", "Vögel", "0.1235", "'=1+1", "0.1000", "0.3333", ""]
     assert none[:5] == ["'=cmd|' /C calc'!A0.png", "", "", "'@home", "0.5000"]
     assert broken == ["'-2+3.png", "", "", "", "", "", "the file? is empty"]
     # As in other countries.
-    write_table(table, "b.csv", separator=";", decimal=",")
+    write_table(rows, "b.csv", separator=";", decimal=",")
     assert cells_of("b.csv", ";")[1][2] == "0,1235"
 
 
-def test_a_workbook_of_excel(table):
-    write_table(table, "a.xlsx")
-    write_table(table, "a.csv")
+def test_a_workbook_of_excel(rows):
+    write_table(rows, "a.xlsx")
+    write_table(rows, "a.csv")
     header, first, none, _ = openpyxl.load_workbook("a.xlsx").active.iter_rows()
     assert [cell.value for cell in header] == cells_of("a.csv")[0]
     expected = ["photos/Vögel/1.png", "Vögel", 0.1235, "'=1+1", 0.1, 0.3333, None]
@@ -202,17 +202,17 @@ def test_a_workbook_of_excel(table):
 
 
 @pytest.mark.parametrize("kind", [".parquet", ".jsonl"])
-def test_a_table_for_programs_keeps_its_values(table, kind):
-    write_table(table, f"a{kind}")
+def test_a_table_for_programs_keeps_its_values(rows, kind):
+    write_table(rows, f"a{kind}")
     read = READERS[kind](f"a{kind}")
-    read, expected = (frame.astype(object).where(frame.notna(), None) for frame in (read, table))
+    read, expected = (frame.astype(object).where(frame.notna(), None) for frame in (read, pd.DataFrame(rows)))
     assert read.to_dict("list") == expected.to_dict("list")
 
 
 @pytest.mark.parametrize("kind", sorted(WRITERS))
-def test_a_full_disk_leaves_no_table(table, monkeypatch, kind):
+def test_a_full_disk_leaves_no_table(rows, monkeypatch, kind):
     no_space = OSError(errno.ENOSPC, "No space left on device")
     monkeypatch.setattr(os, "fsync", Mock(side_effect=no_space))
     with pytest.raises(OSError, match=rf"'a{kind}' could not be written: .*No space left"):
-        write_table(table, f"a{kind}")
+        write_table(rows, f"a{kind}")
     assert list(Path().iterdir()) == []

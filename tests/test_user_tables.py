@@ -7,64 +7,67 @@ import pytest
 from sksemobridge._user_tables import puzzling_names, read_corrections, read_names
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def photos(tmp_path, monkeypatch):
     """A folder with pictures of names that a table must quote."""
     monkeypatch.chdir(tmp_path)
-    names = ["1.png", "a,b.png", "two\nlines.png", " space.png", "=1+1.png", "'quoted.png", "'=2.png"]
-    for name in names:
+    for name in ("1.png", "a,b.png", "two\nlines.png", " space.png", "=1+1.png", "'quoted.png", "'=2.png"):
         Path(name).touch()
-    return names
+
+
+def corrections(text, folders=()):
+    Path("corrections.csv").write_bytes(text.encode("utf-8-sig"))
+    return dict(read_corrections("corrections.csv", folders).values())
+
+
+def names(content, folders):
+    Path("names.csv").write_bytes(content)
+    return read_names("names.csv", folders)
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
 @pytest.mark.parametrize("header", ["path,label\r\n", "File, Label\r\n", ""])
-def test_corrections_are_labels_by_path(photos, separator, header):
+def test_corrections_are_labels_by_path(separator, header):
     text = header + '1.png,bird\r\n"a,b.png",\r\n"two\nlines.png",fruit\r\n\r\n'
     text += ' space.png," clock "\r\n1.png,bird\r\n'
     if separator != ",":
         text = text.replace("a,b", "a/b").replace(",", separator).replace("a/b", "a,b")
-    Path("corrections.csv").write_bytes(text.encode("utf-8-sig"))
     expected = {"1.png": "bird", "a,b.png": "", "two\nlines.png": "fruit", " space.png": "clock"}
-    assert read_corrections("corrections.csv", ["bird", "clock"]) == expected
+    assert corrections(text, ["bird", "clock"]) == expected
 
 
-def test_an_empty_name_of_a_table_is_no_folder():
-    for read in (read_names, read_corrections):
-        with pytest.raises(FileNotFoundError):
-            read("", ["bird"])
+@pytest.mark.parametrize("read", [read_names, read_corrections])
+def test_an_empty_name_of_a_table_is_no_folder(read):
+    with pytest.raises(FileNotFoundError):
+        read("", ["bird"])
 
 
-def test_what_was_made_safe_for_a_spreadsheet_is_read_as_it_was(photos):
-    Path("corrections.csv").write_text("path,label\n'=1+1.png,'=bird\n'quoted.png,'clock\n''=2.png,''=bird\n")
+def test_what_was_made_safe_for_a_spreadsheet_is_read_as_it_was():
     expected = {"=1+1.png": "=bird", "'quoted.png": "'clock", "'=2.png": "'=bird"}
-    assert read_corrections("corrections.csv", []) == expected
+    assert corrections("'=1+1.png,'=bird\n'quoted.png,'clock\n''=2.png,''=bird\n") == expected
 
 
 @pytest.mark.parametrize(
     ("label", "folder"),
     [("V\u00f6gel", "Vo\u0308gel"), ("sea bird", "sea_bird"), ("bird", "bird "), (" a", "a")],
 )
-def test_a_class_is_known_in_any_spelling(photos, label, folder):
-    Path("corrections.csv").write_text(f"1.png,{label}\n", encoding="utf-8")
-    assert read_corrections("corrections.csv", [folder, "a"]) == {"1.png": folder}
-    assert read_corrections("corrections.csv", [folder, label]) == {"1.png": label}
+def test_a_class_is_known_in_any_spelling(label, folder):
+    assert corrections(f"1.png,{label}", [folder, "a"]) == {"1.png": folder}
+    assert corrections(f"1.png,{label}", [folder, label]) == {"1.png": label}
 
 
-def test_a_file_is_known_in_either_spelling_of_its_letters(photos):
+def test_a_file_is_known_in_either_spelling_of_its_letters():
     file, other = "Vo\u0308gel.png", "V\u00f6gel.png"
     Path(file).touch()
-    Path("corrections.csv").write_text(f"{other},bird\n", encoding="utf-8")
-    ((found, label),) = read_corrections("corrections.csv", []).items()
+    ((found, label),) = corrections(f"{other},bird").items()
     assert Path(found).samefile(file)
     assert label == "bird"
 
 
-def test_several_labels_for_a_file_are_said_and_the_last_counts(photos):
+def test_several_labels_for_a_file_are_said_and_the_last_counts():
     again = Path("1.png").absolute()
-    Path("corrections.csv").write_text(f"1.png,bird\n{again},fruit\n1.png,clock\n")
     with pytest.warns(UserWarning, match=r"several labels for a file \(2\), such as .*1.png'"):
-        assert read_corrections("corrections.csv", []) == {"1.png": "clock"}
+        assert corrections(f"1.png,bird\n{again},fruit\n1.png,clock\n") == {"1.png": "clock"}
 
 
 @pytest.mark.parametrize(
@@ -76,28 +79,25 @@ def test_several_labels_for_a_file_are_said_and_the_last_counts(photos):
         ("path,label\n1.png,bird\ngone.png,bird\n", r"that are not there \(1\), such as 'gone.png'"),
     ],
 )
-def test_a_list_of_corrections_that_does_not_fit_is_refused(photos, text, message):
-    Path("corrections.csv").write_text(text)
+def test_a_list_of_corrections_that_does_not_fit_is_refused(text, message):
     with pytest.raises(ValueError, match=message):
-        read_corrections("corrections.csv", [])
+        corrections(text)
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
 @pytest.mark.parametrize("header", [["Folder", "Name", "Prompts"], None])
-def test_names_are_the_words_of_a_table(photos, separator, header):
+def test_names_are_the_words_of_a_table(separator, header):
     rows = [["V\u00f6gel_hier", "bird", ""], ["fruit", "", "an apple.", "a pear."]]
     text = "\n".join(separator.join(row) for row in [header, *rows] if row)
-    Path("names.csv").write_text(text, encoding="utf-8-sig")
-    words = read_names("names.csv", ["Vo\u0308gel_hier", "clock", "fruit"])
+    words = names(text.encode("utf-8-sig"), ["Vo\u0308gel_hier", "clock", "fruit"])
     assert list(words["class_names"].values()) == ["bird", "clock", "fruit"]
     of_fruit, of_bird, of_clock = words["prompts"].values()
     assert [text.replace("bird", "clock") for text in of_bird] == of_clock
     assert of_fruit == ["an apple.", "a pear."]
 
 
-def test_names_alone_keep_the_usual_prompts(photos):
-    Path("names.csv").write_text("bird,animal")
-    assert read_names("names.csv", ["bird"]) == {"class_names": {"bird": "animal"}, "prompts": "auto"}
+def test_names_alone_keep_the_usual_prompts():
+    assert names(b"bird,animal", ["bird"]) == {"class_names": {"bird": "animal"}, "prompts": "auto"}
 
 
 @pytest.mark.parametrize(
@@ -111,13 +111,12 @@ def test_names_alone_keep_the_usual_prompts(photos):
         (b"bird," + b"b" * 200_000, "no table in UTF-8"),
     ],
 )
-def test_a_table_of_names_that_does_not_fit_is_refused(photos, content, message):
-    Path("names.csv").write_bytes(content)
+def test_a_table_of_names_that_does_not_fit_is_refused(content, message):
     with pytest.raises(ValueError, match=message):
-        read_names("names.csv", ["bird", "clock"])
+        names(content, ["bird", "clock"])
 
 
 def test_names_that_hold_no_word_puzzle():
-    names = ["golden retriever", "boeing 747", "A113", "n02099601", "7", "x", "t-shirt", "Vögel", "鳥"]
-    assert puzzling_names(names, is_english=False) == ["A113", "n02099601", "7", "x", "鳥"]
-    assert puzzling_names(names, is_english=True) == ["A113", "n02099601", "7", "x", "Vögel", "鳥"]
+    known = ["golden retriever", "boeing 747", "A113", "n02099601", "7", "x", "t-shirt", "Vögel", "鳥"]
+    assert puzzling_names(known, "xlm-roberta-base-ViT-B-32") == ["A113", "n02099601", "7", "x", "鳥"]
+    assert puzzling_names(known, "ViT-B-16") == ["A113", "n02099601", "7", "x", "Vögel", "鳥"]

@@ -9,8 +9,8 @@ from PIL import Image
 from sksemobridge import make_semobridge_pipeline
 from sksemobridge.datasets import load_emoji, load_image_folder
 
-MODEL = ["--model", "mini", "--pretrained", "bundled"]
-LABEL = ["label", "photos", "--shots", "shots", *MODEL]
+# Arguments of the command.
+SHOTS = "photos --shots shots --model mini"
 CLASSES = ("bird", "clock", "fruit")
 COLUMNS = ["path", "label", "probability", "runner_up", "runner_up_probability", "p_value", "problem"]
 
@@ -45,7 +45,7 @@ def save(picture, path):
 def link(target, path):
     """Make a link, or skip the test where this machine makes none."""
     try:
-        Path(path).symlink_to(target)
+        Path(path).symlink_to(target, target_is_directory=Path(target).is_dir())
     except OSError:
         pytest.skip("this machine makes no links")
 

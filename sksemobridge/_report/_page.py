@@ -20,7 +20,7 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.utils import check_consistent_length, check_scalar, column_or_1d
 
 from .._evaluation import evaluate_shots
-from .._folder_table import NONE_OF_THESE, image_pipeline, label_files, plain
+from .._folder_table import counted, image_pipeline, label_files, plain, was_read
 from .._user_shots import UserShots
 from .._utils.files import new_file
 from ..encoders._pictures import ImageReadError, decode, fetch
@@ -90,35 +90,27 @@ def write_report(
         of_shots = estimator[0].transform(shots)
         evaluation = evaluate_shots(estimator[1:], of_shots, y_shots)
         user_shots = UserShots(estimator, shots, y_shots, of_shots, evaluation)
-    table, paths, embeddings = label_files(estimator, folder, alpha=alpha, progress=progress)
-    report(path, folder, estimator.classes_, table, paths, embeddings, user_shots, n_thumbnails, progress)
+    rows, embeddings = label_files(estimator, folder, alpha=alpha, progress=progress)
+    report(path, folder, estimator.classes_, rows, embeddings, user_shots, n_thumbnails, progress)
 
 
-def report(
-    path, folder, classes, table, paths, embeddings, user_shots, n_thumbnails=N_THUMBNAILS, progress=True
-):
+def report(path, folder, classes, rows, embeddings, user_shots, n_thumbnails=N_THUMBNAILS, progress=True):
     """Write a page from the results of `label_files`, and from `UserShots` or None.
 
     The first `n_thumbnails` pictures, in the order of doubt, are in the page. The others are read from their files.
     """
     from tqdm.contrib.concurrent import thread_map  # the package is imported without it
 
-    data = page_data(table, classes, paths, embeddings, user_shots)
-    wanted = list(dict.fromkeys(item["file"] for item in _in_order(data)))[:n_thumbnails]
+    data = _page_data(classes, rows, embeddings, user_shots)
+    wanted = list(dict.fromkeys(item["path"] for item in _in_order(data)))[:n_thumbnails]
     small = dict(zip(wanted, thread_map(thumbnail, wanted, desc="thumbnails", disable=not progress)))
     place = Path(path).absolute().parent
     for item in [*data["pictures"], *data["shots"]]:
-        file = item.pop("file")
-        item |= {"thumbnail": small.get(file), "address": address(file, place)}
-    n_none = table["problem"].count(NONE_OF_THESE)
-    n_unread = len(table["problem"]) - len(paths)
-    summary = f"Pictures: {len(paths) - n_none} with a label"
-    if n_none:
-        summary += f", {n_none} of none of the classes"
-    if n_unread:
-        summary += f", {n_unread} not read"
+        file = item["path"]
+        item |= {"path": plain(file), "thumbnail": small.get(file), "address": address(file, place)}
+    summary, _ = counted(rows)
     if user_shots is not None:
-        summary += f"\n{user_shots.summary(paths, embeddings)}"
+        summary += f"\n{user_shots.summary(rows, embeddings)}"
     environment = Environment(loader=PackageLoader(__package__, "."), autoescape=True)
     page = environment.get_template("page.html").render(
         # Names of files may be no text.
@@ -132,40 +124,34 @@ def report(
         unfinished.write_text(page, encoding="utf-8")
 
 
-def page_data(table, classes, paths, embeddings, user_shots):
-    """What the page shows, as plain lists and mappings: pictures, shots, rows of the doubtful shots, and corrections.
-
-    `table` are the columns of `predict_folder`, `paths` and `embeddings (n, D)` those of the pictures that could be
-    read, and `user_shots` a `UserShots` or None.
-    """
-    closest, given, readable = {}, {}, set(paths)
+def _page_data(classes, rows, embeddings, user_shots):
+    """What the page shows, as plain lists and mappings: pictures, shots, rows of the doubtful shots, and corrections."""
     data = {"classes": [str(label) for label in classes], "shots": [], "doubtful": [], "corrections": {}}
+    closest, corrections = {}, {}
     if user_shots is not None:
-        closest, given = _closest(paths, embeddings, user_shots), user_shots.given
+        closest, corrections = _closest(rows, embeddings, user_shots), user_shots.corrections
         others, label_proba = user_shots.best_other(), user_shots.evaluation.label_proba.tolist()
-        judged = zip(user_shots.paths, user_shots.labels, others, label_proba)
         data["shots"] = [
-            {"file": path, "path": plain(path), "label": str(label), "likely": str(likely)}
+            {"path": path, "label": str(label), "likely": str(likely)}
             | {"probability": plain(right), "readable": True}
-            for path, label, likely, right in judged
+            for path, label, likely, right in zip(user_shots.paths, user_shots.labels, others, label_proba)
         ]
         data["doubtful"] = user_shots.evaluation.doubtful.tolist()
-        here = {os.path.realpath(path): path for path in [*user_shots.paths, *table["path"]]}
+        here = {os.path.realpath(path): path for path in [*user_shots.paths, *(row["path"] for row in rows)]}
         data["corrections"] = {
-            plain(here.get(os.path.realpath(path), path)): label
-            for path, label in user_shots.corrections.items()
+            plain(here.get(real, path)): label for real, (path, label) in corrections.items()
         }
     data["pictures"] = [
         {name: plain(value) for name, value in row.items()}
         | {
-            "file": row["path"],
+            "path": row["path"],
             "label": _text(row["label"]),
             "runner_up": _text(row["runner_up"]),
-            "readable": row["path"] in readable,
-            "given": os.path.realpath(row["path"]) in given,
+            "readable": was_read(row),
+            "given": os.path.realpath(row["path"]) in corrections,
             "closest": closest.get(row["path"], []),
         }
-        for row in (dict(zip(table, values)) for values in zip(*table.values()))
+        for row in rows
     ]
     return data
 
@@ -174,17 +160,17 @@ def _text(label):
     return None if label is None else str(label)
 
 
-def _closest(paths, embeddings, user_shots):
+def _closest(rows, embeddings, user_shots):
     """Rows of the shots that are closest to each picture, without the picture itself, by path."""
-    if not paths:
+    if not len(embeddings):
         return {}
     # One more than is shown, since a picture may be a shot.
     neighbors = NearestNeighbors(n_neighbors=min(N_CLOSEST + 1, len(user_shots.paths)), metric="cosine")
-    rows = neighbors.fit(user_shots.embeddings).kneighbors(embeddings, return_distance=False)
+    near = neighbors.fit(user_shots.embeddings).kneighbors(embeddings, return_distance=False).tolist()
     real = [os.path.realpath(path) for path in user_shots.paths]
     return {
-        path: [row for row in near.tolist() if real[row] != os.path.realpath(path)][:N_CLOSEST]
-        for path, near in zip(paths, rows)
+        path: [shot for shot in shots if real[shot] != os.path.realpath(path)][:N_CLOSEST]
+        for path, shots in zip([row["path"] for row in rows if was_read(row)], near)
     }
 
 

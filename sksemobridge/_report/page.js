@@ -47,9 +47,10 @@ function describe(item) {
   return [item.given ? `${item.label} (given)` : `${item.label} ${percent(item.probability)}`, second && `or ${second}`];
 }
 
+const parts_of = (article) => (name) => article.querySelector(`.${name}`);
+
 function card(item) {
-  const article = byId("card").content.firstElementChild.cloneNode(true);
-  const part = (name) => article.querySelector(`.${name}`);
+  const article = byId("card").content.firstElementChild.cloneNode(true), part = parts_of(article);
   const link = article.querySelector("a");
   link.href = item.address;
   link.tabIndex = -1;
@@ -98,7 +99,7 @@ const is_wrong = (item) => unsaid.has(item.path)
 
 // Show on a card what was ticked.
 function mark(article, item) {
-  const part = (name) => article.querySelector(`.${name}`);
+  const part = parts_of(article);
   const wrong = is_wrong(item), right = corrections.has(item.path) && !wrong;
   part("right").setAttribute("aria-pressed", right);
   part("wrong").setAttribute("aria-pressed", wrong);
@@ -119,12 +120,10 @@ function offer_classes(select, item) {
   options.push([ANOTHER, "another class …"]);
   select.replaceChildren(...options.map(([value, text]) => new Option(text, value)));
   select.options[0].disabled = true;
-  select.selectedIndex = 0;
-  select.hidden = false;
 }
 
 function toggle_closest(article, item) {
-  const place = article.querySelector(".closest"), button = article.querySelector(".more");
+  const part = parts_of(article), place = part("closest");
   if (!place.childElementCount) {
     for (const shot of item.closest.map((i) => data.shots[i])) {
       const figure = document.createElement("figure"), image = new Image(), caption = document.createElement("figcaption");
@@ -136,7 +135,7 @@ function toggle_closest(article, item) {
     }
   }
   place.hidden = !place.hidden;
-  button.setAttribute("aria-expanded", !place.hidden);
+  part("more").setAttribute("aria-expanded", !place.hidden);
 }
 
 function correct(path, label) {

@@ -39,13 +39,7 @@ def load_emoji() -> Bunch:
     ['arrow', 'arrow']
     """
     with as_file(_DATA / "emoji.npz") as path, np.load(path, allow_pickle=False) as data:
-        return Bunch(
-            images=data["images"],
-            target=data["target"],
-            target_names=data["target_names"],
-            names=data["names"],
-            DESCR=(_DATA / "LICENSES.md").read_text(encoding="utf-8"),
-        )
+        return Bunch(**data, DESCR=(_DATA / "LICENSES.md").read_text(encoding="utf-8"))
 
 
 def load_vocabulary() -> list[str]:

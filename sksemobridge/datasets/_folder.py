@@ -2,6 +2,7 @@
 
 import os
 import warnings
+from collections import defaultdict
 from contextlib import suppress
 from pathlib import Path
 
@@ -82,34 +83,30 @@ def load_image_folder(root: str | os.PathLike[str], *, check: bool = False) -> B
             "with the name of the class. This is for labelled images only: to label a folder of images, give it to "
             "sksemobridge.predict_folder, or to the command `sksemobridge label` as PHOTOS."
         )
-    of_class, others, broken, empty, locked = {}, [], [], [], []
+    of_class = {}
+    passed_over: dict[str, list] = defaultdict(list)
     for folder in folders:
-        files, unread = files_below(folder)
+        files, locked = files_below(folder)
         images = [path for path in files if is_image(path)]
-        others += sorted(set(files).difference(images))
-        locked += unread
+        passed_over["files that are no images"] += sorted(set(files).difference(images))
+        passed_over["folders that may not be read"] += locked
         if images and check:
             problems = {path: problem for path in images if (problem := _problem(path))}
-            broken += [f"{str(path)!r} ({problem})" for path, problem in problems.items()]
+            passed_over["images that cannot be read"] += problems.values()
+            if len(problems) == len(images):
+                raise ValueError(
+                    f"The folder {str(folder)!r} has no readable images: {problems[images[-1]]}."
+                )
             images = [path for path in images if path not in problems]
-            if not images:
-                raise ValueError(f"The folder {str(folder)!r} has no readable images: {broken[-1]}.")
         if images:
             of_class[folder.name] = images
-        elif folder not in unread:
-            empty.append(folder)
+        elif folder not in locked:
+            passed_over["sub-folders without images"].append(folder)
     if not of_class:
-        raise ValueError(
-            f"No sub-folder of {str(parent)!r} has images, such as {str((empty + locked)[0])!r}."
-        )
+        raise ValueError(f"No sub-folder of {str(parent)!r} has images, such as {str(folders[0])!r}.")
     loose = [path for path in entries if path.is_file() and is_image(path)]
-    for kind, found in (
-        ("sub-folders without images", empty),
-        ("images that lie in no sub-folder, and so are of no class", loose),
-        ("files that are no images", others),
-        ("folders that may not be read", locked),
-        ("images that cannot be read", broken),
-    ):
+    passed_over["images that lie in no sub-folder, and so are of no class"] = loose
+    for kind, found in passed_over.items():
         warn_passed_over(parent, kind, found)
     return Bunch(
         paths=np.array([str(path) for images in of_class.values() for path in images], dtype=object),
@@ -151,11 +148,11 @@ def warn_passed_over(folder, kind, found):
 
 
 def _problem(path):
-    """Why an image cannot be read, or None."""
+    """The path of an image that cannot be read, and why, or None."""
     try:
         decode(fetch(path))
     except ImageReadError as error:
-        return str(error)
+        return f"{str(path)!r} ({error})"
     return None
 
 

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 import os
 import re
 import shutil
@@ -13,29 +12,22 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sksemobridge._command import main
 from sksemobridge._report import report as write_page
 
 from ..browser import wait_until
-from ..user_folder import CLASSES, LABEL
+from ..user_folder import CLASSES, SHOTS
 
 HOSTILE = "<img src=x onerror=\"document.title='hurt'\">.png"
 N_CARDS = "document.querySelectorAll('article').length"
-COMMAND = [*LABEL, "--no-cache"]
 
 
-def choose(browser, name, value):
-    browser.run(f"byId('{name}').value = {value!r}; byId('{name}').dispatchEvent(new Event('change'))")
+def change(browser, selector, value, card=0):
+    field = f"document.querySelectorAll({selector!r})[{card}]"
+    browser.run(f"{field}.value = {value!r}; {field}.dispatchEvent(new Event('change'))")
 
 
 def click(browser, selector):
     browser.run(f"document.querySelectorAll({selector!r}).forEach((button) => button.click())")
-
-
-def fill_in(browser, selector, value):
-    """Change a field of the second card; `value` is JavaScript."""
-    field = f"document.querySelectorAll({selector!r})[1]"
-    browser.run(f"{field}.value = {value}; {field}.dispatchEvent(new Event('change'))")
 
 
 def texts(browser, selector):
@@ -60,19 +52,19 @@ def test_the_page_opens_without_an_error_and_fetches_nothing(browser, report):
 def test_pictures_can_be_filtered_and_sorted(browser, report):
     browser.open(report())
     assert texts(browser, "h2") == [f"{name} (2)" for name in ("bird", "clock", "fruit")]
-    choose(browser, "class", 2)
+    change(browser, "#class", 2)
     assert {label.split()[0] for label in texts(browser, "article .label")} == {"clock"}
-    choose(browser, "class", 0)
-    choose(browser, "sort", "doubt")
+    change(browser, "#class", 0)
+    change(browser, "#sort", "doubt")
     shares = [int(re.search(r"\d+", label)[0]) for label in texts(browser, "article .label")]
     assert shares == sorted(shares)
-    choose(browser, "view", "unread")
+    change(browser, "#view", "unread")
     assert texts(browser, "article .label") == ["Not read", "Not read"]
 
 
 def test_right_and_wrong_make_a_list(browser, report):
     browser.open(report())
-    choose(browser, "class", 1)
+    change(browser, "#class", 1)
     first, second = "article:nth-of-type(1) .right", "article:nth-of-type(2) .wrong"
     click(browser, f"{first}, {second}")
     options = [*texts(browser, "article:nth-of-type(2) option")]
@@ -81,18 +73,18 @@ def test_right_and_wrong_make_a_list(browser, report):
     assert corrections(browser) == [["path", "label"], [paths[0], "bird"]]
     assert texts(browser, "#count") == ["1 correction, 1 wrong without a class"]
     for label in ("clock", ""):
-        fill_in(browser, ".choice", json.dumps(label))
+        change(browser, ".choice", label, card=1)
         assert corrections(browser)[2:] == [[paths[1], label]]
-    fill_in(browser, ".choice", "ANOTHER")
+    change(browser, ".choice", "\0another", card=1)
     assert texts(browser, "#count") == ["1 correction, 1 wrong without a class"]
     for label in ('=a, "new" one', "'=a"):
-        fill_in(browser, ".another", json.dumps(label))
+        change(browser, ".another", label, card=1)
         assert corrections(browser)[2:] == [[paths[1], f"'{label}"]]
     assert texts(browser, "#count") == ["2 corrections"]
     click(browser, f"{first}, {second}")
     assert corrections(browser) == [["path", "label"]]
     click(browser, second)
-    choose(browser, "view", "ticked")
+    change(browser, "#view", "ticked")
     assert browser.run("[...document.querySelectorAll('.choice')].map((choice) => choice.hidden)") == [False]
 
 
@@ -132,11 +124,11 @@ def test_the_keyboard_is_enough(browser, report):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such names")
-def test_names_of_files_and_classes_are_text(browser, place):
+def test_names_of_files_and_classes_are_text(browser, label, place):
     shutil.copy("photos/bird.png", Path("photos", HOSTILE))
     shutil.copy("photos/bird.png", "photos/<script>document.title='hurt'<%2Fscript>.png")
     os.rename("shots/fruit", Path("shots", HOSTILE))
-    main([*COMMAND, "--out", "a.csv", "--report", "report.html"])
+    label(f"{SHOTS} --out a.csv --report report.html")
     browser.open(place / "report.html")
     click(browser, ".more, .wrong")
     assert HOSTILE in texts(browser, ".path")
@@ -156,23 +148,18 @@ def test_markup_that_got_in_would_run_nothing(browser, report):
 
 def test_ten_thousand_pictures_are_drawn_as_they_are_scrolled_to(browser, place):
     Image.open("photos/bird.png").save("photos/0.png")
-    n, labels = 10_000, np.array(CLASSES)
-    probability = np.random.default_rng(0).uniform(0.5, 1, size=n)
-    table = {
-        "path": [f"photos/{i}.png" for i in range(n)],
-        "label": labels[np.arange(n) % 3].tolist(),
-        "probability": probability.tolist(),
-        "runner_up": labels[np.arange(1, n + 1) % 3].tolist(),
-        "runner_up_probability": (1 - probability).tolist(),
-        "problem": [""] * n,
-    }
-    write_page("many.html", "photos", CLASSES, table, table["path"], None, None, 0, progress=False)
+    rows = [
+        {"path": f"photos/{i}.png", "label": CLASSES[i % 3], "probability": probability}
+        | {"runner_up": CLASSES[(i + 1) % 3], "runner_up_probability": 1 - probability, "problem": ""}
+        for i, probability in enumerate(np.random.default_rng(0).uniform(0.5, 1, size=10_000).tolist())
+    ]
+    write_page("many.html", "photos", CLASSES, rows, None, None, 0, progress=False)
     browser.open(place / "many.html")
     n_cards = browser.run(N_CARDS)
     assert 0 < n_cards < 1000
     browser.run("byId('end').scrollIntoView()")
     wait_until(lambda: browser.run(N_CARDS) > n_cards)
-    choose(browser, "sort", "doubt")
+    change(browser, "#sort", "doubt")
     assert browser.run("shown.length") == 10_000
     assert browser.run(N_CARDS) < 1000
     # Pictures that are not in the page are read from their files, and only near the window.
@@ -194,22 +181,21 @@ def test_the_page_fits_its_window_in_light_and_dark(browser, report, width, sche
     assert (sum(map(int, re.findall(r"\d+", color))) > 384) == (scheme == "light")
 
 
-def test_corrections_of_the_page_change_the_next_one(browser, place, capsys):
+def test_corrections_of_the_page_change_the_next_one(browser, label, place):
     os.rename("shots/bird/0.png", "shots/fruit/wrong.png")
-    main([*COMMAND, "--out", "a.csv", "--report", "a.html"])
+    label(f"{SHOTS} --out a.csv --report a.html")
     browser.open(place / "a.html")
     click(browser, ".right")
-    choose(browser, "view", "doubtful")
+    change(browser, "#view", "doubtful")
     click(browser, ".wrong")
-    browser.run("const choice = document.querySelector('.choice'); choice.value = 'bird'")
-    browser.run("choice.dispatchEvent(new Event('change'))")
+    change(browser, ".choice", "bird")
     Path("corrections.csv").write_text(browser.run("table()"), encoding="utf-8-sig", newline="")
     given = corrections(browser)
-    main([*COMMAND, "--out", "b.csv", "--report", "b.html", "--corrections", "corrections.csv"])
-    assert "Corrections: further shot 6, other label 1" in capsys.readouterr().err
+    _, said = label(f"{SHOTS} --out b.csv --report b.html --corrections corrections.csv")
+    assert "Corrections: further shot 6, other label 1" in said
     browser.open(place / "b.html")
     assert "Changed by the corrections: " in browser.run("byId('summary').textContent")
     assert sorted(corrections(browser)) == sorted(given)
     assert browser.run("document.querySelectorAll('.right[aria-pressed=true]').length") == 6
-    choose(browser, "view", "doubtful")
+    change(browser, "#view", "doubtful")
     assert browser.run(N_CARDS) == 0

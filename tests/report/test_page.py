@@ -17,11 +17,10 @@ from sklearn.metrics.pairwise import cosine_similarity
 from sklearn.pipeline import make_pipeline
 
 from sksemobridge import CLIPImageEncoder, ImageReadError, predict_folder, write_report
-from sksemobridge._command import main
 from sksemobridge._report._page import address, thumbnail
 from sksemobridge.datasets import load_image_folder
 
-from ..user_folder import CLASSES, LABEL, fitted_to_shots
+from ..user_folder import CLASSES, SHOTS, fitted_to_shots
 
 
 def data_of(path):
@@ -55,10 +54,10 @@ def test_doubtful_shots_say_what_they_look_like(report):
     assert shot["probability"] < 0.5
 
 
-def test_corrections_are_known_under_the_paths_of_the_page(place):
+def test_corrections_are_known_under_the_paths_of_the_page(label, place):
     photo, shot = str(Path("photos/bird.png")), str(Path("shots/clock/0.png"))
     Path("corrections.csv").write_text(f"{place / photo},bird\n./{shot},fruit\n")
-    main([*LABEL, "--out", "a.csv", "--report", "a.html", "--corrections", "corrections.csv"])
+    label(f"{SHOTS} --out a.csv --report a.html --corrections corrections.csv")
     data = data_of(place / "a.html")
     assert data["corrections"] == {photo: "bird", shot: "fruit"}
     assert [item["path"] for item in data["pictures"] if item["given"]] == [photo]
@@ -110,7 +109,7 @@ def test_another_drive_has_a_whole_address(tmp_path, monkeypatch):
 
 def test_the_page_says_how_good_the_classifier_is(report):
     text = report(alpha=1).read_text(encoding="utf-8")
-    assert "<li>Pictures: 0 with a label, 6 of none of the classes, 2 not read</li>" in text
+    assert "<li>6 of none of the classes, 1 skipped, 1 no image</li>" in text
     assert "<li>12 shots of 3 classes" in text
     assert "<li>Held-out shots predicted right" in text
 
