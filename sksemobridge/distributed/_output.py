@@ -78,8 +78,8 @@ class OutputFolder:
         self._fs.delete_dir_contents(f"{self._path}/{_UNFINISHED}", missing_dir_ok=True)
         files, digest = self._files(), ray.remote(_digest_files)
         chunks = [files[i : i + _FILES_PER_TASK] for i in range(0, len(files), _FILES_PER_TASK)]
-        chunks = ray.get([digest.remote(chunk, self._fs, *self._columns) for chunk in chunks])
-        parts = [part for chunk in chunks for part in chunk]
+        tasks = [digest.remote(chunk, self._fs, *self._columns) for chunk in chunks]
+        parts = [part for chunk in ray.get(tasks) for part in chunk]
         keep = [~is_changed(part, sorted_digests) for part in parts]
         keys = np.concatenate([sorted_digests[:0, 0], *(part[kept, 0] for part, kept in zip(parts, keep))])
         keys.sort()
