@@ -31,8 +31,10 @@ def digest_rows(table, key_columns, version_columns=()):
 
 def find(keys, sorted_keys):
     """The place of each key among sorted keys; -1 if it is not there."""
-    first, end = (np.searchsorted(sorted_keys, keys, side) for side in ("left", "right"))
-    return np.where(first < end, first, -1)
+    if not len(sorted_keys):
+        return np.full(len(keys), -1)
+    places = np.searchsorted(sorted_keys, keys).clip(max=len(sorted_keys) - 1)
+    return np.where(sorted_keys[places] == keys, places, -1)
 
 
 def is_changed(digests, sorted_digests):

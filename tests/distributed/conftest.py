@@ -4,18 +4,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from .helpers import ENCODER, N_PICTURES, ONE, ROOT, STORE
+from .helpers import ENCODER, N_PICTURES, ONE, STORE
 
 
 @pytest.fixture(scope="package")
-def cluster():
+def cluster(pytestconfig):
     """A head and a second node; tests may add others."""
     import ray
     from ray import cluster_utils
 
     with pytest.MonkeyPatch.context() as patch:
         # For encoders of this module, and so that the processes of the cluster share the machine.
-        patch.setenv("PYTHONPATH", str(ROOT))
+        patch.setenv("PYTHONPATH", str(pytestconfig.rootpath))
         patch.setenv("OMP_NUM_THREADS", "1")
         # Ray would report them to its makers.
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")

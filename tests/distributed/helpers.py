@@ -1,7 +1,6 @@
 """An encoder that writes down what it does, and what tests of large jobs share."""
 
 import time
-from pathlib import Path
 
 import numpy as np
 from numpy.testing import assert_allclose
@@ -14,7 +13,6 @@ N_PICTURES = 60
 # Each actor has to import torch, which takes most of the time here.
 ONE = {"concurrency": 1}
 STORE = {"object_store_memory": 100_000_000}
-ROOT = Path(__file__).resolve().parents[2]
 
 
 class Scribbler(CLIPImageEncoder):

@@ -5,21 +5,19 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from numpy.testing import assert_allclose
+from pyarrow import fs
 from sklearn.linear_model import LogisticRegression
 
 from sksemobridge import make_semobridge_pipeline
+from sksemobridge.distributed import _sources, embed_dataset, predict_dataset
+
+from .helpers import ENCODER, MINI, N_PICTURES, ONE, assert_whole, read
 
 ray = pytest.importorskip("ray")
-import pyarrow as pa  # noqa: E402
-import pyarrow.parquet as pq  # noqa: E402
-from pyarrow import fs  # noqa: E402
-
-from sksemobridge.distributed import _sources, embed_dataset, predict_dataset  # noqa: E402
-
-from .helpers import ENCODER, MINI, N_PICTURES, ONE, assert_whole, read  # noqa: E402
-
 # Ray has its own, of deprecated parts and of actors that so small a job does not keep busy.
 pytestmark = pytest.mark.filterwarnings("default")
 
@@ -62,8 +60,7 @@ class TestSources:
 
     def test_parquet_with_bytes_and_two_keys(self, cluster, pictures, tmp_path):
         contents = [path.read_bytes() for path in sorted(pictures.iterdir())]
-        shop = [i % 2 for i in range(N_PICTURES)]
-        number = [i // 2 for i in range(N_PICTURES)]
+        number, shop = np.divmod(np.arange(N_PICTURES), 2)
         table = pa.table({"shop": shop, "number": number, "price": number, "picture": contents})
         pq.write_table(table, tmp_path / "in.parquet", row_group_size=10)
         options = {"image_column": "picture", "dtype": "float16"}
@@ -156,13 +153,11 @@ class TestRefusals:
             with pytest.raises(ValueError, match="holds no embeddings. .* first step is a CLIPImageEncoder"):
                 predict_dataset(source, tmp_path / "out", classifier)
 
-    def test_a_name_that_is_no_text(self, tmp_path):
-        for name in ("\udcff.png", "\udcff.parquet"):
-            folder = tmp_path / name[1:]
-            folder.mkdir()
-            try:
-                (folder / name).touch()
-            except OSError:
-                pytest.skip("here all names are text")
-            with pytest.raises(ValueError, match=f"Rename the file .*udcff{name[1:]}"):
-                _sources.open_source(folder, None, None)
+    @pytest.mark.parametrize("ending", ["png", "parquet"])
+    def test_a_name_that_is_no_text(self, tmp_path, ending):
+        try:
+            (tmp_path / f"\udcff.{ending}").touch()
+        except OSError:
+            pytest.skip("here all names are text")
+        with pytest.raises(ValueError, match=f"Rename the file .*udcff.{ending}"):
+            _sources.open_source(tmp_path, None, None)
