@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sksemobridge.distributed import embed_dataset
+
 from .helpers import ENCODER, N_PICTURES, ONE, STORE
 
 
@@ -44,7 +46,5 @@ def pictures(tmp_path_factory):
 @pytest.fixture(scope="package")
 def embedded(cluster, pictures, tmp_path_factory):
     """The pictures' embeddings in several files, and the report of the job."""
-    from sksemobridge.distributed import embed_dataset
-
     output = tmp_path_factory.mktemp("embedded") / "out"
     return output, embed_dataset(pictures, output, ENCODER, rows_per_file=16, **ONE)

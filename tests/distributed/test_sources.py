@@ -1,4 +1,3 @@
-import io
 import shutil
 import tarfile
 from pathlib import Path
@@ -69,7 +68,7 @@ class TestSources:
         found = pq.read_table(tmp_path / "out").sort_by([("number", "ascending"), ("shop", "ascending")])
         assert found.column_names == ["shop", "number", "embedding", "error"]
         assert found.select(["shop", "number"]) == table.select(["shop", "number"])
-        embeddings = np.array(found["embedding"].to_pylist()[:-1])
+        embeddings = found["embedding"].to_pylist()[:-1]
         assert_allclose(embeddings, ENCODER.transform(contents[:-1]), rtol=1e-3, atol=1e-3)
 
         with pytest.raises(ValueError, match="30 keys of .* are there more than once, such as {'number': "):
@@ -83,15 +82,15 @@ class TestSources:
             with tarfile.open(tmp_path / "in" / f"{shard}.tar", "w") as archive:
                 for path in files[shard::3]:
                     archive.add(path, f"{path.stem}.png")
-                    archive.addfile(tarfile.TarInfo(f"{path.stem}.txt"), io.BytesIO())
-                archive.addfile(tarfile.TarInfo("bare.txt"), io.BytesIO())
+                    archive.addfile(tarfile.TarInfo(f"{path.stem}.txt"))
+                archive.addfile(tarfile.TarInfo("bare.txt"))
         report = embed_dataset(tmp_path / "in", tmp_path / "out", ENCODER, **ONE)
         assert (report.n_rows, report.n_errors) == (N_PICTURES + 3, 4)
         assert report.compared == ("__url__", "__key__")
         table = pq.read_table(tmp_path / "out").sort_by("__key__")
         shards = [Path(url).name for url in table["__url__"].to_pylist()[:4]]
         assert shards == ["0.tar", "1.tar", "2.tar", "0.tar"]
-        embeddings = np.array(table["embedding"].to_pylist()[: N_PICTURES - 1], dtype=np.float32)
+        embeddings = table["embedding"].to_pylist()[: N_PICTURES - 1]
         assert_allclose(embeddings, ENCODER.transform(files[:-1]), atol=1e-5)
 
     def test_a_dataset_then_predictions_from_embeddings_and_images(self, cluster, pictures, tmp_path):
@@ -107,7 +106,7 @@ class TestSources:
         for output in ("p1", "p2"):
             table = read(tmp_path / output)
             assert table["id"].to_pylist() == list(range(N_PICTURES))
-            assert_allclose(np.array(table["probabilities"].to_pylist()[:-1]), wanted, atol=1e-5)
+            assert_allclose(table["probabilities"].to_pylist()[:-1], wanted, atol=1e-5)
             assert table["label"].to_pylist() == [*pipeline.predict(files[:-1]), None]
             assert "not an image" in table["error"][N_PICTURES - 1].as_py()
 

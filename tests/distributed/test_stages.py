@@ -39,19 +39,18 @@ class TestEmbedImages:
     def test_a_bad_image_is_a_row_with_its_reason(self, paths, tmp_path):
         (tmp_path / "text.jpg").write_text("no picture")
         Image.new("RGB", (100_000, 1)).save(tmp_path / "narrow.png")
-        bad = [str(tmp_path / name) for name in ("text.jpg", "none.jpg", "narrow.png")]
-        table = EmbedImages(ENCODER)(pa.table({"id": range(6), "image": [paths[0], *bad, None, paths[1]]}))
+        bad = {
+            str(tmp_path / "text.jpg"): "not an image of a kind that is read",
+            str(tmp_path / "none.jpg"): "no such file",
+            str(tmp_path / "narrow.png"): "pixels are more than the limit",
+            None: "is not an image",
+        }
+        table = EmbedImages(ENCODER)(pa.table({"id": range(6), "image": [paths[0], *bad, paths[1]]}))
         assert table["id"].to_pylist() == list(range(6))
         assert table["embedding"].is_null().to_pylist() == [False, True, True, True, True, False]
-        reasons = (
-            "not an image of a kind that is read",
-            "no such file",
-            "pixels are more than the limit",
-            "is not an image",
-        )
         first, *errors, last = table["error"].to_pylist()
         assert first is last is None
-        for error, reason in zip(errors, reasons, strict=True):
+        for error, reason in zip(errors, bad.values(), strict=True):
             assert reason in error
         assert_allclose(vectors(table), ENCODER.transform(paths[:2]), atol=1e-6)
 
