@@ -223,10 +223,10 @@ def _run(opened, output, manifest, actors, batch_size, rows_per_file):
             written, _, n_more_repeats = folder.settle(digests[:0])
             n_repeats += n_more_repeats
         n_errors = folder.n_errors()
-    n_done = int(np.sum(find(digests[:, 0], written) >= 0))
-    if n_done < len(digests):
+    n_missing = np.sum(find(digests[:, 0], written) < 0)
+    if n_missing:
         raise RuntimeError(
-            f"{len(digests) - n_done} of {len(digests)} keys of {opened.name!r} are not in {folder.location!r}; "
+            f"{n_missing} of {len(digests)} keys of {opened.name!r} are not in {folder.location!r}; "
             "call again to add them. If they are missing again, the source gives other keys each time."
         )
     return JobReport(
@@ -235,7 +235,7 @@ def _run(opened, output, manifest, actors, batch_size, rows_per_file):
         n_new=n_new,
         n_errors=n_errors,
         n_repeats_dropped=n_repeats,
-        n_others=len(written) - n_done,
+        n_others=len(written) - len(digests),
         n_changed=n_changed,
         compared=tuple(opened.identity_columns),
     )

@@ -1,7 +1,5 @@
 """An encoder that writes down what it does, and what tests of large jobs share."""
 
-import time
-
 import pyarrow.parquet as pq
 from numpy.testing import assert_allclose
 
@@ -16,20 +14,18 @@ STORE = {"object_store_memory": 100_000_000}
 
 
 class Scribbler(CLIPImageEncoder):
-    """Writes down each image that it embeds, in whatever process it is, and may meet with an accident."""
+    """Writes down each image that it embeds, in whatever process it is, and before that may call a function with it."""
 
-    def __init__(self, notes, accident=None, pause=0, on_error="nan", progress=False, output="numpy"):
+    def __init__(self, notes, before=None, on_error="nan", progress=False, output="numpy"):
         super().__init__(**MINI, on_error=on_error, progress=progress, output=output)
         self.notes = notes
-        self.accident = accident
-        self.pause = pause
+        self.before = before
 
     def transform(self, X):
         for image in X:
-            if self.accident is not None:
-                self.accident(image)
+            if self.before is not None:
+                self.before(image)
         embeddings = super().transform(X)
-        time.sleep(self.pause * len(X))
         with open(self.notes, "a") as file:
             file.write("".join(f"{image}\n" for image in X))
         return embeddings

@@ -113,11 +113,11 @@ class TestResuming:
     def test_a_run_that_was_killed_goes_on(self, cluster, pictures, notes, tmp_path):
         output = tmp_path / "out"
         program = (
-            "import ray\n"
+            "import time, ray\n"
             "from sksemobridge.distributed import embed_dataset\n"
             "from tests.distributed.helpers import Scribbler\n"
             f"ray.init({cluster.address!r})\n"
-            f"encoder = Scribbler({str(notes)!r}, pause=0.2)\n"
+            f"encoder = Scribbler({str(notes)!r}, before=lambda image: time.sleep(0.2))\n"
             f"embed_dataset({str(pictures)!r}, {str(output)!r}, encoder, rows_per_file=4, concurrency=1)\n"
         )
         with subprocess.Popen([sys.executable, "-c", program]) as driver:
@@ -145,7 +145,7 @@ class TestFaults:
                 done.touch()
                 os.kill(os.getpid(), signal.SIGKILL)
 
-        encoder = Scribbler(notes, accident=die_once)
+        encoder = Scribbler(notes, before=die_once)
         report = embed_dataset(pictures, tmp_path / "out", encoder, rows_per_file=8, **ONE)
         assert done.exists()
         assert report.n_new == N_PICTURES
@@ -161,7 +161,7 @@ class TestFaults:
             wait_for(lambda: len(notes.read_text().split()) >= 12)
             cluster.remove_node(node, allow_graceful=False)
 
-        encoder = Scribbler(notes, pause=0.2)
+        encoder = Scribbler(notes, before=lambda image: time.sleep(0.2))
         with ThreadPoolExecutor() as pool:
             removed = pool.submit(remove)
             report = embed_dataset(pictures, tmp_path / "out", encoder, rows_per_file=4, concurrency=4)
@@ -176,7 +176,7 @@ class TestFaults:
             if str(image).endswith("030.png"):
                 os.kill(os.getpid(), signal.SIGKILL)
 
-        encoder = Scribbler(notes, accident=die)
+        encoder = Scribbler(notes, before=die)
         with pytest.raises(ray.exceptions.RayError, match="too little memory"):
             embed_dataset(pictures, tmp_path / "out", encoder, rows_per_file=8, **ONE)
         report = embed_dataset(pictures, tmp_path / "out", Scribbler(notes), **ONE)
