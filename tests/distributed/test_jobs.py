@@ -50,7 +50,7 @@ class TestResuming:
         lost.unlink()
         report = embed_dataset(pictures, output, Scribbler(notes), **ONE)
         assert (report.n_before, report.n_new) == (N_PICTURES - len(missing), len(missing))
-        assert set(notes.read_text().split()) == set(missing)
+        assert set(notes.read_text().splitlines()) == set(missing)
         assert_whole(output, pictures)
 
     def test_rows_that_are_there_twice_are_dropped(self, embedded, pictures, tmp_path):
@@ -132,7 +132,7 @@ class TestResuming:
         assert report.n_before >= written
         assert report.n_before + report.n_new == N_PICTURES
         # None of those written; workers of the killed run may have noted a last batch.
-        assert len(notes.read_text().split()) <= N_PICTURES - written + 8
+        assert len(notes.read_text().splitlines()) <= N_PICTURES - written + 8
         assert_whole(output, pictures)
 
 
@@ -158,7 +158,7 @@ class TestFaults:
         cluster.wait_for_nodes()
 
         def remove():
-            wait_for(lambda: len(notes.read_text().split()) >= 12)
+            wait_for(lambda: len(notes.read_text().splitlines()) >= 12)
             cluster.remove_node(node, allow_graceful=False)
 
         encoder = Scribbler(notes, before=lambda image: time.sleep(0.2))
