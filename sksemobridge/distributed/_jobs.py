@@ -3,7 +3,6 @@
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import joblib
 import numpy as np
@@ -13,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from ..encoders._image_encoder import READING_VERSION
 from ._digests import find
 from ._output import OutputFolder
-from ._sources import open_source
+from ._sources import NO_CPU, open_source
 from ._stages import EmbedImages, Predict, check_top_k, takes_images
 
 # Ray repeats a task whose actor died at most this often. Ray has no limit by default, so a task that always fails would
@@ -52,14 +51,6 @@ class JobReport:
     n_others: int
     n_changed: int
     compared: tuple
-
-
-class _Stage(NamedTuple):
-    """What the actors do: a class, the model that it takes, and its other parameters."""
-
-    actor: type
-    model: Any
-    params: dict
 
 
 def embed_dataset(
@@ -132,12 +123,12 @@ def embed_dataset(
     >>> encoder = CLIPImageEncoder("ViT-B-16", pretrained="openai")
     >>> embed_dataset("/data/photos", "/data/embeddings", encoder)  # doctest: +SKIP
     """
-    actor_options = _actor_options(concurrency, num_cpus, num_gpus)
+    actors = _actor_options(concurrency, num_cpus, num_gpus)
     opened = open_source(source, image_column, key_columns)
     manifest = {"job": "embed", "model": _describe_encoder(encoder), "dtype": str(np.dtype(dtype))}
     params = {"image_column": opened.column, "dtype": dtype, "keep": opened.identity_columns}
-    stage = _Stage(EmbedImages, encoder, params)
-    return _run(opened, output, manifest, stage, actor_options, batch_size, rows_per_file)
+    actors |= {"fn": EmbedImages, "fn_constructor_args": [encoder], "fn_constructor_kwargs": params}
+    return _run(opened, output, manifest, actors, batch_size, rows_per_file)
 
 
 def predict_dataset(
@@ -200,16 +191,16 @@ def predict_dataset(
         column, num_gpus = column or "embedding", num_gpus or 0
     else:
         model = {"encoder": _describe_encoder(estimator[0]), "classifier": joblib.hash(estimator[1:])}
-    actor_options = _actor_options(concurrency, num_cpus, num_gpus)
+    actors = _actor_options(concurrency, num_cpus, num_gpus)
     opened = open_source(source, column, key_columns, is_embedding=is_embedding)
     options = {"probabilities": probabilities, "top_k": top_k}
     manifest = {"job": "predict", "model": model, "classes": estimator.classes_.tolist(), **options}
     params = {"column": opened.column, "keep": opened.identity_columns, **options}
-    stage = _Stage(Predict, estimator, params)
-    return _run(opened, output, manifest, stage, actor_options, batch_size, rows_per_file)
+    actors |= {"fn": Predict, "fn_constructor_args": [estimator], "fn_constructor_kwargs": params}
+    return _run(opened, output, manifest, actors, batch_size, rows_per_file)
 
 
-def _run(opened, output, manifest, stage, actor_options, batch_size, rows_per_file):
+def _run(opened, output, manifest, actors, batch_size, rows_per_file):
     """Write the rows that the output does not have, or has in another version. Returns the `JobReport`."""
     folder = OutputFolder(output, opened.key_columns, opened.version_columns)
     if f"{folder.location}/".startswith(f"{opened.name}/"):
@@ -221,52 +212,41 @@ def _run(opened, output, manifest, stage, actor_options, batch_size, rows_per_fi
         folder.claim(manifest)
         written, n_changed, n_repeats = folder.settle(digests)
         n_before = int(np.sum(find(digests[:, 0], written) >= 0))
-        n_open = len(digests) - n_before
-        if n_open:
+        n_new = len(digests) - n_before
+        if n_new:
             # Small enough that all actors are busy until near the end.
-            rows_per_block = min(rows_per_file, max(1, n_open // (4 * actor_options["compute"].min_size)))
+            rows_per_block = min(rows_per_file, max(1, n_new // (4 * actors["compute"].min_size)))
             # A larger batch would make Ray join blocks.
-            actor_options = actor_options | {"batch_size": min(batch_size, rows_per_block)}
-            _write(opened.remaining(written, rows_per_block), stage, actor_options, folder, rows_per_file)
+            actors["batch_size"] = min(batch_size, rows_per_block)
+            _write(opened.remaining(written, rows_per_block), actors, folder, rows_per_file)
             # No versions to compare: only repeats are removed. The next call finds files that changed meanwhile.
             written, _, n_more_repeats = folder.settle(digests[:0])
             n_repeats += n_more_repeats
         n_errors = folder.n_errors()
-    n_done = int(np.sum(find(digests[:, 0], written) >= 0))
-    if n_done < len(digests):
+    n_missing = np.sum(find(digests[:, 0], written) < 0)
+    if n_missing:
         raise RuntimeError(
-            f"{len(digests) - n_done} of {len(digests)} keys of {opened.name!r} are not in {folder.location!r}; "
+            f"{n_missing} of {len(digests)} keys of {opened.name!r} are not in {folder.location!r}; "
             "call again to add them. If they are missing again, the source gives other keys each time."
         )
     return JobReport(
         n_rows=len(digests),
         n_before=n_before,
-        n_new=n_open,
+        n_new=n_new,
         n_errors=n_errors,
         n_repeats_dropped=n_repeats,
-        n_others=len(written) - n_done,
+        n_others=len(written) - len(digests),
         n_changed=n_changed,
         compared=tuple(opened.identity_columns),
     )
 
 
-def _write(rows, stage, actor_options, folder, rows_per_file):
+def _write(rows, actors, folder, rows_per_file):
     """Send the rows through actors, and write the results."""
-    with warnings.catch_warnings():
-        # Ray deprecates max_task_retries as an option here, and has nothing else to limit retries.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        results = rows.map_batches(
-            stage.actor,
-            fn_constructor_args=[stage.model],
-            fn_constructor_kwargs=stage.params,
-            batch_format="pyarrow",
-            max_task_retries=_MAX_TASK_RETRIES,
-            **actor_options,
-        )
-    # After the loss of a node, actors may hold all CPUs. A task that asks for a CPU would never start.
-    written = results.map_batches(
-        folder.write_part, batch_format="pyarrow", batch_size=rows_per_file, num_cpus=0
-    )
+    # Ray deprecates max_task_retries as an option here, and has nothing else to limit retries.
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+        results = rows.map_batches(**actors, batch_format="pyarrow", max_task_retries=_MAX_TASK_RETRIES)
+    written = results.map_batches(folder.write_part, batch_size=rows_per_file, **NO_CPU)
     try:
         for _ in written.iter_batches(batch_size=None):
             pass
@@ -279,7 +259,7 @@ def _write(rows, stage, actor_options, folder, rows_per_file):
 
 
 def _actor_options(concurrency, num_cpus, num_gpus):
-    """Options of `map_batches` for the actors; `ValueError` if the cluster has no room for them."""
+    """Arguments of `map_batches` for the actors; `ValueError` if the cluster has no room for them."""
     try:
         import ray.data
     except ImportError as error:
@@ -319,5 +299,5 @@ def _describe_encoder(encoder):
     # Local files count by content: next time, the model may lie elsewhere, and another one here.
     files = {Path(path).name: digest for path, digest in source.files}
     name = {"files": files} if files else {"name": str(source)}
-    name |= {"precision": encoder.precision, "normalize": bool(encoder.normalize)}
-    return {"reading": READING_VERSION, **name}
+    normalize = bool(encoder.normalize)
+    return {"reading": READING_VERSION, **name, "precision": encoder.precision, "normalize": normalize}

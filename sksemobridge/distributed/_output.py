@@ -31,7 +31,7 @@ class OutputFolder:
     def __init__(self, location, key_columns, version_columns=()):
         location = os.fspath(location)
         self.location = location if "://" in location else os.path.abspath(location)
-        self._columns = key_columns, version_columns
+        self._key_columns, self._version_columns = key_columns, version_columns
         self._fs, self._path = fs.FileSystem.from_uri(self.location)
         self._is_local = isinstance(self._fs, fs.LocalFileSystem)
 
@@ -75,11 +75,16 @@ class OutputFolder:
         """
         import ray
 
+        @ray.remote
+        def digest(files):
+            columns = [*self._key_columns, *self._version_columns]
+            tables = (pq.read_table(file, columns=columns, filesystem=self._fs) for file in files)
+            return [digest_rows(table, self._key_columns, self._version_columns) for table in tables]
+
         self._fs.delete_dir_contents(f"{self._path}/{_UNFINISHED}", missing_dir_ok=True)
-        files, digest = self._files(), ray.remote(_digest_files)
-        chunks = [files[i : i + _FILES_PER_TASK] for i in range(0, len(files), _FILES_PER_TASK)]
-        chunks = ray.get([digest.remote(chunk, self._fs, *self._columns) for chunk in chunks])
-        parts = [part for chunk in chunks for part in chunk]
+        files = self._files()
+        tasks = [digest.remote(files[i : i + _FILES_PER_TASK]) for i in range(0, len(files), _FILES_PER_TASK)]
+        parts = [part for chunk in ray.get(tasks) for part in chunk]
         keep = [~is_changed(part, sorted_digests) for part in parts]
         keys = np.concatenate([sorted_digests[:0, 0], *(part[kept, 0] for part, kept in zip(parts, keep))])
         keys.sort()
@@ -122,9 +127,3 @@ class OutputFolder:
     def _files(self):
         infos = self._fs.get_file_info(fs.FileSelector(self._path))
         return sorted(info.path for info in infos if info.path.endswith(".parquet"))
-
-
-def _digest_files(files, file_system, key_columns, version_columns):
-    columns = [*key_columns, *version_columns]
-    tables = (pq.read_table(file, columns=columns, filesystem=file_system) for file in files)
-    return [digest_rows(table, key_columns, version_columns) for table in tables]

@@ -1,13 +1,10 @@
-"""The source of a job: a dataset of Ray, images in a folder, Parquet files or WebDataset shards.
-
-Tasks of Ray here ask for no CPU. After the loss of a node the remaining actors may hold all CPUs, and a task that
-asked for one would never start, while the actors wait for its rows.
-"""
+"""The source of a job: a dataset of Ray, images in a folder, Parquet files or WebDataset shards."""
 
 import os
 from collections import defaultdict
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +15,12 @@ from pyarrow import fs
 from ..datasets._folder import IMAGE_SUFFIXES, list_files
 from ._digests import VERSION_COLUMNS, digest_rows, find
 
-_TABLE_KINDS = "Parquet", "WebDataset shards"
-_KINDS = dict(zip((".parquet", ".tar"), _TABLE_KINDS)) | dict.fromkeys(IMAGE_SUFFIXES, "images")
+_KINDS = {".parquet": "Parquet", ".tar": "WebDataset shards"} | dict.fromkeys(IMAGE_SUFFIXES, "images")
 _RESULTS = "embedding", "error", "label", "probabilities", "top_labels", "top_probabilities"
 _ADDED_COLUMNS = {*_RESULTS, *VERSION_COLUMNS}
-_NO_CPU = {"batch_format": "pyarrow", "num_cpus": 0}
+# After the loss of a node, the remaining actors may hold all CPUs. A task that asked for one would never start, while
+# they wait for its rows.
+NO_CPU = {"batch_format": "pyarrow", "num_cpus": 0}
 
 
 @dataclass
@@ -70,10 +68,14 @@ class Source:
         import ray
 
         # By reference, so that each node fetches it once.
-        options = {"keys": self.key_columns, "written": ray.put(written)}
+        keys, reference = self.key_columns, ray.put(written)
+
+        def without_written(batch):
+            return batch.filter(find(digest_rows(batch, keys)[:, 0], ray.get(reference)) < 0)
+
         if isinstance(self.rows, ray.data.Dataset):
-            return self.rows.map_batches(_without_written, fn_kwargs=options, **_NO_CPU)
-        rows = _without_written(self.rows, **options)
+            return self.rows.map_batches(without_written, **NO_CPU)
+        rows = without_written(self.rows)
         starts = range(0, len(rows), rows_per_block)
         return ray.data.from_arrow([rows.slice(start, rows_per_block) for start in starts])
 
@@ -92,16 +94,22 @@ def open_source(source, column, key_columns, *, is_embedding=False):
     else:
         name = os.fspath(source)
         name = name if "://" in name else os.path.abspath(name)
-        kind, files, file_system = _files_of_one_kind(name)
+        try:
+            kind, files, file_system = _files_of_one_kind(name)
+            paths = pa.table({"path": files})
+        except UnicodeEncodeError as error:
+            raise ValueError(
+                f"Rename the file {error.object!r}: its name is not UTF-8, as texts of Parquet are."
+            ) from error
         if kind == "Parquet":
             rows = ray.data.read_parquet(files, filesystem=file_system, num_cpus=0)
         elif kind == "images":
-            rows, column = pa.table({"path": files}), "path"
+            rows, column = paths, "path"
         else:
             keys = keys or ["__url__", "__key__"]
             suffixes = [column] if column else sorted(suffix[1:] for suffix in IMAGE_SUFFIXES)
-            rows = ray.data.read_webdataset(files, filesystem=file_system, decoder=None, num_cpus=0)
-            rows = rows.map_batches(_image_of_sample, fn_args=(suffixes, keys), **_NO_CPU)
+            decoder = partial(_image_of_sample, suffixes=suffixes, keys=keys)
+            rows = ray.data.read_webdataset(files, filesystem=file_system, decoder=decoder, num_cpus=0)
             column = "image"
     schema = rows.schema if isinstance(rows, pa.Table) else rows.schema()
     types = dict(zip(schema.names, schema.types)) if schema else {}
@@ -144,16 +152,14 @@ def _tables(rows, columns):
 
 def _files_of_one_kind(name):
     """The kind of the files in a folder or of a pattern, their paths in order, and their file system."""
-    file_system, path = fs.FileSystem.from_uri(_as_text(name))
-    is_local, info = isinstance(file_system, fs.LocalFileSystem), file_system.get_file_info(path)
-    if info.is_file:
+    file_system, path = fs.FileSystem.from_uri(name)
+    is_local = isinstance(file_system, fs.LocalFileSystem)
+    if file_system.get_file_info(path).is_file:
         files = [path]
-    elif info.type != fs.FileType.Directory:
-        files = _match(path) if is_local else []
     elif is_local:
-        files = list_files(path)
+        files = list_files(path) if os.path.isdir(path) else _match(path)
     else:
-        infos = file_system.get_file_info(fs.FileSelector(path, recursive=True))
+        infos = file_system.get_file_info(fs.FileSelector(path, recursive=True, allow_not_found=True))
         files = [info.path for info in infos if info.is_file and "/." not in info.path[len(path) :]]
     if not files:
         raise FileNotFoundError(f"There is no file or folder {name!r}.")
@@ -161,8 +167,9 @@ def _files_of_one_kind(name):
     for file in sorted(files):
         kind = _KINDS.get(Path(file).suffix.lower())
         # Folders such as `_temporary` hold unfinished tables of other programs.
-        if kind == "images" and is_local or kind in _TABLE_KINDS and "/_" not in file.partition(path)[2]:
-            by_kind[kind].append(_as_text(file))
+        is_read = is_local if kind == "images" else "/_" not in file.partition(path)[2]
+        if kind and is_read:
+            by_kind[kind].append(file)
     if len(by_kind) != 1:
         raise ValueError(
             f"{name!r} has {' and '.join(sorted(by_kind)) or 'neither images, Parquet nor WebDataset shards'}; give a folder or "
@@ -170,17 +177,6 @@ def _files_of_one_kind(name):
             "see, not at an address."
         )
     return *by_kind.popitem(), file_system
-
-
-def _as_text(path):
-    """The path; `ValueError` if it is not UTF-8, and so cannot stand in a table."""
-    try:
-        path.encode()
-    except UnicodeEncodeError as error:
-        raise ValueError(
-            f"Rename the file {path!r}: its name is not UTF-8, as texts of Parquet are."
-        ) from error
-    return path
 
 
 def _match(pattern):
@@ -206,16 +202,7 @@ def _with_versions(table, column):
     return table
 
 
-def _image_of_sample(batch, suffixes, keys):
-    """The first image of each sample of WebDataset, with the key columns."""
-    there = [batch[suffix].to_pylist() for suffix in suffixes if suffix in batch.column_names]
-    samples = zip(*there) if there else [()] * len(batch)
-    # Ray reads shards through pandas: a missing value may be NaN.
-    images = [next((value for value in sample if isinstance(value, bytes)), None) for sample in samples]
-    return batch.select(keys).append_column("image", pa.array(images, pa.binary()))
-
-
-def _without_written(batch, keys, written):
-    import ray
-
-    return batch.filter(find(digest_rows(batch, keys)[:, 0], ray.get(written)) < 0)
+def _image_of_sample(sample, suffixes, keys):
+    """The keys of a sample of WebDataset, and its first image."""
+    image = next((sample[suffix] for suffix in suffixes if suffix in sample), None)
+    return {key: sample[key] for key in keys} | {"image": image}

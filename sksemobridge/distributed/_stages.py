@@ -170,7 +170,7 @@ def _read_embeddings(batch, name):
     column = batch[name]
     if isinstance(column.type, pa.BaseExtensionType):
         # Ray makes tensors of arrays of NumPy; Arrow holds them as lists.
-        column = pa.chunked_array([part.storage for part in column.chunks], column.type.storage_type)
+        column = column.cast(column.type.storage_type)
     widths = pc.unique(pc.list_value_length(column.drop_null())).to_pylist() or [1]
     if len(widths) > 1:
         raise ValueError(f"The column {name!r} has vectors of different lengths: {widths[:5]}.")
@@ -196,4 +196,4 @@ def _result(batch, keep, replaced, columns, errors):
 
 def _vectors(values):
     """The rows of an array `(n, D)` as lists of fixed size."""
-    return pa.FixedSizeListArray.from_arrays(np.ascontiguousarray(values).reshape(-1), values.shape[1])
+    return pa.FixedSizeListArray.from_arrays(values.reshape(-1), values.shape[1])

@@ -4,18 +4,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from .helpers import ENCODER, N_PICTURES, ONE, ROOT, STORE
+from sksemobridge.distributed import embed_dataset
+
+from .helpers import ENCODER, N_PICTURES, ONE, STORE
 
 
 @pytest.fixture(scope="package")
-def cluster():
+def cluster(pytestconfig):
     """A head and a second node; tests may add others."""
     import ray
     from ray import cluster_utils
 
     with pytest.MonkeyPatch.context() as patch:
         # For encoders of this module, and so that the processes of the cluster share the machine.
-        patch.setenv("PYTHONPATH", str(ROOT))
+        patch.setenv("PYTHONPATH", str(pytestconfig.rootpath))
         patch.setenv("OMP_NUM_THREADS", "1")
         # Ray would report them to its makers.
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
@@ -44,7 +46,5 @@ def pictures(tmp_path_factory):
 @pytest.fixture(scope="package")
 def embedded(cluster, pictures, tmp_path_factory):
     """The pictures' embeddings in several files, and the report of the job."""
-    from sksemobridge.distributed import embed_dataset
-
     output = tmp_path_factory.mktemp("embedded") / "out"
     return output, embed_dataset(pictures, output, ENCODER, rows_per_file=16, **ONE)

@@ -1,9 +1,6 @@
 """An encoder that writes down what it does, and what tests of large jobs share."""
 
-import time
-from pathlib import Path
-
-import numpy as np
+import pyarrow.parquet as pq
 from numpy.testing import assert_allclose
 
 from sksemobridge import CLIPImageEncoder
@@ -14,24 +11,21 @@ N_PICTURES = 60
 # Each actor has to import torch, which takes most of the time here.
 ONE = {"concurrency": 1}
 STORE = {"object_store_memory": 100_000_000}
-ROOT = Path(__file__).resolve().parents[2]
 
 
 class Scribbler(CLIPImageEncoder):
-    """Writes down each image that it embeds, in whatever process it is, and may meet with an accident."""
+    """Writes down each image that it embeds, in whatever process it is, and before that may call a function with it."""
 
-    def __init__(self, notes, accident=None, pause=0, on_error="nan", progress=False, output="numpy"):
+    def __init__(self, notes, before=None, on_error="nan", progress=False, output="numpy"):
         super().__init__(**MINI, on_error=on_error, progress=progress, output=output)
         self.notes = notes
-        self.accident = accident
-        self.pause = pause
+        self.before = before
 
     def transform(self, X):
         for image in X:
-            if self.accident is not None:
-                self.accident(image)
+            if self.before is not None:
+                self.before(image)
         embeddings = super().transform(X)
-        time.sleep(self.pause * len(X))
         with open(self.notes, "a") as file:
             file.write("".join(f"{image}\n" for image in X))
         return embeddings
@@ -39,14 +33,10 @@ class Scribbler(CLIPImageEncoder):
 
 def read(output):
     """The output ordered by its key, which must be there once."""
-    import pyarrow.parquet as pq
-
     table = pq.read_table(output)
     key = table.column_names[0]
-    table = table.sort_by(key)
-    keys = table[key].to_pylist()
-    assert len(set(keys)) == len(keys)
-    return table
+    assert len(table[key].unique()) == len(table)
+    return table.sort_by(key)
 
 
 def assert_whole(output, pictures):
@@ -56,5 +46,4 @@ def assert_whole(output, pictures):
     assert table["path"].to_pylist() == files
     assert table["embedding"].null_count == 1
     assert "not an image" in table["error"][N_PICTURES - 1].as_py()
-    embeddings = np.array(table["embedding"].to_pylist()[:-1], dtype=np.float32)
-    assert_allclose(embeddings, ENCODER.transform(files[:-1]), atol=1e-5)
+    assert_allclose(table["embedding"].to_pylist()[:-1], ENCODER.transform(files[:-1]), atol=1e-5)

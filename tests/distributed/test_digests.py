@@ -1,10 +1,8 @@
 import numpy as np
-import pytest
+import pyarrow as pa
 from numpy.testing import assert_array_equal
 
-pa = pytest.importorskip("pyarrow")
-
-from sksemobridge.distributed._digests import digest_rows  # noqa: E402
+from sksemobridge.distributed._digests import digest_rows
 
 
 def test_digests_do_not_depend_on_how_arrow_holds_values():

@@ -1,10 +1,8 @@
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-pytest.importorskip("ray")
-import pyarrow as pa  # noqa: E402
-import pyarrow.parquet as pq  # noqa: E402
-
-from sksemobridge.distributed._output import OutputFolder  # noqa: E402
+from sksemobridge.distributed._output import OutputFolder
 
 
 @pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()])

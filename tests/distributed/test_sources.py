@@ -1,25 +1,22 @@
-import io
 import shutil
 import tarfile
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from numpy.testing import assert_allclose
+from pyarrow import fs
 from sklearn.linear_model import LogisticRegression
 
 from sksemobridge import make_semobridge_pipeline
+from sksemobridge.distributed import _sources, embed_dataset, predict_dataset
+
+from .helpers import ENCODER, MINI, N_PICTURES, ONE, assert_whole, read
 
 ray = pytest.importorskip("ray")
-import pyarrow as pa  # noqa: E402
-import pyarrow.parquet as pq  # noqa: E402
-from pyarrow import fs  # noqa: E402
-
-from sksemobridge.distributed import _sources, embed_dataset, predict_dataset  # noqa: E402
-
-from .helpers import ENCODER, MINI, N_PICTURES, ONE, assert_whole, read  # noqa: E402
-
 # Ray has its own, of deprecated parts and of actors that so small a job does not keep busy.
 pytestmark = pytest.mark.filterwarnings("default")
 
@@ -62,8 +59,7 @@ class TestSources:
 
     def test_parquet_with_bytes_and_two_keys(self, cluster, pictures, tmp_path):
         contents = [path.read_bytes() for path in sorted(pictures.iterdir())]
-        shop = [i % 2 for i in range(N_PICTURES)]
-        number = [i // 2 for i in range(N_PICTURES)]
+        number, shop = np.divmod(np.arange(N_PICTURES), 2)
         table = pa.table({"shop": shop, "number": number, "price": number, "picture": contents})
         pq.write_table(table, tmp_path / "in.parquet", row_group_size=10)
         options = {"image_column": "picture", "dtype": "float16"}
@@ -72,7 +68,7 @@ class TestSources:
         found = pq.read_table(tmp_path / "out").sort_by([("number", "ascending"), ("shop", "ascending")])
         assert found.column_names == ["shop", "number", "embedding", "error"]
         assert found.select(["shop", "number"]) == table.select(["shop", "number"])
-        embeddings = np.array(found["embedding"].to_pylist()[:-1])
+        embeddings = found["embedding"].to_pylist()[:-1]
         assert_allclose(embeddings, ENCODER.transform(contents[:-1]), rtol=1e-3, atol=1e-3)
 
         with pytest.raises(ValueError, match="30 keys of .* are there more than once, such as {'number': "):
@@ -86,15 +82,15 @@ class TestSources:
             with tarfile.open(tmp_path / "in" / f"{shard}.tar", "w") as archive:
                 for path in files[shard::3]:
                     archive.add(path, f"{path.stem}.png")
-                    archive.addfile(tarfile.TarInfo(f"{path.stem}.txt"), io.BytesIO())
-                archive.addfile(tarfile.TarInfo("bare.txt"), io.BytesIO())
+                    archive.addfile(tarfile.TarInfo(f"{path.stem}.txt"))
+                archive.addfile(tarfile.TarInfo("bare.txt"))
         report = embed_dataset(tmp_path / "in", tmp_path / "out", ENCODER, **ONE)
         assert (report.n_rows, report.n_errors) == (N_PICTURES + 3, 4)
         assert report.compared == ("__url__", "__key__")
         table = pq.read_table(tmp_path / "out").sort_by("__key__")
         shards = [Path(url).name for url in table["__url__"].to_pylist()[:4]]
         assert shards == ["0.tar", "1.tar", "2.tar", "0.tar"]
-        embeddings = np.array(table["embedding"].to_pylist()[: N_PICTURES - 1], dtype=np.float32)
+        embeddings = table["embedding"].to_pylist()[: N_PICTURES - 1]
         assert_allclose(embeddings, ENCODER.transform(files[:-1]), atol=1e-5)
 
     def test_a_dataset_then_predictions_from_embeddings_and_images(self, cluster, pictures, tmp_path):
@@ -110,7 +106,7 @@ class TestSources:
         for output in ("p1", "p2"):
             table = read(tmp_path / output)
             assert table["id"].to_pylist() == list(range(N_PICTURES))
-            assert_allclose(np.array(table["probabilities"].to_pylist()[:-1]), wanted, atol=1e-5)
+            assert_allclose(table["probabilities"].to_pylist()[:-1], wanted, atol=1e-5)
             assert table["label"].to_pylist() == [*pipeline.predict(files[:-1]), None]
             assert "not an image" in table["error"][N_PICTURES - 1].as_py()
 
@@ -156,13 +152,11 @@ class TestRefusals:
             with pytest.raises(ValueError, match="holds no embeddings. .* first step is a CLIPImageEncoder"):
                 predict_dataset(source, tmp_path / "out", classifier)
 
-    def test_a_name_that_is_no_text(self, tmp_path):
-        for name in ("\udcff.png", "\udcff.parquet"):
-            folder = tmp_path / name[1:]
-            folder.mkdir()
-            try:
-                (folder / name).touch()
-            except OSError:
-                pytest.skip("here all names are text")
-            with pytest.raises(ValueError, match=f"Rename the file .*udcff{name[1:]}"):
-                _sources.open_source(folder, None, None)
+    @pytest.mark.parametrize("ending", ["png", "parquet"])
+    def test_a_name_that_is_no_text(self, tmp_path, ending):
+        try:
+            (tmp_path / f"\udcff.{ending}").touch()
+        except OSError:
+            pytest.skip("here all names are text")
+        with pytest.raises(ValueError, match=f"Rename the file .*udcff.{ending}"):
+            _sources.open_source(tmp_path, None, None)

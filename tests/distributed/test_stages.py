@@ -1,20 +1,16 @@
 """Batches of images and embeddings, without a cluster."""
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 from sklearn.linear_model import LogisticRegression
 
 from sksemobridge import CLIPImageEncoder, make_semobridge_pipeline
+from sksemobridge.distributed import EmbedImages, Predict
 
-pytest.importorskip("ray")
-
-import pyarrow as pa  # noqa: E402
-
-from sksemobridge.distributed import EmbedImages, Predict  # noqa: E402
-
-from .helpers import ENCODER, MINI  # noqa: E402
+from .helpers import ENCODER, MINI
 
 # Ray's own modules.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
@@ -30,37 +26,33 @@ def vectors(table, column="embedding"):
 
 
 class TestEmbedImages:
-    def test_gives_what_transform_gives(self, paths):
-        table = EmbedImages(ENCODER)(pa.table({"id": range(12), "image": paths}))
+    # Half precision halves the vectors. An encoder may give tensors.
+    @pytest.mark.parametrize(("dtype", "output"), [("float32", "numpy"), ("float16", "torch")])
+    def test_gives_what_transform_gives(self, paths, dtype, output):
+        embed = EmbedImages(CLIPImageEncoder(**MINI, output=output), dtype=dtype)
+        table = embed(pa.table({"id": range(12), "image": paths}))
         assert table.column_names == ["id", "embedding", "error"]
-        assert table.schema.field("embedding").type == pa.list_(pa.float32(), 128)
-        assert_array_equal(vectors(table), ENCODER.transform(paths))
+        assert table["embedding"].type == pa.list_(pa.from_numpy_dtype(dtype), 128)
+        assert_array_equal(vectors(table), ENCODER.transform(paths).astype(dtype))
         assert table["error"].null_count == 12
 
     def test_a_bad_image_is_a_row_with_its_reason(self, paths, tmp_path):
         (tmp_path / "text.jpg").write_text("no picture")
         Image.new("RGB", (100_000, 1)).save(tmp_path / "narrow.png")
-        bad = [str(tmp_path / name) for name in ("text.jpg", "none.jpg", "narrow.png")]
-        table = EmbedImages(ENCODER)(pa.table({"id": range(6), "image": [paths[0], *bad, None, paths[1]]}))
+        bad = {
+            str(tmp_path / "text.jpg"): "not an image of a kind that is read",
+            str(tmp_path / "none.jpg"): "no such file",
+            str(tmp_path / "narrow.png"): "pixels are more than the limit",
+            None: "is not an image",
+        }
+        table = EmbedImages(ENCODER)(pa.table({"id": range(6), "image": [paths[0], *bad, paths[1]]}))
         assert table["id"].to_pylist() == list(range(6))
         assert table["embedding"].is_null().to_pylist() == [False, True, True, True, True, False]
-        reasons = (
-            "not an image of a kind that is read",
-            "no such file",
-            "pixels are more than the limit",
-            "is not an image",
-        )
         first, *errors, last = table["error"].to_pylist()
         assert first is last is None
-        for error, reason in zip(errors, reasons, strict=True):
+        for error, reason in zip(errors, bad.values(), strict=True):
             assert reason in error
         assert_allclose(vectors(table), ENCODER.transform(paths[:2]), atol=1e-6)
-
-    def test_half_precision_halves_the_vectors_also_of_an_encoder_that_gives_tensors(self, paths):
-        encoder = CLIPImageEncoder(**MINI, output="torch")
-        table = EmbedImages(encoder, dtype="float16")(pa.table({"image": paths}))
-        assert table.schema.field("embedding").type == pa.list_(pa.float16(), 128)
-        assert_array_equal(vectors(table), ENCODER.transform(paths).astype(np.float16))
 
     def test_a_vector_too_large_for_half_precision_is_an_error_of_its_row(self, paths):
         class Large(CLIPImageEncoder):
