@@ -246,9 +246,7 @@ DEFAULT_PARTS = ["growth", "imagenet", "loops"]
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--parts", nargs="+", default=DEFAULT_PARTS, choices=PARTS)
     parser.add_argument("--docs", default=Path(), type=Path)
     args = parser.parse_args(arguments)

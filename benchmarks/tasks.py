@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import numpy as np
 from sklearn.datasets import load_digits
+from sklearn.metrics import log_loss
 from sklearn.preprocessing import normalize
 
 from sksemobridge import CLIPImageEncoder, CLIPTextEncoder, PrecomputedTextEncoder
@@ -288,6 +289,13 @@ def load(name, *, model="mini", pretrained="bundled", cache=None, data="data", f
             f"There is no task {name!r}. Name {names}, folder:PATH, torchvision:NAME or npz:FILE."
         )
     return OFFLINE[name](cache)
+
+
+def accuracy_and_log_loss(classifier, X, y):
+    """Accuracy in percent, and log loss."""
+    probability = classifier.predict_proba(X)
+    right = classifier.classes_[probability.argmax(axis=1)] == y
+    return 100 * right.mean(), log_loss(y, probability, labels=classifier.classes_)
 
 
 def expected_calibration_error(probability, right, bins=15):
