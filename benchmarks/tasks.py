@@ -111,21 +111,17 @@ def from_folder(*folders):
     return tasks
 
 
-def made_up_arrays(n_classes, shots, width, projection=None, seed=0):
-    """Classes around random directions and texts near them, what training a bridge needs.
-
-    `projection (d, width)` is random and square by default.
-    """
+def made_up_arrays(n_classes, shots, width):
+    """Classes around random directions, texts near them and a random projection, what training a bridge needs."""
     # Here, since other tasks are loaded by versions that have it elsewhere (`compare.py`).
     from sksemobridge._paper.bridge import Bridge
 
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     noise = 1 / np.sqrt(width)
     means = normalize(rng.normal(size=(n_classes, width)))
     codes = np.repeat(np.arange(n_classes), shots)
     X = means[codes] + noise * rng.normal(size=(len(codes), width))
-    if projection is None:
-        projection = noise * rng.normal(size=(width, width))
+    projection = noise * rng.normal(size=(width, width))
     bridge = Bridge.closed_form(projection).matrix
     eos = (means + noise * rng.normal(size=means.shape)) @ bridge
     arrays = {
@@ -150,9 +146,9 @@ def train_on(arrays, training):
     return train_bridge(*shots, Bridge(arrays["bridge"], arrays["projection"]), training, texts)
 
 
-def made_up(*args, **kwargs):
+def made_up(n_classes, shots, width):
     """A task of `made_up_arrays`."""
-    return as_task(made_up_arrays(*args, **kwargs))
+    return as_task(made_up_arrays(n_classes, shots, width))
 
 
 def as_task(arrays):

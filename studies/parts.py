@@ -17,6 +17,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 import tasks
+from tables import shots_in_words, table
 
 from sksemobridge import SeMoBridgeClassifier
 
@@ -57,11 +58,9 @@ def main(arguments=None):
     seeds = range(FIRST_SEED, FIRST_SEED + args.draws)
     calls = (joblib.delayed(measure)(task, k, seeds) for k in args.shots for task in some)
     found = joblib.Parallel(args.jobs)(calls)
-    table = np.nanmean(np.reshape(found, (len(args.shots), len(some), len(PARTS))), axis=1)
-    print("| terms | " + " | ".join(f"{k} shot{'s' * (k != 1)}" for k in args.shots) + " |")
-    print("| --- |" + " ---: |" * len(args.shots))
-    for part, row in zip(PARTS, table.T):
-        print(f"| {' + '.join(part)} | " + " | ".join(f"{value:.1f}" for value in row) + " |")
+    means = np.nanmean(np.reshape(found, (len(args.shots), len(some), len(PARTS))), axis=1)
+    rows = [[" + ".join(part), *(f"{mean:.1f}" for mean in row)] for part, row in zip(PARTS, means.T)]
+    print(table(["terms", *map(shots_in_words, args.shots)], rows))
 
 
 if __name__ == "__main__":
