@@ -32,7 +32,7 @@ from pathlib import Path
 
 import numpy as np
 from sklearn.decomposition import PCA
-from sklearn.metrics import log_loss
+from tasks import accuracy_and_log_loss
 
 from sksemobridge import (
     CLIPImageEncoder,
@@ -162,9 +162,8 @@ def few_shot(task, k, n_draws):
         shots = np.concatenate([rng.permutation(np.flatnonzero(y == c))[:k] for c in classes])
         queries = np.setdiff1d(np.arange(len(y)), shots)
         for classifier in (SeMoBridgeClassifier(class_names="ignore"), with_words):
-            probabilities = classifier.fit(X[shots], y[shots]).predict_proba(X[queries])
-            accuracy = 100 * (classes[probabilities.argmax(axis=1)] == y[queries]).mean()
-            results.append((accuracy, log_loss(y[queries], probabilities, labels=classes)))
+            classifier.fit(X[shots], y[shots])
+            results.append(accuracy_and_log_loss(classifier, X[queries], y[queries]))
     return np.reshape(results, (n_draws, 2, 2)).mean(axis=0)
 
 
@@ -218,9 +217,7 @@ def report_few_shot(tasks, shots, n_draws):
 
 
 def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--tasks", type=Path, required=True)
     parser.add_argument("--vocabulary", type=Path, nargs="+", required=True)
     parser.add_argument("--few-shot-tasks", default=FEW_SHOT_TASKS)

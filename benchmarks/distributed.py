@@ -231,9 +231,7 @@ def sizes(folder, gpu_rate, width):
 
 
 def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--only", choices=["throughput", "memory", "sizes"])
     parser.add_argument("--model", default="mini", choices=["mini", "ViT-B-32"])
     parser.add_argument("--images", type=int, default=8192, help="for throughput")

@@ -17,7 +17,6 @@ import joblib
 import numpy as np
 import tasks
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import log_loss
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer
 
@@ -41,10 +40,8 @@ def one_draw(task, size, k, seed):
             SeMoBridgeClassifier(class_names="ignore"),
             make_pipeline(Normalizer(), LogisticRegression(C=10, max_iter=1000)),
         ):
-            probability = model.fit(task.X[shots], task.y[shots]).predict_proba(task.X[queries])
-            right = model.classes_[probability.argmax(axis=1)] == task.y[queries]
-            loss = log_loss(task.y[queries], probability, labels=model.classes_)
-            figures.append((100 * right.mean(), loss))
+            model.fit(task.X[shots], task.y[shots])
+            figures.append(tasks.accuracy_and_log_loss(model, task.X[queries], task.y[queries]))
     return figures
 
 
@@ -70,9 +67,7 @@ def row(all_tasks, size, k, draws):
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("files", nargs="+", metavar="FILE.npz")
     parser.add_argument("--draws", type=int, default=10)
     parser.add_argument("--jobs", type=int, default=os.cpu_count())

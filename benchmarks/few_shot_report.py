@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 from few_shot_methods import NAMES, OURS, TRAINED, ZERO_SHOT
 from scipy.stats import t as student
+from tables import shots_in_words, table
 
 CELL = ["model", "task", "shots"]  # what draws are paired within
 TITLES = {"defaults": "Defaults", "tuned": "Tuned by cross-validation on the shots"}
@@ -141,16 +142,6 @@ def differences_by_shots(frame, value, digits, ours):
             row.append(cell if cell == "-" else f"{cell} ± {error:.{digits}f} ({wins}:{losses})")
         rows.append(row)
     return table([f"{ours} minus", *map(shots_in_words, shots)], rows)
-
-
-def table(header, rows):
-    """A Markdown table, the first column to the left, the others to the right."""
-    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def shots_in_words(k):
-    return f"{k} shot" if k == 1 else f"{k} shots"
 
 
 def in_order(methods):

@@ -418,9 +418,7 @@ def run(pictures, files, writers, caches, fits, shots, folders, seed=0):
 
 
 def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--pictures", type=int, default=10_000)
     parser.add_argument("--files", type=int, default=1000)
     parser.add_argument("--writers", type=int, default=100)

@@ -101,9 +101,7 @@ def issues(codes, held_out):
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("files", nargs="*", metavar="FILE.npz")
     parser.add_argument("--shots", nargs="+", type=int, default=[1, 2, 4, 16])
     parser.add_argument("--kinds", nargs="+", choices=list(RATES), default=list(RATES))

@@ -19,7 +19,6 @@ import warnings
 import numpy as np
 import tasks
 from PIL import Image, ImageEnhance, ImageOps
-from sklearn.metrics import log_loss
 from sklearn.preprocessing import normalize
 
 from sksemobridge import CLIPImageEncoder, SeMoBridgeClassifier
@@ -88,16 +87,12 @@ def cost(task, k, seed, copies, share):
         (X, y, image),
     ):
         classifier = SeMoBridgeClassifier(task.text_encoder, **text).fit(rows, labels, groups=groups)
-        p = classifier.predict_proba(task.X[queries])
-        right = classifier.classes_[p.argmax(axis=1)] == task.y[queries]
-        results.append([100 * right.mean(), log_loss(task.y[queries], p, labels=classifier.classes_)])
+        results.append(tasks.accuracy_and_log_loss(classifier, task.X[queries], task.y[queries]))
     return np.array(results)
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("files", nargs="*", metavar="FILE.npz")
     parser.add_argument("--shots", nargs="+", type=int, default=[1, 2, 4])
     parser.add_argument("--draws", type=int, default=3)

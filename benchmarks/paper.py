@@ -34,6 +34,7 @@ from paper_data import (
 )
 from paper_search import Step, Validation, best_step, paper_classifier, search
 from results import Results
+from tables import shots_in_words, table
 from timing import timed
 
 from sksemobridge import (
@@ -202,7 +203,7 @@ def report(rows, reported):
         ["model", "pretrained", "prompts", "shots", "method"], sort=False
     ):
         at_k = reported[(reported.backbone == REPORTED_BACKBONES.get(model)) & (reported.shots == k)]
-        shots = f", {k} shot{'s' if k > 1 else ''}" if k else ""
+        shots = f", {shots_in_words(k)}" if k else ""
         parts += [f"## {method}, {model} ({pretrained}, {prompts}){shots}", comparison(group, at_k, method)]
     return "\n\n".join(parts) + "\n"
 
@@ -227,8 +228,7 @@ def comparison(group, reported, method):
     if len(means) > 1:
         lines.append([f"mean of {len(means)}", *(figure(mean) for mean in np.mean(means, axis=0)), "-"])
     header = ["data set", "reported", *(protocol or "here" for protocol in protocols), "best other reported"]
-    lines = [header, ["---", *["---:"] * (len(header) - 1)], *lines]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return table(header, lines)
 
 
 def figure(mean, deviation=np.nan, n_seeds=N_SEEDS):

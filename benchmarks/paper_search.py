@@ -143,10 +143,10 @@ def best_step(classifier, X, y, validation):
     return best
 
 
-def paper_classifier(text_encoder, prompts, solver="closed_form", **numbers):
-    """The classifier with the paper's cutoff and score, and the numbers `INITIAL` where no others are given."""
-    blend = PaperBlend(**INITIAL | numbers, atol=ATOL, temperature=None)
-    return SeMoBridgeClassifier(text_encoder, prompts=prompts, blend=blend, solver=solver)
+def paper_classifier(text_encoder, prompts):
+    """The classifier with the paper's cutoff and score, and the numbers `INITIAL`."""
+    blend = PaperBlend(**INITIAL, atol=ATOL, temperature=None)
+    return SeMoBridgeClassifier(text_encoder, prompts=prompts, blend=blend)
 
 
 def _every_step(watch):

@@ -165,9 +165,7 @@ def on_projections(path):
 
 
 def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--node-modules", type=Path)
     parser.add_argument("--projections", type=Path)
     args = parser.parse_args()

@@ -19,6 +19,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+from tables import table
 from tasks import as_task, made_up_arrays, train_on
 from timing import peak_memory, timed
 
@@ -129,7 +130,7 @@ def growth():
                 ]
             )
     header = ["grows", "stage", "time", "slope", "peak memory", "slope", "24 GB end at"]
-    return f"## Growth\n\nBase: {base}.\n\n{table(header, rows)}"
+    return f"## Growth\n\nBase: {base}.\n\n{table(header, rows, n_left=2)}"
 
 
 def imagenet(size, solver="closed_form"):
@@ -139,7 +140,7 @@ def imagenet(size, solver="closed_form"):
     name = f"{size['classes']:,} classes x {size['shots']} shots, {size['queries']:,} queries, {size['dimensions']}"
     header = ["solver", "iterations", "fit", "predict_proba of all", "peak above imports"]
     blend = "With the default blend." if solver == "closed_form" else "With the paper's blend."
-    return f"## {name} dimensions, {solver}\n\n{blend}\n\n{table(header, [row])}"
+    return f"## {name} dimensions, {solver}\n\n{blend}\n\n{table(header, [row], n_left=2)}"
 
 
 def whole(size, solver):
@@ -167,7 +168,7 @@ def loops(size, large, steps):
         "in a process of its own."
     )
     header = ["classes x shots x dimensions", "loop", "a step", "steps", "in all", "final loss"]
-    return f"## The paper's loop\n\n{text}\n\n{table([*header, 'peak above imports'], rows)}"
+    return f"## The paper's loop\n\n{text}\n\n{table([*header, 'peak above imports'], rows, n_left=2)}"
 
 
 def loop_row(size, solver, step, n_steps, in_all, loss, peak):
@@ -230,11 +231,6 @@ def paper_loop(problem, steps, logit_scale=100.0, rate=1.5e-4, warm_up=500):
     return losses, bridge.detach(), class_bias.detach()
 
 
-def table(header, rows):
-    lines = [header, ["---", "---", *["---:"] * (len(header) - 2)], *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
 PARTS = {
     "growth": growth,
     "imagenet": lambda: imagenet(IMAGENET),
@@ -246,9 +242,7 @@ DEFAULT_PARTS = ["growth", "imagenet", "loops"]
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--parts", nargs="+", default=DEFAULT_PARTS, choices=PARTS)
     parser.add_argument("--docs", default=Path(), type=Path)
     args = parser.parse_args(arguments)

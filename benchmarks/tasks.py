@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import numpy as np
 from sklearn.datasets import load_digits
+from sklearn.metrics import log_loss
 from sklearn.preprocessing import normalize
 
 from sksemobridge import CLIPImageEncoder, CLIPTextEncoder, PrecomputedTextEncoder
@@ -110,21 +111,17 @@ def from_folder(*folders):
     return tasks
 
 
-def made_up_arrays(n_classes, shots, width, projection=None, seed=0):
-    """Classes around random directions and texts near them, what training a bridge needs.
-
-    `projection (d, width)` is random and square by default.
-    """
+def made_up_arrays(n_classes, shots, width):
+    """Classes around random directions, texts near them and a random projection, what training a bridge needs."""
     # Here, since other tasks are loaded by versions that have it elsewhere (`compare.py`).
     from sksemobridge._paper.bridge import Bridge
 
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     noise = 1 / np.sqrt(width)
     means = normalize(rng.normal(size=(n_classes, width)))
     codes = np.repeat(np.arange(n_classes), shots)
     X = means[codes] + noise * rng.normal(size=(len(codes), width))
-    if projection is None:
-        projection = noise * rng.normal(size=(width, width))
+    projection = noise * rng.normal(size=(width, width))
     bridge = Bridge.closed_form(projection).matrix
     eos = (means + noise * rng.normal(size=means.shape)) @ bridge
     arrays = {
@@ -149,9 +146,9 @@ def train_on(arrays, training):
     return train_bridge(*shots, Bridge(arrays["bridge"], arrays["projection"]), training, texts)
 
 
-def made_up(*args, **kwargs):
+def made_up(n_classes, shots, width):
     """A task of `made_up_arrays`."""
-    return as_task(made_up_arrays(*args, **kwargs))
+    return as_task(made_up_arrays(n_classes, shots, width))
 
 
 def as_task(arrays):
@@ -288,6 +285,13 @@ def load(name, *, model="mini", pretrained="bundled", cache=None, data="data", f
             f"There is no task {name!r}. Name {names}, folder:PATH, torchvision:NAME or npz:FILE."
         )
     return OFFLINE[name](cache)
+
+
+def accuracy_and_log_loss(classifier, X, y):
+    """Accuracy in percent, and log loss."""
+    probability = classifier.predict_proba(X)
+    right = classifier.classes_[probability.argmax(axis=1)] == y
+    return 100 * right.mean(), log_loss(y, probability, labels=classifier.classes_)
 
 
 def expected_calibration_error(probability, right, bins=15):

@@ -168,9 +168,7 @@ def solvers(embeddings, draws, device):
 
 
 def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--embeddings", type=Path, default=Path("cifar10_vit_b32.npz"))
     parser.add_argument("--draws", type=int, default=20)
     parser.add_argument("--device", default="cpu")

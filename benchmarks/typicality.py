@@ -28,6 +28,7 @@ import tasks
 from scipy.special import logsumexp
 from sklearn.covariance import ledoit_wolf
 from sklearn.metrics import roc_auc_score
+from tables import shots_in_words, table
 
 from sksemobridge import SeMoBridgeClassifier
 from sksemobridge._utils.array_api import l2_normalize
@@ -144,14 +145,11 @@ def main(arguments=None):
 def report(results):
     """A table of means over tasks, by name and number of shots."""
     shots = sorted({k for by_shots in results.values() for k in by_shots})
-    lines = [
-        "| | " + " | ".join(f"{k} shot{'s' * (k > 1)}" for k in shots) + " |",
-        "| --- |" + " ---: |" * len(shots),
-    ]
+    rows = []
     for name, by_shots in results.items():
         means = [np.mean([np.mean(draws) for draws in by_shots[k].values()]) for k in shots]
-        lines.append(f"| {name} | " + " | ".join(f"{mean:.1f}" for mean in means) + " |")
-    return "\n".join(lines)
+        rows.append([name, *(f"{mean:.1f}" for mean in means)])
+    return table(["", *map(shots_in_words, shots)], rows)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ import os
 import joblib
 import numpy as np
 import tasks
-from sklearn.metrics import log_loss
 
 from sksemobridge import SeMoBridgeClassifier, ZeroShotClassifier
 
@@ -41,8 +40,7 @@ def half(task, seed):
     figures = []
     for kind in (SeMoBridgeClassifier, ZeroShotClassifier):
         fitted = kind(task.text_encoder, prompts=task.prompts).fit(task.X[shots], task.y[shots])
-        figures.append(100 * fitted.score(task.X[queries], task.y[queries]))
-        figures.append(log_loss(task.y[queries], fitted.predict_proba(task.X[queries])))
+        figures += tasks.accuracy_and_log_loss(fitted, task.X[queries], task.y[queries])
     return figures
 
 
@@ -65,9 +63,7 @@ def first_shot(task, name, seed):
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("files", nargs="+", metavar="FILE.npz", help="tasks of the first table")
     parser.add_argument(
         "--first", nargs="*", default=[], metavar="FILE.npz", help="tasks of the second table"

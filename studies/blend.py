@@ -21,7 +21,6 @@ from unittest import mock
 
 import joblib
 import numpy as np
-from sklearn.metrics import log_loss
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 import tasks
@@ -84,9 +83,7 @@ def measure(task, classifier, k, seeds, name, factor):
         shots, queries = drawn
         with changed(name, factor):
             classifier.fit(task.X[shots], task.y[shots])
-        probability, y = classifier.predict_proba(task.X[queries]), task.y[queries]
-        right = classifier.classes_[probability.argmax(axis=1)] == y
-        figures.append((100 * right.mean(), log_loss(y, probability, labels=classifier.classes_)))
+        figures.append(tasks.accuracy_and_log_loss(classifier, task.X[queries], task.y[queries]))
     return np.mean(figures, axis=0)
 
 
@@ -108,9 +105,7 @@ def cost(losses):
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("files", nargs="+", metavar="FILE.npz")
     parser.add_argument("--vocabulary", nargs="*", default=[], metavar="FILE.npz")
     parser.add_argument("--constants", nargs="+", default=CONSTANTS, choices=CONSTANTS, metavar="NAME")

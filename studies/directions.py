@@ -45,9 +45,7 @@ def measure(task):
 
 
 def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--tasks", type=Path, required=True)
     parser.add_argument("--vocabulary", type=Path, nargs="+", required=True)
     args = parser.parse_args()

@@ -21,9 +21,7 @@ TOP_SHARES = (0.0, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0)
 
 
 def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("node_modules", type=Path, help="packages of tools/emoji_pictures.py")
     images, names, subgroups = read_openmoji(parser.parse_args().node_modules)
     encoder = CLIPTextEncoder("mini", "bundled")

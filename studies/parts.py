@@ -17,6 +17,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 import tasks
+from tables import shots_in_words, table
 
 from sksemobridge import SeMoBridgeClassifier
 
@@ -47,9 +48,7 @@ def measure(task, k, seeds):
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("files", nargs="+", metavar="FILE.npz")
     parser.add_argument("--shots", type=int, nargs="+", default=[1, 2, 4])
     parser.add_argument("--draws", type=int, default=5)
@@ -59,11 +58,9 @@ def main(arguments=None):
     seeds = range(FIRST_SEED, FIRST_SEED + args.draws)
     calls = (joblib.delayed(measure)(task, k, seeds) for k in args.shots for task in some)
     found = joblib.Parallel(args.jobs)(calls)
-    table = np.nanmean(np.reshape(found, (len(args.shots), len(some), len(PARTS))), axis=1)
-    print("| terms | " + " | ".join(f"{k} shot{'s' * (k != 1)}" for k in args.shots) + " |")
-    print("| --- |" + " ---: |" * len(args.shots))
-    for part, row in zip(PARTS, table.T):
-        print(f"| {' + '.join(part)} | " + " | ".join(f"{value:.1f}" for value in row) + " |")
+    means = np.nanmean(np.reshape(found, (len(args.shots), len(some), len(PARTS))), axis=1)
+    rows = [[" + ".join(part), *(f"{mean:.1f}" for mean in row)] for part, row in zip(PARTS, means.T)]
+    print(table(["terms", *map(shots_in_words, args.shots)], rows))
 
 
 if __name__ == "__main__":

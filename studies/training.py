@@ -18,7 +18,6 @@ from pathlib import Path
 from unittest import mock
 
 import numpy as np
-from sklearn.metrics import log_loss
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 import tasks
@@ -43,9 +42,8 @@ def measure(task, k, seed):
     params = {"blend": PaperBlend(), "solver": Training(device="cpu")}
     classifier = SeMoBridgeClassifier(task.text_encoder, prompts=task.prompts, **params)
     seconds, _ = timed(classifier.fit, task.X[shots], task.y[shots])
-    probability, y = classifier.predict_proba(task.X[queries]), task.y[queries]
-    accuracy = 100 * np.mean(classifier.classes_[probability.argmax(axis=1)] == y)
-    return accuracy, log_loss(y, probability, labels=classifier.classes_), classifier.n_iter_, seconds
+    figures = tasks.accuracy_and_log_loss(classifier, task.X[queries], task.y[queries])
+    return *figures, classifier.n_iter_, seconds
 
 
 def report(task, k, seeds=SEEDS):
@@ -78,9 +76,7 @@ def threads():
 
 
 def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument(
         "tasks", nargs="*", metavar="TASK", help="as for few_shot.py, or openmoji:NODE_MODULES"
     )

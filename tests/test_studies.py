@@ -8,6 +8,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from .benchmarks.task_files import write_task
+
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 import tasks
 
@@ -19,19 +21,8 @@ def study(name):
 
 @pytest.fixture(scope="module")
 def npz(tmp_path_factory):
-    rng = np.random.default_rng(0)
-    text = rng.normal(size=(4, 12))
-    labels = np.repeat(np.arange(4), 6)
-    images = text[labels] + 2 * rng.normal(size=(24, 12))
     path = tmp_path_factory.mktemp("data") / "made_up.npz"
-    names = np.array(["ant", "bee", "cat", "dog"])
-    np.savez(path, images=images, labels=labels, class_names=names, text=text)
-    return path
-
-
-@pytest.fixture
-def task(npz):
-    return tasks.from_npz(npz)
+    return write_task(path, [6] * 4, kind="animal", noise=2.0)
 
 
 @pytest.fixture
@@ -83,10 +74,10 @@ def test_accuracies_of_some_terms_alone_are_printed(npz, capsys):
     assert len(rows) == len(parts.PARTS) - 1
 
 
-def test_every_constant_of_training_is_changed_and_put_back(task, capsys):
+def test_every_constant_of_training_is_changed_and_put_back(npz, capsys):
     training = study("training")
     before = [getattr(module, name) for module, name, _ in training.CONSTANTS]
-    training.report(task, 2, range(1))
+    training.report(tasks.from_npz(npz), 2, range(1))
     n_values = sum(len(values) for *_, values in training.CONSTANTS)
     assert len(capsys.readouterr().out.splitlines()) == 2 + n_values
     assert [getattr(module, name) for module, name, _ in training.CONSTANTS] == before

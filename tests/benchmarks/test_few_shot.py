@@ -19,16 +19,7 @@ from few_shot_methods import METHODS, NAMES
 from PIL import Image
 from results import Results
 
-
-def write_task(path, counts, text=True, kind="thing"):
-    """A file with as many images of each class as told, around their texts."""
-    rng = np.random.default_rng(0)
-    centres = rng.normal(size=(len(counts), 12))
-    labels = np.repeat(np.arange(len(counts)), counts)
-    images = centres[labels] + rng.normal(scale=0.5, size=(len(labels), 12))
-    names = np.array([f"{kind}_{c}" for c in range(len(counts))])
-    np.savez(path, images=images, labels=labels, class_names=names, **({"text": centres} if text else {}))
-    return path
+from .task_files import write_task
 
 
 @pytest.fixture(scope="module")

@@ -22,12 +22,6 @@ def clock(monkeypatch):
     return taking
 
 
-def test_a_call_is_timed_and_answered():
-    seconds, answer = timing.timed(divmod, 7, 2)
-    assert answer == (3, 1)
-    assert seconds >= 0
-
-
 def test_functions_take_turns_and_their_first_calls_do_not_count(clock):
     seconds = timing.alternate(clock(9, 1, 2), clock(9, 3, 4), repeats=2)
     np.testing.assert_array_equal(seconds, [[1, 3], [2, 4]])

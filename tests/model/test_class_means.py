@@ -100,14 +100,6 @@ def test_leaving_out_an_image_is_the_mean_of_the_others(with_text, heavy):
         np.testing.assert_allclose(means[i], expected, atol=1e-7)
 
 
-def test_a_part_of_an_image_may_count():
-    u, codes, _, _ = small_task(counts=(4, 4))
-    counted = np.array([1, 1, 1, 0.5, 1, 1, 1, 1e-9])
-    fit = class_means(u, codes, counted=counted)
-    np.testing.assert_allclose(fit.counts, [3.5, 3.0])
-    np.testing.assert_allclose(fit.image_means[1], u[4:7].mean(axis=0), atol=1e-8)
-
-
 def test_the_slope_is_that_of_a_regression_and_texts_that_are_the_same_have_none():
     rng = np.random.default_rng(0)
     texts = rng.normal(size=(5, 8))

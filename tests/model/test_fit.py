@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 from sklearn.metrics import log_loss
-from sklearn.preprocessing import normalize
 
 from sksemobridge import (
     CLIPImageEncoder,
@@ -13,8 +12,7 @@ from sksemobridge import (
     ZeroShotClassifier,
 )
 from sksemobridge._model import fit
-from sksemobridge._model.fit import distinctness, fit_model, held_out_images
-from sksemobridge._model.shots import pool_shots
+from sksemobridge._model.fit import distinctness, held_out_images
 from sksemobridge.datasets import load_emoji
 
 from ..conftest import TEMPLATE
@@ -163,21 +161,6 @@ def test_words_help_where_there_are_no_names(make_world):
         words = world.classifier(class_names="ignore", vocabulary=world.texts).fit(X, y)
         gains.append(words.score(queries, truth) - score_without_text(world, X, y, queries, truth))
     assert np.mean(gains) > 0.01
-
-
-@pytest.mark.parametrize("with_text", [True, False])
-def test_the_model_is_the_sum_of_its_terms_over_the_classes(with_text):
-    rng = np.random.default_rng(0)
-    texts = normalize(rng.normal(size=(4, 10)))
-    codes = np.repeat(np.arange(4), 3)
-    shots, _ = pool_shots(texts[codes] + 0.5 * rng.normal(size=(12, 10)), codes, np.ones(12))
-    fitted = fit_model(shots, texts if with_text else None)
-    model, held_out = fitted.model, fitted.held_out_logits()
-    assert held_out.shape == (12, 4)
-    assert np.isfinite(held_out).all()
-    part = model.over(np.array([2, 0]), None)
-    for name, term in model.terms.items():
-        np.testing.assert_array_equal(part.terms[name](shots.X), term(shots.X)[:, [2, 0]])
 
 
 def test_a_sample_of_the_shots_is_enough(world, monkeypatch):

@@ -195,9 +195,6 @@ def test_rows_are_those_of_fit_in_any_order_and_rows_without_weight_have_none(wo
     shuffled = world.classifier(label_noise="auto").fit(X[order], y[order], weight[order])
     np.testing.assert_allclose(shuffled.label_proba_, whole.label_proba_[order])
     assert np.flatnonzero(np.isnan(whole.label_proba_)).tolist() == [3]
-    parts = world.classifier(label_noise="auto").fit(X[:30], y[:30], weight[:30])
-    parts.partial_fit(X[30:], y[30:], sample_weight=weight[30:])
-    np.testing.assert_allclose(parts.label_proba_, whole.label_proba_)
 
 
 def test_zero_trusts_all_labels(world, mislabelled):

@@ -144,11 +144,3 @@ def test_order_of_rows_and_calls_does_not_matter(shots):
             parts.partial_fit(X[rows], y[rows])
     np.testing.assert_allclose(shuffled.predict_proba(queries), expected, rtol=1e-6)
     np.testing.assert_allclose(parts.predict_proba(queries), expected, rtol=1e-6)
-
-
-def test_who_gives_groups_is_believed(shots):
-    X, y, queries = shots
-    apart = SeMoBridgeClassifier(class_names="ignore").fit(X, y, groups=range(len(y)))
-    with pytest.warns(UserWarning, match="near copies"):
-        together = SeMoBridgeClassifier(class_names="ignore").fit(X, y)
-    assert not np.allclose(apart.predict_proba(queries), together.predict_proba(queries))

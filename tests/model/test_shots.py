@@ -2,22 +2,8 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from sksemobridge._model.shots import ShotMemory, pool_shots
-
-
-@given(st.integers(0, 1000))
-def test_pooled_shots_do_not_depend_on_how_often_rows_come(seed):
-    rng = np.random.default_rng(seed)
-    X, codes = rng.integers(0, 3, (12, 2)).astype(float), rng.integers(0, 3, 12)
-    X[:6, 0] = rng.normal(size=6)
-    repeats = rng.integers(1, 4, 12)
-    weighted, _ = pool_shots(X, codes, repeats.astype(float))
-    repeated, _ = pool_shots(np.repeat(X, repeats, axis=0), np.repeat(codes, repeats), np.ones(repeats.sum()))
-    for name in ("X", "codes", "weight", "group"):
-        np.testing.assert_array_equal(getattr(weighted, name), getattr(repeated, name))
+from sksemobridge._model.shots import pool_shots
 
 
 def test_copies_that_differ_by_rounding_are_one_shot():
@@ -57,13 +43,3 @@ def test_groups_that_share_a_row_are_one_image():
     # The mean of copies of one weight 2 and two of weight 1.
     np.testing.assert_allclose(np.sort(u[weight == 4][0]), [0, 0.25, 0.25, 0.5])
     assert len(index) == 4
-
-
-def test_groups_keep_their_meaning_over_several_calls():
-    rng = np.random.default_rng(0)
-    X, codes, groups = rng.normal(size=(8, 3)), np.arange(8) % 2, np.array(list("abcdabcd"))
-    memory = ShotMemory().add(X[:4], codes[:4], np.ones(4), groups[:4], np.full(4, True))
-    memory = memory.add(X[4:], codes[4:], np.ones(4), groups[4:], np.full(4, True))
-    whole, _ = pool_shots(X, codes, np.ones(8), groups)
-    for name in ("X", "codes", "weight", "group"):
-        np.testing.assert_array_equal(getattr(memory.shots, name), getattr(whole, name))

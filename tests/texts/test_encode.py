@@ -215,10 +215,3 @@ def test_of_several_texts_of_a_class_the_directions_are_averaged(world):
 def test_what_is_no_mapping_to_vectors_is_refused(mapping, error, message):
     with pytest.raises(error, match=message):
         PrecomputedTextEncoder.from_joint(mapping)
-
-
-def test_a_class_without_a_projected_text_is_named(world):
-    X, y = world.draw(2)
-    encoder = PrecomputedTextEncoder.from_joint({"cat": np.ones(X.shape[1])})
-    with pytest.raises(ValueError, match="'bird', 'dog', 'fire truck'"):
-        ZeroShotClassifier(encoder).fit(X, y)

@@ -7,13 +7,14 @@ import pytest
 from sklearn.base import clone
 from sklearn.ensemble import VotingClassifier
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import cross_val_predict
 
 from sksemobridge import CLIPImageEncoder, CLIPTextEncoder, SeMoBridgeClassifier
 from sksemobridge._texts.prompts import build_prompts, name_classes
 from sksemobridge.datasets import load_emoji
 
 from ..conftest import TEMPLATE, World, every_model
+
+OWN = {name: name for name in World().names}
 
 
 def folders(y):
@@ -36,10 +37,6 @@ def test_a_pandas_series_is_a_mapping(world, make):
     codes = world.codes(y)
     names = pd.Series(world.names[::-1], index=[4, 3, 2, 1, 0])
     assert make(world, class_names=names).fit(X, codes).class_names_.tolist() == world.names
-    with pytest.raises(ValueError, match="no name for 'bird'"):
-        make(world, class_names=pd.Series(world.names)).fit(X, y)
-    with pytest.raises(ValueError, match="twice in its index"):
-        make(world, class_names=pd.Series(["cat", "dog"], index=["cat", "cat"])).fit(X, y)
 
 
 @pytest.mark.parametrize("sequence", [list, tuple, np.array, pl.Series, pd.Index])
@@ -90,16 +87,12 @@ def test_tools_that_number_the_labels_change_nothing_with_a_list_of_names(world,
     X, y = world.draw(6)
     labels = folders(y)
     named = make(world, class_names=sorted(set(labels)))
-    expected = make(world).fit(X, labels)
-    for method in ("predict_proba", "decision_function", "predict_log_proba"):
-        values = cross_val_predict(named, X, labels, cv=3, method=method)
-        assert np.mean(np.unique(labels)[values.argmax(axis=1)] == labels) > 0.6
-
     # A list may hold labels that a fold lacks.
     there = y != "cat"
     fitted = named.fit(X[there], labels[there])
     assert fitted.class_names_.tolist() == [name for name in world.names if name != "cat"]
 
+    expected = make(world).fit(X, labels)
     voting = VotingClassifier([("named", named), ("linear", LogisticRegression())], voting="soft")
     member = voting.fit(X, labels).named_estimators_["named"]
     np.testing.assert_array_equal(member.text_embeddings_, expected.text_embeddings_)
@@ -147,9 +140,8 @@ def test_a_sequence_never_names_another_class_than_before(world):
 
 
 def test_classes_of_one_name_warn(world, make):
-    names = dict(zip(world.names, world.names)) | {"hot dog": "dog"}
     with pytest.warns(UserWarning, match="'dog', 'hot dog' have the same names") as caught:
-        make(world, class_names=names).fit(*world.draw(2))
+        make(world, class_names=OWN | {"hot dog": "dog"}).fit(*world.draw(2))
     assert len(caught) == 1
 
 
@@ -163,13 +155,12 @@ def test_numbers_without_names_warn_once(world, make):
     classifier.set_params(prompts={i: [TEMPLATE.format(i)] for i in range(5)}).fit(X, world.codes(y))
 
 
-OWN = {name: name for name in World().names}
-
-
 @pytest.mark.parametrize(
     ("names", "error", "message"),
     [
         ({name: name for name in OWN if name != "hot dog"}, ValueError, "no name for 'hot dog'"),
+        (pd.Series([*OWN]), ValueError, "no name for 'bird'"),
+        (pd.Series(["cat", "dog"], index=["cat", "cat"]), ValueError, "twice in its index"),
         ([*OWN][:4], ValueError, "4 names for 5 classes"),
         (set("abcde"), TypeError, "no order"),
         (dict.fromkeys(OWN), ValueError, "no name for any class"),
@@ -238,8 +229,7 @@ def test_only_a_pair_of_braces_is_replaced():
 @every_model
 def test_a_class_without_text_is_known_by_its_shots(world, params):
     X, y = world.draw(8)
-    names = dict(zip(world.names, world.names)) | {"dog": None}
-    fitted = world.classifier(class_names=names, **params).fit(X, y)
+    fitted = world.classifier(class_names=OWN | {"dog": None}, **params).fit(X, y)
     queries, truth = world.draw(30)
     dogs, i = truth == "dog", world.names.index("dog")
     assert fitted.score(queries[dogs], truth[dogs]) > 0.6
@@ -268,7 +258,7 @@ def test_everything_else_has_no_text_that_misleads():
 
 def test_a_class_without_text_needs_shots(world):
     X, y = world.draw(3)
-    names = dict(zip(world.names, world.names)) | {"dog": None}
+    names = OWN | {"dog": None}
     there = y != "dog"
     with pytest.raises(ValueError, match=r"no shots of the classes \['dog'\]"):
         world.classifier(class_names=names).partial_fit(X[there], y[there], classes=world.names)

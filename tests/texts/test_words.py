@@ -39,14 +39,6 @@ def test_texts_that_differ_in_few_directions_or_all_alike_meet_the_bounds(decay,
     assert span_of_texts(some_texts(500, 60, decay=decay)).shape == (60, rank)
 
 
-@given(st.integers(1, 12), st.integers(1, 40), st.integers(0, 5))
-def test_the_rank_is_within_its_bounds(dimension, n, seed):
-    rank = span_of_texts(some_texts(n, dimension, seed)).shape[1]
-    assert rank <= n - 1
-    assert rank <= np.ceil(dimension / 2)
-    assert rank >= min(n - 1, dimension // 3)
-
-
 @given(st.floats(1e-3, 1e3), st.integers(0, 5))
 def test_lengths_order_and_copies_of_texts_do_not_matter(factor, seed):
     texts, rng = some_texts(40, 24, seed), np.random.default_rng(seed)
