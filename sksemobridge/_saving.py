@@ -1,9 +1,10 @@
 """Estimators in files: what is saved, and which classes a file may hold."""
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import Any, get_args, get_type_hints
 
+import numpy as np
+import sklearn
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, clone
 
@@ -13,8 +14,9 @@ from ._utils.validation import warn_caller
 # These fitted attributes are saved. All others that end in "_" are computed from `_fitted`.
 _KEPT = ("n_features_in_", "feature_names_in_")
 # Versions that a saved estimator depends on: of this package, and the minor versions of NumPy and scikit-learn.
-_VERSIONS = {"sksemobridge": __version__}
-_VERSIONS |= {name: ".".join(version(name).split(".")[:2]) for name in ("numpy", "scikit-learn")}
+_OTHERS = {"numpy": np.__version__, "scikit-learn": sklearn.__version__}
+_VERSIONS = {name: ".".join(version.split(".")[:2]) for name, version in _OTHERS.items()}
+_VERSIONS["sksemobridge"] = __version__
 
 
 def trusted_types() -> list[str]:

@@ -129,6 +129,28 @@ def peak_memory(function):
     return peak
 
 
+CHECKS = {"test_estimator_checks.py": "scikit-learn's", "test_common.py": "our own"}
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Print how many checks of estimators were made, and how they ended."""
+    for file, whose in CHECKS.items():
+        counts = {
+            outcome: sum(
+                getattr(report, "nodeid", "").partition("::")[0].endswith(file)
+                for report in terminalreporter.stats.get(outcome, ())
+                if getattr(report, "when", "call") == "call" or outcome != "passed"
+            )
+            for outcome in ("passed", "failed", "error", "skipped")
+        }
+        if any(counts.values()):
+            failed = counts["failed"] + counts["error"]
+            terminalreporter.write_line(
+                f"Checks of estimators, {whose}: {counts['passed']} passed, {failed} failed, "
+                f"{counts['skipped']} skipped."
+            )
+
+
 @pytest.fixture
 def on_pass():
     """Have a function called with the number of images or texts of each pass through a tower, before or after it."""
