@@ -72,6 +72,15 @@ def anchors(page):
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_programs_that_a_page_names_have_the_options(page):
+    for line in re.findall(r"python (\w+/\w+\.py[^`\n]*)", page.read_text(encoding="utf-8")):
+        program, *arguments = line.split()
+        source = (ROOT / program).read_text(encoding="utf-8")
+        missing = [part for part in arguments if part.startswith("--") and f'"{part}"' not in source]
+        assert not missing, f"{program} has no {missing}"
+
+
 def test_the_reference_lists_all_that_is_public():
     reference = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
     listed = set(re.findall(r"^   ([A-Za-z_.]+)$", reference, flags=re.MULTILINE))
