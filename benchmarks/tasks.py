@@ -126,7 +126,7 @@ def made_up_arrays(n_classes, shots, width):
     eos = (means + noise * rng.normal(size=means.shape)) @ bridge
     arrays = {
         "X": X,
-        "weight_in_class": np.full(len(codes), 1 / shots),
+        "share": np.full(len(codes), 1 / shots),
         "bridge": bridge,
         "projection": projection,
         "text_embeddings": normalize(eos @ projection),
@@ -140,7 +140,7 @@ def train_on(arrays, training):
     from sksemobridge._paper.bridge import Bridge
     from sksemobridge._paper.training import train_bridge
 
-    shots = (arrays[name] for name in ("X", "codes", "weight_in_class"))
+    shots = (arrays[name] for name in ("X", "codes", "share"))
     sides = {"embeddings": arrays["text_embeddings"], "eos_directions": arrays["eos_directions"]}
     texts = SimpleNamespace(**sides, logit_scale=100.0)
     return train_bridge(*shots, Bridge(arrays["bridge"], arrays["projection"]), training, texts)

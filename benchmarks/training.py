@@ -67,7 +67,7 @@ def real(path, shots, draws, device):
         {
             "X": X[train],
             "codes": codes[train],
-            "weight_in_class": np.full(len(train), 1 / shots),
+            "share": np.full(len(train), 1 / shots),
             "bridge": np.eye(X.shape[1]),
             "projection": None,
             "text_embeddings": texts,

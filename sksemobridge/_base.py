@@ -52,7 +52,7 @@ class EmbeddingClassifier(ClassifierMixin, SavedEstimator):
         """
 
         def labels(scores):
-            return self.classes_[np.asarray(to_numpy(namespace(scores).argmax(scores, axis=1)))]
+            return self.classes_[to_numpy(namespace(scores).argmax(scores, axis=1))]
 
         return self._apply(X, labels)
 

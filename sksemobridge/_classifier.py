@@ -279,6 +279,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
     def _span_of_words(self, texts, width):
         """The span of words `(D, r)` where classes have no texts, or None. Refuses words that nothing could embed."""
         if texts.embeddings is not None:
+            # For its errors. Where there are texts, words are not used.
             vocabulary_texts(self.text_encoder, self.vocabulary)
             return None
         words = word_span(self.text_encoder, self.vocabulary)
@@ -463,7 +464,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
             the classes have a p-value of at most `alpha`. If no shot can be left out, all values are one. `with_unlabeled`
             does not change them.
         """
-        scores = np.asarray(to_numpy(self.score_samples(X)))
+        scores = to_numpy(self.score_samples(X))
         return self._fitted.labelled_model.typicality.p_values(scores)
 
     def affinities(self, X: ArrayLike) -> dict[str, NDArray[Any]]:

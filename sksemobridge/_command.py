@@ -169,7 +169,7 @@ def _label(args):
     else:
         pipeline = _load(args.model_file)
         pipeline[0].set_params(cache=cache)
-    rows, embeddings = label_files(pipeline, args.photos, alpha=args.alpha, given=corrections)
+    rows, embeddings = label_files(pipeline, args.photos, alpha=args.alpha, corrections=corrections)
     # All files are written, or none. Else the same command would refuse to overwrite one of them.
     with ExitStack() as undo:
         if args.save is not None:

@@ -136,10 +136,10 @@ def image_pipeline(estimator):
     return estimator
 
 
-def label_files(pipeline, folder, *, alpha=0.0, progress=True, given=None):
+def label_files(pipeline, folder, *, alpha=0.0, progress=True, corrections=None):
     """The rows of `predict_folder` as mappings, and the embeddings `(n, D)` of the images that could be read.
 
-    The model does not change the labels in `given`, which is from `read_corrections`.
+    The model does not change the labels in `corrections`, which are those of `read_corrections`.
     """
     if not (isinstance(alpha, Real) and 0 <= alpha <= 1):
         raise ValueError(f"alpha={alpha!r} is not a number between 0 and 1.")
@@ -149,7 +149,7 @@ def label_files(pipeline, folder, *, alpha=0.0, progress=True, given=None):
         )
     paths = list_files(folder)
     embeddings, problems = embed_readable(pipeline[0], paths, progress=progress)
-    rows = _rows(pipeline, paths, embeddings, problems, alpha, given or {})
+    rows = _rows(pipeline, paths, embeddings, problems, alpha, corrections or {})
     return [dict(zip(COLUMNS, row)) for row in rows], embeddings
 
 
@@ -172,7 +172,7 @@ def embed_readable(encoder, paths, *, progress):
     return getattr(embeddings, "iloc", embeddings)[np.flatnonzero(readable)], problems
 
 
-def _rows(pipeline, paths, embeddings, problems, alpha, given):
+def _rows(pipeline, paths, embeddings, problems, alpha, corrections):
     """Rows of the table, with the label by a person or the two most probable classes."""
     classifier, nothing = pipeline[-1], (None, np.nan)
     classes = np.asarray(classifier.classes_).tolist()
@@ -188,12 +188,12 @@ def _rows(pipeline, paths, embeddings, problems, alpha, given):
         probabilities, p_value = next(predictions)
         best = np.argsort(-probabilities, kind="stable")[:2].tolist()
         first, second = [*((classes[i], float(probabilities[i])) for i in best), nothing][:2]
-        _, label = given.get(os.path.realpath(path), (path, None))
+        _, label = corrections.get(os.path.realpath(path), (path, None))
         if label is not None:
-            first, second = (label, 1.0) if label else nothing, nothing
+            first, second = ((label, 1.0) if label else nothing), nothing
         elif p_value <= alpha:  # not NaN, of a classifier without p-values
             first, second = nothing, first
-        yield path, *first, *second, float(p_value), NONE_OF_THESE if first is nothing else ""
+        yield path, *first, *second, float(p_value), NONE_OF_THESE if first[0] is None else ""
 
 
 def was_read(row):

@@ -101,9 +101,9 @@ def learn(folder, model, names_file, corrections_file, *, cache, alpha):
     uncorrected = None
     if corrections:
         # `_correct` only appends, so the shots of the folder come first.
-        folder_labels = folder_labels[is_readable[: len(folder_labels)]]
-        if len(folder_labels):
-            uncorrected = clone(pipeline[-1]).fit(embeddings[: len(folder_labels)], folder_labels)
+        readable_labels = folder_labels[is_readable[: len(folder_labels)]]
+        if len(readable_labels):
+            uncorrected = clone(pipeline[-1]).fit(embeddings[: len(readable_labels)], readable_labels)
         kept = labels != ""
         paths, labels, embeddings = paths[kept], labels[kept], embeddings[kept]
     if 0 < alpha < 1 / (len(labels) + 1):

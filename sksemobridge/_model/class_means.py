@@ -148,16 +148,16 @@ def effective_numbers(codes, weight, counted):
     others = [of_class[codes] - part for of_class, part in zip(sums, parts)]
     tiny, alone = np.finfo(float).tiny, np.bincount(codes)[codes] == 1
     without = np.where(alone, 0.0, others[0] * others[1] / np.maximum(others[2], tiny))
-    return total * total_counted / squares, np.maximum(without, 0.0)
+    return total * total_counted / squares, without
 
 
 def fit_slope(texts, means, weight=None):
     """`slope = <T_c - mean T, mean_c> / ||T - mean T||^2`. It is zero if all texts are the same."""
     weight = np.ones(len(texts)) if weight is None else weight
-    names = texts - texts.mean(axis=0)
-    square = weight @ np.square(names).sum(axis=1)
+    centred = texts - texts.mean(axis=0)
+    square = weight @ np.square(centred).sum(axis=1)
     differ = square > weight.sum() * LEAST_DIFFERENCE**2
-    return float(weight @ np.einsum("cd,cd->c", names, means) / square) if differ else 0.0
+    return float(weight @ np.einsum("cd,cd->c", centred, means) / square) if differ else 0.0
 
 
 def directions(texts):

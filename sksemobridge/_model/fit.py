@@ -37,7 +37,7 @@ from .logistic import (
     logits_without_own_offset,
 )
 from .model import Model
-from .shots import evenly_spaced
+from .shots import evenly_spaced, weight_in_class
 from .typicality import Typicality
 
 # `python studies/blend.py` varies the constants of this block.
@@ -66,7 +66,7 @@ class FitResult(NamedTuple):
     held_out_logits: Callable
 
 
-def fit_model(shots, all_texts=None, logit_scale=100.0, words=None, label_noise=0.0):
+def fit_model(shots, all_texts, logit_scale, words, label_noise):
     """`FitResult` of shots of all classes.
 
     Parameters
@@ -82,7 +82,6 @@ def fit_model(shots, all_texts=None, logit_scale=100.0, words=None, label_noise=
     label_noise : "auto" or float
         Share of wrong labels. `"auto"` estimates it, and 0 trusts all labels.
     """
-    # Copies of one image count as one image: the mean of their unit embeddings.
     u, codes, weight, group, image_of_shot = shots.images()
     n_classes = int(codes.max()) + 1
     texts = None if all_texts is None else all_texts[:n_classes]
@@ -108,8 +107,8 @@ def fit_model(shots, all_texts=None, logit_scale=100.0, words=None, label_noise=
 
     # 6. Scales, offsets and correction, fitted to the held-out images.
     v = u[evidence.regression_rows] - classes.centre
-    share = trust * (1 + 1 / classes.mean_count)
-    features, back = features_of(v) if texts is None else features_of(v, classes.span, share)
+    extra = trust * (1 + 1 / classes.mean_count)
+    features, back = features_of(v) if texts is None else features_of(v, classes.span, extra)
     regression = evidence.fit_scales(features)
 
     # 7. All terms are linear in `u`, and so is their sum. Step 6 saw each class without one image. With it the model is more
@@ -122,14 +121,14 @@ def fit_model(shots, all_texts=None, logit_scale=100.0, words=None, label_noise=
     terms["shots"] = scales["shots"] * discriminant.linear()
     terms["correction"] = Linear(correction, offsets - correction @ classes.centre)
 
-    # The typicality of the held-out images has the parts of `Model.views`, so its decision has no correction.
+    # The typicality of the held-out images has the parts of `Model.parts`, so its decision has no correction.
     scaled = {name: scales[name] * z for name, z in evidence.terms.items()}
-    views = {"decision": sum(scaled.values())}
-    views["images"] = products_without(classes, held_rows, of_leaning=False)
+    parts = {"decision": sum(scaled.values())}
+    parts["images"] = products_without(classes, held_rows, of_leaning=False)
     if texts is not None:
-        views["text"] = scaled["text"]
-        views["centred"] = products_without(classes, held_rows, of_leaning=True)
-    typicality = Typicality.of(views, codes[held_rows], weight[held_rows])
+        parts["text"] = scaled["text"]
+        parts["centred"] = products_without(classes, held_rows, of_leaning=True)
+    typicality = Typicality.of(parts, codes[held_rows], weight[held_rows])
 
     model = Model(
         terms=terms,
@@ -254,9 +253,8 @@ def products_without(classes, rows, of_leaning):
 
 def weights_of_images(codes, weight, counted=1.0):
     """`omega_i`. In a class they sum to its effective number of images."""
-    weight_counted = weight * counted
     counts, _ = effective_numbers(codes, weight, counted)
-    return weight_counted * (counts / np.bincount(codes, weights=weight_counted))[codes]
+    return counts[codes] * weight_in_class(codes, weight * counted)
 
 
 def held_out_images(codes, group):

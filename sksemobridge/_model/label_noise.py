@@ -9,11 +9,11 @@ this image. `w_i` is its probability if the label is wrong. Then the label is ri
 A wrong label may be any class, or a class that looks alike:
 
     w_i = (1 - a) / C + a sum_k p_ik q_k(label of i),
-    a = (1 - 2 (1 - trust) / n) (mean p_i)^(4 / (2 + trust (n - 2))).
+    a = (1 - 2 (1 - trust) / nbar) (mean p_i)^(4 / (2 + trust (nbar - 2))).
 
 `q_k` are the mean probabilities of the other classes for the images of class `k`. They sum to one. For a class without shots
 all `q` are `1 / C`. They count more the more certain the model is: if a task is hard, classes are confused although the labels
-are right. They also count more if classes have more images, on average `n >= 2`.
+are right. They also count more if classes have more images, on average `nbar` (at least 2).
 
 In the next fit, each image counts with this probability. The fit gives new `p_i`. With texts, the first `p_i` are those of
 the texts alone, with `w_i = 1 / C`.

@@ -1,6 +1,6 @@
 """The weights of text and shots, and the correction: one penalised logistic regression.
 
-The decision is `sum_k s_k z_k,c + b_c + A_c . v` with `v = nrm(q) - m`. The scales `s_k > 0`, the offsets `b (C,)` and the
+The decision is `sum_k s_k z_k,c + b_c + A_c . v` with `v = nrm(x) - m`. The scales `s_k > 0`, the offsets `b (C,)` and the
 corrections `A (C, D)` are a posterior mode. Together they minimise
 
     sum_i omega_i * -log softmax(decision(x_i) + log pi)[y_i]
@@ -11,9 +11,9 @@ over the images `x_i`, whose terms `z_k` come from a model without the image. `s
 `pi_c` is the share of class `c` among the images. The decision does not contain it, because the number of labels of a class
 does not tell how frequent the class is.
 
-`Q = I / l^2 + q V V' / l_V^2`. `V` are the directions in which class texts differ. `l^2` is the mean square length of the `v`,
-and `l_V^2` that of their parts in the span of `V`. With `q = trust (1 + 1 / n)`, the span counts more. `trust` is the
-probability that the texts help, and `n` the mean number of images of a class. `sigma^2 = CORRECTION^2 (1 + (2 trust - 1) / n)`:
+`Q = I / l^2 + extra V V' / l_V^2`. `V` are the directions in which class texts differ. `l^2` is the mean square length of the `v`,
+and `l_V^2` that of their parts in the span of `V`. With `extra = trust (1 + 1 / nbar)`, the span counts more. `trust` is the
+probability that the texts help, and `nbar` the mean number of images of a class. `sigma^2 = CORRECTION^2 (1 + (2 trust - 1) / nbar)`:
 with few images, a correction is worth most with texts, and least without.
 """
 
@@ -159,7 +159,7 @@ def fit_text(cosines, codes, weight, logit_scale):
     return fitted.scales["text"], float(trust)
 
 
-def features_of(v, span=None, share=0.0):
+def features_of(v, span=None, extra=0.0):
     """Features of the images, in which the correction has independent coefficients, and the way back.
 
     Parameters
@@ -167,8 +167,8 @@ def features_of(v, span=None, share=0.0):
     v : ndarray of shape (n, D)
     span : ndarray of shape (D, r) or None
         Orthonormal directions in which class texts differ.
-    share : float
-        `q` of the span.
+    extra : float
+        How much more the span counts.
 
     Returns
     -------
@@ -181,7 +181,7 @@ def features_of(v, span=None, share=0.0):
     of_whole = n / max(float(np.vdot(v, v)), ROUNDING**2)
     if span is not None:
         inside = v @ span
-        of_span = share * n / max(float(np.vdot(inside, inside)), ROUNDING**2)
+        of_span = extra * n / max(float(np.vdot(inside, inside)), ROUNDING**2)
 
     def times_root(rows):
         """`rows` times the square root of `Q`."""

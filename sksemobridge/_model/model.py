@@ -25,18 +25,18 @@ class Model:
     leaning_means: np.ndarray  # `mu_c (C, D)`, relative to the centre
     typicality: Typicality
 
-    def views(self):
+    def parts(self):
         """The `z_k` of `typicality`, each a `Linear`."""
         terms = {name: term for name, term in self.terms.items() if name in ("text", "shots")}
-        views = {"decision": total(terms.values()), "images": products_with_directions(self.image_means)}
+        parts = {"decision": total(terms.values()), "images": products_with_directions(self.image_means)}
         if "text" in terms:
-            views["text"] = terms["text"]
-            views["centred"] = products_with_directions(self.leaning_means, self.gaussian.centre)
-        return views
+            parts["text"] = terms["text"]
+            parts["centred"] = products_with_directions(self.leaning_means, self.gaussian.centre)
+        return parts
 
     def typicality_scores(self, X):
         """The scores `(n,)` of queries `X (n, D)`."""
-        return self.typicality.scores(X, self.views())
+        return self.typicality.scores(X, self.parts())
 
     def over(self, places, texts):
         """The model for other classes: those at `places (K,)`. -1 is a class without shots.
@@ -49,11 +49,11 @@ class Model:
         means, leaning = self.image_means[places], self.leaning_means[places]
         new = places < 0
         if new.any():
-            names = texts[new].astype(np.float64)
-            predicted = self.slope * (names - self.text_mean)
+            new_texts = texts[new].astype(np.float64)
+            predicted = self.slope * (new_texts - self.text_mean)
             terms_from_names = {
-                "text": Linear(names, np.zeros(len(names))),
-                "shots": self.gaussian.discriminant(predicted, np.zeros(len(names))),
+                "text": Linear(new_texts, np.zeros(len(new_texts))),
+                "shots": self.gaussian.discriminant(predicted, np.zeros(len(predicted))),
             }
             for name, term in terms_from_names.items():
                 terms[name].weights[new] = self.scales[name] * term.weights

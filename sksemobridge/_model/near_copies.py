@@ -59,6 +59,7 @@ def near_copies(u, codes, n_classes, of_classes=True):
     if u.shape[1] < LEAST_WIDTH or between > MOST_BETWEEN:
         return group
     while start < len(codes):
+        # As many whole classes as fit, and at least one.
         stop = max(ends[ends - start <= MOST_COMPARED].max(initial=0), ends[ends > start][0])
         if 2 < stop - start <= MOST_COMPARED:
             part = slice(start, stop)

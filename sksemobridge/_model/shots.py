@@ -53,16 +53,11 @@ class Shots:
         """The `Images`."""
         unit = l2_normalize(self.X.astype(np.float64, copy=False))
         pairs, index = np.unique(np.stack([self.codes, self.group]), axis=1, return_inverse=True)
-        index = index.ravel()
         codes, group = pairs
         weight = np.bincount(index, weights=self.weight)
         if len(codes) < len(index):
             unit = sum_rows(unit, self.weight, index, len(codes)) / weight[:, None]
         return Images(unit, codes, weight, group, index)
-
-    def take(self, chosen):
-        """The shots at `chosen` (mask or indices)."""
-        return Shots(self.X[chosen], self.codes[chosen], self.weight[chosen], self.group[chosen])
 
 
 def weight_in_class(codes, weight):
@@ -91,7 +86,6 @@ def pool_shots(X, codes, weight, groups=None):
     Rows of one group get one `group`, and so do groups that share a pooled row. Without groups, each pooled row is a group.
     Returns sorted `Shots`, and the index `(n,)` of the pooled shot of each row.
     """
-    codes = np.asarray(codes)
     content = _rank_by_content(X)
     # Equal rows become neighbours, and lighter rows come first. So sums do not depend on the order of the input.
     order = np.lexsort((weight, content, codes))
@@ -110,7 +104,7 @@ def pool_shots(X, codes, weight, groups=None):
         _, given = np.unique(groups, return_inverse=True)
         # Pooled rows and groups are the two sides of a graph. Each connected part is held out together.
         n_nodes = n + given.max() + 1
-        links = coo_array((np.ones(len(order)), (shot_of_row, n + given.ravel())), shape=(n_nodes,) * 2)
+        links = coo_array((np.ones(len(order)), (shot_of_row, n + given)), shape=(n_nodes,) * 2)
         # SciPy numbers the parts by their first nodes, which are shots. So names of groups have no influence.
         group = connected_components(links, directed=False)[1][:n]
     total = np.bincount(shot_of_row[order], weights=weight[order])
@@ -185,7 +179,7 @@ class ShotMemory:
     def add(self, X, codes, weight, groups, has_weight):
         """The memory with more rows. Copies of one image keep one group in all calls.
 
-        `has_weight` is a mask of the rows that the user gave. `X` holds those that are true.
+        `has_weight` says for each row of the user whether its weight is above zero. The other arrays have only these rows.
         """
         old = self.shots
         n_old, next_group = (0, 0) if old is None else (len(old.codes), int(old.group.max()) + 1)
@@ -200,8 +194,8 @@ class ShotMemory:
         of_new_rows = np.full(len(has_weight), -1)
         of_new_rows[has_weight] = index[n_old:]
         shot_of_row = np.concatenate([_follow(self.shot_of_row, index[:n_old]), of_new_rows])
-        now = dict(zip(group.tolist(), shots.group[index].tolist()))
-        group_of_value = {value: now[g] for value, g in known.items() if g in now}
+        pooled = dict(zip(group.tolist(), shots.group[index].tolist()))
+        group_of_value = {value: pooled[g] for value, g in known.items() if g in pooled}
         return ShotMemory(shots, group_of_value, shot_of_row=shot_of_row)
 
     def over(self, places):
@@ -210,12 +204,13 @@ class ShotMemory:
         new_code[places[places >= 0]] = np.flatnonzero(places >= 0)
         codes = new_code[self.shots.codes]
         is_kept = codes >= 0
-        kept = self.shots.take(is_kept)
+        old = self.shots
+        kept = Shots(old.X[is_kept], codes[is_kept], old.weight[is_kept], old.group[is_kept])
         groups = set(kept.group.tolist())
         group_of_value = {value: g for value, g in self.group_of_value.items() if g in groups}
         shot_of_row = _follow(self.shot_of_row, np.where(is_kept, np.cumsum(is_kept) - 1, -1))
         near_copy_group = None if self.near_copy_group is None else self.near_copy_group[is_kept]
-        return ShotMemory(replace(kept, codes=codes[is_kept]), group_of_value, near_copy_group, shot_of_row)
+        return ShotMemory(kept, group_of_value, near_copy_group, shot_of_row)
 
 
 def _follow(index, now):

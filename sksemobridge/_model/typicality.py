@@ -49,7 +49,7 @@ class Typicality:
     @classmethod
     def of(cls, held_out, codes, weight):
         """Make it from `z_k (n, C)` of the held-out images, their classes `codes (n,)` and weights `(n,)`."""
-        largest = {name: z.max(axis=1, initial=-np.inf) for name, z in held_out.items()}
+        largest = {name: z.max(axis=1) for name, z in held_out.items()}
         units = {name: _deviation(z) for name, z in largest.items()}
         if "text" in units:
             units["images"] /= IMAGES_BESIDE_TEXT
@@ -60,13 +60,13 @@ class Typicality:
             weight = weight * weight.sum() / np.square(weight).sum()
         return cls(units, scores[order], np.concatenate([[0.0], np.cumsum(weight[order])]))
 
-    def scores(self, X, views):
-        """The scores `(n,)` of queries `X (n, D)`. `views` are the `z_k` as `Linear`."""
+    def scores(self, X, parts):
+        """The scores `(n,)` of queries `X (n, D)`. `parts` are the `z_k`, each a `Linear`."""
 
         def largest(values):
             return namespace(values).max(values, axis=1)
 
-        return sum(apply_in_blocks(view, X, largest) / self.units[name] for name, view in views.items())
+        return sum(apply_in_blocks(part, X, largest) / self.units[name] for name, part in parts.items())
 
     def p_values(self, scores):
         """The p-values of scores `(n,)`. They are one if no image could be held out."""

@@ -202,7 +202,7 @@ def fit_means(logits, v, anchors):
     # The effective number of predicted classes.
     n_predicted = 1 / np.square(labels.mean(axis=0)).sum()
     worth = min(WORTH_OF_IMAGE, MOST_WORTH * n_predicted / len(v))
-    moved = _towards(labels, v, anchors, worth)
+    moved = _means_with(labels, v, anchors, worth)
     precision = _precision(labels, v, moved, anchors.residuals)
     values = []
     for _ in range(MEANS_ROUNDS):
@@ -213,11 +213,11 @@ def fit_means(logits, v, anchors):
         values.append(float(worth * logsumexp(changed, axis=1).sum() - 0.5 * np.vdot(counts * slopes, step)))
         if len(values) > 1 and values[-1] - values[-2] <= TOL_OF_MEANS * abs(values[-1]):
             break
-        moved = _towards(softmax(changed, axis=1), v, anchors, worth)
+        moved = _means_with(softmax(changed, axis=1), v, anchors, worth)
     return slopes, offsets, values
 
 
-def _towards(labels, v, anchors, worth):
+def _means_with(labels, v, anchors, worth):
     """The class means with soft labels `(N, C)`."""
     counts = anchors.counts[:, None]
     return (counts * anchors.means + worth * (labels.T @ v)) / (counts + worth * labels.sum(axis=0)[:, None])

@@ -167,7 +167,7 @@ def fit_paper(shots, texts, blend, training=None, callback=None):
     return replace(model, temperature=float(temperature or 1.0))
 
 
-def fit_temperature(model, shots, weight_in_class, eos, logit_scale):
+def fit_temperature(model, shots, share, eos, logit_scale):
     """Estimate the temperature of the model's scores.
 
     The default temperature gives a cosine the same scale as CLIP does. A trained bridge keeps the default, because it has seen
@@ -179,21 +179,21 @@ def fit_temperature(model, shots, weight_in_class, eos, logit_scale):
 
     `model` has a temperature of 1. `eos (n, d)` is the result of `Bridge.eos` for the shots.
     """
-    images, image = np.unique(np.stack([shots.codes, shots.group]), axis=1, return_inverse=True)
-    n_images = np.bincount(images[0])[shots.codes]
+    _, codes_of_images, _, _, image = shots.images()
+    n_images = np.bincount(codes_of_images)[shots.codes]
     is_single = n_images.max() == 1
     rows = np.flatnonzero((n_images > 1) | is_single)
     rows = rows[:: -(-len(rows) * len(model.prototypes) // MOST_SCORES)]
     codes, X = shots.codes[rows], np.asarray(shots.X, dtype=np.float64)
-    own_class, weight = (np.arange(len(rows)), codes), (weight_in_class * n_images)[rows]
+    own_class, weight = (np.arange(len(rows)), codes), (share * n_images)[rows]
     affinities = model.affinities_of_block(X[rows])
 
     def without(values):
         """For each row, the mean of its class without its image."""
-        of_classes = sum_rows(values, weight_in_class, shots.codes, len(model.prototypes))
-        of_images = sum_rows(values, weight_in_class, image, images.shape[1])
-        share = np.bincount(image, weights=weight_in_class)[image[rows], None]
-        return (of_classes[codes] - of_images[image[rows]]) / (1 - share)
+        of_classes = sum_rows(values, share, shots.codes, len(model.prototypes))
+        of_images = sum_rows(values, share, image, len(codes_of_images))
+        of_image = np.bincount(image, weights=share)[image[rows], None]
+        return (of_classes[codes] - of_images[image[rows]]) / (1 - of_image)
 
     is_trained = model.loss_curve is not None
     if not is_trained:
@@ -202,7 +202,7 @@ def fit_temperature(model, shots, weight_in_class, eos, logit_scale):
         elif model.text_embeddings is not None:
             prototypes, image_means = model.guesses(model.text_embeddings[codes])
         else:
-            prototypes, image_means = (rows.mean(axis=0) for rows in (model.prototypes, model.image_means))
+            prototypes, image_means = (each.mean(axis=0) for each in (model.prototypes, model.image_means))
         affinities["z2"][own_class] = np.vecdot(l2_normalize(X[rows]), prototypes)
         affinities["z3"][own_class] = np.vecdot(model.bridge.apply(X[rows]), image_means)
     scores = model.decision(affinities)

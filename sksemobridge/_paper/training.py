@@ -36,16 +36,16 @@ class TrainedBridge(NamedTuple):
     converged: bool  # False if L-BFGS stopped at `max_iter` or because the callback asked for it
 
 
-def train_bridge(X, codes, weight_in_class, bridge, training, texts, *, dtype=np.float32, callback=None):
+def train_bridge(X, codes, share, bridge, training, texts, *, dtype=np.float32, callback=None):
     """Train the bridge, and a bias for each class, on labelled shots `X (n, D)` of the classes `codes (n,)`.
 
-    `weight_in_class (n,)` sums to one in each class, and each class has a shot. Training starts at `bridge`, the closed form.
+    `share (n,)`, the weight of each shot, sums to one in each class, and each class has a shot. Training starts at `bridge`, the closed form.
     `texts` are those of `fit_paper`. Without text embeddings, the loss has no terms for texts. A loss that is not finite is a
     FloatingPointError. `callback(loss=...)` gets each value of the loss curve, and may stop the training by returning True.
     """
     from tqdm import tqdm
 
-    loss = BridgeLoss(X, codes, weight_in_class, bridge, training, texts, dtype)
+    loss = BridgeLoss(X, codes, share, bridge, training, texts, dtype)
     bias = np.zeros((loss.n_classes, bridge.matrix.shape[1])) if training.class_bias else None
     is_adamw, curve = training.optimizer == "adamw", []
 
@@ -85,15 +85,15 @@ class BridgeLoss:
     vector of length zero counts as zero.
     """
 
-    def __init__(self, X, codes, weight_in_class, bridge, training, texts, dtype):
+    def __init__(self, X, codes, share, bridge, training, texts, dtype):
         import torch
 
         self._torch, self._dtype, self._device = torch, dtype, resolve_device(training.device)
-        self.training, self.weight_in_class, self.n_classes = training, weight_in_class, int(codes.max()) + 1
+        self.training, self.share, self.n_classes = training, share, int(codes.max()) + 1
         self.has_text = texts.embeddings is not None
         self._codes = torch.tensor(codes).to(self._device)
-        self._weight_in_class = self.to_tensor(weight_in_class[:, None])
-        self._weight = torch.tensor(weight_in_class / self.n_classes).to(self._device)
+        self._share = self.to_tensor(share[:, None])
+        self._share_of_all = torch.tensor(share / self.n_classes).to(self._device)
         self._shots = self.to_tensor(texts.logit_scale * l2_normalize(X))
         if self.has_text:
             self._texts = [self.to_tensor(texts.embeddings), self.to_tensor(texts.eos_directions)]
@@ -111,10 +111,10 @@ class BridgeLoss:
             v = v + bias.index_select(0, self._codes)
         e = self._unit(v)
         mean = e.new_zeros((self.n_classes, e.shape[1]))  # G
-        mean = mean.index_add(0, self._codes, self._weight_in_class * e)
+        mean = mean.index_add(0, self._codes, self._share * e)
         prototypes = self._unit(self._joint(mean))  # P
         img, cons = (
-            self._cross_entropy(rows @ prototypes.T, self._codes) @ self._weight
+            self._cross_entropy(rows @ prototypes.T, self._codes) @ self._share_of_all
             for rows in (self._shots, self._unit(self._joint(e)))
         )
         loss = training.lambda_it * img + training.lambda_c * cons
@@ -167,11 +167,11 @@ def _lbfgs(loss, inputs, bridge, bias, report, curve):
     several iterations decides.
     """
     training = loss.training
-    basis = principal_directions(inputs, loss.weight_in_class)
+    basis = principal_directions(inputs, loss.share)
     offset, coordinates = inputs @ bridge, inputs @ basis
     # In these units, v has length one, and so has the step of the bridge that turns v by its own length.
-    unit = _typical_length(offset, loss.weight_in_class)
-    basis *= unit / _typical_length(coordinates, loss.weight_in_class)
+    unit = _typical_length(offset, loss.share)
+    basis *= unit / _typical_length(coordinates, loss.share)
     # Without text, the bridge learns only what the bias does not learn. So both have equal units.
     bias_unit = unit * (BIAS_SCALE if loss.has_text else 1.0)
     inputs, offset = loss.to_tensor(inputs @ basis), loss.to_tensor(offset)

@@ -63,16 +63,16 @@ def _by_class(text_encoder, prompt_lists, projection=None, bias=None):
 
     A class without text has the mean row of the other classes. This row prefers no class, and is zero after centring.
     """
-    told = [i for i, texts in enumerate(prompt_lists) if texts is not None]
-    counts = [len(prompt_lists[i]) for i in told]
-    texts = [text for i in told for text in prompt_lists[i]]
+    with_text = [i for i, texts in enumerate(prompt_lists) if texts is not None]
+    counts = [len(prompt_lists[i]) for i in with_text]
+    texts = [text for i in with_text for text in prompt_lists[i]]
 
     def mean(rows):
         return np.add.reduceat(rows, np.cumsum([0, *counts[:-1]]), axis=0) / np.asarray(counts)[:, None]
 
     def of_all_classes(rows):
         result = np.repeat(rows.mean(axis=0, keepdims=True), len(prompt_lists), axis=0)
-        result[told] = rows
+        result[with_text] = rows
         return result
 
     if projection is None:

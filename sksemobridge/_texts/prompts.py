@@ -40,12 +40,12 @@ class ClassPrompts:
         return ClassPrompts(list(names), list(prompts))
 
 
-def describe_classes(classes, text_encoder, prompts="auto", class_names=None, earlier=None):
+def describe_classes(classes, text_encoder, prompts, class_names, earlier=None):
     """`ClassPrompts` of sorted labels. It warns if two classes have the same prompts.
 
     `prompts` and `class_names` are those of `SeMoBridgeClassifier`. `earlier` maps classes of earlier calls to their names.
     """
-    labels = [label.item() if isinstance(label, np.generic) else label for label in classes]
+    labels = classes.tolist()
     names = name_classes(labels, class_names, earlier)
     if class_names is None and not isinstance(prompts, Mapping) and not isinstance(labels[0], str):
         warn_caller(
@@ -108,7 +108,7 @@ def name_classes(labels, class_names=None, earlier=None):
     )
 
 
-def build_prompts(classes, prompts, names):
+def build_prompts(labels, prompts, names):
     """All prompts of each class. Only `{}` in a template is replaced by the name. Other braces stay.
 
     A template without `{}` is a ValueError. So is a mapping that lacks a class or its prompts, or that has a prompt with `{}`.
@@ -117,7 +117,7 @@ def build_prompts(classes, prompts, names):
         by_name = {as_words(key): texts for key, texts in prompts.items() if isinstance(key, str)}
         found = {
             label: prompts.get(label, by_name.get(as_words(name)))
-            for label, name in zip(classes, names)
+            for label, name in zip(labels, names)
             if name is not None
         }
         if missing := [label for label, texts in found.items() if texts is None]:
@@ -125,7 +125,7 @@ def build_prompts(classes, prompts, names):
                 f"prompts has no entry for {_listed(missing)}, neither under the label nor under the class "
                 "name. Add one, or use a template such as 'a photo of a {}.'."
             )
-        return [_whole_prompts(label, found[label]) if label in found else None for label in classes]
+        return [_whole_prompts(label, found[label]) if label in found else None for label in labels]
     if isinstance(prompts, str):
         templates = ENSEMBLE_TEMPLATES if prompts == "auto" else [prompts]
     else:

@@ -275,7 +275,7 @@ def _actor_options(concurrency, num_cpus, num_gpus):
         num_gpus = 1 if gpus.any() else 0
     # An actor lies on one node.
     n_fitting = np.minimum(cpus // num_cpus, gpus // num_gpus if num_gpus else np.inf).sum()
-    # `n_filling` actors could leave every node with less than one CPU. With one fewer, some node keeps a whole one.
+    # `n_filling` is the fewest actors that may leave no node a whole free CPU. With one fewer, some node always has one.
     n_filling = ((cpus - 1) // num_cpus + 1).clip(min=0).sum()
     room = int(max(0, min(n_fitting, n_filling - 1)))
     if concurrency is None:

@@ -182,6 +182,7 @@ class CLIPImageEncoder(CallbackSupportMixin, CLIPEncoder):
         check_consistent_length(images, y)
         n_batches = math.ceil(len(images) / self.batch_size)
         with fit_task(self, X, y, n_batches, "batch") as batch_done:
+            # In a copy of the context, so that the value is gone after the call.
             context = copy_context()
             context.run(_in_fit_transform.set, (self, batch_done))
             return context.run(self.transform, X)

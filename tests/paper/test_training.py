@@ -13,7 +13,7 @@ from sksemobridge._utils import device
 
 from .worlds import make_problem
 
-OF_SHOTS = "X", "codes", "weight_in_class"
+OF_SHOTS = "X", "codes", "share"
 
 
 @pytest.fixture(params=["lbfgs", "adamw"])
@@ -133,7 +133,7 @@ def test_basis_of_the_shots_loses_nothing(identity, bias):
     problem = make_problem(3, 2, D=40, d=30, identity=identity, bias=bias)
     # Copies of the shots are the same problem, with more shots than dimensions.
     copies = {name: np.concatenate([problem[name]] * 6) for name in OF_SHOTS}
-    copies["weight_in_class"] /= 6
+    copies["share"] /= 6
     reduced, full = (train(p, max_iter=12) for p in (problem, problem | copies))
     np.testing.assert_allclose(reduced.loss_curve, full.loss_curve, rtol=1e-9)
     np.testing.assert_allclose(reduced.bridge, full.bridge, atol=1e-5)

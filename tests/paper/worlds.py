@@ -14,7 +14,8 @@ def make_shots(X, codes, weight=None, group=None):
     """Sorted by class; by default each shot is an image, of weight one."""
     weight = np.ones(len(codes)) if weight is None else weight
     group = np.arange(len(codes)) if group is None else group
-    return Shots(X, codes, weight, group).take(np.argsort(codes, kind="stable"))
+    order = np.argsort(codes, kind="stable")
+    return Shots(X[order], codes[order], weight[order], group[order])
 
 
 def make_texts(**params):
@@ -47,7 +48,7 @@ def make_problem(n_classes=4, shots=3, D=24, d=16, *, identity=False, bias=False
     return {
         "X": X,
         "codes": codes,
-        "weight_in_class": weight_of(codes),
+        "share": weight_of(codes),
         "bridge": Bridge(matrix, projection, projection_bias, 2.5),
         "texts": ClassTexts(
             normalize(joint) if text else None,
