@@ -203,6 +203,6 @@ def _with_versions(table, column):
 
 
 def _image_of_sample(sample, suffixes, keys):
-    """The keys of a sample of WebDataset, and its first image."""
+    """The keys of a sample of WebDataset, and its first image. What the sample lacks is None."""
     image = next((sample[suffix] for suffix in suffixes if suffix in sample), None)
-    return {key: sample[key] for key in keys} | {"image": image}
+    return {key: sample.get(key) for key in keys} | {"image": image}

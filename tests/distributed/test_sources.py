@@ -93,6 +93,15 @@ class TestSources:
         embeddings = table["embedding"].to_pylist()[: N_PICTURES - 1]
         assert_allclose(embeddings, ENCODER.transform(files[:-1]), atol=1e-5)
 
+    def test_a_sample_of_webdataset_may_lack_a_key(self, cluster, tmp_path):
+        with tarfile.open(tmp_path / "0.tar", "w") as archive:
+            for name in ("a.png", "a.txt", "b.png"):
+                archive.addfile(tarfile.TarInfo(name))
+        source = _sources.open_source(tmp_path, None, ["__key__", "txt"])
+        rows = [(row["__key__"], row["txt"]) for row in source.rows.take_all()]
+        assert rows == [("a", b""), ("b", None)]
+        assert len(source.digests()) == 2
+
     def test_a_dataset_then_predictions_from_embeddings_and_images(self, cluster, pictures, tmp_path):
         files = sorted(str(path) for path in pictures.iterdir())
         dataset = ray.data.from_items([{"id": i, "file": file} for i, file in enumerate(files)])
