@@ -170,7 +170,8 @@ def files_below(folder):
     A folder is entered once, even if several links lead to it. Folders with copies of `--sort-into` are left out.
     """
     files, errors, roots = [], [], [folder]
-    seen = {os.path.realpath(above) for above in folder.absolute().parents}
+    # Without "..": the parents of a/../a would be a itself, too.
+    seen = {os.path.realpath(above) for above in Path(os.path.abspath(folder)).parents}
     while roots:
         links = []
         for root in roots:

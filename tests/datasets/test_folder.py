@@ -117,6 +117,19 @@ def test_links_to_folders_are_followed_and_never_in_circles(root):
     assert relative(load_image_folder(folder), folder) == ["cat/x.jpeg", "dog/a.jpg", "dog/more/b.jpg"]
 
 
+@pytest.mark.parametrize(
+    ("folder", "n_files"), [("..", 2), ("../../root", 2), ("../dog", 1), ("../cat/../dog", 1)]
+)
+def test_a_folder_may_be_named_from_within(root, monkeypatch, folder, n_files):
+    monkeypatch.chdir(root("dog/a.jpg", "cat/x.jpeg") / "dog")
+    assert len(list_files(folder)) == n_files
+
+
+def test_the_classes_may_be_named_from_within_one(root, monkeypatch):
+    monkeypatch.chdir(root("dog/a.jpg", "cat/x.jpeg") / "dog")
+    assert relative(load_image_folder(".."), "..") == ["cat/x.jpeg", "dog/a.jpg"]
+
+
 def test_a_folder_that_many_links_lead_to_counts_once(root):
     names = "abcdefg"
     folder = root(*[f"pets/{name}/1.jpg" for name in names])
