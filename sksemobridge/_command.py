@@ -169,6 +169,9 @@ def _label(args):
     else:
         pipeline = _load(args.model_file)
         pipeline[0].set_params(cache=cache)
+        if args.alpha and not hasattr(pipeline[-1], "p_values"):
+            kind = type(pipeline[-1]).__name__
+            raise ValueError(f"--alpha needs a classifier with p-values; the {kind} of --model-file has none")
     rows, embeddings = label_files(pipeline, args.photos, alpha=args.alpha, corrections=corrections)
     # All files are written, or none. Else the same command would refuse to overwrite one of them.
     with ExitStack() as undo:

@@ -76,6 +76,9 @@ def test_a_pipeline_of_a_user_is_a_model_file_and_can_be_saved_again(label):
     assert label("photos --model-file mine.joblib --out a.csv --save again.joblib")[0] == 1
     assert sum(row["label"] in CLASSES for row in rows_of("a.csv")) == 6
     assert joblib.load("again.joblib")[0].cache is None
+    status, said = label("photos --model-file mine.joblib --out b.csv --alpha 0.1")
+    assert status == 2
+    assert "--alpha needs a classifier with p-values" in said
 
 
 @pytest.mark.parametrize("folder", ["sorted", "photos/sorted"])

@@ -76,7 +76,7 @@ def load_image_folder(root: str | os.PathLike[str], *, check: bool = False) -> B
     """
     parent = existing_folder(root)
     entries = sorted(path for path in parent.iterdir() if not path.name.startswith("."))
-    folders = [path for path in entries if path.is_dir() and not (path / COPIES_MARK).exists()]
+    folders = [path for path in entries if path.is_dir() and not os.path.exists(path / COPIES_MARK)]
     if not folders:
         raise ValueError(
             f"The folder {str(parent)!r} has no sub-folders. Put the images of each class into a sub-folder "
@@ -132,7 +132,7 @@ def is_image(path):
     """True if a file is an image by its name, or else by its content. The image may be broken."""
     if path.suffix.lower() in IMAGE_SUFFIXES | _MORE_SUFFIXES:
         return True
-    if not path.is_file():  # reading a pipe would wait for a writer
+    if not os.path.isfile(path):  # reading a pipe would wait for a writer
         return False
     # For large pictures, readers warn.
     with suppress(ImageReadError), warnings.catch_warnings(action="ignore"), open_picture(path):
@@ -170,7 +170,8 @@ def files_below(folder):
     A folder is entered once, even if several links lead to it. Folders with copies of `--sort-into` are left out.
     """
     files, errors, roots = [], [], [folder]
-    seen = {os.path.realpath(above) for above in folder.absolute().parents}
+    # Without "..": the parents of a/../a would be a itself, too.
+    seen = {os.path.realpath(above) for above in Path(os.path.abspath(folder)).parents}
     while roots:
         links = []
         for root in roots:

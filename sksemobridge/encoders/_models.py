@@ -34,7 +34,7 @@ class LoadedModel:
             model = open_clip.create_model(name, **options, require_pretrained=True, weights_only=True)
         except Exception as error:
             raise cannot_load(source, error) from error
-        model.eval().requires_grad_(False).to(device)
+        model.eval().requires_grad_(False).to(device, torch.float32)
         if device.type == "cuda":
             model.visual.to(memory_format=torch.channels_last)
         self.source, self.device, self.model = source, device, model

@@ -8,7 +8,7 @@ from numpy.testing import assert_array_equal
 from PIL import Image
 
 from sksemobridge.datasets import load_image_folder
-from sksemobridge.datasets._folder import COPIES_MARK, list_files
+from sksemobridge.datasets._folder import COPIES_MARK, is_image, list_files
 
 from ..user_folder import link
 
@@ -117,6 +117,19 @@ def test_links_to_folders_are_followed_and_never_in_circles(root):
     assert relative(load_image_folder(folder), folder) == ["cat/x.jpeg", "dog/a.jpg", "dog/more/b.jpg"]
 
 
+@pytest.mark.parametrize(
+    ("folder", "n_files"), [("..", 2), ("../../root", 2), ("../dog", 1), ("../cat/../dog", 1)]
+)
+def test_a_folder_may_be_named_from_within(root, monkeypatch, folder, n_files):
+    monkeypatch.chdir(root("dog/a.jpg", "cat/x.jpeg") / "dog")
+    assert len(list_files(folder)) == n_files
+
+
+def test_the_classes_may_be_named_from_within_one(root, monkeypatch):
+    monkeypatch.chdir(root("dog/a.jpg", "cat/x.jpeg") / "dog")
+    assert relative(load_image_folder(".."), "..") == ["cat/x.jpeg", "dog/a.jpg"]
+
+
 def test_a_folder_that_many_links_lead_to_counts_once(root):
     names = "abcdefg"
     folder = root(*[f"pets/{name}/1.jpg" for name in names])
@@ -146,13 +159,20 @@ def test_a_folder_that_may_not_be_read_is_counted_and_a_root_is_an_error(root, m
             raise PermissionError(13, "Permission denied", os.fspath(path))
         return real(path)
 
+    def stat(path, *args, real=os.stat, **options):
+        if os.path.basename(os.path.dirname(path)) in locked:
+            raise PermissionError(13, "Permission denied", os.fspath(path))
+        return real(path, *args, **options)
+
     monkeypatch.setattr(os, "scandir", scandir)
+    monkeypatch.setattr(os, "stat", stat)
     locked = {"lost+found"}
     folder = root("dog/a.jpg", "dog/lost+found/b.jpg", "lost+found/b.jpg", "cat/c.jpg")
     with pytest.warns(UserWarning, match=r"folders that may not be read \(2\): .*lost\+found"):
         assert relative(load_image_folder(folder), folder) == ["cat/c.jpg", "dog/a.jpg"]
     with pytest.warns(UserWarning, match=r"folders that may not be read \(2\)"):
         assert len(list_files(folder)) == 2
+    assert not is_image(folder / "lost+found/without_ending")
     locked.add("root")
     with pytest.raises(PermissionError, match="root"):
         list_files(folder)
