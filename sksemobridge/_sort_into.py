@@ -22,8 +22,10 @@ def sort_into(rows, folder, min_probability):
     labelled = [row for row in rows if not row["problem"]]
     copied, names = 0, folder_names(sorted({row["label"] for row in labelled}, key=str))
     for row in labelled:
+        if row["probability"] < min_probability:
+            continue
         target = _free_name(Path(row["path"]), folder / names[row["label"]])
-        if target is not None and row["probability"] >= min_probability:
+        if target is not None:
             target.parent.mkdir(parents=True, exist_ok=True)
             try:
                 shutil.copy2(row["path"], target)
