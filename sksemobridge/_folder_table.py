@@ -16,7 +16,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import Bunch
 from sklearn.utils.validation import check_is_fitted
 
-from ._user_tables import FORMULA
+from ._user_tables import without_formulas
 from ._utils.files import new_file
 from ._utils.sklearn import best_of
 from .datasets._folder import is_image, list_files
@@ -265,7 +265,7 @@ def _no_formula(value):
     """Text that is no formula in a spreadsheet, and has no control characters, which Excel refuses."""
     if not isinstance(value, str):
         return value
-    return re.sub(f"^{FORMULA}", "'", re.sub(r"[\x00-\x08\x0b-\x1f]", "?", value))
+    return without_formulas(re.sub(r"[\x00-\x08\x0b-\x1f]", "?", value))
 
 
 WRITERS = {".csv": _to_csv, ".xlsx": _to_excel, ".parquet": _to_parquet, ".jsonl": _to_json_lines}

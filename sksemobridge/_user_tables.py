@@ -9,8 +9,19 @@ from unicodedata import normalize
 from ._texts.prompts import ENSEMBLE_TEMPLATES, as_words
 from ._utils.validation import warn_caller
 
-# The beginning of a formula in a spreadsheet, also after it was made safe with `'`. `page.js` has the same rule.
-FORMULA = r"(?='*[=+\-@\t])"
+# Where a spreadsheet may begin a cell (other countries have other separators), and what begins a formula there, also after
+# it was made safe with `'`. `page.js` has the same rule.
+_BEGIN, _FORMULA = r"(?:^|(?<=[,;\t\r\n\"]))", r"(?='*[=+\-@\t＝＋－＠])"
+
+
+def without_formulas(text):
+    """Text that a spreadsheet does not take for a formula, whatever separates its cells."""
+    return re.sub(_BEGIN + _FORMULA, "'", text)
+
+
+def with_formulas(text):
+    """The text that `without_formulas` had."""
+    return re.sub(f"{_BEGIN}'{_FORMULA}", "", text)
 
 
 def read_names(path, folders):
@@ -51,7 +62,7 @@ def read_corrections(path, folders):
             )
         if number == 0 and image.strip().lower() in ("path", "file") and label.strip().lower() == "label":
             continue
-        image, label = (re.sub(f"^'{FORMULA}", "", text) for text in (image, label))
+        image, label = map(with_formulas, (image, label))
         # Other systems may encode the same letters differently.
         forms = [image, *(normalize(form, image) for form in ("NFC", "NFD"))]
         file = next(filter(os.path.isfile, forms), None)

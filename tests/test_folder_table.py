@@ -174,7 +174,7 @@ def rows(tmp_path, monkeypatch):
     rows = [
         ("photos/Vögel/1.png", "Vögel", 0.123456, "=1+1", 0.1, 1 / 3, ""),
         ("=cmd|' /C calc'!A0.png", None, nan, "@home", 0.5, 0.0, "none of these"),
-        ("-2+3.png", None, nan, None, nan, nan, "the file\x07 is empty"),
+        ("-2+3;=1;＝2.png", None, nan, None, nan, nan, "the file\x07 is empty"),
     ]
     return [dict(zip(COLUMNS, row)) for row in rows]
 
@@ -185,7 +185,7 @@ def test_a_csv_opens_in_a_spreadsheet(rows):
     _, vogel, none, broken = cells_of("a.csv")
     assert vogel == ["photos/Vögel/1.png", "Vögel", "0.1235", "'=1+1", "0.1000", "0.3333", ""]
     assert none[:5] == ["'=cmd|' /C calc'!A0.png", "", "", "'@home", "0.5000"]
-    assert broken == ["'-2+3.png", "", "", "", "", "", "the file? is empty"]
+    assert broken == ["'-2+3;'=1;'＝2.png", "", "", "", "", "", "the file? is empty"]
     # As in other countries.
     write_table(rows, "b.csv", separator=";", decimal=",")
     assert cells_of("b.csv", ";")[1][2] == "0,1235"

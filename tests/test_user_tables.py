@@ -3,8 +3,16 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from sksemobridge._user_tables import puzzling_names, read_corrections, read_names
+from sksemobridge._user_tables import (
+    puzzling_names,
+    read_corrections,
+    read_names,
+    with_formulas,
+    without_formulas,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -45,6 +53,18 @@ def test_an_empty_name_of_a_table_is_no_folder(read):
 def test_what_was_made_safe_for_a_spreadsheet_is_read_as_it_was():
     expected = {"=1+1.png": "=bird", "'quoted.png": "'clock", "'=2.png": "'=bird"}
     assert corrections("'=1+1.png,'=bird\n'quoted.png,'clock\n''=2.png,''=bird\n") == expected
+
+
+@given(st.text(alphabet="ab'\",;\t\n=+-@＝"))
+def test_no_separator_makes_a_formula_and_the_text_comes_back(text):
+    safe = without_formulas(text)
+    for separator in ",;\t\n":
+        assert not any(
+            cell.strip('"')[:1] in ("=", "+", "-", "@", "＝")
+            for cell in safe.split(separator)
+            if cell.strip('"')
+        )
+    assert with_formulas(safe) == text
 
 
 @pytest.mark.parametrize(

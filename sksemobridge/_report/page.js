@@ -159,9 +159,9 @@ function count() {
   label_views();
 }
 
-// As a spreadsheet opens it too: with quotes, and with ' before a formula (the same rule as FORMULA in _user_tables.py).
+// As a spreadsheet opens it too: with quotes, and with ' before a formula (the rule of without_formulas in _user_tables.py).
 function table() {
-  const cell = (text) => `"${text.replace(/^(?='*[=+\-@\t])/, "'").replaceAll('"', '""')}"`;
+  const cell = (text) => `"${text.replace(/(?:^|(?<=[,;\t\r\n"]))(?='*[=+\-@\t＝＋－＠])/g, "'").replaceAll('"', '""')}"`;
   return ["path,label", ...[...corrections].map((row) => row.map(cell).join(",")), ""].join("\r\n");
 }
 
