@@ -150,10 +150,7 @@ def paper_classifier(text_encoder, prompts):
 
 
 def _every_step(watch):
-    """Within the block, training calls `watch(bridge, class_bias)` with the weights that each step starts from.
-
-    scikit-learn's callbacks are told the loss of every step, not its weights.
-    """
+    """Within the block, training calls `watch(bridge, class_bias)` with the weights that each step starts from."""
 
     original = BridgeLoss.__call__
 

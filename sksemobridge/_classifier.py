@@ -22,7 +22,6 @@ from ._texts.encode import embed_classes, read_texts
 from ._texts.prompts import describe_classes, is_sequence
 from ._texts.words import vocabulary_texts, word_span
 from ._utils.array_api import astype, softmax, to_numpy
-from ._utils.callbacks import CallbackSupportMixin, fit_task
 from ._utils.sklearn import Interval, StrOptions, checks_parameters, offered_if
 from ._utils.validation import (
     check_text_encoder,
@@ -45,7 +44,7 @@ OF_PAPER = ("prototypes", "image_means", "class_bias", "rank", "temperature", "l
 OPTIONAL = (*OF_PAPER, "bridge", "coef", "intercept", "label_proba", "held_out_proba")
 
 
-class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
+class SeMoBridgeClassifier(EmbeddingClassifier):
     """Classify CLIP image embeddings, after a fit to a few labelled images (shots) and the names of the classes.
 
     The classifier is linear: the decision is `normalize(X) @ coef_.T + intercept_`. A row of zeros has no
@@ -241,8 +240,7 @@ class SeMoBridgeClassifier(CallbackSupportMixin, EmbeddingClassifier):
         right, counted = np.ones((2, len(shots.codes)))
         held_out = None
         if is_paper(self):
-            with fit_task(self, X, y, 0 if training is None else training.most_iterations) as callback:
-                model = fit_paper(shots, texts.take(seen), self.blend, training, callback)
+            model = fit_paper(shots, texts.take(seen), self.blend, training)
             model = replace(model, log_prior=log_prior)
         else:
             words = self._span_of_words(texts, embeddings.shape[1])

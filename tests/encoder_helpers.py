@@ -102,28 +102,6 @@ def get_model(name, pretrained=None):
     return CLIPImageEncoder(name, pretrained, device="cpu")._model()
 
 
-class Listener:
-    """A callback of scikit-learn that pipelines hand on to their steps."""
-
-    max_propagation_depth = 1
-
-    def __init__(self):
-        self.heard, self.ended = [], []
-
-    def setup(self, estimator, context):
-        self.heard.append("setup")
-
-    def on_fit_task_begin(self, estimator, context):
-        self.heard.append("begin")
-
-    def on_fit_task_end(self, estimator, context):
-        self.heard.append("end")
-        self.ended.append((type(estimator).__name__, context.task_name))
-
-    def teardown(self, estimator, context):
-        self.heard.append("teardown")
-
-
 def some_emoji(names, n):
     """The first `n` bundled pictures of each of these classes, and their labels."""
     emoji = load_emoji()

@@ -21,7 +21,6 @@ from sksemobridge import PaperBlend, SeMoBridgeClassifier, Training
 from sksemobridge._model import fit
 
 from .conftest import World, every_model, peak_memory
-from .encoder_helpers import Listener
 from .versions import TEMPERATURE, needs_sklearn
 
 
@@ -222,22 +221,6 @@ def test_a_fit_that_fails_in_training_leaves_the_estimator_as_it_was(world):
         with pytest.raises(FloatingPointError, match="learning_rate"), np.errstate(all="ignore"):
             call(X[:9], y[:9])
         assert pickle.dumps(classifier) == before
-
-
-@pytest.mark.parametrize("solver", ["closed_form", Training("adamw", max_iter=5), Training(tol=1e-3)])
-def test_scikit_learns_callbacks_hear_of_every_iteration(world, solver):
-    pytest.importorskip("sklearn.callback", reason="needs scikit-learn 1.9")
-    X, y = world.draw(2)
-    listener = Listener()
-    classifier = world.classifier(blend=PaperBlend(), solver=solver).set_callbacks(listener)
-    classifier.fit(X, y)
-    heard = list(listener.heard)
-    n_entries = 0 if solver == "closed_form" else len(classifier.loss_curve_)
-    assert heard.count("begin") == heard.count("end") == n_entries + 1
-    assert heard[0] == "setup"
-    assert heard[-1] == "teardown"
-    with pytest.raises(ValueError, match="NaN"):
-        classifier.fit(np.full_like(X, np.nan), y)
 
 
 # Parameters

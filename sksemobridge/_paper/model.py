@@ -119,11 +119,11 @@ def class_divergence(image_means, texts):
     return np.log2((1 + EPS) / (np.diag(softmax(image_means @ texts.T)) + EPS))
 
 
-def fit_paper(shots, texts, blend, training=None, callback=None):
+def fit_paper(shots, texts, blend, training=None):
     """Fit a `PaperModel`, with a `PaperBlend` and a `Training`. If `training` is None, the bridge has its closed form.
 
     `shots` are `Shots`, and each class has one. `texts` are `ClassTexts`. Without a projection, the bridge is the identity.
-    `callback` and errors are those of `train_bridge`.
+    Errors are those of `train_bridge`.
 
     The computation is in float64, and the training in float32. There is a warning if L-BFGS does not converge.
     """
@@ -136,7 +136,7 @@ def fit_paper(shots, texts, blend, training=None, callback=None):
     share = weight_in_class(codes, shots.weight)
     trained = TrainedBridge(bridge.matrix, None, None, 1, True)
     if training is not None:
-        trained = train_bridge(X, codes, share, bridge, training, texts, callback=callback)
+        trained = train_bridge(X, codes, share, bridge, training, texts)
         bridge = replace(bridge, matrix=trained.bridge, basis=None)
     if not trained.converged:
         message = f"The bridge did not converge in {trained.n_iter} iterations. Increase max_iter or tol."

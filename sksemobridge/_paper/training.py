@@ -33,15 +33,15 @@ class TrainedBridge(NamedTuple):
     class_bias: np.ndarray | None  # `(C, d)`, only for labelled shots
     loss_curve: list | None  # AdamW: before each step. L-BFGS: at the start and after each iteration
     n_iter: int
-    converged: bool  # False if L-BFGS stopped at `max_iter` or because the callback asked for it
+    converged: bool  # False if L-BFGS stopped at `max_iter`
 
 
-def train_bridge(X, codes, share, bridge, training, texts, *, dtype=np.float32, callback=None):
+def train_bridge(X, codes, share, bridge, training, texts, *, dtype=np.float32):
     """Train the bridge, and a bias for each class, on labelled shots `X (n, D)` of the classes `codes (n,)`.
 
     `share (n,)`, the weight of each shot, sums to one in each class, and each class has a shot. Training starts at `bridge`, the closed form.
     `texts` are those of `fit_paper`. Without text embeddings, the loss has no terms for texts. A loss that is not finite is a
-    FloatingPointError. `callback(loss=...)` gets each value of the loss curve, and may stop the training by returning True.
+    FloatingPointError.
     """
     from tqdm import tqdm
 
@@ -50,14 +50,12 @@ def train_bridge(X, codes, share, bridge, training, texts, *, dtype=np.float32, 
     is_adamw, curve = training.optimizer == "adamw", []
 
     def report(value):
-        """Whether training is to stop at this loss."""
         if not np.isfinite(value):
             remedy = "Lower learning_rate, or rescale" if is_adamw else "Rescale"
             raise FloatingPointError(f"The training loss is {value}. {remedy} the embeddings.")
         curve.append(value)
         bar.update()
         bar.set_postfix(loss=f"{value:.5f}", refresh=False)
-        return callback is not None and bool(callback(loss=value))
 
     options = {"desc": f"bridge ({training.optimizer})", "unit": "it", "disable": not training.verbose}
     with threads_for(len(X) * bridge.matrix.size), tqdm(total=training.most_iterations, **options) as bar:
@@ -148,8 +146,7 @@ def _adamw(loss, inputs, bridge, bias, report):
     optimizer = torch.optim.AdamW(parameters, weight_decay=training.weight_decay)
     for step in range(training.most_iterations):
         value = loss(inputs, *parameters)
-        if report(value.item()):
-            break
+        report(value.item())
         warm_up = min(1.0, step / WARM_UP_STEPS)
         optimizer.param_groups[0]["lr"] = training.learning_rate * warm_up if step else FIRST_LEARNING_RATE
         optimizer.zero_grad()
@@ -177,7 +174,7 @@ def _lbfgs(loss, inputs, bridge, bias, report, curve):
     inputs, offset = loss.to_tensor(inputs @ basis), loss.to_tensor(offset)
     n_rows, n_biases = basis.shape[1], 0 if bias is None else len(bias)
     units = np.repeat([1.0, bias_unit], [n_rows, n_biases])[:, None]
-    start, stopped, converged = np.zeros((n_rows + n_biases, bridge.shape[1])), False, False
+    start, converged = np.zeros((n_rows + n_biases, bridge.shape[1])), False
 
     def evaluate(x):
         rows = loss.to_tensor(x.reshape(start.shape) * units).requires_grad_()
@@ -186,11 +183,11 @@ def _lbfgs(loss, inputs, bridge, bias, report, curve):
         return value.item(), (rows.grad.cpu().numpy() * units).ravel()
 
     def listen(intermediate_result):
-        nonlocal stopped, converged
-        stopped = report(float(intermediate_result.fun))
+        nonlocal converged
+        report(float(intermediate_result.fun))
         if len(curve) > WINDOW:
             converged = curve[-1 - WINDOW] - curve[-1] <= 0.5 * WINDOW * training.tol * abs(curve[-1])
-        if stopped or converged:
+        if converged:
             raise StopIteration
 
     report(evaluate(start)[0])
@@ -198,7 +195,7 @@ def _lbfgs(loss, inputs, bridge, bias, report, curve):
     found = minimize(evaluate, start.ravel(), jac=True, method="L-BFGS-B", callback=listen, options=limits)
     rows = found.x.reshape(start.shape) * units
     # Before its limit, SciPy stops by itself only if rounding hides any decrease.
-    converged = not stopped and (converged or found.nit < training.most_iterations)
+    converged = converged or found.nit < training.most_iterations
     return bridge + basis @ rows[:n_rows], rows[n_rows:] if n_biases else None, converged
 
 

@@ -1,6 +1,6 @@
 """The private parts of scikit-learn that this package needs, and decorators that keep types.
 
-Callbacks are private too. They are in `callbacks.py`. No other module imports private modules of scikit-learn.
+No other module imports private modules of scikit-learn.
 """
 
 from collections.abc import Callable

@@ -27,14 +27,13 @@ def embed(
     model_digest,
     n_threads=0,
     skip_errors=False,
-    batch_done=None,
 ):
     """Embeddings `(n, width)` of images or texts in float32, with NaN in rows that cannot be read.
 
     `bar_options` are those of tqdm. `read(source)` gives a digest of the content, and a function that makes the input
     of the model; `n_threads` call both. `compute` takes a tensor of inputs. `model_digest()` gives, as bytes, what
     embeddings depend on besides the content. The first `ImageReadError` is raised, or with `skip_errors` a warning names
-    the first ones. `batch_done` is called after every `batch_size` sources.
+    the first ones.
     """
     from tqdm.auto import tqdm
 
@@ -72,13 +71,10 @@ def embed(
                         embeddings[row] = cached
                     elif len(rows_by_key[key]) == 1:
                         batch.append((row, key, model_input))
-                is_last = row == n - 1
-                if batch and (len(batch) == batch_size or is_last):
+                if batch and (len(batch) == batch_size or row == n - 1):
                     chunk_size = _embed_batch(batch, embeddings, compute, cache, chunk_size)
                     batch = []
                 bar.update()
-                if batch_done is not None and ((row + 1) % batch_size == 0 or is_last):
-                    batch_done()
     if chunk_size < batch_size:
         warn_caller(
             f"Batches of {batch_size} did not fit in the memory of the device; the last were computed {chunk_size} at a "

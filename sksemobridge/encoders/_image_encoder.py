@@ -1,8 +1,6 @@
 """From images to embeddings, with the image tower of a CLIP model."""
 
-import math
 import os
-from contextvars import ContextVar, copy_context
 from functools import partial
 from numbers import Integral
 from typing import Any, Literal
@@ -13,7 +11,6 @@ from numpy.typing import NDArray
 from sklearn.utils import check_consistent_length
 
 from .._utils.array_api import l2_normalize
-from .._utils.callbacks import CallbackSupportMixin, fit_task
 from .._utils.sklearn import StrOptions, checks_parameters
 from ._base import CLIPEncoder, list_images
 from ._embedding import embed
@@ -22,12 +19,8 @@ from ._pictures import decode, fetch, picture_digest
 # Part of the keys in caches, and of the manifests of jobs. Increase it if pictures are read or scaled in another way.
 READING_VERSION = 2
 
-# `fit_transform` sets `(itself, batch_done)` here, and `transform` calls `batch_done` after each batch. It is not a
-# parameter of `transform`, because subclasses replace `transform`.
-_in_fit_transform: ContextVar = ContextVar("in_fit_transform", default=(None, None))
 
-
-class CLIPImageEncoder(CallbackSupportMixin, CLIPEncoder):
+class CLIPImageEncoder(CLIPEncoder):
     """Embed images with the image tower of a CLIP model.
 
     All encoders of one model share it. It is loaded on first use. The guide lists models and kinds of images:
@@ -131,7 +124,6 @@ class CLIPImageEncoder(CallbackSupportMixin, CLIPEncoder):
         loaded = self._model()
         precision = loaded.image_precision(self.precision)
         prefix = f"image {READING_VERSION} {precision} ".encode()
-        encoder, batch_done = _in_fit_transform.get()
 
         def read(source):
             # Cheap part: a digest. Files and bytes stay encoded: `fetch` decodes only images of Pillow, `(image, box)`.
@@ -153,7 +145,6 @@ class CLIPImageEncoder(CallbackSupportMixin, CLIPEncoder):
             model_digest=lambda: prefix + loaded.digest(of_images=True),
             n_threads=joblib.effective_n_jobs(self.n_jobs),
             skip_errors=self.on_error == "nan",
-            batch_done=batch_done if encoder is self else None,
         )
         if self.normalize:
             embeddings = l2_normalize(embeddings)
@@ -166,7 +157,7 @@ class CLIPImageEncoder(CallbackSupportMixin, CLIPEncoder):
 
     @checks_parameters
     def fit_transform(self, X: Any, y: Any = None) -> Any:
-        """Embed images as `transform` does. scikit-learn's callbacks (`set_callbacks`) are called after each batch.
+        """Embed images as `transform` does.
 
         Parameters
         ----------
@@ -178,11 +169,5 @@ class CLIPImageEncoder(CallbackSupportMixin, CLIPEncoder):
         -------
         ndarray of shape (n, D), float32
         """
-        images = list_images(X)
-        check_consistent_length(images, y)
-        n_batches = math.ceil(len(images) / self.batch_size)
-        with fit_task(self, X, y, n_batches, "batch") as batch_done:
-            # In a copy of the context, so that the value is gone after the call.
-            context = copy_context()
-            context.run(_in_fit_transform.set, (self, batch_done))
-            return context.run(self.transform, X)
+        check_consistent_length(list_images(X), y)
+        return self.transform(X)

@@ -17,7 +17,7 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
-from sksemobridge import SeMoBridgeClassifier, make_semobridge_pipeline
+from sksemobridge import SeMoBridgeClassifier
 from sksemobridge._utils.lru import LRUCache
 from sksemobridge.encoders import (
     CLIPImageEncoder,
@@ -27,7 +27,7 @@ from sksemobridge.encoders import (
     clear_model_cache,
 )
 
-from ..encoder_helpers import Listener, some_pictures, write_pictures
+from ..encoder_helpers import some_pictures, write_pictures
 
 MINI = {"model_name": "mini", "pretrained": "bundled"}
 
@@ -192,41 +192,3 @@ def test_no_bar_is_shown_unless_asked_for_nor_where_it_is_soon_done(capsys, bars
     bars_after(seconds)
     CLIPImageEncoder("mini", "bundled", progress=progress).transform(some_pictures(3))
     assert capsys.readouterr() == ("", "")
-
-
-def test_scikit_learns_callbacks_hear_of_every_batch(tmp_path):
-    pytest.importorskip("sklearn.callback", reason="needs scikit-learn 1.9")
-    pictures, y = some_pictures(5), ["red", "red", "green", "green", "green"]
-    params = {"batch_size": 2, "cache": tmp_path / "cache"}
-    pipeline = make_semobridge_pipeline("mini", "bundled", encoder_params=params)
-    for _ in range(2):
-        listener = Listener()
-        pipeline.set_callbacks(listener).fit(pictures, y)
-        assert listener.ended.count(("CLIPImageEncoder", "batch")) == 3
-        assert listener.ended[-1] == ("SeMoBridgePipeline", "fit")
-    encoder = CLIPImageEncoder("mini", "bundled", **params)
-    expected = encoder.transform(pictures)
-    listener = Listener()
-    # One picture is there twice, and embedded once.
-    embeddings = encoder.set_callbacks(listener).fit_transform([*pictures, pictures[0]])
-    assert_array_equal(embeddings[:5], expected)
-    assert listener.ended == [("CLIPImageEncoder", "batch")] * 3 + [("CLIPImageEncoder", "fit")]
-    encoder.transform(pictures)
-    assert len(listener.ended) == 4
-    # Pictures that are there many times count for batches too.
-    encoder.fit_transform([pictures[0]] * 5 + [pictures[1]])
-    assert listener.ended[4:].count(("CLIPImageEncoder", "batch")) == 3
-
-
-def test_an_encoder_within_another_does_not_count_for_it():
-    pytest.importorskip("sklearn.callback", reason="needs scikit-learn 1.9")
-    inner = CLIPImageEncoder("mini", "bundled", batch_size=1)
-
-    class Both(CLIPImageEncoder):
-        def transform(self, X):
-            return np.hstack([super().transform(X), inner.transform(X)])
-
-    listener = Listener()
-    embeddings = Both("mini", "bundled", batch_size=2).set_callbacks(listener).fit_transform(some_pictures(4))
-    assert embeddings.shape == (4, 256)
-    assert listener.ended == [("Both", "batch")] * 2 + [("Both", "fit")]
