@@ -2,8 +2,7 @@
 Looking at errors
 =================
 
-Which classes are confused? What do these pictures look like? Which part of the decision caused the error? Which labels of
-the shots may be wrong?
+Which classes are confused? What do these pictures look like? Which labels of the shots may be wrong?
 """
 
 import matplotlib.pyplot as plt
@@ -41,9 +40,6 @@ print(f"Most often, {NAMES[true]} is taken for {NAMES[taken]}: {confusion.max()}
 # The plot shows the errors with the highest probability, and the shots that are closest to each. If these shots have the
 # predicted class too, add more varied shots of the right class. If they do not look like the picture, the model does not
 # see what we see.
-#
-# The bars show the reasons. Values above zero speak for the predicted class, values below zero for the right class. A
-# logit is the sum of three terms: the name of the class, the shots, and a correction.
 wrong = np.flatnonzero(predicted != labels[queries])
 worst = wrong[np.argsort(-probability[wrong])][:6]
 PredictionsDisplay.from_estimator(
@@ -52,7 +48,6 @@ PredictionsDisplay.from_estimator(
     labels[queries[worst]],
     shots=images[shots],
     y_shots=labels[shots],
-    why=True,
 )
 
 # %%

@@ -14,8 +14,6 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import check_scalar, column_or_1d
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
-from ._base import is_paper
-from ._classifier import SeMoBridgeClassifier
 from ._utils.sklearn import best_of, check_matplotlib_support
 from .encoders._base import list_images
 from .encoders._pictures import ImageReadError, decode, describe, fetch
@@ -44,17 +42,13 @@ class PredictionsDisplay:
         Labelled images.
     closest : array-like of shape (n, k) or None, default=None
         Positions in `shots` of the shots beside each image.
-    against : array-like of shape (n,) or None, default=None
-        Another class for each image.
-    shares : mapping from str to array-like of shape (n,), or None, default=None
-        Named parts of the difference of logits: predicted class minus the class in `against`.
 
     Attributes
     ----------
     figure_, ax_
         The figure, and the axes that the grid replaces.
-    axes_, why_axes_ : ndarrays of matplotlib.axes.Axes of shape (n, 1 + k) and (n,)
-        For each image: the axes of the image and of its closest shots, and those of the bars of `shares` (None without).
+    axes_ : ndarray of matplotlib.axes.Axes of shape (n, 1 + k)
+        For each image: its axes, and those of its closest shots.
 
     Examples
     --------
@@ -79,27 +73,18 @@ class PredictionsDisplay:
     shots: Any = None
     y_shots: Any = None
     closest: Any = None
-    against: Any = None
-    shares: Any = None
 
     def __post_init__(self):
         self.images = _some_images(self.images, "images")
         self.y_pred, self.probability = column_or_1d(self.y_pred), column_or_1d(self.probability, dtype=float)
-        self.y_true, self.y_shots, self.against = (
-            None if y is None else column_or_1d(y) for y in (self.y_true, self.y_shots, self.against)
-        )
-        self.shares = {name: column_or_1d(share, dtype=float) for name, share in (self.shares or {}).items()}
-        of_images = self.y_pred, self.probability, self.y_true, self.closest, self.against
-        check_consistent_length(self.images, *of_images, *self.shares.values())
-        of_shots = {part is None for part in (self.shots, self.y_shots, self.closest)}
-        if len(of_shots) > 1 or (self.against is None) == bool(self.shares):
-            raise ValueError(
-                "shots, y_shots (their labels) and closest (which to draw) belong together, and so do shares and against (the "
-                "classes that they speak against)."
-            )
+        self.y_true = None if self.y_true is None else column_or_1d(self.y_true)
+        check_consistent_length(self.images, self.y_pred, self.probability, self.y_true, self.closest)
+        if len({part is None for part in (self.shots, self.y_shots, self.closest)}) > 1:
+            raise ValueError("shots, y_shots (their labels) and closest (which to draw) belong together.")
         if self.shots is not None:
-            self.shots, self.closest = list_images(self.shots), np.asarray(self.closest)
+            self.shots, self.y_shots = _some_images(self.shots, "shots"), column_or_1d(self.y_shots)
             check_consistent_length(self.shots, self.y_shots)
+            self.closest = np.asarray(self.closest)
             if self.closest.ndim != 2 or not np.isin(self.closest, range(len(self.shots))).all():
                 raise ValueError(
                     f"closest must be an array of shape (n, k) with positions of the {len(self.shots)} shots."
@@ -115,8 +100,6 @@ class PredictionsDisplay:
         shots: Any = None,
         y_shots: Any = None,
         n_shots: Any = 3,
-        why: Any = False,
-        n_columns: Any = None,
         ax: Any = None,
     ) -> Self:
         """Predict some images and draw them.
@@ -134,11 +117,7 @@ class PredictionsDisplay:
             the largest cosine to it.
         n_shots : int, default=3
             Number of shots beside each image.
-        why : bool, default=False
-            Whether to draw how each term of the decision contributes to the difference of logits. The predicted class is
-            compared with the true class. If they are the same, or without `y`, it is compared with the second choice. This
-            needs a `SeMoBridgeClassifier` with `blend="auto"`.
-        n_columns, ax
+        ax
             See `plot`.
 
         Returns
@@ -148,7 +127,7 @@ class PredictionsDisplay:
         Raises
         ------
         TypeError
-            If `estimator` is not a pipeline, or with `why` does not end in a `SeMoBridgeClassifier`.
+            If `estimator` is not a pipeline.
         ValueError
             If there are no images, if shots have no labels, or if numbers of images and labels differ.
         """
@@ -162,29 +141,20 @@ class PredictionsDisplay:
         check_is_fitted(estimator)
         check_scalar(n_shots, "n_shots", Integral, min_val=1)
         embed, classifier = estimator[:-1].transform, estimator[-1]
-        embeddings = embed(_some_images(X, "X"))
-        parts = {"y_true": y, "shots": shots, "y_shots": y_shots}
+        embeddings, closest = embed(_some_images(X, "X")), None
         if shots is not None:
-            shots = _some_images(shots, "shots")
-            neighbors = NearestNeighbors(n_neighbors=min(n_shots, len(shots)), metric="cosine")
-            parts["closest"] = neighbors.fit(embed(shots)).kneighbors(embeddings, return_distance=False)
-        predicted = classifier.predict(embeddings)
-        if why:
-            check_consistent_length(embeddings, y)
-            parts["against"], parts["shares"] = _explain(classifier, embeddings, predicted, y)
+            embedded = embed(_some_images(shots, "shots"))
+            neighbors = NearestNeighbors(n_neighbors=min(n_shots, len(embedded)), metric="cosine").fit(
+                embedded
+            )
+            closest = neighbors.kneighbors(embeddings, return_distance=False)
         probability = classifier.predict_proba(embeddings).max(axis=1)
-        return cls(X, predicted, probability, **parts).plot(ax, n_columns=n_columns)
+        parts = {"y_true": y, "shots": shots, "y_shots": y_shots, "closest": closest}
+        return cls(X, classifier.predict(embeddings), probability, **parts).plot(ax)
 
     @classmethod
     def from_predictions(
-        cls,
-        images: Any,
-        y_pred: Any,
-        probability: Any,
-        *,
-        n_columns: Any = None,
-        ax: Any = None,
-        **parts: Any,
+        cls, images: Any, y_pred: Any, probability: Any, *, ax: Any = None, **parts: Any
     ) -> Self:
         """Draw predictions from any source.
 
@@ -192,7 +162,7 @@ class PredictionsDisplay:
         ----------
         images, y_pred, probability, **parts
             Parameters of `PredictionsDisplay`.
-        n_columns, ax
+        ax
             See `plot`.
 
         Returns
@@ -204,17 +174,15 @@ class PredictionsDisplay:
         ValueError
             If there are no images, if parameters that belong together are missing, or if shapes do not fit together.
         """
-        return cls(images, y_pred, probability, **parts).plot(ax, n_columns=n_columns)
+        return cls(images, y_pred, probability, **parts).plot(ax)
 
-    def plot(self, ax: Any = None, *, n_columns: Any = None) -> Self:
-        """Draw the grid.
+    def plot(self, ax: Any = None) -> Self:
+        """Draw the grid. A row has about eight pictures.
 
         Parameters
         ----------
         ax : matplotlib.axes.Axes or None, default=None
             The grid replaces these axes. By default it gets a new figure.
-        n_columns : int or None, default=None
-            Number of images in a row, each with its shots. By default a row has about eight pictures in all.
 
         Returns
         -------
@@ -223,12 +191,10 @@ class PredictionsDisplay:
         check_matplotlib_support(type(self).__name__)
         import matplotlib.pyplot as plt
 
-        if n_columns is not None:
-            check_scalar(n_columns, "n_columns", Integral, min_val=1)
         n_images, n_shots = len(self.images), 0 if self.closest is None else self.closest.shape[1]
-        # A narrow empty column sets each image, its shots and its bars apart from the next.
-        widths = [1] * (1 + n_shots) + [1.6] * bool(self.shares) + [0.25]
-        n_columns = n_columns or min(n_images, max(1, int(8 // (sum(widths) - 0.25))))
+        # A narrow empty column sets each image and its shots apart from the next.
+        widths = [1] * (1 + n_shots) + [0.25]
+        n_columns = min(n_images, max(1, 8 // (1 + n_shots)))
         n_rows = -(-n_images // n_columns)
         is_new = ax is None
         if is_new:
@@ -243,9 +209,7 @@ class PredictionsDisplay:
         for panel in panels.flat:
             panel.set(xticks=[], yticks=[])
             panel.spines[:].set_visible(False)
-        blocks = panels.reshape(n_rows * n_columns, len(widths))[:n_images]
-        self.axes_ = blocks[:, : 1 + n_shots]
-        self.why_axes_ = blocks[:, -2] if self.shares else None
+        self.axes_ = panels.reshape(n_rows * n_columns, len(widths))[:n_images, :-1]
         for i, (own, *beside) in enumerate(self.axes_):
             title, color = f"{_wrap(self.y_pred[i])}\n{self.probability[i]:.0%}", "black"
             if self.y_true is not None:
@@ -256,52 +220,10 @@ class PredictionsDisplay:
             own.spines[:].set(visible=True, color=color, linewidth=2)
             for panel, j in zip(beside, self.closest[i] if n_shots else ()):
                 _draw(panel, self.shots[j], _wrap(self.y_shots[j]), "dimgray")
-        if self.shares:
-            self._draw_shares()
         if is_new:
             closest = ", closest shots" if n_shots else ""
-            why = ", reasons (in logits)" if self.shares else ""
-            self.figure_.suptitle(f"Predicted class, probability{closest}{why}", fontsize=10)
+            self.figure_.suptitle(f"Predicted class, probability{closest}", fontsize=10)
         return self
-
-    def _draw_shares(self):
-        names = ["name" if name == "text" else name for name in self.shares]
-        shares = np.stack(list(self.shares.values()), axis=1)
-        # One scale for all images.
-        least, most = min(shares.min(), 0.0), max(shares.max(), 0.0)
-        room = 0.35 * (most - least)
-        for ax, share, against in zip(self.why_axes_, shares, self.against):
-            bars = ax.barh(names, share, color=np.where(share < 0, "tab:orange", "tab:blue"))
-            ax.bar_label(bars, fmt="%+.1f", padding=2, fontsize=7)
-            ax.axvline(0, color="black", linewidth=0.8)
-            ax.set_xlim(least - room * (least < 0), most + room)
-            ax.set_yticks(range(len(names)), names, fontsize=7)
-            ax.tick_params(length=0)
-            ax.invert_yaxis()
-            ax.set_title(f"rather than\n{_wrap(against)}", fontsize=8, color="dimgray")
-
-
-def _explain(classifier, embeddings, predicted, y):
-    """Another class for each image, and the part of each term in the difference of logits."""
-    if not isinstance(classifier, SeMoBridgeClassifier) or is_paper(classifier):
-        raise TypeError(
-            f'why needs a pipeline that ends in a SeMoBridgeClassifier with blend="auto"; got {classifier!r}.'
-        )
-    classes, rows = classifier.classes_, np.arange(len(predicted))
-    if len(classes) < 2:
-        raise ValueError("why compares two classes, and there is only one.")
-    terms = classifier.affinities(embeddings)
-    logits = sum(terms.values())
-    chosen = np.searchsorted(classes, predicted)
-    logits[rows, chosen] = -np.inf
-    other = logits.argmax(axis=1)
-    if y is not None:
-        # For wrong predictions the true class, if the classifier knows it.
-        y = np.asarray(y)
-        known = np.isin(y, classes) & (y != predicted)
-        other[known] = np.searchsorted(classes, y[known])
-    shares = {name: z[rows, chosen] - z[rows, other] for name, z in terms.items()}
-    return classes[other], shares
 
 
 def _some_images(images, name):

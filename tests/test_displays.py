@@ -12,7 +12,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.metrics.pairwise import cosine_similarity
 from sklearn.model_selection import GridSearchCV
 
-from sksemobridge import PaperBlend, PredictionsDisplay, make_semobridge_pipeline
+from sksemobridge import PredictionsDisplay, make_semobridge_pipeline
 from sksemobridge.datasets import load_emoji
 
 from .encoder_helpers import some_emoji
@@ -74,31 +74,6 @@ def test_pictures_may_be_files_and_are_drawn_small(pictures, tmp_path):
     assert pixels(display.axes_[0, 0]).shape == (112, 224, 3)
 
 
-def test_why_a_class_was_predicted(pictures):
-    classes = pictures.pipeline.classes_
-    embeddings = pictures.pipeline[:-1].transform(pictures.queries)
-    logits = pictures.pipeline[-1].decision_function(embeddings)
-    best, second = np.argsort(-logits, axis=1)[:, :2].T
-    rows = np.arange(len(logits))
-    # The first picture is not what is predicted; of the second nothing is known but that it is none of the classes.
-    y = classes[best]
-    worst = logits[0].argmin()
-    y[:2] = classes[worst], "rainbow"
-    second[0] = worst
-    display = PredictionsDisplay.from_estimator(pictures.pipeline, pictures.queries, y, why=True)
-    np.testing.assert_array_equal(display.against, classes[second])
-    assert set(display.shares) == {"text", "shots", "correction"}
-    total = sum(display.shares.values())
-    np.testing.assert_allclose(total, logits[rows, best] - logits[rows, second], rtol=1e-4, atol=1e-5)
-    assert display.why_axes_.shape == (len(rows),)
-    for i, ax in enumerate(display.why_axes_):
-        drawn = [bar.get_width() for bar in ax.patches]
-        np.testing.assert_allclose(drawn, [share[i] for share in display.shares.values()])
-        assert ax.get_title() == f"rather than\n{display.against[i]}"
-    unknown = PredictionsDisplay.from_estimator(pictures.pipeline, pictures.queries, why=True)
-    np.testing.assert_array_equal(unknown.against[1:], classes[second[1:]])
-
-
 def test_a_search_is_drawn_as_its_best_pipeline_and_few_shots_only_once(pictures):
     search = GridSearchCV(pictures.pipeline, {"semobridgeclassifier__vocabulary": [None]}, cv=2)
     search.fit(*pictures.shots.values())
@@ -106,8 +81,8 @@ def test_a_search_is_drawn_as_its_best_pipeline_and_few_shots_only_once(pictures
     assert PredictionsDisplay.from_estimator(search, pictures.queries[:1], **few).axes_.shape == (1, 3)
 
 
-def test_the_number_of_columns(pictures):
-    display = PredictionsDisplay.from_estimator(pictures.pipeline, pictures.queries[:5], n_columns=2)
+def test_a_row_has_about_eight_pictures(pictures):
+    display = PredictionsDisplay.from_estimator(pictures.pipeline, pictures.queries[:5], **pictures.shots)
     places = [ax.get_subplotspec() for ax in display.axes_[:, 0]]
     assert [place.rowspan.start for place in places] == [0, 0, 1, 1, 2]
 
@@ -145,17 +120,13 @@ def test_matplotlib_is_named_when_missing(pictures, without):
         ({"y_shots": None}, "y_shots .their labels. and closest .* belong together"),
         ({"probability": np.eye(2)}, "1d array"),
         ({"y_true": np.eye(2)}, "1d array"),
-        ({"n_columns": 0}, "n_columns == 0, must be >= 1"),
         ({"images": ["nothing.png"] * 2}, "image 'nothing.png' cannot be read: there is no such file"),
-        ({"shares": {"name": [0.1]}}, "inconsistent numbers of samples"),
-        ({"shares": None}, "belong together"),
     ],
 )
 def test_predictions_that_do_not_fit_together_are_refused(change, message):
     images = load_emoji().images[:5]
     parts = {"images": images[:2], "y_pred": ["a", "b"], "probability": [0.5, 0.6]}
     parts |= {"shots": images[2:], "y_shots": ["a", "b", "c"], "closest": [[0], [1]]}
-    parts |= {"against": ["b", "a"], "shares": {"name": [0.1, -0.2]}}
     PredictionsDisplay(**parts)
     with pytest.raises(ValueError, match=message):
         PredictionsDisplay.from_predictions(**parts | change)
@@ -163,19 +134,13 @@ def test_predictions_that_do_not_fit_together_are_refused(change, message):
 
 def test_what_no_pipeline_can_predict_is_refused(pictures):
     pipeline, queries = pictures.pipeline, pictures.queries
-    images, labels = pictures.shots.values()
-    paper = make_semobridge_pipeline("mini", "bundled", blend=PaperBlend()).fit(images, labels)
-    one_class = make_semobridge_pipeline("mini", "bundled").fit(images[:1], labels[:1])
     for estimator, X, params, error, message in (
         (pipeline[-1], queries, {}, TypeError, "must be a fitted Pipeline .* got SeMoBridgeClassifier"),
         (clone(pipeline), queries, {}, NotFittedError, "not fitted"),
-        (paper, queries, {"why": True}, TypeError, 'SeMoBridgeClassifier with blend="auto"; got'),
-        (one_class, queries, {"why": True}, ValueError, "there is only one"),
         (pipeline, [], {}, ValueError, "X is empty"),
         (pipeline, queries[:2], {"shots": [], "y_shots": []}, ValueError, "shots is empty"),
         (pipeline, None, {}, TypeError, "got NoneType"),
         (pipeline, queries, {"n_shots": 0}, ValueError, "n_shots"),
-        (pipeline, queries, {"n_columns": 1.5}, TypeError, "n_columns"),
         (pipeline, queries, {"y": pictures.y_queries[:3]}, ValueError, "inconsistent numbers of samples"),
     ):
         with pytest.raises(error, match=message):
