@@ -46,7 +46,7 @@ def to_onnx(estimator: Any, path: str | os.PathLike[str]) -> None:
     Raises
     ------
     TypeError
-        If the estimator is none of these, or its pipeline has other steps.
+        If the estimator is none of these, is the paper's classifier, or is a pipeline with other steps.
     ImportError
         If the package onnx is missing. A pipeline also needs onnxscript, with torch 2.13 or newer.
     NotFittedError
@@ -99,14 +99,15 @@ def model_of(estimator):
     check_is_fitted(estimator)
     graph, fitted = _Graph(), estimator._fitted
     if isinstance(estimator, SemanticBridge):
-        graph.add("Identity", graph.bridged("embeddings", fitted, estimator.normalize), output="bridged")
+        graph.bridge("embeddings", fitted, estimator.normalize, output="bridged")
         outputs = {"bridged": estimator.n_features_in_}
+    elif fitted.linear is None:
+        raise TypeError(
+            'to_onnx needs a classifier with blend="auto"; the paper\'s classifier is not linear.'
+        )
     else:
-        if fitted.linear is None:
-            graph.paper("embeddings", fitted, output="logits")
-        else:
-            unit = graph.normalize("embeddings")
-            graph.add("Gemm", unit, fitted.linear.weights.T, fitted.linear.offsets, output="logits")
+        unit = graph.normalize("embeddings")
+        graph.add("Gemm", unit, fitted.linear.weights.T, fitted.linear.offsets, output="logits")
         graph.add("Softmax", "logits", axis=1, output="probabilities")
         outputs = dict.fromkeys(("logits", "probabilities"), len(estimator.classes_))
     return graph.model(estimator.n_features_in_, outputs)
@@ -144,34 +145,19 @@ class _Graph:
         length = self.add("Max", self.add("ReduceL2", x, [1]), least)
         return self.add("Div", x, length)
 
-    def bridged(self, x, bridge, normalize=True):
-        """`apply` of a `Bridge` or a `Span`, or its `apply_unscaled`."""
-        least = TINY
+    def bridge(self, x, bridge, normalize, output):
+        """`apply` or `apply_unscaled` of the `Span` or `Bridge` of a `SemanticBridge`."""
         if isinstance(bridge, Span):
             x, least = self.add("Sub", self.normalize(x), bridge.mean), RESOLUTION
             joint = self.add("MatMul", x, bridge.matrix)
         elif bridge.projection_bias is None:
-            columns = bridge.matrix if bridge.projection is None else bridge.matrix @ bridge.projection
-            joint = self.add("MatMul", x, columns)
+            joint, least = self.add("MatMul", x, bridge.basis @ bridge.basis.T), TINY
         else:
-            x = self.add("Sub", x, bridge.projection_bias)
+            x, least = self.add("Sub", x, bridge.projection_bias), TINY
             eos = self.normalize(self.add("MatMul", x, bridge.matrix))
             joint = self.add("MatMul", eos, bridge.text_length * bridge.projection)
             joint = self.add("Add", joint, bridge.projection_bias)
-        return self.normalize(joint, least) if normalize else joint
-
-    def paper(self, x, fitted, output):
-        """The logits of the paper's classifier: the logarithm of a sum of exponentials, each of one affinity."""
-        model = fitted.model
-        classes = {"z1": model.text_embeddings, "z2": model.prototypes, "z3": model.image_means}
-        unit, terms = self.normalize(x), []
-        for name, sharpness, offset in model.terms():
-            queries = self.bridged(x, model.bridge) if name == "z3" else unit
-            affinity = self.add("MatMul", queries, sharpness * classes[name].T)
-            terms.append(self.add("Unsqueeze", self.add("Add", affinity, offset - sharpness), [0]))
-        score = self.add("ReduceLogSumExp", self.add("Concat", *terms, axis=0), [0], keepdims=0)
-        prior = np.zeros(1) if model.log_prior is None else model.log_prior
-        return self.add("Add", self.add("Mul", score, model.temperature), prior, output=output)
+        return self.add("Identity", self.normalize(joint, least) if normalize else joint, output=output)
 
     def model(self, width, outputs):
         """The model of `embeddings (n, width)`; `outputs` are widths by names."""
