@@ -27,7 +27,7 @@ from sklearn.decomposition import PCA
 from sklearn.preprocessing import normalize
 
 from sksemobridge import CLIPImageEncoder, CLIPTextEncoder, SemanticBridge
-from sksemobridge._retrieval import average_precisions
+from sksemobridge._search.precision import average_precisions
 from sksemobridge.datasets import load_emoji
 
 PROMPT = "a picture of a {}."

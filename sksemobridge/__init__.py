@@ -11,7 +11,7 @@ The way of the data, and where each station is:
     embeddings -> _model/linear -> decisions -> _base: labels and probabilities
 
 `_fitted` holds what a classifier has learnt. `_pipeline` begins with images, `_zero_shot` has no shots,
-`_semantic_bridge` and `_retrieval` serve search, `_evaluation` says how good a classifier is. `_folder_table` labels a
+`_search/` finds images and texts, `_evaluation` says how good a classifier is. `_folder_table` labels a
 folder. `_command` does it for users: `_user_shots` learns, `_user_tables` reads their tables, `_report` makes a page of
 the labels, and `_sort_into` copies images. `_saving` says what is saved and what a file may hold, `_onnx` writes fitted
 models, `displays` draws, `distributed/` runs on Ray, `datasets/` loads pictures and words, `models/` holds the bundled
@@ -26,9 +26,8 @@ from ._onnx import to_onnx
 from ._paper.parameters import PaperBlend, Training
 from ._pipeline import SeMoBridgePipeline, make_semobridge_pipeline
 from ._report import write_report
-from ._retrieval import mean_average_precision
 from ._saving import trusted_types
-from ._semantic_bridge import SemanticBridge
+from ._search import SemanticBridge, mean_average_precision
 from ._utils import __version__ as __version__
 from ._zero_shot import ZeroShotClassifier
 from .displays import PredictionsDisplay

@@ -14,7 +14,7 @@ from sklearn.utils.fixes import parse_version
 from sklearn.utils.validation import check_is_fitted
 
 from ._classifier import SeMoBridgeClassifier
-from ._semantic_bridge import SemanticBridge, Span
+from ._search.bridge import SemanticBridge, Span
 from ._texts.words import RESOLUTION
 from ._utils import __version__
 from ._utils.files import new_file

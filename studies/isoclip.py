@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 from retrieval import PROMPT, RANKS, isoclip, read_openmoji
 
 from sksemobridge import CLIPImageEncoder, CLIPTextEncoder
-from sksemobridge._retrieval import average_precisions
+from sksemobridge._search.precision import average_precisions
 
 TOP_SHARES = (0.0, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0)
 

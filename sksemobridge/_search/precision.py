@@ -6,12 +6,13 @@ from numbers import Integral
 
 import numpy as np
 from numpy.typing import ArrayLike
+from sklearn.metrics import average_precision_score
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 
-from ._utils.array_api import l2_normalize, rows_as_bytes, to_numpy
-from ._utils.sklearn import Interval, validate_params
-from ._utils.validation import as_labels, is_text, refuse_masked, sorted_labels, warn_caller
+from .._utils.array_api import l2_normalize, rows_as_bytes, to_numpy
+from .._utils.sklearn import Interval, validate_params
+from .._utils.validation import as_labels, is_text, refuse_masked, sorted_labels, warn_caller
 
 # Number of similarities that are computed at once. Each takes up to 25 bytes.
 BLOCK_SIZE = 2**22
@@ -39,8 +40,9 @@ def mean_average_precision(
 ) -> float:
     """Measure a search: each query ranks the whole gallery by cosine similarity.
 
-    A match is a gallery row with the label of the query. The average precision of a query is the mean over its matches of
-    the share of matches among the rows that rank as high or higher. It is 1 if all matches come first.
+    A match is a gallery row with the label of the query. The average precision of a query is scikit-learn's
+    `average_precision_score`: the mean over its matches of the share of matches among the rows that rank as high or higher.
+    It is 1 if all matches come first.
 
     Parameters
     ----------
@@ -128,13 +130,10 @@ def average_precisions(query, gallery, query_labels, gallery_labels, *, exclude_
         for i, row in enumerate(similarity, start):
             is_match = query_codes[i] == gallery_codes
             if exclude_self:
-                # The last rank of all changes no other rank.
-                row[i], is_match[i] = -np.inf, False
-            matches = np.sort(row[is_match])
-            if len(matches):
-                # For each match, count the rows that are at least as similar: among the matches, and among all rows.
-                n_matches, n_all = (len(x) - np.searchsorted(x, matches) for x in (matches, np.sort(row)))
-                precisions[i] = (n_matches / n_all).mean()
+                # The last rank of all changes no other rank. No cosine is below -1.
+                row[i], is_match[i] = -2, False
+            if is_match.any():
+                precisions[i] = average_precision_score(is_match, row)
     return precisions
 
 

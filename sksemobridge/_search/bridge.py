@@ -12,14 +12,14 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ._model.shots import blocks
-from ._paper.bridge import Bridge
-from ._saving import SavedEstimator
-from ._texts.encode import read_projection
-from ._texts.words import RESOLUTION, word_span
-from ._utils.array_api import astype, constants_like, in_blocks, l2_normalize, namespace
-from ._utils.sklearn import Interval, StrOptions, checks_parameters
-from ._utils.validation import (
+from .._model.shots import blocks
+from .._paper.bridge import Bridge
+from .._saving import SavedEstimator
+from .._texts.encode import read_projection
+from .._texts.words import RESOLUTION, word_span
+from .._utils.array_api import astype, constants_like, in_blocks, l2_normalize, namespace
+from .._utils.sklearn import Interval, StrOptions, checks_parameters
+from .._utils.validation import (
     check_text_encoder,
     require_width,
     validate_embeddings,

@@ -19,9 +19,9 @@ from sksemobridge import (
     SeMoBridgeClassifier,
 )
 
-from .conftest import World
-from .encoder_helpers import small_config, some_pictures, write_model
-from .versions import POLARS
+from ..conftest import World
+from ..encoder_helpers import small_config, some_pictures, write_model
+from ..versions import POLARS
 
 
 def both_towers(d_text=24, d_image=20, width=16, bias=False):
