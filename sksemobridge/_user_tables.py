@@ -7,7 +7,7 @@ import re
 from unicodedata import normalize
 
 from ._texts.prompts import ENSEMBLE_TEMPLATES, as_words
-from ._utils.validation import warn_caller
+from ._utils.validation import listed, warn_caller
 
 # Where a spreadsheet may begin a cell (other countries have other separators), and what begins a formula there, also after
 # it was made safe with `'`. `page.js` has the same rule.
@@ -29,7 +29,7 @@ def read_names(path, folders):
     names = {folder: as_words(folder) for folder in folders}
     prompts, named = {}, set()
     for number, (cell, *words) in enumerate(_read_rows("--names", path)):
-        folder = _class(cell, folders)
+        folder = as_class(cell, folders)
         if folder in named:
             raise ValueError(f"--names: {path!r} names {folder!r} twice; delete one of the lines")
         if folder in names:
@@ -52,6 +52,10 @@ def read_names(path, folders):
 
 def read_corrections(path, folders):
     """Real paths to `(path as in the table, label by a person)`. An empty label means none of the classes."""
+    from ._clicks import Clicks
+
+    if Clicks.is_one(path):
+        return read_clicks(Clicks(path), "--corrections", folders)
     corrections, lost, several = {}, [], []
     for number, (image, *rest) in enumerate(_read_rows("--corrections", path)):
         label, *more = rest or [""]
@@ -63,21 +67,21 @@ def read_corrections(path, folders):
         if number == 0 and image.strip().lower() in ("path", "file") and label.strip().lower() == "label":
             continue
         image, label = map(with_formulas, (image, label))
-        # Other systems may encode the same letters differently.
-        forms = [image, *(normalize(form, image) for form in ("NFC", "NFD"))]
-        file = next(filter(os.path.isfile, forms), None)
+        file = existing_file(image)
         if file is None:
             lost.append(image)
             continue
-        real, correction = os.path.realpath(file), (file, _class(label, folders))
+        real, correction = os.path.realpath(file), (file, as_class(label, folders))
         if corrections.setdefault(real, correction)[1] != correction[1]:
             several.append(file)
         corrections[real] = correction
-    if lost:
+    if lost and not corrections:
         raise ValueError(
-            f"--corrections: {path!r} names files that are not there ({len(lost)}), such as {lost[0]!r}. Run the "
-            "command in the folder where it ran before, or delete these lines"
+            f"--corrections: {path!r} names no file that is there, only files such as {lost[0]!r}. Run the command in the "
+            "folder where it ran before"
         )
+    if lost:
+        warn_caller(f"--corrections: Passed over, since there is no such file ({len(lost)}): {listed(lost)}.")
     if several:
         warn_caller(
             f"--corrections: {path!r} has several labels for a file ({len(several)}), such as {several[0]!r}. The last "
@@ -86,7 +90,24 @@ def read_corrections(path, folders):
     return corrections
 
 
-def _class(text, folders):
+def read_clicks(clicks, option, folders):
+    """`read_corrections` for a file of clicks. Notes name pictures that changed since or are gone."""
+    labels, changed, gone = clicks.labels(folders)
+    for kind, found in (("changed since they were clicked", changed), ("not there any more", gone)):
+        if found:
+            warn_caller(f"{option}: Passed over, {kind} ({len(found)}): {listed(found)}.")
+    return labels
+
+
+def existing_file(text):
+    """The path of a file that a table names, or None."""
+    # Other systems may encode the same letters differently. Tables hold bytes of a name that are no text as \\udcff.
+    no_text = re.sub(r"\\udc([89a-f][0-9a-f])", lambda byte: chr(0xDC00 + int(byte[1], 16)), text)
+    forms = [text, normalize("NFC", text), normalize("NFD", text), no_text]
+    return next(filter(os.path.isfile, forms), None)
+
+
+def as_class(text, folders):
     """The folder that a text names (with any encoding of letters, and `_` as a space), or else the text."""
     if text in folders:
         return text
@@ -94,7 +115,7 @@ def _class(text, folders):
 
 
 def _plain(text):
-    return as_words(normalize("NFC", text)).strip()
+    return as_words(normalize("NFC", text.encode(errors="backslashreplace").decode())).strip()
 
 
 def puzzling_names(names, model_name):

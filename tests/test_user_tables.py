@@ -1,5 +1,6 @@
 """Tables that users hand to the command."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -96,12 +97,23 @@ def test_several_labels_for_a_file_are_said_and_the_last_counts():
         ("a,b.png,bird\n", r"more than path and label, \['"),
         ("File,Label,Probability\n", r"more than path and label, \['"),
         ("1.png,bird,sure\n", r"more than path and label, \['"),
-        ("path,label\n1.png,bird\ngone.png,bird\n", r"that are not there \(1\), such as 'gone.png'"),
+        ("path,label\ngone.png,bird\n", r"names no file that is there, only files such as 'gone.png'"),
     ],
 )
 def test_a_list_of_corrections_that_does_not_fit_is_refused(text, message):
     with pytest.raises(ValueError, match=message):
         corrections(text)
+
+
+def test_a_row_without_its_file_is_named_and_the_others_count():
+    with pytest.warns(UserWarning, match=r"no such file \(1\): gone.png"):
+        assert corrections("path,label\n1.png,bird\ngone.png,bird\n") == {"1.png": "bird"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_names_that_are_no_text_are_known_as_tables_write_them():
+    Path("bad\udcff.png").touch()
+    assert corrections("bad\\udcff.png,cl\\udcffass\n", ["cl\udcffass"]) == {"bad\udcff.png": "cl\udcffass"}
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t"])

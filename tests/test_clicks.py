@@ -1,0 +1,179 @@
+"""The file of clicks: nothing that was confirmed is lost, and nothing of others is overwritten."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from sksemobridge._clicks import Clicks, digest_of
+from sksemobridge._user_tables import read_corrections
+
+NAMES = ["a.png", "b,c.png", "two\nlines.png", "=1+1.png", "Vögel.png"]
+
+
+@pytest.fixture(autouse=True)
+def pictures(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in NAMES:
+        Path(name).write_text(f"content of {name}")
+
+
+@pytest.fixture
+def begun():
+    """Begins a file of clicks, and lets go of it at the end."""
+    open_files = []
+
+    def begin(path="labels.clicks.csv"):
+        for clicks in open_files:
+            clicks.end()
+        open_files[:] = [Clicks(path)]
+        open_files[0].begin()
+        return open_files[0]
+
+    yield begin
+    for clicks in open_files:
+        clicks.end()
+
+
+def click(clicks, path, label, **params):
+    clicks.add(path, label, digest_of(Path(path).read_bytes()), **params)
+
+
+def labels_of(clicks, classes=()):
+    labels, _, _ = clicks.labels(classes)
+    return dict(labels.values())
+
+
+def test_what_was_clicked_is_there_in_the_next_run_and_a_list_of_corrections(begun):
+    said = dict(zip(NAMES, ["bird", "=a", 'b "x", ;', "", "sea bird"]))
+    for path, label in said.items():
+        click(begun(), path, label)
+    assert labels_of(begun()) == said
+    expected = said | {"Vögel.png": "sea_bird"}
+    assert labels_of(begun(), ["sea_bird"]) == expected
+    assert dict(read_corrections("labels.clicks.csv", ["sea_bird"]).values()) == expected
+
+
+def test_the_last_click_counts_and_may_be_taken_back(begun):
+    clicks = begun()
+    for path, label in [("a.png", "bird"), ("b,c.png", "fruit"), ("a.png", "clock")]:
+        click(clicks, path, label)
+    assert labels_of(begun()) == {"a.png": "clock", "b,c.png": "fruit"}
+    clicks = begun()
+    clicks.remove(2)
+    assert labels_of(clicks) == labels_of(begun()) == {"a.png": "bird", "b,c.png": "fruit"}
+    clicks = begun()
+    clicks.remove(0)
+    assert labels_of(clicks) == labels_of(begun()) == {"b,c.png": "fruit"}
+
+
+def test_any_cut_keeps_all_earlier_lines(begun):
+    clicks = begun()
+    for path in NAMES[1:4]:
+        click(clicks, path, "bird")
+    content, ends = clicks.path.read_bytes(), []
+    for line in clicks._lines:
+        ends.append(len(line) + sum(ends[-1:]))
+    for cut in range(ends[0], len(content)):
+        clicks.path.write_bytes(content[:cut])
+        # A line that lacks nothing but its end counts.
+        n_whole = sum(end <= cut + 1 for end in ends) - 1
+        again = begun()
+        assert list(labels_of(again)) == NAMES[1 : 1 + n_whole]
+        click(again, "a.png", "clock")
+        assert labels_of(begun()) == dict.fromkeys(NAMES[1 : 1 + n_whole], "bird") | {"a.png": "clock"}
+
+
+def test_a_changed_picture_does_not_count_and_one_that_is_gone_is_named(begun):
+    clicks = begun()
+    for path in NAMES[:3]:
+        click(clicks, path, "bird")
+    Path("a.png").write_text("another.... a.png")
+    os.remove("b,c.png")
+    labels, changed, gone = begun().labels([])
+    assert (list(dict(labels.values())), changed, gone) == ([NAMES[2]], ["a.png"], ["b,c.png"])
+    with pytest.warns(
+        UserWarning, match=r"(changed since|not there any more).* \(1\): (a.png|b,c.png)"
+    ) as said:
+        read_corrections("labels.clicks.csv", [])
+    assert len(said) == 2
+    # What was said of its content before holds again.
+    Path("a.png").write_text("content of a.png")
+    assert "a.png" in labels_of(begun())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/dev/full, and names that are no text")
+def test_a_full_disk_changes_nothing(begun, monkeypatch):
+    clicks = begun()
+    click(clicks, "a.png", "bird")
+    before = clicks.path.read_bytes()
+    monkeypatch.setattr(os, "fsync", lambda number: os.write(os.open("/dev/full", os.O_WRONLY), b"x"))
+    with pytest.raises(OSError, match="No space left"):
+        click(clicks, "b,c.png", "bird")
+    with pytest.raises(OSError, match="No space left"):
+        clicks.remove(0)
+    assert clicks.path.read_bytes() == before
+    assert labels_of(clicks) == {"a.png": "bird"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_names_that_are_no_text_come_back(begun):
+    name = "bad\udcff.png"
+    Path(name).write_text("picture")
+    click(begun(), name, "cl\udcffass".encode(errors="backslashreplace").decode())
+    assert labels_of(begun(), ["cl\udcffass"]) == {name: "cl\udcffass"}
+    assert dict(read_corrections("labels.clicks.csv", []).values()) == {name: "cl\\udcffass"}
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_a_spreadsheet_may_save_it_again(begun, separator):
+    clicks = begun()
+    for path in NAMES:
+        click(clicks, path, "bird")
+    rows = [["path", "label", "size", "sha256"], *(row[:4] for row in clicks.rows)]
+    lines = [separator.join('"' + cell.replace('"', '""') + '"' for cell in row) for row in rows]
+    clicks.path.write_bytes("\r\n".join(lines).encode("utf-8-sig"))
+    click(begun(), "a.png", "clock")
+    assert labels_of(begun()) == dict.fromkeys(NAMES, "bird") | {"a.png": "clock"}
+
+
+@pytest.mark.parametrize("content", ["File,Label\n", "path,label\na.png,bird\n", "my notes", "\0"])
+def test_a_file_of_another_kind_is_refused_and_kept(content):
+    Path("notes.csv").write_text(content)
+    with pytest.raises(ValueError, match="'notes.csv' is no file of clicks"):
+        Clicks("notes.csv")
+    assert Path("notes.csv").read_text() == content
+
+
+def test_one_page_at_a_time(begun):
+    begun()
+    with pytest.raises(ValueError, match="belongs to a page that is open"):
+        Clicks("labels.clicks.csv").begin()
+    Clicks("labels.clicks.csv").labels([])
+
+
+def test_another_program_does_not_lose_its_changes_and_a_removed_file_comes_back(begun):
+    clicks = begun()
+    click(clicks, "a.png", "bird")
+    with open(clicks.path, "a") as file:
+        file.write("b,c.png,fruit\n")
+    with pytest.raises(OSError, match="changed by another program"):
+        click(clicks, "Vögel.png", "bird")
+    assert clicks.path.read_text().endswith("b,c.png,fruit\n")
+    clicks.path.unlink()
+    click(clicks, "Vögel.png", "bird")
+    assert labels_of(begun()) == {"a.png": "bird", "Vögel.png": "bird"}
+
+
+def test_a_table_belongs_to_it_as_it_was_written(begun):
+    clicks = begun()
+    Path("labels.csv").write_text("table")
+    assert not clicks.owns("labels.csv")
+    clicks.own("labels.csv", "labels.csv")
+    assert clicks.owns("labels.csv")
+    assert begun().owns(os.path.abspath("labels.csv"))
+    assert labels_of(clicks) == {}
+    assert read_corrections("labels.clicks.csv", []) == {}
+    Path("labels.csv").write_text("edits")
+    assert not begun().owns("labels.csv")
