@@ -24,10 +24,11 @@ from types import SimpleNamespace
 
 import numpy as np
 from sklearn.decomposition import PCA
+from sklearn.metrics import average_precision_score
+from sklearn.metrics.pairwise import cosine_similarity
 from sklearn.preprocessing import normalize
 
 from sksemobridge import CLIPImageEncoder, CLIPTextEncoder, SemanticBridge
-from sksemobridge._search.precision import average_precisions
 from sksemobridge.datasets import load_emoji
 
 PROMPT = "a picture of a {}."
@@ -83,7 +84,12 @@ def compare(title, encoder, direction, query, gallery, labels, gallery_labels, *
     """Print the table of one search."""
 
     def evaluate(query, gallery):
-        return average_precisions(query, gallery, labels, gallery_labels, exclude_self=exclude_self)
+        is_match, similarity = labels[:, None] == gallery_labels, cosine_similarity(query, gallery)
+        if exclude_self:
+            np.fill_diagonal(is_match, False)
+            np.fill_diagonal(similarity, -2)
+        pairs = zip(is_match, similarity)
+        return np.array([average_precision_score(*pair) if pair[0].any() else np.nan for pair in pairs])
 
     none = evaluate(query, gallery)
     found = ~np.isnan(none)

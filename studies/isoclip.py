@@ -14,8 +14,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 from retrieval import PROMPT, RANKS, isoclip, read_openmoji
 
-from sksemobridge import CLIPImageEncoder, CLIPTextEncoder
-from sksemobridge._search.precision import average_precisions
+from sksemobridge import CLIPImageEncoder, CLIPTextEncoder, mean_average_precision
 
 TOP_SHARES = (0.0, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0)
 
@@ -33,8 +32,10 @@ def main():
         print(f"\n{direction}: mAP by share of the cut from the top, mean over ranks {RANKS[1:]}")
         for share in TOP_SHARES:
             cuts = [X @ isoclip(encoder, direction, rank, share) for rank in RANKS[1:]]
-            found = [average_precisions(cut, cut, subgroups, subgroups, exclude_self=True) for cut in cuts]
-            print(f"{share:>5.2f}  {100 * np.nanmean(found, axis=1).mean():.1f} %")
+            found = [
+                mean_average_precision(cut, cut, subgroups, subgroups, exclude_self=True) for cut in cuts
+            ]
+            print(f"{share:>5.2f}  {100 * np.mean(found):.1f} %")
 
 
 if __name__ == "__main__":

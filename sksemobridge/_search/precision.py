@@ -6,7 +6,7 @@ from numbers import Integral
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.metrics import average_precision_score
+from sklearn.metrics import label_ranking_average_precision_score
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 
@@ -40,9 +40,9 @@ def mean_average_precision(
 ) -> float:
     """Measure a search: each query ranks the whole gallery by cosine similarity.
 
-    A match is a gallery row with the label of the query. The average precision of a query is scikit-learn's
-    `average_precision_score`: the mean over its matches of the share of matches among the rows that rank as high or higher.
-    It is 1 if all matches come first.
+    A match is a gallery row with the label of the query. The average precision of a query is the mean over its matches of
+    the share of matches among the rows that rank as high or higher. It is 1 if all matches come first. For one query, it
+    is scikit-learn's `average_precision_score`.
 
     Parameters
     ----------
@@ -80,25 +80,6 @@ def mean_average_precision(
     >>> mean_average_precision(query, gallery, ["cat", "dog"], ["cat", "dog", "cat"])
     0.916...
     """
-    precisions = average_precisions(
-        query, gallery, query_labels, gallery_labels, exclude_self=exclude_self, batch_size=batch_size
-    )
-    n_missed, others = int(np.isnan(precisions).sum()), " other than themselves" * exclude_self
-    if n_missed == len(precisions):
-        raise ValueError(
-            f"None of the {n_missed} queries has an item with its label in the gallery{others}. Check that both sides use "
-            "the same labels."
-        )
-    if n_missed:
-        warn_caller(
-            f"{n_missed} of {len(precisions)} queries have no item with their label in the gallery{others} and are left "
-            "out of the mean."
-        )
-    return float(np.nanmean(precisions))
-
-
-def average_precisions(query, gallery, query_labels, gallery_labels, *, exclude_self=False, batch_size=None):
-    """Average precision of each query `(n,)`, NaN without a match; see `mean_average_precision`."""
     query, query_labels = _read_side(query, query_labels, "query")
     gallery, gallery_labels = _read_side(gallery, gallery_labels, "gallery")
     if query.shape[1] != gallery.shape[1]:
@@ -116,25 +97,35 @@ def average_precisions(query, gallery, query_labels, gallery_labels, *, exclude_
     both = [query_labels, gallery_labels]
     _, codes = sorted_labels(both, "labels of query and gallery", return_inverse=True)
     query_codes, gallery_codes = np.split(codes, [len(query)])
-    if batch_size is None:
-        batch_size = max(1, BLOCK_SIZE // len(gallery))
     query, gallery = l2_normalize(query), l2_normalize(gallery)
     _, first, inverse = np.unique(rows_as_bytes(gallery), return_index=True, return_inverse=True)
-    twins = first[inverse]
-    precisions = np.full(len(query), np.nan)
-    for start in range(0, len(query), batch_size):
-        similarity = query[start : start + batch_size] @ gallery.T
-        if len(first) < len(gallery):
-            # A matrix product may round equal rows differently.
-            similarity = similarity[:, twins]
-        for i, row in enumerate(similarity, start):
-            is_match = query_codes[i] == gallery_codes
-            if exclude_self:
-                # The last rank of all changes no other rank. No cosine is below -1.
-                row[i], is_match[i] = -2, False
-            if is_match.any():
-                precisions[i] = average_precision_score(is_match, row)
-    return precisions
+    step = batch_size or max(1, BLOCK_SIZE // len(gallery))
+    total, n_found = 0.0, 0
+    for start in range(0, len(query), step):
+        rows = slice(start, start + step)
+        is_match = query_codes[rows, None] == gallery_codes
+        # A matrix product may round equal rows differently.
+        similarity = (query[rows] @ gallery[first].T)[:, inverse]
+        if exclude_self:
+            # The last rank of all changes no other rank, and no cosine is below -1.
+            i = np.arange(len(similarity))
+            similarity[i, start + i], is_match[i, start + i] = -2, False
+        found = is_match.any(axis=1)
+        if found.any():
+            n_found += found.sum()
+            total += found.sum() * label_ranking_average_precision_score(is_match[found], similarity[found])
+    n_missed, others = len(query) - int(n_found), " other than themselves" * exclude_self
+    if not n_found:
+        raise ValueError(
+            f"None of the {n_missed} queries has an item with its label in the gallery{others}. Check that both sides use "
+            "the same labels."
+        )
+    if n_missed:
+        warn_caller(
+            f"{n_missed} of {len(query)} queries have no item with their label in the gallery{others} and are left "
+            "out of the mean."
+        )
+    return float(total / n_found)
 
 
 def _read_side(X, labels, name):
