@@ -111,15 +111,9 @@ def report(path, folder, classes, rows, embeddings, user_shots, n_thumbnails=N_T
     summary, _ = counted(rows)
     if user_shots is not None:
         summary += f"\n{user_shots.summary(rows, embeddings)}"
-    environment = Environment(loader=PackageLoader(__package__, "."), autoescape=True)
-    page = environment.get_template("page.html").render(
-        # Names of files may be no text.
-        title=plain(f"Labels of {os.fspath(folder)}"),
-        summary=plain(summary).split("\n"),
-        data=data,
-        style=_part("page.css"),
-        script=_part("page.js"),
-    )
+    # Names of files may be no text.
+    title, lines = plain(f"Labels of {os.fspath(folder)}"), plain(summary).split("\n")
+    page, _ = render("page.html", "page.css", "page.js", title=title, summary=lines, data=data)
     with new_file(path) as unfinished:
         unfinished.write_text(page, encoding="utf-8")
 
@@ -207,8 +201,15 @@ def address(path, folder):
     return quote(os.fsencode(relative.replace(os.sep, "/")))
 
 
-def _part(name):
-    """A file of this package, and its hash: the page runs no other program, and has no other style."""
-    text = (files(__package__) / name).read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
-    return {"text": Markup(text), "hash": f"sha256-{digest}"}
+def render(template, style, script, **values):
+    """A page, and the hashes of its style and program: it runs no other program, and has no other style."""
+    texts = {"style": style, "script": script}
+    texts = {name: (files(__package__) / file).read_text(encoding="utf-8") for name, file in texts.items()}
+    hashes = {name: _hash(text) for name, text in texts.items()}
+    parts = {name: {"text": Markup(text), "hash": hashes[name]} for name, text in texts.items()}
+    environment = Environment(loader=PackageLoader(__package__, "."), autoescape=True)
+    return environment.get_template(template).render(**parts, **values), hashes
+
+
+def _hash(text):
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode('ascii')}"
