@@ -52,8 +52,8 @@ text_encoder = PrecomputedTextEncoder(names, eos, projection)
 texts = text_encoder.transform(names)
 
 meaning = np.repeat(texts, 40, axis=0) + 0.6 * rng.normal(size=(200, 32)) @ projection
-of_images_only = 1.5 * np.linalg.norm(texts[0]) * directions[:, -8:].mean(axis=1) * np.sqrt(8)
-images = meaning + of_images_only + 0.3 * rng.normal(size=(200, 32))
+images_only = 1.5 * np.linalg.norm(texts[0]) * directions[:, -8:].mean(axis=1) * np.sqrt(8)
+images = meaning + images_only + 0.3 * rng.normal(size=(200, 32))
 
 # %%
 # The bridge of the paper is the pseudo-inverse of `W`, followed by `W`. Small singular values count as zero. The bridge

@@ -38,14 +38,14 @@ for name, score in scores.items():
 # If images with a p-value of at most `alpha` are rejected, about the share `alpha` of the known classes' pictures is lost.
 p_values = classifier.p_values(X[queries])
 alphas = np.array([0.02, 0.05, 0.1, 0.2, 0.3])
-of_known, of_others = (
+known_shares, other_shares = (
     [(p_values[rows] <= alpha).mean() for alpha in alphas] for rows in (is_known, ~is_known)
 )
-for alpha, known, other in zip(alphas, of_known, of_others):
+for alpha, known, other in zip(alphas, known_shares, other_shares):
     print(f"alpha {alpha:.2f}: {known:.0%} of the known and {other:.0%} of the others are none of these")
 figure, ax = plt.subplots(figsize=(6, 4), layout="constrained")
-ax.plot(alphas, of_others, marker="o", label="pictures of other classes")
-ax.plot(alphas, of_known, marker="o", label="pictures of the classes")
+ax.plot(alphas, other_shares, marker="o", label="pictures of other classes")
+ax.plot(alphas, known_shares, marker="o", label="pictures of the classes")
 ax.plot(alphas, alphas, color="gray", linestyle="--", label="promised for the classes")
 ax.set(xlabel="alpha", ylabel="share with a p-value of at most alpha", title="None of these")
 ax.legend(loc="center left", bbox_to_anchor=(0.0, 0.38))

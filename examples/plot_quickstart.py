@@ -89,8 +89,8 @@ for title, (images, y) in tasks.items():
             )
         scores = 100 * np.array(scores)
         gain = scores[:, 0] - scores[:, 1]  # on the same draws
-        of_models = (f"{score:16.1f} %" for score in scores.mean(axis=0))
-        print(f"{k:5d}", *of_models, f"{gain.mean():+8.1f} ± {gain.std(ddof=1) / 10**0.5:.1f}", sep="  ")
+        columns = (f"{score:16.1f} %" for score in scores.mean(axis=0))
+        print(f"{k:5d}", *columns, f"{gain.mean():+8.1f} ± {gain.std(ddof=1) / 10**0.5:.1f}", sep="  ")
 
 # %%
 # The plot shows twelve predictions with their probabilities, and the closest labelled pictures. The accuracy of these twelve

@@ -22,7 +22,7 @@ from ._zero_shot import ZeroShotClassifier
 from .encoders import CLIPImageEncoder
 
 # What becomes a model, alone or after an image tower.
-OF_EMBEDDINGS = SeMoBridgeClassifier, ZeroShotClassifier, SemanticBridge
+EMBEDDING_ESTIMATORS = SeMoBridgeClassifier, ZeroShotClassifier, SemanticBridge
 # Operators and files as onnxruntime reads them since 1.16 (2023).
 OPSET, IR_VERSION = 18, 9
 # Lengths below it count as zero, as in `rows_and_lengths`.
@@ -71,7 +71,7 @@ def to_onnx(estimator: Any, path: str | os.PathLike[str]) -> None:
     if isinstance(estimator, Pipeline):
         steps = [step for _, step in estimator.steps if step not in (None, "passthrough")]
     are_encoders = [isinstance(step, CLIPImageEncoder) for step in steps]
-    if are_encoders not in ([False], [True, False]) or not isinstance(steps[-1], OF_EMBEDDINGS):
+    if are_encoders not in ([False], [True, False]) or not isinstance(steps[-1], EMBEDDING_ESTIMATORS):
         kinds = ", ".join(type(step).__name__ for step in steps)
         raise TypeError(
             "to_onnx takes SeMoBridgeClassifier, ZeroShotClassifier, SemanticBridge, or a pipeline of CLIPImageEncoder "

@@ -81,7 +81,7 @@ class SavedEstimator(BaseEstimator):
             )
             warn_caller(
                 f"This {type(self).__name__} was saved with {then} and is loaded with {today}. Its results may differ or "
-                "be wrong; fit it anew, or load it with the versions that saved it."
+                "be wrong; fit it again, or load it with the versions that saved it."
             )
         super().__setstate__(state)
         if self.__sklearn_is_fitted__():

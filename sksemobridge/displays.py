@@ -203,8 +203,10 @@ class PredictionsDisplay:
         if getattr(ax, "get_subplotspec", lambda: None)() is None:
             raise ValueError(f"ax must be one Axes in a grid, as plt.subplots makes it; got {ax!r}.")
         ax.set_axis_off()
-        self.ax_, self.figure_, place = ax, ax.figure, ax.get_subplotspec()
-        grid = place.subgridspec(n_rows, n_columns * len(widths), width_ratios=widths * n_columns)
+        self.ax_, self.figure_ = ax, ax.figure
+        grid = ax.get_subplotspec().subgridspec(
+            n_rows, n_columns * len(widths), width_ratios=widths * n_columns
+        )
         panels = grid.subplots(squeeze=False)
         for panel in panels.flat:
             panel.set(xticks=[], yticks=[])

@@ -20,8 +20,8 @@ ROOT = Path(__file__).resolve().parents[1]
 def test_the_extra_examples_holds_what_the_examples_import():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
-    of_examples = ("examples", "systems", "onnx", "labelling")
-    required = [*project["dependencies"], *(line for name in of_examples for line in extras[name])]
+    example_extras = ("examples", "systems", "onnx", "labelling")
+    required = [*project["dependencies"], *(line for name in example_extras for line in extras[name])]
     # joblib comes with scikit-learn.
     installed = {"joblib"} | {canonicalize_name(re.match(r"[\w-]+", line)[0]) for line in required}
     # Its name differs from its package's, which need not be installed here.
