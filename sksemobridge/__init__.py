@@ -12,7 +12,7 @@ The way of the data, and where each station is:
 
 `_fitted` holds what a classifier has learnt. `_pipeline` begins with images, `_zero_shot` has no shots,
 `_search/` finds images and texts, `_evaluation` says how good a classifier is. `_folder_table` labels a
-folder. `_command` does it for users: `_user_shots` learns, `_user_tables` reads their tables, `_report` makes a page of
+folder. `_command` does it for users: `_folder_job` learns, `_user_tables` reads their tables, `_report` makes a page of
 the labels, and `_sort_into` copies images. `_saving` says what is saved and what a file may hold, `_onnx` writes fitted
 models, `displays` draws, `distributed/` runs on Ray, `datasets/` loads pictures and words, `models/` holds the bundled
 one, and `_utils/` what all of them use.

@@ -18,7 +18,7 @@ from ._utils.files import new_file
 
 HEADER = ("path", "label", "size", "sha256")
 # Endings of what the command writes. No picture is called so.
-_WRITTEN = (".csv", ".xlsx", ".parquet", ".jsonl", ".html", ".skops", ".joblib")
+_WRITTEN = (".csv", ".xlsx", ".html", ".skops", ".joblib")
 
 
 class Click(NamedTuple):

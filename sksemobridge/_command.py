@@ -6,24 +6,36 @@ import os
 import sys
 import tempfile
 import warnings
+from collections import Counter
 from contextlib import ExitStack
+from dataclasses import replace
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
 import joblib
 
-from ._folder_table import WRITERS, counted, image_pipeline, label_files, write_table
+from ._folder_job import after_colon, read_job
+from ._folder_table import (
+    NONE_OF_THESE,
+    WRITERS,
+    counted,
+    image_pipeline,
+    label_files,
+    was_read,
+    write_table,
+)
 from ._report import report
 from ._saving import trusted_types
 from ._sort_into import is_of_copies, sort_into
-from ._user_shots import learn, say
+from ._user_tables import UsageError, naming, puzzling_names
 from ._utils.files import new_file
-from .datasets._folder import existing_folder, list_files
+from ._utils.validation import listed
+from .datasets._folder import list_files
 from .encoders import ModelLoadError
 
 # Packages that some kinds of files need besides this one.
-NEEDS = {".xlsx": ["pandas", "openpyxl"], ".parquet": ["pandas", "pyarrow"], ".skops": ["skops"]}
+NEEDS = {".xlsx": ["pandas", "openpyxl"], ".skops": ["skops"]}
 EPILOG = """\
 Exit status: 0 if every image has a label or belongs to none of the classes; 1 if images or shots could not be read
 (printed with the reason; the table lists the images); 2 for wrong arguments; 3 if the model cannot be loaded, or a file
@@ -43,8 +55,7 @@ def main(argv=None):
             args = parser.parse_args(argv)
             _check(args)
             return _label(args)
-        # Errors that the user can correct: arguments and folders.
-        except (ValueError, FileNotFoundError, NotADirectoryError) as error:
+        except UsageError as error:
             parser.exit(2, f"sksemobridge label: {error}\n")
         except ModelLoadError as error:
             say(f"{error}\nFor a trial, use --model mini. It needs no download, but knows only drawn icons.")
@@ -66,26 +77,32 @@ def _parser():
         description="Learn from a folder with one sub-folder of images for each class, and label another folder.",
         epilog=EPILOG,
     )
-    add, source = label.add_argument, label.add_mutually_exclusive_group(required=True)
+    add = label.add_argument
     add("photos", metavar="PHOTOS", help="folder of images, with all sub-folders")
-    source.add_argument("--shots", metavar="FOLDER", help="labelled images, one sub-folder for each class")
+    empty = (
+        "labelled images, one sub-folder for each class; an empty one is a class that is known by its name"
+    )
+    add("--shots", metavar="FOLDER", help=empty)
+    add(
+        "--classes",
+        metavar="NAMES",
+        help='names of classes, such as "beach, port", or a .txt with one a line',
+    )
     saved = "use a classifier from an earlier --save (.joblib files of others can run any program)"
-    source.add_argument("--model-file", metavar="FILE", help=saved)
+    add("--model-file", metavar="FILE", help=saved)
     add("--out", metavar="FILE", required=True, help=f"write the table to this file ({', '.join(WRITERS)})")
     page = "write a page that shows the labels, and lets you correct them (.html)"
     add("--report", metavar="FILE", help=page)
     add("--save", metavar="FILE", help="save the classifier (.skops or .joblib)")
-    add("--sep", choices=(",", ";", "tab"), metavar="MARK", help="separator of a .csv: , ; or tab")
-    add("--decimal", choices=(".", ","), metavar="MARK", help="decimal mark of a .csv: . or , (then --sep ;)")
     add("--model", default="ViT-B-16", help="with --shots: CLIP model of open_clip (default: %(default)s)")
     add("--pretrained", help="with --shots: weights of the model (default: openai; for mini: bundled)")
     add("--names", metavar="FILE", help="with --shots: .csv with folder, name of the class, optional prompts")
     removed = "with --shots: .csv with path and label; an empty label removes a shot"
     add("--corrections", metavar="FILE", help=removed)
+    by_itself = "do not learn from the images in PHOTOS, so that a label does not depend on the others"
+    add("--each-by-itself", action="store_true", help=by_itself)
     add("--no-cache", action="store_true", help="do not keep embeddings for the next run")
     add("--sort-into", metavar="FOLDER", help="copy each image into a sub-folder with the name of its label")
-    sure = "with --sort-into: copy only images whose label has at least this probability"
-    add("--min-probability", metavar="P", type=probability, help=sure)
     none = "give no label to images with a p-value of at most this number: they look like none of the classes"
     add("--alpha", type=probability, default=0.0, help=none)
     return parser
@@ -104,17 +121,17 @@ def _check_file(option, path, kinds):
         return
     kind, parent = Path(path).suffix.lower(), Path(path).absolute().parent
     if kind not in kinds:
-        raise ValueError(f"{option}: {path!r} does not end in {' or '.join(kinds)}")
+        raise UsageError(f"{option}: {path!r} does not end in {' or '.join(kinds)}")
     missing = [name for name in NEEDS.get(kind, []) if find_spec(name) is None]
     if missing:
         install = f"{sys.executable} -m pip install {' '.join(missing)}"
-        raise ValueError(f"{option}: {kind} files need {' and '.join(missing)}: {install}")
+        raise UsageError(f"{option}: {kind} files need {' and '.join(missing)}: {install}")
     if option == "--model-file":
         return
     if os.path.lexists(path):
-        raise ValueError(f"{option}: {path!r} exists, and nothing is overwritten; give another name")
+        raise UsageError(f"{option}: {path!r} exists, and nothing is overwritten; give another name")
     if not parent.is_dir():
-        raise ValueError(f"{option}: there is no folder {str(Path(path).parent)!r}")
+        raise UsageError(f"{option}: there is no folder {str(Path(path).parent)!r}")
     if not os.access(parent, os.W_OK):
         raise PermissionError(f"nothing may be written into the folder {str(parent)!r}")
 
@@ -125,63 +142,66 @@ def _check(args):
     _check_file("--report", args.report, [".html"])
     _check_file("--save", args.save, [".joblib", ".skops"])
     _check_file("--model-file", args.model_file, [".joblib", ".skops"])
-    for name, folder, check in (
-        ("PHOTOS", args.photos, list_files),
-        ("--shots", args.shots, existing_folder),
-    ):
-        try:
-            if folder is not None:
-                check(folder)
-        except (ValueError, FileNotFoundError, NotADirectoryError) as error:
-            raise ValueError(f"{name}: {error}") from error
-    if args.model_file is not None and (args.names or args.corrections):
-        raise ValueError(
-            "--names and --corrections need --shots; the classifier of --model-file is fitted already"
-        )
-    if (args.sep or args.decimal) and Path(args.out).suffix.lower() != ".csv":
-        raise ValueError("--sep and --decimal are for a .csv in --out")
+    if args.model_file is None and args.shots is None and args.classes is None:
+        raise UsageError("give --shots, --classes, or --model-file")
+    if args.model_file is not None:
+        for name in ("shots", "classes", "names", "corrections", "each_by_itself"):
+            if getattr(args, name):
+                option = f"--{name.replace('_', '-')}"
+                raise UsageError(
+                    f"{option} does not go with --model-file, whose classifier is fitted already"
+                )
     args.pretrained = args.pretrained or ("bundled" if args.model == "mini" else "openai")
-    args.decimal = args.decimal or "."
-    args.sep = {None: ";" if args.decimal == "," else ",", "tab": "\t"}.get(args.sep, args.sep)
-    if args.sep == args.decimal:
-        raise ValueError("--sep and --decimal are both a comma")
-    if args.min_probability is not None and args.sort_into is None:
-        raise ValueError("--min-probability needs --sort-into, which copies the images")
     if args.sort_into is not None:
         folder = Path(args.sort_into)
         if not args.sort_into:
-            raise ValueError("--sort-into: the name of the folder is empty; '.' is the working folder")
+            raise UsageError("--sort-into: the name of the folder is empty; '.' is the working folder")
         if folder.exists() and not folder.is_dir():
-            raise ValueError(f"--sort-into: {args.sort_into!r} is a file, not a folder")
+            raise UsageError(f"--sort-into: {args.sort_into!r} is a file, not a folder")
         if folder.resolve().is_relative_to(Path(args.photos).resolve()) and not is_of_copies(folder):
-            raise ValueError(
+            raise UsageError(
                 f"--sort-into: {args.sort_into!r} is in PHOTOS and holds other files, so that the copies would be "
                 "labelled in the next run; give a new folder, or one elsewhere"
             )
 
 
 def _label(args):
-    cache, shots, corrections = None if args.no_cache else cache_folder(), None, {}
+    cache = None if args.no_cache else cache_folder
+    shots, text = None, []
     if args.model_file is None:
         model = args.model, args.pretrained
-        shots = learn(args.shots, model, args.names, args.corrections, cache=cache, alpha=args.alpha)
-        pipeline, corrections = shots.pipeline, shots.corrections
+        job = read_job(
+            args.photos,
+            model,
+            shots=args.shots,
+            classes=args.classes,
+            names=args.names,
+            corrections=args.corrections,
+            cache=cache,
+            alpha=args.alpha,
+            learns=not args.each_by_itself,
+        )
+        labels = job.fit(evaluate=True)
+        pipeline, rows, embeddings, shots = labels.pipeline, labels.rows, job.embeddings, labels.shots
+        text = _summary(job, labels, args.model)
     else:
         pipeline = _load(args.model_file)
-        pipeline[0].set_params(cache=cache)
         if args.alpha and not hasattr(pipeline[-1], "p_values"):
             kind = type(pipeline[-1]).__name__
-            raise ValueError(f"--alpha needs a classifier with p-values; the {kind} of --model-file has none")
-    rows, embeddings = label_files(pipeline, args.photos, alpha=args.alpha, corrections=corrections)
+            raise UsageError(f"--alpha needs a classifier with p-values; the {kind} of --model-file has none")
+        with naming("PHOTOS"):
+            list_files(args.photos)
+        pipeline[0].set_params(cache=cache and cache())
+        rows, embeddings = label_files(pipeline, args.photos, alpha=args.alpha)
     # All files are written, or none. Else the same command would refuse to overwrite one of them.
     with ExitStack() as undo:
         if args.save is not None:
             _save(pipeline, args.save)
             undo.callback(Path(args.save).unlink)
         if args.report is not None:
-            report(args.report, args.photos, pipeline.classes_, rows, embeddings, shots)
+            report(args.report, args.photos, pipeline.classes_, rows, embeddings, shots, text)
             undo.callback(Path(args.report).unlink)
-        write_table(rows, args.out, separator=args.sep, decimal=args.decimal)
+        write_table(rows, args.out)
         undo.pop_all()
     counts, skipped = counted(rows)
     for row in skipped:
@@ -192,12 +212,57 @@ def _label(args):
     if args.report is not None:
         say(f"Page to look at: {args.report}")
     if args.sort_into is not None:
-        copied = sort_into(rows, Path(args.sort_into), args.min_probability or 0.0)
+        copied = sort_into(rows, Path(args.sort_into))
         say(f"{copied} images copied into {args.sort_into!r}.")
-    if shots is None:
-        return int(len(skipped) > 0)
-    say(shots.summary(rows, embeddings))
-    return int(len(skipped) + shots.n_skipped > 0)
+    for line in text:
+        say(line)
+    return int(len(skipped) > 0)
+
+
+def _summary(job, labels, model):
+    """Lines on how the labels came about."""
+    shots, lines = labels.shots, []
+    names = labels.classifier.class_names_
+    if puzzling := puzzling_names([name for name in names if name is not None], model):
+        known = f"Note: Names that the model may not know ({len(puzzling)}): {listed(puzzling)}."
+        lines.append(f"{known} --names gives these classes other names, such as English ones.")
+    how = f"The {labels.n_taught} images without a label taught the classifier too, so that a label depends on the others."
+    lines.append(how if labels.n_taught else "Each image was labelled by itself.")
+    if shots.evaluation is None:
+        return [*lines, f"No shots: the names of {len(names)} classes alone."]
+    if by_name := sorted({*labels.classifier.classes_} - {*shots.labels}):
+        lines.append(f"Classes without shots, known by their names alone ({len(by_name)}): {listed(by_name)}")
+    if 0 < job.alpha < 1 / (len(shots.labels) + 1):
+        few = f"With {len(shots.labels)} shots, no p-value is as low as --alpha {job.alpha:g}."
+        lines.append(f"Note: {few} So every image gets a label.")
+    if labels.classifier.blend_["trust"] < 0.5:
+        lines.append(
+            "Note: The shots show that the names of the classes say little to the model. Try other --names."
+        )
+    lines += shots.summary().split("\n")
+    if job.corrections:
+        lines.append(_changed(replace(job, corrections={}).fit().rows, labels.rows, job.corrections))
+    return lines
+
+
+def _changed(before, after, corrections):
+    """What the corrections change in the labels of other images."""
+    others = [
+        (old["label"], new["label"])
+        for old, new in zip(before, after)
+        if was_read(new) and os.path.realpath(new["path"]) not in corrections
+    ]
+    changes = Counter(pair for pair in others if pair[0] != pair[1])
+    named = [
+        f"{n} from {old or NONE_OF_THESE} to {new or NONE_OF_THESE}"
+        for (old, new), n in changes.most_common()
+    ]
+    counts = f"{changes.total()} of {len(others)} other labels"
+    return f"Changed by the corrections: {counts}{after_colon(named)}"
+
+
+def say(message):
+    print(message, file=sys.stderr)
 
 
 def cache_folder():
@@ -238,6 +303,6 @@ def _load(path):
         return image_pipeline(skops.io.load(path, trusted=trusted_types()))
     # Files that --save did not write raise errors of all kinds.
     except Exception as error:
-        raise ValueError(
+        raise UsageError(
             f"--model-file: {path!r} cannot be used: {str(error) or type(error).__name__}"
         ) from error

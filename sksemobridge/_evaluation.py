@@ -123,9 +123,16 @@ def evaluate_shots(
         )
     if isinstance(estimator, Pipeline) and len(estimator) > 1:
         X = clone(estimator[:-1]).fit_transform(X, y)
-    fitted = careful = clone(classifier).set_params(store_held_out=True).fit(X, y, groups=groups)
-    if classifier.label_noise == 0:
-        careful = clone(classifier).set_params(label_noise="auto").fit(X, y, groups=groups)
+    return evaluate_fitted(
+        clone(classifier).set_params(store_held_out=True).fit(X, y, groups=groups), X, y, groups
+    )
+
+
+def evaluate_fitted(fitted, X, y, groups=None):
+    """The evaluation of a classifier that was fitted to these shots, with `store_held_out=True`."""
+    careful = fitted
+    if fitted.label_noise == 0:
+        careful = clone(fitted).set_params(label_noise="auto").fit(X, y, groups=groups)
     classes, held_out, memory = fitted.classes_, fitted.held_out_proba_, fitted._fitted.memory
     codes = np.searchsorted(classes, column_or_1d(np.asarray(y)).astype(classes.dtype))
     unit = l2_normalize(to_numpy(validate_embeddings(fitted, X, reset=False)))

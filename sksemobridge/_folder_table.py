@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 import os
 import re
 import warnings
@@ -33,6 +32,7 @@ COLUMNS = {
     "problem": "Problem",
 }
 NUMBERS = ("probability", "runner_up_probability", "p_value")
+PROBABILITY_OF = {"label": "probability", "runner_up": "runner_up_probability"}
 NONE_OF_THESE = "none of these"
 
 
@@ -136,11 +136,8 @@ def image_pipeline(estimator):
     return estimator
 
 
-def label_files(pipeline, folder, *, alpha=0.0, progress=True, corrections=None):
-    """The rows of `predict_folder` as mappings, and the embeddings `(n, D)` of the images that could be read.
-
-    The model does not change the labels in `corrections`, which are those of `read_corrections`.
-    """
+def label_files(pipeline, folder, *, alpha=0.0, progress=True):
+    """The rows of `predict_folder` as mappings, and the embeddings `(n, D)` of the images that could be read."""
     if not (isinstance(alpha, Real) and 0 <= alpha <= 1):
         raise ValueError(f"alpha={alpha!r} is not a number between 0 and 1.")
     if alpha > 0 and not hasattr(pipeline[-1], "p_values"):
@@ -149,8 +146,10 @@ def label_files(pipeline, folder, *, alpha=0.0, progress=True, corrections=None)
         )
     paths = list_files(folder)
     embeddings, problems = embed_readable(pipeline[0], paths, progress=progress)
-    rows = _rows(pipeline, paths, embeddings, problems, alpha, corrections or {})
-    return [dict(zip(COLUMNS, row)) for row in rows], embeddings
+    X = embeddings
+    if len(X) and len(pipeline) > 2:
+        X = pipeline[1:-1].transform(X)
+    return table_rows(pipeline[-1], paths, X, problems, alpha=alpha), embeddings
 
 
 def embed_readable(encoder, paths, *, progress):
@@ -172,28 +171,39 @@ def embed_readable(encoder, paths, *, progress):
     return getattr(embeddings, "iloc", embeddings)[np.flatnonzero(readable)], problems
 
 
-def _rows(pipeline, paths, embeddings, problems, alpha, corrections):
-    """Rows of the table, with the label by a person or the two most probable classes."""
-    classifier, nothing = pipeline[-1], (None, np.nan)
+def table_rows(classifier, paths, embeddings, problems, *, alpha=0.0, corrections=None):
+    """Rows of the table: for each file the label by a person, the two most probable classes, or the problem.
+
+    `embeddings` are those of the files without a problem.
+    """
+    rows = [
+        dict.fromkeys(COLUMNS)
+        | dict.fromkeys(NUMBERS, np.nan)
+        | {"path": path, "problem": problems.get(path, "")}
+        for path in paths
+    ]
+    read = [row for row in rows if not row["problem"]]
+    if not read:
+        return rows
     classes = np.asarray(classifier.classes_).tolist()
-    predictions = iter(())
-    if len(embeddings):
-        X = pipeline[1:-1].transform(embeddings) if len(pipeline) > 2 else embeddings
-        p_values = classifier.p_values(X) if hasattr(classifier, "p_values") else np.full(len(X), np.nan)
-        predictions = zip(classifier.predict_proba(X), p_values)
-    for path in paths:
-        if path in problems:
-            yield path, *nothing, *nothing, np.nan, problems[path]
-            continue
-        probabilities, p_value = next(predictions)
-        best = np.argsort(-probabilities, kind="stable")[:2].tolist()
-        first, second = [*((classes[i], float(probabilities[i])) for i in best), nothing][:2]
-        _, label = corrections.get(os.path.realpath(path), (path, None))
+    p_values = (
+        classifier.p_values(embeddings) if hasattr(classifier, "p_values") else np.full(len(read), np.nan)
+    )
+    for row, probabilities, p_value in zip(read, classifier.predict_proba(embeddings), p_values):
+        row["p_value"] = float(p_value)
+        _, label = (corrections or {}).get(os.path.realpath(row["path"]), (None, None))
+        choices = [
+            (classes[i], float(probabilities[i])) for i in np.argsort(-probabilities, kind="stable")[:2]
+        ]
+        names = list(PROBABILITY_OF)
         if label is not None:
-            first, second = ((label, 1.0) if label else nothing), nothing
+            choices = [(label, 1.0)] if label else []
         elif p_value <= alpha:  # not NaN, of a classifier without p-values
-            first, second = nothing, first
-        yield path, *first, *second, float(p_value), NONE_OF_THESE if first[0] is None else ""
+            names = ["runner_up"]
+        for name, (choice, probability) in zip(names, choices):
+            row |= {name: choice, PROBABILITY_OF[name]: probability}
+        row["problem"] = "" if row["label"] is not None else NONE_OF_THESE
+    return rows
 
 
 def was_read(row):
@@ -213,11 +223,11 @@ def counted(rows):
     return ", ".join(f"{n} {kind}" for kind, n in counts.items() if n), skipped
 
 
-def write_table(rows, path, *, separator=",", decimal="."):
+def write_table(rows, path):
     """Write a table. The ending of the name decides the kind of the file, one of `WRITERS`."""
     rows = [{name: plain(value) for name, value in row.items()} for row in rows]
     with new_file(path) as unfinished:
-        WRITERS[Path(path).suffix.lower()](rows, unfinished, separator, decimal)
+        WRITERS[Path(path).suffix.lower()](rows, unfinished)
 
 
 def plain(value):
@@ -228,18 +238,17 @@ def plain(value):
     return None if value is None or value != value else value
 
 
-def _to_csv(rows, path, separator, decimal):
+def _to_csv(rows, path):
     # The mark at the beginning tells Excel that the file is UTF-8.
     with open(path, "w", newline="", encoding="utf-8-sig") as file:
-        writer = csv.writer(file, delimiter=separator)
+        writer = csv.writer(file)
         writer.writerow(COLUMNS.values())
         for row in rows:
-            numbers = {name: f"{row[name]:.4f}" for name in NUMBERS if row[name] is not None}
-            row |= {name: text.replace(".", decimal) for name, text in numbers.items()}
+            row |= {name: f"{row[name]:.4f}" for name in NUMBERS if row[name] is not None}
             writer.writerow(map(_no_formula, row.values()))
 
 
-def _to_excel(rows, path, separator, decimal):
+def _to_excel(rows, path):
     import pandas
 
     rows = [{COLUMNS[name]: _no_formula(value) for name, value in row.items()} for row in rows]
@@ -249,18 +258,6 @@ def _to_excel(rows, path, separator, decimal):
     path.write_bytes(workbook.getvalue())
 
 
-def _to_parquet(rows, path, separator, decimal):
-    import pandas
-
-    pandas.DataFrame(rows).to_parquet(path, index=False)
-
-
-def _to_json_lines(rows, path, separator, decimal):
-    with open(path, "w", encoding="utf-8") as file:
-        for row in rows:
-            file.write(json.dumps(row, ensure_ascii=False, default=str) + "\n")
-
-
 def _no_formula(value):
     """Text that is no formula in a spreadsheet, and has no control characters, which Excel refuses."""
     if not isinstance(value, str):
@@ -268,4 +265,4 @@ def _no_formula(value):
     return without_formulas(re.sub(r"[\x00-\x08\x0b-\x1f]", "?", value))
 
 
-WRITERS = {".csv": _to_csv, ".xlsx": _to_excel, ".parquet": _to_parquet, ".jsonl": _to_json_lines}
+WRITERS = {".csv": _to_csv, ".xlsx": _to_excel}

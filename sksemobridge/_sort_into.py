@@ -14,7 +14,7 @@ def is_of_copies(folder):
     return (folder / COPIES_MARK).exists() or not folder.exists() or not any(folder.iterdir())
 
 
-def sort_into(rows, folder, min_probability):
+def sort_into(rows, folder):
     """Copy images into a sub-folder for each label, and return how many were copied."""
     if is_of_copies(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -22,8 +22,6 @@ def sort_into(rows, folder, min_probability):
     labelled = [row for row in rows if not row["problem"]]
     copied, names = 0, folder_names(sorted({row["label"] for row in labelled}, key=str))
     for row in labelled:
-        if row["probability"] < min_probability:
-            continue
         target = _free_name(Path(row["path"]), folder / names[row["label"]])
         if target is not None:
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -4,6 +4,8 @@ import csv
 import io
 import os
 import re
+from contextlib import contextmanager
+from pathlib import Path
 from unicodedata import normalize
 
 from ._texts.prompts import ENSEMBLE_TEMPLATES, as_words
@@ -12,6 +14,19 @@ from ._utils.validation import listed, warn_caller
 # Where a spreadsheet may begin a cell (other countries have other separators), and what begins a formula there, also after
 # it was made safe with `'`. `page.js` has the same rule.
 _BEGIN, _FORMULA = r"(?:^|(?<=[,;\t\r\n\"]))", r"(?='*[=+\-@\t＝＋－＠])"
+
+
+class UsageError(Exception):
+    """What a user did wrong. The message names the argument."""
+
+
+@contextmanager
+def naming(argument, kinds=(ValueError, OSError)):
+    """Errors of a folder or a file become a `UsageError` that names the argument."""
+    try:
+        yield
+    except kinds as error:
+        raise UsageError(f"{argument}: {error}") from error
 
 
 def without_formulas(text):
@@ -31,7 +46,7 @@ def read_names(path, folders):
     for number, (cell, *words) in enumerate(_read_rows("--names", path)):
         folder = as_class(cell, folders)
         if folder in named:
-            raise ValueError(f"--names: {path!r} names {folder!r} twice; delete one of the lines")
+            raise UsageError(f"--names: {path!r} names {folder!r} twice; delete one of the lines")
         if folder in names:
             named.add(folder)
             name, *own = map(str.strip, words or [""])
@@ -39,28 +54,47 @@ def read_names(path, folders):
             if any(own):
                 prompts[folder] = list(filter(None, own))
         elif number:
-            raise ValueError(f"--names: {path!r} names {folder!r}, which is no class ({', '.join(folders)})")
+            raise UsageError(f"--names: {path!r} names {folder!r}, which is no class ({', '.join(folders)})")
         elif folder.lower() != "folder":
             warn_caller(f"--names: {folder!r}, in the first line of {path!r}, is no class; read as a header.")
     if not named:
-        raise ValueError(f"--names: {path!r} names no class")
+        raise UsageError(f"--names: {path!r} names no class")
     if prompts:
         for folder in folders:
-            prompts.setdefault(folder, [text.replace("{}", names[folder]) for text in ENSEMBLE_TEMPLATES])
+            prompts.setdefault(folder, usual_prompts(names[folder]))
     return {"class_names": names, "prompts": prompts or "auto"}
+
+
+def usual_prompts(name):
+    return [text.replace("{}", name) for text in ENSEMBLE_TEMPLATES]
+
+
+def read_classes(text):
+    """Labels from a text with commas, or from a text file with one a line."""
+    if Path(text).suffix.lower() == ".txt" or os.path.isfile(text):
+        with naming("--classes"), open(text, encoding="utf-8-sig") as file:
+            found = file.read().splitlines()
+    else:
+        found = text.split(",")
+    labels = list(filter(None, map(str.strip, found)))
+    if not labels:
+        raise UsageError(f"--classes: {text!r} names no class")
+    return labels
 
 
 def read_corrections(path, folders):
     """Real paths to `(path as in the table, label by a person)`. An empty label means none of the classes."""
     from ._clicks import Clicks
 
-    if Clicks.is_one(path):
-        return read_clicks(Clicks(path), "--corrections", folders)
+    with naming("--corrections"):
+        clicks = Clicks(path) if Clicks.is_one(path) else None
+    if clicks is not None:
+        return read_clicks(clicks, "--corrections", folders)
     corrections, lost, several = {}, [], []
     for number, (image, *rest) in enumerate(_read_rows("--corrections", path)):
         label, *more = rest or [""]
         if any(cell.strip() for cell in more):
-            raise ValueError(
+            raise UsageError(
                 f"--corrections: {path!r} has a line of more than path and label, {[image, *rest]!r:.200}. Give the list "
                 "that the page saves, or these two columns alone; a text with a separator stands in quotes"
             )
@@ -76,7 +110,7 @@ def read_corrections(path, folders):
             several.append(file)
         corrections[real] = correction
     if lost and not corrections:
-        raise ValueError(
+        raise UsageError(
             f"--corrections: {path!r} names no file that is there, only files such as {lost[0]!r}. Run the command in the "
             "folder where it ran before"
         )
@@ -138,11 +172,10 @@ def puzzling_names(names, model_name):
 def _read_rows(option, path):
     """Rows of cells, without empty rows. Commas, semicolons and tabs separate cells."""
     try:
-        # As a path, an empty name would be the working folder.
-        with open(path, encoding="utf-8-sig", newline="") as file:
+        with naming(option, (OSError,)), open(path, encoding="utf-8-sig", newline="") as file:
             text = file.read()
         separator = max(",;\t", key=text.partition("\n")[0].count)
         rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator))
     except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{option}: {path!r} is no table in UTF-8 (in Excel: CSV UTF-8): {error}") from error
+        raise UsageError(f"{option}: {path!r} is no table in UTF-8 (in Excel: CSV UTF-8): {error}") from error
     return [row for row in rows if any(cell.strip() for cell in row)]

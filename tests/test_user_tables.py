@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sksemobridge._user_tables import (
+    UsageError,
     puzzling_names,
     read_corrections,
     read_names,
@@ -47,7 +48,7 @@ def test_corrections_are_labels_by_path(separator, header):
 
 @pytest.mark.parametrize("read", [read_names, read_corrections])
 def test_an_empty_name_of_a_table_is_no_folder(read):
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(UsageError):
         read("", ["bird"])
 
 
@@ -101,7 +102,7 @@ def test_several_labels_for_a_file_are_said_and_the_last_counts():
     ],
 )
 def test_a_list_of_corrections_that_does_not_fit_is_refused(text, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(UsageError, match=message):
         corrections(text)
 
 
@@ -144,7 +145,7 @@ def test_names_alone_keep_the_usual_prompts():
     ],
 )
 def test_a_table_of_names_that_does_not_fit_is_refused(content, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(UsageError, match=message):
         names(content, ["bird", "clock"])
 
 

@@ -20,8 +20,8 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.utils import check_consistent_length, check_scalar, column_or_1d
 
 from .._evaluation import evaluate_shots
+from .._folder_job import UserShots
 from .._folder_table import counted, image_pipeline, label_files, plain, was_read
-from .._user_shots import UserShots
 from .._utils.files import new_file
 from ..encoders._pictures import ImageReadError, decode, fetch
 
@@ -89,13 +89,16 @@ def write_report(
         check_consistent_length(shots, y_shots)
         of_shots = estimator[0].transform(shots)
         evaluation = evaluate_shots(estimator[1:], of_shots, y_shots)
-        user_shots = UserShots(estimator, shots, y_shots, of_shots, evaluation)
+        user_shots = UserShots(shots, y_shots, of_shots, evaluation)
     rows, embeddings = label_files(estimator, folder, alpha=alpha, progress=progress)
-    report(path, folder, estimator.classes_, rows, embeddings, user_shots, n_thumbnails, progress)
+    text = [] if user_shots is None else user_shots.summary().split("\n")
+    report(path, folder, estimator.classes_, rows, embeddings, user_shots, text, n_thumbnails, progress)
 
 
-def report(path, folder, classes, rows, embeddings, user_shots, n_thumbnails=N_THUMBNAILS, progress=True):
-    """Write a page from the results of `label_files`, and from `UserShots` or None.
+def report(
+    path, folder, classes, rows, embeddings, user_shots, text=(), n_thumbnails=N_THUMBNAILS, progress=True
+):
+    """Write a page from the results of `label_files`, and from `UserShots` or None. `text` are lines of the summary.
 
     The first `n_thumbnails` pictures, in the order of doubt, are in the page. The others are read from their files.
     """
@@ -108,11 +111,9 @@ def report(path, folder, classes, rows, embeddings, user_shots, n_thumbnails=N_T
     for item in [*data["pictures"], *data["shots"]]:
         file = item["path"]
         item |= {"path": plain(file), "thumbnail": small.get(file), "address": address(file, place)}
-    summary, _ = counted(rows)
-    if user_shots is not None:
-        summary += f"\n{user_shots.summary(rows, embeddings)}"
     # Names of files may be no text.
-    title, lines = plain(f"Labels of {os.fspath(folder)}"), plain(summary).split("\n")
+    title = plain(f"Labels of {os.fspath(folder)}")
+    lines = plain("\n".join([counted(rows)[0], *text])).split("\n")
     page, _ = render("page.html", "page.css", "page.js", title=title, summary=lines, data=data)
     with new_file(path) as unfinished:
         unfinished.write_text(page, encoding="utf-8")
@@ -122,7 +123,7 @@ def _page_data(classes, rows, embeddings, user_shots):
     """What the page shows, as plain lists and mappings: pictures, shots, rows of the doubtful shots, and corrections."""
     data = {"classes": [str(label) for label in classes], "shots": [], "doubtful": [], "corrections": {}}
     closest, corrections = {}, {}
-    if user_shots is not None:
+    if user_shots is not None and user_shots.evaluation is not None:
         closest, corrections = _closest(rows, embeddings, user_shots), user_shots.corrections
         others, label_proba = user_shots.best_other(), user_shots.evaluation.label_proba.tolist()
         data["shots"] = [

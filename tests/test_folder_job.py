@@ -5,11 +5,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
-import pytest
 
-from sksemobridge._user_shots import UserShots
+from sksemobridge._folder_job import UserShots
 
-from .user_folder import SHOTS, link, rows_of
+from .user_folder import CLASSES, SHOTS, link, rows_of
 
 CORRECTED = f"{SHOTS} --out b.csv --corrections corrections.csv"
 
@@ -59,8 +58,8 @@ def test_the_command_says_which_labels_corrections_change(label):
     corrections(*(f"shots/fruit/{i}.png,clock" for i in range(4)))
     _, said = label(CORRECTED)
     n_changed = sum(a["label"] != b["label"] for a, b in zip(rows_of("a.csv"), rows_of("b.csv")))
-    assert f"Changed by the corrections: {n_changed} of 6 other labels: 2 from fruit to " in said
-    assert "Note: Classes without shots by the corrections: fruit" in said
+    assert f"Changed by the corrections: {n_changed} of 6 other labels" in said
+    assert "Classes without shots, known by their names alone (1): fruit" in said
 
 
 def test_corrections_may_bring_a_class(label):
@@ -84,36 +83,21 @@ def test_names_that_say_little_by_the_shots_are_said(label):
     assert "the names of the classes say little to the model" in said
 
 
-@pytest.mark.parametrize(
-    ("label_of_all", "more", "message"),
-    [
-        ("", [], "they remove all shots"),
-        ("fruit", [], "they leave one class, and all images would be labelled 'fruit'"),
-        ("fruit", ["photos/broken.jpg,apple"], "no image of these classes can be read: apple"),
-    ],
-)
-def test_corrections_that_leave_nothing_to_learn_are_wrong_use(label, label_of_all, more, message):
-    corrections(*(f"{path},{label_of_all}" for path in Path("shots").rglob("*.png")), *more)
+def test_where_no_shot_is_left_the_names_label(label):
+    corrections(*(f"{path}," for path in Path("shots").rglob("*.png")))
     status, said = label(CORRECTED)
-    assert status == 2
-    assert f"--corrections: {message}" in said
+    assert status == 1  # photos/broken.jpg
+    assert "the names of 3 classes alone" in said
+    assert {row["label"] for row in rows_of("b.csv")} == {*CLASSES, ""}
 
 
-def test_a_class_of_the_folder_without_a_readable_shot_is_wrong_use(label):
+def test_a_class_whose_shots_cannot_be_read_is_known_by_its_name(label):
     for path in Path("shots/bird").iterdir():
         path.write_bytes(b"no image")
-    status, said = label(f"{SHOTS} --out a.csv")
-    assert status == 2
-    assert "--shots: no image of these classes can be read: bird" in said
-
-
-def test_corrections_are_enough_where_no_shot_of_the_folder_can_be_read(label):
-    shots = list(Path("shots").rglob("*.png"))
-    for path in shots:
-        path.write_bytes(b"no image")
-    corrections("photos/bird.png,bird", "photos/clock.png,clock", *(f"{path}," for path in shots))
-    assert "2 shots of 2 classes" in label(CORRECTED)[1]
-    assert {row["label"] for row in rows_of("b.csv")} == {"bird", "clock", ""}
+    status, said = label(f"photos/more {SHOTS.removeprefix('photos')} --out a.csv")
+    assert status == 0
+    assert said.count("Skipped the shot") == 4
+    assert "known by their names alone (1): bird" in said
 
 
 def test_a_correction_is_for_all_links_to_its_file(label):
@@ -125,5 +109,5 @@ def test_a_correction_is_for_all_links_to_its_file(label):
 def test_a_shot_does_not_look_like_its_own_label():
     proba = np.array([[0.6, 0.1, 0.3], [0.2, 0.7, 0.1], [np.nan, np.nan, np.nan]])
     evaluation = SimpleNamespace(classes=np.array(["a", "b", "c"]), held_out_proba=proba)
-    shots = UserShots(None, ["1", "2", "3"], np.array(["a", "a", "a"], dtype=object), None, evaluation)
+    shots = UserShots(["1", "2", "3"], np.array(["a", "a", "a"], dtype=object), None, evaluation)
     assert shots.best_other().tolist() == ["c", "b", "b"]
