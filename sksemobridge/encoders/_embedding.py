@@ -5,66 +5,72 @@ from collections import defaultdict, deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
+from typing import Any, Protocol
 
 import numpy as np
 
-from .._utils.validation import listed, warn_caller
+from .._utils.validation import warn_caller
 from ._cache import CacheSession
-from ._pictures import ImageReadError, describe
 
 # A `GridSearchCV` embeds hundreds of times, mostly what is cached. A shorter bar would only flicker.
 _BAR_AFTER_SECONDS = 2
 
 
-def embed(
-    encoder,
-    sources,
-    bar_options,
-    *,
-    read,
-    compute,
-    width,
-    model_digest,
-    n_threads=0,
-    skip_errors=False,
-):
-    """Embeddings `(n, width)` of images or texts in float32, with NaN in rows that cannot be read.
+class Source(Protocol):
+    """An image or a text that was read."""
 
-    `bar_options` are those of tqdm. `read(source)` gives a digest of the content, and a function that makes the input
-    of the model; `n_threads` call both. `compute` takes a tensor of inputs. `model_digest()` gives, as bytes, what
-    embeddings depend on besides the content. The first `ImageReadError` is raised, or with `skip_errors` a warning names
-    the first ones.
+    digest: bytes  # of its content
+
+    def load(self) -> np.ndarray:
+        """The input of the model. It is not needed if the embedding is known."""
+
+
+class Tower(Protocol):
+    """From images, or from texts, to embeddings."""
+
+    width: int
+
+    def digest(self) -> bytes:
+        """What embeddings depend on besides the content."""
+
+    def read(self, item: Any) -> Source:
+        """Read an image or a text. Several threads call it."""
+
+    def compute(self, inputs: Any) -> Any:
+        """The embeddings of a tensor of inputs, in a tensor."""
+
+
+def embed(tower, items, *, batch_size, cache, bar_options, n_threads=0, skip=()):
+    """Embeddings `(n, width)` of images or texts in float32, and the errors of the classes `skip` by their rows.
+
+    Rows with an error are NaN. Other errors are raised. `bar_options` are those of tqdm. `n_threads` read.
     """
     from tqdm.auto import tqdm
 
-    n = len(sources)
-    batch_size = chunk_size = encoder.batch_size
-    embeddings = np.full((n, width), np.nan, dtype=np.float32)
+    n, chunk_size = len(items), batch_size
+    embeddings = np.full((n, tower.width), np.nan, dtype=np.float32)
     rows_by_key = defaultdict(list)
-    errors, batch = [], []
+    errors, batch = {}, []
 
-    with CacheSession(encoder.cache) as cache, tqdm(total=n, delay=_BAR_AFTER_SECONDS, **bar_options) as bar:
+    with CacheSession(cache) as session, tqdm(total=n, delay=_BAR_AFTER_SECONDS, **bar_options) as bar:
         # Reading all weights for the digest takes time. Only keys on disk need it.
-        prefix = model_digest() if cache.active else b""
+        prefix = tower.digest() if session.active else b""
 
         def prepare(row):
             """The key of a source, its embedding if the cache has it, and the input of the model if it is needed."""
-            digest, load = read(sources[row])
-            key = hashlib.sha256(prefix + digest).digest()
+            source = tower.read(items[row])
+            key = hashlib.sha256(prefix + source.digest).digest()
             # Threads see `rows_by_key` late, so a content may be loaded twice. It is never missing: the row that
             # registers a key saw it unregistered.
-            cached = cache.get(key)
-            return key, cached, load() if cached is None and key not in rows_by_key else None
+            cached = session.get(key)
+            return key, cached, source.load() if cached is None and key not in rows_by_key else None
 
         with closing(_read_ahead(prepare, n, batch_size, n_threads)) as prepared:
             for row, get in enumerate(prepared):
                 try:
                     key, cached, model_input = get()
-                except ImageReadError as error:
-                    if not skip_errors:
-                        message = f"Image {row} ({describe(sources[row])}) cannot be read: {error}."
-                        raise ImageReadError(message) from error
-                    errors.append((row, error))
+                except skip as error:
+                    errors[row] = error
                 else:
                     rows_by_key[key].append(row)
                     if cached is not None:
@@ -72,7 +78,7 @@ def embed(
                     elif len(rows_by_key[key]) == 1:
                         batch.append((row, key, model_input))
                 if batch and (len(batch) == batch_size or row == n - 1):
-                    chunk_size = _embed_batch(batch, embeddings, compute, cache, chunk_size)
+                    chunk_size = _embed_batch(batch, embeddings, tower, session, chunk_size)
                     batch = []
                 bar.update()
     if chunk_size < batch_size:
@@ -81,15 +87,10 @@ def embed(
             "time. Set batch_size to that or less.",
             RuntimeWarning,
         )
-    if errors:
-        named = listed([f"{row} ({describe(sources[row])})" for row, _ in errors], 3)
-        warn_caller(
-            f"{len(errors)} of {n} images cannot be read and have rows of NaN: {named}. The first: {errors[0][1]}."
-        )
     for first, *copies in rows_by_key.values():
         if copies:
             embeddings[copies] = embeddings[first]
-    return embeddings
+    return embeddings, errors
 
 
 def _read_ahead(prepare, n, n_ahead, n_threads):
@@ -112,7 +113,7 @@ def _read_ahead(prepare, n, n_ahead, n_threads):
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _embed_batch(batch, embeddings, compute, cache, chunk_size):
+def _embed_batch(batch, embeddings, tower, cache, chunk_size):
     """Fill the rows of a batch; return how many inputs fitted into the memory of the device at once."""
     with cache.turn():
         missing = []
@@ -125,7 +126,7 @@ def _embed_batch(batch, embeddings, compute, cache, chunk_size):
                 embeddings[row] = cached
         if missing:
             rows, keys, inputs = zip(*missing)
-            computed, chunk_size = _compute_in_chunks(compute, np.stack(inputs), chunk_size)
+            computed, chunk_size = _compute_in_chunks(tower.compute, np.stack(inputs), chunk_size)
             embeddings[list(rows)] = computed
             cache.put(keys, computed)
     return chunk_size

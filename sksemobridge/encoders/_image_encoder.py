@@ -1,9 +1,11 @@
 """From images to embeddings, with the image tower of a CLIP model."""
 
 import os
+from collections.abc import Callable
+from contextlib import contextmanager
 from functools import partial
 from numbers import Integral
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import joblib
 import numpy as np
@@ -11,13 +13,23 @@ from numpy.typing import NDArray
 from sklearn.utils import check_consistent_length
 
 from .._utils.array_api import l2_normalize
-from .._utils.sklearn import StrOptions, checks_parameters
+from .._utils.sklearn import StrOptions
+from .._utils.validation import listed, warn_caller
 from ._base import CLIPEncoder, list_images
+from ._depth import DEPTHS
 from ._embedding import embed
-from ._pictures import decode, fetch, picture_digest
+from ._pictures import (
+    ImageReadError,
+    UnknownDepthError,
+    decode,
+    describe,
+    fetch,
+    has_unknown_depth,
+    picture_digest,
+)
 
 # Part of the keys in caches, and of the manifests of jobs. Increase it if pictures are read or scaled in another way.
-READING_VERSION = 2
+READING_VERSION = 3
 
 
 class CLIPImageEncoder(CLIPEncoder):
@@ -120,32 +132,35 @@ class CLIPImageEncoder(CLIPEncoder):
         ModelLoadError
             If the model or its weights are missing.
         """
-        sources = list_images(X)
-        loaded = self._model()
+        loaded, images = self._model(), list(enumerate(list_images(X)))
         precision = loaded.image_precision(self.precision)
-        prefix = f"image {READING_VERSION} {precision} ".encode()
-
-        def read(source):
-            # Cheap part: a digest. Files and bytes stay encoded: `fetch` decodes only images of Pillow, `(image, box)`.
-            content = fetch(source)
-
-            def decode_and_crop():
-                """Pixels for the model. They are not needed if the cache knows the image."""
-                return np.asarray(loaded.crop(decode(content, shortest_side=max(loaded.image_size))))
-
-            return picture_digest(content), decode_and_crop
-
-        embeddings = embed(
-            self,
-            sources,
-            {"desc": "images", "unit": "image", "disable": not self.progress},
-            read=read,
-            compute=partial(loaded.embed_images, precision=precision),
-            width=loaded.embed_dim,
-            model_digest=lambda: prefix + loaded.digest(of_images=True),
-            n_threads=joblib.effective_n_jobs(self.n_jobs),
-            skip_errors=self.on_error == "nan",
-        )
+        options = {
+            "batch_size": self.batch_size,
+            "cache": self.cache,
+            "bar_options": {"desc": "images", "unit": "image", "disable": not self.progress},
+            "n_threads": joblib.effective_n_jobs(self.n_jobs),
+            "skip": ImageReadError if self.on_error == "nan" else UnknownDepthError,
+        }
+        embeddings, errors = embed(_ImageTower(loaded, precision), images, **options)
+        # Pictures of one camera stay comparable: all that do not say their depth have the same.
+        unknown = [row for row, error in errors.items() if isinstance(error, UnknownDepthError)]
+        if unknown:
+            bits = max(errors.pop(row).bits for row in unknown)
+            tower = _ImageTower(loaded, precision, bits)
+            embeddings[unknown], more = embed(tower, [images[row] for row in unknown], **options)
+            errors |= {unknown[i]: error for i, error in more.items()}
+            if bits < max(DEPTHS):
+                warn_caller(
+                    f"{len(unknown)} of {len(images)} pictures have 16 bits and do not say how many they use. Their values need "
+                    f"{bits}, so that is the full range of all of them."
+                )
+        if errors:
+            rows = sorted(errors)
+            named = listed([f"{row} ({describe(images[row][1])})" for row in rows], 3)
+            warn_caller(
+                f"{len(rows)} of {len(images)} images cannot be read and have rows of NaN: {named}. The first: "
+                f"{errors[rows[0]].__cause__}."
+            )
         if self.normalize:
             embeddings = l2_normalize(embeddings)
         if self.output == "torch":
@@ -155,7 +170,6 @@ class CLIPImageEncoder(CLIPEncoder):
             return tensor
         return embeddings
 
-    @checks_parameters
     def fit_transform(self, X: Any, y: Any = None) -> Any:
         """Embed images as `transform` does.
 
@@ -170,4 +184,55 @@ class CLIPImageEncoder(CLIPEncoder):
         ndarray of shape (n, D), float32
         """
         check_consistent_length(list_images(X), y)
-        return self.transform(X)
+        return self.fit(X, y).transform(X)
+
+
+class _ImageTower:
+    """The image tower of a model for `embed`. Pictures of 16 bits that do not say their depth have `bits`, or are refused."""
+
+    def __init__(self, loaded, precision, bits=None):
+        self._loaded, self._precision, self._bits = loaded, precision, bits
+        self.width = loaded.embed_dim
+
+    def digest(self):
+        return f"image {READING_VERSION} {self._precision} ".encode() + self._loaded.digest(of_images=True)
+
+    def read(self, row_and_image):
+        with _naming(*row_and_image):
+            # Files and bytes stay encoded: `fetch` decodes only images of Pillow, and `(image, box)`.
+            content = fetch(row_and_image[1], self._choose)
+            is_unknown = has_unknown_depth(content)
+            if is_unknown and self._bits is None:
+                decode(content, choose=self._choose)
+            digest = picture_digest(content) + (bytes([self._bits]) if is_unknown else b"")
+        return _Picture(digest, partial(self._pixels, row_and_image, content))
+
+    def _choose(self, needed):
+        if self._bits is None:
+            raise UnknownDepthError(needed)
+        return max(self._bits, needed)
+
+    def _pixels(self, row_and_image, content):
+        loaded = self._loaded
+        with _naming(*row_and_image):
+            picture = decode(content, shortest_side=max(loaded.image_size), choose=self._choose)
+            return np.asarray(loaded.crop(picture))
+
+    def compute(self, pixels):
+        return self._loaded.embed_images(pixels, self._precision)
+
+
+class _Picture(NamedTuple):
+    digest: bytes
+    load: Callable[[], NDArray[Any]]
+
+
+@contextmanager
+def _naming(row, image):
+    """Name an image that cannot be read."""
+    try:
+        yield
+    except UnknownDepthError:
+        raise
+    except ImageReadError as error:
+        raise ImageReadError(f"Image {row} ({describe(image)}) cannot be read: {error}.") from error

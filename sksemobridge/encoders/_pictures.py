@@ -12,6 +12,7 @@ from contextlib import suppress
 import numpy as np
 
 from .._utils.array_api import to_numpy
+from ._depth import colours_in_8_bits, grey_in_8_bits, read_depth
 
 # Pillow's names of the kinds of files that are read, plug-ins for HEIF, JPEG XL and AVIF among them. No others:
 # some start programs (EPS starts Ghostscript, under any file name) or have readers that few pictures ever went through.
@@ -36,6 +37,9 @@ _UPRIGHT = dict(enumerate(_TURNS.split(), start=2))
 # have cosines below 0.999 to those of whole pictures.
 _SHRINKS = {8: 1.5, 4: 1.5, 2: 2}
 
+# The first bytes of files that may have 16 bits a channel: PNG, and TIFF in two byte orders and two sizes.
+_MAY_BE_DEEP = b"\x89PNG", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"
+
 # Threads read several parts of one open image, or file, one after the other. Different ones rarely wait for each other.
 _LOCKS = [threading.Lock() for _ in range(64)]
 
@@ -47,6 +51,19 @@ def _lock_of(source):
 
 class ImageReadError(ValueError):
     """An image that cannot be read."""
+
+
+class UnknownDepthError(ImageReadError):
+    """A picture of 16 bits does not say how many of them it uses. Its values need `bits`."""
+
+    def __init__(self, bits):
+        super().__init__(f"it does not say how many of its 16 bits it uses; its values need {bits}")
+        self.bits = bits
+
+
+def needed_bits(bits):
+    """For `choose` in `decode`: a picture of 16 bits has as many bits as its values need."""
+    return bits
 
 
 def describe(source):
@@ -64,8 +81,11 @@ def describe(source):
     return repr(source.full_name) if is_a(source, "fsspec.core.OpenFile") else type(source).__name__
 
 
-def fetch(source):
-    """The content of a source, which is the bytes of a file or pixels. `ImageReadError` says why there is none."""
+def fetch(source, choose=needed_bits):
+    """The content of a source, which is the bytes of a file or pixels. `ImageReadError` says why there is none.
+
+    `choose` is that of `decode`, for sources whose content is pixels.
+    """
     source = to_numpy(source)
     if isinstance(source, np.ndarray):
         return _check_pixels(source)
@@ -76,12 +96,12 @@ def fetch(source):
                 f"it is of the kind {source.format}; call its load() first if you trust its origin"
             )
         with _lock_of(source):
-            return np.asarray(_to_picture(source))
+            return np.asarray(_to_picture(source, choose=choose))
     if isinstance(source, tuple) and len(source) == 2:
-        return _crop(decode(fetch(source[0])), source[1])
+        return _crop(decode(fetch(source[0], choose), choose=choose), source[1])
     # As `datasets.Image(decode=False)` gives it.
     if isinstance(source, dict) and source.keys() >= {"bytes", "path"}:
-        return fetch(source["path"] if source["bytes"] is None else source["bytes"])
+        return fetch(source["path"] if source["bytes"] is None else source["bytes"], choose)
     if isinstance(source, (str, os.PathLike)):
         source = _read_file(os.fspath(source))
     elif is_a(source, "fsspec.core.OpenFile"):
@@ -96,17 +116,19 @@ def fetch(source):
     return source
 
 
-def decode(content, shortest_side=None):
+def decode(content, shortest_side=None, choose=needed_bits):
     """An RGB image of Pillow as people see it: upright, its first frame, on white where it is transparent.
 
     `content` is from `fetch`. With `shortest_side` a JPEG may be shrunk while it is decoded, which is much faster. It
     keeps its proportions, and its sides stay longer than that. `ImageReadError` says why an image cannot be read.
+
+    Values of 16 bits are scaled by the depth that the file declares, or else by `choose(bits)` of those that they need.
     """
     from PIL import Image
 
     if isinstance(content, np.ndarray):
         return _to_rgb(Image.fromarray(np.ascontiguousarray(content)))
-    return _to_picture(open_picture(io.BytesIO(content)), shortest_side)
+    return _to_picture(open_picture(io.BytesIO(content)), shortest_side, choose, content)
 
 
 def picture_digest(content):
@@ -117,14 +139,24 @@ def picture_digest(content):
     return digest.digest()
 
 
-def _to_picture(image, shortest_side=None):
+def has_unknown_depth(content):
+    """Whether the content of a file has 16 bits, and does not say how many of them are used. Reads its head only."""
+    if isinstance(content, np.ndarray) or bytes(content[:4]) not in _MAY_BE_DEEP:
+        return False
+    depth = read_depth(open_picture(io.BytesIO(content)), content)
+    return depth is not None and depth.declared is None
+
+
+def _to_picture(image, shortest_side=None, choose=needed_bits, content=None):
     check_size(*image.size)
+    depth = read_depth(image, content)
     unread = getattr(image, "tile", None)
     try:
         if shortest_side is not None:
             _shrink_while_decoding(image, shortest_side)
         image.load()
-        return _to_rgb(_upright(image))
+        image = _upright(image)
+        return _to_rgb(image if depth is None else _in_8_bits(image, depth, choose, content))
     except ImageReadError:
         raise
     # For broken files, readers raise OSError, SyntaxError, struct.error, zlib.error and others.
@@ -294,13 +326,28 @@ def _upright(image):
     return image.transpose(Image.Transpose[name]) if name else image
 
 
+def _in_8_bits(image, depth, choose, content):
+    from PIL import Image
+
+    def reopen(raw_mode):
+        again = open_picture(io.BytesIO(content))
+        again.tile = [
+            tile._replace(args=(raw_mode, *tile.args[1:]) if isinstance(tile.args, tuple) else raw_mode)
+            for tile in again.tile
+        ]
+        return _upright(again)
+
+    if image.mode.startswith("I"):
+        return Image.fromarray(grey_in_8_bits(image, depth, choose))
+    # An image that the user opened has lost the low bytes.
+    return image if content is None else colours_in_8_bits(image, depth, choose, reopen)
+
+
 def _to_rgb(image):
     from PIL import Image
 
     if image.mode == "F":
         raise ImageReadError("its pixels are floating-point numbers of unknown range; convert them to 8 bits")
-    if image.mode.startswith("I"):
-        image = Image.fromarray(_to_8_bits(image))
     if image.mode not in ("LA", "La", "PA", "RGBA", "RGBa") and "transparency" not in image.info:
         return image if image.mode == "RGB" else image.convert("RGB")
     if image.mode == "La":
@@ -310,21 +357,3 @@ def _to_rgb(image):
     white = Image.new("RGB", image.size, "white")
     white.paste(image, mask=image)
     return white
-
-
-def _to_8_bits(image):
-    # In the byte order of this machine: NumPy 2.2.0 crashes when it compares another one with -1 below.
-    values = np.array(image, dtype=np.int32)
-    lowest, highest = values.min(), values.max()
-    if lowest < 0 or highest > 65535:
-        raise ImageReadError("its pixels are 32-bit integers of unknown range; convert them to 8 bits")
-    is_transparent = values == image.info.get("transparency", -1)
-    # In mode I, an image that was converted from 8 bits keeps its values. An image of a file has 16 bits.
-    if image.mode != "I" or highest > 255 or image.format is not None:
-        # In place, since such a picture may be large.
-        values += 128
-        values //= 257
-    scaled = values.astype(np.uint8)
-    # White where it is transparent: in a PNG, one grey may mean that.
-    scaled[is_transparent] = 255
-    return scaled

@@ -1,6 +1,7 @@
 """From texts to embeddings, with the text tower of a CLIP model."""
 
 import os
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
@@ -90,11 +91,11 @@ class CLIPTextEncoder(TextEncoder, CLIPEncoder):
         loaded = self._model()
         # There are few prompts, and the classifier needs exact embeddings of them.
         precision = "fp32" if self.precision == "auto" else self.precision
-        width = loaded.embed_dim if project else len(loaded.projection(of_images=False)[0])
+        tower = _TextTower(loaded, precision, project)
         # Embeddings depend on no more: a changed checkpoint is another source. But another cache is to be filled.
         shared = repr((loaded.source, precision, project, self.cache))
         keys = [(shared, text) for text in texts]
-        known = _known.get_many(keys, texts, partial(self._compute, loaded, precision, project, width))
+        known = _known.get_many(keys, texts, partial(self._compute, tower))
         cut = [(text, n_tokens) for text, (_, n_tokens) in zip(texts, known) if n_tokens]
         if cut:
             text, n_tokens = cut[0]
@@ -102,26 +103,45 @@ class CLIPTextEncoder(TextEncoder, CLIPEncoder):
                 f"{len(cut)} of {len(texts)} texts are longer than the {n_tokens} tokens that the model reads; their ends "
                 f"are cut off. The first is {text!r}. Shorten them."
             )
-        return np.float32([row for row, _ in known]).reshape(len(texts), width)
+        return np.float32([row for row, _ in known]).reshape(len(texts), tower.width)
 
-    def _compute(self, loaded, precision, project, width, texts):
+    def _compute(self, tower, texts):
         """For each text its embedding, and if its end is cut off, how many tokens the model reads, else None."""
-        space = "joint" if project else "eos"
-        cut = {}
-
-        def read(text):
-            tokens, is_cut = loaded.tokenize(text)
-            if is_cut:
-                cut[text] = len(tokens)
-            return tokens.tobytes(), lambda: tokens
-
-        embeddings = embed(
-            self,
-            texts,
-            {"desc": f"embedding {len(texts):,} texts", "unit": "text", "leave": False},
-            read=read,
-            compute=partial(loaded.embed_tokens, precision=precision, project=project),
-            width=width,
-            model_digest=lambda: f"text {space} {precision} ".encode() + loaded.digest(of_images=False),
+        bar_options = {"desc": f"embedding {len(texts):,} texts", "unit": "text", "leave": False}
+        embeddings, _ = embed(
+            tower, texts, batch_size=self.batch_size, cache=self.cache, bar_options=bar_options
         )
-        return [(row, cut.get(text)) for row, text in zip(embeddings, texts)]
+        return [(row, tower.cut.get(text)) for row, text in zip(embeddings, texts)]
+
+
+@dataclass(frozen=True)
+class _Tokens:
+    ids: np.ndarray
+
+    @property
+    def digest(self):
+        return self.ids.tobytes()
+
+    def load(self):
+        return self.ids
+
+
+class _TextTower:
+    """The text tower of a model for `embed`. `cut` has the number of tokens read of each text that is too long."""
+
+    def __init__(self, loaded, precision, project):
+        self._loaded, self._precision, self._project, self.cut = loaded, precision, project, {}
+        self.width = loaded.embed_dim if project else len(loaded.projection(of_images=False)[0])
+
+    def digest(self):
+        space = "joint" if self._project else "eos"
+        return f"text {space} {self._precision} ".encode() + self._loaded.digest(of_images=False)
+
+    def read(self, text):
+        ids, is_cut = self._loaded.tokenize(text)
+        if is_cut:
+            self.cut[text] = len(ids)
+        return _Tokens(ids)
+
+    def compute(self, tokens):
+        return self._loaded.embed_tokens(tokens, self._precision, project=self._project)

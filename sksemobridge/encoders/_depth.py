@@ -1,0 +1,94 @@
+"""Pictures of 16 bits, which often hold values of 8, 10, 12 or 14: how many, and the picture in 8 bits."""
+
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+
+import numpy as np
+
+# The bits that values of cameras take.
+DEPTHS = 8, 10, 12, 14, 16
+
+
+@dataclass(frozen=True)
+class Depth:
+    """How an image of 16 bits is stored: the bits that the file says it uses, or None, and Pillow's name of the layout."""
+
+    declared: int | None
+    raw_mode: str
+
+    def bits(self, highest, choose):
+        """The bits of the full range. Without a declared depth, it is `choose(bits)` of those that `highest` needs."""
+        # Whoever declares fewer bits than the values have, as PNG wants it, has scaled them to all 16.
+        if self.declared is not None:
+            return self.declared if highest < 1 << self.declared else 16
+        return choose(next(bits for bits in DEPTHS if highest < 1 << bits))
+
+
+def read_depth(image, content=None):
+    """The `Depth` of an unread image of Pillow, of this content of a file; None if its pixels have 8 bits."""
+    options = image.tile[0].args if getattr(image, "tile", None) else ""
+    raw_mode = str(options[0] if isinstance(options, tuple) and options else options)
+    # Grey keeps its 16 bits. Of colours, Pillow keeps the high bytes.
+    if not image.mode.startswith("I") and not raw_mode.startswith(("RGB;16", "RGBA;16", "RGBX;16")):
+        return None
+    return Depth(_declared(image, content), raw_mode)
+
+
+def _declared(image, content):
+    if image.format not in ("PNG", "TIFF", None):
+        return 16  # Pillow has scaled the values
+    declared = 0
+    # Whatever a broken file says, it does not say its depth.
+    with suppress(Exception):
+        if image.format == "TIFF":
+            # MaxSampleValue, or else BitsPerSample, by which Pillow does not scale.
+            largest, stored = (int(np.max(image.tag_v2.get(tag, 0))) for tag in (281, 258))
+            declared = largest.bit_length() or stored % 16
+        at = 8
+        while image.format == "PNG" and (kind := bytes(content[at + 4 : at + 8])) not in (b"IDAT", b""):
+            if kind == b"sBIT":
+                declared = content[at + 8]
+            at += 12 + int.from_bytes(content[at : at + 4], "big")
+    return declared if 0 < declared <= 16 else None
+
+
+def grey_in_8_bits(image, depth, choose):
+    """The values of an image of 16 bits in 8; those of its transparent value, if it has one, become white."""
+    # In the byte order of this machine: NumPy 2.2.0 crashes when it compares another one with -1 below.
+    values = np.array(image, dtype=np.int32)
+    lowest, highest = int(values.min()), int(values.max())
+    if lowest < 0 or highest > 65535:
+        raise ValueError("its pixels are 32-bit integers of unknown range; convert them to 8 bits")
+    is_transparent = values == image.info.get("transparency", -1)
+    # In mode I, an image that was converted from 8 bits keeps its values.
+    is_converted = image.mode == "I" and highest <= 255 and image.format is None
+    scaled = _scaled(values, 8 if is_converted else depth.bits(highest, choose))
+    scaled[is_transparent] = 255
+    return scaled
+
+
+def colours_in_8_bits(image, depth, choose, reopen):
+    """An image of which Pillow has read the high bytes of 16 bits. `reopen(raw_mode)` reads it in another layout."""
+    from PIL import Image
+
+    pixels = np.array(image)
+    bits = depth.bits(256 * int(pixels[..., :3].max()) + 255, choose)
+    if bits == 16:
+        return image
+    # In the other byte order, Pillow keeps the low bytes.
+    layout, _, order = depth.raw_mode.rpartition(";16")
+    is_big = order == "B" or (order == "N" and sys.byteorder == "big")
+    low = np.asarray(reopen(f"{layout};16{'L' if is_big else 'B'}"))
+    for channel in range(3):
+        pixels[..., channel] = _scaled(pixels[..., channel].astype(np.int32) << 8 | low[..., channel], bits)
+    return Image.fromarray(pixels)
+
+
+def _scaled(values, bits):
+    """Values of so many bits in 8, computed in place, since such a picture may be large."""
+    largest = (1 << bits) - 1
+    values *= 255
+    values += largest // 2
+    values //= largest
+    return values.astype(np.uint8)
