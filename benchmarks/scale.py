@@ -16,7 +16,9 @@ import argparse
 import os
 import tracemalloc
 import warnings
+from multiprocessing import Process
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 from tables import table
@@ -66,6 +68,10 @@ class Problem:
     def predict(self):
         """Predict all queries; the classifier must be fitted."""
         return self.classifier.predict_proba(self.queries)
+
+    def learn_unlabeled(self):
+        """Learn from all queries; the classifier must be fitted."""
+        return self.classifier.with_unlabeled(self.queries)
 
     def stages(self):
         return zip(STAGES, (self.fit, self.train, self.predict))
@@ -231,8 +237,43 @@ def paper_loop(problem, steps, logit_scale=100.0, rate=1.5e-4, warm_up=500):
     return losses, bridge.detach(), class_bias.detach()
 
 
+def threads():
+    """Markdown with seconds by threads of linear algebra, quiet and beside two busy processes."""
+    from sksemobridge._utils import threads as limits
+
+    ways = {"one thread": np.inf, "all threads": 0, "the rule": limits.SMALL_PRODUCT}
+    rows = []
+    for size in ({"classes": 37, "shots": 8}, {"classes": 100, "shots": 16}, {"classes": 1000, "shots": 16}):
+        problem = Problem(**BASE | size | {"dimensions": 512})
+        stages = {
+            "fit": problem.fit,
+            "with_unlabeled": problem.learn_unlabeled,
+            "predict_proba": problem.predict,
+        }
+        for machine, n_busy in (("quiet", 0), ("busy", 2)):
+            others = [Process(target=spin, daemon=True) for _ in range(n_busy)]
+            for process in others:
+                process.start()
+            for name, stage in stages.items():
+                row = [f"{size['classes']:,} x {size['shots']}", name, machine]
+                for small_product in ways.values():
+                    with mock.patch.object(limits, "SMALL_PRODUCT", small_product):
+                        row.append(f"{min(timed(stage)[0] for _ in range(2)):.2f} s")
+                rows.append(row)
+            for process in others:
+                process.terminate()
+    header = ["classes x shots", "stage", "machine", *ways]
+    return f"## Threads\n\nBeside busy processes, several threads wait for each other.\n\n{table(header, rows, n_left=3)}"
+
+
+def spin():
+    while True:
+        pass
+
+
 PARTS = {
     "growth": growth,
+    "threads": threads,
     "imagenet": lambda: imagenet(IMAGENET),
     "loops": lambda: loops(LOOP, IMAGENET | {"queries": 1}, steps=5000),
     "imagenet-trained": lambda: imagenet(IMAGENET, "lbfgs"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Self
 
 import numpy as np
@@ -12,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from ._saving import SavedEstimator
 from ._utils.array_api import apply_in_blocks, log_softmax, namespace, softmax, to_numpy
 from ._utils.sklearn import offered_if
+from ._utils.threads import threads_for
 from ._utils.validation import validate_embeddings, validate_training_embeddings
 
 
@@ -102,12 +104,15 @@ class EmbeddingClassifier(ClassifierMixin, SavedEstimator):
         """
         check_is_fitted(self)
         X = validate_training_embeddings(self, X, reset=False)
-        return self._clone_with(self._fitted.with_unlabeled(X))
+        with threads_for(X.size * len(self.classes_)):
+            return self._clone_with(self._fitted.with_unlabeled(X))
 
     def _apply(self, X, finish):
         check_is_fitted(self)
         model = self._fitted.linear or self._fitted.model
-        return apply_in_blocks(model, validate_embeddings(self, X, reset=False), finish)
+        X = validate_embeddings(self, X, reset=False)
+        with threads_for(math.prod(X.shape) * len(self.classes_)):
+            return apply_in_blocks(model, X, finish)
 
     def _set_fitted(self, fitted):
         self._fitted = fitted

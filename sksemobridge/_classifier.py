@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from numbers import Real
@@ -23,6 +24,7 @@ from ._texts.prompts import describe_classes, is_sequence
 from ._texts.words import vocabulary_texts, word_span
 from ._utils.array_api import astype, softmax, to_numpy
 from ._utils.sklearn import Interval, StrOptions, checks_parameters, offered_if
+from ._utils.threads import threads_for
 from ._utils.validation import (
     check_text_encoder,
     require_width,
@@ -229,7 +231,8 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
         memory = memory.add(embeddings, codes, weight, groups, has_weight)
         has_shots = require_shots(classes, memory.shots.codes, class_prompts)
         if not is_paper(self):
-            memory = memory.with_near_copies(len(classes))
+            with threads_for(memory.shots.X.size * len(classes)):
+                memory = memory.with_near_copies(len(classes))
             _warn_of_near_copies(memory)
         log_prior = self._log_prior(memory, len(classes))
 
@@ -245,11 +248,14 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
         else:
             words = self._span_of_words(texts, embeddings.shape[1])
             order = np.concatenate([seen, np.flatnonzero(~has_shots)])
-            fit = fit_model(shots, texts.take(order).embeddings, texts.logit_scale, words, self.label_noise)
+            with threads_for(shots.X.size * len(seen)):
+                fit = fit_model(
+                    shots, texts.take(order).embeddings, texts.logit_scale, words, self.label_noise
+                )
+                logits = fit.held_out_logits() if self.store_held_out else None
             model, right, counted = fit.model, fit.right, fit.counted
             _warn_of_wrong_labels(classes[order], shots.codes, counted, fit.likely)
             if self.store_held_out:
-                logits = fit.held_out_logits()
                 held_out = np.zeros((len(logits), len(classes)))
                 held_out[np.isnan(logits).any(axis=1)] = np.nan
                 held_out[:, seen] = softmax(logits if log_prior is None else logits + log_prior[seen])
@@ -445,7 +451,9 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
             change the scores.
         """
         check_is_fitted(self)
-        return self._fitted.labelled_model.typicality_scores(validate_embeddings(self, X, reset=False))
+        X = validate_embeddings(self, X, reset=False)
+        with threads_for(math.prod(X.shape) * len(self.classes_)):
+            return self._fitted.labelled_model.typicality_scores(X)
 
     @offered_if(require_linear)
     def p_values(self, X: ArrayLike) -> NDArray[Any]:

@@ -25,7 +25,7 @@ from timing import alternate, timed
 
 from sksemobridge import PaperBlend, SeMoBridgeClassifier, Training
 from sksemobridge._paper import training
-from sksemobridge._utils import device
+from sksemobridge._utils import threads as thread_limits
 
 SEEDS, SHOTS = range(100, 105), (1, 4, 16)
 CONSTANTS = [
@@ -62,7 +62,7 @@ def threads():
     n_iter = 10
 
     def seconds(problem, small_product):
-        with mock.patch.object(device, "SMALL_PRODUCT", small_product):
+        with mock.patch.object(thread_limits, "SMALL_PRODUCT", small_product):
             tasks.train_on(problem, Training(max_iter=n_iter, device="cpu"))
 
     for n_classes in (5, 10, 20, 40, 80, 160):

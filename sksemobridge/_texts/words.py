@@ -10,6 +10,7 @@ from scipy import linalg
 
 from .._utils.array_api import l2_normalize
 from .._utils.lru import LRUCache, content_key
+from .._utils.threads import threads_for
 from ..datasets import load_vocabulary
 from .encode import encode_texts
 
@@ -78,7 +79,8 @@ def span_of_texts(texts):
     `MOST_RANK` of `D`. If texts span fewer directions, all of these are kept. If all texts are the same, `r` is zero.
     """
     unit = l2_normalize(np.asarray(texts, dtype=np.float64))
-    _, deviations, right = linalg.svd(unit - unit.mean(axis=0), full_matrices=False)
+    with threads_for(unit.size * unit.shape[1]):
+        _, deviations, right = linalg.svd(unit - unit.mean(axis=0), full_matrices=False)
     variances = np.square(deviations) / len(unit)
     share = np.cumsum(variances) / max(variances.sum(), RESOLUTION**2)
     rank = np.searchsorted(share, VARIANCE_SHARE) + 1

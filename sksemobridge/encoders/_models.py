@@ -12,13 +12,15 @@ import torch
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from torchvision.transforms import Compose
 
-from .._utils.device import on_all_cores
+from .._utils.threads import on_all_cores, threads_for
 from ._pictures import check_size
 from ._source import arguments_for_loading, cannot_load, load_tokenizer, read_config
 from ._towers import copy_with, cut_context, read_image_projection, read_text_projection, without_projection
 
 # An image tower of fewer parameters is small. Towers of released models have more, that of the bundled one 2.2 million.
 SMALL_TOWER = 5_000_000
+# An image tower uses each weight about this often: once for each patch, as ViT-B/32.
+PATCHES = 50
 
 
 class LoadedModel:
@@ -100,7 +102,10 @@ class LoadedModel:
         def embed(piece):
             return self.embed_inputs(self.as_input(piece), precision)
 
-        return on_all_cores(embed, pixels) if self.device.type == "cpu" else embed(pixels)
+        if self.device.type != "cpu":
+            return embed(pixels)
+        with threads_for(len(pixels) * PATCHES * _n_weights(self.model.visual)):
+            return on_all_cores(embed, pixels)
 
     def embed_inputs(self, inputs, precision):
         """As `embed_images`, from what `as_input` gives."""
@@ -124,7 +129,8 @@ class LoadedModel:
         With `project=False` those before the projection, `(n, d)`; `NoProjectionError` if the tower has none.
         """
         model, tokens = cut_context(self.model if project else without_projection(self.model), tokens)
-        with torch.inference_mode(), autocast(precision, self.device):
+        limit = threads_for(tokens.numel() * _n_weights(self.model))
+        with limit, torch.inference_mode(), autocast(precision, self.device):
             return model.encode_text(tokens.to(self.device), normalize=False).float()
 
     def image_precision(self, precision):
@@ -134,7 +140,7 @@ class LoadedModel:
         """
         if precision != "auto":
             return precision
-        if sum(weight.numel() for weight in self.model.visual.parameters()) < SMALL_TOWER:
+        if _n_weights(self.model.visual) < SMALL_TOWER:
             return "fp32"
         if self.device.type == "cuda":
             return "bf16" if torch.cuda.get_device_capability(self.device)[0] >= 8 else "fp16"
@@ -170,6 +176,10 @@ class LoadedModel:
             return digest.digest()
 
         return self._once("digest for images" if of_images else "digest for texts", compute)
+
+
+def _n_weights(part):
+    return sum(weight.numel() for weight in part.parameters())
 
 
 def autocast(precision, device):

@@ -9,7 +9,7 @@ from torch.nn.functional import cross_entropy, normalize
 
 from sksemobridge._paper.parameters import Training
 from sksemobridge._paper.training import WARM_UP_STEPS, BridgeLoss, train_bridge
-from sksemobridge._utils import device
+from sksemobridge._utils import threads as thread_limits
 
 from .worlds import make_problem
 
@@ -161,7 +161,7 @@ def test_single_precision_reaches_the_loss_of_double_precision():
 def test_small_problems_are_trained_with_one_thread(least, expected, blas_threads, monkeypatch):
     problem, seen, threads = make_problem(identity=True), [], torch.get_num_threads()
     n_multiplications = len(problem["X"]) * problem["bridge"].matrix.size
-    monkeypatch.setattr(device, "SMALL_PRODUCT", n_multiplications * least // 15)
+    monkeypatch.setattr(thread_limits, "SMALL_PRODUCT", n_multiplications * least // 15)
     original = BridgeLoss.__call__
 
     def recorded(*args):

@@ -1,0 +1,118 @@
+"""How many threads compute: one where the products are small, all where they are large."""
+
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
+from functools import cache
+
+from threadpoolctl import ThreadpoolController
+
+try:
+    from threadpoolctl import get_cached_controller
+except ImportError:  # before 3.7
+    get_cached_controller = cache(ThreadpoolController)
+
+# Matrix products with fewer multiplications are computed by one thread. Several threads would wait for each other
+# longer than they save, and several times as long if other programs use the cores (`python benchmarks/scale.py --parts threads`).
+SMALL_PRODUCT = 2**31
+# A thread embeds at least this many images at once. With fewer, each image takes longer
+# (`python benchmarks/encoding.py --only pieces`).
+SMALLEST_PIECE = 16
+
+
+@contextmanager
+def threads_for(n_multiplications):
+    """A context in which BLAS and torch use one thread if the products are small."""
+    if n_multiplications >= SMALL_PRODUCT or _libraries("blas") is None:
+        yield
+        return
+    # OpenMP has a limit for each Python thread. BLAS has one for all.
+    with _limit_openmp(1), _one_blas_thread:
+        yield
+
+
+class _OneBlasThread:
+    """BLAS has one thread while at least one Python thread is in this context. The last one restores what was before."""
+
+    def __init__(self):
+        self._lock, self._n_inside = threading.Lock(), 0
+
+    def __enter__(self):
+        with self._lock:
+            if self._n_inside == 0:
+                self._blas = _libraries("blas")
+                with _any_thread_may_limit(self._blas):
+                    self._limit = self._blas.limit(limits=1)
+            self._n_inside += 1
+
+    def __exit__(self, *_):
+        with self._lock:
+            self._n_inside -= 1
+            if self._n_inside == 0:
+                self._restore()
+
+    def after_fork(self):
+        """In the new process no other Python thread is left that could restore the limit."""
+        if self._n_inside:
+            self._restore()
+        self.__init__()
+
+    def _restore(self):
+        with _any_thread_may_limit(self._blas):
+            self._limit.restore_original_limits()
+
+
+_one_blas_thread = _OneBlasThread()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_one_blas_thread.after_fork)
+
+
+def on_all_cores(forward, batch):
+    """Compute `forward(batch)` on the CPU in pieces. Each piece has its share of the threads of torch.
+
+    Threads that share one pass wait for each other at every layer. Threads with their own pieces wait only at the end.
+    `forward` takes a tensor of rows, and returns a tensor with as many rows. Each row depends only on the same row of
+    the input.
+    """
+    import torch
+
+    n_threads = torch.get_num_threads()
+    n_pieces = min(n_threads, len(batch) // SMALLEST_PIECE)
+    if n_pieces < 2:
+        return forward(batch)
+
+    def compute(piece):
+        torch.get_num_threads()  # torch sets the threads of a new thread when it is first asked
+        with _limit_openmp(n_threads // n_pieces):
+            return forward(piece)
+
+    with ThreadPoolExecutor(n_pieces, thread_name_prefix="sksemobridge-forward") as pool:
+        return torch.cat(list(pool.map(compute, batch.chunk(n_pieces))))
+
+
+def _limit_openmp(n):
+    libraries = _libraries("openmp")
+    return nullcontext() if libraries is None else libraries.limit(limits=n)
+
+
+def _libraries(user_api):
+    """Their controller, for them alone: the end of a limit restores all libraries of a controller."""
+    try:
+        return get_cached_controller().select(user_api=user_api)
+    except FileNotFoundError:  # Linux without its proc file system, where loaded libraries are listed
+        return None
+
+
+@contextmanager
+def _any_thread_may_limit(libraries):
+    """Since threadpoolctl 3.8, OpenBLAS otherwise silently obeys only the Python thread that limited it first."""
+
+    def release():
+        for library in libraries.lib_controllers:
+            if hasattr(library, "clear_controlling_thread"):
+                library.clear_controlling_thread(force=True)
+
+    release()
+    yield
+    release()

@@ -1,0 +1,84 @@
+"""How many threads compute."""
+
+import os
+import threading
+
+import numpy as np
+import pytest
+from threadpoolctl import threadpool_info
+
+from sksemobridge import SeMoBridgeClassifier
+from sksemobridge._model import logistic
+from sksemobridge._utils import threads
+from sksemobridge._utils.threads import threads_for
+
+SMALL, LARGE = threads.SMALL_PRODUCT - 1, threads.SMALL_PRODUCT
+
+
+def test_only_small_products_have_one_thread(blas_threads):
+    with threads_for(LARGE):
+        assert blas_threads() == {2}
+        with threads_for(SMALL):
+            assert blas_threads() == {1}
+            with threads_for(LARGE):
+                assert blas_threads() == {1}
+        assert blas_threads() == {2}
+
+
+def test_the_last_of_several_python_threads_restores_the_limit(blas_threads):
+    first_is_in, second_is_in = threading.Event(), threading.Event()
+
+    def second():
+        first_is_in.wait()
+        with threads_for(SMALL):
+            second_is_in.set()
+            first.join()
+            seen.append(blas_threads())
+
+    def first_one():
+        with threads_for(SMALL):
+            first_is_in.set()
+            second_is_in.wait()
+
+    seen, first = [], threading.Thread(target=first_one)
+    others = [first, threading.Thread(target=second)]
+    for thread in others:
+        thread.start()
+    for thread in others:
+        thread.join()
+    assert seen == [{1}]
+    assert blas_threads() == {2}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_process_that_was_forked_meanwhile_has_all_threads(blas_threads):
+    with threads_for(SMALL):
+        child = os.fork()
+        if child == 0:
+            os._exit(10 * len(blas_threads()) + max(blas_threads()))
+        _, status = os.waitpid(child, 0)
+        assert blas_threads() == {1}
+    assert os.waitstatus_to_exitcode(status) == 12
+
+
+def test_an_error_restores_the_limit(blas_threads):
+    with pytest.raises(ZeroDivisionError), threads_for(SMALL):
+        _ = 1 / 0
+    assert blas_threads() == {2}
+
+
+@pytest.mark.parametrize(("small", "expected"), [(np.inf, 1), (0, 2)])
+def test_a_small_fit_has_one_thread(small, expected, blas_threads, monkeypatch):
+    monkeypatch.setattr(threads, "SMALL_PRODUCT", small)
+    original, seen = logistic.minimize, []
+
+    def recorded(*args, **options):
+        seen.append({pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"})
+        return original(*args, **options)
+
+    monkeypatch.setattr(logistic, "minimize", recorded)
+    X = np.random.default_rng(0).normal(size=(12, 8))
+    SeMoBridgeClassifier().fit(X, np.arange(12) % 3)
+    assert seen[0] == {expected}
+    assert blas_threads() == {2}
