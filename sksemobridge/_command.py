@@ -27,7 +27,7 @@ from ._folder_table import (
 )
 from ._report import report
 from ._saving import trusted_types
-from ._sort_into import is_of_copies, sort_into
+from ._sort_into import earlier_copies, sort_into
 from ._user_tables import UsageError, naming, puzzling_names
 from ._utils.files import new_file
 from ._utils.validation import listed
@@ -153,16 +153,9 @@ def _check(args):
                 )
     args.pretrained = args.pretrained or ("bundled" if args.model == "mini" else "openai")
     if args.sort_into is not None:
-        folder = Path(args.sort_into)
         if not args.sort_into:
             raise UsageError("--sort-into: the name of the folder is empty; '.' is the working folder")
-        if folder.exists() and not folder.is_dir():
-            raise UsageError(f"--sort-into: {args.sort_into!r} is a file, not a folder")
-        if folder.resolve().is_relative_to(Path(args.photos).resolve()) and not is_of_copies(folder):
-            raise UsageError(
-                f"--sort-into: {args.sort_into!r} is in PHOTOS and holds other files, so that the copies would be "
-                "labelled in the next run; give a new folder, or one elsewhere"
-            )
+        earlier_copies(args.photos, Path(args.sort_into))
 
 
 def _label(args):
@@ -189,7 +182,7 @@ def _label(args):
         if args.alpha and not hasattr(pipeline[-1], "p_values"):
             kind = type(pipeline[-1]).__name__
             raise UsageError(f"--alpha needs a classifier with p-values; the {kind} of --model-file has none")
-        with naming("PHOTOS"):
+        with naming("PHOTOS", ValueError):
             list_files(args.photos)
         pipeline[0].set_params(cache=cache and cache())
         rows, embeddings = label_files(pipeline, args.photos, alpha=args.alpha)
@@ -212,7 +205,7 @@ def _label(args):
     if args.report is not None:
         say(f"Page to look at: {args.report}")
     if args.sort_into is not None:
-        copied = sort_into(rows, Path(args.sort_into))
+        copied = sort_into(rows, args.photos, Path(args.sort_into))
         say(f"{copied} images copied into {args.sort_into!r}.")
     for line in text:
         say(line)

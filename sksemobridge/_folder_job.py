@@ -176,7 +176,7 @@ def read_job(
     `model` is the name and the weights, `cache` a function that gives the folder for embeddings, `shots` a folder with one sub-folder for each class, `classes` a text or a file with
     their names, and `names` and `corrections` are tables. All but the first two may be None.
     """
-    with naming("PHOTOS"):
+    with naming("PHOTOS", ValueError):
         files = list_files(photos)
     shot_paths, shot_labels, folders = [], [], []
     if shots is not None:

@@ -1,44 +1,78 @@
-"""Copies of images in a sub-folder for each label, for `sksemobridge label --sort-into`."""
+"""Copies of images in a sub-folder for each label, for `sksemobridge label --sort-into`.
 
-import filecmp
-import itertools
+The folder is new, empty, or one that an earlier run for the same PHOTOS began. Its mark holds that PHOTOS, and where the copies
+are, so that a corrected image leaves its old place, and no file of a person is touched.
+"""
+
+import json
+import os
 import shutil
-from pathlib import Path
+from contextlib import suppress
 
-from ._utils.files import folder_names
+from ._folder_table import was_read
+from ._user_tables import UsageError
+from ._utils.files import folder_names, new_file
+from ._utils.validation import warn_caller
 from .datasets._folder import COPIES_MARK
 
 
-def is_of_copies(folder):
-    """True if a folder is empty, or holds only copies that this command made."""
-    return (folder / COPIES_MARK).exists() or not folder.exists() or not any(folder.iterdir())
+def earlier_copies(photos, folder):
+    """Sub-folder of each copy of an earlier run, by the path of its image below `photos`. A `UsageError` for other folders."""
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return {}
+    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+        mark = json.loads((folder / COPIES_MARK).read_text(encoding="ascii"))
+        if mark["photos"] == os.path.realpath(photos):
+            # Another person may have written the mark: no name leads out of the folder.
+            return {path: name for path, name in mark["copies"].items() if folder_names([name])[name] == name}
+    raise UsageError(
+        f"--sort-into: {str(folder)!r} is no new or empty folder, nor one with copies of these PHOTOS; give another one"
+    )
 
 
-def sort_into(rows, folder):
+def sort_into(rows, photos, folder):
     """Copy images into a sub-folder for each label, and return how many were copied."""
-    if is_of_copies(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / COPIES_MARK).touch()
-    labelled = [row for row in rows if not row["problem"]]
-    copied, names = 0, folder_names(sorted({row["label"] for row in labelled}, key=str))
-    for row in labelled:
-        target = _free_name(Path(row["path"]), folder / names[row["label"]])
-        if target is not None:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                shutil.copy2(row["path"], target)
-            except BaseException:
-                target.unlink(missing_ok=True)
-                raise
-            copied += 1
-    return copied
+    earlier = earlier_copies(photos, folder)
+    names = folder_names(sorted({row["label"] for row in rows if not row["problem"]}, key=str))
+    below = {os.path.relpath(row["path"], photos): row for row in rows if was_read(row)}
+    wanted = {path: names[row["label"]] for path, row in below.items() if not row["problem"]}
+    folder.mkdir(parents=True, exist_ok=True)
+    # Before the first copy, so that the next run knows the copies of one that was killed.
+    with new_file(folder / COPIES_MARK, replace=True) as unfinished:
+        mark = {"photos": os.path.realpath(photos), "copies": earlier | wanted}
+        unfinished.write_text(json.dumps(mark), encoding="ascii")
+    for path, name in earlier.items():
+        if path in below and wanted.get(path) != name:
+            _remove(folder / name / path, folder)
+    return sum(
+        _copy(below[path]["path"], folder / name / path, folder, path in earlier)
+        for path, name in wanted.items()
+    )
 
 
-def _free_name(path, folder):
-    """A free path for a copy of a file, or None if there is an equal copy already."""
-    for number in itertools.count(1):
-        target = folder / (path.name if number == 1 else f"{path.stem}-{number}{path.suffix}")
-        if not target.exists():
-            return target
-        if filecmp.cmp(path, target, shallow=False):
-            return None
+def _copy(source, target, folder, is_own):
+    """Copy a file, first under another name, since the program may be ended. True if it is a new or a newer copy."""
+    if target.exists():
+        there, new = target.stat(), os.stat(source)
+        if is_own and (there.st_size, there.st_mtime_ns) == (new.st_size, new.st_mtime_ns):
+            return False
+        if not is_own:
+            warn_caller(f"--sort-into: {str(target)!r} is not a copy of this command, and stays as it is.")
+            return False
+    target.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = folder / f"{COPIES_MARK}.unfinished"
+    try:
+        shutil.copy2(source, unfinished)
+        os.replace(unfinished, target)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return True
+
+
+def _remove(copy, folder):
+    copy.unlink(missing_ok=True)
+    with suppress(OSError):  # not empty
+        for parent in copy.parents:
+            if parent == folder:
+                break
+            parent.rmdir()

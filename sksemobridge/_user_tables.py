@@ -21,11 +21,11 @@ class UsageError(Exception):
 
 
 @contextmanager
-def naming(argument, kinds=(ValueError, OSError)):
-    """Errors of a folder or a file become a `UsageError` that names the argument."""
+def naming(argument, *kinds):
+    """What is not there, and errors of these kinds, become a `UsageError` that names the argument."""
     try:
         yield
-    except kinds as error:
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, *kinds) as error:
         raise UsageError(f"{argument}: {error}") from error
 
 
@@ -72,7 +72,7 @@ def usual_prompts(name):
 def read_classes(text):
     """Labels from a text with commas, or from a text file with one a line."""
     if Path(text).suffix.lower() == ".txt" or os.path.isfile(text):
-        with naming("--classes"), open(text, encoding="utf-8-sig") as file:
+        with naming("--classes", ValueError), open(text, encoding="utf-8-sig") as file:
             found = file.read().splitlines()
     else:
         found = text.split(",")
@@ -86,7 +86,7 @@ def read_corrections(path, folders):
     """Real paths to `(path as in the table, label by a person)`. An empty label means none of the classes."""
     from ._clicks import Clicks
 
-    with naming("--corrections"):
+    with naming("--corrections", ValueError):
         clicks = Clicks(path) if Clicks.is_one(path) else None
     if clicks is not None:
         return read_clicks(clicks, "--corrections", folders)
@@ -172,7 +172,7 @@ def puzzling_names(names, model_name):
 def _read_rows(option, path):
     """Rows of cells, without empty rows. Commas, semicolons and tabs separate cells."""
     try:
-        with naming(option, (OSError,)), open(path, encoding="utf-8-sig", newline="") as file:
+        with naming(option), open(path, encoding="utf-8-sig", newline="") as file:
             text = file.read()
         separator = max(",;\t", key=text.partition("\n")[0].count)
         rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator))

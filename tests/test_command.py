@@ -1,10 +1,12 @@
 """The command `sksemobridge label`."""
 
 import errno
+import json
 import os
 import pickle
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import joblib
 import numpy as np
@@ -15,6 +17,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 import sksemobridge
 from sksemobridge import CLIPImageEncoder, make_semobridge_pipeline, predict_folder
 from sksemobridge._command import cache_folder, main
+from sksemobridge.datasets._folder import COPIES_MARK
 from sksemobridge.encoders import EmbeddingCache
 
 from .skops_files import file_that_runs
@@ -68,17 +71,61 @@ def test_a_pipeline_of_a_user_is_a_model_file_and_can_be_saved_again(label):
     assert "--alpha needs a classifier with p-values" in said
 
 
+def copies_in(folder):
+    """Label and path below the photos of each copy."""
+    paths = [path.relative_to(folder) for path in Path(folder).rglob("*.png")]
+    return {Path(*path.parts[1:]).as_posix(): path.parts[0] for path in paths}
+
+
+def labels_in(table):
+    """Label of each image that has one, by its path below the photos."""
+    rows = [row for row in rows_of(table) if row["label"]]
+    return {Path(row["path"]).relative_to("photos").as_posix(): row["label"] for row in rows}
+
+
 @pytest.mark.parametrize("folder", ["sorted", "photos/sorted"])
 def test_images_are_copied_by_their_labels_and_copies_are_left_as_they_are(label, folder):
-    label(f"{SHOTS} --out a.csv --sort-into {folder}")
-    copies = {path: path.read_bytes() for path in Path(folder).rglob("*.png")}
-    assert sorted(path.parent.name for path in copies) == sorted(
-        row["label"] for row in rows_of("a.csv") if row["label"]
-    )
+    assert "6 images copied" in label(f"{SHOTS} --out a.csv --sort-into {folder}")[1]
+    assert copies_in(folder) == labels_in("a.csv")
     assert all(Path(row["path"]).exists() for row in rows_of("a.csv"))
     assert "0 images copied" in label(f"{SHOTS} --out b.csv --sort-into {folder}")[1]
-    assert {path: path.read_bytes() for path in Path(folder).rglob("*.png")} == copies
-    assert rows_of("a.csv") == rows_of("b.csv")
+    assert copies_in(folder) == labels_in("b.csv") == labels_in("a.csv")
+
+
+def test_a_corrected_image_leaves_its_old_place_and_files_of_others_stay(label):
+    label(f"{SHOTS} --out a.csv --sort-into sorted")
+    os.replace("sorted/bird/bird.png", "kept.png")
+    Path("sorted/bird/bird.png").write_bytes(b"killed before its end")
+    save(np.zeros((8, 8, 3), dtype=np.uint8), "sorted/bird/mine.png")
+    save(np.zeros((8, 8, 3), dtype=np.uint8), "photos/mine.png")
+    Path("corrections.csv").write_text("photos/more/bird.png,apple\nphotos/clock.png,\nphotos/mine.png,bird")
+    Path("photos/more/fruit.png").unlink()
+    status, said = label(f"{SHOTS} --out b.csv --sort-into sorted --corrections corrections.csv")
+    assert "'sorted/bird/mine.png' is not a copy of this command".replace("/", os.sep) in said
+    expected = labels_in("b.csv") | {"more/fruit.png": "fruit"}
+    assert copies_in("sorted") == expected
+    assert expected["more/bird.png"] == "apple"
+    assert Path("sorted/bird/bird.png").read_bytes() == Path("photos/bird.png").read_bytes()
+    assert Path("sorted/bird/mine.png").read_bytes() != Path("photos/mine.png").read_bytes()
+    assert label(f"shots {SHOTS.removeprefix('photos')} --out c.csv --sort-into sorted")[0] == 2
+
+
+def test_a_mark_of_another_person_takes_no_file_away(label):
+    label(f"{SHOTS} --out a.csv --sort-into sorted")
+    mark = json.loads(Path("sorted", COPIES_MARK).read_text())
+    mark["copies"]["bird.png"] = "../photos"
+    Path("sorted", COPIES_MARK).write_text(json.dumps(mark))
+    label(f"{SHOTS} --out b.csv --sort-into sorted")
+    assert Path("photos/bird.png").exists()
+
+
+def test_a_copy_that_was_not_finished_has_another_name(label, monkeypatch):
+    with monkeypatch.context() as killed:
+        killed.setattr("shutil.copystat", Mock(side_effect=KeyboardInterrupt))
+        assert label(f"{SHOTS} --out a.csv --sort-into sorted")[0] == 130
+    assert copies_in("sorted") == {}
+    label(f"{SHOTS} --out b.csv --sort-into sorted")
+    assert copies_in("sorted") == labels_in("b.csv")
 
 
 def test_labels_do_not_lead_out_of_the_folder(label):
@@ -86,7 +133,7 @@ def test_labels_do_not_lead_out_of_the_folder(label):
     photos, labels = [f"photos/{name}.png" for name in CLASSES], ["../../out", "..", "a/b"]
     joblib.dump(make_semobridge_pipeline("mini", "bundled").fit(photos, labels), "model.joblib")
     label("photos --model-file model.joblib --out a.csv --sort-into in/sorted")
-    assert {path.parent.parent.as_posix() for path in Path("in").rglob("*.png")} == {"in/sorted"}
+    assert {*copies_in("in/sorted").values()} == {"_.._out", "_", "a_b"}
     assert not Path("out").exists()
 
 
@@ -100,7 +147,7 @@ WRONG = {
     f"{SHOTS} --out a.csv --report a.htm": "does not end in .html",
     f"{SHOTS} --out a.csv --save a.pt": "--save",
     f"{SHOTS} --out a.csv --alpha 2": "--alpha: 2 is not between 0 and 1",
-    f"{SHOTS} --out a.csv --sort-into there.csv": "is a file, not a folder",
+    f"{SHOTS} --out a.csv --sort-into there.csv": "is no new or empty folder",
     f"{SHOTS} --out a.csv --sort-into=": "name of the folder is empty",
     "photos --shots nowhere --out a.csv": "label: --shots: [",
     "nowhere --shots shots --out a.csv --save a.joblib": "'nowhere'",
@@ -117,7 +164,7 @@ WRONG = {
     "photos --classes nowhere.txt --out a.csv": "--classes: [Errno 2]",
     "photos --classes a,b --out a.csv --alpha 0.1": "--alpha: names alone give no p-values",
     f"{SHOTS} --out a.csv --corrections there.csv": "names no file that is there",
-    f"{SHOTS} --out a.csv --sort-into photos/more": "holds other files",
+    f"{SHOTS} --out a.csv --sort-into photos/more": "is no new or empty folder",
     f"{SHOTS} --out a.xlsx": f"--out: .xlsx files need pandas and openpyxl: {sys.executable} -m pip install",
 }
 
