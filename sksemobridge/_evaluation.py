@@ -28,11 +28,17 @@ from ._utils.validation import listed, validate_embeddings
 MOST_FOLDS, MOST_SHOTS = 10, 1000
 # Below this probability, a label is more likely wrong than right.
 DOUBTFUL = 0.5
+# With fewer shots of a class, a left-out shot takes a large part of what the classifier and `LogisticRegression` know of the
+# class, but nothing from its name. A comparison would favour the names.
+FEWEST_COMPARED = 4
 
 
 @dataclass(frozen=True, eq=False)
 class ShotEvaluation:
     """The result of `evaluate_shots`. `str()` of it is a short summary.
+
+    The summary compares the accuracies only if the median class has at least four shots. With fewer, they say little about
+    which one is best for other images.
 
     Attributes
     ----------
@@ -62,13 +68,17 @@ class ShotEvaluation:
 
     def __str__(self) -> str:
         counts = listed([f"{label} {n}" for label, n in zip(self.classes, self.n_shots)], 10)
-        of = "class" if len(self.classes) == 1 else "classes"
-        lines = [f"{_shots(self.n_shots.sum())} of {len(self.classes)} {of}: {counts}"]
+        noun = "class" if len(self.classes) == 1 else "classes"
+        lines = [f"{_shots(self.n_shots.sum())} of {len(self.classes)} {noun}: {counts}"]
         if not math.isnan(self.accuracy):
-            others = {"names alone": self.names_accuracy, "LogisticRegression": self.logistic_accuracy}
-            compared = [f"{name} {value:.1%}" for name, value in others.items() if not math.isnan(value)]
-            beside = f" ({', '.join(compared)})" if compared else ""
-            lines.append(f"Held-out shots predicted right: {self.accuracy:.1%}{beside}")
+            n_held_out = np.isfinite(self.held_out_proba).all(axis=1).sum()
+            n_right = round(self.accuracy * n_held_out)
+            line = f"Held-out shots predicted right: {n_right} of {n_held_out}, {self.accuracy:.1%}"
+            rivals = {"names alone": self.names_accuracy, "LogisticRegression": self.logistic_accuracy}
+            compared = [f"{name} {value:.1%}" for name, value in rivals.items() if not math.isnan(value)]
+            if compared and np.median(self.n_shots) >= FEWEST_COMPARED:
+                line += f" ({', '.join(compared)})"
+            lines.append(line)
         if self.mixed_up is not None:
             one, other, n = self.mixed_up
             lines.append(f"Most often mixed up: {one} and {other} ({_shots(n)})")
@@ -110,7 +120,7 @@ def evaluate_shots(
     >>> images, labels = emoji.images[:60:3], emoji.target_names[emoji.target[:60:3]]
     >>> print(evaluate_shots(make_semobridge_pipeline("mini", "bundled"), images, labels))
     20 shots of 3 classes: arrow 7, bird 8, building 5
-    Held-out shots predicted right: 100.0% (names alone 100.0%, LogisticRegression 100.0%)
+    Held-out shots predicted right: 20 of 20, 100.0% (names alone 100.0%, LogisticRegression 100.0%)
     0 shots with a doubtful label
     """
     estimator = best_of(estimator)
@@ -130,9 +140,9 @@ def evaluate_shots(
 
 def evaluate_fitted(fitted, X, y, groups=None):
     """The evaluation of a classifier that was fitted to these shots, with `store_held_out=True`."""
-    careful = fitted
+    label_proba = fitted.label_proba_
     if fitted.label_noise == 0:
-        careful = clone(fitted).set_params(label_noise="auto").fit(X, y, groups=groups)
+        label_proba = clone(fitted).set_params(label_noise="auto").fit(X, y, groups=groups).label_proba_
     classes, held_out, memory = fitted.classes_, fitted.held_out_proba_, fitted._fitted.memory
     codes = np.searchsorted(classes, column_or_1d(np.asarray(y)).astype(classes.dtype))
     unit = l2_normalize(to_numpy(validate_embeddings(fitted, X, reset=False)))
@@ -141,8 +151,7 @@ def evaluate_fitted(fitted, X, y, groups=None):
     by_names = np.nan
     if fitted.text_embeddings_ is not None:
         by_names = _mean((unit[known] @ fitted.text_embeddings_.T).argmax(axis=1) == truth)
-    right = careful.label_proba_
-    order = np.argsort(right, kind="stable")
+    order = np.argsort(label_proba, kind="stable")
     return ShotEvaluation(
         classes=classes,
         n_shots=np.bincount(codes, minlength=len(classes)),
@@ -151,8 +160,8 @@ def evaluate_fitted(fitted, X, y, groups=None):
         logistic_accuracy=_cross_validated(unit, codes, memory.grouped_shots.group[memory.shot_of_row]),
         mixed_up=_mixed_up(classes, truth, predicted),
         held_out_proba=held_out,
-        label_proba=right,
-        doubtful=order[right[order] < DOUBTFUL],
+        label_proba=label_proba,
+        doubtful=order[label_proba[order] < DOUBTFUL],
     )
 
 
@@ -174,9 +183,9 @@ def _cross_validated(X, codes, images):
     """Cross-validated accuracy of `LogisticRegression`. Copies of an image `(n,)` are in one fold."""
     rows = evenly_spaced(len(codes), MOST_SHOTS)
     X, codes, images = X[rows], codes[rows], images[rows]
-    of_classes = np.bincount(codes[np.unique(images, return_index=True)[1]])
-    n_folds = min(MOST_FOLDS, of_classes.max())
-    if n_folds < 2 or np.count_nonzero(of_classes) < 2:
+    n_images = np.bincount(codes[np.unique(images, return_index=True)[1]])
+    n_folds = min(MOST_FOLDS, n_images.max())
+    if n_folds < 2 or np.count_nonzero(n_images) < 2:
         return np.nan
     folds = StratifiedGroupKFold(n_folds, shuffle=True, random_state=0)
     right = np.zeros(len(codes))

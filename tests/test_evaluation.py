@@ -135,10 +135,23 @@ def test_the_summary_says_all_in_four_lines(pipeline, embedded):
     evaluation = evaluate_shots(pipeline[-1], *embedded)
     classes, accuracy, mixed_up, doubtful = str(evaluation).splitlines()
     assert "7 classes: bird" in classes
-    assert f"{evaluation.accuracy:.1%} (names alone {evaluation.names_accuracy:.1%}, " in accuracy
+    n_right = round(84 * evaluation.accuracy)
+    assert (
+        f": {n_right} of 84, {evaluation.accuracy:.1%} (names alone {evaluation.names_accuracy:.1%}, "
+        in accuracy
+    )
     assert f"LogisticRegression {evaluation.logistic_accuracy:.1%}" in accuracy
     assert f"({evaluation.mixed_up[2]} shot" in mixed_up
     assert doubtful.startswith(f"{len(evaluation.doubtful)} shot")
+
+
+@pytest.mark.parametrize(("per_class", "is_compared"), [(1, False), (3, False), (4, True)])
+def test_the_accuracies_are_compared_from_four_shots_of_a_class(per_class, is_compared, pipeline, embedded):
+    X, y = embedded
+    rows = np.concatenate([np.flatnonzero(y == name)[:per_class] for name in CLASSES])
+    summary = str(evaluate_shots(pipeline[-1], X[rows], y[rows]))
+    assert f" of {len(rows)}, " in summary
+    assert ("names alone" in summary) == ("LogisticRegression" in summary) == is_compared
 
 
 def test_a_search_is_taken(pipeline, embedded):
