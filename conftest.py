@@ -1,13 +1,14 @@
 """Run the code blocks of README.md and docs/ as they stand, each page in an empty folder of its own."""
 
 import os
+import re
 from contextlib import ExitStack, chdir
 from importlib.util import find_spec
 from tempfile import TemporaryDirectory
 from unittest import mock
 
 import pytest
-from sybil import Sybil
+from sybil import Region, Sybil
 from sybil.parsers.myst import PythonCodeBlockParser, SkipParser
 
 # Several workers with a thread for each core wait for each other. NumPy and torch read this when they are imported.
@@ -39,6 +40,23 @@ def one_cache_for_all(monkeypatch, embeddings_folder):
         monkeypatch.setitem(encoder.__init__.__kwdefaults__, "cache", embeddings_folder)
 
 
+def figures_in_prose(document):
+    """Figures that a page marks as `67 %<!-- printed -->`, each checked after the blocks above it."""
+    for match in re.finditer(r"(\d+(?:\.(\d+))?)( %)?<!-- printed -->", document.text):
+        yield Region(match.start(), match.end(), match, check_figure)
+
+
+def check_figure(example):
+    """A message if no block has printed the figure. The last digit may differ by one from machine to machine."""
+    figure, decimals, percent = example.parsed.groups()
+    printed = "\n".join(example.namespace["_printed"])
+    values = [float(number) for number in re.findall(r"-?\d+(?:\.\d+)?", printed)]
+    values += [100 * value for value in values if percent]
+    unit = 10.0 ** -len(decimals or "")
+    if not any(abs(round(value, len(decimals or "")) - float(figure)) <= 1.01 * unit for value in values):
+        return f"the blocks above do not print {figure}{percent or ''}, but:\n{printed}"
+
+
 def set_up(namespace):
     """An empty folder to work in; no block gets a name that its page does not define."""
     import matplotlib
@@ -50,6 +68,13 @@ def set_up(namespace):
     # Which a page may lower.
     undo.enter_context(mock.patch.object(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS))
     undo.enter_context(chdir(undo.enter_context(TemporaryDirectory())))
+    printed = namespace["_printed"] = []
+
+    def print_and_keep(*values, **options):
+        printed.append(" ".join(map(str, values)))
+        print(*values, **options)
+
+    namespace["print"] = print_and_keep
     # For comments that skip the next block where a package is not installed.
     namespace["missing"] = lambda *packages: any(find_spec(package) is None for package in packages)
 
@@ -62,7 +87,7 @@ def tear_down(namespace):
 
 
 pytest_collect_file = Sybil(
-    parsers=[PythonCodeBlockParser(), SkipParser()],
+    parsers=[PythonCodeBlockParser(), SkipParser(), figures_in_prose],
     patterns=["README.md", "docs/*.md"],
     setup=set_up,
     teardown=tear_down,
