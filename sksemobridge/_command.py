@@ -58,7 +58,8 @@ def main(argv=None):
         except UsageError as error:
             parser.exit(2, f"sksemobridge label: {error}\n")
         except ModelLoadError as error:
-            say(f"{error}\nFor a trial, use --model mini. It needs no download, but knows only drawn icons.")
+            trial = "For a trial, use --model mini. It needs no download, but knows only drawn icons."
+            say(f"{error}\n{trial}" if error.is_download else str(error))
             return 3
         except OSError as error:
             say(f"sksemobridge label: {error}")

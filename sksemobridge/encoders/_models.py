@@ -15,7 +15,7 @@ from torchvision.transforms import Compose
 from .._utils.threads import on_all_cores, threads_for
 from ._pictures import check_size
 from ._source import arguments_for_loading, cannot_load, load_tokenizer, read_config
-from ._towers import copy_with, cut_context, read_image_projection, read_text_projection, without_projection
+from ._towers import copy_of_modules, read_image_projection, read_text_projection, without_projection
 
 # An image tower of fewer parameters is small. Towers of released models have more, that of the bundled one 2.2 million.
 SMALL_TOWER = 5_000_000
@@ -120,15 +120,18 @@ class LoadedModel:
             return model.encode_image(inputs, normalize=False).float()
 
     def _copy_in_bf16(self):
-        tower = copy.deepcopy(self.model.visual).to(torch.bfloat16)
-        return copy_with(self.model, _modules={"visual": tower})
+        model = copy_of_modules(self.model)
+        model.visual = copy.deepcopy(self.model.visual).to(torch.bfloat16)
+        return model
 
     def embed_tokens(self, tokens, precision, *, project=True):
         """Embeddings `(n, D)` of tokens `(n, context_length)` in the joint space, in float32, not normalised.
 
         With `project=False` those before the projection, `(n, d)`; `NoProjectionError` if the tower has none.
         """
-        model, tokens = cut_context(self.model if project else without_projection(self.model), tokens)
+        model = self.model
+        if not project:
+            model = self._once("model without projection", lambda: without_projection(self.model))
         limit = threads_for(tokens.numel() * _n_weights(self.model))
         with limit, torch.inference_mode(), autocast(precision, self.device):
             return model.encode_text(tokens.to(self.device), normalize=False).float()

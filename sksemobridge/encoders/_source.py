@@ -1,15 +1,12 @@
 """Find a model: by open_clip's name and tag, in a checkpoint, in a folder or on a hub."""
 
-import difflib
 import hashlib
 import os
 import re
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
-from urllib.request import getproxies
 
 BUNDLED_NAME = "mini"
 BUNDLED_TAG = "bundled"
@@ -29,12 +26,13 @@ _WEIGHTS = [
     "open_clip_pytorch_model.safetensors",
     "open_clip_pytorch_model.bin",
 ]
-# Of these, a tokenizer has one or more.
-_TOKENIZER_FILES = ["tokenizer.json", "vocab.json", "vocab.txt", "spiece.model", "sentencepiece.bpe.model"]
 
 
 class ModelLoadError(RuntimeError):
     """A CLIP model or its weights are missing. The message says what to do."""
+
+    # Whether the model exists, and was not downloaded.
+    is_download = False
 
 
 class NoProjectionError(RuntimeError):
@@ -115,17 +113,12 @@ def _digest(path, state):
 
 
 def arguments_for_loading(source, config):
-    """Model name and options for `open_clip.create_model`. They name the files of earlier downloads, if there are any.
-
-    `ConnectionError` if files must be downloaded and the hub does not answer.
-    """
+    """Model name and options for `open_clip.create_model`. They name the files of earlier downloads, if there are any."""
     tag, options = source.tag, {"pretrained": source.pretrained}
-    if text_tower := (config.get("text_cfg") or {}).get("hf_model_name"):
-        _find_on_this_machine(text_tower, ["config.json"])
     # The place of a tag on the hub ends with a file, or with a slash where the file has a usual name.
     repository, _, file = tag.get("hf_hub", "").rpartition("/")
     files = [f"{os.path.splitext(file)[0]}.safetensors", file] if file else _WEIGHTS
-    if kept := _find_on_this_machine(repository, files):
+    if kept := _downloaded(repository, files):
         # open_clip knows the preprocessing of a tag, and not that of a file.
         options = {"pretrained": kept, "force_preprocess_cfg": tag}
     # If only the tag asks for QuickGELU, as OpenAI's do, open_clip itself would build the model with GELU, and warn.
@@ -138,40 +131,19 @@ def _name_on_this_machine(source):
     if source.name.startswith(_HUB):
         repository = source.name[len(_HUB) :]
         # A tag needs no configuration. So the weights of a repository may be on this machine without it.
-        has_config = _find_on_this_machine(repository, ["open_clip_config.json"])
-        if has_config and (weights := _find_on_this_machine(repository, _WEIGHTS)):
+        has_config = _downloaded(repository, ["open_clip_config.json"])
+        if has_config and (weights := _downloaded(repository, _WEIGHTS)):
             return f"{_LOCAL}{Path(weights).parent}"
     return source.name
 
 
-def _find_on_this_machine(repository, files):
-    """The first of some files that is on this machine; None if it must be downloaded.
+def _downloaded(repository, files):
+    """The first of some files of a hub that is on this machine, or None."""
+    from huggingface_hub import try_to_load_from_cache
 
-    `ConnectionError` if the hub does not answer then.
-    """
-    from huggingface_hub import constants, try_to_load_from_cache
-    from huggingface_hub.utils import get_session
-
-    # A configuration may name a folder instead of a repository.
-    if not repository or os.path.isdir(repository):
-        return None
-    for file in files:
-        kept = try_to_load_from_cache(repository, file)
-        # For a file that the hub does not have, it is an object, not a path.
-        if isinstance(kept, str):
-            return kept
-    missing = f"{repository!r} is not in {constants.HF_HUB_CACHE!r}."
-    if constants.HF_HUB_OFFLINE:
-        raise ConnectionError(f"HF_HUB_OFFLINE is set, and {missing}")
-    try:
-        # huggingface_hub itself would try for a minute or two, with some fifty lines of log.
-        get_session().head(constants.ENDPOINT, timeout=5)
-    # It uses requests or httpx, each with errors of its own.
-    except Exception as error:
-        way = " through the proxy that is set" if getproxies().keys() & {"https", "all"} else ""
-        # The traceback would have a hundred lines of the client.
-        raise ConnectionError(f"{constants.ENDPOINT} does not answer{way} ({error}), and {missing}") from None
-    return None
+    # For a file that the hub does not have, it is an object, not a path.
+    kept = (try_to_load_from_cache(repository, file) for file in files if repository)
+    return next((path for path in kept if isinstance(path, str)), None)
 
 
 def read_config(source):
@@ -183,40 +155,16 @@ def read_config(source):
     except Exception as error:
         raise cannot_load(source, error) from error
     if config is None:
-        models = open_clip.list_models()
-        name = _as_open_clip(source.name)
-        hint = _close(source.name, models)
-        if name in models:
-            tag = open_clip.list_pretrained_tags_by_model(name)[0]
-            hint = f" It is {name!r} in open_clip, for example with pretrained={tag!r}."
-        raise ModelLoadError(
-            f"open_clip knows no model {source.name!r}.{hint} open_clip.list_models() lists all."
-        )
+        raise ModelLoadError(f"open_clip knows no model {source.name!r}. open_clip.list_models() lists all.")
     if "embed_dim" not in config:
         raise ModelLoadError(f"The configuration of the model {source} has no 'embed_dim'.")
     if source.pretrained is not None and not source.files and not source.tag:
-        tags = open_clip.list_pretrained_tags_by_model(source.name)
-        known = f"Tags of this model: {', '.join(tags)}." if tags else "open_clip has no weights for it."
+        tags = ", ".join(open_clip.list_pretrained_tags_by_model(source.name))
+        known = f"Tags of this model: {tags}." if tags else "open_clip has no weights for it."
         raise ModelLoadError(
-            f"pretrained={source.pretrained!r} is neither a tag of the model {source.name!r} nor a file."
-            f"{_close(source.pretrained, tags)} {known}"
+            f"pretrained={source.pretrained!r} is neither a tag of the model {source.name!r} nor a file. {known}"
         )
     return config
-
-
-def _as_open_clip(name):
-    """The name in open_clip of a model of transformers, such as `openai/clip-vit-base-patch32`, or None."""
-    found = re.search(r"(siglip2?)?-?(base|large|huge)-patch(\d+)", name)
-    if not found:
-        return None
-    kind, size, patch = found.groups()
-    return f"ViT-{size[0].upper()}-{patch}" + (f"-SigLIP{kind[6:]}" if kind else "")
-
-
-def _close(word, possible):
-    by_lower = {name.lower(): name for name in possible}
-    matches = difflib.get_close_matches(word.lower(), by_lower, n=3)
-    return f" Did you mean {' or '.join(repr(by_lower[match]) for match in matches)}?" if matches else ""
 
 
 def cannot_load(source, error):
@@ -230,10 +178,12 @@ def cannot_load(source, error):
         remedy = (
             f"The first use downloads the weights. {_KEPT} Without network, run open_clip.create_model({source}) "
             "on a machine that has one and copy that folder, or give the path of a checkpoint or a 'local-dir:' folder. "
-            f"model_name={BUNDLED_NAME!r}, pretrained={BUNDLED_TAG!r} needs no download."
+            f"For a trial, model_name={BUNDLED_NAME!r}, pretrained={BUNDLED_TAG!r} needs no download."
         )
     reason = str(error).strip() or type(error).__name__
-    return ModelLoadError(f"The model {source} could not be loaded: {reason}\n{remedy}")
+    problem = ModelLoadError(f"The model {source} could not be loaded: {reason}\n{remedy}")
+    problem.is_download = not source.files
+    return problem
 
 
 def load_tokenizer(source, config):
@@ -241,19 +191,13 @@ def load_tokenizer(source, config):
     import open_clip
 
     repository = (config.get("text_cfg") or {}).get("hf_tokenizer_name")
-    is_on_hub = repository and not source.name.startswith(_LOCAL)
     try:
-        if is_on_hub and _find_on_this_machine(repository, _TOKENIZER_FILES):
-            with suppress(Exception):
-                return open_clip.get_tokenizer(source.name, local_files_only=True)
-            # An interrupted download, or another version of transformers, left a part only. Can the hub give the rest?
-            _find_on_this_machine(repository, [])
         # For a model of a hub, open_clip would ask the hub for the configuration. An earlier download has it too.
         return open_clip.get_tokenizer(source.name if repository else _name_on_this_machine(source))
     except Exception as error:
         if find_spec("transformers") is None:
             remedy = "This tokenizer needs the package transformers: pip install transformers."
-        elif not is_on_hub:
+        elif repository is None or source.name.startswith(_LOCAL):
             remedy = "A model folder holds the files of its tokenizer too, for example tokenizer.json."
         else:
             remedy = (

@@ -1,4 +1,4 @@
-"""The towers of open_clip's models: their last linear layers, and text towers without it or with a shorter context.
+"""The last linear layers of the towers of open_clip's models, and text towers without it.
 
 The joint embedding of a text is `eos @ W + b_W`, that of an image `f @ W_image + b_image`. No model is changed.
 """
@@ -6,7 +6,6 @@ The joint embedding of a text is `eos @ W + b_W`, that of an image `f @ W_image 
 import copy
 from functools import reduce
 
-import torch
 from torch import nn
 
 from ._source import NoProjectionError
@@ -46,53 +45,20 @@ def without_projection(model):
 
     The copy shares all weights with `model`. `NoProjectionError` if there is no such layer.
     """
-    tower, name = _find_text_projection(model)
+    _find_text_projection(model)
+    bare = copy_of_modules(model)
+    tower, name = _find_text_projection(bare)
     projection = getattr(tower, name)
-    if isinstance(projection, nn.Parameter):
-        bare_tower = copy_with(tower, _parameters={name: None})
-    elif isinstance(projection, nn.Sequential):
-        bare_tower = copy_with(tower, _modules={name: projection[:-1]})
+    if isinstance(projection, nn.Sequential):
+        setattr(tower, name, projection[:-1])
     else:
-        bare_tower = copy_with(tower, _modules={name: nn.Identity() if name == "proj" else None})
-    return _with_text_tower(model, bare_tower)
+        setattr(tower, name, nn.Identity() if name == "proj" else None)
+    return bare
 
 
-def cut_context(model, tokens):
-    """A model and tokens that end with the longest text. They are faster, and give the same embeddings.
-
-    If attention is causal and the embedding is read at the end-of-text token, the padding behind that has no influence.
-    Other text towers are not cut. The result is a shallow copy: `model` stays as it is.
-    """
-    tower, prefix = (model.text, "") if hasattr(model, "text") else (model, "text_")
-    mask = getattr(tower, "attn_mask", None)
-    pooling = getattr(tower, f"{prefix}pool_type", None)
-    if mask is None or getattr(tower, "cls_emb", None) is not None or pooling not in ("argmax", "eos"):
-        return model, tokens
-    if not torch.equal(mask, torch.full_like(mask, -torch.inf).triu(1)):
-        return model, tokens
-    # The first of the highest ids, or the first end-of-text: where the tower reads the embedding.
-    marks = tokens if pooling == "argmax" else (tokens == getattr(tower, f"{prefix}eos_id")).int()
-    length = int(marks.argmax(dim=1).max()) + 1
-    short_tower = copy_with(
-        tower,
-        _parameters={"positional_embedding": tower.positional_embedding[:length]},
-        _buffers={"attn_mask": mask[:length, :length]},
-    )
-    return _with_text_tower(model, short_tower), tokens[:, :length]
-
-
-def copy_with(module, **changes):
-    """A copy of a module with some other `_parameters`, `_buffers` or `_modules`. It shares all others."""
-    clone = copy.copy(module)
-    for kind, parts in changes.items():
-        # copy.copy shares the dictionaries. A change in place would change the module, too.
-        setattr(clone, kind, {**getattr(module, kind), **parts})
-    return clone
-
-
-def _with_text_tower(model, tower):
-    # In OpenAI's architecture the model itself is the text tower. In all others it is `model.text`.
-    return copy_with(model, _modules={"text": tower}) if hasattr(model, "text") else tower
+def copy_of_modules(model):
+    """A copy of a model that may be changed. It shares all weights with `model`."""
+    return copy.deepcopy(model, {id(weights): weights for weights in [*model.parameters(), *model.buffers()]})
 
 
 def _find_text_projection(model):

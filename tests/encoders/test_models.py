@@ -12,7 +12,6 @@ import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from unittest.mock import Mock
 
 import huggingface_hub
 import numpy as np
@@ -32,7 +31,6 @@ from sksemobridge.encoders import (
     _models,
     clear_model_cache,
 )
-from sksemobridge.encoders._source import find_source, load_tokenizer
 
 from ..encoder_helpers import get_model, randomise, read_model, small_config, some_pictures, write_model
 
@@ -183,15 +181,12 @@ def test_a_file_in_the_working_directory_does_not_hide_a_tag(downloaded, tmp_pat
 @pytest.mark.parametrize(
     ("model_name", "pretrained", "message"),
     [
-        ("vit-b16", "openai", "knows no model 'vit-b16'. Did you mean .*'ViT-B-16'"),
-        # Names of transformers.
+        ("vit-b16", "openai", "knows no model 'vit-b16'. open_clip.list_models"),
         (
-            "openai/clip-vit-base-patch32",
-            "openai",
-            "no model 'openai/clip-vit-base-patch32'. It is 'ViT-B-32' in open_clip, .* pretrained='openai'",
+            "ViT-B-16",
+            "openia",
+            "neither a tag of the model 'ViT-B-16' nor a file. Tags of this model: openai, ",
         ),
-        ("google/siglip-base-patch16-224", "openai", "It is 'ViT-B-16-SigLIP' .* pretrained='webli'"),
-        ("ViT-B-16", "openia", "Did you mean 'openai'. Tags of this model: openai, "),
         ("ViT-B-16", None, "'ViT-B-16' needs weights"),
         ("ViT-B-16", "", "'ViT-B-16' needs weights"),
         ("mini", "openai", "model_name='mini' with pretrained='bundled'"),
@@ -206,52 +201,14 @@ def test_what_names_no_model_is_answered_with_what_there_is(model_name, pretrain
         get_model(model_name, pretrained)
 
 
-@pytest.mark.parametrize(
-    ("proxy", "offline", "reason"),
-    [
-        (None, False, r"127.0.0.1:\d+ does not answer \("),
-        ("http://me:secret@127.0.0.1:9", False, r"does not answer through the proxy that is set \("),
-        (None, True, "HF_HUB_OFFLINE is set"),
-    ],
-)
-def test_a_hub_that_does_not_answer_is_one_error_that_names_attempt_and_remedy(
-    hub, set_hub, loads, proxy, offline, reason, monkeypatch
-):
-    if proxy:
-        monkeypatch.setenv("HTTPS_PROXY", proxy)
-    set_hub("HF_HUB_OFFLINE", offline)
-    for name, pretrained in (("ViT-B-16", "openai"), ("hf-hub:some/model", None)):
-        with pytest.raises(ModelLoadError, match=reason) as caught:
-            get_model(name, pretrained)
-        for part in (name, "HF_HOME", "open_clip.create_model", "'bundled'"):
-            assert part in str(caught.value)
-        assert "secret" not in str(caught.value)
-    assert loads == []
-    assert hub.n_calls == (0 if offline else 2)
-
-
-@pytest.mark.parametrize("offline", [False, True])
-@pytest.mark.parametrize(
-    ("architecture", "part"),
-    [("ViT-B-16-SigLIP", "hf_tokenizer_name"), ("roberta-ViT-B-32", "hf_model_name")],
-)
-def test_parts_of_a_checkpoint_that_are_on_a_hub_are_the_same_error(
-    architecture, part, offline, hub, set_hub, tmp_path, monkeypatch
-):
-    config = open_clip.get_model_config(architecture)
-    repository, checkpoint = config["text_cfg"][part], tmp_path / "checkpoint.pt"
-    checkpoint.touch()
-    if part == "hf_tokenizer_name":
-        # Loads, unlike the other, whose text tower is described on the hub.
-        config = small_config(architecture)
-        monkeypatch.setitem(open_clip.factory._MODEL_CONFIGS, architecture, config)
-        torch.save(open_clip.create_model(architecture, load_weights=False).state_dict(), checkpoint)
-    set_hub("HF_HUB_OFFLINE", offline)
-    reason = "HF_HUB_OFFLINE is set" if offline else f"{hub.address} does not answer"
-    with pytest.raises(ModelLoadError, match=f"{reason}.*{repository!r} is not in") as caught:
-        CLIPTextEncoder(architecture, checkpoint).transform(["a cat"])
-    assert ("tokenizer" in str(caught.value)) == (part == "hf_tokenizer_name")
-    assert hub.n_calls == (0 if offline else 1)
+@pytest.mark.parametrize(("name", "pretrained"), [("ViT-B-16", "openai"), ("hf-hub:some/model", None)])
+def test_without_a_network_the_error_names_attempt_and_remedy(hub, set_hub, name, pretrained):
+    set_hub("HF_HUB_OFFLINE", True)
+    with pytest.raises(ModelLoadError, match="could not be loaded") as caught:
+        get_model(name, pretrained)
+    for part in (name, "HF_HOME", "open_clip.create_model", "'bundled'"):
+        assert part in str(caught.value)
+    assert hub.n_calls == 0
 
 
 @pytest.mark.parametrize("offline", [False, True])
@@ -268,18 +225,19 @@ def test_what_is_kept_needs_no_hub(hub, downloaded, set_hub, offline):
     assert hub.n_calls == 0
 
 
-def test_a_hub_model_whose_weights_are_missing_is_not_made_up(hub, loads):
+def test_a_hub_model_whose_weights_are_missing_is_not_made_up(hub, set_hub):
     write_model(hub.folder("some/model"), small_config("ViT-B-16"), weights=False)
+    set_hub("HF_HUB_OFFLINE", True)
     with pytest.raises(ModelLoadError, match="hf-hub:some/model"):
         get_model("hf-hub:some/model")
-    assert loads == []
 
 
-def test_weights_that_a_tag_has_left_without_a_configuration_are_no_hub_model(hub, downloaded):
+def test_weights_that_a_tag_has_left_without_a_configuration_are_no_hub_model(hub, set_hub, downloaded):
     openai = hub.cache / "models--timm--vit_base_patch16_clip_224.openai" / "snapshots" / "abc"
     (openai / "open_clip_config.json").unlink()
     assert get_model("ViT-B-16", "openai").embed_dim == downloaded.text_projection.shape[1]
-    with pytest.raises(ModelLoadError, match="does not answer"):
+    set_hub("HF_HUB_OFFLINE", True)
+    with pytest.raises(ModelLoadError, match="could not be loaded"):
         get_model("hf-hub:timm/vit_base_patch16_clip_224.openai")
 
 
@@ -315,26 +273,6 @@ def test_a_missing_tokenizer_does_not_keep_images_from_being_embedded(tmp_path):
     assert CLIPImageEncoder(name).transform(some_pictures(2)).shape == (2, config["embed_dim"])
     with pytest.raises(ModelLoadError, match="tokenizer"):
         CLIPTextEncoder(name).transform(["a cat"])
-
-
-@pytest.mark.parametrize("answers", [False, True])
-def test_a_tokenizer_of_which_a_part_is_kept_is_downloaded(hub, monkeypatch, answers):
-    def get_tokenizer(name, local_files_only=False):
-        if local_files_only:
-            raise OSError("a file is missing")
-        return "whole"
-
-    monkeypatch.setattr(open_clip, "get_tokenizer", get_tokenizer)
-    folder = hub.folder("some/tokenizer")
-    folder.mkdir(parents=True)
-    (folder / "vocab.json").touch()
-    arguments = find_source("ViT-B-16", "openai"), {"text_cfg": {"hf_tokenizer_name": "some/tokenizer"}}
-    if answers:
-        monkeypatch.setattr("huggingface_hub.utils.get_session", Mock())
-        assert load_tokenizer(*arguments) == "whole"
-    else:
-        with pytest.raises(ModelLoadError, match="does not answer"):
-            load_tokenizer(*arguments)
 
 
 # The registry

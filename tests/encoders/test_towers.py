@@ -1,4 +1,4 @@
-"""The last layers of towers, and a text tower without its own or with a shorter context."""
+"""The last layers of towers, and a text tower without its own."""
 
 from functools import partial
 from types import SimpleNamespace
@@ -10,7 +10,7 @@ import torch
 from numpy.testing import assert_allclose
 
 from sksemobridge.encoders import CLIPTextEncoder, NoProjectionError, clear_model_cache
-from sksemobridge.encoders._towers import cut_context, read_text_projection, without_projection
+from sksemobridge.encoders._towers import read_text_projection, without_projection
 
 from ..encoder_helpers import BUNDLED, randomise, read_model, small_config, write_model
 from ..versions import needs
@@ -101,26 +101,6 @@ def test_embeddings_before_the_projection_and_the_projection_give_the_joint_ones
     assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
     ours = {value.data_ptr() for value in bare.parameters()}
     assert ours < {value.data_ptr() for value in model.parameters()}
-
-
-CUT = {"ViT-B-16", "RN50", "MobileCLIP-B", "mini", "reads at an id"}
-
-
-def test_the_context_is_cut_only_where_this_changes_nothing(model, request):
-    tokens = some_tokens(model, n=8)[:5]
-    end = int(tokens.argmax(dim=1).max()) + 1
-    assert end < tokens.shape[1]
-    state = {name: value.clone() for name, value in model.state_dict().items()}
-    for whole in (model, without_projection(model)):
-        short, cut = cut_context(whole, tokens)
-        expected = whole.encode_text(tokens, normalize=False)
-        if request.node.callspec.params["model"] in CUT:
-            assert cut.shape == (5, end)
-            torch.testing.assert_close(short.encode_text(cut, normalize=False), expected)
-        else:
-            assert short is whole
-            assert cut is tokens
-    assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
 
 
 def test_a_hugging_face_tower_without_projection_says_so(models):
