@@ -214,12 +214,14 @@ def test_a_file_that_holds_no_classifier_is_refused_and_runs_nothing(label, kind
     assert not Path("ran").exists()
 
 
-@pytest.mark.parametrize("model", ["no-such-model", "local-dir:no-such-model"])
-def test_a_model_that_cannot_be_had_is_no_wrong_use(label, model):
+@pytest.mark.parametrize("model", ["no-such-model", "local-dir:no-such-model", "hf-hub:no/no-such-model"])
+def test_a_model_that_cannot_be_had_is_no_wrong_use(label, model, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     status, said = label(f"photos --shots shots --out a.csv --model {model}")
     assert status == 3
     assert "no-such-model" in said
-    assert "--model mini" in said
+    # Another model is a way out where this one cannot be downloaded, not where it does not exist.
+    assert ("--model mini" in said) == model.startswith("hf-hub:")
     assert "usage:" not in said
 
 
