@@ -5,7 +5,6 @@ import sqlite3
 import threading
 import zlib
 from contextlib import closing, nullcontext, suppress
-from numbers import Real
 from pathlib import Path
 
 import numpy as np
@@ -18,22 +17,24 @@ _FILE = "embeddings.sqlite3"
 _PAGE_BYTES = 512
 # How long SQLite waits for another writer. A batch is written in far less.
 _WAIT_SECONDS = 30
-# How long a call waits for its turn. If it waits in vain, the process that has the turn has probably stopped.
-_TURN_SECONDS = 600
-# From a damaged file, SQLite may return values of other types than were stored.
-_DAMAGE = (sqlite3.Error, ValueError, TypeError, OverflowError)
-# Reading and writing also raise these, if the disk is full or the system has no locks.
-_FAILURES = (*_DAMAGE, OSError, NotImplementedError)
-# Codes of SQLite for a file that is not damaged, but in use by others, or not ours to write.
-_REFUSALS = sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN
+# A call that waits for its turn says so after the first time. After the second, the process that has the turn has
+# probably stopped.
+_SAY_SECONDS, _TURN_SECONDS = 5, 30
+# Reading and writing also raise the last two, if the disk is full or the system has no locks.
+_FAILURES = sqlite3.Error, ValueError, TypeError, OverflowError, OSError, NotImplementedError
+# Codes of SQLite for a file that is not broken, but in use by others, not ours to write, or on a full or bad disk.
+_REFUSALS = {
+    *(sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN),
+    *(sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR),
+}
 
 
 class EmbeddingCache:
     """A folder in which encoders with `cache=directory` keep embeddings.
 
     Several processes may use it at once. Their batches are computed in turns, so two GPUs need two folders. The folder
-    must be on a local disk. A crash loses only what was being written. Damaged embeddings are found by checksums, and
-    computed again.
+    must be on a local disk. A crash loses only what was being written. Each embedding has a checksum: one that is
+    damaged is computed again. A broken file is set aside.
 
     Parameters
     ----------
@@ -59,12 +60,10 @@ class EmbeddingCache:
         self.directory = _as_path(directory)
 
     def __len__(self) -> int:
-        """Number of embeddings. If the file is damaged, it is 0, with a warning."""
-        try:
-            return self._use(_count)
-        except _DAMAGE as error:
-            _warn(self.directory, f"is damaged ({error}), so nothing is found in it; clear() empties it.")
-            return 0
+        """Number of embeddings. In a broken file it is 0."""
+        return self._use(
+            lambda connection: connection.execute("SELECT count(*) FROM embeddings").fetchone()[0]
+        )
 
     def size(self) -> int:
         """Return the number of bytes on disk."""
@@ -78,50 +77,28 @@ class EmbeddingCache:
         OSError
             If another process writes for too long, or the cache may not be written.
         """
-        self.prune(0)
 
-    def prune(self, max_bytes: int) -> None:
-        """Remove the oldest embeddings until the rest takes at most `max_bytes` on disk.
+        def empty(connection):
+            with connection:
+                connection.execute("DELETE FROM embeddings")
+            connection.execute("VACUUM")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
-        Parameters
-        ----------
-        max_bytes : int
-            An empty cache takes about 2 kB.
+        self._use(empty)
 
-        Raises
-        ------
-        ValueError
-            If `max_bytes` is no number, or below zero.
-        OSError
-            If another process writes for too long, or the cache may not be written.
-
-        Warns
-        -----
-        RuntimeWarning
-            If all embeddings were removed, because the file is damaged, or the disk is too full to write it again.
-        """
-        # A comparison with NaN is false, so nothing would be removed. A comparison with text would fail later.
-        if not isinstance(max_bytes, Real) or not max_bytes >= 0:
-            raise ValueError(f"max_bytes must be a number of bytes, at least 0; got {max_bytes!r}.")
-        try:
-            self._use(_prune, max_bytes)
-        except _DAMAGE as error:
-            for path in self.directory.glob(f"{_FILE}*"):
-                path.unlink(missing_ok=True)
-            if max_bytes:
-                _warn(self.directory, f"cannot be written anew ({error}), so all of it was dropped.")
-
-    def _use(self, function, *args):
-        """Call `function(connection, *args)`; 0 without a file. An OSError if the file is in use, or not ours to write."""
+    def _use(self, function):
+        """`function(connection)`; 0 without a file. A broken one is set aside. It is an OSError if it cannot be used."""
         path = self.directory / _FILE
-        if not path.exists():
+        inode = _inode(path)
+        if inode is None:
             return 0
         try:
             with closing(_connect(path)) as connection:
-                return function(connection, *args)
+                return function(connection)
         except sqlite3.Error as error:
-            if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _REFUSALS:
-                raise
+            if _is_broken(error):
+                _set_aside(path, inode)
+                return 0
             raise OSError(
                 f"The cache in {str(self.directory)!r} cannot be used now: {error}. Another process is writing to it, or you "
                 "may not write to it."
@@ -136,10 +113,6 @@ def _as_path(directory):
         return Path(directory).expanduser()
     except RuntimeError as error:
         raise ValueError(f"cache={os.fspath(directory)!r} names no directory: {error}") from error
-
-
-def _warn(directory, problem):
-    warn_caller(f"The cache in {str(directory)!r} {problem}", RuntimeWarning)
 
 
 def _connect(path):
@@ -157,7 +130,6 @@ def _connect(path):
             connection.execute("PRAGMA synchronous = NORMAL")
             # In pages. By default, SQLite would copy the journal into the file every 0.5 MB.
             connection.execute("PRAGMA wal_autocheckpoint = 8192")
-            # The oldest embeddings have the lowest row numbers. `prune` drops them first.
             columns = "key BLOB PRIMARY KEY, embedding BLOB NOT NULL"
             connection.execute(f"CREATE TABLE IF NOT EXISTS embeddings ({columns})")
         except BaseException:
@@ -166,23 +138,23 @@ def _connect(path):
     return connection
 
 
-def _count(connection):
-    return connection.execute("SELECT count(*) FROM embeddings").fetchone()[0]
+def _is_broken(error):
+    # The code of a few errors of Python's own is missing.
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_BUSY) & 0xFF
+    return isinstance(error, sqlite3.Error) and code not in _REFUSALS
 
 
-def _prune(connection, max_bytes):
-    if (problem := connection.execute("PRAGMA integrity_check").fetchone()[0]) != "ok":
-        raise sqlite3.DatabaseError(problem)
-    oldest = "SELECT rowid FROM embeddings ORDER BY rowid LIMIT ?"
-    while n := _count(connection):
-        size = connection.execute("PRAGMA page_count").fetchone()[0] * _PAGE_BYTES
-        if size <= max_bytes:
-            break
-        with connection:
-            n_oldest = max(1, int(n * (1 - max_bytes / size)))
-            connection.execute(f"DELETE FROM embeddings WHERE rowid IN ({oldest})", (n_oldest,))
-        connection.execute("VACUUM")
-    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+def _set_aside(path, inode):
+    """Rename a broken file, unless another process has done so, and drop its journal."""
+    with FileLock(path.with_name("embeddings.open.lock"), timeout=_WAIT_SECONDS):
+        if inode == _inode(path):
+            path.replace(path.with_name(f"{path.name}.broken"))
+            for journal in ("-wal", "-shm"):
+                path.with_name(path.name + journal).unlink(missing_ok=True)
+
+
+def _inode(path):
+    return path.stat().st_ino if path.exists() else None
 
 
 def _checksum(key, embedding):
@@ -193,50 +165,58 @@ def _checksum(key, embedding):
 class CacheSession:
     """The cache of one call. Threads may share it. Without a directory it keeps nothing and finds nothing.
 
-    After a failure (a full disk, a directory that cannot be written, a broken file) the call goes on without the cache,
-    and warns once at the end. A damaged embedding counts as missing.
+    After a failure (a full disk, a directory that cannot be written) the call goes on without the cache. It begins a new file
+    in place of a broken one. A warning at the end says either. A damaged embedding counts as missing.
     """
 
     def __init__(self, directory):
         self.active = directory is not None
-        self._directory = _as_path(directory) if self.active else None
+        self._path = _as_path(directory) / _FILE if self.active else None
         self._lock = threading.Lock()
-        self._connection = self._error = None
-        self._damaged = set()
-        self._wait_seconds = _TURN_SECONDS
+        self._connection = self._inode = self._problem = None
+        self._may_wait = True
 
     def __enter__(self):
-        self._connection = self._try(lambda: _connect(self._directory / _FILE))
+        self._try(lambda: None)
         return self
 
     def __exit__(self, kind, value, traceback):
-        if self._connection is not None:
-            with suppress(sqlite3.Error):
-                self._connection.close()
-        problem = f"is damaged; {len(self._damaged)} embeddings were computed anew."
-        if self._error:
-            problem = f"cannot be used ({self._error}); went on without it."
-        if kind is None and (self._error or self._damaged):
-            _warn(self._directory, f"{problem} EmbeddingCache(directory).clear() empties it.")
+        self._close()
+        if kind is None and self._problem:
+            warn_caller(f"The cache in {str(self._path.parent)!r} {self._problem}.", RuntimeWarning)
 
     def _try(self, function):
-        """`function()`; None without a directory, and from the first failure on."""
-        if self.active:
+        """`function()` with a connection; None without a directory, and from the first failure on."""
+        while self.active:
             try:
+                if self._connection is None:
+                    self._inode = _inode(self._path)
+                    self._connection = _connect(self._path)
                 return function()
             except _FAILURES as error:
-                self.active, self._error = False, error
+                try:
+                    if self._problem or not _is_broken(error):
+                        raise
+                    self._problem = f"was broken ({error}); it was set aside, and a new one begun"
+                    self._close()
+                    _set_aside(self._path, self._inode)
+                except _FAILURES as last:
+                    self._problem = f"cannot be used ({last}); went on without it"
+                    self.active = False
         return None
+
+    def _close(self):
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(sqlite3.Error):
+                connection.close()
 
     def get(self, key):
         """The embedding under a key, or `None`."""
         statement = "SELECT embedding FROM embeddings WHERE key = ?"
         with self._lock:
             row = self._try(lambda: self._connection.execute(statement, (key,)).fetchone())
-        if row is None:
-            return None
-        if not isinstance(row[0], bytes) or row[0][:4] != _checksum(key, row[0][4:]):
-            self._damaged.add(key)
+        if row is None or not isinstance(row[0], bytes) or row[0][:4] != _checksum(key, row[0][4:]):
             return None
         return np.frombuffer(row[0], dtype="<f4", offset=4)
 
@@ -254,13 +234,17 @@ class CacheSession:
 
     def turn(self):
         """A context in which no other process embeds. There, one looks up what is still missing, and computes it."""
-        return self._try(self._wait) or nullcontext()
+        return (self._try(self._wait) if self._may_wait else None) or nullcontext()
 
     def _wait(self):
-        turn = FileLock(self._directory / "embeddings.lock")
-        try:
-            # A process that embeds batch after batch is without its turn only for some milliseconds.
-            return turn.acquire(timeout=self._wait_seconds, poll_interval=0.002)
-        except Timeout:
-            # The next batches of this call do not wait.
-            self._wait_seconds = 0
+        turn, name = FileLock(self._path.with_name("embeddings.lock")), repr(str(self._path.parent))
+        # A process that embeds batch after batch is without its turn only for some milliseconds.
+        with suppress(Timeout):
+            return turn.acquire(timeout=_SAY_SECONDS, poll_interval=0.002)
+        warn_caller(f"Waiting for another process that embeds with the cache in {name}.")
+        with suppress(Timeout):
+            return turn.acquire(timeout=_TURN_SECONDS - _SAY_SECONDS, poll_interval=0.002)
+        warn_caller(f"Went on, since the other process that embeds with the cache in {name} does not.")
+        # Neither for the next turns nor to write. What cannot be written is not kept.
+        self._may_wait = False
+        self._connection.execute("PRAGMA busy_timeout = 0")

@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
@@ -42,8 +43,8 @@ def paths(tmp_path):
 @pytest.fixture
 def impatient(monkeypatch):
     """Other processes are waited for no longer than a moment."""
-    for name in ("_WAIT_SECONDS", "_TURN_SECONDS"):
-        monkeypatch.setattr(f"sksemobridge.encoders._cache.{name}", 0.1)
+    for name, seconds in (("_WAIT_SECONDS", 0.1), ("_SAY_SECONDS", 0.1), ("_TURN_SECONDS", 0.2)):
+        monkeypatch.setattr(f"sksemobridge.encoders._cache.{name}", seconds)
 
 
 class FullDisk(sqlite3.Connection):
@@ -59,19 +60,6 @@ class NotShared(sqlite3.Connection):
 
     def execute(self, statement, *values):
         return super().execute(statement.replace("= WAL", "= DELETE"), *values)
-
-
-class NotWrittenAnew(sqlite3.Connection):
-    """A database that cannot be written anew, for want of room or another reason of SQLite's."""
-
-    reason = sqlite3.SQLITE_FULL
-
-    def execute(self, statement, *values):
-        if statement == "VACUUM":
-            error = sqlite3.OperationalError("database or disk is full")
-            error.sqlite_errorcode = self.reason
-            raise error
-        return super().execute(statement, *values)
 
 
 def connect_as(kind, monkeypatch):
@@ -169,8 +157,6 @@ def test_what_was_embedded_before_an_error_is_kept(encoder, paths, directory):
     ("break_it", "reason"),
     [
         (lambda path, _: (shutil.rmtree(path.parent), path.parent.touch()), ""),
-        (lambda path, _: path.write_bytes(b"x" * 10_000), "not a database"),
-        (lambda path, _: os.truncate(path, 2000), ""),
         (
             lambda _, patch: patch.setattr(os, "makedirs", Mock(side_effect=PermissionError("refused"))),
             "refused",
@@ -178,7 +164,7 @@ def test_what_was_embedded_before_an_error_is_kept(encoder, paths, directory):
         (lambda _, patch: connect_as(FullDisk, patch), "disk is full"),
         (lambda _, patch: connect_as(NotShared, patch), "name a directory on a local disk"),
     ],
-    ids=["file in place of directory", "no database", "cut off", "refused", "full disk", "not shared"],
+    ids=["file in place of directory", "refused", "full disk", "not shared"],
 )
 def test_a_cache_that_cannot_be_used_gives_one_warning_and_goes_on(
     encoder, paths, directory, break_it, reason, monkeypatch
@@ -220,23 +206,6 @@ def test_a_cache_can_be_cleared_while_it_is_in_use(directory):
     assert cache.size() < 3_000
 
 
-def test_a_cache_can_be_pruned_and_the_newest_stay(directory):
-    some, values = keys(5000), rows(5000, 128)
-    with CacheSession(directory) as session:
-        for start in range(0, 5000, 500):
-            session.put(some[start : start + 500], values[start : start + 500])
-    cache = EmbeddingCache(directory)
-    before = cache.size()
-    cache.prune(before)
-    assert len(cache) == 5000
-    cache.prune(before // 2)
-    assert 2000 < len(cache) < 2600
-    assert cache.size() <= before // 2
-    with CacheSession(directory) as session:
-        assert session.get(some[0]) is None
-        assert_array_equal(session.get(some[-1]), values[-1])
-
-
 def test_several_may_write_at_once_to_a_cache_that_none_has_made(directory):
     together = threading.Barrier(4)
 
@@ -273,40 +242,60 @@ def test_several_may_write_at_once_to_a_cache_that_none_has_made(directory):
     ],
     ids=["cut", "no checksum", "text", "bit", "of another key"],
 )
-def test_a_damaged_embedding_is_noticed_and_computed_anew(encoder, paths, directory, damage):
+def test_a_damaged_embedding_is_noticed_and_computed_anew(encoder, paths, directory, damage, passes):
     expected = encoder.transform(paths)
     with database(directory) as connection, connection:
         connection.create_function("damaged", 2, damage)
         last = "(SELECT embedding FROM embeddings WHERE rowid = 6)"
         connection.execute(f"UPDATE embeddings SET embedding = damaged(embedding, {last}) WHERE rowid < 3")
-    with pytest.warns(RuntimeWarning, match="is damaged; 2 embeddings were computed anew"):
-        found = encoder.transform(paths)
+    found = encoder.transform(paths)
+    assert sum(passes) == 6 + 2
     assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
     assert_array_equal(encoder.transform(paths), found)
+    assert sum(passes) == 6 + 2
 
 
-def test_damaged_pages_give_no_error_and_no_wrong_row(directory):
-    some, values = fill(directory, 300, 16)
-    path = directory / "embeddings.sqlite3"
-    content = path.read_bytes()
-    path.write_bytes(content[:4096] + bytes(len(content) - 4096))
-    with pytest.warns(RuntimeWarning, match="cannot be used"), CacheSession(directory) as cache:
-        assert all(cache.get(key) is None for key in some)
-    EmbeddingCache(directory).clear()
+BREAK = {
+    "no database": lambda path: path.write_bytes(b"x" * 10_000),
+    "cut off": lambda path: os.truncate(path, 2000),
+    "zeros": lambda path: path.write_bytes(path.read_bytes()[:4096] + bytes(path.stat().st_size - 4096)),
+    "of another program": lambda path: (path.unlink(), other_database(path)),
+}
+
+
+def other_database(path):
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE embeddings (something INT)")
+
+
+@pytest.mark.parametrize("name", BREAK)
+def test_a_broken_file_is_set_aside_with_one_warning_and_made_anew(encoder, paths, directory, name):
     fill(directory, 300, 16)
-    with CacheSession(directory) as cache:
-        assert_array_equal(cache.get(some[-1]), values[-1])
+    expected = encoder.transform(paths)
+    path = directory / "embeddings.sqlite3"
+    BREAK[name](path)
+    with pytest.warns(
+        RuntimeWarning, match=r"was broken .*; it was set aside, and a new one begun"
+    ) as caught:
+        assert_allclose(encoder.transform(paths), expected, atol=1e-5)
+    assert len(caught) == 1
+    assert path.with_name(f"{path.name}.broken").exists()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert_allclose(encoder.transform(paths), expected, atol=1e-5)
+    assert len(EmbeddingCache(directory)) == 6
 
 
-def test_on_a_full_disk_a_cache_can_be_emptied(directory, monkeypatch):
-    fill(directory, 100)
-    connect_as(NotWrittenAnew, monkeypatch)
-    with pytest.warns(RuntimeWarning, match="disk is full.*all of it was dropped"):
-        EmbeddingCache(directory).prune(4000)
-    assert EmbeddingCache(directory).size() == 0
-    fill(directory, 100)
-    EmbeddingCache(directory).clear()
-    assert EmbeddingCache(directory).size() == 0
+@pytest.mark.filterwarnings("ignore:The cache in:RuntimeWarning")
+def test_who_finds_that_another_has_set_the_file_aside_uses_the_new_one(directory):
+    fill(directory, 300, 16)
+    with CacheSession(directory) as first, CacheSession(directory) as second:
+        BREAK["no database"](directory / "embeddings.sqlite3")
+        for session in (first, second):
+            assert all(session.get(key) is None for key in keys(300)[3:])
+            session.put(keys(3), rows(3))
+        assert_array_equal(first.get(keys(3)[2]), rows(3)[2])
+    assert len(EmbeddingCache(directory)) == 3
 
 
 @pytest.mark.parametrize("use", [len, EmbeddingCache.clear])
@@ -320,31 +309,12 @@ def test_using_it_beside_a_writer_that_does_not_end_says_so(directory, impatient
     assert len(EmbeddingCache(directory)) == 3
 
 
-@pytest.mark.parametrize("content", [b"no database" * 1000, b"SQLite format 3\0" * 1000])
-def test_in_a_file_that_is_no_database_nothing_is_counted_and_the_reason_said(directory, content):
-    directory.mkdir()
-    (directory / "embeddings.sqlite3").write_bytes(content)
-    with pytest.warns(RuntimeWarning, match=r"is damaged \(.*\), so nothing is found in it"):
-        assert len(EmbeddingCache(directory)) == 0
-
-
-@pytest.mark.parametrize("max_bytes", [-1, None, "9000", np.nan])
-def test_a_limit_that_is_none_drops_nothing(directory, max_bytes):
+@pytest.mark.parametrize("use", [len, EmbeddingCache.clear])
+def test_a_broken_file_holds_nothing(directory, use):
     fill(directory)
-    with pytest.raises(ValueError, match="max_bytes must be a number of bytes, at least 0"):
-        EmbeddingCache(directory).prune(max_bytes)
-    assert len(EmbeddingCache(directory)) == 3
-
-
-@pytest.mark.parametrize(
-    "code", [sqlite3.SQLITE_BUSY_SNAPSHOT, sqlite3.SQLITE_READONLY_DBMOVED, sqlite3.SQLITE_LOCKED]
-)
-def test_what_others_hold_or_may_not_be_written_is_not_dropped(directory, monkeypatch, code):
-    fill(directory)
-    connect_as(type("Refused", (NotWrittenAnew,), {"reason": code}), monkeypatch)
-    with pytest.raises(OSError, match="cannot be used now"):
-        EmbeddingCache(directory).prune(100)
-    assert (directory / "embeddings.sqlite3").exists()
+    BREAK["no database"](directory / "embeddings.sqlite3")
+    assert not use(EmbeddingCache(directory))
+    assert len(EmbeddingCache(directory)) == 0
 
 
 def test_a_directory_in_the_home_of_the_user(tmp_path, monkeypatch):
@@ -394,10 +364,27 @@ def test_a_killed_process_gives_its_turn_up(directory, holder):
         assert lock.is_locked
 
 
-def test_a_process_that_does_not_go_on_is_not_waited_for_for_ever(directory, holder, impatient):
-    with CacheSession(directory) as cache:
-        for key, row in zip(keys(2), rows(2)):
-            with cache.turn():
-                cache.put([key], row[None])
-        assert not cache._wait_seconds
-    assert len(EmbeddingCache(directory)) == 2
+def test_a_process_that_does_not_go_on_is_not_waited_for_for_ever(
+    encoder, paths, directory, holder, impatient
+):
+    with (
+        pytest.warns(UserWarning, match="Waiting for another process that embeds with the cache in"),
+        pytest.warns(UserWarning, match="Went on, since the other process"),
+    ):
+        embeddings = encoder.set_params(batch_size=2).transform(paths)
+    assert_allclose(embeddings, encoder.set_params(cache=None).transform(paths), atol=1e-5)
+    assert len(EmbeddingCache(directory)) == 6
+
+
+def test_a_process_that_stopped_while_it_wrote_is_not_waited_for_either(
+    encoder, paths, directory, holder, impatient
+):
+    with closing(sqlite3.connect(directory / "embeddings.sqlite3")) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        with (
+            pytest.warns(UserWarning, match="Waiting for another process"),
+            pytest.warns(UserWarning, match="Went on"),
+            pytest.warns(RuntimeWarning, match="cannot be used .*locked"),
+        ):
+            embeddings = encoder.transform(paths)
+    assert_allclose(embeddings, encoder.set_params(cache=None).transform(paths), atol=1e-5)
