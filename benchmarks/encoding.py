@@ -1,8 +1,7 @@
-"""Speed, memory and cache of the image encoder.
+"""Speed of the image encoder.
 
     python benchmarks/encoding.py
     python benchmarks/encoding.py --device cuda --n-jobs -1
-    python benchmarks/encoding.py --only speed
     python benchmarks/encoding.py --only models
     python benchmarks/encoding.py --only pieces
 
@@ -26,20 +25,16 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 from safetensors.torch import save_file
 from sklearn.datasets import load_sample_images
-from sklearn.model_selection import GridSearchCV
-from timing import alternate, cpu_timed, peak_memory, timed
+from timing import alternate, cpu_timed, timed
 
-from sksemobridge import PaperBlend, SeMoBridgeClassifier, ZeroShotClassifier, make_semobridge_pipeline
+from sksemobridge import SeMoBridgeClassifier, ZeroShotClassifier
 from sksemobridge.datasets import load_emoji, load_vocabulary
-from sksemobridge.encoders import CLIPImageEncoder, CLIPTextEncoder, EmbeddingCache, clear_model_cache
-from sksemobridge.encoders._cache import CacheSession
-from sksemobridge.encoders._pictures import fetch, picture_digest
+from sksemobridge.encoders import CLIPImageEncoder, CLIPTextEncoder, clear_model_cache
 
 MODEL = "ViT-B-32"
 BATCH_SIZE = 64
 N_PHOTOS = 500
 N_LARGE = 32
-N_PATHS = 10_000
 # Whose size and speed are compared, and on how many pictures.
 MODELS = ["RN50", "ViT-B-32", "ViT-B-32-256", "ViT-B-16", "ViT-B-16-SigLIP", "ViT-L-14"]
 N_OF_MODELS = 16
@@ -76,24 +71,12 @@ def write_photos(folder, n, rng, size=(500, 375), enlarge_to=None, grain=0):
     return paths
 
 
-def write_copies(paths, folder, n):
-    """Write files that differ but show the same pictures: a JPEG ignores the bytes after its end."""
-    folder.mkdir(exist_ok=True)
-    contents = [Path(path).read_bytes() for path in paths]
-    copies = [folder / f"{i:05d}.jpg" for i in range(n)]
-    for i, copy in enumerate(copies):
-        copy.write_bytes(contents[i % len(contents)] + i.to_bytes(4, "big"))
-    return [str(copy) for copy in copies]
-
-
-def write_random_model(folder, architecture=MODEL, text_layers=1, vision_layers=None):
-    """Write a folder with a model of open_clip with random weights; None keeps the layers of a tower."""
+def write_random_model(folder, architecture=MODEL, text_layers=1):
+    """Write a folder with a model of open_clip with random weights; None keeps the layers of the text tower."""
     folder.mkdir(parents=True, exist_ok=True)
     config = open_clip.get_model_config(architecture)
     if text_layers:
         config["text_cfg"]["layers"] = text_layers
-    if vision_layers:
-        config["vision_cfg"]["layers"] = vision_layers
     (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": config, "preprocess_cfg": {}}))
     torch.manual_seed(0)
     model = open_clip.create_model(f"local-dir:{folder}", load_weights=False)
@@ -102,57 +85,6 @@ def write_random_model(folder, architecture=MODEL, text_layers=1, vision_layers=
         folder / "open_clip_model.safetensors",
     )
     return f"local-dir:{folder}"
-
-
-# Cache
-
-
-def cache_size(folder):
-    """Report the bytes on disk for each byte of embeddings. `transform` fills the cache in batches."""
-    rng = np.random.default_rng(0)
-    for width in (128, 512, 768):
-        for n in (100, 1000, 10_000):
-            directory = folder / f"{width} x {n}"
-            embeddings = rng.normal(size=(n, width)).astype(np.float32)
-            with CacheSession(directory) as cache:
-                for start in range(0, n, BATCH_SIZE):
-                    batch = embeddings[start : start + BATCH_SIZE]
-                    cache.put([rng.bytes(32) for _ in batch], batch)
-            ratio = EmbeddingCache(directory).size() / embeddings.nbytes
-            report(f"size on disk / size of the arrays, {n} x {width}", f"{ratio:.3f}", "<= 1.3")
-
-
-def cache_hits(folder, paths):
-    """Report what a second run takes for each image, beyond reading and hashing the files."""
-    encoder = CLIPImageEncoder("mini", "bundled", cache=folder)
-    hits, reads = alternate(
-        lambda: encoder.transform(paths), lambda: [picture_digest(fetch(path)) for path in paths]
-    ).min(axis=0)
-    milliseconds = 1000 * (hits - reads) / len(paths)
-    report(f"a hit beyond reading and hashing, ms ({len(paths)} images)", f"{milliseconds:.3f}", "< 0.2")
-
-
-def cache_search(folder, paths):
-    """Report how many of 100 images a search of 5 folds and 4 candidates embeds: without a cache, at first and again."""
-    model = CLIPImageEncoder("mini", "bundled", device="cpu")._model().model
-    encode_image, counts = model.encode_image, []
-
-    def counting(batch, normalize=False):
-        counts.append(len(batch))
-        return encode_image(batch, normalize=normalize)
-
-    model.encode_image = counting
-    y = np.array(["china", "flower", "garden", "roof"])[np.arange(100) % 4]
-    grid = {"semobridgeclassifier__blend__alpha": [0.5, 1, 2, 4]}
-    for name, cache, wanted in (("no cache", None, ""), ("first", folder, "100"), ("second", folder, "0")):
-        pipeline = make_semobridge_pipeline(
-            "mini", "bundled", blend=PaperBlend(), encoder_params={"cache": cache, "device": "cpu"}
-        )
-        counts.clear()
-        search = GridSearchCV(pipeline, grid, cv=5)
-        seconds, _ = timed(search.fit, np.array(paths[:100], dtype=object), y)
-        report(f"search, {name} run ({seconds:.1f} s): images embedded", str(sum(counts)), wanted)
-    del model.encode_image
 
 
 # Speed
@@ -289,70 +221,32 @@ def pieces(name, repeats=5):
         )
 
 
-# Memory and manners
-
-
-def embed(name, folder, n, device, n_jobs):
-    """Embed the first `n` pictures of a folder."""
-    paths = sorted(str(path) for path in Path(folder).glob("*.jpg"))[:n]
-    encoder = CLIPImageEncoder(name, device=device, n_jobs=n_jobs, batch_size=BATCH_SIZE)
-    encoder.transform(paths)
-
-
-def memory(name, folder, device, n_jobs):
-    """Report the peak memory of many paths beyond that of the loaded model."""
-    for n, wanted in ((1000, ""), (N_PATHS, "< 1.5")):
-        warm_up = (name, folder, 1, device, n_jobs)
-        n_bytes, _ = peak_memory(embed, name, folder, n, device, n_jobs, warm_up=warm_up)
-        report(f"peak memory beyond the loaded model, {n} paths, GB", f"{n_bytes / 1e9:.2f}", wanted)
-
-
-def order_and_batches(name, paths, device):
-    encoder = CLIPImageEncoder(name, device=device, precision="fp32", batch_size=BATCH_SIZE)
-    wanted = encoder.transform(paths)
-    scale = np.abs(wanted).max()
-    backwards = encoder.transform(paths[::-1])[::-1]
-    small = encoder.set_params(batch_size=7).transform(paths)
-    report(
-        "largest difference by order, of the largest value", f"{np.abs(backwards - wanted).max() / scale:.1e}"
-    )
-    report("largest difference by batch size", f"{np.abs(small - wanted).max() / scale:.1e}")
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--n-jobs", type=int, default=None)
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--only", choices=["cache", "speed", "memory", "models", "pieces"])
+    parser.add_argument("--only", choices=["speed", "models", "pieces"], default="speed")
     args = parser.parse_args()
     # open_clip tells that the weights are random, which is meant.
     logging.disable(logging.WARNING)
     rng = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
-        photos = write_photos(folder / "photos", N_PHOTOS, rng)
-        if args.only in (None, "cache"):
-            cache_size(folder)
-            cache_hits(folder / "hits", photos)
-            cache_search(folder / "search", photos)
-        if args.only in (None, "speed"):
+        if args.only == "pieces":
+            pieces(write_random_model(folder / "model"))
+        if args.only == "models":
+            compare_models(
+                folder / "models", write_photos(folder / "photos", 1 + N_OF_MODELS, rng), args.device
+            )
+        if args.only == "speed":
             name = write_random_model(folder / "model")
+            photos = write_photos(folder / "photos", N_PHOTOS, rng)
             throughput(name, photos, args.device, args.n_jobs, args.rounds)
             for kind, grain in (("smooth", 0), ("grainy", 6)):
                 large = write_photos(folder / kind, N_LARGE, rng, (400, 300), (4000, 3000), grain)
                 large_photos(name, kind, large, args.device)
             precisions(args.device)
-        if args.only == "pieces":
-            pieces(write_random_model(folder / "model"))
-        if args.only == "models":
-            compare_models(folder / "models", photos, args.device)
-        if args.only in (None, "memory"):
-            # One layer of the vision transformer: the pictures that are in memory are those of all twelve.
-            name = write_random_model(folder / "small", vision_layers=1)
-            order_and_batches(name, photos[:100], args.device)
-            write_copies(photos, folder / "copies", N_PATHS)
-            memory(name, folder / "copies", args.device, args.n_jobs)
 
 
 if __name__ == "__main__":

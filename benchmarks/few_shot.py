@@ -1,211 +1,246 @@
 """Compare few-shot methods on the same embeddings: accuracy, log loss, calibration error and times.
 
-    python benchmarks/few_shot.py [TASK ...]
-    python benchmarks/few_shot.py --tasks FOLDER
+    python benchmarks/few_shot.py
+    python benchmarks/few_shot.py --tasks FILE.npz ...
 
-The first form adds rows to `benchmarks/few_shot_results.csv`, and writes `benchmarks_few_shot.md` and
-`images/few_shot_*.png` into the current folder (`--docs`) from all rows of that file. The second form adds rows to `few_shot_tasks.csv` in the
-current folder and prints tables. Rows that a file has are not computed again, so that an interrupted run goes on where
-it was. `--redo METHOD` computes the rows of a method anew; `--report-only` computes nothing.
+Without files, the tasks are the bundled pictures and scikit-learn's digits through the bundled model. `make_task.py` makes files
+of folders, and of the data sets of the paper; beside results on the latter, the accuracies that the paper reports are printed.
 
-TASK is `emoji` or `emoji-finer` (bundled pictures), `digits` (scikit-learn), `fashion-mnist` (Debian's package
-`dataset-fashion-mnist`), or one of your own: `folder:PATH` (a sub-folder for each class), `torchvision:NAME` (its test
-set, found in or downloaded to `--data`), `npz:FILE` (arrays `images (n, D)`, `labels (n,)`, `class_names (C,)` and
-perhaps `text (C, D)`; the text projection is taken as the identity). Without TASK all are run that need no network.
-
-FOLDER holds such files. Their draws are the seeds 2000 to 2004, 2000 and 2001 where there are 150 classes or more; a
-class needs two images beyond its shots, and a task 80 % of its classes.
-
-Draws: `default_rng(seed)`, for each class in order `permutation(flatnonzero(y == c))[:k]` are the shots, all other
-images the queries. Protocol `defaults` is each method as it comes. Protocol `tuned` chooses parameters by
-cross-validation on the shots (three folds, two for two shots), from two shots on. Every fit has one thread.
+Draws have the seeds 2000 to 2004 (with 150 classes or more, 2000 and 2001). A class is used if it has two images more than
+shots, and a task if 80 % of its classes are used. Files with parts ("train", "val", "test") have five draws of all classes. Each
+fit has one thread. Rows are added to `--results`, and those that are there are not computed again, so that an interrupted run
+goes on. `--redo METHOD` computes the rows of a method again. `--report-only` computes nothing.
 """
 
-import argparse
-import json
-import os
 import sys
 import warnings
-from itertools import product, zip_longest
 from pathlib import Path
 
-import few_shot_report
 import joblib
 import numpy as np
+import pandas as pd
 import tasks
-from few_shot_methods import METHODS, NAMES, n_folds
+from few_shot_methods import METHODS, NAMES, OURS, TRAINED_TUNED, TUNED, WITHOUT_TEXT, ZERO_SHOT, methods_for
 from results import Results
+from scipy.stats import t as student
 from sklearn.metrics import log_loss
-from sklearn.model_selection import GridSearchCV, StratifiedKFold
-from sklearn.neighbors import NearestCentroid
+from tasks import shots_in_words, table
 from timing import timed
 
-from sksemobridge import SeMoBridgeClassifier
-
-HERE = Path(__file__).parent
-PROTOCOLS = ("defaults", "tuned")
-KEY = ("model", "task", "method", "protocol", "shots", "seed")
-VALUES = (
-    "classes",
-    "queries",
-    "accuracy",
-    "log_loss",
-    "calibration_error",
-    "fit_seconds",
-    "predict_seconds",
-    "chosen",
-)
+KEY = ("model", "task", "method", "shots", "seed")
+VALUES = ("classes", "queries", "accuracy", "log_loss", "calibration_error", "fit_seconds", "predict_seconds")
+# Decimals, and how a measure is called.
+MEASURES = {"accuracy": (1, "Accuracy in percent"), "log_loss": (3, "Log loss in nats")}
+# How `published.csv` names the methods that are compared with the paper's accuracies.
+PUBLISHED = {ZERO_SHOT: "CLIP zero-shot", TUNED: "SeMoBridge", TRAINED_TUNED: "SeMoBridge-T"}
 
 
 def measure(estimator, task, shots, queries):
-    """Fit on the shots, predict the queries: the measured columns of a row."""
+    """Fit on the shots, and predict the queries: the measured columns of a row."""
     X, y = task.X[queries], task.y[queries]
     fit_seconds, _ = timed(estimator.fit, task.X[shots], task.y[shots])
-    predict_seconds, predicted = timed(estimator.predict, X)
-    row = {
-        "classes": len(estimator.classes_),
-        "queries": len(queries),
-        "accuracy": f"{np.mean(predicted == y):.6f}",
-        "log_loss": "",
-        "calibration_error": "",
-        "fit_seconds": f"{fit_seconds:.5f}",
-        "predict_seconds": f"{predict_seconds:.5f}",
-        "chosen": "",
-    }
-    probability = probabilities(estimator, X)
-    if probability is not None:
-        row["log_loss"] = f"{log_loss(y, probability, labels=estimator.classes_):.6f}"
-        right = estimator.classes_[probability.argmax(axis=1)] == y
-        error = tasks.expected_calibration_error(probability.max(axis=1), right)
-        row["calibration_error"] = f"{error:.6f}"
-    return row
-
-
-def probabilities(estimator, X):
-    """`predict_proba`, or None where there is none: never of `SVC`, of `NearestCentroid` not from single shots."""
-    try:
-        return estimator.predict_proba(X)
-    except AttributeError:
-        return None
-    except ValueError:
-        if isinstance(getattr(estimator, "named_steps", {}).get("model"), NearestCentroid):
-            return None
-        raise
+    predict_seconds, p = timed(estimator.predict_proba, X)
+    if hasattr(estimator, "named_steps") and not estimator[-1].n_iter_.all():
+        raise RuntimeError("LogisticRegression stopped before its first step: its tolerance is too large.")
+    right = estimator.classes_[p.argmax(axis=1)] == y
+    error = tasks.expected_calibration_error(p.max(axis=1), right)
+    loss = log_loss(y, p, labels=estimator.classes_)
+    values = len(estimator.classes_), len(queries), right.mean(), loss, error, fit_seconds, predict_seconds
+    return dict(zip(VALUES, (*values[:2], *(f"{value:.6f}" for value in values[2:]))))
 
 
 def one_draw(task, k, seed, wanted):
-    """Rows of the wanted `(method, protocol)` pairs on one draw of the shots."""
+    """Rows of the wanted methods on one draw of the shots."""
     shots, queries = task.draw(k, seed)
     texts, rows = None, []
     with warnings.catch_warnings():
-        # Names without text, too few neighbours, searches that stop early: known, and the same in every draw.
+        # Names without text, searches that stop early: known, and the same in every draw.
         warnings.simplefilter("ignore")
         if task.text_encoder is not None:
-            # What a process computes once, the class texts and the pseudo-inverse, is left out of the times.
-            ready = SeMoBridgeClassifier(task.text_encoder, prompts=task.prompts)
-            texts = ready.fit(task.X[shots], task.y[shots]).text_embeddings_
-        for name, protocol in wanted:
-            method = METHODS[name]
-            estimator = method.build(task, texts)
-            if protocol == "tuned":
-                folds = StratifiedKFold(n_folds(k))
-                estimator = GridSearchCV(estimator, method.grid(task), cv=folds)
-            row = measure(estimator, task, shots, queries)
-            if protocol == "tuned":
-                chosen = {name.split("__")[-1]: value for name, value in estimator.best_params_.items()}
-                row["chosen"] = json.dumps(chosen, default=lambda value: "text", sort_keys=True)
-            rows.append(dict(zip(KEY, (task.model, task.name, name, protocol, k, seed))) | row)
+            # The class texts and the pseudo-inverse, which a process computes once, are left out of the times.
+            texts = METHODS[OURS](task, None).fit(task.X[shots], task.y[shots]).text_embeddings_
+        for name in wanted:
+            row = measure(METHODS[name](task, texts), task, shots, queries)
+            rows.append(dict(zip(KEY, (task.model, task.name, name, k, seed))) | row)
     return rows
 
 
-def missing(results, task, k, seed, names, protocols):
-    """The `(method, protocol)` pairs of a draw that are not in the results yet."""
-    drawn = task.draw(k, seed)
-    if drawn is None:
-        return []
-    n_classes = len(np.unique(task.y[drawn[0]]))
-    has_text = task.text_encoder is not None
-    return [
-        (name, protocol)
-        for name, protocol in product(names, protocols)
-        if METHODS[name].can(protocol, k, n_classes, has_text)
-        and (task.model, task.name, name, protocol, k, seed) not in results
-    ]
+def run(all_tasks, results, args):
+    """Add all rows that are missing, the first draw of everything first."""
+    jobs = []
+    for task in all_tasks:
+        names = [name for name in args.methods if name in methods_for(task)]
+        for number, seed in enumerate(task.seeds(args.draws)):
+            for k in args.shots:
+                wanted = [name for name in names if (task.model, task.name, name, k, seed) not in results]
+                if wanted and task.draw(k, seed) is not None:
+                    jobs.append((number, task, k, seed, wanted))
+    jobs.sort(key=lambda job: job[0])
+    print(f"{len(jobs)} draws to go", file=sys.stderr)
+    with joblib.parallel_config("loky", n_jobs=args.jobs, inner_max_num_threads=1):
+        calls = (joblib.delayed(one_draw)(*job) for _, *job in jobs)
+        for done, rows in enumerate(joblib.Parallel(return_as="generator_unordered")(calls), start=1):
+            for row in rows:
+                results.append(row)
+            print(f"\r{done} of {len(jobs)}", end="", file=sys.stderr)
 
 
-def run(seeds_of, results, shots, names, protocols, n_jobs):
-    """Add all rows that are missing, the first draw of everything first: it tells what the others will take.
+# Tables
 
-    `seeds_of` are pairs of a task and the seeds of its draws.
-    """
-    rounds = []
-    for seeds in zip_longest(*(seeds for _, seeds in seeds_of)):
-        cells = [
-            (task, k, seed) for (task, _), seed in zip(seeds_of, seeds) if seed is not None for k in shots
+
+def report(frame):
+    """Markdown: all methods on all tasks, those with class texts and those without apart."""
+    with_text = frame.groupby(["model", "task"]).method.transform(lambda names: ZERO_SHOT in set(names))
+    parts = [published(frame)]
+    for title, group in (
+        ("Tasks with class texts", frame[with_text]),
+        ("Tasks without class texts", frame[~with_text]),
+    ):
+        if group.empty:
+            continue
+        ours = OURS if (group.method == OURS).any() else WITHOUT_TEXT
+        parts += [f"## {title}", tasks_table(group)]
+        for value, (digits, title) in MEASURES.items():
+            parts += [f"### {title}: mean over the tasks ± standard error of the draws"]
+            parts += [means_by_shots(part, value, digits) for part in same_tasks(group)]
+            if (group.method == ours).any() and group.method.nunique() > 1:
+                parts += [
+                    f"### {title}: {ours} minus each",
+                    "Mean paired difference over tasks and draws ± its standard error. In brackets: the number of tasks with a "
+                    "win, and with a loss: the 95 % interval over the draws lies on one side of zero.",
+                    *(differences_by_shots(part, value, digits, ours) for part in same_tasks(group)),
+                ]
+        parts += ["### Probabilities and times", quality_table(group)]
+        for (model, task), of_task in group.groupby(["model", "task"], sort=False):
+            parts += [f"### {task} ({model}): accuracy in percent", means_by_shots(of_task, "accuracy", 1)]
+    return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def same_tasks(frame):
+    """Rows of all tasks, with the numbers of shots that each of them has; and those of the tasks that have them all."""
+    shots = frame.groupby(["model", "task"]).shots.agg(set)
+    common, every = set.intersection(*shots), set.union(*shots)
+    parts = [frame[frame.shots.isin(common)]]
+    if common != every:
+        full = shots.index[shots == every]
+        parts.append(frame[pd.MultiIndex.from_frame(frame[["model", "task"]]).isin(full)])
+    return [part for part in parts if len(part)]
+
+
+def tasks_table(frame):
+    rows = []
+    for (model, task), group in frame.groupby(["model", "task"], sort=False):
+        shots = ", ".join(map(str, sorted(group.shots.unique())))
+        fewest, draws = f"{group.queries.min():,}", str(group.seed.nunique())
+        rows.append([task, model, str(group.classes.max()), shots, fewest, draws])
+    return table(["task", "model", "classes", "shots", "queries at least", "draws"], rows, n_left=2)
+
+
+def in_order(methods):
+    return [name for name in NAMES if name in set(methods)]
+
+
+def means_by_shots(frame, value, digits):
+    """Means over the tasks, each the mean of its draws, with the standard errors of the draws."""
+    of_tasks = frame.groupby(["method", "shots", "model", "task"])[value].agg(["mean", "sem"])
+    shots = sorted(frame.shots.unique())
+
+    def cell(name, k):
+        if (name, k) not in of_tasks.index:
+            return "-"
+        group = of_tasks.loc[(name, k)]
+        error = np.sqrt(np.square(group["sem"]).sum()) / len(group)
+        return f"{group['mean'].mean():.{digits}f} ± {error:.{digits}f}"
+
+    rows = [[name, *(cell(name, k) for k in shots)] for name in in_order(frame.method)]
+    return table(["method", *map(shots_in_words, shots)], rows)
+
+
+def paired(frame, ours, value):
+    """For every other method, task and number of shots: mean difference of `ours` to it, its error and half-width."""
+    draws = frame.pivot_table(index=["model", "task", "shots", "seed"], columns="method", values=value)
+    gains = -draws.drop(columns=ours).sub(draws[ours], axis=0)
+    long = gains.stack().rename("gain").reset_index()
+    cells = (
+        long.groupby(["method", "model", "task", "shots"]).gain.agg(["mean", "std", "count"]).reset_index()
+    )
+    cells["error"] = cells["std"] / np.sqrt(cells["count"])
+    cells["half"] = cells.error * student.ppf(0.975, np.maximum(cells["count"] - 1, 1))
+    return cells
+
+
+def differences_by_shots(frame, value, digits, ours):
+    """Differences of one method to each other: mean, standard error, wins and losses for every number of shots."""
+    cells, shots, rows = paired(frame, ours, value), sorted(frame.shots.unique()), []
+    sign = 1 if value == "accuracy" else -1
+    for name in in_order(cells.method):
+        row = [name]
+        for k in shots:
+            group = cells[(cells.method == name) & (cells.shots == k)]
+            if group.empty:
+                row.append("-")
+                continue
+            error = np.sqrt(np.square(group.error).sum()) / len(group)
+            wins, losses = ((way * sign * group["mean"] > group.half).sum() for way in (1, -1))
+            row.append(f"{group['mean'].mean():+.{digits}f} ± {error:.{digits}f} ({wins}:{losses})")
+        rows.append(row)
+    return table([f"{ours} minus", *map(shots_in_words, shots)], rows)
+
+
+def quality_table(frame):
+    """Means over all tasks, shots and draws; times are medians."""
+    predict, rows = 1e6 * frame.predict_seconds / frame.queries, []
+    for name in in_order(frame.method):
+        chosen = frame.method == name
+        loss, error = frame.log_loss[chosen].mean(), frame.calibration_error[chosen].mean()
+        fit = 1000 * frame.fit_seconds[chosen].median()
+        rows.append([name, f"{loss:.2f}", f"{error:.3f}", f"{fit:.1f}", f"{predict[chosen].median():.1f}"])
+    return table(["method", "log loss", "calibration error", "fit, ms", "predict 1,000, ms"], rows)
+
+
+def published(frame):
+    """Our accuracies on the paper's data sets beside those that it reports; empty where there are none."""
+    reported, parts = pd.read_csv(Path(__file__).parent / "published.csv"), []
+    for (model, k), group in frame.groupby(["model", "shots"]):
+        backbone = model.split()[0].replace("ViT-B-16", "ViT-B/16")
+        data_sets = [
+            name for name in group.task.unique() if name in reported and backbone in set(reported.backbone)
         ]
-        jobs = [(*cell, missing(results, *cell, names, protocols)) for cell in cells]
-        rounds.append([job for job in jobs if job[-1]])
-    left = sum(map(len, rounds))
-    print(f"{left} draws to go, {n_jobs} at a time", file=sys.stderr)
-    with joblib.parallel_config("loky", inner_max_num_threads=1):
-        parallel = joblib.Parallel(n_jobs, return_as="generator_unordered")
-
-        def one_round(jobs):
-            for rows in parallel(joblib.delayed(one_draw)(*job) for job in jobs):
-                for row in rows:
-                    results.append(row)
-
-        for number, jobs in enumerate(filter(None, rounds), start=1):
-            seconds, _ = timed(one_round, jobs)
-            left -= len(jobs)
-            rest = left * seconds / len(jobs)
-            print(f"round {number}: {seconds:.0f} s; the rest takes about {rest:.0f} s more", file=sys.stderr)
+        rows = []
+        for name in in_order(group.method) if data_sets else []:
+            means = group[group.method == name].groupby("task").accuracy.mean()
+            rows.append([f"{name}, here", *means.reindex(data_sets)])
+            if name in PUBLISHED:
+                at = (reported.backbone == backbone) & (reported.method == PUBLISHED[name])
+                at &= reported.shots == (0 if name == ZERO_SHOT else k)
+                rows += [[f"{name}, published", *line] for line in reported[at][data_sets].to_numpy()]
+        if rows:
+            cells = [
+                [name, *(f"{value:.1f}" for value in (*values, np.mean(values)))] for name, *values in rows
+            ]
+            parts += [
+                f"### {model}, {shots_in_words(k)}",
+                table(["accuracy in percent", *data_sets, "mean"], cells),
+            ]
+    return "\n\n".join(["## Beside the published accuracies", *parts]) if parts else ""
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("names", nargs="*", metavar="TASK", help="default: all that need no network")
-    parser.add_argument("--tasks", metavar="FOLDER", type=Path, help="compare on the npz files of a folder")
-    parser.add_argument("--results", type=Path, help="default: few_shot_results.csv or few_shot_tasks.csv")
-    parser.add_argument("--docs", default=Path(), type=Path)
-    parser.add_argument("--cache", default="embeddings", help="folder that keeps embeddings of images")
-    parser.add_argument("--shots", default=[1, 2, 4, 8, 16], type=int, nargs="+")
-    parser.add_argument("--draws", default=10, type=int, help="seeds 0, 1, ...")
-    parser.add_argument("--methods", default=NAMES, nargs="+", choices=NAMES, metavar="METHOD")
+    parser = tasks.parser(__doc__)
+    parser.add_argument("--methods", nargs="+", default=NAMES, choices=NAMES, metavar="METHOD")
+    parser.add_argument("--results", type=Path, default=Path("few_shot.csv"))
     parser.add_argument("--redo", default=[], nargs="+", choices=NAMES, metavar="METHOD")
     parser.add_argument("--report-only", action="store_true")
-    parser.add_argument("--quick", action="store_true", help="a taste: two draws of one and two shots")
-    parser.add_argument("--jobs", default=os.cpu_count(), type=int)
-    parser.add_argument("--model", default="mini", help="of folder: and torchvision:, as open_clip names it")
-    parser.add_argument("--pretrained", default="bundled")
-    parser.add_argument("--fashion-mnist", default=tasks.FASHION_MNIST, help="folder of its four files")
-    parser.add_argument("--data", default="data", help="folder of torchvision's data sets")
     args = parser.parse_args(arguments)
-    if args.tasks:
-        path, protocols = args.results or Path("few_shot_tasks.csv"), PROTOCOLS[:1]
-    else:
-        path, protocols = args.results or HERE / "few_shot_results.csv", PROTOCOLS
-    shots, draws = ([1, 2], 2) if args.quick else (args.shots, args.draws)
-    results = Results(path, KEY, VALUES)
+    results = Results(args.results, KEY, VALUES)
     if not args.report_only:
-        if args.tasks:
-            seeds_of = [(task, task.seeds()[:draws]) for task in tasks.from_folder(args.tasks)]
-        else:
-            seeds_of = [(task, range(draws)) for task in load_tasks(args)]
-        here = {(task.model, task.name) for task, _ in seeds_of}
+        all_tasks = tasks.load(args.tasks)
+        here = {(task.model, task.name) for task in all_tasks}
         results.forget(lambda row: row["method"] in args.redo and (row["model"], row["task"]) in here)
-        run(seeds_of, results, shots, args.methods, protocols, args.jobs)
-    if args.tasks:
-        print(few_shot_report.comparison(path))
-    else:
-        few_shot_report.write(path, args.docs)
-
-
-def load_tasks(args):
-    """The tasks that are named; by default all that need no network."""
-    names = args.names or [*tasks.OFFLINE, *(["fashion-mnist"] if Path(args.fashion_mnist).is_dir() else [])]
-    options = {name: getattr(args, name) for name in ("model", "pretrained", "cache", "data")}
-    return [tasks.load(name, fashion=args.fashion_mnist, **options) for name in names]
+        run(all_tasks, results, args)
+    frame = pd.read_csv(args.results)
+    frame = frame[frame.method.isin(NAMES)].assign(accuracy=lambda rows: 100 * rows.accuracy)
+    print(report(frame) if len(frame) else "No results yet.")
 
 
 if __name__ == "__main__":

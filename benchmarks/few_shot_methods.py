@@ -1,129 +1,118 @@
-"""The methods that are compared: how each is built for a task, and what a search may change."""
+"""The methods that `few_shot.py` compares: how each is made for a task."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 
+import numpy as np
 import peers
-from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression
-from sklearn.neighbors import KNeighborsClassifier, NearestCentroid
-from sklearn.pipeline import Pipeline
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer
-from sklearn.svm import SVC
 
 from sksemobridge import PaperBlend, SeMoBridgeClassifier, Training
 
-OURS, PAPER, TRAINED = "SeMoBridge", "SeMoBridge, paper", "SeMoBridge-T, paper"
-ZERO_SHOT = "zero-shot"
+OURS, WITHOUT_TEXT, ZERO_SHOT = "SeMoBridge", "SeMoBridge, no text", "zero-shot"
+PAPER, TRAINED = "SeMoBridge, paper", "SeMoBridge-T, paper"
+TUNED, TRAINED_TUNED = "SeMoBridge, paper, tuned", "SeMoBridge-T, paper, tuned"
+
+# The paper's numbers before its search, and what it searches by this many trials of TPE for the best validation accuracy.
+TRIALS = 1000
+INITIAL = {"alpha": 1.0, "beta": 1.0, "gamma": 1.0, "lambda1": 0.5, "lambda2": 0.5, "lambda3": 0.5}
+INITIAL |= {"smoothness": 0.01}
+HIGHEST = {"alpha": 10, "beta": 10, "gamma": 10, "lambda1": 1, "lambda2": 1, "lambda3": 1, "smoothness": 1.5}
 
 
-def n_folds(k):
-    """Folds of a search on `k` shots of each class."""
-    return min(k, 3)
+class AsInThePaper(ClassifierMixin, BaseEstimator):
+    """The paper's method, its seven numbers chosen on a validation split `X_val`, `y_val`.
 
-
-@dataclass(frozen=True)
-class Method:
-    """A method.
-
-    Attributes
-    ----------
-    name : str
-    build : callable
-        `build(task, texts)` gives an estimator; `texts (C, D)` are the unit class texts.
-    grid : callable or None
-        `grid(task)` gives what a search tries, as `GridSearchCV` takes it. Defaults come first, since the first of
-        equals is taken. None where there is nothing to tune.
-    min_shots, min_images : int
-        Least number of shots of each class, and in all.
-    with_text : bool
-        Whether the method needs class texts.
+    Unlike in the paper, `solver="lbfgs"` trains to the minimum of the loss, so that no step has to be chosen.
     """
 
-    name: str
-    build: Callable
-    grid: Callable | None = None
-    min_shots: int = 1
-    min_images: int = 1
-    with_text: bool = False
+    def __init__(self, task, solver="closed_form"):
+        self.task = task
+        self.solver = solver
 
-    def can(self, protocol, k, n_classes, has_text=True):
-        """Whether `k` shots of each class are enough; for tuning, all but one fold of them must be."""
-        if self.with_text and not has_text:
-            return False
-        if protocol == "tuned":
-            return (
-                self.grid is not None and k >= 2 and self.can("defaults", k - -(-k // n_folds(k)), n_classes)
-            )
-        return k >= self.min_shots and k * n_classes >= self.min_images
+    def fit(self, X, y):
+        import optuna
 
+        task = self.task
+        blend = PaperBlend(**INITIAL, atol=0.3, temperature=None)
+        solver = self.solver if self.solver == "closed_form" else Training(self.solver, device="cpu")
+        fitted = SeMoBridgeClassifier(task.text_encoder, prompts=task.prompts, blend=blend, solver=solver)
+        fitted.fit(X, y)
+        X_val, y_val = task.X[task.part == "val"], task.y[task.part == "val"]
+        z = fitted.affinities(X_val)
+        own = np.exp(fitted.image_means_ @ fitted.text_embeddings_.T)
+        divergence = np.log2((1 + 1e-6) / (own.diagonal() / own.sum(axis=1) + 1e-6))  # KL_c
+        codes = np.searchsorted(fitted.classes_, y_val)
 
-def _with_text(kind, **grid):
-    def build(task, texts):
-        return kind(texts, task.text_encoder.logit_scale_)
+        def accuracy(numbers):
+            terms = [
+                numbers[f"lambda{i}"] * np.exp(numbers[name] * (z[f"z{i}"] - 1))
+                for i, name in enumerate(("alpha", "beta", "gamma"), start=1)
+            ]
+            scores = terms[0] + (terms[1] + terms[2]) * np.exp(numbers["smoothness"] * divergence)
+            return np.mean(scores.argmax(axis=1) == codes)
 
-    return {"build": build, "grid": (lambda task: grid) if grid else None, "with_text": True}
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=0))
+        study.enqueue_trial(INITIAL)
+        study.optimize(
+            lambda trial: accuracy(
+                {name: trial.suggest_float(name, 0, high) for name, high in HIGHEST.items()}
+            ),
+            n_trials=TRIALS,
+        )
+        chosen = {f"blend__{name}": value for name, value in study.best_params.items()}
+        self.classifier_ = fitted.set_params(**chosen).fit(X, y)
+        self.classes_ = self.classifier_.classes_
+        return self
 
+    def predict(self, X):
+        return self.classifier_.predict(X)
 
-def _on_unit_rows(estimator, **grid):
-    """scikit-learn's estimators are given embeddings of unit length, as CLIP compares them."""
-
-    def build(task, texts):
-        return Pipeline([("unit", Normalizer()), ("model", estimator)])
-
-    of_model = {f"model__{name}": values for name, values in grid.items()}
-    return {"build": build, "grid": (lambda task: of_model) if grid else None}
-
-
-def _ours(task, texts):
-    return SeMoBridgeClassifier(task.text_encoder, prompts=task.prompts)
-
-
-def _paper(task, texts):
-    """The paper's classifier with the numbers that are its defaults here, the same for every task."""
-    return _ours(task, texts).set_params(blend=PaperBlend())
-
-
-def _paper_trained(task, texts):
-    return _paper(task, texts).set_params(solver=Training(device="cpu"))
-
-
-def _ours_grid(task):
-    """With text and without."""
-    return {"text_encoder": [task.text_encoder, None]}
+    def predict_proba(self, X):
+        return self.classifier_.predict_proba(X)
 
 
-CS = [1.0, 0.1, 10.0, 100.0, 1000.0]
+def _ours(task, texts, **params):
+    return SeMoBridgeClassifier(task.text_encoder, prompts=task.prompts, **params)
 
-_ALL = [
-    Method(OURS, _ours, _ours_grid, with_text=True),
-    Method(PAPER, _paper, with_text=True),
-    Method(TRAINED, _paper_trained, with_text=True),
-    Method(ZERO_SHOT, **_with_text(peers.ZeroShot)),
-    Method("Tip-Adapter", **_with_text(peers.TipAdapter, a=[1.0, 0.3, 3.0, 10.0, 30.0], b=[5.5, 1.0, 15.0])),
-    Method(
-        "APE",
-        **_with_text(peers.APE, a=[1.0, 3.0, 10.0, 30.0], b=[5.5, 1.0], g=[0.1, 0.0, 0.5], share=[0.5, 0.8]),
-    ),
-    Method("GDA", **_with_text(peers.GDA, a=[1.0, 0.001, 0.01, 0.1, 10.0])),
-    Method("CLAP-style probe", **_with_text(peers.CLAPProbe, C=CS)),
-    Method("SS-Text", **_with_text(peers.SSText)),
-    Method("ProKeR", **_with_text(peers.ProKeR)),
-    Method("LP++", lambda task, texts: peers.LPPlusPlus(texts), with_text=True),
-    Method("TextCoord", **_with_text(peers.TextCoord)),
-    Method(f"{OURS}, no text", lambda task, texts: SeMoBridgeClassifier()),
-    Method("GDA, no text", lambda task, texts: peers.GDA(None), min_shots=2),
-    Method("LogisticRegression", **_on_unit_rows(LogisticRegression(max_iter=2000), C=CS)),
-    Method("SVC, linear", **_on_unit_rows(SVC(kernel="linear"), C=CS)),
-    Method("KNeighbors", **_on_unit_rows(KNeighborsClassifier(), n_neighbors=[5, 1, 3]), min_images=5),
-    Method("NearestCentroid", **_on_unit_rows(NearestCentroid())),
-    Method(
-        "LDA, shrinkage",
-        **_on_unit_rows(
-            LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto"), shrinkage=["auto", 0.3, 0.6, 0.9]
-        ),
-        min_shots=2,
-    ),
-]
-METHODS = {method.name: method for method in _ALL}
+
+def _peer(kind, task, texts):
+    return kind(texts, task.text_encoder.logit_scale_)
+
+
+def _logistic(task, texts):
+    """Of unit rows, as CLIP compares them. With the default tolerance it would stop before its first step at 1,000 classes."""
+    return make_pipeline(Normalizer(), LogisticRegression(max_iter=2000, tol=1e-7))
+
+
+# `build(task, texts)` gives an estimator; `texts (C, D)` are the unit class texts.
+WITH_TEXT = {
+    OURS: _ours,
+    PAPER: lambda task, texts: _ours(task, texts, blend=PaperBlend()),
+    TRAINED: lambda task, texts: _ours(task, texts, blend=PaperBlend(), solver=Training(device="cpu")),
+    ZERO_SHOT: partial(_peer, peers.ZeroShot),
+    "Tip-Adapter": partial(_peer, peers.TipAdapter),
+    "CLAP-style probe": partial(_peer, peers.CLAPProbe),
+    "LP++": lambda task, texts: peers.LPPlusPlus(texts),
+    "TextCoord": partial(_peer, peers.TextCoord),
+}
+WITHOUT = {
+    WITHOUT_TEXT: lambda task, texts: SeMoBridgeClassifier(class_names="ignore"),
+    "LogisticRegression": _logistic,
+}
+WITH_VALIDATION = {
+    TUNED: lambda task, texts: AsInThePaper(task),
+    TRAINED_TUNED: lambda task, texts: AsInThePaper(task, "lbfgs"),
+}
+METHODS = WITH_TEXT | WITHOUT | WITH_VALIDATION
 NAMES = list(METHODS)
+
+
+def methods_for(task):
+    """The methods that a task allows: with text, and with a validation split."""
+    with_text = task.text_encoder is not None
+    with_validation = with_text and task.part is not None and (task.part == "val").any()
+    return (WITH_TEXT if with_text else {}) | WITHOUT | (WITH_VALIDATION if with_validation else {})

@@ -50,7 +50,7 @@ def wrong_labels(task, y, kind, rate, rng):
 
 def measure(name, shots, kind, rate, seed, with_text):
     """Accuracy, log loss and calibration error of both; and of both ways the wrong labels named, all named, and all wrong."""
-    task = tasks.emoji() if name == "emoji" else tasks.from_npz(name, spare=2)
+    task = tasks.emoji() if name == "emoji" else tasks.from_npz(name)
     drawn = task.draw(shots, seed)
     if drawn is None or (with_text and task.text_encoder is None):
         return None

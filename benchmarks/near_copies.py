@@ -111,7 +111,7 @@ def main(arguments=None):
         return np.concatenate([emoji.X[shots, None], changed.reshape(len(shots), args.copies, -1)], axis=1)
 
     all_tasks = [(emoji, of_pictures)]
-    for task in tasks.from_folder(*args.files):
+    for task in tasks.load(args.files):
 
         def of_noise(shots, rng, task=task):
             unit = np.repeat(normalize(task.X[shots])[:, None], 1 + args.copies, axis=1)

@@ -65,75 +65,6 @@ class TipAdapter(_WithTexts):
         return self.scale * queries @ self.texts.T + self.a * closeness @ self.labels_
 
 
-class APE(_WithTexts):
-    """Tip-Adapter on the features that tell texts apart, with weighted shots (Zhu et al., ICCV 2023).
-
-    Kept is the `share` of the features where `0.3 var_c T_c - 0.7 mean_{c != c'} T_c T_c'` is largest: those
-    that vary between classes and are little alike. Shot `i` counts `exp(g KL_i)` with
-    `KL_i = log2((1 + 1e-6) / (p_i + 1e-6))`, `p_i` the softmax of `F_i T'` at its own class, both in the kept
-    features and of unit length there.
-    """
-
-    def __init__(self, texts, scale=100.0, a=1.0, b=5.5, g=0.1, share=0.5):
-        self.texts = texts
-        self.scale = scale
-        self.a = a
-        self.b = b
-        self.g = g
-        self.share = share
-
-    def fit(self, X, y):
-        labels = self._one_hot(y)
-        n_classes, n_features = self.texts.shape
-        # sum_{c != c'} T_c T_c' = (sum_c T_c)^2 - sum_c T_c^2, feature by feature
-        products = self.texts.sum(axis=0) ** 2 - (self.texts**2).sum(axis=0)
-        similarity = products / max(n_classes * (n_classes - 1), 1)
-        worth = 0.3 * self.texts.var(axis=0, ddof=1) - 0.7 * similarity
-        n_kept = max(1, round(self.share * n_features))
-        self.features_ = np.sort(np.argsort(-worth, kind="stable")[:n_kept])
-        self.shots_ = self._refine(normalize(X))
-        own = (softmax(self.shots_ @ self._refine(self.texts).T, axis=1) * labels).sum(axis=1)
-        self.labels_ = labels * np.exp(self.g * np.log2((1 + 1e-6) / (own + 1e-6)))[:, None]
-        return self
-
-    def decision_function(self, X):
-        queries = normalize(X)
-        closeness = np.exp(-self.b * (1 - self._refine(queries) @ self.shots_.T))
-        return self.scale * queries @ self.texts.T + self.a * closeness @ self.labels_
-
-    def _refine(self, rows):
-        return normalize(rows[:, self.features_])
-
-
-class GDA(_WithTexts):
-    """`scale f T' + a (f P m' + c)`, `P = D pinv((N - 1) S + tr(S) I)`, `c_k = -m_k P m_k' / 2`.
-
-    `S` is the pooled within-class covariance (Wang et al., "A hard-to-beat baseline", ICLR 2024).
-    `texts=None` leaves the text out.
-    """
-
-    def __init__(self, texts, scale=100.0, a=1.0):
-        self.texts = texts
-        self.scale = scale
-        self.a = a
-
-    def fit(self, X, y):
-        X, labels = normalize(X), self._one_hot(y)
-        means = (labels.T @ X) / labels.sum(axis=0)[:, None]
-        centred = X - labels @ means
-        covariance = centred.T @ centred / max(len(X) - 1, 1)
-        n_features = X.shape[1]
-        ridge = (len(X) - 1) * covariance + np.trace(covariance) * np.eye(n_features)
-        self.coef_ = means @ (n_features * np.linalg.pinv(ridge, hermitian=True))
-        self.intercept_ = -0.5 * np.einsum("cd,cd->c", self.coef_, means)
-        return self
-
-    def decision_function(self, X):
-        queries = normalize(X)
-        gaussian = queries @ self.coef_.T + self.intercept_
-        return gaussian if self.texts is None else self.scale * queries @ self.texts.T + self.a * gaussian
-
-
 class CLAPProbe(_WithTexts):
     """Logistic regression that starts from the class texts and is pulled towards them.
 
@@ -164,55 +95,6 @@ class CLAPProbe(_WithTexts):
 
     def decision_function(self, X):
         return normalize(X) @ self.coef_.T
-
-
-class SSText(_WithTexts):
-    """`scale f W'` with `W_c = T_c + sum_{i in c} F_i / (N r_c scale)` (Silva-Rodriguez et al., MICCAI 2025).
-
-    `r_c` as in `CLAPProbe`.
-    """
-
-    def __init__(self, texts, scale=100.0):
-        self.texts = texts
-        self.scale = scale
-
-    def fit(self, X, y):
-        X, labels = normalize(X), self._one_hot(y)
-        trust = self._trust(X, labels)[:, None]
-        self.coef_ = self.texts + labels.T @ X / (len(X) * trust * self.scale)
-        return self
-
-    def decision_function(self, X):
-        return self.scale * normalize(X) @ self.coef_.T
-
-
-class ProKeR(_WithTexts):
-    """`scale (f T' + k(f, F) inv(k(F, F) / l + I) (Y - F T'))` with `k(u, v) = exp(-b (1 - u v'))`.
-
-    Kernel ridge regression of what the texts leave (Bendou et al., "ProKeR", CVPR 2025). `b` and `l` are interpolated
-    over `log K` between those for 1, 4 and 16 shots.
-    """
-
-    SHOTS, B, L = (1, 4, 16), (3.0, 1.5, 1.7), (0.05, 0.05, 0.1)
-
-    def __init__(self, texts, scale=100.0):
-        self.texts = texts
-        self.scale = scale
-
-    def fit(self, X, y):
-        self.shots_, labels = normalize(X), self._one_hot(y)
-        shots = np.log(len(X) / labels.shape[1])
-        self.b_, ridge = (np.interp(shots, np.log(self.SHOTS), values) for values in (self.B, self.L))
-        kernel = self._kernel(self.shots_) / ridge + np.eye(len(X))
-        self.dual_coef_ = np.linalg.solve(kernel, labels - self.shots_ @ self.texts.T)
-        return self
-
-    def decision_function(self, X):
-        queries = normalize(X)
-        return self.scale * (queries @ self.texts.T + self._kernel(queries) @ self.dual_coef_)
-
-    def _kernel(self, rows):
-        return np.exp(-self.b_ * (1 - rows @ self.shots_.T))
 
 
 class LPPlusPlus(_WithTexts):

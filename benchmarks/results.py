@@ -1,35 +1,32 @@
-"""Results of a benchmark in a CSV file that grows row by row, so that an interrupted run can continue."""
+"""Rows of a CSV file, written one by one, so that an interrupted run can continue."""
 
 import csv
 from pathlib import Path
 
 
 class Results:
-    """Rows of a CSV file, each found by its key.
+    """Rows by their key.
 
     Parameters
     ----------
     path : path
-        Created if it does not exist.
-    key : sequence of str
-        The columns that identify a row.
-    values : sequence of str
-        The columns that were measured.
-
-    Raises
-    ------
-    ValueError
-        If the file has other columns.
+        Created if it does not exist. A file with other columns is refused.
+    key, values : sequence of str
+        The columns that identify a row, and those that were measured.
     """
 
     def __init__(self, path, key, values):
         self.path, self.key, self.columns = Path(path), tuple(key), (*key, *values)
-        self.rows = {}
+        lines = [self.columns]
         if self.path.exists():
-            self._read()
-        else:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._rewrite()
+            with self.path.open(newline="", encoding="utf-8") as file:
+                lines = [tuple(line) for line in csv.reader(file)] or lines
+        if lines[0] != self.columns:
+            raise SystemExit(f"{str(path)!r} has the columns {', '.join(lines[0])}. Name another file.")
+        # A run that was killed while it wrote leaves half a line.
+        whole = [dict(zip(self.columns, line)) for line in lines[1:] if len(line) == len(self.columns)]
+        self.rows = {self._key(row): row for row in whole}
+        self._rewrite()
 
     def __contains__(self, key):
         return tuple(map(str, key)) in self.rows
@@ -48,20 +45,6 @@ class Results:
 
     def _key(self, row):
         return tuple(row[column] for column in self.key)
-
-    def _read(self):
-        with self.path.open(newline="", encoding="utf-8") as file:
-            header, *lines = list(csv.reader(file)) or [[]]
-        if tuple(header) != self.columns:
-            raise ValueError(
-                f"{str(self.path)!r} has the columns {', '.join(header)}; expected {', '.join(self.columns)}. "
-                "Name another file, or remove this one to start anew."
-            )
-        # A run that was killed while it wrote leaves half a line.
-        whole = [dict(zip(header, line)) for line in lines if len(line) == len(header)]
-        self.rows = {self._key(row): row for row in whole}
-        if len(whole) < len(lines) or not self.path.read_bytes().endswith(b"\n"):
-            self._rewrite()
 
     def _rewrite(self):
         with self.path.open("w", newline="", encoding="utf-8") as file:

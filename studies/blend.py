@@ -3,7 +3,7 @@
     python studies/blend.py FILE.npz ... --vocabulary vocabulary_vit_b32.npz
 
 Files are as `benchmarks/few_shot.py` takes them. Each is a task with its texts and one without; with a vocabulary of its
-width (`texts`, `text`, as `benchmarks/bridge.py` takes them) it is also one with words in place of texts.
+width (`texts`, `text`, as `benchmarks/search.py` takes them) it is also one with words in place of texts.
 
 Each constant is tried at half and at twice its value, all others as they are. A row gives accuracy in percent and log loss by
 number of shots, means over the tasks and draws. The line below is what it would cost to choose the constant: each task gets
@@ -24,7 +24,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 import tasks
-from bridge import without_own_names
+from tasks import without_own_names
 
 from sksemobridge import PrecomputedTextEncoder, SeMoBridgeClassifier
 from sksemobridge._model import class_means, discriminant, fit, logistic
@@ -58,7 +58,7 @@ def changed(name, factor):
 
 def classifiers(path, vocabularies):
     """The task of a file, and `(name, classifier)` of each way to classify it."""
-    task = tasks.from_npz(path, spare=2)
+    task = tasks.from_npz(path)
     ways = [("no text", SeMoBridgeClassifier(class_names="ignore"))]
     if task.text_encoder is not None:
         ways.append(("text", SeMoBridgeClassifier(task.text_encoder, prompts=task.prompts)))

@@ -32,7 +32,7 @@ from .class_means import ClassMeans
 from .linear import Linear
 from .shots import blocks
 
-# With this many degrees of freedom, the power is one half (`python benchmarks/few_classes.py`).
+# With this many degrees of freedom, the power is one half (`python benchmarks/robustness.py few-classes`).
 FEW_DEGREES = 10.0
 # Smallest variance of a feature, relative to the mean variance. Below ROUNDING, a variance is only rounding.
 LEAST_VARIANCE, ROUNDING = 1e-3, 1e-14

@@ -32,7 +32,7 @@ import numpy as np
 from .._utils.array_api import apply_in_blocks, namespace
 from .shots import weight_in_class
 
-# `w` of the cosines to the class means where there is text (`python benchmarks/typicality.py`).
+# `w` of the cosines to the class means where there is text (`python benchmarks/robustness.py strangers`).
 IMAGES_BESIDE_TEXT = 0.5
 # If their standard deviation is below this, relative to the largest value, values are equal up to rounding.
 EQUAL = 1e-9

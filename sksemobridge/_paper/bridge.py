@@ -15,7 +15,6 @@ from .._utils.validation import warn_caller
 
 # `atol="auto"` is this times the median singular value. The 0.3 of the paper is 0.70 times the median for ViT-L/14 (0.428),
 # and 0.73 times the median for RN50x64 (0.413). For these two models it keeps most directions.
-# (`python benchmarks/retrieval.py --projections FILE` prints how many directions both cutoffs keep.)
 AUTO_CUTOFF = 0.7
 
 # A search over the parameters of `PaperBlend` needs the same decomposition in every fit.

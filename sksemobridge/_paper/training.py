@@ -19,11 +19,11 @@ MEMORY, WINDOW = 5, 10
 ROUNDING_OF_FLOAT32 = np.finfo(np.float32).eps
 # Exponent of the preconditioning: 0 keeps the lengths of the directions of the inputs, and 1 makes all lengths equal. Larger
 # values need fewer iterations. But the loss has many minima. With 1, L-BFGS ends in minima in which directions of little
-# variance change the bridge as much as others. This costs accuracy (`studies/training.py`).
+# variance change the bridge as much as others. This costs accuracy.
 PRECONDITIONING = 0.5
 # The unit of the class bias, relative to the unit of the bridge. It also chooses among the minima. Queries get no class bias, so
 # they lose what the bias learns. With equal units the bias learns most, and the accuracy is lower than with AdamW. A much
-# smaller unit needs more iterations (`studies/training.py`).
+# smaller unit needs more iterations.
 BIAS_SCALE = 0.25
 
 

@@ -21,7 +21,7 @@ ENSEMBLE_TEMPLATES = (
     "a photo of the small {}.",
 )
 
-# If only one class has text, this is the name of the others (`python benchmarks/one_class.py`).
+# If only one class has text, this is the name of the others.
 EVERYTHING_ELSE = "other"
 
 

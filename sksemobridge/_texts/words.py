@@ -15,7 +15,7 @@ from ..datasets import load_vocabulary
 from .encode import encode_texts
 
 # The kept directions have this share of the variance of the texts. In the other directions, no two words differ much. RN50 has
-# hundreds of these, and loses most of the gain if all are kept (`python studies/directions.py`).
+# hundreds of these, and loses most of the gain if all are kept.
 VARIANCE_SHARE = 0.9
 # Bounds of the rank as shares of `D`. Coarse words need few directions, but fine classes need more. Texts that differ equally in
 # all directions must not make the bridge the identity.

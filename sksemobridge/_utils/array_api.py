@@ -11,7 +11,7 @@ import numpy as np
 from sklearn import get_config
 
 # Number of values in a block of rows. It is small enough for the cache of a processor, and large enough for its threads
-# or a GPU (`python benchmarks/head.py` prints time and memory).
+# or a GPU (`python benchmarks/speed.py` prints time and memory).
 HOST_BLOCK = 2**20
 DEVICE_BLOCK = 2**25
 # The same for the softmax of scores.
@@ -102,7 +102,7 @@ def softmax(scores):
         result = xp.exp(scores - xp.max(scores, axis=1, keepdims=True))
         return result / xp.sum(result, axis=1, keepdims=True)
     # Exponentials keep the precision of the scores, which is faster. A few rows at a time fit into the cache of a
-    # processor (`python benchmarks/head.py`).
+    # processor (`python benchmarks/speed.py`).
     result = np.empty(scores.shape)
     step = max(1, SOFTMAX_BLOCK // scores.shape[1])
     for start in range(0, len(scores), step):

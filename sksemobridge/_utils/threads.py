@@ -14,7 +14,7 @@ except ImportError:  # before 3.7
     get_cached_controller = cache(ThreadpoolController)
 
 # Matrix products with fewer multiplications are computed by one thread. Several threads would wait for each other
-# longer than they save, and several times as long if other programs use the cores (`python benchmarks/scale.py --parts threads`).
+# longer than they save, and several times as long if other programs use the cores (`python benchmarks/speed.py --busy 2`).
 SMALL_PRODUCT = 2**31
 # A thread embeds at least this many images at once. With fewer, each image takes longer
 # (`python benchmarks/encoding.py --only pieces`).

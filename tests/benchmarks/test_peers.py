@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from peers import APE, GDA, CLAPProbe, LPPlusPlus, ProKeR, SSText, TextCoord, TipAdapter, ZeroShot
+from peers import CLAPProbe, LPPlusPlus, TextCoord, TipAdapter, ZeroShot
 from scipy.special import softmax
 from sklearn.base import clone
 from sklearn.metrics import log_loss
@@ -27,43 +27,6 @@ def test_tip_adapter_adds_what_the_shots_say():
     np.testing.assert_allclose(scores, [[2.0 + 3 * np.exp(-1), 3 * np.exp(-5)]])
 
 
-def test_ape_keeps_the_features_that_tell_the_texts_apart():
-    # Of three features the first is the same in both texts: no variance, all similarity.
-    texts = np.array([[0.6, 0.8, 0.0], [0.6, 0.0, 0.8]])
-    shots = np.array([[0.0, 3.0, 4.0], [1.0, 0.0, 1.0]])
-    fitted = APE(texts, scale=2.0, a=3.0, b=5.0, g=0.5, share=2 / 3).fit(shots, LABELS)
-    assert fitted.features_.tolist() == [1, 2]
-    np.testing.assert_allclose(fitted.shots_, [[0.6, 0.8], [0.0, 1.0]])
-    # In the kept features the texts are the axes: shot 1 is closer to the text of the other class.
-    own = [1 / (1 + np.exp(0.8 - 0.6)), 1 / (1 + np.exp(0.0 - 1.0))]
-    weight = np.exp(0.5 * np.log2((1 + 1e-6) / (np.array(own) + 1e-6)))
-    np.testing.assert_allclose(fitted.labels_, np.diag(weight))
-    scores = fitted.decision_function([[0.0, 1.0, 0.0]])
-    expected = [2 * 0.8 + 3 * np.exp(-5 * 0.4) * weight[0], 3 * np.exp(-5) * weight[1]]
-    np.testing.assert_allclose(scores, [expected])
-
-
-def test_gda_whitens_with_the_scatter_within_classes():
-    # Unit shots at the angles 0 and 90 degrees of class a, and their opposites of class b.
-    shots = np.array([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.0, -1.0]])
-    labels = np.array(["a", "a", "b", "b"])
-    fitted = GDA(TEXTS, scale=2.0, a=0.5).fit(shots, labels)
-    # Means are +-(1/2, 1/2); rows vary by +-(1/2, -1/2): 3 S = [[1, -1], [-1, 1]], tr S = 2/3.
-    inverse = np.linalg.inv(np.array([[1.0, -1.0], [-1.0, 1.0]]) + 2 / 3 * np.eye(2))
-    coef = 2 * np.array([[0.5, 0.5], [-0.5, -0.5]]) @ inverse
-    np.testing.assert_allclose(fitted.coef_, coef)
-    np.testing.assert_allclose(fitted.intercept_, -0.5 * np.full(2, coef[0] @ [0.5, 0.5]))
-    expected = 2 * QUERY @ TEXTS.T + 0.5 * (QUERY @ coef.T + fitted.intercept_)
-    np.testing.assert_allclose(fitted.decision_function(QUERY), expected)
-    without = GDA(None).fit(shots, labels).decision_function(QUERY)
-    np.testing.assert_allclose(without, QUERY @ coef.T + fitted.intercept_)
-
-
-def test_gda_of_single_shots_is_zero_shot():
-    scores = GDA(TEXTS, scale=2.0).fit(SHOTS, LABELS).decision_function(QUERY)
-    np.testing.assert_allclose(scores, [[2.0, 0.0]])
-
-
 def test_the_clap_style_probe_balances_the_shots_against_the_pull_of_the_texts():
     fitted = CLAPProbe(TEXTS, scale=2.0, C=1.0).fit(SHOTS, LABELS)
     right = [softmax([1.6, 1.2])[0], softmax([0.0, 2.0])[1]]
@@ -73,27 +36,6 @@ def test_the_clap_style_probe_balances_the_shots_against_the_pull_of_the_texts()
     np.testing.assert_allclose(residual.T @ SHOTS + pull, 0, atol=1e-4)
     rigid = CLAPProbe(TEXTS, scale=2.0, C=1e-9).fit(SHOTS, LABELS)
     np.testing.assert_allclose(rigid.coef_, 2 * TEXTS, atol=1e-6)
-
-
-def test_ss_text_adds_the_shots_where_the_text_is_not_trusted():
-    fitted = SSText(TEXTS, scale=2.0).fit(SHOTS, LABELS)
-    right = [softmax([1.6, 1.2])[0], softmax([0.0, 2.0])[1]]
-    coef = TEXTS + SHOTS / (2 * np.array(right)[:, None] * 2.0)
-    np.testing.assert_allclose(fitted.decision_function(QUERY), 2 * QUERY @ coef.T)
-
-
-def test_proker_is_a_kernel_regression_of_what_the_texts_leave():
-    fitted = ProKeR(TEXTS, scale=2.0).fit(SHOTS, LABELS)
-    # One shot a class: b = 3, l = 0.05. The shots have cosine 0.6, the query 0.8 and 0 to them.
-    kernel = np.exp([[0.0, -3 * 0.4], [-3 * 0.4, 0.0]])
-    dual = np.linalg.inv(kernel / 0.05 + np.eye(2)) @ (np.eye(2) - SHOTS)
-    expected = 2 * (np.array([[1.0, 0.0]]) + np.exp([[-3 * 0.2, -3.0]]) @ dual)
-    np.testing.assert_allclose(fitted.decision_function(QUERY), expected)
-
-
-@pytest.mark.parametrize(("k", "b"), [(1, 3.0), (2, 2.25), (4, 1.5), (16, 1.7), (32, 1.7)])
-def test_prokers_kernel_is_chosen_by_the_number_of_shots(k, b):
-    assert ProKeR(TEXTS).fit(np.repeat(SHOTS, k, axis=0), np.repeat(LABELS, k)).b_ == pytest.approx(b)
 
 
 def test_lp_plus_plus_starts_from_sums_of_shots_and_texts():
@@ -145,9 +87,7 @@ def test_text_coordinates_move_rows_to_the_minimum_of_the_loss():
     assert all(loss(best) <= loss(best + 1e-2 * rng.normal(size=best.shape)) for _ in range(50))
 
 
-@pytest.mark.parametrize(
-    "peer", [ZeroShot, TipAdapter, APE, GDA, CLAPProbe, SSText, ProKeR, LPPlusPlus, TextCoord]
-)
+@pytest.mark.parametrize("peer", [ZeroShot, TipAdapter, CLAPProbe, LPPlusPlus, TextCoord])
 def test_peers_are_estimators_that_can_be_cloned_and_ignore_the_length_of_rows(peer):
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(8, 3)), np.repeat([4, 7], 4)

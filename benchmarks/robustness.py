@@ -1,0 +1,320 @@
+"""What happens where shots are not as they should be, one case at a time.
+
+    python benchmarks/robustness.py CASE --tasks FILE.npz ... [--without-text]
+
+Cases:
+
+- copies: nine near copies beside each shot, at the cosines `--cosines`: each taken for an image (`groups` says so), as they come,
+  and with `groups` of the copies. For `emoji` they are crops, mirrored and brighter pictures, and JPEG. "distinct" is the share
+  of fits of distinct images that near copies change, which should be 0.
+- labels: 10, 20 and 40 % wrong labels, of any other class, or of the class that looks most alike: all trusted
+  (`label_noise=0`), and the default. "doubted" are shots with `label_proba_` below one half.
+- minorities: each class is the union of two kinds, with shots 13 to 3, and has the name of the first: the default, and all labels
+  trusted. "smaller" is the accuracy on images of the smaller kind, and "doubted" the share of its shots that count less than half.
+- uneven: half of the classes have one shot, the others sixteen; beside the names alone.
+- few-classes: 2, 3, 5, 10 and all classes without text, beside `LogisticRegression(C=10)`.
+- strangers: half of the classes are known. Near strangers are images of the others, far strangers those of other tasks. Printed are
+  areas under the ROC curve in percent, known images against strangers, and the share of known images with small `p_values`.
+- terms: accuracy of some terms of `affinities` alone.
+
+Figures are means over tasks and draws: accuracy in percent, and in brackets the log loss. Draws have the seeds 3000, 3001, ...
+"""
+
+import io
+import warnings
+
+import joblib
+import numpy as np
+import tasks
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import Normalizer, normalize
+
+from sksemobridge import CLIPImageEncoder, SeMoBridgeClassifier
+from sksemobridge.datasets import load_emoji
+
+FIRST_SEED, N_COPIES, MOST_FAR = 3000, 9, 300
+MANY, MAJOR, MINOR = 16, 13, 3
+TERMS = (("text", "shots", "correction"), ("text", "shots"), ("text", "correction"), ("shots", "correction"))
+TERMS += (("text",), ("shots",))
+
+
+def classifier(task, **params):
+    """An unfitted classifier, with the texts of the task where it has some."""
+    text = {"class_names": "ignore"} if task.text_encoder is None else {"prompts": task.prompts}
+    return SeMoBridgeClassifier(task.text_encoder, **text, **params)
+
+
+def figures(model, task, queries, y=None):
+    return tasks.accuracy_and_log_loss(model, task.X[queries], (task.y if y is None else y)[queries])
+
+
+# Near copies
+
+
+def changed_pictures(picture):
+    """Nine copies of a picture."""
+    from PIL import Image, ImageEnhance, ImageOps
+
+    image = Image.fromarray(picture).convert("RGB")
+    size = np.array(image.size)
+
+    def crop(start):
+        return image.crop((*np.int_(start * size), *np.int_((start + 0.9) * size)))
+
+    def compressed(quality):
+        buffer = io.BytesIO()
+        image.save(buffer, "JPEG", quality=quality)
+        return Image.open(buffer).convert("RGB")
+
+    crops = [crop(start) for start in (0, 0.1, 0.05)]
+    brighter = [ImageEnhance.Brightness(image).enhance(factor) for factor in (0.7, 1.3)]
+    return [
+        ImageOps.mirror(image),
+        ImageOps.mirror(crops[2]),
+        *crops,
+        *brighter,
+        compressed(50),
+        compressed(20),
+    ]
+
+
+def with_copies(task, shots, cosine, rng):
+    """Embeddings of the shots and of their copies, shape (n, 1 + N_COPIES, D)."""
+    if task.name == "emoji":
+        pictures = [copy for i in shots for copy in changed_pictures(load_emoji().images[i])]
+        changed = CLIPImageEncoder("mini", "bundled", precision="fp32").transform(pictures)
+        return np.concatenate([task.X[shots, None], changed.reshape(len(shots), N_COPIES, -1)], axis=1)
+    unit = np.repeat(normalize(task.X[shots])[:, None], 1 + N_COPIES, axis=1)
+    return unit + rng.normal(size=unit.shape) * np.sqrt((1 / cosine - 1) / unit.shape[-1])
+
+
+def copies(task, k, seed, args):
+    drawn = task.draw(k, seed)
+    if drawn is None:
+        return
+    (shots, queries), rng = drawn, np.random.default_rng(seed)
+    y, n = task.y[shots], len(shots)
+    alone = classifier(task).fit(task.X[shots], y, groups=np.arange(n))
+    as_they_come = classifier(task).fit(task.X[shots], y)
+    differs = (
+        np.abs(as_they_come.predict_proba(task.X[queries]) - alone.predict_proba(task.X[queries])).max()
+        > 1e-9
+    )
+    for cosine in args.cosines:
+        X = with_copies(task, shots, cosine, rng).reshape(n * (1 + N_COPIES), -1)
+        image = np.repeat(np.arange(n), 1 + N_COPIES)
+        found = {"distinct": 100.0 * differs, "without copies": figures(alone, task, queries)}
+        groups = {"taken for images": np.arange(len(X)), "as they come": None, "with groups": image}
+        for name, of_rows in groups.items():
+            found[name] = figures(classifier(task).fit(X, y[image], groups=of_rows), task, queries)
+        yield f"{k}, cosine {cosine}", found
+
+
+# Wrong labels
+
+
+def wrong_labels(task, y, kind, rate, rng):
+    """The labels `y (n,)` of shots, some of them wrong."""
+    classes, codes = np.unique(y, return_inverse=True)
+    another = (codes + rng.integers(1, len(classes), len(codes))) % len(classes)
+    if kind == "alike":
+        means = np.stack([normalize(task.X[task.y == c]).mean(axis=0) for c in classes])
+        means = normalize(means - means.mean(axis=0))
+        another = (means @ means.T - 2 * np.eye(len(classes))).argmax(axis=1)[codes]
+    return classes[np.where(rng.random(len(codes)) < rate, another, codes)]
+
+
+def labels(task, k, seed, args):
+    drawn = task.draw(k, seed)
+    for kind, rate in [
+        ("any", 0.0),
+        *((kind, rate) for kind in ("any", "alike") for rate in (0.1, 0.2, 0.4)),
+    ]:
+        if drawn is None:
+            return
+        shots, queries = drawn
+        y = wrong_labels(task, task.y[shots], kind, rate, np.random.default_rng(seed))
+        classes, is_wrong = np.unique(y), y != task.y[shots]
+        if task.text_encoder is not None:
+            classes = np.unique(task.y[shots])  # one that lost all its shots is known by its name
+        queries = queries[np.isin(task.y[queries], classes)]
+        found = {}
+        for name, noise in (("trusted", 0.0), ("default", "auto")):
+            model = classifier(task, label_noise=noise)
+            model.partial_fit(task.X[shots], y, classes=classes)
+            found[name] = figures(model, task, queries)
+        doubted = model.label_proba_ < 0.5
+        found["wrong are doubted"] = 100 * (doubted & is_wrong).sum() / max(is_wrong.sum(), 1)
+        found["right are doubted"] = 100 * (doubted & ~is_wrong).sum() / max((~is_wrong).sum(), 1)
+        yield f"{k}, {rate:.0%} {kind if rate else ''}".rstrip(), found
+
+
+def minorities(task, k, seed, args):
+    rng, shots, queries = np.random.default_rng(seed), [], []
+    y, smaller = task.y.astype(object), np.zeros(len(task.y), dtype=bool)
+    names, counts = np.unique(task.y, return_counts=True)
+    names = rng.permutation(names[counts >= MAJOR + tasks.SPARE])
+    for major, minor in zip(names[::2], names[1::2]):
+        y[task.y == minor], smaller[task.y == minor] = major, True
+        for name, n in ((major, MAJOR), (minor, MINOR)):
+            rows = rng.permutation(np.flatnonzero(task.y == name))
+            shots.append(rows[:n])
+            queries.append(rows[n:])
+    if len(names) < 4:
+        return
+    shots, queries, found = np.concatenate(shots), np.concatenate(queries), {}
+    labels, of_smaller = y[shots].astype(str), queries[smaller[queries]]
+    for name, noise in (("trusted", 0.0), ("default", "auto")):
+        model = classifier(task, label_noise=noise).fit(task.X[shots], labels)
+        found[name] = figures(model, task, queries, y.astype(str))
+        found[f"{name}, smaller"] = figures(model, task, of_smaller, y.astype(str))
+    found["doubted"] = 100 * np.mean(model.label_proba_[smaller[shots]] < 0.5)
+    yield f"{MAJOR} to {MINOR}", found
+
+
+# Few and uneven shots
+
+
+def uneven(task, k, seed, args):
+    rng, shots, queries = np.random.default_rng(seed), [], []
+    classes = rng.permutation(np.unique(task.y))
+    for place, name in enumerate(classes):
+        rows = rng.permutation(np.flatnonzero(task.y == name))
+        n = min(MANY if place < len(classes) // 2 else 1, len(rows) - tasks.SPARE)
+        shots.append(rows[:n])
+        queries.append(rows[n:])
+    shots, queries = np.concatenate(shots), np.concatenate(queries)
+    found = {"shots": figures(classifier(task).fit(task.X[shots], task.y[shots]), task, queries)}
+    if task.text_encoder is not None:
+        found["names alone"] = figures(tasks.zero_shot(task), task, queries)
+    yield f"1 and {MANY}", found
+
+
+def few_classes(task, k, seed, args):
+    for size in (2, 3, 5, 10, "all"):
+        some = task if size == "all" else task.some_classes(size, k, seed)
+        drawn = None if some is None else some.draw(k, seed)
+        if drawn is None:
+            continue
+        shots, queries = drawn
+        logistic = make_pipeline(Normalizer(), LogisticRegression(C=10, max_iter=1000, tol=1e-7))
+        models = {"without text": classifier(some.without_text()), "LogisticRegression": logistic}
+        yield (
+            f"{size} x {k}",
+            {
+                name: figures(model.fit(some.X[shots], some.y[shots]), some, queries)
+                for name, model in models.items()
+            },
+        )
+
+
+# Images of no class
+
+
+def strangers(task, k, seed, args):
+    drawn = task.draw(k, seed)
+    if drawn is None:
+        return
+    shots, queries = drawn
+    classes = np.unique(task.y[shots])
+    known = np.random.default_rng(seed).permutation(classes)[: (len(classes) + 1) // 2]
+    shots, is_known = shots[np.isin(task.y[shots], known)], np.isin(task.y[queries], known)
+    model = classifier(task).fit(task.X[shots], task.y[shots])
+    images = {"near": task.X[queries[~is_known]]}
+    if len(far := args.strangers[task.name]):
+        images["far"] = far
+    of_known, found = task.X[queries[is_known]], {}
+    for kind, X in images.items():
+        is_ours = np.arange(len(of_known) + len(X)) < len(of_known)
+        both = np.concatenate([of_known, X])
+        found[f"{kind}, score_samples"] = 100 * roc_auc_score(is_ours, model.score_samples(both))
+        found[f"{kind}, largest probability"] = 100 * roc_auc_score(
+            is_ours, model.predict_proba(both).max(axis=1)
+        )
+    p_values = model.p_values(of_known)
+    yield (
+        str(k),
+        found | {f"p at most {alpha}": 100 * np.mean(p_values <= alpha) for alpha in (0.01, 0.05, 0.1)},
+    )
+
+
+def terms(task, k, seed, args):
+    drawn = task.draw(k, seed)
+    if drawn is None or task.text_encoder is None:
+        return
+    shots, queries = drawn
+    model = classifier(task).fit(task.X[shots], task.y[shots])
+    parts = model.affinities(task.X[queries])
+    for some in TERMS:
+        predicted = model.classes_[sum(parts[name] for name in some).argmax(axis=1)]
+        yield " + ".join(some), {tasks.shots_in_words(k): 100 * np.mean(predicted == task.y[queries])}
+
+
+CASES = {
+    "copies": copies,
+    "labels": labels,
+    "minorities": minorities,
+    "uneven": uneven,
+    "few-classes": few_classes,
+    "strangers": strangers,
+    "terms": terms,
+}
+# Cases that have their own numbers of shots.
+OWN_SHOTS = ("minorities", "uneven")
+
+
+def one_draw(task, k, seed, args):
+    with warnings.catch_warnings(action="ignore"):  # of wrong labels, and of names without text
+        return [(row, task.name, found) for row, found in CASES[args.case](task, k, seed, args)]
+
+
+def report(rows):
+    """A table of the means over the draws of each task, and then over tasks."""
+    by_row, columns = {}, {}
+    for row, task, found in rows:
+        for column, value in found.items():
+            columns[column] = None
+            by_row.setdefault(row, {}).setdefault(column, {}).setdefault(task, []).append(value)
+
+    def cell(by_task):
+        mean = np.mean([np.mean(values, axis=0) for values in by_task.values()], axis=0)
+        return f"{mean[0]:.1f} ({mean[1]:.3f})" if np.ndim(mean) else f"{mean:.1f}"
+
+    lines = [
+        [row, *(cell(found[column]) if column in found else "-" for column in columns)]
+        for row, found in by_row.items()
+    ]
+    return tasks.table(["", *columns], lines)
+
+
+def main(arguments=None):
+    parser = tasks.parser(__doc__, ["emoji"], shots=(1, 2, 4, 8), draws=3)
+    parser.add_argument("case", choices=CASES)
+    parser.add_argument("--without-text", action="store_true")
+    parser.add_argument("--cosines", type=float, nargs="+", default=[0.98, 0.95])
+    args = parser.parse_args(arguments)
+    all_tasks = tasks.load(args.tasks)
+    if args.without_text:
+        all_tasks = [task.without_text() for task in all_tasks]
+    rng = np.random.default_rng(0)
+    some = {task.name: task.X[rng.permutation(len(task.X))[:MOST_FAR]] for task in all_tasks}
+    args.strangers = {
+        task.name: np.concatenate(
+            [
+                task.X[:0],
+                *(X for name, X in some.items() if name != task.name and X.shape[1] == task.X.shape[1]),
+            ]
+        )
+        for task in all_tasks
+    }
+    shots = [0] if args.case in OWN_SHOTS else args.shots
+    jobs = [(task, k, FIRST_SEED + i, args) for k in shots for task in all_tasks for i in range(args.draws)]
+    with joblib.parallel_config("loky", n_jobs=args.jobs, inner_max_num_threads=1):
+        found = joblib.Parallel()(joblib.delayed(one_draw)(*job) for job in jobs)
+    print(report([row for rows in found for row in rows]))
+
+
+if __name__ == "__main__":
+    main()

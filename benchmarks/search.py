@@ -1,0 +1,77 @@
+"""Search by image: mean average precision in percent, each image a query among all others of its task.
+
+    python benchmarks/search.py --tasks FILE.npz ... emoji --vocabulary WORDS.npz ...
+
+A vocabulary holds words `texts` ("a X") and their joint embeddings `text`. A task takes the first of its width, without the names
+of its own classes; pictures through the bundled model take the bundled words. Columns:
+
+- raw, centred: embeddings as they are, and less the mean of the gallery;
+- PCA: principal components of the gallery, as many as the bridge keeps;
+- words, class names: both sides through `SemanticBridge`, learnt from the words, or from the class texts;
+- paper: the query alone through the closed form of the paper. It is raw where the file holds no text projection.
+
+Of large tasks, 2,500 images are searched.
+"""
+
+import warnings
+
+import numpy as np
+import tasks
+from sklearn.decomposition import PCA
+from sklearn.preprocessing import normalize
+
+from sksemobridge import PrecomputedTextEncoder, SemanticBridge, mean_average_precision
+from sksemobridge.datasets import load_vocabulary
+
+MAX_IMAGES = 2500
+
+
+def bridge(texts, X):
+    """A bridge from embeddings of texts `(m, D)`, fitted on a gallery."""
+    words = {f"word {i}": row for i, row in enumerate(texts)}
+    return SemanticBridge(PrecomputedTextEncoder.from_joint(words), vocabulary=list(words)).fit(X)
+
+
+def search(task, vocabularies):
+    """Mean average precision by way."""
+    chosen = np.random.default_rng(0).permutation(len(task.X))[:MAX_IMAGES]
+    X, y = task.X[chosen], task.y[chosen]
+
+    def precision(query, gallery=None):
+        return 100 * mean_average_precision(
+            query, query if gallery is None else gallery, y, y, exclude_self=True
+        )
+
+    unit, found = normalize(X), {}
+    found["raw"], found["centred"] = precision(X), precision(unit - unit.mean(axis=0))
+    if task.model == "mini bundled":
+        texts = [f"a {word}" for word in load_vocabulary()]
+        vocabularies = [{"texts": texts, "text": task.text_encoder.transform(texts)}]
+    own = [vocabulary for vocabulary in vocabularies if vocabulary["text"].shape[1] == X.shape[1]]
+    if own:
+        learnt = bridge(tasks.without_own_names(own[0], np.unique(task.y)), X)
+        components = PCA(min(learnt.rank_, *X.shape), svd_solver="full").fit_transform(unit)
+        found["PCA"], found["words"] = precision(components), precision(learnt.transform(X))
+    if task.text_encoder is not None:
+        found["class names"] = precision(bridge(tasks.zero_shot(task).text_embeddings_, X).transform(X))
+        found["paper"] = precision(SemanticBridge(task.text_encoder, vocabulary=None).fit(X).transform(X), X)
+    return found
+
+
+def main(arguments=None):
+    parser = tasks.parser(__doc__, ["emoji"])
+    parser.add_argument("--vocabulary", nargs="*", default=[], metavar="FILE.npz")
+    args = parser.parse_args(arguments)
+    warnings.simplefilter("ignore")  # a label that only one image has
+    vocabularies = [dict(np.load(path)) for path in args.vocabulary]
+    found = {task.name: search(task, vocabularies) for task in tasks.load(args.tasks)}
+    columns = list(dict.fromkeys(way for ways in found.values() for way in ways))
+    rows = [
+        [name, *(f"{ways[way]:.1f}" if way in ways else "" for way in columns)]
+        for name, ways in found.items()
+    ]
+    print(tasks.table(["set", *columns], rows))
+
+
+if __name__ == "__main__":
+    main()
