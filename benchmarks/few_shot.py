@@ -20,7 +20,17 @@ import joblib
 import numpy as np
 import pandas as pd
 import tasks
-from few_shot_methods import METHODS, NAMES, OURS, TRAINED_TUNED, TUNED, WITHOUT_TEXT, ZERO_SHOT, methods_for
+from few_shot_methods import (
+    METHODS,
+    NAMES,
+    OURS,
+    TRAINED_TUNED,
+    TUNED,
+    WITH_TEXT,
+    WITHOUT_TEXT,
+    ZERO_SHOT,
+    methods_for,
+)
 from results import Results
 from scipy.stats import t as student
 from sklearn.metrics import log_loss
@@ -90,7 +100,9 @@ def run(all_tasks, results, args):
 
 def report(frame):
     """Markdown: all methods on all tasks, those with class texts and those without apart."""
-    with_text = frame.groupby(["model", "task"]).method.transform(lambda names: ZERO_SHOT in set(names))
+    with_text = frame.groupby(["model", "task"]).method.transform(
+        lambda names: bool(WITH_TEXT.keys() & set(names))
+    )
     parts = [published(frame)]
     for title, group in (
         ("Tasks with class texts", frame[with_text]),
@@ -149,7 +161,7 @@ def means_by_shots(frame, value, digits):
         if (name, k) not in of_tasks.index:
             return "-"
         group = of_tasks.loc[(name, k)]
-        error = np.sqrt(np.square(group["sem"]).sum()) / len(group)
+        error = np.sqrt(np.square(group["sem"]).sum(skipna=False)) / len(group)
         return f"{group['mean'].mean():.{digits}f} ± {error:.{digits}f}"
 
     rows = [[name, *(cell(name, k) for k in shots)] for name in in_order(frame.method)]

@@ -98,8 +98,9 @@ def from_npz(path):
     names, X = data["class_names"], data["images"].astype(np.float64)
     encoder, prompts, scale = None, "{}", float(data.get("logit_scale", 100.0))
     if "eos" in data:
+        texts, first = np.unique(data["prompts"], return_index=True)
         encoder = PrecomputedTextEncoder(
-            data["prompts"].tolist(), data["eos"], data["projection"], logit_scale=scale
+            texts.tolist(), data["eos"][first], data["projection"], logit_scale=scale
         )
         prompts = {name: data["prompts"][data["prompt_class"] == c].tolist() for c, name in enumerate(names)}
     elif "text" in data:
