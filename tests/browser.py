@@ -103,10 +103,10 @@ class Browser:
         return message
 
     def open(self, path):
-        """Open a file, and wait until it is there."""
+        """Open a file or an address, and wait until it is there."""
         for seen in (self.errors, self.fetched, self.dialogs):
             seen.clear()
-        self.send("Page.navigate", url=path.absolute().as_uri())
+        self.send("Page.navigate", url=path if isinstance(path, str) else path.absolute().as_uri())
         wait_until(lambda: self.run("document.readyState") == "complete")
 
     def run(self, program):

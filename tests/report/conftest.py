@@ -27,3 +27,26 @@ def report(place):
         return place / name
 
     return write
+
+
+@pytest.fixture
+def live(tmp_path, monkeypatch):
+    """Serves a page in an empty folder, with `photos` of a `Job`."""
+    pytest.importorskip("uvicorn")
+    from .live import Live
+
+    monkeypatch.chdir(tmp_path)
+    # No browser starts in tests, also where there is a screen.
+    for name in ("BROWSER", "DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    pages = []
+
+    def start(**params):
+        for page in pages:
+            page.close()
+        pages.append(Live(**params).enter())
+        return pages[-1]
+
+    yield start
+    for page in pages:
+        page.close()

@@ -1,0 +1,216 @@
+"""The live page: a server for this machine only, which knows a person by a secret."""
+
+import json
+import os
+import secrets
+import socket
+import sys
+import threading
+import webbrowser
+from urllib.parse import urlsplit
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
+from starlette.middleware.base import BaseHTTPMiddleware
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from ..encoders._pictures import ImageReadError
+from ._page import render
+from ._session import Refused
+
+# Names of this machine in an address. A tunnel may change the port, but not the name.
+NAMES = ["127.0.0.1", "localhost"]
+MOST_BYTES = 10_000
+# Pixels of the longer side of a picture, and of a small one.
+SIDE, SMALL = 800, 160
+HEADERS = {
+    "Cache-Control": "no-store",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+
+def serve(session, finish, title, say):
+    """Serve the page of a `Session` until the person is done or Ctrl-C, and return what `finish` gives.
+
+    `finish` takes the labels by the person and writes the files. It returns the exit status and sentences for the person.
+    """
+    live = _LivePage(session, finish, title)
+    with socket.socket() as listening:
+        listening.bind((NAMES[0], 0))
+        listening.listen()
+        address = f"http://{NAMES[0]}:{listening.getsockname()[1]}/?secret="
+        say(f"The page: {address}{live.secret}")
+        say("Ctrl-C ends it and writes the files, as its last button does.")
+        # Programs of other users may see the arguments of a browser: this secret is good for one visit.
+        threading.Thread(target=_open, args=[address + live.once], daemon=True).start()
+        learner = threading.Thread(target=session.learn, daemon=True)
+        learner.start()
+        try:
+            live.server.run(sockets=[listening])
+        except KeyboardInterrupt:
+            say("")
+        finally:
+            session.end()
+    if live.finished is None:
+        learner.join()
+        live.finished = finish(dict(session.said))
+    return live.finished
+
+
+def _open(address):
+    # Without a screen, webbrowser would start a browser of the terminal in the middle of the messages.
+    screens = ("BROWSER", "DISPLAY", "WAYLAND_DISPLAY")
+    if sys.platform in ("darwin", "win32") or any(os.environ.get(name) for name in screens):
+        webbrowser.open(address)
+
+
+class _LivePage:
+    def __init__(self, session, finish, title):
+        self.session, self.finish, self.title = session, finish, title
+        self.secret, self.once, self.finished = secrets.token_urlsafe(32), secrets.token_urlsafe(32), None
+        self.cookie = f"sksemobridge-{secrets.token_hex(4)}"
+        self.writing = threading.Lock()
+        app = Starlette(
+            routes=[
+                Route("/", self.page),
+                Route("/state", self.state),
+                Route("/picture/{number}", self.picture),
+                Route("/{action}", self.act, methods=["POST"]),
+            ],
+            middleware=[Middleware(BaseHTTPMiddleware, dispatch=self.guard)],
+        )
+        config = uvicorn.Config(
+            app, http="h11", ws="none", lifespan="off", log_level="error", server_header=False
+        )
+        self.server = uvicorn.Server(config)
+
+    async def guard(self, request, call_next):
+        """Answer only to the page itself."""
+        response = self.refusal(request)
+        if response is None:
+            response = await call_next(request)
+        response.headers.update({"Content-Security-Policy": POLICY} | HEADERS | dict(response.headers))
+        return response
+
+    def refusal(self, request):
+        headers, is_page = request.headers, request.scope["path"] == "/"
+        # A name elsewhere may lead to this machine, and so may a page of another port. A link may lead to the page.
+        names = {
+            _name_of(f"http://{headers.get('host')}"),
+            _name_of(headers.get("origin", f"http://{NAMES[0]}")),
+        }
+        if not names <= {*NAMES} or (
+            not is_page and headers.get("sec-fetch-site", "same-origin") != "same-origin"
+        ):
+            return PlainTextResponse("This page answers to itself alone.", 403)
+        if "transfer-encoding" in headers or int(headers.get("content-length", 0)) > MOST_BYTES:
+            return PlainTextResponse(f"At most {MOST_BYTES} bytes of a known length.", 413)
+        if not (
+            is_page
+            and "secret" in request.query_params
+            or _same(request.cookies.get(self.cookie), self.secret)
+        ):
+            return PlainTextResponse("Open the address that the command printed.", 403)
+        # Pages elsewhere cannot send this kind without a question, which is not answered.
+        if request.method == "POST" and headers.get("content-type") != "application/json":
+            return PlainTextResponse("Requests are application/json.", 415)
+        return None
+
+    async def page(self, request):
+        secret = request.query_params.get("secret")
+        if secret is None:
+            policy = f"{POLICY}; img-src 'self' data:; connect-src 'self'; "
+            text, parts = render("live.html", "page.css", "live.js", title=self.title)
+            policy += f"style-src '{parts['style']}'; script-src '{parts['script']}'"
+            return HTMLResponse(text, headers={"Content-Security-Policy": policy})
+        if _same(secret, self.once):
+            self.once = None
+        elif not _same(secret, self.secret) and not _same(request.cookies.get(self.cookie), self.secret):
+            return PlainTextResponse(
+                "This address is no longer good. Open the one that the command printed.", 403
+            )
+        response = RedirectResponse("/", 303)
+        response.set_cookie(self.cookie, self.secret, httponly=True, samesite="lax")
+        return response
+
+    async def state(self, request):
+        tab, since = (request.query_params.get(name, "") for name in ("tab", "since"))
+        since = int(since) if since.isdecimal() and len(since) < 10 else None
+        return JSONResponse(await run_in_threadpool(self.session.state, tab, since))
+
+    async def picture(self, request):
+        number, side = request.path_params["number"], SMALL if "small" in request.query_params else SIDE
+        if not (
+            number.isascii()
+            and number.isdecimal()
+            and len(number) < 10
+            and int(number) < len(self.session.paths)
+        ):
+            return PlainTextResponse("There is no such picture.", 404)
+        try:
+            content = await run_in_threadpool(self.session.picture, int(number), side)
+        except ImageReadError as error:
+            return PlainTextResponse(str(error), 404)
+        return Response(content, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=600"})
+
+    async def act(self, request):
+        """Do what a person did. The answer is the state afterwards, and what went wrong."""
+        try:
+            data = json.loads(await request.body())
+            tab, since = data["tab"], data.get("since")
+            if not isinstance(tab, str) or len(tab) > 50 or type(since) not in (int, type(None)):
+                raise TypeError
+            answer = await run_in_threadpool(self.do, request.path_params["action"], tab, data)
+            answer |= await run_in_threadpool(self.session.state, tab, since)
+        except (Refused, ImageReadError) as error:
+            return JSONResponse({"failed": str(error)}, 409)
+        except OSError as error:
+            return JSONResponse({"failed": str(error)}, 507)
+        except (LookupError, TypeError, ValueError, RecursionError):
+            return JSONResponse({"failed": "The request does not fit."}, 400)
+        return JSONResponse(answer)
+
+    def do(self, action, tab, data):
+        if action == "click":
+            self.session.click(tab, data["number"], data["label"])
+        elif action == "undo":
+            return {"undone": self.session.undo(tab)}
+        elif action == "skip":
+            self.session.skip(data["number"])
+        elif action == "check":
+            self.session.check(data["begin"] is True)
+        elif action == "done":
+            return {"written": self.done()}
+        else:
+            raise LookupError(action)
+        return {}
+
+    def done(self):
+        with self.writing:
+            if self.finished is None:
+                try:
+                    self.finished = self.finish(dict(self.session.said))
+                # The page stays: what stops the files, such as a full disk, may end.
+                except ValueError as error:
+                    raise Refused(str(error)) from error
+        self.server.should_exit = True
+        return self.finished[1]
+
+
+def _name_of(address):
+    try:
+        return urlsplit(address).hostname
+    except ValueError:
+        return None
+
+
+def _same(text, secret):
+    """Compare in a time that says nothing about the secret."""
+    return text is not None and secret is not None and secrets.compare_digest(text.encode(), secret.encode())

@@ -1,0 +1,111 @@
+"""A page that is live in a test: a job whose model takes no time, and requests of a person's browser."""
+
+import http.client
+import json
+import os
+import threading
+from pathlib import Path
+from types import SimpleNamespace
+from urllib.parse import urlsplit
+
+import numpy as np
+from PIL import Image
+
+from sksemobridge._clicks import Clicks
+from sksemobridge._report._server import serve
+from sksemobridge._report._session import Session
+
+CLASSES = ["bird", "clock", "fruit"]
+
+
+class Job:
+    """Pictures of one color for each class, in `photos`. The most likely class is that of the closest labelled color."""
+
+    classes = CLASSES
+
+    def __init__(self, n=12):
+        Path("photos").mkdir(exist_ok=True)
+        self.colors, self.fits = np.eye(3)[np.arange(n) % 3] + np.arange(n)[:, None] / 100, []
+        self.embeddings = self.colors
+        self.paths = [os.path.join("photos", f"{i:03}.png") for i in range(n)]
+        for path, color in zip(self.paths, self.colors):
+            if not os.path.lexists(path):
+                Image.new("RGB", (400, 300), tuple((100 * color).astype(int))).save(path)
+
+    def readable(self):
+        return self.paths
+
+    def fit(self, clicks):
+        self.fits.append(clicks)
+        means = dict(zip(CLASSES, np.eye(3)))
+        real = [os.path.realpath(path) for path in self.paths]
+        for path, (_, label) in clicks.items():
+            if label and label not in CLASSES:
+                means[label] = self.embeddings[real.index(path)]
+        proba = np.exp(-10 * ((self.embeddings[:, None] - [*means.values()]) ** 2).sum(axis=2))
+        proba /= proba.sum(axis=1, keepdims=True)
+        labels = np.array([*means])
+        rows = [
+            {"path": path, "label": str(label)}
+            for path, label in zip(self.paths, labels[proba.argmax(axis=1)])
+        ]
+        classifier = SimpleNamespace(classes_=labels, predict_proba=lambda X: proba)
+        return SimpleNamespace(classifier=classifier, rows=rows, shots=SimpleNamespace(paths=[]))
+
+
+class Live:
+    """A page that is served, and a person who asks it."""
+
+    def __init__(self, job=None, finish=None, labels="labels.clicks.csv", given=()):
+        self.job, self.clicks, self.said = job or Job(), Clicks(labels), []
+        self.clicks.begin()
+        self.session = Session(self.job, self.clicks, dict(given))
+        self.finish = finish or (lambda labels: (0, [f"{len(labels)} labels are written."]))
+        self.began = threading.Event()
+        self.thread = threading.Thread(target=self._serve)
+        self.thread.start()
+        assert self.began.wait(60)
+        self.address = self.said[0].split()[-1]
+        parts = urlsplit(self.address)
+        self.port, self.secret, self.cookie = parts.port, parts.query.removeprefix("secret="), None
+
+    def _serve(self):
+        def say(text):
+            self.said.append(text)
+            self.began.set()
+
+        self.result = serve(self.session, lambda labels: self.finish(labels), "Label photos", say)
+
+    def ask(self, path, data=None, method=None, **headers):
+        """Status, headers and content of an answer."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        headers = {name.replace("_", "-"): value for name, value in headers.items() if value is not None}
+        if self.cookie is not None:
+            headers.setdefault("Cookie", self.cookie)
+        if data is not None:
+            data = data if isinstance(data, bytes) else json.dumps(data).encode()
+            headers.setdefault("Content-Type", "application/json")
+        connection.request(method or ("GET" if data is None else "POST"), path, data, headers)
+        answer = connection.getresponse()
+        content = answer.read()
+        connection.close()
+        return answer.status, dict(answer.getheaders()), content
+
+    def enter(self):
+        _, headers, _ = self.ask(f"/?secret={self.secret}")
+        self.cookie = headers["set-cookie"].split(";")[0]
+        return self
+
+    def act(self, action, tab="a", **values):
+        status, _, content = self.ask(f"/{action}", {"tab": tab} | values)
+        return status, json.loads(content)
+
+    def state(self, tab="a", since=""):
+        return json.loads(self.ask(f"/state?tab={tab}&since={since}")[2])
+
+    def close(self):
+        if self.thread.is_alive():
+            self.enter().act("done")
+            self.thread.join(60)
+            assert not self.thread.is_alive()
+        self.clicks.end()

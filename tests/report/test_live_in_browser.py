@@ -1,0 +1,252 @@
+"""The live page in a real browser: by clicks, by keys, while somebody types, and with a second tab."""
+
+import os
+import re
+import sys
+
+import pytest
+
+from ..browser import wait_until
+from .live import Job
+
+PLACE = "[state.changes, current?.number].join()"
+HOSTILE = "<img src=x onerror=\"document.title='hurt'\">"
+
+
+@pytest.fixture
+def enter(live, browser):
+    """Opens the page, and gives it and the browser."""
+
+    def start(**params):
+        page = live(**params)
+        browser.open(page.address)
+        wait_until(lambda: shown(browser) is not None)
+        return page
+
+    return start
+
+
+def shown(browser):
+    """Number of the picture that is shown."""
+    return browser.run("current && current.number")
+
+
+def text(browser, name):
+    return browser.run(f"document.getElementById({name!r}).textContent")
+
+
+def press(browser, *keys):
+    """Press keys, and wait for the answer to each."""
+    for key in keys:
+        before = browser.run(PLACE)
+        browser.press(key)
+        wait_until(lambda before=before: not browser.run("busy") and browser.run(PLACE) != before)
+
+
+def type_in(browser, words):
+    for letter in words:
+        browser.press(letter)
+
+
+def labels(page):
+    return {
+        number: page.session.said[real][1]
+        for real, number in page.session.numbers.items()
+        if real in page.session.said
+    }
+
+
+def test_it_opens_without_an_error_and_the_secret_leaves_the_address(enter, browser):
+    page = enter()
+    assert browser.run("location.pathname + location.search") == "/"
+    assert browser.run("document.cookie") == ""
+    assert text(browser, "progress") == "labelled 0 of 12"
+    assert browser.run("document.getElementById('picture').decode().then(() => true)")
+    assert {address.split("/")[2] for address in browser.fetched} == {f"127.0.0.1:{page.port}"}
+    assert browser.errors == []
+
+
+def test_keys_and_buttons_label_and_take_back(enter, browser):
+    page = enter()
+    first = shown(browser)
+    likely = browser.run("current.likely.map(([name]) => name)")
+    press(browser, "2")
+    assert labels(page) == {first: likely[1]}
+    second = shown(browser)
+    browser.run("document.getElementById('none').click()")
+    wait_until(lambda: labels(page).get(second) == "")
+    wait_until(lambda: shown(browser) != second)
+    press(browser, "Backspace")
+    assert shown(browser) == second
+    assert labels(page) == {first: likely[1]}
+    press(browser, "0", "ArrowRight")
+    browser.run("document.querySelector('#likely button').click()")
+    wait_until(lambda: len(labels(page)) == 3)
+    wait_until(lambda: text(browser, "progress").startswith("labelled 3 of 12"))
+    # What was clicked can be clicked again.
+    browser.run("document.querySelector('#recent button:last-child').click()")
+    assert shown(browser) == first
+    assert (
+        browser.run("document.querySelector('#likely [aria-pressed=true]').textContent").split()[1]
+        == likely[1]
+    )
+    press(browser, "1")
+    assert labels(page)[first] == likely[0]
+
+
+def test_keys_do_nothing_while_one_types(enter, browser):
+    page = enter()
+    number = shown(browser)
+    type_in(browser, "/")
+    type_in(browser, "b1 0/2")
+    for key in ("Backspace", "ArrowRight", "z"):
+        browser.press(key)
+    assert browser.run("document.activeElement.id") == "find"
+    assert labels(page) == {}
+    assert shown(browser) == number
+    browser.press("Escape")
+    assert browser.run("document.getElementById('find').value") == ""
+    press(browser, "1")
+    assert len(labels(page)) == 1
+
+
+def test_letters_find_a_class_or_add_one(enter, browser):
+    page = enter()
+    number = shown(browser)
+    type_in(browser, "loc")
+    assert browser.run("options.map(([, name]) => name)") == ["clock", "Add “loc” as a class"]
+    assert browser.run("document.getElementById('find').getAttribute('aria-activedescendant')") == "found-0"
+    press(browser, "Enter")
+    assert labels(page) == {number: "clock"}
+    number = shown(browser)
+    type_in(browser, "loc")
+    browser.press("ArrowDown")
+    press(browser, "Enter")
+    assert labels(page)[number] == "loc"
+    wait_until(lambda: "loc" in browser.run("state.classes"))
+    number = shown(browser)
+    type_in(browser, "none of")
+    press(browser, "Enter")
+    assert labels(page)[number] == ""
+
+
+def test_names_of_files_and_classes_are_text(enter, browser):
+    if sys.platform == "win32":
+        pytest.skip("Windows has no such names")
+    job = Job()
+    for i, path in enumerate(job.paths):
+        job.paths[i] = os.path.join("photos", f"{i}{HOSTILE}.png")
+        os.rename(path, job.paths[i])
+    page = enter(job=job)
+    type_in(browser, f"/{HOSTILE}")
+    press(browser, "Enter")
+    wait_until(lambda: browser.run("state.learnt") == 2)
+    assert HOSTILE in text(browser, "recent")
+    assert HOSTILE in text(browser, "name")
+    wait_until(lambda: HOSTILE in text(browser, "likely"))
+    assert browser.run("document.title") == "Label photos"
+    browser.run(f"document.getElementById('note').innerHTML = {HOSTILE!r}")
+    browser.run("new Promise((done) => setTimeout(done, 200))")
+    assert browser.run("document.title") == "Label photos"
+    assert list(labels(page).values()) == [HOSTILE]
+
+
+def test_another_tab_is_told(enter, browser):
+    page = enter()
+    number = shown(browser)
+    page.act("click", number=number, label="fruit")
+    wait_until(lambda: shown(browser) != number)
+    assert "Another tab said “fruit”" in text(browser, "note")
+    mine = shown(browser)
+    press(browser, "1")
+    page.act("click", number=mine, label="another")
+    wait_until(lambda: "Another tab said “another”" in text(browser, "note"))
+    assert labels(page)[mine] == "another"
+
+
+def test_a_check_asks_for_what_was_predicted(enter, browser):
+    enter(job=Job(40))
+    browser.run("document.getElementById('check').click()")
+    wait_until(lambda: text(browser, "question").startswith("Check: is this “"))
+    predicted = browser.run("current.predicted")
+    assert browser.run("document.querySelector('#likely button').textContent").split()[1] == predicted
+    press(browser, "1", "1", "0")
+    assert text(browser, "checked").startswith("Check: 3 of 30 seen, 2 right, so 20.8 to 93.9 %")
+    press(browser, "Backspace")
+    assert text(browser, "checked").startswith("Check: 2 of 30 seen, 2 right")
+    browser.run("document.getElementById('check').click()")
+    wait_until(lambda: text(browser, "question").startswith("What is this?"))
+
+
+def test_what_is_not_saved_is_said_and_asked_again(enter, browser, monkeypatch):
+    page = enter()
+    number = shown(browser)
+
+    def full(file):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        browser.press("1")
+        wait_until(lambda: text(browser, "alert") == "Not saved: No space left on device")
+    assert shown(browser) == number
+    assert text(browser, "progress") == "labelled 0 of 12"
+    press(browser, "1")
+    assert browser.run("document.getElementById('alert').hidden")
+    assert labels(page).keys() == {number}
+
+
+def test_a_picture_that_is_gone_is_passed_over(enter, browser):
+    page = enter()
+    waiting = browser.run("state.queue.map((item) => item.number)")
+    for path in page.job.paths[:11]:
+        os.remove(path)
+    press(browser, "1")
+    wait_until(lambda: shown(browser) in (11, None) and not browser.run("busy"))
+    assert 11 in waiting or shown(browser) == 11
+
+
+def test_done_and_a_program_that_has_ended(enter, browser):
+    page = enter()
+    press(browser, "1")
+    browser.run("document.getElementById('done').click()")
+    wait_until(lambda: "Done. You may close this page." in text(browser, "live"))
+    assert "1 labels are written." in text(browser, "live")
+    page.thread.join(60)
+    page = enter()
+    page.close()
+    browser.press("1")
+    wait_until(lambda: "The program does not answer" in text(browser, "alert"))
+    assert "labels.clicks.csv" in text(browser, "alert")
+
+
+def test_all_pictures_can_be_labelled_by_keys_alone(enter, browser):
+    page = enter(job=Job(30))
+    while shown(browser) is not None:
+        press(browser, "1")
+    assert len(labels(page)) == 30
+    assert [labels(page)[i] for i in range(30)] == [["bird", "clock", "fruit"][i % 3] for i in range(30)]
+    assert text(browser, "progress").startswith("labelled 30 of 30")
+
+
+@pytest.mark.parametrize("width", [390, 1400])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_fits_its_window_and_all_that_is_pressed_has_a_name(enter, browser, width, scheme):
+    browser.send(
+        "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False
+    )
+    browser.send("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+    enter()
+    press(browser, "1")
+    type_in(browser, "a very long name of a class that is not there")
+    assert browser.run("document.documentElement.scrollWidth <= innerWidth")
+    color = browser.run("getComputedStyle(document.body).backgroundColor")
+    assert (sum(map(int, re.findall(r"\d+", color))) > 384) == (scheme == "light")
+    nodes = browser.send("Accessibility.getFullAXTree")["nodes"]
+    pressed = [
+        node
+        for node in nodes
+        if node.get("role", {}).get("value") in ("button", "combobox", "option", "listbox")
+    ]
+    assert len(pressed) > 8
+    assert all(node["name"]["value"].strip() for node in pressed if not node["ignored"])

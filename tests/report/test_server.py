@@ -1,0 +1,214 @@
+"""The live page answers to its own browser, and to nobody else."""
+
+import io
+import os
+import shutil
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from ..browser import wait_until
+from ..user_folder import link
+
+
+def test_a_secret_in_the_address_becomes_a_cookie(live):
+    page = live()
+    status, headers, _ = page.ask(f"/?secret={page.secret}", Cookie="")
+    assert (status, headers["location"]) == (303, "/")
+    assert "; HttpOnly" in headers["set-cookie"]
+    assert "SameSite=" in headers["set-cookie"]
+    status, headers, content = page.ask("/")
+    assert status == 200
+    assert page.secret.encode() not in content
+
+
+@pytest.mark.parametrize("path", ["/", "/state", "/picture/0", "/picture/0?small", "/nothing"])
+@pytest.mark.parametrize("cookie", ["", "sksemobridge=x", "é", "secret={}", "{}"])
+def test_nobody_without_the_secret_learns_anything(live, path, cookie):
+    page = live()
+    status, _, content = page.ask(path, Cookie=cookie.format("0" * 43))
+    assert (status, content) == (403, b"Open the address that the command printed.")
+
+
+@pytest.mark.parametrize("secret", ["", "x", "%00", "%C3%A9", "%FF", "0" * 5000])
+def test_a_wrong_secret_opens_nothing(live, secret):
+    page = live()
+    page.cookie = None
+    assert page.ask(f"/?secret={secret}")[0] == 403
+
+
+@pytest.mark.parametrize("action", ["click", "undo", "skip", "check", "done"])
+def test_nobody_without_the_secret_does_anything(live, action):
+    page = live()
+    data = {"tab": "a", "number": 0, "label": "bird", "begin": True}
+    for headers in ({"Cookie": ""}, {"Origin": "http://evil.example"}, {"Sec_Fetch_Site": "same-site"}):
+        assert page.ask(f"/{action}", data, **headers)[0] == 403
+    assert page.ask(f"/{action}", data, Content_Type="text/plain")[0] == 415
+    assert page.state()["changes"] == 0
+    assert page.thread.is_alive()
+
+
+@pytest.mark.parametrize("name", ["127.0.0.1", "localhost", "LOCALHOST"])
+@pytest.mark.parametrize("port", ["", ":1", ":65535"])
+def test_a_tunnel_may_change_the_port(live, name, port):
+    page = live()
+    data = {"tab": "a", "number": 0, "label": "bird"}
+    assert page.ask("/click", data, Host=name + port, Origin=f"http://{name}{port}")[0] == 200
+
+
+@pytest.mark.parametrize(
+    "name", ["evil.example", "127.0.0.1.evil.example", "evil-localhost", "0.0.0.0", "", "[::1"]
+)
+def test_another_name_is_refused(live, name):
+    page = live()
+    assert page.ask("/state", Host=name)[0] == 403
+    for origin in (f"http://{name}", f"https://{name}:{page.port}", name, "null"):
+        assert page.ask("/state", Origin=origin)[0] == 403
+    # A name that leads to this machine is an attack of a page elsewhere.
+    assert page.ask(f"/?secret={page.secret}", Host=name)[0] == 403
+
+
+def test_other_machines_cannot_connect(live):
+    page = live()
+    with socket.socket() as other, pytest.raises(OSError, match="refused"):
+        other.connect((next_address(), page.port))
+
+
+def next_address():
+    return "127.0.0.2" if sys.platform == "linux" else socket.gethostbyname(socket.gethostname())
+
+
+def test_every_answer_has_its_policy(live):
+    page = live()
+    for path in ("/", "/state", "/picture/0", "/picture/99", "/nothing", "/click"):
+        _, headers, _ = page.ask(path)
+        assert headers["content-security-policy"].startswith(
+            "default-src 'none'; base-uri 'none'; form-action 'none'"
+        )
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["cross-origin-resource-policy"] == "same-origin"
+        assert "server" not in headers
+    assert page.ask("/state", Cookie="")[1]["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"x" * 100_000, 413),
+        (b"", 400),
+        (b"null", 400),
+        (b"[]", 400),
+        (b"{}", 400),
+        (b"\xff", 400),
+        (b"[" * 9000, 400),
+        (b'{"tab": "a", "number": ' + b"9" * 9000 + b', "label": "bird"}', 400),
+        (b'{"tab": "a", "number": -1, "label": "bird"}', 409),
+        (b'{"tab": "a", "number": 12, "label": "bird"}', 409),
+        (b'{"tab": "a", "number": true, "label": "bird"}', 409),
+        (b'{"tab": "a", "number": "0", "label": "bird"}', 409),
+        (b'{"tab": "a", "number": 0, "label": null}', 409),
+        (b'{"tab": "a", "number": 0, "label": "' + b"a" * 101 + b'"}', 409),
+        (b'{"tab": "a", "number": 0, "label": "a\\nb"}', 409),
+        (b'{"tab": "a", "number": 0, "label": "\\ud800"}', 409),
+        (b'{"tab": ["a"], "number": 0, "label": "bird"}', 400),
+        (b'{"tab": "a", "number": 0, "label": "bird", "since": "x"}', 400),
+    ],
+)
+def test_a_request_that_does_not_fit_changes_nothing(live, body, status):
+    page = live()
+    before = page.clicks.path.read_bytes()
+    assert page.ask("/click", body)[0] == status
+    assert page.clicks.path.read_bytes() == before
+    assert page.state()["changes"] == 0
+
+
+def test_bodies_have_a_length(live):
+    page = live()
+    with socket.create_connection(("127.0.0.1", page.port)) as connection:
+        head = f"POST /click HTTP/1.1\r\nHost: localhost\r\nCookie: {page.cookie}\r\nTransfer-Encoding: chunked\r\n\r\n"
+        connection.sendall(head.encode() + b"1\r\n{\r\n")
+        assert b" 413 " in connection.recv(100)
+
+
+@pytest.mark.parametrize(
+    "number", ["-1", "12", "1.0", "x", "%C2%B9", "9" * 5000, "..%2f..%2fetc%2fpasswd", "%00"]
+)
+def test_pictures_have_numbers(live, number):
+    page = live()
+    assert page.ask(f"/picture/{number}")[0] == 404
+
+
+def test_a_picture_is_encoded_anew(live):
+    page = live()
+    file = Path(page.job.paths[0])
+    file.write_bytes(file.read_bytes() + b"<script>alert(1)</script>")
+    status, headers, content = page.ask("/picture/0")
+    assert (status, headers["content-type"]) == (200, "image/jpeg")
+    assert b"script" not in content
+    assert Image.open(io.BytesIO(content)).size == (400, 300)
+    assert Image.open(io.BytesIO(page.ask("/picture/0?small")[2])).size == (160, 120)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pipes of this kind, and few links")
+@pytest.mark.parametrize("kind", ["link", "link of a folder", "pipe", "gone", "text", "folder"])
+def test_a_file_that_was_swapped_is_not_given(live, tmp_path, kind):
+    page, file = live(), Path("photos/000.png")
+    Image.new("RGB", (50, 50)).save(tmp_path / "secret.png")
+    if kind == "link of a folder":
+        shutil.move("photos", "elsewhere")
+        link(tmp_path / "elsewhere", "photos")
+    else:
+        file.unlink()
+    if kind == "link":
+        link(tmp_path / "secret.png", file)
+    elif kind == "pipe":
+        os.mkfifo(file)
+    elif kind == "text":
+        file.write_text("root:x:0:0")
+    elif kind == "folder":
+        file.mkdir()
+    status, headers, content = page.ask("/picture/0")
+    assert (status, headers["content-type"].split(";")[0]) == (404, "text/plain")
+    assert b"root" not in content
+    assert 0 not in [item["number"] for item in page.state()["queue"]]
+    assert page.act("click", number=0, label="bird")[0] == 409
+
+
+def test_done_writes_the_files_and_ends(live):
+    page = live()
+    page.act("click", number=3, label="bird")
+    status, answer = page.act("done")
+    assert (status, answer["written"]) == (200, ["1 labels are written."])
+    page.thread.join(60)
+    assert page.result == (0, ["1 labels are written."])
+
+
+@pytest.mark.parametrize(("error", "status"), [(OSError("disk full"), 507), (ValueError("too few"), 409)])
+def test_files_that_cannot_be_written_do_not_end_it(live, error, status):
+    def finish(labels):
+        raise error
+
+    page = live(finish=finish)
+    assert page.act("done") == (status, {"failed": str(error)})
+    assert page.act("click", number=0, label="bird")[0] == 200
+    page.finish = lambda labels: (0, [])
+    assert page.act("done")[1]["written"] == []
+
+
+def test_the_address_for_the_browser_is_good_for_one_visit(live, monkeypatch, tmp_path):
+    visited = tmp_path / "visited"
+    program = tmp_path / "browser"
+    program.write_text(f'#!/bin/sh\necho "$1" > {visited}.tmp && mv {visited}.tmp {visited}\n')
+    program.chmod(0o700)
+    if sys.platform == "win32":
+        pytest.skip("a program of a shell")
+    monkeypatch.setenv("BROWSER", f"{program} %s")
+    page = live()
+    wait_until(visited.exists)
+    once = visited.read_text().strip().split("secret=")[1]
+    assert once != page.secret
+    page.cookie = None
+    assert [page.ask(f"/?secret={once}")[0] for _ in range(2)] == [303, 403]
