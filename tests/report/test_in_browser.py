@@ -153,7 +153,7 @@ def test_ten_thousand_pictures_are_drawn_as_they_are_scrolled_to(browser, place)
         | {"runner_up": CLASSES[(i + 1) % 3], "runner_up_probability": 1 - probability, "problem": ""}
         for i, probability in enumerate(np.random.default_rng(0).uniform(0.5, 1, size=10_000).tolist())
     ]
-    write_page("many.html", "photos", CLASSES, rows, None, None, 0, progress=False)
+    write_page("many.html", "photos", CLASSES, rows, None, None, n_thumbnails=0, progress=False)
     browser.open(place / "many.html")
     n_cards = browser.run(N_CARDS)
     assert 0 < n_cards < 1000
