@@ -23,15 +23,9 @@ FORMATS = (
 
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://|data:", re.IGNORECASE)
 
-# The head of a file of more bytes is checked before the file is read, in at most this many steps.
-_LARGE_FILE = 2**24
-_MOST_STEPS = 100_000
 # The largest pixels have four channels of 16 bits. A file with more bytes a pixel is no picture.
 _PIXEL_BYTES = 8
 
-# By the values of the EXIF tag of how a camera was held, from 2 on: Pillow's name of what turns the picture upright.
-_TURNS = "FLIP_LEFT_RIGHT ROTATE_180 FLIP_TOP_BOTTOM TRANSPOSE ROTATE_270 TRANSVERSE ROTATE_90"
-_UPRIGHT = dict(enumerate(_TURNS.split(), start=2))
 # A JPEG may be shrunk by a factor while it is decoded. Afterwards, its shorter side must still be this many times as
 # long as the input of the model. With smaller margins, some embeddings of photographs or noise by the bundled model
 # have cosines below 0.999 to those of whole pictures.
@@ -155,7 +149,9 @@ def _to_picture(image, shortest_side=None, choose=needed_bits, content=None):
         if shortest_side is not None:
             _shrink_while_decoding(image, shortest_side)
         image.load()
-        image = _upright(image)
+        # An image that the user opened stays as it is.
+        image = image.copy() if content is None else image
+        _upright(image)
         return _to_rgb(image if depth is None else _in_8_bits(image, depth, choose, content))
     except ImageReadError:
         raise
@@ -203,10 +199,7 @@ def _read_file(path):
             )
         if not stat.S_ISREG(status.st_mode):
             raise ImageReadError("it is not a regular file")
-        if status.st_size > _LARGE_FILE:
-            _check_bytes(status.st_size)
-            with _Head(path) as head:
-                check_size(*open_picture(head).size)
+        _check_bytes(status.st_size)
         with open(path, "rb") as file:
             # No more than that: files in /proc may be longer than their size says, or have no end.
             return file.read(status.st_size)
@@ -251,7 +244,10 @@ def _check_bytes(n):
 def _crop(picture, box):
     """The pixels of a picture inside a box `(left, top, right, bottom)`, which may reach beyond its sides."""
     try:
-        left, top, right, bottom = (round(float(side)) for side in box)
+        # `(image, "0045")` is an image with a label.
+        left, top, right, bottom = (
+            "" if isinstance(box, (str, bytes)) else (round(float(side)) for side in box)
+        )
     except (TypeError, ValueError, OverflowError) as error:
         raise ImageReadError(f"the box {box!r:.60} is not (left, top, right, bottom) in pixels") from error
     pixels = np.asarray(picture)[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)]
@@ -260,18 +256,6 @@ def _crop(picture, box):
             f"the box {box} holds no pixel of the picture of {picture.width} x {picture.height}"
         )
     return pixels
-
-
-class _Head(io.FileIO):
-    """A file that may be read in a limited number of steps. Pillow reads a broken JPEG byte by byte to its end."""
-
-    n_steps = 0
-
-    def read(self, n=-1):
-        self.n_steps += 1
-        if self.n_steps > _MOST_STEPS:
-            raise ImageReadError("its head does not end")
-        return super().read(n)
 
 
 def open_picture(file):
@@ -316,14 +300,15 @@ def _too_large(reason):
 
 
 def _upright(image):
-    from PIL import ExifTags, Image
+    """Turn a loaded image in place."""
+    from PIL import ImageOps
 
-    name = None
-    # Only after loading: some formats store the orientation behind the pixels, and loading a TIFF applies it. Where
-    # the metadata are broken, the picture is not. ImageOps.exif_transpose would write them anew, and fail at others.
+    # Only after loading: some formats store the orientation behind the pixels. Where the metadata are broken, the picture is
+    # not. Without a copy of them, Pillow does not write them anew, which fails at others than the orientation.
     with suppress(Exception):
-        name = _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation))
-    return image.transpose(Image.Transpose[name]) if name else image
+        image.getexif()
+        image.info.pop("exif", None)
+        ImageOps.exif_transpose(image, in_place=True)
 
 
 def _in_8_bits(image, depth, choose, content):
@@ -335,7 +320,9 @@ def _in_8_bits(image, depth, choose, content):
             tile._replace(args=(raw_mode, *tile.args[1:]) if isinstance(tile.args, tuple) else raw_mode)
             for tile in again.tile
         ]
-        return _upright(again)
+        again.load()
+        _upright(again)
+        return again
 
     if image.mode.startswith("I"):
         return Image.fromarray(grey_in_8_bits(image, depth, choose))
