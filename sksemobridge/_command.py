@@ -3,13 +3,14 @@
 import argparse
 import functools
 import os
+import platform
 import sys
 import tempfile
 import warnings
 from collections import Counter
 from contextlib import ExitStack
 from dataclasses import replace
-from importlib.metadata import version
+from importlib.metadata import requires, version
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -69,9 +70,21 @@ def main(argv=None):
             return 130
 
 
+class _Versions(argparse.Action):
+    """Print the versions of this package, of Python and of the dependencies, one a line."""
+
+    def __call__(self, parser, *_):
+        dependencies = [line.partition(">=")[0] for line in requires("sksemobridge") if ";" not in line]
+        for name in ["sksemobridge", *sorted(dependencies)]:
+            print(name, version(name))
+        print("Python", platform.python_version(), "on", platform.platform())
+        parser.exit()
+
+
 def _parser():
     parser = argparse.ArgumentParser("sksemobridge", description="Few-shot image classification with CLIP.")
-    parser.add_argument("--version", action="version", version=version("sksemobridge"))
+    versions = "print the versions that a report of a fault needs"
+    parser.add_argument("--version", action=_Versions, nargs=0, help=versions)
     label = parser.add_subparsers(required=True, metavar="COMMAND").add_parser(
         "label",
         help="label the images in a folder",

@@ -195,10 +195,13 @@ def test_too_few_shots_to_turn_images_away_are_said(label):
     assert "no p-value is as low as --alpha 0.01" in label(f"{SHOTS} --out a.csv --alpha 0.01")[1]
 
 
-def test_the_command_says_its_version(capsys):
+def test_the_command_says_the_versions_that_a_report_needs(capsys):
     with pytest.raises(SystemExit, match="0"):
         main(["--version"])
-    assert capsys.readouterr().out.strip() == sksemobridge.__version__
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"sksemobridge {sksemobridge.__version__}"
+    assert f"numpy {np.__version__}" in lines
+    assert lines[-1].startswith(f"Python {sys.version_info.major}.{sys.version_info.minor}.")
 
 
 NO_CLASSIFIER = [b"", b"junk", pickle.dumps([1]), pickle.dumps(Pipeline([])), file_that_runs("touch ran")]

@@ -38,6 +38,18 @@ def test_the_extra_examples_holds_what_the_examples_import():
     assert missing == set()
 
 
+def test_the_changelog_and_the_citation_are_of_this_version():
+    citation, changelog, project = (
+        (ROOT / name).read_text(encoding="utf-8")
+        for name in ("CITATION.cff", "CHANGELOG.md", "pyproject.toml")
+    )
+    version = tomllib.loads(project)["project"]["version"]
+    cited = re.search(r"^version: (.+)\ndate-released: (.+)$", citation, flags=re.MULTILINE)
+    newest = re.search(r"^## \[(.+)\] - (.+)$", changelog, flags=re.MULTILINE)
+    assert cited.groups() == newest.groups()
+    assert cited[1] == version
+
+
 def public_functions():
     """All that the package offers to be called, by name: functions, and the methods that it adds to scikit-learn's."""
     for room, names in ((sksemobridge, sksemobridge.__all__), (datasets, datasets.__all__)):
