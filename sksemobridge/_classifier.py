@@ -236,8 +236,8 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
             _warn_of_near_copies(memory)
         log_prior = self._log_prior(memory, len(classes))
 
-        # The model, fitted to the classes that have shots. From here, codes number the `seen` classes. `order` puts classes
-        # without shots last. `over` returns to `classes`.
+        # The model, fitted to the classes that have shots. From here, codes number the `seen` classes. `over` returns to
+        # `classes`.
         seen = np.flatnonzero(has_shots)
         shots = replace(memory.grouped_shots, codes=np.searchsorted(seen, memory.shots.codes))
         right, counted = np.ones((2, len(shots.codes)))
@@ -247,14 +247,13 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
             model = replace(model, log_prior=log_prior)
         else:
             words = self._span_of_words(texts, embeddings.shape[1])
-            order = np.concatenate([seen, np.flatnonzero(~has_shots)])
             with threads_for(shots.X.size * len(seen)):
                 fit = fit_model(
-                    shots, texts.take(order).embeddings, texts.logit_scale, words, self.label_noise
+                    shots, texts.take(seen).embeddings, texts.logit_scale, words, self.label_noise
                 )
                 logits = fit.held_out_logits() if self.store_held_out else None
             model, right, counted = fit.model, fit.right, fit.counted
-            _warn_of_wrong_labels(classes[order], shots.codes, counted, fit.likely)
+            _warn_of_wrong_labels(classes[seen], shots.codes, counted)
             if self.store_held_out:
                 held_out = np.zeros((len(logits), len(classes)))
                 held_out[np.isnan(logits).any(axis=1)] = np.nan
@@ -508,20 +507,12 @@ def _warn_of_near_copies(memory):
         )
 
 
-def _warn_of_wrong_labels(classes, codes, counted, likely):
-    """Warn of classes whose labels all look wrong, and of shots that look like a class without shots."""
+def _warn_of_wrong_labels(classes, codes, counted):
+    """Warn if labels look so wrong that their shots hardly count."""
     doubted = counted < 0.5
-    remedy = "Check the shots with the lowest label_proba_. label_noise=0 trusts all labels."
-    lost = classes[np.setdiff1d(codes, codes[~doubted])].tolist()
-    if lost:
-        many = "class" if len(lost) == 1 else "classes"
+    if doubted.any():
         warn_caller(
-            f"All labels of {len(lost)} {many} look wrong, such as those of {lost[0]!r}, and hardly count. {remedy}"
-        )
-    elsewhere = doubted & (likely != codes)
-    if elsewhere.any():
-        label, looks_like = classes[[codes[elsewhere][0], likely[elsewhere][0]]].tolist()
-        warn_caller(
-            f"Shots look like classes without shots ({elsewhere.sum()}), such as one labelled {label!r} that looks like "
-            f"{looks_like!r}, and hardly count. {remedy}"
+            f"{doubted.sum()} of {len(doubted)} shots hardly count, because their labels look wrong. The first is labelled "
+            f"{classes[codes[doubted.argmax()]].item()!r}. Check the shots with the lowest label_proba_. label_noise=0 trusts "
+            "all labels."
         )

@@ -58,23 +58,22 @@ class FitResult(NamedTuple):
     """The model, and what it says of each of the `n` shots."""
 
     model: Model
-    right: np.ndarray  # `(n,)`, as `counted` and `likely`: what `right_labels` gives
-    counted: np.ndarray
-    likely: np.ndarray
+    right: np.ndarray  # probability that the label is right `(n,)`
+    counted: np.ndarray  # how much the shot counts `(n,)`
     # Gives the logits `(n, C)` of the shots, each by a model without its image. They are NaN for shots that were not held out.
     # It is a function, because few fits need it.
     held_out_logits: Callable
 
 
-def fit_model(shots, all_texts, logit_scale, words, label_noise):
+def fit_model(shots, texts, logit_scale, words, label_noise):
     """`FitResult` of shots of all classes.
 
     Parameters
     ----------
     shots : Shots
         Each class has at least one.
-    all_texts : ndarray of shape (C + M, D) or None
-        `T_c`. The last `M` are those of classes without shots.
+    texts : ndarray of shape (C, D) or None
+        `T_c`.
     logit_scale : float
         That of the model of the texts.
     words : ndarray of shape (D, r) or None
@@ -84,25 +83,22 @@ def fit_model(shots, all_texts, logit_scale, words, label_noise):
     """
     u, codes, weight, group, image_of_shot = shots.images()
     n_classes = int(codes.max()) + 1
-    texts = None if all_texts is None else all_texts[:n_classes]
     held_rows = held_out_images(codes, group)
 
-    def evidence_if(counted, labels):
-        """`Evidence` if this part of each image counts, and if it has this label (the index of a class)."""
-        kept, renumbered = np.unique(labels, return_inverse=True)
-        of_kept = None if texts is None else all_texts[kept]
-        return gather_evidence(u, renumbered, weight, counted, held_rows, of_kept, logit_scale, words)
+    def evidence_if(counted):
+        """`Evidence` if this part of each image counts."""
+        return gather_evidence(u, codes, weight, counted, held_rows, texts, logit_scale, words)
 
     # The probability that each label is right: first from the texts alone, then from rounds of steps 1 to 5.
-    right, counted, likely = np.ones(len(codes)), np.ones(len(codes)), codes
+    right, counted = np.ones((2, len(codes)))
     if label_noise != 0:
         by_texts = None
         if texts is not None:
             omega = weights_of_images(codes, weight)[held_rows]
-            _, _, trust = texts_alone(u[held_rows], codes[held_rows], omega, texts, logit_scale)
-            by_texts = ByTexts(held_rows, logit_scale * (u[held_rows] @ all_texts.T), trust)
-        right, counted, likely = right_labels(evidence_if, codes, by_texts, label_noise)
-    evidence = evidence_if(counted, codes)
+            cosines, _, trust = texts_alone(u[held_rows], codes[held_rows], omega, texts, logit_scale)
+            by_texts = ByTexts(held_rows, logit_scale * cosines, trust)
+        right, counted = right_labels(evidence_if, codes, by_texts, label_noise)
+    evidence = evidence_if(counted)
     classes, discriminant, trust = evidence.classes, evidence.discriminant, evidence.trust
 
     # 6. Scales, offsets and correction, fitted to the held-out images.
@@ -148,8 +144,7 @@ def fit_model(shots, all_texts, logit_scale, words, label_noise):
         return logits[image_of_shot]
 
     # Shots that are copies of one image have its values.
-    of_shots = (values[image_of_shot] for values in (right, counted, likely))
-    return FitResult(model, *of_shots, held_out_logits)
+    return FitResult(model, right[image_of_shot], counted[image_of_shot], held_out_logits)
 
 
 @dataclass(frozen=True, eq=False)
@@ -273,4 +268,5 @@ def distinctness(texts):
     if len(texts) < 2:
         return 1.0
     _, same, counts = np.unique(texts.round(6), axis=0, return_inverse=True, return_counts=True)
-    return float(1 - np.mean(np.log(counts[same])) / np.log(len(texts)))
+    # Rounding must not make it negative.
+    return max(float(1 - np.mean(np.log(counts[same])) / np.log(len(texts))), 0.0)

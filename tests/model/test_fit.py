@@ -109,6 +109,7 @@ def test_the_scale_of_the_model_is_a_hint_only(world, logit_scale):
     assert fitted.score(queries, truth) > world.classifier().fit(X, y).score(queries, truth) - 0.05
 
 
+@pytest.mark.filterwarnings("ignore:.* shots hardly count:UserWarning")
 @pytest.mark.parametrize("k", [1, 2, 4, 8])
 def test_log_loss_is_below_that_of_an_overconfident_zero_shot(make_world, k):
     losses = []
@@ -184,3 +185,14 @@ def test_texts_are_the_less_distinct_the_more_are_alike():
     assert distinctness(texts) == distinctness(texts[:1]) == 1
     assert distinctness(texts[[0, 0, 0, 0]]) == 0
     assert distinctness(texts[[0, 0, 2, 3]]) == pytest.approx(0.75)
+    for n in range(2, 60):
+        assert distinctness(np.ones((n, 4))) >= 0  # rounding must not make it negative
+
+
+def test_names_of_one_embedding_teach_nothing(world):
+    """Rounding made the trust negative, and with it all numbers NaN."""
+    rng = np.random.default_rng(0)
+    names, y = [f"{c:02}" for c in range(23)], np.append(np.arange(23), [3, 7])
+    encoder = PrecomputedTextEncoder(names, np.ones((23, 8)), np.eye(8))
+    classifier = SeMoBridgeClassifier(encoder, prompts="{}").fit(rng.normal(size=(25, 8)), np.array(names)[y])
+    assert classifier.blend_["trust"] == 0
