@@ -1,6 +1,6 @@
 """Few-shot image classification with CLIP that feels like scikit-learn.
 
-The way of the data, and where each station is:
+How data flow:
 
     images -> encoders/ -> embeddings
     class names -> _texts/: prompts, encode, words -> class texts
@@ -10,12 +10,11 @@ The way of the data, and where each station is:
     images without labels -> _model/typicality, unlabeled -> the linear model again
     embeddings -> _model/linear -> decisions -> _base: labels and probabilities
 
-`_fitted` holds what a classifier has learnt. `_pipeline` begins with images, `_zero_shot` has no shots,
-`_search/` finds images and texts, `_evaluation` says how good a classifier is. `_folder_table` labels a
-folder. `_command` does it for users: `_folder_job` learns, `_user_tables` reads their tables, `_report` makes a page of
-the labels, and `_sort_into` copies images. `_saving` says what is saved and what a file may hold, `_onnx` writes fitted
-models, `displays` draws, `distributed/` runs on Ray, `datasets/` loads pictures and words, `models/` holds the bundled
-one, and `_utils/` what all of them use.
+`_fitted` holds what a classifier has learnt. `_pipeline` begins with images, `_zero_shot` has no shots, `_search/`
+finds images and texts, `_evaluation` says how good a classifier is. `_folder_table` labels a folder. `_command` does it
+for users: `_folder_job` learns, `_user_tables` reads their tables, `_report` makes a page of the labels, and `_sort_into`
+copies images. `_onnx` writes fitted models, `displays` draws, `distributed/` runs on Ray, `datasets/` loads pictures and
+words, `models/` holds the bundled one, and `_utils/` what all of them use.
 """
 
 from . import datasets
@@ -26,9 +25,9 @@ from ._onnx import to_onnx
 from ._paper.parameters import PaperBlend, Training
 from ._pipeline import SeMoBridgePipeline, make_semobridge_pipeline
 from ._report import write_report
-from ._saving import trusted_types
 from ._search import SemanticBridge, mean_average_precision
 from ._utils import __version__ as __version__
+from ._utils.saving import trusted_types
 from ._zero_shot import ZeroShotClassifier
 from .displays import PredictionsDisplay
 from .encoders import (

@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from ._saving import SavedEstimator
 from ._utils.array_api import apply_in_blocks, log_softmax, namespace, softmax, to_numpy
+from ._utils.saving import SavedEstimator
 from ._utils.sklearn import offered_if
 from ._utils.threads import threads_for
 from ._utils.validation import validate_embeddings, validate_training_embeddings

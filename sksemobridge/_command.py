@@ -27,10 +27,10 @@ from ._folder_table import (
     write_table,
 )
 from ._report import report
-from ._saving import trusted_types
 from ._sort_into import earlier_copies, sort_into
 from ._user_tables import UsageError, naming, puzzling_names
 from ._utils.files import new_file
+from ._utils.saving import trusted_types
 from ._utils.validation import listed
 from .datasets._folder import list_files
 from .encoders import ModelLoadError

@@ -14,10 +14,10 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._model.shots import blocks
 from .._paper.bridge import Bridge
-from .._saving import SavedEstimator
 from .._texts.encode import read_projection
 from .._texts.words import RESOLUTION, word_span
 from .._utils.array_api import astype, constants_like, in_blocks, l2_normalize, namespace
+from .._utils.saving import SavedEstimator
 from .._utils.sklearn import Interval, StrOptions, checks_parameters
 from .._utils.validation import (
     check_text_encoder,

@@ -8,8 +8,8 @@ import sklearn
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, clone
 
-from ._utils import __version__
-from ._utils.validation import warn_caller
+from . import __version__
+from .validation import warn_caller
 
 # These fitted attributes are saved. All others that end in "_" are computed from `_fitted`.
 _KEPT = ("n_features_in_", "feature_names_in_")
@@ -38,14 +38,14 @@ def trusted_types() -> list[str]:
     >>> classifier = skops.io.load("classifier.skops", trusted=trusted_types())  # doctest: +SKIP
     """
     found: set[type] = set()
-    package = vars(import_module(__package__))
+    package = vars(import_module("sksemobridge"))
     public = [package[name] for name in package["__all__"]]
     # Annotations name the classes of parameters and of the parts of a fitted state.
     waiting: list[Any] = [part for part in public if hasattr(part, "get_params")]
     while waiting:
         kind = waiting.pop()
         waiting += get_args(kind)
-        is_ours = isinstance(kind, type) and kind.__module__.startswith(f"{__package__}.")
+        is_ours = isinstance(kind, type) and kind.__module__.startswith("sksemobridge.")
         if is_ours and kind not in found:
             found.add(kind)
             waiting += get_type_hints(kind).values()

@@ -25,9 +25,9 @@ from sksemobridge import (
 )
 from sksemobridge.datasets import load_emoji
 
-from .conftest import arrays_of
-from .encoder_helpers import some_emoji
-from .skops_files import file_that_runs
+from ..conftest import arrays_of
+from ..encoder_helpers import some_emoji
+from ..skops_files import file_that_runs
 
 pytestmark = pytest.mark.filterwarnings("ignore:The bridge did not converge|There are names of classes")
 
