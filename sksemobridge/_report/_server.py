@@ -2,12 +2,12 @@
 
 import json
 import os
+import re
 import secrets
 import socket
 import sys
 import threading
 import webbrowser
-from urllib.parse import urlsplit
 
 import uvicorn
 from starlette.applications import Starlette
@@ -21,8 +21,9 @@ from ..encoders._pictures import ImageReadError
 from ._page import render
 from ._session import Refused
 
+MACHINE = "127.0.0.1"
 # Names of this machine in an address. A tunnel may change the port, but not the name.
-NAMES = ["127.0.0.1", "localhost"]
+ORIGIN = re.compile(r"https?://(127\.0\.0\.1|localhost)(:[0-9]{1,5})?", re.IGNORECASE)
 MOST_BYTES = 10_000
 # Pixels of the longer side of a picture, and of a small one.
 SIDE, SMALL = 800, 160
@@ -43,9 +44,9 @@ def serve(session, finish, title, say):
     """
     live = _LivePage(session, finish, title)
     with socket.socket() as listening:
-        listening.bind((NAMES[0], 0))
+        listening.bind((MACHINE, 0))
         listening.listen()
-        address = f"http://{NAMES[0]}:{listening.getsockname()[1]}/?secret="
+        address = f"http://{MACHINE}:{listening.getsockname()[1]}/?secret="
         say(f"The page: {address}{live.secret}")
         say("Ctrl-C ends it and writes the files, as its last button does.")
         # Programs of other users may see the arguments of a browser: this secret is good for one visit.
@@ -101,25 +102,18 @@ class _LivePage:
 
     def refusal(self, request):
         headers, is_page = request.headers, request.scope["path"] == "/"
+        host = f"http://{headers.get('host')}"
+        is_named = ORIGIN.fullmatch(host) and ORIGIN.fullmatch(headers.get("origin", host))
         # A name elsewhere may lead to this machine, and so may a page of another port. A link may lead to the page.
-        names = {
-            _name_of(f"http://{headers.get('host')}"),
-            _name_of(headers.get("origin", f"http://{NAMES[0]}")),
-        }
-        if not names <= {*NAMES} or (
-            not is_page and headers.get("sec-fetch-site", "same-origin") != "same-origin"
-        ):
+        if not is_named or (not is_page and headers.get("sec-fetch-site", "same-origin") != "same-origin"):
             return PlainTextResponse("This page answers to itself alone.", 403)
         if "transfer-encoding" in headers or int(headers.get("content-length", 0)) > MOST_BYTES:
             return PlainTextResponse(f"At most {MOST_BYTES} bytes of a known length.", 413)
-        if not (
-            is_page
-            and "secret" in request.query_params
-            or _same(request.cookies.get(self.cookie), self.secret)
-        ):
+        enters = is_page and "secret" in request.query_params
+        if not enters and not _same(request.cookies.get(self.cookie), self.secret):
             return PlainTextResponse("Open the address that the command printed.", 403)
         # Pages elsewhere cannot send this kind without a question, which is not answered.
-        if request.method == "POST" and headers.get("content-type") != "application/json":
+        if request.method == "POST" and headers.get("content-type", "").split(";")[0] != "application/json":
             return PlainTextResponse("Requests are application/json.", 415)
         return None
 
@@ -202,13 +196,6 @@ class _LivePage:
                     raise Refused(str(error)) from error
         self.server.should_exit = True
         return self.finished[1]
-
-
-def _name_of(address):
-    try:
-        return urlsplit(address).hostname
-    except ValueError:
-        return None
 
 
 def _same(text, secret):

@@ -60,12 +60,22 @@ def test_a_tunnel_may_change_the_port(live, name, port):
 
 
 @pytest.mark.parametrize(
-    "name", ["evil.example", "127.0.0.1.evil.example", "evil-localhost", "0.0.0.0", "", "[::1"]
+    "name",
+    [
+        "evil.example",
+        "127.0.0.1.evil.example",
+        "evil-localhost",
+        "a@localhost",
+        "localhost/a",
+        "0.0.0.0",
+        "",
+        "[::1",
+    ],
 )
 def test_another_name_is_refused(live, name):
     page = live()
     assert page.ask("/state", Host=name)[0] == 403
-    for origin in (f"http://{name}", f"https://{name}:{page.port}", name, "null"):
+    for origin in (f"http://{name}", f"https://{name}:{page.port}", name, "null", "localhost", "file://"):
         assert page.ask("/state", Origin=origin)[0] == 403
     # A name that leads to this machine is an attack of a page elsewhere.
     assert page.ask(f"/?secret={page.secret}", Host=name)[0] == 403
