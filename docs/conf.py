@@ -4,6 +4,8 @@ import os
 from importlib.metadata import version as installed_version
 from pathlib import Path
 
+from docutils import nodes
+from latex2mathml.converter import convert
 from PIL import Image, ImageDraw, ImageFont
 from sphinx_gallery.sorting import ExplicitOrder
 
@@ -32,6 +34,21 @@ if os.environ.get("SKSEMOBRIDGE_DOCS_INTERSPHINX"):
         "python": ("https://docs.python.org/3", None),
         "sklearn": ("https://scikit-learn.org/stable", None),
     }
+
+# Formulas are MathML, which browsers draw by themselves: MathJax would come from the network.
+html_math_renderer = "mathml"
+
+
+def setup(app):
+    def draw(display):
+        def visit(translator, node):
+            translator.body.append(convert(node.astext(), display=display))
+            raise nodes.SkipNode
+
+        return visit, None
+
+    app.add_html_math_renderer("mathml", inline_renderers=draw("inline"), block_renderers=draw("block"))
+
 
 # `python -m sphinx -b linkcheck docs docs/_build/links` asks every address of others. GitHub makes its anchors in the browser.
 linkcheck_anchors = False
