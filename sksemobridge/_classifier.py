@@ -502,8 +502,8 @@ def _warn_of_near_copies(memory):
     if len(copies):
         warn_caller(
             f"{copies.sum()} of {size.sum()} shots are near copies of others, such as augmentations or frames of a film. "
-            f"They count as {len(copies)} {'image' if len(copies) == 1 else 'images'}. Mark copies of one image with equal "
-            "values of groups; groups=range(len(y)) says that there are none."
+            f"They count as {len(copies)} {'image' if len(copies) == 1 else 'images'}.",
+            advice="Mark copies of one image with equal values of groups; groups=range(len(y)) says that there are none.",
         )
 
 
@@ -513,6 +513,6 @@ def _warn_of_wrong_labels(classes, codes, counted):
     if doubted.any():
         warn_caller(
             f"{doubted.sum()} of {len(doubted)} shots hardly count, because their labels look wrong. The first is labelled "
-            f"{classes[codes[doubted.argmax()]].item()!r}. Check the shots with the lowest label_proba_. label_noise=0 trusts "
-            "all labels."
+            f"{classes[codes[doubted.argmax()]].item()!r}.",
+            advice="Check the shots with the lowest label_proba_. label_noise=0 trusts all labels.",
         )

@@ -1,46 +1,40 @@
 """The command `sksemobridge`, which labels the images in a folder without a program of the user."""
 
 import argparse
+import copy
 import functools
 import os
 import platform
 import sys
 import tempfile
+import traceback
 import warnings
-from collections import Counter
 from contextlib import ExitStack
-from dataclasses import replace
 from importlib.metadata import requires, version
 from importlib.util import find_spec
 from pathlib import Path
 
 import joblib
 
-from ._folder_job import after_colon, read_job
-from ._folder_table import (
-    NONE_OF_THESE,
-    WRITERS,
-    counted,
-    image_pipeline,
-    label_files,
-    was_read,
-    write_table,
-)
+from ._clicks import Clicks
+from ._folder_job import read_job, summary
+from ._folder_table import WRITERS, counted, image_pipeline, label_files, write_table
 from ._report import report
 from ._sort_into import earlier_copies, sort_into
-from ._user_tables import UsageError, naming, puzzling_names
+from ._user_tables import UsageError, naming
 from ._utils.files import new_file
 from ._utils.saving import trusted_types
-from ._utils.validation import listed
 from .datasets._folder import list_files
 from .encoders import ModelLoadError
 
 # Packages that some kinds of files need besides this one.
-NEEDS = {".xlsx": ["pandas", "openpyxl"], ".skops": ["skops"]}
+NEEDS = {".xlsx": ["pandas", "openpyxl"], ".skops": ["skops"], "--open": ["starlette", "uvicorn"]}
+REPORT_AT = "https://github.com/sksemobridge/sksemobridge/issues"
 EPILOG = """\
-Exit status: 0 if every image has a label or belongs to none of the classes; 1 if images or shots could not be read
-(printed with the reason; the table lists the images); 2 for wrong arguments; 3 if the model cannot be loaded, or a file
-cannot be read or written; 130 if interrupted. No file is moved, and no existing file is overwritten."""
+Exit status: 0 if every image has a label or belongs to none of the classes; 1 if images in PHOTOS could not be read (printed
+with the reason, and in the table); 2 for wrong arguments; 3 if the model cannot be loaded, or a file cannot be read or
+written; 4 for a fault of this program; 130 if interrupted. No file is moved. Without --overwrite, no file is overwritten
+but those that the same file of clicks belongs to."""
 
 
 def main(argv=None):
@@ -51,9 +45,9 @@ def main(argv=None):
         warnings.simplefilter("always", UserWarning)
         # Several steps may give the same warning.
         note = functools.cache(lambda text: say(f"Note: {text}"))
-        warnings.showwarning = lambda message, *_: note(str(message))
+        warnings.showwarning = lambda message, *_: note(getattr(message, "without_advice", str(message)))
+        args = parser.parse_args(argv)
         try:
-            args = parser.parse_args(argv)
             _check(args)
             return _label(args)
         except UsageError as error:
@@ -67,7 +61,13 @@ def main(argv=None):
             return 3
         except KeyboardInterrupt:
             say("Interrupted.")
+            if not args.no_cache:
+                say("Run the same command again: the embeddings up to here are kept.")
             return 130
+        except Exception:
+            traceback.print_exc()
+            say(f"This is a fault of sksemobridge. Please report it with the lines above: {REPORT_AT}")
+            return 4
 
 
 class _Versions(argparse.Action):
@@ -107,6 +107,11 @@ def _parser():
     add("--out", metavar="FILE", required=True, help=f"write the table to this file ({', '.join(WRITERS)})")
     page = "write a page that shows the labels, and lets you correct them (.html)"
     add("--report", metavar="FILE", help=page)
+    live = "open a page in the browser where you label images, while the classifier learns from each handful"
+    add("--open", action="store_true", help=live)
+    clicked = "file with the labels that you give in the page (default with --open: OUT with .clicks.csv)"
+    add("--labels", metavar="FILE", help=clicked)
+    add("--overwrite", action="store_true", help="overwrite the table and the page of an earlier run")
     add("--save", metavar="FILE", help="save the classifier (.skops or .joblib)")
     add("--model", default="ViT-B-16", help="with --shots: CLIP model of open_clip (default: %(default)s)")
     add("--pretrained", help="with --shots: weights of the model (default: openai; for mini: bundled)")
@@ -129,42 +134,64 @@ def probability(text):
     return float(text)
 
 
-def _check_file(option, path, kinds):
+def _check_file(args, name, kinds):
     """Refuse a file of another kind, or whose packages are missing, or a new file that cannot be written."""
+    option, path = f"--{name.replace('_', '-')}", getattr(args, name)
     if path is None:
         return
     kind, parent = Path(path).suffix.lower(), Path(path).absolute().parent
     if kind not in kinds:
         raise UsageError(f"{option}: {path!r} does not end in {' or '.join(kinds)}")
-    missing = [name for name in NEEDS.get(kind, []) if find_spec(name) is None]
-    if missing:
-        install = f"{sys.executable} -m pip install {' '.join(missing)}"
-        raise UsageError(f"{option}: {kind} files need {' and '.join(missing)}: {install}")
+    _check_packages(option, f"{kind} files need", kind)
     if option == "--model-file":
         return
-    if os.path.lexists(path):
-        raise UsageError(f"{option}: {path!r} exists, and nothing is overwritten; give another name")
+    if not _may_replace(args, name, path):
+        again = "give another name" if name in ("save", "labels") else "give another name, or --overwrite"
+        raise UsageError(f"{option}: {path!r} exists, and nothing is overwritten; {again}")
     if not parent.is_dir():
         raise UsageError(f"{option}: there is no folder {str(Path(path).parent)!r}")
     if not os.access(parent, os.W_OK):
         raise PermissionError(f"nothing may be written into the folder {str(parent)!r}")
 
 
+def _check_packages(option, what, kind):
+    missing = [name for name in NEEDS.get(kind, []) if find_spec(name) is None]
+    if missing:
+        install = f"{sys.executable} -m pip install {' '.join(missing)}"
+        raise UsageError(f"{option}: {what} {' and '.join(missing)}: {install}")
+
+
+def _may_replace(args, name, path):
+    """Whether there is no such file, or one that may be overwritten."""
+    if not os.path.lexists(path):
+        return True
+    wanted = args.overwrite and name in ("out", "report") and os.path.isfile(path)
+    return wanted or name == "labels" or (args.clicks is not None and args.clicks.owns(path))
+
+
 def _check(args):
-    """Refuse what would fail only after the work. Set defaults that depend on other arguments."""
-    _check_file("--out", args.out, WRITERS)
-    _check_file("--report", args.report, [".html"])
-    _check_file("--save", args.save, [".joblib", ".skops"])
-    _check_file("--model-file", args.model_file, [".joblib", ".skops"])
+    """Refuse what would fail only after the work. Set what depends on other arguments."""
     if args.model_file is None and args.shots is None and args.classes is None:
         raise UsageError("give --shots, --classes, or --model-file")
     if args.model_file is not None:
-        for name in ("shots", "classes", "names", "corrections", "each_by_itself"):
+        for name in ("shots", "classes", "names", "corrections", "labels", "open", "each_by_itself"):
             if getattr(args, name):
                 option = f"--{name.replace('_', '-')}"
                 raise UsageError(
                     f"{option} does not go with --model-file, whose classifier is fitted already"
                 )
+    if args.open:
+        _check_packages("--open", "the page needs", "--open")
+        args.labels = args.labels or os.fspath(Path(args.out).with_suffix(".clicks.csv"))
+    args.clicks = None
+    _check_file(args, "labels", [".csv"])
+    if args.labels is not None:
+        with naming("--labels", ValueError):
+            args.clicks = Clicks(args.labels)
+    _check_file(args, "out", WRITERS)
+    _check_file(args, "report", [".html"])
+    _check_file(args, "save", [".joblib", ".skops"])
+    _check_file(args, "model_file", [".joblib", ".skops"])
     args.pretrained = args.pretrained or ("bundled" if args.model == "mini" else "openai")
     if args.sort_into is not None:
         if not args.sort_into:
@@ -174,98 +201,87 @@ def _check(args):
 
 def _label(args):
     cache = None if args.no_cache else cache_folder
-    shots, text = None, []
-    if args.model_file is None:
-        model = args.model, args.pretrained
-        job = read_job(
-            args.photos,
-            model,
-            shots=args.shots,
-            classes=args.classes,
-            names=args.names,
-            corrections=args.corrections,
-            cache=cache,
-            alpha=args.alpha,
-            learns=not args.each_by_itself,
-        )
-        labels = job.fit(evaluate=True)
-        pipeline, rows, embeddings, shots = labels.pipeline, labels.rows, job.embeddings, labels.shots
-        text = _summary(job, labels, args.model)
+    if args.model_file is not None:
+        status, lines = _label_with_saved(args, cache)
     else:
-        pipeline = _load(args.model_file)
-        if args.alpha and not hasattr(pipeline[-1], "p_values"):
-            kind = type(pipeline[-1]).__name__
-            raise UsageError(f"--alpha needs a classifier with p-values; the {kind} of --model-file has none")
-        with naming("PHOTOS", ValueError):
-            list_files(args.photos)
-        pipeline[0].set_params(cache=cache and cache())
-        rows, embeddings = label_files(pipeline, args.photos, alpha=args.alpha)
-    # All files are written, or none. Else the same command would refuse to overwrite one of them.
-    with ExitStack() as undo:
-        if args.save is not None:
-            _save(pipeline, args.save)
-            undo.callback(Path(args.save).unlink)
-        if args.report is not None:
-            report(args.report, args.photos, pipeline.classes_, rows, embeddings, shots, text)
-            undo.callback(Path(args.report).unlink)
-        write_table(rows, args.out)
-        undo.pop_all()
+        status, lines = _label_and_learn(args, cache)
+    for line in lines:
+        say(line)
+    return status
+
+
+def _label_with_saved(args, cache):
+    pipeline = _load(args.model_file)
+    if args.alpha and not hasattr(pipeline[-1], "p_values"):
+        kind = type(pipeline[-1]).__name__
+        raise UsageError(f"--alpha: the {kind} of --model-file has no p-values")
+    with naming("PHOTOS", ValueError):
+        list_files(args.photos)
+    pipeline[0].set_params(cache=cache and cache())
+    rows, embeddings = label_files(pipeline, args.photos, alpha=args.alpha)
+    return _write(args, pipeline, rows, embeddings, None, [])
+
+
+def _label_and_learn(args, cache):
+    begun = args.clicks if args.open else None
+    if begun is not None:
+        with naming("--labels", ValueError):
+            begun.begin()
+    try:
+        job = read_job(args, cache)
+
+        def finish(said):
+            """Write what was learnt from labels by a person."""
+            labels = job.fit(said, evaluate=True)
+            lines = summary(job, labels)
+            return _write(args, labels.pipeline, labels.rows, job.embeddings, labels.shots, lines)
+
+        if not args.open:
+            return finish(job.clicked)
+        from ._report._server import serve
+        from ._report._session import Session
+
+        session = Session(job, args.clicks, job.corrections)
+        return serve(session, finish, f"Label {args.photos}", say)
+    finally:
+        if begun is not None:
+            begun.end()
+
+
+def _write(args, pipeline, rows, embeddings, shots, lines):
+    """Write all files, or none, and return the exit status and lines on them. `lines` are on the labels."""
+
+    def write_page(path):
+        page = report(args.report, args.photos, pipeline.classes_, rows, embeddings, shots, lines)
+        path.write_text(page, encoding="utf-8")
+
     counts, skipped = counted(rows)
-    for row in skipped:
-        say(f"Skipped {row['path']}: {row['problem']}.")
-    say(f"{counts}: {args.out}")
-    if args.save is not None:
-        say(f"Classifier: {args.save}")
-    if args.report is not None:
-        say(f"Page to look at: {args.report}")
+    written = [f"Skipped {row['path']}: {row['problem']}." for row in skipped]
+    written.append(f"{counts}: {args.out}")
+    # Else the same command would refuse to overwrite one of them.
+    with ExitStack() as undo:
+        for name, note, write in (
+            ("save", "Classifier", lambda path: _save(pipeline, path)),
+            ("report", "Page to look at", write_page),
+            ("out", None, lambda path: write_table(rows, path)),
+        ):
+            path = getattr(args, name)
+            if path is None:
+                continue
+            is_new = not os.path.lexists(path)
+            with new_file(path, replace=not is_new) as unfinished:
+                write(unfinished)
+                if args.open:
+                    args.clicks.own(path, unfinished)
+            if is_new:
+                undo.callback(Path(path).unlink)
+            if note:
+                written.append(f"{note}: {path}")
+        undo.pop_all()
     if args.sort_into is not None:
         copied = sort_into(rows, args.photos, Path(args.sort_into))
-        say(f"{copied} images copied into {args.sort_into!r}.")
-    for line in text:
-        say(line)
-    return int(len(skipped) > 0)
-
-
-def _summary(job, labels, model):
-    """Lines on how the labels came about."""
-    shots, lines = labels.shots, []
-    names = labels.classifier.class_names_
-    if puzzling := puzzling_names([name for name in names if name is not None], model):
-        known = f"Note: Names that the model may not know ({len(puzzling)}): {listed(puzzling)}."
-        lines.append(f"{known} --names gives these classes other names, such as English ones.")
-    how = f"The {labels.n_taught} images without a label taught the classifier too, so that a label depends on the others."
-    lines.append(how if labels.n_taught else "Each image was labelled by itself.")
-    if shots.evaluation is None:
-        return [*lines, f"No shots: the names of {len(names)} classes alone."]
-    if by_name := sorted({*labels.classifier.classes_} - {*shots.labels}):
-        lines.append(f"Classes without shots, known by their names alone ({len(by_name)}): {listed(by_name)}")
-    if 0 < job.alpha < 1 / (len(shots.labels) + 1):
-        few = f"With {len(shots.labels)} shots, no p-value is as low as --alpha {job.alpha:g}."
-        lines.append(f"Note: {few} So every image gets a label.")
-    if labels.classifier.blend_["trust"] < 0.5:
-        lines.append(
-            "Note: The shots show that the names of the classes say little to the model. Try other --names."
-        )
-    lines += shots.summary().split("\n")
-    if job.corrections:
-        lines.append(_changed(replace(job, corrections={}).fit().rows, labels.rows, job.corrections))
-    return lines
-
-
-def _changed(before, after, corrections):
-    """What the corrections change in the labels of other images."""
-    others = [
-        (old["label"], new["label"])
-        for old, new in zip(before, after)
-        if was_read(new) and os.path.realpath(new["path"]) not in corrections
-    ]
-    changes = Counter(pair for pair in others if pair[0] != pair[1])
-    named = [
-        f"{n} from {old or NONE_OF_THESE} to {new or NONE_OF_THESE}"
-        for (old, new), n in changes.most_common()
-    ]
-    counts = f"{changes.total()} of {len(others)} other labels"
-    return f"Changed by the corrections: {counts}{after_colon(named)}"
+        written.append(f"{copied} images copied into {args.sort_into!r}.")
+    return int(len(skipped) > 0), [*written, *lines]
 
 
 def say(message):
@@ -291,14 +307,13 @@ def cache_folder():
 def _save(pipeline, path):
     # On another machine, the folder for caches is another one.
     caches = [name for name in pipeline.get_params() if name.endswith("__cache")]
-    pipeline.set_params(**dict.fromkeys(caches))
-    with new_file(path) as unfinished:
-        if unfinished.suffix.lower() == ".joblib":
-            joblib.dump(pipeline, unfinished)
-        else:
-            import skops.io
+    pipeline = copy.deepcopy(pipeline).set_params(**dict.fromkeys(caches))
+    if path.suffix.lower() == ".joblib":
+        joblib.dump(pipeline, path)
+    else:
+        import skops.io
 
-            skops.io.dump(pipeline, unfinished)
+        skops.io.dump(pipeline, path)
 
 
 def _load(path):

@@ -4,9 +4,10 @@
 the live page wants, and gives `FolderLabels`: the classifier, the rows of the table, and the shots.
 """
 
+import hashlib
 import os
 import warnings
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,10 +15,19 @@ import numpy as np
 from sklearn.base import clone
 
 from ._evaluation import ShotEvaluation, evaluate_fitted
-from ._folder_table import embed_readable, table_rows
+from ._folder_table import NONE_OF_THESE, embed_readable, table_rows, was_read
 from ._pipeline import SeMoBridgePipeline, make_semobridge_pipeline
 from ._texts.prompts import as_words
-from ._user_tables import UsageError, naming, read_classes, read_corrections, read_names, usual_prompts
+from ._user_tables import (
+    UsageError,
+    naming,
+    puzzling_names,
+    read_classes,
+    read_clicks,
+    read_corrections,
+    read_names,
+    usual_prompts,
+)
 from ._utils.validation import listed, warn_caller
 from ._zero_shot import ZeroShotClassifier
 from .datasets import load_image_folder
@@ -52,7 +62,7 @@ class UserShots:
         doubtful = [
             f"{self.paths[i]} ({self.labels[i]}, looks like {other[i]})" for i in self.evaluation.doubtful
         ]
-        return f"{self.evaluation}{after_colon(doubtful)}"
+        return f"{self.evaluation}{_after_colon(doubtful)}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,8 +99,10 @@ class FolderJob:
     embeddings: Any
     classes: list[str]
     shots: UserShots
-    # Labels by a person before the first click, and embeddings of the pictures elsewhere that these name, by real path.
+    # Labels by a person: those of `--corrections`, and clicks of earlier runs. `others` are embeddings of the pictures elsewhere
+    # that these name. By real path.
     corrections: dict[str, tuple[str, str]] = field(default_factory=dict)
+    clicked: dict[str, tuple[str, str]] = field(default_factory=dict)
     others: dict[str, Any] = field(default_factory=dict)
     alpha: float = 0.0
     learns_from_photos: bool = True
@@ -159,72 +171,85 @@ class FolderJob:
         return classifier.set_params(class_names=names, prompts=prompts)
 
 
-def read_job(
-    photos,
-    model,
-    *,
-    shots=None,
-    classes=None,
-    names=None,
-    corrections=None,
-    cache=None,
-    alpha=0.0,
-    learns=True,
-):
-    """`FolderJob` from the arguments of the command. What is wrong with one is a `UsageError` before a model is loaded.
+def read_job(args, cache):
+    """`FolderJob` from the arguments of the command. A `UsageError` says what is wrong, before a model is loaded.
 
-    `model` is the name and the weights, `cache` a function that gives the folder for embeddings, `shots` a folder with one sub-folder for each class, `classes` a text or a file with
-    their names, and `names` and `corrections` are tables. All but the first two may be None.
+    `cache` is a function that gives the folder for embeddings, or None.
     """
     with naming("PHOTOS", ValueError):
-        files = list_files(photos)
-    shot_paths, shot_labels, folders = [], [], []
-    if shots is not None:
-        shot_paths, shot_labels, folders = _read_shots(shots)
-    labels = sorted({*folders, *(read_classes(classes) if classes is not None else [])})
-    corrections = {} if corrections is None else read_corrections(corrections, labels)
-    _say_corrections(corrections, shot_paths, shot_labels)
-    known = sorted({*labels, *(label for _, label in corrections.values() if label)})
-    if len(known) == 1 and not alpha:
-        raise UsageError(
-            f"{'--classes' if shots is None else '--shots'}: there is one class, and all images would be labelled "
-            f"{known[0]!r}. Give the folder whose sub-folders are the classes, more --classes, or --alpha to give no label "
-            "to images of other things"
-        )
-    if alpha and not shot_paths and not any(label for _, label in corrections.values()):
-        raise UsageError(
-            "--alpha: names alone give no p-values; they need labelled images, in --shots or --corrections"
-        )
-    params = {} if names is None else read_names(names, known)
+        files = list_files(args.photos)
+    paths, labels, classes = ([], [], []) if args.shots is None else _read_shots(args.shots)
+    _say_copies(paths, labels)
+    if args.classes is not None:
+        classes = sorted({*classes, *read_classes(args.classes)})
+    corrections = {} if args.corrections is None else read_corrections(args.corrections, classes)
+    _say_corrections(corrections, paths, labels)
+    clicked = {} if args.clicks is None else read_clicks(args.clicks, "--labels", classes)
+    said = corrections | clicked
+    known = sorted({*classes, *(label for _, label in said.values() if label)})
+    _check_classes(args, known, paths, said)
+    params = {} if args.names is None else read_names(args.names, known)
 
-    pipeline = make_semobridge_pipeline(*model, encoder_params={"cache": cache and cache()}, **params)
-    here = {*map(os.path.realpath, [*shot_paths, *files])}
-    elsewhere = {real: path for real, (path, label) in corrections.items() if label and real not in here}
-    labelled, problems = embed_readable(pipeline[0], [*shot_paths, *elsewhere.values()], progress=True)
+    pipeline = make_semobridge_pipeline(
+        args.model, args.pretrained, encoder_params={"cache": cache and cache()}, **params
+    )
+    here = {*map(os.path.realpath, [*paths, *files])}
+    elsewhere = {path: label for real, (path, label) in said.items() if label and real not in here}
+    n_shots, paths = len(paths), [*paths, *elsewhere]
+    rows, problems = embed_readable(pipeline[0], paths, progress=True)
     for path, problem in problems.items():
         warn_caller(f"Skipped the shot {path}: {problem}.")
-    is_read = np.array([path not in problems for path in [*shot_paths, *elsewhere.values()]], dtype=bool)
-    of_shots, of_elsewhere = is_read[: len(shot_paths)], is_read[len(shot_paths) :]
-    n_shots = int(of_shots.sum())
-    read = UserShots(
-        np.array(shot_paths, dtype=object)[of_shots],
-        np.array(shot_labels, dtype=object)[of_shots],
-        labelled[:n_shots],
+    read = [i for i, path in enumerate(paths) if path not in problems]
+    n_read = sum(i < n_shots for i in read)
+    shots = UserShots(
+        np.array([paths[i] for i in read[:n_read]], dtype=object),
+        np.array([labels[i] for i in read[:n_read]], dtype=object),
+        rows[:n_read],
     )
-    others = dict(zip(np.array(list(elsewhere), dtype=object)[of_elsewhere], labelled[n_shots:]))
+    others = {os.path.realpath(paths[i]): row for i, row in zip(read[n_read:], rows[n_read:])}
     embeddings, problems = embed_readable(pipeline[0], files, progress=True)
     return FolderJob(
         pipeline,
         files,
         problems,
         embeddings,
-        labels,
-        read,
+        classes,
+        shots,
         corrections,
+        clicked,
         others,
-        alpha=alpha,
-        learns_from_photos=learns,
+        alpha=args.alpha,
+        learns_from_photos=not args.each_by_itself,
     )
+
+
+def _check_classes(args, classes, paths, said):
+    if len(classes) == 1 and not args.alpha and not args.open:
+        option = "--classes" if args.shots is None else "--shots"
+        raise UsageError(
+            f"{option}: there is one class, and all images would be labelled {classes[0]!r}. Give the folder whose "
+            "sub-folders are the classes, more --classes, or --alpha to give no label to images of other things"
+        )
+    if args.alpha and not args.open and not paths and not any(label for _, label in said.values()):
+        raise UsageError(
+            "--alpha: names alone give no p-values; they need labelled images, in --shots or --corrections"
+        )
+
+
+def _say_copies(paths, labels):
+    """Warn of shots that are the same file as another, which count once, or contradict each other."""
+    sizes, files = defaultdict(list), defaultdict(list)
+    for i, path in enumerate(paths):
+        sizes[os.stat(path).st_size].append(i)
+    for i in (i for same in sizes.values() if len(same) > 1 for i in same):
+        with open(paths[i], "rb") as file:
+            files[hashlib.file_digest(file, "sha256").digest()].append(i)
+    copies = [f"{paths[i]} of {paths[same[0]]}" for same in files.values() for i in same[1:]]
+    if copies:
+        warn_caller(f"Shots that are copies of others ({len(copies)}): {listed(copies)}.")
+    several = [paths[same[0]] for same in files.values() if len({labels[i] for i in same}) > 1]
+    if several:
+        warn_caller(f"Shots that have several labels ({len(several)}): {listed(several)}.")
 
 
 def _read_shots(folder):
@@ -275,6 +300,49 @@ def _evaluated(classifier, shots):
     return replace(evaluation, doubtful=np.array(doubtful, dtype=np.intp))
 
 
-def after_colon(items):
+def summary(job, labels):
+    """Lines on how the labels came about."""
+    shots, lines = labels.shots, []
+    model = job.pipeline.model_name
+    names = labels.classifier.class_names_
+    if puzzling := puzzling_names([name for name in names if name is not None], model):
+        known = f"Note: Names that the model may not know ({len(puzzling)}): {listed(puzzling)}."
+        lines.append(f"{known} --names gives these classes other names, such as English ones.")
+    how = f"The {labels.n_taught} images without a label taught the classifier too, so that a label depends on the others."
+    lines.append(how if labels.n_taught else "Each image was labelled by itself.")
+    if shots.evaluation is None:
+        return [*lines, f"No shots: the names of {len(names)} classes alone."]
+    if by_name := sorted({*labels.classifier.classes_} - {*shots.labels}):
+        lines.append(f"Classes without shots, known by their names alone ({len(by_name)}): {listed(by_name)}")
+    if 0 < job.alpha < 1 / (len(shots.labels) + 1):
+        few = f"With {len(shots.labels)} shots, no p-value is as low as --alpha {job.alpha:g}."
+        lines.append(f"Note: {few} So every image gets a label.")
+    if labels.classifier.blend_["trust"] < 0.5:
+        lines.append(
+            "Note: The shots show that the names of the classes say little to the model. Try other --names."
+        )
+    lines += shots.summary().split("\n")
+    if shots.corrections:
+        lines.append(_changed(replace(job, corrections={}).fit().rows, labels.rows, shots.corrections))
+    return lines
+
+
+def _changed(before, after, corrections):
+    """What the corrections change in the labels of other images."""
+    others = [
+        (old["label"], new["label"])
+        for old, new in zip(before, after)
+        if was_read(new) and os.path.realpath(new["path"]) not in corrections
+    ]
+    changes = Counter(pair for pair in others if pair[0] != pair[1])
+    named = [
+        f"{n} from {old or NONE_OF_THESE} to {new or NONE_OF_THESE}"
+        for (old, new), n in changes.most_common()
+    ]
+    counts = f"{changes.total()} of {len(others)} other labels"
+    return f"Changed by the corrections: {counts}{_after_colon(named)}"
+
+
+def _after_colon(items):
     """A colon, and the first items. Nothing if there are none."""
     return f": {listed(items)}" if items else ""

@@ -16,7 +16,6 @@ from sklearn.utils import Bunch
 from sklearn.utils.validation import check_is_fitted
 
 from ._user_tables import without_formulas
-from ._utils.files import new_file
 from ._utils.sklearn import best_of
 from .datasets._folder import is_image, list_files
 from .encoders import CLIPImageEncoder, ImageReadError
@@ -226,8 +225,7 @@ def counted(rows):
 def write_table(rows, path):
     """Write a table. The ending of the name decides the kind of the file, one of `WRITERS`."""
     rows = [{name: plain(value) for name, value in row.items()} for row in rows]
-    with new_file(path) as unfinished:
-        WRITERS[Path(path).suffix.lower()](rows, unfinished)
+    WRITERS[Path(path).suffix.lower()](rows, Path(path))
 
 
 def plain(value):

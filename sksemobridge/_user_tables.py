@@ -16,7 +16,7 @@ from ._utils.validation import listed, warn_caller
 _BEGIN, _FORMULA = r"(?:^|(?<=[,;\t\r\n\"]))", r"(?='*[=+\-@\t＝＋－＠])"
 
 
-class UsageError(Exception):
+class UsageError(ValueError):
     """What a user did wrong. The message names the argument."""
 
 

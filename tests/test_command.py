@@ -4,6 +4,8 @@ import errno
 import json
 import os
 import pickle
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 from unittest.mock import Mock
@@ -16,6 +18,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 
 import sksemobridge
 from sksemobridge import CLIPImageEncoder, make_semobridge_pipeline, predict_folder
+from sksemobridge._clicks import Clicks, digest_of
 from sksemobridge._command import cache_folder, main
 from sksemobridge.datasets._folder import COPIES_MARK
 from sksemobridge.encoders import EmbeddingCache
@@ -68,7 +71,7 @@ def test_a_pipeline_of_a_user_is_a_model_file_and_can_be_saved_again(label):
     assert joblib.load("again.joblib")[0].cache is None
     status, said = label("photos --model-file mine.joblib --out b.csv --alpha 0.1")
     assert status == 2
-    assert "--alpha needs a classifier with p-values" in said
+    assert "--alpha: the LogisticRegression of --model-file has no p-values" in said
 
 
 def copies_in(folder):
@@ -97,7 +100,7 @@ def test_a_corrected_image_leaves_its_old_place_and_files_of_others_stay(label):
     os.replace("sorted/bird/bird.png", "kept.png")
     Path("sorted/bird/bird.png").write_bytes(b"killed before its end")
     save(np.zeros((8, 8, 3), dtype=np.uint8), "sorted/bird/mine.png")
-    save(np.zeros((8, 8, 3), dtype=np.uint8), "photos/mine.png")
+    save(np.ones((8, 8, 3), dtype=np.uint8), "photos/mine.png")
     Path("corrections.csv").write_text("photos/more/bird.png,apple\nphotos/clock.png,\nphotos/mine.png,bird")
     Path("photos/more/fruit.png").unlink()
     status, said = label(f"{SHOTS} --out b.csv --sort-into sorted --corrections corrections.csv")
@@ -141,7 +144,7 @@ WRONG = {
     "photos --out a.csv": "give --shots, --classes, or --model-file",
     SHOTS: "--out",
     f"{SHOTS} --out a.txt": "--out: 'a.txt' does not end in .csv or .xlsx",
-    f"{SHOTS} --out there.csv": "'there.csv' exists, and nothing is overwritten",
+    f"{SHOTS} --out there.csv": "'there.csv' exists, and nothing is overwritten; give another name, or --overwrite",
     f"{SHOTS} --out link.csv": "'link.csv' exists, and nothing is overwritten",
     f"{SHOTS} --out nowhere/a.csv": "no folder 'nowhere'",
     f"{SHOTS} --out a.csv --report a.htm": "does not end in .html",
@@ -289,3 +292,97 @@ def test_what_puzzles_in_a_table_of_names_is_said_once(label):
     assert "Note: --names: 'brid', in the first line of 'names.csv', is no class" in said
     assert said.count("have the same names and prompts") == 1
     assert "UserWarning" not in said
+
+
+def run_where(fails, error, *arguments):
+    """The ended process of a command in which the import of a package fails with an error."""
+    program = f"""
+import sys
+from importlib.abc import MetaPathFinder
+
+class Failing(MetaPathFinder):
+    def find_spec(self, name, *_):
+        if name == "{fails}":
+            raise {error}
+
+sys.meta_path.insert(0, Failing())
+from sksemobridge.__main__ import main
+sys.exit(main())
+"""
+    environment = os.environ | {"PYTHONPATH": str(Path(sksemobridge.__file__).parents[1])}
+    return subprocess.run(
+        [sys.executable, "-c", program, *arguments], capture_output=True, text=True, env=environment
+    )
+
+
+def test_an_interrupt_in_the_first_moment_is_one_line():
+    ended = run_where("numpy", "KeyboardInterrupt", "label")
+    assert (ended.returncode, ended.stderr) == (130, "Interrupted.\n")
+
+
+def test_wrong_folders_are_said_before_torch_is_loaded(place):
+    ended = run_where("torch", "ImportError", "label", "photos", "--shots", "nowhere", "--out", "a.csv")
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("sksemobridge label: --shots: ")
+
+
+def test_a_fault_of_the_program_is_a_traceback_that_asks_for_a_report(label, monkeypatch):
+    monkeypatch.setattr("sksemobridge._command.counted", Mock(side_effect=ValueError("broadcast")))
+    status, said = label(f"{SHOTS} --out a.csv")
+    assert status == 4
+    assert "Traceback" in said
+    assert "Please report it" in said
+
+
+def test_only_the_table_and_the_page_of_an_earlier_run_are_overwritten(label):
+    arguments = f"{SHOTS} --out a.csv --report a.html --overwrite"
+    for n in (6, 5):
+        label(arguments)
+        assert len(labels_in("a.csv")) == n
+        Path("photos/bird.png").unlink(missing_ok=True)
+    label(f"{arguments} --save a.joblib")
+    status, said = label(f"{arguments} --save a.joblib")
+    assert status == 2
+    assert "--save: 'a.joblib' exists" in said
+
+
+def test_shots_that_are_copies_of_others_are_named(label):
+    shutil.copy("shots/bird/0.png", "shots/bird/again.png")
+    shutil.copy("shots/bird/1.png", "shots/fruit/bird.png")
+    said = label(f"{SHOTS} --out a.csv")[1].replace(os.sep, "/")
+    assert "copies of others (2): shots/bird/again.png of shots/bird/0.png, shots/fruit/bird.png of" in said
+    assert "several labels (1): shots/bird/1.png" in said
+
+
+def test_names_alone_label(label):
+    status, said = label("photos/more --classes bird,clock,fruit --model mini --out a.csv")
+    assert status == 0
+    assert "the names of 3 classes alone" in said
+    assert {row["label"] for row in rows_of("a.csv")} <= {*CLASSES, ""}
+    Path("names.txt").write_text("bird\n\nclock\n", encoding="utf-8-sig")
+    shutil.rmtree("shots/fruit")
+    os.mkdir("shots/fruit")
+    said = label(f"{SHOTS} --classes names.txt --out b.csv --save model.joblib")[1]
+    assert "known by their names alone (1): fruit" in said
+    label("photos --model-file model.joblib --out c.csv")
+    assert rows_of("c.csv") == rows_of("b.csv")
+
+
+def test_the_folder_teaches_where_it_has_enough_images(label, monkeypatch):
+    monkeypatch.setattr("sksemobridge._folder_job.LEAST_POOL", 6)
+    said = label(f"{SHOTS} --out a.csv --save taught.joblib")[1]
+    assert "The 6 images without a label taught the classifier too" in said
+    assert label("photos --model-file taught.joblib --out b.csv")
+    assert rows_of("a.csv") == rows_of("b.csv")
+    assert "labelled by itself" in label(f"{SHOTS} --out c.csv --each-by-itself")[1]
+
+
+def test_clicks_of_the_page_are_labels(label):
+    clicks = Clicks("mine.csv")
+    clicks.begin()
+    clicks.add("photos/bird.png", "apple", digest_of(Path("photos/bird.png").read_bytes()))
+    clicks.end()
+    label(f"{SHOTS} --out a.csv --labels mine.csv")
+    assert labels_in("a.csv")["bird.png"] == "apple"
+    status, said = label(f"{SHOTS} --out b.csv --labels shots/bird/0.png")
+    assert status == 2

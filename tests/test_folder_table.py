@@ -18,6 +18,7 @@ from sklearn.preprocessing import StandardScaler
 
 from sksemobridge import CLIPImageEncoder, make_semobridge_pipeline, predict_folder
 from sksemobridge._folder_table import WRITERS, label_files, write_table
+from sksemobridge._utils.files import new_file
 
 from .user_folder import COLUMNS, cells_of, fitted_to_shots
 from .versions import needs_sklearn
@@ -195,6 +196,9 @@ def test_a_workbook_of_excel(rows):
 def test_a_full_disk_leaves_no_table(rows, monkeypatch, kind):
     no_space = OSError(errno.ENOSPC, "No space left on device")
     monkeypatch.setattr(os, "fsync", Mock(side_effect=no_space))
-    with pytest.raises(OSError, match=rf"'a{kind}' could not be written: .*No space left"):
-        write_table(rows, f"a{kind}")
+    with (
+        pytest.raises(OSError, match=rf"'a{kind}' could not be written: .*No space left"),
+        new_file(f"a{kind}") as unfinished,
+    ):
+        write_table(rows, unfinished)
     assert list(Path().iterdir()) == []

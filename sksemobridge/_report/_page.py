@@ -92,13 +92,17 @@ def write_report(
         user_shots = UserShots(shots, y_shots, of_shots, evaluation)
     rows, embeddings = label_files(estimator, folder, alpha=alpha, progress=progress)
     text = [] if user_shots is None else user_shots.summary().split("\n")
-    report(path, folder, estimator.classes_, rows, embeddings, user_shots, text, n_thumbnails, progress)
+    page = report(
+        path, folder, estimator.classes_, rows, embeddings, user_shots, text, n_thumbnails, progress
+    )
+    with new_file(path) as unfinished:
+        unfinished.write_text(page, encoding="utf-8")
 
 
 def report(
     path, folder, classes, rows, embeddings, user_shots, text=(), n_thumbnails=N_THUMBNAILS, progress=True
 ):
-    """Write a page from the results of `label_files`, and from `UserShots` or None. `text` are lines of the summary.
+    """A page for a file at `path`, from the results of `label_files`, and from `UserShots` or None. `text` is its summary.
 
     The first `n_thumbnails` pictures, in the order of doubt, are in the page. The others are read from their files.
     """
@@ -115,16 +119,16 @@ def report(
     title = plain(f"Labels of {os.fspath(folder)}")
     lines = plain("\n".join([counted(rows)[0], *text])).split("\n")
     page, _ = render("page.html", "page.css", "page.js", title=title, summary=lines, data=data)
-    with new_file(path) as unfinished:
-        unfinished.write_text(page, encoding="utf-8")
+    return page
 
 
 def _page_data(classes, rows, embeddings, user_shots):
     """What the page shows, as plain lists and mappings: pictures, shots, rows of the doubtful shots, and corrections."""
     data = {"classes": [str(label) for label in classes], "shots": [], "doubtful": [], "corrections": {}}
-    closest, corrections = {}, {}
+    closest, corrections = {}, {} if user_shots is None else user_shots.corrections
+    paths = [row["path"] for row in rows]
     if user_shots is not None and user_shots.evaluation is not None:
-        closest, corrections = _closest(rows, embeddings, user_shots), user_shots.corrections
+        closest = _closest(rows, embeddings, user_shots)
         others, label_proba = user_shots.best_other(), user_shots.evaluation.label_proba.tolist()
         data["shots"] = [
             {"path": path, "label": str(label), "likely": str(likely)}
@@ -132,10 +136,9 @@ def _page_data(classes, rows, embeddings, user_shots):
             for path, label, likely, right in zip(user_shots.paths, user_shots.labels, others, label_proba)
         ]
         data["doubtful"] = user_shots.evaluation.doubtful.tolist()
-        here = {os.path.realpath(path): path for path in [*user_shots.paths, *(row["path"] for row in rows)]}
-        data["corrections"] = {
-            plain(here.get(real, path)): label for real, (path, label) in corrections.items()
-        }
+        paths = [*user_shots.paths, *paths]
+    here = {os.path.realpath(path): path for path in paths} if corrections else {}
+    data["corrections"] = {plain(here.get(real, path)): label for real, (path, label) in corrections.items()}
     data["pictures"] = [
         {name: plain(value) for name, value in row.items()}
         | {

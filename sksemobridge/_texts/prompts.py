@@ -199,8 +199,8 @@ def _warn_about_duplicates(labels, lists):
     same = next((same for same in alike.values() if len(same) > 1), None)
     if same:
         warn_caller(
-            f"The classes {_listed(same)} have the same names and prompts, so text cannot tell them apart. Give "
-            "each a name of its own in class_names."
+            f"The classes {_listed(same)} have the same names and prompts, so text cannot tell them apart.",
+            advice="Give each a name of its own in class_names.",
         )
 
 

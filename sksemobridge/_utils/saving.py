@@ -38,8 +38,8 @@ def trusted_types() -> list[str]:
     >>> classifier = skops.io.load("classifier.skops", trusted=trusted_types())  # doctest: +SKIP
     """
     found: set[type] = set()
-    package = vars(import_module("sksemobridge"))
-    public = [package[name] for name in package["__all__"]]
+    package: Any = import_module("sksemobridge")
+    public = [getattr(package, name) for name in package.__all__]
     # Annotations name the classes of parameters and of the parts of a fitted state.
     waiting: list[Any] = [part for part in public if hasattr(part, "get_params")]
     while waiting:

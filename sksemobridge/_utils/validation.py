@@ -17,12 +17,17 @@ from .sklearn import check_sample_weight
 LEAST_WEIGHT, MOST_WEIGHT = 1e-100, 1e100
 
 
-def warn_caller(message, category=UserWarning):
-    """Warn at the line of the user's code that called this package, directly or through scikit-learn."""
+def warn_caller(message, category=UserWarning, *, advice=""):
+    """Warn at the line of the user's code that called this package, directly or through scikit-learn.
+
+    `advice` is for programs: it names parameters, which the command does not have and does not show.
+    """
     frame, level = sys._getframe(1), 2
     while frame.f_back and frame.f_globals.get("__name__", "").split(".")[0] in ("sksemobridge", "sklearn"):
         frame, level = frame.f_back, level + 1
-    warnings.warn(message, category, stacklevel=level)
+    warning = category(f"{message} {advice}".rstrip())
+    warning.without_advice = message
+    warnings.warn(warning, stacklevel=level)
 
 
 def listed(items, limit=5):

@@ -1,0 +1,51 @@
+from . import datasets
+from ._classifier import SeMoBridgeClassifier
+from ._evaluation import ShotEvaluation, evaluate_shots
+from ._folder_table import predict_folder
+from ._onnx import to_onnx
+from ._paper.parameters import PaperBlend, Training
+from ._pipeline import SeMoBridgePipeline, make_semobridge_pipeline
+from ._report import write_report
+from ._search import SemanticBridge, mean_average_precision
+from ._utils.saving import trusted_types
+from ._zero_shot import ZeroShotClassifier
+from .displays import PredictionsDisplay
+from .encoders import (
+    CLIPImageEncoder,
+    CLIPTextEncoder,
+    EmbeddingCache,
+    ImageReadError,
+    ModelLoadError,
+    NoProjectionError,
+    PrecomputedTextEncoder,
+    clear_model_cache,
+)
+
+__version__: str
+
+__all__ = [
+    "CLIPImageEncoder",
+    "CLIPTextEncoder",
+    "EmbeddingCache",
+    "ImageReadError",
+    "ModelLoadError",
+    "NoProjectionError",
+    "PaperBlend",
+    "PrecomputedTextEncoder",
+    "PredictionsDisplay",
+    "SeMoBridgeClassifier",
+    "SeMoBridgePipeline",
+    "SemanticBridge",
+    "ShotEvaluation",
+    "Training",
+    "ZeroShotClassifier",
+    "clear_model_cache",
+    "datasets",
+    "evaluate_shots",
+    "make_semobridge_pipeline",
+    "mean_average_precision",
+    "predict_folder",
+    "to_onnx",
+    "trusted_types",
+    "write_report",
+]
