@@ -34,108 +34,34 @@ MONO_ICON_SETS = (
 DEVELOPMENT_SET = "openmoji"  # settings are chosen on it; neither trained on nor shipped
 HELD_OUT_SET = "fluent-emoji-flat"  # evaluated once, then shipped as `load_emoji`
 
-# Emoji subgroups of Unicode (as emojibase-data names them) in plain English.
+# Emoji subgroups of Unicode (as emojibase-data names them), with a colon and plain English where that is another.
+_SUBGROUPS = """
+face-smiling: smiling face; face-affection: affectionate face; face-tongue: face with tongue; face-hand:
+face with hand; face-neutral-skeptical: neutral or skeptical face; face-sleepy: sleepy face; face-unwell:
+unwell face; face-hat: face with hat; face-glasses: face with glasses; face-concerned: concerned face;
+face-negative: angry face; face-costume: costume face; cat-face; monkey-face; heart; emotion: emotion
+symbol; hand-fingers-open: open hand; hand-fingers-partial: hand sign; hand-single-finger: pointing finger;
+hand-fingers-closed: fist; hands: two hands; hand-prop: hand holding something; body-parts: body part;
+person; person-gesture: person making a gesture; person-role: person at work; person-fantasy: fantasy
+character; person-activity: person doing an activity; person-sport: person doing sport; person-resting;
+family; person-symbol; skin-tone; hair-style; animal-mammal: mammal; animal-bird: bird; animal-amphibian:
+amphibian; animal-reptile: reptile; animal-marine: sea animal; animal-bug: bug; plant-flower: flower;
+plant-other: plant; food-fruit: fruit; food-vegetable: vegetable; food-prepared: prepared food; food-asian:
+asian food; food-sweet: sweet food; drink; dishware; place-map: map; place-geographic: landscape;
+place-building: building; place-religious: religious building; place-other: place; transport-ground: ground
+vehicle; transport-water: boat; transport-air: aircraft; hotel; time: clock; sky-weather: sky and weather;
+event: celebration; award-medal; sport: sport equipment; game: game or toy; arts-crafts: arts and crafts;
+clothing; sound: sound symbol; music; musical-instrument; phone; computer; light-video: lamp or camera;
+book-paper: book or paper; money; mail; writing: writing tool; office: office supplies; lock: lock or key;
+tool; science: science equipment; medical: medical item; household: household item; other-object: object;
+transport-sign; warning: warning sign; arrow; religion: religious symbol; zodiac: zodiac sign; av-symbol:
+media button; gender: gender symbol; math: math symbol; punctuation: punctuation mark; currency: currency
+symbol; other-symbol: symbol; keycap; alphanum: letter or word button; geometric: geometric shape; flag;
+country-flag; subdivision-flag: regional flag
+"""
 SUBGROUP_NAMES = {
-    "face-smiling": "smiling face",
-    "face-affection": "affectionate face",
-    "face-tongue": "face with tongue",
-    "face-hand": "face with hand",
-    "face-neutral-skeptical": "neutral or skeptical face",
-    "face-sleepy": "sleepy face",
-    "face-unwell": "unwell face",
-    "face-hat": "face with hat",
-    "face-glasses": "face with glasses",
-    "face-concerned": "concerned face",
-    "face-negative": "angry face",
-    "face-costume": "costume face",
-    "cat-face": "cat face",
-    "monkey-face": "monkey face",
-    "heart": "heart",
-    "emotion": "emotion symbol",
-    "hand-fingers-open": "open hand",
-    "hand-fingers-partial": "hand sign",
-    "hand-single-finger": "pointing finger",
-    "hand-fingers-closed": "fist",
-    "hands": "two hands",
-    "hand-prop": "hand holding something",
-    "body-parts": "body part",
-    "person": "person",
-    "person-gesture": "person making a gesture",
-    "person-role": "person at work",
-    "person-fantasy": "fantasy character",
-    "person-activity": "person doing an activity",
-    "person-sport": "person doing sport",
-    "person-resting": "person resting",
-    "family": "family",
-    "person-symbol": "person symbol",
-    "skin-tone": "skin tone",
-    "hair-style": "hair style",
-    "animal-mammal": "mammal",
-    "animal-bird": "bird",
-    "animal-amphibian": "amphibian",
-    "animal-reptile": "reptile",
-    "animal-marine": "sea animal",
-    "animal-bug": "bug",
-    "plant-flower": "flower",
-    "plant-other": "plant",
-    "food-fruit": "fruit",
-    "food-vegetable": "vegetable",
-    "food-prepared": "prepared food",
-    "food-asian": "asian food",
-    "food-sweet": "sweet food",
-    "drink": "drink",
-    "dishware": "dishware",
-    "place-map": "map",
-    "place-geographic": "landscape",
-    "place-building": "building",
-    "place-religious": "religious building",
-    "place-other": "place",
-    "transport-ground": "ground vehicle",
-    "transport-water": "boat",
-    "transport-air": "aircraft",
-    "hotel": "hotel",
-    "time": "clock",
-    "sky-weather": "sky and weather",
-    "event": "celebration",
-    "award-medal": "award medal",
-    "sport": "sport equipment",
-    "game": "game or toy",
-    "arts-crafts": "arts and crafts",
-    "clothing": "clothing",
-    "sound": "sound symbol",
-    "music": "music",
-    "musical-instrument": "musical instrument",
-    "phone": "phone",
-    "computer": "computer",
-    "light-video": "lamp or camera",
-    "book-paper": "book or paper",
-    "money": "money",
-    "mail": "mail",
-    "writing": "writing tool",
-    "office": "office supplies",
-    "lock": "lock or key",
-    "tool": "tool",
-    "science": "science equipment",
-    "medical": "medical item",
-    "household": "household item",
-    "other-object": "object",
-    "transport-sign": "transport sign",
-    "warning": "warning sign",
-    "arrow": "arrow",
-    "religion": "religious symbol",
-    "zodiac": "zodiac sign",
-    "av-symbol": "media button",
-    "gender": "gender symbol",
-    "math": "math symbol",
-    "punctuation": "punctuation mark",
-    "currency": "currency symbol",
-    "other-symbol": "symbol",
-    "keycap": "keycap",
-    "alphanum": "letter or word button",
-    "geometric": "geometric shape",
-    "flag": "flag",
-    "country-flag": "country flag",
-    "subdivision-flag": "regional flag",
+    subgroup: name or subgroup.replace("-", " ")
+    for subgroup, _, name in (part.partition(": ") for part in " ".join(_SUBGROUPS.split()).split("; "))
 }
 
 _SKIN_TONE = re.compile(r"skin-tone|-tone\d|-(light|medium|dark)$")
