@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import threading
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import urlsplit
@@ -104,8 +105,9 @@ class Live:
         return json.loads(self.ask(f"/state?tab={tab}&since={since}")[2])
 
     def close(self):
-        if self.thread.is_alive():
+        # It may end at this moment.
+        with suppress(ConnectionError):
             self.enter().act("done")
-            self.thread.join(60)
-            assert not self.thread.is_alive()
+        self.thread.join(60)
+        assert not self.thread.is_alive()
         self.clicks.end()
