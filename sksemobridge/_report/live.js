@@ -6,7 +6,7 @@ const NONE = "", N_FOUND = 8, SOON = 400, NOW_AND_THEN = 3000;
 const tab = sessionStorage.tab ??= `${Date.now()}-${Math.random()}`;
 // What this tab said, by the number of the picture.
 const mine = new Map();
-let state = null, current = null, busy = false, ended = false, timer = 0, options = [], active = 0;
+let state = null, current = null, busy = false, ended = false, timer = 0, shown_at = 0, options = [], active = 0;
 
 const percent = (share) => (100 * share).toFixed(1);
 const count = (n) => n.toLocaleString("en");
@@ -44,13 +44,15 @@ async function ask(action, values) {
   }
 }
 
-async function act(action, values) {
+// Do something, and go on to the next picture if it was about the one that is shown.
+async function act(action, values, goes_on) {
   if (busy || ended) return null;
   busy = true;
   document.body.setAttribute("aria-busy", "true");
   const answer = await ask(action, values);
   busy = false;
   document.body.removeAttribute("aria-busy");
+  if (answer && goes_on) current = null;
   if (answer && !ended) take(answer);
   return answer;
 }
@@ -66,11 +68,17 @@ function take(answer) {
     if (current?.number === number) current = null;
   }
   const waiting = state.check?.queue.length ? state.check.queue : state.queue;
-  const again = [...waiting, ...state.recent].find((item) => item.number === current?.number);
-  current = again ?? (current?.shown_again ? current : waiting[0] ?? null);
+  // Whoever looks at a picture presses what it offers now, whatever the model learnt meanwhile.
+  const stays = current && (current.shown_again || waiting.some((item) => item.number === current.number));
+  if (!stays) show(waiting[0] ?? null);
   draw(waiting);
   clearTimeout(timer);
   timer = setTimeout(poll, state.learning ? SOON : NOW_AND_THEN);
+}
+
+function show(item) {
+  current = item;
+  shown_at = Date.now();
 }
 
 async function poll() {
@@ -131,7 +139,10 @@ function draw_picture() {
   // Buttons stay, so that one keeps the focus.
   while (place.childElementCount < likely.length) {
     const button = element("button", "", { type: "button" }), i = place.childElementCount;
-    button.addEventListener("click", () => label(choices()[i][0]));
+    button.addEventListener("click", (event) => {
+      // The second half of a double click is not meant for the next picture.
+      if (event.detail < 2 || Date.now() - shown_at > 300) label(choices()[i][0]);
+    });
     place.append(button);
   }
   [...place.children].forEach((button, i) => {
@@ -147,22 +158,15 @@ function draw_picture() {
 async function label(text) {
   if (!current) return;
   const { number, name } = current;
-  const answer = await act("click", { number, label: text });
+  const answer = await act("click", { number, label: text }, true);
   if (!answer) return;
   const said = answer.recent.find((item) => item.number === number)?.label ?? text;
   mine.set(number, said);
   note(`${name}: ${label_of(said)}`);
-  forward();
-}
-
-// To the next picture that waits.
-function forward() {
-  current = null;
-  take({ ...state, news: [] });
 }
 
 function show_again(item) {
-  current = { ...item, shown_again: true };
+  show({ ...item, shown_again: true });
   take({ ...state, news: [] });
   byId("now").focus();
   byId("now").scrollIntoView({ block: "nearest" });
@@ -177,7 +181,7 @@ async function undo() {
 }
 
 async function later() {
-  if (current && await act("skip", { number: current.number })) forward();
+  if (current) await act("skip", { number: current.number }, true);
 }
 
 async function done() {
@@ -261,11 +265,10 @@ byId("none").addEventListener("click", () => label(NONE));
 byId("undo").addEventListener("click", undo);
 byId("later").addEventListener("click", later);
 byId("done").addEventListener("click", done);
-byId("check").addEventListener("click", async () => {
-  if (await act("check", { begin: !state.check?.queue.length })) forward();
-});
-byId("picture").addEventListener("error", async () => {
-  note(`${current?.name} cannot be shown.`);
-  if (current && await act("skip", { number: current.number })) forward();
+byId("check").addEventListener("click", () => act("check", { begin: !state.check?.queue.length }, true));
+byId("picture").addEventListener("error", () => {
+  if (!current) return;
+  note(`${current.name} cannot be shown.`);
+  later();
 });
 act(null);

@@ -196,14 +196,15 @@ def test_what_is_not_saved_is_said_and_asked_again(enter, browser, monkeypatch):
     assert labels(page).keys() == {number}
 
 
-def test_a_picture_that_is_gone_is_passed_over(enter, browser):
-    page = enter()
-    waiting = browser.run("state.queue.map((item) => item.number)")
+def test_pictures_that_are_gone_are_passed_over(live, browser):
+    page = live()
     for path in page.job.paths[:11]:
         os.remove(path)
+    browser.open(page.address)
+    wait_until(lambda: shown(browser) == 11)
     press(browser, "1")
-    wait_until(lambda: shown(browser) in (11, None) and not browser.run("busy"))
-    assert 11 in waiting or shown(browser) == 11
+    assert labels(page).keys() == {11}
+    assert shown(browser) is None
 
 
 def test_done_and_a_program_that_has_ended(enter, browser):
@@ -250,3 +251,28 @@ def test_the_page_fits_its_window_and_all_that_is_pressed_has_a_name(enter, brow
     ]
     assert len(pressed) > 8
     assert all(node["name"]["value"].strip() for node in pressed if not node["ignored"])
+
+
+def test_what_a_picture_offers_stays_while_it_is_looked_at(enter, browser):
+    page = enter(job=Job(30))
+    number, likely = shown(browser), browser.run("choices().map(([name]) => name)")
+    # Another tab teaches that this is something new.
+    page.act("click", number=(number + 3) % 30, label="new")
+    wait_until(lambda: browser.run("state.learnt") == 2)
+    assert shown(browser) == number
+    assert [name for name in text(browser, "likely").split() if name in (*likely, "new")] == likely
+    press(browser, "1")
+    assert labels(page)[number] == likely[0]
+    assert "new" in text(browser, "likely")
+
+
+def test_a_double_click_labels_once(enter, browser):
+    page = enter()
+    place = "document.querySelector('#likely button').getBoundingClientRect()"
+    x, y = browser.run(f"(({{x, y}}) => [x + 9, y + 9])({place})")
+    for count in (1, 2):
+        for kind in ("mousePressed", "mouseReleased"):
+            browser.send("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=count)
+        wait_until(lambda: not browser.run("busy") and len(labels(page)) == 1)
+    browser.run("new Promise((done) => setTimeout(done, 200))")
+    assert len(labels(page)) == 1
