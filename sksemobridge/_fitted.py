@@ -5,10 +5,11 @@ from functools import cached_property
 
 import numpy as np
 
+from ._model.fit import weights_of_images
 from ._model.linear import Linear, total
 from ._model.model import Model
 from ._model.shots import ShotMemory
-from ._model.unlabeled import LEAST_P_VALUE, anchors_of_shots, sorted_sample, terms_with_unlabeled
+from ._model.unlabeled import LEAST_P_VALUE, Known, sorted_sample, terms_with_unlabeled
 from ._paper.model import PaperModel
 from ._texts.prompts import ClassPrompts
 from ._utils.array_api import astype
@@ -67,16 +68,25 @@ class FittedState:
         # 2. An image of none of the classes would count for the nearest class. Such images are left out.
         X = X[model.typicality.p_values(model.typicality_scores(X)) > LEAST_P_VALUE]
         if len(X):
-            # 3. The class means before these images.
-            shots = self.memory.grouped_shots
-            anchors = anchors_of_shots(shots, self.counted, model, self.text_embeddings)
-            # 4. Learning, which first joins near copies. A class without text may be "everything else".
-            with_offsets = self.class_prompts is None or None not in self.class_prompts.names
-            terms, factor = terms_with_unlabeled(terms, X, anchors, with_offsets=with_offsets)
+            # 3. Learning. A class without text may be "everything else".
+            names = [None] * len(self.classes) if self.class_prompts is None else self.class_prompts.names
+            is_even = self.log_prior is None and None not in names
+            terms, factor = terms_with_unlabeled(terms, X, self._known(names), is_even)
             # Classes that come later get the same scales.
             scales = {name: factor * scale for name, scale in scales.items()}
         learnt = astype(replace(model, terms=terms, scales=scales), self.memory.shots.X.dtype)
         return replace(self, model=learnt, before_unlabeled=model)
+
+    def _known(self, names):
+        """`Known` of the shots, and of the classes with these names (None for a class without text)."""
+        u, codes, weight, _, image_of_shot = self.memory.grouped_shots.images()
+        counted = np.ones(len(codes))
+        counted[image_of_shot] = self.counted
+        _, index = np.unique(codes, return_inverse=True)
+        texts = None if self.text_embeddings is None else self.text_embeddings.astype(np.float64)
+        has_text = np.array([name is not None for name in names])
+        weight = weights_of_images(index, weight, counted)
+        return Known(texts, has_text, self.labelled_model.trust, u, codes, weight)
 
     def for_rows(self, values):
         """Values of pooled shots, repeated for the rows of `fit`. They are NaN for rows of weight zero."""

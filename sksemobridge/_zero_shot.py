@@ -12,7 +12,7 @@ from sklearn.utils.validation import validate_data
 
 from ._base import EmbeddingClassifier
 from ._model.linear import Linear, total
-from ._model.unlabeled import sorted_sample, terms_with_unlabeled
+from ._model.unlabeled import Known, sorted_sample, terms_with_unlabeled, typical_of_names
 from ._texts.encode import embed_classes, read_logit_scale
 from ._texts.prompts import ClassPrompts, describe_classes
 from ._utils.sklearn import checks_parameters
@@ -110,6 +110,10 @@ class TextModel:
 
     def with_unlabeled(self, X):
         """The model that has learnt from unlabelled images `X (n, D)`. They replace earlier ones."""
-        X = sorted_sample(X, len(self.classes))
-        terms, _ = terms_with_unlabeled({"text": self.of_texts}, X, texts=self.text_embeddings)
+        texts = self.text_embeddings
+        X = sorted_sample(X, len(texts))
+        X = X[typical_of_names(self.of_texts(X))]
+        no_shots = np.zeros((0, texts.shape[1])), np.zeros(0, dtype=np.intp), np.zeros(0)
+        known = Known(texts, np.ones(len(texts), dtype=bool), 1.0, *no_shots)
+        terms, _ = terms_with_unlabeled({"text": self.of_texts}, X, known, is_even=True)
         return replace(self, linear=total(terms.values()))

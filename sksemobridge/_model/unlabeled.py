@@ -1,40 +1,53 @@
 """Learning from unlabelled images after the fit (not the method of the paper).
 
-With a few shots, the model may predict some classes too often, and its class means are uncertain. Unlabelled images show
-both. The logits `f_ic` of image `i` get an offset and a slope for each class `c`.
+With names and a few shots, the model may predict some classes too often, and its class means are uncertain. Unlabelled images
+show both. `f_ic` are the logits of image `i`, `v = u - m` its unit embedding minus the mean of the images, `n` the mean number
+of shots of a class, and `trust` the probability that the texts help (zero without text). The new logits are linear in `u`:
 
-**Offsets.** `rho_c` is the mean probability of class `c` times the number of classes `C`. It is one for all classes if they are
-predicted equally often. If it is not one, either the images are distributed like that, or the model prefers some classes. The
-second case needs ambiguous images: a class without ambiguous images is as frequent as it looks. The ambiguity of a class is
-`a_c = sum_i p_ic (1 - p_ic) / sum_i p_ic`. The offsets `b` solve `b_c = -eta_c log rho_c(b)`, with
-`eta_c = min(READINESS a_c / (1 - a_c), MOST_READINESS)`. They are the minimum of a convex function,
+    f_ic + o_c + h_c + s g_c(v_i),    g_c(v) = sum_d (mu_cd v_d - mu_cd^2 / 2) / var_d.
+
+**Means.** `g` belongs to a mixture of normal distributions with one diagonal variance. ROUNDS rounds of expectation maximisation
+find `z_i = softmax` of the new logits, and
+
+    mu_c = (kappa_c mhat_c + sum_i z_ic v_i + sum over the shots of c of v) / (kappa_c + sum_i z_ic + number of the shots),
+    var_d = mean over images and shots of z (v_d - mu_cd)^2.
+
+`mhat_c = slope (T_c - mean T)` is the prediction from the name, with a slope for the class means of the first `z`. It counts
+as `kappa_c = WORTH_OF_NAME trust (1 + n / 2)` images, and as none for a class without text. `s` is less than one, because
+features are not independent and `f` knows much of what `g` says: `s = SHARPNESS agree^2 / (1 + n / 2)`, and for few images
+it is multiplied by `N^2 / (N^2 + (C / 2)^2)`.
+
+**Agreement.** `agree` tells whether the images bear the model out: class means are computed from the soft labels of `f` alone,
+and `agree` is the share of images whose best class by `g` is that of `f`. (An image is taken out of the mean of its best
+class.) If images form other groups than the classes, it is low.
+
+**Offsets or shares.** Classes that are predicted too often are either frequent, or the model prefers them. A first run of
+SHARE_ROUNDS rounds with the offsets `trust b` tells the shares `p_c` of the classes. If they are uneven, they are believed:
+
+    uneven = mean_c C p_c log(C p_c) - C / (2 N),    w = trust uneven^2 / (uneven^2 + UNEVEN_SHARES^2),
+    h_c = w log(C (sum_i z_ic + WORTH_OF_SHARE) / (N + C WORTH_OF_SHARE)),    o = (1 - w) OFFSETS trust b.
+
+(`C / (2 N)` is what chance alone makes.) With names alone, `h` follows the first two rounds of the second run, because the
+names are further from the truth. More rounds would let shares confirm themselves.
+
+`b` are the offsets that make predictions more even. `rho_c` is the mean probability of class `c` times `C`. A class without
+ambiguous images is as frequent as it looks. The ambiguity of a class is `a_c = sum_i p_ic (1 - p_ic) / sum_i p_ic`. The offsets
+solve `b_c = -eta_c log rho_c(b)`, with `eta_c = min(READINESS a_c / (1 - a_c), MOST_READINESS)`. They are the minimum of a
+convex function,
 
     mean_i log sum_c exp(f_ic + b_c) + mean_c eta_c exp(-b_c / eta_c).
 
-All `eta_c` become smaller in two cases. If the frequencies are very uneven, a preference of the model does not explain it (some
-classes may have no image at all): `eta_c` is multiplied by `1 / (1 + (uneven / UNEVEN)^2)`, and
-`uneven = mean_c rho_c log rho_c`. If there are few images, chance alone makes them uneven: `eta_c` is multiplied by
-`N^2 / (N^2 + (FEW_OF_CLASS C + FEW_IMAGES)^2)` for `N` images.
+If `rho` is very uneven, `eta_c` is multiplied by `1 / (1 + (mean_c rho_c log rho_c / UNEVEN)^2)`. If there are few images,
+it is multiplied by `N^2 / (N^2 + (FEW_OF_CLASS C + FEW_IMAGES)^2)`.
 
-Images whose p-value (`typicality`) is at most LEAST_P_VALUE are left out. Near copies among the images count as one image
-(`near_copies`): the mean of their unit embeddings.
-
-**Means.** Shots and names give the means `m_c`, which count as `k_c` images. The model is Gaussian, with one covariance for all
-classes and soft labels (as in TransCLIP and StatA). The means `mu_c` maximise
-
-    w sum_i log sum_c exp(f_ic + b_c + s g_c(u_i)) - s / 2 sum_c k_c (mu_c - m_c)' P (mu_c - m_c),
-    g_c(u) = (mu_c - m_c)' P u - (mu_c' P mu_c - m_c' P m_c) / 2.
-
-Expectation maximisation finds them. No step of it lowers this value. An unlabelled image counts as `w < 1` shots, because
-a soft label would otherwise confirm itself. `w = min(WORTH_OF_IMAGE, MOST_WORTH C / N)`, because thousands of images between
-two classes would move both means to one place (here `C` is the number of classes that are predicted). `s = SHARPNESS` is less
-than one, because features are not independent.
+**Strangers.** Images of none of the classes would teach the nearest class. With shots, images whose p-value (`typicality`) is
+at most LEAST_P_VALUE are left out. With names alone, `x_i = log sum_c exp(f_ic)` is low for strangers. If two normal
+distributions with one variance describe the `x` better than one (by the Bayesian information criterion), the images that
+belong to the lower one are left out. The upper quarter of each predicted class stays, because the level differs by class.
+Near copies among the images count as one image (`near_copies`): the mean of their unit embeddings.
 
 **Temperature.** Unlabelled images do not show how certain predictions should be. One factor of the logits would keep their mean
-entropy. The logits are multiplied by this factor to the power `N / (N + FEW_FOR_FACTOR)`.
-
-References: Zanella, Gérin, Ben Ayed: "Boosting Vision-Language Models with Transduction" (TransCLIP), NeurIPS 2024;
-Zanella et al.: "Realistic Test-Time Adaptation of Vision-Language Models" (StatA), CVPR 2025.
+entropy. The logits are multiplied by this factor (at least LEAST_FACTOR) to the power `N / (N + FEW_FOR_FACTOR)`.
 """
 
 from typing import NamedTuple
@@ -44,40 +57,47 @@ from scipy.optimize import brentq, minimize
 from scipy.special import log_softmax, logsumexp, softmax
 
 from .._utils.array_api import l2_normalize
-from .class_means import fit_class_means, fit_slope
+from .class_means import fit_slope
 from .linear import Linear, total
-from .near_copies import MOST_COMPARED, NEAR, near_copies
+from .near_copies import MOST_COMPARED, near_copies
 from .shots import evenly_spaced, sum_rows
 
-# `python benchmarks/unlabeled.py` prints the accuracies with these constants.
-# `s`, `w`, and the largest number of shots that the images of a class count as, on average.
-SHARPNESS, WORTH_OF_IMAGE, MOST_WORTH = 0.06, 0.1, 20.0
-# Factor and largest value of `eta`. UNEVEN is a divergence of `rho / C` from equal frequencies, in nats, that halves `eta`.
-READINESS, MOST_READINESS, UNEVEN = 4.0, 2.5, 0.3
-# With this many images of each class, and this many more, offsets count half (`benchmarks/unlabeled.py --pools`).
+# `python benchmarks/folder.py` prints the accuracies with these constants.
+# `s` with text and without, and the number of images that a name counts as.
+SHARPNESS, SHARPNESS_WITHOUT_TEXT, WORTH_OF_NAME = 0.04, 0.07, 10.0
+# Rounds of expectation maximisation, and of the first run, which finds the shares.
+ROUNDS, SHARE_ROUNDS = 20, 8
+# A divergence of the shares from even ones, in nats, for which half of them is believed. Each share counts as this many images.
+UNEVEN_SHARES, WORTH_OF_SHARE = 0.1, 10.0
+# Factor of the offsets. Factor and largest value of `eta`. UNEVEN is a divergence of `rho / C` in nats that halves `eta`.
+OFFSETS, READINESS, MOST_READINESS, UNEVEN = 1.5, 4.0, 2.5, 0.3
+# With this many images of each class, and this many more, offsets count half.
 FEW_OF_CLASS, FEW_IMAGES = 3.0, 20.0
-# Without shots, a name counts as this many images, and the unit embeddings of a class have this mean squared distance to
-# their mean.
-WORTH_OF_NAME, SPREAD = 50.0, 0.2
-# Largest number of rounds of soft labels, and the relative gain that ends them.
-MEANS_ROUNDS, TOL_OF_MEANS = 20, 1e-5
-# Largest number of values in an array (128 MB). If there are more, at least LEAST_SAMPLE evenly spaced images are used.
-MOST_SAMPLE_VALUES, LEAST_SAMPLE = 2**24, 1000
+# With names alone, the share of the images of each predicted class that stays.
+TYPICAL_SHARE = 0.25
 # Images with at most this p-value are left out.
 LEAST_P_VALUE = 0.1
-# With this many images, the temperature counts half.
-FEW_FOR_FACTOR = 64
+# Images with a smaller mean squared distance to their mean are copies of one image (of a class, it is about 0.2).
+SPREAD_OF_COPIES = 0.06
+# Largest number of values in an array (64 MB). If there are more, at least LEAST_SAMPLE evenly spaced images are used.
+MOST_SAMPLE_VALUES, LEAST_SAMPLE = 2**23, 1000
+# With this many images, the temperature counts half. Least factor of the logits.
+FEW_FOR_FACTOR, LEAST_FACTOR = 64, 0.5
 # Bounds of `log rho_c`. Bounds and tolerance of the logarithm of the factor for the temperature.
 LOG_RHOS, LOG_FACTORS, TOL_OF_FACTOR = (-10, 10), (-2.0, 2.0), 1e-4
+# Least share of the mean variance, and least number of images of a class: below, there is only rounding.
+LEAST_VARIANCE, LEAST_COUNT = 1e-3, 1e-3
 
 
-class Anchors(NamedTuple):
-    """The class means before unlabelled images."""
+class Known(NamedTuple):
+    """What is known of the class means before unlabelled images."""
 
-    centre: np.ndarray  # `m (D,)`, which is subtracted from all unit embeddings
-    means: np.ndarray  # `m_c (C, D)`, relative to `m`
-    counts: np.ndarray  # `k_c (C,)`, the number of images that each mean counts as
-    residuals: np.ndarray  # labelled images `(n, D)`, each minus the mean of its class without the image
+    texts: np.ndarray | None  # `T_c (C, D)`
+    has_text: np.ndarray  # whether each class has a text of its own `(C,)`
+    trust: float  # probability that the texts help
+    u: np.ndarray  # unit embeddings of the images of the shots `(k, D)`
+    codes: np.ndarray  # their classes `(k,)`
+    weight: np.ndarray  # how much each counts, in images `(k,)`
 
 
 def sorted_sample(X, n_classes):
@@ -89,54 +109,17 @@ def sorted_sample(X, n_classes):
     return np.unique(X[evenly_spaced(len(X), most)], axis=0).astype(np.float64)
 
 
-def anchors_of_shots(shots, counted, model, texts):
-    """`Anchors` from the shots and names of a `Model`. `texts (C, D)` are the `T_c`, or None.
+def terms_with_unlabeled(terms, X, known, is_even):
+    """The terms of a linear classifier after it has learnt from images `X (N, D)`, and the factor of all terms.
 
-    `counted (n,)` says how much each shot counts.
-    """
-    n_classes = len(model.image_means)
-    u, codes, weight, _, image_of_shot = shots.images()
-    counted_of_image = np.ones(len(codes))
-    counted_of_image[image_of_shot] = counted
-    seen, codes = np.unique(codes, return_inverse=True)
-    of_seen = None if texts is None else texts[seen].astype(np.float64)
-    # Without the span of words: with it, unlabelled images help less at one shot.
-    classes = fit_class_means(u, codes, weight, of_seen, model.trust, counted=counted_of_image)
-    means, counts = np.zeros((n_classes, u.shape[1])), np.full(n_classes, classes.kappa[-1])
-    if texts is not None:
-        means += classes.slope * (texts - of_seen.mean(axis=0))
-    means[seen] = classes.leaning_means
-    counts[seen] += classes.counts
-    leaning, _, _ = classes.without(np.arange(len(u)))
-    return Anchors(classes.centre, means, counts, residuals=u - classes.centre - leaning)
-
-
-def anchors_of_names(logits, u, texts):
-    """`Anchors` without shots. The slope of the predictions from names is fitted to class means from soft labels."""
-    labels = softmax(logits, axis=1)
-    counts = labels.sum(axis=0)
-    means = (labels.T @ u) / np.maximum(counts, np.finfo(float).tiny)[:, None]
-    centre = counts @ means / counts.sum()
-    means = fit_slope(texts, means - centre, counts) * (texts - texts.mean(axis=0))
-    return Anchors(centre, means, np.full(len(texts), WORTH_OF_NAME), np.zeros((0, u.shape[1])))
-
-
-def terms_with_unlabeled(terms, X, anchors=None, texts=None, with_offsets=True):
-    """The terms of a linear classifier after it has learnt from unlabelled images `X (N, D)`, and the factor of all terms.
-
-    `"correction"` gets the change, too. Without `Anchors` of shots, `texts (C, D)` and the images give them.
+    `"correction"` gets the change, too. If not `is_even`, there are no offsets and shares: one class is "everything else", or
+    the user has given `priors`.
     """
     linear = total(terms.values())
     u = without_copies(l2_normalize(X), linear(X))
-    # Mean squared distance of the images of a class to their mean.
-    spread = SPREAD if anchors is None else np.square(anchors.residuals).sum() / len(anchors.residuals)
-    if np.square(u - u.mean(axis=0)).sum() < NEAR * len(u) * spread:
-        # Compared with the images of a class, these images are all copies of one image.
+    if np.square(u - u.mean(axis=0)).sum() < SPREAD_OF_COPIES * len(u):
         u = l2_normalize(u.mean(axis=0, keepdims=True))
-    logits = linear(u)
-    if anchors is None:
-        anchors = anchors_of_names(logits, u, texts)
-    factor, change = learn_unlabeled(logits, u, anchors, with_offsets)
+    factor, change = learn_unlabeled(linear(u), u, known, is_even)
     scaled = {name: factor * term for name, term in terms.items()}
     if "correction" in scaled:
         change = scaled["correction"] + change
@@ -155,19 +138,147 @@ def without_copies(u, logits):
     return l2_normalize(sum_rows(u[order], 1 / counts[index], index, len(first)))
 
 
-def learn_unlabeled(logits, u, anchors, with_offsets=True):
+def typical_of_names(logits):
+    """Whether each image is typical of names `(N,)`, by its `logits (N, C)` of the names alone."""
+    score, predicted = logsumexp(logits, axis=1), logits.argmax(axis=1)
+    is_upper = _upper_of_two(score)
+    for c in np.unique(predicted):
+        of_class = predicted == c
+        is_upper |= of_class & (score >= np.quantile(score[of_class], 1 - TYPICAL_SHARE))
+    return is_upper
+
+
+def _upper_of_two(values):
+    """Whether each value belongs to the upper one of two normal distributions with one variance. True if one is enough."""
+    n, spread = len(values), values.var()
+    if n < 3 or spread == 0:
+        return np.ones(n, dtype=bool)
+    means, share, variance = np.quantile(values, [0.2, 0.8]), np.array([0.5, 0.5]), spread
+    for _ in range(100):
+        log_parts = np.log(share) - 0.5 * ((values[:, None] - means) ** 2 / variance + np.log(variance))
+        log_sums = logsumexp(log_parts, axis=1)
+        parts = np.exp(log_parts - log_sums[:, None])
+        counts = np.maximum(parts.sum(axis=0), LEAST_COUNT)
+        share, means = counts / counts.sum(), values @ parts / counts
+        variance = max((parts * (values[:, None] - means) ** 2).sum() / n, LEAST_VARIANCE * spread)
+    # Two distributions have two parameters more.
+    if log_sums.sum() + 0.5 * n * (1 + np.log(spread)) <= 3 * np.log(n):
+        return np.ones(n, dtype=bool)
+    return parts[:, means.argmax()] > 0.5
+
+
+def learn_unlabeled(logits, u, known, is_even=True):
     """The logits become `factor * logits + change`. Returns the factor, and the change as a `Linear`.
 
-    Logits `f (N, C)` and unit embeddings `u (N, D)` are those of the images. The top of this module explains the symbols.
-    `with_offsets` is False if one class is "everything else". Then the frequencies of predicted classes say nothing.
+    Logits `f (N, C)` and unit embeddings `u (N, D)` are those of the images.
     """
-    offsets = fit_offsets(logits) if with_offsets else np.zeros(logits.shape[1])
-    v = u - anchors.centre
-    weights, of_means, _ = fit_means(logits + offsets, v, anchors)
-    offsets = offsets + of_means
-    changed = logits + v @ weights.T + offsets
-    factor = match_entropy(changed, logits)
-    return factor, Linear(factor * weights, factor * (offsets - weights @ anchors.centre))
+    n_images, n_classes = logits.shape
+    trust = known.trust if is_even else 0.0
+    n = known.weight.sum() / n_classes
+    mixture = Mixture(u, known, WORTH_OF_NAME * known.trust * (1 + n / 2))
+    sharpness = SHARPNESS * known.trust + SHARPNESS_WITHOUT_TEXT * (1 - known.trust)
+    sharpness *= mixture.agreement(logits) ** 2 / (1 + n / 2) / (1 + (n_classes / n_images / 2) ** 2)
+
+    offsets, log_shares, w = np.zeros(n_classes), np.zeros(n_classes), 0.0
+    if trust:
+        offsets = trust * fit_offsets(logits)
+        mixture.fit(logits + offsets, sharpness, SHARE_ROUNDS)
+        p = mixture.shares(0.5)
+        uneven = max(np.mean(n_classes * p * np.log(n_classes * p)) - n_classes / (2 * n_images), 0.0)
+        w = trust * uneven**2 / (uneven**2 + UNEVEN_SHARES**2)
+        offsets *= OFFSETS * (1 - w)
+        if n:
+            log_shares = w * np.log(n_classes * mixture.shares(WORTH_OF_SHARE))
+    log_shares = mixture.fit(logits + offsets, sharpness, ROUNDS, log_shares, follow=0.0 if n else w)
+    weights, constants = mixture.discriminant()
+    weights, offsets = sharpness * weights, offsets + log_shares + sharpness * constants
+    offsets = offsets - weights @ mixture.centre
+    factor = match_entropy(logits + u @ weights.T + offsets, logits)
+    return factor, Linear(factor * weights, factor * offsets)
+
+
+class Mixture:
+    """Normal distributions of the classes with one diagonal variance, among images `u (N, D)` and what is `known`.
+
+    A name counts as `worth_of_name` images.
+    """
+
+    def __init__(self, u, known, worth_of_name):
+        self.centre = u.mean(axis=0)
+        # Single precision takes half of the time, and changes probabilities by about 1e-5.
+        self.v = (u - self.centre).astype(np.float32)
+        self.sum_of_squares = np.square(self.v).sum(axis=0, dtype=np.float64)
+        self.texts, self.worth_of_name = known.texts, worth_of_name * known.has_text
+        n_classes = len(known.has_text)
+        self.shots, self.codes, self.weight = known.u - self.centre, known.codes, known.weight
+        self.sums_of_shots = sum_rows(self.shots, self.weight, self.codes, n_classes)
+        self.counts_of_shots = np.bincount(self.codes, self.weight, n_classes)
+
+    def agreement(self, logits):
+        """`agree` of the logits `(N, C)` of a model."""
+        labels, best = softmax(logits, axis=1).astype(np.float32), logits.argmax(axis=1)
+        counts = np.maximum(labels.sum(axis=0), LEAST_COUNT)
+        self._update(labels, 0.0, counts)
+        values = self._values()
+        own = np.take_along_axis(labels, best[:, None], axis=1)
+        others = (counts[best, None] * self.means[best] - own * self.v) / np.maximum(
+            counts[best, None] - own, LEAST_COUNT
+        )
+        of_best = np.einsum("nd,nd,d->n", self.v - others / 2, others, 1 / self.variance)
+        np.put_along_axis(values, best[:, None], of_best[:, None], axis=1)
+        return np.mean(values.argmax(axis=1) == best)
+
+    def fit(self, logits, sharpness, n_rounds, log_shares=0.0, follow=0.0):
+        """Expectation maximisation from the `logits (N, C)`. In the first two rounds, the `log_shares` follow the labels.
+
+        Returns the log shares. `follow` is their weight.
+        """
+        labels = softmax(logits + log_shares, axis=1).astype(np.float32)
+        sums, counts = self._before(labels)
+        self._update(labels, sums, counts + labels.sum(axis=0))
+        for i in range(n_rounds):
+            if follow and i < 2:
+                log_shares = follow * np.log(logits.shape[1] * self.shares(WORTH_OF_SHARE))
+            labels = softmax(logits + sharpness * self._values() + log_shares, axis=1).astype(np.float32)
+            self._update(labels, sums, counts + labels.sum(axis=0))
+        return log_shares
+
+    def shares(self, worth):
+        """The shares of the classes `(C,)`, each with some images more."""
+        counts = self.labels.sum(axis=0, dtype=np.float64) + worth
+        return counts / counts.sum()
+
+    def discriminant(self):
+        """Weights `(C, D)` and constants `(C,)` of `g`."""
+        weights = (self.means / self.variance).astype(np.float64)
+        return weights, -0.5 * np.einsum("cd,cd->c", weights, self.means)
+
+    def _values(self):
+        """`g (N, C)` of the images."""
+        weights, constants = self.discriminant()
+        return self.v @ weights.T.astype(np.float32) + constants.astype(np.float32)
+
+    def _before(self, labels):
+        """Sums `(C, D)` and counts `(C,)` of names and shots. The slope of names is that of means by these labels."""
+        sums, counts = self.sums_of_shots, np.maximum(self.counts_of_shots, LEAST_COUNT)
+        if np.any(self.worth_of_name):
+            numbers = labels.sum(axis=0, dtype=np.float64)
+            means = (labels.T @ self.v) / np.maximum(numbers, LEAST_COUNT)[:, None]
+            slope = fit_slope(self.texts, means - numbers @ means / numbers.sum(), numbers)
+            predicted = slope * (self.texts - self.texts.mean(axis=0))
+            sums, counts = sums + self.worth_of_name[:, None] * predicted, counts + self.worth_of_name
+        return sums, counts
+
+    def _update(self, labels, sums, counts):
+        """Means and variances from soft labels, where `counts (C,)` has the images with these labels, too."""
+        products = labels.T @ self.v
+        self.labels, self.means = labels, ((sums + products) / counts[:, None]).astype(np.float32)
+        scatter = self.sum_of_squares + np.sum(
+            self.means * (self.means * labels.sum(axis=0)[:, None] - 2 * products), axis=0, dtype=np.float64
+        )
+        scatter += self.weight @ np.square(self.shots - self.means[self.codes])
+        mean = max(scatter.mean(), np.finfo(np.float32).tiny)
+        self.variance = np.maximum(scatter, LEAST_VARIANCE * mean) / (len(self.v) + self.weight.sum())
 
 
 def fit_offsets(logits):
@@ -194,45 +305,6 @@ def fit_offsets(logits):
     return offsets - offsets.mean()
 
 
-def fit_means(logits, v, anchors):
-    """Slopes `(C, D)` and offsets `(C,)` of `s g_c` in `v = u - m`, and the maximised value after each round."""
-    means = anchors.means
-    counts = anchors.counts[:, None]
-    labels = softmax(logits, axis=1)
-    # The effective number of predicted classes.
-    n_predicted = 1 / np.square(labels.mean(axis=0)).sum()
-    worth = min(WORTH_OF_IMAGE, MOST_WORTH * n_predicted / len(v))
-    moved = _means_with(labels, v, anchors, worth)
-    precision = _precision(labels, v, moved, anchors.residuals)
-    values = []
-    for _ in range(MEANS_ROUNDS):
-        step = moved - means
-        slopes = SHARPNESS * step @ precision
-        offsets = -0.5 * np.einsum("cd,cd->c", slopes, moved + means)
-        changed = logits + v @ slopes.T + offsets
-        values.append(float(worth * logsumexp(changed, axis=1).sum() - 0.5 * np.vdot(counts * slopes, step)))
-        if len(values) > 1 and values[-1] - values[-2] <= TOL_OF_MEANS * abs(values[-1]):
-            break
-        moved = _means_with(softmax(changed, axis=1), v, anchors, worth)
-    return slopes, offsets, values
-
-
-def _means_with(labels, v, anchors, worth):
-    """The class means with soft labels `(N, C)`."""
-    counts = anchors.counts[:, None]
-    return (counts * anchors.means + worth * (labels.T @ v)) / (counts + worth * labels.sum(axis=0)[:, None])
-
-
-def _precision(labels, v, means, residuals):
-    """`P = inv((1 - lambda) S + lambda t I)` as in `discriminant`, from labelled images and images with soft labels."""
-    cross = (labels.T @ v).T @ means
-    scatter = v.T @ v - cross - cross.T + (means.T * labels.sum(axis=0)) @ means + residuals.T @ residuals
-    n, width = len(v) + len(residuals), len(scatter)
-    kept = n / (n + width)
-    ridge = (1 - kept) * max(np.trace(scatter) / n / width, np.finfo(float).eps)
-    return np.linalg.inv(kept * scatter / n + ridge * np.eye(width))
-
-
 def match_entropy(changed, logits):
     """The factor of the `changed` logits that gives them the mean entropy of `logits`."""
 
@@ -248,5 +320,5 @@ def match_entropy(changed, logits):
     # If all predictions are certain, or there is one class, no factor gives this entropy.
     if excess(LOG_FACTORS[0]) * excess(LOG_FACTORS[1]) >= 0:
         return 1.0
-    log_factor = brentq(excess, *LOG_FACTORS, xtol=TOL_OF_FACTOR)
+    log_factor = max(brentq(excess, *LOG_FACTORS, xtol=TOL_OF_FACTOR), np.log(LEAST_FACTOR))
     return float(np.exp(len(logits) / (len(logits) + FEW_FOR_FACTOR) * log_factor))

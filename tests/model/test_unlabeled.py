@@ -10,11 +10,11 @@ from sklearn.metrics import log_loss
 
 from sksemobridge import PrecomputedTextEncoder, SeMoBridgeClassifier
 from sksemobridge._model.unlabeled import (
-    Anchors,
-    fit_means,
+    Known,
     fit_offsets,
     learn_unlabeled,
     sorted_sample,
+    typical_of_names,
     without_copies,
 )
 
@@ -35,13 +35,17 @@ def fitted(world, kind, per_class=1):
     return classifiers[kind].fit(X, y)
 
 
+def names_alone(texts):
+    no_shots = np.zeros((0, texts.shape[1])), np.zeros(0, dtype=int), np.zeros(0)
+    return Known(texts, np.ones(len(texts), dtype=bool), 1.0, *no_shots)
+
+
 def random_problem(seed=0, n=80, n_classes=5, width=8):
     rng = np.random.default_rng(seed)
     means = rng.normal(size=(n_classes, width))
     u = means[rng.integers(0, n_classes, n)] + rng.normal(size=(n, width))
     logits = u @ means.T + rng.normal(size=n_classes) + rng.normal(size=(n, n_classes))
-    residuals = rng.normal(size=(10, width))
-    return logits, u, Anchors(u.mean(axis=0), means + 0.5, np.full(n_classes, 4.0), residuals)
+    return logits, u, names_alone(means + 0.5)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -71,8 +75,7 @@ def test_it_helps_where_some_classes_are_named_too_readily_and_lie_elsewhere():
         u = means[codes] + rng.normal(size=(600, 10))
         believed = means + 0.5 * rng.normal(size=means.shape)
         logits = u @ believed.T - 0.5 * np.square(believed).sum(axis=1) + rng.normal(size=6)
-        anchors = Anchors(np.zeros(10), believed, np.full(6, 4.0), np.zeros((0, 10)))
-        factor, change = learn_unlabeled(logits, u, anchors)
+        factor, change = learn_unlabeled(logits, u, names_alone(believed))
         after = factor * logits + change(u)
         right = [(values.argmax(axis=1) == codes).mean() for values in (logits, after)]
         loss = [log_loss(codes, softmax(values, axis=1)) for values in (logits, after)]
@@ -149,12 +152,39 @@ def test_other_classes_keep_what_was_learnt(world):
     np.testing.assert_allclose(lengths, more.blend_["text"], rtol=1e-6)
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_no_round_lowers_what_the_means_maximise(seed):
-    logits, u, anchors = random_problem(seed)
-    *_, values = fit_means(logits + fit_offsets(logits), u - anchors.centre, anchors)
-    assert len(values) > 1
-    assert np.all(np.diff(values) >= -1e-9 * np.abs(values[1:]))
+def test_images_in_other_groups_than_the_classes_teach_little():
+    rng = np.random.default_rng(0)
+    means = 3 * rng.normal(size=(5, 8))
+    codes, others = rng.integers(0, 5, (2, 400))
+    logits = 5.0 * np.eye(5)[codes] + rng.normal(size=(400, 5))
+    taught = []
+    for groups in (codes, others):
+        u = means[groups] + rng.normal(size=(400, 8))
+        factor, change = learn_unlabeled(logits, u, names_alone(means))
+        taught.append(np.ptp(change(u) / factor, axis=1).mean())
+    assert taught[1] < taught[0] / 5
+
+
+def test_of_classes_without_images_fewer_are_predicted():
+    rng = np.random.default_rng(0)
+    means = rng.normal(size=(6, 16))
+    codes = rng.integers(0, 2, 500)
+    u = means[codes] + rng.normal(size=(500, 16))
+    logits = 0.5 * (u @ means.T - np.square(means).sum(axis=1) / 2)
+    factor, change = learn_unlabeled(logits, u, names_alone(means))
+    wrong = [np.mean(values.argmax(axis=1) > 1) for values in (logits, factor * logits + change(u))]
+    assert wrong[1] < wrong[0] / 2
+
+
+def test_names_alone_leave_strangers_out():
+    rng = np.random.default_rng(0)
+    own, strangers = rng.normal(size=(2, 300)) * 0.5 + [[6], [1]]
+    level = np.concatenate([own, strangers])
+    logits = level[:, None] + rng.normal(size=(600, 3)) * 0.1
+    typical = typical_of_names(logits)
+    assert typical[:300].mean() > 0.95
+    assert typical[300:].mean() < 0.1
+    assert typical_of_names(logits[:300]).all()
 
 
 def test_offsets_make_ambiguous_classes_more_even_and_leave_certain_ones():
@@ -173,9 +203,9 @@ def test_offsets_of_few_images_of_two_classes_are_small():
 
 
 def test_the_model_is_as_certain_as_before():
-    logits, u, anchors = random_problem(n=2000)
-    factor, change = learn_unlabeled(logits, u, anchors)
-    both = logits, factor * logits + change(u)
+    logits, u, known = random_problem(n=20000)
+    factor, change = learn_unlabeled(logits, u, known)
+    both = logits, factor * logits + u @ change.weights.T + change.offsets
     before, after = (entropy(softmax(values, axis=1), axis=1).mean() for values in both)
     assert after == pytest.approx(before, rel=0.01)
 
