@@ -2,6 +2,7 @@ from . import datasets
 from ._classifier import SeMoBridgeClassifier
 from ._evaluation import ShotEvaluation, evaluate_shots
 from ._folder_table import predict_folder
+from ._label_next import label_next
 from ._onnx import to_onnx
 from ._paper.parameters import PaperBlend, Training
 from ._pipeline import SeMoBridgePipeline, make_semobridge_pipeline
@@ -42,6 +43,7 @@ __all__ = [
     "clear_model_cache",
     "datasets",
     "evaluate_shots",
+    "label_next",
     "make_semobridge_pipeline",
     "mean_average_precision",
     "predict_folder",

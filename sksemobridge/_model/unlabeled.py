@@ -85,8 +85,8 @@ MOST_SAMPLE_VALUES, LEAST_SAMPLE = 2**23, 1000
 FEW_FOR_FACTOR, LEAST_FACTOR = 64, 0.5
 # Bounds of `log rho_c`. Bounds and tolerance of the logarithm of the factor for the temperature.
 LOG_RHOS, LOG_FACTORS, TOL_OF_FACTOR = (-10, 10), (-2.0, 2.0), 1e-4
-# Least share of the mean variance, and least number of images of a class: below, there is only rounding.
-LEAST_VARIANCE, LEAST_COUNT = 1e-3, 1e-3
+# Least share of the mean variance, least mean squared distance of images to their mean, and least number of images of a class.
+LEAST_VARIANCE, LEAST_SPREAD, LEAST_COUNT = 1e-3, 0.01, 1e-3
 
 
 class Known(NamedTuple):
@@ -277,8 +277,10 @@ class Mixture:
             self.means * (self.means * labels.sum(axis=0)[:, None] - 2 * products), axis=0, dtype=np.float64
         )
         scatter += self.weight @ np.square(self.shots - self.means[self.codes])
-        mean = max(scatter.mean(), np.finfo(np.float32).tiny)
-        self.variance = np.maximum(scatter, LEAST_VARIANCE * mean) / (len(self.v) + self.weight.sum())
+        variance = scatter / (len(self.v) + self.weight.sum())
+        self.variance = np.maximum(
+            variance, LEAST_VARIANCE * max(variance.mean(), LEAST_SPREAD / len(variance))
+        )
 
 
 def fit_offsets(logits):

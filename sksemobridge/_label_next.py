@@ -1,0 +1,110 @@
+"""Which images to label next."""
+
+from __future__ import annotations
+
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.cluster import KMeans
+from sklearn.metrics import pairwise_distances_argmin, pairwise_distances_argmin_min
+from sklearn.pipeline import Pipeline
+from sklearn.utils import check_scalar
+from sklearn.utils.validation import check_is_fitted
+
+from ._base import EmbeddingClassifier
+from ._model.shots import SAME_EMBEDDING, evenly_spaced
+from ._utils.array_api import l2_normalize, to_numpy
+from ._utils.validation import validate_embeddings
+
+# Without names, images of new clusters are shown until the classes have this many labels, on average.
+LEAST_LABELS = 1.25
+# Largest number of images that are clustered.
+MOST_CLUSTERED = 5000
+
+
+def label_next(estimator: Any, X: ArrayLike, n_images: int = 20) -> NDArray[np.intp]:
+    """Return which images of `X` to label next: those whose labels help most.
+
+    A copy of the classifier first learns from all images (`with_unlabeled`). Then the images come first whose two most
+    probable classes are nearly as probable. A classifier that knows no names first needs an image of each class. So while it
+    has few labels, the most typical image of each large cluster without a label comes first.
+
+    Parameters
+    ----------
+    estimator : object
+        Fitted `SeMoBridgeClassifier` or `ZeroShotClassifier`, or a pipeline that ends in one.
+    X : array-like of shape (n, D)
+        Embeddings of the images, or what the pipeline takes. They may include images that have a label.
+    n_images : int, default=20
+        How many images to return.
+
+    Returns
+    -------
+    ndarray of shape (k,), int
+        Indices into `X`, the best first. `k` is `n_images`, or less if `X` has fewer images without a label. Images that are
+        shots are left out, and of equal images one is returned. The same arguments give the same result.
+
+    Raises
+    ------
+    TypeError
+        If the estimator is another one.
+    ValueError
+        If `n_images` is negative, or `X` has NaN or another width than the shots.
+
+    Examples
+    --------
+    >>> from sksemobridge import PrecomputedTextEncoder, ZeroShotClassifier, label_next
+    >>> encoder = PrecomputedTextEncoder.from_joint({"cat": [1.0, 0.0], "dog": [0.0, 1.0]})
+    >>> classifier = ZeroShotClassifier(encoder, prompts="{}").fit(None, ["cat", "dog"])
+    >>> label_next(classifier, [[0.9, 0.1], [0.7, 0.6], [0.2, 0.9]], n_images=1).tolist()
+    [1]
+    """
+    check_scalar(n_images, "n_images", Integral, min_val=0)
+    is_pipeline = isinstance(estimator, Pipeline)
+    classifier = estimator[-1] if is_pipeline else estimator
+    if not isinstance(classifier, EmbeddingClassifier) or not hasattr(classifier, "with_unlabeled"):
+        raise TypeError(
+            "label_next takes a SeMoBridgeClassifier with blend='auto', a ZeroShotClassifier, or a pipeline that ends in one, "
+            f"and not {type(classifier).__name__}."
+        )
+    check_is_fitted(classifier)
+    X = estimator[:-1].transform(X) if is_pipeline else X
+    X = to_numpy(validate_embeddings(classifier, X, reset=False))
+    u, shots = l2_normalize(X), _shots(classifier)
+    rows = np.arange(len(u))
+    if len(shots):
+        rows = rows[pairwise_distances_argmin_min(u, shots)[1] > SAME_EMBEDDING]
+    if not len(rows) or not n_images:
+        return rows[:0]
+    order = []
+    if classifier.text_embeddings_ is None and len(shots) < LEAST_LABELS * len(classifier.classes_):
+        order += rows[_typical_of_clusters(u[rows], shots, n_images)].tolist()
+    if len(order) < n_images:
+        p = classifier.with_unlabeled(X[rows]).predict_proba(X[rows])
+        p = np.sort(np.column_stack([p, np.zeros(len(p))]), axis=1)
+        order += rows[np.argsort(p[:, -1] - p[:, -2], kind="stable")].tolist()
+    chosen: list[int] = []
+    for row in order:
+        if len(chosen) < n_images and np.all(np.linalg.norm(u[chosen] - u[row], axis=1) > SAME_EMBEDDING):
+            chosen.append(row)
+    return np.array(chosen, dtype=np.intp)
+
+
+def _shots(classifier):
+    """Unit embeddings of the shots `(m, D)`. Names alone have none."""
+    memory = getattr(classifier._fitted, "memory", None)
+    return np.zeros((0, classifier.n_features_in_)) if memory is None else l2_normalize(memory.shots.X)
+
+
+def _typical_of_clusters(u, shots, n_images):
+    """The image nearest to the centre of each cluster without a shot, of the largest clusters first."""
+    sample = evenly_spaced(len(u), MOST_CLUSTERED)
+    n_clusters = min(len(shots) + n_images, len(np.unique(u[sample], axis=0)))
+    clusters = KMeans(n_clusters, n_init=3, random_state=0).fit(u[sample])
+    size = np.bincount(clusters.labels_, minlength=n_clusters)
+    if len(shots):
+        size[np.unique(clusters.predict(shots))] = 0
+    centres = clusters.cluster_centers_[np.argsort(-size, kind="stable")[: np.count_nonzero(size)]]
+    return sample[pairwise_distances_argmin(centres, u[sample])] if len(centres) else sample[:0]

@@ -1,0 +1,116 @@
+"""Which images to label next."""
+
+import numpy as np
+import pytest
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+
+from sksemobridge import (
+    PaperBlend,
+    PrecomputedTextEncoder,
+    SeMoBridgeClassifier,
+    ZeroShotClassifier,
+    label_next,
+    make_semobridge_pipeline,
+)
+from sksemobridge.datasets import load_emoji
+
+
+def groups_of_images(n_classes=6, per_class=20, width=64, seed=0):
+    rng = np.random.default_rng(seed)
+    means = rng.normal(size=(n_classes, width))
+    y = np.repeat(np.arange(n_classes), per_class)
+    return means[y] + 0.4 * rng.normal(size=(len(y), width)), y
+
+
+@pytest.fixture(params=["names alone", "names and shots", "no names"])
+def case(request, world):
+    X, _ = world.draw(20)
+    shots, labels = world.draw(3)
+    fitted = {
+        "names alone": lambda: world.zero_shot().fit(shots, labels),
+        "names and shots": lambda: world.classifier().fit(shots, labels),
+        "no names": lambda: SeMoBridgeClassifier(class_names="ignore").fit(shots, labels),
+    }
+    return fitted[request.param](), X
+
+
+def test_it_gives_distinct_images_and_always_the_same(case):
+    classifier, X = case
+    rows = label_next(classifier, X, 7)
+    assert rows.shape == (7,)
+    assert rows.dtype.kind == "i"
+    assert len(set(rows.tolist())) == 7
+    np.testing.assert_array_equal(label_next(classifier, X, 7), rows)
+    # Whether the classifier has learnt from the images already makes no difference.
+    np.testing.assert_array_equal(label_next(classifier.with_unlabeled(X), X, 7), rows)
+    np.testing.assert_array_equal(label_next(classifier, X, 3), rows[:3])
+
+
+def test_all_images_are_given_if_there_are_few_and_none_of_none(case):
+    classifier, X = case
+    assert sorted(label_next(classifier, X[:5])) == [0, 1, 2, 3, 4]
+    assert label_next(classifier, X, 0).shape == (0,)
+    shots = getattr(classifier._fitted, "memory", None)
+    if shots is not None:
+        assert label_next(classifier, shots.shots.X).shape == (0,)
+
+
+def test_images_that_are_shots_are_left_out(world):
+    X, y = world.draw(10)
+    classifier = world.classifier().fit(X[::5], y[::5])
+    # A scaled embedding is the same image.
+    rows = label_next(classifier, 3 * X, len(X))
+    assert not set(rows) & set(range(0, len(X), 5))
+    assert len(rows) == len(X) - len(X[::5])
+
+
+def test_of_equal_images_one_is_given(case):
+    classifier, X = case
+    twice = np.vstack([X, X])
+    rows = label_next(classifier, twice, len(twice))
+    assert sorted(row % len(X) for row in rows) == list(range(len(X)))
+
+
+def test_images_between_two_classes_come_first():
+    texts = np.eye(3, 8)
+    encoder = PrecomputedTextEncoder.from_joint(dict(zip("abc", texts)))
+    classifier = ZeroShotClassifier(encoder, prompts="{}").fit(None, list("abc"))
+    rng = np.random.default_rng(0)
+    clear = texts[np.arange(60) % 3] + 0.05 * rng.normal(size=(60, 8))
+    between = (texts[:3] + texts[[1, 2, 0]]) / 2 + 0.001 * rng.normal(size=(3, 8))
+    assert set(label_next(classifier, np.vstack([clear, between]), 3)) == {60, 61, 62}
+
+
+def test_without_names_the_first_images_are_of_new_classes():
+    X, y = groups_of_images()
+    shots = np.flatnonzero(y < 2)[[0, 20]]
+    classifier = SeMoBridgeClassifier(class_names="ignore").fit(X[shots], y[shots])
+    assert sorted(y[label_next(classifier, X, 4)]) == [2, 3, 4, 5]
+
+
+def test_a_pipeline_takes_images():
+    emoji = load_emoji()
+    images, labels = emoji.images[:90:2], emoji.target_names[emoji.target[:90:2]]
+    pipeline = make_semobridge_pipeline("mini", "bundled").fit(images[::9], labels[::9])
+    rows = label_next(pipeline, images, 4)
+    embeddings = pipeline[:-1].transform(images)
+    np.testing.assert_array_equal(label_next(pipeline[-1], embeddings, 4), rows)
+    assert not set(rows) & set(range(0, len(images), 9))
+    plain = make_pipeline(FunctionTransformer(), pipeline[-1])
+    np.testing.assert_array_equal(label_next(plain, embeddings, 4), rows)
+
+
+def test_wrong_arguments_are_named(world):
+    X, y = world.draw(4)
+    with pytest.raises(TypeError, match="PaperBlend|blend='auto'"):
+        label_next(world.classifier(blend=PaperBlend()).fit(X, y), X)
+    with pytest.raises(TypeError, match="label_next takes"):
+        label_next(make_pipeline(FunctionTransformer()).fit(X), X)
+    classifier = world.classifier().fit(X, y)
+    with pytest.raises(ValueError, match="n_images"):
+        label_next(classifier, X, -1)
+    with pytest.raises(ValueError, match="NaN"):
+        label_next(classifier, np.where(np.arange(len(X))[:, None] == 1, np.nan, X))
+    with pytest.raises(ValueError, match="features"):
+        label_next(classifier, X[:, :-1])
