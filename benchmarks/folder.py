@@ -8,7 +8,8 @@ Pools, of at most 2,000 images that are no shots:
 - missing: images of a third of the classes;
 - tail: of a class of rank `r`, drawn at random, a share of `.8 ** r` (`.95 ** r` from 40 classes on);
 - two: as many images as two of each class;
-- strangers: half are images of another task of the same width, which shares no name of a class.
+- strangers: half are images of another task of the same model and width, which shares no name of a class. Files do not always say which model
+  they are of (`model`); then name files of one model only.
 
 Names alone have 0 shots. A row has, over the tasks: the mean accuracy without the folder, the mean gain in points, the task with
 the least gain, the change of the log loss, and the mean absolute difference of mean probability and accuracy, without the folder
@@ -93,10 +94,11 @@ def words(task):
 
 
 def strangers_of(task, all_tasks):
-    """Images of the first other task, after this one, of its width and without a class of its."""
+    """Images of the first other task, after this one, of its model and without a class of its."""
     place = [other is task for other in all_tasks].index(True)
     for other in all_tasks[place + 1 :] + all_tasks[:place]:
-        if other.X.shape[1] == task.X.shape[1] and not words(other) & words(task):
+        alike = (other.model, other.X.shape[1]) == (task.model, task.X.shape[1])
+        if alike and not words(other) & words(task):
             return other.X
     return task.X[:0]
 

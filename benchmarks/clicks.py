@@ -1,0 +1,222 @@
+"""How many labels make a whole folder right: ours, and logistic regression on the same embeddings.
+
+    python benchmarks/clicks.py --tasks FILE.npz ... --plot clicks.png
+
+A folder is the images of a task, at most 2,000. Labels are asked for in batches of half a label a class, and answered
+rightly. After each batch, the share of the whole folder that is right is measured: images with a label are right, the others are
+predicted. Methods:
+
+- SeMoBridge: from the names alone on, taught by the folder (`with_unlabeled`), asks for `label_next`;
+- SeMoBridge, random: the same, asks for random images;
+- LogisticRegression (`C=10`, unit embeddings), random or margin: asks for random images, or for those with the least difference of
+  the two largest probabilities;
+- LogisticRegression with the strategies TypiClust, CoreSet, Badge and ProbCover of scikit-activeml.
+
+The first batch of logistic regression is random, but for TypiClust, CoreSet and ProbCover. The table has the labels until 90, 95 and 99 % of the
+folder are right, means over `--draws` of the random choices (scikit-activeml: one), and, in the last row for all tasks, the mean of the ratios to ours at 95 %. The plot is
+the mean over the tasks. Results are added to `--results`, so that an interrupted run goes on.
+"""
+
+import warnings
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pandas as pd
+import tasks
+from results import Results
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import normalize
+
+from sksemobridge import SeMoBridgeClassifier, label_next
+
+MOST, FIRST_SEED, LEVELS = 2000, 3000, (90, 95, 99)
+# Half labels a class that the plot shows, and after which a method is given up.
+SHOWN, MOST_ROUNDS = 16, 60
+OURS, OURS_RANDOM = "SeMoBridge", "SeMoBridge, random"
+STRATEGIES = ("TypiClust", "CoreSet", "Badge", "ProbCover")
+METHODS = (OURS, OURS_RANDOM, "LogisticRegression, random", "LogisticRegression, margin")
+METHODS += tuple(f"LogisticRegression, {name}" for name in STRATEGIES)
+
+
+class Ours:
+    """The classifier that the folder has taught."""
+
+    def __init__(self, task, is_random, rng):
+        self.task, self.is_random, self.rng = task, is_random, rng
+        self.classes = np.unique(task.y)
+
+    def learn(self, labelled):
+        """Predictions for the images without a label."""
+        task = self.task
+        self.model = tasks.zero_shot(task)
+        if labelled.any():
+            self.model = SeMoBridgeClassifier(task.text_encoder, prompts=task.prompts)
+            self.model.partial_fit(task.X[labelled], task.y[labelled], classes=self.classes)
+        rest = task.X[~labelled]
+        return self.model.with_unlabeled(rest).predict(rest)
+
+    def choose(self, labelled, n):
+        if self.is_random:
+            return self.rng.permutation(np.flatnonzero(~labelled))[:n]
+        return label_next(self.model, self.task.X, n)
+
+
+class Logistic:
+    """scikit-learn's logistic regression. `strategy` is random, margin, or a name of scikit-activeml."""
+
+    def __init__(self, task, strategy, rng):
+        self.X, self.strategy, self.rng = normalize(task.X), strategy, rng
+        self.y = np.unique(task.y, return_inverse=True)[1]
+        self.names = np.unique(task.y)
+        self.model = None
+
+    def learn(self, labelled):
+        known = np.unique(self.y[labelled])
+        if len(known) < 2:
+            return np.full((~labelled).sum(), self.names[known[0] if len(known) else 0])
+        self.model = LogisticRegression(C=10, max_iter=1000, tol=1e-6).fit(self.X[labelled], self.y[labelled])
+        if not self.model.n_iter_.all():
+            raise RuntimeError(
+                "LogisticRegression stopped before its first step: its tolerance is too large."
+            )
+        return self.names[self.model.predict(self.X[~labelled])]
+
+    def choose(self, labelled, n):
+        rest = np.flatnonzero(~labelled)
+        if self.strategy in STRATEGIES:
+            return self._ask(labelled, n)
+        if self.strategy == "margin" and self.model is not None:
+            p = np.sort(self.model.predict_proba(self.X[rest]), axis=1)
+            return rest[np.argsort(p[:, -1] - p[:, -2], kind="stable")[:n]]
+        return self.rng.permutation(rest)[:n]
+
+    def _ask(self, labelled, n):
+        from skactiveml import pool
+        from skactiveml.classifier import SklearnClassifier
+
+        if self.strategy == "Badge" and not labelled.any():
+            return self.rng.permutation(len(labelled))[:n]
+        strategy = getattr(pool, self.strategy)(random_state=0, missing_label=-1)
+        options = {}
+        if self.strategy == "Badge":
+            model = LogisticRegression(C=10, max_iter=1000, tol=1e-6)
+            options["clf"] = SklearnClassifier(
+                model, classes=np.unique(self.y), missing_label=-1, random_state=0
+            )
+        known = np.where(labelled, self.y, -1)
+        return strategy.query(self.X, known, batch_size=n, **options)
+
+
+def curve(task, method, seed):
+    """Rows of labels and the share of the folder that is right, in percent."""
+    warnings.simplefilter("ignore")
+    rng = np.random.default_rng(seed)
+    classifier, _, strategy = method.partition(", ")
+    learner = Ours(task, bool(strategy), rng) if classifier == OURS else Logistic(task, strategy, rng)
+    labelled, n = np.zeros(len(task.y), dtype=bool), max(len(np.unique(task.y)) // 2, 1)
+    rows = []
+    for number in range(MOST_ROUNDS + 1):
+        right = labelled.copy()
+        if not labelled.all():
+            right[~labelled] = learner.learn(labelled) == task.y[~labelled]
+        rows.append({"labels": labelled.sum(), "right": f"{100 * right.mean():.3f}", "classes": 2 * n})
+        if (number >= SHOWN and right.mean() >= LEVELS[-1] / 100) or labelled.all():
+            break
+        labelled[learner.choose(labelled, min(n, (~labelled).sum()))] = True
+    return [row | {"model": task.model, "task": task.name, "method": method, "seed": seed} for row in rows]
+
+
+def folder(task):
+    """At most `MOST` images of a task."""
+    rows = np.sort(np.random.default_rng(0).permutation(len(task.y))[:MOST])
+    return tasks.Task(task.name, task.model, task.X[rows], task.y[rows], task.text_encoder, task.prompts)
+
+
+def labels_until(of_curve, level):
+    """Labels until so many percent are right; infinite where that was not reached."""
+    reached = of_curve.labels[of_curve.right >= level]
+    return reached.min() if len(reached) else np.inf
+
+
+def report(frame):
+    needed = {}
+    for (task, method, _), of_curve in frame.groupby(["task", "method", "seed"], sort=False):
+        needed.setdefault((task, method), []).append([labels_until(of_curve, level) for level in LEVELS])
+    means = {key: np.mean(values, axis=0) for key, values in needed.items()}
+    methods = [name for name in METHODS if name in set(frame.method)]
+    rows, ratios = [], {name: [] for name in methods}
+    for task in frame.task.unique():
+        for name in methods:
+            if (task, name) in means:
+                values = means[task, name]
+                ours = means.get((task, OURS), values)
+                ratios[name].append(max(values[1], 1) / max(ours[1], 1))
+                rows.append([task, name, *("more" if np.isinf(v) else f"{v:.0f}" for v in values)])
+    for name in methods:
+        mean = np.mean(ratios[name])
+        ratio = f"{mean:.1f} x" if np.isfinite(mean) else f"more than {np.min(ratios[name]):.1f} x"
+        rows.append(["ratio to ours", name, "", ratio, ""])
+    return tasks.table(["task", "method", *(f"{level} %" for level in LEVELS)], rows, n_left=2)
+
+
+def draw_plot(frame, path):
+    """The mean over the tasks of the share that is right, by labels a class."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    grid = np.arange(SHOWN + 1) / 2
+    figure, ax = plt.subplots(figsize=(6.4, 4), layout="constrained")
+    for name in [name for name in METHODS if name in set(frame.method)]:
+        curves = [
+            np.interp(grid, of_curve.labels / of_curve.classes, of_curve.right)
+            for _, of_curve in frame[frame.method == name].groupby(["task", "seed"])
+        ]
+        ours = name == OURS
+        ax.plot(
+            grid, np.mean(curves, axis=0), label=name, linewidth=2.5 if ours else 1.2, zorder=3 if ours else 2
+        )
+    ax.set(xlabel="labels a class", ylabel="images of the folder that are right, %", ylim=(None, 100.5))
+    ax.grid(alpha=0.3)
+    ax.legend(fontsize=8)
+    figure.savefig(path, dpi=120)
+
+
+def main(arguments=None):
+    parser = tasks.parser(__doc__, ["emoji"], draws=2)
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS, metavar="METHOD")
+    parser.add_argument("--results", type=Path, default=Path("clicks.csv"))
+    parser.add_argument("--plot", type=Path)
+    args = parser.parse_args(arguments)
+    results = Results(args.results, ("model", "task", "method", "seed", "labels"), ("right", "classes"))
+    jobs = []
+    for task in map(folder, tasks.load(args.tasks)):
+        if task.text_encoder is None:
+            raise SystemExit(f"{task.name!r} has no texts. A folder starts from the names of its classes.")
+        for method in args.methods:
+            n_draws = args.draws if method.endswith("random") or method.endswith("margin") else 1
+            for seed in range(FIRST_SEED, FIRST_SEED + n_draws):
+                if (task.model, task.name, method, seed, 0) not in results:
+                    jobs.append((task, method, seed))
+    with joblib.parallel_config("loky", n_jobs=args.jobs, inner_max_num_threads=1):
+        calls = (joblib.delayed(curve)(*job) for job in jobs)
+        for rows in joblib.Parallel(return_as="generator_unordered")(calls):
+            for row in reversed(
+                rows
+            ):  # the row of no label comes last: an interrupted curve is measured again
+                results.append(row)
+    if not results.rows:
+        return
+    columns = {"labels": int, "right": float, "classes": int, "seed": int}
+    frame = (
+        pd.DataFrame(results.rows.values()).astype(columns).sort_values(["task", "method", "seed", "labels"])
+    )
+    print(report(frame))
+    if args.plot:
+        draw_plot(frame, args.plot)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""Clicks: the labels that make a folder right."""
+
+import clicks
+import numpy as np
+import pandas as pd
+import pytest
+
+from .task_files import write_task
+
+
+@pytest.fixture
+def run(tmp_path, capsys):
+    """`run(methods)` gives the rows and the printed table."""
+
+    def run(*methods):
+        path = write_task(tmp_path / "task.npz", [12] * 6, noise=1.5)
+        arguments = ["--tasks", str(path), "--draws", "1", "--jobs", "1", "--methods", *methods]
+        clicks.main(
+            [*arguments, "--results", str(tmp_path / "clicks.csv"), "--plot", str(tmp_path / "plot.png")]
+        )
+        return pd.read_csv(tmp_path / "clicks.csv"), capsys.readouterr().out
+
+    return run
+
+
+def test_labels_come_in_batches_of_half_a_label_a_class_and_labelled_images_are_right(run, tmp_path):
+    frame, page = run(clicks.OURS, "LogisticRegression, margin")
+    assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
+    for method, curve in frame.groupby("method"):
+        labels, right = curve.sort_values("labels")[["labels", "right"]].to_numpy().T
+        np.testing.assert_array_equal(labels, 3 * np.arange(len(labels)))
+        assert (right >= 100 * labels / 72 - 1e-3).all()
+        assert right[-1] >= 99
+        for level, printed in zip((90, 95, 99), page.split(f"| task | {method} |")[1].split("|")):
+            assert int(printed) == labels[right >= level].min()
+    # Names alone begin far above chance.
+    start = frame[frame.labels == 0].set_index("method").right
+    assert start[clicks.OURS] > 50 > start["LogisticRegression, margin"]
+
+
+@pytest.mark.parametrize("strategy", clicks.STRATEGIES)
+def test_strategies_of_scikit_activeml_choose_images_without_a_label(run, strategy):
+    pytest.importorskip("skactiveml", reason="needs the extra examples")
+    frame, _ = run(f"LogisticRegression, {strategy}")
+    assert frame.right.max() >= 99
+
+
+def test_a_finished_curve_is_not_measured_again(run, tmp_path):
+    frame, _ = run("LogisticRegression, random")
+    path = tmp_path / "clicks.csv"
+    frame.assign(right=100.0).to_csv(path, index=False)
+    again, page = run("LogisticRegression, random")
+    assert (again.right == 100).all()
+    assert "| ratio to ours |" in page
