@@ -97,80 +97,66 @@ def to_onnx(estimator: Any, path: str | os.PathLike[str]) -> None:
 def model_of(estimator):
     """The `onnx.ModelProto` of a fitted classifier or bridge of embeddings."""
     check_is_fitted(estimator)
-    graph, fitted = _Graph(), estimator._fitted
+    fitted, width = estimator._fitted, estimator.n_features_in_
     if isinstance(estimator, SemanticBridge):
-        graph.bridge("embeddings", fitted, estimator.normalize, output="bridged")
-        outputs = {"bridged": estimator.n_features_in_}
-    elif fitted.linear is None:
+        operators, constants = _bridge(fitted)
+        least = "resolution" if isinstance(fitted, Span) else "tiny"
+        last = _unit("joint", "bridged", least) if estimator.normalize else "bridged = Identity(joint)"
+        return _model({"embeddings": width}, {"bridged": width}, operators + last, constants)
+    if fitted.linear is None:
         raise TypeError(
             'to_onnx needs a classifier with blend="auto"; the paper\'s classifier is not linear.'
         )
-    else:
-        unit = graph.normalize("embeddings")
-        graph.add("Gemm", unit, fitted.linear.weights.T, fitted.linear.offsets, output="logits")
-        graph.add("Softmax", "logits", axis=1, output="probabilities")
-        outputs = dict.fromkeys(("logits", "probabilities"), len(estimator.classes_))
-    return graph.model(estimator.n_features_in_, outputs)
+    outputs = dict.fromkeys(("logits", "probabilities"), len(estimator.classes_))
+    operators = f"""
+        {_unit("embeddings", "unit")}
+        logits = Gemm(unit, weights, offsets)  probabilities = Softmax<axis = 1>(logits)
+    """
+    constants = {"weights": fitted.linear.weights.T, "offsets": fitted.linear.offsets}
+    return _model({"embeddings": width}, outputs, operators, constants)
 
 
-class _Graph:
-    """Operators and constants of an ONNX model, in the order of the computation.
-
-    Methods take names of values, or arrays, which become constants, and return the name of what they compute.
+def _unit(x, unit, least="tiny"):
+    """Operators that divide rows by their lengths, as `l2_normalize`."""
+    # By the largest value first, so that no square leaves the range of floats.
+    return f"""
+        {unit}_sizes = Abs({x})  {unit}_largest = ReduceMax({unit}_sizes, columns)
+        {unit}_scale = Max({unit}_largest, tiny)  {unit}_scaled = Div({x}, {unit}_scale)
+        {unit}_norm = ReduceL2({unit}_scaled, columns)  {unit}_length = Max({unit}_norm, {least})
+        {unit} = Div({unit}_scaled, {unit}_length)
     """
 
-    def __init__(self):
-        self._onnx = _require("onnx")
-        self._nodes, self._constants = [], []
 
-    def add(self, operator, *inputs, output=None, **attributes):
-        """The result of one operator."""
-        names = [value if isinstance(value, str) else self._constant(value) for value in inputs]
-        output = output or f"{operator}_{len(self._nodes)}"
-        self._nodes.append(self._onnx.helper.make_node(operator, names, [output], output, **attributes))
-        return output
+def _bridge(bridge):
+    """Operators from `embeddings` to `joint`, as `apply_unscaled` of a `Span` or a `Bridge`, and their constants."""
+    if isinstance(bridge, Span):
+        constants = {"mean": bridge.mean, "matrix": bridge.matrix, "resolution": [RESOLUTION]}
+        centred = "centred = Sub(unit, mean)  joint = MatMul(centred, matrix)"
+        return _unit("embeddings", "unit") + centred, constants
+    if bridge.projection_bias is None:
+        return "joint = MatMul(embeddings, matrix)", {"matrix": bridge.basis @ bridge.basis.T}
+    constants = {"inverse": bridge.matrix, "projection": bridge.text_length * bridge.projection}
+    operators = f"""
+        centred = Sub(embeddings, bias)  eos = MatMul(centred, inverse)  {_unit("eos", "unit")}
+        projected = MatMul(unit, projection)  joint = Add(projected, bias)
+    """
+    return operators, constants | {"bias": bridge.projection_bias}
 
-    def _constant(self, values):
-        values = np.ascontiguousarray(values)
-        values = values.astype(np.float32) if values.dtype.kind == "f" else values
-        name = f"constant_{len(self._constants)}"
-        self._constants.append(self._onnx.numpy_helper.from_array(values, name))
-        return name
 
-    def normalize(self, x, least=TINY):
-        """Rows divided by their lengths, as `l2_normalize`."""
-        # By the largest value first, so that no square leaves the range of floats.
-        largest = self.add("Max", self.add("ReduceMax", self.add("Abs", x), [1]), least)
-        x = self.add("Div", x, largest)
-        length = self.add("Max", self.add("ReduceL2", x, [1]), least)
-        return self.add("Div", x, length)
-
-    def bridge(self, x, bridge, normalize, output):
-        """`apply` or `apply_unscaled` of the `Span` or `Bridge` of a `SemanticBridge`."""
-        if isinstance(bridge, Span):
-            x, least = self.add("Sub", self.normalize(x), bridge.mean), RESOLUTION
-            joint = self.add("MatMul", x, bridge.matrix)
-        elif bridge.projection_bias is None:
-            joint, least = self.add("MatMul", x, bridge.basis @ bridge.basis.T), TINY
-        else:
-            x, least = self.add("Sub", x, bridge.projection_bias), TINY
-            eos = self.normalize(self.add("MatMul", x, bridge.matrix))
-            joint = self.add("MatMul", eos, bridge.text_length * bridge.projection)
-            joint = self.add("Add", joint, bridge.projection_bias)
-        return self.add("Identity", self.normalize(joint, least) if normalize else joint, output=output)
-
-    def model(self, width, outputs):
-        """The model of `embeddings (n, width)`; `outputs` are widths by names."""
-        helper, kind = self._onnx.helper, self._onnx.TensorProto.FLOAT
-        x, *results = (
-            helper.make_tensor_value_info(name, kind, ["n", columns])
-            for name, columns in {"embeddings": width, **outputs}.items()
-        )
-        graph = helper.make_graph(self._nodes, "sksemobridge", [x], results, initializer=self._constants)
-        versions = {"opset_imports": [helper.make_opsetid("", OPSET)], "ir_version": IR_VERSION}
-        model = helper.make_model(graph, producer_name="sksemobridge", **versions)
-        self._onnx.checker.check_model(model, full_check=True)
-        return model
+def _model(inputs, outputs, operators, constants):
+    """The model of operators in the text form of ONNX; `inputs` and `outputs` are widths by names."""
+    onnx = _require("onnx")
+    before, after = (
+        ", ".join(f"float[n, {width}] {name}" for name, width in names.items()) for names in (inputs, outputs)
+    )
+    header = f'<ir_version: {IR_VERSION}, opset_import: ["" : {OPSET}], producer_name: "sksemobridge">'
+    model = onnx.parser.parse_model(f"{header} sksemobridge ({before}) => ({after}) {{ {operators} }}")
+    arrays = {name: np.asarray(values, dtype=np.float32) for name, values in constants.items()}
+    for name, array in (arrays | {"tiny": np.float32([TINY]), "columns": np.array([1])}).items():
+        array = np.ascontiguousarray(array)
+        model.graph.initializer.append(onnx.numpy_helper.from_array(array, name))
+    onnx.checker.check_model(model, full_check=True)
+    return model
 
 
 def _require(package):
