@@ -181,11 +181,13 @@ def _check(args):
                     f"{option} does not go with --model-file, whose classifier is fitted already"
                 )
     if args.open:
-        _check_packages("--open", "the page needs", "--open")
+        _check_packages("--open", 'the page needs the extra "live",', "--open")
         args.labels = args.labels or os.fspath(Path(args.out).with_suffix(".clicks.csv"))
     args.clicks = None
     _check_file(args, "labels", [".csv"])
     if args.labels is not None:
+        if os.path.realpath(args.labels) == os.path.realpath(args.out):
+            raise UsageError("--labels: --out is the same file; give another name")
         with naming("--labels", ValueError):
             args.clicks = Clicks(args.labels)
     _check_file(args, "out", WRITERS)
@@ -269,7 +271,8 @@ def _write(args, pipeline, rows, embeddings, shots, lines):
             if path is None:
                 continue
             is_new = not os.path.lexists(path)
-            with new_file(path, replace=not is_new) as unfinished:
+            # Another program may have made it meanwhile.
+            with new_file(path, replace=not is_new and _may_replace(args, name, path)) as unfinished:
                 write(unfinished)
                 if args.open:
                     args.clicks.own(path, unfinished)

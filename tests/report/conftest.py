@@ -44,7 +44,7 @@ def live(tmp_path, monkeypatch):
     def start(**params):
         for page in pages:
             page.close()
-        pages.append(Live(**params).enter())
+        pages.append(Live(**params))
         return pages[-1]
 
     yield start

@@ -54,28 +54,8 @@ class Job:
         return SimpleNamespace(classifier=classifier, rows=rows, shots=SimpleNamespace(paths=[]))
 
 
-class Live:
-    """A page that is served, and a person who asks it."""
-
-    def __init__(self, job=None, finish=None, labels="labels.clicks.csv", given=()):
-        self.job, self.clicks, self.said = job or Job(), Clicks(labels), []
-        self.clicks.begin()
-        self.session = Session(self.job, self.clicks, dict(given))
-        self.finish = finish or (lambda labels: (0, [f"{len(labels)} labels are written."]))
-        self.began = threading.Event()
-        self.thread = threading.Thread(target=self._serve)
-        self.thread.start()
-        assert self.began.wait(60)
-        self.address = self.said[0].split()[-1]
-        parts = urlsplit(self.address)
-        self.port, self.secret, self.cookie = parts.port, parts.query.removeprefix("secret="), None
-
-    def _serve(self):
-        def say(text):
-            self.said.append(text)
-            self.began.set()
-
-        self.result = serve(self.session, lambda labels: self.finish(labels), "Label photos", say)
+class Asks:
+    """A person's browser, as far as requests go."""
 
     def ask(self, path, data=None, method=None, **headers):
         """Status, headers and content of an answer."""
@@ -92,7 +72,11 @@ class Live:
         connection.close()
         return answer.status, dict(answer.getheaders()), content
 
-    def enter(self):
+    def enter(self, address=None):
+        """Take the cookie of a page, and keep its address."""
+        if address is not None:
+            self.address, self.cookie = address, None
+            self.port, self.secret = urlsplit(address).port, urlsplit(address).query.removeprefix("secret=")
         _, headers, _ = self.ask(f"/?secret={self.secret}")
         self.cookie = headers["set-cookie"].split(";")[0]
         return self
@@ -103,6 +87,28 @@ class Live:
 
     def state(self, tab="a", since=""):
         return json.loads(self.ask(f"/state?tab={tab}&since={since}")[2])
+
+
+class Live(Asks):
+    """A page that is served, and a person who asks it."""
+
+    def __init__(self, job=None, finish=None, labels="labels.clicks.csv", given=()):
+        self.job, self.clicks, self.said = job or Job(), Clicks(labels), []
+        self.clicks.begin()
+        self.session = Session(self.job, self.clicks, dict(given))
+        self.finish = finish or (lambda labels: (0, [f"{len(labels)} labels are written."]))
+        self.began = threading.Event()
+        self.thread = threading.Thread(target=self._serve)
+        self.thread.start()
+        assert self.began.wait(60)
+        self.enter(self.said[0].split()[-1])
+
+    def _serve(self):
+        def say(text):
+            self.said.append(text)
+            self.began.set()
+
+        self.result = serve(self.session, lambda labels: self.finish(labels), "Label photos", say)
 
     def close(self):
         # It may end at this moment.

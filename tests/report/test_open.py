@@ -1,0 +1,128 @@
+"""`sksemobridge label --open` as its user has it: a program that is stopped, killed, and begun again."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ..browser import wait_until
+from ..user_folder import SHOTS, rows_of
+from .live import Asks
+
+pytest.importorskip("uvicorn")
+FILES = "--out labels.csv --report page.html --sort-into sorted --open"
+
+
+class Program(Asks):
+    """The command in a process of its own, and the page that it serves."""
+
+    def __init__(self, arguments=FILES):
+        code = "import sys; from sksemobridge._command import main; sys.exit(main())"
+        self.said = Path("said.txt")
+        with self.said.open("w") as file:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", code, "label", *SHOTS.split(), *arguments.split()],
+                stdout=file,
+                stderr=file,
+                env={name: value for name, value in os.environ.items() if name not in ("BROWSER", "DISPLAY")}
+                | {"PYTHONPATH": str(Path(__file__).parents[2]), "XDG_CACHE_HOME": os.path.abspath("cache")},
+            )
+        wait_until(lambda: self.process.poll() is not None or "Ctrl-C" in self.text())
+        if address := re.search(r"http://\S+", self.text()):
+            self.enter(address[0])
+
+    def text(self):
+        return self.said.read_text()
+
+    def stop(self, number):
+        self.process.send_signal(number)
+        self.process.wait(120)
+        return self
+
+
+@pytest.fixture
+def program(place):
+    begun = []
+
+    def start(*arguments):
+        begun.append(Program(*arguments))
+        return begun[-1]
+
+    yield start
+    for program in begun:
+        program.process.kill()
+        program.process.wait(60)
+
+
+def label_all(program, label=None):
+    for item in program.state()["queue"]:
+        program.act("click", number=item["number"], label=label or Path(item["name"]).stem)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+def test_a_program_that_is_killed_goes_on_and_ctrl_c_writes_the_files(program):
+    page = program()
+    label_all(page)
+    page.stop(signal.SIGKILL)
+    assert not os.path.exists("labels.csv")
+    page = program()
+    assert page.state()["labelled"] == 6
+    assert page.secret not in Path(f"/proc/{page.process.pid}/cmdline").read_text() + "".join(
+        page.process.args
+    )
+    page.stop(signal.SIGINT)
+    assert page.process.returncode == 1  # one file is broken
+    assert "6 files labelled, 1 skipped, 1 no image: labels.csv" in page.text()
+    table = {row["path"]: row["label"] for row in rows_of("labels.csv")}
+    assert table["photos/more/bird.png"] == "bird"
+    assert Path("sorted/bird/more/bird.png").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+def test_the_same_command_goes_on_with_the_files_that_it_wrote(program):
+    page = program()
+    label_all(page)
+    page.act("done")
+    assert page.process.wait(120) == 1
+    page = program()
+    page.act("click", number=0, label="fruit")
+    page.stop(signal.SIGINT)
+    assert rows_of("labels.csv")[0]["label"] == "fruit"
+    assert Path("sorted/fruit/bird.png").exists()
+    assert not Path("sorted/bird/bird.png").exists()
+    # Not a table that somebody changed.
+    with open("labels.csv", "a") as file:
+        file.write("mine\n")
+    page = program()
+    assert page.process.wait(60) == 2
+    assert "--out: 'labels.csv' exists, and nothing is overwritten" in page.text()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+def test_a_file_that_came_meanwhile_is_not_overwritten(program):
+    page = program()
+    label_all(page)
+    Path("labels.csv").write_text("mine")
+    status, answer = page.act("done")
+    assert (status, "'labels.csv' could not be written: it exists" in answer["failed"]) == (507, True)
+    assert Path("labels.csv").read_text() == "mine"
+    assert not os.path.exists("page.html")
+    os.remove("labels.csv")
+    assert page.act("done")[0] == 200
+    assert page.process.wait(60) == 1
+
+
+def test_without_its_packages_a_sentence_names_the_extra(label, monkeypatch):
+    monkeypatch.setattr("sksemobridge._command.find_spec", lambda name: None)
+    status, said = label(f"{SHOTS} --out labels.csv --open")
+    assert status == 2
+    assert '--open: the page needs the extra "live", starlette and uvicorn: ' in said
+
+
+def test_a_file_of_clicks_is_not_the_table(label):
+    status, said = label(f"{SHOTS} --out labels.csv --labels labels.csv --open")
+    assert (status, "--labels: --out is the same file" in said) == (2, True)
