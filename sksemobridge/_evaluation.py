@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax, softmax
+from scipy.stats import beta
 from sklearn.base import clone
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
@@ -31,6 +34,13 @@ DOUBTFUL = 0.5
 # With fewer shots of a class, a left-out shot takes a large part of what the classifier and `LogisticRegression` know of the
 # class, but nothing from its name. A comparison would favour the names.
 FEWEST_COMPARED = 4
+# How many checked images the mean probability is worth as an estimate of the share that is right: for a classifier with random
+# shots, and for others. Then nine of ten intervals hold the share (`python benchmarks/folder.py --right`).
+WORTH_OF_RANDOM_SHOTS, WORTH_OF_PROBABILITIES = 100.0, 40.0
+# Confidence of the interval. Standard deviation of the logarithm of the temperature. A round of answers counts half of the next.
+CONFIDENCE, WIDTH_OF_TEMPERATURE, DECAY = 0.9, 0.5, 0.5
+# Probabilities of one do not make an estimate certain.
+LEAST_PROBABILITY, LEAST_COUNT = 1e-12, 0.3
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,6 +173,47 @@ def evaluate_fitted(fitted, X, y, groups=None):
         label_proba=label_proba,
         doubtful=order[label_proba[order] < DOUBTFUL],
     )
+
+
+class ShareRight(NamedTuple):
+    """The share of some predictions that is right: an estimate, and an interval that holds it nine times of ten."""
+
+    estimate: float
+    low: float
+    high: float
+
+    def __str__(self):
+        return f"about {self.estimate:.1%} ({self.low:.1%} to {self.high:.1%})"
+
+
+def share_right(proba, answers=(), *, has_random_shots=False, n_checked=0, n_right=0):
+    """`ShareRight` of the predictions with these probabilities `(n, C)`.
+
+    Images that were chosen because they are uncertain say nothing of the others directly. But if they were answered more often
+    as predicted than their probabilities said, all probabilities are too low. So one temperature is fitted to the answers.
+
+    `answers` are pairs for each round, the latest last: the probabilities of the images when they were asked `(k, C)`, and the
+    columns of their labels `(k,)`. `n_checked` images were drawn at random, and `n_right` of their predictions were right.
+    """
+    answers = [
+        (np.log(np.maximum(p, LEAST_PROBABILITY)), np.asarray(codes)) for p, codes in answers if len(codes)
+    ]
+
+    def loss(log_factor):
+        fit = 0.0
+        for age, (logs, codes) in enumerate(reversed(answers)):
+            logits = log_softmax(np.exp(log_factor) * logs, axis=1)
+            fit += DECAY**age * logits[np.arange(len(codes)), codes].sum()
+        return 0.5 * (log_factor / WIDTH_OF_TEMPERATURE) ** 2 - fit
+
+    factor = np.exp(minimize_scalar(loss, bounds=(-1.5, 1.5), method="bounded").x) if answers else 1.0
+    right = softmax(factor * np.log(np.maximum(proba, LEAST_PROBABILITY)), axis=1).max(axis=1).mean()
+    worth = WORTH_OF_RANDOM_SHOTS if has_random_shots else WORTH_OF_PROBABILITIES
+    tails = (1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2
+    counts = worth * np.array([right, 1 - right]) + [n_right, n_checked - n_right]
+    right = counts[0] / counts.sum()
+    low, high = beta.ppf(tails, *np.maximum(counts, LEAST_COUNT))
+    return ShareRight(float(right), float(min(low, right)), float(max(high, right)))
 
 
 def _mean(right):

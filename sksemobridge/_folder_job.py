@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import clone
 
-from ._evaluation import ShotEvaluation, evaluate_fitted
+from ._evaluation import ShotEvaluation, evaluate_fitted, share_right
 from ._folder_table import NONE_OF_THESE, embed_readable, table_rows, was_read
 from ._pipeline import SeMoBridgePipeline, make_semobridge_pipeline
 from ._texts.prompts import as_words
@@ -310,6 +310,13 @@ def summary(job, labels):
         lines.append(f"{known} --names gives these classes other names, such as English ones.")
     how = f"The {labels.n_taught} images without a label taught the classifier too, so that a label depends on the others."
     lines.append(how if labels.n_taught else "Each image was labelled by itself.")
+    by_person = {*map(os.path.realpath, shots.paths), *shots.corrections}
+    read = [row for row in labels.rows if was_read(row)]
+    rest = [row["label"] is not None and os.path.realpath(row["path"]) not in by_person for row in read]
+    if any(rest):
+        proba = labels.classifier.predict_proba(job.embeddings[rest])
+        right = share_right(proba, has_random_shots=len(shots.labels) > len(shots.corrections))
+        lines.insert(0, f"Of the {len(proba)} other labels, {right} are right, if they are of these classes.")
     if shots.evaluation is None:
         return [*lines, f"No shots: the names of {len(names)} classes alone."]
     if by_name := sorted({*labels.classifier.classes_} - {*shots.labels}):

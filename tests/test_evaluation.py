@@ -13,6 +13,7 @@ from sksemobridge import (
     evaluate_shots,
     make_semobridge_pipeline,
 )
+from sksemobridge._evaluation import share_right
 
 from .encoder_helpers import some_emoji
 
@@ -165,3 +166,31 @@ def test_a_search_is_taken(pipeline, embedded):
 def test_other_classifiers_are_refused(estimator, embedded):
     with pytest.raises(TypeError, match="evaluate_shots needs a SeMoBridgeClassifier"):
         evaluate_shots(estimator, *embedded)
+
+
+def test_the_share_that_is_right_is_the_mean_probability_and_checks_outweigh_it():
+    proba = np.tile([[0.8, 0.1, 0.1]], (200, 1))
+    before = share_right(proba)
+    assert before.estimate == pytest.approx(0.8)
+    assert before.low < 0.8 < before.high
+    with_shots = share_right(proba, has_random_shots=True)
+    assert with_shots.high - with_shots.low < before.high - before.low
+    after = share_right(proba, n_checked=400, n_right=380)
+    assert 0.92 < after.estimate < 0.95
+    assert after.high - after.low < (before.high - before.low) / 2
+    assert str(before).startswith("about 80.0% (")
+    certain = share_right(np.eye(3)[np.zeros(50, dtype=int)])
+    assert 0.9 < certain.low <= certain.estimate <= certain.high <= 1
+
+
+def test_answers_to_uncertain_images_correct_the_probabilities():
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(3000, 4))
+    true = np.exp(3 * logits) / np.exp(3 * logits).sum(axis=1, keepdims=True)
+    labels = np.array([rng.choice(4, p=p) for p in true])
+    believed = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    right = np.mean(logits.argmax(axis=1) == labels)
+    asked = np.argsort(believed.max(axis=1))[:400]
+    rounds = [(believed[rows], labels[rows]) for rows in np.split(asked, 4)]
+    before, after = share_right(believed), share_right(believed, rounds)
+    assert abs(after.estimate - right) < 0.05 < abs(before.estimate - right)

@@ -10,6 +10,7 @@ import numpy as np
 from scipy.stats import binomtest
 
 from .._clicks import digest_of, is_as_seen
+from .._evaluation import share_right
 from .._folder_table import plain
 from .._user_tables import as_class
 from ..encoders._pictures import ImageReadError, decode
@@ -45,6 +46,8 @@ class Session:
         self.said = given | clicks.labels(job.classes)[0]
         self.problem, self.n_learnt, self.unread, self.skipped, self.seen = "", 0, {}, {}, {}
         self.checked, self.answers = {}, {}
+        # For each number of learnings: probabilities of pictures when they were clicked, and columns of the labels, by number.
+        self.asked = {}
         # What happened: tab, number and label of each click, and None for what was taken back.
         self.log, self.at_learning, self.is_learning, self.ended = [], 0, False, False
         self.changed = threading.Condition(threading.RLock())
@@ -103,6 +106,9 @@ class Session:
             self._say(tab, number, (self.paths[number], label))
             if number in self.checked:
                 self.answers[number] = label == self.checked[number]
+            elif label in self.columns:
+                answer = self.proba[number], self.columns.index(label)
+                self.asked.setdefault((self.n_learnt, len(self.columns)), {})[number] = answer
             self.skipped.pop(number, None)
 
     def undo(self, tab):
@@ -221,7 +227,7 @@ class Session:
                 "problem": self.problem,
                 "labelled": n_labelled,
                 "total": len(self.paths),
-                "rest": None,
+                "rest": self._rest(),
                 "classes": [plain(label) for label in classes],
                 "queue": [self._item(number, classes) for number in self._queue()],
                 "recent": [self._item(number, classes) for number in self._recent()],
@@ -229,6 +235,17 @@ class Session:
                 "news": [self._item(number, classes) for number in news],
                 "clicks": plain(os.fspath(self.clicks.path)),
             }
+
+    def _rest(self):
+        """Which share of the other labels is right: an estimate, and an interval. None if there are none."""
+        rest = [
+            number for number in range(len(self.paths)) if self._is_open(number) and self.predicted[number]
+        ]
+        if not rest:
+            return None
+        rounds = [tuple(map(np.array, zip(*answers.values()))) for _, answers in sorted(self.asked.items())]
+        checked = {"n_checked": len(self.answers), "n_right": sum(self.answers.values())}
+        return list(share_right(self.proba[rest], rounds, **checked))
 
     def _is_labelled(self, number):
         return self.real[number] in self.said or self.real[number] in self.shots

@@ -60,7 +60,7 @@ def test_it_opens_without_an_error_and_the_secret_leaves_the_address(enter, brow
     page = enter()
     assert browser.run("location.pathname + location.search") == "/"
     assert browser.run("document.cookie") == ""
-    assert text(browser, "progress") == "labelled 0 of 12"
+    assert text(browser, "progress").startswith("labelled 0 of 12, about ")
     assert browser.run("document.getElementById('picture').decode().then(() => true)")
     assert {address.split("/")[2] for address in browser.fetched} == {f"127.0.0.1:{page.port}"}
     assert browser.errors == []
@@ -190,7 +190,7 @@ def test_what_is_not_saved_is_said_and_asked_again(enter, browser, monkeypatch):
         browser.press("1")
         wait_until(lambda: text(browser, "alert") == "Not saved: No space left on device")
     assert shown(browser) == number
-    assert text(browser, "progress") == "labelled 0 of 12"
+    assert text(browser, "progress").startswith("labelled 0 of 12, about ")
     press(browser, "1")
     assert browser.run("document.getElementById('alert').hidden")
     assert labels(page).keys() == {number}
