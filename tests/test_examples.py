@@ -14,7 +14,6 @@ NEEDS = {
     "fiftyone_model": ("fiftyone",),
     "lightly_studio_operator": ("lightly_studio",),
     "plot_held_out": ("cleanlab", "mapie"),
-    "plot_label_next": ("skactiveml",),
 }
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
 

@@ -24,8 +24,7 @@ def test_the_extra_examples_holds_what_the_examples_import():
     required = [*project["dependencies"], *(line for name in example_extras for line in extras[name])]
     # joblib comes with scikit-learn.
     installed = {"joblib"} | {canonicalize_name(re.match(r"[\w-]+", line)[0]) for line in required}
-    # Its name differs from its package's, which need not be installed here.
-    distributions = {"skactiveml": ["scikit-activeml"]} | packages_distributions()
+    distributions = packages_distributions()
     missing = set()
     for path in (ROOT / "examples").glob("*.py"):
         nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))

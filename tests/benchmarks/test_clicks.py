@@ -40,7 +40,7 @@ def test_labels_come_in_batches_of_half_a_label_a_class_and_labelled_images_are_
 
 @pytest.mark.parametrize("strategy", clicks.STRATEGIES)
 def test_strategies_of_scikit_activeml_choose_images_without_a_label(run, strategy):
-    pytest.importorskip("skactiveml", reason="needs the extra examples")
+    pytest.importorskip("skactiveml", reason="needs scikit-activeml")
     frame, _ = run(f"LogisticRegression, {strategy}")
     assert frame.right.max() >= 99
 
