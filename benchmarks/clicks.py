@@ -8,6 +8,7 @@ predicted. Methods:
 
 - SeMoBridge: from the names alone on, taught by the folder (`with_unlabeled`), asks for `label_next`;
 - SeMoBridge, random: the same, asks for random images;
+- SeMoBridge, no names: without the names, from a random batch on, asks for `label_next`;
 - LogisticRegression (`C=10`, unit embeddings), random or margin: asks for random images, or for those with the least difference of
   the two largest probabilities;
 - LogisticRegression with the strategies TypiClust, CoreSet, Badge and ProbCover of scikit-activeml.
@@ -33,31 +34,35 @@ from sksemobridge import SeMoBridgeClassifier, label_next
 MOST, FIRST_SEED, LEVELS = 2000, 3000, (90, 95, 99)
 # Half labels a class that the plot shows, and after which a method is given up.
 SHOWN, MOST_ROUNDS = 16, 60
-OURS, OURS_RANDOM = "SeMoBridge", "SeMoBridge, random"
+OURS, OURS_RANDOM, NAMELESS = "SeMoBridge", "SeMoBridge, random", "SeMoBridge, no names"
 STRATEGIES = ("TypiClust", "CoreSet", "Badge", "ProbCover")
-METHODS = (OURS, OURS_RANDOM, "LogisticRegression, random", "LogisticRegression, margin")
+METHODS = (OURS, OURS_RANDOM, NAMELESS, "LogisticRegression, random", "LogisticRegression, margin")
 METHODS += tuple(f"LogisticRegression, {name}" for name in STRATEGIES)
 
 
 class Ours:
-    """The classifier that the folder has taught."""
+    """The classifier that the folder has taught. `kind` is empty, "random", or "no names"."""
 
-    def __init__(self, task, is_random, rng):
-        self.task, self.is_random, self.rng = task, is_random, rng
+    def __init__(self, task, kind, rng):
+        self.task, self.kind, self.rng = task, kind, rng
         self.classes = np.unique(task.y)
 
     def learn(self, labelled):
         """Predictions for the images without a label."""
-        task = self.task
-        self.model = tasks.zero_shot(task)
-        if labelled.any():
+        task, rest = self.task, self.task.X[~labelled]
+        if self.kind == "no names":
+            if not labelled.any():
+                return np.full(len(rest), self.classes[0])
+            self.model = SeMoBridgeClassifier(class_names="ignore").fit(task.X[labelled], task.y[labelled])
+        elif labelled.any():
             self.model = SeMoBridgeClassifier(task.text_encoder, prompts=task.prompts)
             self.model.partial_fit(task.X[labelled], task.y[labelled], classes=self.classes)
-        rest = task.X[~labelled]
+        else:
+            self.model = tasks.zero_shot(task)
         return self.model.with_unlabeled(rest).predict(rest)
 
     def choose(self, labelled, n):
-        if self.is_random:
+        if self.kind == "random" or (self.kind == "no names" and not labelled.any()):
             return self.rng.permutation(np.flatnonzero(~labelled))[:n]
         return label_next(self.model, self.task.X, n)
 
@@ -113,7 +118,7 @@ def curve(task, method, seed):
     warnings.simplefilter("ignore")
     rng = np.random.default_rng(seed)
     classifier, _, strategy = method.partition(", ")
-    learner = Ours(task, bool(strategy), rng) if classifier == OURS else Logistic(task, strategy, rng)
+    learner = Ours(task, strategy, rng) if classifier == OURS else Logistic(task, strategy, rng)
     labelled, n = np.zeros(len(task.y), dtype=bool), max(len(np.unique(task.y)) // 2, 1)
     rows = []
     for number in range(MOST_ROUNDS + 1):
@@ -196,7 +201,7 @@ def main(arguments=None):
         if task.text_encoder is None:
             raise SystemExit(f"{task.name!r} has no texts. A folder starts from the names of its classes.")
         for method in args.methods:
-            n_draws = args.draws if method.endswith("random") or method.endswith("margin") else 1
+            n_draws = args.draws if method.endswith(("random", "no names", "margin")) else 1
             for seed in range(FIRST_SEED, FIRST_SEED + n_draws):
                 if (task.model, task.name, method, seed, 0) not in results:
                     jobs.append((task, method, seed))

@@ -24,7 +24,7 @@ def run(tmp_path, capsys):
 
 
 def test_labels_come_in_batches_of_half_a_label_a_class_and_labelled_images_are_right(run, tmp_path):
-    frame, page = run(clicks.OURS, "LogisticRegression, margin")
+    frame, page = run(clicks.OURS, clicks.NAMELESS, "LogisticRegression, margin")
     assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
     for method, curve in frame.groupby("method"):
         labels, right = curve.sort_values("labels")[["labels", "right"]].to_numpy().T
