@@ -13,9 +13,10 @@ predicted. Methods:
   the two largest probabilities;
 - LogisticRegression with the strategies TypiClust, CoreSet, Badge and ProbCover of scikit-activeml.
 
-The first batch of logistic regression is random, but for TypiClust, CoreSet and ProbCover. The table has the labels until 90, 95 and 99 % of the
-folder are right, means over `--draws` of the random choices (scikit-activeml: one), and, in the last row for all tasks, the mean of the ratios to ours at 95 %. The plot is
-the mean over the tasks. Results are added to `--results`, so that an interrupted run goes on.
+The first batch of logistic regression is random, but for TypiClust, CoreSet and ProbCover. The table has the labels until 90, 95
+and 99 % of the folder are right, means over `--draws` of the random choices (of scikit-activeml's, one), and at last labels a class,
+means over the tasks. ">" is before a number if a task did not reach the level in thirty labels a class. The plot has means over the
+tasks. Results are added to `--results`, so that an interrupted run goes on.
 """
 
 import warnings
@@ -139,29 +140,35 @@ def folder(task):
 
 
 def labels_until(of_curve, level):
-    """Labels until so many percent are right; infinite where that was not reached."""
+    """Labels until so many percent are right, and whether that was reached; else all labels that were given."""
     reached = of_curve.labels[of_curve.right >= level]
-    return reached.min() if len(reached) else np.inf
+    return (reached.min(), True) if len(reached) else (of_curve.labels.max(), False)
 
 
 def report(frame):
+    """Labels by task and method, means over the draws, and at last labels a class, means over the tasks."""
     needed = {}
     for (task, method, _), of_curve in frame.groupby(["task", "method", "seed"], sort=False):
         needed.setdefault((task, method), []).append([labels_until(of_curve, level) for level in LEVELS])
-    means = {key: np.mean(values, axis=0) for key, values in needed.items()}
-    methods = [name for name in METHODS if name in set(frame.method)]
-    rows, ratios = [], {name: [] for name in methods}
-    for task in frame.task.unique():
-        for name in methods:
-            if (task, name) in means:
-                values = means[task, name]
-                ours = means.get((task, OURS), values)
-                ratios[name].append(max(values[1], 1) / max(ours[1], 1))
-                rows.append([task, name, *("more" if np.isinf(v) else f"{v:.0f}" for v in values)])
-    for name in methods:
-        mean = np.mean(ratios[name])
-        ratio = f"{mean:.1f} x" if np.isfinite(mean) else f"more than {np.min(ratios[name]):.1f} x"
-        rows.append(["ratio to ours", name, "", ratio, ""])
+    means = {key: np.mean(values, axis=0) for key, values in needed.items()}  # (levels, labels and reached)
+    n_classes = frame.groupby("task").classes.first()
+    names = [
+        name for name in frame.task.unique() if all((name, method) in means for method in set(frame.method))
+    ]
+    methods = [method for method in METHODS if method in set(frame.method)]
+
+    def cells(values, digits):
+        return [f"{'' if reached == 1 else '> '}{labels:.{digits}f}" for labels, reached in values]
+
+    rows = [
+        [task, method, *cells(means[task, method], 0)]
+        for task in frame.task.unique()
+        for method in methods
+        if (task, method) in means
+    ]
+    for method in methods if names else []:
+        a_class = [means[task, method] / [n_classes[task], 1] for task in names]
+        rows.append(["mean, labels a class", method, *cells(np.mean(a_class, axis=0), 1)])
     return tasks.table(["task", "method", *(f"{level} %" for level in LEVELS)], rows, n_left=2)
 
 
