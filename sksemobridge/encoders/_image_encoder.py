@@ -215,7 +215,7 @@ class _ImageTower:
     def _pixels(self, row_and_image, content):
         loaded = self._loaded
         with _naming(*row_and_image):
-            picture = decode(content, shortest_side=max(loaded.image_size), choose=self._choose)
+            picture = decode(content, max(loaded.image_size), loaded.fit, self._choose)
             return np.asarray(loaded.crop(picture))
 
     def compute(self, pixels):

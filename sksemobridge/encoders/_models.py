@@ -10,6 +10,7 @@ from contextlib import nullcontext
 import open_clip
 import torch
 from open_clip.transform import PreprocessCfg, image_transform_v2
+from PIL.Image import Resampling
 from torchvision.transforms import Compose
 
 from .._utils.threads import on_all_cores, threads_for
@@ -58,6 +59,15 @@ class LoadedModel:
             if name not in self._made:
                 self._made[name] = make()
             return self._made[name]
+
+    def fit(self, image, size, box):
+        """Resize the box of an image, which is a picture of this size, as `crop` resizes the whole picture."""
+        if self._preprocess.resize_mode == "squash":
+            fitted = self.image_size[::-1]
+        else:
+            shortest, square = min(size), max(self.image_size)
+            fitted = tuple(square if side == shortest else int(square * side / shortest) for side in size)
+        return image.resize(fitted, getattr(Resampling, self._preprocess.interpolation.upper()), box)
 
     def crop(self, image):
         """An RGB image of Pillow, resized and cropped to `image_size` by the model's own preprocessing.

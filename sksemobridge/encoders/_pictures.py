@@ -110,11 +110,12 @@ def fetch(source, choose=needed_bits):
     return source
 
 
-def decode(content, shortest_side=None, choose=needed_bits):
+def decode(content, shortest_side=None, fit=None, choose=needed_bits):
     """An RGB image of Pillow as people see it: upright, its first frame, on white where it is transparent.
 
-    `content` is from `fetch`. With `shortest_side` a JPEG may be shrunk while it is decoded, which is much faster. It
-    keeps its proportions, and its sides stay longer than that. `ImageReadError` says why an image cannot be read.
+    `content` is from `fetch`. With `shortest_side` a JPEG may be shrunk while it is decoded, which is much faster. Its
+    sides stay longer than that. If they are no whole numbers, `fit(image, size, box)` resizes the part of the image that is
+    the picture, whose whole size is `size`. `ImageReadError` says why an image cannot be read.
 
     Values of 16 bits are scaled by the depth that the file declares, or else by `choose(bits)` of those that they need.
     """
@@ -122,7 +123,7 @@ def decode(content, shortest_side=None, choose=needed_bits):
 
     if isinstance(content, np.ndarray):
         return _to_rgb(Image.fromarray(np.ascontiguousarray(content)))
-    return _to_picture(open_picture(io.BytesIO(content)), shortest_side, choose, content)
+    return _to_picture(open_picture(io.BytesIO(content)), shortest_side, fit, choose, content)
 
 
 def picture_digest(content):
@@ -141,14 +142,17 @@ def has_unknown_depth(content):
     return depth is not None and depth.declared is None
 
 
-def _to_picture(image, shortest_side=None, choose=needed_bits, content=None):
+def _to_picture(image, shortest_side=None, fit=None, choose=needed_bits, content=None):
     check_size(*image.size)
+    size, shrink = image.size, 1
     depth = read_depth(image, content)
     unread = getattr(image, "tile", None)
     try:
         if shortest_side is not None:
-            _shrink_while_decoding(image, shortest_side)
+            shrink = _shrink_while_decoding(image, shortest_side)
         image.load()
+        if fit is not None and image.size != tuple(side / shrink for side in size):
+            image = fit(image, size, (0, 0, *(side / shrink for side in size)))
         # An image that the user opened stays as it is.
         image = image.copy() if content is None else image
         _upright(image)
@@ -275,13 +279,12 @@ def open_picture(file):
 
 
 def _shrink_while_decoding(image, shortest_side):
+    """By which factor the sides of a JPEG become shorter."""
     for shrink, margin in _SHRINKS.items():
-        sides = [side // shrink for side in image.size]
-        # Factors must divide the size: a rounded size would shift the later crop by half a pixel.
-        if min(sides) >= margin * shortest_side and image.size == tuple(shrink * side for side in sides):
-            # For other files than JPEG this does nothing.
-            image.draft(None, tuple(sides))
-            return
+        if image.format == "JPEG" and min(image.size) >= shrink * margin * shortest_side:
+            image.draft(None, tuple(side // shrink for side in image.size))
+            return shrink
+    return 1
 
 
 def check_size(width, height):

@@ -119,10 +119,8 @@ def test_jpegs_may_be_decoded_smaller_but_not_too_small(orientation):
         assert min(small.size) == 600 // shrink
         again = np.asarray(full.resize(small.size, Image.Resampling.BOX)).astype(int)
         assert np.abs(np.asarray(small) - again).mean() < 3
-    # Only files are, and only where their size is not rounded.
+    # Only files are.
     assert read_picture(Image.open(io.BytesIO(content)), shortest_side=50).size == full.size
-    content = encoded(Image.fromarray(some_pictures(1, size=(602, 900))[0]), "JPEG")
-    assert read_picture(content, shortest_side=50).size == (450, 301)
 
 
 ENCODER = CLIPImageEncoder("mini", "bundled", precision="fp32", normalize=True)
@@ -140,6 +138,18 @@ def test_the_smallest_that_jpegs_are_decoded_to_does_no_harm_either(shrink, side
     fast = ENCODER.transform(contents)
     full = ENCODER.transform([seen(content) for content in contents])
     assert (fast * full).sum(axis=1).min() > 0.999
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+@pytest.mark.parametrize(
+    ("size", "least"), [((2003, 3001), 0.9999), ((601, 899), 0.999), ((311, 773), 0.999)]
+)
+def test_a_jpeg_whose_sides_cannot_be_divided_is_cropped_as_the_whole(size, least, orientation):
+    for photo in load_sample_images().images:
+        picture = Image.fromarray(photo).resize(size[::-1], Image.Resampling.BICUBIC)
+        content = encoded(picture, "JPEG", quality=90, exif=orientation_of(orientation))
+        fast, full = ENCODER.transform([content, seen(content)])
+        assert fast @ full > least
 
 
 @pytest.mark.filterwarnings("ignore")
