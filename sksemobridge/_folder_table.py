@@ -18,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 from ._user_tables import without_formulas
 from ._utils.sklearn import best_of
 from .datasets._folder import is_image, list_files
-from .encoders import CLIPImageEncoder, ImageReadError
+from .encoders import ImageEncoder, ImageReadError
 
 # Columns, and their titles in a table for people.
 COLUMNS = {
@@ -121,7 +121,7 @@ class _Columns(Bunch):
 def image_pipeline(estimator):
     """The pipeline from images to predictions, or that of a search. It is an error if it is none, or not fitted."""
     estimator = best_of(estimator)
-    if not (isinstance(estimator, Pipeline) and isinstance(estimator[0], CLIPImageEncoder)):
+    if not (isinstance(estimator, Pipeline) and isinstance(estimator[0], ImageEncoder)):
         raise TypeError(
             "Images need a pipeline that begins with a CLIPImageEncoder, such as make_semobridge_pipeline makes, or a "
             f"search over one that was fitted with refit=True; got {type(estimator).__name__}."

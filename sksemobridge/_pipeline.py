@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 from numpy.typing import ArrayLike, NDArray
@@ -12,7 +12,7 @@ from sklearn.pipeline import Pipeline
 
 from ._classifier import SeMoBridgeClassifier
 from ._utils.sklearn import Method, offered_if
-from .encoders import CLIPImageEncoder, CLIPTextEncoder
+from .encoders import CLIPImageEncoder, CLIPTextEncoder, JoinedImageEncoder, JoinedTextEncoder
 
 
 def _of_all_encoders(name: str) -> property:
@@ -113,6 +113,9 @@ class SeMoBridgePipeline(Pipeline):
     label_proba_ = property(lambda self: self[-1].label_proba_, doc="See `SeMoBridgeClassifier`.")
 
     def _encoders(self):
+        # Several models have names of their own.
+        if isinstance(self.steps[0][1], JoinedImageEncoder):
+            return []
         params = super().get_params(deep=True)
         return [part for name, part in params.items() if f"{name}__model_name" in params]
 
@@ -122,10 +125,10 @@ class SeMoBridgePipeline(Pipeline):
 
 
 def make_semobridge_pipeline(
-    model_name: str = "ViT-B-16",
+    model_name: str | Sequence[Any] = "ViT-B-16",
     pretrained: str | os.PathLike[str] | None = "openai",
     *,
-    encoder_params: Mapping[str, Any] | None = None,
+    encoder_params: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
     **classifier_params: Any,
 ) -> SeMoBridgePipeline:
     """Make a pipeline of an image encoder and a few-shot classifier, with one CLIP model for images and texts.
@@ -133,16 +136,19 @@ def make_semobridge_pipeline(
     Parameters
     ----------
     model_name, pretrained : str
-        See `CLIPImageEncoder`.
-    encoder_params : dict or None, default=None
-        More parameters of `CLIPImageEncoder`. `device`, `precision` and `cache` also hold for the texts.
+        See `CLIPImageEncoder`. For several models, whose embeddings lie side by side, `model_name` is a list of pairs
+        `(model_name, pretrained)`, or of names.
+    encoder_params : dict, list of dict or None, default=None
+        More parameters of `CLIPImageEncoder`, for all models or for each. `device`, `precision` and `cache` also hold for the
+        texts.
     **classifier_params
         Parameters of `SeMoBridgeClassifier`, without `text_encoder`.
 
     Returns
     -------
     SeMoBridgePipeline
-        Its steps are `"clipimageencoder"` and `"semobridgeclassifier"`.
+        Its steps are `"clipimageencoder"`, or `"joinedimageencoder"` for several models, and `"semobridgeclassifier"`. If no
+        model has texts, the classifier has no text encoder, and labels are no words (`class_names="ignore"`).
 
     Examples
     --------
@@ -150,7 +156,21 @@ def make_semobridge_pipeline(
     >>> pipeline = make_semobridge_pipeline("mini", "bundled", prompts="a picture of a {}.")
     >>> list(pipeline.named_steps)
     ['clipimageencoder', 'semobridgeclassifier']
+    >>> pipeline = make_semobridge_pipeline([("ViT-B-32", "openai"), ("RN50", "openai")])
     """
+    is_one = isinstance(model_name, str)
+    models = [(model_name, pretrained)] if is_one else list(model_name)
+    models = [(model, pretrained) if isinstance(model, str) else tuple(model) for model in models]
+    if not models or any(len(model) != 2 for model in models):
+        raise ValueError(
+            f"model_name={model_name!r} is no name, and no list of pairs (model_name, pretrained)."
+        )
+    if encoder_params is None or isinstance(encoder_params, Mapping):
+        encoder_params = [encoder_params or {}] * len(models)
+    if len(encoder_params) != len(models):
+        raise ValueError(
+            f"encoder_params has {len(encoder_params)} items for {len(models)} models; give one dict for each, or one for all."
+        )
     for name in classifier_params:
         if name == "text_encoder":
             raise TypeError(
@@ -159,7 +179,18 @@ def make_semobridge_pipeline(
             )
         if name in CLIPImageEncoder().get_params():
             raise TypeError(f"{name} is a parameter of the encoder: write encoder_params={{{name!r}: ...}}.")
-    images = CLIPImageEncoder(model_name, pretrained, **(encoder_params or {}))
-    shared = {name: getattr(images, name) for name in ("device", "precision", "cache")}
-    classifier = SeMoBridgeClassifier(CLIPTextEncoder(model_name, pretrained, **shared), **classifier_params)
-    return SeMoBridgePipeline([("clipimageencoder", images), ("semobridgeclassifier", classifier)])
+    images = [CLIPImageEncoder(*model, **params) for model, params in zip(models, encoder_params)]
+    texts = [
+        CLIPTextEncoder(*model, device=encoder.device, precision=encoder.precision, cache=encoder.cache)
+        for model, encoder in zip(models, images)
+    ]
+    text_encoder = None
+    if any(encoder.has_text_ for encoder in texts):
+        text_encoder = texts[0] if is_one else JoinedTextEncoder(texts)
+    else:
+        classifier_params = {"class_names": "ignore"} | classifier_params
+    classifier = SeMoBridgeClassifier(text_encoder, **classifier_params)
+    name, encoder = (
+        ("clipimageencoder", images[0]) if is_one else ("joinedimageencoder", JoinedImageEncoder(images))
+    )
+    return SeMoBridgePipeline([(name, encoder), ("semobridgeclassifier", classifier)])

@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
+from ..encoders import JoinedImageEncoder
 from ..encoders._image_encoder import READING_VERSION
 from ._digests import find
 from ._output import OutputFolder
@@ -293,6 +294,8 @@ def _actor_options(concurrency, num_cpus, num_gpus):
 
 def _describe_encoder(encoder):
     """All that embeddings depend on, apart from the images."""
+    if isinstance(encoder, JoinedImageEncoder):
+        return [_describe_encoder(one) for one in encoder.encoders]
     # A wrong parameter or name should be an error here, and not of actors that cannot start.
     clone(encoder).fit().get_feature_names_out()
     source = encoder._source()

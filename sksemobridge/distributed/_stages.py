@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
-from ..encoders import CLIPImageEncoder, ImageReadError
+from ..encoders import ImageEncoder, ImageReadError
 
 
 class EmbedImages:
@@ -156,7 +156,7 @@ class Predict:
 
 def takes_images(estimator):
     """Whether an estimator is a pipeline that begins with an image encoder."""
-    return isinstance(estimator, Pipeline) and isinstance(estimator[0], CLIPImageEncoder)
+    return isinstance(estimator, Pipeline) and isinstance(estimator[0], ImageEncoder)
 
 
 def check_top_k(top_k, classifier):

@@ -1,20 +1,25 @@
 """From images and texts to embeddings."""
 
-from ._base import clear_model_cache
+from ._base import ImageEncoder, clear_model_cache
 from ._cache import EmbeddingCache
 from ._image_encoder import CLIPImageEncoder
+from ._joined import JoinedImageEncoder, JoinedTextEncoder
 from ._pictures import ImageReadError
 from ._precomputed import PrecomputedTextEncoder
-from ._source import ModelLoadError, NoProjectionError
+from ._source import ModelLoadError, NoProjectionError, NoTextError
 from ._text_encoder import CLIPTextEncoder
 
 __all__ = [
     "CLIPImageEncoder",
     "CLIPTextEncoder",
     "EmbeddingCache",
+    "ImageEncoder",
     "ImageReadError",
+    "JoinedImageEncoder",
+    "JoinedTextEncoder",
     "ModelLoadError",
     "NoProjectionError",
+    "NoTextError",
     "PrecomputedTextEncoder",
     "clear_model_cache",
 ]

@@ -12,13 +12,14 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import check_consistent_length
 
 from .._utils.array_api import to_numpy
 from .._utils.device import resolve_device
 from .._utils.sklearn import Interval, StrOptions, checks_parameters
 from .._utils.validation import refuse_masked
 from ._pictures import check_pixel_type, is_a
-from ._source import find_source, read_config
+from ._source import TIMM, TRANSFORMERS, find_source
 
 MAX_MODELS = 4
 # By source and device: threads that want the same model wait for one that loads it. Others do not.
@@ -83,6 +84,26 @@ class StatelessEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         tags.input_tags.string = True
         tags.transformer_tags.preserves_dtype = []
         return tags
+
+
+class ImageEncoder(StatelessEncoder):
+    """From images to embeddings, by one model or by several."""
+
+    def fit_transform(self, X: Any, y: Any = None) -> Any:
+        """Embed images as `transform` does.
+
+        Parameters
+        ----------
+        X : list, tuple, array, series or one-column data frame of n images
+        y : sequence of length n or None
+            Only its length is checked, before the work.
+
+        Returns
+        -------
+        ndarray of shape (n, D), float32
+        """
+        check_consistent_length(list_images(X), y)
+        return self.fit(X, y).transform(X)
 
 
 class TextEncoder(StatelessEncoder):
@@ -168,8 +189,13 @@ class CLIPEncoder(StatelessEncoder):
 
     @property
     def _n_features_out(self):
+        source = self._source()
+        if source.scheme in (TRANSFORMERS, TIMM):
+            return self._model().embed_dim
+        from ._open_clip import read_config
+
         # The width is in the configuration, so no weights are loaded.
-        return int(read_config(self._source())["embed_dim"])
+        return int(read_config(source)["embed_dim"])
 
 
 def _process_family():

@@ -10,12 +10,11 @@ from typing import Any, Literal, NamedTuple
 import joblib
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils import check_consistent_length
 
 from .._utils.array_api import l2_normalize
 from .._utils.sklearn import StrOptions
 from .._utils.validation import listed, warn_caller
-from ._base import CLIPEncoder, list_images
+from ._base import CLIPEncoder, ImageEncoder, list_images
 from ._depth import DEPTHS
 from ._embedding import embed
 from ._pictures import (
@@ -32,7 +31,7 @@ from ._pictures import (
 READING_VERSION = 3
 
 
-class CLIPImageEncoder(CLIPEncoder):
+class CLIPImageEncoder(CLIPEncoder, ImageEncoder):
     """Embed images with the image tower of a CLIP model.
 
     All encoders of one model share it. It is loaded on first use. The guide lists models and kinds of images:
@@ -161,30 +160,14 @@ class CLIPImageEncoder(CLIPEncoder):
                 f"{len(rows)} of {len(images)} images cannot be read and have rows of NaN: {named}. The first: "
                 f"{errors[rows[0]].__cause__}."
             )
-        if self.normalize:
-            embeddings = l2_normalize(embeddings)
+        return self._in_output(l2_normalize(embeddings) if self.normalize else embeddings)
+
+    def _in_output(self, embeddings):
         if self.output == "torch":
             import torch
 
-            tensor: Any = torch.from_numpy(embeddings).to(loaded.device)
-            return tensor
+            return torch.from_numpy(embeddings).to(self._model().device)
         return embeddings
-
-    def fit_transform(self, X: Any, y: Any = None) -> Any:
-        """Embed images as `transform` does.
-
-        Parameters
-        ----------
-        X : list, tuple, array, series or one-column data frame of n images
-        y : sequence of length n or None
-            Only its length is checked, before the work.
-
-        Returns
-        -------
-        ndarray of shape (n, D), float32
-        """
-        check_consistent_length(list_images(X), y)
-        return self.fit(X, y).transform(X)
 
 
 class _ImageTower:
@@ -215,7 +198,7 @@ class _ImageTower:
     def _pixels(self, row_and_image, content):
         loaded = self._loaded
         with _naming(*row_and_image):
-            picture = decode(content, max(loaded.image_size), loaded.fit, self._choose)
+            picture = decode(content, loaded.shortest_side, loaded.fit, self._choose)
             return np.asarray(loaded.crop(picture))
 
     def compute(self, pixels):

@@ -1,21 +1,19 @@
 """A loaded model: crop, forward pass, tokens and precision. This module imports torch, unlike the encoders."""
 
 import copy
-import dataclasses
 import hashlib
 import json
 import threading
 from contextlib import nullcontext
+from importlib import import_module
 
-import open_clip
 import torch
-from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL.Image import Resampling
-from torchvision.transforms import Compose
+from torchvision.transforms import Compose, Resize
 
 from .._utils.threads import on_all_cores, threads_for
 from ._pictures import check_size
-from ._source import arguments_for_loading, cannot_load, load_tokenizer, read_config
+from ._source import TIMM, TRANSFORMERS, NoTextError
 from ._towers import copy_of_modules, read_image_projection, read_text_projection, without_projection
 
 # An image tower of fewer parameters is small. Towers of released models have more, that of the bundled one 2.2 million.
@@ -25,33 +23,44 @@ PATCHES = 50
 
 
 class LoadedModel:
-    """A model of open_clip that encoders share, in float32 and evaluation mode, without gradients. It never changes.
+    """A model that encoders share, in float32 and evaluation mode, without gradients. It never changes.
 
-    `ModelLoadError` if the model or its weights are missing.
+    `ModelLoadError` if the model or its weights are missing. See `Model` for what it offers.
     """
 
     def __init__(self, source, device):
-        config = read_config(source)
-        try:
-            name, options = arguments_for_loading(source, config)
-            model = open_clip.create_model(name, **options, require_pretrained=True, weights_only=True)
-        except Exception as error:
-            raise cannot_load(source, error) from error
-        model.eval().requires_grad_(False).to(device, torch.float32)
+        module = {TRANSFORMERS: "_transformers", TIMM: "_timm"}.get(source.scheme, "_open_clip")
+        parts = import_module(f"{__package__}.{module}").load(source)
+        model = parts.towers.eval().requires_grad_(False).to(device, torch.float32)
         if device.type == "cuda":
             model.visual.to(memory_format=torch.channels_last)
         self.source, self.device, self.model = source, device, model
-        self.embed_dim = int(config["embed_dim"])
-        self._config = config
-        self._preprocess = PreprocessCfg(**model.visual.preprocess_cfg)
+        self.embed_dim, self.image_size = parts.width, parts.image_size
+        self.has_text = parts.make_tokenizer is not None
+        self._parts, self._resize = parts, parts.geometry[0]
         # The model's own preprocessing in two parts: `crop` for one image, `as_input` for a batch on the device.
-        *geometry, _to_tensor, normalize = image_transform_v2(self._preprocess, is_train=False).transforms
-        self._geometry, self._normalize = Compose(geometry), normalize
-        size = self._preprocess.size
-        self.image_size = (size, size) if isinstance(size, int) else tuple(size)
+        self._geometry, self._normalize = Compose(parts.geometry), parts.normalize
+        # JPEGs are not shrunk for models that resize in another way.
+        self.shortest_side = None
+        if isinstance(self._resize, Resize):
+            size = self._resize.size
+            self.shortest_side = size if isinstance(size, int) else max(size)
         self._lock = threading.Lock()
         # What is made on first use, by its name.
         self._made = {}
+
+    @property
+    def logit_scale(self):
+        """The factor of cosines before the softmax, as the model has learnt it; `NoTextError` if it has no texts."""
+        self._check_texts()
+        return float(self.model.logit_scale.detach().exp())
+
+    def _check_texts(self):
+        if not self.has_text:
+            raise NoTextError(
+                f"The model {self.source} embeds images only, so names of classes say nothing to it. It needs shots of each "
+                "class; give text_encoder=None, or join it with a model that has texts."
+            )
 
     def _once(self, name, make):
         """What `make()` gives, made once under this name. Other threads wait for it."""
@@ -62,20 +71,20 @@ class LoadedModel:
 
     def fit(self, image, size, box):
         """Resize the box of an image, which is a picture of this size, as `crop` resizes the whole picture."""
-        if self._preprocess.resize_mode == "squash":
-            fitted = self.image_size[::-1]
+        side, shortest = self._resize.size, min(size)
+        if isinstance(side, int):
+            fitted = tuple(side if length == shortest else int(side * length / shortest) for length in size)
         else:
-            shortest, square = min(size), max(self.image_size)
-            fitted = tuple(square if side == shortest else int(square * side / shortest) for side in size)
-        return image.resize(fitted, getattr(Resampling, self._preprocess.interpolation.upper()), box)
+            fitted = tuple(side[::-1])
+        return image.resize(fitted, Resampling[self._resize.interpolation.name], box)
 
     def crop(self, image):
         """An RGB image of Pillow, resized and cropped to `image_size` by the model's own preprocessing.
 
         `ImageReadError` if the image is so narrow that resizing it by its shortest side would exhaust memory.
         """
-        if self._preprocess.resize_mode == "shortest":
-            scale = max(self.image_size) / min(image.size)
+        if self._parts.resize == "shortest":
+            scale = (self.shortest_side or max(self.image_size)) / min(image.size)
             check_size(*(max(1, round(side * scale)) for side in image.size))
         return self._geometry(image)
 
@@ -83,12 +92,13 @@ class LoadedModel:
         """A description of `crop` and `as_input` in JSON, for programs without this package."""
         return {
             "mode": "RGB",
-            "resize": self._preprocess.resize_mode,
-            "interpolation": self._preprocess.interpolation,
+            "resize": self._parts.resize,
+            "resize_to": self.shortest_side or max(self.image_size),
+            "interpolation": self._parts.interpolation,
             "size": list(self.image_size),
             "divide_by": 255,
-            "mean": list(self._normalize.mean),
-            "std": list(self._normalize.std),
+            "mean": [float(value) for value in self._normalize.mean],
+            "std": [float(value) for value in self._normalize.std],
             "layout": "NCHW",
         }
 
@@ -103,7 +113,9 @@ class LoadedModel:
         else:
             pixels = pixels.to(self.device).permute(0, 3, 1, 2).contiguous()
         moments = self._normalize.mean, self._normalize.std
-        mean, std = (torch.tensor(values).view(3, 1, 1).to(self.device) for values in moments)
+        mean, std = (
+            torch.as_tensor(values, dtype=torch.float32).view(3, 1, 1).to(self.device) for values in moments
+        )
         return pixels.float().div_(255).sub_(mean).div_(std)
 
     def embed_images(self, pixels, precision):
@@ -161,26 +173,22 @@ class LoadedModel:
 
     def projection(self, of_images):
         """`W (d, D)` and `b (D,)` or None of a tower, as new arrays; `NoProjectionError` if it has none."""
+        if not of_images:
+            self._check_texts()
         read = read_image_projection if of_images else read_text_projection
         return [None if part is None else part.cpu().numpy().copy() for part in read(self.model)]
 
     def tokenize(self, text):
-        """Token ids of a text as an array, and whether its end is missing: it is longer than the model reads."""
+        """Tokens of a text as an array, and whether its end is missing: it is longer than the model reads."""
+        self._check_texts()
         # Only now: a tokenizer may come from a hub, and images need none.
-        tokenizer = self._once("tokenizer", lambda: load_tokenizer(self.source, self._config))
-        tokens = tokenizer([text])[0].numpy()
-        n = len(tokens)
-        # A token is at least one byte, and two more tokens mark start and end. With room for one more token, a cut text
-        # has another token where its end was marked.
-        may_be_cut = len(text.encode()) + 2 > n
-        is_cut = may_be_cut and tokenizer([text], context_length=n + 1)[0, n - 1] != tokens[-1]
-        return tokens, bool(is_cut)
+        return self._once("tokenizer", self._parts.make_tokenizer)(text)
 
     def digest(self, of_images):
         """Digest of all that embeddings of images, or of texts, depend on, apart from the content and the precision."""
 
         def compute():
-            description = [of_images, self._config, dataclasses.asdict(self._preprocess), str(self.model)]
+            description = [of_images, self._parts.description, str(self.model)]
             digest = hashlib.sha256(json.dumps(description, sort_keys=True).encode())
             for name, value in self.model.state_dict().items():
                 if name.startswith("visual.") == of_images:

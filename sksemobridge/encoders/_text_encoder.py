@@ -12,6 +12,7 @@ from .._utils.lru import LRUCache
 from .._utils.validation import warn_caller
 from ._base import CLIPEncoder, TextEncoder
 from ._embedding import embed
+from ._source import TIMM, TRANSFORMERS
 
 # One item is the embedding of one text, some kilobytes. A search over parameters needs the same texts in every fit:
 # 80,000 with 80 prompts for each class of ImageNet.
@@ -85,7 +86,17 @@ class CLIPTextEncoder(TextEncoder, CLIPEncoder):
 
     @property
     def logit_scale_(self) -> float:
-        return float(self._model().model.logit_scale.detach().exp())
+        return self._model().logit_scale
+
+    @property
+    def has_text_(self) -> bool:
+        """Whether the model has texts, from its name or configuration. Some models embed images only."""
+        source = self._source()
+        if source.scheme == TRANSFORMERS:
+            from ._transformers import has_text
+
+            return has_text(source)
+        return source.scheme != TIMM
 
     def _embed(self, texts, project):
         loaded = self._model()

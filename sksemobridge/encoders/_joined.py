@@ -1,0 +1,169 @@
+"""Several models as one encoder: their unit embeddings side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import clone
+
+from .._utils.array_api import l2_normalize
+from ._base import ImageEncoder, StatelessEncoder, TextEncoder, list_images
+from ._image_encoder import CLIPImageEncoder
+from ._source import NoProjectionError
+from ._text_encoder import CLIPTextEncoder
+
+
+class _Joined(StatelessEncoder):
+    """Encoders of several models. A parameter of one is `"0__device"`, and `"device"` is set on all."""
+
+    encoders: Sequence[Any]
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Parameters by name, with `deep` also those of each encoder, such as `"0__device"`."""
+        params = super().get_params(deep=False)
+        if deep:
+            for number, encoder in enumerate(self.encoders):
+                params |= {f"{number}__{name}": value for name, value in encoder.get_params().items()}
+        return params
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters. Names without a number are of all encoders."""
+        for name, value in params.items():
+            number, _, of_one = name.partition("__")
+            if name == "encoders":
+                self.encoders = value
+            elif of_one and number.isdigit() and int(number) < len(self.encoders):
+                self.encoders[int(number)].set_params(**{of_one: value})
+            else:
+                for encoder in self.encoders:
+                    encoder.set_params(**{name: value})
+        return self
+
+    @property
+    def _n_features_out(self):
+        return sum(encoder._n_features_out for encoder in self.encoders)
+
+
+class JoinedImageEncoder(_Joined, ImageEncoder):
+    """Embed images with several models, whose unit embeddings lie side by side.
+
+    Two models are often more accurate than the better of them. Each has its own entries in a cache, so that adding one embeds
+    with that one only. An image that one model cannot read is bad for all.
+
+    Parameters
+    ----------
+    encoders : list of CLIPImageEncoder
+        `set_params(device="cpu")` sets a parameter of all, `set_params(**{"0__device": "cpu"})` that of the first.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sksemobridge import CLIPImageEncoder, JoinedImageEncoder
+    >>> encoder = JoinedImageEncoder([CLIPImageEncoder("mini", "bundled"), CLIPImageEncoder("mini", "bundled")])
+    >>> encoder.transform(np.zeros((2, 32, 32, 3), dtype=np.uint8)).shape
+    (2, 256)
+    """
+
+    _parameter_constraints: dict = {"encoders": ["array-like"]}
+
+    def __init__(self, encoders: Sequence[CLIPImageEncoder]) -> None:
+        self.encoders = encoders
+
+    def transform(self, X: Any) -> NDArray[Any]:
+        """Embed images.
+
+        Parameters
+        ----------
+        X : list, tuple, array, series or one-column data frame of n images
+            See `CLIPImageEncoder.transform`.
+
+        Returns
+        -------
+        ndarray or torch.Tensor of shape (n, D), float32
+            `D` is the sum of the widths. The part of each model has unit length.
+
+        Raises
+        ------
+        ImageReadError, ModelLoadError
+            See `CLIPImageEncoder.transform`.
+        """
+        images, first = list_images(X), self.encoders[0]
+        readable, parts = np.arange(len(images)), []
+        for encoder in self.encoders:
+            # The next model embeds what this one could read.
+            rows = clone(encoder).set_params(output="numpy", normalize=True).set_output(transform="default")
+            part = rows.transform([images[row] for row in readable])
+            is_good = ~np.isnan(part).any(axis=1)
+            parts = [part[is_good] for part in [*parts, part]]
+            readable = readable[is_good]
+        embeddings = np.full((len(images), sum(part.shape[1] for part in parts)), np.nan, dtype=np.float32)
+        embeddings[readable] = np.hstack(parts)
+        return first._in_output(embeddings)
+
+
+class JoinedTextEncoder(_Joined, TextEncoder):
+    """Embed texts with several models, whose unit embeddings lie side by side, for images of `JoinedImageEncoder`.
+
+    Parameters
+    ----------
+    encoders : list of CLIPTextEncoder
+        In the order of the image encoders. Those of models without texts give zeros.
+
+    Attributes
+    ----------
+    logit_scale_ : float
+        With it, logits of names alone are the mean of those of the models that have texts.
+
+    Examples
+    --------
+    >>> from sksemobridge import CLIPTextEncoder, JoinedTextEncoder
+    >>> encoder = JoinedTextEncoder([CLIPTextEncoder("mini", "bundled"), CLIPTextEncoder("mini", "bundled")])
+    >>> encoder.transform(["a red apple", "a green tree"]).shape
+    (2, 256)
+    """
+
+    _parameter_constraints: dict = {"encoders": ["array-like"]}
+    open_vocabulary = True
+
+    def __init__(self, encoders: Sequence[CLIPTextEncoder]) -> None:
+        self.encoders = encoders
+
+    def _embed(self, texts, project):
+        if not project:
+            self._refuse("embeddings before a projection")
+        return np.hstack(self.of_each(lambda encoder: l2_normalize(encoder.transform(texts)), len(texts)))
+
+    def of_each(self, embed, n):
+        """`embed(encoder)` of each model with texts, and zeros `(n, width)` of each without."""
+        self._check_texts()
+        return [
+            embed(encoder) if encoder.has_text_ else np.zeros((n, encoder._n_features_out), dtype=np.float32)
+            for encoder in self.encoders
+        ]
+
+    def _check_texts(self):
+        if not any(encoder.has_text_ for encoder in self.encoders):
+            self.encoders[0].transform([""])  # raises NoTextError
+
+    @property
+    def logit_scales_(self) -> NDArray[Any]:
+        """The factor of cosines of each model, zero for those without texts."""
+        return np.array([encoder.logit_scale_ if encoder.has_text_ else 0.0 for encoder in self.encoders])
+
+    @property
+    def logit_scale_(self) -> float:
+        self._check_texts()
+        # With a part s_i t_i of each model, the cosine to k unit parts is sum_i s_i x_i t_i / (sqrt(k) |s|).
+        scales = self.logit_scales_
+        return float(np.sqrt(len(scales)) * np.linalg.norm(scales) / np.count_nonzero(scales))
+
+    def _refuse(self, what):
+        raise NoProjectionError(
+            f"Several models together have no {what}. PaperBlend and the bridge from texts to images need one model."
+        )
+
+    projection_ = property(lambda self: self._refuse("projection_"))
+    image_projection_ = property(lambda self: self._refuse("image_projection_"))
