@@ -63,9 +63,9 @@ def _by_class(text_encoder, prompt_lists, projection=None, bias=None):
 
     A class without text has the mean row of the other classes. This row prefers no class, and is zero after centring.
     """
-    if hasattr(text_encoder, "of_each"):
+    if hasattr(text_encoder, "_of_each"):
         # Several models: weighted by their scales, so that logits of texts alone are the mean of those of the models.
-        parts = text_encoder.of_each(lambda encoder: embed_classes(encoder, prompt_lists), len(prompt_lists))
+        parts = text_encoder._of_each(lambda encoder: embed_classes(encoder, prompt_lists), len(prompt_lists))
         return [l2_normalize(np.hstack([s * part for s, part in zip(text_encoder.logit_scales_, parts)]))]
     with_text = [i for i, texts in enumerate(prompt_lists) if texts is not None]
     counts = [len(prompt_lists[i]) for i in with_text]
