@@ -47,7 +47,7 @@ class Session:
         self.problem, self.n_learnt, self.unread, self.skipped, self.seen = "", 0, {}, {}, {}
         self.checked, self.answers = {}, {}
         # For each number of learnings: probabilities of pictures when they were clicked, and columns of the labels, by number.
-        self.asked = {}
+        self.asked, self.rest, self.rest_at = {}, None, None
         # What happened: tab, number and label of each click, and None for what was taken back.
         self.log, self.at_learning, self.is_learning, self.ended = [], 0, False, False
         self.changed = threading.Condition(threading.RLock())
@@ -217,6 +217,10 @@ class Session:
     def state(self, tab, since=None):
         """All that the page shows, as plain values. `since` is the number of changes that the tab knows."""
         with self.changed:
+            # Of many pictures it takes a moment.
+            now = self.n_learnt, len(self.log), len(self.unread)
+            if now != self.rest_at:
+                self.rest_at, self.rest = now, self._rest()
             classes, n_labelled = self.classes(), sum(map(self._is_labelled, range(len(self.paths))))
             since = len(self.log) if since is None else max(since, 0)
             news = {number: label for of, number, label in self.log[since:] if of != tab}
@@ -227,7 +231,7 @@ class Session:
                 "problem": self.problem,
                 "labelled": n_labelled,
                 "total": len(self.paths),
-                "rest": self._rest(),
+                "rest": self.rest,
                 "classes": [plain(label) for label in classes],
                 "queue": [self._item(number, classes) for number in self._queue()],
                 "recent": [self._item(number, classes) for number in self._recent()],

@@ -125,6 +125,8 @@ function choices() {
 
 function draw_picture() {
   const in_check = state.check?.queue.some((item) => item.number === current.number);
+  // A check is of random pictures, not of easy ones.
+  byId("later").hidden = in_check;
   const said = current.label === null ? "" : ` You said “${label_of(current.label)}”.`;
   const question = in_check ? `Check: is this “${label_of(current.predicted)}”?` : "What is this?";
   if (byId("question").textContent !== question + said) byId("question").textContent = question + said;
@@ -181,7 +183,7 @@ async function undo() {
 }
 
 async function later() {
-  if (current) await act("skip", { number: current.number }, true);
+  if (current && !byId("later").hidden) await act("skip", { number: current.number }, true);
 }
 
 async function done() {
@@ -269,6 +271,6 @@ byId("check").addEventListener("click", () => act("check", { begin: !state.check
 byId("picture").addEventListener("error", () => {
   if (!current) return;
   note(`${current.name} cannot be shown.`);
-  later();
+  act(null, {}, true);
 });
 act(null);
