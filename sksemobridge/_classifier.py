@@ -232,7 +232,7 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
         has_shots = require_shots(classes, memory.shots.codes, class_prompts)
         if not is_paper(self):
             with threads_for(memory.shots.X.size * len(classes)):
-                memory = memory.with_near_copies(len(classes))
+                memory = memory.with_near_copies()
             _warn_of_near_copies(memory)
         log_prior = self._log_prior(memory, len(classes))
 
@@ -495,14 +495,13 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
 
 def _warn_of_near_copies(memory):
     """Warn if near copies were found, and say how many images they count as."""
-    if memory.near_copy_group is None:
-        return
-    _, size = np.unique(memory.near_copy_group, return_counts=True)
-    copies = size[size > 1]
-    if len(copies):
+    group = memory.near_copy_group
+    joined = np.isin(group, group[group != memory.shots.group])
+    if joined.any():
+        n_images = len(np.unique(group[joined]))
         warn_caller(
-            f"{copies.sum()} of {size.sum()} shots are near copies of others, such as augmentations or frames of a film. "
-            f"They count as {len(copies)} {'image' if len(copies) == 1 else 'images'}.",
+            f"{joined.sum()} of {len(joined)} shots are near copies of others, such as augmentations or frames of a film. "
+            f"They count as {n_images} {'image' if n_images == 1 else 'images'}.",
             advice="Mark copies of one image with equal values of groups; groups=range(len(y)) says that there are none.",
         )
 

@@ -107,7 +107,7 @@ def test_copies_of_an_image_do_not_help_to_predict_each_other():
     X, y = rng.normal(size=(20, 64)), rng.integers(2, size=20)
     twice = X + rng.normal(scale=1e-2, size=X.shape)
     groups = np.tile(np.arange(20), 2)
-    apart = evaluate_shots(UNNAMED, np.vstack([X, twice]), np.tile(y, 2))
+    apart = evaluate_shots(UNNAMED, np.vstack([X, twice]), np.tile(y, 2), groups=np.arange(40))
     together = evaluate_shots(UNNAMED, np.vstack([X, twice]), np.tile(y, 2), groups=groups)
     assert apart.logistic_accuracy > 0.9 > together.logistic_accuracy
     assert apart.accuracy > 0.9 > together.accuracy

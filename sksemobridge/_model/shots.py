@@ -169,12 +169,13 @@ class ShotMemory:
         """The shots, grouped by image."""
         return self.shots if self.near_copy_group is None else replace(self.shots, group=self.near_copy_group)
 
-    def with_near_copies(self, n_classes):
-        """The memory with `near_copy_group`, if no call gave groups."""
-        if self.group_of_value:
-            return self
-        unit = l2_normalize(self.shots.X.astype(np.float64))
-        return replace(self, near_copy_group=near_copies(unit, self.shots.codes, n_classes))
+    def with_near_copies(self):
+        """The memory with `near_copy_group`. Shots with groups of the user keep them."""
+        group = self.shots.group.copy()
+        rows = np.flatnonzero(~np.isin(group, list(self.group_of_value.values())))
+        unit = l2_normalize(self.shots.X[rows].astype(np.float64))
+        group[rows] = group[rows][near_copies(unit, self.shots.codes[rows])]
+        return replace(self, near_copy_group=group)
 
     def add(self, X, codes, weight, groups, has_weight):
         """The memory with more rows. Copies of one image keep one group in all calls.

@@ -59,7 +59,7 @@ from scipy.special import log_softmax, logsumexp, softmax
 from .._utils.array_api import l2_normalize
 from .class_means import fit_slope
 from .linear import Linear, total
-from .near_copies import MOST_COMPARED, near_copies
+from .near_copies import near_copies
 from .shots import evenly_spaced, sum_rows
 
 # `python benchmarks/folder.py` prints the accuracies with these constants.
@@ -128,14 +128,11 @@ def terms_with_unlabeled(terms, X, known, is_even):
 
 def without_copies(u, logits):
     """Unit embeddings `u (N, D)`, in which near copies are replaced by their mean. `logits` have the shape `(N, C)`."""
-    # If there are very many images, only those with one predicted class are compared.
-    codes = np.zeros(len(u), dtype=int) if len(u) <= MOST_COMPARED else logits.argmax(axis=1)
-    order = np.argsort(codes, kind="stable")
-    group = near_copies(u[order], codes[order], logits.shape[1], of_classes=False)
+    group = near_copies(u, logits.argmax(axis=1))
     first, index, counts = np.unique(group, return_inverse=True, return_counts=True)
     if len(first) == len(u):
         return u
-    return l2_normalize(sum_rows(u[order], 1 / counts[index], index, len(first)))
+    return l2_normalize(sum_rows(u, 1 / counts[index], index, len(first)))
 
 
 def typical_of_names(logits):

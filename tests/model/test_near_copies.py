@@ -7,7 +7,7 @@ import pytest
 from sklearn.preprocessing import normalize
 
 from sksemobridge import CLIPImageEncoder, CLIPTextEncoder, SeMoBridgeClassifier
-from sksemobridge._model.near_copies import MOST_COMPARED, near_copies
+from sksemobridge._model.near_copies import near_copies
 from sksemobridge.datasets import load_emoji
 
 
@@ -24,21 +24,21 @@ def copied(u, times, noise=0.012, seed=0):
     return normalize(np.repeat(u, times, axis=0) + noise * rng.normal(size=(len(u) * times, u.shape[1])))
 
 
-def n_images(u, codes, **options):
-    return len(np.unique(near_copies(u, codes, len(np.unique(codes)), **options)))
+def n_images(u, codes):
+    return len(np.unique(near_copies(u, codes)))
 
 
 @pytest.mark.parametrize("per_class", [1, 2, 5])
 @pytest.mark.parametrize("times", [2, 10])
 def test_copies_of_each_image_are_one_image(per_class, times):
     u, codes = images(8, per_class)
-    group = near_copies(copied(u, times), np.repeat(codes, times), 8)
+    group = near_copies(copied(u, times), np.repeat(codes, times))
     np.testing.assert_array_equal(group, np.repeat(times * np.arange(len(u)), times))
 
 
 def test_copies_that_differ_as_crops_do_are_found_where_all_images_have_some():
     u, codes = images(8, 5)
-    assert n_images(copied(u, 9, noise=0.036), np.repeat(codes, 9)) < 1.2 * len(u)
+    assert n_images(copied(u, 9, noise=0.025), np.repeat(codes, 9)) < 1.2 * len(u)
 
 
 @pytest.mark.parametrize("per_class", [1, 2, 4])
@@ -48,7 +48,7 @@ def test_one_copy_of_some_images_is_found(per_class):
     copies = copied(u[is_copied], 1)
     both = np.concatenate([codes, codes[is_copied]])
     order = np.argsort(both, kind="stable")
-    group = near_copies(np.vstack([u, copies])[order], both[order], 20)
+    group = near_copies(np.vstack([u, copies])[order], both[order])
     original = np.concatenate([np.arange(len(u)), np.flatnonzero(is_copied)])[order]
     np.testing.assert_array_equal(group[:, None] == group, original[:, None] == original)
 
@@ -83,20 +83,39 @@ def test_a_burst_among_distinct_images_is_one_image():
 def test_copies_under_two_labels_are_two_images():
     u, codes = images(6, 1)
     twins = np.vstack([copied(u, 5), copied(u[:1], 5, seed=1)])
-    group = near_copies(twins, np.concatenate([np.repeat(codes, 5), np.full(5, 6)]), 7)
+    group = near_copies(twins, np.concatenate([np.repeat(codes, 5), np.full(5, 6)]))
     assert group[0] != group[-1]
 
 
-def test_of_very_many_images_few_classes_at_a_time_are_compared():
-    u, codes = images(30, 10)
-    u, codes = copied(u, 10), np.repeat(codes, 10)
-    assert len(u) > MOST_COMPARED
-    assert n_images(u, codes) == 300
+@pytest.mark.parametrize("n_classes", [2, 40])
+def test_copies_are_found_however_many_images_there_are(n_classes):
+    u, codes = images(n_classes, 1200 // n_classes)
+    # A few copies may be compared with other images only.
+    assert 1 <= n_images(copied(u, 4), np.repeat(codes, 4)) / len(u) < 1.05
+    more, codes = images(n_classes, 4800 // n_classes)
+    assert n_images(more, codes) == len(more)
 
 
-def test_of_one_code_with_too_many_images_none_are_compared():
-    u = copied(images(1, 3)[0], MOST_COMPARED // 2)
+def test_copies_in_a_pool_without_labels_are_found():
+    u, codes = images(20, 10)
+    copies = copied(u, 5, noise=0.006)
+    assert n_images(copies, np.zeros(len(copies), dtype=int)) == len(u)
     assert n_images(u, np.zeros(len(u), dtype=int)) == len(u)
+
+
+def test_rows_with_groups_do_not_keep_others_from_being_searched():
+    u, codes = images(6, 2)
+    X, y = copied(u, 5), np.repeat(codes, 5)
+    rows = np.arange(len(y))
+    with pytest.warns(UserWarning, match="near copies of others.*count as 12 images"):
+        expected = SeMoBridgeClassifier(class_names="ignore").fit(X, y)
+    grouped = np.repeat(np.arange(len(u)), 5)
+    classifier = SeMoBridgeClassifier(class_names="ignore")
+    with pytest.warns(UserWarning, match="near copies"):
+        classifier.partial_fit(X[:30], y[:30])
+    with pytest.warns(UserWarning, match="30 of 60 shots are near copies.*count as 6 images"):
+        classifier.partial_fit(X[rows >= 30], y[rows >= 30], groups=grouped[rows >= 30])
+    np.testing.assert_allclose(classifier.predict_proba(u), expected.predict_proba(u), atol=1e-6)
 
 
 @pytest.fixture
