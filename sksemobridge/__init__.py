@@ -7,7 +7,8 @@ How data flow:
     labels, weights, groups -> _model/shots, near_copies
     _classifier: fit -> _model/fit: label_noise, class_means -> discriminant -> logistic -> model
                      or _paper/: bridge -> training -> model (the paper's classifier)
-    images without labels -> _model/typicality, unlabeled -> the linear model again; _label_next: which to label
+    images without labels -> _model/typicality, unlabeled -> the linear model again; _label_next: which to label;
+        _strangers: images of none of the classes
     embeddings -> _model/linear -> decisions -> _base: labels and probabilities
 
 `_fitted` holds what a classifier has learnt. `_pipeline` begins with images, `_zero_shot` has no shots, `_search/`

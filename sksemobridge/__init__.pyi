@@ -8,6 +8,7 @@ from ._paper.parameters import PaperBlend, Training
 from ._pipeline import SeMoBridgePipeline, make_semobridge_pipeline
 from ._report import write_report
 from ._search import SemanticBridge, mean_average_precision
+from ._strangers import stranger_proba
 from ._utils.saving import trusted_types
 from ._zero_shot import ZeroShotClassifier
 from .displays import PredictionsDisplay
@@ -53,6 +54,7 @@ __all__ = [
     "make_semobridge_pipeline",
     "mean_average_precision",
     "predict_folder",
+    "stranger_proba",
     "to_onnx",
     "trusted_types",
     "write_report",

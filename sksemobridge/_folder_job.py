@@ -17,6 +17,7 @@ from sklearn.base import clone
 from ._evaluation import ShotEvaluation, evaluate_fitted, share_right
 from ._folder_table import NONE_OF_THESE, embed_readable, table_rows, was_read
 from ._pipeline import SeMoBridgePipeline, make_semobridge_pipeline
+from ._strangers import stranger_proba
 from ._texts.prompts import as_words
 from ._user_tables import (
     UsageError,
@@ -69,13 +70,15 @@ class UserShots:
 class FolderLabels:
     """What `FolderJob.fit` learnt: `pipeline` ends in the classifier, and `rows` are those of the table, one for each file.
 
-    `shots` are those after the clicks. `n_taught` pictures without a label were learnt from.
+    `shots` are those after the clicks. `n_taught` pictures without a label were learnt from. `strangers (n,)` are the probabilities
+    that the readable pictures show none of the classes, learnt from clicks.
     """
 
     pipeline: SeMoBridgePipeline
     rows: list[dict[str, Any]]
     shots: UserShots
     n_taught: int
+    strangers: Any
 
     @property
     def classifier(self):
@@ -131,16 +134,26 @@ class FolderJob:
             classifier = ZeroShotClassifier(
                 classifier.text_encoder, prompts=classifier.prompts, class_names=classifier.class_names
             ).fit(None, classes)
+        is_none = [path in clicks and not clicks[path][1] for path in real]
+        strangers = np.zeros(len(real))
+        if any(is_none):
+            strangers = stranger_proba(classifier, self.embeddings, self.embeddings[is_none])
         labelled = {*map(os.path.realpath, shots.paths), *clicks}
-        pool = self.embeddings[[path not in labelled for path in real]]
+        pool = self.embeddings[[path not in labelled for path in real] & (strangers < 0.5)]
         taught = self.learns_from_photos and len(pool) >= LEAST_POOL
         if taught:
             classifier = classifier.with_unlabeled(pool)
         rows = table_rows(
-            classifier, self.paths, self.embeddings, self.problems, alpha=self.alpha, corrections=clicks
+            classifier,
+            self.paths,
+            self.embeddings,
+            self.problems,
+            alpha=self.alpha,
+            corrections=clicks,
+            strangers=strangers,
         )
         steps = [self.pipeline.steps[0], (self.pipeline.steps[1][0], classifier)]
-        return FolderLabels(SeMoBridgePipeline(steps), rows, shots, len(pool) if taught else 0)
+        return FolderLabels(SeMoBridgePipeline(steps), rows, shots, len(pool) if taught else 0, strangers)
 
     def _with_clicks(self, clicks, known):
         """The shots after the clicks, whose embeddings are `known`, by real path."""
@@ -314,7 +327,10 @@ def summary(job, labels):
     read = [row for row in labels.rows if was_read(row)]
     rest = [row["label"] is not None and os.path.realpath(row["path"]) not in by_person for row in read]
     if any(rest):
-        proba = labels.classifier.predict_proba(job.embeddings[rest])
+        strangers = labels.strangers[rest, None]
+        proba = np.hstack(
+            [labels.classifier.predict_proba(job.embeddings[rest]) * (1 - strangers), strangers]
+        )
         right = share_right(proba, has_random_shots=len(shots.labels) > len(shots.corrections))
         lines.insert(0, f"Of the {len(proba)} other labels, {right} are right, if they are of these classes.")
     if shots.evaluation is None:

@@ -170,10 +170,10 @@ def embed_readable(encoder, paths, *, progress):
     return getattr(embeddings, "iloc", embeddings)[np.flatnonzero(readable)], problems
 
 
-def table_rows(classifier, paths, embeddings, problems, *, alpha=0.0, corrections=None):
+def table_rows(classifier, paths, embeddings, problems, *, alpha=0.0, corrections=None, strangers=None):
     """Rows of the table: for each file the label by a person, the two most probable classes, or the problem.
 
-    `embeddings` are those of the files without a problem.
+    `embeddings` are those of the files without a problem, and `strangers` the probabilities that these show none of the classes.
     """
     rows = [
         dict.fromkeys(COLUMNS)
@@ -188,7 +188,9 @@ def table_rows(classifier, paths, embeddings, problems, *, alpha=0.0, correction
     p_values = (
         classifier.p_values(embeddings) if hasattr(classifier, "p_values") else np.full(len(read), np.nan)
     )
-    for row, probabilities, p_value in zip(read, classifier.predict_proba(embeddings), p_values):
+    strangers = np.zeros(len(read)) if strangers is None else strangers
+    proba = classifier.predict_proba(embeddings) * (1 - strangers)[:, None]
+    for row, probabilities, p_value, stranger in zip(read, proba, p_values, strangers):
         row["p_value"] = float(p_value)
         _, label = (corrections or {}).get(os.path.realpath(row["path"]), (None, None))
         choices = [
@@ -197,7 +199,8 @@ def table_rows(classifier, paths, embeddings, problems, *, alpha=0.0, correction
         names = list(PROBABILITY_OF)
         if label is not None:
             choices = [(label, 1.0)] if label else []
-        elif p_value <= alpha:  # not NaN, of a classifier without p-values
+        # Without p-values, they are NaN.
+        elif p_value <= alpha or stranger > choices[0][1]:
             names = ["runner_up"]
         for name, (choice, probability) in zip(names, choices):
             row |= {name: choice, PROBABILITY_OF[name]: probability}

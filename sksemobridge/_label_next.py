@@ -72,7 +72,7 @@ def label_next(estimator: Any, X: ArrayLike, n_images: int = 20) -> NDArray[np.i
     check_is_fitted(classifier)
     X = estimator[:-1].transform(X) if is_pipeline else X
     X = to_numpy(validate_embeddings(classifier, X, reset=False))
-    u, shots = l2_normalize(X), _shots(classifier)
+    u, shots = l2_normalize(X), shot_directions(classifier)
     rows = np.arange(len(u))
     if len(shots):
         rows = rows[pairwise_distances_argmin_min(u, shots)[1] > SAME_EMBEDDING]
@@ -92,7 +92,7 @@ def label_next(estimator: Any, X: ArrayLike, n_images: int = 20) -> NDArray[np.i
     return np.array(chosen, dtype=np.intp)
 
 
-def _shots(classifier):
+def shot_directions(classifier):
     """Unit embeddings of the shots `(m, D)`. Names alone have none."""
     memory = getattr(classifier._fitted, "memory", None)
     return np.zeros((0, classifier.n_features_in_)) if memory is None else l2_normalize(memory.shots.X)

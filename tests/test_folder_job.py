@@ -6,7 +6,9 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from sksemobridge._folder_job import UserShots
+from sksemobridge import make_semobridge_pipeline
+from sksemobridge._folder_job import FolderJob, UserShots
+from sksemobridge.datasets import load_emoji
 
 from .user_folder import CLASSES, SHOTS, link, rows_of
 
@@ -111,3 +113,23 @@ def test_a_shot_does_not_look_like_its_own_label():
     evaluation = SimpleNamespace(classes=np.array(["a", "b", "c"]), held_out_proba=proba)
     shots = UserShots(["1", "2", "3"], np.array(["a", "a", "a"], dtype=object), None, evaluation)
     assert shots.best_other().tolist() == ["c", "b", "b"]
+
+
+def test_none_of_these_teaches():
+    emoji, pipeline = load_emoji(), make_semobridge_pipeline("mini", "bundled")
+    own, strange = ["clock", "heart"], ["bird", "building", "mammal"]
+    kinds = emoji.target_names[emoji.target]
+    rows = np.concatenate([np.flatnonzero(kinds == kind)[:12] for kind in own + strange])
+    kinds, paths = kinds[rows], [f"{row}.png" for row in rows]
+    X = pipeline[:-1].transform(emoji.images[rows])
+    nothing = UserShots(np.zeros(0, dtype=object), np.zeros(0, dtype=object), X[:0])
+    job = FolderJob(pipeline, paths, {}, X, own, nothing)
+    is_own = np.isin(kinds, own)
+
+    def has_label(clicks):
+        return np.array([row["label"] is not None for row in job.fit(clicks).rows])
+
+    assert has_label({}).all()
+    clicks = {os.path.realpath(path): (path, "") for path in np.array(paths)[~is_own][::6]}
+    assert has_label(clicks)[is_own].mean() > 0.9
+    assert has_label(clicks)[~is_own].mean() < 0.3

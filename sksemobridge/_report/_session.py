@@ -81,12 +81,13 @@ class Session:
         proba = np.asarray(learnt.classifier.predict_proba(self.job.embeddings), dtype=np.float64)
         rows = {row["path"]: row for row in learnt.rows}
         self.columns, self.proba = [str(label) for label in learnt.classifier.classes_], proba
+        strangers = learnt.strangers[:, None]
+        with_none = np.hstack([proba * (1 - strangers), strangers])
         self.predicted = [rows[path]["label"] or "" for path in self.paths]
         self.shots = {os.path.realpath(path) for path in learnt.shots.paths}
-        best = -np.partition(-proba, min(1, proba.shape[1] - 1), axis=1)
-        self.order = np.argsort(
-            best[:, 0] - best[:, 1] if proba.shape[1] > 1 else best[:, 0], kind="stable"
-        ).tolist()
+        best = -np.partition(-with_none, 1, axis=1)
+        self.order = np.argsort(best[:, 0] - best[:, 1], kind="stable").tolist()
+        self.with_none = with_none
 
     def end(self):
         with self.changed:
@@ -107,7 +108,7 @@ class Session:
             if number in self.checked:
                 self.answers[number] = label == self.checked[number]
             elif label in self.columns:
-                answer = self.proba[number], self.columns.index(label)
+                answer = self.with_none[number], self.columns.index(label)
                 self.asked.setdefault((self.n_learnt, len(self.columns)), {})[number] = answer
             self.skipped.pop(number, None)
 
@@ -249,7 +250,7 @@ class Session:
             return None
         rounds = [tuple(map(np.array, zip(*answers.values()))) for _, answers in sorted(self.asked.items())]
         checked = {"n_checked": len(self.answers), "n_right": sum(self.answers.values())}
-        return list(share_right(self.proba[rest], rounds, **checked))
+        return list(share_right(self.with_none[rest], rounds, **checked))
 
     def _is_labelled(self, number):
         return self.real[number] in self.said or self.real[number] in self.shots

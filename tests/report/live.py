@@ -51,7 +51,8 @@ class Job:
             for path, label in zip(self.paths, labels[proba.argmax(axis=1)])
         ]
         classifier = SimpleNamespace(classes_=labels, predict_proba=lambda X: proba)
-        return SimpleNamespace(classifier=classifier, rows=rows, shots=SimpleNamespace(paths=[]))
+        shots, strangers = SimpleNamespace(paths=[]), np.zeros(len(proba))
+        return SimpleNamespace(classifier=classifier, rows=rows, shots=shots, strangers=strangers)
 
 
 class Asks:
