@@ -8,6 +8,7 @@ import re
 import stat
 import threading
 from contextlib import suppress
+from functools import cache
 
 import numpy as np
 
@@ -20,6 +21,13 @@ FORMATS = (
     "AVIF", "BMP", "DDS", "DIB", "GIF", "HEIF", "ICNS", "ICO", "JPEG", "JPEG2000", "JXL", "MPO", "PCX", "PNG", "PPM",
     "PSD", "QOI", "SGI", "TGA", "TIFF", "WEBP", "XBM",
 )  # fmt: skip
+
+# How files of kinds begin that need a plug-in, and what they need.
+_PLUG_INS = {
+    rb"....ftyp(hei|hev|mif1|msf1)": "a HEIC picture, which needs pillow-heif: pip install 'sksemobridge[heic]'",
+    rb"....ftypavi[fs]": "an AVIF picture, which needs Pillow 11.3 or newer: pip install --upgrade pillow",
+    rb"\xff\x0a|....JXL ": "a JPEG XL picture, which needs a plug-in of Pillow: pip install pillow-jxl-plugin",
+}
 
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://|data:", re.IGNORECASE)
 
@@ -262,16 +270,32 @@ def _crop(picture, box):
     return pixels
 
 
-def open_picture(file):
-    """An image of Pillow. Only its head is read."""
-    from PIL import Image, UnidentifiedImageError
+@cache
+def _readable_formats():
+    """Of `FORMATS`, those that Pillow reads with the plug-ins that are installed."""
+    from PIL import Image
 
     Image.init()
-    formats = [kind for kind in FORMATS if kind in Image.OPEN]
+    with suppress(ImportError):
+        from pillow_heif import register_heif_opener
+
+        register_heif_opener()
+    with suppress(ImportError):
+        import pillow_jxl  # noqa: F401  (registers itself)
+    return [kind for kind in FORMATS if kind in Image.OPEN]
+
+
+def open_picture(file):
+    """An image of Pillow from a path or a `BytesIO`. Only its head is read."""
+    from PIL import Image, UnidentifiedImageError
+
     try:
-        return Image.open(file, formats=formats)
+        return Image.open(file, formats=_readable_formats())
     except UnidentifiedImageError as error:
-        raise ImageReadError("its content is not an image of a kind that is read") from error
+        head = bytes(file.getbuffer()[:12]) if isinstance(file, io.BytesIO) else b""
+        plug_in = next((need for begin, need in _PLUG_INS.items() if re.match(begin, head, re.DOTALL)), None)
+        problem = f"it is {plug_in}" if plug_in else "its content is not an image of a kind that is read"
+        raise ImageReadError(problem) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _too_large(str(error)) from error
     except Exception as error:

@@ -31,6 +31,7 @@ from sksemobridge.encoders import (
     _models,
     clear_model_cache,
 )
+from sksemobridge.encoders._source import find_source
 
 from ..encoder_helpers import get_model, randomise, read_model, small_config, some_pictures, write_model
 
@@ -167,6 +168,58 @@ def test_a_checkpoint_may_be_given_by_path(small_vit, tmp_path, as_type):
     torch.save(model.state_dict(), tmp_path / "checkpoint.pt")
     loaded = get_model("ViT-B/16", as_type(tmp_path / "checkpoint.pt"))
     assert torch.equal(loaded.model.text_projection, model.text_projection)
+
+
+@pytest.fixture
+def checkpoint(monkeypatch, tmp_path):
+    """Write a checkpoint of a small model in place of an architecture, whose name is the argument."""
+
+    def write(name):
+        monkeypatch.setitem(open_clip.factory._MODEL_CONFIGS, name, small_config("ViT-B-16"))
+        torch.save(open_clip.create_model(name, load_weights=False).state_dict(), tmp_path / "checkpoint.pt")
+        return name, tmp_path / "checkpoint.pt"
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("name", "mean", "interpolation"),
+    [("MobileCLIP2-S0", (0, 0, 0), "bilinear"), ("ViT-B-16", open_clip.OPENAI_DATASET_MEAN, "bicubic")],
+)
+def test_a_checkpoint_has_the_preprocessing_on_which_all_tags_agree(checkpoint, name, mean, interpolation):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        how = get_model(*checkpoint(name)).preprocessing()
+    assert how["mean"] == pytest.approx(mean)
+    assert how["interpolation"] == interpolation
+
+
+def test_a_checkpoint_on_whose_preprocessing_tags_differ_is_warned_of(checkpoint):
+    with pytest.warns(
+        UserWarning, match="'ViT-L-14' .* do not agree .* preprocess_cfg: model_name='local-dir:"
+    ):
+        how = get_model(*checkpoint("ViT-L-14")).preprocessing()
+    assert how["mean"] == pytest.approx(open_clip.OPENAI_DATASET_MEAN)
+
+
+@pytest.mark.parametrize(
+    ("name", "tag"),
+    [
+        ("ViT-B-32-256", "datacomp_s34b_b86k"),
+        ("ViT-B-16", "datacomp_xl_s13b_b90k"),
+        ("ViT-B-16-SigLIP", "webli"),
+        ("ViT-H-14", "laion2b_s32b_b79k"),
+        ("RN50", "openai"),
+    ],
+)
+def test_auto_is_the_only_tag_or_the_best_one(name, tag):
+    assert find_source(name, "auto") == find_source(name, tag)
+
+
+def test_auto_is_the_bundled_model_where_its_name_is_given_and_an_error_without_weights():
+    assert find_source("mini", "auto") == find_source("mini", "bundled")
+    with pytest.raises(ModelLoadError, match="'auto' finds no weights of the model 'nothing'"):
+        get_model("nothing", "auto")
 
 
 def test_a_file_in_the_working_directory_does_not_hide_a_tag(downloaded, tmp_path, monkeypatch):

@@ -1,12 +1,15 @@
 """Models of transformers and timm: the embeddings and scores of these packages."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose
 from PIL import Image
 
-from sksemobridge.encoders import CLIPImageEncoder, CLIPTextEncoder
+from sksemobridge import make_semobridge_pipeline
+from sksemobridge.encoders import CLIPImageEncoder, CLIPTextEncoder, ModelLoadError, NoTextError
 
 from ..encoder_helpers import some_pictures
 
@@ -113,3 +116,63 @@ def test_scores_of_two_towers_are_those_of_transformers(transformers, folder):
     eos, bias = encoder.encode(TEXTS), encoder.projection_bias_
     joint = eos @ encoder.projection_ + (0 if bias is None else bias)
     assert_allclose(joint, encoder.transform(TEXTS), atol=1e-5)
+
+
+@pytest.mark.parametrize("pooler", [True, False])
+def test_a_model_of_images_only_has_the_embeddings_of_transformers(transformers, tmp_path, pooler):
+    if pooler:
+        write_dino(transformers, tmp_path)
+    else:
+        # Its pooler has no weights in the file, as those of DINO.
+        torch.manual_seed(3)
+        config = transformers.ViTConfig(**VISION)
+        transformers.ViTModel(config, add_pooling_layer=False).save_pretrained(tmp_path)
+        transformers.ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(tmp_path)
+    name = f"transformers:{tmp_path}"
+    model = transformers.AutoModel.from_pretrained(tmp_path).eval()
+    processor = transformers.AutoImageProcessor.from_pretrained(tmp_path)
+    pixels = processor([Image.fromarray(picture) for picture in PICTURES], return_tensors="pt")
+    with torch.inference_mode():
+        output = model(**pixels)
+    expected = output.pooler_output if pooler else output.last_hidden_state[:, 0]
+    expected = torch.nn.functional.normalize(expected).numpy()
+    got = CLIPImageEncoder(name, precision="fp32", normalize=True).transform(PICTURES)
+    assert (got * expected).sum(axis=1).min() > 0.999
+    pipeline = make_semobridge_pipeline(name).fit(PICTURES, list("aabba"))
+    assert pipeline[-1].text_encoder is None
+    with pytest.raises(NoTextError, match="embeds images only"):
+        CLIPTextEncoder(name).transform(["a cat"])
+    joined = make_semobridge_pipeline([("mini", "bundled"), name]).fit(PICTURES, ["cat"] * 2 + ["dog"] * 3)
+    assert joined.predict(PICTURES).shape == (5,)
+
+
+def test_weights_that_are_missing_are_an_error_and_code_of_a_folder_is_not_run(transformers, tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    write_clip(transformers, tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+    kept = {name: value for name, value in weights.items() if "visual_projection" not in name}
+    save_file(kept, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelLoadError, match="lacks weights of visual_projection"):
+        CLIPImageEncoder(f"transformers:{tmp_path}").transform(PICTURES)
+    config = json.loads((tmp_path / "config.json").read_text())
+    config |= {"model_type": "own", "auto_map": {"AutoConfig": "own.Config", "AutoModel": "own.Model"}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "own.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    with pytest.raises(ModelLoadError, match="could not be loaded"):
+        CLIPImageEncoder(f"transformers:{tmp_path}").transform(PICTURES)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_model_of_texts_only_is_refused(transformers, tmp_path):
+    config = transformers.BertConfig(**TOWER, vocab_size=12)
+    transformers.BertModel(config).save_pretrained(tmp_path)
+    transformers.ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(tmp_path)
+    with pytest.raises(ModelLoadError, match="neither a model of images nor"):
+        CLIPImageEncoder(f"transformers:{tmp_path}").transform(PICTURES)
+
+
+def test_without_the_package_the_error_names_the_extra(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "transformers", None)
+    with pytest.raises(ModelLoadError, match=r"pip install 'sksemobridge\[transformers\]'"):
+        CLIPImageEncoder("transformers:some/model").transform(PICTURES)

@@ -17,7 +17,7 @@ from PIL import Image, features
 from sklearn.datasets import load_sample_images
 
 from sksemobridge.encoders import CLIPImageEncoder, ImageReadError
-from sksemobridge.encoders._pictures import decode, fetch, picture_digest
+from sksemobridge.encoders._pictures import _readable_formats, decode, fetch, picture_digest
 
 from ..conftest import peak_memory
 from ..encoder_helpers import some_pictures
@@ -336,6 +336,34 @@ def test_a_broken_image_of_pillow_is_refused_each_time(kind):
 )
 def test_what_is_no_picture_is_refused(source, message):
     refused(source, message)
+
+
+@pytest.mark.parametrize(
+    ("head", "remedy"),
+    [
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", r"a HEIC picture, .* pip install 'sksemobridge\[heic\]'"),
+        (b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic", "a HEIC picture"),
+        (b"\xff\x0a\xfa\x1f\x01\x90\x08\x06", "a JPEG XL picture, .* pip install pillow-jxl-plugin"),
+        (b"\0\0\0\x0cJXL \x0d\x0a\x87\x0a", "a JPEG XL picture"),
+        (b"\0\0\0\x1cftypavif\0\0\0\0avif", "an AVIF picture, .* Pillow 11.3"),
+    ],
+)
+def test_a_kind_that_needs_a_plug_in_says_which(head, remedy, monkeypatch):
+    readable = [kind for kind in _readable_formats() if kind not in ("HEIF", "JXL", "AVIF")]
+    monkeypatch.setattr("sksemobridge.encoders._pictures._readable_formats", lambda: readable)
+    refused(head, remedy)
+
+
+@pytest.mark.parametrize(("package", "kind"), [("pillow_heif", "HEIF"), ("pillow_jxl", "JXL")])
+def test_a_plug_in_that_is_there_is_used(package, kind):
+    pytest.importorskip(package, reason=f"needs {package}")
+    _readable_formats()
+    turned = Image.fromarray(np.ascontiguousarray(np.rot90(PIXELS)))
+    for content in (
+        encoded(PICTURE, kind, quality=95),
+        encoded(turned, kind, quality=95, exif=orientation_of(6).tobytes()),
+    ):
+        assert np.abs(seen(content).astype(int) - PIXELS).mean() < 12
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes exist on POSIX systems only")
