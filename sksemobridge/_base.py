@@ -10,11 +10,15 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
+from ._texts.encode import embed_classes
 from ._utils.array_api import apply_in_blocks, log_softmax, namespace, softmax, to_numpy
 from ._utils.saving import SavedEstimator
 from ._utils.sklearn import offered_if
 from ._utils.threads import threads_for
 from ._utils.validation import validate_embeddings, validate_training_embeddings
+
+# Two embeddings of one text by one model have at least this cosine, in any precision and on any device.
+SAME_TEXT = 0.99
 
 
 def is_paper(classifier):
@@ -106,6 +110,19 @@ class EmbeddingClassifier(ClassifierMixin, SavedEstimator):
         X = validate_training_embeddings(self, X, reset=False)
         with threads_for(X.size * len(self.classes_)):
             return self._clone_with(self._fitted.with_unlabeled(X))
+
+    def _embed_new(self, prompts):
+        """`T_c` of new classes. Refuses a text encoder that is not that of `fit`."""
+        known = next(i for i, texts in enumerate(self.prompts_) if texts is not None)
+        first, *embeddings = embed_classes(self.text_encoder, [self.prompts_[known], *prompts])
+        before = self.text_embeddings_[known]
+        if first.shape != before.shape or first @ before <= SAME_TEXT:
+            raise ValueError(
+                f"text_encoder has changed: it embeds {self.prompts_[known][0]!r} differently than in fit, so that new "
+                "classes could not be compared with the old ones. Call fit or partial_fit with it, or set the encoder "
+                "of fit."
+            )
+        return embeddings
 
     def _apply(self, X, finish):
         check_is_fitted(self)

@@ -19,7 +19,7 @@ from ._model.fit import fit_model
 from ._model.shots import ShotMemory
 from ._paper.model import PaperModel, fit_paper
 from ._paper.parameters import PaperBlend, Training
-from ._texts.encode import embed_classes, read_texts
+from ._texts.encode import read_texts
 from ._texts.prompts import describe_classes, is_sequence
 from ._texts.words import vocabulary_texts, word_span
 from ._utils.array_api import astype, softmax, to_numpy
@@ -27,6 +27,7 @@ from ._utils.sklearn import Interval, StrOptions, checks_parameters, offered_if
 from ._utils.threads import threads_for
 from ._utils.validation import (
     check_text_encoder,
+    positions,
     require_width,
     validate_classes,
     validate_embeddings,
@@ -39,8 +40,6 @@ from ._utils.validation import (
     warn_caller,
 )
 
-# Two embeddings of one text by one model have at least this cosine, in any precision and on any device.
-SAME_TEXT = 0.99
 # Attributes of a `PaperModel` that become fitted attributes, and fitted attributes that not every fit has.
 OF_PAPER = ("prototypes", "image_means", "class_bias", "rank", "temperature", "loss_curve", "n_iter")
 OPTIONAL = (*OF_PAPER, "bridge", "coef", "intercept", "label_proba", "held_out_proba")
@@ -227,7 +226,7 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
                 require_width(embeddings.shape[1], known.shape[1])
 
         # Shots, with those of earlier calls
-        memory = ShotMemory() if earlier is None else earlier.memory.over(earlier.places(classes))
+        memory = ShotMemory() if earlier is None else earlier.memory.over(positions(earlier.classes, classes))
         memory = memory.add(embeddings, codes, weight, groups, has_weight)
         has_shots = require_shots(classes, memory.shots.codes, class_prompts)
         if not is_paper(self):
@@ -379,7 +378,7 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
         fitted: Any = self._fitted
         wanted = validate_classes(classes)
         params: dict[str, Any] = {}
-        places = fitted.places(wanted)
+        places = positions(fitted.classes, wanted)
         new = places < 0  # classes that have only a text
         memory = fitted.memory.over(places)
         class_prompts, added = fitted.class_prompts, None
@@ -420,19 +419,6 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
             before_unlabeled=before,
         )
         return self._clone_with(state, **params)
-
-    def _embed_new(self, prompts):
-        """`T_c` of new classes. Refuses a text encoder that is not that of `fit`."""
-        known = next(i for i, texts in enumerate(self.prompts_) if texts is not None)
-        first, *embeddings = embed_classes(self.text_encoder, [self.prompts_[known], *prompts])
-        before = self.text_embeddings_[known]
-        if first.shape != before.shape or first @ before <= SAME_TEXT:
-            raise ValueError(
-                f"text_encoder has changed: it embeds {self.prompts_[known][0]!r} differently than in fit, so that new "
-                "classes could not be compared with the old ones. Call fit or partial_fit with it, or set the encoder "
-                "of fit."
-            )
-        return embeddings
 
     @offered_if(require_linear)
     def score_samples(self, X: ArrayLike) -> NDArray[Any]:

@@ -54,11 +54,6 @@ class FittedState:
         """The model before unlabelled images."""
         return self.before_unlabeled or self.model
 
-    def places(self, classes):
-        """Index of each label among the classes, or -1 if it is not among them."""
-        of_label = {label: i for i, label in enumerate(self.classes.tolist())}
-        return np.array([of_label.get(label, -1) for label in classes.tolist()])
-
     def with_unlabeled(self, X):
         """The state after learning from unlabelled images `X (n, D)`. They replace earlier ones."""
         model = self.labelled_model

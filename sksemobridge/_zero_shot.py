@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._base import EmbeddingClassifier
-from ._model.linear import Linear, total
+from ._model.linear import Linear
 from ._model.unlabeled import Known, sorted_sample, terms_with_unlabeled, typical_of_names
 from ._texts.encode import embed_classes, read_logit_scale
-from ._texts.prompts import ClassPrompts, describe_classes
+from ._texts.prompts import ClassPrompts, describe_classes, is_sequence
 from ._utils.sklearn import checks_parameters
 from ._utils.validation import (
     check_text_encoder,
+    positions,
     require_width,
+    validate_classes,
     validate_labels,
     validate_training_embeddings,
 )
@@ -85,35 +88,90 @@ class ZeroShotClassifier(EmbeddingClassifier):
         check_text_encoder(self)
         embeddings = None if X is None else validate_training_embeddings(self, X, reset=True)
         classes = np.unique(validate_labels(y, np.size(y) if embeddings is None else len(embeddings)))
-        class_prompts = describe_classes(classes, self.text_encoder, self.prompts, self.class_names)
-        if None in class_prompts.names:
-            raise ValueError("class_names holds None, but without shots every class needs a name.")
+        class_prompts = self._describe(classes)
         logit_scale = read_logit_scale(self.text_encoder)
         texts = embed_classes(self.text_encoder, class_prompts.prompts)
         if embeddings is not None:
             require_width(embeddings.shape[1], texts.shape[1])
         validate_data(self, texts if X is None else X, skip_check_array=True)
-        linear = Linear(logit_scale * texts, np.zeros(len(texts)))
-        self._set_fitted(TextModel(classes, texts, linear, linear, class_prompts))
+        self._set_fitted(TextModel(classes, class_prompts, texts, logit_scale, logit_scale))
         return self
+
+    def with_classes(self, classes: ArrayLike) -> Self:
+        """Return a fitted classifier with other classes: fewer of them, or new ones.
+
+        Parameters
+        ----------
+        classes : array-like of shape (C,)
+            Labels. New classes need the text encoder, and a name if `class_names` is given.
+
+        Returns
+        -------
+        ZeroShotClassifier
+
+        Raises
+        ------
+        ValueError
+            If a class has no name, or if `text_encoder` has changed.
+        """
+        check_is_fitted(self)
+        fitted: Any = self._fitted
+        wanted = validate_classes(classes)
+        places = positions(fitted.classes, wanted)
+        texts, added = fitted.text_embeddings[places], None
+        if np.any(places < 0):
+            check_text_encoder(self)
+            names = dict(zip(fitted.classes.tolist(), fitted.class_prompts.names))
+            added = self._describe(wanted[places < 0], names)
+            texts[places < 0] = self._embed_new(added.prompts)
+        class_prompts = fitted.class_prompts.over(places, added)
+        # A list of names has the order of the old classes.
+        params = {"class_names": class_prompts.names} if is_sequence(self.class_names) else {}
+        correction = fitted.correction and fitted.correction.over(places)
+        state = TextModel(wanted, class_prompts, texts, fitted.logit_scale, fitted.scale, correction)
+        return self._clone_with(state, **params)
+
+    def _describe(self, classes, earlier=None):
+        """`ClassPrompts` of the classes. Refuses classes without a name."""
+        class_prompts = describe_classes(classes, self.text_encoder, self.prompts, self.class_names, earlier)
+        if None in class_prompts.names:
+            raise ValueError("class_names holds None, but without shots every class needs a name.")
+        return class_prompts
 
 
 @dataclass(frozen=True, eq=False)
 class TextModel:
-    """What `fit` learns: the classifier, class texts `T_c (C, D)`, and the classifier before unlabelled images."""
+    """What `fit` learns, and what unlabelled images add to it."""
 
-    classes: np.ndarray
-    text_embeddings: np.ndarray
-    linear: Linear
-    of_texts: Linear
+    classes: np.ndarray  # sorted labels
     class_prompts: ClassPrompts
+    text_embeddings: np.ndarray  # `T_c (C, D)`
+    logit_scale: float  # of the text encoder
+    scale: float  # of the cosines to texts, after unlabelled images
+    correction: Linear | None = None  # what unlabelled images add
+
+    @cached_property
+    def linear(self):
+        """The decision."""
+        linear = scaled_texts(self.scale, self.text_embeddings)
+        return linear if self.correction is None else linear + self.correction
+
+    def __getstate__(self):
+        """Without `linear`, which is the sum of what is saved."""
+        return {name: value for name, value in vars(self).items() if name != "linear"}
 
     def with_unlabeled(self, X):
         """The model that has learnt from unlabelled images `X (n, D)`. They replace earlier ones."""
         texts = self.text_embeddings
+        names_alone = scaled_texts(self.logit_scale, texts)
         X = sorted_sample(X, len(texts))
-        X = X[typical_of_names(self.of_texts(X))]
+        X = X[typical_of_names(names_alone(X))]
         no_shots = np.zeros((0, texts.shape[1])), np.zeros(0, dtype=np.intp), np.zeros(0)
         known = Known(texts, np.ones(len(texts), dtype=bool), 1.0, *no_shots)
-        terms, _ = terms_with_unlabeled({"text": self.of_texts}, X, known, is_even=True)
-        return replace(self, linear=total(terms.values()))
+        terms, factor = terms_with_unlabeled({"text": names_alone}, X, known, is_even=True)
+        return replace(self, scale=factor * self.logit_scale, correction=terms["correction"])
+
+
+def scaled_texts(scale, texts):
+    """`scale` times the cosines to `texts (C, D)`, as a `Linear`."""
+    return Linear(scale * texts, np.zeros(len(texts)))

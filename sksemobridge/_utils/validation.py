@@ -232,6 +232,12 @@ def validate_classes(classes, *known):
     return together
 
 
+def positions(known, labels):
+    """Index of each of the `labels` among the `known` ones, or -1 for a new one."""
+    index = {label: i for i, label in enumerate(known.tolist())}
+    return np.array([index.get(label, -1) for label in labels.tolist()])
+
+
 def validate_groups(groups, n_rows):
     """Groups as an array of shape (n_rows,), or None."""
     if groups is None:
