@@ -1,111 +1,100 @@
 """
-Quickstart: a few pictures of each class
-========================================
+Quickstart: a folder of pictures gets its labels
+=================================================
 
-A few labelled emoji pictures of each class, and the names of the classes, make a classifier. Everything runs
-offline, with the small CLIP model and the pictures in the package.
+A folder of pictures, the names of the classes, and a few answers of a person make all labels. Here the true labels answer.
+Everything runs offline, with the small CLIP model and the emoji in the package. The results are in the new folder `quickstart`.
 """
 
+import csv
+import tempfile
 import warnings
+from pathlib import Path
 
 import matplotlib
+import matplotlib.pyplot as plt
 import numpy as np
-from sklearn.datasets import load_digits
+from PIL import Image
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import normalize
 
-from sksemobridge import (
-    CLIPImageEncoder,
-    CLIPTextEncoder,
-    PredictionsDisplay,
-    ZeroShotClassifier,
-    make_semobridge_pipeline,
-)
+from sksemobridge import SeMoBridgeClassifier, ZeroShotClassifier, label_next, make_semobridge_pipeline
+from sksemobridge._command import main
 from sksemobridge.datasets import load_emoji
 
 # The plot goes into a file, so that no screen is needed.
 matplotlib.use("Agg")
+folder = Path("quickstart")
+if folder.exists():
+    folder = Path(tempfile.mkdtemp(prefix="quickstart-", dir="."))
 
 # %%
-# The pictures, and their labels as text. CLIP reads these words.
+# The pictures are files without labels. Their true labels play the person who is asked.
 emoji = load_emoji()
-labels = emoji.target_names[emoji.target]
-print(
-    f"{len(labels)} pictures in {len(emoji.target_names)} classes, such as {', '.join(emoji.target_names[:5])}"
-)
-
-
-def draw_shots(labels, k, seed):
-    """Indices of `k` pictures of each class, and of all others."""
-    rng = np.random.default_rng(seed)
-    shots = np.concatenate(
-        [rng.permutation(np.flatnonzero(labels == name))[:k] for name in np.unique(labels)]
-    )
-    return shots, np.setdiff1d(np.arange(len(labels)), shots)
-
+names = emoji.target_names
+true = names[emoji.target]
+photos = folder / "photos"
+photos.mkdir(parents=True)
+paths = [photos / f"{i:03d}.png" for i in range(len(true))]
+for path, image in zip(paths, emoji.images):
+    Image.fromarray(image).save(path)
+print(f"{len(paths)} pictures of {len(names)} classes, such as {', '.join(names[:4])}")
 
 # %%
-# One pipeline goes from pictures to predictions. It learns from four pictures of each class.
+# The pictures are embedded once. In each round the classifier learns from the names, from the answers so far, and from all
+# other pictures. Then `label_next` says which pictures to ask for: half a label a class.
 pipeline = make_semobridge_pipeline("mini", "bundled")
-shots, queries = draw_shots(labels, 4, seed=0)
-pipeline.fit(emoji.images[shots], labels[shots])
-accuracy = pipeline.score(emoji.images[queries], labels[queries])
-print(f"4 shots a class: {accuracy:.1%} of {len(queries)} are right")
+text_encoder = pipeline[-1].text_encoder
+X = normalize(pipeline[:-1].transform(paths))
+batch, n_rounds = len(names) // 2, 6
+
+
+def ours(known):
+    if not known.any():
+        return ZeroShotClassifier(text_encoder).fit(None, names)
+    return SeMoBridgeClassifier(text_encoder).partial_fit(X[known], true[known], classes=names)
+
+
+known, right = np.zeros(len(true), dtype=bool), []
+for n in range(n_rounds):
+    classifier = ours(known)
+    predicted = classifier.with_unlabeled(X[~known]).predict(X)
+    right.append(np.mean(known | (predicted == true)))
+    print(f"{known.sum():3d} labels: {right[-1]:.1%} of the folder are right")
+    if n < n_rounds - 1:
+        known[label_next(classifier, X, batch)] = True
 
 # %%
-# How much do shots help? This depends on the names. In a second task, the pictures are handwritten digits. This small
-# model cannot read, so a picture of a digit says more than its name.
-digits = load_digits()
-pixels = np.round(digits.images / 16 * 255).astype(np.uint8).repeat(8, axis=1).repeat(8, axis=2)
-names = np.array(["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"])
-tasks = {
-    f"emoji, {len(emoji.target_names)} classes": (emoji.images, labels),
-    "handwritten digits, 10 classes": (list(pixels), names[digits.target]),
-}
+# Scikit-learn's logistic regression knows no names. It asks for the pictures of which it is least sure, too.
+warnings.filterwarnings("ignore", "The number of unique classes")
+asked, right_of_regression = np.zeros(len(true), dtype=bool), []
+asked[np.random.default_rng(0).permutation(len(true))[:batch]] = True
+while not right_of_regression or right_of_regression[-1] < right[-1]:
+    regression = LogisticRegression(C=10, max_iter=1000).fit(X[asked], true[asked])
+    right_of_regression.append(np.mean(asked | (regression.predict(X) == true)))
+    best = np.sort(regression.predict_proba(X), axis=1)
+    asked[np.argsort(best[:, -1] - best[:, -2] + 2 * asked)[:batch]] = True
+n_labels = batch * len(right_of_regression)
+print(f"LogisticRegression needs {n_labels} labels for that")
+
+figure, axes = plt.subplots(figsize=(6, 3.5), layout="constrained")
+for label, shares, first in (
+    ("SeMoBridge", right, 0),
+    ("LogisticRegression", right_of_regression, 1),
+):
+    axes.plot(batch * (first + np.arange(len(shares))), 100 * np.array(shares), marker="o", label=label)
+axes.set(xlabel="labels", ylabel="right in the whole folder (%)", title="973 emoji, with the toy model mini")
+axes.legend()
+figure.savefig(folder / "labels.png", dpi=100)
 
 # %%
-# Embeddings are computed once. All three classifiers use them.
-warnings.filterwarnings("ignore", "The number of unique classes")  # one shot of each class is intended
-encoder = CLIPImageEncoder("mini", "bundled")
-models = {
-    "SeMoBridge": pipeline[-1],
-    "zero-shot": ZeroShotClassifier(CLIPTextEncoder("mini", "bundled")),
-    "LogisticRegression": LogisticRegression(C=10),
-}
-for title, (images, y) in tasks.items():
-    embeddings = encoder.transform(images)
-    unit = normalize(embeddings)
-    print(f"\n{title} (mean accuracy of 10 draws)")
-    print("shots", *(f"{name:>18}" for name in models), "  gain over zero-shot ± standard error", sep="  ")
-    for k in (1, 2, 4, 8, 16):
-        scores = []
-        for seed in range(10):
-            shots, queries = draw_shots(y, k, seed)
-            scores.append(
-                [
-                    model.fit(unit[shots], y[shots]).score(unit[queries], y[queries])
-                    for model in models.values()
-                ]
-            )
-        scores = 100 * np.array(scores)
-        gain = scores[:, 0] - scores[:, 1]  # on the same draws
-        columns = (f"{score:16.1f} %" for score in scores.mean(axis=0))
-        print(f"{k:5d}", *columns, f"{gain.mean():+8.1f} ± {gain.std(ddof=1) / 10**0.5:.1f}", sep="  ")
-
-# %%
-# The plot shows twelve predictions with their probabilities, and the closest labelled pictures. The accuracy of these twelve
-# is that of all queries.
-shots, queries = draw_shots(labels, 4, seed=0)
-pipeline.fit(emoji.images[shots], labels[shots])
-is_right = pipeline.predict(emoji.images[queries]) == labels[queries]
-n_right = round(12 * is_right.mean())
-rng = np.random.default_rng(0)
-some = np.concatenate(
-    [rng.choice(queries[is_right], n_right, False), rng.choice(queries[~is_right], 12 - n_right, False)]
-)
-some = rng.permutation(some)
-display = PredictionsDisplay.from_estimator(
-    pipeline, emoji.images[some], labels[some], shots=emoji.images[shots], y_shots=labels[shots]
-)
-display.figure_.savefig("quickstart.png", dpi=100)
-print("\nSome predictions are drawn in quickstart.png")
+# The command does the same with the answers as a file. It writes the table of all labels, and a page for a browser.
+with open(folder / "answers.csv", "w", newline="", encoding="utf-8") as file:
+    csv.writer(file).writerows([("path", "label"), *zip(np.array(paths)[known], true[known])])
+classes = folder / "classes.txt"
+classes.write_text("\n".join(names), encoding="utf-8")
+options = {"classes": classes, "corrections": folder / "answers.csv", "model": "mini"}
+results = {"out": folder / "labels.csv", "report": folder / "page.html"}
+arguments = [f"--{name}={value}" for name, value in (options | results).items()]
+main(["label", str(photos), *arguments])
+print(f"Look at {', '.join(str(folder / name) for name in ('labels.csv', 'page.html', 'labels.png'))}")

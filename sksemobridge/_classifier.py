@@ -498,6 +498,6 @@ def _warn_of_wrong_labels(classes, codes, counted):
     if doubted.any():
         warn_caller(
             f"{doubted.sum()} of {len(doubted)} shots hardly count, because their labels look wrong. The first is labelled "
-            f"{classes[codes[doubted.argmax()]].item()!r}.",
+            f"{classes[[codes[doubted.argmax()]]].tolist()[0]!r}.",
             advice="Check the shots with the lowest label_proba_. label_noise=0 trusts all labels.",
         )

@@ -196,7 +196,7 @@ def read_job(args, cache):
     if args.classes is not None:
         classes = sorted({*classes, *read_classes(args.classes)})
     corrections = {} if args.corrections is None else read_corrections(args.corrections, classes)
-    _say_corrections(corrections, paths, labels)
+    _say_corrections(corrections, paths, labels, classes)
     clicked = {} if args.clicks is None else read_clicks(args.clicks, "--labels", classes)
     said = corrections | clicked
     known = sorted({*classes, *(label for _, label in said.values() if label)})
@@ -285,7 +285,7 @@ def _read_shots(folder):
     return found.paths.tolist(), found.target_names[found.target].tolist(), folders
 
 
-def _say_corrections(corrections, paths, labels):
+def _say_corrections(corrections, paths, labels, classes):
     """Warn of what the corrections change."""
     if not corrections:
         return
@@ -299,7 +299,7 @@ def _say_corrections(corrections, paths, labels):
         else:
             counts["further shot" if label else "none of the classes"] += 1
     warn_caller(f"Corrections: {', '.join(f'{kind} {n}' for kind, n in sorted(counts.items()))}")
-    new = {label for _, label in corrections.values()} - {*labels, ""}
+    new = {label for _, label in corrections.values()} - {*classes, ""}
     if new:
         warn_caller(f"New classes by the corrections: {', '.join(sorted(new))}")
 

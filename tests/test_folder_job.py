@@ -64,6 +64,12 @@ def test_the_command_says_which_labels_corrections_change(label):
     assert "Classes without shots, known by their names alone (1): fruit" in said
 
 
+def test_classes_that_were_named_are_not_new_in_corrections(label):
+    corrections("photos/fruit.png,apple")
+    arguments = f"--classes fruit,apple --out b.csv --corrections {CORRECTED.split()[-1]}"
+    assert "New classes" not in label(arguments)[1]
+
+
 def test_corrections_may_bring_a_class(label):
     corrections("photos/fruit.png,apple")
     Path("names.csv").write_text("apple,a red apple\n")
