@@ -12,10 +12,10 @@ How data flow:
     embeddings -> _model/linear -> decisions -> _base: labels and probabilities
 
 `_fitted` holds what a classifier has learnt. `_pipeline` begins with images, `_zero_shot` has no shots, `_search/`
-finds images and texts, `_evaluation` says how good a classifier is. `_folder_table` labels a folder. `_command` does it
-for users: `_folder_job` learns, `_user_tables` reads their tables, `_report` makes a page of the labels, and `_sort_into`
-copies images. `_onnx` writes fitted models, `displays` draws, `distributed/` runs on Ray, `datasets/` loads pictures and
-words, `models/` holds the bundled one, and `_utils/` what all of them use.
+finds images and texts, `_evaluation` says how good a classifier is. `_label/` labels folders: `command` is what users
+run, `folder_job` learns, `folder_table` labels, `user_tables` and `clicks` hold what users say, `report/` makes the
+pages, and `sort_into` copies images. `_onnx` writes fitted models, `displays` draws, `distributed/` runs on Ray,
+`datasets/` loads pictures and words, `models/` holds the bundled one, and `_utils/` what all of them use.
 """
 
 import lazy_loader

@@ -1,12 +1,12 @@
 from . import datasets
 from ._classifier import SeMoBridgeClassifier
 from ._evaluation import ShotEvaluation, evaluate_shots
-from ._folder_table import predict_folder
+from ._label.folder_table import predict_folder
+from ._label.report import write_report
 from ._label_next import label_next
 from ._onnx import to_onnx
 from ._paper.parameters import PaperBlend, Training
 from ._pipeline import SeMoBridgePipeline, make_semobridge_pipeline
-from ._report import write_report
 from ._search import SemanticBridge, mean_average_precision
 from ._strangers import stranger_proba
 from ._utils.saving import trusted_types

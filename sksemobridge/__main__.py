@@ -6,7 +6,7 @@ import sys
 def main():
     """Run the command, and return its exit status."""
     try:
-        from ._command import main as run
+        from ._label.command import main as run
 
         return run()
     except KeyboardInterrupt:

@@ -20,7 +20,7 @@ from sksemobridge import (  # noqa: E402
     Training,
     ZeroShotClassifier,
 )
-from sksemobridge._command import main  # noqa: E402
+from sksemobridge._label.command import main  # noqa: E402
 
 from .user_folder import fill  # noqa: E402
 

@@ -23,9 +23,9 @@ DATA = [
     "sksemobridge/models/mini/open_clip_model.safetensors",
     "sksemobridge/datasets/data/emoji.npz",
     "sksemobridge/datasets/data/vocabulary.txt",
-    "sksemobridge/_report/page.html",
-    "sksemobridge/_report/page.css",
-    "sksemobridge/_report/page.js",
+    "sksemobridge/_label/report/page.html",
+    "sksemobridge/_label/report/page.css",
+    "sksemobridge/_label/report/page.js",
     "sksemobridge/py.typed",
 ]
 LICENCES = ["LICENSE", "sksemobridge/models/LICENSES.md", "sksemobridge/datasets/data/LICENSES.md"]

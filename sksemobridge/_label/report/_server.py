@@ -17,7 +17,7 @@ from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from ..encoders._pictures import ImageReadError
+from ...encoders._pictures import ImageReadError
 from ._page import render
 from ._session import Refused
 

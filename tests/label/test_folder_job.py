@@ -7,10 +7,10 @@ from types import SimpleNamespace
 import numpy as np
 
 from sksemobridge import make_semobridge_pipeline
-from sksemobridge._folder_job import FolderJob, UserShots
+from sksemobridge._label.folder_job import FolderJob, UserShots
 from sksemobridge.datasets import load_emoji
 
-from .user_folder import CLASSES, SHOTS, link, rows_of
+from ..user_folder import CLASSES, SHOTS, link, rows_of
 
 CORRECTED = f"{SHOTS} --out b.csv --corrections corrections.csv"
 

@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 import numpy as np
 from PIL import Image
 
-from sksemobridge._clicks import Clicks
-from sksemobridge._report._server import serve
-from sksemobridge._report._session import Session
+from sksemobridge._label.clicks import Clicks
+from sksemobridge._label.report._server import serve
+from sksemobridge._label.report._session import Session
 
 CLASSES = ["bird", "clock", "fruit"]
 

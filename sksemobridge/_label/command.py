@@ -16,16 +16,16 @@ from pathlib import Path
 
 import joblib
 
-from ._clicks import Clicks
-from ._folder_job import read_job, summary
-from ._folder_table import WRITERS, counted, image_pipeline, label_files, write_table
-from ._report import report
-from ._sort_into import earlier_copies, sort_into
-from ._user_tables import UsageError, naming
-from ._utils.files import new_file
-from ._utils.saving import trusted_types
-from .datasets._folder import list_files
-from .encoders import ModelLoadError
+from .._utils.files import new_file
+from .._utils.saving import trusted_types
+from ..datasets._folder import list_files
+from ..encoders import ModelLoadError
+from .clicks import Clicks
+from .folder_job import read_job, summary
+from .folder_table import WRITERS, counted, image_pipeline, label_files, write_table
+from .report import report
+from .sort_into import earlier_copies, sort_into
+from .user_tables import UsageError, naming
 
 # Packages that some kinds of files need besides this one.
 NEEDS = {".xlsx": ["pandas", "openpyxl"], ".skops": ["skops"], "--open": ["starlette", "uvicorn"]}
@@ -75,9 +75,8 @@ class _Versions(argparse.Action):
 
     def __call__(self, parser, *_):
         dependencies = [line.partition(">=")[0] for line in requires("sksemobridge") if ";" not in line]
-        for name in ["sksemobridge", *sorted(dependencies)]:
-            print(name, version(name))
-        print("Python", platform.python_version(), "on", platform.platform())
+        lines = [f"{name} {version(name)}" for name in ["sksemobridge", *sorted(dependencies)]]
+        print(*lines, f"Python {platform.python_version()} on {platform.platform()}", sep="\n")
         parser.exit()
 
 
@@ -240,8 +239,8 @@ def _label_and_learn(args, cache):
 
         if not args.open:
             return finish(job.clicked)
-        from ._report._server import serve
-        from ._report._session import Session
+        from .report._server import serve
+        from .report._session import Session
 
         session = Session(job, args.clicks, job.corrections)
         return serve(session, finish, f"Label {args.photos}", say)

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from unicodedata import normalize
 
-from ._texts.prompts import ENSEMBLE_TEMPLATES, as_words
-from ._utils.validation import listed, warn_caller
+from .._texts.prompts import ENSEMBLE_TEMPLATES, as_words
+from .._utils.validation import listed, warn_caller
 
 # Where a spreadsheet may begin a cell (other countries have other separators), and what begins a formula there, also after
 # it was made safe with `'`. `page.js` has the same rule.
@@ -84,7 +84,7 @@ def read_classes(text):
 
 def read_corrections(path, folders):
     """Real paths to `(path as in the table, label by a person)`. An empty label means none of the classes."""
-    from ._clicks import Clicks
+    from .clicks import Clicks
 
     with naming("--corrections", ValueError):
         clicks = Clicks(path) if Clicks.is_one(path) else None

@@ -9,11 +9,11 @@ import os
 import shutil
 from contextlib import suppress
 
-from ._folder_table import was_read
-from ._user_tables import UsageError
-from ._utils.files import folder_names, new_file
-from ._utils.validation import warn_caller
-from .datasets._folder import COPIES_MARK
+from .._utils.files import folder_names, new_file
+from .._utils.validation import warn_caller
+from ..datasets._folder import COPIES_MARK
+from .folder_table import was_read
+from .user_tables import UsageError
 
 
 def earlier_copies(photos, folder):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sksemobridge._user_tables import (
+from sksemobridge._label.user_tables import (
     UsageError,
     puzzling_names,
     read_corrections,

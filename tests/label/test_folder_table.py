@@ -17,11 +17,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sksemobridge import CLIPImageEncoder, make_semobridge_pipeline, predict_folder
-from sksemobridge._folder_table import WRITERS, label_files, write_table
+from sksemobridge._label.folder_table import WRITERS, label_files, write_table
 from sksemobridge._utils.files import new_file
 
-from .user_folder import COLUMNS, cells_of, fitted_to_shots
-from .versions import needs_sklearn
+from ..user_folder import COLUMNS, cells_of, fitted_to_shots
+from ..versions import needs_sklearn
 
 
 @pytest.fixture

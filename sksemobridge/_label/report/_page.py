@@ -19,11 +19,11 @@ from numpy.typing import ArrayLike
 from sklearn.neighbors import NearestNeighbors
 from sklearn.utils import check_consistent_length, check_scalar, column_or_1d
 
-from .._evaluation import evaluate_shots
-from .._folder_job import UserShots
-from .._folder_table import counted, image_pipeline, label_files, plain, was_read
-from .._utils.files import new_file
-from ..encoders._pictures import ImageReadError, decode, fetch
+from ..._evaluation import evaluate_shots
+from ..._utils.files import new_file
+from ...encoders._pictures import ImageReadError, decode, fetch
+from ..folder_job import UserShots
+from ..folder_table import counted, image_pipeline, label_files, plain, was_read
 
 # About 15 MB.
 N_THUMBNAILS = 2000

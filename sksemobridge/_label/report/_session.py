@@ -9,11 +9,11 @@ import unicodedata
 import numpy as np
 from scipy.stats import binomtest
 
-from .._clicks import digest_of, is_as_seen
-from .._evaluation import share_right
-from .._folder_table import plain
-from .._user_tables import as_class
-from ..encoders._pictures import ImageReadError, decode
+from ..._evaluation import share_right
+from ...encoders._pictures import ImageReadError, decode
+from ..clicks import digest_of, is_as_seen
+from ..folder_table import plain
+from ..user_tables import as_class
 
 # The model learns again after so many clicks.
 HANDFUL = 5

@@ -5,8 +5,8 @@ import pytest
 from sksemobridge import write_report
 from sksemobridge.datasets import load_image_folder
 
-from ..browser import Browser
-from ..user_folder import fitted_to_shots
+from ...browser import Browser
+from ...user_folder import fitted_to_shots
 
 
 @pytest.fixture(scope="session")

@@ -17,10 +17,10 @@ from sklearn.metrics.pairwise import cosine_similarity
 from sklearn.pipeline import make_pipeline
 
 from sksemobridge import CLIPImageEncoder, ImageReadError, predict_folder, write_report
-from sksemobridge._report._page import address, thumbnail
+from sksemobridge._label.report._page import address, thumbnail
 from sksemobridge.datasets import load_image_folder
 
-from ..user_folder import CLASSES, SHOTS, fitted_to_shots
+from ...user_folder import CLASSES, SHOTS, fitted_to_shots
 
 
 def data_of(path):

@@ -14,12 +14,16 @@ from typing import Any
 import numpy as np
 from sklearn.base import clone
 
-from ._evaluation import ShotEvaluation, evaluate_fitted, share_right
-from ._folder_table import NONE_OF_THESE, embed_readable, table_rows, was_read
-from ._pipeline import SeMoBridgePipeline, make_semobridge_pipeline
-from ._strangers import stranger_proba
-from ._texts.prompts import as_words
-from ._user_tables import (
+from .._evaluation import ShotEvaluation, evaluate_fitted, share_right
+from .._pipeline import SeMoBridgePipeline, make_semobridge_pipeline
+from .._strangers import stranger_proba
+from .._texts.prompts import as_words
+from .._utils.validation import listed, warn_caller
+from .._zero_shot import ZeroShotClassifier
+from ..datasets import load_image_folder
+from ..datasets._folder import COPIES_MARK, existing_folder, list_files
+from .folder_table import NONE_OF_THESE, embed_readable, table_rows, was_read
+from .user_tables import (
     UsageError,
     naming,
     puzzling_names,
@@ -29,10 +33,6 @@ from ._user_tables import (
     read_names,
     usual_prompts,
 )
-from ._utils.validation import listed, warn_caller
-from ._zero_shot import ZeroShotClassifier
-from .datasets import load_image_folder
-from .datasets._folder import COPIES_MARK, existing_folder, list_files
 
 # A folder with fewer readable pictures without a label is not learnt from.
 LEAST_POOL = 50

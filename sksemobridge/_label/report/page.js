@@ -159,7 +159,7 @@ function count() {
   label_views();
 }
 
-// As a spreadsheet opens it too: with quotes, and with ' before a formula (the rule of without_formulas in _user_tables.py).
+// As a spreadsheet opens it too: with quotes, and with ' before a formula (the rule of without_formulas in _label/user_tables.py).
 function table() {
   const cell = (text) => `"${text.replace(/(?:^|(?<=[,;\t\r\n"]))(?='*[=+\-@\t＝＋－＠])/g, "'").replaceAll('"', '""')}"`;
   return ["path,label", ...[...corrections].map((row) => row.map(cell).join(",")), ""].join("\r\n");

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from ..browser import wait_until
+from ...browser import wait_until
 from .live import Job
 
 PLACE = "[state.changes, current?.number].join()"

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 from scipy.stats import binomtest
 
-from ..browser import wait_until
-from ..user_folder import cells_of
+from ...browser import wait_until
+from ...user_folder import cells_of
 from .live import CLASSES, Job
 
 

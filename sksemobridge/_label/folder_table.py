@@ -15,10 +15,10 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import Bunch
 from sklearn.utils.validation import check_is_fitted
 
-from ._user_tables import without_formulas
-from ._utils.sklearn import best_of
-from .datasets._folder import is_image, list_files
-from .encoders import ImageEncoder, ImageReadError
+from .._utils.sklearn import best_of
+from ..datasets._folder import is_image, list_files
+from ..encoders import ImageEncoder, ImageReadError
+from .user_tables import without_formulas
 
 # Columns, and their titles in a table for people.
 COLUMNS = {

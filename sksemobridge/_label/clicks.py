@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from filelock import FileLock, Timeout
 
-from ._user_tables import as_class, existing_file, with_formulas, without_formulas
-from ._utils.files import new_file
+from .._utils.files import new_file
+from .user_tables import as_class, existing_file, with_formulas, without_formulas
 
 HEADER = ("path", "label", "size", "sha256")
 # Endings of what the command writes. No picture is called so.

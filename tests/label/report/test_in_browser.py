@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sksemobridge._report import report as write_page
+from sksemobridge._label.report import report as write_page
 
-from ..browser import wait_until
-from ..user_folder import CLASSES, SHOTS
+from ...browser import wait_until
+from ...user_folder import CLASSES, SHOTS
 
 HOSTILE = "<img src=x onerror=\"document.title='hurt'\">.png"
 N_CARDS = "document.querySelectorAll('article').length"

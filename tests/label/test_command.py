@@ -18,13 +18,13 @@ from sklearn.pipeline import Pipeline, make_pipeline
 
 import sksemobridge
 from sksemobridge import CLIPImageEncoder, make_semobridge_pipeline, predict_folder
-from sksemobridge._clicks import Clicks, digest_of
-from sksemobridge._command import cache_folder, main
+from sksemobridge._label.clicks import Clicks, digest_of
+from sksemobridge._label.command import cache_folder, main
 from sksemobridge.datasets._folder import COPIES_MARK
 from sksemobridge.encoders import EmbeddingCache
 
-from .skops_files import file_that_runs
-from .user_folder import CLASSES, SHOTS, fitted_to_shots, link, rows_of, save
+from ..skops_files import file_that_runs
+from ..user_folder import CLASSES, SHOTS, fitted_to_shots, link, rows_of, save
 
 
 def test_the_command_labels_a_folder_from_a_folder_of_shots(label, place):
@@ -175,7 +175,7 @@ WRONG = {
 @pytest.mark.parametrize(("arguments", "message"), WRONG.items())
 def test_wrong_use_is_said_before_the_work_and_has_status_2(label, monkeypatch, arguments, message):
     monkeypatch.setattr("open_clip.create_model", None)
-    monkeypatch.setattr("sksemobridge._command.find_spec", {"skops": "installed"}.get)
+    monkeypatch.setattr("sksemobridge._label.command.find_spec", {"skops": "installed"}.get)
     Path("there.csv").write_text("mine")
     Path("a.skops").touch()
     if "link.csv" in arguments:
@@ -327,7 +327,7 @@ def test_wrong_folders_are_said_before_torch_is_loaded(place):
 
 
 def test_a_fault_of_the_program_is_a_traceback_that_asks_for_a_report(label, monkeypatch):
-    monkeypatch.setattr("sksemobridge._command.counted", Mock(side_effect=ValueError("broadcast")))
+    monkeypatch.setattr("sksemobridge._label.command.counted", Mock(side_effect=ValueError("broadcast")))
     status, said = label(f"{SHOTS} --out a.csv")
     assert status == 4
     assert "Traceback" in said
@@ -369,7 +369,7 @@ def test_names_alone_label(label):
 
 
 def test_the_folder_teaches_where_it_has_enough_images(label, monkeypatch):
-    monkeypatch.setattr("sksemobridge._folder_job.LEAST_POOL", 6)
+    monkeypatch.setattr("sksemobridge._label.folder_job.LEAST_POOL", 6)
     said = label(f"{SHOTS} --out a.csv --save taught.joblib")[1]
     assert "The 6 images without a label taught the classifier too" in said
     assert label("photos --model-file taught.joblib --out b.csv")

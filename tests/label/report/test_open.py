@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from ..browser import wait_until
-from ..user_folder import SHOTS, rows_of
+from ...browser import wait_until
+from ...user_folder import SHOTS, rows_of
 from .live import Asks
 
 pytest.importorskip("uvicorn")
@@ -21,7 +21,7 @@ class Program(Asks):
     """The command in a process of its own, and the page that it serves."""
 
     def __init__(self, arguments=FILES):
-        code = "import sys; from sksemobridge._command import main; sys.exit(main())"
+        code = "import sys; from sksemobridge._label.command import main; sys.exit(main())"
         self.said = Path("said.txt")
         with self.said.open("w") as file:
             self.process = subprocess.Popen(
@@ -29,7 +29,7 @@ class Program(Asks):
                 stdout=file,
                 stderr=file,
                 env={name: value for name, value in os.environ.items() if name not in ("BROWSER", "DISPLAY")}
-                | {"PYTHONPATH": str(Path(__file__).parents[2]), "XDG_CACHE_HOME": os.path.abspath("cache")},
+                | {"PYTHONPATH": str(Path(__file__).parents[3]), "XDG_CACHE_HOME": os.path.abspath("cache")},
             )
         wait_until(lambda: self.process.poll() is not None or "Ctrl-C" in self.text())
         if address := re.search(r"http://\S+", self.text()):
@@ -117,7 +117,7 @@ def test_a_file_that_came_meanwhile_is_not_overwritten(program):
 
 
 def test_without_its_packages_a_sentence_names_the_extra(label, monkeypatch):
-    monkeypatch.setattr("sksemobridge._command.find_spec", lambda name: None)
+    monkeypatch.setattr("sksemobridge._label.command.find_spec", lambda name: None)
     status, said = label(f"{SHOTS} --out labels.csv --open")
     assert status == 2
     assert '--open: the page needs the extra "live", starlette and uvicorn: ' in said

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from ..browser import wait_until
-from ..user_folder import link
+from ...browser import wait_until
+from ...user_folder import link
 
 
 def test_a_secret_in_the_address_becomes_a_cookie(live):

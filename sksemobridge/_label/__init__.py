@@ -1,0 +1,1 @@
+"""From a folder of images to a table: the command, its tables and clicks, and the page of the labels."""
