@@ -19,7 +19,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import normalize
 
 from sksemobridge import SeMoBridgeClassifier, ZeroShotClassifier, label_next, make_semobridge_pipeline
-from sksemobridge._command import main
+from sksemobridge._label.command import main
 from sksemobridge.datasets import load_emoji
 
 # The plot goes into a file, so that no screen is needed.
