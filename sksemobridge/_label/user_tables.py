@@ -10,6 +10,7 @@ from unicodedata import normalize
 
 from .._texts.prompts import ENSEMBLE_TEMPLATES, as_words
 from .._utils.validation import listed, warn_caller
+from ..encoders._source import architecture
 
 # Where a spreadsheet may begin a cell (other countries have other separators), and what begins a formula there, also after
 # it was made safe with `'`. `page.js` has the same rule.
@@ -154,14 +155,8 @@ def _plain(text):
 
 def puzzling_names(names, model_name):
     """Names without a word, and for models that read only English also names with other letters."""
-    import open_clip
-
-    try:
-        text_config = (open_clip.get_model_config(model_name) or {}).get("text_cfg", {})
-    # All embeddings came from the cache, and the model is no longer on this machine. A hint must not stop the run.
-    except OSError:
-        return []
-    is_english = "hf_tokenizer_name" not in text_config
+    text_config = architecture(model_name).get("text_cfg", {})
+    is_english = ":" not in model_name and "hf_tokenizer_name" not in text_config
     return [
         name
         for name in names

@@ -57,7 +57,7 @@ class EmbeddingCache:
     """
 
     def __init__(self, directory: str | os.PathLike[str]) -> None:
-        self.directory = _as_path(directory)
+        self.directory = as_path(directory)
 
     def __len__(self) -> int:
         """Number of embeddings. In a broken file it is 0."""
@@ -85,6 +85,8 @@ class EmbeddingCache:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
         self._use(empty)
+        for path in self.directory.glob("model-*.json"):
+            path.unlink(missing_ok=True)
 
     def _use(self, function):
         """`function(connection)`; 0 without a file. A broken one is set aside. It is an OSError if it cannot be used."""
@@ -105,7 +107,7 @@ class EmbeddingCache:
             ) from error
 
 
-def _as_path(directory):
+def as_path(directory):
     # Path("") would be the working directory.
     if not os.fspath(directory):
         raise ValueError(f"cache={directory!r} names no directory; None keeps no embeddings.")
@@ -171,7 +173,7 @@ class CacheSession:
 
     def __init__(self, directory):
         self.active = directory is not None
-        self._path = _as_path(directory) / _FILE if self.active else None
+        self._path = as_path(directory) / _FILE if self.active else None
         self._lock = threading.Lock()
         self._connection = self._inode = self._problem = None
         self._may_wait = True

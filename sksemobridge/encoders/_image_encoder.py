@@ -17,6 +17,7 @@ from .._utils.validation import listed, warn_caller
 from ._base import CLIPEncoder, ImageEncoder, list_images
 from ._depth import DEPTHS
 from ._embedding import embed
+from ._known import with_model
 from ._pictures import (
     ImageReadError,
     UnknownDepthError,
@@ -131,8 +132,12 @@ class CLIPImageEncoder(CLIPEncoder, ImageEncoder):
         ModelLoadError
             If the model or its weights are missing.
         """
-        loaded, images = self._model(), list(enumerate(list_images(X)))
-        precision = loaded.image_precision(self.precision)
+        images = list(enumerate(list_images(X)))
+        embeddings = with_model(self, True, partial(self._embed, images))
+        return self._in_output(l2_normalize(embeddings) if self.normalize else embeddings)
+
+    def _embed(self, images, model):
+        precision = model.image_precision(self.precision)
         options = {
             "batch_size": self.batch_size,
             "cache": self.cache,
@@ -140,12 +145,12 @@ class CLIPImageEncoder(CLIPEncoder, ImageEncoder):
             "n_threads": joblib.effective_n_jobs(self.n_jobs),
             "skip": ImageReadError if self.on_error == "nan" else UnknownDepthError,
         }
-        embeddings, errors = embed(_ImageTower(loaded, precision), images, **options)
+        embeddings, errors = embed(_ImageTower(model, precision), images, **options)
         # Pictures of one camera stay comparable: all that do not say their depth have the same.
         unknown = [row for row, error in errors.items() if isinstance(error, UnknownDepthError)]
         if unknown:
             bits = max(errors.pop(row).bits for row in unknown)
-            tower = _ImageTower(loaded, precision, bits)
+            tower = _ImageTower(model, precision, bits)
             embeddings[unknown], more = embed(tower, [images[row] for row in unknown], **options)
             errors |= {unknown[i]: error for i, error in more.items()}
             if bits < max(DEPTHS):
@@ -160,7 +165,7 @@ class CLIPImageEncoder(CLIPEncoder, ImageEncoder):
                 f"{len(rows)} of {len(images)} images cannot be read and have rows of NaN: {named}. The first: "
                 f"{errors[rows[0]].__cause__}."
             )
-        return self._in_output(l2_normalize(embeddings) if self.normalize else embeddings)
+        return embeddings
 
     def _in_output(self, embeddings):
         if self.output == "torch":
@@ -173,12 +178,12 @@ class CLIPImageEncoder(CLIPEncoder, ImageEncoder):
 class _ImageTower:
     """The image tower of a model for `embed`. Pictures of 16 bits that do not say their depth have `bits`, or are refused."""
 
-    def __init__(self, loaded, precision, bits=None):
-        self._loaded, self._precision, self._bits = loaded, precision, bits
-        self.width = loaded.embed_dim
+    def __init__(self, model, precision, bits=None):
+        self._model, self._precision, self._bits = model, precision, bits
+        self.width = model.embed_dim
 
     def digest(self):
-        return f"image {READING_VERSION} {self._precision} ".encode() + self._loaded.digest(of_images=True)
+        return f"image {READING_VERSION} {self._precision} ".encode() + self._model.digest(of_images=True)
 
     def read(self, row_and_image):
         with _naming(*row_and_image):
@@ -196,13 +201,13 @@ class _ImageTower:
         return max(self._bits, needed)
 
     def _pixels(self, row_and_image, content):
-        loaded = self._loaded
+        model = self._model
         with _naming(*row_and_image):
-            picture = decode(content, loaded.shortest_side, loaded.fit, self._choose)
-            return np.asarray(loaded.crop(picture))
+            picture = decode(content, model.shortest_side, model.fit, self._choose)
+            return np.asarray(model.crop(picture))
 
     def compute(self, pixels):
-        return self._loaded.embed_images(pixels, self._precision)
+        return self._model.embed_images(pixels, self._precision)
 
 
 class _Picture(NamedTuple):

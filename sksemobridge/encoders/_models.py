@@ -21,6 +21,9 @@ SMALL_TOWER = 5_000_000
 # An image tower uses each weight about this often: once for each patch, as ViT-B/32.
 PATCHES = 50
 
+# A text whose tokens tell tokenizers apart.
+_PROBE = "Two cats' photos, 3.5 m: É, 猫, naïve ☂."
+
 
 class LoadedModel:
     """A model that encoders share, in float32 and evaluation mode, without gradients. It never changes.
@@ -36,7 +39,7 @@ class LoadedModel:
             model.visual.to(memory_format=torch.channels_last)
         self.source, self.device, self.model = source, device, model
         self.embed_dim, self.image_size = parts.width, parts.image_size
-        self.has_text = parts.make_tokenizer is not None
+        self.has_text, self.files = parts.make_tokenizer is not None, parts.files
         self._parts, self._resize = parts, parts.geometry[0]
         # The model's own preprocessing in two parts: `crop` for one image, `as_input` for a batch on the device.
         self._geometry, self._normalize = Compose(parts.geometry), parts.normalize
@@ -45,7 +48,7 @@ class LoadedModel:
         if isinstance(self._resize, Resize):
             size = self._resize.size
             self.shortest_side = size if isinstance(size, int) else max(size)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         # What is made on first use, by its name.
         self._made = {}
 
@@ -184,6 +187,11 @@ class LoadedModel:
         # Only now: a tokenizer may come from a hub, and images need none.
         return self._once("tokenizer", self._parts.make_tokenizer)(text)
 
+    @property
+    def n_tokens(self):
+        """How many tokens of a text the model reads."""
+        return self.tokenize("")[0].shape[-1]
+
     def digest(self, of_images):
         """Digest of all that embeddings of images, or of texts, depend on, apart from the content and the precision."""
 
@@ -194,6 +202,9 @@ class LoadedModel:
                 if name.startswith("visual.") == of_images:
                     digest.update(name.encode())
                     digest.update(value.cpu().contiguous().numpy())
+            if not of_images:
+                # Texts are found without their tokens, so these are part of the model.
+                digest.update(self.tokenize(_PROBE)[0])
             return digest.digest()
 
         return self._once("digest for images" if of_images else "digest for texts", compute)

@@ -10,7 +10,7 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 
 from .._utils.validation import warn_caller
 from ._parts import Parts
-from ._source import HUB, KEPT, LOCAL, ModelLoadError, cannot_load
+from ._source import HUB, KEPT, LOCAL, ModelLoadError, cannot_load, downloaded, weight_files
 
 # The usual names of weights on a hub, in open_clip's order.
 _WEIGHTS = [
@@ -39,19 +39,32 @@ def load(source):
         geometry=geometry,
         normalize=normalize,
         description=[config, dataclasses.asdict(settings)],
+        files=_files(source),
         make_tokenizer=lambda: _tokenizer(source, config),
     )
+
+
+def _files(source):
+    name = _name_on_this_machine(source)
+    if not source.files and name.startswith(LOCAL):
+        return [str(path) for path in Path(name[len(LOCAL) :]).iterdir()]
+    return weight_files(source, *_place(source.tag))
+
+
+def _place(tag):
+    """The repository on the hub of a tag, and the names that its file of weights may have."""
+    # It ends with a file, or with a slash where the file has a usual name.
+    repository, _, file = tag.get("hf_hub", "").rpartition("/")
+    return repository, [f"{os.path.splitext(file)[0]}.safetensors", file] if file else _WEIGHTS
 
 
 def _arguments(source, config):
     """Model name and options for `open_clip.create_model`. They name the files of earlier downloads, if there are any."""
     tag, options = source.tag, {"pretrained": source.pretrained}
-    # The place of a tag on the hub ends with a file, or with a slash where the file has a usual name.
-    repository, _, file = tag.get("hf_hub", "").rpartition("/")
-    files = [f"{os.path.splitext(file)[0]}.safetensors", file] if file else _WEIGHTS
+    repository, files = _place(tag)
     if source.files and source.pretrained:
         options["force_preprocess_cfg"] = _preprocessing_of_tags(source)
-    if kept := _downloaded(repository, files):
+    if kept := downloaded(repository, files):
         # open_clip knows the preprocessing of a tag, and not that of a file.
         options = {"pretrained": kept, "force_preprocess_cfg": tag}
     # If only the tag asks for QuickGELU, as OpenAI's do, open_clip itself would build the model with GELU, and warn.
@@ -64,19 +77,10 @@ def _name_on_this_machine(source):
     if source.name.startswith(HUB):
         repository = source.name[len(HUB) :]
         # A tag needs no configuration. So the weights of a repository may be on this machine without it.
-        has_config = _downloaded(repository, ["open_clip_config.json"])
-        if has_config and (weights := _downloaded(repository, _WEIGHTS)):
+        has_config = downloaded(repository, ["open_clip_config.json"])
+        if has_config and (weights := downloaded(repository, _WEIGHTS)):
             return f"{LOCAL}{Path(weights).parent}"
     return source.name
-
-
-def _downloaded(repository, files):
-    """The first of some files of a hub that is on this machine, or None."""
-    from huggingface_hub import try_to_load_from_cache
-
-    # For a file that the hub does not have, it is an object, not a path.
-    kept = (try_to_load_from_cache(repository, file) for file in files if repository)
-    return next((path for path in kept if isinstance(path, str)), None)
 
 
 def read_config(source):

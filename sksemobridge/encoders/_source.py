@@ -1,10 +1,13 @@
 """Find a model: by open_clip's name and tag, in a checkpoint, in a folder or on a hub, also of transformers and timm."""
 
 import hashlib
+import json
 import os
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 
 BUNDLED_NAME = "mini"
@@ -161,3 +164,27 @@ def cannot_load(source, error):
     problem = ModelLoadError(f"The model {source} could not be loaded: {reason}\n{remedy}")
     problem.is_download = not source.files
     return problem
+
+
+def downloaded(repository, files):
+    """The first of some files of a hub that is on this machine, or None."""
+    from huggingface_hub import try_to_load_from_cache
+
+    # For a file that the hub does not have, it is an object, not a path.
+    kept = (try_to_load_from_cache(repository, file) for file in files if repository)
+    return next((path for path in kept if isinstance(path, str)), None)
+
+
+def weight_files(source, repository, names):
+    """The files of a folder, or the one of a hub that has the weights, if it is on this machine."""
+    if source.files:
+        return [path for path, _ in source.files]
+    return [kept] if (kept := downloaded(repository, names)) else []
+
+
+def architecture(name):
+    """open_clip's description of one of its models, without importing it; empty for other names."""
+    folder = Path(find_spec("open_clip").origin).parent / "model_configs"
+    with suppress(OSError, ValueError):
+        return json.loads((folder / f"{re.sub(r'/(?=[0-9])', '-', name)}.json").read_text())
+    return {}

@@ -1,9 +1,9 @@
 """From texts to embeddings, with the text tower of a CLIP model."""
 
 import os
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from .._utils.lru import LRUCache
 from .._utils.validation import warn_caller
 from ._base import CLIPEncoder, TextEncoder
 from ._embedding import embed
+from ._known import with_model
 from ._source import TIMM, TRANSFORMERS
 
 # One item is the embedding of one text, some kilobytes. A search over parameters needs the same texts in every fit:
@@ -86,7 +87,7 @@ class CLIPTextEncoder(TextEncoder, CLIPEncoder):
 
     @property
     def logit_scale_(self) -> float:
-        return self._model().logit_scale
+        return with_model(self, False, lambda model: model.logit_scale)
 
     @property
     def has_text_(self) -> bool:
@@ -99,60 +100,58 @@ class CLIPTextEncoder(TextEncoder, CLIPEncoder):
         return source.scheme != TIMM
 
     def _embed(self, texts, project):
-        loaded = self._model()
+        return with_model(self, False, partial(self._embed_with, texts, project))
+
+    def _embed_with(self, texts, project, model):
         # There are few prompts, and the classifier needs exact embeddings of them.
         precision = "fp32" if self.precision == "auto" else self.precision
-        tower = _TextTower(loaded, precision, project)
+        tower = _TextTower(model, precision, project)
         # Embeddings depend on no more: a changed checkpoint is another source. But another cache is to be filled.
-        shared = repr((loaded.source, precision, project, self.cache))
+        shared = repr((model.source, precision, project, self.cache))
         keys = [(shared, text) for text in texts]
         known = _known.get_many(keys, texts, partial(self._compute, tower))
-        cut = [(text, n_tokens) for text, (_, n_tokens) in zip(texts, known) if n_tokens]
+        cut = [text for text, (_, is_cut) in zip(texts, known) if is_cut]
         if cut:
-            text, n_tokens = cut[0]
             warn_caller(
-                f"{len(cut)} of {len(texts)} texts are longer than the {n_tokens} tokens that the model reads; their ends "
-                f"are cut off. The first is {text!r}. Shorten them."
+                f"{len(cut)} of {len(texts)} texts are longer than the {model.n_tokens} tokens that the model reads; their "
+                f"ends are cut off. The first is {cut[0]!r}. Shorten them."
             )
-        return np.float32([row for row, _ in known]).reshape(len(texts), tower.width)
+        return np.float32([row for row, _ in known]).reshape(len(texts), tower.width - 1)
 
     def _compute(self, tower, texts):
-        """For each text its embedding, and if its end is cut off, how many tokens the model reads, else None."""
+        """For each text its embedding, and whether its end is cut off."""
         bar_options = {"desc": f"embedding {len(texts):,} texts", "unit": "text", "leave": False}
-        embeddings, _ = embed(
-            tower, texts, batch_size=self.batch_size, cache=self.cache, bar_options=bar_options
-        )
-        return [(row, tower.cut.get(text)) for row, text in zip(embeddings, texts)]
+        rows, _ = embed(tower, texts, batch_size=self.batch_size, cache=self.cache, bar_options=bar_options)
+        return [(row[:-1], bool(row[-1])) for row in rows]
 
 
-@dataclass(frozen=True)
-class _Tokens:
-    ids: np.ndarray
-
-    @property
-    def digest(self):
-        return self.ids.tobytes()
-
-    def load(self):
-        return self.ids
+class _Text(NamedTuple):
+    digest: bytes
+    load: Callable[[], NDArray[Any]]
 
 
 class _TextTower:
-    """The text tower of a model for `embed`. `cut` has the number of tokens read of each text that is too long."""
+    """The text tower of a model for `embed`. A last column, which a cache keeps, tells whether the end of a text is cut off."""
 
-    def __init__(self, loaded, precision, project):
-        self._loaded, self._precision, self._project, self.cut = loaded, precision, project, {}
-        self.width = loaded.embed_dim if project else len(loaded.projection(of_images=False)[0])
+    def __init__(self, model, precision, project):
+        self._model, self._precision, self._project = model, precision, project
+        self.width = 1 + (model.embed_dim if project else len(model.projection(of_images=False)[0]))
 
     def digest(self):
         space = "joint" if self._project else "eos"
-        return f"text {space} {self._precision} ".encode() + self._loaded.digest(of_images=False)
+        return f"text {space} {self._precision} ".encode() + self._model.digest(of_images=False)
 
     def read(self, text):
-        ids, is_cut = self._loaded.tokenize(text)
-        if is_cut:
-            self.cut[text] = len(ids)
-        return _Tokens(ids)
+        # Known texts are found without their tokens.
+        return _Text(text.encode(), partial(self._tokens_and_cut, text))
 
-    def compute(self, tokens):
-        return self._loaded.embed_tokens(tokens, self._precision, project=self._project)
+    def _tokens_and_cut(self, text):
+        tokens, is_cut = self._model.tokenize(text)
+        return np.pad(tokens, [(0, 0)] * (tokens.ndim - 1) + [(0, 1)], constant_values=is_cut)
+
+    def compute(self, inputs):
+        import torch
+
+        tokens, is_cut = inputs[..., :-1], inputs[:, ..., -1].reshape(len(inputs), -1)[:, :1]
+        embeddings = self._model.embed_tokens(tokens, self._precision, project=self._project)
+        return torch.cat([embeddings, is_cut.to(embeddings)], dim=1)

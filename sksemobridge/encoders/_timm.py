@@ -5,7 +5,7 @@ from timm.data import create_transform, resolve_model_data_config
 from torch import nn
 
 from ._parts import Parts
-from ._source import LOCAL, TIMM, cannot_load
+from ._source import LOCAL, TIMM, cannot_load, weight_files
 
 
 class ImageTowers(nn.Module):
@@ -37,4 +37,7 @@ def load(source):
         geometry=geometry,
         normalize=normalize,
         description=settings,
+        files=weight_files(
+            source, model.pretrained_cfg.get("hf_hub_id"), ["model.safetensors", "pytorch_model.bin"]
+        ),
     )

@@ -7,7 +7,7 @@ from torch import nn
 from torchvision.transforms import CenterCrop, InterpolationMode, Normalize, Resize
 
 from ._parts import Parts
-from ._source import TRANSFORMERS, ModelLoadError, cannot_load
+from ._source import TRANSFORMERS, ModelLoadError, cannot_load, weight_files
 from ._timm import ImageTowers
 
 # Code of a repository would run with all rights of the user.
@@ -88,6 +88,7 @@ def load(source):
         geometry=geometry,
         normalize=Normalize(*moments),
         description=[str(model.config), str(settings)],
+        files=weight_files(source, name, ["model.safetensors", "pytorch_model.bin"]),
         make_tokenizer=(lambda: _tokenizer(source, name, model.config)) if has_text else None,
     )
 

@@ -1,0 +1,129 @@
+"""Runs whose embeddings are all cached, which load no model."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+from sksemobridge._utils.lru import LRUCache
+from sksemobridge.encoders import (
+    CLIPImageEncoder,
+    CLIPTextEncoder,
+    EmbeddingCache,
+    _text_encoder,
+    clear_model_cache,
+)
+
+from ..encoder_helpers import small_config, some_pictures, write_model, write_pictures
+
+RUN = """
+import sys
+from sksemobridge import make_semobridge_pipeline
+from sksemobridge.datasets import load_image_folder
+
+shots = load_image_folder(sys.argv[1])
+pipeline = make_semobridge_pipeline("mini", "bundled", encoder_params={"cache": sys.argv[2]}, prompts="a {}.")
+pipeline.fit(shots.paths, shots.target_names[shots.target])
+print(pipeline.predict_proba(shots.paths).tolist(), "torch" in sys.modules)
+"""
+
+
+@pytest.fixture
+def forget(monkeypatch):
+    """Forget models and texts, as a new process would."""
+
+    def forget():
+        clear_model_cache()
+        monkeypatch.setattr(_text_encoder, "_known", LRUCache(max_items=100))
+
+    return forget
+
+
+def test_a_run_whose_embeddings_are_all_cached_does_without_torch(tmp_path):
+    for name in ("cat", "dog"):
+        (tmp_path / "shots" / name).mkdir(parents=True)
+    for path, picture in zip(write_pictures(tmp_path, 4), ["cat/a", "cat/b", "dog/a", "dog/b"]):
+        os.rename(path, tmp_path / "shots" / f"{picture}.png")
+    said = []
+    for _ in range(2):
+        command = [sys.executable, "-c", RUN, str(tmp_path / "shots"), str(tmp_path / "cache")]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        said.append(done.stdout.rsplit(maxsplit=1))
+    assert said[0][0] == said[1][0]
+    assert [with_torch for _, with_torch in said] == ["True", "False"]
+
+
+def test_what_is_not_cached_is_embedded_as_ever(tmp_path, forget, loads):
+    pictures = some_pictures(4)
+    encoder = CLIPImageEncoder("mini", "bundled", precision="fp32", cache=tmp_path)
+    expected = CLIPImageEncoder("mini", "bundled", precision="fp32").transform(pictures)
+    encoder.transform(pictures[:2])
+    forget()
+    loads.clear()
+    encoder.transform(pictures[:2])
+    assert loads == []
+    np.testing.assert_allclose(encoder.transform(pictures), expected, atol=1e-5)
+    assert len(loads) == 1
+    assert len(EmbeddingCache(tmp_path)) == 4
+
+
+@pytest.mark.parametrize("kind", [CLIPImageEncoder, CLIPTextEncoder])
+def test_another_model_in_its_place_is_noticed(tmp_path, forget, kind):
+    inputs = some_pictures(2) if kind is CLIPImageEncoder else ["a cat", "a dog"]
+    config, found = small_config("ViT-B-16"), []
+    for seed in (0, 1):
+        name = write_model(tmp_path / "model", config, seed=seed)
+        for path in (tmp_path / "model").iterdir():
+            os.utime(path, ns=(0, 0))
+        for _ in range(2):
+            forget()
+            found.append(kind(name, cache=tmp_path / "cache").transform(inputs))
+    assert_array_equal(found[0], found[1])
+    assert_array_equal(found[2], found[3])
+    assert not np.allclose(found[0], found[2])
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", '{"files": []}', '{"files": [["/nothing", 1]]}', '{"files": 3}']
+)
+def test_a_broken_memory_is_as_good_as_none(tmp_path, forget, content):
+    pictures = some_pictures(2)
+    encoder = CLIPImageEncoder("mini", "bundled", cache=tmp_path)
+    expected = encoder.transform(pictures)
+    (memory,) = tmp_path.glob("model-*.json")
+    memory.write_text(content)
+    forget()
+    assert_array_equal(encoder.transform(pictures), expected)
+    assert memory.read_text() != content
+
+
+def test_a_memory_of_other_facts_is_replaced_where_the_model_is_loaded(tmp_path, forget):
+    encoder = CLIPImageEncoder("mini", "bundled", precision="fp32", cache=tmp_path)
+    encoder.transform(some_pictures(1))
+    (memory,) = tmp_path.glob("model-*.json")
+    right = memory.read_text()
+    memory.write_text(right.replace('"digest": "', '"digest": "00'))
+    forget()
+    expected = CLIPImageEncoder("mini", "bundled", precision="fp32").transform(some_pictures(3))
+    np.testing.assert_allclose(encoder.transform(some_pictures(3)), expected, atol=1e-5)
+    assert memory.read_text() == right
+
+
+def test_a_text_whose_end_is_cut_is_named_also_from_a_cache(tmp_path, forget):
+    encoder = CLIPTextEncoder("mini", "bundled", cache=tmp_path)
+    texts = ["a cat", "a very " * 50 + "long text"]
+    for _ in range(2):
+        with pytest.warns(UserWarning, match="1 of 2 texts are longer"):
+            encoder.transform(texts)
+        forget()
+
+
+def test_clearing_a_cache_forgets_the_models(tmp_path):
+    CLIPImageEncoder("mini", "bundled", cache=tmp_path).transform(some_pictures(1))
+    EmbeddingCache(tmp_path).clear()
+    assert not [path for path in Path(tmp_path).iterdir() if path.name.startswith("model-")]
