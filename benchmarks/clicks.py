@@ -13,10 +13,12 @@ predicted. Methods:
   the two largest probabilities;
 - LogisticRegression with the strategies TypiClust, CoreSet, Badge and ProbCover of scikit-activeml.
 
-The first batch of logistic regression is random, but for TypiClust, CoreSet and ProbCover. The table has the labels until 90, 95
-and 99 % of the folder are right, means over `--draws` of the random choices (of scikit-activeml's, one), and at last labels a class,
-means over the tasks. ">" is before a number if a task did not reach the level in thirty labels a class. The plot has means over the
-tasks. Results are added to `--results`, so that an interrupted run goes on.
+The first batch of logistic regression is random, but for TypiClust, CoreSet and ProbCover. The first table has the labels until 90,
+95 and 99 % of the folder are right, means over `--draws` of the random choices (of scikit-activeml's, one), and at last labels a
+class, means over the tasks. ">" is before a number if a task did not reach the level in thirty labels a class. The second table and
+the plot have the share that is right, means over the tasks. With `--strangers`, half of the folder are images of another task, which are
+none of the classes (`folder.py` says which). For logistic regression they are a class. Results are added to `--results`, so that an
+interrupted run goes on.
 """
 
 import warnings
@@ -26,15 +28,18 @@ import joblib
 import numpy as np
 import pandas as pd
 import tasks
+from folder import strangers_of
 from results import Results
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import normalize
 
-from sksemobridge import SeMoBridgeClassifier, label_next
+from sksemobridge import SeMoBridgeClassifier, label_next, stranger_proba
 
 MOST, FIRST_SEED, LEVELS = 2000, 3000, (90, 95, 99)
+SHARES = (0, 1, 2, 4, 8)  # half labels a class
 # Half labels a class that the plot shows, and after which a method is given up.
 SHOWN, MOST_ROUNDS = 16, 60
+NONE = ""  # the label of images of none of the classes
 OURS, OURS_RANDOM, NAMELESS = "SeMoBridge", "SeMoBridge, random", "SeMoBridge, no names"
 STRATEGIES = ("TypiClust", "CoreSet", "Badge", "ProbCover")
 METHODS = (OURS, OURS_RANDOM, NAMELESS, "LogisticRegression, random", "LogisticRegression, margin")
@@ -46,25 +51,35 @@ class Ours:
 
     def __init__(self, task, kind, rng):
         self.task, self.kind, self.rng = task, kind, rng
-        self.classes = np.unique(task.y)
+        self.classes = np.setdiff1d(task.y, [NONE])
 
     def learn(self, labelled):
         """Predictions for the images without a label."""
-        task, rest = self.task, self.task.X[~labelled]
+        task, own = self.task, labelled & (self.task.y != NONE)
         if self.kind == "no names":
             if not labelled.any():
-                return np.full(len(rest), self.classes[0])
-            self.model = SeMoBridgeClassifier(class_names="ignore").fit(task.X[labelled], task.y[labelled])
-        elif labelled.any():
+                return np.full(len(labelled), self.classes[0])
+            self.model = SeMoBridgeClassifier(class_names="ignore").fit(task.X[own], task.y[own])
+        elif own.any():
             self.model = SeMoBridgeClassifier(task.text_encoder, prompts=task.prompts)
-            self.model.partial_fit(task.X[labelled], task.y[labelled], classes=self.classes)
+            self.model.partial_fit(task.X[own], task.y[own], classes=self.classes)
         else:
-            self.model = tasks.zero_shot(task)
-        return self.model.with_unlabeled(rest).predict(rest)
+            self.model = tasks.zero_shot(task, self.classes)
+        none, p_none = labelled & ~own, np.zeros(len(labelled))
+        if none.any():
+            p_none = stranger_proba(self.model, task.X, task.X[none])
+        pool = ~labelled & (p_none < 0.5)
+        taught = self.model.with_unlabeled(task.X[pool]) if pool.any() else self.model
+        p = np.column_stack([taught.predict_proba(task.X) * (1 - p_none)[:, None], p_none])
+        best = -np.partition(-p, 1, axis=1)
+        self.margin = best[:, 0] - best[:, 1]
+        return np.append(taught.classes_, NONE)[p.argmax(axis=1)][~labelled]
 
     def choose(self, labelled, n):
         if self.kind == "random" or (self.kind == "no names" and not labelled.any()):
             return self.rng.permutation(np.flatnonzero(~labelled))[:n]
+        if NONE in self.task.y:
+            return np.argsort(self.margin + 2 * labelled, kind="stable")[:n]
         return label_next(self.model, self.task.X, n)
 
 
@@ -120,7 +135,7 @@ def curve(task, method, seed):
     rng = np.random.default_rng(seed)
     classifier, _, strategy = method.partition(", ")
     learner = Ours(task, strategy, rng) if classifier == OURS else Logistic(task, strategy, rng)
-    labelled, n = np.zeros(len(task.y), dtype=bool), max(len(np.unique(task.y)) // 2, 1)
+    labelled, n = np.zeros(len(task.y), dtype=bool), max(len(np.setdiff1d(task.y, [NONE])) // 2, 1)
     rows = []
     for number in range(MOST_ROUNDS + 1):
         right = labelled.copy()
@@ -133,10 +148,16 @@ def curve(task, method, seed):
     return [row | {"model": task.model, "task": task.name, "method": method, "seed": seed} for row in rows]
 
 
-def folder(task):
-    """At most `MOST` images of a task."""
-    rows = np.sort(np.random.default_rng(0).permutation(len(task.y))[:MOST])
-    return tasks.Task(task.name, task.model, task.X[rows], task.y[rows], task.text_encoder, task.prompts)
+def folder(task, strangers=None):
+    """At most `MOST` images of a task; with strangers `(n, D)`, half of them are such, and labelled `NONE`."""
+    rng = np.random.default_rng(0)
+    most = MOST if strangers is None else min(MOST // 2, len(strangers))
+    rows = np.sort(rng.permutation(len(task.y))[:most])
+    X, y = task.X[rows], task.y[rows]
+    if strangers is not None:
+        X = np.concatenate([X, strangers[rng.permutation(len(strangers))[: len(X)]]])
+        y = np.concatenate([y, np.full(len(X) - len(y), NONE)])
+    return tasks.Task(task.name, task.model, X, y, task.text_encoder, task.prompts)
 
 
 def labels_until(of_curve, level):
@@ -160,6 +181,13 @@ def report(frame):
     def cells(values, digits):
         return [f"{'' if reached == 1 else '> '}{labels:.{digits}f}" for labels, reached in values]
 
+    half = (2 * frame.labels / frame.classes).round(6)
+    shares = frame.groupby(["method", half, "task"]).right.mean().groupby(level=[0, 1]).mean()
+    after = [
+        [method, *(f"{shares.get((method, number), np.nan):.1f}" for number in SHARES)]
+        for method in METHODS
+        if method in set(frame.method)
+    ]
     rows = [
         [task, method, *cells(means[task, method], 0)]
         for task in frame.task.unique()
@@ -169,7 +197,9 @@ def report(frame):
     for method in methods if names else []:
         a_class = [means[task, method] / [n_classes[task], 1] for task in names]
         rows.append(["mean, labels a class", method, *cells(np.mean(a_class, axis=0), 1)])
-    return tasks.table(["task", "method", *(f"{level} %" for level in LEVELS)], rows, n_left=2)
+    header = ["% right after labels a class", *(f"{number / 2:g}" for number in SHARES)]
+    needed = tasks.table(["task", "method", *(f"{level} %" for level in LEVELS)], rows, n_left=2)
+    return f"{needed}\n\n{tasks.table(header, after)}"
 
 
 def draw_plot(frame, path):
@@ -201,10 +231,13 @@ def main(arguments=None):
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS, metavar="METHOD")
     parser.add_argument("--results", type=Path, default=Path("clicks.csv"))
     parser.add_argument("--plot", type=Path)
+    parser.add_argument("--strangers", action="store_true")
     args = parser.parse_args(arguments)
     results = Results(args.results, ("model", "task", "method", "seed", "labels"), ("right", "classes"))
     jobs = []
-    for task in map(folder, tasks.load(args.tasks)):
+    all_tasks = tasks.load(args.tasks)
+    for whole in all_tasks:
+        task = folder(whole, strangers_of(whole, all_tasks) if args.strangers else None)
         if task.text_encoder is None:
             raise SystemExit(f"{task.name!r} has no texts. A folder starts from the names of its classes.")
         for method in args.methods:

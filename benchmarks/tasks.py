@@ -167,9 +167,10 @@ def made_up(n_classes, shots, width):
     return Task("made up", "made up", X, y, encoder, {code: [text] for code, text in enumerate(texts)})
 
 
-def zero_shot(task):
-    """The fitted classifier by names alone."""
-    return ZeroShotClassifier(task.text_encoder, prompts=task.prompts).fit(None, np.unique(task.y))
+def zero_shot(task, classes=None):
+    """The fitted classifier by names alone, by default of all labels."""
+    classes = np.unique(task.y) if classes is None else classes
+    return ZeroShotClassifier(task.text_encoder, prompts=task.prompts).fit(None, classes)
 
 
 def without_own_names(vocabulary, class_names):

@@ -52,3 +52,24 @@ def test_a_finished_curve_is_not_measured_again(run, tmp_path):
     again, page = run("LogisticRegression, random")
     assert (again.right == 100).all()
     assert "| mean, labels a class | LogisticRegression, random | 0.0 | 0.0 | 0.0 |" in page
+
+
+def test_strangers_are_half_of_the_folder_and_none_of_the_classes(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(clicks, "MOST_ROUNDS", 4)
+    paths = [write_task(tmp_path / f"{kind}.npz", [20] * 6, kind=kind) for kind in ("one", "two")]
+    options = [
+        "--strangers",
+        "--methods",
+        clicks.OURS,
+        "--results",
+        str(tmp_path / "clicks.csv"),
+        "--jobs",
+        "1",
+    ]
+    clicks.main(["--tasks", *map(str, paths), *options])
+    right = pd.read_csv(tmp_path / "clicks.csv").pivot(index="task", columns="labels", values="right")
+    assert right.index.tolist() == ["one", "two"]
+    # Half of them are wrong as long as nobody has said that there are strangers.
+    assert (right[0] <= 50).all()
+    assert (right[12] > right[0]).all()
+    assert f"| {clicks.OURS} |" in capsys.readouterr().out
