@@ -5,8 +5,8 @@ How data flow:
     images -> encoders/ -> embeddings
     class names -> _texts/: prompts, encode, words -> class texts
     labels, weights, groups -> _model/shots, near_copies
-    _classifier: fit -> _model/fit: label_noise, class_means -> discriminant -> logistic -> model
-                     or _paper/: bridge -> training -> model (the paper's classifier)
+    _classifier: fit -> _model/method -> fit: label_noise, class_means -> discriminant -> logistic -> model
+                     or _paper/method: bridge -> training -> model (the paper's classifier)
     images without labels -> _model/typicality, unlabeled -> the linear model again; _label_next: which to label;
         _strangers: images of none of the classes
     embeddings -> _model/linear -> decisions -> _base: labels and probabilities

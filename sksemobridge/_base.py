@@ -10,9 +10,10 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
+from ._model.linear import Linear
 from ._texts.encode import embed_classes
 from ._utils.array_api import apply_in_blocks, log_softmax, namespace, softmax, to_numpy
-from ._utils.saving import SavedEstimator
+from ._utils.saving import KEPT, SavedEstimator
 from ._utils.sklearn import offered_if
 from ._utils.threads import threads_for
 from ._utils.validation import validate_embeddings, validate_training_embeddings
@@ -21,15 +22,9 @@ from ._utils.validation import validate_embeddings, validate_training_embeddings
 SAME_TEXT = 0.99
 
 
-def is_paper(classifier):
-    """True for the classifier of the paper, which has a `PaperBlend`."""
-    return not isinstance(getattr(classifier, "blend", "auto"), str)
-
-
 def require_linear(classifier):
-    """True if a classifier is linear, or will be after `fit`. An AttributeError for the classifier of the paper."""
-    fitted = getattr(classifier, "_fitted", None)
-    if is_paper(classifier) or (fitted is not None and fitted.linear is None):
+    """True if a classifier is linear, or will be after `fit`. Else an AttributeError."""
+    if not classifier._is_linear():
         raise AttributeError('This needs blend="auto": the paper\'s classifier does not hold out shots.')
     return True
 
@@ -37,7 +32,7 @@ def require_linear(classifier):
 class EmbeddingClassifier(ClassifierMixin, SavedEstimator):
     """A classifier of embeddings.
 
-    Its `_fitted` has `classes`, `text_embeddings`, `class_prompts`, `linear` (if it is None, `model`) and `with_unlabeled`.
+    Its `_fitted` has `classes`, `text_embeddings`, `class_prompts`, `decision` and `with_unlabeled`.
 
     With `array_api_dispatch=True` of scikit-learn, results have the array library and the device of `X`. Labels are always
     NumPy. The memory for intermediate results does not grow with the number of rows.
@@ -126,20 +121,26 @@ class EmbeddingClassifier(ClassifierMixin, SavedEstimator):
 
     def _apply(self, X, finish):
         check_is_fitted(self)
-        model = self._fitted.linear or self._fitted.model
         X = validate_embeddings(self, X, reset=False)
         with threads_for(math.prod(X.shape) * len(self.classes_)):
-            return apply_in_blocks(model, X, finish)
+            return apply_in_blocks(self._fitted.decision, X, finish)
+
+    def _is_linear(self):
+        """Whether the classifier is linear, or will be after `fit`."""
+        return True
 
     def _set_fitted(self, fitted):
+        # Not every fit has all attributes.
+        for name in [name for name in vars(self) if name.endswith("_") and name not in KEPT]:
+            delattr(self, name)
         self._fitted = fitted
         self.classes_ = fitted.classes
         self.text_embeddings_ = fitted.text_embeddings
         prompts = fitted.class_prompts
         self.class_names_ = None if prompts is None else np.array(prompts.names, dtype=object)
         self.prompts_ = None if prompts is None else prompts.prompts
-        if fitted.linear is not None:
-            self.coef_, self.intercept_ = fitted.linear.coef_and_intercept()
+        if isinstance(fitted.decision, Linear):
+            self.coef_, self.intercept_ = fitted.decision.coef_and_intercept()
 
 
 def _log_odds(scores):

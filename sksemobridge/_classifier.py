@@ -12,16 +12,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ._base import EmbeddingClassifier, is_paper, require_linear
+from ._base import EmbeddingClassifier, require_linear
 from ._fitted import FittedState, require_shots
 from ._model.class_means import effective_numbers
-from ._model.fit import fit_model
-from ._model.shots import ShotMemory
-from ._paper.model import PaperModel, fit_paper
+from ._model.method import LinearMethod
+from ._model.shots import Rows, ShotMemory
+from ._paper.method import PaperMethod
 from ._paper.parameters import PaperBlend, Training
 from ._texts.encode import read_texts
 from ._texts.prompts import describe_classes, is_sequence
-from ._texts.words import vocabulary_texts, word_span
 from ._utils.array_api import astype, softmax, to_numpy
 from ._utils.sklearn import Interval, StrOptions, checks_parameters, offered_if
 from ._utils.threads import threads_for
@@ -39,10 +38,6 @@ from ._utils.validation import (
     warn_about_unlabeled,
     warn_caller,
 )
-
-# Attributes of a `PaperModel` that become fitted attributes, and fitted attributes that not every fit has.
-OF_PAPER = ("prototypes", "image_means", "class_bias", "rank", "temperature", "loss_curve", "n_iter")
-OPTIONAL = (*OF_PAPER, "bridge", "coef", "intercept", "label_proba", "held_out_proba")
 
 
 class SeMoBridgeClassifier(EmbeddingClassifier):
@@ -151,7 +146,7 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
         Parameters
         ----------
         X : array-like of shape (n, D)
-            Image embeddings. Rows may have any length. The result has the precision of `X`.
+            Image embeddings. Rows may have any length (but see `PaperBlend`). The result has the precision of `X`.
         y : array-like of shape (n,)
             Labels. Each class may have any number of shots.
         sample_weight : array-like of shape (n,) or None, default=None
@@ -200,117 +195,62 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
 
     def _learn(self, X, y, classes, sample_weight, groups, earlier):
         """`fit`, or `partial_fit` from the state of earlier shots. If it fails, the estimator does not change."""
-        training = self._training()
-
-        # Input
-        if self.text_encoder is not None:
-            check_text_encoder(self)
-        embeddings = validate_training_embeddings(self, X, reset=earlier is None)
-        labels = validate_labels(y, len(embeddings))
-        warn_about_unlabeled(labels, self.class_names)
-        weight = validate_weights(sample_weight, len(embeddings))
-        groups = validate_groups(groups, len(embeddings))
-        has_weight = weight > 0
-        rows = slice(None) if has_weight.all() else has_weight  # a mask would copy
-        embeddings, labels, weight = embeddings[rows], labels[rows], weight[rows]
-        groups = None if groups is None else groups[rows]
-        classes = validate_classes(classes, None if earlier is None else earlier.classes, labels)
-        codes = np.searchsorted(classes, labels.astype(classes.dtype))
-
-        # Texts of the classes
+        method = self._method()
+        method.check()
+        rows = self._read(X, y, sample_weight, groups, reset=earlier is None)
+        classes = validate_classes(classes, None if earlier is None else earlier.classes, rows.labels)
         class_prompts = self._describe(classes, earlier)
-        prompts = None if class_prompts is None else class_prompts.prompts
-        texts = read_texts(self.text_encoder, prompts, of_bridge=is_paper(self))
-        for known in (texts.embeddings, texts.projection):
-            if known is not None:
-                require_width(embeddings.shape[1], known.shape[1])
-
-        # Shots, with those of earlier calls
+        texts = self._embed(class_prompts, method.reads_projection, rows.embeddings.shape[1])
         memory = ShotMemory() if earlier is None else earlier.memory.over(positions(earlier.classes, classes))
-        memory = memory.add(embeddings, codes, weight, groups, has_weight)
+        memory = memory.add(rows, np.searchsorted(classes, rows.labels.astype(classes.dtype)))
         has_shots = require_shots(classes, memory.shots.codes, class_prompts)
-        if not is_paper(self):
-            with threads_for(memory.shots.X.size * len(classes)):
-                memory = memory.with_near_copies()
-            _warn_of_near_copies(memory)
+        memory = method.join_copies(memory, len(classes))
         log_prior = self._log_prior(memory, len(classes))
-
-        # The model, fitted to the classes that have shots. From here, codes number the `seen` classes. `over` returns to
-        # `classes`.
-        seen = np.flatnonzero(has_shots)
-        shots = replace(memory.grouped_shots, codes=np.searchsorted(seen, memory.shots.codes))
-        right, counted = np.ones((2, len(shots.codes)))
-        held_out = None
-        if is_paper(self):
-            model = fit_paper(shots, texts.take(seen), self.blend, training)
-            model = replace(model, log_prior=log_prior)
-        else:
-            words = self._span_of_words(texts, embeddings.shape[1])
-            with threads_for(shots.X.size * len(seen)):
-                fit = fit_model(
-                    shots, texts.take(seen).embeddings, texts.logit_scale, words, self.label_noise
-                )
-                logits = fit.held_out_logits() if self.store_held_out else None
-            model, right, counted = fit.model, fit.right, fit.counted
-            _warn_of_wrong_labels(classes[seen], shots.codes, counted)
-            if self.store_held_out:
-                held_out = np.zeros((len(logits), len(classes)))
-                held_out[np.isnan(logits).any(axis=1)] = np.nan
-                held_out[:, seen] = softmax(logits if log_prior is None else logits + log_prior[seen])
-        if len(seen) < len(classes):
-            # The new number of each class, or -1 for a class that has only a text.
-            model = model.over(np.where(has_shots, np.cumsum(has_shots) - 1, -1), texts.embeddings)
-
+        fit = _fit_classes_with_shots(method, memory.grouped_shots, texts, classes, has_shots)
         dtype = memory.shots.X.dtype
         state = FittedState(
             classes=classes,
-            model=astype(model, dtype),
+            model=astype(fit.model, dtype),
             memory=memory,
             text_embeddings=None if texts.embeddings is None else texts.embeddings.astype(dtype),
             class_prompts=class_prompts,
             log_prior=log_prior,
-            right=right,
-            counted=counted,
-            held_out_proba=held_out,
+            right=fit.right,
+            counted=fit.counted,
+            held_out_proba=_probabilities(fit.held_out_logits, has_shots, log_prior),
         )
         if earlier is None:
             validate_data(self, X, skip_check_array=True)
         self._set_fitted(state)
         return self
 
-    def _span_of_words(self, texts, width):
-        """The span of words `(D, r)` where classes have no texts, or None. Refuses words that nothing could embed."""
-        if texts.embeddings is not None:
-            # For its errors. Where there are texts, words are not used.
-            vocabulary_texts(self.text_encoder, self.vocabulary)
-            return None
-        words = word_span(self.text_encoder, self.vocabulary)
-        if words is not None:
-            require_width(width, len(words))
-        return words
+    def _method(self):
+        """What fits a model to the shots: the paper's method, or the default."""
+        params = self.vocabulary, self.solver, self.label_noise, self.store_held_out
+        is_default = isinstance(self.blend, str)
+        return LinearMethod(self.text_encoder, *params) if is_default else PaperMethod(self.blend, *params)
 
-    def _training(self):
-        """`Training`, or None in closed form. Refuses parameters that exclude each other."""
-        if is_paper(self):
-            self.blend._validate_params()
-            is_set = {
-                "store_held_out": self.store_held_out,
-                "label_noise": self.label_noise not in ("auto", 0),
-                "vocabulary": self.vocabulary is not None and not isinstance(self.vocabulary, str),
-            }
-            if any(is_set.values()):
-                name = next(filter(is_set.get, is_set))
-                raise ValueError(f'{name} needs blend="auto": the paper\'s classifier does not use it.')
-        elif self.solver != "closed_form":
-            raise ValueError(
-                f'solver={self.solver!r} trains the bridge of the paper, which blend="auto" does not have. Use '
-                'blend=PaperBlend() with it, or solver="closed_form".'
-            )
-        if self.solver == "closed_form":
-            return None
-        training = self.solver if isinstance(self.solver, Training) else Training(self.solver)
-        training._validate_params()
-        return training
+    def _is_linear(self):
+        return self._method().is_linear and (not self.__sklearn_is_fitted__() or hasattr(self, "coef_"))
+
+    def _read(self, X, y, sample_weight, groups, reset):
+        """`Rows` of the input, which is checked."""
+        if self.text_encoder is not None:
+            check_text_encoder(self)
+        embeddings = validate_training_embeddings(self, X, reset=reset)
+        labels = validate_labels(y, len(embeddings))
+        warn_about_unlabeled(labels, self.class_names)
+        weight = validate_weights(sample_weight, len(embeddings))
+        return Rows(embeddings, labels, weight, validate_groups(groups, len(embeddings))).with_weight()
+
+    def _embed(self, class_prompts, with_projection, width):
+        """`ClassTexts` of `ClassPrompts` (or None), for images with `width` features."""
+        prompts = None if class_prompts is None else class_prompts.prompts
+        texts = read_texts(self.text_encoder, prompts, with_projection)
+        for known in (texts.embeddings, texts.projection):
+            if known is not None:
+                require_width(width, known.shape[1])
+        return texts
 
     def _log_prior(self, memory, n_classes):
         """Logarithms of `priors`. A class without shots counts as if it had one."""
@@ -325,20 +265,12 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
         return np.log(counts / counts.sum())
 
     def _set_fitted(self, fitted):
-        for name in OPTIONAL:
-            vars(self).pop(f"{name}_", None)
         super()._set_fitted(fitted)
-        model = fitted.model
-        if isinstance(model, PaperModel):
-            for name in OF_PAPER:
-                setattr(self, f"{name}_", getattr(model, name))
-            self.bridge_ = model.bridge.matrix
-            self.blend_ = model.numbers
-            return
-        self.blend_ = model.scales | {"trust": model.trust}
+        for name, value in fitted.model.attributes().items():
+            setattr(self, f"{name}_", value)
         if fitted.held_out_proba is not None:
             self.held_out_proba_ = fitted.for_rows(fitted.held_out_proba)
-        if self.label_noise != 0:
+        if self.label_noise != 0 and hasattr(self, "coef_"):
             self.label_proba_ = fitted.for_rows(fitted.right)
 
     def _describe(self, classes, earlier):
@@ -408,7 +340,7 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
         state = replace(
             fitted,
             classes=wanted,
-            model=replace(model, log_prior=log_prior) if isinstance(model, PaperModel) else model,
+            model=model,
             memory=memory,
             text_embeddings=texts,
             class_prompts=class_prompts,
@@ -474,30 +406,22 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
         """
         check_is_fitted(self)
         fitted, X = self._fitted, validate_embeddings(self, X, reset=False)
-        if isinstance(fitted.model, PaperModel):
-            return fitted.model.affinities(X)
-        return {name: term(X) for name, term in fitted.terms.items()}
+        return fitted.model.affinities(X, fitted.log_prior)
 
 
-def _warn_of_near_copies(memory):
-    """Warn if near copies were found, and say how many images they count as."""
-    group = memory.near_copy_group
-    joined = np.isin(group, group[group != memory.shots.group])
-    if joined.any():
-        n_images = len(np.unique(group[joined]))
-        warn_caller(
-            f"{joined.sum()} of {len(joined)} shots are near copies of others, such as augmentations or frames of a film. "
-            f"They count as {n_images} {'image' if n_images == 1 else 'images'}.",
-            advice="Mark copies of one image with equal values of groups; groups=range(len(y)) says that there are none.",
-        )
+def _fit_classes_with_shots(method, shots, texts, classes, has_shots):
+    """The `FitResult` for all classes. The method gets those with shots, which it numbers from zero without gaps."""
+    number = np.where(has_shots, np.cumsum(has_shots) - 1, -1)
+    of_method = replace(shots, codes=number[shots.codes])
+    fit = method.fit(of_method, texts.take(np.flatnonzero(has_shots)), classes[has_shots])
+    return fit if has_shots.all() else fit._replace(model=fit.model.over(number, texts.embeddings))
 
 
-def _warn_of_wrong_labels(classes, codes, counted):
-    """Warn if labels look so wrong that their shots hardly count."""
-    doubted = counted < 0.5
-    if doubted.any():
-        warn_caller(
-            f"{doubted.sum()} of {len(doubted)} shots hardly count, because their labels look wrong. The first is labelled "
-            f"{classes[[codes[doubted.argmax()]]].tolist()[0]!r}.",
-            advice="Check the shots with the lowest label_proba_. label_noise=0 trusts all labels.",
-        )
+def _probabilities(logits, has_shots, log_prior):
+    """The probabilities of all classes `(n, C)` from logits of the classes with shots, or None. NaN stays NaN."""
+    if logits is None:
+        return None
+    result = np.zeros((len(logits), len(has_shots)))
+    result[np.isnan(logits).any(axis=1)] = np.nan
+    result[:, has_shots] = softmax(logits if log_prior is None else logits + log_prior[has_shots])
+    return result

@@ -19,7 +19,6 @@ from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import column_or_1d
 
-from ._base import is_paper
 from ._classifier import SeMoBridgeClassifier
 from ._model.shots import evenly_spaced
 from ._utils.array_api import l2_normalize, to_numpy
@@ -135,7 +134,7 @@ def evaluate_shots(
     """
     estimator = best_of(estimator)
     classifier = estimator[-1] if isinstance(estimator, Pipeline) else estimator
-    if not isinstance(classifier, SeMoBridgeClassifier) or is_paper(classifier):
+    if not isinstance(classifier, SeMoBridgeClassifier) or not hasattr(classifier, "p_values"):
         raise TypeError(
             'evaluate_shots needs a SeMoBridgeClassifier with blend="auto", a pipeline that ends in one, or a search over '
             f"one that was fitted with refit=True; got {estimator!r:.200}. For others use "

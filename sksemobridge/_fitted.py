@@ -6,7 +6,6 @@ from functools import cached_property
 import numpy as np
 
 from ._model.fit import weights_of_images
-from ._model.linear import Linear, total
 from ._model.model import Model
 from ._model.shots import ShotMemory
 from ._model.unlabeled import LEAST_P_VALUE, Known, sorted_sample, terms_with_unlabeled
@@ -20,7 +19,7 @@ class FittedState:
     """The result of `fit`, and what `partial_fit` needs, for `C` classes and `m` pooled shots (equal rows are one shot)."""
 
     classes: np.ndarray  # sorted labels
-    model: Model | PaperModel  # `Model` leaves out the prior, which `terms` adds. `PaperModel` holds it
+    model: Model | PaperModel  # without the prior, which `decision` adds
     memory: ShotMemory
     text_embeddings: np.ndarray | None  # `T_c (C, D)`
     class_prompts: ClassPrompts | None  # None without class texts
@@ -31,23 +30,14 @@ class FittedState:
     held_out_proba: np.ndarray | None = None  # `(m, C)`, each by a model without the shot
     before_unlabeled: Model | None = None  # the model before unlabelled images, or None without these
 
-    @property
-    def terms(self):
-        """The terms of the linear decision, by name."""
-        if self.log_prior is None:
-            return self.model.terms
-        like = self.model.terms["shots"]
-        prior = Linear(np.zeros_like(like.weights), self.log_prior.astype(like.offsets.dtype))
-        return self.model.terms | {"prior": prior}
-
     @cached_property
-    def linear(self):
-        """The decision as a `Linear`, or None for a `PaperModel`."""
-        return None if isinstance(self.model, PaperModel) else total(self.terms.values())
+    def decision(self):
+        """The decision: a `Linear`, or a `PaperModel`."""
+        return self.model.decision(self.log_prior)
 
     def __getstate__(self):
-        """Without `linear`, which is the sum of what is saved."""
-        return {name: value for name, value in vars(self).items() if name != "linear"}
+        """Without `decision`, which is made of what is saved."""
+        return {name: value for name, value in vars(self).items() if name != "decision"}
 
     @property
     def labelled_model(self):

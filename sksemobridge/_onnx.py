@@ -103,7 +103,7 @@ def model_of(estimator):
         least = "resolution" if isinstance(fitted, Span) else "tiny"
         last = _unit("joint", "bridged", least) if estimator.normalize else "bridged = Identity(joint)"
         return _model({"embeddings": width}, {"bridged": width}, operators + last, constants)
-    if fitted.linear is None:
+    if not hasattr(estimator, "coef_"):
         raise TypeError(
             'to_onnx needs a classifier with blend="auto"; the paper\'s classifier is not linear.'
         )
@@ -112,7 +112,7 @@ def model_of(estimator):
         {_unit("embeddings", "unit")}
         logits = Gemm(unit, weights, offsets)  probabilities = Softmax<axis = 1>(logits)
     """
-    constants = {"weights": fitted.linear.weights.T, "offsets": fitted.linear.offsets}
+    constants = {"weights": fitted.decision.weights.T, "offsets": fitted.decision.offsets}
     return _model({"embeddings": width}, outputs, operators, constants)
 
 

@@ -151,14 +151,14 @@ class TextModel:
     correction: Linear | None = None  # what unlabelled images add
 
     @cached_property
-    def linear(self):
-        """The decision."""
+    def decision(self):
+        """The decision, a `Linear`."""
         linear = scaled_texts(self.scale, self.text_embeddings)
         return linear if self.correction is None else linear + self.correction
 
     def __getstate__(self):
-        """Without `linear`, which is the sum of what is saved."""
-        return {name: value for name, value in vars(self).items() if name != "linear"}
+        """Without `decision`, which is the sum of what is saved."""
+        return {name: value for name, value in vars(self).items() if name != "decision"}
 
     def with_unlabeled(self, X):
         """The model that has learnt from unlabelled images `X (n, D)`. They replace earlier ones."""

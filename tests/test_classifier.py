@@ -223,6 +223,19 @@ def test_a_fit_that_fails_in_training_leaves_the_estimator_as_it_was(world):
         assert pickle.dumps(classifier) == before
 
 
+def test_lengths_that_differ_much_matter_to_the_paper_and_a_warning_says_so(world):
+    X, y = world.draw(4)
+    paper = world.classifier(blend=PaperBlend())
+    expected = paper.fit(X, y).image_means_
+    np.testing.assert_allclose(paper.fit(7 * X, y).image_means_, expected)
+    longer = X * np.where(np.arange(len(X)) % 4, 1, 10)[:, None]
+    with pytest.warns(UserWarning, match="rows of X have lengths .* longer rows count more"):
+        paper.fit(longer, y)
+    assert np.abs(paper.image_means_ - expected).max() > 1e-3
+    by_default = world.classifier().fit(X, y).predict_proba(X)
+    np.testing.assert_allclose(world.classifier().fit(longer, y).predict_proba(X), by_default, rtol=1e-6)
+
+
 # Parameters
 
 

@@ -15,7 +15,6 @@
 `gather_evidence` makes the steps 1 to 5. They are repeated in rounds to find labels that may be wrong (`label_noise`).
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -60,12 +59,12 @@ class FitResult(NamedTuple):
     model: Model
     right: np.ndarray  # probability that the label is right `(n,)`
     counted: np.ndarray  # how much the shot counts `(n,)`
-    # Gives the logits `(n, C)` of the shots, each by a model without its image. They are NaN for shots that were not held out.
-    # It is a function, because few fits need it.
-    held_out_logits: Callable
+    # The logits `(n, C)` of the shots, each by a model without its image. They are NaN for shots that were not held out. None
+    # if nobody asked, because few fits need them.
+    held_out_logits: np.ndarray | None = None
 
 
-def fit_model(shots, texts, logit_scale, words, label_noise):
+def fit_model(shots, texts, logit_scale, words, label_noise, with_held_out=False):
     """`FitResult` of shots of all classes.
 
     Parameters
@@ -80,6 +79,8 @@ def fit_model(shots, texts, logit_scale, words, label_noise):
         Directions in which words differ. They stand in for texts, and are None if there are texts.
     label_noise : "auto" or float
         Share of wrong labels. `"auto"` estimates it, and 0 trusts all labels.
+    with_held_out : bool
+        Whether the result has `held_out_logits`.
     """
     u, codes, weight, group, image_of_shot = shots.images()
     n_classes = int(codes.max()) + 1
@@ -138,11 +139,11 @@ def fit_model(shots, texts, logit_scale, words, label_noise):
         typicality=typicality,
     )
 
-    def held_out_logits():
-        logits = np.full((len(u), n_classes), np.nan)
-        logits[evidence.regression_rows] = evidence.held_out_logits(features)
-        return logits[image_of_shot]
-
+    held_out_logits = None
+    if with_held_out:
+        held_out_logits = np.full((len(u), n_classes), np.nan)
+        held_out_logits[evidence.regression_rows] = evidence.held_out_logits(features)
+        held_out_logits = held_out_logits[image_of_shot]
     # Shots that are copies of one image have its values.
     return FitResult(model, right[image_of_shot], counted[image_of_shot], held_out_logits)
 

@@ -25,6 +25,27 @@ class Model:
     leaning_means: np.ndarray  # `mu_c (C, D)`, relative to the centre
     typicality: Typicality
 
+    def terms_with(self, log_prior):
+        """The terms of the decision, by name. `log_prior (C,)` is added to it; None if all classes are equally frequent."""
+        if log_prior is None:
+            return self.terms
+        like = self.terms["shots"]
+        return self.terms | {
+            "prior": Linear(np.zeros_like(like.weights), log_prior.astype(like.offsets.dtype))
+        }
+
+    def decision(self, log_prior):
+        """The decision as a `Linear`."""
+        return total(self.terms_with(log_prior).values())
+
+    def affinities(self, X, log_prior):
+        """The terms of the decision for queries `X (n, D)`, each of shape (n, C)."""
+        return {name: term(X) for name, term in self.terms_with(log_prior).items()}
+
+    def attributes(self):
+        """The fitted attributes of the classifier that only this model has, without the final `_`."""
+        return {"blend": self.scales | {"trust": self.trust}}
+
     def parts(self):
         """The `z_k` of `typicality`, each a `Linear`."""
         terms = {name: term for name, term in self.terms.items() if name in ("text", "shots")}

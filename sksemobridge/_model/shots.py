@@ -29,6 +29,24 @@ MOST_NEIGHBOURS = 64
 BLOCK = 2**9
 
 
+@dataclass(frozen=True)
+class Rows:
+    """The rows of one call of `fit` or `partial_fit`, those of weight zero dropped."""
+
+    embeddings: np.ndarray  # `(n, D)`
+    labels: np.ndarray  # `(n,)`
+    weight: np.ndarray  # `(n,)`, positive
+    groups: np.ndarray | None  # `(n,)`
+    has_weight: np.ndarray | None = None  # for each row of the user, whether it is one of these
+
+    def with_weight(self):
+        """The rows with a weight above zero."""
+        has_weight = self.weight > 0
+        kept = slice(None) if has_weight.all() else has_weight  # a mask would copy
+        groups = None if self.groups is None else self.groups[kept]
+        return Rows(self.embeddings[kept], self.labels[kept], self.weight[kept], groups, has_weight)
+
+
 class Images(NamedTuple):
     """The distinct images of each class. Copies are one image: the mean of their unit embeddings."""
 
@@ -177,24 +195,24 @@ class ShotMemory:
         group[rows] = group[rows][near_copies(unit, self.shots.codes[rows])]
         return replace(self, near_copy_group=group)
 
-    def add(self, X, codes, weight, groups, has_weight):
-        """The memory with more rows. Copies of one image keep one group in all calls.
-
-        `has_weight` says for each row of the user whether its weight is above zero. The other arrays have only these rows.
-        """
+    def add(self, rows, codes):
+        """The memory with more `Rows` of the classes `codes (n,)`. Copies of one image keep one group in all calls."""
+        X, weight = rows.embeddings, rows.weight
         old = self.shots
         n_old, next_group = (0, 0) if old is None else (len(old.codes), int(old.group.max()) + 1)
         group = next_group + np.arange(len(codes))
         known = dict(self.group_of_value)
-        if groups is not None:
-            group = np.array([known.setdefault(g, new) for g, new in zip(groups.tolist(), group.tolist())])
+        if rows.groups is not None:
+            group = np.array(
+                [known.setdefault(g, new) for g, new in zip(rows.groups.tolist(), group.tolist())]
+            )
         if old is not None:
             pairs = (old.X, X), (old.codes, codes), (old.weight, weight), (old.group, group)
             X, codes, weight, group = map(np.concatenate, pairs)
         shots, index = pool_shots(X, codes, weight, group if known else None)
-        of_new_rows = np.full(len(has_weight), -1)
-        of_new_rows[has_weight] = index[n_old:]
-        shot_of_row = np.concatenate([_follow(self.shot_of_row, index[:n_old]), of_new_rows])
+        shot_of_new_row = np.full(len(rows.has_weight), -1)
+        shot_of_new_row[rows.has_weight] = index[n_old:]
+        shot_of_row = np.concatenate([_follow(self.shot_of_row, index[:n_old]), shot_of_new_row])
         pooled = dict(zip(group.tolist(), shots.group[index].tolist()))
         group_of_value = {value: pooled[g] for value, g in known.items() if g in pooled}
         return ShotMemory(shots, group_of_value, shot_of_row=shot_of_row)

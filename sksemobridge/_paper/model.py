@@ -21,6 +21,7 @@ MOST_SCORES = 2**22
 TEMPERATURE_SPREAD, TEMPERATURE_REACH = 0.5, 4.0
 # Step of a numerical derivative of the log score.
 STEP = 1e-3
+ATTRIBUTES = "prototypes", "image_means", "class_bias", "rank", "temperature", "loss_curve", "n_iter"
 NUMBERS = "alpha", "beta", "gamma", "lambda1", "lambda2", "lambda3", "smoothness"
 
 
@@ -41,7 +42,7 @@ class PaperModel:
     temperature: float = 1.0
     log_prior: np.ndarray | None = None  # added to the decision, `(C,)`
 
-    def affinities(self, X):
+    def affinities(self, X, log_prior=None):
         """The cosines of queries `X (n, D)` and classes, a dict of arrays of shape (n, C).
 
         `z1 = nrm(q) . T_c` (if there is text), `z2 = nrm(q) . P_c` and `z3 = bridge(q) . F_c`.
@@ -57,9 +58,20 @@ class PaperModel:
 
     def of_block(self, X):
         """The decision of queries that have the precision and the device of the model."""
-        return self.decision(self.affinities_of_block(X))
+        return self.logits(self.affinities_of_block(X))
 
-    def decision(self, affinities):
+    def decision(self, log_prior):
+        """The model with `log_prior (C,)` (or None) in its decision."""
+        return replace(self, log_prior=log_prior)
+
+    def attributes(self):
+        """The fitted attributes of the classifier that only this model has, without the final `_`."""
+        return {name: getattr(self, name) for name in ATTRIBUTES} | {
+            "bridge": self.bridge.matrix,
+            "blend": self.numbers,
+        }
+
+    def logits(self, affinities):
         """`temperature * log(score) + log_prior` from affinities, shape (n, C).
 
         `score_c = l1 exp(-alpha (1 - z1)) + [l2 exp(-beta (1 - z2)) + l3 exp(-gamma (1 - z3))] w_c` with
@@ -205,8 +217,8 @@ def fit_temperature(model, shots, share, eos, logit_scale):
             prototypes, image_means = (each.mean(axis=0) for each in (model.prototypes, model.image_means))
         affinities["z2"][own_class] = np.vecdot(l2_normalize(X[rows]), prototypes)
         affinities["z3"][own_class] = np.vecdot(model.bridge.apply(X[rows]), image_means)
-    scores = model.decision(affinities)
-    shifted = model.decision({name: z + STEP for name, z in affinities.items()})
+    scores = model.logits(affinities)
+    shifted = model.logits({name: z + STEP for name, z in affinities.items()})
     slope = np.average((shifted - scores)[own_class], weights=weight) / STEP
     default = logit_scale / slope if slope > STEP else 1.0
     if is_trained:

@@ -37,6 +37,9 @@ class PaperBlend(BaseEstimator):
 
     Notes
     -----
+    The class means are those of the rows as they are, so longer rows count more. `fit` warns if the lengths of its rows differ by
+    more than a factor of three.
+
     After `fit`, `SeMoBridgeClassifier` has `prototypes_` and `image_means_` (`P_c` and `F_c`, `(C, D)`), `bridge_` (`W+`,
     `(D, d)`), its `rank_`, `class_bias_` (`(C, d)` or None), `temperature_`, and the `loss_curve_` and `n_iter_` of the training.
 

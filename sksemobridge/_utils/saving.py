@@ -12,7 +12,7 @@ from . import __version__
 from .validation import warn_caller
 
 # These fitted attributes are saved. All others that end in "_" are computed from `_fitted`.
-_KEPT = ("n_features_in_", "feature_names_in_")
+KEPT = ("n_features_in_", "feature_names_in_")
 # Versions that a saved estimator depends on: of this package, and the minor versions of NumPy and scikit-learn.
 _OTHERS = {"numpy": np.__version__, "scikit-learn": sklearn.__version__}
 _VERSIONS = {name: ".".join(version.split(".")[:2]) for name, version in _OTHERS.items()}
@@ -67,7 +67,7 @@ class SavedEstimator(BaseEstimator):
 
     def __getstate__(self):
         state = super().__getstate__().items()
-        saved = {name: value for name, value in state if name in _KEPT or not name.endswith("_")}
+        saved = {name: value for name, value in state if name in KEPT or not name.endswith("_")}
         return saved | {"_versions": _VERSIONS}
 
     def __setstate__(self, state):
@@ -90,6 +90,6 @@ class SavedEstimator(BaseEstimator):
     def _clone_with(self, fitted, **params):
         """An estimator with the same features, other `params`, and another fitted state."""
         result = clone(self).set_params(**params)
-        vars(result).update({name: value for name, value in vars(self).items() if name in _KEPT})
+        vars(result).update({name: value for name, value in vars(self).items() if name in KEPT})
         result._set_fitted(fitted)
         return result

@@ -1,0 +1,78 @@
+"""The default method of the classifier: shots and texts give one linear model, and shots are held out.
+
+`_paper/method.py` has the same interface.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .._texts.words import vocabulary_texts, word_span
+from .._utils.threads import threads_for
+from .._utils.validation import require_width, warn_caller
+from .fit import fit_model
+
+
+@dataclass(frozen=True)
+class LinearMethod:
+    """Fits a `Model`. The parameters are those of `SeMoBridgeClassifier`."""
+
+    text_encoder: Any
+    vocabulary: Any
+    solver: Any
+    label_noise: Any
+    store_held_out: bool
+
+    is_linear = True
+    reads_projection = False
+
+    def check(self):
+        """Refuse parameters that exclude each other."""
+        if self.solver != "closed_form":
+            raise ValueError(
+                f'solver={self.solver!r} trains the bridge of the paper, which blend="auto" does not have. Use '
+                'blend=PaperBlend() with it, or solver="closed_form".'
+            )
+
+    def join_copies(self, memory, n_classes):
+        """The `ShotMemory` in which near copies are one image. It warns if there are some."""
+        with threads_for(memory.shots.X.size * n_classes):
+            memory = memory.with_near_copies()
+        group = memory.near_copy_group
+        joined = np.isin(group, group[group != memory.shots.group])
+        if joined.any():
+            n_images = len(np.unique(group[joined]))
+            warn_caller(
+                f"{joined.sum()} of {len(joined)} shots are near copies of others, such as augmentations or frames of a film. "
+                f"They count as {n_images} {'image' if n_images == 1 else 'images'}.",
+                advice="Mark copies of one image with equal values of groups; groups=range(len(y)) says that there are none.",
+            )
+        return memory
+
+    def fit(self, shots, texts, labels):
+        """The `FitResult` of `Shots` and `ClassTexts`. The classes have these `labels`, and each has a shot."""
+        words = self._words(texts, shots.X.shape[1])
+        with threads_for(shots.X.size * len(labels)):
+            fit = fit_model(
+                shots, texts.embeddings, texts.logit_scale, words, self.label_noise, self.store_held_out
+            )
+        doubted = fit.counted < 0.5
+        if doubted.any():
+            warn_caller(
+                f"{doubted.sum()} of {len(doubted)} shots hardly count, because their labels look wrong. The first is labelled "
+                f"{labels[shots.codes[[doubted.argmax()]]].tolist()[0]!r}.",
+                advice="Check the shots with the lowest label_proba_. label_noise=0 trusts all labels.",
+            )
+        return fit
+
+    def _words(self, texts, width):
+        """The span of words `(D, r)` if classes have no texts, or None. Refuses words that nothing could embed."""
+        if texts.embeddings is not None:
+            # For its errors. Where there are texts, words are not used.
+            vocabulary_texts(self.text_encoder, self.vocabulary)
+            return None
+        words = word_span(self.text_encoder, self.vocabulary)
+        if words is not None:
+            require_width(width, len(words))
+        return words
