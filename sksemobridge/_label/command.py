@@ -253,7 +253,7 @@ def _write(args, pipeline, rows, embeddings, shots, lines):
     """Write all files, or none, and return the exit status and lines on them. `lines` are on the labels."""
 
     def write_page(path):
-        page = report(args.report, args.photos, pipeline.classes_, rows, embeddings, shots, lines)
+        page = report(args.report, args.photos, pipeline[-1], rows, embeddings, shots, lines)
         path.write_text(page, encoding="utf-8")
 
     counts, skipped = counted(rows)

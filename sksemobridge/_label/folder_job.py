@@ -15,6 +15,7 @@ import numpy as np
 from sklearn.base import clone
 
 from .._evaluation import ShotEvaluation, evaluate_fitted, share_right
+from .._label_next import label_next
 from .._pipeline import SeMoBridgePipeline, make_semobridge_pipeline
 from .._strangers import stranger_proba
 from .._texts.prompts import as_words
@@ -83,6 +84,18 @@ class FolderLabels:
     @property
     def classifier(self):
         return self.pipeline[-1]
+
+    def proba(self, X):
+        """Probabilities `(n, C + 1)` of the readable pictures: of the classes, and in the last column of none of them."""
+        own, none = self.classifier.predict_proba(X), self.strangers[:, None]
+        return np.hstack([own * (1 - none), none])
+
+    def to_label(self, X):
+        """Rows of the readable pictures in the order in which to label them."""
+        best = -np.sort(-self.proba(X), axis=1)
+        # It does not know those of none of the classes.
+        first = [] if self.strangers.any() else label_next(self.classifier, X).tolist()
+        return [*dict.fromkeys([*first, *np.argsort(best[:, 0] - best[:, 1], kind="stable").tolist()])]
 
 
 @dataclass(frozen=True, eq=False)
@@ -327,10 +340,7 @@ def summary(job, labels):
     read = [row for row in labels.rows if was_read(row)]
     rest = [row["label"] is not None and os.path.realpath(row["path"]) not in by_person for row in read]
     if any(rest):
-        strangers = labels.strangers[rest, None]
-        proba = np.hstack(
-            [labels.classifier.predict_proba(job.embeddings[rest]) * (1 - strangers), strangers]
-        )
+        proba = labels.proba(job.embeddings)[rest]
         right = share_right(proba, has_random_shots=len(shots.labels) > len(shots.corrections))
         lines.insert(0, f"Of the {len(proba)} other labels, {right} are right, if they are of these classes.")
     if shots.evaluation is None:

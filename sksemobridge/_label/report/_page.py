@@ -6,6 +6,7 @@ import base64
 import hashlib
 import io
 import os
+from contextlib import suppress
 from importlib.resources import files
 from numbers import Integral
 from pathlib import Path
@@ -20,6 +21,7 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.utils import check_consistent_length, check_scalar, column_or_1d
 
 from ..._evaluation import evaluate_shots
+from ..._label_next import label_next
 from ..._utils.files import new_file
 from ...encoders._pictures import ImageReadError, decode, fetch
 from ..folder_job import UserShots
@@ -92,15 +94,14 @@ def write_report(
         user_shots = UserShots(shots, y_shots, of_shots, evaluation)
     rows, embeddings = label_files(estimator, folder, alpha=alpha, progress=progress)
     text = [] if user_shots is None else user_shots.summary().split("\n")
-    page = report(
-        path, folder, estimator.classes_, rows, embeddings, user_shots, text, n_thumbnails, progress
-    )
+    classifier = estimator[1:] if len(estimator) > 2 else estimator[-1]
+    page = report(path, folder, classifier, rows, embeddings, user_shots, text, n_thumbnails, progress)
     with new_file(path) as unfinished:
         unfinished.write_text(page, encoding="utf-8")
 
 
 def report(
-    path, folder, classes, rows, embeddings, user_shots, text=(), n_thumbnails=N_THUMBNAILS, progress=True
+    path, folder, classifier, rows, embeddings, user_shots, text=(), n_thumbnails=N_THUMBNAILS, progress=True
 ):
     """A page for a file at `path`, from the results of `label_files`, and from `UserShots` or None. `text` is its summary.
 
@@ -108,7 +109,10 @@ def report(
     """
     from tqdm.contrib.concurrent import thread_map  # the package is imported without it
 
-    data = _page_data(classes, rows, embeddings, user_shots)
+    data = _page_data(classifier.classes_, rows, embeddings, user_shots)
+    readable = [i for i, row in enumerate(rows) if was_read(row)]
+    with suppress(TypeError):  # of a classifier that is not of this package
+        data["next"] = [readable[i] for i in (label_next(classifier, embeddings) if readable else ())]
     wanted = list(dict.fromkeys(item["path"] for item in _in_order(data)))[:n_thumbnails]
     small = dict(zip(wanted, thread_map(thumbnail, wanted, desc="thumbnails", disable=not progress)))
     place = Path(path).absolute().parent
@@ -124,7 +128,13 @@ def report(
 
 def _page_data(classes, rows, embeddings, user_shots):
     """What the page shows, as plain lists and mappings: pictures, shots, rows of the doubtful shots, and corrections."""
-    data = {"classes": [str(label) for label in classes], "shots": [], "doubtful": [], "corrections": {}}
+    data = {
+        "classes": [str(label) for label in classes],
+        "shots": [],
+        "doubtful": [],
+        "corrections": {},
+        "next": [],
+    }
     closest, corrections = {}, {} if user_shots is None else user_shots.corrections
     paths = [row["path"] for row in rows]
     if user_shots is not None and user_shots.evaluation is not None:

@@ -13,7 +13,7 @@ from ..._evaluation import share_right
 from ...encoders._pictures import ImageReadError, decode
 from ..clicks import digest_of, is_as_seen
 from ..folder_table import plain
-from ..user_tables import as_class
+from ..user_tables import UsageError, as_class
 
 # The model learns again after so many clicks.
 HANDFUL = 5
@@ -40,6 +40,8 @@ class Session:
     def __init__(self, job, clicks, given):
         self.job, self.clicks, self.given = job, clicks, given
         self.paths = job.readable()
+        if not self.paths:
+            raise UsageError("--open: no image in PHOTOS can be read, so there is nothing to label")
         self.real = [os.path.realpath(path) for path in self.paths]
         self.numbers = {real: number for number, real in enumerate(self.real)}
         # Labels by a person, by real path.
@@ -77,17 +79,13 @@ class Session:
         return self.ended or has_new_class or len(new) >= HANDFUL
 
     def _keep(self, learnt):
+        X, rows = self.job.embeddings, {row["path"]: row for row in learnt.rows}
         self.n_learnt += 1
-        proba = np.asarray(learnt.classifier.predict_proba(self.job.embeddings), dtype=np.float64)
-        rows = {row["path"]: row for row in learnt.rows}
-        self.columns, self.proba = [str(label) for label in learnt.classifier.classes_], proba
-        strangers = learnt.strangers[:, None]
-        with_none = np.hstack([proba * (1 - strangers), strangers])
+        # The last column is none of the classes.
+        self.columns, self.proba = [str(label) for label in learnt.classifier.classes_], learnt.proba(X)
         self.predicted = [rows[path]["label"] or "" for path in self.paths]
         self.shots = {os.path.realpath(path) for path in learnt.shots.paths}
-        best = -np.partition(-with_none, 1, axis=1)
-        self.order = np.argsort(best[:, 0] - best[:, 1], kind="stable").tolist()
-        self.with_none = with_none
+        self.order = learnt.to_label(X)
 
     def end(self):
         with self.changed:
@@ -108,7 +106,7 @@ class Session:
             if number in self.checked:
                 self.answers[number] = label == self.checked[number]
             elif label in self.columns:
-                answer = self.with_none[number], self.columns.index(label)
+                answer = self.proba[number], self.columns.index(label)
                 self.asked.setdefault((self.n_learnt, len(self.columns)), {})[number] = answer
             self.skipped.pop(number, None)
 
@@ -250,7 +248,7 @@ class Session:
             return None
         rounds = [tuple(map(np.array, zip(*answers.values()))) for _, answers in sorted(self.asked.items())]
         checked = {"n_checked": len(self.answers), "n_right": sum(self.answers.values())}
-        return list(share_right(self.with_none[rest], rounds, **checked))
+        return list(share_right(self.proba[rest], rounds, **checked))
 
     def _is_labelled(self, number):
         return self.real[number] in self.said or self.real[number] in self.shots
@@ -274,7 +272,7 @@ class Session:
 
     def _item(self, number, classes):
         said = self.said.get(self.real[number])
-        likely = np.argsort(-self.proba[number], kind="stable")[:N_LIKELY].tolist()
+        likely = np.argsort(-self.proba[number, :-1], kind="stable")[:N_LIKELY].tolist()
         names = [[plain(self.columns[i]), float(self.proba[number, i])] for i in likely]
         new = [[plain(label), None] for label in classes if label not in self.columns]
         return {

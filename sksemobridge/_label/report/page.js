@@ -20,8 +20,8 @@ const unread = data.pictures.filter((item) => !item.readable);
 // What can be shown: its name, its items, and a sentence about it.
 const VIEWS = {
   all: ["All pictures", () => [...predicted, ...turned_away], ""],
-  next: ["Label next", () => predicted.filter((item) => !item.given).sort(by_doubt).slice(0, N_NEXT),
-    "The classifier is least sure of these. A label of theirs teaches it most."],
+  next: ["Label next", () => [...new Set([...data.next.map((i) => data.pictures[i]), ...[...predicted].sort(by_doubt)])]
+    .filter((item) => !item.given).slice(0, N_NEXT), "A label of theirs teaches the classifier most."],
   none: ["None of these", () => turned_away, "These look like none of the classes, or a person said so."],
   doubtful: ["Doubtful shots", () => doubtful,
     "Shots whose label is more likely wrong than right. Wrong and “none of these” takes a shot back."],
@@ -184,7 +184,8 @@ function show() {
   const [, items, about] = VIEWS[byId("view").value];
   const chosen = Number(byId("class").value), wanted = chosen && classes[chosen - 1];
   const grouped = byId("sort").value === "class" && byId("view").value === "all";
-  shown = items().filter((item) => !chosen || item.label === wanted).sort(by_doubt);
+  shown = items().filter((item) => !chosen || item.label === wanted);
+  if (byId("view").value !== "next") shown.sort(by_doubt);
   if (grouped) {
     const groups = new Map([...classes, null].map((name) => [name, []]));
     for (const item of shown) groups.get(item.label).push(item);

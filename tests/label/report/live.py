@@ -50,9 +50,15 @@ class Job:
             {"path": path, "label": str(label)}
             for path, label in zip(self.paths, labels[proba.argmax(axis=1)])
         ]
-        classifier = SimpleNamespace(classes_=labels, predict_proba=lambda X: proba)
-        shots, strangers = SimpleNamespace(paths=[]), np.zeros(len(proba))
-        return SimpleNamespace(classifier=classifier, rows=rows, shots=shots, strangers=strangers)
+        classifier = SimpleNamespace(classes_=labels)
+        best = np.sort(proba, axis=1)
+        return SimpleNamespace(
+            classifier=classifier,
+            rows=rows,
+            shots=SimpleNamespace(paths=[]),
+            proba=lambda X: np.hstack([proba, np.zeros((len(proba), 1))]),
+            to_label=lambda X: np.argsort(best[:, -1] - best[:, -2], kind="stable").tolist(),
+        )
 
 
 class Asks:

@@ -7,15 +7,17 @@ import re
 import shutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from sksemobridge._label.report import report as write_page
+from sksemobridge import label_next, predict_folder
+from sksemobridge._label.report import report as page_of
 
 from ...browser import wait_until
-from ...user_folder import CLASSES, SHOTS
+from ...user_folder import CLASSES, SHOTS, fitted_to_shots
 
 HOSTILE = "<img src=x onerror=\"document.title='hurt'\">.png"
 N_CARDS = "document.querySelectorAll('article').length"
@@ -60,6 +62,22 @@ def test_pictures_can_be_filtered_and_sorted(browser, report):
     assert shares == sorted(shares)
     change(browser, "#view", "unread")
     assert texts(browser, "article .label") == ["Not read", "Not read"]
+
+
+def test_images_to_label_next_come_in_their_order(browser, place, report):
+    path = report()
+    pictures = [
+        row["path"]
+        for row in predict_folder(fitted_to_shots(), "photos").to_dict("records")
+        if not row["problem"]
+    ]
+    pipeline = fitted_to_shots()
+    order = label_next(pipeline[-1], pipeline[0].transform(pictures))
+    browser.open(path)
+    change(browser, "#view", "next")
+    assert browser.run("[...document.querySelectorAll('.path')].map((path) => path.title)") == [
+        pictures[i] for i in order
+    ]
 
 
 def test_right_and_wrong_make_a_list(browser, report):
@@ -153,7 +171,9 @@ def test_ten_thousand_pictures_are_drawn_as_they_are_scrolled_to(browser, place)
         | {"runner_up": CLASSES[(i + 1) % 3], "runner_up_probability": 1 - probability, "problem": ""}
         for i, probability in enumerate(np.random.default_rng(0).uniform(0.5, 1, size=10_000).tolist())
     ]
-    write_page("many.html", "photos", CLASSES, rows, None, None, n_thumbnails=0, progress=False)
+    classifier, embeddings = SimpleNamespace(classes_=CLASSES), np.zeros((len(rows), 1))
+    page = page_of("many.html", "photos", classifier, rows, embeddings, None, n_thumbnails=0, progress=False)
+    Path("many.html").write_text(page, encoding="utf-8")
     browser.open(place / "many.html")
     n_cards = browser.run(N_CARDS)
     assert 0 < n_cards < 1000
