@@ -149,7 +149,7 @@ class FolderJob:
             ).fit(None, classes)
         is_none = [path in clicks and not clicks[path][1] for path in real]
         strangers = np.zeros(len(real))
-        if any(is_none):
+        if any(is_none) and classifier.text_embeddings_ is not None:
             strangers = stranger_proba(classifier, self.embeddings, self.embeddings[is_none])
         labelled = {*map(os.path.realpath, shots.paths), *clicks}
         pool = self.embeddings[[path not in labelled for path in real] & (strangers < 0.5)]
@@ -190,7 +190,7 @@ class FolderJob:
         """The classifier before it is fitted. If names were given, later classes get the usual ones."""
         classifier = clone(self.pipeline[-1])
         names, prompts = classifier.class_names, classifier.prompts
-        if names is not None:
+        if isinstance(names, dict):
             names = {label: names.get(label, as_words(label)) for label in classes}
             if prompts != "auto":
                 prompts = {label: prompts.get(label) or usual_prompts(names[label]) for label in classes}
@@ -216,9 +216,9 @@ def read_job(args, cache):
     _check_classes(args, known, paths, said)
     params = {} if args.names is None else read_names(args.names, known)
 
-    pipeline = make_semobridge_pipeline(
-        args.model, args.pretrained, encoder_params={"cache": cache and cache()}, **params
-    )
+    models, encoder_params = args.models, {"cache": cache and cache()}
+    model = models[0] if len(models) == 1 else (models,)
+    pipeline = make_semobridge_pipeline(*model, encoder_params=encoder_params, **params)
     here = {*map(os.path.realpath, [*paths, *files])}
     elsewhere = {path: label for real, (path, label) in said.items() if label and real not in here}
     n_shots, paths = len(paths), [*paths, *elsewhere]
@@ -232,6 +232,10 @@ def read_job(args, cache):
         np.array([labels[i] for i in read[:n_read]], dtype=object),
         rows[:n_read],
     )
+    if pipeline[-1].text_encoder is None:
+        _check_shots(
+            known, {*shots.labels, *(said_of for _, said_of in said.values())}, model_names(pipeline)
+        )
     others = {os.path.realpath(paths[i]): row for i, row in zip(read[n_read:], rows[n_read:])}
     embeddings, problems = embed_readable(pipeline[0], files, progress=True)
     return FolderJob(
@@ -260,6 +264,20 @@ def _check_classes(args, classes, paths, said):
         raise UsageError(
             "--alpha: names alone give no p-values; they need labelled images, in --shots or --corrections"
         )
+
+
+def _check_shots(classes, labelled, models):
+    """Refuse classes without a labelled image for models without text."""
+    if missing := [label for label in classes if label not in labelled]:
+        raise UsageError(
+            f"--model: {' and '.join(models)} cannot read names, so each class needs labelled images in --shots; without: "
+            f"{listed(missing)}. Give a second --model that can"
+        )
+
+
+def model_names(pipeline):
+    """Names of the models of the image encoder."""
+    return [encoder.model_name for encoder in getattr(pipeline[0], "encoders", [pipeline[0]])]
 
 
 def _say_copies(paths, labels):
@@ -329,9 +347,9 @@ def _evaluated(classifier, shots):
 def summary(job, labels):
     """Lines on how the labels came about."""
     shots, lines = labels.shots, []
-    model = job.pipeline.model_name
     names = labels.classifier.class_names_
-    if puzzling := puzzling_names([name for name in names if name is not None], model):
+    has_text = names is not None
+    if has_text and (puzzling := puzzling_names(names, model_names(job.pipeline))):
         known = f"Note: Names that the model may not know ({len(puzzling)}): {listed(puzzling)}."
         lines.append(f"{known} --names gives these classes other names, such as English ones.")
     how = f"The {labels.n_taught} images without a label taught the classifier too, so that a label depends on the others."
@@ -350,7 +368,7 @@ def summary(job, labels):
     if 0 < job.alpha < 1 / (len(shots.labels) + 1):
         few = f"With {len(shots.labels)} shots, no p-value is as low as --alpha {job.alpha:g}."
         lines.append(f"Note: {few} So every image gets a label.")
-    if labels.classifier.blend_["trust"] < 0.5:
+    if has_text and labels.classifier.blend_["trust"] < 0.5:
         lines.append(
             "Note: The shots show that the names of the classes say little to the model. Try other --names."
         )

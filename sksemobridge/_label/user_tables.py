@@ -153,10 +153,11 @@ def _plain(text):
     return as_words(normalize("NFC", text.encode(errors="backslashreplace").decode())).strip()
 
 
-def puzzling_names(names, model_name):
-    """Names without a word, and for models that read only English also names with other letters."""
-    text_config = architecture(model_name).get("text_cfg", {})
-    is_english = ":" not in model_name and "hf_tokenizer_name" not in text_config
+def puzzling_names(names, models):
+    """Names without a word, and names with other letters where a model reads only English."""
+    # Models of other packages, and from folders, have a scheme before their name. What they read is not known.
+    configs = [architecture(model).get("text_cfg", {}) for model in models if ":" not in model]
+    is_english = any("hf_tokenizer_name" not in config for config in configs)
     return [
         name
         for name in names

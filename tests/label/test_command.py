@@ -168,6 +168,7 @@ WRONG = {
     "photos --classes a,b --out a.csv --alpha 0.1": "--alpha: names alone give no p-values",
     f"{SHOTS} --out a.csv --corrections there.csv": "names no file that is there",
     f"{SHOTS} --out a.csv --sort-into photos/more": "is no new or empty folder",
+    f"{SHOTS} --model mini --pretrained bundled --out a.csv": "--pretrained: give it once for each --model",
     f"{SHOTS} --out a.xlsx": f"--out: .xlsx files need pandas and openpyxl: {sys.executable} -m pip install",
 }
 
@@ -375,6 +376,13 @@ def test_the_folder_teaches_where_it_has_enough_images(label, monkeypatch):
     assert label("photos --model-file taught.joblib --out b.csv")
     assert rows_of("a.csv") == rows_of("b.csv")
     assert "labelled by itself" in label(f"{SHOTS} --out c.csv --each-by-itself")[1]
+
+
+def test_two_models_are_joined(label):
+    said = label(f"{SHOTS} --model mini --out a.csv --save model.skops")[1]
+    assert said.count("The model mini knows drawn icons only") == 1
+    label("photos --model-file model.skops --out b.csv")
+    assert rows_of("a.csv") == rows_of("b.csv")
 
 
 def test_clicks_of_the_page_are_labels(label):

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from sksemobridge import make_semobridge_pipeline
+from sksemobridge import CLIPImageEncoder, SeMoBridgeClassifier, SeMoBridgePipeline, make_semobridge_pipeline
 from sksemobridge._label.folder_job import FolderJob, UserShots
 from sksemobridge.datasets import load_emoji
 
@@ -139,3 +139,21 @@ def test_none_of_these_teaches():
     clicks = {os.path.realpath(path): (path, "") for path in np.array(paths)[~is_own][::6]}
     assert has_label(clicks)[is_own].mean() > 0.9
     assert has_label(clicks)[~is_own].mean() < 0.3
+
+
+def test_models_without_text_need_shots_of_each_class(label, monkeypatch):
+    def make(*_, encoder_params, **params):
+        images = CLIPImageEncoder("mini", "bundled", **encoder_params)
+        return SeMoBridgePipeline(
+            [("images", images), ("classifier", SeMoBridgeClassifier(class_names="ignore"))]
+        )
+
+    monkeypatch.setattr("sksemobridge._label.folder_job.make_semobridge_pipeline", make)
+    status, said = label(f"{SHOTS} --classes heart --out a.csv")
+    assert status == 2
+    assert "--model: mini cannot read names" in said
+    assert "without: heart" in said
+    corrections("photos/bird.png,")
+    label(f"{CORRECTED} --report b.html")
+    assert rows_by_path("b.csv")["photos/bird.png"]["problem"] == "none of these"
+    assert {row["label"] for row in rows_of("b.csv")} >= {"clock", "fruit"}

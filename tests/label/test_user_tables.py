@@ -151,5 +151,12 @@ def test_a_table_of_names_that_does_not_fit_is_refused(content, message):
 
 def test_names_that_hold_no_word_puzzle():
     known = ["golden retriever", "boeing 747", "A113", "n02099601", "7", "x", "t-shirt", "Vögel", "鳥"]
-    assert puzzling_names(known, "xlm-roberta-base-ViT-B-32") == ["A113", "n02099601", "7", "x", "鳥"]
-    assert puzzling_names(known, "ViT-B-16") == ["A113", "n02099601", "7", "x", "Vögel", "鳥"]
+    assert puzzling_names(known, ["xlm-roberta-base-ViT-B-32"]) == ["A113", "n02099601", "7", "x", "鳥"]
+    assert puzzling_names(known, ["xlm-roberta-base-ViT-B-32", "ViT-B-16"]) == [
+        "A113",
+        "n02099601",
+        "7",
+        "x",
+        "Vögel",
+        "鳥",
+    ]
