@@ -102,9 +102,9 @@ class EmbeddingClassifier(ClassifierMixin, SavedEstimator):
         classifier : object
         """
         check_is_fitted(self)
-        X = validate_training_embeddings(self, X, reset=False)
-        with threads_for(X.size * len(self.classes_)):
-            return self._clone_with(self._fitted.with_unlabeled(X))
+        embeddings = validate_training_embeddings(self, X, reset=False)
+        with threads_for(embeddings.size * len(self.classes_)):
+            return self._clone_with(self._fitted.with_unlabeled(embeddings))
 
     def _embed_new(self, prompts):
         """`T_c` of new classes. Refuses a text encoder that is not that of `fit`."""

@@ -368,9 +368,9 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
             change the scores.
         """
         check_is_fitted(self)
-        X = validate_embeddings(self, X, reset=False)
-        with threads_for(math.prod(X.shape) * len(self.classes_)):
-            return self._fitted.labelled_model.typicality_scores(X)
+        embeddings = validate_embeddings(self, X, reset=False)
+        with threads_for(math.prod(embeddings.shape) * len(self.classes_)):
+            return self._fitted.labelled_model.typicality_scores(embeddings)
 
     @offered_if(require_linear)
     def p_values(self, X: ArrayLike) -> NDArray[Any]:

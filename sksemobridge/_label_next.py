@@ -70,9 +70,9 @@ def label_next(estimator: Any, X: ArrayLike, n_images: int = 20) -> NDArray[np.i
             f"and not {type(classifier).__name__}."
         )
     check_is_fitted(classifier)
-    X = estimator[:-1].transform(X) if is_pipeline else X
-    X = to_numpy(validate_embeddings(classifier, X, reset=False))
-    u, shots = l2_normalize(X), shot_directions(classifier)
+    embeddings = estimator[:-1].transform(X) if is_pipeline else X
+    embeddings = to_numpy(validate_embeddings(classifier, embeddings, reset=False))
+    u, shots = l2_normalize(embeddings), shot_directions(classifier)
     rows = np.arange(len(u))
     if len(shots):
         rows = rows[pairwise_distances_argmin_min(u, shots)[1] > SAME_EMBEDDING]
@@ -82,7 +82,7 @@ def label_next(estimator: Any, X: ArrayLike, n_images: int = 20) -> NDArray[np.i
     if classifier.text_embeddings_ is None and len(shots) < LEAST_LABELS * len(classifier.classes_):
         order += rows[_typical_of_clusters(u[rows], shots, n_images)].tolist()
     if len(order) < n_images:
-        p = classifier.with_unlabeled(X[rows]).predict_proba(X[rows])
+        p = classifier.with_unlabeled(embeddings[rows]).predict_proba(embeddings[rows])
         p = np.sort(np.column_stack([p, np.zeros(len(p))]), axis=1)
         order += rows[np.argsort(p[:, -1] - p[:, -2], kind="stable")].tolist()
     chosen: list[int] = []

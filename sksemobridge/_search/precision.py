@@ -80,32 +80,31 @@ def mean_average_precision(
     >>> mean_average_precision(query, gallery, ["cat", "dog"], ["cat", "dog", "cat"])
     0.916...
     """
-    query, query_labels = _read_side(query, query_labels, "query")
-    gallery, gallery_labels = _read_side(gallery, gallery_labels, "gallery")
-    if query.shape[1] != gallery.shape[1]:
-        raise ValueError(f"query has {query.shape[1]} columns, gallery {gallery.shape[1]}; both must agree.")
-    if exclude_self and len(query) != len(gallery):
+    queries, y_queries = _read_side(query, query_labels, "query")
+    items, y_items = _read_side(gallery, gallery_labels, "gallery")
+    if queries.shape[1] != items.shape[1]:
+        raise ValueError(f"query has {queries.shape[1]} columns, gallery {items.shape[1]}; both must agree.")
+    if exclude_self and len(queries) != len(items):
         raise ValueError(
-            f"With exclude_self=True query i is gallery row i, but there are {len(query)} queries and "
-            f"{len(gallery)} gallery rows."
+            f"With exclude_self=True query i is gallery row i, but there are {len(queries)} queries and "
+            f"{len(items)} gallery rows."
         )
-    if is_text(query_labels) != is_text(gallery_labels):
+    if is_text(y_queries) != is_text(y_items):
         raise ValueError(
-            f"query_labels are of type {query_labels.dtype}, gallery_labels of type {gallery_labels.dtype}: "
+            f"query_labels are of type {y_queries.dtype}, gallery_labels of type {y_items.dtype}: "
             "no label could match. Use text or numbers on both sides."
         )
-    both = [query_labels, gallery_labels]
-    _, codes = sorted_labels(both, "labels of query and gallery", return_inverse=True)
-    query_codes, gallery_codes = np.split(codes, [len(query)])
-    query, gallery = l2_normalize(query), l2_normalize(gallery)
-    _, first, inverse = np.unique(rows_as_bytes(gallery), return_index=True, return_inverse=True)
-    step = batch_size or max(1, BLOCK_SIZE // len(gallery))
+    _, codes = sorted_labels([y_queries, y_items], "labels of query and gallery", return_inverse=True)
+    query_codes, gallery_codes = np.split(codes, [len(queries)])
+    queries, items = l2_normalize(queries), l2_normalize(items)
+    _, first, inverse = np.unique(rows_as_bytes(items), return_index=True, return_inverse=True)
+    step = batch_size or max(1, BLOCK_SIZE // len(items))
     total, n_found = 0.0, 0
-    for start in range(0, len(query), step):
+    for start in range(0, len(queries), step):
         rows = slice(start, start + step)
         is_match = query_codes[rows, None] == gallery_codes
         # A matrix product may round equal rows differently.
-        similarity = (query[rows] @ gallery[first].T)[:, inverse]
+        similarity = (queries[rows] @ items[first].T)[:, inverse]
         if exclude_self:
             # The last rank of all changes no other rank, and no cosine is below -1.
             i = np.arange(len(similarity))
@@ -114,7 +113,7 @@ def mean_average_precision(
         if found.any():
             n_found += found.sum()
             total += found.sum() * label_ranking_average_precision_score(is_match[found], similarity[found])
-    n_missed, others = len(query) - int(n_found), " other than themselves" * exclude_self
+    n_missed, others = len(queries) - int(n_found), " other than themselves" * exclude_self
     if not n_found:
         raise ValueError(
             f"None of the {n_missed} queries has an item with its label in the gallery{others}. Check that both sides use "
@@ -122,7 +121,7 @@ def mean_average_precision(
         )
     if n_missed:
         warn_caller(
-            f"{n_missed} of {len(query)} queries have no item with their label in the gallery{others} and are left "
+            f"{n_missed} of {len(queries)} queries have no item with their label in the gallery{others} and are left "
             "out of the mean."
         )
     return float(total / n_found)

@@ -91,7 +91,8 @@ class JoinedImageEncoder(_Joined, ImageEncoder):
             See `CLIPImageEncoder.transform`.
         """
         images, first = list_images(X), self.encoders[0]
-        readable, parts = np.arange(len(images)), []
+        readable = np.arange(len(images))
+        parts: list[np.ndarray] = []
         for encoder in self.encoders:
             # The next model embeds what this one could read.
             rows = clone(encoder).set_params(output="numpy", normalize=True).set_output(transform="default")
