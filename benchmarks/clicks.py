@@ -15,7 +15,7 @@ predicted. Methods:
 
 The first batch of logistic regression is random, but for TypiClust, CoreSet and ProbCover. The first table has the labels until 90,
 95 and 99 % of the folder are right, means over `--draws` of the random choices (of scikit-activeml's, one), and at last labels a
-class, means over the tasks. ">" is before a number if a task did not reach the level in thirty labels a class. The second table and
+class, means over the tasks. ">" is before a number if a task did not reach the level in `--rounds` batches. The second table and
 the plot have the share that is right, means over the tasks. With `--strangers`, half of the folder are images of another task, which are
 none of the classes (`folder.py` says which). For logistic regression they are a class. Results are added to `--results`, so that an
 interrupted run goes on.
@@ -37,8 +37,7 @@ from sksemobridge import SeMoBridgeClassifier, label_next, stranger_proba
 
 MOST, FIRST_SEED, LEVELS = 2000, 3000, (90, 95, 99)
 SHARES = (0, 1, 2, 4, 8)  # half labels a class
-# Half labels a class that the plot shows, and after which a method is given up.
-SHOWN, MOST_ROUNDS = 16, 60
+SHOWN = 16  # half labels a class in the plot
 NONE = ""  # the label of images of none of the classes
 OURS, OURS_RANDOM, NAMELESS = "SeMoBridge", "SeMoBridge, random", "SeMoBridge, no names"
 STRATEGIES = ("TypiClust", "CoreSet", "Badge", "ProbCover")
@@ -129,7 +128,7 @@ class Logistic:
         return strategy.query(self.X, known, batch_size=n, **options)
 
 
-def curve(task, method, seed):
+def curve(task, method, seed, most_rounds):
     """Rows of labels and the share of the folder that is right, in percent."""
     warnings.simplefilter("ignore")
     rng = np.random.default_rng(seed)
@@ -137,7 +136,7 @@ def curve(task, method, seed):
     learner = Ours(task, strategy, rng) if classifier == OURS else Logistic(task, strategy, rng)
     labelled, n = np.zeros(len(task.y), dtype=bool), max(len(np.setdiff1d(task.y, [NONE])) // 2, 1)
     rows = []
-    for number in range(MOST_ROUNDS + 1):
+    for number in range(most_rounds + 1):
         right = labelled.copy()
         if not labelled.all():
             right[~labelled] = learner.learn(labelled) == task.y[~labelled]
@@ -232,6 +231,7 @@ def main(arguments=None):
     parser.add_argument("--results", type=Path, default=Path("clicks.csv"))
     parser.add_argument("--plot", type=Path)
     parser.add_argument("--strangers", action="store_true")
+    parser.add_argument("--rounds", type=int, default=60, help="batches, after which a method is given up")
     args = parser.parse_args(arguments)
     results = Results(args.results, ("model", "task", "method", "seed", "labels"), ("right", "classes"))
     jobs = []
@@ -244,7 +244,7 @@ def main(arguments=None):
             n_draws = args.draws if method.endswith(("random", "no names", "margin")) else 1
             for seed in range(FIRST_SEED, FIRST_SEED + n_draws):
                 if (task.model, task.name, method, seed, 0) not in results:
-                    jobs.append((task, method, seed))
+                    jobs.append((task, method, seed, args.rounds))
     with joblib.parallel_config("loky", n_jobs=args.jobs, inner_max_num_threads=1):
         calls = (joblib.delayed(curve)(*job) for job in jobs)
         for rows in joblib.Parallel(return_as="generator_unordered")(calls):

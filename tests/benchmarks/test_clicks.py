@@ -54,8 +54,7 @@ def test_a_finished_curve_is_not_measured_again(run, tmp_path):
     assert "| mean, labels a class | LogisticRegression, random | 0.0 | 0.0 | 0.0 |" in page
 
 
-def test_strangers_are_half_of_the_folder_and_none_of_the_classes(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(clicks, "MOST_ROUNDS", 4)
+def test_strangers_are_half_of_the_folder_and_none_of_the_classes(tmp_path, capsys):
     paths = [write_task(tmp_path / f"{kind}.npz", [20] * 6, kind=kind) for kind in ("one", "two")]
     options = [
         "--strangers",
