@@ -8,7 +8,7 @@ from itertools import repeat
 
 import numpy as np
 
-from .._utils.validation import listed, warn_caller
+from .._utils.validation import NUMBERED, listed, warn_caller
 
 # The authors of CLIP found that these seven templates together work best on ImageNet.
 ENSEMBLE_TEMPLATES = (
@@ -50,8 +50,7 @@ def describe_classes(classes, text_encoder, prompts, class_names, earlier=None):
     if class_names is None and not isinstance(prompts, Mapping) and not isinstance(labels[0], str):
         warn_caller(
             f"The labels are not text, so the text encoder reads '{labels[0]}' as a name. "
-            "Pass class_names, a mapping from labels to names. If your labels are text and a tool of "
-            "scikit-learn has numbered them, pass the sorted names as a list."
+            f"Pass class_names, a mapping from labels to names. {NUMBERED}"
         )
     if getattr(text_encoder, "takes_class_names", False):  # such an encoder takes names instead of prompts
         prompts = "{}"
@@ -121,9 +120,10 @@ def build_prompts(labels, prompts, names):
             if name is not None
         }
         if missing := [label for label, texts in found.items() if texts is None]:
+            numbered = "" if any(isinstance(label, str) for label in missing) else f" {NUMBERED}"
             raise ValueError(
                 f"prompts has no entry for {_listed(missing)}, neither under the label nor under the class "
-                "name. Add one, or use a template such as 'a photo of a {}.'."
+                f"name. Add one, or use a template such as 'a photo of a {{}}.'.{numbered}"
             )
         return [_whole_prompts(label, found[label]) if label in found else None for label in labels]
     if isinstance(prompts, str):
@@ -162,9 +162,10 @@ def _whole_prompts(label, texts):
 
 def _refuse_unnamed(labels):
     if labels:
+        numbered = "" if any(isinstance(label, str) for label in labels) else f" {NUMBERED}"
         raise ValueError(
             f"class_names has no name for {_listed(labels)}. Give a mapping from labels to names that has "
-            f"{'it' if len(labels) == 1 else 'them'} too."
+            f"{'it' if len(labels) == 1 else 'them'} too.{numbered}"
         )
 
 

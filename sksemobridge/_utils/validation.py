@@ -13,6 +13,8 @@ from sklearn.utils.validation import validate_data
 from .array_api import is_foreign, namespace, to_numpy
 from .sklearn import check_sample_weight
 
+# What to do where a number stands for a name.
+NUMBERED = "If your labels are text and a tool of scikit-learn has numbered them, pass the sorted names as a list: class_names=[...]."
 # Squares and sums of weights in this range neither overflow nor vanish.
 LEAST_WEIGHT, MOST_WEIGHT = 1e-100, 1e100
 

@@ -13,7 +13,7 @@ from sklearn.utils import check_array
 from .._texts.prompts import as_words
 from .._utils.array_api import l2_normalize, to_numpy
 from .._utils.sklearn import Interval
-from .._utils.validation import listed
+from .._utils.validation import NUMBERED, listed
 from ._base import TextEncoder, list_texts
 
 
@@ -136,9 +136,10 @@ class PrecomputedTextEncoder(TextEncoder):
         texts = self._as_known(texts)
         missing = [text for text in dict.fromkeys(texts) if text not in rows]
         if missing:
+            numbered = f" {NUMBERED}" if "".join(missing).isdigit() else ""
             raise ValueError(
                 f"{len(missing)} of the texts are not among the {len(rows)} that were precomputed: "
-                f"{listed(map(repr, missing), 3)}. Embed them too, or use CLIPTextEncoder."
+                f"{listed(map(repr, missing), 3)}. Embed them too, or use CLIPTextEncoder.{numbered}"
             )
         return eos[[rows[text] for text in texts]]
 

@@ -7,8 +7,9 @@ import pytest
 from sklearn.base import clone
 from sklearn.ensemble import VotingClassifier
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import cross_val_predict
 
-from sksemobridge import CLIPImageEncoder, CLIPTextEncoder, SeMoBridgeClassifier
+from sksemobridge import CLIPImageEncoder, CLIPTextEncoder, PrecomputedTextEncoder, SeMoBridgeClassifier
 from sksemobridge._texts.prompts import build_prompts, name_classes
 from sksemobridge.datasets import load_emoji
 
@@ -269,3 +270,17 @@ def test_a_class_without_text_needs_shots(world):
     expected = world.classifier(class_names=names).fit(X, y)
     np.testing.assert_allclose(grown.predict_proba(X), expected.predict_proba(X), rtol=1e-6)
     assert grown.with_classes(["cat", "dog"]).class_names_.tolist() == ["cat", None]
+
+
+@pytest.mark.parametrize(
+    "params",
+    [{}, {"class_names": {"cat": "cat", "dog": "dog"}}, {"prompts": {"cat": ["cat"], "dog": ["dog"]}}],
+)
+@pytest.mark.filterwarnings("ignore:The labels are not text")
+def test_where_a_tool_numbers_the_labels_the_error_names_the_cure(params):
+    encoder = PrecomputedTextEncoder.from_joint({"cat": [1.0, 0.0, 0.2], "dog": [0.0, 1.0, 0.2]})
+    X, y = np.random.default_rng(0).normal(size=(20, 3)), ["cat", "dog"] * 10
+    with pytest.raises(ValueError, match=r"numbered them, pass the sorted names .* class_names=\[\.\.\.\]"):
+        cross_val_predict(SeMoBridgeClassifier(encoder, **params), X, y, method="predict_proba")
+    cured = SeMoBridgeClassifier(encoder, **(params | {"class_names": ["cat", "dog"]}))
+    assert cross_val_predict(cured, X, y, method="predict_proba").shape == (20, 2)
