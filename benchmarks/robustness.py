@@ -7,7 +7,7 @@ Cases:
 - copies: nine near copies beside each shot, at the cosines `--cosines`: each taken for an image (`groups` says so), as they come,
   and with `groups` of the copies. For `emoji` they are crops, mirrored and brighter pictures, and JPEG. "distinct" is the share
   of fits of distinct images that near copies change, which should be 0.
-- labels: 10, 20 and 40 % wrong labels, of any other class, or of the class that looks most alike: all trusted
+- labels: `--rates` of wrong labels, of any other class, or of the class that looks most alike: all trusted
   (`label_noise=0`), and the default. "doubted" are shots with `label_proba_` below one half.
 - minorities: each class is the union of two kinds, with shots 13 to 3, and has the name of the first: the default, and all labels
   trusted. "smaller" is the accuracy on images of the smaller kind, and "doubted" the share of its shots that count less than half.
@@ -22,6 +22,7 @@ Figures are means over tasks and draws: accuracy in percent, and in brackets the
 
 import io
 import warnings
+from itertools import product
 
 import joblib
 import numpy as np
@@ -128,10 +129,7 @@ def wrong_labels(task, y, kind, rate, rng):
 
 def labels(task, k, seed, args):
     drawn = task.draw(k, seed)
-    for kind, rate in [
-        ("any", 0.0),
-        *((kind, rate) for kind in ("any", "alike") for rate in (0.1, 0.2, 0.4)),
-    ]:
+    for kind, rate in [("any", 0.0), *product(("any", "alike"), args.rates)]:
         if drawn is None:
             return
         shots, queries = drawn
@@ -146,8 +144,9 @@ def labels(task, k, seed, args):
             model.partial_fit(task.X[shots], y, classes=classes)
             found[name] = figures(model, task, queries)
         doubted = model.label_proba_ < 0.5
-        found["wrong are doubted"] = 100 * (doubted & is_wrong).sum() / max(is_wrong.sum(), 1)
-        found["right are doubted"] = 100 * (doubted & ~is_wrong).sum() / max((~is_wrong).sum(), 1)
+        if is_wrong.any():
+            found["wrong are doubted"] = 100 * doubted[is_wrong].mean()
+        found["right are doubted"] = 100 * doubted[~is_wrong].mean()
         yield f"{k}, {rate:.0%} {kind if rate else ''}".rstrip(), found
 
 
@@ -293,6 +292,7 @@ def main(arguments=None):
     parser = tasks.parser(__doc__, ["emoji"], shots=(1, 2, 4, 8), draws=3)
     parser.add_argument("case", choices=CASES)
     parser.add_argument("--without-text", action="store_true")
+    parser.add_argument("--rates", type=float, nargs="+", default=[0.1, 0.2, 0.4], help="of wrong labels")
     parser.add_argument("--cosines", type=float, nargs="+", default=[0.98, 0.95])
     args = parser.parse_args(arguments)
     all_tasks = tasks.load(args.tasks)
