@@ -252,12 +252,12 @@ def _label_and_learn(args, cache):
         with naming("--labels", ValueError):
             begun.begin()
     try:
-        job = read_job(args, cache)
+        job, session = read_job(args, cache), None
 
         def finish(said):
             """Write what was learnt from labels by a person."""
             labels = job.fit(said, evaluate=True)
-            lines = summary(job, labels)
+            lines = summary(job, labels, {} if session is None else session.evidence())
             return _write(args, labels.pipeline, labels.rows, job.embeddings, labels.shots, lines)
 
         if not args.open:

@@ -344,8 +344,8 @@ def _evaluated(classifier, shots):
     return replace(evaluation, doubtful=np.array(doubtful, dtype=np.intp))
 
 
-def summary(job, labels):
-    """Lines on how the labels came about."""
+def summary(job, labels, evidence):
+    """Lines on how the labels came about. `evidence` are further arguments of `share_right`."""
     shots, lines = labels.shots, []
     names = labels.classifier.class_names_
     has_text = names is not None
@@ -359,7 +359,8 @@ def summary(job, labels):
     rest = [row["label"] is not None and os.path.realpath(row["path"]) not in by_person for row in read]
     if any(rest):
         proba = labels.proba(job.embeddings)[rest]
-        right = share_right(proba, has_random_shots=len(shots.labels) > len(shots.corrections))
+        has_random_shots = len(shots.labels) > len(shots.corrections)
+        right = share_right(proba, has_random_shots=has_random_shots, **evidence)
         lines.insert(0, f"Of the {len(proba)} other labels, {right} are right, if they are of these classes.")
     if shots.evaluation is None:
         return [*lines, f"No shots: the names of {len(names)} classes alone."]

@@ -244,11 +244,12 @@ class Session:
         rest = [
             number for number in range(len(self.paths)) if self._is_open(number) and self.predicted[number]
         ]
-        if not rest:
-            return None
+        return list(share_right(self.proba[rest], **self.evidence())) if rest else None
+
+    def evidence(self):
+        """What the clicks and the check say of the predictions, for `share_right`."""
         rounds = [tuple(map(np.array, zip(*answers.values()))) for _, answers in sorted(self.asked.items())]
-        checked = {"n_checked": len(self.answers), "n_right": sum(self.answers.values())}
-        return list(share_right(self.proba[rest], rounds, **checked))
+        return {"answers": rounds, "n_checked": len(self.answers), "n_right": sum(self.answers.values())}
 
     def _is_labelled(self, number):
         return self.real[number] in self.said or self.real[number] in self.shots
