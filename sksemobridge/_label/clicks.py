@@ -87,11 +87,12 @@ class Clicks:
         click = self._click(path, label, *digest, tab=tab)
         line = self._line(click)
         self._check()
-        with open(self.path, "ab") as file:
-            size = file.tell()
+        # Without a buffer, which would keep what does not go on the disk, and try again.
+        with open(self.path, "ab", buffering=0) as file:
+            size, rest = file.tell(), line
             try:
-                file.write(line)
-                file.flush()
+                while rest:
+                    rest = rest[file.write(rest) :]
                 os.fsync(file.fileno())
             except OSError:
                 file.truncate(size)

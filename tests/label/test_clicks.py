@@ -103,18 +103,38 @@ def test_a_changed_picture_does_not_count_and_one_that_is_gone_is_named(begun):
     assert "a.png" in labels_of(begun())
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="/dev/full, and names that are no text")
-def test_a_full_disk_changes_nothing(begun, monkeypatch):
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of POSIX")
+@pytest.mark.parametrize("room", [0, 1, 20])
+def test_a_full_disk_changes_nothing(begun, room):
+    import resource
+
     clicks = begun()
     click(clicks, "a.png", "bird")
     before = clicks.path.read_bytes()
-    monkeypatch.setattr(os, "fsync", lambda number: os.write(os.open("/dev/full", os.O_WRONLY), b"x"))
-    with pytest.raises(OSError, match="No space left"):
-        click(clicks, "b,c.png", "bird")
-    with pytest.raises(OSError, match="No space left"):
-        clicks.remove(0)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + room, limits[1]))
+        with pytest.raises(OSError, match="File too large"):
+            click(clicks, "b,c.png", "bird")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert clicks.path.read_bytes() == before
-    assert labels_of(clicks) == {"a.png": "bird"}
+    click(clicks, "b,c.png", "bird")
+    assert labels_of(begun()) == {"a.png": "bird", "b,c.png": "bird"}
+
+
+def test_a_click_that_cannot_be_taken_back_stays(begun, monkeypatch):
+    clicks = begun()
+    click(clicks, "a.png", "bird")
+
+    def full(number):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match="No space left"):
+            clicks.remove(0)
+    assert labels_of(clicks) == labels_of(begun()) == {"a.png": "bird"}
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
