@@ -412,8 +412,8 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
 def _fit_classes_with_shots(method, shots, texts, classes, has_shots):
     """The `FitResult` for all classes. The method gets those with shots, which it numbers from zero without gaps."""
     number = np.where(has_shots, np.cumsum(has_shots) - 1, -1)
-    of_method = replace(shots, codes=number[shots.codes])
-    fit = method.fit(of_method, texts.take(np.flatnonzero(has_shots)), classes[has_shots])
+    shots = replace(shots, codes=number[shots.codes])
+    fit = method.fit(shots, texts.take(np.flatnonzero(has_shots)), classes[has_shots])
     return fit if has_shots.all() else fit._replace(model=fit.model.over(number, texts.embeddings))
 
 

@@ -18,7 +18,7 @@ class Linear:
         """The values `(n, C)` for embeddings `X (n, D)` of any length. They have the array library and the device of `X`."""
         return apply_in_blocks(self, X, lambda values: values)
 
-    def of_block(self, X):
+    def decide(self, X):
         """The values for embeddings that have the precision and the device of the model."""
         # The product has few columns, so it is faster to divide by the lengths afterwards.
         rows, length = rows_and_lengths(X)

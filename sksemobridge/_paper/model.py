@@ -47,18 +47,18 @@ class PaperModel:
 
         `z1 = nrm(q) . T_c` (if there is text), `z2 = nrm(q) . P_c` and `z3 = bridge(q) . F_c`.
         """
-        return constants_like(X, self).affinities_of_block(X)
+        return constants_like(X, self).affinities_in_block(X)
 
-    def affinities_of_block(self, X):
+    def affinities_in_block(self, X):
         """The cosines of queries that have the precision and the device of the model."""
         queries = l2_normalize(X)
-        of_text = {} if self.text_embeddings is None else {"z1": queries @ self.text_embeddings.T}
+        with_text = {} if self.text_embeddings is None else {"z1": queries @ self.text_embeddings.T}
         z3 = self.bridge.affinity(X, self.image_means)
-        return of_text | {"z2": queries @ self.prototypes.T, "z3": z3}
+        return with_text | {"z2": queries @ self.prototypes.T, "z3": z3}
 
-    def of_block(self, X):
+    def decide(self, X):
         """The decision of queries that have the precision and the device of the model."""
-        return self.logits(self.affinities_of_block(X))
+        return self.logits(self.affinities_in_block(X))
 
     def decision(self, log_prior):
         """The model with `log_prior (C,)` (or None) in its decision."""
@@ -198,14 +198,14 @@ def fit_temperature(model, shots, share, eos, logit_scale):
     rows = rows[:: -(-len(rows) * len(model.prototypes) // MOST_SCORES)]
     codes, X = shots.codes[rows], np.asarray(shots.X, dtype=np.float64)
     own_class, weight = (np.arange(len(rows)), codes), (share * n_images)[rows]
-    affinities = model.affinities_of_block(X[rows])
+    affinities = model.affinities_in_block(X[rows])
 
     def without(values):
         """For each row, the mean of its class without its image."""
-        of_classes = sum_rows(values, share, shots.codes, len(model.prototypes))
-        of_images = sum_rows(values, share, image, len(codes_of_images))
-        of_image = np.bincount(image, weights=share)[image[rows], None]
-        return (of_classes[codes] - of_images[image[rows]]) / (1 - of_image)
+        class_sums = sum_rows(values, share, shots.codes, len(model.prototypes))
+        image_sums = sum_rows(values, share, image, len(codes_of_images))
+        image_share = np.bincount(image, weights=share)[image[rows], None]
+        return (class_sums[codes] - image_sums[image[rows]]) / (1 - image_share)
 
     is_trained = model.loss_curve is not None
     if not is_trained:
@@ -225,8 +225,8 @@ def fit_temperature(model, shots, share, eos, logit_scale):
         return default
 
     def loss(log_ratio):
-        of_label = log_softmax(default * np.exp(log_ratio) * scores)[own_class]
-        return 0.5 * (log_ratio / TEMPERATURE_SPREAD) ** 2 - weight @ of_label
+        log_proba = log_softmax(default * np.exp(log_ratio) * scores)[own_class]
+        return 0.5 * (log_ratio / TEMPERATURE_SPREAD) ** 2 - weight @ log_proba
 
     log_ratio = minimize_scalar(loss, bounds=(-TEMPERATURE_REACH, TEMPERATURE_REACH), method="bounded").x
     return default * np.exp(log_ratio / 2 if is_single else log_ratio)

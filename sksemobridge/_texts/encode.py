@@ -26,30 +26,30 @@ class ClassTexts:
 
     def take(self, rows):
         """The texts of some classes."""
-        of_classes = {"embeddings": self.embeddings, "eos_directions": self.eos_directions}
-        taken = {name: part[rows] for name, part in of_classes.items() if part is not None}
+        parts = {"embeddings": self.embeddings, "eos_directions": self.eos_directions}
+        taken = {name: part[rows] for name, part in parts.items() if part is not None}
         return replace(self, **taken)
 
 
-def read_texts(text_encoder, prompt_lists, of_bridge=False):
+def read_texts(text_encoder, prompt_lists, for_bridge=False):
     """`ClassTexts` from an encoder (or None) and the prompts of each class.
 
-    `prompt_lists` has C lists of texts. None in it is a class without text. It is None if no class has a text. `of_bridge` also
+    `prompt_lists` has C lists of texts. None in it is a class without text. It is None if no class has a text. `for_bridge` also
     reads what the bridge of the paper needs. If the encoder does not return one finite row for each text, a ValueError names the
     texts. Rows whose width is not that of the projection are a ValueError too.
     """
     if text_encoder is None:
         return ClassTexts()
-    projection, bias = read_projection(text_encoder) if of_bridge else (None, None)
+    projection, bias = read_projection(text_encoder) if for_bridge else (None, None)
     result = {
         "logit_scale": read_logit_scale(text_encoder),
         "projection": projection,
         "projection_bias": bias,
     }
     if prompt_lists is not None:
-        result["embeddings"], *of_eos = _by_class(text_encoder, prompt_lists, projection, bias)
-        if of_bridge:
-            result |= {"eos_directions": of_eos[0], "text_length": float(of_eos[1].mean())}
+        result["embeddings"], *eos = _by_class(text_encoder, prompt_lists, projection, bias)
+        if for_bridge:
+            result |= {"eos_directions": eos[0], "text_length": float(eos[1].mean())}
     return ClassTexts(**result)
 
 
@@ -89,12 +89,12 @@ def _by_class(text_encoder, prompt_lists, projection=None, bias=None):
             f"{len(projection)}."
         )
     joint = eos @ projection if bias is None else eos @ projection + bias
-    of_classes = (
+    means = (
         l2_normalize(mean(l2_normalize(joint))),
         l2_normalize(mean(l2_normalize(eos))),
         np.linalg.norm(mean(eos), axis=1),
     )
-    return [of_all_classes(rows) for rows in of_classes]
+    return [of_all_classes(rows) for rows in means]
 
 
 def encode_texts(text_encoder, method, texts):

@@ -89,10 +89,10 @@ def in_blocks(function, X):
 def apply_in_blocks(model, X, finish):
     """`finish(values)` of queries `X (n, D)`, in blocks of rows. `finish` must treat each row by itself.
 
-    `model` is a dataclass whose `of_block(X)` gives the values. They have the array library and the device of `X`.
+    `model` is a dataclass whose `decide(X)` gives the values. They have the array library and the device of `X`.
     """
     model = constants_like(X, model)
-    return in_blocks(lambda block: finish(model.of_block(block)), X)
+    return in_blocks(lambda block: finish(model.decide(block)), X)
 
 
 def softmax(scores):

@@ -72,7 +72,7 @@ def validate_embeddings(estimator, X, *, reset):
         kind = "NaN" if "NaN" in str(error) else "infinity"
         is_bad = ~to_numpy(xp.all(xp.isfinite(X), axis=1))
         raise ValueError(
-            f"Input X contains {kind} in {_counted(is_bad)}. Drop these rows from X and y together, for example with mask = "
+            f"Input X contains {kind} in {_rows_in_words(is_bad)}. Drop these rows from X and y together, for example with mask = "
             "np.isfinite(X).all(axis=1)."
         ) from error
     return X
@@ -85,17 +85,17 @@ def validate_training_embeddings(estimator, X, *, reset):
     if is_zero.any():
         # No error: scikit-learn's own checks fit such rows.
         warn_caller(
-            f"X has nothing but zeros in {_counted(is_zero)}. They have no direction; most likely these images were not embedded. "
+            f"X has nothing but zeros in {_rows_in_words(is_zero)}. They have no direction; most likely these images were not embedded. "
             "Drop these rows from X and y together, for example with mask = X.any(axis=1)."
         )
     return X
 
 
-def require_width(width, of_texts):
+def require_width(width, text_width):
     """Refuse images with `width` features if text embeddings have another width."""
-    if of_texts != width:
+    if text_width != width:
         raise ValueError(
-            f"X has {width} features, but the text encoder's embeddings have {of_texts}. Embed the images with the "
+            f"X has {width} features, but the text encoder's embeddings have {text_width}. Embed the images with the "
             "model of the text encoder."
         )
 
@@ -107,7 +107,7 @@ def refuse_masked(values, name):
         _refuse_rows(masked, name, "is masked")
 
 
-def _counted(is_bad):
+def _rows_in_words(is_bad):
     """How many rows are bad, and which come first."""
     rows = np.flatnonzero(is_bad)
     return f"{len(rows)} of {len(is_bad)} rows: {listed(rows, 10)}"
@@ -160,10 +160,10 @@ def as_labels(values, name):
     _refuse_rows(is_missing, name, "contains NaN or None")
     if is_list and array.dtype.kind == "f":
         _refuse_rounded(np.asarray(values, dtype=object), array)
-    of_text = {isinstance(value, str): value for value in array.ravel()[::-1]} if is_object else {}
-    if len(of_text) > 1:
-        shown = f"{str(of_text[True])!r}, {of_text[False]!r}"
-        raise ValueError(f"The values in {name} mix text and other values ({shown}); use one kind.")
+    examples = {isinstance(value, str): value for value in array.ravel()[::-1]} if is_object else {}
+    if len(examples) > 1:
+        both = f"{str(examples[True])!r}, {examples[False]!r}"
+        raise ValueError(f"The values in {name} mix text and other values ({both}); use one kind.")
     return array
 
 

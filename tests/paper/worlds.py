@@ -21,7 +21,7 @@ def make_shots(X, codes, weight=None, group=None):
 def make_texts(**params):
     """Texts of a made-up model, one for each of five classes."""
     world = World(**params)
-    return read_texts(world.text_encoder(), [[text] for text in world.texts], of_bridge=True)
+    return read_texts(world.text_encoder(), [[text] for text in world.texts], for_bridge=True)
 
 
 def draw(texts, per_class, noise=0.2, seed=1):
