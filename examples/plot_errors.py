@@ -5,6 +5,8 @@ Looking at errors
 Which classes are confused? What do these pictures look like? Which labels of the shots may be wrong?
 """
 
+import warnings
+
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.metrics import ConfusionMatrixDisplay, confusion_matrix
@@ -12,6 +14,8 @@ from sklearn.metrics import ConfusionMatrixDisplay, confusion_matrix
 from sksemobridge import PredictionsDisplay, make_semobridge_pipeline
 from sksemobridge.datasets import load_emoji
 
+# Some labels are wrong on purpose, and `fit` warns of them.
+warnings.filterwarnings("ignore", ".* shots hardly count")
 NAMES = ["bird", "clock", "clothing", "drink", "fruit", "mammal", "person", "sport equipment", "tool"]
 emoji = load_emoji()
 kept = np.isin(emoji.target_names[emoji.target], NAMES)

@@ -5,6 +5,8 @@ Images without a label
 You often have one labelled picture of a class, and many unlabelled pictures. `with_unlabeled` also learns from these.
 """
 
+import warnings
+
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.semi_supervised import SelfTrainingClassifier
@@ -12,6 +14,8 @@ from sklearn.semi_supervised import SelfTrainingClassifier
 from sksemobridge import CLIPImageEncoder, CLIPTextEncoder, SeMoBridgeClassifier, ZeroShotClassifier
 from sksemobridge.datasets import load_emoji
 
+# Certain predictions of self-training are shots, and some emoji are nearly the same.
+warnings.filterwarnings("ignore", ".* shots are near copies")
 emoji = load_emoji()
 labels = emoji.target_names[emoji.target]
 X = CLIPImageEncoder("mini", "bundled").transform(emoji.images)

@@ -20,6 +20,7 @@ CONFIGURATIONS = [
 
 @pytest.mark.filterwarnings("ignore:The bridge did not converge")
 @pytest.mark.filterwarnings("ignore:There are names of classes but no text_encoder")
+@pytest.mark.filterwarnings("ignore:The rows of X have lengths")
 @parametrize_with_checks(CONFIGURATIONS)
 def test_scikit_learn_checks(estimator, check):
     check(estimator)

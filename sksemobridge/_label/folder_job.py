@@ -35,7 +35,7 @@ from .user_tables import (
     usual_prompts,
 )
 
-# A folder with fewer readable pictures without a label is not learnt from.
+# A folder with fewer readable pictures (without a label) is not learnt from.
 LEAST_POOL = 50
 
 
@@ -149,11 +149,12 @@ class FolderJob:
             ).fit(None, classes)
         is_none = [path in clicks and not clicks[path][1] for path in real]
         strangers = np.zeros(len(real))
-        if any(is_none) and classifier.text_embeddings_ is not None:
+        learns = self.learns_from_photos and len(real) >= LEAST_POOL
+        if learns and any(is_none) and classifier.text_embeddings_ is not None:
             strangers = stranger_proba(classifier, self.embeddings, self.embeddings[is_none])
         labelled = {*map(os.path.realpath, shots.paths), *clicks}
         pool = self.embeddings[[path not in labelled for path in real] & (strangers < 0.5)]
-        taught = self.learns_from_photos and len(pool) >= LEAST_POOL
+        taught = learns and len(pool) >= LEAST_POOL
         if taught:
             classifier = classifier.with_unlabeled(pool)
         rows = table_rows(

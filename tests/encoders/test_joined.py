@@ -192,6 +192,7 @@ def test_what_needs_one_tower_is_refused(pipeline, shots):
             use()
 
 
+@pytest.mark.filterwarnings("ignore:.* shots are near copies")
 def test_an_image_model_alone_has_no_texts_and_says_so(image_only, shots):
     pipeline = make_semobridge_pipeline(image_only)
     assert pipeline[-1].text_encoder is None
