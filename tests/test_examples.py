@@ -42,4 +42,4 @@ def test_example(path, monkeypatch, tmp_path, capsys):
     finally:
         plt.close("all")
     assert capsys.readouterr().out
-    assert not path.stem.startswith("plot_") or shown or list(tmp_path.glob("*.png"))
+    assert not path.stem.startswith("plot_") or shown or list(tmp_path.rglob("*.png"))
