@@ -12,7 +12,7 @@ from scipy.stats import binomtest
 from ..._evaluation import share_right
 from ...encoders._pictures import ImageReadError, decode
 from ..clicks import digest_of, is_as_seen
-from ..folder_table import plain
+from ..folder_table import NONE_OF_THESE, plain
 from ..user_tables import UsageError, as_class
 
 # The model learns again after so many clicks.
@@ -106,7 +106,7 @@ class Session:
             if number in self.checked:
                 self.answers[number] = label == self.checked[number]
             elif label in self.columns:
-                answer = self.proba[number], self.columns.index(label)
+                answer = self.proba[number].copy(), self.columns.index(label)
                 self.asked.setdefault((self.n_learnt, len(self.columns)), {})[number] = answer
             self.skipped.pop(number, None)
 
@@ -160,6 +160,8 @@ class Session:
         if any(unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") for letter in text):
             raise Refused("The name of a class is one line of text.")
         text, known = text.strip(), self.classes()
+        if text.casefold() == NONE_OF_THESE:
+            return ""
         same = {plain(label).casefold(): label for label in known} | {plain(label): label for label in known}
         return same.get(text, same.get(text.casefold(), as_class(text, known)))
 

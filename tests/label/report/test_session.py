@@ -147,10 +147,12 @@ def test_a_new_class_is_learnt_at_once(live, label):
     assert label in [name for name, _ in page.state()["queue"][0]["likely"]]
 
 
-@pytest.mark.parametrize("label", ["Bird", "bird ", "BIRD"])
-def test_a_class_is_known_in_any_spelling(live, label):
+@pytest.mark.parametrize(
+    ("label", "known"), [("Bird", "bird"), ("bird ", "bird"), ("BIRD", "bird"), ("None of these", "")]
+)
+def test_a_class_is_known_in_any_spelling(live, label, known):
     _, state = live().act("click", number=0, label=label)
-    assert state["recent"][0]["label"] == "bird"
+    assert state["recent"][0]["label"] == known
 
 
 def test_a_picture_that_was_put_off_comes_last(live):
