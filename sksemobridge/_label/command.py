@@ -23,7 +23,7 @@ from ..encoders import ModelLoadError
 from ..encoders._source import KEPT
 from .clicks import Clicks
 from .folder_job import model_names, read_job, summary
-from .folder_table import WRITERS, counted, image_pipeline, label_files, write_table
+from .folder_table import WRITERS, count_files, image_pipeline, label_files, write_table
 from .report import report
 from .sort_into import earlier_copies, sort_into
 from .user_tables import UsageError, naming
@@ -206,6 +206,8 @@ def _check(args):
     if args.labels is not None:
         if os.path.realpath(args.labels) == os.path.realpath(args.out):
             raise UsageError("--labels: --out is the same file; give another name")
+        if not args.open and not os.path.exists(args.labels):
+            raise UsageError(f"--labels: there is no file {args.labels!r}, and without --open none is begun")
         with naming("--labels", ValueError):
             args.clicks = Clicks(args.labels)
     _check_file(args, "out", WRITERS)
@@ -279,7 +281,7 @@ def _write(args, pipeline, rows, embeddings, shots, lines):
         page = report(args.report, args.photos, pipeline[-1], rows, embeddings, shots, lines)
         path.write_text(page, encoding="utf-8")
 
-    counts, skipped = counted(rows)
+    counts, skipped = count_files(rows)
     if "mini" in model_names(pipeline):
         lines = [MINI, *lines]
     written = [f"Skipped {row['path']}: {row['problem']}." for row in skipped]

@@ -212,7 +212,7 @@ def was_read(row):
     return row["problem"] in ("", NONE_OF_THESE)
 
 
-def counted(rows):
+def count_files(rows):
     """Text that counts the files, and the rows of images that could not be read."""
     skipped = [row for row in rows if not was_read(row) and is_image(Path(row["path"]))]
     problems = [row["problem"] for row in rows]

@@ -77,7 +77,10 @@ def read_classes(text):
             found = file.read().splitlines()
     else:
         found = text.split(",")
-    labels = list(filter(None, map(str.strip, found)))
+    # Of two spellings of a name, the first counts.
+    labels = list(
+        {_plain(label): label for label in reversed([*filter(None, map(str.strip, found))])}.values()
+    )
     if not labels:
         raise UsageError(f"--classes: {text!r} names no class")
     return labels

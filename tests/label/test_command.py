@@ -162,9 +162,10 @@ WRONG = {
     f"{SHOTS} --out a.csv --corrections nowhere.csv": "'nowhere.csv'",
     "photos --model-file a.skops --out a.csv --names there.csv": "--names does not go with --model-file",
     "photos --model-file a.skops --out a.csv --classes a,b": "--classes does not go with --model-file",
-    "photos --classes a --out a.csv": "--classes: there is one class",
+    "photos --classes a_b,a_b --out a.csv": "--classes: there is one class",
     "photos --classes , --out a.csv": "--classes: ',' names no class",
     "photos --classes nowhere.txt --out a.csv": "--classes: [Errno 2]",
+    "photos --classes a,b --out a.csv --labels nowhere.csv": "--labels: there is no file 'nowhere.csv'",
     "photos --classes a,b --out a.csv --alpha 0.1": "--alpha: names alone give no p-values",
     f"{SHOTS} --out a.csv --corrections there.csv": "names no file that is there",
     f"{SHOTS} --out a.csv --sort-into photos/more": "is no new or empty folder",
@@ -328,7 +329,7 @@ def test_wrong_folders_are_said_before_torch_is_loaded(place):
 
 
 def test_a_fault_of_the_program_is_a_traceback_that_asks_for_a_report(label, monkeypatch):
-    monkeypatch.setattr("sksemobridge._label.command.counted", Mock(side_effect=ValueError("broadcast")))
+    monkeypatch.setattr("sksemobridge._label.command.count_files", Mock(side_effect=ValueError("broadcast")))
     status, said = label(f"{SHOTS} --out a.csv")
     assert status == 4
     assert "Traceback" in said
@@ -360,11 +361,11 @@ def test_names_alone_label(label):
     assert status == 0
     assert "the names of 3 classes alone" in said
     assert {row["label"] for row in rows_of("a.csv")} <= {*CLASSES, ""}
-    Path("names.txt").write_text("bird\n\nclock\n", encoding="utf-8-sig")
+    Path("names.txt").write_text("bird\n\nclock\nfruit of trees\n", encoding="utf-8-sig")
     shutil.rmtree("shots/fruit")
-    os.mkdir("shots/fruit")
+    os.mkdir("shots/fruit_of_trees")
     said = label(f"{SHOTS} --classes names.txt --out b.csv --save model.joblib")[1]
-    assert "known by their names alone (1): fruit" in said
+    assert "known by their names alone (1): fruit_of_trees" in said
     label("photos --model-file model.joblib --out c.csv")
     assert rows_of("c.csv") == rows_of("b.csv")
 

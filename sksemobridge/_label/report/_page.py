@@ -25,7 +25,7 @@ from ..._label_next import label_next
 from ..._utils.files import new_file
 from ...encoders._pictures import ImageReadError, decode, fetch
 from ..folder_job import UserShots
-from ..folder_table import counted, image_pipeline, label_files, plain, was_read
+from ..folder_table import count_files, image_pipeline, label_files, plain, was_read
 
 # About 15 MB.
 N_THUMBNAILS = 2000
@@ -121,7 +121,7 @@ def report(
         item |= {"path": plain(file), "thumbnail": small.get(file), "address": address(file, place)}
     # Names of files may be no text.
     title = plain(f"Labels of {os.fspath(folder)}")
-    lines = plain("\n".join([counted(rows)[0], *text])).split("\n")
+    lines = plain("\n".join([count_files(rows)[0], *text])).split("\n")
     page, _ = render("page.html", "page.css", "page.js", title=title, summary=lines, data=data)
     return page
 
