@@ -23,6 +23,7 @@ from .._utils.validation import listed, warn_caller
 from .._zero_shot import ZeroShotClassifier
 from ..datasets import load_image_folder
 from ..datasets._folder import COPIES_MARK, existing_folder, list_files
+from .corrections import read_clicks, read_corrections
 from .folder_table import NONE_OF_THESE, embed_readable, table_rows, was_read
 from .user_tables import (
     UsageError,
@@ -30,8 +31,6 @@ from .user_tables import (
     naming,
     puzzling_names,
     read_classes,
-    read_clicks,
-    read_corrections,
     read_names,
     usual_prompts,
 )

@@ -1,4 +1,4 @@
-"""Tables that users give to the command: names of classes, and corrections of labels."""
+"""What users say to the command: names of classes, and how tables name files and classes."""
 
 import csv
 import io
@@ -9,7 +9,7 @@ from pathlib import Path
 from unicodedata import normalize
 
 from .._texts.prompts import ENSEMBLE_TEMPLATES, as_words
-from .._utils.validation import listed, warn_caller
+from .._utils.validation import warn_caller
 from ..encoders._source import architecture
 
 # Where a spreadsheet may begin a cell (other countries have other separators), and what begins a formula there, also after
@@ -44,7 +44,7 @@ def read_names(path, folders):
     """Parameters of the classifier from a table of folder, name, and (optional) whole prompts."""
     names = {folder: as_words(folder) for folder in folders}
     prompts, named = {}, set()
-    for number, (cell, *words) in enumerate(_read_rows("--names", path)):
+    for number, (cell, *words) in enumerate(read_rows("--names", path)):
         folder = as_class(cell, folders)
         if folder in named:
             raise UsageError(f"--names: {path!r} names {folder!r} twice; delete one of the lines")
@@ -86,57 +86,6 @@ def read_classes(text):
     return labels
 
 
-def read_corrections(path, folders):
-    """Real paths to `(path as in the table, label by a person)`. An empty label means none of the classes."""
-    from .clicks import Clicks
-
-    with naming("--corrections", ValueError):
-        clicks = Clicks(path) if Clicks.is_one(path) else None
-    if clicks is not None:
-        return read_clicks(clicks, "--corrections", folders)
-    corrections, lost, several = {}, [], []
-    for number, (image, *rest) in enumerate(_read_rows("--corrections", path)):
-        label, *more = rest or [""]
-        if any(cell.strip() for cell in more):
-            raise UsageError(
-                f"--corrections: {path!r} has a line of more than path and label, {[image, *rest]!r:.200}. Give the list "
-                "that the page saves, or these two columns alone; a text with a separator stands in quotes"
-            )
-        if number == 0 and image.strip().lower() in ("path", "file") and label.strip().lower() == "label":
-            continue
-        image, label = map(with_formulas, (image, label))
-        file = existing_file(image)
-        if file is None:
-            lost.append(image)
-            continue
-        real, correction = os.path.realpath(file), (file, as_class(label, folders))
-        if corrections.setdefault(real, correction)[1] != correction[1]:
-            several.append(file)
-        corrections[real] = correction
-    if lost and not corrections:
-        raise UsageError(
-            f"--corrections: {path!r} names no file that is there, only files such as {lost[0]!r}. Run the command in the "
-            "folder where it ran before"
-        )
-    if lost:
-        warn_caller(f"--corrections: Passed over, since there is no such file ({len(lost)}): {listed(lost)}.")
-    if several:
-        warn_caller(
-            f"--corrections: {path!r} has several labels for a file ({len(several)}), such as {several[0]!r}. The last "
-            "counts."
-        )
-    return corrections
-
-
-def read_clicks(clicks, option, folders):
-    """`read_corrections` for a file of clicks. Notes name pictures that changed since or are gone."""
-    labels, changed, gone = clicks.labels(folders)
-    for kind, found in (("changed since they were clicked", changed), ("not there any more", gone)):
-        if found:
-            warn_caller(f"{option}: Passed over, {kind} ({len(found)}): {listed(found)}.")
-    return labels
-
-
 def existing_file(text):
     """The path of a file that a table names, or None."""
     # Other systems may encode the same letters differently. Tables hold bytes of a name that are no text as \\udcff.
@@ -168,7 +117,7 @@ def puzzling_names(names, models):
     ]
 
 
-def _read_rows(option, path):
+def read_rows(option, path):
     """Rows of cells, without empty rows. Commas, semicolons and tabs separate cells."""
     try:
         with naming(option), open(path, encoding="utf-8-sig", newline="") as file:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sksemobridge._label.clicks import Clicks, digest_of
-from sksemobridge._label.user_tables import read_corrections
+from sksemobridge._label.corrections import read_corrections
 
 NAMES = ["a.png", "b,c.png", "two\nlines.png", "=1+1.png", "Vögel.png"]
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sksemobridge._label.corrections import read_corrections
 from sksemobridge._label.user_tables import (
     UsageError,
     puzzling_names,
-    read_corrections,
     read_names,
     with_formulas,
     without_formulas,
