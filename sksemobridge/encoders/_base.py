@@ -90,18 +90,7 @@ class ImageEncoder(StatelessEncoder):
     """From images to embeddings, by one model or by several."""
 
     def fit_transform(self, X: Any, y: Any = None) -> Any:
-        """Embed images as `transform` does.
-
-        Parameters
-        ----------
-        X : list, tuple, array, series or one-column data frame of n images
-        y : sequence of length n or None
-            Only its length is checked, before the work.
-
-        Returns
-        -------
-        ndarray of shape (n, D), float32
-        """
+        """Embed images as `transform` does. Of `y`, only the length is checked, before the work."""
         check_consistent_length(list_images(X), y)
         return self.fit(X, y).transform(X)
 

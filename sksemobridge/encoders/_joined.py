@@ -141,18 +141,18 @@ class JoinedTextEncoder(_Joined, TextEncoder):
         """`embed(encoder)` of each model with texts, and zeros `(n, width)` of each without."""
         self._check_texts()
         return [
-            embed(encoder) if encoder.has_text_ else np.zeros((n, encoder._n_features_out), dtype=np.float32)
+            embed(encoder) if _has_text(encoder) else np.zeros((n, encoder._n_features_out), dtype=np.float32)
             for encoder in self.encoders
         ]
 
     def _check_texts(self):
-        if not any(encoder.has_text_ for encoder in self.encoders):
+        if not any(_has_text(encoder) for encoder in self.encoders):
             self.encoders[0].transform([""])  # raises NoTextError
 
     @property
     def logit_scales_(self) -> NDArray[Any]:
         """The factor of cosines of each model, zero for those without texts."""
-        return np.array([encoder.logit_scale_ if encoder.has_text_ else 0.0 for encoder in self.encoders])
+        return np.array([encoder.logit_scale_ if _has_text(encoder) else 0.0 for encoder in self.encoders])
 
     @property
     def logit_scale_(self) -> float:
@@ -168,3 +168,8 @@ class JoinedTextEncoder(_Joined, TextEncoder):
 
     projection_ = property(lambda self: self._refuse("projection_"))
     image_projection_ = property(lambda self: self._refuse("image_projection_"))
+
+
+def _has_text(encoder):
+    # An encoder of the user has texts.
+    return getattr(encoder, "has_text_", True)

@@ -5,6 +5,7 @@ import json
 import os
 import threading
 from contextlib import suppress
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 from .._utils.files import new_file
@@ -71,12 +72,18 @@ def with_model(encoder, of_images, use):
 def _path(encoder, of_images):
     names = [str(encoder.model_name), str(encoder.pretrained)]
     # A relative name is another one elsewhere.
-    parts = [*names, os.getcwd(), encoder.device, encoder.precision, of_images]
-    for package in _PACKAGES:
-        with suppress(PackageNotFoundError):
-            parts.append((package, version(package)))
+    parts = [*names, os.getcwd(), encoder.device, encoder.precision, of_images, _versions()]
     name = hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
     return as_path(encoder.cache) / f"model-{name}.json"
+
+
+@cache
+def _versions():
+    found = {}
+    for package in _PACKAGES:
+        with suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
 
 
 def _facts(model, encoder, of_images):

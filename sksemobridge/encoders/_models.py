@@ -26,9 +26,9 @@ _PROBE = "Two cats' photos, 3.5 m: É, 猫, naïve ☂."
 
 
 class LoadedModel:
-    """A model that encoders share, in float32 and evaluation mode, without gradients. It never changes.
+    """A `Model` that encoders share, in float32 and evaluation mode, without gradients. It never changes.
 
-    `ModelLoadError` if the model or its weights are missing. See `Model` for what it offers.
+    `ModelLoadError` if the model or its weights are missing.
     """
 
     def __init__(self, source, device):
@@ -54,7 +54,6 @@ class LoadedModel:
 
     @property
     def logit_scale(self):
-        """The factor of cosines before the softmax, as the model has learnt it; `NoTextError` if it has no texts."""
         self._check_texts()
         return float(self.model.logit_scale.detach().exp())
 
@@ -73,7 +72,6 @@ class LoadedModel:
             return self._made[name]
 
     def fit(self, image, size, box):
-        """Resize the box of an image, which is a picture of this size, as `crop` resizes the whole picture."""
         side, shortest = self._resize.size, min(size)
         if isinstance(side, int):
             fitted = tuple(side if length == shortest else int(side * length / shortest) for length in size)
@@ -82,17 +80,13 @@ class LoadedModel:
         return image.resize(fitted, Resampling[self._resize.interpolation.name], box)
 
     def crop(self, image):
-        """An RGB image of Pillow, resized and cropped to `image_size` by the model's own preprocessing.
-
-        `ImageReadError` if the image is so narrow that resizing it by its shortest side would exhaust memory.
-        """
+        # An image may be so narrow that resizing it by its shortest side would exhaust memory.
         if self._parts.resize == "shortest":
             scale = (self.shortest_side or max(self.image_size)) / min(image.size)
             check_size(*(max(1, round(side * scale)) for side in image.size))
         return self._geometry(image)
 
     def preprocessing(self):
-        """A description of `crop` and `as_input` in JSON, for programs without this package."""
         return {
             "mode": "RGB",
             "resize": self._parts.resize,
@@ -122,8 +116,6 @@ class LoadedModel:
         return pixels.float().div_(255).sub_(mean).div_(std)
 
     def embed_images(self, pixels, precision):
-        """Embeddings `(n, D)` of images `(n, h, w, 3)` in the joint space, in float32, not normalised."""
-
         def embed(piece):
             return self.embed_inputs(self.as_input(piece), precision)
 
@@ -150,10 +142,6 @@ class LoadedModel:
         return model
 
     def embed_tokens(self, tokens, precision, *, project=True):
-        """Embeddings `(n, D)` of tokens `(n, context_length)` in the joint space, in float32, not normalised.
-
-        With `project=False` those before the projection, `(n, d)`; `NoProjectionError` if the tower has none.
-        """
         model = self.model
         if not project:
             model = self._once("model without projection", lambda: without_projection(self.model))
@@ -162,12 +150,9 @@ class LoadedModel:
             return model.encode_text(tokens.to(self.device), normalize=False).float()
 
     def image_precision(self, precision):
-        """`"auto"` is bf16 if the processor computes in it natively, fp16 on older GPUs, else fp32.
-
-        Small towers stay in fp32: they are fast, and half precision may change a prediction.
-        """
         if precision != "auto":
             return precision
+        # Small towers are fast, and half precision may change a prediction.
         if _n_weights(self.model.visual) < SMALL_TOWER:
             return "fp32"
         if self.device.type == "cuda":
@@ -175,26 +160,21 @@ class LoadedModel:
         return "bf16" if self.device.type == "cpu" and _cpu_has_bf16() else "fp32"
 
     def projection(self, of_images):
-        """`W (d, D)` and `b (D,)` or None of a tower, as new arrays; `NoProjectionError` if it has none."""
         if not of_images:
             self._check_texts()
         read = read_image_projection if of_images else read_text_projection
         return [None if part is None else part.cpu().numpy().copy() for part in read(self.model)]
 
     def tokenize(self, text):
-        """Tokens of a text as an array, and whether its end is missing: it is longer than the model reads."""
         self._check_texts()
         # Only now: a tokenizer may come from a hub, and images need none.
         return self._once("tokenizer", self._parts.make_tokenizer)(text)
 
     @property
     def n_tokens(self):
-        """How many tokens of a text the model reads."""
         return self.tokenize("")[0].shape[-1]
 
     def digest(self, of_images):
-        """Digest of all that embeddings of images, or of texts, depend on, apart from the content and the precision."""
-
         def compute():
             description = [of_images, self._parts.description, str(self.model)]
             digest = hashlib.sha256(json.dumps(description, sort_keys=True).encode())

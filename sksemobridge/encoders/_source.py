@@ -151,14 +151,19 @@ def cannot_load(source, error):
     """A `ModelLoadError` that says what was tried and what to do."""
     if source.files:
         remedy = (
-            "Check that the weights are whole and belong to this architecture (weights trained with QuickGELU, such as "
-            "OpenAI's, need the model name that ends in '-quickgelu')."
+            "Check that the weights are whole and belong to this architecture (in open_clip, weights trained with QuickGELU, "
+            "such as OpenAI's, need the model name that ends in '-quickgelu')."
         )
     else:
+        way = (
+            f"run open_clip.create_model({source}) on a machine that has one and copy that folder, or give the path of a "
+            "checkpoint or a 'local-dir:' folder"
+        )
+        if source.scheme in (TRANSFORMERS, TIMM):
+            way = f"copy that folder from a machine that has used the model, or give a folder: '{source.scheme}FOLDER'"
         remedy = (
-            f"The first use downloads the weights. {KEPT} Without network, run open_clip.create_model({source}) "
-            "on a machine that has one and copy that folder, or give the path of a checkpoint or a 'local-dir:' folder. "
-            f"For a trial, model_name={BUNDLED_NAME!r}, pretrained={BUNDLED_TAG!r} needs no download."
+            f"The first use downloads the weights. {KEPT} Without network, {way}. For a trial, model_name={BUNDLED_NAME!r}, "
+            f"pretrained={BUNDLED_TAG!r} needs no download."
         )
     reason = str(error).strip() or type(error).__name__
     problem = ModelLoadError(f"The model {source} could not be loaded: {reason}\n{remedy}")
