@@ -15,7 +15,7 @@ from ._utils.sklearn import Method, offered_if
 from .encoders import CLIPImageEncoder, CLIPTextEncoder, JoinedImageEncoder, JoinedTextEncoder
 
 
-def _of_all_encoders(name: str) -> property:
+def _shared_parameter(name: str) -> property:
     """A parameter that is read from the first encoder in a pipeline, and set on all encoders."""
 
     def read(pipeline):
@@ -70,8 +70,8 @@ class SeMoBridgePipeline(Pipeline):
     >>> search = GridSearchCV(pipeline, {"model_name": ["ViT-B-16", "ViT-L-14"], "pretrained": ["openai"]})
     """
 
-    model_name = _of_all_encoders("model_name")
-    pretrained = _of_all_encoders("pretrained")
+    model_name = _shared_parameter("model_name")
+    pretrained = _shared_parameter("pretrained")
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Parameters by name, with `deep` also `model_name` and `pretrained`; see `sklearn.pipeline.Pipeline`."""

@@ -83,7 +83,7 @@ def load_image_folder(root: str | os.PathLike[str], *, check: bool = False) -> B
             "with the name of the class. This is for labelled images only: to label a folder of images, give it to "
             "sksemobridge.predict_folder, or to the command `sksemobridge label` as PHOTOS."
         )
-    of_class = {}
+    images_by_class = {}
     passed_over: dict[str, list] = defaultdict(list)
     for folder in folders:
         files, locked = files_below(folder)
@@ -99,19 +99,21 @@ def load_image_folder(root: str | os.PathLike[str], *, check: bool = False) -> B
                 )
             images = [path for path in images if path not in problems]
         if images:
-            of_class[folder.name] = images
+            images_by_class[folder.name] = images
         elif folder not in locked:
             passed_over["sub-folders without images"].append(folder)
-    if not of_class:
+    if not images_by_class:
         raise ValueError(f"No sub-folder of {str(parent)!r} has images, such as {str(folders[0])!r}.")
     loose = [path for path in entries if path.is_file() and is_image(path)]
     passed_over["images that lie in no sub-folder, and so are of no class"] = loose
     for kind, found in passed_over.items():
         warn_passed_over(parent, kind, found)
     return Bunch(
-        paths=np.array([str(path) for images in of_class.values() for path in images], dtype=object),
-        target=np.repeat(np.arange(len(of_class)), [len(images) for images in of_class.values()]),
-        target_names=np.array(list(of_class), dtype=object),
+        paths=np.array([str(path) for images in images_by_class.values() for path in images], dtype=object),
+        target=np.repeat(
+            np.arange(len(images_by_class)), [len(images) for images in images_by_class.values()]
+        ),
+        target_names=np.array(list(images_by_class), dtype=object),
     )
 
 

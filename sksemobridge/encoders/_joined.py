@@ -32,11 +32,11 @@ class _Joined(StatelessEncoder):
     def set_params(self, **params: Any) -> Self:
         """Set parameters. Names without a number are of all encoders."""
         for name, value in params.items():
-            number, _, of_one = name.partition("__")
+            number, _, name_in_one = name.partition("__")
             if name == "encoders":
                 self.encoders = value
-            elif of_one and number.isdigit() and int(number) < len(self.encoders):
-                self.encoders[int(number)].set_params(**{of_one: value})
+            elif name_in_one and number.isdigit() and int(number) < len(self.encoders):
+                self.encoders[int(number)].set_params(**{name_in_one: value})
             else:
                 for encoder in self.encoders:
                     encoder.set_params(**{name: value})

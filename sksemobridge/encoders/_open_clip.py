@@ -48,10 +48,10 @@ def _files(source):
     name = _name_on_this_machine(source)
     if not source.files and name.startswith(LOCAL):
         return [str(path) for path in Path(name[len(LOCAL) :]).iterdir()]
-    return weight_files(source, *_place(source.tag))
+    return weight_files(source, *_hub_files(source.tag))
 
 
-def _place(tag):
+def _hub_files(tag):
     """The repository on the hub of a tag, and the names that its file of weights may have."""
     # It ends with a file, or with a slash where the file has a usual name.
     repository, _, file = tag.get("hf_hub", "").rpartition("/")
@@ -61,7 +61,7 @@ def _place(tag):
 def _arguments(source, config):
     """Model name and options for `open_clip.create_model`. They name the files of earlier downloads, if there are any."""
     tag, options = source.tag, {"pretrained": source.pretrained}
-    repository, files = _place(tag)
+    repository, files = _hub_files(tag)
     if source.files and source.pretrained:
         options["force_preprocess_cfg"] = _preprocessing_of_tags(source)
     if kept := downloaded(repository, files):

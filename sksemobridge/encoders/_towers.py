@@ -11,7 +11,7 @@ from torch import nn
 from ._source import NoProjectionError
 
 # Vision transformers, ResNets with attention pooling, and what open_clip puts on top of timm's towers.
-_IMAGE_PLACES = ("proj", "attnpool.c_proj", "head.proj", "head.mlp.fc2")
+_IMAGE_PROJECTIONS = ("proj", "attnpool.c_proj", "head.proj", "head.mlp.fc2")
 
 
 def read_text_projection(model):
@@ -23,8 +23,8 @@ def read_image_projection(model):
     """`W_image (d_image, D)` and `b_image`, the last linear layer of the image tower; as `read_text_projection`."""
     tower = model.visual
     layers = [
-        reduce(lambda part, name: getattr(part, name, None), place.split("."), tower)
-        for place in _IMAGE_PLACES
+        reduce(lambda part, attribute: getattr(part, attribute, None), name.split("."), tower)
+        for name in _IMAGE_PROJECTIONS
     ]
     if hasattr(tower, "trunk") and not len(tower.head):
         # Without a head of open_clip, timm's own classifier gives the embedding.

@@ -50,7 +50,7 @@ def load(source):
     try:
         from transformers import AutoImageProcessor, AutoModel
 
-        model, told = AutoModel.from_pretrained(
+        model, loading = AutoModel.from_pretrained(
             name, output_loading_info=True, dtype=torch.float32, **_NO_CODE
         )
         settings = AutoImageProcessor.from_pretrained(name, **_NO_CODE).to_dict()
@@ -61,7 +61,7 @@ def load(source):
     except Exception as error:
         raise cannot_load(source, error) from error
     # Without weights of a pooler, the first token is the embedding.
-    missing = {key.partition(".")[0] for key in told["missing_keys"]}
+    missing = {key.partition(".")[0] for key in loading["missing_keys"]}
     if missing - {"pooler"}:
         raise ModelLoadError(f"The model {source} lacks weights of {', '.join(sorted(missing))}.")
     image_size, resize, geometry = _geometry(settings, source)
@@ -108,11 +108,11 @@ def has_text(source):
 def _two_towers(model):
     # SigLIP's towers end with a layer of their own, and read whole texts, padding included.
     is_siglip = model.config.model_type.startswith("siglip")
-    texts, of_texts = model.text_model, getattr(model, "text_projection", nn.Identity())
+    texts, text_projection = model.text_model, getattr(model, "text_projection", nn.Identity())
     if isinstance(getattr(texts, "head", None), nn.Linear):
-        of_texts, texts.head = texts.head, nn.Identity()
+        text_projection, texts.head = texts.head, nn.Identity()
     visual = _Visual(model.vision_model, getattr(model, "visual_projection", nn.Identity()))
-    return _TwoTowers(visual, _Text(texts, of_texts, not is_siglip), model.logit_scale)
+    return _TwoTowers(visual, _Text(texts, text_projection, not is_siglip), model.logit_scale)
 
 
 def _geometry(settings, source):
