@@ -28,6 +28,8 @@ from ._utils.validation import listed, validate_embeddings
 # Largest numbers of folds and of shots in the cross-validation. With ten folds, a fit has nearly all shots. If there are
 # more shots, an even sample is enough.
 MOST_FOLDS, MOST_SHOTS = 10, 1000
+# Unit embeddings of the same picture have the same digits.
+SAME_DIGITS = 5
 # Below this probability, a label is more likely wrong than right.
 DOUBTFUL = 0.5
 # With fewer shots of a class, a left-out shot takes a large part of what the classifier and `LogisticRegression` know of the
@@ -63,6 +65,8 @@ class ShotEvaluation:
         See `SeMoBridgeClassifier`.
     doubtful : ndarray of int
         Rows of the shots whose label is more likely wrong than right. The most doubtful come first.
+    duplicates : ndarray of shape (k, 2), int
+        Rows of shots that are the same picture as an earlier shot, and the first row of that picture.
     """
 
     classes: NDArray[Any]
@@ -74,6 +78,7 @@ class ShotEvaluation:
     held_out_proba: NDArray[Any]
     label_proba: NDArray[Any]
     doubtful: NDArray[np.intp]
+    duplicates: NDArray[np.intp]
 
     def __str__(self) -> str:
         counts = listed([f"{label} {n}" for label, n in zip(self.classes, self.n_shots)], 10)
@@ -161,6 +166,8 @@ def evaluate_fitted(fitted, X, y, groups=None):
     if fitted.text_embeddings_ is not None:
         by_names = _mean((unit[known] @ fitted.text_embeddings_.T).argmax(axis=1) == truth)
     order = np.argsort(label_proba, kind="stable")
+    _, first, index = np.unique(unit.round(SAME_DIGITS), axis=0, return_index=True, return_inverse=True)
+    pairs = np.column_stack([np.arange(len(unit)), first[index]])
     return ShotEvaluation(
         classes=classes,
         n_shots=np.bincount(codes, minlength=len(classes)),
@@ -171,6 +178,7 @@ def evaluate_fitted(fitted, X, y, groups=None):
         held_out_proba=held_out,
         label_proba=label_proba,
         doubtful=order[label_proba[order] < DOUBTFUL],
+        duplicates=pairs[pairs[:, 0] != pairs[:, 1]],
     )
 
 

@@ -95,6 +95,16 @@ def test_a_wrong_label_is_doubtful(pipeline, embedded):
     assert np.all(np.diff(evaluation.label_proba[evaluation.doubtful]) >= 0)
 
 
+def test_pictures_that_are_there_twice_are_named(embedded):
+    X, y = embedded
+    assert not len(evaluate_shots(UNNAMED, X[::12], y[::12]).duplicates)
+    rows = [0, 20, 40, 20, 60, 20]
+    assert evaluate_shots(UNNAMED, X[rows], y[[0, 20, 40, 60, 60, 20]]).duplicates.tolist() == [
+        [3, 1],
+        [5, 1],
+    ]
+
+
 def test_an_expected_share_of_wrong_labels_is_kept(pipeline, embedded):
     X, y = embedded
     classifier = SeMoBridgeClassifier(pipeline[-1].text_encoder, label_noise=0.2)

@@ -65,7 +65,12 @@ class UserShots:
         doubtful = [
             f"{self.paths[i]} ({self.labels[i]}, looks like {other[i]})" for i in self.evaluation.doubtful
         ]
-        return f"{self.evaluation}{_after_colon(doubtful)}"
+        twice = [
+            f"{self.paths[i]} ({self.labels[i]}) and {self.paths[j]} ({self.labels[j]})"
+            for i, j in self.evaluation.duplicates
+        ]
+        same = f"\nThe same picture twice{_after_colon(twice)}" if twice else ""
+        return f"{self.evaluation}{_after_colon(doubtful)}{same}"
 
 
 @dataclass(frozen=True, eq=False)

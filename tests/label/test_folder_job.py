@@ -1,6 +1,7 @@
 """What the command learns from a folder and a person's corrections, and what it says of it."""
 
 import os
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -32,6 +33,13 @@ def test_the_command_says_how_good_the_classifier_is(label):
     assert f"1 shot with a doubtful label: {wrong} (fruit, looks like bird)" in said
     corrections(f"{wrong},fruit")
     assert "0 shots with a doubtful label\n" in label(CORRECTED)[1]
+
+
+def test_the_same_picture_under_two_labels_is_named(label):
+    first, copy = Path("shots/bird/0.png"), Path("shots/fruit/also.png")
+    assert "same picture" not in label(f"{SHOTS} --out a.csv")[1]
+    shutil.copy(first, copy)
+    assert f"The same picture twice: {copy} (fruit) and {first} (bird)" in label(f"{SHOTS} --out b.csv")[1]
 
 
 def test_corrections_are_further_shots_and_take_shots_back(label):
