@@ -159,7 +159,8 @@ class FolderJob:
         if learns and any(is_none) and classifier.text_embeddings_ is not None:
             strangers = stranger_proba(classifier, self.embeddings, self.embeddings[is_none])
         labelled = {*map(os.path.realpath, shots.paths), *clicks}
-        pool = self.embeddings[[path not in labelled for path in real] & (strangers < 0.5)]
+        is_open = np.array([path not in labelled for path in real], dtype=bool)
+        pool = self.embeddings[is_open & (strangers < 0.5)]
         taught = learns and len(pool) >= LEAST_POOL
         if taught:
             classifier = classifier.with_unlabeled(pool)

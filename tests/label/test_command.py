@@ -356,6 +356,15 @@ def test_shots_that_are_copies_of_others_are_named(label):
     assert "several labels (1): shots/bird/1.png" in said
 
 
+def test_a_folder_without_a_readable_image_has_a_table(label):
+    save(np.zeros((8, 8, 3), dtype=np.uint8), "broken/1.png")
+    Path("broken/1.png").write_bytes(b"no image")
+    for source in ("--shots shots", "--classes bird,clock"):
+        status, said = label(f"broken {source} --model mini --out a.csv --report a.html --overwrite")
+        assert status == 1
+        assert "1 skipped: a.csv" in said
+
+
 def test_names_alone_label(label):
     status, said = label("photos/more --classes bird,clock,fruit --model mini --out a.csv")
     assert status == 0
