@@ -21,7 +21,7 @@ from ._paper.method import PaperMethod
 from ._paper.parameters import PaperBlend, Training
 from ._texts.encode import read_texts
 from ._texts.prompts import describe_classes, is_sequence
-from ._utils.array_api import astype, softmax, to_numpy
+from ._utils.array_api import astype, softmax
 from ._utils.sklearn import Interval, StrOptions, checks_parameters, offered_if
 from ._utils.threads import threads_for
 from ._utils.validation import (
@@ -387,8 +387,10 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
             the classes have a p-value of at most `alpha`. If no shot can be left out, all values are one. `with_unlabeled`
             does not change them.
         """
-        scores = to_numpy(self.score_samples(X))
-        return self._fitted.labelled_model.typicality.p_values(scores)
+        check_is_fitted(self)
+        X = validate_embeddings(self, X, reset=False)
+        with threads_for(math.prod(X.shape) * len(self.classes_)):
+            return self._fitted.labelled_model.p_values(X)
 
     def affinities(self, X: ArrayLike) -> dict[str, NDArray[Any]]:
         """Return the terms of the decision.

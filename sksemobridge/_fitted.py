@@ -51,7 +51,7 @@ class FittedState:
         # 1. A sample without equal rows.
         X = sorted_sample(X, len(self.classes))
         # 2. An image of none of the classes would count for the nearest class. Such images are left out.
-        X = X[model.typicality.p_values(model.typicality_scores(X)) > LEAST_P_VALUE]
+        X = X[model.p_values(X) > LEAST_P_VALUE]
         if len(X):
             # 3. Learning. A class without text may be "everything else".
             names = [None] * len(self.classes) if self.class_prompts is None else self.class_prompts.names

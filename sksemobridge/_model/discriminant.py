@@ -3,8 +3,8 @@
 `z_c(q) = v' P mu_c - mu_c' P mu_c / 2`, with `v = nrm(q) - m` and the class means `mu_c` of `class_means`. It is linear in
 `nrm(q)`.
 
-First, features are divided by their standard deviation, to the power `f / (f + FEW_DEGREES)`, because a few residuals do not
-tell the variances. The power is zero if all classes have one image, and words are used instead of texts.
+First, features are divided by their standard deviation. A few residuals do not tell the variances, so `FEW_DEGREES` degrees of
+freedom of the mean variance are added. If all classes have one image, and words are used instead of texts, nothing is known.
 
 Then `P = inv((1 - l) S + l t I)` is the inverse of the covariance `S`, after shrinkage: `l = D / (f + D)` and `t = tr(S) / D`.
 There are `f = sum_c (n_c - 1 + gap_weight_c kappa / (n_c + kappa))` degrees of freedom. The scatter `f S` is the sum over
@@ -28,14 +28,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import linalg
 
-from .class_means import ClassMeans
+from .class_means import FEW_DEGREES, ClassMeans
 from .linear import Linear
-from .shots import blocks
-
-# With this many degrees of freedom, the power is one half (`python benchmarks/robustness.py few-classes`).
-FEW_DEGREES = 10.0
-# Smallest variance of a feature, relative to the mean variance. Below ROUNDING, a variance is only rounding.
-LEAST_VARIANCE, ROUNDING = 1e-3, 1e-14
+from .shots import ROUNDING, blocks
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,8 +153,8 @@ def fit_discriminant(classes, trust, has_words):
     for rows in pieces:
         squares += np.square(factors[rows, None] * classes.residuals(rows)).sum(axis=0)
     mean_square = max(squares.mean(), ROUNDING)
-    power = 0.0 if has_words and single.all() else degrees / (degrees + FEW_DEGREES)
-    root = np.maximum(squares / mean_square, LEAST_VARIANCE) ** (power / 2)
+    known = 0.0 if has_words and single.all() else degrees / (degrees + FEW_DEGREES)
+    root = np.sqrt(known * squares / mean_square + 1 - known)
 
     gaps /= root
     # Eigenvectors and eigenvalues of the scatter, from the smaller of its two Gram matrices.

@@ -15,7 +15,7 @@
 `gather_evidence` makes the steps 1 to 5. They are repeated in rounds to find labels that may be wrong (`label_noise`).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -27,8 +27,7 @@ from .label_noise import ByTexts, right_labels
 from .linear import Linear
 from .logistic import (
     CORRECTION,
-    OFFSET,
-    WIDTH,
+    Problem,
     cross_fitted_logits,
     features_of,
     fit_regression,
@@ -36,7 +35,7 @@ from .logistic import (
     logits_without_own_offset,
 )
 from .model import Model
-from .shots import evenly_spaced, weight_in_class
+from .shots import blocks, evenly_spaced, weight_in_class
 from .typicality import Typicality
 
 # `python studies/blend.py` varies the constants of this block.
@@ -45,12 +44,11 @@ from .typicality import Typicality
 TEXT_SHARE, WORTH_OF_TEXT = 0.7, 16.0
 # Default scale of the discriminant. It is a share of a log-likelihood ratio, because features are not independent. Without
 # text, classes of one image have no held-out shot that could correct the scale. With words, features are not divided by
-# their standard deviations. So these two cases have scales of their own.
-SHOTS_SCALE, SHOTS_SCALE_OF_ONE, SHOTS_SCALE_OF_ONE_WITH_WORDS = 0.04, 0.15, 0.11
-# Least probability that texts help.
-LEAST_TRUST = 1e-6
-# Largest number of held-out values (12 MB). If there are more, at least LEAST_HELD_OUT evenly spaced images are held out.
-MOST_VALUES, LEAST_HELD_OUT = 3 * 2**19, 100
+# their standard deviations. These two cases have scales of their own, for `sqrt(log C) = 1`: the largest of `C` errors grows
+# so.
+SHOTS_SCALE, SHOTS_SCALE_OF_ONE, SHOTS_SCALE_OF_ONE_WITH_WORDS = 0.04, 0.072, 0.056
+# Largest number of held-out values (12 MB). If there are more, evenly spaced images are held out.
+MOST_VALUES = 3 * 2**19
 
 
 class FitResult(NamedTuple):
@@ -98,7 +96,7 @@ def fit_model(shots, texts, logit_scale, words, label_noise, with_held_out=False
             omega = weights_of_images(codes, weight)[held_rows]
             cosines, _, trust = texts_alone(u[held_rows], codes[held_rows], omega, texts, logit_scale)
             by_texts = ByTexts(held_rows, logit_scale * cosines, trust)
-        right, counted = right_labels(evidence_if, codes, by_texts, label_noise)
+        right, counted = right_labels(evidence_if, u, codes, by_texts, label_noise)
     evidence = evidence_if(counted)
     classes, discriminant, trust = evidence.classes, evidence.discriminant, evidence.trust
 
@@ -106,7 +104,8 @@ def fit_model(shots, texts, logit_scale, words, label_noise, with_held_out=False
     v = u[evidence.regression_rows] - classes.centre
     extra = trust * (1 + 1 / classes.mean_count)
     features, back = features_of(v) if texts is None else features_of(v, classes.span, extra)
-    regression = evidence.fit_scales(features)
+    problem = evidence.regression(features)
+    regression = fit_regression(problem)
 
     # 7. All terms are linear in `u`, and so is their sum. Step 6 saw each class without one image. With it the model is more
     # certain.
@@ -137,12 +136,21 @@ def fit_model(shots, texts, logit_scale, words, label_noise, with_held_out=False
         image_means=classes.image_means,
         leaning_means=classes.leaning_means,
         typicality=typicality,
+        typicality_of_names=None,
+        has_only_name=np.zeros(n_classes, dtype=bool),
     )
+    if texts is not None:
+        names = model.over(np.full(n_classes, -1), texts).parts()
+        held_out = {name: part(u[held_rows]) for name, part in names.items()}
+        of_names = Typicality.of(held_out, codes[held_rows], weight[held_rows])
+        model = replace(model, typicality_of_names=of_names)
 
     held_out_logits = None
     if with_held_out:
         held_out_logits = np.full((len(u), n_classes), np.nan)
-        held_out_logits[evidence.regression_rows] = evidence.held_out_logits(features)
+        # The parts must not depend on the order of features or the lengths of rows.
+        order = np.lexsort((v @ classes.centre, problem.codes))
+        held_out_logits[evidence.regression_rows] = cross_fitted_logits(problem, order)
         held_out_logits = held_out_logits[image_of_shot]
     # Shots that are copies of one image have its values.
     return FitResult(model, right[image_of_shot], counted[image_of_shot], held_out_logits)
@@ -166,27 +174,25 @@ class Evidence:
         """Indices of the images in the regression `(f,)`."""
         return self.held_rows[self.in_regression]
 
-    def fit_scales(self, features):
-        """`Regression` of the terms, of the offset (coefficient 0), and of the features `(f, r)` of the correction."""
-        return fit_regression(*self._regression_of(features))
+    def regression(self, features):
+        """The `Problem` of scales, offsets (coefficient 0), and the correction, with its features `(f, r)`."""
+        return Problem(
+            terms={name: z[self.in_regression] for name, z in self.terms.items()},
+            codes=self.classes.codes[self.regression_rows],
+            weight=self.omega[self.in_regression],
+            defaults=self.defaults,
+            features=np.column_stack([np.ones(len(self.regression_rows)), features]),
+            deviations=np.append(1.0, np.full(features.shape[1], self._sigma)),
+        )
 
-    def held_out_logits(self, features):
-        """Logits `(f, C)` as those of `fit_scales`, each without the image."""
-        return cross_fitted_logits(*self._regression_of(features))
+    @property
+    def _sigma(self):
+        return CORRECTION * np.sqrt(1 + (2 * self.trust - 1) / self.classes.mean_count)
 
     def logits_without_correction(self):
         """Logits `(f, C)` by scales and offsets alone, each without the image, nearly. Most of the time is saved."""
-        arguments = self._regression_of(np.ones((np.count_nonzero(self.in_regression), 0)))
-        _, codes, omega, *_ = arguments
-        return logits_without_own_offset(fit_regression(*arguments), codes, omega, OFFSET)
-
-    def _regression_of(self, features):
-        terms = {name: z[self.in_regression] for name, z in self.terms.items()}
-        codes, omega = self.classes.codes[self.regression_rows], self.omega[self.in_regression]
-        design = np.column_stack([np.ones(len(codes)), features])
-        sigma = CORRECTION * np.sqrt(1 + (2 * self.trust - 1) / self.classes.mean_count)
-        deviations = np.concatenate([[OFFSET], np.full(features.shape[1], sigma)])
-        return terms, codes, omega, self.defaults, design, deviations, WIDTH
+        problem = self.regression(np.ones((np.count_nonzero(self.in_regression), 0)))
+        return logits_without_own_offset(fit_regression(problem), problem)
 
 
 def gather_evidence(u, codes, weight, counted, held_rows, texts, logit_scale, words):
@@ -228,22 +234,27 @@ def default_scales(counts, trust, text_scale, has_words):
     # If other classes have many more images, the name of a class with few images must count more.
     with_text = SHOTS_SCALE * np.sqrt(fewest / n)
     of_one = SHOTS_SCALE_OF_ONE_WITH_WORDS if has_words else SHOTS_SCALE_OF_ONE
-    without_text = max(of_one / n**2, SHOTS_SCALE)
+    without_text = max(of_one * np.sqrt(np.log(len(counts))) / n**2, SHOTS_SCALE)
     return {
-        "text": max(trust, LEAST_TRUST) * of_text * text_scale,
+        "text": max(trust, np.finfo(float).tiny) * of_text * text_scale,
         "shots": trust * with_text + (1 - trust) * without_text,
     }
 
 
 def products_without(classes, rows, of_leaning):
     """`products_with_directions` of the means (or leaning means) of the classes, each without the image, shape (k, C)."""
-    leaning, gap, _ = classes.without(rows)
-    v, means, mean_without = classes.u[rows], classes.image_means, classes.centre + leaning + gap
+    result = np.empty((len(rows), len(classes.counts)))
+    means, centre = classes.image_means, 0.0
     if of_leaning:
-        v, means, mean_without = v - classes.centre, classes.leaning_means, leaning
-    result = v @ l2_normalize(means).T
-    of_own_class = np.einsum("kd,kd->k", v, l2_normalize(mean_without))
-    result[np.arange(len(rows)), classes.codes[rows]] = of_own_class
+        means, centre = classes.leaning_means, classes.centre
+    directions = l2_normalize(means).T
+    for part in blocks(len(rows)):
+        v = classes.u[rows[part]] - centre
+        leaning, gap, _ = classes.without(rows[part])
+        mean_without = leaning if of_leaning else classes.centre + leaning + gap
+        result[part] = v @ directions
+        own_class = np.arange(len(v)) + part.start, classes.codes[rows[part]]
+        result[own_class] = np.einsum("kd,kd->k", v, l2_normalize(mean_without))
     return result
 
 
@@ -260,7 +271,7 @@ def held_out_images(codes, group):
     """
     # Copies with one label are one image already. So a group of two images has two labels.
     rows = np.flatnonzero(np.bincount(group)[group] == 1)
-    most = max(MOST_VALUES // (int(codes.max()) + 1), LEAST_HELD_OUT)
+    most = max(MOST_VALUES // (int(codes.max()) + 1), 1)
     return rows[evenly_spaced(len(rows), most)]
 
 

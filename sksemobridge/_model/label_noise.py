@@ -22,8 +22,13 @@ A name may mean nothing, and where names do not help, the only other image of a 
 cases `p_i = 1 / C`. For a name, all images of the class together tell how probable this case is. If the images of another
 class do not confirm its name, they are no reason to doubt a label: if two names are swapped, neither class confirms its name.
 
+A wrong label shows an image of another class. An unusual image of its own class, such as one of a few of another kind, does
+not: others with its label are near. So the doubt `1 - right_i` is multiplied by a number that depends on the ratio of two
+distances: to the second nearest image with the same label, and to the second nearest one with other labels. It is 0 for a ratio
+of 1 or less, and 1 from `FAR` on, or if there are less than two others with this label.
+
 Hard images look like wrong labels. If only a few images look wrong, the two cases cannot be told apart, and all images count.
-So the doubt `1 - right_i` is multiplied by `min(max(e / HARD - 1, 0), 1)`.
+So the doubt `1 - right_i` is multiplied by `min(max(e / SHARE - 1, 0), 1)`.
 """
 
 from typing import NamedTuple
@@ -32,19 +37,18 @@ import numpy as np
 from scipy.special import expit, logit
 
 from .._utils.array_api import softmax
-from .shots import sum_rows
+from .shots import blocks, sum_rows
 
 # `python benchmarks/label_noise.py` measures what wrong labels cost.
-SHARE = 0.05  # expected share of wrong labels
+SHARE = 0.05  # expected share of wrong labels. As many look wrong only because their images are hard
 WORTH_OF_SHARE = 10.0  # the number of images that this expectation counts as
 FIRST_SHARE = 0.1  # first value of `e`
 LABEL_ROUNDS = 5  # largest number of rounds
 SETTLED = 0.1  # the change of `right` that ends them
 NAME_TELLS = 0.9  # probability that a name says what its class is, if names help at all
-IMAGE_TELLS = 0.5  # probability that one image does
-HARD = 0.05  # share of the labels that look wrong only because the images are hard
+TINY = np.finfo(float).tiny
+FAR = 1.15  # nine in ten wrong labels are farther, by this factor, from their images than from others
 LEAST = 1e-3  # an image counts at least this much
-LEAST_SUM = 1e-300  # smallest sum of probabilities
 
 
 class ByTexts(NamedTuple):
@@ -55,13 +59,15 @@ class ByTexts(NamedTuple):
     trust: float  # probability that the texts help
 
 
-def right_labels(evidence_if, codes, by_texts, label_noise):
+def right_labels(evidence_if, u, codes, by_texts, label_noise):
     """For each image: the probability that its label is right, and how much the image counts, both `(n,)`.
 
     Parameters
     ----------
     evidence_if : callable
         `evidence_if(counted)` gives the `Evidence` if this part of each image counts.
+    u : ndarray of shape (n, D)
+        Unit embeddings.
     codes : ndarray of shape (n,)
     by_texts : ByTexts or None
         None without texts.
@@ -80,24 +86,41 @@ def right_labels(evidence_if, codes, by_texts, label_noise):
         return (np.sum(1 - right[held]) + WORTH_OF_SHARE * SHARE) / (len(held) + WORTH_OF_SHARE)
 
     # First by the names alone.
+    doubtful = None
     if by_texts is not None:
         held, logits, trust = by_texts
-        right[held], confirmed[held] = _judged_by_names(softmax(logits), codes[held], trust, e)
+        doubtful = _doubtful(u, codes, held)
+        judged, confirmed[held] = _judged_by_names(softmax(logits), codes[held], trust, e)
+        right[held] = 1 - doubtful * (1 - judged)
         e = estimated(held)
     # Then by models without the image.
     for _ in range(LABEL_ROUNDS):
         evidence = evidence_if(right)
         held = evidence.regression_rows
+        doubtful = _doubtful(u, codes, held) if doubtful is None else doubtful
         p, n_others = softmax(evidence.logits_without_correction()), n_of_class[codes[held]] - 1
         before = right.copy()
-        right[held] = _judged_by_others(
-            p, codes[held], right[held], n_others, confirmed[held], evidence.trust, e
-        )
+        judged = _judged_by_others(p, codes[held], right[held], n_others, confirmed[held], evidence.trust, e)
+        right[held] = 1 - doubtful * (1 - judged)
         e = estimated(held)
         if np.abs(right - before).max() < SETTLED:
             break
-    doubt = min(max(e / HARD - 1, 0.0), 1.0) if is_auto else 1.0
+    doubt = min(max(e / SHARE - 1, 0.0), 1.0) if is_auto else 1.0
     return right, 1 - doubt * (1 - right)
+
+
+def _doubtful(u, codes, rows):
+    """What the doubt in the label of each image at `rows` is multiplied by. It is less if images of this label are near."""
+    second = np.full((2, len(rows)), 2.0)  # the largest distance of unit embeddings
+    for part in blocks(len(rows)):
+        each = rows[part]
+        distance, is_same = 1 - u[each] @ u.T, codes[each][:, None] == codes
+        distance[np.arange(len(each)), each] = 2.0
+        for result, is_other in zip(second, (~is_same, is_same)):
+            if len(codes) > 2:
+                result[part] = np.partition(np.where(is_other, 2.0, distance), 1, axis=1)[:, 1]
+    same, other = second
+    return np.where(same < 2, np.clip((same / np.maximum(other, TINY) - 1) / (FAR - 1), 0, 1), 1.0)
 
 
 def _judged_by_names(p, codes, trust, e):
@@ -112,7 +135,7 @@ def _judged_by_names(p, codes, trust, e):
     others = p.copy()
     others[each, codes] = 0
     # Squared: if half of the names are swapped, the plain value leaves enough doubt to cost a point of accuracy.
-    of_others = others @ expit(logit(NAME_TELLS * trust) + ratio) / np.maximum(others.sum(axis=1), LEAST_SUM)
+    of_others = others @ expit(logit(NAME_TELLS * trust) + ratio) / np.maximum(others.sum(axis=1), TINY)
     confirmed = of_others**2
     name_tells = expit(logit(NAME_TELLS * trust * confirmed) + ratio[codes])
     right = name_tells * _right(p[each, codes], e, 1 / n_classes) + (1 - name_tells) * (1 - e)
@@ -125,7 +148,7 @@ def _judged_by_others(p, codes, right, n_others, confirmed, trust, e):
     `n_others (k,)` is the number of other images with this label.
     """
     alone = 1 - NAME_TELLS * trust * confirmed
-    in_pair = (1 - IMAGE_TELLS) * (1 - trust)
+    in_pair = 0.5 * (1 - trust)
     unknown = np.select([n_others == 0, n_others == 1], [alone, in_pair], 0.0)
     of_label = (1 - unknown) * p[np.arange(len(codes)), codes] + unknown / p.shape[1]
     return np.maximum(_right(of_label, e, _if_wrong(p, codes, right, trust)), LEAST)
@@ -142,9 +165,9 @@ def _if_wrong(p, codes, right, trust):
     held, index = np.unique(codes, return_inverse=True)
     of_held = p[:, held]
     taken_for = sum_rows(of_held, right, index, len(held))
-    certain = np.trace(taken_for) / max(right.sum(), LEAST_SUM)
+    certain = np.trace(taken_for) / max(right.sum(), TINY)
     np.fill_diagonal(taken_for, 0)
-    taken_for /= np.maximum(taken_for.sum(axis=1, keepdims=True), LEAST_SUM)
+    taken_for /= np.maximum(taken_for.sum(axis=1, keepdims=True), TINY)
     # Without names, the other image of a pair says too little.
     of_class = max(len(codes) / max(len(held), 1), 2)
     alike = (1 - (1 - trust) * 2 / of_class) * certain ** (4 / (2 + trust * (of_class - 2)))

@@ -4,10 +4,10 @@ The decision is `sum_k s_k z_k,c + b_c + A_c . v` with `v = nrm(x) - m`. The sca
 corrections `A (C, D)` are a posterior mode. Together they minimise
 
     sum_i omega_i * -log softmax(decision(x_i) + log pi)[y_i]
-    + sum_k (nu + 1) / 2 log(1 + t_k^2 / nu) + ||b||^2 / 2 + sum_c A_c' inv(Q) A_c / (2 sigma^2)
+    + sum_k t_k^2 / 2 + ||b||^2 / 2 + sum_c A_c' inv(Q) A_c / (2 sigma^2)
 
 over the images `x_i`, whose terms `z_k` come from a model without the image. `s0_k` are default scales, and
-`t_k = log(s_k / s0_k) / width`. The prior of `t_k` is Student's t, so images can move a scale far from its default.
+`t_k = log(s_k / s0_k) / width`.
 `pi_c` is the share of class `c` among the images. The decision does not contain it, because the number of labels of a class
 does not tell how frequent the class is.
 
@@ -17,7 +17,7 @@ probability that the texts help, and `nbar` the mean number of images of a class
 with few images, a correction is worth most with texts, and least without.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import linalg
@@ -25,20 +25,42 @@ from scipy.optimize import minimize
 from scipy.special import expit
 
 from .._utils.array_api import softmax
+from .shots import ROUNDING
 
 # `python studies/blend.py` varies the constants of this block.
-# Width of the prior of `log s`, and its width for the texts alone. Degrees of freedom `nu` of both. `sigma` for many images.
-WIDTH, WIDTH_OF_TEXT, FREEDOM, CORRECTION = 0.35, 0.8, 8.0, 0.9
-# Standard deviation of the prior of an offset.
-OFFSET = 1.0
+# Width of the prior of `log s`, and its width for the texts alone. `sigma` for many images.
+WIDTH, WIDTH_OF_TEXT, CORRECTION = 0.35, 0.8, 0.9
 # Prior odds that texts help: CLIP knows most words that are names.
 TEXT_ODDS = 10.0
 # If texts help, the loss is below that of guessing by at least this part.
 LEAST_GAIN = 0.15
-# Largest `|log(s / s0)|`. The optimisation ends if the loss decreases by less than TOL of itself. Below ROUNDING is rounding.
-MOST_LOG_RATIO, TOL, ROUNDING = 9.0, 1e-8, 1e-14
+# Largest `|log(s / s0)|`. The optimisation ends if the loss decreases by less than TOL of itself.
+MOST_LOG_RATIO, TOL = 9.0, 1e-8
 # Number of parts of the images. `cross_fitted_logits` leaves each part out of one fit.
 FOLDS = 10
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """What the regression is fitted to: `n` images."""
+
+    terms: dict[str, np.ndarray]  # `z_k (n, C)`, held out
+    codes: np.ndarray  # `(n,)`
+    weight: np.ndarray  # `omega_i (n,)`
+    defaults: dict[str, float]  # `s0_k`
+    features: np.ndarray  # `(n, r)`. Their coefficients are independent (`features_of`)
+    deviations: np.ndarray  # standard deviations of the priors of the coefficients `(r,)`
+    width: float = WIDTH  # of the prior of `log s`
+
+    def at(self, rows):
+        """The problem of some of the images."""
+        terms = {name: z[rows] for name, z in self.terms.items()}
+        parts = {name: getattr(self, name)[rows] for name in ("codes", "weight", "features")}
+        return replace(self, terms=terms, **parts)
+
+    def decision(self, scales, coefficients):
+        """Decisions `(n, C)`."""
+        return sum((scales[name] * z for name, z in self.terms.items()), self.features @ coefficients)
 
 
 @dataclass(frozen=True)
@@ -49,101 +71,71 @@ class Regression:
     coefficients: np.ndarray  # of the features `(r, C)`
     loss: float  # value of the minimised function
     log_shares: np.ndarray  # `log pi (C,)`
-    logits: np.ndarray  # decisions of the images `(n, C)`
 
 
-def fit_regression(terms, codes, weight, defaults, features, deviations, width):
-    """`Regression`: a scale for each term, and coefficients of the features for each class.
-
-    Parameters
-    ----------
-    terms : dict of ndarray of shape (n, C)
-        `z_k`, held out.
-    codes : ndarray of shape (n,)
-    weight : ndarray of shape (n,)
-        `omega_i`.
-    defaults : dict of float
-        `s0_k`.
-    features : ndarray of shape (n, r)
-        Their coefficients are independent (`features_of`).
-    deviations : ndarray of shape (r,)
-        Standard deviations of the priors of the coefficients.
-    width : float
-        Width of the prior of `log s`.
-    """
-    names, values, k = list(terms), list(terms.values()), len(terms)
+def fit_regression(problem):
+    """`Regression` of a `Problem`: a scale for each term, and coefficients of the features for each class."""
+    codes, weight, features, width = problem.codes, problem.weight, problem.features, problem.width
+    names, values, k = list(problem.terms), list(problem.terms.values()), len(problem.terms)
     n, n_classes = values[0].shape
     counts = np.bincount(codes, weights=weight, minlength=n_classes)
     log_shares = np.log(np.maximum(counts, np.finfo(float).tiny) / max(counts.sum(), ROUNDING))
-    each, deviations = np.arange(n), deviations[:, None]
-    log_defaults = np.log([defaults[name] for name in names])
+    each, deviations = np.arange(n), problem.deviations[:, None]
+    log_defaults = np.log([problem.defaults[name] for name in names])
 
     def unpack(x):
         bounded = np.clip(width * x[:k], -MOST_LOG_RATIO, MOST_LOG_RATIO)
         return np.exp(log_defaults + bounded), deviations * x[k:].reshape(-1, n_classes)
 
-    def decision(scales, coefficients):
-        return sum((s * z for s, z in zip(scales, values)), features @ coefficients)
-
     def objective(x):
         scales, coefficients = unpack(x)
-        logits = decision(scales, coefficients)
+        logits = problem.decision(dict(zip(names, scales)), coefficients)
         logits += log_shares
         logits -= logits.max(axis=1, keepdims=True)
         true = logits[each, codes]
         np.exp(logits, out=logits)
         sums = logits.sum(axis=1)
-        loss = weight @ (np.log(sums) - true) + 0.5 * (x[k:] @ x[k:])
-        loss += 0.5 * (FREEDOM + 1) * np.log1p(x[:k] ** 2 / FREEDOM).sum()
+        loss = weight @ (np.log(sums) - true) + 0.5 * (x @ x)
         logits *= (weight / sums)[:, None]
         logits[each, codes] -= weight
-        gradient_of_scales = width * scales * [np.vdot(logits, z) for z in values]
-        gradient_of_scales += (FREEDOM + 1) * x[:k] / (FREEDOM + x[:k] ** 2)
-        gradient_of_coefficients = x[k:] + (deviations * (features.T @ logits)).ravel()
-        return float(loss), np.concatenate([gradient_of_scales, gradient_of_coefficients])
+        of_scales = width * scales * [np.vdot(logits, z) for z in values]
+        of_coefficients = (deviations * (features.T @ logits)).ravel()
+        return float(loss), x + np.concatenate([of_scales, of_coefficients])
 
     x, loss = np.zeros(k + features.shape[1] * n_classes), 0.0
     if n:
         best = minimize(objective, x, jac=True, method="L-BFGS-B", options={"ftol": TOL, "maxcor": 5})
         x, loss = best.x, float(best.fun)
     scales, coefficients = unpack(x)
-
-    return Regression(
-        scales=dict(zip(names, scales.tolist())),
-        coefficients=coefficients,
-        loss=loss,
-        log_shares=log_shares,
-        logits=decision(scales, coefficients),
-    )
+    return Regression(dict(zip(names, scales.tolist())), coefficients, loss, log_shares)
 
 
-def cross_fitted_logits(terms, codes, weight, defaults, features, deviations, width):
-    """The decisions of the images `(n, C)`, each by a regression without the image. Parameters as in `fit_regression`."""
-    result = np.empty(next(iter(terms.values())).shape)
-    fold = np.arange(len(codes)) % FOLDS
+def cross_fitted_logits(problem, order):
+    """The decisions of the images `(n, C)`, each by a regression without the image.
+
+    Images that follow each other in the `order (n,)` are in different parts.
+    """
+    result = np.empty(next(iter(problem.terms.values())).shape)
+    fold = np.empty(len(order), dtype=int)
+    fold[order] = np.arange(len(order)) % FOLDS
     for left_out in (fold == k for k in np.unique(fold)):
-        rest = ~left_out
-        of_rest = {name: z[rest] for name, z in terms.items()}
-        fitted = fit_regression(
-            of_rest, codes[rest], weight[rest], defaults, features[rest], deviations, width
-        )
-        result[left_out] = features[left_out] @ fitted.coefficients
-        for name, z in terms.items():
-            result[left_out] += fitted.scales[name] * z[left_out]
+        fitted = fit_regression(problem.at(~left_out))
+        result[left_out] = problem.at(left_out).decision(fitted.scales, fitted.coefficients)
     return result
 
 
-def logits_without_own_offset(fitted, codes, weight, deviation):
+def logits_without_own_offset(fitted, problem):
     """The decisions of the images `(n, C)` by a `Regression`, without the part of each image in the offsets, nearly.
 
     An image adds `-k_ic omega_i (p_ic - [y_i = c])` to its own logits. `k_ic` is the variance of the offset, given the other
-    images. `deviation` is the standard deviation of its prior.
+    images. The variance of its prior is 1.
     """
-    p = softmax(fitted.logits + fitted.log_shares)
-    information = weight[:, None] * p * (1 - p)
-    of_others = deviation**-2 + information.sum(axis=0) - information
-    p[np.arange(len(codes)), codes] -= 1
-    return fitted.logits + weight[:, None] * p / of_others
+    logits, weight = problem.decision(fitted.scales, fitted.coefficients), problem.weight[:, None]
+    p = softmax(logits + fitted.log_shares)
+    information = weight * p * (1 - p)
+    of_others = 1 + information.sum(axis=0) - information
+    p[np.arange(len(p)), problem.codes] -= 1
+    return logits + weight * p / of_others
 
 
 def fit_text(cosines, codes, weight, logit_scale):
@@ -151,9 +143,10 @@ def fit_text(cosines, codes, weight, logit_scale):
 
     The default scale is `logit_scale`.
     """
-    none = np.zeros((len(codes), 0))
-    terms, defaults = {"text": cosines}, {"text": logit_scale}
-    fitted = fit_regression(terms, codes, weight, defaults, none, np.zeros(0), WIDTH_OF_TEXT)
+    nothing = np.zeros((len(codes), 0)), np.zeros(0)
+    fitted = fit_regression(
+        Problem({"text": cosines}, codes, weight, {"text": logit_scale}, *nothing, width=WIDTH_OF_TEXT)
+    )
     loss_of_guessing = -weight @ fitted.log_shares[codes]
     trust = expit(np.log(TEXT_ODDS) + (1 - LEAST_GAIN) * loss_of_guessing - fitted.loss)
     return fitted.scales["text"], float(trust)

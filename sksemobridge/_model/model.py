@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .._utils.array_api import l2_normalize
+from .._utils.array_api import l2_normalize, to_numpy
 from .discriminant import Gaussian
 from .linear import Linear, total
 from .typicality import Typicality
@@ -24,6 +24,8 @@ class Model:
     image_means: np.ndarray  # `r_c (C, D)`
     leaning_means: np.ndarray  # `mu_c (C, D)`, relative to the centre
     typicality: Typicality
+    typicality_of_names: Typicality | None  # if all classes had only a name
+    has_only_name: np.ndarray  # classes without shots `(C,)`
 
     def terms_with(self, log_prior):
         """The terms of the decision, by name. `log_prior (C,)` is added to it; None if all classes are equally frequent."""
@@ -59,6 +61,18 @@ class Model:
         """The scores `(n,)` of queries `X (n, D)`."""
         return self.typicality.scores(X, self.parts())
 
+    def p_values(self, X):
+        """The p-values `(n,)` of queries `X (n, D)`."""
+        parts, result = self.parts(), np.zeros(X.shape[0])
+        for typicality, is_some in (
+            (self.typicality, ~self.has_only_name),
+            (self.typicality_of_names, self.has_only_name),
+        ):
+            if is_some.any():
+                some = {name: part.over(np.flatnonzero(is_some)) for name, part in parts.items()}
+                result = np.maximum(result, typicality.p_values(to_numpy(typicality.scores(X, some))))
+        return result
+
     def over(self, places, texts):
         """The model for other classes: those at `places (K,)`. -1 is a class without shots.
 
@@ -81,7 +95,14 @@ class Model:
                 terms[name].offsets[new] = self.scales[name] * term.offsets
             means[new] = self.gaussian.centre + predicted
             leaning[new] = predicted
-        return replace(self, terms=terms, image_means=means, leaning_means=leaning)
+        return replace(
+            self,
+            terms=terms,
+            image_means=means,
+            leaning_means=leaning,
+            typicality=self.typicality.over(places),
+            has_only_name=new | self.has_only_name[places],
+        )
 
 
 def products_with_directions(means, centre=0.0):

@@ -25,6 +25,8 @@ LEAST_SHARE = 1e-7
 # A row is compared with at most this many rows. Thousands of nearly equal rows would have too many pairs.
 MOST_NEIGHBOURS = 64
 
+# Sums of squares, relative to others, that are only rounding.
+ROUNDING = 1e-14
 # Rows of a block. 512 rows of 512 numbers take 2 MB, which fit into the cache of a processor.
 BLOCK = 2**9
 

@@ -21,6 +21,12 @@ A p-value is the share of held-out images whose score is not higher than that of
 itself counts as one of them. Each class counts the same. About `alpha` of the images of the classes have a p-value of at most
 `alpha`. With few shots there are fewer such images, because a class is known less well without one of its few shots.
 
+Without some of its classes, a model gives lower scores. Then the held-out images have the scores of their own classes, which are
+not higher. So at most about `alpha` of the images have such p-values.
+
+Classes that have only a name have p-values of their own: there, the held-out images have the scores of a model in which all
+classes have only a name. The p-value of an image is the larger one.
+
 Reference: Bates, Candès, Lei, Romano, Sesia: "Testing for outliers with conformal p-values",
 Annals of Statistics 2023.
 """
@@ -30,21 +36,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from .._utils.array_api import apply_in_blocks, namespace
-from .shots import weight_in_class
+from .shots import ROUNDING, weight_in_class
 
 # `w` of the cosines to the class means where there is text (`python benchmarks/robustness.py strangers`).
 IMAGES_BESIDE_TEXT = 0.5
-# If their standard deviation is below this, relative to the largest value, values are equal up to rounding.
-EQUAL = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
 class Typicality:
-    """Units of the scores, and the scores of the held-out images."""
+    """Units of the scores, and the held-out images."""
 
     units: dict[str, float]  # `d_k / w_k`
-    held_out_scores: np.ndarray  # sorted, `(n,)`
-    below: np.ndarray  # total weight, in images, of those with the 0, 1, ..., n lowest scores, `(n + 1,)`
+    held_out_scores: np.ndarray  # `(n,)`
+    own_scores: np.ndarray  # the same with `z_k,c` of the class of the image alone `(n,)`
+    codes: np.ndarray  # classes of the images `(n,)`
+    weight: np.ndarray  # their weights `(n,)`
 
     @classmethod
     def of(cls, held_out, codes, weight):
@@ -54,11 +60,17 @@ class Typicality:
         if "text" in units:
             units["images"] /= IMAGES_BESIDE_TEXT
         scores = sum(z / units[name] for name, z in largest.items())
-        order = np.argsort(scores, kind="stable")
-        if len(codes):
-            weight = weight_in_class(codes, weight)
-            weight = weight * weight.sum() / np.square(weight).sum()
-        return cls(units, scores[order], np.concatenate([[0.0], np.cumsum(weight[order])]))
+        own = sum(z[np.arange(len(codes)), codes] / units[name] for name, z in held_out.items())
+        return cls(units, scores, own, codes, weight)
+
+    def over(self, places):
+        """The same for the classes at `places`. -1 is a class that has no held-out images."""
+        new_code = np.full(max(self.codes.max(initial=0), places.max()) + 1, -1)
+        new_code[places[places >= 0]] = np.flatnonzero(places >= 0)
+        codes = new_code[self.codes]
+        keep = codes >= 0
+        scores = self.held_out_scores if keep.all() else self.own_scores[keep]
+        return Typicality(self.units, scores, self.own_scores[keep], codes[keep], self.weight[keep])
 
     def scores(self, X, parts):
         """The scores `(n,)` of queries `X (n, D)`. `parts` are the `z_k`, each a `Linear`."""
@@ -70,11 +82,16 @@ class Typicality:
 
     def p_values(self, scores):
         """The p-values of scores `(n,)`. They are one if no image could be held out."""
-        n_below = np.searchsorted(self.held_out_scores, scores, side="right")
-        return (1 + self.below[n_below]) / (1 + self.below[-1])
+        order = np.argsort(self.held_out_scores, kind="stable")
+        weight = weight_in_class(self.codes, self.weight) if len(order) else self.weight
+        weight = weight * weight.sum() / max(np.square(weight).sum(), ROUNDING)
+        # Total weight, in images, of those with the 0, 1, ..., n lowest scores.
+        below = np.append(0.0, np.cumsum(weight[order]))
+        n_below = np.searchsorted(self.held_out_scores[order], scores, side="right")
+        return (1 + below[n_below]) / (1 + below[-1])
 
 
 def _deviation(values):
     """The standard deviation of values, or one if they do not differ."""
     deviation = float(np.std(values)) if len(values) else 0.0
-    return deviation if deviation > EQUAL * np.abs(values).max(initial=0.0) else 1.0
+    return deviation if deviation > 1e5 * ROUNDING * np.abs(values).max(initial=0.0) else 1.0

@@ -79,7 +79,8 @@ def test_the_covariance_is_shrunk_in_features_that_are_scaled_by_what_is_known_o
     degrees = 3.0 * (per_class - 1)  # gaps are of no account without texts
     residuals = (u - classes.image_means[codes]) / np.sqrt(degrees)
     variances = np.square(residuals).sum(axis=0)
-    root = (variances / variances.mean()) ** (0.5 * degrees / (degrees + FEW_DEGREES))
+    known = degrees / (degrees + FEW_DEGREES)
+    root = np.sqrt(known * variances / variances.mean() + 1 - known)
     np.testing.assert_allclose(precision.root, root)
     covariance, kept = (residuals / root).T @ (residuals / root), degrees / (degrees + 30)
     shrunk = kept * covariance + (1 - kept) * np.trace(covariance) / 30 * np.eye(30)

@@ -12,7 +12,7 @@ from sksemobridge import (
     ZeroShotClassifier,
 )
 from sksemobridge._model import fit
-from sksemobridge._model.fit import distinctness, held_out_images
+from sksemobridge._model.fit import default_scales, distinctness, held_out_images
 from sksemobridge.datasets import load_emoji
 
 from ..conftest import TEMPLATE
@@ -196,3 +196,19 @@ def test_names_of_one_embedding_teach_nothing(world):
     encoder = PrecomputedTextEncoder(names, np.ones((23, 8)), np.eye(8))
     classifier = SeMoBridgeClassifier(encoder, prompts="{}").fit(rng.normal(size=(25, 8)), np.array(names)[y])
     assert classifier.blend_["trust"] == 0
+
+
+def test_single_shots_of_few_classes_are_trusted_less():
+    """The largest of a few errors is smaller, so the same scale would be too certain."""
+    few, many = (default_scales(np.ones(n), 0.0, 1.0, False)["shots"] for n in (3, 100))
+    assert few < 0.6 * many
+
+
+def test_held_out_probabilities_depend_neither_on_lengths_nor_on_the_order_of_features(world):
+    X, y = world.draw(8, noise=4.0)
+    rng = np.random.default_rng(0)
+    classifier = SeMoBridgeClassifier(class_names="ignore", store_held_out=True)
+    expected = classifier.fit(X, y).held_out_proba_
+    scaled = X * rng.uniform(0.5, 2, size=(len(X), 1))
+    for changed in (scaled, X[:, rng.permutation(X.shape[1])]):
+        np.testing.assert_allclose(classifier.fit(changed, y).held_out_proba_, expected, atol=1e-3)

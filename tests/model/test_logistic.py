@@ -6,9 +6,9 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax
 
 from sksemobridge._model.logistic import (
-    FREEDOM,
     TEXT_ODDS,
     WIDTH,
+    Problem,
     cross_fitted_logits,
     features_of,
     fit_regression,
@@ -37,11 +37,10 @@ def test_the_mode_is_the_minimum_of_its_objective():
         logits = logits + features @ coefficients
         loss = -weight @ log_softmax(logits, axis=1)[np.arange(30), codes]
         for name, default in DEFAULTS.items():
-            ratio = np.log(scales[name] / default) / WIDTH
-            loss += 0.5 * (FREEDOM + 1) * np.log(1 + ratio**2 / FREEDOM)
+            loss += 0.5 * (np.log(scales[name] / default) / WIDTH) ** 2
         return loss + 0.5 * np.square(coefficients / DEVIATIONS[:, None]).sum()
 
-    mode = fit_regression(terms, codes, weight, DEFAULTS, features, DEVIATIONS, WIDTH)
+    mode = fit_regression(Problem(terms, codes, weight, DEFAULTS, features, DEVIATIONS))
     least = objective(mode.scales, mode.coefficients)
     assert mode.loss == pytest.approx(least)
     rng = np.random.default_rng(1)
@@ -60,23 +59,20 @@ def test_logits_are_nearly_those_of_a_fit_without_the_image(width):
     of_class = rng.normal(size=(4, width)) + rng.normal(size=(60, 4, width))[np.arange(60), codes][:, None]
     features = np.column_stack([np.ones(60), of_class[np.arange(60), codes] / np.sqrt(width / 5)])
     deviations = np.append(0.7, np.full(width, 0.4))
-    mode = fit_regression(terms, codes, weight, DEFAULTS, features, deviations, width=0.5)
-    without = np.empty_like(mode.logits)
+    problem = Problem(terms, codes, weight, DEFAULTS, features, deviations, width=0.5)
+    mode = fit_regression(problem)
+    without = np.empty((60, 4))
     for i in range(60):
-        rest = np.arange(60) != i
-        some = {name: z[rest] for name, z in terms.items()}
-        of_rest = some, codes[rest], weight[rest], DEFAULTS, features[rest]
-        refit = fit_regression(*of_rest, deviations, width=0.5)
-        without[i] = sum(refit.scales[name] * z[i] for name, z in terms.items())
-        without[i] += features[i] @ refit.coefficients
+        refit = fit_regression(problem.at(np.arange(60) != i))
+        without[i] = problem.at([i]).decision(refit.scales, refit.coefficients)
 
     def of_label(logits):
         return log_softmax(logits, axis=1)[np.arange(60), codes]
 
     expected = of_label(without)
-    held_out = cross_fitted_logits(terms, codes, weight, DEFAULTS, features, deviations, width=0.5)
+    held_out = cross_fitted_logits(problem, np.arange(60))
     error = of_label(held_out) - expected
-    own_part = np.mean(of_label(mode.logits) - expected)
+    own_part = np.mean(of_label(problem.decision(mode.scales, mode.coefficients)) - expected)
     assert np.abs(error).mean() < 0.4 * own_part
     assert np.abs(error.mean()) < 0.25 * own_part
 
@@ -84,21 +80,22 @@ def test_logits_are_nearly_those_of_a_fit_without_the_image(width):
 def test_the_part_of_an_image_in_the_offsets_is_that_of_a_fit_of_offsets_without_it():
     """With the scales and the shares of the classes as they are."""
     terms, codes, weight, _ = some_problem(60)
-    offset, deviations = np.ones((60, 1)), np.array([0.7])
-    mode = fit_regression(terms, codes, weight, DEFAULTS, offset, deviations, width=0.5)
-    logits = mode.logits - mode.coefficients
+    problem = Problem(terms, codes, weight, DEFAULTS, np.ones((60, 1)), np.ones(1), width=0.5)
+    mode = fit_regression(problem)
+    decision = problem.decision(mode.scales, mode.coefficients)
+    logits = decision - mode.coefficients
 
     def offsets_without(i):
         rest = np.arange(60) != i
 
         def objective(b):
             logs = log_softmax(logits[rest] + b + mode.log_shares, axis=1)
-            return b @ b / (2 * 0.7**2) - weight[rest] @ logs[np.arange(59), codes[rest]]
+            return b @ b / 2 - weight[rest] @ logs[np.arange(59), codes[rest]]
 
         return minimize(objective, np.zeros(4)).x
 
     expected = np.array([offsets_without(i) for i in range(60)]) - mode.coefficients
-    own_part = logits_without_own_offset(mode, codes, weight, 0.7) - mode.logits
+    own_part = logits_without_own_offset(mode, problem) - decision
     assert np.corrcoef(own_part.ravel(), expected.ravel())[0, 1] > 0.98
     assert np.abs(own_part - expected).mean() < 0.4 * np.abs(expected).mean()
 

@@ -65,6 +65,28 @@ def test_few_images_of_the_classes_are_turned_away(make_world, per_class):
         assert np.mean(shares[0.3]) > 0.2
 
 
+def test_images_of_classes_that_have_only_a_name_are_not_turned_away(make_world):
+    shares = []
+    for seed in range(10):
+        world = make_world(seed=seed)
+        X, y = world.draw(8)
+        shown = np.isin(y, world.names[:3])
+        classifier = world.classifier().partial_fit(X[shown], y[shown], classes=world.names)
+        shares.append(np.mean(classifier.p_values(world.draw([0, 0, 0, 30, 30])[0]) <= 0.1))
+    assert np.mean(shares) < 0.15
+
+
+@pytest.mark.parametrize("with_text", [True, False])
+def test_images_of_kept_classes_are_not_turned_away(make_world, with_text):
+    shares = []
+    for seed in range(10):
+        world = make_world(seed=seed)
+        classifier = fitted(world, 8, with_text)
+        kept = classifier.with_classes(world.names[:2])
+        shares.append(np.mean(kept.p_values(world.draw([60, 60, 0, 0, 0])[0]) <= 0.1))
+    assert np.mean(shares) < 0.11
+
+
 def test_p_values_rise_with_the_score_and_lie_between_zero_and_one(world):
     classifier = fitted(world, 3)
     X, _ = world.draw(30)
