@@ -39,7 +39,7 @@ from scipy.special import expit, logit
 from .._utils.array_api import softmax
 from .shots import blocks, sum_rows
 
-# `python benchmarks/label_noise.py` measures what wrong labels cost.
+# `python benchmarks/robustness.py labels` measures what wrong labels cost, and `minorities` what doubt costs.
 SHARE = 0.05  # expected share of wrong labels. As many look wrong only because their images are hard
 WORTH_OF_SHARE = 10.0  # the number of images that this expectation counts as
 FIRST_SHARE = 0.1  # first value of `e`
