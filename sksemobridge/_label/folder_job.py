@@ -18,8 +18,7 @@ from .._evaluation import ShotEvaluation, evaluate_fitted, share_right
 from .._label_next import label_next
 from .._pipeline import SeMoBridgePipeline, make_semobridge_pipeline
 from .._strangers import stranger_proba
-from .._texts.prompts import as_words
-from .._utils.validation import listed, warn_caller
+from .._utils.validation import as_words, listed, warn_caller
 from .._zero_shot import ZeroShotClassifier
 from ..datasets import load_image_folder
 from ..datasets._folder import COPIES_MARK, existing_folder, list_files

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from unicodedata import normalize
 
-from .._texts.prompts import ENSEMBLE_TEMPLATES, as_words
-from .._utils.validation import warn_caller
+from .._texts.prompts import ENSEMBLE_TEMPLATES
+from .._utils.validation import as_words, warn_caller
 from ..encoders._source import architecture
 
 # Where a spreadsheet may begin a cell (other countries have other separators), and what begins a formula there, also after

@@ -8,7 +8,7 @@ from itertools import repeat
 
 import numpy as np
 
-from .._utils.validation import NUMBERED, listed, warn_caller
+from .._utils.validation import NUMBERED, as_words, listed, warn_caller
 
 # The authors of CLIP found that these seven templates together work best on ImageNet.
 ENSEMBLE_TEMPLATES = (
@@ -223,11 +223,6 @@ def _name_of(name):
             f"class_names holds {name!r}, which has no letters; in a mapping, None is a class without text."
         )
     return str(name)
-
-
-def as_words(text):
-    """The words of a label. In labels and names of folders, `_` is a space."""
-    return text.replace("_", " ")
 
 
 def _listed(items, limit=5):

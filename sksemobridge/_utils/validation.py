@@ -145,6 +145,11 @@ def check_text_encoder(estimator, method="transform"):
 # Labels
 
 
+def as_words(text):
+    """The words of a label. In labels and names of folders, `_` is a space."""
+    return text.replace("_", " ")
+
+
 def as_labels(values, name):
     """Labels or groups as an array. Missing values, and text together with other values, are errors."""
     values = to_numpy(values)

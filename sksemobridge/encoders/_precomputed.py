@@ -10,10 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_array
 
-from .._texts.prompts import as_words
 from .._utils.array_api import l2_normalize, to_numpy
 from .._utils.sklearn import Interval
-from .._utils.validation import NUMBERED, listed
+from .._utils.validation import NUMBERED, as_words, listed
 from ._base import TextEncoder, list_texts
 
 
