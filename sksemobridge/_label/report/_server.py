@@ -77,7 +77,6 @@ class _LivePage:
         self.session, self.finish, self.title = session, finish, title
         self.secret, self.once, self.finished = secrets.token_urlsafe(32), secrets.token_urlsafe(32), None
         self.cookie = f"sksemobridge-{secrets.token_hex(4)}"
-        self.writing = threading.Lock()
         app = Starlette(
             routes=[
                 Route("/", self.page),
@@ -187,7 +186,7 @@ class _LivePage:
         return {}
 
     def done(self):
-        with self.writing:
+        with self.session.fits:
             if self.finished is None:
                 try:
                     self.finished = self.finish(dict(self.session.said))

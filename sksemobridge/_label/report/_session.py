@@ -52,8 +52,8 @@ class Session:
         self.asked, self.rest, self.rest_at = {}, None, None
         # What happened: tab, number and label of each click, and None for what was taken back.
         self.log, self.at_learning, self.is_learning, self.ended = [], 0, False, False
-        self.changed = threading.Condition(threading.RLock())
-        self._keep(job.fit(dict(self.said)))
+        self.changed, self.fits = threading.Condition(threading.RLock()), threading.Lock()
+        self._keep(*self._view(job.fit(dict(self.said))))
 
     def learn(self):
         """Learn again after each handful of clicks, until the session ends."""
@@ -64,28 +64,34 @@ class Session:
                     return
                 said, self.at_learning, self.is_learning = dict(self.said), len(self.log), True
             try:
-                learnt, problem = self.job.fit(said), ""
+                # Clicks do not wait for it.
+                with self.fits:
+                    view, problem = self._view(self.job.fit(said)), ""
             # The page goes on with the model that it has.
             except Exception as error:
-                learnt, problem = None, f"The model could not learn from the last clicks: {error}"
+                view, problem = None, f"The model could not learn from the last clicks: {error}"
             with self.changed:
                 self.is_learning, self.problem = False, problem
-                if learnt is not None:
-                    self._keep(learnt)
+                if view is not None:
+                    self._keep(*view)
 
     def _is_due(self):
         new = self.log[self.at_learning :]
         has_new_class = any(label and label not in self.columns for _, _, label in new)
         return self.ended or has_new_class or len(new) >= HANDFUL
 
-    def _keep(self, learnt):
+    def _view(self, learnt):
+        """What the page needs of a `FolderLabels`."""
         X, rows = self.job.embeddings, {row["path"]: row for row in learnt.rows}
+        predicted = [rows[path]["label"] or "" for path in self.paths]
+        shots = {os.path.realpath(path) for path in learnt.shots.paths}
+        columns = [str(label) for label in learnt.classifier.classes_]
+        return columns, learnt.proba(X), predicted, shots, learnt.to_label(X)
+
+    def _keep(self, *view):
         self.n_learnt += 1
-        # The last column is none of the classes.
-        self.columns, self.proba = [str(label) for label in learnt.classifier.classes_], learnt.proba(X)
-        self.predicted = [rows[path]["label"] or "" for path in self.paths]
-        self.shots = {os.path.realpath(path) for path in learnt.shots.paths}
-        self.order = learnt.to_label(X)
+        # The last column of the probabilities is none of the classes.
+        self.columns, self.proba, self.predicted, self.shots, self.order = view
 
     def end(self):
         with self.changed:
@@ -141,14 +147,13 @@ class Session:
     def check(self, begin):
         """Draw predictions for a check, or end it."""
         with self.changed:
+            if not begin:
+                self.checked = {number: self.checked[number] for number in self.answers}
+                return
             rest = [number for number in range(len(self.paths)) if self._is_open(number)]
-            drawn = (
-                np.random.default_rng().permutation(rest)[:N_CHECKED].tolist() if begin else [*self.answers]
-            )
+            drawn = np.random.default_rng().permutation(rest)[:N_CHECKED].tolist()
             # The labels as they stand now are what is checked.
-            self.checked = {number: self.checked.get(number, self.predicted[number]) for number in drawn}
-            if begin:
-                self.checked, self.answers = {number: self.predicted[number] for number in drawn}, {}
+            self.checked, self.answers = {number: self.predicted[number] for number in drawn}, {}
 
     def _check_number(self, number):
         if type(number) is not int or not 0 <= number < len(self.paths):

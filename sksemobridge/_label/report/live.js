@@ -1,7 +1,7 @@
 "use strict";
 // Texts from the server go into the page by textContent alone, so that no name of a file or class becomes markup.
 const byId = (id) => document.getElementById(id);
-const NONE = "", N_FOUND = 8, SOON = 400, NOW_AND_THEN = 3000;
+const NONE = "", N_FOUND = 8, SOON = 400, NOW_AND_THEN = 3000, PATIENCE = 20000;
 // Of this tab, also when it is loaded again.
 const tab = sessionStorage.tab ??= `${Date.now()}-${Math.random()}`;
 // What this tab said, by the number of the picture.
@@ -28,11 +28,13 @@ function element(name, text, attributes = {}) {
 // Ask the server. Null if it said no, or nothing: then the page says why, and nothing else changes.
 async function ask(action, values) {
   const since = state?.changes ?? null;
-  const request = action
-    ? fetch(`/${action}`, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ tab, since, ...values }) })
-    : fetch(`/state?tab=${encodeURIComponent(tab)}&since=${since ?? ""}`);
+  // Writing all files may take long. Nothing else does, unless a tunnel is closed.
+  const wait = action === "done" ? {} : { signal: AbortSignal.timeout(PATIENCE) };
+  const post = { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ tab, since, ...values }) };
   try {
-    const response = await request;
+    const response = await (action
+      ? fetch(`/${action}`, { ...post, ...wait })
+      : fetch(`/state?tab=${encodeURIComponent(tab)}&since=${since ?? ""}`, wait));
     if (response.status === 403) throw new Error("This page is of an earlier run.");
     const answer = await response.json();
     warn(answer.failed ?? answer.problem);
