@@ -14,10 +14,11 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware
-from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from ...encoders._pictures import ImageReadError
+from ..folder_table import plain
 from ._page import render
 from ._session import Refused
 
@@ -74,7 +75,7 @@ def _open(address):
 
 class _LivePage:
     def __init__(self, session, finish, title):
-        self.session, self.finish, self.title = session, finish, title
+        self.session, self.finish, self.title = session, finish, plain(title)
         self.secret, self.once, self.finished = secrets.token_urlsafe(32), secrets.token_urlsafe(32), None
         self.cookie = f"sksemobridge-{secrets.token_hex(4)}"
         app = Starlette(
@@ -136,7 +137,7 @@ class _LivePage:
     async def state(self, request):
         tab, since = (request.query_params.get(name, "") for name in ("tab", "since"))
         since = int(since) if since.isdecimal() and len(since) < 10 else None
-        return JSONResponse(await run_in_threadpool(self.session.state, tab, since))
+        return _json(await run_in_threadpool(self.session.state, tab, since))
 
     async def picture(self, request):
         number, side = request.path_params["number"], SMALL if "small" in request.query_params else SIDE
@@ -150,7 +151,7 @@ class _LivePage:
         try:
             content = await run_in_threadpool(self.session.picture, int(number), side)
         except ImageReadError as error:
-            return PlainTextResponse(str(error), 404)
+            return PlainTextResponse(plain(str(error)), 404)
         return Response(content, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=600"})
 
     async def act(self, request):
@@ -163,12 +164,12 @@ class _LivePage:
             answer = await run_in_threadpool(self.do, request.path_params["action"], tab, data)
             answer |= await run_in_threadpool(self.session.state, tab, since)
         except (Refused, ImageReadError) as error:
-            return JSONResponse({"failed": str(error)}, 409)
+            return _json({"failed": str(error)}, 409)
         except OSError as error:
-            return JSONResponse({"failed": str(error)}, 507)
+            return _json({"failed": str(error)}, 507)
         except (LookupError, TypeError, ValueError, RecursionError):
-            return JSONResponse({"failed": "The request does not fit."}, 400)
-        return JSONResponse(answer)
+            return _json({"failed": "The request does not fit."}, 400)
+        return _json(answer)
 
     def do(self, action, tab, data):
         if action == "click":
@@ -195,6 +196,11 @@ class _LivePage:
                     raise Refused(str(error)) from error
         self.server.should_exit = True
         return self.finished[1]
+
+
+def _json(data, status=200):
+    # In ASCII: names of files may be no text.
+    return Response(json.dumps(data), status, media_type="application/json")
 
 
 def _same(text, secret):

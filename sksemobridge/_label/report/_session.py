@@ -24,6 +24,8 @@ N_SHOWN, N_LIKELY, N_LETTERS = 12, 9, 100
 # Bytes of a picture, and how many are decoded at a time.
 MOST_BYTES = 2**28
 _DECODING = threading.Semaphore(4)
+# Kinds of characters that are no text of one line.
+_NO_LETTERS = ("Cc", "Cs", "Zl", "Zp")
 
 
 class Refused(ValueError):
@@ -160,15 +162,17 @@ class Session:
             raise Refused("There is no such picture.")
 
     def _as_label(self, text):
-        if not isinstance(text, str) or len(text) > N_LETTERS:
-            raise Refused(f"The name of a class has at most {N_LETTERS} letters.")
-        if any(unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") for letter in text):
-            raise Refused("The name of a class is one line of text.")
-        text, known = text.strip(), self.classes()
-        if text.casefold() == NONE_OF_THESE:
-            return ""
-        same = {plain(label).casefold(): label for label in known} | {plain(label): label for label in known}
-        return same.get(text, same.get(text.casefold(), as_class(text, known)))
+        """The class that a text names in any spelling, or a new one."""
+        if not isinstance(text, str):
+            raise Refused("The name of a class is a text.")
+        known = {plain(label): label for label in self.classes()} | {"": "", NONE_OF_THESE: ""}
+        same = {name.casefold(): label for name, label in known.items()} | known
+        for form in (text, text.strip(), text.strip().casefold()):
+            if form in same:
+                return same[form]
+        if len(text) > N_LETTERS or any(unicodedata.category(letter) in _NO_LETTERS for letter in text):
+            raise Refused(f"The name of a new class is one line of at most {N_LETTERS} letters.")
+        return as_class(text, self.classes())
 
     def _save(self, change):
         try:

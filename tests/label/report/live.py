@@ -99,9 +99,10 @@ class Asks:
 class Live(Asks):
     """A page that is served, and a person who asks it."""
 
-    def __init__(self, job=None, finish=None, labels="labels.clicks.csv", given=()):
+    def __init__(self, job=None, finish=None, labels="labels.clicks.csv", given=(), title="Label photos"):
         self.job, self.clicks, self.said = job or Job(), Clicks(labels), []
         self.clicks.begin()
+        self.title = title
         self.session = Session(self.job, self.clicks, dict(given))
         self.finish = finish or (lambda labels: (0, [f"{len(labels)} labels are written."]))
         self.began = threading.Event()
@@ -115,7 +116,7 @@ class Live(Asks):
             self.said.append(text)
             self.began.set()
 
-        self.result = serve(self.session, lambda labels: self.finish(labels), "Label photos", say)
+        self.result = serve(self.session, lambda labels: self.finish(labels), self.title, say)
 
     def close(self):
         # It may end at this moment.

@@ -196,6 +196,18 @@ def test_done_writes_the_files_and_ends(live):
     assert page.result == (0, ["1 labels are written."])
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_names_that_are_no_text_break_no_answer(live):
+    page = live(
+        labels="bad\udcff.clicks.csv", title="Label bad\udcff", finish=lambda labels: (0, ["bad\udcff"])
+    )
+    assert page.ask("/")[0] == page.ask("/state")[0] == 200
+    os.remove(page.clicks.path)
+    os.mkdir(page.clicks.path)
+    assert page.act("click", number=0, label="bird")[0] == 507
+    assert page.act("done")[0] == 200
+
+
 @pytest.mark.parametrize(("error", "status"), [(OSError("disk full"), 507), (ValueError("too few"), 409)])
 def test_files_that_cannot_be_written_do_not_end_it(live, error, status):
     def finish(labels):

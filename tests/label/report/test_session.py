@@ -147,6 +147,15 @@ def test_a_new_class_is_learnt_at_once(live, label):
     assert label in [name for name, _ in page.state()["queue"][0]["likely"]]
 
 
+@pytest.mark.parametrize("label", ["a" * 200, "two\nlines", " space "])
+def test_a_class_from_a_folder_may_have_any_name(live, label):
+    job = Job()
+    job.classes = [*CLASSES, label]
+    page = live(job=job)
+    page.act("click", number=0, label=label)
+    assert [said for _, said in page.session.said.values()] == [label]
+
+
 @pytest.mark.parametrize(
     ("label", "known"), [("Bird", "bird"), ("bird ", "bird"), ("BIRD", "bird"), ("None of these", "")]
 )
