@@ -22,10 +22,11 @@ from ..datasets._folder import list_files
 from ..encoders import ModelLoadError
 from ..encoders._source import KEPT
 from .clicks import Clicks
-from .folder_job import model_names, read_job, summary
+from .folder_job import model_names, read_job
 from .folder_table import WRITERS, count_files, image_pipeline, label_files, write_table
 from .report import report
 from .sort_into import earlier_copies, sort_into
+from .summary import summary
 from .user_tables import UsageError, naming
 
 # Packages that some kinds of files need besides this one.

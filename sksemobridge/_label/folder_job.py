@@ -4,17 +4,16 @@
 the live page wants, and gives `FolderLabels`: the classifier, the rows of the table, and the shots.
 """
 
-import hashlib
 import os
 import warnings
-from collections import Counter, defaultdict
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from sklearn.base import clone
 
-from .._evaluation import ShotEvaluation, evaluate_fitted, share_right
+from .._evaluation import ShotEvaluation, evaluate_fitted
 from .._label_next import label_next
 from .._pipeline import SeMoBridgePipeline, make_semobridge_pipeline
 from .._strangers import stranger_proba
@@ -23,12 +22,11 @@ from .._zero_shot import ZeroShotClassifier
 from ..datasets import load_image_folder
 from ..datasets._folder import COPIES_MARK, existing_folder, list_files
 from .corrections import read_clicks, read_corrections
-from .folder_table import NONE_OF_THESE, embed_readable, table_rows, was_read
+from .folder_table import embed_readable, table_rows
 from .user_tables import (
     UsageError,
     as_class,
     naming,
-    puzzling_names,
     read_classes,
     read_names,
     usual_prompts,
@@ -68,8 +66,8 @@ class UserShots:
             f"{self.paths[i]} ({self.labels[i]}) and {self.paths[j]} ({self.labels[j]})"
             for i, j in self.evaluation.duplicates
         ]
-        same = f"\nThe same picture twice{_after_colon(twice)}" if twice else ""
-        return f"{self.evaluation}{_after_colon(doubtful)}{same}"
+        text = f"{self.evaluation}: {listed(doubtful)}" if doubtful else str(self.evaluation)
+        return f"{text}\nThe same picture twice: {listed(twice)}" if twice else text
 
 
 @dataclass(frozen=True, eq=False)
@@ -212,7 +210,6 @@ def read_job(args, cache):
     with naming("PHOTOS", ValueError):
         files = list_files(args.photos)
     paths, labels, classes = ([], [], []) if args.shots is None else _read_shots(args.shots)
-    _say_copies(paths, labels)
     if args.classes is not None:
         # A folder and a name may differ in `_` and in the encoding of letters.
         classes = sorted({*classes, *(as_class(label, classes) for label in read_classes(args.classes))})
@@ -288,22 +285,6 @@ def model_names(pipeline):
     return [encoder.model_name for encoder in getattr(pipeline[0], "encoders", [pipeline[0]])]
 
 
-def _say_copies(paths, labels):
-    """Warn of shots that are the same file as another, which count once, or contradict each other."""
-    sizes, files = defaultdict(list), defaultdict(list)
-    for i, path in enumerate(paths):
-        sizes[os.stat(path).st_size].append(i)
-    for i in (i for same in sizes.values() if len(same) > 1 for i in same):
-        with open(paths[i], "rb") as file:
-            files[hashlib.file_digest(file, "sha256").digest()].append(i)
-    copies = [f"{paths[i]} of {paths[same[0]]}" for same in files.values() for i in same[1:]]
-    if copies:
-        warn_caller(f"Shots that are copies of others ({len(copies)}): {listed(copies)}.")
-    several = [paths[same[0]] for same in files.values() if len({labels[i] for i in same}) > 1]
-    if several:
-        warn_caller(f"Shots that have several labels ({len(several)}): {listed(several)}.")
-
-
 def _read_shots(folder):
     """Paths and labels of the images in a folder with one sub-folder for each class, and all names of sub-folders."""
     with naming("--shots"):
@@ -350,59 +331,3 @@ def _evaluated(classifier, shots):
         row for row in evaluation.doubtful if os.path.realpath(shots.paths[row]) not in shots.corrections
     ]
     return replace(evaluation, doubtful=np.array(doubtful, dtype=np.intp))
-
-
-def summary(job, labels, evidence):
-    """Lines on how the labels came about. `evidence` are further arguments of `share_right`."""
-    shots, lines = labels.shots, []
-    names = labels.classifier.class_names_
-    has_text = names is not None
-    if has_text and (puzzling := puzzling_names(names, model_names(job.pipeline))):
-        known = f"Note: Names that the model may not know ({len(puzzling)}): {listed(puzzling)}."
-        lines.append(f"{known} --names gives these classes other names, such as English ones.")
-    how = f"The {labels.n_taught} images without a label taught the classifier too, so that a label depends on the others."
-    lines.append(how if labels.n_taught else "Each image was labelled by itself.")
-    by_person = {*map(os.path.realpath, shots.paths), *shots.corrections}
-    read = [row for row in labels.rows if was_read(row)]
-    rest = [row["label"] is not None and os.path.realpath(row["path"]) not in by_person for row in read]
-    if any(rest):
-        proba = labels.proba(job.embeddings)[rest]
-        has_random_shots = len(shots.labels) > len(shots.corrections)
-        right = share_right(proba, has_random_shots=has_random_shots, **evidence)
-        lines.insert(0, f"Of the {len(proba)} other labels, {right} are right, if they are of these classes.")
-    if shots.evaluation is None:
-        return [*lines, f"No shots: the names of {len(names)} classes alone."]
-    if by_name := sorted({*labels.classifier.classes_} - {*shots.labels}):
-        lines.append(f"Classes without shots, known by their names alone ({len(by_name)}): {listed(by_name)}")
-    if 0 < job.alpha < 1 / (len(shots.labels) + 1):
-        few = f"With {len(shots.labels)} shots, no p-value is as low as --alpha {job.alpha:g}."
-        lines.append(f"Note: {few} So every image gets a label.")
-    if has_text and labels.classifier.blend_["trust"] < 0.5:
-        lines.append(
-            "Note: The shots show that the names of the classes say little to the model. Try other --names."
-        )
-    lines += shots.summary().split("\n")
-    if shots.corrections:
-        lines.append(_changed(replace(job, corrections={}).fit().rows, labels.rows, shots.corrections))
-    return lines
-
-
-def _changed(before, after, corrections):
-    """What the corrections change in the labels of other images."""
-    others = [
-        (old["label"], new["label"])
-        for old, new in zip(before, after)
-        if was_read(new) and os.path.realpath(new["path"]) not in corrections
-    ]
-    changes = Counter(pair for pair in others if pair[0] != pair[1])
-    named = [
-        f"{n} from {old or NONE_OF_THESE} to {new or NONE_OF_THESE}"
-        for (old, new), n in changes.most_common()
-    ]
-    counts = f"{changes.total()} of {len(others)} other labels"
-    return f"Changed by the corrections: {counts}{_after_colon(named)}"
-
-
-def _after_colon(items):
-    """A colon, and the first items. Nothing if there are none."""
-    return f": {listed(items)}" if items else ""

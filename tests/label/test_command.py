@@ -348,14 +348,6 @@ def test_only_the_table_and_the_page_of_an_earlier_run_are_overwritten(label):
     assert "--save: 'a.joblib' exists" in said
 
 
-def test_shots_that_are_copies_of_others_are_named(label):
-    shutil.copy("shots/bird/0.png", "shots/bird/again.png")
-    shutil.copy("shots/bird/1.png", "shots/fruit/bird.png")
-    said = label(f"{SHOTS} --out a.csv")[1].replace(os.sep, "/")
-    assert "copies of others (2): shots/bird/again.png of shots/bird/0.png, shots/fruit/bird.png of" in said
-    assert "several labels (1): shots/bird/1.png" in said
-
-
 def test_a_folder_without_a_readable_image_has_a_table(label):
     save(np.zeros((8, 8, 3), dtype=np.uint8), "broken/1.png")
     Path("broken/1.png").write_bytes(b"no image")
