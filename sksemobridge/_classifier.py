@@ -201,7 +201,11 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
         classes = validate_classes(classes, None if earlier is None else earlier.classes, rows.labels)
         class_prompts = self._describe(classes, earlier)
         texts = self._embed(class_prompts, method.reads_projection, rows.embeddings.shape[1])
-        memory = ShotMemory() if earlier is None else earlier.memory.over(positions(earlier.classes, classes))
+        memory = (
+            ShotMemory()
+            if earlier is None
+            else earlier.memory.for_classes(positions(earlier.classes, classes))
+        )
         memory = memory.add(rows, np.searchsorted(classes, rows.labels.astype(classes.dtype)))
         has_shots = require_shots(classes, memory.shots.codes, class_prompts)
         memory = method.join_copies(memory, len(classes))
@@ -216,7 +220,7 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
             class_prompts=class_prompts,
             log_prior=log_prior,
             right=fit.right,
-            counted=fit.counted,
+            belief=fit.belief,
             held_out_proba=_probabilities(fit.held_out_logits, has_shots, log_prior),
         )
         if earlier is None:
@@ -310,17 +314,17 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
         fitted: Any = self._fitted
         wanted = validate_classes(classes)
         params: dict[str, Any] = {}
-        places = positions(fitted.classes, wanted)
-        new = places < 0  # classes that have only a text
-        memory = fitted.memory.over(places)
+        indices = positions(fitted.classes, wanted)
+        new = indices < 0  # classes that have only a text
+        memory = fitted.memory.for_classes(indices)
         class_prompts, added = fitted.class_prompts, None
         texts, log_prior = fitted.text_embeddings, fitted.log_prior
         if class_prompts is not None:
             if new.any() and self.text_encoder is not None:
                 added = self._describe(wanted[new], fitted)
-            class_prompts = class_prompts.over(places, added)
+            class_prompts = class_prompts.for_classes(indices, added)
             # -1 takes the last row here. It is replaced below, or refused.
-            texts = texts[places]
+            texts = texts[indices]
             if is_sequence(self.class_names):
                 # A list of names has the order of the old classes.
                 params["class_names"] = class_prompts.names
@@ -331,12 +335,12 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
             log_prior = self._log_prior(memory, len(wanted))
         elif log_prior is not None:
             # A new class counts as frequent as the other classes are on average.
-            prior = np.where(new, np.exp(log_prior).mean(), np.exp(log_prior)[places])
+            prior = np.where(new, np.exp(log_prior).mean(), np.exp(log_prior)[indices])
             params["priors"] = prior / prior.sum()
             log_prior = np.log(params["priors"])
         models = fitted.model, fitted.before_unlabeled
-        model, before = (part and part.over(places, texts) for part in models)
-        kept = np.isin(fitted.memory.shots.codes, places)
+        model, before = (part and part.for_classes(indices, texts) for part in models)
+        kept = np.isin(fitted.memory.shots.codes, indices)
         state = replace(
             fitted,
             classes=wanted,
@@ -346,7 +350,7 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
             class_prompts=class_prompts,
             log_prior=log_prior,
             right=fitted.right[kept],
-            counted=fitted.counted[kept],
+            belief=fitted.belief[kept],
             held_out_proba=None,  # belongs to the old set of classes
             before_unlabeled=before,
         )
@@ -416,7 +420,7 @@ def _fit_classes_with_shots(method, shots, texts, classes, has_shots):
     number = np.where(has_shots, np.cumsum(has_shots) - 1, -1)
     shots = replace(shots, codes=number[shots.codes])
     fit = method.fit(shots, texts.take(np.flatnonzero(has_shots)), classes[has_shots])
-    return fit if has_shots.all() else fit._replace(model=fit.model.over(number, texts.embeddings))
+    return fit if has_shots.all() else fit._replace(model=fit.model.for_classes(number, texts.embeddings))
 
 
 def _probabilities(logits, has_shots, log_prior):

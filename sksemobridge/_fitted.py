@@ -26,7 +26,7 @@ class FittedState:
     log_prior: np.ndarray | None  # added to the decision, `(C,)`; None if all classes are equally frequent
     # Probability that the label of each shot is right, and how much the shot counts, `(m,)`. One for a `PaperModel`
     right: np.ndarray
-    counted: np.ndarray
+    belief: np.ndarray
     held_out_proba: np.ndarray | None = None  # `(m, C)`, each by a model without the shot
     before_unlabeled: Model | None = None  # the model before unlabelled images, or None without these
 
@@ -65,12 +65,12 @@ class FittedState:
     def _known(self, names):
         """`Known` of the shots, and of the classes with these names (None for a class without text)."""
         u, codes, weight, _, image_of_shot = self.memory.grouped_shots.images()
-        counted = np.ones(len(codes))
-        counted[image_of_shot] = self.counted
+        belief = np.ones(len(codes))
+        belief[image_of_shot] = self.belief
         _, index = np.unique(codes, return_inverse=True)
         texts = None if self.text_embeddings is None else self.text_embeddings.astype(np.float64)
         has_text = np.array([name is not None for name in names])
-        weight = weights_of_images(index, weight, counted)
+        weight = weights_of_images(index, weight, belief)
         return Known(texts, has_text, self.labelled_model.trust, u, codes, weight)
 
     def for_rows(self, values):

@@ -117,17 +117,17 @@ class ZeroShotClassifier(EmbeddingClassifier):
         check_is_fitted(self)
         fitted: Any = self._fitted
         wanted = validate_classes(classes)
-        places = positions(fitted.classes, wanted)
-        texts, added = fitted.text_embeddings[places], None
-        if np.any(places < 0):
+        indices = positions(fitted.classes, wanted)
+        texts, added = fitted.text_embeddings[indices], None
+        if np.any(indices < 0):
             check_text_encoder(self)
             names = dict(zip(fitted.classes.tolist(), fitted.class_prompts.names))
-            added = self._describe(wanted[places < 0], names)
-            texts[places < 0] = self._embed_new(added.prompts)
-        class_prompts = fitted.class_prompts.over(places, added)
+            added = self._describe(wanted[indices < 0], names)
+            texts[indices < 0] = self._embed_new(added.prompts)
+        class_prompts = fitted.class_prompts.for_classes(indices, added)
         # A list of names has the order of the old classes.
         params = {"class_names": class_prompts.names} if is_sequence(self.class_names) else {}
-        correction = fitted.correction and fitted.correction.over(places)
+        correction = fitted.correction and fitted.correction.for_classes(indices)
         state = TextModel(wanted, class_prompts, texts, fitted.logit_scale, fitted.scale, correction)
         return self._clone_with(state, **params)
 

@@ -327,6 +327,7 @@ def problems(draw):
     return world, world.classifier(**params), X, y
 
 
+@pytest.mark.filterwarnings("ignore:The rows of X have lengths")
 @given(problems(), st.integers(0, 100))
 def test_order_of_rows_and_names_of_groups_do_not_matter(problem, seed):
     _, classifier, X, y = problem
@@ -339,6 +340,7 @@ def test_order_of_rows_and_names_of_groups_do_not_matter(problem, seed):
         np.testing.assert_array_equal(shuffled, expected)
 
 
+@pytest.mark.filterwarnings("ignore:The rows of X have lengths")
 @given(problems(), st.lists(st.integers(1, 4), min_size=25, max_size=25), st.floats(1e-3, 1e3))
 def test_a_repeated_row_is_a_heavier_row_and_weights_are_relative(problem, repeats, factor):
     _, classifier, X, y = problem

@@ -26,6 +26,7 @@ def assert_equal_models(a, b, queries, rtol=1e-6):
 # Shots that come later
 
 
+@pytest.mark.filterwarnings("ignore:The rows of X have lengths")
 @given(
     st.integers(0, 1000),
     st.sampled_from([{}, {"blend": PaperBlend()}, {"label_noise": 0}]),

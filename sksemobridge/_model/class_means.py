@@ -97,16 +97,16 @@ class ClassMeans:
         return pull[:, 1:] * deviations + inside @ self.span.T
 
 
-def fit_class_means(u, codes, weight, texts=None, trust=0.0, words=None, counted=1.0):
+def fit_class_means(u, codes, weight, texts=None, trust=0.0, words=None, belief=1.0):
     """`ClassMeans` of unit embeddings `u (n, D)` with `codes (n,)` and positive weights `(n,)`. Each class has an image.
 
     `texts (C, D)` are `T_c`. They help with the probability `trust`. Without texts, `words (D, r)` may hold the directions in
-    which words differ. `counted (n,)` says how much of each image counts, 0 to 1 (`label_noise` lowers it where a label looks
+    which words differ. `belief (n,)` says how much of each image counts, 0 to 1 (`label_noise` lowers it where a label looks
     wrong).
     """
     n_classes = int(codes.max()) + 1
-    share = weight_in_class(codes, weight * counted)
-    counts, counts_without = effective_numbers(codes, weight, counted)
+    share = weight_in_class(codes, weight * belief)
+    counts, counts_without = effective_numbers(codes, weight, belief)
     image_means = sum_rows(u, share, codes, n_classes)
     centre = image_means.mean(axis=0)
     slope, predicted = 0.0, np.zeros_like(image_means)
@@ -137,18 +137,18 @@ def fit_class_means(u, codes, weight, texts=None, trust=0.0, words=None, counted
     )
 
 
-def effective_numbers(codes, weight, counted):
+def effective_numbers(codes, weight, belief):
     """Effective number of images of each class `(C,)`, and for each image that of its class without the image `(n,)`.
 
     The effective number is `(sum w)^2 / sum w^2`, times the share of the weights that counts.
     """
-    parts = weight, weight * counted, weight**2
+    parts = weight, weight * belief, weight**2
     sums = [np.bincount(codes, weights=part) for part in parts]
-    total, total_counted, squares = sums
+    total, total_believed, squares = sums
     others = [of_class[codes] - part for of_class, part in zip(sums, parts)]
     tiny, alone = np.finfo(float).tiny, np.bincount(codes)[codes] == 1
     without = np.where(alone, 0.0, others[0] * others[1] / np.maximum(others[2], tiny))
-    return total * total_counted / squares, without
+    return total * total_believed / squares, without
 
 
 def fit_slope(texts, means, weight=None):

@@ -56,7 +56,7 @@ class FitResult(NamedTuple):
 
     model: Model
     right: np.ndarray  # probability that the label is right `(n,)`
-    counted: np.ndarray  # how much the shot counts `(n,)`
+    belief: np.ndarray  # how much the shot counts `(n,)`
     # The logits `(n, C)` of the shots, each by a model without its image. They are NaN for shots that were not held out. None
     # if nobody asked, because few fits need them.
     held_out_logits: np.ndarray | None = None
@@ -84,20 +84,20 @@ def fit_model(shots, texts, logit_scale, words, label_noise, with_held_out=False
     n_classes = int(codes.max()) + 1
     held_rows = held_out_images(codes, group)
 
-    def evidence_if(counted):
+    def evidence_if(belief):
         """`Evidence` if this part of each image counts."""
-        return gather_evidence(u, codes, weight, counted, held_rows, texts, logit_scale, words)
+        return gather_evidence(u, codes, weight, belief, held_rows, texts, logit_scale, words)
 
     # The probability that each label is right: first from the texts alone, then from rounds of steps 1 to 5.
-    right, counted = np.ones((2, len(codes)))
+    right, belief = np.ones((2, len(codes)))
     if label_noise != 0:
         by_texts = None
         if texts is not None:
             omega = weights_of_images(codes, weight)[held_rows]
             cosines, _, trust = texts_alone(u[held_rows], codes[held_rows], omega, texts, logit_scale)
             by_texts = ByTexts(held_rows, logit_scale * cosines, trust)
-        right, counted = right_labels(evidence_if, u, codes, by_texts, label_noise)
-    evidence = evidence_if(counted)
+        right, belief = right_labels(evidence_if, u, codes, by_texts, label_noise)
+    evidence = evidence_if(belief)
     classes, discriminant, trust = evidence.classes, evidence.discriminant, evidence.trust
 
     # 6. Scales, offsets and correction, fitted to the held-out images.
@@ -140,7 +140,7 @@ def fit_model(shots, texts, logit_scale, words, label_noise, with_held_out=False
         has_only_name=np.zeros(n_classes, dtype=bool),
     )
     if texts is not None:
-        names = model.over(np.full(n_classes, -1), texts).parts()
+        names = model.for_classes(np.full(n_classes, -1), texts).parts()
         held_out = {name: part(u[held_rows]) for name, part in names.items()}
         of_names = Typicality.of(held_out, codes[held_rows], weight[held_rows])
         model = replace(model, typicality_of_names=of_names)
@@ -153,7 +153,7 @@ def fit_model(shots, texts, logit_scale, words, label_noise, with_held_out=False
         held_out_logits[evidence.regression_rows] = cross_fitted_logits(problem, order)
         held_out_logits = held_out_logits[image_of_shot]
     # Shots that are copies of one image have its values.
-    return FitResult(model, right[image_of_shot], counted[image_of_shot], held_out_logits)
+    return FitResult(model, right[image_of_shot], belief[image_of_shot], held_out_logits)
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,11 +195,11 @@ class Evidence:
         return logits_without_own_offset(fit_regression(problem), problem)
 
 
-def gather_evidence(u, codes, weight, counted, held_rows, texts, logit_scale, words):
-    """Steps 1 to 5: `Evidence` of unit embeddings `u (n, D)`, if the part `counted (n,)` of each image counts."""
+def gather_evidence(u, codes, weight, belief, held_rows, texts, logit_scale, words):
+    """Steps 1 to 5: `Evidence` of unit embeddings `u (n, D)`, if the part `belief (n,)` of each image counts."""
     # Without text, a class needs another image that stays.
     in_regression = (np.bincount(codes)[codes[held_rows]] > 1) | (texts is not None)
-    omega = weights_of_images(codes, weight, counted)[held_rows]
+    omega = weights_of_images(codes, weight, belief)[held_rows]
 
     # 1. Texts alone: the scale of their cosines, and the probability that they help.
     trust = text_scale = 0.0
@@ -209,7 +209,7 @@ def gather_evidence(u, codes, weight, counted, held_rows, texts, logit_scale, wo
         terms["text"], text_scale, trust = of_texts
 
     # 2. and 3. Names predict class means, and class means start there.
-    classes = fit_class_means(u, codes, weight, texts, trust, words, counted)
+    classes = fit_class_means(u, codes, weight, texts, trust, words, belief)
 
     # 4. One covariance, and 5. the discriminant, for queries and for held-out images.
     discriminant = fit_discriminant(classes, trust, has_words=words is not None)
@@ -258,10 +258,10 @@ def products_without(classes, rows, of_leaning):
     return result
 
 
-def weights_of_images(codes, weight, counted=1.0):
+def weights_of_images(codes, weight, belief=1.0):
     """`omega_i`. In a class they sum to its effective number of images."""
-    counts, _ = effective_numbers(codes, weight, counted)
-    return counts[codes] * weight_in_class(codes, weight * counted)
+    counts, _ = effective_numbers(codes, weight, belief)
+    return counts[codes] * weight_in_class(codes, weight * belief)
 
 
 def held_out_images(codes, group):

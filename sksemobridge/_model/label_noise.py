@@ -65,7 +65,7 @@ def right_labels(evidence_if, u, codes, by_texts, label_noise):
     Parameters
     ----------
     evidence_if : callable
-        `evidence_if(counted)` gives the `Evidence` if this part of each image counts.
+        `evidence_if(belief)` gives the `Evidence` if this part of each image counts.
     u : ndarray of shape (n, D)
         Unit embeddings.
     codes : ndarray of shape (n,)
@@ -120,7 +120,9 @@ def _doubtful(u, codes, rows):
             if len(codes) > 2:
                 result[part] = np.partition(np.where(is_other, 2.0, distance), 1, axis=1)[:, 1]
     same, other = second
-    return np.where(same < 2, np.clip((same / np.maximum(other, TINY) - 1) / (FAR - 1), 0, 1), 1.0)
+    return np.where(
+        same < 2, np.clip((same / np.maximum(other, np.finfo(float).eps) - 1) / (FAR - 1), 0, 1), 1.0
+    )
 
 
 def _judged_by_names(p, codes, trust, e):

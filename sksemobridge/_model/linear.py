@@ -33,10 +33,10 @@ class Linear:
             return self.weights, self.offsets
         return self.weights[1:] - self.weights[:1], self.offsets[1:] - self.offsets[:1]
 
-    def over(self, places):
-        """The classifier for the classes at `places`. For -1, weights and offset are zero."""
-        keep = places >= 0
-        return Linear(self.weights[places] * keep[:, None], self.offsets[places] * keep)
+    def for_classes(self, indices):
+        """The classifier for the classes at `indices`. For -1, weights and offset are zero."""
+        keep = indices >= 0
+        return Linear(self.weights[indices] * keep[:, None], self.offsets[indices] * keep)
 
     def __add__(self, other):
         return Linear(self.weights + other.weights, self.offsets + other.offsets)

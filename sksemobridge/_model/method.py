@@ -57,7 +57,7 @@ class LinearMethod:
             fit = fit_model(
                 shots, texts.embeddings, texts.logit_scale, words, self.label_noise, self.store_held_out
             )
-        doubted = fit.counted < 0.5
+        doubted = fit.belief < 0.5
         if doubted.any():
             warn_caller(
                 f"{doubted.sum()} of {len(doubted)} shots hardly count, because their labels look wrong. The first is labelled "

@@ -69,20 +69,20 @@ class Model:
             (self.typicality_of_names, self.has_only_name),
         ):
             if is_some.any():
-                some = {name: part.over(np.flatnonzero(is_some)) for name, part in parts.items()}
+                some = {name: part.for_classes(np.flatnonzero(is_some)) for name, part in parts.items()}
                 result = np.maximum(result, typicality.p_values(to_numpy(typicality.scores(X, some))))
         return result
 
-    def over(self, places, texts):
-        """The model for other classes: those at `places (K,)`. -1 is a class without shots.
+    def for_classes(self, indices, texts):
+        """The model for other classes: those at `indices (K,)`. -1 is a class without shots.
 
         The mean of such a class is the prediction from its name, and its correction is zero. This needs `texts (K, D)`, the
         `T_c` of all classes.
         """
-        terms = {name: term.over(places) for name, term in self.terms.items()}
+        terms = {name: term.for_classes(indices) for name, term in self.terms.items()}
         # -1 takes the last row here. It is replaced below, or refused.
-        means, leaning = self.image_means[places], self.leaning_means[places]
-        new = places < 0
+        means, leaning = self.image_means[indices], self.leaning_means[indices]
+        new = indices < 0
         if new.any():
             new_texts = texts[new].astype(np.float64)
             predicted = self.slope * (new_texts - self.text_mean)
@@ -100,8 +100,8 @@ class Model:
             terms=terms,
             image_means=means,
             leaning_means=leaning,
-            typicality=self.typicality.over(places),
-            has_only_name=new | self.has_only_name[places],
+            typicality=self.typicality.for_classes(indices),
+            has_only_name=new | self.has_only_name[indices],
         )
 
 

@@ -219,10 +219,10 @@ class ShotMemory:
         group_of_value = {value: pooled[g] for value, g in known.items() if g in pooled}
         return ShotMemory(shots, group_of_value, shot_of_row=shot_of_row)
 
-    def over(self, places):
-        """The shots of the classes at `places`. -1 is a class without shots."""
-        new_code = np.full(max(self.shots.codes.max(), places.max()) + 1, -1)
-        new_code[places[places >= 0]] = np.flatnonzero(places >= 0)
+    def for_classes(self, indices):
+        """The shots of the classes at `indices`. -1 is a class without shots."""
+        new_code = np.full(max(self.shots.codes.max(), indices.max()) + 1, -1)
+        new_code[indices[indices >= 0]] = np.flatnonzero(indices >= 0)
         codes = new_code[self.shots.codes]
         is_kept = codes >= 0
         old = self.shots

@@ -63,10 +63,10 @@ class Typicality:
         own = sum(z[np.arange(len(codes)), codes] / units[name] for name, z in held_out.items())
         return cls(units, scores, own, codes, weight)
 
-    def over(self, places):
-        """The same for the classes at `places`. -1 is a class that has no held-out images."""
-        new_code = np.full(max(self.codes.max(initial=0), places.max()) + 1, -1)
-        new_code[places[places >= 0]] = np.flatnonzero(places >= 0)
+    def for_classes(self, indices):
+        """The same for the classes at `indices`. -1 is a class that has no held-out images."""
+        new_code = np.full(max(self.codes.max(initial=0), indices.max()) + 1, -1)
+        new_code[indices[indices >= 0]] = np.flatnonzero(indices >= 0)
         codes = new_code[self.codes]
         keep = codes >= 0
         scores = self.held_out_scores if keep.all() else self.own_scores[keep]

@@ -103,17 +103,19 @@ class PaperModel:
             for rows in (self.prototypes, self.image_means)
         ]
 
-    def over(self, places, texts):
-        """The model for other classes: those at `places (K,)`. -1 is a class without shots.
+    def for_classes(self, indices, texts):
+        """The model for other classes: those at `indices (K,)`. -1 is a class without shots.
 
         `texts (K, D)` are the `T_c` of these classes, or None without text.
         """
         # -1 takes the last row here. It is replaced below, or refused.
-        prototypes, image_means = self.prototypes[places], self.image_means[places]
-        new = places < 0
+        prototypes, image_means = self.prototypes[indices], self.image_means[indices]
+        new = indices < 0
         if new.any():
             prototypes[new], image_means[new] = map(l2_normalize, self.guesses(texts[new]))
-        class_bias = None if self.class_bias is None else np.where(new[:, None], 0.0, self.class_bias[places])
+        class_bias = (
+            None if self.class_bias is None else np.where(new[:, None], 0.0, self.class_bias[indices])
+        )
         return replace(
             self,
             text_embeddings=texts,

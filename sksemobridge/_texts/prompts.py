@@ -32,11 +32,11 @@ class ClassPrompts:
     names: list  # of str
     prompts: list  # of lists of str
 
-    def over(self, places, new=None):
-        """The names and texts of the classes at `places`. For each -1, the next one of `new`, or no text."""
+    def for_classes(self, indices, new=None):
+        """The names and texts of the classes at `indices`. For each -1, the next one of `new`, or no text."""
         ours = list(zip(self.names, self.prompts))
         new = repeat((None, None)) if new is None else zip(new.names, new.prompts)
-        names, prompts = zip(*(next(new) if place < 0 else ours[place] for place in places))
+        names, prompts = zip(*(next(new) if index < 0 else ours[index] for index in indices))
         return ClassPrompts(list(names), list(prompts))
 
 

@@ -7,10 +7,10 @@ from sklearn.preprocessing import normalize
 from sksemobridge._model.class_means import directions, fit_class_means, fit_slope
 
 
-def class_means(u, codes, weight=None, texts=None, counted=1.0, **params):
+def class_means(u, codes, weight=None, texts=None, belief=1.0, **params):
     """By default all images count alike."""
     weight = np.ones(len(u)) if weight is None else weight
-    return fit_class_means(u, codes, weight, texts, counted=counted, **params)
+    return fit_class_means(u, codes, weight, texts, belief=belief, **params)
 
 
 def small_task(width=12, counts=(4, 2, 1, 3), seed=0):
@@ -81,8 +81,8 @@ def test_words_shrink_what_they_do_not_describe_more():
 def test_leaving_out_an_image_is_the_mean_of_the_others(with_text, heavy):
     u, codes, weight, texts = small_task()
     weight[0] *= heavy  # a class may be nearly all one image
-    counted = np.random.default_rng(1).uniform(0.2, 1, len(u))
-    fit = class_means(u, codes, weight, texts if with_text else None, counted, trust=0.5)
+    belief = np.random.default_rng(1).uniform(0.2, 1, len(u))
+    fit = class_means(u, codes, weight, texts if with_text else None, belief, trust=0.5)
     means, gaps, left = fit.without(np.arange(len(u)))
     for i, c in enumerate(codes):
         others = (codes == c) & (np.arange(len(u)) != i)
@@ -90,7 +90,7 @@ def test_leaving_out_an_image_is_the_mean_of_the_others(with_text, heavy):
             np.testing.assert_array_equal(means[i], fit.predicted[c])
             assert left[i] == 0
             continue
-        w, w_counted = weight[others], (weight * counted)[others]
+        w, w_counted = weight[others], (weight * belief)[others]
         raw = np.average(u[others], axis=0, weights=w_counted) - fit.centre
         assert left[i] == pytest.approx(w.sum() * w_counted.sum() / np.square(w).sum())
         np.testing.assert_allclose(means[i] + gaps[i], raw, atol=1e-7)

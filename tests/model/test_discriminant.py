@@ -8,7 +8,7 @@ from sksemobridge._model.discriminant import FEW_DEGREES, fit_discriminant
 from .test_class_means import class_means, small_task
 
 
-def refit(discriminant, weight, counted, left_out=None):
+def refit(discriminant, weight, belief, left_out=None):
     """Class means and `P` word by word, without an image; their `m`, the slope, `kappa` and the ridge are held fixed."""
     classes, precision = discriminant.classes, discriminant.gaussian.precision
     means, scatter = classes.predicted.copy(), 0.0
@@ -16,7 +16,7 @@ def refit(discriminant, weight, counted, left_out=None):
         rows = (classes.codes == c) & (np.arange(len(classes.u)) != left_out)
         if not rows.any():
             continue
-        u, w, w_counted = classes.u[rows], weight[rows], (weight * counted)[rows]
+        u, w, w_counted = classes.u[rows], weight[rows], (weight * belief)[rows]
         n, mean = w.sum() * w_counted.sum() / np.square(w).sum(), np.average(u, axis=0, weights=w_counted)
         own, deviation = n / (n + classes.kappa), mean - classes.centre - means[c]
         inside = 0.0 if classes.span is None else deviation @ classes.span @ classes.span.T
@@ -57,17 +57,17 @@ def test_held_out_values_are_those_of_a_refit_without_the_image(trust, width, we
     """Without trust there is no text. Images that are means of copies are shorter than one."""
     u, codes, weight, texts = small_task(width, counts)
     u[::2] *= 0.9
-    counted = np.random.default_rng(1).uniform(0.1, 1, len(u))
-    weight, counted = (weight, counted) if weighted else np.ones((2, len(u)))
-    classes = class_means(u, codes, weight, None if trust is None else texts, counted, trust=trust or 0.0)
+    belief = np.random.default_rng(1).uniform(0.1, 1, len(u))
+    weight, belief = (weight, belief) if weighted else np.ones((2, len(u)))
+    classes = class_means(u, codes, weight, None if trust is None else texts, belief, trust=trust or 0.0)
     discriminant = fit_discriminant(classes, trust or 0.0, has_words=False)
     unit = u / np.linalg.norm(u, axis=1, keepdims=True)
-    expected = values(unit, discriminant, *refit(discriminant, weight, counted), classes.centre)
+    expected = values(unit, discriminant, *refit(discriminant, weight, belief), classes.centre)
     np.testing.assert_allclose(discriminant.linear()(u), expected, rtol=1e-8, atol=1e-8)
     held_out = discriminant.held_out(np.arange(len(u)))
     for i in range(len(u)):
-        centre = centre_without(classes, weight * counted, i)
-        expected = values(u[i], discriminant, *refit(discriminant, weight, counted, i), centre)
+        centre = centre_without(classes, weight * belief, i)
+        expected = values(u[i], discriminant, *refit(discriminant, weight, belief, i), centre)
         np.testing.assert_allclose(held_out[i], expected, rtol=1e-8, atol=1e-8)
 
 

@@ -54,14 +54,14 @@ def test_without_a_projection_the_bridge_starts_as_the_identity(training):
 def test_a_class_without_shots_is_known_by_its_name(training):
     texts = make_texts()
     (X, codes), (queries, labels) = draw(texts, 3), draw(texts, 20, seed=2)
-    others, place = np.arange(4), np.array([0, 1, 2, 3, -1])
+    others, indices = np.arange(4), np.array([0, 1, 2, 3, -1])
     known = fit(texts.take(others), X[codes < 4], codes[codes < 4], training=training)
-    model = known.over(place, texts.embeddings)
+    model = known.for_classes(indices, texts.embeddings)
     right = decision(model, queries).argmax(axis=1) == labels
     assert right[labels == 4].mean() > 0.6
     assert right.mean() > 0.8
     # It may go and come back, too.
-    again = model.over(others, texts.embeddings[others]).over(place, texts.embeddings)
+    again = model.for_classes(others, texts.embeddings[others]).for_classes(indices, texts.embeddings)
     np.testing.assert_allclose(decision(again, queries), decision(model, queries), rtol=1e-12)
 
 
@@ -70,8 +70,8 @@ def test_single_classes_and_texts_that_are_all_the_same_have_finite_scores():
     X, codes = draw(texts, 2)
     same = replace(texts, embeddings=np.repeat(texts.embeddings[:1], 5, axis=0))
     alike = fit(same.take(np.arange(3)), X[codes < 3], codes[codes < 3])
-    assert np.isfinite(decision(alike.over(np.array([0, 1, 2, -1]), same.embeddings[:4]), X)).all()
-    alone = fit(texts, X, codes).over(np.array([1, -1]), texts.embeddings[:2])
+    assert np.isfinite(decision(alike.for_classes(np.array([0, 1, 2, -1]), same.embeddings[:4]), X)).all()
+    alone = fit(texts, X, codes).for_classes(np.array([1, -1]), texts.embeddings[:2])
     assert np.isfinite(decision(alone, X)).all()
     for training in TRAININGS:
         one = fit(texts.take([0]), X[:2], codes[:2], training=training)
