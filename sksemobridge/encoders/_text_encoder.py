@@ -92,12 +92,11 @@ class CLIPTextEncoder(TextEncoder, CLIPEncoder):
     @property
     def has_text_(self) -> bool:
         """Whether the model has texts, from its name or configuration. Some models embed images only."""
-        source = self._source()
-        if source.scheme == TRANSFORMERS:
+        if self.model_name.startswith(TRANSFORMERS):
             from ._transformers import has_text
 
-            return has_text(source)
-        return source.scheme != TIMM
+            return has_text(self._source())
+        return not self.model_name.startswith(TIMM)
 
     def _embed(self, texts, project):
         return with_model(self, False, partial(self._embed_with, texts, project))
