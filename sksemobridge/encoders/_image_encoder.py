@@ -44,7 +44,8 @@ class CLIPImageEncoder(CLIPEncoder, ImageEncoder):
         A model of open_clip, `"hf-hub:..."`, `"local-dir:..."`, `"transformers:..."` or `"timm:..."`. `"mini"`
         (`pretrained="bundled"`) needs no network.
     pretrained : str, path or None, default="openai"
-        A tag of open_clip, `"auto"` for the only or the best documented one, or a checkpoint. For one with OpenAI's weights, the model name must end in `-quickgelu`.
+        A tag of open_clip, `"auto"` for the only or the best documented one, or a checkpoint. For a checkpoint with OpenAI's
+        weights, the model name must end in `-quickgelu`.
     device : str, default="auto"
         Torch device. `"auto"` is a CUDA GPU if there is one, else the CPU.
     precision : {"auto", "fp32", "bf16", "fp16"}, default="auto"
