@@ -3,7 +3,7 @@
 This needs the extra `ray`. Nothing else in the package imports it.
 """
 
-from ._jobs import JobReport, embed_dataset, predict_dataset
-from ._stages import EmbedImages, Predict
+from ._job import run_job
+from ._steps import EmbedImages, Predict
 
-__all__ = ["EmbedImages", "JobReport", "Predict", "embed_dataset", "predict_dataset"]
+__all__ = ["EmbedImages", "Predict", "run_job"]

@@ -3,127 +3,113 @@
 import json
 import os
 import uuid
-from contextlib import nullcontext
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
-import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
-from pyarrow import fs
 
-from ._digests import digest_rows, find, is_changed
-
-_MANIFEST = "_sksemobridge.json"
-_UNFINISHED = "_unfinished"
-_LOCK = "_lock"
-# A task of Ray reads the keys of this many files.
-_FILES_PER_TASK = 256
+# Size and time of the file of an image. It changes when the file is replaced; null if the file cannot be seen.
+VERSION = "file_version"
 
 
 class OutputFolder:
     """A folder of Parquet files, which readers of Parquet take as one table.
 
-    Its location is a path, or an address that pyarrow knows. A file is written in a sub-folder, and moved when it is
-    complete.
+    A file is written under a hidden name, and renamed when it is complete. So the files say which rows are done. Ray's own
+    checkpoints (`CheckpointConfig`, Ray 2.60) do not see that a file is lost or changed, and to go on they need one more CPU
+    and a gigabyte: with two CPUs, a job that was killed would wait for ever.
     """
 
-    def __init__(self, location, key_columns, version_columns=()):
-        location = os.fspath(location)
-        self.location = location if "://" in location else os.path.abspath(location)
-        self._key_columns, self._version_columns = key_columns, version_columns
-        self._fs, self._path = fs.FileSystem.from_uri(self.location)
-        self._is_local = isinstance(self._fs, fs.LocalFileSystem)
+    def __init__(self, location, columns):
+        self.path = Path(os.path.abspath(location))
+        # The key, and `VERSION` if the rows have it.
+        self._columns = columns
 
     def locked(self):
-        """A context that keeps other jobs out. They would remove the unfinished files of this one.
-
-        Addresses have no locks.
-        """
-        if not self._is_local:
-            return nullcontext()
-        self._fs.create_dir(self._path)
+        """A context that keeps other jobs out. They would remove unfinished files of this one."""
+        self.path.mkdir(parents=True, exist_ok=True)
         try:
-            return FileLock(f"{self._path}/{_LOCK}").acquire(timeout=0)
+            return FileLock(self.path / "_lock").acquire(timeout=0)
         except Timeout as error:
             raise RuntimeError(
-                f"Another job is writing to {self.location!r}. Call again when it has ended, or choose another output."
+                f"Another job is writing to {str(self.path)!r}. Call again when it has ended, or choose another output."
             ) from error
 
     def claim(self, manifest):
-        """Create the folder for a job; `ValueError` if it holds other things than results of this job."""
-        content = json.dumps(manifest, indent=1, default=str).encode()
-        self._fs.create_dir(f"{self._path}/{_UNFINISHED}")
-        if not self._fs.get_file_info(f"{self._path}/{_MANIFEST}").is_file:
+        """Note what the folder is for; `ValueError` if it holds other things than results of this job."""
+        file, wanted = self.path / "_sksemobridge.json", json.loads(json.dumps(manifest, default=str))
+        if not file.exists():
             if self._files():
-                raise ValueError(f"The folder {self.location!r} has Parquet files of another origin.")
-            self._write(_MANIFEST, lambda stream: stream.write(content))
-        with self._fs.open_input_stream(f"{self._path}/{_MANIFEST}") as stream:
-            found, wanted = json.loads(stream.read()), json.loads(content)
-        for name in wanted.keys() | found.keys():
-            if wanted.get(name) != found.get(name):
-                raise ValueError(
-                    f"The folder {self.location!r} has results of another job: its {name!r} is {found.get(name)}, that of "
-                    f"this job is {wanted.get(name)}. Choose another output, or delete that one to begin anew."
-                )
+                raise ValueError(f"The folder {str(self.path)!r} has Parquet files of another origin.")
+            self._write(file.name, lambda path: path.write_text(json.dumps(wanted, indent=1)))
+        found = json.loads(file.read_text())
+        for name in [name for name in wanted | found if wanted.get(name) != found.get(name)]:
+            raise ValueError(
+                f"The folder {str(self.path)!r} has results of another job: its {name!r} is {found.get(name)}, that of this "
+                f"job is {wanted.get(name)}. Choose another output, or delete that one to begin anew."
+            )
 
-    def settle(self, sorted_digests):
-        """Remove unfinished files, rows of another version than in `sorted_digests`, and second copies of rows.
+    def settle(self, source):
+        """Remove unfinished files, rows of another version than `versions_by_key` of the source has, and repeated rows.
 
-        Returns the sorted digests of the keys that are left, how many rows of another version were removed, and how
-        many copies.
+        Returns the sorted keys that are left, and the number of errors among them.
         """
-        import ray
-
-        @ray.remote
-        def digest(files):
-            columns = [*self._key_columns, *self._version_columns]
-            tables = (pq.read_table(file, columns=columns, filesystem=self._fs) for file in files)
-            return [digest_rows(table, self._key_columns, self._version_columns) for table in tables]
-
-        self._fs.delete_dir_contents(f"{self._path}/{_UNFINISHED}", missing_dir_ok=True)
+        for path in self.path.glob(".unfinished-*"):
+            path.unlink()
         files = self._files()
-        tasks = [digest.remote(files[i : i + _FILES_PER_TASK]) for i in range(0, len(files), _FILES_PER_TASK)]
-        parts = [part for chunk in ray.get(tasks) for part in chunk]
-        keep = [~is_changed(part, sorted_digests) for part in parts]
-        keys = np.concatenate([sorted_digests[:0, 0], *(part[kept, 0] for part, kept in zip(parts, keep))])
-        keys.sort()
-        n_changed = sum(map(len, parts)) - len(keys)
-        is_repeat = keys[1:] == keys[:-1]
-        repeated, seen = keys[1:][is_repeat], set()
-        for file, part, kept in zip(files, parts, keep):
-            for row in np.flatnonzero(kept & (find(part[:, 0], repeated) >= 0)):
-                kept[row] = part[row, 0] not in seen
-                seen.add(part[row, 0])
+        tables = [self._read(file, [*self._columns, "error"]) for file in files]
+        rows = pd.concat([source[:0], *map(versions_by_key, tables)])
+        now = source.reindex(rows.index).to_numpy()
+        keep = pd.isna(now) | (now == rows.to_numpy())
+        # Ray writes rows again if it repeats lost work.
+        keep[keep] = ~rows.index[keep].duplicated()
+        n_errors, ends = 0, np.cumsum([len(table) for table in tables])
+        for file, table, kept in zip(files, tables, np.split(keep, ends)):
+            n_errors += np.sum(kept & table["error"].is_valid().to_numpy())
             if not kept.all():
-                if kept.any():
-                    self.write_part(pq.read_table(file, filesystem=self._fs).filter(kept))
-                self._fs.delete_file(file)
-        return np.delete(keys, 1 + np.flatnonzero(is_repeat)), n_changed, len(repeated)
-
-    def n_errors(self):
-        """The number of rows with an error."""
-        schema = pa.schema({"error": pa.string()})
-        dataset = pads.dataset(self._files(), schema, format="parquet", filesystem=self._fs)
-        return dataset.count_rows(filter=pads.field("error").is_valid())
+                self.write_part(self._read(file).filter(kept))
+                file.unlink()
+        return np.sort(rows.index[keep]), int(n_errors)
 
     def write_part(self, table):
         """Write rows as one file, completely or not at all. Returns their number as a table."""
         if len(table):
-            # A task that Ray repeats may write its rows twice, under two names. `settle` keeps one.
-            self._write(f"part-{uuid.uuid4().hex}.parquet", lambda stream: pq.write_table(table, stream))
+            self._write(f"part-{uuid.uuid4().hex}.parquet", lambda path: pq.write_table(table, path))
         return pa.table({"n_rows": [len(table)]})
 
     def _write(self, name, write):
-        unfinished = f"{self._path}/{_UNFINISHED}/{uuid.uuid4().hex}"
-        with self._fs.open_output_stream(unfinished) as stream:
-            write(stream)
-        if self._is_local:
-            # Otherwise a power cut could leave the name without the content.
-            with open(unfinished, "rb+") as file:
-                os.fsync(file)
-        self._fs.move(unfinished, f"{self._path}/{name}")
+        unfinished = self.path / f".unfinished-{uuid.uuid4().hex}"
+        write(unfinished)
+        unfinished.rename(self.path / name)
+
+    def _read(self, file, columns=None):
+        try:
+            return pq.read_table(file, columns=columns)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise ValueError(
+                f"{str(file)!r} is damaged ({error}). Delete it: the same call makes its rows again."
+            ) from error
 
     def _files(self):
-        infos = self._fs.get_file_info(fs.FileSelector(self._path))
-        return sorted(info.path for info in infos if info.path.endswith(".parquet"))
+        return sorted(self.path.glob("*.parquet"))
+
+
+def versions_by_key(table):
+    """Versions of rows, or nulls without the column `VERSION`, indexed by the hashes of keys, the first column."""
+    versions = table[VERSION].to_numpy(zero_copy_only=False) if VERSION in table.column_names else None
+    return pd.Series(versions, index=hash_keys(table.column(0)), dtype=object)
+
+
+def hash_keys(column):
+    """A number of 64 bits for each key of a column. It depends on the values, not on their Arrow type."""
+    return pd.util.hash_array(column.cast(pa.string()).to_numpy(zero_copy_only=False).astype(object))
+
+
+def is_among(keys, sorted_keys):
+    """Which keys are among sorted keys."""
+    if not len(sorted_keys):
+        return np.zeros(len(keys), dtype=bool)
+    return sorted_keys[np.searchsorted(sorted_keys, keys).clip(max=len(sorted_keys) - 1)] == keys

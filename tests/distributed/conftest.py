@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sksemobridge.distributed import embed_dataset
+from sksemobridge.distributed import EmbedImages, run_job
 
 from .helpers import ENCODER, N_PICTURES, ONE, STORE
 
@@ -19,6 +19,8 @@ def cluster(pytestconfig):
         # For encoders of this module, and so that the processes of the cluster share the machine.
         patch.setenv("PYTHONPATH", str(pytestconfig.rootpath))
         patch.setenv("OMP_NUM_THREADS", "1")
+        # Other programs on this machine would starve them.
+        patch.setenv("RAY_worker_niceness", "0")
         # Ray would report them to its makers.
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         cluster = cluster_utils.Cluster(
@@ -47,4 +49,4 @@ def pictures(tmp_path_factory):
 def embedded(cluster, pictures, tmp_path_factory):
     """The pictures' embeddings in several files, and the report of the job."""
     output = tmp_path_factory.mktemp("embedded") / "out"
-    return output, embed_dataset(pictures, output, ENCODER, rows_per_file=16, **ONE)
+    return output, run_job(pictures, output, EmbedImages(ENCODER), rows_per_file=16, **ONE)

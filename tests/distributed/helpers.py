@@ -9,7 +9,7 @@ MINI = {"model_name": "mini", "pretrained": "bundled"}
 ENCODER = CLIPImageEncoder(**MINI)
 N_PICTURES = 60
 # Each actor has to import torch, which takes most of the time here.
-ONE = {"concurrency": 1}
+ONE = {"n_actors": 1}
 STORE = {"object_store_memory": 100_000_000}
 
 

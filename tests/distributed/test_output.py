@@ -2,17 +2,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from sksemobridge.distributed._output import OutputFolder
+from sksemobridge.distributed._output import OutputFolder, hash_keys
 
 
 @pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()])
 def test_a_file_is_there_as_a_whole_or_not_at_all(tmp_path, monkeypatch, error):
-    def write_half(table, stream):
-        stream.write(b"PAR1")
+    def write_half(table, path):
+        path.write_bytes(b"PAR1")
         raise error
 
     folder = OutputFolder(tmp_path / "out", ["key"])
-    folder.claim({})
+    with folder.locked():
+        folder.claim({})
     monkeypatch.setattr(pq, "write_table", write_half)
     with pytest.raises(type(error)):
         folder.write_part(pa.table({"key": ["a"]}))
@@ -23,3 +24,9 @@ def test_foreign_files_are_refused(tmp_path):
     pq.write_table(pa.table({"key": [1]}), tmp_path / "mine.parquet")
     with pytest.raises(ValueError, match="of another origin"):
         OutputFolder(tmp_path, ["key"]).claim({})
+
+
+def test_keys_do_not_depend_on_how_arrow_holds_them():
+    texts, numbers = pa.array(["a", None, "a"]), [1, None, -3]
+    assert hash_keys(texts).tolist() == hash_keys(texts.dictionary_encode()).tolist()
+    assert hash_keys(pa.array(numbers, pa.int32())).tolist() == hash_keys(pa.array(numbers)).tolist()

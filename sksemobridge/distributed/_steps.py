@@ -1,33 +1,35 @@
 """Steps for batches of a Ray dataset: from images to embeddings, and from either to predictions."""
 
 import warnings
-from functools import partial
+from pathlib import Path
 
+import joblib
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import check_is_fitted
 
-from ..encoders import ImageEncoder, ImageReadError
+from ..encoders import ImageEncoder, ImageReadError, JoinedImageEncoder
+from ..encoders._image_encoder import READING_VERSION
 
 
 class EmbedImages:
-    """Embed a column of images, for `ray.data.Dataset.map_batches` with `batch_format="pyarrow"`.
+    """Embed a column of images, for `run_job`, or for `ray.data.Dataset.map_batches` with `batch_format="pyarrow"`.
 
-    Each actor loads the model once. The result has as many rows as the input, with the columns `embedding` and `error`.
-    If an image cannot be read, its embedding is null, and `error` has the reason. Else `error` is null.
+    The images are replaced by the columns `embedding` and `error`. If an image cannot be read, its embedding is null, and
+    `error` has the reason. Else `error` is null. Each process loads the model once. How many of their 16 bits pictures use is
+    decided for each batch, if they do not say it.
 
     Parameters
     ----------
     encoder : CLIPImageEncoder
         Its `on_error`, `progress` and `output` have no effect.
-    image_column : str, default="image"
-        Paths, encoded bytes or uint8 pixels.
+    column : str, default="image"
+        Column with paths, encoded bytes or uint8 pixels.
     dtype : {"float32", "float16"}, default="float32"
         Type of the embeddings.
-    keep : list of str or None, default=None
-        Columns to keep. By default these are all except the images.
 
     Examples
     --------
@@ -35,34 +37,27 @@ class EmbedImages:
     >>> from sksemobridge import CLIPImageEncoder
     >>> from sksemobridge.distributed import EmbedImages
     >>> embed = EmbedImages(CLIPImageEncoder("mini", pretrained="bundled"))
-    >>> table = embed(pa.table({"id": [7], "image": ["missing.jpg"]}))
-    >>> table.to_pylist()
+    >>> embed(pa.table({"id": [7], "image": ["missing.jpg"]})).to_pylist()
     [{'id': 7, 'embedding': None, 'error': 'there is no such file'}]
-
-    In a pipeline of Ray Data:
-
-    >>> actors = ray.data.ActorPoolStrategy(size=4)  # doctest: +SKIP
-    >>> options = {"batch_format": "pyarrow", "batch_size": 1024, "compute": actors}  # doctest: +SKIP
-    >>> dataset.map_batches(EmbedImages, fn_constructor_args=[encoder], **options)  # doctest: +SKIP
     """
 
-    def __init__(self, encoder, *, image_column="image", dtype="float32", keep=None):
-        self.image_column = image_column
-        self.dtype = np.dtype(dtype)
-        self.keep = keep
+    takes_images = True
+    # Columns to keep; None for all but the images.
+    keep = None
+
+    def __init__(self, encoder, *, column="image", dtype="float32"):
+        self.column = column
+        self._dtype = np.dtype(dtype)
         self._encoder = clone(encoder).set_params(on_error="nan", progress=False, output="numpy")
         self._encoder.set_output(transform="default")
-        # Loads the model, so that a missing one is an error at once.
-        self._encoder.transform([])
 
     def __call__(self, batch):
         """A table with embeddings and errors in place of images."""
-        embeddings, errors = self.embed(batch)
-        return _result(batch, self.keep, self.image_column, {"embedding": _vectors(embeddings)}, errors)
+        embeddings, errors = self.embed(batch[self.column].to_pylist())
+        return _result(self, batch, {"embedding": _vectors(embeddings)}, errors)
 
-    def embed(self, batch):
+    def embed(self, images):
         """The embeddings of readable images, and for each image None or the reason why it has no embedding."""
-        images = batch[self.image_column].to_pylist()
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*cannot be read and have rows of NaN")
             embeddings = self._encoder.transform(images)
@@ -74,33 +69,44 @@ class EmbedImages:
             except ImageReadError as error:
                 errors[row] = str(error.__cause__)
         with np.errstate(over="ignore"):
-            embeddings = embeddings.astype(self.dtype)
+            embeddings = embeddings.astype(self._dtype)
         is_good = np.isfinite(embeddings).all(axis=1)
-        problem = f"its embedding has values that are no numbers in {self.dtype}"
+        problem = f"its embedding has values that are no numbers in {self._dtype}"
         errors[~is_good & np.equal(errors, None)] = problem
         return embeddings[is_good], errors
 
+    def describe(self):
+        """All that results depend on, apart from the images. A wrong parameter or name of the encoder is an error."""
+        clone(self._encoder).fit().get_feature_names_out()
+        encoders = (
+            self._encoder.encoders if isinstance(self._encoder, JoinedImageEncoder) else [self._encoder]
+        )
+        models = []
+        for encoder in encoders:
+            source = encoder._source()
+            # Local files count by content: next time, the model may lie elsewhere, and another one here.
+            files = {Path(path).name: digest for path, digest in source.files} or str(source)
+            models.append([files, encoder.precision, bool(encoder.normalize)])
+        return {"models": models, "reading": READING_VERSION, "dtype": str(self._dtype)}
+
 
 class Predict:
-    """Predict from a column of embeddings or images, for `ray.data.Dataset.map_batches` with `batch_format="pyarrow"`.
+    """Predict from a column of embeddings or images, for `run_job` or `ray.data.Dataset.map_batches`, as `EmbedImages`.
 
-    The result has the columns `label` and `error`, and on request `probabilities` (float32, in the order of
+    The column is replaced by the columns `label` and `error`, and on request `probabilities` (float32, in the order of
     `estimator.classes_`), `top_labels` and `top_probabilities`. In a row without an embedding they are null, and
     `error` has the reason.
 
     Parameters
     ----------
     estimator : fitted classifier or Pipeline
-        A pipeline that begins with a `CLIPImageEncoder` predicts from images. Each actor loads its model once. All
-        others predict from embeddings.
+        A pipeline that begins with a `CLIPImageEncoder` predicts from images, all others from embeddings.
     column : str or None, default=None
         Column with images (by default `"image"`) or embeddings (by default `"embedding"`).
     probabilities : bool, default=False
         Whether the result has the probabilities of all classes.
     top_k : int or None, default=None
         Number of most probable labels in the result, with their probabilities. The most probable comes first.
-    keep : list of str or None, default=None
-        Columns to keep. By default these are all except embeddings or images.
 
     Examples
     --------
@@ -108,61 +114,56 @@ class Predict:
     >>> from sklearn.neighbors import KNeighborsClassifier
     >>> from sksemobridge.distributed import Predict
     >>> classifier = KNeighborsClassifier(1).fit([[0.0, 1.0], [1.0, 0.0]], ["up", "right"])
-    >>> predict = Predict(classifier, top_k=1)
-    >>> predict(pa.table({"id": [7, 8], "embedding": [[0.1, 0.9], None]})).select(["id", "label"]).to_pylist()
-    [{'id': 7, 'label': 'up'}, {'id': 8, 'label': None}]
+    >>> predict = Predict(classifier)
+    >>> predict(pa.table({"id": [7, 8], "embedding": [[0.1, 0.9], None]})).to_pylist()
+    [{'id': 7, 'label': 'up', 'error': None}, {'id': 8, 'label': None, 'error': 'there is no embedding'}]
     """
 
-    def __init__(self, estimator, *, column=None, probabilities=False, top_k=None, keep=None):
-        check_top_k(top_k, estimator)
-        if takes_images(estimator):
-            self._column = column or "image"
-            self._embed = EmbedImages(estimator[0], image_column=self._column).embed
-            self._classifier = estimator[1:]
-        else:
-            self._column = column or "embedding"
-            self._embed = partial(_read_embeddings, name=self._column)
-            self._classifier = estimator
+    keep = None
+
+    def __init__(self, estimator, *, column=None, probabilities=False, top_k=None):
+        check_is_fitted(estimator)
+        if top_k is not None and not 1 <= top_k <= len(estimator.classes_):
+            raise ValueError(f"top_k={top_k}, but there are {len(estimator.classes_)} classes.")
+        self.takes_images = isinstance(estimator, Pipeline) and isinstance(estimator[0], ImageEncoder)
+        self.column = column or ("image" if self.takes_images else "embedding")
+        self._embed = EmbedImages(estimator[0]) if self.takes_images else None
+        self._classifier = estimator[1:] if self.takes_images else estimator
         self._probabilities = probabilities
         self._top_k = top_k
-        self._keep = keep
 
     def __call__(self, batch):
         """A table with predictions and errors in place of embeddings or images."""
-        embeddings, errors = self._embed(batch)
-        return _result(batch, self._keep, self._column, self._predict(embeddings), errors)
+        if self.takes_images:
+            embeddings, errors = self._embed.embed(batch[self.column].to_pylist())
+        else:
+            embeddings, errors = _read_embeddings(batch, self.column)
+        return _result(self, batch, self._predict(embeddings), errors)
+
+    def describe(self):
+        """All that results depend on, apart from images or embeddings."""
+        model = {"classifier": joblib.hash(self._classifier), "classes": self._classifier.classes_.tolist()}
+        encoder = self._embed.describe() if self._embed else {}
+        return {**encoder, **model, "probabilities": self._probabilities, "top_k": self._top_k}
 
     def _predict(self, X):
-        classes = self._classifier.classes_
+        classes, n_classes = self._classifier.classes_, len(self._classifier.classes_)
         # Made of all classes, so that the type does not depend on the labels of one batch.
         values = pa.array(classes)
         # scikit-learn refuses to predict nothing.
-        codes = np.searchsorted(classes, self._classifier.predict(X)) if len(X) else []
-        columns = {"label": values.take(pa.array(codes, pa.int64()))}
-        if not self._probabilities and self._top_k is None:
-            return columns
-        probabilities = np.zeros((len(X), len(classes)), dtype=np.float32)
-        if len(X):
-            probabilities[:] = self._classifier.predict_proba(X)
+        codes = np.searchsorted(classes, self._classifier.predict(X)) if len(X) else np.zeros(0, int)
+        columns = {"label": values.take(pa.array(codes))}
+        if self._probabilities or self._top_k:
+            probabilities = self._classifier.predict_proba(X) if len(X) else np.zeros((0, n_classes))
+            probabilities = probabilities.astype(np.float32)
         if self._probabilities:
             columns["probabilities"] = _vectors(probabilities)
-        if self._top_k is not None:
+        if self._top_k:
             best = np.argsort(-probabilities, axis=1, kind="stable")[:, : self._top_k]
             labels = values.take(pa.array(best.reshape(-1)))
             columns["top_labels"] = pa.FixedSizeListArray.from_arrays(labels, self._top_k)
             columns["top_probabilities"] = _vectors(np.take_along_axis(probabilities, best, axis=1))
         return columns
-
-
-def takes_images(estimator):
-    """Whether an estimator is a pipeline that begins with an image encoder."""
-    return isinstance(estimator, Pipeline) and isinstance(estimator[0], ImageEncoder)
-
-
-def check_top_k(top_k, classifier):
-    """Raise a `ValueError` if there are fewer classes."""
-    if top_k is not None and not 1 <= top_k <= len(classifier.classes_):
-        raise ValueError(f"top_k={top_k}, but there are {len(classifier.classes_)} classes.")
 
 
 def _read_embeddings(batch, name):
@@ -183,10 +184,10 @@ def _read_embeddings(batch, name):
     return embeddings[is_good], errors
 
 
-def _result(batch, keep, replaced, columns, errors):
-    """Columns `keep` of a batch (None: all but `replaced`), `columns` with nulls in rows with an error, and errors."""
-    if keep is None:
-        keep = [name for name in batch.column_names if name not in (replaced, *columns, "error")]
+def _result(step, batch, columns, errors):
+    """The columns that a step keeps, `columns` with nulls in rows with an error, and errors."""
+    replaced = (step.column, *columns, "error")
+    keep = [name for name in batch.column_names if name not in replaced] if step.keep is None else step.keep
     table, valid = batch.select(keep), np.equal(errors, None)
     rows = pa.array(np.cumsum(valid) - 1, mask=~valid)
     for name, values in columns.items():
