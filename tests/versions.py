@@ -17,5 +17,4 @@ needs_sklearn = partial(needs, "scikit-learn")
 TEMPERATURE = pytest.param(
     "temperature", marks=needs_sklearn("1.8", "calibrates by sigmoid and isotonic regression only")
 )
-BRIER = pytest.param("neg_brier_score", marks=needs_sklearn("1.7", "has a Brier score for two classes only"))
 POLARS = pytest.param("polars", marks=needs_sklearn("1.7", "does not read the columns of a new polars"))

@@ -123,10 +123,6 @@ def test_links_to_folders_are_followed_and_never_in_circles(root):
 def test_a_folder_may_be_named_from_within(root, monkeypatch, folder, n_files):
     monkeypatch.chdir(root("dog/a.jpg", "cat/x.jpeg") / "dog")
     assert len(list_files(folder)) == n_files
-
-
-def test_the_classes_may_be_named_from_within_one(root, monkeypatch):
-    monkeypatch.chdir(root("dog/a.jpg", "cat/x.jpeg") / "dog")
     assert relative(load_image_folder(".."), "..") == ["cat/x.jpeg", "dog/a.jpg"]
 
 
