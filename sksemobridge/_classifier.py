@@ -392,9 +392,9 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
             does not change them.
         """
         check_is_fitted(self)
-        X = validate_embeddings(self, X, reset=False)
-        with threads_for(math.prod(X.shape) * len(self.classes_)):
-            return self._fitted.labelled_model.p_values(X)
+        embeddings = validate_embeddings(self, X, reset=False)
+        with threads_for(math.prod(embeddings.shape) * len(self.classes_)):
+            return self._fitted.labelled_model.p_values(embeddings)
 
     def affinities(self, X: ArrayLike) -> dict[str, NDArray[Any]]:
         """Return the terms of the decision.
