@@ -1,5 +1,6 @@
 """From images to embeddings, with the image tower of a CLIP model."""
 
+import io
 import os
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ from ._pictures import (
     describe,
     fetch,
     has_unknown_depth,
+    open_picture,
     picture_digest,
 )
 
@@ -205,6 +207,9 @@ class _ImageTower:
     def _pixels(self, row_and_image, content):
         model = self._model
         with _naming(*row_and_image):
+            if isinstance(content, bytes):
+                # What is no picture needs no model, which may not be loaded yet.
+                open_picture(io.BytesIO(content)).close()
             picture = decode(content, model.shortest_side, model.fit, self._choose)
             return np.asarray(model.crop(picture))
 

@@ -328,6 +328,17 @@ def test_wrong_folders_are_said_before_torch_is_loaded(place):
     assert ended.stderr.startswith("sksemobridge label: --shots: ")
 
 
+def test_what_is_cached_is_labelled_without_torch_also_beside_other_files(label):
+    label("photos/more --shots shots --model mini --out a.csv")
+    ended = run_where(
+        "torch",
+        "ImportError",
+        *["label", "photos/more", "--shots", "shots", "--model", "mini", "--out", "b.csv"],
+    )
+    assert ended.returncode == 0
+    assert rows_of("a.csv") == rows_of("b.csv")
+
+
 def test_a_fault_of_the_program_is_a_traceback_that_asks_for_a_report(label, monkeypatch):
     monkeypatch.setattr("sksemobridge._label.command.count_files", Mock(side_effect=ValueError("broadcast")))
     status, said = label(f"{SHOTS} --out a.csv")
