@@ -313,48 +313,34 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
         check_is_fitted(self)
         fitted: Any = self._fitted
         wanted = validate_classes(classes)
-        params: dict[str, Any] = {}
         indices = positions(fitted.classes, wanted)
-        new = indices < 0  # classes that have only a text
-        memory = fitted.memory.for_classes(indices)
-        class_prompts, added = fitted.class_prompts, None
-        texts, log_prior = fitted.text_embeddings, fitted.log_prior
+        is_new = indices < 0  # classes that have only a text
+        class_prompts, texts, added = fitted.class_prompts, fitted.text_embeddings, None
         if class_prompts is not None:
-            if new.any() and self.text_encoder is not None:
-                added = self._describe(wanted[new], fitted)
+            if is_new.any() and self.text_encoder is not None:
+                added = self._describe(wanted[is_new], fitted)
             class_prompts = class_prompts.for_classes(indices, added)
-            # -1 takes the last row here. It is replaced below, or refused.
-            texts = texts[indices]
-            if is_sequence(self.class_names):
-                # A list of names has the order of the old classes.
-                params["class_names"] = class_prompts.names
+        memory = fitted.memory.for_classes(indices)
         require_shots(wanted, memory.shots.codes, class_prompts)
-        if added is not None:
-            texts[new] = self._embed_new(added.prompts)
+        if texts is not None:
+            texts = texts[indices]
+            if added is not None:
+                texts[is_new] = self._embed_new(added.prompts)
+        # A list of names, and priors, have the order of the old classes.
+        params: dict[str, Any] = {}
+        if class_prompts is not None and is_sequence(self.class_names):
+            params["class_names"] = class_prompts.names
+        log_prior = fitted.log_prior
         if log_prior is not None and isinstance(self.priors, str):
             log_prior = self._log_prior(memory, len(wanted))
         elif log_prior is not None:
             # A new class counts as frequent as the other classes are on average.
-            prior = np.where(new, np.exp(log_prior).mean(), np.exp(log_prior)[indices])
+            prior = np.where(is_new, np.exp(log_prior).mean(), np.exp(log_prior)[indices])
             params["priors"] = prior / prior.sum()
             log_prior = np.log(params["priors"])
-        models = fitted.model, fitted.before_unlabeled
-        model, before = (part and part.for_classes(indices, texts) for part in models)
-        kept = np.isin(fitted.memory.shots.codes, indices)
-        state = replace(
-            fitted,
-            classes=wanted,
-            model=model,
-            memory=memory,
-            text_embeddings=texts,
-            class_prompts=class_prompts,
-            log_prior=log_prior,
-            right=fitted.right[kept],
-            belief=fitted.belief[kept],
-            held_out_proba=None,  # belongs to the old set of classes
-            before_unlabeled=before,
+        return self._clone_with(
+            fitted.for_classes(wanted, indices, class_prompts, texts, log_prior), **params
         )
-        return self._clone_with(state, **params)
 
     @offered_if(require_linear)
     def score_samples(self, X: ArrayLike) -> NDArray[Any]:

@@ -64,14 +64,29 @@ class FittedState:
 
     def _known(self, names):
         """`Known` of the shots, and of the classes with these names (None for a class without text)."""
-        u, codes, weight, _, image_of_shot = self.memory.grouped_shots.images()
-        belief = np.ones(len(codes))
-        belief[image_of_shot] = self.belief
-        _, index = np.unique(codes, return_inverse=True)
+        images = self.memory.grouped_shots.images()
+        belief = np.ones(len(images.codes))
+        belief[images.image_of_shot] = self.belief
+        _, codes_without_gaps = np.unique(images.codes, return_inverse=True)
+        weight = weights_of_images(codes_without_gaps, images.weight, belief)
         texts = None if self.text_embeddings is None else self.text_embeddings.astype(np.float64)
         has_text = np.array([name is not None for name in names])
-        weight = weights_of_images(index, weight, belief)
-        return Known(texts, has_text, self.labelled_model.trust, u, codes, weight)
+        return Known(texts, has_text, self.labelled_model.trust, images.u, images.codes, weight)
+
+    def for_classes(self, classes, indices, class_prompts, texts, log_prior):
+        """The state for other classes: those at `indices (K,)`. -1 is a class without shots. `texts` are the `T_c` of all."""
+        kept = np.isin(self.memory.shots.codes, indices)
+        return FittedState(
+            classes=classes,
+            model=self.model.for_classes(indices, texts),
+            memory=self.memory.for_classes(indices),
+            text_embeddings=texts,
+            class_prompts=class_prompts,
+            log_prior=log_prior,
+            right=self.right[kept],
+            belief=self.belief[kept],
+            before_unlabeled=self.before_unlabeled and self.before_unlabeled.for_classes(indices, texts),
+        )
 
     def for_rows(self, values):
         """Values of pooled shots, repeated for the rows of `fit`. They are NaN for rows of weight zero."""

@@ -225,3 +225,17 @@ def test_it_is_there_only_where_it_was_asked_for(world):
     shown = y != "cat"
     told = world.classifier(store_held_out=True).partial_fit(X[shown], y[shown], classes=world.names)
     np.testing.assert_array_equal(told.held_out_proba_[:, 1], 0)
+
+
+def test_none_of_these_and_classes_of_a_name_alone_stand_side_by_side(world):
+    (X, y), (queries, truth) = world.draw([2, 2, 0, 0, 0]), world.draw(20)
+    strangers = -world.draw([1, 1, 1, 1, 1])[0]
+    names = {name: name for name in world.names} | {"none of these": None}
+    classifier = world.classifier(class_names=names).partial_fit(
+        np.vstack([X, strangers]), [*y, *["none of these"] * 5], classes=list(names)
+    )
+    assert classifier.score(queries, truth) > 0.8
+    assert (classifier.predict(-queries) == "none of these").mean() > 0.8
+    taught = classifier.with_unlabeled(np.vstack([queries, -queries]))
+    assert taught.score(queries, truth) > 0.8
+    assert (taught.predict(-queries) == "none of these").mean() > 0.8

@@ -193,8 +193,8 @@ def fit_temperature(model, shots, share, eos, logit_scale):
 
     `model` has a temperature of 1. `eos (n, d)` is the result of `Bridge.eos` for the shots.
     """
-    _, codes_of_images, _, _, image = shots.images()
-    n_images = np.bincount(codes_of_images)[shots.codes]
+    images = shots.images()
+    image, n_images = images.image_of_shot, np.bincount(images.codes)[shots.codes]
     is_single = n_images.max() == 1
     rows = np.flatnonzero((n_images > 1) | is_single)
     rows = rows[:: -(-len(rows) * len(model.prototypes) // MOST_SCORES)]
@@ -205,7 +205,7 @@ def fit_temperature(model, shots, share, eos, logit_scale):
     def without(values):
         """For each row, the mean of its class without its image."""
         class_sums = sum_rows(values, share, shots.codes, len(model.prototypes))
-        image_sums = sum_rows(values, share, image, len(codes_of_images))
+        image_sums = sum_rows(values, share, image, len(images.codes))
         image_share = np.bincount(image, weights=share)[image[rows], None]
         return (class_sums[codes] - image_sums[image[rows]]) / (1 - image_share)
 
