@@ -96,7 +96,7 @@ def _parser():
     label = parser.add_subparsers(required=True, metavar="COMMAND").add_parser(
         "label",
         help="label the images in a folder",
-        description="Learn from a folder with one sub-folder of images for each class, and label another folder.",
+        description="Label a folder of images from the names of the classes, from labelled images, or from both.",
         epilog=EPILOG,
     )
     add = label.add_argument
@@ -131,8 +131,8 @@ def _parser():
         metavar="TAG",
         help="weights of each --model (default: the best known)",
     )
-    add("--names", metavar="FILE", help="with --shots: .csv with folder, name of the class, optional prompts")
-    removed = "with --shots: .csv with path and label; an empty label removes a shot"
+    add("--names", metavar="FILE", help=".csv with label, name of the class, optional prompts")
+    removed = ".csv with path and label; an empty label is none of the classes"
     add("--corrections", metavar="FILE", help=removed)
     by_itself = "do not learn from the images in PHOTOS, so that a label does not depend on the others"
     add("--each-by-itself", action="store_true", help=by_itself)

@@ -34,7 +34,7 @@ def summary(job, labels, evidence):
     if by_name := sorted({*labels.classifier.classes_} - {*shots.labels}):
         lines.append(f"Classes without shots, known by their names alone ({len(by_name)}): {listed(by_name)}")
     if 0 < job.alpha < 1 / (len(shots.labels) + 1):
-        few = f"With {len(shots.labels)} shots, no p-value is as low as --alpha {job.alpha:g}."
+        few = f"With so few shots ({len(shots.labels)}), no p-value is as low as --alpha {job.alpha:g}."
         lines.append(f"Note: {few} So every image gets a label.")
     if has_text and labels.classifier.blend_["trust"] < 0.5:
         lines.append(

@@ -73,8 +73,11 @@ def usual_prompts(name):
 def read_classes(text):
     """Labels from a text with commas, or from a text file with one a line."""
     if Path(text).suffix.lower() == ".txt" or os.path.isfile(text):
-        with naming("--classes", ValueError), open(text, encoding="utf-8-sig") as file:
-            found = file.read().splitlines()
+        try:
+            with naming("--classes"), open(text, encoding="utf-8-sig") as file:
+                found = file.read().splitlines()
+        except UnicodeDecodeError as error:
+            raise UsageError(f"--classes: {text!r} is no text in UTF-8: {error}") from error
     else:
         found = text.split(",")
     # Of two spellings of a name, the first counts.

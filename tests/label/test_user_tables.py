@@ -11,6 +11,7 @@ from sksemobridge._label.corrections import read_corrections
 from sksemobridge._label.user_tables import (
     UsageError,
     puzzling_names,
+    read_classes,
     read_names,
     with_formulas,
     without_formulas,
@@ -160,3 +161,17 @@ def test_names_that_hold_no_word_puzzle():
         "Vögel",
         "鳥",
     ]
+
+
+def test_classes_are_a_text_or_a_file():
+    Path("names.txt").write_text("\ufeffbeach\n\n golden_retriever \ngolden retriever\n", encoding="utf-8")
+    assert sorted(read_classes("names.txt")) == ["beach", "golden_retriever"]
+    assert sorted(read_classes("beach, V\u00f6gel,,beach")) == ["V\u00f6gel", "beach"]
+    Path("names.txt").write_bytes("V\u00f6gel".encode("cp1252"))
+    for wrong, message in (
+        ("names.txt", "no text in UTF-8"),
+        ("gone.txt", "No such file"),
+        (" ,", "no class"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            read_classes(wrong)
