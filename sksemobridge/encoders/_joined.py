@@ -110,7 +110,7 @@ class JoinedTextEncoder(_Joined, TextEncoder):
 
     Parameters
     ----------
-    encoders : list of CLIPTextEncoder
+    encoders : list of CLIPTextEncoder or PrecomputedTextEncoder
         In the order of the image encoders. Those of models without texts give zeros.
 
     Attributes
@@ -127,10 +127,21 @@ class JoinedTextEncoder(_Joined, TextEncoder):
     """
 
     _parameter_constraints: dict = {"encoders": ["array-like"]}
-    open_vocabulary = True
 
     def __init__(self, encoders: Sequence[CLIPTextEncoder]) -> None:
         self.encoders = encoders
+
+    @property
+    def open_vocabulary(self) -> bool:
+        """Whether all models with texts can embed any text."""
+        return all(
+            getattr(encoder, "open_vocabulary", False) for encoder in self.encoders if _has_text(encoder)
+        )
+
+    @property
+    def takes_class_names(self) -> bool:
+        """Whether one encoder knows class names only, so that no prompts are made from them."""
+        return any(getattr(encoder, "takes_class_names", False) for encoder in self.encoders)
 
     def _embed(self, texts, project):
         if not project:

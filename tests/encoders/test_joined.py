@@ -10,7 +10,9 @@ from sklearn.base import clone
 
 from sksemobridge import (
     PaperBlend,
+    PrecomputedTextEncoder,
     SemanticBridge,
+    SeMoBridgeClassifier,
     ZeroShotClassifier,
     make_semobridge_pipeline,
     predict_folder,
@@ -97,6 +99,23 @@ def image_only(tmp_path_factory):
     folder = tmp_path_factory.mktemp("image only")
     timm.models.save_for_hf(timm.create_model("test_vit", num_classes=0), folder, safe_serialization=True)
     return f"timm:{folder}"
+
+
+def test_precomputed_texts_of_several_models_are_joined_by_class_name():
+    rng = np.random.default_rng(0)
+    texts = [{name: rng.normal(size=width) for name in NAMES} for width in (4, 6)]
+    members = [
+        PrecomputedTextEncoder.from_joint(one, logit_scale=scale) for one, scale in zip(texts, (50, 100))
+    ]
+    parts = [unit(rng.normal(size=(5, width))) for width in (4, 6)]
+    expected = [
+        ZeroShotClassifier(member).fit(None, NAMES).decision_function(part)
+        for member, part in zip(members, parts)
+    ]
+    joined = JoinedTextEncoder(members)
+    logits = ZeroShotClassifier(joined).fit(None, NAMES).decision_function(np.hstack(parts))
+    assert_allclose(logits, np.mean(expected, axis=0))
+    SeMoBridgeClassifier(joined).fit(np.hstack(parts)[:3], NAMES)
 
 
 def test_all_that_a_pipeline_does_works(pipeline, shots, tmp_path):
