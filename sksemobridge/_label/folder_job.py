@@ -209,6 +209,9 @@ def read_job(args, cache):
     """
     with naming("PHOTOS", ValueError):
         files = list_files(args.photos)
+    # Those of an earlier run are not of the user.
+    written = {os.path.realpath(path) for path in (args.out, args.report, args.save, args.labels) if path}
+    files = [path for path in files if os.path.realpath(path) not in written]
     paths, labels, classes = ([], [], []) if args.shots is None else _read_shots(args.shots)
     if args.classes is not None:
         # A folder and a name may differ in `_` and in the encoding of letters.

@@ -116,6 +116,15 @@ def test_a_file_that_came_meanwhile_is_not_overwritten(program):
     assert page.process.wait(60) == 1
 
 
+def test_files_of_the_command_are_not_labelled(label):
+    files = "--out photos/labels.csv --report photos/page.html --overwrite"
+    tables = []
+    for _ in range(2):
+        label(f"{SHOTS} {files}")
+        tables.append(rows_of("photos/labels.csv"))
+    assert [row["path"] for row in tables[0]] == [row["path"] for row in tables[1]]
+
+
 def test_without_its_packages_a_sentence_names_the_extra(label, monkeypatch):
     monkeypatch.setattr("sksemobridge._label.command.find_spec", lambda name: None)
     status, said = label(f"{SHOTS} --out labels.csv --open")
