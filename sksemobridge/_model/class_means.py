@@ -27,9 +27,9 @@ from .shots import blocks, sum_rows, weight_in_class
 # Guesses of `kappa / LEANING`, which hold before any class has two images. Pairs are for the span and for the rest of the
 # space: with texts that help, and with words. The last one holds without texts and words, and for texts that do not help.
 KAPPA_OF_TEXTS, KAPPA_OF_WORDS, KAPPA = (1.5, 4.0), (2.0, 12.0), 4.0
-# A guess counts as this many residuals. It and the result of the moments are multiplied by LEANING, because embeddings have
-# heavier tails than a Gaussian. `python studies/blend.py` varies the constants.
-FEW_DEGREES, LEANING = 10.0, 1.5
+# A guess counts as this many residuals or images. It and the result of the moments are multiplied by LEANING, because
+# embeddings have heavier tails than a Gaussian. `python studies/blend.py` varies the constants.
+WORTH_OF_GUESS, LEANING = 10.0, 1.5
 # Largest `kappa`, before `LEANING`. It is reached if class means differ no more than noise explains. Shots still count.
 LARGEST_KAPPA = 60.0
 # Class texts, or images, that differ by less than this in a direction are equal in it.
@@ -176,7 +176,7 @@ def _kappa(within, between, guess, counts):
     inverse = np.mean(1 / counts)
     # The noise if `kappa` were the guess: between = noise / guess + noise mean(1 / n).
     guessed_noise = between * guess / (1 + guess * inverse)
-    noise = (within + FEW_DEGREES * guessed_noise) / ((counts - 1).sum() + FEW_DEGREES)
+    noise = (within + WORTH_OF_GUESS * guessed_noise) / ((counts - 1).sum() + WORTH_OF_GUESS)
     if not noise > 0:
         return guess
     return noise / max(between - noise * inverse, noise / LARGEST_KAPPA)

@@ -3,7 +3,7 @@
 `z_c(q) = v' P mu_c - mu_c' P mu_c / 2`, with `v = nrm(q) - m` and the class means `mu_c` of `class_means`. It is linear in
 `nrm(q)`.
 
-First, features are divided by their standard deviation. A few residuals do not tell the variances, so `FEW_DEGREES` degrees of
+First, features are divided by their standard deviation. A few residuals do not tell the variances, so `WORTH_OF_GUESS` degrees of
 freedom of the mean variance are added. If all classes have one image, and words are used instead of texts, nothing is known.
 
 Then `P = inv((1 - l) S + l t I)` is the inverse of the covariance `S`, after shrinkage: `l = D / (f + D)` and `t = tr(S) / D`.
@@ -28,7 +28,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import linalg
 
-from .class_means import FEW_DEGREES, ClassMeans
+from .class_means import WORTH_OF_GUESS, ClassMeans
 from .linear import Linear
 from .shots import ROUNDING, blocks
 
@@ -153,7 +153,7 @@ def fit_discriminant(classes, trust, has_words):
     for rows in pieces:
         squares += np.square(factors[rows, None] * classes.residuals(rows)).sum(axis=0)
     mean_square = max(squares.mean(), ROUNDING)
-    known = 0.0 if has_words and single.all() else degrees / (degrees + FEW_DEGREES)
+    known = 0.0 if has_words and single.all() else degrees / (degrees + WORTH_OF_GUESS)
     root = np.sqrt(known * squares / mean_square + 1 - known)
 
     gaps /= root

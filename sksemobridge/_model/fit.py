@@ -179,11 +179,16 @@ class Evidence:
         return Problem(
             terms={name: z[self.in_regression] for name, z in self.terms.items()},
             codes=self.classes.codes[self.regression_rows],
-            weight=self.omega[self.in_regression],
+            weight=self.omega[self.in_regression] * self._told,
             defaults=self.defaults,
             features=np.column_stack([np.ones(len(self.regression_rows)), features]),
             deviations=np.append(1.0, np.full(features.shape[1], self._sigma)),
         )
+
+    @property
+    def _told(self):
+        """How much the images in the regression tell `(f,)`. Without its only image, a class has nothing but its name."""
+        return np.where(self.classes.alone[self.regression_rows], self.trust, 1.0)
 
     @property
     def _sigma(self):

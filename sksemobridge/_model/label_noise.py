@@ -4,7 +4,7 @@ The share `e` of the labels is wrong. `p_i` is the probability of the label of i
 this image. `w_i` is its probability if the label is wrong. Then the label is right with the probability
 
     right_i = (1 - e) p_i / ((1 - e) p_i + e w_i),
-    e = (sum_i (1 - right_i) + WORTH_OF_SHARE * SHARE) / (n + WORTH_OF_SHARE).
+    e = (sum_i (1 - right_i) + WORTH_OF_GUESS * SHARE) / (n + WORTH_OF_GUESS).
 
 A wrong label may be any class, or a class that looks alike:
 
@@ -37,16 +37,15 @@ import numpy as np
 from scipy.special import expit, logit
 
 from .._utils.array_api import softmax
-from .shots import blocks, sum_rows
+from .class_means import WORTH_OF_GUESS
+from .logistic import TEXT_ODDS
+from .shots import ROUNDING, blocks, sum_rows
 
 # `python benchmarks/robustness.py labels` measures what wrong labels cost, and `minorities` what doubt costs.
 SHARE = 0.05  # expected share of wrong labels. As many look wrong only because their images are hard
-WORTH_OF_SHARE = 10.0  # the number of images that this expectation counts as
-FIRST_SHARE = 0.1  # first value of `e`
 LABEL_ROUNDS = 5  # largest number of rounds
 SETTLED = 0.1  # the change of `right` that ends them
-NAME_TELLS = 0.9  # probability that a name says what its class is, if names help at all
-TINY = np.finfo(float).tiny
+NAME_TELLS = TEXT_ODDS / (1 + TEXT_ODDS)  # probability that a name says what its class is, if any do
 FAR = 1.15  # nine in ten wrong labels are farther, by this factor, from their images than from others
 LEAST = 1e-3  # an image counts at least this much
 
@@ -75,7 +74,7 @@ def right_labels(evidence_if, u, codes, by_texts, label_noise):
         Share of wrong labels. `"auto"` estimates it.
     """
     is_auto = label_noise == "auto"
-    e = FIRST_SHARE if is_auto else label_noise
+    e = 2 * SHARE if is_auto else label_noise
     n_of_class = np.bincount(codes)
     # `confirmed` says how well names are confirmed in the classes that an image looks like, apart from that of its label.
     right, confirmed = np.ones((2, len(codes)))
@@ -83,7 +82,7 @@ def right_labels(evidence_if, u, codes, by_texts, label_noise):
     def estimated(held):
         if not is_auto:
             return label_noise
-        return (np.sum(1 - right[held]) + WORTH_OF_SHARE * SHARE) / (len(held) + WORTH_OF_SHARE)
+        return (np.sum(1 - right[held]) + WORTH_OF_GUESS * SHARE) / (len(held) + WORTH_OF_GUESS)
 
     # First by the names alone.
     doubtful = None
@@ -120,9 +119,7 @@ def _doubtful(u, codes, rows):
             if len(codes) > 2:
                 result[part] = np.partition(np.where(is_other, 2.0, distance), 1, axis=1)[:, 1]
     same, other = second
-    return np.where(
-        same < 2, np.clip((same / np.maximum(other, np.finfo(float).eps) - 1) / (FAR - 1), 0, 1), 1.0
-    )
+    return np.where(same < 2, np.clip((same / np.maximum(other, ROUNDING) - 1) / (FAR - 1), 0, 1), 1.0)
 
 
 def _judged_by_names(p, codes, trust, e):
@@ -137,7 +134,11 @@ def _judged_by_names(p, codes, trust, e):
     others = p.copy()
     others[each, codes] = 0
     # Squared: if half of the names are swapped, the plain value leaves enough doubt to cost a point of accuracy.
-    of_others = others @ expit(logit(NAME_TELLS * trust) + ratio) / np.maximum(others.sum(axis=1), TINY)
+    of_others = (
+        others
+        @ expit(logit(NAME_TELLS * trust) + ratio)
+        / np.maximum(others.sum(axis=1), np.finfo(float).tiny)
+    )
     confirmed = of_others**2
     name_tells = expit(logit(NAME_TELLS * trust * confirmed) + ratio[codes])
     right = name_tells * _right(p[each, codes], e, 1 / n_classes) + (1 - name_tells) * (1 - e)
@@ -167,9 +168,9 @@ def _if_wrong(p, codes, right, trust):
     held, index = np.unique(codes, return_inverse=True)
     of_held = p[:, held]
     taken_for = sum_rows(of_held, right, index, len(held))
-    certain = np.trace(taken_for) / max(right.sum(), TINY)
+    certain = np.trace(taken_for) / max(right.sum(), np.finfo(float).tiny)
     np.fill_diagonal(taken_for, 0)
-    taken_for /= np.maximum(taken_for.sum(axis=1, keepdims=True), TINY)
+    taken_for /= np.maximum(taken_for.sum(axis=1, keepdims=True), np.finfo(float).tiny)
     # Without names, the other image of a pair says too little.
     of_class = max(len(codes) / max(len(held), 1), 2)
     alike = (1 - (1 - trust) * 2 / of_class) * certain ** (4 / (2 + trust * (of_class - 2)))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sksemobridge._model.discriminant import FEW_DEGREES, fit_discriminant
+from sksemobridge._model.discriminant import WORTH_OF_GUESS, fit_discriminant
 
 from .test_class_means import class_means, small_task
 
@@ -79,7 +79,7 @@ def test_the_covariance_is_shrunk_in_features_that_are_scaled_by_what_is_known_o
     degrees = 3.0 * (per_class - 1)  # gaps are of no account without texts
     residuals = (u - classes.image_means[codes]) / np.sqrt(degrees)
     variances = np.square(residuals).sum(axis=0)
-    known = degrees / (degrees + FEW_DEGREES)
+    known = degrees / (degrees + WORTH_OF_GUESS)
     root = np.sqrt(known * variances / variances.mean() + 1 - known)
     np.testing.assert_allclose(precision.root, root)
     covariance, kept = (residuals / root).T @ (residuals / root), degrees / (degrees + 30)

@@ -212,3 +212,15 @@ def test_held_out_probabilities_depend_neither_on_lengths_nor_on_the_order_of_fe
     scaled = X * rng.uniform(0.5, 2, size=(len(X), 1))
     for changed in (scaled, X[:, rng.permutation(X.shape[1])]):
         np.testing.assert_allclose(classifier.fit(changed, y).held_out_proba_, expected, atol=1e-3)
+
+
+def test_names_that_mean_nothing_do_not_change_how_certain_single_shots_are():
+    """Without its only image, a class has nothing but its name. So single images say nothing about the scales then."""
+    rng = np.random.default_rng(0)
+    X, nothing = rng.normal(size=(2, 30, 48))
+    y = np.array([f"class {c:02d}" for c in range(30)])
+    encoder = PrecomputedTextEncoder.from_joint(dict(zip(y.tolist(), nothing)))
+    named = SeMoBridgeClassifier(encoder, prompts="{}").fit(X, y)
+    ignored = SeMoBridgeClassifier(class_names="ignore").fit(X, y)
+    assert named.blend_["trust"] < 0.01
+    assert named.blend_["shots"] == pytest.approx(ignored.blend_["shots"], rel=0.05)
