@@ -9,6 +9,9 @@ import numpy as np
 # The bits that values of cameras take.
 DEPTHS = 8, 10, 12, 14, 16
 
+# Grey with transparency, as Pillow reads it in newer versions.
+_GREY_ALPHA = "LA;16B", "RGBA"
+
 
 @dataclass(frozen=True)
 class Depth:
@@ -30,7 +33,8 @@ def read_depth(image, content=None):
     options = image.tile[0].args if getattr(image, "tile", None) else ""
     raw_mode = str(options[0] if isinstance(options, tuple) and options else options)
     # Grey keeps its 16 bits. Of colours, Pillow keeps the high bytes.
-    if not image.mode.startswith("I") and not raw_mode.startswith(("RGB;16", "RGBA;16", "RGBX;16")):
+    is_colour = raw_mode.startswith(("RGB;16", "RGBA;16", "RGBX;16")) or (raw_mode, image.mode) == _GREY_ALPHA
+    if not image.mode.startswith("I") and not is_colour:
         return None
     return Depth(_declared(image, content), raw_mode)
 
@@ -76,10 +80,14 @@ def colours_in_8_bits(image, depth, choose, reopen):
     bits = depth.bits(256 * int(pixels[..., :3].max()) + 255, choose)
     if bits == 16:
         return image
-    # In the other byte order, Pillow keeps the low bytes.
-    layout, _, order = depth.raw_mode.rpartition(";16")
-    is_big = order == "B" or (order == "N" and sys.byteorder == "big")
-    low = np.asarray(reopen(f"{layout};16{'L' if is_big else 'B'}"))
+    if depth.raw_mode == _GREY_ALPHA[0]:
+        # Its four bytes as four channels: the second is the low byte of grey.
+        low = np.asarray(reopen("RGBA"))[..., [1, 1, 1]]
+    else:
+        # In the other byte order, Pillow keeps the low bytes.
+        layout, _, order = depth.raw_mode.rpartition(";16")
+        is_big = order == "B" or (order == "N" and sys.byteorder == "big")
+        low = np.asarray(reopen(f"{layout};16{'L' if is_big else 'B'}"))
     for channel in range(3):
         pixels[..., channel] = _scaled(pixels[..., channel].astype(np.int32) << 8 | low[..., channel], bits)
     return Image.fromarray(pixels)

@@ -34,7 +34,7 @@ def png(values, declared=None):
         return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
     height, width, n_channels = np.atleast_3d(values).shape
-    colour = {1: 0, 3: 2, 4: 6}[n_channels]
+    colour = {1: 0, 2: 4, 3: 2, 4: 6}[n_channels]
     content = b"\x89PNG\r\n\x1a\n" + chunk(
         b"IHDR", struct.pack(">IIBBBBB", width, height, 16, colour, 0, 0, 0)
     )
@@ -78,6 +78,7 @@ def test_values_of_fewer_bits_have_the_full_range(bits):
         tiff(deep(grey, bits), compression="tiff_lzw"),
         png(deep(COLOURS, bits)),
         png(np.dstack([deep(COLOURS, bits), np.full_like(grey, 65535, np.uint16)])),
+        png(np.dstack([deep(grey, bits), np.full_like(grey, 65535, np.uint16)])),
         tiff_of_colours(deep(COLOURS, bits), "<"),
         tiff_of_colours(deep(COLOURS, bits), ">"),
     ):
