@@ -57,7 +57,7 @@ def serve(session, finish, title, say):
         try:
             live.server.run(sockets=[listening])
         except KeyboardInterrupt:
-            say("")
+            say("\nWriting the files. Ctrl-C again ends without them; the clicks are kept.")
         finally:
             session.end()
     if live.finished is None:
