@@ -124,9 +124,9 @@ class Clicks:
         return labels, changed, gone
 
     def owns(self, path):
-        """Whether a file is as this command wrote it."""
+        """Whether a file is as this command wrote it, now or earlier: a run may have been killed before it moved the new one."""
         rows = [row for row in self.rows if self._is_of_table(row) and row.real == os.path.realpath(path)]
-        return bool(rows) and is_as_seen(rows[-1])
+        return any(map(is_as_seen, rows))
 
     def own(self, path, unfinished):
         """Say that this command moves `unfinished` to `path`."""

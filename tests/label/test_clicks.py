@@ -193,6 +193,10 @@ def test_a_table_belongs_to_it_as_it_was_written(begun):
     clicks.own("labels.csv", "labels.csv")
     assert clicks.owns("labels.csv")
     assert begun().owns(os.path.abspath("labels.csv"))
+    # Killed before the next table was moved: the old one is still of this command.
+    Path("next.csv").write_text("another table")
+    begun().own("labels.csv", "next.csv")
+    assert begun().owns("labels.csv")
     assert labels_of(clicks) == {}
     assert read_corrections("labels.clicks.csv", []) == {}
     Path("labels.csv").write_text("edits")
