@@ -46,6 +46,7 @@ class Session:
             raise UsageError("--open: no image in PHOTOS can be read, so there is nothing to label")
         self.real = [os.path.realpath(path) for path in self.paths]
         self.numbers = {real: number for number, real in enumerate(self.real)}
+        self.shots = {os.path.realpath(path) for path in job.shots.paths}
         # Labels by a person, by real path.
         self.said = given | clicks.labels(job.classes)[0]
         self.problem, self.n_learnt, self.unread, self.skipped, self.seen = "", 0, {}, {}, {}
@@ -86,14 +87,13 @@ class Session:
         """What the page needs of a `FolderLabels`."""
         X, rows = self.job.embeddings, {row["path"]: row for row in learnt.rows}
         predicted = [rows[path]["label"] or "" for path in self.paths]
-        shots = {os.path.realpath(path) for path in learnt.shots.paths}
         columns = [str(label) for label in learnt.classifier.classes_]
-        return columns, learnt.proba(X), predicted, shots, learnt.to_label(X)
+        return columns, learnt.proba(X), predicted, learnt.to_label(X)
 
     def _keep(self, *view):
         self.n_learnt += 1
         # The last column of the probabilities is none of the classes.
-        self.columns, self.proba, self.predicted, self.shots, self.order = view
+        self.columns, self.proba, self.predicted, self.order = view
 
     def end(self):
         with self.changed:

@@ -22,7 +22,7 @@ CLASSES = ["bird", "clock", "fruit"]
 class Job:
     """Pictures of one color for each class, in `photos`. The most likely class is that of the closest labelled color."""
 
-    classes = CLASSES
+    classes, shots = CLASSES, SimpleNamespace(paths=[])
 
     def __init__(self, n=12):
         Path("photos").mkdir(exist_ok=True)
@@ -55,7 +55,7 @@ class Job:
         return SimpleNamespace(
             classifier=classifier,
             rows=rows,
-            shots=SimpleNamespace(paths=[]),
+            shots=SimpleNamespace(paths=[path for path, _ in clicks.values()]),
             proba=lambda X: np.hstack([proba, np.zeros((len(proba), 1))]),
             to_label=lambda X: np.argsort(best[:, -1] - best[:, -2], kind="stable").tolist(),
         )

@@ -88,6 +88,10 @@ def test_undo_goes_back_beyond_what_was_learnt_and_the_run(live):
     wait_until(lambda: page.state()["learnt"] == 2)
     page.act("click", number=0, label="clock")
     assert page.act("undo")[1]["undone"]["label"] == "bird"
+    _, state = page.act("undo")
+    assert (state["undone"]["number"], state["undone"]["label"], state["labelled"]) == (4, None, 4)
+    assert 4 in numbers(state["queue"])
+    page.act("click", number=4, label="bird")
     page = live()
     for number in range(4, -1, -1):
         assert page.act("undo")[1]["undone"]["number"] == number
