@@ -105,6 +105,6 @@ def _typical_of_clusters(u, shots, n_images):
     clusters = KMeans(n_clusters, n_init=3, random_state=0).fit(u[sample])
     size = np.bincount(clusters.labels_, minlength=n_clusters)
     if len(shots):
-        size[np.unique(clusters.predict(shots))] = 0
+        size[np.unique(clusters.predict(shots.astype(u.dtype)))] = 0
     centres = clusters.cluster_centers_[np.argsort(-size, kind="stable")[: np.count_nonzero(size)]]
     return sample[pairwise_distances_argmin(centres, u[sample])] if len(centres) else sample[:0]

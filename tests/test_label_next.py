@@ -87,6 +87,8 @@ def test_without_names_the_first_images_are_of_new_classes():
     shots = np.flatnonzero(y < 2)[[0, 20]]
     classifier = SeMoBridgeClassifier(class_names="ignore").fit(X[shots], y[shots])
     assert sorted(y[label_next(classifier, X, 4)]) == [2, 3, 4, 5]
+    # Also if only the shots, or only the images, are in single precision.
+    assert sorted(y[label_next(classifier, X.astype(np.float32), 4)]) == [2, 3, 4, 5]
 
 
 def test_a_pipeline_takes_images():
