@@ -94,7 +94,7 @@ def run_job(
         if n_new:
             # A larger batch would make Ray join the blocks of a small job.
             size = min(1024, rows_per_file, max(1, n_new // int(4 * ray.cluster_resources()["CPU"])))
-            actors |= {"fn_constructor_args": [step], "batch_size": size}
+            actors |= {"fn_constructor_args": [step], "batch_size": size, "batch_format": "pyarrow"}
             _write(rows, key_column, written, actors, folder, rows_per_file)
             # Without versions: the next call finds files that changed meanwhile.
             written, n_errors = folder.settle(versions[:0])
@@ -155,9 +155,7 @@ def _clear_errors(name):
         yield
     except (ray.exceptions.RayError, pa.ArrowInvalid, OSError) as error:
         cause = getattr(error, "cause", error)
-        raise ValueError(
-            f"{name} cannot be read. Delete damaged files, and make them again: {cause}"
-        ) from error
+        raise ValueError(f"{name} cannot be read. Make damaged files again: {cause}") from error
 
 
 def _columns_to_keep(name, rows, step, key):
@@ -166,13 +164,9 @@ def _columns_to_keep(name, rows, step, key):
     types = dict(zip(schema.names, schema.types)) if schema else {}
     for column, parameter in ((step.column, "column of the step"), (key, "key_column")):
         if column not in types:
-            raise ValueError(
-                f"{name} has no column {column!r}. As {parameter}, give one of {', '.join(types)}."
-            )
+            raise ValueError(f"{name} has no column {column!r}. As {parameter}, give one of {list(types)}.")
     if key in _ADDED or pa.types.is_binary(types[key]):
-        raise ValueError(
-            f"The column {key!r} of {name} cannot be the key: keys are texts or numbers, not a result."
-        )
+        raise ValueError(f"The column {key!r} of {name} cannot be the key, which is a text or number.")
     if not step.takes_images and not hasattr(types[step.column], "value_type"):
         raise ValueError(
             f"The column {step.column!r} of {name} holds no embeddings. To predict from images, the estimator must be a "
@@ -239,9 +233,7 @@ def _write(rows, key, written, actors, folder, rows_per_file):
     rows = rows.map_batches(without_written, **_NO_CPU)
     # Ray deprecates max_task_retries as an option here, and has nothing else to limit retries.
     with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
-        results = rows.map_batches(
-            _Actor, **actors, batch_format="pyarrow", max_task_retries=_MAX_TASK_RETRIES
-        )
+        results = rows.map_batches(_Actor, **actors, max_task_retries=_MAX_TASK_RETRIES)
     results = results.map_batches(folder.write_part, batch_size=rows_per_file, **_NO_CPU)
     try:
         for _ in results.iter_batches(batch_size=None):

@@ -257,7 +257,7 @@ class TestFaults:
         with pytest.raises(ValueError, match=f"{damaged.name}' is damaged .* Delete it: the same call"):
             run_job(pictures, output, EmbedImages(ENCODER))
         classifier = Predict(LogisticRegression().fit([[0.0], [1.0]], [0, 1]))
-        with pytest.raises(ValueError, match=f"cannot be read. Delete damaged files.*{damaged.name}"):
+        with pytest.raises(ValueError, match=f"cannot be read. Make damaged files again: .*{damaged.name}"):
             run_job(output, tmp_path / "labels", classifier)
 
 
@@ -268,9 +268,9 @@ class TestRefusals:
             (
                 "image",
                 "id",
-                "has no column 'image'. As column of the step, give one of id, number, picture, error",
+                "has no column 'image'. As column of the step, give one of .'id', 'number', 'picture', 'error'.",
             ),
-            ("picture", "path", "has no column 'path'. As key_column, give one of id"),
+            ("picture", "path", "has no column 'path'. As key_column, give one of .'id'"),
             ("picture", "picture", "'picture' of .* cannot be the key"),
             ("picture", "error", "'error' of .* cannot be the key"),
             ("picture", "number", "2 keys of .* more than once, such as . in 'number'"),
