@@ -116,8 +116,9 @@ def _doubtful(u, codes, rows):
         distance, is_same = 1 - u[each] @ u.T, codes[each][:, None] == codes
         distance[np.arange(len(each)), each] = 2.0
         for result, is_other in zip(second, (~is_same, is_same)):
-            if len(codes) > 2:
-                result[part] = np.partition(np.where(is_other, 2.0, distance), 1, axis=1)[:, 1]
+            among = np.where(is_other, 2.0, distance)
+            among[np.arange(len(each)), among.argmin(axis=1)] = 2.0  # the nearest one
+            result[part] = among.min(axis=1)
     same, other = second
     return np.where(same < 2, np.clip((same / np.maximum(other, ROUNDING) - 1) / (FAR - 1), 0, 1), 1.0)
 
