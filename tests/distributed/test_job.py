@@ -22,7 +22,7 @@ from sksemobridge.distributed._output import OutputFolder
 
 from .helpers import ENCODER, MINI, N_PICTURES, ONE, STORE, Scribbler, assert_whole, read
 
-ray = pytest.importorskip("ray")
+ray = pytest.importorskip("ray", reason="needs the extra ray")
 # Ray has its own, of deprecated parts and of actors that so small a job does not keep busy.
 pytestmark = pytest.mark.filterwarnings("default")
 

@@ -248,7 +248,8 @@ def test_an_image_model_without_weights_is_not_made_up():
 
 
 def test_torch_and_normalised_members(other):
-    torch = pytest.importorskip("torch")
+    import torch
+
     encoder = JoinedImageEncoder([CLIPImageEncoder(*MINI, output="torch"), CLIPImageEncoder(other)])
     X = encoder.transform(some_pictures(2))
     assert isinstance(X, torch.Tensor)
