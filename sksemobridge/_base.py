@@ -30,9 +30,7 @@ def require_linear(classifier):
 
 
 class EmbeddingClassifier(ClassifierMixin, SavedEstimator):
-    """A classifier of embeddings.
-
-    Its `_fitted` has `classes`, `text_embeddings`, `class_prompts`, `decision` and `with_unlabeled`.
+    """A classifier of embeddings. Its `_fitted` has the members of `FittedState` that are used here.
 
     With `array_api_dispatch=True` of scikit-learn, results have the array library and the device of `X`. Labels are always
     NumPy. The memory for intermediate results does not grow with the number of rows.
@@ -51,11 +49,9 @@ class EmbeddingClassifier(ClassifierMixin, SavedEstimator):
         -------
         ndarray of shape (n,)
         """
-
-        def labels(scores):
-            return self.classes_[to_numpy(namespace(scores).argmax(scores, axis=1))]
-
-        return self._apply(X, labels)
+        return self._apply(
+            X, lambda logits: self.classes_[to_numpy(namespace(logits).argmax(logits, axis=1))]
+        )
 
     def predict_proba(self, X: ArrayLike) -> NDArray[Any]:
         """Return the probability of each class: the softmax of the logits.
@@ -106,6 +102,33 @@ class EmbeddingClassifier(ClassifierMixin, SavedEstimator):
         with threads_for(embeddings.size * len(self.classes_)):
             return self._clone_with(self._fitted.with_unlabeled(embeddings))
 
+    def _apply(self, X, finish):
+        """`finish` of the logits of checked queries."""
+        return self._compute(X, lambda X: apply_in_blocks(self._fitted.decision, X, finish))
+
+    def _compute(self, X, function):
+        """`function` of checked queries."""
+        check_is_fitted(self)
+        X = validate_embeddings(self, X, reset=False)
+        with threads_for(math.prod(X.shape) * len(self.classes_)):
+            return function(X)
+
+    def _with_new_texts(self, classes, indices):
+        """`ClassPrompts` and `T_c` of other classes: those of `fit` at `indices`, and new ones at each -1."""
+        class_prompts, texts = self._fitted.class_prompts, self._fitted.text_embeddings
+        is_new = indices < 0
+        if class_prompts is None:
+            return None, None
+        texts, added = texts[indices], None
+        if is_new.any() and self.text_encoder is not None:
+            added = self._describe(classes[is_new], self._known_names())
+            texts[is_new] = self._embed_new(added.prompts)
+        return class_prompts.for_classes(indices, added), texts
+
+    def _known_names(self):
+        """The name of each class of `fit`, by label."""
+        return {} if self.class_names_ is None else dict(zip(self.classes_.tolist(), self.class_names_))
+
     def _embed_new(self, prompts):
         """`T_c` of new classes. Refuses a text encoder that is not that of `fit`."""
         known = next(i for i, texts in enumerate(self.prompts_) if texts is not None)
@@ -118,12 +141,6 @@ class EmbeddingClassifier(ClassifierMixin, SavedEstimator):
                 "of fit."
             )
         return embeddings
-
-    def _apply(self, X, finish):
-        check_is_fitted(self)
-        X = validate_embeddings(self, X, reset=False)
-        with threads_for(math.prod(X.shape) * len(self.classes_)):
-            return apply_in_blocks(self._fitted.decision, X, finish)
 
     def _is_linear(self):
         """Whether the classifier is linear, or will be after `fit`."""
@@ -143,5 +160,5 @@ class EmbeddingClassifier(ClassifierMixin, SavedEstimator):
             self.coef_, self.intercept_ = fitted.decision.coef_and_intercept()
 
 
-def _log_odds(scores):
-    return scores[:, 1] - scores[:, 0] if scores.shape[1] == 2 else scores
+def _log_odds(logits):
+    return logits[:, 1] - logits[:, 0] if logits.shape[1] == 2 else logits

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from numbers import Real
@@ -23,13 +22,11 @@ from ._texts.encode import read_texts
 from ._texts.prompts import describe_classes, is_sequence
 from ._utils.array_api import astype, softmax
 from ._utils.sklearn import Interval, StrOptions, checks_parameters, offered_if
-from ._utils.threads import threads_for
 from ._utils.validation import (
     check_text_encoder,
     positions,
     require_width,
     validate_classes,
-    validate_embeddings,
     validate_groups,
     validate_labels,
     validate_priors,
@@ -194,23 +191,26 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
         return self._learn(X, y, classes, sample_weight, groups, earlier)
 
     def _learn(self, X, y, classes, sample_weight, groups, earlier):
-        """`fit`, or `partial_fit` from the state of earlier shots. If it fails, the estimator does not change."""
+        """`fit`, or `partial_fit` after an `earlier` state. If it fails, the estimator does not change."""
         method = self._method()
         method.check()
+        # 1. Input: rows with a weight, and the sorted labels of all classes.
         rows = self._read(X, y, sample_weight, groups, reset=earlier is None)
-        classes = validate_classes(classes, None if earlier is None else earlier.classes, rows.labels)
-        class_prompts = self._describe(classes, earlier)
-        texts = self._embed(class_prompts, method.reads_projection, rows.embeddings.shape[1])
-        memory = (
-            ShotMemory()
-            if earlier is None
-            else earlier.memory.for_classes(positions(earlier.classes, classes))
-        )
+        classes = validate_classes(classes, earlier and earlier.classes, rows.labels)
+        # 2. Texts: from labels to names to prompts to one unit embedding `T_c` of each class.
+        class_prompts = self._describe(classes, {} if earlier is None else self._known_names())
+        texts = self._embed(class_prompts, rows.embeddings.shape[1], method.reads_projection)
+        # 3. Shots: equal rows become one shot. Near copies count as one image.
+        memory = ShotMemory()
+        if earlier is not None:
+            memory = earlier.memory.for_classes(positions(earlier.classes, classes))
         memory = memory.add(rows, np.searchsorted(classes, rows.labels.astype(classes.dtype)))
-        has_shots = require_shots(classes, memory.shots.codes, class_prompts)
+        require_shots(classes, memory.shots.codes, class_prompts)
         memory = method.join_copies(memory, len(classes))
+        # 4. Model: `_model/fit.py` computes the linear model, and `_paper/model.py` that of the paper.
+        fit = _fit_classes(method, memory.grouped_shots, texts, classes)
+        # 5. State: priors, and all arrays in the precision of the shots.
         log_prior = self._log_prior(memory, len(classes))
-        fit = _fit_classes_with_shots(method, memory.grouped_shots, texts, classes, has_shots)
         dtype = memory.shots.X.dtype
         state = FittedState(
             classes=classes,
@@ -221,7 +221,7 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
             log_prior=log_prior,
             right=fit.right,
             belief=fit.belief,
-            held_out_proba=_probabilities(fit.held_out_logits, has_shots, log_prior),
+            held_out_proba=_probabilities(fit.held_out_logits, log_prior),
         )
         if earlier is None:
             validate_data(self, X, skip_check_array=True)
@@ -238,7 +238,7 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
         return self._method().is_linear and (not self.__sklearn_is_fitted__() or hasattr(self, "coef_"))
 
     def _read(self, X, y, sample_weight, groups, reset):
-        """`Rows` of the input, which is checked."""
+        """The checked input as `Rows`."""
         if self.text_encoder is not None:
             check_text_encoder(self)
         embeddings = validate_training_embeddings(self, X, reset=reset)
@@ -247,13 +247,26 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
         weight = validate_weights(sample_weight, len(embeddings))
         return Rows(embeddings, labels, weight, validate_groups(groups, len(embeddings))).with_weight()
 
-    def _embed(self, class_prompts, with_projection, width):
+    def _describe(self, classes, known_names):
+        """`ClassPrompts` of the classes, or None without texts."""
+        if isinstance(self.class_names, str) and self.class_names == "ignore":
+            return None
+        if self.text_encoder is None:
+            if self.class_names is not None or any(isinstance(label, str) for label in classes):
+                warn_caller(
+                    "There are names of classes but no text_encoder, so the names are not used. Pass "
+                    "text_encoder=CLIPTextEncoder(...) of the model that embedded the images to use them."
+                )
+            return None
+        return describe_classes(classes, self.text_encoder, self.prompts, self.class_names, known_names)
+
+    def _embed(self, class_prompts, width, for_bridge):
         """`ClassTexts` of `ClassPrompts` (or None), for images with `width` features."""
         prompts = None if class_prompts is None else class_prompts.prompts
-        texts = read_texts(self.text_encoder, prompts, with_projection)
-        for known in (texts.embeddings, texts.projection):
-            if known is not None:
-                require_width(width, known.shape[1])
+        texts = read_texts(self.text_encoder, prompts, for_bridge)
+        for rows in (texts.embeddings, texts.projection):
+            if rows is not None:
+                require_width(width, rows.shape[1])
         return texts
 
     def _log_prior(self, memory, n_classes):
@@ -277,22 +290,6 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
         if self.label_noise != 0 and hasattr(self, "coef_"):
             self.label_proba_ = fitted.for_rows(fitted.right)
 
-    def _describe(self, classes, earlier):
-        """`ClassPrompts` of the classes, or None if there are no texts. Classes of `earlier` keep their names."""
-        if isinstance(self.class_names, str) and self.class_names == "ignore":
-            return None
-        if self.text_encoder is None:
-            if self.class_names is not None or any(isinstance(label, str) for label in classes):
-                warn_caller(
-                    "There are names of classes but no text_encoder, so the names are not used. Pass "
-                    "text_encoder=CLIPTextEncoder(...) of the model that embedded the images to use them."
-                )
-            return None
-        names = None
-        if earlier is not None and earlier.class_prompts is not None:
-            names = dict(zip(earlier.classes.tolist(), earlier.class_prompts.names))
-        return describe_classes(classes, self.text_encoder, self.prompts, self.class_names, names)
-
     def with_classes(self, classes: ArrayLike) -> Self:
         """Return a fitted classifier with other classes: fewer of them, or new ones that have only a name.
 
@@ -314,18 +311,9 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
         fitted: Any = self._fitted
         wanted = validate_classes(classes)
         indices = positions(fitted.classes, wanted)
-        is_new = indices < 0  # classes that have only a text
-        class_prompts, texts, added = fitted.class_prompts, fitted.text_embeddings, None
-        if class_prompts is not None:
-            if is_new.any() and self.text_encoder is not None:
-                added = self._describe(wanted[is_new], fitted)
-            class_prompts = class_prompts.for_classes(indices, added)
+        class_prompts, texts = self._with_new_texts(wanted, indices)
         memory = fitted.memory.for_classes(indices)
         require_shots(wanted, memory.shots.codes, class_prompts)
-        if texts is not None:
-            texts = texts[indices]
-            if added is not None:
-                texts[is_new] = self._embed_new(added.prompts)
         # A list of names, and priors, have the order of the old classes.
         params: dict[str, Any] = {}
         if class_prompts is not None and is_sequence(self.class_names):
@@ -335,12 +323,11 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
             log_prior = self._log_prior(memory, len(wanted))
         elif log_prior is not None:
             # A new class counts as frequent as the other classes are on average.
-            prior = np.where(is_new, np.exp(log_prior).mean(), np.exp(log_prior)[indices])
+            prior = np.where(indices < 0, np.exp(log_prior).mean(), np.exp(log_prior)[indices])
             params["priors"] = prior / prior.sum()
             log_prior = np.log(params["priors"])
-        return self._clone_with(
-            fitted.for_classes(wanted, indices, class_prompts, texts, log_prior), **params
-        )
+        state = fitted.for_classes(wanted, indices, class_prompts, texts, log_prior)
+        return self._clone_with(state, **params)
 
     @offered_if(require_linear)
     def score_samples(self, X: ArrayLike) -> NDArray[Any]:
@@ -357,10 +344,7 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
             to class texts). Each is divided by its standard deviation over the held-out shots. `with_unlabeled` does not
             change the scores.
         """
-        check_is_fitted(self)
-        embeddings = validate_embeddings(self, X, reset=False)
-        with threads_for(math.prod(embeddings.shape) * len(self.classes_)):
-            return self._fitted.labelled_model.typicality_scores(embeddings)
+        return self._compute(X, lambda X: self._fitted.labelled_model.typicality_scores(X))
 
     @offered_if(require_linear)
     def p_values(self, X: ArrayLike) -> NDArray[Any]:
@@ -377,10 +361,7 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
             the classes have a p-value of at most `alpha`. If no shot can be left out, all values are one. `with_unlabeled`
             does not change them.
         """
-        check_is_fitted(self)
-        embeddings = validate_embeddings(self, X, reset=False)
-        with threads_for(math.prod(embeddings.shape) * len(self.classes_)):
-            return self._fitted.labelled_model.p_values(embeddings)
+        return self._compute(X, lambda X: self._fitted.labelled_model.p_values(X))
 
     def affinities(self, X: ArrayLike) -> dict[str, NDArray[Any]]:
         """Return the terms of the decision.
@@ -396,24 +377,26 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
             decision. `PaperBlend` has cosines instead: `"z1"` of query and text, `"z2"` of query and bridged shots, and
             `"z3"` of bridged query and shots.
         """
-        check_is_fitted(self)
-        fitted, X = self._fitted, validate_embeddings(self, X, reset=False)
-        return fitted.model.affinities(X, fitted.log_prior)
+        return self._compute(X, lambda X: self._fitted.model.affinities(X, self._fitted.log_prior))
 
 
-def _fit_classes_with_shots(method, shots, texts, classes, has_shots):
+def _fit_classes(method, shots, texts, classes):
     """The `FitResult` for all classes. The method gets those with shots, which it numbers from zero without gaps."""
-    number = np.where(has_shots, np.cumsum(has_shots) - 1, -1)
-    shots = replace(shots, codes=number[shots.codes])
-    fit = method.fit(shots, texts.take(np.flatnonzero(has_shots)), classes[has_shots])
-    return fit if has_shots.all() else fit._replace(model=fit.model.for_classes(number, texts.embeddings))
+    with_shots, codes = np.unique(shots.codes, return_inverse=True)
+    fit = method.fit(replace(shots, codes=codes), texts.take(with_shots), classes[with_shots])
+    if len(with_shots) == len(classes):
+        return fit
+    number = np.full(len(classes), -1)
+    number[with_shots] = np.arange(len(with_shots))
+    logits = fit.held_out_logits
+    if logits is not None:
+        logits = np.full((len(codes), len(classes)), -np.inf)
+        logits[:, with_shots] = fit.held_out_logits
+    return fit._replace(model=fit.model.for_classes(number, texts.embeddings), held_out_logits=logits)
 
 
-def _probabilities(logits, has_shots, log_prior):
-    """The probabilities of all classes `(n, C)` from logits of the classes with shots, or None. NaN stays NaN."""
+def _probabilities(logits, log_prior):
+    """The softmax of logits (or None). Rows of NaN stay."""
     if logits is None:
         return None
-    result = np.zeros((len(logits), len(has_shots)))
-    result[np.isnan(logits).any(axis=1)] = np.nan
-    result[:, has_shots] = softmax(logits if log_prior is None else logits + log_prior[has_shots])
-    return result
+    return softmax(logits if log_prior is None else logits + log_prior)

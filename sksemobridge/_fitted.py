@@ -96,11 +96,8 @@ class FittedState:
 
 
 def require_shots(classes, codes, class_prompts):
-    """Whether each class has shots `(C,)`. `codes (n,)` are the classes of the shots.
-
-    Refuses classes without shots and without text. Also refuses a set of classes without any shots.
-    """
-    has_shots = np.bincount(codes, minlength=len(classes)) > 0
+    """Refuse classes without shots `codes (n,)` and without text, and classes of which none has shots."""
+    has_shots = np.isin(np.arange(len(classes)), codes)
     names = [None] * len(classes) if class_prompts is None else class_prompts.names
     missing = classes[~has_shots & [name is None for name in names]].tolist()
     if missing:
@@ -112,4 +109,3 @@ def require_shots(classes, codes, class_prompts):
         raise ValueError(
             f"None of the classes {classes.tolist()} has shots. Use ZeroShotClassifier for names alone."
         )
-    return has_shots

@@ -88,7 +88,7 @@ class ZeroShotClassifier(EmbeddingClassifier):
         check_text_encoder(self)
         embeddings = None if X is None else validate_training_embeddings(self, X, reset=True)
         classes = np.unique(validate_labels(y, np.size(y) if embeddings is None else len(embeddings)))
-        class_prompts = self._describe(classes)
+        class_prompts = self._describe(classes, {})
         logit_scale = read_logit_scale(self.text_encoder)
         texts = embed_classes(self.text_encoder, class_prompts.prompts)
         if embeddings is not None:
@@ -118,22 +118,20 @@ class ZeroShotClassifier(EmbeddingClassifier):
         fitted: Any = self._fitted
         wanted = validate_classes(classes)
         indices = positions(fitted.classes, wanted)
-        texts, added = fitted.text_embeddings[indices], None
-        if np.any(indices < 0):
+        if self.text_encoder is None and np.any(indices < 0):
             check_text_encoder(self)
-            names = dict(zip(fitted.classes.tolist(), fitted.class_prompts.names))
-            added = self._describe(wanted[indices < 0], names)
-            texts[indices < 0] = self._embed_new(added.prompts)
-        class_prompts = fitted.class_prompts.for_classes(indices, added)
+        class_prompts, texts = self._with_new_texts(wanted, indices)
         # A list of names has the order of the old classes.
         params = {"class_names": class_prompts.names} if is_sequence(self.class_names) else {}
         correction = fitted.correction and fitted.correction.for_classes(indices)
         state = TextModel(wanted, class_prompts, texts, fitted.logit_scale, fitted.scale, correction)
         return self._clone_with(state, **params)
 
-    def _describe(self, classes, earlier=None):
+    def _describe(self, classes, known_names):
         """`ClassPrompts` of the classes. Refuses classes without a name."""
-        class_prompts = describe_classes(classes, self.text_encoder, self.prompts, self.class_names, earlier)
+        class_prompts = describe_classes(
+            classes, self.text_encoder, self.prompts, self.class_names, known_names
+        )
         if None in class_prompts.names:
             raise ValueError("class_names holds None, but without shots every class needs a name.")
         return class_prompts
