@@ -3,13 +3,9 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
-from sklearn.utils import check_array
 
 from .._utils.array_api import l2_normalize, to_numpy
-from .._utils.validation import listed, refuse_masked
-
-# Squared lengths of embeddings with larger values might overflow.
-LARGEST_VALUE = 1e100
+from .._utils.validation import listed
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,149 +15,121 @@ class ClassTexts:
     # `T_c = nrm(mean_j nrm(eos_cj @ W + b_W))`, shape (C, D); None without texts
     embeddings: np.ndarray | None = None
     logit_scale: float = 100.0  # factor of the cosines
-    eos_directions: np.ndarray | None = None  # `E_c = nrm(mean_j nrm(eos_cj))`, shape (C, d)
     projection: np.ndarray | None = None  # `W (d, D)`
     projection_bias: np.ndarray | None = None  # `b_W (D,)`
+    eos_directions: np.ndarray | None = None  # `E_c = nrm(mean_j nrm(eos_cj))`, shape (C, d)
     text_length: float = 1.0  # `L`, the mean over the classes of `|| mean_j eos_cj ||`
 
     def take(self, rows):
         """The texts of some classes."""
         parts = {"embeddings": self.embeddings, "eos_directions": self.eos_directions}
-        taken = {name: part[rows] for name, part in parts.items() if part is not None}
-        return replace(self, **taken)
+        return replace(self, **{name: part[rows] for name, part in parts.items() if part is not None})
 
 
-def read_texts(text_encoder, prompt_lists, for_bridge=False):
-    """`ClassTexts` from an encoder (or None) and the prompts of each class.
+def read_texts(text_encoder, prompts, for_bridge=False):
+    """`ClassTexts` from an encoder (or None) and the prompts of each class: lists of texts, None for a class without text.
 
-    `prompt_lists` has C lists of texts. None in it is a class without text. It is None if no class has a text. `for_bridge` also
-    reads what the bridge of the paper needs. If the encoder does not return one finite row for each text, a ValueError names the
-    texts. Rows whose width is not that of the projection are a ValueError too.
+    `prompts` is None if no class has a text. `for_bridge` also reads what the bridge of the paper needs.
     """
     if text_encoder is None:
         return ClassTexts()
-    projection, bias = read_projection(text_encoder) if for_bridge else (None, None)
-    result = {
-        "logit_scale": read_logit_scale(text_encoder),
-        "projection": projection,
-        "projection_bias": bias,
-    }
-    if prompt_lists is not None:
-        result["embeddings"], *eos = _by_class(text_encoder, prompt_lists, projection, bias)
-        if for_bridge:
-            result |= {"eos_directions": eos[0], "text_length": float(eos[1].mean())}
-    return ClassTexts(**result)
+    logit_scale = read_logit_scale(text_encoder)
+    if not for_bridge:
+        return ClassTexts(None if prompts is None else embed_classes(text_encoder, prompts), logit_scale)
+    projection, bias = read_projection(text_encoder)
+    if prompts is None:
+        return ClassTexts(None, logit_scale, projection, bias)
+    eos = encode_texts(text_encoder, "encode", _flat(prompts))
+    joint = eos @ projection + (0 if bias is None else bias)
+    return ClassTexts(
+        embeddings=_class_directions(joint, prompts),
+        logit_scale=logit_scale,
+        projection=projection,
+        projection_bias=bias,
+        eos_directions=_class_directions(eos, prompts),
+        text_length=float(np.linalg.norm(_class_means(eos, prompts), axis=1).mean()),
+    )
 
 
-def embed_classes(text_encoder, prompt_lists):
-    """`T_c` of each class, shape (C, D), float64. It raises the errors of `read_texts`."""
-    return _by_class(text_encoder, prompt_lists)[0]
-
-
-def _by_class(text_encoder, prompt_lists, projection=None, bias=None):
-    """`T_c`, and with a projection also `E_c` and `|| mean_j eos_cj ||`. Each array has one row for each class.
-
-    A class without text has the mean row of the other classes. This row prefers no class, and is zero after centring.
-    """
+def embed_classes(text_encoder, prompts):
+    """`T_c (C, D)` of the prompts of each class, float64."""
     if hasattr(text_encoder, "_of_each"):
         # Several models: weighted by their scales, so that logits of texts alone are the mean of those of the models.
-        parts = text_encoder._of_each(lambda encoder: embed_classes(encoder, prompt_lists), len(prompt_lists))
-        return [l2_normalize(np.hstack([s * part for s, part in zip(text_encoder.logit_scales_, parts)]))]
-    with_text = [i for i, texts in enumerate(prompt_lists) if texts is not None]
-    counts = [len(prompt_lists[i]) for i in with_text]
-    texts = [text for i in with_text for text in prompt_lists[i]]
+        parts = text_encoder._of_each(lambda encoder: embed_classes(encoder, prompts), len(prompts))
+        return l2_normalize(np.hstack([s * part for s, part in zip(text_encoder.logit_scales_, parts)]))
+    return _class_directions(encode_texts(text_encoder, "transform", _flat(prompts)), prompts)
 
-    def mean(rows):
-        return np.add.reduceat(rows, np.cumsum([0, *counts[:-1]]), axis=0) / np.asarray(counts)[:, None]
 
-    def of_all_classes(rows):
-        result = np.repeat(rows.mean(axis=0, keepdims=True), len(prompt_lists), axis=0)
-        result[with_text] = rows
-        return result
+def _flat(prompts):
+    return [text for texts in prompts if texts is not None for text in texts]
 
-    if projection is None:
-        joint = encode_texts(text_encoder, "transform", texts)
-        return [of_all_classes(l2_normalize(mean(l2_normalize(joint))))]
-    eos = encode_texts(text_encoder, "encode", texts)
-    if eos.shape[1] != len(projection):
-        raise ValueError(
-            f"{_name(text_encoder)}.encode gives rows of {eos.shape[1]} values, and its projection_ takes "
-            f"{len(projection)}."
-        )
-    joint = eos @ projection if bias is None else eos @ projection + bias
-    means = (
-        l2_normalize(mean(l2_normalize(joint))),
-        l2_normalize(mean(l2_normalize(eos))),
-        np.linalg.norm(mean(eos), axis=1),
-    )
-    return [of_all_classes(rows) for rows in means]
+
+def _class_directions(rows, prompts):
+    """The unit mean of the directions of each class `(C, k)`. `rows` are those of all texts.
+
+    A class without text has the mean of the other classes. It prefers no class, and is zero after centring.
+    """
+    has_text = np.array([texts is not None for texts in prompts])
+    result = np.empty((len(prompts), rows.shape[1]))
+    result[has_text] = l2_normalize(_class_means(l2_normalize(rows), prompts))
+    result[~has_text] = result[has_text].mean(axis=0)
+    return result
+
+
+def _class_means(rows, prompts):
+    """The means of the rows of each class that has text."""
+    counts = np.array([len(texts) for texts in prompts if texts is not None])
+    return np.add.reduceat(rows, np.cumsum(counts) - counts, axis=0) / counts[:, None]
 
 
 def encode_texts(text_encoder, method, texts):
     """The rows that a method of the encoder returns for texts, float64. Each row must be finite and not zero."""
-    if not hasattr(text_encoder, method):
-        raise ValueError(f"text_encoder must offer {method}, and {_name(text_encoder)} does not.")
-    said = f"{_name(text_encoder)}.{method}"
-    answer = to_numpy(getattr(text_encoder, method)(list(texts)))
-    try:
-        refuse_masked(answer, method)
-        answer = check_array(answer, dtype=np.float64, ensure_all_finite=False)
-    except (TypeError, ValueError) as error:
+    source = f"{type(text_encoder).__name__}.{method}"
+    rows = np.asarray(to_numpy(getattr(text_encoder, method)(list(texts))), dtype=np.float64)
+    if rows.ndim != 2 or len(rows) != len(texts):
         raise ValueError(
-            f"{said} must give an array with one row of numbers for each text: {error}"
-        ) from error
-    if len(answer) != len(texts):
-        raise ValueError(
-            f"{said} gives {len(answer)} rows for {len(texts)} texts; expected one for each, in their order."
+            f"{source} must give one row of numbers for each of {len(texts)} texts, and gives an array of shape {rows.shape}."
         )
-    # A comparison with NaN is false.
-    largest = np.abs(answer).max(axis=1)
-    for what, is_good in (
-        (f"NaN, infinity or more than {LARGEST_VALUE:g}", largest <= LARGEST_VALUE),
-        ("nothing but zeros", largest > 0),
-    ):
-        bad = list(dict.fromkeys(text for text, good in zip(texts, is_good) if not good))
-        if bad:
-            shown = listed(map(repr, bad), 3)
-            raise ValueError(f"{said} gives {what} for {len(bad)} of the texts: {shown}.")
-    return answer
+    is_good = np.isfinite(rows).all(axis=1) & rows.any(axis=1)
+    if not is_good.all():
+        bad = [repr(text) for text, good in zip(texts, is_good) if not good]
+        raise ValueError(
+            f"{source} gives NaN, infinity or nothing but zeros for {len(bad)} texts: {listed(bad, 3)}."
+        )
+    return rows
 
 
 def read_projection(text_encoder, prefix=""):
-    """`W (d, D)` and `b_W (D,)` (or None) of an encoder, as copies in float64.
+    """`W (d, D)` and `b_W (D,)` (or None) of an encoder, as copies in float64. `prefix="image_"` reads those of images."""
 
-    `prefix="image_"` reads the image projection. Other shapes, NaN and infinity are a ValueError.
-    """
-    name, name_of_bias = f"{prefix}projection_", f"{prefix}projection_bias_"
-    given = getattr(text_encoder, name, None), getattr(text_encoder, name_of_bias, None)
-    projection, bias = (
-        None if value is None else np.array(to_numpy(value), dtype=np.float64) for value in given
-    )
-    if np.ndim(projection) != 2 or bias is not None and bias.shape != projection.shape[1:]:
+    def read(name):
+        value = getattr(text_encoder, f"{prefix}{name}", None)
+        return None if value is None else np.array(to_numpy(value), dtype=np.float64)
+
+    projection, bias = read("projection_"), read("projection_bias_")
+    if np.ndim(projection) != 2 or (bias is not None and bias.shape != projection.shape[1:]):
         shapes = " and ".join(str(None if part is None else part.shape) for part in (projection, bias))
         raise ValueError(
-            f"text_encoder must offer {name} of shape (d, D), and {name_of_bias} of shape (D,) or None. "
-            f"{_name(text_encoder)} offers {shapes}. CLIPTextEncoder has both."
+            f"text_encoder must offer {prefix}projection_ of shape (d, D), and {prefix}projection_bias_ of shape (D,) or "
+            f"None. {type(text_encoder).__name__} offers {shapes}. CLIPTextEncoder has both."
         )
-    if not np.isfinite(projection).all() or bias is not None and not np.isfinite(bias).all():
-        raise ValueError(f"The {name} of {_name(text_encoder)} or its bias has NaN or infinity.")
+    if not np.isfinite(projection).all() or (bias is not None and not np.isfinite(bias).all()):
+        raise ValueError(
+            f"{prefix}projection_ of {type(text_encoder).__name__} or its bias has NaN or infinity."
+        )
     return projection, bias
 
 
 def read_logit_scale(text_encoder):
-    """The factor of cosines before the softmax. A ValueError if it is missing, or not positive and finite."""
-    given = getattr(text_encoder, "logit_scale_", None)
+    """The factor of cosines before the softmax."""
+    value = getattr(text_encoder, "logit_scale_", None)
     try:
-        scale = float(given)
+        scale = float(value)
     except (TypeError, ValueError):
         scale = np.nan
     if not 0 < scale < np.inf:
         raise ValueError(
-            f"text_encoder must offer logit_scale_, a positive number. {_name(text_encoder)} offers {given!r}. "
+            f"text_encoder must offer logit_scale_, a positive number. {type(text_encoder).__name__} offers {value!r}. "
             "CLIPTextEncoder has one."
         )
     return scale
-
-
-def _name(text_encoder):
-    return type(text_encoder).__name__

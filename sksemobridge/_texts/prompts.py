@@ -1,7 +1,5 @@
 """From class labels to prompts, which are the texts of each class."""
 
-import re
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import repeat
@@ -40,35 +38,46 @@ class ClassPrompts:
         return ClassPrompts(list(names), list(prompts))
 
 
-def describe_classes(classes, text_encoder, prompts, class_names, earlier=None):
-    """`ClassPrompts` of sorted labels. It warns if two classes have the same prompts.
+def describe_classes(classes, text_encoder, prompts, class_names, known_names):
+    """`ClassPrompts` of sorted labels. `prompts` and `class_names` are those of `SeMoBridgeClassifier`.
 
-    `prompts` and `class_names` are those of `SeMoBridgeClassifier`. `earlier` maps classes of earlier calls to their names.
+    `known_names` are those of earlier calls, by label. It warns if two classes have the same prompts.
     """
     labels = classes.tolist()
-    names = name_classes(labels, class_names, earlier)
-    if class_names is None and not isinstance(prompts, Mapping) and not isinstance(labels[0], str):
+    names = name_classes(labels, class_names, known_names)
+    is_mapping = isinstance(prompts, Mapping)
+    if class_names is None and not is_mapping and not isinstance(labels[0], str):
         warn_caller(
             f"The labels are not text, so the text encoder reads '{labels[0]}' as a name. "
             f"Pass class_names, a mapping from labels to names. {NUMBERED}"
         )
-    if getattr(text_encoder, "takes_class_names", False):  # such an encoder takes names instead of prompts
-        prompts = "{}"
-    lists = build_prompts(labels, prompts, names)
-    takes_any = getattr(text_encoder, "open_vocabulary", False) and not isinstance(prompts, Mapping)
-    if takes_any and sum(name is not None for name in names) == 1:
+    if getattr(text_encoder, "takes_class_names", False):
+        return ClassPrompts(names, build_prompts(labels, "{}", names))
+    said = names
+    if (
+        getattr(text_encoder, "open_vocabulary", False)
+        and not is_mapping
+        and len(names) - names.count(None) == 1
+    ):
         # The mean of the other texts would be the only text itself.
-        lists = build_prompts(labels, prompts, [EVERYTHING_ELSE if name is None else name for name in names])
-    _warn_about_duplicates(labels, lists)
+        said = [EVERYTHING_ELSE if name is None else name for name in names]
+    lists = build_prompts(labels, prompts, said)
+    seen = {}
+    for label, texts in zip(labels, lists):
+        other = seen.setdefault(frozenset(texts or [label]), label)
+        if other != label:
+            warn_caller(
+                f"The classes {other!r} and {label!r} have the same names and prompts, so text cannot tell them apart.",
+                advice="Give each a name of its own in class_names.",
+            )
+            break
     return ClassPrompts(names, lists)
 
 
-def name_classes(labels, class_names=None, earlier=None):
-    """The name of each of the sorted labels. The name is None if a mapping says so.
+def name_classes(labels, class_names=None, known_names=None):
+    """The name of each of the sorted labels. It is None if a mapping says so.
 
-    `earlier` maps classes of earlier calls to their names. These names stay if a list no longer fits the classes. It is a
-    ValueError if names are missing, if their number is wrong, or if they are the labels in another order. Names that are not
-    strings are a TypeError.
+    The `known_names` of earlier calls stay if a list no longer fits the classes.
     """
     own = [as_words(str(label)) for label in labels]
     if class_names is None:
@@ -79,26 +88,24 @@ def name_classes(labels, class_names=None, earlier=None):
         class_names = class_names.to_dict()
     if isinstance(class_names, Mapping):
         _refuse_unnamed([label for label in labels if label not in class_names])
-        names = [None if class_names[label] is None else _name_of(class_names[label]) for label in labels]
-        if not earlier and not any(names):
-            raise ValueError(
-                "class_names has no name for any class. Leave it out to read the labels, or set it to 'ignore' to do "
-                "without text."
-            )
+        names = [None if class_names[label] is None else _check_name(class_names[label]) for label in labels]
+        if not known_names and not any(names):
+            raise ValueError("class_names has no name for any class. Set it to 'ignore' to do without text.")
         return [word if name == str(label) else name for label, name, word in zip(labels, names, own)]
-    if isinstance(class_names, (set, frozenset, str)):
+    if isinstance(class_names, (set, frozenset)):
         raise TypeError(
-            f"class_names is a {type(class_names).__name__}, which has no order of names. Give a mapping from labels to "
-            "names, or one name for each class."
+            "class_names is a set, which has no order. Give a mapping from labels to names, or a list."
         )
     # A tool may have turned labels into numbers. So names are not compared with their labels.
-    names = [as_words(_name_of(name)) for name in class_names]
-    if len(names) == len(labels) and set(earlier or ()) <= set(labels):
+    names = [as_words(_check_name(name)) for name in class_names]
+    if len(names) == len(labels) and set(known_names or ()) <= set(labels):
         _check_order(labels, own, names)
         return names
-    if earlier:
-        _refuse_unnamed([label for label in labels if label not in earlier and not isinstance(label, str)])
-        return [earlier.get(label, word) for label, word in zip(labels, own)]
+    if known_names:
+        _refuse_unnamed(
+            [label for label in labels if label not in known_names and not isinstance(label, str)]
+        )
+        return [known_names.get(label, word) for label, word in zip(labels, own)]
     if set(own) <= set(names):
         return own
     raise ValueError(
@@ -108,24 +115,9 @@ def name_classes(labels, class_names=None, earlier=None):
 
 
 def build_prompts(labels, prompts, names):
-    """All prompts of each class. Only `{}` in a template is replaced by the name. Other braces stay.
-
-    A template without `{}` is a ValueError. So is a mapping that lacks a class or its prompts, or that has a prompt with `{}`.
-    """
+    """All prompts of each class. Only `{}` in a template is replaced by the name. Other braces stay."""
     if isinstance(prompts, Mapping):
-        by_name = {as_words(key): texts for key, texts in prompts.items() if isinstance(key, str)}
-        found = {
-            label: prompts.get(label, by_name.get(as_words(name)))
-            for label, name in zip(labels, names)
-            if name is not None
-        }
-        if missing := [label for label, texts in found.items() if texts is None]:
-            numbered = "" if any(isinstance(label, str) for label in missing) else f" {NUMBERED}"
-            raise ValueError(
-                f"prompts has no entry for {_listed(missing)}, neither under the label nor under the class "
-                f"name. Add one, or use a template such as 'a photo of a {{}}.'.{numbered}"
-            )
-        return [_whole_prompts(label, found[label]) if label in found else None for label in labels]
+        return _look_up_prompts(labels, prompts, names)
     if isinstance(prompts, str):
         templates = ENSEMBLE_TEMPLATES if prompts == "auto" else [prompts]
     else:
@@ -146,62 +138,64 @@ def build_prompts(labels, prompts, names):
     ]
 
 
-def _whole_prompts(label, texts):
-    given, texts = texts, [texts] if isinstance(texts, str) else texts
-    texts = list(texts) if np.iterable(texts) and not isinstance(texts, Mapping) else []
-    if not texts or not all(isinstance(text, str) and text.strip() for text in texts):
-        raise ValueError(f"prompts[{label!r}] must be a list of one or more strings; got {given!r}.")
-    templates = [text for text in texts if "{}" in text]
-    if templates:
+def _look_up_prompts(labels, prompts, names):
+    """The whole prompts of each class in a mapping, by label or by name."""
+    by_name = {as_words(key): texts for key, texts in prompts.items() if isinstance(key, str)}
+    found = {
+        label: prompts.get(label, by_name.get(as_words(name)))
+        for label, name in zip(labels, names)
+        if name is not None
+    }
+    missing = [label for label, texts in found.items() if texts is None]
+    if missing:
         raise ValueError(
-            f"prompts[{label!r}] holds {templates[0]!r}, but the prompts in a mapping are whole: nothing is put "
-            "in the place of '{}'. Write the name there, or give templates as a list."
+            f"prompts has no entry for {_listed(missing)}, neither under the label nor under the class name. "
+            f"Add one, or use a template such as 'a photo of a {{}}.'.{_numbered(missing)}"
         )
+    return [_check_whole(label, found[label]) if label in found else None for label in labels]
+
+
+def _check_whole(label, value):
+    texts = [value] if isinstance(value, str) else list(value) if np.iterable(value) else []
+    if not texts or not all(isinstance(text, str) and text.strip() for text in texts):
+        raise ValueError(f"prompts[{label!r}] must be a list of one or more strings; got {value!r}.")
+    for text in texts:
+        if "{}" in text:
+            raise ValueError(
+                f"prompts[{label!r}] holds {text!r}, but prompts in a mapping are whole: write the name in the place of '{{}}'."
+            )
     return [str(text) for text in texts]
 
 
 def _refuse_unnamed(labels):
     if labels:
-        numbered = "" if any(isinstance(label, str) for label in labels) else f" {NUMBERED}"
         raise ValueError(
             f"class_names has no name for {_listed(labels)}. Give a mapping from labels to names that has "
-            f"{'it' if len(labels) == 1 else 'them'} too.{numbered}"
+            f"them too.{_numbered(labels)}"
         )
+
+
+def _numbered(labels):
+    """What to do if a tool has numbered the labels."""
+    return "" if any(isinstance(label, str) for label in labels) else f" {NUMBERED}"
 
 
 def _check_order(labels, own, names):
     """Refuse labels in another order. Warn if sorted text is not in the order of numbers: "10" comes before "2"."""
-    expected, given = [word.casefold() for word in own], [name.casefold() for name in names]
-    if given != expected and sorted(given) == sorted(expected):
+    words, lower = [word.casefold() for word in own], [name.casefold() for name in names]
+    if lower != words and sorted(lower) == sorted(words):
         raise ValueError(
             f"class_names holds the labels in another order. The sorted labels are {_listed(labels, 20)}; class_names "
             f"is {_listed(names, 20)}. Names are read in the order of the labels: sort them, give a mapping from "
             "labels to names, or leave class_names out."
         )
 
-    def by_number(label):
-        return [int(part) if i % 2 else part for i, part in enumerate(re.split(r"(\d+)", label))]
-
-    is_text = all(isinstance(label, str) for label in labels)
-    if is_text and own != names and sorted(labels, key=by_number) != labels:
-        shown = ", ".join(f"{label!r} is {name!r}" for label, name in zip(labels[:5], names))
+    is_digits = all(isinstance(label, str) and label.isdigit() for label in labels)
+    if is_digits and own != names and sorted(labels, key=int) != labels:
+        pairs = ", ".join(f"{label!r} is {name!r}" for label, name in zip(labels[:5], names))
         warn_caller(
-            f"The labels are text, sorted as text, and class_names is read in this order: {shown}. Give a mapping "
+            f"The labels are text, sorted as text, and class_names is read in this order: {pairs}. Give a mapping "
             "from labels to names, or labels that are numbers."
-        )
-
-
-def _warn_about_duplicates(labels, lists):
-    """Warn of the first group of classes with the same prompts."""
-    alike = defaultdict(list)
-    for label, texts in zip(labels, lists):
-        if texts is not None:
-            alike[tuple(sorted(texts))].append(label)
-    same = next((same for same in alike.values() if len(same) > 1), None)
-    if same:
-        warn_caller(
-            f"The classes {_listed(same)} have the same names and prompts, so text cannot tell them apart.",
-            advice="Give each a name of its own in class_names.",
         )
 
 
@@ -212,15 +206,13 @@ def is_sequence(class_names):
 
 def _is_series(class_names):
     """Whether `class_names` is a pandas Series, without importing pandas."""
-    return hasattr(class_names, "to_dict") and hasattr(class_names, "index") and np.ndim(class_names) == 1
+    return hasattr(class_names, "to_dict") and hasattr(class_names, "index")
 
 
-def _name_of(name):
-    if not isinstance(name, str):
-        raise TypeError(f"class_names holds {name!r} ({type(name).__name__}); a name is a string.")
-    if not name.strip():
+def _check_name(name):
+    if not isinstance(name, str) or not name.strip():
         raise ValueError(
-            f"class_names holds {name!r}, which has no letters; in a mapping, None is a class without text."
+            f"class_names holds {name!r}; a name is text. In a mapping, None is a class without text."
         )
     return str(name)
 

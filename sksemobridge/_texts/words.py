@@ -28,27 +28,19 @@ _spans = LRUCache(max_items=8)
 
 
 def word_span(text_encoder, vocabulary):
-    """The span of a vocabulary (see `span_of_texts`), or None without a vocabulary.
+    """The span of a vocabulary (see `text_span`), or None without a vocabulary.
 
-    `"auto"` is the bundled list if the encoder can embed any text (`open_vocabulary`). It is a ValueError if there are texts but
-    no encoder, if there are no texts, if they do not differ, or if the encoder does not return one finite row for each.
+    `"auto"` is the bundled list if the encoder can embed any text (`open_vocabulary`).
     """
     texts = vocabulary_texts(text_encoder, vocabulary)
     if texts is None:
         return None
-
     embeddings = encode_texts(text_encoder, "transform", texts)
-    basis = _spans.get(content_key(embeddings), lambda: span_of_texts(embeddings))
-    if not basis.shape[1]:
-        raise ValueError(
-            f"vocabulary has {len(texts)} texts whose embeddings do not differ; give some hundred names of "
-            "different things."
-        )
-    return basis
+    return _spans.get(content_key(embeddings), lambda: text_span(embeddings))
 
 
 def vocabulary_texts(text_encoder, vocabulary):
-    """The texts of `vocabulary`, or None. It raises the errors of `word_span`."""
+    """The texts of `vocabulary`, or None."""
     if vocabulary is None:
         return None
     if isinstance(vocabulary, str):
@@ -58,11 +50,10 @@ def vocabulary_texts(text_encoder, vocabulary):
             "vocabulary is given but no text_encoder that could embed it. Pass text_encoder too."
         )
     texts = tuple(vocabulary)
-    for position, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise TypeError(f"vocabulary[{position}] is {text!r} ({type(text).__name__}), not a string.")
-    if not texts:
-        raise ValueError("vocabulary is empty; give some hundred names of different things, or None.")
+    if not all(isinstance(text, str) for text in texts) or len(set(texts)) < 2:
+        raise ValueError(
+            f"vocabulary must be some hundred names of different things, or None; got {vocabulary!r:.200}."
+        )
     return texts
 
 
@@ -72,7 +63,7 @@ def bundled_words():
     return tuple(f"{'an' if name[0] in 'aeiou' else 'a'} {name}" for name in load_vocabulary())
 
 
-def span_of_texts(texts):
+def text_span(texts):
     """Orthonormal directions in which the embeddings `texts (n, D)` differ, the strongest first, shape (D, r), float64.
 
     The directions have `VARIANCE_SHARE` of the variance of the texts. Their number is at least `LEAST_RANK` and at most
