@@ -29,7 +29,7 @@ class Bridge:
     projection: np.ndarray | None = None  # `W (d, D)`; None is the identity
     projection_bias: np.ndarray | None = None  # `b_W (D,)`
     text_length: float = 1.0  # `L`, which has no effect without a bias
-    # Only in closed form: the kept directions, which are orthonormal columns `V (D, r)` with `W+ @ W = V V'`
+    # In closed form: the kept directions, orthonormal columns `V (D, r)` with `W+ @ W = V V'`
     basis: np.ndarray | None = None
 
     @classmethod
@@ -40,11 +40,9 @@ class Bridge:
 
     @classmethod
     def closed_form(cls, projection, projection_bias=None, text_length=1.0, atol="auto"):
-        """The bridge from a text projection: its Moore-Penrose inverse without small singular values.
+        """The Moore-Penrose inverse of `projection (d, D)`. Singular values up to `atol` count as zero.
 
-        Singular values of `projection (d, D)` up to `atol` count as zero (0.3 in the paper). `"auto"` is relative to the
-        median, so `W` and `c * W` keep the same directions. The median leaves out singular values that are only rounding. The
-        computation is in float64. There is a warning if no direction is kept.
+        `"auto"` is relative to the median of the values that are more than rounding, so `W` and `c * W` keep the same directions.
         """
         projection = np.asarray(projection, dtype=np.float64)
         u, values, vt = _decompositions.get(content_key(projection), lambda: linalg.svd(projection))
@@ -83,10 +81,3 @@ class Bridge:
         """`bridge(x)` in closed form without the outer `nrm`, shape (n, D). Without a bias, it is `x @ W+ @ W`."""
         # Without a bias, L and the inner nrm would only change lengths.
         return x @ self.basis @ self.basis.T if self.projection_bias is None else self.joint(self.eos(x))
-
-    def affinity(self, queries, image_means):
-        """`z3 = bridge(q) . F_c`, the cosines of bridged queries and means of the shots, shape (n, C)."""
-        if self.basis is not None and self.projection_bias is None:
-            # The bridge is an orthogonal projector, so lengths and products are computed in the kept directions.
-            return l2_normalize(queries @ self.basis) @ (image_means @ self.basis).T
-        return self.apply(queries) @ image_means.T

@@ -37,16 +37,15 @@ class PaperMethod:
     def check(self):
         """Refuse parameters that exclude each other."""
         self.blend._validate_params()
-        is_set = {
-            "store_held_out": self.store_held_out,
-            "label_noise": self.label_noise not in ("auto", 0),
-            "vocabulary": self.vocabulary is not None and not isinstance(self.vocabulary, str),
-        }
-        if any(is_set.values()):
-            name = next(filter(is_set.get, is_set))
-            raise ValueError(f'{name} needs blend="auto": the paper\'s classifier does not use it.')
         if self.training is not None:
             self.training._validate_params()
+        for name, is_set in (
+            ("store_held_out", self.store_held_out),
+            ("label_noise", self.label_noise not in ("auto", 0)),
+            ("vocabulary", self.vocabulary is not None and not isinstance(self.vocabulary, str)),
+        ):
+            if is_set:
+                raise ValueError(f'{name} needs blend="auto": the paper\'s classifier does not use it.')
 
     def join_copies(self, memory, n_classes):
         """The memory as it is: the paper takes each shot for an image."""
@@ -54,17 +53,12 @@ class PaperMethod:
 
     def fit(self, shots, texts, labels):
         """The `FitResult` of `Shots` and `ClassTexts`. All labels are trusted."""
-        _warn_of_lengths(shots.X)
+        lengths = np.linalg.norm(shots.X[shots.X.any(axis=1)].astype(np.float64), axis=1)
+        if lengths.max(initial=0) > MOST_LENGTHS * lengths.min(initial=np.inf):
+            warn_caller(
+                f"The rows of X have lengths from {lengths.min():.3g} to {lengths.max():.3g}. In the method of the paper, longer "
+                "rows count more.",
+                advice="Embed all images with one model, or divide each row by its length: sklearn.preprocessing.normalize(X).",
+            )
         model = fit_paper(shots, texts, self.blend, self.training)
         return FitResult(model, *np.ones((2, len(shots.codes))))
-
-
-def _warn_of_lengths(X):
-    """Warn if the lengths of rows differ much."""
-    lengths = np.linalg.norm(X[X.any(axis=1)].astype(np.float64), axis=1)
-    if lengths.max(initial=0) > MOST_LENGTHS * lengths.min(initial=np.inf):
-        warn_caller(
-            f"The rows of X have lengths from {lengths.min():.3g} to {lengths.max():.3g}. In the method of the paper, longer rows "
-            "count more.",
-            advice="Embed all images with one model, or divide each row by its length: sklearn.preprocessing.normalize(X).",
-        )

@@ -43,22 +43,8 @@ class PaperModel:
     log_prior: np.ndarray | None = None  # added to the decision, `(C,)`
 
     def affinities(self, X, log_prior=None):
-        """The cosines of queries `X (n, D)` and classes, a dict of arrays of shape (n, C).
-
-        `z1 = nrm(q) . T_c` (if there is text), `z2 = nrm(q) . P_c` and `z3 = bridge(q) . F_c`.
-        """
-        return constants_like(X, self).affinities_in_block(X)
-
-    def affinities_in_block(self, X):
-        """The cosines of queries that have the precision and the device of the model."""
-        queries = l2_normalize(X)
-        with_text = {} if self.text_embeddings is None else {"z1": queries @ self.text_embeddings.T}
-        z3 = self.bridge.affinity(X, self.image_means)
-        return with_text | {"z2": queries @ self.prototypes.T, "z3": z3}
-
-    def decide(self, X):
-        """The decision of queries that have the precision and the device of the model."""
-        return self.logits(self.affinities_in_block(X))
+        """The cosines of queries `X (n, D)` and classes, a dict of arrays of shape (n, C)."""
+        return constants_like(X, self).cosines(X)
 
     def decision(self, log_prior):
         """The model with `log_prior (C,)` (or None) in its decision."""
@@ -66,18 +52,26 @@ class PaperModel:
 
     def attributes(self):
         """The fitted attributes of the classifier that only this model has, without the final `_`."""
-        return {name: getattr(self, name) for name in ATTRIBUTES} | {
-            "bridge": self.bridge.matrix,
-            "blend": self.numbers,
-        }
+        result = {name: getattr(self, name) for name in ATTRIBUTES}
+        return result | {"bridge": self.bridge.matrix, "blend": self.numbers}
 
-    def logits(self, affinities):
-        """`temperature * log(score) + log_prior` from affinities, shape (n, C).
+    def decide(self, X):
+        """The decision of queries that have the precision and the device of the model."""
+        return self.logits(self.cosines(X))
+
+    def cosines(self, X):
+        """`z1 = nrm(q) . T_c` (if there is text), `z2 = nrm(q) . P_c` and `z3 = bridge(q) . F_c` of such queries."""
+        queries = l2_normalize(X)
+        z1 = {} if self.text_embeddings is None else {"z1": queries @ self.text_embeddings.T}
+        return z1 | {"z2": queries @ self.prototypes.T, "z3": self.bridge.apply(X) @ self.image_means.T}
+
+    def logits(self, cosines):
+        """`temperature * log(score) + log_prior` from cosines, shape (n, C).
 
         `score_c = l1 exp(-alpha (1 - z1)) + [l2 exp(-beta (1 - z2)) + l3 exp(-gamma (1 - z3))] w_c` with
         `w_c = exp(smoothness * KL_c)`.
         """
-        terms = [offset - sharpness * (1 - affinities[z]) for z, sharpness, offset in self.terms()]
+        terms = [offset - sharpness * (1 - cosines[z]) for z, sharpness, offset in self.terms()]
         xp = namespace(terms[0])
         terms = xp.stack(terms)
         top = xp.max(terms, axis=0)
@@ -134,20 +128,18 @@ def class_divergence(image_means, texts):
 
 
 def fit_paper(shots, texts, blend, training=None):
-    """Fit a `PaperModel`, with a `PaperBlend` and a `Training`. If `training` is None, the bridge has its closed form.
+    """The `PaperModel` of `Shots` and `ClassTexts`, with a `PaperBlend` and a `Training` (None: the bridge in closed form).
 
-    `shots` are `Shots`, and each class has one. `texts` are `ClassTexts`. Without a projection, the bridge is the identity.
-    Errors are those of `train_bridge`.
-
-    The computation is in float64, and the training in float32. There is a warning if L-BFGS does not converge.
+    Each class has a shot. Without a projection, the bridge is the identity.
     """
     X, codes = np.asarray(shots.X, dtype=np.float64), shots.codes
+    share, n_classes = weight_in_class(codes, shots.weight), codes[-1] + 1
+    # 1. The bridge, in closed form or trained.
     if texts.projection is None:
         bridge = Bridge.identity(X.shape[1])
     else:
         bridge = Bridge.closed_form(texts.projection, texts.projection_bias, texts.text_length, blend.atol)
     rank = bridge.basis.shape[1]
-    share = weight_in_class(codes, shots.weight)
     trained = TrainedBridge(bridge.matrix, None, None, 1, True)
     if training is not None:
         trained = train_bridge(X, codes, share, bridge, training, texts)
@@ -155,8 +147,8 @@ def fit_paper(shots, texts, blend, training=None):
     if not trained.converged:
         message = f"The bridge did not converge in {trained.n_iter} iterations. Increase max_iter or tol."
         warn_caller(message, ConvergenceWarning)
-
-    class_bias, n_classes = trained.class_bias, codes[-1] + 1
+    # 2. The means of the shots, and those of the bridged shots.
+    class_bias = trained.class_bias
     eos = bridge.eos(X, None if class_bias is None else class_bias[codes])
     image_means = l2_normalize(sum_rows(X, share, codes, n_classes))
     model = PaperModel(
@@ -175,6 +167,7 @@ def fit_paper(shots, texts, blend, training=None):
         raise ValueError(
             "lambda1 (without text unused), lambda2 and lambda3 are zero: set one of them above zero."
         )
+    # 3. The temperature.
     temperature = blend.temperature
     if temperature == "auto":
         temperature = fit_temperature(model, shots, share, eos, texts.logit_scale)
@@ -182,16 +175,13 @@ def fit_paper(shots, texts, blend, training=None):
 
 
 def fit_temperature(model, shots, share, eos, logit_scale):
-    """Estimate the temperature of the model's scores.
+    """The temperature of the scores of a model, which has a temperature of 1. `eos (n, d)` are the bridged shots.
 
-    The default temperature gives a cosine the same scale as CLIP does. A trained bridge keeps the default, because it has seen
-    the shots, and the best temperature for test images is close to the default.
+    The default gives a cosine the same scale as CLIP does. A trained bridge keeps it, because it has seen the shots.
 
-    In closed form, each shot is held out of its class mean, and the temperature minimises the log loss. A class of one image
-    has no mean without this image. If all classes have one image, predictions from their names replace the means. Names say
-    less than images, so the result is then the geometric mean of the estimate and the default.
-
-    `model` has a temperature of 1. `eos (n, d)` is the result of `Bridge.eos` for the shots.
+    In closed form, each image is held out of its class mean, and the temperature minimises the log loss. Classes of one image
+    are left out. If there are no others, predictions from the names replace the means. They say less than images, so the
+    result is the geometric mean of the estimate and the default.
     """
     images = shots.images()
     image, n_images = images.image_of_shot, np.bincount(images.codes)[shots.codes]
@@ -200,7 +190,7 @@ def fit_temperature(model, shots, share, eos, logit_scale):
     rows = rows[:: -(-len(rows) * len(model.prototypes) // MOST_SCORES)]
     codes, X = shots.codes[rows], np.asarray(shots.X, dtype=np.float64)
     own_class, weight = (np.arange(len(rows)), codes), (share * n_images)[rows]
-    affinities = model.affinities_in_block(X[rows])
+    cosines = model.cosines(X[rows])
 
     def without(values):
         """For each row, the mean of its class without its image."""
@@ -216,11 +206,11 @@ def fit_temperature(model, shots, share, eos, logit_scale):
         elif model.text_embeddings is not None:
             prototypes, image_means = model.guesses(model.text_embeddings[codes])
         else:
-            prototypes, image_means = (each.mean(axis=0) for each in (model.prototypes, model.image_means))
-        affinities["z2"][own_class] = np.vecdot(l2_normalize(X[rows]), prototypes)
-        affinities["z3"][own_class] = np.vecdot(model.bridge.apply(X[rows]), image_means)
-    scores = model.logits(affinities)
-    shifted = model.logits({name: z + STEP for name, z in affinities.items()})
+            prototypes, image_means = model.prototypes.mean(axis=0), model.image_means.mean(axis=0)
+        cosines["z2"][own_class] = np.vecdot(l2_normalize(X[rows]), prototypes)
+        cosines["z3"][own_class] = np.vecdot(model.bridge.apply(X[rows]), image_means)
+    scores = model.logits(cosines)
+    shifted = model.logits({name: z + STEP for name, z in cosines.items()})
     slope = np.average((shifted - scores)[own_class], weights=weight) / STEP
     default = logit_scale / slope if slope > STEP else 1.0
     if is_trained:

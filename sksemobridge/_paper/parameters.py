@@ -73,8 +73,7 @@ class PaperBlend(BaseEstimator):
 class Training(BaseEstimator):
     """The training of the bridge on the shots, for `solver` of `SeMoBridgeClassifier`.
 
-    The loss is `lambda_it * img + (1 - lambda_it) * (txtp + txte) / 2 + lambda_c * cons + lambda_b * bias`, as in the SeMoBridge
-    paper (arXiv 2509.26036).
+    The loss is that of the paper: `lambda_it * img + (1 - lambda_it) * (txtp + txte) / 2 + lambda_c * cons + lambda_b * bias`.
 
     Parameters
     ----------
@@ -106,12 +105,9 @@ class Training(BaseEstimator):
         "optimizer": [StrOptions({"adamw", "lbfgs"})],
         "class_bias": ["boolean"],
         "lambda_it": [Interval(Real, 0, 1, closed="both")],
-        "lambda_c": [NOT_NEGATIVE],
-        "lambda_b": [NOT_NEGATIVE],
+        **dict.fromkeys(["lambda_c", "lambda_b", "weight_decay", "tol"], [NOT_NEGATIVE]),
         "max_iter": [Interval(Integral, 1, None, closed="left"), None],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
-        "weight_decay": [NOT_NEGATIVE],
-        "tol": [NOT_NEGATIVE],
         "device": [str],
         "verbose": ["verbose"],
     }
@@ -132,5 +128,4 @@ class Training(BaseEstimator):
     @property
     def most_iterations(self):
         """`max_iter`, or its value for None."""
-        # L-BFGS usually needs far fewer.
         return self.max_iter or {"adamw": 5000, "lbfgs": 1000}[self.optimizer]

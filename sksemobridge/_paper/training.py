@@ -16,15 +16,11 @@ WARM_UP_STEPS = 500
 # Number of corrections that L-BFGS keeps. Number of iterations whose mean progress decides about convergence.
 MEMORY, WINDOW = 5, 10
 # Embeddings have single precision. Directions below its rounding are not in their span.
-ROUNDING_OF_FLOAT32 = np.finfo(np.float32).eps
-# Exponent of the preconditioning: 0 keeps the lengths of the directions of the inputs, and 1 makes all lengths equal. Larger
-# values need fewer iterations. But the loss has many minima. With 1, L-BFGS ends in minima in which directions of little
-# variance change the bridge as much as others. This costs accuracy.
-PRECONDITIONING = 0.5
-# The unit of the class bias, relative to the unit of the bridge. It also chooses among the minima. Queries get no class bias, so
-# they lose what the bias learns. With equal units the bias learns most, and the accuracy is lower than with AdamW. A much
-# smaller unit needs more iterations.
-BIAS_SCALE = 0.25
+FLOAT32_ROUNDING = np.finfo(np.float32).eps
+# Both choose among the many minima of the loss, and trade accuracy for iterations. Exponent of the preconditioning: with 0,
+# directions of the inputs keep their lengths, and with 1, directions of little variance change the bridge as much as others. Unit
+# of the class bias, relative to that of the bridge: queries have no class bias, so they lose what it learns.
+PRECONDITIONING, BIAS_SCALE = 0.5, 0.25
 
 
 class TrainedBridge(NamedTuple):
@@ -40,9 +36,7 @@ class TrainedBridge(NamedTuple):
 def train_bridge(X, codes, share, bridge, training, texts, *, dtype=np.float32):
     """Train the bridge, and a bias for each class, on labelled shots `X (n, D)` of the classes `codes (n,)`.
 
-    `share (n,)`, the weight of each shot, sums to one in each class, and each class has a shot. Training starts at `bridge`, the closed form.
-    `texts` are those of `fit_paper`. Without text embeddings, the loss has no terms for texts. A loss that is not finite is a
-    FloatingPointError.
+    `share (n,)`, the weight of each shot, sums to one in each class. Training starts at `bridge`, the closed form.
     """
     from tqdm import tqdm
 
@@ -80,8 +74,7 @@ class BridgeLoss:
     - `cons = CE(bridge(x) @ P.T, y)`, where `bridge(x_i) = nrm(L e_i @ W + b_W)`,
     - `bias = mean_c (||bias_c|| - mean ||bias||)^2`.
 
-    Cross-entropies of shots are averaged within each class by weight, and then over the classes, in float64. The gradient of a
-    vector of length zero counts as zero.
+    Cross-entropies of shots are averaged within each class by weight, and then over the classes, in float64.
     """
 
     def __init__(self, X, codes, share, bridge, training, texts, dtype):
@@ -161,8 +154,7 @@ def _lbfgs(loss, inputs, bridge, bias, report, curve):
     """L-BFGS over the rows of `B (k, d)` and the class bias. Returns also whether it converged.
 
     `v_i = inputs_i @ bridge + inputs_i @ Q @ B + bias_c`. `Q (D, k)` are the principal directions of the inputs. Gradients of
-    the bridge lie in the span of the inputs, so nothing is lost. SciPy would stop after one slow iteration. Here the mean of
-    several iterations decides.
+    the bridge lie in their span, so nothing is lost.
     """
     training = loss.training
     basis = principal_directions(inputs, loss.share)
@@ -184,6 +176,7 @@ def _lbfgs(loss, inputs, bridge, bias, report, curve):
         return value.item(), (rows.grad.cpu().numpy() * units).ravel()
 
     def listen(intermediate_result):
+        # SciPy would stop after one slow iteration. Here the mean of several iterations decides.
         nonlocal converged
         report(float(intermediate_result.fun))
         if len(curve) > WINDOW:
@@ -208,7 +201,7 @@ def principal_directions(inputs, weight):
     rows = np.sqrt(weight)[:, None] * inputs
     n, width = rows.shape
     squares, directions = linalg.eigh(rows @ rows.T if n < width else rows.T @ rows, check_finite=False)
-    kept = squares > ROUNDING_OF_FLOAT32**2 * squares[-1]
+    kept = squares > FLOAT32_ROUNDING**2 * squares[-1]
     lengths, directions = np.sqrt(squares[kept]), directions[:, kept]
     if n < width:
         directions = rows.T @ directions / lengths
