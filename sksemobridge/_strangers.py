@@ -18,7 +18,7 @@ from ._utils.array_api import l2_normalize, to_numpy
 from ._utils.validation import validate_embeddings
 
 # All images that nobody labelled together count as this many labels. Each counts as what the names say of it.
-WORTH_OF_UNLABELED = 3.0
+WORTH_OF_UNLABELED = 1.0
 
 
 def stranger_proba(classifier: Any, X: ArrayLike, strangers: ArrayLike) -> NDArray[np.float64]:

@@ -15,35 +15,27 @@ find `z_i = softmax` of the new logits, and
 `mhat_c = slope (T_c - mean T)` is the prediction from the name, with a slope for the class means of the first `z`. It counts
 as `kappa_c = WORTH_OF_NAME trust (1 + n / 2)` images, and as none for a class without text. `s` is less than one, because
 features are not independent and `f` knows much of what `g` says: `s = SHARPNESS agree^2 / (1 + n / 2)`, and for few images
-it is multiplied by `N^2 / (N^2 + (C / 2)^2)`.
+it is multiplied by `N^2 / (N^2 + C^2)`.
 
 **Agreement.** `agree` tells whether the images bear the model out: class means are computed from the soft labels of `f` alone,
 and `agree` is the share of images whose best class by `g` is that of `f`. (An image is taken out of the mean of its best
 class.) If images form other groups than the classes, it is low.
 
 **Offsets or shares.** Classes that are predicted too often are either frequent, or the model prefers them. A first run of
-SHARE_ROUNDS rounds with the offsets `trust b` tells the shares `p_c` of the classes. If they are uneven, they are believed:
+SHARE_ROUNDS rounds tells the shares `p_c` of the classes. If they are uneven, they are believed. Otherwise offsets make
+predictions more even. `rho_c` is the mean probability of class `c` times `C`:
 
     uneven = mean_c C p_c log(C p_c) - C / (2 N),    w = trust uneven^2 / (uneven^2 + UNEVEN_SHARES^2),
-    h_c = w log(C (sum_i z_ic + WORTH_OF_SHARE) / (N + C WORTH_OF_SHARE)),    o = (1 - w) OFFSETS trust b.
+    h_c = w log(C (sum_i z_ic + WORTH_OF_SHARE) / (N + C WORTH_OF_SHARE)),    o_c = -(1 - w) trust eta log rho_c,
+    eta = OFFSETS / (1 + (mean_c rho_c log rho_c / UNEVEN)^2) / (1 + (FEW_OF_CLASS C / N)^2).
 
-(`C / (2 N)` is what chance alone makes.) With names alone, `h` follows the first two rounds of the second run, because the
-names are further from the truth. More rounds would let shares confirm themselves.
-
-`b` are the offsets that make predictions more even. `rho_c` is the mean probability of class `c` times `C`. A class without
-ambiguous images is as frequent as it looks. The ambiguity of a class is `a_c = sum_i p_ic (1 - p_ic) / sum_i p_ic`. The offsets
-solve `b_c = -eta_c log rho_c(b)`, with `eta_c = min(READINESS a_c / (1 - a_c), MOST_READINESS)`. They are the minimum of a
-convex function,
-
-    mean_i log sum_c exp(f_ic + b_c) + mean_c eta_c exp(-b_c / eta_c).
-
-If `rho` is very uneven, `eta_c` is multiplied by `1 / (1 + (mean_c rho_c log rho_c / UNEVEN)^2)`. If there are few images,
-it is multiplied by `N^2 / (N^2 + (FEW_OF_CLASS C + FEW_IMAGES)^2)`.
+(`C / (2 N)` is what chance alone makes.) `h` stays as the first run found it, because shares that follow each round confirm
+themselves.
 
 **Strangers.** Images of none of the classes would teach the nearest class. With shots, images whose p-value (`typicality`) is
 at most LEAST_P_VALUE are left out. With names alone, `x_i = log sum_c exp(f_ic)` is low for strangers. If two normal
 distributions with one variance describe the `x` better than one (by the Bayesian information criterion), the images that
-belong to the lower one are left out. The upper quarter of each predicted class stays, because the level differs by class.
+belong to the lower one are left out. But if these are more than MOST_STRANGERS of all, all stay.
 Near copies among the images count as one image (`near_copies`): the mean of their unit embeddings.
 
 **Temperature.** Unlabelled images do not show how certain predictions should be. One factor of the logits would keep their mean
@@ -53,7 +45,7 @@ entropy. The logits are multiplied by this factor (at least LEAST_FACTOR) to the
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import brentq, minimize
+from scipy.optimize import brentq
 from scipy.special import log_softmax, logsumexp, softmax
 
 from .._utils.array_api import l2_normalize
@@ -69,12 +61,10 @@ SHARPNESS, SHARPNESS_WITHOUT_TEXT, WORTH_OF_NAME = 0.04, 0.07, 10.0
 ROUNDS, SHARE_ROUNDS = 20, 8
 # A divergence of the shares from even ones, in nats, for which half of them is believed. Each share counts as this many images.
 UNEVEN_SHARES, WORTH_OF_SHARE = 0.1, 10.0
-# Factor of the offsets. Factor and largest value of `eta`. UNEVEN is a divergence of `rho / C` in nats that halves `eta`.
-OFFSETS, READINESS, MOST_READINESS, UNEVEN = 1.5, 4.0, 2.5, 0.3
-# With this many images of each class, and this many more, offsets count half.
-FEW_OF_CLASS, FEW_IMAGES = 3.0, 20.0
-# With names alone, the share of the images of each predicted class that stays.
-TYPICAL_SHARE = 0.25
+# Factor of the offsets. Divergence of `rho` in nats for which it is halved. Images of each class for which it is halved.
+OFFSETS, UNEVEN, FEW_OF_CLASS = 1.5, 0.3, 2.0
+# With names alone, the largest share of images that may be left out.
+MOST_STRANGERS = 0.75
 # Images with at most this p-value are left out.
 LEAST_P_VALUE = 0.1
 # Images with a smaller mean squared distance to their mean are copies of one image (of a class, it is about 0.2).
@@ -83,8 +73,8 @@ SPREAD_OF_COPIES = 0.06
 MOST_SAMPLE_VALUES, LEAST_SAMPLE = 2**23, 1000
 # With this many images, the temperature counts half. Least factor of the logits.
 FEW_FOR_FACTOR, LEAST_FACTOR = 64, 0.5
-# Bounds of `log rho_c`. Bounds and tolerance of the logarithm of the factor for the temperature.
-LOG_RHOS, LOG_FACTORS, TOL_OF_FACTOR = (-10, 10), (-2.0, 2.0), 1e-4
+# Bounds and tolerance of the logarithm of the factor for the temperature.
+LOG_FACTORS, TOL_OF_FACTOR = (-2.0, 2.0), 1e-4
 # Least share of the mean variance, least mean squared distance of images to their mean, and least number of images of a class.
 LEAST_VARIANCE, LEAST_SPREAD, LEAST_COUNT = 1e-3, 0.01, 1e-3
 
@@ -137,12 +127,8 @@ def without_copies(u, logits):
 
 def typical_of_names(logits):
     """Whether each image is typical of names `(N,)`, by its `logits (N, C)` of the names alone."""
-    score, predicted = logsumexp(logits, axis=1), logits.argmax(axis=1)
-    is_upper = _upper_of_two(score)
-    for c in np.unique(predicted):
-        of_class = predicted == c
-        is_upper |= of_class & (score >= np.quantile(score[of_class], 1 - TYPICAL_SHARE))
-    return is_upper
+    is_upper = _upper_of_two(logsumexp(logits, axis=1))
+    return is_upper | (is_upper.mean() < 1 - MOST_STRANGERS)
 
 
 def _upper_of_two(values):
@@ -174,19 +160,17 @@ def learn_unlabeled(logits, u, known, is_even=True):
     n = known.weight.sum() / n_classes
     mixture = Mixture(u, known, WORTH_OF_NAME * known.trust * (1 + n / 2))
     sharpness = SHARPNESS * known.trust + SHARPNESS_WITHOUT_TEXT * (1 - known.trust)
-    sharpness *= mixture.agreement(logits) ** 2 / (1 + n / 2) / (1 + (n_classes / n_images / 2) ** 2)
+    sharpness *= mixture.agreement(logits) ** 2 / (1 + n / 2) / (1 + (n_classes / n_images) ** 2)
 
-    offsets, log_shares, w = np.zeros(n_classes), np.zeros(n_classes), 0.0
+    offsets, log_shares = np.zeros((2, n_classes))
     if trust:
-        offsets = trust * fit_offsets(logits)
-        mixture.fit(logits + offsets, sharpness, SHARE_ROUNDS)
+        mixture.fit(logits, sharpness, SHARE_ROUNDS)
         p = mixture.shares(0.5)
         uneven = max(np.mean(n_classes * p * np.log(n_classes * p)) - n_classes / (2 * n_images), 0.0)
         w = trust * uneven**2 / (uneven**2 + UNEVEN_SHARES**2)
-        offsets *= OFFSETS * (1 - w)
-        if n:
-            log_shares = w * np.log(n_classes * mixture.shares(WORTH_OF_SHARE))
-    log_shares = mixture.fit(logits + offsets, sharpness, ROUNDS, log_shares, follow=0.0 if n else w)
+        log_shares = w * np.log(n_classes * mixture.shares(WORTH_OF_SHARE))
+        offsets = (1 - w) * trust * even_offsets(logits)
+    mixture.fit(logits + offsets + log_shares, sharpness, ROUNDS)
     weights, constants = mixture.discriminant()
     weights, offsets = sharpness * weights, offsets + log_shares + sharpness * constants
     offsets = offsets - weights @ mixture.centre
@@ -225,20 +209,14 @@ class Mixture:
         np.put_along_axis(values, best[:, None], of_best[:, None], axis=1)
         return np.mean(values.argmax(axis=1) == best)
 
-    def fit(self, logits, sharpness, n_rounds, log_shares=0.0, follow=0.0):
-        """Expectation maximisation from the `logits (N, C)`. In the first two rounds, the `log_shares` follow the labels.
-
-        Returns the log shares. `follow` is their weight.
-        """
-        labels = softmax(logits + log_shares, axis=1).astype(np.float32)
+    def fit(self, logits, sharpness, n_rounds):
+        """Expectation maximisation from the `logits (N, C)`."""
+        labels = softmax(logits, axis=1).astype(np.float32)
         sums, counts = self._before(labels)
         self._update(labels, sums, counts + labels.sum(axis=0))
-        for i in range(n_rounds):
-            if follow and i < 2:
-                log_shares = follow * np.log(logits.shape[1] * self.shares(WORTH_OF_SHARE))
-            labels = softmax(logits + sharpness * self._values() + log_shares, axis=1).astype(np.float32)
+        for _ in range(n_rounds):
+            labels = softmax(logits + sharpness * self._values(), axis=1).astype(np.float32)
             self._update(labels, sums, counts + labels.sum(axis=0))
-        return log_shares
 
     def shares(self, worth):
         """The shares of the classes `(C,)`, each with some images more."""
@@ -280,28 +258,12 @@ class Mixture:
         )
 
 
-def fit_offsets(logits):
-    """`b (C,)`, with mean zero."""
-    n_classes = logits.shape[1]
-    p = softmax(logits, axis=1)
-    first_rho = n_classes * p.mean(axis=0)
-    tiny, eps = np.finfo(float).tiny, np.finfo(float).eps
-    ambiguous = 1 - np.square(p).sum(axis=0) / np.maximum(p.sum(axis=0), tiny)
-    uneven = np.mean(first_rho * np.log(np.maximum(first_rho, tiny)))
-    eta = np.minimum(READINESS * ambiguous / np.maximum(1 - ambiguous, eps), MOST_READINESS)
-    eta /= 1 + (uneven / UNEVEN) ** 2
-    eta /= 1 + ((FEW_OF_CLASS * n_classes + FEW_IMAGES) / len(logits)) ** 2
-
-    def objective(log_rho):
-        shifted = logits - eta * log_rho
-        top = logsumexp(shifted, axis=1)
-        rho, predicted_rho = np.exp(log_rho), n_classes * np.exp(shifted - top[:, None]).mean(axis=0)
-        return n_classes * top.mean() + eta @ rho, eta * (rho - predicted_rho)
-
-    bounds = [LOG_RHOS] * n_classes
-    best = minimize(objective, np.zeros(n_classes), jac=True, method="L-BFGS-B", bounds=bounds)
-    offsets = -eta * best.x
-    return offsets - offsets.mean()
+def even_offsets(logits):
+    """Offsets `(C,)` that make the predictions of `logits (N, C)` more even."""
+    n_images, n_classes = logits.shape
+    rho = n_classes * np.maximum(softmax(logits, axis=1).mean(axis=0), np.finfo(float).tiny)
+    eta = OFFSETS / (1 + (np.mean(rho * np.log(rho)) / UNEVEN) ** 2)
+    return -eta / (1 + (FEW_OF_CLASS * n_classes / n_images) ** 2) * np.log(rho)
 
 
 def match_entropy(changed, logits):
