@@ -47,6 +47,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import brentq
 from scipy.special import log_softmax, logsumexp, softmax
+from sklearn.mixture import GaussianMixture
 
 from .._utils.array_api import l2_normalize
 from .class_means import fit_slope
@@ -127,27 +128,15 @@ def without_copies(u, logits):
 
 def typical_of_names(logits):
     """Whether each image is typical of names `(N,)`, by its `logits (N, C)` of the names alone."""
-    is_upper = _upper_of_two(logsumexp(logits, axis=1))
-    return is_upper | (is_upper.mean() < 1 - MOST_STRANGERS)
-
-
-def _upper_of_two(values):
-    """Whether each value belongs to the upper one of two normal distributions with one variance. True if one is enough."""
-    n, spread = len(values), values.var()
-    if n < 3 or spread == 0:
-        return np.ones(n, dtype=bool)
-    means, share, variance = np.quantile(values, [0.2, 0.8]), np.array([0.5, 0.5]), spread
-    for _ in range(100):
-        log_parts = np.log(share) - 0.5 * ((values[:, None] - means) ** 2 / variance + np.log(variance))
-        log_sums = logsumexp(log_parts, axis=1)
-        parts = np.exp(log_parts - log_sums[:, None])
-        counts = np.maximum(parts.sum(axis=0), LEAST_COUNT)
-        share, means = counts / counts.sum(), values @ parts / counts
-        variance = max((parts * (values[:, None] - means) ** 2).sum() / n, LEAST_VARIANCE * spread)
-    # Two distributions have two parameters more.
-    if log_sums.sum() + 0.5 * n * (1 + np.log(spread)) <= 3 * np.log(n):
-        return np.ones(n, dtype=bool)
-    return parts[:, means.argmax()] > 0.5
+    x = logsumexp(logits, axis=1, keepdims=True)
+    everything = np.ones(len(x), dtype=bool)
+    if len(x) < 3 or np.ptp(x) == 0:
+        return everything
+    one, two = (GaussianMixture(k, covariance_type="tied", tol=1e-4, max_iter=1000) for k in (1, 2))
+    two.set_params(means_init=np.quantile(x, [[0.2], [0.8]]), random_state=0)
+    if two.fit(x).bic(x) >= one.fit(x).bic(x) or two.weights_[two.means_.argmin()] > MOST_STRANGERS:
+        return everything
+    return two.predict(x) == two.means_.argmax()
 
 
 def learn_unlabeled(logits, u, known, is_even=True):
