@@ -15,7 +15,6 @@ from .displays import PredictionsDisplay
 from .encoders import (
     CLIPImageEncoder,
     CLIPTextEncoder,
-    EmbeddingCache,
     ImageReadError,
     JoinedImageEncoder,
     JoinedTextEncoder,
@@ -31,7 +30,6 @@ __version__: str
 __all__ = [
     "CLIPImageEncoder",
     "CLIPTextEncoder",
-    "EmbeddingCache",
     "ImageReadError",
     "JoinedImageEncoder",
     "JoinedTextEncoder",

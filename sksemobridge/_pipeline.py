@@ -15,21 +15,6 @@ from ._utils.sklearn import Method, offered_if
 from .encoders import CLIPImageEncoder, CLIPTextEncoder, JoinedImageEncoder, JoinedTextEncoder
 
 
-def _shared_parameter(name: str) -> property:
-    """A parameter that is read from the first encoder in a pipeline, and set on all encoders."""
-
-    def read(pipeline):
-        for encoder in pipeline._encoders():
-            return getattr(encoder, name)
-        raise AttributeError(f"No step of the pipeline has a parameter {name!r}.")
-
-    def write(pipeline, value):
-        for encoder in pipeline._encoders():
-            setattr(encoder, name, value)
-
-    return property(read, write, doc=f"`{name}` of the first encoder. Setting it sets all encoders.")
-
-
 def _last_step_can(method: str) -> Callable[[Method], Method]:
     return offered_if(lambda pipeline: hasattr(pipeline.steps[-1][1], method))
 
@@ -47,8 +32,6 @@ class SeMoBridgePipeline(Pipeline):
 
     Attributes
     ----------
-    model_name, pretrained
-        Model of the encoders. They are also parameters of the pipeline: `set_params` and searches set them on all encoders.
     held_out_proba_, label_proba_
         See `SeMoBridgeClassifier`.
 
@@ -63,35 +46,14 @@ class SeMoBridgePipeline(Pipeline):
     ['arrow', 'bird', 'building', 'celebration', 'clock']
     >>> pipeline.with_classes(["bird", "rainbow"]).classes_.tolist()
     ['bird', 'rainbow']
-
-    A search for the best model:
-
-    >>> from sklearn.model_selection import GridSearchCV
-    >>> search = GridSearchCV(pipeline, {"model_name": ["ViT-B-16", "ViT-L-14"], "pretrained": ["openai"]})
     """
-
-    model_name = _shared_parameter("model_name")
-    pretrained = _shared_parameter("pretrained")
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Parameters by name, with `deep` also `model_name` and `pretrained`; see `sklearn.pipeline.Pipeline`."""
-        params = super().get_params(deep)
-        if deep and self._encoders():
-            params |= {"model_name": self.model_name, "pretrained": self.pretrained}
-        return params
 
     @_last_step_can("partial_fit")
     def partial_fit(
-        self,
-        X: ArrayLike,
-        y: ArrayLike,
-        classes: ArrayLike | None = None,
-        sample_weight: ArrayLike | None = None,
-        groups: ArrayLike | None = None,
+        self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None = None, **params: Any
     ) -> Self:
         """Add images `X` as shots, also of new classes; see `SeMoBridgeClassifier.partial_fit`."""
-        embeddings = self[:-1].transform(X)
-        self[-1].partial_fit(embeddings, y, classes=classes, sample_weight=sample_weight, groups=groups)
+        self[-1].partial_fit(self[:-1].transform(X), y, classes=classes, **params)
         return self
 
     @_last_step_can("with_classes")
@@ -111,13 +73,6 @@ class SeMoBridgePipeline(Pipeline):
 
     held_out_proba_ = property(lambda self: self[-1].held_out_proba_, doc="See `SeMoBridgeClassifier`.")
     label_proba_ = property(lambda self: self[-1].label_proba_, doc="See `SeMoBridgeClassifier`.")
-
-    def _encoders(self):
-        # Several models have names of their own.
-        if isinstance(self.steps[0][1], JoinedImageEncoder):
-            return []
-        params = super().get_params(deep=True)
-        return [part for name, part in params.items() if f"{name}__model_name" in params]
 
     def _with_classifier(self, classifier):
         steps = [*copy.deepcopy(self.steps[:-1]), (self.steps[-1][0], classifier)]
@@ -161,24 +116,12 @@ def make_semobridge_pipeline(
     is_one = isinstance(model_name, str)
     models = [(model_name, pretrained)] if is_one else list(model_name)
     models = [(model, pretrained) if isinstance(model, str) else tuple(model) for model in models]
-    if not models or any(len(model) != 2 for model in models):
-        raise ValueError(
-            f"model_name={model_name!r} is no name, and no list of pairs (model_name, pretrained)."
-        )
     if encoder_params is None or isinstance(encoder_params, Mapping):
         encoder_params = [encoder_params or {}] * len(models)
     if len(encoder_params) != len(models):
         raise ValueError(
             f"encoder_params has {len(encoder_params)} items for {len(models)} models; give one dict for each, or one for all."
         )
-    for name in classifier_params:
-        if name == "text_encoder":
-            raise TypeError(
-                "make_semobridge_pipeline makes the text_encoder itself. For another one, write "
-                "SeMoBridgePipeline([('encoder', CLIPImageEncoder(...)), ('classifier', SeMoBridgeClassifier(text_encoder))])."
-            )
-        if name in CLIPImageEncoder().get_params():
-            raise TypeError(f"{name} is a parameter of the encoder: write encoder_params={{{name!r}: ...}}.")
     images = [CLIPImageEncoder(*model, **params) for model, params in zip(models, encoder_params)]
     texts = [
         CLIPTextEncoder(*model, device=encoder.device, precision=encoder.precision, cache=encoder.cache)
@@ -190,7 +133,7 @@ def make_semobridge_pipeline(
     else:
         classifier_params = {"class_names": "ignore"} | classifier_params
     classifier = SeMoBridgeClassifier(text_encoder, **classifier_params)
-    name, encoder = (
-        ("clipimageencoder", images[0]) if is_one else ("joinedimageencoder", JoinedImageEncoder(images))
+    encoder = images[0] if is_one else JoinedImageEncoder(images)
+    return SeMoBridgePipeline(
+        [(type(encoder).__name__.lower(), encoder), ("semobridgeclassifier", classifier)]
     )
-    return SeMoBridgePipeline([(name, encoder), ("semobridgeclassifier", classifier)])

@@ -1,6 +1,8 @@
 """Small models with the structure of real ones, and pictures to feed them."""
 
 import json
+import sqlite3
+from contextlib import closing, suppress
 from pathlib import Path
 
 import numpy as np
@@ -130,3 +132,14 @@ def write_pictures(folder, n):
     for path, picture in zip(paths, some_pictures(n)):
         Image.fromarray(picture).save(path)
     return paths
+
+
+def n_cached(directory):
+    """The number of embeddings in a cache."""
+    path = Path(directory, "embeddings.sqlite3").absolute()
+    with (
+        suppress(sqlite3.OperationalError),
+        closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as found,
+    ):
+        return found.execute("SELECT count(*) FROM embeddings").fetchone()[0]
+    return 0

@@ -153,7 +153,7 @@ def label_files(pipeline, folder, *, alpha=0.0, progress=True):
 
 def embed_readable(encoder, paths, *, progress):
     """Embeddings `(n, D)` of readable images, and a dict from the paths of other files to their problems."""
-    encoder = clone(encoder).set_params(on_error="nan", progress=progress, output="numpy")
+    encoder = clone(encoder).set_params(on_error="nan", progress=progress)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".* images cannot be read")
         embeddings = encoder.transform(paths)

@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.utils import Bunch
 
 from .._utils.validation import listed, warn_caller
-from ..encoders._pictures import ImageReadError, decode, fetch, open_picture
+from ..encoders._pictures import ImageReadError, open_picture
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
 # More images. Pillow reads them with a plug-in, or only in newer versions.
@@ -19,19 +19,16 @@ _MORE_SUFFIXES = frozenset({".avif", ".heic", ".heif", ".jxl"})
 COPIES_MARK = ".sksemobridge-copies"
 
 
-def load_image_folder(root: str | os.PathLike[str], *, check: bool = False) -> Bunch:
+def load_image_folder(root: str | os.PathLike[str]) -> Bunch:
     """List the images in a folder that has one sub-folder for each class.
 
-    Images are found by the ending of the name (jpg, jpeg, png, webp, gif, bmp, tif, tiff, avif, heic, heif, jxl, in upper or
-    lower case), or by the content. They may lie in folders below that of the class. Hidden files and folders (with a leading
-    dot) are left out, and so are the copies of `sksemobridge label --sort-into`.
+    Images are found by the ending of the name, or by the content. They may lie in folders below that of the class. Hidden files
+    and folders (with a leading dot) are left out, and so are the copies of `sksemobridge label --sort-into`.
 
     Parameters
     ----------
     root : str or os.PathLike
         The folder. Files directly in it belong to no class, and are left out. Links to folders are followed.
-    check : bool, default=False
-        Whether to open every image, and to leave out those that cannot be read.
 
     Returns
     -------
@@ -47,32 +44,20 @@ def load_image_folder(root: str | os.PathLike[str], *, check: bool = False) -> B
 
     Raises
     ------
-    FileNotFoundError, NotADirectoryError, PermissionError
-        If `root` does not exist, is a file, or may not be read.
-    ValueError
-        If `root` has no sub-folders, or none with images; with `check`, if no image of a class can be read.
+    OSError, ValueError
+        If `root` cannot be read, or has no sub-folder with images.
 
     Warns
     -----
     UserWarning
-        If something is left out: sub-folders without images, images directly in `root`, files that are no images, folders
-        that may not be read, and with `check` images that cannot be read.
+        If something is left out.
 
     Examples
     --------
-    >>> import tempfile
-    >>> from pathlib import Path
     >>> from sksemobridge.datasets import load_image_folder
-    >>> with tempfile.TemporaryDirectory() as root:
-    ...     for name in ["cat/1.jpg", "cat/2.jpg", "dog/1.png"]:
-    ...         path = Path(root, name)
-    ...         path.parent.mkdir(exist_ok=True)
-    ...         path.touch()
-    ...     pets = load_image_folder(root)
-    >>> pets.target_names[pets.target].tolist()
-    ['cat', 'cat', 'dog']
-    >>> [Path(path).name for path in pets.paths]
-    ['1.jpg', '2.jpg', '1.png']
+    >>> pets = load_image_folder("pets")  # doctest: +SKIP
+    >>> pets.target_names[pets.target]  # doctest: +SKIP
+    array(['cat', 'cat', 'dog'], dtype=object)
     """
     parent = existing_folder(root)
     entries = sorted(path for path in parent.iterdir() if not path.name.startswith("."))
@@ -80,8 +65,7 @@ def load_image_folder(root: str | os.PathLike[str], *, check: bool = False) -> B
     if not folders:
         raise ValueError(
             f"The folder {str(parent)!r} has no sub-folders. Put the images of each class into a sub-folder "
-            "with the name of the class. This is for labelled images only: to label a folder of images, give it to "
-            "sksemobridge.predict_folder, or to the command `sksemobridge label` as PHOTOS."
+            "with the name of the class. To label a folder of images, give it to sksemobridge.predict_folder."
         )
     images_by_class = {}
     passed_over: dict[str, list] = defaultdict(list)
@@ -90,14 +74,6 @@ def load_image_folder(root: str | os.PathLike[str], *, check: bool = False) -> B
         images = [path for path in files if is_image(path)]
         passed_over["files that are no images"] += sorted(set(files).difference(images))
         passed_over["folders that may not be read"] += locked
-        if images and check:
-            problems = {path: problem for path in images if (problem := _problem(path))}
-            passed_over["images that cannot be read"] += problems.values()
-            if len(problems) == len(images):
-                raise ValueError(
-                    f"The folder {str(folder)!r} has no readable images: {problems[images[-1]]}."
-                )
-            images = [path for path in images if path not in problems]
         if images:
             images_by_class[folder.name] = images
         elif folder not in locked:
@@ -108,11 +84,10 @@ def load_image_folder(root: str | os.PathLike[str], *, check: bool = False) -> B
     passed_over["images that lie in no sub-folder, and so are of no class"] = loose
     for kind, found in passed_over.items():
         warn_passed_over(parent, kind, found)
+    n_images = [len(images) for images in images_by_class.values()]
     return Bunch(
         paths=np.array([str(path) for images in images_by_class.values() for path in images], dtype=object),
-        target=np.repeat(
-            np.arange(len(images_by_class)), [len(images) for images in images_by_class.values()]
-        ),
+        target=np.repeat(np.arange(len(n_images)), n_images),
         target_names=np.array(list(images_by_class), dtype=object),
     )
 
@@ -149,15 +124,6 @@ def warn_passed_over(folder, kind, found):
         warn_caller(f"Passed over in {str(folder)!r}, {kind} ({len(found)}): {named}.")
 
 
-def _problem(path):
-    """The path of an image that cannot be read, and why, or None."""
-    try:
-        decode(fetch(path))
-    except ImageReadError as error:
-        return f"{str(path)!r} ({error})"
-    return None
-
-
 def existing_folder(name):
     """A folder as a path. It is an error if there is no such folder, or if it may not be read."""
     folder = Path(name)
@@ -171,21 +137,17 @@ def files_below(folder):
 
     A folder is entered once, even if several links lead to it. Folders with copies of `--sort-into` are left out.
     """
-    files, errors, roots = [], [], [folder]
+    files, errors = [], []
     # Without "..": the parents of a/../a would be a itself, too.
     seen = {os.path.realpath(above) for above in Path(os.path.abspath(folder)).parents}
-    while roots:
-        links = []
-        for root in roots:
-            for parent, subfolders, names in os.walk(root, onerror=errors.append):
-                place = os.path.realpath(parent)
-                if place in seen or (COPIES_MARK in names and Path(parent) != folder):
-                    subfolders.clear()
-                    continue
-                seen.add(place)
-                subfolders[:] = [name for name in subfolders if not name.startswith(".")]
-                links += [path for name in subfolders if os.path.islink(path := os.path.join(parent, name))]
-                files += [Path(parent, name) for name in names if not name.startswith(".")]
-        # Links come last: a file below `folder` is named by its own path, not by that of a link.
-        roots = sorted(links)
+    for parent, subfolders, names in os.walk(folder, onerror=errors.append, followlinks=True):
+        place = os.path.realpath(parent)
+        if place in seen or (COPIES_MARK in names and Path(parent) != folder):
+            subfolders.clear()
+            continue
+        seen.add(place)
+        # Links come last: then most files are named by their own path.
+        shown = [name for name in subfolders if not name.startswith(".")]
+        subfolders[:] = sorted(shown, key=lambda name: (os.path.islink(os.path.join(parent, name)), name))
+        files += [Path(parent, name) for name in names if not name.startswith(".")]
     return sorted(files), [Path(error.filename) for error in errors]

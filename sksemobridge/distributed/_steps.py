@@ -25,7 +25,7 @@ class EmbedImages:
     Parameters
     ----------
     encoder : CLIPImageEncoder
-        Its `on_error`, `progress` and `output` have no effect.
+        Its `on_error` and `progress` have no effect.
     column : str, default="image"
         Column with paths, encoded bytes or uint8 pixels.
     dtype : {"float32", "float16"}, default="float32"
@@ -48,7 +48,7 @@ class EmbedImages:
     def __init__(self, encoder, *, column="image", dtype="float32"):
         self.column = column
         self._dtype = np.dtype(dtype)
-        self._encoder = clone(encoder).set_params(on_error="nan", progress=False, output="numpy")
+        self._encoder = clone(encoder).set_params(on_error="nan", progress=False)
         self._encoder.set_output(transform="default")
 
     def __call__(self, batch):

@@ -1,7 +1,6 @@
 """From images and texts to embeddings."""
 
 from ._base import ImageEncoder, clear_model_cache
-from ._cache import EmbeddingCache
 from ._image_encoder import CLIPImageEncoder
 from ._joined import JoinedImageEncoder, JoinedTextEncoder
 from ._pictures import ImageReadError
@@ -12,7 +11,6 @@ from ._text_encoder import CLIPTextEncoder
 __all__ = [
     "CLIPImageEncoder",
     "CLIPTextEncoder",
-    "EmbeddingCache",
     "ImageEncoder",
     "ImageReadError",
     "JoinedImageEncoder",

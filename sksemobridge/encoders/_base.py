@@ -1,29 +1,27 @@
 """What all encoders share: loaded models, parameters, and the lists of images and texts that they take."""
 
-import hashlib
 import os
 import threading
 from collections.abc import Sequence
 from functools import lru_cache
-from multiprocessing import current_process
 from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import check_consistent_length
 
 from .._utils.array_api import to_numpy
 from .._utils.device import resolve_device
 from .._utils.sklearn import Interval, StrOptions, checks_parameters
-from .._utils.validation import refuse_masked
-from ._pictures import check_pixel_type, is_a
+from .._utils.validation import listed, refuse_masked
+from ._pictures import check_pixel_type
 from ._source import TIMM, TRANSFORMERS, find_source
 
 MAX_MODELS = 4
-# By source and device: threads that want the same model wait for one that loads it. Others do not.
-_locks: dict[Any, threading.Lock] = {}
+# Threads that want the same model wait for the one that loads it.
+_lock = threading.Lock()
 
 
 @lru_cache(MAX_MODELS)
@@ -55,21 +53,7 @@ class StatelessEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
 
     @checks_parameters
     def fit(self, X: Any = None, y: Any = None) -> Self:
-        """Check the parameters. There is nothing to learn.
-
-        Parameters
-        ----------
-        X, y : ignored
-
-        Returns
-        -------
-        self : object
-
-        Raises
-        ------
-        ValueError
-            If a parameter is wrong.
-        """
+        """Check the parameters. There is nothing to learn, so `X` and `y` are ignored."""
         return self
 
     def _get_fitted_attr_html(self, doc_link=""):
@@ -88,11 +72,6 @@ class StatelessEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
 
 class ImageEncoder(StatelessEncoder):
     """From images to embeddings, by one model or by several."""
-
-    def fit_transform(self, X: Any, y: Any = None) -> Any:
-        """Embed images as `transform` does. Of `y`, only the length is checked, before the work."""
-        check_consistent_length(list_images(X), y)
-        return self.fit(X, y).transform(X)
 
 
 class TextEncoder(StatelessEncoder):
@@ -113,10 +92,6 @@ class TextEncoder(StatelessEncoder):
         ------
         NoProjectionError
             If the text tower of the model has no linear projection.
-        ModelLoadError
-            If a model, its weights or its tokenizer are missing.
-        ValueError
-            If a text was not precomputed. The error names it.
         """
         return self._embed(list_texts(texts), project=False)
 
@@ -130,11 +105,6 @@ class TextEncoder(StatelessEncoder):
         Returns
         -------
         ndarray of shape (n, D)
-
-        Raises
-        ------
-        ModelLoadError, ValueError
-            As `encode`.
         """
         return self._embed(list_texts(texts), project=True)
 
@@ -142,8 +112,7 @@ class TextEncoder(StatelessEncoder):
 class CLIPEncoder(StatelessEncoder):
     """An encoder whose parameters name a CLIP model. It holds no weights.
 
-    The model is loaded on first use. All encoders of the process that name it share it. An encoder from a file that
-    another program wrote has `cache=None`. Copies keep their cache, and so do encoders that go to worker processes.
+    The model is loaded on first use. All encoders of the process that name it share it.
     """
 
     _parameter_constraints: dict = {
@@ -155,17 +124,6 @@ class CLIPEncoder(StatelessEncoder):
         "cache": [str, os.PathLike, None],
     }
 
-    def __getstate__(self):
-        state = super().__getstate__()
-        # Without a cache, equal encoders have equal pickles in all processes. joblib.Memory finds results by pickles.
-        return state if self.cache is None else state | {"_pickled_by": _process_family()}
-
-    def __setstate__(self, state):
-        # The cache was a folder of the program that wrote the file. Another program that reads it must not use it.
-        if state.pop("_pickled_by", None) != _process_family():
-            state["cache"] = None
-        super().__setstate__(state)
-
     def _source(self):
         return find_source(self.model_name, self.pretrained)
 
@@ -173,7 +131,7 @@ class CLIPEncoder(StatelessEncoder):
         """The `LoadedModel`. `ModelLoadError` if it or its weights are missing, `ValueError` if there is no such device."""
         self._validate_params()
         source_and_device = self._source(), resolve_device(self.device)
-        with _locks.setdefault(source_and_device, threading.Lock()):
+        with _lock:
             return _load(*source_and_device)
 
     @property
@@ -187,20 +145,10 @@ class CLIPEncoder(StatelessEncoder):
         return int(read_config(source)["embed_dim"])
 
 
-def _process_family():
-    """What a process and its workers, such as joblib's, have in common."""
-    return hashlib.sha256(current_process().authkey).hexdigest()
-
-
 def list_images(X):
     """The images that `CLIPImageEncoder` gets, as a list of sources. What is no list of images is an error."""
     X = to_numpy(X)
     refuse_masked(X, "X")
-    if _are_embeddings(X):
-        raise ValueError(
-            f"X has {len(X)} rows of floats. These look like embeddings, but images are expected. Give embeddings to the "
-            "classifier itself, which is the last step of a pipeline: pipeline[-1].fit(X, y)."
-        )
     if not isinstance(X, np.ndarray) or X.dtype.kind not in "uifb":
         return _as_list(X, "image")
     check_pixel_type(X)
@@ -212,44 +160,28 @@ def list_images(X):
     return list(X)
 
 
-def _are_embeddings(X):
-    """Whether `X` is an array or a data frame of floats, or a list of rows of floats."""
-    if hasattr(X, "columns"):
-        return len(X.columns) > 1 and np.asarray(X).dtype.kind == "f"
-    if isinstance(X, (list, tuple)) and len(X) and isinstance(X[0], (list, np.ndarray)):
-        return np.ndim(X[0]) == 1 and np.asarray(X[0]).dtype.kind == "f"
-    return isinstance(X, np.ndarray) and X.ndim == 2 and X.dtype.kind == "f"
-
-
 def list_texts(X):
-    """The texts as a list of str. Other items are a TypeError, and bytes that are no text a ValueError."""
+    """The texts as a list of str. Other items are a TypeError."""
     texts = _as_list(X, "text")
     for position, text in enumerate(texts):
         if not isinstance(text, str):
             raise TypeError(f"texts[{position}] is {text!r} ({type(text).__name__}), not a string.")
-        if any("\ud800" <= letter <= "\udfff" for letter in text):
-            raise ValueError(
-                f"texts[{position}] is {text!r}, which has bytes that are no text, as names of folders in another "
-                "encoding have. Rename them, or give names in class_names."
-            )
     return [str(text) for text in texts]
 
 
 def _as_list(X, item):
     """The items of a sequence, an array of shape `(n,)` or `(n, 1)`, a series, or a data frame of one column."""
-    if isinstance(X, (str, bytes, bytearray, memoryview, os.PathLike)) or is_a(X, "PIL.Image.Image"):
-        one = item if isinstance(X, str) else type(X).__name__
-        raise ValueError(f"X is one {one}, not a list of {item}s: write [X].")
+    if isinstance(X, (str, bytes, bytearray, memoryview, os.PathLike, Image.Image)):
+        raise ValueError(f"X is one {item} ({type(X).__name__}), not a list of {item}s: write [X].")
     if hasattr(X, "columns"):
         if len(X.columns) != 1:
-            names = ", ".join(map(str, list(X.columns)[:5]))
             raise ValueError(
-                f"The data frame has {len(X.columns)} columns ({names}); select the one with the {item}s, for example in a "
-                "ColumnTransformer."
+                f"The data frame has {len(X.columns)} columns ({listed(X.columns)}); select the one with the {item}s, for "
+                "example in a ColumnTransformer."
             )
         X = X[X.columns[0]]
     if isinstance(X, np.ndarray):
-        if X.ndim > 2 or X.shape[1:] not in ((), (1,)) or not X.ndim:
+        if X.ndim not in (1, 2) or X.shape[1:] not in ((), (1,)):
             raise ValueError(f"An array of {item}s has the shape (n,) or (n, 1); got {X.shape}.")
         return X.ravel().tolist()
     # Series of polars have only the first method, arrays of pandas and Arrow only the second.

@@ -2,9 +2,10 @@
 
 import sys
 from contextlib import suppress
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
+from PIL import Image
 
 # The bits that values of cameras take.
 DEPTHS = 8, 10, 12, 14, 16
@@ -13,19 +14,18 @@ DEPTHS = 8, 10, 12, 14, 16
 _GREY_ALPHA = "LA;16B", "RGBA"
 
 
-@dataclass(frozen=True)
-class Depth:
-    """How an image of 16 bits is stored: the bits that the file says it uses, or None, and Pillow's name of the layout."""
+class Depth(NamedTuple):
+    """How an image of 16 bits is stored."""
 
-    declared: int | None
-    raw_mode: str
+    declared: int | None  # the bits that the file says it uses
+    raw_mode: str  # Pillow's name of the layout
 
     def bits(self, highest, choose):
         """The bits of the full range. Without a declared depth, it is `choose(bits)` of those that `highest` needs."""
+        if self.declared is None:
+            return choose(next(bits for bits in DEPTHS if highest < 1 << bits))
         # Whoever declares fewer bits than the values have, as PNG wants it, has scaled them to all 16.
-        if self.declared is not None:
-            return self.declared if highest < 1 << self.declared else 16
-        return choose(next(bits for bits in DEPTHS if highest < 1 << bits))
+        return self.declared if highest < 1 << self.declared else 16
 
 
 def read_depth(image, content=None):
@@ -57,27 +57,16 @@ def _declared(image, content):
     return declared if 0 < declared <= 16 else None
 
 
-def grey_in_8_bits(image, depth, choose):
-    """The values of an image of 16 bits in 8; those of its transparent value, if it has one, become white."""
-    # In the byte order of this machine: NumPy 2.2.0 crashes when it compares another one with -1 below.
-    values = np.array(image, dtype=np.int32)
-    lowest, highest = int(values.min()), int(values.max())
-    if lowest < 0 or highest > 65535:
-        raise ValueError("its pixels are 32-bit integers of unknown range; convert them to 8 bits")
-    is_transparent = values == image.info.get("transparency", -1)
-    # In mode I, an image that was converted from 8 bits keeps its values.
-    is_converted = image.mode == "I" and highest <= 255 and image.format is None
-    scaled = _scaled(values, 8 if is_converted else depth.bits(highest, choose))
-    scaled[is_transparent] = 255
-    return scaled
-
-
-def colours_in_8_bits(image, depth, choose, reopen):
-    """An image of which Pillow has read the high bytes of 16 bits. `reopen(raw_mode)` reads it in another layout."""
-    from PIL import Image
-
+def in_8_bits(image, depth, choose, reopen):
+    """An image of 16 bits in 8. `reopen(raw_mode)` reads it in another layout; None if it cannot be read again."""
+    if image.mode.startswith("I"):
+        # In the byte order of this machine.
+        values = np.array(image, dtype=np.int32)
+        if values.min() < 0 or values.max() > 65535:
+            raise ValueError("its pixels are 32-bit integers of unknown range; convert them to 8 bits")
+        return Image.fromarray(_scaled(values, depth.bits(int(values.max()), choose)))
     pixels = np.array(image)
-    bits = depth.bits(256 * int(pixels[..., :3].max()) + 255, choose)
+    bits = 16 if reopen is None else depth.bits(256 * int(pixels[..., :3].max()) + 255, choose)
     if bits == 16:
         return image
     if depth.raw_mode == _GREY_ALPHA[0]:

@@ -2,52 +2,38 @@
 
 import hashlib
 from collections import defaultdict, deque
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
-from typing import Any, Protocol
+from typing import NamedTuple
 
 import numpy as np
 
-from .._utils.validation import warn_caller
 from ._cache import CacheSession
 
 # A `GridSearchCV` embeds hundreds of times, mostly what is cached. A shorter bar would only flicker.
 _BAR_AFTER_SECONDS = 2
 
 
-class Source(Protocol):
+class Source(NamedTuple):
     """An image or a text that was read."""
 
     digest: bytes  # of its content
-
-    def load(self) -> np.ndarray:
-        """The input of the model. It is not needed if the embedding is known."""
-
-
-class Tower(Protocol):
-    """From images, or from texts, to embeddings."""
-
-    width: int
-
-    def digest(self) -> bytes:
-        """What embeddings depend on besides the content."""
-
-    def read(self, item: Any) -> Source:
-        """Read an image or a text. Several threads call it."""
-
-    def compute(self, inputs: Any) -> Any:
-        """The embeddings of a tensor of inputs, in a tensor."""
+    load: Callable[[], np.ndarray]  # the input of the model, which is not needed if the embedding is known
 
 
 def embed(tower, items, *, batch_size, cache, bar_options, n_threads=0, skip=()):
     """Embeddings `(n, width)` of images or texts in float32, and the errors of the classes `skip` by their rows.
 
     Rows with an error are NaN. Other errors are raised. `bar_options` are those of tqdm. `n_threads` read.
+
+    A `tower` has a `width`, `digest()` of what embeddings depend on besides the content, `read(item)`, which gives a `Source`
+    in any thread, and `compute(inputs)`, which gives a tensor of embeddings of a tensor of inputs.
     """
     from tqdm.auto import tqdm
 
-    n, chunk_size = len(items), batch_size
+    n = len(items)
     embeddings = np.full((n, tower.width), np.nan, dtype=np.float32)
     rows_by_key = defaultdict(list)
     errors, batch = {}, []
@@ -78,15 +64,9 @@ def embed(tower, items, *, batch_size, cache, bar_options, n_threads=0, skip=())
                     elif len(rows_by_key[key]) == 1:
                         batch.append((row, key, model_input))
                 if batch and (len(batch) == batch_size or row == n - 1):
-                    chunk_size = _embed_batch(batch, embeddings, tower, session, chunk_size)
+                    _embed_batch(batch, embeddings, tower, session)
                     batch = []
                 bar.update()
-    if chunk_size < batch_size:
-        warn_caller(
-            f"Batches of {batch_size} did not fit in the memory of the device; the last were computed {chunk_size} at a "
-            "time. Set batch_size to that or less.",
-            RuntimeWarning,
-        )
     for first, *copies in rows_by_key.values():
         if copies:
             embeddings[copies] = embeddings[first]
@@ -113,36 +93,10 @@ def _read_ahead(prepare, n, n_ahead, n_threads):
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _embed_batch(batch, embeddings, tower, cache, chunk_size):
-    """Fill the rows of a batch; return how many inputs fitted into the memory of the device at once."""
-    with cache.turn():
-        missing = []
-        for row, key, model_input in batch:
-            # Another process may have embedded it since it was read.
-            cached = cache.get(key)
-            if cached is None:
-                missing.append((row, key, model_input))
-            else:
-                embeddings[row] = cached
-        if missing:
-            rows, keys, inputs = zip(*missing)
-            computed, chunk_size = _compute_in_chunks(tower.compute, np.stack(inputs), chunk_size)
-            embeddings[list(rows)] = computed
-            cache.put(keys, computed)
-    return chunk_size
-
-
-def _compute_in_chunks(compute, inputs, chunk_size):
-    """The results in NumPy, and the `chunk_size` that fitted: it is halved each time memory runs out."""
+def _embed_batch(batch, embeddings, tower, session):
     import torch
 
-    while True:
-        try:
-            chunks = torch.from_numpy(inputs).split(chunk_size)
-            return torch.cat([compute(chunk) for chunk in chunks]).cpu().numpy(), chunk_size
-        except torch.OutOfMemoryError:
-            if chunk_size == 1:
-                raise
-        # Not in the handler: its exception keeps the tensors of the failed pass in memory.
-        chunk_size = (min(chunk_size, len(inputs)) + 1) // 2
-        torch.cuda.empty_cache()
+    rows, keys, inputs = zip(*batch)
+    computed = tower.compute(torch.from_numpy(np.stack(inputs))).cpu().numpy()
+    embeddings[list(rows)] = computed
+    session.put(keys, computed)

@@ -2,11 +2,10 @@
 
 import io
 import os
-from collections.abc import Callable
 from contextlib import contextmanager
 from functools import partial
 from numbers import Integral
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import joblib
 import numpy as np
@@ -17,7 +16,7 @@ from .._utils.sklearn import StrOptions
 from .._utils.validation import listed, warn_caller
 from ._base import CLIPEncoder, ImageEncoder, list_images
 from ._depth import DEPTHS
-from ._embedding import embed
+from ._embedding import Source, embed
 from ._known import with_model
 from ._pictures import (
     ImageReadError,
@@ -31,14 +30,13 @@ from ._pictures import (
 )
 
 # Part of the keys in caches, and of the manifests of jobs. Increase it if pictures are read or scaled in another way.
-READING_VERSION = 3
+READING_VERSION = 4
 
 
 class CLIPImageEncoder(CLIPEncoder, ImageEncoder):
     """Embed images with the image tower of a CLIP model.
 
-    All encoders of one model share it. It is loaded on first use. The guide lists models and kinds of images:
-    https://github.com/sksemobridge/sksemobridge/blob/main/docs/models.md
+    All encoders of one model share it. It is loaded on first use.
 
     Parameters
     ----------
@@ -58,15 +56,13 @@ class CLIPImageEncoder(CLIPEncoder, ImageEncoder):
     n_jobs : int or None, default=None
         Threads that read images while the model computes. None is one thread, and -1 is one for each core.
     cache : path or None, default=None
-        Folder on a local disk that keeps embeddings between runs; see `EmbeddingCache`.
+        Folder on a local disk that keeps embeddings between runs. Delete it to forget them.
     normalize : bool, default=False
         Whether embeddings get unit length.
     on_error : {"raise", "nan"}, default="raise"
         An image that cannot be read raises an error, or gives a row of NaN with a warning.
     progress : bool, default=False
         Whether to show a progress bar.
-    output : {"numpy", "torch"}, default="numpy"
-        `"torch"` gives tensors on the device of the model.
 
     Examples
     --------
@@ -84,7 +80,6 @@ class CLIPImageEncoder(CLIPEncoder, ImageEncoder):
         "normalize": ["boolean"],
         "on_error": [StrOptions({"raise", "nan"})],
         "progress": ["boolean"],
-        "output": [StrOptions({"numpy", "torch"})],
     }
 
     def __init__(
@@ -100,7 +95,6 @@ class CLIPImageEncoder(CLIPEncoder, ImageEncoder):
         normalize: bool = False,
         on_error: Literal["raise", "nan"] = "raise",
         progress: bool = False,
-        output: Literal["numpy", "torch"] = "numpy",
     ) -> None:
         self.model_name = model_name
         self.pretrained = pretrained
@@ -112,7 +106,6 @@ class CLIPImageEncoder(CLIPEncoder, ImageEncoder):
         self.normalize = normalize
         self.on_error = on_error
         self.progress = progress
-        self.output = output
 
     def transform(self, X: Any) -> NDArray[Any]:
         """Embed images.
@@ -120,13 +113,12 @@ class CLIPImageEncoder(CLIPEncoder, ImageEncoder):
         Parameters
         ----------
         X : list, tuple, array, series or one-column data frame of n images
-            Each image is a path, the bytes of a file, an image of Pillow, a file of `fsspec.open`, or a uint8 array of
-            shape `(h, w)`, `(h, w, 3)` or `(h, w, 4)`. `(image, box)` is a part of an image, with the box
-            `(left, top, right, bottom)` in pixels. A mapping with `"bytes"` and `"path"` is from the package datasets.
+            Each image is a path, the bytes of a file, an image of Pillow, or a uint8 array of shape `(h, w)`, `(h, w, 3)` or
+            `(h, w, 4)`.
 
         Returns
         -------
-        ndarray or torch.Tensor of shape (n, D), float32
+        ndarray of shape (n, D), float32
             Not normalised unless `normalize=True`.
 
         Raises
@@ -138,7 +130,7 @@ class CLIPImageEncoder(CLIPEncoder, ImageEncoder):
         """
         images = list(enumerate(list_images(X)))
         embeddings = with_model(self, True, partial(self._embed, images))
-        return self._in_output(l2_normalize(embeddings) if self.normalize else embeddings)
+        return l2_normalize(embeddings) if self.normalize else embeddings
 
     def _embed(self, images, model):
         precision = model.image_precision(self.precision)
@@ -147,13 +139,13 @@ class CLIPImageEncoder(CLIPEncoder, ImageEncoder):
             "cache": self.cache,
             "bar_options": {"desc": "images", "unit": "image", "disable": not self.progress},
             "n_threads": joblib.effective_n_jobs(self.n_jobs),
-            "skip": ImageReadError if self.on_error == "nan" else UnknownDepthError,
+            "skip": (UnknownDepthError, ImageReadError) if self.on_error == "nan" else UnknownDepthError,
         }
         embeddings, errors = embed(_ImageTower(model, precision), images, **options)
         # Pictures of one camera stay comparable: all that do not say their depth have the same.
         unknown = [row for row, error in errors.items() if isinstance(error, UnknownDepthError)]
         if unknown:
-            bits = max(errors.pop(row).bits for row in unknown)
+            bits = max(errors.pop(row).args[0] for row in unknown)
             tower = _ImageTower(model, precision, bits)
             embeddings[unknown], more = embed(tower, [images[row] for row in unknown], **options)
             errors |= {unknown[i]: error for i, error in more.items()}
@@ -171,13 +163,6 @@ class CLIPImageEncoder(CLIPEncoder, ImageEncoder):
             )
         return embeddings
 
-    def _in_output(self, embeddings):
-        if self.output == "torch":
-            import torch
-
-            return torch.from_numpy(embeddings).to(self._model().device)
-        return embeddings
-
 
 class _ImageTower:
     """The image tower of a model for `embed`. Pictures of 16 bits that do not say their depth have `bits`, or are refused."""
@@ -191,13 +176,12 @@ class _ImageTower:
 
     def read(self, row_and_image):
         with _naming(*row_and_image):
-            # Files and bytes stay encoded: `fetch` decodes only images of Pillow, and `(image, box)`.
             content = fetch(row_and_image[1], self._choose)
             is_unknown = has_unknown_depth(content)
             if is_unknown and self._bits is None:
                 decode(content, choose=self._choose)
             digest = picture_digest(content) + (bytes([self._bits]) if is_unknown else b"")
-        return _Picture(digest, partial(self._pixels, row_and_image, content))
+        return Source(digest, partial(self._pixels, row_and_image, content))
 
     def _choose(self, needed):
         if self._bits is None:
@@ -217,17 +201,10 @@ class _ImageTower:
         return self._model.embed_images(pixels, self._precision)
 
 
-class _Picture(NamedTuple):
-    digest: bytes
-    load: Callable[[], NDArray[Any]]
-
-
 @contextmanager
 def _naming(row, image):
     """Name an image that cannot be read."""
     try:
         yield
-    except UnknownDepthError:
-        raise
     except ImageReadError as error:
         raise ImageReadError(f"Image {row} ({describe(image)}) cannot be read: {error}.") from error

@@ -17,29 +17,19 @@ from ._text_encoder import CLIPTextEncoder
 
 
 class _Joined(StatelessEncoder):
-    """Encoders of several models. A parameter of one is `"0__device"`, and `"device"` is set on all."""
+    _parameter_constraints: dict = {"encoders": ["array-like"]}
 
     encoders: Sequence[Any]
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Parameters by name, with `deep` also those of each encoder, such as `"0__device"`."""
-        params = super().get_params(deep=False)
-        if deep:
-            for number, encoder in enumerate(self.encoders):
-                params |= {f"{number}__{name}": value for name, value in encoder.get_params().items()}
-        return params
+        """Parameters by name, with `deep` also those of the first encoder."""
+        return {**(self.encoders[0].get_params() if deep else {}), "encoders": self.encoders}
 
     def set_params(self, **params: Any) -> Self:
-        """Set parameters. Names without a number are of all encoders."""
-        for name, value in params.items():
-            number, _, name_in_one = name.partition("__")
-            if name == "encoders":
-                self.encoders = value
-            elif name_in_one and number.isdigit() and int(number) < len(self.encoders):
-                self.encoders[int(number)].set_params(**{name_in_one: value})
-            else:
-                for encoder in self.encoders:
-                    encoder.set_params(**{name: value})
+        """Set parameters. Those of encoders are set on all."""
+        self.encoders = params.pop("encoders", self.encoders)
+        for encoder in self.encoders:
+            encoder.set_params(**params)
         return self
 
     @property
@@ -56,7 +46,7 @@ class JoinedImageEncoder(_Joined, ImageEncoder):
     Parameters
     ----------
     encoders : list of CLIPImageEncoder
-        `set_params(device="cpu")` sets a parameter of all, `set_params(**{"0__device": "cpu"})` that of the first.
+        `set_params(device="cpu")` sets a parameter of all.
 
     Examples
     --------
@@ -66,8 +56,6 @@ class JoinedImageEncoder(_Joined, ImageEncoder):
     >>> encoder.transform(np.zeros((2, 32, 32, 3), dtype=np.uint8)).shape
     (2, 256)
     """
-
-    _parameter_constraints: dict = {"encoders": ["array-like"]}
 
     def __init__(self, encoders: Sequence[CLIPImageEncoder]) -> None:
         self.encoders = encoders
@@ -82,27 +70,22 @@ class JoinedImageEncoder(_Joined, ImageEncoder):
 
         Returns
         -------
-        ndarray or torch.Tensor of shape (n, D), float32
+        ndarray of shape (n, D), float32
             `D` is the sum of the widths. The part of each model has unit length.
-
-        Raises
-        ------
-        ImageReadError, ModelLoadError
-            See `CLIPImageEncoder.transform`.
         """
-        images, first = list_images(X), self.encoders[0]
+        images = list_images(X)
         readable = np.arange(len(images))
         parts: list[np.ndarray] = []
         for encoder in self.encoders:
             # The next model embeds what this one could read.
-            rows = clone(encoder).set_params(output="numpy", normalize=True).set_output(transform="default")
+            rows = clone(encoder).set_params(normalize=True).set_output(transform="default")
             part = rows.transform([images[row] for row in readable])
             is_good = ~np.isnan(part).any(axis=1)
             parts = [part[is_good] for part in [*parts, part]]
             readable = readable[is_good]
         embeddings = np.full((len(images), sum(part.shape[1] for part in parts)), np.nan, dtype=np.float32)
         embeddings[readable] = np.hstack(parts)
-        return first._in_output(embeddings)
+        return embeddings
 
 
 class JoinedTextEncoder(_Joined, TextEncoder):
@@ -126,17 +109,14 @@ class JoinedTextEncoder(_Joined, TextEncoder):
     (2, 256)
     """
 
-    _parameter_constraints: dict = {"encoders": ["array-like"]}
-
     def __init__(self, encoders: Sequence[CLIPTextEncoder]) -> None:
         self.encoders = encoders
 
     @property
     def open_vocabulary(self) -> bool:
         """Whether all models with texts can embed any text."""
-        return all(
-            getattr(encoder, "open_vocabulary", False) for encoder in self.encoders if _has_text(encoder)
-        )
+        with_texts = filter(_has_text, self.encoders)
+        return all(getattr(encoder, "open_vocabulary", False) for encoder in with_texts)
 
     @property
     def takes_class_names(self) -> bool:
@@ -157,7 +137,7 @@ class JoinedTextEncoder(_Joined, TextEncoder):
         ]
 
     def _check_texts(self):
-        if not any(_has_text(encoder) for encoder in self.encoders):
+        if not any(map(_has_text, self.encoders)):
             self.encoders[0].transform([""])  # raises NoTextError
 
     @property

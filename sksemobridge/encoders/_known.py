@@ -3,13 +3,13 @@
 import hashlib
 import json
 import os
-import threading
 from contextlib import suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 from .._utils.files import new_file
 from ._cache import as_path
+from ._source import file_state
 
 # What decides, beside the files of a model, how it embeds.
 _PACKAGES = "torch", "torchvision", "open_clip_torch", "timm", "transformers", "tokenizers", "pillow"
@@ -26,8 +26,8 @@ class KnownModel:
     """
 
     def __init__(self, facts, load):
-        self._facts, self._load, self._lock, self._loaded = facts, load, threading.Lock(), None
-        for name in ("source", "embed_dim", "logit_scale", "n_tokens"):
+        self._facts, self._load = facts, load
+        for name in ("source", "embed_dim", "logit_scale"):
             setattr(self, name, facts[name])
 
     def digest(self, of_images):
@@ -37,12 +37,10 @@ class KnownModel:
         return self._facts["precision"]
 
     def __getattr__(self, name):
-        with self._lock:
-            if self._loaded is None:
-                self._loaded, facts = self._load()
-                if facts != self._facts:
-                    raise StaleModelError
-        return getattr(self._loaded, name)
+        model, facts = self._load()
+        if facts != self._facts:
+            raise StaleModelError
+        return getattr(model, name)
 
 
 def with_model(encoder, of_images, use):
@@ -50,8 +48,14 @@ def with_model(encoder, of_images, use):
     if encoder.cache is None:
         return use(encoder._model())
     encoder._validate_params()
-    path = _path(encoder, of_images)
+    # A relative name is another one elsewhere.
+    name = repr(
+        [str(encoder.model_name), str(encoder.pretrained), os.getcwd(), encoder.device, encoder.precision]
+    )
+    name = hashlib.sha256(f"{name} {of_images} {_versions()}".encode()).hexdigest()[:32]
+    path = as_path(encoder.cache) / f"model-{name}.json"
 
+    @cache
     def load():
         model = encoder._model()
         return model, _facts(model, encoder, of_images)
@@ -69,14 +73,6 @@ def with_model(encoder, of_images, use):
     return use(model)
 
 
-def _path(encoder, of_images):
-    names = [str(encoder.model_name), str(encoder.pretrained)]
-    # A relative name is another one elsewhere.
-    parts = [*names, os.getcwd(), encoder.device, encoder.precision, of_images, _versions()]
-    name = hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
-    return as_path(encoder.cache) / f"model-{name}.json"
-
-
 @cache
 def _versions():
     found = {}
@@ -88,12 +84,11 @@ def _versions():
 
 def _facts(model, encoder, of_images):
     facts = {
-        "files": [[path, *_state(path)] for path in model.files],
+        "files": [[path, *file_state(path)] for path in model.files],
         "source": repr(model.source),
         "embed_dim": model.embed_dim,
         "precision": model.image_precision(encoder.precision) if of_images else None,
         "logit_scale": None if of_images else model.logit_scale,
-        "n_tokens": None if of_images else model.n_tokens,
         "digest": model.digest(of_images).hex(),
     }
     return json.loads(json.dumps(facts))
@@ -103,12 +98,6 @@ def _remembered(path):
     """Facts of a model whose files have not changed, or None. What a broken file says is as good as nothing."""
     with suppress(OSError, ValueError, TypeError, KeyError):
         facts = json.loads(path.read_text())
-        if facts["files"] and all(_state(file) == state for file, *state in facts["files"]):
+        if facts["files"] and all(file_state(file) == tuple(state) for file, *state in facts["files"]):
             return facts
     return None
-
-
-def _state(path):
-    status = os.stat(path)
-    # ctime too: programs can set mtime, but not ctime.
-    return [status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns]

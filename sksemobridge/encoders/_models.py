@@ -4,8 +4,10 @@ import copy
 import hashlib
 import json
 import threading
+from collections.abc import Callable
 from contextlib import nullcontext
-from importlib import import_module
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch
 from PIL.Image import Resampling
@@ -25,6 +27,57 @@ PATCHES = 50
 _PROBE = "Two cats' photos, 3.5 m: É, 猫, naïve ☂."
 
 
+@dataclass
+class Parts:
+    """What the packages that have models give of one, in one form: the model, and its own preprocessing."""
+
+    # A module of torch as those of open_clip: `visual`, `encode_image`, and with texts `logit_scale` and `encode_text`.
+    towers: Any
+    width: int  # `D`
+    image_size: tuple[int, int]  # height and width of the pixels
+    resize: str  # "shortest", "longest" or "squash"
+    interpolation: str
+    geometry: list  # of transforms from an image of Pillow to one of that size; most begin with torchvision's `Resize`
+    normalize: Any  # torchvision's `Normalize`
+    description: Any  # in JSON: what embeddings depend on besides the weights
+    files: list  # with the weights, where they are known
+    # Makes a function that gives the tokens of a text, and whether its end is missing. None: there are no texts.
+    make_tokenizer: Callable[[], Callable] | None = None
+
+
+class Model(Protocol):
+    """What encoders of images and of texts, and the export to ONNX, use of a loaded model."""
+
+    source: Any
+    device: Any
+    model: Any  # `Parts.towers`
+    embed_dim: int  # `D`
+    logit_scale: float  # the factor of cosines before the softmax; `NoTextError` without texts
+    n_tokens: int  # of a text, as many as are read
+    image_size: tuple[int, int]
+    files: list
+    shortest_side: int | None  # to which images are resized; None: do not shrink JPEGs while they are decoded
+
+    # Resize the box of an image, which is a picture of this size, as `crop` resizes the whole picture.
+    def fit(self, image: Any, size: tuple, box: tuple) -> Any: ...
+    # An RGB image of Pillow, of the size that the model takes.
+    def crop(self, image: Any) -> Any: ...
+    # How an image becomes pixels, in JSON.
+    def preprocessing(self) -> dict: ...
+    # Embeddings `(n, D)` of pixels `(n, h, w, 3)`, not normalised.
+    def embed_images(self, pixels: Any, precision: str) -> Any: ...
+    # The tokens of a text, and whether its end is missing.
+    def tokenize(self, text: str) -> tuple: ...
+    # Embeddings of stacked tokens: `(n, D)`, or `(n, d)` before the projection.
+    def embed_tokens(self, tokens: Any, precision: str, *, project: bool = True) -> Any: ...
+    # Weight `(d, D)` and bias of the last linear layer of a tower; `NoProjectionError` without one.
+    def projection(self, of_images: bool) -> list: ...
+    # The precision that `"auto"` means for images.
+    def image_precision(self, precision: str) -> str: ...
+    # Digest of all that embeddings depend on, apart from the content and the precision.
+    def digest(self, of_images: bool) -> bytes: ...
+
+
 class LoadedModel:
     """A `Model` that encoders share, in float32 and evaluation mode, without gradients. It never changes.
 
@@ -32,17 +85,23 @@ class LoadedModel:
     """
 
     def __init__(self, source, device):
-        module = {TRANSFORMERS: "_transformers", TIMM: "_timm"}.get(source.scheme, "_open_clip")
-        parts = import_module(f"{__package__}.{module}").load(source)
+        if source.scheme in (TRANSFORMERS, TIMM):
+            from ._other_packages import load_timm, load_transformers
+
+            parts = (load_timm if source.scheme == TIMM else load_transformers)(source)
+        else:
+            from ._open_clip import load
+
+            parts = load(source)
         model = parts.towers.eval().requires_grad_(False).to(device, torch.float32)
         if device.type == "cuda":
             model.visual.to(memory_format=torch.channels_last)
         self.source, self.device, self.model = source, device, model
         self.embed_dim, self.image_size = parts.width, parts.image_size
-        self.has_text, self.files = parts.make_tokenizer is not None, parts.files
+        self.files = parts.files
         self._parts, self._resize = parts, parts.geometry[0]
         # The model's own preprocessing in two parts: `crop` for one image, `as_input` for a batch on the device.
-        self._geometry, self._normalize = Compose(parts.geometry), parts.normalize
+        self._geometry = Compose(parts.geometry)
         # JPEGs are not shrunk for models that resize in another way.
         self.shortest_side = None
         if isinstance(self._resize, Resize):
@@ -58,10 +117,10 @@ class LoadedModel:
         return float(self.model.logit_scale.detach().exp())
 
     def _check_texts(self):
-        if not self.has_text:
+        if self._parts.make_tokenizer is None:
             raise NoTextError(
-                f"The model {self.source} embeds images only, so names of classes say nothing to it. It needs shots of each "
-                "class; give text_encoder=None, or join it with a model that has texts."
+                f"The model {self.source} embeds images only, so names of classes say nothing to it. Give shots of each "
+                "class and text_encoder=None, or join it with a model that has texts."
             )
 
     def _once(self, name, make):
@@ -94,45 +153,38 @@ class LoadedModel:
             "interpolation": self._parts.interpolation,
             "size": list(self.image_size),
             "divide_by": 255,
-            "mean": [float(value) for value in self._normalize.mean],
-            "std": [float(value) for value in self._normalize.std],
+            "mean": [float(value) for value in self._parts.normalize.mean],
+            "std": [float(value) for value in self._parts.normalize.std],
             "layout": "NCHW",
         }
 
     def as_input(self, pixels):
-        """Inputs `(n, 3, h, w)` in float32 from pixels `(n, h, w, 3)`, scaled by the model's own preprocessing.
-
-        On a GPU the channels stay last in memory, because convolutions are fastest that way.
-        """
+        """Inputs `(n, 3, h, w)` in float32 from pixels `(n, h, w, 3)`, scaled by the model's own preprocessing."""
         if self.device.type == "cuda":
-            # Only a copy from pinned memory runs at the same time as other work.
+            # Only a copy from pinned memory runs at the same time as other work. Convolutions are fastest with channels last.
             pixels = pixels.pin_memory().to(self.device, non_blocking=True).permute(0, 3, 1, 2)
         else:
             pixels = pixels.to(self.device).permute(0, 3, 1, 2).contiguous()
-        moments = self._normalize.mean, self._normalize.std
+        moments = self._parts.normalize.mean, self._parts.normalize.std
         mean, std = (
             torch.as_tensor(values, dtype=torch.float32).view(3, 1, 1).to(self.device) for values in moments
         )
         return pixels.float().div_(255).sub_(mean).div_(std)
 
     def embed_images(self, pixels, precision):
-        def embed(piece):
-            return self.embed_inputs(self.as_input(piece), precision)
-
         if self.device.type != "cpu":
-            return embed(pixels)
+            return self.embed_inputs(self.as_input(pixels), precision)
         with threads_for(len(pixels) * PATCHES * _n_weights(self.model.visual)):
-            return on_all_cores(embed, pixels)
+            return on_all_cores(lambda piece: self.embed_inputs(self.as_input(piece), precision), pixels)
 
     def embed_inputs(self, inputs, precision):
-        """As `embed_images`, from what `as_input` gives."""
         model = self.model
         if precision == "bf16" and self.device.type == "cpu":
             # Autocast would convert all weights in every batch and prevent torch's fast attention. That costs more than
             # bf16 gains.
             model = self._once("model in bf16", self._copy_in_bf16)
             inputs, precision = inputs.bfloat16(), "fp32"
-        with torch.inference_mode(), autocast(precision, self.device):
+        with torch.inference_mode(), _autocast(precision, self.device):
             # CoCa normalises unless told not to.
             return model.encode_image(inputs, normalize=False).float()
 
@@ -146,7 +198,7 @@ class LoadedModel:
         if not project:
             model = self._once("model without projection", lambda: without_projection(self.model))
         limit = threads_for(tokens.numel() * _n_weights(self.model))
-        with limit, torch.inference_mode(), autocast(precision, self.device):
+        with limit, torch.inference_mode(), _autocast(precision, self.device):
             return model.encode_text(tokens.to(self.device), normalize=False).float()
 
     def image_precision(self, precision):
@@ -194,7 +246,7 @@ def _n_weights(part):
     return sum(weight.numel() for weight in part.parameters())
 
 
-def autocast(precision, device):
+def _autocast(precision, device):
     """Context in which a float32 model computes in `precision`, also within an autocast of the caller."""
     if precision == "fp32" and not torch.amp.is_autocast_available(device.type):
         return nullcontext()
@@ -207,4 +259,4 @@ def _cpu_has_bf16():
     if hasattr(torch.cpu, "get_capabilities"):
         abilities = torch.cpu.get_capabilities()
         return bool(abilities.get("avx512_bf16") or abilities.get("amx_bf16"))
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()

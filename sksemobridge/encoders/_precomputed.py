@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from numbers import Real
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from sklearn.utils import check_array
 
 from .._utils.array_api import l2_normalize, to_numpy
@@ -86,17 +86,6 @@ class PrecomputedTextEncoder(TextEncoder):
         logit_scale : float, default=100.0
             See the class.
 
-        Returns
-        -------
-        PrecomputedTextEncoder
-
-        Raises
-        ------
-        ValueError
-            If the mapping is empty, or the embeddings are not equally wide.
-        TypeError
-            If it is no mapping, or a name is not a string.
-
         Examples
         --------
         >>> from sksemobridge import PrecomputedTextEncoder, ZeroShotClassifier
@@ -104,21 +93,14 @@ class PrecomputedTextEncoder(TextEncoder):
         >>> ZeroShotClassifier(encoder).fit(None, ["cat", "dog"]).predict([[0.9, 0.2]]).tolist()
         ['cat']
         """
-        if not isinstance(embeddings_by_class_name, Mapping):
-            raise TypeError(
-                "from_joint takes a mapping: write from_joint(dict(zip(class_names, embeddings)))."
-            )
         names = list_texts(list(embeddings_by_class_name))
         rows = []
         for name, embeddings in zip(names, embeddings_by_class_name.values()):
             embeddings = _floats(embeddings, f"embeddings of {name!r}", ensure_2d=False)
             # Of several prompts, only the directions count, as in `_texts.encode`.
             rows.append(embeddings if embeddings.ndim == 1 else l2_normalize(embeddings).mean(axis=0))
-        widths = {row.shape for row in rows}
-        if len(widths) != 1 or len(*widths) != 1:
-            raise ValueError(
-                f"The embeddings of the {len(names)} names must be vectors (D,) or matrices (p, D) of one width D."
-            )
+        if len({row.shape for row in rows}) != 1 or rows[0].ndim != 1:
+            raise ValueError("The embeddings must be vectors (D,) or matrices (p, D) of one width D.")
         return cls(names, np.stack(rows), None, logit_scale=logit_scale)
 
     @property
@@ -142,13 +124,8 @@ class PrecomputedTextEncoder(TextEncoder):
             )
         return eos[[rows[text] for text in texts]]
 
-    @property
-    def projection_(self) -> NDArray[Any]:
-        return self._table()[2]
-
-    @property
-    def projection_bias_(self) -> NDArray[Any] | None:
-        return self._table()[3]
+    projection_ = property(lambda self: self._table()[2])
+    projection_bias_ = property(lambda self: self._table()[3])
 
     @property
     def logit_scale_(self) -> float:
@@ -156,7 +133,6 @@ class PrecomputedTextEncoder(TextEncoder):
         return float(self.logit_scale)
 
     def _as_known(self, texts):
-        """Texts as they are looked up."""
         return list(map(as_words, texts)) if self.takes_class_names else texts
 
     def _table(self):
@@ -166,8 +142,8 @@ class PrecomputedTextEncoder(TextEncoder):
         projection, bias = self.projection, self.projection_bias
         projection = np.eye(eos.shape[1]) if projection is None else _floats(projection, "projection")
         bias = None if bias is None else _floats(bias, "projection_bias", ensure_2d=False)
-        is_wrong_bias = bias is not None and bias.shape != projection.shape[1:]
-        if (len(texts), len(projection)) != eos.shape or is_wrong_bias:
+        fits = (len(texts), len(projection)) == eos.shape
+        if not fits or (bias is not None and bias.shape != projection.shape[1:]):
             raise ValueError(
                 f"{len(texts)} texts, eos {eos.shape}, projection {projection.shape} and projection_bias {np.shape(bias)} do "
                 "not fit together. Their shapes must be n, (n, d), (d, D) and (D,)."
@@ -176,9 +152,7 @@ class PrecomputedTextEncoder(TextEncoder):
         for row, text in enumerate(texts):
             first = rows.setdefault(text, row)
             if not np.array_equal(eos[first], eos[row]):
-                raise ValueError(
-                    f"The text {text!r} has two different embeddings, in rows {first} and {row} of eos."
-                )
+                raise ValueError(f"The text {text!r} has two embeddings, in rows {first} and {row} of eos.")
         return rows, eos, projection, bias
 
     @property
@@ -187,6 +161,4 @@ class PrecomputedTextEncoder(TextEncoder):
 
 
 def _floats(values, name, **options):
-    if np.ma.is_masked(values):
-        raise ValueError(f"{name} has masked values; fill them.")
     return check_array(to_numpy(values), dtype=[np.float64, np.float32], input_name=name, **options)

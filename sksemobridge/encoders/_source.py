@@ -48,9 +48,8 @@ class NoProjectionError(RuntimeError):
 class ModelSource:
     """A model and its weights: a name, which may begin with a scheme, and a tag of open_clip or the path of a checkpoint.
 
-    `pretrained` is None if the name says where the weights are. `files` holds path and digest of
-    each local file, so that a rewritten folder or checkpoint is another source. `tag` is what open_clip knows of the
-    weights of a tag, such as their place on the hub.
+    `pretrained` is None if the name says where the weights are. `files` holds path and digest of each local file. `tag` is
+    what open_clip knows of the weights of a tag, such as their place on the hub.
     """
 
     name: str
@@ -61,9 +60,8 @@ class ModelSource:
     @property
     def scheme(self):
         """The beginning of the name that says where the model is, or an empty text."""
-        return next(
-            (scheme for scheme in (LOCAL, HUB, TRANSFORMERS, TIMM) if self.name.startswith(scheme)), ""
-        )
+        schemes = LOCAL, HUB, TRANSFORMERS, TIMM
+        return next((scheme for scheme in schemes if self.name.startswith(scheme)), "")
 
     def __str__(self):
         return repr(self.name) + ("" if self.pretrained is None else f", pretrained={self.pretrained!r}")
@@ -80,20 +78,17 @@ def find_source(model_name, pretrained):
         if model_name.startswith(scheme):
             is_folder = os.path.isdir(os.path.expanduser(name))
             return _folder_source(scheme, name, "config.json") if is_folder else ModelSource(model_name, None)
-    if model_name == BUNDLED_NAME and pretrained == "auto":
-        pretrained = BUNDLED_TAG
     if model_name == BUNDLED_NAME or pretrained == BUNDLED_TAG:
-        if (model_name, pretrained) != (BUNDLED_NAME, BUNDLED_TAG):
+        if model_name != BUNDLED_NAME or pretrained not in (BUNDLED_TAG, "auto"):
             raise ModelLoadError(
-                f"There is no model {model_name!r} with pretrained={pretrained!r}. The model shipped in the "
-                f"package is model_name={BUNDLED_NAME!r} with pretrained={BUNDLED_TAG!r}."
+                f"There is no model {model_name!r} with pretrained={pretrained!r}. The model shipped in the package is "
+                f"model_name={BUNDLED_NAME!r} with pretrained={BUNDLED_TAG!r}."
             )
         folder = Path(__file__).parents[1] / "models" / BUNDLED_NAME
         return _folder_source(LOCAL, folder, "open_clip_config.json")
     if pretrained is None or not os.fspath(pretrained):
         raise ModelLoadError(
-            f"Model {model_name!r} needs weights: pretrained is {pretrained!r}. Give one of open_clip's "
-            "tags, such as 'openai', or the path of a checkpoint."
+            f"Model {model_name!r} needs weights: pretrained is {pretrained!r}. Give a tag of open_clip, 'auto', or a checkpoint."
         )
     import open_clip
 
@@ -114,31 +109,29 @@ def best_tag(name):
     tags = open_clip.list_pretrained_tags_by_model(name)
     found = tags if len(tags) == 1 else [tag for tag in _BEST_TAGS if tag in tags]
     if not found:
-        known = f"choose one of {', '.join(tags)}" if tags else "open_clip has no weights for it"
-        raise ModelLoadError(f"pretrained='auto' finds no weights of the model {name!r}: {known}.")
+        raise ModelLoadError(f"pretrained='auto' finds no weights of the model {name!r}. Its tags: {tags}.")
     return found[0]
 
 
 def _folder_source(scheme, folder, config):
     folder = Path(folder).expanduser()
     if not (folder / config).is_file():
-        problem = f"has no {config}" if folder.is_dir() else "does not exist"
-        raise ModelLoadError(
-            f"No model in the folder {str(folder)!r}: it {problem}. A model folder holds {config} and the weights, for "
-            "example open_clip_model.safetensors."
-        )
+        raise ModelLoadError(f"No model in the folder {str(folder)!r}: there is no {config}.")
     folder = folder.resolve()
     paths = {path for pattern in _READ_FILES for path in folder.glob(pattern) if path.is_file()}
     return ModelSource(f"{scheme}{folder}", None, tuple(_stamp(path) for path in sorted(paths)))
 
 
+def file_state(path):
+    """What changes with the content of a file. ctime too: programs can set mtime, but not ctime."""
+    status = os.stat(path)
+    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
 def _stamp(path):
-    """Path and digest of a file. The file is read again only if its status has changed."""
-    path = path.resolve()
-    status = path.stat()
-    # ctime too: programs can set mtime, but not ctime.
-    state = status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
-    return str(path), _digest(str(path), state)
+    """Path and digest of a file. The file is read again only if its state has changed."""
+    path = str(path.resolve())
+    return path, _digest(path, file_state(path))
 
 
 @lru_cache(64)
@@ -151,18 +144,13 @@ def cannot_load(source, error):
     """A `ModelLoadError` that says what was tried and what to do."""
     if source.files:
         remedy = (
-            "Check that the weights are whole and belong to this architecture (in open_clip, weights trained with QuickGELU, "
-            "such as OpenAI's, need the model name that ends in '-quickgelu')."
+            "Check that the weights are whole and belong to this architecture (weights trained with QuickGELU, such as "
+            "OpenAI's, need the model name that ends in '-quickgelu')."
         )
     else:
-        way = (
-            f"run open_clip.create_model({source}) on a machine that has one and copy that folder, or give the path of a "
-            "checkpoint or a 'local-dir:' folder"
-        )
-        if source.scheme in (TRANSFORMERS, TIMM):
-            way = f"copy that folder from a machine that has used the model, or give a folder: '{source.scheme}FOLDER'"
         remedy = (
-            f"The first use downloads the weights. {KEPT} Without network, {way}. For a trial, model_name={BUNDLED_NAME!r}, "
+            f"The first use downloads the weights. {KEPT} Without network, copy that folder from a machine that has used the "
+            f"model, or give a folder: '{source.scheme or LOCAL}FOLDER'. For a trial, model_name={BUNDLED_NAME!r}, "
             f"pretrained={BUNDLED_TAG!r} needs no download."
         )
     reason = str(error).strip() or type(error).__name__

@@ -1,17 +1,15 @@
 """From texts to embeddings, with the text tower of a CLIP model."""
 
 import os
-from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .._utils.lru import LRUCache
 from .._utils.validation import warn_caller
 from ._base import CLIPEncoder, TextEncoder
-from ._embedding import embed
+from ._embedding import Source, embed
 from ._known import with_model
 from ._source import TIMM, TRANSFORMERS
 
@@ -69,21 +67,10 @@ class CLIPTextEncoder(TextEncoder, CLIPEncoder):
         self.batch_size = batch_size
         self.cache = cache
 
-    @property
-    def projection_(self) -> NDArray[Any]:
-        return self._model().projection(of_images=False)[0]
-
-    @property
-    def projection_bias_(self) -> NDArray[Any] | None:
-        return self._model().projection(of_images=False)[1]
-
-    @property
-    def image_projection_(self) -> NDArray[Any]:
-        return self._model().projection(of_images=True)[0]
-
-    @property
-    def image_projection_bias_(self) -> NDArray[Any] | None:
-        return self._model().projection(of_images=True)[1]
+    projection_ = property(lambda self: self._model().projection(of_images=False)[0])
+    projection_bias_ = property(lambda self: self._model().projection(of_images=False)[1])
+    image_projection_ = property(lambda self: self._model().projection(of_images=True)[0])
+    image_projection_bias_ = property(lambda self: self._model().projection(of_images=True)[1])
 
     @property
     def logit_scale_(self) -> float:
@@ -93,7 +80,7 @@ class CLIPTextEncoder(TextEncoder, CLIPEncoder):
     def has_text_(self) -> bool:
         """Whether the model has texts, from its name or configuration. Some models embed images only."""
         if self.model_name.startswith(TRANSFORMERS):
-            from ._transformers import has_text
+            from ._other_packages import has_text
 
             return has_text(self._source())
         return not self.model_name.startswith(TIMM)
@@ -107,50 +94,40 @@ class CLIPTextEncoder(TextEncoder, CLIPEncoder):
         tower = _TextTower(model, precision, project)
         # Embeddings depend on no more: a changed checkpoint is another source. But another cache is to be filled.
         shared = repr((model.source, precision, project, self.cache))
-        keys = [(shared, text) for text in texts]
-        known = _known.get_many(keys, texts, partial(self._compute, tower))
-        cut = [text for text, (_, is_cut) in zip(texts, known) if is_cut]
-        if cut:
+        rows = _known.get_many([(shared, text) for text in texts], texts, partial(self._compute, tower))
+        if tower.cut:
             warn_caller(
-                f"{len(cut)} of {len(texts)} texts are longer than the {model.n_tokens} tokens that the model reads; their "
-                f"ends are cut off. The first is {cut[0]!r}. Shorten them."
+                f"{len(tower.cut)} of {len(texts)} texts are longer than the {model.n_tokens} tokens that the model reads; "
+                f"their ends are cut off. The first is {tower.cut[0]!r}. Shorten them."
             )
-        return np.float32([row for row, _ in known]).reshape(len(texts), tower.width - 1)
+        return np.float32(rows).reshape(len(texts), tower.width)
 
     def _compute(self, tower, texts):
-        """For each text its embedding, and whether its end is cut off."""
         bar_options = {"desc": f"embedding {len(texts):,} texts", "unit": "text", "leave": False}
-        rows, _ = embed(tower, texts, batch_size=self.batch_size, cache=self.cache, bar_options=bar_options)
-        return [(row[:-1], bool(row[-1])) for row in rows]
-
-
-class _Text(NamedTuple):
-    digest: bytes
-    load: Callable[[], NDArray[Any]]
+        return embed(tower, texts, batch_size=self.batch_size, cache=self.cache, bar_options=bar_options)[0]
 
 
 class _TextTower:
-    """The text tower of a model for `embed`. A last column, which a cache keeps, tells whether the end of a text is cut off."""
+    """The text tower of a model for `embed`. `cut` are the texts whose end was cut off."""
 
     def __init__(self, model, precision, project):
         self._model, self._precision, self._project = model, precision, project
-        self.width = 1 + (model.embed_dim if project else len(model.projection(of_images=False)[0]))
+        self.width = model.embed_dim if project else len(model.projection(of_images=False)[0])
+        self.cut = []
 
     def digest(self):
         space = "joint" if self._project else "eos"
-        return f"text {space} {self._precision} ".encode() + self._model.digest(of_images=False)
+        return f"text 2 {space} {self._precision} ".encode() + self._model.digest(of_images=False)
 
     def read(self, text):
         # Known texts are found without their tokens.
-        return _Text(text.encode(), partial(self._tokens_and_cut, text))
+        return Source(text.encode(), partial(self._tokens, text))
 
-    def _tokens_and_cut(self, text):
+    def _tokens(self, text):
         tokens, is_cut = self._model.tokenize(text)
-        return np.pad(tokens, [(0, 0)] * (tokens.ndim - 1) + [(0, 1)], constant_values=is_cut)
+        if is_cut:
+            self.cut.append(text)
+        return tokens
 
-    def compute(self, inputs):
-        import torch
-
-        tokens, is_cut = inputs[..., :-1], inputs[:, ..., -1].reshape(len(inputs), -1)[:, :1]
-        embeddings = self._model.embed_tokens(tokens, self._precision, project=self._project)
-        return torch.cat([embeddings, is_cut.to(embeddings)], dim=1)
+    def compute(self, tokens):
+        return self._model.embed_tokens(tokens, self._precision, project=self._project)

@@ -34,18 +34,13 @@ def read_image_projection(model):
         if found is not None:
             return found
     raise NoProjectionError(
-        f"The image tower ({type(tower).__name__}) ends without a linear projection, so there is no "
-        "image_projection_. SigLIP's towers, which end in attention pooling, are of this kind. To bridge "
-        "texts to images, choose a model such as OpenAI's ViT or RN50."
+        f"The image tower ({type(tower).__name__}) ends without a linear projection, as SigLIP's do, so there is no "
+        "image_projection_. To bridge texts to images, choose a model such as OpenAI's ViT or RN50."
     )
 
 
 def without_projection(model):
-    """A copy whose `encode_text` gives the `(n, d)` embeddings that go into the last linear layer.
-
-    The copy shares all weights with `model`. `NoProjectionError` if there is no such layer.
-    """
-    _find_text_projection(model)
+    """A copy that shares all weights, and whose `encode_text` gives what goes into the last linear layer."""
     bare = copy_of_modules(model)
     tower, name = _find_text_projection(bare)
     projection = getattr(tower, name)
@@ -68,9 +63,8 @@ def _find_text_projection(model):
         if _weight_and_bias(getattr(tower, name, None)) is not None:
             return tower, name
     raise NoProjectionError(
-        f"The text tower ({type(tower).__name__}) ends without a linear projection, so it has no embeddings "
-        "before one and no projection_. `transform` works, and with it zero-shot classification; for the "
-        "bridge choose a model whose text tower has a projection."
+        f"The text tower ({type(tower).__name__}) ends without a linear projection, so it has no embeddings before one and "
+        "no projection_. `transform` works, and with it zero-shot classification; for the bridge choose another model."
     )
 
 

@@ -8,7 +8,6 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import fsspec
 import numpy as np
 import open_clip
 import pandas as pd
@@ -82,7 +81,7 @@ def test_pixels_for_the_model_change_only_with_the_reading_version(tmp_path):
         picture = decode(fetch(source), shortest_side=max(model.image_size))
         digest.update(np.asarray(model.crop(picture)))
     # Whoever changes the digest must increase `READING_VERSION`. Else caches mix embeddings of different pixels.
-    assert (READING_VERSION, digest.hexdigest()[:16]) == (3, "09a736ea444af137")
+    assert (READING_VERSION, digest.hexdigest()[:16]) == (4, "09a736ea444af137")
 
 
 def test_coca_is_not_normalised_either(tmp_path, pictures):
@@ -168,7 +167,6 @@ def test_no_images_give_no_rows(encoder):
 
 
 TWO_COLUMNS = {"image": ["a.png"], "label": ["b"]}
-EMBEDDINGS = np.ones((2, 128), np.float32)
 NO_COLUMN = [
     *((one, ValueError, r"write \[X\]") for one in ("a.png", Path("a.png"), b"a", Image.new("RGB", (2, 2)))),
     (np.zeros((8, 8, 3), np.uint8), ValueError, r"\(n, h, w, 3\).*in a list"),
@@ -179,14 +177,11 @@ NO_COLUMN = [
         r"got \(2, 3, .*move the channels of \(n, 3, h, w\) to the end",
     ),
     (torch.zeros(2, 8, 8, 3), ValueError, "uint8"),
-    ([np.zeros((8, 8, 3), bool)], ImageReadError, r"Image 0 \(array .*must be uint8"),
+    ([np.zeros((8, 8, 3), bool)], ImageReadError, r"Image 0 .*must be uint8"),
     (pd.DataFrame(TWO_COLUMNS), ValueError, r"2 columns \(image, label\); select the one"),
     (pl.DataFrame(TWO_COLUMNS), ValueError, r"2 columns \(image, label\); select the one"),
     (np.array([["a.png", "b.png"]]), ValueError, r"shape \(n,\) or \(n, 1\)"),
-    *(
-        (X, ValueError, r"look like embeddings.*pipeline\[-1\].fit")
-        for X in (EMBEDDINGS, list(EMBEDDINGS), EMBEDDINGS.tolist(), pd.DataFrame(EMBEDDINGS))
-    ),
+    (np.ones((2, 128), np.float32), ValueError, "give embeddings to the classifier itself"),
     *((X, TypeError, "X must be a list, array, series") for X in ({"a": 1}, {"a"}, 3, None, iter("a"))),
 ]
 
@@ -265,25 +260,6 @@ def test_few_images_are_read_ahead_of_the_model(encoder, on_pass, n_jobs):
     assert 4 < max(ahead) <= 2 * 4
 
 
-def test_a_batch_that_does_not_fit_is_halved_with_one_warning_while_one_image_fits(
-    encoder, pictures, expected, on_pass
-):
-    n_fitting = 2
-
-    def use_memory(n):
-        if n > n_fitting:
-            raise torch.OutOfMemoryError("out of memory")
-
-    on_pass("image", use_memory)
-    with pytest.warns(RuntimeWarning, match="Batches of 4 did not fit .* computed 2 at a time") as caught:
-        got = encoder.set_params(batch_size=4).transform(pictures)
-    assert len(caught) == 1
-    close(got, expected)
-    n_fitting = 0
-    with pytest.raises(torch.OutOfMemoryError):
-        encoder.transform(pictures)
-
-
 def test_errors_of_readers_reach_the_caller_and_leave_no_threads_behind(encoder, pictures):
     class Interrupted(Image.Image):
         def load(self):
@@ -300,17 +276,11 @@ def test_errors_of_readers_reach_the_caller_and_leave_no_threads_behind(encoder,
 # Images that cannot be read
 
 
-REMOTE = fsspec.open("memory://photos/note.jpg")
-
-
 @pytest.mark.parametrize(
     ("bad", "named"),
     [
         ("note.jpg", "'note.jpg'"),
-        (b"text", "4 encoded bytes"),
-        (("note.jpg", (0, 0, 1, 1)), "'note.jpg' in the box (0, 0, 1, 1)"),
-        (REMOTE, repr(REMOTE.full_name)),
-        ({"bytes": None, "path": "note.jpg"}, "'note.jpg'"),
+        (b"text", "bytes"),
         *((other, type(other).__name__) for other in (None, float("nan"), pd.NA, 3)),
     ],
 )
@@ -323,7 +293,7 @@ def test_bad_images_become_rows_of_nan_and_all_others_stay_in_place(encoder, pat
     sources = [paths[0], "missing.jpg", *paths[1:4], b"", *paths[4:], "missing.jpg", None, paths[0]]
     bad = np.array([1, 5, 9, 10])
     message = (
-        r"4 of 12 images .*: 1 \('missing.jpg'\), 5 \(0 encoded bytes\), 9 \('missing.jpg'\) and 1 more\. "
+        r"4 of 12 images .*: 1 \('missing.jpg'\), 5 \(bytes\), 9 \('missing.jpg'\) and 1 more\. "
         r"The first: there is no such file"
     )
     with pytest.warns(UserWarning, match=message) as caught:
@@ -333,14 +303,6 @@ def test_bad_images_become_rows_of_nan_and_all_others_stay_in_place(encoder, pat
     close(np.delete(got, bad, axis=0), np.vstack([expected, expected[:1]]))
     with pytest.warns(UserWarning, match=r"3 of 3 images .*, 2 \('c.jpg'\)\. The first"):
         assert np.isnan(encoder.set_params(normalize=True).transform(["a.jpg", "b.jpg", "c.jpg"])).all()
-
-
-def test_threads_read_parts_of_one_open_image(encoder, tmp_path):
-    Image.fromarray(some_pictures(1, size=(600, 600))[0]).save(tmp_path / "a.png")
-    boxes = [(10 * i, 0, 10 * i + 50, 50) for i in range(50)]
-    expected = encoder.transform([(tmp_path / "a.png", box) for box in boxes])
-    with Image.open(tmp_path / "a.png") as image:
-        close(encoder.set_params(n_jobs=4).transform([(image, box) for box in boxes]), expected)
 
 
 def test_pictures_too_narrow_to_be_resized_are_named(encoder):

@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,12 +12,11 @@ from sksemobridge._utils.lru import LRUCache
 from sksemobridge.encoders import (
     CLIPImageEncoder,
     CLIPTextEncoder,
-    EmbeddingCache,
     _text_encoder,
     clear_model_cache,
 )
 
-from ..encoder_helpers import small_config, some_pictures, write_model, write_pictures
+from ..encoder_helpers import n_cached, small_config, some_pictures, write_model, write_pictures
 
 RUN = """
 import sys
@@ -79,7 +77,7 @@ def test_what_is_not_cached_is_embedded_as_ever(tmp_path, forget, loads):
     assert loads == []
     np.testing.assert_allclose(encoder.transform(pictures), expected, atol=1e-5)
     assert len(loads) == 1
-    assert len(EmbeddingCache(tmp_path)) == 4
+    assert n_cached(tmp_path) == 4
 
 
 @pytest.mark.parametrize("kind", [CLIPImageEncoder, CLIPTextEncoder])
@@ -122,18 +120,3 @@ def test_a_memory_of_other_facts_is_replaced_where_the_model_is_loaded(tmp_path,
     expected = CLIPImageEncoder("mini", "bundled", precision="fp32").transform(some_pictures(3))
     np.testing.assert_allclose(encoder.transform(some_pictures(3)), expected, atol=1e-5)
     assert memory.read_text() == right
-
-
-def test_a_text_whose_end_is_cut_is_named_also_from_a_cache(tmp_path, forget):
-    encoder = CLIPTextEncoder("mini", "bundled", cache=tmp_path)
-    texts = ["a cat", "a very " * 50 + "long text"]
-    for _ in range(2):
-        with pytest.warns(UserWarning, match="1 of 2 texts are longer"):
-            encoder.transform(texts)
-        forget()
-
-
-def test_clearing_a_cache_forgets_the_models(tmp_path):
-    CLIPImageEncoder("mini", "bundled", cache=tmp_path).transform(some_pictures(1))
-    EmbeddingCache(tmp_path).clear()
-    assert not [path for path in Path(tmp_path).iterdir() if path.name.startswith("model-")]

@@ -164,14 +164,6 @@ def test_weights_that_are_missing_are_an_error_and_code_of_a_folder_is_not_run(t
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_model_of_texts_only_is_refused(transformers, tmp_path):
-    config = transformers.BertConfig(**TOWER, vocab_size=12)
-    transformers.BertModel(config).save_pretrained(tmp_path)
-    transformers.ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(tmp_path)
-    with pytest.raises(ModelLoadError, match="neither a model of images nor"):
-        CLIPImageEncoder(f"transformers:{tmp_path}").transform(PICTURES)
-
-
 def test_without_the_package_the_error_names_the_extra(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "transformers", None)
     with pytest.raises(ModelLoadError, match=r"pip install 'sksemobridge\[transformers\]'"):

@@ -6,9 +6,6 @@ import struct
 import subprocess
 import sys
 import warnings
-import zlib
-from pathlib import Path
-from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -65,8 +62,6 @@ def test_all_sources_of_one_picture_are_seen_alike(tmp_path):
         PIXELS,
         np.asfortranarray(PIXELS),
         PIXELS[::-1][::-1],
-        {"bytes": content, "path": "elsewhere.png"},
-        {"bytes": None, "path": str(path)},
     ):
         assert_array_equal(seen(source), PIXELS)
 
@@ -189,7 +184,6 @@ def test_grey_with_alpha():
     got = seen(encoded(image))
     assert (got[:, :9] == 255).all()
     assert_array_equal(got[:, 9:, 0], PIXELS[:, 9:, 0])
-    assert (seen(image.convert("La"))[:, :9] == 255).all()
 
 
 def test_palettes_with_and_without_a_transparent_colour():
@@ -213,30 +207,10 @@ def test_a_transparent_colour_of_a_picture_without_palette():
 def test_16_bits_are_scaled_not_cut_off():
     deep = (np.arange(24 * 36).reshape(24, 36) * 75).astype(np.uint16)
     other_order = Image.frombytes("I;16B", (36, 24), deep.astype(">u2").tobytes())
-    for source in (*(encoded(Image.fromarray(deep), kind) for kind in ("PNG", "TIFF")), other_order):
+    for source in (encoded(Image.fromarray(deep)), encoded(Image.fromarray(deep), "TIFF"), other_order):
         assert_allclose(seen(source)[..., 0], deep / 257, atol=0.51)
     # But Pillow keeps the values of 8 bits that were converted to such integers.
     assert_array_equal(seen(Image.fromarray(PIXELS[..., 0]).convert("I"))[..., 0], PIXELS[..., 0])
-
-
-def png_of_16_bits(row, colour, *chunks):
-    """A PNG of one row by hand: Pillow writes no such files."""
-
-    def chunk(name, data):
-        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-
-    content = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 3, 1, 16, colour, 0, 0, 0))
-    for name, data in chunks:
-        content += chunk(name, data)
-    data = zlib.compress(b"\0" + struct.pack(f">{len(row)}H", *row))
-    return content + chunk(b"IDAT", data) + chunk(b"IEND", b"")
-
-
-def test_16_bit_colours_are_scaled_and_a_grey_that_stands_for_transparent_is_white():
-    colours = png_of_16_bits([65535] * 3 + [32896] * 3 + [0] * 3, 2)
-    assert_array_equal(seen(colours)[0, :, 0], [255, 128, 0])
-    greys = png_of_16_bits([32896, 0, 257], 0, (b"tRNS", struct.pack(">H", 0)))
-    assert_array_equal(seen(greys)[0, :, 0], [128, 255, 1])
 
 
 @pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "TIFF"])
@@ -299,25 +273,19 @@ def test_a_broken_image_of_pillow_is_refused_each_time(kind):
     [
         (b"", "the file is empty"),
         (b"this is not a picture", "not an image of a kind that is read"),
-        (".", "it is a directory; .*load_image_folder"),
+        (".", "not a regular file"),
         ("nul\0byte", "null byte"),
         ("", "no such file"),
-        *((path, "no such file") for path in ("nothing.jpg", "//[2024] trip/1.jpg", "c:/a.jpg", "[::1]://x")),
-        *(
-            (address, "addresses are not fetched; download the file")
-            for address in ("HTTPS://a.org/b.jpg", "s3://bucket/b.jpg", "file:///b.jpg", f"data:{'A' * 5000}")
-        ),
+        *((path, "no such file") for path in ("nothing.jpg", "https://a.org/b.jpg")),
         *(
             (other, "is not an image; give a path")
-            for other in (None, 3, float("nan"), ["a.jpg"], {"path": "a.jpg"}, {"bytes": None, "path": None})
+            for other in (None, 3, float("nan"), ["a.jpg"], {"path": "a.jpg"}, (PIXELS, "0045"))
         ),
         *(
             (np.zeros(shape, np.uint8), "must have the shape")
-            for shape in ((4,), (4, 4, 1), (4, 4, 2), (3, 8, 8), (2, 4, 4, 3))
+            for shape in ((4,), (4, 4, 1), (4, 4, 2), (3, 8, 8), (2, 4, 4, 3), (4, 0, 3))
         ),
-        (np.zeros((4, 0, 3), np.uint8), "has no pixels"),
-        (Image.new("RGB", (0, 5)), "has no pixels"),
-        (np.ma.masked_less(np.zeros((4, 4, 3), np.uint8), 1), "pixels are masked; fill them"),
+        (Image.new("RGB", (0, 5)), "0 x 5 pixels are more than the limit of .*, or none"),
         *(
             (PIXELS.astype(dtype), f"must be uint8 from 0 to 255, not {np.dtype(dtype)}; .*round")
             for dtype in (np.float32, np.int64, np.uint16, bool)
@@ -326,32 +294,18 @@ def test_a_broken_image_of_pillow_is_refused_each_time(kind):
             (encoded(Image.fromarray(values), "TIFF"), "unknown range; convert them to 8 bits")
             for values in (np.int32([[70000]]), np.int32([[-1]]), np.float32([[1]]))
         ),
-        ((PIXELS, (5, 5, 5, 9)), "holds no pixel of the picture of 36 x 24"),
-        ((PIXELS, (-9, 0, -2, 5)), "holds no pixel"),
-        *(
-            ((PIXELS, box), "is not .left, top, right, bottom. in pixels")
-            for box in ((0, 0, float("nan"), 5), (0, 0, 5), None, "0045", b"0045")
-        ),
     ],
 )
 def test_what_is_no_picture_is_refused(source, message):
     refused(source, message)
 
 
-@pytest.mark.parametrize(
-    ("head", "remedy"),
-    [
-        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", r"a HEIC picture, .* pip install 'sksemobridge\[heic\]'"),
-        (b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic", "a HEIC picture"),
-        (b"\xff\x0a\xfa\x1f\x01\x90\x08\x06", "a JPEG XL picture, .* pip install pillow-jxl-plugin"),
-        (b"\0\0\0\x0cJXL \x0d\x0a\x87\x0a", "a JPEG XL picture"),
-        (b"\0\0\0\x1cftypavif\0\0\0\0avif", "an AVIF picture, .* Pillow 11.3"),
-    ],
-)
-def test_a_kind_that_needs_a_plug_in_says_which(head, remedy, monkeypatch):
-    readable = [kind for kind in _readable_formats() if kind not in ("HEIF", "JXL", "AVIF")]
+def test_a_heic_picture_without_its_plug_in_says_so(monkeypatch):
+    readable = [kind for kind in _readable_formats() if kind != "HEIF"]
     monkeypatch.setattr("sksemobridge.encoders._pictures._readable_formats", lambda: readable)
-    refused(head, remedy)
+    for kind in (b"heic", b"mif1"):
+        remedy = r"a HEIC picture, .* pip install 'sksemobridge\[heic\]'"
+        refused(b"\0\0\0\x18ftyp" + kind + b"\0\0\0\0mif1heic", remedy)
 
 
 @pytest.mark.parametrize(("package", "kind"), [("pillow_heif", "HEIF"), ("pillow_jxl", "JXL")])
@@ -377,13 +331,6 @@ def test_files_that_may_not_be_read_are_refused(tmp_path):
     path = tmp_path / "secret.png"
     path.touch(mode=0)
     refused(path, "Permission denied")
-
-
-@pytest.mark.parametrize("name", ["c:x.png", "data:1.png"])
-def test_a_file_with_the_name_of_an_address_is_a_file(tmp_path, monkeypatch, name):
-    monkeypatch.chdir(tmp_path)
-    Path(name).write_bytes(encoded(PICTURE))
-    assert_array_equal(seen(name), PIXELS)
 
 
 def sparse_file(path, n_bytes, head=b""):
@@ -449,9 +396,8 @@ def test_decompression_bombs_are_refused(limit_pixels):
     # Pillow itself only warns up to twice its limit, and is silent about images that are already open.
     for limit in (PIXELS[..., 0].size - 1, PIXELS[..., 0].size // 3):
         limit_pixels(limit)
-        refused(content, "exhaust memory")
         with warnings.catch_warnings(action="ignore"):
-            refused(content, "exhaust memory. Raise PIL.Image.MAX_IMAGE_PIXELS")
+            refused(content, "exhaust memory. Raise PIL.Image.MAX_IMAGE_PIXELS|could be decompression bomb")
             refused(image, "exhaust memory")
     # Pixels that are in memory do no harm.
     assert_array_equal(seen(PIXELS), PIXELS)
@@ -459,59 +405,12 @@ def test_decompression_bombs_are_refused(limit_pixels):
     assert_array_equal(seen(content), PIXELS)
 
 
-def test_content_that_starts_programs_is_refused_under_any_name(tmp_path, monkeypatch):
-    # Stands in for Ghostscript, which Pillow starts to load such a file.
-    program, started = tmp_path / "gs", tmp_path / "started"
-    program.write_text(f"#!/bin/sh\ntouch {started}\n")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    content = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n%%EOF\n"
+def test_content_that_starts_programs_is_refused_under_any_name(tmp_path):
+    # Pillow starts Ghostscript to load such a file.
     path = tmp_path / "harmless.jpg"
-    path.write_bytes(content)
-    for source in (content, path):
+    path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n%%EOF\n")
+    for source in (path.read_bytes(), path):
         refused(source, "not an image of a kind that is read")
-    with Image.open(path) as opened:
-        refused(opened, "of the kind EPS; call its load")
-        assert not started.exists()
-        if os.name == "posix":
-            with pytest.raises(OSError, match="PPM|cannot"):
-                opened.load()
-            assert started.exists()
-
-
-@pytest.fixture
-def remote():
-    """A file system that is none of the machine, with a picture and a text."""
-    fsspec = pytest.importorskip("fsspec", reason="needs fsspec")
-    system = fsspec.filesystem("memory")
-    system.pipe({"/photos/a.png": encoded(PICTURE), "/photos/b.txt": b"no image"})
-    yield fsspec
-    system.rm("/photos", recursive=True)
-
-
-def test_files_of_other_systems_are_read_where_they_are_opened(remote, limit_pixels, monkeypatch):
-    assert_array_equal(seen(remote.open("memory://photos/a.png")), PIXELS)
-    refused(remote.open("memory://photos/b.txt"), "is not an image of a kind")
-    refused(remote.open("memory://photos/gone.png"), "there is no such file")
-    refused("memory://photos/a.png", r"give fsspec.open\(address\)")
-    # No further than pictures go.
-    limit_pixels(4)
-    refused(remote.open("memory://photos/a.png"), "more bytes than 4 pixels take")
-    monkeypatch.setattr(
-        type(remote.filesystem("memory")), "_open", Mock(side_effect=RuntimeError("no rights"))
-    )
-    refused(remote.open("memory://photos/a.png"), "no rights")
-
-
-def test_a_part_of_an_image_is_read_from_any_source_upright(tmp_path):
-    path = tmp_path / "a.png"
-    PICTURE.save(path)
-    for source in (path, PIXELS, path.read_bytes(), Image.open(path)):
-        assert_array_equal(seen((source, (3, 2, 10.4, 7.6))), PIXELS[2:8, 3:10])
-    # Detectors give boxes that reach beyond the image.
-    assert_array_equal(seen((path, np.array([-5, -1, 99, 4]))), PIXELS[:4])
-    turned = encoded(PICTURE, exif=orientation_of(6))
-    assert_array_equal(seen((turned, (0, 0, 5, 7))), seen(turned)[:7, :5])
 
 
 def test_a_column_of_datasets_is_embedded(tmp_path):
@@ -519,9 +418,6 @@ def test_a_column_of_datasets_is_embedded(tmp_path):
     path = tmp_path / "a.png"
     PICTURE.save(path)
     column = datasets.Dataset.from_dict({"image": [str(path)] * 2}).cast_column("image", datasets.Image())
-    raw = column.cast_column("image", datasets.Image(decode=False))
     encoder = CLIPImageEncoder("mini", "bundled")
     expected = encoder.transform([PIXELS] * 2)
-    for dataset in (column, raw):
-        assert_array_equal(encoder.transform(list(dataset["image"])), expected)
     assert_array_equal(encoder.transform(column["image"]), expected)

@@ -10,15 +10,11 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from sksemobridge import (
-    CLIPImageEncoder,
     PaperBlend,
     SemanticBridge,
     SeMoBridgeClassifier,
-    make_semobridge_pipeline,
 )
 from sksemobridge._utils import array_api
-
-from ..encoder_helpers import some_pictures
 
 # What makes an array of each library on a device.
 LIBRARIES = {
@@ -150,36 +146,6 @@ def test_queries_are_not_copied_through_the_host(world):
         classifier.affinities(queries)
         classifier.decision_function(queries)
         bridge.transform(queries)
-
-
-@pytest.mark.parametrize("device", ["cpu", "cuda"])
-def test_from_pictures_to_probabilities_on_one_device(device, tmp_path):
-    if device == "cuda" and not torch.cuda.is_available():
-        pytest.skip("this machine has no GPU")
-    pictures, y = some_pictures(6), np.arange(6) % 3
-    params = {"output": "torch", "device": device, "cache": tmp_path / "cache", "batch_size": 4}
-    pipeline = make_semobridge_pipeline("mini", "bundled", class_names=["a", "b", "c"])
-    expected = pipeline.fit(pictures, y).predict_proba(pictures)
-    pipeline.set_params(**{f"clipimageencoder__{name}": value for name, value in params.items()})
-    with sklearn.config_context(array_api_dispatch=True):
-        pipeline.fit(pictures, y)
-        for _ in range(2):  # the second time from the cache
-            embeddings = pipeline[:-1].transform(pictures)
-            assert embeddings.device.type == pipeline.predict_proba(pictures).device.type == device
-            np.testing.assert_allclose(pipeline.predict_proba(pictures).cpu(), expected, rtol=1e-3)
-        assert isinstance(pipeline.predict(pictures), np.ndarray)
-
-
-@pytest.mark.filterwarnings("ignore:1 of 6 images cannot be read")
-@pytest.mark.parametrize("normalize", [False, True])
-def test_pictures_as_tensors_are_those_as_arrays(normalize):
-    pictures = [*some_pictures(5), "missing.png"]
-    encoder = CLIPImageEncoder("mini", "bundled", normalize=normalize, on_error="nan", device="cpu")
-    expected = encoder.transform(pictures)
-    given = encoder.set_params(output="torch").transform(pictures)
-    assert isinstance(given, torch.Tensor)
-    assert not given.is_inference()
-    np.testing.assert_allclose(given.numpy(), expected, rtol=1e-6)
 
 
 def test_probabilities_that_float32_does_not_know_are_those_of_float64():

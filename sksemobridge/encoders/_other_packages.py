@@ -1,17 +1,18 @@
-"""Models of transformers: two towers as CLIP and SigLIP have them, or one for images."""
+"""Models of transformers, with two towers as CLIP and SigLIP have them, or one for images, and those of timm, which have one."""
 
 import numpy as np
+import timm
 import torch
 from PIL.Image import Resampling
+from timm.data import create_transform, resolve_model_data_config
 from torch import nn
 from torchvision.transforms import CenterCrop, InterpolationMode, Normalize, Resize
 
-from ._parts import Parts
-from ._source import TRANSFORMERS, ModelLoadError, cannot_load, weight_files
-from ._timm import ImageTowers
+from ._models import Parts
+from ._source import LOCAL, TIMM, TRANSFORMERS, ModelLoadError, cannot_load, weight_files
 
-# Code of a repository would run with all rights of the user.
-_NO_CODE = {"trust_remote_code": False}
+# Usual names of weights.
+_WEIGHTS = ["model.safetensors", "pytorch_model.bin"]
 
 
 class _Visual(nn.Module):
@@ -35,7 +36,16 @@ class _Text(nn.Module):
         return self.proj(self.tower(ids, attention_mask=mask if self._has_mask else None).pooler_output)
 
 
-class _TwoTowers(ImageTowers):
+class _OneTower(nn.Module):
+    def __init__(self, visual):
+        super().__init__()
+        self.visual = visual
+
+    def encode_image(self, pixels, normalize=False):
+        return self.visual(pixels)
+
+
+class _TwoTowers(_OneTower):
     def __init__(self, visual, text, logit_scale):
         super().__init__(visual)
         self.text, self.logit_scale = text, logit_scale
@@ -44,39 +54,42 @@ class _TwoTowers(ImageTowers):
         return self.text(tokens)
 
 
-def load(source):
+def load_timm(source):
     """The `Parts` of a model; `ModelLoadError` if it or its weights are missing."""
-    name = source.name[len(TRANSFORMERS) :]
+    name = source.name[len(TIMM) :]
     try:
-        from transformers import AutoImageProcessor, AutoModel
-
-        model, loading = AutoModel.from_pretrained(
-            name, output_loading_info=True, dtype=torch.float32, **_NO_CODE
-        )
-        settings = AutoImageProcessor.from_pretrained(name, **_NO_CODE).to_dict()
-    except ImportError as error:
-        raise ModelLoadError(
-            f"{source} needs transformers: pip install 'sksemobridge[transformers]' ({error})."
-        ) from error
+        model = timm.create_model(f"{LOCAL}{name}" if source.files else name, pretrained=True, num_classes=0)
     except Exception as error:
         raise cannot_load(source, error) from error
+    settings = resolve_model_data_config(model)
+    *geometry, _to_tensor, normalize = create_transform(**settings, is_training=False).transforms
+    return Parts(
+        _OneTower(model),
+        width=model.num_features,
+        image_size=tuple(settings["input_size"][1:]),
+        resize="squash" if settings["crop_mode"] == "squash" else "shortest",
+        interpolation=settings["interpolation"],
+        geometry=geometry,
+        normalize=normalize,
+        description=settings,
+        files=weight_files(source, model.pretrained_cfg.get("hf_hub_id"), _WEIGHTS),
+    )
+
+
+def load_transformers(source):
+    """The `Parts` of a model; `ModelLoadError` if it or its weights are missing."""
+    model, loading = _read("AutoModel", source, output_loading_info=True, dtype=torch.float32)
+    settings = _read("AutoImageProcessor", source).to_dict()
     # Without weights of a pooler, the first token is the embedding.
     missing = {key.partition(".")[0] for key in loading["missing_keys"]}
     if missing - {"pooler"}:
         raise ModelLoadError(f"The model {source} lacks weights of {', '.join(sorted(missing))}.")
     image_size, resize, geometry = _geometry(settings, source)
     has_text = hasattr(model, "text_model") and hasattr(model, "vision_model")
-    towers = _two_towers(model) if has_text else ImageTowers(_Visual(model, nn.Identity(), not missing))
-    if not has_text and model.main_input_name != "pixel_values":
-        raise ModelLoadError(
-            f"The model {source} ({type(model).__name__}) is neither a model of images nor of images and texts in the form of "
-            "CLIP or SigLIP."
-        )
-    moments = (
-        (settings["image_mean"], settings["image_std"])
-        if settings["do_normalize"]
-        else ([0.0] * 3, [1.0] * 3)
-    )
+    towers = _two_towers(model) if has_text else _OneTower(_Visual(model, nn.Identity(), not missing))
+    moments = [0.0] * 3, [1.0] * 3
+    if settings["do_normalize"]:
+        moments = settings["image_mean"], settings["image_std"]
     with torch.inference_mode():
         width = towers.eval().encode_image(torch.zeros(1, 3, *image_size)).shape[1]
     return Parts(
@@ -88,19 +101,30 @@ def load(source):
         geometry=geometry,
         normalize=Normalize(*moments),
         description=[str(model.config), str(settings)],
-        files=weight_files(source, name, ["model.safetensors", "pytorch_model.bin"]),
-        make_tokenizer=(lambda: _tokenizer(source, name, model.config)) if has_text else None,
+        files=weight_files(source, _name(source), _WEIGHTS),
+        make_tokenizer=(lambda: _tokenizer(source, model.config)) if has_text else None,
     )
 
 
 def has_text(source):
     """Whether a model has texts, by its configuration."""
-    from transformers import AutoConfig
+    return hasattr(_read("AutoConfig", source), "text_config")
 
+
+def _name(source):
+    return source.name[len(TRANSFORMERS) :]
+
+
+def _read(kind, source, **options):
+    """What a class of transformers reads; `ModelLoadError` if it cannot."""
     try:
-        return hasattr(
-            AutoConfig.from_pretrained(source.name[len(TRANSFORMERS) :], **_NO_CODE), "text_config"
-        )
+        import transformers
+
+        # Code of a repository would run with all rights of the user.
+        return getattr(transformers, kind).from_pretrained(_name(source), trust_remote_code=False, **options)
+    except ImportError as error:
+        needed = "pip install 'sksemobridge[transformers]'"
+        raise ModelLoadError(f"{source} needs transformers: {needed} ({error}).") from error
     except Exception as error:
         raise cannot_load(source, error) from error
 
@@ -136,23 +160,22 @@ def _geometry(settings, source):
     return (tuple(crops[0].size) if crops else sides), resize, [Resize(sides, interpolation), *crops]
 
 
-def _tokenizer(source, name, config):
+def _tokenizer(source, config):
     """A function that gives the ids and the mask of a text, `(2, n)`, and whether its end is missing."""
-    from transformers import AutoTokenizer
-
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(name, **_NO_CODE)
-    except Exception as error:
-        raise cannot_load(source, error) from error
+    tokenizer = _read("AutoTokenizer", source)
     n, is_siglip = config.text_config.max_position_embeddings, config.model_type.startswith("siglip")
 
     def tokenize(text):
         # SigLIP has read lower case only.
         text = text.lower() if is_siglip else text
-        whole = tokenizer(
-            text, padding="max_length", truncation=True, max_length=n, return_attention_mask=True
-        )
         is_cut = len(tokenizer(text, truncation=True, max_length=n + 1)["input_ids"]) > n
-        return np.array([whole["input_ids"], whole["attention_mask"]]), is_cut
+        options = {
+            "padding": "max_length",
+            "truncation": True,
+            "max_length": n,
+            "return_attention_mask": True,
+        }
+        tokens = tokenizer(text, **options)
+        return np.array([tokens["input_ids"], tokens["attention_mask"]]), is_cut
 
     return tokenize
