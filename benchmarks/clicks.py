@@ -34,6 +34,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import normalize
 
 from sksemobridge import SeMoBridgeClassifier, label_next, stranger_proba
+from sksemobridge._evaluation import share_right
+from sksemobridge._label_next import least_certain
 
 MOST, FIRST_SEED, LEVELS = 2000, 3000, (90, 95, 99)
 SHARES = (0, 1, 2, 4, 8)  # half labels a class
@@ -50,7 +52,7 @@ class Ours:
 
     def __init__(self, task, kind, rng):
         self.task, self.kind, self.rng = task, kind, rng
-        self.classes = np.setdiff1d(task.y, [NONE])
+        self.classes, self.answers = np.setdiff1d(task.y, [NONE]), []
 
     def learn(self, labelled):
         """Predictions for the images without a label."""
@@ -70,15 +72,28 @@ class Ours:
         pool = ~labelled & (p_none < 0.5)
         taught = self.model.with_unlabeled(task.X[pool]) if pool.any() else self.model
         p = np.column_stack([taught.predict_proba(task.X) * (1 - p_none)[:, None], p_none])
-        best = -np.partition(-p, 1, axis=1)
-        self.margin = best[:, 0] - best[:, 1]
+        self.p = p
         return np.append(taught.classes_, NONE)[p.argmax(axis=1)][~labelled]
 
+    def estimate(self, labelled):
+        """`ShareRight` of the images without a label."""
+        return share_right(self.p[~labelled], self.answers, has_random_shots=self.kind == "random")
+
     def choose(self, labelled, n):
+        chosen = self._choose(labelled, n)
+        if self.kind == "no names":  # it does not know all classes
+            return chosen
+        answers = self.task.y[chosen]
+        columns = np.where(answers == NONE, len(self.classes), np.searchsorted(self.classes, answers))
+        self.answers.append((self.p[chosen], columns))
+        return chosen
+
+    def _choose(self, labelled, n):
         if self.kind == "random" or (self.kind == "no names" and not labelled.any()):
             return self.rng.permutation(np.flatnonzero(~labelled))[:n]
         if NONE in self.task.y:
-            return np.argsort(self.margin + 2 * labelled, kind="stable")[:n]
+            rest = np.flatnonzero(~labelled)
+            return rest[least_certain(self.p[rest])[:n]]
         return label_next(self.model, self.task.X, n)
 
 
@@ -137,10 +152,16 @@ def curve(task, method, seed, most_rounds):
     labelled, n = np.zeros(len(task.y), dtype=bool), max(len(np.setdiff1d(task.y, [NONE])) // 2, 1)
     rows = []
     for number in range(most_rounds + 1):
-        right = labelled.copy()
+        right, row = labelled.copy(), {"error": "", "held": ""}
         if not labelled.all():
             right[~labelled] = learner.learn(labelled) == task.y[~labelled]
-        rows.append({"labels": labelled.sum(), "right": f"{100 * right.mean():.3f}", "classes": 2 * n})
+            if method in (OURS, OURS_RANDOM):
+                share, said = right[~labelled].mean(), learner.estimate(labelled)
+                row = {
+                    "error": f"{100 * (said.estimate - share):.3f}",
+                    "held": int(said.low <= share <= said.high),
+                }
+        rows.append(row | {"labels": labelled.sum(), "right": f"{100 * right.mean():.3f}", "classes": 2 * n})
         if (number >= SHOWN and right.mean() >= LEVELS[-1] / 100) or labelled.all():
             break
         labelled[learner.choose(labelled, min(n, (~labelled).sum()))] = True
@@ -196,9 +217,20 @@ def report(frame):
     for method in methods if names else []:
         a_class = [means[task, method] / [n_classes[task], 1] for task in names]
         rows.append(["mean, labels a class", method, *cells(np.mean(a_class, axis=0), 1)])
-    header = ["% right after labels a class", *(f"{number / 2:g}" for number in SHARES)]
-    needed = tasks.table(["task", "method", *(f"{level} %" for level in LEVELS)], rows, n_left=2)
-    return f"{needed}\n\n{tasks.table(header, after)}"
+    said = frame.assign(error=frame.error.abs(), held=100 * frame.held).groupby(["method", half])
+    said = said[["error", "held"]].mean().dropna()
+    of_estimate = [
+        [method, name, *(f"{said[column].get((method, number), np.nan):.1f}" for number in SHARES)]
+        for method in said.index.unique(0)
+        for name, column in (("error", "error"), ("held, %", "held"))
+    ]
+    numbers = [f"{number / 2:g}" for number in SHARES]
+    tables = [
+        tasks.table(["task", "method", *(f"{level} %" for level in LEVELS)], rows, n_left=2),
+        tasks.table(["% right after labels a class", *numbers], after),
+        tasks.table(["estimate after labels a class", "", *numbers], of_estimate, n_left=2),
+    ]
+    return "\n\n".join(tables if of_estimate else tables[:2])
 
 
 def draw_plot(frame, path):
@@ -233,7 +265,9 @@ def main(arguments=None):
     parser.add_argument("--strangers", action="store_true")
     parser.add_argument("--rounds", type=int, default=60, help="batches, after which a method is given up")
     args = parser.parse_args(arguments)
-    results = Results(args.results, ("model", "task", "method", "seed", "labels"), ("right", "classes"))
+    results = Results(
+        args.results, ("model", "task", "method", "seed", "labels"), ("right", "classes", "error", "held")
+    )
     jobs = []
     all_tasks = tasks.load(args.tasks)
     for whole in all_tasks:
@@ -254,10 +288,10 @@ def main(arguments=None):
                 results.append(row)
     if not results.rows:
         return
-    columns = {"labels": int, "right": float, "classes": int, "seed": int}
-    frame = (
-        pd.DataFrame(results.rows.values()).astype(columns).sort_values(["task", "method", "seed", "labels"])
-    )
+    frame = pd.DataFrame(results.rows.values()).replace("", np.nan)
+    frame = frame.astype(dict.fromkeys(("labels", "classes", "seed"), int))
+    frame = frame.astype(dict.fromkeys(("right", "error", "held"), float))
+    frame = frame.sort_values(["task", "method", "seed", "labels"])
     print(report(frame))
     if args.plot:
         draw_plot(frame, args.plot)

@@ -36,7 +36,7 @@ DOUBTFUL = 0.5
 # class, but nothing from its name. A comparison would favour the names.
 FEWEST_COMPARED = 4
 # How many checked images the mean probability is worth as an estimate of the share that is right: for a classifier with random
-# shots, and for others. Then nine of ten intervals hold the share (`python benchmarks/folder.py --right`).
+# shots, and for others. Then nine of ten intervals hold the share (`python benchmarks/clicks.py`).
 WORTH_OF_RANDOM_SHOTS, WORTH_OF_PROBABILITIES = 100.0, 40.0
 # Confidence of the interval. Standard deviation of the logarithm of the temperature. A round of answers counts half of the next.
 CONFIDENCE, WIDTH_OF_TEMPERATURE, DECAY = 0.9, 0.5, 0.5

@@ -22,14 +22,17 @@ from ._utils.validation import validate_embeddings
 LEAST_LABELS = 1.25
 # Largest number of images that are clustered.
 MOST_CLUSTERED = 5000
+# An image is uncertain if its two largest probabilities differ by less. Predicted classes take turns among these only, because
+# certain images tell little.
+UNCERTAIN = 0.5
 
 
 def label_next(estimator: Any, X: ArrayLike, n_images: int = 20) -> NDArray[np.intp]:
     """Return which images of `X` to label next: those whose labels help most.
 
     A copy of the classifier first learns from all images (`with_unlabeled`). Then the images come first whose two most
-    probable classes are nearly as probable. A classifier that knows no names first needs an image of each class. So while it
-    has few labels, the most typical image of each large cluster without a label comes first.
+    probable classes are nearly as probable, and the predicted classes take turns. A classifier that knows no names first needs
+    an image of each class. So while it has few labels, the most typical image of each large cluster without a label comes first.
 
     Parameters
     ----------
@@ -82,14 +85,25 @@ def label_next(estimator: Any, X: ArrayLike, n_images: int = 20) -> NDArray[np.i
     if classifier.text_embeddings_ is None and len(shots) < LEAST_LABELS * len(classifier.classes_):
         order += rows[_typical_of_clusters(u[rows], shots, n_images)].tolist()
     if len(order) < n_images:
-        p = classifier.with_unlabeled(embeddings[rows]).predict_proba(embeddings[rows])
-        p = np.sort(np.column_stack([p, np.zeros(len(p))]), axis=1)
-        order += rows[np.argsort(p[:, -1] - p[:, -2], kind="stable")].tolist()
+        taught = classifier.with_unlabeled(embeddings[rows])
+        order += rows[least_certain(taught.predict_proba(embeddings[rows]))].tolist()
     chosen: list[int] = []
     for row in order:
         if len(chosen) < n_images and np.all(np.linalg.norm(u[chosen] - u[row], axis=1) > SAME_EMBEDDING):
             chosen.append(row)
     return np.array(chosen, dtype=np.intp)
+
+
+def least_certain(p):
+    """Rows of the probabilities `p (n, C)` in the order in which to label them."""
+    best = -np.sort(-np.column_stack([p, np.zeros(len(p))]), axis=1)
+    margin = best[:, 0] - best[:, 1]
+    order = np.argsort(margin, kind="stable")
+    predicted, turn = p.argmax(axis=1)[order], np.empty(len(p))
+    by_class = np.argsort(predicted, kind="stable")
+    turn[by_class] = np.arange(len(p)) - np.searchsorted(predicted[by_class], predicted[by_class])
+    turn[margin[order] >= UNCERTAIN] = len(p)
+    return order[np.argsort(turn, kind="stable")]
 
 
 def shot_directions(classifier):

@@ -14,7 +14,7 @@ import numpy as np
 from sklearn.base import clone
 
 from .._evaluation import ShotEvaluation, evaluate_fitted
-from .._label_next import label_next
+from .._label_next import label_next, least_certain
 from .._pipeline import SeMoBridgePipeline, make_semobridge_pipeline
 from .._strangers import stranger_proba
 from .._utils.validation import as_words, listed, warn_caller
@@ -95,10 +95,9 @@ class FolderLabels:
 
     def to_label(self, X):
         """Rows of the readable pictures in the order in which to label them."""
-        best = -np.sort(-self.proba(X), axis=1)
         # It does not know those of none of the classes.
         first = [] if self.strangers.any() else label_next(self.classifier, X).tolist()
-        return [*dict.fromkeys([*first, *np.argsort(best[:, 0] - best[:, 1], kind="stable").tolist()])]
+        return [*dict.fromkeys([*first, *least_certain(self.proba(X)).tolist()])]
 
 
 @dataclass(frozen=True, eq=False)
