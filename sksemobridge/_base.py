@@ -104,7 +104,7 @@ class EmbeddingClassifier(ClassifierMixin, SavedEstimator):
 
     def _apply(self, X, finish):
         """`finish` of the logits of checked queries."""
-        return self._compute(X, lambda X: apply_in_blocks(self._fitted.decision, X, finish))
+        return self._compute(X, lambda X: apply_in_blocks(self._decision_, X, finish))
 
     def _compute(self, X, function):
         """`function` of checked queries."""
@@ -156,8 +156,9 @@ class EmbeddingClassifier(ClassifierMixin, SavedEstimator):
         prompts = fitted.class_prompts
         self.class_names_ = None if prompts is None else np.array(prompts.names, dtype=object)
         self.prompts_ = None if prompts is None else prompts.prompts
-        if isinstance(fitted.decision, Linear):
-            self.coef_, self.intercept_ = fitted.decision.coef_and_intercept()
+        self._decision_ = fitted.decision  # the final "_" keeps it out of files
+        if isinstance(self._decision_, Linear):
+            self.coef_, self.intercept_ = self._decision_.coef_and_intercept()
 
 
 def _log_odds(logits):

@@ -41,8 +41,7 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
     """Classify CLIP image embeddings, after a fit to a few labelled images (shots) and the names of the classes.
 
     The classifier is linear: the decision is `normalize(X) @ coef_.T + intercept_`. A row of zeros has no
-    direction: `fit` warns of it, and its decision is `intercept_`. The guide explains the parameters
-    (`names.md`, `growing.md`, `doubtful.md`) and the formulas (`method.md`):
+    direction: `fit` warns of it, and its decision is `intercept_`. The guide explains parameters and formulas:
     https://github.com/sksemobridge/sksemobridge/tree/main/docs
 
     Parameters
@@ -52,8 +51,8 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
     prompts : "auto", str, list of str or mapping, default="auto"
         Templates with `{}` for the name, or a mapping from labels or names to lists of whole prompts.
     class_names : mapping, sequence, "ignore" or None, default=None
-        A mapping from labels to names, in which None means no text, or a list of names in the order of the sorted labels.
-        By default the label is the name, and `_` is read as a space. `"ignore"` uses no names.
+        A mapping from labels to names (None: no text), or a list of names in the order of the sorted labels. By
+        default the label is the name, and `_` is read as a space. `"ignore"` uses no names.
     vocabulary : "auto", sequence of str or None, default="auto"
         Words that help if classes have no names. `"auto"` is a bundled list.
     blend : "auto" or PaperBlend, default="auto"
@@ -61,7 +60,7 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
     solver : {"closed_form", "lbfgs", "adamw"} or Training, default="closed_form"
         How the bridge of the paper is computed. All but `"closed_form"` need `PaperBlend`.
     priors : array-like of shape (C,), "shots" or None, default=None
-        Probability of each class, in the order of `classes_`. `"shots"` takes the shares of the shots. None: all equal.
+        Probability of each class, in the order of `classes_`. `"shots"` takes the shares of the shots. None: equal.
     label_noise : "auto" or float, default="auto"
         Share of wrong labels. `"auto"` estimates it, and 0 trusts all labels.
     store_held_out : bool, default=False
@@ -70,7 +69,7 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
     Attributes
     ----------
     classes_, n_features_in_, feature_names_in_
-        Sorted labels `(C,)`, the width `D` of the embeddings, and the names of the columns of `X`, if it has names.
+        Sorted labels `(C,)`, the width `D` of the embeddings, and the names of the columns of `X`, if any.
     coef_, intercept_ : ndarrays of shape (C, D) and (C,), or (1, D) and (1,) for two classes
         As in scikit-learn's `LogisticRegression`. With `PaperBlend`, there are none.
     text_embeddings_, class_names_, prompts_
@@ -78,8 +77,8 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
     blend_ : dict
         The scales `"text"` and `"shots"`, and `"trust"`, the probability that the texts help.
     held_out_proba_, label_proba_ : ndarrays of shape (n, C) and (n,)
-        For each shot: its probabilities by a model without it (NaN if it was not left out), and the probability that its
-        label is right (one if this cannot be judged).
+        For each shot: its probabilities by a model without it (NaN if it was not left out), and the probability
+        that its label is right (one if this cannot be judged).
     prototypes_, image_means_, bridge_, class_bias_, rank_, temperature_, loss_curve_, n_iter_
         See `PaperBlend`.
 
@@ -143,7 +142,7 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
         Parameters
         ----------
         X : array-like of shape (n, D)
-            Image embeddings. Rows may have any length (but see `PaperBlend`). The result has the precision of `X`.
+            Image embeddings, of any length (but see `PaperBlend`). The result has the precision of `X`.
         y : array-like of shape (n,)
             Labels. Each class may have any number of shots.
         sample_weight : array-like of shape (n,) or None, default=None
@@ -211,6 +210,7 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
         fit = _fit_classes(method, memory.grouped_shots, texts, classes)
         # 5. State: priors, and all arrays in the precision of the shots.
         log_prior = self._log_prior(memory, len(classes))
+        logits = fit.held_out_logits
         dtype = memory.shots.X.dtype
         state = FittedState(
             classes=classes,
@@ -221,7 +221,9 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
             log_prior=log_prior,
             right=fit.right,
             belief=fit.belief,
-            held_out_proba=_probabilities(fit.held_out_logits, log_prior),
+            held_out_proba=None
+            if logits is None
+            else softmax(logits + (0 if log_prior is None else log_prior)),
         )
         if earlier is None:
             validate_data(self, X, skip_check_array=True)
@@ -296,16 +298,11 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
         Parameters
         ----------
         classes : array-like of shape (C,)
-            Labels. New classes need the text encoder, and a name if `class_names` is given.
+            Labels. New classes need the text encoder of `fit`, and a name if `class_names` is given.
 
         Returns
         -------
         SeMoBridgeClassifier
-
-        Raises
-        ------
-        ValueError
-            If a class has neither shots nor text, if no class has shots, or if `text_encoder` has changed.
         """
         check_is_fitted(self)
         fitted: Any = self._fitted
@@ -340,9 +337,8 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
         Returns
         -------
         array of shape (n,)
-            The sum of the largest decision (without the correction) and the largest cosines to class means (with text also
-            to class texts). Each is divided by its standard deviation over the held-out shots. `with_unlabeled` does not
-            change the scores.
+            The sum of the largest decision (without the correction) and the largest cosines to class means and
+            texts, each divided by its standard deviation over the held-out shots. `with_unlabeled` changes nothing.
         """
         return self._compute(X, lambda X: self._fitted.labelled_model.typicality_scores(X))
 
@@ -357,9 +353,8 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
         Returns
         -------
         ndarray of shape (n,)
-            The share of held-out shots that are not more typical than the image. At most about `alpha` of the images of
-            the classes have a p-value of at most `alpha`. If no shot can be left out, all values are one. `with_unlabeled`
-            does not change them.
+            The share of held-out shots that are not more typical than the image. At most about `alpha` of the images
+            of the classes have a p-value of at most `alpha`. If no shot can be left out, all values are one.
         """
         return self._compute(X, lambda X: self._fitted.labelled_model.p_values(X))
 
@@ -374,8 +369,7 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
         -------
         dict of arrays of shape (n, C)
             `"shots"` and `"correction"`, with text also `"text"`, and with `priors` also `"prior"`. Their sum is the
-            decision. `PaperBlend` has cosines instead: `"z1"` of query and text, `"z2"` of query and bridged shots, and
-            `"z3"` of bridged query and shots.
+            decision. `PaperBlend` has cosines instead, `"z1"`, `"z2"` and `"z3"`.
         """
         return self._compute(X, lambda X: self._fitted.model.affinities(X, self._fitted.log_prior))
 
@@ -393,10 +387,3 @@ def _fit_classes(method, shots, texts, classes):
         logits = np.full((len(codes), len(classes)), -np.inf)
         logits[:, with_shots] = fit.held_out_logits
     return fit._replace(model=fit.model.for_classes(number, texts.embeddings), held_out_logits=logits)
-
-
-def _probabilities(logits, log_prior):
-    """The softmax of logits (or None). Rows of NaN stay."""
-    if logits is None:
-        return None
-    return softmax(logits if log_prior is None else logits + log_prior)

@@ -1,7 +1,6 @@
 """The fitted state of the few-shot classifier, also for other classes and after unlabelled images."""
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 
@@ -16,7 +15,7 @@ from ._utils.array_api import astype
 
 @dataclass(frozen=True, eq=False)
 class FittedState:
-    """The result of `fit`, and what `partial_fit` needs, for `C` classes and `m` pooled shots (equal rows are one shot)."""
+    """The result of `fit`, and what `partial_fit` needs, for `C` classes and `m` pooled shots."""
 
     classes: np.ndarray  # sorted labels
     model: Model | PaperModel  # without the prior, which `decision` adds
@@ -24,20 +23,15 @@ class FittedState:
     text_embeddings: np.ndarray | None  # `T_c (C, D)`
     class_prompts: ClassPrompts | None  # None without class texts
     log_prior: np.ndarray | None  # added to the decision, `(C,)`; None if all classes are equally frequent
-    # Probability that the label of each shot is right, and how much the shot counts, `(m,)`. One for a `PaperModel`
-    right: np.ndarray
-    belief: np.ndarray
+    right: np.ndarray  # probability that the label of each shot is right `(m,)`
+    belief: np.ndarray  # how much each shot counts `(m,)`
     held_out_proba: np.ndarray | None = None  # `(m, C)`, each by a model without the shot
     before_unlabeled: Model | None = None  # the model before unlabelled images, or None without these
 
-    @cached_property
+    @property
     def decision(self):
         """The decision: a `Linear`, or a `PaperModel`."""
         return self.model.decision(self.log_prior)
-
-    def __getstate__(self):
-        """Without `decision`, which is made of what is saved."""
-        return {name: value for name, value in vars(self).items() if name != "decision"}
 
     @property
     def labelled_model(self):
@@ -48,13 +42,12 @@ class FittedState:
         """The state after learning from unlabelled images `X (n, D)`. They replace earlier ones."""
         model = self.labelled_model
         terms, scales = model.terms, model.scales
-        # 1. A sample without equal rows.
         X = sorted_sample(X, len(self.classes))
-        # 2. An image of none of the classes would count for the nearest class. Such images are left out.
+        # An image of none of the classes would count for the nearest class.
         X = X[model.p_values(X) > LEAST_P_VALUE]
         if len(X):
-            # 3. Learning. A class without text may be "everything else".
-            names = [None] * len(self.classes) if self.class_prompts is None else self.class_prompts.names
+            # A class without text may be "everything else".
+            names = class_names(self.classes, self.class_prompts)
             is_even = self.log_prior is None and None not in names
             terms, factor = terms_with_unlabeled(terms, X, self._known(names), is_even)
             # Classes that come later get the same scales.
@@ -63,7 +56,7 @@ class FittedState:
         return replace(self, model=learnt, before_unlabeled=model)
 
     def _known(self, names):
-        """`Known` of the shots, and of the classes with these names (None for a class without text)."""
+        """What shots and texts say of the class means."""
         images = self.memory.grouped_shots.images()
         belief = np.ones(len(images.codes))
         belief[images.image_of_shot] = self.belief
@@ -74,7 +67,7 @@ class FittedState:
         return Known(texts, has_text, self.labelled_model.trust, images.u, images.codes, weight)
 
     def for_classes(self, classes, indices, class_prompts, texts, log_prior):
-        """The state for other classes: those at `indices (K,)`. -1 is a class without shots. `texts` are the `T_c` of all."""
+        """The state for other classes: those at `indices (K,)`, and new ones at each -1. `texts` are the `T_c` of all."""
         kept = np.isin(self.memory.shots.codes, indices)
         return FittedState(
             classes=classes,
@@ -95,11 +88,16 @@ class FittedState:
         return result
 
 
+def class_names(classes, class_prompts):
+    """The name of each class, or None."""
+    return [None] * len(classes) if class_prompts is None else class_prompts.names
+
+
 def require_shots(classes, codes, class_prompts):
     """Refuse classes without shots `codes (n,)` and without text, and classes of which none has shots."""
     has_shots = np.isin(np.arange(len(classes)), codes)
-    names = [None] * len(classes) if class_prompts is None else class_prompts.names
-    missing = classes[~has_shots & [name is None for name in names]].tolist()
+    has_no_text = [name is None for name in class_names(classes, class_prompts)]
+    missing = classes[~has_shots & has_no_text].tolist()
     if missing:
         raise ValueError(
             f"There are no shots of the classes {missing}, and no text. Give shots, or a text_encoder and a name in "

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -98,21 +97,15 @@ class ZeroShotClassifier(EmbeddingClassifier):
         return self
 
     def with_classes(self, classes: ArrayLike) -> Self:
-        """Return a fitted classifier with other classes: fewer of them, or new ones.
+        """Return a fitted classifier with other classes. New ones need the text encoder.
 
         Parameters
         ----------
         classes : array-like of shape (C,)
-            Labels. New classes need the text encoder, and a name if `class_names` is given.
 
         Returns
         -------
         ZeroShotClassifier
-
-        Raises
-        ------
-        ValueError
-            If a class has no name, or if `text_encoder` has changed.
         """
         check_is_fitted(self)
         fitted: Any = self._fitted
@@ -148,28 +141,21 @@ class TextModel:
     scale: float  # of the cosines to texts, after unlabelled images
     correction: Linear | None = None  # what unlabelled images add
 
-    @cached_property
+    @property
     def decision(self):
         """The decision, a `Linear`."""
-        linear = scaled_texts(self.scale, self.text_embeddings)
-        return linear if self.correction is None else linear + self.correction
+        by_names = self._by_names(self.scale)
+        return by_names if self.correction is None else by_names + self.correction
 
-    def __getstate__(self):
-        """Without `decision`, which is the sum of what is saved."""
-        return {name: value for name, value in vars(self).items() if name != "decision"}
+    def _by_names(self, scale):
+        return Linear(scale * self.text_embeddings, np.zeros(len(self.classes)))
 
     def with_unlabeled(self, X):
         """The model that has learnt from unlabelled images `X (n, D)`. They replace earlier ones."""
-        texts = self.text_embeddings
-        names_alone = scaled_texts(self.logit_scale, texts)
+        texts, by_names = self.text_embeddings, self._by_names(self.logit_scale)
         X = sorted_sample(X, len(texts))
-        X = X[typical_of_names(names_alone(X))]
+        X = X[typical_of_names(by_names(X))]
         no_shots = np.zeros((0, texts.shape[1])), np.zeros(0, dtype=np.intp), np.zeros(0)
         known = Known(texts, np.ones(len(texts), dtype=bool), 1.0, *no_shots)
-        terms, factor = terms_with_unlabeled({"text": names_alone}, X, known, is_even=True)
+        terms, factor = terms_with_unlabeled({"text": by_names}, X, known, is_even=True)
         return replace(self, scale=factor * self.logit_scale, correction=terms["correction"])
-
-
-def scaled_texts(scale, texts):
-    """`scale` times the cosines to `texts (C, D)`, as a `Linear`."""
-    return Linear(scale * texts, np.zeros(len(texts)))

@@ -15,10 +15,10 @@ NOT_NEGATIVE = Interval(Real, 0, None, closed="left")
 class PaperBlend(BaseEstimator):
     """The score of the SeMoBridge paper (arXiv 2509.26036): three cosines, combined by seven numbers.
 
-    `score_c = lambda1 exp(-alpha (1 - z1)) + [lambda2 exp(-beta (1 - z2)) + lambda3 exp(-gamma (1 - z3))] w_c`. The cosines are
-    those of the query and the text of class `c` (`z1`), of the query and the bridged shots (`z2`), and of the bridged query
-    and the shots (`z3`). The weight `w_c = exp(smoothness * KL_c)` is larger if the text fits the shots less. The guide has
-    more: https://github.com/sksemobridge/sksemobridge/blob/main/docs/paper.md
+    `score_c = lambda1 exp(-alpha (1 - z1)) + [lambda2 exp(-beta (1 - z2)) + lambda3 exp(-gamma (1 - z3))] w_c`, with
+    the cosines of the query and the text of class `c` (`z1`), of the query and the bridged shots (`z2`), and of the
+    bridged query and the shots (`z3`). `w_c = exp(smoothness * KL_c)` is larger if the text fits the shots less.
+    https://github.com/sksemobridge/sksemobridge/blob/main/docs/paper.md has more.
 
     Parameters
     ----------
@@ -29,19 +29,18 @@ class PaperBlend(BaseEstimator):
     smoothness : float, default=0.01
         Strength of the class weights.
     atol : "auto" or float, default="auto"
-        Singular values of the text projection up to `atol` count as zero. `"auto"` is 0.7 times their median. The paper
-        uses 0.3.
+        Singular values of the text projection up to `atol` count as zero. `"auto"` is 0.7 times their median. The
+        paper uses 0.3.
     temperature : "auto", float or None, default="auto"
-        Factor of the logarithm of the score. It changes probabilities, but no predictions. `"auto"` estimates it from the
-        shots. None is 1, as in the paper.
+        Factor of the logarithm of the score, which changes no predictions. `"auto"` estimates it from the shots. None
+        is 1, as in the paper.
 
     Notes
     -----
-    The class means are those of the rows as they are, so longer rows count more. `fit` warns if the lengths of its rows differ by
-    more than a factor of three.
-
-    After `fit`, `SeMoBridgeClassifier` has `prototypes_` and `image_means_` (`P_c` and `F_c`, `(C, D)`), `bridge_` (`W+`,
-    `(D, d)`), its `rank_`, `class_bias_` (`(C, d)` or None), `temperature_`, and the `loss_curve_` and `n_iter_` of the training.
+    Longer rows count more in the class means. `fit` warns if the lengths of its rows differ by more than a factor of
+    three. After `fit`, `SeMoBridgeClassifier` has `prototypes_` and `image_means_` (`P_c` and `F_c`, `(C, D)`),
+    `bridge_` (`W+`, `(D, d)`), its `rank_`, `class_bias_` (`(C, d)` or None), `temperature_`, and `loss_curve_` and
+    `n_iter_` of the training.
 
     Examples
     --------
