@@ -39,16 +39,7 @@ class EmbeddingClassifier(ClassifierMixin, SavedEstimator):
     classes_: NDArray[Any]
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
-        """Return the most probable label of each row.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, D)
-
-        Returns
-        -------
-        ndarray of shape (n,)
-        """
+        """Return the most probable label of each row of `X (n, D)`, shape (n,)."""
         return self._apply(
             X, lambda logits: self.classes_[to_numpy(namespace(logits).argmax(logits, axis=1))]
         )
@@ -72,16 +63,7 @@ class EmbeddingClassifier(ClassifierMixin, SavedEstimator):
         return self._apply(X, log_softmax)
 
     def decision_function(self, X: ArrayLike) -> NDArray[Any]:
-        """Return the logits of the classes.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, D)
-
-        Returns
-        -------
-        array of shape (n, C), or for two classes (n,), the log-odds of the second class
-        """
+        """Return the logits of the classes, shape (n, C), or for two classes the log-odds of the second, shape (n,)."""
         return self._apply(X, _log_odds)
 
     @offered_if(require_linear)

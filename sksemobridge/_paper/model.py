@@ -140,7 +140,7 @@ def fit_paper(shots, texts, blend, training=None):
     else:
         bridge = Bridge.closed_form(texts.projection, texts.projection_bias, texts.text_length, blend.atol)
     rank = bridge.basis.shape[1]
-    trained = TrainedBridge(bridge.matrix, None, None, 1, True)
+    trained = TrainedBridge(bridge.matrix, None, None, 1)
     if training is not None:
         trained = train_bridge(X, codes, share, bridge, training, texts)
         bridge = replace(bridge, matrix=trained.bridge, basis=None)

@@ -30,7 +30,7 @@ class TrainedBridge(NamedTuple):
     class_bias: np.ndarray | None  # `(C, d)`, only for labelled shots
     loss_curve: list | None  # AdamW: before each step. L-BFGS: at the start and after each iteration
     n_iter: int
-    converged: bool  # False if L-BFGS stopped at `max_iter`
+    converged: bool = True
 
 
 def train_bridge(X, codes, share, bridge, training, texts, *, dtype=np.float32):
@@ -42,11 +42,11 @@ def train_bridge(X, codes, share, bridge, training, texts, *, dtype=np.float32):
 
     loss = BridgeLoss(X, codes, share, bridge, training, texts, dtype)
     bias = np.zeros((loss.n_classes, bridge.matrix.shape[1])) if training.class_bias else None
-    is_adamw, curve = training.optimizer == "adamw", []
+    curve = []
 
     def report(value):
         if not np.isfinite(value):
-            remedy = "Lower learning_rate, or rescale" if is_adamw else "Rescale"
+            remedy = "Lower learning_rate, or rescale" if training.optimizer == "adamw" else "Rescale"
             raise FloatingPointError(f"The training loss is {value}. {remedy} the embeddings.")
         curve.append(value)
         bar.update()
@@ -54,11 +54,8 @@ def train_bridge(X, codes, share, bridge, training, texts, *, dtype=np.float32):
 
     options = {"desc": f"bridge ({training.optimizer})", "unit": "it", "disable": not training.verbose}
     with threads_for(len(X) * bridge.matrix.size), tqdm(total=training.most_iterations, **options) as bar:
-        if is_adamw:
-            matrix, bias = _adamw(loss, bridge.inputs(X), bridge.matrix, bias, report)
-            return TrainedBridge(matrix, bias, curve, len(curve), True)
-        matrix, bias, converged = _lbfgs(loss, bridge.inputs(X), bridge.matrix, bias, report, curve)
-        return TrainedBridge(matrix, bias, curve, len(curve) - 1, converged)
+        optimize = _adamw if training.optimizer == "adamw" else _lbfgs
+        return optimize(loss, bridge.inputs(X), bridge.matrix, bias, report, curve)
 
 
 class BridgeLoss:
@@ -130,8 +127,8 @@ class BridgeLoss:
         return x / self._torch.where(length > 0, length, np.inf)
 
 
-def _adamw(loss, inputs, bridge, bias, report):
-    """AdamW with the recipe of the paper. Returns the bridge, and the bias or None."""
+def _adamw(loss, inputs, bridge, bias, report, curve):
+    """AdamW with the recipe of the paper."""
     import torch
 
     training = loss.training
@@ -147,11 +144,11 @@ def _adamw(loss, inputs, bridge, bias, report):
         value.backward()
         optimizer.step()
     bridge, *bias = (parameter.detach().cpu().numpy().astype(np.float64) for parameter in parameters)
-    return bridge, bias[0] if bias else None
+    return TrainedBridge(bridge, bias[0] if bias else None, curve, len(curve))
 
 
 def _lbfgs(loss, inputs, bridge, bias, report, curve):
-    """L-BFGS over the rows of `B (k, d)` and the class bias. Returns also whether it converged.
+    """L-BFGS over the rows of `B (k, d)` and the class bias.
 
     `v_i = inputs_i @ bridge + inputs_i @ Q @ B + bias_c`. `Q (D, k)` are the principal directions of the inputs. Gradients of
     the bridge lie in their span, so nothing is lost.
@@ -190,7 +187,8 @@ def _lbfgs(loss, inputs, bridge, bias, report, curve):
     rows = found.x.reshape(start.shape) * units
     # Before its limit, SciPy stops by itself only if rounding hides any decrease.
     converged = converged or found.nit < training.most_iterations
-    return bridge + basis @ rows[:n_rows], rows[n_rows:] if n_biases else None, converged
+    bias = rows[n_rows:] if n_biases else None
+    return TrainedBridge(bridge + basis @ rows[:n_rows], bias, curve, len(curve) - 1, converged)
 
 
 def principal_directions(inputs, weight):
