@@ -9,14 +9,11 @@ from sksemobridge._paper.parameters import PaperBlend, Training
     ("parameters", "name", "value"),
     [
         (PaperBlend(), "alpha", -1.0),
-        (PaperBlend(), "smoothness", float("inf")),
         (PaperBlend(), "atol", "none"),
         (PaperBlend(), "temperature", 0.0),
         (Training(), "optimizer", "sgd"),
         (Training(), "lambda_it", 1.5),
         (Training(), "max_iter", 0),
-        (Training(), "learning_rate", 0.0),
-        (Training(), "device", None),
     ],
 )
 def test_a_value_out_of_range_is_scikit_learns_error(parameters, name, value):

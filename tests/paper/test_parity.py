@@ -17,7 +17,7 @@ def assert_equals_the_published(name, solver, tag, dtype, atol):
     shots, queries = data["shots"].astype(dtype), data["queries"].astype(dtype)
     n_classes, n_prompts, d = data["eos"].shape
     prompts = {c: [f"prompt {j} of {c}" for j in range(n_prompts)] for c in range(n_classes)}
-    texts = [text for of_class in prompts.values() for text in of_class]
+    texts = [text for class_prompts in prompts.values() for text in class_prompts]
     encoder = PrecomputedTextEncoder(texts, data["eos"].reshape(-1, d), data["projection"])
     for i, numbers in enumerate(json.loads(str(data["params"]))):
         blend = PaperBlend(**numbers, atol=0.3, temperature=None)
