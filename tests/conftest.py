@@ -41,9 +41,7 @@ class World:
         self.projection = rng.normal(size=(d, width)) / np.sqrt(d)
         self.projection_bias = rng.normal(scale=0.1, size=width) if bias else None
         self.eos = 3 * rng.normal(size=(len(self.names), d))
-        self._joint = self.eos @ self.projection + (
-            0 if self.projection_bias is None else self.projection_bias
-        )
+        self._joint = self.eos @ self.projection + (0 if not bias else self.projection_bias)
         self._rng, self._dtype = rng, dtype
 
     def text_encoder(self):
@@ -95,7 +93,6 @@ def any_world(request):
 
 @pytest.fixture(params=["auto", PaperBlend()], ids=["auto", "paper"])
 def blend(request):
-    """The default model and the paper's."""
     return request.param
 
 
@@ -127,28 +124,6 @@ def peak_memory(function):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     return peak
-
-
-CHECKS = {"test_estimator_checks.py": "scikit-learn's", "test_common.py": "our own"}
-
-
-def pytest_terminal_summary(terminalreporter):
-    """Print how many checks of estimators were made, and how they ended."""
-    for file, whose in CHECKS.items():
-        counts = {
-            outcome: sum(
-                getattr(report, "nodeid", "").partition("::")[0].endswith(file)
-                for report in terminalreporter.stats.get(outcome, ())
-                if getattr(report, "when", "call") == "call" or outcome != "passed"
-            )
-            for outcome in ("passed", "failed", "error", "skipped")
-        }
-        if any(counts.values()):
-            failed = counts["failed"] + counts["error"]
-            terminalreporter.write_line(
-                f"Checks of estimators, {whose}: {counts['passed']} passed, {failed} failed, "
-                f"{counts['skipped']} skipped."
-            )
 
 
 @pytest.fixture
@@ -199,17 +174,13 @@ def loads(monkeypatch):
 @pytest.fixture
 def bars_after(monkeypatch):
     """Say after how many seconds encoders show a bar of progress."""
-    from sksemobridge.encoders import _embedding
-
-    return lambda seconds: monkeypatch.setattr(_embedding, "_BAR_AFTER_SECONDS", seconds)
+    return lambda seconds: monkeypatch.setattr("sksemobridge.encoders._embedding._BAR_AFTER_SECONDS", seconds)
 
 
 @pytest.fixture
 def limit_pixels(monkeypatch):
     """Set Pillow's limit on the pixels of a picture."""
-    from PIL import Image
-
-    return lambda limit: monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+    return lambda limit: monkeypatch.setattr("PIL.Image.MAX_IMAGE_PIXELS", limit)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Shots that arrive over time, label sets that change, and what the model without a shot says of it."""
+"""Shots that come later, other classes, and held-out probabilities."""
 
 import numpy as np
 import pytest
@@ -46,8 +46,8 @@ def test_any_split_gives_the_model_of_all_shots(seed, params, with_text, part, w
     for k in np.unique(part):
         rows = part == k
         if weight[rows].any():
-            of_part = None if groups is None else groups[rows]
-            grown.partial_fit(X[rows], labels[rows], sample_weight=weight[rows], groups=of_part)
+            part_groups = None if groups is None else groups[rows]
+            grown.partial_fit(X[rows], labels[rows], sample_weight=weight[rows], groups=part_groups)
     assert_equal_models(grown, whole, X)
 
 
@@ -66,33 +66,25 @@ def test_more_shots_with_another_text_encoder_are_all_shots_with_it(make_world, 
     np.testing.assert_allclose(classifier.predict_proba(X), expected.predict_proba(X), rtol=1e-4)
 
 
-def test_changing_the_blend_between_calls_loses_no_shots(world):
-    X, y = world.draw(4)
-    for first, second in (("auto", PaperBlend()), (PaperBlend(), "auto")):
-        grown = world.classifier(blend=first).fit(X[:12], y[:12])
-        grown.set_params(blend=second).partial_fit(X[12:], y[12:])
-        assert_equal_models(grown, world.classifier(blend=second).fit(X, y), X)
-
-
 # Other classes
 
 
-def test_classes_told_of_without_shots_are_known_by_their_names(world, blend):
+def test_classes_without_shots_are_known_by_their_names(world, blend):
     (X, y), (queries, truth) = world.draw(6), world.draw(40)
-    shown = ~np.isin(y, LATE)
-    told = world.classifier(blend=blend).partial_fit(X[shown], y[shown], classes=world.names)
-    assert told.classes_.tolist() == world.names
-    assert np.isfinite(told.predict_proba(queries)).all()
+    seen = ~np.isin(y, LATE)
+    named = world.classifier(blend=blend).partial_fit(X[seen], y[seen], classes=world.names)
+    assert named.classes_.tolist() == world.names
+    assert np.isfinite(named.predict_proba(queries)).all()
     for name in LATE:
-        assert (told.predict(queries) == name)[truth == name].mean() > 0.5
-    fitted = world.classifier(blend=blend).fit(X[shown], y[shown])
+        assert (named.predict(queries) == name)[truth == name].mean() > 0.5
+    fitted = world.classifier(blend=blend).fit(X[seen], y[seen])
     later = fitted.with_classes(world.names[::-1])
-    assert_equal_models(later, told, queries)
+    assert_equal_models(later, named, queries)
     assert fitted.classes_.tolist() == ["cat", "fire truck", "hot dog"]
     # Once shots come, they are as good as any other's.
     whole = world.classifier(blend=blend).fit(X, y)
-    for grown in (told, later):
-        assert_equal_models(grown.partial_fit(X[~shown], y[~shown]), whole, queries)
+    for grown in (named, later):
+        assert_equal_models(grown.partial_fit(X[~seen], y[~seen]), whole, queries)
 
 
 @every_model
@@ -113,7 +105,7 @@ def test_a_subset_keeps_the_columns(world, params):
 
 def test_what_is_known_of_a_class_decides_whether_it_can_be_added(world):
     X, y = world.draw(3)
-    codes, shown = world.codes(y), y != "cat"
+    codes, seen = world.codes(y), y != "cat"
     without_text = SeMoBridgeClassifier().fit(X, codes)
     assert without_text.with_classes([0, 1]).classes_.tolist() == [0, 1]
     for add in (
@@ -124,34 +116,33 @@ def test_what_is_known_of_a_class_decides_whether_it_can_be_added(world):
         with pytest.raises(ValueError, match=r"no shots of the classes \[9\]"):
             add([0, 9])
     for call, message in (
-        (lambda: world.classifier().fit(X[shown], y[shown]).with_classes(["cat"]), "has shots. Use Zero"),
+        (lambda: world.classifier().fit(X[seen], y[seen]).with_classes(["cat"]), "has shots. Use Zero"),
         (lambda: world.classifier().fit(X, y).partial_fit(X, codes), "mix text and numbers"),
         (lambda: world.classifier().fit(X, y).with_classes(["cat", "unicorn"]), "not among"),
     ):
         with pytest.raises(ValueError, match=message):
             call()
     # Known names need no text encoder.
-    told = world.classifier().partial_fit(X[shown], y[shown], classes=world.names)
-    expected = told.predict_proba(X)
-    again = told.set_params(text_encoder=None).with_classes(world.names)
+    named = world.classifier().partial_fit(X[seen], y[seen], classes=world.names)
+    expected = named.predict_proba(X)
+    again = named.set_params(text_encoder=None).with_classes(world.names)
     np.testing.assert_allclose(again.predict_proba(X), expected)
 
 
 def test_the_first_class_may_have_no_text_when_others_are_added(world):
     X, y = world.draw(4)
-    shown, whole = y != "dog", world.classifier().fit(X, y)
+    seen, whole = y != "dog", world.classifier().fit(X, y)
     fitted = world.classifier(class_names=dict(zip(world.names, world.names)) | {"bird": None})
-    added = fitted.fit(X[shown], y[shown]).with_classes(world.names)
+    added = fitted.fit(X[seen], y[seen]).with_classes(world.names)
     np.testing.assert_allclose(added.text_embeddings_[1:], whole.text_embeddings_[1:])
     assert added.class_names_.tolist() == [None, *world.names[1:]]
 
 
-def test_new_names_of_another_text_encoder_are_refused(make_world):
-    world = make_world()
+def test_new_names_of_another_text_encoder_are_refused(world, make_world):
     X, y = world.draw(4)
-    shown = y != "cat"
-    classifier = world.classifier().fit(X[shown], y[shown])
-    for other in (make_world(seed=1), make_world(d=20), make_world(width=20)):
+    seen = y != "cat"
+    classifier = world.classifier().fit(X[seen], y[seen])
+    for other in (make_world(seed=1), make_world(width=20)):
         classifier.set_params(text_encoder=other.text_encoder())
         with pytest.raises(ValueError, match="text_encoder has changed: it embeds 'a photo of"):
             classifier.with_classes(world.names)
@@ -188,7 +179,7 @@ def test_they_are_about_what_fits_without_the_shot_say(world):
     assert (held_out.argmax(axis=1) == without.argmax(axis=1)).mean() > 0.85
 
 
-def test_pooled_copies_share_and_weight_zero_is_nan(world):
+def test_pooled_copies_share_values_and_shots_that_were_not_held_out_are_nan(world):
     X, y = world.draw(3)
     X, y = np.vstack([X, X[:2]]), np.concatenate([y, y[:2]])
     weight = np.ones(len(y))
@@ -196,9 +187,7 @@ def test_pooled_copies_share_and_weight_zero_is_nan(world):
     held_out = world.classifier(store_held_out=True).fit(X, y, sample_weight=weight).held_out_proba_
     np.testing.assert_array_equal(held_out[-2:], held_out[:2])
     np.testing.assert_array_equal(np.isnan(held_out).all(axis=1), weight == 0)
-
-
-def test_without_text_the_only_shot_of_a_class_is_not_held_out(world):
+    # Without text, the only shot of a class is not held out.
     X, y = world.draw([1, 3, 3, 3, 3])
     classifier = SeMoBridgeClassifier(class_names="ignore", store_held_out=True).fit(X, y)
     np.testing.assert_array_equal(np.isnan(classifier.held_out_proba_).all(axis=1), y == "bird")
@@ -217,14 +206,14 @@ def test_after_partial_fit_all_rows_are_there_in_their_order(world):
     np.testing.assert_allclose(grown.label_proba_, at_once.label_proba_, atol=1e-6)
 
 
-def test_it_is_there_only_where_it_was_asked_for(world):
+def test_only_store_held_out_stores_them(world):
     X, y = world.draw(3)
     classifier = world.classifier(store_held_out=True).fit(X, y)
     assert not hasattr(classifier.with_classes(["cat", "dog"]), "held_out_proba_")
     assert not hasattr(classifier.set_params(store_held_out=False).fit(X, y), "held_out_proba_")
-    shown = y != "cat"
-    told = world.classifier(store_held_out=True).partial_fit(X[shown], y[shown], classes=world.names)
-    np.testing.assert_array_equal(told.held_out_proba_[:, 1], 0)
+    seen = y != "cat"
+    with_name = world.classifier(store_held_out=True).partial_fit(X[seen], y[seen], classes=world.names)
+    np.testing.assert_array_equal(with_name.held_out_proba_[:, 1], 0)
 
 
 def test_none_of_these_and_classes_of_a_name_alone_stand_side_by_side(world):
