@@ -47,6 +47,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import brentq
 from scipy.special import log_softmax, logsumexp, softmax
+from sklearn.base import clone
 from sklearn.mixture import GaussianMixture
 
 from .._utils.array_api import l2_normalize
@@ -132,8 +133,14 @@ def typical_of_names(logits):
     everything = np.ones(len(x), dtype=bool)
     if len(x) < 3 or np.ptp(x) == 0:
         return everything
-    one, two = (GaussianMixture(k, covariance_type="tied", tol=1e-4, max_iter=1000) for k in (1, 2))
-    two.set_params(means_init=np.quantile(x, [[0.2], [0.8]]), random_state=0)
+    # The start leaves nothing to chance.
+    start = {
+        "means_init": np.quantile(x, [[0.2], [0.8]]),
+        "precisions_init": [[1 / x.var()]],
+        "weights_init": [0.5, 0.5],
+    }
+    one = GaussianMixture(1, covariance_type="tied", init_params="random", random_state=0)
+    two = clone(one).set_params(n_components=2, tol=1e-4, max_iter=1000, **start)
     if two.fit(x).bic(x) >= one.fit(x).bic(x) or two.weights_[two.means_.argmin()] > MOST_STRANGERS:
         return everything
     return two.predict(x) == two.means_.argmax()
