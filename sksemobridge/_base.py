@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, Self
 
 import numpy as np
@@ -15,7 +14,7 @@ from ._texts.encode import embed_classes
 from ._utils.array_api import apply_in_blocks, log_softmax, namespace, softmax, to_numpy
 from ._utils.saving import KEPT, SavedEstimator
 from ._utils.sklearn import offered_if
-from ._utils.threads import threads_for
+from ._utils.threads import one_thread, threads_for
 from ._utils.validation import validate_embeddings, validate_training_embeddings
 
 # Two embeddings of one text by one model have at least this cosine, in any precision and on any device.
@@ -92,7 +91,7 @@ class EmbeddingClassifier(ClassifierMixin, SavedEstimator):
         """`function` of checked queries."""
         check_is_fitted(self)
         X = validate_embeddings(self, X, reset=False)
-        with threads_for(math.prod(X.shape) * len(self.classes_)):
+        with one_thread():
             return function(X)
 
     def _with_new_texts(self, classes, indices):

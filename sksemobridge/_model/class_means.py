@@ -22,6 +22,7 @@ from functools import cached_property
 import numpy as np
 from scipy import linalg
 
+from .._utils.threads import in_parallel
 from .shots import blocks, sum_rows, weight_in_class
 
 # Guesses of `kappa / LEANING`, which hold before any class has two images. Pairs are for the span and for the rest of the
@@ -126,7 +127,11 @@ def fit_class_means(u, codes, weight, texts=None, trust=0.0, words=None, belief=
         return np.array([inside, max(whole - inside, 0.0)])
 
     omega = counts[codes] * share
-    within = sum(squares(u[rows] - image_means[codes[rows]], omega[rows]) for rows in blocks(len(u)))
+
+    def of_residuals(rows):
+        return squares(u[rows] - image_means[codes[rows]], omega[rows])
+
+    within = sum(in_parallel(of_residuals, blocks(len(u))))
     between = squares(image_means - centre - predicted, np.full(n_classes, 1 / max(n_classes - 1, 1)))
     if (within + between)[-1] <= LEAST_DIFFERENCE**2 * (within + between).sum():
         # All differences lie in the span. Outside there is only rounding.

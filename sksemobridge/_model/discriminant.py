@@ -28,6 +28,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import linalg
 
+from .._utils.threads import in_parallel
 from .class_means import WORTH_OF_GUESS, ClassMeans
 from .linear import Linear
 from .shots import ROUNDING, blocks
@@ -91,11 +92,14 @@ class Discriminant:
         three rows for each image: its residual, the gap with it, and the gap without it. The Woodbury identity gives the new `P`.
         """
         classes = self.classes
-        result = np.empty((len(rows), len(classes.counts)))
         factors = classes.leaning_means, classes.image_means - classes.centre, classes.gaps
         products = [self.gaussian.precision.times(part) for part in factors]
-        for part in blocks(len(rows)):
+        result = np.empty((len(rows), len(classes.counts)))
+
+        def compute(part):
             result[part] = self._held_out(rows[part], *products)
+
+        in_parallel(compute, blocks(len(rows)))
         width = self.gaussian.width(classes.counts)
         return result / width + (1 - 1 / width) * self.gaussian.typical
 

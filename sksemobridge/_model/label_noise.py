@@ -37,6 +37,7 @@ import numpy as np
 from scipy.special import expit, logit
 
 from .._utils.array_api import softmax
+from .._utils.threads import in_parallel
 from .class_means import WORTH_OF_GUESS
 from .logistic import TEXT_ODDS
 from .shots import ROUNDING, blocks, sum_rows
@@ -110,15 +111,19 @@ def right_labels(evidence_if, u, codes, by_texts, label_noise):
 
 def _doubtful(u, codes, rows):
     """What the doubt in the label of each image at `rows` is multiplied by. It is less if images of this label are near."""
+    u = u.astype(np.float32)  # half of the time
     second = np.full((2, len(rows)), 2.0)  # the largest distance of unit embeddings
-    for part in blocks(len(rows)):
+
+    def compare(part):
         each = rows[part]
         distance, is_same = 1 - u[each] @ u.T, codes[each][:, None] == codes
         distance[np.arange(len(each)), each] = 2.0
         for result, is_other in zip(second, (~is_same, is_same)):
-            among = np.where(is_other, 2.0, distance)
+            among = np.where(is_other, np.float32(2.0), distance)
             among[np.arange(len(each)), among.argmin(axis=1)] = 2.0  # the nearest one
             result[part] = among.min(axis=1)
+
+    in_parallel(compare, blocks(len(rows)))
     same, other = second
     return np.where(same < 2, np.clip((same / np.maximum(other, ROUNDING) - 1) / (FAR - 1), 0, 1), 1.0)
 

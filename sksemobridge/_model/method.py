@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .._texts.words import vocabulary_texts, word_span
-from .._utils.threads import threads_for
+from .._utils.threads import one_thread
 from .._utils.validation import require_width, warn_caller
 from .fit import fit_model
 
@@ -37,7 +37,7 @@ class LinearMethod:
 
     def join_copies(self, memory, n_classes):
         """The `ShotMemory` in which near copies are one image. It warns if there are some."""
-        with threads_for(memory.shots.X.size * n_classes):
+        with one_thread():
             memory = memory.with_near_copies()
         group = memory.near_copy_group
         joined = np.isin(group, group[group != memory.shots.group])
@@ -53,7 +53,7 @@ class LinearMethod:
     def fit(self, shots, texts, labels):
         """The `FitResult` of `Shots` and `ClassTexts`. The classes have these `labels`, and each has a shot."""
         words = self._words(texts, shots.X.shape[1])
-        with threads_for(shots.X.size * len(labels)):
+        with one_thread():
             fit = fit_model(
                 shots, texts.embeddings, texts.logit_scale, words, self.label_noise, self.store_held_out
             )

@@ -22,6 +22,8 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from .._utils.threads import in_parallel
+
 # Images are compared with about this many that lie close to them.
 COMPARED = 2**11
 # With fewer features, distinct images (or other data) are close by chance.
@@ -38,14 +40,19 @@ def near_copies(u, codes):
         return np.arange(n)
     mean = _mean_distance(u, codes)
     room = mean * np.maximum(1 - mean, 0) / 2
-    pairs = []
-    for rows in _parts(u):
-        distance = np.maximum(1 - u[rows] @ u[rows].T, 0)
-        same = codes[rows, None] == codes[rows]
-        room[rows] = np.minimum(room[rows], np.where(same, np.inf, distance).min(axis=1) / 2)
-        one, other = np.nonzero(np.triu(same & (distance <= room[rows]), 1))
-        pairs.append((rows[one], rows[other], distance[one, other]))
-    one, other, distance = map(np.concatenate, zip(*pairs))
+    u = u.astype(np.float32)  # half of the time
+
+    def compare(rows):
+        """Half of the distance of each row to other classes, and the pairs of rows of a class that may be closer."""
+        part = u[rows]
+        distance, same = 1 - part @ part.T, codes[rows, None] == codes[rows]
+        half = np.maximum(distance.min(axis=1, where=~same, initial=2.0), 0) / 2
+        one, other = np.nonzero(same & (distance <= np.minimum(room[rows], half)))
+        one, other = one[one < other], other[one < other]
+        return rows, half, rows[one], rows[other], np.maximum(distance[one, other], 0)
+
+    rows, half, one, other, distance = map(np.concatenate, zip(*in_parallel(compare, _parts(u))))
+    np.minimum.at(room, rows, half)
     room *= 1 - 1 / max(len(np.unique(codes)), 2)
     # An image may be there under two labels.
     closeness = distance / np.maximum(np.minimum(room[one], room[other]), np.finfo(u.dtype).eps)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .._utils.array_api import l2_normalize, to_numpy
+from .._utils.threads import threads_for
 from .._utils.validation import listed
 
 
@@ -40,7 +41,8 @@ def read_texts(text_encoder, prompts, for_bridge=False):
     if prompts is None:
         return ClassTexts(None, logit_scale, projection, bias)
     eos = encode_texts(text_encoder, "encode", _flat(prompts))
-    joint = eos @ projection + (0 if bias is None else bias)
+    with threads_for(eos.size * projection.shape[1]):
+        joint = eos @ projection + (0 if bias is None else bias)
     return ClassTexts(
         embeddings=_class_directions(joint, prompts),
         logit_scale=logit_scale,

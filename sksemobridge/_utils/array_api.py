@@ -10,6 +10,8 @@ import array_api_compat
 import numpy as np
 from sklearn import get_config
 
+from .threads import in_parallel
+
 # Number of values in a block of rows. It is small enough for the cache of a processor, and large enough for its threads
 # or a GPU (`python benchmarks/speed.py` prints time and memory).
 HOST_BLOCK = 2**20
@@ -80,9 +82,17 @@ def in_blocks(function, X):
     shape = (n, *first.shape[1:])
     result = namespace(first).empty(shape, dtype=first.dtype, device=array_api_compat.device(first))
     result[:step, ...] = first
-    for start in range(step, n, step):
+
+    def compute(start):
         stop = min(start + step, n)
         result[start:stop, ...] = function(X[start:stop, ...])
+
+    starts = range(step, n, step)
+    if isinstance(X, np.ndarray):
+        in_parallel(compute, starts)
+    else:
+        for start in starts:
+            compute(start)
     return result
 
 

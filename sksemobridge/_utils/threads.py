@@ -1,5 +1,6 @@
-"""How many threads compute: one where the products are small, all where they are large."""
+"""How many threads compute: one where matrix products are small, all where they or the number of parts are large."""
 
+import contextvars
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,7 @@ except ImportError:  # before 3.7
     get_cached_controller = cache(ThreadpoolController)
 
 # Matrix products with fewer multiplications are computed by one thread. Several threads would wait for each other
-# longer than they save, and several times as long if other programs use the cores (`python benchmarks/speed.py --busy 2`).
+# longer than they save, and several times as long if other programs use the cores (`python benchmarks/speed.py`).
 SMALL_PRODUCT = 2**31
 # A thread embeds at least this many images at once. With fewer, each image takes longer
 # (`python benchmarks/encoding.py --only pieces`).
@@ -23,8 +24,18 @@ SMALLEST_PIECE = 16
 
 @contextmanager
 def threads_for(n_multiplications):
-    """A context in which BLAS and torch use one thread if the products are small."""
+    """A context in which BLAS and torch use one thread if each product is small."""
     if n_multiplications >= SMALL_PRODUCT or _libraries("blas") is None:
+        yield
+    else:
+        with one_thread():
+            yield
+
+
+@contextmanager
+def one_thread():
+    """A context in which BLAS and torch use one thread. `in_parallel` still uses as many as BLAS had before."""
+    if _libraries("blas") is None:
         yield
         return
     # OpenMP has a limit for each Python thread. BLAS has one for all.
@@ -36,12 +47,13 @@ class _OneBlasThread:
     """BLAS has one thread while at least one Python thread is in this context. The last one restores what was before."""
 
     def __init__(self):
-        self._lock, self._n_inside = threading.Lock(), 0
+        self._lock, self._n_inside, self.n_before = threading.Lock(), 0, 1
 
     def __enter__(self):
         with self._lock:
             if self._n_inside == 0:
                 self._blas = _libraries("blas")
+                self.n_before = max((library["num_threads"] for library in self._blas.info()), default=1)
                 with _any_thread_may_limit(self._blas):
                     self._limit = self._blas.limit(limits=1)
             self._n_inside += 1
@@ -50,6 +62,7 @@ class _OneBlasThread:
         with self._lock:
             self._n_inside -= 1
             if self._n_inside == 0:
+                self.n_before = 1
                 self._restore()
 
     def after_fork(self):
@@ -66,6 +79,20 @@ class _OneBlasThread:
 _one_blas_thread = _OneBlasThread()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_one_blas_thread.after_fork)
+
+
+def in_parallel(function, parts):
+    """`[function(part) for part in parts]`. Within `one_thread`, several parts are computed at once.
+
+    Threads of BLAS wait for each other, busily, in each product. These wait only at the end.
+    """
+    n_threads = min(_one_blas_thread.n_before, len(parts))
+    if n_threads < 2:
+        return [function(part) for part in parts]
+    with ThreadPoolExecutor(n_threads, thread_name_prefix="sksemobridge-part") as pool:
+        # The context has `np.errstate`.
+        started = [pool.submit(contextvars.copy_context().run, function, part) for part in parts]
+        return [part.result() for part in started]
 
 
 def on_all_cores(forward, batch):

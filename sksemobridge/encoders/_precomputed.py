@@ -12,6 +12,7 @@ from sklearn.utils import check_array
 
 from .._utils.array_api import l2_normalize, to_numpy
 from .._utils.sklearn import Interval
+from .._utils.threads import threads_for
 from .._utils.validation import NUMBERED, as_words, listed
 from ._base import TextEncoder, list_texts
 
@@ -113,7 +114,9 @@ class PrecomputedTextEncoder(TextEncoder):
         rows, eos, projection, bias = self._table()
         if project:
             # A user may have replaced `encode`.
-            return self.encode(texts) @ projection + (0 if bias is None else bias)
+            eos = self.encode(texts)
+            with threads_for(eos.size * projection.shape[1]):
+                return eos @ projection + (0 if bias is None else bias)
         texts = self._as_known(texts)
         missing = [text for text in dict.fromkeys(texts) if text not in rows]
         if missing:

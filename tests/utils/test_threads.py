@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_info
 from sksemobridge import SeMoBridgeClassifier
 from sksemobridge._model import logistic
 from sksemobridge._utils import threads
-from sksemobridge._utils.threads import threads_for
+from sksemobridge._utils.threads import in_parallel, one_thread, threads_for
 
 SMALL, LARGE = threads.SMALL_PRODUCT - 1, threads.SMALL_PRODUCT
 
@@ -68,9 +68,26 @@ def test_an_error_restores_the_limit(blas_threads):
     assert blas_threads() == {2}
 
 
-@pytest.mark.parametrize(("small", "expected"), [(np.inf, 1), (0, 2)])
-def test_a_small_fit_has_one_thread(small, expected, blas_threads, monkeypatch):
-    monkeypatch.setattr(threads, "SMALL_PRODUCT", small)
+def test_parts_share_the_threads_that_blas_had(blas_threads):
+    both_run = threading.Barrier(2)
+
+    def divide(part):
+        both_run.wait(timeout=60)
+        return part / np.zeros(1), blas_threads()
+
+    with one_thread(), np.errstate(divide="ignore"):
+        results = in_parallel(divide, [1, -1])
+    assert results == [(np.inf, {1}), (-np.inf, {1})]
+    assert in_parallel(lambda part: blas_threads(), [0, 1]) == [{2}, {2}]
+
+
+def test_an_error_in_a_part_is_raised(blas_threads):
+    with pytest.raises(ZeroDivisionError), one_thread():
+        in_parallel(lambda part: 1 / part, [1, 0])
+    assert blas_threads() == {2}
+
+
+def test_a_fit_has_one_thread_of_blas(blas_threads, monkeypatch):
     original, seen = logistic.minimize, []
 
     def recorded(*args, **options):
@@ -80,5 +97,5 @@ def test_a_small_fit_has_one_thread(small, expected, blas_threads, monkeypatch):
     monkeypatch.setattr(logistic, "minimize", recorded)
     X = np.random.default_rng(0).normal(size=(12, 8))
     SeMoBridgeClassifier().fit(X, np.arange(12) % 3)
-    assert seen[0] == {expected}
+    assert seen[0] == {1}
     assert blas_threads() == {2}
