@@ -25,15 +25,13 @@ from ._utils.array_api import l2_normalize, to_numpy
 from ._utils.sklearn import best_of
 from ._utils.validation import listed, validate_embeddings
 
-# Largest numbers of folds and of shots in the cross-validation. With ten folds, a fit has nearly all shots. If there are
-# more shots, an even sample is enough.
+# Largest numbers of folds and of shots in the cross-validation. If there are more shots, an even sample is enough.
 MOST_FOLDS, MOST_SHOTS = 10, 1000
 # Unit embeddings of the same picture have the same digits.
 SAME_DIGITS = 5
 # Below this probability, a label is more likely wrong than right.
 DOUBTFUL = 0.5
-# With fewer shots of a class, a left-out shot takes a large part of what the classifier and `LogisticRegression` know of the
-# class, but nothing from its name. A comparison would favour the names.
+# With fewer shots of a class, a left-out shot takes much of what is known of the class, but nothing from its name.
 FEWEST_COMPARED = 4
 # How many checked images the mean probability is worth as an estimate of the share that is right: for a classifier with random
 # shots, and for others. Then nine of ten intervals hold the share (`python benchmarks/clicks.py`).
@@ -46,10 +44,7 @@ LEAST_PROBABILITY, LEAST_COUNT = 1e-12, 0.3
 
 @dataclass(frozen=True, eq=False)
 class ShotEvaluation:
-    """The result of `evaluate_shots`. `str()` of it is a short summary.
-
-    The summary compares the accuracies only if the median class has at least four shots. With fewer, they say little about
-    which one is best for other images.
+    """The result of `evaluate_shots`. `str()` of it is a short summary, which compares accuracies from four shots of a class on.
 
     Attributes
     ----------
@@ -57,8 +52,7 @@ class ShotEvaluation:
         Sorted labels, and number of shots of each class.
     accuracy, names_accuracy, logistic_accuracy : float
         Share of held-out shots with the right prediction: by the classifier, by the names alone, and by scikit-learn's
-        `LogisticRegression(C=10)` on unit embeddings, cross-validated. NaN if there is no such share: no shot can be left
-        out, there is no text, no class has two shots, or there is one class.
+        `LogisticRegression(C=10)` on unit embeddings, cross-validated. NaN if it cannot be measured.
     mixed_up : tuple of (label, label, int) or None
         The two classes that are most often confused, and the number of held-out shots with this error.
     held_out_proba, label_proba : ndarrays of shape (n, C) and (n,)
@@ -108,8 +102,6 @@ def evaluate_shots(
 ) -> ShotEvaluation:
     """Measure the accuracy of a classifier on its own held-out shots, and find doubtful labels.
 
-    The classifier is compared with the names alone, and with scikit-learn's `LogisticRegression` on the same embeddings.
-
     Parameters
     ----------
     estimator : SeMoBridgeClassifier, Pipeline that ends in one, or a search over one
@@ -120,11 +112,6 @@ def evaluate_shots(
     Returns
     -------
     ShotEvaluation
-
-    Raises
-    ------
-    TypeError
-        If the estimator is not one of these.
 
     Examples
     --------
@@ -141,15 +128,13 @@ def evaluate_shots(
     classifier = estimator[-1] if isinstance(estimator, Pipeline) else estimator
     if not isinstance(classifier, SeMoBridgeClassifier) or not hasattr(classifier, "p_values"):
         raise TypeError(
-            'evaluate_shots needs a SeMoBridgeClassifier with blend="auto", a pipeline that ends in one, or a search over '
-            f"one that was fitted with refit=True; got {estimator!r:.200}. For others use "
-            "sklearn.model_selection.cross_val_predict."
+            'evaluate_shots needs a SeMoBridgeClassifier with blend="auto", a pipeline that ends in one, or a fitted search '
+            f"over one; got {estimator!r:.200}. For others use sklearn.model_selection.cross_val_predict."
         )
     if isinstance(estimator, Pipeline) and len(estimator) > 1:
         X = clone(estimator[:-1]).fit_transform(X, y)
-    return evaluate_fitted(
-        clone(classifier).set_params(store_held_out=True).fit(X, y, groups=groups), X, y, groups
-    )
+    fitted = clone(classifier).set_params(store_held_out=True).fit(X, y, groups=groups)
+    return evaluate_fitted(fitted, X, y, groups)
 
 
 def evaluate_fitted(fitted, X, y, groups=None):
@@ -162,9 +147,9 @@ def evaluate_fitted(fitted, X, y, groups=None):
     unit = l2_normalize(to_numpy(validate_embeddings(fitted, X, reset=False)))
     known = np.isfinite(held_out).all(axis=1)
     truth, predicted = codes[known], held_out[known].argmax(axis=1)
-    by_names = np.nan
+    names_accuracy = np.nan
     if fitted.text_embeddings_ is not None:
-        by_names = _mean((unit[known] @ fitted.text_embeddings_.T).argmax(axis=1) == truth)
+        names_accuracy = _mean((unit[known] @ fitted.text_embeddings_.T).argmax(axis=1) == truth)
     order = np.argsort(label_proba, kind="stable")
     _, first, index = np.unique(unit.round(SAME_DIGITS), axis=0, return_index=True, return_inverse=True)
     pairs = np.column_stack([np.arange(len(unit)), first[index]])
@@ -172,7 +157,7 @@ def evaluate_fitted(fitted, X, y, groups=None):
         classes=classes,
         n_shots=np.bincount(codes, minlength=len(classes)),
         accuracy=_mean(predicted == truth),
-        names_accuracy=by_names,
+        names_accuracy=names_accuracy,
         logistic_accuracy=_cross_validated(unit, codes, memory.grouped_shots.group[memory.shot_of_row]),
         mixed_up=_mixed_up(classes, truth, predicted),
         held_out_proba=held_out,

@@ -47,7 +47,7 @@ class SecondDevice(TorchDispatchMode):
         tensors = [leaf for leaf in tree_flatten((args, kwargs))[0] if isinstance(leaf, torch.Tensor)]
         strangers = [tensor for tensor in tensors if not isinstance(tensor, _Tensor)]
         if any(tensor.device.type == NAME for tensor in strangers):
-            # Of torch.tensor(..., device=...) or of a list as index, which torch does not show to this class.
+            # They come from torch.tensor(..., device=...) or from a list as index, which torch does not pass on.
             raise RuntimeError(f"{function} takes a tensor without values: make it on the CPU and send it")
         any_here = len(strangers) < len(tensors)
         if any_here and function not in _COPIES and any(tensor.ndim for tensor in strangers):

@@ -28,8 +28,8 @@ def test_example(path, monkeypatch, tmp_path, capsys):
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    shown = []
-    monkeypatch.setattr(plt, "show", lambda: shown.extend(plt.get_fignums()))
+    figures = []
+    monkeypatch.setattr(plt, "show", lambda: figures.extend(plt.get_fignums()))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("LIGHTLY_STUDIO_ANALYTICS_ENABLED", "0")
@@ -42,4 +42,4 @@ def test_example(path, monkeypatch, tmp_path, capsys):
     finally:
         plt.close("all")
     assert capsys.readouterr().out
-    assert not path.stem.startswith("plot_") or shown or list(tmp_path.rglob("*.png"))
+    assert not path.stem.startswith("plot_") or figures or list(tmp_path.rglob("*.png"))

@@ -33,9 +33,6 @@ def mini(encoder_class, device, **params):
     return encoder_class("mini", "bundled", device=device, **params)
 
 
-# The device itself
-
-
 MISTAKES = {
     "arange without device": lambda x: x + torch.arange(3),
     "zeros for zeros_like": lambda x: torch.zeros(x.shape) + x,
@@ -45,24 +42,21 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("mistake", MISTAKES.values(), ids=MISTAKES)
-def test_it_catches_mistakes_that_the_cpu_forgives(mistake):
+def test_the_device_catches_mistakes_that_the_cpu_forgives(mistake):
     x = torch.ones(2, 3)
     mistake(x)
     with pytest.raises(RuntimeError, match="mixes tensors|without values"):
         mistake(x.to(NAME))
 
 
-# What computes on it
-
-
 @pytest.mark.parametrize("solver", ["lbfgs", "adamw"])
 @pytest.mark.parametrize("identity", [False, True])
 def test_training_gives_what_the_cpu_gives(solver, identity):
     problem = make_problem(identity=identity, bias=True)
-    on_cpu, there = (train(problem, solver, max_iter=8, device=device) for device in ("cpu", NAME))
-    assert_allclose(there.bridge, on_cpu.bridge, atol=1e-5)
-    assert_allclose(there.class_bias, on_cpu.class_bias, atol=1e-5)
-    assert_allclose(there.loss_curve[-1], on_cpu.loss_curve[-1], rtol=1e-6)
+    on_cpu, on_device = (train(problem, solver, max_iter=8, device=device) for device in ("cpu", NAME))
+    assert_allclose(on_device.bridge, on_cpu.bridge, atol=1e-5)
+    assert_allclose(on_device.class_bias, on_cpu.class_bias, atol=1e-5)
+    assert_allclose(on_device.loss_curve[-1], on_cpu.loss_curve[-1], rtol=1e-6)
 
 
 def test_images_are_embedded_as_on_the_cpu(tmp_path):
@@ -74,19 +68,13 @@ def test_images_are_embedded_as_on_the_cpu(tmp_path):
         assert_allclose(encoder.transform(pictures), expected, atol=1e-5)
 
 
-@needs(
-    "open_clip_torch", "3.3", "indexes with positions on the CPU, which GPUs take and this device does not"
-)
-@pytest.mark.parametrize("method", ["transform", "encode"])
-def test_texts_are_embedded_as_on_the_cpu(method):
-    expected, embeddings = (getattr(mini(CLIPTextEncoder, device), method)(TEXTS) for device in ("cpu", NAME))
-    assert_allclose(embeddings, expected, atol=1e-4)
-
-
-def test_projections_come_back_from_the_device():
-    there, here = mini(CLIPTextEncoder, NAME), mini(CLIPTextEncoder, "cpu")
-    assert_allclose(there.projection_, here.projection_)
-    assert there.logit_scale_ == pytest.approx(here.logit_scale_)
+@needs("open_clip_torch", "3.3", "indexes with positions on the CPU, which this device does not take")
+def test_texts_are_embedded_as_on_the_cpu():
+    device, cpu = mini(CLIPTextEncoder, NAME), mini(CLIPTextEncoder, "cpu")
+    for method in ("transform", "encode"):
+        assert_allclose(getattr(device, method)(TEXTS), getattr(cpu, method)(TEXTS), atol=1e-4)
+    assert_allclose(device.projection_, cpu.projection_)
+    assert device.logit_scale_ == pytest.approx(cpu.logit_scale_)
 
 
 @needs("array-api-compat", "1.15", "makes constants in a way that GPUs take and this device does not")
