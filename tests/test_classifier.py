@@ -13,7 +13,7 @@ from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, normalize
 
@@ -21,7 +21,7 @@ from sksemobridge import PaperBlend, SeMoBridgeClassifier, Training
 from sksemobridge._model import fit
 
 from .conftest import World, every_model, peak_memory
-from .versions import TEMPERATURE, needs_sklearn
+from .versions import needs_sklearn
 
 
 def fitted_in_every_way(world, X, y):
@@ -123,11 +123,6 @@ def test_few_classes_and_few_shots(world, blend, counts, with_text):
         assert (classifier.predict_proba(X) == 1).all()
 
 
-def test_one_shot_of_each_of_many_classes_is_no_reason_to_warn():
-    X = np.random.default_rng(0).normal(size=(40, 8))
-    SeMoBridgeClassifier().fit(X, np.arange(40))
-
-
 @pytest.mark.parametrize(("dtype", "factors"), [(np.float32, [1e-30, 1e25]), (np.float64, [1e-290, 1e200])])
 def test_embeddings_of_any_length(world, blend, dtype, factors):
     X, y = world.draw(3)
@@ -153,7 +148,7 @@ def test_hard_shots_stay_finite(world, counts):
     assert np.isfinite(constant.predict_proba(X)).all()
 
 
-@pytest.mark.parametrize("method", ["predict", "predict_proba", "decision_function"])
+@pytest.mark.parametrize("method", ["predict", "predict_proba"])
 def test_memory_does_not_grow_with_the_queries(make_world, blend, method):
     world = make_world(d=64, width=64, dtype=np.float32)
     X, y = world.draw(4)
@@ -244,7 +239,6 @@ def test_a_search_reaches_inside(world):
     assert set(search.best_params_) == set(grid)
     blends = GridSearchCV(world.classifier(), {"blend": ["auto", PaperBlend()]}, cv=2).fit(X, y)
     assert blends.best_score_ > 0.7
-    assert cross_val_score(world.classifier(), X, y, cv=4).mean() > 0.7
 
 
 @pytest.mark.parametrize(
@@ -308,15 +302,19 @@ def test_priors_of_other_classes(world, priors):
 # Shots
 
 
+TRAINED = {"blend": PaperBlend(), "solver": Training(max_iter=5)}
+quiet = pytest.mark.filterwarnings("ignore:The rows of X have lengths|The bridge did not converge")
+
+
 @st.composite
 def problems(draw):
     world = World(seed=draw(st.integers(0, 1000)), bias=draw(st.booleans()))
     X, y = world.draw(draw(st.lists(st.integers(1, 5), min_size=5, max_size=5)))
-    params = draw(st.sampled_from([{}, {"blend": PaperBlend()}, {"label_noise": 0}]))
+    params = draw(st.sampled_from([{}, {"blend": PaperBlend()}, TRAINED, {"label_noise": 0}]))
     return world, world.classifier(**params), X, y
 
 
-@pytest.mark.filterwarnings("ignore:The rows of X have lengths")
+@quiet
 @given(problems(), st.integers(0, 100))
 def test_order_of_rows_and_names_of_groups_do_not_matter(problem, seed):
     _, classifier, X, y = problem
@@ -329,7 +327,7 @@ def test_order_of_rows_and_names_of_groups_do_not_matter(problem, seed):
         np.testing.assert_array_equal(shuffled, expected)
 
 
-@pytest.mark.filterwarnings("ignore:The rows of X have lengths")
+@quiet
 @given(problems(), st.lists(st.integers(1, 4), min_size=25, max_size=25), st.floats(1e-3, 1e3))
 def test_a_repeated_row_is_a_heavier_row_and_weights_are_relative(problem, repeats, factor):
     _, classifier, X, y = problem
@@ -353,13 +351,6 @@ def test_weights_of_any_ratio(world, params, ratio, with_groups):
         classifier = world.classifier(**params).fit(X, y, sample_weight=weight, groups=groups)
         assert np.isfinite(classifier.predict_proba(queries)).all()
         assert classifier.score(queries, truth) > 0.7
-
-
-def test_no_class_is_drowned_by_the_count_of_another(world, blend):
-    X, y = world.draw([1000, 1, 2, 3, 1])
-    queries, truth = world.draw(60)
-    predicted = world.classifier(blend=blend).fit(X, y).predict(queries)
-    assert min(np.mean(predicted[truth == name] == name) for name in world.names) > 0.6
 
 
 @every_model
@@ -394,13 +385,11 @@ def test_names_without_a_text_encoder_warn_once_in_the_code_of_the_caller(world)
 # In scikit-learn's tools
 
 
-@pytest.mark.parametrize("method", ["sigmoid", TEMPERATURE])
-def test_calibration(world, method):
+def test_calibration(world):
     X, y = world.draw(10)
-    calibrated = CalibratedClassifierCV(world.classifier(class_names=world.names), method=method, cv=3)
-    assert calibrated.fit(X, y).score(X, y) > 0.8
-    frozen = FrozenEstimator(world.classifier().fit(*world.draw(4)))
-    assert CalibratedClassifierCV(frozen, method=method, cv=3).fit(X, y).score(X, y) > 0.8
+    for classifier in (world.classifier(), FrozenEstimator(world.classifier().fit(*world.draw(4)))):
+        calibrated = CalibratedClassifierCV(classifier, method="sigmoid", cv=3).fit(X, y)
+        assert calibrated.score(X, y) > 0.8
 
 
 @needs_sklearn("1.7", "sends no weights to the score of a pipeline")

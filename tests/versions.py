@@ -14,7 +14,4 @@ def needs(package, version, why):
 
 
 needs_sklearn = partial(needs, "scikit-learn")
-TEMPERATURE = pytest.param(
-    "temperature", marks=needs_sklearn("1.8", "calibrates by sigmoid and isotonic regression only")
-)
 POLARS = pytest.param("polars", marks=needs_sklearn("1.7", "does not read the columns of a new polars"))

@@ -16,26 +16,12 @@ from .worlds import ClassTexts, draw, make_shots, make_texts
 TRAININGS = [None, Training(device="cpu"), Training("adamw", max_iter=20, device="cpu")]
 
 
-def fit(texts, X, codes, *, weight=None, group=None, blend=None, training=None):
-    return fit_paper(make_shots(X, codes, weight, group), texts, blend or PaperBlend(), training)
+def fit(texts, X, codes, *, group=None, blend=None, training=None):
+    return fit_paper(make_shots(X, codes, group), texts, blend or PaperBlend(), training)
 
 
 def decision(model, X):
     return apply_in_blocks(model, X, lambda scores: scores)
-
-
-@pytest.mark.parametrize("bias", [False, True])
-@pytest.mark.parametrize("training", TRAININGS)
-def test_weights_count_as_copies(training, bias):
-    texts = make_texts(bias=bias)
-    X, codes = draw(texts, [1, 2, 3, 4, 5])
-    weight, n_copies = np.ones(len(X)), np.ones(len(X), dtype=int)
-    weight[4], n_copies[4] = 3.0, 3
-    rows = np.repeat(np.arange(len(X)), n_copies)
-    weighted = fit(texts, X, codes, weight=7 * weight, training=training)
-    copied = fit(texts, X[rows], codes[rows], group=rows, training=training)
-    np.testing.assert_allclose(decision(weighted, X), decision(copied, X), atol=0.02)
-    np.testing.assert_allclose(weighted.temperature, copied.temperature, rtol=1e-3)
 
 
 @pytest.mark.parametrize("training", TRAININGS)

@@ -10,12 +10,11 @@ from sksemobridge._texts.encode import ClassTexts, read_texts
 from ..conftest import World
 
 
-def make_shots(X, codes, weight=None, group=None):
-    """Sorted by class; by default each shot is an image, of weight one."""
-    weight = np.ones(len(codes)) if weight is None else weight
+def make_shots(X, codes, group=None):
+    """Shots sorted by class, of weight one. By default each shot is an image."""
     group = np.arange(len(codes)) if group is None else group
     order = np.argsort(codes, kind="stable")
-    return Shots(X[order], codes[order], weight[order], group[order])
+    return Shots(X[order], codes[order], np.ones(len(codes)), group[order])
 
 
 def make_texts(**params):
@@ -33,7 +32,7 @@ def draw(texts, per_class, noise=0.2, seed=1):
 
 
 def make_problem(n_classes=4, shots=3, D=24, d=16, *, identity=False, bias=False, text=True, seed=0):
-    """What `train_bridge` takes, in float64; embeddings have various lengths, classes various numbers of shots."""
+    """The arguments of `train_bridge`, in float64. Lengths of embeddings and numbers of shots vary."""
     rng = np.random.default_rng(seed)
     d = D if identity else d
     codes = np.repeat(np.arange(n_classes), shots)
@@ -48,7 +47,7 @@ def make_problem(n_classes=4, shots=3, D=24, d=16, *, identity=False, bias=False
     return {
         "X": X,
         "codes": codes,
-        "share": weight_of(codes),
+        "share": 1 / np.bincount(codes)[codes],
         "bridge": Bridge(matrix, projection, projection_bias, 2.5),
         "texts": ClassTexts(
             normalize(joint) if text else None,
@@ -56,8 +55,3 @@ def make_problem(n_classes=4, shots=3, D=24, d=16, *, identity=False, bias=False
             eos_directions=normalize(eos) if text else None,
         ),
     }
-
-
-def weight_of(codes):
-    """Weights of shots that count alike, which sum to one in each class."""
-    return 1 / np.bincount(codes)[codes]
