@@ -2,7 +2,6 @@ from . import datasets
 from ._classifier import SeMoBridgeClassifier
 from ._evaluation import ShotEvaluation, evaluate_shots
 from ._label.folder_table import predict_folder
-from ._label.report import write_report
 from ._label_next import label_next
 from ._onnx import to_onnx
 from ._paper.parameters import PaperBlend, Training
@@ -55,5 +54,4 @@ __all__ = [
     "stranger_proba",
     "to_onnx",
     "trusted_types",
-    "write_report",
 ]

@@ -22,13 +22,15 @@ from ..datasets._folder import list_files
 from ..encoders import ModelLoadError
 from ..encoders._source import KEPT
 from .clicks import Clicks
-from .folder_job import model_names, read_job
+from .folder_job import FolderLabels, model_names, read_job
 from .folder_table import WRITERS, count_files, image_pipeline, label_files, write_table
-from .report import report
+from .report._page import report
 from .sort_into import earlier_copies, sort_into
 from .summary import summary
 from .user_tables import UsageError, naming
 
+SAVED = [".joblib", ".skops"]
+FILES = {"--out": WRITERS, "--report": [".html"], "--save": SAVED, "--model-file": SAVED}
 # Packages that some kinds of files need besides this one.
 NEEDS = {".xlsx": ["pandas", "openpyxl"], ".skops": ["skops"], "--open": ["starlette", "uvicorn"]}
 MINI = (
@@ -37,11 +39,33 @@ MINI = (
 # Accurate and fast on a CPU.
 MODEL = "ViT-B-32-256"
 REPORT_AT = "https://github.com/sksemobridge/sksemobridge/issues"
+# What the parser says.
 EPILOG = """\
 Exit status: 0 if every image has a label or belongs to none of the classes; 1 if images in PHOTOS could not be read (printed
 with the reason, and in the table); 2 for wrong arguments; 3 if the model cannot be loaded, or a file cannot be read or
 written; 4 for a fault of this program; 130 if interrupted. No file is moved. Without --overwrite, no file is overwritten
 but those that the same file of clicks belongs to."""
+ALPHA = "give no label to images with a p-value of at most this number: they look like none of the classes"
+FLAGS = {
+    "--open": "open a page in the browser where you label images, while the classifier learns from each handful",
+    "--overwrite": "overwrite the table and the page of an earlier run",
+    "--each-by-itself": "do not learn from the images in PHOTOS, so that a label does not depend on the others",
+    "--no-cache": "do not keep embeddings for the next run",
+}
+OPTIONS = {
+    "--shots": ("FOLDER", "labelled images, a sub-folder for each class; an empty one is known by its name"),
+    "--classes": ("NAMES", 'names of classes, such as "beach, port", or a .txt with one a line'),
+    "--model-file": ("FILE", "classifier of an earlier --save (.joblib files of others can run any program)"),
+    "--report": ("FILE", "write a page that shows the labels, and lets you correct them (.html)"),
+    "--labels": ("FILE", "labels that you give in the page (default with --open: OUT with .clicks.csv)"),
+    "--save": ("FILE", "save the classifier (.skops or .joblib)"),
+    "--model": ("NAME", f"of open_clip, mini, transformers:NAME, timm:NAME; twice: both (default: {MODEL})"),
+    "--pretrained": ("TAG", "weights of each --model (default: the best known)"),
+    "--names": ("FILE", ".csv with label, name of the class, optional prompts"),
+    "--corrections": ("FILE", ".csv with path and label; an empty label is none of the classes"),
+    "--sort-into": ("FOLDER", "copy each image into a sub-folder with the name of its label"),
+}
+WITH_MODEL_FILE = ["--model-file", "--report", "--save", "--sort-into", "--overwrite", "--no-cache"]
 
 
 def main(argv=None):
@@ -56,7 +80,10 @@ def main(argv=None):
         args = parser.parse_args(argv)
         try:
             _check(args)
-            return _label(args)
+            status, lines = _label(args)
+            for line in lines:
+                say(line)
+            return status
         except UsageError as error:
             parser.exit(2, f"sksemobridge label: {error}\n")
         except ModelLoadError as error:
@@ -93,53 +120,17 @@ def _parser():
     parser = argparse.ArgumentParser("sksemobridge", description="Few-shot image classification with CLIP.")
     versions = "print the versions that a report of a fault needs"
     parser.add_argument("--version", action=_Versions, nargs=0, help=versions)
-    label = parser.add_subparsers(required=True, metavar="COMMAND").add_parser(
-        "label",
-        help="label the images in a folder",
-        description="Label a folder of images from the names of the classes, from labelled images, or from both.",
-        epilog=EPILOG,
-    )
-    add = label.add_argument
-    add("photos", metavar="PHOTOS", help="folder of images, with all sub-folders")
-    empty = (
-        "labelled images, one sub-folder for each class; an empty one is a class that is known by its name"
-    )
-    add("--shots", metavar="FOLDER", help=empty)
-    add(
-        "--classes",
-        metavar="NAMES",
-        help='names of classes, such as "beach, port", or a .txt with one a line',
-    )
-    saved = "use a classifier from an earlier --save (.joblib files of others can run any program)"
-    add("--model-file", metavar="FILE", help=saved)
-    add("--out", metavar="FILE", required=True, help=f"write the table to this file ({', '.join(WRITERS)})")
-    page = "write a page that shows the labels, and lets you correct them (.html)"
-    add("--report", metavar="FILE", help=page)
-    live = "open a page in the browser where you label images, while the classifier learns from each handful"
-    add("--open", action="store_true", help=live)
-    clicked = "file with the labels that you give in the page (default with --open: OUT with .clicks.csv)"
-    add("--labels", metavar="FILE", help=clicked)
-    add("--overwrite", action="store_true", help="overwrite the table and the page of an earlier run")
-    add("--save", metavar="FILE", help="save the classifier (.skops or .joblib)")
-    several = (
-        f"model of open_clip, or mini, transformers:NAME, timm:NAME; given twice, both (default: {MODEL})"
-    )
-    add("--model", action="append", metavar="NAME", help=several)
-    add(
-        "--pretrained",
-        action="append",
-        metavar="TAG",
-        help="weights of each --model (default: the best known)",
-    )
-    add("--names", metavar="FILE", help=".csv with label, name of the class, optional prompts")
-    removed = ".csv with path and label; an empty label is none of the classes"
-    add("--corrections", metavar="FILE", help=removed)
-    by_itself = "do not learn from the images in PHOTOS, so that a label does not depend on the others"
-    add("--each-by-itself", action="store_true", help=by_itself)
-    add("--no-cache", action="store_true", help="do not keep embeddings for the next run")
-    add("--sort-into", metavar="FOLDER", help="copy each image into a sub-folder with the name of its label")
-    none = "give no label to images with a p-value of at most this number: they look like none of the classes"
-    add("--alpha", type=probability, default=0.0, help=none)
+    what = "Label a folder of images from the names of the classes, from labelled images, or from both."
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    label = commands.add_parser("label", help=what, description=what, epilog=EPILOG)
+    label.add_argument("photos", metavar="PHOTOS", help="folder of images, with all sub-folders")
+    label.add_argument("--out", metavar="FILE", required=True, help="table to write (.csv, .xlsx)")
+    label.add_argument("--alpha", type=probability, default=0.0, help=ALPHA)
+    for option, help_text in FLAGS.items():
+        label.add_argument(option, action="store_true", help=help_text)
+    for option, (metavar, help_text) in OPTIONS.items():
+        action = "append" if option in ("--model", "--pretrained") else "store"
+        label.add_argument(option, metavar=metavar, action=action, help=help_text)
     return parser
 
 
@@ -150,24 +141,24 @@ def probability(text):
     return float(text)
 
 
-def _check_file(args, name, kinds):
+def _value(args, option):
+    return getattr(args, option[2:].replace("-", "_"))
+
+
+def _check_file(args, option, kinds):
     """Refuse a file of another kind, or whose packages are missing, or a new file that cannot be written."""
-    option, path = f"--{name.replace('_', '-')}", getattr(args, name)
+    path = _value(args, option)
     if path is None:
         return
-    kind, parent = Path(path).suffix.lower(), Path(path).absolute().parent
+    kind, folder = Path(path).suffix.lower(), Path(path).parent
     if kind not in kinds:
         raise UsageError(f"{option}: {path!r} does not end in {' or '.join(kinds)}")
     _check_packages(option, f"{kind} files need", kind)
-    if option == "--model-file":
-        return
-    if not _may_replace(args, name, path):
-        again = "give another name" if name in ("save", "labels") else "give another name, or --overwrite"
+    if option not in ("--model-file", "--labels") and not _may_replace(args, option, path):
+        again = "give another name" if option == "--save" else "give another name, or --overwrite"
         raise UsageError(f"{option}: {path!r} exists, and nothing is overwritten; {again}")
-    if not parent.is_dir():
-        raise UsageError(f"{option}: there is no folder {str(Path(path).parent)!r}")
-    if not os.access(parent, os.W_OK):
-        raise PermissionError(f"nothing may be written into the folder {str(parent)!r}")
+    if not folder.is_dir():
+        raise UsageError(f"{option}: there is no folder {str(folder)!r}")
 
 
 def _check_packages(option, what, kind):
@@ -177,139 +168,105 @@ def _check_packages(option, what, kind):
         raise UsageError(f"{option}: {what} {' and '.join(missing)}: {install}")
 
 
-def _may_replace(args, name, path):
+def _may_replace(args, option, path):
     """Whether there is no such file, or one that may be overwritten."""
-    if not os.path.lexists(path):
-        return True
-    wanted = args.overwrite and name in ("out", "report") and os.path.isfile(path)
-    return wanted or name == "labels" or (args.clicks is not None and args.clicks.owns(path))
+    wanted = args.overwrite and option in ("--out", "--report") and os.path.isfile(path)
+    return not os.path.lexists(path) or wanted or (args.clicks is not None and args.clicks.owns(path))
 
 
 def _check(args):
     """Refuse what would fail only after the work. Set what depends on other arguments."""
     if args.model_file is None and args.shots is None and args.classes is None:
         raise UsageError("give --shots, --classes, or --model-file")
-    if args.model_file is not None:
-        for name in (
-            *("shots", "classes", "names", "corrections", "labels", "open", "each_by_itself"),
-            *("model", "pretrained"),
-        ):
-            if getattr(args, name):
-                option = f"--{name.replace('_', '-')}"
-                raise UsageError(
-                    f"{option} does not go with --model-file, whose classifier is fitted already"
-                )
+    for option in (*OPTIONS, *FLAGS):
+        if args.model_file is not None and option not in WITH_MODEL_FILE and _value(args, option):
+            raise UsageError(f"{option} does not go with --model-file, whose classifier is fitted already")
     if args.open:
         _check_packages("--open", 'the page needs the extra "live",', "--open")
         args.labels = args.labels or os.fspath(Path(args.out).with_suffix(".clicks.csv"))
     args.clicks = None
-    _check_file(args, "labels", [".csv"])
     if args.labels is not None:
+        _check_file(args, "--labels", [".csv"])
         if os.path.realpath(args.labels) == os.path.realpath(args.out):
             raise UsageError("--labels: --out is the same file; give another name")
         if not args.open and not os.path.exists(args.labels):
             raise UsageError(f"--labels: there is no file {args.labels!r}, and without --open none is begun")
-        with naming("--labels", ValueError):
-            args.clicks = Clicks(args.labels)
-    _check_file(args, "out", WRITERS)
-    _check_file(args, "report", [".html"])
-    _check_file(args, "save", [".joblib", ".skops"])
-    _check_file(args, "model_file", [".joblib", ".skops"])
+        args.clicks = Clicks(args.labels)
+    for option, kinds in FILES.items():
+        _check_file(args, option, kinds)
     names = args.model or [MODEL]
     tags = args.pretrained or ["auto"] * len(names)
     if len(names) != len(tags):
         raise UsageError(f"--pretrained: give it once for each --model, which is {' and '.join(names)}")
     args.models = list(zip(names, tags))
     if args.sort_into is not None:
-        if not args.sort_into:
-            raise UsageError("--sort-into: the name of the folder is empty; '.' is the working folder")
         earlier_copies(args.photos, Path(args.sort_into))
 
 
 def _label(args):
+    """Label the folder, and return the exit status and lines for the person."""
     cache = None if args.no_cache else cache_folder
     if args.model_file is not None:
-        status, lines = _label_with_saved(args, cache)
-    else:
-        status, lines = _label_and_learn(args, cache)
-    for line in lines:
-        say(line)
-    return status
-
-
-def _label_with_saved(args, cache):
-    pipeline = _load(args.model_file)
-    if args.alpha and not hasattr(pipeline[-1], "p_values"):
-        kind = type(pipeline[-1]).__name__
-        raise UsageError(f"--alpha: the {kind} of --model-file has no p-values")
-    with naming("PHOTOS", ValueError):
-        list_files(args.photos)
-    pipeline[0].set_params(cache=cache and cache())
-    rows, embeddings = label_files(pipeline, args.photos, alpha=args.alpha)
-    return _write(args, pipeline, rows, embeddings, None, [])
-
-
-def _label_and_learn(args, cache):
-    begun = args.clicks if args.open else None
-    if begun is not None:
-        with naming("--labels", ValueError):
-            begun.begin()
+        pipeline = _load(args)
+        with naming("PHOTOS", ValueError):
+            list_files(args.photos)
+        pipeline[0].set_params(cache=cache and cache())
+        return _write(args, None, FolderLabels(pipeline, *label_files(pipeline, args.photos, args.alpha)))
+    if not args.open:
+        job = read_job(args, cache)
+        return _write(args, job, job.fit(job.corrections | job.clicked, evaluate=True))
+    args.clicks.begin()
     try:
-        job, session = read_job(args, cache), None
-
-        def finish(said):
-            """Write what was learnt from labels by a person."""
-            labels = job.fit(said, evaluate=True)
-            lines = summary(job, labels, {} if session is None else session.evidence())
-            return _write(args, labels.pipeline, labels.rows, job.embeddings, labels.shots, lines)
-
-        if not args.open:
-            return finish(job.clicked)
         from .report._server import serve
         from .report._session import Session
 
-        session = Session(job, args.clicks, job.corrections)
+        job = read_job(args, cache)
+        session = Session(job, args.clicks)
+
+        def finish():
+            labels = job.fit(dict(session.said), evaluate=True)
+            return _write(args, job, labels, session.evidence())
+
         return serve(session, finish, f"Label {args.photos}", say)
     finally:
-        if begun is not None:
-            begun.end()
+        args.clicks.end()
 
 
-def _write(args, pipeline, rows, embeddings, shots, lines):
-    """Write all files, or none, and return the exit status and lines on them. `lines` are on the labels."""
-
-    def write_page(path):
-        page = report(args.report, args.photos, pipeline[-1], rows, embeddings, shots, lines)
-        path.write_text(page, encoding="utf-8")
-
-    counts, skipped = count_files(rows)
-    if "mini" in model_names(pipeline):
-        lines = [MINI, *lines]
+def _write(args, job, labels, evidence=None):
+    """Write all files, or none, and return the exit status and lines on them and on the labels."""
+    lines = [] if job is None else summary(job, labels, evidence or {})
+    if "mini" in model_names(labels.pipeline):
+        lines.insert(0, MINI)
+    counts, skipped = count_files(labels.rows)
     written = [f"Skipped {row['path']}: {row['problem']}." for row in skipped]
     written.append(f"{counts}: {args.out}")
+
+    def write_page(path):
+        path.write_text(report(args.report, args.photos, labels, lines), encoding="utf-8")
+
     # Else the same command would refuse to overwrite one of them.
     with ExitStack() as undo:
-        for name, note, write in (
-            ("save", "Classifier", lambda path: _save(pipeline, path)),
-            ("report", "Page to look at", write_page),
-            ("out", None, lambda path: write_table(rows, path)),
+        for option, note, write in (
+            ("--save", "Classifier: ", lambda path: _save(labels.pipeline, path)),
+            ("--report", "Page to look at: ", write_page),
+            ("--out", None, lambda path: write_table(labels.rows, path)),
         ):
-            path = getattr(args, name)
+            path = _value(args, option)
             if path is None:
                 continue
             is_new = not os.path.lexists(path)
             # Another program may have made it meanwhile.
-            with new_file(path, replace=not is_new and _may_replace(args, name, path)) as unfinished:
+            with new_file(path, replace=not is_new and _may_replace(args, option, path)) as unfinished:
                 write(unfinished)
                 if args.open:
                     args.clicks.own(path, unfinished)
             if is_new:
                 undo.callback(Path(path).unlink)
             if note:
-                written.append(f"{note}: {path}")
+                written.append(note + path)
         undo.pop_all()
     if args.sort_into is not None:
-        copied = sort_into(rows, args.photos, Path(args.sort_into))
+        copied = sort_into(labels.rows, args.photos, Path(args.sort_into))
         written.append(f"{copied} images copied into {args.sort_into!r}.")
     return int(len(skipped) > 0), [*written, *lines]
 
@@ -346,15 +303,20 @@ def _save(pipeline, path):
         skops.io.dump(pipeline, path)
 
 
-def _load(path):
+def _load(args):
+    """The pipeline of --model-file."""
     try:
-        if Path(path).suffix.lower() == ".joblib":
-            return image_pipeline(joblib.load(path))
-        import skops.io
+        if Path(args.model_file).suffix.lower() == ".joblib":
+            pipeline = image_pipeline(joblib.load(args.model_file))
+        else:
+            import skops.io
 
-        return image_pipeline(skops.io.load(path, trusted=trusted_types()))
+            pipeline = image_pipeline(skops.io.load(args.model_file, trusted=trusted_types()))
     # Files that --save did not write raise errors of all kinds.
     except Exception as error:
-        raise UsageError(
-            f"--model-file: {path!r} cannot be used: {str(error) or type(error).__name__}"
-        ) from error
+        reason = str(error) or type(error).__name__
+        raise UsageError(f"--model-file: {args.model_file!r} cannot be used: {reason}") from error
+    if args.alpha and not hasattr(pipeline[-1], "p_values"):
+        kind = type(pipeline[-1]).__name__
+        raise UsageError(f"--alpha: the {kind} of --model-file has no p-values")
+    return pipeline

@@ -1,17 +1,17 @@
 """The job of the command: a folder of pictures, the classes, and what a person said of some of the pictures.
 
 `read_job` reads all that the user gives, and embeds the pictures. `FolderJob.fit` learns from it and from clicks, as often as
-the live page wants, and gives `FolderLabels`: the classifier, the rows of the table, and the shots.
+the live page wants, and gives `FolderLabels`: the classifier, and the rows of the table.
 """
 
 import os
 import warnings
-from collections import Counter
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.base import clone
+from sklearn.pipeline import Pipeline
 
 from .._evaluation import ShotEvaluation, evaluate_fitted
 from .._label_next import label_next, least_certain
@@ -21,83 +21,75 @@ from .._utils.validation import as_words, listed, warn_caller
 from .._zero_shot import ZeroShotClassifier
 from ..datasets import load_image_folder
 from ..datasets._folder import COPIES_MARK, existing_folder, list_files
-from .corrections import read_clicks, read_corrections
+from .clicks import labels_of, read_corrections
 from .folder_table import embed_readable, table_rows
-from .user_tables import (
-    UsageError,
-    as_class,
-    naming,
-    read_classes,
-    read_names,
-    usual_prompts,
-)
+from .user_tables import UsageError, as_class, naming, read_classes, read_names, usual_prompts
 
 # A folder with fewer readable pictures (without a label) is not learnt from. In the mean of six real sets, folders of 30 pictures
 # gain 0.3 points with names alone and 0.2 with a shot a class, of 50 0.7 and 0.4, of 100 1.9 and 0.9.
 LEAST_POOL = 50
 
 
-@dataclass(frozen=True, eq=False)
-class UserShots:
-    """Labelled images: `paths` and `labels (n,)`, `embeddings (n, D)`, and their evaluation, or None.
-
-    `corrections` are labels by a person: real paths to `(path, label)`.
-    """
+class Shots(NamedTuple):
+    """Labelled images: `paths` and `labels (n,)`, and `embeddings (n, D)`."""
 
     paths: Any
     labels: Any
     embeddings: Any
-    evaluation: ShotEvaluation | None = None
-    corrections: dict[str, tuple[str, str]] = field(default_factory=dict)
 
-    def best_other(self):
-        """The most probable class of each shot apart from its label, by a model without the shot."""
-        others = np.nan_to_num(self.evaluation.held_out_proba)
-        others[self.evaluation.classes == self.labels[:, None]] = -1
-        return self.evaluation.classes[others.argmax(axis=1)]
-
-    def summary(self):
-        """Text on the shots."""
-        other = self.best_other()
-        doubtful = [
-            f"{self.paths[i]} ({self.labels[i]}, looks like {other[i]})" for i in self.evaluation.doubtful
-        ]
-        twice = [
-            f"{self.paths[i]} ({self.labels[i]}) and {self.paths[j]} ({self.labels[j]})"
-            for i, j in self.evaluation.duplicates
-        ]
-        text = f"{self.evaluation}: {listed(doubtful)}" if doubtful else str(self.evaluation)
-        return f"{text}\nThe same picture twice: {listed(twice)}" if twice else text
+    def real(self):
+        return [os.path.realpath(path) for path in self.paths]
 
 
 @dataclass(frozen=True, eq=False)
 class FolderLabels:
-    """What `FolderJob.fit` learnt: `pipeline` ends in the classifier, and `rows` are those of the table, one for each file.
+    """The labels of a folder, and how they came about.
 
-    `shots` are those after the clicks. `n_taught` pictures without a label were learnt from. `strangers (n,)` are the probabilities
-    that the readable pictures show none of the classes, learnt from clicks.
+    pipeline : ends in the classifier
+    rows : of the table, one for each file
+    embeddings (n, D) : of the readable pictures, as the classifier takes them
+    shots : after the clicks
+    said : labels by a person, real paths to `(path, label)`
+    n_taught : how many pictures without a label were learnt from
+    strangers (n,) : probabilities that the pictures show none of the classes, learnt from clicks
     """
 
-    pipeline: SeMoBridgePipeline
+    pipeline: Pipeline
     rows: list[dict[str, Any]]
-    shots: UserShots
-    n_taught: int
-    strangers: Any
+    embeddings: Any
+    shots: Shots | None = None
+    said: dict[str, tuple[str, str]] = field(default_factory=dict)
+    evaluation: ShotEvaluation | None = None
+    n_taught: int = 0
+    strangers: Any = 0.0
 
     @property
     def classifier(self):
         return self.pipeline[-1]
 
-    def proba(self, X):
-        """Probabilities `(n, C + 1)` of the readable pictures: of the classes, and in the last column of none of them."""
-        own, none = self.classifier.predict_proba(X), self.strangers[:, None]
+    def proba(self):
+        """Probabilities `(n, C + 1)` of the pictures: of the classes, and in the last column of none of them."""
+        own = self.classifier.predict_proba(self.embeddings)
+        none = np.broadcast_to(self.strangers, len(own))[:, None]
         return np.hstack([own * (1 - none), none])
 
-    def to_label(self, X):
-        """Rows of the readable pictures in the order in which to label them."""
-        # It does not know those of none of the classes.
-        first = [] if self.strangers.any() else label_next(self.classifier, X).tolist()
-        return [*dict.fromkeys([*first, *least_certain(self.proba(X)).tolist()])]
+    def to_label(self):
+        """Rows of `embeddings` in the order in which to label the pictures."""
+        if not len(self.embeddings):
+            return []
+        order = least_certain(self.proba()).tolist()
+        # `label_next` does not know those of none of the classes, nor classifiers of other packages.
+        if np.any(self.strangers) or not hasattr(self.classifier, "with_unlabeled"):
+            return order
+        return [*dict.fromkeys([*label_next(self.classifier, self.embeddings).tolist(), *order])]
+
+    def doubtful_shots(self):
+        """Row, label, and most probable other class of each shot with a doubtful label."""
+        proba, classes = np.nan_to_num(self.evaluation.held_out_proba), self.evaluation.classes
+        proba[classes == self.shots.labels[:, None]] = -1
+        return [
+            (row, self.shots.labels[row], classes[proba[row].argmax()]) for row in self.evaluation.doubtful
+        ]
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +100,8 @@ class FolderJob:
     problems : why a file cannot be read, by path
     embeddings (n, D) : of the other files, in the order of `paths`
     classes : labels to begin with, from folders and `--classes`
-    shots : the readable images of `--shots`, with their labels
+    shots : the readable images of `--shots`, and those elsewhere that a person gave a label
+    corrections, clicked : labels by a person, from `--corrections` and from earlier runs, real paths to `(path, label)`
     """
 
     pipeline: SeMoBridgePipeline
@@ -116,12 +109,9 @@ class FolderJob:
     problems: dict[str, str]
     embeddings: Any
     classes: list[str]
-    shots: UserShots
-    # Labels by a person: those of `--corrections`, and clicks of earlier runs. `others` are embeddings of the pictures elsewhere
-    # that these name. By real path.
+    shots: Shots
     corrections: dict[str, tuple[str, str]] = field(default_factory=dict)
     clicked: dict[str, tuple[str, str]] = field(default_factory=dict)
-    others: dict[str, Any] = field(default_factory=dict)
     alpha: float = 0.0
     learns_from_photos: bool = True
 
@@ -129,66 +119,54 @@ class FolderJob:
         """Paths of the pictures, one for each row of `embeddings`."""
         return [path for path in self.paths if path not in self.problems]
 
-    def fit(self, clicks=None, *, evaluate=False):
-        """Learn from the shots, from `clicks`, and from the pictures without a label. Gives `FolderLabels`.
+    def fit(self, said, *, evaluate=False):
+        """Learn from the shots, from what a person said, and from the pictures without a label. Gives `FolderLabels`.
 
-        `clicks` are real paths to `(path, label)`, and win over corrections and shots. An empty label means none of the
-        classes. With `evaluate`, the shots of the result have an evaluation.
+        `said` wins over the labels of shots. An empty label means none of the classes.
         """
-        clicks = self.corrections | (clicks or {})
         real = [os.path.realpath(path) for path in self.readable()]
-        shots = self._with_clicks(clicks, dict(zip(real, self.embeddings)) | self.others)
+        shots = self._shots_after(said, real)
         classes = sorted({*self.classes, *shots.labels.tolist()})
-        classifier = self._classifier(classes)
+        classifier, evaluation = self._classifier(classes), None
         if len(shots.labels):
             classifier.set_params(store_held_out=evaluate)
             classifier.partial_fit(shots.embeddings, shots.labels, classes=classes)
             if evaluate:
-                shots = replace(shots, evaluation=_evaluated(classifier, shots))
+                evaluation = evaluate_fitted(classifier, shots.embeddings, shots.labels)
+                by_person = np.array([path in said for path in shots.real()])
+                doubtful = evaluation.doubtful[~by_person[evaluation.doubtful]]
+                evaluation = replace(evaluation, doubtful=doubtful)
         else:
             classifier = ZeroShotClassifier(
                 classifier.text_encoder, prompts=classifier.prompts, class_names=classifier.class_names
             ).fit(None, classes)
-        is_none = [path in clicks and not clicks[path][1] for path in real]
-        strangers = np.zeros(len(real))
-        learns = self.learns_from_photos and len(real) >= LEAST_POOL
-        if learns and any(is_none) and classifier.text_embeddings_ is not None:
-            strangers = stranger_proba(classifier, self.embeddings, self.embeddings[is_none])
-        labelled = {*map(os.path.realpath, shots.paths), *clicks}
-        is_open = np.array([path not in labelled for path in real], dtype=bool)
-        pool = self.embeddings[is_open & (strangers < 0.5)]
-        taught = learns and len(pool) >= LEAST_POOL
-        if taught:
-            classifier = classifier.with_unlabeled(pool)
-        rows = table_rows(
-            classifier,
-            self.paths,
-            self.embeddings,
-            self.problems,
-            alpha=self.alpha,
-            corrections=clicks,
-            strangers=strangers,
-        )
-        steps = [self.pipeline.steps[0], (self.pipeline.steps[1][0], classifier)]
-        return FolderLabels(SeMoBridgePipeline(steps), rows, shots, len(pool) if taught else 0, strangers)
+        strangers, n_taught = np.zeros(len(real)), 0
+        if self.learns_from_photos and len(real) >= LEAST_POOL:
+            is_none = [path in said and not said[path][1] for path in real]
+            if any(is_none) and classifier.text_embeddings_ is not None:
+                strangers = stranger_proba(classifier, self.embeddings, self.embeddings[is_none])
+            labelled = {*shots.real(), *said}
+            is_open = np.array([path not in labelled for path in real])
+            pool = self.embeddings[is_open & (strangers < 0.5)]
+            if len(pool) >= LEAST_POOL:
+                classifier, n_taught = classifier.with_unlabeled(pool), len(pool)
+        rows = table_rows(classifier, self.paths, self.embeddings, self.problems, self.alpha, said, strangers)
+        pipeline = SeMoBridgePipeline([self.pipeline.steps[0], (self.pipeline.steps[1][0], classifier)])
+        return FolderLabels(pipeline, rows, self.embeddings, shots, said, evaluation, n_taught, strangers)
 
-    def _with_clicks(self, clicks, known):
-        """The shots after the clicks, whose embeddings are `known`, by real path."""
-        real = [os.path.realpath(path) for path in self.shots.paths]
-        of_shots = [
-            clicks[path][1] if path in clicks else label for path, label in zip(real, self.shots.labels)
+    def _shots_after(self, said, real):
+        """The shots with the labels that a person said, and the pictures with one. `real` are paths of the pictures."""
+        of_shots = self.shots.real()
+        labels = [
+            said[path][1] if path in said else label for path, label in zip(of_shots, self.shots.labels)
         ]
-        further = [path for path in clicks if path in known and path not in {*real}]
-        labels = np.array(of_shots + [clicks[path][1] for path in further], dtype=object)
-        paths = np.array([*self.shots.paths, *(clicks[path][0] for path in further)], dtype=object)
-        embeddings = np.concatenate(
-            [
-                self.shots.embeddings,
-                np.reshape([known[path] for path in further], (-1, self.embeddings.shape[1])),
-            ]
-        )
+        new = {*said}.difference(of_shots)
+        further = [row for row, path in enumerate(real) if path in new]
+        labels = np.array(labels + [said[real[row]][1] for row in further], dtype=object)
+        paths = np.array([*self.shots.paths, *(said[real[row]][0] for row in further)], dtype=object)
+        embeddings = np.concatenate([self.shots.embeddings, self.embeddings[further]])
         kept = labels != ""
-        return UserShots(paths[kept], labels[kept], embeddings[kept], corrections=clicks)
+        return Shots(paths[kept], labels[kept], embeddings[kept])
 
     def _classifier(self, classes):
         """The classifier before it is fitted. If names were given, later classes get the usual ones."""
@@ -216,69 +194,50 @@ def read_job(args, cache):
         # A folder and a name may differ in `_` and in the encoding of letters.
         classes = sorted({*classes, *(as_class(label, classes) for label in read_classes(args.classes))})
     corrections = {} if args.corrections is None else read_corrections(args.corrections, classes)
-    _say_corrections(corrections, paths, labels, classes)
-    clicked = {} if args.clicks is None else read_clicks(args.clicks, "--labels", classes)
+    if new := {label for _, label in corrections.values()} - {*classes, ""}:
+        warn_caller(f"New classes by the corrections: {', '.join(sorted(new))}")
+    clicked = {} if args.clicks is None else labels_of(args.clicks.rows, classes, "--labels")
     said = corrections | clicked
-    known = sorted({*classes, *(label for _, label in said.values() if label)})
-    _check_classes(args, known, paths, said)
+    labelled = {label for _, label in said.values() if label}
+    known = sorted({*classes, *labelled})
+    _check_classes(args, known, has_shots=bool(paths or labelled))
     params = {} if args.names is None else read_names(args.names, known)
 
-    models, encoder_params = args.models, {"cache": cache and cache()}
-    model = models[0] if len(models) == 1 else (models,)
+    encoder_params = {"cache": cache and cache()}
+    model = args.models[0] if len(args.models) == 1 else (args.models,)
     pipeline = make_semobridge_pipeline(*model, encoder_params=encoder_params, **params)
     here = {*map(os.path.realpath, [*paths, *files])}
-    elsewhere = {path: label for real, (path, label) in said.items() if label and real not in here}
-    n_shots, paths = len(paths), [*paths, *elsewhere]
-    rows, problems = embed_readable(pipeline[0], paths, progress=True)
+    for real, (path, label) in said.items():
+        if label and real not in here:
+            paths.append(path)
+            labels.append(label)
+    embeddings, problems = embed_readable(pipeline[0], paths, progress=True)
     for path, problem in problems.items():
         warn_caller(f"Skipped the shot {path}: {problem}.")
-    read = [i for i, path in enumerate(paths) if path not in problems]
-    n_read = sum(i < n_shots for i in read)
-    shots = UserShots(
-        np.array([paths[i] for i in read[:n_read]], dtype=object),
-        np.array([labels[i] for i in read[:n_read]], dtype=object),
-        rows[:n_read],
-    )
-    if pipeline[-1].text_encoder is None:
-        _check_shots(
-            known, {*shots.labels, *(said_of for _, said_of in said.values())}, model_names(pipeline)
+    is_read = np.array([path not in problems for path in paths], dtype=bool)
+    shots = Shots(np.array(paths, dtype=object)[is_read], np.array(labels, dtype=object)[is_read], embeddings)
+    if pipeline[-1].text_encoder is None and (missing := {*known} - {*shots.labels, *labelled}):
+        raise UsageError(
+            f"--model: {' and '.join(model_names(pipeline))} cannot read names, so each class needs labelled images in "
+            f"--shots; without: {listed(sorted(missing))}. Give a second --model that can"
         )
-    others = {os.path.realpath(paths[i]): row for i, row in zip(read[n_read:], rows[n_read:])}
     embeddings, problems = embed_readable(pipeline[0], files, progress=True)
+    learns = not args.each_by_itself
     return FolderJob(
-        pipeline,
-        files,
-        problems,
-        embeddings,
-        classes,
-        shots,
-        corrections,
-        clicked,
-        others,
-        alpha=args.alpha,
-        learns_from_photos=not args.each_by_itself,
+        pipeline, files, problems, embeddings, classes, shots, corrections, clicked, args.alpha, learns
     )
 
 
-def _check_classes(args, classes, paths, said):
+def _check_classes(args, classes, has_shots):
     if len(classes) == 1 and not args.alpha and not args.open:
         option = "--classes" if args.shots is None else "--shots"
         raise UsageError(
             f"{option}: there is one class, and all images would be labelled {classes[0]!r}. Give the folder whose "
             "sub-folders are the classes, more --classes, or --alpha to give no label to images of other things"
         )
-    if args.alpha and not args.open and not paths and not any(label for _, label in said.values()):
+    if args.alpha and not args.open and not has_shots:
         raise UsageError(
             "--alpha: names alone give no p-values; they need labelled images, in --shots or --corrections"
-        )
-
-
-def _check_shots(classes, labelled, models):
-    """Refuse classes without a labelled image for models without text."""
-    if missing := [label for label in classes if label not in labelled]:
-        raise UsageError(
-            f"--model: {' and '.join(models)} cannot read names, so each class needs labelled images in --shots; without: "
-            f"{listed(missing)}. Give a second --model that can"
         )
 
 
@@ -305,31 +264,3 @@ def _read_shots(folder):
         except ValueError:  # all are empty
             return [], [], folders
     return found.paths.tolist(), found.target_names[found.target].tolist(), folders
-
-
-def _say_corrections(corrections, paths, labels, classes):
-    """Warn of what the corrections change."""
-    if not corrections:
-        return
-    before, counts = {}, Counter()
-    for path, label in zip(paths, labels):
-        before.setdefault(os.path.realpath(path), []).append(label)
-    for real, (_, label) in corrections.items():
-        if real in before:
-            kind = "confirmed" if {*before[real]} == {label} else "other label"
-            counts[kind if label else "taken back"] += 1
-        else:
-            counts["further shot" if label else "none of the classes"] += 1
-    warn_caller(f"Corrections: {', '.join(f'{kind} {n}' for kind, n in sorted(counts.items()))}")
-    new = {label for _, label in corrections.values()} - {*classes, ""}
-    if new:
-        warn_caller(f"New classes by the corrections: {', '.join(sorted(new))}")
-
-
-def _evaluated(classifier, shots):
-    """The evaluation of a classifier on its shots. A label by a person is not doubtful."""
-    evaluation = evaluate_fitted(classifier, shots.embeddings, shots.labels)
-    doubtful = [
-        row for row in evaluation.doubtful if os.path.realpath(shots.paths[row]) not in shots.corrections
-    ]
-    return replace(evaluation, doubtful=np.array(doubtful, dtype=np.intp))

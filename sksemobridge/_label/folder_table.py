@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._utils.sklearn import best_of
 from ..datasets._folder import is_image, list_files
 from ..encoders import ImageEncoder, ImageReadError
+from ..encoders._pictures import decode, fetch
 from .user_tables import without_formulas
 
 # Columns, and their titles in a table for people.
@@ -38,9 +39,7 @@ NONE_OF_THESE = "none of these"
 def predict_folder(
     estimator: Any, folder: str | os.PathLike[str], *, alpha: float = 0.0, progress: bool = True
 ) -> Any:
-    """Label all images in a folder and in its sub-folders.
-
-    If a file cannot be read, its row has no label, and says why.
+    """Label all images in a folder and in its sub-folders. A file that cannot be read has no label, but the reason.
 
     Parameters
     ----------
@@ -81,25 +80,19 @@ def predict_folder(
 
     Examples
     --------
-    >>> import tempfile
-    >>> from PIL import Image
     >>> from sksemobridge import make_semobridge_pipeline, predict_folder
     >>> from sksemobridge.datasets import load_emoji
     >>> emoji = load_emoji()
-    >>> labels = emoji.target_names[emoji.target]
-    >>> pipeline = make_semobridge_pipeline("mini", "bundled").fit(emoji.images[::5], labels[::5])
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     Image.fromarray(emoji.images[1]).save(f"{folder}/1.png")
-    ...     table = predict_folder(pipeline, folder, progress=False)
-    >>> list(table["problem"])
-    ['']
+    >>> pipeline = make_semobridge_pipeline("mini", "bundled")
+    >>> pipeline = pipeline.fit(emoji.images[::5], emoji.target_names[emoji.target[::5]])
+    >>> table = predict_folder(pipeline, "photos")  # doctest: +SKIP
     """
     rows, _ = label_files(image_pipeline(estimator), folder, alpha=alpha, progress=progress)
     columns = {name: [row[name] for row in rows] for name in COLUMNS}
     try:
         import pandas
     except ImportError:
-        return _Columns(**columns)
+        return Bunch(**columns)
     try:
         return pandas.DataFrame(columns)
     except UnicodeEncodeError:
@@ -107,48 +100,31 @@ def predict_folder(
         return pandas.DataFrame(columns, dtype=object).astype(dict.fromkeys(NUMBERS, float))
 
 
-class _Columns(Bunch):
-    """Lists by name, where pandas is not installed."""
-
-    def __getattr__(self, name):
-        if name in self:
-            return self[name]
-        raise AttributeError(
-            f"Without pandas, the table is a Bunch of lists and has no {name!r}. For a data frame: pip install pandas"
-        )
-
-
 def image_pipeline(estimator):
     """The pipeline from images to predictions, or that of a search. It is an error if it is none, or not fitted."""
     estimator = best_of(estimator)
     if not (isinstance(estimator, Pipeline) and isinstance(estimator[0], ImageEncoder)):
         raise TypeError(
-            "Images need a pipeline that begins with a CLIPImageEncoder, such as make_semobridge_pipeline makes, or a "
-            f"search over one that was fitted with refit=True; got {type(estimator).__name__}."
+            "Images need a pipeline that begins with a CLIPImageEncoder, or a search over one that was fitted with "
+            f"refit=True; got {type(estimator).__name__}."
         )
     if not hasattr(estimator, "predict_proba"):
-        raise TypeError(
-            "Labels need a pipeline that ends in a classifier with predict_proba; this one ends in "
-            f"{type(estimator[-1]).__name__}."
-        )
+        raise TypeError(f"Labels need a classifier with predict_proba, not {type(estimator[-1]).__name__}.")
     check_is_fitted(estimator[1:])
     return estimator
 
 
-def label_files(pipeline, folder, *, alpha=0.0, progress=True):
-    """The rows of `predict_folder` as mappings, and the embeddings `(n, D)` of the images that could be read."""
+def label_files(pipeline, folder, alpha=0.0, progress=True):
+    """The rows of `predict_folder` as mappings, and what the classifier takes of the images that could be read `(n, D)`."""
     if not (isinstance(alpha, Real) and 0 <= alpha <= 1):
         raise ValueError(f"alpha={alpha!r} is not a number between 0 and 1.")
     if alpha > 0 and not hasattr(pipeline[-1], "p_values"):
-        raise TypeError(
-            f"alpha needs a classifier with p_values, and {type(pipeline[-1]).__name__} has none."
-        )
+        raise TypeError(f"alpha needs a classifier with p_values, not {type(pipeline[-1]).__name__}.")
     paths = list_files(folder)
-    embeddings, problems = embed_readable(pipeline[0], paths, progress=progress)
-    X = embeddings
+    X, problems = embed_readable(pipeline[0], paths, progress=progress)
     if len(X) and len(pipeline) > 2:
         X = pipeline[1:-1].transform(X)
-    return table_rows(pipeline[-1], paths, X, problems, alpha=alpha), embeddings
+    return table_rows(pipeline[-1], paths, X, problems, alpha), X
 
 
 def embed_readable(encoder, paths, *, progress):
@@ -158,53 +134,47 @@ def embed_readable(encoder, paths, *, progress):
         warnings.filterwarnings("ignore", ".* images cannot be read")
         embeddings = encoder.transform(paths)
     readable = np.isfinite(np.asarray(embeddings)).all(axis=1)
-    encoder.set_params(on_error="raise", progress=False)
-    problems = {}
-    for i in np.flatnonzero(~readable):
-        problems[paths[i]] = "it changed while it was read, or its embedding is not finite"
-        try:
-            encoder.transform([paths[i]])
-        except ImageReadError as error:
-            problems[paths[i]] = str(error.__cause__)
+    problems = {paths[i]: _problem(paths[i]) for i in np.flatnonzero(~readable)}
     # The encoder may be set to return a data frame of pandas, which has `iloc`.
     return getattr(embeddings, "iloc", embeddings)[np.flatnonzero(readable)], problems
 
 
-def table_rows(classifier, paths, embeddings, problems, *, alpha=0.0, corrections=None, strangers=None):
+def _problem(path):
+    try:
+        decode(fetch(path))
+    except ImageReadError as error:
+        return str(error)
+    return "it changed while it was read, or its embedding is not finite"
+
+
+def table_rows(classifier, paths, X, problems, alpha=0.0, said=None, strangers=0.0):
     """Rows of the table: for each file the label by a person, the two most probable classes, or the problem.
 
-    `embeddings` are those of the files without a problem, and `strangers` the probabilities that these show none of the classes.
+    `X` is of the files without a problem, and so are `strangers`, the probabilities that these show none of the classes. `said`
+    are labels by a person, real paths to `(path, label)`.
     """
-    rows = [
-        dict.fromkeys(COLUMNS)
-        | dict.fromkeys(NUMBERS, np.nan)
-        | {"path": path, "problem": problems.get(path, "")}
-        for path in paths
-    ]
+    empty = dict.fromkeys(COLUMNS) | dict.fromkeys(NUMBERS, np.nan)
+    rows = [empty | {"path": path, "problem": problems.get(path, "")} for path in paths]
     read = [row for row in rows if not row["problem"]]
     if not read:
         return rows
     classes = np.asarray(classifier.classes_).tolist()
-    p_values = (
-        classifier.p_values(embeddings) if hasattr(classifier, "p_values") else np.full(len(read), np.nan)
-    )
-    strangers = np.zeros(len(read)) if strangers is None else strangers
-    proba = classifier.predict_proba(embeddings) * (1 - strangers)[:, None]
+    # Without p-values, they are NaN, and no lower than any number.
+    p_values = classifier.p_values(X) if hasattr(classifier, "p_values") else np.full(len(read), np.nan)
+    strangers = np.broadcast_to(strangers, len(read))
+    proba = classifier.predict_proba(X) * (1 - strangers)[:, None]
     for row, probabilities, p_value, stranger in zip(read, proba, p_values, strangers):
-        row["p_value"] = float(p_value)
-        _, label = (corrections or {}).get(os.path.realpath(row["path"]), (None, None))
-        choices = [
-            (classes[i], float(probabilities[i])) for i in np.argsort(-probabilities, kind="stable")[:2]
-        ]
+        best = np.argsort(-probabilities, kind="stable")[:2]
+        choices = [(classes[i], float(probabilities[i])) for i in best]
         names = list(PROBABILITY_OF)
+        _, label = (said or {}).get(os.path.realpath(row["path"]), (None, None))
         if label is not None:
             choices = [(label, 1.0)] if label else []
-        # Without p-values, they are NaN.
         elif p_value <= alpha or stranger > choices[0][1]:
             names = ["runner_up"]
         for name, (choice, probability) in zip(names, choices):
             row |= {name: choice, PROBABILITY_OF[name]: probability}
-        row["problem"] = "" if row["label"] is not None else NONE_OF_THESE
+        row |= {"p_value": float(p_value), "problem": NONE_OF_THESE if row["label"] is None else ""}
     return rows
 
 
@@ -214,13 +184,10 @@ def was_read(row):
 
 def count_files(rows):
     """Text that counts the files, and the rows of images that could not be read."""
-    skipped = [row for row in rows if not was_read(row) and is_image(Path(row["path"]))]
     problems = [row["problem"] for row in rows]
-    counts = {
-        "files labelled": problems.count(""),
-        "of none of the classes": problems.count(NONE_OF_THESE),
-        "skipped": len(skipped),
-    }
+    skipped = [row for row in rows if not was_read(row) and is_image(Path(row["path"]))]
+    counts = {"files labelled": problems.count(""), "of none of the classes": problems.count(NONE_OF_THESE)}
+    counts["skipped"] = len(skipped)
     counts["no image"] = len(rows) - sum(counts.values())
     return ", ".join(f"{n} {kind}" for kind, n in counts.items() if n), skipped
 

@@ -43,7 +43,7 @@ def sort_into(rows, photos, folder):
         unfinished.write_text(json.dumps(mark), encoding="ascii")
     for path, name in earlier.items():
         if path in below and wanted.get(path) != name:
-            _remove(folder / name / path, folder)
+            (folder / name / path).unlink(missing_ok=True)
     return sum(
         _copy(below[path]["path"], folder / name / path, folder, path in earlier)
         for path, name in wanted.items()
@@ -53,11 +53,11 @@ def sort_into(rows, photos, folder):
 def _copy(source, target, folder, is_own):
     """Copy a file, first under another name, since the program may be ended. True if it is a new or a newer copy."""
     if target.exists():
-        there, new = target.stat(), os.stat(source)
-        if is_own and (there.st_size, there.st_mtime_ns) == (new.st_size, new.st_mtime_ns):
-            return False
         if not is_own:
             warn_caller(f"--sort-into: {str(target)!r} is not a copy of this command, and stays as it is.")
+            return False
+        there, new = target.stat(), os.stat(source)
+        if (there.st_size, there.st_mtime_ns) == (new.st_size, new.st_mtime_ns):
             return False
     target.parent.mkdir(parents=True, exist_ok=True)
     unfinished = folder / f"{COPIES_MARK}.unfinished"
@@ -67,12 +67,3 @@ def _copy(source, target, folder, is_own):
     finally:
         unfinished.unlink(missing_ok=True)
     return True
-
-
-def _remove(copy, folder):
-    copy.unlink(missing_ok=True)
-    with suppress(OSError):  # not empty
-        for parent in copy.parents:
-            if parent == folder:
-                break
-            parent.rmdir()

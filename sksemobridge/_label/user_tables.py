@@ -42,28 +42,27 @@ def with_formulas(text):
 
 def read_names(path, folders):
     """Parameters of the classifier from a table of folder, name, and (optional) whole prompts."""
-    names = {folder: as_words(folder) for folder in folders}
-    prompts, named = {}, set()
+    rows, header = {}, None
     for number, (cell, *words) in enumerate(read_rows("--names", path)):
         folder = as_class(cell, folders)
-        if folder in named:
+        if folder in rows:
             raise UsageError(f"--names: {path!r} names {folder!r} twice; delete one of the lines")
-        if folder in names:
-            named.add(folder)
-            name, *own = map(str.strip, words or [""])
-            names[folder] = name or names[folder]
-            if any(own):
-                prompts[folder] = list(filter(None, own))
+        if folder in folders:
+            rows[folder] = [word.strip() for word in words]
         elif number:
             raise UsageError(f"--names: {path!r} names {folder!r}, which is no class ({', '.join(folders)})")
-        elif folder.lower() != "folder":
-            warn_caller(f"--names: {folder!r}, in the first line of {path!r}, is no class; read as a header.")
-    if not named:
+        else:
+            header = folder
+    if not rows:
         raise UsageError(f"--names: {path!r} names no class")
-    if prompts:
-        for folder in folders:
-            prompts.setdefault(folder, usual_prompts(names[folder]))
-    return {"class_names": names, "prompts": prompts or "auto"}
+    if header is not None and header.lower() != "folder":
+        warn_caller(f"--names: {header!r}, in the first line of {path!r}, is no class; read as a header.")
+    names = {folder: (rows.get(folder) or [""])[0] or as_words(folder) for folder in folders}
+    own = {folder: list(filter(None, words[1:])) for folder, words in rows.items()}
+    if not any(own.values()):
+        return {"class_names": names, "prompts": "auto"}
+    prompts = {folder: own.get(folder) or usual_prompts(names[folder]) for folder in folders}
+    return {"class_names": names, "prompts": prompts}
 
 
 def usual_prompts(name):
@@ -72,21 +71,16 @@ def usual_prompts(name):
 
 def read_classes(text):
     """Labels from a text with commas, or from a text file with one a line."""
+    found = text.split(",")
     if Path(text).suffix.lower() == ".txt" or os.path.isfile(text):
-        try:
-            with naming("--classes"), open(text, encoding="utf-8-sig") as file:
-                found = file.read().splitlines()
-        except UnicodeDecodeError as error:
-            raise UsageError(f"--classes: {text!r} is no text in UTF-8: {error}") from error
-    else:
-        found = text.split(",")
-    # Of two spellings of a name, the first counts.
-    labels = list(
-        {_plain(label): label for label in reversed([*filter(None, map(str.strip, found))])}.values()
-    )
+        with naming("--classes", UnicodeDecodeError):
+            found = Path(text).read_text(encoding="utf-8-sig").splitlines()
+    labels = {}
+    for label in filter(None, map(str.strip, found)):
+        labels.setdefault(_plain(label), label)
     if not labels:
         raise UsageError(f"--classes: {text!r} names no class")
-    return labels
+    return list(labels.values())
 
 
 def existing_file(text):
@@ -110,20 +104,17 @@ def _plain(text):
 
 def puzzling_names(names, models):
     """Names without a word, and names with other letters where a model reads only English."""
-    # Models of other packages, and from folders, have a scheme before their name. What they read is not known.
+    # What models of other packages, and from folders, read is not known. They have a scheme before their name.
     configs = [architecture(model).get("text_cfg", {}) for model in models if ":" not in model]
     is_english = any("hf_tokenizer_name" not in config for config in configs)
-    return [
-        name
-        for name in names
-        if not re.search(r"\b[^\W\d_]{2,}\b", name) or (is_english and not name.isascii())
-    ]
+    has_word = re.compile(r"\b[^\W\d_]{2,}\b").search
+    return [name for name in names if not has_word(name) or (is_english and not name.isascii())]
 
 
-def read_rows(option, path):
+def read_rows(option, path, errors="strict"):
     """Rows of cells, without empty rows. Commas, semicolons and tabs separate cells."""
     try:
-        with naming(option), open(path, encoding="utf-8-sig", newline="") as file:
+        with naming(option), open(path, encoding="utf-8-sig", errors=errors, newline="") as file:
             text = file.read()
         separator = max(",;\t", key=text.partition("\n")[0].count)
         rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator))

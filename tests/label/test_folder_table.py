@@ -80,10 +80,10 @@ def test_any_pipeline_over_images_and_searches_over_them(place):
     assert table["label"].notna().sum() == 6
     assert table["p_value"].isna().all()
     for estimator, alpha, message in (
-        (clone(search), 0, "a search over one that was fitted with refit=True; got GridSearchCV"),
-        (search, 0.1, "LogisticRegression has none"),
+        (clone(search), 0, "refit=True; got GridSearchCV"),
+        (search, 0.1, "with p_values, not LogisticRegression"),
         (LogisticRegression(), 0, "begins with a CLIPImageEncoder"),
-        (steps[:1], 0, "with predict_proba; this one ends in CLIPImageEncoder"),
+        (steps[:1], 0, "with predict_proba, not CLIPImageEncoder"),
     ):
         with pytest.raises(TypeError, match=message):
             predict_folder(estimator, "photos", alpha=alpha)
@@ -140,8 +140,6 @@ def test_without_pandas_the_columns_are_lists(pipeline, predicted, without):
     table = predict_folder(pipeline, "photos", progress=False)
     assert list(table) == COLUMNS
     assert table["path"] == predicted["path"].tolist()
-    with pytest.raises(AttributeError, match="has no 'to_csv'.*pip install pandas"):
-        table.to_csv("a.csv")
     write_table(label_files(pipeline, "photos", progress=False)[0], "a.csv")
     assert Path("a.csv").exists()
 

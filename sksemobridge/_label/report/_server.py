@@ -41,7 +41,7 @@ POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancesto
 def serve(session, finish, title, say):
     """Serve the page of a `Session` until the person is done or Ctrl-C, and return what `finish` gives.
 
-    `finish` takes the labels by the person and writes the files. It returns the exit status and sentences for the person.
+    `finish` writes the files, and returns the exit status and sentences for the person.
     """
     live = _LivePage(session, finish, title)
     with socket.socket() as listening:
@@ -62,7 +62,7 @@ def serve(session, finish, title, say):
             session.end()
     if live.finished is None:
         learner.join()
-        live.finished = finish(dict(session.said))
+        live.finished = finish()
     return live.finished
 
 
@@ -78,10 +78,17 @@ class _LivePage:
         self.session, self.finish, self.title = session, finish, plain(title)
         self.secret, self.once, self.finished = secrets.token_urlsafe(32), secrets.token_urlsafe(32), None
         self.cookie = f"sksemobridge-{secrets.token_hex(4)}"
+        self.actions = {
+            "state": lambda tab, data: None,
+            "click": lambda tab, data: session.click(tab, data["number"], data["label"]),
+            "undo": lambda tab, data: {"undone": session.undo(tab)},
+            "skip": lambda tab, data: session.skip(data["number"]),
+            "check": lambda tab, data: session.check(data["begin"] is True),
+            "done": lambda tab, data: {"written": self.done()},
+        }
         app = Starlette(
             routes=[
                 Route("/", self.page),
-                Route("/state", self.state),
                 Route("/picture/{number}", self.picture),
                 Route("/{action}", self.act, methods=["POST"]),
             ],
@@ -94,27 +101,27 @@ class _LivePage:
 
     async def guard(self, request, call_next):
         """Answer only to the page itself."""
-        response = self.refusal(request)
-        if response is None:
-            response = await call_next(request)
+        refusal = self.refusal(request)
+        response = PlainTextResponse(*refusal) if refusal else await call_next(request)
         response.headers.update({"Content-Security-Policy": POLICY} | HEADERS | dict(response.headers))
         return response
 
     def refusal(self, request):
+        """Why a request is not answered, and the status, or None."""
         headers, is_page = request.headers, request.scope["path"] == "/"
         host = f"http://{headers.get('host')}"
         is_named = ORIGIN.fullmatch(host) and ORIGIN.fullmatch(headers.get("origin", host))
         # A name elsewhere may lead to this machine, and so may a page of another port. A link may lead to the page.
         if not is_named or (not is_page and headers.get("sec-fetch-site", "same-origin") != "same-origin"):
-            return PlainTextResponse("This page answers to itself alone.", 403)
+            return "This page answers to itself alone.", 403
         if "transfer-encoding" in headers or int(headers.get("content-length", 0)) > MOST_BYTES:
-            return PlainTextResponse(f"At most {MOST_BYTES} bytes of a known length.", 413)
+            return f"At most {MOST_BYTES} bytes of a known length.", 413
         enters = is_page and "secret" in request.query_params
         if not enters and not _same(request.cookies.get(self.cookie), self.secret):
-            return PlainTextResponse("Open the address that the command printed.", 403)
+            return "Open the address that the command printed.", 403
         # Pages elsewhere cannot send this kind without a question, which is not answered.
         if request.method == "POST" and headers.get("content-type", "").split(";")[0] != "application/json":
-            return PlainTextResponse("Requests are application/json.", 415)
+            return "Requests are application/json.", 415
         return None
 
     async def page(self, request):
@@ -134,34 +141,24 @@ class _LivePage:
         response.set_cookie(self.cookie, self.secret, httponly=True, samesite="lax")
         return response
 
-    async def state(self, request):
-        tab, since = (request.query_params.get(name, "") for name in ("tab", "since"))
-        since = int(since) if since.isdecimal() and len(since) < 10 else None
-        return _json(await run_in_threadpool(self.session.state, tab, since))
-
     async def picture(self, request):
-        number, side = request.path_params["number"], SMALL if "small" in request.query_params else SIDE
-        if not (
-            number.isascii()
-            and number.isdecimal()
-            and len(number) < 10
-            and int(number) < len(self.session.paths)
-        ):
-            return PlainTextResponse("There is no such picture.", 404)
+        side = SMALL if "small" in request.query_params else SIDE
         try:
-            content = await run_in_threadpool(self.session.picture, int(number), side)
-        except ImageReadError as error:
+            number = int(request.path_params["number"])
+            content = await run_in_threadpool(self.session.picture, number, side)
+        except (ValueError, ImageReadError) as error:
             return PlainTextResponse(plain(str(error)), 404)
         return Response(content, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=600"})
 
     async def act(self, request):
-        """Do what a person did. The answer is the state afterwards, and what went wrong."""
+        """Do what a person did. The answer is the state afterwards, or what went wrong."""
         try:
             data = json.loads(await request.body())
             tab, since = data["tab"], data.get("since")
             if not isinstance(tab, str) or len(tab) > 50 or type(since) not in (int, type(None)):
                 raise TypeError
-            answer = await run_in_threadpool(self.do, request.path_params["action"], tab, data)
+            action = self.actions[request.path_params["action"]]
+            answer = await run_in_threadpool(action, tab, data) or {}
             answer |= await run_in_threadpool(self.session.state, tab, since)
         except (Refused, ImageReadError) as error:
             return _json({"failed": str(error)}, 409)
@@ -171,26 +168,11 @@ class _LivePage:
             return _json({"failed": "The request does not fit."}, 400)
         return _json(answer)
 
-    def do(self, action, tab, data):
-        if action == "click":
-            self.session.click(tab, data["number"], data["label"])
-        elif action == "undo":
-            return {"undone": self.session.undo(tab)}
-        elif action == "skip":
-            self.session.skip(data["number"])
-        elif action == "check":
-            self.session.check(data["begin"] is True)
-        elif action == "done":
-            return {"written": self.done()}
-        else:
-            raise LookupError(action)
-        return {}
-
     def done(self):
         with self.session.fits:
             if self.finished is None:
                 try:
-                    self.finished = self.finish(dict(self.session.said))
+                    self.finished = self.finish()
                 # The page stays: what stops the files, such as a full disk, may end.
                 except ValueError as error:
                     raise Refused(str(error)) from error

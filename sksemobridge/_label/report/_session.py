@@ -4,14 +4,13 @@ import io
 import os
 import stat
 import threading
-import unicodedata
 
 import numpy as np
 from scipy.stats import binomtest
 
 from ..._evaluation import share_right
 from ...encoders._pictures import ImageReadError, decode
-from ..clicks import digest_of, is_as_seen
+from ..clicks import digest_of, labels_of
 from ..folder_table import NONE_OF_THESE, plain
 from ..user_tables import UsageError, as_class
 
@@ -21,11 +20,6 @@ HANDFUL = 5
 N_CHECKED, CONFIDENCE = 30, 0.95
 # Pictures that the page may show next or again, likely classes of each, and letters of the name of a class.
 N_SHOWN, N_LIKELY, N_LETTERS = 12, 9, 100
-# Bytes of a picture, and how many are decoded at a time.
-MOST_BYTES = 2**28
-_DECODING = threading.Semaphore(4)
-# Kinds of characters that are no text of one line.
-_NO_LETTERS = ("Cc", "Cs", "Zl", "Zp")
 
 
 class Refused(ValueError):
@@ -35,26 +29,27 @@ class Refused(ValueError):
 class Session:
     """A folder that a person labels. Methods may be called from several threads.
 
-    `job` is a `FolderJob`, `clicks` are `Clicks` that were begun, and `given` are other labels by the person. Pictures have
-    numbers, the rows of `job.embeddings`.
+    `job` is a `FolderJob`, and `clicks` are `Clicks` that were begun. Pictures have numbers, the rows of `job.embeddings`.
     """
 
-    def __init__(self, job, clicks, given):
-        self.job, self.clicks, self.given = job, clicks, given
-        self.paths = job.readable()
+    def __init__(self, job, clicks):
+        self.job, self.clicks, self.paths = job, clicks, job.readable()
         if not self.paths:
             raise UsageError("--open: no image in PHOTOS can be read, so there is nothing to label")
         self.real = [os.path.realpath(path) for path in self.paths]
         self.numbers = {real: number for number, real in enumerate(self.real)}
-        self.shots = {os.path.realpath(path) for path in job.shots.paths}
+        self.shots = {*job.shots.real()}
         # Labels by a person, by real path.
-        self.said = given | clicks.labels(job.classes)[0]
-        self.problem, self.n_learnt, self.unread, self.skipped, self.seen = "", 0, {}, {}, {}
+        self.said = job.corrections | labels_of(clicks.rows, job.classes)
+        # By number: why a picture cannot be shown, those to ask later, and digests of what was shown.
+        self.unread, self.skipped, self.seen = {}, {}, {}
+        # Of a check: predictions when it was drawn, and whether they are right, by number.
         self.checked, self.answers = {}, {}
         # For each number of learnings: probabilities of pictures when they were clicked, and columns of the labels, by number.
         self.asked, self.rest, self.rest_at = {}, None, None
         # What happened: tab, number and label of each click, and None for what was taken back.
         self.log, self.at_learning, self.is_learning, self.ended = [], 0, False, False
+        self.problem, self.n_learnt = "", 0
         self.changed, self.fits = threading.Condition(threading.RLock()), threading.Lock()
         self._keep(*self._view(job.fit(dict(self.said))))
 
@@ -84,11 +79,11 @@ class Session:
         return self.ended or has_new_class or len(new) >= HANDFUL
 
     def _view(self, learnt):
-        """What the page needs of a `FolderLabels`."""
-        X, rows = self.job.embeddings, {row["path"]: row for row in learnt.rows}
+        """What the page needs of `FolderLabels`."""
+        rows = {row["path"]: row for row in learnt.rows}
         predicted = [rows[path]["label"] or "" for path in self.paths]
         columns = [str(label) for label in learnt.classifier.classes_]
-        return columns, learnt.proba(X), predicted, learnt.to_label(X)
+        return columns, learnt.proba(), predicted, learnt.to_label()
 
     def _keep(self, *view):
         self.n_learnt += 1
@@ -109,7 +104,7 @@ class Session:
             label = self._as_label(label)
             if number not in self.seen:
                 self.picture(number, 8)
-            self._save(lambda: self.clicks.add(self.paths[number], label, self.seen[number], tab))
+            self._save(self.clicks.add, self.paths[number], label, self.seen[number], tab)
             self._say(tab, number, (self.paths[number], label))
             if number in self.checked:
                 self.answers[number] = label == self.checked[number]
@@ -127,17 +122,13 @@ class Session:
                 raise Refused("There is nothing to undo.")
             row = (own or rows)[-1]
             real = self.clicks.rows[row].real
-            self._save(lambda: self.clicks.remove(row))
-            self._say(tab, self.numbers[real], self._before(real))
+            self._save(self.clicks.remove, row)
+            # What was said of it before.
+            earlier = [click for click in self.clicks.rows if click.real == real]
+            said = labels_of(earlier, self.classes()).get(real, self.job.corrections.get(real))
+            self._say(tab, self.numbers[real], said)
             self.answers.pop(self.numbers[real], None)
             return self._item(self.numbers[real], self.classes())
-
-    def _before(self, real):
-        """What was said of a picture before the click that was taken back, or None."""
-        last = self.clicks.counting().get(real)
-        if last is not None and is_as_seen(last):
-            return last.path, as_class(last.label, self.classes())
-        return self.given.get(real)
 
     def skip(self, number):
         """Ask later."""
@@ -166,17 +157,15 @@ class Session:
         if not isinstance(text, str):
             raise Refused("The name of a class is a text.")
         known = {plain(label): label for label in self.classes()} | {"": "", NONE_OF_THESE: ""}
-        same = {name.casefold(): label for name, label in known.items()} | known
-        for form in (text, text.strip(), text.strip().casefold()):
-            if form in same:
-                return same[form]
-        if len(text) > N_LETTERS or any(unicodedata.category(letter) in _NO_LETTERS for letter in text):
+        same = {name.strip().casefold(): label for name, label in known.items()}
+        label = known.get(text, same.get(text.strip().casefold()))
+        if label is None and (len(text) > N_LETTERS or len(text.splitlines()) > 1 or plain(text) != text):
             raise Refused(f"The name of a new class is one line of at most {N_LETTERS} letters.")
-        return as_class(text, self.classes())
+        return as_class(text, self.classes()) if label is None else label
 
-    def _save(self, change):
+    def _save(self, change, *args):
         try:
-            change()
+            change(*args)
         except OSError as error:
             raise OSError(f"Not saved: {error.strerror or error}") from error
 
@@ -192,20 +181,19 @@ class Session:
 
     def classes(self):
         """All classes: those of the model, and those that were added since."""
-        return sorted(
-            {*self.job.classes, *self.columns, *(label for _, label in self.said.values() if label)}
-        )
+        said = {label for _, label in self.said.values() if label}
+        return sorted({*self.job.classes, *self.columns, *said})
 
     def picture(self, number, side):
         """A picture as a JPEG of at most `side` pixels. An ImageReadError says why there is none."""
+        self._check_number(number)
         try:
             content = self._content(number)
-            with _DECODING:
-                picture = decode(content, shortest_side=side)
-            picture.thumbnail((side, side))
+            picture = decode(content, shortest_side=side)
         except (OSError, ImageReadError) as error:
             self.unread[number] = getattr(error, "strerror", None) or str(error)
             raise ImageReadError(self.unread[number]) from error
+        picture.thumbnail((side, side))
         self.unread.pop(number, None)
         self.seen[number] = digest_of(content)
         jpeg = io.BytesIO()
@@ -218,22 +206,26 @@ class Session:
         flags = [getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY")]
         with open(os.open(real, os.O_RDONLY | sum(flags)), "rb") as file:
             status = os.fstat(file.fileno())
-            if os.path.realpath(self.paths[number]) != real or not os.path.samestat(status, os.lstat(real)):
+            is_same = os.path.realpath(self.paths[number]) == real and os.path.samestat(
+                status, os.lstat(real)
+            )
+            if not is_same or not stat.S_ISREG(status.st_mode):
                 raise ImageReadError("it leads to another file than at the beginning")
-            if not stat.S_ISREG(status.st_mode) or status.st_size > MOST_BYTES:
-                raise ImageReadError(f"it is no file of at most {MOST_BYTES} bytes")
-            return file.read(MOST_BYTES)
+            return file.read()
 
     def state(self, tab, since=None):
         """All that the page shows, as plain values. `since` is the number of changes that the tab knows."""
         with self.changed:
-            # Of many pictures it takes a moment.
-            now = self.n_learnt, len(self.log), len(self.unread)
-            if now != self.rest_at:
-                self.rest_at, self.rest = now, self._rest()
             classes, n_labelled = self.classes(), sum(map(self._is_labelled, range(len(self.paths))))
             since = len(self.log) if since is None else max(since, 0)
             news = {number: label for of, number, label in self.log[since:] if of != tab}
+            # Those that were skipped come last.
+            order = [*(number for number in self.order if number not in self.skipped), *self.skipped]
+            clicked = [self.numbers[row.real] for row in self.clicks.rows if row.real in self.numbers]
+
+            def items(numbers):
+                return [self._item(number, classes) for number in numbers]
+
             return {
                 "changes": len(self.log),
                 "learnt": self.n_learnt,
@@ -241,21 +233,24 @@ class Session:
                 "problem": self.problem,
                 "labelled": n_labelled,
                 "total": len(self.paths),
-                "rest": self.rest,
+                "rest": self._rest(),
                 "classes": [plain(label) for label in classes],
-                "queue": [self._item(number, classes) for number in self._queue()],
-                "recent": [self._item(number, classes) for number in self._recent()],
-                "check": self._check_state(classes),
-                "news": [self._item(number, classes) for number in news],
+                "queue": items([number for number in order if self._is_open(number)][:N_SHOWN]),
+                "recent": items([*dict.fromkeys(reversed(clicked))][:N_SHOWN]),
+                "check": self._check_state(items),
+                "news": items(news),
                 "clicks": plain(os.fspath(self.clicks.path)),
             }
 
     def _rest(self):
         """Which share of the other labels is right: an estimate, and an interval. None if there are none."""
-        rest = [
-            number for number in range(len(self.paths)) if self._is_open(number) and self.predicted[number]
-        ]
-        return list(share_right(self.proba[rest], **self.evidence())) if rest else None
+        now = self.n_learnt, len(self.log), len(self.unread)
+        # Of many pictures it takes a moment.
+        if now != self.rest_at:
+            rest = [i for i, label in enumerate(self.predicted) if label and self._is_open(i)]
+            self.rest = list(share_right(self.proba[rest], **self.evidence())) if rest else None
+            self.rest_at = now
+        return self.rest
 
     def evidence(self):
         """What the clicks and the check say of the predictions, for `share_right`."""
@@ -268,34 +263,20 @@ class Session:
     def _is_open(self, number):
         return not self._is_labelled(number) and number not in self.unread
 
-    def _queue(self):
-        """Numbers of the pictures to label next. Those that were skipped come last."""
-        order = [*(number for number in self.order if number not in self.skipped), *self.skipped]
-        queue = []
-        for number in filter(self._is_open, order):
-            queue.append(number)
-            if len(queue) == N_SHOWN:
-                break
-        return queue
-
-    def _recent(self):
-        clicked = (self.numbers.get(row.real) for row in reversed(self.clicks.rows))
-        return [*dict.fromkeys(number for number in clicked if number is not None)][:N_SHOWN]
-
     def _item(self, number, classes):
         said = self.said.get(self.real[number])
         likely = np.argsort(-self.proba[number, :-1], kind="stable")[:N_LIKELY].tolist()
         names = [[plain(self.columns[i]), float(self.proba[number, i])] for i in likely]
-        new = [[plain(label), None] for label in classes if label not in self.columns]
+        new = [[plain(label), None] for label in classes if label not in self.columns][:3]
         return {
             "number": number,
             "name": plain(self.paths[number]),
-            "likely": names[: N_LIKELY - min(len(new), 3)] + new[:3],
+            "likely": names[: N_LIKELY - len(new)] + new,
             "predicted": plain(self.checked.get(number, self.predicted[number])),
             "label": None if said is None else plain(said[1]),
         }
 
-    def _check_state(self, classes):
+    def _check_state(self, items):
         if not self.checked:
             return None
         right, done = sum(self.answers.values()), len(self.answers)
@@ -306,5 +287,5 @@ class Session:
             "done": done,
             "right": right,
             "interval": [float(share) for share in interval],
-            "queue": [self._item(number, classes) for number in left[:N_SHOWN]],
+            "queue": items(left[:N_SHOWN]),
         }

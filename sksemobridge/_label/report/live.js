@@ -30,11 +30,9 @@ async function ask(action, values) {
   const since = state?.changes ?? null;
   // Writing all files may take long. Nothing else does, unless a tunnel is closed.
   const wait = action === "done" ? {} : { signal: AbortSignal.timeout(PATIENCE) };
-  const post = { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ tab, since, ...values }) };
+  const body = JSON.stringify({ tab, since, ...values });
   try {
-    const response = await (action
-      ? fetch(`/${action}`, { ...post, ...wait })
-      : fetch(`/state?tab=${encodeURIComponent(tab)}&since=${since ?? ""}`, wait));
+    const response = await fetch(`/${action}`, { method: "POST", headers: { "Content-Type": "application/json" }, body, ...wait });
     if (response.status === 403) throw new Error("This page is of an earlier run.");
     const answer = await response.json();
     warn(answer.failed ?? answer.problem);
@@ -85,7 +83,7 @@ function show(item) {
 
 async function poll() {
   if (!busy && !ended) {
-    const answer = await ask(null);
+    const answer = await ask("state");
     if (answer && !busy && !ended) return take(answer);
   }
   timer = setTimeout(poll, NOW_AND_THEN);
@@ -273,6 +271,6 @@ byId("check").addEventListener("click", () => act("check", { begin: !state.check
 byId("picture").addEventListener("error", () => {
   if (!current) return;
   note(`${current.name} cannot be shown.`);
-  act(null, {}, true);
+  act("state", {}, true);
 });
-act(null);
+act("state");

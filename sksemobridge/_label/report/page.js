@@ -2,7 +2,7 @@
 // Texts from files go into the page by textContent alone, so that no name of a file or class becomes markup.
 const data = JSON.parse(document.getElementById("data").textContent);
 const byId = (id) => document.getElementById(id);
-const NONE = "", UNSAID = "\u0000unsaid", ANOTHER = "\u0000another", AT_ONCE = 120, N_NEXT = 20;
+const NONE = "", UNSAID = "\u0000unsaid", ANOTHER = "\u0000another", AT_ONCE = 120;
 const corrections = new Map(Object.entries(data.corrections));
 // Paths of what is ticked as wrong, while nobody has said yet what it is.
 const unsaid = new Set();
@@ -14,14 +14,13 @@ const sureness = (item) => item.probability ?? item.runner_up_probability ?? 0;
 const by_doubt = (a, b) => sureness(a) - sureness(b);
 const predicted = data.pictures.filter((item) => item.label !== null);
 const turned_away = data.pictures.filter((item) => item.label === null && item.readable);
-const doubtful = data.doubtful.map((i) => data.shots[i]);
+const { doubtful } = data;
 const unread = data.pictures.filter((item) => !item.readable);
 
 // What can be shown: its name, its items, and a sentence about it.
 const VIEWS = {
   all: ["All pictures", () => [...predicted, ...turned_away], ""],
-  next: ["Label next", () => [...new Set([...data.next.map((i) => data.pictures[i]), ...[...predicted].sort(by_doubt)])]
-    .filter((item) => !item.given).slice(0, N_NEXT), "A label of theirs teaches the classifier most."],
+  next: ["Label next", () => data.next.map((i) => data.pictures[i]), "A label of theirs teaches the classifier most."],
   none: ["None of these", () => turned_away, "These look like none of the classes, or a person said so."],
   doubtful: ["Doubtful shots", () => doubtful,
     "Shots whose label is more likely wrong than right. Wrong and “none of these” takes a shot back."],
@@ -31,11 +30,6 @@ const VIEWS = {
 
 const percent = (p) => (p === null ? "" : `${Math.round(100 * p)}%`);
 const name_of = (path) => path.split(/[\\/]/).pop();
-
-function picture(image, item) {
-  image.alt = item.path;
-  image.src = item.thumbnail ?? item.address;
-}
 
 function describe(item) {
   if (is_shot(item)) {
@@ -54,18 +48,16 @@ function card(item) {
   const link = article.querySelector("a");
   link.href = item.address;
   link.tabIndex = -1;
-  if (item.readable) picture(article.querySelector("img"), item);
+  if (item.readable) Object.assign(article.querySelector("img"), { alt: item.path, src: item.thumbnail ?? item.address });
   else link.remove();
   [part("label").textContent, part("other").textContent] = describe(item);
   part("path").textContent = name_of(item.path);
   part("path").title = item.path;
   article.setAttribute("aria-label", `${item.path}: ${part("label").textContent}`);
   if (!item.readable) {
-    for (const name of ["ticks", "more"]) part(name).remove();
+    part("ticks").remove();
     return article;
   }
-  if (!item.closest?.length) part("more").remove();
-  else part("more").addEventListener("click", () => toggle_closest(article, item));
   part("right").addEventListener("click", () => {
     const label = item.label ?? NONE;
     correct(item.path, corrections.get(item.path) === label ? undefined : label);
@@ -120,22 +112,6 @@ function offer_classes(select, item) {
   options.push([ANOTHER, "another class …"]);
   select.replaceChildren(...options.map(([value, text]) => new Option(text, value)));
   select.options[0].disabled = true;
-}
-
-function toggle_closest(article, item) {
-  const part = parts_of(article), place = part("closest");
-  if (!place.childElementCount) {
-    for (const shot of item.closest.map((i) => data.shots[i])) {
-      const figure = document.createElement("figure"), image = new Image(), caption = document.createElement("figcaption");
-      picture(image, shot);
-      image.title = shot.path;
-      caption.textContent = shot.label;
-      figure.append(image, caption);
-      place.append(figure);
-    }
-  }
-  place.hidden = !place.hidden;
-  part("more").setAttribute("aria-expanded", !place.hidden);
 }
 
 function correct(path, label) {
@@ -228,7 +204,7 @@ document.addEventListener("keydown", (event) => {
   if (event.key === "ArrowRight" || event.key === "ArrowLeft") {
     move(article, event.key === "ArrowRight" ? 1 : -1);
   } else {
-    const name = { r: "right", w: "wrong", c: "more" }[event.key.toLowerCase()];
+    const name = { r: "right", w: "wrong" }[event.key.toLowerCase()];
     const button = name && article?.querySelector(`.${name}`);
     if (!button) return;
     button.click();

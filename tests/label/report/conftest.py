@@ -2,11 +2,8 @@
 
 import pytest
 
-from sksemobridge import write_report
-from sksemobridge.datasets import load_image_folder
-
 from ...browser import Browser
-from ...user_folder import fitted_to_shots
+from ...user_folder import SHOTS
 
 
 @pytest.fixture(scope="session")
@@ -17,14 +14,12 @@ def browser(tmp_path_factory):
 
 
 @pytest.fixture
-def report(place):
-    """Writes a page of a folder with shots, and gives its path."""
+def report(label, place):
+    """Writes a page of `photos` with the command, and gives its path."""
 
-    def write(folder="photos", name="report.html", **params):
-        shots = load_image_folder("shots")
-        labels = shots.target_names[shots.target]
-        write_report(place / name, fitted_to_shots(), folder, shots.paths, labels, progress=False, **params)
-        return place / name
+    def write(arguments=SHOTS):
+        label(f"{arguments} --out table.csv --report report.html --overwrite")
+        return place / "report.html"
 
     return write
 

@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from sksemobridge._label.clicks import Clicks
+from sksemobridge._label.folder_job import Shots
 from sksemobridge._label.report._server import serve
 from sksemobridge._label.report._session import Session
 
@@ -22,7 +23,7 @@ CLASSES = ["bird", "clock", "fruit"]
 class Job:
     """Pictures of one color for each class, in `photos`. The most likely class is that of the closest labelled color."""
 
-    classes, shots = CLASSES, SimpleNamespace(paths=[])
+    classes, shots, corrections = CLASSES, Shots([], [], []), {}
 
     def __init__(self, n=12):
         Path("photos").mkdir(exist_ok=True)
@@ -55,9 +56,8 @@ class Job:
         return SimpleNamespace(
             classifier=classifier,
             rows=rows,
-            shots=SimpleNamespace(paths=[path for path, _ in clicks.values()]),
-            proba=lambda X: np.hstack([proba, np.zeros((len(proba), 1))]),
-            to_label=lambda X: np.argsort(best[:, -1] - best[:, -2], kind="stable").tolist(),
+            proba=lambda: np.hstack([proba, np.zeros((len(proba), 1))]),
+            to_label=lambda: np.argsort(best[:, -1] - best[:, -2], kind="stable").tolist(),
         )
 
 
@@ -92,19 +92,19 @@ class Asks:
         status, _, content = self.ask(f"/{action}", {"tab": tab} | values)
         return status, json.loads(content)
 
-    def state(self, tab="a", since=""):
-        return json.loads(self.ask(f"/state?tab={tab}&since={since}")[2])
+    def state(self, tab="a", since=None):
+        return self.act("state", tab, since=since)[1]
 
 
 class Live(Asks):
     """A page that is served, and a person who asks it."""
 
-    def __init__(self, job=None, finish=None, labels="labels.clicks.csv", given=(), title="Label photos"):
+    def __init__(self, job=None, finish=None, labels="labels.clicks.csv", title="Label photos"):
         self.job, self.clicks, self.said = job or Job(), Clicks(labels), []
         self.clicks.begin()
         self.title = title
-        self.session = Session(self.job, self.clicks, dict(given))
-        self.finish = finish or (lambda labels: (0, [f"{len(labels)} labels are written."]))
+        self.session = Session(self.job, self.clicks)
+        self.finish = finish or (lambda: (0, [f"{len(self.session.said)} labels are written."]))
         self.began = threading.Event()
         self.thread = threading.Thread(target=self._serve)
         self.thread.start()
@@ -116,7 +116,7 @@ class Live(Asks):
             self.said.append(text)
             self.began.set()
 
-        self.result = serve(self.session, lambda labels: self.finish(labels), self.title, say)
+        self.result = serve(self.session, lambda: self.finish(), self.title, say)
 
     def close(self):
         # It may end at this moment.
