@@ -115,6 +115,17 @@ class Browser:
         assert "exceptionDetails" not in result, result
         return result["result"].get("value")
 
+    def look(self, width, scheme):
+        """Set the width of the window, and light or dark colors."""
+        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+        self.send("Emulation.setDeviceMetricsOverride", **size)
+        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        self.send("Emulation.setEmulatedMedia", features=features)
+
+    def is_light(self):
+        color = self.run("getComputedStyle(document.body).backgroundColor")
+        return sum(map(int, color[4:-1].split(","))) > 384
+
     def press(self, key):
         for kind in ("keyDown", "keyUp"):
             text = {"text": key} if kind == "keyDown" and len(key) == 1 else {}

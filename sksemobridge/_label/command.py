@@ -9,7 +9,6 @@ import sys
 import tempfile
 import traceback
 import warnings
-from contextlib import ExitStack
 from importlib.metadata import requires, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,7 +21,7 @@ from ..datasets._folder import list_files
 from ..encoders import ModelLoadError
 from ..encoders._source import KEPT
 from .clicks import Clicks
-from .folder_job import FolderLabels, model_names, read_job
+from .folder_job import MODEL, FolderLabels, model_names, read_job
 from .folder_table import WRITERS, count_files, image_pipeline, label_files, write_table
 from .report._page import report
 from .sort_into import earlier_copies, sort_into
@@ -36,8 +35,6 @@ NEEDS = {".xlsx": ["pandas", "openpyxl"], ".skops": ["skops"], "--open": ["starl
 MINI = (
     "Note: The model mini knows drawn icons only. It is for a trial: its labels of photographs mean nothing."
 )
-# Accurate and fast on a CPU.
-MODEL = "ViT-B-32-256"
 REPORT_AT = "https://github.com/sksemobridge/sksemobridge/issues"
 # What the parser says.
 EPILOG = """\
@@ -60,7 +57,6 @@ OPTIONS = {
     "--labels": ("FILE", "labels that you give in the page (default with --open: OUT with .clicks.csv)"),
     "--save": ("FILE", "save the classifier (.skops or .joblib)"),
     "--model": ("NAME", f"of open_clip, mini, transformers:NAME, timm:NAME; twice: both (default: {MODEL})"),
-    "--pretrained": ("TAG", "weights of each --model (default: the best known)"),
     "--names": ("FILE", ".csv with label, name of the class, optional prompts"),
     "--corrections": ("FILE", ".csv with path and label; an empty label is none of the classes"),
     "--sort-into": ("FOLDER", "copy each image into a sub-folder with the name of its label"),
@@ -129,7 +125,7 @@ def _parser():
     for option, help_text in FLAGS.items():
         label.add_argument(option, action="store_true", help=help_text)
     for option, (metavar, help_text) in OPTIONS.items():
-        action = "append" if option in ("--model", "--pretrained") else "store"
+        action = "append" if option == "--model" else "store"
         label.add_argument(option, metavar=metavar, action=action, help=help_text)
     return parser
 
@@ -194,11 +190,6 @@ def _check(args):
         args.clicks = Clicks(args.labels)
     for option, kinds in FILES.items():
         _check_file(args, option, kinds)
-    names = args.model or [MODEL]
-    tags = args.pretrained or ["auto"] * len(names)
-    if len(names) != len(tags):
-        raise UsageError(f"--pretrained: give it once for each --model, which is {' and '.join(names)}")
-    args.models = list(zip(names, tags))
     if args.sort_into is not None:
         earlier_copies(args.photos, Path(args.sort_into))
 
@@ -233,38 +224,30 @@ def _label(args):
 
 
 def _write(args, job, labels, evidence=None):
-    """Write all files, or none, and return the exit status and lines on them and on the labels."""
+    """Write the files, and return the exit status and lines on them and on the labels."""
     lines = [] if job is None else summary(job, labels, evidence or {})
     if "mini" in model_names(labels.pipeline):
         lines.insert(0, MINI)
     counts, skipped = count_files(labels.rows)
     written = [f"Skipped {row['path']}: {row['problem']}." for row in skipped]
-    written.append(f"{counts}: {args.out}")
 
     def write_page(path):
         path.write_text(report(args.report, args.photos, labels, lines), encoding="utf-8")
 
-    # Else the same command would refuse to overwrite one of them.
-    with ExitStack() as undo:
-        for option, note, write in (
-            ("--save", "Classifier: ", lambda path: _save(labels.pipeline, path)),
-            ("--report", "Page to look at: ", write_page),
-            ("--out", None, lambda path: write_table(labels.rows, path)),
-        ):
-            path = _value(args, option)
-            if path is None:
-                continue
-            is_new = not os.path.lexists(path)
-            # Another program may have made it meanwhile.
-            with new_file(path, replace=not is_new and _may_replace(args, option, path)) as unfinished:
-                write(unfinished)
-                if args.open:
-                    args.clicks.own(path, unfinished)
-            if is_new:
-                undo.callback(Path(path).unlink)
-            if note:
-                written.append(note + path)
-        undo.pop_all()
+    for option, note, write in (
+        ("--report", "Page to look at", write_page),
+        ("--save", "Classifier", lambda path: _save(labels.pipeline, path)),
+        ("--out", counts, lambda path: write_table(labels.rows, path)),
+    ):
+        if (path := _value(args, option)) is None:
+            continue
+        replace = os.path.lexists(path) and _may_replace(args, option, path)
+        # Another program may make it meanwhile.
+        with new_file(path, replace=replace) as unfinished:
+            write(unfinished)
+            if args.open:
+                args.clicks.own(path, unfinished)
+        written.append(f"{note}: {path}")
     if args.sort_into is not None:
         copied = sort_into(labels.rows, args.photos, Path(args.sort_into))
         written.append(f"{copied} images copied into {args.sort_into!r}.")

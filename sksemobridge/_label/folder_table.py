@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
-from sklearn.utils import Bunch
+from sklearn.utils import Bunch, check_scalar
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.sklearn import best_of
@@ -71,12 +71,10 @@ def predict_folder(
 
     Raises
     ------
-    FileNotFoundError, NotADirectoryError, PermissionError
+    OSError
         If `folder` is no folder, or may not be read.
-    ValueError
-        If `folder` has no files, or `alpha` is not between 0 and 1.
-    TypeError
-        If `estimator` does not begin with a `CLIPImageEncoder`, or has no `p_values` and `alpha` is given.
+    ValueError, TypeError
+        If `folder` has no files, `alpha` is not between 0 and 1, or the estimator is of another kind.
 
     Examples
     --------
@@ -116,8 +114,7 @@ def image_pipeline(estimator):
 
 def label_files(pipeline, folder, alpha=0.0, progress=True):
     """The rows of `predict_folder` as mappings, and what the classifier takes of the images that could be read `(n, D)`."""
-    if not (isinstance(alpha, Real) and 0 <= alpha <= 1):
-        raise ValueError(f"alpha={alpha!r} is not a number between 0 and 1.")
+    check_scalar(alpha, "alpha", Real, min_val=0, max_val=1)
     if alpha > 0 and not hasattr(pipeline[-1], "p_values"):
         raise TypeError(f"alpha needs a classifier with p_values, not {type(pipeline[-1]).__name__}.")
     paths = list_files(folder)

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import skops.io
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.pipeline import make_pipeline
 
 import sksemobridge
 from sksemobridge import CLIPImageEncoder, make_semobridge_pipeline, predict_folder
@@ -27,7 +27,7 @@ from ..user_folder import CLASSES, SHOTS, fitted_to_shots, rows_of, save
 
 
 def test_the_command_labels_a_folder_from_a_folder_of_shots(label, place):
-    status, said = label(f"{SHOTS} --out labels.csv")
+    status, said = label(f"{SHOTS} --out labels.csv --alpha 0.01")
     rows = rows_of("labels.csv")
     expected = predict_folder(fitted_to_shots(), "photos", progress=False)
     assert [row["path"] for row in rows] == expected["path"].tolist()
@@ -36,11 +36,13 @@ def test_the_command_labels_a_folder_from_a_folder_of_shots(label, place):
     assert "Skipped photos/broken.jpg".replace("/", os.sep) in said
     assert "6 files labelled, 1 skipped, 1 no image: labels.csv" in said
     assert str(place / "caches") in said
+    assert "no p-value is as low as --alpha 0.01" in said
 
 
 @pytest.mark.parametrize("kind", ["skops", "joblib"])
-def test_a_saved_classifier_labels_as_the_one_from_the_shots(label, place, kind):
-    label(f"{SHOTS} --out a.csv --save model.{kind}")
+def test_a_saved_classifier_labels_as_the_one_from_the_shots_also_of_two_models(label, place, kind):
+    said = label(f"{SHOTS} --model mini --out a.csv --save model.{kind}")[1]
+    assert said.count("The model mini knows drawn icons only") == 1
     label(f"photos --model-file model.{kind} --out b.csv")
     assert rows_of("a.csv") == rows_of("b.csv")
     assert str(place / "caches").encode() not in Path(f"model.{kind}").read_bytes()
@@ -69,11 +71,10 @@ def labels_in(table):
     return {Path(row["path"]).relative_to("photos").as_posix(): row["label"] for row in rows}
 
 
-@pytest.mark.parametrize("folder", ["sorted", "photos/sorted"])
-def test_images_are_copied_by_their_labels_and_copies_are_left_as_they_are(label, folder):
+def test_images_are_copied_by_their_labels_and_copies_are_left_as_they_are(label):
+    folder = "photos/sorted"
     assert "6 images copied" in label(f"{SHOTS} --out a.csv --sort-into {folder}")[1]
     assert copies_in(folder) == labels_in("a.csv")
-    assert all(Path(row["path"]).exists() for row in rows_of("a.csv"))
     assert "0 images copied" in label(f"{SHOTS} --out b.csv --sort-into {folder}")[1]
     assert copies_in(folder) == labels_in("b.csv") == labels_in("a.csv")
 
@@ -145,7 +146,6 @@ WRONG = {
     "photos --classes a,b --out a.csv --alpha 0.1": "--alpha: names alone give no p-values",
     f"{SHOTS} --out a.csv --corrections there.csv": "names no file that is there",
     f"{SHOTS} --out a.csv --sort-into photos/more": "is no new or empty folder",
-    f"{SHOTS} --model mini --pretrained bundled --out a.csv": "--pretrained: give it once for each --model",
     f"{SHOTS} --out a.xlsx": f"--out: .xlsx files need pandas and openpyxl: {sys.executable} -m pip install",
 }
 
@@ -164,10 +164,6 @@ def test_wrong_use_is_said_before_the_work_and_has_status_2(label, monkeypatch, 
     assert not any(Path(name).exists() for name in ("a.csv", "a.joblib"))
 
 
-def test_too_few_shots_to_turn_images_away_are_said(label):
-    assert "no p-value is as low as --alpha 0.01" in label(f"{SHOTS} --out a.csv --alpha 0.01")[1]
-
-
 def test_the_command_says_the_versions_that_a_report_needs(capsys):
     with pytest.raises(SystemExit, match="0"):
         main(["--version"])
@@ -177,11 +173,10 @@ def test_the_command_says_the_versions_that_a_report_needs(capsys):
     assert lines[-1].startswith(f"Python {sys.version_info.major}.{sys.version_info.minor}.")
 
 
-NO_CLASSIFIER = [b"", b"junk", pickle.dumps([1]), pickle.dumps(Pipeline([])), skops.io.dumps(os.system)]
+NO_CLASSIFIER = [("joblib", b""), ("joblib", pickle.dumps([1])), ("skops", skops.io.dumps(os.system))]
 
 
-@pytest.mark.parametrize("kind", ["joblib", "skops"])
-@pytest.mark.parametrize("content", NO_CLASSIFIER, ids=["empty", "junk", "list", "no steps", "function"])
+@pytest.mark.parametrize(("kind", "content"), NO_CLASSIFIER, ids=["empty", "list", "function"])
 def test_a_file_that_holds_no_classifier_is_refused(label, kind, content):
     Path(f"model.{kind}").write_bytes(content)
     status, said = label(f"photos --model-file model.{kind} --out a.csv")
@@ -189,7 +184,7 @@ def test_a_file_that_holds_no_classifier_is_refused(label, kind, content):
     assert f"--model-file: 'model.{kind}'" in said
 
 
-@pytest.mark.parametrize("model", ["no-such-model", "local-dir:no-such-model", "hf-hub:no/no-such-model"])
+@pytest.mark.parametrize("model", ["local-dir:no-such-model", "hf-hub:no/no-such-model"])
 def test_a_model_that_cannot_be_had_is_no_wrong_use(label, model, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     status, said = label(f"photos --shots shots --out a.csv --model {model}")
@@ -200,28 +195,19 @@ def test_a_model_that_cannot_be_had_is_no_wrong_use(label, model, monkeypatch):
     assert "usage:" not in said
 
 
-@pytest.mark.parametrize("full", ["model.skops", "report.html", "labels.csv"])
-def test_a_full_disk_is_said_and_the_next_run_goes_on(label, monkeypatch, full):
-    def fsync(file, real=os.fsync):
-        if file.name.endswith(full):
-            raise OSError(errno.ENOSPC, "No space left on device")
-        real(file)
-
+def test_a_full_disk_is_said_and_the_next_run_goes_on(label, monkeypatch):
     arguments = f"{SHOTS} --no-cache --out labels.csv --save model.skops --report report.html"
     with monkeypatch.context() as disk:
-        disk.setattr(os, "fsync", fsync)
+        disk.setattr(os, "fsync", Mock(side_effect=OSError(errno.ENOSPC, "No space left on device")))
         status, said = label(arguments)
     assert status == 3
-    assert f"'{full}' could not be written: [Errno 28] No space left on device" in said
+    assert "'report.html' could not be written: [Errno 28] No space left on device" in said
     assert sorted(os.listdir()) == ["photos", "shots"]  # nor a cache
     assert label(arguments)[0] == 1
 
 
 def test_an_interrupt_is_one_line(label, monkeypatch):
-    def interrupt(*args, **kwargs):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(CLIPImageEncoder, "transform", interrupt)
+    monkeypatch.setattr(CLIPImageEncoder, "transform", Mock(side_effect=KeyboardInterrupt))
     assert label(f"{SHOTS} --no-cache --out a.csv") == (130, "Interrupted.\n")
     assert not Path("a.csv").exists()
 
@@ -305,19 +291,17 @@ def test_only_the_table_and_the_page_of_an_earlier_run_are_overwritten(label):
     assert "--save: 'a.joblib' exists" in said
 
 
-def test_a_folder_without_a_readable_image_has_a_table(label):
-    save(np.zeros((8, 8, 3), dtype=np.uint8), "broken/1.png")
+@pytest.mark.parametrize("source", ["--shots shots", "--classes bird,clock"])
+def test_a_folder_without_a_readable_image_has_a_table(label, source):
+    Path("broken").mkdir()
     Path("broken/1.png").write_bytes(b"no image")
-    for source in ("--shots shots", "--classes bird,clock"):
-        status, said = label(f"broken {source} --model mini --out a.csv --report a.html --overwrite")
-        assert status == 1
-        assert "1 skipped: a.csv" in said
+    status, said = label(f"broken {source} --model mini --out a.csv --report a.html")
+    assert status == 1
+    assert "1 skipped: a.csv" in said
 
 
 def test_names_alone_label(label):
-    status, said = label(
-        "photos/more --classes bird,clock,fruit --model mini --pretrained bundled --out a.csv"
-    )
+    status, said = label("photos/more --classes bird,clock,fruit --model mini --out a.csv")
     assert status == 0
     assert "the names of 3 classes alone" in said
     assert {row["label"] for row in rows_of("a.csv")} <= {*CLASSES, ""}
@@ -337,13 +321,6 @@ def test_the_folder_teaches_where_it_has_enough_images(label, monkeypatch):
     assert label("photos --model-file taught.joblib --out b.csv")
     assert rows_of("a.csv") == rows_of("b.csv")
     assert "labelled by itself" in label(f"{SHOTS} --out c.csv --each-by-itself")[1]
-
-
-def test_two_models_are_joined(label):
-    said = label(f"{SHOTS} --model mini --out a.csv --save model.skops")[1]
-    assert said.count("The model mini knows drawn icons only") == 1
-    label("photos --model-file model.skops --out b.csv")
-    assert rows_of("a.csv") == rows_of("b.csv")
 
 
 def test_clicks_of_the_page_are_labels(label):

@@ -46,7 +46,7 @@ class Session:
         # Of a check: predictions when it was drawn, and whether they are right, by number.
         self.checked, self.answers = {}, {}
         # For each number of learnings: probabilities of pictures when they were clicked, and columns of the labels, by number.
-        self.asked, self.rest, self.rest_at = {}, None, None
+        self.asked = {}
         # What happened: tab, number and label of each click, and None for what was taken back.
         self.log, self.at_learning, self.is_learning, self.ended = [], 0, False, False
         self.problem, self.n_learnt = "", 0
@@ -126,9 +126,10 @@ class Session:
             # What was said of it before.
             earlier = [click for click in self.clicks.rows if click.real == real]
             said = labels_of(earlier, self.classes()).get(real, self.job.corrections.get(real))
-            self._say(tab, self.numbers[real], said)
-            self.answers.pop(self.numbers[real], None)
-            return self._item(self.numbers[real], self.classes())
+            number = self.numbers[real]
+            self._say(tab, number, said)
+            self.answers.pop(number, None)
+            return self._item(number, self.classes())
 
     def skip(self, number):
         """Ask later."""
@@ -218,7 +219,7 @@ class Session:
         with self.changed:
             classes, n_labelled = self.classes(), sum(map(self._is_labelled, range(len(self.paths))))
             since = len(self.log) if since is None else max(since, 0)
-            news = {number: label for of, number, label in self.log[since:] if of != tab}
+            news = dict.fromkeys(number for of, number, _ in self.log[since:] if of != tab)
             # Those that were skipped come last.
             order = [*(number for number in self.order if number not in self.skipped), *self.skipped]
             clicked = [self.numbers[row.real] for row in self.clicks.rows if row.real in self.numbers]
@@ -244,13 +245,8 @@ class Session:
 
     def _rest(self):
         """Which share of the other labels is right: an estimate, and an interval. None if there are none."""
-        now = self.n_learnt, len(self.log), len(self.unread)
-        # Of many pictures it takes a moment.
-        if now != self.rest_at:
-            rest = [i for i, label in enumerate(self.predicted) if label and self._is_open(i)]
-            self.rest = list(share_right(self.proba[rest], **self.evidence())) if rest else None
-            self.rest_at = now
-        return self.rest
+        rest = [number for number, label in enumerate(self.predicted) if label and self._is_open(number)]
+        return list(share_right(self.proba[rest], **self.evidence())) if rest else None
 
     def evidence(self):
         """What the clicks and the check say of the predictions, for `share_right`."""
@@ -281,11 +277,7 @@ class Session:
             return None
         right, done = sum(self.answers.values()), len(self.answers)
         interval = binomtest(right, done).proportion_ci(CONFIDENCE, "wilson") if done else (0.0, 1.0)
+        interval = [float(share) for share in interval]
         left = [number for number in self.checked if number not in self.answers and number not in self.unread]
-        return {
-            "drawn": done + len(left),
-            "done": done,
-            "right": right,
-            "interval": [float(share) for share in interval],
-            "queue": items(left[:N_SHOWN]),
-        }
+        counts = {"drawn": done + len(left), "done": done, "right": right}
+        return counts | {"interval": interval, "queue": items(left[:N_SHOWN])}

@@ -42,18 +42,14 @@ def corrections(browser):
     return list(csv.reader(io.StringIO(browser.run("table()"))))
 
 
-def test_the_page_opens_without_an_error_and_fetches_nothing(browser, report):
-    path = report(f"{SHOTS} --alpha 0.1")
+def test_the_page_fetches_nothing_and_its_pictures_can_be_filtered_and_sorted(browser, report):
+    path = report()
     browser.open(path)
     assert browser.run(N_CARDS) == 6
     assert browser.run("[...document.images].every((image) => image.src.startsWith('data:'))")
     assert browser.run("Promise.all([...document.images].map((image) => image.decode())).then(() => true)")
     assert browser.fetched == [path.as_uri()]
     assert browser.errors == []
-
-
-def test_pictures_can_be_filtered_and_sorted(browser, report):
-    browser.open(report())
     assert texts(browser, "h2") == [f"{name} (2)" for name in ("bird", "clock", "fruit")]
     change(browser, "#class", 2)
     assert {label.split()[0] for label in texts(browser, "article .label")} == {"clock"}
@@ -66,19 +62,14 @@ def test_pictures_can_be_filtered_and_sorted(browser, report):
 
 
 def test_images_to_label_next_come_in_their_order(browser, place, report):
-    path = report()
-    pictures = [
-        row["path"]
-        for row in predict_folder(fitted_to_shots(), "photos").to_dict("records")
-        if not row["problem"]
-    ]
+    browser.open(report())
     pipeline = fitted_to_shots()
+    table = predict_folder(pipeline, "photos")
+    pictures = table["path"][table["problem"] == ""].to_numpy()
     order = label_next(pipeline[-1], pipeline[0].transform(pictures))
-    browser.open(path)
     change(browser, "#view", "next")
-    assert browser.run("[...document.querySelectorAll('.path')].map((path) => path.title)") == [
-        pictures[i] for i in order
-    ]
+    paths = browser.run("[...document.querySelectorAll('.path')].map((path) => path.title)")
+    assert paths == pictures[order].tolist()
 
 
 def test_right_and_wrong_make_a_list(browser, report):
@@ -120,17 +111,9 @@ def test_the_list_is_saved_and_copied(browser, report, tmp_path):
     assert browser.run("byId('list').value") == text.replace("\r\n", "\n")
 
 
-def test_a_list_that_is_not_saved_is_not_lost_without_a_question(browser, report):
+def test_the_keyboard_is_enough_and_a_list_is_not_lost_without_a_question(browser, report):
     path = report()
     browser.open(path)
-    for key in ("ArrowRight", "r"):
-        browser.press(key)
-    browser.open(path)
-    assert browser.dialogs == ["beforeunload"]
-
-
-def test_the_keyboard_is_enough(browser, report):
-    browser.open(report())
     for key in ("ArrowRight", "r", "ArrowRight", "ArrowRight", "ArrowLeft", "r"):
         browser.press(key)
     assert len(corrections(browser)) == 3
@@ -138,6 +121,8 @@ def test_the_keyboard_is_enough(browser, report):
     assert browser.run("document.activeElement.className") == "choice"
     browser.press("r")
     assert len(corrections(browser)) == 2
+    browser.open(path)
+    assert browser.dialogs == ["beforeunload"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such names")
@@ -152,10 +137,7 @@ def test_names_of_files_and_classes_are_text(browser, label, place):
     assert browser.run("document.title") == "Labels of photos"
     assert browser.errors == []
     assert browser.fetched == [(place / "report.html").as_uri()]
-
-
-def test_markup_that_got_in_would_run_nothing(browser, report):
-    browser.open(report())
+    # And markup that got in would run nothing.
     browser.run("byId('about').innerHTML = '<img src=x onerror=\"document.title=1\">'")
     script = "Object.assign(document.createElement('script'), {text: 'document.title=1'})"
     browser.run(f"byId('about').append({script})")
@@ -184,17 +166,12 @@ def test_ten_thousand_pictures_are_drawn_as_they_are_scrolled_to(browser, place,
     assert len(browser.fetched) < 1000
 
 
-@pytest.mark.parametrize("width", [390, 1400])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (1400, "dark")])
 def test_the_page_fits_its_window_in_light_and_dark(browser, report, width, scheme):
-    browser.send(
-        "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False
-    )
-    browser.send("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+    browser.look(width, scheme)
     browser.open(report())
     assert browser.run("document.documentElement.scrollWidth <= innerWidth")
-    color = browser.run("getComputedStyle(document.body).backgroundColor")
-    assert (sum(map(int, re.findall(r"\d+", color))) > 384) == (scheme == "light")
+    assert browser.is_light() == (scheme == "light")
 
 
 def test_corrections_of_the_page_change_the_next_one(browser, label, place):

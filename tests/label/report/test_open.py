@@ -46,6 +46,8 @@ class Program(Asks):
 
 @pytest.fixture
 def program(place):
+    if sys.platform == "win32":
+        pytest.skip("signals")
     begun = []
 
     def start(*arguments):
@@ -63,7 +65,6 @@ def label_all(program, label=None):
         program.act("click", number=item["number"], label=label or Path(item["name"]).stem)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="signals")
 def test_a_program_that_is_killed_goes_on_and_ctrl_c_writes_the_files(program):
     page = program()
     label_all(page)
@@ -82,7 +83,6 @@ def test_a_program_that_is_killed_goes_on_and_ctrl_c_writes_the_files(program):
     assert Path("sorted/bird/more/bird.png").exists()
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="signals")
 def test_the_same_command_goes_on_with_the_files_that_it_wrote(program):
     page = program()
     label_all(page)
@@ -102,7 +102,6 @@ def test_the_same_command_goes_on_with_the_files_that_it_wrote(program):
     assert "--out: 'labels.csv' exists, and nothing is overwritten" in page.text()
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="signals")
 def test_a_file_that_came_meanwhile_is_not_overwritten(program):
     page = program()
     label_all(page)
