@@ -78,8 +78,8 @@ copybutton_exclude = ".linenos, .gp, .go"
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "auto_examples",
-    # One example starts itself as another program, which it can as a file only. Two need a database.
-    "filename_pattern": r"(?<!serve_onnx)(?<!fiftyone_model)(?<!lightly_studio_operator)\.py$",
+    # One example starts itself as another program, which it can as a file only. One needs a database.
+    "filename_pattern": r"(?<!serve_onnx)(?<!fiftyone_model)\.py$",
     "within_subsection_order": ExplicitOrder(
         [
             "plot_quickstart.py",
@@ -115,7 +115,6 @@ sphinx_gallery_conf = {
 SUBJECTS = {
     "fiftyone_model": "FiftyOne",
     "label_studio": "Label Studio",
-    "lightly_studio_operator": "LightlyStudio",
     "other_encoder": "torchvision",
     "serve_mlflow": "MLflow",
     "serve_onnx": "ONNX",

@@ -12,7 +12,6 @@ NEEDS = {
     "serve_onnx": ("onnx", "onnxscript", "onnxruntime"),
     "serve_mlflow": ("mlflow",),
     "fiftyone_model": ("fiftyone",),
-    "lightly_studio_operator": ("lightly_studio",),
     "plot_held_out": ("cleanlab", "mapie"),
 }
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
@@ -32,7 +31,6 @@ def test_example(path, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(plt, "show", lambda: figures.extend(plt.get_fignums()))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setenv("LIGHTLY_STUDIO_ANALYTICS_ENABLED", "0")
     try:
         runpy.run_path(str(path), run_name="__main__")
     except Exception as error:
