@@ -3,6 +3,7 @@
     python benchmarks/encoding.py
     python benchmarks/encoding.py --device cuda --n-jobs -1
     python benchmarks/encoding.py --only models
+    python benchmarks/encoding.py --only operations
     python benchmarks/encoding.py --only pieces
 
 It needs no network: large models are those of open_clip with random weights, and the pictures are crops of
@@ -39,6 +40,15 @@ N_LARGE = 32
 # Whose size and speed are compared, and on how many pictures.
 MODELS = ["RN50", "ViT-B-32", "ViT-B-32-256", "ViT-B-16", "ViT-B-16-SigLIP", "ViT-L-14"]
 N_OF_MODELS = 16
+# Whose operations are counted besides.
+COUNTED = [
+    *MODELS,
+    "MobileCLIP2-S0",
+    "ViT-B-16-SigLIP2-256",
+    "ViT-L-16-SigLIP2-256",
+    "PE-Core-L-14-336",
+    "ViT-H-14-worldwide",
+]
 
 
 def report(name, value, wanted=""):
@@ -176,10 +186,7 @@ def precisions(device):
 
 
 def compare_models(folder, paths, device):
-    """Print a table of models: their size, and how fast one core embeds images and the words of the bridge.
-
-    A GPU takes the TFLOP of 1,000 images divided by the TFLOP that it makes in a second, and the time of reading.
-    """
+    """Print a table of models: their size, and how fast one core embeds images and the words of the bridge."""
     torch.set_num_threads(1)
     large = write_photos(
         folder.parent / "large", 8, np.random.default_rng(0), (400, 300), (4000, 3000), grain=6
@@ -190,10 +197,9 @@ def compare_models(folder, paths, device):
     report("reading 1,000 JPEG of 4000 x 3000, seconds of one core", f"{1000 * seconds:.0f}")
     words = [f"a {word}" for word in load_vocabulary()]
     print(
-        "| model | parameters, M | float32, MB | width | first image, s | images / s, fp32 | bf16 | words, s "
-        "| TFLOP for 1,000 |"
+        "| model | parameters, M | float32, MB | width | first image, s | images / s, fp32 | bf16 | words, s |"
     )
-    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
     for architecture in MODELS:
         name = write_random_model(folder / architecture, architecture, text_layers=None)
         encoder = CLIPImageEncoder(name, device=device, precision="fp32", batch_size=N_OF_MODELS)
@@ -201,10 +207,7 @@ def compare_models(folder, paths, device):
         fp32 = cpu_timed(encoder.transform, paths[1 : 1 + N_OF_MODELS])[0]
         encoder.set_params(precision="bf16").transform(paths[:1])
         bf16 = cpu_timed(encoder.transform, paths[1 : 1 + N_OF_MODELS])[0]
-        loaded = encoder._model()
-        model = loaded.model
-        with FlopCounterMode(display=False) as counter:
-            model.encode_image(torch.randn(1, 3, *loaded.image_size, device=loaded.device))
+        model = encoder._model().model
         parameters = sum(values.numel() for values in model.parameters())
         has_tokenizer = "hf_tokenizer_name" not in open_clip.get_model_config(architecture)["text_cfg"]
         for_words = "-"
@@ -213,12 +216,25 @@ def compare_models(folder, paths, device):
         width = encoder.get_feature_names_out().size
         print(
             f"| {architecture} | {parameters / 1e6:.0f} | {4 * parameters / 1e6:,.0f} | {width:,} | {first:.1f} "
-            f"| {N_OF_MODELS / fp32:.1f} | {N_OF_MODELS / bf16:.1f} | {for_words} "
-            f"| {counter.get_total_flops() / 1e9:.1f} |",
+            f"| {N_OF_MODELS / fp32:.1f} | {N_OF_MODELS / bf16:.1f} | {for_words} |",
             flush=True,
         )
         clear_model_cache()
         shutil.rmtree(folder / architecture)
+
+
+def count_operations():
+    """Print the size of models, and the floating-point operations that 1,000 images take: seconds are proportional."""
+    print("| model | parameters, M | TFLOP for 1,000 images |")
+    print("| --- | ---: | ---: |")
+    for name in COUNTED:
+        model = open_clip.create_model(name, load_weights=False, device="meta").eval()
+        size = model.visual.image_size
+        pixels = torch.empty(1, 3, *(size if isinstance(size, tuple) else (size, size)), device="meta")
+        with FlopCounterMode(display=False) as counter:
+            model.encode_image(pixels)
+        parameters = sum(values.numel() for values in model.parameters())
+        print(f"| {name} | {parameters / 1e6:.0f} | {counter.get_total_flops() / 1e9:.1f} |", flush=True)
 
 
 def pieces(name, repeats=5):
@@ -242,7 +258,7 @@ def main():
     parser.add_argument("--device", default="auto")
     parser.add_argument("--n-jobs", type=int, default=None)
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--only", choices=["speed", "models", "pieces"], default="speed")
+    parser.add_argument("--only", choices=["speed", "models", "operations", "pieces"], default="speed")
     args = parser.parse_args()
     # open_clip tells that the weights are random, which is meant.
     logging.disable(logging.WARNING)
@@ -251,6 +267,8 @@ def main():
         folder = Path(folder)
         if args.only == "pieces":
             pieces(write_random_model(folder / "model"))
+        if args.only == "operations":
+            count_operations()
         if args.only == "models":
             compare_models(
                 folder / "models", write_photos(folder / "photos", 1 + N_OF_MODELS, rng), args.device
