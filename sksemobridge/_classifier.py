@@ -20,7 +20,7 @@ from ._paper.method import PaperMethod
 from ._paper.parameters import PaperBlend, Training
 from ._texts.encode import read_texts
 from ._texts.prompts import describe_classes, is_sequence
-from ._utils.array_api import astype, softmax
+from ._utils.array_api import softmax
 from ._utils.sklearn import Interval, StrOptions, checks_parameters, offered_if
 from ._utils.validation import (
     check_text_encoder,
@@ -208,13 +208,13 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
         memory = method.join_copies(memory, len(classes))
         # 4. Model: `_model/fit.py` computes the linear model, and `_paper/model.py` that of the paper.
         fit = _fit_classes(method, memory.grouped_shots, texts, classes)
-        # 5. State: priors, and all arrays in the precision of the shots.
+        # 5. State: priors, and texts in the precision of the shots.
         log_prior = self._log_prior(memory, len(classes))
         logits = fit.held_out_logits
         dtype = memory.shots.X.dtype
         state = FittedState(
             classes=classes,
-            model=astype(fit.model, dtype),
+            model=fit.model,
             memory=memory,
             text_embeddings=None if texts.embeddings is None else texts.embeddings.astype(dtype),
             class_prompts=class_prompts,

@@ -30,8 +30,8 @@ class FittedState:
 
     @property
     def decision(self):
-        """The decision: a `Linear`, or a `PaperModel`."""
-        return self.model.decision(self.log_prior)
+        """The decision in the precision of the shots: a `Linear`, or a `PaperModel`."""
+        return astype(self.model.decision(self.log_prior), self.memory.shots.X.dtype)
 
     @property
     def labelled_model(self):
@@ -52,8 +52,7 @@ class FittedState:
             terms, factor = terms_with_unlabeled(terms, X, self._known(names), is_even)
             # Classes that come later get the same scales.
             scales = {name: factor * scale for name, scale in scales.items()}
-        learnt = astype(replace(model, terms=terms, scales=scales), self.memory.shots.X.dtype)
-        return replace(self, model=learnt, before_unlabeled=model)
+        return replace(self, model=replace(model, terms=terms, scales=scales), before_unlabeled=model)
 
     def _known(self, names):
         """What shots and texts say of the class means."""

@@ -31,9 +31,8 @@ from sksemobridge._model import class_means, discriminant, fit, logistic
 
 MODULES = (fit, class_means, discriminant, logistic)
 CONSTANTS = (
-    *("TEXT_SHARE", "WORTH_OF_TEXT", "SHOTS_SCALE", "SHOTS_SCALE_OF_ONE", "SHOTS_SCALE_OF_ONE_WITH_WORDS"),
-    *("KAPPA_OF_TEXTS", "KAPPA_OF_WORDS", "KAPPA", "LEANING", "LARGEST_KAPPA"),
-    *("WORTH_OF_GUESS", "WIDTH", "WIDTH_OF_TEXT", "CORRECTION", "TEXT_ODDS"),
+    *("SHOTS_SCALE", "SHOTS_SCALE_OF_ONE", "SHOTS_SCALE_OF_ONE_WITH_WORDS"),
+    *("KAPPA_IN_SPAN", "KAPPA_BEYOND_WORDS", "KAPPA", "LEANING", "WORTH_OF_GUESS", "WIDTH", "TEXT_ODDS"),
 )
 FACTORS, FIRST_SEED = (1.0, 0.5, 2.0), 6000
 

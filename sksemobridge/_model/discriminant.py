@@ -1,26 +1,13 @@
 """The discriminant of a Gaussian model with one covariance for all classes, for queries and for held-out images.
 
 `z_c(q) = v' P mu_c - mu_c' P mu_c / 2`, with `v = nrm(q) - m` and the class means `mu_c` of `class_means`. It is linear in
-`nrm(q)`.
+`nrm(q)`. `P` is the inverse of the covariance after shrinkage, and features are divided by their standard deviation as far as
+residuals tell them. Steps 4 and 5 of docs/method.md have the formulas.
 
-First, features are divided by their standard deviation. A few residuals do not tell the variances, so `WORTH_OF_GUESS` degrees of
-freedom of the mean variance are added. If all classes have one image, and words are used instead of texts, nothing is known.
-
-Then `P = inv((1 - l) S + l t I)` is the inverse of the covariance `S`, after shrinkage: `l = D / (f + D)` and `t = tr(S) / D`.
-There are `f = sum_c (n_c - 1 + gap_weight_c kappa / (n_c + kappa))` degrees of freedom. The scatter `f S` is the sum over
-classes of
-
-    sum_i n_c s_i (u_i - r_c) (u_i - r_c)' + gap_weight_c n_c g_c g_c'.
-
-The images `u_i` of a class have shares `s_i` that sum to one, and the mean `r_c`. The gap `g_c = r_c - m - mu_c` is the
-difference between this mean and the leaning mean. It shows how far images lie from the prediction of a name. It counts only
-as far as the texts help, so `gap_weight_c` is the probability that they do. A class of one image has no residuals. There,
-`gap_weight_c = 1`.
-
-The mean of a class with few images is less certain, so its images lie farther from it. Its covariance is wider by
-`width_c = (1 + 1 / (n_c + kappa)) / mean`, which is one on average. This changes `z_c` to `a + (z_c - a) / width_c`. Here
-`a = mean_c mu_c' P mu_c / 2` is the mean `z_c` of images for their own class. Up to a term that all classes share, this is
-the log density of the class to first order in `width_c - 1`.
+The scatter has the residuals of the images, and the gaps `r_c - m - mu_c`, which show how far images lie from the prediction of
+a name. A gap counts as far as the texts help, and wholly for a class of one image, which has no residuals. The mean of a class with few images is less certain, so its covariance is wider by `width_c`, and `z_c` becomes
+`a + (z_c - a) / width_c`. Here `a = mean_c mu_c' P mu_c / 2` is the mean `z_c` of images for their own class. Up to a term that
+all classes share, this is the log density of the class to first order in `width_c - 1`.
 """
 
 from dataclasses import dataclass
@@ -59,16 +46,20 @@ class Gaussian:
     mean_width: float  # `width_c = (1 + 1 / (n_c + kappa)) / mean_width`
     typical: float  # `a`
 
-    def width(self, counts):
-        """`width_c` of classes with `counts (C,)` images."""
-        return (1 + 1 / (counts + self.kappa)) / self.mean_width
+    def widened(self, z, counts):
+        """`a + (z_c - a) / width_c` of values `z (k, C)`, for classes with `counts (C,)` images."""
+        return self.typical + (z - self.typical) * self._narrowness(counts)
+
+    def _narrowness(self, counts):
+        """`1 / width_c`."""
+        return self.mean_width / (1 + 1 / (counts + self.kappa))
 
     def discriminant(self, means, counts):
         """`z_c` as a `Linear`, for class means `(C, D)` relative to the centre, each of `counts (C,)` images."""
-        weights, width = self.precision.times(means), self.width(counts)
+        weights = self.precision.times(means)
         # v = u - m: the part with m belongs to the offsets.
         offsets = -0.5 * _paired(weights, means) - weights @ self.centre
-        return Linear(weights / width[:, None], offsets / width + (1 - 1 / width) * self.typical)
+        return Linear(weights * self._narrowness(counts)[:, None], self.widened(offsets, counts))
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,8 +91,7 @@ class Discriminant:
             result[part] = self._held_out(rows[part], *products)
 
         in_parallel(compute, blocks(len(rows)))
-        width = self.gaussian.width(classes.counts)
-        return result / width + (1 - 1 / width) * self.gaussian.typical
+        return self.gaussian.widened(result, classes.counts)
 
     def _held_out(self, rows, means_p, centred_p, gaps_p):
         """`held_out` before the widths, for one block of rows. `_p` marks products with `P`."""

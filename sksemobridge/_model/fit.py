@@ -4,18 +4,18 @@
 
     decision(q) = s_text u . T_c + s_shots z_c(u) + b_c + A_c . (u - m).
 
-`z` is the discriminant of a Gaussian model, whose class means start at predictions from the names. The steps are
+`z` is the discriminant of a Gaussian model, whose class means start at predictions from the names. The steps of docs/method.md are
 
 1. the text scale, and the probability that texts help (`logistic.fit_text`),
 2. predictions of the class means from the names, and 3. class means that start there (`class_means`),
 4. one covariance, and 5. the discriminant, also of images that are held out (`discriminant`),
-6. scales, offsets and correction, fitted to the held-out images (`logistic.fit_regression`),
-7. their sum (`linear`).
+6. scales, offsets and correction, fitted to the held-out images (`logistic.fit_regression`), and 7. their sum (`linear`).
 
-`gather_evidence` makes the steps 1 to 5. They are repeated in rounds to find labels that may be wrong (`label_noise`).
+The steps 1 to 5 are repeated in rounds to find labels that may be wrong (`label_noise`).
 """
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -23,10 +23,9 @@ import numpy as np
 from .._utils.array_api import l2_normalize
 from .class_means import ClassMeans, effective_numbers, fit_class_means
 from .discriminant import Discriminant, fit_discriminant
-from .label_noise import ByTexts, right_labels
+from .label_noise import right_labels
 from .linear import Linear
 from .logistic import (
-    CORRECTION,
     Problem,
     cross_fitted_logits,
     features_of,
@@ -38,15 +37,12 @@ from .model import Model
 from .shots import blocks, evenly_spaced, weight_in_class
 from .typicality import Typicality
 
-# `python studies/blend.py` varies the constants of this block.
-# Default scale of the cosines to texts, as a share of the scale that fits the texts alone. With WORTH_OF_TEXT images of each
-# class, it is half as large.
-TEXT_SHARE, WORTH_OF_TEXT = 0.7, 16.0
-# Default scale of the discriminant. It is a share of a log-likelihood ratio, because features are not independent. Without
-# text, classes of one image have no held-out shot that could correct the scale. With words, features are not divided by
-# their standard deviations. These two cases have scales of their own, for `sqrt(log C) = 1`: the largest of `C` errors grows
-# so.
-SHOTS_SCALE, SHOTS_SCALE_OF_ONE, SHOTS_SCALE_OF_ONE_WITH_WORDS = 0.04, 0.072, 0.056
+# Default scales of the discriminant, as shares of a log-likelihood ratio: they are below one, because features are not independent.
+# Chosen by `python benchmarks/few_shot.py --tasks FILE.npz ...`, on the mean log loss of our rows.
+SHOTS_SCALE = 0.04
+# The same for classes of one image, where no held-out shot could correct it, and with words, where features are not divided by
+# their standard deviations. Both are multiplied by `sqrt(log C)`: the largest of `C` errors grows so.
+SHOTS_SCALE_OF_ONE, SHOTS_SCALE_OF_ONE_WITH_WORDS = 0.072, 0.056
 # Largest number of held-out values (12 MB). If there are more, evenly spaced images are held out.
 MOST_VALUES = 3 * 2**19
 
@@ -57,36 +53,20 @@ class FitResult(NamedTuple):
     model: Model
     right: np.ndarray  # probability that the label is right `(n,)`
     belief: np.ndarray  # how much the shot counts `(n,)`
-    # The logits `(n, C)` of the shots, each by a model without its image. They are NaN for shots that were not held out. None
-    # if nobody asked, because few fits need them.
+    # The logits `(n, C)` of the shots, each by a model without its image, or NaN if it was not held out. None if nobody asked.
     held_out_logits: np.ndarray | None = None
 
 
 def fit_model(shots, texts, logit_scale, words, label_noise, with_held_out=False):
-    """`FitResult` of shots of all classes.
+    """`FitResult` of `Shots`, of which each class has one. `texts` are `T_c (C, D)`, or None.
 
-    Parameters
-    ----------
-    shots : Shots
-        Each class has at least one.
-    texts : ndarray of shape (C, D) or None
-        `T_c`.
-    logit_scale : float
-        That of the model of the texts.
-    words : ndarray of shape (D, r) or None
-        Directions in which words differ. They stand in for texts, and are None if there are texts.
-    label_noise : "auto" or float
-        Share of wrong labels. `"auto"` estimates it, and 0 trusts all labels.
-    with_held_out : bool
-        Whether the result has `held_out_logits`.
+    `words (D, r)` are directions in which words differ. They stand in for texts, and are None if there are texts.
     """
     u, codes, weight, group, image_of_shot = shots.images()
     n_classes = int(codes.max()) + 1
     held_rows = held_out_images(codes, group)
 
-    def evidence_if(belief):
-        """`Evidence` if this part of each image counts."""
-        return gather_evidence(u, codes, weight, belief, held_rows, texts, logit_scale, words)
+    evidence_if = partial(gather_evidence, u, codes, weight, held_rows, texts, logit_scale, words)
 
     # The probability that each label is right: first from the texts alone, then from rounds of steps 1 to 5.
     right, belief = np.ones((2, len(codes)))
@@ -95,7 +75,7 @@ def fit_model(shots, texts, logit_scale, words, label_noise, with_held_out=False
         if texts is not None:
             omega = weights_of_images(codes, weight)[held_rows]
             cosines, _, trust = texts_alone(u[held_rows], codes[held_rows], omega, texts, logit_scale)
-            by_texts = ByTexts(held_rows, logit_scale * cosines, trust)
+            by_texts = held_rows, logit_scale * cosines, trust
         right, belief = right_labels(evidence_if, u, codes, by_texts, label_noise)
     evidence = evidence_if(belief)
     classes, discriminant, trust = evidence.classes, evidence.discriminant, evidence.trust
@@ -110,39 +90,33 @@ def fit_model(shots, texts, logit_scale, words, label_noise, with_held_out=False
     # 7. All terms are linear in `u`, and so is their sum. Step 6 saw each class without one image. With it the model is more
     # certain.
     sharper = 1 + (1 - trust) / classes.mean_count**2
-    scales = {name: sharper * scale for name, scale in regression.scales.items()}
+    scales = {name: float(sharper * scale) for name, scale in regression.scales.items()}
     offsets = sharper * regression.coefficients[0]
     correction = sharper * (back @ regression.coefficients[1:]).T
     terms = {} if texts is None else {"text": scales["text"] * Linear(texts, np.zeros(n_classes))}
     terms["shots"] = scales["shots"] * discriminant.linear()
     terms["correction"] = Linear(correction, offsets - correction @ classes.centre)
 
-    # The typicality of the held-out images has the parts of `Model.parts`, so its decision has no correction.
-    scaled = {name: scales[name] * z for name, z in evidence.terms.items()}
-    parts = {"decision": sum(scaled.values())}
-    parts["images"] = products_without(classes, held_rows, of_leaning=False)
-    if texts is not None:
-        parts["text"] = scaled["text"]
-        parts["centred"] = products_without(classes, held_rows, of_leaning=True)
-    typicality = Typicality.of(parts, codes[held_rows], weight[held_rows])
-
+    # The typicality of the held-out images has the parts of `Model.parts`.
+    parts = {name: scales[name] * z for name, z in evidence.terms.items()}
+    parts = {"decision": sum(parts.values()), "images": cosines_without(classes, held_rows), **parts}
+    del parts["shots"]
     model = Model(
         terms=terms,
-        scales={name: float(scale) for name, scale in scales.items()},
+        scales=scales,
         trust=trust,
         gaussian=discriminant.gaussian,
         slope=classes.slope,
         text_mean=None if texts is None else texts.mean(axis=0),
         image_means=classes.image_means,
-        leaning_means=classes.leaning_means,
-        typicality=typicality,
+        typicality=Typicality.of(parts, codes[held_rows], weight[held_rows]),
         typicality_of_names=None,
         has_only_name=np.zeros(n_classes, dtype=bool),
     )
     if texts is not None:
         names = model.for_classes(np.full(n_classes, -1), texts).parts()
-        held_out = {name: part(u[held_rows]) for name, part in names.items()}
-        of_names = Typicality.of(held_out, codes[held_rows], weight[held_rows])
+        parts = {name: part(u[held_rows]) for name, part in names.items()}
+        of_names = Typicality.of(parts, codes[held_rows], weight[held_rows])
         model = replace(model, typicality_of_names=of_names)
 
     held_out_logits = None
@@ -158,7 +132,7 @@ def fit_model(shots, texts, logit_scale, words, label_noise, with_held_out=False
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """Results of steps 1 to 5. `terms` are for the held-out images."""
+    """Results of steps 1 to 5."""
 
     classes: ClassMeans
     discriminant: Discriminant
@@ -176,23 +150,19 @@ class Evidence:
 
     def regression(self, features):
         """The `Problem` of scales, offsets (coefficient 0), and the correction, with its features `(f, r)`."""
+        rows = self.regression_rows
+        # Without its only image, a class has nothing but its name.
+        told = np.where(self.classes.alone[rows], self.trust, 1.0)
+        # With few images, a correction is worth most with texts, and least without.
+        sigma = np.sqrt(1 + (2 * self.trust - 1) / self.classes.mean_count)
         return Problem(
             terms={name: z[self.in_regression] for name, z in self.terms.items()},
-            codes=self.classes.codes[self.regression_rows],
-            weight=self.omega[self.in_regression] * self._told,
+            codes=self.classes.codes[rows],
+            weight=self.omega[self.in_regression] * told,
             defaults=self.defaults,
-            features=np.column_stack([np.ones(len(self.regression_rows)), features]),
-            deviations=np.append(1.0, np.full(features.shape[1], self._sigma)),
+            features=np.column_stack([np.ones(len(rows)), features]),
+            deviations=np.append(1.0, np.full(features.shape[1], sigma)),
         )
-
-    @property
-    def _told(self):
-        """How much the images in the regression tell `(f,)`. Without its only image, a class has nothing but its name."""
-        return np.where(self.classes.alone[self.regression_rows], self.trust, 1.0)
-
-    @property
-    def _sigma(self):
-        return CORRECTION * np.sqrt(1 + (2 * self.trust - 1) / self.classes.mean_count)
 
     def logits_without_correction(self):
         """Logits `(f, C)` by scales and offsets alone, each without the image, nearly. Most of the time is saved."""
@@ -200,7 +170,7 @@ class Evidence:
         return logits_without_own_offset(fit_regression(problem), problem)
 
 
-def gather_evidence(u, codes, weight, belief, held_rows, texts, logit_scale, words):
+def gather_evidence(u, codes, weight, held_rows, texts, logit_scale, words, belief):
     """Steps 1 to 5: `Evidence` of unit embeddings `u (n, D)`, if the part `belief (n,)` of each image counts."""
     # Without text, a class needs another image that stays.
     in_regression = (np.bincount(codes)[codes[held_rows]] > 1) | (texts is not None)
@@ -210,12 +180,10 @@ def gather_evidence(u, codes, weight, belief, held_rows, texts, logit_scale, wor
     trust = text_scale = 0.0
     terms = {}
     if texts is not None:
-        of_texts = texts_alone(u[held_rows], codes[held_rows], omega, texts, logit_scale)
-        terms["text"], text_scale, trust = of_texts
-
+        rows = held_rows
+        terms["text"], text_scale, trust = texts_alone(u[rows], codes[rows], omega, texts, logit_scale)
     # 2. and 3. Names predict class means, and class means start there.
     classes = fit_class_means(u, codes, weight, texts, trust, words, belief)
-
     # 4. One covariance, and 5. the discriminant, for queries and for held-out images.
     discriminant = fit_discriminant(classes, trust, has_words=words is not None)
     terms["shots"] = discriminant.held_out(held_rows)
@@ -235,31 +203,25 @@ def default_scales(counts, trust, text_scale, has_words):
     # If the labels of a class are doubtful, it may count as less than one image.
     counts = np.maximum(counts, 1.0)
     n, fewest = counts.mean(), 1 / np.mean(1 / counts)  # the harmonic mean is near that of small classes
-    of_text = TEXT_SHARE / (1 + fewest / WORTH_OF_TEXT)
     # If other classes have many more images, the name of a class with few images must count more.
     with_text = SHOTS_SCALE * np.sqrt(fewest / n)
     of_one = SHOTS_SCALE_OF_ONE_WITH_WORDS if has_words else SHOTS_SCALE_OF_ONE
     without_text = max(of_one * np.sqrt(np.log(len(counts))) / n**2, SHOTS_SCALE)
+    # Where they help, the names and the shots are worth alike.
     return {
-        "text": max(trust, np.finfo(float).tiny) * of_text * text_scale,
+        "text": max(trust, np.finfo(float).tiny) * text_scale / 2,
         "shots": trust * with_text + (1 - trust) * without_text,
     }
 
 
-def products_without(classes, rows, of_leaning):
-    """`products_with_directions` of the means (or leaning means) of the classes, each without the image, shape (k, C)."""
-    result = np.empty((len(rows), len(classes.counts)))
-    means, centre = classes.image_means, 0.0
-    if of_leaning:
-        means, centre = classes.leaning_means, classes.centre
-    directions = l2_normalize(means).T
+def cosines_without(classes, rows):
+    """Cosines of the images at `rows` to the class means, each without the image `(k, C)`."""
+    result = classes.u[rows] @ l2_normalize(classes.image_means).T
     for part in blocks(len(rows)):
-        v = classes.u[rows[part]] - centre
         leaning, gap, _ = classes.without(rows[part])
-        mean_without = leaning if of_leaning else classes.centre + leaning + gap
-        result[part] = v @ directions
-        own_class = np.arange(len(v)) + part.start, classes.codes[rows[part]]
-        result[own_class] = np.einsum("kd,kd->k", v, l2_normalize(mean_without))
+        own_class = np.arange(len(leaning)) + part.start, classes.codes[rows[part]]
+        mean = l2_normalize(classes.centre + leaning + gap)
+        result[own_class] = np.einsum("kd,kd->k", classes.u[rows[part]], mean)
     return result
 
 
@@ -270,11 +232,8 @@ def weights_of_images(codes, weight, belief=1.0):
 
 
 def held_out_images(codes, group):
-    """Indices of the images that are held out. If there are very many, these are evenly spaced.
-
-    Images whose copies have several labels are not held out.
-    """
-    # Copies with one label are one image already. So a group of two images has two labels.
+    """Indices of the images that are held out. If there are very many, these are evenly spaced."""
+    # Copies with one label are one image already. So a group of two images has two labels, and is not held out.
     rows = np.flatnonzero(np.bincount(group)[group] == 1)
     most = max(MOST_VALUES // (int(codes.max()) + 1), 1)
     return rows[evenly_spaced(len(rows), most)]

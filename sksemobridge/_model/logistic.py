@@ -1,20 +1,10 @@
-"""The weights of text and shots, and the correction: one penalised logistic regression.
+"""The weights of text and shots, and the correction: one penalised logistic regression (step 6 of docs/method.md).
 
 The decision is `sum_k s_k z_k,c + b_c + A_c . v` with `v = nrm(x) - m`. The scales `s_k > 0`, the offsets `b (C,)` and the
-corrections `A (C, D)` are a posterior mode. Together they minimise
-
-    sum_i omega_i * -log softmax(decision(x_i) + log pi)[y_i]
-    + sum_k t_k^2 / 2 + ||b||^2 / 2 + sum_c A_c' inv(Q) A_c / (2 sigma^2)
-
-over the images `x_i`, whose terms `z_k` come from a model without the image. `s0_k` are default scales, and
-`t_k = log(s_k / s0_k) / width`.
-`pi_c` is the share of class `c` among the images. The decision does not contain it, because the number of labels of a class
-does not tell how frequent the class is.
-
-`Q = I / l^2 + extra V V' / l_V^2`. `V` are the directions in which class texts differ. `l^2` is the mean square length of the `v`,
-and `l_V^2` that of their parts in the span of `V`. With `extra = trust (1 + 1 / nbar)`, the span counts more. `trust` is the
-probability that the texts help, and `nbar` the mean number of images of a class. `sigma^2 = CORRECTION^2 (1 + (2 trust - 1) / nbar)`:
-with few images, a correction is worth most with texts, and least without.
+corrections `A (C, D)` are a posterior mode. They minimise the log loss of images whose terms `z_k` come from a model without
+the image, and the penalties `t_k^2 / 2`, `||b||^2 / 2` and `A_c' inv(Q) A_c / (2 sigma^2)`. `t_k` is `log(s_k / s0_k) / width`
+with a default scale `s0_k`. The loss sees the log shares of the classes too. The decision does not contain them, because the
+number of labels of a class does not tell how frequent the class is.
 """
 
 from dataclasses import dataclass, replace
@@ -27,17 +17,11 @@ from scipy.special import expit
 from .._utils.array_api import softmax
 from .shots import ROUNDING
 
-# `python studies/blend.py` varies the constants of this block.
-# Width of the prior of `log s`, and its width for the texts alone. `sigma` for many images.
-WIDTH, WIDTH_OF_TEXT, CORRECTION = 0.35, 0.8, 0.9
-# Prior odds that texts help: CLIP knows most words that are names.
-TEXT_ODDS = 10.0
-# If texts help, the loss is below that of guessing by at least this part.
-LEAST_GAIN = 0.15
-# Largest `|log(s / s0)|`. The optimisation ends if the loss decreases by less than TOL of itself.
-MOST_LOG_RATIO, TOL = 9.0, 1e-8
-# Number of parts of the images. `cross_fitted_logits` leaves each part out of one fit.
-FOLDS = 10
+# Chosen by `python benchmarks/few_shot.py --tasks FILE.npz ...`, on the mean log loss of our rows.
+WIDTH = 0.35  # a scale is right up to a factor of exp(0.35)
+TEXT_ODDS = 10.0  # prior odds that texts help: CLIP knows most words that are names
+LEAST_GAIN = 0.15  # if texts help, the loss is below that of guessing by at least this part
+TOL = 1e-8  # the optimisation ends if the loss decreases by less than this part
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +58,7 @@ class Regression:
 
 
 def fit_regression(problem):
-    """`Regression` of a `Problem`: a scale for each term, and coefficients of the features for each class."""
+    """`Regression` of a `Problem`."""
     codes, weight, features, width = problem.codes, problem.weight, problem.features, problem.width
     names, values, k = list(problem.terms), list(problem.terms.values()), len(problem.terms)
     n, n_classes = values[0].shape
@@ -84,8 +68,7 @@ def fit_regression(problem):
     log_defaults = np.log([problem.defaults[name] for name in names])
 
     def unpack(x):
-        bounded = np.clip(width * x[:k], -MOST_LOG_RATIO, MOST_LOG_RATIO)
-        return np.exp(log_defaults + bounded), deviations * x[k:].reshape(-1, n_classes)
+        return np.exp(log_defaults + width * x[:k]), deviations * x[k:].reshape(-1, n_classes)
 
     def objective(x):
         scales, coefficients = unpack(x)
@@ -111,15 +94,11 @@ def fit_regression(problem):
 
 
 def cross_fitted_logits(problem, order):
-    """The decisions of the images `(n, C)`, each by a regression without the image.
-
-    Images that follow each other in the `order (n,)` are in different parts.
-    """
+    """The decisions of the images `(n, C)`, each by a regression without every tenth image in the `order (n,)`."""
     result = np.empty(next(iter(problem.terms.values())).shape)
-    fold = np.empty(len(order), dtype=int)
-    fold[order] = np.arange(len(order)) % FOLDS
-    for left_out in (fold == k for k in np.unique(fold)):
-        fitted = fit_regression(problem.at(~left_out))
+    for k in range(10):
+        fitted = fit_regression(problem.at(np.delete(order, np.s_[k::10])))
+        left_out = order[k::10]
         result[left_out] = problem.at(left_out).decision(fitted.scales, fitted.coefficients)
     return result
 
@@ -139,55 +118,40 @@ def logits_without_own_offset(fitted, problem):
 
 
 def fit_text(cosines, codes, weight, logit_scale):
-    """Fit the cosines `(n, C)` to the texts alone: their scale, and the probability that the texts help.
-
-    The default scale is `logit_scale`.
-    """
+    """Fit the cosines `(n, C)` to the texts alone: their scale, and the probability that the texts help."""
     nothing = np.zeros((len(codes), 0)), np.zeros(0)
-    fitted = fit_regression(
-        Problem({"text": cosines}, codes, weight, {"text": logit_scale}, *nothing, width=WIDTH_OF_TEXT)
-    )
+    # The scale of another model's texts may be off by more than one that fits them.
+    problem = Problem({"text": cosines}, codes, weight, {"text": logit_scale}, *nothing, width=1.0)
+    fitted = fit_regression(problem)
     loss_of_guessing = -weight @ fitted.log_shares[codes]
     trust = expit(np.log(TEXT_ODDS) + (1 - LEAST_GAIN) * loss_of_guessing - fitted.loss)
     return fitted.scales["text"], float(trust)
 
 
 def features_of(v, span=None, extra=0.0):
-    """Features of the images, in which the correction has independent coefficients, and the way back.
+    """Features `f (n, k)` of the rows `v (n, D)` with `f f' = v Q v'`, and `back (D, k)` with `v back = f`.
 
-    Parameters
-    ----------
-    v : ndarray of shape (n, D)
-    span : ndarray of shape (D, r) or None
-        Orthonormal directions in which class texts differ.
-    extra : float
-        How much more the span counts.
-
-    Returns
-    -------
-    features : ndarray of shape (n, k)
-        `f` with `f @ f.T = v Q v'`.
-    back : ndarray of shape (D, k)
-        `A = back @ coefficients`, because `v @ back = f`.
+    So the correction has independent coefficients, and is `A' = back @ coefficients`. `Q = I / l^2 + extra V V' / l_V^2`. `V (D, r)`
+    is the span, and the mean square lengths are `l^2` of the rows, and `l_V^2` of their parts in the span.
     """
-    n, width = v.shape
-    of_whole = n / max(float(np.vdot(v, v)), ROUNDING**2)
-    if span is not None:
-        inside = v @ span
-        of_span = extra * n / max(float(np.vdot(inside, inside)), ROUNDING**2)
+    whole = 1 / _mean_square(v)
+    within = whole if span is None else whole + extra / _mean_square(v @ span)
 
     def times_root(rows):
         """`rows` times the square root of `Q`."""
-        result = np.sqrt(of_whole) * rows
+        result = np.sqrt(whole) * rows
         if span is not None:
-            result += (np.sqrt(of_whole + of_span) - np.sqrt(of_whole)) * (rows @ span) @ span.T
+            result += (np.sqrt(within) - np.sqrt(whole)) * (rows @ span) @ span.T
         return result
 
     features = times_root(v)
-    if n >= width:
-        return features, times_root(np.eye(width))
-    # Fewer coefficients: along the principal directions of the features.
-    squares, vectors = linalg.eigh(features @ features.T)
-    keep = squares > ROUNDING * max(squares.max(initial=0.0), 1.0)
-    lengths, vectors = np.sqrt(squares[keep]), vectors[:, keep]
-    return vectors * lengths, times_root((vectors / lengths).T @ features).T
+    if len(v) >= v.shape[1]:
+        return features, times_root(np.eye(v.shape[1]))
+    # Fewer coefficients: in the span of the features.
+    basis, coordinates = linalg.qr(features.T, mode="economic")
+    return coordinates.T, times_root(basis.T).T
+
+
+def _mean_square(rows):
+    """Mean square length of rows. It is above zero."""
+    return max(float(np.vdot(rows, rows)), ROUNDING**2) / max(len(rows), 1)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .._utils.array_api import l2_normalize, to_numpy
+from .._utils.array_api import in_blocks, l2_normalize, namespace, to_numpy
 from .discriminant import Gaussian
 from .linear import Linear, total
 from .typicality import Typicality
@@ -22,7 +22,6 @@ class Model:
     slope: float  # of the predictions from names, see `class_means`
     text_mean: np.ndarray | None  # mean `(D,)` of the texts of the classes with shots
     image_means: np.ndarray  # `r_c (C, D)`
-    leaning_means: np.ndarray  # `mu_c (C, D)`, relative to the centre
     typicality: Typicality
     typicality_of_names: Typicality | None  # if all classes had only a name
     has_only_name: np.ndarray  # classes without shots `(C,)`
@@ -50,27 +49,25 @@ class Model:
 
     def parts(self):
         """The `z_k` of `typicality`, each a `Linear`."""
-        terms = {name: term for name, term in self.terms.items() if name in ("text", "shots")}
-        parts = {"decision": total(terms.values()), "images": products_with_directions(self.image_means)}
-        if "text" in terms:
-            parts["text"] = terms["text"]
-            parts["centred"] = products_with_directions(self.leaning_means, self.gaussian.centre)
-        return parts
+        terms = {name: term for name, term in self.terms.items() if name != "correction"}
+        images = Linear(l2_normalize(self.image_means), np.zeros(len(self.image_means)))
+        parts = {"decision": total(terms.values()), "images": images}
+        return parts | {"text": terms["text"]} if "text" in terms else parts
 
     def typicality_scores(self, X):
         """The scores `(n,)` of queries `X (n, D)`."""
-        return self.typicality.scores(X, self.parts())
+        return _largest(self.typicality.score(self.parts()), X)
 
     def p_values(self, X):
         """The p-values `(n,)` of queries `X (n, D)`."""
-        parts, result = self.parts(), np.zeros(X.shape[0])
+        result = np.zeros(X.shape[0])
         for typicality, is_some in (
             (self.typicality, ~self.has_only_name),
             (self.typicality_of_names, self.has_only_name),
         ):
             if is_some.any():
-                some = {name: part.for_classes(np.flatnonzero(is_some)) for name, part in parts.items()}
-                result = np.maximum(result, typicality.p_values(to_numpy(typicality.scores(X, some))))
+                score = typicality.score(self.parts()).for_classes(np.flatnonzero(is_some))
+                result = np.maximum(result, typicality.p_values(to_numpy(_largest(score, X))))
         return result
 
     def for_classes(self, indices, texts):
@@ -81,8 +78,7 @@ class Model:
         """
         terms = {name: term.for_classes(indices) for name, term in self.terms.items()}
         # -1 takes the last row here. It is replaced below, or refused.
-        means, leaning = self.image_means[indices], self.leaning_means[indices]
-        new = indices < 0
+        means, new = self.image_means[indices], indices < 0
         if new.any():
             new_texts = texts[new].astype(np.float64)
             predicted = self.slope * (new_texts - self.text_mean)
@@ -94,18 +90,22 @@ class Model:
                 terms[name].weights[new] = self.scales[name] * term.weights
                 terms[name].offsets[new] = self.scales[name] * term.offsets
             means[new] = self.gaussian.centre + predicted
-            leaning[new] = predicted
         return replace(
             self,
             terms=terms,
             image_means=means,
-            leaning_means=leaning,
             typicality=self.typicality.for_classes(indices),
+            typicality_of_names=self.typicality_of_names and self.typicality_of_names.for_classes(indices),
             has_only_name=new | self.has_only_name[indices],
         )
 
 
-def products_with_directions(means, centre=0.0):
-    """Inner products of `u - centre` with the unit vectors of `means (C, D)`, as a `Linear`."""
-    directions = l2_normalize(means)
-    return Linear(directions, -directions @ (np.zeros(means.shape[1]) + centre))
+def _largest(score, X):
+    """The largest value of a `Linear` for each query `(n,)`."""
+
+    def largest(block):
+        # In single precision, a large part that all images share hides where they differ.
+        block = block.astype(np.float64) if isinstance(block, np.ndarray) else block
+        return namespace(block).max(score(block), axis=1)
+
+    return in_blocks(largest, X)

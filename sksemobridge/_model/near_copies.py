@@ -1,21 +1,13 @@
-"""Near copies: images of a class that are much closer to each other than to other classes (not from a paper).
+"""Near copies: images of a class that are much closer to each other than to other classes ("Near copies" in docs/method.md).
 
 Augmentations of one image, or frames of one film, are not independent images. If they counted as independent, a class would
 look more certain and narrower than it is.
 
-Distances are `1 - cos`. The room of an image is half of the distance to the nearest image of another class, but at most
-`m (1 - m) / 2`, with the mean distance `m` to other classes. (Image embeddings have a direction in common, so `m` is about 0.2
-to 0.5. Data in which it is one is not searched, because tight groups in it are no copies.) `(C - 1) / C` of this counts, because
-with few of `C` classes the next one may be far. The closeness of two images of a class is their distance, divided by the
-smaller room.
-
-The rule assumes that of distinct images, at most a share `c` have an image of their class within the closeness `c`. (This
-holds for subsets of real tasks of any size; pictures that differ in a detail, such as emoji of two skins, are the exception.)
-So the closeness to the nearest image is like a p-value, and the limit is as in the procedure of Benjamini and Hochberg: if all
-images have copies, these may fill the room; if few have, they must be much closer. Chains of images within the limit are one
-image. `python benchmarks/robustness.py copies` prints what copies cost, and how many fits of distinct images change.
-
-Reference: Benjamini, Hochberg: "Controlling the False Discovery Rate", Journal of the Royal Statistical Society B, 1995.
+The closeness of two images is their distance, divided by the room that other classes leave. The rule assumes that of distinct
+images, at most a share `c` have an image of their class within the closeness `c`. So the closeness is like a p-value, and the
+limit is as in the procedure of Benjamini and Hochberg (Journal of the Royal Statistical Society B, 1995): if all images have
+copies, these may fill the room; if few have, they must be much closer. `python benchmarks/robustness.py copies` prints what
+copies cost, and how many fits of distinct images change.
 """
 
 import numpy as np
@@ -38,6 +30,7 @@ def near_copies(u, codes):
     n = len(codes)
     if u.shape[1] < LEAST_WIDTH or n < 3:
         return np.arange(n)
+    # Embeddings have a direction in common, so this mean is about 0.2 to 0.5. If it is one, tight groups are no copies.
     mean = _mean_distance(u, codes)
     room = mean * np.maximum(1 - mean, 0) / 2
     u = u.astype(np.float32)  # half of the time

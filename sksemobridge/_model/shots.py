@@ -12,19 +12,16 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from .._utils.array_api import l2_normalize, rows_and_lengths, rows_as_bytes
+from .._utils.array_api import l2_normalize, rows_as_bytes
 from .near_copies import near_copies
 
-# Two embeddings of a class are equal up to this distance, relative to their length. Single precision and other batch sizes
-# cause differences of about 1e-6.
+# Embeddings are equal up to this distance, relative to their length. Single precision and other batch sizes cause about 1e-6.
 SAME_EMBEDDING = 1e-5
-# A shot has at least this share of the weight of its class. With less, what is left of a class without its heaviest shot would
-# be rounding errors.
-LEAST_SHARE = 1e-7
-
+# A shot has at least this share of the weight of its class, and counts at least this much. So half of the digits stay for what is
+# left of a class without its heaviest shot.
+LEAST_SHARE = float(np.sqrt(np.finfo(float).eps))
 # A row is compared with at most this many rows. Thousands of nearly equal rows would have too many pairs.
 MOST_NEIGHBOURS = 64
-
 # Sums of squares, relative to others, that are only rounding.
 ROUNDING = 1e-14
 # Rows of a block. 512 rows of 512 numbers take 2 MB, which fit into the cache of a processor.
@@ -106,7 +103,7 @@ def pool_shots(X, codes, weight, groups=None):
     Rows of one group get one `group`, and so do groups that share a pooled row. Without groups, each pooled row is a group.
     Returns sorted `Shots`, and the index `(n,)` of the pooled shot of each row.
     """
-    content = _rank_by_content(X)
+    _, content = np.unique(rows_as_bytes(X), return_inverse=True)
     # Equal rows become neighbours, and lighter rows come first. So sums do not depend on the order of the input.
     order = np.lexsort((weight, content, codes))
     first = np.ones(len(order), dtype=bool)
@@ -133,44 +130,26 @@ def pool_shots(X, codes, weight, groups=None):
 
 
 def _merge_within_rounding(X, codes):
-    """Find chains of rows of one class that differ only by rounding, for example because of another batch size.
-
-    Returns the number of the chain of each row `(n,)`, and the first row of each chain `(m,)`.
-    """
+    """Chains of rows of one class that differ only by rounding: that of each row `(n,)`, and the first row of each `(m,)`."""
     n, width = X.shape
-    rows, length = rows_and_lengths(X)
-    # If squares would leave the range of floats, rows were divided by their largest entries. These are compared separately.
-    scale = np.ones(n) if rows is X else np.abs(X).max(axis=1).astype(np.float64)
-    tolerance = SAME_EMBEDDING * length[:, 0]
-    # Close rows are also close after a projection to a line. So only neighbours on the line are compared. In single precision,
-    # the projection is exact up to half of the tolerance.
+    unit, scale = l2_normalize(X), np.abs(X).max(axis=1)
+    # Close rows are also close after a projection to a line, so only neighbours on the line are compared. In single precision,
+    # each of two positions may be wrong by half of the tolerance.
     direction = np.random.default_rng(0).normal(size=width)
-    position = rows @ (direction / np.linalg.norm(direction)).astype(X.dtype)
+    position = unit @ (direction / np.linalg.norm(direction)).astype(X.dtype)
     order = np.lexsort((position, codes))
-    pairs = []
+    links = coo_array((n, n))
     for step in range(1, min(n, MOST_NEIGHBOURS + 1)):
         a, b = order[:-step], order[step:]
-        # Twice the tolerance: each of the two positions may be wrong by half of it.
-        near = (codes[a] == codes[b]) & (position[b] - position[a] <= 2 * tolerance[b])
+        near = (codes[a] == codes[b]) & (position[b] - position[a] <= 2 * SAME_EMBEDDING)
         if not near.any():
             break
         a, b = a[near], b[near]
-        same = np.linalg.norm(rows[a].astype(np.float64) - rows[b], axis=1) <= tolerance[b]
+        same = np.linalg.norm(unit[a] - unit[b], axis=1) <= SAME_EMBEDDING
         same &= np.abs(scale[a] - scale[b]) <= SAME_EMBEDDING * scale[b]
-        pairs.append((a[same], b[same]))
-    if not pairs:
-        return np.arange(n), np.arange(n)
-    a, b = map(np.concatenate, zip(*pairs))
-    chain = connected_components(coo_array((np.ones(len(a)), (a, b)), shape=(n, n)), directed=False)[1]
+        links += coo_array((np.ones(same.sum()), (a[same], b[same])), shape=(n, n))
+    chain = connected_components(links, directed=False)[1]
     return chain, np.unique(chain, return_index=True)[1]
-
-
-def _rank_by_content(X):
-    """A number for each row. Equal rows get equal numbers, and the order depends only on the content."""
-    values, rank = np.unique(X[:, 0], return_inverse=True)
-    if len(values) < len(X):  # some rows begin with the same value, so whole rows are compared
-        rank = rank * len(X) + np.unique(rows_as_bytes(X), return_inverse=True)[1]
-    return rank
 
 
 @dataclass(frozen=True)
@@ -221,9 +200,7 @@ class ShotMemory:
 
     def for_classes(self, indices):
         """The shots of the classes at `indices`. -1 is a class without shots."""
-        new_code = np.full(max(self.shots.codes.max(), indices.max()) + 1, -1)
-        new_code[indices[indices >= 0]] = np.flatnonzero(indices >= 0)
-        codes = new_code[self.shots.codes]
+        codes = renumbered(self.shots.codes, indices)
         is_kept = codes >= 0
         old = self.shots
         kept = Shots(old.X[is_kept], codes[is_kept], old.weight[is_kept], old.group[is_kept])
@@ -232,6 +209,13 @@ class ShotMemory:
         shot_of_row = _follow(self.shot_of_row, np.where(is_kept, np.cumsum(is_kept) - 1, -1))
         near_copy_group = None if self.near_copy_group is None else self.near_copy_group[is_kept]
         return ShotMemory(kept, group_of_value, near_copy_group, shot_of_row)
+
+
+def renumbered(codes, indices):
+    """The new numbers of the classes `codes (n,)`: those at `indices (K,)` are kept, and others become -1."""
+    new_code = np.full(max(codes.max(initial=0), indices.max()) + 1, -1)
+    new_code[indices[indices >= 0]] = np.flatnonzero(indices >= 0)
+    return new_code[codes]
 
 
 def _follow(index, now):

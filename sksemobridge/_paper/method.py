@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from .._model.fit import FitResult
+from .._utils.array_api import astype
 from .._utils.validation import warn_caller
 from .model import fit_paper
 from .parameters import PaperBlend, Training
@@ -61,4 +62,4 @@ class PaperMethod:
                 advice="Embed all images with one model, or divide each row by its length: sklearn.preprocessing.normalize(X).",
             )
         model = fit_paper(shots, texts, self.blend, self.training)
-        return FitResult(model, *np.ones((2, len(shots.codes))))
+        return FitResult(astype(model, shots.X.dtype), *np.ones((2, len(shots.codes))))

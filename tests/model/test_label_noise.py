@@ -70,11 +70,11 @@ def test_a_pair_whose_name_means_nothing_is_judged_as_without_names():
 
 
 def test_labels_of_classes_that_look_alike_are_found():
-    """Ten pairs of classes look alike. One label in eight is that of the other class of the pair."""
+    """Ten pairs of classes look alike. One label in four is that of the other class of the pair."""
     rng = np.random.default_rng(0)
     pairs, own = rng.normal(size=(2, 20, 64))
     means, names = 4 + 2 * np.repeat(pairs[:10], 2, axis=0) + 1.5 * own, [f"class {c:02}" for c in range(20)]
-    truth, wrong = np.repeat(np.arange(20), 16), np.arange(320) % 8 == 0
+    truth, wrong = np.repeat(np.arange(20), 16), np.arange(320) % 4 == 0
     X, y = means[truth] + rng.normal(size=(320, 64)), np.array(names)[np.where(wrong, truth ^ 1, truth)]
     encoder = PrecomputedTextEncoder(names, means, np.eye(64))
     right = SeMoBridgeClassifier(encoder, prompts="{}").fit(X, y).label_proba_

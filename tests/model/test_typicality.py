@@ -87,6 +87,34 @@ def test_images_of_kept_classes_are_not_turned_away(make_world, with_text):
     assert np.mean(shares) < 0.11
 
 
+@pytest.mark.parametrize("with_text", [True, False])
+def test_removed_classes_are_strangers_as_if_they_had_never_been_shown(make_world, with_text):
+    turned_away = []
+    for seed in range(10):
+        world = make_world(seed=seed)
+        X, y = world.draw(8)
+        strangers = world.draw([0, 0, 60, 60, 60])[0]
+        kept = np.isin(y, world.names[:2])
+        classifier = world.classifier(**({} if with_text else {"class_names": "ignore", "vocabulary": None}))
+        never_shown = classifier.fit(X[kept], y[kept]).p_values(strangers)
+        removed = classifier.fit(X, y).with_classes(world.names[:2]).p_values(strangers)
+        turned_away.append([np.mean(p <= 0.1) for p in (never_shown, removed)])
+    never_shown, removed = np.mean(turned_away, axis=0)
+    assert removed > never_shown - 0.05
+
+
+def test_single_precision_is_enough_beside_a_large_constant_feature():
+    rng = np.random.default_rng(0)
+    means, y = rng.normal(size=(5, 32)), np.repeat(np.arange(5), 46)
+    X = np.insert(means[y] + rng.normal(size=(230, 32)), 0, 1000.0, axis=1).astype(np.float32)
+    shots = np.arange(230) % 46 < 6
+    single, double = (
+        SeMoBridgeClassifier(class_names="ignore").fit(Z[shots], y[shots]).p_values(Z[~shots])
+        for Z in (X, X.astype(float))
+    )
+    np.testing.assert_array_equal(single, double)
+
+
 def test_p_values_rise_with_the_score_and_lie_between_zero_and_one(world):
     classifier = fitted(world, 3)
     X, _ = world.draw(30)
