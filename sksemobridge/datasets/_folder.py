@@ -93,11 +93,7 @@ def load_image_folder(root: str | os.PathLike[str]) -> Bunch:
 
 
 def list_files(folder):
-    """Sorted paths (str) of all files in a folder and its sub-folders. It is an error if there are none.
-
-    Hidden files are left out, and so are the copies of `sksemobridge label --sort-into`. A warning says how many folders may
-    not be read.
-    """
+    """Sorted paths (str) of all files in a folder, as `files_below` finds them. It is an error if there are none."""
     files, locked = files_below(existing_folder(folder))
     warn_passed_over(folder, "folders that may not be read", locked)
     if not files:
@@ -133,10 +129,7 @@ def existing_folder(name):
 
 
 def files_below(folder):
-    """All files that are not hidden, and the folders that may not be read.
-
-    A folder is entered once, even if several links lead to it. Folders with copies of `--sort-into` are left out.
-    """
+    """All files that are neither hidden nor copies of `--sort-into`, and the folders that may not be read."""
     files, errors = [], []
     # Without "..": the parents of a/../a would be a itself, too.
     seen = {os.path.realpath(above) for above in Path(os.path.abspath(folder)).parents}

@@ -35,8 +35,6 @@ def _load(source, device):
 def clear_model_cache() -> None:
     """Remove all loaded models from memory. The next use loads them again.
 
-    A `transform` that is running keeps its model until it ends.
-
     Examples
     --------
     >>> from sksemobridge import clear_model_cache
@@ -46,10 +44,7 @@ def clear_model_cache() -> None:
 
 
 class StatelessEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
-    """A transformer that learns nothing. `transform` works with or without `fit`.
-
-    A subclass has `transform`, and `_n_features_out`, the width of its embeddings.
-    """
+    """A transformer that learns nothing. A subclass has `transform`, and `_n_features_out`, the width of its embeddings."""
 
     @checks_parameters
     def fit(self, X: Any = None, y: Any = None) -> Self:
@@ -110,10 +105,7 @@ class TextEncoder(StatelessEncoder):
 
 
 class CLIPEncoder(StatelessEncoder):
-    """An encoder whose parameters name a CLIP model. It holds no weights.
-
-    The model is loaded on first use. All encoders of the process that name it share it.
-    """
+    """An encoder whose parameters name a CLIP model. All encoders of the process that name it share it."""
 
     _parameter_constraints: dict = {
         "model_name": [str],

@@ -41,8 +41,6 @@ def _connect(path):
                 raise OSError("SQLite cannot share a file there; name a directory on a local disk")
             # A power cut may then lose the last embeddings, but does not damage the file.
             connection.execute("PRAGMA synchronous = NORMAL")
-            # In pages. By default, SQLite would copy the journal into the file every 0.5 MB.
-            connection.execute("PRAGMA wal_autocheckpoint = 8192")
             columns = "key BLOB PRIMARY KEY, embedding BLOB NOT NULL"
             connection.execute(f"CREATE TABLE IF NOT EXISTS embeddings ({columns})")
         except BaseException:
@@ -56,17 +54,12 @@ def _is_broken(error):
     return type(error) is sqlite3.DatabaseError
 
 
-def _set_aside(path, inode):
-    """Rename a broken file, unless another process has done so, and drop its journal."""
+def _set_aside(path):
+    """Rename a broken file, and drop its journal."""
     with FileLock(path.with_name("embeddings.open.lock"), timeout=_WAIT_SECONDS):
-        if inode == _inode(path):
-            path.replace(path.with_name(f"{path.name}.broken"))
-            for journal in ("-wal", "-shm"):
-                path.with_name(path.name + journal).unlink(missing_ok=True)
-
-
-def _inode(path):
-    return path.stat().st_ino if path.exists() else None
+        path.replace(path.with_name(f"{path.name}.broken"))
+        for journal in ("-wal", "-shm"):
+            path.with_name(path.name + journal).unlink(missing_ok=True)
 
 
 def _checksum(key, embedding):
@@ -85,7 +78,7 @@ class CacheSession:
         self.active = directory is not None
         self._path = as_path(directory) / _FILE if self.active else None
         self._lock = threading.Lock()
-        self._connection = self._inode = self._problem = None
+        self._connection = self._problem = None
 
     def __enter__(self):
         return self
@@ -100,7 +93,6 @@ class CacheSession:
         while self.active:
             try:
                 if self._connection is None:
-                    self._inode = _inode(self._path)
                     self._connection = _connect(self._path)
                 return function()
             except _FAILURES as error:
@@ -112,7 +104,7 @@ class CacheSession:
                     self._close()
                     # If it cannot be set aside, the next attempt fails, too.
                     with suppress(OSError):
-                        _set_aside(self._path, self._inode)
+                        _set_aside(self._path)
         return None
 
     def _close(self):

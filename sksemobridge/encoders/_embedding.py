@@ -5,7 +5,6 @@ from collections import defaultdict, deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -23,7 +22,7 @@ class Source(NamedTuple):
     load: Callable[[], np.ndarray]  # the input of the model, which is not needed if the embedding is known
 
 
-def embed(tower, items, *, batch_size, cache, bar_options, n_threads=0, skip=()):
+def embed(tower, items, *, batch_size, cache, bar_options, n_threads=1, skip=()):
     """Embeddings `(n, width)` of images or texts in float32, and the errors of the classes `skip` by their rows.
 
     Rows with an error are NaN. Other errors are raised. `bar_options` are those of tqdm. `n_threads` read.
@@ -74,11 +73,7 @@ def embed(tower, items, *, batch_size, cache, bar_options, n_threads=0, skip=())
 
 
 def _read_ahead(prepare, n, n_ahead, n_threads):
-    """Yield for each of `n` rows a function that gives `prepare(row)`. Threads, if any, work on the next `n_ahead`."""
-    if not n_threads:
-        # A text is read in less time than it takes to hand it to a thread.
-        yield from (partial(prepare, row) for row in range(n))
-        return
+    """Yield for each of `n` rows a function that gives `prepare(row)`. Threads work on the next `n_ahead`."""
     pool = ThreadPoolExecutor(n_threads, thread_name_prefix="sksemobridge-read")
     waiting = deque()
     try:

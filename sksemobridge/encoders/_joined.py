@@ -71,18 +71,17 @@ class JoinedImageEncoder(_Joined, ImageEncoder):
         Returns
         -------
         ndarray of shape (n, D), float32
-            `D` is the sum of the widths. The part of each model has unit length.
+            The part of each model has unit length.
         """
         images = list_images(X)
         readable = np.arange(len(images))
         parts: list[np.ndarray] = []
         for encoder in self.encoders:
             # The next model embeds what this one could read.
-            rows = clone(encoder).set_params(normalize=True).set_output(transform="default")
-            part = rows.transform([images[row] for row in readable])
-            is_good = ~np.isnan(part).any(axis=1)
-            parts = [part[is_good] for part in [*parts, part]]
-            readable = readable[is_good]
+            member = clone(encoder).set_params(normalize=True).set_output(transform="default")
+            parts.append(member.transform([images[row] for row in readable]))
+            is_good = ~np.isnan(parts[-1]).any(axis=1)
+            parts, readable = [part[is_good] for part in parts], readable[is_good]
         embeddings = np.full((len(images), sum(part.shape[1] for part in parts)), np.nan, dtype=np.float32)
         embeddings[readable] = np.hstack(parts)
         return embeddings
@@ -112,16 +111,14 @@ class JoinedTextEncoder(_Joined, TextEncoder):
     def __init__(self, encoders: Sequence[CLIPTextEncoder]) -> None:
         self.encoders = encoders
 
-    @property
-    def open_vocabulary(self) -> bool:
-        """Whether all models with texts can embed any text."""
-        with_texts = filter(_has_text, self.encoders)
-        return all(getattr(encoder, "open_vocabulary", False) for encoder in with_texts)
+    # Whether all models with texts can embed any text, and whether one knows class names only.
+    open_vocabulary = property(
+        lambda self: all(self._have("open_vocabulary", filter(_has_text, self.encoders)))
+    )
+    takes_class_names = property(lambda self: any(self._have("takes_class_names", self.encoders)))
 
-    @property
-    def takes_class_names(self) -> bool:
-        """Whether one encoder knows class names only, so that no prompts are made from them."""
-        return any(getattr(encoder, "takes_class_names", False) for encoder in self.encoders)
+    def _have(self, name, encoders):
+        return (getattr(encoder, name, False) for encoder in encoders)
 
     def _embed(self, texts, project):
         if not project:

@@ -20,15 +20,13 @@ class StaleModelError(Exception):
 
 
 class KnownModel:
-    """What is remembered of a model. It has all members of `Model`; those that need the model load it.
-
-    `StaleModelError` if it is another one then.
-    """
+    """What is remembered of a model. Members of `Model` that need it load it; `StaleModelError` if it is another one then."""
 
     def __init__(self, facts, load):
         self._facts, self._load = facts, load
-        for name in ("source", "embed_dim", "logit_scale"):
-            setattr(self, name, facts[name])
+        self.source, self.embed_dim, self.logit_scale = (
+            facts[name] for name in ("source", "embed_dim", "logit_scale")
+        )
 
     def digest(self, of_images):
         return bytes.fromhex(self._facts["digest"])

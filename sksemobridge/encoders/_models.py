@@ -7,16 +7,17 @@ import threading
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any, Protocol
 
 import torch
 from PIL.Image import Resampling
+from torch import nn
 from torchvision.transforms import Compose, Resize
 
 from .._utils.threads import on_all_cores, threads_for
 from ._pictures import check_size
-from ._source import TIMM, TRANSFORMERS, NoTextError
-from ._towers import copy_of_modules, read_image_projection, read_text_projection, without_projection
+from ._source import TIMM, TRANSFORMERS, NoProjectionError, NoTextError
 
 # An image tower of fewer parameters is small. Towers of released models have more, that of the bundled one 2.2 million.
 SMALL_TOWER = 5_000_000
@@ -25,6 +26,10 @@ PATCHES = 50
 
 # A text whose tokens tell tokenizers apart.
 _PROBE = "Two cats' photos, 3.5 m: É, 猫, naïve ☂."
+
+
+# Vision transformers, ResNets with attention pooling, and what open_clip puts on top of timm's towers.
+_IMAGE_PROJECTIONS = ("proj", "attnpool.c_proj", "head.proj", "head.mlp.fc2")
 
 
 @dataclass
@@ -53,7 +58,6 @@ class Model(Protocol):
     model: Any  # `Parts.towers`
     embed_dim: int  # `D`
     logit_scale: float  # the factor of cosines before the softmax; `NoTextError` without texts
-    n_tokens: int  # of a text, as many as are read
     image_size: tuple[int, int]
     files: list
     shortest_side: int | None  # to which images are resized; None: do not shrink JPEGs while they are decoded
@@ -79,10 +83,7 @@ class Model(Protocol):
 
 
 class LoadedModel:
-    """A `Model` that encoders share, in float32 and evaluation mode, without gradients. It never changes.
-
-    `ModelLoadError` if the model or its weights are missing.
-    """
+    """A `Model` that encoders share, in float32 and evaluation mode, without gradients. It never changes."""
 
     def __init__(self, source, device):
         if source.scheme in (TRANSFORMERS, TIMM):
@@ -222,10 +223,6 @@ class LoadedModel:
         # Only now: a tokenizer may come from a hub, and images need none.
         return self._once("tokenizer", self._parts.make_tokenizer)(text)
 
-    @property
-    def n_tokens(self):
-        return self.tokenize("")[0].shape[-1]
-
     def digest(self, of_images):
         def compute():
             description = [of_images, self._parts.description, str(self.model)]
@@ -260,3 +257,70 @@ def _cpu_has_bf16():
         abilities = torch.cpu.get_capabilities()
         return bool(abilities.get("avx512_bf16") or abilities.get("amx_bf16"))
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+# The last linear layers of the towers of open_clip's models, and text towers without it: the joint embedding of a text is
+# `eos @ W + b_W`, that of an image `f @ W_image + b_image`. No model is changed.
+
+
+def read_text_projection(model):
+    """`W (d, D)` and `b_W (D,)` or None, the last linear layer of the text tower; `NoProjectionError` without one."""
+    return _weight_and_bias(getattr(*_find_text_projection(model)))
+
+
+def read_image_projection(model):
+    """`W_image (d_image, D)` and `b_image`, the last linear layer of the image tower; as `read_text_projection`."""
+    tower = model.visual
+    layers = [
+        reduce(lambda part, attribute: getattr(part, attribute, None), name.split("."), tower)
+        for name in _IMAGE_PROJECTIONS
+    ]
+    if hasattr(tower, "trunk") and not len(tower.head):
+        # Without a head of open_clip, timm's own classifier gives the embedding.
+        layers.append(tower.trunk.get_classifier())
+    for layer in layers:
+        found = _weight_and_bias(layer)
+        if found is not None:
+            return found
+    raise NoProjectionError(
+        f"The image tower ({type(tower).__name__}) ends without a linear projection, as SigLIP's do, so there is no "
+        "image_projection_. To bridge texts to images, choose a model such as OpenAI's ViT or RN50."
+    )
+
+
+def without_projection(model):
+    """A copy that shares all weights, and whose `encode_text` gives what goes into the last linear layer."""
+    bare = copy_of_modules(model)
+    tower, name = _find_text_projection(bare)
+    projection = getattr(tower, name)
+    if isinstance(projection, nn.Sequential):
+        setattr(tower, name, projection[:-1])
+    else:
+        setattr(tower, name, nn.Identity() if name == "proj" else None)
+    return bare
+
+
+def copy_of_modules(model):
+    """A copy of a model that may be changed. It shares all weights with `model`."""
+    return copy.deepcopy(model, {id(weights): weights for weights in [*model.parameters(), *model.buffers()]})
+
+
+def _find_text_projection(model):
+    """The text tower, and the name of its attribute that is, or ends with, the last linear layer."""
+    tower = getattr(model, "text", model)
+    for name in ("text_projection", "proj"):
+        if _weight_and_bias(getattr(tower, name, None)) is not None:
+            return tower, name
+    raise NoProjectionError(
+        f"The text tower ({type(tower).__name__}) ends without a linear projection, so it has no embeddings before one and "
+        "no projection_. `transform` works, and with it zero-shot classification; for the bridge choose another model."
+    )
+
+
+def _weight_and_bias(layer):
+    """Weight `(d, D)` and bias of a linear layer, or of the last in a sequence; None if there is no such layer."""
+    if isinstance(layer, nn.Sequential) and len(layer):
+        layer = layer[-1]
+    if isinstance(layer, nn.Parameter):
+        return layer, None
+    return (layer.weight.T, layer.bias) if isinstance(layer, nn.Linear) else None

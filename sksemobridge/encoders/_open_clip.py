@@ -52,9 +52,8 @@ def _files(source):
         return weight_files(source, source.name[len(HUB) :], _WEIGHTS)
     # It ends with a file, or with a slash where the file has a usual name.
     repository, _, file = source.tag.get("hf_hub", "").rpartition("/")
-    return weight_files(
-        source, repository, [f"{os.path.splitext(file)[0]}.safetensors", file] if file else _WEIGHTS
-    )
+    names = [f"{os.path.splitext(file)[0]}.safetensors", file] if file else _WEIGHTS
+    return weight_files(source, repository, names)
 
 
 def read_config(source):
@@ -82,10 +81,9 @@ def _preprocessing_of_tags(source):
         settings = {name: settings[name] for name in names & settings.keys()}
         found += [settings] if settings not in found else []
     if len(found) > 1:
-        kinds = "; ".join(str(dict(sorted(settings.items()))) for settings in found)
         warn_caller(
             f"The weights of {source.name!r} in open_clip do not agree in how pictures are prepared, and the file "
-            f"{source.pretrained!r} does not say it: {kinds}. The way of OpenAI's models was taken. For another, give a folder "
+            f"{source.pretrained!r} does not say it: {found}. The way of OpenAI's models was taken. For another, give a folder "
             "with this file and an open_clip_config.json that has a preprocess_cfg: model_name='local-dir:FOLDER'."
         )
     return found[0] if len(found) == 1 else {}

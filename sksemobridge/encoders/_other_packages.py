@@ -143,21 +143,21 @@ def _geometry(settings, source):
     """The size of the pixels, how images are resized to it, and the transforms."""
     size = {name: value for name, value in (settings.get("size") or {}).items() if value}
     crop = settings.get("crop_size") if settings.get("do_center_crop") else None
-    interpolation = InterpolationMode[Resampling(settings.get("resample") or 3).name]
-    if set(size) == {"height", "width"}:
+    is_usual = settings.get("do_resize", True) and abs(settings.get("rescale_factor", 0) - 1 / 255) < 1e-6
+    if is_usual and set(size) == {"height", "width"}:
         resize, sides = "squash", (size["height"], size["width"])
-    elif set(size) == {"shortest_edge"} and crop:
+    elif is_usual and set(size) == {"shortest_edge"} and crop:
         resize, sides = "shortest", size["shortest_edge"]
     else:
-        sides = None
-    is_usual = settings.get("do_resize", True) and abs(settings.get("rescale_factor", 0) - 1 / 255) < 1e-6
-    if sides is None or not is_usual:
         raise ModelLoadError(
             f"The model {source} prepares images in a way of its own ({settings['image_processor_type']}, size {size}). "
             "Embed them with transformers, and give the classifier the embeddings."
         )
-    crops = [CenterCrop((crop["height"], crop["width"]))] if crop else []
-    return (tuple(crops[0].size) if crops else sides), resize, [Resize(sides, interpolation), *crops]
+    geometry = [Resize(sides, InterpolationMode[Resampling(settings.get("resample") or 3).name])]
+    if crop:
+        sides = crop["height"], crop["width"]
+        geometry.append(CenterCrop(sides))
+    return sides, resize, geometry
 
 
 def _tokenizer(source, config):

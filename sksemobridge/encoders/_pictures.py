@@ -50,9 +50,7 @@ class UnknownDepthError(Exception):
 
 def describe(source):
     """The name of a source in messages: its path, or the kind of object."""
-    if isinstance(source, (str, os.PathLike)):
-        return repr(os.fspath(source))
-    return type(source).__name__
+    return repr(os.fspath(source)) if isinstance(source, (str, os.PathLike)) else type(source).__name__
 
 
 def fetch(source, choose=int):

@@ -104,10 +104,8 @@ class PrecomputedTextEncoder(TextEncoder):
             raise ValueError("The embeddings must be vectors (D,) or matrices (p, D) of one width D.")
         return cls(names, np.stack(rows), None, logit_scale=logit_scale)
 
-    @property
-    def takes_class_names(self) -> bool:
-        """Whether the texts are class names, so no prompts are made from them."""
-        return self.projection is None
+    # Whether the texts are class names, so that no prompts are made from them.
+    takes_class_names = property(lambda self: self.projection is None)
 
     def _embed(self, texts, project):
         self._validate_params()

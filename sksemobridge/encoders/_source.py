@@ -32,8 +32,7 @@ KEPT = (
 class ModelLoadError(RuntimeError):
     """A CLIP model or its weights are missing. The message says what to do."""
 
-    # Whether the model exists, and was not downloaded.
-    is_download = False
+    is_download = False  # whether the model was to be downloaded
 
 
 class NoTextError(ValueError):
@@ -46,15 +45,14 @@ class NoProjectionError(RuntimeError):
 
 @dataclass(frozen=True)
 class ModelSource:
-    """A model and its weights: a name, which may begin with a scheme, and a tag of open_clip or the path of a checkpoint.
+    """A model and its weights."""
 
-    `pretrained` is None if the name says where the weights are. `files` holds path and digest of each local file. `tag` is
-    what open_clip knows of the weights of a tag, such as their place on the hub.
-    """
-
-    name: str
-    pretrained: str | None
-    files: tuple = ()
+    name: str  # it may begin with a scheme
+    pretrained: (
+        str | None
+    )  # a tag of open_clip or the path of a checkpoint; None if the name says where the weights are
+    files: tuple = ()  # path and digest of each local file
+    # What open_clip knows of the weights of a tag, such as their place on the hub.
     tag: dict = field(default_factory=dict, compare=False, repr=False)
 
     @property
@@ -95,22 +93,17 @@ def find_source(model_name, pretrained):
     # open_clip reads "ViT-B/16" as "ViT-B-16". With one spelling it is one model.
     name, pretrained = re.sub(r"/(?=\d)", "-", model_name), os.fspath(pretrained)
     if pretrained == "auto":
-        pretrained = best_tag(name)
+        tags = open_clip.list_pretrained_tags_by_model(name)
+        found = tags if len(tags) == 1 else [tag for tag in _BEST_TAGS if tag in tags]
+        if not found:
+            raise ModelLoadError(
+                f"pretrained='auto' finds no weights of the model {name!r}. Its tags: {tags}."
+            )
+        pretrained = found[0]
     tag = open_clip.get_pretrained_cfg(name, pretrained)
     if os.path.isfile(pretrained) and not tag:
         return ModelSource(name, os.path.abspath(pretrained), files=(_stamp(Path(pretrained)),))
     return ModelSource(name, pretrained, tag=tag)
-
-
-def best_tag(name):
-    """The only tag of a model, or the best documented one; `ModelLoadError` if there is none."""
-    import open_clip
-
-    tags = open_clip.list_pretrained_tags_by_model(name)
-    found = tags if len(tags) == 1 else [tag for tag in _BEST_TAGS if tag in tags]
-    if not found:
-        raise ModelLoadError(f"pretrained='auto' finds no weights of the model {name!r}. Its tags: {tags}.")
-    return found[0]
 
 
 def _folder_source(scheme, folder, config):
@@ -153,8 +146,7 @@ def cannot_load(source, error):
             f"model, or give a folder: '{source.scheme or LOCAL}FOLDER'. For a trial, model_name={BUNDLED_NAME!r}, "
             f"pretrained={BUNDLED_TAG!r} needs no download."
         )
-    reason = str(error).strip() or type(error).__name__
-    problem = ModelLoadError(f"The model {source} could not be loaded: {reason}\n{remedy}")
+    problem = ModelLoadError(f"The model {source} could not be loaded: {error}\n{remedy}")
     problem.is_download = not source.files
     return problem
 

@@ -97,8 +97,8 @@ class CLIPTextEncoder(TextEncoder, CLIPEncoder):
         rows = _known.get_many([(shared, text) for text in texts], texts, partial(self._compute, tower))
         if tower.cut:
             warn_caller(
-                f"{len(tower.cut)} of {len(texts)} texts are longer than the {model.n_tokens} tokens that the model reads; "
-                f"their ends are cut off. The first is {tower.cut[0]!r}. Shorten them."
+                f"{len(tower.cut)} of {len(texts)} texts are longer than the model reads; their ends are cut off. The first is "
+                f"{tower.cut[0]!r}. Shorten them."
             )
         return np.float32(rows).reshape(len(texts), tower.width)
 

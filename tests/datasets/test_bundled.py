@@ -6,14 +6,7 @@ import numpy as np
 
 from sksemobridge.datasets import load_emoji, load_vocabulary
 
-# Some of each field that photographs are of.
-FINE_WORDS = (
-    "golden retriever, dachshund, tabby, snow leopard, puffin, bald eagle, stingray, goldfish, gecko, sea turtle, dragonfly, "
-    "ladybug, hedgehog, polar bear, sunflower, orchid, palm tree, mangrove, sushi, fruit salad, tiramisu, apple pie, avocado, "
-    "zucchini, espresso, red wine, tank top, cowboy hat, velvet, tweed, aircraft carrier, mountain bike, screwdriver, table saw, "
-    "electric guitar, accordion, rocking chair, wardrobe, teapot, toothbrush, cast iron, marble, stripe, weave, rock climbing, "
-    "ballet, lighthouse, supermarket, canyon, tennis court, thunderstorm, rainbow, skull, ear, nurse, photographer"
-)
+FINE_WORDS = "golden retriever, sea turtle, palm tree, fruit salad, cowboy hat, mountain bike, wardrobe, tennis court, nurse"
 
 
 def test_the_pictures():

@@ -96,9 +96,7 @@ def test_another_model_in_its_place_is_noticed(tmp_path, forget, kind):
     assert not np.allclose(found[0], found[2])
 
 
-@pytest.mark.parametrize(
-    "content", ["", "[]", '{"files": []}', '{"files": [["/nothing", 1]]}', '{"files": 3}']
-)
+@pytest.mark.parametrize("content", ["", "[]", '{"files": [["/nothing", 1]]}'])
 def test_a_broken_memory_is_as_good_as_none(tmp_path, forget, content):
     pictures = some_pictures(2)
     encoder = CLIPImageEncoder("mini", "bundled", cache=tmp_path)

@@ -62,7 +62,7 @@ def test_what_is_no_text_is_named(encoder, bad):
 
 
 def test_a_text_whose_end_is_cut_is_named():
-    with pytest.warns(UserWarning, match="1 of 2 texts are longer than the .* 'a very "):
+    with pytest.warns(UserWarning, match="1 of 2 texts are longer than the model reads.* 'a very "):
         CLIPTextEncoder("mini", "bundled").transform(["a cat", "a very " * 50 + "long text"])
 
 
@@ -73,13 +73,3 @@ def test_half_precision_stays_close(encoder):
     assert cosine.min() > 0.999
     assert rough.dtype == np.float32
     assert not np.array_equal(exact, rough)
-
-
-def test_a_long_wait_says_what_for(encoder, bars_after, capsys):
-    encoder.transform(TEXTS)
-    assert capsys.readouterr().err == ""
-    bars_after(0)
-    encoder.transform([f"{text} that was not embedded before" for text in TEXTS])
-    shown = capsys.readouterr().err
-    assert "embedding 5 texts" in shown
-    assert "/5 [" in shown

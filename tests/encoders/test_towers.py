@@ -10,10 +10,9 @@ import torch
 from numpy.testing import assert_allclose
 
 from sksemobridge.encoders import CLIPTextEncoder, NoProjectionError, clear_model_cache
-from sksemobridge.encoders._towers import read_text_projection, without_projection
+from sksemobridge.encoders._models import read_text_projection, without_projection
 
 from ..encoder_helpers import BUNDLED, randomise, read_model, small_config, write_model
-from ..versions import needs
 
 ARCHITECTURES = ["ViT-B-16", "RN50", "MobileCLIP-B", "ViT-B-16-SigLIP", "coca_ViT-B-32"]
 NO_PROJECTION = "ViT-SO400M-16-SigLIP-i18n-256"
@@ -64,24 +63,15 @@ def hugging_face_model(models, projection, width=24):
     return randomise(model).eval().requires_grad_(False)
 
 
-def model_that_reads_at_an_id(_):
-    config = small_config("ViT-B-16")
-    config["text_cfg"] |= {"pool_type": "eos", "eos_id": 950}
-    return randomise(open_clip.CustomTextCLIP(**config)).eval().requires_grad_(False)
-
-
 MLP = [torch.nn.Linear(24, 28, bias=False), torch.nn.GELU(), torch.nn.Linear(28, 32, bias=False)]
 MADE = {
     # The bundled model's structure, with other weights.
     "mini": lambda _: randomise(read_model(BUNDLED)),
-    "reads at an id": model_that_reads_at_an_id,
-    "hugging face, linear": partial(hugging_face_model, projection=torch.nn.Linear(24, 32)),
-    "hugging face, mlp": partial(hugging_face_model, projection=torch.nn.Sequential(*MLP)),
+    "hugging face": partial(hugging_face_model, projection=torch.nn.Sequential(*MLP)),
 }
-NEW = {"reads at an id": needs("open_clip_torch", "3.3", "has no such towers")}
 
 
-@pytest.fixture(params=[pytest.param(name, marks=NEW.get(name, ())) for name in [*ARCHITECTURES, *MADE]])
+@pytest.fixture(params=[*ARCHITECTURES, *MADE])
 def model(request, models):
     name = request.param
     return MADE[name](models) if name in MADE else read_model(models[name])
@@ -101,12 +91,6 @@ def test_embeddings_before_the_projection_and_the_projection_give_the_joint_ones
     assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
     ours = {value.data_ptr() for value in bare.parameters()}
     assert ours < {value.data_ptr() for value in model.parameters()}
-
-
-def test_a_hugging_face_tower_without_projection_says_so(models):
-    model = hugging_face_model(models, torch.nn.Identity())
-    with pytest.raises(NoProjectionError, match="HFTextEncoder.* without a linear projection"):
-        read_text_projection(model)
 
 
 def test_without_a_projection_transform_works_and_the_rest_says_so(models):
