@@ -65,7 +65,7 @@ def hub(monkeypatch, tmp_path):
     # huggingface_hub reads these from the environment when it is imported.
     for name, value in {
         "HUGGINGFACE_CO_URL_TEMPLATE": "http://127.0.0.1:9/{repo_id}/{revision}/{filename}",
-        "HF_HUB_OFFLINE": False,
+        "HF_HUB_OFFLINE": True,
         "HF_HUB_CACHE": str(tmp_path / "hub"),
     }.items():
         monkeypatch.setattr(huggingface_hub.constants, name, value)
