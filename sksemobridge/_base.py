@@ -117,9 +117,8 @@ class EmbeddingClassifier(ClassifierMixin, SavedEstimator):
         before = self.text_embeddings_[known]
         if first.shape != before.shape or first @ before <= SAME_TEXT:
             raise ValueError(
-                f"text_encoder has changed: it embeds {self.prompts_[known][0]!r} differently than in fit, so that new "
-                "classes could not be compared with the old ones. Call fit or partial_fit with it, or set the encoder "
-                "of fit."
+                f"text_encoder has changed: it embeds {self.prompts_[known][0]!r} differently than in fit, so new classes "
+                "could not be compared with the old ones. Call fit or partial_fit with it, or set the encoder of fit."
             )
         return embeddings
 

@@ -206,11 +206,9 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
         memory = memory.add(rows, np.searchsorted(classes, rows.labels.astype(classes.dtype)))
         require_shots(classes, memory.shots.codes, class_prompts)
         memory = method.join_copies(memory, len(classes))
-        # 4. Model: `_model/fit.py` computes the linear model, and `_paper/model.py` that of the paper.
+        # 4. Model: that of `_model/fit.py`, which is linear, or that of `_paper/model.py`.
         fit = _fit_classes(method, memory.grouped_shots, texts, classes)
-        # 5. State: priors, and texts in the precision of the shots.
-        log_prior = self._log_prior(memory, len(classes))
-        logits = fit.held_out_logits
+        # 5. State: what predictions and later calls need. Arrays have the precision of the shots.
         dtype = memory.shots.X.dtype
         state = FittedState(
             classes=classes,
@@ -218,12 +216,10 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
             memory=memory,
             text_embeddings=None if texts.embeddings is None else texts.embeddings.astype(dtype),
             class_prompts=class_prompts,
-            log_prior=log_prior,
+            log_prior=self._log_prior(memory, len(classes)),
             right=fit.right,
             belief=fit.belief,
-            held_out_proba=None
-            if logits is None
-            else softmax(logits + (0 if log_prior is None else log_prior)),
+            held_out_logits=fit.held_out_logits,
         )
         if earlier is None:
             validate_data(self, X, skip_check_array=True)
@@ -287,8 +283,8 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
         super()._set_fitted(fitted)
         for name, value in fitted.model.attributes().items():
             setattr(self, f"{name}_", value)
-        if fitted.held_out_proba is not None:
-            self.held_out_proba_ = fitted.for_rows(fitted.held_out_proba)
+        if fitted.held_out_logits is not None:
+            self.held_out_proba_ = fitted.for_rows(softmax(fitted.with_prior(fitted.held_out_logits)))
         if self.label_noise != 0 and hasattr(self, "coef_"):
             self.label_proba_ = fitted.for_rows(fitted.right)
 

@@ -25,7 +25,7 @@ class FittedState:
     log_prior: np.ndarray | None  # added to the decision, `(C,)`; None if all classes are equally frequent
     right: np.ndarray  # probability that the label of each shot is right `(m,)`
     belief: np.ndarray  # how much each shot counts `(m,)`
-    held_out_proba: np.ndarray | None = None  # `(m, C)`, each by a model without the shot
+    held_out_logits: np.ndarray | None = None  # `(m, C)`, each by a model without the shot and the prior
     before_unlabeled: Model | None = None  # the model before unlabelled images, or None without these
 
     @property
@@ -79,6 +79,10 @@ class FittedState:
             belief=self.belief[kept],
             before_unlabeled=self.before_unlabeled and self.before_unlabeled.for_classes(indices, texts),
         )
+
+    def with_prior(self, logits):
+        """Logits `(n, C)` plus the logarithm of the prior."""
+        return logits if self.log_prior is None else logits + self.log_prior
 
     def for_rows(self, values):
         """Values of pooled shots, repeated for the rows of `fit`. They are NaN for rows of weight zero."""

@@ -82,7 +82,7 @@ class BridgeLoss:
         self.has_text = texts.embeddings is not None
         self._codes = torch.tensor(codes).to(self._device)
         self._share = self.to_tensor(share[:, None])
-        self._share_of_all = torch.tensor(share / self.n_classes).to(self._device)
+        self._shares = torch.tensor(share / self.n_classes).to(self._device)
         self._shots = self.to_tensor(texts.logit_scale * l2_normalize(X))
         if self.has_text:
             self._texts = [self.to_tensor(texts.embeddings), self.to_tensor(texts.eos_directions)]
@@ -103,7 +103,7 @@ class BridgeLoss:
         mean = mean.index_add(0, self._codes, self._share * e)
         prototypes = self._unit(self._joint(mean))  # P
         img, cons = (
-            self._cross_entropy(rows @ prototypes.T, self._codes) @ self._share_of_all
+            self._cross_entropy(rows @ prototypes.T, self._codes) @ self._shares
             for rows in (self._shots, self._unit(self._joint(e)))
         )
         loss = training.lambda_it * img + training.lambda_c * cons

@@ -53,15 +53,15 @@ def describe_classes(classes, text_encoder, prompts, class_names, known_names):
         )
     if getattr(text_encoder, "takes_class_names", False):
         return ClassPrompts(names, build_prompts(labels, "{}", names))
-    said = names
+    spoken = names
     if (
         getattr(text_encoder, "open_vocabulary", False)
         and not is_mapping
         and len(names) - names.count(None) == 1
     ):
         # The mean of the other texts would be the only text itself.
-        said = [EVERYTHING_ELSE if name is None else name for name in names]
-    lists = build_prompts(labels, prompts, said)
+        spoken = [EVERYTHING_ELSE if name is None else name for name in names]
+    lists = build_prompts(labels, prompts, spoken)
     seen = {}
     for label, texts in zip(labels, lists):
         other = seen.setdefault(frozenset(texts or [label]), label)
