@@ -168,22 +168,6 @@ def test_a_fit_shares_no_memory_with_its_input(case):
         assert not any(np.shares_memory(array, other) for other in inputs)
 
 
-@every_embedding_case
-def test_the_number_and_names_of_features_are_checked(case):
-    estimator = case.fitted()
-    assert estimator.n_features_in_ == case.X.shape[1]
-    with pytest.raises(ValueError, match="X has 15 features, but the text encoder's embeddings have 16"):
-        clone(estimator).fit(case.X[:, 1:], case.y)
-    for method in case.methods:
-        with pytest.raises(ValueError, match="features"):
-            getattr(estimator, method)(case.X[:, :-1])
-    frame = pd.DataFrame(case.X).add_prefix("d")
-    estimator = clone(case.estimator).fit(frame, case.y)
-    assert estimator.feature_names_in_.tolist() == list(frame)
-    with pytest.raises(ValueError, match="feature names"):
-        getattr(estimator, case.methods[0])(frame[frame.columns[::-1]])
-
-
 @every_classifier
 @pytest.mark.parametrize("kind", [int, float, str, bool, "category"])
 def test_kinds_of_labels(case, kind):
