@@ -208,7 +208,7 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
         memory = method.join_copies(memory, len(classes))
         # 4. Model: that of `_model/fit.py`, which is linear, or that of `_paper/model.py`.
         fit = _fit_classes(method, memory.grouped_shots, texts, classes)
-        # 5. State: what predictions and later calls need. Arrays have the precision of the shots.
+        # 5. State: what predictions and later calls need. Texts have the precision of the shots.
         dtype = memory.shots.X.dtype
         state = FittedState(
             classes=classes,

@@ -119,7 +119,7 @@ def test_prediction_needs_no_torch(all_fitted, emoji, tmp_path):
     script = """
 import sys
 
-BLOCKED = "torch", "torchvision", "open_clip", "PIL", "tqdm"
+BLOCKED = "torch", "torchvision", "open_clip", "tqdm"
 
 class NoTorch:
     def find_spec(self, name, path=None, target=None):
