@@ -71,13 +71,7 @@ def read_corrections(path, classes):
                 f"--corrections: {path!r} has a line of more than path and label, {row!r:.200}. Give the list that the page "
                 "saves, or these two columns alone; a text with a separator stands in quotes"
             )
-    clicks = [_click(*map(with_formulas, row[:2])) for row in rows]
-    if clicks and not any(click.real for click in clicks):
-        raise UsageError(
-            f"--corrections: {path!r} names no file that is there, only files such as {clicks[0].path!r}. Run the command in "
-            "the folder where it ran before"
-        )
-    return labels_of(clicks, classes, "--corrections")
+    return labels_of([_click(*map(with_formulas, row[:2])) for row in rows], classes, "--corrections")
 
 
 def labels_of(clicks, classes, option=None):
@@ -91,7 +85,7 @@ def labels_of(clicks, classes, option=None):
             changed.append(click.path)
         else:
             labels[click.real] = click.path, as_class(click.label, classes)
-    for kind, found in (("changed since they were clicked", changed), ("not there any more", gone)):
+    for kind, found in (("changed since they were clicked", changed), ("not there", gone)):
         if found and option:
             warn_caller(f"{option}: Passed over, {kind} ({len(found)}): {listed(found)}.")
     return labels

@@ -45,15 +45,10 @@ class Shots(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class FolderLabels:
-    """The labels of a folder, and how they came about.
+    """The labels of a folder: `rows` of the table, `embeddings (n, D)` of the readable pictures, and how they came about.
 
-    pipeline : ends in the classifier
-    rows : of the table, one for each file
-    embeddings (n, D) : of the readable pictures, as the classifier takes them
-    shots : after the clicks
-    said : labels by a person, real paths to `(path, label)`
-    n_taught : how many pictures without a label were learnt from
-    strangers (n,) : probabilities that the pictures show none of the classes, learnt from clicks
+    `shots` are those after the clicks, and `said` are labels by a person, real paths to `(path, label)`. `n_taught` pictures
+    without a label were learnt from. `strangers (n,)` are the probabilities that the pictures show none of the classes.
     """
 
     pipeline: Pipeline
@@ -135,13 +130,12 @@ class FolderJob:
             classifier.partial_fit(shots.embeddings, shots.labels, classes=classes)
             if evaluate:
                 evaluation = evaluate_fitted(classifier, shots.embeddings, shots.labels)
-                by_person = np.array([path in said for path in shots.real()])
-                doubtful = evaluation.doubtful[~by_person[evaluation.doubtful]]
-                evaluation = replace(evaluation, doubtful=doubtful)
+                real_shots = shots.real()
+                doubtful = [row for row in evaluation.doubtful if real_shots[row] not in said]
+                evaluation = replace(evaluation, doubtful=np.array(doubtful, dtype=int))
         else:
-            classifier = ZeroShotClassifier(
-                classifier.text_encoder, prompts=classifier.prompts, class_names=classifier.class_names
-            ).fit(None, classes)
+            names = {"prompts": classifier.prompts, "class_names": classifier.class_names}
+            classifier = ZeroShotClassifier(classifier.text_encoder, **names).fit(None, classes)
         strangers, n_taught = np.zeros(len(real)), 0
         if self.learns_from_photos and len(real) >= LEAST_POOL:
             is_none = [path in said and not said[path][1] for path in real]

@@ -91,23 +91,19 @@ def predict_folder(
         import pandas
     except ImportError:
         return Bunch(**columns)
-    try:
-        return pandas.DataFrame(columns)
-    except UnicodeEncodeError:
-        # Strings of pandas must be text. Names of files in another encoding are not.
-        return pandas.DataFrame(columns, dtype=object).astype(dict.fromkeys(NUMBERS, float))
+    # Strings of pandas must be text. Names of files in another encoding are not.
+    return pandas.DataFrame(columns, dtype=object).astype(dict.fromkeys(NUMBERS, float))
 
 
 def image_pipeline(estimator):
     """The pipeline from images to predictions, or that of a search. It is an error if it is none, or not fitted."""
     estimator = best_of(estimator)
-    if not (isinstance(estimator, Pipeline) and isinstance(estimator[0], ImageEncoder)):
+    is_pipeline = isinstance(estimator, Pipeline) and isinstance(estimator[0], ImageEncoder)
+    if not is_pipeline or not hasattr(estimator, "predict_proba"):
         raise TypeError(
-            "Images need a pipeline that begins with a CLIPImageEncoder, or a search over one that was fitted with "
-            f"refit=True; got {type(estimator).__name__}."
+            "Images need a pipeline from a CLIPImageEncoder to a classifier with predict_proba, or a search over one that "
+            f"was fitted with refit=True; got {type(estimator).__name__}."
         )
-    if not hasattr(estimator, "predict_proba"):
-        raise TypeError(f"Labels need a classifier with predict_proba, not {type(estimator[-1]).__name__}.")
     check_is_fitted(estimator[1:])
     return estimator
 

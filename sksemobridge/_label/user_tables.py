@@ -85,10 +85,9 @@ def read_classes(text):
 
 def existing_file(text):
     """The path of a file that a table names, or None."""
-    # Other systems may encode the same letters differently. Tables hold bytes of a name that are no text as \\udcff.
+    # Tables hold bytes of a name that are no text as \\udcff.
     no_text = re.sub(r"\\udc([89a-f][0-9a-f])", lambda byte: chr(0xDC00 + int(byte[1], 16)), text)
-    forms = [text, normalize("NFC", text), normalize("NFD", text), no_text]
-    return next(filter(os.path.isfile, forms), None)
+    return next(filter(os.path.isfile, (text, no_text)), None)
 
 
 def as_class(text, folders):

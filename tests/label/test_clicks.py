@@ -97,7 +97,7 @@ def test_a_changed_picture_does_not_count_and_one_that_is_gone_is_named(begun):
     assert list(said(begun())) == [NAMES[2]]
     with (
         pytest.warns(UserWarning, match=r"changed since they were clicked \(1\): a.png"),
-        pytest.warns(UserWarning, match=r"not there any more \(1\): b,c.png"),
+        pytest.warns(UserWarning, match=r"not there \(1\): b,c.png"),
     ):
         read_corrections("labels.clicks.csv", [])
     # What was said of its content before holds again.

@@ -144,7 +144,6 @@ WRONG = {
     "photos --classes nowhere.txt --out a.csv": "--classes: [Errno 2]",
     "photos --classes a,b --out a.csv --labels nowhere.csv": "--labels: there is no file 'nowhere.csv'",
     "photos --classes a,b --out a.csv --alpha 0.1": "--alpha: names alone give no p-values",
-    f"{SHOTS} --out a.csv --corrections there.csv": "names no file that is there",
     f"{SHOTS} --out a.csv --sort-into photos/more": "is no new or empty folder",
     f"{SHOTS} --out a.xlsx": f"--out: .xlsx files need pandas and openpyxl: {sys.executable} -m pip install",
 }

@@ -146,7 +146,7 @@ class _LivePage:
         try:
             number = int(request.path_params["number"])
             content = await run_in_threadpool(self.session.picture, number, side)
-        except (ValueError, ImageReadError) as error:
+        except ValueError as error:
             return PlainTextResponse(plain(str(error)), 404)
         return Response(content, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=600"})
 
@@ -163,7 +163,7 @@ class _LivePage:
         except (Refused, ImageReadError) as error:
             return _json({"failed": str(error)}, 409)
         except OSError as error:
-            return _json({"failed": str(error)}, 507)
+            return _json({"failed": f"Not saved: {error.strerror or error}"}, 507)
         except (LookupError, TypeError, ValueError, RecursionError):
             return _json({"failed": "The request does not fit."}, 400)
         return _json(answer)

@@ -104,7 +104,7 @@ class Session:
             label = self._as_label(label)
             if number not in self.seen:
                 self.picture(number, 8)
-            self._save(self.clicks.add, self.paths[number], label, self.seen[number], tab)
+            self.clicks.add(self.paths[number], label, self.seen[number], tab)
             self._say(tab, number, (self.paths[number], label))
             if number in self.checked:
                 self.answers[number] = label == self.checked[number]
@@ -122,7 +122,7 @@ class Session:
                 raise Refused("There is nothing to undo.")
             row = (own or rows)[-1]
             real = self.clicks.rows[row].real
-            self._save(self.clicks.remove, row)
+            self.clicks.remove(row)
             # What was said of it before.
             earlier = [click for click in self.clicks.rows if click.real == real]
             said = labels_of(earlier, self.classes()).get(real, self.job.corrections.get(real))
@@ -163,12 +163,6 @@ class Session:
         if label is None and (len(text) > N_LETTERS or len(text.splitlines()) > 1 or plain(text) != text):
             raise Refused(f"The name of a new class is one line of at most {N_LETTERS} letters.")
         return as_class(text, self.classes()) if label is None else label
-
-    def _save(self, change, *args):
-        try:
-            change(*args)
-        except OSError as error:
-            raise OSError(f"Not saved: {error.strerror or error}") from error
 
     def _say(self, tab, number, said):
         """Keep a label that is on the disk."""

@@ -200,13 +200,16 @@ def test_names_that_are_no_text_break_no_answer(live):
     assert page.act("done")[0] == 200
 
 
-@pytest.mark.parametrize(("error", "status"), [(OSError("disk full"), 507), (ValueError("too few"), 409)])
-def test_files_that_cannot_be_written_do_not_end_it(live, error, status):
+@pytest.mark.parametrize(
+    ("error", "status", "message"),
+    [(OSError("disk full"), 507, "Not saved: disk full"), (ValueError("too few"), 409, "too few")],
+)
+def test_files_that_cannot_be_written_do_not_end_it(live, error, status, message):
     def finish():
         raise error
 
     page = live(finish=finish)
-    assert page.act("done") == (status, {"failed": str(error)})
+    assert page.act("done") == (status, {"failed": message})
     assert page.act("click", number=0, label="bird")[0] == 200
     page.finish = lambda: (0, [])
     assert page.act("done")[1]["written"] == []
