@@ -92,10 +92,9 @@ def labels_of(clicks, classes, option=None):
 
 
 class Clicks:
-    """A file of clicks: `rows` are its lines.
+    """A file of clicks: `rows` are its lines. After `begin`, this program alone writes the file.
 
-    After `begin`, this program alone writes the file. Each change is on the disk before the method ends. If it fails, with an
-    OSError, nothing is changed.
+    Each change is on the disk before the method ends. If it fails, with an OSError, nothing is changed.
     """
 
     def __init__(self, path):
@@ -156,10 +155,6 @@ class Clicks:
         """Whether a file is as this command wrote it, now or earlier: a run may have been killed before it moved the new one."""
         real = os.path.realpath(path)
         return any(row.is_of_table() and row.real == real and row.is_as_seen() for row in self.rows)
-
-    def own(self, path, unfinished):
-        """Say that this command moves `unfinished` to `path`."""
-        self.add(os.fspath(path), "", digest_of(Path(unfinished).read_bytes()))
 
     def _check(self):
         """Keep what another program may have written into the file, and make it anew if it is gone."""

@@ -6,7 +6,6 @@ import functools
 import os
 import platform
 import sys
-import tempfile
 import traceback
 import warnings
 from importlib.metadata import requires, version
@@ -20,21 +19,19 @@ from .._utils.saving import trusted_types
 from ..datasets._folder import list_files
 from ..encoders import ModelLoadError
 from ..encoders._source import KEPT
-from .clicks import Clicks
-from .folder_job import MODEL, FolderLabels, model_names, read_job
+from .clicks import Clicks, digest_of
+from .folder_job import MODEL, FolderLabels, cache_folder, model_names, read_job
 from .folder_table import WRITERS, count_files, image_pipeline, label_files, write_table
 from .report._page import report
 from .sort_into import earlier_copies, sort_into
 from .summary import summary
-from .user_tables import UsageError, naming
+from .user_tables import UsageError, naming, say
 
 SAVED = [".joblib", ".skops"]
 FILES = {"--out": WRITERS, "--report": [".html"], "--save": SAVED, "--model-file": SAVED}
 # Packages that some kinds of files need besides this one.
 NEEDS = {".xlsx": ["pandas", "openpyxl"], ".skops": ["skops"], "--open": ["starlette", "uvicorn"]}
-MINI = (
-    "Note: The model mini knows drawn icons only. It is for a trial: its labels of photographs mean nothing."
-)
+MINI = "Note: The model mini knows drawn icons only. Its labels of photographs mean nothing."
 REPORT_AT = "https://github.com/sksemobridge/sksemobridge/issues"
 # What the parser says.
 EPILOG = """\
@@ -121,20 +118,13 @@ def _parser():
     label = commands.add_parser("label", help=what, description=what, epilog=EPILOG)
     label.add_argument("photos", metavar="PHOTOS", help="folder of images, with all sub-folders")
     label.add_argument("--out", metavar="FILE", required=True, help="table to write (.csv, .xlsx)")
-    label.add_argument("--alpha", type=probability, default=0.0, help=ALPHA)
+    label.add_argument("--alpha", type=float, default=0.0, help=ALPHA)
     for option, help_text in FLAGS.items():
         label.add_argument(option, action="store_true", help=help_text)
     for option, (metavar, help_text) in OPTIONS.items():
         action = "append" if option == "--model" else "store"
         label.add_argument(option, metavar=metavar, action=action, help=help_text)
     return parser
-
-
-def probability(text):
-    """A number between 0 and 1. The error of argparse contains the name of this function."""
-    if not 0 <= float(text) <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
-    return float(text)
 
 
 def _value(args, option):
@@ -174,6 +164,8 @@ def _check(args):
     """Refuse what would fail only after the work. Set what depends on other arguments."""
     if args.model_file is None and args.shots is None and args.classes is None:
         raise UsageError("give --shots, --classes, or --model-file")
+    if not 0 <= args.alpha <= 1:
+        raise UsageError(f"--alpha: {args.alpha:g} is not between 0 and 1")
     for option in (*OPTIONS, *FLAGS):
         if args.model_file is not None and option not in WITH_MODEL_FILE and _value(args, option):
             raise UsageError(f"{option} does not go with --model-file, whose classifier is fitted already")
@@ -183,6 +175,7 @@ def _check(args):
     args.clicks = None
     if args.labels is not None:
         _check_file(args, "--labels", [".csv"])
+        # With --overwrite, the table would take the place of the clicks.
         if os.path.realpath(args.labels) == os.path.realpath(args.out):
             raise UsageError("--labels: --out is the same file; give another name")
         if not args.open and not os.path.exists(args.labels):
@@ -196,22 +189,21 @@ def _check(args):
 
 def _label(args):
     """Label the folder, and return the exit status and lines for the person."""
-    cache = None if args.no_cache else cache_folder
     if args.model_file is not None:
         pipeline = _load(args)
         with naming("PHOTOS", ValueError):
             list_files(args.photos)
-        pipeline[0].set_params(cache=cache and cache())
+        pipeline[0].set_params(cache=cache_folder(args))
         return _write(args, None, FolderLabels(pipeline, *label_files(pipeline, args.photos, args.alpha)))
     if not args.open:
-        job = read_job(args, cache)
+        job = read_job(args)
         return _write(args, job, job.fit(job.corrections | job.clicked, evaluate=True))
     args.clicks.begin()
     try:
         from .report._server import serve
         from .report._session import Session
 
-        job = read_job(args, cache)
+        job = read_job(args)
         session = Session(job, args.clicks)
 
         def finish():
@@ -246,32 +238,13 @@ def _write(args, job, labels, evidence=None):
         with new_file(path, replace=replace) as unfinished:
             write(unfinished)
             if args.open:
-                args.clicks.own(path, unfinished)
+                # It is of this command.
+                args.clicks.add(path, "", digest_of(unfinished.read_bytes()))
         written.append(f"{note}: {path}")
     if args.sort_into is not None:
         copied = sort_into(labels.rows, args.photos, Path(args.sort_into))
         written.append(f"{copied} images copied into {args.sort_into!r}.")
     return int(len(skipped) > 0), [*written, *lines]
-
-
-def say(message):
-    print(message, file=sys.stderr)
-
-
-def cache_folder():
-    """The folder that keeps embeddings between runs, in the user's folder for caches. None if it cannot be written."""
-    try:
-        # Where torch and Hugging Face keep their files, on every system.
-        caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-        folder = Path(caches, "sksemobridge", "embeddings")
-        folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
-    # A RuntimeError means that there is no home folder.
-    except (OSError, RuntimeError) as error:
-        say(f"Note: Embeddings are not kept for the next run: {error}.")
-        return None
-    say(f"Embeddings are kept in {str(folder)!r}.")
-    return folder
 
 
 def _save(pipeline, path):

@@ -5,8 +5,10 @@ the live page wants, and gives `FolderLabels`: the classifier, and the rows of t
 """
 
 import os
+import tempfile
 import warnings
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,7 +25,7 @@ from ..datasets import load_image_folder
 from ..datasets._folder import COPIES_MARK, existing_folder, list_files
 from .clicks import labels_of, read_corrections
 from .folder_table import embed_readable, table_rows
-from .user_tables import UsageError, as_class, naming, read_classes, read_names, usual_prompts
+from .user_tables import UsageError, as_class, naming, read_classes, read_names, say, usual_prompts
 
 # A folder with fewer readable pictures (without a label) is not learnt from. In the mean of six real sets, folders of 30 pictures
 # gain 0.3 points with names alone and 0.2 with a shot a class, of 50 0.7 and 0.4, of 100 1.9 and 0.9.
@@ -81,24 +83,24 @@ class FolderLabels:
         return [*dict.fromkeys([*label_next(self.classifier, self.embeddings).tolist(), *order])]
 
     def doubtful_shots(self):
-        """Row, label, and most probable other class of each shot with a doubtful label."""
+        """Shots with a doubtful label, as the page shows them: `likely` is the most probable other class."""
+        if self.evaluation is None:
+            return []
         proba, classes = np.nan_to_num(self.evaluation.held_out_proba), self.evaluation.classes
         proba[classes == self.shots.labels[:, None]] = -1
-        return [
-            (row, self.shots.labels[row], classes[proba[row].argmax()]) for row in self.evaluation.doubtful
-        ]
+        others, right = classes[proba.argmax(axis=1)].tolist(), self.evaluation.label_proba.tolist()
+        shots = list(zip(self.shots.paths, self.shots.labels, others, right))
+        names = ("path", "label", "likely", "probability")
+        return [dict(zip(names, shots[row])) | {"readable": True} for row in self.evaluation.doubtful]
 
 
 @dataclass(frozen=True, eq=False)
 class FolderJob:
     """Pictures to label, and what is known of the classes. It never changes.
 
-    paths : all files in PHOTOS, sorted
-    problems : why a file cannot be read, by path
-    embeddings (n, D) : of the other files, in the order of `paths`
-    classes : labels to begin with, from folders and `--classes`
-    shots : the readable images of `--shots`, and those elsewhere that a person gave a label
-    corrections, clicked : labels by a person, from `--corrections` and from earlier runs, real paths to `(path, label)`
+    `paths` are all files in PHOTOS. Those that cannot be read have `problems`, the others `embeddings (n, D)`. `classes` are
+    the labels to begin with. `shots` are the images of `--shots`, and those elsewhere that a person gave a label.
+    `corrections` and `clicked`, in earlier runs, are labels by a person, real paths to `(path, label)`.
     """
 
     pipeline: SeMoBridgePipeline
@@ -107,10 +109,10 @@ class FolderJob:
     embeddings: Any
     classes: list[str]
     shots: Shots
-    corrections: dict[str, tuple[str, str]] = field(default_factory=dict)
-    clicked: dict[str, tuple[str, str]] = field(default_factory=dict)
-    alpha: float = 0.0
-    learns_from_photos: bool = True
+    corrections: dict[str, tuple[str, str]]
+    clicked: dict[str, tuple[str, str]]
+    alpha: float
+    learns_from_photos: bool
 
     def readable(self):
         """Paths of the pictures, one for each row of `embeddings`."""
@@ -175,11 +177,8 @@ class FolderJob:
         return classifier.set_params(class_names=names, prompts=prompts)
 
 
-def read_job(args, cache):
-    """`FolderJob` from the arguments of the command. A `UsageError` says what is wrong, before a model is loaded.
-
-    `cache` is a function that gives the folder for embeddings, or None.
-    """
+def read_job(args):
+    """`FolderJob` from the arguments of the command. A `UsageError` says what is wrong, before a model is loaded."""
     with naming("PHOTOS", ValueError):
         files = list_files(args.photos)
     # Those of an earlier run are not of the user.
@@ -209,7 +208,7 @@ def read_job(args, cache):
 
     first, *more = [(name, "auto") for name in args.model or [MODEL]]
     model = ([first, *more],) if more else first
-    pipeline = make_semobridge_pipeline(*model, encoder_params={"cache": cache and cache()}, **params)
+    pipeline = make_semobridge_pipeline(*model, encoder_params={"cache": cache_folder(args)}, **params)
     here = {*map(os.path.realpath, [*paths, *files])}
     for real, (path, label) in said.items():
         if label and real not in here:
@@ -232,6 +231,24 @@ def read_job(args, cache):
     )
 
 
+def cache_folder(args):
+    """The folder that keeps embeddings between runs, in the user's folder for caches. None if it cannot be written."""
+    if args.no_cache:
+        return None
+    try:
+        # Where torch and Hugging Face keep their files, on every system.
+        caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        folder = Path(caches, "sksemobridge", "embeddings")
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    # A RuntimeError means that there is no home folder.
+    except (OSError, RuntimeError) as error:
+        say(f"Note: Embeddings are not kept for the next run: {error}.")
+        return None
+    say(f"Embeddings are kept in {str(folder)!r}.")
+    return folder
+
+
 def model_names(pipeline):
     """Names of the models of the image encoder."""
     return [encoder.model_name for encoder in getattr(pipeline[0], "encoders", [pipeline[0]])]
@@ -244,8 +261,7 @@ def _read_shots(folder):
     folders = [path.name for path in below if path.name[0] != "." and not (path / COPIES_MARK).exists()]
     if not folders:
         raise UsageError(
-            f"--shots: {folder!r} has no sub-folders. Put the images of each class into a sub-folder with the name of the "
-            "class. An empty one is a class that is known by its name"
+            f"--shots: {folder!r} has no sub-folders; make one for each class, which may be empty"
         )
     with warnings.catch_warnings():
         # They are classes here.

@@ -126,10 +126,10 @@ def embed_readable(encoder, paths, *, progress):
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".* images cannot be read")
         embeddings = encoder.transform(paths)
-    readable = np.isfinite(np.asarray(embeddings)).all(axis=1)
-    problems = {paths[i]: _problem(paths[i]) for i in np.flatnonzero(~readable)}
+    is_read = np.isfinite(np.asarray(embeddings)).all(axis=1)
     # The encoder may be set to return a data frame of pandas, which has `iloc`.
-    return getattr(embeddings, "iloc", embeddings)[np.flatnonzero(readable)], problems
+    embeddings = getattr(embeddings, "iloc", embeddings)[np.flatnonzero(is_read)]
+    return embeddings, {path: _problem(path) for path, found in zip(paths, is_read) if not found}
 
 
 def _problem(path):

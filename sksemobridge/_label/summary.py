@@ -37,9 +37,7 @@ def summary(job, labels, evidence):
         lines.append(
             "Note: The shots show that the names of the classes say little to the model. Try other --names."
         )
-    doubtful = [
-        f"{shots.paths[i]} ({label}, looks like {other})" for i, label, other in labels.doubtful_shots()
-    ]
+    doubtful = ["{path} ({label}, looks like {likely})".format(**shot) for shot in labels.doubtful_shots()]
     lines += f"{labels.evaluation}{': ' if doubtful else ''}{listed(doubtful)}".split("\n")
     twice = [
         f"{shots.paths[i]} ({shots.labels[i]}) and {shots.paths[j]} ({shots.labels[j]})"

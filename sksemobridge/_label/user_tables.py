@@ -4,6 +4,7 @@ import csv
 import io
 import os
 import re
+import sys
 from contextlib import contextmanager
 from pathlib import Path
 from unicodedata import normalize
@@ -19,6 +20,10 @@ _BEGIN, _FORMULA = r"(?:^|(?<=[,;\t\r\n\"]))", r"(?='*[=+\-@\t＝＋－＠])"
 
 class UsageError(ValueError):
     """What a user did wrong. The message names the argument."""
+
+
+def say(message):
+    print(message, file=sys.stderr)
 
 
 @contextmanager

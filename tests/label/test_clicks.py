@@ -177,12 +177,11 @@ def test_a_table_belongs_to_it_as_it_was_written(begun):
     clicks = begun()
     Path("labels.csv").write_text("table")
     assert not clicks.owns("labels.csv")
-    clicks.own("labels.csv", "labels.csv")
+    click(clicks, "labels.csv", "")
     assert clicks.owns("labels.csv")
     assert begun().owns(os.path.abspath("labels.csv"))
     # Killed before the next table was moved: the old one is still of this command.
-    Path("next.csv").write_text("another table")
-    begun().own("labels.csv", "next.csv")
+    begun().add("labels.csv", "", digest_of(b"another table"))
     assert begun().owns("labels.csv")
     assert said(clicks) == {}
     assert read_corrections("labels.clicks.csv", []) == {}

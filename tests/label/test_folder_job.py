@@ -111,7 +111,7 @@ def test_none_of_these_teaches():
     kinds, paths = kinds[rows], [f"{row}.png" for row in rows]
     X = pipeline[:-1].transform(emoji.images[rows])
     nothing = Shots(np.zeros(0, dtype=object), np.zeros(0, dtype=object), X[:0])
-    job = FolderJob(pipeline, paths, {}, X, own, nothing)
+    job = FolderJob(pipeline, paths, {}, X, own, nothing, {}, {}, 0.0, True)
     is_own = np.isin(kinds, own)
 
     def has_label(clicks):

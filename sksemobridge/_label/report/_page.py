@@ -54,22 +54,12 @@ def page_data(labels):
         for row, path in zip(labels.rows, real)
     ]
     readable = [row for row, item in enumerate(pictures) if item["readable"]]
-    doubtful = [] if labels.evaluation is None else labels.doubtful_shots()
     here = dict(zip(real, (row["path"] for row in labels.rows)))
     return {
         "classes": [str(label) for label in labels.classifier.classes_],
         "pictures": pictures,
         "next": [readable[i] for i in labels.to_label() if not pictures[readable[i]]["given"]][:N_NEXT],
-        "doubtful": [
-            {
-                "path": labels.shots.paths[row],
-                "label": str(label),
-                "likely": str(likely),
-                "probability": float(labels.evaluation.label_proba[row]),
-                "readable": True,
-            }
-            for row, label, likely in doubtful
-        ],
+        "doubtful": labels.doubtful_shots(),
         "corrections": {plain(here.get(path, said)): label for path, (said, label) in labels.said.items()},
     }
 

@@ -131,5 +131,5 @@ def test_without_its_packages_a_sentence_names_the_extra(label, monkeypatch):
 
 
 def test_a_file_of_clicks_is_not_the_table(label):
-    status, said = label(f"{SHOTS} --out labels.csv --labels labels.csv --open")
+    status, said = label(f"{SHOTS} --out labels.csv --labels labels.csv --open --overwrite")
     assert (status, "--labels: --out is the same file" in said) == (2, True)

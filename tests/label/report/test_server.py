@@ -25,37 +25,35 @@ def test_a_secret_in_the_address_becomes_a_cookie(live):
 
 
 @pytest.mark.parametrize("path", ["/", "/picture/0", "/picture/0?small", "/nothing"])
-@pytest.mark.parametrize("cookie", ["", "sksemobridge=x", "é", "secret={}", "{}"])
-def test_nobody_without_the_secret_learns_anything(live, path, cookie):
+def test_nobody_without_the_secret_learns_anything(live, path):
     page = live()
-    status, _, content = page.ask(path, Cookie=cookie.format("0" * 43))
-    assert (status, content) == (403, b"Open the address that the command printed.")
+    for cookie in ("", "sksemobridge=x", "é", "secret={}", "{}"):
+        status, _, content = page.ask(path, Cookie=cookie.format("0" * 43))
+        assert (status, content) == (403, b"Open the address that the command printed.")
 
 
-@pytest.mark.parametrize("secret", ["", "x", "%00", "%C3%A9", "%FF", "0" * 5000])
-def test_a_wrong_secret_opens_nothing(live, secret):
+def test_a_wrong_secret_opens_nothing(live):
     page = live()
     page.cookie = None
-    assert page.ask(f"/?secret={secret}")[0] == 403
+    for secret in ("", "x", "%00", "%C3%A9", "%FF", "0" * 5000):
+        assert page.ask(f"/?secret={secret}")[0] == 403
 
 
-@pytest.mark.parametrize("action", ["state", "click", "undo", "skip", "check", "done"])
-def test_nobody_without_the_secret_does_anything(live, action):
+def test_nobody_without_the_secret_does_anything(live):
     page = live()
     data = {"tab": "a", "number": 0, "label": "bird", "begin": True}
-    for headers in ({"Cookie": ""}, {"Origin": "http://evil.example"}, {"Sec_Fetch_Site": "same-site"}):
-        assert page.ask(f"/{action}", data, **headers)[0] == 403
-    assert page.ask(f"/{action}", data, Content_Type="text/plain")[0] == 415
+    for action in ("state", "click", "undo", "skip", "check", "done"):
+        for headers in ({"Cookie": ""}, {"Origin": "http://evil.example"}, {"Sec_Fetch_Site": "same-site"}):
+            assert page.ask(f"/{action}", data, **headers)[0] == 403
+        assert page.ask(f"/{action}", data, Content_Type="text/plain")[0] == 415
     assert page.state()["changes"] == 0
     assert page.thread.is_alive()
 
 
-@pytest.mark.parametrize("name", ["127.0.0.1", "localhost", "LOCALHOST"])
-@pytest.mark.parametrize("port", ["", ":1", ":65535"])
-def test_a_tunnel_may_change_the_port(live, name, port):
-    page = live()
+@pytest.mark.parametrize("name", ["127.0.0.1", "localhost:1", "LOCALHOST:65535"])
+def test_a_tunnel_may_change_the_port(live, name):
     data = {"tab": "a", "number": 0, "label": "bird"}
-    assert page.ask("/click", data, Host=name + port, Origin=f"http://{name}{port}")[0] == 200
+    assert live().ask("/click", data, Host=name, Origin=f"http://{name}")[0] == 200
 
 
 NAMES = [
