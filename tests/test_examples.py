@@ -9,7 +9,7 @@ import pytest
 
 # What is not among the requirements of the tests.
 NEEDS = {
-    "serve_onnx": ("onnx", "onnxscript", "onnxruntime"),
+    "serve_onnx": ("onnx", "onnxruntime"),
     "serve_mlflow": ("mlflow",),
     "fiftyone_model": ("fiftyone",),
     "plot_held_out": ("cleanlab", "mapie"),

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -12,7 +13,7 @@ from sksemobridge._utils import files
 
 # What a process of Windows does not find. torch and scikit-learn know by other ways where they are.
 WITHOUT = """
-import builtins, os, sys, threading
+import builtins, os, sys
 import filelock, sklearn, torch
 
 for name in ("fcntl", "resource"):
@@ -28,7 +29,6 @@ def open_without_proc(file, *args, **kwargs):
 
 builtins.open = open_without_proc
 
-from sklearn.pipeline import make_pipeline
 from sksemobridge import CLIPImageEncoder, SeMoBridgeClassifier
 from sksemobridge.datasets import load_emoji
 
@@ -36,14 +36,8 @@ assert sys.modules["fcntl"] is None
 emoji = load_emoji()
 images, y = emoji.images[::24], emoji.target[::24]
 encoder = CLIPImageEncoder("mini", "bundled", cache=sys.argv[1])
-pipeline = make_pipeline(encoder, SeMoBridgeClassifier(class_names="ignore"))
-together = [threading.Thread(target=encoder.transform, args=(images,)) for _ in range(2)]
-for thread in together:
-    thread.start()
-for thread in together:
-    thread.join()
-probabilities = pipeline.fit(images, y).predict_proba(images)
-print(len(probabilities), "predicted")
+X = encoder.transform(images)
+print(len(SeMoBridgeClassifier(class_names="ignore").fit(X, y).predict_proba(X)), "predicted")
 """
 
 
@@ -68,14 +62,36 @@ def test_a_file_that_comes_meanwhile_is_kept(tmp_path):
     assert os.listdir(tmp_path) == ["table.csv"]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="a device and links")
+def test_what_is_replaced_stays_until_the_new_file_is_complete(tmp_path, monkeypatch):
+    path, link = tmp_path / "table.csv", tmp_path / "link.csv"
+    path.write_text("old")
+    link.symlink_to(path.name)
+
+    def write(path):
+        with files.new_file(path, replace=True) as unfinished:
+            unfinished.write_text("new")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", Mock(side_effect=OSError("No space left on device")))
+        with pytest.raises(OSError, match="table.csv' could not be written: No space left"):
+            write(path)
+    assert path.read_text() == "old"
+    write(link)
+    assert link.is_symlink()
+    assert path.read_text() == "new"
+    with pytest.raises(OSError, match="'/dev/null' could not be written: it is no regular file"):
+        write("/dev/null")
+    assert sorted(os.listdir(tmp_path)) == ["link.csv", "table.csv"]
+
+
 def test_names_of_folders_hold_on_every_system():
-    labels = ["Bird", "bird", "a/b", "a_b", "..", "con", "NUL.txt", "x:y", "trailing. ", "", 3]
+    labels = ["Bird", "bird", "a/b", "a_b", "..", "x:y", "trailing. ", "", 3]
     names = files.folder_names(labels)
     assert list(names) == labels
     assert len({name.casefold() for name in names.values()}) == len(labels)
     assert names["Bird"] == "Bird"
     assert names[3] == "3"
-    assert names["con"] == "_con"
     for name in names.values():
         assert not set(name) & set('\\/:*?"<>|')
         assert name == name.strip(". ")
