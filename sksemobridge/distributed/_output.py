@@ -11,6 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
+from .._utils.files import new_file
+
 # Size and time of the file of an image. It changes when the file is replaced; null if the file cannot be seen.
 VERSION = "file_version"
 
@@ -19,8 +21,7 @@ class OutputFolder:
     """A folder of Parquet files, which readers of Parquet take as one table.
 
     A file is written under a hidden name, and renamed when it is complete. So the files say which rows are done. Ray's own
-    checkpoints (`CheckpointConfig`, Ray 2.60) do not see that a file is lost or changed, and to go on they need one more CPU
-    and a gigabyte: with two CPUs, a job that was killed would wait for ever.
+    checkpoints (`CheckpointConfig`, 2.60) do not see that a file is lost or changed, and need one more CPU to go on.
     """
 
     def __init__(self, location, columns):
@@ -34,22 +35,21 @@ class OutputFolder:
         try:
             return FileLock(self.path / "_lock").acquire(timeout=0)
         except Timeout as error:
-            raise RuntimeError(
-                f"Another job is writing to {str(self.path)!r}. Call again when it has ended, or choose another output."
-            ) from error
+            raise RuntimeError(f"Another job is writing to {str(self.path)!r}.") from error
 
     def claim(self, manifest):
         """Note what the folder is for; `ValueError` if it holds other things than results of this job."""
         file, wanted = self.path / "_sksemobridge.json", json.loads(json.dumps(manifest, default=str))
         if not file.exists():
-            if self._files():
+            if any(self.path.glob("*.parquet")):
                 raise ValueError(f"The folder {str(self.path)!r} has Parquet files of another origin.")
-            self._write(file.name, lambda path: path.write_text(json.dumps(wanted, indent=1)))
+            with new_file(file) as unfinished:
+                unfinished.write_text(json.dumps(wanted, indent=1))
         found = json.loads(file.read_text())
-        for name in [name for name in wanted | found if wanted.get(name) != found.get(name)]:
+        differing = [name for name in wanted | found if wanted.get(name) != found.get(name)]
+        if differing:
             raise ValueError(
-                f"The folder {str(self.path)!r} has results of another job: its {name!r} is {found.get(name)}, that of this "
-                f"job is {wanted.get(name)}. Choose another output, or delete that one to begin anew."
+                f"The folder {str(self.path)!r} has results of another job, with other {differing}: {found}."
             )
 
     def settle(self, source):
@@ -59,8 +59,8 @@ class OutputFolder:
         """
         for path in self.path.glob(".unfinished-*"):
             path.unlink()
-        files = self._files()
-        tables = [self._read(file, [*self._columns, "error"]) for file in files]
+        files = sorted(self.path.glob("*.parquet"))
+        tables = [pq.read_table(file, columns=[*self._columns, "error"]) for file in files]
         rows = pd.concat([source[:0], *map(versions_by_key, tables)])
         now = source.reindex(rows.index).to_numpy()
         keep = pd.isna(now) | (now == rows.to_numpy())
@@ -70,31 +70,18 @@ class OutputFolder:
         for file, table, kept in zip(files, tables, np.split(keep, ends)):
             n_errors += np.sum(kept & table["error"].is_valid().to_numpy())
             if not kept.all():
-                self.write_part(self._read(file).filter(kept))
+                self.write_part(pq.read_table(file).filter(kept))
                 file.unlink()
         return np.sort(rows.index[keep]), int(n_errors)
 
     def write_part(self, table):
         """Write rows as one file, completely or not at all. Returns their number as a table."""
         if len(table):
-            self._write(f"part-{uuid.uuid4().hex}.parquet", lambda path: pq.write_table(table, path))
+            name = uuid.uuid4().hex
+            unfinished = self.path / f".unfinished-{name}"
+            pq.write_table(table, unfinished)
+            unfinished.rename(self.path / f"part-{name}.parquet")
         return pa.table({"n_rows": [len(table)]})
-
-    def _write(self, name, write):
-        unfinished = self.path / f".unfinished-{uuid.uuid4().hex}"
-        write(unfinished)
-        unfinished.rename(self.path / name)
-
-    def _read(self, file, columns=None):
-        try:
-            return pq.read_table(file, columns=columns)
-        except (pa.ArrowInvalid, OSError) as error:
-            raise ValueError(
-                f"{str(file)!r} is damaged ({error}). Delete it: the same call makes its rows again."
-            ) from error
-
-    def _files(self):
-        return sorted(self.path.glob("*.parquet"))
 
 
 def versions_by_key(table):

@@ -16,7 +16,7 @@ import pytest
 from numpy.testing import assert_allclose
 from sklearn.linear_model import LogisticRegression
 
-from sksemobridge import CLIPImageEncoder, ModelLoadError, make_semobridge_pipeline
+from sksemobridge import CLIPImageEncoder
 from sksemobridge.distributed import EmbedImages, Predict, _job, run_job
 from sksemobridge.distributed._output import OutputFolder
 
@@ -49,45 +49,47 @@ class TestResults:
         assert_whole(output, pictures)
 
     def test_a_list_of_paths_some_of_which_no_file_can_have(self, cluster, pictures, tmp_path):
-        paths = [pictures / "000.png", "a\0.png", "a" * 9999]
-        assert run_job(paths, tmp_path / "out", EmbedImages(ENCODER), **ONE) == (3, 3, 2)
+        picture = shutil.copy(pictures / "000.png", tmp_path / "a.png")
+        job = [picture, "a\0.png", "a" * 9999], tmp_path / "out", EmbedImages(ENCODER)
+        assert run_job(*job, **ONE) == (3, 3, 2)
+        picture.unlink()
+        # Its row stays.
+        assert run_job(*job, **ONE) == (3, 0, 2)
         assert pq.read_table(tmp_path / "out")["file_version"].null_count == 2
 
-    def test_a_dataset_then_predictions_from_embeddings_and_images(self, cluster, pictures, tmp_path):
+    def test_a_dataset_then_predictions_from_embeddings(self, cluster, pictures, tmp_path):
         contents = [path.read_bytes() for path in sorted(pictures.iterdir())]
         pq.write_table(
             pa.table({"id": range(N_PICTURES), "price": range(N_PICTURES), "picture": contents}),
             tmp_path / "in.parquet",
         )
         dataset = ray.data.read_parquet(tmp_path / "in.parquet")
-        embed = EmbedImages(ENCODER, column="picture", dtype="float16")
-        run_job(dataset, tmp_path / "e", embed, key_column="id", **ONE)
+        run_job(dataset, tmp_path / "e", EmbedImages(ENCODER, column="picture"), key_column="id", **ONE)
         table = read(tmp_path / "e")
         assert table.column_names == ["id", "embedding", "error"]
         X = ENCODER.transform(contents[:-1])
-        assert_allclose(table["embedding"].to_pylist()[:-1], X, rtol=1e-3, atol=1e-3)
+        assert_allclose(table["embedding"].to_pylist()[:-1], X, atol=1e-5)
 
         y = np.resize(["cat", "dog", "sun"], N_PICTURES - 1)
-        pipeline = make_semobridge_pipeline(**MINI).fit(contents[:-1], y)
-        options = {"probabilities": True, "top_k": 2}
+        classifier = LogisticRegression().fit(X, y)
         by_id = {"key_column": "id", **ONE}
-        run_job(tmp_path / "e", tmp_path / "p1", Predict(pipeline[1], **options), **by_id)
-        run_job(dataset, tmp_path / "p2", Predict(pipeline, column="picture", **options), **by_id)
-        for output, tolerance in (("p1", 1e-2), ("p2", 1e-5)):
-            table = read(tmp_path / output)
-            assert table["id"].to_pylist() == list(range(N_PICTURES))
-            wanted = pipeline.predict_proba(contents[:-1])
-            assert_allclose(table["probabilities"].to_pylist()[:-1], wanted, atol=tolerance)
-            assert "not an image" in table["error"][N_PICTURES - 1].as_py()
-        assert table["label"].to_pylist() == [*pipeline.predict(contents[:-1]), None]
+        run_job(tmp_path / "e", tmp_path / "p", Predict(classifier, probabilities=True), **by_id)
+        table = read(tmp_path / "p")
+        assert table["id"].to_pylist() == list(range(N_PICTURES))
+        assert table["label"].to_pylist() == [*classifier.predict(X), None]
+        assert_allclose(table["probabilities"].to_pylist()[:-1], classifier.predict_proba(X), atol=1e-5)
+        assert "not an image" in table["error"][N_PICTURES - 1].as_py()
 
         tensors = ray.data.from_items([{"id": 0, "embedding": X[0]}])
-        run_job(tensors, tmp_path / "p3", Predict(pipeline[1]), **by_id)
-        assert read(tmp_path / "p3")["label"].to_pylist() == pipeline.predict(contents[:1]).tolist()
+        run_job(tensors, tmp_path / "tensors", Predict(classifier), **by_id)
+        assert read(tmp_path / "tensors")["label"].to_pylist() == classifier.predict(X[:1]).tolist()
+        with pytest.raises(ValueError, match="results of another job, with other .*'classifier'"):
+            run_job(tmp_path / "e", tmp_path / "p", Predict(classifier.fit(X[:9], y[:9])), **by_id)
 
-        other = Predict(pipeline[1].fit(X[:9], y[:9]), **options)
-        with pytest.raises(ValueError, match="results of another job: its 'classifier' is"):
-            run_job(tmp_path / "e", tmp_path / "p1", other, **by_id)
+    def test_a_dataset_of_paths_which_are_the_keys(self, cluster, pictures, tmp_path):
+        dataset = ray.data.from_items([{"path": str(path)} for path in sorted(pictures.iterdir())])
+        run_job(dataset, tmp_path / "out", EmbedImages(ENCODER, column="path"), **ONE)
+        assert_whole(tmp_path / "out", pictures)
 
 
 class TestResuming:
@@ -137,13 +139,6 @@ class TestResuming:
         assert_allclose(*table["probabilities"].to_pylist()[:2], atol=1e-5)
         assert set(table["label"].to_pylist()) == {*days.tolist(), None}
 
-    def test_an_image_whose_file_cannot_be_seen_keeps_its_row(self, cluster, pictures, tmp_path):
-        picture = shutil.copy(pictures / "000.png", tmp_path / "a.png")
-        job = [picture], tmp_path / "out", EmbedImages(ENCODER)
-        run_job(*job, **ONE)
-        picture.unlink()
-        assert run_job(*job, **ONE) == (1, 0, 0)
-
     def test_beside_another_job_on_the_same_output_it_does_not_begin(self, embedded, pictures):
         unfinished = embedded[0] / ".unfinished-of-the-other"
         with OutputFolder(embedded[0], ["path"]).locked():
@@ -154,10 +149,10 @@ class TestResuming:
         assert run_job(pictures, embedded[0], EmbedImages(ENCODER)).n_new == 0
 
     def test_results_of_another_model_or_reading_are_refused(self, embedded, pictures, monkeypatch):
-        with pytest.raises(ValueError, match="results of another job: its 'models' is .*True"):
+        with pytest.raises(ValueError, match="results of another job, with other .'models'"):
             run_job(pictures, embedded[0], EmbedImages(CLIPImageEncoder(**MINI, normalize=True)))
         monkeypatch.setattr("sksemobridge.distributed._steps.READING_VERSION", 0)
-        with pytest.raises(ValueError, match="results of another job: its 'reading' is"):
+        with pytest.raises(ValueError, match="results of another job, with other .'reading'"):
             run_job(pictures, embedded[0], EmbedImages(ENCODER))
 
     def test_a_run_that_was_killed_goes_on(self, cluster, pictures, notes, tmp_path):
@@ -228,89 +223,56 @@ class TestFaults:
                 os.kill(os.getpid(), signal.SIGKILL)
 
         step = EmbedImages(Scribbler(notes, before=die))
-        with pytest.raises(ray.exceptions.RayError, match="too little memory"):
+        with pytest.raises(ray.exceptions.RayError):
             run_job(pictures, tmp_path / "out", step, rows_per_file=8, **ONE)
         report = run_job(pictures, tmp_path / "out", EmbedImages(Scribbler(notes)), **ONE)
         assert report.n_new < N_PICTURES
         assert_whole(tmp_path / "out", pictures)
 
-    def test_the_disk_of_the_output_is_full(self, cluster, pictures, tmp_path):
-        output = tmp_path / "out"
-        output.mkdir()
-        mounting = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=32k", "tmpfs", str(output)])
-        if mounting.returncode:
-            pytest.skip("a small disk can be mounted by root only")
-        try:
-            with pytest.raises(Exception, match="No space left on device"):
-                run_job(pictures, output, EmbedImages(ENCODER), rows_per_file=8, **ONE)
-            n_before = sum(pq.read_metadata(file).num_rows for file in output.glob("*.parquet"))
-            subprocess.run(["mount", "-o", "remount,size=10m", str(output)], check=True)
-            assert run_job(pictures, output, EmbedImages(ENCODER), **ONE).n_new == N_PICTURES - n_before
-            assert_whole(output, pictures)
-        finally:
-            subprocess.run(["umount", str(output)], check=True)
-
     def test_a_damaged_file_of_source_or_output_is_named(self, embedded, pictures, tmp_path):
         output = shutil.copytree(embedded[0], tmp_path / "out")
         damaged = max(output.glob("*.parquet"))
         os.truncate(damaged, 1000)
-        with pytest.raises(ValueError, match=f"{damaged.name}' is damaged .* Delete it: the same call"):
+        with pytest.raises(ValueError, match=damaged.name):
             run_job(pictures, output, EmbedImages(ENCODER))
-        classifier = Predict(LogisticRegression().fit([[0.0], [1.0]], [0, 1]))
-        with pytest.raises(ValueError, match=f"cannot be read. Make damaged files again: .*{damaged.name}"):
-            run_job(output, tmp_path / "labels", classifier)
+        with pytest.raises(ValueError, match=damaged.name):
+            run_job(output, tmp_path / "labels", Predict(LogisticRegression().fit([[0.0], [1.0]], [0, 1])))
 
 
 class TestRefusals:
     @pytest.mark.parametrize(
         ("column", "key", "message"),
         [
-            (
-                "image",
-                "id",
-                "has no column 'image'. As column of the step, give one of .'id', 'number', 'picture', 'error'.",
-            ),
-            ("picture", "path", "has no column 'path'. As key_column, give one of .'id'"),
-            ("picture", "picture", "'picture' of .* cannot be the key"),
-            ("picture", "error", "'error' of .* cannot be the key"),
-            ("picture", "number", "2 keys of .* more than once, such as . in 'number'"),
+            ("image", "id", "has no column 'image'. Its columns are .'id', 'number', 'picture'"),
+            ("picture", "path", "has no column 'path'"),
+            ("picture", "number", "2 rows of .* repeat a 'number'"),
         ],
     )
     def test_columns_of_a_dataset(self, cluster, tmp_path, column, key, message):
-        rows = [{"id": i, "number": i // 2, "picture": b"", "error": ""} for i in range(4)]
+        rows = [{"id": i, "number": i // 2, "picture": b""} for i in range(4)]
         step = EmbedImages(ENCODER, column=column)
         with pytest.raises(ValueError, match=message):
             run_job(ray.data.from_items(rows), tmp_path / "out", step, key_column=key)
         assert not (tmp_path / "out").exists()
 
-    def test_no_rows(self, cluster, tmp_path):
-        with pytest.raises(ValueError, match="'the source' has no rows"):
+    def test_no_images_and_no_embeddings(self, cluster, pictures, tmp_path):
+        with pytest.raises(ValueError, match="The source has no images"):
             run_job([], tmp_path / "out", EmbedImages(ENCODER))
-        with pytest.raises(FileNotFoundError):
-            run_job(tmp_path / "none", tmp_path / "out", EmbedImages(ENCODER))
+        classifier = Predict(LogisticRegression().fit([[0.0], [1.0]], [0, 1]))
+        with pytest.raises(ValueError, match="no .parquet files .* begin with EmbedImages"):
+            run_job(pictures, tmp_path / "out", classifier)
 
-    def test_a_model_that_is_not_there(self, cluster, pictures, tmp_path):
-        with pytest.raises(ModelLoadError, match="knows no model 'ViT-B-99'"):
-            run_job(pictures, tmp_path / "out", EmbedImages(CLIPImageEncoder("ViT-B-99")))
-
-    @pytest.mark.parametrize("options", [{"n_actors": 3}, {"num_cpus": 0}, {"num_gpus": 1}])
+    @pytest.mark.parametrize("options", [{"n_actors": 3}, {"num_gpus": 1}])
     def test_more_actors_than_have_room(self, cluster, pictures, tmp_path, options):
         with pytest.raises(ValueError, match="no room for .* it has 3 CPUs and 0 GPUs"):
             run_job(pictures, tmp_path / "out", EmbedImages(ENCODER), **options)
-
-    def test_images_for_a_classifier_of_embeddings(self, cluster, pictures, tmp_path):
-        classifier = Predict(LogisticRegression().fit([[0.0], [1.0]], [0, 1]))
-        dataset = ray.data.from_items([{"id": 1, "embedding": b""}])
-        for source, key in ((pictures, {}), (dataset, {"key_column": "id"})):
-            with pytest.raises(ValueError, match="no embeddings|no folder .* begins with an image encoder"):
-                run_job(source, tmp_path / "out", classifier, **key)
 
     def test_a_dataset_that_gives_other_keys_each_time(self, cluster, tmp_path):
         def keys_anew(batch):
             return pa.table({"id": [uuid.uuid4().hex for _ in range(4)], "image": [b""] * 4})
 
         dataset = ray.data.range(4, override_num_blocks=1).map_batches(keys_anew, batch_format="pyarrow")
-        with pytest.raises(RuntimeError, match="4 of 4 keys of .* are not in .*call again"):
+        with pytest.raises(RuntimeError, match="4 of 4 keys of .* are missing. Call again"):
             run_job(dataset, tmp_path / "out", EmbedImages(ENCODER), key_column="id", **ONE)
 
     def test_a_name_that_is_no_text(self, cluster, tmp_path):
@@ -320,21 +282,3 @@ class TestRefusals:
             pytest.skip("here all names are text")
         with pytest.raises(ValueError, match="Rename the file .*udcff.png"):
             run_job(tmp_path, tmp_path / "out", EmbedImages(ENCODER))
-
-
-WITHOUT = """
-import sys
-sys.modules[sys.argv[1]] = None
-import sksemobridge
-assert not {"torch", "sksemobridge.distributed"} & set(sys.modules)
-from sksemobridge.distributed import EmbedImages, run_job
-run_job("in", "out", EmbedImages(sksemobridge.CLIPImageEncoder()))
-"""
-
-
-@pytest.mark.parametrize(
-    ("name", "said"), [("ray", "pip install 'sksemobridge[ray]'"), ("pyarrow", "import of pyarrow halted")]
-)
-def test_only_jobs_need_ray_and_pyarrow(name, said):
-    done = subprocess.run([sys.executable, "-c", WITHOUT, name], stderr=subprocess.PIPE, text=True)
-    assert said in done.stderr
