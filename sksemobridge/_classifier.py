@@ -32,7 +32,6 @@ from ._utils.validation import (
     validate_priors,
     validate_training_embeddings,
     validate_weights,
-    warn_about_unlabeled,
     warn_caller,
 )
 
@@ -241,7 +240,6 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
             check_text_encoder(self)
         embeddings = validate_training_embeddings(self, X, reset=reset)
         labels = validate_labels(y, len(embeddings))
-        warn_about_unlabeled(labels, self.class_names)
         weight = validate_weights(sample_weight, len(embeddings))
         return Rows(embeddings, labels, weight, validate_groups(groups, len(embeddings))).with_weight()
 

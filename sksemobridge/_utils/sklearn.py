@@ -7,25 +7,13 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from sklearn.base import _fit_context
-from sklearn.utils._optional_dependencies import check_matplotlib_support
-from sklearn.utils._param_validation import Interval, StrOptions, validate_params
+from sklearn.utils._optional_dependencies import check_matplotlib_support as check_matplotlib_support
+from sklearn.utils._param_validation import Interval as Interval
+from sklearn.utils._param_validation import StrOptions as StrOptions
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import _check_sample_weight as check_sample_weight
-
-__all__ = [
-    "Interval",
-    "StrOptions",
-    "best_of",
-    "check_matplotlib_support",
-    "check_sample_weight",
-    "checks_parameters",
-    "offered_if",
-    "validate_params",
-]
+from sklearn.utils.validation import _check_sample_weight as check_sample_weight  # noqa: F401
 
 Method = TypeVar("Method", bound=Callable[..., Any])
-
-
 # Lets scikit-learn check the parameters of an estimator before a method fits it.
 checks_parameters: Callable[[Method], Method] = _fit_context(prefer_skip_nested_validation=True)
 # Offers a method only if a condition holds for the estimator.
