@@ -12,7 +12,6 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .._model.shots import blocks
 from .._paper.bridge import Bridge
 from .._texts.encode import read_projection
 from .._texts.words import RESOLUTION, word_span
@@ -111,32 +110,12 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
         Raises
         ------
         ValueError
-            If `X` has NaN, infinity or another width than the texts, or if the text encoder lacks what `vocabulary` or
-            `direction` needs.
+            If `X` is not finite or has another width than the texts, or if the text encoder lacks what is needed.
         NoProjectionError
             If the model of `CLIPTextEncoder` has no linear projection.
         """
-        return self._learn(X, None)
-
-    @checks_parameters
-    def partial_fit(self, X: ArrayLike, y: Any = None) -> Self:
-        """Add embeddings to the gallery. With words, this changes `mean_`: transform the whole gallery again.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, D)
-        y : ignored
-
-        Returns
-        -------
-        self : object
-        """
-        return self._learn(X, self._gallery if self.__sklearn_is_fitted__() else None)
-
-    def _learn(self, X, gallery):
-        """`fit`, or `partial_fit` after an earlier `gallery`: the sum of its unit rows, and their number."""
         check_text_encoder(self, method=None)
-        embeddings = validate_training_embeddings(self, X, reset=gallery is None)
+        embeddings = validate_training_embeddings(self, X, reset=True)
         width, words = embeddings.shape[1], None
         if self.direction == "image_to_text":
             words = word_span(self.text_encoder, self.vocabulary)
@@ -144,13 +123,9 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
             raise ValueError(
                 'vocabulary is for direction="image_to_text"; from texts to images there are no words.'
             )
-        total, n = gallery or (0.0, 0)
         if words is not None:
             require_width(width, len(words))
-            for rows in blocks(len(embeddings)):
-                total = total + l2_normalize(embeddings[rows].astype(np.float64, copy=False)).sum(axis=0)
-            n += len(embeddings)
-            bridge = Span(words, total / n)
+            bridge = Span(words, l2_normalize(embeddings).mean(axis=0, dtype=np.float64))
         elif self.text_encoder is None:
             bridge = Bridge.identity(width)
         else:
@@ -161,9 +136,7 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
             if bias is not None:
                 lengths = np.linalg.norm(bridge.inputs(embeddings) @ bridge.matrix, axis=1)
                 bridge = replace(bridge, text_length=float(lengths.mean()))
-        if gallery is None:
-            validate_data(self, X, skip_check_array=True)
-        self._gallery = total, n
+        validate_data(self, X, skip_check_array=True)
         self._set_fitted(astype(bridge, embeddings.dtype))
         return self
 
