@@ -6,6 +6,8 @@ A short run by default. `SKSEMOBRIDGE_DAMAGE=50` makes fifty times as many, with
 import datetime
 import io
 import os
+from contextlib import suppress
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -24,13 +26,11 @@ def files_of_every_kind(rng):
     pixels = np.kron(rng.integers(0, 256, (6, 6, 3)), np.ones((8, 8, 1))).astype(np.uint8)
     Image.init()
     files = []
-    for kind in sorted(Image.SAVE):
-        for channels in (pixels, pixels[..., 0], pixels[..., 0] > 99):
-            buffer = io.BytesIO()
-            try:
-                Image.fromarray(channels).save(buffer, kind)
-            except Exception:  # a kind that cannot hold such pixels, or that this Pillow was built without
-                continue
+    for kind, channels in product(sorted(Image.SAVE), (pixels, pixels[..., 0], pixels[..., 0] > 99)):
+        buffer = io.BytesIO()
+        # Some kinds cannot hold such pixels, or this Pillow was built without them.
+        with suppress(Exception):
+            Image.fromarray(channels).save(buffer, kind)
             files.append(buffer.getvalue())
     return np.array(files, dtype=object)
 
@@ -85,16 +85,16 @@ def test_few_shots_of_any_length_and_weight_are_learnt_in_two_calls_as_in_one(se
     # Not about 1e-5, up to which rows are one shot: which chains of rows are, then depends on the calls.
     noise = 10 ** rng.choice([rng.uniform(-9, -6.5), rng.uniform(-4, -1)])
     X = (means[codes] + noise * rng.normal(size=(len(codes), width))) * 10 ** rng.uniform(-8, 8)
-    weight = None if rng.random() < 0.5 else 10 ** rng.uniform(-3, 3, len(codes))
+    weight = 10 ** rng.uniform(-3, 3, len(codes))
     params = {"label_noise": rng.choice([0.0, 0.2])}
     if rng.random() < 0.5:
-        names = [f"class {c}" for c in range(n_classes)]
-        text = PrecomputedTextEncoder(names, means + rng.normal(size=means.shape), np.eye(width))
-        params |= {"text_encoder": text, "prompts": {c: [name] for c, name in enumerate(names)}}
-    whole = SeMoBridgeClassifier(**params).fit(X, codes, sample_weight=weight)
+        texts = {f"class {c}": mean + rng.normal(size=width) for c, mean in enumerate(means)}
+        text = PrecomputedTextEncoder.from_joint(texts)
+        params |= {"text_encoder": text, "class_names": dict(enumerate(texts))}
+    whole = SeMoBridgeClassifier(**params).fit(X, codes, weight)
     parts, order = SeMoBridgeClassifier(**params), rng.permutation(len(codes))
-    for rows in np.array_split(order, 2) if len(order) > 1 else [order]:
-        parts.partial_fit(X[rows], codes[rows], sample_weight=None if weight is None else weight[rows])
+    for rows in np.array_split(order, min(2, len(order))):
+        parts.partial_fit(X[rows], codes[rows], sample_weight=weight[rows])
     pool = X[rng.integers(0, len(X), rng.choice([1, 2, 5, 200]))]
     pool = pool * (1 + rng.choice([0.0, 1e-3, 1.0]) * rng.normal(size=pool.shape))
     taught = whole.with_unlabeled(pool)

@@ -12,20 +12,15 @@ from sklearn import get_config
 
 from .threads import in_parallel
 
-# Number of values in a block of rows. It is small enough for the cache of a processor, and large enough for its threads
-# or a GPU (`python benchmarks/speed.py` prints time and memory).
+# Number of values in a block of rows (`python benchmarks/speed.py` prints time and memory).
 HOST_BLOCK = 2**20
 DEVICE_BLOCK = 2**25
-# The same for the softmax of scores.
-SOFTMAX_BLOCK = 2**17
-# In float32, exponentials of smaller numbers lose digits or become zero.
-LEAST_EXPONENT = float(np.log(np.finfo(np.float32).tiny))
 
 
 def is_foreign(x):
     """True if `x` is an array of another library than NumPy, and the computation should use that library."""
-    has_dispatch = not isinstance(x, np.ndarray) and get_config()["array_api_dispatch"]
-    return has_dispatch and array_api_compat.is_array_api_obj(x)
+    is_numpy = isinstance(x, np.ndarray) or not get_config()["array_api_dispatch"]
+    return not is_numpy and array_api_compat.is_array_api_obj(x)
 
 
 def namespace(x):
@@ -59,7 +54,7 @@ def map_arrays(part, function):
 
 
 def astype(part, dtype):
-    """A dataclass with its float arrays in another precision. Arrays that have this precision are not copied."""
+    """A dataclass with its float arrays in another precision."""
     return map_arrays(part, lambda a: a.astype(dtype, copy=False) if a.dtype.kind == "f" else a)
 
 
@@ -71,10 +66,7 @@ def constants_like(x, part):
 
 
 def in_blocks(function, X):
-    """`function(X)` in blocks of the rows of `X (n, D)`. So the memory for intermediate results does not grow with `n`.
-
-    The function must treat each row by itself, and return an array with as many rows.
-    """
+    """`function(X)` in blocks of rows, so that memory does not grow with them. It must treat each row by itself."""
     step, n = max(1, (HOST_BLOCK if isinstance(X, np.ndarray) else DEVICE_BLOCK) // X.shape[1]), X.shape[0]
     if n <= step:
         return function(X)
@@ -97,10 +89,7 @@ def in_blocks(function, X):
 
 
 def apply_in_blocks(model, X, finish):
-    """`finish(values)` of queries `X (n, D)`, in blocks of rows. `finish` must treat each row by itself.
-
-    `model` is a dataclass whose `decide(X)` gives the values. They have the array library and the device of `X`.
-    """
+    """`finish(model.decide(X))` of queries `X (n, D)` and a dataclass `model`, in blocks of rows."""
     model = constants_like(X, model)
     return in_blocks(lambda block: finish(model.decide(block)), X)
 
@@ -108,21 +97,10 @@ def apply_in_blocks(model, X, finish):
 def softmax(scores):
     """Softmax of each row, shape (n, C). For NumPy arrays it is float64, so that rows sum to one up to rounding."""
     xp = namespace(scores)
-    if xp is not np:
-        result = xp.exp(scores - xp.max(scores, axis=1, keepdims=True))
-        return result / xp.sum(result, axis=1, keepdims=True)
-    # Exponentials keep the precision of the scores, which is faster. A few rows at a time fit into the cache of a
-    # processor (`python benchmarks/speed.py`).
-    result = np.empty(scores.shape)
-    step = max(1, SOFTMAX_BLOCK // scores.shape[1])
-    for start in range(0, len(scores), step):
-        rows = slice(start, start + step)
-        part = scores[rows] - scores[rows].max(axis=1, keepdims=True)
-        if part.dtype == np.float32 and part.min() < LEAST_EXPONENT:
-            part = part.astype(np.float64)
-        np.exp(part, out=part)
-        np.divide(part, part.sum(axis=1, keepdims=True, dtype=np.float64), out=result[rows])
-    return result
+    shifted = scores - xp.max(scores, axis=1, keepdims=True)
+    # In float32, exponentials of very negative numbers would become zero.
+    result = np.exp(shifted, dtype=np.float64) if xp is np else xp.exp(shifted)
+    return result / xp.sum(result, axis=1, keepdims=True)
 
 
 def log_softmax(scores):
@@ -134,10 +112,9 @@ def log_softmax(scores):
 
 
 def rows_and_lengths(x):
-    """Rows and their lengths `(n, 1)`. `rows / lengths` are the rows of `x` with unit length.
+    """Rows and their lengths `(n, 1)`, by which they become unit rows. A row of zeros gets a tiny length, and stays zero.
 
-    The rows are those of `x`. They are rescaled only if their squares would overflow or underflow. A row of zeros gets
-    a tiny length above zero, so it stays zero.
+    The rows are those of `x`, rescaled only if their squares would overflow or underflow.
     """
     xp = namespace(x)
     tiny = float(xp.finfo(x.dtype).smallest_normal)

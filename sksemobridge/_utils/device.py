@@ -16,6 +16,5 @@ def resolve_device(device):
         # Some messages of torch go on for pages.
         reason = str(error).partition("\n")[0].partition(". ")[0]
         raise ValueError(
-            f"device={device!r} is no device that torch can use on this machine ({reason}). Use device='auto', which takes "
-            "a GPU only if there is one, 'cpu', 'cuda' or 'cuda:1'."
+            f"device={device!r} is no device that torch can use on this machine: {reason}"
         ) from error

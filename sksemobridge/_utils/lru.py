@@ -14,10 +14,7 @@ def content_key(array):
 
 
 class LRUCache:
-    """A thread-safe cache of at most `max_items` results. The least recently used one is dropped first.
-
-    Two threads that need the same missing key may both compute it. No thread waits for another.
-    """
+    """A thread-safe cache of at most `max_items` results. The least recently used one is dropped first."""
 
     def __init__(self, max_items):
         self._max_items = max_items
@@ -33,7 +30,7 @@ class LRUCache:
         with self._lock:
             found = {key: self._items[key] for key in keys if key in self._items}
         missing = {key: item for key, item in zip(keys, items) if key not in found}
-        if missing:
+        if missing:  # no thread waits for another: two may compute the same
             found.update(zip(missing, compute(list(missing.values()))))
         with self._lock:
             for key in keys:

@@ -3,8 +3,6 @@
 from importlib import import_module
 from typing import Any, get_args, get_type_hints
 
-import numpy as np
-import sklearn
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, clone
 
@@ -13,10 +11,6 @@ from .validation import warn_caller
 
 # These fitted attributes are saved. All others that end in "_" are computed from `_fitted`.
 KEPT = ("n_features_in_", "feature_names_in_")
-# Versions that a saved estimator depends on: of this package, and the minor versions of NumPy and scikit-learn.
-_OTHERS = {"numpy": np.__version__, "scikit-learn": sklearn.__version__}
-_VERSIONS = {name: ".".join(version.split(".")[:2]) for name, version in _OTHERS.items()}
-_VERSIONS["sksemobridge"] = __version__
 
 
 def trusted_types() -> list[str]:
@@ -34,8 +28,6 @@ def trusted_types() -> list[str]:
     >>> from sksemobridge import trusted_types
     >>> "sksemobridge._classifier.SeMoBridgeClassifier" in trusted_types()
     True
-    >>> import skops.io  # doctest: +SKIP
-    >>> classifier = skops.io.load("classifier.skops", trusted=trusted_types())  # doctest: +SKIP
     """
     found: set[type] = set()
     package: Any = import_module("sksemobridge")
@@ -68,20 +60,15 @@ class SavedEstimator(BaseEstimator):
     def __getstate__(self):
         state = super().__getstate__().items()
         saved = {name: value for name, value in state if name in KEPT or not name.endswith("_")}
-        return saved | {"_versions": _VERSIONS}
+        return saved | {"_version": __version__}
 
     def __setstate__(self, state):
         state = dict(state)
-        saved = state.pop("_versions", {})
-        changed = [name for name in _VERSIONS if saved.get(name) != _VERSIONS[name]]
-        if changed:
-            then, today = (
-                ", ".join(f"{name} {versions.get(name)}" for name in changed)
-                for versions in (saved, _VERSIONS)
-            )
+        saved = state.pop("_version", None)
+        if saved != __version__:
             warn_caller(
-                f"This {type(self).__name__} was saved with {then} and is loaded with {today}. Its results may differ or "
-                "be wrong; fit it again, or load it with the versions that saved it."
+                f"This {type(self).__name__} was saved with sksemobridge {saved} and is loaded with {__version__}. Its results "
+                "may differ or be wrong; fit it again, or load it with that version."
             )
         super().__setstate__(state)
         if self.__sklearn_is_fitted__():

@@ -61,15 +61,6 @@ def test_an_interrupted_run_goes_on_where_it_was_and_a_method_can_be_done_again(
     assert set(again[again.fit_seconds != 123].method) == {"zero-shot"}
 
 
-def test_results_of_other_columns_and_missing_files_are_refused(run, tmp_path):
-    with pytest.raises(SystemExit, match="no npz file"):
-        run([tmp_path / "nothing.npz"])
-    npz = write_task(tmp_path / "task.npz", [5, 5, 5])
-    (tmp_path / "rows.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(SystemExit, match="has the columns a, b"):
-        run([npz])
-
-
 def test_classes_with_too_few_images_are_left_out_and_tasks_with_too_few_classes(tmp_path):
     write_task(tmp_path / "one_small.npz", [4, 4, 3, 4, 4])
     write_task(tmp_path / "two_small.npz", [4, 4, 3, 4, 3])

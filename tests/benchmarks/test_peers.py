@@ -61,17 +61,6 @@ def test_lp_plus_plus_descends_as_fast_as_the_curvature_allows():
     np.testing.assert_allclose(ten[:, 2], start[:, 2] - step * texts[:, 2])
 
 
-def test_text_coordinates_without_a_move_are_zero_shot():
-    rng = np.random.default_rng(0)
-    texts, X = normalize(rng.normal(size=(3, 5))), rng.normal(size=(6, 5))
-    fitted = TextCoord(texts, scale=7.0).fit(X, np.repeat([0, 1, 2], 2))
-    fitted.coef_ = np.zeros_like(fitted.coef_)
-    assert fitted.coef_.shape == (5, 2)
-    np.testing.assert_allclose(
-        fitted.predict_proba(X), ZeroShot(texts, 7.0).fit(X, [0, 1, 2] * 2).predict_proba(X)
-    )
-
-
 def test_text_coordinates_move_rows_to_the_minimum_of_the_loss():
     rng = np.random.default_rng(0)
     texts, X, y = normalize(rng.normal(size=(3, 5))), rng.normal(size=(6, 5)), np.repeat([0, 1, 2], 2)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import sklearn
 import torch
+from sklearn.base import clone
 from torch.overrides import TorchFunctionMode
 
 from sksemobridge import (
@@ -20,7 +21,6 @@ from sksemobridge._utils import array_api
 LIBRARIES = {
     "torch": lambda X: torch.asarray(X),
     "cuda": lambda X: torch.asarray(X, device="cuda"),
-    "strict": lambda X: strict.asarray(X),
     "strict on another device": lambda X: strict.asarray(X, device=strict.Device("device1")),
 }
 
@@ -34,14 +34,11 @@ def move(request):
 
 
 def classifiers(world, X, y):
-    """Fitted classifiers: both blends, trained or not, with and without text, with a class that has no shots."""
+    """Fitted classifiers: both blends, trained, with and without text, with a class that has no shots, of two classes."""
     seen, codes, two = y != "dog", world.codes(y), np.isin(y, ["cat", "dog"])
     yield world.classifier(blend=PaperBlend(), solver="lbfgs").fit(X, y)
-    for blend in ("auto", PaperBlend()):
-        yield world.classifier(blend=blend).fit(X, y)
-        yield world.classifier(blend=blend, priors="shots").fit(X[seen], y[seen]).with_classes(world.names)
-        yield SeMoBridgeClassifier(blend=blend).fit(X, codes)
-    yield world.classifier(class_names="ignore", vocabulary=world.texts).fit(X, codes).with_unlabeled(X)
+    yield world.classifier(priors="shots").fit(X[seen], y[seen]).with_classes(world.names)
+    yield SeMoBridgeClassifier().fit(X, codes).with_unlabeled(X)
     yield world.zero_shot().fit(X, y)
     yield world.classifier().fit(X[two], y[two])
 
@@ -90,38 +87,26 @@ def test_many_rows_are_computed_in_blocks(any_world, move, monkeypatch):
 
 def test_fitting_takes_them_to_the_host(any_world, move):
     X, y = any_world.draw(4)
-    codes, weight = any_world.codes(y), np.linspace(1, 2, len(y))
-
-    def make():
-        return any_world.classifier(class_names=any_world.names)
-
-    expected = make().fit(X, codes, sample_weight=weight, groups=np.arange(len(y)) // 2)
-    fitted = make().fit(move(X), move(codes), sample_weight=move(weight), groups=move(np.arange(len(y)) // 2))
+    codes, weight, groups = any_world.codes(y), np.linspace(1, 2, len(y)), np.arange(len(y)) // 2
+    classifier = any_world.classifier(class_names=any_world.names)
+    expected = clone(classifier).fit(X, codes, weight, groups)
+    fitted = classifier.fit(*map(move, (X, codes, weight, groups)))
     for name in ("classes_", "text_embeddings_", "coef_", "intercept_"):
         assert isinstance(getattr(fitted, name), np.ndarray)
         np.testing.assert_array_equal(getattr(fitted, name), getattr(expected, name))
-    assert fitted.blend_ == expected.blend_
-    again = make().partial_fit(move(X), move(codes))
-    np.testing.assert_array_equal(again.coef_, make().fit(X, codes).coef_)
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_precision_is_computed_in_float32(world, dtype):
+def test_half_precision_is_computed_in_float32(world):
     X, y = world.draw(4)
-    classifier, queries = world.classifier().fit(X, y), torch.asarray(X, dtype=dtype)
+    classifier, queries = world.classifier().fit(X, y), torch.asarray(X, dtype=torch.bfloat16)
     expected = classifier.predict_proba(queries.float().numpy())
     with sklearn.config_context(array_api_dispatch=True):
         probability = classifier.predict_proba(queries)
         assert probability.dtype == torch.float32
         np.testing.assert_allclose(probability, expected, rtol=1e-3, atol=1e-5)
-
-
-def test_rows_that_are_not_finite_are_named(world, move):
-    X, y = world.draw(4)
-    classifier = world.classifier().fit(X, y)
-    X[[3, 5], 2] = np.nan
-    with pytest.raises(ValueError, match="NaN in 2 of 20 rows: 3, 5"):
-        classifier.predict(move(X))
+        queries[[3, 5], 2] = torch.nan
+        with pytest.raises(ValueError, match="NaN.* in 2 of 20 rows: 3, 5"):
+            classifier.predict(queries)
 
 
 class NoHost(TorchFunctionMode):
@@ -139,9 +124,8 @@ def test_queries_are_not_copied_through_the_host(world):
     bridge = SemanticBridge(world.text_encoder()).fit(X)
     queries = torch.asarray(X)
     with sklearn.config_context(array_api_dispatch=True), NoHost():
-        for copy in (np.asarray, np.from_dlpack, torch.Tensor.cpu, torch.Tensor.tolist):
-            with pytest.raises(RuntimeError, match="copies to the host"):
-                copy(queries)
+        with pytest.raises(RuntimeError, match="copies to the host"):
+            np.asarray(queries)
         classifier.predict_proba(queries)
         classifier.affinities(queries)
         classifier.decision_function(queries)

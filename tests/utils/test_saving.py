@@ -5,7 +5,6 @@ import pickle
 import subprocess
 import sys
 from importlib import import_module
-from importlib.metadata import version
 
 import joblib
 import numpy as np
@@ -19,6 +18,7 @@ from sksemobridge import (
     SemanticBridge,
     Training,
     ZeroShotClassifier,
+    __version__,
     make_semobridge_pipeline,
     trusted_types,
 )
@@ -66,10 +66,9 @@ def dump_joblib(estimator):
     return file.getvalue()
 
 
-@pytest.mark.parametrize("dump", [pickle.dumps, dump_joblib], ids=["pickle", "joblib"])
-def test_a_saved_pipeline_is_hardly_larger_than_its_arrays(fitted, dump):
+def test_a_saved_pipeline_is_hardly_larger_than_its_arrays(fitted):
     size = sum({id(array): array.nbytes for array in arrays_of(fitted)}.values())
-    assert len(dump(fitted)) < 1.2 * size
+    assert len(dump_joblib(fitted)) < 1.2 * size
 
 
 def assert_loaded_ones_are_equal(estimator, method, X):
@@ -115,46 +114,36 @@ def test_prediction_needs_no_torch(all_fitted, emoji, tmp_path):
     X = all_fitted["paper"][:-1].transform(emoji[0])
     np.save(tmp_path / "X.npy", X)
     joblib.dump(all_fitted, tmp_path / "pipelines.joblib")
-    (tmp_path / "pipelines.pickle").write_bytes(pickle.dumps(all_fitted))
     script = """
 import sys
 
-BLOCKED = "torch", "torchvision", "open_clip", "tqdm"
-
 class NoTorch:
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in BLOCKED:
+        if name.partition(".")[0] in ("torch", "torchvision", "open_clip", "tqdm"):
             raise ImportError(name)
 
 sys.meta_path.insert(0, NoTorch())
-import joblib, numpy as np, pickle
+import joblib, numpy as np
 
 X = np.load("X.npy")
-saved = joblib.load("pipelines.joblib"), pickle.load(open("pipelines.pickle", "rb"))
-for name in saved[0]:
-    np.save(f"{name}.npy", [pipelines[name][-1].predict_proba(X) for pipelines in saved])
+for name, pipeline in joblib.load("pipelines.joblib").items():
+    np.save(f"{name}.npy", pipeline[-1].predict_proba(X))
 """
     subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True)
     for name, pipeline in all_fitted.items():
-        expected = [pipeline[-1].predict_proba(X)] * 2
+        expected = pipeline[-1].predict_proba(X)
         np.testing.assert_allclose(np.load(tmp_path / f"{name}.npy"), expected, rtol=1e-5)
 
 
-def load_as_saved_with(estimator, **versions):
-    state = estimator.__getstate__()
-    state["_versions"] = state["_versions"] | versions
-    type(estimator).__new__(type(estimator)).__setstate__(state)
-
-
-@pytest.mark.parametrize("package", ["sksemobridge", "numpy", "scikit-learn"])
-def test_another_version_warns(world, package):
-    X, y = world.draw(2)
-    text = world.text_encoder()
-    now = ".".join(version(package).split(".")[:2])
-    for estimator in (world.classifier().fit(X, y), SemanticBridge(text).fit(X), world.zero_shot().fit(X, y)):
-        load_as_saved_with(estimator)
-        with pytest.warns(UserWarning, match=rf"saved with {package} 0\.0\.1 .* loaded with {package} {now}"):
-            load_as_saved_with(estimator, **{package: "0.0.1"})
+def test_another_version_warns(world):
+    for estimator in (world.classifier().fit(*world.draw(2)), SemanticBridge().fit(np.eye(2))):
+        saved = pickle.dumps(estimator)
+        pickle.loads(saved)
+        state = estimator.__getstate__() | {"_version": "0.0.1"}
+        with pytest.warns(
+            UserWarning, match=rf"saved with sksemobridge 0\.0\.1 .* loaded with {__version__}"
+        ):
+            type(estimator).__new__(type(estimator)).__setstate__(state)
 
 
 def test_trusted_types_are_classes_that_this_package_defines():
