@@ -74,12 +74,6 @@ def test_a_search_is_drawn_as_its_best_pipeline_few_shots_only_once_and_large_pi
     assert max(pixels(display.axes_[0, 0]).shape) == 224
 
 
-def test_a_row_has_about_eight_pictures(pictures):
-    display = PredictionsDisplay.from_estimator(pictures.pipeline, pictures.queries[:5], **pictures.shots)
-    places = [ax.get_subplotspec() for ax in display.axes_[:, 0]]
-    assert [place.rowspan.start for place in places] == [0, 0, 1, 1, 2]
-
-
 def test_matplotlib_is_named_when_missing(pictures, without):
     without("matplotlib")
     with pytest.raises(ImportError, match="PredictionsDisplay requires matplotlib"):

@@ -1,7 +1,6 @@
 """What the docs say of the sources still holds. Their code blocks run by way of conftest.py."""
 
 import ast
-import pydoc
 import re
 from io import BytesIO
 from pathlib import Path
@@ -106,12 +105,6 @@ def test_the_guide_is_short():
     assert len(pages) <= 20
     assert sum(len(page.split()) for page in pages) <= 16_000
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 140
-
-
-@pytest.mark.parametrize("name", [name for name in sksemobridge.__all__ if name != "datasets"])
-def test_help_names_types_as_the_sources_do(name):
-    # And not as NumPy makes them up: numpy._typing._array_like._Buffer.
-    assert "numpy._typing" not in pydoc.plain(pydoc.render_doc(getattr(sksemobridge, name)))
 
 
 def test_the_service_of_the_page_answers(tmp_path, monkeypatch):

@@ -2,10 +2,7 @@
 
 
 def resolve_device(device):
-    """The torch device of a parameter. `"auto"` is CUDA if there is a GPU, else the CPU.
-
-    It is a ValueError if torch cannot make a tensor there on this machine.
-    """
+    """The torch device of a parameter. `"auto"` is CUDA if there is a GPU, else the CPU."""
     import torch
 
     if device == "auto":

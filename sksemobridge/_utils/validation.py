@@ -43,8 +43,7 @@ def listed(items, limit=5):
 def validate_embeddings(estimator, X, *, reset):
     """Embeddings as a float32 or float64 array of shape (n, D). Half precision becomes float32.
 
-    With `array_api_dispatch=True` of scikit-learn, an array keeps its library. The estimator does not change. With
-    `reset=True`, any width is accepted, and the estimator records it after the fit.
+    With scikit-learn's `array_api_dispatch`, an array keeps its library. With `reset=True`, any width is accepted.
     """
     X = X if is_foreign(X) else to_numpy(X)
     xp = namespace(X) if is_foreign(X) else np
@@ -83,9 +82,7 @@ def validate_training_embeddings(estimator, X, *, reset):
 def require_width(width, text_width):
     """Refuse images with `width` features if text embeddings have another width."""
     if text_width != width:
-        raise ValueError(
-            f"X has {width} features, but the text encoder's embeddings have {text_width}. Use one model for both."
-        )
+        raise ValueError(f"X has {width} features, but the text encoder's embeddings have {text_width}.")
 
 
 def refuse_masked(values, name):

@@ -1,10 +1,8 @@
 """The peers of the benchmarks on cases that can be worked out by hand."""
 
 import numpy as np
-import pytest
 from peers import CLAPProbe, LPPlusPlus, TextCoord, TipAdapter, ZeroShot
 from scipy.special import softmax
-from sklearn.base import clone
 from sklearn.metrics import log_loss
 from sklearn.preprocessing import normalize
 
@@ -74,14 +72,3 @@ def test_text_coordinates_move_rows_to_the_minimum_of_the_loss():
     assert loss(best) < loss(np.zeros_like(best))
     # No small move in any direction is better.
     assert all(loss(best) <= loss(best + 1e-2 * rng.normal(size=best.shape)) for _ in range(50))
-
-
-@pytest.mark.parametrize("peer", [ZeroShot, TipAdapter, CLAPProbe, LPPlusPlus, TextCoord])
-def test_peers_are_estimators_that_can_be_cloned_and_ignore_the_length_of_rows(peer):
-    rng = np.random.default_rng(0)
-    X, y = rng.normal(size=(8, 3)), np.repeat([4, 7], 4)
-    estimator = clone(peer(rng.normal(size=(2, 3)))).fit(X, y)
-    assert set(estimator.predict(X)) <= {4, 7}
-    lengths = rng.uniform(0.1, 9, size=(8, 1))
-    rescaled = clone(estimator).fit(lengths * X, y)
-    np.testing.assert_allclose(rescaled.predict_proba(X), estimator.predict_proba(5 * X), atol=1e-3)

@@ -63,11 +63,6 @@ def test_copies_share_a_rank(batch_size, dtype):
     assert actual == pytest.approx(2 / 101)
 
 
-def test_plus_and_minus_zero_are_one_value():
-    gallery = np.array([[1.0, 0.0], [1.0, -0.0], [0.5, 0.5]])
-    assert mean_average_precision([[1.0, 0.0]], gallery, [1], [0, 1, 0]) == 0.5
-
-
 def test_queries_without_a_match_are_counted_and_left_out():
     X = np.array([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0]])
     with pytest.warns(UserWarning, match="1 of 3 queries have no item with their label in the gallery"):

@@ -90,8 +90,7 @@ def test_names_of_folders_hold_on_every_system():
     names = files.folder_names(labels)
     assert list(names) == labels
     assert len({name.casefold() for name in names.values()}) == len(labels)
-    assert names["Bird"] == "Bird"
-    assert names[3] == "3"
+    assert (names["Bird"], names[3]) == ("Bird", "3")
     for name in names.values():
         assert not set(name) & set('\\/:*?"<>|')
         assert name == name.strip(". ")

@@ -17,6 +17,8 @@ from sksemobridge import (
     mean_average_precision,
 )
 
+from ..conftest import TEMPLATE
+
 
 def embeddings(n=12, width=6, seed=0):
     return np.random.default_rng(seed).normal(size=(n, width))
@@ -89,7 +91,9 @@ def test_tensors_of_any_kind_are_embeddings(world):
 
     X, y = world.draw(4)
     X = torch.tensor(X).bfloat16().requires_grad_()
-    classifier = SeMoBridgeClassifier().fit(X, world.codes(y))
+    eos, projection = (torch.tensor(part, requires_grad=True) for part in (world.eos, world.projection))
+    text = PrecomputedTextEncoder(world.texts, eos, projection)
+    classifier = SeMoBridgeClassifier(text, prompts=TEMPLATE).fit(X, y)
     expected = classifier.predict_proba(X.float().detach().numpy())
     np.testing.assert_array_equal(classifier.predict_proba(X), expected)
     assert mean_average_precision(X, X.float(), y, y) == 1
