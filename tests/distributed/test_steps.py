@@ -7,10 +7,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 from sklearn.linear_model import LogisticRegression
 
-from sksemobridge import CLIPImageEncoder
 from sksemobridge.distributed import EmbedImages, Predict
 
-from .helpers import ENCODER, MINI
+from .helpers import ENCODER
 
 # Ray's own modules.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
@@ -27,9 +26,7 @@ def vectors(table, column="embedding"):
 
 class TestEmbedImages:
     def test_gives_what_transform_gives(self, paths):
-        table = EmbedImages(ENCODER)(
-            pa.table({"id": range(12), "image": paths})
-        )
+        table = EmbedImages(ENCODER)(pa.table({"id": range(12), "image": paths}))
         assert table.column_names == ["id", "embedding", "error"]
         assert table["embedding"].type == pa.list_(pa.float32(), 128)
         assert_array_equal(vectors(table), ENCODER.transform(paths))
