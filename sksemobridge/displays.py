@@ -139,8 +139,9 @@ class PredictionsDisplay:
         check_matplotlib_support(type(self).__name__)
         import matplotlib.pyplot as plt
 
-        images, closest = list_images(self.images), [[]] * len(self.images)
+        images = list_images(self.images)
         check_consistent_length(images, self.y_pred, self.probability, self.y_true, self.closest)
+        closest: Any = [[]] * len(images)
         if self.closest is not None:
             shots, y_shots, closest = list_images(self.shots), np.asarray(self.y_shots), self.closest
             check_consistent_length(shots, y_shots)

@@ -167,6 +167,8 @@ def validate_labels(y, n_rows):
     if y is None:
         raise ValueError("This classifier requires y to be passed, but the target y is None.")
     y = as_labels(y, "y")
+    if y.dtype.kind == "f":
+        assert_all_finite(y, input_name="y")
     with warnings.catch_warnings():
         # One shot of each class is a usual case for this package.
         warnings.filterwarnings("ignore", "The number of unique classes is greater than 50%", UserWarning)
