@@ -11,7 +11,6 @@ from scipy import linalg
 from .._utils.array_api import l2_normalize
 from .._utils.lru import LRUCache, content_key
 from .._utils.threads import threads_for
-from ..datasets import load_vocabulary
 from .encode import encode_texts
 
 # The kept directions have this share of the variance of the texts. In the other directions, no two words differ much. RN50 has
@@ -60,6 +59,9 @@ def vocabulary_texts(text_encoder, vocabulary):
 @cache
 def bundled_words():
     """The bundled names, each with its article."""
+    # It imports all that reads pictures, which predictions do not need.
+    from ..datasets import load_vocabulary
+
     return tuple(f"{'an' if name[0] in 'aeiou' else 'a'} {name}" for name in load_vocabulary())
 
 
