@@ -76,8 +76,7 @@ class ShotEvaluation:
 
     def __str__(self) -> str:
         counts = listed([f"{label} {n}" for label, n in zip(self.classes, self.n_shots)], 10)
-        noun = "class" if len(self.classes) == 1 else "classes"
-        lines = [f"{_shots(self.n_shots.sum())} of {len(self.classes)} {noun}: {counts}"]
+        lines = [f"{_plural(self.n_shots.sum(), 'shot')} of {_plural(len(self.classes), 'class')}: {counts}"]
         if not math.isnan(self.accuracy):
             n_held_out = np.isfinite(self.held_out_proba).all(axis=1).sum()
             n_right = round(self.accuracy * n_held_out)
@@ -89,12 +88,13 @@ class ShotEvaluation:
             lines.append(line)
         if self.mixed_up is not None:
             one, other, n = self.mixed_up
-            lines.append(f"Most often mixed up: {one} and {other} ({_shots(n)})")
-        return "\n".join([*lines, f"{_shots(len(self.doubtful))} with a doubtful label"])
+            lines.append(f"Most often mixed up: {one} and {other} ({_plural(n, 'shot')})")
+        return "\n".join([*lines, f"{_plural(len(self.doubtful), 'shot')} with a doubtful label"])
 
 
-def _shots(n):
-    return f"{n} shot" if n == 1 else f"{n} shots"
+def _plural(n, noun):
+    ending = "" if n == 1 else "es" if noun.endswith("s") else "s"
+    return f"{n} {noun}{ending}"
 
 
 def evaluate_shots(
@@ -213,10 +213,10 @@ def _mean(right):
 
 
 def _mixed_up(classes, codes, predicted):
-    """The two classes that are most often confused, and how often. None if all predictions are right."""
-    pairs = np.sort(np.stack([codes, predicted])[:, codes != predicted], axis=0)
-    pairs, counts = np.unique(pairs, axis=1, return_counts=True)
-    if not len(counts):
+    """The two classes that are most often confused, and how often, or None."""
+    wrong = codes != predicted
+    pairs, counts = np.unique(np.sort([codes[wrong], predicted[wrong]], axis=0), axis=1, return_counts=True)
+    if not wrong.any():
         return None
     one, other = classes[pairs[:, counts.argmax()]].tolist()
     return one, other, int(counts.max())

@@ -108,10 +108,7 @@ def name_classes(labels, class_names=None, known_names=None):
         return [known_names.get(label, word) for label, word in zip(labels, own)]
     if set(own) <= set(names):
         return own
-    raise ValueError(
-        f"class_names has {len(names)} names for {len(labels)} classes ({_listed(labels)}). Give one for "
-        "each class in sorted order, or a mapping from labels to names."
-    )
+    raise ValueError(f"class_names has {len(names)} names for {len(labels)} classes ({_listed(labels)}).")
 
 
 def build_prompts(labels, prompts, names):
@@ -157,21 +154,18 @@ def _look_up_prompts(labels, prompts, names):
 
 def _check_whole(label, value):
     texts = [value] if isinstance(value, str) else list(value) if np.iterable(value) else []
-    if not texts or not all(isinstance(text, str) and text.strip() for text in texts):
-        raise ValueError(f"prompts[{label!r}] must be a list of one or more strings; got {value!r}.")
-    for text in texts:
-        if "{}" in text:
-            raise ValueError(
-                f"prompts[{label!r}] holds {text!r}, but prompts in a mapping are whole: write the name in the place of '{{}}'."
-            )
+    if not texts or not all(isinstance(text, str) and text.strip() and "{}" not in text for text in texts):
+        raise ValueError(
+            f"prompts[{label!r}] must be a list of one or more whole prompts, in which no '{{}}' stands for the name; "
+            f"got {value!r}."
+        )
     return [str(text) for text in texts]
 
 
 def _refuse_unnamed(labels):
     if labels:
         raise ValueError(
-            f"class_names has no name for {_listed(labels)}. Give a mapping from labels to names that has "
-            f"them too.{_numbered(labels)}"
+            f"class_names has no name for {_listed(labels)}. Give a mapping that has them too.{_numbered(labels)}"
         )
 
 
@@ -186,8 +180,7 @@ def _check_order(labels, own, names):
     if lower != words and sorted(lower) == sorted(words):
         raise ValueError(
             f"class_names holds the labels in another order. The sorted labels are {_listed(labels, 20)}; class_names "
-            f"is {_listed(names, 20)}. Names are read in the order of the labels: sort them, give a mapping from "
-            "labels to names, or leave class_names out."
+            f"is {_listed(names, 20)}. Sort them, give a mapping from labels to names, or leave class_names out."
         )
 
     is_digits = all(isinstance(label, str) and label.isdigit() for label in labels)

@@ -176,9 +176,9 @@ def test_labels_that_are_no_words_have_no_texts(world):
         *((nothing, "prompts must be 'auto', a template") for nothing in ([], {"a {}."})),
         ({"cat": ["a cat"]}, "prompts has no entry for 'bird', 'dog', 'fire truck', 'hot dog'"),
         ("an image of {}", "not among"),
-        (OWN | {"dog": ["a photo of a {}."]}, r"prompts\['dog'\] holds 'a photo of a {}.'"),
+        (OWN | {"dog": ["a photo of a {}."]}, r"prompts\['dog'\] must be .*got \['a photo of a {}.'"),
         *(
-            (OWN | {"cat": nothing}, r"prompts\['cat'\] must be a list of one or more strings")
+            (OWN | {"cat": nothing}, r"prompts\['cat'\] must be a list of one or more whole prompts")
             for nothing in ([], [" "], np.nan, [None])
         ),
     ],
