@@ -154,7 +154,9 @@ class Clicks:
     def owns(self, path):
         """Whether a file is as this command wrote it, now or earlier: a run may have been killed before it moved the new one."""
         real = os.path.realpath(path)
-        return any(row.is_of_table() and row.real == real and row.is_as_seen() for row in self.rows)
+        # When the row was written, the file was not there yet.
+        rows = [row._replace(real=real) for row in self.rows if os.path.realpath(row.path) == real]
+        return any(row.is_of_table() and row.is_as_seen() for row in rows)
 
     def _check(self):
         """Keep what another program may have written into the file, and make it anew if it is gone."""
