@@ -1,45 +1,20 @@
-"""Learning from unlabelled images after the fit (not the method of the paper).
+"""Learning from unlabelled images after the fit (not the method of the paper; formulas in docs/method.md).
 
 With names and a few shots, the model may predict some classes too often, and its class means are uncertain. Unlabelled images
-show both. `f_ic` are the logits of image `i`, `v = u - m` its unit embedding minus the mean of the images, `n` the mean number
-of shots of a class, and `trust` the probability that the texts help (zero without text). The new logits are linear in `u`:
+show both. `f_ic` are the logits of image `i` of `N`, and `v = u - m` its unit embedding minus the mean of the images. The new
+logits `f_ic + o_c + h_c + s g_c(v_i)` are linear in `u`.
 
-    f_ic + o_c + h_c + s g_c(v_i),    g_c(v) = sum_d (mu_cd v_d - mu_cd^2 / 2) / var_d.
-
-**Means.** `g` belongs to a mixture of normal distributions with one diagonal variance. ROUNDS rounds of expectation maximisation
-find `z_i = softmax` of the new logits, and
-
-    mu_c = (kappa_c mhat_c + sum_i z_ic v_i + sum over the shots of c of v) / (kappa_c + sum_i z_ic + number of the shots),
-    var_d = mean over images and shots of z (v_d - mu_cd)^2.
-
-`mhat_c = slope (T_c - mean T)` is the prediction from the name, with a slope for the class means of the first `z`. It counts
-as `kappa_c = WORTH_OF_NAME trust (1 + n / 2)` images, and as none for a class without text. `s` is less than one, because
-features are not independent and `f` knows much of what `g` says: `s = SHARPNESS agree^2 / (1 + n / 2)`, and for few images
-it is multiplied by `N^2 / (N^2 + C^2)`.
-
-**Agreement.** `agree` tells whether the images bear the model out: class means are computed from the soft labels of `f` alone,
-and `agree` is the share of images whose best class by `g` is that of `f`. (An image is taken out of the mean of its best
-class.) If images form other groups than the classes, it is low.
-
-**Offsets or shares.** Classes that are predicted too often are either frequent, or the model prefers them. A first run of
-SHARE_ROUNDS rounds tells the shares `p_c` of the classes. If they are uneven, they are believed. Otherwise offsets make
-predictions more even. `rho_c` is the mean probability of class `c` times `C`:
-
-    uneven = mean_c C p_c log(C p_c) - C / (2 N),    w = trust uneven^2 / (uneven^2 + UNEVEN_SHARES^2),
-    h_c = w log(C (sum_i z_ic + WORTH_OF_SHARE) / (N + C WORTH_OF_SHARE)),    o_c = -(1 - w) trust eta log rho_c,
-    eta = OFFSETS / (1 + (mean_c rho_c log rho_c / UNEVEN)^2) / (1 + (FEW_OF_CLASS C / N)^2).
-
-(`C / (2 N)` is what chance alone makes.) `h` stays as the first run found it, because shares that follow each round confirm
-themselves.
-
-**Strangers.** Images of none of the classes would teach the nearest class. With shots, images whose p-value (`typicality`) is
-at most LEAST_P_VALUE are left out. With names alone, `x_i = log sum_c exp(f_ic)` is low for strangers. If two normal
-distributions with one variance describe the `x` better than one (by the Bayesian information criterion), the images that
-belong to the lower one are left out. But if these are more than MOST_STRANGERS of all, all stay.
-Near copies among the images count as one image (`near_copies`): the mean of their unit embeddings.
-
-**Temperature.** Unlabelled images do not show how certain predictions should be. One factor of the logits would keep their mean
-entropy. The logits are multiplied by this factor (at least LEAST_FACTOR) to the power `N / (N + FEW_FOR_FACTOR)`.
+- `g` is the discriminant of a mixture of normal distributions with one diagonal variance. Expectation maximisation fits it to
+  images, shots and predictions from the names (`Mixture`). `s` is less than one, because features are not independent and `f`
+  knows much of what `g` says.
+- `agree` tells whether the images bear the model out: it is the share of images whose best class by `g`, from the soft labels
+  of `f` alone, is that of `f`. If images form other groups than the classes, it is low, and so is `s`.
+- Classes that are predicted too often are either frequent, or the model prefers them. If the shares of the classes are uneven,
+  they are believed (`h`). Otherwise offsets `o` make predictions more even. `h` is not found anew in each round, because
+  shares confirm themselves.
+- Images of none of the classes would teach the nearest class. They are left out: with shots by their p-values, with names
+  alone by `typical_of_names`. Near copies count as one image.
+- Unlabelled images do not show how certain predictions should be. So one factor keeps the mean entropy, nearly.
 """
 
 from typing import NamedTuple
