@@ -1,18 +1,14 @@
 """The pipeline from images to predictions: it grows, has one model, and writes nothing where it is loaded."""
 
-import pickle
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV
 from sklearn.preprocessing import StandardScaler
 
-from sksemobridge import PaperBlend, SeMoBridgePipeline, clear_model_cache, make_semobridge_pipeline
+from sksemobridge import PaperBlend, SeMoBridgePipeline, make_semobridge_pipeline
 
-from .encoder_helpers import small_config, some_emoji, write_model
+from .encoder_helpers import some_emoji
 
 CLASSES = ("bird", "clock", "fruit", "mammal")
 
@@ -70,31 +66,7 @@ def test_what_the_classifier_knows_is_read_from_the_pipeline(pictures):
     assert not hasattr(pipeline_of().fit(*pictures), "held_out_proba_")
 
 
-# The model of both encoders
-
-
-def test_a_grid_search_finds_the_better_model(pictures, tmp_path):
-    other = write_model(tmp_path, small_config("ViT-B-16"))
-    pipelines = [
-        make_semobridge_pipeline(*model, vocabulary=None) for model in ((other, None), ("mini", "bundled"))
-    ]
-    grid = [{"clipimageencoder": [one[0]], "semobridgeclassifier": [one[1]]} for one in pipelines]
-    search = GridSearchCV(pipelines[0], grid, cv=2, error_score="raise").fit(*pictures)
-    assert search.best_estimator_[0].model_name == "mini"
-    assert search.best_estimator_[1].text_encoder.model_name == "mini"
-
-
 def test_a_pipeline_of_other_steps_offers_what_they_can():
     pipeline = SeMoBridgePipeline([("scaler", StandardScaler()), ("classifier", LogisticRegression())])
     for name in ("partial_fit", "with_classes", "with_unlabeled", "p_values"):
         assert not hasattr(pipeline, name)
-
-
-def test_several_threads_predict_at_once(pictures):
-    images, labels = pictures
-    served = pickle.loads(pickle.dumps(pipeline_of().fit(images, labels)))
-    expected = served.predict_proba(images)
-    clear_model_cache()
-    with ThreadPoolExecutor(4) as threads:
-        answers = threads.map(lambda image: served.predict_proba([image])[0], images)
-        np.testing.assert_allclose(list(answers), expected, atol=1e-5)

@@ -188,15 +188,6 @@ def test_a_transparent_colour_of_a_picture_without_palette():
     assert_array_equal(got[5:], pixels[5:])
 
 
-def test_16_bits_are_scaled_not_cut_off():
-    deep = (np.arange(24 * 36).reshape(24, 36) * 75).astype(np.uint16)
-    other_order = Image.frombytes("I;16B", (36, 24), deep.astype(">u2").tobytes())
-    for source in (encoded(Image.fromarray(deep)), encoded(Image.fromarray(deep), "TIFF"), other_order):
-        assert_allclose(seen(source)[..., 0], deep / 257, atol=0.51)
-    # But Pillow keeps the values of 8 bits that were converted to such integers.
-    assert_array_equal(seen(Image.fromarray(PIXELS[..., 0]).convert("I"))[..., 0], PIXELS[..., 0])
-
-
 @pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "TIFF"])
 def test_of_an_animation_the_first_frame_counts(kind):
     frames = [Image.new("RGB", (16, 16), colour) for colour in ("red", "lime", "blue")]
