@@ -37,8 +37,7 @@ def _connect(path):
         try:
             connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
             # Readers and a writer work at once.
-            if connection.execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
-                raise OSError("SQLite cannot share a file there; name a directory on a local disk")
+            connection.execute("PRAGMA journal_mode = WAL")
             # A power cut may then lose the last embeddings, but does not damage the file.
             connection.execute("PRAGMA synchronous = NORMAL")
             columns = "key BLOB PRIMARY KEY, embedding BLOB NOT NULL"

@@ -53,3 +53,8 @@ def test_precomputed_parts_that_do_not_fit_are_named(table, changes, message):
     encoder = PrecomputedTextEncoder(**table | changes)
     with pytest.raises((ValueError, TypeError), match=message):
         encoder.transform(["a"])
+
+
+def test_embeddings_of_names_have_one_width():
+    with pytest.raises(ValueError, match="of one width D"):
+        PrecomputedTextEncoder.from_joint({"a": [1.0, 2.0], "b": [1.0]})
