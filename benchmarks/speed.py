@@ -1,21 +1,21 @@
-"""Time and memory of fit, `with_unlabeled` and prediction by size, with one thread of BLAS and as installed.
+"""Time and memory of fit, `with_unlabeled`, prediction and encoders of few images, on a quiet machine and beside two busy programs.
 
     python benchmarks/speed.py
-    python benchmarks/speed.py --busy 2
+    python benchmarks/speed.py --sizes 37x8 1000x16
 
-Embeddings are made up, in float32. `fit` has text. Of each number of classes and shots, `with_unlabeled` takes 2,000 images, and
-`predict_proba` 10,000. "one thread" limits BLAS, "all" lifts the limit that the package sets for small products, and "installed" is with it. They take
-turns, and times are medians. `LogisticRegression` is scikit-learn's on the same shots. Memory is the peak that `tracemalloc` sees
-above the arrays that are given. `--busy N` keeps N other processes busy, as on a shared machine. `--training` times the
-solvers of the paper's method instead.
+Embeddings are made up, in float32, and `fit` has text. Of each number of classes and shots, `with_unlabeled` takes 2,000
+images, and `predict_proba` 10,000. The bundled model embeds 1, 4 and 16 images. "one" limits all libraries to one thread, and
+"installed" does not. They take turns, times are medians, and ratios are of the same rounds. `LogisticRegression` is
+scikit-learn's on the same shots. Memory is the peak that `tracemalloc` sees above the arrays that are given. `--training`
+times the solvers of the paper's method instead.
 """
 
 import argparse
+import contextlib
 import subprocess
 import sys
 import tracemalloc
 import warnings
-from unittest import mock
 
 import numpy as np
 import tasks
@@ -23,27 +23,32 @@ from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 from timing import alternate, timed
 
-from sksemobridge import PaperBlend, SeMoBridgeClassifier, Training
-from sksemobridge._utils import threads
+from sksemobridge import CLIPImageEncoder, PaperBlend, SeMoBridgeClassifier, Training
+from sksemobridge.datasets import load_emoji
 
-SIZES = ((10, 4), (37, 8), (100, 4), (100, 16), (1000, 4), (1000, 16))
-N_POOL, N_QUERIES = 2000, 10_000
+SIZES = ((10, 4), (37, 8), (100, 16), (1000, 4), (1000, 16))
+N_POOL, N_QUERIES, N_IMAGES = 2000, 10_000, (1, 4, 16)
+N_BUSY = 2
 
 
 def on_one_thread(function):
     def limited():
-        with threadpool_limits(1, "blas"):
+        with threadpool_limits(1):
             return function()
 
     return limited
 
 
-def on_all_threads(function):
-    def unlimited():
-        with mock.patch.object(threads, "SMALL_PRODUCT", 0):
-            return function()
-
-    return unlimited
+@contextlib.contextmanager
+def busy(n):
+    """`n` other programs compute meanwhile."""
+    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(n)]
+    try:
+        yield
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
 
 
 def peak(function):
@@ -77,13 +82,27 @@ def logistic(task):
     return model
 
 
+def encoder_stages():
+    encoder, images = CLIPImageEncoder("mini", "bundled"), load_emoji().images
+    return {f"encoder, {n} images": lambda n=n: encoder.transform(images[:n]) for n in N_IMAGES}
+
+
+def compared(title, of_title, repeats):
+    """Rows of the table."""
+    for name, stage in of_title.items():
+        cells = []
+        for n in (0, N_BUSY):
+            with busy(n):
+                seconds = alternate(on_one_thread(stage), stage, repeats=repeats)
+            cells += [f"{value:.3f} s" for value in np.median(seconds, axis=0)]
+            cells.append(f"{np.median(seconds[:, 1] / seconds[:, 0]):.2f}")
+        yield [title, name, *cells, f"{peak(stage):.0f} MB"]
+
+
 def by_size(sizes, width, repeats):
     for n_classes, shots in sizes:
-        for name, stage in stages(n_classes, shots, width).items():
-            ways = on_one_thread(stage), on_all_threads(stage), stage
-            seconds = np.median(alternate(*ways, repeats=repeats), axis=0)
-            cells = *(f"{value:.3f} s" for value in seconds), f"{peak(stage):.0f} MB"
-            yield [f"{n_classes:,} x {shots}", name, *cells]
+        yield from compared(f"{n_classes:,} x {shots}", stages(n_classes, shots, width), repeats)
+    yield from compared("bundled model", encoder_stages(), repeats)
 
 
 def by_solver(sizes, width):
@@ -96,14 +115,8 @@ def by_solver(sizes, width):
             )
             seconds, _ = timed(model.fit, task.X, task.y)
             step = f"{1000 * seconds / model.n_iter_:.1f} ms"
-            yield [
-                f"{n_classes:,} x {shots}",
-                solver,
-                str(model.n_iter_),
-                f"{seconds:.1f} s",
-                step,
-                f"{model.loss_curve_[-1]:.4f}",
-            ]
+            steps, loss = str(model.n_iter_), f"{model.loss_curve_[-1]:.4f}"
+            yield [f"{n_classes:,} x {shots}", solver, steps, f"{seconds:.1f} s", step, loss]
 
 
 def main(arguments=None):
@@ -112,23 +125,18 @@ def main(arguments=None):
         "--sizes", nargs="+", default=["x".join(map(str, size)) for size in SIZES], metavar="CxK"
     )
     parser.add_argument("--width", type=int, default=512)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--busy", type=int, default=0)
+    parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--training", action="store_true")
     args = parser.parse_args(arguments)
     warnings.simplefilter("ignore")  # of convergence
     sizes = [tuple(map(int, size.split("x"))) for size in args.sizes]
-    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(args.busy)]
-    try:
-        if args.training:
-            header = ["classes x shots", "solver", "steps", "fit", "a step", "final loss"]
-            print(tasks.table(header, by_solver(sizes, args.width), n_left=2))
-        else:
-            header = ["classes x shots", "what", "one thread", "all", "installed", "peak memory"]
-            print(tasks.table(header, by_size(sizes, args.width, args.repeats), n_left=2))
-    finally:
-        for other in others:
-            other.kill()
+    if args.training:
+        header = ["classes x shots", "solver", "steps", "fit", "a step", "final loss"]
+        print(tasks.table(header, by_solver(sizes, args.width), n_left=2))
+    else:
+        both = ["one", "installed", "ratio"]
+        header = ["classes x shots", "what", *both, *(f"{cell}, busy" for cell in both), "peak memory"]
+        print(tasks.table(header, by_size(sizes, args.width, args.repeats), n_left=2))
 
 
 if __name__ == "__main__":

@@ -154,12 +154,16 @@ BUNDLED = {"emoji": emoji, "digits": digits}
 
 
 def made_up(n_classes, shots, width):
-    """A task of classes around random directions, with texts near them and a random projection."""
+    """A task of classes around random directions, with texts near them and a random projection.
+
+    As in real embeddings, all images have a direction in common.
+    """
     rng = np.random.default_rng(0)
     noise = 1 / np.sqrt(width)
     means = normalize(rng.normal(size=(n_classes, width)))
     y = np.repeat(np.arange(n_classes), shots)
-    X = (means[y] + noise * rng.normal(size=(len(y), width))).astype(np.float32)
+    common = normalize(rng.normal(size=(1, width)))
+    X = (1.3 * common + means[y] + noise * rng.normal(size=(len(y), width))).astype(np.float32)
     projection = noise * rng.normal(size=(width, width))
     eos = (means + noise * rng.normal(size=means.shape)) @ np.linalg.pinv(projection, rcond=0.3)
     texts = [f"class {code}" for code in range(n_classes)]
