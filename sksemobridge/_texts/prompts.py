@@ -52,13 +52,9 @@ def describe_classes(classes, text_encoder, prompts, class_names, known_names):
             f"Pass class_names, a mapping from labels to names. {NUMBERED}"
         )
     if getattr(text_encoder, "takes_class_names", False):
-        return ClassPrompts(names, build_prompts(labels, "{}", names))
-    spoken = names
-    if (
-        getattr(text_encoder, "open_vocabulary", False)
-        and not is_mapping
-        and len(names) - names.count(None) == 1
-    ):
+        prompts = "{}"
+    spoken, takes_any_text = names, getattr(text_encoder, "open_vocabulary", False) and not is_mapping
+    if takes_any_text and names.count(None) == len(names) - 1:
         # The mean of the other texts would be the only text itself.
         spoken = [EVERYTHING_ELSE if name is None else name for name in names]
     lists = build_prompts(labels, prompts, spoken)
