@@ -53,8 +53,6 @@ class ShotEvaluation:
     accuracy, names_accuracy, logistic_accuracy : float
         Share of held-out shots with the right prediction: by the classifier, by the names alone, and by scikit-learn's
         `LogisticRegression(C=10)` on unit embeddings, cross-validated. NaN if it cannot be measured.
-    mixed_up : tuple of (label, label, int) or None
-        The two classes that are most often confused, and the number of held-out shots with this error.
     held_out_proba, label_proba : ndarrays of shape (n, C) and (n,)
         See `SeMoBridgeClassifier`.
     doubtful : ndarray of int
@@ -68,7 +66,6 @@ class ShotEvaluation:
     accuracy: float
     names_accuracy: float
     logistic_accuracy: float
-    mixed_up: tuple[Any, Any, int] | None
     held_out_proba: NDArray[Any]
     label_proba: NDArray[Any]
     doubtful: NDArray[np.intp]
@@ -86,9 +83,6 @@ class ShotEvaluation:
             if compared and np.median(self.n_shots) >= FEWEST_COMPARED:
                 line += f" ({', '.join(compared)})"
             lines.append(line)
-        if self.mixed_up is not None:
-            one, other, n = self.mixed_up
-            lines.append(f"Most often mixed up: {one} and {other} ({_plural(n, 'shot')})")
         return "\n".join([*lines, f"{_plural(len(self.doubtful), 'shot')} with a doubtful label"])
 
 
@@ -146,7 +140,7 @@ def evaluate_fitted(fitted, X, y, groups=None):
     codes = np.searchsorted(classes, column_or_1d(np.asarray(y)).astype(classes.dtype))
     unit = l2_normalize(to_numpy(validate_embeddings(fitted, X, reset=False)))
     known = np.isfinite(held_out).all(axis=1)
-    truth, predicted = codes[known], held_out[known].argmax(axis=1)
+    truth = codes[known]
     names_accuracy = np.nan
     if fitted.text_embeddings_ is not None:
         names_accuracy = _mean((unit[known] @ fitted.text_embeddings_.T).argmax(axis=1) == truth)
@@ -156,10 +150,9 @@ def evaluate_fitted(fitted, X, y, groups=None):
     return ShotEvaluation(
         classes=classes,
         n_shots=np.bincount(codes, minlength=len(classes)),
-        accuracy=_mean(predicted == truth),
+        accuracy=_mean(held_out[known].argmax(axis=1) == truth),
         names_accuracy=names_accuracy,
         logistic_accuracy=_cross_validated(unit, codes, memory.grouped_shots.group[memory.shot_of_row]),
-        mixed_up=_mixed_up(classes, truth, predicted),
         held_out_proba=held_out,
         label_proba=label_proba,
         doubtful=order[label_proba[order] < DOUBTFUL],
@@ -210,16 +203,6 @@ def share_right(proba, answers=(), *, has_random_shots=False, n_checked=0, n_rig
 
 def _mean(right):
     return float(np.mean(right)) if len(right) else np.nan
-
-
-def _mixed_up(classes, codes, predicted):
-    """The two classes that are most often confused, and how often, or None."""
-    wrong = codes != predicted
-    pairs, counts = np.unique(np.sort([codes[wrong], predicted[wrong]], axis=0), axis=1, return_counts=True)
-    if not wrong.any():
-        return None
-    one, other = classes[pairs[:, counts.argmax()]].tolist()
-    return one, other, int(counts.max())
 
 
 def _cross_validated(X, codes, images):

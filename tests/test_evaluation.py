@@ -60,16 +60,6 @@ def test_labels_that_mean_nothing_are_predicted_as_by_guessing(n_classes, per_cl
     assert np.mean(accuracies) < 1 / n_classes + 0.1
 
 
-def test_confusions_count_in_both_directions():
-    # One shot of each of the first two classes lies where the other class is.
-    X = np.repeat(np.eye(3), 8, axis=0) + np.random.default_rng(0).normal(scale=0.1, size=(24, 3))
-    y = np.repeat(["a", "b", "c"], 8)
-    X[[0, 8]] = X[[8, 0]]
-    evaluation = evaluate_shots(UNNAMED, X, y)
-    assert evaluation.mixed_up == ("a", "b", 2)
-    assert evaluation.accuracy == evaluation.logistic_accuracy == 22 / 24
-
-
 def test_a_wrong_label_is_doubtful(pipeline, embedded):
     X, y = embedded
     y = y.copy()
@@ -122,19 +112,17 @@ def test_what_cannot_be_compared_is_nan(pipeline, embedded):
     assert str(evaluate_shots(pipeline[-1], X[:1], y[:1])).startswith(f"1 shot of 1 class: {y[0]} 1\n")
     one = evaluate_shots(pipeline[-1], X[y == "bird"], y[y == "bird"])
     assert np.isnan(one.logistic_accuracy)
-    assert one.mixed_up is None
     # But a single shot beside many is compared.
     rows = [*np.flatnonzero(y == "bird"), np.flatnonzero(y == "heart")[0]]
     assert 0 < evaluate_shots(pipeline[-1], X[rows], y[rows]).logistic_accuracy < 1
 
 
-def test_the_summary_has_four_lines(pipeline, embedded):
+def test_the_summary_has_three_lines(pipeline, embedded):
     evaluation = evaluate_shots(pipeline[-1], *embedded)
-    classes, accuracy, mixed_up, doubtful = str(evaluation).splitlines()
+    classes, accuracy, doubtful = str(evaluation).splitlines()
     assert "7 classes: bird" in classes
     assert f": {round(84 * evaluation.accuracy)} of 84, {evaluation.accuracy:.1%}" in accuracy
     assert f"(names alone {evaluation.names_accuracy:.1%}, LogisticRegression " in accuracy
-    assert f"({evaluation.mixed_up[2]} shot" in mixed_up
     assert doubtful.startswith(f"{len(evaluation.doubtful)} shot")
 
 
