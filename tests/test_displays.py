@@ -47,7 +47,6 @@ def test_predictions_show_each_picture_with_class_probability_and_closest_shots(
     for i, (own, *beside) in enumerate(display.axes_):
         np.testing.assert_array_equal(pixels(own), queries[i])
         assert own.get_title() == f"{predicted[i]}\n{probability[i]:.0%}"
-        # Without labels nothing is right or wrong.
         assert own.title.get_color() == "black"
         for ax, j in zip(beside, closest[i]):
             np.testing.assert_array_equal(pixels(ax), shots["shots"][j])
@@ -72,12 +71,6 @@ def test_a_search_is_drawn_as_its_best_pipeline_few_shots_only_once_and_large_pi
     display = PredictionsDisplay.from_estimator(search, [large], **few)
     assert display.axes_.shape == (1, 3)
     assert max(pixels(display.axes_[0, 0]).shape) == 224
-
-
-def test_matplotlib_is_named_when_missing(pictures, without):
-    without("matplotlib")
-    with pytest.raises(ImportError, match="PredictionsDisplay requires matplotlib"):
-        PredictionsDisplay.from_predictions(pictures.queries[:1], ["a"], [1.0])
 
 
 @pytest.mark.parametrize(

@@ -106,9 +106,8 @@ def test_a_whole_pipeline(pictures, tmp_path):
 @pytest.mark.parametrize("architecture", TOWERS)
 def test_every_kind_of_image_tower(architecture, tmp_path):
     name = write_model(tmp_path / "model", small_config(architecture))
-    images, labels = some_pictures(7, size=(43, 57)), list("aabbaba")
-    classifier = SeMoBridgeClassifier(class_names="ignore")
-    pipeline = make_pipeline(CLIPImageEncoder(name), classifier).fit(images, labels)
+    images, classifier = some_pictures(7, size=(43, 57)), SeMoBridgeClassifier(class_names="ignore")
+    pipeline = make_pipeline(CLIPImageEncoder(name), classifier).fit(images, list("aabbaba"))
     fast_attention = torch.backends.mha.get_fastpath_enabled()
     assert_same_from_pixels(pipeline, images, tmp_path / "pipeline.onnx")
     assert torch.backends.mha.get_fastpath_enabled() == fast_attention

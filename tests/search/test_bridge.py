@@ -69,7 +69,6 @@ def test_without_a_bias_the_length_of_an_embedding_does_not_matter(direction, se
     X = np.random.default_rng(seed).normal(size=(3, 16))
     bridge = SemanticBridge(both_towers(), direction=direction).fit(embeddings)
     assert_allclose(bridge.transform(factor * X), bridge.transform(X), atol=1e-12)
-    # Nor which embeddings `fit` has seen, or how often the map is applied.
     assert_allclose(SemanticBridge(both_towers(), direction=direction).fit_transform(X), bridge.transform(X))
     assert_allclose(bridge.transform(bridge.transform(X)), bridge.transform(X), atol=1e-12)
 
