@@ -141,29 +141,30 @@ def fit_discriminant(classes, trust, has_words):
     degrees = max(float(np.sum(counts - 1 + gap_weight * (1 - pull))), ROUNDING)
     factors = np.sqrt(counts[classes.codes] * classes.share / degrees)
     gaps = np.sqrt(gap_weight * counts / degrees)[:, None] * classes.gaps
-    pieces = blocks(len(factors))
 
-    squares = np.square(gaps).sum(axis=0)
-    for rows in pieces:
-        squares += np.square(factors[rows, None] * classes.residuals(rows)).sum(axis=0)
-    mean_square = max(squares.mean(), ROUNDING)
-    known = 0.0 if has_words and single.all() else degrees / (degrees + WORTH_OF_GUESS)
-    root = np.sqrt(known * squares / mean_square + 1 - known)
+    def residuals(rows):
+        return factors[rows, None] * classes.residuals(rows)
 
-    gaps /= root
     # Eigenvectors and eigenvalues of the scatter, from the smaller of its two Gram matrices.
-    if len(factors) + len(gaps) < n_features:
-        rows = np.vstack([gaps, *(factors[rows, None] * classes.residuals(rows) / root for rows in pieces)])
+    pieces, are_few = blocks(len(factors)), len(factors) + len(gaps) < n_features
+    if are_few:
+        rows = np.vstack([gaps, *map(residuals, pieces)])
+        squares = np.square(rows).sum(axis=0)
+    else:
+        scatter = gaps.T @ gaps
+        for piece in map(residuals, pieces):
+            scatter += piece.T @ piece
+        squares = np.diag(scatter)
+    known = 0.0 if has_words and single.all() else degrees / (degrees + WORTH_OF_GUESS)
+    root = np.sqrt(known * squares / max(squares.mean(), ROUNDING) + 1 - known)
+    if are_few:
+        rows /= root
         values, eigenvectors = linalg.eigh(rows @ rows.T)
         keep = values > values[-1] * len(values) * np.finfo(float).eps
         values = values[keep]
         basis = (rows.T @ eigenvectors[:, keep]) / np.sqrt(values)
     else:
-        scatter = gaps.T @ gaps
-        for rows in pieces:
-            residuals = factors[rows, None] * classes.residuals(rows) / root
-            scatter += residuals.T @ residuals
-        values, basis = linalg.eigh(scatter)
+        values, basis = linalg.eigh(scatter / np.outer(root, root))
         values = np.maximum(values, 0)
     kept = degrees / (degrees + n_features)
     ridge = (1 - kept) * max(values.sum() / n_features, ROUNDING)

@@ -195,7 +195,9 @@ def texts_alone(u, codes, omega, texts, logit_scale):
     """The cosines of images `u (k, D)` to texts `(k, C)`, their scale, and the probability that the texts help."""
     cosines = u @ texts.T
     scale, trust = fit_text(cosines, codes, omega, logit_scale)
-    return cosines, scale, distinctness(texts) * trust
+    # If all texts are the same, any scale fits alike.
+    n_distinct = len(np.unique(texts.round(6), axis=0))
+    return cosines, scale, trust * (n_distinct - 1) / (len(texts) - 1) if len(texts) > 1 else trust
 
 
 def default_scales(counts, trust, text_scale, has_words):
@@ -237,12 +239,3 @@ def held_out_images(codes, group):
     rows = np.flatnonzero(np.bincount(group)[group] == 1)
     most = max(MOST_VALUES // (int(codes.max()) + 1), 1)
     return rows[evenly_spaced(len(rows), most)]
-
-
-def distinctness(texts):
-    """`1 - mean log(classes with the same text) / log C`: one if all class texts differ, zero if all are the same."""
-    if len(texts) < 2:
-        return 1.0
-    _, same, counts = np.unique(texts.round(6), axis=0, return_inverse=True, return_counts=True)
-    # Rounding must not make it negative.
-    return max(float(1 - np.mean(np.log(counts[same])) / np.log(len(texts))), 0.0)

@@ -144,11 +144,10 @@ def features_of(v, span=None, extra=0.0):
             result += (np.sqrt(within) - np.sqrt(whole)) * (rows @ span) @ span.T
         return result
 
-    features = times_root(v)
     if len(v) >= v.shape[1]:
-        return features, times_root(np.eye(v.shape[1]))
-    # Fewer coefficients: in the span of the features.
-    basis, coordinates = linalg.qr(features.T, mode="economic")
+        return times_root(v), times_root(np.eye(v.shape[1]))
+    # Fewer coefficients: those in the span of the features.
+    basis, coordinates = linalg.qr(times_root(v).T, mode="economic")
     return coordinates.T, times_root(basis.T).T
 
 

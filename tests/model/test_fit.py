@@ -12,7 +12,7 @@ from sksemobridge import (
     ZeroShotClassifier,
 )
 from sksemobridge._model import fit
-from sksemobridge._model.fit import default_scales, distinctness, held_out_images
+from sksemobridge._model.fit import default_scales, held_out_images
 from sksemobridge.datasets import load_emoji
 
 from ..conftest import TEMPLATE
@@ -178,15 +178,6 @@ def test_a_sample_of_the_shots_is_enough(world, monkeypatch):
 
 def test_copies_under_several_labels_are_not_held_out():
     assert held_out_images(np.array([0, 0, 1, 1]), np.array([0, 1, 1, 2])).tolist() == [0, 3]
-
-
-def test_texts_are_the_less_distinct_the_more_are_alike():
-    texts = np.eye(4)
-    assert distinctness(texts) == distinctness(texts[:1]) == 1
-    assert distinctness(texts[[0, 0, 0, 0]]) == 0
-    assert distinctness(texts[[0, 0, 2, 3]]) == pytest.approx(0.75)
-    for n in range(2, 60):
-        assert distinctness(np.ones((n, 4))) >= 0  # rounding must not make it negative
 
 
 def test_names_of_one_embedding_teach_nothing(world):
