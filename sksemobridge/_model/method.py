@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .._texts.words import vocabulary_texts, word_span
+from .._texts.words import word_span
 from .._utils.threads import one_thread
 from .._utils.validation import require_width, warn_caller
 from .fit import fit_model
@@ -52,7 +52,10 @@ class LinearMethod:
 
     def fit(self, shots, texts, labels):
         """The `FitResult` of `Shots` and `ClassTexts`. The classes have these `labels`, and each has a shot."""
-        words = self._words(texts, shots.X.shape[1])
+        # Where there are texts, words are not used.
+        words = None if texts.embeddings is not None else word_span(self.text_encoder, self.vocabulary)
+        if words is not None:
+            require_width(shots.X.shape[1], len(words))
         with one_thread():
             fit = fit_model(
                 shots, texts.embeddings, texts.logit_scale, words, self.label_noise, self.store_held_out
@@ -65,14 +68,3 @@ class LinearMethod:
                 advice="Check the shots with the lowest label_proba_. label_noise=0 trusts all labels.",
             )
         return fit
-
-    def _words(self, texts, width):
-        """The span of words `(D, r)` if classes have no texts, or None. Refuses words that nothing could embed."""
-        if texts.embeddings is not None:
-            # For its errors. Where there are texts, words are not used.
-            vocabulary_texts(self.text_encoder, self.vocabulary)
-            return None
-        words = word_span(self.text_encoder, self.vocabulary)
-        if words is not None:
-            require_width(width, len(words))
-        return words
