@@ -76,30 +76,6 @@ def test_words_shrink_what_they_do_not_describe_more():
     assert kept[0, 0] > kept[0, 5]
 
 
-@pytest.mark.parametrize("with_text", [True, False])
-@pytest.mark.parametrize("heavy", [1.0, 1e4])
-def test_leaving_out_an_image_is_the_mean_of_the_others(with_text, heavy):
-    u, codes, weight, texts = small_task()
-    weight[0] *= heavy  # a class may be nearly all one image
-    belief = np.random.default_rng(1).uniform(0.2, 1, len(u))
-    fit = class_means(u, codes, weight, texts if with_text else None, belief, trust=0.5)
-    means, gaps, left = fit.without(np.arange(len(u)))
-    for i, c in enumerate(codes):
-        others = (codes == c) & (np.arange(len(u)) != i)
-        if not others.any():  # without its only image a class lies where its name predicts
-            np.testing.assert_array_equal(means[i], fit.predicted[c])
-            assert left[i] == 0
-            continue
-        w, w_counted = weight[others], (weight * belief)[others]
-        raw = np.average(u[others], axis=0, weights=w_counted) - fit.centre
-        assert left[i] == pytest.approx(w.sum() * w_counted.sum() / np.square(w).sum())
-        np.testing.assert_allclose(means[i] + gaps[i], raw, atol=1e-7)
-        own, deviation = left[i] / (left[i] + fit.kappa), raw - fit.predicted[c]
-        inside = deviation @ fit.span @ fit.span.T if with_text else 0.0
-        expected = fit.predicted[c] + own[0] * inside + own[-1] * (deviation - inside)
-        np.testing.assert_allclose(means[i], expected, atol=1e-7)
-
-
 def test_the_slope_is_that_of_a_regression_and_texts_that_are_the_same_have_none():
     rng = np.random.default_rng(0)
     texts = rng.normal(size=(5, 8))

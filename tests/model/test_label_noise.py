@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from sksemobridge import PrecomputedTextEncoder, SeMoBridgeClassifier
-from sksemobridge._model.label_noise import _if_wrong
 
 pytestmark = pytest.mark.filterwarnings("ignore:.* shots hardly count:UserWarning")
 
@@ -79,17 +78,6 @@ def test_labels_of_classes_that_look_alike_are_found():
     encoder = PrecomputedTextEncoder(names, means, np.eye(64))
     right = SeMoBridgeClassifier(encoder, prompts="{}").fit(X, y).label_proba_
     assert right[wrong].max() < 0.5 < right[~wrong].min()
-
-
-def test_a_wrong_label_is_more_probably_that_of_a_class_that_is_confused():
-    p = np.array([[0.8, 0.2, 0.0, 0.0], [0.2, 0.8, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0], [0.8, 0.2, 0.0, 0.0]])
-    codes, right = np.array([0, 1, 2, 1]), np.ones(4)
-    np.testing.assert_array_equal(_if_wrong(p, codes, right, trust=0.0), np.full(4, 0.25))
-    if_wrong = _if_wrong(p, codes, right, trust=1.0)
-    # The last image looks like class 0, and has a label that such images often get.
-    assert if_wrong[3] > 0.25 > if_wrong[2]
-    # No image has the label 3, so nothing is known about class 3.
-    np.testing.assert_allclose(_if_wrong(np.eye(4)[[3]], np.array([0]), np.ones(1), 1.0), 0.25)
 
 
 def test_few_doubtful_labels_are_told_and_change_nothing(world):
