@@ -133,10 +133,8 @@ def fit_class_means(u, codes, weight, texts=None, trust=0.0, words=None, belief=
 
 
 def effective_numbers(codes, weight, belief):
-    """Effective number of images of each class `(C,)`, and for each image that of its class without the image `(n,)`.
-
-    The effective number is `(sum w)^2 / sum w^2`, times the share of the weights that counts.
-    """
+    """Effective number of images of each class `(C,)`, and for each image that of its class without it `(n,)`."""
+    # `(sum w)^2 / sum w^2`, times the share of the weights that counts.
     parts = np.stack([weight, weight * belief, weight**2])
     sums = np.stack([np.bincount(codes, weights=part) for part in parts])
     others = sums[:, codes] - parts

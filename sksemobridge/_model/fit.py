@@ -65,7 +65,6 @@ def fit_model(shots, texts, logit_scale, words, label_noise, with_held_out=False
     u, codes, weight, group, image_of_shot = shots.images()
     n_classes = int(codes.max()) + 1
     held_rows = held_out_images(codes, group)
-
     evidence_if = partial(gather_evidence, u, codes, weight, held_rows, texts, logit_scale, words)
 
     # The probability that each label is right: first from the texts alone, then from rounds of steps 1 to 5.
@@ -175,10 +174,8 @@ def gather_evidence(u, codes, weight, held_rows, texts, logit_scale, words, beli
     # Without text, a class needs another image that stays.
     in_regression = (np.bincount(codes)[codes[held_rows]] > 1) | (texts is not None)
     omega = weights_of_images(codes, weight, belief)[held_rows]
-
     # 1. Texts alone: the scale of their cosines, and the probability that they help.
-    trust = text_scale = 0.0
-    terms = {}
+    terms, text_scale, trust = {}, 0.0, 0.0
     if texts is not None:
         rows = held_rows
         terms["text"], text_scale, trust = texts_alone(u[rows], codes[rows], omega, texts, logit_scale)
@@ -210,10 +207,8 @@ def default_scales(counts, trust, text_scale, has_words):
     of_one = SHOTS_SCALE_OF_ONE_WITH_WORDS if has_words else SHOTS_SCALE_OF_ONE
     without_text = max(of_one * np.sqrt(np.log(len(counts))) / n**2, SHOTS_SCALE)
     # Where they help, the names and the shots are worth alike.
-    return {
-        "text": max(trust, np.finfo(float).tiny) * text_scale / 2,
-        "shots": trust * with_text + (1 - trust) * without_text,
-    }
+    text = max(trust, np.finfo(float).tiny) * text_scale / 2
+    return {"text": text, "shots": trust * with_text + (1 - trust) * without_text}
 
 
 def cosines_without(classes, rows):

@@ -3,8 +3,8 @@
 The decision is `sum_k s_k z_k,c + b_c + A_c . v` with `v = nrm(x) - m`. The scales `s_k > 0`, the offsets `b (C,)` and the
 corrections `A (C, D)` are a posterior mode. They minimise the log loss of images whose terms `z_k` come from a model without
 the image, and the penalties `t_k^2 / 2`, `||b||^2 / 2` and `A_c' inv(Q) A_c / (2 sigma^2)`. `t_k` is `log(s_k / s0_k) / width`
-with a default scale `s0_k`. The loss sees the log shares of the classes too. The decision does not contain them, because the
-number of labels of a class does not tell how frequent the class is.
+with a default scale `s0_k`. The loss sees the log shares of the classes too, but the decision does not contain them: the number
+of labels of a class does not tell how frequent the class is.
 """
 
 from dataclasses import dataclass, replace
@@ -104,11 +104,8 @@ def cross_fitted_logits(problem, order):
 
 
 def logits_without_own_offset(fitted, problem):
-    """The decisions of the images `(n, C)` by a `Regression`, without the part of each image in the offsets, nearly.
-
-    An image adds `-k_ic omega_i (p_ic - [y_i = c])` to its own logits. `k_ic` is the variance of the offset, given the other
-    images. The variance of its prior is 1.
-    """
+    """The decisions of the images `(n, C)` by a `Regression`, without the part of each image in the offsets, nearly."""
+    # An image adds `omega_i ([y_i = c] - p_ic)` to its own logits, times the variance of the offset, given the other images.
     logits, weight = problem.decision(fitted.scales, fitted.coefficients), problem.weight[:, None]
     p = softmax(logits + fitted.log_shares)
     information = weight * p * (1 - p)

@@ -30,10 +30,7 @@ class Model:
         """The terms of the decision, by name. `log_prior (C,)` is added to it; None if all classes are equally frequent."""
         if log_prior is None:
             return self.terms
-        like = self.terms["shots"]
-        return self.terms | {
-            "prior": Linear(np.zeros_like(like.weights), log_prior.astype(like.offsets.dtype))
-        }
+        return self.terms | {"prior": Linear(np.zeros_like(self.terms["shots"].weights), log_prior)}
 
     def decision(self, log_prior):
         """The decision as a `Linear`."""
@@ -60,13 +57,10 @@ class Model:
 
     def p_values(self, X):
         """The p-values `(n,)` of queries `X (n, D)`."""
-        result = np.zeros(X.shape[0])
-        for typicality, is_some in (
-            (self.typicality, ~self.has_only_name),
-            (self.typicality_of_names, self.has_only_name),
-        ):
-            if is_some.any():
-                score = typicality.score(self.parts()).for_classes(np.flatnonzero(is_some))
+        result, kinds = np.zeros(X.shape[0]), (self.typicality, self.typicality_of_names)
+        for typicality, is_kind in zip(kinds, (~self.has_only_name, self.has_only_name)):
+            if is_kind.any():
+                score = typicality.score(self.parts()).for_classes(np.flatnonzero(is_kind))
                 result = np.maximum(result, typicality.p_values(to_numpy(_largest(score, X))))
         return result
 

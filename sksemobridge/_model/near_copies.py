@@ -1,9 +1,7 @@
 """Near copies: images of a class that are much closer to each other than to other classes ("Near copies" in docs/method.md).
 
-Augmentations of one image, or frames of one film, are not independent images. If they counted as independent, a class would
-look more certain and narrower than it is.
-
-The closeness of two images is their distance, divided by the room that other classes leave. The rule assumes that of distinct
+Augmentations of one image, or frames of one film, are not independent images. A class would look narrower than it is. The
+closeness of two images is their distance, divided by the room that other classes leave. The rule assumes that of distinct
 images, at most a share `c` have an image of their class within the closeness `c`. So the closeness is like a p-value, and the
 limit is as in the procedure of Benjamini and Hochberg (Journal of the Royal Statistical Society B, 1995): if all images have
 copies, these may fill the room; if few have, they must be much closer. `python benchmarks/robustness.py copies` prints what

@@ -106,12 +106,10 @@ def pool_shots(X, codes, weight, groups=None):
     _, content = np.unique(rows_as_bytes(X), return_inverse=True)
     # Equal rows become neighbours, and lighter rows come first. So sums do not depend on the order of the input.
     order = np.lexsort((weight, content, codes))
-    first = np.ones(len(order), dtype=bool)
-    first[1:] = (np.diff(codes[order]) != 0) | (np.diff(content[order]) != 0)
-    X, codes = X[order[first]], codes[order[first]]
-    shot_of_distinct, kept = _merge_within_rounding(X, codes)
-    if len(kept) < len(codes):
-        X, codes = X[kept], codes[kept]
+    first = np.diff(np.stack([codes, content])[:, order], prepend=-1).any(axis=0)
+    shot_of_distinct, kept = _merge_within_rounding(X[order[first]], codes[order[first]])
+    kept = order[first][kept]
+    X, codes = X[kept], codes[kept]
     shot_of_row = np.empty(len(order), dtype=np.intp)
     shot_of_row[order] = shot_of_distinct[np.cumsum(first) - 1]
     n = len(codes)

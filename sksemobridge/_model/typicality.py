@@ -1,6 +1,6 @@
 """How typical an image is of the classes, and whether it belongs to any of them (the score is not from a paper).
 
-The score is `max_c sum_k z_k,c / d_k`. `d_k` is the standard deviation of `max_c z_k,c` over the held-out images. The parts are
+The score is `max_c sum_k z_k,c / d_k`. `d_k` is the standard deviation of `max_c z_k,c` over the held-out images. Parts are
 
 - the decision without the correction, which was fitted to the labelled images, so that they would look more typical,
 - the cosine to the class mean. It is low for images of other data sets, while the decision is relative to the mean of all
