@@ -167,7 +167,7 @@ def test_groups_of_classes_that_left_do_not_come_back():
 # Held-out probabilities
 
 
-def test_they_are_about_what_fits_without_the_shot_say(world):
+def test_held_out_probabilities_are_about_those_of_fits_without_the_shot(world):
     X, y = world.draw(6, noise=2.0)
     classifier, rows = world.classifier(store_held_out=True), np.arange(len(y))
     held_out = classifier.fit(X, y).held_out_proba_
@@ -193,7 +193,7 @@ def test_pooled_copies_share_values_and_shots_that_were_not_held_out_are_nan(wor
     np.testing.assert_array_equal(np.isnan(classifier.held_out_proba_).all(axis=1), y == "bird")
 
 
-def test_after_partial_fit_all_rows_are_there_in_their_order(world):
+def test_after_partial_fit_all_rows_have_values_in_their_order(world):
     (X, y), (more, y_more) = world.draw(2), world.draw(2)
     weight = np.ones(len(y_more))
     weight[0] = 0
@@ -216,7 +216,7 @@ def test_only_store_held_out_stores_them(world):
     np.testing.assert_array_equal(with_name.held_out_proba_[:, 1], 0)
 
 
-def test_none_of_these_and_classes_of_a_name_alone_stand_side_by_side(world):
+def test_a_class_without_text_beside_classes_that_have_only_a_name(world):
     (X, y), (queries, truth) = world.draw([2, 2, 0, 0, 0]), world.draw(20)
     strangers = -world.draw([1, 1, 1, 1, 1])[0]
     names = {name: name for name in world.names} | {"none of these": None}

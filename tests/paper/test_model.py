@@ -107,3 +107,11 @@ def test_copies_of_an_image_are_held_out_together():
     apart = fit(texts, X[copies], codes[copies]).temperature
     assert together == pytest.approx(alone, rel=1e-4)
     assert apart > 1.2 * alone
+
+
+def test_a_sample_of_the_shots_is_enough_for_the_temperature(monkeypatch):
+    texts = make_texts()
+    X, codes = draw(texts, 60, noise=0.3)
+    expected = fit(texts, X, codes).temperature
+    monkeypatch.setattr("sksemobridge._paper.model.MOST_SCORES", 500)
+    assert fit(texts, X, codes).temperature == pytest.approx(expected, rel=0.5)
