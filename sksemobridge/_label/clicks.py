@@ -68,8 +68,7 @@ def read_corrections(path, classes):
     for row in rows:
         if any(cell.strip() for cell in row[2:]):
             raise UsageError(
-                f"--corrections: {path!r} has a line of more than path and label, {row!r:.200}. Give the list that the page "
-                "saves, or these two columns alone; a text with a separator stands in quotes"
+                f"--corrections: {path!r} has a line of more than path and label, {row!r:.200}; a text with commas needs quotes"
             )
     return labels_of([_click(*map(with_formulas, row[:2])) for row in rows], classes, "--corrections")
 
@@ -103,9 +102,7 @@ class Clicks:
             return
         header, *rows = read_rows("--labels", path, errors="replace") or [[]]
         if header != HEADER or max(map(len, rows), default=0) > len(HEADER):
-            raise UsageError(
-                f"--labels: {os.fspath(path)!r} is no file of clicks, which begins with {','.join(HEADER)}"
-            )
+            raise UsageError(f"--labels: {os.fspath(path)!r} is no file of clicks ({','.join(HEADER)})")
         content = self.path.read_bytes()
         is_cut = not content.endswith(b"\n") or content.count(b'"') % 2
         # What was cut off before its end was never confirmed to the person.
@@ -119,9 +116,7 @@ class Clicks:
         try:
             self._lock.acquire(timeout=0)
         except Timeout as error:
-            raise UsageError(
-                f"--labels: {str(self.path)!r} belongs to a page that is open; end that one first, or give another file"
-            ) from error
+            raise UsageError(f"--labels: {str(self.path)!r} belongs to an open page; end that one") from error
         # Another program may have written it since.
         self._rewrite(Clicks(self.path).rows)
 
@@ -163,9 +158,7 @@ class Clicks:
         if not self.path.exists():
             self._rewrite(self.rows)
         elif self.path.stat().st_size != self._size:
-            raise OSError(
-                f"{str(self.path)!r} was changed by another program; end this page, and run the command again"
-            )
+            raise OSError(f"{str(self.path)!r} was changed by another program; run the command again")
 
     def _rewrite(self, rows):
         content = _lines([HEADER, *rows])

@@ -196,14 +196,12 @@ def read_job(args):
     labelled = {label for _, label in said.values() if label}
     known = sorted({*classes, *labelled})
     if len(known) == 1 and not args.alpha and not args.open:
+        option = "--classes" if args.shots is None else "--shots"
         raise UsageError(
-            f"{'--classes' if args.shots is None else '--shots'}: there is one class, and all images would be labelled "
-            f"{known[0]!r}. Give more classes, or --alpha to give no label to images of other things"
+            f"{option}: there is one class, {known[0]!r}; give more, or --alpha for none of these"
         )
     if args.alpha and not (args.open or paths or labelled):
-        raise UsageError(
-            "--alpha: names alone give no p-values; they need images in --shots or --corrections"
-        )
+        raise UsageError("--alpha: names alone give no p-values; these need --shots or --corrections")
     params = {} if args.names is None else read_names(args.names, known)
 
     first, *more = [(name, "auto") for name in args.model or [MODEL]]
@@ -220,15 +218,11 @@ def read_job(args):
     is_read = np.array([path not in problems for path in paths], dtype=bool)
     shots = Shots(np.array(paths, dtype=object)[is_read], np.array(labels, dtype=object)[is_read], embeddings)
     if pipeline[-1].text_encoder is None and (missing := {*known} - {*shots.labels, *labelled}):
-        raise UsageError(
-            f"--model: {' and '.join(model_names(pipeline))} cannot read names, so each class needs labelled images in "
-            f"--shots; without: {listed(sorted(missing))}. Give a second --model that can"
-        )
+        models = " and ".join(model_names(pipeline))
+        raise UsageError(f"--model: {models} cannot read names; give --shots of {listed(sorted(missing))}")
     embeddings, problems = embed_readable(pipeline[0], files, progress=True)
-    learns = not args.each_by_itself
-    return FolderJob(
-        pipeline, files, problems, embeddings, classes, shots, corrections, clicked, args.alpha, learns
-    )
+    given = classes, shots, corrections, clicked
+    return FolderJob(pipeline, files, problems, embeddings, *given, args.alpha, not args.each_by_itself)
 
 
 def cache_folder(args):
@@ -260,9 +254,7 @@ def _read_shots(folder):
         below = [path for path in existing_folder(folder).iterdir() if path.is_dir()]
     folders = [path.name for path in below if path.name[0] != "." and not (path / COPIES_MARK).exists()]
     if not folders:
-        raise UsageError(
-            f"--shots: {folder!r} has no sub-folders; make one for each class, which may be empty"
-        )
+        raise UsageError(f"--shots: {folder!r} has no sub-folders, one for each class")
     with warnings.catch_warnings():
         # They are classes here.
         warnings.filterwarnings("ignore", ".*sub-folders without images")

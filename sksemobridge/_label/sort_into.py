@@ -25,9 +25,7 @@ def earlier_copies(photos, folder):
         if mark["photos"] == os.path.realpath(photos):
             # Another person may have written the mark: no name leads out of the folder.
             return {path: name for path, name in mark["copies"].items() if folder_names([name])[name] == name}
-    raise UsageError(
-        f"--sort-into: {str(folder)!r} is no new or empty folder, nor one with copies of these PHOTOS; give another one"
-    )
+    raise UsageError(f"--sort-into: {str(folder)!r} is no new or empty folder, nor of copies of these PHOTOS")
 
 
 def sort_into(rows, photos, folder):

@@ -34,9 +34,7 @@ def summary(job, labels, evidence):
         few = f"With so few shots ({len(shots.labels)}), no p-value is as low as --alpha {job.alpha:g}."
         lines.append(f"Note: {few} So every image gets a label.")
     if has_text and labels.classifier.blend_["trust"] < 0.5:
-        lines.append(
-            "Note: The shots show that the names of the classes say little to the model. Try other --names."
-        )
+        lines.append("Note: By the shots, the names of the classes say little to the model. Try --names.")
     doubtful = ["{path} ({label}, looks like {likely})".format(**shot) for shot in labels.doubtful_shots()]
     lines += f"{labels.evaluation}{': ' if doubtful else ''}{listed(doubtful)}".split("\n")
     twice = [

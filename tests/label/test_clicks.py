@@ -156,7 +156,7 @@ def test_a_file_of_another_kind_is_refused_and_kept(content):
 
 def test_one_page_at_a_time(begun):
     begun()
-    with pytest.raises(ValueError, match="belongs to a page that is open"):
+    with pytest.raises(ValueError, match="belongs to an open page"):
         Clicks("labels.clicks.csv").begin()
 
 

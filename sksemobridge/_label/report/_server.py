@@ -86,18 +86,11 @@ class _LivePage:
             "check": lambda tab, data: session.check(data["begin"] is True),
             "done": lambda tab, data: {"written": self.done()},
         }
-        app = Starlette(
-            routes=[
-                Route("/", self.page),
-                Route("/picture/{number}", self.picture),
-                Route("/{action}", self.act, methods=["POST"]),
-            ],
-            middleware=[Middleware(BaseHTTPMiddleware, dispatch=self.guard)],
-        )
-        config = uvicorn.Config(
-            app, http="h11", ws="none", lifespan="off", log_level="error", server_header=False
-        )
-        self.server = uvicorn.Server(config)
+        routes = [Route("/", self.page), Route("/picture/{number}", self.picture)]
+        routes.append(Route("/{action}", self.act, methods=["POST"]))
+        app = Starlette(routes=routes, middleware=[Middleware(BaseHTTPMiddleware, dispatch=self.guard)])
+        options = {"ws": "none", "lifespan": "off", "log_level": "error", "server_header": False}
+        self.server = uvicorn.Server(uvicorn.Config(app, http="h11", **options))
 
     async def guard(self, request, call_next):
         """Answer only to the page itself."""
@@ -134,9 +127,7 @@ class _LivePage:
         if _same(secret, self.once):
             self.once = None
         elif not _same(secret, self.secret) and not _same(request.cookies.get(self.cookie), self.secret):
-            return PlainTextResponse(
-                "This address is no longer good. Open the one that the command printed.", 403
-            )
+            return PlainTextResponse("This address is not good. Open the one that was printed.", 403)
         response = RedirectResponse("/", 303)
         response.set_cookie(self.cookie, self.secret, httponly=True, samesite="lax")
         return response

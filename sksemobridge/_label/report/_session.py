@@ -197,13 +197,11 @@ class Session:
 
     def _content(self, number):
         """The content of the file that was there at the beginning, not of one that a link leads to now."""
-        real = self.real[number]
+        path, real = self.paths[number], self.real[number]
         flags = [getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY")]
         with open(os.open(real, os.O_RDONLY | sum(flags)), "rb") as file:
             status = os.fstat(file.fileno())
-            is_same = os.path.realpath(self.paths[number]) == real and os.path.samestat(
-                status, os.lstat(real)
-            )
+            is_same = os.path.realpath(path) == real and os.path.samestat(status, os.lstat(real))
             if not is_same or not stat.S_ISREG(status.st_mode):
                 raise ImageReadError("it leads to another file than at the beginning")
             return file.read()
