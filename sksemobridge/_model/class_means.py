@@ -41,8 +41,10 @@ class ClassMeans:
     image_means: np.ndarray  # `r_c (C, D)`, the weighted means of the classes
     centre: np.ndarray  # `m (D,)`, the mean of the class means
     predicted: np.ndarray  # `mhat_c (C, D)`
-    span: np.ndarray | None  # orthonormal directions `(D, r)` with their own `kappa`
-    kappa: np.ndarray  # of the whole space `(1,)`, or of the span and of the rest `(2,)`
+    span: (
+        np.ndarray
+    )  # orthonormal directions `(D, r)` with their own `kappa`. Without texts and words, there are none
+    kappa: np.ndarray  # of the span and of the rest of the space `(2,)`
     slope: float  # factor of the predictions from names
 
     @cached_property
@@ -84,8 +86,6 @@ class ClassMeans:
     def _leaning(self, deviations, counts):
         """Deviations from the predictions, times `n / (n + kappa)`."""
         pull = counts[:, None] / (counts[:, None] + self.kappa)
-        if self.span is None:
-            return pull * deviations
         inside = (pull[:, :1] - pull[:, 1:]) * (deviations @ self.span)
         return pull[:, 1:] * deviations + inside @ self.span.T
 
@@ -101,8 +101,9 @@ def fit_class_means(u, codes, weight, texts=None, trust=0.0, words=None, belief=
     counts, counts_without = effective_numbers(codes, weight, belief)
     image_means = sum_rows(u, share, codes, n_classes)
     centre = image_means.mean(axis=0)
-    slope, predicted, span = 0.0, np.zeros_like(image_means), words
-    guesses = [KAPPA] if words is None else [KAPPA_IN_SPAN, KAPPA_BEYOND_WORDS]
+    slope, predicted = 0.0, np.zeros_like(image_means)
+    span = np.zeros((u.shape[1], 0)) if words is None else words
+    guesses = [KAPPA_IN_SPAN, KAPPA if words is None else KAPPA_BEYOND_WORDS]
     if texts is not None:
         slope = trust * fit_slope(texts, image_means - centre)
         predicted, span = slope * (texts - texts.mean(axis=0)), directions(texts)
@@ -111,17 +112,14 @@ def fit_class_means(u, codes, weight, texts=None, trust=0.0, words=None, belief=
     def squares(rows, weight):
         """Weighted sums of squares in the span and in the rest of the space."""
         whole = weight @ np.square(rows).sum(axis=1)
-        if span is None:
-            return np.array([whole])
         inside = weight @ np.square(rows @ span).sum(axis=1)
         return np.array([inside, max(whole - inside, 0.0)])
 
-    omega = counts[codes] * share
+    def squares_of_residuals(rows):
+        omega = counts[codes[rows]] * share[rows]
+        return squares(u[rows] - image_means[codes[rows]], omega)
 
-    def of_residuals(rows):
-        return squares(u[rows] - image_means[codes[rows]], omega[rows])
-
-    within = sum(in_parallel(of_residuals, blocks(len(u))))
+    within = sum(in_parallel(squares_of_residuals, blocks(len(u))))
     between = squares(image_means - centre - predicted, np.full(n_classes, 1 / max(n_classes - 1, 1)))
     if (within + between)[-1] <= SAME_EMBEDDING**2 * (within + between).sum():
         # All differences lie in the span. Outside there is only rounding.

@@ -64,16 +64,12 @@ class Gaussian:
 
 @dataclass(frozen=True, eq=False)
 class Discriminant:
-    """`z_c` of queries and of held-out images."""
+    """The parts of `z_c` that held-out images change."""
 
     classes: ClassMeans
     gaussian: Gaussian
     gap_weight: np.ndarray  # `gap_weight_c (C,)`
     scatter_factor: float  # `(1 - l) / f`, the factor of the scatter in `inv(P)`
-
-    def linear(self):
-        """`z_c` of queries, as a `Linear`."""
-        return self.gaussian.discriminant(self.classes.leaning_means, self.classes.counts)
 
     def held_out(self, rows):
         """`z_c` of the images at `rows`, each by a model without the image, shape (k, C).

@@ -93,7 +93,8 @@ def fit_model(shots, texts, logit_scale, words, label_noise, with_held_out=False
     offsets = sharper * regression.coefficients[0]
     correction = sharper * (back @ regression.coefficients[1:]).T
     terms = {} if texts is None else {"text": scales["text"] * Linear(texts, np.zeros(n_classes))}
-    terms["shots"] = scales["shots"] * discriminant.linear()
+    z = discriminant.gaussian.discriminant(classes.leaning_means, classes.counts)
+    terms["shots"] = scales["shots"] * z
     terms["correction"] = Linear(correction, offsets - correction @ classes.centre)
 
     # The typicality of the held-out images has the parts of `Model.parts`.

@@ -63,7 +63,7 @@ def test_without_text_classes_lean_on_their_centre():
     u, codes, weight, _ = small_task()
     fit = class_means(u, codes, weight)
     np.testing.assert_array_equal(fit.predicted, 0)
-    expected = (fit.counts / (fit.counts + fit.kappa))[:, None] * (fit.image_means - fit.centre)
+    expected = (fit.counts / (fit.counts + fit.kappa[-1]))[:, None] * (fit.image_means - fit.centre)
     np.testing.assert_allclose(fit.leaning_means, expected)
 
 
