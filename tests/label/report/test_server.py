@@ -11,6 +11,7 @@ from PIL import Image
 
 from ...browser import wait_until
 from ...user_folder import link
+from .live import Job
 
 
 def test_a_secret_in_the_address_becomes_a_cookie(live):
@@ -190,8 +191,20 @@ def test_done_writes_the_files_and_ends(live):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
 def test_names_that_are_no_text_break_no_answer(live):
-    page = live(labels="bad\udcff.clicks.csv", title="Label bad\udcff", finish=lambda: (0, ["bad\udcff"]))
-    assert page.ask("/")[0] == page.act("state")[0] == 200
+    job, name = Job(), os.path.join("photos", "bad\udcff.png")
+    os.rename(job.paths[0], name)
+    job.paths[0] = name
+    params = {
+        "labels": "bad\udcff.clicks.csv",
+        "title": "Label bad\udcff",
+        "finish": lambda: (0, ["bad\udcff"]),
+    }
+    page = live(job=job, **params)
+    assert page.ask("/")[0] == 200
+    _, state = page.act("click", number=0, label="bird")
+    assert state["recent"][0]["name"] == os.path.join("photos", "bad\\udcff.png")
+    page = live(job=job, **params)
+    assert page.state()["labelled"] == 1
     os.remove(page.clicks.path)
     os.mkdir(page.clicks.path)
     assert page.act("click", number=0, label="bird")[0] == 507

@@ -1,7 +1,6 @@
 """What the live page knows: clicks of several tabs and runs, what is learnt meanwhile, and a check."""
 
 import os
-import sys
 import threading
 from unittest.mock import Mock
 
@@ -198,15 +197,3 @@ def test_a_check_is_of_labels_as_they_stood_when_it_was_drawn(live):
     # It may end early, and counts what was seen.
     check = page.act("check", begin=False)[1]["check"]
     assert (check["drawn"], check["done"], check["queue"]) == (29, 29, [])
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
-def test_names_that_are_no_text_are_shown(live):
-    job = Job()
-    name = os.path.join("photos", "bad\udcff.png")
-    os.rename(job.paths[0], name)
-    job.paths[0] = name
-    page = live(job=job)
-    _, state = page.act("click", number=0, label="bird")
-    assert state["recent"][0]["name"] == os.path.join("photos", "bad\\udcff.png")
-    assert live(job=job).state()["labelled"] == 1
