@@ -51,21 +51,6 @@ def test_any_split_gives_the_model_of_all_shots(seed, params, with_text, part, w
     assert_equal_models(grown, whole, X)
 
 
-@every_model
-@pytest.mark.parametrize("d", [24, 20])
-def test_more_shots_with_another_text_encoder_are_all_shots_with_it(make_world, params, d):
-    world, other = make_world(), make_world(seed=1, d=d)
-    X, y = world.draw(4)
-    classifier = world.classifier(**params)
-    expected = clone(classifier).set_params(text_encoder=other.text_encoder()).fit(X, y)
-    classifier.fit(X[:12], y[:12]).set_params(text_encoder=other.text_encoder()).partial_fit(X[12:], y[12:])
-    np.testing.assert_allclose(classifier.predict_proba(X), expected.predict_proba(X), rtol=1e-4)
-    classifier.set_params(class_names="ignore").fit(X[:12], y[:12])
-    classifier.set_params(text_encoder=None).partial_fit(X[12:], y[12:])
-    expected = clone(classifier).fit(X, y)
-    np.testing.assert_allclose(classifier.predict_proba(X), expected.predict_proba(X), rtol=1e-4)
-
-
 # Other classes
 
 
