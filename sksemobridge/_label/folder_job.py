@@ -230,13 +230,11 @@ def cache_folder(args):
     if args.no_cache:
         return None
     try:
-        # Where torch and Hugging Face keep their files, on every system.
         caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
         folder = Path(caches, "sksemobridge", "embeddings")
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
-    # A RuntimeError means that there is no home folder.
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError) as error:  # the latter if there is no home folder
         say(f"Note: Embeddings are not kept for the next run: {error}.")
         return None
     say(f"Embeddings are kept in {str(folder)!r}.")

@@ -60,10 +60,8 @@ def predict_folder(
 
         path : str
             Begins with `folder`.
-        label, runner_up
-            The most probable class, and the second one. They are missing if the file cannot be read.
-        probability, runner_up_probability : float
-            Their probabilities.
+        label, runner_up, probability, runner_up_probability
+            The two most probable classes, and their probabilities. They are missing if the file cannot be read.
         p_value : float
             See `SeMoBridgeClassifier.p_values`. NaN if the classifier has none.
         problem : str

@@ -47,10 +47,8 @@ class Job:
         proba = np.exp(-10 * ((self.embeddings[:, None] - [*means.values()]) ** 2).sum(axis=2))
         proba /= proba.sum(axis=1, keepdims=True)
         labels = np.array([*means])
-        rows = [
-            {"path": path, "label": str(label)}
-            for path, label in zip(self.paths, labels[proba.argmax(axis=1)])
-        ]
+        predicted = labels[proba.argmax(axis=1)].tolist()
+        rows = [{"path": path, "label": label} for path, label in zip(self.paths, predicted)]
         classifier = SimpleNamespace(classes_=labels)
         best = np.sort(proba, axis=1)
         return SimpleNamespace(

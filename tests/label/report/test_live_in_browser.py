@@ -49,11 +49,8 @@ def type_in(browser, words):
 
 
 def labels(page):
-    return {
-        number: page.session.said[real][1]
-        for real, number in page.session.numbers.items()
-        if real in page.session.said
-    }
+    numbers = page.session.numbers
+    return {numbers[real]: label for real, (_, label) in page.session.said.items()}
 
 
 def test_it_opens_without_an_error_and_the_secret_leaves_the_address(enter, browser):
@@ -86,10 +83,8 @@ def test_keys_and_buttons_label_and_take_back(enter, browser):
     # What was clicked can be clicked again.
     browser.run("document.querySelector('#recent button:last-child').click()")
     assert shown(browser) == first
-    assert (
-        browser.run("document.querySelector('#likely [aria-pressed=true]').textContent").split()[1]
-        == likely[1]
-    )
+    pressed = browser.run("document.querySelector('#likely [aria-pressed=true]').textContent")
+    assert pressed.split()[1] == likely[1]
     press(browser, "1")
     assert labels(page)[first] == likely[0]
 

@@ -72,9 +72,7 @@ def test_a_program_that_is_killed_goes_on_and_ctrl_c_writes_the_files(program):
     assert not os.path.exists("labels.csv")
     page = program()
     assert page.state()["labelled"] == 6
-    assert page.secret not in Path(f"/proc/{page.process.pid}/cmdline").read_text() + "".join(
-        page.process.args
-    )
+    assert page.secret not in Path(f"/proc/{page.process.pid}/cmdline").read_text()
     page.stop(signal.SIGINT)
     assert page.process.returncode == 1  # one file is broken
     assert "6 files labelled, 1 skipped, 1 no image: labels.csv" in page.text()

@@ -71,9 +71,8 @@ def test_it_learns_after_a_handful_and_keeps_what_was_clicked_meanwhile(live):
     wait_until(lambda: page.state()["learnt"] == 2)
     assert len(page.job.fits[-1]) == 5
     state = page.state()
-    assert {item["number"]: item["label"] for item in state["recent"]} == dict.fromkeys(range(5), "bird") | {
-        5: "clock"
-    }
+    said = {item["number"]: item["label"] for item in state["recent"]}
+    assert said == dict.fromkeys(range(5), "bird") | {5: "clock"}
 
 
 def test_a_model_that_cannot_learn_stops_nothing(live):
