@@ -96,15 +96,14 @@ class EmbeddingClassifier(ClassifierMixin, SavedEstimator):
 
     def _with_new_texts(self, classes, indices):
         """`ClassPrompts` and `T_c` of other classes: those of `fit` at `indices`, and new ones at each -1."""
-        class_prompts, texts = self._fitted.class_prompts, self._fitted.text_embeddings
+        texts, added = self._fitted.text_embeddings, None
         is_new = indices < 0
-        if class_prompts is None:
-            return None, None
-        texts, added = texts[indices], None
-        if is_new.any() and self.text_encoder is not None:
-            added = self._describe(classes[is_new], self._known_names())
-            texts[is_new] = self._embed_new(added.prompts)
-        return class_prompts.for_classes(indices, added), texts
+        if texts is not None:
+            texts = texts[indices]
+            if is_new.any() and self.text_encoder is not None:
+                added = self._describe(classes[is_new], self._known_names())
+                texts[is_new] = self._embed_new(added.prompts)
+        return self._fitted.class_prompts.for_classes(indices, added), texts
 
     def _known_names(self):
         """The name of each class of `fit`, by label."""
@@ -133,9 +132,9 @@ class EmbeddingClassifier(ClassifierMixin, SavedEstimator):
         self._fitted = fitted
         self.classes_ = fitted.classes
         self.text_embeddings_ = fitted.text_embeddings
-        prompts = fitted.class_prompts
-        self.class_names_ = None if prompts is None else np.array(prompts.names, dtype=object)
-        self.prompts_ = None if prompts is None else prompts.prompts
+        has_text, prompts = fitted.text_embeddings is not None, fitted.class_prompts
+        self.class_names_ = np.array(prompts.names, dtype=object) if has_text else None
+        self.prompts_ = prompts.prompts if has_text else None
         self._decision_ = fitted.decision  # the final "_" keeps it out of files
         if isinstance(self._decision_, Linear):
             self.coef_, self.intercept_ = self._decision_.coef_and_intercept()

@@ -19,7 +19,7 @@ from ._model.shots import Rows, ShotMemory
 from ._paper.method import PaperMethod
 from ._paper.parameters import PaperBlend, Training
 from ._texts.encode import read_texts
-from ._texts.prompts import describe_classes, is_sequence
+from ._texts.prompts import ClassPrompts, describe_classes, is_sequence
 from ._utils.array_api import softmax
 from ._utils.sklearn import Interval, StrOptions, checks_parameters, offered_if
 from ._utils.validation import (
@@ -244,22 +244,22 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
         return Rows(embeddings, labels, weight, validate_groups(groups, len(embeddings))).with_weight()
 
     def _describe(self, classes, known_names):
-        """`ClassPrompts` of the classes, or None without texts."""
+        """`ClassPrompts` of the classes."""
+        without_texts = ClassPrompts([None] * len(classes), [None] * len(classes))
         if isinstance(self.class_names, str) and self.class_names == "ignore":
-            return None
+            return without_texts
         if self.text_encoder is None:
             if self.class_names is not None or any(isinstance(label, str) for label in classes):
                 warn_caller(
                     "There are names of classes but no text_encoder, so the names are not used. Pass "
                     "text_encoder=CLIPTextEncoder(...) of the model that embedded the images to use them."
                 )
-            return None
+            return without_texts
         return describe_classes(classes, self.text_encoder, self.prompts, self.class_names, known_names)
 
     def _embed(self, class_prompts, width, for_bridge):
-        """`ClassTexts` of `ClassPrompts` (or None), for images with `width` features."""
-        prompts = None if class_prompts is None else class_prompts.prompts
-        texts = read_texts(self.text_encoder, prompts, for_bridge)
+        """`ClassTexts` of `ClassPrompts`, for images with `width` features."""
+        texts = read_texts(self.text_encoder, class_prompts.prompts, for_bridge)
         for rows in (texts.embeddings, texts.projection):
             if rows is not None:
                 require_width(width, rows.shape[1])
@@ -307,7 +307,7 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
         require_shots(wanted, memory.shots.codes, class_prompts)
         # A list of names, and priors, have the order of the old classes.
         params: dict[str, Any] = {}
-        if class_prompts is not None and is_sequence(self.class_names):
+        if texts is not None and is_sequence(self.class_names):
             params["class_names"] = class_prompts.names
         log_prior = fitted.log_prior
         if log_prior is not None and isinstance(self.priors, str):

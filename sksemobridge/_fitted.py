@@ -21,7 +21,7 @@ class FittedState:
     model: Model | PaperModel  # without the prior, which `decision` adds
     memory: ShotMemory
     text_embeddings: np.ndarray | None  # `T_c (C, D)`
-    class_prompts: ClassPrompts | None  # None without class texts
+    class_prompts: ClassPrompts
     log_prior: np.ndarray | None  # added to the decision, `(C,)`; None if all classes are equally frequent
     right: np.ndarray  # probability that the label of each shot is right `(m,)`
     belief: np.ndarray  # how much each shot counts `(m,)`
@@ -47,14 +47,13 @@ class FittedState:
         X = X[model.p_values(X) > LEAST_P_VALUE]
         if len(X):
             # A class without text may be "everything else".
-            names = class_names(self.classes, self.class_prompts)
-            is_even = self.log_prior is None and None not in names
-            terms, factor = terms_with_unlabeled(terms, X, self._known(names), is_even)
+            is_even = self.log_prior is None and None not in self.class_prompts.names
+            terms, factor = terms_with_unlabeled(terms, X, self._known(), is_even)
             # Classes that come later get the same scales.
             scales = {name: factor * scale for name, scale in scales.items()}
         return replace(self, model=replace(model, terms=terms, scales=scales), before_unlabeled=model)
 
-    def _known(self, names):
+    def _known(self):
         """What shots and texts say of the class means."""
         images = self.memory.grouped_shots.images()
         belief = np.ones(len(images.codes))
@@ -62,7 +61,7 @@ class FittedState:
         _, codes_without_gaps = np.unique(images.codes, return_inverse=True)
         weight = weights_of_images(codes_without_gaps, images.weight, belief)
         texts = None if self.text_embeddings is None else self.text_embeddings.astype(np.float64)
-        has_text = np.array([name is not None for name in names])
+        has_text = np.array([name is not None for name in self.class_prompts.names])
         return Known(texts, has_text, self.labelled_model.trust, images.u, images.codes, weight)
 
     def for_classes(self, classes, indices, class_prompts, texts, log_prior):
@@ -91,15 +90,10 @@ class FittedState:
         return result
 
 
-def class_names(classes, class_prompts):
-    """The name of each class, or None."""
-    return [None] * len(classes) if class_prompts is None else class_prompts.names
-
-
 def require_shots(classes, codes, class_prompts):
     """Refuse classes without shots `codes (n,)` and without text, and classes of which none has shots."""
     has_shots = np.isin(np.arange(len(classes)), codes)
-    has_no_text = [name is None for name in class_names(classes, class_prompts)]
+    has_no_text = [name is None for name in class_prompts.names]
     missing = classes[~has_shots & has_no_text].tolist()
     if missing:
         raise ValueError(

@@ -30,15 +30,16 @@ class ClassTexts:
 def read_texts(text_encoder, prompts, for_bridge=False):
     """`ClassTexts` from an encoder (or None) and the prompts of each class: lists of texts, None for a class without text.
 
-    `prompts` is None if no class has a text. `for_bridge` also reads what the bridge of the paper needs.
+    `for_bridge` also reads what the bridge of the paper needs.
     """
     if text_encoder is None:
         return ClassTexts()
     logit_scale = read_logit_scale(text_encoder)
+    has_text = any(texts is not None for texts in prompts)
     if not for_bridge:
-        return ClassTexts(None if prompts is None else embed_classes(text_encoder, prompts), logit_scale)
+        return ClassTexts(embed_classes(text_encoder, prompts) if has_text else None, logit_scale)
     projection, bias = read_projection(text_encoder)
-    if prompts is None:
+    if not has_text:
         return ClassTexts(None, logit_scale, projection, bias)
     eos = encode_texts(text_encoder, "encode", _flat(prompts))
     with threads_for(eos.size * projection.shape[1]):
