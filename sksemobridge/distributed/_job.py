@@ -55,11 +55,8 @@ def run_job(source, output, step, *, key_column="path", n_actors=None, num_gpus=
     """
     import ray.data
 
-    actors, step, has_images = (
-        _actor_options(step, n_actors, num_gpus),
-        copy(step),
-        isinstance(step, EmbedImages),
-    )
+    has_images, step = isinstance(step, EmbedImages), copy(step)
+    actors = _actor_options(has_images, n_actors, num_gpus)
     # A wrong name of a model should be an error here, and not of actors that cannot start.
     manifest = {"step": type(step).__name__, **step.describe()}
     name, rows = os.path.abspath(source) if isinstance(source, str | os.PathLike) else "the source", source
@@ -96,15 +93,14 @@ def run_job(source, output, step, *, key_column="path", n_actors=None, num_gpus=
     return _JobReport(len(versions), n_new, n_errors)
 
 
-def _actor_options(step, n_actors, num_gpus):
+def _actor_options(has_images, n_actors, num_gpus):
     """Arguments of `map_batches` for the actors. Without room for them, Ray would wait for ever."""
     import ray
 
     if not ray.is_initialized():
         ray.init()
     resources = ray.cluster_resources()
-    if num_gpus is None:
-        num_gpus = int(isinstance(step, EmbedImages) and "GPU" in resources)
+    num_gpus = int(has_images and "GPU" in resources) if num_gpus is None else num_gpus
     n = n_actors or 1
     # A dataset is read by other processes.
     if n > resources["CPU"] - 1 or n * num_gpus > resources.get("GPU", 0):

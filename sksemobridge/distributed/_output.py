@@ -48,9 +48,7 @@ class OutputFolder:
         found = json.loads(file.read_text())
         differing = [name for name in wanted | found if wanted.get(name) != found.get(name)]
         if differing:
-            raise ValueError(
-                f"The folder {str(self.path)!r} has results of another job, with other {differing}: {found}."
-            )
+            raise ValueError(f"{str(self.path)!r} has results of another job, with other {differing}.")
 
     def settle(self, source):
         """Remove unfinished files, rows of another version than `versions_by_key` of the source has, and repeated rows.
