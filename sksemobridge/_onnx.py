@@ -41,8 +41,6 @@ def to_onnx(estimator: Any, path: str | os.PathLike[str]) -> None:
     ------
     TypeError
         If the estimator is none of these, is the paper's classifier, or is a pipeline with other steps.
-    NotFittedError
-        If the estimator is not fitted.
     OSError
         If the file cannot be written. What was there before stays.
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.neighbors import NearestNeighbors
 from sklearn.pipeline import Pipeline
-from sklearn.utils.validation import check_consistent_length, check_is_fitted
+from sklearn.utils.validation import check_consistent_length
 
 from ._utils.sklearn import best_of, check_matplotlib_support
 from .encoders._base import list_images
@@ -101,19 +101,12 @@ class PredictionsDisplay:
         Returns
         -------
         PredictionsDisplay
-
-        Raises
-        ------
-        TypeError
-            If `estimator` is not a pipeline.
         """
         estimator = best_of(estimator)
         if not isinstance(estimator, Pipeline):
             raise TypeError(
-                "estimator must be a fitted Pipeline that takes images, or a search over one; got "
-                f"{type(estimator).__name__}. For other predictions use PredictionsDisplay.from_predictions."
+                f"estimator must be a Pipeline that takes images, not {type(estimator).__name__}."
             )
-        check_is_fitted(estimator)
         embed, classifier = estimator[:-1].transform, estimator[-1]
         embeddings, closest = embed(X), None
         if shots is not None:
