@@ -56,9 +56,9 @@ def read_texts(text_encoder, prompts, for_bridge=False):
 
 def embed_classes(text_encoder, prompts):
     """`T_c (C, D)` of the prompts of each class, float64."""
-    if hasattr(text_encoder, "_of_each"):
+    if hasattr(text_encoder, "_embed_each"):
         # Several models: weighted by their scales, so that logits of texts alone are the mean of those of the models.
-        parts = text_encoder._of_each(lambda encoder: embed_classes(encoder, prompts), len(prompts))
+        parts = text_encoder._embed_each(lambda encoder: embed_classes(encoder, prompts), len(prompts))
         return l2_normalize(np.hstack([s * part for s, part in zip(text_encoder.logit_scales_, parts)]))
     return _class_directions(encode_texts(text_encoder, "transform", _flat(prompts)), prompts)
 

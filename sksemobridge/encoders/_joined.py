@@ -123,9 +123,9 @@ class JoinedTextEncoder(_Joined, TextEncoder):
     def _embed(self, texts, project):
         if not project:
             self._refuse("embeddings before a projection")
-        return np.hstack(self._of_each(lambda encoder: l2_normalize(encoder.transform(texts)), len(texts)))
+        return np.hstack(self._embed_each(lambda encoder: l2_normalize(encoder.transform(texts)), len(texts)))
 
-    def _of_each(self, embed, n):
+    def _embed_each(self, embed, n):
         """`embed(encoder)` of each model with texts, and zeros `(n, width)` of each without."""
         self._check_texts()
         return [
