@@ -18,7 +18,7 @@ def own_and_strange(seed=0, n=60, width=64):
     return X, np.arange(6 * n) // n, ZeroShotClassifier(encoder, prompts="{}").fit(None, list("abc"))
 
 
-def test_one_example_embed_each_kind_tells_the_strangers():
+def test_one_example_of_each_kind_tells_the_strangers():
     X, kind, classifier = own_and_strange()
     p = stranger_proba(classifier, X, X[180::60])
     assert p.shape == (360,)

@@ -123,7 +123,7 @@ def test_none_of_these_teaches():
     assert has_label(clicks)[~is_own].mean() < 0.3
 
 
-def test_models_without_text_need_shots_embed_each_class(label, monkeypatch):
+def test_models_without_text_need_shots_of_each_class(label, monkeypatch):
     def make(*_, encoder_params, **params):
         images = CLIPImageEncoder("mini", "bundled", **encoder_params)
         return SeMoBridgePipeline(

@@ -84,7 +84,7 @@ def test_texts_that_mislead_or_do_not_differ_do_no_harm(world, change, per_class
 
 
 @pytest.mark.parametrize("tell_apart", [False, True])
-def test_with_one_image_embed_each_class_only_texts_that_help_allow_a_correction(world, tell_apart):
+def test_with_one_image_of_each_class_only_texts_that_help_allow_a_correction(world, tell_apart):
     X, y = world.draw(1, noise=3.0)
     classifier = with_texts(world, world.eos if tell_apart else np.tile(world.eos[:1], (5, 1))).fit(X, y)
     correction = classifier.affinities(world.draw(40)[0])["correction"]

@@ -30,7 +30,7 @@ def n_images(u, codes):
 
 @pytest.mark.parametrize("per_class", [1, 2, 5])
 @pytest.mark.parametrize("times", [2, 10])
-def test_copies_embed_each_image_are_one_image(per_class, times):
+def test_copies_of_each_image_are_one_image(per_class, times):
     u, codes = images(8, per_class)
     group = near_copies(copied(u, times), np.repeat(codes, times))
     np.testing.assert_array_equal(group, np.repeat(times * np.arange(len(u)), times))
