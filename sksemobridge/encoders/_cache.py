@@ -48,11 +48,6 @@ def _connect(path):
     return connection
 
 
-def _is_broken(error):
-    # A file that is only in use, not ours to write, or on a full disk gives an OperationalError.
-    return type(error) is sqlite3.DatabaseError
-
-
 def _set_aside(path):
     """Rename a broken file, and drop its journal."""
     with FileLock(path.with_name("embeddings.open.lock"), timeout=_WAIT_SECONDS):
@@ -95,7 +90,8 @@ class CacheSession:
                     self._connection = _connect(self._path)
                 return function()
             except _FAILURES as error:
-                if self._problem or not _is_broken(error):
+                # A file that is only in use, not ours to write, or on a full disk gives an OperationalError.
+                if self._problem or type(error) is not sqlite3.DatabaseError:
                     self._problem = f"cannot be used ({error}); went on without it"
                     self.active = False
                 else:

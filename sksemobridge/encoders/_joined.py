@@ -111,14 +111,19 @@ class JoinedTextEncoder(_Joined, TextEncoder):
     def __init__(self, encoders: Sequence[CLIPTextEncoder]) -> None:
         self.encoders = encoders
 
-    # Whether all models with texts can embed any text, and whether one knows class names only.
-    open_vocabulary = property(
-        lambda self: all(self._have("open_vocabulary", filter(_has_text, self.encoders)))
-    )
-    takes_class_names = property(lambda self: any(self._have("takes_class_names", self.encoders)))
+    @property
+    def open_vocabulary(self):
+        return all(getattr(encoder, "open_vocabulary", False) for encoder in self._with_texts())
 
-    def _have(self, name, encoders):
-        return (getattr(encoder, name, False) for encoder in encoders)
+    @property
+    def takes_class_names(self):
+        return any(getattr(encoder, "takes_class_names", False) for encoder in self.encoders)
+
+    def _with_texts(self):
+        # An encoder of the user has texts.
+        found = [encoder for encoder in self.encoders if getattr(encoder, "has_text_", True)]
+        # Without any, the first raises `NoTextError`.
+        return found or self.encoders[:1]
 
     def _embed(self, texts, project):
         if not project:
@@ -127,24 +132,20 @@ class JoinedTextEncoder(_Joined, TextEncoder):
 
     def _embed_each(self, embed, n):
         """`embed(encoder)` of each model with texts, and zeros `(n, width)` of each without."""
-        self._check_texts()
+        members = self._with_texts()
         return [
-            embed(encoder) if _has_text(encoder) else np.zeros((n, encoder._n_features_out), dtype=np.float32)
+            embed(encoder) if encoder in members else np.zeros((n, encoder._n_features_out), dtype=np.float32)
             for encoder in self.encoders
         ]
-
-    def _check_texts(self):
-        if not any(map(_has_text, self.encoders)):
-            self.encoders[0].transform([""])  # raises NoTextError
 
     @property
     def logit_scales_(self) -> NDArray[Any]:
         """The factor of cosines of each model, zero for those without texts."""
-        return np.array([encoder.logit_scale_ if _has_text(encoder) else 0.0 for encoder in self.encoders])
+        members = self._with_texts()
+        return np.array([encoder.logit_scale_ if encoder in members else 0.0 for encoder in self.encoders])
 
     @property
     def logit_scale_(self) -> float:
-        self._check_texts()
         # With a part s_i t_i of each model, the cosine to k unit parts is sum_i s_i x_i t_i / (sqrt(k) |s|).
         scales = self.logit_scales_
         return float(np.sqrt(len(scales)) * np.linalg.norm(scales) / np.count_nonzero(scales))
@@ -156,8 +157,3 @@ class JoinedTextEncoder(_Joined, TextEncoder):
 
     projection_ = property(lambda self: self._refuse("projection_"))
     image_projection_ = property(lambda self: self._refuse("image_projection_"))
-
-
-def _has_text(encoder):
-    # An encoder of the user has texts.
-    return getattr(encoder, "has_text_", True)

@@ -5,7 +5,6 @@ import hashlib
 import json
 import threading
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any, Protocol
@@ -26,7 +25,6 @@ PATCHES = 50
 
 # A text whose tokens tell tokenizers apart.
 _PROBE = "Two cats' photos, 3.5 m: É, 猫, naïve ☂."
-
 
 # Vision transformers, ResNets with attention pooling, and what open_clip puts on top of timm's towers.
 _IMAGE_PROJECTIONS = ("proj", "attnpool.c_proj", "head.proj", "head.mlp.fc2")
@@ -62,7 +60,7 @@ class Model(Protocol):
     files: list
     shortest_side: int | None  # to which images are resized; None: do not shrink JPEGs while they are decoded
 
-    # Resize the box of an image, which is a picture of this size, as `crop` resizes the whole picture.
+    # Resize the box of an image, which is a picture of this size, as `crop` does.
     def fit(self, image: Any, size: tuple, box: tuple) -> Any: ...
     # An RGB image of Pillow, of the size that the model takes.
     def crop(self, image: Any) -> Any: ...
@@ -161,16 +159,11 @@ class LoadedModel:
 
     def as_input(self, pixels):
         """Inputs `(n, 3, h, w)` in float32 from pixels `(n, h, w, 3)`, scaled by the model's own preprocessing."""
-        if self.device.type == "cuda":
-            # Only a copy from pinned memory runs at the same time as other work. Convolutions are fastest with channels last.
-            pixels = pixels.pin_memory().to(self.device, non_blocking=True).permute(0, 3, 1, 2)
-        else:
-            pixels = pixels.to(self.device).permute(0, 3, 1, 2).contiguous()
-        moments = self._parts.normalize.mean, self._parts.normalize.std
-        mean, std = (
-            torch.as_tensor(values, dtype=torch.float32).view(3, 1, 1).to(self.device) for values in moments
-        )
-        return pixels.float().div_(255).sub_(mean).div_(std)
+        pixels = pixels.to(self.device).permute(0, 3, 1, 2)
+        # Convolutions of CUDA are fastest with channels last.
+        if self.device.type != "cuda":
+            pixels = pixels.contiguous()
+        return self._parts.normalize(pixels.float().div_(255))
 
     def embed_images(self, pixels, precision):
         if self.device.type != "cpu":
@@ -224,19 +217,19 @@ class LoadedModel:
         return self._once("tokenizer", self._parts.make_tokenizer)(text)
 
     def digest(self, of_images):
-        def compute():
-            description = [of_images, self._parts.description, str(self.model)]
-            digest = hashlib.sha256(json.dumps(description, sort_keys=True).encode())
-            for name, value in self.model.state_dict().items():
-                if name.startswith("visual.") == of_images:
-                    digest.update(name.encode())
-                    digest.update(value.cpu().contiguous().numpy())
-            if not of_images:
-                # Texts are found without their tokens, so these are part of the model.
-                digest.update(self.tokenize(_PROBE)[0])
-            return digest.digest()
+        return self._once(f"digest, {of_images=}", lambda: self._make_digest(of_images))
 
-        return self._once("digest for images" if of_images else "digest for texts", compute)
+    def _make_digest(self, of_images):
+        description = [of_images, self._parts.description, str(self.model)]
+        digest = hashlib.sha256(json.dumps(description, sort_keys=True).encode())
+        for name, value in self.model.state_dict().items():
+            if name.startswith("visual.") == of_images:
+                digest.update(name.encode())
+                digest.update(value.cpu().contiguous().numpy())
+        if not of_images:
+            # Texts are found without their tokens, so these are part of the model.
+            digest.update(self.tokenize(_PROBE)[0])
+        return digest.digest()
 
 
 def _n_weights(part):
@@ -245,8 +238,6 @@ def _n_weights(part):
 
 def _autocast(precision, device):
     """Context in which a float32 model computes in `precision`, also within an autocast of the caller."""
-    if precision == "fp32" and not torch.amp.is_autocast_available(device.type):
-        return nullcontext()
     dtype = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
     return torch.autocast(device.type, dtype=dtype, enabled=dtype is not None)
 

@@ -48,9 +48,7 @@ class ModelSource:
     """A model and its weights."""
 
     name: str  # it may begin with a scheme
-    pretrained: (
-        str | None
-    )  # a tag of open_clip or the path of a checkpoint; None if the name says where the weights are
+    pretrained: str | None  # a tag of open_clip, or the path of a checkpoint; None if the name says all
     files: tuple = ()  # path and digest of each local file
     # What open_clip knows of the weights of a tag, such as their place on the hub.
     tag: dict = field(default_factory=dict, compare=False, repr=False)

@@ -344,7 +344,7 @@ def test_a_device_that_is_not_there_is_an_error_but_a_pickle_that_names_it_loads
     encoder = pickle.loads(pickle.dumps(CLIPImageEncoder(folder_model, device="cuda")))
     assert encoder.device == "cuda"
     if not torch.cuda.is_available():
-        with pytest.raises(ValueError, match="device='cuda' is no device .*device='auto'"):
+        with pytest.raises(ValueError, match="device='cuda' is no device"):
             encoder.transform(some_pictures(1))
     # torch knows no such device.
     with pytest.raises(ValueError, match="device='gpu' is no device"):
