@@ -102,6 +102,12 @@ def test_copies_of_an_image_do_not_help_to_predict_each_other(embedded):
     assert np.isnan(evaluation.logistic_accuracy)
 
 
+def test_logistic_regression_takes_steps_if_images_hardly_differ():
+    rng, y = np.random.default_rng(0), np.repeat(np.arange(5), 8)
+    X = 10_000 + (5 * rng.normal(size=(5, 16)))[y] + rng.normal(size=(40, 16))
+    assert evaluate_shots(UNNAMED, X, y).logistic_accuracy > 0.9
+
+
 def test_what_cannot_be_compared_is_nan(pipeline, embedded):
     X, y = embedded
     first = np.unique(y, return_index=True)[1]
