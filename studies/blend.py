@@ -31,7 +31,7 @@ from sksemobridge._model import class_means, discriminant, fit, logistic
 
 MODULES = (fit, class_means, discriminant, logistic)
 CONSTANTS = (
-    *("TEXT_SHARE", "SHOTS_SCALE", "SHOTS_SCALE_OF_ONE", "SHOTS_SCALE_OF_ONE_WITH_WORDS"),
+    *("SHOTS_SCALE", "SHOTS_SCALE_OF_ONE", "SHOTS_SCALE_OF_ONE_WITH_WORDS"),
     *("KAPPA_IN_SPAN", "KAPPA_BEYOND_WORDS", "KAPPA", "LEANING", "WORTH_OF_GUESS", "WIDTH", "TEXT_ODDS"),
 )
 FACTORS, FIRST_SEED = (1.0, 0.5, 2.0), 6000

@@ -37,9 +37,6 @@ from .model import Model
 from .shots import blocks, evenly_spaced, weight_in_class
 from .typicality import Typicality
 
-# Default scale of the cosines to texts, as a share of the one that fits them. 1/2 costs a point at one shot with 20 % wrong labels
-# (`python benchmarks/robustness.py labels --rates 0.2 --tasks FILE.npz ...`).
-TEXT_SHARE = 2 / 3
 # Default scales of the discriminant, as shares of a log-likelihood ratio: they are below one, because features are not independent.
 # Chosen by `python benchmarks/few_shot.py --tasks FILE.npz ...`, on the mean log loss of our rows.
 SHOTS_SCALE = 0.04
@@ -89,8 +86,7 @@ def fit_model(shots, texts, logit_scale, words, label_noise, with_held_out=False
     problem = evidence.regression(features)
     regression = fit_regression(problem)
 
-    # 7. All terms are linear in `u`, and so is their sum. Step 6 saw each class without one image. With it the model is more
-    # certain.
+    # 7. All terms are linear in `u`, and so is their sum. It is more certain than step 6, which saw classes without one image.
     sharper = 1 + (1 - trust) / classes.mean_count**2
     scales = {name: float(sharper * scale) for name, scale in regression.scales.items()}
     offsets = sharper * regression.coefficients[0]
@@ -210,7 +206,9 @@ def default_scales(counts, trust, text_scale, has_words):
     with_text = SHOTS_SCALE * np.sqrt(fewest / n)
     of_one = SHOTS_SCALE_OF_ONE_WITH_WORDS if has_words else SHOTS_SCALE_OF_ONE
     without_text = max(of_one * np.sqrt(np.log(len(counts))) / n**2, SHOTS_SCALE)
-    text = max(trust, np.finfo(float).tiny) * TEXT_SHARE * text_scale
+    # Names are worth one image more than the shots of a class: 2/3 of the scale that fits them alone for one shot, 1/2 for many.
+    # (1/2 for one costs a point with wrong labels: `python benchmarks/robustness.py labels --rates 0.2 --tasks FILE.npz ...`.)
+    text = max(trust, np.finfo(float).tiny) * text_scale * (fewest + 1) / (2 * fewest + 1)
     return {"text": text, "shots": trust * with_text + (1 - trust) * without_text}
 
 

@@ -2,8 +2,7 @@
 
 The decision is `sum_k s_k z_k,c + b_c + A_c . v` with `v = nrm(x) - m`. The scales `s_k > 0`, the offsets `b (C,)` and the
 corrections `A (C, D)` are a posterior mode. They minimise the log loss of images whose terms `z_k` come from a model without
-the image, and penalties. The loss sees the log shares of the classes too, but the decision does not contain them: the number
-of labels of a class does not tell how frequent the class is.
+the image, and penalties. The loss sees the log shares of the classes too. They do not tell how frequent the classes are.
 """
 
 from dataclasses import dataclass, replace
