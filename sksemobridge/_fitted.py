@@ -53,6 +53,10 @@ class FittedState:
             scales = {name: factor * scale for name, scale in scales.items()}
         return replace(self, model=replace(model, terms=terms, scales=scales), before_unlabeled=model)
 
+    def without_unlabeled(self):
+        """The state before learning from unlabelled images."""
+        return replace(self, model=self.labelled_model, before_unlabeled=None)
+
     def _known(self):
         """What shots and texts say of the class means."""
         images = self.memory.grouped_shots.images()

@@ -159,3 +159,7 @@ class TextModel:
         known = Known(texts, np.ones(len(texts), dtype=bool), 1.0, *no_shots)
         terms, factor = terms_with_unlabeled({"text": by_names}, X, known, is_even=True)
         return replace(self, scale=factor * self.logit_scale, correction=terms["correction"])
+
+    def without_unlabeled(self):
+        """The model before learning from unlabelled images."""
+        return replace(self, scale=self.logit_scale, correction=None)
