@@ -80,7 +80,7 @@ class CacheSession:
     def __exit__(self, kind, value, traceback):
         self._close()
         if kind is None and self._problem:
-            warn_caller(f"The cache in {str(self._path.parent)!r} {self._problem}.", RuntimeWarning)
+            warn_caller(f"The cache in {str(self._path.parent)!r} {self._problem}.")
 
     def _try(self, function):
         """`function()` with a connection; None without a directory, and from the first failure on."""

@@ -145,7 +145,7 @@ def test_a_cache_that_cannot_be_used_gives_one_warning_and_goes_on(
 ):
     encoder.transform(paths[:3])
     break_it(directory / "embeddings.sqlite3", monkeypatch)
-    with pytest.warns(RuntimeWarning, match=f"cannot be used .*{reason}.*went on without it") as caught:
+    with pytest.warns(UserWarning, match=f"cannot be used .*{reason}.*went on without it") as caught:
         got = encoder.transform(paths)
     assert len(caught) == 1
     assert_allclose(got, encoder.set_params(cache=None).transform(paths), atol=1e-5)
@@ -216,9 +216,7 @@ def test_a_broken_file_is_set_aside_with_one_warning_and_made_anew(encoder, path
     expected = encoder.transform(paths)
     path = directory / "embeddings.sqlite3"
     BREAK[name](path)
-    with pytest.warns(
-        RuntimeWarning, match=r"was broken .*; it was set aside, and a new one begun"
-    ) as caught:
+    with pytest.warns(UserWarning, match=r"was broken .*; it was set aside, and a new one begun") as caught:
         assert_allclose(encoder.transform(paths), expected, atol=1e-5)
     assert len(caught) == 1
     assert path.with_name(f"{path.name}.broken").exists()
@@ -233,7 +231,7 @@ def test_a_process_that_stopped_while_it_wrote_is_not_waited_for(encoder, paths,
     fill(directory)
     with database(directory) as writer:
         writer.execute("BEGIN IMMEDIATE")
-        with pytest.warns(RuntimeWarning, match="cannot be used .*locked.*; went on without it"):
+        with pytest.warns(UserWarning, match="cannot be used .*locked.*; went on without it"):
             embeddings = encoder.transform(paths)
     assert_allclose(embeddings, encoder.set_params(cache=None).transform(paths), atol=1e-5)
 

@@ -211,6 +211,13 @@ def test_an_interrupt_is_one_line(label, monkeypatch):
     assert not Path("a.csv").exists()
 
 
+def test_a_broken_cache_is_noted(label, place):
+    folder = place / "caches" / "sksemobridge" / "embeddings"
+    folder.mkdir(parents=True)
+    (folder / "embeddings.sqlite3").write_bytes(5000 * b"x")
+    assert "was broken" in label(f"{SHOTS} --out a.csv")[1]
+
+
 def test_embeddings_are_kept_in_the_folder_for_caches_or_there_is_a_note(label, monkeypatch):
     monkeypatch.setattr(Path, "home", lambda: Path("home"))
     monkeypatch.delenv("XDG_CACHE_HOME")
