@@ -12,9 +12,9 @@ from sklearn.utils import Bunch
 from .._utils.validation import listed, warn_caller
 from ..encoders._pictures import ImageReadError, open_picture
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
-# More images. Pillow reads them with a plug-in, or only in newer versions.
-_MORE_SUFFIXES = frozenset({".avif", ".heic", ".heif", ".jxl"})
+_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
+# Pillow reads these with a plug-in, or only in newer versions.
+_SUFFIXES |= {".avif", ".heic", ".heif", ".jxl"}
 # A folder with this file holds copies that `--sort-into` made. It is left out, unless the user names this folder.
 COPIES_MARK = ".sksemobridge-copies"
 
@@ -45,12 +45,7 @@ def load_image_folder(root: str | os.PathLike[str]) -> Bunch:
     Raises
     ------
     OSError, ValueError
-        If `root` cannot be read, or has no sub-folder with images.
-
-    Warns
-    -----
-    UserWarning
-        If something is left out.
+        If `root` cannot be read, or has no sub-folder with images. Other things that are left out give warnings.
 
     Examples
     --------
@@ -103,7 +98,7 @@ def list_files(folder):
 
 def is_image(path):
     """True if a file is an image by its name, or else by its content. The image may be broken."""
-    if path.suffix.lower() in IMAGE_SUFFIXES | _MORE_SUFFIXES:
+    if path.suffix.lower() in _SUFFIXES:
         return True
     if not os.path.isfile(path):  # reading a pipe would wait for a writer
         return False
@@ -122,10 +117,9 @@ def warn_passed_over(folder, kind, found):
 
 def existing_folder(name):
     """A folder as a path. It is an error if there is no such folder, or if it may not be read."""
-    folder = Path(name)
     # By the name itself: as a path, an empty name would be the working folder.
     os.scandir(os.fspath(name)).close()
-    return folder
+    return Path(name)
 
 
 def files_below(folder):

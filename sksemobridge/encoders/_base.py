@@ -44,7 +44,7 @@ def clear_model_cache() -> None:
 
 
 class StatelessEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
-    """A transformer that learns nothing. A subclass has `transform`, and `_n_features_out`, the width of its embeddings."""
+    """A transformer that learns nothing. A subclass has `transform`, and `_n_features_out`, their width."""
 
     @checks_parameters
     def fit(self, X: Any = None, y: Any = None) -> Self:

@@ -57,7 +57,7 @@ def _set_aside(path):
 
 
 def _checksum(key, embedding):
-    """Four bytes by which a damaged embedding, or one under another key, is noticed."""
+    # So that a damaged embedding, or one under another key, is noticed.
     return zlib.crc32(embedding, zlib.crc32(key)).to_bytes(4, "big")
 
 

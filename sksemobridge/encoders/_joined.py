@@ -65,8 +65,7 @@ class JoinedImageEncoder(_Joined, ImageEncoder):
 
         Parameters
         ----------
-        X : list, tuple, array, series or one-column data frame of n images
-            See `CLIPImageEncoder.transform`.
+        X : see `CLIPImageEncoder.transform`
 
         Returns
         -------

@@ -11,7 +11,6 @@ from torchvision.transforms import CenterCrop, InterpolationMode, Normalize, Res
 from ._models import Parts
 from ._source import LOCAL, TIMM, TRANSFORMERS, ModelLoadError, cannot_load, weight_files
 
-# Usual names of weights.
 _WEIGHTS = ["model.safetensors", "pytorch_model.bin"]
 
 
@@ -36,19 +35,13 @@ class _Text(nn.Module):
         return self.proj(self.tower(ids, attention_mask=mask if self._has_mask else None).pooler_output)
 
 
-class _OneTower(nn.Module):
-    def __init__(self, visual):
+class _Towers(nn.Module):
+    def __init__(self, visual, text=None, logit_scale=None):
         super().__init__()
-        self.visual = visual
+        self.visual, self.text, self.logit_scale = visual, text, logit_scale
 
     def encode_image(self, pixels, normalize=False):
         return self.visual(pixels)
-
-
-class _TwoTowers(_OneTower):
-    def __init__(self, visual, text, logit_scale):
-        super().__init__(visual)
-        self.text, self.logit_scale = text, logit_scale
 
     def encode_text(self, tokens, normalize=False):
         return self.text(tokens)
@@ -64,7 +57,7 @@ def load_timm(source):
     settings = resolve_model_data_config(model)
     *geometry, _to_tensor, normalize = create_transform(**settings, is_training=False).transforms
     return Parts(
-        _OneTower(model),
+        _Towers(model),
         width=model.num_features,
         image_size=tuple(settings["input_size"][1:]),
         resize="squash" if settings["crop_mode"] == "squash" else "shortest",
@@ -86,7 +79,7 @@ def load_transformers(source):
         raise ModelLoadError(f"The model {source} lacks weights of {', '.join(sorted(missing))}.")
     image_size, resize, geometry = _geometry(settings, source)
     has_text = hasattr(model, "text_model") and hasattr(model, "vision_model")
-    towers = _two_towers(model) if has_text else _OneTower(_Visual(model, nn.Identity(), not missing))
+    towers = _two_towers(model) if has_text else _Towers(_Visual(model, nn.Identity(), not missing))
     moments = [0.0] * 3, [1.0] * 3
     if settings["do_normalize"]:
         moments = settings["image_mean"], settings["image_std"]
@@ -101,7 +94,7 @@ def load_transformers(source):
         geometry=geometry,
         normalize=Normalize(*moments),
         description=[str(model.config), str(settings)],
-        files=weight_files(source, _name(source), _WEIGHTS),
+        files=weight_files(source, source.name[len(TRANSFORMERS) :], _WEIGHTS),
         make_tokenizer=(lambda: _tokenizer(source, model.config)) if has_text else None,
     )
 
@@ -111,17 +104,14 @@ def has_text(source):
     return hasattr(_read("AutoConfig", source), "text_config")
 
 
-def _name(source):
-    return source.name[len(TRANSFORMERS) :]
-
-
 def _read(kind, source, **options):
     """What a class of transformers reads; `ModelLoadError` if it cannot."""
     try:
         import transformers
 
         # Code of a repository would run with all rights of the user.
-        return getattr(transformers, kind).from_pretrained(_name(source), trust_remote_code=False, **options)
+        options["trust_remote_code"] = False
+        return getattr(transformers, kind).from_pretrained(source.name[len(TRANSFORMERS) :], **options)
     except ImportError as error:
         needed = "pip install 'sksemobridge[transformers]'"
         raise ModelLoadError(f"{source} needs transformers: {needed} ({error}).") from error
@@ -136,7 +126,7 @@ def _two_towers(model):
     if isinstance(getattr(texts, "head", None), nn.Linear):
         text_projection, texts.head = texts.head, nn.Identity()
     visual = _Visual(model.vision_model, getattr(model, "visual_projection", nn.Identity()))
-    return _TwoTowers(visual, _Text(texts, text_projection, not is_siglip), model.logit_scale)
+    return _Towers(visual, _Text(texts, text_projection, not is_siglip), model.logit_scale)
 
 
 def _geometry(settings, source):
@@ -169,13 +159,9 @@ def _tokenizer(source, config):
         # SigLIP has read lower case only.
         text = text.lower() if is_siglip else text
         is_cut = len(tokenizer(text, truncation=True, max_length=n + 1)["input_ids"]) > n
-        options = {
-            "padding": "max_length",
-            "truncation": True,
-            "max_length": n,
-            "return_attention_mask": True,
-        }
-        tokens = tokenizer(text, **options)
+        tokens = tokenizer(
+            text, padding="max_length", truncation=True, max_length=n, return_attention_mask=True
+        )
         return np.array([tokens["input_ids"], tokens["attention_mask"]]), is_cut
 
     return tokenize

@@ -23,10 +23,7 @@ _BEST_TAGS = (
     *("laion2b_s34b_b79k", "laion2b_s34b_b88k", "laion2b_s39b_b160k", "openai"),
 )
 
-KEPT = (
-    "Downloads are kept in the cache of huggingface_hub (HF_HOME, by default ~/.cache/huggingface). Behind a proxy, set "
-    "HTTPS_PROXY."
-)
+KEPT = "Downloads are kept in the cache of huggingface_hub (HF_HOME, by default ~/.cache/huggingface)."
 
 
 class ModelLoadError(RuntimeError):
@@ -149,20 +146,15 @@ def cannot_load(source, error):
     return problem
 
 
-def downloaded(repository, files):
-    """The first of some files of a hub that is on this machine, or None."""
-    from huggingface_hub import try_to_load_from_cache
-
-    # For a file that the hub does not have, it is an object, not a path.
-    kept = (try_to_load_from_cache(repository, file) for file in files if repository)
-    return next((path for path in kept if isinstance(path, str)), None)
-
-
 def weight_files(source, repository, names):
     """The files of a folder, or the one of a hub that has the weights, if it is on this machine."""
     if source.files:
         return [path for path, _ in source.files]
-    return [kept] if (kept := downloaded(repository, names)) else []
+    from huggingface_hub import try_to_load_from_cache
+
+    kept = [try_to_load_from_cache(repository, name) for name in names if repository]
+    # For a file that the hub does not have, it is an object, not a path.
+    return [path for path in kept if isinstance(path, str)][:1]
 
 
 def architecture(name):

@@ -1,7 +1,6 @@
 """Listing a folder of images with one sub-folder per class."""
 
 import os
-from itertools import product
 
 import pytest
 from PIL import Image
@@ -123,13 +122,6 @@ def test_a_folder_may_be_named_from_within(root, monkeypatch, folder, n_files):
     monkeypatch.chdir(root("dog/a.jpg", "cat/x.jpeg") / "dog")
     assert len(list_files(folder)) == n_files
     assert relative(load_image_folder(".."), "..") == ["cat/x.jpeg", "dog/a.jpg"]
-
-
-def test_a_folder_that_many_links_lead_to_counts_once(root):
-    folder = root(*[f"pets/{name}/1.jpg" for name in "abcdefg"])
-    for name, other in product("abcdefg", "abcdefg"):
-        link(folder / f"pets/{other}", folder / f"pets/{name}/to_{other}")
-    assert len(load_image_folder(folder).paths) == 7
 
 
 def test_a_folder_that_may_not_be_read_is_counted_and_a_root_is_an_error(root, monkeypatch):

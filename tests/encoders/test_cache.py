@@ -45,11 +45,6 @@ class FullDisk(sqlite3.Connection):
         self.execute("PRAGMA max_page_count = 1")
 
 
-def keys(n, seed=0):
-    rng = np.random.default_rng(seed)
-    return [rng.bytes(32) for _ in range(n)]
-
-
 def rows(n, width=8, seed=0):
     return np.random.default_rng(seed).normal(size=(n, width)).astype(np.float32)
 
@@ -59,10 +54,8 @@ def database(directory):
 
 
 def fill(directory, n=3, width=8):
-    """Keep the first rows; return keys and rows."""
     with CacheSession(directory) as cache:
-        cache.put(keys(n), rows(n, width))
-    return keys(n), rows(n, width)
+        cache.put([row.tobytes() for row in rows(n)], rows(n, width))
 
 
 # With the encoder

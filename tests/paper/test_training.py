@@ -147,13 +147,6 @@ def test_smaller_tolerance_gives_smaller_loss():
     assert tight.loss_curve[-1] < loose.loss_curve[-1]
 
 
-def test_single_precision_reaches_the_loss_of_double_precision():
-    problem = make_problem()
-    outcome = train_bridge(**problem, training=Training(device="cpu"))
-    assert outcome.bridge.dtype == outcome.class_bias.dtype == np.float64
-    assert outcome.loss_curve[-1] == pytest.approx(train(problem).loss_curve[-1], rel=1e-4)
-
-
 # Edges
 
 
@@ -180,15 +173,12 @@ def assert_finite(problem, solver, **params):
 @pytest.mark.parametrize(
     ("shape", "zero"),
     [
-        ({"bias": True}, ["lambda_it"]),
         ({"bias": True}, ["lambda_it", "lambda_c", "lambda_b"]),
         ({"n_classes": 1, "shots": 1}, []),
         ({"n_classes": 5, "shots": 1}, []),
-        ({"shots": 30, "identity": True}, []),
         ({"D": 12, "d": 20}, []),
         ({"D": 20, "d": 6, "bias": True}, []),
         ({"identity": True, "bias": True, "text": False}, []),
-        ({"text": False}, []),
     ],
 )
 def test_every_shape_and_weight_of_the_loss_gives_finite_results(solver, shape, zero):
