@@ -3,6 +3,7 @@
 import io
 import os
 from contextlib import contextmanager
+from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from numbers import Integral
 from typing import Any, Literal
@@ -33,6 +34,7 @@ from ._pictures import (
 READING_VERSION = 4
 
 
+@dataclass(repr=False, eq=False)
 class CLIPImageEncoder(CLIPEncoder, ImageEncoder):
     """Embed images with the image tower of a CLIP model.
 
@@ -74,7 +76,7 @@ class CLIPImageEncoder(CLIPEncoder, ImageEncoder):
     (2, 128)
     """
 
-    _parameter_constraints: dict = {
+    _parameter_constraints = {
         **CLIPEncoder._parameter_constraints,
         "n_jobs": [Integral, None],
         "normalize": ["boolean"],
@@ -82,30 +84,17 @@ class CLIPImageEncoder(CLIPEncoder, ImageEncoder):
         "progress": ["boolean"],
     }
 
-    def __init__(
-        self,
-        model_name: str = "ViT-B-16",
-        pretrained: str | os.PathLike[str] | None = "openai",
-        *,
-        device: str = "auto",
-        precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
-        batch_size: int = 64,
-        n_jobs: int | None = None,
-        cache: str | os.PathLike[str] | None = None,
-        normalize: bool = False,
-        on_error: Literal["raise", "nan"] = "raise",
-        progress: bool = False,
-    ) -> None:
-        self.model_name = model_name
-        self.pretrained = pretrained
-        self.device = device
-        self.precision = precision
-        self.batch_size = batch_size
-        self.n_jobs = n_jobs
-        self.cache = cache
-        self.normalize = normalize
-        self.on_error = on_error
-        self.progress = progress
+    model_name: str = "ViT-B-16"
+    pretrained: str | os.PathLike[str] | None = "openai"
+    _: KW_ONLY
+    device: str = "auto"
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    batch_size: int = 64
+    n_jobs: int | None = None
+    cache: str | os.PathLike[str] | None = None
+    normalize: bool = False
+    on_error: Literal["raise", "nan"] = "raise"
+    progress: bool = False
 
     def transform(self, X: Any) -> NDArray[Any]:
         """Embed images.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
 from numbers import Real
 from typing import Self
 
@@ -17,6 +18,7 @@ from .._utils.validation import NUMBERED, as_words, listed
 from ._base import TextEncoder, list_texts
 
 
+@dataclass(repr=False, eq=False)
 class PrecomputedTextEncoder(TextEncoder):
     """Look up text embeddings that were computed elsewhere.
 
@@ -48,7 +50,7 @@ class PrecomputedTextEncoder(TextEncoder):
            [2.]])
     """
 
-    _parameter_constraints: dict = {
+    _parameter_constraints = {
         "texts": ["array-like"],
         "eos": ["array-like"],
         "projection": ["array-like", None],
@@ -56,20 +58,12 @@ class PrecomputedTextEncoder(TextEncoder):
         "logit_scale": [Interval(Real, 0, None, closed="neither")],
     }
 
-    def __init__(
-        self,
-        texts: Sequence[str],
-        eos: ArrayLike,
-        projection: ArrayLike | None,
-        *,
-        projection_bias: ArrayLike | None = None,
-        logit_scale: float = 100.0,
-    ) -> None:
-        self.texts = texts
-        self.eos = eos
-        self.projection = projection
-        self.projection_bias = projection_bias
-        self.logit_scale = logit_scale
+    texts: Sequence[str]
+    eos: ArrayLike
+    projection: ArrayLike | None
+    _: KW_ONLY
+    projection_bias: ArrayLike | None = None
+    logit_scale: float = 100.0
 
     @classmethod
     def from_joint(

@@ -1,6 +1,7 @@
 """From texts to embeddings, with the text tower of a CLIP model."""
 
 import os
+from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from typing import Literal
 
@@ -18,6 +19,7 @@ from ._source import TIMM, TRANSFORMERS
 _known = LRUCache(max_items=100_000)
 
 
+@dataclass(repr=False, eq=False)
 class CLIPTextEncoder(TextEncoder, CLIPEncoder):
     """Embed texts with the text tower of a CLIP model.
 
@@ -50,22 +52,13 @@ class CLIPTextEncoder(TextEncoder, CLIPEncoder):
     # It can embed any text, so also the words of a vocabulary.
     open_vocabulary = True
 
-    def __init__(
-        self,
-        model_name: str = "ViT-B-16",
-        pretrained: str | os.PathLike[str] | None = "openai",
-        *,
-        device: str = "auto",
-        precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
-        batch_size: int = 256,
-        cache: str | os.PathLike[str] | None = None,
-    ) -> None:
-        self.model_name = model_name
-        self.pretrained = pretrained
-        self.device = device
-        self.precision = precision
-        self.batch_size = batch_size
-        self.cache = cache
+    model_name: str = "ViT-B-16"
+    pretrained: str | os.PathLike[str] | None = "openai"
+    _: KW_ONLY
+    device: str = "auto"
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    batch_size: int = 256
+    cache: str | os.PathLike[str] | None = None
 
     projection_ = property(lambda self: self._model().projection(of_images=False)[0])
     projection_bias_ = property(lambda self: self._model().projection(of_images=False)[1])
