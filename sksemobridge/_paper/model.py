@@ -107,9 +107,9 @@ class PaperModel:
         new = indices < 0
         if new.any():
             prototypes[new], image_means[new] = map(l2_normalize, self.guesses(texts[new]))
-        class_bias = (
-            None if self.class_bias is None else np.where(new[:, None], 0.0, self.class_bias[indices])
-        )
+        class_bias = self.class_bias
+        if class_bias is not None:
+            class_bias = np.where(new[:, None], 0.0, class_bias[indices])
         return replace(
             self,
             text_embeddings=texts,

@@ -19,12 +19,11 @@ from .._utils.validation import listed, refuse_masked
 from ._pictures import check_pixel_type
 from ._source import TIMM, TRANSFORMERS, find_source
 
-MAX_MODELS = 4
 # Threads that want the same model wait for the one that loads it.
 _lock = threading.Lock()
 
 
-@lru_cache(MAX_MODELS)
+@lru_cache(4)
 def _load(source, device):
     # This imports torch.
     from ._models import LoadedModel

@@ -24,9 +24,8 @@ class KnownModel:
 
     def __init__(self, facts, load):
         self._facts, self._load = facts, load
-        self.source, self.embed_dim, self.logit_scale = (
-            facts[name] for name in ("source", "embed_dim", "logit_scale")
-        )
+        self.source, self.embed_dim = facts["source"], facts["embed_dim"]
+        self.logit_scale = facts["logit_scale"]
 
     def digest(self, of_images):
         return bytes.fromhex(self._facts["digest"])
@@ -47,10 +46,8 @@ def with_model(encoder, of_images, use):
         return use(encoder._model())
     encoder._validate_params()
     # A relative name is another one elsewhere.
-    name = repr(
-        [str(encoder.model_name), str(encoder.pretrained), os.getcwd(), encoder.device, encoder.precision]
-    )
-    name = hashlib.sha256(f"{name} {of_images} {_versions()}".encode()).hexdigest()[:32]
+    named = encoder.model_name, str(encoder.pretrained), os.getcwd(), encoder.device, encoder.precision
+    name = hashlib.sha256(f"{named} {of_images} {_versions()}".encode()).hexdigest()[:32]
     path = as_path(encoder.cache) / f"model-{name}.json"
 
     @cache

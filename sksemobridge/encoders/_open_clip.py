@@ -11,11 +11,7 @@ from ._models import Parts
 from ._source import HUB, ModelLoadError, cannot_load, weight_files
 
 # The usual names of weights on a hub, in open_clip's order.
-_WEIGHTS = [
-    "open_clip_model.safetensors",
-    "open_clip_pytorch_model.safetensors",
-    "open_clip_pytorch_model.bin",
-]
+_WEIGHTS = "open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin"
 
 
 def load(source):

@@ -24,9 +24,8 @@ FORMATS = (
 # How pictures of phones begin, which need a plug-in.
 _HEIC = re.compile(rb"....ftyp(hei|hev|mif1|msf1)", re.DOTALL)
 
-# A JPEG may be shrunk by a factor while it is decoded. Afterwards, its shorter side must still be this many times as
-# long as the input of the model. With smaller margins, some embeddings of photographs or noise by the bundled model
-# have cosines below 0.999 to those of whole pictures.
+# A JPEG may be shrunk by a factor while it is decoded, if its shorter side is then this many times as long as the input of
+# the model. With smaller margins, some embeddings have cosines below 0.999 to those of whole pictures.
 _SHRINKS = {8: 1.5, 4: 1.5, 2: 2}
 
 # The first bytes of files that may have 16 bits a channel: PNG, and TIFF in two byte orders and two sizes.
@@ -76,12 +75,10 @@ def fetch(source, choose=int):
 def decode(content, shortest_side=None, fit=None, choose=int):
     """An RGB image of Pillow as people see it: upright, its first frame, on white where it is transparent.
 
-    `content` is from `fetch`. With `shortest_side` a JPEG may be shrunk while it is decoded, which is much faster. Its
-    sides stay longer than that. If they are no whole numbers, `fit(image, size, box)` resizes the part of the image that is
-    the picture, whose whole size is `size`. `ImageReadError` says why an image cannot be read.
-
-    Values of 16 bits are scaled by the depth that the file declares, or else by `choose(bits)` of those that they need:
-    `int` takes these.
+    `content` is from `fetch`. With `shortest_side`, a JPEG may be shrunk while it is decoded, to sides longer than that. If
+    they are no whole numbers, `fit(image, size, box)` resizes the part of the image that is the picture of this size.
+    Values of 16 bits are scaled by the depth that the file declares, or else by `choose(bits)` of those that they need.
+    `ImageReadError` says why an image cannot be read.
     """
     if isinstance(content, np.ndarray):
         return _to_rgb(Image.fromarray(np.ascontiguousarray(content)))

@@ -150,16 +150,6 @@ def test_smaller_tolerance_gives_smaller_loss():
 # Edges
 
 
-def test_order_of_classes_and_shots_does_not_matter(solver):
-    problem = make_problem()
-    classes, shots = np.array([2, 0, 3, 1]), np.random.default_rng(0).permutation(len(problem["X"]))
-    permuted = problem | {name: problem[name][shots] for name in SHOT_ARRAYS}
-    permuted |= {"codes": np.argsort(classes)[permuted["codes"]], "texts": problem["texts"].take(classes)}
-    a, b = (train(p, solver, max_iter=15) for p in (problem, permuted))
-    np.testing.assert_allclose(a.bridge, b.bridge, atol=1e-5)
-    np.testing.assert_allclose(a.class_bias[classes], b.class_bias, atol=1e-5)
-
-
 def assert_finite(problem, solver, **params):
     """With a class bias and without one, results are finite and have the shapes of the problem."""
     for class_bias in (True, False):
