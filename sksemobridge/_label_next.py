@@ -31,7 +31,7 @@ def label_next(estimator: Any, X: ArrayLike, n_images: int = 20) -> NDArray[np.i
     """Return which images of `X` to label next: those whose labels help most.
 
     A copy of the classifier first learns from all images (`with_unlabeled`). Then the images come first whose two most
-    probable classes are nearly as probable, and the predicted classes take turns. Each second image is such an image before the
+    probable classes are nearly as probable, and the predicted classes take turns. Each third image is such an image before the
     others taught the copy. A classifier that knows no names first needs an image of each class. So while it has few labels, the
     most typical image of each large cluster without a label comes first.
 
@@ -86,11 +86,12 @@ def label_next(estimator: Any, X: ArrayLike, n_images: int = 20) -> NDArray[np.i
     if classifier.text_embeddings_ is None and len(shots) < LEAST_LABELS * len(classifier.classes_):
         order += rows[_typical_of_clusters(u[rows], shots, n_images)].tolist()
     if len(order) < n_images:
-        # What the images teach may confirm an error. So each second image is uncertain without it.
+        # What the images teach may confirm an error. So each third image is uncertain without it.
         taught = classifier.with_unlabeled(embeddings[rows])
         untaught = classifier._clone_with(classifier._fitted.without_unlabeled())
-        both = [least_certain(model.predict_proba(embeddings[rows])) for model in (taught, untaught)]
-        order += rows[np.ravel(both, order="F")].tolist()
+        first, third = (least_certain(model.predict_proba(embeddings[rows])) for model in (taught, untaught))
+        places = np.minimum(2 * np.arange(1, len(rows) + 1), len(rows))
+        order += rows[np.insert(first, places, third)].tolist()
     chosen: list[int] = []
     for row in order:
         if len(chosen) < n_images and np.all(np.linalg.norm(u[chosen] - u[row], axis=1) > SAME_EMBEDDING):
