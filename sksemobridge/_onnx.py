@@ -40,7 +40,7 @@ def to_onnx(estimator: Any, path: str | os.PathLike[str]) -> None:
     Raises
     ------
     TypeError
-        If the estimator is none of these, is the paper's classifier, or is a pipeline with other steps.
+        If the estimator is none of these, or is the paper's classifier, which is not linear.
     OSError
         If the file cannot be written. What was there before stays.
 
@@ -58,14 +58,11 @@ def to_onnx(estimator: Any, path: str | os.PathLike[str]) -> None:
     import onnx
 
     steps = [step for _, step in estimator.steps] if isinstance(estimator, Pipeline) else [estimator]
-    kinds = [type(step) for step in steps]
-    if kinds[-1] not in (SeMoBridgeClassifier, ZeroShotClassifier) or kinds[:-1] not in (
-        [],
-        [CLIPImageEncoder],
-    ):
-        names = ", ".join(kind.__name__ for kind in kinds)
-        raise TypeError(f"to_onnx takes our classifiers, alone or after CLIPImageEncoder, not {names}.")
     *encoders, classifier = steps
+    is_ours = type(classifier) in (SeMoBridgeClassifier, ZeroShotClassifier)
+    if not is_ours or [type(encoder) for encoder in encoders] not in ([], [CLIPImageEncoder]):
+        names = ", ".join(type(step).__name__ for step in steps)
+        raise TypeError(f"to_onnx takes our classifiers, alone or after CLIPImageEncoder, not {names}.")
     check_is_fitted(classifier)
     if not hasattr(classifier, "coef_"):
         raise TypeError("to_onnx takes no classifier of the paper: it is not linear.")
@@ -121,8 +118,9 @@ def _image_tower(loaded):
 
     pixels = torch.zeros(2, 3, *loaded.image_size, device=loaded.device)
     names = {"input_names": ["pixels"], "output_names": ["embeddings"]}
-    # The exporter that records one call: it takes all towers, in every version of torch.
-    exporter = {"dynamo": False, "dynamic_axes": {"pixels": {0: "n"}, "embeddings": {0: "n"}}}
+    axes = {"pixels": {0: "n"}, "embeddings": {0: "n"}}
+    # The exporter that records one call takes all towers, in every version of torch.
+    options = {"dynamo": False, "dynamic_axes": axes, "opset_version": OPSET, **names}
     # The fast path of attention is one operator, which ONNX lacks.
     mha = torch.backends.mha
     is_fast = mha.get_fastpath_enabled()
@@ -130,7 +128,7 @@ def _image_tower(loaded):
     try:
         with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(action="ignore"):
             path = os.path.join(folder, "tower.onnx")
-            torch.onnx.export(Tower().eval(), (pixels,), path, opset_version=OPSET, **names, **exporter)
+            torch.onnx.export(Tower().eval(), (pixels,), path, **options)
             return onnx.load(path)
     finally:
         mha.set_fastpath_enabled(is_fast)

@@ -18,15 +18,10 @@ from .encoders._pictures import ImageReadError, decode, describe, fetch
 
 __all__ = ["PredictionsDisplay"]
 
-# Largest size of a drawn picture, in pixels. Whole photographs would make figures of many megabytes.
-_DRAWN_SIZE = (224, 224)
-
 
 @dataclass(eq=False, repr=False)
 class PredictionsDisplay:
     """Draw images with predicted class, probability, and the closest shots.
-
-    Use `from_estimator` for a pipeline that takes images, or `from_predictions`.
 
     Parameters
     ----------
@@ -49,7 +44,6 @@ class PredictionsDisplay:
 
     Examples
     --------
-    >>> import matplotlib.pyplot as plt
     >>> from sksemobridge import PredictionsDisplay, make_semobridge_pipeline
     >>> from sksemobridge.datasets import load_emoji
     >>> emoji = load_emoji()
@@ -59,7 +53,6 @@ class PredictionsDisplay:
     >>> display = PredictionsDisplay.from_estimator(pipeline, emoji.images[1:5], **shots)
     >>> display.axes_.shape
     (4, 4)
-    >>> plt.close(display.figure_)
     """
 
     images: Any
@@ -104,17 +97,14 @@ class PredictionsDisplay:
         """
         estimator = best_of(estimator)
         if not isinstance(estimator, Pipeline):
-            raise TypeError(
-                f"estimator must be a Pipeline that takes images, not {type(estimator).__name__}."
-            )
+            raise TypeError(f"estimator must be a Pipeline from images, not {type(estimator).__name__}.")
         embed, classifier = estimator[:-1].transform, estimator[-1]
         embeddings, closest = embed(X), None
         if shots is not None:
             neighbors = NearestNeighbors(n_neighbors=min(n_shots, len(shots)), metric="cosine")
             closest = neighbors.fit(embed(shots)).kneighbors(embeddings, return_distance=False)
-        probability = classifier.predict_proba(embeddings).max(axis=1)
-        parts = {"y_true": y, "shots": shots, "y_shots": y_shots, "closest": closest}
-        return cls.from_predictions(X, classifier.predict(embeddings), probability, **parts)
+        y_pred, probability = classifier.predict(embeddings), classifier.predict_proba(embeddings).max(axis=1)
+        return cls(X, y_pred, probability, y_true=y, shots=shots, y_shots=y_shots, closest=closest).plot()
 
     @classmethod
     def from_predictions(cls, images: Any, y_pred: Any, probability: Any, **parts: Any) -> Self:
@@ -138,25 +128,22 @@ class PredictionsDisplay:
         if self.closest is not None:
             shots, y_shots, closest = list_images(self.shots), np.asarray(self.y_shots), self.closest
             check_consistent_length(shots, y_shots)
-        # A narrow empty column sets each image and its shots apart from the next.
-        widths = [1] * (1 + len(closest[0])) + [0.25]
-        n_columns = min(len(images), max(1, 8 // (len(widths) - 1)))
-        n_rows = -(-len(images) // n_columns)
-        size = 1.35 * n_columns * sum(widths), 1.9 * n_rows + 0.3
+        width = 1 + len(closest[0])
+        n_across = min(len(images), max(1, 8 // width))
+        n_rows = -(-len(images) // n_across)
+        size = 1.4 * n_across * width, 1.9 * n_rows + 0.3
         self.figure_ = plt.figure(figsize=size, layout="constrained")
-        grid = self.figure_.add_gridspec(n_rows, n_columns * len(widths), width_ratios=widths * n_columns)
-        panels = grid.subplots(squeeze=False, subplot_kw={"xticks": [], "yticks": []})
+        ticks = {"xticks": [], "yticks": []}
+        panels = self.figure_.subplots(n_rows, n_across * width, squeeze=False, subplot_kw=ticks)
         for panel in panels.flat:
             panel.spines[:].set_visible(False)
-        self.axes_ = panels.reshape(n_rows * n_columns, len(widths))[: len(images), :-1]
-        y_pred, probability = np.asarray(self.y_pred), np.asarray(self.probability)
-        y_true = None if self.y_true is None else np.asarray(self.y_true)
+        self.axes_ = panels.reshape(n_rows * n_across, width)[: len(images)]
+        y_pred, y_true, probability = map(np.asarray, (self.y_pred, self.y_true, self.probability))
         for i, (own, *beside) in enumerate(self.axes_):
             title, color = f"{_wrap(y_pred[i])}\n{probability[i]:.0%}", "black"
-            if y_true is not None:
-                color = "tab:green"
-                if y_pred[i] != y_true[i]:
-                    title, color = f"{title}\n{_wrap(f'is: {y_true[i]}')}", "tab:red"
+            if self.y_true is not None:
+                color = "tab:green" if y_pred[i] == y_true[i] else "tab:red"
+                title += "" if y_pred[i] == y_true[i] else f"\n{_wrap(f'is: {y_true[i]}')}"
             _draw(own, images[i], title, color)
             own.spines[:].set(visible=True, color=color, linewidth=2)
             for panel, j in zip(beside, closest[i]):
@@ -175,6 +162,6 @@ def _draw(ax, image, title, color):
         picture = decode(fetch(image))
     except ImageReadError as error:
         raise ImageReadError(f"The image {describe(image)} cannot be read: {error}.") from error
-    picture.thumbnail(_DRAWN_SIZE)
+    picture.thumbnail((224, 224))  # whole photographs would make figures of many megabytes
     ax.imshow(picture)
     ax.set_title(title, fontsize=8, color=color)

@@ -90,5 +90,5 @@ def test_predictions_that_do_not_fit_together_are_refused(change, message):
 
 
 def test_only_a_pipeline_is_taken(pictures):
-    with pytest.raises(TypeError, match="must be a Pipeline .* not SeMoBridgeClassifier"):
+    with pytest.raises(TypeError, match="must be a Pipeline from images, not SeMoBridgeClassifier"):
         PredictionsDisplay.from_estimator(pictures.pipeline[-1], pictures.queries)

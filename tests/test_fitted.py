@@ -102,7 +102,7 @@ def test_what_is_known_of_a_class_decides_whether_it_can_be_added(world):
             add([0, 9])
     for call, message in (
         (lambda: world.classifier().fit(X[seen], y[seen]).with_classes(["cat"]), "has shots. Use Zero"),
-        (lambda: world.classifier().fit(X, y).partial_fit(X, codes), "mix others and text"),
+        (lambda: world.classifier().fit(X, y).partial_fit(X, codes), "The labels mix kinds"),
         (lambda: world.classifier().fit(X, y).with_classes(["cat", "unicorn"]), "not among"),
     ):
         with pytest.raises(ValueError, match=message):

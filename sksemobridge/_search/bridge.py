@@ -111,8 +111,6 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
         ------
         ValueError
             If `X` is not finite or has another width than the texts, or if the text encoder lacks what is needed.
-        NoProjectionError
-            If the model of `CLIPTextEncoder` has no linear projection.
         """
         check_text_encoder(self, method=None)
         embeddings = validate_training_embeddings(self, X, reset=True)

@@ -85,18 +85,15 @@ def mean_average_precision(
         if found.any():
             n_found += found.sum()
             total += found.sum() * label_ranking_average_precision_score(is_match[found], similarity[found])
-    n_missed, others = len(queries) - int(n_found), " other than themselves" * exclude_self
     if not n_found:
-        raise ValueError(f"None of the {n_missed} queries has an item with its label in the gallery{others}.")
-    if n_missed:
-        warn_caller(
-            f"{n_missed} of {len(queries)} queries have no item with their label in the gallery{others}."
-        )
+        raise ValueError(f"None of the {len(queries)} queries has an item with its label in the gallery.")
+    if n_found < len(queries):
+        missed = f"{len(queries) - n_found} of {len(queries)} queries"
+        warn_caller(f"{missed} have no item with their label in the gallery.")
     return float(total / n_found)
 
 
 def _read_side(X, labels, name):
-    """The embeddings and labels of the queries or of the gallery, as arrays of equal length."""
     X = to_numpy(X)
     refuse_masked(X, name)
     X = check_array(X, dtype=[np.float64, np.float32], order="C", input_name=name)

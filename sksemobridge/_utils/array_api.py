@@ -96,15 +96,11 @@ def apply_in_blocks(model, X, finish):
 
 def softmax(scores):
     """Softmax of each row, shape (n, C). For NumPy arrays it is float64, so that rows sum to one up to rounding."""
-    xp = namespace(scores)
-    shifted = scores - xp.max(scores, axis=1, keepdims=True)
-    # In float32, exponentials of very negative numbers would become zero.
-    result = np.exp(shifted, dtype=np.float64) if xp is np else xp.exp(shifted)
-    return result / xp.sum(result, axis=1, keepdims=True)
+    return namespace(scores).exp(log_softmax(scores))
 
 
 def log_softmax(scores):
-    """Logarithm of the softmax of each row, shape (n, C). For NumPy arrays it is float64."""
+    """Logarithm of the softmax of each row, shape (n, C), as `softmax`."""
     xp = namespace(scores)
     scores = scores.astype(np.float64, copy=False) if xp is np else scores
     shifted = scores - xp.max(scores, axis=1, keepdims=True)
@@ -112,10 +108,7 @@ def log_softmax(scores):
 
 
 def rows_and_lengths(x):
-    """Rows and their lengths `(n, 1)`, by which they become unit rows. A row of zeros gets a tiny length, and stays zero.
-
-    The rows are those of `x`, rescaled only if their squares would overflow or underflow.
-    """
+    """Rows, rescaled if their squares would overflow or underflow, and their lengths `(n, 1)`, which are never zero."""
     xp = namespace(x)
     tiny = float(xp.finfo(x.dtype).smallest_normal)
     with np.errstate(over="ignore", under="ignore"):

@@ -2,7 +2,7 @@
 
 
 def resolve_device(device):
-    """The torch device of a parameter. `"auto"` is CUDA if there is a GPU, else the CPU."""
+    """`"auto"` is CUDA if there is a GPU, else the CPU."""
     import torch
 
     if device == "auto":
@@ -10,8 +10,5 @@ def resolve_device(device):
     try:
         return torch.empty(0, device=device).device
     except (AssertionError, ImportError, RuntimeError) as error:
-        # Some messages of torch go on for pages.
-        reason = str(error).partition("\n")[0].partition(". ")[0]
-        raise ValueError(
-            f"device={device!r} is no device that torch can use on this machine: {reason}"
-        ) from error
+        reason = str(error).partition("\n")[0].partition(". ")[0]  # some messages go on for pages
+        raise ValueError(f"device={device!r} is no device that torch can use here: {reason}") from error

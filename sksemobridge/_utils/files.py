@@ -9,10 +9,9 @@ from tempfile import TemporaryDirectory
 
 @contextmanager
 def new_file(path, replace=False):
-    """Write a file completely, or not at all. Yields a temporary path, from where it is moved to `path` at the end.
+    """Write a file completely, or not at all: yields a temporary path, from where it is moved to `path` at the end.
 
-    If the file cannot be written, or if `path` exists at the end and is not to be replaced, an `OSError` names `path`,
-    and no new file is left.
+    An `OSError` names `path` if that fails, or if `path` exists then and is not to be replaced.
     """
     path = Path(path)
     if replace:

@@ -9,7 +9,6 @@ import numpy as np
 
 def content_key(array):
     """A hashable key of the dtype, shape and bytes of an array."""
-    # sha256 is computed in hardware nearly everywhere.
     return array.dtype.str, array.shape, hashlib.sha256(np.ascontiguousarray(array)).digest()
 
 

@@ -1,7 +1,4 @@
-"""The private parts of scikit-learn that this package needs, and decorators that keep types.
-
-No other module imports private modules of scikit-learn.
-"""
+"""The private parts of scikit-learn that this package needs, and decorators that keep types."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar

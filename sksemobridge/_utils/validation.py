@@ -13,8 +13,6 @@ from .sklearn import check_sample_weight
 
 # What to do where a number stands for a name.
 NUMBERED = "If your labels are text and a tool of scikit-learn has numbered them, pass the sorted names as a list: class_names=[...]."
-# Squares and sums of weights in this range neither overflow nor vanish.
-LEAST_WEIGHT, MOST_WEIGHT = 1e-100, 1e100
 
 
 def warn_caller(message, category=UserWarning, *, advice=""):
@@ -35,9 +33,6 @@ def listed(items, limit=5):
     items = list(map(str, items))
     more = f" and {len(items) - limit} more" if len(items) > limit else ""
     return f"{', '.join(items[:limit])}{more}"
-
-
-# Embeddings
 
 
 def validate_embeddings(estimator, X, *, reset):
@@ -92,7 +87,6 @@ def refuse_masked(values, name):
 
 
 def _rows_in_words(is_bad):
-    """How many rows are bad, and which come first."""
     rows = np.flatnonzero(is_bad)
     return f"{len(rows)} of {len(is_bad)} rows: {listed(rows, 10)}"
 
@@ -102,13 +96,9 @@ def check_text_encoder(estimator, method="transform"):
     text_encoder = estimator.text_encoder
     if isinstance(text_encoder, type) or (method is not None and not hasattr(text_encoder, method)):
         raise ValueError(
-            f"The 'text_encoder' parameter of {type(estimator).__name__} must be an object that offers "
-            f"{method or 'projection_'} and logit_scale_, such as CLIPTextEncoder(...), or for text embeddings of your own "
-            f"PrecomputedTextEncoder.from_joint(dict(zip(class_names, embeddings))); got {text_encoder!r:.100}."
+            f"The 'text_encoder' of {type(estimator).__name__} must be an object that offers {method or 'projection_'} and "
+            f"logit_scale_, such as CLIPTextEncoder(...) or PrecomputedTextEncoder.from_joint(...); got {text_encoder!r:.100}."
         )
-
-
-# Labels
 
 
 def as_words(text):
@@ -142,18 +132,10 @@ def _is_missing(value):
         return True
 
 
-def is_text(labels):
-    """True if labels are text."""
-    return labels.dtype.kind == "U" or (len(labels) > 0 and isinstance(labels[0], str))
-
-
 def sorted_labels(parts, **options):
-    """`np.unique` of all parts together, which must be of one kind. NumPy would take 1 for `"1"` and for True."""
-    kinds = {
-        "text" if is_text(part) else "booleans" if part.dtype.kind == "b" else "others" for part in parts
-    }
-    if len(kinds) > 1:
-        raise ValueError(f"The labels mix {' and '.join(sorted(kinds))}; use one kind in every call.")
+    """`np.unique` of all parts (none is empty), which must be of one kind. NumPy would take 1 for `"1"` and for True."""
+    if len({(isinstance(part[0], str), part.dtype.kind == "b") for part in parts}) > 1:
+        raise ValueError("The labels mix kinds (text, booleans, others). Use one kind in every call.")
     labels = np.concatenate(parts)
     if labels.dtype.kind == "f" and all(part.dtype.kind in "iu" for part in parts):
         raise ValueError(
@@ -201,20 +183,17 @@ def validate_groups(groups, n_rows):
     return groups
 
 
-# Weights and priors
-
-
 def validate_weights(sample_weight, n_rows):
-    """Sample weights as float64 of shape (n_rows,). None is negative, not all are zero, and squares do not overflow."""
+    """Sample weights as float64 of shape (n_rows,), not negative."""
     if sample_weight is None:
         return np.ones(n_rows)
     refuse_masked(sample_weight, "sample_weight")
-    rows = np.empty(n_rows)
-    weight = check_sample_weight(to_numpy(sample_weight), rows, dtype=np.float64, ensure_non_negative=True)
+    options = {"dtype": np.float64, "ensure_non_negative": True}
+    weight = check_sample_weight(to_numpy(sample_weight), np.empty(n_rows), **options)
     if not weight.any():
         raise ValueError("Every value of sample_weight is zero: there is no shot to learn from.")
     least, most = weight[weight > 0].min(), weight.max()
-    if least < LEAST_WEIGHT or most > MOST_WEIGHT:
+    if least < 1e-100 or most > 1e100:  # squares would overflow or vanish
         raise ValueError(
             f"sample_weight has values from {least:.3g} to {most:.3g}. Divide all by one factor."
         )

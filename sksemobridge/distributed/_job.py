@@ -34,8 +34,8 @@ def run_job(source, output, step, *, key_column="path", n_actors=None, num_gpus=
     Parameters
     ----------
     source : ray.data.Dataset, str, os.PathLike or list of paths
-        A dataset; for `EmbedImages`, a folder of images or a list of their paths, which must be the same on all machines;
-        for `Predict`, a folder of Parquet files. A dataset is read twice, and must give the same keys both times.
+        A dataset, which is read twice and must give the same keys; for `EmbedImages`, a folder of images or a list of their
+        paths, the same on all machines; for `Predict`, a folder of Parquet files.
     output : str or os.PathLike
         A folder that all machines can use. Only one job can write to it.
     step : EmbedImages or Predict
@@ -68,7 +68,6 @@ def run_job(source, output, step, *, key_column="path", n_actors=None, num_gpus=
     for column in (step.column, key_column):
         if column not in names:
             raise ValueError(f"{name} has no column {column!r}. Its columns are {names}.")
-    # The columns that say which row it is.
     identity = [key_column, *({VERSION} & set(names))]
     versions = _versions(name, rows, identity)
     manifest |= {"source": name, "column": step.column, "key_column": key_column}

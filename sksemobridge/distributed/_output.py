@@ -21,13 +21,12 @@ class OutputFolder:
     """A folder of Parquet files, which readers of Parquet take as one table.
 
     A file is written under a hidden name, and renamed when it is complete. So the files say which rows are done. Ray's own
-    checkpoints (`CheckpointConfig`, 2.60) do not see that a file is lost or changed, and need one more CPU to go on.
+    checkpoints do not see that a file is lost or changed.
     """
 
     def __init__(self, location, columns):
         self.path = Path(os.path.abspath(location))
-        # The key, and `VERSION` if the rows have it.
-        self._columns = columns
+        self._columns = columns  # the key, and `VERSION` if the rows have it
 
     def locked(self):
         """A context that keeps other jobs out. They would remove unfinished files of this one."""

@@ -41,7 +41,6 @@ class EmbedImages:
         self._encoder.set_output(transform="default")
 
     def __call__(self, batch):
-        """A table with embeddings and errors in place of images."""
         images = batch[self.column].to_pylist()
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*cannot be read and have rows of NaN")
@@ -99,7 +98,6 @@ class Predict:
         self._probabilities = probabilities
 
     def __call__(self, batch):
-        """A table with predictions and errors in place of embeddings."""
         X, errors = _read_embeddings(batch, self.column)
         classes = self._classifier.classes_
         # scikit-learn refuses to predict nothing.

@@ -108,12 +108,3 @@ def test_a_folder_gives_the_embeddings_of_the_package_and_again_from_the_cache(t
     assert len(few.X) == 4
     assert (few.X[:, None] == task.X).all(axis=2).any(axis=1).all()
     assert len(few.prompts["red heart"]) == len(make_task.ENSEMBLE)
-
-
-def test_what_is_missing_is_named(tmp_path, make):
-    with pytest.raises(SystemExit, match="There is no .*oxford_pets"):
-        make(tmp_path, "--data-set", "OxfordPets")
-    make_data_set(tmp_path, "OxfordPets")
-    (tmp_path / "oxford_pets" / "images" / "val00.jpg").unlink()
-    with pytest.raises(SystemExit, match="1 of 14 images of OxfordPets are missing, first .*val00"):
-        make(tmp_path, "--data-set", "OxfordPets")

@@ -63,13 +63,6 @@ def test_shots_gain_on_zero_shot():
     assert np.mean(gains) > 2 * np.std(gains, ddof=1) / np.sqrt(10)
 
 
-def test_a_useless_text_loses_its_weight(world):
-    X, y = world.draw(12)
-    useless = with_texts(world, np.random.default_rng(5).normal(size=world.eos.shape)).fit(X, y)
-    assert useless.blend_["text"] < 0.5 * world.classifier().fit(X, y).blend_["text"]
-    assert useless.score(*world.draw(40)) > 0.8
-
-
 @pytest.mark.parametrize("per_class", [1, 4])
 @pytest.mark.parametrize(
     "change",

@@ -11,12 +11,7 @@ from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import normalize as nrm
 
-from sksemobridge import (
-    CLIPImageEncoder,
-    CLIPTextEncoder,
-    SemanticBridge,
-    SeMoBridgeClassifier,
-)
+from sksemobridge import CLIPImageEncoder, CLIPTextEncoder, SemanticBridge, SeMoBridgeClassifier
 
 from ..conftest import World
 from ..encoder_helpers import some_pictures
@@ -36,9 +31,6 @@ def both_towers(d_text=24, d_image=20, width=16, bias=False):
 
 DIRECTIONS = {"image_to_text": "", "text_to_image": "image_"}
 embeddings = np.random.default_rng(0).normal(size=(30, 16))
-
-
-# What it computes
 
 
 @pytest.mark.parametrize(("direction", "prefix"), DIRECTIONS.items())
@@ -88,9 +80,6 @@ def test_cutting_everything_off_warns_and_gives_no_nan():
     assert_array_equal(bridge.transform(embeddings), np.zeros_like(embeddings))
 
 
-# Precision and what comes in
-
-
 @pytest.mark.parametrize("encoder", [None, both_towers(bias=True)])
 @pytest.mark.parametrize(("given", "computed"), [("f8", "f8"), ("f4", "f4"), ("f2", "f4"), ("i8", "f8")])
 def test_results_have_the_precision_of_the_embeddings(encoder, given, computed):
@@ -108,9 +97,6 @@ def test_an_encoder_that_lacks_what_the_direction_needs_is_named(direction):
         SemanticBridge(SimpleNamespace(), direction=direction).fit(embeddings)
 
 
-# With encoders and scikit-learn
-
-
 @pytest.mark.parametrize("library", ["pandas", POLARS])
 def test_between_an_encoder_and_a_classifier_in_data_frames(library):
     pictures, y, text = some_pictures(8), ["apple", "tree"] * 4, CLIPTextEncoder("mini", "bundled")
@@ -125,9 +111,6 @@ def test_between_an_encoder_and_a_classifier_in_data_frames(library):
     assert names[0] == "semanticbridge0"
     assert list(bridged.columns) == classifier.feature_names_in_.tolist() == names
     assert_allclose(pipeline.predict_proba(pictures), expected, rtol=1e-5)
-
-
-# Learnt from words
 
 
 def bridge_of_words(**params):

@@ -67,7 +67,7 @@ def test_queries_without_a_match_are_counted_and_left_out():
     X = np.array([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0]])
     with pytest.warns(UserWarning, match="1 of 3 queries have no item with their label in the gallery"):
         assert mean_average_precision(X, X[:2], ["cat", "cat", "dog"], ["cat", "cat"]) == 1.0
-    with pytest.warns(UserWarning, match="1 of 3 queries have no .* other than themselves"):
+    with pytest.warns(UserWarning, match="1 of 3 queries have no item"):
         assert mean_average_precision(X, X, [0, 0, 1], [0, 0, 1], exclude_self=True) == 1.0
 
 
@@ -77,7 +77,7 @@ def test_queries_without_a_match_are_counted_and_left_out():
         ({"query": np.ones((2, 3))}, "query has 3 columns, gallery 2"),
         ({"query": [[np.nan, 1.0], [1.0, 1.0]]}, "query contains NaN"),
         ({"query_labels": [0]}, "inconsistent numbers of samples"),
-        ({"gallery_labels": ["a", "b", "c"]}, "mix others and text"),
+        ({"gallery_labels": ["a", "b", "c"]}, "The labels mix kinds"),
         ({"query_labels": [7, 8]}, "None of the 2 queries has an item"),
         ({"exclude_self": True}, "inconsistent numbers of samples"),
         ({"gallery": np.ones((0, 2)), "gallery_labels": []}, "0 sample"),

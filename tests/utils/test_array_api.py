@@ -10,11 +10,7 @@ import torch
 from sklearn.base import clone
 from torch.overrides import TorchFunctionMode
 
-from sksemobridge import (
-    PaperBlend,
-    SemanticBridge,
-    SeMoBridgeClassifier,
-)
+from sksemobridge import PaperBlend, SemanticBridge, SeMoBridgeClassifier
 from sksemobridge._utils import array_api
 
 # What makes an array of each library on a device.

@@ -101,12 +101,6 @@ def test_other_estimators_are_the_same_after_loading(all_fitted, emoji, world):
     assert_loaded_ones_are_equal(classifier, "predict_proba", X)
 
 
-def test_shots_can_be_added_after_loading(fitted, emoji):
-    X = fitted[:-1].transform(emoji[0])
-    grown = pickle.loads(pickle.dumps(fitted[-1])).partial_fit(X[:3] + 0.1, emoji[1][:3])
-    assert grown.classes_.tolist() == fitted[-1].classes_.tolist()
-
-
 def test_prediction_needs_no_torch(all_fitted, emoji, tmp_path):
     X = all_fitted["paper"][:-1].transform(emoji[0])
     np.save(tmp_path / "X.npy", X)

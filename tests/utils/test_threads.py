@@ -62,12 +62,6 @@ def test_a_process_that_was_forked_meanwhile_has_all_threads(blas_threads):
     assert os.waitstatus_to_exitcode(status) == 12
 
 
-def test_an_error_restores_the_limit(blas_threads):
-    with pytest.raises(ZeroDivisionError), threads_for(SMALL):
-        _ = 1 / 0
-    assert blas_threads() == {2}
-
-
 def test_parts_share_the_threads_that_blas_had(blas_threads):
     both_run = threading.Barrier(2)
 
