@@ -24,7 +24,7 @@ from .._zero_shot import ZeroShotClassifier
 from ..datasets import load_image_folder
 from ..datasets._folder import COPIES_MARK, existing_folder, list_files
 from .clicks import labels_of, read_corrections
-from .folder_table import embed_readable, table_rows
+from .folder_table import embed_readable, plain, table_rows
 from .user_tables import UsageError, as_class, naming, read_classes, read_names, say, usual_prompts
 
 # A folder with fewer readable pictures (without a label) is not learnt from. In the mean of six real sets, folders of 30 pictures
@@ -253,6 +253,8 @@ def _read_shots(folder):
     folders = [path.name for path in below if path.name[0] != "." and not (path / COPIES_MARK).exists()]
     if not folders:
         raise UsageError(f"--shots: {folder!r} has no sub-folders, one for each class")
+    if unreadable := [name for name in folders if plain(name) != name]:
+        raise UsageError(f"--shots: the name of the folder {unreadable[0]!r} is not UTF-8; give it another")
     with warnings.catch_warnings():
         # They are classes here.
         warnings.filterwarnings("ignore", ".*sub-folders without images")
