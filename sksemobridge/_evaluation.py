@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -13,20 +12,14 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 from scipy.stats import beta
 from sklearn.base import clone
-from sklearn.dummy import DummyClassifier
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import column_or_1d
 
 from ._classifier import SeMoBridgeClassifier
-from ._model.shots import evenly_spaced
 from ._utils.array_api import l2_normalize, to_numpy
 from ._utils.sklearn import best_of
 from ._utils.validation import listed, validate_embeddings
 
-# Largest numbers of folds and of shots in the cross-validation. If there are more shots, an even sample is enough.
-MOST_FOLDS, MOST_SHOTS = 10, 1000
 # Unit embeddings of the same picture have the same digits.
 SAME_DIGITS = 5
 # Below this probability, a label is more likely wrong than right.
@@ -44,15 +37,15 @@ LEAST_PROBABILITY, LEAST_COUNT = 1e-12, 0.3
 
 @dataclass(frozen=True, eq=False)
 class ShotEvaluation:
-    """The result of `evaluate_shots`. `str()` of it is a short summary, which compares accuracies from four shots of a class on.
+    """The result of `evaluate_shots`. `str()` of it is a short summary.
 
     Attributes
     ----------
     classes, n_shots : ndarrays of shape (C,)
         Sorted labels, and number of shots of each class.
-    accuracy, names_accuracy, logistic_accuracy : float
-        Share of held-out shots with the right prediction: by the classifier, by the names alone, and by scikit-learn's
-        `LogisticRegression(C=10)` on unit embeddings, cross-validated. NaN if it cannot be measured.
+    accuracy, names_accuracy : float
+        Share of held-out shots with the right prediction, by the classifier and by the names alone. NaN if it cannot be
+        measured.
     held_out_proba, label_proba : ndarrays of shape (n, C) and (n,)
         See `SeMoBridgeClassifier`.
     doubtful : ndarray of int
@@ -65,7 +58,6 @@ class ShotEvaluation:
     n_shots: NDArray[np.int64]
     accuracy: float
     names_accuracy: float
-    logistic_accuracy: float
     held_out_proba: NDArray[Any]
     label_proba: NDArray[Any]
     doubtful: NDArray[np.intp]
@@ -78,10 +70,8 @@ class ShotEvaluation:
             n_held_out = np.isfinite(self.held_out_proba).all(axis=1).sum()
             n_right = round(self.accuracy * n_held_out)
             line = f"Held-out shots predicted right: {n_right} of {n_held_out}, {self.accuracy:.1%}"
-            rivals = {"names alone": self.names_accuracy, "LogisticRegression": self.logistic_accuracy}
-            compared = [f"{name} {value:.1%}" for name, value in rivals.items() if not math.isnan(value)]
-            if compared and np.median(self.n_shots) >= FEWEST_COMPARED:
-                line += f" ({', '.join(compared)})"
+            if not math.isnan(self.names_accuracy) and np.median(self.n_shots) >= FEWEST_COMPARED:
+                line += f" (names alone {self.names_accuracy:.1%})"
             lines.append(line)
         return "\n".join([*lines, f"{_plural(len(self.doubtful), 'shot')} with a doubtful label"])
 
@@ -115,7 +105,7 @@ def evaluate_shots(
     >>> images, labels = emoji.images[:60:3], emoji.target_names[emoji.target[:60:3]]
     >>> print(evaluate_shots(make_semobridge_pipeline("mini", "bundled"), images, labels))
     20 shots of 3 classes: arrow 7, bird 8, building 5
-    Held-out shots predicted right: 20 of 20, 100.0% (names alone 100.0%, LogisticRegression 100.0%)
+    Held-out shots predicted right: 20 of 20, 100.0% (names alone 100.0%)
     0 shots with a doubtful label
     """
     estimator = best_of(estimator)
@@ -136,7 +126,7 @@ def evaluate_fitted(fitted, X, y, groups=None):
     label_proba = fitted.label_proba_
     if fitted.label_noise == 0:
         label_proba = clone(fitted).set_params(label_noise="auto").fit(X, y, groups=groups).label_proba_
-    classes, held_out, memory = fitted.classes_, fitted.held_out_proba_, fitted._fitted.memory
+    classes, held_out = fitted.classes_, fitted.held_out_proba_
     codes = np.searchsorted(classes, column_or_1d(np.asarray(y)).astype(classes.dtype))
     unit = l2_normalize(to_numpy(validate_embeddings(fitted, X, reset=False)))
     known = np.isfinite(held_out).all(axis=1)
@@ -152,7 +142,6 @@ def evaluate_fitted(fitted, X, y, groups=None):
         n_shots=np.bincount(codes, minlength=len(classes)),
         accuracy=_mean(held_out[known].argmax(axis=1) == truth),
         names_accuracy=names_accuracy,
-        logistic_accuracy=_cross_validated(unit, codes, memory.grouped_shots.group[memory.shot_of_row]),
         held_out_proba=held_out,
         label_proba=label_proba,
         doubtful=order[label_proba[order] < DOUBTFUL],
@@ -166,9 +155,6 @@ class ShareRight(NamedTuple):
     estimate: float
     low: float
     high: float
-
-    def __str__(self):
-        return f"about {self.estimate:.1%} ({self.low:.1%} to {self.high:.1%})"
 
 
 def share_right(proba, answers=(), *, has_random_shots=False, n_checked=0, n_right=0):
@@ -203,25 +189,3 @@ def share_right(proba, answers=(), *, has_random_shots=False, n_checked=0, n_rig
 
 def _mean(right):
     return float(np.mean(right)) if len(right) else np.nan
-
-
-def _cross_validated(X, codes, images):
-    """Cross-validated accuracy of `LogisticRegression`. Copies of an image `(n,)` are in one fold."""
-    rows = evenly_spaced(len(codes), MOST_SHOTS)
-    X, codes, images = X[rows], codes[rows], images[rows]
-    n_images = np.bincount(codes[np.unique(images, return_index=True)[1]])
-    n_folds = min(MOST_FOLDS, n_images.max())
-    if n_folds < 2 or np.count_nonzero(n_images) < 2:
-        return np.nan
-    folds = StratifiedGroupKFold(n_folds, shuffle=True, random_state=0)
-    right = np.zeros(len(codes))
-    with warnings.catch_warnings():
-        # Few shots of many classes are the usual case.
-        warnings.filterwarnings("ignore", "The least populated class|The number of unique classes")
-        for train, test in folds.split(X, codes, images):
-            # LogisticRegression cannot be fitted to one class.
-            several = len(np.unique(codes[train])) > 1
-            # With the usual tolerance, it would stop before its first step if there are many classes.
-            model = LogisticRegression(C=10, max_iter=1000, tol=1e-6) if several else DummyClassifier()
-            right[test] = model.fit(X[train], codes[train]).predict(X[test]) == codes[test]
-    return _mean(right)
