@@ -84,7 +84,6 @@ class EmbeddingClassifier(ClassifierMixin, SavedEstimator):
             return self._clone_with(self._fitted.with_unlabeled(embeddings))
 
     def _apply(self, X, finish):
-        """`finish` of the logits of checked queries."""
         return self._compute(X, lambda X: apply_in_blocks(self._decision_, X, finish))
 
     def _compute(self, X, function):
@@ -102,24 +101,20 @@ class EmbeddingClassifier(ClassifierMixin, SavedEstimator):
             texts = texts[indices]
             if is_new.any() and self.text_encoder is not None:
                 added = self._describe(classes[is_new], self._known_names())
-                texts[is_new] = self._embed_new(added.prompts)
+                known = next(i for i, prompts in enumerate(self.prompts_) if prompts is not None)
+                again, *new = embed_classes(self.text_encoder, [self.prompts_[known], *added.prompts])
+                before = self.text_embeddings_[known]
+                if again.shape != before.shape or again @ before <= SAME_TEXT:
+                    raise ValueError(
+                        f"text_encoder has changed: it embeds {self.prompts_[known][0]!r} differently than in fit, so new "
+                        "classes could not be compared with the old ones. Set the encoder of fit."
+                    )
+                texts[is_new] = new
         return self._fitted.class_prompts.for_classes(indices, added), texts
 
     def _known_names(self):
         """The name of each class of `fit`, by label."""
         return {} if self.class_names_ is None else dict(zip(self.classes_.tolist(), self.class_names_))
-
-    def _embed_new(self, prompts):
-        """`T_c` of new classes. Refuses a text encoder that is not that of `fit`."""
-        known = next(i for i, texts in enumerate(self.prompts_) if texts is not None)
-        first, *embeddings = embed_classes(self.text_encoder, [self.prompts_[known], *prompts])
-        before = self.text_embeddings_[known]
-        if first.shape != before.shape or first @ before <= SAME_TEXT:
-            raise ValueError(
-                f"text_encoder has changed: it embeds {self.prompts_[known][0]!r} differently than in fit, so new classes "
-                "could not be compared with the old ones. Call fit or partial_fit with it, or set the encoder of fit."
-            )
-        return embeddings
 
     def _is_linear(self):
         """Whether the classifier is linear, or will be after `fit`."""

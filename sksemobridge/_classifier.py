@@ -153,13 +153,6 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
         Returns
         -------
         self : object
-
-        Raises
-        ------
-        ValueError
-            If `X` has NaN or another width than the texts, a class has no name, or two parameters exclude each other.
-        FloatingPointError
-            If training diverges.
         """
         return self._learn(X, y, None, sample_weight, groups, earlier=None)
 
@@ -197,7 +190,10 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
         classes = validate_classes(classes, earlier and earlier.classes, rows.labels)
         # 2. Texts: from labels to names to prompts to one unit embedding `T_c` of each class.
         class_prompts = self._describe(classes, {} if earlier is None else self._known_names())
-        texts = self._embed(class_prompts, rows.embeddings.shape[1], method.reads_projection)
+        texts = read_texts(self.text_encoder, class_prompts.prompts, method.reads_projection)
+        for part in (texts.embeddings, texts.projection):
+            if part is not None:
+                require_width(rows.embeddings.shape[1], part.shape[1])
         # 3. Shots: equal rows become one shot. Near copies count as one image.
         memory = ShotMemory()
         if earlier is not None:
@@ -256,14 +252,6 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
                 )
             return without_texts
         return describe_classes(classes, self.text_encoder, self.prompts, self.class_names, known_names)
-
-    def _embed(self, class_prompts, width, for_bridge):
-        """`ClassTexts` of `ClassPrompts`, for images with `width` features."""
-        texts = read_texts(self.text_encoder, class_prompts.prompts, for_bridge)
-        for rows in (texts.embeddings, texts.projection):
-            if rows is not None:
-                require_width(width, rows.shape[1])
-        return texts
 
     def _log_prior(self, memory, n_classes):
         """Logarithms of `priors`. A class without shots counts as if it had one."""

@@ -131,18 +131,15 @@ def _value(args, option):
     return getattr(args, option[2:].replace("-", "_"))
 
 
-def _check_file(args, option, kinds):
+def _check_file(args, option, path, kinds):
     """Refuse a file of another kind, or whose packages are missing, or a new file that cannot be written."""
-    path = _value(args, option)
-    if path is None:
-        return
     kind, folder = Path(path).suffix.lower(), Path(path).parent
     if kind not in kinds:
         raise UsageError(f"{option}: {path!r} does not end in {' or '.join(kinds)}")
     _check_packages(option, f"{kind} files need", kind)
     if option not in ("--model-file", "--labels") and not _may_replace(args, option, path):
-        again = "give another name" if option == "--save" else "give another name, or --overwrite"
-        raise UsageError(f"{option}: {path!r} exists, and nothing is overwritten; {again}")
+        again = "" if option == "--save" else ", or --overwrite"
+        raise UsageError(f"{option}: {path!r} exists, and nothing is overwritten; give another name{again}")
     if not folder.is_dir():
         raise UsageError(f"{option}: there is no folder {str(folder)!r}")
 
@@ -174,7 +171,7 @@ def _check(args):
         args.labels = args.labels or os.fspath(Path(args.out).with_suffix(".clicks.csv"))
     args.clicks = None
     if args.labels is not None:
-        _check_file(args, "--labels", [".csv"])
+        _check_file(args, "--labels", args.labels, [".csv"])
         # With --overwrite, the table would take the place of the clicks.
         if os.path.realpath(args.labels) == os.path.realpath(args.out):
             raise UsageError("--labels: --out is the same file; give another name")
@@ -182,7 +179,8 @@ def _check(args):
             raise UsageError(f"--labels: there is no file {args.labels!r}, and without --open none is begun")
         args.clicks = Clicks(args.labels)
     for option, kinds in FILES.items():
-        _check_file(args, option, kinds)
+        if (path := _value(args, option)) is not None:
+            _check_file(args, option, path, kinds)
     if args.sort_into is not None:
         earlier_copies(args.photos, Path(args.sort_into))
 
@@ -263,16 +261,16 @@ def _load(args):
     """The pipeline of --model-file."""
     try:
         if Path(args.model_file).suffix.lower() == ".joblib":
-            pipeline = image_pipeline(joblib.load(args.model_file))
+            estimator = joblib.load(args.model_file)
         else:
             import skops.io
 
-            pipeline = image_pipeline(skops.io.load(args.model_file, trusted=trusted_types()))
+            estimator = skops.io.load(args.model_file, trusted=trusted_types())
+        pipeline = image_pipeline(estimator)
     # Files that --save did not write raise errors of all kinds.
     except Exception as error:
         reason = str(error) or type(error).__name__
         raise UsageError(f"--model-file: {args.model_file!r} cannot be used: {reason}") from error
     if args.alpha and not hasattr(pipeline[-1], "p_values"):
-        kind = type(pipeline[-1]).__name__
-        raise UsageError(f"--alpha: the {kind} of --model-file has no p-values")
+        raise UsageError(f"--alpha: the {type(pipeline[-1]).__name__} of --model-file has no p-values")
     return pipeline

@@ -67,13 +67,6 @@ def predict_folder(
         problem : str
             Why there is no label, or empty. If it is `"none of these"`, the runner-up is the most probable class.
 
-    Raises
-    ------
-    OSError
-        If `folder` is no folder, or may not be read.
-    ValueError, TypeError
-        If `folder` has no files, `alpha` is not between 0 and 1, or the estimator is of another kind.
-
     Examples
     --------
     >>> from sksemobridge import make_semobridge_pipeline, predict_folder
@@ -127,15 +120,14 @@ def embed_readable(encoder, paths, *, progress):
     is_read = np.isfinite(np.asarray(embeddings)).all(axis=1)
     # The encoder may be set to return a data frame of pandas, which has `iloc`.
     embeddings = getattr(embeddings, "iloc", embeddings)[np.flatnonzero(is_read)]
-    return embeddings, {path: _problem(path) for path, found in zip(paths, is_read) if not found}
-
-
-def _problem(path):
-    try:
-        decode(fetch(path))
-    except ImageReadError as error:
-        return str(error)
-    return "it changed while it was read, or its embedding is not finite"
+    problems = {}
+    for path in np.array(paths, dtype=object)[~is_read]:
+        problems[path] = "it changed while it was read, or its embedding is not finite"
+        try:
+            decode(fetch(path))
+        except ImageReadError as error:
+            problems[path] = str(error)
+    return embeddings, problems
 
 
 def table_rows(classifier, paths, X, problems, alpha=0.0, said=None, strangers=0.0):
@@ -185,8 +177,8 @@ def count_files(rows):
 
 def write_table(rows, path):
     """Write a table. The ending of the name decides the kind of the file, one of `WRITERS`."""
-    rows = [{name: plain(value) for name, value in row.items()} for row in rows]
-    WRITERS[Path(path).suffix.lower()](rows, Path(path))
+    rows = [{name: _cell(value) for name, value in row.items()} for row in rows]
+    WRITERS[Path(path).suffix.lower()](rows, path)
 
 
 def plain(value):
@@ -204,24 +196,24 @@ def _to_csv(rows, path):
         writer.writerow(COLUMNS.values())
         for row in rows:
             row |= {name: f"{row[name]:.4f}" for name in NUMBERS if row[name] is not None}
-            writer.writerow(map(_no_formula, row.values()))
+            writer.writerow(row.values())
 
 
 def _to_excel(rows, path):
     import pandas
 
-    rows = [{COLUMNS[name]: _no_formula(value) for name, value in row.items()} for row in rows]
     # The workbook is made in memory. On a full disk, its archive would try to close a second time.
     workbook = io.BytesIO()
-    pandas.DataFrame(rows).to_excel(workbook, index=False, float_format="%.4f", engine="openpyxl")
-    path.write_bytes(workbook.getvalue())
+    table = pandas.DataFrame(rows).rename(columns=COLUMNS)
+    table.to_excel(workbook, index=False, float_format="%.4f", engine="openpyxl")
+    Path(path).write_bytes(workbook.getvalue())
 
 
-def _no_formula(value):
-    """Text that is no formula in a spreadsheet, and has no control characters, which Excel refuses."""
-    if not isinstance(value, str):
-        return value
-    return without_formulas(re.sub(r"[\x00-\x08\x0b-\x1f]", "?", value))
+def _cell(value):
+    """`plain`, without formulas of a spreadsheet, and without control characters, which Excel refuses."""
+    value = plain(value)
+    is_text = isinstance(value, str)
+    return without_formulas(re.sub(r"[\x00-\x08\x0b-\x1f]", "?", value)) if is_text else value
 
 
 WRITERS = {".csv": _to_csv, ".xlsx": _to_excel}

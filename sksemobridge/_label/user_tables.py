@@ -64,10 +64,8 @@ def read_names(path, folders):
         warn_caller(f"--names: {header!r}, in the first line of {path!r}, is no class; read as a header.")
     names = {folder: (rows.get(folder) or [""])[0] or as_words(folder) for folder in folders}
     own = {folder: list(filter(None, words[1:])) for folder, words in rows.items()}
-    if not any(own.values()):
-        return {"class_names": names, "prompts": "auto"}
     prompts = {folder: own.get(folder) or usual_prompts(names[folder]) for folder in folders}
-    return {"class_names": names, "prompts": prompts}
+    return {"class_names": names, "prompts": prompts if any(own.values()) else "auto"}
 
 
 def usual_prompts(name):

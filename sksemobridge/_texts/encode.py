@@ -110,15 +110,12 @@ def read_projection(text_encoder, prefix=""):
         return None if value is None else np.array(to_numpy(value), dtype=np.float64)
 
     projection, bias = read("projection_"), read("projection_bias_")
-    if np.ndim(projection) != 2 or (bias is not None and bias.shape != projection.shape[1:]):
-        shapes = " and ".join(str(None if part is None else part.shape) for part in (projection, bias))
+    parts = [part for part in (projection, bias) if part is not None]
+    fits = np.ndim(projection) == 2 and (bias is None or bias.shape == projection.shape[1:])
+    if not fits or not all(np.isfinite(part).all() for part in parts):
         raise ValueError(
             f"text_encoder must offer {prefix}projection_ of shape (d, D), and {prefix}projection_bias_ of shape (D,) or "
-            f"None. {type(text_encoder).__name__} offers {shapes}. CLIPTextEncoder has both."
-        )
-    if not np.isfinite(projection).all() or (bias is not None and not np.isfinite(bias).all()):
-        raise ValueError(
-            f"{prefix}projection_ of {type(text_encoder).__name__} or its bias has NaN or infinity."
+            f"None, without NaN or infinity. {type(text_encoder).__name__} offers shapes {[part.shape for part in parts]}."
         )
     return projection, bias
 
@@ -132,7 +129,6 @@ def read_logit_scale(text_encoder):
         scale = np.nan
     if not 0 < scale < np.inf:
         raise ValueError(
-            f"text_encoder must offer logit_scale_, a positive number. {type(text_encoder).__name__} offers {value!r}. "
-            "CLIPTextEncoder has one."
+            f"text_encoder must offer logit_scale_, a positive number. {type(text_encoder).__name__} offers {value!r}."
         )
     return scale

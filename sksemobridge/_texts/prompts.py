@@ -19,9 +19,6 @@ ENSEMBLE_TEMPLATES = (
     "a photo of the small {}.",
 )
 
-# If only one class has text, this is the name of the others.
-EVERYTHING_ELSE = "other"
-
 
 @dataclass(frozen=True)
 class ClassPrompts:
@@ -56,7 +53,7 @@ def describe_classes(classes, text_encoder, prompts, class_names, known_names):
     spoken, takes_any_text = names, getattr(text_encoder, "open_vocabulary", False) and not is_mapping
     if takes_any_text and names.count(None) == len(names) - 1:
         # The mean of the other texts would be the only text itself.
-        spoken = [EVERYTHING_ELSE if name is None else name for name in names]
+        spoken = [name or "other" for name in names]
     lists = build_prompts(labels, prompts, spoken)
     seen = {}
     for label, texts in zip(labels, lists):

@@ -31,29 +31,18 @@ def word_span(text_encoder, vocabulary):
 
     `"auto"` is the bundled list if the encoder can embed any text (`open_vocabulary`).
     """
-    texts = vocabulary_texts(text_encoder, vocabulary)
-    if texts is None:
+    is_auto = isinstance(vocabulary, str)
+    if vocabulary is None or (is_auto and not getattr(text_encoder, "open_vocabulary", False)):
         return None
-    embeddings = encode_texts(text_encoder, "transform", texts)
-    return _spans.get(content_key(embeddings), lambda: text_span(embeddings))
-
-
-def vocabulary_texts(text_encoder, vocabulary):
-    """The texts of `vocabulary`, or None."""
-    if vocabulary is None:
-        return None
-    if isinstance(vocabulary, str):
-        return bundled_words() if getattr(text_encoder, "open_vocabulary", False) else None
     if text_encoder is None:
-        raise ValueError(
-            "vocabulary is given but no text_encoder that could embed it. Pass text_encoder too."
-        )
-    texts = tuple(vocabulary)
+        raise ValueError("vocabulary is given, but no text_encoder that could embed it.")
+    texts = bundled_words() if is_auto else tuple(vocabulary)
     if not all(isinstance(text, str) for text in texts) or len(set(texts)) < 2:
         raise ValueError(
             f"vocabulary must be some hundred names of different things, or None; got {vocabulary!r:.200}."
         )
-    return texts
+    embeddings = encode_texts(text_encoder, "transform", texts)
+    return _spans.get(content_key(embeddings), lambda: text_span(embeddings))
 
 
 @cache

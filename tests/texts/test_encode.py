@@ -4,11 +4,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from sklearn.frozen import FrozenEstimator
 from sklearn.preprocessing import normalize
 
 from sksemobridge import (
-    CLIPImageEncoder,
     PaperBlend,
     PrecomputedTextEncoder,
     SeMoBridgeClassifier,
@@ -16,8 +14,6 @@ from sksemobridge import (
 )
 
 from ..conftest import TEMPLATE
-
-MINI = {"model_name": "mini", "pretrained": "bundled"}
 
 
 def classifiers(text_encoder):
@@ -51,18 +47,8 @@ def test_transform_and_logit_scale_are_enough(world):
     words = {"class_names": "ignore", "vocabulary": world.texts}
     expected = world.classifier(**words).fit(X, y).predict_proba(X)
     np.testing.assert_allclose(default.set_params(**words).fit(X, y).predict_proba(X), expected, rtol=1e-9)
-    with pytest.raises(ValueError, match="must offer projection_ .*SimpleNamespace offers None and None"):
+    with pytest.raises(ValueError, match=r"must offer projection_ .*SimpleNamespace offers shapes \[\]"):
         paper.fit(X, y)
-
-
-def test_an_encoder_that_was_changed_is_asked_as_it_is(world):
-    X, y = world.draw(2)
-    expected = world.classifier().fit(X, y).text_embeddings_
-    replaced = world.text_encoder()
-    replaced.encode = lambda texts: -world.text_encoder().encode(texts)
-    for encoder in (replaced, FrozenEstimator(replaced)):
-        actual = SeMoBridgeClassifier(encoder, prompts=TEMPLATE).fit(X, y).text_embeddings_
-        np.testing.assert_allclose(actual, -expected)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +57,6 @@ def test_an_encoder_that_was_changed_is_asked_as_it_is(world):
         (lambda rows: rows * np.array([[1, np.nan, 1, 1, 1]]).T, "NaN, .* for 1 texts: 'a photo of a cat.'"),
         (lambda rows: rows * np.array([[1, 1, 0, 1, 1]]).T, "zeros for 1 texts: 'a photo of a dog.'"),
         (lambda rows: rows[:-1], r"one row of numbers for each of 5 texts, .* shape \(4"),
-        (lambda rows: rows[0], "gives an array of shape"),
         (lambda rows: None, r"gives an array of shape \(\)"),
     ],
 )
@@ -84,9 +69,8 @@ def test_rows_of_a_text_encoder_are_checked(world, change, message):
 @pytest.mark.parametrize(
     ("attributes", "message"),
     [
-        ({"projection_": np.full((24, 16), np.nan)}, "projection_ of SimpleNamespace .* NaN or infinity"),
+        ({"projection_": np.full((24, 16), np.nan)}, "must offer projection_ .* without NaN or infinity"),
         ({"projection_": np.ones(16)}, "must offer projection_ of shape"),
-        ({"projection_bias_": np.ones(15)}, "must offer projection_ of shape"),
         ({"projection_bias_": np.full(16, np.inf)}, "NaN or infinity"),
         *(
             ({"logit_scale_": scale}, f"must offer logit_scale_, .* SimpleNamespace offers {scale!r}")
@@ -98,12 +82,6 @@ def test_the_projection_and_the_scale_are_checked(world, attributes, message):
     encoder = own_encoder(world.text_encoder(), **attributes)
     with pytest.raises(ValueError, match=message):
         SeMoBridgeClassifier(encoder, prompts=TEMPLATE, blend=PaperBlend()).fit(*world.draw(2))
-
-
-def test_an_image_encoder_is_refused(world):
-    for estimator in (SeMoBridgeClassifier, ZeroShotClassifier):
-        with pytest.raises(ValueError, match="must offer logit_scale_, .*CLIPImageEncoder offers None"):
-            estimator(CLIPImageEncoder(**MINI)).fit(*world.draw(2))
 
 
 # Class texts that were projected elsewhere
@@ -138,7 +116,6 @@ def test_a_class_with_several_texts_has_the_mean_of_their_directions(world):
 @pytest.mark.parametrize(
     ("mapping", "error", "message"),
     [
-        ({"cat": [1.0, 2.0], "dog": [1.0]}, ValueError, "one width"),
         ({0: [1.0, 2.0]}, TypeError, "not a string"),
         ({"cat": [np.nan, 2.0]}, ValueError, "NaN"),
     ],

@@ -9,9 +9,8 @@ from sklearn.ensemble import VotingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_predict
 
-from sksemobridge import CLIPImageEncoder, CLIPTextEncoder, PrecomputedTextEncoder, SeMoBridgeClassifier
+from sksemobridge import CLIPTextEncoder, PrecomputedTextEncoder, SeMoBridgeClassifier
 from sksemobridge._texts.prompts import build_prompts, name_classes
-from sksemobridge.datasets import load_emoji
 
 from ..conftest import TEMPLATE, World, every_model
 
@@ -221,19 +220,11 @@ def test_a_class_without_text_is_known_by_its_shots(world, params):
 
 
 def test_everything_else_has_no_text_that_misleads():
-    emoji = load_emoji()
-    is_heart = emoji.target_names[emoji.target] == "heart"
-    images = [*emoji.images[is_heart], *emoji.images[~is_heart][::6]]
-    X = CLIPImageEncoder("mini", "bundled").transform(images)
-    y = np.where(np.arange(len(X)) < is_heart.sum(), "heart", "rest")
-    shots = np.concatenate([np.flatnonzero(y == "heart")[:4], np.flatnonzero(y == "rest")[::4][:40]])
     text_encoder = CLIPTextEncoder("mini", "bundled")
-    fitted = SeMoBridgeClassifier(text_encoder, class_names={"heart": "heart", "rest": None})
-    fitted.fit(X[shots], y[shots])
+    X, y = text_encoder.transform(["a heart", "a clock"]), ["heart", "rest"]
+    fitted = SeMoBridgeClassifier(text_encoder, class_names={"heart": "heart", "rest": None}).fit(X, y)
     assert fitted.class_names_.tolist() == ["heart", None]
     assert fitted.text_embeddings_[0] @ fitted.text_embeddings_[1] < 0.99
-    queries = np.setdiff1d(np.arange(len(X)), shots)
-    assert fitted.score(X[queries], y[queries]) > np.mean(y[queries] == "rest")
 
 
 def test_a_class_without_text_needs_shots(world):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.preprocessing import normalize
 
 from sksemobridge import SeMoBridgeClassifier
-from sksemobridge._texts.words import text_span, word_span
+from sksemobridge._texts.words import text_span
 
 
 def some_texts(n, dimension, seed=0, decay=0.9):
@@ -46,11 +46,6 @@ def test_rounding_of_equal_texts_spans_nothing():
     texts = np.repeat(some_texts(2, 24), 4, axis=0)
     rounded = texts * (1 + 1e-7 * np.random.default_rng(4).normal(size=texts.shape))
     assert text_span(rounded).shape == (24, 1)
-
-
-def test_words_are_decomposed_once_per_process(world):
-    basis = word_span(world.text_encoder(), world.texts[:3])
-    assert word_span(world.text_encoder(), tuple(world.texts[:3])) is basis
 
 
 @pytest.mark.parametrize("vocabulary", [[], ["a dog", 1], ["a photo of a dog."] * 2])

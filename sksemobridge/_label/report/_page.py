@@ -15,12 +15,8 @@ from tqdm.contrib.concurrent import thread_map
 from ...encoders._pictures import ImageReadError, decode, fetch
 from ..folder_table import count_files, plain, was_read
 
-# About 15 MB.
-N_THUMBNAILS = 2000
-# Pixels of the longer side of a thumbnail, and the quality of the JPEG: about 5 kB for each.
-SIDE, QUALITY = 160, 75
-# Pictures to label next.
-N_NEXT = 20
+# Thumbnails in a page, about 15 MB, pixels of the longer side of each, and pictures to label next.
+N_THUMBNAILS, SIDE, N_NEXT = 2000, 160, 20
 
 
 def report(path, folder, labels, lines):
@@ -67,13 +63,19 @@ def page_data(labels):
 def thumbnail(path):
     """The data address of a small picture, or None if it cannot be read."""
     try:
-        picture = decode(fetch(path), shortest_side=SIDE)
+        content = jpeg(fetch(path), SIDE)
     except ImageReadError:
         return None
-    picture.thumbnail((SIDE, SIDE))
-    content = io.BytesIO()
-    picture.save(content, "JPEG", quality=QUALITY)
-    return f"data:image/jpeg;base64,{base64.b64encode(content.getvalue()).decode('ascii')}"
+    return f"data:image/jpeg;base64,{base64.b64encode(content).decode('ascii')}"
+
+
+def jpeg(content, side):
+    """A picture of at most `side` pixels as a JPEG, from the content of a file."""
+    picture = decode(content, shortest_side=side)
+    picture.thumbnail((side, side))
+    file = io.BytesIO()
+    picture.save(file, "JPEG")
+    return file.getvalue()
 
 
 def address(path, folder):

@@ -1,6 +1,5 @@
 """What the live page knows and does: clicks, what the model learnt from them, and a check. It knows no browser."""
 
-import io
 import os
 import stat
 import threading
@@ -9,10 +8,11 @@ import numpy as np
 from scipy.stats import binomtest
 
 from ..._evaluation import share_right
-from ...encoders._pictures import ImageReadError, decode
+from ...encoders._pictures import ImageReadError
 from ..clicks import digest_of, labels_of
 from ..folder_table import NONE_OF_THESE, plain
 from ..user_tables import UsageError, as_class
+from ._page import jpeg
 
 # The model learns again after so many clicks.
 HANDFUL = 5
@@ -184,16 +184,13 @@ class Session:
         self._check_number(number)
         try:
             content = self._content(number)
-            picture = decode(content, shortest_side=side)
+            picture = jpeg(content, side)
         except (OSError, ImageReadError) as error:
             self.unread[number] = getattr(error, "strerror", None) or str(error)
             raise ImageReadError(self.unread[number]) from error
-        picture.thumbnail((side, side))
         self.unread.pop(number, None)
         self.seen[number] = digest_of(content)
-        jpeg = io.BytesIO()
-        picture.save(jpeg, "JPEG", quality=85)
-        return jpeg.getvalue()
+        return picture
 
     def _content(self, number):
         """The content of the file that was there at the beginning, not of one that a link leads to now."""

@@ -114,7 +114,7 @@ class Live(Asks):
             self.said.append(text)
             self.began.set()
 
-        self.result = serve(self.session, lambda: self.finish(), self.title, say)
+        serve(self.session, lambda: self.finish(), self.title, say)
 
     def close(self):
         # It may end at this moment.

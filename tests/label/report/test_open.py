@@ -119,15 +119,3 @@ def test_files_of_the_command_are_not_labelled(label):
         label(f"{SHOTS} {files}")
         tables.append(rows_of("photos/labels.csv"))
     assert [row["path"] for row in tables[0]] == [row["path"] for row in tables[1]]
-
-
-def test_without_its_packages_a_sentence_names_the_extra(label, monkeypatch):
-    monkeypatch.setattr("sksemobridge._label.command.find_spec", lambda name: None)
-    status, said = label(f"{SHOTS} --out labels.csv --open")
-    assert status == 2
-    assert '--open: the page needs the extra "live", starlette and uvicorn: ' in said
-
-
-def test_a_file_of_clicks_is_not_the_table(label):
-    status, said = label(f"{SHOTS} --out labels.csv --labels labels.csv --open --overwrite")
-    assert (status, "--labels: --out is the same file" in said) == (2, True)

@@ -9,17 +9,14 @@ import sys
 from pathlib import Path
 from urllib.parse import unquote_to_bytes, urljoin
 
-import joblib
 import numpy as np
 import pytest
 from PIL import Image
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
 
-from sksemobridge import CLIPImageEncoder, predict_folder
+from sksemobridge import predict_folder
 from sksemobridge._label.report._page import address, thumbnail
 
-from ...user_folder import CLASSES, SHOTS, fitted_to_shots
+from ...user_folder import SHOTS, fitted_to_shots
 
 
 def data_of(path):
@@ -88,11 +85,3 @@ def test_an_address_leads_to_its_file_and_to_nothing_else(tmp_path, name):
     path = urljoin(page, found).removeprefix("file://")
     assert os.path.samefile(unquote_to_bytes(path), tmp_path / name)
     assert address(str(tmp_path / name), tmp_path).count(":") == 0
-
-
-def test_any_saved_classifier_has_a_page(report):
-    pipeline = make_pipeline(CLIPImageEncoder("mini", "bundled"), LogisticRegression())
-    joblib.dump(fitted_to_shots(pipeline), "mine.joblib")
-    data = data_of(report("photos --model-file mine.joblib"))
-    assert data["classes"] == list(CLASSES)
-    assert len(data["next"]) == 6
