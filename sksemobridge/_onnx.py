@@ -83,8 +83,7 @@ def _head(classifier):
     """The `onnx.ModelProto` from `embeddings (n, D)` to `logits` and `probabilities`."""
     import onnx
 
-    n_classes = len(classifier.classes_)
-    decision = classifier._fitted.decision
+    n_classes, decision = len(classifier.classes_), classifier._fitted.decision
     model = onnx.parser.parse_model(
         f'<ir_version: {IR_VERSION}, opset_import: ["" : {OPSET}], producer_name: "sksemobridge"> '
         f"sksemobridge (float[n, {classifier.n_features_in_}] embeddings) "
@@ -93,7 +92,6 @@ def _head(classifier):
     constants = {
         "weights": decision.weights.T.astype(np.float32),
         "offsets": decision.offsets.astype(np.float32),
-        # Lengths below it count as zero, as in `rows_and_lengths`.
         "tiny": np.array([np.finfo(np.float32).smallest_normal]),
         "columns": np.array([1]),
     }
@@ -104,7 +102,7 @@ def _head(classifier):
 
 
 def _image_tower(loaded):
-    """The `onnx.ModelProto` of the image tower, in float32: `pixels (n, 3, h, w)` to `embeddings (n, D)`."""
+    """The `onnx.ModelProto` of the image tower, from `pixels (n, 3, h, w)` to `embeddings (n, D)`."""
     import onnx
     import torch
 

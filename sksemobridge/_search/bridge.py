@@ -172,17 +172,13 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
 
 @dataclass(frozen=True, eq=False)
 class Span:
-    """`nrm(V V' (nrm(x) - m))`: subtracts the mean image `m (D,)`, and keeps the directions `V (D, r)` of words.
-
-    A row becomes zero if it equals the mean up to rounding, or if it has no part in the span.
-    """
+    """`nrm(V V' (nrm(x) - m))`: subtracts the mean image `m (D,)`, and keeps the directions `V (D, r)` of words."""
 
     basis: np.ndarray
     mean: np.ndarray
 
     @property
     def matrix(self):
-        """`V V'`, shape (D, D)."""
         return self.basis @ self.basis.T
 
     def apply_unscaled(self, x):
@@ -190,7 +186,6 @@ class Span:
         return ((l2_normalize(x) - self.mean) @ self.basis) @ self.basis.T
 
     def apply(self, x):
-        """The result for embeddings `(n, D)`, shape (n, D)."""
-        x = self.apply_unscaled(x)
-        xp = namespace(x)
+        """The result, shape (n, D). A row that equals the mean up to rounding becomes zero."""
+        x, xp = self.apply_unscaled(x), namespace(x)
         return x / xp.clip(xp.linalg.vector_norm(x, axis=1, keepdims=True), RESOLUTION, None)

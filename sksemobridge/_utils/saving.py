@@ -45,10 +45,10 @@ def trusted_types() -> list[str]:
 
 
 class SavedEstimator(BaseEstimator):
-    """An estimator whose fitted state is one object, `_fitted`. Its arrays also have public names.
+    """An estimator whose fitted state is one object, `_fitted`, with public names for its arrays: `_set_fitted` sets both.
 
-    `_set_fitted(fitted)` sets both. Only `_fitted` is saved, because joblib would store an array once for each name. Each
-    estimator annotates the class of its `_fitted`, so that `trusted_types` finds it.
+    Only `_fitted` is saved, because joblib would store an array once for each name. An annotation of `_fitted` names its
+    class for `trusted_types`.
     """
 
     n_features_in_: int

@@ -16,8 +16,7 @@ from ..datasets._folder import is_image, list_files
 from ._output import VERSION, OutputFolder, hash_keys, is_among, versions_by_key
 from ._steps import EmbedImages
 
-# After the loss of a node, the remaining actors may hold all CPUs. A task that asked for one would never start, while
-# they wait for its rows.
+# After the loss of a node, the actors may hold all CPUs and wait for rows of tasks that ask for one.
 _NO_CPU = {"batch_format": "pyarrow", "num_cpus": 0}
 # Ray would repeat a task that always kills its actor for ever.
 _MAX_TASK_RETRIES = 8
@@ -131,8 +130,7 @@ def _list_images(source, rows_per_file):
 
 
 def _version_of_file(path):
-    # It may not be there, or have a null byte.
-    with suppress(OSError, ValueError):
+    with suppress(OSError, ValueError):  # no such file, or a null byte
         status = os.stat(path)
         return f"{status.st_size} bytes, {status.st_mtime_ns} ns"
 
@@ -172,8 +170,7 @@ def _write(rows, column, identity, written, actors, folder, rows_per_file):
     """Send the rows whose keys are not among `written` through actors, and write the results."""
     import ray
 
-    # By reference, so that each node fetches it once.
-    reference = ray.put(written)
+    reference = ray.put(written)  # each node fetches it once
 
     def without_written(batch):
         batch = batch.filter(~is_among(hash_keys(batch[identity[0]]), ray.get(reference)))

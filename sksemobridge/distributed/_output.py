@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 
 from .._utils.files import new_file
 
-# Size and time of the file of an image. It changes when the file is replaced; null if the file cannot be seen.
+# Size and time of the file of an image; null if it cannot be seen.
 VERSION = "file_version"
 
 

@@ -47,8 +47,7 @@ class EmbedImages:
             embeddings = self._encoder.transform(images)
         errors, strict = np.full(len(images), None), clone(self._encoder).set_params(on_error="raise")
         for row in np.flatnonzero(np.isnan(embeddings).any(axis=1)):
-            try:
-                # Its file may be there by now.
+            try:  # its file may be there by now
                 embeddings[row] = strict.transform([images[row]])[0]
             except ImageReadError as error:
                 errors[row] = str(error.__cause__)

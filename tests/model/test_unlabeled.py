@@ -13,8 +13,10 @@ from sksemobridge._model.unlabeled import (
     learn_unlabeled,
     sorted_sample,
     typical_of_names,
+    without_copies,
 )
 
+from .test_near_copies import copied
 from .test_near_copies import images as embeddings_of_images
 
 KINDS = ["text", "no text", "words", "zero-shot"]
@@ -244,3 +246,11 @@ def test_everything_else_may_be_most_of_the_images(make_world):
         classifier = world.classifier(class_names=names)
         harms.append(harm(classifier.fit(X, y), images, queries, y_queries))
     assert np.mean(harms) < 0.01
+
+
+def test_near_copies_of_images_are_one_image():
+    images, codes = embeddings_of_images(10, 5)
+    order = np.random.default_rng(0).permutation(10 * len(images))
+    found = without_copies(copied(images, 10)[order], np.eye(10)[np.repeat(codes, 10)][order])
+    np.testing.assert_array_equal(np.sort((found @ images.T).argmax(axis=1)), np.arange(len(images)))
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1)
