@@ -44,16 +44,9 @@ class EmbeddingClassifier(ClassifierMixin, SavedEstimator):
         )
 
     def predict_proba(self, X: ArrayLike) -> NDArray[Any]:
-        """Return the probability of each class: the softmax of the logits.
+        """Return the probabilities of the classes, shape (n, C): the softmax of the logits.
 
-        Parameters
-        ----------
-        X : array-like of shape (n, D)
-
-        Returns
-        -------
-        array of shape (n, C)
-            Columns in the order of `classes_`. NumPy arrays are float64, others have the precision of `X`.
+        Columns are in the order of `classes_`. NumPy arrays are float64, others have the precision of `X`.
         """
         return self._apply(X, softmax)
 

@@ -153,6 +153,11 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
         Returns
         -------
         self : object
+
+        Raises
+        ------
+        ValueError, FloatingPointError
+            If the input or two parameters do not fit each other, or if training diverges.
         """
         return self._learn(X, y, None, sample_weight, groups, earlier=None)
 
@@ -310,48 +315,27 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
 
     @offered_if(require_linear)
     def score_samples(self, X: ArrayLike) -> NDArray[Any]:
-        """Return how typical each image is of the classes. A higher score is more typical.
+        """Return how typical each row of `X (n, D)` is of the classes, shape (n,). A higher score is more typical.
 
-        Parameters
-        ----------
-        X : array-like of shape (n, D)
-
-        Returns
-        -------
-        array of shape (n,)
-            The sum of the largest decision (without the correction) and the largest cosines to class means and
-            texts, each divided by its standard deviation over the held-out shots. `with_unlabeled` changes nothing.
+        It is the sum of the largest decision (without the correction) and the largest cosines to class means and
+        texts, each divided by its standard deviation over the held-out shots. `with_unlabeled` changes nothing.
         """
         return self._compute(X, lambda X: self._fitted.labelled_model.typicality_scores(X))
 
     @offered_if(require_linear)
     def p_values(self, X: ArrayLike) -> NDArray[Any]:
-        """Return a conformal p-value of each image. It is low if the image looks like none of the classes.
+        """Return a conformal p-value of each row of `X (n, D)`, shape (n,). It is low for images of none of the classes.
 
-        Parameters
-        ----------
-        X : array-like of shape (n, D)
-
-        Returns
-        -------
-        ndarray of shape (n,)
-            The share of held-out shots that are not more typical than the image. At most about `alpha` of the images
-            of the classes have a p-value of at most `alpha`. If no shot can be left out, all values are one.
+        It is the share of held-out shots that are not more typical than the image. At most about `alpha` of the images
+        of the classes have a p-value of at most `alpha`. If no shot can be left out, all values are one.
         """
         return self._compute(X, lambda X: self._fitted.labelled_model.p_values(X))
 
     def affinities(self, X: ArrayLike) -> dict[str, NDArray[Any]]:
-        """Return the terms of the decision.
+        """Return the terms of the decision for `X (n, D)`, a dict of arrays of shape (n, C).
 
-        Parameters
-        ----------
-        X : array-like of shape (n, D)
-
-        Returns
-        -------
-        dict of arrays of shape (n, C)
-            `"shots"` and `"correction"`, with text also `"text"`, and with `priors` also `"prior"`. Their sum is the
-            decision. `PaperBlend` has cosines instead, `"z1"`, `"z2"` and `"z3"`.
+        These are `"shots"` and `"correction"`, with text also `"text"`, and with `priors` also `"prior"`. Their sum is
+        the decision. `PaperBlend` has cosines instead, `"z1"`, `"z2"` and `"z3"`.
         """
         return self._compute(X, lambda X: self._fitted.model.affinities(X, self._fitted.log_prior))
 

@@ -97,16 +97,7 @@ class ZeroShotClassifier(EmbeddingClassifier):
         return self
 
     def with_classes(self, classes: ArrayLike) -> Self:
-        """Return a fitted classifier with other classes. New ones need the text encoder.
-
-        Parameters
-        ----------
-        classes : array-like of shape (C,)
-
-        Returns
-        -------
-        ZeroShotClassifier
-        """
+        """Return a fitted classifier with other `classes (C,)`. New ones need the text encoder."""
         check_is_fitted(self)
         fitted: Any = self._fitted
         wanted = validate_classes(classes)

@@ -67,6 +67,11 @@ def predict_folder(
         problem : str
             Why there is no label, or empty. If it is `"none of these"`, the runner-up is the most probable class.
 
+    Raises
+    ------
+    OSError, ValueError, TypeError
+        If `folder` cannot be read or has no files, or if `alpha` or the estimator does not fit.
+
     Examples
     --------
     >>> from sksemobridge import make_semobridge_pipeline, predict_folder

@@ -28,27 +28,22 @@ class ClassTexts:
 
 
 def read_texts(text_encoder, prompts, for_bridge=False):
-    """`ClassTexts` from an encoder (or None) and the prompts of each class: lists of texts, None for a class without text.
-
-    `for_bridge` also reads what the bridge of the paper needs.
-    """
+    """`ClassTexts` of each class from an encoder (or None) and lists of prompts (None without text), also `for_bridge`."""
     if text_encoder is None:
         return ClassTexts()
     logit_scale = read_logit_scale(text_encoder)
-    has_text = any(texts is not None for texts in prompts)
+    projection, bias = read_projection(text_encoder) if for_bridge else (None, None)
+    result = ClassTexts(None, logit_scale, projection, bias)
+    if all(texts is None for texts in prompts):
+        return result
     if not for_bridge:
-        return ClassTexts(embed_classes(text_encoder, prompts) if has_text else None, logit_scale)
-    projection, bias = read_projection(text_encoder)
-    if not has_text:
-        return ClassTexts(None, logit_scale, projection, bias)
+        return replace(result, embeddings=embed_classes(text_encoder, prompts))
     eos = encode_texts(text_encoder, "encode", _flat(prompts))
     with threads_for(eos.size * projection.shape[1]):
         joint = eos @ projection + (0 if bias is None else bias)
-    return ClassTexts(
+    return replace(
+        result,
         embeddings=_class_directions(joint, prompts),
-        logit_scale=logit_scale,
-        projection=projection,
-        projection_bias=bias,
         eos_directions=_class_directions(eos, prompts),
         text_length=float(np.linalg.norm(_class_means(eos, prompts), axis=1).mean()),
     )

@@ -137,9 +137,7 @@ def test_a_pipeline_of_data_frames_labels_as_one_of_arrays(place, transform):
 READERS = {".csv": pd.read_csv, ".xlsx": pd.read_excel}
 
 
-@pytest.fixture
-def rows(tmp_path, monkeypatch):
-    """Three files: with a label, of none of the classes, and broken."""
+def test_tables_open_in_a_spreadsheet(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     nan = float("nan")
     rows = [
@@ -147,23 +145,14 @@ def rows(tmp_path, monkeypatch):
         ("=cmd|' /C calc'!A0.png", None, nan, "@home", 0.5, 0.0, "none of these"),
         ("-2+3;=1;＝2.png", None, nan, None, nan, nan, "the file\x07 is empty"),
     ]
-    return [dict(zip(COLUMNS, row)) for row in rows]
-
-
-def test_a_csv_opens_in_a_spreadsheet(rows):
-    write_table(rows, "a.csv")
+    for name in ("a.csv", "a.xlsx"):
+        write_table([dict(zip(COLUMNS, row)) for row in rows], name)
     assert Path("a.csv").read_bytes().startswith("\ufeffFile,Label,Probability,".encode())
-    _, vogel, none, broken = cells_of("a.csv")
+    titles, vogel, none, broken = cells_of("a.csv")
     assert vogel == ["photos/Vögel/1.png", "Vögel", "0.1235", "'=1+1", "0.1000", "0.3333", ""]
     assert none[:5] == ["'=cmd|' /C calc'!A0.png", "", "", "'@home", "0.5000"]
     assert broken == ["'-2+3;'=1;'＝2.png", "", "", "", "", "", "the file? is empty"]
-
-
-def test_a_workbook_of_excel(rows):
-    write_table(rows, "a.xlsx")
-    write_table(rows, "a.csv")
     header, first, none, _ = openpyxl.load_workbook("a.xlsx").active.iter_rows()
-    assert [cell.value for cell in header] == cells_of("a.csv")[0]
-    expected = ["photos/Vögel/1.png", "Vögel", 0.1235, "'=1+1", 0.1, 0.3333, None]
-    assert [cell.value for cell in first] == expected
+    assert [cell.value for cell in header] == titles
+    assert [cell.value for cell in first] == [*vogel[:2], 0.1235, "'=1+1", 0.1, 0.3333, None]
     assert not any(cell.data_type == "f" for cell in (*first, *none))
