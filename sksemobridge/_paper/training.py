@@ -6,8 +6,7 @@ import numpy as np
 from scipy import linalg
 from scipy.optimize import minimize
 
-from .._utils.array_api import l2_normalize, map_arrays
-from .._utils.device import resolve_device
+from .._utils.array_api import l2_normalize, map_arrays, resolve_device
 from .._utils.threads import threads_for
 
 # The warm-up of the paper: the learning rate of the first step, and the number of steps in which it rises linearly.

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
-from .._utils.array_api import to_numpy
-from .._utils.device import resolve_device
+from .._utils.array_api import resolve_device, to_numpy
 from .._utils.sklearn import Interval, StrOptions, checks_parameters
 from .._utils.validation import listed, refuse_masked
 from ._pictures import check_pixel_type
