@@ -72,12 +72,18 @@ class Ours:
         pool = ~labelled & (p_none < 0.5)
         taught = self.model.with_unlabeled(task.X[pool]) if pool.any() else self.model
         p = np.column_stack([taught.predict_proba(task.X) * (1 - p_none)[:, None], p_none])
-        self.p = p
-        return np.append(taught.classes_, NONE)[p.argmax(axis=1)][~labelled]
+        self.p, self.predicted = p, np.append(taught.classes_, NONE)[p.argmax(axis=1)]
+        return self.predicted[~labelled]
 
     def estimate(self, labelled):
-        """`ShareRight` of the images without a label."""
-        return share_right(self.p[~labelled], self.answers, has_random_shots=self.kind == "random")
+        """The error of the estimate of the share that is right, in points, and whether its interval holds the share.
+
+        It is about the images that have no label, and are no strangers by the predictions.
+        """
+        rest = ~labelled & (self.predicted != NONE)
+        share = np.mean(self.predicted[rest] == self.task.y[rest])
+        said = share_right(self.p[rest], self.answers, has_random_shots=self.kind == "random")
+        return {"error": f"{100 * (said.estimate - share):.3f}", "held": int(said.low <= share <= said.high)}
 
     def choose(self, labelled, n):
         chosen = self._choose(labelled, n)
@@ -156,11 +162,7 @@ def curve(task, method, seed, most_rounds):
         if not labelled.all():
             right[~labelled] = learner.learn(labelled) == task.y[~labelled]
             if method in (OURS, OURS_RANDOM):
-                share, said = right[~labelled].mean(), learner.estimate(labelled)
-                row = {
-                    "error": f"{100 * (said.estimate - share):.3f}",
-                    "held": int(said.low <= share <= said.high),
-                }
+                row = learner.estimate(labelled)
         rows.append(row | {"labels": labelled.sum(), "right": f"{100 * right.mean():.3f}", "classes": 2 * n})
         if (number >= SHOWN and right.mean() >= LEVELS[-1] / 100) or labelled.all():
             break

@@ -43,8 +43,9 @@ class FittedState:
         model = self.labelled_model
         terms, scales = model.terms, model.scales
         X = sorted_sample(X, len(self.classes))
-        # An image of none of the classes would count for the nearest class.
-        X = X[model.p_values(X) > LEAST_P_VALUE]
+        # An image of none of the classes would count for the nearest class. With more shots, fewer of the others look unusual.
+        n_shots = max(len(self.belief) / len(self.classes), 1.0)
+        X = X[model.p_values(X) > LEAST_P_VALUE / np.sqrt(n_shots)]
         if len(X):
             # A class without text may be "everything else".
             is_even = self.log_prior is None and None not in self.class_prompts.names

@@ -42,7 +42,7 @@ UNEVEN_SHARES, WORTH_OF_SHARE = 0.1, 10.0
 OFFSETS, UNEVEN, FEW_OF_CLASS = 1.5, 0.3, 2.0
 # With names alone, the largest share of images that may be left out.
 MOST_STRANGERS = 0.75
-# Images with at most this p-value are left out.
+# With one shot of each class, images with at most this p-value are left out. With n, it is divided by the root of n.
 LEAST_P_VALUE = 0.1
 # Images with a smaller mean squared distance to their mean are copies of one image (of a class, it is about 0.2).
 SPREAD_OF_COPIES = 0.06
