@@ -91,6 +91,7 @@ def test_each_stage_and_each_solver_is_timed(capsys):
     small = ["--sizes", "3x2", "--width", "16", "--repeats", "1"]
     speed.main(small)
     names = [cells(line)[1] for line in capsys.readouterr().out.splitlines()[2:]]
-    assert names == ["fit", "with_unlabeled", "predict_proba", "LogisticRegression"]
+    of_encoder = [f"encoder, {n} images" for n in speed.N_IMAGES]
+    assert names == ["fit", "with_unlabeled", "predict_proba", "LogisticRegression", *of_encoder]
     speed.main([*small, "--training"])
     assert [cells(line)[1] for line in capsys.readouterr().out.splitlines()[2:]] == ["lbfgs", "adamw"]
