@@ -56,7 +56,7 @@ class EmbeddingClassifier(ClassifierMixin, SavedEstimator):
 
     def decision_function(self, X: ArrayLike) -> NDArray[Any]:
         """Return the logits of the classes, shape (n, C), or for two classes the log-odds of the second, shape (n,)."""
-        return self._apply(X, _log_odds)
+        return self._apply(X, lambda logits: logits[:, 1] - logits[:, 0] if logits.shape[1] == 2 else logits)
 
     @offered_if(require_linear)
     def with_unlabeled(self, X: ArrayLike) -> Self:
@@ -66,10 +66,6 @@ class EmbeddingClassifier(ClassifierMixin, SavedEstimator):
         ----------
         X : array-like of shape (n, D)
             Image embeddings, if possible of all classes. Near copies, such as frames of a film, count once.
-
-        Returns
-        -------
-        classifier : object
         """
         check_is_fitted(self)
         embeddings = validate_training_embeddings(self, X, reset=False)
@@ -126,7 +122,3 @@ class EmbeddingClassifier(ClassifierMixin, SavedEstimator):
         self._decision_ = fitted.decision  # the final "_" keeps it out of files
         if isinstance(self._decision_, Linear):
             self.coef_, self.intercept_ = self._decision_.coef_and_intercept()
-
-
-def _log_odds(logits):
-    return logits[:, 1] - logits[:, 0] if logits.shape[1] == 2 else logits

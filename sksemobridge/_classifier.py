@@ -150,10 +150,6 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
             Equal values mark copies of one image, which count as one image. By default near copies are found, with a
             warning. `range(n)` says that there are none.
 
-        Returns
-        -------
-        self : object
-
         Raises
         ------
         ValueError, FloatingPointError
@@ -178,10 +174,6 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
             See `fit`. Equal `groups` in several calls also mark copies of one image.
         classes : array-like or None, default=None
             Labels of more classes. Classes without shots need text.
-
-        Returns
-        -------
-        self : object
         """
         earlier = self._fitted if self.__sklearn_is_fitted__() else None
         return self._learn(X, y, classes, sample_weight, groups, earlier)
@@ -286,10 +278,6 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
         ----------
         classes : array-like of shape (C,)
             Labels. New classes need the text encoder of `fit`, and a name if `class_names` is given.
-
-        Returns
-        -------
-        SeMoBridgeClassifier
         """
         check_is_fitted(self)
         fitted: Any = self._fitted

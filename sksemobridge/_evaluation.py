@@ -93,10 +93,6 @@ def evaluate_shots(
     X, y, groups
         Shots and labels, as for `fit` of the estimator.
 
-    Returns
-    -------
-    ShotEvaluation
-
     Examples
     --------
     >>> from sksemobridge import evaluate_shots, make_semobridge_pipeline

@@ -49,11 +49,6 @@ def to_onnx(estimator: Any, path: str | os.PathLike[str]) -> None:
     The input is `embeddings (n, D)`, or for a pipeline `pixels (n, 3, h, w)`. The outputs are `logits (n, C)` and
     `probabilities (n, C)`. All are float32. The metadata of the model hold JSON: `classes` are the labels, and
     `preprocessing` says how an RGB image becomes `pixels`. A model ends at 2 GB of weights.
-
-    Examples
-    --------
-    >>> from sksemobridge import to_onnx
-    >>> to_onnx(classifier, "classifier.onnx")  # doctest: +SKIP
     """
     import onnx
 

@@ -79,10 +79,6 @@ class ZeroShotClassifier(EmbeddingClassifier):
             Image embeddings. Only their width is checked.
         y : array-like of shape (n,)
             Labels. If `X` is None, `y` may have any length.
-
-        Returns
-        -------
-        self : object
         """
         check_text_encoder(self)
         embeddings = None if X is None else validate_training_embeddings(self, X, reset=True)

@@ -90,10 +90,6 @@ class PredictionsDisplay:
             the largest cosine to it.
         n_shots : int, default=3
             Number of shots beside each image.
-
-        Returns
-        -------
-        PredictionsDisplay
         """
         estimator = best_of(estimator)
         if not isinstance(estimator, Pipeline):

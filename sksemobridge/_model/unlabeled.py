@@ -108,14 +108,10 @@ def typical_of_names(logits):
     everything = np.ones(len(x), dtype=bool)
     if len(x) < 3 or np.ptp(x) == 0:
         return everything
-    # The start leaves nothing to chance.
-    start = {
-        "means_init": np.quantile(x, [[0.2], [0.8]]),
-        "precisions_init": [[1 / x.var()]],
-        "weights_init": [0.5, 0.5],
-    }
+    # The start leaves nearly nothing to chance.
     one = GaussianMixture(1, covariance_type="tied", init_params="random", random_state=0)
-    two = clone(one).set_params(n_components=2, tol=1e-4, max_iter=1000, **start)
+    two = clone(one).set_params(n_components=2, tol=1e-4, max_iter=1000, precisions_init=[[1 / x.var()]])
+    two.set_params(means_init=np.quantile(x, [[0.2], [0.8]]))
     if two.fit(x).bic(x) >= one.fit(x).bic(x) or two.weights_[two.means_.argmin()] > MOST_STRANGERS:
         return everything
     return two.predict(x) == two.means_.argmax()

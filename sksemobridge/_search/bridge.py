@@ -103,10 +103,6 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
             The embeddings of the gallery.
         y : ignored
 
-        Returns
-        -------
-        self : object
-
         Raises
         ------
         ValueError

@@ -45,12 +45,7 @@ def load_emoji() -> Bunch:
 def load_vocabulary() -> list[str]:
     """Load about three thousand names of things, which `vocabulary="auto"` uses.
 
-    They name things that photographs show, and come from WordNet.
-
-    Returns
-    -------
-    list of str
-        Sorted names in lower case, without articles.
+    They name things that photographs show, come from WordNet, and are sorted, in lower case and without articles.
 
     Examples
     --------

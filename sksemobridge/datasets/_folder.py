@@ -46,13 +46,6 @@ def load_image_folder(root: str | os.PathLike[str]) -> Bunch:
     ------
     OSError, ValueError
         If `root` cannot be read, or has no sub-folder with images. Other things that are left out give warnings.
-
-    Examples
-    --------
-    >>> from sksemobridge.datasets import load_image_folder
-    >>> pets = load_image_folder("pets")  # doctest: +SKIP
-    >>> pets.target_names[pets.target]  # doctest: +SKIP
-    array(['cat', 'cat', 'dog'], dtype=object)
     """
     parent = existing_folder(root)
     entries = sorted(path for path in parent.iterdir() if not path.name.startswith("."))

@@ -55,7 +55,13 @@ def fetch(source, choose=int):
     """
     source = to_numpy(source)
     if isinstance(source, np.ndarray):
-        return _check_pixels(source)
+        check_pixel_type(source)
+        if not source.size or source.ndim != 2 and (source.ndim != 3 or source.shape[2] not in (3, 4)):
+            raise ImageReadError(
+                f"pixels must have the shape (h, w), (h, w, 3) or (h, w, 4), not {source.shape}"
+            )
+        # However many: they are in memory already.
+        return source
     if isinstance(source, Image.Image):
         # Addresses are multiples of 16.
         with _LOCKS[id(source) // 16 % len(_LOCKS)]:
@@ -136,14 +142,6 @@ def check_pixel_type(pixels):
             f"pixels must be uint8 from 0 to 255, not {pixels.dtype}; for values from 0 to 1 use "
             "(255 * pixels).round().astype('uint8'), and give embeddings to the classifier itself"
         )
-
-
-def _check_pixels(pixels):
-    check_pixel_type(pixels)
-    if not pixels.size or pixels.ndim != 2 and (pixels.ndim != 3 or pixels.shape[2] not in (3, 4)):
-        raise ImageReadError(f"pixels must have the shape (h, w), (h, w, 3) or (h, w, 4), not {pixels.shape}")
-    # However many: they are in memory already.
-    return pixels
 
 
 def _read_file(path):

@@ -212,6 +212,7 @@ class Session:
             # Those that were skipped come last.
             order = [*(number for number in self.order if number not in self.skipped), *self.skipped]
             clicked = [self.numbers[row.real] for row in self.clicks.rows if row.real in self.numbers]
+            rest = [number for number, label in enumerate(self.predicted) if label and self._is_open(number)]
 
             def items(numbers):
                 return [self._item(number, classes) for number in numbers]
@@ -223,7 +224,8 @@ class Session:
                 "problem": self.problem,
                 "labelled": n_labelled,
                 "total": len(self.paths),
-                "rest": self._rest(),
+                # Which share of the other labels is right: an estimate, and an interval.
+                "rest": list(share_right(self.proba[rest], **self.evidence())) if rest else None,
                 "classes": [plain(label) for label in classes],
                 "queue": items([number for number in order if self._is_open(number)][:N_SHOWN]),
                 "recent": items([*dict.fromkeys(reversed(clicked))][:N_SHOWN]),
@@ -231,11 +233,6 @@ class Session:
                 "news": items(news),
                 "clicks": plain(os.fspath(self.clicks.path)),
             }
-
-    def _rest(self):
-        """Which share of the other labels is right: an estimate, and an interval. None if there are none."""
-        rest = [number for number, label in enumerate(self.predicted) if label and self._is_open(number)]
-        return list(share_right(self.proba[rest], **self.evidence())) if rest else None
 
     def evidence(self):
         """What the clicks and the check say of the predictions, for `share_right`."""
