@@ -58,17 +58,14 @@ def stranger_proba(classifier: Any, X: ArrayLike, strangers: ArrayLike) -> NDArr
     """
     check_is_fitted(classifier)
     if classifier.text_embeddings_ is None:
-        raise ValueError(
-            "stranger_proba needs a classifier with names; this one was fitted without a text_encoder."
-        )
+        raise ValueError("stranger_proba needs names; this classifier was fitted without a text_encoder.")
     u, strangers = (
         l2_normalize(to_numpy(validate_embeddings(classifier, part, reset=False)).astype(np.float64))
         for part in (X, strangers)
     )
     shots = shot_directions(classifier)
-    logits = read_logit_scale(classifier.text_encoder) * (
-        np.vstack([u, shots, strangers]) @ classifier.text_embeddings_.T
-    )
+    cosines = np.vstack([u, shots, strangers]) @ classifier.text_embeddings_.T
+    logits = read_logit_scale(classifier.text_encoder) * cosines
     level = logsumexp(logits, axis=1)
     known = np.vstack([shots, strangers])
     is_stranger = np.arange(len(known)) >= len(shots)

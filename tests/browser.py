@@ -104,6 +104,9 @@ class Browser:
 
     def open(self, path):
         """Open a file or an address, and wait until it is there."""
+        # The page before may still ask for something.
+        self.send("Page.navigate", url="about:blank")
+        wait_until(lambda: self.run("document.URL") == "about:blank")
         for seen in (self.errors, self.fetched, self.dialogs):
             seen.clear()
         self.send("Page.navigate", url=path if isinstance(path, str) else path.absolute().as_uri())

@@ -169,9 +169,8 @@ class Mixture:
         self._update(labels, 0.0, counts)
         values = self._values()
         own = np.take_along_axis(labels, best[:, None], axis=1)
-        others = (counts[best, None] * self.means[best] - own * self.v) / np.maximum(
-            counts[best, None] - own, LEAST_COUNT
-        )
+        others = counts[best, None] * self.means[best] - own * self.v
+        others /= np.maximum(counts[best, None] - own, LEAST_COUNT)
         of_best = np.einsum("nd,nd,d->n", self.v - others / 2, others, 1 / self.variance)
         np.put_along_axis(values, best[:, None], of_best[:, None], axis=1)
         return np.mean(values.argmax(axis=1) == best)
@@ -220,9 +219,8 @@ class Mixture:
         )
         scatter += self.weight @ np.square(self.shots - self.means[self.codes])
         variance = scatter / (len(self.v) + self.weight.sum())
-        self.variance = np.maximum(
-            variance, LEAST_VARIANCE * max(variance.mean(), LEAST_SPREAD / len(variance))
-        )
+        least = LEAST_VARIANCE * max(variance.mean(), LEAST_SPREAD / len(variance))
+        self.variance = np.maximum(variance, least)
 
 
 def even_offsets(logits):

@@ -110,7 +110,8 @@ def read_projection(text_encoder, prefix=""):
     if not fits or not all(np.isfinite(part).all() for part in parts):
         raise ValueError(
             f"text_encoder must offer {prefix}projection_ of shape (d, D), and {prefix}projection_bias_ of shape (D,) or "
-            f"None, without NaN or infinity. {type(text_encoder).__name__} offers shapes {[part.shape for part in parts]}."
+            f"None, without NaN or infinity, as CLIPTextEncoder does. {type(text_encoder).__name__} offers shapes "
+            f"{[part.shape for part in parts]}."
         )
     return projection, bias
 

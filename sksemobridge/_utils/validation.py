@@ -96,8 +96,9 @@ def check_text_encoder(estimator, method="transform"):
     text_encoder = estimator.text_encoder
     if isinstance(text_encoder, type) or (method is not None and not hasattr(text_encoder, method)):
         raise ValueError(
-            f"The 'text_encoder' of {type(estimator).__name__} must be an object that offers {method or 'projection_'} and "
-            f"logit_scale_, such as CLIPTextEncoder(...) or PrecomputedTextEncoder.from_joint(...); got {text_encoder!r:.100}."
+            f"The 'text_encoder' parameter of {type(estimator).__name__} must be an object that offers "
+            f"{method or 'projection_'} and logit_scale_, such as CLIPTextEncoder(...) or PrecomputedTextEncoder.from_joint(...); "
+            f"got {text_encoder!r:.100}."
         )
 
 

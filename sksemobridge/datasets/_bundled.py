@@ -50,8 +50,7 @@ def load_vocabulary() -> list[str]:
     Examples
     --------
     >>> from sksemobridge.datasets import load_vocabulary
-    >>> names = load_vocabulary()
-    >>> len(names)
+    >>> len(load_vocabulary())
     2996
     """
     return (_DATA / "vocabulary.txt").read_text(encoding="utf-8").splitlines()

@@ -5,6 +5,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any, Protocol
@@ -163,7 +164,10 @@ class LoadedModel:
         # Convolutions of CUDA are fastest with channels last.
         if self.device.type != "cuda":
             pixels = pixels.contiguous()
-        return self._parts.normalize(pixels.float().div_(255))
+        # torchvision's own function would read a value from the device, for which the CPU waits.
+        moments = self._parts.normalize.mean, self._parts.normalize.std
+        mean, std = (torch.as_tensor(part, dtype=torch.float32).view(3, 1, 1) for part in moments)
+        return pixels.float().div_(255).sub_(mean.to(self.device)).div_(std.to(self.device))
 
     def embed_images(self, pixels, precision):
         if self.device.type != "cpu":
@@ -238,6 +242,8 @@ def _n_weights(part):
 
 def _autocast(precision, device):
     """Context in which a float32 model computes in `precision`, also within an autocast of the caller."""
+    if precision == "fp32" and not torch.amp.is_autocast_available(device.type):
+        return nullcontext()
     dtype = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
     return torch.autocast(device.type, dtype=dtype, enabled=dtype is not None)
 
