@@ -58,7 +58,7 @@ def stranger_proba(classifier: Any, X: ArrayLike, strangers: ArrayLike) -> NDArr
     """
     check_is_fitted(classifier)
     if classifier.text_embeddings_ is None:
-        raise ValueError("stranger_proba needs names; this classifier was fitted without a text_encoder.")
+        raise ValueError("stranger_proba needs a classifier with names; this one has no text_encoder.")
     u, strangers = (
         l2_normalize(to_numpy(validate_embeddings(classifier, part, reset=False)).astype(np.float64))
         for part in (X, strangers)

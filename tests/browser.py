@@ -51,7 +51,7 @@ class Browser:
         os.close(to_test)
         self._to, self._from = os.fdopen(to_browser, "wb"), from_browser
         self._n_sent, self._session, self._rest = 0, None, b""
-        self.errors, self.fetched, self.dialogs = [], [], []
+        self.errors, self.fetched, self.dialogs, self.origin = [], [], [], ""
         target = self.send("Target.createTarget", url="about:blank")["targetId"]
         self._session = self.send("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Network", "Log"):
@@ -96,7 +96,9 @@ class Browser:
             case "Log.entryAdded" if params["entry"]["level"] == "error":
                 self.errors.append(str(params["entry"]))
             case "Network.requestWillBeSent" if not params["request"]["url"].startswith(("data:", "blob:")):
-                self.fetched.append(params["request"]["url"])
+                # The page before may still ask for something.
+                if params["documentURL"].startswith(self.origin):
+                    self.fetched.append(params["request"]["url"])
             case "Page.javascriptDialogOpening":
                 self.dialogs.append(params["type"])
                 self._post("Page.handleJavaScriptDialog", accept=True)
@@ -104,12 +106,11 @@ class Browser:
 
     def open(self, path):
         """Open a file or an address, and wait until it is there."""
-        # The page before may still ask for something.
-        self.send("Page.navigate", url="about:blank")
-        wait_until(lambda: self.run("document.URL") == "about:blank")
         for seen in (self.errors, self.fetched, self.dialogs):
             seen.clear()
-        self.send("Page.navigate", url=path if isinstance(path, str) else path.absolute().as_uri())
+        url = path if isinstance(path, str) else path.absolute().as_uri()
+        self.origin = "/".join(url.split("/", 3)[:3])
+        self.send("Page.navigate", url=url)
         wait_until(lambda: self.run("document.readyState") == "complete")
 
     def run(self, program):

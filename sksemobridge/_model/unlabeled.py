@@ -108,7 +108,6 @@ def typical_of_names(logits):
     everything = np.ones(len(x), dtype=bool)
     if len(x) < 3 or np.ptp(x) == 0:
         return everything
-    # The start leaves nearly nothing to chance.
     one = GaussianMixture(1, covariance_type="tied", init_params="random", random_state=0)
     two = clone(one).set_params(n_components=2, tol=1e-4, max_iter=1000, precisions_init=[[1 / x.var()]])
     two.set_params(means_init=np.quantile(x, [[0.2], [0.8]]))
