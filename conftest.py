@@ -21,7 +21,6 @@ collect_ignore_glob = [
     "docs/auto_examples/*",
     "examples/*",
     "benchmarks/*",
-    "studies/*",
     "tools/*",
 ]
 
