@@ -90,8 +90,8 @@ def label_next(estimator: Any, X: ArrayLike, n_images: int = 20) -> NDArray[np.i
         taught = classifier.with_unlabeled(embeddings[rows])
         untaught = classifier._clone_with(classifier._fitted.without_unlabeled())
         first, third = (least_certain(model.predict_proba(embeddings[rows])) for model in (taught, untaught))
-        places = np.minimum(2 * np.arange(1, len(rows) + 1), len(rows))
-        order += rows[np.insert(first, places, third)].tolist()
+        positions = np.minimum(2 * np.arange(1, len(rows) + 1), len(rows))
+        order += rows[np.insert(first, positions, third)].tolist()
     chosen: list[int] = []
     for row in order:
         if len(chosen) < n_images and np.all(np.linalg.norm(u[chosen] - u[row], axis=1) > SAME_EMBEDDING):

@@ -144,8 +144,8 @@ class PredictionsDisplay:
             own.spines[:].set(visible=True, color=color, linewidth=2)
             for panel, j in zip(beside, closest[i]):
                 _draw(panel, shots[j], _wrap(y_shots[j]), "dimgray")
-        shown = "Predicted class, probability" + (", closest shots" if self.closest is not None else "")
-        self.figure_.suptitle(shown, fontsize=10)
+        description = "Predicted class, probability" + (", closest shots" if self.closest is not None else "")
+        self.figure_.suptitle(description, fontsize=10)
         return self
 
 

@@ -154,11 +154,11 @@ class FolderJob:
 
     def _shots_after(self, said, real):
         """The shots with the labels that a person said, and the pictures with one. `real` are paths of the pictures."""
-        of_shots = self.shots.real()
+        real_paths = self.shots.real()
         labels = [
-            said[path][1] if path in said else label for path, label in zip(of_shots, self.shots.labels)
+            said[path][1] if path in said else label for path, label in zip(real_paths, self.shots.labels)
         ]
-        new = {*said}.difference(of_shots)
+        new = {*said}.difference(real_paths)
         further = [row for row, path in enumerate(real) if path in new]
         labels = np.array(labels + [said[real[row]][1] for row in further], dtype=object)
         paths = np.array([*self.shots.paths, *(said[real[row]][0] for row in further)], dtype=object)

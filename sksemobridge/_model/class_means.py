@@ -124,7 +124,7 @@ def fit_class_means(u, codes, weight, texts=None, trust=0.0, words=None, belief=
     if (within + between)[-1] <= SAME_EMBEDDING**2 * (within + between).sum():
         # All differences lie in the span. Outside there is only rounding.
         within[-1] = between[-1] = 0.0
-    kappa = LEANING * np.array([_kappa(*of_part, counts) for of_part in zip(within, between, guesses)])
+    kappa = LEANING * np.array([_kappa(*sums, counts) for sums in zip(within, between, guesses)])
     return ClassMeans(
         u, codes, share, counts, counts_without, image_means, centre, predicted, span, kappa, slope
     )

@@ -117,14 +117,14 @@ class Discriminant:
         inner = np.einsum("akd,bkd->kab", changed_p, changed)
         # (I + K U P U')^-1 K
         middle = np.linalg.solve(np.eye(3) + factor.T[:, :, None] * inner, np.eye(3) * factor.T[:, :, None])
-        of_classes = np.stack([part @ means.T for part in changed_p])
-        of_classes[:, each, own_class] = np.einsum("akd,kd->ak", changed_p, leaning)
-        of_query = np.einsum("akd,kd->ak", changed_p, v)
+        class_products = np.stack([part @ means.T for part in changed_p])
+        class_products[:, each, own_class] = np.einsum("akd,kd->ak", changed_p, leaning)
+        query_products = np.einsum("akd,kd->ak", changed_p, v)
         # z changes by -mu' P U' middle U P (v - mu / 2).
-        half = 0.5 * of_classes - of_query[:, :, None]
+        half = 0.5 * class_products - query_products[:, :, None]
         for a in range(3):
             for b in range(3):
-                z += middle[:, a, b, None] * of_classes[a] * half[b]
+                z += middle[:, a, b, None] * class_products[a] * half[b]
         return z
 
 

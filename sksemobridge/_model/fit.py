@@ -115,8 +115,8 @@ def fit_model(shots, texts, logit_scale, words, label_noise, with_held_out=False
     if texts is not None:
         names = model.for_classes(np.full(n_classes, -1), texts).parts()
         parts = {name: part(u[held_rows]) for name, part in names.items()}
-        of_names = Typicality.of(parts, codes[held_rows], weight[held_rows])
-        model = replace(model, typicality_of_names=of_names)
+        names_typicality = Typicality.of(parts, codes[held_rows], weight[held_rows])
+        model = replace(model, typicality_of_names=names_typicality)
 
     held_out_logits = None
     if with_held_out:
@@ -151,13 +151,13 @@ class Evidence:
         """The `Problem` of scales, offsets (coefficient 0), and the correction, with its features `(f, r)`."""
         rows = self.regression_rows
         # Without its only image, a class has nothing but its name.
-        told = np.where(self.classes.alone[rows], self.trust, 1.0)
+        informs = np.where(self.classes.alone[rows], self.trust, 1.0)
         # With few images, a correction is worth most with texts, and least without.
         sigma = np.sqrt(1 + (2 * self.trust - 1) / self.classes.mean_count)
         return Problem(
             terms={name: z[self.in_regression] for name, z in self.terms.items()},
             codes=self.classes.codes[rows],
-            weight=self.omega[self.in_regression] * told,
+            weight=self.omega[self.in_regression] * informs,
             defaults=self.defaults,
             features=np.column_stack([np.ones(len(rows)), features]),
             deviations=np.append(1.0, np.full(features.shape[1], sigma)),
@@ -204,8 +204,8 @@ def default_scales(counts, trust, text_scale, has_words):
     n, fewest = counts.mean(), 1 / np.mean(1 / counts)  # the harmonic mean is near that of small classes
     # If other classes have many more images, the name of a class with few images must count more.
     with_text = SHOTS_SCALE * np.sqrt(fewest / n)
-    of_one = SHOTS_SCALE_OF_ONE_WITH_WORDS if has_words else SHOTS_SCALE_OF_ONE
-    without_text = max(of_one * np.sqrt(np.log(len(counts))) / n**2, SHOTS_SCALE)
+    single_shots = SHOTS_SCALE_OF_ONE_WITH_WORDS if has_words else SHOTS_SCALE_OF_ONE
+    without_text = max(single_shots * np.sqrt(np.log(len(counts))) / n**2, SHOTS_SCALE)
     # Names are worth one image more than the shots of a class: 2/3 of the scale that fits them alone for one shot, 1/2 for many.
     # (1/2 for one costs a point with wrong labels: `python benchmarks/robustness.py labels --rates 0.2 --tasks FILE.npz ...`.)
     text = max(trust, np.finfo(float).tiny) * text_scale * (fewest + 1) / (2 * fewest + 1)

@@ -122,8 +122,8 @@ def _judged_by_others(p, codes, right, n_others, confirmed, trust, e):
     unknown = np.select(
         [n_others == 0, n_others == 1], [1 - _name_tells(trust * confirmed), (1 - trust) / 2], 0.0
     )
-    of_label = (1 - unknown) * p[np.arange(len(codes)), codes] + unknown / p.shape[1]
-    return _right(of_label, e, _if_wrong(p, codes, right, trust))
+    label_proba = (1 - unknown) * p[np.arange(len(codes)), codes] + unknown / p.shape[1]
+    return _right(label_proba, e, _if_wrong(p, codes, right, trust))
 
 
 def _right(p, e, if_wrong):
@@ -135,14 +135,14 @@ def _if_wrong(p, codes, right, trust):
     """`w_i (k,)`, the probability of each label if it is wrong, by the probabilities `p (k, C)` of classes."""
     tiny, n_classes = np.finfo(float).tiny, p.shape[1]
     held, index = np.unique(codes, return_inverse=True)
-    of_held = p[:, held]
-    taken_for = sum_rows(of_held, right, index, len(held))
+    held_proba = p[:, held]
+    taken_for = sum_rows(held_proba, right, index, len(held))
     certain = np.trace(taken_for) / max(right.sum(), tiny)
     np.fill_diagonal(taken_for, 0)
     taken_for /= np.maximum(taken_for.sum(axis=1, keepdims=True), tiny)
     # Without names, the other image of a pair says too little.
-    of_class = max(len(codes) / max(len(held), 1), 2)
-    alike = (1 - (1 - trust) * 2 / of_class) * certain ** (4 / (2 + trust * (of_class - 2)))
-    among_held = np.einsum("ik,ki->i", of_held, taken_for[:, index])
+    class_size = max(len(codes) / max(len(held), 1), 2)
+    alike = (1 - (1 - trust) * 2 / class_size) * certain ** (4 / (2 + trust * (class_size - 2)))
+    among_held = np.einsum("ik,ki->i", held_proba, taken_for[:, index])
     # A wrong label is any class, or as classes are taken for each other. Of a class without held-out images, this is unknown.
-    return alike * among_held + (1 - alike * of_held.sum(axis=1)) / n_classes
+    return alike * among_held + (1 - alike * held_proba.sum(axis=1)) / n_classes

@@ -79,9 +79,9 @@ def fit_regression(problem):
         loss = weight @ (np.log(sums) - true) + 0.5 * (x @ x)
         logits *= (weight / sums)[:, None]
         logits[each, codes] -= weight
-        of_scales = width * scales * [np.vdot(logits, z) for z in values]
-        of_coefficients = (deviations * (features.T @ logits)).ravel()
-        return float(loss), x + np.concatenate([of_scales, of_coefficients])
+        scale_gradient = width * scales * [np.vdot(logits, z) for z in values]
+        coefficient_gradient = (deviations * (features.T @ logits)).ravel()
+        return float(loss), x + np.concatenate([scale_gradient, coefficient_gradient])
 
     x, loss = np.zeros(k + features.shape[1] * n_classes), 0.0
     if n:
@@ -107,9 +107,9 @@ def logits_without_own_offset(fitted, problem):
     logits, weight = problem.decision(fitted.scales, fitted.coefficients), problem.weight[:, None]
     p = softmax(logits + fitted.log_shares)
     information = weight * p * (1 - p)
-    of_others = 1 + information.sum(axis=0) - information
+    others_information = 1 + information.sum(axis=0) - information
     p[np.arange(len(p)), problem.codes] -= 1
-    return logits + weight * p / of_others
+    return logits + weight * p / others_information
 
 
 def fit_text(cosines, codes, weight, logit_scale):

@@ -170,8 +170,8 @@ class Mixture:
         own = np.take_along_axis(labels, best[:, None], axis=1)
         others = counts[best, None] * self.means[best] - own * self.v
         others /= np.maximum(counts[best, None] - own, LEAST_COUNT)
-        of_best = np.einsum("nd,nd,d->n", self.v - others / 2, others, 1 / self.variance)
-        np.put_along_axis(values, best[:, None], of_best[:, None], axis=1)
+        best_values = np.einsum("nd,nd,d->n", self.v - others / 2, others, 1 / self.variance)
+        np.put_along_axis(values, best[:, None], best_values[:, None], axis=1)
         return np.mean(values.argmax(axis=1) == best)
 
     def fit(self, logits, sharpness, n_rounds):

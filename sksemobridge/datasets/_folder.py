@@ -127,7 +127,7 @@ def files_below(folder):
             continue
         seen.add(place)
         # Links come last: then most files are named by their own path.
-        shown = [name for name in subfolders if not name.startswith(".")]
-        subfolders[:] = sorted(shown, key=lambda name: (os.path.islink(os.path.join(parent, name)), name))
+        visible = [name for name in subfolders if not name.startswith(".")]
+        subfolders[:] = sorted(visible, key=lambda name: (os.path.islink(os.path.join(parent, name)), name))
         files += [Path(parent, name) for name in names if not name.startswith(".")]
     return sorted(files), [Path(error.filename) for error in errors]

@@ -161,7 +161,7 @@ class _ImageTower:
         self.width = model.embed_dim
 
     def digest(self):
-        return f"image {READING_VERSION} {self._precision} ".encode() + self._model.digest(of_images=True)
+        return f"image {READING_VERSION} {self._precision} ".encode() + self._model.digest(for_images=True)
 
     def read(self, row_and_image):
         with _naming(*row_and_image):

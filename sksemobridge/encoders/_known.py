@@ -27,7 +27,7 @@ class KnownModel:
         self.source, self.embed_dim = facts["source"], facts["embed_dim"]
         self.logit_scale = facts["logit_scale"]
 
-    def digest(self, of_images):
+    def digest(self, for_images):
         return bytes.fromhex(self._facts["digest"])
 
     def image_precision(self, precision):
@@ -40,20 +40,20 @@ class KnownModel:
         return getattr(model, name)
 
 
-def with_model(encoder, of_images, use):
+def with_model(encoder, for_images, use):
     """`use(model)` with the model of an encoder. With a cache, it is a `KnownModel` if an earlier run has remembered it."""
     if encoder.cache is None:
         return use(encoder._model())
     encoder._validate_params()
     # A relative name is another one elsewhere.
     named = encoder.model_name, str(encoder.pretrained), os.getcwd(), encoder.device, encoder.precision
-    name = hashlib.sha256(f"{named} {of_images} {_versions()}".encode()).hexdigest()[:32]
+    name = hashlib.sha256(f"{named} {for_images} {_versions()}".encode()).hexdigest()[:32]
     path = as_path(encoder.cache) / f"model-{name}.json"
 
     @cache
     def load():
         model = encoder._model()
-        return model, _facts(model, encoder, of_images)
+        return model, _facts(model, encoder, for_images)
 
     with suppress(StaleModelError):
         if (facts := _remembered(path)) is not None:
@@ -77,14 +77,14 @@ def _versions():
     return found
 
 
-def _facts(model, encoder, of_images):
+def _facts(model, encoder, for_images):
     facts = {
         "files": [[path, *file_state(path)] for path in model.files],
         "source": repr(model.source),
         "embed_dim": model.embed_dim,
-        "precision": model.image_precision(encoder.precision) if of_images else None,
-        "logit_scale": None if of_images else model.logit_scale,
-        "digest": model.digest(of_images).hex(),
+        "precision": model.image_precision(encoder.precision) if for_images else None,
+        "logit_scale": None if for_images else model.logit_scale,
+        "digest": model.digest(for_images).hex(),
     }
     return json.loads(json.dumps(facts))
 

@@ -74,11 +74,11 @@ class Model(Protocol):
     # Embeddings of stacked tokens: `(n, D)`, or `(n, d)` before the projection.
     def embed_tokens(self, tokens: Any, precision: str, *, project: bool = True) -> Any: ...
     # Weight `(d, D)` and bias of the last linear layer of a tower; `NoProjectionError` without one.
-    def projection(self, of_images: bool) -> list: ...
+    def projection(self, for_images: bool) -> list: ...
     # The precision that `"auto"` means for images.
     def image_precision(self, precision: str) -> str: ...
     # Digest of all that embeddings depend on, apart from the content and the precision.
-    def digest(self, of_images: bool) -> bytes: ...
+    def digest(self, for_images: bool) -> bytes: ...
 
 
 class LoadedModel:
@@ -209,10 +209,10 @@ class LoadedModel:
             return "bf16" if torch.cuda.get_device_capability(self.device)[0] >= 8 else "fp16"
         return "bf16" if self.device.type == "cpu" and _cpu_has_bf16() else "fp32"
 
-    def projection(self, of_images):
-        if not of_images:
+    def projection(self, for_images):
+        if not for_images:
             self._check_texts()
-        read = read_image_projection if of_images else read_text_projection
+        read = read_image_projection if for_images else read_text_projection
         return [None if part is None else part.cpu().numpy().copy() for part in read(self.model)]
 
     def tokenize(self, text):
@@ -220,17 +220,17 @@ class LoadedModel:
         # Only now: a tokenizer may come from a hub, and images need none.
         return self._once("tokenizer", self._parts.make_tokenizer)(text)
 
-    def digest(self, of_images):
-        return self._once(f"digest, {of_images=}", lambda: self._make_digest(of_images))
+    def digest(self, for_images):
+        return self._once(f"digest, {for_images=}", lambda: self._make_digest(for_images))
 
-    def _make_digest(self, of_images):
-        description = [of_images, self._parts.description, str(self.model)]
+    def _make_digest(self, for_images):
+        description = [for_images, self._parts.description, str(self.model)]
         digest = hashlib.sha256(json.dumps(description, sort_keys=True).encode())
         for name, value in self.model.state_dict().items():
-            if name.startswith("visual.") == of_images:
+            if name.startswith("visual.") == for_images:
                 digest.update(name.encode())
                 digest.update(value.cpu().contiguous().numpy())
-        if not of_images:
+        if not for_images:
             # Texts are found without their tokens, so these are part of the model.
             digest.update(self.tokenize(_PROBE)[0])
         return digest.digest()

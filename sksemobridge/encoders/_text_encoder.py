@@ -60,10 +60,10 @@ class CLIPTextEncoder(TextEncoder, CLIPEncoder):
     batch_size: int = 256
     cache: str | os.PathLike[str] | None = None
 
-    projection_ = property(lambda self: self._model().projection(of_images=False)[0])
-    projection_bias_ = property(lambda self: self._model().projection(of_images=False)[1])
-    image_projection_ = property(lambda self: self._model().projection(of_images=True)[0])
-    image_projection_bias_ = property(lambda self: self._model().projection(of_images=True)[1])
+    projection_ = property(lambda self: self._model().projection(for_images=False)[0])
+    projection_bias_ = property(lambda self: self._model().projection(for_images=False)[1])
+    image_projection_ = property(lambda self: self._model().projection(for_images=True)[0])
+    image_projection_bias_ = property(lambda self: self._model().projection(for_images=True)[1])
 
     @property
     def logit_scale_(self) -> float:
@@ -105,12 +105,12 @@ class _TextTower:
 
     def __init__(self, model, precision, project):
         self._model, self._precision, self._project = model, precision, project
-        self.width = model.embed_dim if project else len(model.projection(of_images=False)[0])
+        self.width = model.embed_dim if project else len(model.projection(for_images=False)[0])
         self.cut = []
 
     def digest(self):
         space = "joint" if self._project else "eos"
-        return f"text 2 {space} {self._precision} ".encode() + self._model.digest(of_images=False)
+        return f"text 2 {space} {self._precision} ".encode() + self._model.digest(for_images=False)
 
     def read(self, text):
         # Known texts are found without their tokens.
