@@ -129,7 +129,7 @@ class PredictionsDisplay:
         n_rows = -(-len(images) // n_across)
         size = 1.4 * n_across * width, 1.9 * n_rows + 0.3
         self.figure_ = plt.figure(figsize=size, layout="constrained")
-        ticks = {"xticks": [], "yticks": []}
+        ticks: dict[str, list] = {"xticks": [], "yticks": []}
         panels = self.figure_.subplots(n_rows, n_across * width, squeeze=False, subplot_kw=ticks)
         for panel in panels.flat:
             panel.spines[:].set_visible(False)
