@@ -1,6 +1,7 @@
 """What the command says of its labels."""
 
 import os
+from dataclasses import replace
 
 from .._evaluation import share_right
 from .._utils.validation import listed
@@ -11,14 +12,13 @@ from .user_tables import puzzling_names
 
 def summary(job, labels, evidence):
     """Lines on how the labels came about. `evidence` are further arguments of `share_right`."""
-    shots, lines = labels.shots, []
-    names = labels.classifier.class_names_
+    shots, names, lines = labels.shots, labels.classifier.class_names_, []
     has_text = names is not None
     by_person = {*shots.real(), *labels.said}
+    has_random_shots = len(shots.labels) > len(labels.said)
     read = [row for row in labels.rows if was_read(row)]
     rest = [row["label"] is not None and os.path.realpath(row["path"]) not in by_person for row in read]
     if any(rest):
-        has_random_shots = len(shots.labels) > len(labels.said)
         right = share_right(labels.proba()[rest], has_random_shots=has_random_shots, **evidence)
         about = f"about {right.estimate:.1%} ({right.low:.1%} to {right.high:.1%})"
         lines.append(f"Of the {sum(rest)} other labels, {about} are right, if they are of these classes.")
@@ -37,7 +37,9 @@ def summary(job, labels, evidence):
     if has_text and labels.classifier.blend_["trust"] < 0.5:
         lines.append("Note: By the shots, the names of the classes say little to the model. Try --names.")
     doubtful = ["{path} ({label}, looks like {likely})".format(**shot) for shot in labels.doubtful_shots()]
-    lines += f"{labels.evaluation}{': ' if doubtful else ''}{listed(doubtful)}".split("\n")
+    # Clicks are hard images, and no measure.
+    evaluation = labels.evaluation if has_random_shots else replace(labels.evaluation, accuracy=float("nan"))
+    lines += f"{evaluation}{': ' if doubtful else ''}{listed(doubtful)}".split("\n")
     twice = [
         f"{shots.paths[i]} ({shots.labels[i]}) and {shots.paths[j]} ({shots.labels[j]})"
         for i, j in labels.evaluation.duplicates

@@ -43,9 +43,7 @@ def load_emoji() -> Bunch:
 
 
 def load_vocabulary() -> list[str]:
-    """Load about three thousand names of things, which `vocabulary="auto"` uses.
-
-    They name things that photographs show, come from WordNet, and are sorted, in lower case and without articles.
+    """Load about three thousand names of things from WordNet, sorted and in lower case, which `vocabulary="auto"` uses.
 
     Examples
     --------

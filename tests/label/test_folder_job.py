@@ -39,6 +39,15 @@ def test_the_command_says_how_good_the_classifier_is(label):
     assert f"The same picture twice: {copy} (fruit) and {first} (clock)" in said
 
 
+def test_clicks_are_on_hard_images_so_that_they_are_no_measure(label):
+    corrections(*(f"{path},fruit" for path in sorted(Path("photos").iterdir())[:2]))
+    _, said = label(
+        "photos --classes bird,clock,fruit --out a.csv --model mini --corrections corrections.csv"
+    )
+    assert "of 3 classes: " in said
+    assert "Held-out" not in said
+
+
 def test_corrections_are_further_shots_and_take_shots_back(label):
     os.rename("shots/bird/0.png", "shots/fruit/wrong.png")
     os.rename("shots/bird/1.png", "shots/fruit/wrong too.png")
