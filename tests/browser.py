@@ -93,10 +93,11 @@ class Browser:
         match message.get("method"):
             case "Runtime.exceptionThrown":
                 self.errors.append(str(params["exceptionDetails"]))
+            # The page before may still ask for something.
             case "Log.entryAdded" if params["entry"]["level"] == "error":
-                self.errors.append(str(params["entry"]))
+                if params["entry"].get("url", self.origin).startswith(self.origin):
+                    self.errors.append(str(params["entry"]))
             case "Network.requestWillBeSent" if not params["request"]["url"].startswith(("data:", "blob:")):
-                # The page before may still ask for something.
                 if params["documentURL"].startswith(self.origin):
                     self.fetched.append(params["request"]["url"])
             case "Page.javascriptDialogOpening":
