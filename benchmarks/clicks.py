@@ -89,9 +89,9 @@ class Ours:
         chosen = self._choose(labelled, n)
         if self.kind == "no names":  # it does not know all classes
             return chosen
-        answers = self.task.y[chosen]
-        columns = np.where(answers == NONE, len(self.classes), np.searchsorted(self.classes, answers))
-        self.answers.append((self.p[chosen], columns))
+        # Like the page: strangers say nothing of the other images.
+        own = chosen[self.task.y[chosen] != NONE]
+        self.answers.append((self.p[own], np.searchsorted(self.classes, self.task.y[own])))
         return chosen
 
     def _choose(self, labelled, n):

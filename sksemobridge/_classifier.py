@@ -197,7 +197,7 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
             memory = earlier.memory.for_classes(positions(earlier.classes, classes))
         memory = memory.add(rows, np.searchsorted(classes, rows.labels.astype(classes.dtype)))
         require_shots(classes, memory.shots.codes, class_prompts)
-        memory = method.join_copies(memory, len(classes))
+        memory = method.join_copies(memory)
         # 4. Model: that of `_model/fit.py`, which is linear, or that of `_paper/model.py`.
         fit = _fit_classes(method, memory.grouped_shots, texts, classes)
         # 5. State: what predictions and later calls need. Texts have the precision of the shots.

@@ -169,11 +169,8 @@ def share_right(proba, answers=(), *, has_random_shots=False, n_checked=0, n_rig
     def loss(log_factor):
         fit = 0.0
         for age, (logs, codes) in enumerate(reversed(answers)):
-            rows = np.arange(len(codes))
-            # Nobody thought of the first images of none of the classes. They say nothing of the others.
-            possible = logs[rows, codes] > np.log(LEAST_PROBABILITY)
             logits = log_softmax(np.exp(log_factor) * logs, axis=1)
-            fit += DECAY**age * logits[rows, codes][possible].sum()
+            fit += DECAY**age * logits[np.arange(len(codes)), codes].sum()
         return 0.5 * (log_factor / WIDTH_OF_TEMPERATURE) ** 2 - fit
 
     factor = np.exp(minimize_scalar(loss, bounds=(-1.5, 1.5), method="bounded").x) if answers else 1.0

@@ -158,9 +158,3 @@ def test_answers_to_uncertain_images_correct_the_probabilities():
     rounds = [(believed[rows], labels[rows]) for rows in np.split(asked, 4)]
     before, after = share_right(believed), share_right(believed, rounds)
     assert abs(after.estimate - right) < 0.05 < abs(before.estimate - right)
-
-
-def test_answers_that_were_thought_impossible_say_nothing_of_other_images():
-    proba = np.column_stack([np.full((50, 2), [0.8, 0.2]), np.zeros(50)])
-    first_strangers = proba[:5], np.full(5, 2)
-    assert share_right(proba, [first_strangers]) == share_right(proba)

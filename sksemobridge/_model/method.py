@@ -35,7 +35,7 @@ class LinearMethod:
                 'blend=PaperBlend() with it, or solver="closed_form".'
             )
 
-    def join_copies(self, memory, n_classes):
+    def join_copies(self, memory):
         """The `ShotMemory` in which near copies are one image. It warns if there are some."""
         with one_thread():
             memory = memory.with_near_copies()

@@ -48,7 +48,7 @@ class PaperMethod:
             if is_set:
                 raise ValueError(f'{name} needs blend="auto": the paper\'s classifier does not use it.')
 
-    def join_copies(self, memory, n_classes):
+    def join_copies(self, memory):
         """The memory as it is: the paper takes each shot for an image."""
         return memory
 

@@ -49,7 +49,7 @@ class Session:
         self.asked = {}
         # What happened: tab, number and label of each click, and None for what was taken back.
         self.log, self.at_learning, self.is_learning, self.ended = [], 0, False, False
-        self.problem, self.n_learnt = "", 0
+        self.problem, self.n_learnt, self.share, self.share_of = "", 0, None, None
         self.changed, self.fits = threading.Condition(threading.RLock()), threading.Lock()
         self._keep(*self._view(job.fit(dict(self.said))))
 
@@ -213,6 +213,10 @@ class Session:
             order = [*(number for number in self.order if number not in self.skipped), *self.skipped]
             clicked = [self.numbers[row.real] for row in self.clicks.rows if row.real in self.numbers]
             rest = [number for number, label in enumerate(self.predicted) if label and self._is_open(number)]
+            if self.share_of != (now := (self.n_learnt, len(self.log), len(self.unread))):
+                # Which share of the other labels is right. Of many pictures it takes a moment.
+                self.share = list(share_right(self.proba[rest], **self.evidence())) if rest else None
+                self.share_of = now
 
             def items(numbers):
                 return [self._item(number, classes) for number in numbers]
@@ -224,8 +228,7 @@ class Session:
                 "problem": self.problem,
                 "labelled": n_labelled,
                 "total": len(self.paths),
-                # Which share of the other labels is right: an estimate, and an interval.
-                "rest": list(share_right(self.proba[rest], **self.evidence())) if rest else None,
+                "rest": self.share,
                 "classes": [plain(label) for label in classes],
                 "queue": items([number for number in order if self._is_open(number)][:N_SHOWN]),
                 "recent": items([*dict.fromkeys(reversed(clicked))][:N_SHOWN]),
