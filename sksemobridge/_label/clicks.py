@@ -1,13 +1,15 @@
 """Labels by a person: the clicks in the live page, as a file, and lists of corrections, which have the same first columns.
 
 A line of the file is path and label, then size and digest of the picture that the person saw. The last line of a picture counts.
-A line with the path of a table says that this command wrote the table.
+A line with the path of a table says that this command wrote the table. One with `CHECK` has the predictions of a check.
 """
 
 import csv
 import hashlib
 import io
+import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +23,7 @@ HEADER = ["path", "label", "size", "sha256"]
 HEADERS_OF_CORRECTIONS = (HEADER[:2], ["file", "label"])
 # Endings of what the command writes. No picture is called so.
 _WRITTEN = (".csv", ".xlsx", ".html", ".skops", ".joblib")
+CHECK = "check.csv"
 
 
 class Click(NamedTuple):
@@ -140,6 +143,18 @@ class Clicks:
                 raise
         self._size += len(line)
         self.rows.append(click)
+
+    def add_check(self, predicted):
+        """Keep the predictions of a check, by path."""
+        self.add(CHECK, "", ("", json.dumps(predicted)))
+
+    def last_check(self):
+        for click in self.rows[::-1]:
+            if click.path == CHECK and click.sha256.startswith("{"):
+                # A spreadsheet may have cut it.
+                with suppress(ValueError):
+                    return json.loads(click.sha256)
+        return {}
 
     def remove(self, row):
         """Take a click back."""

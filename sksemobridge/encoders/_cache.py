@@ -8,15 +8,17 @@ from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from .._utils.validation import warn_caller
 
 _FILE = "embeddings.sqlite3"
 # Small pages, so that the file is little larger than its embeddings.
 _PAGE_BYTES = 512
-# How long one waits for another process that writes, which takes far less. Then it has probably stopped.
-_WAIT_SECONDS = 5
+# How long one waits for another process that writes, which takes far less: until a note, and from then on.
+_NOTE_SECONDS, _MORE_SECONDS = 5, 25
+# Caches that were waited for in vain: not a second time.
+_HELD = set()
 # A full disk, or a system without locks, among others.
 _FAILURES = sqlite3.Error, OSError, NotImplementedError
 
@@ -28,12 +30,12 @@ def as_path(directory):
     return Path(directory).expanduser()
 
 
-def _connect(path):
+def _connect(path, timeout):
     """A connection to the database, which is created with its folder if it is missing."""
     os.makedirs(path.parent, exist_ok=True)
     # SQLite raises an error if two processes create a database at once.
-    with FileLock(path.with_name("embeddings.open.lock"), timeout=_WAIT_SECONDS):
-        connection = sqlite3.connect(path, timeout=_WAIT_SECONDS, check_same_thread=False)
+    with FileLock(path.with_name("embeddings.open.lock"), timeout=timeout):
+        connection = sqlite3.connect(path, timeout=timeout, check_same_thread=False)
         try:
             connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
             # Readers and a writer work at once.
@@ -50,7 +52,7 @@ def _connect(path):
 
 def _set_aside(path):
     """Rename a broken file, and drop its journal."""
-    with FileLock(path.with_name("embeddings.open.lock"), timeout=_WAIT_SECONDS):
+    with FileLock(path.with_name("embeddings.open.lock"), timeout=_NOTE_SECONDS):
         path.replace(path.with_name(f"{path.name}.broken"))
         for journal in ("-wal", "-shm"):
             path.with_name(path.name + journal).unlink(missing_ok=True)
@@ -65,44 +67,52 @@ class CacheSession:
     """The cache of one call. Threads may share it. Without a directory it keeps nothing and finds nothing.
 
     After a failure (a full disk, a directory that cannot be written) the call goes on without the cache. It begins a new file
-    in place of a broken one. A warning at the end says either. A damaged embedding counts as missing.
+    in place of a broken one. A warning says either, and what is waited for. A damaged embedding counts as missing.
     """
 
     def __init__(self, directory):
         self.active = directory is not None
         self._path = as_path(directory) / _FILE if self.active else None
+        self._timeout = 0 if self._path in _HELD else _NOTE_SECONDS
         self._lock = threading.Lock()
-        self._connection = self._problem = None
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, value, traceback):
-        self._close()
-        if kind is None and self._problem:
-            warn_caller(f"The cache in {str(self._path.parent)!r} {self._problem}.")
+        self._connection, self._was_broken = None, False
 
     def _try(self, function):
         """`function()` with a connection; None without a directory, and from the first failure on."""
         while self.active:
             try:
                 if self._connection is None:
-                    self._connection = _connect(self._path)
-                return function()
+                    self._connection = _connect(self._path, self._timeout)
+                result = function()
+                _HELD.discard(self._path)
+                return result
             except _FAILURES as error:
+                is_busy = getattr(error, "sqlite_errorname", "").startswith("SQLITE_BUSY")
+                is_held = is_busy or isinstance(error, Timeout)
+                if is_held and self._timeout == _NOTE_SECONDS:
+                    more = f"waiting for it for at most {_MORE_SECONDS} seconds more"
+                    self._warn(f"is held by another process; {more}")
+                    self.close()
+                    self._timeout = _MORE_SECONDS
                 # A file that is only in use, not ours to write, or on a full disk gives an OperationalError.
-                if self._problem or type(error) is not sqlite3.DatabaseError:
-                    self._problem = f"cannot be used ({error}); went on without it"
+                elif self._was_broken or type(error) is not sqlite3.DatabaseError:
+                    self._warn(f"cannot be used ({error}); going on without it")
                     self.active = False
+                    if is_held:
+                        _HELD.add(self._path)
                 else:
-                    self._problem = f"was broken ({error}); it was set aside, and a new one begun"
-                    self._close()
+                    self._warn(f"is broken ({error}); it is set aside, and a new one begun")
+                    self.close()
+                    self._was_broken = True
                     # If it cannot be set aside, the next attempt fails, too.
                     with suppress(OSError):
                         _set_aside(self._path)
         return None
 
-    def _close(self):
+    def _warn(self, problem):
+        warn_caller(f"The cache in {str(self._path.parent)!r} {problem}.")
+
+    def close(self):
         connection, self._connection = self._connection, None
         if connection is not None:
             with suppress(sqlite3.Error):

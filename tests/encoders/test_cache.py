@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 
@@ -50,11 +51,11 @@ def rows(n, width=8, seed=0):
 
 
 def database(directory):
-    return closing(sqlite3.connect(directory / "embeddings.sqlite3"))
+    return closing(sqlite3.connect(directory / "embeddings.sqlite3", check_same_thread=False))
 
 
 def fill(directory, n=3, width=8):
-    with CacheSession(directory) as cache:
+    with closing(CacheSession(directory)) as cache:
         cache.put([row.tobytes() for row in rows(n)], rows(n, width))
 
 
@@ -138,7 +139,7 @@ def test_a_cache_that_cannot_be_used_gives_one_warning_and_goes_on(
 ):
     encoder.transform(paths[:3])
     break_it(directory / "embeddings.sqlite3", monkeypatch)
-    with pytest.warns(UserWarning, match=f"cannot be used .*{reason}.*went on without it") as caught:
+    with pytest.warns(UserWarning, match=f"cannot be used .*{reason}.*going on without it") as caught:
         got = encoder.transform(paths)
     assert len(caught) == 1
     assert_allclose(got, encoder.set_params(cache=None).transform(paths), atol=1e-5)
@@ -152,7 +153,7 @@ def test_several_may_write_at_once_to_a_cache_that_none_has_made(directory):
 
     def write(seed):
         together.wait()
-        with CacheSession(directory) as cache:
+        with closing(CacheSession(directory)) as cache:
             for number in range(20):
                 values = rows(20, 256, seed=20 * seed + number)
                 # Keys that tell what belongs under them.
@@ -164,7 +165,7 @@ def test_several_may_write_at_once_to_a_cache_that_none_has_made(directory):
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         found = [key for (key,) in connection.execute("SELECT key FROM embeddings")]
     assert len(found) == 4 * 20 * 20
-    with CacheSession(directory) as cache:
+    with closing(CacheSession(directory)) as cache:
         for key in found:
             assert cache.get(key)[:3].tobytes() == key
 
@@ -209,7 +210,7 @@ def test_a_broken_file_is_set_aside_with_one_warning_and_made_anew(encoder, path
     expected = encoder.transform(paths)
     path = directory / "embeddings.sqlite3"
     BREAK[name](path)
-    with pytest.warns(UserWarning, match=r"was broken .*; it was set aside, and a new one begun") as caught:
+    with pytest.warns(UserWarning, match=r"is broken .*; it is set aside, and a new one begun") as caught:
         assert_allclose(encoder.transform(paths), expected, atol=1e-5)
     assert len(caught) == 1
     assert path.with_name(f"{path.name}.broken").exists()
@@ -219,13 +220,35 @@ def test_a_broken_file_is_set_aside_with_one_warning_and_made_anew(encoder, path
     assert n_cached(directory) == 6
 
 
-def test_a_process_that_stopped_while_it_wrote_is_not_waited_for(encoder, paths, directory, monkeypatch):
-    monkeypatch.setattr("sksemobridge.encoders._cache._WAIT_SECONDS", 0.1)
+@pytest.mark.parametrize("holds", ["the database", "the lock to open it"])
+@pytest.mark.parametrize("lets_go", [True, False])
+def test_what_another_process_holds_is_waited_for_with_a_note_but_not_for_ever(
+    encoder, paths, directory, monkeypatch, holds, lets_go
+):
+    monkeypatch.setattr("sksemobridge.encoders._cache._NOTE_SECONDS", 0.1)
+    monkeypatch.setattr("sksemobridge.encoders._cache._MORE_SECONDS", 60 if lets_go else 0.1)
     fill(directory)
-    with database(directory) as writer:
-        writer.execute("BEGIN IMMEDIATE")
-        with pytest.warns(UserWarning, match="cannot be used .*locked.*; went on without it"):
-            embeddings = encoder.transform(paths)
+    with database(directory) as writer, FileLock(directory / "embeddings.open.lock") as lock:
+        if holds == "the database":
+            lock.release()
+            writer.execute("BEGIN IMMEDIATE")
+        said = []
+
+        def note(message, *_):
+            said.append(str(message))
+            if lets_go:
+                writer.rollback()
+                lock.release()
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("always")
+            warnings.showwarning = note
+            for _ in range(2):
+                embeddings = encoder.transform(paths)
+    held, *went_on = said
+    assert f"The cache in {str(directory)!r} is held by another process; waiting for it" in held
+    assert ["going on without it" in text for text in went_on] == ([] if lets_go else [True, True])
+    assert n_cached(directory) == (9 if lets_go else 3)
     assert_allclose(embeddings, encoder.set_params(cache=None).transform(paths), atol=1e-5)
 
 

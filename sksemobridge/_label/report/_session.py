@@ -43,8 +43,10 @@ class Session:
         self.said = job.corrections | labels_of(clicks.rows, job.classes)
         # By number: why a picture cannot be shown, those to ask later, and digests of what was shown.
         self.unread, self.skipped, self.seen = {}, {}, {}
-        # Of a check: predictions when it was drawn, and whether they are right, by number.
-        self.checked, self.answers = {}, {}
+        # Of a check: predictions when it was drawn, by number.
+        last = {os.path.realpath(path): label for path, label in clicks.last_check().items()}
+        here = [real for real in last if real in self.numbers]
+        self.checked = {self.numbers[real]: as_class(last[real], job.classes) for real in here}
         # For each number of learnings: probabilities of pictures when they were clicked, and columns of the labels, by number.
         self.asked = {}
         # What happened: tab, number and label of each click, and None for what was taken back.
@@ -106,9 +108,7 @@ class Session:
                 self.picture(number, 8)
             self.clicks.add(self.paths[number], label, self.seen[number], tab)
             self._say(tab, number, (self.paths[number], label))
-            if number in self.checked:
-                self.answers[number] = label == self.checked[number]
-            elif label in self.columns:
+            if number not in self.checked and label in self.columns:
                 answer = self.proba[number].copy(), self.columns.index(label)
                 self.asked.setdefault((self.n_learnt, len(self.columns)), {})[number] = answer
             self.skipped.pop(number, None)
@@ -128,7 +128,6 @@ class Session:
             said = labels_of(earlier, self.classes()).get(real, self.job.corrections.get(real))
             number = self.numbers[real]
             self._say(tab, number, said)
-            self.answers.pop(number, None)
             return self._item(number, self.classes())
 
     def skip(self, number):
@@ -141,13 +140,13 @@ class Session:
     def check(self, begin):
         """Draw predictions for a check, or end it."""
         with self.changed:
-            if not begin:
-                self.checked = {number: self.checked[number] for number in self.answers}
-                return
             rest = [number for number in range(len(self.paths)) if self._is_open(number)]
             drawn = np.random.default_rng().permutation(rest)[:N_CHECKED].tolist()
             # The labels as they stand now are what is checked.
-            self.checked, self.answers = {number: self.predicted[number] for number in drawn}, {}
+            now = {number: self.predicted[number] for number in drawn}
+            checked = now if begin else {number: self.checked[number] for number in self._answers()}
+            self.clicks.add_check({self.paths[number]: label for number, label in checked.items()})
+            self.checked = checked
 
     def _check_number(self, number):
         if type(number) is not int or not 0 <= number < len(self.paths):
@@ -240,7 +239,13 @@ class Session:
     def evidence(self):
         """What the clicks and the check say of the predictions, for `share_right`."""
         rounds = [tuple(map(np.array, zip(*answers.values()))) for _, answers in sorted(self.asked.items())]
-        return {"answers": rounds, "n_checked": len(self.answers), "n_right": sum(self.answers.values())}
+        answers = self._answers()
+        return {"answers": rounds, "n_checked": len(answers), "n_right": sum(answers.values())}
+
+    def _answers(self):
+        """Whether the predictions of a check are right, of the pictures with a label by a person, by number."""
+        said = {number: self.said.get(self.real[number]) for number in self.checked}
+        return {number: click[1] == self.checked[number] for number, click in said.items() if click is not None}
 
     def _is_labelled(self, number):
         return self.real[number] in self.said or self.real[number] in self.shots
@@ -264,9 +269,10 @@ class Session:
     def _check_state(self, items):
         if not self.checked:
             return None
-        right, done = sum(self.answers.values()), len(self.answers)
+        answers = self._answers()
+        right, done = sum(answers.values()), len(answers)
         interval = binomtest(right, done).proportion_ci(CONFIDENCE, "wilson") if done else (0.0, 1.0)
         interval = [float(share) for share in interval]
-        left = [number for number in self.checked if number not in self.answers and number not in self.unread]
+        left = [number for number in self.checked if number not in answers and number not in self.unread]
         counts = {"drawn": done + len(left), "done": done, "right": right}
         return counts | {"interval": interval, "queue": items(left[:N_SHOWN])}

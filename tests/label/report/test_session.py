@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from scipy.stats import binomtest
 
-from sksemobridge._label.clicks import labels_of
+from sksemobridge._label.clicks import labels_of, read_corrections
 
 from ...browser import wait_until
 from ...user_folder import cells_of
@@ -193,6 +193,15 @@ def test_a_check_is_of_labels_as_they_stood_when_it_was_drawn(live):
     page.act("undo")
     check = page.state()["check"]
     assert (check["done"], check["right"], len(check["queue"])) == (29, 27, 1)
+    # It goes on in the next run, though the model has learnt since.
+    page = live(job=Job(100))
+    again = page.state()["check"]
+    for state in (check, again):
+        state["queue"] = [(item["number"], item["predicted"]) for item in state["queue"]]
+    assert again == check
+    assert page.session.evidence()["n_right"] == 27
+    assert len(read_corrections(page.clicks.path, CLASSES)) == 30
     # It may end early, and counts what was seen.
     check = page.act("check", begin=False)[1]["check"]
     assert (check["drawn"], check["done"], check["queue"]) == (29, 29, [])
+    assert live(job=Job(100)).state()["check"] == check
