@@ -65,6 +65,11 @@ def label_next(estimator: Any, X: ArrayLike, n_images: int = 20) -> NDArray[np.i
     >>> label_next(classifier, [[0.9, 0.1], [0.7, 0.6], [0.2, 0.9]], n_images=1).tolist()
     [1]
     """
+    return label_next_of(estimator, X, n_images)
+
+
+def label_next_of(estimator, X, n_images=20, taught_by=()):
+    """`label_next`. The estimator may have learnt from the rows `taught_by` of `X`, and is not taught by them again."""
     check_scalar(n_images, "n_images", Integral, min_val=0)
     is_pipeline = isinstance(estimator, Pipeline)
     classifier = estimator[-1] if is_pipeline else estimator
@@ -87,7 +92,8 @@ def label_next(estimator: Any, X: ArrayLike, n_images: int = 20) -> NDArray[np.i
         order += rows[_typical_of_clusters(u[rows], shots, n_images)].tolist()
     if len(order) < n_images:
         # What the images teach may confirm an error. So each third image is uncertain without it.
-        taught = classifier.with_unlabeled(embeddings[rows])
+        is_taught = np.array_equal(rows, taught_by)
+        taught = classifier if is_taught else classifier.with_unlabeled(embeddings[rows])
         untaught = classifier._clone_with(classifier._fitted.without_unlabeled())
         first, third = (least_certain(model.predict_proba(embeddings[rows])) for model in (taught, untaught))
         positions = np.minimum(2 * np.arange(1, len(rows) + 1), len(rows))

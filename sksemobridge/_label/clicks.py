@@ -9,6 +9,7 @@ import hashlib
 import io
 import json
 import os
+import re
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +18,7 @@ from filelock import FileLock, Timeout
 
 from .._utils.files import new_file
 from .._utils.validation import listed, warn_caller
-from .user_tables import UsageError, as_class, existing_file, read_rows, with_formulas, without_formulas
+from .user_tables import UsageError, as_class, read_rows, with_formulas, without_formulas
 
 HEADER = ["path", "label", "size", "sha256"]
 HEADERS_OF_CORRECTIONS = (HEADER[:2], ["file", "label"])
@@ -49,7 +50,9 @@ class Click(NamedTuple):
 
 
 def _click(path, label="", size="", sha256="", tab=None):
-    file = existing_file(path)
+    # Tables hold bytes of a name that are no text as \\udcff.
+    no_text = re.sub(r"\\udc([89a-f][0-9a-f])", lambda byte: chr(0xDC00 + int(byte[1], 16)), path)
+    file = next(filter(os.path.isfile, (path, no_text)), None)
     return Click(file or path, label.strip(), size, sha256, file and os.path.realpath(file), tab)
 
 
@@ -150,9 +153,9 @@ class Clicks:
 
     def last_check(self):
         for click in self.rows[::-1]:
-            if click.path == CHECK and click.sha256.startswith("{"):
-                # A spreadsheet may have cut it.
-                with suppress(ValueError):
+            # A spreadsheet may have cut it.
+            with suppress(ValueError):
+                if click.sha256.startswith("{"):
                     return json.loads(click.sha256)
         return {}
 

@@ -99,20 +99,18 @@ def main(argv=None):
             return 4
 
 
-class _Versions(argparse.Action):
-    """Print the versions of this package, of Python and of the dependencies, one a line."""
-
-    def __call__(self, parser, *_):
-        dependencies = [line.partition(">=")[0] for line in requires("sksemobridge") if ";" not in line]
-        lines = [f"{name} {version(name)}" for name in ["sksemobridge", *sorted(dependencies)]]
-        print(*lines, f"Python {platform.python_version()} on {platform.platform()}", sep="\n")
-        parser.exit()
+def _versions():
+    """Versions of this package, of Python and of the dependencies, one a line."""
+    dependencies = [line.partition(">=")[0] for line in requires("sksemobridge") if ";" not in line]
+    lines = [f"{name} {version(name)}" for name in ["sksemobridge", *sorted(dependencies)]]
+    return "\n".join([*lines, f"Python {platform.python_version()} on {platform.platform()}"])
 
 
 def _parser():
-    parser = argparse.ArgumentParser("sksemobridge", description="Few-shot image classification with CLIP.")
+    what, lines = "Few-shot image classification with CLIP.", argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser("sksemobridge", description=what, formatter_class=lines)
     versions = "print the versions that a report of a fault needs"
-    parser.add_argument("--version", action=_Versions, nargs=0, help=versions)
+    parser.add_argument("--version", action="version", version=_versions(), help=versions)
     what = "Label a folder of images from the names of the classes, from labelled images, or from both."
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     label = commands.add_parser("label", help=what, description=what, epilog=EPILOG)
@@ -220,12 +218,9 @@ def _write(args, job, labels, evidence=None):
         lines.insert(0, MINI)
     counts, skipped = count_files(labels.rows)
     written = [f"Skipped {row['path']}: {row['problem']}." for row in skipped]
-
-    def write_page(path):
-        path.write_text(report(args.report, args.photos, labels, lines), encoding="utf-8")
-
+    page = functools.partial(report, args.report, args.photos, labels, lines)
     for option, note, write in (
-        ("--report", "Page to look at", write_page),
+        ("--report", "Page to look at", lambda path: path.write_text(page(), "utf-8")),
         ("--save", "Classifier", lambda path: _save(labels.pipeline, path)),
         ("--out", counts, lambda path: write_table(labels.rows, path)),
     ):

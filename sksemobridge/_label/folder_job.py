@@ -5,7 +5,6 @@ the live page wants, and gives `FolderLabels`: the classifier, and the rows of t
 """
 
 import os
-import tempfile
 import warnings
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
 from .._evaluation import ShotEvaluation, evaluate_fitted
-from .._label_next import label_next, least_certain
+from .._label_next import label_next_of, least_certain
 from .._pipeline import SeMoBridgePipeline, make_semobridge_pipeline
 from .._strangers import stranger_proba
 from .._utils.validation import as_words, listed, warn_caller
@@ -49,8 +48,8 @@ class Shots(NamedTuple):
 class FolderLabels:
     """The labels of a folder: `rows` of the table, `embeddings (n, D)` of the readable pictures, and how they came about.
 
-    `shots` are those after the clicks, and `said` are labels by a person, real paths to `(path, label)`. `n_taught` pictures
-    without a label were learnt from. `strangers (n,)` are the probabilities that the pictures show none of the classes.
+    `shots` are those after the clicks, and `said` are labels by a person, real paths to `(path, label)`. The rows `taught_by`
+    have no label, and were learnt from. `strangers (n,)` are the probabilities that the pictures show none of the classes.
     """
 
     pipeline: Pipeline
@@ -59,7 +58,7 @@ class FolderLabels:
     shots: Shots | None = None
     said: dict[str, tuple[str, str]] = field(default_factory=dict)
     evaluation: ShotEvaluation | None = None
-    n_taught: int = 0
+    taught_by: Any = ()
     strangers: Any = 0.0
 
     @property
@@ -80,7 +79,8 @@ class FolderLabels:
         # `label_next` does not know those of none of the classes, nor classifiers of other packages.
         if np.any(self.strangers) or not hasattr(self.classifier, "with_unlabeled"):
             return order
-        return [*dict.fromkeys([*label_next(self.classifier, self.embeddings).tolist(), *order])]
+        first = label_next_of(self.classifier, self.embeddings, taught_by=self.taught_by).tolist()
+        return [*dict.fromkeys([*first, *order])]
 
     def doubtful_shots(self):
         """Shots with a doubtful label, as the page shows them: `likely` is the most probable other class."""
@@ -138,19 +138,19 @@ class FolderJob:
         else:
             names = {"prompts": classifier.prompts, "class_names": classifier.class_names}
             classifier = ZeroShotClassifier(classifier.text_encoder, **names).fit(None, classes)
-        strangers, n_taught = np.zeros(len(real)), 0
+        strangers, taught_by = np.zeros(len(real)), ()
         if self.learns_from_photos and len(real) >= LEAST_POOL:
             is_none = [path in said and not said[path][1] for path in real]
             if any(is_none) and classifier.text_embeddings_ is not None:
                 strangers = stranger_proba(classifier, self.embeddings, self.embeddings[is_none])
             labelled = {*shots.real(), *said}
             is_open = np.array([path not in labelled for path in real])
-            pool = self.embeddings[is_open & (strangers < 0.5)]
+            pool = np.flatnonzero(is_open & (strangers < 0.5))
             if len(pool) >= LEAST_POOL:
-                classifier, n_taught = classifier.with_unlabeled(pool), len(pool)
+                classifier, taught_by = classifier.with_unlabeled(self.embeddings[pool]), pool
         rows = table_rows(classifier, self.paths, self.embeddings, self.problems, self.alpha, said, strangers)
         pipeline = SeMoBridgePipeline([self.pipeline.steps[0], (self.pipeline.steps[1][0], classifier)])
-        return FolderLabels(pipeline, rows, self.embeddings, shots, said, evaluation, n_taught, strangers)
+        return FolderLabels(pipeline, rows, self.embeddings, shots, said, evaluation, taught_by, strangers)
 
     def _shots_after(self, said, real):
         """The shots with the labels that a person said, and the pictures with one. `real` are paths of the pictures."""
@@ -233,7 +233,6 @@ def cache_folder(args):
         caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
         folder = Path(caches, "sksemobridge", "embeddings")
         folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
     except (OSError, RuntimeError) as error:  # the latter if there is no home folder
         say(f"Note: Embeddings are not kept for the next run: {error}.")
         return None

@@ -25,8 +25,8 @@ def summary(job, labels, evidence):
     if has_text and (puzzling := puzzling_names(names, model_names(job.pipeline))):
         known = f"Note: Names that the model may not know ({len(puzzling)}): {listed(puzzling)}."
         lines.append(f"{known} --names gives these classes other names, such as English ones.")
-    how = f"The {labels.n_taught} images without a label taught the classifier too, so that a label depends on the others."
-    lines.append(how if labels.n_taught else "Each image was labelled by itself.")
+    how = f"The {len(labels.taught_by)} images without a label taught the classifier too, so that a label depends on the others."
+    lines.append(how if len(labels.taught_by) else "Each image was labelled by itself.")
     if labels.evaluation is None:
         return [*lines, f"No shots: the names of {len(names)} classes alone."]
     if by_name := sorted({*labels.classifier.classes_} - {*shots.labels}):

@@ -86,13 +86,6 @@ def read_classes(text):
     return list(labels.values())
 
 
-def existing_file(text):
-    """The path of a file that a table names, or None."""
-    # Tables hold bytes of a name that are no text as \\udcff.
-    no_text = re.sub(r"\\udc([89a-f][0-9a-f])", lambda byte: chr(0xDC00 + int(byte[1], 16)), text)
-    return next(filter(os.path.isfile, (text, no_text)), None)
-
-
 def as_class(text, folders):
     """The folder that a text names (with any encoding of letters, and `_` as a space), or else the text."""
     if text in folders:

@@ -15,9 +15,9 @@ from .._utils.validation import warn_caller
 _FILE = "embeddings.sqlite3"
 # Small pages, so that the file is little larger than its embeddings.
 _PAGE_BYTES = 512
-# How long one waits for another process that writes, which takes far less: until a note, and from then on.
-_NOTE_SECONDS, _MORE_SECONDS = 5, 25
-# Caches that were waited for in vain: not a second time.
+# How long one waits for another process that writes, which takes far less: until a note, from then on, and the next time.
+_NOTE_SECONDS, _MORE_SECONDS, _AGAIN_SECONDS = 5, 25, 1
+# Caches that were waited for in vain.
 _HELD = set()
 # A full disk, or a system without locks, among others.
 _FAILURES = sqlite3.Error, OSError, NotImplementedError
@@ -73,7 +73,7 @@ class CacheSession:
     def __init__(self, directory):
         self.active = directory is not None
         self._path = as_path(directory) / _FILE if self.active else None
-        self._timeout = 0 if self._path in _HELD else _NOTE_SECONDS
+        self._timeout = _AGAIN_SECONDS if self._path in _HELD else _NOTE_SECONDS
         self._lock = threading.Lock()
         self._connection, self._was_broken = None, False
 
@@ -83,15 +83,11 @@ class CacheSession:
             try:
                 if self._connection is None:
                     self._connection = _connect(self._path, self._timeout)
-                result = function()
-                _HELD.discard(self._path)
-                return result
+                return function()
             except _FAILURES as error:
-                is_busy = getattr(error, "sqlite_errorname", "").startswith("SQLITE_BUSY")
-                is_held = is_busy or isinstance(error, Timeout)
+                is_held = isinstance(error, Timeout) or "BUSY" in getattr(error, "sqlite_errorname", "")
                 if is_held and self._timeout == _NOTE_SECONDS:
-                    more = f"waiting for it for at most {_MORE_SECONDS} seconds more"
-                    self._warn(f"is held by another process; {more}")
+                    self._warn("is held by another process; waiting for it, for half a minute at most")
                     self.close()
                     self._timeout = _MORE_SECONDS
                 # A file that is only in use, not ours to write, or on a full disk gives an OperationalError.

@@ -20,7 +20,7 @@ class StaleModelError(Exception):
 
 
 class KnownModel:
-    """What is remembered of a model. Members of `Model` that need it load it; `StaleModelError` if it is another one then."""
+    """What is remembered of a `LoadedModel`. Other members load it; `StaleModelError` if it is another one then."""
 
     def __init__(self, facts, load):
         self._facts, self._load = facts, load

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import reduce
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from PIL.Image import Resampling
@@ -49,40 +49,8 @@ class Parts:
     make_tokenizer: Callable[[], Callable] | None = None
 
 
-class Model(Protocol):
-    """What encoders of images and of texts, and the export to ONNX, use of a loaded model."""
-
-    source: Any
-    device: Any
-    model: Any  # `Parts.towers`
-    embed_dim: int  # `D`
-    logit_scale: float  # the factor of cosines before the softmax; `NoTextError` without texts
-    image_size: tuple[int, int]
-    files: list
-    shortest_side: int | None  # to which images are resized; None: do not shrink JPEGs while they are decoded
-
-    # Resize the box of an image, which is a picture of this size, as `crop` does.
-    def fit(self, image: Any, size: tuple, box: tuple) -> Any: ...
-    # An RGB image of Pillow, of the size that the model takes.
-    def crop(self, image: Any) -> Any: ...
-    # How an image becomes pixels, in JSON.
-    def preprocessing(self) -> dict: ...
-    # Embeddings `(n, D)` of pixels `(n, h, w, 3)`, not normalised.
-    def embed_images(self, pixels: Any, precision: str) -> Any: ...
-    # The tokens of a text, and whether its end is missing.
-    def tokenize(self, text: str) -> tuple: ...
-    # Embeddings of stacked tokens: `(n, D)`, or `(n, d)` before the projection.
-    def embed_tokens(self, tokens: Any, precision: str, *, project: bool = True) -> Any: ...
-    # Weight `(d, D)` and bias of the last linear layer of a tower; `NoProjectionError` without one.
-    def projection(self, for_images: bool) -> list: ...
-    # The precision that `"auto"` means for images.
-    def image_precision(self, precision: str) -> str: ...
-    # Digest of all that embeddings depend on, apart from the content and the precision.
-    def digest(self, for_images: bool) -> bytes: ...
-
-
 class LoadedModel:
-    """A `Model` that encoders share, in float32 and evaluation mode, without gradients. It never changes."""
+    """A model that encoders share, in float32 and evaluation mode, without gradients. It never changes."""
 
     def __init__(self, source, device):
         if source.scheme in (TRANSFORMERS, TIMM):
@@ -102,7 +70,7 @@ class LoadedModel:
         self._parts, self._resize = parts, parts.geometry[0]
         # The model's own preprocessing in two parts: `crop` for one image, `as_input` for a batch on the device.
         self._geometry = Compose(parts.geometry)
-        # JPEGs are not shrunk for models that resize in another way.
+        # To which images are resized. None for models that resize in another way: do not shrink JPEGs.
         self.shortest_side = None
         if isinstance(self._resize, Resize):
             size = self._resize.size
@@ -131,6 +99,7 @@ class LoadedModel:
             return self._made[name]
 
     def fit(self, image, size, box):
+        """Resize the box of an image, which is a picture of this size, as `crop` does."""
         side, shortest = self._resize.size, min(size)
         if isinstance(side, int):
             fitted = tuple(side if length == shortest else int(side * length / shortest) for length in size)
@@ -146,6 +115,7 @@ class LoadedModel:
         return self._geometry(image)
 
     def preprocessing(self):
+        """How an image becomes pixels, in JSON."""
         return {
             "mode": "RGB",
             "resize": self._parts.resize,
@@ -192,6 +162,7 @@ class LoadedModel:
         return model
 
     def embed_tokens(self, tokens, precision, *, project=True):
+        """Embeddings of stacked tokens: `(n, D)`, or `(n, d)` before the projection."""
         model = self.model
         if not project:
             model = self._once("model without projection", lambda: without_projection(self.model))
@@ -210,17 +181,20 @@ class LoadedModel:
         return "bf16" if self.device.type == "cpu" and _cpu_has_bf16() else "fp32"
 
     def projection(self, for_images):
+        """Weight `(d, D)` and bias of the last linear layer of a tower; `NoProjectionError` without one."""
         if not for_images:
             self._check_texts()
         read = read_image_projection if for_images else read_text_projection
         return [None if part is None else part.cpu().numpy().copy() for part in read(self.model)]
 
     def tokenize(self, text):
+        """The tokens of a text, and whether its end is missing."""
         self._check_texts()
         # Only now: a tokenizer may come from a hub, and images need none.
         return self._once("tokenizer", self._parts.make_tokenizer)(text)
 
     def digest(self, for_images):
+        """Digest of all that embeddings depend on, apart from the content and the precision."""
         return self._once(f"digest, {for_images=}", lambda: self._make_digest(for_images))
 
     def _make_digest(self, for_images):

@@ -6,7 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from sksemobridge import CLIPImageEncoder, SeMoBridgeClassifier, SeMoBridgePipeline, make_semobridge_pipeline
+from sksemobridge import (
+    CLIPImageEncoder,
+    SeMoBridgeClassifier,
+    SeMoBridgePipeline,
+    label_next,
+    make_semobridge_pipeline,
+)
 from sksemobridge._label.folder_job import FolderJob, Shots
 from sksemobridge.datasets import load_emoji
 
@@ -112,16 +118,30 @@ def test_a_correction_is_for_all_links_to_its_file(label):
     assert "11 shots of 3 classes: bird 3, clock 4, fruit 4" in label(CORRECTED)[1]
 
 
-def test_none_of_these_teaches():
+def job_of_60_emoji(own):
+    """A job of 12 pictures of each of five kinds, of which `own` are the classes, and their kinds."""
     emoji, pipeline = load_emoji(), make_semobridge_pipeline("mini", "bundled")
-    own, strange = ["clock", "heart"], ["bird", "building", "mammal"]
     kinds = emoji.target_names[emoji.target]
-    rows = np.concatenate([np.flatnonzero(kinds == kind)[:12] for kind in own + strange])
-    kinds, paths = kinds[rows], [f"{row}.png" for row in rows]
+    wanted = ["clock", "heart", "bird", "building", "mammal"]
+    rows = np.concatenate([np.flatnonzero(kinds == kind)[:12] for kind in wanted])
     X = pipeline[:-1].transform(emoji.images[rows])
     nothing = Shots(np.zeros(0, dtype=object), np.zeros(0, dtype=object), X[:0])
-    job = FolderJob(pipeline, paths, {}, X, own, nothing, {}, {}, 0.0, True)
-    is_own = np.isin(kinds, own)
+    paths = [f"{row}.png" for row in rows]
+    return FolderJob(pipeline, paths, {}, X, own, nothing, {}, {}, 0.0, True), kinds[rows]
+
+
+def test_what_to_label_next_is_found_without_teaching_again(monkeypatch):
+    job, kinds = job_of_60_emoji(["clock", "heart", "bird", "building", "mammal"])
+    learnt = job.fit({os.path.realpath(path): (path, kinds[0]) for path in job.paths[:2]})
+    expected = label_next(learnt.classifier, job.embeddings).tolist()
+    monkeypatch.setattr(SeMoBridgeClassifier, "with_unlabeled", None)
+    assert learnt.to_label()[:20] == expected
+
+
+def test_none_of_these_teaches():
+    own = ["clock", "heart"]
+    job, kinds = job_of_60_emoji(own)
+    paths, is_own = job.paths, np.isin(kinds, own)
 
     def has_label(clicks):
         return np.array([row["label"] is not None for row in job.fit(clicks).rows])

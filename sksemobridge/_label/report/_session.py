@@ -245,7 +245,7 @@ class Session:
     def _answers(self):
         """Whether the predictions of a check are right, of the pictures with a label by a person, by number."""
         said = {number: self.said.get(self.real[number]) for number in self.checked}
-        return {number: click[1] == self.checked[number] for number, click in said.items() if click is not None}
+        return {number: said[number][1] == label for number, label in self.checked.items() if said[number]}
 
     def _is_labelled(self, number):
         return self.real[number] in self.said or self.real[number] in self.shots
