@@ -14,7 +14,8 @@ logits `f_ic + o_c + h_c + s g_c(v_i)` are linear in `u`.
   shares confirm themselves.
 - Images of none of the classes would teach the nearest class. They are left out: with shots by their p-values, with names
   alone by `typical_of_names`. Near copies count as one image.
-- Unlabelled images do not show how certain predictions should be. So one factor keeps the mean entropy, nearly.
+- Unlabelled images do not show how certain predictions should be. So one factor keeps the mean entropy, nearly. But if the
+  shots are harder than the images, because somebody labelled uncertain images first, the model was too uncertain.
 """
 
 from typing import NamedTuple
@@ -36,8 +37,9 @@ from .shots import evenly_spaced, sum_rows
 SHARPNESS, SHARPNESS_WITHOUT_TEXT, WORTH_OF_NAME = 0.04, 0.07, 10.0
 # Rounds of expectation maximisation, and of the first run, which finds the shares.
 ROUNDS, SHARE_ROUNDS = 20, 8
-# A divergence of the shares from even ones, in nats, for which half of them is believed. Each share counts as this many images.
-UNEVEN_SHARES, WORTH_OF_SHARE = 0.1, 10.0
+# A divergence of the shares from even ones, in nats, for which half of them is believed. Each class counts as one image more,
+# and as this part of an even share.
+UNEVEN_SHARES, PART_OF_SHARE = 0.12, 0.5
 # Factor of the offsets. Divergence of `rho` in nats for which it is halved. Images of each class for which it is halved.
 OFFSETS, UNEVEN, FEW_OF_CLASS = 1.5, 0.3, 2.0
 # With names alone, the largest share of images that may be left out.
@@ -48,8 +50,10 @@ LEAST_P_VALUE = 0.1
 SPREAD_OF_COPIES = 0.06
 # Largest number of values in an array (64 MB). If there are more, at least LEAST_SAMPLE evenly spaced images are used.
 MOST_SAMPLE_VALUES, LEAST_SAMPLE = 2**23, 1000
-# With this many images, the temperature counts half. Least factor of the logits.
+# With this many images, factors of the logits count half. Least factor that keeps the mean entropy.
 FEW_FOR_FACTOR, LEAST_FACTOR = 64, 0.5
+# Largest factor of the logits for shots that are harder than the images.
+MOST_FOR_HARD_SHOTS = 4 / 3
 # Bounds and tolerance of the logarithm of the factor for the temperature.
 LOG_FACTORS, TOL_OF_FACTOR = (-2.0, 2.0), 1e-4
 # Least share of the mean variance, least mean squared distance of images to their mean, and least number of images of a class.
@@ -129,19 +133,22 @@ def learn_unlabeled(logits, u, known, is_even=True):
     sharpness *= mixture.agreement(logits) ** 2 / (1 + n / 2) / (1 + (n_classes / n_images) ** 2)
 
     offsets, log_shares = np.zeros((2, n_classes))
+    hard = factor_of_hard_shots(u, known) if trust and n else 1.0
+    logits = hard * logits
     if trust:
+        _, divergence, chance = predicted_shares(logits)
+        uneven = max(divergence - chance, 0.0)
+        w = trust * uneven**4 / (uneven**4 + UNEVEN_SHARES**4)
         mixture.fit(logits, sharpness, SHARE_ROUNDS)
-        p = mixture.shares(0.5)
-        uneven = max(np.mean(n_classes * p * np.log(n_classes * p)) - n_classes / (2 * n_images), 0.0)
-        w = trust * uneven**2 / (uneven**2 + UNEVEN_SHARES**2)
-        log_shares = w * np.log(n_classes * mixture.shares(WORTH_OF_SHARE))
+        shares = mixture.labels.sum(axis=0, dtype=np.float64) + 1 + PART_OF_SHARE * n_images / n_classes
+        log_shares = w * np.log(shares / shares.mean())
         offsets = (1 - w) * trust * even_offsets(logits)
     mixture.fit(logits + offsets + log_shares, sharpness, ROUNDS)
     weights, constants = mixture.discriminant()
     weights, offsets = sharpness * weights, offsets + log_shares + sharpness * constants
     offsets = offsets - weights @ mixture.centre
     factor = match_entropy(logits + u @ weights.T + offsets, logits)
-    return factor, Linear(factor * weights, factor * offsets)
+    return hard * factor, Linear(factor * weights, factor * offsets)
 
 
 class Mixture:
@@ -183,11 +190,6 @@ class Mixture:
             labels = softmax(logits + sharpness * self._values(), axis=1).astype(np.float32)
             self._update(labels, sums, counts + labels.sum(axis=0))
 
-    def shares(self, worth):
-        """The shares of the classes `(C,)`, each with some images more."""
-        counts = self.labels.sum(axis=0, dtype=np.float64) + worth
-        return counts / counts.sum()
-
     def discriminant(self):
         """Weights `(C, D)` and constants `(C,)` of `g`."""
         weights = (self.means / self.variance).astype(np.float64)
@@ -222,12 +224,33 @@ class Mixture:
         self.variance = np.maximum(variance, least)
 
 
+def factor_of_hard_shots(u, known):
+    """The factor of logits that are too small, because the shots are harder for the names than the images `u (N, D)`."""
+    texts = known.texts[known.has_text]
+
+    def margin(images, weight=None):
+        best = np.sort(images @ texts.T, axis=1)[:, -2:]
+        return np.average(best[:, -1] - best[:, 0], weights=weight)
+
+    ratio = margin(u) / max(margin(known.u, known.weight), np.finfo(float).tiny)
+    return np.clip(ratio ** (0.5 * len(u) / (len(u) + FEW_FOR_FACTOR)), 1, MOST_FOR_HARD_SHOTS)
+
+
+def predicted_shares(logits):
+    """Shares `(C,)` of the predictions of `logits (N, C)`, their divergence from even ones in nats, and how much of it is chance."""
+    p = softmax(logits, axis=1)
+    n_images, n_classes = p.shape
+    shares = np.maximum(p.mean(axis=0), np.finfo(float).tiny)
+    chance = n_classes / (2 * n_images) * (np.square(p).sum(axis=1).mean() - np.square(shares).sum())
+    return shares, np.log(n_classes) + shares @ np.log(shares), chance
+
+
 def even_offsets(logits):
     """Offsets `(C,)` that make the predictions of `logits (N, C)` more even."""
     n_images, n_classes = logits.shape
-    rho = n_classes * np.maximum(softmax(logits, axis=1).mean(axis=0), np.finfo(float).tiny)
-    eta = OFFSETS / (1 + (np.mean(rho * np.log(rho)) / UNEVEN) ** 2)
-    return -eta / (1 + (FEW_OF_CLASS * n_classes / n_images) ** 2) * np.log(rho)
+    shares, divergence, _ = predicted_shares(logits)
+    eta = OFFSETS / (1 + (divergence / UNEVEN) ** 2) / (1 + (FEW_OF_CLASS * n_classes / n_images) ** 2)
+    return -eta * np.log(n_classes * shares)
 
 
 def match_entropy(changed, logits):
