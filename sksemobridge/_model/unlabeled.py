@@ -9,9 +9,8 @@ logits `f_ic + o_c + h_c + s g_c(v_i)` are linear in `u`.
   knows much of what `g` says.
 - `agree` tells whether the images bear the model out: it is the share of images whose best class by `g`, from the soft labels
   of `f` alone, is that of `f`. If images form other groups than the classes, it is low, and so is `s`.
-- Classes that are predicted too often are either frequent, or the model prefers them. If the shares of the classes are uneven,
-  they are believed (`h`). Otherwise offsets `o` make predictions more even. `h` is not found anew in each round, because
-  shares confirm themselves.
+- Classes that are predicted too often are either frequent, or the model prefers them. If the predicted shares are uneven, they
+  are believed (`h`). Otherwise offsets `o` make predictions more even.
 - Images of none of the classes would teach the nearest class. They are left out: with shots by their p-values, with names
   alone by `typical_of_names`. Near copies count as one image.
 - Unlabelled images do not show how certain predictions should be. So one factor keeps the mean entropy, nearly. But if the
@@ -22,7 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.special import log_softmax, logsumexp, softmax
+from scipy.special import entr, logsumexp, softmax
 from sklearn.base import clone
 from sklearn.mixture import GaussianMixture
 
@@ -35,11 +34,10 @@ from .shots import evenly_spaced, sum_rows
 # `python benchmarks/folder.py` prints the accuracies with these constants.
 # `s` with text and without, and the number of images that a name counts as.
 SHARPNESS, SHARPNESS_WITHOUT_TEXT, WORTH_OF_NAME = 0.04, 0.07, 10.0
-# Rounds of expectation maximisation, and of the first run, which finds the shares.
-ROUNDS, SHARE_ROUNDS = 20, 8
-# A divergence of the shares from even ones, in nats, for which half of them is believed. Each class counts as one image more,
-# and as this part of an even share.
-UNEVEN_SHARES, PART_OF_SHARE = 0.12, 0.5
+ROUNDS = 20  # of expectation maximisation
+# A divergence of the shares from even ones, in nats, for which half of them is believed. Each class gets this part of an even
+# share more.
+UNEVEN_SHARES, PART_OF_SHARE = 0.12, 0.4
 # Factor of the offsets. Divergence of `rho` in nats for which it is halved. Images of each class for which it is halved.
 OFFSETS, UNEVEN, FEW_OF_CLASS = 1.5, 0.3, 2.0
 # With names alone, the largest share of images that may be left out.
@@ -101,8 +99,6 @@ def without_copies(u, logits):
     """Unit embeddings `u (N, D)`, in which near copies are replaced by their mean. `logits` have the shape `(N, C)`."""
     group = near_copies(u, logits.argmax(axis=1))
     first, index, counts = np.unique(group, return_inverse=True, return_counts=True)
-    if len(first) == len(u):
-        return u
     return l2_normalize(sum_rows(u, 1 / counts[index], index, len(first)))
 
 
@@ -132,20 +128,14 @@ def learn_unlabeled(logits, u, known, is_even=True):
     sharpness = SHARPNESS * known.trust + SHARPNESS_WITHOUT_TEXT * (1 - known.trust)
     sharpness *= mixture.agreement(logits) ** 2 / (1 + n / 2) / (1 + (n_classes / n_images) ** 2)
 
-    offsets, log_shares = np.zeros((2, n_classes))
-    hard = factor_of_hard_shots(u, known) if trust and n else 1.0
-    logits = hard * logits
+    offsets, hard = np.zeros(n_classes), 1.0
     if trust:
-        _, divergence, chance = predicted_shares(logits)
-        uneven = max(divergence - chance, 0.0)
-        w = trust * uneven**4 / (uneven**4 + UNEVEN_SHARES**4)
-        mixture.fit(logits, sharpness, SHARE_ROUNDS)
-        shares = mixture.labels.sum(axis=0, dtype=np.float64) + 1 + PART_OF_SHARE * n_images / n_classes
-        log_shares = w * np.log(shares / shares.mean())
-        offsets = (1 - w) * trust * even_offsets(logits)
-    mixture.fit(logits + offsets + log_shares, sharpness, ROUNDS)
+        hard = factor_of_hard_shots(u, known)
+        offsets = trust * offsets_of_classes(hard * logits)
+    logits = hard * logits
+    mixture.fit(logits + offsets, sharpness)
     weights, constants = mixture.discriminant()
-    weights, offsets = sharpness * weights, offsets + log_shares + sharpness * constants
+    weights, offsets = sharpness * weights, offsets + sharpness * constants
     offsets = offsets - weights @ mixture.centre
     factor = match_entropy(logits + u @ weights.T + offsets, logits)
     return hard * factor, Linear(factor * weights, factor * offsets)
@@ -181,12 +171,19 @@ class Mixture:
         np.put_along_axis(values, best[:, None], best_values[:, None], axis=1)
         return np.mean(values.argmax(axis=1) == best)
 
-    def fit(self, logits, sharpness, n_rounds):
+    def fit(self, logits, sharpness):
         """Expectation maximisation from the `logits (N, C)`."""
         labels = softmax(logits, axis=1).astype(np.float32)
-        sums, counts = self._before(labels)
+        sums, counts = self.sums_of_shots, np.maximum(self.counts_of_shots, LEAST_COUNT)
+        if np.any(self.worth_of_name):
+            # The slope of the names is that of means by these labels.
+            numbers = labels.sum(axis=0, dtype=np.float64)
+            means = (labels.T @ self.v) / np.maximum(numbers, LEAST_COUNT)[:, None]
+            slope = fit_slope(self.texts, means - numbers @ means / numbers.sum(), numbers)
+            predicted = slope * (self.texts - self.texts.mean(axis=0))
+            sums, counts = sums + self.worth_of_name[:, None] * predicted, counts + self.worth_of_name
         self._update(labels, sums, counts + labels.sum(axis=0))
-        for _ in range(n_rounds):
+        for _ in range(ROUNDS):
             labels = softmax(logits + sharpness * self._values(), axis=1).astype(np.float32)
             self._update(labels, sums, counts + labels.sum(axis=0))
 
@@ -200,21 +197,10 @@ class Mixture:
         weights, constants = self.discriminant()
         return self.v @ weights.T.astype(np.float32) + constants.astype(np.float32)
 
-    def _before(self, labels):
-        """Sums `(C, D)` and counts `(C,)` of names and shots. The slope of names is that of means by these labels."""
-        sums, counts = self.sums_of_shots, np.maximum(self.counts_of_shots, LEAST_COUNT)
-        if np.any(self.worth_of_name):
-            numbers = labels.sum(axis=0, dtype=np.float64)
-            means = (labels.T @ self.v) / np.maximum(numbers, LEAST_COUNT)[:, None]
-            slope = fit_slope(self.texts, means - numbers @ means / numbers.sum(), numbers)
-            predicted = slope * (self.texts - self.texts.mean(axis=0))
-            sums, counts = sums + self.worth_of_name[:, None] * predicted, counts + self.worth_of_name
-        return sums, counts
-
     def _update(self, labels, sums, counts):
         """Means and variances from soft labels, where `counts (C,)` has the images with these labels, too."""
         products = labels.T @ self.v
-        self.labels, self.means = labels, ((sums + products) / counts[:, None]).astype(np.float32)
+        self.means = ((sums + products) / counts[:, None]).astype(np.float32)
         scatter = self.sum_of_squares + np.sum(
             self.means * (self.means * labels.sum(axis=0)[:, None] - 2 * products), axis=0, dtype=np.float64
         )
@@ -227,38 +213,36 @@ class Mixture:
 def factor_of_hard_shots(u, known):
     """The factor of logits that are too small, because the shots are harder for the names than the images `u (N, D)`."""
     texts = known.texts[known.has_text]
+    if len(texts) < 2 or not len(known.u):
+        return 1.0
 
     def margin(images, weight=None):
-        best = np.sort(images @ texts.T, axis=1)[:, -2:]
-        return np.average(best[:, -1] - best[:, 0], weights=weight)
+        second, best = np.sort(images @ texts.T, axis=1)[:, -2:].T
+        return np.average(best - second, weights=weight)
 
     ratio = margin(u) / max(margin(known.u, known.weight), np.finfo(float).tiny)
     return np.clip(ratio ** (0.5 * len(u) / (len(u) + FEW_FOR_FACTOR)), 1, MOST_FOR_HARD_SHOTS)
 
 
-def predicted_shares(logits):
-    """Shares `(C,)` of the predictions of `logits (N, C)`, their divergence from even ones in nats, and how much of it is chance."""
+def offsets_of_classes(logits):
+    """Offsets `(C,)`, by `logits (N, C)`: uneven shares of the predictions are believed, others become more even."""
     p = softmax(logits, axis=1)
     n_images, n_classes = p.shape
     shares = np.maximum(p.mean(axis=0), np.finfo(float).tiny)
+    divergence = np.log(n_classes) + shares @ np.log(shares)
     chance = n_classes / (2 * n_images) * (np.square(p).sum(axis=1).mean() - np.square(shares).sum())
-    return shares, np.log(n_classes) + shares @ np.log(shares), chance
-
-
-def even_offsets(logits):
-    """Offsets `(C,)` that make the predictions of `logits (N, C)` more even."""
-    n_images, n_classes = logits.shape
-    shares, divergence, _ = predicted_shares(logits)
-    eta = OFFSETS / (1 + (divergence / UNEVEN) ** 2) / (1 + (FEW_OF_CLASS * n_classes / n_images) ** 2)
-    return -eta * np.log(n_classes * shares)
+    uneven = (max(divergence - chance, 0.0) / UNEVEN_SHARES) ** 4
+    believed = shares + PART_OF_SHARE / n_classes
+    eta = OFFSETS / (1 + (divergence / UNEVEN) ** 2)
+    offsets = (uneven * np.log(believed / believed.mean()) - eta * np.log(n_classes * shares)) / (1 + uneven)
+    return offsets / (1 + (FEW_OF_CLASS * n_classes / n_images) ** 2)
 
 
 def match_entropy(changed, logits):
     """The factor of the `changed` logits that gives them the mean entropy of `logits`."""
 
     def entropy(values):
-        logs = log_softmax(values, axis=1)
-        return -np.mean(np.sum(np.exp(logs) * logs, axis=1))
+        return entr(softmax(values, axis=1)).sum(axis=1).mean()
 
     wanted = entropy(logits)
 
