@@ -2,15 +2,14 @@
 
 With names and a few shots, the model may predict some classes too often, and its class means are uncertain. Unlabelled images
 show both. `f_ic` are the logits of image `i` of `N`, and `v = u - m` its unit embedding minus the mean of the images. The new
-logits `f_ic + o_c + h_c + s g_c(v_i)` are linear in `u`.
+logits `f_ic + o_c + s g_c(v_i)` are linear in `u`.
 
-- `g` is the discriminant of a mixture of normal distributions with one diagonal variance. Expectation maximisation fits it to
-  images, shots and predictions from the names (`Mixture`). `s` is less than one, because features are not independent and `f`
-  knows much of what `g` says.
-- `agree` tells whether the images bear the model out: it is the share of images whose best class by `g`, from the soft labels
-  of `f` alone, is that of `f`. If images form other groups than the classes, it is low, and so is `s`.
+- `g` is the discriminant of a mixture of normal distributions with one diagonal variance (`Mixture`). `s` is less than one,
+  because features are not independent and `f` knows much of what `g` says.
+- `agree` is the share of images whose best class by `g`, from the soft labels of `f` alone, is that of `f`. If images form
+  other groups than the classes, it is low, and so is `s`.
 - Classes that are predicted too often are either frequent, or the model prefers them. If the predicted shares are uneven, they
-  are believed (`h`). Otherwise offsets `o` make predictions more even.
+  are believed. Otherwise offsets `o` make predictions more even.
 - Images of none of the classes would teach the nearest class. They are left out: with shots by their p-values, with names
   alone by `typical_of_names`. Near copies count as one image.
 - Unlabelled images do not show how certain predictions should be. So one factor keeps the mean entropy, nearly. But if the
@@ -81,8 +80,7 @@ def sorted_sample(X, n_classes):
 def terms_with_unlabeled(terms, X, known, is_even):
     """The terms of a linear classifier after it has learnt from images `X (N, D)`, and the factor of all terms.
 
-    `"correction"` gets the change, too. If not `is_even`, there are no offsets and shares: one class is "everything else", or
-    the user has given `priors`.
+    If not `is_even`, there are no offsets: one class is "everything else", or the user has given `priors`.
     """
     linear = total(terms.values())
     u = without_copies(l2_normalize(X), linear(X))
