@@ -7,10 +7,8 @@ A line with the path of a table says that this command wrote the table. One with
 import csv
 import hashlib
 import io
-import json
 import os
 import re
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -146,18 +144,6 @@ class Clicks:
                 raise
         self._size += len(line)
         self.rows.append(click)
-
-    def add_check(self, predicted):
-        """Keep the predictions of a check, by path."""
-        self.add(CHECK, "", ("", json.dumps(predicted)))
-
-    def last_check(self):
-        for click in self.rows[::-1]:
-            # A spreadsheet may have cut it.
-            with suppress(ValueError):
-                if click.sha256.startswith("{"):
-                    return json.loads(click.sha256)
-        return {}
 
     def remove(self, row):
         """Take a click back."""

@@ -80,7 +80,7 @@ def read_classes(text):
             found = Path(text).read_text(encoding="utf-8-sig").splitlines()
     labels = {}
     for label in filter(None, map(str.strip, found)):
-        labels.setdefault(_plain(label), label)
+        labels.setdefault(as_spoken(label), label)
     if not labels:
         raise UsageError(f"--classes: {text!r} names no class")
     return list(labels.values())
@@ -90,11 +90,11 @@ def as_class(text, folders):
     """The folder that a text names (with any encoding of letters, and `_` as a space), or else the text."""
     if text in folders:
         return text
-    return {_plain(folder): folder for folder in folders}.get(_plain(text), text.strip())
+    return {as_spoken(folder): folder for folder in folders}.get(as_spoken(text), text.strip())
 
 
-def _plain(text):
-    return as_words(normalize("NFC", text.encode(errors="backslashreplace").decode())).strip()
+def as_spoken(text):
+    return " ".join(as_words(normalize("NFC", text.encode(errors="backslashreplace").decode())).split())
 
 
 def puzzling_names(names, models):

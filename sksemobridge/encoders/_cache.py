@@ -30,26 +30,6 @@ def as_path(directory):
     return Path(directory).expanduser()
 
 
-def _connect(path, timeout):
-    """A connection to the database, which is created with its folder if it is missing."""
-    os.makedirs(path.parent, exist_ok=True)
-    # SQLite raises an error if two processes create a database at once.
-    with FileLock(path.with_name("embeddings.open.lock"), timeout=timeout):
-        connection = sqlite3.connect(path, timeout=timeout, check_same_thread=False)
-        try:
-            connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
-            # Readers and a writer work at once.
-            connection.execute("PRAGMA journal_mode = WAL")
-            # A power cut may then lose the last embeddings, but does not damage the file.
-            connection.execute("PRAGMA synchronous = NORMAL")
-            columns = "key BLOB PRIMARY KEY, embedding BLOB NOT NULL"
-            connection.execute(f"CREATE TABLE IF NOT EXISTS embeddings ({columns})")
-        except BaseException:
-            connection.close()
-            raise
-    return connection
-
-
 def _set_aside(path):
     """Rename a broken file, and drop its journal."""
     with FileLock(path.with_name("embeddings.open.lock"), timeout=_NOTE_SECONDS):
@@ -82,7 +62,7 @@ class CacheSession:
         while self.active:
             try:
                 if self._connection is None:
-                    self._connection = _connect(self._path, self._timeout)
+                    self._connect()
                 return function()
             except _FAILURES as error:
                 is_held = isinstance(error, Timeout) or "BUSY" in getattr(error, "sqlite_errorname", "")
@@ -104,6 +84,20 @@ class CacheSession:
                     with suppress(OSError):
                         _set_aside(self._path)
         return None
+
+    def _connect(self):
+        """Connect to the database, which is created with its folder if it is missing."""
+        os.makedirs(self._path.parent, exist_ok=True)
+        # SQLite raises an error if two processes create a database at once.
+        with FileLock(self._path.with_name("embeddings.open.lock"), timeout=self._timeout):
+            self._connection = sqlite3.connect(self._path, timeout=self._timeout, check_same_thread=False)
+            self._connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
+            # Readers and a writer work at once.
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            # A power cut may then lose the last embeddings, but does not damage the file.
+            self._connection.execute("PRAGMA synchronous = NORMAL")
+            columns = "key BLOB PRIMARY KEY, embedding BLOB NOT NULL"
+            self._connection.execute(f"CREATE TABLE IF NOT EXISTS embeddings ({columns})")
 
     def _warn(self, problem):
         warn_caller(f"The cache in {str(self._path.parent)!r} {problem}.")

@@ -1,21 +1,23 @@
 """What the live page knows and does: clicks, what the model learnt from them, and a check. It knows no browser."""
 
+import json
 import os
 import stat
 import threading
+from contextlib import suppress
 
 import numpy as np
 from scipy.stats import binomtest
 
 from ..._evaluation import share_right
 from ...encoders._pictures import ImageReadError
-from ..clicks import digest_of, labels_of
+from ..clicks import CHECK, digest_of, labels_of
 from ..folder_table import NONE_OF_THESE, plain
-from ..user_tables import UsageError, as_class
+from ..user_tables import UsageError, as_class, as_spoken
 from ._page import jpeg
 
-# The model learns again after so many clicks.
-HANDFUL = 5
+# The model learns again after so many clicks. The next run begins with so many of the last handfuls.
+HANDFUL, REPEATED = 5, 3
 # Predictions of a check, and its confidence.
 N_CHECKED, CONFIDENCE = 30, 0.95
 # Pictures that the page may show next or again, likely classes of each, and letters of the name of a class.
@@ -44,15 +46,25 @@ class Session:
         # By number: why a picture cannot be shown, those to ask later, and digests of what was shown.
         self.unread, self.skipped, self.seen = {}, {}, {}
         # Of a check: predictions when it was drawn, by number.
-        last = {os.path.realpath(path): label for path, label in clicks.last_check().items()}
-        here = [real for real in last if real in self.numbers]
-        self.checked = {self.numbers[real]: as_class(last[real], job.classes) for real in here}
+        last = {}
+        for click in clicks.rows:
+            with suppress(ValueError):  # a spreadsheet may have cut it
+                last = json.loads(click.sha256) if click.path == CHECK else last
+        here = {self.numbers.get(os.path.realpath(path)): label for path, label in last.items()}
+        self.checked = {n: as_class(label, job.classes) for n, label in here.items() if n is not None}
         # For each number of learnings: probabilities of pictures when they were clicked, and columns of the labels, by number.
         self.asked = {}
         # What happened: tab, number and label of each click, and None for what was taken back.
         self.log, self.at_learning, self.is_learning, self.ended = [], 0, False, False
         self.problem, self.n_learnt, self.share, self.share_of = "", 0, None, None
         self.changed, self.fits = threading.Condition(threading.RLock()), threading.Lock()
+        # What was said of the last clicks before they were known, as in the run before.
+        said, n_before = list(self.said.items()), len(job.corrections)
+        for start in range(max(n_before, len(said) - REPEATED * HANDFUL), len(said), HANDFUL):
+            with suppress(ValueError):  # perhaps a class had no shot yet, and no name
+                self._keep(*self._view(job.fit(dict(said[:start]))))
+                for real, (_, label) in said[start : start + HANDFUL]:
+                    self._note_answer(self.numbers.get(real), label)
         self._keep(*self._view(job.fit(dict(self.said))))
 
     def learn(self):
@@ -108,10 +120,14 @@ class Session:
                 self.picture(number, 8)
             self.clicks.add(self.paths[number], label, self.seen[number], tab)
             self._say(tab, number, (self.paths[number], label))
-            if number not in self.checked and label in self.columns:
-                answer = self.proba[number].copy(), self.columns.index(label)
-                self.asked.setdefault((self.n_learnt, len(self.columns)), {})[number] = answer
+            self._note_answer(number, label)
             self.skipped.pop(number, None)
+
+    def _note_answer(self, number, label):
+        """Keep what the model said of a picture that was clicked. Those of a check were not chosen by it."""
+        if number is not None and number not in self.checked and label in self.columns:
+            answer = self.proba[number].copy(), self.columns.index(label)
+            self.asked.setdefault((self.n_learnt, len(self.columns)), {})[number] = answer
 
     def undo(self, tab):
         """Take back the last click of a tab, or else of all. Return the picture."""
@@ -145,7 +161,8 @@ class Session:
             # The labels as they stand now are what is checked.
             now = {number: self.predicted[number] for number in drawn}
             checked = now if begin else {number: self.checked[number] for number in self._answers()}
-            self.clicks.add_check({self.paths[number]: label for number, label in checked.items()})
+            predicted = {self.paths[number]: label for number, label in checked.items()}
+            self.clicks.add(CHECK, "", ("", json.dumps(predicted)))
             self.checked = checked
 
     def _check_number(self, number):
@@ -157,11 +174,11 @@ class Session:
         if not isinstance(text, str):
             raise Refused("The name of a class is a text.")
         known = {plain(label): label for label in self.classes()} | {"": "", NONE_OF_THESE: ""}
-        same = {name.strip().casefold(): label for name, label in known.items()}
-        label = known.get(text, same.get(text.strip().casefold()))
+        same = {as_spoken(name).casefold(): label for name, label in known.items()}
+        label = known.get(text, same.get(as_spoken(text).casefold()))
         if label is None and (len(text) > N_LETTERS or len(text.splitlines()) > 1 or plain(text) != text):
             raise Refused(f"The name of a new class is one line of at most {N_LETTERS} letters.")
-        return as_class(text, self.classes()) if label is None else label
+        return text.strip() if label is None else label
 
     def _say(self, tab, number, said):
         """Keep a label that is on the disk."""
@@ -271,8 +288,7 @@ class Session:
             return None
         answers = self._answers()
         right, done = sum(answers.values()), len(answers)
-        interval = binomtest(right, done).proportion_ci(CONFIDENCE, "wilson") if done else (0.0, 1.0)
-        interval = [float(share) for share in interval]
+        interval = binomtest(right, done).proportion_ci(CONFIDENCE, "wilson") if done else (0, 1)
         left = [number for number in self.checked if number not in answers and number not in self.unread]
         counts = {"drawn": done + len(left), "done": done, "right": right}
-        return counts | {"interval": interval, "queue": items(left[:N_SHOWN])}
+        return counts | {"interval": [*map(float, interval)], "queue": items(left[:N_SHOWN])}

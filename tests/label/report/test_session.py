@@ -135,6 +135,14 @@ def test_the_next_run_goes_on_and_asks_again_for_what_changed(live):
     assert {0, 1} <= {*numbers(state["queue"])}
 
 
+def test_the_next_run_knows_what_the_model_said_of_the_last_clicks(live):
+    for _ in range(2):
+        page = live()
+        if not page.state()["labelled"]:
+            label_birds(page, range(7))
+        assert sum(len(labels) for _, labels in page.session.evidence()["answers"]) == 7
+
+
 def test_what_counts_is_the_picture_that_was_seen(live):
     page = live()
     page.ask("/picture/0")
@@ -155,9 +163,14 @@ def test_a_new_class_is_learnt_at_once(live, label):
 
 def test_a_class_from_a_folder_may_have_any_name_and_is_known_in_any_spelling(live):
     job = Job()
-    job.classes = [*CLASSES, "a" * 200, "two\nlines", " space "]
+    job.classes = [*CLASSES, "a" * 200, "two\nlines", " space ", "sea_lion"]
     page = live(job=job)
-    spellings = {name: name for name in job.classes} | {"Bird": "bird", "BIRD ": "bird", "None of these": ""}
+    spellings = {name: name for name in job.classes} | {
+        "Bird": "bird",
+        "BIRD ": "bird",
+        "Sea  lion": "sea_lion",
+    }
+    spellings |= {"None of these": "", "none_of_these": ""}
     for label, known in spellings.items():
         assert page.act("click", number=0, label=label)[1]["recent"][0]["label"] == known
 
