@@ -329,13 +329,14 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
 
 
 def _fit_classes(method, shots, texts, classes):
-    """The `FitResult` for all classes. The method gets those with shots, which it numbers from zero without gaps."""
+    """The `FitResult` for all classes. The method gets those with shots, numbered from zero, and then the texts of others."""
     with_shots, codes = np.unique(shots.codes, return_inverse=True)
-    fit = method.fit(replace(shots, codes=codes), texts.take(with_shots), classes[with_shots])
-    if len(with_shots) == len(classes):
-        return fit
     number = np.full(len(classes), -1)
     number[with_shots] = np.arange(len(with_shots))
+    texts_first = texts.take(np.append(with_shots, np.flatnonzero(number < 0)))
+    fit = method.fit(replace(shots, codes=codes), texts_first, classes[with_shots])
+    if len(with_shots) == len(classes):
+        return fit
     logits = fit.held_out_logits
     if logits is not None:
         logits = np.full((len(codes), len(classes)), -np.inf)

@@ -41,9 +41,8 @@ class ClassMeans:
     image_means: np.ndarray  # `r_c (C, D)`, the weighted means of the classes
     centre: np.ndarray  # `m (D,)`, the mean of the class means
     predicted: np.ndarray  # `mhat_c (C, D)`
-    span: (
-        np.ndarray
-    )  # orthonormal directions `(D, r)` with their own `kappa`. Without texts and words, there are none
+    # Orthonormal directions `(D, r)` with their own `kappa`. Without texts and words, there are none
+    span: np.ndarray
     kappa: np.ndarray  # of the span and of the rest of the space `(2,)`
     slope: float  # factor of the predictions from names
 

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._utils.array_api import l2_normalize
+from .._utils.array_api import l2_normalize, softmax
 from .class_means import ClassMeans, effective_numbers, fit_class_means
 from .discriminant import Discriminant, fit_discriminant
 from .label_noise import right_labels
@@ -58,12 +58,13 @@ class FitResult(NamedTuple):
 
 
 def fit_model(shots, texts, logit_scale, words, label_noise, with_held_out=False):
-    """`FitResult` of `Shots`, of which each class has one. `texts` are `T_c (C, D)`, or None.
+    """`FitResult` of `Shots` of `C` classes. `texts (C + M, D)` are `T_c`, the last of classes without shots, or None.
 
     `words (D, r)` are directions in which words differ. They stand in for texts, and are None if there are texts.
     """
     u, codes, weight, group, image_of_shot = shots.images()
     n_classes = int(codes.max()) + 1
+    all_texts, texts = texts, None if texts is None else texts[:n_classes]
     held_rows = held_out_images(codes, group)
     evidence_if = partial(gather_evidence, u, codes, weight, held_rows, texts, logit_scale, words)
 
@@ -73,8 +74,8 @@ def fit_model(shots, texts, logit_scale, words, label_noise, with_held_out=False
         by_texts = None
         if texts is not None:
             omega = weights_of_images(codes, weight)[held_rows]
-            cosines, _, trust = texts_alone(u[held_rows], codes[held_rows], omega, texts, logit_scale)
-            by_texts = held_rows, logit_scale * cosines, trust
+            _, _, trust = texts_alone(u[held_rows], codes[held_rows], omega, texts, logit_scale)
+            by_texts = held_rows, softmax(logit_scale * (u[held_rows] @ all_texts.T)), trust
         right, belief = right_labels(evidence_if, u, codes, by_texts, label_noise)
     evidence = evidence_if(belief)
     classes, discriminant, trust = evidence.classes, evidence.discriminant, evidence.trust
@@ -115,8 +116,7 @@ def fit_model(shots, texts, logit_scale, words, label_noise, with_held_out=False
     if texts is not None:
         names = model.for_classes(np.full(n_classes, -1), texts).parts()
         parts = {name: part(u[held_rows]) for name, part in names.items()}
-        names_typicality = Typicality.of(parts, codes[held_rows], weight[held_rows])
-        model = replace(model, typicality_of_names=names_typicality)
+        model = replace(model, typicality_of_names=Typicality.of(parts, codes[held_rows], weight[held_rows]))
 
     held_out_logits = None
     if with_held_out:

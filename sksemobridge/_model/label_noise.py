@@ -34,8 +34,8 @@ NEAR, FAR = 0.6, 0.8
 def right_labels(evidence_if, u, codes, by_texts, label_noise):
     """For each image: the probability that its label is right, and how much the image counts, both `(n,)`.
 
-    `evidence_if(belief)` gives the `Evidence` if this part of each image `u (n, D)` counts. `by_texts` are the indices of images
-    `(k,)`, their logits `(k, C)` by the texts alone, and the probability that texts help. Without texts it is None.
+    `evidence_if(belief)` gives the `Evidence` if this part of each image `u (n, D)` counts. `by_texts`, or None, are the indices
+    of images `(k,)`, their `p (k, C + M)` by the texts alone, the last of classes without shots, and the trust in texts.
     """
     is_auto = label_noise == "auto"
     e = 2 * SHARE if is_auto else label_noise
@@ -54,17 +54,19 @@ def right_labels(evidence_if, u, codes, by_texts, label_noise):
         return after, share if is_auto else label_noise
 
     # First by the names alone.
+    without_shots = 0.0
     if by_texts is not None:
-        held, logits, trust = by_texts
-        judged, confirmed[held] = _judged_by_names(softmax(logits), codes[held], trust, e)
+        held, p, trust = by_texts
+        judged, confirmed[held] = _judged_by_names(p, codes[held], trust, e)
         right, e = judge(held, judged)
-    # Then by models without the image.
+        without_shots = trust * p[:, len(n_of_class) :].sum(axis=1, keepdims=True)
+    # Then by models without the image. They have only classes with shots.
     for _ in range(LABEL_ROUNDS):
         evidence, before = evidence_if(right), right
         held = evidence.regression_rows
         n_others = n_of_class[codes[held]] - 1
-        p, trust = softmax(evidence.logits_without_correction()), evidence.trust
-        judged = _judged_by_others(p, codes[held], right[held], n_others, confirmed[held], trust, e)
+        p = (1 - without_shots) * softmax(evidence.logits_without_correction())
+        judged = _judged_by_others(p, codes[held], right[held], n_others, confirmed[held], evidence.trust, e)
         right, e = judge(held, judged)
         if np.abs(right - before).max() < SETTLED:
             break
@@ -104,8 +106,7 @@ def _judged_by_names(p, codes, trust, e):
     each, n_classes = np.arange(len(codes)), p.shape[1]
     # Log Bayes factor of each name: it says what its class is, against all classes are equally probable.
     ratio = np.bincount(codes, np.log((1 - e) * p[each, codes] * n_classes + e), n_classes)
-    others = p.copy()
-    others[each, codes] = 0
+    others = p * (codes[:, None] != np.arange(n_classes))
     others /= np.maximum(others.sum(axis=1, keepdims=True), np.finfo(float).tiny)
     # Squared: if half of the names are swapped, the plain value leaves enough doubt to cost a point of accuracy.
     confirmed = (others @ expit(logit(_name_tells(trust)) + ratio)) ** 2
@@ -119,9 +120,8 @@ def _judged_by_others(p, codes, right, n_others, confirmed, trust, e):
     `n_others (k,)` is the number of other images with this label.
     """
     # An only image is judged by its name. Without names, the other image of a pair tells or does not, equally probably.
-    unknown = np.select(
-        [n_others == 0, n_others == 1], [1 - _name_tells(trust * confirmed), (1 - trust) / 2], 0.0
-    )
+    by_name = 1 - _name_tells(trust * confirmed)
+    unknown = np.select([n_others == 0, n_others == 1], [by_name, (1 - trust) / 2], 0.0)
     label_proba = (1 - unknown) * p[np.arange(len(codes)), codes] + unknown / p.shape[1]
     return _right(label_proba, e, _if_wrong(p, codes, right, trust))
 

@@ -51,7 +51,7 @@ class LinearMethod:
         return memory
 
     def fit(self, shots, texts, labels):
-        """The `FitResult` of `Shots` and `ClassTexts`. The classes have these `labels`, and each has a shot."""
+        """The `FitResult` of `Shots` of classes with these `labels`, and `ClassTexts`, the first of these classes."""
         # Where there are texts, words are not used.
         words = None if texts.embeddings is not None else word_span(self.text_encoder, self.vocabulary)
         if words is not None:

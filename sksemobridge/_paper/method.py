@@ -61,5 +61,5 @@ class PaperMethod:
                 "rows count more.",
                 advice="Embed all images with one model, or divide each row by its length: sklearn.preprocessing.normalize(X).",
             )
-        model = fit_paper(shots, texts, self.blend, self.training)
+        model = fit_paper(shots, texts.take(slice(len(labels))), self.blend, self.training)
         return FitResult(astype(model, shots.X.dtype), *np.ones((2, len(shots.codes))))

@@ -136,3 +136,12 @@ def test_names_that_are_swapped_take_no_label_of_a_single_shot_for_wrong(make_wo
     names = dict(zip(world.names, world.names)) | {a: b, b: c, c: a}
     swapped = world.classifier(class_names=names).fit(X, y)
     assert swapped.label_proba_.min() > 0.5
+
+
+def test_an_image_that_looks_like_a_name_without_shots_has_a_doubtful_label(make_world):
+    """The only shot of a class has the label of another class."""
+    world = make_world(width=64, d=80)
+    X, y = world.draw(1)
+    y[0] = y[1]
+    right = world.classifier().partial_fit(X, y, classes=world.names).label_proba_
+    assert right[0] < 0.5 < right[1:].min()
