@@ -80,20 +80,22 @@ def read_classes(text):
             found = Path(text).read_text(encoding="utf-8-sig").splitlines()
     labels = {}
     for label in filter(None, map(str.strip, found)):
-        labels.setdefault(as_spoken(label), label)
+        labels.setdefault(_as_spoken(label), label)
     if not labels:
         raise UsageError(f"--classes: {text!r} names no class")
     return list(labels.values())
 
 
 def as_class(text, folders):
-    """The folder that a text names (with any encoding of letters, and `_` as a space), or else the text."""
+    """The folder that a text names (with any case and encoding of letters, and `_` as a space), or else the text."""
     if text in folders:
         return text
-    return {as_spoken(folder): folder for folder in folders}.get(as_spoken(text), text.strip())
+    name, names = _as_spoken(text), {_as_spoken(folder): folder for folder in folders}
+    names = {spoken.casefold(): folder for spoken, folder in names.items()} | names
+    return names.get(name, names.get(name.casefold(), text.strip()))
 
 
-def as_spoken(text):
+def _as_spoken(text):
     return " ".join(as_words(normalize("NFC", text.encode(errors="backslashreplace").decode())).split())
 
 

@@ -61,7 +61,13 @@ def test_no_separator_makes_a_formula_and_the_text_comes_back(text):
 
 @pytest.mark.parametrize(
     ("label", "folder"),
-    [("V\u00f6gel", "Vo\u0308gel"), ("sea bird", "sea_bird"), ("bird", "bird ")],
+    [
+        ("V\u00f6gel", "Vo\u0308gel"),
+        ("sea bird", "sea_bird"),
+        ("bird", "bird "),
+        ("BIRD", "bird"),
+        ("sea  lion", "Sea_Lion"),
+    ],
 )
 def test_a_class_is_known_in_any_spelling(label, folder):
     assert corrections(f"1.png,{label}", [folder, "a"]) == {"1.png": folder}

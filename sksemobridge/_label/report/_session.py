@@ -13,7 +13,7 @@ from ..._evaluation import share_right
 from ...encoders._pictures import ImageReadError
 from ..clicks import CHECK, digest_of, labels_of
 from ..folder_table import NONE_OF_THESE, plain
-from ..user_tables import UsageError, as_class, as_spoken
+from ..user_tables import UsageError, as_class
 from ._page import jpeg
 
 # The model learns again after so many clicks. The next run begins with so many of the last handfuls.
@@ -174,11 +174,10 @@ class Session:
         if not isinstance(text, str):
             raise Refused("The name of a class is a text.")
         known = {plain(label): label for label in self.classes()} | {"": "", NONE_OF_THESE: ""}
-        same = {as_spoken(name).casefold(): label for name, label in known.items()}
-        label = known.get(text, same.get(as_spoken(text).casefold()))
-        if label is None and (len(text) > N_LETTERS or len(text.splitlines()) > 1 or plain(text) != text):
+        name = as_class(text, known)
+        if name not in known and (len(text) > N_LETTERS or len(text.splitlines()) > 1 or plain(text) != text):
             raise Refused(f"The name of a new class is one line of at most {N_LETTERS} letters.")
-        return text.strip() if label is None else label
+        return known.get(name, name)
 
     def _say(self, tab, number, said):
         """Keep a label that is on the disk."""
