@@ -65,8 +65,7 @@ class LoadedModel:
         if device.type == "cuda":
             model.visual.to(memory_format=torch.channels_last)
         self.source, self.device, self.model = source, device, model
-        self.embed_dim, self.image_size = parts.width, parts.image_size
-        self.files = parts.files
+        self.embed_dim, self.image_size, self.files = parts.width, parts.image_size, parts.files
         self._parts, self._resize = parts, parts.geometry[0]
         # The model's own preprocessing in two parts: `crop` for one image, `as_input` for a batch on the device.
         self._geometry = Compose(parts.geometry)
@@ -188,7 +187,6 @@ class LoadedModel:
         return [None if part is None else part.cpu().numpy().copy() for part in read(self.model)]
 
     def tokenize(self, text):
-        """The tokens of a text, and whether its end is missing."""
         self._check_texts()
         # Only now: a tokenizer may come from a hub, and images need none.
         return self._once("tokenizer", self._parts.make_tokenizer)(text)

@@ -207,7 +207,7 @@ def test_uneven_shares_are_believed_unless_chance_explains_them(n_classes, are_b
 
 def test_shots_that_are_harder_than_the_images_make_it_more_certain(make_world):
     world = make_world()
-    zero_shot, (X, y), (images, _) = world.zero_shot().fit(*world.draw(1)), world.draw(20), world.draw(200)
+    zero_shot, (X, _), (images, _) = world.zero_shot().fit(*world.draw(1)), world.draw(20), world.draw(200)
     margin = np.diff(np.sort(zero_shot.predict_proba(X), axis=1)[:, -2:], axis=1)[:, 0]
     rows = np.argsort(margin)[:10]
     texts = zero_shot.text_embeddings_
