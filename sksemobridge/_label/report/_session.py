@@ -48,10 +48,10 @@ class Session:
         # Of a check: predictions when it was drawn, by number.
         last = {}
         for click in clicks.rows:
-            with suppress(ValueError):  # a spreadsheet may have cut it
-                last = json.loads(click.sha256) if click.path == CHECK else last
+            with suppress(ValueError, AttributeError):  # a spreadsheet may have damaged it
+                last = dict(json.loads(click.sha256).items()) if click.path == CHECK else last
         here = {self.numbers.get(os.path.realpath(path)): label for path, label in last.items()}
-        self.checked = {n: as_class(label, job.classes) for n, label in here.items() if n is not None}
+        self.checked = {n: as_class(str(label), job.classes) for n, label in here.items() if n is not None}
         # For each number of learnings: probabilities of pictures when they were clicked, and columns of the labels, by number.
         self.asked = {}
         # What happened: tab, number and label of each click, and None for what was taken back.

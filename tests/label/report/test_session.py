@@ -217,4 +217,6 @@ def test_a_check_is_of_labels_as_they_stood_when_it_was_drawn(live):
     # It may end early, and counts what was seen.
     check = page.act("check", begin=False)[1]["check"]
     assert (check["drawn"], check["done"], check["queue"]) == (29, 29, [])
+    for damaged in ('{"a": "b', "[1]"):
+        page.clicks.add("check.csv", "", ("", damaged))
     assert live(job=Job(100)).state()["check"] == check
