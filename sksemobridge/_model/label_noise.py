@@ -80,14 +80,14 @@ def _farness(u, codes, rows):
     It grows from 0 to 1 with the ratio of two distances: to the nearest image with the same label, and to the second nearest of
     those with others, of which one may have a wrong label.
     """
-    near = np.empty((2, len(rows)))
+    near, second = np.empty((2, len(rows))), min(1, len(u) - 1)
 
     def compare(part):
         each = rows[part]
         distance, is_same = 1 - u[each] @ u.T, codes[each][:, None] == codes
         distance[np.arange(len(each)), each] = 2.0  # the largest distance
         near[0, part] = np.where(is_same, distance, 2.0).min(axis=1)
-        near[1, part] = np.partition(np.where(is_same, 2.0, distance), 1, axis=1)[:, 1]
+        near[1, part] = np.partition(np.where(is_same, 2.0, distance), second, axis=1)[:, second]
 
     in_parallel(compare, blocks(len(rows)))
     return np.clip((near[0] / np.maximum(near[1], ROUNDING) - NEAR) / (FAR - NEAR), 0, 1)
