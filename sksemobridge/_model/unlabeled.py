@@ -36,7 +36,7 @@ SHARPNESS, SHARPNESS_WITHOUT_TEXT, WORTH_OF_NAME = 0.04, 0.07, 10.0
 ROUNDS = 20  # of expectation maximisation
 # A divergence of the shares from even ones, in nats, for which half of them is believed. Each class gets this part of an even
 # share more.
-UNEVEN_SHARES, PART_OF_SHARE = 0.12, 0.4
+UNEVEN_SHARES, PART_OF_SHARE = 0.15, 0.4
 # Factor of the offsets. Divergence of `rho` in nats for which it is halved. Images of each class for which it is halved.
 OFFSETS, UNEVEN, FEW_OF_CLASS = 1.5, 0.3, 2.0
 # With names alone, the largest share of images that may be left out.
