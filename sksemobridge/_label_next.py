@@ -98,7 +98,7 @@ def label_next_of(estimator, X, n_images=20, taught_by=()):
         first, third = (least_certain(model.predict_proba(embeddings[rows])) for model in (taught, untaught))
         positions = np.minimum(2 * np.arange(1, len(rows) + 1), len(rows))
         order += rows[np.insert(first, positions, third)].tolist()
-    chosen: list[int] = []
+    chosen = []
     for row in order:
         if len(chosen) < n_images and np.all(np.linalg.norm(u[chosen] - u[row], axis=1) > SAME_EMBEDDING):
             chosen.append(row)

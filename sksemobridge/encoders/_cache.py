@@ -18,7 +18,7 @@ _PAGE_BYTES = 512
 # How long one waits for another process that writes, which takes far less: until a note, from then on, and the next time.
 _NOTE_SECONDS, _MORE_SECONDS, _AGAIN_SECONDS = 5, 25, 1
 # Caches that were waited for in vain.
-_HELD = set()
+_HELD: set[Path] = set()
 # A full disk, or a system without locks, among others.
 _FAILURES = sqlite3.Error, OSError, NotImplementedError
 
