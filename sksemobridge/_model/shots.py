@@ -72,7 +72,7 @@ class Shots:
         pairs, index = np.unique(np.stack([self.codes, self.group]), axis=1, return_inverse=True)
         codes, group = pairs
         weight = np.bincount(index, weights=self.weight)
-        if len(codes) < len(index):
+        if not np.array_equal(index, np.arange(len(codes))):
             unit = sum_rows(unit, self.weight, index, len(codes)) / weight[:, None]
         return Images(unit, codes, weight, group, index)
 

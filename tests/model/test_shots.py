@@ -43,3 +43,15 @@ def test_groups_that_share_a_row_are_one_image():
     # The mean of copies of one weight 2 and two of weight 1.
     np.testing.assert_allclose(np.sort(u[weight == 4][0]), [0, 0.25, 0.25, 0.5])
     assert len(index) == 4
+
+
+@pytest.mark.parametrize("groups", [[0, 1, 0, 1], [0, 1, 1, 0]])
+def test_images_keep_their_weights_if_groups_hold_images_of_several_classes(groups):
+    X, weight = np.eye(4), np.arange(1.0, 5.0)
+    shots, shot_of_row = pool_shots(X, np.array([0, 0, 1, 1]), weight, groups=np.array(groups))
+    u, codes, weight_of_image, group, index = shots.images()
+    image = index[shot_of_row]
+    np.testing.assert_array_equal(u[image], X)
+    assert codes[image].tolist() == [0, 0, 1, 1]
+    assert weight_of_image[image].tolist() == weight.tolist()
+    np.testing.assert_array_equal(group[image], shots.group[shot_of_row])
