@@ -34,10 +34,9 @@ from .shots import evenly_spaced, sum_rows
 # `s` with text and without, and the number of images that a name counts as.
 SHARPNESS, SHARPNESS_WITHOUT_TEXT, WORTH_OF_NAME = 0.04, 0.07, 10.0
 ROUNDS = 20  # of expectation maximisation
-# A divergence of the shares from even ones, in nats, for which half of them is believed. Each class gets this part of an even
-# share more.
+# Divergence from even shares (in nats) for which half of them is believed. Part of an even share that each class gets more.
 UNEVEN_SHARES, PART_OF_SHARE = 0.15, 0.4
-# Factor of the offsets. Divergence of `rho` in nats for which it is halved. Images of each class for which it is halved.
+# Factor of the offsets. Divergence from even shares (in nats) for which it is halved. Images of each class for which it is halved.
 OFFSETS, UNEVEN, FEW_OF_CLASS = 1.5, 0.3, 2.0
 # With names alone, the largest share of images that may be left out.
 MOST_STRANGERS = 0.75
@@ -80,7 +79,7 @@ def sorted_sample(X, n_classes):
 def terms_with_unlabeled(terms, X, known, is_even):
     """The terms of a linear classifier after it has learnt from images `X (N, D)`, and the factor of all terms.
 
-    If not `is_even`, there are no offsets: one class is "everything else", or the user has given `priors`.
+    Without `is_even` (a class is "everything else", or the user gave `priors`), there are no offsets and no factor of hard shots.
     """
     linear = total(terms.values())
     u = without_copies(l2_normalize(X), linear(X))
@@ -126,11 +125,9 @@ def learn_unlabeled(logits, u, known, is_even=True):
     sharpness = SHARPNESS * known.trust + SHARPNESS_WITHOUT_TEXT * (1 - known.trust)
     sharpness *= mixture.agreement(logits) ** 2 / (1 + n / 2) / (1 + (n_classes / n_images) ** 2)
 
-    offsets, hard = np.zeros(n_classes), 1.0
-    if trust:
-        hard = factor_of_hard_shots(u, known)
-        offsets = trust * offsets_of_classes(hard * logits)
+    hard = factor_of_hard_shots(u, known) if trust else 1.0
     logits = hard * logits
+    offsets = trust * offsets_of_classes(logits)
     mixture.fit(logits + offsets, sharpness)
     weights, constants = mixture.discriminant()
     weights, offsets = sharpness * weights, offsets + sharpness * constants
@@ -166,8 +163,8 @@ class Mixture:
         others = counts[best, None] * self.means[best] - own * self.v
         others /= np.maximum(counts[best, None] - own, LEAST_COUNT)
         best_values = np.einsum("nd,nd,d->n", self.v - others / 2, others, 1 / self.variance)
-        np.put_along_axis(values, best[:, None], best_values[:, None], axis=1)
-        return np.mean(values.argmax(axis=1) == best)
+        np.put_along_axis(values, best[:, None], -np.inf, axis=1)
+        return np.mean(best_values > values.max(axis=1))
 
     def fit(self, logits, sharpness):
         """Expectation maximisation from the `logits (N, C)`."""
@@ -210,16 +207,15 @@ class Mixture:
 
 def factor_of_hard_shots(u, known):
     """The factor of logits that are too small, because the shots are harder for the names than the images `u (N, D)`."""
-    texts = known.texts[known.has_text]
-    if len(texts) < 2 or not len(known.u):
+    if len(known.texts) < 2 or not len(known.u):
         return 1.0
 
     def margin(images, weight=None):
-        second, best = np.sort(images @ texts.T, axis=1)[:, -2:].T
+        second, best = np.sort(images @ known.texts.T, axis=1)[:, -2:].T
         return np.average(best - second, weights=weight)
 
     ratio = margin(u) / max(margin(known.u, known.weight), np.finfo(float).tiny)
-    return np.clip(ratio ** (0.5 * len(u) / (len(u) + FEW_FOR_FACTOR)), 1, MOST_FOR_HARD_SHOTS)
+    return float(np.clip(ratio ** (0.5 * len(u) / (len(u) + FEW_FOR_FACTOR)), 1, MOST_FOR_HARD_SHOTS))
 
 
 def offsets_of_classes(logits):

@@ -124,6 +124,18 @@ def test_one_image_changes_little(world, kind, n_copies):
     np.testing.assert_allclose(after, before, atol=0.1 * before.std(axis=1).mean())
 
 
+def test_what_one_image_teaches_does_not_depend_on_the_order_of_classes():
+    logits, u, known = random_problem(n=1)
+    logits.sort(axis=1)
+    known = known._replace(u=known.texts, codes=np.arange(5), weight=np.ones(5))
+    factor, change = learn_unlabeled(logits, u, known)
+    turned = known._replace(texts=known.texts[::-1], codes=known.codes[::-1])
+    turned_factor, turned_change = learn_unlabeled(logits[:, ::-1], u, turned)
+    assert turned_factor == pytest.approx(factor)
+    np.testing.assert_allclose(turned_change.weights[::-1], change.weights, atol=1e-6)
+    np.testing.assert_allclose(turned_change.offsets[::-1], change.offsets, atol=1e-6)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_later_calls_learn_anew(world, kind):
     classifier = fitted(world, kind, 3)
@@ -220,6 +232,7 @@ def test_shots_that_are_harder_than_the_images_make_it_more_certain(make_world):
         return factor_of_hard_shots(images / np.linalg.norm(images, axis=1, keepdims=True), known)
 
     assert factor(rows) > 1.15
+    assert type(factor(rows)) is float
     assert factor(np.arange(len(X))) < 1.1
 
 
