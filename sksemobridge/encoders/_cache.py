@@ -56,6 +56,7 @@ class CacheSession:
         self._timeout = _AGAIN_SECONDS if self._path in _HELD else _NOTE_SECONDS
         self._lock = threading.Lock()
         self._connection, self._was_broken = None, False
+        self._try(lambda: None)  # here, because threads would wait and warn where no line is of the user
 
     def _try(self, function):
         """`function()` with a connection; None without a directory, and from the first failure on."""
@@ -125,6 +126,7 @@ class CacheSession:
         def insert():
             with self._connection:
                 self._connection.executemany("INSERT OR REPLACE INTO embeddings VALUES (?, ?)", rows)
+            _HELD.discard(self._path)
 
         with self._lock:
             self._try(insert)
