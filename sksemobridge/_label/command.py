@@ -99,18 +99,20 @@ def main(argv=None):
             return 4
 
 
-def _versions():
-    """Versions of this package, of Python and of the dependencies, one a line."""
-    dependencies = [line.partition(">=")[0] for line in requires("sksemobridge") if ";" not in line]
-    lines = [f"{name} {version(name)}" for name in ["sksemobridge", *sorted(dependencies)]]
-    return "\n".join([*lines, f"Python {platform.python_version()} on {platform.platform()}"])
+class _Versions(argparse.Action):
+    """Print the versions of this package, of Python and of the dependencies, one a line."""
+
+    def __call__(self, parser, *_):
+        dependencies = [line.partition(">=")[0] for line in requires("sksemobridge") if ";" not in line]
+        lines = [f"{name} {version(name)}" for name in ["sksemobridge", *sorted(dependencies)]]
+        print(*lines, f"Python {platform.python_version()} on {platform.platform()}", sep="\n")
+        parser.exit()
 
 
 def _parser():
-    what, lines = "Few-shot image classification with CLIP.", argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser("sksemobridge", description=what, formatter_class=lines)
+    parser = argparse.ArgumentParser("sksemobridge", description="Few-shot image classification with CLIP.")
     versions = "print the versions that a report of a fault needs"
-    parser.add_argument("--version", action="version", version=_versions(), help=versions)
+    parser.add_argument("--version", action=_Versions, nargs=0, help=versions)
     what = "Label a folder of images from the names of the classes, from labelled images, or from both."
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     label = commands.add_parser("label", help=what, description=what, epilog=EPILOG)

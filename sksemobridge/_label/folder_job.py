@@ -226,7 +226,7 @@ def read_job(args):
 
 
 def cache_folder(args):
-    """The folder that keeps embeddings between runs, in the user's folder for caches. None if it cannot be written."""
+    """The folder that keeps embeddings between runs, in the user's folder for caches. None if it cannot be made."""
     if args.no_cache:
         return None
     try:

@@ -90,7 +90,7 @@ def as_class(text, folders):
     """The folder that a text names (with any case and encoding of letters, and `_` as a space), or else the text."""
     if text in folders:
         return text
-    name, names = _as_spoken(text), {_as_spoken(folder): folder for folder in folders}
+    name, names = _as_spoken(text), {_as_spoken(folder): folder for folder in sorted(folders)}
     names = {spoken.casefold(): folder for spoken, folder in names.items()} | names
     return names.get(name, names.get(name.casefold(), text.strip()))
 

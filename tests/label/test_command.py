@@ -7,6 +7,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -171,6 +172,11 @@ def test_the_command_says_the_versions_that_a_report_needs(capsys):
     assert lines[0] == f"sksemobridge {sksemobridge.__version__}"
     assert f"numpy {np.__version__}" in lines
     assert lines[-1].startswith(f"Python {sys.version_info.major}.{sys.version_info.minor}.")
+
+
+def test_packages_that_do_not_say_their_version_stop_no_command(label, monkeypatch):
+    monkeypatch.setattr("sksemobridge._label.command.version", Mock(side_effect=PackageNotFoundError))
+    assert label("--classes=a,b --out=labels.csv")[0] != 4
 
 
 NO_CLASSIFIER = [("joblib", b""), ("joblib", pickle.dumps([1])), ("skops", skops.io.dumps(os.system))]

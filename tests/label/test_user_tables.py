@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from sksemobridge._label.clicks import read_corrections
 from sksemobridge._label.user_tables import (
     UsageError,
+    as_class,
     puzzling_names,
     read_classes,
     read_names,
@@ -72,6 +73,12 @@ def test_no_separator_makes_a_formula_and_the_text_comes_back(text):
 def test_a_class_is_known_in_any_spelling(label, folder):
     assert corrections(f"1.png,{label}", [folder, "a"]) == {"1.png": folder}
     assert corrections(f"1.png,{label}", [folder, label]) == {"1.png": label}
+
+
+@pytest.mark.parametrize("folders", [["BIRD", "Bird"], ["sea_lion", "sea  lion"]])
+def test_which_of_two_spellings_is_meant_does_not_depend_on_the_order_of_folders(folders):
+    text = folders[0].lower().replace("_", " ")
+    assert as_class(text, folders) == as_class(text, folders[::-1])
 
 
 def test_a_list_of_corrections_with_a_comma_without_quotes_is_refused():

@@ -162,7 +162,7 @@ class Session:
             now = {number: self.predicted[number] for number in drawn}
             checked = now if begin else {number: self.checked[number] for number in self._answers()}
             predicted = {self.paths[number]: label for number, label in checked.items()}
-            self.clicks.add(CHECK, "", ("", json.dumps(predicted)))
+            self.clicks.add(CHECK, "", ("", json.dumps(predicted, ensure_ascii=False)))
             self.checked = checked
 
     def _check_number(self, number):

@@ -1,5 +1,6 @@
 """What the live page knows: clicks of several tabs and runs, what is learnt meanwhile, and a check."""
 
+import json
 import os
 import threading
 from unittest.mock import Mock
@@ -8,7 +9,7 @@ import pytest
 from PIL import Image
 from scipy.stats import binomtest
 
-from sksemobridge._label.clicks import labels_of, read_corrections
+from sksemobridge._label.clicks import Clicks, labels_of, read_corrections
 
 from ...browser import wait_until
 from ...user_folder import cells_of
@@ -185,6 +186,14 @@ def test_labels_given_elsewhere_are_not_asked_for(live):
     assert page.session.said[real][1] == "clock"
     page.act("undo")
     assert page.session.said[real][1] == "bird"
+
+
+def test_a_check_of_files_in_deep_folders_can_be_read_again(live):
+    page = live(job=Job(30))
+    page.session.paths = ["\u5199" * 1200 + f"/{number}-\udcff.png" for number in range(30)]
+    page.act("check", begin=True)
+    (row,) = Clicks(page.clicks.path).rows
+    assert set(json.loads(row.sha256)) == {*page.session.paths}
 
 
 def test_a_check_is_of_labels_as_they_stood_when_it_was_drawn(live):
