@@ -74,8 +74,7 @@ def main(argv=None):
         try:
             _check(args)
             status, lines = _label(args)
-            for line in lines:
-                say(line)
+            say("\n".join(lines))
             return status
         except UsageError as error:
             parser.exit(2, f"sksemobridge label: {error}\n")
@@ -89,9 +88,8 @@ def main(argv=None):
             say(f"sksemobridge label: {error}")
             return 3
         except KeyboardInterrupt:
-            say("Interrupted.")
-            if not args.no_cache:
-                say("Run the same command again: the embeddings up to here are kept.")
+            kept = "" if args.no_cache else " Run the same command again: the embeddings up to here are kept."
+            say(f"Interrupted.{kept}")
             return 130
         except Exception:
             traceback.print_exc()
@@ -205,8 +203,7 @@ def _label(args):
         session = Session(job, args.clicks)
 
         def finish():
-            labels = job.fit(dict(session.said), evaluate=True)
-            return _write(args, job, labels, session.evidence())
+            return _write(args, job, job.fit(dict(session.said), evaluate=True), session.evidence())
 
         return serve(session, finish, f"Label {args.photos}", say)
     finally:

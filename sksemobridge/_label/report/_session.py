@@ -5,6 +5,7 @@ import os
 import stat
 import threading
 from contextlib import suppress
+from itertools import takewhile
 
 import numpy as np
 from scipy.stats import binomtest
@@ -158,7 +159,6 @@ class Session:
         with self.changed:
             rest = [number for number in range(len(self.paths)) if self._is_open(number)]
             drawn = np.random.default_rng().permutation(rest)[:N_CHECKED].tolist()
-            # The labels as they stand now are what is checked.
             now = {number: self.predicted[number] for number in drawn}
             checked = now if begin else {number: self.checked[number] for number in self._answers()}
             predicted = {self.paths[number]: label for number, label in checked.items()}
@@ -253,10 +253,13 @@ class Session:
             }
 
     def evidence(self):
-        """What the clicks and the check say of the predictions, for `share_right`."""
+        """What clicks and the check say of the predictions, for `share_right`. After N_CHECKED other clicks it counts half."""
         rounds = [tuple(map(np.array, zip(*answers.values()))) for _, answers in sorted(self.asked.items())]
         answers = self._answers()
-        return {"answers": rounds, "n_checked": len(answers), "n_right": sum(answers.values())}
+        later = takewhile(lambda click: click.path != CHECK, reversed(self.clicks.rows))
+        n_later = sum(self.numbers.get(click.real) not in self.checked for click in later)
+        part = N_CHECKED / (N_CHECKED + n_later)
+        return {"answers": rounds, "n_checked": part * len(answers), "n_right": part * sum(answers.values())}
 
     def _answers(self):
         """Whether the predictions of a check are right, of the pictures with a label by a person, by number."""
