@@ -30,7 +30,7 @@ FEWEST_COMPARED = 4
 # shots, and for others. Then nine of ten intervals hold the share (`python benchmarks/clicks.py`).
 WORTH_OF_RANDOM_SHOTS, WORTH_OF_PROBABILITIES = 100.0, 40.0
 # Confidence of the interval. Standard deviation of the logarithm of the temperature. A round of answers counts half of the next.
-CONFIDENCE, WIDTH_OF_TEMPERATURE, DECAY = 0.9, 0.5, 0.5
+CONFIDENCE, WIDTH_OF_TEMPERATURE, DECAY = 0.9, 0.35, 0.5
 # Probabilities of one do not make an estimate certain.
 LEAST_PROBABILITY, LEAST_COUNT = 1e-12, 0.3
 
