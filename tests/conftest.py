@@ -174,7 +174,7 @@ def loads(monkeypatch):
 @pytest.fixture
 def bars_after(monkeypatch):
     """Say after how many seconds encoders show a bar of progress."""
-    return lambda seconds: monkeypatch.setattr("sksemobridge.encoders._embedding._BAR_AFTER_SECONDS", seconds)
+    return lambda seconds: monkeypatch.setattr("sksemobridge.encoders._embedding._BAR_AFTER", seconds)
 
 
 @pytest.fixture

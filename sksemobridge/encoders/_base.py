@@ -180,6 +180,4 @@ def _as_list(X, item):
             return getattr(X, method)()
     if isinstance(X, Sequence):
         return list(X)
-    raise TypeError(
-        f"X must be a list, array, series or one-column data frame of {item}s; got {type(X).__name__}."
-    )
+    raise TypeError(f"X is no list, array, series or one-column data frame of {item}s: {type(X).__name__}.")

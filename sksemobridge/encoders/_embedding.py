@@ -12,7 +12,7 @@ import numpy as np
 from ._cache import CacheSession
 
 # A `GridSearchCV` embeds hundreds of times, mostly what is cached. A shorter bar would only flicker.
-_BAR_AFTER_SECONDS = 2
+_BAR_AFTER = 2  # seconds
 
 
 class Source(NamedTuple):
@@ -37,10 +37,7 @@ def embed(tower, items, *, batch_size, cache, bar_options, n_threads=1, skip=())
     rows_by_key = defaultdict(list)
     errors, batch = {}, []
 
-    with (
-        closing(CacheSession(cache)) as session,
-        tqdm(total=n, delay=_BAR_AFTER_SECONDS, **bar_options) as bar,
-    ):
+    with closing(CacheSession(cache)) as session, tqdm(total=n, delay=_BAR_AFTER, **bar_options) as bar:
         # Reading all weights for the digest takes time. Only keys on disk need it.
         prefix = tower.digest() if session.active else b""
 

@@ -53,13 +53,11 @@ def _files(source):
 
 
 def read_config(source):
-    """open_clip's description of the architecture; `ModelLoadError` if model name or tag is unknown."""
+    """open_clip's description of the architecture; `ModelLoadError` if the tag is unknown."""
     try:
         config = open_clip.get_model_config(source.name)
     except Exception as error:
         raise cannot_load(source, error) from error
-    if config is None:
-        raise ModelLoadError(f"open_clip knows no model {source.name!r}. open_clip.list_models() lists all.")
     if source.pretrained is not None and not source.files and not source.tag:
         tags = ", ".join(open_clip.list_pretrained_tags_by_model(source.name))
         raise ModelLoadError(

@@ -57,9 +57,7 @@ def fetch(source, choose=int):
     if isinstance(source, np.ndarray):
         check_pixel_type(source)
         if not source.size or source.ndim != 2 and (source.ndim != 3 or source.shape[2] not in (3, 4)):
-            raise ImageReadError(
-                f"pixels must have the shape (h, w), (h, w, 3) or (h, w, 4), not {source.shape}"
-            )
+            raise ImageReadError(f"pixels must have the shape (h, w) or (h, w, 3 or 4), not {source.shape}")
         # However many: they are in memory already.
         return source
     if isinstance(source, Image.Image):

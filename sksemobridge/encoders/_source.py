@@ -6,6 +6,7 @@ import os
 import re
 from contextlib import suppress
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -87,13 +88,17 @@ def find_source(model_name, pretrained):
 
     # open_clip reads "ViT-B/16" as "ViT-B-16". With one spelling it is one model.
     name, pretrained = re.sub(r"/(?=\d)", "-", model_name), os.fspath(pretrained)
+    names = {known.lower(): known for known in [BUNDLED_NAME, *open_clip.list_models()]}
+    if name not in names.values():
+        close = ", ".join(names[found] for found in get_close_matches(name.lower(), names))
+        raise ModelLoadError(
+            f"open_clip knows no model {name!r}. Similar names: {close or 'none'}. open_clip.list_models() lists all."
+        )
     if pretrained == "auto":
         tags = open_clip.list_pretrained_tags_by_model(name)
         found = tags if len(tags) == 1 else [tag for tag in _BEST_TAGS if tag in tags]
         if not found:
-            raise ModelLoadError(
-                f"pretrained='auto' finds no weights of the model {name!r}. Its tags: {tags}."
-            )
+            raise ModelLoadError(f"pretrained='auto' finds no weights of {name!r}. Its tags: {tags}.")
         pretrained = found[0]
     tag = open_clip.get_pretrained_cfg(name, pretrained)
     if os.path.isfile(pretrained) and not tag:

@@ -175,7 +175,7 @@ NO_COLUMN = [
     ),
     (np.array([["a.png", "b.png"]]), ValueError, r"shape \(n,\) or \(n, 1\)"),
     (np.ones((2, 128), np.float32), ValueError, "give embeddings to the classifier itself"),
-    *((X, TypeError, "X must be a list, array, series") for X in ({"a": 1}, {"a"}, 3, None, iter("a"))),
+    *((X, TypeError, "X is no list, array, series") for X in ({"a": 1}, {"a"}, 3, None, iter("a"))),
 ]
 
 

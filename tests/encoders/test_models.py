@@ -180,8 +180,8 @@ def test_auto_is_the_only_tag_or_the_best_one(name, tag):
 
 def test_auto_is_the_bundled_model_where_its_name_is_given_and_an_error_without_weights():
     assert find_source("mini", "auto") == find_source("mini", "bundled")
-    with pytest.raises(ModelLoadError, match="'auto' finds no weights of the model 'nothing'"):
-        get_model("nothing", "auto")
+    with pytest.raises(ModelLoadError, match="'auto' finds no weights of 'ViT-S-32'"):
+        get_model("ViT-S-32", "auto")
 
 
 def test_a_file_in_the_working_directory_does_not_hide_a_tag(downloaded, tmp_path, monkeypatch):
@@ -196,7 +196,8 @@ def test_a_file_in_the_working_directory_does_not_hide_a_tag(downloaded, tmp_pat
 @pytest.mark.parametrize(
     ("model_name", "pretrained", "message"),
     [
-        ("vit-b16", "openai", "knows no model 'vit-b16'. open_clip.list_models"),
+        ("vit-b16", "openai", "knows no model 'vit-b16'. Similar names: ViT-B-16, "),
+        ("Mini", "auto", "knows no model 'Mini'. Similar names: mini. open_clip.list_models"),
         ("ViT-B-16", "openia", "neither a file nor a tag of the model 'ViT-B-16': openai, "),
         ("ViT-B-16", None, "'ViT-B-16' needs weights"),
         ("ViT-B-16", "", "'ViT-B-16' needs weights"),
