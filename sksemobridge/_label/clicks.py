@@ -71,9 +71,9 @@ def read_corrections(path, classes):
         del rows[0]
     for row in rows:
         if any(cell.strip() for cell in row[2:]):
-            raise UsageError(
-                f"--corrections: {path!r} has a line of more than path and label, {row!r:.200}; a text with commas needs quotes"
-            )
+            problem = f"--corrections: {path!r} has a line of more than path and label, {row!r:.200}"
+            remedy = "keep these two columns of images that you looked at; a text with commas needs quotes"
+            raise UsageError(f"{problem}; {remedy}")
     return labels_of([_click(*map(with_formulas, row[:2])) for row in rows], classes, "--corrections")
 
 
@@ -156,6 +156,11 @@ class Clicks:
         # When the row was written, the file was not there yet.
         rows = [row._replace(real=real) for row in self.rows if os.path.realpath(row.path) == real]
         return any(row.is_of_table() and row.is_as_seen() for row in rows)
+
+    def are_elsewhere(self, paths):
+        """Whether pictures were clicked that are still there, and none of them is among these files."""
+        clicked = {row.real for row in self.rows if row.real and not row.is_of_table()}
+        return bool(clicked) and clicked.isdisjoint(map(os.path.realpath, paths))
 
     def _check(self):
         """Keep what another program may have written into the file, and make it anew if it is gone."""

@@ -29,11 +29,9 @@ from .user_tables import UsageError, naming, say
 
 SAVED = [".joblib", ".skops"]
 FILES = {"--out": WRITERS, "--report": [".html"], "--save": SAVED, "--model-file": SAVED}
-# Packages that some kinds of files need besides this one.
 NEEDS = {".xlsx": ["pandas", "openpyxl"], ".skops": ["skops"], "--open": ["starlette", "uvicorn"]}
 MINI = "Note: The model mini knows drawn icons only. Its labels of photographs mean nothing."
 REPORT_AT = "https://github.com/sksemobridge/sksemobridge/issues"
-# What the parser says.
 EPILOG = """\
 Exit status: 0 if every image has a label or belongs to none of the classes; 1 if images in PHOTOS could not be read (printed
 with the reason, and in the table); 2 for wrong arguments; 3 if the model cannot be loaded, or a file cannot be read or
@@ -230,7 +228,6 @@ def _write(args, job, labels, evidence=None):
         with new_file(path, replace=replace) as unfinished:
             write(unfinished)
             if args.open:
-                # It is of this command.
                 args.clicks.add(path, "", digest_of(unfinished.read_bytes()))
         written.append(f"{note}: {path}")
     if args.sort_into is not None:

@@ -189,17 +189,20 @@ def read_job(args):
         # A folder and a name may differ in `_` and in the encoding of letters.
         classes = sorted({*classes, *(as_class(label, classes) for label in read_classes(args.classes))})
     corrections = {} if args.corrections is None else read_corrections(args.corrections, classes)
-    if new := {label for _, label in corrections.values()} - {*classes, ""}:
-        warn_caller(f"New classes by the corrections: {', '.join(sorted(new))}")
-    clicked = {} if args.clicks is None else labels_of(args.clicks.rows, classes, "--labels")
+    clicked = {}
+    if args.clicks is not None:
+        if args.clicks.are_elsewhere(files):
+            what = f"{args.labels!r} has labels of images elsewhere, and of none in PHOTOS"
+            raise UsageError(f"--labels: {what}; give another name for --out, or for --labels")
+        clicked = labels_of(args.clicks.rows, classes, "--labels")
     said = corrections | clicked
     labelled = {label for _, label in said.values() if label}
+    if new := labelled.difference(classes):
+        warn_caller(f"New classes by your clicks or corrections: {', '.join(sorted(new))}")
     known = sorted({*classes, *labelled})
     if len(known) == 1 and not args.alpha and not args.open:
         option = "--classes" if args.shots is None else "--shots"
-        raise UsageError(
-            f"{option}: there is one class, {known[0]!r}; give more, or --alpha for none of these"
-        )
+        raise UsageError(f"{option}: there is one class, {known[0]!r}; give more, or --alpha for the rest")
     if args.alpha and not (args.open or paths or labelled):
         raise UsageError("--alpha: names alone give no p-values; these need --shots or --corrections")
     params = {} if args.names is None else read_names(args.names, known)

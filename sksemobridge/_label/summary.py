@@ -20,8 +20,8 @@ def summary(job, labels, evidence):
     rest = [row["label"] is not None and os.path.realpath(row["path"]) not in by_person for row in read]
     if any(rest):
         right = share_right(labels.proba()[rest], has_random_shots=has_random_shots, **evidence)
-        about = f"about {right.estimate:.1%} ({right.low:.1%} to {right.high:.1%})"
-        lines.append(f"Of the {sum(rest)} other labels, {about} are right, if they are of these classes.")
+        about = f"about {right.estimate:.1%} ({right.low:.1%} to {right.high:.1%}) are right"
+        lines.append(f"Of the {sum(rest)} predicted labels, {about}, if every image is of these classes.")
     if has_text and (puzzling := puzzling_names(names, model_names(job.pipeline))):
         known = f"Note: Names that the model may not know ({len(puzzling)}): {listed(puzzling)}."
         lines.append(f"{known} --names gives these classes other names, such as English ones.")

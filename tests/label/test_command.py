@@ -332,5 +332,19 @@ def test_clicks_of_the_page_are_labels(label):
     clicks.begin()
     clicks.add("photos/bird.png", "apple", digest_of(Path("photos/bird.png").read_bytes()))
     clicks.end()
-    label(f"{SHOTS} --out a.csv --labels mine.csv")
+    assert (
+        "New classes by your clicks or corrections: apple"
+        in label(f"{SHOTS} --out a.csv --labels mine.csv")[1]
+    )
     assert labels_in("a.csv")["bird.png"] == "apple"
+    # Clicks of another folder.
+    other = f"photos/more {SHOTS.removeprefix('photos')} --out b.csv --labels mine.csv"
+    status, said = label(other)
+    assert status == 2
+    assert (
+        "--labels: 'mine.csv' has labels of images elsewhere, and of none in PHOTOS; give another name"
+        in said
+    )
+    assert not Path("b.csv").exists()
+    os.remove("photos/bird.png")
+    assert label(other)[0] == 0

@@ -67,7 +67,7 @@ def test_corrections_are_further_shots_and_take_shots_back(label):
     )
     _, said = label(CORRECTED)
     assert "12 shots of 3 classes: bird 4, clock 4, fruit 4" in said
-    assert "Of the 4 other labels" in said
+    assert "Of the 4 predicted labels" in said
     rows = rows_by_path("b.csv")
     assert (rows["photos/bird.png"]["label"], rows["photos/bird.png"]["probability"]) == ("bird", "1.0000")
     assert rows["photos/more/clock.png"]["problem"] == "none of these"
@@ -76,7 +76,9 @@ def test_corrections_are_further_shots_and_take_shots_back(label):
 def test_corrections_may_bring_a_class_and_images_elsewhere(label):
     corrections("photos/fruit.png,apple")
     Path("names.csv").write_text("apple,a red apple\n")
-    assert "Note: New classes by the corrections: apple" in label(f"{CORRECTED} --names names.csv")[1]
+    assert (
+        "Note: New classes by your clicks or corrections: apple" in label(f"{CORRECTED} --names names.csv")[1]
+    )
     assert rows_by_path("b.csv")["photos/fruit.png"]["label"] == "apple"
     elsewhere = CORRECTED.replace("photos", "photos/more").replace("b.csv", "c.csv")
     _, said = label(f"{elsewhere} --classes apple")

@@ -82,7 +82,7 @@ def test_which_of_two_spellings_is_meant_does_not_depend_on_the_order_of_folders
 
 
 def test_a_list_of_corrections_with_a_comma_without_quotes_is_refused():
-    with pytest.raises(UsageError, match=r"more than path and label, \['a"):
+    with pytest.raises(UsageError, match=r"more than path and label, \['a.*; keep these two columns"):
         corrections("a,b.png,bird\n")
 
 

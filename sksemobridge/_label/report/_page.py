@@ -33,7 +33,6 @@ def report(path, folder, labels, lines):
     for item in data["pictures"] + data["doubtful"]:
         file = item["path"]
         item |= {"path": plain(file), "thumbnail": small.get(file), "address": address(file, place)}
-    # Names of files may be no text.
     title = plain(f"Labels of {os.fspath(folder)}")
     lines = [plain(line) for line in [count_files(labels.rows)[0], *lines]]
     page, _ = render("page.html", "page.css", "page.js", title=title, summary=lines, data=data)

@@ -112,7 +112,7 @@ function draw_check() {
   byId("checked").hidden = !check;
   if (!check) return;
   const [low, high] = check.interval.map(percent);
-  const found = check.done ? `${check.right} right, so ${low} to ${high} % of the rest were right when it was drawn` : "each is a label too";
+  const found = check.done ? `${check.right} right, so ${low} to ${high} % of the rest were right when the check began` : "each is a label too";
   byId("checked").textContent = `Check: ${check.done} of ${check.drawn} seen, ${found}`;
 }
 
