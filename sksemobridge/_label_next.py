@@ -65,10 +65,10 @@ def label_next(estimator: Any, X: ArrayLike, n_images: int = 20) -> NDArray[np.i
     >>> label_next(classifier, [[0.9, 0.1], [0.7, 0.6], [0.2, 0.9]], n_images=1).tolist()
     [1]
     """
-    return label_next_of(estimator, X, n_images)
+    return images_to_label(estimator, X, n_images)
 
 
-def label_next_of(estimator, X, n_images=20, taught_by=()):
+def images_to_label(estimator, X, n_images=20, taught_by=()):
     """`label_next`. The estimator may have learnt from the rows `taught_by` of `X`, and is not taught by them again."""
     check_scalar(n_images, "n_images", Integral, min_val=0)
     is_pipeline = isinstance(estimator, Pipeline)

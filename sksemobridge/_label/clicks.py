@@ -7,8 +7,10 @@ A line with the path of a table says that this command wrote the table. One with
 import csv
 import hashlib
 import io
+import json
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -144,6 +146,17 @@ class Clicks:
                 raise
         self._size += len(line)
         self.rows.append(click)
+
+    def add_check(self, predicted):
+        """Append the predictions of a check, by path."""
+        self.add(CHECK, "", ("", json.dumps(predicted, ensure_ascii=False)))
+
+    def last_check(self):
+        """The predictions of the last check, by path, and the clicks since. A line that a spreadsheet damaged is none."""
+        for row in reversed([row for row, click in enumerate(self.rows) if click.path == CHECK]):
+            with suppress(ValueError, AttributeError):
+                return dict(json.loads(self.rows[row].sha256).items()), self.rows[row + 1 :]
+        return {}, self.rows
 
     def remove(self, row):
         """Take a click back."""

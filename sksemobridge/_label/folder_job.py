@@ -15,7 +15,7 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
 from .._evaluation import ShotEvaluation, evaluate_fitted
-from .._label_next import label_next_of, least_certain
+from .._label_next import images_to_label, least_certain
 from .._pipeline import SeMoBridgePipeline, make_semobridge_pipeline
 from .._strangers import stranger_proba
 from .._utils.validation import as_words, listed, warn_caller
@@ -79,7 +79,7 @@ class FolderLabels:
         # `label_next` does not know those of none of the classes, nor classifiers of other packages.
         if np.any(self.strangers) or not hasattr(self.classifier, "with_unlabeled"):
             return order
-        first = label_next_of(self.classifier, self.embeddings, taught_by=self.taught_by).tolist()
+        first = images_to_label(self.classifier, self.embeddings, taught_by=self.taught_by).tolist()
         return [*dict.fromkeys([*first, *order])]
 
     def doubtful_shots(self):

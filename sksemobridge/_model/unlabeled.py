@@ -125,9 +125,9 @@ def learn_unlabeled(logits, u, known, is_even=True):
     sharpness = SHARPNESS * known.trust + SHARPNESS_WITHOUT_TEXT * (1 - known.trust)
     sharpness *= mixture.agreement(logits) ** 2 / (1 + n / 2) / (1 + (n_classes / n_images) ** 2)
 
-    hard = factor_of_hard_shots(u, known) if trust else 1.0
+    hard = hard_shot_factor(u, known) if trust else 1.0
     logits = hard * logits
-    offsets = trust * offsets_of_classes(logits)
+    offsets = trust * class_offsets(logits)
     mixture.fit(logits + offsets, sharpness)
     weights, constants = mixture.discriminant()
     weights, offsets = sharpness * weights, offsets + sharpness * constants
@@ -205,7 +205,7 @@ class Mixture:
         self.variance = np.maximum(variance, least)
 
 
-def factor_of_hard_shots(u, known):
+def hard_shot_factor(u, known):
     """The factor of logits that are too small, because the shots are harder for the names than the images `u (N, D)`."""
     if len(known.texts) < 2 or not len(known.u):
         return 1.0
@@ -218,7 +218,7 @@ def factor_of_hard_shots(u, known):
     return float(np.clip(ratio ** (0.5 * len(u) / (len(u) + FEW_FOR_FACTOR)), 1, MOST_FOR_HARD_SHOTS))
 
 
-def offsets_of_classes(logits):
+def class_offsets(logits):
     """Offsets `(C,)`, by `logits (N, C)`: uneven shares of the predictions are believed, others become more even."""
     p = softmax(logits, axis=1)
     n_images, n_classes = p.shape

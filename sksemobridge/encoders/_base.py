@@ -3,9 +3,10 @@
 import os
 import threading
 from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
 from functools import lru_cache
 from numbers import Integral
-from typing import Any, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,10 +103,19 @@ class TextEncoder(StatelessEncoder):
         return self._embed(list_texts(texts), project=True)
 
 
+@dataclass(repr=False, eq=False)
 class CLIPEncoder(StatelessEncoder):
     """An encoder whose parameters name a CLIP model. All encoders of the process that name it share it."""
 
-    _parameter_constraints: dict = {
+    model_name: str = "ViT-B-16"
+    pretrained: str | os.PathLike[str] | None = "openai"
+    _: KW_ONLY
+    device: str = "auto"
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    batch_size: int = 64
+    cache: str | os.PathLike[str] | None = None
+
+    _parameter_constraints: ClassVar[dict] = {
         "model_name": [str],
         "pretrained": [str, os.PathLike, None],
         "device": [str],

@@ -1,9 +1,8 @@
 """From images to embeddings, with the image tower of a CLIP model."""
 
 import io
-import os
 from contextlib import contextmanager
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import dataclass
 from functools import partial
 from numbers import Integral
 from typing import Any, Literal
@@ -34,7 +33,7 @@ from ._pictures import (
 READING_VERSION = 4
 
 
-@dataclass(repr=False, eq=False)
+@dataclass(repr=False, eq=False, kw_only=True)
 class CLIPImageEncoder(CLIPEncoder, ImageEncoder):
     """Embed images with the image tower of a CLIP model.
 
@@ -84,14 +83,7 @@ class CLIPImageEncoder(CLIPEncoder, ImageEncoder):
         "progress": ["boolean"],
     }
 
-    model_name: str = "ViT-B-16"
-    pretrained: str | os.PathLike[str] | None = "openai"
-    _: KW_ONLY
-    device: str = "auto"
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    batch_size: int = 64
     n_jobs: int | None = None
-    cache: str | os.PathLike[str] | None = None
     normalize: bool = False
     on_error: Literal["raise", "nan"] = "raise"
     progress: bool = False

@@ -1,9 +1,7 @@
 """From texts to embeddings, with the text tower of a CLIP model."""
 
-import os
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import dataclass
 from functools import partial
-from typing import Literal
 
 import numpy as np
 
@@ -19,7 +17,7 @@ from ._source import TIMM, TRANSFORMERS
 _known = LRUCache(max_items=100_000)
 
 
-@dataclass(repr=False, eq=False)
+@dataclass(repr=False, eq=False, kw_only=True)
 class CLIPTextEncoder(TextEncoder, CLIPEncoder):
     """Embed texts with the text tower of a CLIP model.
 
@@ -52,13 +50,7 @@ class CLIPTextEncoder(TextEncoder, CLIPEncoder):
     # It can embed any text, so also the words of a vocabulary.
     open_vocabulary = True
 
-    model_name: str = "ViT-B-16"
-    pretrained: str | os.PathLike[str] | None = "openai"
-    _: KW_ONLY
-    device: str = "auto"
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     batch_size: int = 256
-    cache: str | os.PathLike[str] | None = None
 
     projection_ = property(lambda self: self._model().projection(for_images=False)[0])
     projection_bias_ = property(lambda self: self._model().projection(for_images=False)[1])

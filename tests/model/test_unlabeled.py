@@ -9,9 +9,9 @@ from sklearn.metrics import log_loss
 from sksemobridge import PrecomputedTextEncoder, SeMoBridgeClassifier
 from sksemobridge._model.unlabeled import (
     Known,
-    factor_of_hard_shots,
+    class_offsets,
+    hard_shot_factor,
     learn_unlabeled,
-    offsets_of_classes,
     sorted_sample,
     typical_of_names,
     without_copies,
@@ -200,12 +200,12 @@ def test_names_alone_leave_strangers_out():
 
 def test_offsets_make_ambiguous_classes_more_even_and_leave_certain_predictions():
     logits, _, _ = random_problem(n=2000)
-    both = logits, logits + offsets_of_classes(logits)
+    both = logits, logits + class_offsets(logits)
     before, after = (softmax(values, axis=1).mean(axis=0) for values in both)
     assert entropy(after) > entropy(before)
     certain = 50.0 * np.eye(5)[[0, 0, 0, 0, 1, 1, 2, 3, 4]]
     np.testing.assert_allclose(
-        softmax(certain + offsets_of_classes(certain), axis=1), np.sign(certain), atol=1e-12
+        softmax(certain + class_offsets(certain), axis=1), np.sign(certain), atol=1e-12
     )
 
 
@@ -214,7 +214,7 @@ def test_uneven_shares_are_believed_unless_chance_explains_them(n_classes, are_b
     rng = np.random.default_rng(0)
     logits = 5 * np.eye(50)[rng.integers(0, n_classes, 200)] + rng.normal(size=(200, 50))
     shares = softmax(logits, axis=1).mean(axis=0)
-    assert (np.corrcoef(offsets_of_classes(logits), np.log(shares))[0, 1] > 0) == are_believed
+    assert (np.corrcoef(class_offsets(logits), np.log(shares))[0, 1] > 0) == are_believed
 
 
 def test_shots_that_are_harder_than_the_images_make_it_more_certain(make_world):
@@ -229,7 +229,7 @@ def test_shots_that_are_harder_than_the_images_make_it_more_certain(make_world):
         known = Known(
             texts, np.ones(len(texts), dtype=bool), 1.0, u, np.zeros(len(u), dtype=int), np.ones(len(u))
         )
-        return factor_of_hard_shots(images / np.linalg.norm(images, axis=1, keepdims=True), known)
+        return hard_shot_factor(images / np.linalg.norm(images, axis=1, keepdims=True), known)
 
     assert factor(rows) > 1.15
     assert type(factor(rows)) is float

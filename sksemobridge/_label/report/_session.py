@@ -1,18 +1,16 @@
 """What the live page knows and does: clicks, what the model learnt from them, and a check. It knows no browser."""
 
-import json
 import os
 import stat
 import threading
 from contextlib import suppress
-from itertools import takewhile
 
 import numpy as np
 from scipy.stats import binomtest
 
 from ..._evaluation import share_right
 from ...encoders._pictures import ImageReadError
-from ..clicks import CHECK, digest_of, labels_of
+from ..clicks import digest_of, labels_of
 from ..folder_table import NONE_OF_THESE, plain
 from ..user_tables import UsageError, as_class
 from ._page import jpeg
@@ -47,12 +45,9 @@ class Session:
         # By number: why a picture cannot be shown, those to ask later, and digests of what was shown.
         self.unread, self.skipped, self.seen = {}, {}, {}
         # Of a check: predictions when it was drawn, by number.
-        last = {}
-        for click in clicks.rows:
-            with suppress(ValueError, AttributeError):  # a spreadsheet may have damaged it
-                last = dict(json.loads(click.sha256).items()) if click.path == CHECK else last
-        here = {self.numbers.get(os.path.realpath(path)): label for path, label in last.items()}
-        self.checked = {n: as_class(str(label), job.classes) for n, label in here.items() if n is not None}
+        last = clicks.last_check()[0].items()
+        here = [(self.numbers.get(os.path.realpath(path)), str(label)) for path, label in last]
+        self.checked = {number: as_class(label, job.classes) for number, label in here if number is not None}
         # For each number of learnings: probabilities of pictures when they were clicked, and columns of the labels, by number.
         self.asked = {}
         # What happened: tab, number and label of each click, and None for what was taken back.
@@ -161,8 +156,7 @@ class Session:
             drawn = np.random.default_rng().permutation(rest)[:N_CHECKED].tolist()
             now = {number: self.predicted[number] for number in drawn}
             checked = now if begin else {number: self.checked[number] for number in self._answers()}
-            predicted = {self.paths[number]: label for number, label in checked.items()}
-            self.clicks.add(CHECK, "", ("", json.dumps(predicted, ensure_ascii=False)))
+            self.clicks.add_check({self.paths[number]: label for number, label in checked.items()})
             self.checked = checked
 
     def _check_number(self, number):
@@ -256,8 +250,7 @@ class Session:
         """What clicks and the check say of the predictions, for `share_right`. After N_CHECKED other clicks it counts half."""
         rounds = [tuple(map(np.array, zip(*answers.values()))) for _, answers in sorted(self.asked.items())]
         answers = self._answers()
-        later = takewhile(lambda click: click.path != CHECK, reversed(self.clicks.rows))
-        n_later = sum(self.numbers.get(click.real) not in self.checked for click in later)
+        n_later = sum(self.numbers.get(row.real) not in self.checked for row in self.clicks.last_check()[1])
         part = N_CHECKED / (N_CHECKED + n_later)
         return {"answers": rounds, "n_checked": part * len(answers), "n_right": part * sum(answers.values())}
 
