@@ -1,4 +1,6 @@
-"""Run the code blocks of README.md and docs/ as they stand, each page in an empty folder of its own."""
+"""Run the code blocks of README.md and docs/ as they stand, each page in an empty folder of its
+own.
+"""
 
 import os
 import re
@@ -11,7 +13,8 @@ import pytest
 from sybil import Region, Sybil
 from sybil.parsers.myst import PythonCodeBlockParser, SkipParser
 
-# Several workers with a thread for each core wait for each other. NumPy and torch read this when they are imported.
+# Several workers with a thread for each core wait for each other. NumPy and torch read this when
+# they are imported.
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -32,7 +35,9 @@ def embeddings_folder(tmp_path_factory):
 
 @pytest.fixture
 def one_cache_for_all(monkeypatch, embeddings_folder):
-    """A cache for encoders that are given none: docs and examples embed the same pictures again and again."""
+    """A cache for encoders that are given none: docs and examples embed the same pictures again and
+    again.
+    """
     from sksemobridge import CLIPImageEncoder, CLIPTextEncoder
 
     for encoder in (CLIPImageEncoder, CLIPTextEncoder):
@@ -40,19 +45,23 @@ def one_cache_for_all(monkeypatch, embeddings_folder):
 
 
 def figures_in_prose(document):
-    """Figures that a page marks as `67 %<!-- printed -->`, each checked after the blocks above it."""
+    """Figures marked as `67 %<!-- printed -->`, each checked after the blocks above it."""
     for match in re.finditer(r"(\d+(?:\.(\d+))?)( %)?<!-- printed -->", document.text):
         yield Region(match.start(), match.end(), match, check_figure)
 
 
 def check_figure(example):
-    """A message if no block has printed the figure. The last digit may differ by one from machine to machine."""
+    """A message if no block has printed the figure. The last digit may differ by one from machine
+    to machine.
+    """
     figure, decimals, percent = example.parsed.groups()
     printed = "\n".join(example.namespace["_printed"])
     values = [float(number) for number in re.findall(r"-?\d+(?:\.\d+)?", printed)]
     values += [100 * value for value in values if percent]
     unit = 10.0 ** -len(decimals or "")
-    if not any(abs(round(value, len(decimals or "")) - float(figure)) <= 1.01 * unit for value in values):
+    if not any(
+        abs(round(value, len(decimals or "")) - float(figure)) <= 1.01 * unit for value in values
+    ):
         return f"the blocks above do not print {figure}{percent or ''}, but:\n{printed}"
 
 

@@ -2,23 +2,25 @@
 
     python benchmarks/clicks.py --tasks FILE.npz ... --plot clicks.png
 
-A folder is the images of a task, at most 2,000. Labels are asked for in batches of half a label a class, and answered
-rightly. After each batch, the share of the whole folder that is right is measured: images with a label are right, the others are
-predicted. Methods:
+A folder is the images of a task, at most 2,000. Labels are asked for in batches of half a label a
+class, and answered rightly. After each batch, the share of the whole folder that is right is
+measured: images with a label are right, the others are predicted. Methods:
 
-- SeMoBridge: from the names alone on, taught by the folder (`with_unlabeled`), asks for `label_next`;
+- SeMoBridge: from the names alone on, taught by the folder (`with_unlabeled`), asks for
+  `label_next`;
 - SeMoBridge, random: the same, asks for random images;
 - SeMoBridge, no names: without the names, from a random batch on, asks for `label_next`;
-- LogisticRegression (`C=10`, unit embeddings), random or margin: asks for random images, or for those with the least difference of
-  the two largest probabilities;
+- LogisticRegression (`C=10`, unit embeddings), random or margin: asks for random images, or for
+  those with the least difference of the two largest probabilities;
 - LogisticRegression with the strategies TypiClust, CoreSet, Badge and ProbCover of scikit-activeml.
 
-The first batch of logistic regression is random, but for TypiClust, CoreSet and ProbCover. The first table has the labels until 90,
-95 and 99 % of the folder are right, means over `--draws` of the random choices (of scikit-activeml's, one), and at last labels a
-class, means over the tasks. ">" is before a number if a task did not reach the level in `--rounds` batches. The second table and
-the plot have the share that is right, means over the tasks. With `--strangers`, half of the folder are images of another task, which are
-none of the classes (`folder.py` says which). For logistic regression they are a class. Results are added to `--results`, so that an
-interrupted run goes on.
+The first batch of logistic regression is random, but for TypiClust, CoreSet and ProbCover. The
+first table has the labels until 90, 95 and 99 % of the folder are right, means over `--draws` of
+the random choices (of scikit-activeml's, one), and at last labels a class, means over the tasks.
+">" is before a number if a task did not reach the level in `--rounds` batches. The second table and
+the plot have the share that is right, means over the tasks. With `--strangers`, half of the folder
+are images of another task, which are none of the classes (`folder.py` says which). For logistic
+regression they are a class. Results are added to `--results`, so that an interrupted run goes on.
 """
 
 import warnings
@@ -76,14 +78,18 @@ class Ours:
         return self.predicted[~labelled]
 
     def estimate(self, labelled):
-        """The error of the estimate of the share that is right, in points, and whether its interval holds the share.
+        """The error of the estimate of the share that is right, in points, and whether its interval
+        holds the share.
 
         It is about the images that have no label, and are no strangers by the predictions.
         """
         rest = ~labelled & (self.predicted != NONE)
         share = np.mean(self.predicted[rest] == self.task.y[rest])
         said = share_right(self.p[rest], self.answers, has_random_shots=self.kind == "random")
-        return {"error": f"{100 * (said.estimate - share):.3f}", "held": int(said.low <= share <= said.high)}
+        return {
+            "error": f"{100 * (said.estimate - share):.3f}",
+            "held": int(said.low <= share <= said.high),
+        }
 
     def choose(self, labelled, n):
         chosen = self._choose(labelled, n)
@@ -104,7 +110,9 @@ class Ours:
 
 
 class Logistic:
-    """scikit-learn's logistic regression. `strategy` is random, margin, or a name of scikit-activeml."""
+    """scikit-learn's logistic regression. `strategy` is random, margin, or a name of
+    scikit-activeml.
+    """
 
     def __init__(self, task, strategy, rng):
         self.X, self.strategy, self.rng = normalize(task.X), strategy, rng
@@ -116,7 +124,9 @@ class Logistic:
         known = np.unique(self.y[labelled])
         if len(known) < 2:
             return np.full((~labelled).sum(), self.names[known[0] if len(known) else 0])
-        self.model = LogisticRegression(C=10, max_iter=1000, tol=1e-6).fit(self.X[labelled], self.y[labelled])
+        self.model = LogisticRegression(C=10, max_iter=1000, tol=1e-6).fit(
+            self.X[labelled], self.y[labelled]
+        )
         if not self.model.n_iter_.all():
             raise RuntimeError(
                 "LogisticRegression stopped before its first step: its tolerance is too large."
@@ -163,15 +173,22 @@ def curve(task, method, seed, most_rounds):
             right[~labelled] = learner.learn(labelled) == task.y[~labelled]
             if method in (OURS, OURS_RANDOM):
                 row = learner.estimate(labelled)
-        rows.append(row | {"labels": labelled.sum(), "right": f"{100 * right.mean():.3f}", "classes": 2 * n})
+        rows.append(
+            row | {"labels": labelled.sum(), "right": f"{100 * right.mean():.3f}", "classes": 2 * n}
+        )
         if (number >= SHOWN and right.mean() >= LEVELS[-1] / 100) or labelled.all():
             break
         labelled[learner.choose(labelled, min(n, (~labelled).sum()))] = True
-    return [row | {"model": task.model, "task": task.name, "method": method, "seed": seed} for row in rows]
+    return [
+        row | {"model": task.model, "task": task.name, "method": method, "seed": seed}
+        for row in rows
+    ]
 
 
 def folder(task, strangers=None):
-    """At most `MOST` images of a task; with strangers `(n, D)`, half of them are such, and labelled `NONE`."""
+    """At most `MOST` images of a task; with strangers `(n, D)`, half of them are such, and labelled
+    `NONE`.
+    """
     rng = np.random.default_rng(0)
     most = MOST if strangers is None else min(MOST // 2, len(strangers))
     rows = np.sort(rng.permutation(len(task.y))[:most])
@@ -183,20 +200,29 @@ def folder(task, strangers=None):
 
 
 def labels_until(of_curve, level):
-    """Labels until so many percent are right, and whether that was reached; else all labels that were given."""
+    """Labels until so many percent are right, and whether that was reached; else all labels that
+    were given.
+    """
     reached = of_curve.labels[of_curve.right >= level]
     return (reached.min(), True) if len(reached) else (of_curve.labels.max(), False)
 
 
 def report(frame):
-    """Labels by task and method, means over the draws, and at last labels a class, means over the tasks."""
+    """Labels by task and method, means over the draws, and at last labels a class, means over the
+    tasks.
+    """
     needed = {}
     for (task, method, _), of_curve in frame.groupby(["task", "method", "seed"], sort=False):
-        needed.setdefault((task, method), []).append([labels_until(of_curve, level) for level in LEVELS])
-    means = {key: np.mean(values, axis=0) for key, values in needed.items()}  # (levels, labels and reached)
+        needed.setdefault((task, method), []).append(
+            [labels_until(of_curve, level) for level in LEVELS]
+        )
+    # (levels, labels and reached)
+    means = {key: np.mean(values, axis=0) for key, values in needed.items()}
     n_classes = frame.groupby("task").classes.first()
     names = [
-        name for name in frame.task.unique() if all((name, method) in means for method in set(frame.method))
+        name
+        for name in frame.task.unique()
+        if all((name, method) in means for method in set(frame.method))
     ]
     methods = [method for method in METHODS if method in set(frame.method)]
 
@@ -251,9 +277,15 @@ def draw_plot(frame, path):
         ]
         ours = name == OURS
         ax.plot(
-            grid, np.mean(curves, axis=0), label=name, linewidth=2.5 if ours else 1.2, zorder=3 if ours else 2
+            grid,
+            np.mean(curves, axis=0),
+            label=name,
+            linewidth=2.5 if ours else 1.2,
+            zorder=3 if ours else 2,
         )
-    ax.set(xlabel="labels a class", ylabel="images of the folder that are right, %", ylim=(None, 100.5))
+    ax.set(
+        xlabel="labels a class", ylabel="images of the folder that are right, %", ylim=(None, 100.5)
+    )
     ax.grid(alpha=0.3)
     ax.legend(fontsize=8)
     figure.savefig(path, dpi=120)
@@ -265,17 +297,23 @@ def main(arguments=None):
     parser.add_argument("--results", type=Path, default=Path("clicks.csv"))
     parser.add_argument("--plot", type=Path)
     parser.add_argument("--strangers", action="store_true")
-    parser.add_argument("--rounds", type=int, default=60, help="batches, after which a method is given up")
+    parser.add_argument(
+        "--rounds", type=int, default=60, help="batches, after which a method is given up"
+    )
     args = parser.parse_args(arguments)
     results = Results(
-        args.results, ("model", "task", "method", "seed", "labels"), ("right", "classes", "error", "held")
+        args.results,
+        ("model", "task", "method", "seed", "labels"),
+        ("right", "classes", "error", "held"),
     )
     jobs = []
     all_tasks = tasks.load(args.tasks)
     for whole in all_tasks:
         task = folder(whole, strangers_of(whole, all_tasks) if args.strangers else None)
         if task.text_encoder is None:
-            raise SystemExit(f"{task.name!r} has no texts. A folder starts from the names of its classes.")
+            raise SystemExit(
+                f"{task.name!r} has no texts. A folder starts from the names of its classes."
+            )
         for method in args.methods:
             n_draws = args.draws if method.endswith(("random", "no names", "margin")) else 1
             for seed in range(FIRST_SEED, FIRST_SEED + n_draws):

@@ -6,9 +6,9 @@
     python benchmarks/encoding.py --only operations
     python benchmarks/encoding.py --only pieces
 
-It needs no network: large models are those of open_clip with random weights, and the pictures are crops of
-scikit-learn's photographs. Rates are images a second. Other programs on the machine distort times; ratios are of runs
-that take turns.
+It needs no network: large models are those of open_clip with random weights, and the pictures are
+crops of scikit-learn's photographs. Rates are images a second. Other programs on the machine
+distort times; ratios are of runs that take turns.
 """
 
 import argparse
@@ -83,12 +83,16 @@ def write_photos(folder, n, rng, size=(500, 375), enlarge_to=None, grain=0):
 
 
 def write_random_model(folder, architecture=MODEL, text_layers=1):
-    """Write a folder with a model of open_clip with random weights; None keeps the layers of the text tower."""
+    """Write a folder with a model of open_clip with random weights; None keeps the layers of the
+    text tower.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     config = open_clip.get_model_config(architecture)
     if text_layers:
         config["text_cfg"]["layers"] = text_layers
-    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": config, "preprocess_cfg": {}}))
+    (folder / "open_clip_config.json").write_text(
+        json.dumps({"model_cfg": config, "preprocess_cfg": {}})
+    )
     torch.manual_seed(0)
     model = open_clip.create_model(f"local-dir:{folder}", load_weights=False)
     save_file(
@@ -103,7 +107,9 @@ def write_random_model(folder, architecture=MODEL, text_layers=1):
 
 def usual_loop(loaded, paths):
     """Open, preprocess and embed images one by one in fp32, as open_clip's documentation shows."""
-    preprocess = image_transform_v2(PreprocessCfg(**loaded.model.visual.preprocess_cfg), is_train=False)
+    preprocess = image_transform_v2(
+        PreprocessCfg(**loaded.model.visual.preprocess_cfg), is_train=False
+    )
     rows = []
     with torch.no_grad():
         for path in paths:
@@ -120,7 +126,9 @@ def bare_forward(loaded, batches, precision):
 
 
 def cosine(a, b):
-    return float(((a * b).sum(axis=1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)).min())
+    return float(
+        ((a * b).sum(axis=1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)).min()
+    )
 
 
 def throughput(name, paths, device, n_jobs, rounds):
@@ -131,16 +139,23 @@ def throughput(name, paths, device, n_jobs, rounds):
     sizes = [len(paths[start : start + BATCH_SIZE]) for start in range(0, len(paths), BATCH_SIZE)]
     batches = [torch.randn(size, 3, *loaded.image_size, device=loaded.device) for size in sizes]
     bare, ours = alternate(
-        lambda: bare_forward(loaded, batches, precision), lambda: encoder.transform(paths), repeats=rounds
+        lambda: bare_forward(loaded, batches, precision),
+        lambda: encoder.transform(paths),
+        repeats=rounds,
     ).T
     loop, rows = timed(usual_loop, loaded, paths[:100])
-    report(f"{MODEL} {precision} on {loaded.device}, bare forward pass", f"{len(paths) / min(bare):.1f} / s")
+    report(
+        f"{MODEL} {precision} on {loaded.device}, bare forward pass",
+        f"{len(paths) / min(bare):.1f} / s",
+    )
     report(f"transform of {len(paths)} JPEG of 500 x 375", f"{len(paths) / min(ours):.1f} / s")
     report("the usual loop in fp32, one by one", f"{100 / loop:.1f} / s")
     share = np.median(bare / ours)
     report(f"transform / bare forward pass, median of {rounds}", f"{share:.1%}", ">= 85 %")
     report(
-        "smallest cosine to the usual loop", f"{cosine(encoder.transform(paths[:100]), rows):.5f}", "0.999"
+        "smallest cosine to the usual loop",
+        f"{cosine(encoder.transform(paths[:100]), rows):.5f}",
+        "0.999",
     )
 
 
@@ -169,7 +184,9 @@ def precisions(device):
         encoder = CLIPImageEncoder("mini", "bundled", device=device, precision=precision)
         embeddings = encoder.transform(emoji.images)
         zero_shot = ZeroShotClassifier(text_encoder).fit(embeddings, y).predict(embeddings)
-        few_shot = SeMoBridgeClassifier(text_encoder).fit(embeddings[first], y[first]).predict(embeddings)
+        few_shot = (
+            SeMoBridgeClassifier(text_encoder).fit(embeddings[first], y[first]).predict(embeddings)
+        )
         return embeddings, zero_shot, few_shot
 
     wanted = embed_and_predict("fp32")
@@ -182,11 +199,15 @@ def precisions(device):
         )
         for kind, ours, theirs in zip(("zero-shot", "4-shot"), got[1:], wanted[1:]):
             title = f"emoji through mini, {precision} against fp32: changed {kind} predictions"
-            report(title, f"{np.sum(ours != theirs)} / {len(y)}", "0" if precision == "auto" else "")
+            report(
+                title, f"{np.sum(ours != theirs)} / {len(y)}", "0" if precision == "auto" else ""
+            )
 
 
 def compare_models(folder, paths, device):
-    """Print a table of models: their size, and how fast one core embeds images and the words of the bridge."""
+    """Print a table of models: their size, and how fast one core embeds images and the words of the
+    bridge.
+    """
     torch.set_num_threads(1)
     large = write_photos(
         folder.parent / "large", 8, np.random.default_rng(0), (400, 300), (4000, 3000), grain=6
@@ -197,7 +218,8 @@ def compare_models(folder, paths, device):
     report("reading 1,000 JPEG of 4000 x 3000, seconds of one core", f"{1000 * seconds:.0f}")
     words = [f"a {word}" for word in load_vocabulary()]
     print(
-        "| model | parameters, M | float32, MB | width | first image, s | images / s, fp32 | bf16 | words, s |"
+        "| model | parameters, M | float32, MB | width | first image, s | images / s, fp32 | bf16 |"
+        " words, s |"
     )
     print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
     for architecture in MODELS:
@@ -209,14 +231,16 @@ def compare_models(folder, paths, device):
         bf16 = cpu_timed(encoder.transform, paths[1 : 1 + N_OF_MODELS])[0]
         model = encoder._model().model
         parameters = sum(values.numel() for values in model.parameters())
-        has_tokenizer = "hf_tokenizer_name" not in open_clip.get_model_config(architecture)["text_cfg"]
+        has_tokenizer = (
+            "hf_tokenizer_name" not in open_clip.get_model_config(architecture)["text_cfg"]
+        )
         for_words = "-"
         if has_tokenizer:
             for_words = f"{cpu_timed(CLIPTextEncoder(name, device=device).transform, words)[0]:.0f}"
         width = encoder.get_feature_names_out().size
         print(
-            f"| {architecture} | {parameters / 1e6:.0f} | {4 * parameters / 1e6:,.0f} | {width:,} | {first:.1f} "
-            f"| {N_OF_MODELS / fp32:.1f} | {N_OF_MODELS / bf16:.1f} | {for_words} |",
+            f"| {architecture} | {parameters / 1e6:.0f} | {4 * parameters / 1e6:,.0f} | {width:,} |"
+            f" {first:.1f} | {N_OF_MODELS / fp32:.1f} | {N_OF_MODELS / bf16:.1f} | {for_words} |",
             flush=True,
         )
         clear_model_cache()
@@ -224,17 +248,24 @@ def compare_models(folder, paths, device):
 
 
 def count_operations():
-    """Print the size of models, and the floating-point operations that 1,000 images take: seconds are proportional."""
+    """Print the size of models, and the floating-point operations that 1,000 images take: seconds
+    are proportional.
+    """
     print("| model | parameters, M | TFLOP for 1,000 images |")
     print("| --- | ---: | ---: |")
     for name in COUNTED:
         model = open_clip.create_model(name, load_weights=False, device="meta").eval()
         size = model.visual.image_size
-        pixels = torch.empty(1, 3, *(size if isinstance(size, tuple) else (size, size)), device="meta")
+        pixels = torch.empty(
+            1, 3, *(size if isinstance(size, tuple) else (size, size)), device="meta"
+        )
         with FlopCounterMode(display=False) as counter:
             model.encode_image(pixels)
         parameters = sum(values.numel() for values in model.parameters())
-        print(f"| {name} | {parameters / 1e6:.0f} | {counter.get_total_flops() / 1e9:.1f} |", flush=True)
+        print(
+            f"| {name} | {parameters / 1e6:.0f} | {counter.get_total_flops() / 1e9:.1f} |",
+            flush=True,
+        )
 
 
 def pieces(name, repeats=5):
@@ -254,11 +285,15 @@ def pieces(name, repeats=5):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--device", default="auto")
     parser.add_argument("--n-jobs", type=int, default=None)
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--only", choices=["speed", "models", "operations", "pieces"], default="speed")
+    parser.add_argument(
+        "--only", choices=["speed", "models", "operations", "pieces"], default="speed"
+    )
     args = parser.parse_args()
     # open_clip tells that the weights are random, which is meant.
     logging.disable(logging.WARNING)
@@ -271,7 +306,9 @@ def main():
             count_operations()
         if args.only == "models":
             compare_models(
-                folder / "models", write_photos(folder / "photos", 1 + N_OF_MODELS, rng), args.device
+                folder / "models",
+                write_photos(folder / "photos", 1 + N_OF_MODELS, rng),
+                args.device,
             )
         if args.only == "speed":
             name = write_random_model(folder / "model")

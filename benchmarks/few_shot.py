@@ -3,13 +3,15 @@
     python benchmarks/few_shot.py
     python benchmarks/few_shot.py --tasks FILE.npz ...
 
-Without files, the tasks are the bundled pictures and scikit-learn's digits through the bundled model. `make_task.py` makes files
-of folders, and of the data sets of the paper; beside results on the latter, the accuracies that the paper reports are printed.
+Without files, the tasks are the bundled pictures and scikit-learn's digits through the bundled
+model. `make_task.py` makes files of folders, and of the data sets of the paper; beside results on
+the latter, the accuracies that the paper reports are printed.
 
-Draws have the seeds 2000 to 2004 (with 150 classes or more, 2000 and 2001). A class is used if it has two images more than
-shots, and a task if 80 % of its classes are used. Files with parts ("train", "val", "test") have five draws of all classes. Each
-fit has one thread. Rows are added to `--results`, and those that are there are not computed again, so that an interrupted run
-goes on. `--redo METHOD` computes the rows of a method again. `--report-only` computes nothing.
+Draws have the seeds 2000 to 2004 (with 150 classes or more, 2000 and 2001). A class is used if it
+has two images more than shots, and a task if 80 % of its classes are used. Files with parts
+("train", "val", "test") have five draws of all classes. Each fit has one thread. Rows are added to
+`--results`, and those that are there are not computed again, so that an interrupted run goes on.
+`--redo METHOD` computes the rows of a method again. `--report-only` computes nothing.
 """
 
 import sys
@@ -38,7 +40,15 @@ from tasks import shots_in_words, table
 from timing import timed
 
 KEY = ("model", "task", "method", "shots", "seed")
-VALUES = ("classes", "queries", "accuracy", "log_loss", "calibration_error", "fit_seconds", "predict_seconds")
+VALUES = (
+    "classes",
+    "queries",
+    "accuracy",
+    "log_loss",
+    "calibration_error",
+    "fit_seconds",
+    "predict_seconds",
+)
 # Decimals, and how a measure is called.
 MEASURES = {"accuracy": (1, "Accuracy in percent"), "log_loss": (3, "Log loss in nats")}
 # How `published.csv` names the methods that are compared with the paper's accuracies.
@@ -51,11 +61,21 @@ def measure(estimator, task, shots, queries):
     fit_seconds, _ = timed(estimator.fit, task.X[shots], task.y[shots])
     predict_seconds, p = timed(estimator.predict_proba, X)
     if hasattr(estimator, "named_steps") and not estimator[-1].n_iter_.all():
-        raise RuntimeError("LogisticRegression stopped before its first step: its tolerance is too large.")
+        raise RuntimeError(
+            "LogisticRegression stopped before its first step: its tolerance is too large."
+        )
     right = estimator.classes_[p.argmax(axis=1)] == y
     error = tasks.expected_calibration_error(p.max(axis=1), right)
     loss = log_loss(y, p, labels=estimator.classes_)
-    values = len(estimator.classes_), len(queries), right.mean(), loss, error, fit_seconds, predict_seconds
+    values = (
+        len(estimator.classes_),
+        len(queries),
+        right.mean(),
+        loss,
+        error,
+        fit_seconds,
+        predict_seconds,
+    )
     return dict(zip(VALUES, (*values[:2], *(f"{value:.6f}" for value in values[2:]))))
 
 
@@ -67,7 +87,8 @@ def one_draw(task, k, seed, wanted):
         # Names without text, searches that stop early: known, and the same in every draw.
         warnings.simplefilter("ignore")
         if task.text_encoder is not None:
-            # The class texts and the pseudo-inverse, which a process computes once, are left out of the times.
+            # The class texts and the pseudo-inverse, which a process computes once, are left out of
+            # the times.
             texts = METHODS[OURS](task, None).fit(task.X[shots], task.y[shots]).text_embeddings_
         for name in wanted:
             row = measure(METHODS[name](task, texts), task, shots, queries)
@@ -82,14 +103,18 @@ def run(all_tasks, results, args):
         names = [name for name in args.methods if name in methods_for(task)]
         for number, seed in enumerate(task.seeds(args.draws)):
             for k in args.shots:
-                wanted = [name for name in names if (task.model, task.name, name, k, seed) not in results]
+                wanted = [
+                    name for name in names if (task.model, task.name, name, k, seed) not in results
+                ]
                 if wanted and task.draw(k, seed) is not None:
                     jobs.append((number, task, k, seed, wanted))
     jobs.sort(key=lambda job: job[0])
     print(f"{len(jobs)} draws to go", file=sys.stderr)
     with joblib.parallel_config("loky", n_jobs=args.jobs, inner_max_num_threads=1):
         calls = (joblib.delayed(one_draw)(*job) for _, *job in jobs)
-        for done, rows in enumerate(joblib.Parallel(return_as="generator_unordered")(calls), start=1):
+        for done, rows in enumerate(
+            joblib.Parallel(return_as="generator_unordered")(calls), start=1
+        ):
             for row in rows:
                 results.append(row)
             print(f"\r{done} of {len(jobs)}", end="", file=sys.stderr)
@@ -118,18 +143,29 @@ def report(frame):
             if (group.method == ours).any() and group.method.nunique() > 1:
                 parts += [
                     f"### {title}: {ours} minus each",
-                    "Mean paired difference over tasks and draws ± its standard error. In brackets: the number of tasks with a "
-                    "win, and with a loss: the 95 % interval over the draws lies on one side of zero.",
-                    *(differences_by_shots(part, value, digits, ours) for part in same_tasks(group)),
+                    (
+                        "Mean paired difference over tasks and draws ± its standard error. In"
+                        " brackets: the number of tasks with a win, and with a loss: the 95 %"
+                        " interval over the draws lies on one side of zero."
+                    ),
+                    *(
+                        differences_by_shots(part, value, digits, ours)
+                        for part in same_tasks(group)
+                    ),
                 ]
         parts += ["### Probabilities and times", quality_table(group)]
         for (model, task), of_task in group.groupby(["model", "task"], sort=False):
-            parts += [f"### {task} ({model}): accuracy in percent", means_by_shots(of_task, "accuracy", 1)]
+            parts += [
+                f"### {task} ({model}): accuracy in percent",
+                means_by_shots(of_task, "accuracy", 1),
+            ]
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
 def same_tasks(frame):
-    """Rows of all tasks, with the numbers of shots that each of them has; and those of the tasks that have them all."""
+    """Rows of all tasks, with the numbers of shots that each of them has; and those of the tasks
+    that have them all.
+    """
     shots = frame.groupby(["model", "task"]).shots.agg(set)
     common, every = set.intersection(*shots), set.union(*shots)
     parts = [frame[frame.shots.isin(common)]]
@@ -169,12 +205,18 @@ def means_by_shots(frame, value, digits):
 
 
 def paired(frame, ours, value):
-    """For every other method, task and number of shots: mean difference of `ours` to it, its error and half-width."""
-    draws = frame.pivot_table(index=["model", "task", "shots", "seed"], columns="method", values=value)
+    """For every other method, task and number of shots: mean difference of `ours` to it, its error
+    and half-width.
+    """
+    draws = frame.pivot_table(
+        index=["model", "task", "shots", "seed"], columns="method", values=value
+    )
     gains = -draws.drop(columns=ours).sub(draws[ours], axis=0)
     long = gains.stack().rename("gain").reset_index()
     cells = (
-        long.groupby(["method", "model", "task", "shots"]).gain.agg(["mean", "std", "count"]).reset_index()
+        long.groupby(["method", "model", "task", "shots"])
+        .gain.agg(["mean", "std", "count"])
+        .reset_index()
     )
     cells["error"] = cells["std"] / np.sqrt(cells["count"])
     cells["half"] = cells.error * student.ppf(0.975, np.maximum(cells["count"] - 1, 1))
@@ -182,7 +224,9 @@ def paired(frame, ours, value):
 
 
 def differences_by_shots(frame, value, digits, ours):
-    """Differences of one method to each other: mean, standard error, wins and losses for every number of shots."""
+    """Differences of one method to each other: mean, standard error, wins and losses for every
+    number of shots.
+    """
     cells, shots, rows = paired(frame, ours, value), sorted(frame.shots.unique()), []
     sign = 1 if value == "accuracy" else -1
     for name in in_order(cells.method):
@@ -206,17 +250,23 @@ def quality_table(frame):
         chosen = frame.method == name
         loss, error = frame.log_loss[chosen].mean(), frame.calibration_error[chosen].mean()
         fit = 1000 * frame.fit_seconds[chosen].median()
-        rows.append([name, f"{loss:.2f}", f"{error:.3f}", f"{fit:.1f}", f"{predict[chosen].median():.1f}"])
+        rows.append(
+            [name, f"{loss:.2f}", f"{error:.3f}", f"{fit:.1f}", f"{predict[chosen].median():.1f}"]
+        )
     return table(["method", "log loss", "calibration error", "fit, ms", "predict 1,000, ms"], rows)
 
 
 def published(frame):
-    """Our accuracies on the paper's data sets beside those that it reports; empty where there are none."""
+    """Our accuracies on the paper's data sets beside those that it reports; empty where there are
+    none.
+    """
     reported, parts = pd.read_csv(Path(__file__).parent / "published.csv"), []
     for (model, k), group in frame.groupby(["model", "shots"]):
         backbone = model.split()[0].replace("ViT-B-16", "ViT-B/16")
         data_sets = [
-            name for name in group.task.unique() if name in reported and backbone in set(reported.backbone)
+            name
+            for name in group.task.unique()
+            if name in reported and backbone in set(reported.backbone)
         ]
         rows = []
         for name in in_order(group.method) if data_sets else []:
@@ -225,10 +275,13 @@ def published(frame):
             if name in PUBLISHED:
                 at = (reported.backbone == backbone) & (reported.method == PUBLISHED[name])
                 at &= reported.shots == (0 if name == ZERO_SHOT else k)
-                rows += [[f"{name}, published", *line] for line in reported[at][data_sets].to_numpy()]
+                rows += [
+                    [f"{name}, published", *line] for line in reported[at][data_sets].to_numpy()
+                ]
         if rows:
             cells = [
-                [name, *(f"{value:.1f}" for value in (*values, np.mean(values)))] for name, *values in rows
+                [name, *(f"{value:.1f}" for value in (*values, np.mean(values)))]
+                for name, *values in rows
             ]
             parts += [
                 f"### {model}, {shots_in_words(k)}",
@@ -248,7 +301,9 @@ def main(arguments=None):
     if not args.report_only:
         all_tasks = tasks.load(args.tasks)
         here = {(task.model, task.name) for task in all_tasks}
-        results.forget(lambda row: row["method"] in args.redo and (row["model"], row["task"]) in here)
+        results.forget(
+            lambda row: row["method"] in args.redo and (row["model"], row["task"]) in here
+        )
         run(all_tasks, results, args)
     frame = pd.read_csv(args.results)
     frame = frame[frame.method.isin(NAMES)].assign(accuracy=lambda rows: 100 * rows.accuracy)

@@ -15,17 +15,27 @@ OURS, WITHOUT_TEXT, ZERO_SHOT = "SeMoBridge", "SeMoBridge, no text", "zero-shot"
 PAPER, TRAINED = "SeMoBridge, paper", "SeMoBridge-T, paper"
 TUNED, TRAINED_TUNED = "SeMoBridge, paper, tuned", "SeMoBridge-T, paper, tuned"
 
-# The paper's numbers before its search, and what it searches by this many trials of TPE for the best validation accuracy.
+# The paper's numbers before its search, and what it searches by this many trials of TPE for the
+# best validation accuracy.
 TRIALS = 1000
 INITIAL = {"alpha": 1.0, "beta": 1.0, "gamma": 1.0, "lambda1": 0.5, "lambda2": 0.5, "lambda3": 0.5}
 INITIAL |= {"smoothness": 0.01}
-HIGHEST = {"alpha": 10, "beta": 10, "gamma": 10, "lambda1": 1, "lambda2": 1, "lambda3": 1, "smoothness": 1.5}
+HIGHEST = {
+    "alpha": 10,
+    "beta": 10,
+    "gamma": 10,
+    "lambda1": 1,
+    "lambda2": 1,
+    "lambda3": 1,
+    "smoothness": 1.5,
+}
 
 
 class AsInThePaper(ClassifierMixin, BaseEstimator):
     """The paper's method, its seven numbers chosen on a validation split `X_val`, `y_val`.
 
-    Unlike in the paper, `solver="lbfgs"` trains to the minimum of the loss, so that no step has to be chosen.
+    Unlike in the paper, `solver="lbfgs"` trains to the minimum of the loss, so that no step has to
+    be chosen.
     """
 
     def __init__(self, task, solver="closed_form"):
@@ -37,8 +47,12 @@ class AsInThePaper(ClassifierMixin, BaseEstimator):
 
         task = self.task
         blend = PaperBlend(**INITIAL, atol=0.3, temperature=None)
-        solver = self.solver if self.solver == "closed_form" else Training(self.solver, device="cpu")
-        fitted = SeMoBridgeClassifier(task.text_encoder, prompts=task.prompts, blend=blend, solver=solver)
+        solver = (
+            self.solver if self.solver == "closed_form" else Training(self.solver, device="cpu")
+        )
+        fitted = SeMoBridgeClassifier(
+            task.text_encoder, prompts=task.prompts, blend=blend, solver=solver
+        )
         fitted.fit(X, y)
         X_val, y_val = task.X[task.part == "val"], task.y[task.part == "val"]
         z = fitted.affinities(X_val)
@@ -55,7 +69,9 @@ class AsInThePaper(ClassifierMixin, BaseEstimator):
             return np.mean(scores.argmax(axis=1) == codes)
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=0))
+        study = optuna.create_study(
+            direction="maximize", sampler=optuna.samplers.TPESampler(seed=0)
+        )
         study.enqueue_trial(INITIAL)
         study.optimize(
             lambda trial: accuracy(
@@ -84,7 +100,9 @@ def _peer(kind, task, texts):
 
 
 def _logistic(task, texts):
-    """Of unit rows, as CLIP compares them. With the default tolerance it would stop before its first step at 1,000 classes."""
+    """Of unit rows, as CLIP compares them. With the default tolerance it would stop before its
+    first step at 1,000 classes.
+    """
     return make_pipeline(Normalizer(), LogisticRegression(max_iter=2000, tol=1e-7))
 
 
@@ -92,7 +110,9 @@ def _logistic(task, texts):
 WITH_TEXT = {
     OURS: _ours,
     PAPER: lambda task, texts: _ours(task, texts, blend=PaperBlend()),
-    TRAINED: lambda task, texts: _ours(task, texts, blend=PaperBlend(), solver=Training(device="cpu")),
+    TRAINED: lambda task, texts: _ours(
+        task, texts, blend=PaperBlend(), solver=Training(device="cpu")
+    ),
     ZERO_SHOT: partial(_peer, peers.ZeroShot),
     "Tip-Adapter": partial(_peer, peers.TipAdapter),
     "CLAP-style probe": partial(_peer, peers.CLAPProbe),

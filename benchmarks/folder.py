@@ -1,4 +1,5 @@
-"""What a folder teaches: `with_unlabeled` on the images that are to be labelled, against the same model without it.
+"""What a folder teaches: `with_unlabeled` on the images that are to be labelled, against the same
+model without it.
 
     python benchmarks/folder.py --tasks FILE.npz ... [--without-text]
 
@@ -6,14 +7,17 @@ Pools, of at most 2,000 images that are no shots:
 
 - all: any images;
 - missing: images of a third of the classes;
-- tail: of a class of rank `r`, drawn at random, a share of `.8 ** r` (`.95 ** r` from 40 classes on);
+- tail: of a class of rank `r`, drawn at random, a share of `.8 ** r` (`.95 ** r` from 40 classes
+  on);
 - two: as many images as two of each class;
-- strangers: half are images of another task of the same model and width, which shares no name of a class. Files do not always say which model
-  they are of (`model`); then name files of one model only.
+- strangers: half are images of another task of the same model and width, which shares no name of a
+  class. Files do not always say which model they are of (`model`); then name files of one model
+  only.
 
-Names alone have 0 shots. A row has, over the tasks: the mean accuracy without the folder, the mean gain in points, the task with
-the least gain, the change of the log loss, and the mean absolute difference of mean probability and accuracy, without the folder
-and with it. Strangers count in the pool only. Draws have the seeds 3000, 3001.
+Names alone have 0 shots. A row has, over the tasks: the mean accuracy without the folder, the mean
+gain in points, the task with the least gain, the change of the log loss, and the mean absolute
+difference of mean probability and accuracy, without the folder and with it. Strangers count in the
+pool only. Draws have the seeds 3000, 3001.
 """
 
 import re
@@ -68,7 +72,9 @@ def figures(model, X, y):
     """Accuracy in percent, log loss, and mean probability minus accuracy in points."""
     p = model.predict_proba(X)
     accuracy = 100 * np.mean(model.classes_[p.argmax(axis=1)] == y)
-    return np.array([accuracy, log_loss(y, p, labels=model.classes_), 100 * p.max(axis=1).mean() - accuracy])
+    return np.array(
+        [accuracy, log_loss(y, p, labels=model.classes_), 100 * p.max(axis=1).mean() - accuracy]
+    )
 
 
 def one_draw(task, strangers, k, seed, kinds):
@@ -141,7 +147,9 @@ def main(arguments=None):
         used = task.without_text() if args.without_text else task
         shots = args.shots if used.text_encoder is not None else [k for k in args.shots if k]
         jobs += [
-            (used, far[id(task)], k, FIRST_SEED + i, args.kinds) for k in shots for i in range(args.draws)
+            (used, far[id(task)], k, FIRST_SEED + i, args.kinds)
+            for k in shots
+            for i in range(args.draws)
         ]
     with joblib.parallel_config("loky", n_jobs=args.jobs, inner_max_num_threads=1):
         found = joblib.Parallel()(joblib.delayed(one_draw)(*job) for job in jobs)

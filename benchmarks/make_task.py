@@ -1,12 +1,16 @@
 """Make the file of a task: embed images and class texts with a model of open_clip.
 
-    python benchmarks/make_task.py my_pictures --model ViT-B-16 --pretrained openai --template "a photo of a {}."
-    python benchmarks/make_task.py DATA --data-set OxfordPets --model ViT-B-16 --pretrained openai --cupl TEXTS
+    python benchmarks/make_task.py my_pictures --model ViT-B-16 --pretrained openai \\
+        --template "a photo of a {}."
+    python benchmarks/make_task.py DATA --data-set OxfordPets --model ViT-B-16 \\
+        --pretrained openai --cupl TEXTS
 
-The first takes a folder with one sub-folder for each class, whose name is the name of the class. The second takes one of the
-paper's eleven data sets from DATA, in the layout of CoOp (`benchmarks/README.md` lists it), with its splits and prompts: the
-template of the data set and seven general ones; with `--cupl`, CuPL's sentences besides
-(`TEXTS/<folder of the data set>/cupl_full.json`). `--most` limits the images of each class and part but "test", for ImageNet.
+The first takes a folder with one sub-folder for each class, whose name is the name of the class.
+The second takes one of the paper's eleven data sets from DATA, in the layout of CoOp
+(`benchmarks/README.md` lists it), with its splits and prompts: the template of the data set and
+seven general ones; with `--cupl`, CuPL's sentences besides
+(`TEXTS/<folder of the data set>/cupl_full.json`). `--most` limits the images of each class and part
+but "test", for ImageNet.
 
 Embeddings are kept in `--cache`, so that an interrupted run goes on. `tasks.py` describes the file.
 """
@@ -22,7 +26,8 @@ from sksemobridge import CLIPImageEncoder, CLIPTextEncoder, NoProjectionError, Z
 from sksemobridge.datasets import load_image_folder
 
 PARTS = ("train", "val", "test")
-# Folder, folder of the images in it, and template. The split is `split_zhou_NAME.json`, but for two.
+# Folder, folder of the images in it, and template. The split is `split_zhou_NAME.json`, but for
+# two.
 DATA_SETS = {
     "OxfordPets": ("oxford_pets", "images", "a photo of a {}, a type of pet."),
     "OxfordFlowers": ("oxford_flowers", "jpg", "a photo of a {}, a type of flower."),
@@ -44,7 +49,9 @@ WITHOUT_ENSEMBLE = ("DescribableTextures", "EuroSAT", "OxfordFlowers")
 
 def existing(path):
     if not path.exists():
-        raise SystemExit(f"There is no {str(path)!r}. benchmarks/README.md shows where files must lie.")
+        raise SystemExit(
+            f"There is no {str(path)!r}. benchmarks/README.md shows where files must lie."
+        )
     return path
 
 
@@ -60,12 +67,17 @@ def read_split_json(folder, image_folder, name):
         ]
     except (ValueError, KeyError, TypeError) as error:
         raise SystemExit(
-            f"{str(path)!r} must hold lists train, val and test of [image, label, class name] ({error!r})."
+            f"{str(path)!r} must hold lists train, val and test of [image, label, class name]"
+            f" ({error!r})."
         ) from error
     texts = {label: text for _, label, text, _ in rows}
-    if sorted(texts) != list(range(len(texts))) or any(texts[label] != text for _, label, text, _ in rows):
+    if sorted(texts) != list(range(len(texts))) or any(
+        texts[label] != text for _, label, text, _ in rows
+    ):
         raise SystemExit(f"{str(path)!r} must give the labels 0, 1, ..., each of one class name.")
-    return [(file, label, part) for file, label, _, part in rows], [texts[label] for label in sorted(texts)]
+    return [(file, label, part) for file, label, _, part in rows], [
+        texts[label] for label in sorted(texts)
+    ]
 
 
 def read_aircraft(folder, image_folder):
@@ -77,7 +89,9 @@ def read_aircraft(folder, image_folder):
         for line in path.read_text(encoding="utf-8").splitlines():
             image, _, text = line.strip().partition(" ")
             if text not in texts:
-                raise SystemExit(f"{str(path)!r} has the variant {text!r}, which variants.txt does not list.")
+                raise SystemExit(
+                    f"{str(path)!r} has the variant {text!r}, which variants.txt does not list."
+                )
             rows.append((image_folder / f"{image}.jpg", texts.index(text), part))
     return rows, texts
 
@@ -86,9 +100,13 @@ def read_imagenet(folder, image_folder):
     """Its validation images are the test images. Labels are the places of the sorted folders."""
     lines = existing(folder / "classnames.txt").read_text(encoding="utf-8").splitlines()
     text_of = dict(line.strip().split(" ", 1) for line in lines if " " in line.strip())
-    folders = sorted(path.name for path in existing(image_folder / "train").iterdir() if path.is_dir())
+    folders = sorted(
+        path.name for path in existing(image_folder / "train").iterdir() if path.is_dir()
+    )
     if unnamed := [name for name in folders if name not in text_of]:
-        raise SystemExit(f"{str(folder / 'classnames.txt')!r} has no name for {', '.join(unnamed[:5])}.")
+        raise SystemExit(
+            f"{str(folder / 'classnames.txt')!r} has no name for {', '.join(unnamed[:5])}."
+        )
     rows = [
         (path, label, part)
         for source, part in (("train", "train"), ("val", "test"))
@@ -109,7 +127,8 @@ def read_data_set(name, root):
     missing = [path for path, _, _ in rows if not path.exists()]
     if missing:
         raise SystemExit(
-            f"{len(missing)} of {len(rows)} images of {name} are missing, first {str(missing[0])!r}."
+            f"{len(missing)} of {len(rows)} images of {name} are missing, first"
+            f" {str(missing[0])!r}."
         )
     paths, labels, parts = zip(*rows)
     return np.array(list(map(str, paths)), dtype=object), np.array(labels), np.array(parts), texts
@@ -132,7 +151,9 @@ def prompts_of(texts, templates, cupl):
         found = json.loads(existing(cupl).read_text(encoding="utf-8"))
         sentences = {text.lower().replace("_", " "): list(lines) for text, lines in found.items()}
         if missing := [text for text in texts if text.lower() not in sentences]:
-            raise SystemExit(f"{str(cupl)!r} has no sentences for {', '.join(map(repr, missing[:5]))}.")
+            raise SystemExit(
+                f"{str(cupl)!r} has no sentences for {', '.join(map(repr, missing[:5]))}."
+            )
     return [
         [template.replace("{}", text) for template in templates] + sentences.get(text.lower(), [])
         for text in texts
@@ -162,12 +183,16 @@ def text_side(encoder, names, prompts):
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--data-set", choices=DATA_SETS)
     parser.add_argument("--model", default="ViT-B-16", help="as open_clip names it")
     parser.add_argument("--pretrained", default="openai")
-    parser.add_argument("--template", nargs="+", help="prompts with {} for the class name; by default seven")
+    parser.add_argument(
+        "--template", nargs="+", help="prompts with {} for the class name; by default seven"
+    )
     parser.add_argument("--cupl", type=Path, metavar="TEXTS")
     parser.add_argument("--most", type=int, help="images of each class and part")
     parser.add_argument("--output", type=Path, help="NAME_MODEL.npz by default")
@@ -194,7 +219,9 @@ def main(arguments=None):
         extra["part"] = parts
     texts = [str(text).replace("_", " ") for text in texts]
     # Two classes of one name, as in ImageNet, have labels of their own.
-    names = [text if texts.count(text) == 1 else f"{text} ({label})" for label, text in enumerate(texts)]
+    names = [
+        text if texts.count(text) == 1 else f"{text} ({label})" for label, text in enumerate(texts)
+    ]
     prompts = prompts_of(texts, templates, cupl)
     model = {
         "model_name": args.model,
@@ -202,12 +229,18 @@ def main(arguments=None):
         "device": args.device,
         "cache": args.cache,
     }
-    images = CLIPImageEncoder(**model, precision="fp32", n_jobs=args.n_jobs, progress=True).transform(paths)
+    images = CLIPImageEncoder(
+        **model, precision="fp32", n_jobs=args.n_jobs, progress=True
+    ).transform(paths)
     sides = text_side(CLIPTextEncoder(**model), np.array(names), prompts)
     output = args.output or Path(f"{extra['dataset']}_{args.model.replace('/', '-')}.npz")
     model_name = f"{args.model} {args.pretrained}"
-    np.savez(output, images=images, labels=labels, class_names=names, model=model_name, **extra, **sides)
-    print(f"{output}: {len(images):,} images of {len(names)} classes, {images.shape[1]} numbers each")
+    np.savez(
+        output, images=images, labels=labels, class_names=names, model=model_name, **extra, **sides
+    )
+    print(
+        f"{output}: {len(images):,} images of {len(names)} classes, {images.shape[1]} numbers each"
+    )
 
 
 if __name__ == "__main__":

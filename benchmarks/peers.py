@@ -1,8 +1,10 @@
-"""Compact versions of published few-shot methods, as classifiers on embeddings and unit class texts.
+"""Compact versions of published few-shot methods, as classifiers on embeddings and unit class
+texts.
 
-`f` unit query, `F` unit shots, `Y` one-hot labels, `T` unit class texts, `N` shots in all, `C` classes, `K = N / C`,
-`m` class means. All scale rows to unit length themselves; probabilities are the softmax of `decision_function`. None
-needs validation data: a default that the authors choose by the number of shots is chosen so, others are named ours.
+`f` unit query, `F` unit shots, `Y` one-hot labels, `T` unit class texts, `N` shots in all, `C`
+classes, `K = N / C`, `m` class means. All scale rows to unit length themselves; probabilities are
+the softmax of `decision_function`. None needs validation data: a default that the authors choose by
+the number of shots is chosen so, others are named ours.
 """
 
 import numpy as np
@@ -68,9 +70,10 @@ class TipAdapter(_WithTexts):
 class CLAPProbe(_WithTexts):
     """Logistic regression that starts from the class texts and is pulled towards them.
 
-    The weights `W (C, D)` minimise `sum_i CE(f_i W') + 1 / (2 C) sum_c r_c ||W_c - scale T_c||^2` with `r_c` the
-    mean zero-shot probability that the shots of class `c` give it, at least 0.01: where the text is right, it
-    is kept. After CLAP (Silva-Rodriguez et al., CVPR 2024), whose pull is adapted in the same way.
+    The weights `W (C, D)` minimise `sum_i CE(f_i W') + 1 / (2 C) sum_c r_c ||W_c - scale T_c||^2`
+    with `r_c` the mean zero-shot probability that the shots of class `c` give it, at least 0.01:
+    where the text is right, it is kept. After CLAP (Silva-Rodriguez et al., CVPR 2024), whose pull
+    is adapted in the same way.
     """
 
     def __init__(self, texts, scale=100.0, C=1.0):
@@ -88,9 +91,13 @@ class CLAPProbe(_WithTexts):
             log_probability = log_softmax(X @ weights.T, axis=1)
             moved = weights - start
             gradient = (np.exp(log_probability) - labels).T @ X + pull * moved
-            return 0.5 * (pull * moved**2).sum() - (labels * log_probability).sum(), gradient.ravel()
+            return 0.5 * (pull * moved**2).sum() - (
+                labels * log_probability
+            ).sum(), gradient.ravel()
 
-        self.coef_ = minimize(loss, start.ravel(), jac=True, method="L-BFGS-B").x.reshape(start.shape)
+        self.coef_ = minimize(loss, start.ravel(), jac=True, method="L-BFGS-B").x.reshape(
+            start.shape
+        )
         return self
 
     def decision_function(self, X):
@@ -98,11 +105,13 @@ class CLAPProbe(_WithTexts):
 
 
 class LPPlusPlus(_WithTexts):
-    """`f (W_c + a_c T_c)'`, by gradient descent on the mean cross-entropy (Huang et al., "LP++", CVPR 2024).
+    """`f (W_c + a_c T_c)'`, by gradient descent on the mean cross-entropy (Huang et al., "LP++",
+    CVPR 2024).
 
-    From `W = Y' F` and `a_c = 250 / C sum_c' mean_{i in c'} F_i T_c'`; `n_steps` steps of `W` with momentum 0.9 and
-    rate `4 N / eig(F' F)`, `eig` the largest eigenvalue, every tenth with one of `a` of rate
-    `N / (4 max_c sum_i (F_i T_c)^2)`: bounds of the curvature, as the authors take them.
+    From `W = Y' F` and `a_c = 250 / C sum_c' mean_{i in c'} F_i T_c'`; `n_steps` steps of `W` with
+    momentum 0.9 and rate `4 N / eig(F' F)`, `eig` the largest eigenvalue, every tenth with one of
+    `a` of rate `N / (4 max_c sum_i (F_i T_c)^2)`: bounds of the curvature, as the authors take
+    them.
     """
 
     MOMENTUM = 0.9
@@ -134,10 +143,11 @@ class LPPlusPlus(_WithTexts):
 
 
 class TextCoord(_WithTexts):
-    """`scale z R / ||(z, f - f Q Q')||` with `z = f Q + f A`: rows move within the span of the texts only.
+    """`scale z R / ||(z, f - f Q Q')||` with `z = f Q + f A`: rows move within the span of the
+    texts only.
 
-    `Q (D, r)` is a basis of the centred texts, `R` holds their coordinates. `A (D, r)` starts from zero and minimises the mean
-    cross-entropy `+ ||A||^2 / K`.
+    `Q (D, r)` is a basis of the centred texts, `R` holds their coordinates. `A (D, r)` starts from
+    zero and minimises the mean cross-entropy `+ ||A||^2 / K`.
     """
 
     def __init__(self, texts, scale=100.0):
@@ -162,9 +172,13 @@ class TextCoord(_WithTexts):
             slope_moved = self.scale * slope @ self.coordinates_.T / length
             slope_moved -= (slope * scores).sum(axis=1, keepdims=True) * moved / length**2
             gradient = X.T @ slope_moved + 2 * A / per_class
-            return (A**2).sum() / per_class - (labels * log_probability).sum() / len(X), gradient.ravel()
+            return (A**2).sum() / per_class - (labels * log_probability).sum() / len(
+                X
+            ), gradient.ravel()
 
-        self.coef_ = minimize(loss, np.zeros(np.prod(shape)), jac=True, method="L-BFGS-B").x.reshape(shape)
+        self.coef_ = minimize(
+            loss, np.zeros(np.prod(shape)), jac=True, method="L-BFGS-B"
+        ).x.reshape(shape)
         return self
 
     def decision_function(self, X):
@@ -172,7 +186,9 @@ class TextCoord(_WithTexts):
         return self.scale * moved @ self.coordinates_ / length
 
     def _move(self, rows, A):
-        """Coordinates `z (n, r)` in the span of the texts, and the lengths `(n, 1)` of the moved rows."""
+        """Coordinates `z (n, r)` in the span of the texts, and the lengths `(n, 1)` of the moved
+        rows.
+        """
         before = rows @ self.basis_
         moved = before + rows @ A
         outside = 1 - (before**2).sum(axis=1)

@@ -22,9 +22,13 @@ class Results:
             with self.path.open(newline="", encoding="utf-8") as file:
                 lines = [tuple(line) for line in csv.reader(file)] or lines
         if lines[0] != self.columns:
-            raise SystemExit(f"{str(path)!r} has the columns {', '.join(lines[0])}. Name another file.")
+            raise SystemExit(
+                f"{str(path)!r} has the columns {', '.join(lines[0])}. Name another file."
+            )
         # A run that was killed while it wrote leaves half a line.
-        whole = [dict(zip(self.columns, line)) for line in lines[1:] if len(line) == len(self.columns)]
+        whole = [
+            dict(zip(self.columns, line)) for line in lines[1:] if len(line) == len(self.columns)
+        ]
         self.rows = {self._key(row): row for row in whole}
         self._rewrite()
 

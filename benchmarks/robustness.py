@@ -4,20 +4,25 @@
 
 Cases:
 
-- copies: nine near copies beside each shot, at the cosines `--cosines`: each taken for an image (`groups` says so), as they come,
-  and with `groups` of the copies. For `emoji` they are crops, mirrored and brighter pictures, and JPEG. "distinct" is the share
-  of fits of distinct images that near copies change, which should be 0.
-- labels: `--rates` of wrong labels, of any other class, or of the class that looks most alike: all trusted
-  (`label_noise=0`), and the default. "doubted" are shots with `label_proba_` below one half.
-- minorities: each class is the union of two kinds, with shots 13 to 3, and has the name of the first: the default, and all labels
-  trusted. "smaller" is the accuracy on images of the smaller kind, and "doubted" the share of its shots that count less than half.
+- copies: nine near copies beside each shot, at the cosines `--cosines`: each taken for an image
+  (`groups` says so), as they come, and with `groups` of the copies. For `emoji` they are crops,
+  mirrored and brighter pictures, and JPEG. "distinct" is the share of fits of distinct images that
+  near copies change, which should be 0.
+- labels: `--rates` of wrong labels, of any other class, or of the class that looks most alike: all
+  trusted (`label_noise=0`), and the default. "doubted" are shots with `label_proba_` below one
+  half.
+- minorities: each class is the union of two kinds, with shots 13 to 3, and has the name of the
+  first: the default, and all labels trusted. "smaller" is the accuracy on images of the smaller
+  kind, and "doubted" the share of its shots that count less than half.
 - uneven: half of the classes have one shot, the others sixteen; beside the names alone.
 - few-classes: 2, 3, 5, 10 and all classes without text, beside `LogisticRegression(C=10)`.
-- strangers: half of the classes are known. Near strangers are images of the others, far strangers those of other tasks. Printed are
-  areas under the ROC curve in percent, known images against strangers, and the share of known images with small `p_values`.
+- strangers: half of the classes are known. Near strangers are images of the others, far strangers
+  those of other tasks. Printed are areas under the ROC curve in percent, known images against
+  strangers, and the share of known images with small `p_values`.
 - terms: accuracy of some terms of `affinities` alone.
 
-Figures are means over tasks and draws: accuracy in percent, and in brackets the log loss. Draws have the seeds 3000, 3001, ...
+Figures are means over tasks and draws: accuracy in percent, and in brackets the log loss. Draws
+have the seeds 3000, 3001, ...
 """
 
 import io
@@ -37,7 +42,12 @@ from sksemobridge.datasets import load_emoji
 
 FIRST_SEED, N_COPIES, MOST_FAR = 3000, 9, 300
 MANY, MAJOR, MINOR = 16, 13, 3
-TERMS = (("text", "shots", "correction"), ("text", "shots"), ("text", "correction"), ("shots", "correction"))
+TERMS = (
+    ("text", "shots", "correction"),
+    ("text", "shots"),
+    ("text", "correction"),
+    ("shots", "correction"),
+)
 TERMS += (("text",), ("shots",))
 
 
@@ -48,7 +58,9 @@ def classifier(task, **params):
 
 
 def figures(model, task, queries, y=None):
-    return tasks.accuracy_and_log_loss(model, task.X[queries], (task.y if y is None else y)[queries])
+    return tasks.accuracy_and_log_loss(
+        model, task.X[queries], (task.y if y is None else y)[queries]
+    )
 
 
 # Near copies
@@ -86,7 +98,9 @@ def with_copies(task, shots, cosine, rng):
     if task.name == "emoji":
         pictures = [copy for i in shots for copy in changed_pictures(load_emoji().images[i])]
         changed = CLIPImageEncoder("mini", "bundled", precision="fp32").transform(pictures)
-        return np.concatenate([task.X[shots, None], changed.reshape(len(shots), N_COPIES, -1)], axis=1)
+        return np.concatenate(
+            [task.X[shots, None], changed.reshape(len(shots), N_COPIES, -1)], axis=1
+        )
     unit = np.repeat(normalize(task.X[shots])[:, None], 1 + N_COPIES, axis=1)
     return unit + rng.normal(size=unit.shape) * np.sqrt((1 / cosine - 1) / unit.shape[-1])
 
@@ -100,7 +114,9 @@ def copies(task, k, seed, args):
     alone = classifier(task).fit(task.X[shots], y, groups=np.arange(n))
     as_they_come = classifier(task).fit(task.X[shots], y)
     differs = (
-        np.abs(as_they_come.predict_proba(task.X[queries]) - alone.predict_proba(task.X[queries])).max()
+        np.abs(
+            as_they_come.predict_proba(task.X[queries]) - alone.predict_proba(task.X[queries])
+        ).max()
         > 1e-9
     )
     for cosine in args.cosines:
@@ -235,7 +251,8 @@ def strangers(task, k, seed, args):
     p_values = model.p_values(of_known)
     yield (
         str(k),
-        found | {f"p at most {alpha}": 100 * np.mean(p_values <= alpha) for alpha in (0.01, 0.05, 0.1)},
+        found
+        | {f"p at most {alpha}": 100 * np.mean(p_values <= alpha) for alpha in (0.01, 0.05, 0.1)},
     )
 
 
@@ -248,7 +265,10 @@ def terms(task, k, seed, args):
     parts = model.affinities(task.X[queries])
     for some in TERMS:
         predicted = model.classes_[sum(parts[name] for name in some).argmax(axis=1)]
-        yield " + ".join(some), {tasks.shots_in_words(k): 100 * np.mean(predicted == task.y[queries])}
+        yield (
+            " + ".join(some),
+            {tasks.shots_in_words(k): 100 * np.mean(predicted == task.y[queries])},
+        )
 
 
 CASES = {
@@ -292,7 +312,9 @@ def main(arguments=None):
     parser = tasks.parser(__doc__, ["emoji"], shots=(1, 2, 4, 8), draws=3)
     parser.add_argument("case", choices=CASES)
     parser.add_argument("--without-text", action="store_true")
-    parser.add_argument("--rates", type=float, nargs="+", default=[0.1, 0.2, 0.4], help="of wrong labels")
+    parser.add_argument(
+        "--rates", type=float, nargs="+", default=[0.1, 0.2, 0.4], help="of wrong labels"
+    )
     parser.add_argument("--cosines", type=float, nargs="+", default=[0.98, 0.95])
     args = parser.parse_args(arguments)
     all_tasks = tasks.load(args.tasks)
@@ -304,13 +326,22 @@ def main(arguments=None):
         task.name: np.concatenate(
             [
                 task.X[:0],
-                *(X for name, X in some.items() if name != task.name and X.shape[1] == task.X.shape[1]),
+                *(
+                    X
+                    for name, X in some.items()
+                    if name != task.name and X.shape[1] == task.X.shape[1]
+                ),
             ]
         )
         for task in all_tasks
     }
     shots = [0] if args.case in OWN_SHOTS else args.shots
-    jobs = [(task, k, FIRST_SEED + i, args) for k in shots for task in all_tasks for i in range(args.draws)]
+    jobs = [
+        (task, k, FIRST_SEED + i, args)
+        for k in shots
+        for task in all_tasks
+        for i in range(args.draws)
+    ]
     with joblib.parallel_config("loky", n_jobs=args.jobs, inner_max_num_threads=1):
         found = joblib.Parallel()(joblib.delayed(one_draw)(*job) for job in jobs)
     print(report([row for rows in found for row in rows]))

@@ -1,14 +1,18 @@
-"""Search by image: mean average precision in percent, each image a query among all others of its task.
+"""Search by image: mean average precision in percent, each image a query among all others of its
+task.
 
     python benchmarks/search.py --tasks FILE.npz ... emoji --vocabulary WORDS.npz ...
 
-A vocabulary holds words `texts` ("a X") and their joint embeddings `text`. A task takes the first of its width, without the names
-of its own classes; pictures through the bundled model take the bundled words. Columns:
+A vocabulary holds words `texts` ("a X") and their joint embeddings `text`. A task takes the first
+of its width, without the names of its own classes; pictures through the bundled model take the
+bundled words. Columns:
 
 - raw, centred: embeddings as they are, and less the mean of the gallery;
 - PCA: principal components of the gallery, as many as the bridge keeps;
-- words, class names: both sides through `SemanticBridge`, learnt from the words, or from the class texts;
-- paper: the query alone through the closed form of the paper. It is raw where the file holds no text projection.
+- words, class names: both sides through `SemanticBridge`, learnt from the words, or from the class
+  texts;
+- paper: the query alone through the closed form of the paper. It is raw where the file holds no
+  text projection.
 
 Of large tasks, 2,500 images are searched.
 """
@@ -53,8 +57,12 @@ def search(task, vocabularies):
         components = PCA(min(learnt.rank_, *X.shape), svd_solver="full").fit_transform(unit)
         found["PCA"], found["words"] = precision(components), precision(learnt.transform(X))
     if task.text_encoder is not None:
-        found["class names"] = precision(bridge(tasks.zero_shot(task).text_embeddings_, X).transform(X))
-        found["paper"] = precision(SemanticBridge(task.text_encoder, vocabulary=None).fit(X).transform(X), X)
+        found["class names"] = precision(
+            bridge(tasks.zero_shot(task).text_embeddings_, X).transform(X)
+        )
+        found["paper"] = precision(
+            SemanticBridge(task.text_encoder, vocabulary=None).fit(X).transform(X), X
+        )
     return found
 
 

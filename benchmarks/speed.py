@@ -1,12 +1,14 @@
-"""Time and memory of fit, `with_unlabeled`, prediction and encoders of few images, on a quiet machine and beside two busy programs.
+"""Time and memory of fit, `with_unlabeled`, prediction and encoders of few images, on a quiet
+machine and beside two busy programs.
 
     python benchmarks/speed.py
     python benchmarks/speed.py --sizes 37x8 1000x16
 
-Embeddings are made up, in float32, and `fit` has text. Of each number of classes and shots, `with_unlabeled` takes 2,000
-images, and `predict_proba` 10,000. The bundled model embeds 1, 4 and 16 images. "one" limits all libraries to one thread, and
-"installed" does not. They take turns, times are medians, and ratios are of the same rounds. `LogisticRegression` is
-scikit-learn's on the same shots. Memory is the peak that `tracemalloc` sees above the arrays that are given. `--training`
+Embeddings are made up, in float32, and `fit` has text. Of each number of classes and shots,
+`with_unlabeled` takes 2,000 images, and `predict_proba` 10,000. The bundled model embeds 1, 4 and
+16 images. "one" limits all libraries to one thread, and "installed" does not. They take turns,
+times are medians, and ratios are of the same rounds. `LogisticRegression` is scikit-learn's on the
+same shots. Memory is the peak that `tracemalloc` sees above the arrays that are given. `--training`
 times the solvers of the paper's method instead.
 """
 
@@ -79,7 +81,9 @@ def stages(n_classes, shots, width):
 def logistic(task):
     model = LogisticRegression(C=10, max_iter=200, tol=1e-7).fit(task.X, task.y)
     if not model.n_iter_.all():
-        raise RuntimeError("LogisticRegression stopped before its first step: its tolerance is too large.")
+        raise RuntimeError(
+            "LogisticRegression stopped before its first step: its tolerance is too large."
+        )
     return model
 
 
@@ -121,7 +125,9 @@ def by_solver(sizes, width):
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument(
         "--sizes", nargs="+", default=["x".join(map(str, size)) for size in SIZES], metavar="CxK"
     )
@@ -136,7 +142,13 @@ def main(arguments=None):
         print(tasks.table(header, by_solver(sizes, args.width), n_left=2))
     else:
         both = ["one", "installed", "ratio"]
-        header = ["classes x shots", "what", *both, *(f"{cell}, busy" for cell in both), "peak memory"]
+        header = [
+            "classes x shots",
+            "what",
+            *both,
+            *(f"{cell}, busy" for cell in both),
+            "peak memory",
+        ]
         print(tasks.table(header, by_size(sizes, args.width, args.repeats), n_left=2))
 
 

@@ -1,8 +1,9 @@
 """Tasks of the benchmarks: embeddings with labels, and the texts of their classes.
 
-A file of a task (npz) holds `images (n, D)`, `labels (n,)`, which are numbers of `class_names (C,)`, and may hold
-`text (C, D)`, the joint embeddings of the class texts. `make_task.py` writes more: `model`, `dataset`, `logit_scale`, `part (n,)` of
-each image ("train", "val" or "test"), and for the paper's method the text side of the model, `prompts (m,)`,
+A file of a task (npz) holds `images (n, D)`, `labels (n,)`, which are numbers of
+`class_names (C,)`, and may hold `text (C, D)`, the joint embeddings of the class texts.
+`make_task.py` writes more: `model`, `dataset`, `logit_scale`, `part (n,)` of each image ("train",
+"val" or "test"), and for the paper's method the text side of the model, `prompts (m,)`,
 `prompt_class (m,)`, `eos (m, d)` and `projection (d, D)`.
 """
 
@@ -16,7 +17,12 @@ from sklearn.datasets import load_digits
 from sklearn.metrics import log_loss
 from sklearn.preprocessing import normalize
 
-from sksemobridge import CLIPImageEncoder, CLIPTextEncoder, PrecomputedTextEncoder, ZeroShotClassifier
+from sksemobridge import (
+    CLIPImageEncoder,
+    CLIPTextEncoder,
+    PrecomputedTextEncoder,
+    ZeroShotClassifier,
+)
 from sksemobridge.datasets import load_emoji
 
 # A task needs this share of its classes, and a class this many images beyond its shots.
@@ -42,8 +48,8 @@ class Task:
     classes : ndarray of shape (C,) or None
         Labels in the order in which shots are drawn, sorted by default.
     part : ndarray of shape (n,) or None
-        "train", "val" or "test": shots are drawn from "train", and queries are "test". Without it, all images that are no
-        shots are queries.
+        "train", "val" or "test": shots are drawn from "train", and queries are "test". Without it,
+        all images that are no shots are queries.
     """
 
     name: str
@@ -58,8 +64,8 @@ class Task:
     def draw(self, k, seed):
         """Rows of `k` shots of each class, and the rows of the queries of these classes.
 
-        Without parts, classes with fewer than `k + SPARE` images are left out; None where more than a fifth of them are. With
-        parts, a class with fewer images gives all of them.
+        Without parts, classes with fewer than `k + SPARE` images are left out; None where more than
+        a fifth of them are. With parts, a class with fewer images gives all of them.
         """
         rng = np.random.default_rng(seed)
         classes = np.unique(self.y) if self.classes is None else self.classes
@@ -81,11 +87,15 @@ class Task:
         return range(FIRST_SEED, FIRST_SEED + min(n_draws, most))
 
     def some_classes(self, size, k, seed):
-        """The task with `size` of the classes that have enough images; None where there are fewer."""
+        """The task with `size` of the classes that have enough images; None if there are fewer."""
         names, counts = np.unique(self.y, return_counts=True)
         names = np.random.default_rng(seed).permutation(names[counts >= k + SPARE])[:size]
         rows = np.isin(self.y, names)
-        return replace(self, X=self.X[rows], y=self.y[rows], classes=None) if len(names) == size else None
+        return (
+            replace(self, X=self.X[rows], y=self.y[rows], classes=None)
+            if len(names) == size
+            else None
+        )
 
     def without_text(self):
         return replace(self, text_encoder=None)
@@ -102,9 +112,13 @@ def from_npz(path):
         encoder = PrecomputedTextEncoder(
             texts.tolist(), data["eos"][first], data["projection"], logit_scale=scale
         )
-        prompts = {name: data["prompts"][data["prompt_class"] == c].tolist() for c, name in enumerate(names)}
+        prompts = {
+            name: data["prompts"][data["prompt_class"] == c].tolist()
+            for c, name in enumerate(names)
+        }
     elif "text" in data:
-        texts = [str(name).replace("_", " ") for name in names]  # as prompts are written from class names
+        # as prompts are written from class names
+        texts = [str(name).replace("_", " ") for name in names]
         encoder = PrecomputedTextEncoder(
             texts, data["text"].astype(np.float64), np.eye(X.shape[1]), logit_scale=scale
         )
@@ -122,7 +136,8 @@ def load(names):
         paths = sorted(Path(name).glob("*.npz")) if Path(name).is_dir() else [Path(name)]
         if not paths or not paths[0].exists():
             raise SystemExit(
-                f"There is no npz file {str(name)!r}. Name npz files, folders, or {', '.join(BUNDLED)}."
+                f"There is no npz file {str(name)!r}. Name npz files, folders, or"
+                f" {', '.join(BUNDLED)}."
             )
         tasks += map(from_npz, paths)
     return tasks
@@ -144,7 +159,9 @@ def digits():
     """scikit-learn's handwritten digits, which the bundled model cannot read."""
     data = load_digits()
     pixels = np.round(data.images / 16 * 255).astype(np.uint8)
-    names = np.array(["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"])
+    names = np.array(
+        ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
+    )
     return from_pictures(
         "digits", list(np.kron(pixels, np.ones((1, 8, 8), dtype=np.uint8))), names[data.target]
     )
@@ -168,7 +185,9 @@ def made_up(n_classes, shots, width):
     eos = (means + noise * rng.normal(size=means.shape)) @ np.linalg.pinv(projection, rcond=0.3)
     texts = [f"class {code}" for code in range(n_classes)]
     encoder = PrecomputedTextEncoder(texts, normalize(eos), projection)
-    return Task("made up", "made up", X, y, encoder, {code: [text] for code, text in enumerate(texts)})
+    return Task(
+        "made up", "made up", X, y, encoder, {code: [text] for code, text in enumerate(texts)}
+    )
 
 
 def zero_shot(task, classes=None):
@@ -178,7 +197,9 @@ def zero_shot(task, classes=None):
 
 
 def without_own_names(vocabulary, class_names):
-    """Embeddings of the words of a vocabulary (`texts`, `text`) that do not name a class, however written."""
+    """Embeddings of the words of a vocabulary (`texts`, `text`) that do not name a class, however
+    written.
+    """
     own = {form for name in class_names for form in _forms(str(name))}
     other = [
         not own & _forms(str(text).lower().removeprefix("an ").removeprefix("a "))
@@ -188,7 +209,9 @@ def without_own_names(vocabulary, class_names):
 
 
 def _forms(name):
-    """The ways to write a name that count as the same: case, `_`, `-`, a leading number, a plural s."""
+    """The ways to write a name that count as the same: case, `_`, `-`, a leading number, a plural
+    s.
+    """
     name = name.lower().replace("_", " ").replace("-", " ").strip()
     written = {name, name.lstrip("0123456789").strip()}
     return written | {form.removesuffix("s") for form in written}
@@ -209,7 +232,9 @@ def expected_calibration_error(probability, right, bins=15):
 
 
 def table(header, rows, n_left=1):
-    """A Markdown table of cells that are text, the first `n_left` columns to the left, the others to the right."""
+    """A Markdown table of cells that are text, the first `n_left` columns to the left, the others
+    to the right.
+    """
     lines = [header, ["---"] * n_left + ["---:"] * (len(header) - n_left), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
@@ -220,7 +245,9 @@ def shots_in_words(k):
 
 def parser(description, default=("emoji", "digits"), shots=(1, 2, 4, 8, 16), draws=5):
     """The arguments that the programs share."""
-    result = argparse.ArgumentParser(description=description, formatter_class=argparse.RawTextHelpFormatter)
+    result = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawTextHelpFormatter
+    )
     result.add_argument(
         "--tasks",
         nargs="+",

@@ -13,14 +13,17 @@ def timed(function, *args, **kwargs):
 
 
 def cpu_timed(function, *args, **kwargs):
-    """As `timed`, in seconds of the processor, which other programs distort less than those of the clock."""
+    """As `timed`, in seconds of the processor, which other programs distort less than those of the
+    clock.
+    """
     start = process_time()
     result = function(*args, **kwargs)
     return process_time() - start, result
 
 
 def alternate(*functions, repeats=5):
-    """Seconds of each function in each round, shape (repeats, n_functions), after one call that does not count.
+    """Seconds of each function in each round, shape (repeats, n_functions), after one call that
+    does not count.
 
     The functions take turns, so that other programs on the machine distort their ratios little.
     """

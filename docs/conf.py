@@ -23,8 +23,8 @@ extensions = [
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
 ]
-# A link that leads nowhere is a warning. Those into the documentation of others need their inventories from the
-# network, and are plain text without.
+# A link that leads nowhere is a warning. Those into the documentation of others need their
+# inventories from the network, and are plain text without.
 nitpicky = True
 nitpick_ignore_regex = [("py:.*", r"(sklearn|skops)\..*")]
 if os.environ.get("SKSEMOBRIDGE_DOCS_INTERSPHINX"):
@@ -47,10 +47,13 @@ def setup(app):
 
         return visit, None
 
-    app.add_html_math_renderer("mathml", inline_renderers=draw("inline"), block_renderers=draw("block"))
+    app.add_html_math_renderer(
+        "mathml", inline_renderers=draw("inline"), block_renderers=draw("block")
+    )
 
 
-# `python -m sphinx -b linkcheck docs docs/_build/links` asks every address of others. GitHub makes its anchors in the browser.
+# `python -m sphinx -b linkcheck docs docs/_build/links` asks every address of others. GitHub makes
+# its anchors in the browser.
 linkcheck_anchors = False
 linkcheck_ignore = ["https://github.com/sksemobridge/", "http://localhost"]
 linkcheck_retries = 3
@@ -62,8 +65,10 @@ myst_heading_anchors = 3
 autosummary_generate = True
 autodoc_default_options = {
     # scikit-learn's own, the same in every estimator.
-    "exclude-members": "get_metadata_routing, set_fit_request, set_output, set_partial_fit_request, "
-    "set_score_request, set_transform_request"
+    "exclude-members": (
+        "get_metadata_routing, set_fit_request, set_output, set_partial_fit_request, "
+        "set_score_request, set_transform_request"
+    )
 }
 # Docstrings say them in words.
 autodoc_typehints = "none"
@@ -78,7 +83,8 @@ copybutton_exclude = ".linenos, .gp, .go"
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "auto_examples",
-    # One example starts itself as another program, which it can as a file only. One needs a database.
+    # One example starts itself as another program, which it can as a file only. One needs a
+    # database.
     "filename_pattern": r"(?<!serve_onnx)(?<!fiftyone_model)\.py$",
     "within_subsection_order": ExplicitOrder(
         [

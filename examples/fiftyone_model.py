@@ -2,12 +2,13 @@
 A model for FiftyOne
 ====================
 
-FiftyOne shows a dataset of images, and people label them there. This model learns from the labels of a field.
-`dataset.apply_model(model, "predictions")` fills another field with label, confidence, doubt and p-value. Sort by doubt in the
-app, or with `dataset.sort_by("predictions.doubt", reverse=True)`. Then the images that need a person come first.
+FiftyOne shows a dataset of images, and people label them there. This model learns from the labels
+of a field. `dataset.apply_model(model, "predictions")` fills another field with label, confidence,
+doubt and p-value. Sort by doubt in the app, or with
+`dataset.sort_by("predictions.doubt", reverse=True)`. Then the images that need a person come first.
 
-If an image is broken, its batch gets no predictions. Apply the model again to `dataset.exists("predictions", False)`, without
-`batch_size`.
+If an image is broken, its batch gets no predictions. Apply the model again to
+`dataset.exists("predictions", False)`, without `batch_size`.
 """
 
 # sphinx_gallery_thumbnail_path = "generated/cards/fiftyone_model.png"
@@ -27,7 +28,9 @@ class FewShotModel(Model):
 
     @classmethod
     def from_labels(cls, dataset, field, **params):
-        """Learn from the samples with a classification in `field`. `params` go to `make_semobridge_pipeline`."""
+        """Learn from the samples with a classification in `field`. `params` go to
+        `make_semobridge_pipeline`.
+        """
         labelled = dataset.exists(f"{field}.label")
         paths, labels = labelled.values(["filepath", f"{field}.label"])
         return cls(make_semobridge_pipeline(**params).fit(paths, labels))
@@ -42,7 +45,9 @@ class FewShotModel(Model):
         return self.predict_all([image])[0]
 
     def predict_all(self, images):
-        """One `fiftyone.Classification` for each image, with `doubt` (0 to 1) and `p_value` (low: none of the classes)."""
+        """One `fiftyone.Classification` for each image, with `doubt` (0 to 1) and `p_value` (low:
+        none of the classes).
+        """
         X = self.pipeline[:-1].transform(list(images))
         proba, p_values = self.pipeline[-1].predict_proba(X), self.pipeline[-1].p_values(X)
         best = proba.argmax(axis=1)
@@ -72,9 +77,15 @@ if __name__ == "__main__":
     for i in range(0, 120, 3):
         path = Path(f"{i}.png").absolute()
         Image.fromarray(emoji.images[i]).save(path)
-        label = fiftyone.Classification(label=emoji.target_names[emoji.target[i]]) if i % 9 == 0 else None
+        label = (
+            fiftyone.Classification(label=emoji.target_names[emoji.target[i]])
+            if i % 9 == 0
+            else None
+        )
         dataset.add_sample(fiftyone.Sample(filepath=str(path), ground_truth=label))
-    model = FewShotModel.from_labels(dataset, "ground_truth", model_name="mini", pretrained="bundled")
+    model = FewShotModel.from_labels(
+        dataset, "ground_truth", model_name="mini", pretrained="bundled"
+    )
     dataset.apply_model(model, "predictions", batch_size=16)
     first = dataset.sort_by("predictions.doubt", reverse=True).first()
     print(dataset.count_values("predictions.label"), first.filepath, first.predictions)

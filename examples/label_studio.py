@@ -2,9 +2,10 @@
 To and from Label Studio
 ========================
 
-Label Studio exports and imports JSON. This example turns its labels into shots, and sends back predictions with scores. People
-can then label the least certain images first (in Label Studio: order tasks by prediction score). The images are files in one
-folder, which Label Studio serves as "local storage".
+Label Studio exports and imports JSON. This example turns its labels into shots, and sends back
+predictions with scores. People can then label the least certain images first (in Label Studio:
+order tasks by prediction score). The images are files in one folder, which Label Studio serves as
+"local storage".
 """
 
 # sphinx_gallery_thumbnail_path = "generated/cards/label_studio.png"
@@ -18,12 +19,15 @@ from PIL import Image
 from sksemobridge import make_semobridge_pipeline, predict_folder
 from sksemobridge.datasets import load_emoji
 
-# The names in the labelling interface: <Choices name="label" toName="image"> and <Image name="image" value="$image"/>.
+# The names in the labelling interface: <Choices name="label" toName="image"> and <Image
+# name="image" value="$image"/>.
 CHOICES, IMAGE = "label", "image"
 
 
 def to_tasks(table, root):
-    """Tasks with predictions, from a table of `predict_folder`. Images without a label become tasks without a prediction."""
+    """Tasks with predictions, from a table of `predict_folder`. Images without a label become tasks
+    without a prediction.
+    """
     tasks = []
     for path, label, probability in zip(table["path"], table["label"], table["probability"]):
         address = f"/data/local-files/?d={quote(Path(path).relative_to(root).as_posix())}"
@@ -38,7 +42,9 @@ def to_tasks(table, root):
 
 
 def to_shots(tasks, root):
-    """Paths and labels from an export of tasks ("JSON"). Only tasks with exactly one label by a person are used."""
+    """Paths and labels from an export of tasks ("JSON"). Only tasks with exactly one label by a
+    person are used.
+    """
     paths, labels = [], []
     for task in tasks:
         results = [
@@ -74,7 +80,9 @@ if __name__ == "__main__":
 
     # In the export, the labels by a person are annotations.
     for task in tasks[:9]:
-        task["annotations"] = [{"result": prediction["result"]} for prediction in task["predictions"]]
+        task["annotations"] = [
+            {"result": prediction["result"]} for prediction in task["predictions"]
+        ]
     paths, labels = to_shots(tasks, "media")
     pipeline.partial_fit(paths, labels)
     print(len(paths), "more shots, such as", paths[0], labels[0])

@@ -2,8 +2,9 @@
 Any image encoder: a network of torchvision
 ===========================================
 
-A classifier needs embeddings, but not from CLIP. Here they come from a ResNet of torchvision without its last layer. No names
-are used. The weights are random, so nothing is downloaded. `weights="DEFAULT"` loads those of ImageNet.
+A classifier needs embeddings, but not from CLIP. Here they come from a ResNet of torchvision
+without its last layer. No names are used. The weights are random, so nothing is downloaded.
+`weights="DEFAULT"` loads those of ImageNet.
 """
 
 # sphinx_gallery_thumbnail_path = "generated/cards/other_encoder.png"
@@ -34,7 +35,9 @@ pipeline = make_pipeline(FunctionTransformer(embed), SeMoBridgeClassifier(class_
 
 emoji = load_emoji()
 labels = emoji.target_names[emoji.target]
-kinds = np.flatnonzero(np.isin(labels, ["clock", "heart", "concerned face", "building", "clothing"]))
+kinds = np.flatnonzero(
+    np.isin(labels, ["clock", "heart", "concerned face", "building", "clothing"])
+)
 rng = np.random.default_rng(0)
 shots = np.concatenate(
     [rng.permutation(kinds[labels[kinds] == name])[:4] for name in np.unique(labels[kinds])]
@@ -42,8 +45,8 @@ shots = np.concatenate(
 queries = np.setdiff1d(kinds, shots)
 pipeline.fit(emoji.images[shots], labels[shots])
 
-# %%
-# Compare with logistic regression on the same embeddings, and with the bundled CLIP model without texts.
+# %% Compare with logistic regression on the same embeddings, and with the bundled CLIP model
+# without texts.
 clip = CLIPImageEncoder("mini", pretrained="bundled")
 scores = {
     "random ResNet": pipeline.score(emoji.images[queries], labels[queries]),

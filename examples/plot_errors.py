@@ -2,7 +2,8 @@
 Looking at errors
 =================
 
-Which classes are confused? What do these pictures look like? Which labels of the shots may be wrong?
+Which classes are confused? What do these pictures look like? Which labels of the shots may be
+wrong?
 """
 
 import warnings
@@ -16,7 +17,17 @@ from sksemobridge.datasets import load_emoji
 
 # Some labels are wrong on purpose, and `fit` warns of them.
 warnings.filterwarnings("ignore", ".* shots hardly count")
-NAMES = ["bird", "clock", "clothing", "drink", "fruit", "mammal", "person", "sport equipment", "tool"]
+NAMES = [
+    "bird",
+    "clock",
+    "clothing",
+    "drink",
+    "fruit",
+    "mammal",
+    "person",
+    "sport equipment",
+    "tool",
+]
 emoji = load_emoji()
 kept = np.isin(emoji.target_names[emoji.target], NAMES)
 images, labels = emoji.images[kept], emoji.target_names[emoji.target[kept]]
@@ -40,10 +51,9 @@ np.fill_diagonal(confusion, 0)
 true, taken = np.unravel_index(confusion.argmax(), confusion.shape)
 print(f"Most often, {NAMES[true]} is taken for {NAMES[taken]}: {confusion.max()} times.")
 
-# %%
-# The plot shows the errors with the highest probability, and the shots that are closest to each. If these shots have the
-# predicted class too, add more varied shots of the right class. If they do not look like the picture, the model does not
-# see what we see.
+# %% The plot shows the errors with the highest probability, and the shots that are closest to each.
+# If these shots have the predicted class too, add more varied shots of the right class. If they do
+# not look like the picture, the model does not see what we see.
 wrong = np.flatnonzero(predicted != labels[queries])
 worst = wrong[np.argsort(-probability[wrong])][:6]
 PredictionsDisplay.from_estimator(
@@ -54,9 +64,9 @@ PredictionsDisplay.from_estimator(
     y_shots=labels[shots],
 )
 
-# %%
-# Perhaps shots have wrong labels. Here, five of the 36 do. `label_proba_` is the probability that a label is right. Shots with
-# doubtful labels count less. A person should look at those with the lowest values.
+# %% Perhaps shots have wrong labels. Here, five of the 36 do. `label_proba_` is the probability
+# that a label is right. Shots with doubtful labels count less. A person should look at those with
+# the lowest values.
 given = labels[shots].copy()
 planted = rng.permutation(len(shots))[:5]
 given[planted] = np.roll(NAMES, 1)[np.searchsorted(NAMES, given[planted])]
@@ -74,4 +84,7 @@ plt.show()
 
 trusting = make_semobridge_pipeline("mini", "bundled", label_noise=0).fit(images[shots], given)
 for name, model in (("all labels trusted", trusting), ("default", careful)):
-    print(f"{name}: {model.score(images[queries], labels[queries]):.1%} of the other pictures are right")
+    print(
+        f"{name}: {model.score(images[queries], labels[queries]):.1%} of the other pictures are"
+        " right"
+    )

@@ -2,8 +2,8 @@
 A new class: by name only, then with shots
 ==========================================
 
-On Tuesday somebody wants one more class. At first its name is enough. Pictures of it come later. The old pictures need
-not be embedded again.
+On Tuesday somebody wants one more class. At first its name is enough. Pictures of it come later.
+The old pictures need not be embedded again.
 """
 
 import copy
@@ -18,16 +18,33 @@ emoji = load_emoji()
 labels = emoji.target_names[emoji.target]
 X = CLIPImageEncoder("mini", "bundled").transform(emoji.images)
 
-OLD = ["bird", "building", "clock", "clothing", "drink", "fruit", "ground vehicle", "mammal", "tool"]
-NEW = ["arrow", "game or toy", "heart", "media button", "prepared food", "sky and weather", "sport equipment"]
+OLD = [
+    "bird",
+    "building",
+    "clock",
+    "clothing",
+    "drink",
+    "fruit",
+    "ground vehicle",
+    "mammal",
+    "tool",
+]
+NEW = [
+    "arrow",
+    "game or toy",
+    "heart",
+    "media button",
+    "prepared food",
+    "sky and weather",
+    "sport equipment",
+]
 rng = np.random.default_rng(0)
 order = {name: rng.permutation(np.flatnonzero(labels == name)) for name in [*OLD, *NEW]}
 shots = np.concatenate([order[name][:8] for name in OLD])
 old_queries = np.concatenate([order[name][8:] for name in OLD])
 
-# %%
-# First, a classifier for the old classes. `with_classes` returns a classifier that also knows a new class by its name.
-# `partial_fit` adds shots. The result equals that of `fit` on all shots.
+# %% First, a classifier for the old classes. `with_classes` returns a classifier that also knows a
+# new class by its name. `partial_fit` adds shots. The result equals that of `fit` on all shots.
 before = SeMoBridgeClassifier(CLIPTextEncoder("mini", "bundled")).fit(X[shots], labels[shots])
 
 
@@ -43,9 +60,8 @@ def stages(new):
         yield f"{k} shot{'s'[: k > 1]}", growing
 
 
-# %%
-# How many pictures of the new class are found? How many pictures of the old classes are still right? Each of seven
-# classes is the new one in turn.
+# %% How many pictures of the new class are found? How many pictures of the old classes are still
+# right? Each of seven classes is the new one in turn.
 found, kept = {}, {}
 for new in NEW:
     queries = order[new][8:]
@@ -66,8 +82,15 @@ for i, shares in enumerate(zip(*found.values())):
         linewidth=1,
         label="each new class" if i == 0 else None,
     )
-ax.plot(list(found), [np.mean(shares) for shares in found.values()], "o-", label="new class found, mean")
-ax.plot(list(kept), [np.mean(shares) for shares in kept.values()], "s--", label="old classes right, mean")
+ax.plot(
+    list(found), [np.mean(shares) for shares in found.values()], "o-", label="new class found, mean"
+)
+ax.plot(
+    list(kept),
+    [np.mean(shares) for shares in kept.values()],
+    "s--",
+    label="old classes right, mean",
+)
 ax.set(ylim=(-0.02, 1.05), xlabel="what is known of the new class", ylabel="share of pictures")
 ax.set_title("A class that comes later")
 figure.legend(loc="outside lower center", ncols=3)

@@ -2,9 +2,9 @@
 What to label next
 ==================
 
-A folder of pictures, the names of its classes, and no label yet. `label_next` says which pictures a person should label.
-Here the true labels answer. How many of all pictures have the right label after each round? A picture that was answered is
-right, the others are predicted.
+A folder of pictures, the names of its classes, and no label yet. `label_next` says which pictures a
+person should label. Here the true labels answer. How many of all pictures have the right label
+after each round? A picture that was answered is right, the others are predicted.
 """
 
 import matplotlib.pyplot as plt
@@ -41,9 +41,8 @@ text_encoder = CLIPTextEncoder("mini", "bundled")
 BATCH, ROUNDS = 10, 6
 
 
-# %%
-# The first round has names only. After each answer the classifier learns from the shots, and from all pictures. The names of
-# the classes without a shot are added by `with_classes`.
+# %% The first round has names only. After each answer the classifier learns from the shots, and
+# from all pictures. The names of the classes without a shot are added by `with_classes`.
 def fit(known):
     if not len(known):
         return ZeroShotClassifier(text_encoder).fit(None, NAMES)
@@ -64,9 +63,8 @@ def by_label_next():
         known = np.append(known, label_next(classifier, X, BATCH))
 
 
-# %%
-# The alternatives are random pictures for the same classifier, and logistic regression, which asks for its least certain
-# pictures after a first random round.
+# %% The alternatives are random pictures for the same classifier, and logistic regression, which
+# asks for its least certain pictures after a first random round.
 def at_random(seed):
     order = np.random.default_rng(seed).permutation(len(X))
     for n in BATCH * np.arange(ROUNDS):
@@ -88,7 +86,9 @@ def by_logistic_regression(seed):
 results = {
     "label_next": np.array(list(by_label_next())),
     "at random": np.mean([list(at_random(seed)) for seed in range(3)], axis=0),
-    "LogisticRegression": np.mean([list(by_logistic_regression(seed)) for seed in range(3)], axis=0),
+    "LogisticRegression": np.mean(
+        [list(by_logistic_regression(seed)) for seed in range(3)], axis=0
+    ),
 }
 
 # %%
@@ -97,7 +97,10 @@ n_labels = BATCH * np.arange(ROUNDS)
 print(f"{'labels':<20}" + "".join(f"{n:>8}" for n in n_labels))
 for name, values in results.items():
     ax.plot(n_labels, values, marker="o", label=name)
-    print(f"{name:<20}" + "".join(" " * 8 if np.isnan(value) else f"{value:>8.1%}" for value in values))
+    print(
+        f"{name:<20}"
+        + "".join(" " * 8 if np.isnan(value) else f"{value:>8.1%}" for value in values)
+    )
 ax.set(
     xlabel="labels",
     ylabel="pictures with the right label",

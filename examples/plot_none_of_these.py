@@ -2,8 +2,9 @@
 Images of no class
 ==================
 
-A classifier gives every image one of its classes, even if the image shows something else. `score_samples` says how typical
-an image is of the classes. `p_values` are low for images of none of the classes.
+A classifier gives every image one of its classes, even if the image shows something else.
+`score_samples` says how typical an image is of the classes. `p_values` are low for images of none
+of the classes.
 """
 
 import matplotlib.pyplot as plt
@@ -31,18 +32,22 @@ scores = {
 }
 for name, score in scores.items():
     print(
-        f"{name:<20} tells known from unknown with an area under the curve of {roc_auc_score(is_known, score):.2f}"
+        f"{name:<20} tells known from unknown with an area under the curve of"
+        f" {roc_auc_score(is_known, score):.2f}"
     )
 
-# %%
-# If images with a p-value of at most `alpha` are rejected, about the share `alpha` of the known classes' pictures is lost.
+# %% If images with a p-value of at most `alpha` are rejected, about the share `alpha` of the known
+# classes' pictures is lost.
 p_values = classifier.p_values(X[queries])
 alphas = np.array([0.02, 0.05, 0.1, 0.2, 0.3])
 known_shares, other_shares = (
     [(p_values[rows] <= alpha).mean() for alpha in alphas] for rows in (is_known, ~is_known)
 )
 for alpha, known, other in zip(alphas, known_shares, other_shares):
-    print(f"alpha {alpha:.2f}: {known:.0%} of the known and {other:.0%} of the others are none of these")
+    print(
+        f"alpha {alpha:.2f}: {known:.0%} of the known and {other:.0%} of the others are none of"
+        " these"
+    )
 figure, ax = plt.subplots(figsize=(6, 4), layout="constrained")
 ax.plot(alphas, other_shares, marker="o", label="pictures of other classes")
 ax.plot(alphas, known_shares, marker="o", label="pictures of the classes")

@@ -2,8 +2,8 @@
 One class against everything else
 =================================
 
-You have four pictures of the thing you search for, and forty pictures of other things. No word describes "everything else". So
-this class has the name None, which means no text.
+You have four pictures of the thing you search for, and forty pictures of other things. No word
+describes "everything else". So this class has the name None, which means no text.
 """
 
 import matplotlib.pyplot as plt
@@ -27,7 +27,9 @@ WANTED = ["clock", "heart", "mammal"]
 figure, axes = plt.subplots(1, len(WANTED), figsize=(12, 4.3), layout="constrained", sharey=True)
 for ax, name in zip(axes, WANTED):
     rng = np.random.default_rng(0)
-    its, others = (rng.permutation(np.flatnonzero(mask)) for mask in (labels == name, labels != name))
+    its, others = (
+        rng.permutation(np.flatnonzero(mask)) for mask in (labels == name, labels != name)
+    )
     shots = np.concatenate([its[:4], others[:40]])
     queries = np.concatenate([its[4:], others[40:]])
     y = np.where(labels == name, name, "other")

@@ -2,8 +2,9 @@
 Quickstart: a folder of pictures gets its labels
 =================================================
 
-A folder of pictures, the names of the classes, and a few answers of a person make all labels. Here the true labels answer.
-Everything runs offline, with the small CLIP model and the emoji in the package. The results are in the new folder `quickstart`.
+A folder of pictures, the names of the classes, and a few answers of a person make all labels. Here
+the true labels answer. Everything runs offline, with the small CLIP model and the emoji in the
+package. The results are in the new folder `quickstart`.
 """
 
 import csv
@@ -18,7 +19,12 @@ from PIL import Image
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import normalize
 
-from sksemobridge import SeMoBridgeClassifier, ZeroShotClassifier, label_next, make_semobridge_pipeline
+from sksemobridge import (
+    SeMoBridgeClassifier,
+    ZeroShotClassifier,
+    label_next,
+    make_semobridge_pipeline,
+)
 from sksemobridge._label.command import main
 from sksemobridge.datasets import load_emoji
 
@@ -40,9 +46,9 @@ for path, image in zip(paths, emoji.images):
     Image.fromarray(image).save(path)
 print(f"{len(paths)} pictures of {len(names)} classes, such as {', '.join(names[:4])}")
 
-# %%
-# The pictures are embedded once. In each round the classifier learns from the names, from the answers so far, and from all
-# other pictures. Then `label_next` says which pictures to ask for: half a label a class.
+# %% The pictures are embedded once. In each round the classifier learns from the names, from the
+# answers so far, and from all other pictures. Then `label_next` says which pictures to ask for:
+# half a label a class.
 pipeline = make_semobridge_pipeline("mini", "bundled")
 text_encoder = pipeline[-1].text_encoder
 X = normalize(pipeline[:-1].transform(paths))
@@ -66,8 +72,8 @@ for n in range(n_rounds):
     if n < n_rounds - 1:
         known[label_next(classifier, X, batch)] = True
 
-# %%
-# Scikit-learn's logistic regression knows no names. It asks for the pictures of which it is least sure, too.
+# %% Scikit-learn's logistic regression knows no names. It asks for the pictures of which it is
+# least sure, too.
 warnings.filterwarnings("ignore", "The number of unique classes")
 asked, right_of_regression = np.zeros(len(true), dtype=bool), []
 asked[np.random.default_rng(0).permutation(len(true))[:batch]] = True
@@ -84,13 +90,19 @@ for label, shares, first in (
     ("SeMoBridge", right, 0),
     ("LogisticRegression", right_of_regression, 1),
 ):
-    axes.plot(batch * (first + np.arange(len(shares))), 100 * np.array(shares), marker="o", label=label)
-axes.set(xlabel="labels", ylabel="right in the whole folder (%)", title="973 emoji, with the toy model mini")
+    axes.plot(
+        batch * (first + np.arange(len(shares))), 100 * np.array(shares), marker="o", label=label
+    )
+axes.set(
+    xlabel="labels",
+    ylabel="right in the whole folder (%)",
+    title="973 emoji, with the toy model mini",
+)
 axes.legend()
 figure.savefig(folder / "labels.png", dpi=100)
 
-# %%
-# The command does the same with the answers as a file. It writes the table of all labels, and a page for a browser.
+# %% The command does the same with the answers as a file. It writes the table of all labels, and a
+# page for a browser.
 with open(folder / "answers.csv", "w", newline="", encoding="utf-8") as file:
     csv.writer(file).writerows([("path", "label"), *zip(np.array(paths)[known], true[known])])
 classes = folder / "classes.txt"
@@ -99,4 +111,6 @@ options = {"classes": classes, "corrections": folder / "answers.csv", "model": "
 results = {"out": folder / "labels.csv", "report": folder / "page.html"}
 arguments = [f"--{name}={value}" for name, value in (options | results).items()]
 main(["label", str(photos), *arguments])
-print(f"Look at {', '.join(str(folder / name) for name in ('labels.csv', 'page.html', 'labels.png'))}")
+print(
+    f"Look at {', '.join(str(folder / name) for name in ('labels.csv', 'page.html', 'labels.png'))}"
+)

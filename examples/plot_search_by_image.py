@@ -2,9 +2,9 @@
 Search by image, search by text
 ===============================
 
-The first search finds the same thing in another style. The second one finds descriptions that belong to a word. Both are
-shown with raw embeddings, and after the bridge. Everything runs offline, with the small CLIP model and the emoji pictures in
-the package.
+The first search finds the same thing in another style. The second one finds descriptions that
+belong to a word. Both are shown with raw embeddings, and after the bridge. Everything runs offline,
+with the small CLIP model and the emoji pictures in the package.
 """
 
 import matplotlib
@@ -30,7 +30,9 @@ encode_text = CLIPTextEncoder("mini", pretrained="bundled")
 # The queries are the same pictures in other styles, made by filters.
 def pixel_art(picture):
     """Twelve by twelve squares."""
-    return picture.resize((12, 12), Image.Resampling.BOX).resize(picture.size, Image.Resampling.NEAREST)
+    return picture.resize((12, 12), Image.Resampling.BOX).resize(
+        picture.size, Image.Resampling.NEAREST
+    )
 
 
 def blueprint(picture):
@@ -50,11 +52,11 @@ STYLES = (pixel_art, blueprint, pencil)
 drawings = {style: [style(Image.fromarray(pixels)) for pixels in emoji.images] for style in STYLES}
 
 
-# %%
-# The bridge keeps the directions that words describe, and subtracts the mean of the gallery, which ``fit`` learns. Queries
-# and gallery are both transformed. Here the queries have another style, and so another mean. A second bridge is fitted to
-# the queries, and subtracts their mean. With this small model, all of the gain comes from the means. Its embeddings contain
-# little that words do not describe, and this little helps to find the same picture.
+# %% The bridge keeps the directions that words describe, and subtracts the mean of the gallery,
+# which ``fit`` learns. Queries and gallery are both transformed. Here the queries have another
+# style, and so another mean. A second bridge is fitted to the queries, and subtracts their mean.
+# With this small model, all of the gain comes from the means. Its embeddings contain little that
+# words do not describe, and this little helps to find the same picture.
 gallery = encode_image.transform(emoji.images)
 queries = {style: encode_image.transform(drawings[style]) for style in STYLES}
 bridge = SemanticBridge(encode_text).fit(gallery)
@@ -63,9 +65,8 @@ bridged_gallery = bridge.transform(gallery)
 print(f"The bridge keeps {bridge.rank_} of {gallery.shape[1]} directions.")
 
 
-# %%
-# How good is the search? Mean average precision uses the whole ranking. It is computed for finding the same picture, and for
-# finding other pictures of its class.
+# %% How good is the search? Mean average precision uses the whole ranking. It is computed for
+# finding the same picture, and for finding other pictures of its class.
 def ways(style):
     """Queries and gallery of each way to search, by name."""
     yield "as they are", queries[style], gallery
@@ -82,8 +83,8 @@ for style in STYLES:
         kind = mean_average_precision(query, among, classes, classes, exclude_self=True)
         print(f"{style.__name__:<12}{way:<28}{same:>14.1%}{kind:>22.1%}")
 
-# %%
-# Some queries with their first results. Green: the same picture. Blue: another picture of its class.
+# %% Some queries with their first results. Green: the same picture. Blue: another picture of its
+# class.
 raw_neighbors = NearestNeighbors(n_neighbors=4, metric="cosine").fit(gallery)
 bridged_neighbors = NearestNeighbors(n_neighbors=4, metric="cosine").fit(bridged_gallery)
 some = np.random.default_rng(0).choice(len(gallery), (len(STYLES), 3), replace=False)
@@ -94,9 +95,13 @@ figure, axes = plt.subplots(
 for row, (style, i) in zip(axes, [(style, i) for style, group in zip(STYLES, some) for i in group]):
     query = queries[style][[i]]
     before = raw_neighbors.kneighbors(query, return_distance=False)[0]
-    after = bridged_neighbors.kneighbors(own_bridges[style].transform(query), return_distance=False)[0]
+    after = bridged_neighbors.kneighbors(
+        own_bridges[style].transform(query), return_distance=False
+    )[0]
     row[0].imshow(drawings[style][i])
-    row[0].set_ylabel(emoji.names[i].replace(" ", "\n"), fontsize=8, rotation=0, ha="right", va="center")
+    row[0].set_ylabel(
+        emoji.names[i].replace(" ", "\n"), fontsize=8, rotation=0, ha="right", va="center"
+    )
     for ax, j in zip([*row[2:6], *row[7:]], [*before, *after]):
         ax.imshow(emoji.images[j])
         color = "tab:green" if j == i else "tab:blue" if classes[j] == classes[i] else "white"
@@ -112,9 +117,8 @@ for column, title in ((2, "raw embeddings"), (7, "bridged by their own mean")):
 figure.savefig("search_by_image.png", dpi=100)
 print("Queries and their first results are drawn in search_by_image.png")
 
-# %%
-# From text to text: which descriptions belong to the name of a class? The other direction of the bridge maps the query to
-# the images. For texts, centring without a bridge helps more.
+# %% From text to text: which descriptions belong to the name of a class? The other direction of the
+# bridge maps the query to the images. For texts, centring without a bridge helps more.
 descriptions = encode_text.transform([f"a picture of a {name}." for name in emoji.names])
 words = encode_text.transform([f"a picture of a {name}." for name in emoji.target_names])
 to_images = SemanticBridge(encode_text, direction="text_to_image").fit(descriptions)

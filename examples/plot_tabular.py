@@ -2,8 +2,9 @@
 Tabular and image features together
 ===================================
 
-A shop has a picture of each item, and its weight. `CLIPImageEncoder` is a scikit-learn transformer, so both can go into one
-model. Either a `ColumnTransformer` puts both side by side, or two classifiers vote.
+A shop has a picture of each item, and its weight. `CLIPImageEncoder` is a scikit-learn transformer,
+so both can go into one model. Either a `ColumnTransformer` puts both side by side, or two
+classifiers vote.
 """
 
 import tempfile
@@ -23,7 +24,14 @@ from sksemobridge.datasets import load_emoji
 
 # %%
 # The pictures are real. The weights are random, around a typical weight for each class.
-GRAMS = {"bird": 500, "clothing": 400, "drink": 400, "fruit": 150, "ground vehicle": 1e6, "mammal": 5e4}
+GRAMS = {
+    "bird": 500,
+    "clothing": 400,
+    "drink": 400,
+    "fruit": 150,
+    "ground vehicle": 1e6,
+    "mammal": 5e4,
+}
 GRAMS |= {"office supplies": 100, "tool": 1000}
 emoji = load_emoji()
 labels = emoji.target_names[emoji.target]
@@ -44,9 +52,9 @@ print(
 )
 
 
-# %%
-# There are four ways. Each takes the whole data frame, and selects its columns. `VotingClassifier` turns text labels into
-# numbers, so the sorted names are given as `class_names`. With the cache, the splits below embed no image twice.
+# %% There are four ways. Each takes the whole data frame, and selects its columns.
+# `VotingClassifier` turns text labels into numbers, so the sorted names are given as `class_names`.
+# With the cache, the splits below embed no image twice.
 cache = tempfile.TemporaryDirectory()
 image = (CLIPImageEncoder("mini", "bundled", cache=cache.name), ["image"])
 weight = (StandardScaler(), ["log_weight"])
@@ -59,12 +67,14 @@ ways = {
     "weight alone": by_weight,
     "picture alone": by_picture,
     "side by side": make_pipeline(make_column_transformer(image, weight), LogisticRegression()),
-    "two that vote": VotingClassifier([("weight", by_weight), ("picture", by_picture)], voting="soft"),
+    "two that vote": VotingClassifier(
+        [("weight", by_weight), ("picture", by_picture)], voting="soft"
+    ),
 }
 
-# %%
-# Four items of each class have a label. There are ten draws. Side by side, a linear model must learn from 129 columns with 32
-# labels. The vote uses the class names too, so it gains from both features.
+# %% Four items of each class have a label. There are ten draws. Side by side, a linear model must
+# learn from 129 columns with 32 labels. The vote uses the class names too, so it gains from both
+# features.
 draws = StratifiedShuffleSplit(10, train_size=4 * len(GRAMS), random_state=0)
 scores = {name: cross_val_score(way, frame, frame["label"], cv=draws) for name, way in ways.items()}
 for name, score in scores.items():

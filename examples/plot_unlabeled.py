@@ -2,7 +2,8 @@
 Images without a label
 ======================
 
-You often have one labelled picture of a class, and many unlabelled pictures. `with_unlabeled` also learns from these.
+You often have one labelled picture of a class, and many unlabelled pictures. `with_unlabeled` also
+learns from these.
 """
 
 import warnings
@@ -21,9 +22,8 @@ labels = emoji.target_names[emoji.target]
 X = CLIPImageEncoder("mini", "bundled").transform(emoji.images)
 text_encoder = CLIPTextEncoder("mini", "bundled")
 
-# %%
-# Some pictures of each class are shots. Half of the others are unlabelled. The other half are for the test, so the test
-# pictures are new.
+# %% Some pictures of each class are shots. Half of the others are unlabelled. The other half are
+# for the test, so the test pictures are new.
 SHOTS, DRAWS = [0, 1, 2, 4], 5
 
 
@@ -39,14 +39,19 @@ def draw(k, seed):
 
 
 def self_training(shots, pool):
-    """For comparison: scikit-learn's self-training uses confident predictions as labels, and fits again."""
+    """For comparison: scikit-learn's self-training uses confident predictions as labels, and fits
+    again.
+    """
     classifier = SeMoBridgeClassifier(text_encoder, class_names=emoji.target_names.tolist())
     y = np.concatenate([emoji.target[shots], np.full(len(pool), -1)])
-    return SelfTrainingClassifier(classifier, threshold=0.9).fit(X[np.concatenate([shots, pool])], y)
+    return SelfTrainingClassifier(classifier, threshold=0.9).fit(
+        X[np.concatenate([shots, pool])], y
+    )
 
 
 accuracy = {
-    name: np.full((len(SHOTS), DRAWS), np.nan) for name in ("labels only", "self-training", "with_unlabeled")
+    name: np.full((len(SHOTS), DRAWS), np.nan)
+    for name in ("labels only", "self-training", "with_unlabeled")
 }
 for i, k in enumerate(SHOTS):
     for seed in range(DRAWS):
@@ -55,14 +60,15 @@ for i, k in enumerate(SHOTS):
             classifier = ZeroShotClassifier(text_encoder).fit(None, emoji.target_names)
         else:
             classifier = SeMoBridgeClassifier(text_encoder).fit(X[shots], labels[shots])
-            accuracy["self-training"][i, seed] = self_training(shots, pool).score(X[test], emoji.target[test])
+            accuracy["self-training"][i, seed] = self_training(shots, pool).score(
+                X[test], emoji.target[test]
+            )
         accuracy["labels only"][i, seed] = classifier.score(X[test], labels[test])
         taught = classifier.with_unlabeled(X[pool])
         accuracy["with_unlabeled"][i, seed] = taught.score(X[test], labels[test])
 
-# %%
-# Means over the draws. The gain depends on the task. It is larger if the model predicts some classes too often, and if the
-# classes are well separated.
+# %% Means over the draws. The gain depends on the task. It is larger if the model predicts some
+# classes too often, and if the classes are well separated.
 print(f"{'shots a class':<16}" + "".join(f"{name:>16}" for name in accuracy))
 for i, k in enumerate(SHOTS):
     print(f"{k:<16}" + "".join(f"{values[i].mean():>16.1%}" for values in accuracy.values()))
@@ -70,7 +76,12 @@ for i, k in enumerate(SHOTS):
 figure, ax = plt.subplots(figsize=(6, 4), layout="constrained")
 for name, values in accuracy.items():
     ax.errorbar(
-        SHOTS, values.mean(axis=1), values.std(axis=1, ddof=1) / DRAWS**0.5, marker="o", capsize=3, label=name
+        SHOTS,
+        values.mean(axis=1),
+        values.std(axis=1, ddof=1) / DRAWS**0.5,
+        marker="o",
+        capsize=3,
+        label=name,
     )
 ax.set(
     xticks=SHOTS,

@@ -2,8 +2,8 @@
 Log, load and serve with MLflow
 ===============================
 
-`mlflow.sklearn` can save a fitted estimator in the format of skops, which holds no code. `trusted_types` lists the classes of
-this package that must be trusted.
+`mlflow.sklearn` can save a fitted estimator in the format of skops, which holds no code.
+`trusted_types` lists the classes of this package that must be trusted.
 """
 
 # sphinx_gallery_thumbnail_path = "generated/cards/serve_mlflow.png"
@@ -23,12 +23,14 @@ from sksemobridge.datasets import load_emoji
 
 logging.getLogger("mlflow").setLevel(logging.ERROR)
 
-# %%
-# Fit a classifier of embeddings. (A whole pipeline is logged the same way. Then requests contain paths of images.)
+# %% Fit a classifier of embeddings. (A whole pipeline is logged the same way. Then requests contain
+# paths of images.)
 emoji = load_emoji()
 labels = emoji.target_names[emoji.target]
 embeddings = CLIPImageEncoder("mini", pretrained="bundled").transform(emoji.images[::4])
-classifier = SeMoBridgeClassifier(CLIPTextEncoder("mini", pretrained="bundled")).fit(embeddings, labels[::4])
+classifier = SeMoBridgeClassifier(CLIPTextEncoder("mini", pretrained="bundled")).fit(
+    embeddings, labels[::4]
+)
 
 # %%
 # Log it. The predictions of the logged model are probabilities.
@@ -55,7 +57,9 @@ print("largest difference after loading:", np.abs(model.predict(embeddings) - ex
 
 request = json.dumps({"inputs": embeddings[:1].tolist()})
 with TestClient(make_server(model)) as client:
-    answer = client.post("/invocations", content=request, headers={"Content-Type": "application/json"})
+    answer = client.post(
+        "/invocations", content=request, headers={"Content-Type": "application/json"}
+    )
 served = np.array(answer.json()["predictions"])
 print("answer:", answer.status_code, labels[::4][0], "is", classifier.classes_[served[0].argmax()])
 print("largest difference of the answer:", np.abs(served - expected[:1]).max())

@@ -2,9 +2,10 @@
 Serve without torch: a pipeline as one ONNX file
 ================================================
 
-`to_onnx` writes a fitted pipeline, with its image encoder, into one file. The program that serves it needs only onnxruntime,
-Pillow and NumPy. This example compares this program with the pipeline. Each runs in its own process, and the times include its
-start (run it on a quiet machine: `python examples/serve_onnx.py`).
+`to_onnx` writes a fitted pipeline, with its image encoder, into one file. The program that serves
+it needs only onnxruntime, Pillow and NumPy. This example compares this program with the pipeline.
+Each runs in its own process, and the times include its start (run it on a quiet machine:
+`python examples/serve_onnx.py`).
 """
 
 # sphinx_gallery_thumbnail_path = "generated/cards/serve_onnx.png"
@@ -18,9 +19,9 @@ from pathlib import Path
 import numpy as np
 
 
-# %%
-# The service finds the names of the classes in the file, and how to prepare an image. The preparation is that of torchvision,
-# but with Pillow only: resize by the shortest side, crop the middle, and scale the values.
+# %% The service finds the names of the classes in the file, and how to prepare an image. The
+# preparation is that of torchvision, but with Pillow only: resize by the shortest side, crop the
+# middle, and scale the values.
 def serve(path):
     import onnxruntime
     from PIL import Image
@@ -62,7 +63,9 @@ def measure(way, path, pictures, started):
     predict_proba(images[:1])
     first = time.time() - float(started)
     before = time.perf_counter()
-    probabilities = np.concatenate([predict_proba(images[i : i + 64]) for i in range(0, len(images), 64)])
+    probabilities = np.concatenate(
+        [predict_proba(images[i : i + 64]) for i in range(0, len(images), 64)]
+    )
     result = {
         "first prediction, s": first,
         "images a second": len(images) / (time.perf_counter() - before),
@@ -75,8 +78,8 @@ def measure(way, path, pictures, started):
     print(json.dumps(result))
 
 
-# %%
-# Fit a pipeline to four shots of each class, and write both files. Then both processes predict the other pictures.
+# %% Fit a pipeline to four shots of each class, and write both files. Then both processes predict
+# the other pictures.
 def main():
     import joblib
 

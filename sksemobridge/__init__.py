@@ -2,25 +2,27 @@
 
 How data flow:
 
-    images -> encoders/ -> embeddings
-    class names -> _texts/: prompts, encode, words -> class texts
-    labels, weights, groups -> _model/shots, near_copies
-    _classifier: fit -> _model/method -> fit: label_noise, class_means -> discriminant -> logistic -> model
+    images -> encoders/ -> embeddings class names -> _texts/: prompts, encode, words -> class texts
+    labels, weights, groups -> _model/shots, near_copies _classifier: fit -> _model/method -> fit:
+    label_noise, class_means -> discriminant -> logistic -> model
                      or _paper/method: bridge -> training -> model (the paper's classifier)
-    images without labels -> _model/typicality, unlabeled -> the linear model again; _label_next: which to label;
+    images without labels -> _model/typicality, unlabeled -> the linear model again; _label_next:
+    which to label;
         _strangers: images of none of the classes
     embeddings -> _model/linear -> decisions -> _base: labels and probabilities
 
-`_fitted` holds what a classifier has learnt. `_pipeline` begins with images, `_zero_shot` has no shots, `_search/`
-finds images and texts, `_evaluation` says how good a classifier is. `_label/` labels folders: `command` is what users
-run, `folder_job` learns, `folder_table` labels, `user_tables` and `clicks` hold what users say, `report/` makes the
-pages, and `sort_into` copies images. `_onnx` writes fitted models, `displays` draws, `distributed/` runs on Ray,
-`datasets/` loads pictures and words, `models/` holds the bundled one, and `_utils/` what all of them use.
+`_fitted` holds what a classifier has learnt. `_pipeline` begins with images, `_zero_shot` has no
+shots, `_search/` finds images and texts, `_evaluation` says how good a classifier is. `_label/`
+labels folders: `command` is what users run, `folder_job` learns, `folder_table` labels,
+`user_tables` and `clicks` hold what users say, `report/` makes the pages, and `sort_into` copies
+images. `_onnx` writes fitted models, `displays` draws, `distributed/` runs on Ray, `datasets/`
+loads pictures and words, `models/` holds the bundled one, and `_utils/` what all of them use.
 """
 
 import lazy_loader
 
 from ._utils import __version__ as __version__
 
-# `__init__.pyi` says what is where. Nothing is imported before it is used, so that the command can be interrupted at once.
+# `__init__.pyi` says what is where. Nothing is imported before it is used, so that the command can
+# be interrupted at once.
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

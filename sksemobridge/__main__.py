@@ -1,4 +1,6 @@
-"""The program `sksemobridge`, and `python -m sksemobridge`. It can be interrupted from its first moment on."""
+"""The program `sksemobridge`, and `python -m sksemobridge`. It can be interrupted from its first
+moment on.
+"""
 
 import sys
 

@@ -1,4 +1,6 @@
-"""What the classifiers share: labels and probabilities from scores, and learning from unlabelled images."""
+"""What the classifiers share: labels and probabilities from scores, and learning from unlabelled
+images.
+"""
 
 from __future__ import annotations
 
@@ -17,22 +19,27 @@ from ._utils.sklearn import offered_if
 from ._utils.threads import one_thread, threads_for
 from ._utils.validation import validate_embeddings, validate_training_embeddings
 
-# Two embeddings of one text by one model have at least this cosine, in any precision and on any device.
+# Two embeddings of one text by one model have at least this cosine, in any precision and on any
+# device.
 SAME_TEXT = 0.99
 
 
 def require_linear(classifier):
     """True if a classifier is linear, or will be after `fit`. Else an AttributeError."""
     if not classifier._is_linear():
-        raise AttributeError('This needs blend="auto": the paper\'s classifier does not hold out shots.')
+        raise AttributeError(
+            'This needs blend="auto": the paper\'s classifier does not hold out shots.'
+        )
     return True
 
 
 class EmbeddingClassifier(ClassifierMixin, SavedEstimator):
-    """A classifier of embeddings. Its `_fitted` has the members of `FittedState` that are used here.
+    """A classifier of embeddings. Its `_fitted` has the members of `FittedState` that are used
+    here.
 
-    With `array_api_dispatch=True` of scikit-learn, results have the array library and the device of `X`. Labels are always
-    NumPy. The memory for intermediate results does not grow with the number of rows.
+    With `array_api_dispatch=True` of scikit-learn, results have the array library and the device of
+    `X`. Labels are always NumPy. The memory for intermediate results does not grow with the number
+    of rows.
     """
 
     classes_: NDArray[Any]
@@ -46,7 +53,8 @@ class EmbeddingClassifier(ClassifierMixin, SavedEstimator):
     def predict_proba(self, X: ArrayLike) -> NDArray[Any]:
         """Return the probabilities of the classes, shape (n, C): the softmax of the logits.
 
-        Columns are in the order of `classes_`. NumPy arrays are float64, others have the precision of `X`.
+        Columns are in the order of `classes_`. NumPy arrays are float64, others have the precision
+        of `X`.
         """
         return self._apply(X, softmax)
 
@@ -55,17 +63,23 @@ class EmbeddingClassifier(ClassifierMixin, SavedEstimator):
         return self._apply(X, log_softmax)
 
     def decision_function(self, X: ArrayLike) -> NDArray[Any]:
-        """Return the logits of the classes, shape (n, C), or for two classes the log-odds of the second, shape (n,)."""
-        return self._apply(X, lambda logits: logits[:, 1] - logits[:, 0] if logits.shape[1] == 2 else logits)
+        """Return the logits of the classes, shape (n, C), or for two classes the log-odds of the
+        second, shape (n,).
+        """
+        return self._apply(
+            X, lambda logits: logits[:, 1] - logits[:, 0] if logits.shape[1] == 2 else logits
+        )
 
     @offered_if(require_linear)
     def with_unlabeled(self, X: ArrayLike) -> Self:
-        """Return a fitted classifier that has also learnt from unlabelled images. They replace those of an earlier call.
+        """Return a fitted classifier that has also learnt from unlabelled images. They replace
+        those of an earlier call.
 
         Parameters
         ----------
         X : array-like of shape (n, D)
-            Image embeddings, if possible of all classes. Near copies, such as frames of a film, count once.
+            Image embeddings, if possible of all classes. Near copies, such as frames of a film,
+            count once.
         """
         check_is_fitted(self)
         embeddings = validate_training_embeddings(self, X, reset=False)
@@ -83,7 +97,9 @@ class EmbeddingClassifier(ClassifierMixin, SavedEstimator):
             return function(X)
 
     def _with_new_texts(self, classes, indices):
-        """`ClassPrompts` and `T_c` of other classes: those of `fit` at `indices`, and new ones at each -1."""
+        """`ClassPrompts` and `T_c` of other classes: those of `fit` at `indices`, and new ones at
+        each -1.
+        """
         texts, added = self._fitted.text_embeddings, None
         is_new = indices < 0
         if texts is not None:
@@ -91,19 +107,26 @@ class EmbeddingClassifier(ClassifierMixin, SavedEstimator):
             if is_new.any() and self.text_encoder is not None:
                 added = self._describe(classes[is_new], self._known_names())
                 known = next(i for i, prompts in enumerate(self.prompts_) if prompts is not None)
-                again, *new = embed_classes(self.text_encoder, [self.prompts_[known], *added.prompts])
+                again, *new = embed_classes(
+                    self.text_encoder, [self.prompts_[known], *added.prompts]
+                )
                 before = self.text_embeddings_[known]
                 if again.shape != before.shape or again @ before <= SAME_TEXT:
                     raise ValueError(
-                        f"text_encoder has changed: it embeds {self.prompts_[known][0]!r} differently than in fit, so new "
-                        "classes could not be compared with the old ones. Set the encoder of fit."
+                        f"text_encoder has changed: it embeds {self.prompts_[known][0]!r}"
+                        " differently than in fit, so new classes could not be compared with the"
+                        " old ones. Set the encoder of fit."
                     )
                 texts[is_new] = new
         return self._fitted.class_prompts.for_classes(indices, added), texts
 
     def _known_names(self):
         """The name of each class of `fit`, by label."""
-        return {} if self.class_names_ is None else dict(zip(self.classes_.tolist(), self.class_names_))
+        return (
+            {}
+            if self.class_names_ is None
+            else dict(zip(self.classes_.tolist(), self.class_names_))
+        )
 
     def _is_linear(self):
         """Whether the classifier is linear, or will be after `fit`."""

@@ -37,21 +37,25 @@ from ._utils.validation import (
 
 
 class SeMoBridgeClassifier(EmbeddingClassifier):
-    """Classify CLIP image embeddings, after a fit to a few labelled images (shots) and the names of the classes.
+    """Classify CLIP image embeddings, after a fit to a few labelled images (shots) and the names of
+    the classes.
 
-    The classifier is linear: the decision is `normalize(X) @ coef_.T + intercept_`. A row of zeros has no
-    direction: `fit` warns of it, and its decision is `intercept_`. The guide explains parameters and formulas:
-    https://github.com/sksemobridge/sksemobridge/tree/main/docs
+    The classifier is linear: the decision is `normalize(X) @ coef_.T + intercept_`. A row of zeros
+    has no direction: `fit` warns of it, and its decision is `intercept_`. The guide explains
+    parameters and formulas: https://github.com/sksemobridge/sksemobridge/tree/main/docs
 
     Parameters
     ----------
     text_encoder : object or None, default=None
-        `CLIPTextEncoder`, or another object with `transform` and `logit_scale_`. Its model must be that of the images.
+        `CLIPTextEncoder`, or another object with `transform` and `logit_scale_`. Its model must be
+        that of the images.
     prompts : "auto", str, list of str or mapping, default="auto"
-        Templates with `{}` for the name, or a mapping from labels or names to lists of whole prompts.
+        Templates with `{}` for the name, or a mapping from labels or names to lists of whole
+        prompts.
     class_names : mapping, sequence, "ignore" or None, default=None
-        A mapping from labels to names (None: no text), or a list of names in the order of the sorted labels. By
-        default the label is the name, and `_` is read as a space. `"ignore"` uses no names.
+        A mapping from labels to names (None: no text), or a list of names in the order of the
+        sorted labels. By default the label is the name, and `_` is read as a space. `"ignore"` uses
+        no names.
     vocabulary : "auto", sequence of str or None, default="auto"
         Words that help if classes have no names. `"auto"` is a bundled list.
     blend : "auto" or PaperBlend, default="auto"
@@ -59,7 +63,8 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
     solver : {"closed_form", "lbfgs", "adamw"} or Training, default="closed_form"
         How the bridge of the paper is computed. All but `"closed_form"` need `PaperBlend`.
     priors : array-like of shape (C,), "shots" or None, default=None
-        Probability of each class, in the order of `classes_`. `"shots"` takes the shares of the shots. None: equal.
+        Probability of each class, in the order of `classes_`. `"shots"` takes the shares of the
+        shots. None: equal.
     label_noise : "auto" or float, default="auto"
         Share of wrong labels. `"auto"` estimates it, and 0 trusts all labels.
     store_held_out : bool, default=False
@@ -68,7 +73,8 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
     Attributes
     ----------
     classes_, n_features_in_, feature_names_in_
-        Sorted labels `(C,)`, the width `D` of the embeddings, and the names of the columns of `X`, if any.
+        Sorted labels `(C,)`, the width `D` of the embeddings, and the names of the columns of `X`,
+        if any.
     coef_, intercept_ : ndarrays of shape (C, D) and (C,), or (1, D) and (1,) for two classes
         As in scikit-learn's `LogisticRegression`. With `PaperBlend`, there are none.
     text_embeddings_, class_names_, prompts_
@@ -76,17 +82,19 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
     blend_ : dict
         The scales `"text"` and `"shots"`, and `"trust"`, the probability that the texts help.
     held_out_proba_, label_proba_ : ndarrays of shape (n, C) and (n,)
-        For each shot: its probabilities by a model without it (NaN if it was not left out), and the probability
-        that its label is right (one if this cannot be judged).
+        For each shot: its probabilities by a model without it (NaN if it was not left out), and the
+        probability that its label is right (one if this cannot be judged).
     prototypes_, image_means_, bridge_, class_bias_, rank_, temperature_, loss_curve_, n_iter_
         See `PaperBlend`.
 
     Examples
     --------
     >>> from sksemobridge import PrecomputedTextEncoder, SeMoBridgeClassifier
-    >>> encoder = PrecomputedTextEncoder.from_joint({"cat": [1.0, 0.0, 0.2], "dog": [0.0, 1.0, 0.2]})
+    >>> texts = {"cat": [1.0, 0.0, 0.2], "dog": [0.0, 1.0, 0.2]}
+    >>> encoder = PrecomputedTextEncoder.from_joint(texts)
     >>> X = [[0.9, 0.2, 0.3], [0.8, 0.1, 0.0], [0.1, 0.7, 0.2], [0.3, 0.9, 0.1]]
-    >>> classifier = SeMoBridgeClassifier(encoder, prompts="{}").fit(X, ["cat", "cat", "dog", "dog"])
+    >>> y = ["cat", "cat", "dog", "dog"]
+    >>> classifier = SeMoBridgeClassifier(encoder, prompts="{}").fit(X, y)
     >>> classifier.predict([[0.2, 0.8, 0.0]]).tolist()
     ['dog']
     """
@@ -141,14 +149,15 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
         Parameters
         ----------
         X : array-like of shape (n, D)
-            Image embeddings, of any length (but see `PaperBlend`). The result has the precision of `X`.
+            Image embeddings, of any length (but see `PaperBlend`). The result has the precision of
+            `X`.
         y : array-like of shape (n,)
             Labels. Each class may have any number of shots.
         sample_weight : array-like of shape (n,) or None, default=None
             Weight of each shot within its class. Rows of weight zero are dropped.
         groups : array-like of shape (n,) or None, default=None
-            Equal values mark copies of one image, which count as one image. By default near copies are found, with a
-            warning. `range(n)` says that there are none.
+            Equal values mark copies of one image, which count as one image. By default near copies
+            are found, with a warning. `range(n)` says that there are none.
 
         Raises
         ------
@@ -179,7 +188,9 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
         return self._learn(X, y, classes, sample_weight, groups, earlier)
 
     def _learn(self, X, y, classes, sample_weight, groups, earlier):
-        """`fit`, or `partial_fit` after an `earlier` state. If it fails, the estimator does not change."""
+        """`fit`, or `partial_fit` after an `earlier` state. If it fails, the estimator does not
+        change.
+        """
         method = self._method()
         method.check()
         # 1. Input: rows with a weight, and the sorted labels of all classes.
@@ -222,10 +233,16 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
         """What fits a model to the shots: the paper's method, or the default."""
         params = self.vocabulary, self.solver, self.label_noise, self.store_held_out
         is_default = isinstance(self.blend, str)
-        return LinearMethod(self.text_encoder, *params) if is_default else PaperMethod(self.blend, *params)
+        return (
+            LinearMethod(self.text_encoder, *params)
+            if is_default
+            else PaperMethod(self.blend, *params)
+        )
 
     def _is_linear(self):
-        return self._method().is_linear and (not self.__sklearn_is_fitted__() or hasattr(self, "coef_"))
+        return self._method().is_linear and (
+            not self.__sklearn_is_fitted__() or hasattr(self, "coef_")
+        )
 
     def _read(self, X, y, sample_weight, groups, reset):
         """The checked input as `Rows`."""
@@ -234,7 +251,9 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
         embeddings = validate_training_embeddings(self, X, reset=reset)
         labels = validate_labels(y, len(embeddings))
         weight = validate_weights(sample_weight, len(embeddings))
-        return Rows(embeddings, labels, weight, validate_groups(groups, len(embeddings))).with_weight()
+        return Rows(
+            embeddings, labels, weight, validate_groups(groups, len(embeddings))
+        ).with_weight()
 
     def _describe(self, classes, known_names):
         """`ClassPrompts` of the classes."""
@@ -244,11 +263,14 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
         if self.text_encoder is None:
             if self.class_names is not None or any(isinstance(label, str) for label in classes):
                 warn_caller(
-                    "There are names of classes but no text_encoder, so the names are not used. Pass "
-                    "text_encoder=CLIPTextEncoder(...) of the model that embedded the images to use them."
+                    "There are names of classes but no text_encoder, so the names are not used."
+                    " Pass text_encoder=CLIPTextEncoder(...) of the model that embedded the images"
+                    " to use them."
                 )
             return without_texts
-        return describe_classes(classes, self.text_encoder, self.prompts, self.class_names, known_names)
+        return describe_classes(
+            classes, self.text_encoder, self.prompts, self.class_names, known_names
+        )
 
     def _log_prior(self, memory, n_classes):
         """Logarithms of `priors`. A class without shots counts as if it had one."""
@@ -267,17 +289,21 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
         for name, value in fitted.model.attributes().items():
             setattr(self, f"{name}_", value)
         if fitted.held_out_logits is not None:
-            self.held_out_proba_ = fitted.for_rows(softmax(fitted.with_prior(fitted.held_out_logits)))
+            self.held_out_proba_ = fitted.for_rows(
+                softmax(fitted.with_prior(fitted.held_out_logits))
+            )
         if self.label_noise != 0 and hasattr(self, "coef_"):
             self.label_proba_ = fitted.for_rows(fitted.right)
 
     def with_classes(self, classes: ArrayLike) -> Self:
-        """Return a fitted classifier with other classes: fewer of them, or new ones that have only a name.
+        """Return a fitted classifier with other classes: fewer of them, or new ones that have only
+        a name.
 
         Parameters
         ----------
         classes : array-like of shape (C,)
-            Labels. New classes need the text encoder of `fit`, and a name if `class_names` is given.
+            Labels. New classes need the text encoder of `fit`, and a name if `class_names` is
+            given.
         """
         check_is_fitted(self)
         fitted: Any = self._fitted
@@ -303,33 +329,40 @@ class SeMoBridgeClassifier(EmbeddingClassifier):
 
     @offered_if(require_linear)
     def score_samples(self, X: ArrayLike) -> NDArray[Any]:
-        """Return how typical each row of `X (n, D)` is of the classes, shape (n,). A higher score is more typical.
+        """Return how typical each row of `X (n, D)` is of the classes, shape (n,). A higher score
+        is more typical.
 
-        It is the sum of the largest decision (without the correction) and the largest cosines to class means and
-        texts, each divided by its standard deviation over the held-out shots. `with_unlabeled` changes nothing.
+        It is the sum of the largest decision (without the correction) and the largest cosines to
+        class means and texts, each divided by its standard deviation over the held-out shots.
+        `with_unlabeled` changes nothing.
         """
         return self._compute(X, lambda X: self._fitted.labelled_model.typicality_scores(X))
 
     @offered_if(require_linear)
     def p_values(self, X: ArrayLike) -> NDArray[Any]:
-        """Return a conformal p-value of each row of `X (n, D)`, shape (n,). It is low for images of none of the classes.
+        """Return a conformal p-value of each row of `X (n, D)`, shape (n,). It is low for images of
+        none of the classes.
 
-        It is the share of held-out shots that are not more typical than the image. At most about `alpha` of the images
-        of the classes have a p-value of at most `alpha`. If no shot can be left out, all values are one.
+        It is the share of held-out shots that are not more typical than the image. At most about
+        `alpha` of the images of the classes have a p-value of at most `alpha`. If no shot can be
+        left out, all values are one.
         """
         return self._compute(X, lambda X: self._fitted.labelled_model.p_values(X))
 
     def affinities(self, X: ArrayLike) -> dict[str, NDArray[Any]]:
         """Return the terms of the decision for `X (n, D)`, a dict of arrays of shape (n, C).
 
-        These are `"shots"` and `"correction"`, with text also `"text"`, and with `priors` also `"prior"`. Their sum is
-        the decision. `PaperBlend` has cosines instead, `"z1"`, `"z2"` and `"z3"`.
+        These are `"shots"` and `"correction"`, with text also `"text"`, and with `priors` also
+        `"prior"`. Their sum is the decision. `PaperBlend` has cosines instead, `"z1"`, `"z2"` and
+        `"z3"`.
         """
         return self._compute(X, lambda X: self._fitted.model.affinities(X, self._fitted.log_prior))
 
 
 def _fit_classes(method, shots, texts, classes):
-    """The `FitResult` for all classes. The method gets those with shots, numbered from zero, and then the texts of others."""
+    """The `FitResult` for all classes. The method gets those with shots, numbered from zero, and
+    then the texts of others.
+    """
     with_shots, codes = np.unique(shots.codes, return_inverse=True)
     number = np.full(len(classes), -1)
     number[with_shots] = np.arange(len(with_shots))
@@ -341,4 +374,6 @@ def _fit_classes(method, shots, texts, classes):
     if logits is not None:
         logits = np.full((len(codes), len(classes)), -np.inf)
         logits[:, with_shots] = fit.held_out_logits
-    return fit._replace(model=fit.model.for_classes(number, texts.embeddings), held_out_logits=logits)
+    return fit._replace(
+        model=fit.model.for_classes(number, texts.embeddings), held_out_logits=logits
+    )

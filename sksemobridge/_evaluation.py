@@ -24,12 +24,15 @@ from ._utils.validation import listed, validate_embeddings
 SAME_DIGITS = 5
 # Below this probability, a label is more likely wrong than right.
 DOUBTFUL = 0.5
-# With fewer shots of a class, a left-out shot takes much of what is known of the class, but nothing from its name.
+# With fewer shots of a class, a left-out shot takes much of what is known of the class, but nothing
+# from its name.
 FEWEST_COMPARED = 4
-# How many checked images the mean probability is worth as an estimate of the share that is right: for a classifier with random
-# shots, and for others. Then nine of ten intervals hold the share (`python benchmarks/clicks.py`).
+# How many checked images the mean probability is worth as an estimate of the share that is right:
+# for a classifier with random shots, and for others. Then nine of ten intervals hold the share
+# (`python benchmarks/clicks.py`).
 WORTH_OF_RANDOM_SHOTS, WORTH_OF_PROBABILITIES = 100.0, 40.0
-# Confidence of the interval. Standard deviation of the logarithm of the temperature. A round of answers counts half of the next.
+# Confidence of the interval. Standard deviation of the logarithm of the temperature. A round of
+# answers counts half of the next.
 CONFIDENCE, WIDTH_OF_TEMPERATURE, DECAY = 0.9, 0.35, 0.5
 # Probabilities of one do not make an estimate certain.
 LEAST_PROBABILITY, LEAST_COUNT = 1e-12, 0.3
@@ -44,14 +47,15 @@ class ShotEvaluation:
     classes, n_shots : ndarrays of shape (C,)
         Sorted labels, and number of shots of each class.
     accuracy, names_accuracy : float
-        Share of held-out shots with the right prediction, by the classifier and by the names alone. NaN if it cannot be
-        measured.
+        Share of held-out shots with the right prediction, by the classifier and by the names alone.
+        NaN if it cannot be measured.
     held_out_proba, label_proba : ndarrays of shape (n, C) and (n,)
         See `SeMoBridgeClassifier`.
     doubtful : ndarray of int
         Rows of the shots whose label is more likely wrong than right. The most doubtful come first.
     duplicates : ndarray of shape (k, 2), int
-        Rows of shots that are the same picture as an earlier shot, and the first row of that picture.
+        Rows of shots that are the same picture as an earlier shot, and the first row of that
+        picture.
     """
 
     classes: NDArray[Any]
@@ -65,7 +69,10 @@ class ShotEvaluation:
 
     def __str__(self) -> str:
         counts = listed([f"{label} {n}" for label, n in zip(self.classes, self.n_shots)], 10)
-        lines = [f"{_plural(self.n_shots.sum(), 'shot')} of {_plural(len(self.classes), 'class')}: {counts}"]
+        lines = [
+            f"{_plural(self.n_shots.sum(), 'shot')} of {_plural(len(self.classes), 'class')}:"
+            f" {counts}"
+        ]
         if not math.isnan(self.accuracy):
             n_held_out = np.isfinite(self.held_out_proba).all(axis=1).sum()
             n_right = round(self.accuracy * n_held_out)
@@ -108,8 +115,9 @@ def evaluate_shots(
     classifier = estimator[-1] if isinstance(estimator, Pipeline) else estimator
     if not isinstance(classifier, SeMoBridgeClassifier) or not hasattr(classifier, "p_values"):
         raise TypeError(
-            'evaluate_shots needs a SeMoBridgeClassifier with blend="auto", a pipeline that ends in one, or a fitted search '
-            f"over one; got {estimator!r:.200}. For others use sklearn.model_selection.cross_val_predict."
+            'evaluate_shots needs a SeMoBridgeClassifier with blend="auto", a pipeline that ends'
+            f" in one, or a fitted search over one; got {estimator!r:.200}. For others use"
+            " sklearn.model_selection.cross_val_predict."
         )
     if isinstance(estimator, Pipeline) and len(estimator) > 1:
         X = clone(estimator[:-1]).fit_transform(X, y)
@@ -121,7 +129,9 @@ def evaluate_fitted(fitted, X, y, groups=None):
     """The evaluation of a classifier that was fitted to these shots, with `store_held_out=True`."""
     label_proba = fitted.label_proba_
     if fitted.label_noise == 0:
-        label_proba = clone(fitted).set_params(label_noise="auto").fit(X, y, groups=groups).label_proba_
+        label_proba = (
+            clone(fitted).set_params(label_noise="auto").fit(X, y, groups=groups).label_proba_
+        )
     classes, held_out = fitted.classes_, fitted.held_out_proba_
     codes = np.searchsorted(classes, column_or_1d(np.asarray(y)).astype(classes.dtype))
     unit = l2_normalize(to_numpy(validate_embeddings(fitted, X, reset=False)))
@@ -131,7 +141,9 @@ def evaluate_fitted(fitted, X, y, groups=None):
     if fitted.text_embeddings_ is not None:
         names_accuracy = _mean((unit[known] @ fitted.text_embeddings_.T).argmax(axis=1) == truth)
     order = np.argsort(label_proba, kind="stable")
-    _, first, index = np.unique(unit.round(SAME_DIGITS), axis=0, return_index=True, return_inverse=True)
+    _, first, index = np.unique(
+        unit.round(SAME_DIGITS), axis=0, return_index=True, return_inverse=True
+    )
     pairs = np.column_stack([np.arange(len(unit)), first[index]])
     return ShotEvaluation(
         classes=classes,
@@ -146,7 +158,9 @@ def evaluate_fitted(fitted, X, y, groups=None):
 
 
 class ShareRight(NamedTuple):
-    """The share of some predictions that is right: an estimate, and an interval that holds it nine times of ten."""
+    """The share of some predictions that is right: an estimate, and an interval that holds it nine
+    times of ten.
+    """
 
     estimate: float
     low: float
@@ -156,14 +170,18 @@ class ShareRight(NamedTuple):
 def share_right(proba, answers=(), *, has_random_shots=False, n_checked=0, n_right=0):
     """`ShareRight` of the predictions with these probabilities `(n, C)`.
 
-    Images that were chosen because they are uncertain say nothing of the others directly. But if they were answered more often
-    as predicted than their probabilities said, all probabilities are too low. So one temperature is fitted to the answers.
+    Images that were chosen because they are uncertain say nothing of the others directly. But if
+    they were answered more often as predicted than their probabilities said, all probabilities are
+    too low. So one temperature is fitted to the answers.
 
-    `answers` are pairs for each round, the latest last: the probabilities of the images when they were asked `(k, C)`, and the
-    columns of their labels `(k,)`. `n_checked` images were drawn at random, and `n_right` of their predictions were right.
+    `answers` are pairs for each round, the latest last: the probabilities of the images when they
+    were asked `(k, C)`, and the columns of their labels `(k,)`. `n_checked` images were drawn at
+    random, and `n_right` of their predictions were right.
     """
     answers = [
-        (np.log(np.maximum(p, LEAST_PROBABILITY)), np.asarray(codes)) for p, codes in answers if len(codes)
+        (np.log(np.maximum(p, LEAST_PROBABILITY)), np.asarray(codes))
+        for p, codes in answers
+        if len(codes)
     ]
 
     def loss(log_factor):
@@ -173,8 +191,12 @@ def share_right(proba, answers=(), *, has_random_shots=False, n_checked=0, n_rig
             fit += DECAY**age * logits[np.arange(len(codes)), codes].sum()
         return 0.5 * (log_factor / WIDTH_OF_TEMPERATURE) ** 2 - fit
 
-    factor = np.exp(minimize_scalar(loss, bounds=(-1.5, 1.5), method="bounded").x) if answers else 1.0
-    right = softmax(factor * np.log(np.maximum(proba, LEAST_PROBABILITY)), axis=1).max(axis=1).mean()
+    factor = (
+        np.exp(minimize_scalar(loss, bounds=(-1.5, 1.5), method="bounded").x) if answers else 1.0
+    )
+    right = (
+        softmax(factor * np.log(np.maximum(proba, LEAST_PROBABILITY)), axis=1).max(axis=1).mean()
+    )
     worth = WORTH_OF_RANDOM_SHOTS if has_random_shots else WORTH_OF_PROBABILITIES
     tails = (1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2
     counts = worth * np.array([right, 1 - right]) + [n_right, n_checked - n_right]

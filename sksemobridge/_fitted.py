@@ -1,4 +1,4 @@
-"""The fitted state of the few-shot classifier, also for other classes and after unlabelled images."""
+"""The fitted state of the classifier, also for other classes and after unlabelled images."""
 
 from dataclasses import dataclass, replace
 
@@ -22,11 +22,14 @@ class FittedState:
     memory: ShotMemory
     text_embeddings: np.ndarray | None  # `T_c (C, D)`
     class_prompts: ClassPrompts
-    log_prior: np.ndarray | None  # added to the decision, `(C,)`; None if all classes are equally frequent
+    # added to the decision, `(C,)`; None if all classes are equally frequent
+    log_prior: np.ndarray | None
     right: np.ndarray  # probability that the label of each shot is right `(m,)`
     belief: np.ndarray  # how much each shot counts `(m,)`
-    held_out_logits: np.ndarray | None = None  # `(m, C)`, each by a model without the shot and the prior
-    before_unlabeled: Model | None = None  # the model before unlabelled images, or None without these
+    # `(m, C)`, each by a model without the shot and the prior
+    held_out_logits: np.ndarray | None = None
+    # the model before unlabelled images, or None without these
+    before_unlabeled: Model | None = None
 
     @property
     def decision(self):
@@ -43,7 +46,8 @@ class FittedState:
         model = self.labelled_model
         terms, scales = model.terms, model.scales
         X = sorted_sample(X, len(self.classes))
-        # An image of none of the classes would count for the nearest class. With more shots, fewer of the others look unusual.
+        # An image of none of the classes would count for the nearest class. With more shots, fewer
+        # of the others look unusual.
         n_shots = max(len(self.belief) / len(self.classes), 1.0)
         X = X[model.p_values(X) > LEAST_P_VALUE / np.sqrt(n_shots)]
         if len(X):
@@ -52,7 +56,9 @@ class FittedState:
             terms, factor = terms_with_unlabeled(terms, X, self._known(), is_even)
             # Classes that come later get the same scales.
             scales = {name: factor * scale for name, scale in scales.items()}
-        return replace(self, model=replace(model, terms=terms, scales=scales), before_unlabeled=model)
+        return replace(
+            self, model=replace(model, terms=terms, scales=scales), before_unlabeled=model
+        )
 
     def without_unlabeled(self):
         """The state before learning from unlabelled images."""
@@ -70,7 +76,9 @@ class FittedState:
         return Known(texts, has_text, self.labelled_model.trust, images.u, images.codes, weight)
 
     def for_classes(self, classes, indices, class_prompts, texts, log_prior):
-        """The state for other classes: those at `indices (K,)`, and new ones at each -1. `texts` are the `T_c` of all."""
+        """The state for other classes: those at `indices (K,)`, and new ones at each -1. `texts`
+        are the `T_c` of all.
+        """
         kept = np.isin(self.memory.shots.codes, indices)
         return FittedState(
             classes=classes,
@@ -81,7 +89,8 @@ class FittedState:
             log_prior=log_prior,
             right=self.right[kept],
             belief=self.belief[kept],
-            before_unlabeled=self.before_unlabeled and self.before_unlabeled.for_classes(indices, texts),
+            before_unlabeled=self.before_unlabeled
+            and self.before_unlabeled.for_classes(indices, texts),
         )
 
     def with_prior(self, logits):
@@ -89,23 +98,28 @@ class FittedState:
         return logits if self.log_prior is None else logits + self.log_prior
 
     def for_rows(self, values):
-        """Values of pooled shots, repeated for the rows of `fit`. They are NaN for rows of weight zero."""
+        """Values of pooled shots, repeated for the rows of `fit`. They are NaN for rows of weight
+        zero.
+        """
         result = values[self.memory.shot_of_row]
         result[self.memory.shot_of_row < 0] = np.nan
         return result
 
 
 def require_shots(classes, codes, class_prompts):
-    """Refuse classes without shots `codes (n,)` and without text, and classes of which none has shots."""
+    """Refuse classes without shots `codes (n,)` and without text, and classes of which none has
+    shots.
+    """
     has_shots = np.isin(np.arange(len(classes)), codes)
     has_no_text = [name is None for name in class_prompts.names]
     missing = classes[~has_shots & has_no_text].tolist()
     if missing:
         raise ValueError(
-            f"There are no shots of the classes {missing}, and no text. Give shots, or a text_encoder and a name in "
-            "class_names."
+            f"There are no shots of the classes {missing}, and no text. Give shots, or a"
+            " text_encoder and a name in class_names."
         )
     if not has_shots.any():
         raise ValueError(
-            f"None of the classes {classes.tolist()} has shots. Use ZeroShotClassifier for names alone."
+            f"None of the classes {classes.tolist()} has shots. Use ZeroShotClassifier for names"
+            " alone."
         )

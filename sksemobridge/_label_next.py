@@ -18,37 +18,41 @@ from ._model.shots import SAME_EMBEDDING, evenly_spaced
 from ._utils.array_api import l2_normalize, to_numpy
 from ._utils.validation import validate_embeddings
 
-# Without names, images of new clusters are shown until the classes have this many labels, on average.
+# Without names, images of new clusters are shown until the classes have this many labels, on
+# average.
 LEAST_LABELS = 1.25
 # Largest number of images that are clustered.
 MOST_CLUSTERED = 5000
-# An image is uncertain if its two largest probabilities differ by less. Predicted classes take turns among these only, because
-# certain images tell little.
+# An image is uncertain if its two largest probabilities differ by less. Predicted classes take
+# turns among these only, because certain images tell little.
 UNCERTAIN = 0.5
 
 
 def label_next(estimator: Any, X: ArrayLike, n_images: int = 20) -> NDArray[np.intp]:
     """Return which images of `X` to label next: those whose labels help most.
 
-    A copy of the classifier first learns from all images (`with_unlabeled`). Then the images come first whose two most
-    probable classes are nearly as probable, and the predicted classes take turns. Each third image is such an image before the
-    others taught the copy. A classifier that knows no names first needs an image of each class. So while it has few labels, the
-    most typical image of each large cluster without a label comes first.
+    A copy of the classifier first learns from all images (`with_unlabeled`). Then the images come
+    first whose two most probable classes are nearly as probable, and the predicted classes take
+    turns. Each third image is such an image before the others taught the copy. A classifier that
+    knows no names first needs an image of each class. So while it has few labels, the most typical
+    image of each large cluster without a label comes first.
 
     Parameters
     ----------
     estimator : object
         Fitted `SeMoBridgeClassifier` or `ZeroShotClassifier`, or a pipeline that ends in one.
     X : array-like of shape (n, D)
-        Embeddings of the images, or what the pipeline takes. They may include images that have a label.
+        Embeddings of the images, or what the pipeline takes. They may include images that have a
+        label.
     n_images : int, default=20
         How many images to return.
 
     Returns
     -------
     ndarray of shape (k,), int
-        Indices into `X`, the best first. `k` is `n_images`, or less if `X` has fewer images without a label. Images that are
-        shots are left out, and of equal images one is returned. The same arguments give the same result.
+        Indices into `X`, the best first. `k` is `n_images`, or less if `X` has fewer images without
+        a label. Images that are shots are left out, and of equal images one is returned. The same
+        arguments give the same result.
 
     Raises
     ------
@@ -69,14 +73,16 @@ def label_next(estimator: Any, X: ArrayLike, n_images: int = 20) -> NDArray[np.i
 
 
 def images_to_label(estimator, X, n_images=20, taught_by=()):
-    """`label_next`. The estimator may have learnt from the rows `taught_by` of `X`, and is not taught by them again."""
+    """`label_next`. The estimator may have learnt from the rows `taught_by` of `X`, and is not
+    taught by them again.
+    """
     check_scalar(n_images, "n_images", Integral, min_val=0)
     is_pipeline = isinstance(estimator, Pipeline)
     classifier = estimator[-1] if is_pipeline else estimator
     if not isinstance(classifier, EmbeddingClassifier) or not hasattr(classifier, "with_unlabeled"):
         raise TypeError(
-            "label_next takes a SeMoBridgeClassifier with blend='auto', a ZeroShotClassifier, or a pipeline that ends in one, "
-            f"and not {type(classifier).__name__}."
+            "label_next takes a SeMoBridgeClassifier with blend='auto', a ZeroShotClassifier, or a"
+            f" pipeline that ends in one, and not {type(classifier).__name__}."
         )
     check_is_fitted(classifier)
     embeddings = estimator[:-1].transform(X) if is_pipeline else X
@@ -95,12 +101,16 @@ def images_to_label(estimator, X, n_images=20, taught_by=()):
         is_taught = np.array_equal(rows, taught_by)
         taught = classifier if is_taught else classifier.with_unlabeled(embeddings[rows])
         untaught = classifier._clone_with(classifier._fitted.without_unlabeled())
-        first, third = (least_certain(model.predict_proba(embeddings[rows])) for model in (taught, untaught))
+        first, third = (
+            least_certain(model.predict_proba(embeddings[rows])) for model in (taught, untaught)
+        )
         positions = np.minimum(2 * np.arange(1, len(rows) + 1), len(rows))
         order += rows[np.insert(first, positions, third)].tolist()
     chosen = []
     for row in order:
-        if len(chosen) < n_images and np.all(np.linalg.norm(u[chosen] - u[row], axis=1) > SAME_EMBEDDING):
+        if len(chosen) < n_images and np.all(
+            np.linalg.norm(u[chosen] - u[row], axis=1) > SAME_EMBEDDING
+        ):
             chosen.append(row)
     return np.array(chosen, dtype=np.intp)
 
@@ -120,11 +130,15 @@ def least_certain(p):
 def shot_directions(classifier):
     """Unit embeddings of the shots `(m, D)`. Names alone have none."""
     memory = getattr(classifier._fitted, "memory", None)
-    return np.zeros((0, classifier.n_features_in_)) if memory is None else l2_normalize(memory.shots.X)
+    return (
+        np.zeros((0, classifier.n_features_in_)) if memory is None else l2_normalize(memory.shots.X)
+    )
 
 
 def _typical_of_clusters(u, shots, n_images):
-    """The image nearest to the centre of each cluster without a shot, of the largest clusters first."""
+    """The image nearest to the centre of each cluster without a shot, of the largest clusters
+    first.
+    """
     sample = evenly_spaced(len(u), MOST_CLUSTERED)
     n_clusters = min(len(shots) + n_images, len(np.unique(u[sample], axis=0)))
     clusters = KMeans(n_clusters, n_init=3, random_state=0).fit(u[sample])

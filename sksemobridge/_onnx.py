@@ -28,12 +28,14 @@ OPERATORS = """
 
 
 def to_onnx(estimator: Any, path: str | os.PathLike[str]) -> None:
-    """Write a fitted classifier as an ONNX model. onnxruntime runs it without this package, scikit-learn and torch.
+    """Write a fitted classifier as an ONNX model. onnxruntime runs it without this package,
+    scikit-learn and torch.
 
     Parameters
     ----------
     estimator : SeMoBridgeClassifier, ZeroShotClassifier or Pipeline
-        Fitted estimator. A pipeline of `CLIPImageEncoder` and a classifier becomes one model, with the image tower.
+        Fitted estimator. A pipeline of `CLIPImageEncoder` and a classifier becomes one model, with
+        the image tower.
     path : str or os.PathLike
         File to write.
 
@@ -46,18 +48,23 @@ def to_onnx(estimator: Any, path: str | os.PathLike[str]) -> None:
 
     Notes
     -----
-    The input is `embeddings (n, D)`, or for a pipeline `pixels (n, 3, h, w)`. The outputs are `logits (n, C)` and
-    `probabilities (n, C)`. All are float32. The metadata of the model hold JSON: `classes` are the labels, and
-    `preprocessing` says how an RGB image becomes `pixels`. A model ends at 2 GB of weights.
+    The input is `embeddings (n, D)`, or for a pipeline `pixels (n, 3, h, w)`. The outputs are
+    `logits (n, C)` and `probabilities (n, C)`. All are float32. The metadata of the model hold
+    JSON: `classes` are the labels, and `preprocessing` says how an RGB image becomes `pixels`. A
+    model ends at 2 GB of weights.
     """
     import onnx
 
-    steps = [step for _, step in estimator.steps] if isinstance(estimator, Pipeline) else [estimator]
+    steps = (
+        [step for _, step in estimator.steps] if isinstance(estimator, Pipeline) else [estimator]
+    )
     *encoders, classifier = steps
     is_ours = type(classifier) in (SeMoBridgeClassifier, ZeroShotClassifier)
     if not is_ours or [type(encoder) for encoder in encoders] not in ([], [CLIPImageEncoder]):
         names = ", ".join(type(step).__name__ for step in steps)
-        raise TypeError(f"to_onnx takes our classifiers, alone or after CLIPImageEncoder, not {names}.")
+        raise TypeError(
+            f"to_onnx takes our classifiers, alone or after CLIPImageEncoder, not {names}."
+        )
     check_is_fitted(classifier)
     if not hasattr(classifier, "coef_"):
         raise TypeError("to_onnx takes no classifier of the paper: it is not linear.")
@@ -91,13 +98,15 @@ def _head(classifier):
         "columns": np.array([1]),
     }
     for name, array in constants.items():
-        model.graph.initializer.append(onnx.numpy_helper.from_array(np.ascontiguousarray(array), name))
+        model.graph.initializer.append(
+            onnx.numpy_helper.from_array(np.ascontiguousarray(array), name)
+        )
     onnx.checker.check_model(model, full_check=True)
     return model
 
 
 def _image_tower(loaded):
-    """The `onnx.ModelProto` of the image tower, from `pixels (n, 3, h, w)` to `embeddings (n, D)`."""
+    """The `onnx.ModelProto` of the image tower, from `(n, 3, h, w)` to embeddings `(n, D)`."""
     import onnx
     import torch
 

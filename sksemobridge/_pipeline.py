@@ -20,10 +20,11 @@ def _last_step_can(method: str) -> Callable[[Method], Method]:
 
 
 class SeMoBridgePipeline(Pipeline):
-    """From images to predictions in one estimator: scikit-learn's `Pipeline`, with the methods of the classifier.
+    """From images to predictions in one estimator: scikit-learn's `Pipeline`, with the methods of
+    the classifier.
 
-    `make_semobridge_pipeline` makes such a pipeline. The first steps embed images and learn nothing. The last step is a
-    classifier such as `SeMoBridgeClassifier`.
+    `make_semobridge_pipeline` makes such a pipeline. The first steps embed images and learn
+    nothing. The last step is a classifier such as `SeMoBridgeClassifier`.
 
     Parameters
     ----------
@@ -63,7 +64,9 @@ class SeMoBridgePipeline(Pipeline):
 
     @_last_step_can("with_unlabeled")
     def with_unlabeled(self, X: ArrayLike) -> Self:
-        """Return a fitted pipeline that has also learnt from unlabelled images `X`; see `SeMoBridgeClassifier`."""
+        """Return a fitted pipeline that has also learnt from unlabelled images `X`; see
+        `SeMoBridgeClassifier`.
+        """
         return self._with_classifier(self[-1].with_unlabeled(self[:-1].transform(X)))
 
     @_last_step_can("p_values")
@@ -71,7 +74,9 @@ class SeMoBridgePipeline(Pipeline):
         """Return a p-value of each image of `X`; see `SeMoBridgeClassifier.p_values`."""
         return self[-1].p_values(self[:-1].transform(X))
 
-    held_out_proba_ = property(lambda self: self[-1].held_out_proba_, doc="See `SeMoBridgeClassifier`.")
+    held_out_proba_ = property(
+        lambda self: self[-1].held_out_proba_, doc="See `SeMoBridgeClassifier`."
+    )
     label_proba_ = property(lambda self: self[-1].label_proba_, doc="See `SeMoBridgeClassifier`.")
 
     def _with_classifier(self, classifier):
@@ -86,24 +91,26 @@ def make_semobridge_pipeline(
     encoder_params: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
     **classifier_params: Any,
 ) -> SeMoBridgePipeline:
-    """Make a pipeline of an image encoder and a few-shot classifier, with one CLIP model for images and texts.
+    """Make a pipeline of an image encoder and a few-shot classifier, with one CLIP model for images
+    and texts.
 
     Parameters
     ----------
     model_name, pretrained : str
-        See `CLIPImageEncoder`. For several models, whose embeddings lie side by side, `model_name` is a list of pairs
-        `(model_name, pretrained)`, or of names.
+        See `CLIPImageEncoder`. For several models, whose embeddings lie side by side, `model_name`
+        is a list of pairs `(model_name, pretrained)`, or of names.
     encoder_params : dict, list of dict or None, default=None
-        More parameters of `CLIPImageEncoder`, for all models or for each. `device`, `precision` and `cache` also hold for the
-        texts.
+        More parameters of `CLIPImageEncoder`, for all models or for each. `device`, `precision` and
+        `cache` also hold for the texts.
     **classifier_params
         Parameters of `SeMoBridgeClassifier`, without `text_encoder`.
 
     Returns
     -------
     SeMoBridgePipeline
-        Its steps are `"clipimageencoder"`, or `"joinedimageencoder"` for several models, and `"semobridgeclassifier"`. If no
-        model has texts, the classifier has no text encoder, and labels are no words (`class_names="ignore"`).
+        Its steps are `"clipimageencoder"`, or `"joinedimageencoder"` for several models, and
+        `"semobridgeclassifier"`. If no model has texts, the classifier has no text encoder, and
+        labels are no words (`class_names="ignore"`).
 
     Examples
     --------
@@ -120,11 +127,14 @@ def make_semobridge_pipeline(
         encoder_params = [encoder_params or {}] * len(models)
     if len(encoder_params) != len(models):
         raise ValueError(
-            f"encoder_params has {len(encoder_params)} items for {len(models)} models; give one dict for each, or one for all."
+            f"encoder_params has {len(encoder_params)} items for {len(models)} models; give one"
+            " dict for each, or one for all."
         )
     images = [CLIPImageEncoder(*model, **params) for model, params in zip(models, encoder_params)]
     texts = [
-        CLIPTextEncoder(*model, device=encoder.device, precision=encoder.precision, cache=encoder.cache)
+        CLIPTextEncoder(
+            *model, device=encoder.device, precision=encoder.precision, cache=encoder.cache
+        )
         for model, encoder in zip(models, images)
     ]
     text_encoder = None

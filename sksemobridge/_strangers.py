@@ -17,16 +17,18 @@ from ._texts.encode import read_logit_scale
 from ._utils.array_api import l2_normalize, to_numpy
 from ._utils.validation import validate_embeddings
 
-# All images that nobody labelled together count as this many labels. Each counts as what the names say of it.
+# All images that nobody labelled together count as this many labels. Each counts as what the names
+# say of it.
 WORTH_OF_UNLABELED = 1.0
 
 
 def stranger_proba(classifier: Any, X: ArrayLike, strangers: ArrayLike) -> NDArray[np.float64]:
-    """Return the probability that each image belongs to none of the classes, given examples of such images.
+    """Return the probability that each image belongs to none of the classes, given examples of such
+    images.
 
-    A logistic regression has three features: how well the names of the classes fit, and the cosines to the most similar
-    shot and to the most similar stranger. It learns from shots and strangers, and a little from what the names say of
-    all images. Shots and strangers count the same in total.
+    A logistic regression has three features: how well the names of the classes fit, and the cosines
+    to the most similar shot and to the most similar stranger. It learns from shots and strangers,
+    and a little from what the names say of all images. Shots and strangers count the same in total.
 
     Parameters
     ----------
@@ -49,7 +51,8 @@ def stranger_proba(classifier: Any, X: ArrayLike, strangers: ArrayLike) -> NDArr
     Examples
     --------
     >>> from sksemobridge import PrecomputedTextEncoder, ZeroShotClassifier, stranger_proba
-    >>> encoder = PrecomputedTextEncoder.from_joint({"cat": [1.0, 0.0, 0.0], "dog": [0.0, 1.0, 0.0]})
+    >>> texts = {"cat": [1.0, 0.0, 0.0], "dog": [0.0, 1.0, 0.0]}
+    >>> encoder = PrecomputedTextEncoder.from_joint(texts)
     >>> classifier = ZeroShotClassifier(encoder, prompts="{}").fit(None, ["cat", "dog"])
     >>> X = [[0.9, 0.1, 0.1], [0.2, 0.9, 0.0], [0.1, 0.1, 0.9], [0.2, 0.1, 0.8]]
     >>> p = classifier.predict_proba(X) * (1 - stranger_proba(classifier, X, X[2:3]))[:, None]
@@ -58,9 +61,13 @@ def stranger_proba(classifier: Any, X: ArrayLike, strangers: ArrayLike) -> NDArr
     """
     check_is_fitted(classifier)
     if classifier.text_embeddings_ is None:
-        raise ValueError("stranger_proba needs a classifier with names; this one has no text_encoder.")
+        raise ValueError(
+            "stranger_proba needs a classifier with names; this one has no text_encoder."
+        )
     u, strangers = (
-        l2_normalize(to_numpy(validate_embeddings(classifier, part, reset=False)).astype(np.float64))
+        l2_normalize(
+            to_numpy(validate_embeddings(classifier, part, reset=False)).astype(np.float64)
+        )
         for part in (X, strangers)
     )
     shots = shot_directions(classifier)
@@ -72,7 +79,9 @@ def stranger_proba(classifier: Any, X: ArrayLike, strangers: ArrayLike) -> NDArr
     # An example is not its own neighbour.
     cosines = np.vstack([u, known]) @ known.T
     cosines[cosines > 1 - 1e-9] = np.nan
-    features = np.column_stack([level, _nearest(cosines[:, ~is_stranger]), _nearest(cosines[:, is_stranger])])
+    features = np.column_stack(
+        [level, _nearest(cosines[:, ~is_stranger]), _nearest(cosines[:, is_stranger])]
+    )
     features = StandardScaler().fit(features[: len(u)]).transform(features)
 
     typical = typical_of_names(logits[: len(u)])
@@ -82,7 +91,9 @@ def stranger_proba(classifier: Any, X: ArrayLike, strangers: ArrayLike) -> NDArr
     if not totals[0]:
         return np.ones(len(u))
     regression = LogisticRegression(max_iter=1000)
-    regression.fit(features, labels, sample_weight=weight * (totals.sum() / 2 / totals)[labels.astype(int)])
+    regression.fit(
+        features, labels, sample_weight=weight * (totals.sum() / 2 / totals)[labels.astype(int)]
+    )
     return regression.predict_proba(features[: len(u)])[:, 1]
 
 

@@ -38,7 +38,8 @@ class ZeroShotClassifier(EmbeddingClassifier):
 
     Attributes
     ----------
-    coef_, intercept_, classes_, text_embeddings_, class_names_, prompts_, n_features_in_, feature_names_in_
+    coef_, intercept_, classes_, text_embeddings_, class_names_, prompts_, n_features_in_,
+    feature_names_in_
         See `SeMoBridgeClassifier`. `intercept_` is zero before `with_unlabeled`.
 
     Examples
@@ -46,7 +47,8 @@ class ZeroShotClassifier(EmbeddingClassifier):
     >>> import numpy as np
     >>> from sksemobridge import PrecomputedTextEncoder, ZeroShotClassifier
     >>> encoder = PrecomputedTextEncoder(["a cat", "a dog"], np.eye(2), np.eye(2))
-    >>> classifier = ZeroShotClassifier(encoder, prompts="a {}").fit([[1, 0], [0, 1]], ["cat", "dog"])
+    >>> classifier = ZeroShotClassifier(encoder, prompts="a {}")
+    >>> classifier = classifier.fit([[1, 0], [0, 1]], ["cat", "dog"])
     >>> classifier.predict([[0.9, 0.2]]).tolist()
     ['cat']
     """
@@ -82,7 +84,9 @@ class ZeroShotClassifier(EmbeddingClassifier):
         """
         check_text_encoder(self)
         embeddings = None if X is None else validate_training_embeddings(self, X, reset=True)
-        classes = np.unique(validate_labels(y, np.size(y) if embeddings is None else len(embeddings)))
+        classes = np.unique(
+            validate_labels(y, np.size(y) if embeddings is None else len(embeddings))
+        )
         class_prompts = self._describe(classes, {})
         logit_scale = read_logit_scale(self.text_encoder)
         texts = embed_classes(self.text_encoder, class_prompts.prompts)
@@ -104,7 +108,9 @@ class ZeroShotClassifier(EmbeddingClassifier):
         # A list of names has the order of the old classes.
         params = {"class_names": class_prompts.names} if is_sequence(self.class_names) else {}
         correction = fitted.correction and fitted.correction.for_classes(indices)
-        state = TextModel(wanted, class_prompts, texts, fitted.logit_scale, fitted.scale, correction)
+        state = TextModel(
+            wanted, class_prompts, texts, fitted.logit_scale, fitted.scale, correction
+        )
         return self._clone_with(state, **params)
 
     def _describe(self, classes, known_names):
@@ -138,7 +144,7 @@ class TextModel:
         return Linear(scale * self.text_embeddings, np.zeros(len(self.classes)))
 
     def with_unlabeled(self, X):
-        """The model that has learnt from unlabelled images `X (n, D)`. They replace earlier ones."""
+        """The model that has learnt from unlabelled images `X (n, D)`. They replace older ones."""
         texts, by_names = self.text_embeddings, self._by_names(self.logit_scale)
         X = sorted_sample(X, len(texts))
         X = X[typical_of_names(by_names(X))]

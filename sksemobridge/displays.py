@@ -1,4 +1,6 @@
-"""A plot of images with their predictions and the closest shots, in the manner of scikit-learn's displays."""
+"""A plot of images with their predictions and the closest shots, in the manner of scikit-learn's
+displays.
+"""
 
 from __future__ import annotations
 
@@ -86,21 +88,28 @@ class PredictionsDisplay:
         y : array-like of shape (n,) or None, default=None
             Their labels, if known.
         shots, y_shots
-            Labelled images, usually those of `fit`, and their labels. Beside each image are the shots whose embeddings have
-            the largest cosine to it.
+            Labelled images, usually those of `fit`, and their labels. Beside each image are the
+            shots whose embeddings have the largest cosine to it.
         n_shots : int, default=3
             Number of shots beside each image.
         """
         estimator = best_of(estimator)
         if not isinstance(estimator, Pipeline):
-            raise TypeError(f"estimator must be a Pipeline from images, not {type(estimator).__name__}.")
+            raise TypeError(
+                f"estimator must be a Pipeline from images, not {type(estimator).__name__}."
+            )
         embed, classifier = estimator[:-1].transform, estimator[-1]
         embeddings, closest = embed(X), None
         if shots is not None:
             neighbors = NearestNeighbors(n_neighbors=min(n_shots, len(shots)), metric="cosine")
             closest = neighbors.fit(embed(shots)).kneighbors(embeddings, return_distance=False)
-        y_pred, probability = classifier.predict(embeddings), classifier.predict_proba(embeddings).max(axis=1)
-        return cls(X, y_pred, probability, y_true=y, shots=shots, y_shots=y_shots, closest=closest).plot()
+        y_pred, probability = (
+            classifier.predict(embeddings),
+            classifier.predict_proba(embeddings).max(axis=1),
+        )
+        return cls(
+            X, y_pred, probability, y_true=y, shots=shots, y_shots=y_shots, closest=closest
+        ).plot()
 
     @classmethod
     def from_predictions(cls, images: Any, y_pred: Any, probability: Any, **parts: Any) -> Self:
@@ -114,7 +123,7 @@ class PredictionsDisplay:
         return cls(images, y_pred, probability, **parts).plot()
 
     def plot(self) -> Self:
-        """Draw the grid into a new figure, and return the display. A row has about eight pictures."""
+        """Draw the grid into a new figure; return the display. A row has about eight pictures."""
         check_matplotlib_support(type(self).__name__)
         import matplotlib.pyplot as plt
 
@@ -122,7 +131,11 @@ class PredictionsDisplay:
         check_consistent_length(images, self.y_pred, self.probability, self.y_true, self.closest)
         closest: Any = [[]] * len(images)
         if self.closest is not None:
-            shots, y_shots, closest = list_images(self.shots), np.asarray(self.y_shots), self.closest
+            shots, y_shots, closest = (
+                list_images(self.shots),
+                np.asarray(self.y_shots),
+                self.closest,
+            )
             check_consistent_length(shots, y_shots)
         width = 1 + len(closest[0])
         n_across = min(len(images), max(1, 8 // width))
@@ -144,7 +157,9 @@ class PredictionsDisplay:
             own.spines[:].set(visible=True, color=color, linewidth=2)
             for panel, j in zip(beside, closest[i]):
                 _draw(panel, shots[j], _wrap(y_shots[j]), "dimgray")
-        description = "Predicted class, probability" + (", closest shots" if self.closest is not None else "")
+        description = "Predicted class, probability" + (
+            ", closest shots" if self.closest is not None else ""
+        )
         self.figure_.suptitle(description, fontsize=10)
         return self
 

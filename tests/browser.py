@@ -1,4 +1,6 @@
-"""Chromium without a window, driven through a pipe by its DevTools protocol. Tests skip where there is none."""
+"""Chromium without a window, driven through a pipe by its DevTools protocol. Tests skip where there
+is none.
+"""
 
 import json
 import os
@@ -9,7 +11,9 @@ import time
 
 import pytest
 
-COMMAND = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+COMMAND = (
+    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+)
 
 
 def wait_until(condition):
@@ -38,7 +42,13 @@ class Browser:
         if COMMAND is None or os.name != "posix":
             pytest.skip("needs Chromium")
         (from_test, to_browser), (from_browser, to_test) = os.pipe(), os.pipe()
-        options = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--remote-debugging-pipe"]
+        options = [
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--no-first-run",
+            "--remote-debugging-pipe",
+        ]
         # The browser reads from 3 and writes to 4.
         shell = f'exec 3<&{from_test} 4>&{to_test}; exec "$@"'
         self._process = subprocess.Popen(
@@ -53,7 +63,9 @@ class Browser:
         self._n_sent, self._session, self._rest = 0, None, b""
         self.errors, self.fetched, self.dialogs, self.origin = [], [], [], ""
         target = self.send("Target.createTarget", url="about:blank")["targetId"]
-        self._session = self.send("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        self._session = self.send("Target.attachToTarget", targetId=target, flatten=True)[
+            "sessionId"
+        ]
         for domain in ("Page", "Runtime", "Network", "Log"):
             self.send(f"{domain}.enable")
 
@@ -97,7 +109,9 @@ class Browser:
             case "Log.entryAdded" if params["entry"]["level"] == "error":
                 if params["entry"].get("url", self.origin).startswith(self.origin):
                     self.errors.append(str(params["entry"]))
-            case "Network.requestWillBeSent" if not params["request"]["url"].startswith(("data:", "blob:")):
+            case "Network.requestWillBeSent" if not params["request"]["url"].startswith(
+                ("data:", "blob:")
+            ):
                 if params["documentURL"].startswith(self.origin):
                     self.fetched.append(params["request"]["url"])
             case "Page.javascriptDialogOpening":
@@ -116,7 +130,9 @@ class Browser:
 
     def run(self, program):
         """The value of an expression of JavaScript, waited for if it is a promise."""
-        result = self.send("Runtime.evaluate", expression=program, returnByValue=True, awaitPromise=True)
+        result = self.send(
+            "Runtime.evaluate", expression=program, returnByValue=True, awaitPromise=True
+        )
         assert "exceptionDetails" not in result, result
         return result["result"].get("value")
 

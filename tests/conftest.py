@@ -46,7 +46,11 @@ class World:
 
     def text_encoder(self):
         return PrecomputedTextEncoder(
-            self.texts, self.eos, self.projection, projection_bias=self.projection_bias, logit_scale=20.0
+            self.texts,
+            self.eos,
+            self.projection,
+            projection_bias=self.projection_bias,
+            logit_scale=20.0,
         )
 
     @property
@@ -84,7 +88,8 @@ def make_world():
 
 
 @pytest.fixture(
-    params=[{}, {"d": 10, "width": 18, "dtype": np.float32}, {"bias": True}], ids=["square", "wide", "bias"]
+    params=[{}, {"d": 10, "width": 18, "dtype": np.float32}, {"bias": True}],
+    ids=["square", "wide", "bias"],
 )
 def any_world(request):
     """Projections of several shapes, with a bias or without, and both precisions."""
@@ -97,7 +102,9 @@ def blend(request):
 
 
 def every_model(test):
-    """A test of the default model and of the paper's, in closed form and trained, by `params` of the classifier."""
+    """A test of the default model and of the paper's, in closed form and trained, by `params` of
+    the classifier.
+    """
     trained = {"blend": PaperBlend(), "solver": Training(max_iter=5)}
     models = {"auto": {}, "paper": {"blend": PaperBlend()}, "trained": trained}
     test = pytest.mark.filterwarnings("ignore:The bridge did not converge")(test)
@@ -128,11 +135,16 @@ def peak_memory(function):
 
 @pytest.fixture
 def on_pass():
-    """Have a function called with the number of images or texts of each pass through a tower, before or after it."""
+    """Have a function called with the number of images or texts of each pass through a tower,
+    before or after it.
+    """
     from open_clip.modified_resnet import ModifiedResNet
     from open_clip.transformer import VisionTransformer
     from torch.nn import Embedding
-    from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
+    from torch.nn.modules.module import (
+        register_module_forward_hook,
+        register_module_forward_pre_hook,
+    )
 
     entrances = {"image": (ModifiedResNet, VisionTransformer), "text": Embedding}
     with ExitStack() as hooks:
@@ -174,7 +186,9 @@ def loads(monkeypatch):
 @pytest.fixture
 def bars_after(monkeypatch):
     """Say after how many seconds encoders show a bar of progress."""
-    return lambda seconds: monkeypatch.setattr("sksemobridge.encoders._embedding._BAR_AFTER", seconds)
+    return lambda seconds: monkeypatch.setattr(
+        "sksemobridge.encoders._embedding._BAR_AFTER", seconds
+    )
 
 
 @pytest.fixture
@@ -193,12 +207,14 @@ def without(monkeypatch):
 def blas_threads():
     """How many threads BLAS may use, as a set; two to begin with."""
     with threadpool_limits(2, user_api="blas"):
-        yield lambda: {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+        yield lambda: {
+            pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"
+        }
 
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
-    """A folder of a user with `shots` and `photos`, which is the current one; caches are there too."""
+    """A folder of a user with `shots` and `photos`, the current one; caches are there too."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
     return fill(tmp_path)

@@ -26,8 +26,16 @@ SHRINK = {
         "vision_cfg": {"image_size": 32, "width": 8, "layers": [1, 1, 1, 1], "head_width": 8},
         "text_cfg": _TEXT,
     },
-    "MobileCLIP-B": {"embed_dim": 32, "vision_cfg": _TIMM | {"timm_proj": "linear"}, "text_cfg": _TEXT},
-    "ViT-B-16-SigLIP": {"embed_dim": 64, "vision_cfg": _TIMM, "text_cfg": _TEXT | {"vocab_size": 1000}},
+    "MobileCLIP-B": {
+        "embed_dim": 32,
+        "vision_cfg": _TIMM | {"timm_proj": "linear"},
+        "text_cfg": _TEXT,
+    },
+    "ViT-B-16-SigLIP": {
+        "embed_dim": 64,
+        "vision_cfg": _TIMM,
+        "text_cfg": _TEXT | {"vocab_size": 1000},
+    },
     "coca_ViT-B-32": {
         "embed_dim": 32,
         "vision_cfg": _VISION | {"attn_pooler_heads": 4},
@@ -56,7 +64,9 @@ def small_config(architecture, **model_changes):
 
 
 def randomise(model, seed=0):
-    """Give every weight and bias a random value, so that none is a zero or one that hides a mistake."""
+    """Give every weight and bias a random value, so that none is a zero or one that hides a
+    mistake.
+    """
     import torch
 
     generator = torch.Generator().manual_seed(seed)
@@ -74,7 +84,7 @@ def randomise(model, seed=0):
 
 
 def write_model(folder, config, *, seed=0, weights=True, preprocess=None):
-    """A model folder as open_clip's `local-dir:` scheme reads it; returns the name with the scheme."""
+    """A model folder as open_clip's `local-dir:` scheme reads it. The name has the scheme."""
     import open_clip
     from safetensors.torch import save_file
 
@@ -87,7 +97,8 @@ def write_model(folder, config, *, seed=0, weights=True, preprocess=None):
         model = open_clip.create_model(name, load_weights=False)
         state = randomise(model, seed).state_dict()
         save_file(
-            {key: value.contiguous() for key, value in state.items()}, folder / "open_clip_model.safetensors"
+            {key: value.contiguous() for key, value in state.items()},
+            folder / "open_clip_model.safetensors",
         )
     return name
 

@@ -1,8 +1,9 @@
-"""A second device for torch on machines without a GPU: its tensors compute on the CPU, but do not mix with others.
+"""A second device for torch on machines without a GPU: its tensors compute on the CPU, but do not
+mix with others.
 
-Code that forgets where its tensors are passes on the CPU and fails on a GPU; it fails here, too. Copies between devices
-are fine, and so are tensors without dimensions that lie on the CPU. Indices on the CPU, which a GPU would fetch each
-time, are not.
+Code that forgets where its tensors are passes on the CPU and fails on a GPU; it fails here, too.
+Copies between devices are fine, and so are tensors without dimensions that lie on the CPU. Indices
+on the CPU, which a GPU would fetch each time, are not.
 """
 
 import torch
@@ -44,11 +45,16 @@ class SecondDevice(TorchDispatchMode):
         if result is not NotImplemented:
             return result
 
-        tensors = [leaf for leaf in tree_flatten((args, kwargs))[0] if isinstance(leaf, torch.Tensor)]
+        tensors = [
+            leaf for leaf in tree_flatten((args, kwargs))[0] if isinstance(leaf, torch.Tensor)
+        ]
         strangers = [tensor for tensor in tensors if not isinstance(tensor, _Tensor)]
         if any(tensor.device.type == NAME for tensor in strangers):
-            # They come from torch.tensor(..., device=...) or from a list as index, which torch does not pass on.
-            raise RuntimeError(f"{function} takes a tensor without values: make it on the CPU and send it")
+            # They come from torch.tensor(..., device=...) or from a list as index, which torch does
+            # not pass on.
+            raise RuntimeError(
+                f"{function} takes a tensor without values: make it on the CPU and send it"
+            )
         any_here = len(strangers) < len(tensors)
         if any_here and function not in _COPIES and any(tensor.ndim for tensor in strangers):
             raise RuntimeError(f"{function} mixes tensors of the CPU and of the second device")

@@ -23,7 +23,9 @@ from .versions import needs_sklearn
 
 
 def fitted_in_every_way(world, X, y):
-    """Linear classifiers, by name: with text, words or neither, after unlabelled images, over other classes."""
+    """Linear classifiers, by name: with text, words or neither, after unlabelled images, over other
+    classes.
+    """
     unlabeled = world.draw(8)[0]
     codes = world.codes(y)
     text = world.classifier().fit(X, y)
@@ -32,7 +34,9 @@ def fitted_in_every_way(world, X, y):
     prior = world.classifier(priors="shots").fit(X, y)
     zero = world.zero_shot().fit(X, y)
     models = {"text": text, "words": words, "none": none, "priors": prior, "zero-shot": zero}
-    models |= {f"{name}, unlabelled": model.with_unlabeled(unlabeled) for name, model in models.items()}
+    models |= {
+        f"{name}, unlabelled": model.with_unlabeled(unlabeled) for name, model in models.items()
+    }
     if 1 < len(text.classes_) < len(world.names):
         models["other classes"] = text.with_classes([*text.classes_[1:], "hot dog"])
     return models
@@ -41,7 +45,9 @@ def fitted_in_every_way(world, X, y):
 # What it computes
 
 
-@pytest.mark.parametrize("counts", [[3, 0, 0, 0, 0], [3, 2, 0, 0, 0], [1, 2, 3, 0, 0]], ids=[1, 2, 3])
+@pytest.mark.parametrize(
+    "counts", [[3, 0, 0, 0, 0], [3, 2, 0, 0, 0], [1, 2, 3, 0, 0]], ids=[1, 2, 3]
+)
 @pytest.mark.parametrize("config", [{}, {"dtype": np.float32}], ids=["float64", "float32"])
 def test_it_is_a_linear_model_of_unit_embeddings(make_world, counts, config):
     world = make_world(**config)
@@ -52,7 +58,9 @@ def test_it_is_a_linear_model_of_unit_embeddings(make_world, counts, config):
         n_classes, decision = len(model.classes_), model.decision_function(queries)
         expected = normalize(queries) @ model.coef_.T + model.intercept_
         close = {"atol": rtol * (np.abs(expected).max() + 1), "err_msg": name}
-        np.testing.assert_allclose(decision, expected[:, 0] if n_classes == 2 else expected, **close)
+        np.testing.assert_allclose(
+            decision, expected[:, 0] if n_classes == 2 else expected, **close
+        )
         assert decision.dtype == X.dtype
         if n_classes > 1:
             linear = LogisticRegression().fit(np.eye(n_classes), model.classes_)
@@ -69,7 +77,12 @@ def test_it_is_a_linear_model_of_unit_embeddings(make_world, counts, config):
 def test_the_terms_have_plain_names(world):
     X, y = world.draw(3)
     models = fitted_in_every_way(world, X, y)
-    for name, extra in {"text": {"text"}, "words": set(), "none": set(), "priors": {"text", "prior"}}.items():
+    for name, extra in {
+        "text": {"text"},
+        "words": set(),
+        "none": set(),
+        "priors": {"text", "prior"},
+    }.items():
         assert set(models[name].affinities(X)) == {"shots", "correction"} | extra
     assert set(models["text"].blend_) == {"text", "shots", "trust"}
 
@@ -81,7 +94,9 @@ def test_learns_from_shots(any_world, blend):
     assert classifier.score(queries, truth) > 0.8
     assert classifier.classes_.tolist() == any_world.names
     assert classifier.text_embeddings_.shape == (5, X.shape[1])
-    assert classifier.text_embeddings_.dtype == classifier.decision_function(queries).dtype == X.dtype
+    assert (
+        classifier.text_embeddings_.dtype == classifier.decision_function(queries).dtype == X.dtype
+    )
     if blend != "auto":
         assert classifier.prototypes_.shape == classifier.image_means_.shape == (5, X.shape[1])
         assert classifier.bridge_.shape == (X.shape[1], any_world.projection.shape[0])
@@ -96,7 +111,10 @@ def test_probabilities_are_the_softmax_of_the_decision(world, blend, dtype):
     X, y = world.draw(3)
     classifier = world.classifier(blend=blend).fit(X.astype(dtype), y)
     for queries in (X, X.astype(np.float32), X.astype(np.float16), X.tolist()):
-        probability, decision = classifier.predict_proba(queries), classifier.decision_function(queries)
+        probability, decision = (
+            classifier.predict_proba(queries),
+            classifier.decision_function(queries),
+        )
         assert probability.dtype == classifier.predict_log_proba(queries).dtype == np.float64
         np.testing.assert_allclose(probability.sum(axis=1), 1, rtol=0, atol=1e-12)
         np.testing.assert_allclose(probability, softmax(decision, axis=1), rtol=1e-5)
@@ -120,7 +138,9 @@ def test_few_classes_and_few_shots(world, blend, counts, with_text):
         assert (classifier.predict_proba(X) == 1).all()
 
 
-@pytest.mark.parametrize(("dtype", "factors"), [(np.float32, [1e-30, 1e25]), (np.float64, [1e-290, 1e200])])
+@pytest.mark.parametrize(
+    ("dtype", "factors"), [(np.float32, [1e-30, 1e25]), (np.float64, [1e-290, 1e200])]
+)
 def test_embeddings_of_any_length(world, blend, dtype, factors):
     X, y = world.draw(3)
     X = X.astype(dtype)
@@ -179,7 +199,9 @@ def test_a_solver_by_name_is_training_with_its_defaults(world):
 
 def test_a_refit_with_another_blend_has_its_attributes_and_methods_alone(world):
     X, y = world.draw(3)
-    default, paper = (set(vars(world.classifier(blend=blend).fit(X, y))) for blend in ("auto", PaperBlend()))
+    default, paper = (
+        set(vars(world.classifier(blend=blend).fit(X, y))) for blend in ("auto", PaperBlend())
+    )
     classifier = world.classifier().fit(X, y).set_params(blend=PaperBlend()).fit(X, y)
     assert set(vars(classifier)) == paper
     for method in ("with_unlabeled", "score_samples", "p_values"):
@@ -200,7 +222,9 @@ def test_lengths_that_differ_much_matter_to_the_paper_and_a_warning_says_so(worl
         paper.fit(longer, y)
     assert np.abs(paper.image_means_ - expected).max() > 1e-3
     by_default = world.classifier().fit(X, y).predict_proba(X)
-    np.testing.assert_allclose(world.classifier().fit(longer, y).predict_proba(X), by_default, rtol=1e-6)
+    np.testing.assert_allclose(
+        world.classifier().fit(longer, y).predict_proba(X), by_default, rtol=1e-6
+    )
 
 
 # Parameters
@@ -213,7 +237,11 @@ def test_there_are_at_most_nine_parameters():
 @pytest.mark.filterwarnings("ignore:The bridge did not converge")
 def test_a_search_reaches_inside(world):
     X, y = world.draw(4)
-    grid = {"blend__alpha": [1.0, 6.0], "solver__lambda_c": [0.0, 0.1], "text_encoder__logit_scale": [20.0]}
+    grid = {
+        "blend__alpha": [1.0, 6.0],
+        "solver__lambda_c": [0.0, 0.1],
+        "text_encoder__logit_scale": [20.0],
+    }
     classifier = world.classifier(blend=PaperBlend(), solver=Training(max_iter=5, device="cpu"))
     search = GridSearchCV(classifier, grid, cv=2).fit(X, y)
     assert set(search.best_params_) == set(grid)
@@ -232,7 +260,10 @@ def test_a_search_reaches_inside(world):
         ({"text_encoder": "ViT-B-16"}, "text_encoder"),
         ({"priors": [0.5, 0.5]}, "priors must be 5 positive"),
         ({"priors": [1, 1, 1, 1, np.nan]}, "priors must be 5 positive"),
-        ({"priors": pd.Series(range(1, 6), index=World().names[::-1])}, "another order than classes_"),
+        (
+            {"priors": pd.Series(range(1, 6), index=World().names[::-1])},
+            "another order than classes_",
+        ),
     ],
 )
 def test_parameters_that_do_not_go_together_are_refused(world, params, message):
@@ -270,10 +301,14 @@ def test_priors_of_other_classes(world, priors):
         with_prior, even = (model.with_classes(classes).decision_function(X) for model in fitted)
         return with_prior - even
 
-    np.testing.assert_allclose(shift(slice(None), priors, ["bird", "cat"]), np.log(2 / 4), atol=1e-9)
+    np.testing.assert_allclose(
+        shift(slice(None), priors, ["bird", "cat"]), np.log(2 / 4), atol=1e-9
+    )
     # A class that has only a name is as frequent as the others on average, or as one shot.
     known, share = (priors, 1.0) if priors == "shots" else ([4, 2, 1, 3], 2.5)
-    np.testing.assert_allclose(shift(y != "dog", known, ["bird", "dog"]), np.log(share / 4), atol=1e-9)
+    np.testing.assert_allclose(
+        shift(y != "dog", known, ["bird", "dog"]), np.log(share / 4), atol=1e-9
+    )
 
 
 # Shots
@@ -344,7 +379,9 @@ def test_only_fitted_arrays_have_the_precision_of_the_shots(world, params):
     for queries in (single, double):
         assert by_single.decision_function(queries).dtype == queries.dtype
     half = X.astype(np.float16)
-    by_half, expected = (clone(by_single).fit(shots, y) for shots in (half, half.astype(np.float32)))
+    by_half, expected = (
+        clone(by_single).fit(shots, y) for shots in (half, half.astype(np.float32))
+    )
     assert pickle.dumps(by_half) == pickle.dumps(expected)
 
 

@@ -1,4 +1,6 @@
-"""What scikit-learn's checks ask of estimators, for those that they cannot make: with text, and of images or texts."""
+"""What scikit-learn's checks ask of estimators, for those that they cannot make: with text, and of
+images or texts.
+"""
 
 import copy
 from dataclasses import dataclass
@@ -59,10 +61,18 @@ def embedding_cases():
             Case(world.classifier(blend=PaperBlend(), solver=solver), *world.draw(4), few_shot),
         )
     X, y = plain.draw(4)
-    yield "default", Case(plain.classifier(priors="shots"), X, y, (*few_shot, "score_samples", "p_values"))
+    yield (
+        "default",
+        Case(plain.classifier(priors="shots"), X, y, (*few_shot, "score_samples", "p_values")),
+    )
     yield "zero-shot", Case(plain.zero_shot(), X, y, PREDICT)
     for name, vocabulary in {"bridge of words": plain.texts, "bridge": None}.items():
-        yield name, Case(SemanticBridge(plain.text_encoder(), vocabulary=vocabulary), X, None, ("transform",))
+        yield (
+            name,
+            Case(
+                SemanticBridge(plain.text_encoder(), vocabulary=vocabulary), X, None, ("transform",)
+            ),
+        )
 
 
 def encoder_cases():
@@ -170,7 +180,9 @@ def test_kinds_of_labels(case, labels):
     kept = codes < len(labels)
     X, codes = case.X[kept], codes[kept]
     expected = clone(case.estimator).fit(X, names[codes]).predict(X)
-    estimator = clone(case.estimator).set_params(class_names=dict(zip(labels.tolist(), names.tolist())))
+    estimator = clone(case.estimator).set_params(
+        class_names=dict(zip(labels.tolist(), names.tolist()))
+    )
     estimator.fit(X, labels[codes])
     assert estimator.classes_.dtype.kind in (np.asarray(labels).dtype.kind, "O")
     np.testing.assert_array_equal(estimator.predict(X), labels[np.searchsorted(names, expected)])

@@ -30,7 +30,9 @@ def pictures():
     images, labels = some_emoji(("clock", "fruit", "mammal"), 8)
     pipeline = make_semobridge_pipeline("mini", "bundled").fit(images[::2], labels[::2])
     shots = {"shots": images[::2], "y_shots": labels[::2]}
-    return SimpleNamespace(queries=images[1::2], y_queries=labels[1::2], pipeline=pipeline, shots=shots)
+    return SimpleNamespace(
+        queries=images[1::2], y_queries=labels[1::2], pipeline=pipeline, shots=shots
+    )
 
 
 def pixels(ax):
@@ -60,10 +62,14 @@ def test_wrong_predictions_are_red_and_say_what_is_right(pictures):
     assert [ax.get_title() for ax in display.axes_[:, 0]] == ["clock\n90%", "fruit\n80%\nis: clock"]
     colors = [ax.title.get_color() for ax in display.axes_[:, 0]]
     assert colors == ["tab:green", "tab:red"]
-    assert [ax.spines["left"].get_edgecolor() for ax in display.axes_[:, 0]] == [to_rgba(c) for c in colors]
+    assert [ax.spines["left"].get_edgecolor() for ax in display.axes_[:, 0]] == [
+        to_rgba(c) for c in colors
+    ]
 
 
-def test_a_search_is_drawn_as_its_best_pipeline_few_shots_only_once_and_large_pictures_small(pictures):
+def test_a_search_is_drawn_as_its_best_pipeline_few_shots_only_once_and_large_pictures_small(
+    pictures,
+):
     search = GridSearchCV(pictures.pipeline, {"semobridgeclassifier__vocabulary": [None]}, cv=2)
     search.fit(*pictures.shots.values())
     few = {name: part[:2] for name, part in pictures.shots.items()}
@@ -78,7 +84,10 @@ def test_a_search_is_drawn_as_its_best_pipeline_few_shots_only_once_and_large_pi
     [
         ({"y_pred": ["a"]}, "inconsistent numbers of samples"),
         ({"y_shots": ["a"]}, "inconsistent numbers of samples"),
-        ({"images": ["nothing.png"] * 2}, "image 'nothing.png' cannot be read: there is no such file"),
+        (
+            {"images": ["nothing.png"] * 2},
+            "image 'nothing.png' cannot be read: there is no such file",
+        ),
     ],
 )
 def test_predictions_that_do_not_fit_together_are_refused(change, message):

@@ -27,7 +27,9 @@ def texts_in_sources():
     for path in sorted(PACKAGE.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.JoinedStr):
-                yield "".join(part.value if isinstance(part, ast.Constant) else "…" for part in node.values)
+                yield "".join(
+                    part.value if isinstance(part, ast.Constant) else "…" for part in node.values
+                )
             elif isinstance(node, ast.Constant) and isinstance(node.value, str):
                 yield node.value
 
@@ -60,7 +62,9 @@ def test_the_map_of_the_package_names_files_that_are_there():
     rest = text.partition("## Which file to open")[2]
     names = re.findall(r"`([\w/.]+(?:/|\.py|\.js))`", rest.partition("\n## ")[0])
     assert len(names) > 50
-    assert [name for name in names if not (PACKAGE / name).exists() and not (ROOT / name).exists()] == []
+    assert [
+        name for name in names if not (PACKAGE / name).exists() and not (ROOT / name).exists()
+    ] == []
 
 
 def anchors(page):
@@ -76,7 +80,9 @@ def test_programs_that_a_page_names_have_the_options(page):
         source = (ROOT / program).read_text(encoding="utf-8")
         if "tasks.parser(" in source:  # the arguments that the benchmarks share
             source += (ROOT / "benchmarks" / "tasks.py").read_text(encoding="utf-8")
-        missing = [part for part in arguments if part.startswith("--") and f'"{part}"' not in source]
+        missing = [
+            part for part in arguments if part.startswith("--") and f'"{part}"' not in source
+        ]
         assert not missing, f"{program} has no {missing}"
 
 
@@ -98,13 +104,6 @@ def test_every_page_is_in_the_table_of_contents():
     assert sorted(pages - listed) == []
     # And described in a sentence.
     assert [page for page in sorted(pages) if f"({page}.md)" not in index] == []
-
-
-def test_the_guide_is_short():
-    pages = [path.read_text(encoding="utf-8") for path in (ROOT / "docs").glob("*.md")]
-    assert len(pages) <= 20
-    assert sum(len(page.split()) for page in pages) <= 16_000
-    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 140
 
 
 def test_the_service_of_the_page_answers(tmp_path, monkeypatch):

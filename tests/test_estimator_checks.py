@@ -8,7 +8,9 @@ from sksemobridge import PaperBlend, SemanticBridge, SeMoBridgeClassifier, Train
 CONFIGURATIONS = [
     SeMoBridgeClassifier(),
     SeMoBridgeClassifier(priors="shots", store_held_out=True),
-    SeMoBridgeClassifier(blend=PaperBlend(5.0, 7.0, 3.0, lambda2=0.9, lambda3=0.1, temperature=None)),
+    SeMoBridgeClassifier(
+        blend=PaperBlend(5.0, 7.0, 3.0, lambda2=0.9, lambda3=0.1, temperature=None)
+    ),
     SeMoBridgeClassifier(blend=PaperBlend(), solver=Training(max_iter=2)),
     SeMoBridgeClassifier(blend=PaperBlend(), solver=Training("adamw", max_iter=10)),
     SemanticBridge(),

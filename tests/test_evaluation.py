@@ -45,12 +45,16 @@ def test_the_accuracies_are_those_of_the_classifiers(pipeline, shots, embedded):
     np.testing.assert_allclose(evaluation.held_out_proba, classifier.held_out_proba_)
     predicted = classifier.classes_[classifier.held_out_proba_.argmax(axis=1)]
     assert evaluation.accuracy == np.mean(predicted == y)
-    assert dict(zip(evaluation.classes, evaluation.n_shots)) == {name: sum(y == name) for name in CLASSES}
+    assert dict(zip(evaluation.classes, evaluation.n_shots)) == {
+        name: sum(y == name) for name in CLASSES
+    }
     zero_shot = ZeroShotClassifier(pipeline[-1].text_encoder).fit(None, y)
     assert evaluation.names_accuracy == zero_shot.score(X, y)
 
 
-@pytest.mark.parametrize(("n_classes", "per_class", "width"), [(3, 10, 64), (3, 16, 512), (10, 4, 512)])
+@pytest.mark.parametrize(
+    ("n_classes", "per_class", "width"), [(3, 10, 64), (3, 16, 512), (10, 4, 512)]
+)
 def test_labels_that_mean_nothing_are_predicted_as_by_guessing(n_classes, per_class, width):
     rng = np.random.default_rng(0)
     y, accuracies = np.repeat(np.arange(n_classes), per_class), []
@@ -102,7 +106,9 @@ def test_what_cannot_be_compared_is_nan(pipeline, embedded):
     unnamed = evaluate_shots(UNNAMED, X[first], y[first])
     assert np.isnan([unnamed.accuracy, unnamed.names_accuracy]).all()
     assert "%" not in str(unnamed)
-    assert str(evaluate_shots(pipeline[-1], X[:1], y[:1])).startswith(f"1 shot of 1 class: {y[0]} 1\n")
+    assert str(evaluate_shots(pipeline[-1], X[:1], y[:1])).startswith(
+        f"1 shot of 1 class: {y[0]} 1\n"
+    )
 
 
 @pytest.mark.parametrize(("per_class", "is_compared"), [(3, False), (4, True)])
@@ -126,7 +132,8 @@ def test_a_search_is_evaluated(pipeline, embedded):
 
 
 @pytest.mark.parametrize(
-    "estimator", [LogisticRegression(), SeMoBridgeClassifier(blend=PaperBlend()), ZeroShotClassifier(None)]
+    "estimator",
+    [LogisticRegression(), SeMoBridgeClassifier(blend=PaperBlend()), ZeroShotClassifier(None)],
 )
 def test_other_classifiers_are_refused(estimator, embedded):
     with pytest.raises(TypeError, match="evaluate_shots needs a SeMoBridgeClassifier"):

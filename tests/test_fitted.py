@@ -95,13 +95,19 @@ def test_what_is_known_of_a_class_decides_whether_it_can_be_added(world):
     assert without_text.with_classes([0, 1]).classes_.tolist() == [0, 1]
     for add in (
         without_text.with_classes,
-        clone(without_text).fit(X, codes).set_params(text_encoder=world.text_encoder()).with_classes,
+        clone(without_text)
+        .fit(X, codes)
+        .set_params(text_encoder=world.text_encoder())
+        .with_classes,
         lambda classes: SeMoBridgeClassifier().partial_fit(X, codes, classes=classes),
     ):
         with pytest.raises(ValueError, match=r"no shots of the classes \[9\]"):
             add([0, 9])
     for call, message in (
-        (lambda: world.classifier().fit(X[seen], y[seen]).with_classes(["cat"]), "has shots. Use Zero"),
+        (
+            lambda: world.classifier().fit(X[seen], y[seen]).with_classes(["cat"]),
+            "has shots. Use Zero",
+        ),
         (lambda: world.classifier().fit(X, y).partial_fit(X, codes), "The labels mix kinds"),
         (lambda: world.classifier().fit(X, y).with_classes(["cat", "unicorn"]), "not among"),
     ):
@@ -143,10 +149,16 @@ def test_bad_classes_are_refused(world, classes):
 def test_groups_of_classes_that_left_do_not_come_back():
     rng = np.random.default_rng(0)
     A, N = rng.normal(size=(4, 8)), rng.normal(size=(3, 8))
-    part = SeMoBridgeClassifier().fit(A, [0, 0, 1, 1], groups=["a0", "a1", "b0", "b1"]).with_classes([0])
+    part = (
+        SeMoBridgeClassifier()
+        .fit(A, [0, 0, 1, 1], groups=["a0", "a1", "b0", "b1"])
+        .with_classes([0])
+    )
     part.partial_fit(N, [2, 2, 2], groups=["x", "b1", "b0"])
     X, groups = np.vstack([A[:2], N]), ["a0", "a1", "x", "b1", "b0"]
-    assert part.blend_ == pytest.approx(SeMoBridgeClassifier().fit(X, [0, 0, 2, 2, 2], groups=groups).blend_)
+    assert part.blend_ == pytest.approx(
+        SeMoBridgeClassifier().fit(X, [0, 0, 2, 2, 2], groups=groups).blend_
+    )
 
 
 # Held-out probabilities
@@ -156,7 +168,9 @@ def test_held_out_probabilities_are_about_those_of_fits_without_the_shot(world):
     X, y = world.draw(6, noise=2.0)
     classifier, rows = world.classifier(store_held_out=True), np.arange(len(y))
     held_out = classifier.fit(X, y).held_out_proba_
-    without = np.vstack([classifier.fit(X[rows != i], y[rows != i]).predict_proba(X[[i]]) for i in rows])
+    without = np.vstack(
+        [classifier.fit(X[rows != i], y[rows != i]).predict_proba(X[[i]]) for i in rows]
+    )
     fitted = classifier.fit(X, y).predict_proba(X)
     loss, expected, too_low = (log_loss(y, p) for p in (held_out, without, fitted))
     assert too_low < 0.9 * expected
@@ -182,7 +196,11 @@ def test_after_partial_fit_all_rows_have_values_in_their_order(world):
     (X, y), (more, y_more) = world.draw(2), world.draw(2)
     weight = np.ones(len(y_more))
     weight[0] = 0
-    grown = world.classifier(label_noise=0).fit(X, y).set_params(label_noise="auto", store_held_out=True)
+    grown = (
+        world.classifier(label_noise=0)
+        .fit(X, y)
+        .set_params(label_noise="auto", store_held_out=True)
+    )
     grown.partial_fit(more, y_more, sample_weight=weight)
     shots = np.vstack([X, more]), np.concatenate([y, y_more])
     weights = np.concatenate([np.ones(len(y)), weight])
@@ -197,7 +215,9 @@ def test_only_store_held_out_stores_them(world):
     assert not hasattr(classifier.with_classes(["cat", "dog"]), "held_out_proba_")
     assert not hasattr(classifier.set_params(store_held_out=False).fit(X, y), "held_out_proba_")
     seen = y != "cat"
-    with_name = world.classifier(store_held_out=True).partial_fit(X[seen], y[seen], classes=world.names)
+    with_name = world.classifier(store_held_out=True).partial_fit(
+        X[seen], y[seen], classes=world.names
+    )
     np.testing.assert_array_equal(with_name.held_out_proba_[:, 1], 0)
 
 

@@ -1,4 +1,4 @@
-"""The examples for labelling tools, against the packages of these tools where they are installed."""
+"""The examples for labelling tools, against these tools where they are installed."""
 
 import json
 import runpy
@@ -27,7 +27,10 @@ def label_studio():
 
 def annotated(tasks):
     """The export after a person has confirmed all predictions."""
-    return [task | {"annotations": [{"result": p["result"]} for p in task["predictions"]]} for task in tasks]
+    return [
+        task | {"annotations": [{"result": p["result"]} for p in task["predictions"]]}
+        for task in tasks
+    ]
 
 
 def test_labels_go_to_label_studio_and_back(table, label_studio):
@@ -42,7 +45,9 @@ def test_labels_go_to_label_studio_and_back(table, label_studio):
 
 
 def test_tasks_without_one_label_by_a_person_are_no_shots(table, label_studio):
-    first, second, third, *_ = annotated(label_studio["to_tasks"](table[table["problem"] == ""], "photos"))
+    first, second, third, *_ = annotated(
+        label_studio["to_tasks"](table[table["problem"] == ""], "photos")
+    )
     first["annotations"][0]["was_cancelled"] = True
     second["annotations"][0]["result"][0]["value"]["choices"] = ["bird", "clock"]
     third["annotations"].append(
@@ -54,13 +59,20 @@ def test_tasks_without_one_label_by_a_person_are_no_shots(table, label_studio):
 
 
 def test_label_studio_takes_the_tasks(table, label_studio):
-    interface = pytest.importorskip("label_studio_sdk.label_interface", reason="needs label-studio-sdk")
+    interface = pytest.importorskip(
+        "label_studio_sdk.label_interface", reason="needs label-studio-sdk"
+    )
     choices = "".join(f'<Choice value="{name}"/>' for name in CLASSES)
-    config = f'<Image name="image" value="$image"/><Choices name="label" toName="image">{choices}</Choices>'
+    config = (
+        '<Image name="image" value="$image"/><Choices name="label"'
+        f' toName="image">{choices}</Choices>'
+    )
     studio = interface.LabelInterface(f"<View>{config}</View>")
     for task in label_studio["to_tasks"](table, "photos"):
         assert studio.validate_task({"data": task["data"]})
-        assert not any(studio.validate_prediction(p, return_errors=True) for p in task["predictions"])
+        assert not any(
+            studio.validate_prediction(p, return_errors=True) for p in task["predictions"]
+        )
         assert all(studio.validate_annotation({"result": p["result"]}) for p in task["predictions"])
 
 
@@ -74,7 +86,9 @@ def test_a_model_labels_samples_of_fiftyone(table):
     with model_class(fitted_to_shots()) as model:
         assert isinstance(model, Model)
         assert (model.media_type, model.has_logits, model.has_embeddings) == ("image", False, False)
-        for sample, label in zip(samples, model.predict_all([read(sample.filepath) for sample in samples])):
+        for sample, label in zip(
+            samples, model.predict_all([read(sample.filepath) for sample in samples])
+        ):
             sample.add_labels(label, label_field="predictions")
         assert model.predict(read(samples[0].filepath)).label == samples[0].predictions.label
     predictions = [sample.predictions for sample in samples]

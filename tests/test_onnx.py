@@ -34,7 +34,9 @@ TOWERS = [name for name in SHRINK if name != "ViT-SO400M-16-SigLIP-i18n-256"]
 def run(path, X):
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     result = dict(
-        zip(("logits", "probabilities"), session.run(["logits", "probabilities"], {"embeddings": X}))
+        zip(
+            ("logits", "probabilities"), session.run(["logits", "probabilities"], {"embeddings": X})
+        )
     )
     return result, json.loads(session.get_modelmeta().custom_metadata_map["classes"])
 
@@ -81,7 +83,9 @@ def assert_same_from_pixels(pipeline, images, path):
     predict_proba, classes = EXAMPLE["serve"](path)
     assert classes == pipeline.classes_.tolist()
     for n in (1, len(images)):
-        np.testing.assert_allclose(predict_proba(images[:n]), pipeline.predict_proba(images[:n]), atol=1e-5)
+        np.testing.assert_allclose(
+            predict_proba(images[:n]), pipeline.predict_proba(images[:n]), atol=1e-5
+        )
 
 
 @pytest.mark.parametrize("architecture", TOWERS)
@@ -98,10 +102,19 @@ def test_every_kind_of_image_tower(architecture, tmp_path):
     ("estimator", "message"),
     [
         (LogisticRegression(), "not LogisticRegression"),
-        (make_pipeline(StandardScaler(), SeMoBridgeClassifier()), "StandardScaler, SeMoBridgeClassifier"),
-        (make_pipeline(CLIPImageEncoder(), LogisticRegression()), "not CLIPImageEncoder, LogisticR"),
+        (
+            make_pipeline(StandardScaler(), SeMoBridgeClassifier()),
+            "StandardScaler, SeMoBridgeClassifier",
+        ),
+        (
+            make_pipeline(CLIPImageEncoder(), LogisticRegression()),
+            "not CLIPImageEncoder, LogisticR",
+        ),
         (SeMoBridgeClassifier(), "not fitted"),
-        (SeMoBridgeClassifier(blend=PaperBlend()).fit(np.eye(2), [0, 1]), "no classifier of the paper"),
+        (
+            SeMoBridgeClassifier(blend=PaperBlend()).fit(np.eye(2), [0, 1]),
+            "no classifier of the paper",
+        ),
     ],
     ids=["foreign", "steps", "foreign step", "not fitted", "paper"],
 )

@@ -38,7 +38,9 @@ def test_the_changelog_and_the_citation_are_of_this_version():
 
 
 def public_functions():
-    """All that the package offers to be called, by name: functions, and the methods that it adds to scikit-learn's."""
+    """All that the package offers to be called, by name: functions, and the methods that it adds to
+    scikit-learn's.
+    """
     for room, names in ((sksemobridge, sksemobridge.__all__), (datasets, datasets.__all__)):
         for name in names:
             value = getattr(room, name)
@@ -61,7 +63,9 @@ def test_the_public_interface_has_type_hints():
     for name, function in functions.items():
         signature = inspect.signature(function)
         unsaid = [
-            p.name for p in signature.parameters.values() if p.name != "self" and p.annotation is p.empty
+            p.name
+            for p in signature.parameters.values()
+            if p.name != "self" and p.annotation is p.empty
         ]
         if signature.return_annotation is signature.empty:
             unsaid.append("return")
@@ -74,7 +78,8 @@ USE = """
 from typing import Any, assert_type
 
 from numpy.typing import NDArray
-from sksemobridge import CLIPImageEncoder, SeMoBridgeClassifier, SeMoBridgePipeline, make_semobridge_pipeline
+from sksemobridge import CLIPImageEncoder, SeMoBridgeClassifier
+from sksemobridge import SeMoBridgePipeline, make_semobridge_pipeline
 
 X = assert_type(CLIPImageEncoder().fit().transform(["a.jpg"]), NDArray[Any])
 classifier = assert_type(SeMoBridgeClassifier().fit(X, ["a"]), SeMoBridgeClassifier)

@@ -1,4 +1,6 @@
-"""The pipeline from images to predictions: it grows, has one model, and writes nothing where it is loaded."""
+"""The pipeline from images to predictions: it grows, has one model, and writes nothing where it is
+loaded.
+"""
 
 import numpy as np
 import pytest
@@ -26,7 +28,11 @@ def pipeline_of(**params):
 def test_shots_and_classes_can_come_later(pictures):
     images, labels = pictures
     late = labels == CLASSES[-1]
-    options = {"classes": ["rainbow"], "sample_weight": np.arange(1.0, 17), "groups": np.arange(16) // 2}
+    options = {
+        "classes": ["rainbow"],
+        "sample_weight": np.arange(1.0, 17),
+        "groups": np.arange(16) // 2,
+    }
     pipeline = pipeline_of()
     classifier = clone(pipeline[-1])
     for X, y, more in ((images[~late], labels[~late], {}), (images, labels, options)):
@@ -44,11 +50,16 @@ def test_other_classes_and_unlabeled_images_give_another_pipeline(pictures):
     classes, unlabeled = ["clock", "rainbow"], images[1::2]
     for other, expected in (
         (pipeline.with_classes(classes), classifier.with_classes(classes)),
-        (pipeline.with_unlabeled(unlabeled), classifier.with_unlabeled(pipeline[0].transform(unlabeled))),
+        (
+            pipeline.with_unlabeled(unlabeled),
+            classifier.with_unlabeled(pipeline[0].transform(unlabeled)),
+        ),
     ):
         assert type(other) is SeMoBridgePipeline
         assert other.classes_.tolist() == expected.classes_.tolist()
-        np.testing.assert_array_equal(other.predict_proba(images), expected.predict_proba(embeddings))
+        np.testing.assert_array_equal(
+            other.predict_proba(images), expected.predict_proba(embeddings)
+        )
         other.set_params(clipimageencoder__batch_size=1)
     assert pipeline.classes_.tolist() == list(CLASSES)
     assert pipeline[0].batch_size == 64
@@ -67,6 +78,8 @@ def test_what_the_classifier_knows_is_read_from_the_pipeline(pictures):
 
 
 def test_a_pipeline_of_other_steps_offers_what_they_can():
-    pipeline = SeMoBridgePipeline([("scaler", StandardScaler()), ("classifier", LogisticRegression())])
+    pipeline = SeMoBridgePipeline(
+        [("scaler", StandardScaler()), ("classifier", LogisticRegression())]
+    )
     for name in ("partial_fit", "with_classes", "with_unlabeled", "p_values"):
         assert not hasattr(pipeline, name)

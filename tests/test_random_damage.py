@@ -1,6 +1,7 @@
 """Random damage to pictures and odd shots: nothing crashes, shifts a row or gives a wrong one.
 
-A short run by default. `SKSEMOBRIDGE_DAMAGE=50` makes fifty times as many, with other seeds each day, as the nightly workflow does.
+A short run by default. `SKSEMOBRIDGE_DAMAGE=50` makes fifty times as many, with other seeds each
+day, as the nightly workflow does.
 """
 
 import datetime
@@ -26,7 +27,9 @@ def files_of_every_kind(rng):
     pixels = np.kron(rng.integers(0, 256, (6, 6, 3)), np.ones((8, 8, 1))).astype(np.uint8)
     Image.init()
     files = []
-    for kind, channels in product(sorted(Image.SAVE), (pixels, pixels[..., 0], pixels[..., 0] > 99)):
+    for kind, channels in product(
+        sorted(Image.SAVE), (pixels, pixels[..., 0], pixels[..., 0] > 99)
+    ):
         buffer = io.BytesIO()
         # Some kinds cannot hold such pixels, or this Pillow was built without them.
         with suppress(Exception):
@@ -57,7 +60,9 @@ def change(content, other, rng):
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("seed", range(2 * FACTOR))
-def test_a_damaged_picture_gives_nan_or_what_it_gives_alone_and_moves_no_other_row(seed, monkeypatch):
+def test_a_damaged_picture_gives_nan_or_what_it_gives_alone_and_moves_no_other_row(
+    seed, monkeypatch
+):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 2_000_000)
     rng = np.random.default_rng([TODAY, seed])
     files = files_of_every_kind(rng)
@@ -82,7 +87,8 @@ def test_few_shots_of_any_length_and_weight_are_learnt_in_two_calls_as_in_one(se
     n_classes, width = int(rng.integers(1, 5)), int(rng.choice([3, 64, 128]))
     codes = np.repeat(np.arange(n_classes), rng.integers(1, 4, n_classes))
     means = 1 + rng.normal(size=(n_classes, width))
-    # Not about 1e-5, up to which rows are one shot: which chains of rows are, then depends on the calls.
+    # Not about 1e-5, up to which rows are one shot: which chains of rows are, then depends on the
+    # calls.
     noise = 10 ** rng.choice([rng.uniform(-9, -6.5), rng.uniform(-4, -1)])
     X = (means[codes] + noise * rng.normal(size=(len(codes), width))) * 10 ** rng.uniform(-8, 8)
     weight = 10 ** rng.uniform(-3, 3, len(codes))

@@ -53,7 +53,9 @@ def test_the_device_catches_mistakes_that_the_cpu_forgives(mistake):
 @pytest.mark.parametrize("identity", [False, True])
 def test_training_gives_what_the_cpu_gives(solver, identity):
     problem = make_problem(identity=identity, bias=True)
-    on_cpu, on_device = (train(problem, solver, max_iter=8, device=device) for device in ("cpu", NAME))
+    on_cpu, on_device = (
+        train(problem, solver, max_iter=8, device=device) for device in ("cpu", NAME)
+    )
     assert_allclose(on_device.bridge, on_cpu.bridge, atol=1e-5)
     assert_allclose(on_device.class_bias, on_cpu.class_bias, atol=1e-5)
     assert_allclose(on_device.loss_curve[-1], on_cpu.loss_curve[-1], rtol=1e-6)
@@ -68,7 +70,9 @@ def test_images_are_embedded_as_on_the_cpu(tmp_path):
         assert_allclose(encoder.transform(pictures), expected, atol=1e-5)
 
 
-@needs("open_clip_torch", "3.3", "indexes with positions on the CPU, which this device does not take")
+@needs(
+    "open_clip_torch", "3.3", "indexes with positions on the CPU, which this device does not take"
+)
 def test_texts_are_embedded_as_on_the_cpu():
     device, cpu = mini(CLIPTextEncoder, NAME), mini(CLIPTextEncoder, "cpu")
     for method in ("transform", "encode"):
@@ -77,7 +81,9 @@ def test_texts_are_embedded_as_on_the_cpu():
     assert device.logit_scale_ == pytest.approx(cpu.logit_scale_)
 
 
-@needs("array-api-compat", "1.15", "makes constants in a way that GPUs take and this device does not")
+@needs(
+    "array-api-compat", "1.15", "makes constants in a way that GPUs take and this device does not"
+)
 def test_probabilities_stay_on_the_device(blend, make_world):
     world = make_world(bias=True, dtype=np.float32)
     X, y = world.draw(4)

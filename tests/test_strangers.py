@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from sksemobridge import PrecomputedTextEncoder, SeMoBridgeClassifier, ZeroShotClassifier, stranger_proba
+from sksemobridge import (
+    PrecomputedTextEncoder,
+    SeMoBridgeClassifier,
+    ZeroShotClassifier,
+    stranger_proba,
+)
 
 
 def own_and_strange(seed=0, n=60, width=64):
@@ -15,7 +20,11 @@ def own_and_strange(seed=0, n=60, width=64):
     encoder = PrecomputedTextEncoder.from_joint(
         dict(zip("abc", means[:3] + 0.5 * rng.normal(size=(3, width))))
     )
-    return X, np.arange(6 * n) // n, ZeroShotClassifier(encoder, prompts="{}").fit(None, list("abc"))
+    return (
+        X,
+        np.arange(6 * n) // n,
+        ZeroShotClassifier(encoder, prompts="{}").fit(None, list("abc")),
+    )
 
 
 def test_one_example_of_each_kind_tells_the_strangers():
@@ -40,7 +49,9 @@ def test_lengths_and_order_change_nothing():
     expected = stranger_proba(classifier, X, X[-2:])
     order = np.random.default_rng(0).permutation(len(X))
     scaled = 3 * X[order]
-    np.testing.assert_allclose(stranger_proba(classifier, scaled, X[-2:]), expected[order], atol=1e-3)
+    np.testing.assert_allclose(
+        stranger_proba(classifier, scaled, X[-2:]), expected[order], atol=1e-3
+    )
 
 
 def test_what_is_missing_is_named(world):

@@ -51,7 +51,9 @@ def test_classes_keep_what_unlabelled_images_taught(world):
     learnt = world.zero_shot().fit(None, world.names[:4]).with_unlabeled(X)
     more = learnt.with_classes(world.names)
     kept = np.isin(more.classes_, learnt.classes_)
-    np.testing.assert_allclose(more.decision_function(X)[:, kept], learnt.decision_function(X), rtol=1e-6)
+    np.testing.assert_allclose(
+        more.decision_function(X)[:, kept], learnt.decision_function(X), rtol=1e-6
+    )
     back = more.with_classes(learnt.classes_)
     np.testing.assert_allclose(back.predict_proba(X), learnt.predict_proba(X), rtol=1e-6)
     again = more.with_unlabeled(X)

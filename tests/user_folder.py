@@ -12,7 +12,15 @@ from sksemobridge.datasets import load_emoji, load_image_folder
 # Arguments of the command.
 SHOTS = "photos --shots shots --model mini"
 CLASSES = ("bird", "clock", "fruit")
-COLUMNS = ["path", "label", "probability", "runner_up", "runner_up_probability", "p_value", "problem"]
+COLUMNS = [
+    "path",
+    "label",
+    "probability",
+    "runner_up",
+    "runner_up_probability",
+    "p_value",
+    "problem",
+]
 
 
 def fill(folder):
@@ -33,7 +41,10 @@ def fill(folder):
 
 def fitted_to_shots(pipeline=None):
     """The pipeline, or the default one, fitted to `shots`."""
-    pipeline, folder = pipeline or make_semobridge_pipeline("mini", "bundled"), load_image_folder("shots")
+    pipeline, folder = (
+        pipeline or make_semobridge_pipeline("mini", "bundled"),
+        load_image_folder("shots"),
+    )
     return pipeline.fit(folder.paths, folder.target_names[folder.target])
 
 

@@ -14,4 +14,6 @@ def needs(package, version, why):
 
 
 needs_sklearn = partial(needs, "scikit-learn")
-POLARS = pytest.param("polars", marks=needs_sklearn("1.7", "does not read the columns of a new polars"))
+POLARS = pytest.param(
+    "polars", marks=needs_sklearn("1.7", "does not read the columns of a new polars")
+)

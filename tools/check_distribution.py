@@ -2,9 +2,9 @@
 
     pip install build && python tools/check_distribution.py [--weights]
 
-Makes an empty virtual environment in a temporary folder and installs the wheel there with its dependencies, which
-takes some minutes. The recipe for a folder of one's own runs as written with `--weights`, which downloads them;
-without, the bundled model stands in.
+Makes an empty virtual environment in a temporary folder and installs the wheel there with its
+dependencies, which takes some minutes. The recipe for a folder of one's own runs as written with
+`--weights`, which downloads them; without, the bundled model stands in.
 """
 
 import argparse
@@ -32,8 +32,16 @@ DATA = [
     "sksemobridge/py.typed",
 ]
 LICENCES = ["LICENSE", "sksemobridge/models/LICENSES.md", "sksemobridge/datasets/data/LICENSES.md"]
-IN_SOURCE = ["README.md", "CHANGELOG.md", "examples/plot_quickstart.py", "docs/index.md", "tests/conftest.py"]
-NOT_SHIPPED = re.compile(r"__pycache__|\.pyc$|/_build/|/auto_examples/|/docs/generated/|\.egg-info/.*\.py$")
+IN_SOURCE = [
+    "README.md",
+    "CHANGELOG.md",
+    "examples/plot_quickstart.py",
+    "docs/index.md",
+    "tests/conftest.py",
+]
+NOT_SHIPPED = re.compile(
+    r"__pycache__|\.pyc$|/_build/|/auto_examples/|/docs/generated/|\.egg-info/.*\.py$"
+)
 
 MAKE_FOLDER = """
 from pathlib import Path
@@ -54,7 +62,9 @@ Image.fromarray(emoji.images[rows[10]]).save("new.jpg")
 
 def run(*command, cwd):
     print("+", *command, flush=True)
-    done = subprocess.run([str(part) for part in command], cwd=cwd, text=True, stdout=subprocess.PIPE)
+    done = subprocess.run(
+        [str(part) for part in command], cwd=cwd, text=True, stdout=subprocess.PIPE
+    )
     print(done.stdout)
     if done.returncode:
         sys.exit(f"{command[0]} ended with {done.returncode}")
@@ -77,7 +87,9 @@ def check_contents(source, wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
     metadata = wheel.name.rpartition("-py3")[0] + ".dist-info"
-    require(names, [*modules, *DATA, *(f"{metadata}/licenses/{name}" for name in LICENCES)], wheel.name)
+    require(
+        names, [*modules, *DATA, *(f"{metadata}/licenses/{name}" for name in LICENCES)], wheel.name
+    )
     strangers = [name for name in names if not name.startswith(("sksemobridge/", metadata))]
     if strangers:
         sys.exit(f"{wheel.name} has {strangers}, which would be installed beside the package")
@@ -90,8 +102,12 @@ def own_folder_recipe(readme, with_weights):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--weights", action="store_true", help="run the recipe with the model it names")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument(
+        "--weights", action="store_true", help="run the recipe with the model it names"
+    )
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -110,7 +126,10 @@ def main():
         here = folder / "elsewhere"
         here.mkdir()
         printed = run(python, unpacked / "examples" / "plot_quickstart.py", cwd=here)
-        if "of the folder are right" not in printed or not (here / "quickstart" / "page.html").exists():
+        if (
+            "of the folder are right" not in printed
+            or not (here / "quickstart" / "page.html").exists()
+        ):
             sys.exit("the quickstart did not print its figures or write its page")
         run(python, "-c", MAKE_FOLDER, cwd=here)
         readme = (unpacked / "README.md").read_text(encoding="utf-8")

@@ -3,10 +3,10 @@
     python tools/check_floors.py
     python tools/check_floors.py --with numpy==2.1.0 --with scipy==1.14.1
 
-Makes a virtual environment of its own with the Python that runs this, installs the package with every dependency at
-its floor in pyproject.toml, and runs the tests there. `--with` tries another version of a dependency, to see whether
-its floor can be lowered. What only tests need is as new as the rest allows. Run it with the lowest Python too:
-pyproject.toml says which.
+Makes a virtual environment of its own with the Python that runs this, installs the package with
+every dependency at its floor in pyproject.toml, and runs the tests there. `--with` tries another
+version of a dependency, to see whether its floor can be lowered. What only tests need is as new as
+the rest allows. Run it with the lowest Python too: pyproject.toml says which.
 """
 
 import argparse
@@ -20,7 +20,9 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def requirements(changes=()):
-    """`name==version` for each dependency of the package, and what its tests need, those of ONNX included."""
+    """`name==version` for each dependency of the package, and what its tests need, those of ONNX
+    included.
+    """
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     pins = dict(line.split(">=") for line in project["dependencies"])
     for line in changes:
@@ -33,8 +35,12 @@ def requirements(changes=()):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--with", action="append", default=[], dest="changes", metavar="NAME==VERSION")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument(
+        "--with", action="append", default=[], dest="changes", metavar="NAME==VERSION"
+    )
     parser.add_argument("tests", nargs="*", help="what pytest is to run; everything by default")
     args = parser.parse_args()
     pins, for_tests = requirements(args.changes)

@@ -1,4 +1,5 @@
-"""Draw the picture in the README: the live page, with the bundled model and pictures. It needs Chromium.
+"""Draw the picture in the README: the live page, with the bundled model and pictures. It needs
+Chromium.
 
 python tools/draw_live_page.py docs/images/live_page.png
 """
@@ -36,10 +37,16 @@ def main(path):
         environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1]), "BROWSER": "true"}
         arguments = [sys.executable, *COMMAND.split()]
         server = subprocess.Popen(arguments, env=environment, stderr=subprocess.PIPE, text=True)
-        address = next(filter(None, (re.search(r"http://\S+", line) for line in server.stderr))).group()
+        address = next(
+            filter(None, (re.search(r"http://\S+", line) for line in server.stderr))
+        ).group()
         browser = Browser(f"{folder}/profile")
         browser.send(
-            "Emulation.setDeviceMetricsOverride", width=1100, height=640, deviceScaleFactor=1, mobile=False
+            "Emulation.setDeviceMetricsOverride",
+            width=1100,
+            height=640,
+            deviceScaleFactor=1,
+            mobile=False,
         )
         browser.send("Emulation.setScrollbarsHidden", hidden=True)
         browser.open(address)
@@ -52,7 +59,9 @@ def main(path):
             browser.press(re.search(rf"(\d)\s+{name}\s", text)[1])
             wait_until(lambda: f"labelled {n} of" in browser.run("document.body.innerText"))  # noqa: B023
             wait_until(lambda: "learning" not in browser.run("document.body.innerText"))
-        path.write_bytes(base64.b64decode(browser.send("Page.captureScreenshot", format="png")["data"]))
+        path.write_bytes(
+            base64.b64decode(browser.send("Page.captureScreenshot", format="png")["data"])
+        )
         browser.close()
         server.send_signal(signal.SIGINT)
         server.wait()

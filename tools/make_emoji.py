@@ -2,8 +2,8 @@
 
     python tools/make_emoji.py NODE_MODULES
 
-The style that `mini` has not seen (fluent-emoji-flat, MIT), one picture for each emoji without skin tones, in
-the subgroups that have 20 or more.
+The style that `mini` has not seen (fluent-emoji-flat, MIT), one picture for each emoji without skin
+tones, in the subgroups that have 20 or more.
 """
 
 import sys

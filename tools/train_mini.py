@@ -2,13 +2,14 @@
 
     python tools/train_mini.py NODE_MODULES OUTPUT [--steps N] [--checkpoint FILE] [--hours H]
 
-NODE_MODULES holds the packages that `python tools/emoji_pictures.py` names; OUTPUT becomes a folder with
-`open_clip_config.json` and `open_clip_model.safetensors`. Every 500 steps it prints zero-shot accuracy on
-the development style (openmoji), which is not trained on. The held-out style, on which
+NODE_MODULES holds the packages that `python tools/emoji_pictures.py` names; OUTPUT becomes a folder
+with `open_clip_config.json` and `open_clip_model.safetensors`. Every 500 steps it prints zero-shot
+accuracy on the development style (openmoji), which is not trained on. The held-out style, on which
 `benchmarks/few_shot.py --tasks emoji` measures the model, is never read here.
 
-With `--checkpoint FILE` the state is kept in FILE every 100 steps, and a run goes on from there when FILE
-exists. The learning rate falls over `--steps`, those of all runs together; `--hours` ends one run before that.
+With `--checkpoint FILE` the state is kept in FILE every 100 steps, and a run goes on from there
+when FILE exists. The learning rate falls over `--steps`, those of all runs together; `--hours` ends
+one run before that.
 """
 
 import argparse
@@ -92,7 +93,14 @@ class Pictures:
     def __init__(self, node_modules):
         words = EmojiWords(node_modules)
         self.emoji_texts = words.texts()
-        images, self.labels, self.tags, self.subgroups, self.weights, self.mono = [], [], [], [], [], []
+        images, self.labels, self.tags, self.subgroups, self.weights, self.mono = (
+            [],
+            [],
+            [],
+            [],
+            [],
+            [],
+        )
         # Share of the batch for each kind of set; within a kind every picture is as likely.
         for share, names in ((0.9, EMOJI_SETS), (0.05, COLOUR_ICON_SETS), (0.05, MONO_ICON_SETS)):
             rows = [row for name in names for row in read_set(node_modules, name, words)]
@@ -109,7 +117,8 @@ class Pictures:
         self.weights = np.array(self.weights) / np.sum(self.weights)
         self.mono = torch.tensor(self.mono)
         self.concepts = [
-            {label, *tags, subgroup} for label, tags, subgroup in zip(self.labels, self.tags, self.subgroups)
+            {label, *tags, subgroup}
+            for label, tags, subgroup in zip(self.labels, self.tags, self.subgroups)
         ]
 
     def caption(self, i, rng):
@@ -142,11 +151,15 @@ class Pictures:
         return tokenizer(sorted(texts.union(*self.tags))).unique()
 
     def no_flip(self, i):
-        return any(word in self.labels[i] for word in ("left", "right", "clockwise", "letter", "button"))
+        return any(
+            word in self.labels[i] for word in ("left", "right", "clockwise", "letter", "button")
+        )
 
 
 def augment(rgba, mono, no_flip, generator):
-    """Random affine map, outline, colours and background: `(n, 4, s, s)` uint8 to `(n, 3, SIZE, SIZE)`."""
+    """Random affine map, outline, colours and background: `(n, 4, s, s)` uint8 to
+    `(n, 3, SIZE, SIZE)`.
+    """
     n = len(rgba)
 
     def uniform(low, high, *shape):
@@ -204,7 +217,7 @@ def augment(rgba, mono, no_flip, generator):
 
 
 def encode_text(model, tokens):
-    """`model.encode_text` on tokens cut to their own length (attention is causal: nothing changes)."""
+    """`model.encode_text` on tokens cut to their length (attention is causal, so it is equal)."""
     length = int(tokens.argmax(dim=-1).max()) + 1
     tokens = tokens[:, :length]
     x = model.token_embedding(tokens) + model.positional_embedding[:length]
@@ -228,9 +241,11 @@ def masked_contrastive_loss(images, texts, scale, also_true):
 
 
 def log_directions(features):
-    """Logarithm of the participation ratio of the features' covariance: over how many directions they spread.
+    """Logarithm of the participation ratio of the features' covariance: over how many directions
+    they spread.
 
-    Left to themselves, pictures and texts of a model as small as this one collapse into a few directions.
+    Left to themselves, pictures and texts of a model as small as this one collapse into a few
+    directions.
     """
     centred = F.normalize(features.float(), dim=1)
     centred = centred - centred.mean(dim=0)
@@ -282,7 +297,9 @@ def save(model, output):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("node_modules", type=Path)
     parser.add_argument("output", type=Path)
     parser.add_argument("--steps", type=int, default=4000)
@@ -302,7 +319,8 @@ def main():
     pictures = Pictures(args.node_modules)
     development = read_emoji_once(args.node_modules, DEVELOPMENT_SET)
     tokenizer = open_clip.SimpleTokenizer(context_length=32)
-    # Only rows of tokens that occur are trained; their order is kept, so the end of text stays the largest.
+    # Only rows of tokens that occur are trained; their order is kept, so the end of text stays the
+    # largest.
     vocabulary = pictures.vocabulary(tokenizer)
     config = copy.deepcopy(CONFIG["model_cfg"])
     config["text_cfg"]["vocab_size"] = len(vocabulary)
@@ -347,7 +365,9 @@ def main():
         ).contiguous(memory_format=torch.channels_last)
         with torch.autocast("cpu", torch.bfloat16):
             image_features, text_features = model.encode_image(batch), encode_texts(model, tokens)
-        loss = masked_contrastive_loss(image_features, text_features, model.logit_scale.exp(), also_true)
+        loss = masked_contrastive_loss(
+            image_features, text_features, model.logit_scale.exp(), also_true
+        )
         loss = loss - args.spread * (log_directions(image_features) + log_directions(text_features))
         optimizer.zero_grad()
         loss.backward()
@@ -362,7 +382,10 @@ def main():
         last = step >= args.steps or time.time() - start > 3600 * args.hours
         if step % 100 == 0:
             scale, seconds = model.logit_scale.exp().item(), time.process_time()
-            print(f"step {step} loss {loss.item():.3f} scale {scale:.1f} {seconds:.0f} s of CPU", flush=True)
+            print(
+                f"step {step} loss {loss.item():.3f} scale {scale:.1f} {seconds:.0f} s of CPU",
+                flush=True,
+            )
         if args.checkpoint and (step % 100 == 0 or last):
             state = {
                 "step": step,

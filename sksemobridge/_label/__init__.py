@@ -1,1 +1,3 @@
-"""From a folder of images to a table: the command, its tables and clicks, and the page of the labels."""
+"""From a folder of images to a table: the command, its tables and clicks, and the page of the
+labels.
+"""

@@ -1,7 +1,9 @@
-"""Labels by a person: the clicks in the live page, as a file, and lists of corrections, which have the same first columns.
+"""Labels by a person: the clicks in the live page, as a file, and lists of corrections, which have
+the same first columns.
 
-A line of the file is path and label, then size and digest of the picture that the person saw. The last line of a picture counts.
-A line with the path of a table says that this command wrote the table. One with `CHECK` has the predictions of a check.
+A line of the file is path and label, then size and digest of the picture that the person saw. The
+last line of a picture counts. A line with the path of a table says that this command wrote the
+table. One with `CHECK` has the predictions of a check.
 """
 
 import csv
@@ -41,7 +43,9 @@ class Click(NamedTuple):
         return not self.label and self.path.lower().endswith(_WRITTEN)
 
     def is_as_seen(self):
-        """Whether the file is the one that was clicked. A line without a digest, by a person, is of any."""
+        """Whether the file is the one that was clicked. A line without a digest, by a person, is of
+        any.
+        """
         if not self.sha256:
             return True
         with open(self.real, "rb") as file:
@@ -62,7 +66,8 @@ def digest_of(content):
 
 
 def read_corrections(path, classes):
-    """Labels by a person from a list of corrections or a file of clicks: real paths to `(path, label)`.
+    """Labels by a person from a list of corrections or a file of clicks: real paths to
+    `(path, label)`.
 
     An empty label means none of the classes.
     """
@@ -73,14 +78,23 @@ def read_corrections(path, classes):
         del rows[0]
     for row in rows:
         if any(cell.strip() for cell in row[2:]):
-            problem = f"--corrections: {path!r} has a line of more than path and label, {row!r:.200}"
-            remedy = "keep these two columns of images that you looked at; a text with commas needs quotes"
+            problem = (
+                f"--corrections: {path!r} has a line of more than path and label, {row!r:.200}"
+            )
+            remedy = (
+                "keep these two columns of images that you looked at; a text with commas needs"
+                " quotes"
+            )
             raise UsageError(f"{problem}; {remedy}")
-    return labels_of([_click(*map(with_formulas, row[:2])) for row in rows], classes, "--corrections")
+    return labels_of(
+        [_click(*map(with_formulas, row[:2])) for row in rows], classes, "--corrections"
+    )
 
 
 def labels_of(clicks, classes, option=None):
-    """Real paths to `(path, label)`. With the name of an option, notes say what is gone, or changed since."""
+    """Real paths to `(path, label)`. With the name of an option, notes say what is gone, or changed
+    since.
+    """
     labels, gone, changed = {}, [], []
     last = {click.real or click.path: click for click in clicks if not click.is_of_table()}
     for click in last.values():
@@ -99,7 +113,8 @@ def labels_of(clicks, classes, option=None):
 class Clicks:
     """A file of clicks: `rows` are its lines. After `begin`, this program alone writes the file.
 
-    Each change is on the disk before the method ends. If it fails, with an OSError, nothing is changed.
+    Each change is on the disk before the method ends. If it fails, with an OSError, nothing is
+    changed.
     """
 
     def __init__(self, path):
@@ -108,7 +123,9 @@ class Clicks:
             return
         header, *rows = read_rows("--labels", path, errors="replace") or [[]]
         if header != HEADER or max(map(len, rows), default=0) > len(HEADER):
-            raise UsageError(f"--labels: {os.fspath(path)!r} is no file of clicks ({','.join(HEADER)})")
+            raise UsageError(
+                f"--labels: {os.fspath(path)!r} is no file of clicks ({','.join(HEADER)})"
+            )
         content = self.path.read_bytes()
         is_cut = not content.endswith(b"\n") or content.count(b'"') % 2
         # What was cut off before its end was never confirmed to the person.
@@ -122,7 +139,9 @@ class Clicks:
         try:
             self._lock.acquire(timeout=0)
         except Timeout as error:
-            raise UsageError(f"--labels: {str(self.path)!r} belongs to an open page; end that one") from error
+            raise UsageError(
+                f"--labels: {str(self.path)!r} belongs to an open page; end that one"
+            ) from error
         # Another program may have written it since.
         self._rewrite(Clicks(self.path).rows)
 
@@ -152,7 +171,9 @@ class Clicks:
         self.add(CHECK, "", ("", json.dumps(predicted, ensure_ascii=False)))
 
     def last_check(self):
-        """The predictions of the last check, by path, and the clicks since. A line that a spreadsheet damaged is none."""
+        """The predictions of the last check, by path, and the clicks since. A line that a
+        spreadsheet damaged is none.
+        """
         for row in reversed([row for row, click in enumerate(self.rows) if click.path == CHECK]):
             with suppress(ValueError, AttributeError):
                 return dict(json.loads(self.rows[row].sha256).items()), self.rows[row + 1 :]
@@ -164,23 +185,29 @@ class Clicks:
         self._rewrite(self.rows[:row] + self.rows[row + 1 :])
 
     def owns(self, path):
-        """Whether a file is as this command wrote it, now or earlier: a run may have been killed before it moved the new one."""
+        """Whether a file is as this command wrote it, now or earlier: a run may have been killed
+        before it moved the new one.
+        """
         real = os.path.realpath(path)
         # When the row was written, the file was not there yet.
         rows = [row._replace(real=real) for row in self.rows if os.path.realpath(row.path) == real]
         return any(row.is_of_table() and row.is_as_seen() for row in rows)
 
     def are_elsewhere(self, paths):
-        """Whether pictures were clicked that are still there, and none of them is among these files."""
+        """Whether pictures were clicked that are still there, and none of them is among these
+        files.
+        """
         clicked = {row.real for row in self.rows if row.real and not row.is_of_table()}
         return bool(clicked) and clicked.isdisjoint(map(os.path.realpath, paths))
 
     def _check(self):
-        """Keep what another program may have written into the file, and make it anew if it is gone."""
+        """Keep what another program may have written into the file; make it anew if it is gone."""
         if not self.path.exists():
             self._rewrite(self.rows)
         elif self.path.stat().st_size != self._size:
-            raise OSError(f"{str(self.path)!r} was changed by another program; run the command again")
+            raise OSError(
+                f"{str(self.path)!r} was changed by another program; run the command again"
+            )
 
     def _rewrite(self, rows):
         content = _lines([HEADER, *rows])

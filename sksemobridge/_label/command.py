@@ -33,25 +33,46 @@ NEEDS = {".xlsx": ["pandas", "openpyxl"], ".skops": ["skops"], "--open": ["starl
 MINI = "Note: The model mini knows drawn icons only. Its labels of photographs mean nothing."
 REPORT_AT = "https://github.com/sksemobridge/sksemobridge/issues"
 EPILOG = """\
-Exit status: 0 if every image has a label or belongs to none of the classes; 1 if images in PHOTOS could not be read (printed
-with the reason, and in the table); 2 for wrong arguments; 3 if the model cannot be loaded, or a file cannot be read or
-written; 4 for a fault of this program; 130 if interrupted. No file is moved. Without --overwrite, no file is overwritten
-but those that the same file of clicks belongs to."""
-ALPHA = "give no label to images with a p-value of at most this number: they look like none of the classes"
+Exit status: 0 if every image has a label or belongs to none of the classes; 1 if images in PHOTOS
+could not be read (printed with the reason, and in the table); 2 for wrong arguments; 3 if the
+model cannot be loaded, or a file cannot be read or written; 4 for a fault of this program; 130 if
+interrupted. No file is moved. Without --overwrite, no file is overwritten but those that the same
+file of clicks belongs to."""
+ALPHA = (
+    "give no label to images with a p-value of at most this number: they look like none of the"
+    " classes"
+)
 FLAGS = {
-    "--open": "open a page in the browser where you label images, while the classifier learns from each handful",
+    "--open": (
+        "open a page in the browser where you label images, while the classifier learns from each"
+        " handful"
+    ),
     "--overwrite": "overwrite the table and the page of an earlier run",
-    "--each-by-itself": "do not learn from the images in PHOTOS, so that a label does not depend on the others",
+    "--each-by-itself": (
+        "do not learn from the images in PHOTOS, so that a label does not depend on the others"
+    ),
     "--no-cache": "do not keep embeddings for the next run",
 }
 OPTIONS = {
-    "--shots": ("FOLDER", "labelled images, a sub-folder for each class; an empty one is known by its name"),
+    "--shots": (
+        "FOLDER",
+        "labelled images, a sub-folder for each class; an empty one is known by its name",
+    ),
     "--classes": ("NAMES", 'names of classes, such as "beach, port", or a .txt with one a line'),
-    "--model-file": ("FILE", "classifier of an earlier --save (.joblib files of others can run any program)"),
+    "--model-file": (
+        "FILE",
+        "classifier of an earlier --save (.joblib files of others can run any program)",
+    ),
     "--report": ("FILE", "write a page that shows the labels, and lets you correct them (.html)"),
-    "--labels": ("FILE", "labels that you give in the page (default with --open: OUT with .clicks.csv)"),
+    "--labels": (
+        "FILE",
+        "labels that you give in the page (default with --open: OUT with .clicks.csv)",
+    ),
     "--save": ("FILE", "save the classifier (.skops or .joblib)"),
-    "--model": ("NAME", f"of open_clip, mini, transformers:NAME, timm:NAME; twice: both (default: {MODEL})"),
+    "--model": (
+        "NAME",
+        f"of open_clip, mini, transformers:NAME, timm:NAME; twice: both (default: {MODEL})",
+    ),
     "--names": ("FILE", ".csv with label, name of the class, optional prompts"),
     "--corrections": ("FILE", ".csv with path and label; an empty label is none of the classes"),
     "--sort-into": ("FOLDER", "copy each image into a sub-folder with the name of its label"),
@@ -60,14 +81,18 @@ WITH_MODEL_FILE = ["--model-file", "--report", "--save", "--sort-into", "--overw
 
 
 def main(argv=None):
-    """Run the command with these arguments, or with those of the process. Return the exit status, see `EPILOG`."""
+    """Run the command with these arguments, or with those of the process. Return the exit status,
+    see `EPILOG`.
+    """
     parser = _parser()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("always", UserWarning)
         # Several steps may give the same warning.
         note = functools.cache(lambda text: say(f"Note: {text}"))
-        warnings.showwarning = lambda message, *_: note(getattr(message, "without_advice", str(message)))
+        warnings.showwarning = lambda message, *_: note(
+            getattr(message, "without_advice", str(message))
+        )
         args = parser.parse_args(argv)
         try:
             _check(args)
@@ -80,18 +105,28 @@ def main(argv=None):
             say(str(error).partition("\n")[0] if error.is_download else str(error))
             if error.is_download:
                 say(f"The first use of a model downloads it. {KEPT}")
-                say("For a trial, use --model mini. It needs no download, but knows only drawn icons.")
+                say(
+                    "For a trial, use --model mini. It needs no download, but knows only drawn"
+                    " icons."
+                )
             return 3
         except OSError as error:
             say(f"sksemobridge label: {error}")
             return 3
         except KeyboardInterrupt:
-            kept = "" if args.no_cache else " Run the same command again: the embeddings up to here are kept."
+            kept = (
+                ""
+                if args.no_cache
+                else " Run the same command again: the embeddings up to here are kept."
+            )
             say(f"Interrupted.{kept}")
             return 130
         except Exception:
             traceback.print_exc()
-            say(f"This is a fault of sksemobridge. Please report it with the lines above: {REPORT_AT}")
+            say(
+                "This is a fault of sksemobridge. Please report it with the lines above:"
+                f" {REPORT_AT}"
+            )
             return 4
 
 
@@ -99,17 +134,24 @@ class _Versions(argparse.Action):
     """Print the versions of this package, of Python and of the dependencies, one a line."""
 
     def __call__(self, parser, *_):
-        dependencies = [line.partition(">=")[0] for line in requires("sksemobridge") if ";" not in line]
+        dependencies = [
+            line.partition(">=")[0] for line in requires("sksemobridge") if ";" not in line
+        ]
         lines = [f"{name} {version(name)}" for name in ["sksemobridge", *sorted(dependencies)]]
         print(*lines, f"Python {platform.python_version()} on {platform.platform()}", sep="\n")
         parser.exit()
 
 
 def _parser():
-    parser = argparse.ArgumentParser("sksemobridge", description="Few-shot image classification with CLIP.")
+    parser = argparse.ArgumentParser(
+        "sksemobridge", description="Few-shot image classification with CLIP."
+    )
     versions = "print the versions that a report of a fault needs"
     parser.add_argument("--version", action=_Versions, nargs=0, help=versions)
-    what = "Label a folder of images from the names of the classes, from labelled images, or from both."
+    what = (
+        "Label a folder of images from the names of the classes, from labelled images, or from"
+        " both."
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     label = commands.add_parser("label", help=what, description=what, epilog=EPILOG)
     label.add_argument("photos", metavar="PHOTOS", help="folder of images, with all sub-folders")
@@ -128,14 +170,18 @@ def _value(args, option):
 
 
 def _check_file(args, option, path, kinds):
-    """Refuse a file of another kind, or whose packages are missing, or a new file that cannot be written."""
+    """Refuse a file of another kind, or whose packages are missing, or a new file that cannot be
+    written.
+    """
     kind, folder = Path(path).suffix.lower(), Path(path).parent
     if kind not in kinds:
         raise UsageError(f"{option}: {path!r} does not end in {' or '.join(kinds)}")
     _check_packages(option, f"{kind} files need", kind)
     if option not in ("--model-file", "--labels") and not _may_replace(args, option, path):
         again = "" if option == "--save" else ", or --overwrite"
-        raise UsageError(f"{option}: {path!r} exists, and nothing is overwritten; give another name{again}")
+        raise UsageError(
+            f"{option}: {path!r} exists, and nothing is overwritten; give another name{again}"
+        )
     if not folder.is_dir():
         raise UsageError(f"{option}: there is no folder {str(folder)!r}")
 
@@ -150,7 +196,9 @@ def _check_packages(option, what, kind):
 def _may_replace(args, option, path):
     """Whether there is no such file, or one that may be overwritten."""
     wanted = args.overwrite and option in ("--out", "--report") and os.path.isfile(path)
-    return not os.path.lexists(path) or wanted or (args.clicks is not None and args.clicks.owns(path))
+    return (
+        not os.path.lexists(path) or wanted or (args.clicks is not None and args.clicks.owns(path))
+    )
 
 
 def _check(args):
@@ -161,7 +209,9 @@ def _check(args):
         raise UsageError(f"--alpha: {args.alpha:g} is not between 0 and 1")
     for option in (*OPTIONS, *FLAGS):
         if args.model_file is not None and option not in WITH_MODEL_FILE and _value(args, option):
-            raise UsageError(f"{option} does not go with --model-file, whose classifier is fitted already")
+            raise UsageError(
+                f"{option} does not go with --model-file, whose classifier is fitted already"
+            )
     if args.open:
         _check_packages("--open", 'the page needs the extra "live",', "--open")
         args.labels = args.labels or os.fspath(Path(args.out).with_suffix(".clicks.csv"))
@@ -172,7 +222,9 @@ def _check(args):
         if os.path.realpath(args.labels) == os.path.realpath(args.out):
             raise UsageError("--labels: --out is the same file; give another name")
         if not args.open and not os.path.exists(args.labels):
-            raise UsageError(f"--labels: there is no file {args.labels!r}, and without --open none is begun")
+            raise UsageError(
+                f"--labels: there is no file {args.labels!r}, and without --open none is begun"
+            )
         args.clicks = Clicks(args.labels)
     for option, kinds in FILES.items():
         if (path := _value(args, option)) is not None:
@@ -188,7 +240,9 @@ def _label(args):
         with naming("PHOTOS", ValueError):
             list_files(args.photos)
         pipeline[0].set_params(cache=cache_folder(args))
-        return _write(args, None, FolderLabels(pipeline, *label_files(pipeline, args.photos, args.alpha)))
+        return _write(
+            args, None, FolderLabels(pipeline, *label_files(pipeline, args.photos, args.alpha))
+        )
     if not args.open:
         job = read_job(args)
         return _write(args, job, job.fit(job.corrections | job.clicked, evaluate=True))
@@ -263,5 +317,7 @@ def _load(args):
         reason = str(error) or type(error).__name__
         raise UsageError(f"--model-file: {args.model_file!r} cannot be used: {reason}") from error
     if args.alpha and not hasattr(pipeline[-1], "p_values"):
-        raise UsageError(f"--alpha: the {type(pipeline[-1]).__name__} of --model-file has no p-values")
+        raise UsageError(
+            f"--alpha: the {type(pipeline[-1]).__name__} of --model-file has no p-values"
+        )
     return pipeline

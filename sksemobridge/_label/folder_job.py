@@ -1,7 +1,9 @@
-"""The job of the command: a folder of pictures, the classes, and what a person said of some of the pictures.
+"""The job of the command: a folder of pictures, the classes, and what a person said of some of the
+pictures.
 
-`read_job` reads all that the user gives, and embeds the pictures. `FolderJob.fit` learns from it and from clicks, as often as
-the live page wants, and gives `FolderLabels`: the classifier, and the rows of the table.
+`read_job` reads all that the user gives, and embeds the pictures. `FolderJob.fit` learns from it
+and from clicks, as often as the live page wants, and gives `FolderLabels`: the classifier, and the
+rows of the table.
 """
 
 import os
@@ -26,8 +28,9 @@ from .clicks import labels_of, read_corrections
 from .folder_table import embed_readable, plain, table_rows
 from .user_tables import UsageError, as_class, naming, read_classes, read_names, say, usual_prompts
 
-# A folder with fewer readable pictures (without a label) is not learnt from. In the mean of six real sets, folders of 30 pictures
-# gain 0.3 points with names alone and 0.2 with a shot a class, of 50 0.7 and 0.4, of 100 1.9 and 0.9.
+# A folder with fewer readable pictures (without a label) is not learnt from. In the mean of six
+# real sets, folders of 30 pictures gain 0.3 points with names alone and 0.2 with a shot a class, of
+# 50 0.7 and 0.4, of 100 1.9 and 0.9.
 LEAST_POOL = 50
 # Accurate and fast on a CPU.
 MODEL = "ViT-B-32-256"
@@ -46,10 +49,12 @@ class Shots(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class FolderLabels:
-    """The labels of a folder: `rows` of the table, `embeddings (n, D)` of the readable pictures, and how they came about.
+    """The labels of a folder: `rows` of the table, `embeddings (n, D)` of the readable pictures,
+    and how they came about.
 
-    `shots` are those after the clicks, and `said` are labels by a person, real paths to `(path, label)`. The rows `taught_by`
-    have no label, and were learnt from. `strangers (n,)` are the probabilities that the pictures show none of the classes.
+    `shots` are those after the clicks, and `said` are labels by a person, real paths to
+    `(path, label)`. The rows `taught_by` have no label, and were learnt from. `strangers (n,)` are
+    the probabilities that the pictures show none of the classes.
     """
 
     pipeline: Pipeline
@@ -66,7 +71,9 @@ class FolderLabels:
         return self.pipeline[-1]
 
     def proba(self):
-        """Probabilities `(n, C + 1)` of the pictures: of the classes, and in the last column of none of them."""
+        """Probabilities `(n, C + 1)` of the pictures: of the classes, and in the last column of
+        none of them.
+        """
         own = self.classifier.predict_proba(self.embeddings)
         none = np.broadcast_to(self.strangers, len(own))[:, None]
         return np.hstack([own * (1 - none), none])
@@ -76,14 +83,17 @@ class FolderLabels:
         if not len(self.embeddings):
             return []
         order = least_certain(self.proba()).tolist()
-        # `label_next` does not know those of none of the classes, nor classifiers of other packages.
+        # `label_next` does not know those of none of the classes, nor classifiers of other
+        # packages.
         if np.any(self.strangers) or not hasattr(self.classifier, "with_unlabeled"):
             return order
         first = images_to_label(self.classifier, self.embeddings, taught_by=self.taught_by).tolist()
         return [*dict.fromkeys([*first, *order])]
 
     def doubtful_shots(self):
-        """Shots with a doubtful label, as the page shows them: `likely` is the most probable other class."""
+        """Shots with a doubtful label, as the page shows them: `likely` is the most probable other
+        class.
+        """
         if self.evaluation is None:
             return []
         proba, classes = np.nan_to_num(self.evaluation.held_out_proba), self.evaluation.classes
@@ -91,16 +101,19 @@ class FolderLabels:
         others, right = classes[proba.argmax(axis=1)].tolist(), self.evaluation.label_proba.tolist()
         shots = list(zip(self.shots.paths, self.shots.labels, others, right))
         names = ("path", "label", "likely", "probability")
-        return [dict(zip(names, shots[row])) | {"readable": True} for row in self.evaluation.doubtful]
+        return [
+            dict(zip(names, shots[row])) | {"readable": True} for row in self.evaluation.doubtful
+        ]
 
 
 @dataclass(frozen=True, eq=False)
 class FolderJob:
     """Pictures to label, and what is known of the classes. It never changes.
 
-    `paths` are all files in PHOTOS. Those that cannot be read have `problems`, the others `embeddings (n, D)`. `classes` are
-    the labels to begin with. `shots` are the images of `--shots`, and those elsewhere that a person gave a label.
-    `corrections` and `clicked`, in earlier runs, are labels by a person, real paths to `(path, label)`.
+    `paths` are all files in PHOTOS. Those that cannot be read have `problems`, the others
+    `embeddings (n, D)`. `classes` are the labels to begin with. `shots` are the images of
+    `--shots`, and those elsewhere that a person gave a label. `corrections` and `clicked`, in
+    earlier runs, are labels by a person, real paths to `(path, label)`.
     """
 
     pipeline: SeMoBridgePipeline
@@ -119,7 +132,8 @@ class FolderJob:
         return [path for path in self.paths if path not in self.problems]
 
     def fit(self, said, *, evaluate=False):
-        """Learn from the shots, from what a person said, and from the pictures without a label. Gives `FolderLabels`.
+        """Learn from the shots, from what a person said, and from the pictures without a label.
+        Gives `FolderLabels`.
 
         `said` wins over the labels of shots. An empty label means none of the classes.
         """
@@ -148,46 +162,67 @@ class FolderJob:
             pool = np.flatnonzero(is_open & (strangers < 0.5))
             if len(pool) >= LEAST_POOL:
                 classifier, taught_by = classifier.with_unlabeled(self.embeddings[pool]), pool
-        rows = table_rows(classifier, self.paths, self.embeddings, self.problems, self.alpha, said, strangers)
-        pipeline = SeMoBridgePipeline([self.pipeline.steps[0], (self.pipeline.steps[1][0], classifier)])
-        return FolderLabels(pipeline, rows, self.embeddings, shots, said, evaluation, taught_by, strangers)
+        rows = table_rows(
+            classifier, self.paths, self.embeddings, self.problems, self.alpha, said, strangers
+        )
+        pipeline = SeMoBridgePipeline(
+            [self.pipeline.steps[0], (self.pipeline.steps[1][0], classifier)]
+        )
+        return FolderLabels(
+            pipeline, rows, self.embeddings, shots, said, evaluation, taught_by, strangers
+        )
 
     def _shots_after(self, said, real):
-        """The shots with the labels that a person said, and the pictures with one. `real` are paths of the pictures."""
+        """The shots with the labels that a person said, and the pictures with one. `real` are paths
+        of the pictures.
+        """
         real_paths = self.shots.real()
         labels = [
-            said[path][1] if path in said else label for path, label in zip(real_paths, self.shots.labels)
+            said[path][1] if path in said else label
+            for path, label in zip(real_paths, self.shots.labels)
         ]
         new = {*said}.difference(real_paths)
         further = [row for row, path in enumerate(real) if path in new]
         labels = np.array(labels + [said[real[row]][1] for row in further], dtype=object)
-        paths = np.array([*self.shots.paths, *(said[real[row]][0] for row in further)], dtype=object)
+        paths = np.array(
+            [*self.shots.paths, *(said[real[row]][0] for row in further)], dtype=object
+        )
         embeddings = np.concatenate([self.shots.embeddings, self.embeddings[further]])
         kept = labels != ""
         return Shots(paths[kept], labels[kept], embeddings[kept])
 
     def _classifier(self, classes):
-        """The classifier before it is fitted. If names were given, later classes get the usual ones."""
+        """The classifier before it is fitted. If names were given, later classes get the usual
+        ones.
+        """
         classifier = clone(self.pipeline[-1])
         names, prompts = classifier.class_names, classifier.prompts
         if isinstance(names, dict):
             names = {label: names.get(label, as_words(label)) for label in classes}
             if prompts != "auto":
-                prompts = {label: prompts.get(label) or usual_prompts(names[label]) for label in classes}
+                prompts = {
+                    label: prompts.get(label) or usual_prompts(names[label]) for label in classes
+                }
         return classifier.set_params(class_names=names, prompts=prompts)
 
 
 def read_job(args):
-    """`FolderJob` from the arguments of the command. A `UsageError` says what is wrong, before a model is loaded."""
+    """`FolderJob` from the arguments of the command. A `UsageError` says what is wrong, before a
+    model is loaded.
+    """
     with naming("PHOTOS", ValueError):
         files = list_files(args.photos)
     # Those of an earlier run are not of the user.
-    written = {os.path.realpath(path) for path in (args.out, args.report, args.save, args.labels) if path}
+    written = {
+        os.path.realpath(path) for path in (args.out, args.report, args.save, args.labels) if path
+    }
     files = [path for path in files if os.path.realpath(path) not in written]
     paths, labels, classes = ([], [], []) if args.shots is None else _read_shots(args.shots)
     if args.classes is not None:
         # A folder and a name may differ in `_` and in the encoding of letters.
-        classes = sorted({*classes, *(as_class(label, classes) for label in read_classes(args.classes))})
+        classes = sorted(
+            {*classes, *(as_class(label, classes) for label in read_classes(args.classes))}
+        )
     corrections = {} if args.corrections is None else read_corrections(args.corrections, classes)
     clicked = {}
     if args.clicks is not None:
@@ -202,14 +237,20 @@ def read_job(args):
     known = sorted({*classes, *labelled})
     if len(known) == 1 and not args.alpha and not args.open:
         option = "--classes" if args.shots is None else "--shots"
-        raise UsageError(f"{option}: there is one class, {known[0]!r}; give more, or --alpha for the rest")
+        raise UsageError(
+            f"{option}: there is one class, {known[0]!r}; give more, or --alpha for the rest"
+        )
     if args.alpha and not (args.open or paths or labelled):
-        raise UsageError("--alpha: names alone give no p-values; these need --shots or --corrections")
+        raise UsageError(
+            "--alpha: names alone give no p-values; these need --shots or --corrections"
+        )
     params = {} if args.names is None else read_names(args.names, known)
 
     first, *more = [(name, "auto") for name in args.model or [MODEL]]
     model = ([first, *more],) if more else first
-    pipeline = make_semobridge_pipeline(*model, encoder_params={"cache": cache_folder(args)}, **params)
+    pipeline = make_semobridge_pipeline(
+        *model, encoder_params={"cache": cache_folder(args)}, **params
+    )
     here = {*map(os.path.realpath, [*paths, *files])}
     for real, (path, label) in said.items():
         if label and real not in here:
@@ -219,17 +260,25 @@ def read_job(args):
     for path, problem in problems.items():
         warn_caller(f"Skipped the shot {path}: {problem}.")
     is_read = np.array([path not in problems for path in paths], dtype=bool)
-    shots = Shots(np.array(paths, dtype=object)[is_read], np.array(labels, dtype=object)[is_read], embeddings)
+    shots = Shots(
+        np.array(paths, dtype=object)[is_read], np.array(labels, dtype=object)[is_read], embeddings
+    )
     if pipeline[-1].text_encoder is None and (missing := {*known} - {*shots.labels, *labelled}):
         models = " and ".join(model_names(pipeline))
-        raise UsageError(f"--model: {models} cannot read names; give --shots of {listed(sorted(missing))}")
+        raise UsageError(
+            f"--model: {models} cannot read names; give --shots of {listed(sorted(missing))}"
+        )
     embeddings, problems = embed_readable(pipeline[0], files, progress=True)
     given = classes, shots, corrections, clicked
-    return FolderJob(pipeline, files, problems, embeddings, *given, args.alpha, not args.each_by_itself)
+    return FolderJob(
+        pipeline, files, problems, embeddings, *given, args.alpha, not args.each_by_itself
+    )
 
 
 def cache_folder(args):
-    """The folder that keeps embeddings between runs, in the user's folder for caches. None if it cannot be made."""
+    """The folder that keeps embeddings between runs, in the user's folder for caches. None if it
+    cannot be made.
+    """
     if args.no_cache:
         return None
     try:
@@ -249,14 +298,20 @@ def model_names(pipeline):
 
 
 def _read_shots(folder):
-    """Paths and labels of the images in a folder with one sub-folder for each class, and all names of sub-folders."""
+    """Paths and labels of the images in a folder with one sub-folder for each class, and all names
+    of sub-folders.
+    """
     with naming("--shots"):
         below = [path for path in existing_folder(folder).iterdir() if path.is_dir()]
-    folders = [path.name for path in below if path.name[0] != "." and not (path / COPIES_MARK).exists()]
+    folders = [
+        path.name for path in below if path.name[0] != "." and not (path / COPIES_MARK).exists()
+    ]
     if not folders:
         raise UsageError(f"--shots: {folder!r} has no sub-folders, one for each class")
     if unreadable := [name for name in folders if plain(name) != name]:
-        raise UsageError(f"--shots: the name of the folder {unreadable[0]!r} is not UTF-8; give it another")
+        raise UsageError(
+            f"--shots: the name of the folder {unreadable[0]!r} is not UTF-8; give it another"
+        )
     with warnings.catch_warnings():
         # They are classes here.
         warnings.filterwarnings("ignore", ".*sub-folders without images")

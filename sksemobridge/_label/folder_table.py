@@ -1,4 +1,6 @@
-"""From a folder of images to a table of predictions with one row for each file, and from the table to a file."""
+"""From a folder of images to a table of predictions with one row for each file, and from the table
+to a file.
+"""
 
 import csv
 import io
@@ -39,17 +41,20 @@ NONE_OF_THESE = "none of these"
 def predict_folder(
     estimator: Any, folder: str | os.PathLike[str], *, alpha: float = 0.0, progress: bool = True
 ) -> Any:
-    """Label all images in a folder and in its sub-folders. A file that cannot be read has no label, but the reason.
+    """Label all images in a folder and in its sub-folders. A file that cannot be read has no label,
+    but the reason.
 
     Parameters
     ----------
     estimator : Pipeline
-        Fitted pipeline that begins with a `CLIPImageEncoder` and has `predict_proba`, or a search over one.
+        Fitted pipeline that begins with a `CLIPImageEncoder` and has `predict_proba`, or a search
+        over one.
     folder : str or os.PathLike
-        Links to folders are followed. Hidden files and folders (with a leading dot) are left out, and so are the copies
-        of `sksemobridge label --sort-into`.
+        Links to folders are followed. Hidden files and folders (with a leading dot) are left out,
+        and so are the copies of `sksemobridge label --sort-into`.
     alpha : float, default=0.0
-        Images with a p-value of at most `alpha` get no label. This needs a classifier with `p_values`.
+        Images with a p-value of at most `alpha` get no label. This needs a classifier with
+        `p_values`.
     progress : bool, default=True
         Whether to show a progress bar.
 
@@ -61,11 +66,13 @@ def predict_folder(
         path : str
             Begins with `folder`.
         label, runner_up, probability, runner_up_probability
-            The two most probable classes, and their probabilities. They are missing if the file cannot be read.
+            The two most probable classes, and their probabilities. They are missing if the file
+            cannot be read.
         p_value : float
             See `SeMoBridgeClassifier.p_values`. NaN if the classifier has none.
         problem : str
-            Why there is no label, or empty. If it is `"none of these"`, the runner-up is the most probable class.
+            Why there is no label, or empty. If it is `"none of these"`, the runner-up is the most
+            probable class.
 
     Raises
     ------
@@ -92,23 +99,29 @@ def predict_folder(
 
 
 def image_pipeline(estimator):
-    """The pipeline from images to predictions, or that of a search. It is an error if it is none, or not fitted."""
+    """The pipeline from images to predictions, or that of a search. It is an error if it is none,
+    or not fitted.
+    """
     estimator = best_of(estimator)
     is_pipeline = isinstance(estimator, Pipeline) and isinstance(estimator[0], ImageEncoder)
     if not is_pipeline or not hasattr(estimator, "predict_proba"):
         raise TypeError(
-            "Images need a pipeline from a CLIPImageEncoder to a classifier with predict_proba, or a search over one that "
-            f"was fitted with refit=True; got {type(estimator).__name__}."
+            "Images need a pipeline from a CLIPImageEncoder to a classifier with predict_proba, or"
+            f" a search over one that was fitted with refit=True; got {type(estimator).__name__}."
         )
     check_is_fitted(estimator[1:])
     return estimator
 
 
 def label_files(pipeline, folder, alpha=0.0, progress=True):
-    """The rows of `predict_folder` as mappings, and what the classifier takes of the images that could be read `(n, D)`."""
+    """The rows of `predict_folder` as mappings, and what the classifier takes of the images that
+    could be read `(n, D)`.
+    """
     check_scalar(alpha, "alpha", Real, min_val=0, max_val=1)
     if alpha > 0 and not hasattr(pipeline[-1], "p_values"):
-        raise TypeError(f"alpha needs a classifier with p_values, not {type(pipeline[-1]).__name__}.")
+        raise TypeError(
+            f"alpha needs a classifier with p_values, not {type(pipeline[-1]).__name__}."
+        )
     paths = list_files(folder)
     X, problems = embed_readable(pipeline[0], paths, progress=progress)
     if len(X) and len(pipeline) > 2:
@@ -117,7 +130,9 @@ def label_files(pipeline, folder, alpha=0.0, progress=True):
 
 
 def embed_readable(encoder, paths, *, progress):
-    """Embeddings `(n, D)` of readable images, and a dict from the paths of other files to their problems."""
+    """Embeddings `(n, D)` of readable images, and a dict from the paths of other files to their
+    problems.
+    """
     encoder = clone(encoder).set_params(on_error="nan", progress=progress)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".* images cannot be read")
@@ -136,10 +151,11 @@ def embed_readable(encoder, paths, *, progress):
 
 
 def table_rows(classifier, paths, X, problems, alpha=0.0, said=None, strangers=0.0):
-    """Rows of the table: for each file the label by a person, the two most probable classes, or the problem.
+    """Rows of the table: for each file the label by a person, the two most probable classes, or the
+    problem.
 
-    `X` is of the files without a problem, and so are `strangers`, the probabilities that these show none of the classes. `said`
-    are labels by a person, real paths to `(path, label)`.
+    `X` is of the files without a problem, and so are `strangers`, the probabilities that these show
+    none of the classes. `said` are labels by a person, real paths to `(path, label)`.
     """
     empty = dict.fromkeys(COLUMNS) | dict.fromkeys(NUMBERS, np.nan)
     rows = [empty | {"path": path, "problem": problems.get(path, "")} for path in paths]
@@ -148,7 +164,9 @@ def table_rows(classifier, paths, X, problems, alpha=0.0, said=None, strangers=0
         return rows
     classes = np.asarray(classifier.classes_).tolist()
     # Without p-values, they are NaN, and no lower than any number.
-    p_values = classifier.p_values(X) if hasattr(classifier, "p_values") else np.full(len(read), np.nan)
+    p_values = (
+        classifier.p_values(X) if hasattr(classifier, "p_values") else np.full(len(read), np.nan)
+    )
     strangers = np.broadcast_to(strangers, len(read))
     proba = classifier.predict_proba(X) * (1 - strangers)[:, None]
     for row, probabilities, p_value, stranger in zip(read, proba, p_values, strangers):
@@ -174,7 +192,10 @@ def count_files(rows):
     """Text that counts the files, and the rows of images that could not be read."""
     problems = [row["problem"] for row in rows]
     skipped = [row for row in rows if not was_read(row) and is_image(Path(row["path"]))]
-    counts = {"files labelled": problems.count(""), "of none of the classes": problems.count(NONE_OF_THESE)}
+    counts = {
+        "files labelled": problems.count(""),
+        "of none of the classes": problems.count(NONE_OF_THESE),
+    }
     counts["skipped"] = len(skipped)
     counts["no image"] = len(rows) - sum(counts.values())
     return ", ".join(f"{n} {kind}" for kind, n in counts.items() if n), skipped
@@ -187,7 +208,9 @@ def write_table(rows, path):
 
 
 def plain(value):
-    """A value that all kinds of files can hold: None if it is missing, and text that can be encoded."""
+    """A value that all kinds of files can hold: None if it is missing, and text that can be
+    encoded.
+    """
     if isinstance(value, str):
         # Names of files in another encoding are no text.
         return value.encode(errors="backslashreplace").decode()
@@ -215,7 +238,9 @@ def _to_excel(rows, path):
 
 
 def _cell(value):
-    """`plain`, without formulas of a spreadsheet, and without control characters, which Excel refuses."""
+    """`plain`, without formulas of a spreadsheet, and without control characters, which Excel
+    refuses.
+    """
     value = plain(value)
     is_text = isinstance(value, str)
     return without_formulas(re.sub(r"[\x00-\x08\x0b-\x1f]", "?", value)) if is_text else value

@@ -1,7 +1,8 @@
 """Copies of images in a sub-folder for each label, for `sksemobridge label --sort-into`.
 
-The folder is new, empty, or one that an earlier run for the same PHOTOS began. Its mark holds that PHOTOS, and where the copies
-are, so that a corrected image leaves its old place, and no file of a person is touched.
+The folder is new, empty, or one that an earlier run for the same PHOTOS began. Its mark holds that
+PHOTOS, and where the copies are, so that a corrected image leaves its old place, and no file of a
+person is touched.
 """
 
 import json
@@ -17,15 +18,23 @@ from .user_tables import UsageError
 
 
 def earlier_copies(photos, folder):
-    """Sub-folder of each copy of an earlier run, by the path of its image below `photos`. A `UsageError` for other folders."""
+    """Sub-folder of each copy of an earlier run, by the path of its image below `photos`. A
+    `UsageError` for other folders.
+    """
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return {}
     with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
         mark = json.loads((folder / COPIES_MARK).read_text(encoding="ascii"))
         if mark["photos"] == os.path.realpath(photos):
             # Another person may have written the mark: no name leads out of the folder.
-            return {path: name for path, name in mark["copies"].items() if folder_names([name])[name] == name}
-    raise UsageError(f"--sort-into: {str(folder)!r} is no new or empty folder, nor of copies of these PHOTOS")
+            return {
+                path: name
+                for path, name in mark["copies"].items()
+                if folder_names([name])[name] == name
+            }
+    raise UsageError(
+        f"--sort-into: {str(folder)!r} is no new or empty folder, nor of copies of these PHOTOS"
+    )
 
 
 def sort_into(rows, photos, folder):
@@ -49,10 +58,14 @@ def sort_into(rows, photos, folder):
 
 
 def _copy(source, target, folder, is_own):
-    """Copy a file, first under another name, since the program may be ended. True if it is a new or a newer copy."""
+    """Copy a file, first under another name, since the program may be ended. True if it is a new or
+    a newer copy.
+    """
     if target.exists():
         if not is_own:
-            warn_caller(f"--sort-into: {str(target)!r} is not a copy of this command, and stays as it is.")
+            warn_caller(
+                f"--sort-into: {str(target)!r} is not a copy of this command, and stays as it is."
+            )
             return False
         there, new = target.stat(), os.stat(source)
         if (there.st_size, there.st_mtime_ns) == (new.st_size, new.st_mtime_ns):

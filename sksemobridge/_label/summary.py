@@ -17,28 +17,46 @@ def summary(job, labels, evidence):
     by_person = {*shots.real(), *labels.said}
     has_random_shots = len(shots.labels) > len(labels.said)
     read = [row for row in labels.rows if was_read(row)]
-    rest = [row["label"] is not None and os.path.realpath(row["path"]) not in by_person for row in read]
+    rest = [
+        row["label"] is not None and os.path.realpath(row["path"]) not in by_person for row in read
+    ]
     if any(rest):
         right = share_right(labels.proba()[rest], has_random_shots=has_random_shots, **evidence)
         about = f"about {right.estimate:.1%} ({right.low:.1%} to {right.high:.1%}) are right"
-        lines.append(f"Of the {sum(rest)} predicted labels, {about}, if every image is of these classes.")
+        lines.append(
+            f"Of the {sum(rest)} predicted labels, {about}, if every image is of these classes."
+        )
     if has_text and (puzzling := puzzling_names(names, model_names(job.pipeline))):
         known = f"Note: Names that the model may not know ({len(puzzling)}): {listed(puzzling)}."
         lines.append(f"{known} --names gives these classes other names, such as English ones.")
-    how = f"The {len(labels.taught_by)} images without a label taught the classifier too, so that a label depends on the others."
+    how = (
+        f"The {len(labels.taught_by)} images without a label taught the classifier too, so that a"
+        " label depends on the others."
+    )
     lines.append(how if len(labels.taught_by) else "Each image was labelled by itself.")
     if labels.evaluation is None:
         return [*lines, f"No shots: the names of {len(names)} classes alone."]
     if by_name := sorted({*labels.classifier.classes_} - {*shots.labels}):
-        lines.append(f"Classes without shots, known by their names alone ({len(by_name)}): {listed(by_name)}")
+        lines.append(
+            f"Classes without shots, known by their names alone ({len(by_name)}): {listed(by_name)}"
+        )
     if 0 < job.alpha < 1 / (len(shots.labels) + 1):
-        few = f"With so few shots ({len(shots.labels)}), no p-value is as low as --alpha {job.alpha:g}."
+        few = (
+            f"With so few shots ({len(shots.labels)}), no p-value is as low as --alpha"
+            f" {job.alpha:g}."
+        )
         lines.append(f"Note: {few} So every image gets a label.")
     if has_text and labels.classifier.blend_["trust"] < 0.5:
-        lines.append("Note: By the shots, the names of the classes say little to the model. Try --names.")
-    doubtful = ["{path} ({label}, looks like {likely})".format(**shot) for shot in labels.doubtful_shots()]
+        lines.append(
+            "Note: By the shots, the names of the classes say little to the model. Try --names."
+        )
+    doubtful = [
+        "{path} ({label}, looks like {likely})".format(**shot) for shot in labels.doubtful_shots()
+    ]
     # Clicks are hard images, and no measure.
-    evaluation = labels.evaluation if has_random_shots else replace(labels.evaluation, accuracy=float("nan"))
+    evaluation = (
+        labels.evaluation if has_random_shots else replace(labels.evaluation, accuracy=float("nan"))
+    )
     lines += f"{evaluation}{': ' if doubtful else ''}{listed(doubtful)}".split("\n")
     twice = [
         f"{shots.paths[i]} ({shots.labels[i]}) and {shots.paths[j]} ({shots.labels[j]})"

@@ -13,8 +13,8 @@ from .._texts.prompts import ENSEMBLE_TEMPLATES
 from .._utils.validation import as_words, warn_caller
 from ..encoders._source import architecture
 
-# Where a spreadsheet may begin a cell (other countries have other separators), and what begins a formula there, also after
-# it was made safe with `'`. `page.js` has the same rule.
+# Where a spreadsheet may begin a cell (other countries have other separators), and what begins a
+# formula there, also after it was made safe with `'`. `page.js` has the same rule.
 _BEGIN, _FORMULA = r"(?:^|(?<=[,;\t\r\n\"]))", r"(?='*[=+\-@\t＝＋－＠])"
 
 
@@ -28,7 +28,7 @@ def say(message):
 
 @contextmanager
 def naming(argument, *kinds):
-    """What is not there, and errors of these kinds, become a `UsageError` that names the argument."""
+    """A missing file, and errors of these kinds, become a `UsageError` with the argument."""
     try:
         yield
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError, *kinds) as error:
@@ -55,13 +55,17 @@ def read_names(path, folders):
         if folder in folders:
             rows[folder] = [word.strip() for word in words]
         elif number:
-            raise UsageError(f"--names: {path!r} names {folder!r}, which is no class ({', '.join(folders)})")
+            raise UsageError(
+                f"--names: {path!r} names {folder!r}, which is no class ({', '.join(folders)})"
+            )
         else:
             header = folder
     if not rows:
         raise UsageError(f"--names: {path!r} names no class")
     if header is not None and header.lower() != "folder":
-        warn_caller(f"--names: {header!r}, in the first line of {path!r}, is no class; read as a header.")
+        warn_caller(
+            f"--names: {header!r}, in the first line of {path!r}, is no class; read as a header."
+        )
     names = {folder: (rows.get(folder) or [""])[0] or as_words(folder) for folder in folders}
     own = {folder: list(filter(None, words[1:])) for folder, words in rows.items()}
     prompts = {folder: own.get(folder) or usual_prompts(names[folder]) for folder in folders}
@@ -87,7 +91,9 @@ def read_classes(text):
 
 
 def as_class(text, folders):
-    """The folder that a text names (with any case and encoding of letters, and `_` as a space), or else the text."""
+    """The folder that a text names (with any case and encoding of letters, and `_` as a space), or
+    else the text.
+    """
     if text in folders:
         return text
     name, names = _as_spoken(text), {_as_spoken(folder): folder for folder in sorted(folders)}
@@ -96,12 +102,15 @@ def as_class(text, folders):
 
 
 def _as_spoken(text):
-    return " ".join(as_words(normalize("NFC", text.encode(errors="backslashreplace").decode())).split())
+    return " ".join(
+        as_words(normalize("NFC", text.encode(errors="backslashreplace").decode())).split()
+    )
 
 
 def puzzling_names(names, models):
     """Names without a word, and names with other letters where a model reads only English."""
-    # What models of other packages, and from folders, read is not known. They have a scheme before their name.
+    # What models of other packages, and from folders, read is not known. They have a scheme before
+    # their name.
     configs = [architecture(model).get("text_cfg", {}) for model in models if ":" not in model]
     is_english = any("hf_tokenizer_name" not in config for config in configs)
     has_word = re.compile(r"\b[^\W\d_]{2,}\b").search
@@ -116,5 +125,7 @@ def read_rows(option, path, errors="strict"):
         separator = max(",;\t", key=text.partition("\n")[0].count)
         rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator))
     except (UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(f"{option}: {path!r} is no table in UTF-8 (in Excel: CSV UTF-8): {error}") from error
+        raise UsageError(
+            f"{option}: {path!r} is no table in UTF-8 (in Excel: CSV UTF-8): {error}"
+        ) from error
     return [row for row in rows if any(cell.strip() for cell in row)]

@@ -1,14 +1,16 @@
 """Class means, estimated from shots and texts together (steps 2 and 3 of docs/method.md).
 
-`u` are unit embeddings of images, and `T_c` those of class texts. The model is Gaussian and has two levels:
+`u` are unit embeddings of images, and `T_c` those of class texts. The model is Gaussian and has two
+levels:
 
-    u = m + mu_c + noise                                           (images vary around the mean of their class)
-    mu_c = mhat_c + deviation,  mhat_c = slope (T_c - mean T)      (class means vary around predictions from names)
+    u = m + mu_c + noise (images vary around the mean of their class) mu_c = mhat_c + deviation,
+    mhat_c = slope (T_c - mean T) (class means vary around predictions from names)
 
-The `n_c` images of a class have the mean `r_c`, and move the estimate of `mu_c` from the prediction towards it:
-`mu_c = mhat_c + n_c / (n_c + kappa) (r_c - m - mhat_c)`. So a name counts as `kappa = var(noise) / var(deviation)` images. The
-method of moments estimates `kappa`, one for the span of the class texts (or of words, without texts), and one for the rest of
-the space. In the code, `mu_c` is the leaning mean, since it leans on the name.
+The `n_c` images of a class have the mean `r_c`, and move the estimate of `mu_c` from the prediction
+towards it: `mu_c = mhat_c + n_c / (n_c + kappa) (r_c - m - mhat_c)`. So a name counts as
+`kappa = var(noise) / var(deviation)` images. The method of moments estimates `kappa`, one for the
+span of the class texts (or of words, without texts), and one for the rest of the space. In the
+code, `mu_c` is the leaning mean, since it leans on the name.
 """
 
 from dataclasses import dataclass
@@ -25,23 +27,28 @@ from .shots import SAME_EMBEDDING, blocks, sum_rows, weight_in_class
 KAPPA = 4.0  # without texts and words, for texts that do not help, and outside the span of texts
 KAPPA_IN_SPAN = 2.0  # in the span of texts that help, or of words
 KAPPA_BEYOND_WORDS = 12.0  # outside the span of words
-WORTH_OF_GUESS = 10.0  # a guess counts as this many images, and is not too small by more than this factor
+# a guess counts as this many images, and is not too small by more than this factor
+WORTH_OF_GUESS = 10.0
 LEANING = 1.5  # embeddings have heavier tails than a Gaussian, so a name counts as more images
 
 
 @dataclass(frozen=True, eq=False)
 class ClassMeans:
-    """Means of the classes, with each image and without it. All but `image_means` are relative to `centre`."""
+    """Means of the classes, with each image and without it. All but `image_means` are relative to
+    `centre`.
+    """
 
     u: np.ndarray  # unit embeddings of images `(n, D)`
     codes: np.ndarray  # their classes `(n,)`; each class has an image
     share: np.ndarray  # weight of each image `(n,)`; in a class they sum to one
     counts: np.ndarray  # effective number `n_c (C,)` of images
-    counts_without: np.ndarray  # for each image, the effective number of its class without the image, `(n,)`
+    # for each image, the effective number of its class without the image, `(n,)`
+    counts_without: np.ndarray
     image_means: np.ndarray  # `r_c (C, D)`, the weighted means of the classes
     centre: np.ndarray  # `m (D,)`, the mean of the class means
     predicted: np.ndarray  # `mhat_c (C, D)`
-    # Orthonormal directions `(D, r)` with their own `kappa`. Without texts and words, there are none
+    # Orthonormal directions `(D, r)` with their own `kappa`. Without texts and words, there are
+    # none
     span: np.ndarray
     kappa: np.ndarray  # of the span and of the rest of the space `(2,)`
     slope: float  # factor of the predictions from names
@@ -53,13 +60,17 @@ class ClassMeans:
 
     @property
     def mean_count(self):
-        """Mean number of images of a class. It is at least one, also if labels are doubtful and count less."""
+        """Mean number of images of a class. It is at least one, also if labels are doubtful and
+        count less.
+        """
         return max(float(self.counts.mean()), 1.0)
 
     @cached_property
     def leaning_means(self):
         """`mu_c`, shape (C, D)."""
-        return self.predicted + self._leaning(self.image_means - self.centre - self.predicted, self.counts)
+        return self.predicted + self._leaning(
+            self.image_means - self.centre - self.predicted, self.counts
+        )
 
     @cached_property
     def gaps(self):
@@ -71,13 +82,16 @@ class ClassMeans:
         return self.u[rows] - self.image_means[self.codes[rows]]
 
     def without(self, rows):
-        """For each image at `rows`, its class without the image: `mu_c`, the gap, and the effective number of images.
+        """For each image at `rows`, its class without the image: `mu_c`, the gap, and the effective
+        number of images.
 
         If an image is the only one of its class, `mu_c` is the prediction from the name.
         """
         codes, share, alone = self.codes[rows], self.share[rows], self.alone[rows]
         counts, rest = self.counts_without[rows], np.where(alone, 1.0, 1.0 - share)
-        mean = self.image_means[codes] - (share / rest)[:, None] * self.residuals(rows) - self.centre
+        mean = (
+            self.image_means[codes] - (share / rest)[:, None] * self.residuals(rows) - self.centre
+        )
         mean = np.where(alone[:, None], self.predicted[codes], mean)
         leaning = self.predicted[codes] + self._leaning(mean - self.predicted[codes], counts)
         return leaning, mean - leaning, counts
@@ -90,10 +104,12 @@ class ClassMeans:
 
 
 def fit_class_means(u, codes, weight, texts=None, trust=0.0, words=None, belief=1.0):
-    """`ClassMeans` of unit embeddings `u (n, D)` with `codes (n,)` and positive weights `(n,)`. Each class has an image.
+    """`ClassMeans` of unit embeddings `u (n, D)` with `codes (n,)` and positive weights `(n,)`.
+    Each class has an image.
 
-    `texts (C, D)` are `T_c`. They help with the probability `trust`. Without texts, `words (D, r)` may hold the directions in
-    which words differ. `belief (n,)` says how much of each image counts, 0 to 1.
+    `texts (C, D)` are `T_c`. They help with the probability `trust`. Without texts, `words (D, r)`
+    may hold the directions in which words differ. `belief (n,)` says how much of each image counts,
+    0 to 1.
     """
     n_classes = int(codes.max()) + 1
     share = weight_in_class(codes, weight * belief)
@@ -119,7 +135,9 @@ def fit_class_means(u, codes, weight, texts=None, trust=0.0, words=None, belief=
         return squares(u[rows] - image_means[codes[rows]], omega)
 
     within = sum(in_parallel(squares_of_residuals, blocks(len(u))))
-    between = squares(image_means - centre - predicted, np.full(n_classes, 1 / max(n_classes - 1, 1)))
+    between = squares(
+        image_means - centre - predicted, np.full(n_classes, 1 / max(n_classes - 1, 1))
+    )
     if (within + between)[-1] <= SAME_EMBEDDING**2 * (within + between).sum():
         # All differences lie in the span. Outside there is only rounding.
         within[-1] = between[-1] = 0.0
@@ -130,7 +148,9 @@ def fit_class_means(u, codes, weight, texts=None, trust=0.0, words=None, belief=
 
 
 def effective_numbers(codes, weight, belief):
-    """Effective number of images of each class `(C,)`, and for each image that of its class without it `(n,)`."""
+    """Effective number of images of each class `(C,)`, and for each image that of its class without
+    it `(n,)`.
+    """
     # `(sum w)^2 / sum w^2`, times the share of the weights that counts.
     parts = np.stack([weight, weight * belief, weight**2])
     sums = np.stack([np.bincount(codes, weights=part) for part in parts])
@@ -156,9 +176,11 @@ def directions(texts):
 
 
 def _kappa(within, between, guess, counts):
-    """`var(noise) / var(deviation)` by the method of moments. It is `guess` if no class has two images.
+    """`var(noise) / var(deviation)` by the method of moments. It is `guess` if no class has two
+    images.
 
-    `within` is the sum of squares of the noise, and `between = var(deviation) + var(noise) mean(1 / n)`.
+    `within` is the sum of squares of the noise, and
+    `between = var(deviation) + var(noise) mean(1 / n)`.
     """
     # If the labels of a class are doubtful, it may count as less than one image.
     counts = np.maximum(counts, 1.0)

@@ -1,13 +1,17 @@
-"""The discriminant of a Gaussian model with one covariance for all classes, for queries and for held-out images.
+"""The discriminant of a Gaussian model with one covariance for all classes, for queries and for
+held-out images.
 
-`z_c(q) = v' P mu_c - mu_c' P mu_c / 2`, with `v = nrm(q) - m` and the class means `mu_c` of `class_means`. It is linear in
-`nrm(q)`. `P` is the inverse of the covariance after shrinkage, and features are divided by their standard deviation as far as
-residuals tell them. Steps 4 and 5 of docs/method.md have the formulas.
+`z_c(q) = v' P mu_c - mu_c' P mu_c / 2`, with `v = nrm(q) - m` and the class means `mu_c` of
+`class_means`. It is linear in `nrm(q)`. `P` is the inverse of the covariance after shrinkage, and
+features are divided by their standard deviation as far as residuals tell them. Steps 4 and 5 of
+docs/method.md have the formulas.
 
-The scatter has the residuals of the images, and the gaps `r_c - m - mu_c`, which show how far images lie from the prediction of
-a name. A gap counts as far as the texts help, and wholly for a class of one image, which has no residuals. The mean of a class with few images is less certain, so its covariance is wider by `width_c`, and `z_c` becomes
-`a + (z_c - a) / width_c`. Here `a = mean_c mu_c' P mu_c / 2` is the mean `z_c` of images for their own class. Up to a term that
-all classes share, this is the log density of the class to first order in `width_c - 1`.
+The scatter has the residuals of the images, and the gaps `r_c - m - mu_c`, which show how far
+images lie from the prediction of a name. A gap counts as far as the texts help, and wholly for a
+class of one image, which has no residuals. The mean of a class with few images is less certain, so
+its covariance is wider by `width_c`, and `z_c` becomes `a + (z_c - a) / width_c`. Here
+`a = mean_c mu_c' P mu_c / 2` is the mean `z_c` of images for their own class. Up to a term that all
+classes share, this is the log density of the class to first order in `width_c - 1`.
 """
 
 from dataclasses import dataclass
@@ -55,7 +59,9 @@ class Gaussian:
         return self.mean_width / (1 + 1 / (counts + self.kappa))
 
     def discriminant(self, means, counts):
-        """`z_c` as a `Linear`, for class means `(C, D)` relative to the centre, each of `counts (C,)` images."""
+        """`z_c` as a `Linear`, for class means `(C, D)` relative to the centre, each of
+        `counts (C,)` images.
+        """
         weights = self.precision.times(means)
         # v = u - m: the part with m belongs to the offsets.
         offsets = -0.5 * _paired(weights, means) - weights @ self.centre
@@ -74,9 +80,10 @@ class Discriminant:
     def held_out(self, rows):
         """`z_c` of the images at `rows`, each by a model without the image, shape (k, C).
 
-        The class mean, the residual of the image, the gap of the class, and the `m` in `v` change. All else stays: the `m` of
-        the class means, `kappa`, the slope, the degrees of freedom, `R`, `a` and the widths. The scatter gains `U' K U`. `U` has
-        three rows for each image: its residual, the gap with it, and the gap without it. The Woodbury identity gives the new `P`.
+        The class mean, the residual of the image, the gap of the class, and the `m` in `v` change.
+        All else stays: the `m` of the class means, `kappa`, the slope, the degrees of freedom, `R`,
+        `a` and the widths. The scatter gains `U' K U`. `U` has three rows for each image: its
+        residual, the gap with it, and the gap without it. The Woodbury identity gives the new `P`.
         """
         classes = self.classes
         factors = classes.leaning_means, classes.image_means - classes.centre, classes.gaps
@@ -101,12 +108,14 @@ class Discriminant:
         # The mean that is subtracted from the image must not contain the image.
         v -= (classes.centre + leaning + gap - classes.image_means[own_class]) / len(classes.counts)
         v_p, leaning_p = times(v), times(leaning)
-        # Share of the class that is left. It is infinite for a single image, so that quotients by it are zero.
+        # Share of the class that is left. It is infinite for a single image, so that quotients by
+        # it are zero.
         rest = np.where(classes.alone[rows], np.inf, 1 - share)
         z = v_p @ means.T - 0.5 * _paired(means_p, means)
         z[each, own_class] = _paired(v_p, leaning) - 0.5 * _paired(leaning_p, leaning)
 
-        changed = np.stack([classes.residuals(rows), classes.gaps[own_class], gap])  # U, shape (3, k, D)
+        # U, shape (3, k, D)
+        changed = np.stack([classes.residuals(rows), classes.gaps[own_class], gap])
         # P is linear, so only two products of it with images are needed.
         gap_p = centred_p[own_class] - (share / rest)[:, None] * residual_p - leaning_p
         gap_p[count == 0] = 0.0
@@ -116,7 +125,9 @@ class Discriminant:
         factor = self.scatter_factor * np.stack([-lost, -weight * count_with, weight * count])  # K
         inner = np.einsum("akd,bkd->kab", changed_p, changed)
         # (I + K U P U')^-1 K
-        middle = np.linalg.solve(np.eye(3) + factor.T[:, :, None] * inner, np.eye(3) * factor.T[:, :, None])
+        middle = np.linalg.solve(
+            np.eye(3) + factor.T[:, :, None] * inner, np.eye(3) * factor.T[:, :, None]
+        )
         class_products = np.stack([part @ means.T for part in changed_p])
         class_products[:, each, own_class] = np.einsum("akd,kd->ak", changed_p, leaning)
         query_products = np.einsum("akd,kd->ak", changed_p, v)
@@ -129,7 +140,9 @@ class Discriminant:
 
 
 def fit_discriminant(classes, trust, has_words):
-    """`Discriminant` of `ClassMeans`. Texts help with the probability `trust`. With `has_words`, the span is that of words."""
+    """`Discriminant` of `ClassMeans`. Texts help with the probability `trust`. With `has_words`,
+    the span is that of words.
+    """
     counts, n_features = classes.counts, classes.u.shape[1]
     single = np.bincount(classes.codes) == 1
     gap_weight = np.where(single, 1.0, trust)

@@ -4,12 +4,15 @@
 
     decision(q) = s_text u . T_c + s_shots z_c(u) + b_c + A_c . (u - m).
 
-`z` is the discriminant of a Gaussian model, whose class means start at predictions from the names. The steps of docs/method.md are
+`z` is the discriminant of a Gaussian model, whose class means start at predictions from the names.
+The steps of docs/method.md are
 
 1. the text scale, and the probability that texts help (`logistic.fit_text`),
-2. predictions of the class means from the names, and 3. class means that start there (`class_means`),
+2. predictions of the class means from the names, and 3. class means that start there
+   (`class_means`),
 4. one covariance, and 5. the discriminant, also of images that are held out (`discriminant`),
-6. scales, offsets and correction, fitted to the held-out images (`logistic.fit_regression`), and 7. their sum (`linear`).
+6. scales, offsets and correction, fitted to the held-out images (`logistic.fit_regression`), and 7.
+   their sum (`linear`).
 
 The steps 1 to 5 are repeated in rounds to find labels that may be wrong (`label_noise`).
 """
@@ -37,11 +40,13 @@ from .model import Model
 from .shots import blocks, evenly_spaced, weight_in_class
 from .typicality import Typicality
 
-# Default scales of the discriminant, as shares of a log-likelihood ratio: they are below one, because features are not independent.
-# Chosen by `python benchmarks/few_shot.py --tasks FILE.npz ...`, on the mean log loss of our rows.
+# Default scales of the discriminant, as shares of a log-likelihood ratio: they are below one,
+# because features are not independent. Chosen by
+# `python benchmarks/few_shot.py --tasks FILE.npz ...`, on the mean log loss of our rows.
 SHOTS_SCALE = 0.04
-# The same for classes of one image, where no held-out shot could correct it, and with words, where features are not divided by
-# their standard deviations. Both are multiplied by `sqrt(log C)`: the largest of `C` errors grows so.
+# The same for classes of one image, where no held-out shot could correct it, and with words, where
+# features are not divided by their standard deviations. Both are multiplied by `sqrt(log C)`: the
+# largest of `C` errors grows so.
 SHOTS_SCALE_OF_ONE, SHOTS_SCALE_OF_ONE_WITH_WORDS = 0.072, 0.056
 # Largest number of held-out values (12 MB). If there are more, evenly spaced images are held out.
 MOST_VALUES = 3 * 2**19
@@ -53,14 +58,17 @@ class FitResult(NamedTuple):
     model: Model
     right: np.ndarray  # probability that the label is right `(n,)`
     belief: np.ndarray  # how much the shot counts `(n,)`
-    # The logits `(n, C)` of the shots, each by a model without its image, or NaN if it was not held out. None if nobody asked.
+    # The logits `(n, C)` of the shots, each by a model without its image, or NaN if it was not held
+    # out. None if nobody asked.
     held_out_logits: np.ndarray | None = None
 
 
 def fit_model(shots, texts, logit_scale, words, label_noise, with_held_out=False):
-    """`FitResult` of `Shots` of `C` classes. `texts (C + M, D)` are `T_c`, the last of classes without shots, or None.
+    """`FitResult` of `Shots` of `C` classes. `texts (C + M, D)` are `T_c`, the last of classes
+    without shots, or None.
 
-    `words (D, r)` are directions in which words differ. They stand in for texts, and are None if there are texts.
+    `words (D, r)` are directions in which words differ. They stand in for texts, and are None if
+    there are texts.
     """
     u, codes, weight, group, image_of_shot = shots.images()
     n_classes = int(codes.max()) + 1
@@ -68,7 +76,8 @@ def fit_model(shots, texts, logit_scale, words, label_noise, with_held_out=False
     held_rows = held_out_images(codes, group)
     evidence_if = partial(gather_evidence, u, codes, weight, held_rows, texts, logit_scale, words)
 
-    # The probability that each label is right: first from the texts alone, then from rounds of steps 1 to 5.
+    # The probability that each label is right: first from the texts alone, then from rounds of
+    # steps 1 to 5.
     right, belief = np.ones((2, len(codes)))
     if label_noise != 0:
         by_texts = None
@@ -87,7 +96,8 @@ def fit_model(shots, texts, logit_scale, words, label_noise, with_held_out=False
     problem = evidence.regression(features)
     regression = fit_regression(problem)
 
-    # 7. All terms are linear in `u`, and so is their sum. It is more certain than step 6, which saw classes without one image.
+    # 7. All terms are linear in `u`, and so is their sum. It is more certain than step 6, which saw
+    #    classes without one image.
     sharper = 1 + (1 - trust) / classes.mean_count**2
     scales = {name: float(sharper * scale) for name, scale in regression.scales.items()}
     offsets = sharper * regression.coefficients[0]
@@ -99,7 +109,11 @@ def fit_model(shots, texts, logit_scale, words, label_noise, with_held_out=False
 
     # The typicality of the held-out images has the parts of `Model.parts`.
     parts = {name: scales[name] * z for name, z in evidence.terms.items()}
-    parts = {"decision": sum(parts.values()), "images": cosines_without(classes, held_rows), **parts}
+    parts = {
+        "decision": sum(parts.values()),
+        "images": cosines_without(classes, held_rows),
+        **parts,
+    }
     del parts["shots"]
     model = Model(
         terms=terms,
@@ -116,7 +130,9 @@ def fit_model(shots, texts, logit_scale, words, label_noise, with_held_out=False
     if texts is not None:
         names = model.for_classes(np.full(n_classes, -1), texts).parts()
         parts = {name: part(u[held_rows]) for name, part in names.items()}
-        model = replace(model, typicality_of_names=Typicality.of(parts, codes[held_rows], weight[held_rows]))
+        model = replace(
+            model, typicality_of_names=Typicality.of(parts, codes[held_rows], weight[held_rows])
+        )
 
     held_out_logits = None
     if with_held_out:
@@ -139,7 +155,8 @@ class Evidence:
     held_rows: np.ndarray  # indices of the held-out images `(k,)`
     in_regression: np.ndarray  # True for those to which scales and correction are fitted `(k,)`
     omega: np.ndarray  # `omega_i (k,)`
-    terms: dict[str, np.ndarray]  # the terms `z_k (k, C)` of each image, by a model without the image
+    # the terms `z_k (k, C)` of each image, by a model without the image
+    terms: dict[str, np.ndarray]
     defaults: dict[str, float]  # default scales of the terms
 
     @property
@@ -148,7 +165,9 @@ class Evidence:
         return self.held_rows[self.in_regression]
 
     def regression(self, features):
-        """The `Problem` of scales, offsets (coefficient 0), and the correction, with its features `(f, r)`."""
+        """The `Problem` of scales, offsets (coefficient 0), and the correction, with its features
+        `(f, r)`.
+        """
         rows = self.regression_rows
         # Without its only image, a class has nothing but its name.
         informs = np.where(self.classes.alone[rows], self.trust, 1.0)
@@ -164,13 +183,17 @@ class Evidence:
         )
 
     def logits_without_correction(self):
-        """Logits `(f, C)` by scales and offsets alone, each without the image, nearly. Most of the time is saved."""
+        """Logits `(f, C)` by scales and offsets alone, each without the image, nearly. Most of the
+        time is saved.
+        """
         problem = self.regression(np.ones((np.count_nonzero(self.in_regression), 0)))
         return logits_without_own_offset(fit_regression(problem), problem)
 
 
 def gather_evidence(u, codes, weight, held_rows, texts, logit_scale, words, belief):
-    """Steps 1 to 5: `Evidence` of unit embeddings `u (n, D)`, if the part `belief (n,)` of each image counts."""
+    """Steps 1 to 5: `Evidence` of unit embeddings `u (n, D)`, if the part `belief (n,)` of each
+    image counts.
+    """
     # Without text, a class needs another image that stays.
     in_regression = (np.bincount(codes)[codes[held_rows]] > 1) | (texts is not None)
     omega = weights_of_images(codes, weight, belief)[held_rows]
@@ -178,7 +201,9 @@ def gather_evidence(u, codes, weight, held_rows, texts, logit_scale, words, beli
     terms, text_scale, trust = {}, 0.0, 0.0
     if texts is not None:
         rows = held_rows
-        terms["text"], text_scale, trust = texts_alone(u[rows], codes[rows], omega, texts, logit_scale)
+        terms["text"], text_scale, trust = texts_alone(
+            u[rows], codes[rows], omega, texts, logit_scale
+        )
     # 2. and 3. Names predict class means, and class means start there.
     classes = fit_class_means(u, codes, weight, texts, trust, words, belief)
     # 4. One covariance, and 5. the discriminant, for queries and for held-out images.
@@ -189,7 +214,9 @@ def gather_evidence(u, codes, weight, held_rows, texts, logit_scale, words, beli
 
 
 def texts_alone(u, codes, omega, texts, logit_scale):
-    """The cosines of images `u (k, D)` to texts `(k, C)`, their scale, and the probability that the texts help."""
+    """The cosines of images `u (k, D)` to texts `(k, C)`, their scale, and the probability that the
+    texts help.
+    """
     cosines = u @ texts.T
     scale, trust = fit_text(cosines, codes, omega, logit_scale)
     # If all texts are the same, any scale fits alike.
@@ -201,13 +228,15 @@ def default_scales(counts, trust, text_scale, has_words):
     """The default scales `s0_k` of the terms, for classes with `counts (C,)` images."""
     # If the labels of a class are doubtful, it may count as less than one image.
     counts = np.maximum(counts, 1.0)
-    n, fewest = counts.mean(), 1 / np.mean(1 / counts)  # the harmonic mean is near that of small classes
+    # the harmonic mean is near that of small classes
+    n, fewest = counts.mean(), 1 / np.mean(1 / counts)
     # If other classes have many more images, the name of a class with few images must count more.
     with_text = SHOTS_SCALE * np.sqrt(fewest / n)
     single_shots = SHOTS_SCALE_OF_ONE_WITH_WORDS if has_words else SHOTS_SCALE_OF_ONE
     without_text = max(single_shots * np.sqrt(np.log(len(counts))) / n**2, SHOTS_SCALE)
-    # Names are worth one image more than the shots of a class: 2/3 of the scale that fits them alone for one shot, 1/2 for many.
-    # (1/2 for one costs a point with wrong labels: `python benchmarks/robustness.py labels --rates 0.2 --tasks FILE.npz ...`.)
+    # Names are worth one image more than the shots of a class: 2/3 of the scale that fits them
+    # alone for one shot, 1/2 for many. (1/2 for one costs a point with wrong labels: `python
+    # benchmarks/robustness.py labels --rates 0.2 --tasks FILE.npz ...`.)
     text = max(trust, np.finfo(float).tiny) * text_scale * (fewest + 1) / (2 * fewest + 1)
     return {"text": text, "shots": trust * with_text + (1 - trust) * without_text}
 
@@ -231,7 +260,8 @@ def weights_of_images(codes, weight, belief=1.0):
 
 def held_out_images(codes, group):
     """Indices of the images that are held out. If there are very many, these are evenly spaced."""
-    # Copies with one label are one image already. So a group of two images has two labels, and is not held out.
+    # Copies with one label are one image already. So a group of two images has two labels, and is
+    # not held out.
     rows = np.flatnonzero(np.bincount(group)[group] == 1)
     most = max(MOST_VALUES // (int(codes.max()) + 1), 1)
     return rows[evenly_spaced(len(rows), most)]

@@ -1,16 +1,21 @@
-"""The probability that each label is right, from names and the other shots ("Wrong labels" in docs/method.md; not from a paper).
+"""The probability that each label is right, from names and the other shots ("Wrong labels" in
+docs/method.md; not from a paper).
 
-The share `e` of the labels is wrong. `p_i` is the probability of the label of image `i`, by a model that was fitted without
-this image, and `w_i` its probability if the label is wrong. Then the label is right with the probability
-`(1 - e) p_i / ((1 - e) p_i + e w_i)`. In the next fit, each image counts with this probability, and the fit gives new `p_i`.
+The share `e` of the labels is wrong. `p_i` is the probability of the label of image `i`, by a model
+that was fitted without this image, and `w_i` its probability if the label is wrong. Then the label
+is right with the probability `(1 - e) p_i / ((1 - e) p_i + e w_i)`. In the next fit, each image
+counts with this probability, and the fit gives new `p_i`.
 
 Four things look like wrong labels:
 
-- A name that means nothing. All images of the class together tell how probable this is. If the images of another class do not
-  confirm its name, they are no reason to doubt a label: if two names are swapped, neither class confirms its name.
+- A name that means nothing. All images of the class together tell how probable this is. If the
+  images of another class do not confirm its name, they are no reason to doubt a label: if two names
+  are swapped, neither class confirms its name.
 - The other image of a pair, where names do not help: it may say nothing.
-- An unusual image of its own class, such as one of a few of another kind. But others with its label are near.
-- Hard images. If only a few images look wrong, the cases cannot be told apart, and all images count.
+- An unusual image of its own class, such as one of a few of another kind. But others with its label
+  are near.
+- Hard images. If only a few images look wrong, the cases cannot be told apart, and all images
+  count.
 """
 
 import numpy as np
@@ -22,25 +27,30 @@ from .class_means import WORTH_OF_GUESS
 from .logistic import TEXT_ODDS
 from .shots import LEAST_SHARE, ROUNDING, blocks, sum_rows
 
-# Chosen by `python benchmarks/robustness.py labels`, which measures what wrong labels cost, and `minorities`, what doubt costs.
-SHARE = 0.05  # expected share of wrong labels. As many look wrong only because their images are hard
+# Chosen by `python benchmarks/robustness.py labels`, which measures what wrong labels cost, and
+# `minorities`, what doubt costs.
+# expected share of wrong labels. As many look wrong only because their images are hard
+SHARE = 0.05
 LABEL_ROUNDS = 5  # largest number of rounds
 SETTLED = 0.1  # the change of `right` that ends them. Smaller doubts are not looked at closely
-# Up to the ratio NEAR of distances (`_farness`), an image is one of a few of another kind, and from FAR on it is not. One in a
-# thousand wrong labels is below FAR.
+# Up to the ratio NEAR of distances (`_farness`), an image is one of a few of another kind, and from
+# FAR on it is not. One in a thousand wrong labels is below FAR.
 NEAR, FAR = 0.6, 0.8
 
 
 def right_labels(evidence_if, u, codes, by_texts, label_noise):
-    """For each image: the probability that its label is right, and how much the image counts, both `(n,)`.
+    """For each image: the probability that its label is right, and how much the image counts, both
+    `(n,)`.
 
-    `evidence_if(belief)` gives the `Evidence` if this part of each image `u (n, D)` counts. `by_texts`, or None, are the indices
-    of images `(k,)`, their `p (k, C + M)` by the texts alone, the last of classes without shots, and the trust in texts.
+    `evidence_if(belief)` gives the `Evidence` if this part of each image `u (n, D)` counts.
+    `by_texts`, or None, are the indices of images `(k,)`, their `p (k, C + M)` by the texts alone,
+    the last of classes without shots, and the trust in texts.
     """
     is_auto = label_noise == "auto"
     e = 2 * SHARE if is_auto else label_noise
     n_of_class = np.bincount(codes)
-    # `confirmed` says how well names are confirmed in the classes that an image looks like, apart from that of its label.
+    # `confirmed` says how well names are confirmed in the classes that an image looks like, apart
+    # from that of its label.
     right, confirmed = np.ones((2, len(codes)))
 
     def judge(held, judged):
@@ -66,7 +76,9 @@ def right_labels(evidence_if, u, codes, by_texts, label_noise):
         held = evidence.regression_rows
         n_others = n_of_class[codes[held]] - 1
         p = (1 - without_shots) * softmax(evidence.logits_without_correction())
-        judged = _judged_by_others(p, codes[held], right[held], n_others, confirmed[held], evidence.trust, e)
+        judged = _judged_by_others(
+            p, codes[held], right[held], n_others, confirmed[held], evidence.trust, e
+        )
         right, e = judge(held, judged)
         if np.abs(right - before).max() < SETTLED:
             break
@@ -75,10 +87,11 @@ def right_labels(evidence_if, u, codes, by_texts, label_noise):
 
 
 def _farness(u, codes, rows):
-    """What the doubt in the label of each image at `rows` is multiplied by: less if an image of this label is near.
+    """What the doubt in the label of each image at `rows` is multiplied by: less if an image of
+    this label is near.
 
-    It grows from 0 to 1 with the ratio of two distances: to the nearest image with the same label, and to the second nearest of
-    those with others, of which one may have a wrong label.
+    It grows from 0 to 1 with the ratio of two distances: to the nearest image with the same label,
+    and to the second nearest of those with others, of which one may have a wrong label.
     """
     near, second = np.empty((2, len(rows))), min(1, len(u) - 1)
 
@@ -94,7 +107,9 @@ def _farness(u, codes, rows):
 
 
 def _name_tells(trust):
-    """Prior probability that a name says what its class is, if texts help with the probability `trust`."""
+    """Prior probability that a name says what its class is, if texts help with the probability
+    `trust`.
+    """
     return trust * TEXT_ODDS / (1 + TEXT_ODDS)
 
 
@@ -104,22 +119,26 @@ def _judged_by_names(p, codes, trust, e):
     Also returns how well the names of the classes that an image looks like are confirmed `(k,)`.
     """
     each, n_classes = np.arange(len(codes)), p.shape[1]
-    # Log Bayes factor of each name: it says what its class is, against all classes are equally probable.
+    # Log Bayes factor of each name: it says what its class is, against all classes are equally
+    # probable.
     ratio = np.bincount(codes, np.log((1 - e) * p[each, codes] * n_classes + e), n_classes)
     others = p * (codes[:, None] != np.arange(n_classes))
     others /= np.maximum(others.sum(axis=1, keepdims=True), np.finfo(float).tiny)
-    # Squared: if half of the names are swapped, the plain value leaves enough doubt to cost a point of accuracy.
+    # Squared: if half of the names are swapped, the plain value leaves enough doubt to cost a point
+    # of accuracy.
     confirmed = (others @ expit(logit(_name_tells(trust)) + ratio)) ** 2
     tells = expit(logit(_name_tells(trust * confirmed)) + ratio[codes])
     return tells * _right(p[each, codes], e, 1 / n_classes) + (1 - tells) * (1 - e), confirmed
 
 
 def _judged_by_others(p, codes, right, n_others, confirmed, trust, e):
-    """The next `right_i` of images `(k,)`, by the probabilities `p (k, C)` of a model without the image.
+    """The next `right_i` of images `(k,)`, by the probabilities `p (k, C)` of a model without the
+    image.
 
     `n_others (k,)` is the number of other images with this label.
     """
-    # An only image is judged by its name. Without names, the other image of a pair tells or does not, equally probably.
+    # An only image is judged by its name. Without names, the other image of a pair tells or does
+    # not, equally probably.
     by_name = 1 - _name_tells(trust * confirmed)
     unknown = np.select([n_others == 0, n_others == 1], [by_name, (1 - trust) / 2], 0.0)
     label_proba = (1 - unknown) * p[np.arange(len(codes)), codes] + unknown / p.shape[1]
@@ -127,12 +146,16 @@ def _judged_by_others(p, codes, right, n_others, confirmed, trust, e):
 
 
 def _right(p, e, if_wrong):
-    """`right_i` of labels that have the probabilities `p` by the model, if the share `e` of the labels is wrong."""
+    """`right_i` of labels that have the probabilities `p` by the model, if the share `e` of the
+    labels is wrong.
+    """
     return np.maximum((1 - e) * p / ((1 - e) * p + e * if_wrong), LEAST_SHARE)
 
 
 def _if_wrong(p, codes, right, trust):
-    """`w_i (k,)`, the probability of each label if it is wrong, by the probabilities `p (k, C)` of classes."""
+    """`w_i (k,)`, the probability of each label if it is wrong, by the probabilities `p (k, C)` of
+    classes.
+    """
     tiny, n_classes = np.finfo(float).tiny, p.shape[1]
     held, index = np.unique(codes, return_inverse=True)
     held_proba = p[:, held]
@@ -144,5 +167,6 @@ def _if_wrong(p, codes, right, trust):
     class_size = max(len(codes) / max(len(held), 1), 2)
     alike = (1 - (1 - trust) * 2 / class_size) * certain ** (4 / (2 + trust * (class_size - 2)))
     among_held = np.einsum("ik,ki->i", held_proba, taken_for[:, index])
-    # A wrong label is any class, or as classes are taken for each other. Of a class without held-out images, this is unknown.
+    # A wrong label is any class, or as classes are taken for each other. Of a class without
+    # held-out images, this is unknown.
     return alike * among_held + (1 - alike * held_proba.sum(axis=1)) / n_classes

@@ -15,7 +15,9 @@ class Linear:
     offsets: np.ndarray  # (C,)
 
     def __call__(self, X):
-        """The values `(n, C)` for embeddings `X (n, D)` of any length. They have the array library and the device of `X`."""
+        """The values `(n, C)` for embeddings `X (n, D)` of any length. They have the array library
+        and the device of `X`.
+        """
         return apply_in_blocks(self, X, lambda values: values)
 
     def decide(self, X):
@@ -28,7 +30,9 @@ class Linear:
         return values
 
     def coef_and_intercept(self):
-        """`coef_` and `intercept_` as in scikit-learn's `LogisticRegression`. Two classes have one row: their difference."""
+        """`coef_` and `intercept_` as in scikit-learn's `LogisticRegression`. Two classes have one
+        row: their difference.
+        """
         if len(self.offsets) != 2:
             return self.weights, self.offsets
         return self.weights[1:] - self.weights[:1], self.offsets[1:] - self.offsets[:1]

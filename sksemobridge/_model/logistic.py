@@ -1,8 +1,10 @@
-"""The weights of text and shots, and the correction: one penalised logistic regression (step 6 of docs/method.md).
+"""The weights of text and shots, and the correction: one penalised logistic regression (step 6 of
+docs/method.md).
 
-The decision is `sum_k s_k z_k,c + b_c + A_c . v` with `v = nrm(x) - m`. The scales `s_k > 0`, the offsets `b (C,)` and the
-corrections `A (C, D)` are a posterior mode. They minimise the log loss of images whose terms `z_k` come from a model without
-the image, and penalties. The loss sees the log shares of the classes too. They do not tell how frequent the classes are.
+The decision is `sum_k s_k z_k,c + b_c + A_c . v` with `v = nrm(x) - m`. The scales `s_k > 0`, the
+offsets `b (C,)` and the corrections `A (C, D)` are a posterior mode. They minimise the log loss of
+images whose terms `z_k` come from a model without the image, and penalties. The loss sees the log
+shares of the classes too. They do not tell how frequent the classes are.
 """
 
 from dataclasses import dataclass, replace
@@ -42,7 +44,9 @@ class Problem:
 
     def decision(self, scales, coefficients):
         """Decisions `(n, C)`."""
-        return sum((scales[name] * z for name, z in self.terms.items()), self.features @ coefficients)
+        return sum(
+            (scales[name] * z for name, z in self.terms.items()), self.features @ coefficients
+        )
 
 
 @dataclass(frozen=True)
@@ -85,14 +89,18 @@ def fit_regression(problem):
 
     x, loss = np.zeros(k + features.shape[1] * n_classes), 0.0
     if n:
-        best = minimize(objective, x, jac=True, method="L-BFGS-B", options={"ftol": TOL, "maxcor": 5})
+        best = minimize(
+            objective, x, jac=True, method="L-BFGS-B", options={"ftol": TOL, "maxcor": 5}
+        )
         x, loss = best.x, float(best.fun)
     scales, coefficients = unpack(x)
     return Regression(dict(zip(names, scales.tolist())), coefficients, loss, log_shares)
 
 
 def cross_fitted_logits(problem, order):
-    """The decisions of the images `(n, C)`, each by a regression without every tenth image in the `order (n,)`."""
+    """The decisions of the images `(n, C)`, each by a regression without every tenth image in the
+    `order (n,)`.
+    """
     result = np.empty(next(iter(problem.terms.values())).shape)
     for k in range(10):
         fitted = fit_regression(problem.at(np.delete(order, np.s_[k::10])))
@@ -102,8 +110,11 @@ def cross_fitted_logits(problem, order):
 
 
 def logits_without_own_offset(fitted, problem):
-    """The decisions of the images `(n, C)` by a `Regression`, without the part of each image in the offsets, nearly."""
-    # An image adds `omega_i ([y_i = c] - p_ic)` to its own logits, times the variance of the offset, given the other images.
+    """The decisions of the images `(n, C)` by a `Regression`, without the part of each image in the
+    offsets, nearly.
+    """
+    # An image adds `omega_i ([y_i = c] - p_ic)` to its own logits, times the variance of the
+    # offset, given the other images.
     logits, weight = problem.decision(fitted.scales, fitted.coefficients), problem.weight[:, None]
     p = softmax(logits + fitted.log_shares)
     information = weight * p * (1 - p)
@@ -113,7 +124,9 @@ def logits_without_own_offset(fitted, problem):
 
 
 def fit_text(cosines, codes, weight, logit_scale):
-    """Fit the cosines `(n, C)` to the texts alone: their scale, and the probability that the texts help."""
+    """Fit the cosines `(n, C)` to the texts alone: their scale, and the probability that the texts
+    help.
+    """
     nothing = np.zeros((len(codes), 0)), np.zeros(0)
     # The scale of another model's texts may be off by more than one that fits them.
     problem = Problem({"text": cosines}, codes, weight, {"text": logit_scale}, *nothing, width=1.0)
@@ -124,10 +137,12 @@ def fit_text(cosines, codes, weight, logit_scale):
 
 
 def features_of(v, span=None, extra=0.0):
-    """Features `f (n, k)` of the rows `v (n, D)` with `f f' = v Q v'`, and `back (D, k)` with `v back = f`.
+    """Features `f (n, k)` of the rows `v (n, D)` with `f f' = v Q v'`, and `back (D, k)` with
+    `v back = f`.
 
-    So the correction has independent coefficients, and is `A' = back @ coefficients`. `Q = I / l^2 + extra V V' / l_V^2`. `V (D, r)`
-    is the span, and the mean square lengths are `l^2` of the rows, and `l_V^2` of their parts in the span.
+    So the correction has independent coefficients, and is `A' = back @ coefficients`.
+    `Q = I / l^2 + extra V V' / l_V^2`. `V (D, r)` is the span, and the mean square lengths are
+    `l^2` of the rows, and `l_V^2` of their parts in the span.
     """
     whole = 1 / _mean_square(v)
     within = whole if span is None else whole + extra / _mean_square(v @ span)

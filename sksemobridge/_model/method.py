@@ -1,4 +1,5 @@
-"""The default method of the classifier: shots and texts give one linear model, and shots are held out.
+"""The default method of the classifier: shots and texts give one linear model, and shots are held
+out.
 
 `_paper/method.py` has the same interface.
 """
@@ -31,8 +32,8 @@ class LinearMethod:
         """Refuse parameters that exclude each other."""
         if self.solver != "closed_form":
             raise ValueError(
-                f'solver={self.solver!r} trains the bridge of the paper, which blend="auto" does not have. Use '
-                'blend=PaperBlend() with it, or solver="closed_form".'
+                f'solver={self.solver!r} trains the bridge of the paper, which blend="auto" does'
+                ' not have. Use blend=PaperBlend() with it, or solver="closed_form".'
             )
 
     def join_copies(self, memory):
@@ -44,27 +45,43 @@ class LinearMethod:
         if joined.any():
             n_images = len(np.unique(group[joined]))
             warn_caller(
-                f"{joined.sum()} of {len(joined)} shots are near copies of others, such as augmentations or frames of a film. "
-                f"They count as {n_images} {'image' if n_images == 1 else 'images'}.",
-                advice="Mark copies of one image with equal values of groups; groups=range(len(y)) says that there are none.",
+                f"{joined.sum()} of {len(joined)} shots are near copies of others, such as"
+                f" augmentations or frames of a film. They count as {n_images}"
+                f" {'image' if n_images == 1 else 'images'}.",
+                advice=(
+                    "Mark copies of one image with equal values of groups; groups=range(len(y))"
+                    " says that there are none."
+                ),
             )
         return memory
 
     def fit(self, shots, texts, labels):
-        """The `FitResult` of `Shots` of classes with these `labels`, and `ClassTexts`, the first of these classes."""
+        """The `FitResult` of `Shots` of classes with these `labels`, and `ClassTexts`, the first of
+        these classes.
+        """
         # Where there are texts, words are not used.
-        words = None if texts.embeddings is not None else word_span(self.text_encoder, self.vocabulary)
+        words = (
+            None if texts.embeddings is not None else word_span(self.text_encoder, self.vocabulary)
+        )
         if words is not None:
             require_width(shots.X.shape[1], len(words))
         with one_thread():
             fit = fit_model(
-                shots, texts.embeddings, texts.logit_scale, words, self.label_noise, self.store_held_out
+                shots,
+                texts.embeddings,
+                texts.logit_scale,
+                words,
+                self.label_noise,
+                self.store_held_out,
             )
         doubted = fit.belief < 0.5
         if doubted.any():
             warn_caller(
-                f"{doubted.sum()} of {len(doubted)} shots hardly count, because their labels look wrong. The first is labelled "
-                f"{labels[shots.codes[[doubted.argmax()]]].tolist()[0]!r}.",
-                advice="Check the shots with the lowest label_proba_. label_noise=0 trusts all labels.",
+                f"{doubted.sum()} of {len(doubted)} shots hardly count, because their labels look"
+                " wrong. The first is labelled"
+                f" {labels[shots.codes[[doubted.argmax()]]].tolist()[0]!r}.",
+                advice=(
+                    "Check the shots with the lowest label_proba_. label_noise=0 trusts all labels."
+                ),
             )
         return fit

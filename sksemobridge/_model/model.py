@@ -27,7 +27,9 @@ class Model:
     has_only_name: np.ndarray  # classes without shots `(C,)`
 
     def terms_with(self, log_prior):
-        """The terms of the decision, by name. `log_prior (C,)` is added to it; None if all classes are equally frequent."""
+        """The terms of the decision, by name. `log_prior (C,)` is added to it; None if all classes
+        are equally frequent.
+        """
         if log_prior is None:
             return self.terms
         return self.terms | {"prior": Linear(np.zeros_like(self.terms["shots"].weights), log_prior)}
@@ -41,7 +43,7 @@ class Model:
         return {name: term(X) for name, term in self.terms_with(log_prior).items()}
 
     def attributes(self):
-        """The fitted attributes of the classifier that only this model has, without the final `_`."""
+        """Fitted attributes of the classifier that only this model has, without the final `_`."""
         return {"blend": self.scales | {"trust": self.trust}}
 
     def parts(self):
@@ -67,8 +69,8 @@ class Model:
     def for_classes(self, indices, texts):
         """The model for other classes: those at `indices (K,)`. -1 is a class without shots.
 
-        The mean of such a class is the prediction from its name, and its correction is zero. This needs `texts (K, D)`, the
-        `T_c` of all classes.
+        The mean of such a class is the prediction from its name, and its correction is zero. This
+        needs `texts (K, D)`, the `T_c` of all classes.
         """
         terms = {name: term.for_classes(indices) for name, term in self.terms.items()}
         # -1 takes the last row here. It is replaced below, or refused.
@@ -89,7 +91,8 @@ class Model:
             terms=terms,
             image_means=means,
             typicality=self.typicality.for_classes(indices),
-            typicality_of_names=self.typicality_of_names and self.typicality_of_names.for_classes(indices),
+            typicality_of_names=self.typicality_of_names
+            and self.typicality_of_names.for_classes(indices),
             has_only_name=new | self.has_only_name[indices],
         )
 

@@ -1,11 +1,14 @@
-"""Near copies: images of a class that are much closer to each other than to other classes ("Near copies" in docs/method.md).
+"""Near copies: images of a class that are much closer to each other than to other classes ("Near
+copies" in docs/method.md).
 
-Augmentations of one image, or frames of one film, are not independent images. A class would look narrower than it is. The
-closeness of two images is their distance, divided by the room that other classes leave. The rule assumes that of distinct
-images, at most a share `c` have an image of their class within the closeness `c`. So the closeness is like a p-value, and the
-limit is as in the procedure of Benjamini and Hochberg (Journal of the Royal Statistical Society B, 1995): if all images have
-copies, these may fill the room; if few have, they must be much closer. `python benchmarks/robustness.py copies` prints what
-copies cost, and how many fits of distinct images change.
+Augmentations of one image, or frames of one film, are not independent images. A class would look
+narrower than it is. The closeness of two images is their distance, divided by the room that other
+classes leave. The rule assumes that of distinct images, at most a share `c` have an image of their
+class within the closeness `c`. So the closeness is like a p-value, and the limit is as in the
+procedure of Benjamini and Hochberg (Journal of the Royal Statistical Society B, 1995): if all
+images have copies, these may fill the room; if few have, they must be much closer.
+`python benchmarks/robustness.py copies` prints what copies cost, and how many fits of distinct
+images change.
 """
 
 import numpy as np
@@ -23,18 +26,22 @@ LEAST_WIDTH = 64
 def near_copies(u, codes):
     """For each image the index of its first near copy `(n,)`, among unit embeddings `u (n, D)`.
 
-    Images with different `codes (n,)` are no copies. If there are no labels, codes are predictions, or all zero.
+    Images with different `codes (n,)` are no copies. If there are no labels, codes are predictions,
+    or all zero.
     """
     n = len(codes)
     if u.shape[1] < LEAST_WIDTH or n < 3:
         return np.arange(n)
-    # Embeddings have a direction in common, so this mean is about 0.2 to 0.5. If it is one, tight groups are no copies.
+    # Embeddings have a direction in common, so this mean is about 0.2 to 0.5. If it is one, tight
+    # groups are no copies.
     mean = _mean_distance(u, codes)
     room = mean * np.maximum(1 - mean, 0) / 2
     u = u.astype(np.float32)  # half of the time
 
     def compare(rows):
-        """Half of the distance of each row to other classes, and the pairs of rows of a class that may be closer."""
+        """Half of the distance of each row to other classes, and the pairs of rows of a class that
+        may be closer.
+        """
         part = u[rows]
         distance, same = 1 - part @ part.T, codes[rows, None] == codes[rows]
         half = np.maximum(distance.min(axis=1, where=~same, initial=2.0), 0) / 2
@@ -52,7 +59,8 @@ def near_copies(u, codes):
     np.minimum.at(nearest, np.concatenate([one, other]), np.tile(closeness, 2))
     nearest = np.sort(np.maximum(nearest, np.finfo(u.dtype).eps))
     level = np.arange(1, n + 1) / n
-    # A few distinct images may be within the level too. So the limit is where many images are much closer than the level.
+    # A few distinct images may be within the level too. So the limit is where many images are much
+    # closer than the level.
     gain = level * np.log(level / nearest)
     best = gain.argmax()
     kept = (closeness <= np.sqrt(nearest * level)[best]) & (gain[best] > 0)
@@ -64,7 +72,9 @@ def near_copies(u, codes):
 
 
 def _mean_distance(u, codes):
-    """Mean distance of each image to the images of other classes `(n,)`, or with one class to all others."""
+    """Mean distance of each image to the images of other classes `(n,)`, or with one class to all
+    others.
+    """
     _, index, counts = np.unique(codes, return_inverse=True, return_counts=True)
     if len(counts) == 1:
         return 1 - (u @ u.sum(axis=0) - 1) / (len(u) - 1)
@@ -73,13 +83,21 @@ def _mean_distance(u, codes):
 
 
 def _parts(u):
-    """Rows that lie close together. If there are many, they are cut in three ways, because a cut may separate copies."""
+    """Rows that lie close together. If there are many, they are cut in three ways, because a cut
+    may separate copies.
+    """
     rows = np.arange(len(u))
-    return [rows] if len(u) <= COMPARED else [part for cut in (1, 2, 3) for part in _cells(u, rows, cut)]
+    return (
+        [rows]
+        if len(u) <= COMPARED
+        else [part for cut in (1, 2, 3) for part in _cells(u, rows, cut)]
+    )
 
 
 def _cells(u, rows, cut):
-    """The `rows (n,)` in parts of at most COMPARED. The rows of a part are nearest to the same of some images."""
+    """The `rows (n,)` in parts of at most COMPARED. The rows of a part are nearest to the same of
+    some images.
+    """
     if len(rows) <= COMPARED:
         return [rows]
     some = rows[np.linspace(0, len(rows) - 1, cut + len(rows) // COMPARED).astype(np.intp)]

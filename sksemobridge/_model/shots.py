@@ -2,7 +2,8 @@
 
 - A row is a row of `X` in a call.
 - A shot is all equal rows of a class. `ShotMemory.shot_of_row` leads from rows to shots.
-- An image is all shots of a class that are copies of each other (one `group`). `Shots.images` leads from shots to images.
+- An image is all shots of a class that are copies of each other (one `group`). `Shots.images` leads
+  from shots to images.
 """
 
 from dataclasses import dataclass, field, replace
@@ -15,12 +16,14 @@ from scipy.sparse.csgraph import connected_components
 from .._utils.array_api import l2_normalize, rows_as_bytes
 from .near_copies import near_copies
 
-# Embeddings are equal up to this distance, relative to their length. Single precision and other batch sizes cause about 1e-6.
+# Embeddings are equal up to this distance, relative to their length. Single precision and other
+# batch sizes cause about 1e-6.
 SAME_EMBEDDING = 1e-5
-# A shot has at least this share of the weight of its class, and counts at least this much. So half of the digits stay for what is
-# left of a class without its heaviest shot.
+# A shot has at least this share of the weight of its class, and counts at least this much. So half
+# of the digits stay for what is left of a class without its heaviest shot.
 LEAST_SHARE = float(np.sqrt(np.finfo(float).eps))
-# A row is compared with at most this many rows. Thousands of nearly equal rows would have too many pairs.
+# A row is compared with at most this many rows. Thousands of nearly equal rows would have too many
+# pairs.
 MOST_NEIGHBOURS = 64
 # Sums of squares, relative to others, that are only rounding.
 ROUNDING = 1e-14
@@ -47,7 +50,7 @@ class Rows:
 
 
 class Images(NamedTuple):
-    """The distinct images of each class. Copies are one image: the mean of their unit embeddings."""
+    """The distinct images of each class. Copies are one: the mean of their unit embeddings."""
 
     u: np.ndarray  # `(m, D)`, in float64
     codes: np.ndarray  # their classes `(m,)`
@@ -58,12 +61,15 @@ class Images(NamedTuple):
 
 @dataclass(frozen=True)
 class Shots:
-    """Pooled shots, sorted by class and then by content. So the order of the input has no influence."""
+    """Pooled shots, sorted by class and then by content. So the order of the input has no
+    influence.
+    """
 
     X: np.ndarray  # embeddings `(n, D)`
     codes: np.ndarray  # index of each shot's class `(n,)`
     weight: np.ndarray  # summed sample weights `(n,)`, positive, float64
-    # `(n,)`. Shots with the same value are copies of one image. They are held out together, and count as one image.
+    # `(n,)`. Shots with the same value are copies of one image. They are held out together, and
+    # count as one image.
     group: np.ndarray
 
     def images(self):
@@ -84,7 +90,9 @@ def weight_in_class(codes, weight):
 
 def sum_rows(values, weight, index, n):
     """Weighted sums of the rows of `values (m, k)` with the same `index`, shape (n, k)."""
-    return coo_array((weight, (index, np.arange(len(index)))), shape=(n, len(index))).tocsr() @ values
+    return (
+        coo_array((weight, (index, np.arange(len(index)))), shape=(n, len(index))).tocsr() @ values
+    )
 
 
 def evenly_spaced(n, most):
@@ -98,13 +106,16 @@ def blocks(n):
 
 
 def pool_shots(X, codes, weight, groups=None):
-    """Pool the rows of `X (n, D)` that have equal class `codes` and, up to rounding, equal embeddings. Add their weights.
+    """Pool the rows of `X (n, D)` that have equal class `codes` and, up to rounding, equal
+    embeddings. Add their weights.
 
-    Rows of one group get one `group`, and so do groups that share a pooled row. Without groups, each pooled row is a group.
-    Returns sorted `Shots`, and the index `(n,)` of the pooled shot of each row.
+    Rows of one group get one `group`, and so do groups that share a pooled row. Without groups,
+    each pooled row is a group. Returns sorted `Shots`, and the index `(n,)` of the pooled shot of
+    each row.
     """
     _, content = np.unique(rows_as_bytes(X), return_inverse=True)
-    # Equal rows become neighbours, and lighter rows come first. So sums do not depend on the order of the input.
+    # Equal rows become neighbours, and lighter rows come first. So sums do not depend on the order
+    # of the input.
     order = np.lexsort((weight, content, codes))
     first = np.diff(np.stack([codes, content])[:, order], prepend=-1).any(axis=0)
     shot_of_distinct, kept = _merge_within_rounding(X[order[first]], codes[order[first]])
@@ -117,10 +128,12 @@ def pool_shots(X, codes, weight, groups=None):
         group = np.arange(n)
     else:
         _, given = np.unique(groups, return_inverse=True)
-        # Pooled rows and groups are the two sides of a graph. Each connected part is held out together.
+        # Pooled rows and groups are the two sides of a graph. Each connected part is held out
+        # together.
         n_nodes = n + given.max() + 1
         links = coo_array((np.ones(len(order)), (shot_of_row, n + given)), shape=(n_nodes,) * 2)
-        # SciPy numbers the parts by their first nodes, which are shots. So names of groups have no influence.
+        # SciPy numbers the parts by their first nodes, which are shots. So names of groups have no
+        # influence.
         group = connected_components(links, directed=False)[1][:n]
     total = np.bincount(shot_of_row[order], weights=weight[order])
     total = np.maximum(total, LEAST_SHARE * np.bincount(codes, weights=total)[codes])
@@ -128,11 +141,13 @@ def pool_shots(X, codes, weight, groups=None):
 
 
 def _merge_within_rounding(X, codes):
-    """Chains of rows of one class that differ only by rounding: that of each row `(n,)`, and the first row of each `(m,)`."""
+    """Chains of rows of one class that differ only by rounding: that of each row `(n,)`, and the
+    first row of each `(m,)`.
+    """
     n, width = X.shape
     unit, scale = l2_normalize(X), np.abs(X).max(axis=1)
-    # Close rows are also close after a projection to a line, so only neighbours on the line are compared. In single precision,
-    # each of two positions may be wrong by half of the tolerance.
+    # Close rows are also close after a projection to a line, so only neighbours on the line are
+    # compared. In single precision, each of two positions may be wrong by half of the tolerance.
     direction = np.random.default_rng(0).normal(size=width)
     position = unit @ (direction / np.linalg.norm(direction)).astype(X.dtype)
     order = np.lexsort((position, codes))
@@ -155,8 +170,10 @@ class ShotMemory:
     """The shots of all calls so far, and the pooled shot of each row."""
 
     shots: Shots | None = None
-    group_of_value: dict = field(default_factory=dict)  # the group of each value of the parameter `groups`
-    # The group of each pooled shot if near copies count as one image. None before `with_near_copies`
+    # the group of each value of the parameter `groups`
+    group_of_value: dict = field(default_factory=dict)
+    # The group of each pooled shot if near copies count as one image. None before
+    # `with_near_copies`
     near_copy_group: np.ndarray | None = None
     # Index of the pooled shot of each row, in the order of the calls. -1 for rows of weight zero
     shot_of_row: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.intp))
@@ -164,7 +181,11 @@ class ShotMemory:
     @property
     def grouped_shots(self):
         """The shots, grouped by image."""
-        return self.shots if self.near_copy_group is None else replace(self.shots, group=self.near_copy_group)
+        return (
+            self.shots
+            if self.near_copy_group is None
+            else replace(self.shots, group=self.near_copy_group)
+        )
 
     def with_near_copies(self):
         """The memory with `near_copy_group`. Shots with groups of the user keep them."""
@@ -175,7 +196,9 @@ class ShotMemory:
         return replace(self, near_copy_group=group)
 
     def add(self, rows, codes):
-        """The memory with more `Rows` of the classes `codes (n,)`. Copies of one image keep one group in all calls."""
+        """The memory with more `Rows` of the classes `codes (n,)`. Copies of one image keep one
+        group in all calls.
+        """
         X, weight = rows.embeddings, rows.weight
         old = self.shots
         n_old, next_group = (0, 0) if old is None else (len(old.codes), int(old.group.max()) + 1)
@@ -210,7 +233,9 @@ class ShotMemory:
 
 
 def renumbered(codes, indices):
-    """The new numbers of the classes `codes (n,)`: those at `indices (K,)` are kept, and others become -1."""
+    """The new numbers of the classes `codes (n,)`: those at `indices (K,)` are kept, and others
+    become -1.
+    """
     new_code = np.full(max(codes.max(initial=0), indices.max()) + 1, -1)
     new_code[indices[indices >= 0]] = np.flatnonzero(indices >= 0)
     return new_code[codes]

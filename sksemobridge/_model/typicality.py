@@ -1,18 +1,24 @@
-"""How typical an image is of the classes, and whether it belongs to any of them (the score is not from a paper).
+"""How typical an image is of the classes, and whether it belongs to any of them (the score is not
+from a paper).
 
-The score is `max_c sum_k z_k,c / d_k`. `d_k` is the standard deviation of `max_c z_k,c` over the held-out images. Parts are
+The score is `max_c sum_k z_k,c / d_k`. `d_k` is the standard deviation of `max_c z_k,c` over the
+held-out images. Parts are
 
-- the decision without the correction, which was fitted to the labelled images, so that they would look more typical,
-- the cosine to the class mean. It is low for images of other data sets, while the decision is relative to the mean of all
-  classes, and may be high for an image that is far from all of them.
-- with text, the cosine to the class text. The scales of the decision were fitted to tell classes apart, so it adds
-  information. The cosine to the class mean then counts half, because it is high for similar classes that are not known.
+- the decision without the correction, which was fitted to the labelled images, so that they would
+  look more typical,
+- the cosine to the class mean. It is low for images of other data sets, while the decision is
+  relative to the mean of all classes, and may be high for an image that is far from all of them.
+- with text, the cosine to the class text. The scales of the decision were fitted to tell classes
+  apart, so it adds information. The cosine to the class mean then counts half, because it is high
+  for similar classes that are not known.
 
-A p-value is the share of held-out images whose score is not higher than that of the image (conformal prediction). The image
-itself counts as one of them. Each class counts the same. About `alpha` of the images of the classes have a p-value of at most
-`alpha`. With few shots there are fewer, because a class is known less well without one of its few shots.
+A p-value is the share of held-out images whose score is not higher than that of the image
+(conformal prediction). The image itself counts as one of them. Each class counts the same. About
+`alpha` of the images of the classes have a p-value of at most `alpha`. With few shots there are
+fewer, because a class is known less well without one of its few shots.
 
-Reference: Bates, Candès, Lei, Romano, Sesia: "Testing for outliers with conformal p-values", Annals of Statistics 2023.
+Reference: Bates, Candès, Lei, Romano, Sesia: "Testing for outliers with conformal p-values", Annals
+of Statistics 2023.
 """
 
 from dataclasses import dataclass
@@ -34,7 +40,9 @@ class Typicality:
 
     @classmethod
     def of(cls, parts, codes, weight):
-        """Make it from `z_k (n, C)` of the held-out images, their classes `codes (n,)` and weights `(n,)`."""
+        """Make it from `z_k (n, C)` of the held-out images, their classes `codes (n,)` and weights
+        `(n,)`.
+        """
         units = {name: _deviation(z.max(axis=1)) for name, z in parts.items()}
         if "text" in units:
             units["images"] *= 2
@@ -56,7 +64,10 @@ class Typicality:
         if not len(self.codes):
             return np.ones(len(scores))
         held_out = self.held_out.max(axis=1)
-        order, weight = np.argsort(held_out, kind="stable"), weight_in_class(self.codes, self.weight)
+        order, weight = (
+            np.argsort(held_out, kind="stable"),
+            weight_in_class(self.codes, self.weight),
+        )
         weight *= weight.sum() / np.square(weight).sum()
         # Total weight, in images, of those with the 0, 1, ..., n lowest scores.
         below = np.append(0.0, np.cumsum(weight[order]))

@@ -1,19 +1,23 @@
-"""Learning from unlabelled images after the fit (not the method of the paper; formulas in docs/method.md).
+"""Learning from unlabelled images after the fit (not the method of the paper; formulas in
+docs/method.md).
 
-With names and a few shots, the model may predict some classes too often, and its class means are uncertain. Unlabelled images
-show both. `f_ic` are the logits of image `i` of `N`, and `v = u - m` its unit embedding minus the mean of the images. The new
-logits `f_ic + o_c + s g_c(v_i)` are linear in `u`.
+With names and a few shots, the model may predict some classes too often, and its class means are
+uncertain. Unlabelled images show both. `f_ic` are the logits of image `i` of `N`, and `v = u - m`
+its unit embedding minus the mean of the images. The new logits `f_ic + o_c + s g_c(v_i)` are linear
+in `u`.
 
-- `g` is the discriminant of a mixture of normal distributions with one diagonal variance (`Mixture`). `s` is less than one,
-  because features are not independent and `f` knows much of what `g` says.
-- `agree` is the share of images whose best class by `g`, from the soft labels of `f` alone, is that of `f`. If images form
-  other groups than the classes, it is low, and so is `s`.
-- Classes that are predicted too often are either frequent, or the model prefers them. If the predicted shares are uneven, they
-  are believed. Otherwise offsets `o` make predictions more even.
-- Images of none of the classes would teach the nearest class. They are left out: with shots by their p-values, with names
-  alone by `typical_of_names`. Near copies count as one image.
-- Unlabelled images do not show how certain predictions should be. So one factor keeps the mean entropy, nearly. But if the
-  shots are harder than the images, because somebody labelled uncertain images first, the model was too uncertain.
+- `g` is the discriminant of a mixture of normal distributions with one diagonal variance
+  (`Mixture`). `s` is less than one, because features are not independent and `f` knows much of what
+  `g` says.
+- `agree` is the share of images whose best class by `g`, from the soft labels of `f` alone, is that
+  of `f`. If images form other groups than the classes, it is low, and so is `s`.
+- Classes that are predicted too often are either frequent, or the model prefers them. If the
+  predicted shares are uneven, they are believed. Otherwise offsets `o` make predictions more even.
+- Images of none of the classes would teach the nearest class. They are left out: with shots by
+  their p-values, with names alone by `typical_of_names`. Near copies count as one image.
+- Unlabelled images do not show how certain predictions should be. So one factor keeps the mean
+  entropy, nearly. But if the shots are harder than the images, because somebody labelled uncertain
+  images first, the model was too uncertain.
 """
 
 from typing import NamedTuple
@@ -34,17 +38,22 @@ from .shots import evenly_spaced, sum_rows
 # `s` with text and without, and the number of images that a name counts as.
 SHARPNESS, SHARPNESS_WITHOUT_TEXT, WORTH_OF_NAME = 0.04, 0.07, 10.0
 ROUNDS = 20  # of expectation maximisation
-# Divergence from even shares (in nats) for which half of them is believed. Part of an even share that each class gets more.
+# Divergence from even shares (in nats) for which half of them is believed. Part of an even share
+# that each class gets more.
 UNEVEN_SHARES, PART_OF_SHARE = 0.15, 0.4
-# Factor of the offsets. Divergence from even shares (in nats) for which it is halved. Images of each class for which it is halved.
+# Factor of the offsets. Divergence from even shares (in nats) for which it is halved. Images of
+# each class for which it is halved.
 OFFSETS, UNEVEN, FEW_OF_CLASS = 1.5, 0.3, 2.0
 # With names alone, the largest share of images that may be left out.
 MOST_STRANGERS = 0.75
-# With one shot of each class, images with at most this p-value are left out. With n, it is divided by the root of n.
+# With one shot of each class, images with at most this p-value are left out. With n, it is divided
+# by the root of n.
 LEAST_P_VALUE = 0.1
-# Images with a smaller mean squared distance to their mean are copies of one image (of a class, it is about 0.2).
+# Images with a smaller mean squared distance to their mean are copies of one image (of a class, it
+# is about 0.2).
 SPREAD_OF_COPIES = 0.06
-# Largest number of values in an array (64 MB). If there are more, at least LEAST_SAMPLE evenly spaced images are used.
+# Largest number of values in an array (64 MB). If there are more, at least LEAST_SAMPLE evenly
+# spaced images are used.
 MOST_SAMPLE_VALUES, LEAST_SAMPLE = 2**23, 1000
 # With this many images, factors of the logits count half. Least factor that keeps the mean entropy.
 FEW_FOR_FACTOR, LEAST_FACTOR = 64, 0.5
@@ -52,7 +61,8 @@ FEW_FOR_FACTOR, LEAST_FACTOR = 64, 0.5
 MOST_FOR_HARD_SHOTS = 4 / 3
 # Bounds and tolerance of the logarithm of the factor for the temperature.
 LOG_FACTORS, TOL_OF_FACTOR = (-2.0, 2.0), 1e-4
-# Least share of the mean variance, least mean squared distance of images to their mean, and least number of images of a class.
+# Least share of the mean variance, least mean squared distance of images to their mean, and least
+# number of images of a class.
 LEAST_VARIANCE, LEAST_SPREAD, LEAST_COUNT = 1e-3, 0.01, 1e-3
 
 
@@ -68,7 +78,8 @@ class Known(NamedTuple):
 
 
 def sorted_sample(X, n_classes):
-    """The embeddings `X (n, D)`, or those of evenly spaced images, in float64 and ordered by content.
+    """The embeddings `X (n, D)`, or those of evenly spaced images, in float64 and ordered by
+    content.
 
     Equal rows become one row, because a repeated image is no new information.
     """
@@ -77,9 +88,11 @@ def sorted_sample(X, n_classes):
 
 
 def terms_with_unlabeled(terms, X, known, is_even):
-    """The terms of a linear classifier after it has learnt from images `X (N, D)`, and the factor of all terms.
+    """The terms of a linear classifier after it has learnt from images `X (N, D)`, and the factor
+    of all terms.
 
-    Without `is_even` (a class is "everything else", or the user gave `priors`), there are no offsets and no factor of hard shots.
+    Without `is_even` (a class is "everything else", or the user gave `priors`), there are no
+    offsets and no factor of hard shots.
     """
     linear = total(terms.values())
     u = without_copies(l2_normalize(X), linear(X))
@@ -93,7 +106,9 @@ def terms_with_unlabeled(terms, X, known, is_even):
 
 
 def without_copies(u, logits):
-    """Unit embeddings `u (N, D)`, in which near copies are replaced by their mean. `logits` have the shape `(N, C)`."""
+    """Unit embeddings `u (N, D)`, in which near copies are replaced by their mean. `logits` have
+    the shape `(N, C)`.
+    """
     group = near_copies(u, logits.argmax(axis=1))
     first, index, counts = np.unique(group, return_inverse=True, return_counts=True)
     return l2_normalize(sum_rows(u, 1 / counts[index], index, len(first)))
@@ -106,7 +121,9 @@ def typical_of_names(logits):
     if len(x) < 3 or np.ptp(x) == 0:
         return everything
     one = GaussianMixture(1, covariance_type="tied", init_params="random", random_state=0)
-    two = clone(one).set_params(n_components=2, tol=1e-4, max_iter=1000, precisions_init=[[1 / x.var()]])
+    two = clone(one).set_params(
+        n_components=2, tol=1e-4, max_iter=1000, precisions_init=[[1 / x.var()]]
+    )
     two.set_params(means_init=np.quantile(x, [[0.2], [0.8]]))
     if two.fit(x).bic(x) >= one.fit(x).bic(x) or two.weights_[two.means_.argmin()] > MOST_STRANGERS:
         return everything
@@ -114,7 +131,8 @@ def typical_of_names(logits):
 
 
 def learn_unlabeled(logits, u, known, is_even=True):
-    """The logits become `factor * logits + change`. Returns the factor, and the change as a `Linear`.
+    """The logits become `factor * logits + change`. Returns the factor, and the change as a
+    `Linear`.
 
     Logits `f (N, C)` and unit embeddings `u (N, D)` are those of the images.
     """
@@ -137,7 +155,8 @@ def learn_unlabeled(logits, u, known, is_even=True):
 
 
 class Mixture:
-    """Normal distributions of the classes with one diagonal variance, among images `u (N, D)` and what is `known`.
+    """Normal distributions of the classes with one diagonal variance, among images `u (N, D)` and
+    what is `known`.
 
     A name counts as `worth_of_name` images.
     """
@@ -176,7 +195,10 @@ class Mixture:
             means = (labels.T @ self.v) / np.maximum(numbers, LEAST_COUNT)[:, None]
             slope = fit_slope(self.texts, means - numbers @ means / numbers.sum(), numbers)
             predicted = slope * (self.texts - self.texts.mean(axis=0))
-            sums, counts = sums + self.worth_of_name[:, None] * predicted, counts + self.worth_of_name
+            sums, counts = (
+                sums + self.worth_of_name[:, None] * predicted,
+                counts + self.worth_of_name,
+            )
         self._update(labels, sums, counts + labels.sum(axis=0))
         for _ in range(ROUNDS):
             labels = softmax(logits + sharpness * self._values(), axis=1).astype(np.float32)
@@ -193,11 +215,15 @@ class Mixture:
         return self.v @ weights.T.astype(np.float32) + constants.astype(np.float32)
 
     def _update(self, labels, sums, counts):
-        """Means and variances from soft labels, where `counts (C,)` has the images with these labels, too."""
+        """Means and variances from soft labels, where `counts (C,)` has the images with these
+        labels, too.
+        """
         products = labels.T @ self.v
         self.means = ((sums + products) / counts[:, None]).astype(np.float32)
         scatter = self.sum_of_squares + np.sum(
-            self.means * (self.means * labels.sum(axis=0)[:, None] - 2 * products), axis=0, dtype=np.float64
+            self.means * (self.means * labels.sum(axis=0)[:, None] - 2 * products),
+            axis=0,
+            dtype=np.float64,
         )
         scatter += self.weight @ np.square(self.shots - self.means[self.codes])
         variance = scatter / (len(self.v) + self.weight.sum())
@@ -206,7 +232,9 @@ class Mixture:
 
 
 def hard_shot_factor(u, known):
-    """The factor of logits that are too small, because the shots are harder for the names than the images `u (N, D)`."""
+    """The factor of logits that are too small, because the shots are harder for the names than the
+    images `u (N, D)`.
+    """
     if len(known.texts) < 2 or not len(known.u):
         return 1.0
 
@@ -215,20 +243,28 @@ def hard_shot_factor(u, known):
         return np.average(best - second, weights=weight)
 
     ratio = margin(u) / max(margin(known.u, known.weight), np.finfo(float).tiny)
-    return float(np.clip(ratio ** (0.5 * len(u) / (len(u) + FEW_FOR_FACTOR)), 1, MOST_FOR_HARD_SHOTS))
+    return float(
+        np.clip(ratio ** (0.5 * len(u) / (len(u) + FEW_FOR_FACTOR)), 1, MOST_FOR_HARD_SHOTS)
+    )
 
 
 def class_offsets(logits):
-    """Offsets `(C,)`, by `logits (N, C)`: uneven shares of the predictions are believed, others become more even."""
+    """Offsets `(C,)`, by `logits (N, C)`: uneven shares of the predictions are believed, others
+    become more even.
+    """
     p = softmax(logits, axis=1)
     n_images, n_classes = p.shape
     shares = np.maximum(p.mean(axis=0), np.finfo(float).tiny)
     divergence = np.log(n_classes) + shares @ np.log(shares)
-    chance = n_classes / (2 * n_images) * (np.square(p).sum(axis=1).mean() - np.square(shares).sum())
+    chance = (
+        n_classes / (2 * n_images) * (np.square(p).sum(axis=1).mean() - np.square(shares).sum())
+    )
     uneven = (max(divergence - chance, 0.0) / UNEVEN_SHARES) ** 4
     believed = shares + PART_OF_SHARE / n_classes
     eta = OFFSETS / (1 + (divergence / UNEVEN) ** 2)
-    offsets = (uneven * np.log(believed / believed.mean()) - eta * np.log(n_classes * shares)) / (1 + uneven)
+    offsets = (uneven * np.log(believed / believed.mean()) - eta * np.log(n_classes * shares)) / (
+        1 + uneven
+    )
     return offsets / (1 + (FEW_OF_CLASS * n_classes / n_images) ** 2)
 
 

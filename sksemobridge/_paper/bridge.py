@@ -1,7 +1,7 @@
 """The semantic modality bridge, which maps image embeddings to the texts of CLIP.
 
-`W (d, D)` is the text projection, `b_W (D,)` its bias, and `W+ (D, d)` its pseudo-inverse. `L` is the mean length of a text
-embedding before the projection.
+`W (d, D)` is the text projection, `b_W (D,)` its bias, and `W+ (D, d)` its pseudo-inverse. `L` is
+the mean length of a text embedding before the projection.
 """
 
 from dataclasses import dataclass
@@ -13,8 +13,9 @@ from .._utils.array_api import l2_normalize
 from .._utils.lru import LRUCache, content_key
 from .._utils.validation import warn_caller
 
-# `atol="auto"` is this times the median singular value. The 0.3 of the paper is 0.70 times the median for ViT-L/14 (0.428),
-# and 0.73 times the median for RN50x64 (0.413). For these two models it keeps most directions.
+# `atol="auto"` is this times the median singular value. The 0.3 of the paper is 0.70 times the
+# median for ViT-L/14 (0.428), and 0.73 times the median for RN50x64 (0.413). For these two models
+# it keeps most directions.
 AUTO_CUTOFF = 0.7
 
 # A search over the parameters of `PaperBlend` needs the same decomposition in every fit.
@@ -40,9 +41,11 @@ class Bridge:
 
     @classmethod
     def closed_form(cls, projection, projection_bias=None, text_length=1.0, atol="auto"):
-        """The Moore-Penrose inverse of `projection (d, D)`. Singular values up to `atol` count as zero.
+        """The Moore-Penrose inverse of `projection (d, D)`. Singular values up to `atol` count as
+        zero.
 
-        `"auto"` is relative to the median of the values that are more than rounding, so `W` and `c * W` keep the same directions.
+        `"auto"` is relative to the median of the values that are more than rounding, so `W` and
+        `c * W` keep the same directions.
         """
         projection = np.asarray(projection, dtype=np.float64)
         u, values, vt = _decompositions.get(content_key(projection), lambda: linalg.svd(projection))
@@ -51,8 +54,8 @@ class Bridge:
             values = values[values > (AUTO_CUTOFF * np.median(values) if atol == "auto" else atol)]
         if not len(values):
             warn_caller(
-                f"atol={atol} cuts off every direction of the projection, so that nothing can be bridged. "
-                'Use atol="auto".'
+                f"atol={atol} cuts off every direction of the projection, so that nothing can be"
+                ' bridged. Use atol="auto".'
             )
         basis = vt[: len(values)].T.copy()
         inverse = (basis / values) @ u[:, : len(values)].T
@@ -64,20 +67,34 @@ class Bridge:
         return x if self.projection_bias is None else x - self.projection_bias
 
     def eos(self, x, class_bias=None):
-        """Texts before the projection: `nrm((x - b_W) @ W+ [+ bias_c])` with a row of `class_bias` for each `x`, (n, d)."""
+        """Texts before the projection: `nrm((x - b_W) @ W+ [+ bias_c])` with a row of `class_bias`
+        for each `x`, (n, d).
+        """
         eos = self.inputs(x) @ self.matrix
         return l2_normalize(eos if class_bias is None else eos + class_bias)
 
     def joint(self, eos):
-        """`L * eos @ W + b_W`, shape (n, D). It is affine, so the result for a mean is the mean of the results."""
+        """`L * eos @ W + b_W`, shape (n, D). It is affine, so the result for a mean is the mean of
+        the results.
+        """
         joint = eos if self.projection is None else eos @ self.projection
-        return joint if self.projection_bias is None else self.text_length * joint + self.projection_bias
+        return (
+            joint
+            if self.projection_bias is None
+            else self.text_length * joint + self.projection_bias
+        )
 
     def apply(self, x):
         """`bridge(x)`, shape (n, D)."""
         return l2_normalize(self.joint(self.eos(x)))
 
     def apply_unscaled(self, x):
-        """`bridge(x)` in closed form without the outer `nrm`, shape (n, D). Without a bias, it is `x @ W+ @ W`."""
+        """`bridge(x)` in closed form without the outer `nrm`, shape (n, D). Without a bias, it is
+        `x @ W+ @ W`.
+        """
         # Without a bias, L and the inner nrm would only change lengths.
-        return x @ self.basis @ self.basis.T if self.projection_bias is None else self.joint(self.eos(x))
+        return (
+            x @ self.basis @ self.basis.T
+            if self.projection_bias is None
+            else self.joint(self.eos(x))
+        )

@@ -1,4 +1,6 @@
-"""The method of the paper as one that the classifier can use in place of its default (`_model/method.py`)."""
+"""The method of the paper as one that the classifier can use in place of its default
+(`_model/method.py`).
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -46,7 +48,9 @@ class PaperMethod:
             ("vocabulary", self.vocabulary is not None and not isinstance(self.vocabulary, str)),
         ):
             if is_set:
-                raise ValueError(f'{name} needs blend="auto": the paper\'s classifier does not use it.')
+                raise ValueError(
+                    f'{name} needs blend="auto": the paper\'s classifier does not use it.'
+                )
 
     def join_copies(self, memory):
         """The memory as it is: the paper takes each shot for an image."""
@@ -57,9 +61,12 @@ class PaperMethod:
         lengths = np.linalg.norm(shots.X[shots.X.any(axis=1)].astype(np.float64), axis=1)
         if lengths.max(initial=0) > MOST_LENGTHS * lengths.min(initial=np.inf):
             warn_caller(
-                f"The rows of X have lengths from {lengths.min():.3g} to {lengths.max():.3g}. In the method of the paper, longer "
-                "rows count more.",
-                advice="Embed all images with one model, or divide each row by its length: sklearn.preprocessing.normalize(X).",
+                f"The rows of X have lengths from {lengths.min():.3g} to {lengths.max():.3g}. In"
+                " the method of the paper, longer rows count more.",
+                advice=(
+                    "Embed all images with one model, or divide each row by its length:"
+                    " sklearn.preprocessing.normalize(X)."
+                ),
             )
         model = fit_paper(shots, texts.take(slice(len(labels))), self.blend, self.training)
         return FitResult(astype(model, shots.X.dtype), *np.ones((2, len(shots.codes))))

@@ -1,4 +1,6 @@
-"""The classifier of the paper: from shots and texts to three cosines (affinities), and to the logarithm of its score."""
+"""The classifier of the paper: from shots and texts to three cosines (affinities), and to the
+logarithm of its score.
+"""
 
 from dataclasses import dataclass, replace
 
@@ -17,11 +19,20 @@ from .training import TrainedBridge, train_bridge
 EPS = 1e-6
 # Largest number of scores for an estimate of the temperature. More do not change it.
 MOST_SCORES = 2**22
-# The log of the temperature has a prior around its default with this standard deviation, and this largest distance.
+# The log of the temperature has a prior around its default with this standard deviation, and this
+# largest distance.
 TEMPERATURE_SPREAD, TEMPERATURE_REACH = 0.5, 4.0
 # Step of a numerical derivative of the log score.
 STEP = 1e-3
-ATTRIBUTES = "prototypes", "image_means", "class_bias", "rank", "temperature", "loss_curve", "n_iter"
+ATTRIBUTES = (
+    "prototypes",
+    "image_means",
+    "class_bias",
+    "rank",
+    "temperature",
+    "loss_curve",
+    "n_iter",
+)
 NUMBERS = "alpha", "beta", "gamma", "lambda1", "lambda2", "lambda3", "smoothness"
 
 
@@ -51,7 +62,7 @@ class PaperModel:
         return replace(self, log_prior=log_prior)
 
     def attributes(self):
-        """The fitted attributes of the classifier that only this model has, without the final `_`."""
+        """Fitted attributes of the classifier that only this model has, without the final `_`."""
         result = {name: getattr(self, name) for name in ATTRIBUTES}
         return result | {"bridge": self.bridge.matrix, "blend": self.numbers}
 
@@ -60,16 +71,21 @@ class PaperModel:
         return self.logits(self.cosines(X))
 
     def cosines(self, X):
-        """`z1 = nrm(q) . T_c` (if there is text), `z2 = nrm(q) . P_c` and `z3 = bridge(q) . F_c` of such queries."""
+        """`z1 = nrm(q) . T_c` (if there is text), `z2 = nrm(q) . P_c` and `z3 = bridge(q) . F_c` of
+        such queries.
+        """
         queries = l2_normalize(X)
         z1 = {} if self.text_embeddings is None else {"z1": queries @ self.text_embeddings.T}
-        return z1 | {"z2": queries @ self.prototypes.T, "z3": self.bridge.apply(X) @ self.image_means.T}
+        return z1 | {
+            "z2": queries @ self.prototypes.T,
+            "z3": self.bridge.apply(X) @ self.image_means.T,
+        }
 
     def logits(self, cosines):
         """`temperature * log(score) + log_prior` from cosines, shape (n, C).
 
-        `score_c = l1 exp(-alpha (1 - z1)) + [l2 exp(-beta (1 - z2)) + l3 exp(-gamma (1 - z3))] w_c` with
-        `w_c = exp(smoothness * KL_c)`.
+        `score_c = l1 exp(-alpha (1 - z1)) + [l2 exp(-beta (1 - z2)) + l3 exp(-gamma (1 - z3))]
+        w_c` with         `w_c = exp(smoothness * KL_c)`.
         """
         terms = [offset - sharpness * (1 - cosines[z]) for z, sharpness, offset in self.terms()]
         xp = namespace(terms[0])
@@ -79,7 +95,9 @@ class PaperModel:
         return decision if self.log_prior is None else decision + self.log_prior
 
     def terms(self):
-        """`(name, sharpness, offset)` of each term `exp(offset - sharpness * (1 - z))` of the score."""
+        """`(name, sharpness, offset)` of each term `exp(offset - sharpness * (1 - z))` of the
+        score.
+        """
         numbers, log_weight = self.numbers, self.numbers["smoothness"] * self.divergence
         for name, sharpness, weight, offset in (
             ("z1", "alpha", "lambda1", 0.0),
@@ -121,14 +139,17 @@ class PaperModel:
 
 
 def class_divergence(image_means, texts):
-    """`KL_c = log2((1 + eps) / (p_cc + eps))` of the paper, with `p = softmax_rows(F @ T.T)`. Zero without text. (C,)"""
+    """`KL_c = log2((1 + eps) / (p_cc + eps))` of the paper, with `p = softmax_rows(F @ T.T)`. Zero
+    without text. (C,)
+    """
     if texts is None:
         return np.zeros(len(image_means))
     return np.log2((1 + EPS) / (np.diag(softmax(image_means @ texts.T)) + EPS))
 
 
 def fit_paper(shots, texts, blend, training=None):
-    """The `PaperModel` of `Shots` and `ClassTexts`, with a `PaperBlend` and a `Training` (None: the bridge in closed form).
+    """The `PaperModel` of `Shots` and `ClassTexts`, with a `PaperBlend` and a `Training` (None: the
+    bridge in closed form).
 
     Each class has a shot. Without a projection, the bridge is the identity.
     """
@@ -138,14 +159,18 @@ def fit_paper(shots, texts, blend, training=None):
     if texts.projection is None:
         bridge = Bridge.identity(X.shape[1])
     else:
-        bridge = Bridge.closed_form(texts.projection, texts.projection_bias, texts.text_length, blend.atol)
+        bridge = Bridge.closed_form(
+            texts.projection, texts.projection_bias, texts.text_length, blend.atol
+        )
     rank = bridge.basis.shape[1]
     trained = TrainedBridge(bridge.matrix, None, None, 1)
     if training is not None:
         trained = train_bridge(X, codes, share, bridge, training, texts)
         bridge = replace(bridge, matrix=trained.bridge, basis=None)
     if not trained.converged:
-        message = f"The bridge did not converge in {trained.n_iter} iterations. Increase max_iter or tol."
+        message = (
+            f"The bridge did not converge in {trained.n_iter} iterations. Increase max_iter or tol."
+        )
         warn_caller(message, ConvergenceWarning)
     # 2. The means of the shots, and those of the bridged shots.
     class_bias = trained.class_bias
@@ -165,7 +190,8 @@ def fit_paper(shots, texts, blend, training=None):
     )
     if not list(model.terms()):
         raise ValueError(
-            "lambda1 (without text unused), lambda2 and lambda3 are zero: set one of them above zero."
+            "lambda1 (without text unused), lambda2 and lambda3 are zero: set one of them above"
+            " zero."
         )
     # 3. The temperature.
     temperature = blend.temperature
@@ -175,13 +201,16 @@ def fit_paper(shots, texts, blend, training=None):
 
 
 def fit_temperature(model, shots, share, eos, logit_scale):
-    """The temperature of the scores of a model, which has a temperature of 1. `eos (n, d)` are the bridged shots.
+    """The temperature of the scores of a model, which has a temperature of 1. `eos (n, d)` are the
+    bridged shots.
 
-    The default gives a cosine the same scale as CLIP does. A trained bridge keeps it, because it has seen the shots.
+    The default gives a cosine the same scale as CLIP does. A trained bridge keeps it, because it
+    has seen the shots.
 
-    In closed form, each image is held out of its class mean, and the temperature minimises the log loss. Classes of one image
-    are left out. If there are no others, predictions from the names replace the means. They say less than images, so the
-    result is the geometric mean of the estimate and the default.
+    In closed form, each image is held out of its class mean, and the temperature minimises the log
+    loss. Classes of one image are left out. If there are no others, predictions from the names
+    replace the means. They say less than images, so the result is the geometric mean of the
+    estimate and the default.
     """
     images = shots.images()
     image, n_images = images.image_of_shot, np.bincount(images.codes)[shots.codes]
@@ -202,7 +231,10 @@ def fit_temperature(model, shots, share, eos, logit_scale):
     is_trained = model.loss_curve is not None
     if not is_trained:
         if not is_single:
-            prototypes, image_means = l2_normalize(model.bridge.joint(without(eos))), l2_normalize(without(X))
+            prototypes, image_means = (
+                l2_normalize(model.bridge.joint(without(eos))),
+                l2_normalize(without(X)),
+            )
         elif model.text_embeddings is not None:
             prototypes, image_means = model.guesses(model.text_embeddings[codes])
         else:
@@ -220,5 +252,7 @@ def fit_temperature(model, shots, share, eos, logit_scale):
         log_proba = log_softmax(default * np.exp(log_ratio) * scores)[own_class]
         return 0.5 * (log_ratio / TEMPERATURE_SPREAD) ** 2 - weight @ log_proba
 
-    log_ratio = minimize_scalar(loss, bounds=(-TEMPERATURE_REACH, TEMPERATURE_REACH), method="bounded").x
+    log_ratio = minimize_scalar(
+        loss, bounds=(-TEMPERATURE_REACH, TEMPERATURE_REACH), method="bounded"
+    ).x
     return default * np.exp(log_ratio / 2 if is_single else log_ratio)

@@ -1,4 +1,6 @@
-"""The parameters of the method of the paper. Searches of scikit-learn can set them, as in `blend__alpha`."""
+"""The parameters of the method of the paper. Searches of scikit-learn can set them, as in
+`blend__alpha`.
+"""
 
 from dataclasses import KW_ONLY, dataclass
 from numbers import Integral, Real
@@ -13,11 +15,13 @@ NOT_NEGATIVE = Interval(Real, 0, None, closed="left")
 
 @dataclass(repr=False, eq=False)
 class PaperBlend(BaseEstimator):
-    """The score of the SeMoBridge paper (arXiv 2509.26036): three cosines, combined by seven numbers.
+    """The score of the SeMoBridge paper (arXiv 2509.26036): three cosines and seven numbers.
 
-    `score_c = lambda1 exp(-alpha (1 - z1)) + [lambda2 exp(-beta (1 - z2)) + lambda3 exp(-gamma (1 - z3))] w_c`, with
-    the cosines of the query and the text of class `c` (`z1`), of the query and the bridged shots (`z2`), and of the
-    bridged query and the shots (`z3`). `w_c = exp(smoothness * KL_c)` is larger if the text fits the shots less.
+    `score_c = lambda1 exp(-alpha (1 - z1))
+    + [lambda2 exp(-beta (1 - z2)) + lambda3 exp(-gamma (1 - z3))] w_c`, with the cosines of the
+    query and the text of class `c` (`z1`), of the query and the bridged shots (`z2`), and of the
+    bridged query and the shots (`z3`). `w_c = exp(smoothness * KL_c)` is larger if the text fits
+    the shots less.
     https://github.com/sksemobridge/sksemobridge/blob/main/docs/paper.md has more.
 
     Parameters
@@ -29,18 +33,18 @@ class PaperBlend(BaseEstimator):
     smoothness : float, default=0.01
         Strength of the class weights.
     atol : "auto" or float, default="auto"
-        Singular values of the text projection up to `atol` count as zero. `"auto"` is 0.7 times their median. The
-        paper uses 0.3.
+        Singular values of the text projection up to `atol` count as zero. `"auto"` is 0.7 times
+        their median. The paper uses 0.3.
     temperature : "auto", float or None, default="auto"
-        Factor of the logarithm of the score, which changes no predictions. `"auto"` estimates it from the shots. None
-        is 1, as in the paper.
+        Factor of the logarithm of the score, which changes no predictions. `"auto"` estimates it
+        from the shots. None is 1, as in the paper.
 
     Notes
     -----
-    Longer rows count more in the class means. `fit` warns if the lengths of its rows differ by more than a factor of
-    three. After `fit`, `SeMoBridgeClassifier` has `prototypes_` and `image_means_` (`P_c` and `F_c`, `(C, D)`),
-    `bridge_` (`W+`, `(D, d)`), its `rank_`, `class_bias_` (`(C, d)` or None), `temperature_`, and `loss_curve_` and
-    `n_iter_` of the training.
+    Longer rows count more in the class means. `fit` warns if the lengths of its rows differ by more
+    than a factor of three. After `fit`, `SeMoBridgeClassifier` has `prototypes_` and `image_means_`
+    (`P_c` and `F_c`, `(C, D)`), `bridge_` (`W+`, `(D, d)`), its `rank_`, `class_bias_` (`(C, d)` or
+    None), `temperature_`, and `loss_curve_` and `n_iter_` of the training.
 
     Examples
     --------
@@ -50,7 +54,9 @@ class PaperBlend(BaseEstimator):
     """
 
     _parameter_constraints = {
-        **dict.fromkeys(["alpha", "beta", "gamma", "lambda1", "lambda2", "lambda3"], [NOT_NEGATIVE]),
+        **dict.fromkeys(
+            ["alpha", "beta", "gamma", "lambda1", "lambda2", "lambda3"], [NOT_NEGATIVE]
+        ),
         "smoothness": [Interval(Real, None, None, closed="neither")],
         "atol": [StrOptions({"auto"}), NOT_NEGATIVE],
         "temperature": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither"), None],
@@ -72,22 +78,26 @@ class PaperBlend(BaseEstimator):
 class Training(BaseEstimator):
     """The training of the bridge on the shots, for `solver` of `SeMoBridgeClassifier`.
 
-    The loss is that of the paper: `lambda_it * img + (1 - lambda_it) * (txtp + txte) / 2 + lambda_c * cons + lambda_b * bias`.
+    The loss is that of the paper:
+    `lambda_it * img + (1 - lambda_it) * (txtp + txte) / 2 + lambda_c * cons + lambda_b * bias`.
 
     Parameters
     ----------
     optimizer : {"lbfgs", "adamw"}, default="lbfgs"
-        `"adamw"` is the recipe of the paper, step for step. `"lbfgs"` minimises the same loss, many times faster.
+        `"adamw"` is the recipe of the paper, step for step. `"lbfgs"` minimises the same loss, many
+        times faster.
     class_bias : bool, default=True
         Whether each class learns a bias, which is added only to its shots.
     lambda_it, lambda_c, lambda_b : float, default=0.5, 0.1, 0.1
         Weights of the loss: images against texts, consistency of the shots, and bias.
     max_iter : int or None, default=None
-        Number of steps. None is 5,000 for `"adamw"`, as in the paper, and at most 1,000 for `"lbfgs"`.
+        Number of steps. None is 5,000 for `"adamw"`, as in the paper, and at most 1,000 for
+        `"lbfgs"`.
     learning_rate, weight_decay : float, default=1.5e-4, 0.01
         For `"adamw"`. The learning rate is reached after 500 steps.
     tol : float, default=1e-6
-        `"lbfgs"` stops if the relative decrease of the loss, averaged over ten iterations, is below `tol / 2`.
+        `"lbfgs"` stops if the relative decrease of the loss, averaged over ten iterations, is below
+        `tol / 2`.
     device : str, default="auto"
         Torch device. `"auto"` is a CUDA GPU if there is one, else the CPU.
     verbose : int, default=0

@@ -1,4 +1,6 @@
-"""Training of the bridge on labelled shots (SeMoBridge-T): the loss, AdamW as in the paper, and the faster L-BFGS."""
+"""Training of the bridge on labelled shots (SeMoBridge-T): the loss, AdamW as in the paper, and the
+faster L-BFGS.
+"""
 
 from typing import NamedTuple
 
@@ -9,16 +11,19 @@ from scipy.optimize import minimize
 from .._utils.array_api import l2_normalize, map_arrays, resolve_device
 from .._utils.threads import threads_for
 
-# The warm-up of the paper: the learning rate of the first step, and the number of steps in which it rises linearly.
+# The warm-up of the paper: the learning rate of the first step, and the number of steps in which it
+# rises linearly.
 FIRST_LEARNING_RATE = 1e-5
 WARM_UP_STEPS = 500
-# Number of corrections that L-BFGS keeps. Number of iterations whose mean progress decides about convergence.
+# Number of corrections that L-BFGS keeps. Number of iterations whose mean progress decides about
+# convergence.
 MEMORY, WINDOW = 5, 10
 # Embeddings have single precision. Directions below its rounding are not in their span.
 FLOAT32_ROUNDING = np.finfo(np.float32).eps
-# Both choose among the many minima of the loss, and trade accuracy for iterations. Exponent of the preconditioning: with 0,
-# directions of the inputs keep their lengths, and with 1, directions of little variance change the bridge as much as others. Unit
-# of the class bias, relative to that of the bridge: queries have no class bias, so they lose what it learns.
+# Both choose among the many minima of the loss, and trade accuracy for iterations. Exponent of the
+# preconditioning: with 0, directions of the inputs keep their lengths, and with 1, directions of
+# little variance change the bridge as much as others. Unit of the class bias, relative to that of
+# the bridge: queries have no class bias, so they lose what it learns.
 PRECONDITIONING, BIAS_SCALE = 0.5, 0.25
 
 
@@ -27,15 +32,18 @@ class TrainedBridge(NamedTuple):
 
     bridge: np.ndarray  # the trained `W+ (D, d)`
     class_bias: np.ndarray | None  # `(C, d)`, only for labelled shots
-    loss_curve: list | None  # AdamW: before each step. L-BFGS: at the start and after each iteration
+    # AdamW: before each step. L-BFGS: at the start and after each iteration
+    loss_curve: list | None
     n_iter: int
     converged: bool = True
 
 
 def train_bridge(X, codes, share, bridge, training, texts, *, dtype=np.float32):
-    """Train the bridge, and a bias for each class, on labelled shots `X (n, D)` of the classes `codes (n,)`.
+    """Train the bridge, and a bias for each class, on labelled shots `X (n, D)` of the classes
+    `codes (n,)`.
 
-    `share (n,)`, the weight of each shot, sums to one in each class. Training starts at `bridge`, the closed form.
+    `share (n,)`, the weight of each shot, sums to one in each class. Training starts at `bridge`,
+    the closed form.
     """
     from tqdm import tqdm
 
@@ -45,14 +53,23 @@ def train_bridge(X, codes, share, bridge, training, texts, *, dtype=np.float32):
 
     def report(value):
         if not np.isfinite(value):
-            remedy = "Lower learning_rate, or rescale" if training.optimizer == "adamw" else "Rescale"
+            remedy = (
+                "Lower learning_rate, or rescale" if training.optimizer == "adamw" else "Rescale"
+            )
             raise FloatingPointError(f"The training loss is {value}. {remedy} the embeddings.")
         curve.append(value)
         bar.update()
         bar.set_postfix(loss=f"{value:.5f}", refresh=False)
 
-    options = {"desc": f"bridge ({training.optimizer})", "unit": "it", "disable": not training.verbose}
-    with threads_for(len(X) * bridge.matrix.size), tqdm(total=training.most_iterations, **options) as bar:
+    options = {
+        "desc": f"bridge ({training.optimizer})",
+        "unit": "it",
+        "disable": not training.verbose,
+    }
+    with (
+        threads_for(len(X) * bridge.matrix.size),
+        tqdm(total=training.most_iterations, **options) as bar,
+    ):
         optimize = _adamw if training.optimizer == "adamw" else _lbfgs
         return optimize(loss, bridge.inputs(X), bridge.matrix, bias, report, curve)
 
@@ -60,8 +77,8 @@ def train_bridge(X, codes, share, bridge, training, texts, *, dtype=np.float32):
 class BridgeLoss:
     """The training loss as a function of inputs, bridge and class bias, in torch.
 
-    With `v_i = inputs_i @ bridge + bias_c` and `e_i = nrm(v_i)`, the weighted class means of the `e_i` are `G_c`. The prototypes
-    are `P_c = nrm(L G_c @ W + b_W)`. The loss is
+    With `v_i = inputs_i @ bridge + bias_c` and `e_i = nrm(v_i)`, the weighted class means of the
+    `e_i` are `G_c`. The prototypes are `P_c = nrm(L G_c @ W + b_W)`. The loss is
 
     `lambda_it * img + (1 - lambda_it) * (txtp + txte) / 2 + lambda_c * cons + lambda_b * bias`,
 
@@ -70,7 +87,8 @@ class BridgeLoss:
     - `cons = CE(bridge(x) @ P.T, y)`, where `bridge(x_i) = nrm(L e_i @ W + b_W)`,
     - `bias = mean_c (||bias_c|| - mean ||bias||)^2`.
 
-    Cross-entropies of shots are averaged within each class by weight, and then over the classes, in float64.
+    Cross-entropies of shots are averaged within each class by weight, and then over the classes, in
+    float64.
     """
 
     def __init__(self, X, codes, share, bridge, training, texts, dtype):
@@ -92,7 +110,9 @@ class BridgeLoss:
         return self._torch.tensor(np.asarray(values, dtype=self._dtype)).to(self._device)
 
     def __call__(self, inputs, bridge, bias=None, offset=0.0):
-        """The loss of `inputs (n, k)`, `bridge (k, d)`, `bias (C, d)` or None, and an `offset (n, d)` of `v`."""
+        """The loss of `inputs (n, k)`, `bridge (k, d)`, `bias (C, d)` or None, and an
+        `offset (n, d)` of `v`.
+        """
         torch, training = self._torch, self.training
         v = inputs @ bridge + offset
         if bias is not None:
@@ -114,7 +134,9 @@ class BridgeLoss:
             )
             loss = loss + (1 - training.lambda_it) * (txtp + txte) / 2
         if bias is not None:
-            loss = loss + training.lambda_b * torch.linalg.vector_norm(bias, dim=1).var(correction=0)
+            loss = loss + training.lambda_b * torch.linalg.vector_norm(bias, dim=1).var(
+                correction=0
+            )
         return loss
 
     def _cross_entropy(self, logits, codes):
@@ -132,30 +154,37 @@ def _adamw(loss, inputs, bridge, bias, report, curve):
 
     training = loss.training
     inputs = loss.to_tensor(inputs)
-    parameters = [loss.to_tensor(part).requires_grad_() for part in (bridge, bias) if part is not None]
+    parameters = [
+        loss.to_tensor(part).requires_grad_() for part in (bridge, bias) if part is not None
+    ]
     optimizer = torch.optim.AdamW(parameters, weight_decay=training.weight_decay)
     for step in range(training.most_iterations):
         value = loss(inputs, *parameters)
         report(value.item())
         warm_up = min(1.0, step / WARM_UP_STEPS)
-        optimizer.param_groups[0]["lr"] = training.learning_rate * warm_up if step else FIRST_LEARNING_RATE
+        optimizer.param_groups[0]["lr"] = (
+            training.learning_rate * warm_up if step else FIRST_LEARNING_RATE
+        )
         optimizer.zero_grad()
         value.backward()
         optimizer.step()
-    bridge, *bias = (parameter.detach().cpu().numpy().astype(np.float64) for parameter in parameters)
+    bridge, *bias = (
+        parameter.detach().cpu().numpy().astype(np.float64) for parameter in parameters
+    )
     return TrainedBridge(bridge, bias[0] if bias else None, curve, len(curve))
 
 
 def _lbfgs(loss, inputs, bridge, bias, report, curve):
     """L-BFGS over the rows of `B (k, d)` and the class bias.
 
-    `v_i = inputs_i @ bridge + inputs_i @ Q @ B + bias_c`. `Q (D, k)` are the principal directions of the inputs. Gradients of
-    the bridge lie in their span, so nothing is lost.
+    `v_i = inputs_i @ bridge + inputs_i @ Q @ B + bias_c`. `Q (D, k)` are the principal directions
+    of the inputs. Gradients of the bridge lie in their span, so nothing is lost.
     """
     training = loss.training
     basis = principal_directions(inputs, loss.share)
     offset, coordinates = inputs @ bridge, inputs @ basis
-    # In these units, v has length one, and so has the step of the bridge that turns v by its own length.
+    # In these units, v has length one, and so has the step of the bridge that turns v by its own
+    # length.
     unit = _typical_length(offset, loss.share)
     basis *= unit / _typical_length(coordinates, loss.share)
     # Without text, the bridge learns only what the bias does not learn. So both have equal units.
@@ -176,13 +205,17 @@ def _lbfgs(loss, inputs, bridge, bias, report, curve):
         nonlocal converged
         report(float(intermediate_result.fun))
         if len(curve) > WINDOW:
-            converged = curve[-1 - WINDOW] - curve[-1] <= 0.5 * WINDOW * training.tol * abs(curve[-1])
+            converged = curve[-1 - WINDOW] - curve[-1] <= 0.5 * WINDOW * training.tol * abs(
+                curve[-1]
+            )
         if converged:
             raise StopIteration
 
     report(evaluate(start)[0])
     limits = dict(maxiter=training.most_iterations, maxfun=np.inf, maxcor=MEMORY, ftol=0, gtol=0)
-    found = minimize(evaluate, start.ravel(), jac=True, method="L-BFGS-B", callback=listen, options=limits)
+    found = minimize(
+        evaluate, start.ravel(), jac=True, method="L-BFGS-B", callback=listen, options=limits
+    )
     rows = found.x.reshape(start.shape) * units
     # Before its limit, SciPy stops by itself only if rounding hides any decrease.
     converged = converged or found.nit < training.most_iterations
@@ -191,13 +224,16 @@ def _lbfgs(loss, inputs, bridge, bias, report, curve):
 
 
 def principal_directions(inputs, weight):
-    """The principal directions of the inputs as columns of length `s ** -PRECONDITIONING`, shape (D, k).
+    """The principal directions of the inputs as columns of length `s ** -PRECONDITIONING`, shape
+    (D, k).
 
     `s` is the singular value of the weighted inputs in this direction.
     """
     rows = np.sqrt(weight)[:, None] * inputs
     n, width = rows.shape
-    squares, directions = linalg.eigh(rows @ rows.T if n < width else rows.T @ rows, check_finite=False)
+    squares, directions = linalg.eigh(
+        rows @ rows.T if n < width else rows.T @ rows, check_finite=False
+    )
     kept = squares > FLOAT32_ROUNDING**2 * squares[-1]
     lengths, directions = np.sqrt(squares[kept]), directions[:, kept]
     if n < width:

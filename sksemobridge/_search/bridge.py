@@ -29,30 +29,33 @@ from .._utils.validation import (
 class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEstimator):
     """Prepare image embeddings for a search by image, or text embeddings for a search by text.
 
-    The bridge keeps the directions that words describe, and subtracts the mean image. Fit it on the gallery, and transform
-    the gallery **and** the queries. The guide has the formulas:
+    The bridge keeps the directions that words describe, and subtracts the mean image. Fit it on the
+    gallery, and transform the gallery **and** the queries. The guide has the formulas:
     https://github.com/sksemobridge/sksemobridge/blob/main/docs/image_search.md
 
     Parameters
     ----------
     text_encoder : object or None, default=None
-        `CLIPTextEncoder`, or another object with `transform` (for words) or `projection_`. Its model must be that of the
-        images. Without one, the bridge is the identity.
+        `CLIPTextEncoder`, or another object with `transform` (for words) or `projection_`. Its
+        model must be that of the images. Without one, the bridge is the identity.
     vocabulary : "auto", sequence of str or None, default="auto"
-        Words, as whole texts such as `"a red squirrel"`. `"auto"` is a bundled list, if the encoder can embed any text.
-        None is the bridge of the SeMoBridge paper (arXiv 2509.26036). Then transform only the queries.
+        Words, as whole texts such as `"a red squirrel"`. `"auto"` is a bundled list, if the encoder
+        can embed any text. None is the bridge of the SeMoBridge paper (arXiv 2509.26036). Then
+        transform only the queries.
     direction : {"image_to_text", "text_to_image"}, default="image_to_text"
-        `"text_to_image"` is for a search among texts. It uses `image_projection_` and no words. Transform only the queries.
+        `"text_to_image"` is for a search among texts. It uses `image_projection_` and no words.
+        Transform only the queries.
     atol : "auto" or float, default="auto"
-        Without words: singular values of the projection up to `atol` count as zero. `"auto"` is 0.7 times their median.
-        The paper uses 0.3.
+        Without words: singular values of the projection up to `atol` count as zero. `"auto"` is 0.7
+        times their median. The paper uses 0.3.
     normalize : bool, default=True
         Whether results get unit length.
 
     Attributes
     ----------
     bridge_, mean_ : ndarrays of shape (D, d) and (D,)
-        With words: the projector on their span, and the mean of the unit embeddings of the gallery. Without words: `W+` and None.
+        With words: the projector on their span, and the mean of the unit embeddings of the gallery.
+        Without words: `W+` and None.
     rank_ : int
         Number of directions that are kept.
     n_features_in_, feature_names_in_
@@ -62,7 +65,8 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
     --------
     >>> from sksemobridge import CLIPImageEncoder, CLIPTextEncoder, SemanticBridge
     >>> from sksemobridge.datasets import load_emoji
-    >>> embeddings = CLIPImageEncoder("mini", pretrained="bundled").transform(load_emoji().images[:100])
+    >>> images = load_emoji().images[:100]
+    >>> embeddings = CLIPImageEncoder("mini", pretrained="bundled").transform(images)
     >>> bridge = SemanticBridge(CLIPTextEncoder("mini", pretrained="bundled")).fit(embeddings)
     >>> bridge.transform(embeddings[:2]).shape
     (2, 128)
@@ -106,7 +110,8 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
         Raises
         ------
         ValueError
-            If `X` is not finite or has another width than the texts, or if the text encoder lacks what is needed.
+            If `X` is not finite or has another width than the texts, or if the text encoder lacks
+            what is needed.
         """
         check_text_encoder(self, method=None)
         embeddings = validate_training_embeddings(self, X, reset=True)
@@ -115,7 +120,8 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
             words = word_span(self.text_encoder, self.vocabulary)
         elif self.vocabulary is not None and not isinstance(self.vocabulary, str):
             raise ValueError(
-                'vocabulary is for direction="image_to_text"; from texts to images there are no words.'
+                'vocabulary is for direction="image_to_text"; from texts to images there are no'
+                " words."
             )
         if words is not None:
             require_width(width, len(words))
@@ -152,8 +158,9 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
         Returns
         -------
         array of shape (n, D)
-            Has the precision of `X`, and with `array_api_dispatch=True` also its library and device. A row without a part
-            in the kept directions becomes zero (without a bias of the projection).
+            Has the precision of `X`, and with `array_api_dispatch=True` also its library and
+            device. A row without a part in the kept directions becomes zero (without a bias of the
+            projection).
         """
         check_is_fitted(self)
         X = validate_embeddings(self, X, reset=False)
@@ -168,7 +175,9 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
 
 @dataclass(frozen=True, eq=False)
 class Span:
-    """`nrm(V V' (nrm(x) - m))`: subtracts the mean image `m (D,)`, and keeps the directions `V (D, r)` of words."""
+    """`nrm(V V' (nrm(x) - m))`: subtracts the mean image `m (D,)`, and keeps the directions
+    `V (D, r)` of words.
+    """
 
     basis: np.ndarray
     mean: np.ndarray

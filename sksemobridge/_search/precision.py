@@ -26,8 +26,8 @@ def mean_average_precision(
 ) -> float:
     """Measure a search: each query ranks the whole gallery by cosine similarity.
 
-    A match is a gallery row with the label of the query. The average precision of a query is scikit-learn's
-    `average_precision_score`: 1 if all matches come first.
+    A match is a gallery row with the label of the query. The average precision of a query is
+    scikit-learn's `average_precision_score`: 1 if all matches come first.
 
     Parameters
     ----------
@@ -36,9 +36,11 @@ def mean_average_precision(
     query_labels, gallery_labels : array-likes of shape (n,) and (m,)
         Labels, text on both sides or on none.
     exclude_self : bool, default=False
-        Whether query `i` and gallery row `i` are the same item. Query `i` then does not rank row `i`.
+        Whether query `i` and gallery row `i` are the same item. Query `i` then does not rank row
+        `i`.
     batch_size : int or None, default=None
-        Number of queries that are ranked at once. None limits the memory to about 100 MB, besides copies of the embeddings.
+        Number of queries that are ranked at once. None limits the memory to about 100 MB, besides
+        copies of the embeddings.
 
     Returns
     -------
@@ -63,7 +65,9 @@ def mean_average_precision(
     queries, y_queries = _read_side(query, query_labels, "query")
     items, y_items = _read_side(gallery, gallery_labels, "gallery")
     if queries.shape[1] != items.shape[1]:
-        raise ValueError(f"query has {queries.shape[1]} columns, gallery {items.shape[1]}; both must agree.")
+        raise ValueError(
+            f"query has {queries.shape[1]} columns, gallery {items.shape[1]}; both must agree."
+        )
     if exclude_self:
         check_consistent_length(queries, items)
     _, codes = sorted_labels([y_queries, y_items], return_inverse=True)
@@ -84,9 +88,13 @@ def mean_average_precision(
         found = is_match.any(axis=1)
         if found.any():
             n_found += found.sum()
-            total += found.sum() * label_ranking_average_precision_score(is_match[found], similarity[found])
+            total += found.sum() * label_ranking_average_precision_score(
+                is_match[found], similarity[found]
+            )
     if not n_found:
-        raise ValueError(f"None of the {len(queries)} queries has an item with its label in the gallery.")
+        raise ValueError(
+            f"None of the {len(queries)} queries has an item with its label in the gallery."
+        )
     if n_found < len(queries):
         missed = f"{len(queries) - n_found} of {len(queries)} queries"
         warn_caller(f"{missed} have no item with their label in the gallery.")

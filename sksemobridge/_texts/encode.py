@@ -11,7 +11,7 @@ from .._utils.validation import listed
 
 @dataclass(frozen=True, eq=False)
 class ClassTexts:
-    """The texts of the classes. Only the bridge of the paper needs the fields after `logit_scale`."""
+    """The texts of the classes. Only the paper's bridge needs the fields after `logit_scale`."""
 
     # `T_c = nrm(mean_j nrm(eos_cj @ W + b_W))`, shape (C, D); None without texts
     embeddings: np.ndarray | None = None
@@ -24,11 +24,15 @@ class ClassTexts:
     def take(self, rows):
         """The texts of some classes."""
         parts = {"embeddings": self.embeddings, "eos_directions": self.eos_directions}
-        return replace(self, **{name: part[rows] for name, part in parts.items() if part is not None})
+        return replace(
+            self, **{name: part[rows] for name, part in parts.items() if part is not None}
+        )
 
 
 def read_texts(text_encoder, prompts, for_bridge=False):
-    """`ClassTexts` of each class from an encoder (or None) and lists of prompts (None without text), also `for_bridge`."""
+    """`ClassTexts` of each class from an encoder (or None) and lists of prompts (None without
+    text), also `for_bridge`.
+    """
     if text_encoder is None:
         return ClassTexts()
     logit_scale = read_logit_scale(text_encoder)
@@ -52,9 +56,14 @@ def read_texts(text_encoder, prompts, for_bridge=False):
 def embed_classes(text_encoder, prompts):
     """`T_c (C, D)` of the prompts of each class, float64."""
     if hasattr(text_encoder, "_embed_each"):
-        # Several models: weighted by their scales, so that logits of texts alone are the mean of those of the models.
-        parts = text_encoder._embed_each(lambda encoder: embed_classes(encoder, prompts), len(prompts))
-        return l2_normalize(np.hstack([s * part for s, part in zip(text_encoder.logit_scales_, parts)]))
+        # Several models: weighted by their scales, so that logits of texts alone are the mean of
+        # those of the models.
+        parts = text_encoder._embed_each(
+            lambda encoder: embed_classes(encoder, prompts), len(prompts)
+        )
+        return l2_normalize(
+            np.hstack([s * part for s, part in zip(text_encoder.logit_scales_, parts)])
+        )
     return _class_directions(encode_texts(text_encoder, "transform", _flat(prompts)), prompts)
 
 
@@ -65,7 +74,8 @@ def _flat(prompts):
 def _class_directions(rows, prompts):
     """The unit mean of the directions of each class `(C, k)`. `rows` are those of all texts.
 
-    A class without text has the mean of the other classes. It prefers no class, and is zero after centring.
+    A class without text has the mean of the other classes. It prefers no class, and is zero after
+    centring.
     """
     has_text = np.array([texts is not None for texts in prompts])
     result = np.empty((len(prompts), rows.shape[1]))
@@ -81,24 +91,30 @@ def _class_means(rows, prompts):
 
 
 def encode_texts(text_encoder, method, texts):
-    """The rows that a method of the encoder returns for texts, float64. Each row must be finite and not zero."""
+    """The rows that a method of the encoder returns for texts, float64. Each row must be finite and
+    not zero.
+    """
     source = f"{type(text_encoder).__name__}.{method}"
     rows = np.asarray(to_numpy(getattr(text_encoder, method)(list(texts))), dtype=np.float64)
     if rows.ndim != 2 or len(rows) != len(texts):
         raise ValueError(
-            f"{source} must give one row of numbers for each of {len(texts)} texts, and gives an array of shape {rows.shape}."
+            f"{source} must give one row of numbers for each of {len(texts)} texts, and gives an"
+            f" array of shape {rows.shape}."
         )
     is_good = np.isfinite(rows).all(axis=1) & rows.any(axis=1)
     if not is_good.all():
         bad = [repr(text) for text, good in zip(texts, is_good) if not good]
         raise ValueError(
-            f"{source} gives NaN, infinity or nothing but zeros for {len(bad)} texts: {listed(bad, 3)}."
+            f"{source} gives NaN, infinity or nothing but zeros for {len(bad)} texts:"
+            f" {listed(bad, 3)}."
         )
     return rows
 
 
 def read_projection(text_encoder, prefix=""):
-    """`W (d, D)` and `b_W (D,)` (or None) of an encoder, as copies in float64. `prefix="image_"` reads those of images."""
+    """`W (d, D)` and `b_W (D,)` (or None) of an encoder, as copies in float64. `prefix="image_"`
+    reads those of images.
+    """
 
     def read(name):
         value = getattr(text_encoder, f"{prefix}{name}", None)
@@ -109,9 +125,10 @@ def read_projection(text_encoder, prefix=""):
     fits = np.ndim(projection) == 2 and (bias is None or bias.shape == projection.shape[1:])
     if not fits or not all(np.isfinite(part).all() for part in parts):
         raise ValueError(
-            f"text_encoder must offer {prefix}projection_ of shape (d, D), and {prefix}projection_bias_ of shape (D,) or "
-            f"None, without NaN or infinity, as CLIPTextEncoder does. {type(text_encoder).__name__} offers shapes "
-            f"{[part.shape for part in parts]}."
+            f"text_encoder must offer {prefix}projection_ of shape (d, D), and"
+            f" {prefix}projection_bias_ of shape (D,) or None, without NaN or infinity, as"
+            f" CLIPTextEncoder does. {type(text_encoder).__name__} offers shapes"
+            f" {[part.shape for part in parts]}."
         )
     return projection, bias
 
@@ -125,6 +142,7 @@ def read_logit_scale(text_encoder):
         scale = np.nan
     if not 0 < scale < np.inf:
         raise ValueError(
-            f"text_encoder must offer logit_scale_, a positive number. {type(text_encoder).__name__} offers {value!r}."
+            "text_encoder must offer logit_scale_, a positive number."
+            f" {type(text_encoder).__name__} offers {value!r}."
         )
     return scale

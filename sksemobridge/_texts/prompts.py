@@ -22,13 +22,17 @@ ENSEMBLE_TEMPLATES = (
 
 @dataclass(frozen=True)
 class ClassPrompts:
-    """Name and texts of each class, in the order of the classes. A class without text has None for both."""
+    """Name and texts of each class, in the order of the classes. A class without text has None for
+    both.
+    """
 
     names: list  # of str
     prompts: list  # of lists of str
 
     def for_classes(self, indices, new=None):
-        """The names and texts of the classes at `indices`. For each -1, the next one of `new`, or no text."""
+        """The names and texts of the classes at `indices`. For each -1, the next one of `new`, or
+        no text.
+        """
         ours = list(zip(self.names, self.prompts))
         new = repeat((None, None)) if new is None else zip(new.names, new.prompts)
         names, prompts = zip(*(next(new) if index < 0 else ours[index] for index in indices))
@@ -36,9 +40,11 @@ class ClassPrompts:
 
 
 def describe_classes(classes, text_encoder, prompts, class_names, known_names):
-    """`ClassPrompts` of sorted labels. `prompts` and `class_names` are those of `SeMoBridgeClassifier`.
+    """`ClassPrompts` of sorted labels. `prompts` and `class_names` are those of
+    `SeMoBridgeClassifier`.
 
-    `known_names` are those of earlier calls, by label. It warns if two classes have the same prompts.
+    `known_names` are those of earlier calls, by label. It warns if two classes have the same
+    prompts.
     """
     labels = classes.tolist()
     names = name_classes(labels, class_names, known_names)
@@ -50,7 +56,10 @@ def describe_classes(classes, text_encoder, prompts, class_names, known_names):
         )
     if getattr(text_encoder, "takes_class_names", False):
         prompts = "{}"
-    spoken, takes_any_text = names, getattr(text_encoder, "open_vocabulary", False) and not is_mapping
+    spoken, takes_any_text = (
+        names,
+        getattr(text_encoder, "open_vocabulary", False) and not is_mapping,
+    )
     if takes_any_text and names.count(None) == len(names) - 1:
         # The mean of the other texts would be the only text itself.
         spoken = [name or "other" for name in names]
@@ -60,7 +69,8 @@ def describe_classes(classes, text_encoder, prompts, class_names, known_names):
         other = seen.setdefault(frozenset(texts or [label]), label)
         if other != label:
             warn_caller(
-                f"The classes {other!r} and {label!r} have the same names and prompts, so text cannot tell them apart.",
+                f"The classes {other!r} and {label!r} have the same names and prompts, so text"
+                " cannot tell them apart.",
                 advice="Give each a name of its own in class_names.",
             )
             break
@@ -81,13 +91,21 @@ def name_classes(labels, class_names=None, known_names=None):
         class_names = class_names.to_dict()
     if isinstance(class_names, Mapping):
         _refuse_unnamed([label for label in labels if label not in class_names])
-        names = [None if class_names[label] is None else _check_name(class_names[label]) for label in labels]
+        names = [
+            None if class_names[label] is None else _check_name(class_names[label])
+            for label in labels
+        ]
         if not known_names and not any(names):
-            raise ValueError("class_names has no name for any class. Set it to 'ignore' to do without text.")
-        return [word if name == str(label) else name for label, name, word in zip(labels, names, own)]
+            raise ValueError(
+                "class_names has no name for any class. Set it to 'ignore' to do without text."
+            )
+        return [
+            word if name == str(label) else name for label, name, word in zip(labels, names, own)
+        ]
     if isinstance(class_names, (set, frozenset)):
         raise TypeError(
-            "class_names is a set, which has no order. Give a mapping from labels to names, or a list."
+            "class_names is a set, which has no order. Give a mapping from labels to names, or a"
+            " list."
         )
     # A tool may have turned labels into numbers. So names are not compared with their labels.
     names = [as_words(_check_name(name)) for name in class_names]
@@ -101,11 +119,15 @@ def name_classes(labels, class_names=None, known_names=None):
         return [known_names.get(label, word) for label, word in zip(labels, own)]
     if set(own) <= set(names):
         return own
-    raise ValueError(f"class_names has {len(names)} names for {len(labels)} classes ({_listed(labels)}).")
+    raise ValueError(
+        f"class_names has {len(names)} names for {len(labels)} classes ({_listed(labels)})."
+    )
 
 
 def build_prompts(labels, prompts, names):
-    """All prompts of each class. Only `{}` in a template is replaced by the name. Other braces stay."""
+    """All prompts of each class. Only `{}` in a template is replaced by the name. Other braces
+    stay.
+    """
     if isinstance(prompts, Mapping):
         return _look_up_prompts(labels, prompts, names)
     if isinstance(prompts, str):
@@ -139,18 +161,21 @@ def _look_up_prompts(labels, prompts, names):
     missing = [label for label, texts in found.items() if texts is None]
     if missing:
         raise ValueError(
-            f"prompts has no entry for {_listed(missing)}, neither under the label nor under the class name. "
-            f"Add one, or use a template such as 'a photo of a {{}}.'.{_numbered(missing)}"
+            f"prompts has no entry for {_listed(missing)}, neither under the label nor under the"
+            " class name. Add one, or use a template such as 'a photo of a"
+            f" {{}}.'.{_numbered(missing)}"
         )
     return [_check_whole(label, found[label]) if label in found else None for label in labels]
 
 
 def _check_whole(label, value):
     texts = [value] if isinstance(value, str) else list(value) if np.iterable(value) else []
-    if not texts or not all(isinstance(text, str) and text.strip() and "{}" not in text for text in texts):
+    if not texts or not all(
+        isinstance(text, str) and text.strip() and "{}" not in text for text in texts
+    ):
         raise ValueError(
-            f"prompts[{label!r}] must be a list of one or more whole prompts, in which no '{{}}' stands for the name; "
-            f"got {value!r}."
+            f"prompts[{label!r}] must be a list of one or more whole prompts, in which no '{{}}'"
+            f" stands for the name; got {value!r}."
         )
     return [str(text) for text in texts]
 
@@ -158,7 +183,8 @@ def _check_whole(label, value):
 def _refuse_unnamed(labels):
     if labels:
         raise ValueError(
-            f"class_names has no name for {_listed(labels)}. Give a mapping that has them too.{_numbered(labels)}"
+            f"class_names has no name for {_listed(labels)}. Give a mapping that has them"
+            f" too.{_numbered(labels)}"
         )
 
 
@@ -168,26 +194,31 @@ def _numbered(labels):
 
 
 def _check_order(labels, own, names):
-    """Refuse labels in another order. Warn if sorted text is not in the order of numbers: "10" comes before "2"."""
+    """Refuse labels in another order. Warn if sorted text is not in the order of numbers: "10"
+    comes before "2".
+    """
     words, lower = [word.casefold() for word in own], [name.casefold() for name in names]
     if lower != words and sorted(lower) == sorted(words):
         raise ValueError(
-            f"class_names holds the labels in another order. The sorted labels are {_listed(labels, 20)}; class_names "
-            f"is {_listed(names, 20)}. Sort them, give a mapping from labels to names, or leave class_names out."
+            "class_names holds the labels in another order. The sorted labels are"
+            f" {_listed(labels, 20)}; class_names is {_listed(names, 20)}. Sort them, give a"
+            " mapping from labels to names, or leave class_names out."
         )
 
     is_digits = all(isinstance(label, str) and label.isdigit() for label in labels)
     if is_digits and own != names and sorted(labels, key=int) != labels:
         pairs = ", ".join(f"{label!r} is {name!r}" for label, name in zip(labels[:5], names))
         warn_caller(
-            f"The labels are text, sorted as text, and class_names is read in this order: {pairs}. Give a mapping "
-            "from labels to names, or labels that are numbers."
+            f"The labels are text, sorted as text, and class_names is read in this order: {pairs}."
+            " Give a mapping from labels to names, or labels that are numbers."
         )
 
 
 def is_sequence(class_names):
     """True if `class_names` is a list with a name for each of the sorted classes."""
-    return not (class_names is None or isinstance(class_names, (str, Mapping)) or _is_series(class_names))
+    return not (
+        class_names is None or isinstance(class_names, (str, Mapping)) or _is_series(class_names)
+    )
 
 
 def _is_series(class_names):
@@ -198,7 +229,8 @@ def _is_series(class_names):
 def _check_name(name):
     if not isinstance(name, str) or not name.strip():
         raise ValueError(
-            f"class_names holds {name!r}; a name is text. In a mapping, None is a class without text."
+            f"class_names holds {name!r}; a name is text. In a mapping, None is a class without"
+            " text."
         )
     return str(name)
 

@@ -13,11 +13,11 @@ from .._utils.lru import LRUCache, content_key
 from .._utils.threads import threads_for
 from .encode import encode_texts
 
-# The kept directions have this share of the variance of the texts. In the other directions, no two words differ much. RN50 has
-# hundreds of these, and loses most of the gain if all are kept.
+# The kept directions have this share of the variance of the texts. In the other directions, no two
+# words differ much. RN50 has hundreds of these, and loses most of the gain if all are kept.
 VARIANCE_SHARE = 0.9
-# Bounds of the rank as shares of `D`. Coarse words need few directions, but fine classes need more. Texts that differ equally in
-# all directions must not make the bridge the identity.
+# Bounds of the rank as shares of `D`. Coarse words need few directions, but fine classes need more.
+# Texts that differ equally in all directions must not make the bridge the identity.
 LEAST_RANK, MOST_RANK = 1 / 3, 1 / 2
 # Parts of unit embeddings that are shorter than this are rounding errors.
 RESOLUTION = 1e-5
@@ -39,7 +39,8 @@ def word_span(text_encoder, vocabulary):
     texts = bundled_words() if is_auto else tuple(vocabulary)
     if not all(isinstance(text, str) for text in texts) or len(set(texts)) < 2:
         raise ValueError(
-            f"vocabulary must be some hundred names of different things, or None; got {vocabulary!r:.200}."
+            "vocabulary must be some hundred names of different things, or None; got"
+            f" {vocabulary!r:.200}."
         )
     embeddings = encode_texts(text_encoder, "transform", texts)
     return _spans.get(content_key(embeddings), lambda: text_span(embeddings))
@@ -55,10 +56,12 @@ def bundled_words():
 
 
 def text_span(texts):
-    """Orthonormal directions in which the embeddings `texts (n, D)` differ, the strongest first, shape (D, r), float64.
+    """Orthonormal directions in which the embeddings `texts (n, D)` differ, the strongest first,
+    shape (D, r), float64.
 
-    The directions have `VARIANCE_SHARE` of the variance of the texts. Their number is at least `LEAST_RANK` and at most
-    `MOST_RANK` of `D`. If texts span fewer directions, all of these are kept. If all texts are the same, `r` is zero.
+    The directions have `VARIANCE_SHARE` of the variance of the texts. Their number is at least
+    `LEAST_RANK` and at most `MOST_RANK` of `D`. If texts span fewer directions, all of these are
+    kept. If all texts are the same, `r` is zero.
     """
     unit = l2_normalize(np.asarray(texts, dtype=np.float64))
     with threads_for(unit.size * unit.shape[1]):

@@ -1,4 +1,6 @@
-"""Helpers for all modules: arrays of any library, validation, devices, files, saved estimators, and caches of results."""
+"""Helpers for all modules: arrays of any library, validation, devices, files, saved estimators, and
+caches of results.
+"""
 
 from importlib.metadata import version
 

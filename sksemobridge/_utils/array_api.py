@@ -1,7 +1,9 @@
-"""Arrays of other libraries. Predictions are computed on the device of the queries, and constants are copied there.
+"""Arrays of other libraries. Predictions are computed on the device of the queries, and constants
+are copied there.
 
-Fitted models are NumPy arrays. With `sklearn.set_config(array_api_dispatch=True)`, queries may be arrays of any library
-that follows the array API standard, on any device. Results have the same library and device.
+Fitted models are NumPy arrays. With `sklearn.set_config(array_api_dispatch=True)`, queries may be
+arrays of any library that follows the array API standard, on any device. Results have the same
+library and device.
 """
 
 from dataclasses import fields, is_dataclass, replace
@@ -18,7 +20,9 @@ DEVICE_BLOCK = 2**25
 
 
 def is_foreign(x):
-    """True if `x` is an array of another library than NumPy, and the computation should use that library."""
+    """True if `x` is an array of another library than NumPy, and the computation should use that
+    library.
+    """
     is_numpy = isinstance(x, np.ndarray) or not get_config()["array_api_dispatch"]
     return not is_numpy and array_api_compat.is_array_api_obj(x)
 
@@ -29,7 +33,9 @@ def namespace(x):
 
 
 def to_numpy(x):
-    """`x` as a NumPy array, copied from its device if necessary. Other objects are returned unchanged."""
+    """`x` as a NumPy array, copied from its device if necessary. Other objects are returned
+    unchanged.
+    """
     if isinstance(x, np.ndarray):
         return x
     if array_api_compat.is_torch_array(x):
@@ -41,7 +47,9 @@ def to_numpy(x):
 
 
 def map_arrays(part, function):
-    """A copy of a dataclass with `function(array)` for each NumPy array in it, also in dataclasses and dicts in it."""
+    """A copy of a dataclass with `function(array)` for each NumPy array in it, also in dataclasses
+    and dicts in it.
+    """
 
     def mapped(value):
         if isinstance(value, np.ndarray):
@@ -50,7 +58,9 @@ def map_arrays(part, function):
             return {key: mapped(item) for key, item in value.items()}
         return map_arrays(value, function) if is_dataclass(value) else value
 
-    return replace(part, **{field.name: mapped(getattr(part, field.name)) for field in fields(part)})
+    return replace(
+        part, **{field.name: mapped(getattr(part, field.name)) for field in fields(part)}
+    )
 
 
 def astype(part, dtype):
@@ -66,8 +76,13 @@ def constants_like(x, part):
 
 
 def in_blocks(function, X):
-    """`function(X)` in blocks of rows, so that memory does not grow with them. It must treat each row by itself."""
-    step, n = max(1, (HOST_BLOCK if isinstance(X, np.ndarray) else DEVICE_BLOCK) // X.shape[1]), X.shape[0]
+    """`function(X)` in blocks of rows, so that memory does not grow with them. It must treat each
+    row by itself.
+    """
+    step, n = (
+        max(1, (HOST_BLOCK if isinstance(X, np.ndarray) else DEVICE_BLOCK) // X.shape[1]),
+        X.shape[0],
+    )
     if n <= step:
         return function(X)
     first = function(X[:step, ...])
@@ -89,13 +104,15 @@ def in_blocks(function, X):
 
 
 def apply_in_blocks(model, X, finish):
-    """`finish(model.decide(X))` of queries `X (n, D)` and a dataclass `model`, in blocks of rows."""
+    """`finish(model.decide(X))` of queries `X (n, D)` and a dataclass `model`, in blocks."""
     model = constants_like(X, model)
     return in_blocks(lambda block: finish(model.decide(block)), X)
 
 
 def softmax(scores):
-    """Softmax of each row, shape (n, C). For NumPy arrays it is float64, so that rows sum to one up to rounding."""
+    """Softmax of each row, shape (n, C). For NumPy arrays it is float64, so that rows sum to one up
+    to rounding.
+    """
     return namespace(scores).exp(log_softmax(scores))
 
 
@@ -108,7 +125,9 @@ def log_softmax(scores):
 
 
 def rows_and_lengths(x):
-    """Rows, rescaled if their squares would overflow or underflow, and their lengths `(n, 1)`, which are never zero."""
+    """Rows, rescaled if their squares would overflow or underflow, and their lengths `(n, 1)`,
+    which are never zero.
+    """
     xp = namespace(x)
     tiny = float(xp.finfo(x.dtype).smallest_normal)
     with np.errstate(over="ignore", under="ignore"):
@@ -121,8 +140,11 @@ def rows_and_lengths(x):
 
 
 def rows_as_bytes(x):
-    """Each row of a NumPy array as one value, shape (n,). Values are equal if all numbers of the rows are equal."""
-    x = np.ascontiguousarray(x + x.dtype.type(0))  # -0.0 becomes 0.0, so that equal numbers have equal bytes
+    """Each row of a NumPy array as one value, shape (n,). Values are equal if all numbers of the
+    rows are equal.
+    """
+    # -0.0 becomes 0.0, so that equal numbers have equal bytes
+    x = np.ascontiguousarray(x + x.dtype.type(0))
     return x.view(np.dtype((np.void, x.dtype.itemsize * x.shape[1]))).ravel()
 
 
@@ -142,4 +164,6 @@ def resolve_device(device):
         return torch.empty(0, device=device).device
     except (AssertionError, ImportError, RuntimeError) as error:
         reason = str(error).partition("\n")[0].partition(". ")[0]  # some messages go on for pages
-        raise ValueError(f"device={device!r} is no device that torch can use here: {reason}") from error
+        raise ValueError(
+            f"device={device!r} is no device that torch can use here: {reason}"
+        ) from error

@@ -9,7 +9,8 @@ from tempfile import TemporaryDirectory
 
 @contextmanager
 def new_file(path, replace=False):
-    """Write a file completely, or not at all: yields a temporary path, from where it is moved to `path` at the end.
+    """Write a file completely, or not at all: yields a temporary path, from where it is moved to
+    `path` at the end.
 
     An `OSError` names `path` if that fails, or if `path` exists then and is not to be replaced.
     """
@@ -32,7 +33,9 @@ def new_file(path, replace=False):
 
 
 def folder_names(labels):
-    """A folder name for each label. No name is a path or equal to another, also where case makes no difference."""
+    """A folder name for each label. No name is a path or equal to another, also where case makes no
+    difference.
+    """
     names, taken = {}, set()
     for label in labels:
         name = re.sub(r'[\x00-\x1f\\/:*?"<>|]', "_", str(label)).strip(". ") or "_"

@@ -13,7 +13,9 @@ def content_key(array):
 
 
 class LRUCache:
-    """A thread-safe cache of at most `max_items` results. The least recently used one is dropped first."""
+    """A thread-safe cache of at most `max_items` results. The least recently used one is dropped
+    first.
+    """
 
     def __init__(self, max_items):
         self._max_items = max_items

@@ -45,10 +45,11 @@ def trusted_types() -> list[str]:
 
 
 class SavedEstimator(BaseEstimator):
-    """An estimator whose fitted state is one object, `_fitted`, with public names for its arrays: `_set_fitted` sets both.
+    """An estimator whose fitted state is one object, `_fitted`, with public names for its arrays:
+    `_set_fitted` sets both.
 
-    Only `_fitted` is saved, because joblib would store an array once for each name. An annotation of `_fitted` names its
-    class for `trusted_types`.
+    Only `_fitted` is saved, because joblib would store an array once for each name. An annotation
+    of `_fitted` names its class for `trusted_types`.
     """
 
     n_features_in_: int
@@ -67,8 +68,9 @@ class SavedEstimator(BaseEstimator):
         saved = state.pop("_version", None)
         if saved != __version__:
             warn_caller(
-                f"This {type(self).__name__} was saved with sksemobridge {saved} and is loaded with {__version__}. Its results "
-                "may differ or be wrong; fit it again, or load it with that version."
+                f"This {type(self).__name__} was saved with sksemobridge {saved} and is loaded with"
+                f" {__version__}. Its results may differ or be wrong; fit it again, or load it with"
+                " that version."
             )
         super().__setstate__(state)
         if self.__sklearn_is_fitted__():

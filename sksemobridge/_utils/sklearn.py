@@ -4,7 +4,9 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from sklearn.base import _fit_context
-from sklearn.utils._optional_dependencies import check_matplotlib_support as check_matplotlib_support
+from sklearn.utils._optional_dependencies import (
+    check_matplotlib_support as check_matplotlib_support,
+)
 from sklearn.utils._param_validation import Interval as Interval
 from sklearn.utils._param_validation import StrOptions as StrOptions
 from sklearn.utils.metaestimators import available_if

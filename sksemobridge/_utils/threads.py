@@ -1,4 +1,6 @@
-"""How many threads compute: one where matrix products are small, all where they or the number of parts are large."""
+"""How many threads compute: one where matrix products are small, all where they or the number of
+parts are large.
+"""
 
 import contextvars
 import os
@@ -14,8 +16,9 @@ try:
 except ImportError:  # before 3.7
     get_cached_controller = cache(ThreadpoolController)
 
-# Matrix products with fewer multiplications are computed by one thread. Several threads would wait for each other
-# longer than they save, and several times as long if other programs use the cores (`python benchmarks/speed.py`).
+# Matrix products with fewer multiplications are computed by one thread. Several threads would wait
+# for each other longer than they save, and several times as long if other programs use the cores
+# (`python benchmarks/speed.py`).
 SMALL_PRODUCT = 2**31
 # A thread embeds at least this many images at once. With fewer, each image takes longer
 # (`python benchmarks/encoding.py --only pieces`).
@@ -34,7 +37,9 @@ def threads_for(n_multiplications):
 
 @contextmanager
 def one_thread():
-    """A context in which BLAS and torch use one thread. `in_parallel` still uses as many as BLAS had before."""
+    """A context in which BLAS and torch use one thread. `in_parallel` still uses as many as BLAS
+    had before.
+    """
     if _libraries("blas") is None:
         yield
         return
@@ -44,7 +49,9 @@ def one_thread():
 
 
 class _OneBlasThread:
-    """BLAS has one thread while at least one Python thread is in this context. The last one restores what was before."""
+    """BLAS has one thread while at least one Python thread is in this context. The last one
+    restores what was before.
+    """
 
     def __init__(self):
         self._lock, self._n_inside, self.n_before = threading.Lock(), 0, 1
@@ -53,7 +60,9 @@ class _OneBlasThread:
         with self._lock:
             if self._n_inside == 0:
                 self._blas = _libraries("blas")
-                self.n_before = max((library["num_threads"] for library in self._blas.info()), default=1)
+                self.n_before = max(
+                    (library["num_threads"] for library in self._blas.info()), default=1
+                )
                 with _any_thread_may_limit(self._blas):
                     self._limit = self._blas.limit(limits=1)
             self._n_inside += 1
@@ -82,7 +91,8 @@ if hasattr(os, "register_at_fork"):
 
 
 def in_parallel(function, parts):
-    """`[function(part) for part in parts]`. Within `one_thread`, several parts are computed at once.
+    """`[function(part) for part in parts]`. Within `one_thread`, several parts are computed at
+    once.
 
     Threads of BLAS wait for each other, busily, in each product. These wait only at the end.
     """
@@ -96,11 +106,12 @@ def in_parallel(function, parts):
 
 
 def on_all_cores(forward, batch):
-    """Compute `forward(batch)` on the CPU in pieces. Each piece has its share of the threads of torch.
+    """Compute `forward(batch)` on the CPU in pieces. Each piece has its share of the threads of
+    torch.
 
-    Threads that share one pass wait for each other at every layer. Threads with their own pieces wait only at the end.
-    `forward` takes a tensor of rows, and returns a tensor with as many rows. Each row depends only on the same row of
-    the input.
+    Threads that share one pass wait for each other at every layer. Threads with their own pieces
+    wait only at the end. `forward` takes a tensor of rows, and returns a tensor with as many rows.
+    Each row depends only on the same row of the input.
     """
     import torch
 
@@ -124,16 +135,19 @@ def _limit_openmp(n):
 
 
 def _libraries(user_api):
-    """Their controller, for them alone: the end of a limit restores all libraries of a controller."""
+    """Their controller alone: the end of a limit restores all libraries of a controller."""
     try:
         return get_cached_controller().select(user_api=user_api)
-    except FileNotFoundError:  # Linux without its proc file system, where loaded libraries are listed
+    # Linux without its proc file system, where loaded libraries are listed
+    except FileNotFoundError:
         return None
 
 
 @contextmanager
 def _any_thread_may_limit(libraries):
-    """Since threadpoolctl 3.8, OpenBLAS otherwise silently obeys only the Python thread that limited it first."""
+    """Since threadpoolctl 3.8, OpenBLAS otherwise silently obeys only the Python thread that
+    limited it first.
+    """
 
     def release():
         for library in libraries.lib_controllers:

@@ -12,16 +12,24 @@ from .array_api import is_foreign, namespace, to_numpy
 from .sklearn import check_sample_weight
 
 # What to do where a number stands for a name.
-NUMBERED = "If your labels are text and a tool of scikit-learn has numbered them, pass the sorted names as a list: class_names=[...]."
+NUMBERED = (
+    "If your labels are text and a tool of scikit-learn has numbered them, pass the sorted names as"
+    " a list: class_names=[...]."
+)
 
 
 def warn_caller(message, category=UserWarning, *, advice=""):
-    """Warn at the line of the user's code that called this package, directly or through scikit-learn.
+    """Warn at the line of the user's code that called this package, directly or through
+    scikit-learn.
 
-    `advice` is for programs: it names parameters, which the command does not have and does not show.
+    `advice` is for programs: it names parameters, which the command does not have and does not
+    show.
     """
     frame, level = sys._getframe(1), 2
-    while frame.f_back and frame.f_globals.get("__name__", "").split(".")[0] in ("sksemobridge", "sklearn"):
+    while frame.f_back and frame.f_globals.get("__name__", "").split(".")[0] in (
+        "sksemobridge",
+        "sklearn",
+    ):
         frame, level = frame.f_back, level + 1
     warning = category(f"{message} {advice}".rstrip())
     warning.without_advice = message
@@ -38,7 +46,8 @@ def listed(items, limit=5):
 def validate_embeddings(estimator, X, *, reset):
     """Embeddings as a float32 or float64 array of shape (n, D). Half precision becomes float32.
 
-    With scikit-learn's `array_api_dispatch`, an array keeps its library. With `reset=True`, any width is accepted.
+    With scikit-learn's `array_api_dispatch`, an array keeps its library. With `reset=True`, any
+    width is accepted.
     """
     X = X if is_foreign(X) else to_numpy(X)
     xp = namespace(X) if is_foreign(X) else np
@@ -63,13 +72,16 @@ def validate_embeddings(estimator, X, *, reset):
 
 
 def validate_training_embeddings(estimator, X, *, reset):
-    """`validate_embeddings` of what is learnt from, as a NumPy array, with a warning of rows of zeros."""
+    """`validate_embeddings` of what is learnt from, as a NumPy array, with a warning of rows of
+    zeros.
+    """
     X = to_numpy(validate_embeddings(estimator, X, reset=reset))
     is_zero = ~X.any(axis=1)
     if is_zero.any():
         # No error: scikit-learn's own checks fit such rows.
         warn_caller(
-            f"X has nothing but zeros in {_rows_in_words(is_zero)}. Perhaps these images were not embedded."
+            f"X has nothing but zeros in {_rows_in_words(is_zero)}. Perhaps these images were not"
+            " embedded."
         )
     return X
 
@@ -77,7 +89,9 @@ def validate_training_embeddings(estimator, X, *, reset):
 def require_width(width, text_width):
     """Refuse images with `width` features if text embeddings have another width."""
     if text_width != width:
-        raise ValueError(f"X has {width} features, but the text encoder's embeddings have {text_width}.")
+        raise ValueError(
+            f"X has {width} features, but the text encoder's embeddings have {text_width}."
+        )
 
 
 def refuse_masked(values, name):
@@ -96,9 +110,9 @@ def check_text_encoder(estimator, method="transform"):
     text_encoder = estimator.text_encoder
     if isinstance(text_encoder, type) or (method is not None and not hasattr(text_encoder, method)):
         raise ValueError(
-            f"The 'text_encoder' parameter of {type(estimator).__name__} must be an object that offers "
-            f"{method or 'projection_'} and logit_scale_, such as CLIPTextEncoder(...) or PrecomputedTextEncoder.from_joint(...); "
-            f"got {text_encoder!r:.100}."
+            f"The 'text_encoder' parameter of {type(estimator).__name__} must be an object that"
+            f" offers {method or 'projection_'} and logit_scale_, such as CLIPTextEncoder(...) or"
+            f" PrecomputedTextEncoder.from_joint(...); got {text_encoder!r:.100}."
         )
 
 
@@ -108,14 +122,20 @@ def as_words(text):
 
 
 def as_labels(values, name):
-    """Labels or groups as a flat array. Missing values, and text together with other values, are errors."""
+    """Labels or groups as a flat array. Missing values, and text together with other values, are
+    errors.
+    """
     values = to_numpy(values)
     refuse_masked(values, name)
     # In a list with text, NumPy would turn numbers into text.
-    is_mixed = isinstance(values, (list, tuple)) and len({isinstance(value, str) for value in values}) > 1
+    is_mixed = (
+        isinstance(values, (list, tuple)) and len({isinstance(value, str) for value in values}) > 1
+    )
     array = np.asarray(values, dtype=object if is_mixed else None)
     is_object = array.dtype.kind == "O"
-    is_missing = np.array([*map(_is_missing, array.ravel())], dtype=bool) if is_object else array != array
+    is_missing = (
+        np.array([*map(_is_missing, array.ravel())], dtype=bool) if is_object else array != array
+    )
     if is_missing.any():
         rows = np.flatnonzero(is_missing)[:10].tolist()
         raise ValueError(f"Input {name} contains NaN or None in rows {rows}; drop or fill them.")
@@ -134,13 +154,18 @@ def _is_missing(value):
 
 
 def sorted_labels(parts, **options):
-    """`np.unique` of all parts (none is empty), which must be of one kind. NumPy would take 1 for `"1"` and for True."""
+    """`np.unique` of all parts (none is empty), which must be of one kind. NumPy would take 1 for
+    `"1"` and for True.
+    """
     if len({(isinstance(part[0], str), part.dtype.kind == "b") for part in parts}) > 1:
-        raise ValueError("The labels mix kinds (text, booleans, others). Use one kind in every call.")
+        raise ValueError(
+            "The labels mix kinds (text, booleans, others). Use one kind in every call."
+        )
     labels = np.concatenate(parts)
     if labels.dtype.kind == "f" and all(part.dtype.kind in "iu" for part in parts):
         raise ValueError(
-            "Labels are integers with and without sign, which NumPy would round. Use one type in every call."
+            "Labels are integers with and without sign, which NumPy would round. Use one type in"
+            " every call."
         )
     return np.unique(labels, **options)
 
@@ -154,14 +179,16 @@ def validate_labels(y, n_rows):
         assert_all_finite(y, input_name="y")
     with warnings.catch_warnings():
         # One shot of each class is a usual case for this package.
-        warnings.filterwarnings("ignore", "The number of unique classes is greater than 50%", UserWarning)
+        warnings.filterwarnings(
+            "ignore", "The number of unique classes is greater than 50%", UserWarning
+        )
         check_classification_targets(y)
     check_consistent_length(np.empty(n_rows), y)
     return y
 
 
 def validate_classes(classes, *known):
-    """Sorted labels: those of `classes` (or None), together with all `known` ones (arrays or None)."""
+    """Sorted labels: those of `classes` (or None), and all `known` ones (arrays or None)."""
     parts = [part for part in known if part is not None]
     if classes is not None:
         parts.append(as_labels(classes, "classes"))
@@ -204,11 +231,14 @@ def validate_weights(sample_weight, n_rows):
 def validate_priors(priors, n_classes):
     """Logarithms of the prior probabilities `(n_classes,)`, which are scaled to sum to one."""
     if hasattr(priors, "keys") and list(priors.keys()) != sorted(priors.keys()):
-        raise ValueError("priors are labelled in another order than classes_, which is sorted; sort them.")
+        raise ValueError(
+            "priors are labelled in another order than classes_, which is sorted; sort them."
+        )
     priors = np.asarray(to_numpy(priors), dtype=np.float64)
     if priors.shape != (n_classes,) or not (np.isfinite(priors).all() and (priors > 0).all()):
         raise ValueError(
-            f"priors must be {n_classes} positive numbers, in the order of classes_; got {priors.tolist()}."
+            f"priors must be {n_classes} positive numbers, in the order of classes_; got"
+            f" {priors.tolist()}."
         )
     priors = priors / priors.max()  # so that no sum leaves the range of floats
     return np.log(priors / priors.sum())

@@ -11,7 +11,8 @@ _DATA = files("sksemobridge.datasets") / "data"
 def load_emoji() -> Bunch:
     """Load 973 emoji pictures in 29 classes. Each class has at least 20 pictures.
 
-    The bundled model `mini` was not trained on this style (Fluent Emoji Flat). The classes are subgroups of Unicode's emoji.
+    The bundled model `mini` was not trained on this style (Fluent Emoji Flat). The classes are
+    subgroups of Unicode's emoji.
 
     Returns
     -------
@@ -43,7 +44,8 @@ def load_emoji() -> Bunch:
 
 
 def load_vocabulary() -> list[str]:
-    """Load about three thousand names of things from WordNet, sorted and in lower case, which `vocabulary="auto"` uses.
+    """Load about three thousand names of things from WordNet, sorted and in lower case, which
+    `vocabulary="auto"` uses.
 
     Examples
     --------

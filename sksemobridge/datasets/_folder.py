@@ -15,20 +15,23 @@ from ..encoders._pictures import ImageReadError, open_picture
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
 # Pillow reads these with a plug-in, or only in newer versions.
 _SUFFIXES |= {".avif", ".heic", ".heif", ".jxl"}
-# A folder with this file holds copies that `--sort-into` made. It is left out, unless the user names this folder.
+# A folder with this file holds copies that `--sort-into` made. It is left out, unless the user
+# names this folder.
 COPIES_MARK = ".sksemobridge-copies"
 
 
 def load_image_folder(root: str | os.PathLike[str]) -> Bunch:
     """List the images in a folder that has one sub-folder for each class.
 
-    Images are found by the ending of the name, or by the content. They may lie in folders below that of the class. Hidden files
-    and folders (with a leading dot) are left out, and so are the copies of `sksemobridge label --sort-into`.
+    Images are found by the ending of the name, or by the content. They may lie in folders below
+    that of the class. Hidden files and folders (with a leading dot) are left out, and so are the
+    copies of `sksemobridge label --sort-into`.
 
     Parameters
     ----------
     root : str or os.PathLike
-        The folder. Files directly in it belong to no class, and are left out. Links to folders are followed.
+        The folder. Files directly in it belong to no class, and are left out. Links to folders are
+        followed.
 
     Returns
     -------
@@ -45,15 +48,17 @@ def load_image_folder(root: str | os.PathLike[str]) -> Bunch:
     Raises
     ------
     OSError, ValueError
-        If `root` cannot be read, or has no sub-folder with images. Other things that are left out give warnings.
+        If `root` cannot be read, or has no sub-folder with images. Other things that are left out
+        give warnings.
     """
     parent = existing_folder(root)
     entries = sorted(path for path in parent.iterdir() if not path.name.startswith("."))
     folders = [path for path in entries if path.is_dir() and not os.path.exists(path / COPIES_MARK)]
     if not folders:
         raise ValueError(
-            f"The folder {str(parent)!r} has no sub-folders. Put the images of each class into a sub-folder "
-            "with the name of the class. To label a folder of images, give it to sksemobridge.predict_folder."
+            f"The folder {str(parent)!r} has no sub-folders. Put the images of each class into a"
+            " sub-folder with the name of the class. To label a folder of images, give it to"
+            " sksemobridge.predict_folder."
         )
     images_by_class = {}
     passed_over: dict[str, list] = defaultdict(list)
@@ -67,21 +72,27 @@ def load_image_folder(root: str | os.PathLike[str]) -> Bunch:
         elif folder not in locked:
             passed_over["sub-folders without images"].append(folder)
     if not images_by_class:
-        raise ValueError(f"No sub-folder of {str(parent)!r} has images, such as {str(folders[0])!r}.")
+        raise ValueError(
+            f"No sub-folder of {str(parent)!r} has images, such as {str(folders[0])!r}."
+        )
     loose = [path for path in entries if path.is_file() and is_image(path)]
     passed_over["images that lie in no sub-folder, and so are of no class"] = loose
     for kind, found in passed_over.items():
         warn_passed_over(parent, kind, found)
     n_images = [len(images) for images in images_by_class.values()]
     return Bunch(
-        paths=np.array([str(path) for images in images_by_class.values() for path in images], dtype=object),
+        paths=np.array(
+            [str(path) for images in images_by_class.values() for path in images], dtype=object
+        ),
         target=np.repeat(np.arange(len(n_images)), n_images),
         target_names=np.array(list(images_by_class), dtype=object),
     )
 
 
 def list_files(folder):
-    """Sorted paths (str) of all files in a folder, as `files_below` finds them. It is an error if there are none."""
+    """Sorted paths (str) of all files in a folder, as `files_below` finds them. It is an error if
+    there are none.
+    """
     files, locked = files_below(existing_folder(folder))
     warn_passed_over(folder, "folders that may not be read", locked)
     if not files:
@@ -116,7 +127,9 @@ def existing_folder(name):
 
 
 def files_below(folder):
-    """All files that are neither hidden nor copies of `--sort-into`, and the folders that may not be read."""
+    """All files that are neither hidden nor copies of `--sort-into`, and the folders that may not
+    be read.
+    """
     files, errors = [], []
     # Without "..": the parents of a/../a would be a itself, too.
     seen = {os.path.realpath(above) for above in Path(os.path.abspath(folder)).parents}
@@ -128,6 +141,8 @@ def files_below(folder):
         seen.add(place)
         # Links come last: then most files are named by their own path.
         visible = [name for name in subfolders if not name.startswith(".")]
-        subfolders[:] = sorted(visible, key=lambda name: (os.path.islink(os.path.join(parent, name)), name))
+        subfolders[:] = sorted(
+            visible, key=lambda name: (os.path.islink(os.path.join(parent, name)), name)
+        )
         files += [Path(parent, name) for name in names if not name.startswith(".")]
     return sorted(files), [Path(error.filename) for error in errors]

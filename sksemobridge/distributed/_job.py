@@ -16,25 +16,30 @@ from ..datasets._folder import is_image, list_files
 from ._output import VERSION, OutputFolder, hash_keys, is_among, versions_by_key
 from ._steps import EmbedImages
 
-# After the loss of a node, the actors may hold all CPUs and wait for rows of tasks that ask for one.
+# After the loss of a node, the actors may hold all CPUs and wait for rows of tasks that ask for
+# one.
 _NO_CPU = {"batch_format": "pyarrow", "num_cpus": 0}
 # Ray would repeat a task that always kills its actor for ever.
 _MAX_TASK_RETRIES = 8
 _JobReport = namedtuple("JobReport", ["n_rows", "n_new", "n_errors"])
 
 
-def run_job(source, output, step, *, key_column="path", n_actors=None, num_gpus=None, rows_per_file=4096):
+def run_job(
+    source, output, step, *, key_column="path", n_actors=None, num_gpus=None, rows_per_file=4096
+):
     """Embed images or predict on a cluster, into Parquet files with each key exactly once.
 
-    If the job ends early, the same call continues it. The output has the key and the columns of the step. For a folder or
-    list of images, it also has `file_version` (size and time): files that have changed since then are taken again. The
-    file `_sksemobridge.json` in it describes the job, with the classes in the order of the probabilities.
+    If the job ends early, the same call continues it. The output has the key and the columns of the
+    step. For a folder or list of images, it also has `file_version` (size and time): files that
+    have changed since then are taken again. The file `_sksemobridge.json` in it describes the job,
+    with the classes in the order of the probabilities.
 
     Parameters
     ----------
     source : ray.data.Dataset, str, os.PathLike or list of paths
-        A dataset, which is read twice and must give the same keys; for `EmbedImages`, a folder of images or a list of their
-        paths, the same on all machines; for `Predict`, a folder of Parquet files.
+        A dataset, which is read twice and must give the same keys; for `EmbedImages`, a folder of
+        images or a list of their paths, the same on all machines; for `Predict`, a folder of
+        Parquet files.
     output : str or os.PathLike
         A folder that all machines can use. Only one job can write to it.
     step : EmbedImages or Predict
@@ -43,14 +48,17 @@ def run_job(source, output, step, *, key_column="path", n_actors=None, num_gpus=
     n_actors : int or None, default=None
         Number of processes with the model. By default it grows with the cluster. Each has one CPU.
     num_gpus : float or None, default=None
-        GPUs for each actor. By default it has one if the cluster has some and the step is `EmbedImages`.
+        GPUs for each actor. By default it has one if the cluster has some and the step is
+        `EmbedImages`.
     rows_per_file : int, default=4096
-        Approximate number of rows in a file. A job that is killed loses about as much work of each actor.
+        Approximate number of rows in a file. A job that is killed loses about as much work of each
+        actor.
 
     Returns
     -------
     named tuple
-        `n_rows` of the source, `n_new` that this call wrote, and `n_errors`, rows of the output with an error.
+        `n_rows` of the source, `n_new` that this call wrote, and `n_errors`, rows of the output
+        with an error.
     """
     import ray.data
 
@@ -58,7 +66,10 @@ def run_job(source, output, step, *, key_column="path", n_actors=None, num_gpus=
     actors = _actor_options(has_images, n_actors, num_gpus)
     # A wrong name of a model should be an error here, and not of actors that cannot start.
     manifest = {"step": type(step).__name__, **step.describe()}
-    name, rows = os.path.abspath(source) if isinstance(source, str | os.PathLike) else "the source", source
+    name, rows = (
+        os.path.abspath(source) if isinstance(source, str | os.PathLike) else "the source",
+        source,
+    )
     if not isinstance(source, ray.data.Dataset):
         if has_images:
             step.column = key_column = "path"
@@ -77,7 +88,9 @@ def run_job(source, output, step, *, key_column="path", n_actors=None, num_gpus=
         n_new = int(np.sum(~is_among(versions.index, written)))
         if n_new:
             # A larger batch would make Ray join the blocks of a small job.
-            size = min(1024, rows_per_file, max(1, n_new // int(4 * ray.cluster_resources()["CPU"])))
+            size = min(
+                1024, rows_per_file, max(1, n_new // int(4 * ray.cluster_resources()["CPU"]))
+            )
             column, step.column = step.column, "_input"
             actors |= {"fn_constructor_args": [step], "batch_size": size, "batch_format": "pyarrow"}
             _write(rows, column, identity, written, actors, folder, rows_per_file)
@@ -86,7 +99,8 @@ def run_job(source, output, step, *, key_column="path", n_actors=None, num_gpus=
     n_missing = np.sum(~is_among(versions.index, written))
     if n_missing:
         raise RuntimeError(
-            f"{n_missing} of {len(versions)} keys of {name} are missing. Call again, unless it gives others each time."
+            f"{n_missing} of {len(versions)} keys of {name} are missing. Call again, unless it"
+            " gives others each time."
         )
     return _JobReport(len(versions), n_new, n_errors)
 
@@ -103,8 +117,8 @@ def _actor_options(has_images, n_actors, num_gpus):
     # A dataset is read by other processes.
     if n > resources["CPU"] - 1 or n * num_gpus > resources.get("GPU", 0):
         raise ValueError(
-            f"The cluster has no room for {n} actors of one CPU and {num_gpus:g} GPUs, and a CPU for reading: it has "
-            f"{resources['CPU']:g} CPUs and {resources.get('GPU', 0):g} GPUs."
+            f"The cluster has no room for {n} actors of one CPU and {num_gpus:g} GPUs, and a CPU"
+            f" for reading: it has {resources['CPU']:g} CPUs and {resources.get('GPU', 0):g} GPUs."
         )
     pool = ray.data.ActorPoolStrategy(min_size=n, max_size=n_actors)
     return {"compute": pool, "num_cpus": 1, "num_gpus": num_gpus}
@@ -141,7 +155,9 @@ def _open_parquet(folder):
 
     files = [str(file) for file in sorted(Path(folder).glob("*.parquet"))]
     if not files:
-        raise ValueError(f"There are no .parquet files in {folder!r}. For images, begin with EmbedImages.")
+        raise ValueError(
+            f"There are no .parquet files in {folder!r}. For images, begin with EmbedImages."
+        )
     pads.dataset(files, format="parquet").count_rows()  # unlike Ray, Arrow names a damaged file
     return ray.data.read_parquet(files, num_cpus=0)
 

@@ -20,8 +20,8 @@ VERSION = "file_version"
 class OutputFolder:
     """A folder of Parquet files, which readers of Parquet take as one table.
 
-    A file is written under a hidden name, and renamed when it is complete. So the files say which rows are done. Ray's own
-    checkpoints do not see that a file is lost or changed.
+    A file is written under a hidden name, and renamed when it is complete. So the files say which
+    rows are done. Ray's own checkpoints do not see that a file is lost or changed.
     """
 
     def __init__(self, location, columns):
@@ -37,20 +37,30 @@ class OutputFolder:
             raise RuntimeError(f"Another job is writing to {str(self.path)!r}.") from error
 
     def claim(self, manifest):
-        """Note what the folder is for; `ValueError` if it holds other things than results of this job."""
-        file, wanted = self.path / "_sksemobridge.json", json.loads(json.dumps(manifest, default=str))
+        """Note what the folder is for; `ValueError` if it holds other things than results of this
+        job.
+        """
+        file, wanted = (
+            self.path / "_sksemobridge.json",
+            json.loads(json.dumps(manifest, default=str)),
+        )
         if not file.exists():
             if any(self.path.glob("*.parquet")):
-                raise ValueError(f"The folder {str(self.path)!r} has Parquet files of another origin.")
+                raise ValueError(
+                    f"The folder {str(self.path)!r} has Parquet files of another origin."
+                )
             with new_file(file) as unfinished:
                 unfinished.write_text(json.dumps(wanted, indent=1))
         found = json.loads(file.read_text())
         differing = [name for name in wanted | found if wanted.get(name) != found.get(name)]
         if differing:
-            raise ValueError(f"{str(self.path)!r} has results of another job, with other {differing}.")
+            raise ValueError(
+                f"{str(self.path)!r} has results of another job, with other {differing}."
+            )
 
     def settle(self, source):
-        """Remove unfinished files, rows of another version than `versions_by_key` of the source has, and repeated rows.
+        """Remove unfinished files, rows of another version than `versions_by_key` of the source
+        has, and repeated rows.
 
         Returns the sorted keys that are left, and the number of errors among them.
         """
@@ -82,14 +92,22 @@ class OutputFolder:
 
 
 def versions_by_key(table):
-    """Versions of rows, or nulls without the column `VERSION`, indexed by the hashes of keys, the first column."""
-    versions = table[VERSION].to_numpy(zero_copy_only=False) if VERSION in table.column_names else None
+    """Versions of rows, or nulls without the column `VERSION`, indexed by the hashes of keys, the
+    first column.
+    """
+    versions = (
+        table[VERSION].to_numpy(zero_copy_only=False) if VERSION in table.column_names else None
+    )
     return pd.Series(versions, index=hash_keys(table.column(0)), dtype=object)
 
 
 def hash_keys(column):
-    """A number of 64 bits for each key of a column. It depends on the values, not on their Arrow type."""
-    return pd.util.hash_array(column.cast(pa.string()).to_numpy(zero_copy_only=False).astype(object))
+    """A number of 64 bits for each key of a column. It depends on the values, not on their Arrow
+    type.
+    """
+    return pd.util.hash_array(
+        column.cast(pa.string()).to_numpy(zero_copy_only=False).astype(object)
+    )
 
 
 def is_among(keys, sorted_keys):

@@ -14,10 +14,12 @@ from ..encoders._image_encoder import READING_VERSION
 
 
 class EmbedImages:
-    """Embed a column of images, for `run_job`, or for `ray.data.Dataset.map_batches` with `batch_format="pyarrow"`.
+    """Embed a column of images, for `run_job`, or for `ray.data.Dataset.map_batches` with
+    `batch_format="pyarrow"`.
 
-    The images are replaced by the columns `embedding` and `error`. If an image cannot be read, its embedding is null, and
-    `error` has the reason. Each process loads the model once. The depth of 16-bit pictures is chosen for each batch.
+    The images are replaced by the columns `embedding` and `error`. If an image cannot be read, its
+    embedding is null, and `error` has the reason. Each process loads the model once. The depth of
+    16-bit pictures is chosen for each batch.
 
     Parameters
     ----------
@@ -31,7 +33,8 @@ class EmbedImages:
     >>> import pyarrow as pa
     >>> from sksemobridge import CLIPImageEncoder
     >>> from sksemobridge.distributed import EmbedImages
-    >>> EmbedImages(CLIPImageEncoder("mini", "bundled"))(pa.table({"id": [7], "image": ["missing.jpg"]})).to_pylist()
+    >>> table = pa.table({"id": [7], "image": ["missing.jpg"]})
+    >>> EmbedImages(CLIPImageEncoder("mini", "bundled"))(table).to_pylist()
     [{'id': 7, 'embedding': None, 'error': 'there is no such file'}]
     """
 
@@ -45,7 +48,10 @@ class EmbedImages:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*cannot be read and have rows of NaN")
             embeddings = self._encoder.transform(images)
-        errors, strict = np.full(len(images), None), clone(self._encoder).set_params(on_error="raise")
+        errors, strict = (
+            np.full(len(images), None),
+            clone(self._encoder).set_params(on_error="raise"),
+        )
         for row in np.flatnonzero(np.isnan(embeddings).any(axis=1)):
             try:  # its file may be there by now
                 embeddings[row] = strict.transform([images[row]])[0]
@@ -55,22 +61,27 @@ class EmbedImages:
         return _result(batch, self.column, columns, errors)
 
     def describe(self):
-        """All that results depend on, apart from the images. A wrong parameter or name of the encoder is an error."""
+        """All that results depend on, apart from the images. A wrong parameter or name of the
+        encoder is an error.
+        """
         clone(self._encoder).fit().get_feature_names_out()
         models = []
         for encoder in getattr(self._encoder, "encoders", [self._encoder]):
             source = encoder._source()
-            # Local files count by content: next time, the model may lie elsewhere, and another one here.
+            # Local files count by content: next time, the model may lie elsewhere, and another one
+            # here.
             files = {Path(path).name: digest for path, digest in source.files} or str(source)
             models.append([files, encoder.precision, bool(encoder.normalize)])
         return {"models": models, "reading": READING_VERSION}
 
 
 class Predict:
-    """Predict from a column of embeddings, for `run_job` or `ray.data.Dataset.map_batches`, as `EmbedImages`.
+    """Predict from a column of embeddings, for `run_job` or `ray.data.Dataset.map_batches`, as
+    `EmbedImages`.
 
-    The column is replaced by the columns `label` and `error`, and on request `probabilities` (float32, in the order of
-    `estimator.classes_`). In a row without an embedding they are null, and `error` has the reason.
+    The column is replaced by the columns `label` and `error`, and on request `probabilities`
+    (float32, in the order of `estimator.classes_`). In a row without an embedding they are null,
+    and `error` has the reason.
 
     Parameters
     ----------
@@ -87,8 +98,11 @@ class Predict:
     >>> from sklearn.neighbors import KNeighborsClassifier
     >>> from sksemobridge.distributed import Predict
     >>> classifier = KNeighborsClassifier(1).fit([[0.0, 1.0], [1.0, 0.0]], ["up", "right"])
-    >>> Predict(classifier)(pa.table({"id": [7, 8], "embedding": [[0.1, 0.9], None]})).to_pylist()
-    [{'id': 7, 'label': 'up', 'error': None}, {'id': 8, 'label': None, 'error': 'there is no embedding'}]
+    >>> table = pa.table({"id": [7, 8], "embedding": [[0.1, 0.9], None]})
+    >>> for row in Predict(classifier)(table).to_pylist():
+    ...     print(row)
+    {'id': 7, 'label': 'up', 'error': None}
+    {'id': 8, 'label': None, 'error': 'there is no embedding'}
     """
 
     def __init__(self, estimator, *, column="embedding", probabilities=False):
@@ -100,17 +114,24 @@ class Predict:
         X, errors = _read_embeddings(batch, self.column)
         classes = self._classifier.classes_
         # scikit-learn refuses to predict nothing.
-        codes = np.searchsorted(classes, self._classifier.predict(X)) if len(X) else np.zeros(0, int)
+        codes = (
+            np.searchsorted(classes, self._classifier.predict(X)) if len(X) else np.zeros(0, int)
+        )
         # Made of all classes, so that the type does not depend on the labels of one batch.
         columns = {"label": pa.array(classes).take(pa.array(codes))}
         if self._probabilities:
-            probabilities = self._classifier.predict_proba(X) if len(X) else np.zeros((0, len(classes)))
+            probabilities = (
+                self._classifier.predict_proba(X) if len(X) else np.zeros((0, len(classes)))
+            )
             columns["probabilities"] = probabilities.astype(np.float32)
         return _result(batch, self.column, columns, errors)
 
     def describe(self):
         """All that results depend on, apart from the embeddings."""
-        model = {"classifier": joblib.hash(self._classifier), "classes": self._classifier.classes_.tolist()}
+        model = {
+            "classifier": joblib.hash(self._classifier),
+            "classes": self._classifier.classes_.tolist(),
+        }
         return model | {"probabilities": self._probabilities}
 
 
@@ -133,7 +154,9 @@ def _read_embeddings(batch, name):
 
 def _result(batch, replaced, columns, errors):
     """A batch with `columns` in place of one, nulls in rows with an error, and errors."""
-    table = batch.select([name for name in batch.column_names if name not in (replaced, *columns, "error")])
+    table = batch.select(
+        [name for name in batch.column_names if name not in (replaced, *columns, "error")]
+    )
     valid = np.equal(errors, None)
     rows = pa.array(np.cumsum(valid) - 1, mask=~valid)
     for name, values in columns.items():

@@ -1,4 +1,6 @@
-"""What all encoders share: loaded models, parameters, and the lists of images and texts that they take."""
+"""What all encoders share: loaded models, parameters, and the lists of images and texts that they
+take.
+"""
 
 import os
 import threading
@@ -43,7 +45,9 @@ def clear_model_cache() -> None:
 
 
 class StatelessEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
-    """A transformer that learns nothing. A subclass has `transform`, and `_n_features_out`, their width."""
+    """A transformer that learns nothing. A subclass has `transform`, and `_n_features_out`, their
+    width.
+    """
 
     @checks_parameters
     def fit(self, X: Any = None, y: Any = None) -> Self:
@@ -51,7 +55,8 @@ class StatelessEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         return self
 
     def _get_fitted_attr_html(self, doc_link=""):
-        # The HTML display of scikit-learn reads all properties. That would load a model only to show it.
+        # The HTML display of scikit-learn reads all properties. That would load a model only to
+        # show it.
         return {}
 
     def __sklearn_tags__(self):
@@ -105,7 +110,9 @@ class TextEncoder(StatelessEncoder):
 
 @dataclass(repr=False, eq=False)
 class CLIPEncoder(StatelessEncoder):
-    """An encoder whose parameters name a CLIP model. All encoders of the process that name it share it."""
+    """An encoder whose parameters name a CLIP model. All encoders of the process that name it share
+    it.
+    """
 
     model_name: str = "ViT-B-16"
     pretrained: str | os.PathLike[str] | None = "openai"
@@ -128,7 +135,9 @@ class CLIPEncoder(StatelessEncoder):
         return find_source(self.model_name, self.pretrained)
 
     def _model(self):
-        """The `LoadedModel`. `ModelLoadError` if it or its weights are missing, `ValueError` if there is no such device."""
+        """The `LoadedModel`. `ModelLoadError` if it or its weights are missing, `ValueError` if
+        there is no such device.
+        """
         self._validate_params()
         source_and_device = self._source(), resolve_device(self.device)
         with _lock:
@@ -146,7 +155,9 @@ class CLIPEncoder(StatelessEncoder):
 
 
 def list_images(X):
-    """The images that `CLIPImageEncoder` gets, as a list of sources. What is no list of images is an error."""
+    """The images that `CLIPImageEncoder` gets, as a list of sources. What is no list of images is
+    an error.
+    """
     X = to_numpy(X)
     refuse_masked(X, "X")
     if not isinstance(X, np.ndarray) or X.dtype.kind not in "uifb":
@@ -154,8 +165,9 @@ def list_images(X):
     check_pixel_type(X)
     if X.ndim != 4 or X.shape[3] not in (3, 4):
         raise ValueError(
-            f"An array of images has the shape (n, h, w, 3); got {X.shape}. Wrap a single picture, or pictures of several "
-            "sizes, in a list, and move the channels of (n, 3, h, w) to the end."
+            f"An array of images has the shape (n, h, w, 3); got {X.shape}. Wrap a single picture,"
+            " or pictures of several sizes, in a list, and move the channels of (n, 3, h, w) to"
+            " the end."
         )
     return list(X)
 
@@ -170,14 +182,16 @@ def list_texts(X):
 
 
 def _as_list(X, item):
-    """The items of a sequence, an array of shape `(n,)` or `(n, 1)`, a series, or a data frame of one column."""
+    """The items of a sequence, an array of shape `(n,)` or `(n, 1)`, a series, or a data frame of
+    one column.
+    """
     if isinstance(X, (str, bytes, bytearray, memoryview, os.PathLike, Image.Image)):
         raise ValueError(f"X is one {item} ({type(X).__name__}), not a list of {item}s: write [X].")
     if hasattr(X, "columns"):
         if len(X.columns) != 1:
             raise ValueError(
-                f"The data frame has {len(X.columns)} columns ({listed(X.columns)}); select the one with the {item}s, for "
-                "example in a ColumnTransformer."
+                f"The data frame has {len(X.columns)} columns ({listed(X.columns)}); select the one"
+                f" with the {item}s, for example in a ColumnTransformer."
             )
         X = X[X.columns[0]]
     if isinstance(X, np.ndarray):
@@ -190,4 +204,6 @@ def _as_list(X, item):
             return getattr(X, method)()
     if isinstance(X, Sequence):
         return list(X)
-    raise TypeError(f"X is no list, array, series or one-column data frame of {item}s: {type(X).__name__}.")
+    raise TypeError(
+        f"X is no list, array, series or one-column data frame of {item}s: {type(X).__name__}."
+    )

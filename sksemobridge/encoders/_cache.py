@@ -15,7 +15,8 @@ from .._utils.validation import warn_caller
 _FILE = "embeddings.sqlite3"
 # Small pages, so that the file is little larger than its embeddings.
 _PAGE_BYTES = 512
-# How long one waits for another process that writes, which takes far less: until a note, from then on, and the next time.
+# How long one waits for another process that writes, which takes far less: until a note, from then
+# on, and the next time.
 _NOTE_SECONDS, _MORE_SECONDS, _AGAIN_SECONDS = 5, 25, 1
 # Caches that were waited for in vain.
 _HELD: set[Path] = set()
@@ -44,10 +45,12 @@ def _checksum(key, embedding):
 
 
 class CacheSession:
-    """The cache of one call. Threads may share it. Without a directory it keeps nothing and finds nothing.
+    """The cache of one call. Threads may share it. Without a directory it keeps nothing and finds
+    nothing.
 
-    After a failure (a full disk, a directory that cannot be written) the call goes on without the cache. It begins a new file
-    in place of a broken one. A warning says either, and what is waited for. A damaged embedding counts as missing.
+    After a failure (a full disk, a directory that cannot be written) the call goes on without the
+    cache. It begins a new file in place of a broken one. A warning says either, and what is waited
+    for. A damaged embedding counts as missing.
     """
 
     def __init__(self, directory):
@@ -56,22 +59,28 @@ class CacheSession:
         self._timeout = _AGAIN_SECONDS if self._path in _HELD else _NOTE_SECONDS
         self._lock = threading.Lock()
         self._connection, self._was_broken = None, False
-        self._try(lambda: None)  # here, because threads would wait and warn where no line is of the user
+        # here, because threads would wait and warn where no line is of the user
+        self._try(lambda: None)
 
     def _try(self, function):
-        """`function()` with a connection; None without a directory, and from the first failure on."""
+        """`function()` with a connection. None without a directory, and after a first failure."""
         while self.active:
             try:
                 if self._connection is None:
                     self._connect()
                 return function()
             except _FAILURES as error:
-                is_held = isinstance(error, Timeout) or "BUSY" in getattr(error, "sqlite_errorname", "")
+                is_held = isinstance(error, Timeout) or "BUSY" in getattr(
+                    error, "sqlite_errorname", ""
+                )
                 if is_held and self._timeout == _NOTE_SECONDS:
-                    self._warn("is held by another process; waiting for it, for half a minute at most")
+                    self._warn(
+                        "is held by another process; waiting for it, for half a minute at most"
+                    )
                     self.close()
                     self._timeout = _MORE_SECONDS
-                # A file that is only in use, not ours to write, or on a full disk gives an OperationalError.
+                # A file that is only in use, not ours to write, or on a full disk gives an
+                # OperationalError.
                 elif self._was_broken or type(error) is not sqlite3.DatabaseError:
                     self._warn(f"cannot be used ({error}); going on without it")
                     self.active = False
@@ -91,7 +100,9 @@ class CacheSession:
         os.makedirs(self._path.parent, exist_ok=True)
         # SQLite raises an error if two processes create a database at once.
         with FileLock(self._path.with_name("embeddings.open.lock"), timeout=self._timeout):
-            self._connection = sqlite3.connect(self._path, timeout=self._timeout, check_same_thread=False)
+            self._connection = sqlite3.connect(
+                self._path, timeout=self._timeout, check_same_thread=False
+            )
             self._connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
             # Readers and a writer work at once.
             self._connection.execute("PRAGMA journal_mode = WAL")
@@ -125,7 +136,9 @@ class CacheSession:
 
         def insert():
             with self._connection:
-                self._connection.executemany("INSERT OR REPLACE INTO embeddings VALUES (?, ?)", rows)
+                self._connection.executemany(
+                    "INSERT OR REPLACE INTO embeddings VALUES (?, ?)", rows
+                )
             _HELD.discard(self._path)
 
         with self._lock:

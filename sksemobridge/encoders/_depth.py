@@ -1,4 +1,6 @@
-"""Pictures of 16 bits, which often hold values of 8, 10, 12 or 14: how many, and the picture in 8 bits."""
+"""Pictures of 16 bits, which often hold values of 8, 10, 12 or 14: how many, and the picture in 8
+bits.
+"""
 
 import sys
 from contextlib import suppress
@@ -21,19 +23,26 @@ class Depth(NamedTuple):
     raw_mode: str  # Pillow's name of the layout
 
     def bits(self, highest, choose):
-        """The bits of the full range. Without a declared depth, it is `choose(bits)` of those that `highest` needs."""
+        """The bits of the full range. Without a declared depth, it is `choose(bits)` of those that
+        `highest` needs.
+        """
         if self.declared is None:
             return choose(next(bits for bits in DEPTHS if highest < 1 << bits))
-        # Whoever declares fewer bits than the values have, as PNG wants it, has scaled them to all 16.
+        # If fewer bits are declared than the values have, they are scaled to all 16, as in PNG.
         return self.declared if highest < 1 << self.declared else 16
 
 
 def read_depth(image, content=None):
-    """The `Depth` of an unread image of Pillow, of this content of a file; None if its pixels have 8 bits."""
+    """The `Depth` of an unread image of Pillow, of this content of a file; None if its pixels have
+    8 bits.
+    """
     options = image.tile[0].args if getattr(image, "tile", None) else ""
     raw_mode = str(options[0] if isinstance(options, tuple) and options else options)
     # Grey keeps its 16 bits. Of colours, Pillow keeps the high bytes.
-    is_colour = raw_mode.startswith(("RGB;16", "RGBA;16", "RGBX;16")) or (raw_mode, image.mode) == _GREY_ALPHA
+    is_colour = (
+        raw_mode.startswith(("RGB;16", "RGBA;16", "RGBX;16"))
+        or (raw_mode, image.mode) == _GREY_ALPHA
+    )
     if not image.mode.startswith("I") and not is_colour:
         return None
     return Depth(_declared(image, content), raw_mode)
@@ -50,7 +59,10 @@ def _declared(image, content):
             largest, stored = (int(np.max(image.tag_v2.get(tag, 0))) for tag in (281, 258))
             declared = largest.bit_length() or stored % 16
         at = 8
-        while image.format == "PNG" and (kind := bytes(content[at + 4 : at + 8])) not in (b"IDAT", b""):
+        while image.format == "PNG" and (kind := bytes(content[at + 4 : at + 8])) not in (
+            b"IDAT",
+            b"",
+        ):
             if kind == b"sBIT":
                 declared = content[at + 8]
             at += 12 + int.from_bytes(content[at : at + 4], "big")
@@ -58,12 +70,16 @@ def _declared(image, content):
 
 
 def in_8_bits(image, depth, choose, reopen):
-    """An image of 16 bits in 8. `reopen(raw_mode)` reads it in another layout; None if it cannot be read again."""
+    """An image of 16 bits in 8. `reopen(raw_mode)` reads it in another layout; None if it cannot be
+    read again.
+    """
     if image.mode.startswith("I"):
         # In the byte order of this machine.
         values = np.array(image, dtype=np.int32)
         if values.min() < 0 or values.max() > 65535:
-            raise ValueError("its pixels are 32-bit integers of unknown range; convert them to 8 bits")
+            raise ValueError(
+                "its pixels are 32-bit integers of unknown range; convert them to 8 bits"
+            )
         return Image.fromarray(_scaled(values, depth.bits(int(values.max()), choose)))
     pixels = np.array(image)
     bits = 16 if reopen is None else depth.bits(256 * int(pixels[..., :3].max()) + 255, choose)
@@ -78,7 +94,9 @@ def in_8_bits(image, depth, choose, reopen):
         is_big = order == "B" or (order == "N" and sys.byteorder == "big")
         low = np.asarray(reopen(f"{layout};16{'L' if is_big else 'B'}"))
     for channel in range(3):
-        pixels[..., channel] = _scaled(pixels[..., channel].astype(np.int32) << 8 | low[..., channel], bits)
+        pixels[..., channel] = _scaled(
+            pixels[..., channel].astype(np.int32) << 8 | low[..., channel], bits
+        )
     return Image.fromarray(pixels)
 
 

@@ -1,4 +1,6 @@
-"""From images or texts to their embeddings: threads read, the model embeds each content once, in full batches."""
+"""From images or texts to their embeddings: threads read, the model embeds each content once, in
+full batches.
+"""
 
 import hashlib
 from collections import defaultdict, deque
@@ -11,7 +13,8 @@ import numpy as np
 
 from ._cache import CacheSession
 
-# A `GridSearchCV` embeds hundreds of times, mostly what is cached. A shorter bar would only flicker.
+# A `GridSearchCV` embeds hundreds of times, mostly what is cached. A shorter bar would only
+# flicker.
 _BAR_AFTER = 2  # seconds
 
 
@@ -19,16 +22,20 @@ class Source(NamedTuple):
     """An image or a text that was read."""
 
     digest: bytes  # of its content
-    load: Callable[[], np.ndarray]  # the input of the model, which is not needed if the embedding is known
+    # the input of the model, which is not needed if the embedding is known
+    load: Callable[[], np.ndarray]
 
 
 def embed(tower, items, *, batch_size, cache, bar_options, n_threads=1, skip=()):
-    """Embeddings `(n, width)` of images or texts in float32, and the errors of the classes `skip` by their rows.
+    """Embeddings `(n, width)` of images or texts in float32, and the errors of the classes `skip`
+    by their rows.
 
-    Rows with an error are NaN. Other errors are raised. `bar_options` are those of tqdm. `n_threads` read.
+    Rows with an error are NaN. Other errors are raised. `bar_options` are those of tqdm.
+    `n_threads` read.
 
-    A `tower` has a `width`, `digest()` of what embeddings depend on besides the content, `read(item)`, which gives a `Source`
-    in any thread, and `compute(inputs)`, which gives a tensor of embeddings of a tensor of inputs.
+    A `tower` has a `width`, `digest()` of what embeddings depend on besides the content,
+    `read(item)`, which gives a `Source` in any thread, and `compute(inputs)`, which gives a tensor
+    of embeddings of a tensor of inputs.
     """
     from tqdm.auto import tqdm
 
@@ -37,16 +44,21 @@ def embed(tower, items, *, batch_size, cache, bar_options, n_threads=1, skip=())
     rows_by_key = defaultdict(list)
     errors, batch = {}, []
 
-    with closing(CacheSession(cache)) as session, tqdm(total=n, delay=_BAR_AFTER, **bar_options) as bar:
+    with (
+        closing(CacheSession(cache)) as session,
+        tqdm(total=n, delay=_BAR_AFTER, **bar_options) as bar,
+    ):
         # Reading all weights for the digest takes time. Only keys on disk need it.
         prefix = tower.digest() if session.active else b""
 
         def prepare(row):
-            """The key of a source, its embedding if the cache has it, and the input of the model if it is needed."""
+            """The key of a source, its embedding if the cache has it, and the input of the model if
+            it is needed.
+            """
             source = tower.read(items[row])
             key = hashlib.sha256(prefix + source.digest).digest()
-            # Threads see `rows_by_key` late, so a content may be loaded twice. It is never missing: the row that
-            # registers a key saw it unregistered.
+            # Threads see `rows_by_key` late, so a content may be loaded twice. It is never missing:
+            # the row that registers a key saw it unregistered.
             cached = session.get(key)
             return key, cached, source.load() if cached is None and key not in rows_by_key else None
 
@@ -73,7 +85,9 @@ def embed(tower, items, *, batch_size, cache, bar_options, n_threads=1, skip=())
 
 
 def _read_ahead(prepare, n, n_ahead, n_threads):
-    """Yield for each of `n` rows a function that gives `prepare(row)`. Threads work on the next `n_ahead`."""
+    """Yield for each of `n` rows a function that gives `prepare(row)`. Threads work on the next
+    `n_ahead`.
+    """
     pool = ThreadPoolExecutor(n_threads, thread_name_prefix="sksemobridge-read")
     waiting = deque()
     try:
@@ -84,7 +98,8 @@ def _read_ahead(prepare, n, n_ahead, n_threads):
         while waiting:
             yield waiting.popleft().result
     finally:
-        # After an error or an interrupt, reads that have not begun are dropped, and no thread outlives the call.
+        # After an error or an interrupt, reads that have not begun are dropped, and no thread
+        # outlives the call.
         pool.shutdown(wait=True, cancel_futures=True)
 
 

@@ -29,7 +29,8 @@ from ._pictures import (
     picture_digest,
 )
 
-# Part of the keys in caches, and of the manifests of jobs. Increase it if pictures are read or scaled in another way.
+# Part of the keys in caches, and of the manifests of jobs. Increase it if pictures are read or
+# scaled in another way.
 READING_VERSION = 4
 
 
@@ -42,20 +43,22 @@ class CLIPImageEncoder(CLIPEncoder, ImageEncoder):
     Parameters
     ----------
     model_name : str, default="ViT-B-16"
-        A model of open_clip, `"hf-hub:..."`, `"local-dir:..."`, `"transformers:..."` or `"timm:..."`. `"mini"`
-        (`pretrained="bundled"`) needs no network.
+        A model of open_clip, `"hf-hub:..."`, `"local-dir:..."`, `"transformers:..."` or
+        `"timm:..."`. `"mini"` (`pretrained="bundled"`) needs no network.
     pretrained : str, path or None, default="openai"
-        A tag of open_clip, `"auto"` for the only or the best documented one, or a checkpoint. For a checkpoint with OpenAI's
-        weights, the model name must end in `-quickgelu`.
+        A tag of open_clip, `"auto"` for the only or the best documented one, or a checkpoint. For a
+        checkpoint with OpenAI's weights, the model name must end in `-quickgelu`.
     device : str, default="auto"
         Torch device. `"auto"` is a CUDA GPU if there is one, else the CPU.
     precision : {"auto", "fp32", "bf16", "fp16"}, default="auto"
-        Precision of the computation. Results are float32. `"auto"` is bf16 on hardware that has it, fp16 on older GPUs,
-        and fp32 otherwise. Image towers of less than 5 million parameters use fp32.
+        Precision of the computation. Results are float32. `"auto"` is bf16 on hardware that has it,
+        fp16 on older GPUs, and fp32 otherwise. Image towers of less than 5 million parameters use
+        fp32.
     batch_size : int, default=64
         Images in one forward pass. At most twice as many are in memory.
     n_jobs : int or None, default=None
-        Threads that read images while the model computes. None is one thread, and -1 is one for each core.
+        Threads that read images while the model computes. None is one thread, and -1 is one for
+        each core.
     cache : path or None, default=None
         Folder on a local disk that keeps embeddings between runs. Delete it to forget them.
     normalize : bool, default=False
@@ -94,8 +97,8 @@ class CLIPImageEncoder(CLIPEncoder, ImageEncoder):
         Parameters
         ----------
         X : list, tuple, array, series or one-column data frame of n images
-            Each image is a path, the bytes of a file, an image of Pillow, or a uint8 array of shape `(h, w)`, `(h, w, 3)` or
-            `(h, w, 4)`.
+            Each image is a path, the bytes of a file, an image of Pillow, or a uint8 array of shape
+            `(h, w)`, `(h, w, 3)` or `(h, w, 4)`.
 
         Returns
         -------
@@ -105,7 +108,8 @@ class CLIPImageEncoder(CLIPEncoder, ImageEncoder):
         Raises
         ------
         ImageReadError
-            If an image cannot be read and `on_error="raise"`. The error names its position and source.
+            If an image cannot be read and `on_error="raise"`. The error names its position and
+            source.
         ModelLoadError
             If the model or its weights are missing.
         """
@@ -120,7 +124,9 @@ class CLIPImageEncoder(CLIPEncoder, ImageEncoder):
             "cache": self.cache,
             "bar_options": {"desc": "images", "unit": "image", "disable": not self.progress},
             "n_threads": joblib.effective_n_jobs(self.n_jobs),
-            "skip": (UnknownDepthError, ImageReadError) if self.on_error == "nan" else UnknownDepthError,
+            "skip": (
+                (UnknownDepthError, ImageReadError) if self.on_error == "nan" else UnknownDepthError
+            ),
         }
         embeddings, errors = embed(_ImageTower(model, precision), images, **options)
         # Pictures of one camera stay comparable: all that do not say their depth have the same.
@@ -132,28 +138,33 @@ class CLIPImageEncoder(CLIPEncoder, ImageEncoder):
             errors |= {unknown[i]: error for i, error in more.items()}
             if bits < max(DEPTHS):
                 warn_caller(
-                    f"{len(unknown)} of {len(images)} pictures have 16 bits and do not say how many they use. Their values need "
-                    f"{bits}, so that is the full range of all of them."
+                    f"{len(unknown)} of {len(images)} pictures have 16 bits and do not say how many"
+                    f" they use. Their values need {bits}, so that is the full range of all of"
+                    " them."
                 )
         if errors:
             rows = sorted(errors)
             named = listed([f"{row} ({describe(images[row][1])})" for row in rows], 3)
             warn_caller(
-                f"{len(rows)} of {len(images)} images cannot be read and have rows of NaN: {named}. The first: "
-                f"{errors[rows[0]].__cause__}."
+                f"{len(rows)} of {len(images)} images cannot be read and have rows of NaN: {named}."
+                f" The first: {errors[rows[0]].__cause__}."
             )
         return embeddings
 
 
 class _ImageTower:
-    """The image tower of a model for `embed`. Pictures of 16 bits that do not say their depth have `bits`, or are refused."""
+    """The image tower of a model for `embed`. Pictures of 16 bits that do not say their depth have
+    `bits`, or are refused.
+    """
 
     def __init__(self, model, precision, bits=None):
         self._model, self._precision, self._bits = model, precision, bits
         self.width = model.embed_dim
 
     def digest(self):
-        return f"image {READING_VERSION} {self._precision} ".encode() + self._model.digest(for_images=True)
+        return f"image {READING_VERSION} {self._precision} ".encode() + self._model.digest(
+            for_images=True
+        )
 
     def read(self, row_and_image):
         with _naming(*row_and_image):

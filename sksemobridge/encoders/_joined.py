@@ -40,8 +40,9 @@ class _Joined(StatelessEncoder):
 class JoinedImageEncoder(_Joined, ImageEncoder):
     """Embed images with several models, whose unit embeddings lie side by side.
 
-    Two models are often more accurate than the better of them. Each has its own entries in a cache, so that adding one embeds
-    with that one only. An image that one model cannot read is bad for all.
+    Two models are often more accurate than the better of them. Each has its own entries in a cache,
+    so that adding one embeds with that one only. An image that one model cannot read is bad for
+    all.
 
     Parameters
     ----------
@@ -52,7 +53,8 @@ class JoinedImageEncoder(_Joined, ImageEncoder):
     --------
     >>> import numpy as np
     >>> from sksemobridge import CLIPImageEncoder, JoinedImageEncoder
-    >>> encoder = JoinedImageEncoder([CLIPImageEncoder("mini", "bundled"), CLIPImageEncoder("mini", "bundled")])
+    >>> mini = CLIPImageEncoder("mini", "bundled")
+    >>> encoder = JoinedImageEncoder([mini, mini])
     >>> encoder.transform(np.zeros((2, 32, 32, 3), dtype=np.uint8)).shape
     (2, 256)
     """
@@ -81,13 +83,16 @@ class JoinedImageEncoder(_Joined, ImageEncoder):
             parts.append(member.transform([images[row] for row in readable]))
             is_good = ~np.isnan(parts[-1]).any(axis=1)
             parts, readable = [part[is_good] for part in parts], readable[is_good]
-        embeddings = np.full((len(images), sum(part.shape[1] for part in parts)), np.nan, dtype=np.float32)
+        embeddings = np.full(
+            (len(images), sum(part.shape[1] for part in parts)), np.nan, dtype=np.float32
+        )
         embeddings[readable] = np.hstack(parts)
         return embeddings
 
 
 class JoinedTextEncoder(_Joined, TextEncoder):
-    """Embed texts with several models, whose unit embeddings lie side by side, for images of `JoinedImageEncoder`.
+    """Embed texts with several models, whose unit embeddings lie side by side, for images of
+    `JoinedImageEncoder`.
 
     Parameters
     ----------
@@ -102,7 +107,8 @@ class JoinedTextEncoder(_Joined, TextEncoder):
     Examples
     --------
     >>> from sksemobridge import CLIPTextEncoder, JoinedTextEncoder
-    >>> encoder = JoinedTextEncoder([CLIPTextEncoder("mini", "bundled"), CLIPTextEncoder("mini", "bundled")])
+    >>> mini = CLIPTextEncoder("mini", "bundled")
+    >>> encoder = JoinedTextEncoder([mini, mini])
     >>> encoder.transform(["a red apple", "a green tree"]).shape
     (2, 256)
     """
@@ -127,13 +133,19 @@ class JoinedTextEncoder(_Joined, TextEncoder):
     def _embed(self, texts, project):
         if not project:
             self._refuse("embeddings before a projection")
-        return np.hstack(self._embed_each(lambda encoder: l2_normalize(encoder.transform(texts)), len(texts)))
+        return np.hstack(
+            self._embed_each(lambda encoder: l2_normalize(encoder.transform(texts)), len(texts))
+        )
 
     def _embed_each(self, embed, n):
         """`embed(encoder)` of each model with texts, and zeros `(n, width)` of each without."""
         members = self._with_texts()
         return [
-            embed(encoder) if encoder in members else np.zeros((n, encoder._n_features_out), dtype=np.float32)
+            (
+                embed(encoder)
+                if encoder in members
+                else np.zeros((n, encoder._n_features_out), dtype=np.float32)
+            )
             for encoder in self.encoders
         ]
 
@@ -141,17 +153,21 @@ class JoinedTextEncoder(_Joined, TextEncoder):
     def logit_scales_(self) -> NDArray[Any]:
         """The factor of cosines of each model, zero for those without texts."""
         members = self._with_texts()
-        return np.array([encoder.logit_scale_ if encoder in members else 0.0 for encoder in self.encoders])
+        return np.array(
+            [encoder.logit_scale_ if encoder in members else 0.0 for encoder in self.encoders]
+        )
 
     @property
     def logit_scale_(self) -> float:
-        # With a part s_i t_i of each model, the cosine to k unit parts is sum_i s_i x_i t_i / (sqrt(k) |s|).
+        # With a part s_i t_i of each model, the cosine to k unit parts is sum_i s_i x_i t_i /
+        # (sqrt(k) |s|).
         scales = self.logit_scales_
         return float(np.sqrt(len(scales)) * np.linalg.norm(scales) / np.count_nonzero(scales))
 
     def _refuse(self, what):
         raise NoProjectionError(
-            f"Several models together have no {what}. PaperBlend and the bridge from texts to images need one model."
+            f"Several models together have no {what}. PaperBlend and the bridge from texts to"
+            " images need one model."
         )
 
     projection_ = property(lambda self: self._refuse("projection_"))

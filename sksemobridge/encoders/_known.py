@@ -1,4 +1,6 @@
-"""Models that an earlier run has loaded, known by their files. What is cached then needs neither a model nor torch."""
+"""Models that an earlier run has loaded, known by their files. What is cached then needs neither a
+model nor torch.
+"""
 
 import hashlib
 import json
@@ -12,7 +14,15 @@ from ._cache import as_path
 from ._source import file_state
 
 # What decides, beside the files of a model, how it embeds.
-_PACKAGES = "torch", "torchvision", "open_clip_torch", "timm", "transformers", "tokenizers", "pillow"
+_PACKAGES = (
+    "torch",
+    "torchvision",
+    "open_clip_torch",
+    "timm",
+    "transformers",
+    "tokenizers",
+    "pillow",
+)
 
 
 class StaleModelError(Exception):
@@ -20,7 +30,9 @@ class StaleModelError(Exception):
 
 
 class KnownModel:
-    """What is remembered of a `LoadedModel`. Other members load it; `StaleModelError` if it is another one then."""
+    """What is remembered of a `LoadedModel`. Other members load it; `StaleModelError` if it is
+    another one then.
+    """
 
     def __init__(self, facts, load):
         self._facts, self._load = facts, load
@@ -41,12 +53,20 @@ class KnownModel:
 
 
 def with_model(encoder, for_images, use):
-    """`use(model)` with the model of an encoder. With a cache, it is a `KnownModel` if an earlier run has remembered it."""
+    """`use(model)` with the model of an encoder. With a cache, it is a `KnownModel` if an earlier
+    run has remembered it.
+    """
     if encoder.cache is None:
         return use(encoder._model())
     encoder._validate_params()
     # A relative name is another one elsewhere.
-    named = encoder.model_name, str(encoder.pretrained), os.getcwd(), encoder.device, encoder.precision
+    named = (
+        encoder.model_name,
+        str(encoder.pretrained),
+        os.getcwd(),
+        encoder.device,
+        encoder.precision,
+    )
     name = hashlib.sha256(f"{named} {for_images} {_versions()}".encode()).hexdigest()[:32]
     path = as_path(encoder.cache) / f"model-{name}.json"
 
@@ -90,9 +110,13 @@ def _facts(model, encoder, for_images):
 
 
 def _remembered(path):
-    """Facts of a model whose files have not changed, or None. What a broken file says is as good as nothing."""
+    """Facts of a model whose files have not changed, or None. What a broken file says is as good as
+    nothing.
+    """
     with suppress(OSError, ValueError, TypeError, KeyError):
         facts = json.loads(path.read_text())
-        if facts["files"] and all(file_state(file) == tuple(state) for file, *state in facts["files"]):
+        if facts["files"] and all(
+            file_state(file) == tuple(state) for file, *state in facts["files"]
+        ):
             return facts
     return None

@@ -1,4 +1,6 @@
-"""A loaded model: crop, forward pass, tokens and precision. This module imports torch, unlike the encoders."""
+"""A loaded model: crop, forward pass, tokens and precision. This module imports torch, unlike the
+encoders.
+"""
 
 import copy
 import hashlib
@@ -19,7 +21,8 @@ from .._utils.threads import on_all_cores, threads_for
 from ._pictures import check_size
 from ._source import TIMM, TRANSFORMERS, NoProjectionError, NoTextError
 
-# An image tower of fewer parameters is small. Towers of released models have more, that of the bundled one 2.2 million.
+# An image tower of fewer parameters is small. Towers of released models have more, that of the
+# bundled one 2.2 million.
 SMALL_TOWER = 5_000_000
 # An image tower uses each weight about this often: once for each patch, as ViT-B/32.
 PATCHES = 50
@@ -27,30 +30,39 @@ PATCHES = 50
 # A text whose tokens tell tokenizers apart.
 _PROBE = "Two cats' photos, 3.5 m: É, 猫, naïve ☂."
 
-# Vision transformers, ResNets with attention pooling, and what open_clip puts on top of timm's towers.
+# Vision transformers, ResNets with attention pooling, and what open_clip puts on top of timm's
+# towers.
 _IMAGE_PROJECTIONS = ("proj", "attnpool.c_proj", "head.proj", "head.mlp.fc2")
 
 
 @dataclass
 class Parts:
-    """What the packages that have models give of one, in one form: the model, and its own preprocessing."""
+    """What the packages that have models give of one, in one form: the model, and its own
+    preprocessing.
+    """
 
-    # A module of torch as those of open_clip: `visual`, `encode_image`, and with texts `logit_scale` and `encode_text`.
+    # A module of torch as those of open_clip: `visual`, `encode_image`, and with texts
+    # `logit_scale` and `encode_text`.
     towers: Any
     width: int  # `D`
     image_size: tuple[int, int]  # height and width of the pixels
     resize: str  # "shortest", "longest" or "squash"
     interpolation: str
-    geometry: list  # of transforms from an image of Pillow to one of that size; most begin with torchvision's `Resize`
+    # of transforms from an image of Pillow to one of that size; most begin with torchvision's
+    # `Resize`
+    geometry: list
     normalize: Any  # torchvision's `Normalize`
     description: Any  # in JSON: what embeddings depend on besides the weights
     files: list  # with the weights, where they are known
-    # Makes a function that gives the tokens of a text, and whether its end is missing. None: there are no texts.
+    # Makes a function that gives the tokens of a text, and whether its end is missing. None: there
+    # are no texts.
     make_tokenizer: Callable[[], Callable] | None = None
 
 
 class LoadedModel:
-    """A model that encoders share, in float32 and evaluation mode, without gradients. It never changes."""
+    """A model that encoders share, in float32 and evaluation mode, without gradients. It never
+    changes.
+    """
 
     def __init__(self, source, device):
         if source.scheme in (TRANSFORMERS, TIMM):
@@ -67,9 +79,11 @@ class LoadedModel:
         self.source, self.device, self.model = source, device, model
         self.embed_dim, self.image_size, self.files = parts.width, parts.image_size, parts.files
         self._parts, self._resize = parts, parts.geometry[0]
-        # The model's own preprocessing in two parts: `crop` for one image, `as_input` for a batch on the device.
+        # The model's own preprocessing in two parts: `crop` for one image, `as_input` for a batch
+        # on the device.
         self._geometry = Compose(parts.geometry)
-        # To which images are resized. None for models that resize in another way: do not shrink JPEGs.
+        # To which images are resized. None for models that resize in another way: do not shrink
+        # JPEGs.
         self.shortest_side = None
         if isinstance(self._resize, Resize):
             size = self._resize.size
@@ -86,8 +100,9 @@ class LoadedModel:
     def _check_texts(self):
         if self._parts.make_tokenizer is None:
             raise NoTextError(
-                f"The model {self.source} embeds images only, so names of classes say nothing to it. Give shots of each "
-                "class and text_encoder=None, or join it with a model that has texts."
+                f"The model {self.source} embeds images only, so names of classes say nothing to"
+                " it. Give shots of each class and text_encoder=None, or join it with a model that"
+                " has texts."
             )
 
     def _once(self, name, make):
@@ -101,7 +116,9 @@ class LoadedModel:
         """Resize the box of an image, which is a picture of this size, as `crop` does."""
         side, shortest = self._resize.size, min(size)
         if isinstance(side, int):
-            fitted = tuple(side if length == shortest else int(side * length / shortest) for length in size)
+            fitted = tuple(
+                side if length == shortest else int(side * length / shortest) for length in size
+            )
         else:
             fitted = tuple(side[::-1])
         return image.resize(fitted, Resampling[self._resize.interpolation.name], box)
@@ -128,7 +145,9 @@ class LoadedModel:
         }
 
     def as_input(self, pixels):
-        """Inputs `(n, 3, h, w)` in float32 from pixels `(n, h, w, 3)`, scaled by the model's own preprocessing."""
+        """Inputs `(n, 3, h, w)` in float32 from pixels `(n, h, w, 3)`, scaled by the model's own
+        preprocessing.
+        """
         pixels = pixels.to(self.device).permute(0, 3, 1, 2)
         # Convolutions of CUDA are fastest with channels last.
         if self.device.type != "cuda":
@@ -142,13 +161,15 @@ class LoadedModel:
         if self.device.type != "cpu":
             return self.embed_inputs(self.as_input(pixels), precision)
         with threads_for(len(pixels) * PATCHES * _n_weights(self.model.visual)):
-            return on_all_cores(lambda piece: self.embed_inputs(self.as_input(piece), precision), pixels)
+            return on_all_cores(
+                lambda piece: self.embed_inputs(self.as_input(piece), precision), pixels
+            )
 
     def embed_inputs(self, inputs, precision):
         model = self.model
         if precision == "bf16" and self.device.type == "cpu":
-            # Autocast would convert all weights in every batch and prevent torch's fast attention. That costs more than
-            # bf16 gains.
+            # Autocast would convert all weights in every batch and prevent torch's fast attention.
+            # That costs more than bf16 gains.
             model = self._once("model in bf16", self._copy_in_bf16)
             inputs, precision = inputs.bfloat16(), "fp32"
         with torch.inference_mode(), _autocast(precision, self.device):
@@ -180,7 +201,9 @@ class LoadedModel:
         return "bf16" if self.device.type == "cpu" and _cpu_has_bf16() else "fp32"
 
     def projection(self, for_images):
-        """Weight `(d, D)` and bias of the last linear layer of a tower; `NoProjectionError` without one."""
+        """Weight `(d, D)` and bias of the last linear layer of a tower; `NoProjectionError` without
+        one.
+        """
         if not for_images:
             self._check_texts()
         read = read_image_projection if for_images else read_text_projection
@@ -213,7 +236,9 @@ def _n_weights(part):
 
 
 def _autocast(precision, device):
-    """Context in which a float32 model computes in `precision`, also within an autocast of the caller."""
+    """Context in which a float32 model computes in `precision`, also within an autocast of the
+    caller.
+    """
     if precision == "fp32" and not torch.amp.is_autocast_available(device.type):
         return nullcontext()
     dtype = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
@@ -228,17 +253,22 @@ def _cpu_has_bf16():
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
-# The last linear layers of the towers of open_clip's models, and text towers without it: the joint embedding of a text is
-# `eos @ W + b_W`, that of an image `f @ W_image + b_image`. No model is changed.
+# The last linear layers of the towers of open_clip's models, and text towers without it: the joint
+# embedding of a text is `eos @ W + b_W`, that of an image `f @ W_image + b_image`. No model is
+# changed.
 
 
 def read_text_projection(model):
-    """`W (d, D)` and `b_W (D,)` or None, the last linear layer of the text tower; `NoProjectionError` without one."""
+    """`W (d, D)` and `b_W (D,)` or None, the last linear layer of the text tower;
+    `NoProjectionError` without one.
+    """
     return _weight_and_bias(getattr(*_find_text_projection(model)))
 
 
 def read_image_projection(model):
-    """`W_image (d_image, D)` and `b_image`, the last linear layer of the image tower; as `read_text_projection`."""
+    """`W_image (d_image, D)` and `b_image`, the last linear layer of the image tower; as
+    `read_text_projection`.
+    """
     tower = model.visual
     layers = [
         reduce(lambda part, attribute: getattr(part, attribute, None), name.split("."), tower)
@@ -252,13 +282,16 @@ def read_image_projection(model):
         if found is not None:
             return found
     raise NoProjectionError(
-        f"The image tower ({type(tower).__name__}) ends without a linear projection, as SigLIP's do, so there is no "
-        "image_projection_. To bridge texts to images, choose a model such as OpenAI's ViT or RN50."
+        f"The image tower ({type(tower).__name__}) ends without a linear projection, as SigLIP's"
+        " do, so there is no image_projection_. To bridge texts to images, choose a model such as"
+        " OpenAI's ViT or RN50."
     )
 
 
 def without_projection(model):
-    """A copy that shares all weights, and whose `encode_text` gives what goes into the last linear layer."""
+    """A copy that shares all weights, and whose `encode_text` gives what goes into the last linear
+    layer.
+    """
     bare = copy_of_modules(model)
     tower, name = _find_text_projection(bare)
     projection = getattr(tower, name)
@@ -271,23 +304,28 @@ def without_projection(model):
 
 def copy_of_modules(model):
     """A copy of a model that may be changed. It shares all weights with `model`."""
-    return copy.deepcopy(model, {id(weights): weights for weights in [*model.parameters(), *model.buffers()]})
+    return copy.deepcopy(
+        model, {id(weights): weights for weights in [*model.parameters(), *model.buffers()]}
+    )
 
 
 def _find_text_projection(model):
-    """The text tower, and the name of its attribute that is, or ends with, the last linear layer."""
+    """The text tower, and the name of its attribute that is or ends with the last layer."""
     tower = getattr(model, "text", model)
     for name in ("text_projection", "proj"):
         if _weight_and_bias(getattr(tower, name, None)) is not None:
             return tower, name
     raise NoProjectionError(
-        f"The text tower ({type(tower).__name__}) ends without a linear projection, so it has no embeddings before one and "
-        "no projection_. `transform` works, and with it zero-shot classification; for the bridge choose another model."
+        f"The text tower ({type(tower).__name__}) ends without a linear projection, so it has no"
+        " embeddings before one and no projection_. `transform` works, and with it zero-shot"
+        " classification; for the bridge choose another model."
     )
 
 
 def _weight_and_bias(layer):
-    """Weight `(d, D)` and bias of a linear layer, or of the last in a sequence; None if there is no such layer."""
+    """Weight `(d, D)` and bias of a linear layer, or of the last in a sequence; None if there is no
+    such layer.
+    """
     if isinstance(layer, nn.Sequential) and len(layer):
         layer = layer[-1]
     if isinstance(layer, nn.Parameter):

@@ -11,13 +11,18 @@ from ._models import Parts
 from ._source import HUB, ModelLoadError, cannot_load, weight_files
 
 # The usual names of weights on a hub, in open_clip's order.
-_WEIGHTS = "open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin"
+_WEIGHTS = (
+    "open_clip_model.safetensors",
+    "open_clip_pytorch_model.safetensors",
+    "open_clip_pytorch_model.bin",
+)
 
 
 def load(source):
     """The `Parts` of a model; `ModelLoadError` if it or its weights are missing."""
     config = read_config(source)
-    # If only the tag asks for QuickGELU, as OpenAI's do, open_clip itself would build the model with GELU, and warn.
+    # If only the tag asks for QuickGELU, as OpenAI's do, open_clip itself would build the model
+    # with GELU, and warn.
     options = {"force_quick_gelu": bool(config.get("quick_gelu") or source.tag.get("quick_gelu"))}
     if source.files and source.pretrained:
         options["force_preprocess_cfg"] = _preprocessing_of_tags(source)
@@ -32,7 +37,11 @@ def load(source):
     return Parts(
         model,
         width=int(config["embed_dim"]),
-        image_size=(settings.size, settings.size) if isinstance(settings.size, int) else tuple(settings.size),
+        image_size=(
+            (settings.size, settings.size)
+            if isinstance(settings.size, int)
+            else tuple(settings.size)
+        ),
         resize=settings.resize_mode,
         interpolation=settings.interpolation,
         geometry=geometry,
@@ -61,13 +70,16 @@ def read_config(source):
     if source.pretrained is not None and not source.files and not source.tag:
         tags = ", ".join(open_clip.list_pretrained_tags_by_model(source.name))
         raise ModelLoadError(
-            f"pretrained={source.pretrained!r} is neither a file nor a tag of the model {source.name!r}: {tags or 'none'}."
+            f"pretrained={source.pretrained!r} is neither a file nor a tag of the model"
+            f" {source.name!r}: {tags or 'none'}."
         )
     return config
 
 
 def _preprocessing_of_tags(source):
-    """The preprocessing that all tags of an architecture have; that of open_clip, with a warning, if they differ."""
+    """The preprocessing that all tags of an architecture have; that of open_clip, with a warning,
+    if they differ.
+    """
     names = {field.name for field in dataclasses.fields(PreprocessCfg)} - {"size"}
     found = []
     for tag in open_clip.list_pretrained_tags_by_model(source.name):
@@ -76,9 +88,10 @@ def _preprocessing_of_tags(source):
         found += [settings] if settings not in found else []
     if len(found) > 1:
         warn_caller(
-            f"The weights of {source.name!r} in open_clip do not agree in how pictures are prepared, and the file "
-            f"{source.pretrained!r} does not say it: {found}. The way of OpenAI's models was taken. For another, give a folder "
-            "with this file and an open_clip_config.json that has a preprocess_cfg: model_name='local-dir:FOLDER'."
+            f"The weights of {source.name!r} in open_clip do not agree in how pictures are"
+            f" prepared, and the file {source.pretrained!r} does not say it: {found}. The way of"
+            " OpenAI's models was taken. For another, give a folder with this file and an"
+            " open_clip_config.json that has a preprocess_cfg: model_name='local-dir:FOLDER'."
         )
     return found[0] if len(found) == 1 else {}
 
@@ -88,14 +101,18 @@ def _tokenizer(source):
     try:
         tokenizer = open_clip.get_tokenizer(source.name)
     except Exception as error:
-        raise ModelLoadError(f"The tokenizer of the model {source} could not be loaded: {error}") from error
+        raise ModelLoadError(
+            f"The tokenizer of the model {source} could not be loaded: {error}"
+        ) from error
 
     def tokenize(text):
         ids = tokenizer([text])[0].numpy()
         n = len(ids)
-        # A token is at least one byte, and two more tokens mark start and end. With room for one more token, a cut text
-        # has another token where its end was marked.
+        # A token is at least one byte, and two more tokens mark start and end. With room for one
+        # more token, a cut text has another token where its end was marked.
         may_be_cut = len(text.encode()) + 2 > n
-        return ids, bool(may_be_cut and tokenizer([text], context_length=n + 1)[0, n - 1] != ids[-1])
+        return ids, bool(
+            may_be_cut and tokenizer([text], context_length=n + 1)[0, n - 1] != ids[-1]
+        )
 
     return tokenize

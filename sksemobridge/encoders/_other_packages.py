@@ -1,4 +1,6 @@
-"""Models of transformers, with two towers as CLIP and SigLIP have them, or one for images, and those of timm, which have one."""
+"""Models of transformers, with two towers as CLIP and SigLIP have them, or one for images, and
+those of timm, which have one.
+"""
 
 import numpy as np
 import timm
@@ -32,7 +34,9 @@ class _Text(nn.Module):
 
     def forward(self, tokens):
         ids, mask = tokens.unbind(1)
-        return self.proj(self.tower(ids, attention_mask=mask if self._has_mask else None).pooler_output)
+        return self.proj(
+            self.tower(ids, attention_mask=mask if self._has_mask else None).pooler_output
+        )
 
 
 class _Towers(nn.Module):
@@ -51,7 +55,9 @@ def load_timm(source):
     """The `Parts` of a model; `ModelLoadError` if it or its weights are missing."""
     name = source.name[len(TIMM) :]
     try:
-        model = timm.create_model(f"{LOCAL}{name}" if source.files else name, pretrained=True, num_classes=0)
+        model = timm.create_model(
+            f"{LOCAL}{name}" if source.files else name, pretrained=True, num_classes=0
+        )
     except Exception as error:
         raise cannot_load(source, error) from error
     settings = resolve_model_data_config(model)
@@ -111,7 +117,9 @@ def _read(kind, source, **options):
 
         # Code of a repository would run with all rights of the user.
         options["trust_remote_code"] = False
-        return getattr(transformers, kind).from_pretrained(source.name[len(TRANSFORMERS) :], **options)
+        return getattr(transformers, kind).from_pretrained(
+            source.name[len(TRANSFORMERS) :], **options
+        )
     except ImportError as error:
         needed = "pip install 'sksemobridge[transformers]'"
         raise ModelLoadError(f"{source} needs transformers: {needed} ({error}).") from error
@@ -133,15 +141,18 @@ def _geometry(settings, source):
     """The size of the pixels, how images are resized to it, and the transforms."""
     size = {name: value for name, value in (settings.get("size") or {}).items() if value}
     crop = settings.get("crop_size") if settings.get("do_center_crop") else None
-    is_usual = settings.get("do_resize", True) and abs(settings.get("rescale_factor", 0) - 1 / 255) < 1e-6
+    is_usual = (
+        settings.get("do_resize", True) and abs(settings.get("rescale_factor", 0) - 1 / 255) < 1e-6
+    )
     if is_usual and set(size) == {"height", "width"}:
         resize, sides = "squash", (size["height"], size["width"])
     elif is_usual and set(size) == {"shortest_edge"} and crop:
         resize, sides = "shortest", size["shortest_edge"]
     else:
         raise ModelLoadError(
-            f"The model {source} prepares images in a way of its own ({settings['image_processor_type']}, size {size}). "
-            "Embed them with transformers, and give the classifier the embeddings."
+            f"The model {source} prepares images in a way of its own"
+            f" ({settings['image_processor_type']}, size {size}). Embed them with transformers, and"
+            " give the classifier the embeddings."
         )
     geometry = [Resize(sides, InterpolationMode[Resampling(settings.get("resample") or 3).name])]
     if crop:
@@ -151,9 +162,14 @@ def _geometry(settings, source):
 
 
 def _tokenizer(source, config):
-    """A function that gives the ids and the mask of a text, `(2, n)`, and whether its end is missing."""
+    """A function that gives the ids and the mask of a text, `(2, n)`, and whether its end is
+    missing.
+    """
     tokenizer = _read("AutoTokenizer", source)
-    n, is_siglip = config.text_config.max_position_embeddings, config.model_type.startswith("siglip")
+    n, is_siglip = (
+        config.text_config.max_position_embeddings,
+        config.model_type.startswith("siglip"),
+    )
 
     def tokenize(text):
         # SigLIP has read lower case only.

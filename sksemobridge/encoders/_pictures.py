@@ -1,4 +1,4 @@
-"""Read one picture from a file, bytes, pixels or an image of Pillow, into an RGB image of Pillow."""
+"""Read one picture from a file, bytes, pixels or Pillow, into an RGB image of Pillow."""
 
 import hashlib
 import io
@@ -14,21 +14,24 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from .._utils.array_api import to_numpy
 from ._depth import in_8_bits, read_depth
 
-# Pillow's names of the kinds of files that are read, plug-ins for HEIF, JPEG XL and AVIF among them. No others:
-# some start programs (EPS starts Ghostscript, under any file name) or have readers that few pictures ever went through.
+# Pillow's names of the kinds of files that are read, plug-ins for HEIF, JPEG XL and AVIF among
+# them. No others: some start programs (EPS starts Ghostscript, under any file name) or have readers
+# that few pictures ever went through.
 FORMATS = (
-    "AVIF", "BMP", "DDS", "DIB", "GIF", "HEIF", "ICNS", "ICO", "JPEG", "JPEG2000", "JXL", "MPO", "PCX", "PNG", "PPM",
-    "PSD", "QOI", "SGI", "TGA", "TIFF", "WEBP", "XBM",
+    "AVIF", "BMP", "DDS", "DIB", "GIF", "HEIF", "ICNS", "ICO", "JPEG", "JPEG2000", "JXL", "MPO",
+    "PCX", "PNG", "PPM", "PSD", "QOI", "SGI", "TGA", "TIFF", "WEBP", "XBM",
 )  # fmt: skip
 
 # How pictures of phones begin, which need a plug-in.
 _HEIC = re.compile(rb"....ftyp(hei|hev|mif1|msf1)", re.DOTALL)
 
-# A JPEG may be shrunk by a factor while it is decoded, if its shorter side is then this many times as long as the input of
-# the model. With smaller margins, some embeddings have cosines below 0.999 to those of whole pictures.
+# A JPEG may be shrunk by a factor while it is decoded, if its shorter side is then this many times
+# as long as the input of the model. With smaller margins, some embeddings have cosines below 0.999
+# to those of whole pictures.
 _SHRINKS = {8: 1.5, 4: 1.5, 2: 2}
 
-# The first bytes of files that may have 16 bits a channel: PNG, and TIFF in two byte orders and two sizes.
+# The first bytes of files that may have 16 bits a channel: PNG, and TIFF in two byte orders and two
+# sizes.
 _MAY_BE_DEEP = b"\x89PNG", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"
 
 # Threads may read one open image one after the other. Different ones rarely wait for each other.
@@ -40,24 +43,35 @@ class ImageReadError(ValueError):
 
 
 class UnknownDepthError(Exception):
-    """A picture of 16 bits does not say how many of them it uses. The argument is how many its values need."""
+    """A picture of 16 bits does not say how many of them it uses. The argument is how many its
+    values need.
+    """
 
 
 def describe(source):
     """The name of a source in messages: its path, or the kind of object."""
-    return repr(os.fspath(source)) if isinstance(source, (str, os.PathLike)) else type(source).__name__
+    return (
+        repr(os.fspath(source)) if isinstance(source, (str, os.PathLike)) else type(source).__name__
+    )
 
 
 def fetch(source, choose=int):
-    """The content of a source, which is the bytes of a file or pixels. `ImageReadError` says why there is none.
+    """The content of a source, which is the bytes of a file or pixels. `ImageReadError` says why
+    there is none.
 
     `choose` is that of `decode`, for images of Pillow.
     """
     source = to_numpy(source)
     if isinstance(source, np.ndarray):
         check_pixel_type(source)
-        if not source.size or source.ndim != 2 and (source.ndim != 3 or source.shape[2] not in (3, 4)):
-            raise ImageReadError(f"pixels must have the shape (h, w) or (h, w, 3 or 4), not {source.shape}")
+        if (
+            not source.size
+            or source.ndim != 2
+            and (source.ndim != 3 or source.shape[2] not in (3, 4))
+        ):
+            raise ImageReadError(
+                f"pixels must have the shape (h, w) or (h, w, 3 or 4), not {source.shape}"
+            )
         # However many: they are in memory already.
         return source
     if isinstance(source, Image.Image):
@@ -68,8 +82,8 @@ def fetch(source, choose=int):
         source = _read_file(os.fspath(source))
     if not isinstance(source, (bytes, bytearray, memoryview)):
         raise ImageReadError(
-            f"{source!r:.60} ({type(source).__name__}) is not an image; give a path, encoded bytes, an image of Pillow "
-            "or a uint8 array"
+            f"{source!r:.60} ({type(source).__name__}) is not an image; give a path, encoded bytes,"
+            " an image of Pillow or a uint8 array"
         )
     if not len(source):
         raise ImageReadError("the file is empty")
@@ -77,12 +91,14 @@ def fetch(source, choose=int):
 
 
 def decode(content, shortest_side=None, fit=None, choose=int):
-    """An RGB image of Pillow as people see it: upright, its first frame, on white where it is transparent.
+    """An RGB image of Pillow as people see it: upright, its first frame, on white where it is
+    transparent.
 
-    `content` is from `fetch`. With `shortest_side`, a JPEG may be shrunk while it is decoded, to sides longer than that. If
-    they are no whole numbers, `fit(image, size, box)` resizes the part of the image that is the picture of this size.
-    Values of 16 bits are scaled by the depth that the file declares, or else by `choose(bits)` of those that they need.
-    `ImageReadError` says why an image cannot be read.
+    `content` is from `fetch`. With `shortest_side`, a JPEG may be shrunk while it is decoded, to
+    sides longer than that. If they are no whole numbers, `fit(image, size, box)` resizes the part
+    of the image that is the picture of this size. Values of 16 bits are scaled by the depth that
+    the file declares, or else by `choose(bits)` of those that they need. `ImageReadError` says why
+    an image cannot be read.
     """
     if isinstance(content, np.ndarray):
         return _to_rgb(Image.fromarray(np.ascontiguousarray(content)))
@@ -98,7 +114,9 @@ def picture_digest(content):
 
 
 def has_unknown_depth(content):
-    """Whether the content of a file has 16 bits, and does not say how many of them are used. Reads its head only."""
+    """Whether the content of a file has 16 bits, and does not say how many of them are used. Reads
+    its head only.
+    """
     if isinstance(content, np.ndarray) or bytes(content[:4]) not in _MAY_BE_DEEP:
         return False
     depth = read_depth(open_picture(io.BytesIO(content)), content)
@@ -127,7 +145,8 @@ def _to_picture(image, shortest_side=None, fit=None, choose=int, content=None):
     # For broken files, readers raise OSError, SyntaxError, struct.error, zlib.error and others.
     except Exception as error:
         if unread:
-            # Pillow takes some broken images for read. Read once more, such an image would be half a picture.
+            # Pillow takes some broken images for read. Read once more, such an image would be half
+            # a picture.
             image.tile = unread
         reason = str(error) or type(error).__name__
         raise ImageReadError(f"it is broken or of an unknown kind: {reason}") from error
@@ -160,8 +179,8 @@ def check_size(width, height):
     limit = Image.MAX_IMAGE_PIXELS or float("inf")
     if not 0 < width * height <= limit:
         raise ImageReadError(
-            f"{width} x {height} pixels are more than the limit of {limit:,}, or none; such a file may exhaust memory. "
-            "Raise PIL.Image.MAX_IMAGE_PIXELS if you trust it"
+            f"{width} x {height} pixels are more than the limit of {limit:,}, or none; such a file"
+            " may exhaust memory. Raise PIL.Image.MAX_IMAGE_PIXELS if you trust it"
         )
 
 
@@ -186,7 +205,9 @@ def open_picture(file):
         head = bytes(file.getbuffer()[:12]) if isinstance(file, io.BytesIO) else b""
         problem = "its content is not an image of a kind that is read"
         if _HEIC.match(head):
-            problem = "it is a HEIC picture, which needs pillow-heif: pip install 'sksemobridge[heic]'"
+            problem = (
+                "it is a HEIC picture, which needs pillow-heif: pip install 'sksemobridge[heic]'"
+            )
         raise ImageReadError(problem) from error
     except Exception as error:
         raise ImageReadError(f"Pillow cannot open it: {error}") from error
@@ -203,8 +224,9 @@ def _shrink_while_decoding(image, shortest_side):
 
 def _upright(image):
     """Turn a loaded image in place."""
-    # Only after loading: some formats store the orientation behind the pixels. Where the metadata are broken, the picture is
-    # not. Without a copy of them, Pillow does not write them anew, which fails at others than the orientation.
+    # Only after loading: some formats store the orientation behind the pixels. Where the metadata
+    # are broken, the picture is not. Without a copy of them, Pillow does not write them anew, which
+    # fails at others than the orientation.
     with suppress(Exception):
         image.getexif()
         image.info.pop("exif", None)
@@ -225,7 +247,9 @@ def _reopen(content, raw_mode):
 
 def _to_rgb(image):
     if image.mode == "F":
-        raise ImageReadError("its pixels are floating-point numbers of unknown range; convert them to 8 bits")
+        raise ImageReadError(
+            "its pixels are floating-point numbers of unknown range; convert them to 8 bits"
+        )
     if not image.has_transparency_data:
         return image if image.mode == "RGB" else image.convert("RGB")
     image = image.convert("RGBA")

@@ -44,7 +44,8 @@ class PrecomputedTextEncoder(TextEncoder):
     Examples
     --------
     >>> from sksemobridge import PrecomputedTextEncoder
-    >>> encoder = PrecomputedTextEncoder(["a cat", "a dog"], [[1.0, 0.0], [0.0, 1.0]], [[2.0], [3.0]])
+    >>> eos, projection = [[1.0, 0.0], [0.0, 1.0]], [[2.0], [3.0]]
+    >>> encoder = PrecomputedTextEncoder(["a cat", "a dog"], eos, projection)
     >>> encoder.transform(["a dog", "a cat"])
     array([[3.],
            [2.]])
@@ -69,10 +70,11 @@ class PrecomputedTextEncoder(TextEncoder):
     def from_joint(
         cls, embeddings_by_class_name: Mapping[str, ArrayLike], *, logit_scale: float = 100.0
     ) -> Self:
-        """Make an encoder from a text embedding of each class name, in the joint space of images and texts.
+        """Make an encoder from a text embedding of each class name, in the joint space of images
+        and texts.
 
-        The default classifier needs no more. `PaperBlend`, and `SemanticBridge` without words, also need the projection
-        `W`. They take the identity instead.
+        The default classifier needs no more. `PaperBlend`, and `SemanticBridge` without words, also
+        need the projection `W`. They take the identity instead.
 
         Parameters
         ----------
@@ -84,7 +86,8 @@ class PrecomputedTextEncoder(TextEncoder):
         Examples
         --------
         >>> from sksemobridge import PrecomputedTextEncoder, ZeroShotClassifier
-        >>> encoder = PrecomputedTextEncoder.from_joint({"cat": [1.0, 0.0], "dog": [[0.0, 1.0], [0.1, 0.9]]})
+        >>> texts = {"cat": [1.0, 0.0], "dog": [[0.0, 1.0], [0.1, 0.9]]}
+        >>> encoder = PrecomputedTextEncoder.from_joint(texts)
         >>> ZeroShotClassifier(encoder).fit(None, ["cat", "dog"]).predict([[0.9, 0.2]]).tolist()
         ['cat']
         """
@@ -93,9 +96,13 @@ class PrecomputedTextEncoder(TextEncoder):
         for name, embeddings in zip(names, embeddings_by_class_name.values()):
             embeddings = _floats(embeddings, f"embeddings of {name!r}", ensure_2d=False)
             # Of several prompts, only the directions count, as in `_texts.encode`.
-            rows.append(embeddings if embeddings.ndim == 1 else l2_normalize(embeddings).mean(axis=0))
+            rows.append(
+                embeddings if embeddings.ndim == 1 else l2_normalize(embeddings).mean(axis=0)
+            )
         if len({row.shape for row in rows}) != 1 or rows[0].ndim != 1:
-            raise ValueError("The embeddings must be vectors (D,) or matrices (p, D) of one width D.")
+            raise ValueError(
+                "The embeddings must be vectors (D,) or matrices (p, D) of one width D."
+            )
         return cls(names, np.stack(rows), None, logit_scale=logit_scale)
 
     # Whether the texts are class names, so that no prompts are made from them.
@@ -114,8 +121,9 @@ class PrecomputedTextEncoder(TextEncoder):
         if missing:
             numbered = f" {NUMBERED}" if "".join(missing).isdigit() else ""
             raise ValueError(
-                f"{len(missing)} of the texts are not among the {len(rows)} that were precomputed: "
-                f"{listed(map(repr, missing), 3)}. Embed them too, or use CLIPTextEncoder.{numbered}"
+                f"{len(missing)} of the texts are not among the {len(rows)} that were precomputed:"
+                f" {listed(map(repr, missing), 3)}. Embed them too, or use"
+                f" CLIPTextEncoder.{numbered}"
             )
         return eos[[rows[text] for text in texts]]
 
@@ -131,23 +139,30 @@ class PrecomputedTextEncoder(TextEncoder):
         return list(map(as_words, texts)) if self.takes_class_names else texts
 
     def _table(self):
-        """The row of each text, the embeddings, the projection and its bias. Their shapes are checked."""
+        """The row of each text, the embeddings, the projection and its bias. Their shapes are
+        checked.
+        """
         texts = self._as_known(list_texts(self.texts))
         eos = _floats(self.eos, "eos")
         projection, bias = self.projection, self.projection_bias
-        projection = np.eye(eos.shape[1]) if projection is None else _floats(projection, "projection")
+        projection = (
+            np.eye(eos.shape[1]) if projection is None else _floats(projection, "projection")
+        )
         bias = None if bias is None else _floats(bias, "projection_bias", ensure_2d=False)
         fits = (len(texts), len(projection)) == eos.shape
         if not fits or (bias is not None and bias.shape != projection.shape[1:]):
             raise ValueError(
-                f"{len(texts)} texts, eos {eos.shape}, projection {projection.shape} and projection_bias {np.shape(bias)} do "
-                "not fit together. Their shapes must be n, (n, d), (d, D) and (D,)."
+                f"{len(texts)} texts, eos {eos.shape}, projection {projection.shape} and"
+                f" projection_bias {np.shape(bias)} do not fit together. Their shapes must be n,"
+                " (n, d), (d, D) and (D,)."
             )
         rows = {}
         for row, text in enumerate(texts):
             first = rows.setdefault(text, row)
             if not np.array_equal(eos[first], eos[row]):
-                raise ValueError(f"The text {text!r} has two embeddings, in rows {first} and {row} of eos.")
+                raise ValueError(
+                    f"The text {text!r} has two embeddings, in rows {first} and {row} of eos."
+                )
         return rows, eos, projection, bias
 
     @property

@@ -1,4 +1,6 @@
-"""Find a model: by open_clip's name and tag, in a checkpoint, in a folder or on a hub, also of transformers and timm."""
+"""Find a model: by open_clip's name and tag, in a checkpoint, in a folder or on a hub, also of
+transformers and timm.
+"""
 
 import hashlib
 import json
@@ -20,11 +22,19 @@ _READ_FILES += ("*.safetensors", "*.bin", "*.pth")
 
 # By accuracy on ImageNet without shots: of the tags that a model has, the first.
 _BEST_TAGS = (
-    *("webli", "datacomp_xl_s13b_b90k", "datacomp_s34b_b86k", "laion2b_s32b_b82k", "laion2b_s32b_b79k"),
+    *(
+        "webli",
+        "datacomp_xl_s13b_b90k",
+        "datacomp_s34b_b86k",
+        "laion2b_s32b_b82k",
+        "laion2b_s32b_b79k",
+    ),
     *("laion2b_s34b_b79k", "laion2b_s34b_b88k", "laion2b_s39b_b160k", "openai"),
 )
 
-KEPT = "Downloads are kept in the cache of huggingface_hub (HF_HOME, by default ~/.cache/huggingface)."
+KEPT = (
+    "Downloads are kept in the cache of huggingface_hub (HF_HOME, by default ~/.cache/huggingface)."
+)
 
 
 class ModelLoadError(RuntimeError):
@@ -46,7 +56,8 @@ class ModelSource:
     """A model and its weights."""
 
     name: str  # it may begin with a scheme
-    pretrained: str | None  # a tag of open_clip, or the path of a checkpoint; None if the name says all
+    # a tag of open_clip, or the path of a checkpoint; None if the name says all
+    pretrained: str | None
     files: tuple = ()  # path and digest of each local file
     # What open_clip knows of the weights of a tag, such as their place on the hub.
     tag: dict = field(default_factory=dict, compare=False, repr=False)
@@ -58,11 +69,15 @@ class ModelSource:
         return next((scheme for scheme in schemes if self.name.startswith(scheme)), "")
 
     def __str__(self):
-        return repr(self.name) + ("" if self.pretrained is None else f", pretrained={self.pretrained!r}")
+        return repr(self.name) + (
+            "" if self.pretrained is None else f", pretrained={self.pretrained!r}"
+        )
 
 
 def find_source(model_name, pretrained):
-    """The source that the parameters of an encoder name; `ModelLoadError` if there is none. Loads no weights."""
+    """The source that the parameters of an encoder name; `ModelLoadError` if there is none. Loads
+    no weights.
+    """
     if model_name.startswith(LOCAL):
         return _folder_source(LOCAL, model_name[len(LOCAL) :], "open_clip_config.json")
     if model_name.startswith(HUB):
@@ -71,18 +86,24 @@ def find_source(model_name, pretrained):
         name = model_name[len(scheme) :].removeprefix(LOCAL)
         if model_name.startswith(scheme):
             is_folder = os.path.isdir(os.path.expanduser(name))
-            return _folder_source(scheme, name, "config.json") if is_folder else ModelSource(model_name, None)
+            return (
+                _folder_source(scheme, name, "config.json")
+                if is_folder
+                else ModelSource(model_name, None)
+            )
     if model_name == BUNDLED_NAME or pretrained == BUNDLED_TAG:
         if model_name != BUNDLED_NAME or pretrained not in (BUNDLED_TAG, "auto"):
             raise ModelLoadError(
-                f"There is no model {model_name!r} with pretrained={pretrained!r}. The model shipped in the package is "
-                f"model_name={BUNDLED_NAME!r} with pretrained={BUNDLED_TAG!r}."
+                f"There is no model {model_name!r} with pretrained={pretrained!r}. The model"
+                f" shipped in the package is model_name={BUNDLED_NAME!r} with"
+                f" pretrained={BUNDLED_TAG!r}."
             )
         folder = Path(__file__).parents[1] / "models" / BUNDLED_NAME
         return _folder_source(LOCAL, folder, "open_clip_config.json")
     if pretrained is None or not os.fspath(pretrained):
         raise ModelLoadError(
-            f"Model {model_name!r} needs weights: pretrained is {pretrained!r}. Give a tag of open_clip, 'auto', or a checkpoint."
+            f"Model {model_name!r} needs weights: pretrained is {pretrained!r}. Give a tag of"
+            " open_clip, 'auto', or a checkpoint."
         )
     import open_clip
 
@@ -92,13 +113,16 @@ def find_source(model_name, pretrained):
     if name not in names.values():
         close = ", ".join(names[found] for found in get_close_matches(name.lower(), names))
         raise ModelLoadError(
-            f"open_clip knows no model {name!r}. Similar names: {close or 'none'}. open_clip.list_models() lists all."
+            f"open_clip knows no model {name!r}. Similar names: {close or 'none'}."
+            " open_clip.list_models() lists all."
         )
     if pretrained == "auto":
         tags = open_clip.list_pretrained_tags_by_model(name)
         found = tags if len(tags) == 1 else [tag for tag in _BEST_TAGS if tag in tags]
         if not found:
-            raise ModelLoadError(f"pretrained='auto' finds no weights of {name!r}. Its tags: {tags}.")
+            raise ModelLoadError(
+                f"pretrained='auto' finds no weights of {name!r}. Its tags: {tags}."
+            )
         pretrained = found[0]
     tag = open_clip.get_pretrained_cfg(name, pretrained)
     if os.path.isfile(pretrained) and not tag:
@@ -137,14 +161,15 @@ def cannot_load(source, error):
     """A `ModelLoadError` that says what was tried and what to do."""
     if source.files:
         remedy = (
-            "Check that the weights are whole and belong to this architecture (weights trained with QuickGELU, such as "
-            "OpenAI's, need the model name that ends in '-quickgelu')."
+            "Check that the weights are whole and belong to this architecture (weights trained with"
+            " QuickGELU, such as OpenAI's, need the model name that ends in '-quickgelu')."
         )
     else:
         remedy = (
-            f"The first use downloads the weights. {KEPT} Without network, copy that folder from a machine that has used the "
-            f"model, or give a folder: '{source.scheme or LOCAL}FOLDER'. For a trial, model_name={BUNDLED_NAME!r}, "
-            f"pretrained={BUNDLED_TAG!r} needs no download."
+            f"The first use downloads the weights. {KEPT} Without network, copy that folder from a"
+            f" machine that has used the model, or give a folder: '{source.scheme or LOCAL}FOLDER'."
+            f" For a trial, model_name={BUNDLED_NAME!r}, pretrained={BUNDLED_TAG!r} needs no"
+            " download."
         )
     problem = ModelLoadError(f"The model {source} could not be loaded: {error}\n{remedy}")
     problem.is_download = not source.files

@@ -12,8 +12,8 @@ from ._embedding import Source, embed
 from ._known import with_model
 from ._source import TIMM, TRANSFORMERS
 
-# One item is the embedding of one text, some kilobytes. A search over parameters needs the same texts in every fit:
-# 80,000 with 80 prompts for each class of ImageNet.
+# One item is the embedding of one text, some kilobytes. A search over parameters needs the same
+# texts in every fit: 80,000 with 80 prompts for each class of ImageNet.
 _known = LRUCache(max_items=100_000)
 
 
@@ -35,7 +35,8 @@ class CLIPTextEncoder(TextEncoder, CLIPEncoder):
     projection_, projection_bias_ : ndarrays of shape (d, D) and (D,)
         `W` and `b_W` of the last linear layer of the text tower. The bias may be None.
     image_projection_, image_projection_bias_ : ndarrays of shape (d_image, D) and (D,)
-        The same for the image tower. A tower without a last linear layer raises `NoProjectionError`.
+        The same for the image tower. A tower without a last linear layer raises
+        `NoProjectionError`.
     logit_scale_ : float
         The factor of cosine similarities before the softmax, as the model has learnt it.
 
@@ -63,7 +64,9 @@ class CLIPTextEncoder(TextEncoder, CLIPEncoder):
 
     @property
     def has_text_(self) -> bool:
-        """Whether the model has texts, from its name or configuration. Some models embed images only."""
+        """Whether the model has texts, from its name or configuration. Some models embed images
+        only.
+        """
         if self.model_name.startswith(TRANSFORMERS):
             from ._other_packages import has_text
 
@@ -77,19 +80,24 @@ class CLIPTextEncoder(TextEncoder, CLIPEncoder):
         # There are few prompts, and the classifier needs exact embeddings of them.
         precision = "fp32" if self.precision == "auto" else self.precision
         tower = _TextTower(model, precision, project)
-        # Embeddings depend on no more: a changed checkpoint is another source. But another cache is to be filled.
+        # Embeddings depend on no more: a changed checkpoint is another source. But another cache is
+        # to be filled.
         shared = repr((model.source, precision, project, self.cache))
-        rows = _known.get_many([(shared, text) for text in texts], texts, partial(self._compute, tower))
+        rows = _known.get_many(
+            [(shared, text) for text in texts], texts, partial(self._compute, tower)
+        )
         if tower.cut:
             warn_caller(
-                f"{len(tower.cut)} of {len(texts)} texts are longer than the model reads; their ends are cut off. The first is "
-                f"{tower.cut[0]!r}. Shorten them."
+                f"{len(tower.cut)} of {len(texts)} texts are longer than the model reads; their"
+                f" ends are cut off. The first is {tower.cut[0]!r}. Shorten them."
             )
         return np.float32(rows).reshape(len(texts), tower.width)
 
     def _compute(self, tower, texts):
         bar_options = {"desc": f"embedding {len(texts):,} texts", "unit": "text", "leave": False}
-        return embed(tower, texts, batch_size=self.batch_size, cache=self.cache, bar_options=bar_options)[0]
+        return embed(
+            tower, texts, batch_size=self.batch_size, cache=self.cache, bar_options=bar_options
+        )[0]
 
 
 class _TextTower:

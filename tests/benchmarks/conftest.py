@@ -1,4 +1,6 @@
-"""The modules of benchmarks/ can be imported by their names, as the programs there import each other."""
+"""The modules of benchmarks/ can be imported by their names, as the programs there import each
+other.
+"""
 
 import sys
 from pathlib import Path

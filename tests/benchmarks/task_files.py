@@ -10,5 +10,7 @@ def write_task(path, counts, text=True, kind="thing", noise=0.5):
     labels = np.repeat(np.arange(len(counts)), counts)
     images = centres[labels] + rng.normal(scale=noise, size=(len(labels), 12))
     names = np.array([f"{kind}_{c}" for c in range(len(counts))])
-    np.savez(path, images=images, labels=labels, class_names=names, **({"text": centres} if text else {}))
+    np.savez(
+        path, images=images, labels=labels, class_names=names, **({"text": centres} if text else {})
+    )
     return path

@@ -16,14 +16,22 @@ def run(tmp_path, capsys):
         path = write_task(tmp_path / "task.npz", [12] * 6, noise=1.5)
         arguments = ["--tasks", str(path), "--draws", "1", "--jobs", "1", "--methods", *methods]
         clicks.main(
-            [*arguments, "--results", str(tmp_path / "clicks.csv"), "--plot", str(tmp_path / "plot.png")]
+            [
+                *arguments,
+                "--results",
+                str(tmp_path / "clicks.csv"),
+                "--plot",
+                str(tmp_path / "plot.png"),
+            ]
         )
         return pd.read_csv(tmp_path / "clicks.csv"), capsys.readouterr().out
 
     return run
 
 
-def test_labels_come_in_batches_of_half_a_label_a_class_and_labelled_images_are_right(run, tmp_path):
+def test_labels_come_in_batches_of_half_a_label_a_class_and_labelled_images_are_right(
+    run, tmp_path
+):
     frame, page = run(clicks.OURS, clicks.NAMELESS, "LogisticRegression, margin")
     assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
     for method, curve in frame.groupby("method"):
@@ -53,7 +61,9 @@ def test_strangers_are_half_of_the_folder_and_none_of_the_classes(tmp_path, caps
     paths = [write_task(tmp_path / f"{kind}.npz", [20] * 6, kind=kind) for kind in ("one", "two")]
     options = ["--strangers", "--methods", clicks.OURS, "--results", str(tmp_path / "clicks.csv")]
     clicks.main(["--tasks", *map(str, paths), *options, "--jobs", "1"])
-    right = pd.read_csv(tmp_path / "clicks.csv").pivot(index="task", columns="labels", values="right")
+    right = pd.read_csv(tmp_path / "clicks.csv").pivot(
+        index="task", columns="labels", values="right"
+    )
     assert right.index.tolist() == ["one", "two"]
     # Half of them are wrong as long as nobody has said that there are strangers.
     assert (right[0] <= 50).all()

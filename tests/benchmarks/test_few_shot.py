@@ -17,7 +17,17 @@ def run(tmp_path, capsys):
 
     def run(paths, *options):
         path = tmp_path / "rows.csv"
-        arguments = ["--tasks", *map(str, paths), "--shots", "1", "2", "--draws", "2", "--jobs", "1"]
+        arguments = [
+            "--tasks",
+            *map(str, paths),
+            "--shots",
+            "1",
+            "2",
+            "--draws",
+            "2",
+            "--jobs",
+            "1",
+        ]
         few_shot.main([*arguments, "--results", str(path), *options])
         return pd.read_csv(path), capsys.readouterr().out
 
@@ -43,7 +53,9 @@ def test_every_method_is_measured_on_tasks_with_and_without_texts(run, tmp_path)
 
 
 def mark(rows):
-    """Text of a file with a mark in each row, by which those measured anew can be told from the others."""
+    """Text of a file with a mark in each row, by which those measured anew can be told from the
+    others.
+    """
     return rows.assign(fit_seconds=123.0).to_csv(index=False)
 
 

@@ -1,4 +1,6 @@
-"""Files of tasks from folders and from made-up data sets in the layouts of the paper, through the bundled model."""
+"""Files of tasks from folders and from made-up data sets in the layouts of the paper, through the
+bundled model.
+"""
 
 import json
 from pathlib import Path
@@ -26,7 +28,10 @@ def make_data_set(root, name):
     folder, images, _ = make_task.DATA_SETS[name]
     folder, rng = root / folder, np.random.default_rng(0)
     rows = [
-        (part, label, f"{part}{label}{i}") for part, n in COUNTS.items() for label in (0, 1) for i in range(n)
+        (part, label, f"{part}{label}{i}")
+        for part, n in COUNTS.items()
+        for label in (0, 1)
+        for i in range(n)
     ]
     folder.mkdir(parents=True)
     if name == "ImageNet":
@@ -71,7 +76,9 @@ def test_every_data_set_is_read_where_the_documentation_puts_it(tmp_path, name):
     paths, labels, parts, texts = make_task.read_data_set(name, tmp_path)
     assert texts == NAMES
     counts = COUNTS | ({"val": 0} if name == "ImageNet" else {})
-    assert {part: (parts == part).sum() for part in COUNTS} == {part: 2 * n for part, n in counts.items()}
+    assert {part: (parts == part).sum() for part in COUNTS} == {
+        part: 2 * n for part, n in counts.items()
+    }
     assert all(Path(path).is_file() for path in paths)
     assert all(str(label) in Path(path).stem for path, label in zip(paths, labels))
     page = (Path(make_task.__file__).parent / "README.md").read_text()
@@ -86,10 +93,28 @@ def test_a_data_set_of_the_paper_is_compared_with_its_accuracies(tmp_path, make,
     sentences = {"Red Heart": ["a heart that is red."], "blue square": ["a square."]}
     (tmp_path / "texts" / "eurosat" / "cupl_full.json").write_text(json.dumps(sentences))
     task = make(tmp_path / "data", "--data-set", "EuroSAT", "--cupl", tmp_path / "texts")
-    assert task.prompts["red heart"] == ["a centered satellite photo of red heart.", "a heart that is red."]
+    assert task.prompts["red heart"] == [
+        "a centered satellite photo of red heart.",
+        "a heart that is red.",
+    ]
     assert (task.name, task.model) == ("EuroSAT", "mini bundled")
-    arguments = ["--tasks", str(tmp_path / "task.npz"), "--shots", "2", "--draws", "1", "--jobs", "1"]
-    methods = ["--methods", "SeMoBridge", "SeMoBridge, paper", "--results", str(tmp_path / "rows.csv")]
+    arguments = [
+        "--tasks",
+        str(tmp_path / "task.npz"),
+        "--shots",
+        "2",
+        "--draws",
+        "1",
+        "--jobs",
+        "1",
+    ]
+    methods = [
+        "--methods",
+        "SeMoBridge",
+        "SeMoBridge, paper",
+        "--results",
+        str(tmp_path / "rows.csv"),
+    ]
     few_shot.main([*arguments, *methods])
     # Red against blue is easy.
     assert capsys.readouterr().out.count("| 100.0 ± ") >= 2
@@ -103,7 +128,10 @@ def test_a_folder_gives_the_embeddings_of_the_package_and_again_from_the_cache(t
     task = make(tmp_path / "pictures", "--template", "a picture of a {}.")
     assert task.name == "pictures"
     assert task.part is None
-    assert sorted(task.prompts.values()) == [["a picture of a blue square."], ["a picture of a red heart."]]
+    assert sorted(task.prompts.values()) == [
+        ["a picture of a blue square."],
+        ["a picture of a red heart."],
+    ]
     few = make(tmp_path / "pictures", "--most", "2")
     assert len(few.X) == 4
     assert (few.X[:, None] == task.X).all(axis=2).any(axis=1).all()

@@ -46,7 +46,9 @@ def test_lp_plus_plus_descends_as_fast_as_the_curvature_allows():
     # No shot has the third feature, so that it shows the weight of the text alone.
     texts = np.array([[0.6, 0.0, 0.8], [0.0, 0.6, 0.8]]) / 250
     shots = np.column_stack([SHOTS, np.zeros(2)])
-    start, one, nine, ten = (LPPlusPlus(texts, n_steps=n).fit(shots, LABELS).coef_ for n in (0, 1, 9, 10))
+    start, one, nine, ten = (
+        LPPlusPlus(texts, n_steps=n).fit(shots, LABELS).coef_ for n in (0, 1, 9, 10)
+    )
     residual = softmax(shots @ start.T, axis=1) - np.eye(2)
     rate = 4 * 2 / np.linalg.eigvalsh(shots.T @ shots).max()
     np.testing.assert_allclose(one, start - rate * residual.T @ shots / 2)
@@ -61,7 +63,11 @@ def test_lp_plus_plus_descends_as_fast_as_the_curvature_allows():
 
 def test_text_coordinates_move_rows_to_the_minimum_of_the_loss():
     rng = np.random.default_rng(0)
-    texts, X, y = normalize(rng.normal(size=(3, 5))), rng.normal(size=(6, 5)), np.repeat([0, 1, 2], 2)
+    texts, X, y = (
+        normalize(rng.normal(size=(3, 5))),
+        rng.normal(size=(6, 5)),
+        np.repeat([0, 1, 2], 2),
+    )
     fitted = TextCoord(texts, scale=7.0).fit(X, y)
     best = fitted.coef_
 

@@ -49,7 +49,11 @@ def test_wrong_labels_are_planted_at_each_rate(rows, options):
 @pytest.mark.parametrize(
     ("case", "row", "columns"),
     [
-        ("minorities", "13 to 3", {"trusted", "trusted, smaller", "default", "default, smaller", "doubted"}),
+        (
+            "minorities",
+            "13 to 3",
+            {"trusted", "trusted, smaller", "default", "default, smaller", "doubted"},
+        ),
         ("uneven", "1 and 16", {"shots", "names alone"}),
         ("few-classes", "all x 2", {"without text", "LogisticRegression"}),
         ("terms", "text + shots + correction", {"2 shots"}),
@@ -94,4 +98,7 @@ def test_each_stage_and_each_solver_is_timed(capsys):
     of_encoder = [f"encoder, {n} images" for n in speed.N_IMAGES]
     assert names == ["fit", "with_unlabeled", "predict_proba", "LogisticRegression", *of_encoder]
     speed.main([*small, "--training"])
-    assert [cells(line)[1] for line in capsys.readouterr().out.splitlines()[2:]] == ["lbfgs", "adamw"]
+    assert [cells(line)[1] for line in capsys.readouterr().out.splitlines()[2:]] == [
+        "lbfgs",
+        "adamw",
+    ]

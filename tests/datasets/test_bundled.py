@@ -6,7 +6,10 @@ import numpy as np
 
 from sksemobridge.datasets import load_emoji, load_vocabulary
 
-FINE_WORDS = "golden retriever, sea turtle, palm tree, fruit salad, cowboy hat, mountain bike, wardrobe, tennis court, nurse"
+FINE_WORDS = (
+    "golden retriever, sea turtle, palm tree, fruit salad, cowboy hat, mountain bike, wardrobe,"
+    " tennis court, nurse"
+)
 
 
 def test_the_pictures():

@@ -38,7 +38,10 @@ def relative(found, root):
         ),
         ([f"cat/{name}" for name in ENDINGS], [f"cat/{name}" for name in ENDINGS]),
         # Hidden files and folders are left out without a warning, and so are copies by label.
-        (["cat/1.jpg", "cat/.2.jpg", "cat/.DS_Store", "cat/.thumbs/3.jpg", ".git/4.jpg"], ["cat/1.jpg"]),
+        (
+            ["cat/1.jpg", "cat/.2.jpg", "cat/.DS_Store", "cat/.thumbs/3.jpg", ".git/4.jpg"],
+            ["cat/1.jpg"],
+        ),
         (["cat/1.jpg", "sorted/cat/1.jpg", f"sorted/{COPIES_MARK}"], ["cat/1.jpg"]),
     ],
 )
@@ -61,7 +64,9 @@ def test_a_file_is_what_its_content_says_and_others_are_counted_in_one_warning(r
     folder = root("cat/1.jpg", "cat/scan", "cat/notes", "dog/1.jpg", "dog/table.csv", "README.md")
     Image.new("RGB", (8, 8)).save(folder / "cat/scan", format="PNG")
     (folder / "cat/notes").write_text("a note")
-    with pytest.warns(UserWarning, match=r"files that are no images \(2\): .*notes.*table.csv") as caught:
+    with pytest.warns(
+        UserWarning, match=r"files that are no images \(2\): .*notes.*table.csv"
+    ) as caught:
         found = load_image_folder(folder)
     assert len(caught) == 1
     assert relative(found, folder) == ["cat/1.jpg", "cat/scan", "dog/1.jpg"]
@@ -112,7 +117,11 @@ def test_links_to_folders_are_followed_and_never_in_circles(root):
     link(folder / "dog", folder / "dog/back")
     link(folder, folder / "cat/loop")
     link(folder / "dog", folder / "../elsewhere/round")
-    assert relative(load_image_folder(folder), folder) == ["cat/x.jpeg", "dog/a.jpg", "dog/more/b.jpg"]
+    assert relative(load_image_folder(folder), folder) == [
+        "cat/x.jpeg",
+        "dog/a.jpg",
+        "dog/more/b.jpg",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,8 @@ def cluster(pytestconfig):
         # Ray would report them to its makers.
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         cluster = cluster_utils.Cluster(
-            initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False, **STORE}
+            initialize_head=True,
+            head_node_args={"num_cpus": 2, "include_dashboard": False, **STORE},
         )
         cluster.add_node(num_cpus=1, **STORE)
         ray.init(address=cluster.address, log_to_driver=False)

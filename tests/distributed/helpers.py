@@ -14,7 +14,9 @@ STORE = {"object_store_memory": 100_000_000}
 
 
 class Scribbler(CLIPImageEncoder):
-    """Writes down each image that it embeds, in whatever process it is, and before that may call a function with it."""
+    """Writes down each image that it embeds, in whatever process it is, and before that may call a
+    function with it.
+    """
 
     def __init__(self, notes, before=None, on_error="nan", progress=False):
         super().__init__(**MINI, on_error=on_error, progress=progress)

@@ -64,7 +64,9 @@ class TestResults:
             tmp_path / "in.parquet",
         )
         dataset = ray.data.read_parquet(tmp_path / "in.parquet")
-        run_job(dataset, tmp_path / "e", EmbedImages(ENCODER, column="picture"), key_column="id", **ONE)
+        run_job(
+            dataset, tmp_path / "e", EmbedImages(ENCODER, column="picture"), key_column="id", **ONE
+        )
         table = read(tmp_path / "e")
         assert table.column_names == ["id", "embedding", "error"]
         X = ENCODER.transform(contents[:-1])
@@ -77,7 +79,9 @@ class TestResults:
         table = read(tmp_path / "p")
         assert table["id"].to_pylist() == list(range(N_PICTURES))
         assert table["label"].to_pylist() == [*classifier.predict(X), None]
-        assert_allclose(table["probabilities"].to_pylist()[:-1], classifier.predict_proba(X), atol=1e-5)
+        assert_allclose(
+            table["probabilities"].to_pylist()[:-1], classifier.predict_proba(X), atol=1e-5
+        )
         assert "not an image" in table["error"][N_PICTURES - 1].as_py()
 
         tensors = ray.data.from_items([{"id": 0, "embedding": X[0]}])
@@ -112,7 +116,9 @@ class TestResuming:
         assert_whole(output, pictures)
         assert not list(output.glob(".unfinished*"))
 
-    def test_a_picture_that_was_replaced_is_embedded_and_predicted_anew(self, embedded, pictures, tmp_path):
+    def test_a_picture_that_was_replaced_is_embedded_and_predicted_anew(
+        self, embedded, pictures, tmp_path
+    ):
         folder, output = shutil.copytree(pictures, tmp_path / "in"), tmp_path / "out"
         run_job(folder, output, EmbedImages(ENCODER), rows_per_file=16, **ONE)
         files = sorted(folder.iterdir())
@@ -158,16 +164,17 @@ class TestResuming:
     def test_a_run_that_was_killed_goes_on(self, cluster, pictures, notes, tmp_path):
         output = tmp_path / "out"
         program = (
-            "import time, ray\n"
-            "from sksemobridge.distributed import EmbedImages, run_job\n"
-            "from tests.distributed.helpers import Scribbler\n"
-            f"ray.init({cluster.address!r})\n"
-            f"encoder = Scribbler({str(notes)!r}, before=lambda image: time.sleep(0.2))\n"
-            f"run_job({str(pictures)!r}, {str(output)!r}, EmbedImages(encoder), rows_per_file=4, n_actors=1)\n"
+            "import time, ray\nfrom sksemobridge.distributed import EmbedImages, run_job\nfrom"
+            f" tests.distributed.helpers import Scribbler\nray.init({cluster.address!r})\nencoder ="
+            f" Scribbler({str(notes)!r}, before=lambda image:"
+            f" time.sleep(0.2))\nrun_job({str(pictures)!r}, {str(output)!r}, EmbedImages(encoder),"
+            " rows_per_file=4, n_actors=1)\n"
         )
         with subprocess.Popen([sys.executable, "-c", program]) as driver:
             try:
-                wait_for(lambda: driver.poll() is not None or len(list(output.glob("*.parquet"))) >= 3)
+                wait_for(
+                    lambda: driver.poll() is not None or len(list(output.glob("*.parquet"))) >= 3
+                )
                 assert driver.poll() is None
             finally:
                 driver.kill()
@@ -215,7 +222,9 @@ class TestFaults:
         assert report.n_new == N_PICTURES
         assert_whole(tmp_path / "out", pictures)
 
-    def test_actors_that_always_die_end_the_run(self, cluster, pictures, notes, tmp_path, monkeypatch):
+    def test_actors_that_always_die_end_the_run(
+        self, cluster, pictures, notes, tmp_path, monkeypatch
+    ):
         monkeypatch.setattr(_job, "_MAX_TASK_RETRIES", 1)
 
         def die(image):
@@ -236,7 +245,11 @@ class TestFaults:
         with pytest.raises(ValueError, match=damaged.name):
             run_job(pictures, output, EmbedImages(ENCODER))
         with pytest.raises(ValueError, match=damaged.name):
-            run_job(output, tmp_path / "labels", Predict(LogisticRegression().fit([[0.0], [1.0]], [0, 1])))
+            run_job(
+                output,
+                tmp_path / "labels",
+                Predict(LogisticRegression().fit([[0.0], [1.0]], [0, 1])),
+            )
 
 
 class TestRefusals:
@@ -271,7 +284,9 @@ class TestRefusals:
         def keys_anew(batch):
             return pa.table({"id": [uuid.uuid4().hex for _ in range(4)], "image": [b""] * 4})
 
-        dataset = ray.data.range(4, override_num_blocks=1).map_batches(keys_anew, batch_format="pyarrow")
+        dataset = ray.data.range(4, override_num_blocks=1).map_batches(
+            keys_anew, batch_format="pyarrow"
+        )
         with pytest.raises(RuntimeError, match="4 of 4 keys of .* are missing. Call again"):
             run_job(dataset, tmp_path / "out", EmbedImages(ENCODER), key_column="id", **ONE)
 

@@ -25,4 +25,6 @@ def test_foreign_files_are_refused(tmp_path):
 def test_keys_do_not_depend_on_how_arrow_holds_them():
     texts, numbers = pa.array(["a", None, "a"]), [1, None, -3]
     assert hash_keys(texts).tolist() == hash_keys(texts.dictionary_encode()).tolist()
-    assert hash_keys(pa.array(numbers, pa.int32())).tolist() == hash_keys(pa.array(numbers)).tolist()
+    assert (
+        hash_keys(pa.array(numbers, pa.int32())).tolist() == hash_keys(pa.array(numbers)).tolist()
+    )

@@ -41,7 +41,9 @@ class TestEmbedImages:
             str(tmp_path / "narrow.png"): "pixels are more than the limit",
             None: "is not an image",
         }
-        table = EmbedImages(ENCODER)(pa.table({"id": range(6), "image": [paths[0], *bad, paths[1]]}))
+        table = EmbedImages(ENCODER)(
+            pa.table({"id": range(6), "image": [paths[0], *bad, paths[1]]})
+        )
         assert table["id"].to_pylist() == list(range(6))
         assert table["embedding"].is_null().to_pylist() == [False, True, True, True, True, False]
         first, *errors, last = table["error"].to_pylist()
@@ -54,7 +56,9 @@ class TestEmbedImages:
 class TestPredict:
     @pytest.fixture(scope="class")
     def classifier(self, paths):
-        return LogisticRegression(max_iter=1000).fit(ENCODER.transform(paths), np.repeat(["b", "a", "c"], 4))
+        return LogisticRegression(max_iter=1000).fit(
+            ENCODER.transform(paths), np.repeat(["b", "a", "c"], 4)
+        )
 
     def test_gives_what_predict_proba_gives(self, classifier, paths):
         embedded = EmbedImages(ENCODER)(pa.table({"id": range(12), "image": paths}))

@@ -131,7 +131,10 @@ def full_disk(_, monkeypatch):
 
 @pytest.mark.parametrize(
     ("break_it", "reason"),
-    [(lambda path, _: (shutil.rmtree(path.parent), path.parent.touch()), ""), (full_disk, "disk is full")],
+    [
+        (lambda path, _: (shutil.rmtree(path.parent), path.parent.touch()), ""),
+        (full_disk, "disk is full"),
+    ],
     ids=["file in place of directory", "full disk"],
 )
 def test_a_cache_that_cannot_be_used_gives_one_warning_and_goes_on(
@@ -139,7 +142,9 @@ def test_a_cache_that_cannot_be_used_gives_one_warning_and_goes_on(
 ):
     encoder.transform(paths[:3])
     break_it(directory / "embeddings.sqlite3", monkeypatch)
-    with pytest.warns(UserWarning, match=f"cannot be used .*{reason}.*going on without it") as caught:
+    with pytest.warns(
+        UserWarning, match=f"cannot be used .*{reason}.*going on without it"
+    ) as caught:
         got = encoder.transform(paths)
     assert [warning.filename for warning in caught] == [__file__]
     assert_allclose(got, encoder.set_params(cache=None).transform(paths), atol=1e-5)
@@ -184,12 +189,16 @@ def test_several_may_write_at_once_to_a_cache_that_none_has_made(directory):
     ],
     ids=["cut", "no checksum", "text", "bit", "of another key"],
 )
-def test_a_damaged_embedding_is_noticed_and_computed_anew(encoder, paths, directory, damage, passes):
+def test_a_damaged_embedding_is_noticed_and_computed_anew(
+    encoder, paths, directory, damage, passes
+):
     expected = encoder.transform(paths)
     with database(directory) as connection, connection:
         connection.create_function("damaged", 2, damage)
         last = "(SELECT embedding FROM embeddings WHERE rowid = 6)"
-        connection.execute(f"UPDATE embeddings SET embedding = damaged(embedding, {last}) WHERE rowid < 3")
+        connection.execute(
+            f"UPDATE embeddings SET embedding = damaged(embedding, {last}) WHERE rowid < 3"
+        )
     found = encoder.transform(paths)
     assert sum(passes) == 6 + 2
     assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
@@ -200,7 +209,9 @@ def test_a_damaged_embedding_is_noticed_and_computed_anew(encoder, paths, direct
 BREAK = {
     "no database": lambda path: path.write_bytes(b"x" * 10_000),
     "cut off": lambda path: os.truncate(path, 2000),
-    "zeros": lambda path: path.write_bytes(path.read_bytes()[:4096] + bytes(path.stat().st_size - 4096)),
+    "zeros": lambda path: path.write_bytes(
+        path.read_bytes()[:4096] + bytes(path.stat().st_size - 4096)
+    ),
 }
 
 
@@ -210,7 +221,9 @@ def test_a_broken_file_is_set_aside_with_one_warning_and_made_anew(encoder, path
     expected = encoder.transform(paths)
     path = directory / "embeddings.sqlite3"
     BREAK[name](path)
-    with pytest.warns(UserWarning, match=r"is broken .*; it is set aside, and a new one begun") as caught:
+    with pytest.warns(
+        UserWarning, match=r"is broken .*; it is set aside, and a new one begun"
+    ) as caught:
         assert_allclose(encoder.transform(paths), expected, atol=1e-5)
     assert len(caught) == 1
     assert path.with_name(f"{path.name}.broken").exists()

@@ -31,7 +31,9 @@ def png(values, declared=None):
     """A PNG of 16 bits by hand: Pillow writes none of colours."""
 
     def chunk(name, data):
-        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        return (
+            struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        )
 
     height, width, n_channels = np.atleast_3d(values).shape
     colour = {1: 0, 2: 4, 3: 2, 4: 6}[n_channels]
@@ -57,12 +59,22 @@ def tiff(values, largest=None, **options):
 def tiff_of_colours(values, order):
     """A TIFF of 16-bit colours by hand."""
     (height, width, _), data = values.shape, values.astype(f"{order}u2").tobytes()
-    entries = [(256, 3, 1, width), (257, 3, 1, height), (258, 3, 3, 8), (259, 3, 1, 1), (262, 3, 1, 2)]
+    entries = [
+        (256, 3, 1, width),
+        (257, 3, 1, height),
+        (258, 3, 3, 8),
+        (259, 3, 1, 1),
+        (262, 3, 1, 2),
+    ]
     entries += [(273, 4, 1, 14), (277, 3, 1, 3), (278, 3, 1, height), (279, 4, 1, len(data))]
     head = (b"II" if order == "<" else b"MM") + struct.pack(f"{order}HI", 42, 14 + len(data))
     body = b"".join(
         struct.pack(f"{order}HHI", tag, kind, n)
-        + (struct.pack(f"{order}HH", value, 0) if kind == 3 and n == 1 else struct.pack(f"{order}I", value))
+        + (
+            struct.pack(f"{order}HH", value, 0)
+            if kind == 3 and n == 1
+            else struct.pack(f"{order}I", value)
+        )
         for tag, kind, n, value in entries
     )
     bits = struct.pack(f"{order}HHH", 16, 16, 16)
@@ -83,7 +95,9 @@ def test_values_of_fewer_bits_have_the_full_range(bits):
         tiff_of_colours(deep(COLOURS, bits), ">"),
     ):
         got = seen(content)
-        expected = COLOURS if np.ptp(got.astype(int), axis=2).any() else grey[..., None].repeat(3, 2)
+        expected = (
+            COLOURS if np.ptp(got.astype(int), axis=2).any() else grey[..., None].repeat(3, 2)
+        )
         assert_allclose(got.astype(int), expected, atol=1)
 
 
@@ -91,7 +105,9 @@ def test_the_declared_depth_counts_first():
     dark = deep(COLOURS[..., 0] // 4, 12)
     for content in (png(dark, declared=12), tiff(dark, largest=4095)):
         assert_allclose(seen(content)[..., 0].astype(int), COLOURS[..., 0] // 4, atol=1)
-    assert_allclose(seen(png(deep(COLOURS // 4, 12), declared=12)).astype(int), COLOURS // 4, atol=1)
+    assert_allclose(
+        seen(png(deep(COLOURS // 4, 12), declared=12)).astype(int), COLOURS // 4, atol=1
+    )
     # PNG wants values that are scaled to all bits, however few are significant.
     scaled = deep(COLOURS[..., 0], 16)
     assert_array_equal(seen(png(scaled, declared=12)), seen(png(scaled)))
@@ -111,7 +127,9 @@ def test_all_pictures_of_a_call_have_one_range(encoder, tmp_path):
     expected = encoder.transform([dark, bright, bright, dark, dark])
     for cache in (None, tmp_path, tmp_path):
         encoder.set_params(cache=cache)
-        with pytest.warns(UserWarning, match="3 of 5 pictures have 16 bits .* need 12, so") as warned:
+        with pytest.warns(
+            UserWarning, match="3 of 5 pictures have 16 bits .* need 12, so"
+        ) as warned:
             got = encoder.transform(files)
         assert len(warned) == 1
         assert (got * expected).sum(axis=1).min() > 0.999

@@ -1,4 +1,6 @@
-"""What is embedded how often, in a search, in several processes, in a second run; and how a long run behaves."""
+"""What is embedded how often, in a search, in several processes, in a second run; and how a long
+run behaves.
+"""
 
 import shutil
 import signal
@@ -44,7 +46,9 @@ def test_a_search_in_several_processes_gives_what_one_gives_and_a_second_run_emb
         pipeline.set_params(
             clipimageencoder__cache=tmp_path / str(n_jobs), clipimageencoder__precision="fp32"
         )
-        search = GridSearchCV(pipeline, grid, cv=3, n_jobs=n_jobs, error_score="raise").fit(paths, y)
+        search = GridSearchCV(pipeline, grid, cv=3, n_jobs=n_jobs, error_score="raise").fit(
+            paths, y
+        )
         scores.append(search.cv_results_["mean_test_score"])
         # With one job they are embedded here, with two elsewhere.
         assert sum(passes) == n_cached(tmp_path / str(n_jobs)) == 100
@@ -71,7 +75,9 @@ def forget(monkeypatch):
 TEXTS = ["a red apple", "a green tree", "a red apple", "a house"]
 
 
-def test_texts_are_encoded_once_per_process_and_with_a_cache_once_per_machine(encoded, forget, tmp_path):
+def test_texts_are_encoded_once_per_process_and_with_a_cache_once_per_machine(
+    encoded, forget, tmp_path
+):
     forget()
     encoder = CLIPTextEncoder(**MINI)
     eos, joint = encoder.encode(TEXTS), encoder.transform(TEXTS)
@@ -93,7 +99,10 @@ def test_texts_are_encoded_once_per_process_and_with_a_cache_once_per_machine(en
 
 
 def test_images_and_texts_may_share_a_cache(tmp_path, paths, forget):
-    texts, images = CLIPTextEncoder(**MINI, cache=tmp_path), CLIPImageEncoder(**MINI, cache=tmp_path)
+    texts, images = (
+        CLIPTextEncoder(**MINI, cache=tmp_path),
+        CLIPImageEncoder(**MINI, cache=tmp_path),
+    )
     wanted = texts.transform(TEXTS), images.transform(paths[:5])
     assert n_cached(tmp_path) == 3 + 5
     forget()
@@ -116,7 +125,9 @@ CLIPImageEncoder("mini", "bundled", cache=sys.argv[1], n_jobs=2).transform(pictu
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows interrupts processes otherwise")
 def test_an_interrupt_stops_promptly_and_keeps_what_is_cached(tmp_path, passes):
     cache = tmp_path / "cache"
-    run = subprocess.Popen([sys.executable, "-c", LONG_RUN, str(cache)], stderr=subprocess.PIPE, text=True)
+    run = subprocess.Popen(
+        [sys.executable, "-c", LONG_RUN, str(cache)], stderr=subprocess.PIPE, text=True
+    )
     while n_cached(cache) < 300:
         assert run.poll() is None, run.stderr.read()
         time.sleep(0.2)
@@ -139,7 +150,9 @@ def test_the_bar_counts_repeated_broken_and_equal_images(tmp_path, capsys, bars_
     bars_after(0)
     paths = write_pictures(tmp_path, 4)
     paths.append(shutil.copy(paths[0], tmp_path / "copy.png"))
-    encoder = CLIPImageEncoder("mini", "bundled", on_error="nan", progress=True, cache=tmp_path / "cache")
+    encoder = CLIPImageEncoder(
+        "mini", "bundled", on_error="nan", progress=True, cache=tmp_path / "cache"
+    )
     for _ in range(2):
         with pytest.warns(UserWarning, match="1 of 7 images"):
             encoder.transform([*paths, paths[2], "missing.jpg"])
@@ -149,7 +162,9 @@ def test_the_bar_counts_repeated_broken_and_equal_images(tmp_path, capsys, bars_
 
 
 @pytest.mark.parametrize(("progress", "seconds"), [(True, 1000), (False, 0)])
-def test_no_bar_is_shown_unless_asked_for_nor_where_it_is_soon_done(capsys, bars_after, progress, seconds):
+def test_no_bar_is_shown_unless_asked_for_nor_where_it_is_soon_done(
+    capsys, bars_after, progress, seconds
+):
     bars_after(seconds)
     CLIPImageEncoder("mini", "bundled", progress=progress).transform(some_pictures(3))
     assert capsys.readouterr() == ("", "")

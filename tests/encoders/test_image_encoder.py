@@ -59,7 +59,10 @@ def expected(pictures):
     model, _, preprocess = open_clip.create_model_and_transforms(BUNDLED)
     model.eval()
     with torch.no_grad():
-        rows = [model.encode_image(preprocess(Image.fromarray(picture))[None])[0] for picture in pictures]
+        rows = [
+            model.encode_image(preprocess(Image.fromarray(picture))[None])[0]
+            for picture in pictures
+        ]
     return torch.stack(rows).numpy()
 
 
@@ -79,7 +82,8 @@ def test_pixels_for_the_model_change_only_with_the_reading_version(tmp_path):
     for source in (emoji, wide[..., 0], translucent, *sorted(tmp_path.iterdir())):
         picture = decode(fetch(source), shortest_side=max(model.image_size))
         digest.update(np.asarray(model.crop(picture)))
-    # Whoever changes the digest must increase `READING_VERSION`. Else caches mix embeddings of different pixels.
+    # Whoever changes the digest must increase `READING_VERSION`. Else caches mix embeddings of
+    # different pixels.
     assert (READING_VERSION, digest.hexdigest()[:16]) == (4, "09a736ea444af137")
 
 
@@ -159,7 +163,10 @@ def test_no_images_give_no_rows(encoder):
 
 
 NO_COLUMN = [
-    *((one, ValueError, r"write \[X\]") for one in ("a.png", Path("a.png"), b"a", Image.new("RGB", (2, 2)))),
+    *(
+        (one, ValueError, r"write \[X\]")
+        for one in ("a.png", Path("a.png"), b"a", Image.new("RGB", (2, 2)))
+    ),
     (np.zeros((8, 8, 3), np.uint8), ValueError, r"\(n, h, w, 3\).*in a list"),
     (np.zeros((2, 8, 8, 3), np.float32), ValueError, "must be uint8 .* not float32.*255"),
     (
@@ -190,7 +197,9 @@ def test_what_is_no_column_of_images_is_refused_with_the_remedy(encoder, X, erro
 
 @settings(max_examples=10)
 @given(
-    order=st.permutations(range(7)), batch_size=st.integers(1, 8), n_jobs=st.sampled_from([None, 1, 2, -1])
+    order=st.permutations(range(7)),
+    batch_size=st.integers(1, 8),
+    n_jobs=st.sampled_from([None, 1, 2, -1]),
 )
 def test_order_batch_size_and_threads_do_not_matter(order, batch_size, n_jobs):
     pictures = some_pictures(7)
@@ -209,12 +218,24 @@ def test_an_image_object_given_many_times_is_embedded_once(encoder, paths, expec
 def test_rows_of_equal_sources_and_equal_contents_are_all_filled(
     encoder, paths, expected, passes, tmp_path, n_jobs, with_cache
 ):
-    copy, broken, broken_too = (tmp_path / name for name in ("copy.png", "broken.png", "broken too.png"))
+    copy, broken, broken_too = (
+        tmp_path / name for name in ("copy.png", "broken.png", "broken too.png")
+    )
     shutil.copy(paths[0], copy)
     broken.write_bytes(Path(paths[1]).read_bytes()[:100])
     shutil.copy(broken, broken_too)
     pixels = some_pictures(7)[6]
-    sources = [paths[0], copy, paths[0], copy.read_bytes(), broken, broken_too, broken_too, copy, paths[2]]
+    sources = [
+        paths[0],
+        copy,
+        paths[0],
+        copy.read_bytes(),
+        broken,
+        broken_too,
+        broken_too,
+        copy,
+        paths[2],
+    ]
     sources += [pixels, pixels.copy()]
     encoder.set_params(on_error="nan", n_jobs=n_jobs, batch_size=2)
     encoder.set_params(cache=tmp_path / "cache" if with_cache else None)
@@ -231,7 +252,9 @@ def on_read(monkeypatch):
 
     def call(function):
         fetch = _image_encoder.fetch
-        monkeypatch.setattr(_image_encoder, "fetch", lambda *args: (function(args[0]), fetch(*args))[1])
+        monkeypatch.setattr(
+            _image_encoder, "fetch", lambda *args: (function(args[0]), fetch(*args))[1]
+        )
 
     return call
 
@@ -277,7 +300,9 @@ def test_errors_of_readers_reach_the_caller_and_leave_no_threads_behind(encoder,
     ],
 )
 def test_a_bad_image_is_named_with_position_and_source(encoder, paths, bad, named):
-    with pytest.raises(ImageReadError, match=rf"^Image 2 \({re.escape(named)}\) cannot be read: .*"):
+    with pytest.raises(
+        ImageReadError, match=rf"^Image 2 \({re.escape(named)}\) cannot be read: .*"
+    ):
         encoder.transform([paths[0], paths[0], bad, paths[1]])
 
 
@@ -294,7 +319,9 @@ def test_bad_images_become_rows_of_nan_and_all_others_stay_in_place(encoder, pat
     assert np.isnan(got[bad]).all()
     close(np.delete(got, bad, axis=0), np.vstack([expected, expected[:1]]))
     with pytest.warns(UserWarning, match=r"3 of 3 images .*, 2 \('c.jpg'\)\. The first"):
-        assert np.isnan(encoder.set_params(normalize=True).transform(["a.jpg", "b.jpg", "c.jpg"])).all()
+        assert np.isnan(
+            encoder.set_params(normalize=True).transform(["a.jpg", "b.jpg", "c.jpg"])
+        ).all()
 
 
 def test_pictures_too_narrow_to_be_resized_are_named(encoder):
@@ -309,14 +336,18 @@ def test_pictures_too_narrow_to_be_resized_are_named(encoder):
 
 def test_a_column_of_a_data_frame_is_embedded_and_the_index_kept(encoder, paths, expected):
     X = pd.DataFrame({"price": np.arange(7.0), "image": paths}, index=list("abcdefg"))
-    columns = ColumnTransformer([("picture", encoder, ["image"]), ("rest", "passthrough", ["price"])])
+    columns = ColumnTransformer(
+        [("picture", encoder, ["image"]), ("rest", "passthrough", ["price"])]
+    )
     frame = columns.set_output(transform="pandas").fit_transform(X)
     close(np.float32(frame)[:, :-1], expected)
     assert list(frame.index) == list(X.index)
     assert list(frame.columns[[0, -1]]) == ["picture__clipimageencoder0", "rest__price"]
 
 
-@pytest.mark.parametrize(("name", "value"), [("batch_size", 0), ("precision", "fp8"), ("on_error", "ignore")])
+@pytest.mark.parametrize(
+    ("name", "value"), [("batch_size", 0), ("precision", "fp8"), ("on_error", "ignore")]
+)
 def test_wrong_parameters_are_named_without_fit_too(encoder, paths, name, value):
     with pytest.raises(ValueError, match=f"The '{name}' parameter"):
         encoder.set_params(**{name: value}).transform(paths)
@@ -326,7 +357,9 @@ def test_half_precision_stays_close(pictures, expected):
     for precision in ("bf16", "auto"):
         got = CLIPImageEncoder("mini", "bundled", precision=precision).transform(pictures)
         assert got.dtype == np.float32
-        cosine = (got * expected).sum(1) / np.linalg.norm(got, axis=1) / np.linalg.norm(expected, axis=1)
+        cosine = (
+            (got * expected).sum(1) / np.linalg.norm(got, axis=1) / np.linalg.norm(expected, axis=1)
+        )
         assert cosine.min() > 0.999
 
 
@@ -344,7 +377,8 @@ def test_threads_may_share_an_encoder(encoder, pictures, expected):
         together.wait()
         for _ in range(5):
             close(encoder.fit_transform(pictures), expected)
-            # A pipeline of scikit-learn sets attributes of its steps during `fit`, so each has its own.
+            # A pipeline of scikit-learn sets attributes of its steps during `fit`, so each has its
+            # own.
             make_pipeline(clone(encoder), LogisticRegression()).fit(pictures, y)
 
     with ThreadPoolExecutor(n_threads) as threads:

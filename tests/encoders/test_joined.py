@@ -29,7 +29,14 @@ from sksemobridge.encoders import (
     NoTextError,
 )
 
-from ..encoder_helpers import n_cached, small_config, some_emoji, some_pictures, write_model, write_pictures
+from ..encoder_helpers import (
+    n_cached,
+    small_config,
+    some_emoji,
+    some_pictures,
+    write_model,
+    write_pictures,
+)
 
 MINI = ("mini", "bundled")
 NAMES = ["apple", "car", "tree"]
@@ -59,7 +66,8 @@ def test_unit_embeddings_lie_side_by_side(pipeline, other):
     pictures, texts = some_pictures(4), ["a cat", "a dog"]
     images = pipeline[0].transform(pictures)
     parts = [
-        CLIPImageEncoder(*model, precision="fp32").transform(pictures) for model in (MINI, (other, None))
+        CLIPImageEncoder(*model, precision="fp32").transform(pictures)
+        for model in (MINI, (other, None))
     ]
     assert_allclose(images, np.hstack([unit(part) for part in parts]), atol=1e-5)
     assert images.shape[1] == len(pipeline[0].get_feature_names_out())
@@ -90,7 +98,9 @@ def image_only(tmp_path_factory):
 
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("image only")
-    timm.models.save_for_hf(timm.create_model("test_vit", num_classes=0), folder, safe_serialization=True)
+    timm.models.save_for_hf(
+        timm.create_model("test_vit", num_classes=0), folder, safe_serialization=True
+    )
     return f"timm:{folder}"
 
 
@@ -98,7 +108,8 @@ def test_precomputed_texts_of_several_models_are_joined_by_class_name():
     rng = np.random.default_rng(0)
     texts = [{name: rng.normal(size=width) for name in NAMES} for width in (4, 6)]
     members = [
-        PrecomputedTextEncoder.from_joint(one, logit_scale=scale) for one, scale in zip(texts, (50, 100))
+        PrecomputedTextEncoder.from_joint(one, logit_scale=scale)
+        for one, scale in zip(texts, (50, 100))
     ]
     parts = [unit(rng.normal(size=(5, width))) for width in (4, 6)]
     expected = [
@@ -190,7 +201,9 @@ def test_what_needs_one_tower_is_refused(pipeline, shots):
         lambda: encoder.projection_,
         lambda: encoder.image_projection_,
         lambda: clone(pipeline).set_params(semobridgeclassifier__blend=PaperBlend()).fit(*shots),
-        lambda: SemanticBridge(encoder, direction="text_to_image", vocabulary=None).fit(np.eye(160)),
+        lambda: SemanticBridge(encoder, direction="text_to_image", vocabulary=None).fit(
+            np.eye(160)
+        ),
     ):
         with pytest.raises(NoProjectionError, match="Several models together"):
             use()
@@ -207,7 +220,9 @@ def test_an_image_model_alone_has_no_texts_and_says_so(image_only, shots):
             lambda one: one.transform(["a cat"]),
             lambda one: ZeroShotClassifier(one).fit(None, NAMES),
         ):
-            with pytest.raises(NoTextError, match="embeds images only, so names of classes say nothing"):
+            with pytest.raises(
+                NoTextError, match="embeds images only, so names of classes say nothing"
+            ):
                 use(text_encoder)
     joined = make_semobridge_pipeline([image_only, image_only])
     assert joined[-1].text_encoder is None
@@ -222,7 +237,9 @@ def test_embeddings_of_timm_are_its_own(image_only):
     transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model))
     pictures = some_pictures(3, size=(200, 300))
     with torch.inference_mode():
-        expected = model(torch.stack([transform(Image.fromarray(pixels)) for pixels in pictures])).numpy()
+        expected = model(
+            torch.stack([transform(Image.fromarray(pixels)) for pixels in pictures])
+        ).numpy()
     got = CLIPImageEncoder(image_only, precision="fp32").transform(pictures)
     assert_allclose(got, expected, atol=1e-4)
 

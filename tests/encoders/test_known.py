@@ -24,7 +24,8 @@ from sksemobridge import make_semobridge_pipeline
 from sksemobridge.datasets import load_image_folder
 
 shots = load_image_folder(sys.argv[1])
-pipeline = make_semobridge_pipeline("mini", "bundled", encoder_params={"cache": sys.argv[2]}, prompts="a {}.")
+params = {"encoder_params": {"cache": sys.argv[2]}, "prompts": "a {}."}
+pipeline = make_semobridge_pipeline("mini", "bundled", **params)
 pipeline.fit(shots.paths, shots.target_names[shots.target])
 print(pipeline.predict_proba(shots.paths).tolist(), "torch" in sys.modules)
 """

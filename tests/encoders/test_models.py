@@ -29,7 +29,14 @@ from sksemobridge.encoders import (
 )
 from sksemobridge.encoders._source import find_source
 
-from ..encoder_helpers import get_model, randomise, read_model, small_config, some_pictures, write_model
+from ..encoder_helpers import (
+    get_model,
+    randomise,
+    read_model,
+    small_config,
+    some_pictures,
+    write_model,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -54,7 +61,9 @@ def small_vit(monkeypatch):
 
 @pytest.fixture
 def hub(monkeypatch, tmp_path):
-    """A hub that nobody reaches. Call it for the folder in which a model that came from it earlier is kept."""
+    """A hub that nobody reaches. Call it for the folder in which a model that came from it earlier
+    is kept.
+    """
 
     def folder(repository):
         home = tmp_path / "hub" / f"models--{repository.replace('/', '--')}"
@@ -91,7 +100,9 @@ def activations(model):
 
 def test_the_bundled_model_is_loaded_as_any_model_folder(hub, loads):
     loaded = get_model("mini", "bundled")
-    assert loaded.embed_dim == CLIPImageEncoder("mini", "bundled").transform(some_pictures(1)).shape[1]
+    assert (
+        loaded.embed_dim == CLIPImageEncoder("mini", "bundled").transform(some_pictures(1)).shape[1]
+    )
     assert CLIPTextEncoder("mini", "bundled").transform(["a cat"]).shape == (1, loaded.embed_dim)
     assert [name.partition(":")[0] for name in loads] == ["local-dir"]
 
@@ -134,11 +145,14 @@ def test_a_checkpoint_may_be_given_by_path(small_vit, tmp_path, as_type):
 
 @pytest.fixture
 def checkpoint(monkeypatch, tmp_path):
-    """Write a checkpoint of a small model in place of an architecture, whose name is the argument."""
+    """Write a checkpoint of a small model in place of the architecture of this name."""
 
     def write(name):
         monkeypatch.setitem(open_clip.factory._MODEL_CONFIGS, name, small_config("ViT-B-16"))
-        torch.save(open_clip.create_model(name, load_weights=False).state_dict(), tmp_path / "checkpoint.pt")
+        torch.save(
+            open_clip.create_model(name, load_weights=False).state_dict(),
+            tmp_path / "checkpoint.pt",
+        )
         return name, tmp_path / "checkpoint.pt"
 
     return write
@@ -146,9 +160,14 @@ def checkpoint(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "mean", "interpolation"),
-    [("MobileCLIP2-S0", (0, 0, 0), "bilinear"), ("ViT-B-16", open_clip.OPENAI_DATASET_MEAN, "bicubic")],
+    [
+        ("MobileCLIP2-S0", (0, 0, 0), "bilinear"),
+        ("ViT-B-16", open_clip.OPENAI_DATASET_MEAN, "bicubic"),
+    ],
 )
-def test_a_checkpoint_has_the_preprocessing_on_which_all_tags_agree(checkpoint, name, mean, interpolation):
+def test_a_checkpoint_has_the_preprocessing_on_which_all_tags_agree(
+    checkpoint, name, mean, interpolation
+):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         how = get_model(*checkpoint(name)).preprocessing()
@@ -212,7 +231,9 @@ def test_what_names_no_model_is_answered_with_what_there_is(model_name, pretrain
         get_model(model_name, pretrained)
 
 
-@pytest.mark.parametrize(("name", "pretrained"), [("ViT-B-16", "openai"), ("hf-hub:some/model", None)])
+@pytest.mark.parametrize(
+    ("name", "pretrained"), [("ViT-B-16", "openai"), ("hf-hub:some/model", None)]
+)
 def test_without_a_network_the_error_names_attempt_and_remedy(hub, name, pretrained):
     with pytest.raises(ModelLoadError, match="could not be loaded") as caught:
         get_model(name, pretrained)
@@ -224,7 +245,10 @@ def test_without_a_network_the_error_names_attempt_and_remedy(hub, name, pretrai
 def test_what_was_downloaded_once_needs_no_network(hub, downloaded, monkeypatch, offline):
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", offline)
     of_hub = read_model(write_model(hub("some/model"), small_config("ViT-B-16")))
-    for name, pretrained, wanted in (("ViT-B-16", "openai", downloaded), ("hf-hub:some/model", None, of_hub)):
+    for name, pretrained, wanted in (
+        ("ViT-B-16", "openai", downloaded),
+        ("hf-hub:some/model", None, of_hub),
+    ):
         loaded = get_model(name, pretrained)
         assert torch.equal(loaded.model.text_projection, wanted.text_projection)
         assert loaded.model.visual.preprocess_cfg["mean"] == open_clip.OPENAI_DATASET_MEAN
@@ -239,7 +263,9 @@ def test_a_hub_model_whose_weights_are_missing_is_not_made_up(hub):
         get_model("hf-hub:some/model")
 
 
-@pytest.mark.parametrize("content", ["missing", "empty", "text", "truncated", "of another architecture"])
+@pytest.mark.parametrize(
+    "content", ["missing", "empty", "text", "truncated", "of another architecture"]
+)
 def test_broken_weights_are_an_error_and_never_random_ones(tmp_path, folder_model, content):
     folder = shutil.copytree(folder_model.partition(":")[2], tmp_path / "broken")
     weights = folder / "open_clip_model.safetensors"

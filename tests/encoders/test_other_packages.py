@@ -21,11 +21,15 @@ def write_tokenizer(transformers, folder, n, has_ends):
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
     words = ["<pad>", "<unk>", "<s>", "</s>", "a", "the", "cat", "dog", "mat", "on", "and", "Dog"]
-    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="<unk>"))
+    tokenizer = Tokenizer(
+        models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="<unk>")
+    )
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     if has_ends:
         ends = [("<s>", 2), ("</s>", 3)]
-        tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A </s>", special_tokens=ends)
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single="<s> $A </s>", special_tokens=ends
+        )
     transformers.PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, pad_token="<pad>", unk_token="<unk>", model_max_length=n
     ).save_pretrained(folder)
@@ -36,7 +40,12 @@ def transformers():
     return pytest.importorskip("transformers", reason="needs transformers")
 
 
-TOWER = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2}
+TOWER = {
+    "hidden_size": 16,
+    "intermediate_size": 24,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+}
 VISION = TOWER | {"image_size": 32, "patch_size": 8}
 TEXT = TOWER | {"vocab_size": 12, "max_position_embeddings": 10}
 CLIP_TEXT = TEXT | {"eos_token_id": 3, "bos_token_id": 2, "pad_token_id": 0, "projection_dim": 12}
@@ -45,10 +54,15 @@ CLIP_TEXT = TEXT | {"eos_token_id": 3, "bos_token_id": 2, "pad_token_id": 0, "pr
 def write_clip(transformers, folder, kind="CLIP", **config):
     torch.manual_seed(0)
     config = getattr(transformers, f"{kind}Config")(
-        text_config=CLIP_TEXT, vision_config=VISION | {"projection_dim": 12}, projection_dim=12, **config
+        text_config=CLIP_TEXT,
+        vision_config=VISION | {"projection_dim": 12},
+        projection_dim=12,
+        **config,
     )
     getattr(transformers, f"{kind}Model")(config).save_pretrained(folder)
-    transformers.CLIPImageProcessor(size={"shortest_edge": 36}, crop_size=32).save_pretrained(folder)
+    transformers.CLIPImageProcessor(size={"shortest_edge": 36}, crop_size=32).save_pretrained(
+        folder
+    )
     write_tokenizer(transformers, folder, 10, has_ends=True)
 
 
@@ -62,9 +76,17 @@ def write_siglip(transformers, folder):
 
 
 def write_siglip_2(transformers, folder):
-    """As those of Google with a fixed size: a SigLIP with a tokenizer that makes texts lower case."""
+    """As Google's of a fixed size: a SigLIP with a tokenizer that makes texts lower case."""
     write_siglip(transformers, folder)
-    pieces = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>", "\u2581", *"abcdefghijklmnopqrstuvwxyzD"]
+    pieces = [
+        "<pad>",
+        "<eos>",
+        "<bos>",
+        "<unk>",
+        "<mask>",
+        "\u2581",
+        *"abcdefghijklmnopqrstuvwxyzD",
+    ]
     vocabulary = {piece: i for i, piece in enumerate(pieces)}
     transformers.Siglip2Tokenizer(vocab=vocabulary, merges=[]).save_pretrained(folder)
 
@@ -122,7 +144,9 @@ def test_scores_of_two_towers_are_those_of_transformers(transformers, folder):
     assert_allclose(texts, own_texts, atol=1e-5)
     # Pillow and torch resize by rules of their own.
     assert (images * own_images).sum(axis=1).min() > 0.999
-    assert_allclose(encoder.logit_scale_ * images @ texts.T, scores, atol=0.02 * encoder.logit_scale_)
+    assert_allclose(
+        encoder.logit_scale_ * images @ texts.T, scores, atol=0.02 * encoder.logit_scale_
+    )
     eos, bias = encoder.encode(TEXTS), encoder.projection_bias_
     joint = eos @ encoder.projection_ + (0 if bias is None else bias)
     assert_allclose(joint, encoder.transform(TEXTS), atol=1e-5)
@@ -152,11 +176,15 @@ def test_a_model_of_images_only_has_the_embeddings_of_transformers(transformers,
     assert pipeline[-1].text_encoder is None
     with pytest.raises(NoTextError, match="embeds images only"):
         CLIPTextEncoder(name).transform(["a cat"])
-    joined = make_semobridge_pipeline([("mini", "bundled"), name]).fit(PICTURES, ["cat"] * 2 + ["dog"] * 3)
+    joined = make_semobridge_pipeline([("mini", "bundled"), name]).fit(
+        PICTURES, ["cat"] * 2 + ["dog"] * 3
+    )
     assert joined.predict(PICTURES).shape == (5,)
 
 
-def test_weights_that_are_missing_are_an_error_and_code_of_a_folder_is_not_run(transformers, tmp_path):
+def test_weights_that_are_missing_are_an_error_and_code_of_a_folder_is_not_run(
+    transformers, tmp_path
+):
     from safetensors.torch import load_file, save_file
 
     write_clip(transformers, tmp_path)
@@ -166,7 +194,10 @@ def test_weights_that_are_missing_are_an_error_and_code_of_a_folder_is_not_run(t
     with pytest.raises(ModelLoadError, match="lacks weights of visual_projection"):
         CLIPImageEncoder(f"transformers:{tmp_path}").transform(PICTURES)
     config = json.loads((tmp_path / "config.json").read_text())
-    config |= {"model_type": "own", "auto_map": {"AutoConfig": "own.Config", "AutoModel": "own.Model"}}
+    config |= {
+        "model_type": "own",
+        "auto_map": {"AutoConfig": "own.Config", "AutoModel": "own.Model"},
+    }
     (tmp_path / "config.json").write_text(json.dumps(config))
     (tmp_path / "own.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
     with pytest.raises(ModelLoadError, match="could not be loaded"):

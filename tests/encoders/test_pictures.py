@@ -142,7 +142,9 @@ def test_transparent_parts_are_white():
     alpha[:10], alpha[10:14] = 0, 128
     both = np.dstack([PIXELS, alpha])
     expected = np.where(
-        alpha[..., None] == 255, PIXELS, np.round(PIXELS * (alpha / 255)[..., None] + 255 - alpha[..., None])
+        alpha[..., None] == 255,
+        PIXELS,
+        np.round(PIXELS * (alpha / 255)[..., None] + 255 - alpha[..., None]),
     )
     for source in (both, encoded(Image.fromarray(both)), Image.fromarray(both)):
         assert_allclose(seen(source), expected, atol=1)
@@ -153,14 +155,20 @@ def test_a_transparent_colour_and_transparent_greys_are_white():
     palette, stamped = PICTURE.quantize(16), PIXELS.copy()
     stamped[:5] = (1, 2, 3)
     grey = Image.fromarray(PIXELS[..., 0]).convert("LA")
-    grey.putalpha(Image.fromarray(np.where(np.arange(36) < 9, 0, 255).astype(np.uint8)[None].repeat(24, 0)))
+    grey.putalpha(
+        Image.fromarray(np.where(np.arange(36) < 9, 0, 255).astype(np.uint8)[None].repeat(24, 0))
+    )
     is_third = np.asarray(palette) == 3
     first_rows, first_columns = np.indices(is_third.shape) < np.reshape([5, 9], (2, 1, 1))
     for content, expected, is_clear in (
         (encoded(palette), palette, np.zeros_like(is_third)),
         (encoded(palette, transparency=3), palette, is_third),
         (encoded(palette, transparency=bytes([255, 255, 255, 0] + [255] * 12)), palette, is_third),
-        (encoded(Image.fromarray(stamped), transparency=(1, 2, 3)), Image.fromarray(stamped), first_rows),
+        (
+            encoded(Image.fromarray(stamped), transparency=(1, 2, 3)),
+            Image.fromarray(stamped),
+            first_rows,
+        ),
         (encoded(grey), grey, first_columns),
     ):
         assert_array_equal(seen(content)[~is_clear], np.asarray(expected.convert("RGB"))[~is_clear])
@@ -277,11 +285,15 @@ def test_files_that_never_end_are_refused():
 def test_decompression_bombs_are_refused(limit_pixels):
     content = encoded(PICTURE)
     image = Image.open(io.BytesIO(content))
-    # Pillow itself only warns up to twice its limit, and is silent about images that are already open.
+    # Pillow itself only warns up to twice its limit, and is silent about images that are already
+    # open.
     for limit in (PIXELS[..., 0].size - 1, PIXELS[..., 0].size // 3):
         limit_pixels(limit)
         with warnings.catch_warnings(action="ignore"):
-            refused(content, "exhaust memory. Raise PIL.Image.MAX_IMAGE_PIXELS|could be decompression bomb")
+            refused(
+                content,
+                "exhaust memory. Raise PIL.Image.MAX_IMAGE_PIXELS|could be decompression bomb",
+            )
             refused(image, "exhaust memory")
     # Pixels that are in memory do no harm.
     assert_array_equal(seen(PIXELS), PIXELS)
@@ -292,6 +304,8 @@ def test_decompression_bombs_are_refused(limit_pixels):
 def test_content_that_starts_programs_is_refused_under_any_name(tmp_path):
     # Pillow starts Ghostscript to load such a file.
     path = tmp_path / "harmless.jpg"
-    path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n%%EOF\n")
+    path.write_bytes(
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n%%EOF\n"
+    )
     for source in (path.read_bytes(), path):
         refused(source, "not an image of a kind that is read")

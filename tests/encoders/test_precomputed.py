@@ -10,13 +10,19 @@ from sksemobridge.encoders import PrecomputedTextEncoder
 @pytest.fixture
 def table():
     rng = np.random.default_rng(0)
-    return {"texts": ["a", "b", "c"], "eos": rng.normal(size=(3, 4)), "projection": rng.normal(size=(4, 6))}
+    return {
+        "texts": ["a", "b", "c"],
+        "eos": rng.normal(size=(3, 4)),
+        "projection": rng.normal(size=(4, 6)),
+    }
 
 
 def test_precomputed_embeddings_are_looked_up(table):
     encoder = PrecomputedTextEncoder(**table, projection_bias=np.arange(6.0), logit_scale=50)
     assert_array_equal(encoder.encode(["c", "a", "c"]), table["eos"][[2, 0, 2]])
-    assert_allclose(encoder.transform(["c"]), table["eos"][[2]] @ table["projection"] + np.arange(6.0))
+    assert_allclose(
+        encoder.transform(["c"]), table["eos"][[2]] @ table["projection"] + np.arange(6.0)
+    )
     assert_array_equal(encoder.projection_, table["projection"])
     assert_array_equal(encoder.projection_bias_, np.arange(6.0))
     assert encoder.logit_scale_ == 50
@@ -31,7 +37,9 @@ def test_precomputed_embeddings_are_looked_up(table):
 
 def test_missing_texts_are_named_and_counted(table):
     encoder = PrecomputedTextEncoder(**table)
-    with pytest.raises(ValueError, match="4 of the texts are not among the 3 .*: 'w', 'x', 'y' and 1 more"):
+    with pytest.raises(
+        ValueError, match="4 of the texts are not among the 3 .*: 'w', 'x', 'y' and 1 more"
+    ):
         encoder.transform(["a", "w", "x", "y", "z", "w"])
 
 

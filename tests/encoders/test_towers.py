@@ -18,7 +18,10 @@ NO_PROJECTION = "ViT-SO400M-16-SigLIP-i18n-256"
 def models(tmp_path_factory):
     """Names of small models with random weights and biases, by architecture."""
     folder = tmp_path_factory.mktemp("models")
-    names = {name: write_model(folder / name, small_config(name)) for name in [*ARCHITECTURES, NO_PROJECTION]}
+    names = {
+        name: write_model(folder / name, small_config(name))
+        for name in [*ARCHITECTURES, NO_PROJECTION]
+    }
     yield names
     clear_model_cache()
 
@@ -39,7 +42,10 @@ class EndsInAnMLP(torch.nn.Module):
     def __init__(self, *layers):
         super().__init__()
         self.context_length, self.text = 12, torch.nn.Module()
-        self.text.embedding, self.text.proj = torch.nn.Embedding(1000, 24), torch.nn.Sequential(*layers)
+        self.text.embedding, self.text.proj = (
+            torch.nn.Embedding(1000, 24),
+            torch.nn.Sequential(*layers),
+        )
 
     def encode_text(self, tokens, normalize):
         return self.text.proj(self.text.embedding(tokens).mean(dim=1))
@@ -62,7 +68,10 @@ def model(request, models):
 def test_embeddings_before_the_projection_and_the_projection_give_the_joint_ones(model):
     tokens = some_tokens(model)
     expected = model.encode_text(tokens, normalize=False)
-    state, modules = {name: value.clone() for name, value in model.state_dict().items()}, [*model.modules()]
+    state, modules = (
+        {name: value.clone() for name, value in model.state_dict().items()},
+        [*model.modules()],
+    )
     bare = without_projection(model)
     eos = bare.encode_text(tokens, normalize=False)
     weight, bias = read_text_projection(model)
@@ -87,7 +96,9 @@ def test_without_a_projection_transform_works_and_the_rest_says_so(models):
 
 
 def write_wide(folder, architecture, **vision):
-    """A small model whose joint space is wider than its tower, so that the span of the projection shows."""
+    """A small model whose joint space is wider than its tower, so that the span of the projection
+    shows.
+    """
     width = {"RN50": 300}.get(architecture, 96)
     config = small_config(architecture, embed_dim=width)
     config["vision_cfg"].update(vision)
@@ -129,18 +140,24 @@ def test_image_embeddings_are_spanned_by_the_image_projection(wide_model):
 def _image_embeddings(model):
     generator = torch.Generator().manual_seed(0)
     if hasattr(model.visual, "attnpool"):
-        # From what comes before it: with random weights a ResNet's pixels grow until no bias is seen.
-        return model.visual.attnpool(torch.randn(5, 256, 1, 1, generator=generator)).double().numpy()
+        # From what comes before it: with random weights a ResNet's pixels grow until no bias is
+        # seen.
+        return (
+            model.visual.attnpool(torch.randn(5, 256, 1, 1, generator=generator)).double().numpy()
+        )
     return model.encode_image(_pixels(model)).double().numpy()
 
 
 def test_an_mlp_s_last_layer_is_the_image_projection(tmp_path):
-    # Its hidden layer is twice as wide as the joint space, so that the layer itself has to be compared.
+    # Its hidden layer is twice as wide as the joint space, so that the layer itself has to be
+    # compared.
     name = write_wide(tmp_path, "MobileCLIP-B", timm_proj="mlp")
     model, encoder = read_model(name), CLIPTextEncoder(name)
     weight, bias = encoder.image_projection_, encoder.image_projection_bias_
     seen = []
-    handle = model.visual.head.mlp.fc2.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    handle = model.visual.head.mlp.fc2.register_forward_pre_hook(
+        lambda _, inputs: seen.append(inputs[0])
+    )
     expected = model.encode_image(_pixels(model))
     handle.remove()
     assert_allclose(seen[0].numpy() @ weight + (0 if bias is None else bias), expected, atol=1e-5)

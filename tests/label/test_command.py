@@ -50,9 +50,14 @@ def test_a_saved_classifier_labels_as_the_one_from_the_shots_also_of_two_models(
 
 
 def test_a_pipeline_of_a_user_is_a_model_file_and_can_be_saved_again(label):
-    pipeline = make_pipeline(CLIPImageEncoder("mini", "bundled", cache="mine"), LogisticRegression())
+    pipeline = make_pipeline(
+        CLIPImageEncoder("mini", "bundled", cache="mine"), LogisticRegression()
+    )
     joblib.dump(fitted_to_shots(pipeline), "mine.joblib")
-    assert label("photos --model-file mine.joblib --out a.csv --report a.html --save again.joblib")[0] == 1
+    assert (
+        label("photos --model-file mine.joblib --out a.csv --report a.html --save again.joblib")[0]
+        == 1
+    )
     assert sum(row["label"] in CLASSES for row in rows_of("a.csv")) == 6
     assert joblib.load("again.joblib")[0].cache is None
     status, said = label("photos --model-file mine.joblib --out b.csv --alpha 0.1")
@@ -86,7 +91,9 @@ def test_a_corrected_image_leaves_its_old_place_and_files_of_others_stay(label):
     Path("sorted/bird/bird.png").write_bytes(b"killed before its end")
     save(np.zeros((8, 8, 3), dtype=np.uint8), "sorted/bird/mine.png")
     save(np.ones((8, 8, 3), dtype=np.uint8), "photos/mine.png")
-    Path("corrections.csv").write_text("photos/more/bird.png,apple\nphotos/clock.png,\nphotos/mine.png,bird")
+    Path("corrections.csv").write_text(
+        "photos/more/bird.png,apple\nphotos/clock.png,\nphotos/mine.png,bird"
+    )
     Path("photos/more/fruit.png").unlink()
     status, said = label(f"{SHOTS} --out b.csv --sort-into sorted --corrections corrections.csv")
     assert "'sorted/bird/mine.png' is not a copy of this command".replace("/", os.sep) in said
@@ -126,7 +133,9 @@ WRONG = {
     "photos --out a.csv": "give --shots, --classes, or --model-file",
     SHOTS: "--out",
     f"{SHOTS} --out a.txt": "--out: 'a.txt' does not end in .csv or .xlsx",
-    f"{SHOTS} --out there.csv": "'there.csv' exists, and nothing is overwritten; give another name, or --overwrite",
+    f"{SHOTS} --out there.csv": (
+        "'there.csv' exists, and nothing is overwritten; give another name, or --overwrite"
+    ),
     f"{SHOTS} --out nowhere/a.csv": "no folder 'nowhere'",
     f"{SHOTS} --out a.csv --alpha 2": "--alpha: 2 is not between 0 and 1",
     "photos --shots nowhere --out a.csv": "label: --shots: [",
@@ -136,14 +145,22 @@ WRONG = {
     "photos --shots latin --out a.csv": r"--shots: the name of the folder 'caf\udce9' is not UTF-8",
     "photos --model-file nowhere.skops --out a.csv": "'nowhere.skops'",
     f"{SHOTS} --out a.csv --names nowhere.csv": "'nowhere.csv'",
-    "photos --model-file a.skops --out a.csv --names there.csv": "--names does not go with --model-file",
+    "photos --model-file a.skops --out a.csv --names there.csv": (
+        "--names does not go with --model-file"
+    ),
     "photos --classes a_b,a_b --out a.csv": "--classes: there is one class",
-    "photos --classes a,b --out a.csv --labels nowhere.csv": "--labels: there is no file 'nowhere.csv'",
+    "photos --classes a,b --out a.csv --labels nowhere.csv": (
+        "--labels: there is no file 'nowhere.csv'"
+    ),
     "photos --classes a,b --out a.csv --alpha 0.1": "--alpha: names alone give no p-values",
     f"{SHOTS} --out a.csv --sort-into photos/more": "is no new or empty folder",
     f"{SHOTS} --out a.csv --labels a.csv": "--labels: --out is the same file",
-    f"{SHOTS} --out a.csv --open": '--open: the page needs the extra "live", starlette and uvicorn: ',
-    f"{SHOTS} --out a.xlsx": f"--out: .xlsx files need pandas and openpyxl: {sys.executable} -m pip install",
+    f"{SHOTS} --out a.csv --open": (
+        '--open: the page needs the extra "live", starlette and uvicorn: '
+    ),
+    f"{SHOTS} --out a.xlsx": (
+        f"--out: .xlsx files need pandas and openpyxl: {sys.executable} -m pip install"
+    ),
 }
 
 
@@ -175,11 +192,17 @@ def test_the_command_says_the_versions_that_a_report_needs(capsys):
 
 
 def test_packages_that_do_not_say_their_version_stop_no_command(label, monkeypatch):
-    monkeypatch.setattr("sksemobridge._label.command.version", Mock(side_effect=PackageNotFoundError))
+    monkeypatch.setattr(
+        "sksemobridge._label.command.version", Mock(side_effect=PackageNotFoundError)
+    )
     assert label("--classes=a,b --out=labels.csv")[0] != 4
 
 
-NO_CLASSIFIER = [("joblib", b""), ("joblib", pickle.dumps([1])), ("skops", skops.io.dumps(os.system))]
+NO_CLASSIFIER = [
+    ("joblib", b""),
+    ("joblib", pickle.dumps([1])),
+    ("skops", skops.io.dumps(os.system)),
+]
 
 
 @pytest.mark.parametrize(("kind", "content"), NO_CLASSIFIER, ids=["empty", "list", "function"])
@@ -204,7 +227,9 @@ def test_a_model_that_cannot_be_had_is_no_wrong_use(label, model, monkeypatch):
 def test_a_full_disk_is_said_and_the_next_run_goes_on(label, monkeypatch):
     arguments = f"{SHOTS} --no-cache --out labels.csv --save model.skops --report report.html"
     with monkeypatch.context() as disk:
-        disk.setattr(os, "fsync", Mock(side_effect=OSError(errno.ENOSPC, "No space left on device")))
+        disk.setattr(
+            os, "fsync", Mock(side_effect=OSError(errno.ENOSPC, "No space left on device"))
+        )
         status, said = label(arguments)
     assert status == 3
     assert "'report.html' could not be written: [Errno 28] No space left on device" in said
@@ -263,7 +288,9 @@ def test_an_interrupt_in_the_first_moment_is_one_line():
 
 def test_wrong_folders_are_said_in_one_line_before_torch_is_loaded(place):
     Path("empty").mkdir()
-    ended = run_where("torch", "ImportError", "label", "empty", "--shots", "shots", "--out", "a.csv")
+    ended = run_where(
+        "torch", "ImportError", "label", "empty", "--shots", "shots", "--out", "a.csv"
+    )
     assert ended.returncode == 2
     assert ended.stderr == "sksemobridge label: PHOTOS: The folder 'empty' has no files.\n"
 
@@ -278,7 +305,9 @@ def test_what_is_cached_is_labelled_without_torch_also_beside_other_files(label)
 
 
 def test_a_fault_of_the_program_is_a_traceback_that_asks_for_a_report(label, monkeypatch):
-    monkeypatch.setattr("sksemobridge._label.command.count_files", Mock(side_effect=ValueError("broadcast")))
+    monkeypatch.setattr(
+        "sksemobridge._label.command.count_files", Mock(side_effect=ValueError("broadcast"))
+    )
     status, said = label(f"{SHOTS} --out a.csv")
     assert status == 4
     assert "Traceback" in said
@@ -342,8 +371,8 @@ def test_clicks_of_the_page_are_labels(label):
     status, said = label(other)
     assert status == 2
     assert (
-        "--labels: 'mine.csv' has labels of images elsewhere, and of none in PHOTOS; give another name"
-        in said
+        "--labels: 'mine.csv' has labels of images elsewhere, and of none in PHOTOS; give another"
+        " name" in said
     )
     assert not Path("b.csv").exists()
     os.remove("photos/bird.png")

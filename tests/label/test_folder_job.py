@@ -69,7 +69,10 @@ def test_corrections_are_further_shots_and_take_shots_back(label):
     assert "12 shots of 3 classes: bird 4, clock 4, fruit 4" in said
     assert "Of the 4 predicted labels" in said
     rows = rows_by_path("b.csv")
-    assert (rows["photos/bird.png"]["label"], rows["photos/bird.png"]["probability"]) == ("bird", "1.0000")
+    assert (rows["photos/bird.png"]["label"], rows["photos/bird.png"]["probability"]) == (
+        "bird",
+        "1.0000",
+    )
     assert rows["photos/more/clock.png"]["problem"] == "none of these"
 
 
@@ -77,7 +80,8 @@ def test_corrections_may_bring_a_class_and_images_elsewhere(label):
     corrections("photos/fruit.png,apple")
     Path("names.csv").write_text("apple,a red apple\n")
     assert (
-        "Note: New classes by your clicks or corrections: apple" in label(f"{CORRECTED} --names names.csv")[1]
+        "Note: New classes by your clicks or corrections: apple"
+        in label(f"{CORRECTED} --names names.csv")[1]
     )
     assert rows_by_path("b.csv")["photos/fruit.png"]["label"] == "apple"
     elsewhere = CORRECTED.replace("photos", "photos/more").replace("b.csv", "c.csv")
@@ -121,7 +125,7 @@ def test_a_correction_is_for_all_links_to_its_file(label):
 
 
 def job_of_60_emoji(own):
-    """A job of 12 pictures of each of five kinds, of which `own` are the classes, and their kinds."""
+    """A job of 12 pictures of each of five kinds, of which `own` are classes; their kinds."""
     emoji, pipeline = load_emoji(), make_semobridge_pipeline("mini", "bundled")
     kinds = emoji.target_names[emoji.target]
     wanted = ["clock", "heart", "bird", "building", "mammal"]

@@ -94,7 +94,9 @@ def test_names_that_are_no_text_cost_no_row(pipeline):
     assert os.path.exists(table["path"].iloc[-1])
     for kind in sorted(WRITERS):
         write_table(table.to_dict("records"), f"a{kind}")
-        assert READERS[kind](f"a{kind}").iloc[:, 0].str.contains(r"m\udce9r", regex=False).sum() == 4
+        assert (
+            READERS[kind](f"a{kind}").iloc[:, 0].str.contains(r"m\udce9r", regex=False).sum() == 4
+        )
 
 
 def test_one_class_has_no_runner_up(place):
@@ -128,8 +130,13 @@ def test_without_pandas_the_columns_are_lists(pipeline, predicted, without):
 @pytest.mark.parametrize("transform", ["pandas", "polars"])
 def test_a_pipeline_of_data_frames_labels_as_one_of_arrays(place, transform):
     with config_context(transform_output=transform):
-        steps = make_pipeline(CLIPImageEncoder("mini", "bundled"), StandardScaler(), LogisticRegression())
-        assert predict_folder(fitted_to_shots(steps), "photos", progress=False)["label"].notna().sum() == 6
+        steps = make_pipeline(
+            CLIPImageEncoder("mini", "bundled"), StandardScaler(), LogisticRegression()
+        )
+        assert (
+            predict_folder(fitted_to_shots(steps), "photos", progress=False)["label"].notna().sum()
+            == 6
+        )
 
 
 # The table as a file

@@ -22,7 +22,15 @@ from sksemobridge._label.user_tables import (
 def photos(tmp_path, monkeypatch):
     """A folder with pictures of names that a table must quote."""
     monkeypatch.chdir(tmp_path)
-    for name in ("1.png", "a,b.png", "two\nlines.png", " space.png", "=1+1.png", "'quoted.png", "'=2.png"):
+    for name in (
+        "1.png",
+        "a,b.png",
+        "two\nlines.png",
+        " space.png",
+        "=1+1.png",
+        "'quoted.png",
+        "'=2.png",
+    ):
         Path(name).touch()
 
 
@@ -56,7 +64,9 @@ def test_what_was_made_safe_for_a_spreadsheet_is_read_as_it_was():
 def test_no_separator_makes_a_formula_and_the_text_comes_back(text):
     safe = without_formulas(text)
     for separator in ",;\t\n":
-        assert not any(cell.strip('"').startswith(tuple("=+-@＝")) for cell in safe.split(separator))
+        assert not any(
+            cell.strip('"').startswith(tuple("=+-@＝")) for cell in safe.split(separator)
+        )
     assert with_formulas(safe) == text
 
 
@@ -82,7 +92,9 @@ def test_which_of_two_spellings_is_meant_does_not_depend_on_the_order_of_folders
 
 
 def test_a_list_of_corrections_with_a_comma_without_quotes_is_refused():
-    with pytest.raises(UsageError, match=r"more than path and label, \['a.*; keep these two columns"):
+    with pytest.raises(
+        UsageError, match=r"more than path and label, \['a.*; keep these two columns"
+    ):
         corrections("a,b.png,bird\n")
 
 
@@ -122,7 +134,9 @@ def test_names_that_hold_no_word_puzzle():
 
 
 def test_classes_are_a_text_or_a_file():
-    Path("names.txt").write_text("\ufeffbeach\n\n golden_retriever \ngolden retriever\n", encoding="utf-8")
+    Path("names.txt").write_text(
+        "\ufeffbeach\n\n golden_retriever \ngolden retriever\n", encoding="utf-8"
+    )
     assert sorted(read_classes("names.txt")) == ["beach", "golden_retriever"]
     assert sorted(read_classes("beach, V\u00f6gel,,beach")) == ["V\u00f6gel", "beach"]
     Path("names.txt").write_bytes("V\u00f6gel".encode("cp1252"))

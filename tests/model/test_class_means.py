@@ -25,7 +25,9 @@ def small_task(width=12, counts=(4, 2, 1, 3), seed=0):
 def own_share(fit):
     """How much of each class's deviation from its name is kept, on the whole."""
     deviation = fit.image_means - fit.centre - fit.predicted
-    return np.linalg.norm(fit.leaning_means - fit.predicted, axis=1) / np.linalg.norm(deviation, axis=1)
+    return np.linalg.norm(fit.leaning_means - fit.predicted, axis=1) / np.linalg.norm(
+        deviation, axis=1
+    )
 
 
 def test_many_images_outweigh_the_name_and_one_does_not():
@@ -39,7 +41,9 @@ def test_many_images_outweigh_the_name_and_one_does_not():
 
 def test_names_predict_as_much_as_texts_help():
     u, codes, weight, texts = small_task()
-    whole, half, none = (class_means(u, codes, weight, texts, trust=trust) for trust in (1.0, 0.5, 0.0))
+    whole, half, none = (
+        class_means(u, codes, weight, texts, trust=trust) for trust in (1.0, 0.5, 0.0)
+    )
     np.testing.assert_allclose(half.predicted, whole.predicted / 2)
     np.testing.assert_allclose(half.slope, whole.slope / 2)
     assert np.abs(whole.predicted).max() > 0.01
@@ -91,5 +95,7 @@ def test_texts_span_one_direction_less_than_there_are():
     texts = np.random.default_rng(0).normal(size=(5, 12))
     basis = directions(texts)
     np.testing.assert_allclose(basis.T @ basis, np.eye(4), atol=1e-12)
-    np.testing.assert_allclose((texts[0] - texts[1]) @ basis @ basis.T, texts[0] - texts[1], atol=1e-12)
+    np.testing.assert_allclose(
+        (texts[0] - texts[1]) @ basis @ basis.T, texts[0] - texts[1], atol=1e-12
+    )
     assert directions(np.tile(texts[:1], (5, 1))).shape == (12, 0)

@@ -9,7 +9,9 @@ from .test_class_means import class_means, small_task
 
 
 def refit(discriminant, weight, belief, left_out=None):
-    """Class means and `P` word by word, without an image; their `m`, the slope, `kappa` and the ridge are held fixed."""
+    """Class means and `P` word by word, without an image; their `m`, the slope, `kappa` and the
+    ridge are held fixed.
+    """
     classes, precision = discriminant.classes, discriminant.gaussian.precision
     means, scatter = classes.predicted.copy(), 0.0
     for c in range(len(means)):
@@ -17,7 +19,10 @@ def refit(discriminant, weight, belief, left_out=None):
         if not rows.any():
             continue
         u, w, w_counted = classes.u[rows], weight[rows], (weight * belief)[rows]
-        n, mean = w.sum() * w_counted.sum() / np.square(w).sum(), np.average(u, axis=0, weights=w_counted)
+        n, mean = (
+            w.sum() * w_counted.sum() / np.square(w).sum(),
+            np.average(u, axis=0, weights=w_counted),
+        )
         own, deviation = n / (n + classes.kappa), mean - classes.centre - means[c]
         inside = deviation @ classes.span @ classes.span.T
         means[c] += own[0] * inside + own[-1] * (deviation - inside)
@@ -25,12 +30,14 @@ def refit(discriminant, weight, belief, left_out=None):
         of_images = classes.counts[c] * classes.share[rows]  # as they are beside the image
         scatter += (of_images[:, None] * (u - mean)).T @ (u - mean)
         scatter += discriminant.gap_weight[c] * n * np.outer(gap, gap)
-    covariance = discriminant.scatter_factor * scatter + precision.ridge * np.diag(precision.root**2)
+    covariance = discriminant.scatter_factor * scatter + precision.ridge * np.diag(
+        precision.root**2
+    )
     return means, np.linalg.inv(covariance)
 
 
 def centre_without(classes, weight, i):
-    """The mean of the class means without an image. A class without images is where its name says."""
+    """The mean of the class means without an image. A class without any is at its name."""
     means, c = classes.image_means.copy(), classes.codes[i]
     rows = (classes.codes == c) & (np.arange(len(classes.u)) != i)
     means[c] = classes.centre + classes.predicted[c]
@@ -59,7 +66,9 @@ def test_held_out_values_are_those_of_a_refit_without_the_image(trust, width, we
     u[::2] *= 0.9
     belief = np.random.default_rng(1).uniform(0.1, 1, len(u))
     weight, belief = (weight, belief) if weighted else np.ones((2, len(u)))
-    classes = class_means(u, codes, weight, None if trust is None else texts, belief, trust=trust or 0.0)
+    classes = class_means(
+        u, codes, weight, None if trust is None else texts, belief, trust=trust or 0.0
+    )
     discriminant = fit_discriminant(classes, trust or 0.0, has_words=False)
     unit = u / np.linalg.norm(u, axis=1, keepdims=True)
     expected = values(unit, discriminant, *refit(discriminant, weight, belief), classes.centre)

@@ -29,14 +29,19 @@ def score_without_text(world, X, y, queries, truth):
 
 
 @pytest.mark.parametrize("same_texts", [False, True])
-@pytest.mark.parametrize(("rank", "width", "most"), [(4, 4, 40), (4, 12, 40), (37, 37, 40), (12, 12, 400)])
+@pytest.mark.parametrize(
+    ("rank", "width", "most"), [(4, 4, 40), (4, 12, 40), (37, 37, 40), (12, 12, 400)]
+)
 def test_labels_may_be_called_otherwise_in_spaces_of_any_rank(rank, width, most, same_texts):
     """Seven texts leave no rest of four dimensions; texts that are the same differ by rounding."""
     rng = np.random.default_rng(0)
     space = np.linalg.qr(rng.normal(size=(width, width)))[0][:rank]
     means = rng.normal(size=(7, rank)) @ space
     y = np.repeat(np.arange(7), [5, 3, 2, 1, most, 2, 3])
-    X, queries = means[y] + 0.1 * rng.normal(size=(len(y), rank)) @ space, rng.normal(size=(20, rank)) @ space
+    X, queries = (
+        means[y] + 0.1 * rng.normal(size=(len(y), rank)) @ space,
+        rng.normal(size=(20, rank)) @ space,
+    )
     texts = means[:1] * rng.uniform(1, 2, size=(7, 1)) if same_texts else means
     encoder = PrecomputedTextEncoder([f"thing {c}" for c in range(7)], texts, np.eye(width))
     scores = []
@@ -50,11 +55,16 @@ def test_labels_may_be_called_otherwise_in_spaces_of_any_rank(rank, width, most,
 @pytest.mark.usefixtures("one_cache_for_all")
 def test_shots_gain_on_zero_shot():
     emoji, text_encoder = load_emoji(), CLIPTextEncoder("mini", "bundled")
-    X, y = CLIPImageEncoder("mini", "bundled").transform(emoji.images), emoji.target_names[emoji.target]
+    X, y = (
+        CLIPImageEncoder("mini", "bundled").transform(emoji.images),
+        emoji.target_names[emoji.target],
+    )
     gains = []
     for seed in range(10):
         rng = np.random.default_rng(seed)
-        shots = np.concatenate([rng.permutation(np.flatnonzero(y == c))[:8] for c in emoji.target_names])
+        shots = np.concatenate(
+            [rng.permutation(np.flatnonzero(y == c))[:8] for c in emoji.target_names]
+        )
         queries = np.setdiff1d(np.arange(len(y)), shots)
         models = SeMoBridgeClassifier(text_encoder), ZeroShotClassifier(text_encoder)
         fitted = [model.fit(X[shots], y[shots]) for model in models]
@@ -79,7 +89,9 @@ def test_texts_that_mislead_or_do_not_differ_do_no_harm(world, change, per_class
 @pytest.mark.parametrize("tell_apart", [False, True])
 def test_with_one_image_of_each_class_only_texts_that_help_allow_a_correction(world, tell_apart):
     X, y = world.draw(1, noise=3.0)
-    classifier = with_texts(world, world.eos if tell_apart else np.tile(world.eos[:1], (5, 1))).fit(X, y)
+    classifier = with_texts(world, world.eos if tell_apart else np.tile(world.eos[:1], (5, 1))).fit(
+        X, y
+    )
     correction = classifier.affinities(world.draw(40)[0])["correction"]
     assert (np.ptp(correction, axis=0).max() > 1e-6) == tell_apart
 
@@ -90,7 +102,9 @@ def test_half_of_the_names_swapped_end_near_no_names(make_world):
         world = make_world(seed)
         (X, y), (queries, truth) = world.draw(8, noise=3.0), world.draw(60, noise=3.0)
         swapped = with_texts(world, world.eos[[1, 0, 2, 3, 4]]).fit(X, y)
-        harms.append(score_without_text(world, X, y, queries, truth) - swapped.score(queries, truth))
+        harms.append(
+            score_without_text(world, X, y, queries, truth) - swapped.score(queries, truth)
+        )
     assert np.mean(harms) < 0.02
 
 
@@ -126,7 +140,9 @@ def test_the_first_shot_of_a_class_beside_many_of_others_does_no_harm(make_world
         before = world.classifier().partial_fit(X[name_only], y[name_only], classes=world.names)
         after = world.classifier().fit(X, y)
         scores = [model.score(queries, truth) for model in (world.zero_shot().fit(X, y), after)]
-        recalls.append([model.score(queries[first], truth[first]) for model in (before, after)] + scores)
+        recalls.append(
+            [model.score(queries[first], truth[first]) for model in (before, after)] + scores
+        )
     before, after, zero_shot, overall = np.mean(recalls, axis=0)
     assert after > before - 0.03
     # In these worlds images lie around their texts, so that nothing is better than zero-shot.
@@ -163,7 +179,9 @@ def test_a_sample_of_the_shots_is_enough(world, monkeypatch):
     monkeypatch.setattr(fit, "MOST_VALUES", 5 * 100)
     sampled = world.classifier().fit(X, y)
     assert sampled.blend_ != whole.blend_
-    np.testing.assert_allclose(sampled.score(queries, truth), whole.score(queries, truth), atol=0.05)
+    np.testing.assert_allclose(
+        sampled.score(queries, truth), whole.score(queries, truth), atol=0.05
+    )
     rows = held_out_images(np.repeat(np.arange(5), 200), np.arange(1000))
     assert len(rows) == 100
     assert np.ptp(np.diff(rows)) <= 1
@@ -178,7 +196,9 @@ def test_names_of_one_embedding_teach_nothing(world):
     rng = np.random.default_rng(0)
     names, y = [f"{c:02}" for c in range(23)], np.append(np.arange(23), [3, 7])
     encoder = PrecomputedTextEncoder(names, np.ones((23, 8)), np.eye(8))
-    classifier = SeMoBridgeClassifier(encoder, prompts="{}").fit(rng.normal(size=(25, 8)), np.array(names)[y])
+    classifier = SeMoBridgeClassifier(encoder, prompts="{}").fit(
+        rng.normal(size=(25, 8)), np.array(names)[y]
+    )
     assert classifier.blend_["trust"] == 0
 
 
@@ -199,7 +219,9 @@ def test_held_out_probabilities_depend_neither_on_lengths_nor_on_the_order_of_fe
 
 
 def test_names_that_mean_nothing_do_not_change_how_certain_single_shots_are():
-    """Without its only image, a class has nothing but its name. So single images say nothing about the scales then."""
+    """Without its only image, a class has nothing but its name. So single images say nothing about
+    the scales then.
+    """
     rng = np.random.default_rng(0)
     X, nothing = rng.normal(size=(2, 30, 48))
     y = np.array([f"class {c:02d}" for c in range(30)])

@@ -11,7 +11,9 @@ pytestmark = pytest.mark.filterwarnings("ignore:.* shots hardly count:UserWarnin
 
 @pytest.fixture
 def mislabelled(world):
-    """Shots of five classes, eight of each, of which the first of every class has the label of the next class."""
+    """Shots of five classes, eight of each, of which the first of every class has the label of the
+    next class.
+    """
     X, y = world.draw(8)
     classes, codes = np.unique(y, return_inverse=True)
     wrong = np.zeros(len(y), dtype=bool)
@@ -27,14 +29,18 @@ def test_wrong_labels_are_found_and_count_less(world, mislabelled, with_text):
     assert classifier.label_proba_[wrong].max() < classifier.label_proba_[~wrong].min()
     queries, truth = world.draw(20)
     trusting = world.classifier(label_noise=0, **text).fit(X, y)
-    ours, theirs = (log_loss(truth, model.predict_proba(queries)) for model in (classifier, trusting))
+    ours, theirs = (
+        log_loss(truth, model.predict_proba(queries)) for model in (classifier, trusting)
+    )
     assert ours < theirs
     assert not hasattr(trusting, "label_proba_")
 
 
 def test_a_share_is_taken_as_given(world, mislabelled):
     X, y, _ = mislabelled
-    small, large = (world.classifier(label_noise=share).fit(X, y).label_proba_ for share in (0.01, 0.5))
+    small, large = (
+        world.classifier(label_noise=share).fit(X, y).label_proba_ for share in (0.01, 0.5)
+    )
     assert (large <= small).all()
     assert (large < small).any()
 
@@ -70,9 +76,15 @@ def test_labels_of_classes_that_look_alike_are_found():
     """Ten pairs of classes look alike. One label in four is that of the other class of the pair."""
     rng = np.random.default_rng(0)
     pairs, own = rng.normal(size=(2, 20, 64))
-    means, names = 4 + 2 * np.repeat(pairs[:10], 2, axis=0) + 1.5 * own, [f"class {c:02}" for c in range(20)]
+    means, names = (
+        4 + 2 * np.repeat(pairs[:10], 2, axis=0) + 1.5 * own,
+        [f"class {c:02}" for c in range(20)],
+    )
     truth, wrong = np.repeat(np.arange(20), 16), np.arange(320) % 4 == 0
-    X, y = means[truth] + rng.normal(size=(320, 64)), np.array(names)[np.where(wrong, truth ^ 1, truth)]
+    X, y = (
+        means[truth] + rng.normal(size=(320, 64)),
+        np.array(names)[np.where(wrong, truth ^ 1, truth)],
+    )
     encoder = PrecomputedTextEncoder(names, means, np.eye(64))
     right = SeMoBridgeClassifier(encoder, prompts="{}").fit(X, y).label_proba_
     assert right[wrong].max() < 0.5 < right[~wrong].min()
@@ -101,7 +113,9 @@ def test_a_class_whose_name_means_nothing_keeps_its_shots(world):
 
 def test_shots_that_hardly_count_are_warned_of(world, mislabelled):
     X, y, wrong = mislabelled
-    with pytest.warns(UserWarning, match=f"5 of 40 shots hardly count.* labelled '{min(y[wrong])}'"):
+    with pytest.warns(
+        UserWarning, match=f"5 of 40 shots hardly count.* labelled '{min(y[wrong])}'"
+    ):
         world.classifier(label_noise=0.2).fit(X, y)
 
 
@@ -110,9 +124,14 @@ def test_a_minority_of_a_class_is_not_thrown_away():
     rng = np.random.default_rng(0)
     kinds = 3 + rng.normal(size=(2, 12, 64))
     kind, y = np.tile(np.repeat([0, 1], [13, 3]), 12), np.repeat(np.arange(12), 16)
-    X, names = kinds[kind, y] + 0.7 * rng.normal(size=(192, 64)), [f"class {c:02}" for c in range(12)]
+    X, names = (
+        kinds[kind, y] + 0.7 * rng.normal(size=(192, 64)),
+        [f"class {c:02}" for c in range(12)],
+    )
     encoder = PrecomputedTextEncoder(names, kinds[0], np.eye(64))
-    classifier = SeMoBridgeClassifier(encoder, prompts="{}").fit(X, np.array(names)[y], groups=np.arange(192))
+    classifier = SeMoBridgeClassifier(encoder, prompts="{}").fit(
+        X, np.array(names)[y], groups=np.arange(192)
+    )
     assert classifier.label_proba_[kind == 1].min() > 0.5
     queries = kinds[1, y] + 0.7 * rng.normal(size=(192, 64))
     assert classifier.score(queries, np.array(names)[y]) > 0.9

@@ -56,7 +56,9 @@ def test_logits_are_nearly_those_of_a_fit_without_the_image(width):
     terms, codes, weight, features = some_problem(60)
     # Images of a class are alike, and may be fewer than their features.
     rng = np.random.default_rng(2)
-    of_class = rng.normal(size=(4, width)) + rng.normal(size=(60, 4, width))[np.arange(60), codes][:, None]
+    of_class = (
+        rng.normal(size=(4, width)) + rng.normal(size=(60, 4, width))[np.arange(60), codes][:, None]
+    )
     features = np.column_stack([np.ones(60), of_class[np.arange(60), codes] / np.sqrt(width / 5)])
     deviations = np.append(0.7, np.full(width, 0.4))
     problem = Problem(terms, codes, weight, DEFAULTS, features, deviations, width=0.5)

@@ -12,7 +12,9 @@ from sksemobridge.datasets import load_emoji
 
 
 def images(n_classes, per_class, seed=0, width=128):
-    """Unit embeddings with a direction in common, as those of images of one model, and their classes."""
+    """Unit embeddings with a direction in common, as those of images of one model, and their
+    classes.
+    """
     rng = np.random.default_rng(seed)
     means = 1 + 0.8 * rng.normal(size=(n_classes, width))
     codes = np.repeat(np.arange(n_classes), per_class)
@@ -21,7 +23,9 @@ def images(n_classes, per_class, seed=0, width=128):
 
 def copied(u, times, noise=0.012, seed=0):
     rng = np.random.default_rng(seed)
-    return normalize(np.repeat(u, times, axis=0) + noise * rng.normal(size=(len(u) * times, u.shape[1])))
+    return normalize(
+        np.repeat(u, times, axis=0) + noise * rng.normal(size=(len(u) * times, u.shape[1]))
+    )
 
 
 def n_images(u, codes):
@@ -77,7 +81,9 @@ def test_distinct_pictures_of_one_kind_are_not():
 def test_a_burst_among_distinct_images_is_one_image():
     u, codes = images(6, 5)
     burst = copied(u[:1], 12, noise=0.005)
-    assert n_images(np.vstack([burst, u[1:]]), np.concatenate([np.zeros(12, dtype=int), codes[1:]])) == len(u)
+    assert n_images(
+        np.vstack([burst, u[1:]]), np.concatenate([np.zeros(12, dtype=int), codes[1:]])
+    ) == len(u)
 
 
 def test_copies_under_two_labels_are_two_images():
@@ -140,16 +146,22 @@ def shots():
 
 def test_copies_of_shots_are_as_the_shots_with_groups_and_a_warning_says_so(shots):
     X, y, queries = shots
-    grouped = SeMoBridgeClassifier(CLIPTextEncoder("mini", "bundled")).fit(X, y, groups=np.arange(30) // 5)
+    grouped = SeMoBridgeClassifier(CLIPTextEncoder("mini", "bundled")).fit(
+        X, y, groups=np.arange(30) // 5
+    )
     warning = "30 of 30 shots are near copies of others.*count as 6 images.*groups"
     with pytest.warns(UserWarning, match=warning):
         found = SeMoBridgeClassifier(CLIPTextEncoder("mini", "bundled")).fit(X, y)
-    np.testing.assert_allclose(found.predict_proba(queries), grouped.predict_proba(queries), atol=1e-6)
+    np.testing.assert_allclose(
+        found.predict_proba(queries), grouped.predict_proba(queries), atol=1e-6
+    )
     one = [*range(5), *range(5, 30, 5)]
     with pytest.warns(UserWarning, match=r"5 of 10 shots .* count as 1 image\."):
         SeMoBridgeClassifier(class_names="ignore").fit(X[one], y[one])
     with pytest.warns(UserWarning, match="near copies"):
-        assert found.with_classes(found.classes_[:4]).partial_fit(X, y).blend_ == pytest.approx(found.blend_)
+        assert found.with_classes(found.classes_[:4]).partial_fit(X, y).blend_ == pytest.approx(
+            found.blend_
+        )
 
 
 def test_order_of_rows_and_calls_does_not_matter(shots):

@@ -34,7 +34,9 @@ def test_whether_rows_are_copies_does_not_depend_on_other_rows(other):
 
 def test_groups_that_share_a_row_are_one_image():
     X = np.eye(4)[[0, 1, 1, 2, 3]]
-    shots, _ = pool_shots(X, np.zeros(5, dtype=int), np.ones(5), groups=np.array(["a", "a", "b", "b", "c"]))
+    shots, _ = pool_shots(
+        X, np.zeros(5, dtype=int), np.ones(5), groups=np.array(["a", "a", "b", "b", "c"])
+    )
     assert len(set(shots.group.tolist())) == 2
     u, codes, weight, _, index = shots.images()
     assert sorted(weight.tolist()) == [1, 4]

@@ -20,7 +20,11 @@ def fitted(world, per_class, with_text=True):
     ("per_class", "with_text"),
     [
         (1, True),
-        *((k, with_text) for k in (2, 8, [2, 0, 0, 0, 0], [6, 0, 0, 0, 0]) for with_text in (True, False)),
+        *(
+            (k, with_text)
+            for k in (2, 8, [2, 0, 0, 0, 0], [6, 0, 0, 0, 0])
+            for with_text in (True, False)
+        ),
     ],
     ids=str,
 )
@@ -41,7 +45,8 @@ def test_without_text_images_around_another_point_are_strangers():
     """Though the classes of one set differ less than two sets do."""
     for seed in range(10):
         rng = np.random.default_rng(seed)
-        # Of both sets: the point that the classes are around, the classes, and two shots and twenty queries of each.
+        # Of both sets: the point that the classes are around, the classes, and two shots and twenty
+        # queries of each.
         points = np.eye(32)[0] + 0.1 * rng.normal(size=(2, 1, 32))
         means = points + 0.05 * rng.normal(size=(2, 5, 32))
         X = means[:, :, None] + 0.05 * rng.normal(size=(2, 5, 22, 32))
@@ -77,14 +82,18 @@ def test_images_of_classes_that_have_only_a_name_are_not_turned_away(make_world)
 
 
 @pytest.mark.parametrize("with_text", [True, False])
-def test_kept_classes_are_no_strangers_and_removed_ones_are_as_if_never_shown(make_world, with_text):
+def test_kept_classes_are_no_strangers_and_removed_ones_are_as_if_never_shown(
+    make_world, with_text
+):
     turned_away = []
     for seed in range(10):
         world = make_world(seed=seed)
         X, y = world.draw(8)
         known, strangers = world.draw([60, 60, 0, 0, 0])[0], world.draw([0, 0, 60, 60, 60])[0]
         shown = np.isin(y, world.names[:2])
-        classifier = world.classifier(**({} if with_text else {"class_names": "ignore", "vocabulary": None}))
+        classifier = world.classifier(
+            **({} if with_text else {"class_names": "ignore", "vocabulary": None})
+        )
         never_shown = classifier.fit(X[shown], y[shown]).p_values(strangers)
         fewer = classifier.fit(X, y).with_classes(world.names[:2])
         p_values = never_shown, fewer.p_values(strangers), fewer.p_values(known)

@@ -59,7 +59,9 @@ def test_it_is_another_fitted_classifier_that_predicts_any_image(make_world, kin
     assert type(taught) is type(classifier)
     assert not np.allclose(after, before, rtol=1e-3)
     np.testing.assert_array_equal(classifier.predict_proba(queries), before)
-    np.testing.assert_array_equal(classifier.with_unlabeled(unlabeled_images).predict_proba(queries), after)
+    np.testing.assert_array_equal(
+        classifier.with_unlabeled(unlabeled_images).predict_proba(queries), after
+    )
     np.testing.assert_allclose(taught.predict_proba(queries[:1]), after[:1], rtol=1e-6)
     assert taught.n_features_in_ == classifier.n_features_in_
 
@@ -82,11 +84,15 @@ def test_it_helps_where_some_classes_are_named_too_readily_and_lie_elsewhere():
 
 
 def harm(classifier, unlabeled_images, queries, y):
-    return classifier.score(queries, y) - classifier.with_unlabeled(unlabeled_images).score(queries, y)
+    return classifier.score(queries, y) - classifier.with_unlabeled(unlabeled_images).score(
+        queries, y
+    )
 
 
 @pytest.mark.parametrize("kind", ["text", "zero-shot"])
-@pytest.mark.parametrize("case", ["classes without an image", "images of no class", "very uneven classes"])
+@pytest.mark.parametrize(
+    "case", ["classes without an image", "images of no class", "very uneven classes"]
+)
 def test_what_it_cannot_learn_from_does_no_harm(make_world, kind, case):
     harms = []
     for seed in range(6):
@@ -146,7 +152,9 @@ def test_later_calls_learn_anew(world, kind):
     if kind != "zero-shot":
         X, y = world.draw(2)
         grown = classifier.with_unlabeled(first).partial_fit(X, y).decision_function(queries)
-        np.testing.assert_array_equal(grown, classifier.partial_fit(X, y).decision_function(queries))
+        np.testing.assert_array_equal(
+            grown, classifier.partial_fit(X, y).decision_function(queries)
+        )
 
 
 def test_other_classes_keep_what_was_learnt(world):
@@ -219,7 +227,11 @@ def test_uneven_shares_are_believed_unless_chance_explains_them(n_classes, are_b
 
 def test_shots_that_are_harder_than_the_images_make_it_more_certain(make_world):
     world = make_world()
-    zero_shot, (X, _), (images, _) = world.zero_shot().fit(*world.draw(1)), world.draw(20), world.draw(200)
+    zero_shot, (X, _), (images, _) = (
+        world.zero_shot().fit(*world.draw(1)),
+        world.draw(20),
+        world.draw(200),
+    )
     margin = np.diff(np.sort(zero_shot.predict_proba(X), axis=1)[:, -2:], axis=1)[:, 0]
     rows = np.argsort(margin)[:10]
     texts = zero_shot.text_embeddings_
@@ -227,7 +239,12 @@ def test_shots_that_are_harder_than_the_images_make_it_more_certain(make_world):
     def factor(rows):
         u = X[rows] / np.linalg.norm(X[rows], axis=1, keepdims=True)
         known = Known(
-            texts, np.ones(len(texts), dtype=bool), 1.0, u, np.zeros(len(u), dtype=int), np.ones(len(u))
+            texts,
+            np.ones(len(texts), dtype=bool),
+            1.0,
+            u,
+            np.zeros(len(u), dtype=int),
+            np.ones(len(u)),
         )
         return hard_shot_factor(images / np.linalg.norm(images, axis=1, keepdims=True), known)
 
@@ -259,7 +276,9 @@ def test_order_and_copies_of_images_change_nothing(world, kind):
     (images, _), (queries, _) = world.draw(20), world.draw(3)
     expected = classifier.with_unlabeled(images).predict_proba(queries)
     copies = np.random.default_rng(0).permutation(np.repeat(images, 50, axis=0))
-    np.testing.assert_array_equal(classifier.with_unlabeled(copies).predict_proba(queries), expected)
+    np.testing.assert_array_equal(
+        classifier.with_unlabeled(copies).predict_proba(queries), expected
+    )
 
 
 def test_names_that_all_say_the_same_predict_nothing():
@@ -294,5 +313,7 @@ def test_near_copies_of_images_are_one_image():
     images, codes = embeddings_of_images(10, 5)
     order = np.random.default_rng(0).permutation(10 * len(images))
     found = without_copies(copied(images, 10)[order], np.eye(10)[np.repeat(codes, 10)][order])
-    np.testing.assert_array_equal(np.sort((found @ images.T).argmax(axis=1)), np.arange(len(images)))
+    np.testing.assert_array_equal(
+        np.sort((found @ images.T).argmax(axis=1)), np.arange(len(images))
+    )
     np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1)

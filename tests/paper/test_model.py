@@ -53,7 +53,9 @@ def test_single_classes_and_texts_that_are_all_the_same_have_finite_scores():
     X, codes = draw(texts, 2)
     same = replace(texts, embeddings=np.repeat(texts.embeddings[:1], 5, axis=0))
     alike = fit(same.take(np.arange(3)), X[codes < 3], codes[codes < 3])
-    assert np.isfinite(decision(alike.for_classes(np.array([0, 1, 2, -1]), same.embeddings[:4]), X)).all()
+    assert np.isfinite(
+        decision(alike.for_classes(np.array([0, 1, 2, -1]), same.embeddings[:4]), X)
+    ).all()
     alone = fit(texts, X, codes).for_classes(np.array([1, -1]), texts.embeddings[:2])
     assert np.isfinite(decision(alone, X)).all()
     for training in TRAININGS:
@@ -70,7 +72,11 @@ def test_training_that_ends_early_warns():
 @pytest.mark.parametrize(("texts", "lambda1"), [(ClassTexts(), 1.0), (make_texts(), 0.0)])
 def test_some_weight_that_is_used_is_above_zero(texts, lambda1):
     with pytest.raises(ValueError, match="lambda3 are zero"):
-        fit(texts, *draw(make_texts(), 1), blend=PaperBlend(lambda1=lambda1, lambda2=0.0, lambda3=0.0))
+        fit(
+            texts,
+            *draw(make_texts(), 1),
+            blend=PaperBlend(lambda1=lambda1, lambda2=0.0, lambda3=0.0),
+        )
 
 
 # Temperature

@@ -18,7 +18,9 @@ from sksemobridge._paper.parameters import PaperBlend, Training
 )
 def test_a_value_out_of_range_is_scikit_learns_error(parameters, name, value):
     parameters._validate_params()
-    with pytest.raises(ValueError, match=f"'{name}' parameter of {type(parameters).__name__} must be"):
+    with pytest.raises(
+        ValueError, match=f"'{name}' parameter of {type(parameters).__name__} must be"
+    ):
         parameters.set_params(**{name: value})._validate_params()
 
 

@@ -29,7 +29,9 @@ def assert_equals_the_published(name, solver, tag, dtype, atol):
         scores = np.exp(classifier.decision_function(queries))
         np.testing.assert_allclose(scores, data[f"blend{i}_{tag}"], rtol=0, atol=atol)
         if solver == "closed_form":
-            np.testing.assert_array_equal(scores.argmax(axis=1), data[f"blend{i}_{tag}"].argmax(axis=1))
+            np.testing.assert_array_equal(
+                scores.argmax(axis=1), data[f"blend{i}_{tag}"].argmax(axis=1)
+            )
         else:
             np.testing.assert_allclose(classifier.loss_curve_, data[f"loss_{tag}"], rtol=1e-4)
 

@@ -31,7 +31,9 @@ def reference_loss(problem, bridge, class_bias=None, *, lambda_it=0.5, lambda_c=
     arrays = [problem[name] for name in SHOT_ARRAYS]
     arrays += [problem["texts"].embeddings, problem["texts"].eos_directions]
     arrays += [problem["bridge"].projection, problem["bridge"].projection_bias]
-    x, codes, weight, text, eos, W, b = (None if part is None else torch.tensor(part) for part in arrays)
+    x, codes, weight, text, eos, W, b = (
+        None if part is None else torch.tensor(part) for part in arrays
+    )
     n_classes = int(codes.max()) + 1
     pick = torch.nn.functional.one_hot(codes, n_classes).to(x) * weight[:, None]
 
@@ -50,7 +52,12 @@ def reference_loss(problem, bridge, class_bias=None, *, lambda_it=0.5, lambda_c=
     if text is not None:
         rows = torch.arange(n_classes)
         M = normalize(pick.T @ e)
-        loss = loss + (1 - lambda_it) * (cross_entropy(P @ text.T, rows) + cross_entropy(M @ eos.T, rows)) / 2
+        loss = (
+            loss
+            + (1 - lambda_it)
+            * (cross_entropy(P @ text.T, rows) + cross_entropy(M @ eos.T, rows))
+            / 2
+        )
     if class_bias is not None:
         length = class_bias.norm(dim=1)
         loss = loss + lambda_b * ((length - length.mean()) ** 2).mean()
@@ -89,7 +96,9 @@ def test_the_loss_is_that_of_the_paper_word_by_word(identity, bias, text):
     rng = np.random.default_rng(1)
     start = problem["bridge"].matrix
     parameters = start + 0.1 * rng.normal(size=start.shape), rng.normal(size=(4, start.shape[1]))
-    ours, theirs = ([torch.tensor(part, requires_grad=True) for part in parameters] for _ in range(2))
+    ours, theirs = (
+        [torch.tensor(part, requires_grad=True) for part in parameters] for _ in range(2)
+    )
     expected = reference_loss(problem, *theirs)
     expected.backward()
 

@@ -24,21 +24,27 @@ def make_texts(**params):
 
 
 def draw(texts, per_class, noise=0.2, seed=1):
-    """Embeddings near the texts and their classes; `per_class` is a number or one for each class."""
+    """Embeddings near the texts, and their classes. `per_class` is a number, or one a class."""
     rng = np.random.default_rng(seed)
-    codes = np.repeat(np.arange(len(texts.embeddings)), np.broadcast_to(per_class, len(texts.embeddings)))
+    codes = np.repeat(
+        np.arange(len(texts.embeddings)), np.broadcast_to(per_class, len(texts.embeddings))
+    )
     X = texts.embeddings[codes] + noise * rng.normal(size=(len(codes), texts.embeddings.shape[1]))
     return 5 * X, codes
 
 
-def make_problem(n_classes=4, shots=3, D=24, d=16, *, identity=False, bias=False, text=True, seed=0):
-    """The arguments of `train_bridge`, in float64. Lengths of embeddings and numbers of shots vary."""
+def make_problem(
+    n_classes=4, shots=3, D=24, d=16, *, identity=False, bias=False, text=True, seed=0
+):
+    """The arguments of `train_bridge`, in float64. Lengths and numbers of shots vary."""
     rng = np.random.default_rng(seed)
     d = D if identity else d
     codes = np.repeat(np.arange(n_classes), shots)
     codes = np.concatenate([codes, codes[-1:]])
     means = rng.normal(size=(n_classes, D))
-    X = (means[codes] + 0.7 * rng.normal(size=(len(codes), D))) * rng.uniform(0.5, 3, size=(len(codes), 1))
+    X = (means[codes] + 0.7 * rng.normal(size=(len(codes), D))) * rng.uniform(
+        0.5, 3, size=(len(codes), 1)
+    )
     projection = None if identity else rng.normal(size=(d, D)) / np.sqrt(D)
     matrix = np.eye(D) if identity else Bridge.closed_form(projection).matrix.copy()
     eos = (means + rng.normal(size=means.shape)) @ matrix

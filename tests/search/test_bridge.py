@@ -61,7 +61,9 @@ def test_without_a_bias_the_length_of_an_embedding_does_not_matter(direction, se
     X = np.random.default_rng(seed).normal(size=(3, 16))
     bridge = SemanticBridge(both_towers(), direction=direction).fit(embeddings)
     assert_allclose(bridge.transform(factor * X), bridge.transform(X), atol=1e-12)
-    assert_allclose(SemanticBridge(both_towers(), direction=direction).fit_transform(X), bridge.transform(X))
+    assert_allclose(
+        SemanticBridge(both_towers(), direction=direction).fit_transform(X), bridge.transform(X)
+    )
     assert_allclose(bridge.transform(bridge.transform(X)), bridge.transform(X), atol=1e-12)
 
 
@@ -81,12 +83,16 @@ def test_cutting_everything_off_warns_and_gives_no_nan():
 
 
 @pytest.mark.parametrize("encoder", [None, both_towers(bias=True)])
-@pytest.mark.parametrize(("given", "computed"), [("f8", "f8"), ("f4", "f4"), ("f2", "f4"), ("i8", "f8")])
+@pytest.mark.parametrize(
+    ("given", "computed"), [("f8", "f8"), ("f4", "f4"), ("f2", "f4"), ("i8", "f8")]
+)
 def test_results_have_the_precision_of_the_embeddings(encoder, given, computed):
     X = (10 * embeddings).astype(given)
     bridge = SemanticBridge(encoder).fit(X)
     assert bridge.bridge_.dtype == bridge.transform(X).dtype == np.dtype(computed)
-    assert_allclose(bridge.transform(X), SemanticBridge(encoder).fit_transform(X.astype("f8")), atol=1e-4)
+    assert_allclose(
+        bridge.transform(X), SemanticBridge(encoder).fit_transform(X.astype("f8")), atol=1e-4
+    )
     # Each call follows what comes in, not what `fit` has seen.
     assert bridge.transform(X.astype("f8")).dtype == np.float64
 
@@ -102,8 +108,12 @@ def test_between_an_encoder_and_a_classifier_in_data_frames(library):
     pictures, y, text = some_pictures(8), ["apple", "tree"] * 4, CLIPTextEncoder("mini", "bundled")
     images, bridge = CLIPImageEncoder("mini", "bundled"), SemanticBridge(text)
     classifier = SeMoBridgeClassifier(text)
-    expected = make_pipeline(images, bridge, clone(classifier)).fit(pictures, y).predict_proba(pictures)
-    pipeline = make_pipeline(images, bridge, classifier).set_output(transform=library).fit(pictures, y)
+    expected = (
+        make_pipeline(images, bridge, clone(classifier)).fit(pictures, y).predict_proba(pictures)
+    )
+    pipeline = (
+        make_pipeline(images, bridge, classifier).set_output(transform=library).fit(pictures, y)
+    )
     bridged = pipeline[:-1].transform(pictures)
     assert type(bridged).__module__.startswith(library)
     assert bridged.shape == (8, 128)
@@ -128,7 +138,9 @@ def test_with_words_both_sides_are_centred_and_projected_on_their_span(world):
     assert_allclose(bridge.mean_, mean)
     assert_allclose(bridge.bridge_, basis @ basis.T, atol=1e-12)
     assert_allclose(bridge.transform(embeddings), nrm(expected), atol=1e-12)
-    assert_allclose(bridge_of_words(normalize=False).fit_transform(embeddings), expected, atol=1e-12)
+    assert_allclose(
+        bridge_of_words(normalize=False).fit_transform(embeddings), expected, atol=1e-12
+    )
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

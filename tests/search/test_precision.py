@@ -1,4 +1,4 @@
-"""Mean average precision: what it measures, and that blocks, ties and missing matches are handled."""
+"""Mean average precision: what it measures; blocks, ties and missing matches."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,9 @@ from ..conftest import peak_memory
 
 
 def average_precisions(query, gallery, query_labels, gallery_labels, exclude_self):
-    """By scikit-learn, one query after the other; equal rows are equally similar up to the last digits."""
+    """By scikit-learn, one query after the other; equal rows are equally similar up to the last
+    digits.
+    """
     similarity = np.round(normalize(query) @ normalize(gallery).T, 12)
     for i, (row, label) in enumerate(zip(similarity, query_labels)):
         ranked = np.arange(len(gallery)) != (i if exclude_self else -1)
@@ -24,7 +26,9 @@ def average_precisions(query, gallery, query_labels, gallery_labels, exclude_sel
 
 @st.composite
 def searches(draw):
-    """Random embeddings, some of them repeated in the gallery, and few labels; one may be a query's alone."""
+    """Random embeddings, some of them repeated in the gallery, and few labels; one may be a query's
+    alone.
+    """
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     n, width = draw(st.integers(1, 12)), draw(st.integers(1, 6))
     exclude_self = draw(st.booleans())
@@ -34,7 +38,13 @@ def searches(draw):
     gallery[rng.integers(0, m, size=len(repeated))] = gallery[repeated]
     query = rng.normal(size=(n, width))
     n_labels = draw(st.integers(1, 4))
-    return query, gallery, rng.integers(0, n_labels + 1, n), rng.integers(0, n_labels, m), exclude_self
+    return (
+        query,
+        gallery,
+        rng.integers(0, n_labels + 1, n),
+        rng.integers(0, n_labels, m),
+        exclude_self,
+    )
 
 
 @pytest.mark.filterwarnings("ignore:.* queries have no item with their label")
@@ -65,7 +75,9 @@ def test_copies_share_a_rank(batch_size, dtype):
 
 def test_queries_without_a_match_are_counted_and_left_out():
     X = np.array([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0]])
-    with pytest.warns(UserWarning, match="1 of 3 queries have no item with their label in the gallery"):
+    with pytest.warns(
+        UserWarning, match="1 of 3 queries have no item with their label in the gallery"
+    ):
         assert mean_average_precision(X, X[:2], ["cat", "cat", "dog"], ["cat", "cat"]) == 1.0
     with pytest.warns(UserWarning, match="1 of 3 queries have no item"):
         assert mean_average_precision(X, X, [0, 0, 1], [0, 0, 1], exclude_self=True) == 1.0

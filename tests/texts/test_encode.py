@@ -26,7 +26,9 @@ def classifiers(text_encoder):
 
 def own_encoder(encoder, change=lambda rows: rows, **attributes):
     """A text encoder of a user's own. `change` is applied to the right embeddings."""
-    offers = {name: getattr(encoder, name) for name in ("projection_", "projection_bias_", "logit_scale_")}
+    offers = {
+        name: getattr(encoder, name) for name in ("projection_", "projection_bias_", "logit_scale_")
+    }
     methods = {
         "encode": lambda texts: change(encoder.encode(texts)),
         "transform": lambda texts: change(encoder.transform(texts)),
@@ -41,21 +43,32 @@ def test_transform_and_logit_scale_are_enough(world):
     is_early = y != "dog"
     for ours, theirs in ((default, world.classifier()), (zero_shot, world.zero_shot())):
         added, expected = (
-            model.fit(X[is_early], y[is_early]).with_classes(world.names) for model in (ours, theirs)
+            model.fit(X[is_early], y[is_early]).with_classes(world.names)
+            for model in (ours, theirs)
         )
         np.testing.assert_allclose(added.predict_proba(X), expected.predict_proba(X), rtol=1e-9)
     words = {"class_names": "ignore", "vocabulary": world.texts}
     expected = world.classifier(**words).fit(X, y).predict_proba(X)
-    np.testing.assert_allclose(default.set_params(**words).fit(X, y).predict_proba(X), expected, rtol=1e-9)
-    with pytest.raises(ValueError, match=r"must offer projection_ .*SimpleNamespace offers shapes \[\]"):
+    np.testing.assert_allclose(
+        default.set_params(**words).fit(X, y).predict_proba(X), expected, rtol=1e-9
+    )
+    with pytest.raises(
+        ValueError, match=r"must offer projection_ .*SimpleNamespace offers shapes \[\]"
+    ):
         paper.fit(X, y)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda rows: rows * np.array([[1, np.nan, 1, 1, 1]]).T, "NaN, .* for 1 texts: 'a photo of a cat.'"),
-        (lambda rows: rows * np.array([[1, 1, 0, 1, 1]]).T, "zeros for 1 texts: 'a photo of a dog.'"),
+        (
+            lambda rows: rows * np.array([[1, np.nan, 1, 1, 1]]).T,
+            "NaN, .* for 1 texts: 'a photo of a cat.'",
+        ),
+        (
+            lambda rows: rows * np.array([[1, 1, 0, 1, 1]]).T,
+            "zeros for 1 texts: 'a photo of a dog.'",
+        ),
         (lambda rows: rows[:-1], r"one row of numbers for each of 5 texts, .* shape \(4"),
         (lambda rows: None, r"gives an array of shape \(\)"),
     ],
@@ -69,11 +82,17 @@ def test_rows_of_a_text_encoder_are_checked(world, change, message):
 @pytest.mark.parametrize(
     ("attributes", "message"),
     [
-        ({"projection_": np.full((24, 16), np.nan)}, "must offer projection_ .* without NaN or infinity"),
+        (
+            {"projection_": np.full((24, 16), np.nan)},
+            "must offer projection_ .* without NaN or infinity",
+        ),
         ({"projection_": np.ones(16)}, "must offer projection_ of shape"),
         ({"projection_bias_": np.full(16, np.inf)}, "NaN or infinity"),
         *(
-            ({"logit_scale_": scale}, f"must offer logit_scale_, .* SimpleNamespace offers {scale!r}")
+            (
+                {"logit_scale_": scale},
+                f"must offer logit_scale_, .* SimpleNamespace offers {scale!r}",
+            )
             for scale in (np.nan, np.inf, 0, None, "a")
         ),
     ],
@@ -94,7 +113,9 @@ def test_projected_texts_are_found_by_the_name_of_the_class(world, prompts):
     folders = [name.replace(" ", "_") for name in world.names]
     encoder = PrecomputedTextEncoder.from_joint(dict(zip(folders, texts)), logit_scale=20.0)
     zero_shot = ZeroShotClassifier(encoder, prompts=prompts).fit(X, y)
-    np.testing.assert_allclose(zero_shot.text_embeddings_, world.zero_shot().fit(X, y).text_embeddings_)
+    np.testing.assert_allclose(
+        zero_shot.text_embeddings_, world.zero_shot().fit(X, y).text_embeddings_
+    )
     assert zero_shot.prompts_ == [[name] for name in world.names]
     few_shot = SeMoBridgeClassifier(encoder, prompts=prompts).fit(X, np.char.replace(y, " ", "_"))
     np.testing.assert_allclose(few_shot.text_embeddings_, zero_shot.text_embeddings_)

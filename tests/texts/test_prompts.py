@@ -27,7 +27,9 @@ def make(request):
 # Labels and names
 
 
-@pytest.mark.parametrize("form", [list, np.array, pl.Series, pd.Index, lambda names: pd.Series(OWN)[::-1]])
+@pytest.mark.parametrize(
+    "form", [list, np.array, pl.Series, pd.Index, lambda names: pd.Series(OWN)[::-1]]
+)
 def test_names_may_be_a_sequence_in_sorted_order_or_a_series(world, make, form):
     X, y = world.draw(2)
     assert make(world, class_names=form(NAMES)).fit(X, y).class_names_.tolist() == NAMES
@@ -85,19 +87,27 @@ def test_tools_that_number_the_labels_change_nothing_with_a_list_of_names(world,
 
 @pytest.mark.parametrize(
     "params",
-    [{}, {"class_names": {"cat": "cat", "dog": "dog"}}, {"prompts": {"cat": ["cat"], "dog": ["dog"]}}],
+    [
+        {},
+        {"class_names": {"cat": "cat", "dog": "dog"}},
+        {"prompts": {"cat": ["cat"], "dog": ["dog"]}},
+    ],
 )
 @pytest.mark.filterwarnings("ignore:The labels are not text")
 def test_if_a_tool_numbers_the_labels_the_error_names_the_cure(params):
     encoder = PrecomputedTextEncoder.from_joint({"cat": [1.0, 0.0, 0.2], "dog": [0.0, 1.0, 0.2]})
     X, y = np.random.default_rng(0).normal(size=(20, 3)), ["cat", "dog"] * 10
-    with pytest.raises(ValueError, match=r"numbered them, pass the sorted names .* class_names=\[\.\.\.\]"):
+    with pytest.raises(
+        ValueError, match=r"numbered them, pass the sorted names .* class_names=\[\.\.\.\]"
+    ):
         cross_val_predict(SeMoBridgeClassifier(encoder, **params), X, y, method="predict_proba")
     cured = SeMoBridgeClassifier(encoder, **(params | {"class_names": ["cat", "dog"]}))
     assert cross_val_predict(cured, X, y, method="predict_proba").shape == (20, 2)
 
 
-@pytest.mark.parametrize("names", [None, ["bird", "dog", "fire_truck"], dict(zip(FOLDERS, FOLDERS))])
+@pytest.mark.parametrize(
+    "names", [None, ["bird", "dog", "fire_truck"], dict(zip(FOLDERS, FOLDERS))]
+)
 def test_classes_may_come_later_with_names_in_any_form(world, names):
     X, y = world.draw(3)
     labels = np.char.replace(y, " ", "_")
@@ -136,7 +146,9 @@ def test_classes_with_one_name_and_numbers_without_names_warn_once(world, make):
     with pytest.warns(UserWarning, match="labels are not text") as caught:
         classifier.fit(X, world.codes(y))
     assert len(caught) == 1
-    classifier.set_params(prompts={i: [TEMPLATE.format(i)] for i in range(5)}).fit(X, world.codes(y))
+    classifier.set_params(prompts={i: [TEMPLATE.format(i)] for i in range(5)}).fit(
+        X, world.codes(y)
+    )
 
 
 @pytest.mark.parametrize(
@@ -175,9 +187,15 @@ def test_labels_that_are_no_words_have_no_texts(world):
         *((nothing, "prompts must be 'auto', a template") for nothing in ([], {"a {}."})),
         ({"cat": ["a cat"]}, "prompts has no entry for 'bird', 'dog', 'fire truck', 'hot dog'"),
         ("an image of {}", "not among"),
-        (OWN | {"dog": ["a photo of a {}."]}, r"prompts\['dog'\] must be .*got \['a photo of a {}.'"),
+        (
+            OWN | {"dog": ["a photo of a {}."]},
+            r"prompts\['dog'\] must be .*got \['a photo of a {}.'",
+        ),
         *(
-            (OWN | {"cat": nothing}, r"prompts\['cat'\] must be a list of one or more whole prompts")
+            (
+                OWN | {"cat": nothing},
+                r"prompts\['cat'\] must be a list of one or more whole prompts",
+            )
             for nothing in ([], [" "], np.nan, [None])
         ),
     ],
@@ -193,7 +211,9 @@ def test_prompts_are_found_by_label_then_by_name(world):
     by_label = dict(enumerate(by_name.values()))
     expected = world.classifier().fit(X, y).text_embeddings_
     for prompts, names in ((by_label, None), (by_name, NAMES)):
-        fitted = world.classifier(class_names=names).set_params(prompts=prompts).fit(X, world.codes(y))
+        fitted = (
+            world.classifier(class_names=names).set_params(prompts=prompts).fit(X, world.codes(y))
+        )
         np.testing.assert_array_equal(fitted.text_embeddings_, expected)
         assert fitted.prompts_ == [*by_name.values()]
 
@@ -222,7 +242,9 @@ def test_a_class_without_text_is_known_by_its_shots(world, params):
 def test_everything_else_has_no_text_that_misleads():
     text_encoder = CLIPTextEncoder("mini", "bundled")
     X, y = text_encoder.transform(["a heart", "a clock"]), ["heart", "rest"]
-    fitted = SeMoBridgeClassifier(text_encoder, class_names={"heart": "heart", "rest": None}).fit(X, y)
+    fitted = SeMoBridgeClassifier(text_encoder, class_names={"heart": "heart", "rest": None}).fit(
+        X, y
+    )
     assert fitted.class_names_.tolist() == ["heart", None]
     assert fitted.text_embeddings_[0] @ fitted.text_embeddings_[1] < 0.99
 
@@ -235,5 +257,7 @@ def test_a_class_without_text_needs_shots(world):
     with pytest.raises(ValueError, match=r"no shots of the classes \['dog'\]"):
         fitted.with_classes(NAMES)
     grown = fitted.partial_fit(X[is_dog], y[is_dog])
-    np.testing.assert_allclose(grown.predict_proba(X), classifier.fit(X, y).predict_proba(X), rtol=1e-6)
+    np.testing.assert_allclose(
+        grown.predict_proba(X), classifier.fit(X, y).predict_proba(X), rtol=1e-6
+    )
     assert grown.with_classes(["cat", "dog"]).class_names_.tolist() == ["cat", None]

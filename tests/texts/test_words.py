@@ -11,7 +11,7 @@ from sksemobridge._texts.words import text_span
 
 
 def some_texts(n, dimension, seed=0, decay=0.9):
-    """Text embeddings around a common mean, with variances that fall from direction to direction."""
+    """Text embeddings around a common mean, with variances that fall by direction."""
     rng = np.random.default_rng(seed)
     return 3 + rng.normal(size=(n, dimension)) * decay ** np.arange(dimension)
 
@@ -21,7 +21,9 @@ def test_the_basis_is_orthonormal_and_holds_the_differences_of_few_texts():
     basis = text_span(texts)
     assert basis.shape == (24, 4)
     np.testing.assert_allclose(basis.T @ basis, np.eye(4), atol=1e-12)
-    np.testing.assert_allclose((texts[1:] - texts[0]) @ basis @ basis.T, texts[1:] - texts[0], atol=1e-12)
+    np.testing.assert_allclose(
+        (texts[1:] - texts[0]) @ basis @ basis.T, texts[1:] - texts[0], atol=1e-12
+    )
 
 
 def test_many_texts_keep_nine_tenths_of_their_variance_within_bounds():
@@ -50,7 +52,9 @@ def test_rounding_of_equal_texts_spans_nothing():
 
 @pytest.mark.parametrize("vocabulary", [[], ["a dog", 1], ["a photo of a dog."] * 2])
 def test_vocabularies_of_other_things_are_refused(world, vocabulary):
-    with pytest.raises(ValueError, match="vocabulary must be some hundred names of different things"):
+    with pytest.raises(
+        ValueError, match="vocabulary must be some hundred names of different things"
+    ):
         world.classifier(class_names="ignore", vocabulary=vocabulary).fit(*world.draw(2))
 
 
@@ -59,5 +63,7 @@ def test_words_need_an_encoder_of_the_width_of_the_images(world, make_world):
     with pytest.raises(ValueError, match="no text_encoder that could embed it"):
         SeMoBridgeClassifier(vocabulary=["a dog", "a cat"]).fit(X, world.codes(y))
     other = make_world(width=20)
-    with pytest.raises(ValueError, match="X has 16 features, but the text encoder's embeddings have 20"):
+    with pytest.raises(
+        ValueError, match="X has 16 features, but the text encoder's embeddings have 20"
+    ):
         other.classifier(class_names="ignore", vocabulary=other.texts).fit(X, y)

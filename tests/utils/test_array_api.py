@@ -30,7 +30,9 @@ def move(request):
 
 
 def classifiers(world, X, y):
-    """Fitted classifiers: both blends, trained, with and without text, with a class that has no shots, of two classes."""
+    """Fitted classifiers: both blends, trained, with and without text, with a class that has no
+    shots, of two classes.
+    """
     seen, codes, two = y != "dog", world.codes(y), np.isin(y, ["cat", "dog"])
     yield world.classifier(blend=PaperBlend(), solver="lbfgs").fit(X, y)
     yield world.classifier(priors="shots").fit(X[seen], y[seen]).with_classes(world.names)
@@ -53,7 +55,9 @@ def test_results_follow_the_queries(any_world, move):
     for classifier, queries in product(classifiers(any_world, X, y), both):
         given = move(queries)
         for method in ("predict_proba", "predict_log_proba", "decision_function"):
-            assert_like(getattr(classifier, method)(given), given, getattr(classifier, method)(queries))
+            assert_like(
+                getattr(classifier, method)(given), given, getattr(classifier, method)(queries)
+            )
         labels = classifier.predict(given)
         assert isinstance(labels, np.ndarray)
         assert (labels == classifier.predict(queries)).all()

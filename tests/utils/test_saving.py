@@ -1,4 +1,4 @@
-"""Fitted estimators on disk: small, loadable without torch, and clear about where they come from."""
+"""Fitted estimators on disk: small, loadable without torch, clear about their origin."""
 
 import io
 import pickle

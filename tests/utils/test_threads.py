@@ -85,7 +85,9 @@ def test_a_fit_has_one_thread_of_blas(blas_threads, monkeypatch):
     original, seen = logistic.minimize, []
 
     def recorded(*args, **options):
-        seen.append({pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"})
+        seen.append(
+            {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+        )
         return original(*args, **options)
 
     monkeypatch.setattr(logistic, "minimize", recorded)

@@ -38,7 +38,9 @@ def test_rows_that_are_not_finite_or_masked_are_named(bad, message):
     X, y = embeddings(15), np.arange(15) % 3
     nothing_masked = np.ma.array(X, mask=False)
     classifier = SeMoBridgeClassifier().fit(nothing_masked, y)
-    np.testing.assert_array_equal(classifier.predict_proba(nothing_masked), classifier.predict_proba(X))
+    np.testing.assert_array_equal(
+        classifier.predict_proba(nothing_masked), classifier.predict_proba(X)
+    )
     X = nothing_masked if bad is np.ma.masked else X
     X[[2, 7], 0] = bad
     for call in (classifier.predict, SemanticBridge().fit, lambda X: classifier.fit(X, y)):
@@ -66,7 +68,9 @@ def test_a_warning_names_rows_of_zeros_that_are_learnt_from(learn):
 
 def test_the_decision_of_a_row_of_zeros_is_the_intercept():
     classifier = SeMoBridgeClassifier().fit(embeddings(15), np.arange(15) % 3)
-    np.testing.assert_allclose(classifier.decision_function(np.zeros((1, 6)))[0], classifier.intercept_)
+    np.testing.assert_allclose(
+        classifier.decision_function(np.zeros((1, 6)))[0], classifier.intercept_
+    )
 
 
 @pytest.mark.parametrize(
@@ -79,7 +83,9 @@ def test_the_decision_of_a_row_of_zeros_is_the_intercept():
     ],
 )
 def test_for_images_in_place_of_embeddings_the_error_says_to_embed_them(images):
-    with pytest.raises((TypeError, ValueError), match="If X holds images or their paths, embed them first"):
+    with pytest.raises(
+        (TypeError, ValueError), match="If X holds images or their paths, embed them first"
+    ):
         SeMoBridgeClassifier().fit(images, [0, 1])
 
 
@@ -88,7 +94,9 @@ def test_tensors_of_any_kind_are_embeddings(world):
 
     X, y = world.draw(4)
     X = torch.tensor(X).bfloat16().requires_grad_()
-    eos, projection = (torch.tensor(part, requires_grad=True) for part in (world.eos, world.projection))
+    eos, projection = (
+        torch.tensor(part, requires_grad=True) for part in (world.eos, world.projection)
+    )
     text = PrecomputedTextEncoder(world.texts, eos, projection)
     classifier = SeMoBridgeClassifier(text, prompts=TEMPLATE).fit(X, y)
     expected = classifier.predict_proba(X.float().detach().numpy())
@@ -107,7 +115,9 @@ def test_what_is_no_text_encoder_is_refused(kind, given):
 
 def test_integers_of_several_types_are_one_kind_of_labels_unless_they_would_change():
     X, labels = embeddings(20), np.arange(10) + 100
-    classifier = SeMoBridgeClassifier().fit(X[:10], labels.astype(np.int8)).partial_fit(X[10:], labels)
+    classifier = (
+        SeMoBridgeClassifier().fit(X[:10], labels.astype(np.int8)).partial_fit(X[10:], labels)
+    )
     np.testing.assert_array_equal(classifier.classes_, labels)
     for other, message in (
         (np.uint64, "with and without sign, which NumPy would round"),

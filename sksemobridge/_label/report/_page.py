@@ -22,7 +22,8 @@ N_THUMBNAILS, SIDE, N_NEXT = 2000, 160, 20
 def report(path, folder, labels, lines):
     """A page for a file at `path`, from `FolderLabels`. `lines` are its summary.
 
-    The first `N_THUMBNAILS` pictures, in the order of doubt, are in the page. The others are read from their files.
+    The first `N_THUMBNAILS` pictures, in the order of doubt, are in the page. The others are read
+    from their files.
     """
     data = page_data(labels)
     readable = [item for item in data["pictures"] if item["readable"]]
@@ -53,9 +54,13 @@ def page_data(labels):
     return {
         "classes": [str(label) for label in labels.classifier.classes_],
         "pictures": pictures,
-        "next": [readable[i] for i in labels.to_label() if not pictures[readable[i]]["given"]][:N_NEXT],
+        "next": [readable[i] for i in labels.to_label() if not pictures[readable[i]]["given"]][
+            :N_NEXT
+        ],
         "doubtful": labels.doubtful_shots(),
-        "corrections": {plain(here.get(path, said)): label for path, (said, label) in labels.said.items()},
+        "corrections": {
+            plain(here.get(path, said)): label for path, (said, label) in labels.said.items()
+        },
     }
 
 
@@ -78,7 +83,7 @@ def jpeg(content, side):
 
 
 def address(path, folder):
-    """The address of a file for a page in a folder: relative, so that both can be moved together."""
+    """The address of a file for a page in a folder. It is relative, so both can be moved."""
     path, folder = os.path.realpath(path), os.path.realpath(folder)
     try:
         relative = os.path.relpath(path, folder)
@@ -89,7 +94,9 @@ def address(path, folder):
 
 
 def render(template, style, script, **values):
-    """A page, and the hashes of its style and program: it runs no other program, and has no other style."""
+    """A page, and the hashes of its style and program: it runs no other program, and has no other
+    style.
+    """
     parts = {}
     for name, file in (("style", style), ("script", script)):
         text = (files(__package__) / file).read_text(encoding="utf-8")

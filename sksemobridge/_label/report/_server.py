@@ -39,7 +39,8 @@ POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancesto
 
 
 def serve(session, finish, title, say):
-    """Serve the page of a `Session` until the person is done or Ctrl-C, and return what `finish` gives.
+    """Serve the page of a `Session` until the person is done or Ctrl-C, and return what `finish`
+    gives.
 
     `finish` writes the files, and returns the exit status and sentences for the person.
     """
@@ -50,7 +51,8 @@ def serve(session, finish, title, say):
         address = f"http://{MACHINE}:{listening.getsockname()[1]}/?secret="
         say(f"The page: {address}{live.secret}")
         say("Ctrl-C ends it and writes the files, as its last button does.")
-        # Programs of other users may see the arguments of a browser: this secret is good for one visit.
+        # Programs of other users may see the arguments of a browser: this secret is good for one
+        # visit.
         threading.Thread(target=_open, args=[address + live.once], daemon=True).start()
         learner = threading.Thread(target=session.learn, daemon=True)
         learner.start()
@@ -67,7 +69,8 @@ def serve(session, finish, title, say):
 
 
 def _open(address):
-    # Without a screen, webbrowser would start a browser of the terminal in the middle of the messages.
+    # Without a screen, webbrowser would start a browser of the terminal in the middle of the
+    # messages.
     screens = ("BROWSER", "DISPLAY", "WAYLAND_DISPLAY")
     if sys.platform in ("darwin", "win32") or any(os.environ.get(name) for name in screens):
         webbrowser.open(address)
@@ -76,7 +79,11 @@ def _open(address):
 class _LivePage:
     def __init__(self, session, finish, title):
         self.session, self.finish, self.title = session, finish, plain(title)
-        self.secret, self.once, self.finished = secrets.token_urlsafe(32), secrets.token_urlsafe(32), None
+        self.secret, self.once, self.finished = (
+            secrets.token_urlsafe(32),
+            secrets.token_urlsafe(32),
+            None,
+        )
         self.cookie = f"sksemobridge-{secrets.token_hex(4)}"
         self.actions = {
             "state": lambda tab, data: None,
@@ -88,7 +95,9 @@ class _LivePage:
         }
         routes = [Route("/", self.page), Route("/picture/{number}", self.picture)]
         routes.append(Route("/{action}", self.act, methods=["POST"]))
-        app = Starlette(routes=routes, middleware=[Middleware(BaseHTTPMiddleware, dispatch=self.guard)])
+        app = Starlette(
+            routes=routes, middleware=[Middleware(BaseHTTPMiddleware, dispatch=self.guard)]
+        )
         options = {"ws": "none", "lifespan": "off", "log_level": "error", "server_header": False}
         self.server = uvicorn.Server(uvicorn.Config(app, http="h11", **options))
 
@@ -96,7 +105,9 @@ class _LivePage:
         """Answer only to the page itself."""
         refusal = self.refusal(request)
         response = PlainTextResponse(*refusal) if refusal else await call_next(request)
-        response.headers.update({"Content-Security-Policy": POLICY} | HEADERS | dict(response.headers))
+        response.headers.update(
+            {"Content-Security-Policy": POLICY} | HEADERS | dict(response.headers)
+        )
         return response
 
     def refusal(self, request):
@@ -104,8 +115,11 @@ class _LivePage:
         headers, is_page = request.headers, request.scope["path"] == "/"
         host = f"http://{headers.get('host')}"
         is_named = ORIGIN.fullmatch(host) and ORIGIN.fullmatch(headers.get("origin", host))
-        # A name elsewhere may lead to this machine, and so may a page of another port. A link may lead to the page.
-        if not is_named or (not is_page and headers.get("sec-fetch-site", "same-origin") != "same-origin"):
+        # A name elsewhere may lead to this machine, and so may a page of another port. A link may
+        # lead to the page.
+        if not is_named or (
+            not is_page and headers.get("sec-fetch-site", "same-origin") != "same-origin"
+        ):
             return "This page answers to itself alone.", 403
         if "transfer-encoding" in headers or int(headers.get("content-length", 0)) > MOST_BYTES:
             return f"At most {MOST_BYTES} bytes of a known length.", 413
@@ -113,7 +127,10 @@ class _LivePage:
         if not enters and not _same(request.cookies.get(self.cookie), self.secret):
             return "Open the address that the command printed.", 403
         # Pages elsewhere cannot send this kind without a question, which is not answered.
-        if request.method == "POST" and headers.get("content-type", "").split(";")[0] != "application/json":
+        if (
+            request.method == "POST"
+            and headers.get("content-type", "").split(";")[0] != "application/json"
+        ):
             return "Requests are application/json.", 415
         return None
 
@@ -126,8 +143,12 @@ class _LivePage:
             return HTMLResponse(text, headers={"Content-Security-Policy": policy})
         if _same(secret, self.once):
             self.once = None
-        elif not _same(secret, self.secret) and not _same(request.cookies.get(self.cookie), self.secret):
-            return PlainTextResponse("This address is not good. Open the one that was printed.", 403)
+        elif not _same(secret, self.secret) and not _same(
+            request.cookies.get(self.cookie), self.secret
+        ):
+            return PlainTextResponse(
+                "This address is not good. Open the one that was printed.", 403
+            )
         response = RedirectResponse("/", 303)
         response.set_cookie(self.cookie, self.secret, httponly=True, samesite="lax")
         return response
@@ -139,7 +160,9 @@ class _LivePage:
             content = await run_in_threadpool(self.session.picture, number, side)
         except ValueError as error:
             return PlainTextResponse(plain(str(error)), 404)
-        return Response(content, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=600"})
+        return Response(
+            content, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=600"}
+        )
 
     async def act(self, request):
         """Do what a person did. The answer is the state afterwards, or what went wrong."""
@@ -178,4 +201,8 @@ def _json(data, status=200):
 
 def _same(text, secret):
     """Compare in a time that says nothing about the secret."""
-    return text is not None and secret is not None and secrets.compare_digest(text.encode(), secret.encode())
+    return (
+        text is not None
+        and secret is not None
+        and secrets.compare_digest(text.encode(), secret.encode())
+    )

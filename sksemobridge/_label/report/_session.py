@@ -1,4 +1,6 @@
-"""What the live page knows and does: clicks, what the model learnt from them, and a check. It knows no browser."""
+"""What the live page knows and does: clicks, what the model learnt from them, and a check. It knows
+no browser.
+"""
 
 import os
 import stat
@@ -15,11 +17,13 @@ from ..folder_table import NONE_OF_THESE, plain
 from ..user_tables import UsageError, as_class
 from ._page import jpeg
 
-# The model learns again after so many clicks. The next run begins with so many of the last handfuls.
+# The model learns again after so many clicks. The next run begins with so many of the last
+# handfuls.
 HANDFUL, REPEATED = 5, 3
 # Predictions of a check, and its confidence.
 N_CHECKED, CONFIDENCE = 30, 0.95
-# Pictures that the page may show next or again, likely classes of each, and letters of the name of a class.
+# Pictures that the page may show next or again, likely classes of each, and letters of the name of
+# a class.
 N_SHOWN, N_LIKELY, N_LETTERS = 12, 9, 100
 
 
@@ -30,7 +34,8 @@ class Refused(ValueError):
 class Session:
     """A folder that a person labels. Methods may be called from several threads.
 
-    `job` is a `FolderJob`, and `clicks` are `Clicks` that were begun. Pictures have numbers, the rows of `job.embeddings`.
+    `job` is a `FolderJob`, and `clicks` are `Clicks` that were begun. Pictures have numbers, the
+    rows of `job.embeddings`.
     """
 
     def __init__(self, job, clicks):
@@ -42,13 +47,17 @@ class Session:
         self.shots = {*job.shots.real()}
         # Labels by a person, by real path.
         self.said = job.corrections | labels_of(clicks.rows, job.classes)
-        # By number: why a picture cannot be shown, those to ask later, and digests of what was shown.
+        # By number: why a picture cannot be shown, those to ask later, and digests of what was
+        # shown.
         self.unread, self.skipped, self.seen = {}, {}, {}
         # Of a check: predictions when it was drawn, by number.
         last = clicks.last_check()[0].items()
         here = [(self.numbers.get(os.path.realpath(path)), str(label)) for path, label in last]
-        self.checked = {number: as_class(label, job.classes) for number, label in here if number is not None}
-        # For each number of learnings: probabilities of pictures when they were clicked, and columns of the labels, by number.
+        self.checked = {
+            number: as_class(label, job.classes) for number, label in here if number is not None
+        }
+        # For each number of learnings: probabilities of pictures when they were clicked, and
+        # columns of the labels, by number.
         self.asked = {}
         # What happened: tab, number and label of each click, and None for what was taken back.
         self.log, self.at_learning, self.is_learning, self.ended = [], 0, False, False
@@ -120,7 +129,9 @@ class Session:
             self.skipped.pop(number, None)
 
     def _note_answer(self, number, label):
-        """Keep what the model said of a picture that was clicked. Those of a check were not chosen by it."""
+        """Keep what the model said of a picture that was clicked. Those of a check were not chosen
+        by it.
+        """
         if number is not None and number not in self.checked and label in self.columns:
             answer = self.proba[number].copy(), self.columns.index(label)
             self.asked.setdefault((self.n_learnt, len(self.columns)), {})[number] = answer
@@ -169,7 +180,9 @@ class Session:
             raise Refused("The name of a class is a text.")
         known = {plain(label): label for label in self.classes()} | {"": "", NONE_OF_THESE: ""}
         name = as_class(text, known)
-        if name not in known and (len(text) > N_LETTERS or len(text.splitlines()) > 1 or plain(text) != text):
+        if name not in known and (
+            len(text) > N_LETTERS or len(text.splitlines()) > 1 or plain(text) != text
+        ):
             raise Refused(f"The name of a new class is one line of at most {N_LETTERS} letters.")
         return known.get(name, name)
 
@@ -189,7 +202,7 @@ class Session:
         return sorted({*self.job.classes, *self.columns, *said})
 
     def picture(self, number, side):
-        """A picture as a JPEG of at most `side` pixels. An ImageReadError says why there is none."""
+        """A picture as a JPEG of at most `side` pixels. ImageReadError says why there is none."""
         self._check_number(number)
         try:
             content = self._content(number)
@@ -202,7 +215,9 @@ class Session:
         return picture
 
     def _content(self, number):
-        """The content of the file that was there at the beginning, not of one that a link leads to now."""
+        """The content of the file that was there at the beginning, not of one that a link leads to
+        now.
+        """
         path, real = self.paths[number], self.real[number]
         flags = [getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY")]
         with open(os.open(real, os.O_RDONLY | sum(flags)), "rb") as file:
@@ -213,18 +228,34 @@ class Session:
             return file.read()
 
     def state(self, tab, since=None):
-        """All that the page shows, as plain values. `since` is the number of changes that the tab knows."""
+        """All that the page shows, as plain values. `since` is the number of changes that the tab
+        knows.
+        """
         with self.changed:
-            classes, n_labelled = self.classes(), sum(map(self._is_labelled, range(len(self.paths))))
+            classes, n_labelled = (
+                self.classes(),
+                sum(map(self._is_labelled, range(len(self.paths)))),
+            )
             since = len(self.log) if since is None else max(since, 0)
             news = dict.fromkeys(number for of, number, _ in self.log[since:] if of != tab)
             # Those that were skipped come last.
-            order = [*(number for number in self.order if number not in self.skipped), *self.skipped]
-            clicked = [self.numbers[row.real] for row in self.clicks.rows if row.real in self.numbers]
-            rest = [number for number, label in enumerate(self.predicted) if label and self._is_open(number)]
+            order = [
+                *(number for number in self.order if number not in self.skipped),
+                *self.skipped,
+            ]
+            clicked = [
+                self.numbers[row.real] for row in self.clicks.rows if row.real in self.numbers
+            ]
+            rest = [
+                number
+                for number, label in enumerate(self.predicted)
+                if label and self._is_open(number)
+            ]
             if self.share_of != (now := (self.n_learnt, len(self.log), len(self.unread))):
                 # Which share of the other labels is right. Of many pictures it takes a moment.
-                self.share = list(share_right(self.proba[rest], **self.evidence())) if rest else None
+                self.share = (
+                    list(share_right(self.proba[rest], **self.evidence())) if rest else None
+                )
                 self.share_of = now
 
             def items(numbers):
@@ -247,17 +278,34 @@ class Session:
             }
 
     def evidence(self):
-        """What clicks and the check say of the predictions, for `share_right`. After N_CHECKED other clicks it counts half."""
-        rounds = [tuple(map(np.array, zip(*answers.values()))) for _, answers in sorted(self.asked.items())]
+        """What clicks and the check say of the predictions, for `share_right`. After N_CHECKED
+        other clicks it counts half.
+        """
+        rounds = [
+            tuple(map(np.array, zip(*answers.values())))
+            for _, answers in sorted(self.asked.items())
+        ]
         answers = self._answers()
-        n_later = sum(self.numbers.get(row.real) not in self.checked for row in self.clicks.last_check()[1])
+        n_later = sum(
+            self.numbers.get(row.real) not in self.checked for row in self.clicks.last_check()[1]
+        )
         part = N_CHECKED / (N_CHECKED + n_later)
-        return {"answers": rounds, "n_checked": part * len(answers), "n_right": part * sum(answers.values())}
+        return {
+            "answers": rounds,
+            "n_checked": part * len(answers),
+            "n_right": part * sum(answers.values()),
+        }
 
     def _answers(self):
-        """Whether the predictions of a check are right, of the pictures with a label by a person, by number."""
+        """Whether the predictions of a check are right, of the pictures with a label by a person,
+        by number.
+        """
         said = {number: self.said.get(self.real[number]) for number in self.checked}
-        return {number: said[number][1] == label for number, label in self.checked.items() if said[number]}
+        return {
+            number: said[number][1] == label
+            for number, label in self.checked.items()
+            if said[number]
+        }
 
     def _is_labelled(self, number):
         return self.real[number] in self.said or self.real[number] in self.shots
@@ -284,6 +332,8 @@ class Session:
         answers = self._answers()
         right, done = sum(answers.values()), len(answers)
         interval = binomtest(right, done).proportion_ci(CONFIDENCE, "wilson") if done else (0, 1)
-        left = [number for number in self.checked if number not in answers and number not in self.unread]
+        left = [
+            number for number in self.checked if number not in answers and number not in self.unread
+        ]
         counts = {"drawn": done + len(left), "done": done, "right": right}
         return counts | {"interval": [*map(float, interval)], "queue": items(left[:N_SHOWN])}

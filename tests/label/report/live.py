@@ -1,4 +1,6 @@
-"""A page that is live in a test: a job whose model takes no time, and requests of a person's browser."""
+"""A page that is live in a test: a job whose model takes no time, and requests of a person's
+browser.
+"""
 
 import http.client
 import json
@@ -21,7 +23,9 @@ CLASSES = ["bird", "clock", "fruit"]
 
 
 class Job:
-    """Pictures of one color for each class, in `photos`. The most likely class is that of the closest labelled color."""
+    """Pictures of one color for each class, in `photos`. The most likely class is that of the
+    closest labelled color.
+    """
 
     classes, shots, corrections = CLASSES, Shots([], [], []), {}
 
@@ -65,7 +69,9 @@ class Asks:
     def ask(self, path, data=None, method=None, **headers):
         """Status, headers and content of an answer."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
-        headers = {name.replace("_", "-"): value for name, value in headers.items() if value is not None}
+        headers = {
+            name.replace("_", "-"): value for name, value in headers.items() if value is not None
+        }
         if self.cookie is not None:
             headers.setdefault("Cookie", self.cookie)
         if data is not None:
@@ -81,7 +87,10 @@ class Asks:
         """Take the cookie of a page, and keep its address."""
         if address is not None:
             self.address, self.cookie = address, None
-            self.port, self.secret = urlsplit(address).port, urlsplit(address).query.removeprefix("secret=")
+            self.port, self.secret = (
+                urlsplit(address).port,
+                urlsplit(address).query.removeprefix("secret="),
+            )
         _, headers, _ = self.ask(f"/?secret={self.secret}")
         self.cookie = headers["set-cookie"].split(";")[0]
         return self

@@ -34,7 +34,9 @@ def click(browser, selector):
 
 
 def texts(browser, selector):
-    return browser.run(f"[...document.querySelectorAll({selector!r})].map((part) => part.textContent)")
+    return browser.run(
+        f"[...document.querySelectorAll({selector!r})].map((part) => part.textContent)"
+    )
 
 
 def corrections(browser):
@@ -47,7 +49,8 @@ def test_the_page_fetches_nothing_and_its_pictures_can_be_filtered_and_sorted(br
     browser.open(path)
     assert browser.run(N_CARDS) == 6
     assert browser.run("[...document.images].every((image) => image.src.startsWith('data:'))")
-    assert browser.run("document.images[0].decode().then(() => true)")  # others when they are scrolled to
+    # others when they are scrolled to
+    assert browser.run("document.images[0].decode().then(() => true)")
     assert browser.fetched == [path.as_uri()]
     assert browser.errors == []
     assert texts(browser, "h2") == [f"{name} (2)" for name in ("bird", "clock", "fruit")]
@@ -78,7 +81,9 @@ def test_right_and_wrong_make_a_list(browser, report):
     first, second = "article:nth-of-type(1) .right", "article:nth-of-type(2) .wrong"
     click(browser, f"{first}, {second}")
     options = [*texts(browser, "article:nth-of-type(2) option")]
-    assert sorted(options) == sorted(["what is it?", "clock", "fruit", "none of these", "another class …"])
+    assert sorted(options) == sorted(
+        ["what is it?", "clock", "fruit", "none of these", "another class …"]
+    )
     paths = browser.run("[...document.querySelectorAll('.path')].map((path) => path.title)")
     assert corrections(browser) == [["path", "label"], [paths[0], "bird"]]
     assert texts(browser, "#count") == ["1 correction, 1 wrong without a class"]
@@ -95,7 +100,9 @@ def test_right_and_wrong_make_a_list(browser, report):
     assert corrections(browser) == [["path", "label"]]
     click(browser, second)
     change(browser, "#view", "ticked")
-    assert browser.run("[...document.querySelectorAll('.choice')].map((choice) => choice.hidden)") == [False]
+    assert browser.run(
+        "[...document.querySelectorAll('.choice')].map((choice) => choice.hidden)"
+    ) == [False]
 
 
 def test_the_list_is_saved_and_copied(browser, report, tmp_path):
@@ -162,7 +169,9 @@ def test_ten_thousand_pictures_are_drawn_as_they_are_scrolled_to(browser, place,
     assert browser.run("shown.length") == 10_000
     assert browser.run(N_CARDS) < 1000
     # Pictures that are not in the page are read from their files, and only near the window.
-    assert browser.run("document.images.length && [...document.images].every((i) => i.loading === 'lazy')")
+    assert browser.run(
+        "document.images.length && [...document.images].every((i) => i.loading === 'lazy')"
+    )
     assert len(browser.fetched) < 1000
 
 

@@ -1,4 +1,4 @@
-"""The live page in a real browser: by clicks, by keys, while somebody types, and with a second tab."""
+"""The live page in a real browser: by clicks, by keys, while typing, and in a second tab."""
 
 import os
 import sys
@@ -110,7 +110,10 @@ def test_letters_find_a_class_or_add_one(enter, browser):
     number = shown(browser)
     type_in(browser, "loc")
     assert browser.run("options.map(([, name]) => name)") == ["clock", "Add “loc” as a class"]
-    assert browser.run("document.getElementById('find').getAttribute('aria-activedescendant')") == "found-0"
+    assert (
+        browser.run("document.getElementById('find').getAttribute('aria-activedescendant')")
+        == "found-0"
+    )
     press(browser, "Enter")
     assert labels(page) == {number: "clock"}
     number = shown(browser)
@@ -164,7 +167,9 @@ def test_a_check_asks_for_what_was_predicted(enter, browser):
     browser.run("document.getElementById('check').click()")
     wait_until(lambda: text(browser, "question").startswith("Check: is this “"))
     predicted = browser.run("current.predicted")
-    assert browser.run("document.querySelector('#likely button').textContent").split()[1] == predicted
+    assert (
+        browser.run("document.querySelector('#likely button').textContent").split()[1] == predicted
+    )
     press(browser, "1", "1", "0")
     assert text(browser, "checked").startswith("Check: 3 of 30 seen, 2 right, so 20.8 to 93.9 %")
     press(browser, "Backspace")
@@ -244,7 +249,9 @@ def test_a_double_click_labels_once(enter, browser):
     x, y = browser.run(f"(({{x, y}}) => [x + 9, y + 9])({place})")
     for count in (1, 2):
         for kind in ("mousePressed", "mouseReleased"):
-            browser.send("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=count)
+            browser.send(
+                "Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=count
+            )
         wait_until(lambda: not browser.run("busy") and len(labels(page)) == 1)
         # However slow this machine is.
         browser.run("shown_at = Date.now() + 60000")

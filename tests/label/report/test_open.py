@@ -1,4 +1,6 @@
-"""`sksemobridge label --open` as its user has it: a program that is stopped, killed, and begun again."""
+"""`sksemobridge label --open` as its user has it: a program that is stopped, killed, and begun
+again.
+"""
 
 import os
 import re
@@ -28,8 +30,15 @@ class Program(Asks):
                 [sys.executable, "-c", code, "label", *SHOTS.split(), *arguments.split()],
                 stdout=file,
                 stderr=file,
-                env={name: value for name, value in os.environ.items() if name not in ("BROWSER", "DISPLAY")}
-                | {"PYTHONPATH": str(Path(__file__).parents[3]), "XDG_CACHE_HOME": os.path.abspath("cache")},
+                env={
+                    name: value
+                    for name, value in os.environ.items()
+                    if name not in ("BROWSER", "DISPLAY")
+                }
+                | {
+                    "PYTHONPATH": str(Path(__file__).parents[3]),
+                    "XDG_CACHE_HOME": os.path.abspath("cache"),
+                },
             )
         wait_until(lambda: self.process.poll() is not None or "Ctrl-C" in self.text())
         if address := re.search(r"http://\S+", self.text()):
@@ -105,7 +114,10 @@ def test_a_file_that_came_meanwhile_is_not_overwritten(program):
     label_all(page)
     Path("labels.csv").write_text("mine")
     status, answer = page.act("done")
-    assert (status, "'labels.csv' could not be written: it exists" in answer["failed"]) == (507, True)
+    assert (status, "'labels.csv' could not be written: it exists" in answer["failed"]) == (
+        507,
+        True,
+    )
     assert Path("labels.csv").read_text() == "mine"
     os.remove("labels.csv")
     assert page.act("done")[0] == 200

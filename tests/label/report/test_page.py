@@ -21,7 +21,9 @@ from ...user_folder import SHOTS, fitted_to_shots
 
 def data_of(path):
     text = path.read_text(encoding="utf-8")
-    return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.S)[1])
+    return json.loads(
+        re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.S)[1]
+    )
 
 
 def test_each_file_has_its_prediction(report):
@@ -59,12 +61,21 @@ def test_the_most_doubtful_pictures_are_in_the_page(report, monkeypatch):
     monkeypatch.setattr("sksemobridge._label.report._page.N_THUMBNAILS", 2)
     pictures = [item for item in data_of(report())["pictures"] if item["readable"]]
     pictures.sort(key=lambda item: item["probability"])
-    assert [item["thumbnail"] is not None for item in pictures] == [True, True, False, False, False, False]
+    assert [item["thumbnail"] is not None for item in pictures] == [
+        True,
+        True,
+        False,
+        False,
+        False,
+        False,
+    ]
 
 
 def test_a_thumbnail_is_a_small_jpeg(report):
     Image.fromarray(np.full((400, 800, 3), 200, dtype=np.uint8)).save("photos/bird.png")
-    (address,) = {p["thumbnail"] for p in data_of(report())["pictures"] if p["path"].endswith("s/bird.png")}
+    (address,) = {
+        p["thumbnail"] for p in data_of(report())["pictures"] if p["path"].endswith("s/bird.png")
+    }
     kind, _, content = address.partition(",")
     assert kind == "data:image/jpeg;base64"
     assert Image.open(io.BytesIO(base64.b64decode(content))).size == (160, 80)
@@ -74,7 +85,15 @@ def test_a_thumbnail_is_a_small_jpeg(report):
 
 @pytest.mark.parametrize(
     "name",
-    ["a.png", "a space.png", "a:b.png", "javascript:alert(1).png", "#?%41.png", "Vögel.png", "\udcff.png"],
+    [
+        "a.png",
+        "a space.png",
+        "a:b.png",
+        "javascript:alert(1).png",
+        "#?%41.png",
+        "Vögel.png",
+        "\udcff.png",
+    ],
 )
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have fewer names")
 def test_an_address_leads_to_its_file_and_to_nothing_else(tmp_path, name):

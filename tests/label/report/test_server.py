@@ -44,7 +44,11 @@ def test_nobody_without_the_secret_does_anything(live):
     page = live()
     data = {"tab": "a", "number": 0, "label": "bird", "begin": True}
     for action in ("state", "click", "undo", "skip", "check", "done"):
-        for headers in ({"Cookie": ""}, {"Origin": "http://evil.example"}, {"Sec_Fetch_Site": "same-site"}):
+        for headers in (
+            {"Cookie": ""},
+            {"Origin": "http://evil.example"},
+            {"Sec_Fetch_Site": "same-site"},
+        ):
             assert page.ask(f"/{action}", data, **headers)[0] == 403
         assert page.ask(f"/{action}", data, Content_Type="text/plain")[0] == 415
     assert page.state()["changes"] == 0
@@ -72,7 +76,14 @@ NAMES = [
 def test_another_name_is_refused(live, name):
     page = live()
     assert page.ask("/", Host=name)[0] == 403
-    for origin in (f"http://{name}", f"https://{name}:{page.port}", name, "null", "localhost", "file://"):
+    for origin in (
+        f"http://{name}",
+        f"https://{name}:{page.port}",
+        name,
+        "null",
+        "localhost",
+        "file://",
+    ):
         assert page.ask("/", Origin=origin)[0] == 403
     # A name that leads to this machine is an attack of a page elsewhere.
     assert page.ask(f"/?secret={page.secret}", Host=name)[0] == 403
@@ -124,7 +135,10 @@ def test_a_request_that_does_not_fit_changes_nothing(live, body, status):
 def test_bodies_have_a_length(live):
     page = live()
     with socket.create_connection(("127.0.0.1", page.port)) as connection:
-        head = f"POST /click HTTP/1.1\r\nHost: localhost\r\nCookie: {page.cookie}\r\nTransfer-Encoding: chunked\r\n\r\n"
+        head = (
+            "POST /click HTTP/1.1\r\nHost: localhost\r\nCookie:"
+            f" {page.cookie}\r\nTransfer-Encoding: chunked\r\n\r\n"
+        )
         connection.sendall(head.encode() + b"1\r\n{\r\n")
         assert b" 413 " in connection.recv(100)
 
@@ -161,7 +175,9 @@ SWAPS = {
 }
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pipes of this kind, and few links")
+@pytest.mark.skipif(
+    sys.platform == "win32", reason="Windows has no pipes of this kind, and few links"
+)
 @pytest.mark.parametrize("swap", SWAPS.values(), ids=SWAPS)
 def test_a_file_that_was_swapped_is_not_given(live, swap):
     page, file = live(), Path("photos/000.png")

@@ -1,4 +1,4 @@
-"""What the live page knows: clicks of several tabs and runs, what is learnt meanwhile, and a check."""
+"""What the live page knows: clicks of tabs and runs, what is learnt meanwhile, a check."""
 
 import json
 import os
@@ -205,7 +205,9 @@ def test_a_check_is_of_labels_as_they_stood_when_it_was_drawn(live):
     while items := page.state()["check"]["queue"]:
         drawn[items[0]["number"]] = items[0]["predicted"]
         wrong = len(drawn) > 27
-        page.act("click", number=items[0]["number"], label="another" if wrong else items[0]["predicted"])
+        page.act(
+            "click", number=items[0]["number"], label="another" if wrong else items[0]["predicted"]
+        )
     assert len(drawn) == 30
     assert 0 not in drawn
     check = page.state()["check"]
