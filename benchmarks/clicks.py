@@ -39,11 +39,15 @@ from sksemobridge import SeMoBridgeClassifier, label_next, stranger_proba
 from sksemobridge._evaluation import share_right
 from sksemobridge._label_next import least_certain
 
-MOST, FIRST_SEED, LEVELS = 2000, 3000, (90, 95, 99)
+MOST = 2000  # images of a folder
+FIRST_SEED = 3000
+LEVELS = (90, 95, 99)  # percent of the folder that is right
 SHARES = (0, 1, 2, 4, 8)  # half labels a class
 SHOWN = 16  # half labels a class in the plot
 NONE = ""  # the label of images of none of the classes
-OURS, OURS_RANDOM, NAMELESS = "SeMoBridge", "SeMoBridge, random", "SeMoBridge, no names"
+OURS = "SeMoBridge"
+OURS_RANDOM = "SeMoBridge, random"
+NAMELESS = "SeMoBridge, no names"
 STRATEGIES = ("TypiClust", "CoreSet", "Badge", "ProbCover")
 METHODS = (OURS, OURS_RANDOM, NAMELESS, "LogisticRegression, random", "LogisticRegression, margin")
 METHODS += tuple(f"LogisticRegression, {name}" for name in STRATEGIES)

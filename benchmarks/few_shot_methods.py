@@ -11,9 +11,13 @@ from sklearn.preprocessing import Normalizer
 
 from sksemobridge import PaperBlend, SeMoBridgeClassifier, Training
 
-OURS, WITHOUT_TEXT, ZERO_SHOT = "SeMoBridge", "SeMoBridge, no text", "zero-shot"
-PAPER, TRAINED = "SeMoBridge, paper", "SeMoBridge-T, paper"
-TUNED, TRAINED_TUNED = "SeMoBridge, paper, tuned", "SeMoBridge-T, paper, tuned"
+OURS = "SeMoBridge"
+WITHOUT_TEXT = "SeMoBridge, no text"
+ZERO_SHOT = "zero-shot"
+PAPER = "SeMoBridge, paper"
+TRAINED = "SeMoBridge-T, paper"
+TUNED = "SeMoBridge, paper, tuned"
+TRAINED_TUNED = "SeMoBridge-T, paper, tuned"
 
 # The paper's numbers before its search, and what it searches by this many trials of TPE for the
 # best validation accuracy.

@@ -31,7 +31,8 @@ from sklearn.metrics import log_loss
 
 from sksemobridge import SeMoBridgeClassifier
 
-MOST, FIRST_SEED = 2000, 3000
+MOST = 2000  # images of a pool
+FIRST_SEED = 3000
 KINDS = ("all", "missing", "tail", "two", "strangers")
 
 

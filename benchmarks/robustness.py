@@ -40,8 +40,12 @@ from sklearn.preprocessing import Normalizer, normalize
 from sksemobridge import CLIPImageEncoder, SeMoBridgeClassifier
 from sksemobridge.datasets import load_emoji
 
-FIRST_SEED, N_COPIES, MOST_FAR = 3000, 9, 300
-MANY, MAJOR, MINOR = 16, 13, 3
+FIRST_SEED = 3000
+N_COPIES = 9  # beside each shot
+MOST_FAR = 300  # far strangers
+MANY = 16  # shots of the larger classes, where shots are uneven
+MAJOR = 13  # shots of the first kind of a class of two kinds
+MINOR = 3  # shots of the second kind
 TERMS = (
     ("text", "shots", "correction"),
     ("text", "shots"),

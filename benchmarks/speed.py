@@ -29,7 +29,9 @@ from sksemobridge import CLIPImageEncoder, PaperBlend, SeMoBridgeClassifier, Tra
 from sksemobridge.datasets import load_emoji
 
 SIZES = ((10, 4), (37, 8), (100, 16), (1000, 4), (1000, 16))
-N_POOL, N_QUERIES, N_IMAGES = 2000, 10_000, (1, 4, 16)
+N_POOL = 2000
+N_QUERIES = 10_000
+N_IMAGES = (1, 4, 16)
 N_BUSY = 2
 
 

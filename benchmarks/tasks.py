@@ -25,9 +25,13 @@ from sksemobridge import (
 )
 from sksemobridge.datasets import load_emoji
 
-# A task needs this share of its classes, and a class this many images beyond its shots.
-MIN_CLASSES, SPARE = 0.8, 2
-FIRST_SEED, MANY_CLASSES = 2000, 150
+# A task needs this share of its classes.
+MIN_CLASSES = 0.8
+# A class needs this many images beyond its shots.
+SPARE = 2
+FIRST_SEED = 2000
+# Tasks of this many classes have fewer draws.
+MANY_CLASSES = 150
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,8 @@ from sksemobridge.datasets import load_emoji
 
 # The names in the labelling interface: <Choices name="label" toName="image"> and <Image
 # name="image" value="$image"/>.
-CHOICES, IMAGE = "label", "image"
+CHOICES = "label"
+IMAGE = "image"
 
 
 def to_tasks(table, root):

@@ -38,7 +38,8 @@ labels = emoji.target_names[emoji.target]
 kept = np.isin(labels, NAMES)
 X, labels = CLIPImageEncoder("mini", "bundled").transform(emoji.images[kept]), labels[kept]
 text_encoder = CLIPTextEncoder("mini", "bundled")
-BATCH, ROUNDS = 10, 6
+BATCH = 10
+ROUNDS = 6
 
 
 # %% The first round has names only. After each answer the classifier learns from the shots, and

@@ -24,7 +24,8 @@ text_encoder = CLIPTextEncoder("mini", "bundled")
 
 # %% Some pictures of each class are shots. Half of the others are unlabelled. The other half are
 # for the test, so the test pictures are new.
-SHOTS, DRAWS = [0, 1, 2, 4], 5
+SHOTS = [0, 1, 2, 4]
+DRAWS = 5
 
 
 def draw(k, seed):

@@ -17,7 +17,8 @@ from ._zero_shot import ZeroShotClassifier
 from .encoders import CLIPImageEncoder
 
 # Operators and files as onnxruntime reads them since 1.16 (2023).
-OPSET, IR_VERSION = 18, 9
+OPSET = 18
+IR_VERSION = 9
 # A division by the largest value comes first, so that no square leaves the range of floats.
 OPERATORS = """
     sizes = Abs(embeddings)  largest = ReduceMax(sizes, columns)  scale = Max(largest, tiny)

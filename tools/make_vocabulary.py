@@ -114,7 +114,9 @@ UNWANTED = {
     *("perversion", "rape", "swastika", "the_boot", "vibrator"),
 }
 BREEDS = "dogs", "cats"  # named after places
-UNSEEN_WORD, UNSEEN_PAIR = 20_000, 100_000  # counts in web text of what its lists are too short for
+# Counts in web text of words and of pairs that its lists are too short for.
+UNSEEN_WORD = 20_000
+UNSEEN_PAIR = 100_000
 
 
 def read_nouns(folder):

@@ -13,9 +13,11 @@ from .._texts.prompts import ENSEMBLE_TEMPLATES
 from .._utils.validation import as_words, warn_caller
 from ..encoders._source import architecture
 
-# Where a spreadsheet may begin a cell (other countries have other separators), and what begins a
-# formula there, also after it was made safe with `'`. `page.js` has the same rule.
-_BEGIN, _FORMULA = r"(?:^|(?<=[,;\t\r\n\"]))", r"(?='*[=+\-@\t＝＋－＠])"
+# Where a spreadsheet may begin a cell: other countries have other separators. `page.js` has the
+# same rule, also for the next line.
+_BEGIN = r"(?:^|(?<=[,;\t\r\n\"]))"
+# What begins a formula there, also after it was made safe with `'`.
+_FORMULA = r"(?='*[=+\-@\t＝＋－＠])"
 
 
 class UsageError(ValueError):

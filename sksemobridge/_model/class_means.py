@@ -27,7 +27,7 @@ from .shots import SAME_EMBEDDING, blocks, sum_rows, weight_in_class
 KAPPA = 4.0  # without texts and words, for texts that do not help, and outside the span of texts
 KAPPA_IN_SPAN = 2.0  # in the span of texts that help, or of words
 KAPPA_BEYOND_WORDS = 12.0  # outside the span of words
-# a guess counts as this many images, and is not too small by more than this factor
+# A guess counts as this many images, and is not too small by more than this factor.
 WORTH_OF_GUESS = 10.0
 LEANING = 1.5  # embeddings have heavier tails than a Gaussian, so a name counts as more images
 

@@ -44,10 +44,11 @@ from .typicality import Typicality
 # because features are not independent. Chosen by
 # `python benchmarks/few_shot.py --tasks FILE.npz ...`, on the mean log loss of our rows.
 SHOTS_SCALE = 0.04
-# The same for classes of one image, where no held-out shot could correct it, and with words, where
-# features are not divided by their standard deviations. Both are multiplied by `sqrt(log C)`: the
-# largest of `C` errors grows so.
-SHOTS_SCALE_OF_ONE, SHOTS_SCALE_OF_ONE_WITH_WORDS = 0.072, 0.056
+# The same for classes of one image, where no held-out shot could correct it. It is multiplied by
+# `sqrt(log C)`: the largest of `C` errors grows so.
+SHOTS_SCALE_OF_ONE = 0.072
+# The same with words, where features are not divided by their standard deviations.
+SHOTS_SCALE_OF_ONE_WITH_WORDS = 0.056
 # Largest number of held-out values (12 MB). If there are more, evenly spaced images are held out.
 MOST_VALUES = 3 * 2**19
 

@@ -29,13 +29,14 @@ from .shots import LEAST_SHARE, ROUNDING, blocks, sum_rows
 
 # Chosen by `python benchmarks/robustness.py labels`, which measures what wrong labels cost, and
 # `minorities`, what doubt costs.
-# expected share of wrong labels. As many look wrong only because their images are hard
+# Expected share of wrong labels. As many look wrong only because their images are hard.
 SHARE = 0.05
 LABEL_ROUNDS = 5  # largest number of rounds
 SETTLED = 0.1  # the change of `right` that ends them. Smaller doubts are not looked at closely
-# Up to the ratio NEAR of distances (`_farness`), an image is one of a few of another kind, and from
-# FAR on it is not. One in a thousand wrong labels is below FAR.
-NEAR, FAR = 0.6, 0.8
+# Up to this ratio of distances (`_farness`), an image is one of a few of another kind.
+NEAR = 0.6
+# From this ratio on it is not. One in a thousand wrong labels is below it.
+FAR = 0.8
 
 
 def right_labels(evidence_if, u, codes, by_texts, label_noise):

@@ -19,9 +19,10 @@ from .training import TrainedBridge, train_bridge
 EPS = 1e-6
 # Largest number of scores for an estimate of the temperature. More do not change it.
 MOST_SCORES = 2**22
-# The log of the temperature has a prior around its default with this standard deviation, and this
-# largest distance.
-TEMPERATURE_SPREAD, TEMPERATURE_REACH = 0.5, 4.0
+# Standard deviation of the prior of the log of the temperature, around its default.
+TEMPERATURE_SPREAD = 0.5
+# Largest distance of the log of the temperature from its default.
+TEMPERATURE_REACH = 4.0
 # Step of a numerical derivative of the log score.
 STEP = 1e-3
 ATTRIBUTES = (

@@ -15,16 +15,19 @@ from .._utils.threads import threads_for
 # rises linearly.
 FIRST_LEARNING_RATE = 1e-5
 WARM_UP_STEPS = 500
-# Number of corrections that L-BFGS keeps. Number of iterations whose mean progress decides about
-# convergence.
-MEMORY, WINDOW = 5, 10
+# Number of corrections that L-BFGS keeps.
+MEMORY = 5
+# Number of iterations whose mean progress decides about convergence: single ones may be slow.
+WINDOW = 10
 # Embeddings have single precision. Directions below its rounding are not in their span.
 FLOAT32_ROUNDING = np.finfo(np.float32).eps
-# Both choose among the many minima of the loss, and trade accuracy for iterations. Exponent of the
-# preconditioning: with 0, directions of the inputs keep their lengths, and with 1, directions of
-# little variance change the bridge as much as others. Unit of the class bias, relative to that of
-# the bridge: queries have no class bias, so they lose what it learns.
-PRECONDITIONING, BIAS_SCALE = 0.5, 0.25
+# Exponent of the preconditioning. With 0, directions of the inputs keep their lengths, and with 1,
+# directions of little variance change the bridge as much as others. It chooses among the many
+# minima of the loss, and trades accuracy for iterations.
+PRECONDITIONING = 0.5
+# Unit of the class bias, relative to that of the bridge. Queries have no class bias, so they lose
+# what it learns. It chooses among the minima, too.
+BIAS_SCALE = 0.25
 
 
 class TrainedBridge(NamedTuple):

@@ -16,9 +16,11 @@ from .encode import encode_texts
 # The kept directions have this share of the variance of the texts. In the other directions, no two
 # words differ much. RN50 has hundreds of these, and loses most of the gain if all are kept.
 VARIANCE_SHARE = 0.9
-# Bounds of the rank as shares of `D`. Coarse words need few directions, but fine classes need more.
-# Texts that differ equally in all directions must not make the bridge the identity.
-LEAST_RANK, MOST_RANK = 1 / 3, 1 / 2
+# Least rank as a share of `D`. Coarse words need few directions, but fine classes need more.
+LEAST_RANK = 1 / 3
+# Largest rank as a share of `D`. Texts that differ equally in all directions must not make the
+# bridge the identity.
+MOST_RANK = 1 / 2
 # Parts of unit embeddings that are shorter than this are rounding errors.
 RESOLUTION = 1e-5
 

@@ -15,9 +15,12 @@ from .._utils.validation import warn_caller
 _FILE = "embeddings.sqlite3"
 # Small pages, so that the file is little larger than its embeddings.
 _PAGE_BYTES = 512
-# How long one waits for another process that writes, which takes far less: until a note, from then
-# on, and the next time.
-_NOTE_SECONDS, _MORE_SECONDS, _AGAIN_SECONDS = 5, 25, 1
+# Seconds of waiting for another process that writes, until a note says so. Writing takes far less.
+_NOTE_SECONDS = 5
+# Seconds of waiting after the note.
+_MORE_SECONDS = 25
+# Seconds of waiting the next time, if the first wait was in vain.
+_AGAIN_SECONDS = 1
 # Caches that were waited for in vain.
 _HELD: set[Path] = set()
 # A full disk, or a system without locks, among others.

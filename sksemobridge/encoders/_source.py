@@ -15,7 +15,11 @@ from pathlib import Path
 
 BUNDLED_NAME = "mini"
 BUNDLED_TAG = "bundled"
-LOCAL, HUB, TRANSFORMERS, TIMM = "local-dir:", "hf-hub:", "transformers:", "timm:"
+# Schemes of names of models.
+LOCAL = "local-dir:"
+HUB = "hf-hub:"
+TRANSFORMERS = "transformers:"
+TIMM = "timm:"
 # The files of a model folder that are read: its configuration, tokenizer and weights.
 _READ_FILES = ("*config.json", "tokenizer*", "vocab*", "merges.txt", "special_tokens*", "*.model")
 _READ_FILES += ("*.safetensors", "*.bin", "*.pth")

@@ -12,7 +12,8 @@ import pytest
 import tasks
 from PIL import Image
 
-NAMES, WNIDS = ["red_heart", "blue square"], ["n01440764", "n01443537"]
+NAMES = ["red_heart", "blue square"]
+WNIDS = ["n01440764", "n01443537"]
 COUNTS = {"train": 3, "val": 2, "test": 2}
 
 

@@ -8,7 +8,8 @@ from sklearn.preprocessing import normalize
 
 # Two classes, whose texts are the axes of the plane; one shot of each.
 TEXTS = np.eye(2)
-SHOTS, LABELS = np.array([[0.8, 0.6], [0.0, 1.0]]), np.array(["a", "b"])
+SHOTS = np.array([[0.8, 0.6], [0.0, 1.0]])
+LABELS = np.array(["a", "b"])
 QUERY = np.array([[1.0, 0.0]])
 
 

@@ -16,7 +16,8 @@ from sksemobridge._model.logistic import (
     logits_without_own_offset,
 )
 
-DEFAULTS, DEVIATIONS = {"text": 1.0, "shots": 0.3}, np.array([0.7, 0.4, 0.4, 0.4, 0.4, 0.4])
+DEFAULTS = {"text": 1.0, "shots": 0.3}
+DEVIATIONS = np.array([0.7, 0.4, 0.4, 0.4, 0.4, 0.4])
 
 
 def some_problem(n=30):

@@ -12,7 +12,8 @@ from sksemobridge._model import logistic
 from sksemobridge._utils import threads
 from sksemobridge._utils.threads import in_parallel, one_thread, threads_for
 
-SMALL, LARGE = threads.SMALL_PRODUCT - 1, threads.SMALL_PRODUCT
+SMALL = threads.SMALL_PRODUCT - 1
+LARGE = threads.SMALL_PRODUCT
 
 
 def test_only_small_products_have_one_thread(blas_threads):

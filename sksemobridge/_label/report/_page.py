@@ -15,8 +15,12 @@ from tqdm.contrib.concurrent import thread_map
 from ...encoders._pictures import ImageReadError, decode, fetch
 from ..folder_table import count_files, plain, was_read
 
-# Thumbnails in a page, about 15 MB, pixels of the longer side of each, and pictures to label next.
-N_THUMBNAILS, SIDE, N_NEXT = 2000, 160, 20
+# Most thumbnails in a page. They take about 15 MB.
+N_THUMBNAILS = 2000
+# Pixels of the longer side of a thumbnail.
+SIDE = 160
+# Pictures to label next.
+N_NEXT = 20
 
 
 def report(path, folder, labels, lines):

@@ -26,8 +26,10 @@ MACHINE = "127.0.0.1"
 # Names of this machine in an address. A tunnel may change the port, but not the name.
 ORIGIN = re.compile(r"https?://(127\.0\.0\.1|localhost)(:[0-9]{1,5})?", re.IGNORECASE)
 MOST_BYTES = 10_000
-# Pixels of the longer side of a picture, and of a small one.
-SIDE, SMALL = 800, 160
+# Pixels of the longer side of a picture.
+SIDE = 800
+# Pixels of the longer side of a small picture.
+SMALL = 160
 HEADERS = {
     "Cache-Control": "no-store",
     "Cross-Origin-Opener-Policy": "same-origin",

@@ -17,14 +17,20 @@ from ..folder_table import NONE_OF_THESE, plain
 from ..user_tables import UsageError, as_class
 from ._page import jpeg
 
-# The model learns again after so many clicks. The next run begins with so many of the last
-# handfuls.
-HANDFUL, REPEATED = 5, 3
-# Predictions of a check, and its confidence.
-N_CHECKED, CONFIDENCE = 30, 0.95
-# Pictures that the page may show next or again, likely classes of each, and letters of the name of
-# a class.
-N_SHOWN, N_LIKELY, N_LETTERS = 12, 9, 100
+# The model learns again after so many clicks.
+HANDFUL = 5
+# The next run begins with so many of the last handfuls.
+REPEATED = 3
+# Predictions of a check.
+N_CHECKED = 30
+# Confidence of the interval of a check.
+CONFIDENCE = 0.95
+# Pictures that the page may show next or again.
+N_SHOWN = 12
+# Likely classes of a picture: each has a digit as its key.
+N_LIKELY = 9
+# Most letters of the name of a class.
+N_LETTERS = 100
 
 
 class Refused(ValueError):
