@@ -1,6 +1,7 @@
 """Configuration of the site: `python -m sphinx -W docs docs/_build`, which needs no network."""
 
 import os
+import re
 from importlib.metadata import version as installed_version
 from pathlib import Path
 
@@ -39,7 +40,23 @@ if os.environ.get("SKSEMOBRIDGE_DOCS_INTERSPHINX"):
 html_math_renderer = "mathml"
 
 
+# In the repository, pages link to the programs in examples/. On the site, they link to the gallery,
+# and show the plots that are made there.
+LINK_TO_EXAMPLE = re.compile(r"\]\(\.\./examples/(\w+)\.py\)")
+LINK_TO_EXAMPLES = "](../examples/README.rst)"
+PLOT = re.compile(r"<!-- plot of (\w+): (.*?) -->", re.DOTALL)
+
+
+def link_to_gallery(app, page, source):
+    """Change the links of a page, whose text is the only item of `source`."""
+    text = LINK_TO_EXAMPLE.sub(r"](auto_examples/\1.rst)", source[0])
+    text = text.replace(LINK_TO_EXAMPLES, "](auto_examples/index.rst)")
+    source[0] = PLOT.sub(r"![\2](auto_examples/images/sphx_glr_\1_001.png)", text)
+
+
 def setup(app):
+    app.connect("source-read", link_to_gallery)
+
     def draw(display):
         def visit(translator, node):
             translator.body.append(convert(node.astext(), display=display))

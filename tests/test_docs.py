@@ -18,8 +18,9 @@ PAGES = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")),
     ROOT / "benchmarks" / "README.md",
 ]
-# What the build of the site makes.
-BUILT = ("auto_examples/", "generated/")
+# Where the repository is on the web, and what the build of the site makes.
+REPOSITORY = re.compile(r"https://github\.com/sksemobridge/sksemobridge/(?:blob|tree|raw)/main/")
+BUILT = ("generated/",)
 
 
 def texts_in_sources():
@@ -49,12 +50,20 @@ def test_links_within_the_repository_lead_somewhere(page):
     broken = []
     for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
         path, _, anchor = target.partition("#")
-        if re.match(r"[a-z]+:", target) or path.startswith(BUILT):
+        here = REPOSITORY.match(target)
+        if (re.match(r"[a-z]+:", target) and not here) or path.startswith(BUILT):
             continue
-        file = page.parent / path if path else page
+        folder = ROOT if here else page.parent
+        file = folder / REPOSITORY.sub("", path) if path else page
         if not file.exists() or (anchor and anchor not in anchors(file)):
             broken.append(target)
     assert broken == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_plots_of_the_site_are_those_of_examples(page):
+    names = re.findall(r"<!-- plot of (\w+):", page.read_text(encoding="utf-8"))
+    assert [name for name in names if not (ROOT / "examples" / f"{name}.py").exists()] == []
 
 
 def test_the_map_of_the_package_names_files_that_are_there():
