@@ -1,0 +1,209 @@
+"""The default model is what docs/method.md says: it agrees with a reference that follows the page
+alone.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+from scipy.optimize import minimize
+from scipy.special import softmax
+
+from sksemobridge import PrecomputedTextEncoder
+from sksemobridge import SeMoBridgeClassifier as Classifier
+from sksemobridge._model import logistic
+from sksemobridge._texts.words import text_span
+
+from .reference import Reference, nrm
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.* shots hardly count:UserWarning"),
+    pytest.mark.filterwarnings("ignore:.* are near copies of others:UserWarning"),
+]
+LOGIT_SCALE = 20.0
+NAMES = ["ant", "bee", "cat", "dog", "eel"]
+
+
+@dataclass
+class Case:
+    """Made-up shots: classes lie around a common direction, and their texts somewhere near."""
+
+    counts: tuple[int, ...] = (4, 4, 4, 4)
+    width: int = 12
+    with_text: bool = True
+    with_words: bool = False
+    noise: float = 0.9
+    text_noise: float = 0.7
+    weighted: bool = False
+    times: int = 1  # nearly equal images beside each other
+    grouped: bool = False  # by these
+    relabelled: dict[int, int] = field(default_factory=dict)  # other classes of some rows
+    dtype: type = np.float64
+    priors: tuple[float, ...] | str | None = None
+    label_noise: float | str = "auto"
+    swapped_names: bool = False
+    seed: int = 0
+
+    def draw(self):
+        rng = np.random.default_rng(self.seed)
+        C, D = len(self.counts), self.width
+        common = 1.5 * nrm(rng.normal(size=D)) * np.sqrt(D)
+        means = rng.normal(size=(C, D))
+        texts = nrm(means + self.text_noise * rng.normal(size=(C, D)) + 0.5 * common[::-1])
+        if self.swapped_names:
+            texts[[0, 1]] = texts[[1, 0]]
+        words = rng.normal(size=(9, D)) + np.vstack([means, means])[:9, :].mean(axis=0)
+        y = np.repeat(np.arange(C), self.counts)
+        X = common + means[y] + self.noise * rng.normal(size=(len(y), D))
+        for row, other in self.relabelled.items():
+            y[row] = other
+        if self.times > 1:
+            X, y = np.repeat(X, self.times, axis=0), np.repeat(y, self.times)
+            X = X + 0.05 * rng.normal(size=X.shape)
+        weight = rng.uniform(0.3, 3, len(y)) if self.weighted else None
+        groups = np.arange(len(y)) // self.times if self.grouped else None
+        # The last queries are unlike all classes.
+        queries = common + means[rng.integers(0, C, 40)] + self.noise * rng.normal(size=(40, D))
+        queries[30:] += 2 * rng.normal(size=(10, D))
+        return X.astype(self.dtype), y, texts, words, weight, groups, queries.astype(self.dtype)
+
+    def fit(self):
+        """The classifier."""
+        X, y, texts, words, weight, groups, _ = self.draw()
+        C = len(self.counts)
+        vocabulary = [f"word {i}" for i in range(len(words))]
+        encoder = PrecomputedTextEncoder.from_joint(
+            dict(zip(NAMES, texts)) | dict(zip(vocabulary, words)),
+            logit_scale=LOGIT_SCALE,
+        )
+        classifier = Classifier(
+            encoder if self.with_text or self.with_words else None,
+            prompts="{}",
+            class_names=None if self.with_text else "ignore",
+            vocabulary=vocabulary if self.with_words else None,
+            priors=self.priors,
+            label_noise=self.label_noise,
+            store_held_out=True,
+        )
+        names = np.array(NAMES[:C]) if self.with_text else np.arange(C)
+        return classifier.partial_fit(X, names[y], names, sample_weight=weight, groups=groups)
+
+    def reference(self):
+        X, y, texts, words, weight, groups, _ = self.draw()
+        log_prior = 0.0
+        if self.priors == "shots":
+            log_prior = np.log(np.array(self.counts) / sum(self.counts))
+        elif self.priors is not None:
+            log_prior = np.log(self.priors)
+        return Reference(
+            X.astype(float),
+            y,
+            texts if self.with_text else None,
+            LOGIT_SCALE,
+            text_span(words) if self.with_words else None,
+            weight,
+            groups,
+            self.label_noise,
+            log_prior,
+        )
+
+
+CASES = {
+    "text, four shots": Case(),
+    "text, one shot": Case((1, 1, 1, 1, 1)),
+    "text, uneven": Case((1, 2, 6, 1)),
+    "without text, four shots": Case(with_text=False),
+    "without text, one shot": Case((1, 1, 1, 1), with_text=False),
+    "without text, uneven": Case((1, 2, 2, 7), with_text=False, noise=1.5),
+    "words, four shots": Case(with_text=False, with_words=True),
+    "words, one shot": Case((1, 1, 1, 1), with_text=False, with_words=True),
+    "words, uneven": Case((1, 2, 5), with_text=False, with_words=True),
+    "more images than features": Case((9, 8, 9), width=6, noise=1.5),
+    "weights": Case((3, 1, 4, 2), weighted=True),
+    "weights without text": Case((3, 1, 4, 2), weighted=True, with_text=False),
+    "groups": Case((3, 2, 1, 3), times=2, grouped=True),
+    "groups with weights": Case((3, 2, 2), times=3, grouped=True, weighted=True),
+    "a group with two labels": Case((3, 3, 3), times=2, grouped=True, relabelled={1: 2}),
+    "near copies": Case((2, 3, 2, 3), width=64, times=3),
+    "a wrong label": Case((4, 4, 4, 4), relabelled={0: 1}, noise=0.5),
+    "wrong labels": Case((5, 5, 5, 5), relabelled={0: 1, 6: 2, 11: 3}, noise=0.4),
+    "wrong labels without text": Case(
+        (6, 6, 6), relabelled={0: 1, 7: 2}, with_text=False, noise=0.4
+    ),
+    "wrong labels, a given share": Case((4, 4, 4), relabelled={0: 1}, label_noise=0.2),
+    "wrong labels of pairs": Case((2, 2, 2, 3), relabelled={0: 1}),
+    "wrong labels of single shots": Case((1, 1, 2, 1, 1), relabelled={2: 3}),
+    "swapped names": Case((4, 4, 4, 4), swapped_names=True),
+    "labels are trusted": Case((2, 3, 2), relabelled={0: 1}, label_noise=0),
+    "useless text": Case((3, 3, 3), text_noise=10.0),
+    "a class with only a name": Case((3, 0, 2, 4)),
+    "classes with only a name": Case((1, 0, 0, 2), relabelled={1: 0}),
+    "two classes": Case((3, 2)),
+    "two classes without text": Case((4, 3), with_text=False),
+    "one class with text": Case((3, 0)),
+    "priors": Case((3, 2, 2), priors=(0.5, 0.3, 0.2)),
+    "shares of the shots": Case((3, 2, 1), priors="shots"),
+    "half floats": Case((2, 3, 2), dtype=np.float16),
+    "single floats": Case((2, 3, 2), dtype=np.float32, with_text=False),
+}
+
+
+@pytest.fixture(params=CASES, scope="module")
+def case(request):
+    return CASES[request.param]
+
+
+@pytest.fixture(scope="module")
+def reference(case):
+    return case.reference()
+
+
+@pytest.fixture
+def exact(monkeypatch):
+    """The regression ends only at its minimum."""
+
+    def minimum(*args, options, **kwargs):
+        options = {"ftol": 1e-14, "gtol": 1e-9, "maxiter": 10**5, "maxfun": 10**6, "maxcor": 50}
+        return minimize(*args, options=options, **kwargs)
+
+    monkeypatch.setattr(logistic, "minimize", minimum)
+
+
+def assert_close(actual, expected, tolerance=1e-6):
+    """Relative to the largest value."""
+    largest = np.nanmax(np.abs(expected), initial=1e-300)
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=tolerance * max(largest, 1))
+
+
+@pytest.mark.usefixtures("exact")
+def test_the_default_model_is_that_of_the_page(case, reference):
+    classifier, queries = case.fit(), case.draw()[-1]
+    coef, intercept = reference.coef, reference.intercept
+    if len(intercept) == 2:
+        coef, intercept = coef[1:] - coef[:1], intercept[1:] - intercept[:1]
+    if case.label_noise != 0:
+        assert_close(classifier.label_proba_, reference.label_proba)
+    assert_close(classifier.blend_["trust"], reference.tau)
+    assert_close(
+        [classifier.blend_[name] for name in ("text", "shots")[-len(reference.s) :]], reference.s
+    )
+    assert_close(classifier.coef_, coef)
+    assert_close(classifier.intercept_, intercept)
+    assert_close(classifier.held_out_proba_, reference.held_out_proba)
+    assert_close(classifier.p_values(queries), reference.p_values(queries.astype(float)))
+
+
+def test_as_installed_it_is_that_of_the_page_up_to_its_tolerance(case, reference):
+    X = nrm(case.draw()[-1].astype(float))
+    expected = softmax(X @ reference.coef.T + reference.intercept, axis=1)
+    np.testing.assert_allclose(case.fit().predict_proba(X), expected, rtol=0, atol=2e-4)
+
+
+@pytest.mark.usefixtures("exact")
+def test_unlabelled_images_teach_what_the_page_says(case, reference):
+    """The mixture has single precision, and its temperature a tolerance."""
+    X = nrm(case.draw()[-1].astype(float))
+    coef, intercept = reference.with_unlabeled(X, is_even=case.priors is None)
+    expected = softmax(X @ coef.T + intercept + reference.log_prior, axis=1)
+    taught = case.fit().with_unlabeled(X)
+    np.testing.assert_allclose(taught.predict_proba(X), expected, rtol=0, atol=1e-5)
