@@ -19,7 +19,7 @@ from .._utils.validation import warn_caller
 AUTO_CUTOFF = 0.7
 
 # A search over the parameters of `PaperBlend` needs the same decomposition in every fit.
-_decompositions = LRUCache(max_items=4)
+_decompositions = LRUCache(max_size=4)
 
 
 @dataclass(frozen=True, eq=False)

@@ -25,7 +25,7 @@ MOST_RANK = 1 / 2
 RESOLUTION = 1e-5
 
 # One item has some megabytes. A decomposition of thousands of words takes longer than a fit.
-_spans = LRUCache(max_items=8)
+_spans = LRUCache(max_size=8)
 
 
 def word_span(text_encoder, vocabulary):

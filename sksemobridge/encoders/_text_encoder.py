@@ -14,7 +14,7 @@ from ._source import TIMM, TRANSFORMERS
 
 # One item is the embedding of one text, some kilobytes. A search over parameters needs the same
 # texts in every fit: 80,000 with 80 prompts for each class of ImageNet.
-_known = LRUCache(max_items=100_000)
+_known = LRUCache(max_size=100_000)
 
 
 @dataclass(repr=False, eq=False, kw_only=True)
