@@ -32,7 +32,8 @@ def test_the_changelog_and_the_citation_are_of_this_version():
     )
     version = tomllib.loads(project)["project"]["version"]
     cited = re.search(r"^version: (.+)\ndate-released: (.+)$", citation, flags=re.MULTILINE)
-    newest = re.search(r"^## \[(.+)\] - (.+)$", changelog, flags=re.MULTILINE)
+    # An unreleased section above it says what comes next.
+    newest = re.search(r"^## \[(.+)\] - (\d.+)$", changelog, flags=re.MULTILINE)
     assert cited.groups() == newest.groups()
     assert cited[1] == version
 

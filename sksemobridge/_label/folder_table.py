@@ -6,7 +6,6 @@ import csv
 import io
 import os
 import re
-import warnings
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -19,8 +18,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._utils.sklearn import best_of
 from ..datasets._folder import is_image, list_files
-from ..encoders import ImageEncoder, ImageReadError
-from ..encoders._pictures import decode, fetch
+from ..encoders import ImageEncoder
+from ..encoders._base import embed_rows
 from .user_tables import without_formulas
 
 # Columns, and their titles in a table for people.
@@ -133,21 +132,12 @@ def embed_readable(encoder, paths, *, progress):
     """Embeddings `(n, D)` of readable images, and a dict from the paths of other files to their
     problems.
     """
-    encoder = clone(encoder).set_params(on_error="nan", progress=progress)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".* images cannot be read")
-        embeddings = encoder.transform(paths)
-    is_read = np.isfinite(np.asarray(embeddings)).all(axis=1)
+    encoder = clone(encoder).set_params(progress=progress)
+    embeddings, problems = embed_rows(encoder, paths)
+    readable = [row for row in range(len(paths)) if row not in problems]
     # The encoder may be set to return a data frame of pandas, which has `iloc`.
-    embeddings = getattr(embeddings, "iloc", embeddings)[np.flatnonzero(is_read)]
-    problems = {}
-    for path in np.array(paths, dtype=object)[~is_read]:
-        problems[path] = "it changed while it was read, or its embedding is not finite"
-        try:
-            decode(fetch(path))
-        except ImageReadError as error:
-            problems[path] = str(error)
-    return embeddings, problems
+    embeddings = getattr(embeddings, "iloc", embeddings)[readable]
+    return embeddings, {paths[row]: problems[row] for row in sorted(problems)}
 
 
 def table_rows(classifier, paths, X, problems, alpha=0.0, said=None, strangers=0.0):

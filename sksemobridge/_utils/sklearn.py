@@ -9,6 +9,7 @@ from sklearn.utils._optional_dependencies import (
 )
 from sklearn.utils._param_validation import Interval as Interval
 from sklearn.utils._param_validation import StrOptions as StrOptions
+from sklearn.utils._set_output import _wrap_data_with_container
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight  # noqa: F401
 
@@ -17,6 +18,11 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 checks_parameters: Callable[[Method], Method] = _fit_context(prefer_skip_nested_validation=True)
 # Offers a method only if a condition holds for the estimator.
 offered_if: Callable[[Callable[[Any], Any]], Callable[[Method], Method]] = available_if
+
+
+def in_output_container(X, original, estimator):
+    """A result as `transform` of an estimator gives it for this input: perhaps a data frame."""
+    return _wrap_data_with_container("transform", X, original, estimator)
 
 
 def best_of(estimator):

@@ -3,14 +3,13 @@
 import os
 import warnings
 from collections import defaultdict
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 from sklearn.utils import Bunch
 
 from .._utils.validation import listed, warn_caller
-from ..encoders._pictures import ImageReadError, open_picture
+from ..encoders._heads import begins_as_picture
 
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
 # Pillow reads these with a plug-in, or only in newer versions.
@@ -104,12 +103,9 @@ def is_image(path):
     """True if a file is an image by its name, or else by its content. The image may be broken."""
     if path.suffix.lower() in _SUFFIXES:
         return True
-    if not os.path.isfile(path):  # reading a pipe would wait for a writer
-        return False
     # For large pictures, readers warn.
-    with suppress(ImageReadError), warnings.catch_warnings(action="ignore"), open_picture(path):
-        return True
-    return False
+    with warnings.catch_warnings(action="ignore"):
+        return begins_as_picture(path)
 
 
 def warn_passed_over(folder, kind, found):

@@ -1,6 +1,5 @@
 """Steps for batches of a Ray dataset: from images to embeddings, and from these to predictions."""
 
-import warnings
 from pathlib import Path
 
 import joblib
@@ -9,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from sklearn.base import clone
 
-from ..encoders import ImageReadError
+from ..encoders._base import embed_rows
 from ..encoders._image_encoder import READING_VERSION
 
 
@@ -40,23 +39,12 @@ class EmbedImages:
 
     def __init__(self, encoder, *, column="image"):
         self.column = column
-        self._encoder = clone(encoder).set_params(on_error="nan", progress=False)
-        self._encoder.set_output(transform="default")
+        self._encoder = clone(encoder).set_params(progress=False).set_output(transform="default")
 
     def __call__(self, batch):
         images = batch[self.column].to_pylist()
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*cannot be read and have rows of NaN")
-            embeddings = self._encoder.transform(images)
-        errors, strict = (
-            np.full(len(images), None),
-            clone(self._encoder).set_params(on_error="raise"),
-        )
-        for row in np.flatnonzero(np.isnan(embeddings).any(axis=1)):
-            try:  # its file may be there by now
-                embeddings[row] = strict.transform([images[row]])[0]
-            except ImageReadError as error:
-                errors[row] = str(error.__cause__)
+        embeddings, problems = embed_rows(self._encoder, images)
+        errors = np.array([problems.get(row) for row in range(len(images))], dtype=object)
         columns = {"embedding": embeddings[np.equal(errors, None)]}
         return _result(batch, self.column, columns, errors)
 

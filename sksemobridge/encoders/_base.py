@@ -13,12 +13,13 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin, clone
 
 from .._utils.array_api import resolve_device, to_numpy
-from .._utils.sklearn import Interval, StrOptions, checks_parameters
-from .._utils.validation import listed, refuse_masked
-from ._pictures import check_pixel_type
+from .._utils.sklearn import Interval, StrOptions, checks_parameters, in_output_container
+from .._utils.validation import listed, refuse_masked, warn_caller
+from ._heads import ImageReadError
+from ._pictures import check_pixel_type, describe
 from ._source import TIMM, TRANSFORMERS, find_source
 
 # Threads that want the same model wait for the one that loads it.
@@ -70,7 +71,71 @@ class StatelessEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
 
 
 class ImageEncoder(StatelessEncoder):
-    """From images to embeddings, by one model or by several."""
+    """From images to embeddings, by one model or by several.
+
+    A subclass has `on_error`, and `_embed_rows(images, ends_at_problem=False)` for a list of
+    images. This gives embeddings `(n, D)` and a dict from each row without one, which is NaN, to
+    the reason. On request it ends at the first such row.
+    """
+
+    on_error: Literal["raise", "nan"]
+
+    def transform(self, X: Any) -> NDArray[Any]:
+        """Embed images.
+
+        Parameters
+        ----------
+        X : list, tuple, array, series or one-column data frame of n images
+            Each image is a path, the bytes of a file, an image of Pillow, or a uint8 array of shape
+            `(h, w)`, `(h, w, 3)` or `(h, w, 4)`.
+
+        Returns
+        -------
+        ndarray of shape (n, D), float32
+            Not normalised unless `normalize=True`. Of several models, each part has unit length.
+
+        Raises
+        ------
+        ImageReadError
+            If an image cannot be read and `on_error="raise"`. The error names its position and
+            source.
+        ModelLoadError
+            If a model or its weights are missing.
+        """
+        images, raises = list_images(X), self.on_error == "raise"
+        embeddings, problems = self._embed_rows(images, ends_at_problem=raises)
+        if problems:
+            rows = sorted(problems)
+            names = [f"{row} ({describe(images[row])})" for row in rows]
+            if raises:
+                raise ImageReadError(f"Image {names[0]} cannot be read: {problems[rows[0]]}.")
+            warn_caller(
+                f"{len(rows)} of {len(images)} images cannot be read and have rows of NaN:"
+                f" {listed(names, 3)}. The first: {problems[rows[0]]}."
+            )
+        return embeddings
+
+    def _embed_rows(self, images, ends_at_problem=False):
+        raise NotImplementedError
+
+
+def embed_rows(encoder: Any, images: list) -> tuple[Any, dict[int, str]]:
+    """Embeddings `(n, D)` by any transformer, and a dict from rows without one to the reasons.
+
+    They are in the container that `transform` gives.
+    """
+    is_ours = isinstance(encoder, ImageEncoder)
+    if is_ours and type(encoder).transform is ImageEncoder.transform:
+        embeddings, problems = encoder._embed_rows(images)
+        embeddings = in_output_container(embeddings, images, encoder)
+        otherwise = "its embedding is not finite"
+    else:
+        # Of a user, perhaps made of one of ours: what its `transform` gives counts.
+        encoder = clone(encoder).set_params(on_error="nan") if is_ours else encoder
+        embeddings, problems = encoder.transform(images), {}
+        otherwise = "the encoder gave no embedding of it"
+    is_finite = np.isfinite(np.asarray(embeddings)).all(axis=1)
+    return embeddings, dict.fromkeys(np.flatnonzero(~is_finite).tolist(), otherwise) | problems
 
 
 class TextEncoder(StatelessEncoder):

@@ -7,7 +7,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,6 +18,13 @@ from ._cache import CacheSession
 _BAR_AFTER = 2  # seconds
 
 
+class Refusal(NamedTuple):
+    """Why an item has no embedding. The error itself would keep in memory what was read."""
+
+    kind: type[Exception]
+    reason: Any  # the argument of the error
+
+
 class Source(NamedTuple):
     """An image or a text that was read."""
 
@@ -26,23 +33,24 @@ class Source(NamedTuple):
     load: Callable[[], np.ndarray]
 
 
-def embed(tower, items, *, batch_size, cache, bar_options, n_threads=1, skip=()):
-    """Embeddings `(n, width)` of images or texts in float32, and the errors of the classes `skip`
-    by their rows.
+def embed(tower, items, *, batch_size, cache, bar_options, n_threads=1, ends_at=None):
+    """Embeddings `(n, width)` of images or texts in float32, and a `Refusal` for each row without
+    one, which is NaN.
 
-    Rows with an error are NaN. Other errors are raised. `bar_options` are those of tqdm.
-    `n_threads` read.
+    The first refusal by an error of the class `ends_at` is the last row. `bar_options` are those of
+    tqdm. `n_threads` read.
 
     A `tower` has a `width`, `digest()` of what embeddings depend on besides the content,
     `read(item)`, which gives a `Source` in any thread, and `compute(inputs)`, which gives a tensor
-    of embeddings of a tensor of inputs.
+    of embeddings of a tensor of inputs. Reading and loading may refuse an item by an error of the
+    classes `refusals`.
     """
     from tqdm.auto import tqdm
 
     n = len(items)
     embeddings = np.full((n, tower.width), np.nan, dtype=np.float32)
     rows_by_key = defaultdict(list)
-    errors, batch = {}, []
+    refusals, batch = {}, []
 
     with (
         closing(CacheSession(cache)) as session,
@@ -52,23 +60,28 @@ def embed(tower, items, *, batch_size, cache, bar_options, n_threads=1, skip=())
         prefix = tower.digest() if session.active else b""
 
         def prepare(row):
-            """The key of a source, its embedding if the cache has it, and the input of the model if
-            it is needed.
+            """A `Refusal`; or the key of a source, its embedding if the cache has it, and the input
+            of the model if it is needed.
             """
-            source = tower.read(items[row])
-            key = hashlib.sha256(prefix + source.digest).digest()
-            # Threads see `rows_by_key` late, so a content may be loaded twice. It is never missing:
-            # the row that registers a key saw it unregistered.
-            cached = session.get(key)
-            return key, cached, source.load() if cached is None and key not in rows_by_key else None
+            try:
+                source = tower.read(items[row])
+                key = hashlib.sha256(prefix + source.digest).digest()
+                cached = session.get(key)
+                # Threads see `rows_by_key` late, so a content may be loaded twice. It is never
+                # missing: the row that registers a key saw it unregistered.
+                is_needed = cached is None and key not in rows_by_key
+                return key, cached, source.load() if is_needed else None
+            except tower.refusals as error:
+                return Refusal(type(error), error.args[0])
 
         with closing(_read_ahead(prepare, n, batch_size, n_threads)) as prepared:
             for row, get in enumerate(prepared):
-                try:
-                    key, cached, model_input = get()
-                except skip as error:
-                    errors[row] = error
+                if isinstance(found := get(), Refusal):
+                    refusals[row] = found
+                    if found.kind is ends_at:
+                        break
                 else:
+                    key, cached, model_input = found
                     rows_by_key[key].append(row)
                     if cached is not None:
                         embeddings[row] = cached
@@ -81,7 +94,7 @@ def embed(tower, items, *, batch_size, cache, bar_options, n_threads=1, skip=())
     for first, *copies in rows_by_key.values():
         if copies:
             embeddings[copies] = embeddings[first]
-    return embeddings, errors
+    return embeddings, refusals
 
 
 def _read_ahead(prepare, n, n_ahead, n_threads):

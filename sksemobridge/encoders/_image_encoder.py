@@ -1,20 +1,18 @@
 """From images to embeddings, with the image tower of a CLIP model."""
 
 import io
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from numbers import Integral
-from typing import Any, Literal
+from typing import Literal
 
 import joblib
 import numpy as np
-from numpy.typing import NDArray
 
 from .._utils.array_api import l2_normalize
 from .._utils.sklearn import StrOptions
-from .._utils.validation import listed, warn_caller
-from ._base import CLIPEncoder, ImageEncoder, list_images
+from .._utils.validation import warn_caller
+from ._base import CLIPEncoder, ImageEncoder
 from ._depth import DEPTHS
 from ._embedding import Source, embed
 from ._known import with_model
@@ -22,7 +20,6 @@ from ._pictures import (
     ImageReadError,
     UnknownDepthError,
     decode,
-    describe,
     fetch,
     has_unknown_depth,
     open_picture,
@@ -91,71 +88,44 @@ class CLIPImageEncoder(CLIPEncoder, ImageEncoder):
     on_error: Literal["raise", "nan"] = "raise"
     progress: bool = False
 
-    def transform(self, X: Any) -> NDArray[Any]:
-        """Embed images.
+    def _embed_rows(self, images, ends_at_problem=False):
+        use = partial(self._embed_with, images, ends_at_problem)
+        embeddings, problems = with_model(self, True, use)
+        return l2_normalize(embeddings) if self.normalize else embeddings, problems
 
-        Parameters
-        ----------
-        X : list, tuple, array, series or one-column data frame of n images
-            Each image is a path, the bytes of a file, an image of Pillow, or a uint8 array of shape
-            `(h, w)`, `(h, w, 3)` or `(h, w, 4)`.
-
-        Returns
-        -------
-        ndarray of shape (n, D), float32
-            Not normalised unless `normalize=True`.
-
-        Raises
-        ------
-        ImageReadError
-            If an image cannot be read and `on_error="raise"`. The error names its position and
-            source.
-        ModelLoadError
-            If the model or its weights are missing.
-        """
-        images = list(enumerate(list_images(X)))
-        embeddings = with_model(self, True, partial(self._embed, images))
-        return l2_normalize(embeddings) if self.normalize else embeddings
-
-    def _embed(self, images, model):
+    def _embed_with(self, images, ends_at_problem, model):
         precision = model.image_precision(self.precision)
         options = {
             "batch_size": self.batch_size,
             "cache": self.cache,
             "bar_options": {"desc": "images", "unit": "image", "disable": not self.progress},
             "n_threads": joblib.effective_n_jobs(self.n_jobs),
-            "skip": (
-                (UnknownDepthError, ImageReadError) if self.on_error == "nan" else UnknownDepthError
-            ),
+            "ends_at": ImageReadError if ends_at_problem else None,
         }
-        embeddings, errors = embed(_ImageTower(model, precision), images, **options)
+        embeddings, refused = embed(_ImageTower(model, precision), images, **options)
+        problems = {row: why.reason for row, why in refused.items() if why.kind is ImageReadError}
         # Pictures of one camera stay comparable: all that do not say their depth have the same.
-        unknown = [row for row, error in errors.items() if isinstance(error, UnknownDepthError)]
-        if unknown:
-            bits = max(errors.pop(row).args[0] for row in unknown)
+        unknown = [row for row in refused if row not in problems]
+        if unknown and not (problems and ends_at_problem):
+            bits = max(refused[row].reason for row in unknown)
             tower = _ImageTower(model, precision, bits)
             embeddings[unknown], more = embed(tower, [images[row] for row in unknown], **options)
-            errors |= {unknown[i]: error for i, error in more.items()}
+            problems |= {unknown[i]: why.reason for i, why in more.items()}
             if bits < max(DEPTHS):
                 warn_caller(
                     f"{len(unknown)} of {len(images)} pictures have 16 bits and do not say how many"
                     f" they use. Their values need {bits}, so that is the full range of all of"
                     " them."
                 )
-        if errors:
-            rows = sorted(errors)
-            named = listed([f"{row} ({describe(images[row][1])})" for row in rows], 3)
-            warn_caller(
-                f"{len(rows)} of {len(images)} images cannot be read and have rows of NaN: {named}."
-                f" The first: {errors[rows[0]].__cause__}."
-            )
-        return embeddings
+        return embeddings, problems
 
 
 class _ImageTower:
     """The image tower of a model for `embed`. Pictures of 16 bits that do not say their depth have
     `bits`, or are refused.
     """
+
+    refusals = ImageReadError, UnknownDepthError
 
     def __init__(self, model, precision, bits=None):
         self._model, self._precision, self._bits = model, precision, bits
@@ -166,37 +136,26 @@ class _ImageTower:
             for_images=True
         )
 
-    def read(self, row_and_image):
-        with _naming(*row_and_image):
-            content = fetch(row_and_image[1], self._choose)
-            is_unknown = has_unknown_depth(content)
-            if is_unknown and self._bits is None:
-                decode(content, choose=self._choose)
-            digest = picture_digest(content) + (bytes([self._bits]) if is_unknown else b"")
-        return Source(digest, partial(self._pixels, row_and_image, content))
+    def read(self, image):
+        content = fetch(image, self._choose)
+        is_unknown = has_unknown_depth(content)
+        if is_unknown and self._bits is None:
+            decode(content, choose=self._choose)
+        digest = picture_digest(content) + (bytes([self._bits]) if is_unknown else b"")
+        return Source(digest, partial(self._pixels, content))
 
     def _choose(self, needed):
         if self._bits is None:
             raise UnknownDepthError(needed)
         return max(self._bits, needed)
 
-    def _pixels(self, row_and_image, content):
+    def _pixels(self, content):
         model = self._model
-        with _naming(*row_and_image):
-            if isinstance(content, bytes):
-                # What is no picture needs no model, which may not be loaded yet.
-                open_picture(io.BytesIO(content)).close()
-            picture = decode(content, model.shortest_side, model.fit, self._choose)
-            return np.asarray(model.crop(picture))
+        if isinstance(content, bytes):
+            # What is no picture needs no model, which may not be loaded yet.
+            open_picture(io.BytesIO(content)).close()
+        picture = decode(content, model.shortest_side, model.fit, self._choose)
+        return np.asarray(model.crop(picture))
 
     def compute(self, pixels):
         return self._model.embed_images(pixels, self._precision)
-
-
-@contextmanager
-def _naming(row, image):
-    """Name an image that cannot be read."""
-    try:
-        yield
-    except ImageReadError as error:
-        raise ImageReadError(f"Image {row} ({describe(image)}) cannot be read: {error}.") from error

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
 
 from .._utils.array_api import l2_normalize
-from ._base import ImageEncoder, StatelessEncoder, TextEncoder, list_images
+from ._base import ImageEncoder, StatelessEncoder, TextEncoder
 from ._image_encoder import CLIPImageEncoder
 from ._source import NoProjectionError
 from ._text_encoder import CLIPTextEncoder
@@ -62,32 +62,26 @@ class JoinedImageEncoder(_Joined, ImageEncoder):
     def __init__(self, encoders: Sequence[CLIPImageEncoder]) -> None:
         self.encoders = encoders
 
-    def transform(self, X: Any) -> NDArray[Any]:
-        """Embed images.
+    @property
+    def on_error(self) -> Literal["raise", "nan"]:  # type: ignore[override]
+        """What happens to an image that cannot be read: `"nan"` if all encoders have this."""
+        return "nan" if all(encoder.on_error == "nan" for encoder in self.encoders) else "raise"
 
-        Parameters
-        ----------
-        X : see `CLIPImageEncoder.transform`
-
-        Returns
-        -------
-        ndarray of shape (n, D), float32
-            The part of each model has unit length.
-        """
-        images = list_images(X)
-        readable = np.arange(len(images))
-        parts: list[np.ndarray] = []
+    def _embed_rows(self, images, ends_at_problem=False):
+        embeddings = np.full((len(images), self._n_features_out), np.nan, dtype=np.float32)
+        readable, problems, end = list(range(len(images))), {}, 0
         for encoder in self.encoders:
             # The next model embeds what this one could read.
-            member = clone(encoder).set_params(normalize=True).set_output(transform="default")
-            parts.append(member.transform([images[row] for row in readable]))
-            is_good = ~np.isnan(parts[-1]).any(axis=1)
-            parts, readable = [part[is_good] for part in parts], readable[is_good]
-        embeddings = np.full(
-            (len(images), sum(part.shape[1] for part in parts)), np.nan, dtype=np.float32
-        )
-        embeddings[readable] = np.hstack(parts)
-        return embeddings
+            member = clone(encoder).set_params(normalize=True)
+            part, refused = member._embed_rows([images[row] for row in readable], ends_at_problem)
+            start, end = end, end + part.shape[1]
+            embeddings[readable, start:end] = part
+            problems |= {readable[i]: problem for i, problem in refused.items()}
+            if problems and ends_at_problem:
+                break
+            readable = [row for row in readable if row not in problems]
+        embeddings[list(problems)] = np.nan
+        return embeddings, problems
 
 
 class JoinedTextEncoder(_Joined, TextEncoder):

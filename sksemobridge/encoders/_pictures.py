@@ -3,27 +3,16 @@
 import hashlib
 import io
 import os
-import re
 import threading
 from contextlib import suppress
-from functools import cache, partial
+from functools import partial
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from .._utils.array_api import to_numpy
 from ._depth import in_8_bits, read_depth
-
-# Pillow's names of the kinds of files that are read, plug-ins for HEIF, JPEG XL and AVIF among
-# them. No others: some start programs (EPS starts Ghostscript, under any file name) or have readers
-# that few pictures ever went through.
-FORMATS = (
-    "AVIF", "BMP", "DDS", "DIB", "GIF", "HEIF", "ICNS", "ICO", "JPEG", "JPEG2000", "JXL", "MPO",
-    "PCX", "PNG", "PPM", "PSD", "QOI", "SGI", "TGA", "TIFF", "WEBP", "XBM",
-)  # fmt: skip
-
-# How pictures of phones begin, which need a plug-in.
-_HEIC = re.compile(rb"....ftyp(hei|hev|mif1|msf1)", re.DOTALL)
+from ._heads import ImageReadError, check_size, open_picture, read_picture_file
 
 # A JPEG may be shrunk by a factor while it is decoded, if its shorter side is then this many times
 # as long as the input of the model. With smaller margins, some embeddings have cosines below 0.999
@@ -36,10 +25,6 @@ _MAY_BE_DEEP = b"\x89PNG", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"
 
 # Threads may read one open image one after the other. Different ones rarely wait for each other.
 _LOCKS = [threading.Lock() for _ in range(64)]
-
-
-class ImageReadError(ValueError):
-    """An image that cannot be read."""
 
 
 class UnknownDepthError(Exception):
@@ -79,7 +64,7 @@ def fetch(source, choose=int):
         with _LOCKS[id(source) // 16 % len(_LOCKS)]:
             return np.asarray(_to_picture(source, choose=choose))
     if isinstance(source, (str, os.PathLike)):
-        source = _read_file(os.fspath(source))
+        source = read_picture_file(os.fspath(source))
     if not isinstance(source, (bytes, bytearray, memoryview)):
         raise ImageReadError(
             f"{source!r:.60} ({type(source).__name__}) is not an image; give a path, encoded bytes,"
@@ -159,58 +144,6 @@ def check_pixel_type(pixels):
             f"pixels must be uint8 from 0 to 255, not {pixels.dtype}; for values from 0 to 1 use "
             "(255 * pixels).round().astype('uint8'), and give embeddings to the classifier itself"
         )
-
-
-def _read_file(path):
-    # A directory, or a pipe, which would wait for a writer.
-    if os.path.exists(path) and not os.path.isfile(path):
-        raise ImageReadError("it is not a regular file")
-    try:
-        with open(path, "rb") as file:
-            # No more than its size: some files in /proc have no end.
-            return file.read(os.path.getsize(path))
-    except (OSError, ValueError) as error:
-        problem = "there is no such file" if isinstance(error, FileNotFoundError) else str(error)
-        raise ImageReadError(problem) from error
-
-
-def check_size(width, height):
-    """Refuse pictures without pixels, and with more than Pillow allows."""
-    limit = Image.MAX_IMAGE_PIXELS or float("inf")
-    if not 0 < width * height <= limit:
-        raise ImageReadError(
-            f"{width} x {height} pixels are more than the limit of {limit:,}, or none; such a file"
-            " may exhaust memory. Raise PIL.Image.MAX_IMAGE_PIXELS if you trust it"
-        )
-
-
-@cache
-def _readable_formats():
-    """Of `FORMATS`, those that Pillow reads with the plug-ins that are installed."""
-    Image.init()
-    with suppress(ImportError):
-        from pillow_heif import register_heif_opener
-
-        register_heif_opener()
-    with suppress(ImportError):
-        import pillow_jxl  # noqa: F401  (registers itself)
-    return [kind for kind in FORMATS if kind in Image.OPEN]
-
-
-def open_picture(file):
-    """An image of Pillow from a path or a `BytesIO`. Only its head is read."""
-    try:
-        return Image.open(file, formats=_readable_formats())
-    except UnidentifiedImageError as error:
-        head = bytes(file.getbuffer()[:12]) if isinstance(file, io.BytesIO) else b""
-        problem = "its content is not an image of a kind that is read"
-        if _HEIC.match(head):
-            problem = (
-                "it is a HEIC picture, which needs pillow-heif: pip install 'sksemobridge[heic]'"
-            )
-        raise ImageReadError(problem) from error
-    except Exception as error:
-        raise ImageReadError(f"Pillow cannot open it: {error}") from error
 
 
 def _shrink_while_decoding(image, shortest_side):

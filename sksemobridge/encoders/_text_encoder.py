@@ -103,6 +103,8 @@ class CLIPTextEncoder(TextEncoder, CLIPEncoder):
 class _TextTower:
     """The text tower of a model for `embed`. `cut` are the texts whose end was cut off."""
 
+    refusals = ()
+
     def __init__(self, model, precision, project):
         self._model, self._precision, self._project = model, precision, project
         self.width = model.embed_dim if project else len(model.projection(for_images=False)[0])

@@ -23,14 +23,14 @@ class Scribbler(CLIPImageEncoder):
         self.notes = notes
         self.before = before
 
-    def transform(self, X):
-        for image in X:
+    def _embed_rows(self, images, ends_at_problem=False):
+        for image in images:
             if self.before is not None:
                 self.before(image)
-        embeddings = super().transform(X)
+        embedded = super()._embed_rows(images, ends_at_problem)
         with open(self.notes, "a") as file:
-            file.write("".join(f"{image}\n" for image in X))
-        return embeddings
+            file.write("".join(f"{image}\n" for image in images))
+        return embedded
 
 
 def read(output):

@@ -12,7 +12,8 @@ from PIL import Image, features
 from sklearn.datasets import load_sample_images
 
 from sksemobridge.encoders import CLIPImageEncoder, ImageReadError
-from sksemobridge.encoders._pictures import _readable_formats, decode, fetch
+from sksemobridge.encoders._heads import _readable_formats
+from sksemobridge.encoders._pictures import decode, fetch
 
 from ..encoder_helpers import some_pictures
 
@@ -252,7 +253,7 @@ def test_what_is_no_picture_is_refused(source, message):
 
 def test_a_heic_picture_without_its_plug_in_says_so(monkeypatch):
     readable = [kind for kind in _readable_formats() if kind != "HEIF"]
-    monkeypatch.setattr("sksemobridge.encoders._pictures._readable_formats", lambda: readable)
+    monkeypatch.setattr("sksemobridge.encoders._heads._readable_formats", lambda: readable)
     for kind in (b"heic", b"mif1"):
         remedy = r"a HEIC picture, .* pip install 'sksemobridge\[heic\]'"
         refused(b"\0\0\0\x18ftyp" + kind + b"\0\0\0\0mif1heic", remedy)

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.stats import binomtest
 
 from ..._evaluation import share_right
-from ...encoders._pictures import ImageReadError
+from ...encoders._heads import ImageReadError, read_picture
 from ..clicks import digest_of, labels_of
 from ..folder_table import NONE_OF_THESE, plain
 from ..user_tables import UsageError, as_class
@@ -231,7 +231,7 @@ class Session:
             is_same = os.path.realpath(path) == real and os.path.samestat(status, os.lstat(real))
             if not is_same or not stat.S_ISREG(status.st_mode):
                 raise ImageReadError("it leads to another file than at the beginning")
-            return file.read()
+            return read_picture(file)
 
     def state(self, tab, since=None):
         """All that the page shows, as plain values. `since` is the number of changes that the tab
