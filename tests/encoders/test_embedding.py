@@ -69,7 +69,7 @@ def encoded(on_pass):
 @pytest.fixture
 def forget(monkeypatch):
     """Call this to forget texts, as a new process would."""
-    return lambda: monkeypatch.setattr(_text_encoder, "_known", LRUCache(max_items=100))
+    return lambda: monkeypatch.setattr(_text_encoder, "_known", LRUCache(max_size=100))
 
 
 TEXTS = ["a red apple", "a green tree", "a red apple", "a house"]

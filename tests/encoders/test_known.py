@@ -37,7 +37,7 @@ def forget(monkeypatch):
 
     def forget():
         clear_model_cache()
-        monkeypatch.setattr(_text_encoder, "_known", LRUCache(max_items=100))
+        monkeypatch.setattr(_text_encoder, "_known", LRUCache(max_size=100))
 
     return forget
 
